@@ -1,0 +1,1 @@
+DROP TABLE events, idempotency_keys, audit_log, secrets, api_keys, invitations, members, sessions, users, tenants;

@@ -1,0 +1,1 @@
+DROP TABLE workers, leases, runs, revisions, services, connections;

@@ -1,0 +1,1 @@
+DROP TABLE invoice_lines, invoices, usage_events, counters, dead_letters, conflicts, journal, attempts, deliveries, links, entities, cursors;
