@@ -89,7 +89,7 @@ type Attempt struct {
 	StartedAt time.Time
 }
 
-// What people and keys did, as a hash chain per tenant: hash = SHA-256(prev_hash, entry). Rows are only ever added.
+// What people and keys did, as a hash chain per tenant: hash = SHA-256(prev_hash, entry). Rows are only ever added. detail is json, not jsonb, because the hash covers its very text.
 type AuditLog struct {
 	TenantID  uuid.UUID
 	Seq       int64
@@ -99,7 +99,7 @@ type AuditLog struct {
 	ActorName string
 	Action    string
 	Subject   string
-	Detail    json.RawMessage
+	Detail    []byte
 	RequestID string
 	Ip        string
 	PrevHash  []byte
@@ -275,13 +275,17 @@ type Invitation struct {
 }
 
 type Invoice struct {
-	TenantID    uuid.UUID
-	ID          uuid.UUID
-	State       string
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	State    string
+	// The calendar month in the tenant's time zone, "2026-11". It identifies the period, because the instants move when the tenant changes the zone.
+	Period      string
 	PeriodStart time.Time
 	PeriodEnd   time.Time
 	TimeZone    string
+	// The rate card, with its version, that the lines were rated by.
 	Plan        string
+	PlanVersion int32
 	Currency    string
 	Total       decimal.Decimal
 	ComputedAt  time.Time
@@ -293,10 +297,13 @@ type InvoiceLine struct {
 	TenantID    uuid.UUID
 	InvoiceID   uuid.UUID
 	Number      int32
+	Price       string
 	Meter       string
 	Description string
 	Quantity    int64
 	Amount      decimal.Decimal
+	// False for usage shown for information; its amount is 0.
+	Charged     bool
 	Explanation json.RawMessage
 	// Which usage events the line is made of: the filter that opens it into its operations.
 	Selector json.RawMessage
@@ -315,6 +322,8 @@ type Journal struct {
 	Actor     string
 	// The run, attempt or conflict that brought it about.
 	Cause *uuid.UUID
+	// Of a delivery: which usage event of the attempt counts it (usage_events.ref = cause and the same part).
+	Part int16
 	// The changed fields as they were; null for a creation. After: as they became; null for a deletion.
 	Before json.RawMessage
 	After  json.RawMessage
@@ -505,8 +514,11 @@ type UsageEvent struct {
 	Realtime  bool
 	Complex   bool
 	Premium   bool
-	// The attempt whose journal entries are the operations counted here.
-	Ref *uuid.UUID
+	// The attempt whose journal entries, those with the same part, are the operations counted here.
+	Ref  *uuid.UUID
+	Part int16
+	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
+	Since *time.Time
 }
 
 // People. Not a tenant's table: one person can be a member of several tenants. Only the operator role reads it.

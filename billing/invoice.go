@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package billing
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"github.com/syncline-dev/syncline/internal/fault"
+)
+
+// InvoiceState says where an invoice stands, in Stripe's words.
+type InvoiceState string
+
+// The states.
+const (
+	Draft         InvoiceState = "draft"         // being computed and reviewed; the only state in which lines change
+	Open          InvoiceState = "open"          // finalized and sent, not yet paid
+	Paid          InvoiceState = "paid"          // paid; final
+	Void          InvoiceState = "void"          // issued by mistake and withdrawn; final
+	Uncollectible InvoiceState = "uncollectible" // given up, though a late payment is still taken
+)
+
+// invoiceMoves are the legal moves, as in Stripe's invoice lifecycle. A draft is never voided: it was never issued.
+var invoiceMoves = map[InvoiceState][]InvoiceState{
+	Draft:         {Open},
+	Open:          {Paid, Void, Uncollectible},
+	Uncollectible: {Paid, Void},
+	Paid:          nil,
+	Void:          nil,
+}
+
+// InvoiceStates lists all states in the order of an invoice's life.
+var InvoiceStates = []InvoiceState{Draft, Open, Paid, Void, Uncollectible}
+
+// Valid says whether s is a state.
+func (s InvoiceState) Valid() bool { _, ok := invoiceMoves[s]; return ok }
+
+// MayBecome says whether an invoice may go from s to next.
+func (s InvoiceState) MayBecome(next InvoiceState) bool {
+	return slices.Contains(invoiceMoves[s], next)
+}
+
+// Invoice is what a tenant owes for one period. While it is a draft it is recomputed from the ledger; afterwards its
+// lines never change.
+type Invoice struct {
+	ID          uuid.UUID
+	Period      Period
+	State       InvoiceState
+	RateCard    string // name of the rate card it was rated by
+	CardVersion int
+	Currency    Currency
+	Total       Money // the sum of the charged lines
+	Lines       []Line
+	CreatedAt   time.Time
+	ComputedAt  time.Time // when the lines last followed from the ledger
+	Version     int64     // counts changes, for If-Match
+}
+
+// Become moves the invoice to another state or says why that is not allowed.
+func (i Invoice) Become(next InvoiceState) (Invoice, error) {
+	if !i.State.MayBecome(next) {
+		return i, fault.New(fault.Conflict, "billing.invoice_state",
+			"An invoice that is %s cannot become %s; the states it may go to are listed in the documentation of billing.", i.State, next)
+	}
+	i.State = next
+	return i, nil
+}
+
+// Line is one position of an invoice, with the reason for its amount.
+type Line struct {
+	ID          uuid.UUID // the same at each recomputation: it follows from the invoice's id and the price's
+	Position    int       // from 1
+	Price       string    // id of the price in the rate card
+	Title       string
+	Meter       Meter
+	Match       Match // which usage it counts, kept so that the line opens into its operations under any later rate card
+	Quantity    int64
+	Amount      Money  // rounded; zero when Charged is false
+	Charged     bool   // false: shown for information only
+	Explanation []Step // why the amount is what it is, in order
+}
+
+// LineID is the id of the line for a price on an invoice.
+func LineID(invoice uuid.UUID, price string) uuid.UUID { return uuid.NewSHA1(invoice, []byte(price)) }
+
+// StepName says what a step of an explanation does.
+type StepName string
+
+// The steps.
+const (
+	StepTier     StepName = "tier"     // units of one tier at its rate
+	StepRate     StepName = "rate"     // all units at one rate
+	StepIncluded StepName = "included" // counted, not charged
+	StepRound    StepName = "round"    // the exact sum brought to whole cents
+)
+
+// Step is one step of the way from a quantity to an amount. The amounts of all steps but a last StepRound add up to the
+// exact amount of the line; StepRound holds what is then charged.
+type Step struct {
+	Name     StepName        `json:"name"`
+	Text     string          `json:"text"` // the step as a sentence
+	Quantity int64           `json:"quantity"`
+	Rate     decimal.Decimal `json:"rate,omitzero"`
+	Amount   decimal.Decimal `json:"amount"` // exact
+}

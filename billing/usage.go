@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package billing
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// Meter is what is counted. DESIGN.md section 7 defines each.
+type Meter string
+
+// The meters.
+const (
+	// SyncOperations counts record changes (create, update, delete) that a target system really took. Echoes, changes
+	// that change nothing, retries, failures, dry runs and our own faults leave no event.
+	SyncOperations Meter = "sync_operations"
+
+	// Records counts distinct entities that were live at any time in the period. Its events are changes of the number of
+	// live entities: plus on creation and revival, minus on deletion; see RecordsLive.
+	Records Meter = "records"
+
+	// Integrations counts distinct systems of services that were in use in the period: each (service, system) with any
+	// event in it.
+	Integrations Meter = "integrations"
+)
+
+// Meters lists all meters in the order in which they are shown.
+var Meters = []Meter{SyncOperations, Records, Integrations}
+
+// Unit names the counted thing for people, in the singular for 1.
+func (m Meter) Unit(n int64) string {
+	unit := "operation"
+	switch m {
+	case Records:
+		unit = "record"
+	case Integrations:
+		unit = "integration"
+	}
+	if n == 1 {
+		return unit
+	}
+	return unit + "s"
+}
+
+// UsageEvent is one counted fact of a tenant. Events are only ever added; the key makes adding one twice the same as
+// adding it once (invariant 6). They are written in the commit that makes the fact true.
+type UsageEvent struct {
+	Key       string // idempotency key, unique for the tenant; see OperationKey and the constructors below
+	Meter     Meter
+	At        time.Time // when it became true; decides the period
+	Service   uuid.UUID
+	System    record.System // the system that was changed or used; "" for Records
+	Object    record.Object // the object in that system; for Records the collection's name
+	DataClass string        // the model: "contacts", "products", "transactions", ...; "" when the service has none
+	Quantity  int64         // 1 or more; negative only for deleted records
+	Realtime  bool          // the service synchronizes in real time (surcharge)
+	Complex   bool          // a custom transformation ran (surcharge)
+	Premium   bool          // the connector is of the premium class (SAP, Oracle, ...)
+	Ref       uuid.UUID     // for SyncOperations the attempt: the journal entries it caused are the operations counted
+	Part      int           // for SyncOperations which of the attempt's entries: those with this part; see OperationKey
+	Since     time.Time     // for revived records: when the entity had been deleted; otherwise zero
+}
+
+// OperationKey is the key of the usage event for one part of a delivery attempt. An attempt whose operations all have
+// the same object, data class and flags has one event, part 0; otherwise one for each combination, and each journal
+// entry carries the number of its part. The attempt is settled once, and a repeated settlement meets the same keys.
+func OperationKey(attempt uuid.UUID, part int) string {
+	return "op:" + attempt.String() + ":" + strconv.Itoa(part)
+}
+
+// Operations says that a system took n record changes of one part of an attempt. The caller sets the flags.
+func Operations(attempt uuid.UUID, part int, at time.Time, service uuid.UUID, system record.System, object record.Object, class string, n int64) UsageEvent {
+	return UsageEvent{
+		Key:   OperationKey(attempt, part),
+		Meter: SyncOperations, At: at, Service: service, System: system, Object: object, DataClass: class, Quantity: n,
+		Ref: attempt, Part: part,
+	}
+}
+
+// integrationSlot is how finely use of a system is noted. Every offset of the time zone database since 1972 is a multiple of 15
+// minutes, so no slot reaches over the start of a month anywhere, and one event per slot is enough to know every period
+// in which the system was used.
+const integrationSlot = 15 * time.Minute
+
+// IntegrationUsed says that a system of a service was in use. A run adds it for each system it opens, also when nothing
+// changed there; all but the first of a quarter hour are duplicates by key and cost nothing.
+func IntegrationUsed(at time.Time, service uuid.UUID, system record.System, premium bool) UsageEvent {
+	slot := at.UTC().Truncate(integrationSlot)
+	return UsageEvent{
+		Key:      fmt.Sprintf("int:%s:%s:%s", service, system, slot.Format("20060102T1504")),
+		Meter:    Integrations,
+		At:       at,
+		Service:  service,
+		System:   system,
+		Quantity: 1,
+		Premium:  premium,
+	}
+}
+
+// RecordsCreated says that a commit made n new entities. commit is any id of that commit which a repetition would share.
+func RecordsCreated(commit string, at time.Time, service uuid.UUID, object record.Object, class string, n int64) UsageEvent {
+	return UsageEvent{
+		Key:   fmt.Sprintf("rec:%s:%s:created", commit, object),
+		Meter: Records, At: at, Service: service, Object: object, DataClass: class, Quantity: n,
+	}
+}
+
+// RecordsDeleted says that n live entities died in a commit.
+func RecordsDeleted(commit string, at time.Time, service uuid.UUID, object record.Object, class string, n int64) UsageEvent {
+	return UsageEvent{
+		Key:   fmt.Sprintf("rec:%s:%s:deleted", commit, object),
+		Meter: Records, At: at, Service: service, Object: object, DataClass: class, Quantity: -n,
+	}
+}
+
+// RecordRevived says that an entity deleted at since is live again. It is one event per entity, because since decides
+// whether the period has counted this entity already.
+func RecordRevived(commit string, at time.Time, service uuid.UUID, object record.Object, class string, entity record.EntityID, since time.Time) UsageEvent {
+	return UsageEvent{
+		Key:   fmt.Sprintf("rec:%s:%s:revived", commit, entity),
+		Meter: Records, At: at, Service: service, Object: object, DataClass: class, Quantity: 1, Since: since,
+	}
+}
+
+// RecordsLive is the number of distinct entities that were live at any time in the period, from all events of the meter
+// Records up to the period's end: those live when it started, plus those that came to life in it, less those that had
+// been counted already because they died in the same period. An entity is live from its creation (or revival) up to, but not
+// at, its deletion.
+//
+// The ledger says this exactly without naming entities: take one entity. If it was live at the start, every later
+// birth in the period is a revival from a death in the period, and is taken off again: 1. If not, its first birth counts (it was
+// created, or had died no later than the start) and every further one is taken off: 1. Without a birth: 0.
+//
+// internal/store computes the same in SQL; this function is the definition.
+func RecordsLive(p Period, events []UsageEvent) int64 {
+	start, end := p.Start(), p.End()
+	var n int64
+	for _, e := range events {
+		if e.Meter != Records || !e.At.Before(end) {
+			continue
+		}
+		died := e.Quantity < 0
+		again := !e.At.Before(start) && e.Since.After(start) // came back after a death in the same period
+		if (died && !e.At.After(start)) || (!died && !again) {
+			n += e.Quantity
+		}
+	}
+	return n
+}
+
+// Quantity is the usage of a period in one cell: how much of a meter, with which flags.
+type Quantity struct {
+	Meter     Meter
+	DataClass string
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	Units     int64
+}

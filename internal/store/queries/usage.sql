@@ -1,0 +1,82 @@
+-- name: AddUsage :execrows
+-- One statement for any number of events. An event whose key is there already is the same event (invariant 6).
+INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
+SELECT current_tenant(), u.key, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
+       nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
+FROM (
+    SELECT unnest(sqlc.arg(keys)::text[]) AS key, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
+           unnest(sqlc.arg(services)::uuid[]) AS service_id, unnest(sqlc.arg(systems)::text[]) AS system, unnest(sqlc.arg(objects)::text[]) AS object,
+           unnest(sqlc.arg(data_classes)::text[]) AS data_class, unnest(sqlc.arg(quantities)::bigint[]) AS quantity,
+           unnest(sqlc.arg(realtimes)::boolean[]) AS realtime, unnest(sqlc.arg(complexes)::boolean[]) AS complex, unnest(sqlc.arg(premiums)::boolean[]) AS premium,
+           unnest(sqlc.arg(refs)::uuid[]) AS ref, unnest(sqlc.arg(parts)::smallint[]) AS part, unnest(sqlc.arg(sinces)::timestamptz[]) AS since
+) u
+ON CONFLICT (tenant_id, key) DO NOTHING;
+
+-- name: Quantities :many
+-- The usage of a period. Operations are a sum; integrations are the distinct (service, system) with any event; records
+-- are as billing.RecordsLive defines them.
+WITH cells AS MATERIALIZED (
+    SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
+    FROM usage_events e
+    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations')
+      AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+), integrations AS (
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+)
+SELECT c.meter, c.data_class, c.realtime, c.complex, c.premium, sum(c.units)::bigint AS units
+FROM cells c WHERE c.meter = 'sync_operations' GROUP BY c.meter, c.data_class, c.realtime, c.complex, c.premium
+UNION ALL
+SELECT 'integrations', '', false, false, i.premium, count(*)::bigint FROM integrations i GROUP BY i.premium
+UNION ALL
+SELECT 'records', r.data_class, false, false, false, sum(r.quantity)::bigint
+FROM usage_events r
+WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
+  AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
+           ELSE r.at < sqlc.arg(period_start) OR r.since IS NULL OR r.since <= sqlc.arg(period_start) END
+GROUP BY r.data_class;
+
+-- name: UsageCells :many
+-- The same, by service, system and day of the period. A day is the number of those that began, less one.
+WITH cells AS MATERIALIZED (
+    SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium,
+           (width_bucket(e.at, sqlc.arg(days)::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
+    FROM usage_events e
+    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations')
+      AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+), integrations AS (
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+), usage AS (
+    SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter = 'sync_operations'
+    UNION ALL
+    SELECT 'integrations', i.service_id, i.system, '', false, false, i.premium, 0, 1 FROM integrations i
+    UNION ALL
+    SELECT 'records', r.service_id, '', r.data_class, false, false, false, 0, sum(r.quantity)::bigint
+    FROM usage_events r
+    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
+      AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
+               ELSE r.at < sqlc.arg(period_start) OR r.since IS NULL OR r.since <= sqlc.arg(period_start) END
+    GROUP BY r.service_id, r.data_class
+)
+SELECT u.meter, u.service_id, coalesce(s.name, '')::text AS service_name, u.system, u.data_class, u.realtime, u.complex, u.premium, u.day, u.units
+FROM usage u LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = u.service_id;
+
+-- name: BilledOperations :many
+-- The journal entries behind usage events of sync operations, newest first.
+SELECT j.id, u.at, u.service_id, u.system, u.object, u.data_class, j.entity_id, j.op,
+       ARRAY(SELECT k FROM jsonb_object_keys(CASE jsonb_typeof(coalesce(j.after, j.before)) WHEN 'object' THEN coalesce(j.after, j.before) ELSE '{}' END) AS k ORDER BY k)::text[] AS fields,
+       u.realtime, u.complex, u.key
+FROM usage_events u
+JOIN journal j ON j.tenant_id = u.tenant_id AND j.cause = u.ref AND j.part = u.part AND j.kind = 'delivery' AND j.op IN ('create', 'update', 'delete')
+WHERE u.tenant_id = current_tenant() AND u.meter = 'sync_operations'
+  AND u.at >= sqlc.arg(period_start) AND u.at < sqlc.arg(period_end)
+  AND (sqlc.narg(realtime)::boolean IS NULL OR u.realtime = sqlc.narg(realtime))
+  AND (sqlc.narg(complex)::boolean IS NULL OR u.complex = sqlc.narg(complex))
+  AND (sqlc.narg(premium)::boolean IS NULL OR u.premium = sqlc.narg(premium))
+  AND (sqlc.arg(data_class)::text = '' OR u.data_class = sqlc.arg(data_class))
+  AND (sqlc.narg(after_at)::timestamptz IS NULL
+       OR (u.at <= sqlc.narg(after_at)
+           AND (u.at, u.key, j.id) < (sqlc.narg(after_at)::timestamptz, sqlc.arg(after_key)::text, sqlc.arg(after_id)::uuid)))
+ORDER BY u.at DESC, u.key DESC, j.id DESC
+LIMIT sqlc.arg(page)::int;
