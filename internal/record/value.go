@@ -126,6 +126,12 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	return []byte(n), nil
 }
 
+// UnmarshalJSON reads a JSON number, exactly.
+func (n *Number) UnmarshalJSON(b []byte) (err error) {
+	*n, err = ParseNumber(string(b))
+	return err
+}
+
 // Time is the canonical form of a point in time, to the microsecond.
 func Time(t time.Time) string {
 	return t.UTC().Round(time.Microsecond).Format("2006-01-02T15:04:05.999999Z07:00")
