@@ -84,10 +84,19 @@ CREATE TABLE leases (
     worker_id   uuid NOT NULL,
     fence       bigint NOT NULL,
     expires_at  timestamptz NOT NULL,
+    pool        text NOT NULL DEFAULT 'default',
+    since       timestamptz NOT NULL DEFAULT now(),
+    yield       boolean NOT NULL DEFAULT false,
+    failures    int NOT NULL DEFAULT 0,
+    not_before  timestamptz,
     PRIMARY KEY (tenant_id, service_id),
     FOREIGN KEY (tenant_id, service_id) REFERENCES services ON DELETE CASCADE
 );
 COMMENT ON TABLE leases IS 'Which worker carries a service''s data now. Every commit of the engine checks the fence, so a worker that was lost and comes back can write nothing.';
+COMMENT ON COLUMN leases.worker_id IS 'The zero uuid while the lease is granted but no worker has taken it up. Times here are the database''s clock, the one clock that all workers share.';
+COMMENT ON COLUMN leases.pool IS 'The pool it was granted on: the service''s own, or the one that stands in for it.';
+COMMENT ON COLUMN leases.yield IS 'The scheduler asks the worker to stop at the next commit, because others wait for the slot.';
+COMMENT ON COLUMN leases.failures IS 'How often carrying failed in a row; not_before holds the next try back accordingly.';
 
 CREATE TABLE workers (
     id          uuid PRIMARY KEY,

@@ -58,7 +58,8 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		app.Close()
 		return nil, err
 	}
-	jobs, err := river.NewClient(riverpgxv5.New(app), &river.Config{Schema: JobSchema, Logger: quiet})
+	// FetchCooldown is, for a client that only inserts, how long a further insert stays without a notification.
+	jobs, err := river.NewClient(riverpgxv5.New(app), &river.Config{Schema: JobSchema, Logger: quiet, FetchCooldown: river.FetchCooldownMin})
 	if err != nil {
 		app.Close()
 		operator.Close()
