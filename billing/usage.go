@@ -83,7 +83,7 @@ func Operations(attempt uuid.UUID, part int, at time.Time, service uuid.UUID, sy
 	}
 }
 
-// integrationSlot is how finely use of a system is noted. Every offset of the time zone database since 1972 is a multiple of 15
+// integrationSlot is how finely use of a system is noted. Every offset of the time zone database since 1973 is a multiple of 15
 // minutes, so no slot reaches over the start of a month anywhere, and one event per slot is enough to know every period
 // in which the system was used.
 const integrationSlot = 15 * time.Minute
