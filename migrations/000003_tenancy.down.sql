@@ -1,1 +1,1 @@
-DROP TABLE events, idempotency_keys, audit_log, secrets, api_keys, invitations, members, sessions, users, tenants;
+DROP TABLE events, idempotency_keys, audit_heads, audit_log, secrets, api_keys, invitations, members, sessions, users, tenants;

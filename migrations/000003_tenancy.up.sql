@@ -113,6 +113,13 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_subject ON audit_log (tenant_id, subject, seq);
 COMMENT ON TABLE audit_log IS 'What people and keys did, as a hash chain per tenant: hash = SHA-256(prev_hash, entry). Rows are only ever added. detail is json, not jsonb, because the hash covers its very text.';
 
+CREATE TABLE audit_heads (
+    tenant_id   uuid PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,
+    seq         bigint NOT NULL,
+    hash        bytea NOT NULL
+);
+COMMENT ON TABLE audit_heads IS 'The end of each tenant''s audit log. Its row lock puts the entries in order, and without it nobody could see that the last ones were dropped.';
+
 CREATE TABLE idempotency_keys (
     tenant_id    uuid NOT NULL REFERENCES tenants ON DELETE CASCADE,
     key          text NOT NULL,
@@ -143,7 +150,7 @@ DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['members', 'invitations', 'api_keys', 'secrets', 'audit_log', 'idempotency_keys', 'events'] LOOP
+    FOREACH t IN ARRAY ARRAY['members', 'invitations', 'api_keys', 'secrets', 'audit_log', 'audit_heads', 'idempotency_keys', 'events'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY tenant ON %I TO syncline_app USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant())', t);
@@ -152,6 +159,7 @@ BEGIN
 END
 $$;
 REVOKE UPDATE, DELETE ON audit_log FROM syncline_app;
+REVOKE DELETE ON audit_heads FROM syncline_app;
 
 ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenants FORCE ROW LEVEL SECURITY;

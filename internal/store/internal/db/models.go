@@ -89,6 +89,13 @@ type Attempt struct {
 	StartedAt time.Time
 }
 
+// The end of each tenant's audit log. Its row lock puts the entries in order, and without it nobody could see that the last ones were dropped.
+type AuditHead struct {
+	TenantID uuid.UUID
+	Seq      int64
+	Hash     []byte
+}
+
 // What people and keys did, as a hash chain per tenant: hash = SHA-256(prev_hash, entry). Rows are only ever added. detail is json, not jsonb, because the hash covers its very text.
 type AuditLog struct {
 	TenantID  uuid.UUID
@@ -333,9 +340,18 @@ type Journal struct {
 type Lease struct {
 	TenantID  uuid.UUID
 	ServiceID uuid.UUID
+	// The zero uuid while the lease is granted but no worker has taken it up. Times here are the database's clock, the one clock that all workers share.
 	WorkerID  uuid.UUID
 	Fence     int64
 	ExpiresAt time.Time
+	// The pool it was granted on: the service's own, or the one that stands in for it.
+	Pool  string
+	Since time.Time
+	// The scheduler asks the worker to stop at the next commit, because others wait for the slot.
+	Yield bool
+	// How often carrying failed in a row; not_before holds the next try back accordingly.
+	Failures  int32
+	NotBefore *time.Time
 }
 
 // Which record of a system is a copy of which entity; at most one per system.
