@@ -13,11 +13,10 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/invoicing"
-	"github.com/syncline-dev/syncline/internal/localdb/testdb"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/store/storetest"
 	"github.com/syncline-dev/syncline/internal/tenant"
-	"github.com/syncline-dev/syncline/migrations"
 )
 
 // bundle is a database of its own with one tenant and one service, and a clock that the test sets.
@@ -34,14 +33,11 @@ type bundle struct {
 
 func setup(t *testing.T, zone string) *bundle {
 	t.Helper()
-	url := testdb.Template(t, "store", migrations.Up)
+	url := storetest.URL(t)
 	b := &bundle{T: t, ctx: t.Context(), clock: new(atomic.Pointer[time.Time])}
 	b.setNow("2026-11-23T12:00:00Z")
+	b.db = storetest.Open(t, url, func() time.Time { return *b.clock.Load() })
 	var err error
-	if b.db, err = store.Open(b.ctx, url, store.Options{Now: func() time.Time { return *b.clock.Load() }}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.db.Close)
 	if b.admin, err = pgxpool.New(b.ctx, url); err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +70,9 @@ func (b *bundle) exec(sql string, args ...any) {
 
 func (b *bundle) newTenant(zone string) tenant.ID {
 	b.Helper()
-	id := uuid.Must(uuid.NewV7())
-	b.exec(`INSERT INTO tenants (id, name, slug, time_zone, sealed_key, created_at) VALUES ($1, 'Acme', $2, $3, '', now())`, id, id.String(), zone)
-	return tenant.ID(id)
+	id := storetest.Tenant(b, b.db)
+	b.exec(`UPDATE tenants SET time_zone = $2 WHERE id = $1`, uuid.UUID(id), zone)
+	return id
 }
 
 func (b *bundle) newService(t tenant.ID, name string) uuid.UUID {
