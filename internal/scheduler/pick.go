@@ -142,10 +142,17 @@ func newPicker(l Load) *picker {
 			w.free--
 		}
 	}
+	// Which worker a job reaches is the queue's matter; the order here only has to be always the same.
+	slices.SortFunc(p.workers, func(a, b *capacity) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	var pending []string
 	for _, h := range l.Held {
 		if h.Worker == uuid.Nil {
-			p.place(h.Pool) // one of the pool's workers is about to take it up
+			pending = append(pending, h.Pool)
 		}
+	}
+	slices.Sort(pending)
+	for _, pool := range pending {
+		p.place(pool)
 	}
 	return p
 }
