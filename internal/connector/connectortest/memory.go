@@ -120,6 +120,13 @@ func (m *Memory) Check(object record.Object, check func(record.Key, record.Field
 	m.objects[object].check = check
 }
 
+// Unique makes each of the fields refuse a value that another record has; nulls are not values.
+func (m *Memory) Unique(object record.Object, fields ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[object].unique = fields
+}
+
 // table is one object's records.
 type table struct {
 	info      connector.ObjectInfo
@@ -132,6 +139,7 @@ type table struct {
 	written   int64 // changes by Write
 	floor     uint64
 	normalise map[string]func(record.Value) record.Value
+	unique    []string
 	check     func(record.Key, record.Fields) error
 }
 

@@ -98,6 +98,9 @@ func (m *Memory) write(t *table, w *connector.Write, consumer string) connector.
 	if missing := t.missing(next); missing != "" {
 		return refused("memory.not_null", "The field %s must have a value.", missing)
 	}
+	if taken := t.taken(key, next); taken != "" {
+		return refused("memory.constraint", "Another record has this value in the field %s.", taken)
+	}
 	if t.check != nil {
 		if err := t.check(key, next); err != nil {
 			return refused("memory.constraint", "%v", err)
@@ -269,6 +272,21 @@ func (t *table) missing(fields record.Fields) string {
 	for _, d := range t.info.Fields {
 		if fields[d.Name] == nil && !d.Nullable && !d.Generated && !d.ReadOnly {
 			return d.Name
+		}
+	}
+	return ""
+}
+
+// taken is a unique field whose value another record has.
+func (t *table) taken(key record.Key, fields record.Fields) string {
+	for _, name := range t.unique {
+		if fields[name] == nil {
+			continue
+		}
+		for k, r := range t.rows {
+			if k != key && !r.deleted && record.Equal(r.fields[name], fields[name]) {
+				return name
+			}
 		}
 	}
 	return ""

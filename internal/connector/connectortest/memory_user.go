@@ -141,3 +141,16 @@ func (m *Memory) edit(object record.Object, f func(*table)) {
 		m.wake(object)
 	}
 }
+
+// KeyOf is the key that these fields make, "" when a key field is missing.
+func (m *Memory) KeyOf(object record.Object, fields record.Fields) record.Key {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.objects[object]
+	for _, name := range t.info.Key {
+		if fields[name] == nil {
+			return ""
+		}
+	}
+	return t.keyIn(fields)
+}
