@@ -78,6 +78,19 @@ CREATE INDEX runs_service ON runs (tenant_id, service_id, id);
 CREATE INDEX runs_open ON runs (tenant_id, service_id) WHERE state IN ('queued', 'running');
 COMMENT ON COLUMN runs.counts IS 'Per system what was read, created, updated, deleted, equal, rejected, in conflict, and how much is to come; written in the commits they count.';
 
+CREATE FUNCTION add_counts(a jsonb, d jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+    RETURN a || coalesce((
+        SELECT jsonb_object_agg(s.key, coalesce(a -> s.key, '{}') || (
+            SELECT jsonb_object_agg(f.key, CASE
+                WHEN f.key NOT IN ('done', 'total', 'owed') THEN to_jsonb(coalesce((a -> s.key ->> f.key)::bigint, 0) + f.value::text::bigint)
+                WHEN f.value::text::bigint > 0 THEN f.value
+                ELSE coalesce(a -> s.key -> f.key, f.value)
+            END)
+            FROM jsonb_each(s.value) f))
+        FROM jsonb_each(d) s), '{}');
+COMMENT ON FUNCTION add_counts(jsonb, jsonb) IS
+    'A run''s figures plus those of one commit: per system, amounts are added; done, total and owed are levels and replaced.';
+
 CREATE TABLE leases (
     tenant_id   uuid NOT NULL,
     service_id  uuid NOT NULL,

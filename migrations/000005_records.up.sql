@@ -69,6 +69,7 @@ CREATE TABLE deliveries (
     tenant_id   uuid NOT NULL,
     service_id  uuid NOT NULL,
     system      text NOT NULL,
+    collection  text NOT NULL,
     entity_id   uuid NOT NULL,
     since       timestamptz NOT NULL,
     due_at      timestamptz NOT NULL,
@@ -84,6 +85,7 @@ CREATE TABLE attempts (
     service_id  uuid NOT NULL,
     id          uuid NOT NULL,
     system      text NOT NULL,
+    collection  text NOT NULL,
     entity_ids  uuid[] NOT NULL,
     started_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, service_id, id)

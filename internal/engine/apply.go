@@ -1,0 +1,810 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/conflict"
+	"github.com/syncline-dev/syncline/internal/mapping"
+	"github.com/syncline-dev/syncline/internal/match"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// Loaded is what the commit's transaction read and locked for a batch: the entities that the batch's records may belong
+// to, with all their links, and their open conflicts.
+type Loaded struct {
+	Entities  []*record.Entity
+	Conflicts []*Conflict // open ones of these entities
+}
+
+// Conflict is two systems' claim to one field, open or settled.
+type Conflict struct {
+	ID         uuid.UUID
+	Entity     record.EntityID
+	Collection string
+	Field      string // record.WholeRecord: deleted by one side, changed by the other
+	Base       record.Value
+	Sides      []conflict.Side // the entity's side first
+	Open       bool
+	Strategy   conflict.Strategy
+	Winner     record.System
+	Result     record.Value
+	Reason     string
+	DecidedBy  string // a person's or key's name; empty when a rule decided
+	OpenedAt   time.Time
+	ResolvedAt *time.Time
+	Version    int64
+
+	isNew bool
+}
+
+// IsNew says whether the conflict is not stored yet.
+func (c *Conflict) IsNew() bool { return c.isNew }
+
+// DeadLetter is a change that could not be taken in or sent out (invariant 2).
+type DeadLetter struct {
+	ID        uuid.UUID
+	Inward    bool
+	System    record.System
+	Object    record.Object
+	Key       record.Key
+	Entity    record.EntityID // zero for one that did not get in
+	Op        record.Op
+	Code      string
+	Message   string
+	Payload   record.Fields // the record as the system gave it, or as it was sent
+	SettleKey bool
+}
+
+// Outcome is what a batch means: everything that one commit writes. Slices are in the order things happened.
+type Outcome struct {
+	New       []*record.Entity
+	Changed   []*record.Entity
+	NewLinks  []LinkRow
+	Links     []LinkRow // changed
+	Unlinked  []LinkRow
+	Journal   []record.Entry
+	Conflicts []*Conflict
+	Dead      []DeadLetter
+	Settled   []record.Key                        // keys whose open inward dead letters are thereby settled
+	Owed      map[record.System][]record.EntityID // who is owed what, without doubles
+	OwedAt    map[record.EntityID]time.Time       // when the change happened at its origin, for the lag
+	Counts    Counts
+	Born      int64                         // entities made
+	Died      int64                         // entities deleted
+	Revived   map[record.EntityID]time.Time // entities that came back, and when they had been deleted
+}
+
+// LinkRow is a link of an entity.
+type LinkRow struct {
+	Entity record.EntityID
+	*record.Link
+}
+
+// Counts are a batch's figures.
+type Counts struct{ Read, Equal, Conflicts, Rejected int64 }
+
+// batch applies the changes of one page, one after the other.
+type batch struct {
+	seat    *Seat
+	now     time.Time
+	cause   uuid.UUID // the run
+	byKey   map[record.Key]*record.Entity
+	byMatch map[string][]*record.Entity
+	open    map[record.EntityID][]*Conflict
+	out     Outcome
+
+	isNew   map[*record.Entity]bool
+	touched map[*record.Entity]bool
+	links   map[*record.Link]linkFate
+	owed    map[record.System]map[record.EntityID]bool
+}
+
+type linkFate struct {
+	entity record.EntityID
+	added  bool
+}
+
+// Mapped is a change with what its record means in the entity's terms, or why it means nothing.
+type Mapped struct {
+	*record.Change
+	In       record.Fields
+	MatchKey string
+	Err      error
+}
+
+// MapAll maps a page of changes, before the commit's transaction opens.
+func MapAll(seat *Seat, changes []record.Change) []Mapped {
+	out := make([]Mapped, len(changes))
+	for i := range changes {
+		m := &out[i]
+		m.Change = &changes[i]
+		if m.Op == record.Delete {
+			continue
+		}
+		if m.In, m.Err = seat.Map.In(m.Fields); m.Err == nil && seat.Collection.Check != nil {
+			m.Err = seat.Collection.Check(m.In)
+		}
+		if m.Err == nil {
+			m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+		}
+	}
+	return out
+}
+
+// Apply decides what a page of changes from the seat means for the entities loaded. It is a function of its arguments:
+// no clock, no context, no I/O; ids of new things come from newID alone.
+//
+// Deletions go first, so that a record that got another key in the same page keeps its entity.
+func Apply(seat *Seat, changes []Mapped, loaded Loaded, now time.Time, cause uuid.UUID) Outcome {
+	b := &batch{
+		seat: seat, now: now, cause: cause,
+		byKey:   make(map[record.Key]*record.Entity, len(loaded.Entities)),
+		byMatch: make(map[string][]*record.Entity),
+		open:    make(map[record.EntityID][]*Conflict),
+		isNew:   make(map[*record.Entity]bool),
+		touched: make(map[*record.Entity]bool),
+		links:   make(map[*record.Link]linkFate),
+		owed:    make(map[record.System]map[record.EntityID]bool),
+	}
+	b.out.Owed = make(map[record.System][]record.EntityID)
+	b.out.OwedAt = make(map[record.EntityID]time.Time)
+	for _, e := range loaded.Entities {
+		if l := e.Links[seat.System]; l != nil && l.Object == seat.Object {
+			b.byKey[l.Key] = e
+		}
+		if e.MatchKey != "" {
+			b.byMatch[e.MatchKey] = append(b.byMatch[e.MatchKey], e)
+		}
+	}
+	for _, c := range loaded.Conflicts {
+		b.open[c.Entity] = append(b.open[c.Entity], c)
+	}
+	for i := range changes {
+		if changes[i].Op == record.Delete {
+			b.delete(changes[i].Change)
+		}
+	}
+	for i := range changes {
+		if changes[i].Op == record.Upsert {
+			b.upsert(&changes[i])
+		}
+	}
+	b.out.Counts.Read = int64(len(changes))
+	b.collect()
+	return b.out
+}
+
+func (b *batch) collect() {
+	for e := range b.touched {
+		if b.isNew[e] {
+			b.out.New = append(b.out.New, e)
+		} else {
+			e.Version++
+			b.out.Changed = append(b.out.Changed, e)
+		}
+	}
+	byID := func(x, y *record.Entity) int { return compareIDs(x.ID, y.ID) }
+	slices.SortFunc(b.out.New, byID)
+	slices.SortFunc(b.out.Changed, byID)
+	for l, fate := range b.links {
+		row := LinkRow{fate.entity, l}
+		if fate.added {
+			b.out.NewLinks = append(b.out.NewLinks, row)
+		} else {
+			b.out.Links = append(b.out.Links, row)
+		}
+	}
+	sortLinks(b.out.NewLinks)
+	sortLinks(b.out.Links)
+}
+
+func sortLinks(rows []LinkRow) {
+	slices.SortFunc(rows, func(x, y LinkRow) int {
+		if c := compareIDs(x.Entity, y.Entity); c != 0 {
+			return c
+		}
+		switch {
+		case x.System < y.System:
+			return -1
+		case x.System > y.System:
+			return 1
+		}
+		return 0
+	})
+}
+
+func compareIDs(a, b record.EntityID) int { return slices.Compare(a[:], b[:]) }
+
+// at is when the change happened, for comparing and for the lag.
+func (b *batch) at(c *record.Change) time.Time {
+	if c.At.IsZero() {
+		return b.now
+	}
+	return c.At
+}
+
+func (b *batch) side(c *record.Change, v record.Value) conflict.Side {
+	return conflict.Side{System: b.seat.System, Value: v, At: c.At, SeenAt: b.now}
+}
+
+func heldSide(e *record.Entity, field string) conflict.Side {
+	st := e.StampOf(field)
+	return conflict.Side{System: st.System, Value: e.Fields[field], At: st.At, SeenAt: e.ChangedAt}
+}
+
+func (b *batch) upsert(m *Mapped) {
+	c, in, key := m.Change, m.In, m.MatchKey
+	if m.Err != nil {
+		b.reject(c, m.Err)
+		return
+	}
+	if e := b.byKey[c.Key]; e != nil {
+		b.settleKey(c)
+		b.update(e, e.Links[b.seat.System], c, in)
+		return
+	}
+	outcome, e := match.New, (*record.Entity)(nil)
+	if key != "" {
+		outcome, e = match.Decide(b.seat.System, b.byMatch[key])
+	}
+	switch outcome {
+	case match.New:
+		b.settleKey(c)
+		if !b.seat.Reads {
+			b.out.Counts.Equal++ // a target's own record that nothing matches is none of the service's business
+			return
+		}
+		b.create(c, in, key)
+	case match.Found:
+		b.settleKey(c)
+		b.link(e, c, in)
+	case match.Duplicate:
+		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
+	case match.Ambiguous:
+		b.rejectAs(c, "match.ambiguous", fmt.Sprintf("Several records could be the one with %s; merge them first, then redrive this one.", describe(b.seat.Collection.MatchFields, in)))
+	}
+}
+
+func describe(fields []string, in record.Fields) string {
+	s := ""
+	for i, f := range fields {
+		if i > 0 {
+			s += ", "
+		}
+		s += f + " = " + record.Text(in[f])
+	}
+	return s
+}
+
+func (b *batch) reject(c *record.Change, err error) {
+	code := "record.invalid"
+	var m *mapping.Error
+	if errors.As(err, &m) {
+		code = "mapping.not_convertible"
+	}
+	b.rejectAs(c, code, fmt.Sprintf("The record cannot be taken in: %v.", err))
+}
+
+func (b *batch) rejectAs(c *record.Change, code, message string) {
+	b.out.Counts.Rejected++
+	b.out.Dead = append(b.out.Dead, DeadLetter{ID: newID(), Inward: true, System: b.seat.System, Object: b.seat.Object, Key: c.Key,
+		Op: c.Op, Code: code, Message: message, Payload: c.Fields})
+}
+
+func (b *batch) settleKey(c *record.Change) { b.out.Settled = append(b.out.Settled, c.Key) }
+
+// create makes a new entity of a record that nothing matches.
+func (b *batch) create(c *record.Change, in record.Fields, key string) {
+	e := &record.Entity{
+		ID: record.NewEntityID(), Collection: b.seat.Collection.Name, MatchKey: key, Fields: in,
+		Origin: b.seat.System, Version: 1, CreatedAt: b.at(c), ChangedAt: b.now,
+		Links: make(map[record.System]*record.Link, 2),
+	}
+	if e.CreatedAt.After(b.now) {
+		e.CreatedAt = b.now
+	}
+	b.isNew[e] = true
+	b.touched[e] = true
+	b.out.Born++
+	b.addLink(e, c)
+	if key != "" {
+		b.byMatch[key] = append(b.byMatch[key], e)
+	}
+	b.journal(e, record.Created, nil, in)
+	b.oweAll(e, c)
+}
+
+func (b *batch) addLink(e *record.Entity, c *record.Change) *record.Link {
+	l := &record.Link{System: b.seat.System, Object: b.seat.Object, Key: c.Key, State: record.Synced, Version: c.Version, SyncedAt: b.now}
+	e.Links[b.seat.System] = l
+	b.byKey[c.Key] = e
+	b.links[l] = linkFate{entity: e.ID, added: true}
+	return l
+}
+
+func (b *batch) touch(e *record.Entity) {
+	b.touched[e] = true
+	e.ChangedAt = b.now
+}
+
+func (b *batch) touchLink(e *record.Entity, l *record.Link) {
+	if _, there := b.links[l]; !there {
+		b.links[l] = linkFate{entity: e.ID}
+	}
+}
+
+func (b *batch) journal(e *record.Entity, op record.JournalOp, before, after record.Fields) {
+	b.out.Journal = append(b.out.Journal, record.Entry{ID: newID(), Entity: e.ID, At: b.now, Kind: record.Changed, Op: op,
+		System: b.seat.System, Cause: b.cause, Before: before, After: after})
+}
+
+// link makes a record the entity's copy in this system. They never agreed before, so where they differ there is no base:
+// the strategy decides.
+func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
+	l := b.addLink(e, c)
+	if e.DeletedAt != nil {
+		// It came back before its deletion reached every system.
+		b.raise(e)
+		for f := range in {
+			l.Holds(f, in[f], e.Fields[f], false)
+		}
+		// The returning record is the newer fact: what it says goes to all.
+		before, after := record.Fields{}, record.Fields{}
+		for f, v := range in {
+			if !record.Equal(v, e.Fields[f]) {
+				before[f], after[f] = e.Fields[f], v
+				b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+			}
+		}
+		b.journal(e, record.Created, before, after)
+		b.oweAll(e, c)
+		return
+	}
+	before, after := record.Fields{}, record.Fields{}
+	for _, f := range sortedKeys(in) {
+		v := in[f]
+		present, has := e.Fields[f]
+		switch {
+		case record.Equal(v, present) && has:
+		case !has:
+			before[f], after[f] = present, v
+			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+		default:
+			l.Holds(f, v, present, false)
+			b.decide(e, l, f, nil, c, v, before, after, true)
+		}
+	}
+	if len(after) > 0 {
+		b.touch(e)
+	}
+	b.journal(e, record.Linked, before, after)
+	b.oweAll(e, c)
+}
+
+// update meets a linked entity: the shadow tells what the system really changed (invariant 5: nothing means an echo).
+func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in record.Fields) {
+	var changed []string
+	for f, v := range in {
+		if !record.Equal(v, l.Shadow(e, f)) {
+			changed = append(changed, f)
+		}
+	}
+	thawed := l.State == record.Frozen && e.DeletedAt == nil
+	if len(changed) == 0 && !thawed {
+		b.out.Counts.Equal++
+		if c.Version != "" && c.Version != l.Version {
+			l.Version = c.Version
+			b.touchLink(e, l)
+		}
+		return
+	}
+	slices.Sort(changed)
+	if c.Version != "" {
+		l.Version = c.Version
+	}
+	l.SyncedAt = b.now
+	b.touchLink(e, l)
+	if thawed {
+		l.State = record.Synced
+	}
+	if e.DeletedAt != nil && !b.revive(e, l, c, in, changed) {
+		return
+	}
+	before, after := record.Fields{}, record.Fields{}
+	for _, f := range changed {
+		v, present := in[f], e.Fields[f]
+		base, behind := l.Behind[f]
+		switch {
+		case record.Equal(v, present):
+			// Both came to the same value on their own: agreed.
+			l.Holds(f, v, present, false)
+			b.closeConflict(e, f, "Both systems came to the same value.")
+		case e.IsHeld(f):
+			b.moreClaims(e, l, f, c, v, before, after)
+		case !b.goesAnywhere(f):
+			l.Holds(f, v, present, true)
+		case !behind:
+			before[f], after[f] = present, v
+			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+		default:
+			l.Holds(f, v, present, false)
+			b.decide(e, l, f, base, c, v, before, after, false)
+		}
+	}
+	if len(after) > 0 {
+		b.touch(e)
+		b.journal(e, record.Updated, before, after)
+	}
+	b.oweAll(e, c)
+}
+
+// goesAnywhere says whether this system's changes to the field are wanted by any other.
+func (b *batch) goesAnywhere(field string) bool {
+	for _, s := range b.seat.Collection.Seats {
+		if s.System != b.seat.System && b.seat.Collection.Flows(b.seat.System, s.System, field) {
+			return true
+		}
+	}
+	return false
+}
+
+// setField gives the entity's field a new value that came from l's system; the other systems fall behind.
+func (b *batch) setField(e *record.Entity, l *record.Link, field string, v record.Value, stamp record.Stamp) {
+	for _, other := range e.Links {
+		seat := b.seat.Collection.Seats[other.System]
+		if other == l || seat == nil || !seat.Map.Has(field) {
+			continue
+		}
+		holds := other.Shadow(e, field)
+		delete(other.OwnForm, field)
+		delete(other.Behind, field)
+		if !record.Equal(holds, v) {
+			other.SetBehind(field, holds)
+		}
+		b.touchLink(e, other)
+	}
+	e.Fields[field] = v
+	if e.Stamps == nil {
+		e.Stamps = make(map[string]record.Stamp)
+	}
+	e.Stamps[field] = stamp
+	if l != nil {
+		l.Holds(field, v, v, false)
+	}
+	if slices.Contains(b.seat.Collection.MatchFields, field) {
+		e.MatchKey = match.Key(e.Fields, b.seat.Collection.MatchFields)
+	}
+	b.touch(e)
+}
+
+// decide settles, or leaves to a person, that this system and another changed the field since they agreed on base.
+func (b *batch) decide(e *record.Entity, l *record.Link, field string, base record.Value, c *record.Change, v record.Value, before, after record.Fields, first bool) {
+	held, incoming := heldSide(e, field), b.side(c, v)
+	rule := b.seat.Collection.Rule(field)
+	if first && c.At.IsZero() && rule.Strategy != conflict.Manual {
+		// They never agreed, and no clock says who wrote last: the order of reading must not decide.
+		rule = rule.WithoutTimes()
+	}
+	d := rule.Decide(base, held, incoming)
+	cf := &Conflict{ID: newID(), Entity: e.ID, Collection: e.Collection, Field: field, Base: base, Sides: []conflict.Side{held, incoming},
+		Open: d.Open, Strategy: rule.Strategy, Winner: d.Winner, Result: d.Value, Reason: d.Reason, OpenedAt: b.now, Version: 1, isNew: true}
+	b.out.Counts.Conflicts++
+	b.out.Conflicts = append(b.out.Conflicts, cf)
+	if d.Open {
+		b.hold(e, field)
+		b.open[e.ID] = append(b.open[e.ID], cf)
+		return
+	}
+	cf.ResolvedAt = &b.now
+	if record.Equal(d.Value, e.Fields[field]) {
+		return // the entity keeps its value; the system is behind and will be sent it
+	}
+	before[field], after[field] = e.Fields[field], d.Value
+	stamp := record.Stamp{System: d.Winner, At: incoming.At}
+	if stamp.At.IsZero() {
+		stamp.At = b.now
+	}
+	b.setField(e, l, field, d.Value, stamp)
+	l.Holds(field, v, d.Value, false) // a merged value is neither side's
+}
+
+func (b *batch) hold(e *record.Entity, field string) {
+	if !slices.Contains(e.Held, field) {
+		e.Held = append(slices.Clone(e.Held), field)
+		slices.Sort(e.Held)
+	}
+	b.touched[e] = true
+	for _, l := range e.Links {
+		l.State = record.InDoubt
+		b.touchLink(e, l)
+	}
+}
+
+// moreClaims notes that a field in an open conflict changed again: the sides are brought up to date, nothing is sent.
+func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, c *record.Change, v record.Value, before, after record.Fields) {
+	if _, behind := l.Behind[field]; behind {
+		l.Behind[field] = v
+	} else {
+		before[field], after[field] = e.Fields[field], v
+		b.setField(e, l, field, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+	}
+	for _, cf := range b.open[e.ID] {
+		if cf.Field != field && cf.Field != record.WholeRecord {
+			continue
+		}
+		sides := slices.DeleteFunc(slices.Clone(cf.Sides), func(s conflict.Side) bool { return s.System == b.seat.System })
+		claim := b.side(c, v)
+		if cf.Field == record.WholeRecord {
+			claim.Value = nil
+		}
+		cf.Sides = append(sides, claim)
+		b.change(cf)
+	}
+}
+
+func (b *batch) change(cf *Conflict) {
+	if !cf.isNew && !slices.Contains(b.out.Conflicts, cf) {
+		cf.Version++
+		b.out.Conflicts = append(b.out.Conflicts, cf)
+	}
+}
+
+// closeConflict settles open conflicts about the field because the sides agree now.
+func (b *batch) closeConflict(e *record.Entity, field, reason string) {
+	if !slices.Contains(e.Held, field) {
+		return
+	}
+	for _, other := range e.Links {
+		if _, behind := other.Behind[field]; behind {
+			return // a third system still holds something else
+		}
+	}
+	for _, cf := range b.open[e.ID] {
+		if cf.Field == field && cf.Open {
+			cf.Open, cf.Result, cf.Reason, cf.ResolvedAt = false, e.Fields[field], reason, &b.now
+			b.change(cf)
+		}
+	}
+	b.release(e, field)
+}
+
+func (b *batch) release(e *record.Entity, field string) {
+	e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f == field })
+	b.touched[e] = true
+	if len(e.Held) > 0 {
+		return
+	}
+	for _, l := range e.Links {
+		if l.State == record.InDoubt {
+			l.State = record.Synced
+			b.touchLink(e, l)
+		}
+	}
+}
+
+// revive settles that a system changed a record which another deleted. It returns true when the entity lives on and the
+// changes are to be applied.
+func (b *batch) revive(e *record.Entity, l *record.Link, c *record.Change, in record.Fields, changed []string) bool {
+	deleter := e.StampOf(record.WholeRecord)
+	held := conflict.Side{System: deleter.System, At: deleter.At, SeenAt: e.ChangedAt, Deleted: true}
+	incoming := b.side(c, nil)
+	d := b.decideRecord(e, held, incoming)
+	if d.Open {
+		for _, f := range changed {
+			l.Holds(f, in[f], e.Fields[f], false)
+		}
+		return false
+	}
+	if d.Winner != incoming.System {
+		for _, f := range changed {
+			l.Holds(f, in[f], e.Fields[f], false)
+		}
+		b.owe(e, l.System, c)
+		return false
+	}
+	b.raise(e)
+	return true
+}
+
+// decideRecord applies the service's strategy to "deleted here, changed there".
+func (b *batch) decideRecord(e *record.Entity, held, incoming conflict.Side) conflict.Decision {
+	rule := b.seat.Collection.Rule(record.WholeRecord)
+	d := rule.Decide(nil, held, incoming)
+	cf := &Conflict{ID: newID(), Entity: e.ID, Collection: e.Collection, Field: record.WholeRecord, Sides: []conflict.Side{held, incoming},
+		Open: d.Open, Strategy: rule.Strategy, Winner: d.Winner, Reason: d.Reason, OpenedAt: b.now, Version: 1, isNew: true}
+	b.out.Counts.Conflicts++
+	b.out.Conflicts = append(b.out.Conflicts, cf)
+	if d.Open {
+		b.hold(e, record.WholeRecord)
+		b.open[e.ID] = append(b.open[e.ID], cf)
+		return d
+	}
+	cf.ResolvedAt = &b.now
+	return d
+}
+
+func (b *batch) delete(c *record.Change) {
+	e := b.byKey[c.Key]
+	b.settleKey(c)
+	if e == nil {
+		b.out.Counts.Equal++ // never known, or our own deletion coming back
+		return
+	}
+	l := e.Links[b.seat.System]
+	delete(b.byKey, c.Key)
+	unlink := func() {
+		delete(e.Links, b.seat.System)
+		delete(b.links, l)
+		b.out.Unlinked = append(b.out.Unlinked, LinkRow{e.ID, l})
+	}
+	if e.DeletedAt != nil {
+		unlink()
+		b.out.Counts.Equal++
+		return
+	}
+	coll := b.seat.Collection
+	policy := coll.Deletes
+	if len(coll.targets(b.seat.System)) == 0 {
+		// Nobody takes changes from this system: the record is made again when its entity changes next.
+		unlink()
+		b.journal(e, record.Unlinked, nil, nil)
+		return
+	}
+	if policy == DeleteIgnore || policy == DeleteArchive {
+		l.State, l.SyncedAt = record.Frozen, b.now
+		b.byKey[c.Key] = e
+		b.touchLink(e, l)
+		b.journal(e, record.Unlinked, nil, nil)
+		if policy == DeleteArchive && coll.ArchiveField != "" {
+			f := coll.ArchiveField
+			before := record.Fields{f: e.Fields[f]}
+			b.setField(e, l, f, coll.ArchiveValue, record.Stamp{System: b.seat.System, At: b.at(c)})
+			b.journal(e, record.Updated, before, record.Fields{f: coll.ArchiveValue})
+			b.oweAll(e, c)
+		}
+		return
+	}
+	if len(l.Behind) > 0 || e.IsHeld(record.WholeRecord) {
+		held := heldSide(e, latestField(e, l))
+		held.Value = nil
+		incoming := b.side(c, nil)
+		incoming.Deleted = true
+		d := b.decideRecord(e, held, incoming)
+		if d.Open || d.Winner != incoming.System {
+			unlink()
+			b.touch(e)
+			b.journal(e, record.Unlinked, nil, nil)
+			if !d.Open {
+				b.oweAll(e, c)
+				b.owe(e, b.seat.System, c)
+			}
+			return
+		}
+	}
+	unlink()
+	b.kill(e, b.at(c))
+	b.journal(e, record.Deleted, e.Fields, nil)
+	b.oweAll(e, c)
+}
+
+// kill marks the entity as deleted by this system; open conflicts about it are moot.
+func (b *batch) kill(e *record.Entity, at time.Time) {
+	e.DeletedAt = &b.now
+	if e.Stamps == nil {
+		e.Stamps = make(map[string]record.Stamp)
+	}
+	e.Stamps[record.WholeRecord] = record.Stamp{System: b.seat.System, At: at}
+	for _, cf := range b.open[e.ID] {
+		if cf.Open {
+			cf.Open, cf.Reason, cf.ResolvedAt = false, "The record was deleted.", &b.now
+			b.change(cf)
+		}
+	}
+	e.Held = nil
+	b.out.Died++
+	b.touch(e)
+}
+
+// raise brings a deleted entity back to life.
+func (b *batch) raise(e *record.Entity) {
+	if b.out.Revived == nil {
+		b.out.Revived = make(map[record.EntityID]time.Time)
+	}
+	b.out.Revived[e.ID] = *e.DeletedAt
+	e.DeletedAt = nil
+	delete(e.Stamps, record.WholeRecord)
+	b.touch(e)
+}
+
+// latestField is the field of those the system is behind in that changed last.
+func latestField(e *record.Entity, l *record.Link) string {
+	best := record.WholeRecord
+	var at time.Time
+	for _, f := range sortedKeys(l.Behind) {
+		if s := e.StampOf(f); best == record.WholeRecord || s.At.After(at) {
+			best, at = f, s.At
+		}
+	}
+	return best
+}
+
+// oweAll notes which systems are now owed the entity's state.
+func (b *batch) oweAll(e *record.Entity, c *record.Change) {
+	for _, s := range b.seat.Collection.Seats {
+		if Owes(e, s) {
+			b.owe(e, s.System, c)
+		}
+	}
+}
+
+func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
+	set := b.owed[to]
+	if set == nil {
+		set = make(map[record.EntityID]bool)
+		b.owed[to] = set
+	}
+	if !set[e.ID] {
+		set[e.ID] = true
+		b.out.Owed[to] = append(b.out.Owed[to], e.ID)
+	}
+	b.out.OwedAt[e.ID] = b.at(c)
+	if l := e.Links[to]; l != nil && l.State == record.Synced {
+		l.State = record.Pending
+		b.touchLink(e, l)
+	}
+}
+
+// Owes says whether the seat's system is to be brought up to date with the entity.
+func Owes(e *record.Entity, s *Seat) bool {
+	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) {
+		return false
+	}
+	l := e.Links[s.System]
+	c := s.Collection
+	switch {
+	case l != nil && l.State == record.Frozen:
+		return false
+	case e.DeletedAt != nil:
+		return l != nil && c.Deletes == DeletePropagate && c.flowsAny(e.StampOf(record.WholeRecord).System, s)
+	case !c.Admit(e.Fields):
+		return false
+	case l == nil:
+		return c.flowsAny(e.Origin, s) || anyStampFlows(e, s)
+	}
+	return len(OwedFields(e, l, s)) > 0
+}
+
+func anyStampFlows(e *record.Entity, s *Seat) bool {
+	for f, st := range e.Stamps {
+		if s.Collection.Flows(st.System, s.System, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// OwedFields are the fields that the system is behind in and that may be sent to it now, sorted.
+func OwedFields(e *record.Entity, l *record.Link, s *Seat) []string {
+	var out []string
+	for f := range l.Behind {
+		if e.IsHeld(f) || !s.Map.Writable(f) {
+			continue
+		}
+		from := e.StampOf(f).System
+		if from == record.Person || from == s.System || s.Collection.Flows(from, s.System, f) {
+			out = append(out, f)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

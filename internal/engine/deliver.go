@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// send carries out what the system is owed: the attempts that pulling committed, and in between the backlog. There is one
+// sender per system and object, so the deliveries of an entity to a system go in order (invariant 3).
+func (l *lane) send(ctx context.Context) error {
+	if !l.Writes {
+		return nil
+	}
+	select {
+	case <-l.complete: // the system's own records are all known, so that nothing is created twice
+	case <-ctx.Done():
+		return nil
+	}
+	tries := 0
+	for n := 0; ; n++ {
+		var a Attempt
+		queued := false
+		select {
+		case a = <-l.queue:
+			queued = true
+		default:
+		}
+		if !queued || n%8 == 7 {
+			claimed, err := l.claim(ctx)
+			if err != nil {
+				return err
+			}
+			if len(claimed.Entities) > 0 {
+				if err := l.finish(ctx, claimed, &tries); err != nil {
+					return err
+				}
+				if !queued {
+					continue
+				}
+			}
+		}
+		if !queued {
+			select {
+			case <-ctx.Done():
+				return nil
+			case a = <-l.queue:
+			case <-l.duty:
+				continue
+			}
+		}
+		err := l.finish(ctx, a, &tries)
+		l.mu.Lock()
+		l.sending--
+		l.mu.Unlock()
+		l.room <- struct{}{}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// claim makes an attempt of due deliveries; an empty one when there are none or the system is failing.
+func (l *lane) claim(ctx context.Context) (a Attempt, err error) {
+	if !l.open() {
+		return a, nil
+	}
+	l.mu.Lock()
+	l.sending++
+	l.mu.Unlock()
+	defer func() {
+		if err != nil || len(a.Entities) == 0 {
+			l.mu.Lock()
+			l.sending--
+			l.mu.Unlock()
+		}
+	}()
+	err = l.flow.inTx(ctx, func(tx Tx) (err error) {
+		a, err = tx.Claim(ctx, l.flow.guard, l.Seat, newID(), max(l.flow.plan.BatchSize, snapshotBatch))
+		return err
+	})
+	if ctx.Err() != nil {
+		return a, nil
+	}
+	return a, err
+}
+
+// finish carries an attempt through to its settlement, and those that follow from it. Trouble with the system makes it a
+// delivery for later; an error stops the flow.
+func (l *lane) finish(ctx context.Context, a Attempt, tries *int) error {
+	backlog := a.Resend != nil
+	defer func() {
+		if backlog {
+			l.mu.Lock()
+			l.sending--
+			l.mu.Unlock()
+			signal(l.duty) // there may be more
+		}
+	}()
+	for next := &a; next != nil && ctx.Err() == nil; {
+		var err error
+		next, err = l.attempt(ctx, *next, tries)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt loads, writes and settles. It returns the attempt that is still owed, if the entities moved on meanwhile.
+func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, error) {
+	f := l.flow
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	var entities []*record.Entity
+	err := f.inTx(ctx, func(tx Tx) (err error) {
+		entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	sent, dead := Writes(l.Seat, entities, a.Resend)
+	if len(sent) > 0 {
+		writes := make([]connector.Write, len(sent))
+		for i := range sent {
+			writes[i] = sent[i].Write
+		}
+		f.engine.seam("before write")
+		receipts, err := l.Open.(connector.Writer).Write(ctx, l.Object, writes)
+		f.engine.seam("after write")
+		if err == nil && len(receipts) != len(writes) {
+			err = fmt.Errorf("%d receipts for %d writes", len(receipts), len(writes))
+		}
+		if err != nil {
+			return nil, l.writeFailed(ctx, a, err, tries)
+		}
+		*tries = 0
+		for i := range receipts {
+			sent[i].Receipt = receipts[i]
+		}
+	}
+	next, reread, err := l.settle(ctx, a, sent, dead)
+	if err != nil {
+		return nil, err
+	}
+	f.engine.seam("settled")
+	if len(reread) > 0 {
+		if err := l.reread(ctx, reread); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+// settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction.
+func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter) (next *Attempt, reread []record.Key, err error) {
+	f := l.flow
+	var st Settlement
+	err = f.inTx(ctx, func(tx Tx) error {
+		entities, err := tx.LoadEntities(ctx, f.guard, a.Entities, true)
+		if err != nil {
+			return err
+		}
+		st = Settle(l.Seat, a, entities, sent, tx.Now())
+		l.giveUp(&st, sent)
+		st.Dead = append(st.Dead, dead...)
+		st.Rejected += int64(len(dead))
+		next = nil
+		if len(st.Again) > 0 {
+			next = &Attempt{ID: newID(), System: l.System, Collection: l.Collection.Name, Entities: st.Again, OwedAt: a.OwedAt}
+		}
+		s := Settling{Seat: l.Seat, Attempt: a, Settlement: st, Run: f.runID(), Next: next, RetryAt: tx.Now()}
+		if n := st.Operations(); n > 0 {
+			ev := billing.Operations(a.ID, 0, tx.Now(), uuid.UUID(f.guard.Service), l.System, l.Object, l.Collection.Class, n)
+			ev.Realtime, ev.Complex, ev.Premium = f.plan.Realtime && !f.isFirstRun(), l.Collection.Complex, l.Premium
+			s.Usage = append(s.Usage, ev)
+		}
+		if err := tx.SaveSettling(ctx, f.guard, s); err != nil {
+			return err
+		}
+		f.engine.seam("settling saved")
+		for i := range st.Dead {
+			if i == 20 {
+				break
+			}
+			d := &st.Dead[i]
+			if err := tx.Emit(ctx, "dead_letter", uuid.UUID(f.guard.Service), map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "message": d.Message}); err != nil {
+				return err
+			}
+		}
+		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
+	})
+	return next, st.Reread, err
+}
+
+// isFirstRun says whether the first run is under way: its operations are not realtime.
+func (f *flow) isFirstRun() bool {
+	r := f.current()
+	return r != nil && r.Kind == service.FirstRun
+}
+
+// giveUp turns records that never hold still, so that reading and merging them again did not help, into dead letters.
+func (l *lane) giveUp(st *Settlement, sent []Sent) {
+	kept := st.Waiting[:0]
+	for _, id := range st.Waiting {
+		l.moved[id]++
+		if l.moved[id] <= maxMoved {
+			kept = append(kept, id)
+			continue
+		}
+		delete(l.moved, id)
+		for i := range sent {
+			if sent[i].ID == id {
+				st.Rejected++
+				st.Dead = append(st.Dead, DeadLetter{ID: newID(), System: l.System, Object: l.Object, Key: sent[i].Key, Entity: id, Op: sent[i].Op,
+					Code: "delivery.keeps_moving", Payload: sent[i].Fields,
+					Message: fmt.Sprintf("The record in %s was different from what was read, %d times in a row. Something else writes it all the time, or it holds a value that cannot be compared.", l.System, maxMoved)})
+			}
+		}
+	}
+	st.Waiting = kept
+	for _, id := range st.Done {
+		delete(l.moved, id)
+	}
+}
+
+// reread reads records that had moved on and merges them as if they had just been pulled; the lane's lock is held.
+func (l *lane) reread(ctx context.Context, keys []record.Key) error {
+	reader, ok := l.Open.(connector.KeyReader)
+	if !ok {
+		signal(l.wake)
+		return nil
+	}
+	changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		_ = l.flow.trouble(ctx, l.System, err)
+		return nil // the deliveries stand; they are tried again
+	}
+	return l.intake(ctx, changes, nil, nil)
+}
+
+// writeFailed makes the attempt a delivery for later. What the batch did is unknown, so it is marked as perhaps sent.
+func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, tries *int) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c := connector.Classify(err)
+	*tries++
+	wait := backoff(*tries)
+	switch c.Class {
+	case connector.SlowDown:
+		wait = max(wait, c.After)
+	case connector.Reconnect:
+		wait = maxBackoff
+	}
+	until := time.Now().Add(wait)
+	l.mu.Lock()
+	l.failing = until
+	l.mu.Unlock()
+	_ = l.flow.trouble(ctx, l.System, err)
+	err = l.flow.inTx(ctx, func(tx Tx) error { return tx.Postpone(ctx, l.flow.guard, a, tx.Now().Add(wait), true) })
+	if err != nil {
+		return err
+	}
+	time.AfterFunc(wait+10*time.Millisecond, func() { signal(l.duty) })
+	if c.Class == connector.Drift {
+		return errors.Join(errDrift, err)
+	}
+	return nil
+}
+
+var errDrift = errors.New("engine: a system's objects changed shape")

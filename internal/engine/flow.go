@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// Tuning of a flow. Sizes are records, times are what a person would wait for.
+const (
+	defaultBatch  = 500
+	snapshotBatch = 2000
+	queueDepth    = 4                      // attempts waiting for a sender; more than that goes to the backlog
+	controlEvery  = time.Second            // how soon a pause, a new revision or a queued run is noticed by an idle flow
+	sweepEvery    = 30 * time.Second       // reading all the same, though a watcher says that nothing changed
+	moveEvery     = 10 * time.Second       // saving a cursor that moved over nothing of interest
+	ackEvery      = time.Second            // telling a system what it need not keep
+	nudgeEvery    = 250 * time.Millisecond // telling browsers
+	firstBackoff  = 200 * time.Millisecond
+	maxBackoff    = 30 * time.Second
+	maxMoved      = 10 // reads of a record that never holds still before a person is asked
+)
+
+// Opener opens a service's systems; package connection has it.
+type Opener interface {
+	// OpenSystem opens the system of that id in the document. consumer names the service towards the system, detection is
+	// the document's wish. The class is the connector's price class.
+	OpenSystem(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document, system, consumer string) (connector.System, connector.Spec, error)
+}
+
+// Engine carries services' data.
+type Engine struct {
+	inTx func(context.Context, tenant.ID, func(Tx) error) error
+	open Opener
+	log  *slog.Logger
+	// Seam is called at named points between steps; tests crash there. Nil in production.
+	Seam func(point string)
+}
+
+// New makes an engine. inTx runs a transaction bound to a tenant.
+func New(inTx func(context.Context, tenant.ID, func(Tx) error) error, open Opener, log *slog.Logger) *Engine {
+	return &Engine{inTx: inTx, open: open, log: log}
+}
+
+func (e *Engine) seam(point string) {
+	if e.Seam != nil {
+		e.Seam(point)
+	}
+}
+
+// Carry executes the service's queued runs and, when it is realtime, follows its systems until ctx ends. The caller holds
+// the service's lease with that fence. again says that the service should be carried again at once: it has a new revision.
+// An error means that it could not be carried now; it is recorded with the service's cursors as well.
+func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int64) (again bool, err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop,
+		log: e.log.With("tenant", t.String(), "service", s.String())}
+	err = f.carry(ctx)
+	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = cause
+	}
+	switch {
+	case errors.Is(err, ErrRevised):
+		return true, nil
+	case errors.Is(err, ErrPaused), errors.Is(err, ErrFenced), errors.Is(err, errDone), errors.Is(err, context.Canceled):
+		return false, nil
+	}
+	return false, err
+}
+
+var errDone = errors.New("engine: nothing more to do")
+
+// flow is one service in motion on this worker.
+type flow struct {
+	engine *Engine
+	tenant tenant.ID
+	guard  Guard
+	log    *slog.Logger
+	stop   context.CancelCauseFunc
+	plan   *Plan
+	lanes  []*lane
+	commit map[string]*sync.Mutex // per collection: records of two systems that meet for the first time meet one after the other
+
+	mu       sync.Mutex
+	run      *service.Run // the run being executed; nil between runs
+	runSince time.Time
+	dead     bool // there may be open inward dead letters
+}
+
+// lane is one object of one system in motion.
+//
+// Its lock is held while it is read and the page committed, and from the load of an attempt until its receipts are
+// settled. So no page can hold a record in a state from before a write that was settled since, and no echo of a creation
+// can arrive before its link is there.
+type lane struct {
+	*Seat
+	flow  *flow
+	lock  sync.Mutex
+	queue chan Attempt
+	room  chan struct{} // a token per free place in queue
+	wake  chan struct{} // something to read
+	duty  chan struct{} // something in the backlog may be due
+
+	mu        sync.Mutex
+	pos       Position
+	saved     record.Cursor
+	savedAt   time.Time
+	ackedAt   time.Time
+	readAt    time.Time // when the last read began that reached the end
+	idle      bool      // no attempt queued or under way
+	sending   int
+	failing   time.Time // sends fail until then
+	watching  bool
+	nudgedAt  time.Time
+	nudge     map[string]int64
+	moved     map[record.EntityID]int
+	halted    bool // the run was cancelled: the snapshot goes on with the next one
+	usedSlot  time.Time
+	complete  chan struct{} // closed when the snapshot is complete
+	completed sync.Once
+}
+
+func (f *flow) inTx(ctx context.Context, fn func(Tx) error) error {
+	return f.engine.inTx(ctx, f.tenant, fn)
+}
+
+func (f *flow) carry(ctx context.Context) error {
+	var svc service.Service
+	var doc *service.Document
+	var positions []Position
+	err := f.inTx(ctx, func(tx Tx) (err error) {
+		if svc, doc, err = tx.Loadable(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		f.guard.Revision = svc.Revision
+		if err = tx.Recover(ctx, f.guard); err != nil {
+			return err
+		}
+		if f.dead, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		positions, err = tx.Positions(ctx, f.guard.Service)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f.engine.seam("recovered")
+	systems, err := f.openAll(ctx, doc)
+	defer func() {
+		for _, s := range systems {
+			if err := s.Close(); err != nil {
+				f.log.Warn("closing a system", "error", err)
+			}
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	f.prepare(positions)
+	if err := f.choose(ctx); err != nil {
+		return err
+	}
+	var work sync.WaitGroup
+	start := func(name string, fn func(context.Context) error) {
+		work.Add(1)
+		go func() {
+			defer work.Done()
+			defer func() {
+				if p := recover(); p != nil {
+					f.stop(fmt.Errorf("engine: %s panicked: %v", name, p))
+				}
+			}()
+			if err := fn(ctx); err != nil && ctx.Err() == nil {
+				f.stop(fmt.Errorf("%s: %w", name, err))
+			}
+		}()
+	}
+	start("control", f.control)
+	for _, l := range f.lanes {
+		start("reading "+string(l.System), l.pull)
+		start("sending to "+string(l.System), l.send)
+		if w, ok := l.Open.(connector.Watcher); ok && l.Reads && f.plan.Realtime {
+			start("watching "+string(l.System), func(ctx context.Context) error { return l.watch(ctx, w) })
+		}
+	}
+	work.Wait()
+	return context.Cause(ctx)
+}
+
+func (f *flow) prepare(positions []Position) {
+	f.commit = make(map[string]*sync.Mutex)
+	for _, c := range f.plan.Collections {
+		f.commit[c.Name] = &sync.Mutex{}
+	}
+	for _, seat := range f.plan.Seats {
+		l := &lane{Seat: seat, flow: f, queue: make(chan Attempt, queueDepth), room: make(chan struct{}, queueDepth),
+			wake: make(chan struct{}, 1), duty: make(chan struct{}, 1), idle: true, nudge: make(map[string]int64),
+			moved: make(map[record.EntityID]int), complete: make(chan struct{})}
+		for range queueDepth {
+			l.room <- struct{}{}
+		}
+		l.pos = Position{System: seat.System, Object: seat.Object, Phase: connector.Snapshot}
+		for _, p := range positions {
+			if p.System == seat.System && p.Object == seat.Object {
+				l.pos = p
+			}
+		}
+		l.saved = l.pos.Cursor
+		if l.pos.Phase == connector.Stream {
+			l.completed.Do(func() { close(l.complete) })
+		}
+		f.lanes = append(f.lanes, l)
+	}
+}
+
+// choose notes how each object's changes are seen, and why.
+func (f *flow) choose(ctx context.Context) error {
+	for _, l := range f.lanes {
+		c, ok := l.Open.(connector.Chooser)
+		if !ok {
+			continue
+		}
+		detection, why, err := c.Detection(ctx, l.Object)
+		if err != nil {
+			return f.trouble(ctx, l.System, err)
+		}
+		if detection == l.pos.Detection && why == l.pos.Why {
+			continue
+		}
+		l.pos.Detection, l.pos.Why = detection, why
+		if err := f.inTx(ctx, func(tx Tx) error { return tx.SavePosition(ctx, f.guard, l.pos) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trouble records that a system fails, where people look, and returns the error.
+func (f *flow) trouble(ctx context.Context, system record.System, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c := connector.Classify(err)
+	note := f.inTx(ctx, func(tx Tx) error {
+		if err := tx.NoteTrouble(ctx, f.guard.Service, system, c.Code, c.Message); err != nil {
+			return err
+		}
+		return tx.Emit(ctx, "system.failing", uuid.UUID(f.guard.Service), map[string]any{"system": system, "code": c.Code, "message": c.Message})
+	})
+	if note != nil {
+		f.log.Warn("recording a system's trouble", "error", note)
+	}
+	f.log.Warn("a system fails", "system", system, "class", c.Class, "error", err)
+	return fmt.Errorf("%s: %w", system, err)
+}
+
+// control watches over the flow: pauses and new revisions stop it, queued runs are begun, finished ones ended.
+func (f *flow) control(ctx context.Context) error {
+	tick := time.NewTicker(controlEvery)
+	defer tick.Stop()
+	quick := time.NewTicker(50 * time.Millisecond)
+	defer quick.Stop()
+	for {
+		if err := f.supervise(ctx); err != nil {
+			return err
+		}
+		// While a run is under way its end is looked for often; it costs nothing unless all lanes are quiet.
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				waiting = false
+			case <-quick.C:
+				waiting = f.current() == nil || !f.quiet()
+			}
+		}
+	}
+}
+
+func (f *flow) current() *service.Run {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.run
+}
+
+func (f *flow) runID() service.RunID {
+	if r := f.current(); r != nil {
+		return r.ID
+	}
+	return service.RunID{}
+}
+
+// quiet says whether every lane has read to its end since the run began and nothing is being sent.
+func (f *flow) quiet() bool {
+	f.mu.Lock()
+	since := f.runSince
+	f.mu.Unlock()
+	for _, l := range f.lanes {
+		l.mu.Lock()
+		ok := l.sending == 0 && (l.readAt.After(since) || (!l.Reads && l.pos.Phase == connector.Stream))
+		l.mu.Unlock()
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *flow) supervise(ctx context.Context) error {
+	var owing map[SeatID]Owing
+	var next service.Run
+	var found bool
+	quiet := f.current() != nil && f.quiet()
+	err := f.inTx(ctx, func(tx Tx) (err error) {
+		if err = tx.Guard(ctx, f.guard); err != nil {
+			return err
+		}
+		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		switch {
+		case !found:
+			return nil
+		case next.CancelAt != nil:
+			next, err = f.end(ctx, tx, next, service.RunCancelled)
+		case next.State == service.RunQueued:
+			if next, err = next.To(service.RunRunning, tx.Now()); err == nil {
+				err = f.saveRun(ctx, tx, next, "run.started")
+			}
+		case quiet && f.current() != nil && f.current().ID == next.ID && dueNow(owing, tx.Now()) == 0:
+			state := service.RunSucceeded
+			for _, c := range next.Counts {
+				if c.Rejected > 0 || c.Conflicts > 0 {
+					state = service.RunPartial
+				}
+			}
+			for _, o := range owing {
+				if o.Count > 0 {
+					state = service.RunPartial
+				}
+			}
+			next, err = f.end(ctx, tx, next, state)
+		default:
+			err = tx.Emit(ctx, "run.progress", uuid.UUID(f.guard.Service), progressOf(next))
+		}
+		return err
+	})
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
+	for _, l := range f.lanes {
+		if o := owing[SeatID{l.System, l.Collection.Name}]; o.Count > 0 {
+			signal(l.duty)
+		}
+	}
+	f.adopt(next, found)
+	if !f.plan.Realtime && (!found || next.Over()) {
+		f.stop(errDone)
+	}
+	return nil
+}
+
+func dueNow(owing map[SeatID]Owing, now time.Time) (n int64) {
+	for _, o := range owing {
+		if !o.DueAt.After(now) {
+			n += o.Count
+		}
+	}
+	return n
+}
+
+func progressOf(r service.Run) map[string]any {
+	done, total := r.Progress()
+	return map[string]any{"run": r.ID.String(), "kind": r.Kind, "state": r.State, "done": done, "total": total, "counts": r.Counts}
+}
+
+func (f *flow) end(ctx context.Context, tx Tx, r service.Run, state service.RunState) (service.Run, error) {
+	r, err := r.To(state, tx.Now())
+	if err != nil {
+		return r, err
+	}
+	return r, f.saveRun(ctx, tx, r, "run.finished")
+}
+
+func (f *flow) saveRun(ctx context.Context, tx Tx, r service.Run, event string) error {
+	if err := tx.MoveRun(ctx, r); err != nil {
+		return err
+	}
+	return tx.Emit(ctx, event, uuid.UUID(f.guard.Service), progressOf(r))
+}
+
+// adopt makes the database's word on the run the flow's own.
+func (f *flow) adopt(r service.Run, found bool) {
+	f.mu.Lock()
+	before := f.run
+	if !found || r.Over() {
+		f.run = nil
+	} else {
+		if before == nil || before.ID != r.ID {
+			f.runSince = time.Now()
+		}
+		f.run = &r
+	}
+	started := f.run != nil && (before == nil || before.ID != f.run.ID)
+	cancelled := found && r.State == service.RunCancelled
+	f.mu.Unlock()
+	for _, l := range f.lanes {
+		if started || cancelled {
+			l.mu.Lock()
+			l.halted = cancelled && l.pos.Phase == connector.Snapshot
+			l.mu.Unlock()
+		}
+		if started {
+			signal(l.wake)
+		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits for d or until ctx ends or c speaks, and says whether to go on.
+func sleep(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-c:
+	}
+	return true
+}
+
+// backoff doubles from first to max.
+func backoff(tries int) time.Duration {
+	d := firstBackoff << min(tries, 10)
+	return min(d, maxBackoff)
+}

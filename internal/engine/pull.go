@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// pull reads the object page by page for as long as the flow lives, woken by the watcher or by its own pace.
+func (l *lane) pull(ctx context.Context) error {
+	reader, ok := l.Open.(connector.Reader)
+	if !ok {
+		l.mu.Lock()
+		l.pos.Phase = connector.Stream
+		l.mu.Unlock()
+		l.completed.Do(func() { close(l.complete) })
+		l.Reads = false
+		return nil
+	}
+	pace := connector.Pace{Min: time.Second, Max: time.Minute}
+	if p, ok := l.Open.(connector.Pacer); ok {
+		pace = p.Pace()
+	}
+	wait, tries := pace.Min, 0
+	for ctx.Err() == nil {
+		more, changed, err := l.pullPage(ctx, reader)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case isStop(err):
+			return err
+		case err != nil:
+			if stop := l.readFailed(ctx, err); stop != nil {
+				return stop
+			}
+			tries++
+			if !sleep(ctx, backoff(tries), nil) {
+				return nil
+			}
+			continue
+		}
+		tries = 0
+		if more {
+			continue
+		}
+		// Adaptive polling: a system that changes is asked often, a quiet one seldom. With a watcher the sweep is only for
+		// what a notification could have missed.
+		wait = min(wait*3/2, pace.Max)
+		if changed {
+			wait = pace.Min
+		}
+		l.mu.Lock()
+		d, halted := wait, l.halted
+		if l.watching {
+			d = sweepEvery
+		}
+		l.mu.Unlock()
+		if halted || !l.Reads {
+			d = time.Hour
+		} else if !l.flow.plan.Realtime {
+			d = sweepEvery
+		}
+		if !sleep(ctx, d, l.wake) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func isStop(err error) bool {
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRevised) || errors.Is(err, ErrPaused)
+}
+
+// readFailed decides what a failed read means: nil to try again, an error to stop the flow.
+func (l *lane) readFailed(ctx context.Context, err error) error {
+	switch connector.Classify(err).Class {
+	case connector.LostPlace:
+		l.mu.Lock()
+		l.pos.Cursor, l.pos.Phase, l.pos.Done, l.pos.Total = nil, connector.Snapshot, 0, 0
+		l.mu.Unlock()
+		_ = l.flow.trouble(ctx, l.System, err)
+		return nil
+	case connector.Drift:
+		return l.flow.trouble(ctx, l.System, err) // the plan is compiled anew
+	}
+	_ = l.flow.trouble(ctx, l.System, err)
+	return nil
+}
+
+// pullPage reads one page and commits it. more says that there is more to read now.
+func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, changed bool, err error) {
+	l.mu.Lock()
+	pos, halted := l.pos, l.halted
+	l.mu.Unlock()
+	if halted || (!l.Reads && pos.Phase == connector.Stream) {
+		l.markRead(time.Now())
+		return false, false, nil
+	}
+	rooms, err := l.reserve(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer rooms.release()
+	began := time.Now()
+	limit := l.flow.plan.BatchSize
+	if pos.Phase == connector.Snapshot {
+		limit = max(limit, snapshotBatch)
+	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	page, err := reader.Read(ctx, connector.ReadRequest{Object: l.Object, Fields: l.Map.Natives(), Cursor: pos.Cursor, Limit: limit})
+	if err != nil {
+		return false, false, err
+	}
+	l.flow.engine.seam("read")
+	next := pos
+	next.Cursor, next.Phase = page.Cursor, page.Phase
+	if pos.Phase == connector.Snapshot {
+		next.Done += int64(len(page.Changes))
+		next.Total = max(page.Total, next.Done)
+		if page.Phase == connector.Stream {
+			next.Total = next.Done
+		}
+	}
+	stepped := pos.Phase != next.Phase || len(page.Changes) > 0
+	if stepped || (!bytes.Equal(l.saved, next.Cursor) && time.Since(l.savedAt) > moveEvery) {
+		if err := l.intake(ctx, page.Changes, &Move{Position: next, Changed: len(page.Changes) > 0}, rooms); err != nil {
+			return false, false, err
+		}
+		l.saved, l.savedAt = next.Cursor, time.Now()
+	}
+	l.mu.Lock()
+	l.pos = next
+	l.mu.Unlock()
+	if next.Phase == connector.Stream {
+		l.completed.Do(func() {
+			close(l.complete)
+			signal(l.duty)
+		})
+	}
+	if !page.More {
+		l.markRead(began)
+	}
+	if a, ok := l.Open.(connector.Acknowledger); ok && time.Since(l.ackedAt) > ackEvery && len(l.saved) > 0 {
+		l.ackedAt = time.Now()
+		if err := a.Acknowledge(ctx, l.Object, l.saved); err != nil && ctx.Err() == nil {
+			l.flow.log.Warn("acknowledging a cursor", "system", l.System, "error", err)
+		}
+	}
+	return page.More, len(page.Changes) > 0, nil
+}
+
+func (l *lane) markRead(began time.Time) {
+	l.mu.Lock()
+	l.readAt = began
+	l.mu.Unlock()
+}
+
+// rooms are reserved places in other lanes' queues.
+type rooms map[*lane]bool
+
+func (r rooms) release() {
+	for l := range r {
+		l.room <- struct{}{}
+		delete(r, l)
+	}
+}
+
+// reserve takes a place in the queue of each system that may be owed something by the next page, and waits for it: this is
+// what keeps memory bounded when reading is faster than writing. It is done before any lock is taken, so that two lanes
+// cannot wait for each other. A system that is failing, or whose own snapshot is not complete, gets its duties later.
+func (l *lane) reserve(ctx context.Context) (rooms, error) {
+	r := make(rooms)
+	for _, other := range l.flow.lanes {
+		if other.Collection != l.Collection || !other.Writes {
+			continue
+		}
+		if other == l {
+			select {
+			case <-other.room:
+				r[other] = true
+			default:
+			}
+			continue
+		}
+		for other.open() {
+			select {
+			case <-other.room:
+				r[other] = true
+			case <-ctx.Done():
+				r.release()
+				return nil, ctx.Err()
+			case <-time.After(time.Second):
+				continue // look again whether it is failing now
+			}
+			break
+		}
+	}
+	return r, nil
+}
+
+// open says whether duties to the system can be carried out right away.
+func (l *lane) open() bool {
+	select {
+	case <-l.complete:
+	default:
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().After(l.failing)
+}
+
+// intake commits a page: what it means, what is owed for it, and the cursor, in one transaction (invariant 1). The lane's
+// lock is held.
+func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, r rooms) error {
+	f := l.flow
+	mapped := MapAll(l.Seat, changes)
+	keys := make([]record.Key, len(mapped))
+	var matchKeys []string
+	for i := range mapped {
+		keys[i] = mapped[i].Key
+		if mapped[i].MatchKey != "" {
+			matchKeys = append(matchKeys, mapped[i].MatchKey)
+		}
+	}
+	var attempts []Attempt
+	var outcome Outcome
+	collection := f.commit[l.Collection.Name]
+	collection.Lock()
+	defer collection.Unlock()
+	err := f.inTx(ctx, func(tx Tx) error {
+		var loaded Loaded
+		var err error
+		if len(changes) > 0 {
+			loaded, err = tx.Load(ctx, f.guard, l.Seat, keys, matchKeys)
+		} else {
+			err = tx.Guard(ctx, f.guard)
+		}
+		if err != nil {
+			return err
+		}
+		run := f.runID()
+		outcome = Apply(l.Seat, mapped, loaded, tx.Now(), uuid.UUID(run))
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID)}
+		attempts = attempts[:0]
+		for system, ids := range outcome.Owed {
+			if target := f.laneOf(system, l.Collection); target != nil && r[target] && target.open() {
+				attempts = append(attempts, Attempt{ID: newID(), System: system, Collection: l.Collection.Name, Entities: ids, OwedAt: outcome.OwedAt})
+			} else {
+				in.Owed[system] = ids
+			}
+		}
+		in.Attempts = attempts
+		in.Usage = l.usageOf(outcome, tx.Now())
+		for i := range changes {
+			for _, v := range changes[i].Fields {
+				if s, ok := v.(string); ok {
+					in.Bytes += int64(len(s))
+				} else {
+					in.Bytes += 8
+				}
+			}
+		}
+		if err := tx.SaveIntake(ctx, f.guard, in); err != nil {
+			return err
+		}
+		f.engine.seam("intake saved")
+		return l.tell(ctx, tx, outcome)
+	})
+	if err != nil {
+		return err
+	}
+	f.engine.seam("intake committed")
+	if outcome.Counts.Rejected > 0 {
+		f.mu.Lock()
+		f.dead = true
+		f.mu.Unlock()
+	}
+	for _, a := range attempts {
+		target := f.laneOf(a.System, l.Collection)
+		delete(r, target) // its place is taken; the sender gives it back
+		target.mu.Lock()
+		target.sending++
+		target.mu.Unlock()
+		target.queue <- a
+	}
+	for system := range outcome.Owed {
+		if target := f.laneOf(system, l.Collection); target != nil {
+			signal(target.duty)
+		}
+	}
+	return nil
+}
+
+func (f *flow) mayHaveDead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
+func (f *flow) laneOf(system record.System, c *Collection) *lane {
+	for _, l := range f.lanes {
+		if l.System == system && l.Collection == c {
+			return l
+		}
+	}
+	return nil
+}
+
+// usageOf counts what the commit makes true: entities that came to life or died, and that the system is in use.
+func (l *lane) usageOf(o Outcome, now time.Time) []billing.UsageEvent {
+	sid, object, class := uuid.UUID(l.flow.guard.Service), record.Object(l.Collection.Name), l.Collection.Class
+	commit := newID().String()
+	var events []billing.UsageEvent
+	if o.Born > 0 {
+		events = append(events, billing.RecordsCreated(commit, now, sid, object, class, o.Born))
+	}
+	if o.Died > 0 {
+		events = append(events, billing.RecordsDeleted(commit, now, sid, object, class, o.Died))
+	}
+	for id, since := range o.Revived {
+		events = append(events, billing.RecordRevived(commit, now, sid, object, class, id, since))
+	}
+	if now.Sub(l.usedSlot) > time.Minute {
+		l.usedSlot = now
+		events = append(events, billing.IntegrationUsed(now, sid, l.System, l.Premium))
+	}
+	return events
+}
+
+// tell notes for browsers and programs what came in: conflicts and dead letters one by one, the rest as a sum now and then.
+func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
+	sid := uuid.UUID(l.flow.guard.Service)
+	told := 0
+	for _, c := range o.Conflicts {
+		if c.Open && c.isNew && told < 20 {
+			told++
+			if err := tx.Emit(ctx, "conflict", sid, map[string]any{"conflict": c.ID, "record": c.Entity.String(), "field": c.Field, "system": l.System}); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range o.Dead {
+		if i == 20 {
+			break
+		}
+		d := &o.Dead[i]
+		if err := tx.Emit(ctx, "dead_letter", sid, map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "message": d.Message}); err != nil {
+			return err
+		}
+	}
+	return l.activity(ctx, tx, "in", map[string]int64{"read": o.Counts.Read, "equal": o.Counts.Equal, "conflicts": o.Counts.Conflicts, "rejected": o.Counts.Rejected})
+}
+
+// activity sums figures up and tells them at most every nudgeEvery. They are a nudge and may be lost.
+func (l *lane) activity(ctx context.Context, tx Tx, direction string, figures map[string]int64) error {
+	l.mu.Lock()
+	some := false
+	for k, n := range figures {
+		if n != 0 {
+			l.nudge[direction+"."+k] += n
+			some = true
+		}
+	}
+	due := some && time.Since(l.nudgedAt) > nudgeEvery
+	var data map[string]any
+	if due {
+		l.nudgedAt = time.Now()
+		data = map[string]any{"system": l.System, "object": l.Object}
+		for k, n := range l.nudge {
+			data[k] = n
+		}
+		clear(l.nudge)
+	}
+	l.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return tx.Emit(ctx, "activity", uuid.UUID(l.flow.guard.Service), data)
+}
+
+// watch keeps a notification channel open; while it is, reading waits for it instead of polling.
+func (l *lane) watch(ctx context.Context, w connector.Watcher) error {
+	tries := 0
+	for ctx.Err() == nil {
+		err := w.Watch(ctx, []record.Object{l.Object}, func(record.Object) {
+			tries = 0
+			l.mu.Lock()
+			l.watching = true
+			l.mu.Unlock()
+			signal(l.wake)
+		})
+		l.mu.Lock()
+		l.watching = false
+		l.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.flow.log.Info("watching ended; polling until it is back", "system", l.System, "error", err)
+		signal(l.wake)
+		tries++
+		if !sleep(ctx, backoff(tries), nil) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// Sent is one write of an attempt with what is needed to settle it.
+type Sent struct {
+	connector.Write
+	Version int64         // the entity's version that was mapped
+	Values  record.Fields // the entity's values that were sent, by entity field; nil for a delete
+	Resend  bool          // an earlier attempt may have written it already
+	Receipt connector.Receipt
+}
+
+// Attempt is a batch of duties being carried out for one system.
+type Attempt struct {
+	ID         uuid.UUID
+	System     record.System
+	Collection string
+	Entities   []record.EntityID
+	Resend     map[record.EntityID]bool // duties that an earlier attempt, cut short, may have carried out
+	OwedAt     map[record.EntityID]time.Time
+}
+
+// Writes maps the entities, as they are now, to what the seat's system must be sent. Bursts coalesce and retries never send
+// stale state, because nothing was prepared earlier. Entities that are owed nothing (any more) have no write. What cannot
+// be mapped is a dead letter.
+func Writes(seat *Seat, entities []*record.Entity, resend map[record.EntityID]bool) (writes []Sent, dead []DeadLetter) {
+	for _, e := range entities {
+		if !Owes(e, seat) {
+			continue
+		}
+		w, err := writeFor(seat, e)
+		if err != nil {
+			dead = append(dead, DeadLetter{ID: newID(), System: seat.System, Object: seat.Object, Key: w.Key, Entity: e.ID, Op: w.Op,
+				Code: "mapping.not_convertible", Message: fmt.Sprintf("The record cannot be sent to %s: %v.", seat.System, err), Payload: e.Fields})
+			continue
+		}
+		w.Resend = resend[e.ID]
+		writes = append(writes, w)
+	}
+	return writes, dead
+}
+
+func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
+	l := e.Links[seat.System]
+	w = Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert}, Version: e.Version}
+	if l != nil {
+		w.Key = l.Key
+	}
+	switch {
+	case e.DeletedAt != nil:
+		w.Op = record.Delete
+		w.Expect, err = seat.Map.Out(shadow(seat, e, l, nil), nil)
+	case l == nil:
+		w.Create = true
+		w.Values = pick(e.Fields, seat.Map.Fields())
+		for f := range w.Values {
+			if e.IsHeld(f) || !seat.Map.Writable(f) {
+				delete(w.Values, f)
+			}
+		}
+		w.Fields, err = seat.Map.Out(w.Values, sortedKeys(w.Values))
+	default:
+		owed := OwedFields(e, l, seat)
+		w.Values = pick(e.Fields, owed)
+		if w.Fields, err = seat.Map.Out(e.Fields, owed); err == nil {
+			w.Expect, err = seat.Map.Out(shadow(seat, e, l, owed), owed)
+		}
+	}
+	return w, err
+}
+
+func pick(fields record.Fields, names []string) record.Fields {
+	out := make(record.Fields, len(names))
+	for _, f := range names {
+		if v, ok := fields[f]; ok {
+			out[f] = v
+		}
+	}
+	return out
+}
+
+// shadow is what the system last held, by entity field.
+func shadow(seat *Seat, e *record.Entity, l *record.Link, only []string) record.Fields {
+	if only == nil {
+		only = seat.Map.Fields()
+	}
+	out := make(record.Fields, len(only))
+	for _, f := range only {
+		out[f] = l.Shadow(e, f)
+	}
+	return out
+}
+
+// Settlement is what an attempt's receipts mean: everything that the settling commit writes.
+type Settlement struct {
+	NewLinks []LinkRow
+	Links    []LinkRow
+	Unlinked []LinkRow
+	Journal  []record.Entry
+	Dead     []DeadLetter
+	Done     []record.EntityID // nothing more is owed; open outward dead letters of these are settled
+	Again    []record.EntityID // the entity moved on while it was sent: still owed
+	Reread   []record.Key      // the record moved on in its system: read it again and merge
+	Waiting  []record.EntityID // owed until the reread is through
+	Created  int64
+	Updated  int64
+	Deleted  int64
+	Already  int64 // records that were as wanted: never billed
+	Rejected int64
+	LagSum   time.Duration
+	LagMax   time.Duration
+	Lags     int64
+}
+
+// Operations is how many record changes were successfully applied: the metered quantity.
+func (s *Settlement) Operations() int64 { return s.Created + s.Updated + s.Deleted }
+
+// Settle decides what the receipts mean for the entities, loaded and locked again: they may have moved on since they were
+// sent. It is a function of its arguments.
+func Settle(seat *Seat, attempt Attempt, entities []*record.Entity, sent []Sent, now time.Time) Settlement {
+	var s Settlement
+	byID := make(map[record.EntityID]*record.Entity, len(entities))
+	for _, e := range entities {
+		byID[e.ID] = e
+	}
+	for i := range sent {
+		w := &sent[i]
+		e := byID[w.ID]
+		if e == nil {
+			continue // erased meanwhile
+		}
+		switch w.Receipt.Outcome {
+		case connector.Applied, connector.Already:
+			s.accept(seat, attempt, e, w, now)
+		case connector.Moved, connector.Gone:
+			key := w.Receipt.Key
+			if key == "" {
+				key = w.Key
+			}
+			s.Waiting = append(s.Waiting, e.ID)
+			if key != "" {
+				s.Reread = append(s.Reread, key)
+			}
+		default:
+			s.refuse(seat, e, w)
+		}
+	}
+	sortLinks(s.NewLinks)
+	sortLinks(s.Links)
+	return s
+}
+
+func (s *Settlement) refuse(seat *Seat, e *record.Entity, w *Sent) {
+	err := connector.Classify(w.Receipt.Err)
+	s.Rejected++
+	s.Dead = append(s.Dead, DeadLetter{ID: newID(), System: seat.System, Object: seat.Object, Key: w.Key, Entity: e.ID, Op: w.Op,
+		Code: err.Code, Message: err.Message, Payload: w.Fields})
+	if l := e.Links[seat.System]; l != nil {
+		l.State = record.Rejected
+		s.Links = append(s.Links, LinkRow{e.ID, l})
+	}
+}
+
+func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Sent, now time.Time) {
+	l := e.Links[seat.System]
+	applied := w.Receipt.Outcome == connector.Applied || w.Resend
+	entry := record.Entry{ID: newID(), Entity: e.ID, At: now, Kind: record.Delivered, System: seat.System, Cause: attempt.ID, After: w.Values}
+	switch {
+	case w.Op == record.Delete:
+		entry.Op = record.Deleted
+		entry.After = nil
+		if l != nil && l.Key == w.Key {
+			delete(e.Links, seat.System)
+			s.Unlinked = append(s.Unlinked, LinkRow{e.ID, l})
+		}
+		s.count(applied, &s.Deleted)
+	case w.Create && l == nil:
+		entry.Op = record.Created
+		l = &record.Link{System: seat.System, Object: seat.Object, Key: w.Receipt.Key, State: record.Synced, Version: w.Receipt.Version, SyncedAt: now}
+		for _, f := range seat.Map.Fields() {
+			if _, sent := w.Values[f]; sent {
+				continue
+			}
+			if v, has := e.Fields[f]; has && v != nil && seat.Map.Writable(f) {
+				l.Holds(f, nil, v, false) // held back, or changed from nothing since
+			}
+		}
+		s.holds(seat, e, l, w)
+		e.Links[seat.System] = l
+		s.NewLinks = append(s.NewLinks, LinkRow{e.ID, l})
+		s.count(applied, &s.Created)
+	case l != nil:
+		entry.Op = record.Updated
+		entry.Before = pickBehind(l, w.Values)
+		s.holds(seat, e, l, w)
+		l.SyncedAt = now
+		if w.Receipt.Version != "" {
+			l.Version = w.Receipt.Version
+		}
+		s.Links = append(s.Links, LinkRow{e.ID, l})
+		if w.Create {
+			entry.Op = record.Created
+			s.count(applied, &s.Created)
+		} else {
+			s.count(applied, &s.Updated)
+		}
+	default:
+		// Updated there, but unlinked here meanwhile (its deletion was seen): nothing to keep.
+		entry.Op = record.Updated
+		s.count(applied, &s.Updated)
+	}
+	if applied {
+		s.Journal = append(s.Journal, entry)
+		if at, known := attempt.OwedAt[e.ID]; known && now.After(at) {
+			lag := now.Sub(at)
+			s.LagSum += lag
+			s.LagMax = max(s.LagMax, lag)
+			s.Lags++
+		}
+	}
+	if Owes(e, seat) {
+		s.Again = append(s.Again, e.ID)
+		if l != nil {
+			l.State = record.Pending
+		}
+		return
+	}
+	if l != nil && (l.State == record.Pending || l.State == record.Rejected) {
+		l.State = record.Synced
+	}
+	s.Done = append(s.Done, e.ID)
+}
+
+func (s *Settlement) count(applied bool, n *int64) {
+	if applied {
+		*n++
+	} else {
+		s.Already++
+	}
+}
+
+func pickBehind(l *record.Link, values record.Fields) record.Fields {
+	out := make(record.Fields, len(values))
+	for f := range values {
+		if v, ok := l.Behind[f]; ok {
+			out[f] = v
+		}
+	}
+	return out
+}
+
+// holds notes what the system holds now: what was sent, or its own form of it as the receipt says.
+func (s *Settlement) holds(seat *Seat, e *record.Entity, l *record.Link, w *Sent) {
+	var stored record.Fields
+	if w.Receipt.Stored != nil {
+		// A form that cannot be mapped back is no reason to fail: the next read will tell.
+		stored, _ = seat.Map.InSome(w.Receipt.Stored)
+	}
+	for f, v := range w.Values {
+		present := e.Fields[f]
+		unmoved := record.Equal(present, v)
+		if own, told := stored[f]; told {
+			l.Holds(f, own, present, unmoved)
+			continue
+		}
+		l.Holds(f, v, present, false)
+	}
+}

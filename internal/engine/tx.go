@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// Why a flow must stop at once without committing. They come from Tx.Guard, which every commit of the engine passes.
+var (
+	ErrFenced  = errors.New("engine: another worker carries the service now")
+	ErrRevised = errors.New("engine: the service has a new revision")
+	ErrPaused  = errors.New("engine: the service is not active")
+)
+
+// Guard is what must still be true for a flow to write.
+type Guard struct {
+	Service  service.ID
+	Fence    int64
+	Revision int
+}
+
+// Position is where reading an object stands.
+type Position struct {
+	System    record.System
+	Object    record.Object
+	Cursor    record.Cursor
+	Phase     connector.Phase
+	Done      int64
+	Total     int64
+	Detection string
+	Why       string
+}
+
+// Move is a cursor's step: written only with what it covers (invariant 1).
+type Move struct {
+	Position
+	Changed bool // the page held changes
+}
+
+// Intake is what the commit of a page writes.
+type Intake struct {
+	Seat     *Seat
+	Outcome  Outcome
+	Move     *Move // nil when records were read by key
+	Run      service.RunID
+	Attempts []Attempt                           // duties that this process carries out right away
+	Owed     map[record.System][]record.EntityID // duties for later
+	Settle   bool                                // there may be open inward dead letters to settle
+	Usage    []billing.UsageEvent
+	Bytes    int64
+}
+
+// Settling is what the commit of an attempt's receipts writes.
+type Settling struct {
+	Seat       *Seat
+	Attempt    Attempt
+	Settlement Settlement
+	Run        service.RunID
+	Next       *Attempt  // duties still owed that this process carries out right away
+	RetryAt    time.Time // when waiting duties are due again
+	Usage      []billing.UsageEvent
+}
+
+// Tx is the transaction as the engine needs it.
+type Tx interface {
+	Now() time.Time
+
+	// Guard locks the lease and says whether the flow may still write: nil, ErrFenced, ErrRevised or ErrPaused.
+	Guard(ctx context.Context, g Guard) error
+	// Load passes the guard and loads and locks, in id order, the entities that the changes may belong to: by link, else by
+	// match key.
+	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
+	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
+	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)
+	// SaveIntake writes what a page means, cursor included.
+	SaveIntake(ctx context.Context, g Guard, in Intake) error
+	// SaveSettling writes what receipts mean and removes the attempt.
+	SaveSettling(ctx context.Context, g Guard, s Settling) error
+
+	// Recover turns attempts that a lost process left behind into deliveries, marked as perhaps sent.
+	Recover(ctx context.Context, g Guard) error
+	// Claim takes up to limit due deliveries of the seat and makes them an attempt with that id.
+	Claim(ctx context.Context, g Guard, seat *Seat, id uuid.UUID, limit int) (Attempt, error)
+	// Postpone gives an attempt's duties back as deliveries due at that time, marked as perhaps sent when unknown is set.
+	Postpone(ctx context.Context, g Guard, a Attempt, due time.Time, unknown bool) error
+	// Owing counts the duties per seat, and says when the earliest is due.
+	Owing(ctx context.Context, s service.ID) (map[SeatID]Owing, error)
+
+	// Positions reads the cursors of the service.
+	Positions(ctx context.Context, s service.ID) ([]Position, error)
+	// SavePosition writes what is known of a cursor apart from its move: detection and why.
+	SavePosition(ctx context.Context, g Guard, p Position) error
+	// NoteTrouble writes, or clears with code "", that reading or writing the system fails.
+	NoteTrouble(ctx context.Context, s service.ID, system record.System, code, message string) error
+	// NoteRead says that the object was read to its end.
+	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
+
+	// Loadable reads the service and its live revision's document.
+	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
+	// NextRun returns the service's oldest run that is not over.
+	NextRun(ctx context.Context, s service.ID) (service.Run, bool, error)
+	// MoveRun writes a run's new state.
+	MoveRun(ctx context.Context, r service.Run) error
+	// HasDeadLetters says whether there are open inward dead letters.
+	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
+	// Emit tells browsers and programs at commit.
+	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+}
+
+// SeatID names a seat: a system takes part in a collection with one object at most.
+type SeatID struct {
+	System     record.System
+	Collection string
+}
+
+// Owing is how much a seat is owed.
+type Owing struct {
+	Count int64
+	DueAt time.Time
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Stamp says who gave a field its present value, and when by that system's clock.
+type Stamp struct {
+	System System    `json:"s"` // or Person
+	At     time.Time `json:"t"`
+}
+
+// Person stands for a system where a person decided a value in the dashboard or through the API.
+const Person System = "@person"
+
+// WholeRecord stands for a field name where the matter is the record itself: deleted here, changed there.
+const WholeRecord = ""
+
+// Entity is the one thing that records in several systems are copies of.
+type Entity struct {
+	ID         EntityID
+	Collection string
+	MatchKey   string // see match.Key; "" when the match fields are not all filled
+	Fields     Fields
+	Stamps     map[string]Stamp // for fields changed since the entity was made; others are Origin at CreatedAt
+	Held       []string         // fields with an open conflict: sent nowhere until somebody decides
+	Origin     System           // where it was first seen
+	Version    int64
+	CreatedAt  time.Time
+	ChangedAt  time.Time  // when a field last changed, by our clock
+	DeletedAt  *time.Time // nil while it lives
+	Links      map[System]*Link
+}
+
+// StampOf tells who gave the field its value, and when.
+func (e *Entity) StampOf(field string) Stamp {
+	if s, ok := e.Stamps[field]; ok {
+		return s
+	}
+	return Stamp{System: e.Origin, At: e.CreatedAt}
+}
+
+// IsHeld says whether the field, or the whole record, waits for a decision.
+func (e *Entity) IsHeld(field string) bool {
+	return slices.Contains(e.Held, field) || slices.Contains(e.Held, WholeRecord)
+}
+
+// LinkState is where a record stands; the words are the API's.
+type LinkState string
+
+// The states of a link.
+const (
+	Synced   LinkState = "synced"   // it holds what the entity holds
+	Pending  LinkState = "pending"  // a delivery is owed
+	InDoubt  LinkState = "conflict" // a field waits for a decision
+	Rejected LinkState = "rejected" // the system refused it: there is a dead letter
+	Frozen   LinkState = "frozen"   // left alone: deleted under the policy `ignore`, or by a person's wish
+)
+
+// Link says that a record of a system is a copy of an entity. A link never moves from one entity to another; that is a
+// merge, and people do it.
+type Link struct {
+	System  System
+	Object  Object
+	Key     Key
+	State   LinkState
+	Version string // the system's stamp when we last read or wrote it
+	// Behind is where the shadow differs because the entity moved on: field -> the value the system still holds. A change
+	// the system makes to such a field is a conflict: both sides changed it since they agreed.
+	Behind Fields
+	// OwnForm are fields that the system holds in its own form of the entity's value (rounded, trimmed, normalised) and that
+	// count as equal.
+	OwnForm  Fields
+	SyncedAt time.Time
+}
+
+// Shadow is what the system last held in the field.
+func (l *Link) Shadow(e *Entity, field string) Value {
+	if v, ok := l.Behind[field]; ok {
+		return v
+	}
+	if v, ok := l.OwnForm[field]; ok {
+		return v
+	}
+	return e.Fields[field]
+}
+
+// SetBehind notes that the system still holds v while the entity moved on. Of several moves the first counts: it is what
+// the system really holds.
+func (l *Link) SetBehind(field string, v Value) {
+	if _, already := l.Behind[field]; already {
+		return
+	}
+	if l.Behind == nil {
+		l.Behind = Fields{}
+	}
+	l.Behind[field] = v
+}
+
+// Holds notes that the system now holds v, while the entity holds present: equal, or the system's own form of it when
+// accepted is true, or behind.
+func (l *Link) Holds(field string, v, present Value, accepted bool) {
+	delete(l.Behind, field)
+	delete(l.OwnForm, field)
+	switch {
+	case Equal(v, present):
+	case accepted:
+		if l.OwnForm == nil {
+			l.OwnForm = Fields{}
+		}
+		l.OwnForm[field] = v
+	default:
+		if l.Behind == nil {
+			l.Behind = Fields{}
+		}
+		l.Behind[field] = v
+	}
+}
+
+// JournalKind says what a journal entry tells of.
+type JournalKind string
+
+// The kinds of journal entries.
+const (
+	Changed   JournalKind = "change"   // a change came in from a system
+	Delivered JournalKind = "delivery" // a change was applied to a system
+	Decided   JournalKind = "decision" // a person or rule settled a conflict
+)
+
+// JournalOp says what happened to the entity or record.
+type JournalOp string
+
+// The journal's operations.
+const (
+	Created  JournalOp = "create"
+	Updated  JournalOp = "update"
+	Deleted  JournalOp = "delete"
+	Linked   JournalOp = "link"
+	Unlinked JournalOp = "unlink"
+)
+
+// Entry is one line of an entity's history.
+type Entry struct {
+	ID     uuid.UUID
+	Entity EntityID
+	At     time.Time
+	Kind   JournalKind
+	Op     JournalOp
+	System System
+	Actor  string    // the person's or key's name for a decision
+	Cause  uuid.UUID // the run, attempt or conflict; zero when none
+	Before Fields    // the changed fields as they were; nil for a creation
+	After  Fields    // as they became; nil for a deletion
+}

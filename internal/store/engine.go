@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+var _ engine.Tx = (*Tx)(nil)
+
+// The engine's statements are set-based and travel in one pgx batch per step, so they are written here rather than
+// generated: a page of any size costs the same number of round trips.
+
+const guardSQL = `
+SELECT l.fence, s.revision, s.state FROM leases l
+JOIN services s ON s.tenant_id = l.tenant_id AND s.id = l.service_id
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 FOR SHARE OF l`
+
+func guard(row pgx.Row, g engine.Guard) error {
+	var fence int64
+	var revision int
+	var state string
+	if err := row.Scan(&fence, &revision, &state); err != nil {
+		if err == pgx.ErrNoRows {
+			return engine.ErrFenced
+		}
+		return err
+	}
+	switch {
+	case fence != g.Fence:
+		return engine.ErrFenced
+	case state != "active":
+		return engine.ErrPaused
+	case revision != g.Revision:
+		return engine.ErrRevised
+	}
+	return nil
+}
+
+// Guard locks the lease and says whether the flow may still write.
+func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
+	return guard(t.tx.QueryRow(ctx, guardSQL, uuid.UUID(g.Service)), g)
+}
+
+const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at`
+
+// hitSQL finds the entities that a page's records may belong to. A deleted one counts while some system holds a copy.
+const hitSQL = `
+SELECT entity_id AS id FROM links
+WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = ANY($4)
+UNION
+SELECT m.id FROM entities m
+WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = ANY($6)
+  AND (m.deleted_at IS NULL OR EXISTS (SELECT FROM links k WHERE k.tenant_id = m.tenant_id AND k.service_id = m.service_id AND k.entity_id = m.id))`
+
+const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at`
+
+const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sides, c.state, c.strategy, c.winner, c.result, c.reason, c.decided_by, c.opened_at, c.resolved_at, c.version`
+
+// Load passes the guard and loads and locks the entities that the keys may belong to. The links are read by a statement of
+// its own after the locks are held, so that it sees what a settling commit wrote that held them before.
+func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (engine.Loaded, error) {
+	args := []any{uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
+	b := &pgx.Batch{}
+	b.Queue(guardSQL, uuid.UUID(g.Service))
+	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
+SELECT `+entityColumns+` FROM entities e JOIN hit ON hit.id = e.id
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 ORDER BY e.id FOR UPDATE OF e`, args...)
+	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
+SELECT `+linkColumns+` FROM links l JOIN hit ON hit.id = l.entity_id
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1`, args...)
+	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
+SELECT `+conflictColumns+` FROM conflicts c JOIN hit ON hit.id = c.entity_id
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open'`, args...)
+	return t.loaded(ctx, b, g)
+}
+
+// LoadEntities passes the guard and loads the entities with their links.
+func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error) {
+	forUpdate := ""
+	if lock {
+		forUpdate = " FOR UPDATE OF e"
+	}
+	b := &pgx.Batch{}
+	b.Queue(guardSQL, uuid.UUID(g.Service))
+	b.Queue(`SELECT `+entityColumns+` FROM entities e
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id`+forUpdate, uuid.UUID(g.Service), uuids(ids))
+	b.Queue(`SELECT `+linkColumns+` FROM links l
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2)`, uuid.UUID(g.Service), uuids(ids))
+	loaded, err := t.loaded(ctx, b, g)
+	return loaded.Entities, err
+}
+
+func (t *Tx) loaded(ctx context.Context, b *pgx.Batch, g engine.Guard) (out engine.Loaded, err error) {
+	withConflicts := b.Len() == 4
+	results := t.tx.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = unavailable(closeErr)
+		}
+	}()
+	if err := guard(results.QueryRow(), g); err != nil {
+		return out, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return out, unavailable(err)
+	}
+	byID := make(map[record.EntityID]*record.Entity)
+	out.Entities, err = pgx.CollectRows(rows, scanEntity)
+	if err != nil {
+		return out, fmt.Errorf("loading entities: %w", err)
+	}
+	for _, e := range out.Entities {
+		byID[e.ID] = e
+	}
+	rows, err = results.Query()
+	if err != nil {
+		return out, unavailable(err)
+	}
+	for rows.Next() {
+		id, l, err := scanLink(rows)
+		if err != nil {
+			rows.Close()
+			return out, fmt.Errorf("loading links: %w", err)
+		}
+		if e := byID[id]; e != nil {
+			e.Links[l.System] = l
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return out, unavailable(err)
+	}
+	if !withConflicts {
+		return out, nil
+	}
+	rows, err = results.Query()
+	if err != nil {
+		return out, unavailable(err)
+	}
+	out.Conflicts, err = pgx.CollectRows(rows, scanConflict)
+	return out, err
+}
+
+func scanEntity(row pgx.CollectableRow) (*record.Entity, error) {
+	e := &record.Entity{Links: make(map[record.System]*record.Link, 2)}
+	var id [16]byte
+	var match *string
+	var fields, stamps []byte
+	var origin string
+	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt); err != nil {
+		return nil, err
+	}
+	e.ID, e.Origin = record.EntityID(id), record.System(origin)
+	if match != nil {
+		e.MatchKey = *match
+	}
+	if err := e.Fields.UnmarshalJSON(fields); err != nil {
+		return nil, err
+	}
+	if stamps != nil {
+		if err := json.Unmarshal(stamps, &e.Stamps); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
+	l := &record.Link{}
+	var id [16]byte
+	var system, object, key, state string
+	var behind, own []byte
+	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt); err != nil {
+		return record.EntityID{}, nil, err
+	}
+	l.System, l.Object, l.Key, l.State = record.System(system), record.Object(object), record.Key(key), record.LinkState(state)
+	if behind != nil {
+		if err := l.Behind.UnmarshalJSON(behind); err != nil {
+			return record.EntityID{}, nil, err
+		}
+	}
+	if own != nil {
+		if err := l.OwnForm.UnmarshalJSON(own); err != nil {
+			return record.EntityID{}, nil, err
+		}
+	}
+	return record.EntityID(id), l, nil
+}
+
+// SaveIntake writes what a page means, the cursor last.
+func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) error {
+	b := &pgx.Batch{}
+	o := in.Outcome
+	sid := uuid.UUID(g.Service)
+	queueNewEntities(b, sid, o.New)
+	queueChangedEntities(b, sid, o.Changed)
+	queueUnlink(b, sid, o.Unlinked)
+	queueNewLinks(b, sid, o.NewLinks)
+	queueLinks(b, sid, o.Links)
+	queueJournal(b, sid, o.Journal)
+	if err := queueConflicts(b, sid, o.Conflicts); err != nil {
+		return err
+	}
+	queueDead(b, sid, t.now, o.Dead)
+	if in.Settle && len(o.Settled) > 0 {
+		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND state = 'open' AND system = $3 AND object = $4 AND key = ANY($5)`,
+			t.now, sid, string(in.Seat.System), string(in.Seat.Object), texts(o.Settled))
+	}
+	for i := range in.Attempts {
+		queueAttempt(b, sid, t.now, in.Attempts[i])
+	}
+	for system, ids := range in.Owed {
+		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now, false)
+	}
+	if m := in.Move; m != nil {
+		changedAt := (*time.Time)(nil)
+		if m.Changed {
+			changedAt = &t.now
+		}
+		b.Queue(`INSERT INTO cursors (tenant_id, service_id, system, object, cursor, phase, done, total, read_at, changed_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET cursor = excluded.cursor, phase = excluded.phase, done = excluded.done,
+  total = excluded.total, read_at = excluded.read_at, changed_at = coalesce(excluded.changed_at, cursors.changed_at),
+  failing_since = NULL, error_code = '', error = ''`,
+			sid, string(m.System), string(m.Object), []byte(m.Cursor), string(m.Phase), m.Done, m.Total, t.now, changedAt)
+	}
+	c := o.Counts
+	queueCounters(b, sid, t.now, in.Seat.System, counterRow{read: c.Read, equal: c.Equal, conflicts: c.Conflicts, rejected: c.Rejected, bytes: in.Bytes})
+	counts := map[record.System]service.Counts{in.Seat.System: {Read: c.Read, Equal: c.Equal, Conflicts: c.Conflicts, Rejected: c.Rejected}}
+	if m := in.Move; m != nil {
+		own := counts[in.Seat.System]
+		own.Done, own.Total = m.Done, m.Total
+		counts[in.Seat.System] = own
+	}
+	queueRun(b, in.Run, counts)
+	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	return t.AddUsage(ctx, in.Usage)
+}
+
+// SaveSettling writes what receipts mean and removes the attempt, in one go with the usage they make (invariant 6).
+func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling) error {
+	b := &pgx.Batch{}
+	sid := uuid.UUID(g.Service)
+	st := s.Settlement
+	system := s.Seat.System
+	queueUnlink(b, sid, st.Unlinked)
+	queueNewLinks(b, sid, st.NewLinks)
+	queueLinks(b, sid, st.Links)
+	queueJournal(b, sid, st.Journal)
+	queueDead(b, sid, t.now, st.Dead)
+	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
+	if len(st.Done) > 0 {
+		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'open' AND system = $3 AND entity_id = ANY($4)`,
+			t.now, sid, string(system), uuids(st.Done))
+	}
+	if s.Next != nil {
+		queueAttempt(b, sid, t.now, *s.Next)
+	}
+	queueDeliveries(b, sid, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt, false)
+	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
+		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
+	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
+	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	return t.AddUsage(ctx, s.Usage)
+}
+
+func (t *Tx) send(ctx context.Context, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return unavailable(t.tx.SendBatch(ctx, b).Close())
+}
+
+// Recover turns attempts that a lost process left behind into deliveries, marked as perhaps sent.
+func (t *Tx) Recover(ctx context.Context, g engine.Guard) error {
+	if err := t.Guard(ctx, g); err != nil {
+		return err
+	}
+	_, err := t.tx.Exec(ctx, `WITH lost AS (
+  DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 RETURNING system, collection, entity_ids, started_at
+)
+INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, sent)
+SELECT current_tenant(), $1, system, collection, id, min(started_at), $2, true FROM lost, unnest(entity_ids) AS id GROUP BY system, collection, id
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET sent = true, due_at = least(deliveries.due_at, excluded.due_at)`,
+		uuid.UUID(g.Service), t.now)
+	return unavailable(err)
+}
+
+// Claim takes due deliveries of the system and makes them an attempt.
+func (t *Tx) Claim(ctx context.Context, g engine.Guard, seat *engine.Seat, id uuid.UUID, limit int) (engine.Attempt, error) {
+	a := engine.Attempt{ID: id, System: seat.System, Collection: seat.Collection.Name, Resend: make(map[record.EntityID]bool), OwedAt: make(map[record.EntityID]time.Time)}
+	if err := t.Guard(ctx, g); err != nil {
+		return a, err
+	}
+	rows, err := t.tx.Query(ctx, `DELETE FROM deliveries d USING (
+  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $5 AND due_at <= $3
+  ORDER BY entity_id LIMIT $4 FOR UPDATE
+) due WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = due.entity_id
+RETURNING d.entity_id, d.sent, d.since`, uuid.UUID(g.Service), string(seat.System), t.now, limit, seat.Collection.Name)
+	if err != nil {
+		return a, unavailable(err)
+	}
+	for rows.Next() {
+		var eid [16]byte
+		var sent bool
+		var since time.Time
+		if err := rows.Scan(&eid, &sent, &since); err != nil {
+			rows.Close()
+			return a, err
+		}
+		e := record.EntityID(eid)
+		a.Entities = append(a.Entities, e)
+		a.OwedAt[e] = since
+		if sent {
+			a.Resend[e] = true
+		}
+	}
+	if err := rows.Err(); err != nil || len(a.Entities) == 0 {
+		return a, unavailable(err)
+	}
+	b := &pgx.Batch{}
+	queueAttempt(b, uuid.UUID(g.Service), t.now, a)
+	return a, t.send(ctx, b)
+}
+
+// Postpone gives an attempt's duties back as deliveries.
+func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due time.Time, unknown bool) error {
+	if err := t.Guard(ctx, g); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	sid := uuid.UUID(g.Service)
+	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
+	var sent, fresh []record.EntityID
+	for _, id := range a.Entities {
+		if unknown || a.Resend[id] {
+			sent = append(sent, id)
+		} else {
+			fresh = append(fresh, id)
+		}
+	}
+	queueDeliveries(b, sid, a.System, a.Collection, sent, t.now, due, true)
+	queueDeliveries(b, sid, a.System, a.Collection, fresh, t.now, due, false)
+	return t.send(ctx, b)
+}
+
+// Owing counts the duties per system.
+func (t *Tx) Owing(ctx context.Context, s service.ID) (map[engine.SeatID]engine.Owing, error) {
+	rows, err := t.tx.Query(ctx, `SELECT system, collection, count(*), min(due_at) FROM deliveries
+WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system, collection`, uuid.UUID(s))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[engine.SeatID]engine.Owing)
+	for rows.Next() {
+		var system, collection string
+		var o engine.Owing
+		if err := rows.Scan(&system, &collection, &o.Count, &o.DueAt); err != nil {
+			rows.Close()
+			return nil, err
+		}
+		out[engine.SeatID{System: record.System(system), Collection: collection}] = o
+	}
+	return out, unavailable(rows.Err())
+}
+
+// Positions reads the cursors of the service.
+func (t *Tx) Positions(ctx context.Context, s service.ID) ([]engine.Position, error) {
+	rows, err := t.tx.Query(ctx, `SELECT system, object, cursor, phase, done, total, detection, detection_why FROM cursors
+WHERE tenant_id = current_tenant() AND service_id = $1`, uuid.UUID(s))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p engine.Position, err error) {
+		var system, object, phase string
+		var cursor []byte
+		err = row.Scan(&system, &object, &cursor, &phase, &p.Done, &p.Total, &p.Detection, &p.Why)
+		p.System, p.Object, p.Cursor, p.Phase = record.System(system), record.Object(object), cursor, connector.Phase(phase)
+		return p, err
+	})
+}
+
+// SavePosition writes the detection in use; for a new object it makes the cursor's row.
+func (t *Tx) SavePosition(ctx context.Context, g engine.Guard, p engine.Position) error {
+	if err := t.Guard(ctx, g); err != nil {
+		return err
+	}
+	_, err := t.tx.Exec(ctx, `INSERT INTO cursors (tenant_id, service_id, system, object, detection, detection_why)
+VALUES (current_tenant(), $1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET detection = excluded.detection, detection_why = excluded.detection_why`,
+		uuid.UUID(g.Service), string(p.System), string(p.Object), p.Detection, p.Why)
+	return unavailable(err)
+}
+
+// NoteTrouble writes, or clears, that a system fails.
+func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System, code, message string) error {
+	_, err := t.tx.Exec(ctx, `UPDATE cursors SET error_code = $1, error = $2,
+  failing_since = CASE WHEN $1 = '' THEN NULL ELSE coalesce(failing_since, $3) END
+WHERE tenant_id = current_tenant() AND service_id = $4 AND system = $5`, code, message, t.now, uuid.UUID(s), string(system))
+	return unavailable(err)
+}
+
+// NoteRead says that the object was read to its end.
+func (t *Tx) NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error {
+	_, err := t.tx.Exec(ctx, `UPDATE cursors SET read_at = $1, failing_since = NULL, error_code = '', error = ''
+WHERE tenant_id = current_tenant() AND service_id = $2 AND system = $3 AND object = $4`, t.now, uuid.UUID(s), string(system), string(object))
+	return unavailable(err)
+}
+
+// HasDeadLetters says whether there are open inward dead letters.
+func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (has bool, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM dead_letters
+WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'in')`, uuid.UUID(s)).Scan(&has)
+	return has, unavailable(err)
+}

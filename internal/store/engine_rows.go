@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/conflict"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// Each function queues one statement for all its rows, or nothing for none. JSON travels as text, which is what jsonb
+// parses anyway.
+
+func queueNewEntities(b *pgx.Batch, sid uuid.UUID, list []*record.Entity) {
+	if len(list) == 0 {
+		return
+	}
+	e := columnsOf(list)
+	b.Queue(`INSERT INTO entities (tenant_id, service_id, id, collection, match_key, fields, stamps, held, origin, version, created_at, changed_at, deleted_at)
+SELECT current_tenant(), $1, u.id, u.collection, u.match_key, u.fields::jsonb, u.stamps::jsonb,
+  CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END, u.origin, u.version, u.created_at, u.changed_at, u.deleted_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
+  AS u(id, collection, match_key, fields, stamps, held, origin, version, created_at, changed_at, deleted_at)`,
+		sid, e.ids, e.collections, e.matchKeys, e.fields, e.stamps, e.held, e.origins, e.versions, e.created, e.changed, e.deleted)
+}
+
+func queueChangedEntities(b *pgx.Batch, sid uuid.UUID, list []*record.Entity) {
+	if len(list) == 0 {
+		return
+	}
+	e := columnsOf(list)
+	b.Queue(`UPDATE entities e SET match_key = u.match_key, fields = u.fields::jsonb, stamps = u.stamps::jsonb,
+  held = CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END,
+  version = u.version, changed_at = u.changed_at, deleted_at = u.deleted_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[])
+  AS u(id, match_key, fields, stamps, held, version, changed_at, deleted_at)
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = u.id`,
+		sid, e.ids, e.matchKeys, e.fields, e.stamps, e.held, e.versions, e.changed, e.deleted)
+}
+
+type entityColumnsRow struct {
+	ids                  [][16]byte
+	collections, origins []string
+	matchKeys            []*string
+	fields               []string
+	stamps, held         []*string
+	versions             []int64
+	created, changed     []time.Time
+	deleted              []*time.Time
+}
+
+func columnsOf(list []*record.Entity) entityColumnsRow {
+	var c entityColumnsRow
+	var buf []byte
+	for _, e := range list {
+		c.ids = append(c.ids, e.ID)
+		c.collections = append(c.collections, e.Collection)
+		c.origins = append(c.origins, string(e.Origin))
+		c.matchKeys = append(c.matchKeys, orNull(e.MatchKey))
+		buf = record.AppendJSON(buf[:0], map[string]any(e.Fields))
+		c.fields = append(c.fields, string(buf))
+		c.stamps = append(c.stamps, stampsText(e.Stamps))
+		c.held = append(c.held, heldText(e.Held))
+		c.versions = append(c.versions, e.Version)
+		c.created = append(c.created, e.CreatedAt)
+		c.changed = append(c.changed, e.ChangedAt)
+		c.deleted = append(c.deleted, e.DeletedAt)
+	}
+	return c
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func stampsText(m map[string]record.Stamp) *string {
+	if len(m) == 0 {
+		return nil
+	}
+	return must(json.Marshal(m))
+}
+
+func heldText(held []string) *string {
+	if len(held) == 0 {
+		return nil
+	}
+	return must(json.Marshal(held))
+}
+
+// must is for values that always have a JSON form.
+func must(b []byte, err error) *string {
+	if err != nil {
+		panic(err)
+	}
+	s := string(b)
+	return &s
+}
+
+func fieldsText(f record.Fields) *string {
+	if len(f) == 0 {
+		return nil
+	}
+	s := string(record.AppendJSON(nil, map[string]any(f)))
+	return &s
+}
+
+type linkColumnsRow struct {
+	entities                             [][16]byte
+	systems, objects, keys, states, vers []string
+	behind, own                          []*string
+	synced                               []time.Time
+}
+
+func linkColumnsOf(rows []engine.LinkRow) linkColumnsRow {
+	var c linkColumnsRow
+	for _, r := range rows {
+		c.entities = append(c.entities, r.Entity)
+		c.systems = append(c.systems, string(r.System))
+		c.objects = append(c.objects, string(r.Object))
+		c.keys = append(c.keys, string(r.Key))
+		c.states = append(c.states, string(r.State))
+		c.vers = append(c.vers, r.Version)
+		c.behind = append(c.behind, fieldsText(r.Behind))
+		c.own = append(c.own, fieldsText(r.OwnForm))
+		c.synced = append(c.synced, r.SyncedAt)
+	}
+	return c
+}
+
+func queueNewLinks(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
+	if len(rows) == 0 {
+		return
+	}
+	c := linkColumnsOf(rows)
+	b.Queue(`INSERT INTO links (tenant_id, service_id, entity_id, system, object, key, state, behind, own_form, version, synced_at)
+SELECT current_tenant(), $1, u.entity_id, u.system, u.object, u.key, u.state, u.behind::jsonb, u.own_form::jsonb, u.version, u.synced_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
+  AS u(entity_id, system, object, key, state, behind, own_form, version, synced_at)`,
+		sid, c.entities, c.systems, c.objects, c.keys, c.states, c.behind, c.own, c.vers, c.synced)
+}
+
+func queueLinks(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
+	if len(rows) == 0 {
+		return
+	}
+	c := linkColumnsOf(rows)
+	b.Queue(`UPDATE links l SET state = u.state, behind = u.behind::jsonb, own_form = u.own_form::jsonb, version = u.version, synced_at = u.synced_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
+  AS u(entity_id, system, state, behind, own_form, version, synced_at)
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`,
+		sid, c.entities, c.systems, c.states, c.behind, c.own, c.vers, c.synced)
+}
+
+func queueUnlink(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
+	if len(rows) == 0 {
+		return
+	}
+	c := linkColumnsOf(rows)
+	b.Queue(`DELETE FROM links l USING unnest($2::uuid[], $3::text[]) AS u(entity_id, system)
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`, sid, c.entities, c.systems)
+}
+
+func queueJournal(b *pgx.Batch, sid uuid.UUID, list []record.Entry) {
+	if len(list) == 0 {
+		return
+	}
+	var ids, entities [][16]byte
+	var kinds, ops, systems, actors []string
+	var causes []*uuid.UUID
+	var before, after []*string
+	for i := range list {
+		e := &list[i]
+		ids = append(ids, e.ID)
+		entities = append(entities, e.Entity)
+		kinds = append(kinds, string(e.Kind))
+		ops = append(ops, string(e.Op))
+		systems = append(systems, string(e.System))
+		actors = append(actors, e.Actor)
+		if e.Cause == uuid.Nil {
+			causes = append(causes, nil)
+		} else {
+			causes = append(causes, &e.Cause)
+		}
+		before = append(before, fieldsText(e.Before))
+		after = append(after, fieldsText(e.After))
+	}
+	b.Queue(`INSERT INTO journal (tenant_id, id, service_id, entity_id, at, kind, op, system, actor, cause, before, after)
+SELECT current_tenant(), u.id, $1, u.entity_id, $2, u.kind, u.op, u.system, u.actor, u.cause, u.before::jsonb, u.after::jsonb
+FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[], $10::text[], $11::text[])
+  AS u(id, entity_id, kind, op, system, actor, cause, before, after)`,
+		sid, list[0].At, ids, entities, kinds, ops, systems, actors, causes, before, after)
+}
+
+// jsonValue is a canonical value as a jsonb parameter; SQL null for a missing one.
+func jsonValue(v record.Value) *string {
+	if v == nil {
+		return nil
+	}
+	s := string(record.AppendJSON(nil, v))
+	return &s
+}
+
+type sideJSON struct {
+	System  record.System   `json:"system"`
+	Value   json.RawMessage `json:"value"`
+	At      *time.Time      `json:"at,omitempty"`
+	SeenAt  time.Time       `json:"seenAt"`
+	Deleted bool            `json:"deleted,omitempty"`
+}
+
+func sidesText(sides []conflict.Side) (string, error) {
+	list := make([]sideJSON, len(sides))
+	for i, s := range sides {
+		list[i] = sideJSON{System: s.System, Value: record.AppendJSON(nil, s.Value), SeenAt: s.SeenAt, Deleted: s.Deleted}
+		if !s.At.IsZero() {
+			list[i].At = &s.At
+		}
+	}
+	b, err := json.Marshal(list)
+	return string(b), err
+}
+
+func parseSides(b []byte) ([]conflict.Side, error) {
+	var list []sideJSON
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, err
+	}
+	sides := make([]conflict.Side, len(list))
+	for i, s := range list {
+		v, err := record.ParseJSON(s.Value)
+		if err != nil {
+			return nil, err
+		}
+		sides[i] = conflict.Side{System: s.System, Value: v, SeenAt: s.SeenAt, Deleted: s.Deleted}
+		if s.At != nil {
+			sides[i].At = *s.At
+		}
+	}
+	return sides, nil
+}
+
+func queueConflicts(b *pgx.Batch, sid uuid.UUID, list []*engine.Conflict) error {
+	for _, c := range list {
+		sides, err := sidesText(c.Sides)
+		if err != nil {
+			return fmt.Errorf("encoding a conflict: %w", err)
+		}
+		state := "resolved"
+		if c.Open {
+			state = "open"
+		}
+		if c.IsNew() {
+			b.Queue(`INSERT INTO conflicts (tenant_id, id, service_id, entity_id, collection, field, base, sides, state, strategy, winner, result, reason, decided_by, opened_at, resolved_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+				c.ID, sid, uuid.UUID(c.Entity), c.Collection, c.Field, jsonValue(c.Base), sides, state, string(c.Strategy), string(c.Winner), jsonValue(c.Result), c.Reason, c.DecidedBy, c.OpenedAt, c.ResolvedAt)
+			continue
+		}
+		b.Queue(`UPDATE conflicts SET sides = $2, state = $3, winner = $4, result = $5, reason = $6, decided_by = $7, resolved_at = $8, version = version + 1
+WHERE tenant_id = current_tenant() AND id = $1`, c.ID, sides, state, string(c.Winner), jsonValue(c.Result), c.Reason, c.DecidedBy, c.ResolvedAt)
+	}
+	return nil
+}
+
+func scanConflict(row pgx.CollectableRow) (*engine.Conflict, error) {
+	c := &engine.Conflict{}
+	var entity [16]byte
+	var state, strategy, winner string
+	var base, sides, result []byte
+	if err := row.Scan(&c.ID, &entity, &c.Collection, &c.Field, &base, &sides, &state, &strategy, &winner, &result, &c.Reason, &c.DecidedBy, &c.OpenedAt, &c.ResolvedAt, &c.Version); err != nil {
+		return nil, err
+	}
+	c.Entity, c.Open, c.Strategy, c.Winner = record.EntityID(entity), state == "open", conflict.Strategy(strategy), record.System(winner)
+	var err error
+	if c.Sides, err = parseSides(sides); err != nil {
+		return nil, err
+	}
+	if base != nil {
+		if c.Base, err = record.ParseJSON(base); err != nil {
+			return nil, err
+		}
+	}
+	if result != nil {
+		c.Result, err = record.ParseJSON(result)
+	}
+	return c, err
+}
+
+func queueDead(b *pgx.Batch, sid uuid.UUID, now time.Time, list []engine.DeadLetter) {
+	for i := range list {
+		d := &list[i]
+		var entity *uuid.UUID
+		if !d.Entity.IsZero() {
+			id := uuid.UUID(d.Entity)
+			entity = &id
+		}
+		direction, target := "out", "(tenant_id, service_id, system, entity_id) WHERE state = 'open' AND direction = 'out'"
+		if d.Inward {
+			direction, target = "in", "(tenant_id, service_id, system, object, key) WHERE state = 'open' AND direction = 'in'"
+		}
+		b.Queue(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, payload, state, first_at, last_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'open', $12, $12)
+ON CONFLICT `+target+` DO UPDATE SET op = excluded.op, code = excluded.code, message = excluded.message, payload = excluded.payload,
+  tries = dead_letters.tries + 1, last_at = excluded.last_at, version = dead_letters.version + 1`,
+			d.ID, sid, direction, string(d.System), string(d.Object), string(d.Key), entity, string(d.Op), d.Code, d.Message, fieldsText(d.Payload), now)
+	}
+}
+
+func queueAttempt(b *pgx.Batch, sid uuid.UUID, now time.Time, a engine.Attempt) {
+	b.Queue(`INSERT INTO attempts (tenant_id, service_id, id, system, collection, entity_ids, started_at) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6)`,
+		sid, a.ID, string(a.System), a.Collection, uuids(a.Entities), now)
+}
+
+func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, ids []record.EntityID, since, due time.Time, sent bool) {
+	if len(ids) == 0 {
+		return
+	}
+	// In id order, as Claim takes them, so that the two cannot wait for each other.
+	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, sent)
+SELECT current_tenant(), $1, $2, $7, id, $4, $5, $6 FROM unnest($3::uuid[]) AS id ORDER BY id
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, sent = deliveries.sent OR excluded.sent, tries = deliveries.tries + 1`,
+		sid, string(system), uuids(ids), since, due, sent, collection)
+}
+
+type counterRow struct {
+	read, equal, created, updated, deleted, conflicts, rejected, lagMs, lagMaxMs, lagCount, bytes int64
+}
+
+func queueCounters(b *pgx.Batch, sid uuid.UUID, now time.Time, system record.System, c counterRow) {
+	if c == (counterRow{}) {
+		return
+	}
+	b.Queue(`INSERT INTO counters AS c (tenant_id, service_id, system, minute, read, equal, created, updated, deleted, conflicts, rejected, lag_ms, lag_max_ms, lag_count, bytes)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+ON CONFLICT (tenant_id, service_id, system, minute) DO UPDATE SET read = c.read + excluded.read, equal = c.equal + excluded.equal,
+  created = c.created + excluded.created, updated = c.updated + excluded.updated, deleted = c.deleted + excluded.deleted,
+  conflicts = c.conflicts + excluded.conflicts, rejected = c.rejected + excluded.rejected, lag_ms = c.lag_ms + excluded.lag_ms,
+  lag_max_ms = greatest(c.lag_max_ms, excluded.lag_max_ms), lag_count = c.lag_count + excluded.lag_count, bytes = c.bytes + excluded.bytes`,
+		sid, string(system), now.Truncate(time.Minute), c.read, c.equal, c.created, c.updated, c.deleted, c.conflicts, c.rejected, c.lagMs, c.lagMaxMs, c.lagCount, c.bytes)
+}
+
+// queueRun adds to the run's figures in the database itself, because several commits of a run may be under way at once.
+func queueRun(b *pgx.Batch, run service.RunID, counts map[record.System]service.Counts) {
+	if run == (service.RunID{}) {
+		return
+	}
+	delta := must(json.Marshal(counts))
+	b.Queue(`UPDATE runs SET counts = add_counts(counts, $2::jsonb) WHERE tenant_id = current_tenant() AND id = $1`, uuid.UUID(run), *delta)
+}
+
+func texts[S ~string](list []S) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = string(s)
+	}
+	return out
+}
+
+func uuids(ids []record.EntityID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}
