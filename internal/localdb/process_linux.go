@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package localdb
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// outliveNot asks the kernel to send sig to the child when we die.
+func outliveNot(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }
+
+// processesIn returns the processes that work in dir: a server changes into its data directory, and what it forks
+// stays there. That is surer than a pid file, whose number may belong to somebody else by now.
+func processesIn(dir, _ string) []int {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd")); err == nil && cwd == real {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// flush writes what initdb and its like left in memory to the disk that holds dir.
+func flush(dir string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.Syncfs(int(f.Fd())) //nolint:gosec // G115: a descriptor fits
+}
