@@ -325,12 +325,16 @@ func (f *flow) supervise(ctx context.Context) error {
 	var owing map[SeatID]Owing
 	var next service.Run
 	var found bool
+	var redrives []Redrive
 	quiet := f.current() != nil && f.quiet()
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
 		}
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if redrives, err = tx.Redriven(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
@@ -375,6 +379,11 @@ func (f *flow) supervise(ctx context.Context) error {
 		}
 	}
 	f.adopt(next, found)
+	if len(redrives) > 0 {
+		if err := f.redrive(ctx, redrives); err != nil {
+			return err
+		}
+	}
 	if !f.plan.Realtime && (!found || next.Over()) {
 		f.stop(errDone)
 	}
@@ -408,6 +417,32 @@ func (f *flow) saveRun(ctx context.Context, tx Tx, r service.Run, event string) 
 		return err
 	}
 	return tx.Emit(ctx, event, uuid.UUID(f.guard.Service), progressOf(r))
+}
+
+// redrive reads the records of inward dead letters again, as if they had just changed.
+func (f *flow) redrive(ctx context.Context, list []Redrive) error {
+	for _, l := range f.lanes {
+		var keys []record.Key
+		var ids []uuid.UUID
+		for _, r := range list {
+			if r.System == l.System && r.Object == l.Object {
+				keys, ids = append(keys, r.Key), append(ids, r.ID)
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		l.lock.Lock()
+		err := l.reread(ctx, keys)
+		l.lock.Unlock()
+		if err == nil {
+			err = f.inTx(ctx, func(tx Tx) error { return tx.SettleRedriven(ctx, ids) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // adopt makes the database's word on the run the flow's own.

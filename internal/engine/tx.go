@@ -113,6 +113,10 @@ type Tx interface {
 	MoveRun(ctx context.Context, r service.Run) error
 	// HasDeadLetters says whether there are open inward dead letters.
 	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
+	// Redriven lists inward dead letters that a person wants read again.
+	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
+	// SettleRedriven closes those that were read again; what fails again makes a new one.
+	SettleRedriven(ctx context.Context, ids []uuid.UUID) error
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }
@@ -121,6 +125,14 @@ type Tx interface {
 type SeatID struct {
 	System     record.System
 	Collection string
+}
+
+// Redrive is an inward dead letter that is to be read again.
+type Redrive struct {
+	ID     uuid.UUID
+	System record.System
+	Object record.Object
+	Key    record.Key
 }
 
 // Owing is how much a seat is owed.

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package delivery is what people do about changes that could not be taken in or sent out: dead letters, looked at,
+// redriven and discarded. Sending itself is part of the engine's flow, because it shares the locks and the compiled plan
+// with reading.
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/audit"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// State is where a dead letter stands.
+type State string
+
+// The states. open -> redriven | discarded | settled; redriven -> settled, or open again as a new try fails.
+const (
+	Open      State = "open"      // waits for a person
+	Redriven  State = "redriven"  // is being tried again
+	Discarded State = "discarded" // a person said that it need not be
+	Settled   State = "settled"   // went through later, by a redrive or because the record changed
+)
+
+// DeadLetter is a change that could not be taken in from a system ("in") or sent to it ("out").
+type DeadLetter struct {
+	ID          uuid.UUID
+	Service     service.ID
+	ServiceName string
+	Direction   string // "in" or "out"
+	System      record.System
+	Object      record.Object
+	Key         record.Key
+	Entity      record.EntityID // zero for one that did not get in
+	Op          record.Op
+	Code        string // its page in docs/errors tells cause and remedy
+	Message     string
+	Payload     record.Fields // the record as the system gave it, or what was sent
+	Tries       int
+	State       State
+	FirstAt     time.Time
+	LastAt      time.Time
+	DecidedBy   string
+	Reason      string
+	Version     int64
+}
+
+// Query selects dead letters, the newest first.
+type Query struct {
+	Service service.ID // zero for all
+	State   State      // "" for all
+	System  record.System
+	Code    string
+	Before  uuid.UUID // go on after this one
+	Limit   int       // 1 to 100
+}
+
+// Group is dead letters of one cause.
+type Group struct {
+	Service     service.ID
+	ServiceName string
+	Direction   string
+	System      record.System
+	Code        string
+	Count       int64
+	FirstAt     time.Time
+	LastAt      time.Time
+	Message     string // of the latest
+}
+
+// Tx is the transaction as this package needs it.
+type Tx interface {
+	Now() time.Time
+	DeadLetters(ctx context.Context, q Query) ([]DeadLetter, error)
+	DeadLetterGroups(ctx context.Context, s service.ID) ([]Group, error)
+	LockDeadLetter(ctx context.Context, id uuid.UUID) (DeadLetter, error)
+	// SaveDeadLetter writes state, decidedBy and reason.
+	SaveDeadLetter(ctx context.Context, d DeadLetter) error
+	// OweAgain makes the delivery that an outward dead letter stands for.
+	OweAgain(ctx context.Context, d DeadLetter) error
+	// OpenLike lists the ids of open dead letters with the same service, system and code, at most limit.
+	OpenLike(ctx context.Context, d DeadLetter, limit int) ([]uuid.UUID, error)
+	Audit(ctx context.Context, e audit.Entry) error
+	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+}
+
+// Manager carries out what people decide about dead letters.
+type Manager struct {
+	inTx func(context.Context, tenant.ID, func(Tx) error) error
+}
+
+// NewManager makes a Manager.
+func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error) *Manager {
+	return &Manager{inTx}
+}
+
+// List returns dead letters.
+func (m *Manager) List(ctx context.Context, who auth.Principal, q Query) (list []DeadLetter, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	return list, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		list, err = tx.DeadLetters(ctx, q)
+		return err
+	})
+}
+
+// Groups returns open dead letters by cause; of all services for the zero id.
+func (m *Manager) Groups(ctx context.Context, who auth.Principal, s service.ID) (list []Group, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	return list, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		list, err = tx.DeadLetterGroups(ctx, s)
+		return err
+	})
+}
+
+// Get returns one dead letter, or the fault dead_letter.not_found.
+func (m *Manager) Get(ctx context.Context, who auth.Principal, id uuid.UUID) (d DeadLetter, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return d, err
+	}
+	return d, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		d, err = tx.LockDeadLetter(ctx, id)
+		return err
+	})
+}
+
+// Redrive tries a dead letter again: an outward one becomes a delivery of the entity as it is now, an inward one makes the
+// engine read the record again. It is settled when that goes through and open again when it does not.
+func (m *Manager) Redrive(ctx context.Context, who auth.Principal, id uuid.UUID) (d DeadLetter, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return d, err
+	}
+	return d, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		if d, err = tx.LockDeadLetter(ctx, id); err != nil {
+			return err
+		}
+		return m.redrive(ctx, tx, who, &d)
+	})
+}
+
+func (m *Manager) redrive(ctx context.Context, tx Tx, who auth.Principal, d *DeadLetter) error {
+	if d.State != Open && d.State != Discarded {
+		return fault.New(fault.Conflict, "dead_letter.not_open", "This dead letter is %s; there is nothing to try again.", d.State)
+	}
+	d.State, d.DecidedBy, d.LastAt = Redriven, who.Name, tx.Now()
+	if err := tx.SaveDeadLetter(ctx, *d); err != nil {
+		return err
+	}
+	if d.Direction == "out" {
+		if err := tx.OweAgain(ctx, *d); err != nil {
+			return err
+		}
+	}
+	d.Version++
+	return m.record(ctx, tx, who, "dead_letter.redriven", *d)
+}
+
+// RedriveLike tries all open dead letters with the cause of this one again, at most limit, and says how many there were.
+func (m *Manager) RedriveLike(ctx context.Context, who auth.Principal, id uuid.UUID, limit int) (n int, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return 0, err
+	}
+	return n, m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		d, err := tx.LockDeadLetter(ctx, id)
+		if err != nil {
+			return err
+		}
+		ids, err := tx.OpenLike(ctx, d, limit)
+		if err != nil {
+			return err
+		}
+		for _, other := range ids {
+			o, err := tx.LockDeadLetter(ctx, other)
+			if err != nil {
+				return err
+			}
+			if err := m.redrive(ctx, tx, who, &o); err != nil {
+				return err
+			}
+		}
+		n = len(ids)
+		return nil
+	})
+}
+
+// Discard says that a dead letter need not be: the systems stay different, on purpose. A reason is required.
+func (m *Manager) Discard(ctx context.Context, who auth.Principal, id uuid.UUID, reason string) (d DeadLetter, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return d, err
+	}
+	if reason == "" {
+		return d, fault.New(fault.Invalid, "dead_letter.reason_missing", "Say why this change is given up; the reason is kept.").
+			At(fault.Field{Pointer: "/reason", Message: "A reason is required."})
+	}
+	return d, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		if d, err = tx.LockDeadLetter(ctx, id); err != nil {
+			return err
+		}
+		if d.State != Open {
+			return fault.New(fault.Conflict, "dead_letter.not_open", "This dead letter is %s already.", d.State)
+		}
+		d.State, d.DecidedBy, d.Reason, d.LastAt = Discarded, who.Name, reason, tx.Now()
+		if err := tx.SaveDeadLetter(ctx, d); err != nil {
+			return err
+		}
+		d.Version++
+		return m.record(ctx, tx, who, "dead_letter.discarded", d)
+	})
+}
+
+func (m *Manager) record(ctx context.Context, tx Tx, who auth.Principal, action string, d DeadLetter) error {
+	id := ident.Format(ident.DeadLetter, d.ID)
+	if err := tx.Audit(ctx, who.Did(action, id, map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "reason": d.Reason})); err != nil {
+		return err
+	}
+	return tx.Emit(ctx, action, uuid.UUID(d.Service), map[string]any{"deadLetter": id, "system": d.System})
+}

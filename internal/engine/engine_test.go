@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/store/storetest"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// bench is one service between in-memory systems on a real database, carried in this process.
+type bench struct {
+	t       testing.TB
+	db      *store.DB
+	url     string
+	owner   *pgx.Conn // sees all tenants: for looking, never for working
+	tenant  tenant.ID
+	service service.ID
+	systems map[string]*connectortest.Memory
+	engine  *engine.Engine
+	fence   int64
+	stop    func()
+	done    chan error
+}
+
+var products = connector.ObjectInfo{
+	Name: "products",
+	Fields: []connector.FieldInfo{
+		{Name: "sku", Type: connector.TypeText},
+		{Name: "name", Type: connector.TypeText, Nullable: true},
+		{Name: "quantity", Type: connector.TypeInteger, Nullable: true},
+		{Name: "price", Type: connector.TypeNumber, Nullable: true, Scale: -1},
+	},
+	Key: []string{"sku"},
+}
+
+func newBench(t testing.TB, document string, systems ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, url: storetest.URL(t), systems: make(map[string]*connectortest.Memory), fence: 1}
+	b.db = storetest.Open(t, b.url, nil)
+	b.tenant = storetest.Tenant(t, b.db)
+	var err error
+	if b.owner, err = pgx.Connect(context.Background(), b.url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.owner.Close(context.Background()) })
+	for _, s := range systems {
+		b.systems[s] = connectortest.NewMemory(products)
+	}
+	b.service = service.ID(uuid.Must(uuid.NewV7()))
+	b.apply(document, 1)
+	level := slog.LevelError
+	if testing.Verbose() {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	b.engine = engine.New(store.InTx(b.db, func(tx *store.Tx) engine.Tx { return tx }), b, log)
+	return b
+}
+
+// apply stores a document as the service's live revision, the way the service manager does.
+func (b *bench) apply(document string, revision int) {
+	b.t.Helper()
+	doc, err := service.Parse([]byte(document), service.YAML)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	canonical, err := json.Marshal(doc)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.exec(`INSERT INTO services (tenant_id, id, name, state, revision, realtime, created_at, updated_at)
+VALUES ($1, $2, $3, 'active', $4, true, now(), now()) ON CONFLICT (tenant_id, id) DO UPDATE SET revision = excluded.revision`,
+		uuid.UUID(b.tenant), uuid.UUID(b.service), doc.Service, revision)
+	b.exec(`INSERT INTO revisions (tenant_id, service_id, number, document, source, format, author, created_at)
+VALUES ($1, $2, $3, $4, $5, 'yaml', 'test', now())`, uuid.UUID(b.tenant), uuid.UUID(b.service), revision, canonical, document)
+}
+
+func (b *bench) exec(sql string, args ...any) {
+	b.t.Helper()
+	if _, err := b.owner.Exec(context.Background(), sql, args...); err != nil {
+		b.t.Fatalf("%v\n%s", err, sql)
+	}
+}
+
+func (b *bench) number(sql string, args ...any) (n int64) {
+	b.t.Helper()
+	if err := b.owner.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		b.t.Fatalf("%v\n%s", err, sql)
+	}
+	return n
+}
+
+// OpenSystem makes bench the engine's Opener.
+func (b *bench) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *service.Document, system, consumer string) (connector.System, connector.Spec, error) {
+	m := b.systems[system]
+	s, err := m.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+	return s, m.Spec(), err
+}
+
+// start carries the service until halt, with a lease of its own.
+func (b *bench) start() {
+	b.t.Helper()
+	b.exec(`INSERT INTO leases (tenant_id, service_id, worker_id, fence, expires_at) VALUES ($1, $2, $3, $4, now() + interval '1 hour')
+ON CONFLICT (tenant_id, service_id) DO UPDATE SET fence = excluded.fence`, uuid.UUID(b.tenant), uuid.UUID(b.service), uuid.New(), b.fence)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.done = make(chan error, 1)
+	b.stop = cancel
+	fence, done := b.fence, b.done
+	go func() {
+		_, err := b.engine.Carry(ctx, b.tenant, b.service, fence)
+		done <- err
+	}()
+	b.t.Cleanup(b.halt)
+}
+
+func (b *bench) halt() {
+	if b.stop == nil {
+		return
+	}
+	b.stop()
+	b.stop = nil
+	if err := <-b.done; err != nil {
+		b.t.Errorf("carrying ended: %v", err)
+	}
+	b.fence++
+}
+
+func (b *bench) user(system string) connectortest.User { return b.systems[system].User("products") }
+
+// eventually waits for the condition; it is looked at often and fails after a generous time.
+func (b *bench) eventually(what string, condition func() bool) {
+	b.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (b *bench) converged(systems ...string) bool {
+	first := b.user(systems[0]).All()
+	for _, s := range systems[1:] {
+		other := b.user(s).All()
+		if len(other) != len(first) {
+			return false
+		}
+		for k, f := range first {
+			if !f.Equal(other[k]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func product(sku string, quantity int64) record.Fields {
+	return record.Fields{"sku": sku, "name": "Product " + sku, "quantity": record.Int(quantity), "price": record.Number("9.99")}
+}
+
+const twoWay = `
+service: stock
+direction: bi-directional
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+syncConfig:
+  frequency: realtime
+  conflictResolution: lastWriteWins
+`
+
+func TestTwoWay(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	for i := range 5 {
+		b.user("warehouse").Put(record.Key(fmt.Sprint("A", i)), product(fmt.Sprint("A", i), 10))
+	}
+	b.user("shop").Put("B0", product("B0", 3))
+	b.user("shop").Put("A0", product("A0", 10)) // the same product, known to both before
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 6 && b.converged("warehouse", "shop") })
+
+	b.user("warehouse").Put("A1", product("A1", 11))
+	b.eventually("an update to the right", func() bool { return record.Equal(b.user("shop").Get("A1")["quantity"], record.Int(11)) })
+	b.user("shop").Put("A1", product("A1", 12))
+	b.eventually("an update to the left", func() bool { return record.Equal(b.user("warehouse").Get("A1")["quantity"], record.Int(12)) })
+	b.user("shop").Delete("A2")
+	b.eventually("a deletion to the left", func() bool { return b.user("warehouse").Get("A2") == nil })
+	b.user("warehouse").Put("A2", product("A2", 5))
+	b.eventually("the deleted one comes back", func() bool { return b.user("shop").Get("A2") != nil })
+	b.eventually("quiet", func() bool {
+		return b.number(`SELECT count(*) FROM attempts`)+b.number(`SELECT count(*) FROM deliveries`) == 0
+	})
+
+	// Created: A1..A4 in the shop, B0 in the warehouse, A2 again in the shop. Updated: one each way. Deleted: one.
+	if n := b.number(`SELECT sum(quantity) FROM usage_events WHERE meter = 'sync_operations'`); n != 9 {
+		t.Errorf("%d operations were metered, 9 were made", n)
+	}
+	if n := b.number(`SELECT count(*) FROM journal WHERE kind = 'delivery'`); n != 9 {
+		t.Errorf("the journal has %d deliveries, 9 were made", n)
+	}
+	if n := b.user("warehouse").Writes() + b.user("shop").Writes(); n != 9 {
+		t.Errorf("the systems were written %d times, 9 were needed", n)
+	}
+}
+
+func TestConflictByRuleAndByHand(t *testing.T) {
+	b := newBench(t, `
+service: stock
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+syncConfig:
+  frequency: realtime
+  conflictResolution:
+    strategy: warehouse-wins
+    fields:
+      name: {strategy: manual}
+`, "warehouse", "shop")
+	b.user("warehouse").Put("A", product("A", 1))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.converged("warehouse", "shop") })
+	b.halt()
+
+	left, right := product("A", 2), product("A", 3)
+	left["name"], right["name"] = "Left", "Right"
+	b.user("warehouse").Put("A", left)
+	b.user("shop").Put("A", right)
+	b.start()
+	b.eventually("the rule decides the quantity", func() bool {
+		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(2)) && record.Equal(b.user("warehouse").Get("A")["quantity"], record.Int(2))
+	})
+	b.eventually("both conflicts are known", func() bool { return b.number(`SELECT count(*) FROM conflicts`) == 2 })
+	if n := b.number(`SELECT count(*) FROM conflicts WHERE state = 'open' AND field = 'name'`); n != 1 {
+		t.Errorf("%d open conflicts about the name, want 1", n)
+	}
+	if l, r := b.user("warehouse").Get("A")["name"], b.user("shop").Get("A")["name"]; l != "Left" || r != "Right" {
+		t.Errorf("the names were touched before anybody decided: %v and %v", l, r)
+	}
+}

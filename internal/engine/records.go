@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// RecordQuery selects entities of a service, the last changed first.
+type RecordQuery struct {
+	Search     string           // part of any system's key or of the match key, or text in any field
+	Collection string           // "" for all
+	State      record.LinkState // entities with a link in this state; "" for all
+	Deleted    bool             // include deleted ones
+	Before     *RecordMark      // go on after this one
+	Limit      int              // 1 to 100
+}
+
+// RecordMark is a place in the list of entities.
+type RecordMark struct {
+	ChangedAt time.Time
+	ID        record.EntityID
+}
+
+// Detail is an entity with what people ask about it.
+type Detail struct {
+	*record.Entity
+	Owed      map[record.System]time.Time // since when a delivery is due
+	Conflicts []*Conflict                 // open ones
+}
+
+// Flow is how one object of a system does.
+type Flow struct {
+	Position
+	ReadAt       *time.Time // when it was last read to the end
+	ChangedAt    *time.Time // when it last had changes
+	FailingSince *time.Time
+	ErrorCode    string
+	Error        string
+}
+
+// SystemStatus is how a system of a service does.
+type SystemStatus struct {
+	System  record.System
+	Flows   []Flow
+	Links   map[record.LinkState]int64 // records by state
+	Owed    int64
+	OwedAge time.Duration // of the oldest duty
+}
+
+// Minute is a system's work in one minute, as counted in the commits that did it.
+type Minute struct {
+	At                                                          time.Time
+	System                                                      record.System
+	Read, Equal, Created, Updated, Deleted, Conflicts, Rejected int64
+	LagMs, LagMaxMs, LagCount, Bytes                            int64
+}
+
+// CaseQuery selects conflicts, the newest first.
+type CaseQuery struct {
+	Service service.ID // zero for all
+	Entity  record.EntityID
+	Open    *bool
+	Field   string
+	Before  uuid.UUID // go on after this one
+	Limit   int       // 1 to 100
+}
+
+// ReadTx is the transaction as looking needs it.
+type ReadTx interface {
+	Now() time.Time
+	Records(ctx context.Context, s service.ID, q RecordQuery) ([]*record.Entity, error)
+	// FindRecord finds an entity by its id or by any system's key; record.not_found otherwise.
+	FindRecord(ctx context.Context, s service.ID, idOrKey string) (Detail, error)
+	// History lists the journal of an entity, the newest first, those before the mark.
+	History(ctx context.Context, s service.ID, id record.EntityID, before uuid.UUID, limit int) ([]record.Entry, error)
+	Statuses(ctx context.Context, s service.ID) ([]SystemStatus, error)
+	Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]Minute, error)
+	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
+	Case(ctx context.Context, id uuid.UUID) (Case, error)
+	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
+}
+
+// Reader answers questions about records and how their sync does.
+type Reader struct {
+	inTx func(context.Context, tenant.ID, func(ReadTx) error) error
+}
+
+// NewReader makes a Reader.
+func NewReader(inTx func(context.Context, tenant.ID, func(ReadTx) error) error) *Reader {
+	return &Reader{inTx}
+}
+
+// Records lists entities of a service.
+func (r *Reader) Records(ctx context.Context, who auth.Principal, s service.ID, q RecordQuery) (list []*record.Entity, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.Records(ctx, s, q)
+		return err
+	})
+}
+
+// Record finds an entity by its public id or by any system's key.
+func (r *Reader) Record(ctx context.Context, who auth.Principal, s service.ID, idOrKey string) (d Detail, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return d, err
+	}
+	return d, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		d, err = tx.FindRecord(ctx, s, idOrKey)
+		return err
+	})
+}
+
+// History lists an entity's journal, the newest first; before is the entry to go on after, or zero.
+func (r *Reader) History(ctx context.Context, who auth.Principal, s service.ID, id record.EntityID, before uuid.UUID, limit int) (list []record.Entry, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.History(ctx, s, id, before, limit)
+		return err
+	})
+}
+
+// Statuses tells how each system of a service does; it shows no contents.
+func (r *Reader) Statuses(ctx context.Context, who auth.Principal, s service.ID) (list []SystemStatus, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return nil, err
+	}
+	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.Statuses(ctx, s)
+		return err
+	})
+}
+
+// Minutes returns the work per system and minute in [from, to); of all services for the zero id.
+func (r *Reader) Minutes(ctx context.Context, who auth.Principal, s service.ID, from, to time.Time) (list []Minute, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return nil, err
+	}
+	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.Minutes(ctx, s, from, to)
+		return err
+	})
+}
+
+// Cases lists conflicts.
+func (r *Reader) Cases(ctx context.Context, who auth.Principal, q CaseQuery) (list []Case, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.Cases(ctx, q)
+		return err
+	})
+}
+
+// Case returns one conflict, or the fault conflict.not_found.
+func (r *Reader) Case(ctx context.Context, who auth.Principal, id uuid.UUID) (c Case, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return c, err
+	}
+	return c, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		c, err = tx.Case(ctx, id)
+		return err
+	})
+}
+
+// CountOpen counts open conflicts and dead letters; of all services for the zero id.
+func (r *Reader) CountOpen(ctx context.Context, who auth.Principal, s service.ID) (conflicts, deadLetters int64, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return 0, 0, err
+	}
+	return conflicts, deadLetters, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		conflicts, deadLetters, err = tx.CountOpen(ctx, s)
+		return err
+	})
+}
