@@ -276,10 +276,10 @@ func nextCron(cron string, after time.Time) time.Time {
 func matchWithin(cron string, from time.Time, offset int, inclusive bool) (time.Time, bool) {
 	shift := time.Duration(offset) * time.Second
 	wall := from.UTC().Add(shift)
-	if rounded := wall.Truncate(time.Minute); !rounded.Equal(wall) { // cron knows minutes
-		wall, inclusive = rounded, false
+	if minute := wall.Truncate(time.Minute); !inclusive || !minute.Equal(wall) { // cron knows minutes
+		wall = minute.Add(time.Minute)
 	}
-	next, err := gronx.NextTickAfter(cron, wall, inclusive)
+	next, err := gronx.NextTickAfter(cron, wall, true)
 	if err != nil {
 		return time.Time{}, false
 	}

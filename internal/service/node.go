@@ -63,10 +63,12 @@ type problems struct {
 }
 
 func (p *problems) add(f fault.Field) {
-	if len(p.fields) < maxProblems {
+	if !p.full() {
 		p.fields = append(p.fields, f)
 	}
 }
+
+func (p *problems) full() bool { return len(p.fields) >= maxProblems }
 
 // sorted returns the problems in the order of the source, each once.
 func (p *problems) sorted() []fault.Field { return inSourceOrder(p.fields) }
@@ -111,6 +113,12 @@ func (l lineStarts) at(offset int) (line, col int) {
 	}
 	line = sort.Search(len(l.starts), func(i int) bool { return l.starts[i] > offset })
 	return line, utf8.RuneCountInString(l.source[l.starts[line-1]:offset]) + 1
+}
+
+// within brings a place into the source; the YAML lexer's can be outside, for text that ends the document.
+func (l lineStarts) within(line, col int) (int, int) {
+	line = min(max(line, 1), len(l.starts))
+	return line, min(max(col, 1), utf8.RuneCountInString(l.line(line))+1)
 }
 
 // line returns the text of a 1-based line without its end.

@@ -223,6 +223,9 @@ func (r *reading) ownName(p pair, at string) bool {
 
 // unknown reports a field that the block does not have.
 func (r *reading) unknown(s *shape, p pair, at, canon string) {
+	if r.full() {
+		return
+	}
 	remedy := didYouMean(p.key, s.names())
 	if remedy == "" {
 		if elsewhere := whereIs(p.key); elsewhere != "" && elsewhere != canon {

@@ -133,10 +133,18 @@ func (s Service) planned(doc, before *Document, zone *time.Location, now time.Ti
 	switch {
 	case s.State != Active:
 		s.NextRunAt = nil
-	case s.NextRunAt == nil || before == nil || before.Schedule() != schedule:
+	case s.NextRunAt == nil || before == nil || !before.Schedule().equal(schedule):
 		s.NextRunAt = nextRun(schedule, now, zone)
 	}
 	return s
+}
+
+// equal says whether both come due at the same times. The zones are compared by name, because each reading of a document
+// makes its own.
+func (s Schedule) equal(o Schedule) bool {
+	a, b := s, o
+	a.Zone, b.Zone = nil, nil
+	return a == b && (s.Zone == nil) == (o.Zone == nil) && (s.Zone == nil || s.Zone.String() == o.Zone.String())
 }
 
 func priorityOf(doc *Document) int {

@@ -55,14 +55,22 @@ func readYAML(source string) (root *node, problem *fault.Field) {
 	return r.value(body, 0)
 }
 
+// maxYAMLFields bounds what the parser spends: its time grows with the square of the fields in one mapping.
+const maxYAMLFields = 5_000
+
 // checkTokens refuses sources that would cost much to parse, before the parser, which recurses, sees them.
 func checkTokens(tokens token.Tokens) *fault.Field {
-	var flow, stacked, anchors, aliases, tags, stackLine int
+	var flow, stacked, anchors, aliases, tags, fields, stackLine int
 	if len(tokens) > 5*maxNodes {
 		return tooLarge(1, 1, "The document has more than 20,000 values.", "Split the service into several.")
 	}
 	for _, tk := range tokens {
 		line, col := tk.Position.Line, max(tk.Position.Column, 1)
+		if tk.Type == token.MappingValueType {
+			if fields++; fields > maxYAMLFields {
+				return tooLarge(line, col, "The document has more than 5,000 fields.", "Split the service into several, or send it as JSON.")
+			}
+		}
 		switch tk.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			flow++
@@ -98,7 +106,7 @@ func yamlProblem(err error, lines lineStarts) *fault.Field {
 	if e, ok := err.(yaml.Error); ok {
 		message = e.GetMessage()
 		if tk := e.GetToken(); tk != nil && tk.Position != nil {
-			line, col = tk.Position.Line, max(tk.Position.Column, 1)
+			line, col = lines.within(tk.Position.Line, tk.Position.Column)
 		}
 	}
 	remedy := "Check the indentation, quotes and colons here and on the line before."
@@ -324,7 +332,11 @@ func (r *yamlReader) place(tk *token.Token) (line, col int) {
 	if tk == nil || tk.Position == nil {
 		return 1, 1
 	}
-	line, col = tk.Position.Line, max(tk.Position.Column, 1)
+	line = min(max(tk.Position.Line, 1), len(r.lines.starts))
+	if r.shown != line {
+		r.shown, r.runes = line, []rune(r.lines.line(line))
+	}
+	col = min(max(tk.Position.Column, 1), len(r.runes)+1)
 	mark := ""
 	switch tk.Type {
 	case token.SingleQuoteType:
@@ -337,9 +349,6 @@ func (r *yamlReader) place(tk *token.Token) (line, col int) {
 	}
 	if mark == "" {
 		return line, col
-	}
-	if r.shown != line || r.runes == nil {
-		r.shown, r.runes = line, []rune(r.lines.line(line))
 	}
 	want := []rune(mark)
 	for away := 0; away <= 32; away++ { // nearest first
