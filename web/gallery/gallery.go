@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gallery shows every component and every page of the dashboard with sample data, for looking at them and for
+// the browser tests. Nothing of it is part of the program.
+package gallery
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/syncline-dev/syncline/web"
+	"github.com/syncline-dev/syncline/web/static"
+	"github.com/syncline-dev/syncline/web/ui"
+)
+
+// now is the time at which all samples are seen.
+var now = time.Date(2026, 11, 23, 14, 2, 11, 0, time.UTC)
+
+// Entry is one page of the gallery.
+type Entry struct {
+	Path string
+	Name string
+	make func(ui.Page) templ.Component
+}
+
+// Entries are all pages, components first.
+func Entries() []Entry {
+	return []Entry{
+		{"/components/controls", "Controls", controls},
+		{"/components/data", "Data", data},
+		{"/components/feedback", "Feedback and the five states", feedback},
+		{"/components/show", "Topology, timeline, difference, code", show},
+		{"/", "Overview", overview},
+		{"/overview-empty", "Overview of a new tenant", overviewEmpty},
+	}
+}
+
+// Handler serves the gallery, the static files, and the few addresses the samples call: checking and completing a
+// document, a live stream, search.
+func Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(static.Prefix, static.Handler())
+	for _, e := range Entries() {
+		pattern := "GET " + e.Path
+		if e.Path == "/" {
+			pattern = "GET /{$}"
+		}
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			page := samplePage(e.Name, e.Path)
+			page.Prefs = web.PrefsFrom(r)
+			page.Prefs.Still = true
+			if r.URL.Query().Get("env") == "sandbox" {
+				page.Tenant.Env = "sandbox"
+			}
+			render(w, r, e.make(page), http.StatusOK)
+		})
+	}
+	mux.HandleFunc("GET /search", search)
+	mux.HandleFunc("POST /lint", lint)
+	mux.HandleFunc("POST /complete", complete)
+	mux.HandleFunc("GET /live", stream)
+	// Parts that refresh themselves find nothing new here.
+	mux.HandleFunc("GET /parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /gallery", index)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		render(w, r, ui.ErrorPage{Status: 404, Request: "req_01JDCW4M8T", Prefs: web.PrefsFrom(r)}, http.StatusNotFound)
+	})
+	return web.SecurityHeaders(mux)
+}
+
+func render(w http.ResponseWriter, r *http.Request, c templ.Component, status int) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	ctx := ui.WithReader(r.Context(), ui.Reader{Now: now, Zone: time.UTC})
+	if err := c.Render(ctx, w); err != nil {
+		fmt.Fprintln(w, err)
+	}
+}
+
+func index(w http.ResponseWriter, r *http.Request) {
+	page := samplePage("Gallery", "/gallery")
+	page.Prefs = web.PrefsFrom(r)
+	render(w, r, listing(page, Entries()), http.StatusOK)
+}
+
+func search(w http.ResponseWriter, r *http.Request) {
+	q := strings.ToLower(r.URL.Query().Get("q"))
+	var found ui.PaletteResults
+	if q != "" && strings.Contains("inventory-sync trail runner", q) {
+		found.Groups = []ui.PaletteGroup{
+			{Title: "Services", Items: []ui.PaletteItem{{Label: "inventory-sync", Sub: "Service", Icon: "refresh-cw", Href: "/services/inventory-sync"}}},
+			{Title: "Records", Items: []ui.PaletteItem{{Label: "Trail Runner 2, blue, 42", Sub: "SKU-10482", Icon: "table-2", Href: "/records/ent_01JDCV"}}},
+		}
+	}
+	render(w, r, found, http.StatusOK)
+}
+
+// A problem is what a check of a document answers, one per fault.
+type problem struct {
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Message  string `json:"message"`
+	Remedy   string `json:"remedy"`
+	Severity string `json:"severity"`
+}
+
+// lint stands in for the real check: it knows two faults.
+func lint(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 256<<10))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	problems := []problem{}
+	for i, line := range strings.Split(string(body), "\n") {
+		if at := strings.Index(line, "bothways"); at >= 0 {
+			problems = append(problems, problem{i + 1, at + 1, `"bothways" is not a direction.`, "Write bi-directional, unidirectional, multi-directional, conditional or hierarchical.", "error"})
+		}
+		if at := strings.Index(line, "${STOREFRONT_DSN}"); at >= 0 {
+			problems = append(problems, problem{i + 1, at + 1, "The secret STOREFRONT_DSN has not been used for 30 days.", "Nothing needs to be done if this service is new.", "info"})
+		}
+	}
+	answer(w, problems)
+}
+
+func complete(w http.ResponseWriter, _ *http.Request) {
+	answer(w, []map[string]string{
+		{"label": "lastWriteWins", "detail": "the newest change wins", "type": "enum", "info": "Compares the systems' own times of change; a skewed clock is shown on the conflict."},
+		{"label": "manual", "detail": "a person decides", "type": "enum"},
+		{"label": "warehouse-wins", "detail": "the system warehouse wins", "type": "enum"},
+	})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the reader may be gone
+}
+
+// stream sends one event at once and then keeps the line open. It answers a Last-Event-ID with the next number.
+func stream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	id := "1"
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		id = last + "1"
+	}
+	fmt.Fprintf(w, "retry: 200\n\nid: %s\nevent: service\ndata: {\"subject\": \"svc_01JDCQ\", \"after\": %q}\n\n", id, r.Header.Get("Last-Event-ID"))
+	flush := http.NewResponseController(w)
+	_ = flush.Flush() // the reader may be gone
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+			fmt.Fprint(w, ": still here\n\n")
+			_ = flush.Flush()
+		}
+	}
+}
