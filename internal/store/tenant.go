@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/syncline-dev/syncline/internal/store/internal/db"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
+
+// Now is the time that the next statement will take.
+func (o *Operator) Now() time.Time { return o.d.now().UTC().Truncate(time.Microsecond) }
 
 // CreateTenant inserts a tenant nobody belongs to yet, with its wrapped key (vault.NewTenantKey). Seeding and tests use
 // it; people come by SignUp. It may see across tenants because the new one is nobody's yet.

@@ -14,8 +14,8 @@ VALUES (current_tenant(), sqlc.arg(seq), sqlc.arg(at), sqlc.arg(actor_kind), sql
 
 -- name: AuditHead :one
 -- One statement, so that head and log are of the same moment.
-SELECT coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash, coalesce(l.last, 0)::bigint AS last
-FROM (SELECT max(a.seq) AS last FROM audit_log a WHERE a.tenant_id = current_tenant()) l
+SELECT coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash, l.rows
+FROM (SELECT count(*) AS rows FROM audit_log a WHERE a.tenant_id = current_tenant()) l
 LEFT JOIN audit_heads h ON h.tenant_id = current_tenant();
 
 -- name: AuditChain :many

@@ -169,22 +169,22 @@ func (q *Queries) AuditEntries(ctx context.Context, arg AuditEntriesParams) ([]A
 }
 
 const auditHead = `-- name: AuditHead :one
-SELECT coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash, coalesce(l.last, 0)::bigint AS last
-FROM (SELECT max(a.seq) AS last FROM audit_log a WHERE a.tenant_id = current_tenant()) l
+SELECT coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash, l.rows
+FROM (SELECT count(*) AS rows FROM audit_log a WHERE a.tenant_id = current_tenant()) l
 LEFT JOIN audit_heads h ON h.tenant_id = current_tenant()
 `
 
 type AuditHeadRow struct {
 	Seq  int64
 	Hash []byte
-	Last int64
+	Rows int64
 }
 
 // One statement, so that head and log are of the same moment.
 func (q *Queries) AuditHead(ctx context.Context) (AuditHeadRow, error) {
 	row := q.db.QueryRow(ctx, auditHead)
 	var i AuditHeadRow
-	err := row.Scan(&i.Seq, &i.Hash, &i.Last)
+	err := row.Scan(&i.Seq, &i.Hash, &i.Rows)
 	return i, err
 }
 
