@@ -26,7 +26,7 @@ func named(s string) (id uuid.UUID) {
 	return id
 }
 
-func ten(s string) tenant.ID { return tenant.ID(named(s)) }
+func ten(s string) tenant.ID  { return tenant.ID(named(s)) }
 func svc(s string) service.ID { return service.ID(named(s)) }
 
 func waits(tenant, name, pool string, priority int, since time.Duration) Candidate {

@@ -12,9 +12,11 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 )
 
-// Public returns the id as people and programs see it: "svc_...". It also names the service to outside systems, see
-// connector.Env.Consumer.
+// Public returns the id as people and programs see it: "svc_...".
 func (id ID) Public() string { return ident.Format(ident.Service, id) }
+
+// Consumer names the service to outside systems, see connector.Env.Consumer.
+func (id ID) Consumer() string { return ident.Service + "_" + id.String() }
 
 // ParseID reads the public form.
 func ParseID(s string) (ID, error) {

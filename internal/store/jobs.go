@@ -18,8 +18,9 @@ const JobSchema = "river"
 // River's client for inserting has nothing to say that the error does not.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// JobArgs are a job's arguments; they carry ids only. Packages declare them without importing River.
-type JobArgs interface{ Kind() string }
+// JobArgs are a job's arguments; they carry ids only. Packages declare them without importing River. It is an alias, so
+// that their Tx interfaces can write the type out.
+type JobArgs = interface{ Kind() string }
 
 // Pooled job arguments name the pool, which is River's queue; others go to River's default queue.
 type Pooled interface{ Pool() string }

@@ -81,12 +81,13 @@ type ApiKey struct {
 
 // Duties being carried out right now, a batch a row: written in the commit that causes them, removed by the one that settles them. What a crash leaves here becomes deliveries again, marked as sent.
 type Attempt struct {
-	TenantID  uuid.UUID
-	ServiceID uuid.UUID
-	ID        uuid.UUID
-	System    string
-	EntityIds []uuid.UUID
-	StartedAt time.Time
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	ID         uuid.UUID
+	System     string
+	Collection string
+	EntityIds  []uuid.UUID
+	StartedAt  time.Time
 }
 
 // The end of each tenant's audit log. Its row lock puts the entries in order, and without it nobody could see that the last ones were dropped.
@@ -217,13 +218,14 @@ type DeadLetter struct {
 
 // The duty to bring a system up to date with an entity; one at a time, whatever happened since (bursts coalesce). A row goes when the duty is settled.
 type Delivery struct {
-	TenantID  uuid.UUID
-	ServiceID uuid.UUID
-	System    string
-	EntityID  uuid.UUID
-	Since     time.Time
-	DueAt     time.Time
-	Tries     int32
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	System     string
+	Collection string
+	EntityID   uuid.UUID
+	Since      time.Time
+	DueAt      time.Time
+	Tries      int32
 	// An attempt was under way when the process ended: the system may have it already.
 	Sent bool
 }

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// Pause stops a service until Resume. What it owes waits; a run under way goes on then.
+func (m *Manager) Pause(ctx context.Context, who auth.Principal, ref string, ifMatch *int64) (Service, error) {
+	return m.move(ctx, who, auth.RunServices, ref, ifMatch, Paused, "service.paused", nil)
+}
+
+// Resume lets a paused or archived service, or one that waits for a person, work again.
+func (m *Manager) Resume(ctx context.Context, who auth.Principal, ref string, ifMatch *int64) (Service, error) {
+	return m.move(ctx, who, auth.RunServices, ref, ifMatch, Active, "service.resumed", func(ctx context.Context, tx Tx, s Service, was State) (Service, error) {
+		if was == Draft {
+			return s, fault.New(fault.Conflict, "service.is_draft", "The service %s is a draft. Apply its document to put it into force.", s.Name)
+		}
+		r, err := tx.Revision(ctx, s.ID, s.Revision)
+		if err != nil {
+			return s, err
+		}
+		zone, err := tenantZone(ctx, tx)
+		if err != nil {
+			return s, err
+		}
+		s = s.planned(r.Document, r.Document, zone, tx.Now())
+		if was == Archived {
+			_, err = firstRun(ctx, tx, s, who)
+		}
+		return s, err
+	})
+}
+
+// Archive puts a service away: open runs are cancelled, and what its connectors left in the systems is removed. Its history
+// stays, and the name stays taken.
+func (m *Manager) Archive(ctx context.Context, who auth.Principal, ref string, ifMatch *int64) (Service, error) {
+	return m.move(ctx, who, auth.EditServices, ref, ifMatch, Archived, "service.archived", func(ctx context.Context, tx Tx, s Service, was State) (Service, error) {
+		// Before the runs: the engine's commits take the lease and then the run.
+		if err := tx.AskToStop(ctx, s.ID); err != nil {
+			return s, err
+		}
+		open, err := tx.OpenRuns(ctx, s.ID)
+		if err != nil {
+			return s, err
+		}
+		for _, r := range open {
+			if err := cancel(ctx, tx, r.ID); err != nil {
+				return s, err
+			}
+		}
+		if was == Draft {
+			return s, nil // it never touched a system
+		}
+		r, err := tx.Revision(ctx, s.ID, s.Revision)
+		if err != nil {
+			return s, err
+		}
+		return s, cleanUp(ctx, tx, s, r.Document, nil, r.Number)
+	})
+}
+
+// RequireAction stops a service until a person does what reason says, in the transaction of whoever found out. It does
+// nothing when the service is not active.
+func RequireAction(ctx context.Context, tx Tx, id ID, reason string) error {
+	s, err := tx.LockService(ctx, id.Public())
+	if err != nil {
+		return err
+	}
+	if s.State != Active {
+		return nil
+	}
+	if s, err = s.To(ActionRequired, reason, tx.Now()); err != nil {
+		return err
+	}
+	if s.Version, err = tx.SaveService(ctx, s); err != nil {
+		return err
+	}
+	return emit(ctx, tx, s)
+}
+
+func (m *Manager) move(ctx context.Context, who auth.Principal, may auth.Permission, ref string, ifMatch *int64, to State, action string, with func(context.Context, Tx, Service, State) (Service, error)) (s Service, err error) {
+	if err := who.May(may); err != nil {
+		return Service{}, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		if s, err = tx.LockService(ctx, ref); err != nil {
+			return err
+		}
+		if err := stale(s, ifMatch); err != nil {
+			return err
+		}
+		if s.State == to {
+			return nil // it is as wished
+		}
+		was := s.State
+		if s, err = s.To(to, "", tx.Now()); err != nil {
+			return err
+		}
+		if with != nil {
+			if s, err = with(ctx, tx, s, was); err != nil {
+				return err
+			}
+		}
+		if s.Version, err = tx.SaveService(ctx, s); err != nil {
+			return err
+		}
+		if err := m.moved(ctx, tx, s); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did(action, s.ID.Public(), map[string]any{"name": s.Name, "before": map[string]any{"state": was}, "after": map[string]any{"state": s.State}}))
+	})
+	return s, err
+}
+
+func tenantZone(ctx context.Context, tx Tx) (*time.Location, error) {
+	name, err := tx.TenantZone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ParseZone(name)
+}
+
+// RunNow queues a run of an active service: all objects are read from their cursors now. When one is queued already, that
+// one is returned, and queued is false.
+func (m *Manager) RunNow(ctx context.Context, who auth.Principal, ref string) (r Run, queued bool, err error) {
+	if err := who.May(auth.RunServices); err != nil {
+		return Run{}, false, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		s, err := tx.LockService(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if s.State != Active {
+			return fault.New(fault.Conflict, "service.not_active", "The service %s is %s, so nothing can run. %s", s.Name, s.State, remedyFor(s))
+		}
+		if err := tx.LetTryAgain(ctx, s.ID); err != nil {
+			return err
+		}
+		if err := tx.Wake(ctx, s.ID); err != nil {
+			return err
+		}
+		open, err := tx.OpenRuns(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		for _, o := range open {
+			if o.State == RunQueued {
+				r = o
+				return nil
+			}
+		}
+		made, err := queueRun(ctx, tx, s, ManualRun, who.Name)
+		if err != nil {
+			return err
+		}
+		r, queued = *made, true
+		return tx.Audit(ctx, who.Did("run.requested", r.ID.Public(), map[string]any{"service": s.ID.Public(), "name": s.Name}))
+	})
+	return r, queued, err
+}
+
+func remedyFor(s Service) string {
+	switch s.State {
+	case Draft:
+		return "Apply its document first."
+	case ActionRequired:
+		return "It waits for a person: " + s.Reason
+	}
+	return "Resume it first."
+}
+
+// CancelRun stops a run. One that is queued is cancelled at once, one under way at the engine's next commit; what was
+// committed stays. A run that is over stays as it is.
+func (m *Manager) CancelRun(ctx context.Context, who auth.Principal, id RunID) (r Run, err error) {
+	if err := who.May(auth.RunServices); err != nil {
+		return Run{}, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		before, err := tx.LockRun(ctx, id)
+		if err != nil {
+			return err
+		}
+		if r = before; r.Over() || r.CancelAt != nil {
+			return nil
+		}
+		s, err := tx.Service(ctx, r.Service.Public())
+		if err != nil {
+			return err
+		}
+		if r.State == RunQueued || s.State != Active { // nobody is at it
+			if err := cancel(ctx, tx, id); err != nil {
+				return err
+			}
+		} else {
+			now := tx.Now()
+			r.CancelAt = &now
+			if err := tx.SaveRun(ctx, r); err != nil {
+				return err
+			}
+			if err := tx.Wake(ctx, s.ID); err != nil {
+				return err
+			}
+		}
+		if r, err = tx.Run(ctx, id); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did("run.cancelled", id.Public(), map[string]any{"service": s.ID.Public(), "name": s.Name}))
+	})
+	return r, err
+}
+
+// cancel ends a run that nobody is at.
+func cancel(ctx context.Context, tx Tx, id RunID) error {
+	r, err := tx.LockRun(ctx, id)
+	if err != nil || r.Over() {
+		return err
+	}
+	now := tx.Now()
+	if r.CancelAt == nil {
+		r.CancelAt = &now
+	}
+	if r, err = r.To(RunCancelled, now); err != nil {
+		return err
+	}
+	if err := tx.SaveRun(ctx, r); err != nil {
+		return err
+	}
+	return emitRun(ctx, tx, r)
+}
+
+// Runs lists runs, newest first.
+func (m *Manager) Runs(ctx context.Context, who auth.Principal, f RunFilter) (list []Run, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return nil, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		list, err = tx.Runs(ctx, f)
+		return err
+	})
+	return list, err
+}
+
+// Run returns a run.
+func (m *Manager) Run(ctx context.Context, who auth.Principal, id RunID) (r Run, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return Run{}, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		r, err = tx.Run(ctx, id)
+		return err
+	})
+	return r, err
+}
+
+// scheduleActor is whom a scheduled run names.
+const scheduleActor = "schedule"
+
+// QueueDue queues a run of each of the services whose schedule is due by now, and sets when the next one is. A service
+// whose last run still waits gets no second one: it would find nothing that the first does not. For the scheduler.
+func (m *Manager) QueueDue(ctx context.Context, id tenant.ID, services []ID) error {
+	return m.inTx(ctx, id, func(tx Tx) error {
+		due, err := tx.LockDue(ctx, services)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		zone, err := tenantZone(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, s := range due {
+			schedule, err := m.scheduleOf(ctx, tx, s)
+			if err != nil {
+				return err
+			}
+			if err := tx.SetNextRun(ctx, s.ID, followingRun(schedule, *s.NextRunAt, tx.Now(), zone)); err != nil {
+				return err
+			}
+			open, err := tx.OpenRuns(ctx, s.ID)
+			if err != nil {
+				return err
+			}
+			waits := false
+			for _, r := range open {
+				waits = waits || r.State == RunQueued
+			}
+			if waits {
+				continue
+			}
+			if _, err := queueRun(ctx, tx, s, ScheduledRun, scheduleActor); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (m *Manager) scheduleOf(ctx context.Context, tx Tx, s Service) (Schedule, error) {
+	key := revisionKey{s.ID, s.Revision}
+	m.mu.Lock()
+	schedule, known := m.schedules[key]
+	m.mu.Unlock()
+	if known {
+		return schedule, nil
+	}
+	r, err := tx.Revision(ctx, s.ID, s.Revision)
+	if err != nil {
+		return Schedule{}, err
+	}
+	schedule = r.Document.Schedule()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.schedules) >= schedulesKept { // mostly of revisions that are not live any more
+		clear(m.schedules)
+	}
+	m.schedules[key] = schedule
+	return schedule, nil
+}
+
+// NotePool tells people that the service is carried on another pool than its own, which has no workers. For the scheduler.
+func (m *Manager) NotePool(ctx context.Context, id tenant.ID, service ID, own, used string) error {
+	return m.inTx(ctx, id, func(tx Tx) error {
+		return tx.Emit(ctx, "service.pool_moved", uuid.UUID(service), map[string]any{"id": service.Public(), "pool": own, "used": used})
+	})
+}
