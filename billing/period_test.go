@@ -46,6 +46,10 @@ func TestPeriodBounds(t *testing.T) {
 		{"the first has no midnight", "America/Asuncion", "2017-10", "2017-10-01T01:00:00-03:00", "2017-11-01T00:00:00-03:00", 743, 31},
 		// Cuba's clocks go back at 01:00, here on the first of a month: midnight passes twice, the first one counts.
 		{"the first has two midnights", "America/Havana", "2015-11", "2015-11-01T00:00:00-04:00", "2015-12-01T00:00:00-05:00", 721, 30},
+		{"the first has two midnights, in the east", "Asia/Gaza", "2004-10", "2004-10-01T00:00:00+03:00", "2004-11-01T00:00:00+02:00", 745, 31},
+		{"the first has no midnight, in the east", "Africa/Cairo", "2014-08", "2014-08-01T01:00:00+03:00", "2014-09-01T00:00:00+03:00", 743, 31},
+		// Newfoundland went back at one minute past midnight: the month began, and a minute later the wall showed October again.
+		{"back over midnight of the first", "America/St_Johns", "2009-11", "2009-11-01T00:00:00-02:30", "2009-12-01T00:00:00-03:30", 721, 30},
 		{"a day that never was", "Pacific/Apia", "2011-12", "2011-12-01T00:00:00-10:00", "2012-01-01T00:00:00+14:00", 720, 30},
 	}
 	for _, tt := range tests {
@@ -69,6 +73,28 @@ func TestPeriodBounds(t *testing.T) {
 				t.Errorf("it is called %s, want %s", p, tt.month)
 			}
 		})
+	}
+}
+
+func TestPeriodOfATimeThatIsShownTwice(t *testing.T) {
+	loc := zone(t, "America/St_Johns")
+	for when, want := range map[string]string{
+		"2009-10-31T23:30:00-02:30": "2009-10", // the first time the wall shows 23:30
+		"2009-11-01T00:00:30-02:30": "2009-11",
+		"2009-10-31T23:30:00-03:30": "2009-11", // the second time
+		"2009-11-01T00:00:00-03:30": "2009-11",
+	} {
+		if got := billing.PeriodOf(at(when), loc); got.String() != want {
+			t.Errorf("%s is in %s, want %s", when, got, want)
+		}
+	}
+}
+
+// In 1919 Toronto's clocks went from 23:30 on 30 March to 00:30 on the 31st, which therefore began at 00:30.
+func TestADayThatBeginsLate(t *testing.T) {
+	days := billing.Month{Year: 1919, Month: time.March}.In(zone(t, "America/Toronto")).Days()
+	if got, want := days[30].Start, at("1919-03-31T00:30:00-04:00"); !got.Equal(want) {
+		t.Errorf("the 31st begins at %s, want %s", got, want)
 	}
 }
 

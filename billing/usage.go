@@ -145,9 +145,10 @@ func RecordsLive(p Period, events []UsageEvent) int64 {
 		if e.Meter != Records || !e.At.Before(end) {
 			continue
 		}
-		died := e.Quantity < 0
-		again := !e.At.Before(start) && e.Since.After(start) // came back after a death in the same period
-		if (died && !e.At.After(start)) || (!died && !again) {
+		switch {
+		case e.Quantity < 0 && !e.At.After(start): // died before the period
+			n += e.Quantity
+		case e.Quantity > 0 && !e.Since.After(start): // was born, or came back after a death before the period
 			n += e.Quantity
 		}
 	}

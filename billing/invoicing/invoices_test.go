@@ -50,11 +50,11 @@ func (b *bundle) walk(invoice billing.Invoice, price string, limit int) (all []i
 		if err != nil {
 			b.Fatal(err)
 		}
-		if len(list) > limit {
+		if len(list) > limit || (len(list) == 0 && page.After != "") {
 			b.Fatalf("a page of %d has %d operations", limit, len(list))
 		}
 		all = append(all, list...)
-		if next == "" {
+		if next == "" || len(all) > 1000 {
 			return all
 		}
 		page.After = next
@@ -169,10 +169,13 @@ func TestInvoicesAreListedByPeriod(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if len(list) > limit || len(list) == 0 {
+				t.Errorf("a page of %d has %d invoices", limit, len(list))
+			}
 			for _, i := range list {
 				got = append(got, i.Period.String())
 			}
-			if page.After = next; next == "" {
+			if page.After = next; next == "" || len(got) > len(want) {
 				break
 			}
 		}

@@ -30,7 +30,8 @@ func TestUsageSummary(t *testing.T) {
 		b.operations("2026-10-31T22:59:59Z", "shop", 1000), // October in Vienna
 		b.operations("2026-10-31T23:00:00Z", "shop", 3),    // the first instant of 1 November there
 		b.operations("2026-11-01T22:59:59.999999Z", "shop", 4),
-		b.operations("2026-11-01T23:00:00Z", "shop", 5), // 2 November
+		b.operations("2026-11-01T23:00:00Z", "shop", 5),    // 2 November
+		b.operations("2026-11-30T23:00:00Z", "shop", 2000), // December
 		billing.IntegrationUsed(at("2026-11-23T08:00:00Z"), crm, "sap", true),
 		billing.IntegrationUsed(at("2026-10-23T08:00:00Z"), crm, "october only", false),
 		billing.RecordsCreated("c1", at("2026-10-01T00:00:00Z"), b.service, "products", "products", 50),

@@ -22,7 +22,7 @@ WITH cells AS MATERIALIZED (
       AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
 )
 SELECT c.meter, c.data_class, c.realtime, c.complex, c.premium, sum(c.units)::bigint AS units
 FROM cells c WHERE c.meter = 'sync_operations' GROUP BY c.meter, c.data_class, c.realtime, c.complex, c.premium
@@ -33,7 +33,7 @@ SELECT 'records', r.data_class, false, false, false, sum(r.quantity)::bigint
 FROM usage_events r
 WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
   AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
-           ELSE r.at < sqlc.arg(period_start) OR r.since IS NULL OR r.since <= sqlc.arg(period_start) END
+           ELSE r.since IS NULL OR r.since <= sqlc.arg(period_start) END
 GROUP BY r.data_class;
 
 -- name: UsageCells :many
@@ -46,7 +46,7 @@ WITH cells AS MATERIALIZED (
       AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
 ), usage AS (
     SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter = 'sync_operations'
     UNION ALL
@@ -56,7 +56,7 @@ WITH cells AS MATERIALIZED (
     FROM usage_events r
     WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
       AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
-               ELSE r.at < sqlc.arg(period_start) OR r.since IS NULL OR r.since <= sqlc.arg(period_start) END
+               ELSE r.since IS NULL OR r.since <= sqlc.arg(period_start) END
     GROUP BY r.service_id, r.data_class
 )
 SELECT u.meter, u.service_id, coalesce(s.name, '')::text AS service_name, u.system, u.data_class, u.realtime, u.complex, u.premium, u.day, u.units

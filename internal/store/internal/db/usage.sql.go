@@ -167,7 +167,7 @@ WITH cells AS MATERIALIZED (
       AND e.at >= $1 AND e.at < $2
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
 )
 SELECT c.meter, c.data_class, c.realtime, c.complex, c.premium, sum(c.units)::bigint AS units
 FROM cells c WHERE c.meter = 'sync_operations' GROUP BY c.meter, c.data_class, c.realtime, c.complex, c.premium
@@ -178,7 +178,7 @@ SELECT 'records', r.data_class, false, false, false, sum(r.quantity)::bigint
 FROM usage_events r
 WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $2
   AND CASE WHEN r.quantity < 0 THEN r.at <= $1
-           ELSE r.at < $1 OR r.since IS NULL OR r.since <= $1 END
+           ELSE r.since IS NULL OR r.since <= $1 END
 GROUP BY r.data_class
 `
 
@@ -234,7 +234,7 @@ WITH cells AS MATERIALIZED (
       AND e.at >= $2 AND e.at < $3
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE system <> '' GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
 ), usage AS (
     SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter = 'sync_operations'
     UNION ALL
@@ -244,7 +244,7 @@ WITH cells AS MATERIALIZED (
     FROM usage_events r
     WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $3
       AND CASE WHEN r.quantity < 0 THEN r.at <= $2
-               ELSE r.at < $2 OR r.since IS NULL OR r.since <= $2 END
+               ELSE r.since IS NULL OR r.since <= $2 END
     GROUP BY r.service_id, r.data_class
 )
 SELECT u.meter, u.service_id, coalesce(s.name, '')::text AS service_name, u.system, u.data_class, u.realtime, u.complex, u.premium, u.day, u.units
