@@ -41,7 +41,7 @@ type Document struct {
 type place struct {
 	pointer   string // JSON pointer into the source, which differs from the canonical one where a block was moved
 	line, col int    // of the value, or of its key where there is no value of its own
-	plain     bool   // the text stands there as it is, without quotes
+	shown     int    // as node.shown
 }
 
 // Direction says which systems' changes reach which others.

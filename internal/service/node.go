@@ -44,7 +44,7 @@ type node struct {
 	num   record.Number // of a number
 	line  int           // 1-based, where the value begins
 	col   int           // 1-based, in characters
-	plain bool          // the text stands at line and col exactly so, without quotes or escapes
+	shown int           // 1 + the characters between line, col and the text (a quote); 0 when it does not stand there as it is
 	items []*node
 	pairs []pair
 	size  int // how many nodes this is, itself and aliases included

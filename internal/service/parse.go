@@ -62,7 +62,7 @@ func read(source []byte, format Format) (*Document, []fault.Field) {
 	if root.kind != mappingNode {
 		r.wrongType("", root, documentShape)
 	} else {
-		r.places[""] = place{"", root.line, root.col, false}
+		r.places[""] = place{"", root.line, root.col, 0}
 		r.block(root, documentShape, "", "", tree, tree)
 	}
 	// The tree holds only what the shapes allow, so that it fits the types; see TestShapesFitTheTypes.
@@ -271,7 +271,7 @@ func whereIs(key string) string {
 // value reads a node as a shape into its canonical form; false when it is not one (which is reported).
 func (r *reading) value(n *node, s *shape, canon, source string) (any, bool) {
 	if _, known := r.places[canon]; !known {
-		r.places[canon] = place{source, n.line, n.col, n.plain}
+		r.places[canon] = place{source, n.line, n.col, n.shown}
 	}
 	if s.kind == oneOfShape {
 		form, ok := s.form(n.kind)

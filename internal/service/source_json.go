@@ -79,12 +79,15 @@ func (r *jsonReader) value(depth int) (*node, *fault.Field) {
 		}
 	case string:
 		n.kind, n.text = textNode, tok
+		if begin := int(r.dec.InputOffset()) - len(tok) - 1; begin > 0 && r.source[begin:begin+len(tok)] == tok && r.source[begin-1] == '"' {
+			n.shown = 2
+		}
 	case json.Number:
 		num, err := record.ParseNumber(string(tok))
 		if err != nil {
 			return nil, tooLarge(line, col, "The number "+shorten(string(tok))+" is too large.", "Numbers have at most 1,000 digits.")
 		}
-		n.kind, n.text, n.num, n.plain = numberNode, string(tok), num, true
+		n.kind, n.text, n.num = numberNode, string(tok), num
 	case json.Delim:
 		if depth >= maxDepth {
 			return nil, tooLarge(line, col, "The document is nested too deeply.", "At most 32 levels are possible; no service needs as many.")

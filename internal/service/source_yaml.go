@@ -151,13 +151,18 @@ func (r *yamlReader) value(in ast.Node, depth int) (*node, *fault.Field) {
 			n.text = "true"
 		}
 	case *ast.IntegerNode, *ast.FloatNode:
-		n.plain = true
 		r.number(n, in, tk)
 	case *ast.InfinityNode, *ast.NanNode:
-		n.kind, n.text, n.plain = textNode, tk.Value, true
+		n.kind, n.text = textNode, tk.Value
 	case *ast.StringNode:
 		n.kind, n.text = textNode, in.Value
-		n.plain = tk.Type != token.SingleQuoteType && tk.Type != token.DoubleQuoteType
+		for lead := range 2 { // as it is, or behind a quote
+			from := n.col - 1 + lead
+			if want := []rune(n.text); r.shown == n.line && from+len(want) <= len(r.runes) && slices.Equal(r.runes[from:from+len(want)], want) {
+				n.shown = lead + 1
+				break
+			}
+		}
 	case *ast.LiteralNode:
 		n.kind = textNode
 		if in.Value != nil {
@@ -248,7 +253,7 @@ func (r *yamlReader) alias(in *ast.AliasNode, at *node) (*node, *fault.Field) {
 	}
 	// Problems in the repeated part are shown where it is used; its inner values keep the place where they are written.
 	c := *target
-	c.line, c.col, c.plain = at.line, at.col, false
+	c.line, c.col, c.shown = at.line, at.col, 0
 	return &c, nil
 }
 

@@ -97,8 +97,8 @@ func (v *validation) found(code, canon string, into int, message, remedy string)
 	for at, up := canon, false; v.d.places != nil; up = true {
 		if p, ok := v.d.places[at]; ok {
 			field.Pointer, field.Line, field.Column = p.pointer, p.line, p.col
-			if p.plain && !up {
-				field.Column += into
+			if into > 0 && p.shown > 0 && !up {
+				field.Column += into + p.shown - 1
 			}
 			return field
 		}
@@ -247,7 +247,7 @@ func (v *validation) settings(settings map[string]string, spec *connector.Spec, 
 			malformed = true
 			v.fail(codeSecretMalformed, canon, "Write ${NAME} with letters, digits and _; write $${ for the two characters themselves.", "In %s %s.", name, err)
 		}
-		references := false
+		references := err != nil
 		for _, p := range parts {
 			if !p.secret {
 				continue
@@ -260,6 +260,7 @@ func (v *validation) settings(settings map[string]string, spec *connector.Spec, 
 		if spec == nil {
 			continue
 		}
+		written := name
 		declared, ok := spec.Setting(name)
 		if old, has := retiredSettings[spec.Type]; has && old[0] == name {
 			v.notice(codeSettingRetired, canon, "", "%s", old[2])
@@ -272,7 +273,7 @@ func (v *validation) settings(settings map[string]string, spec *connector.Spec, 
 			continue // it names the object, see ObjectsOf
 		}
 		if ok && declared.Secret && value != "" && !references {
-			v.fail(codeSecretInClear, canon, "Store it as a secret and write ${NAME} here.", "%s is a secret; it cannot be written into the document, which is kept and shown as it is.", name)
+			v.fail(codeSecretInClear, canon, "Store it as a secret and write ${NAME} here.", "%s is a secret; it cannot be written into the document, which is kept and shown as it is.", written)
 		}
 		if references && ok {
 			value = stand(declared) // its value is only known at use
