@@ -35,7 +35,7 @@ type Hub struct {
 	listen   Listen
 	news     string
 	log      *slog.Logger
-	handlers map[string]func()
+	handlers map[string]func(payload string)
 
 	mu        sync.Mutex
 	listening bool
@@ -44,12 +44,12 @@ type Hub struct {
 
 // NewHub makes a hub; news is the channel whose payload is the bare id of a tenant with something new.
 func NewHub(listen Listen, news string, log *slog.Logger) *Hub {
-	return &Hub{listen: listen, news: news, log: log, handlers: map[string]func(){}, tenants: map[tenant.ID]map[*Subscription]struct{}{}}
+	return &Hub{listen: listen, news: news, log: log, handlers: map[string]func(string){}, tenants: map[tenant.ID]map[*Subscription]struct{}{}}
 }
 
-// Handle calls wake for each notification on the channel, and whenever some may have been missed. To be called before Run;
-// wake must not block.
-func (h *Hub) Handle(channel string, wake func()) { h.handlers[channel] = wake }
+// Handle calls wake for each notification on the channel, and with an empty payload whenever some may have been missed. To
+// be called before Run; wake must not block.
+func (h *Hub) Handle(channel string, wake func(payload string)) { h.handlers[channel] = wake }
 
 // Run listens until ctx ends, connecting again whenever the connection is lost. It returns ctx's error.
 func (h *Hub) Run(ctx context.Context) error {
@@ -95,7 +95,7 @@ func (h *Hub) once(ctx context.Context) (heard bool, err error) {
 			return true, err
 		}
 		if wake := h.handlers[channel]; wake != nil {
-			wake()
+			wake(payload)
 			continue
 		}
 		if id, err := tenant.ParseID(payload); err == nil {
@@ -127,7 +127,7 @@ func (h *Hub) tell(id tenant.ID) {
 
 func (h *Hub) tellAll() {
 	for _, wake := range h.handlers {
-		wake()
+		wake("")
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

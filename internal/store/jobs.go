@@ -29,6 +29,8 @@ type Pooled interface{ Pool() string }
 var jobOptions = map[string]river.InsertOpts{
 	// A service is handed to a worker again by the scheduler when its lease ends, so the queue must not try on its own.
 	"sync": {MaxAttempts: 1},
+	// A system that is away for a while comes back, mostly; with River's pauses these tries span half a day.
+	"clean": {MaxAttempts: 14},
 }
 
 func optionsFor(args JobArgs) *river.InsertOpts {

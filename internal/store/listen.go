@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// WakeChannel is the PostgreSQL channel that says "a service may need a worker now"; it has no payload.
+// WakeChannel is the PostgreSQL channel that says "look at this service now"; the payload is its bare id.
 const WakeChannel = "syncline_wake"
 
 // How long a listener waits before it asks whether the connection still lives, and for the answer. A connection that a
