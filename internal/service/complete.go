@@ -103,6 +103,9 @@ type completer struct {
 }
 
 func (c *completer) add(kind CompletionKind, label, insert, doc string) {
+	if n := len(c.at.path); n > 0 && c.at.path[n-1] == "#" && c.at.given[label] {
+		return // the list has it
+	}
 	for _, have := range c.out {
 		if have.Label == label {
 			return
@@ -176,11 +179,13 @@ func (s *shape) inside(step string) *shape {
 }
 
 func (c *completer) keys(b *shape) {
-	for _, f := range b.fields {
-		if c.at.given[f.name] || f.home != "" && c.at.partial == "" {
-			continue
+	for _, required := range []bool{true, false} {
+		for _, f := range b.fields {
+			if f.required != required || c.at.given[f.name] || (f.home != "" && c.at.partial == "") {
+				continue
+			}
+			c.add(CompleteField, f.name, c.keyText(f.name, f.shape), f.doc)
 		}
-		c.add(CompleteField, f.name, c.keyText(f.name, f.shape), f.doc)
 	}
 	switch b.restIs {
 	case toSetting:

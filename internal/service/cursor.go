@@ -135,12 +135,17 @@ func yamlCursor(lines []string, line, column int) cursor {
 		return at // inside a block of text
 	}
 	at.indent = indent
+	var listed []string   // items that the list in brackets has already
 	if len(entries) > 0 { // behind a colon
 		at.value = true
 		value := strings.TrimLeft(rest[outlineKey.FindStringIndex(rest)[1]:], " ")
 		if strings.HasPrefix(value, "[") { // the items of a list in brackets
 			at.path = append(at.path, "#")
-			value = strings.TrimLeft(value[max(1, strings.LastIndexByte(value, ',')+1):], " ")
+			last := max(1, strings.LastIndexByte(value, ',')+1)
+			for _, item := range strings.Split(value[1:last], ",") {
+				listed = append(listed, strings.Trim(item, " \"'"))
+			}
+			value = strings.TrimLeft(value[last:], " ")
 		}
 		at.partial = value
 		for i := len(o.open) - 1; i >= 0; i-- {
@@ -160,6 +165,9 @@ func yamlCursor(lines []string, line, column int) cursor {
 	}
 	at.from = column - len([]rune(at.partial))
 	at.surroundings(lines, line-1, o.open)
+	for _, item := range listed {
+		at.given[item] = true
+	}
 	return at
 }
 
@@ -202,7 +210,7 @@ func (e outlineEntry) inside(open []level) bool {
 func wordEnd(after string) int {
 	n := 0
 	for _, r := range after {
-		if strings.ContainsRune(" \t,:]}\"'#", r) {
+		if strings.ContainsRune(" \t\n,:]}\"'#", r) {
 			break
 		}
 		n++
@@ -216,7 +224,7 @@ type container struct {
 	key    string // the field whose value comes next
 	item   int
 	values map[string]string // single values by field
-	keys   map[string]bool
+	keys   map[string]bool   // fields, or items of a list
 }
 
 // jsonCursor finds the place of the cursor by the brackets before it.
@@ -231,9 +239,12 @@ func jsonCursor(source string, line, column int) cursor {
 			return
 		}
 		top := open[len(open)-1]
-		if !top.list && expectKey {
+		switch {
+		case top.list:
+			top.keys[value] = true
+		case expectKey:
 			top.key, top.keys[value] = value, true
-		} else if !top.list {
+		default:
 			top.values[top.key] = value
 		}
 	}
@@ -312,7 +323,7 @@ func jsonCursor(source string, line, column int) cursor {
 	if len(open) > 0 {
 		at.key, at.value = expectKey, !expectKey
 		at.given = open[len(open)-1].keys
-		if inText && expectKey {
+		if inText {
 			delete(at.given, at.partial)
 		}
 	}
