@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// secretName is what can stand in ${...}.
-var secretName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+// secretName is what can stand in ${...}: the names that secrets can have (vault.NamePattern).
+var secretName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
 
 // segment is a part of a setting: literal text or a reference.
 type segment struct {

@@ -13,7 +13,7 @@ const (
 	FirstWriteWins StrategyKind = "firstWriteWins"
 	SourceWins     StrategyKind = "sourceWins"    // the primary (or first) system wins
 	TargetWins     StrategyKind = "targetWins"    // a system other than the primary wins; among several, the last write
-	SystemWins     StrategyKind = "system-wins"   // written "<systemId>-wins"
+	SystemWins     StrategyKind = "systemWins"    // written "<systemId>-wins"
 	Weighted       StrategyKind = "weighted"      // the highest weight wins, ties go to the last write
 	FieldPriority  StrategyKind = "fieldPriority" // the first system of a list that holds a value wins
 	Custom         StrategyKind = "custom"        // an expression gives the value

@@ -245,7 +245,7 @@ func (v *validation) settings(settings map[string]string, spec *connector.Spec, 
 		parts, err := segments(value)
 		if err != nil {
 			malformed = true
-			v.fail(codeSecretMalformed, canon, "Write ${NAME} with letters, digits and _; write $${ for the two characters themselves.", "In %s %s.", name, err)
+			v.fail(codeSecretMalformed, canon, "Write ${NAME} with capital letters, digits and _; write $${ for the two characters themselves.", "In %s %s.", name, err)
 		}
 		references := err != nil
 		for _, p := range parts {
@@ -533,33 +533,25 @@ func (v *validation) operand(c FilterCondition, at string) {
 	if !special {
 		want = 1
 	}
-	values := c.Values
-	if c.Value.Given {
-		values = append([]Literal{c.Value}, values...)
-	}
+	many, single := len(c.Values), c.Value.Given
 	switch {
-	case c.Value.Given && len(c.Values) > 0:
+	case single && many > 0:
 		v.fail(codeOperandWrong, at, "Keep one of them.", "Both value and values are given.")
-	case want == 0 && len(values) > 0:
+	case want == 0 && (single || many > 0):
 		v.fail(codeOperandWrong, at, "Remove the value.", "%s takes no value.", c.Operator)
-	case want == 1 && len(values) != 1:
+	case want == 1 && !single:
 		v.fail(codeOperandWrong, at, "Write `value:`. For several values use in.", "%s needs one value.", c.Operator)
-	case want == 2 && len(values) != 2:
+	case want == 2 && many != 2:
 		v.fail(codeOperandWrong, at, "Write `values: [least, greatest]`.", "%s needs two values.", c.Operator)
-	case want == -1 && len(values) == 0:
+	case want == -1 && many == 0:
 		v.fail(codeOperandWrong, at, "Write `values: [first, second]`.", "%s needs values.", c.Operator)
 	}
-	if op := Operator(c.Operator); (op == Matches || op == NotMatches) && len(values) == 1 {
-		place := at + "/value"
-		if !c.Value.Given {
-			place = at + "/values/0"
+	if op := Operator(c.Operator); (op == Matches || op == NotMatches) && single {
+		if pattern, ok := c.Value.Value.(string); ok {
+			v.regex(pattern, at+"/value")
+		} else {
+			v.fail(codeRegexInvalid, at+"/value", "Write it in quotes.", "%s needs a regular expression.", op)
 		}
-		pattern, ok := values[0].Value.(string)
-		if !ok {
-			v.fail(codeRegexInvalid, place, "Write it in quotes.", "%s needs a regular expression.", op)
-			return
-		}
-		v.regex(pattern, place)
 	}
 }
 

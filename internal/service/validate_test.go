@@ -129,13 +129,15 @@ func TestValidate(t *testing.T) {
   - {field: a, operator: isNull, any: [{field: b, operator: in}]}
   - all: [{any: [{field: b, operator: contains}]}]
   - {field: a, operator: in, value: 1}
+  - {field: a, operator: equals, values: [1]}
 `,
 			errors: []problem{{"12:5", codeOperandWrong, "/filterConditions/0", "needs values"}, {"13:5", codeOperandWrong, "/filterConditions/1", "takes no value"},
 				{"14:5", codeOperandWrong, "/filterConditions/2", "needs one value"}, {"15:5", codeOperandWrong, "/filterConditions/3", "two values"}, {"16:5", codeOperandWrong, "/filterConditions/4", "Both"},
 				{"17:42", codeRegexInvalid, "/filterConditions/5/value", "missing closing )"}, {"18:42", codeRegexInvalid, "/filterConditions/6/value", "quotes"},
 				{"19:5", codeFieldMissing, "/filterConditions/7", "names no field"}, {"20:5", codeFieldMissing, "/filterConditions/8", "no operator"},
 				{"21:5", codeOperandWrong, "/filterConditions/9", "a test or a group"}, {"21:40", codeOperandWrong, "/filterConditions/9/any/0", "needs values"},
-				{"22:18", codeOperandWrong, "/filterConditions/10/all/0/any/0", "needs one value"}}},
+				{"22:18", codeOperandWrong, "/filterConditions/10/all/0/any/0", "needs one value"}, {"23:5", codeOperandWrong, "/filterConditions/11", "needs values"},
+				{"24:5", codeOperandWrong, "/filterConditions/12", "needs one value"}}},
 		{name: "field rules", source: validTwo + "validation:\n  sku: {regex: \"a(?=b)\", min: 5, max: 4.5, minLength: 9, maxLength: 2}\n",
 			errors: []problem{{"12:16", codeRegexInvalid, "/validation/sku/regex", "RE2"}, {"12:31", codeValueInvalid, "/validation/sku/min", "greater than max"}, {"12:55", codeValueInvalid, "/validation/sku/minLength", "maxLength"}}},
 		{name: "expressions", source: validTwo + `businessRules:
