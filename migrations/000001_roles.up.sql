@@ -23,6 +23,8 @@ BEGIN
 END
 $$;
 
+-- Before PostgreSQL 15 everybody may make things in public.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO syncline_app, syncline_operator;
 
 CREATE FUNCTION current_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
