@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -57,8 +58,8 @@ func New(master Master) *Vault {
 // SecretName is the name that a tenant's secret is sealed under.
 func SecretName(name string) string { return "secret/" + name }
 
-// ConnectionName is the name that a connection's secret settings are sealed under; id is its bare uuid.
-func ConnectionName(id fmt.Stringer) string { return "connection/" + id.String() }
+// ConnectionName is the name that a connection's secret settings are sealed under.
+func ConnectionName[ID ~[16]byte](id ID) string { return "connection/" + uuid.UUID(id).String() }
 
 // NewTenantKey makes a tenant's key set, wrapped: what tenants.sealed_key holds.
 func (v *Vault) NewTenantKey(id tenant.ID) ([]byte, error) {
