@@ -74,11 +74,9 @@ CREATE TABLE deliveries (
     since       timestamptz NOT NULL,
     due_at      timestamptz NOT NULL,
     tries       int NOT NULL DEFAULT 0,
-    sent        boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, service_id, system, entity_id)
 );
 COMMENT ON TABLE deliveries IS 'The duty to bring a system up to date with an entity; one at a time, whatever happened since (bursts coalesce). A row goes when the duty is settled.';
-COMMENT ON COLUMN deliveries.sent IS 'An attempt was under way when the process ended: the system may have it already.';
 
 CREATE TABLE attempts (
     tenant_id   uuid NOT NULL,
@@ -88,9 +86,11 @@ CREATE TABLE attempts (
     collection  text NOT NULL,
     entity_ids  uuid[] NOT NULL,
     started_at  timestamptz NOT NULL,
+    lost        boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, service_id, id)
 );
-COMMENT ON TABLE attempts IS 'Duties being carried out right now, a batch a row: written in the commit that causes them, removed by the one that settles them. What a crash leaves here becomes deliveries again, marked as sent.';
+COMMENT ON TABLE attempts IS 'Duties being carried out right now, a batch a row: written in the commit that causes them, removed by the one that settles them. What a crash leaves here is found out about before the system is read or written again.';
+COMMENT ON COLUMN attempts.lost IS 'It was cut short: the system may have been written or not.';
 
 CREATE TABLE journal (
     tenant_id   uuid NOT NULL,

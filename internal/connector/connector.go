@@ -13,6 +13,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -197,11 +199,13 @@ type Finder interface {
 
 // Write is one record to bring up to date.
 type Write struct {
-	ID     record.EntityID // the entity this is for; unique within a batch
-	Op     record.Op
-	Create bool          // there is no record yet as far as we know
-	Key    record.Key    // empty for a create whose key the system makes or Fields contain
-	Fields record.Fields // upsert: the fields to set, in the system's names; a create has all, an update those that change
+	ID record.EntityID // the entity this is for; unique within a batch
+	// Attempt names the batch; it is the same in all its writes. A Recaller keeps it with what it wrote.
+	Attempt uuid.UUID
+	Op      record.Op
+	Create  bool          // there is no record yet as far as we know
+	Key     record.Key    // empty for a create whose key the system makes or Fields contain
+	Fields  record.Fields // upsert: the fields to set, in the system's names; a create has all, an update those that change
 	// Expect is the state the record is believed to be in (the shadow): for an update or delete, the write is refused
 	// with Outcome Moved when the record holds other values in these fields, unless it already holds what Fields ask
 	// for. Empty: write unconditionally.
@@ -235,6 +239,15 @@ type Writer interface {
 	// others. An error means that the outcome of the whole batch is unknown or nothing was written; it is classified.
 	// Repeating a batch changes nothing (invariant 4).
 	Write(ctx context.Context, object record.Object, writes []Write) ([]Receipt, error)
+}
+
+// Recaller remembers, in the very commit of the writes, what the last batch for an object did. It answers exactly what a
+// caller that was cut off between writing and learning the outcome needs to know. Only the latest batch per consumer and
+// object has to be kept.
+type Recaller interface {
+	// Recall returns the keys of the records that the attempt wrote (Outcome Applied), by entity; none when nothing of it
+	// was committed.
+	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error)
 }
 
 // Watcher can tell without delay that something may have changed.

@@ -98,7 +98,7 @@ func (l *lane) claim(ctx context.Context) (a Attempt, err error) {
 // finish carries an attempt through to its settlement, and those that follow from it. Trouble with the system makes it a
 // delivery for later; an error stops the flow.
 func (l *lane) finish(ctx context.Context, a Attempt, tries *int) error {
-	backlog := a.Resend != nil
+	backlog := a.Backlog
 	defer func() {
 		if backlog {
 			l.mu.Lock()
@@ -125,6 +125,12 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	f := l.flow
 	l.lock.Lock()
 	defer l.lock.Unlock()
+	if err := l.clearDoubts(ctx); err != nil {
+		if isStop(err) {
+			return nil, err
+		}
+		return nil, l.writeFailed(ctx, a, err, false, tries)
+	}
 	var entities []*record.Entity
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
@@ -133,7 +139,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	if err != nil {
 		return nil, err
 	}
-	sent, dead := Writes(l.Seat, entities, a.Resend)
+	sent, dead := Writes(l.Seat, a.ID, entities)
 	if len(sent) > 0 {
 		writes := make([]connector.Write, len(sent))
 		for i := range sent {
@@ -146,14 +152,14 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 			err = fmt.Errorf("%d receipts for %d writes", len(receipts), len(writes))
 		}
 		if err != nil {
-			return nil, l.writeFailed(ctx, a, err, tries)
+			return nil, l.writeFailed(ctx, a, err, true, tries)
 		}
 		*tries = 0
 		for i := range receipts {
 			sent[i].Receipt = receipts[i]
 		}
 	}
-	next, reread, err := l.settle(ctx, a, sent, dead)
+	next, reread, err := l.settle(ctx, a, sent, dead, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +172,9 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	return next, nil
 }
 
-// settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction.
-func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter) (next *Attempt, reread []record.Key, err error) {
+// settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest
+// are duties of the attempt that stay deliveries.
+func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter, rest []record.EntityID) (next *Attempt, reread []record.Key, err error) {
 	f := l.flow
 	var st Settlement
 	err = f.inTx(ctx, func(tx Tx) error {
@@ -177,9 +184,14 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
 		l.giveUp(&st, sent)
+		st.Waiting = append(st.Waiting, rest...)
 		st.Dead = append(st.Dead, dead...)
 		st.Rejected += int64(len(dead))
 		next = nil
+		if a.Lost {
+			// Only found out, not carried out: what is still owed is a delivery like any other.
+			st.Waiting, st.Again = append(st.Waiting, st.Again...), nil
+		}
 		if len(st.Again) > 0 {
 			next = &Attempt{ID: newID(), System: l.System, Collection: l.Collection.Name, Entities: st.Again, OwedAt: a.OwedAt}
 		}
@@ -256,8 +268,9 @@ func (l *lane) reread(ctx context.Context, keys []record.Key) error {
 	return l.intake(ctx, changes, nil, nil)
 }
 
-// writeFailed makes the attempt a delivery for later. What the batch did is unknown, so it is marked as perhaps sent.
-func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, tries *int) error {
+// writeFailed makes the attempt a delivery for later. When what the batch did is unknown it is marked so, and found out
+// before the system is read or written again; the lane's lock is held.
+func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, unknown bool, tries *int) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -275,10 +288,11 @@ func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, tries *int
 	l.failing = until
 	l.mu.Unlock()
 	_ = l.flow.trouble(ctx, l.System, err)
-	err = l.flow.inTx(ctx, func(tx Tx) error { return tx.Postpone(ctx, l.flow.guard, a, tx.Now().Add(wait), true) })
+	err = l.flow.inTx(ctx, func(tx Tx) error { return tx.Postpone(ctx, l.flow.guard, a, tx.Now().Add(wait), unknown) })
 	if err != nil {
 		return err
 	}
+	l.doubt = l.doubt || unknown
 	time.AfterFunc(wait+10*time.Millisecond, func() { signal(l.duty) })
 	if c.Class == connector.Drift {
 		return errors.Join(errDrift, err)

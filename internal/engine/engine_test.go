@@ -150,10 +150,41 @@ func (b *bench) eventually(what string, condition func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !condition() {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("not within 20 s: %s", what)
+			b.t.Fatalf("not within 20 s: %s\n%s", what, b.state())
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// state describes what the database and the systems hold, for a failure's message.
+func (b *bench) state() string {
+	out := ""
+	for name, m := range b.systems {
+		out += fmt.Sprintf("%s: %d records\n", name, len(m.User("products").All()))
+	}
+	for _, q := range []string{
+		`SELECT 'delivery ' || system || ' ' || entity_id || ' due ' || due_at || ' tries ' || tries FROM deliveries LIMIT 10`,
+		`SELECT 'attempt ' || id || ' ' || system || ' ' || cardinality(entity_ids) FROM attempts`,
+		`SELECT 'dead letter ' || direction || ' ' || system || ' ' || key || ' ' || code || ' ' || message FROM dead_letters LIMIT 10`,
+		`SELECT 'conflict ' || field || ' ' || state || ' ' || sides::text || ' ' || reason FROM conflicts LIMIT 10`,
+		`SELECT 'link ' || system || ' ' || key || ' ' || state || ' ' || behind::text FROM links WHERE behind IS NOT NULL LIMIT 10`,
+		`SELECT 'cursor ' || system || ' ' || phase || ' ' || error_code || ' ' || error FROM cursors`,
+	} {
+		rows, err := b.owner.Query(context.Background(), q)
+		if err != nil {
+			return out + err.Error()
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[*string])
+		if err != nil {
+			return out + err.Error()
+		}
+		for _, l := range lines {
+			if l != nil {
+				out += *l + "\n"
+			}
+		}
+	}
+	return out
 }
 
 func (b *bench) converged(systems ...string) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,6 +110,7 @@ type lane struct {
 	*Seat
 	flow  *flow
 	lock  sync.Mutex
+	doubt bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
 	queue chan Attempt
 	room  chan struct{} // a token per free place in queue
 	wake  chan struct{} // something to read
@@ -141,12 +143,13 @@ func (f *flow) carry(ctx context.Context) error {
 	var svc service.Service
 	var doc *service.Document
 	var positions []Position
+	var doubts []SeatID
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if svc, doc, err = tx.Loadable(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		f.guard.Revision = svc.Revision
-		if err = tx.Recover(ctx, f.guard); err != nil {
+		if doubts, err = tx.Recover(ctx, f.guard); err != nil {
 			return err
 		}
 		if f.dead, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
@@ -170,7 +173,7 @@ func (f *flow) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.prepare(positions)
+	f.prepare(positions, doubts)
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
@@ -201,7 +204,7 @@ func (f *flow) carry(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (f *flow) prepare(positions []Position) {
+func (f *flow) prepare(positions []Position, doubts []SeatID) {
 	f.commit = make(map[string]*sync.Mutex)
 	for _, c := range f.plan.Collections {
 		f.commit[c.Name] = &sync.Mutex{}
@@ -220,6 +223,7 @@ func (f *flow) prepare(positions []Position) {
 			}
 		}
 		l.saved = l.pos.Cursor
+		l.doubt = slices.Contains(doubts, SeatID{seat.System, seat.Collection.Name})
 		if l.pos.Phase == connector.Stream {
 			l.completed.Do(func() { close(l.complete) })
 		}

@@ -117,6 +117,9 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 	}
 	l.lock.Lock()
 	defer l.lock.Unlock()
+	if err := l.clearDoubts(ctx); err != nil {
+		return false, false, err
+	}
 	page, err := reader.Read(ctx, connector.ReadRequest{Object: l.Object, Fields: l.Map.Natives(), Cursor: pos.Cursor, Limit: limit})
 	if err != nil {
 		return false, false, err

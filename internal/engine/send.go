@@ -17,7 +17,6 @@ type Sent struct {
 	connector.Write
 	Version int64         // the entity's version that was mapped
 	Values  record.Fields // the entity's values that were sent, by entity field; nil for a delete
-	Resend  bool          // an earlier attempt may have written it already
 	Receipt connector.Receipt
 }
 
@@ -27,14 +26,15 @@ type Attempt struct {
 	System     record.System
 	Collection string
 	Entities   []record.EntityID
-	Resend     map[record.EntityID]bool // duties that an earlier attempt, cut short, may have carried out
+	Lost       bool // it was cut short, and what it did is to be found out
+	Backlog    bool // claimed from the deliveries
 	OwedAt     map[record.EntityID]time.Time
 }
 
 // Writes maps the entities, as they are now, to what the seat's system must be sent. Bursts coalesce and retries never send
 // stale state, because nothing was prepared earlier. Entities that are owed nothing (any more) have no write. What cannot
 // be mapped is a dead letter.
-func Writes(seat *Seat, entities []*record.Entity, resend map[record.EntityID]bool) (writes []Sent, dead []DeadLetter) {
+func Writes(seat *Seat, attempt uuid.UUID, entities []*record.Entity) (writes []Sent, dead []DeadLetter) {
 	for _, e := range entities {
 		if !Owes(e, seat) {
 			continue
@@ -45,7 +45,7 @@ func Writes(seat *Seat, entities []*record.Entity, resend map[record.EntityID]bo
 				Code: "mapping.not_convertible", Message: fmt.Sprintf("The record cannot be sent to %s: %v.", seat.System, err), Payload: e.Fields})
 			continue
 		}
-		w.Resend = resend[e.ID]
+		w.Attempt = attempt
 		writes = append(writes, w)
 	}
 	return writes, dead
@@ -174,7 +174,7 @@ func (s *Settlement) refuse(seat *Seat, e *record.Entity, w *Sent) {
 
 func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Sent, now time.Time) {
 	l := e.Links[seat.System]
-	applied := w.Receipt.Outcome == connector.Applied || w.Resend
+	applied := w.Receipt.Outcome == connector.Applied
 	entry := record.Entry{ID: newID(), Entity: e.ID, At: now, Kind: record.Delivered, System: seat.System, Cause: attempt.ID, After: w.Values}
 	switch {
 	case w.Op == record.Delete:

@@ -87,11 +87,16 @@ type Tx interface {
 	// SaveSettling writes what receipts mean and removes the attempt.
 	SaveSettling(ctx context.Context, g Guard, s Settling) error
 
-	// Recover turns attempts that a lost process left behind into deliveries, marked as perhaps sent.
-	Recover(ctx context.Context, g Guard) error
+	// Recover marks the attempts that a lost process left behind, and says which seats have such.
+	Recover(ctx context.Context, g Guard) ([]SeatID, error)
+	// Doubt returns the oldest attempt of the seat that was cut short between being sent and being settled, if there is one.
+	Doubt(ctx context.Context, g Guard, seat *Seat) (Attempt, bool, error)
+	// Past returns the values that the entities' fields were given since the time, from the journal.
+	Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Fields, error)
 	// Claim takes up to limit due deliveries of the seat and makes them an attempt with that id.
 	Claim(ctx context.Context, g Guard, seat *Seat, id uuid.UUID, limit int) (Attempt, error)
-	// Postpone gives an attempt's duties back as deliveries due at that time, marked as perhaps sent when unknown is set.
+	// Postpone gives an attempt's duties back as deliveries due at that time, or, when what it did is unknown, marks it as cut
+	// short.
 	Postpone(ctx context.Context, g Guard, a Attempt, due time.Time, unknown bool) error
 	// Owing counts the duties per seat, and says when the earliest is due.
 	Owing(ctx context.Context, s service.ID) (map[SeatID]Owing, error)

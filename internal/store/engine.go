@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -223,7 +224,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND 
 		queueAttempt(b, sid, t.now, in.Attempts[i])
 	}
 	for system, ids := range in.Owed {
-		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now, false)
+		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now)
 	}
 	if m := in.Move; m != nil {
 		changedAt := (*time.Time)(nil)
@@ -272,7 +273,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
 	}
-	queueDeliveries(b, sid, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt, false)
+	queueDeliveries(b, sid, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt)
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
@@ -289,49 +290,91 @@ func (t *Tx) send(ctx context.Context, b *pgx.Batch) error {
 	return unavailable(t.tx.SendBatch(ctx, b).Close())
 }
 
-// Recover turns attempts that a lost process left behind into deliveries, marked as perhaps sent.
-func (t *Tx) Recover(ctx context.Context, g engine.Guard) error {
+// Recover marks the attempts that a lost process left behind, and says which seats have such.
+func (t *Tx) Recover(ctx context.Context, g engine.Guard) ([]engine.SeatID, error) {
 	if err := t.Guard(ctx, g); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := t.tx.Exec(ctx, `WITH lost AS (
-  DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 RETURNING system, collection, entity_ids, started_at
-)
-INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, sent)
-SELECT current_tenant(), $1, system, collection, id, min(started_at), $2, true FROM lost, unnest(entity_ids) AS id GROUP BY system, collection, id
-ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET sent = true, due_at = least(deliveries.due_at, excluded.due_at)`,
-		uuid.UUID(g.Service), t.now)
-	return unavailable(err)
+	rows, err := t.tx.Query(ctx, `WITH lost AS (
+  UPDATE attempts SET lost = true WHERE tenant_id = current_tenant() AND service_id = $1 RETURNING system, collection
+) SELECT DISTINCT system, collection FROM lost`, uuid.UUID(g.Service))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id engine.SeatID, err error) {
+		var system string
+		err = row.Scan(&system, &id.Collection)
+		id.System = record.System(system)
+		return id, err
+	})
 }
 
-// Claim takes due deliveries of the system and makes them an attempt.
+// Doubt returns the oldest attempt of the seat that was cut short.
+func (t *Tx) Doubt(ctx context.Context, g engine.Guard, seat *engine.Seat) (engine.Attempt, bool, error) {
+	a := engine.Attempt{System: seat.System, Collection: seat.Collection.Name, Lost: true, OwedAt: make(map[record.EntityID]time.Time)}
+	var ids [][16]byte
+	var started time.Time
+	err := t.tx.QueryRow(ctx, `SELECT id, entity_ids, started_at FROM attempts
+WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND lost ORDER BY started_at, id LIMIT 1`,
+		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &started)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, false, nil
+	}
+	for _, id := range ids {
+		a.Entities = append(a.Entities, record.EntityID(id))
+		a.OwedAt[record.EntityID(id)] = started
+	}
+	return a, true, unavailable(err)
+}
+
+// Past returns the values that the entities' fields were given since the time.
+func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Fields, error) {
+	rows, err := t.tx.Query(ctx, `SELECT entity_id, after FROM journal
+WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 AND after IS NOT NULL`,
+		uuid.UUID(s), uuids(ids), since)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.EntityID][]record.Fields)
+	for rows.Next() {
+		var id [16]byte
+		var after []byte
+		var f record.Fields
+		if err := rows.Scan(&id, &after); err != nil {
+			return nil, err
+		}
+		if err := f.UnmarshalJSON(after); err != nil {
+			return nil, err
+		}
+		out[record.EntityID(id)] = append(out[record.EntityID(id)], f)
+	}
+	return out, unavailable(rows.Err())
+}
+
+// Claim takes due deliveries of the seat and makes them an attempt.
 func (t *Tx) Claim(ctx context.Context, g engine.Guard, seat *engine.Seat, id uuid.UUID, limit int) (engine.Attempt, error) {
-	a := engine.Attempt{ID: id, System: seat.System, Collection: seat.Collection.Name, Resend: make(map[record.EntityID]bool), OwedAt: make(map[record.EntityID]time.Time)}
+	a := engine.Attempt{ID: id, System: seat.System, Collection: seat.Collection.Name, Backlog: true, OwedAt: make(map[record.EntityID]time.Time)}
 	if err := t.Guard(ctx, g); err != nil {
 		return a, err
 	}
 	rows, err := t.tx.Query(ctx, `DELETE FROM deliveries d USING (
-  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $5 AND due_at <= $3
-  ORDER BY entity_id LIMIT $4 FOR UPDATE
+  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND due_at <= $4
+  ORDER BY entity_id LIMIT $5 FOR UPDATE
 ) due WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = due.entity_id
-RETURNING d.entity_id, d.sent, d.since`, uuid.UUID(g.Service), string(seat.System), t.now, limit, seat.Collection.Name)
+RETURNING d.entity_id, d.since`, uuid.UUID(g.Service), string(seat.System), seat.Collection.Name, t.now, limit)
 	if err != nil {
 		return a, unavailable(err)
 	}
 	for rows.Next() {
 		var eid [16]byte
-		var sent bool
 		var since time.Time
-		if err := rows.Scan(&eid, &sent, &since); err != nil {
+		if err := rows.Scan(&eid, &since); err != nil {
 			rows.Close()
 			return a, err
 		}
-		e := record.EntityID(eid)
-		a.Entities = append(a.Entities, e)
-		a.OwedAt[e] = since
-		if sent {
-			a.Resend[e] = true
-		}
+		a.Entities = append(a.Entities, record.EntityID(eid))
+		a.OwedAt[record.EntityID(eid)] = since
 	}
 	if err := rows.Err(); err != nil || len(a.Entities) == 0 {
 		return a, unavailable(err)
@@ -341,24 +384,19 @@ RETURNING d.entity_id, d.sent, d.since`, uuid.UUID(g.Service), string(seat.Syste
 	return a, t.send(ctx, b)
 }
 
-// Postpone gives an attempt's duties back as deliveries.
+// Postpone gives an attempt's duties back as deliveries, or marks the attempt when what it did is unknown.
 func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due time.Time, unknown bool) error {
 	if err := t.Guard(ctx, g); err != nil {
 		return err
 	}
 	b := &pgx.Batch{}
 	sid := uuid.UUID(g.Service)
-	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
-	var sent, fresh []record.EntityID
-	for _, id := range a.Entities {
-		if unknown || a.Resend[id] {
-			sent = append(sent, id)
-		} else {
-			fresh = append(fresh, id)
-		}
+	if unknown {
+		b.Queue(`UPDATE attempts SET lost = true WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
+		return t.send(ctx, b)
 	}
-	queueDeliveries(b, sid, a.System, a.Collection, sent, t.now, due, true)
-	queueDeliveries(b, sid, a.System, a.Collection, fresh, t.now, due, false)
+	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
+	queueDeliveries(b, sid, a.System, a.Collection, a.Entities, t.now, due)
 	return t.send(ctx, b)
 }
 

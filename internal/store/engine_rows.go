@@ -321,15 +321,15 @@ func queueAttempt(b *pgx.Batch, sid uuid.UUID, now time.Time, a engine.Attempt) 
 		sid, a.ID, string(a.System), a.Collection, uuids(a.Entities), now)
 }
 
-func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, ids []record.EntityID, since, due time.Time, sent bool) {
+func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, ids []record.EntityID, since, due time.Time) {
 	if len(ids) == 0 {
 		return
 	}
 	// In id order, as Claim takes them, so that the two cannot wait for each other.
-	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, sent)
-SELECT current_tenant(), $1, $2, $7, id, $4, $5, $6 FROM unnest($3::uuid[]) AS id ORDER BY id
-ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, sent = deliveries.sent OR excluded.sent, tries = deliveries.tries + 1`,
-		sid, string(system), uuids(ids), since, due, sent, collection)
+	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
+SELECT current_tenant(), $1, $2, $6, id, $4, $5 FROM unnest($3::uuid[]) AS id ORDER BY id
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, tries = deliveries.tries + 1`,
+		sid, string(system), uuids(ids), since, due, collection)
 }
 
 type counterRow struct {

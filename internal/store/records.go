@@ -383,7 +383,7 @@ func (t *Tx) SaveDecided(ctx context.Context, s service.ID, e *record.Entity, co
 		return err
 	}
 	for _, system := range systems {
-		queueDeliveries(b, sid, record.System(system), e.Collection, []record.EntityID{e.ID}, t.now, t.now, false)
+		queueDeliveries(b, sid, record.System(system), e.Collection, []record.EntityID{e.ID}, t.now, t.now)
 	}
 	return t.send(ctx, b)
 }

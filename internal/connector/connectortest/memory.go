@@ -129,18 +129,19 @@ func (m *Memory) Unique(object record.Object, fields ...string) {
 
 // table is one object's records.
 type table struct {
-	info      connector.ObjectInfo
-	rows      map[record.Key]*row
-	log       []logEntry   // changes in order; those that no reader needs any more are dropped now and then
-	sorted    []record.Key // every key of rows in order, but for pending
-	pending   []record.Key
-	live      int
-	serial    int64 // last key made by the system
-	written   int64 // changes by Write
-	floor     uint64
-	normalise map[string]func(record.Value) record.Value
-	unique    []string
-	check     func(record.Key, record.Fields) error
+	remembered map[string]remembered // by consumer
+	info       connector.ObjectInfo
+	rows       map[record.Key]*row
+	log        []logEntry   // changes in order; those that no reader needs any more are dropped now and then
+	sorted     []record.Key // every key of rows in order, but for pending
+	pending    []record.Key
+	live       int
+	serial     int64 // last key made by the system
+	written    int64 // changes by Write
+	floor      uint64
+	normalise  map[string]func(record.Value) record.Value
+	unique     []string
+	check      func(record.Key, record.Fields) error
 }
 
 // row is a record, or the tombstone of one.

@@ -37,6 +37,7 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 	for i := range writes {
 		receipts[i] = s.m.write(t, &writes[i], s.consumer)
 	}
+	t.remember(s.consumer, writes, receipts)
 	if s.m.seq != before {
 		s.m.wake(object)
 	}

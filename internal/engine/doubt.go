@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// clearDoubts finds out what became of attempts that were cut short between writing and settling, before the system is
+// read or written again: otherwise their writes would look like somebody else's changes, or be made twice (invariants 4
+// and 5), and would be missing from journal and usage. The lane's lock is held.
+func (l *lane) clearDoubts(ctx context.Context) error {
+	for l.doubt {
+		var a Attempt
+		err := l.flow.inTx(ctx, func(tx Tx) (err error) {
+			a, l.doubt, err = tx.Doubt(ctx, l.flow.guard, l.Seat)
+			return err
+		})
+		if err != nil {
+			l.doubt = true
+			return err
+		}
+		if !l.doubt {
+			signal(l.duty)
+			return nil
+		}
+		// When the system cannot be asked now the doubt stays, and everything waits that has to do with this object.
+		if err := l.clearDoubt(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
+	f := l.flow
+	var entities []*record.Entity
+	var past map[record.EntityID][]record.Fields
+	err := f.inTx(ctx, func(tx Tx) (err error) {
+		if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false); err != nil {
+			return err
+		}
+		past, err = tx.Past(ctx, f.guard.Service, a.Entities, oldestSync(entities, l.System))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var recalled map[record.EntityID]record.Key
+	recaller, exact := l.Open.(connector.Recaller)
+	if exact {
+		if recalled, err = recaller.Recall(ctx, l.Object, a.ID); err != nil {
+			return err
+		}
+	}
+	present, err := l.present(ctx, entities, recalled)
+	if err != nil {
+		return err
+	}
+	var sent []Sent
+	var rest []record.EntityID
+	for _, e := range entities {
+		key, wrote := recalled[e.ID]
+		if exact && !wrote {
+			rest = append(rest, e.ID)
+			continue
+		}
+		w, arrived := l.arrived(e, present[e.ID], past[e.ID], key, wrote)
+		if arrived {
+			sent = append(sent, w)
+		} else {
+			rest = append(rest, e.ID)
+		}
+	}
+	_, _, err = l.settle(ctx, a, sent, nil, rest)
+	return err
+}
+
+func oldestSync(entities []*record.Entity, system record.System) time.Time {
+	var oldest time.Time
+	for _, e := range entities {
+		at := e.CreatedAt
+		if l := e.Links[system]; l != nil {
+			at = l.SyncedAt
+		}
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
+}
+
+// present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
+// by the match fields.
+func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]record.Key) (map[record.EntityID]*record.Change, error) {
+	byKey := make(map[record.Key]record.EntityID)
+	var keys []record.Key
+	var searched []record.EntityID
+	var queries []record.Fields
+	for _, e := range entities {
+		key := recalled[e.ID]
+		if link := e.Links[l.System]; key == "" && link != nil {
+			key = link.Key
+		}
+		if key == "" && len(l.Map.Key()) > 0 {
+			values := make([]record.Value, 0, len(l.Map.Key()))
+			for _, f := range l.Map.Key() {
+				values = append(values, e.Fields[f])
+			}
+			key = record.MakeKey(values...)
+		}
+		if key != "" {
+			byKey[key] = e.ID
+			keys = append(keys, key)
+			continue
+		}
+		query, err := l.Map.Out(e.Fields, l.Collection.MatchFields)
+		if err != nil {
+			continue // it cannot have been written either
+		}
+		searched, queries = append(searched, e.ID), append(queries, query)
+	}
+	out := make(map[record.EntityID]*record.Change, len(entities))
+	if len(keys) > 0 {
+		reader, ok := l.Open.(connector.KeyReader)
+		if !ok {
+			return nil, fmt.Errorf("connector of %s cannot read by key, so an interrupted delivery cannot be found out", l.System)
+		}
+		changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+		if err != nil {
+			return nil, err
+		}
+		for i := range changes {
+			if changes[i].Op == record.Upsert {
+				out[byKey[changes[i].Key]] = &changes[i]
+			}
+		}
+	}
+	if len(queries) > 0 {
+		finder, ok := l.Open.(connector.Finder)
+		if !ok {
+			return nil, fmt.Errorf("connector of %s cannot search, so an interrupted creation cannot be found out", l.System)
+		}
+		found, err := finder.Find(ctx, l.Object, l.Map.Natives(), queries)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			if len(found[i]) == 1 {
+				out[searched[i]] = &found[i][0]
+			}
+		}
+	}
+	return out, nil
+}
+
+// arrived says whether the system holds what an interrupted attempt would have written, and if so as which write it is to
+// be settled. wrote is set when the system itself remembers having written it; otherwise its values tell: each is one that
+// the entity's field has, or had since the system was last in step.
+func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Fields, key record.Key, wrote bool) (Sent, bool) {
+	link := e.Links[l.System]
+	w := Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert, Create: link == nil}, Version: e.Version}
+	w.Receipt = connector.Receipt{Outcome: connector.Applied, Key: key}
+	if link != nil {
+		w.Key, w.Receipt.Key = link.Key, link.Key
+	}
+	if c == nil {
+		if link == nil || !(wrote || e.DeletedAt != nil) {
+			return w, false
+		}
+		// Gone: deleted by us when that was the duty. Written by us and deleted by somebody since: the next read tells.
+		if e.DeletedAt != nil {
+			w.Op = record.Delete
+			return w, true
+		}
+		w.Values = pick(e.Fields, OwedFields(e, link, l.Seat))
+		return w, true
+	}
+	if w.Receipt.Key == "" {
+		w.Receipt.Key = c.Key
+	}
+	w.Receipt.Version = c.Version
+	in, err := l.Map.In(c.Fields)
+	if err != nil {
+		return w, wrote
+	}
+	fields := l.Map.Fields()
+	w.Values = make(record.Fields, len(fields))
+	ours := false
+	for _, f := range fields {
+		v, known := in[f]
+		if !known || !l.Map.Writable(f) {
+			continue
+		}
+		switch {
+		case link != nil && record.Equal(v, link.Shadow(e, f)):
+			continue // as it was before
+		case record.Equal(v, e.Fields[f]) || wasOnce(past, f, v):
+			w.Values[f] = v
+			ours = true
+		case wrote && link == nil:
+			// Somebody changed it after us: what we wrote was the entity's value.
+			w.Values[f] = e.Fields[f]
+		case wrote:
+			// Somebody changed it after us, or it is none of what we wrote: the next read tells, against what we wrote or
+			// left.
+			if _, behind := link.Behind[f]; behind {
+				w.Values[f] = e.Fields[f]
+			}
+		case link == nil:
+			return w, false // a record of somebody else
+		}
+	}
+	return w, wrote || ours && len(w.Values) > 0
+}
+
+func wasOnce(past []record.Fields, field string, v record.Value) bool {
+	for _, p := range past {
+		if was, ok := p[field]; ok && record.Equal(was, v) {
+			return true
+		}
+	}
+	return false
+}
