@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// originTable holds a row per service that writes here. Each of our transactions changes that row first; whoever reads
+// the log finds there who wrote the rest of the transaction, and the service that did drops it as an echo.
+const originTable = helperPrefix + "origin"
+
+// lookAgainAfter is how long a table that was not there is not looked for.
+const lookAgainAfter = time.Minute
+
+// helpers is what is known of the tables that the connector makes for itself. Guarded by system.mu.
+type helpers struct {
+	origin        bool // the table is there and may be written
+	originRefused bool // it may not; echoes come back and the engine drops them
+	lookedFor     time.Time
+	seenRefused   bool // tables of seen keys may not be made; a sweep sees no deletes
+}
+
+// slots number the writers that are at work at the same time, so that they do not wait for one row.
+type slots struct {
+	mu   sync.Mutex
+	used map[int]bool
+}
+
+func newSlots() *slots { return &slots{used: make(map[int]bool)} }
+
+func (s *slots) take() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := 0; ; i++ {
+		if !s.used[i] {
+			s.used[i] = true
+			return i
+		}
+	}
+}
+
+func (s *slots) give(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.used, i)
+}
+
+func (s *system) originName() string { return quote(s.access.database) + "." + quote(originTable) }
+
+// mayMark says whether writes can be marked. Who reads the log makes the table of origins for that; who only writes
+// marks when it is there.
+func (s *system) mayMark(ctx context.Context, create bool) (bool, error) {
+	s.mu.Lock()
+	known := s.helpers
+	s.mu.Unlock()
+	if known.origin || known.originRefused || !s.server.logBin || s.env.Consumer == "" || len(s.env.Consumer) > 190 ||
+		!create && time.Since(known.lookedFor) < lookAgainAfter {
+		return known.origin, nil
+	}
+	err := s.writes.on(ctx, func(conn *sql.Conn) error {
+		_, _, err := exec(ctx, conn, "SELECT consumer FROM "+s.originName()+" LIMIT 0")
+		if n := number(err); n != 1146 && n != 1142 || !create {
+			return err
+		}
+		_, _, err = exec(ctx, conn, "CREATE TABLE IF NOT EXISTS "+s.originName()+` (
+			consumer VARCHAR(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'the service that writes',
+			slot INT NOT NULL COMMENT 'tells its parallel writers apart',
+			object VARCHAR(130) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'the table it writes to',
+			n BIGINT NOT NULL COMMENT 'transactions so far',
+			PRIMARY KEY (consumer, slot, object)
+		) ENGINE=InnoDB ROW_FORMAT=DYNAMIC COMMENT='Syncline marks its own writes here, so that they are not taken for changes'`)
+		return err
+	})
+	if err == nil {
+		err = s.writes.on(ctx, func(conn *sql.Conn) error {
+			_, _, err := exec(ctx, conn, s.markStatement(0, ""))
+			return err
+		})
+	}
+	if n := number(err); err != nil && (n == 0 || !helperRefused(n)) {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.helpers.origin, s.helpers.originRefused, s.helpers.lookedFor = err == nil, create && err != nil, time.Now()
+	return err == nil, nil
+}
+
+// helperRefused says whether the server will not let us have a table of our own.
+func helperRefused(n uint16) bool {
+	v, known := verdicts[n]
+	return !known || v.class != connector.Retry && v.class != connector.SlowDown || n == 1290 || n == 1792 || n == 1836
+}
+
+// markStatement makes the running transaction one of ours that writes to the table "schema.name".
+func (s *system) markStatement(slot int, object string) string {
+	return fmt.Sprintf("INSERT INTO %s (consumer, slot, object, n) VALUES (%s, %d, %s, 1) ON DUPLICATE KEY UPDATE n = n + 1",
+		s.originName(), text(s.env.Consumer), slot, text(object))
+}
+
+// mark commits a transaction of ours that does nothing else.
+func (s *system) mark(ctx context.Context) error {
+	may, err := s.mayMark(ctx, true)
+	if err != nil {
+		return err
+	}
+	if !may {
+		return fmt.Errorf("there is no table to write to")
+	}
+	slot := s.slots.take()
+	defer s.slots.give(slot)
+	return s.writes.on(ctx, func(conn *sql.Conn) error {
+		_, _, err := exec(ctx, conn, s.markStatement(slot, ""))
+		return err
+	})
+}
+
+// originShape is the table of origins as its rows stand in the log.
+func originShape() *table {
+	t := &table{name: originTable}
+	for i, c := range []column{{name: "consumer", kind: kindText, charset: "ascii"}, {name: "slot", kind: kindInteger}, {name: "object", kind: kindText, charset: "utf8mb4"}} {
+		c.position = i
+		t.columns = append(t.columns, &c)
+	}
+	t.key = t.columns
+	return t
+}
+
+// Clean removes what this service left in the database: its marks, and the tables themselves when no other service
+// uses them.
+func (s *system) Clean(ctx context.Context, _ []record.Object) error {
+	doing := "removing what the service left"
+	names, err := s.reads.words(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema = "+text(s.access.database)+" AND table_name LIKE '"+strings.ReplaceAll(helperPrefix, "_", "\\\\_")+"%'")
+	if err != nil {
+		return classify(err, doing)
+	}
+	for _, n := range names {
+		name := n[0]
+		switch {
+		case name == originTable:
+			err = s.cleanOrigin(ctx)
+		case strings.HasPrefix(name, seenPrefix+s.consumerMark()):
+			err = s.writes.on(ctx, func(conn *sql.Conn) error {
+				_, _, err := exec(ctx, conn, "DROP TABLE IF EXISTS "+quote(s.access.database)+"."+quote(name))
+				return err
+			})
+		}
+		if err != nil {
+			return classify(err, doing)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.helpers = helpers{}
+	return nil
+}
+
+func (s *system) cleanOrigin(ctx context.Context) error {
+	return s.writes.on(ctx, func(conn *sql.Conn) error {
+		if _, _, err := exec(ctx, conn, "DELETE FROM "+s.originName()+" WHERE consumer = "+text(s.env.Consumer)); err != nil {
+			return err
+		}
+		left, err := s.writes.words(ctx, "SELECT 1 FROM "+s.originName()+" LIMIT 1")
+		if err != nil || len(left) > 0 {
+			return err
+		}
+		_, _, err = exec(ctx, conn, "DROP TABLE IF EXISTS "+s.originName())
+		return err
+	})
+}

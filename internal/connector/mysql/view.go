@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+)
+
+// The log tells of a transaction as soon as it is written there, which is shortly before it becomes visible to others.
+// Who reads a row on such a hint may still see the old state. So rows are read in a view of which it is known that it
+// holds all transactions up to a place in the log:
+//
+//   - MariaDB's consistent snapshots tell their exact place.
+//   - MySQL with global transaction ids says when a transaction is visible.
+//   - Otherwise the rows are read with a shared lock, for which the transaction that changed them must have ended.
+
+// view reads rows as they are in one moment.
+type view struct {
+	conn   *sql.Conn
+	at     place  // it holds all transactions of the log before this place
+	ending string // of its SELECTs: a lock, or nothing
+	open   bool   // in a transaction
+}
+
+// view opens a view of now.
+func (s *system) view(ctx context.Context) (*view, error) {
+	conn, err := s.reads.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{conn: conn}
+	if !s.server.snapshotPlace {
+		m, err := s.masterStatus(ctx)
+		if err != nil {
+			v.close()
+			return nil, err
+		}
+		v.at = m.at
+		return v, nil
+	}
+	if _, _, err = exec(ctx, conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err == nil {
+		v.open = true
+		err = query(ctx, conn, "SHOW STATUS LIKE 'binlog_snapshot_%'", func(row []driver.Value) error {
+			switch strings.ToLower(word(row[0])) {
+			case "binlog_snapshot_file":
+				v.at.File = word(row[1])
+			case "binlog_snapshot_position":
+				v.at.Pos, _ = strconv.ParseUint(word(row[1]), 10, 64)
+			}
+			return nil
+		})
+	}
+	if err == nil && v.at.File == "" {
+		err = &connector.Error{Class: connector.Reject, Code: "mysql.log_off", Message: "The server keeps no binary log. Start it with log_bin and binlog_format=ROW, or choose another changeDetection."}
+	}
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *view) close() {
+	if v.open {
+		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+		defer cancel()
+		_, _, _ = exec(ctx, v.conn, "ROLLBACK") // when this fails the connection is broken, and the pool will notice
+	}
+	v.conn.Close()
+}
+
+// see makes sure that the view holds these transactions, which the log told of.
+func (v *view) see(ctx context.Context, s *system, gtids []string) error {
+	switch {
+	case v.open:
+		return nil
+	case s.server.gtid:
+		if len(gtids) > 0 {
+			if err := query(ctx, v.conn, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+text(strings.Join(gtids, ","))+", "+readLockSecs+")", func([]driver.Value) error { return nil }); err != nil {
+				return err
+			}
+		}
+		_, _, err := exec(ctx, v.conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+		v.open = err == nil
+		return err
+	}
+	v.ending = " LOCK IN SHARE MODE"
+	return nil
+}
+
+// rows reads the rows with these keys. A lock that somebody holds for longer than any commit takes is not that of the
+// transaction the log told of, which has then ended: the rows can be read without a lock.
+func (v *view) rows(ctx context.Context, t *table, columns []*column, keys [][]string, each func(row) error) error {
+	err := t.byKeys(ctx, v.conn, columns, keys, v.ending, each)
+	if v.ending != "" && number(err) == 1205 {
+		v.ending = ""
+		return t.byKeys(ctx, v.conn, columns, keys, "", each)
+	}
+	return err
+}
+
+// master is what the server says of its log.
+type master struct {
+	at           place
+	only, except string // databases that alone are logged, or are not
+}
+
+func (s *system) masterStatus(ctx context.Context) (master, error) {
+	statement := "SHOW MASTER STATUS"
+	if !s.server.mariadb && s.server.atLeast(8, 2) {
+		statement = "SHOW BINARY LOG STATUS"
+	}
+	rows, err := s.reads.words(ctx, statement)
+	if err != nil {
+		return master{}, err
+	}
+	if len(rows) == 0 || len(rows[0]) < 4 {
+		return master{}, &connector.Error{Class: connector.Reject, Code: "mysql.log_off", Message: "The server keeps no binary log. Start it with log_bin and binlog_format=ROW, or choose another changeDetection."}
+	}
+	m := master{at: place{File: rows[0][0]}, only: rows[0][2], except: rows[0][3]}
+	m.at.Pos, err = strconv.ParseUint(rows[0][1], 10, 64)
+	return m, err
+}
+
+// present is a place in the log such that whoever reads rows from now on sees all transactions before it. open is where
+// reading must begin so that transactions are known that are prepared but not committed; usually nil.
+func (s *system) present(ctx context.Context) (at place, open *place, err error) {
+	doing := "looking at the binary log"
+	if s.server.snapshotPlace {
+		v, err := s.view(ctx)
+		if err != nil {
+			return at, nil, classify(err, doing)
+		}
+		at = v.at
+		v.close()
+	} else {
+		m, err := s.masterStatus(ctx)
+		if err != nil {
+			return at, nil, classify(err, doing)
+		}
+		at = m.at
+		// Transactions before the place may not be visible yet. They are once a later one of ours is, as the server
+		// commits them in order; where we may not write, reading begins with the file, which the server begins only when
+		// no transaction is under way.
+		if !s.server.ordered || s.mark(ctx) != nil {
+			at.Pos = 4
+		}
+	}
+	rows, err := s.reads.words(ctx, "SHOW GLOBAL STATUS LIKE 'Com_xa_prepare'")
+	if err != nil {
+		return at, nil, classify(err, doing)
+	}
+	if len(rows) == 1 && rows[0][1] != "0" && at.Pos > 4 {
+		open = &place{File: at.File, Pos: 4}
+	}
+	return at, open, nil
+}
+
+// convert has the server turn key parts that are in other character sets into text.
+func (s *system) convert(ctx context.Context, t *table, keys []logKey) (map[int]string, error) {
+	out := make(map[int]string, len(keys))
+	for begin := 0; begin < len(keys); begin += keysPerStatement {
+		chunk := keys[begin:min(begin+keysPerStatement, len(keys))]
+		var b strings.Builder
+		for i, k := range chunk {
+			for j, c := range t.key {
+				if k.raw[j] != nil {
+					if b.Len() > 0 {
+						b.WriteString(" UNION ALL ")
+					}
+					fmt.Fprintf(&b, "SELECT %d, %d, CONVERT(_%s %s USING utf8mb4)", i, j, c.charset, appendBytes(nil, k.raw[j]))
+				}
+			}
+		}
+		texts := make(map[[2]int]string)
+		err := s.reads.query(ctx, b.String(), func(row []driver.Value) error {
+			i, _ := strconv.Atoi(word(row[0]))
+			j, _ := strconv.Atoi(word(row[1]))
+			texts[[2]int{i, j}] = word(row[2])
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i, k := range chunk {
+			out[begin+i] = t.substitute(k, func(j int) string { return texts[[2]int{i, j}] })
+		}
+	}
+	return out, nil
+}
+
+// pause waits a moment that is short for people and long for servers.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
