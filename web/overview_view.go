@@ -4,6 +4,7 @@ package web
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/syncline-dev/syncline/web/ui"
@@ -85,13 +86,14 @@ type NextRun struct {
 }
 
 func (f Figures) strip() ui.Stats {
+	lagValue, lagUnit, _ := strings.Cut(ui.Span(f.LagP50), " ")
 	s := ui.Stats{Items: []ui.Stat{
 		{
 			Label: "Changes applied", Icon: "refresh-cw", Value: ui.Number(f.Applied), Note: f.AppliedDelta,
 			Spark: &ui.Sparkline{Values: f.AppliedSpark, Label: "Changes applied over the range, " + ui.Number(f.Applied) + " in all"},
 		},
 		{
-			Label: "Lag, median", Icon: "gauge", Value: ui.Span(f.LagP50), Note: "95 of 100 within " + ui.Span(f.LagP95),
+			Label: "Lag, median", Icon: "gauge", Value: lagValue, Unit: lagUnit, Note: "95 of 100 within " + ui.Span(f.LagP95),
 			Spark: &ui.Sparkline{Values: f.LagSpark, Label: "Median lag over the range, now " + ui.Span(f.LagP50), Tone: ui.Info},
 		},
 		{Label: "Open conflicts", Icon: "split", Tone: ui.Split, Value: ui.Number(f.Conflicts), Href: "/conflicts"},

@@ -38,6 +38,29 @@ func Entries() []Entry {
 		{"/components/show", "Topology, timeline, difference, code", show},
 		{"/", "Overview", overview},
 		{"/overview-empty", "Overview of a new tenant", overviewEmpty},
+		{"/services", "Services", servicesPage},
+		{"/services-empty", "Services, none", servicesEmpty},
+		{"/services/inventory-sync", "A service", servicePage},
+		{"/services/first-sync", "A service in its first sync", serviceFirstSync},
+		{"/services/paused", "A service, paused, seen by a viewer", servicePaused},
+		{"/services/inventory-sync/edit", "The document of a service", editorPage},
+		{"/conflicts", "Conflicts", conflictsPage},
+		{"/conflicts/moved", "A conflict that moved on", conflictsMoved},
+		{"/conflicts-empty", "Conflicts, none", conflictsEmpty},
+		{"/records", "Records", recordsPage},
+		{"/records/ent_01JDCV", "A record", recordPage},
+		{"/dead-letters", "Dead letters", deadLettersPage},
+		{"/connections", "Connections", connectionsPage},
+		{"/usage", "Usage", usagePage},
+		{"/invoices/inv_11", "A draft invoice", invoicePage},
+		{"/settings", "Settings, members", settings("members")},
+		{"/settings/keys", "Settings, API keys", settings("keys")},
+		{"/settings/secrets", "Settings, secrets", settings("secrets")},
+		{"/sign-in", "Sign in", signIn},
+		{"/sign-in/refused", "Sign in, refused", signInRefused},
+		{"/sign-up", "Sign up, refused", signUp},
+		{"/errors/404", "Not found", errorPage(ui.ErrorPage{Status: 404, Request: "req_01JDCW4M8T"})},
+		{"/errors/500", "Failed", errorPage(ui.ErrorPage{Status: 500, Request: "req_01JDCW4M8T", Code: "internal"})},
 	}
 }
 
@@ -62,10 +85,11 @@ func Handler() http.Handler {
 		})
 	}
 	mux.HandleFunc("GET /search", search)
-	mux.HandleFunc("POST /lint", lint)
-	mux.HandleFunc("POST /complete", complete)
+	mux.HandleFunc("POST /services/inventory-sync/lint", lint)
+	mux.HandleFunc("POST /services/inventory-sync/complete", complete)
 	mux.HandleFunc("GET /live", stream)
 	// Parts that refresh themselves find nothing new here.
+	mux.HandleFunc("GET /services/{name}/parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /gallery", index)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

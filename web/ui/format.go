@@ -55,6 +55,9 @@ func Rate(perSecond float64) string {
 	}
 }
 
+// Decimal writes f with at most the given decimals and no trailing zeros.
+func Decimal(f float64, decimals int) string { return trim(f, decimals) }
+
 func trim(f float64, decimals int) string {
 	s := strconv.FormatFloat(f, 'f', decimals, 64)
 	if strings.Contains(s, ".") {
@@ -174,4 +177,15 @@ func initials(name string) string {
 		out = append(out, first[1])
 	}
 	return strings.ToUpper(string(out))
+}
+
+// Join writes a list: "a", "a and b", "a, b and c".
+func Join(words []string) string {
+	switch len(words) {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }

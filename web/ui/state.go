@@ -114,8 +114,8 @@ type Counter struct {
 func (c Counter) Render(ctx context.Context, w io.Writer) error { return counter(c).Render(ctx, w) }
 
 func (c Counter) text() string {
-	if c.N > 999 {
-		return "999+"
+	if c.N > 9999 {
+		return compact(c.N)
 	}
 	return Number(c.N)
 }

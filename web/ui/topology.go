@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -174,11 +173,15 @@ func (e edges) flows() []flow {
 			} else {
 				f.head = "M9 -4.5L0 0L9 4.5Z"
 			}
-			f.label = Rate(rate)
-			if f.kind == "stopped" {
-				f.label = "stopped"
+			arrow := "→ "
+			if toHub == e.right {
+				arrow = "← "
 			}
-			f.labelY = coord((a+map[bool]float64{true: -8, false: 15}[toHub || !both])/float64(e.height)*100) + "%"
+			f.label = arrow + Rate(rate)
+			if f.kind == "stopped" {
+				f.label = arrow + "stopped"
+			}
+			f.labelY = coord((ny+labelOffset(ny, py, both, toHub))/float64(e.height)*100) + "%"
 			f.labelX, f.dx, f.anchor = "0%", "14", "start"
 			if e.right {
 				f.labelX, f.dx, f.anchor = "100%", "-14", "end"
@@ -195,13 +198,28 @@ func (e edges) flows() []flow {
 	return out
 }
 
-// sentence is the node in words, as its accessible name.
-func (n Node) sentence() string {
-	parts := []string{n.ID, Words(n.State)}
-	if n.Paused {
-		parts = append(parts, "paused")
+// labelOffset puts the labels where the curve does not go: above a line that bends down, below one that bends up, and
+// one on each side of a straight pair.
+func labelOffset(node, port float64, both, toHub bool) float64 {
+	switch {
+	case port > node+4 && both && toHub:
+		return -26
+	case port > node+4 && both:
+		return -12
+	case port > node+4:
+		return -8
+	case port < node-4 && both && !toHub:
+		return 32
+	case port < node-4 && both:
+		return 18
+	case port < node-4:
+		return 15
+	case both && !toHub:
+		return 20
+	case both:
+		return -12
 	}
-	return strings.Join(parts, ", ")
+	return -8
 }
 
 func (t Topology) twin() DataTable {

@@ -90,7 +90,7 @@ func (p *Page) Targets() {
 	p.t.Helper()
 	small := Eval[[]string](p, `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")].filter((e) => {
 		if (!e.checkVisibility({ visibilityProperty: true, opacityProperty: false })) return false;
-		if (e.closest("p, .skip, .sr-only, svg, .plain-text, .moment-cause, .kv dd, .field-hint, .topo-hub-count, .page-meta, .chips")) return false;
+		if (e.closest("p, .skip, .sr-only, svg, .plain-text, .moment-cause, .kv dd, .field-hint, .topo-hub-count, .linked, .chips")) return false;
 		if (e.matches(".row-link, .line-text a, .inbox-item a, .skip") || e.closest("label")) return false;
 		if (/^(checkbox|radio)$/.test(e.type)) return false;
 		const r = e.getBoundingClientRect();

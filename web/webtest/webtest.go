@@ -232,6 +232,15 @@ func (p *Page) check() {
 	}
 }
 
+// See changes how the page is seen, in the same tab and without loading it again.
+func (p *Page) See(width, height int, scheme string) {
+	p.t.Helper()
+	p.options.Width, p.options.Height, p.options.Scheme = width, height, scheme
+	p.do("changing the view", p.setUp())
+	// One frame, so that what watches sizes has seen the new one.
+	p.do("drawing", chromedp.Evaluate[chromedp.Void](`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))`, chromedp.EvalAwaitPromise))
+}
+
 // Goto loads an address and waits until the page and its scripts are there.
 func (p *Page) Goto(url string) {
 	p.t.Helper()

@@ -80,7 +80,7 @@ class YamlEditor extends HTMLElement {
           history(), indentOnInput(), closeBrackets(), search({ top: false }),
           highlightActiveLine(), highlightActiveLineGutter(),
           EditorState.readOnly.of(readOnly),
-          EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", autocapitalize: "off" }),
+          EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
           placeholder(this.getAttribute("placeholder") ?? ""),
           lintURL && !readOnly ? [linter((view) => this.check(view, lintURL), { delay: 350 }), lintGutter()] : [],
           autocompletion({ override: completeURL ? [(at) => this.suggest(at, completeURL)] : [], icons: false }),

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"time"
+
+	"github.com/syncline-dev/syncline/web/ui"
+)
+
+// RecordsView is the search for records.
+type RecordsView struct {
+	Page    ui.Page
+	Filter  ui.FilterBar
+	Records []RecordLine
+	Pager   ui.Pager
+	Query   string // what was searched for
+}
+
+// RecordLine is one entity in the list.
+type RecordLine struct {
+	ID      string
+	Href    string
+	Title   string // "Trail Runner 2, blue, 42"
+	Sub     string // "sku SKU-10482"
+	Service string
+	Systems []SystemRef // where it is
+	State   string      // worst state of its links
+	Changed time.Time
+	By      string // the system that changed it last
+}
+
+// RecordView is one entity: what it is now, where it is, what happened to it.
+type RecordView struct {
+	Page    ui.Page
+	ID      string
+	Path    string // "/records/ent_01JDCV"
+	Title   string
+	Service string
+	Model   string // "products"
+	State   string
+	Version int64
+	Fields  []RecordField
+	Links   []RecordLink
+	History []ui.Moment
+	Field   string // the history is of this field alone; "" for all
+	Older   string // address of older history
+	Notices []ui.Alert
+	Code    []ui.Code
+	MayAct  bool
+	Why     string
+}
+
+// RecordField is one field of the entity with where its value came from.
+type RecordField struct {
+	Name   string
+	Value  ui.Value
+	System SystemRef // that it came from
+	At     time.Time
+	Reason string   // why this value won, when there was a choice
+	Href   string   // to the history of this field
+	Differ []string // systems that hold something else just now: "storefront: 42, on its way"
+}
+
+// RecordLink is the copy of the entity in one system.
+type RecordLink struct {
+	System  SystemRef
+	Key     string
+	Href    string // into the system's own page of the record, when it has one
+	State   string
+	Version string
+	Synced  time.Time
+	Text    string // "3 owed changes", "refused: quantity is out of range"
+}
