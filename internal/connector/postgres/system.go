@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// system is one open database.
+type system struct {
+	pool     *pgxpool.Pool
+	settings connector.Settings
+	schema   string // of tables named without one
+	env      connector.Env
+
+	mu      sync.Mutex
+	tables  map[record.Object]*table
+	chosen  map[record.Object]choice
+	trimmed map[uint32]time.Time // when rows of the table's log were last removed
+	log     *logStream           // cdc; nil until it is needed
+}
+
+var (
+	_ connector.Connector    = Connector{}
+	_ connector.Discoverer   = (*system)(nil)
+	_ connector.Reader       = (*system)(nil)
+	_ connector.KeyReader    = (*system)(nil)
+	_ connector.Finder       = (*system)(nil)
+	_ connector.Writer       = (*system)(nil)
+	_ connector.Watcher      = (*system)(nil)
+	_ connector.Acknowledger = (*system)(nil)
+	_ connector.Cleaner      = (*system)(nil)
+	_ connector.Chooser      = (*system)(nil)
+)
+
+// oldest is the first version with transaction ids of 64 bits in SQL.
+const oldest = 130000
+
+// Check connects and looks at the server's version.
+func (s *system) Check(ctx context.Context) error {
+	return s.on(ctx, "connecting", func(c *pgconn.PgConn) error {
+		version := 0
+		err := statement{sql: "SELECT current_setting('server_version_num')", row: func(v [][]byte) error {
+			version, _ = strconv.Atoi(string(v[0]))
+			return nil
+		}}.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		if version < oldest {
+			return &connector.Error{Class: connector.Reconnect, Code: "postgresql.version", Message: fmt.Sprintf("The server is PostgreSQL %d; version 13 or newer is needed.", version/10000)}
+		}
+		return nil
+	})
+}
+
+// Close ends all connections.
+func (s *system) Close() error {
+	s.mu.Lock()
+	log := s.log
+	s.log = nil
+	s.mu.Unlock()
+	if log != nil {
+		log.close()
+	}
+	s.pool.Close()
+	return nil
+}
