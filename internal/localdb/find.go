@@ -68,6 +68,9 @@ func FindPostgres(ctx context.Context) ([]PostgresBinaries, error) {
 			all = append(all, PostgresBinaries{Dir: dir, Major: major})
 		}
 	}
+	if len(all) == 0 && ctx.Err() != nil {
+		return nil, context.Cause(ctx) // nothing was really asked
+	}
 	if len(all) == 0 {
 		return nil, fault.New(fault.Unavailable, "localdb.postgresql_missing",
 			"no PostgreSQL %d or newer was found (PATH, /usr/lib/postgresql, Homebrew). Install it, for example with "+
@@ -123,6 +126,9 @@ func FindMySQL(ctx context.Context) (MySQLBinaries, error) {
 		}
 		version, _, _ = strings.Cut(strings.TrimSpace(version), " ")
 		return MySQLBinaries{Server: path, MariaDB: strings.Contains(version, "MariaDB"), Version: version}, nil
+	}
+	if ctx.Err() != nil {
+		return MySQLBinaries{}, context.Cause(ctx) // nothing was really asked
 	}
 	return MySQLBinaries{}, fault.New(fault.Unavailable, "localdb.mysql_missing",
 		"no MariaDB or MySQL server was found (PATH, /usr/sbin, Homebrew). Install it, for example with "+

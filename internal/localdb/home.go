@@ -3,16 +3,19 @@
 package localdb
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -61,7 +64,13 @@ func (h *home) acquire() error {
 	if err != nil {
 		return unusable(err, h.dir)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // G115: a descriptor fits
+	err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	// A child that an owner was just starting when it was killed holds the lock for the blink until it runs its program.
+	for deadline := time.Now().Add(500 * time.Millisecond); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+		err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		owner := make([]byte, 20)
 		n, _ := f.ReadAt(owner, 0)
 		f.Close()
@@ -78,7 +87,13 @@ func (h *home) acquire() error {
 	return nil
 }
 
-func (h *home) release() { h.lock.Close() }
+// release unlocks before it closes, because a child being started at this moment may hold a copy of the descriptor.
+func (h *home) release() {
+	_ = flock(h.lock, unix.LOCK_UN)
+	h.lock.Close()
+}
+
+func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how) } //nolint:gosec // G115: a descriptor fits
 
 // place decides where the server's files are: below dir, or elsewhere when the account cannot get there.
 func (h *home) place() error {
@@ -183,6 +198,46 @@ func (h *home) give(path, text string) error {
 	}
 	if err := h.account.own(path); err != nil {
 		return unusable(err, path)
+	}
+	return nil
+}
+
+// freshData makes an empty directory for a new server's data. It becomes data/ by keep, once it is filled, so that a
+// start cut short leaves nothing half made.
+func (h *home) freshData(ctx context.Context) (string, error) {
+	fresh := filepath.Join(h.base, "data.new")
+	// What an earlier start left working there when it was killed would write on.
+	find := func() []int { return processesIn(fresh, filepath.Join(fresh, "postmaster.pid")) }
+	if err := endAll(ctx, find, syscall.SIGKILL, 0); err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", unusable(err, fresh)
+	}
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		return "", unusable(err, fresh)
+	}
+	if err := h.account.own(fresh); err != nil {
+		return "", unusable(err, fresh)
+	}
+	return fresh, nil
+}
+
+// fill runs the server's own program that makes a data directory.
+func (h *home) fill(ctx context.Context, cmd *exec.Cmd, server string) error {
+	cmd.SysProcAttr, cmd.Env, cmd.Dir = h.account.attributes(), serverEnvironment(), "/"
+	outliveNot(cmd.SysProcAttr, syscall.SIGKILL)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fault.Wrap(errors.Join(context.Cause(ctx), err), fault.Unavailable, "localdb.start_failed",
+			"%s could not make its data directory %s; %s said:\n%s", server, h.data(), filepath.Base(cmd.Path),
+			indent(strings.TrimSpace(string(out))))
+	}
+	return nil
+}
+
+func (h *home) keep(fresh string) error {
+	if err := os.Rename(fresh, h.data()); err != nil {
+		return unusable(err, h.base)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ package localdb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -132,36 +131,18 @@ func (k *mysqlKind) prepare(ctx context.Context) error {
 		return nil
 	}
 	k.made = true
-	// Unlike initdb's work this cannot be renamed into place, because the log files name their path; a marker says
-	// that it was finished. Without the marker it is done again.
-	for _, dir := range []string{k.home.data()} {
-		if err := os.RemoveAll(dir); err != nil {
-			return unusable(err, dir)
-		}
-	}
-	fresh := filepath.Join(k.home.base, "data.new")
-	if err := os.RemoveAll(fresh); err != nil {
-		return unusable(err, fresh)
-	}
-	if err := os.Mkdir(fresh, 0o700); err != nil {
-		return unusable(err, fresh)
-	}
-	if err := k.home.account.own(fresh); err != nil {
-		return unusable(err, fresh)
+	fresh, err := k.home.freshData(ctx)
+	if err != nil {
+		return err
 	}
 	cmd, err := k.installer(ctx, fresh)
 	if err != nil {
 		return err
 	}
-	cmd.SysProcAttr, cmd.Env, cmd.Dir = k.home.account.attributes(), serverEnvironment(), "/"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fault.Wrap(errors.Join(context.Cause(ctx), err), fault.Unavailable, "localdb.start_failed",
-			"%s could not make its data directory %s; it said:\n%s", k.name(), k.home.data(), indent(strings.TrimSpace(string(out))))
+	if err := k.home.fill(ctx, cmd, k.name()); err != nil {
+		return err
 	}
-	if err := os.Rename(fresh, k.home.data()); err != nil {
-		return unusable(err, k.home.base)
-	}
-	return nil
+	return k.home.keep(fresh)
 }
 
 // installer is the command that fills an empty data directory.
@@ -176,9 +157,11 @@ func (k *mysqlKind) installer(ctx context.Context, dir string) (*exec.Cmd, error
 		filepath.Join(prefix, "scripts", "mariadb-install-db"), filepath.Join(prefix, "bin", "mysql_install_db"),
 	} {
 		if executable(path) {
-			return exec.CommandContext(ctx, path, "--no-defaults", "--datadir="+dir, //nolint:gosec // G204: found beside the server
+			// With a directory for temporary tables of its own: see configuration.
+			return exec.CommandContext(ctx, path, "--no-defaults", "--datadir="+dir, "--tmpdir="+filepath.Join(k.home.base, "run"), //nolint:gosec // G204: found beside the server
 				"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
-				"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"), nil
+				"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0",
+				"--innodb-use-native-aio=OFF"), nil
 		}
 	}
 	return nil, fault.New(fault.Unavailable, "localdb.mysql_missing",
@@ -214,6 +197,7 @@ func (k *mysqlKind) configuration(port int) string {
 		{"datadir", k.home.data()},
 		{"pid_file", k.pidFile()},
 		{"socket", socket},
+		{"tmpdir", filepath.Join(k.home.base, "run")}, // a starting server removes the temporary tables it finds, also another one's
 		{"init_file", k.initFile()},
 		{"bind_address", "127.0.0.1"},
 		{"port", strconv.Itoa(port)},

@@ -106,18 +106,17 @@ func (k *postgres) url(port int, database string) string {
 	return u.String()
 }
 
-// prepare makes the data directory. It is built under another name and renamed, so that a start cut short leaves
-// nothing half made.
 func (k *postgres) prepare(ctx context.Context) error {
 	if b, err := os.ReadFile(filepath.Join(k.home.data(), "PG_VERSION")); err == nil {
 		return k.matching(strings.TrimSpace(string(b)))
 	}
 	k.bin, k.made = k.installed[0], true
 	k.password = newPassword()
-	fresh, passwordFile := filepath.Join(k.home.base, "data.new"), filepath.Join(k.home.base, "password.new")
-	if err := os.RemoveAll(fresh); err != nil {
-		return unusable(err, fresh)
+	fresh, err := k.home.freshData(ctx)
+	if err != nil {
+		return err
 	}
+	passwordFile := filepath.Join(k.home.base, "password.new")
 	if err := k.home.give(passwordFile, k.password); err != nil {
 		return err
 	}
@@ -125,18 +124,13 @@ func (k *postgres) prepare(ctx context.Context) error {
 	// --no-sync saves a quarter second; StartPostgres flushes behind the first start instead.
 	cmd := exec.CommandContext(ctx, filepath.Join(k.bin.Dir, "initdb"), "--pgdata", fresh, "--username=postgres",
 		"--pwfile", passwordFile, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	cmd.SysProcAttr, cmd.Env, cmd.Dir = k.home.account.attributes(), serverEnvironment(), "/"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fault.Wrap(errors.Join(context.Cause(ctx), err), fault.Unavailable, "localdb.start_failed",
-			"PostgreSQL could not make its data directory %s; initdb said:\n%s", k.home.data(), indent(strings.TrimSpace(string(out))))
+	if err := k.home.fill(ctx, cmd, k.name()); err != nil {
+		return err
 	}
 	if err := k.home.write("password", k.password+"\n"); err != nil {
 		return err
 	}
-	if err := os.Rename(fresh, k.home.data()); err != nil {
-		return unusable(err, k.home.base)
-	}
-	return nil
+	return k.home.keep(fresh)
 }
 
 // matching picks the installed version that made the data directory; another one cannot read it.
@@ -207,6 +201,11 @@ func (k *postgres) configuration(port int) string {
 // ping connects and makes sure that who answers on the port is our server.
 func (k *postgres) ping(ctx context.Context, port int) error {
 	conn, err := pgconn.Connect(ctx, k.url(port, "postgres"))
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "28P01" {
+		return fault.Wrap(err, fault.Unavailable, "localdb.dir_unusable",
+			"the database in %s does not accept the password in %s; restore that file, or remove the directory to begin "+
+				"with an empty database", k.home.dir, k.home.file("password"))
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -205,6 +206,11 @@ func (s *server) awaitReady(ctx context.Context, port int, offset int64) (string
 		if err == nil {
 			return "", nil
 		}
+		if fault.As(err) != nil {
+			// Waiting will not help.
+			s.halt(context.WithoutCancel(ctx), patienceOf(ctx))
+			return "", err
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -234,12 +240,15 @@ func (s *server) choosePort() (int, error) {
 	if last > 0 && portFree(last) {
 		return last, nil
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
+	// Not one of the system's choice: those are also handed to every outgoing connection of the machine, so a server
+	// that was killed would often find its port taken when it comes back.
+	for range 100 {
+		if port := 20_000 + rand.IntN(12_000); portFree(port) { //nolint:gosec // G404: nothing secret in a port
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fault.New(fault.Unavailable, "localdb.port_busy",
+		"no free port was found between 20000 and 32000 on 127.0.0.1; stop what occupies them")
 }
 
 func portFree(port int) bool {
