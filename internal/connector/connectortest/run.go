@@ -35,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 		{"stream in pages", testStreamPages},
 		{"keys", testKeys},
 		{"transactions", testTransactions},
+		{"storm", testStorm},
 		{"older cursor", testOlderCursor},
 		{"acknowledge", testAcknowledge},
 		{"two consumers", testTwoConsumers},
