@@ -89,6 +89,8 @@ type Tx interface {
 	OweAgain(ctx context.Context, d DeadLetter) error
 	// OpenLike lists the ids of open dead letters with the same service, system and code, at most limit.
 	OpenLike(ctx context.Context, d DeadLetter, limit int) ([]uuid.UUID, error)
+	// Wake tells the worker that carries the service at commit.
+	Wake(ctx context.Context, s service.ID) error
 	Audit(ctx context.Context, e audit.Entry) error
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }
@@ -222,8 +224,11 @@ func (m *Manager) Discard(ctx context.Context, who auth.Principal, id uuid.UUID,
 
 func (m *Manager) record(ctx context.Context, tx Tx, who auth.Principal, action string, d DeadLetter) error {
 	id := ident.Format(ident.DeadLetter, d.ID)
-	if err := tx.Audit(ctx, who.Did(action, id, map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "reason": d.Reason})); err != nil {
+	if err := tx.Wake(ctx, d.Service); err != nil {
 		return err
 	}
-	return tx.Emit(ctx, action, uuid.UUID(d.Service), map[string]any{"deadLetter": id, "system": d.System})
+	if err := tx.Emit(ctx, action, uuid.UUID(d.Service), map[string]any{"deadLetter": id, "system": d.System}); err != nil {
+		return err
+	}
+	return tx.Audit(ctx, who.Did(action, id, map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "reason": d.Reason}))
 }

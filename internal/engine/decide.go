@@ -49,6 +49,8 @@ type DecideTx interface {
 	// the document.
 	SaveDecided(ctx context.Context, s service.ID, e *record.Entity, conflicts []*Conflict, entry record.Entry, systems []string) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
+	// Wake tells the worker that carries the service at commit.
+	Wake(ctx context.Context, s service.ID) error
 	Audit(ctx context.Context, e audit.Entry) error
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }
@@ -124,11 +126,14 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 		}
 		c.Version++
 		out = c
-		detail := map[string]any{"record": ident.Format(ident.Entity, c.Entity), "field": c.Field, "winner": c.Winner, "reason": c.Reason}
-		if err := tx.Audit(ctx, who.Did("conflict.resolved", ident.Format(ident.Conflict, id), detail)); err != nil {
+		if err := tx.Wake(ctx, c.Service); err != nil {
 			return err
 		}
-		return tx.Emit(ctx, "conflict.resolved", uuid.UUID(c.Service), map[string]any{"conflict": ident.Format(ident.Conflict, id), "record": ident.Format(ident.Entity, c.Entity)})
+		detail := map[string]any{"record": ident.Format(ident.Entity, c.Entity), "field": c.Field, "winner": c.Winner, "reason": c.Reason}
+		if err := tx.Emit(ctx, "conflict.resolved", uuid.UUID(c.Service), map[string]any{"conflict": ident.Format(ident.Conflict, id), "record": ident.Format(ident.Entity, c.Entity)}); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did("conflict.resolved", ident.Format(ident.Conflict, id), detail))
 	})
 }
 

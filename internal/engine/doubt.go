@@ -40,12 +40,12 @@ func (l *lane) clearDoubts(ctx context.Context) error {
 func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	f := l.flow
 	var entities []*record.Entity
-	var past map[record.EntityID][]record.Fields
+	var past map[record.EntityID][]record.Entry
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false); err != nil {
 			return err
 		}
-		past, err = tx.Past(ctx, f.guard.Service, a.Entities, oldestSync(entities, l.System))
+		past, err = tx.Past(ctx, f.guard.Service, a.Entities, a.StartedAt)
 		return err
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			rest = append(rest, e.ID)
 			continue
 		}
-		w, arrived := l.arrived(e, present[e.ID], past[e.ID], key, wrote)
+		w, arrived := l.arrived(e, present[e.ID], past[e.ID], key, wrote, a.StartedAt)
 		if arrived {
 			sent = append(sent, w)
 		} else {
@@ -79,20 +79,6 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	}
 	_, _, err = l.settle(ctx, a, sent, nil, rest)
 	return err
-}
-
-func oldestSync(entities []*record.Entity, system record.System) time.Time {
-	var oldest time.Time
-	for _, e := range entities {
-		at := e.CreatedAt
-		if l := e.Links[system]; l != nil {
-			at = l.SyncedAt
-		}
-		if oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
-	}
-	return oldest
 }
 
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
@@ -162,7 +148,7 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 // arrived says whether the system holds what an interrupted attempt would have written, and if so as which write it is to
 // be settled. wrote is set when the system itself remembers having written it; otherwise its values tell: each is one that
 // the entity's field has, or had since the system was last in step.
-func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Fields, key record.Key, wrote bool) (Sent, bool) {
+func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, key record.Key, wrote bool, started time.Time) (Sent, bool) {
 	link := e.Links[l.System]
 	w := Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert, Create: link == nil}, Version: e.Version}
 	w.Receipt = connector.Receipt{Outcome: connector.Applied, Key: key}
@@ -178,7 +164,10 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Fields,
 			w.Op = record.Delete
 			return w, true
 		}
-		w.Values = pick(e.Fields, OwedFields(e, link, l.Seat))
+		w.Values = make(record.Fields)
+		for _, f := range sortedKeys(link.Behind) {
+			w.Values[f] = valueAt(e, past, f, started)
+		}
 		return w, true
 	}
 	if w.Receipt.Key == "" {
@@ -205,12 +194,12 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Fields,
 			ours = true
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
-			w.Values[f] = e.Fields[f]
+			w.Values[f] = valueAt(e, past, f, started)
 		case wrote:
 			// Somebody changed it after us, or it is none of what we wrote: the next read tells, against what we wrote or
 			// left.
 			if _, behind := link.Behind[f]; behind {
-				w.Values[f] = e.Fields[f]
+				w.Values[f] = valueAt(e, past, f, started)
 			}
 		case link == nil:
 			return w, false // a record of somebody else
@@ -219,11 +208,29 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Fields,
 	return w, wrote || ours && len(w.Values) > 0
 }
 
-func wasOnce(past []record.Fields, field string, v record.Value) bool {
+// wasOnce says whether the entity's field had the value at some time since the attempt was begun.
+func wasOnce(past []record.Entry, field string, v record.Value) bool {
 	for _, p := range past {
-		if was, ok := p[field]; ok && record.Equal(was, v) {
-			return true
+		for _, fields := range []record.Fields{p.Before, p.After} {
+			if was, ok := fields[field]; ok && record.Equal(was, v) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// valueAt is the value that the entity's field had when the attempt was begun.
+func valueAt(e *record.Entity, past []record.Entry, field string, started time.Time) record.Value {
+	for i := len(past) - 1; i >= 0; i-- {
+		if v, ok := past[i].After[field]; ok && !past[i].At.After(started) {
+			return v
+		}
+	}
+	for _, p := range past {
+		if v, ok := p.Before[field]; ok && p.At.After(started) {
+			return v
+		}
+	}
+	return e.Fields[field]
 }

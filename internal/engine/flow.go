@@ -46,13 +46,27 @@ type Engine struct {
 	inTx func(context.Context, tenant.ID, func(Tx) error) error
 	open Opener
 	log  *slog.Logger
+
+	mu    sync.Mutex
+	flows map[service.ID]chan struct{} // what this process carries, to be nudged
+
 	// Seam is called at named points between steps; tests crash there. Nil in production.
 	Seam func(point string)
 }
 
 // New makes an engine. inTx runs a transaction bound to a tenant.
 func New(inTx func(context.Context, tenant.ID, func(Tx) error) error, open Opener, log *slog.Logger) *Engine {
-	return &Engine{inTx: inTx, open: open, log: log}
+	return &Engine{inTx: inTx, open: open, log: log, flows: make(map[service.ID]chan struct{})}
+}
+
+// Nudge makes the flow of a service, if it is carried here, look at once for what was asked of it: a run, a decision, a
+// pause. It never blocks.
+func (e *Engine) Nudge(s service.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.flows[s]; c != nil {
+		signal(c)
+	}
 }
 
 func (e *Engine) seam(point string) {
@@ -67,7 +81,18 @@ func (e *Engine) seam(point string) {
 func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int64) (again bool, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop,
+	nudged := make(chan struct{}, 1)
+	e.mu.Lock()
+	e.flows[s] = nudged
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.flows[s] == nudged {
+			delete(e.flows, s)
+		}
+	}()
+	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged,
 		log: e.log.With("tenant", t.String(), "service", s.String())}
 	err = f.carry(ctx)
 	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
@@ -91,6 +116,7 @@ type flow struct {
 	guard  Guard
 	log    *slog.Logger
 	stop   context.CancelCauseFunc
+	nudged chan struct{}
 	plan   *Plan
 	lanes  []*lane
 	commit map[string]*sync.Mutex // per collection: records of two systems that meet for the first time meet one after the other
@@ -288,6 +314,8 @@ func (f *flow) control(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
+				waiting = false
+			case <-f.nudged:
 				waiting = false
 			case <-quick.C:
 				waiting = f.current() == nil || !f.quiet()

@@ -284,6 +284,7 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 		return err
 	}
 	f.engine.seam("intake committed")
+	l.usedSlot = time.Now().UTC().Truncate(15 * time.Minute)
 	if outcome.Counts.Rejected > 0 {
 		f.mu.Lock()
 		f.dead = true
@@ -334,8 +335,8 @@ func (l *lane) usageOf(o Outcome, now time.Time) []billing.UsageEvent {
 	for id, since := range o.Revived {
 		events = append(events, billing.RecordRevived(commit, now, sid, object, class, id, since))
 	}
-	if now.Sub(l.usedSlot) > time.Minute {
-		l.usedSlot = now
+	if slot := now.Truncate(15 * time.Minute); !slot.Equal(l.usedSlot) {
+		// One event for each quarter of an hour counts; more of them are the same event.
 		events = append(events, billing.IntegrationUsed(now, sid, l.System, l.Premium))
 	}
 	return events

@@ -26,8 +26,9 @@ type Attempt struct {
 	System     record.System
 	Collection string
 	Entities   []record.EntityID
-	Lost       bool // it was cut short, and what it did is to be found out
-	Backlog    bool // claimed from the deliveries
+	Lost       bool      // it was cut short, and what it did is to be found out
+	StartedAt  time.Time // for a lost one: when its duties were taken on
+	Backlog    bool      // claimed from the deliveries
 	OwedAt     map[record.EntityID]time.Time
 }
 

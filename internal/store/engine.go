@@ -313,41 +313,48 @@ func (t *Tx) Recover(ctx context.Context, g engine.Guard) ([]engine.SeatID, erro
 func (t *Tx) Doubt(ctx context.Context, g engine.Guard, seat *engine.Seat) (engine.Attempt, bool, error) {
 	a := engine.Attempt{System: seat.System, Collection: seat.Collection.Name, Lost: true, OwedAt: make(map[record.EntityID]time.Time)}
 	var ids [][16]byte
-	var started time.Time
 	err := t.tx.QueryRow(ctx, `SELECT id, entity_ids, started_at FROM attempts
 WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND lost ORDER BY started_at, id LIMIT 1`,
-		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &started)
+		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &a.StartedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, false, nil
 	}
 	for _, id := range ids {
 		a.Entities = append(a.Entities, record.EntityID(id))
-		a.OwedAt[record.EntityID(id)] = started
+		a.OwedAt[record.EntityID(id)] = a.StartedAt
 	}
 	return a, true, unavailable(err)
 }
 
-// Past returns the values that the entities' fields were given since the time.
-func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Fields, error) {
-	rows, err := t.tx.Query(ctx, `SELECT entity_id, after FROM journal
-WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 AND after IS NOT NULL`,
+// Past returns how the entities changed since the time, the oldest change first.
+func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Entry, error) {
+	rows, err := t.tx.Query(ctx, `SELECT entity_id, at, before, after FROM journal
+WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 ORDER BY id`,
 		uuid.UUID(s), uuids(ids), since)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	defer rows.Close()
-	out := make(map[record.EntityID][]record.Fields)
+	out := make(map[record.EntityID][]record.Entry)
 	for rows.Next() {
 		var id [16]byte
-		var after []byte
-		var f record.Fields
-		if err := rows.Scan(&id, &after); err != nil {
+		var before, after []byte
+		var e record.Entry
+		if err := rows.Scan(&id, &e.At, &before, &after); err != nil {
 			return nil, err
 		}
-		if err := f.UnmarshalJSON(after); err != nil {
-			return nil, err
+		e.Entity = record.EntityID(id)
+		if before != nil {
+			if err := e.Before.UnmarshalJSON(before); err != nil {
+				return nil, err
+			}
 		}
-		out[record.EntityID(id)] = append(out[record.EntityID(id)], f)
+		if after != nil {
+			if err := e.After.UnmarshalJSON(after); err != nil {
+				return nil, err
+			}
+		}
+		out[e.Entity] = append(out[e.Entity], e)
 	}
 	return out, unavailable(rows.Err())
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connection"
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/mysql"
+	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/scheduler"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/vault"
+	"github.com/syncline-dev/syncline/internal/worker"
+)
+
+// app is everything wired together: one concrete database handed to each package as the interface it declares.
+type app struct {
+	config      config
+	log         *slog.Logger
+	db          *store.DB
+	registry    *connector.Registry
+	vault       *vault.Vault
+	secrets     *vault.Secrets
+	auth        *auth.Manager
+	connections *connection.Manager
+	services    *service.Manager
+	reader      *engine.Reader
+	decider     *engine.Decider
+	deadLetters *delivery.Manager
+	invoicer    *invoicing.Invoicer
+	hub         *live.Hub
+	scheduler   *scheduler.Scheduler
+	engine      *engine.Engine
+}
+
+// newApp connects to the database and wires the packages. It starts nothing.
+func newApp(ctx context.Context, c config, master vault.Master, guard connection.GuardOptions, log *slog.Logger) (*app, error) {
+	db, err := store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.MaxConns})
+	if err != nil {
+		return nil, err
+	}
+	g, err := connection.NewGuard(guard)
+	if err != nil {
+		db.Close()
+		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
+	}
+	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(postgres.New(), mysql.New()), vault: vault.New(master)}
+	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
+	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
+		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
+	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g)
+	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.registry, a.connections)
+	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
+	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
+	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
+	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx }))
+	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
+	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
+	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
+		return db.Listen(ctx, channels...)
+	}, store.LiveChannel, log)
+	return a, nil
+}
+
+func (a *app) close() { a.db.Close() }
+
+// newWorker makes the worker of this process.
+func (a *app) newWorker() (*worker.Worker, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
+		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
+	})
+}
+
+// background runs what every process of an installation does beside its own work, until ctx ends: hearing of news,
+// deciding what runs where, tidying up.
+func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.Worker) {
+	a.hub.Handle(store.WakeChannel, func(payload string) {
+		a.scheduler.Wake()
+		if w != nil {
+			var s service.ID // zero for any: some notifications may have been missed
+			_ = s.UnmarshalText([]byte(payload))
+			w.Wake(s)
+		}
+	})
+	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
+	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
+	group.Go(func() error { return quietly(a.tidy(ctx)) })
+	if w != nil {
+		group.Go(func() error { return w.Run(ctx) })
+	}
+}
+
+// quietly makes the end of the program no error.
+func quietly(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// tidy drops what is kept for a while only: events for an hour, idempotency keys for a day, sessions until they are over.
+func (a *app) tidy(ctx context.Context) error {
+	every := time.NewTicker(5 * time.Minute)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+		operator := a.db.Operator()
+		if _, err := operator.DropEvents(ctx, time.Now().Add(-time.Hour)); err != nil {
+			a.log.WarnContext(ctx, "dropping old events", "error", err)
+		}
+		if _, err := operator.DropKeys(ctx); err != nil {
+			a.log.WarnContext(ctx, "dropping old idempotency keys", "error", err)
+		}
+		if err := a.auth.Tidy(ctx); err != nil {
+			a.log.WarnContext(ctx, "dropping sessions that are over", "error", err)
+		}
+	}
+}
+
+func newLog(c config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, o))
+}
