@@ -42,7 +42,7 @@ IF to_regnamespace('syncline') IS NULL THEN
 END IF;
 IF to_regclass('syncline.relations') IS NULL THEN
   CREATE TABLE syncline.relations (
-    relation oid PRIMARY KEY, name text NOT NULL, shape text NOT NULL, triggers int NOT NULL,
+    relation oid PRIMARY KEY, name text NOT NULL, shape text NOT NULL, triggers int NOT NULL, notifies boolean NOT NULL,
     made xid8 NOT NULL DEFAULT pg_current_xact_id(), made_at timestamptz NOT NULL DEFAULT now(),
     floor xid8 NOT NULL DEFAULT '0');
   COMMENT ON COLUMN syncline.relations.floor IS 'Changes of transactions below may have been removed.';
@@ -199,8 +199,8 @@ func (s *system) makeLog(ctx context.Context, c *pgconn.PgConn, t *table) error 
 			return err
 		}
 		return pipeline(ctx, c, statement{
-			sql:    "INSERT INTO syncline.relations (relation, name, shape, triggers) VALUES ($1, $2, $3, $4)",
-			params: []param{t.id(), text(t.sql()), text(t.shape()), {value: fmt.Append(nil, triggers), oid: 23}},
+			sql:    "INSERT INTO syncline.relations (relation, name, shape, triggers, notifies) VALUES ($1, $2, $3, $4, $5)",
+			params: []param{t.id(), text(t.sql()), text(t.shape()), {value: fmt.Append(nil, triggers), oid: 23}, {value: fmt.Append(nil, !facts.prepares), oid: 16}},
 		}, s.register(t))
 	})
 	var pg *pgconn.PgError
@@ -213,7 +213,7 @@ func (s *system) makeLog(ctx context.Context, c *pgconn.PgConn, t *table) error 
 
 // makeLogStatements are the statements that make a table's log, and how many triggers the table itself then has. rekeys
 // says that triggers of others may change the key in an update that does not name it; notify that writers may use NOTIFY
-// (those that prepare transactions for two-phase commit must not); always that the triggers are to fire also for rows
+// (those that prepare transactions for two-phase commit cannot); always that the triggers are to fire also for rows
 // that replication brings.
 func (t *table) makeLogStatements(eachRow, rekeys, notify, always bool) (triggers int, create []string) {
 	log, oid := t.logName(), t.oid

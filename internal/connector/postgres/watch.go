@@ -45,6 +45,7 @@ type watched struct {
 	after  time.Duration // the present interval of looking
 	seen   string        // the transactions whose changes were told, as a pg_snapshot
 	logged bool          // there was a log
+	tells  bool          // its triggers notify, so that it can be armed
 	counts string        // counters of the table, for those without a log
 }
 
@@ -211,7 +212,7 @@ func (s *system) lookAt(ctx context.Context, c *pgconn.PgConn, w *watched, arm b
 	key := fmt.Sprintf("(%d, %d)", lockClass, w.t.lockKey())
 	covered := false
 	switch {
-	case arm && !w.armed:
+	case arm && !w.armed && w.tells:
 		err = statement{
 			sql: fmt.Sprintf(`SELECT pg_try_advisory_lock%s, EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
 			  WHERE l.locktype = 'advisory' AND l.classid = %d AND l.objid = %d AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid())`, key, lockClass, w.t.oid),
@@ -236,10 +237,11 @@ func (s *system) lookAt(ctx context.Context, c *pgconn.PgConn, w *watched, arm b
 	err = statement{
 		sql: fmt.Sprintf(`SELECT pg_current_snapshot()::text,
 		  EXISTS (SELECT 1 FROM %[1]s WHERE xid = ANY ($1::xid8[]) AND origin IS DISTINCT FROM nullif($3, '')) OR
-		  EXISTS (SELECT 1 FROM %[1]s WHERE xid >= $2 AND origin IS DISTINCT FROM nullif($3, ''))`, w.t.logName()),
-		params: []param{texts(xids(seen.running)), xid(seen.xmax), text(s.env.Consumer)},
+		  EXISTS (SELECT 1 FROM %[1]s WHERE xid >= $2 AND origin IS DISTINCT FROM nullif($3, '')),
+		  (SELECT notifies FROM syncline.relations WHERE relation = $4)`, w.t.logName()),
+		params: []param{texts(xids(seen.running)), xid(seen.xmax), text(s.env.Consumer), w.t.id()},
 		row: func(v [][]byte) error {
-			w.seen, found = string(v[0]), string(v[1]) == "t"
+			w.seen, found, w.tells = string(v[0]), string(v[1]) == "t", string(v[2]) == "t"
 			return nil
 		},
 	}.run(ctx, c)
