@@ -146,6 +146,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 			writes[i] = sent[i].Write
 		}
 		f.engine.seam("before write")
+		l.unsettled = true
 		receipts, err := l.Open.(connector.Writer).Write(ctx, l.Object, writes)
 		f.engine.seam("after write")
 		if err == nil && len(receipts) != len(writes) {
@@ -163,6 +164,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	if err != nil {
 		return nil, err
 	}
+	l.unsettled = false
 	f.engine.seam("settled")
 	if len(reread) > 0 {
 		if err := l.reread(ctx, reread); err != nil {
@@ -292,7 +294,7 @@ func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, unknown bo
 	if err != nil {
 		return err
 	}
-	l.doubt = l.doubt || unknown
+	l.doubt, l.unsettled = l.doubt || unknown, false
 	time.AfterFunc(wait+10*time.Millisecond, func() { signal(l.duty) })
 	if c.Class == connector.Drift {
 		return errors.Join(errDrift, err)

@@ -15,6 +15,9 @@ import (
 // read or written again: otherwise their writes would look like somebody else's changes, or be made twice (invariants 4
 // and 5), and would be missing from journal and usage. The lane's lock is held.
 func (l *lane) clearDoubts(ctx context.Context) error {
+	if l.unsettled {
+		return errUnsettled
+	}
 	for l.doubt {
 		var a Attempt
 		err := l.flow.inTx(ctx, func(tx Tx) (err error) {

@@ -107,6 +107,8 @@ func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int
 	return false, err
 }
 
+var errUnsettled = errors.New("engine: a write was not settled")
+
 var errDone = errors.New("engine: nothing more to do")
 
 // flow is one service in motion on this worker.
@@ -136,7 +138,10 @@ type lane struct {
 	*Seat
 	flow  *flow
 	lock  sync.Mutex
-	doubt bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
+	// Set before a write and cleared when its receipts are settled; under lock. A lane that finds it set does nothing more:
+	// what became of the write is found out by the next flow.
+	unsettled bool
+	doubt     bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
 	queue chan Attempt
 	room  chan struct{} // a token per free place in queue
 	wake  chan struct{} // something to read

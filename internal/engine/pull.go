@@ -77,7 +77,7 @@ func (l *lane) pull(ctx context.Context) error {
 }
 
 func isStop(err error) bool {
-	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRevised) || errors.Is(err, ErrPaused)
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRevised) || errors.Is(err, ErrPaused) || errors.Is(err, errUnsettled)
 }
 
 // readFailed decides what a failed read means: nil to try again, an error to stop the flow.
