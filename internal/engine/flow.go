@@ -136,16 +136,16 @@ type flow struct {
 // can arrive before its link is there.
 type lane struct {
 	*Seat
-	flow  *flow
-	lock  sync.Mutex
+	flow *flow
+	lock sync.Mutex
 	// Set before a write and cleared when its receipts are settled; under lock. A lane that finds it set does nothing more:
 	// what became of the write is found out by the next flow.
 	unsettled bool
 	doubt     bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
-	queue chan Attempt
-	room  chan struct{} // a token per free place in queue
-	wake  chan struct{} // something to read
-	duty  chan struct{} // something in the backlog may be due
+	queue     chan Attempt
+	room      chan struct{} // a token per free place in queue
+	wake      chan struct{} // something to read
+	duty      chan struct{} // something in the backlog may be due
 
 	mu        sync.Mutex
 	pos       Position
