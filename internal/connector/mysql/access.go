@@ -83,7 +83,7 @@ func (a access) newPool(variables map[string]string, statements ...string) (*poo
 	c.ConnectionAttributes = "program_name:syncline"
 	c.Params = map[string]string{
 		"autocommit": "1", "time_zone": "'+00:00'", "sql_mode": strictMode, "sql_safe_updates": "0", "sql_big_selects": "1",
-		"sql_select_limit": "DEFAULT", "sql_auto_is_null": "0", "foreign_key_checks": "1", "unique_checks": "1",
+		"sql_select_limit": "DEFAULT", "sql_auto_is_null": "0", "lock_wait_timeout": lockWaitSecs, "foreign_key_checks": "1", "unique_checks": "1",
 	}
 	for name, value := range variables {
 		c.Params[name] = value

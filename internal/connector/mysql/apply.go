@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -100,14 +101,17 @@ func (b *batch) mark(ctx context.Context) error {
 		return nil
 	}
 	b.marked = true
-	b.slot = b.s.slots.take()
-	_, _, err := exec(ctx, b.conn, b.s.markStatement(b.slot, b.t.schema+"."+b.t.name))
-	if n := number(err); n == 1146 || n == 1142 { // somebody removed the table or our right to it: then without
+	_, _, err := exec(ctx, b.conn, b.s.markStatement(b.t.schema+"."+b.t.name, b.attempt))
+	if n := number(err); n == 1146 || n == 1142 || n == 1054 { // somebody removed the table or our right to it
 		b.s.mu.Lock()
-		b.s.helpers.origin = false
+		b.s.helpers.origin, b.s.helpers.lookedFor = false, time.Time{}
 		b.s.mu.Unlock()
-		return nil
+		if !b.s.remembers {
+			return nil // then without
+		}
+		return b.s.helperMissing(err)
 	}
+	b.noted = err == nil
 	return err
 }
 

@@ -46,7 +46,7 @@ func (s *system) choose(ctx context.Context, t *table) (choice, error) {
 func (s *system) decide(ctx context.Context, t *table) (choice, error) {
 	switch s.env.Detection {
 	case byLog:
-		_, err := s.logUsable(ctx)
+		_, err := s.tryLog(ctx)
 		return choice{byLog, "It was asked for."}, err
 	case byTimestamp:
 		if t.changedAt() == nil {
@@ -56,27 +56,19 @@ func (s *system) decide(ctx context.Context, t *table) (choice, error) {
 		return choice{byTimestamp, "It was asked for."}, nil
 	case bySweep:
 		return choice{bySweep, "It was asked for."}, nil
-	case "", "auto":
-	default:
-		return choice{}, &connector.Error{Class: connector.Reject, Code: "mysql.detection_unknown",
-			Message: fmt.Sprintf("MySQL cannot see changes by %q. Choose cdc, timestamp, hash or auto.", s.env.Detection)}
 	}
-	why, err := s.logUsable(ctx)
-	if err == nil {
-		return choice{byLog, why}, nil
+	if s.logErr == nil {
+		return choice{byLog, s.logWhy}, nil
 	}
-	var e *connector.Error
-	if !errors.As(err, &e) || e.Class != connector.Reject && e.Class != connector.Reconnect {
-		return choice{}, err // passing trouble says nothing about what the server can do
-	}
+	missing := connector.Classify(s.logErr).Message
 	if c := t.changedAt(); c != nil {
-		return choice{byTimestamp, fmt.Sprintf("The column %s says when a row was changed. The binary log, which would also show deletes, cannot be used: %s", c.name, e.Message)}, nil
+		return choice{byTimestamp, fmt.Sprintf("The column %s says when a row was changed. The binary log, which would also show deletes, cannot be used: %s", c.name, missing)}, nil
 	}
-	return choice{bySweep, "The whole table is compared each time. The binary log, which is better, cannot be used: " + e.Message}, nil
+	return choice{bySweep, "The whole table is compared each time. The binary log, which is better, cannot be used: " + missing}, nil
 }
 
-// logUsable says why the binary log can be read, or as an error what is missing.
-func (s *system) logUsable(ctx context.Context) (why string, err error) {
+// tryLog says why the binary log can be read, or as an error what is missing.
+func (s *system) tryLog(ctx context.Context) (why string, err error) {
 	if !s.server.logBin {
 		return "", &connector.Error{Class: connector.Reject, Code: "mysql.log_off",
 			Message: "The server keeps no binary log. Start it with log_bin and binlog_format=ROW, or choose another changeDetection."}
@@ -139,5 +131,9 @@ func (f *feed) probe(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.start(ctx, at)
+	if err := f.start(ctx, at); err != nil {
+		return err
+	}
+	f.stop() // it may be that nobody reads here
+	return nil
 }

@@ -6,8 +6,11 @@ package mysql
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
-	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -46,19 +49,82 @@ func (mysqlConnector) Spec() connector.Spec {
 	}
 }
 
-// Open connects and learns what kind of server answers.
+// Open connects, learns what kind of server answers, and finds out what can be done there.
 func (mysqlConnector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	a, err := newAccess(settings, env)
 	if err != nil {
 		return nil, err
 	}
-	s := &system{access: a, env: env, defaultTable: settings["table"], tables: make(map[record.Object]*table), chosen: make(map[record.Object]choice), slots: newSlots()}
-	if err := s.connect(ctx); err != nil {
+	switch env.Detection {
+	case "", "auto", byLog, byTimestamp, bySweep:
+	default:
+		return nil, &connector.Error{Class: connector.Reject, Code: "mysql.detection_unknown",
+			Message: fmt.Sprintf("MySQL cannot see changes by %q. Choose cdc, timestamp, hash or auto.", env.Detection)}
+	}
+	s := &system{access: a, env: env, defaultTable: settings["table"], tables: make(map[record.Object]*table), chosen: make(map[record.Object]choice), sweeps: make(map[record.Object]sweepTime)}
+	s.log = newFeed(s)
+	if err = s.connect(ctx); err == nil {
+		err = s.explore(ctx)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
-	s.log = newFeed(s)
-	return s, nil
+	return s.as(), nil
+}
+
+// explore finds out whether the log can be read, where that is open, and whether writes can be remembered.
+func (s *system) explore(ctx context.Context) error {
+	if s.env.Detection == "" || s.env.Detection == "auto" {
+		s.logWhy, s.logErr = s.tryLog(ctx)
+		var e *connector.Error
+		if s.logErr != nil && (!errors.As(s.logErr, &e) || e.Class != connector.Reject) {
+			return s.logErr // passing trouble says nothing about what the server can do
+		}
+	}
+	var err error
+	s.remembers, err = s.mayRemember(ctx)
+	return classify(err, "connecting")
+}
+
+// as shows the system with the capabilities that it has here.
+func (s *system) as() connector.System {
+	watches := s.env.Detection == byLog || s.env.Detection != byTimestamp && s.env.Detection != bySweep && s.logErr == nil
+	switch {
+	case watches && s.remembers:
+		return struct {
+			*system
+			watching
+			recalling
+		}{s, watching{s}, recalling{s}}
+	case watches:
+		return struct {
+			*system
+			watching
+		}{s, watching{s}}
+	case s.remembers:
+		return struct {
+			*system
+			recalling
+		}{s, recalling{s}}
+	}
+	return s
+}
+
+// watching is the capability of a system whose log can be read.
+type watching struct{ s *system }
+
+// Watch wakes for changes that the binary log tells of.
+func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
+	return w.s.watch(ctx, objects, wake)
+}
+
+// recalling is the capability of a system in which the connector may have a table of its own.
+type recalling struct{ s *system }
+
+// Recall returns what the attempt wrote.
+func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+	return r.s.recall(ctx, object, attempt)
 }
 
 // system is one open database. It is used by several goroutines.
@@ -71,11 +137,15 @@ type system struct {
 	writes *pool // read committed where the server allows it
 	server server
 	log    *feed
-	slots  *slots
+
+	logWhy    string // why the log can be read, when that was tried
+	logErr    error  // or what is missing
+	remembers bool   // writes are remembered in a table of our own
 
 	mu      sync.Mutex
 	tables  map[record.Object]*table // what is known of tables, re-read when it has become doubtful
 	chosen  map[record.Object]choice
+	sweeps  map[record.Object]sweepTime
 	helpers helpers
 }
 
@@ -86,10 +156,10 @@ var (
 	_ connector.KeyReader  = (*system)(nil)
 	_ connector.Finder     = (*system)(nil)
 	_ connector.Writer     = (*system)(nil)
-	_ connector.Watcher    = (*system)(nil)
+	_ connector.Watcher    = watching{}
+	_ connector.Recaller   = recalling{}
 	_ connector.Chooser    = (*system)(nil)
 	_ connector.Cleaner    = (*system)(nil)
-	_ connector.Pacer      = (*system)(nil)
 )
 
 // Close ends the stream and returns connections.
@@ -104,16 +174,4 @@ func (s *system) Close() error {
 		s.writes.Close()
 	}
 	return nil
-}
-
-// Pace is slow where each look reads a whole table.
-func (s *system) Pace() connector.Pace {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.chosen {
-		if c.detection == bySweep {
-			return connector.Pace{Min: 10 * time.Second, Max: 10 * time.Minute}
-		}
-	}
-	return connector.Pace{Min: time.Second, Max: time.Minute}
 }

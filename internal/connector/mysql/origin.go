@@ -5,54 +5,40 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// originTable holds a row per service that writes here. Each of our transactions changes that row first; whoever reads
-// the log finds there who wrote the rest of the transaction, and the service that did drops it as an echo.
+// originTable holds a row per service and table that it writes to. Each of our transactions changes that row first:
+// whoever reads the log finds there who wrote the rest of the transaction, and the service that did drops it as an echo.
+// The row also says what the last batch wrote, for a caller that was cut off before it learnt the outcome.
 const originTable = helperPrefix + "origin"
 
-// lookAgainAfter is how long a table that was not there is not looked for.
-const lookAgainAfter = time.Minute
+const originColumns = `
+	consumer VARCHAR(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'the service that writes',
+	object VARCHAR(130) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'the table it writes to',
+	n BIGINT NOT NULL COMMENT 'transactions so far',
+	attempt BINARY(16) NULL COMMENT 'the last batch',
+	written MEDIUMBLOB NULL COMMENT 'what it wrote: 16 bytes that name the entity, the length of the key, the key',
+	PRIMARY KEY (consumer, object)`
 
 // helpers is what is known of the tables that the connector makes for itself. Guarded by system.mu.
 type helpers struct {
 	origin        bool // the table is there and may be written
 	originRefused bool // it may not; echoes come back and the engine drops them
-	lookedFor     time.Time
 	seenRefused   bool // tables of seen keys may not be made; a sweep sees no deletes
+	lookedFor     time.Time
 }
 
-// slots number the writers that are at work at the same time, so that they do not wait for one row.
-type slots struct {
-	mu   sync.Mutex
-	used map[int]bool
-}
-
-func newSlots() *slots { return &slots{used: make(map[int]bool)} }
-
-func (s *slots) take() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := 0; ; i++ {
-		if !s.used[i] {
-			s.used[i] = true
-			return i
-		}
-	}
-}
-
-func (s *slots) give(i int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.used, i)
-}
+// lookAgainAfter is how long a table that was not there is not looked for.
+const lookAgainAfter = time.Minute
 
 func (s *system) originName() string { return quote(s.access.database) + "." + quote(originTable) }
 
@@ -62,7 +48,7 @@ func (s *system) mayMark(ctx context.Context, create bool) (bool, error) {
 	s.mu.Lock()
 	known := s.helpers
 	s.mu.Unlock()
-	if known.origin || known.originRefused || !s.server.logBin || s.env.Consumer == "" || len(s.env.Consumer) > 190 ||
+	if known.origin || known.originRefused || !s.server.logBin && !s.remembers || s.env.Consumer == "" || len(s.env.Consumer) > 190 ||
 		!create && time.Since(known.lookedFor) < lookAgainAfter {
 		return known.origin, nil
 	}
@@ -71,18 +57,12 @@ func (s *system) mayMark(ctx context.Context, create bool) (bool, error) {
 		if n := number(err); n != 1146 && n != 1142 || !create {
 			return err
 		}
-		_, _, err = exec(ctx, conn, "CREATE TABLE IF NOT EXISTS "+s.originName()+` (
-			consumer VARCHAR(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'the service that writes',
-			slot INT NOT NULL COMMENT 'tells its parallel writers apart',
-			object VARCHAR(130) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'the table it writes to',
-			n BIGINT NOT NULL COMMENT 'transactions so far',
-			PRIMARY KEY (consumer, slot, object)
-		) ENGINE=InnoDB ROW_FORMAT=DYNAMIC COMMENT='Syncline marks its own writes here, so that they are not taken for changes'`)
+		_, _, err = exec(ctx, conn, "CREATE TABLE IF NOT EXISTS "+s.originName()+" ("+originColumns+") ENGINE=InnoDB ROW_FORMAT=DYNAMIC COMMENT='Syncline marks its own writes here, so that they are not taken for changes'")
 		return err
 	})
 	if err == nil {
 		err = s.writes.on(ctx, func(conn *sql.Conn) error {
-			_, _, err := exec(ctx, conn, s.markStatement(0, ""))
+			_, _, err := exec(ctx, conn, s.markStatement("", uuid.Nil))
 			return err
 		})
 	}
@@ -102,9 +82,9 @@ func helperRefused(n uint16) bool {
 }
 
 // markStatement makes the running transaction one of ours that writes to the table "schema.name".
-func (s *system) markStatement(slot int, object string) string {
-	return fmt.Sprintf("INSERT INTO %s (consumer, slot, object, n) VALUES (%s, %d, %s, 1) ON DUPLICATE KEY UPDATE n = n + 1",
-		s.originName(), text(s.env.Consumer), slot, text(object))
+func (s *system) markStatement(object string, attempt uuid.UUID) string {
+	return fmt.Sprintf("INSERT INTO %s (consumer, object, n, attempt) VALUES (%s, %s, 1, %s) ON DUPLICATE KEY UPDATE n = n + 1, attempt = VALUES(attempt), written = NULL",
+		s.originName(), text(s.env.Consumer), text(object), appendBytes(nil, attempt[:]))
 }
 
 // mark commits a transaction of ours that does nothing else.
@@ -116,10 +96,8 @@ func (s *system) mark(ctx context.Context) error {
 	if !may {
 		return fmt.Errorf("there is no table to write to")
 	}
-	slot := s.slots.take()
-	defer s.slots.give(slot)
 	return s.writes.on(ctx, func(conn *sql.Conn) error {
-		_, _, err := exec(ctx, conn, s.markStatement(slot, ""))
+		_, _, err := exec(ctx, conn, s.markStatement("", uuid.Nil))
 		return err
 	})
 }
@@ -127,11 +105,11 @@ func (s *system) mark(ctx context.Context) error {
 // originShape is the table of origins as its rows stand in the log.
 func originShape() *table {
 	t := &table{name: originTable}
-	for i, c := range []column{{name: "consumer", kind: kindText, charset: "ascii"}, {name: "slot", kind: kindInteger}, {name: "object", kind: kindText, charset: "utf8mb4"}} {
+	for i, c := range []column{{name: "consumer", kind: kindText, charset: "ascii"}, {name: "object", kind: kindText, charset: "utf8mb4"}} {
 		c.position = i
 		t.columns = append(t.columns, &c)
 	}
-	t.key = t.columns
+	t.key = t.columns // the first two of its columns; the others are stepped over
 	return t
 }
 
@@ -166,14 +144,29 @@ func (s *system) Clean(ctx context.Context, _ []record.Object) error {
 
 func (s *system) cleanOrigin(ctx context.Context) error {
 	return s.writes.on(ctx, func(conn *sql.Conn) error {
-		if _, _, err := exec(ctx, conn, "DELETE FROM "+s.originName()+" WHERE consumer = "+text(s.env.Consumer)); err != nil {
+		_, _, err := exec(ctx, conn, "DELETE FROM "+s.originName()+" WHERE consumer = "+text(s.env.Consumer))
+		if number(err) == 1146 {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		left, err := s.writes.words(ctx, "SELECT 1 FROM "+s.originName()+" LIMIT 1")
-		if err != nil || len(left) > 0 {
+		// Under a lock, so that nobody else's mark goes with the table. Without the right to lock, it stays, empty.
+		if _, _, err := exec(ctx, conn, "LOCK TABLES "+s.originName()+" WRITE"); err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		defer exec(context.WithoutCancel(ctx), conn, "UNLOCK TABLES") //nolint:errcheck // a connection that fails here is thrown away
+		used := false
+		if err := query(ctx, conn, "SELECT 1 FROM "+s.originName()+" LIMIT 1", func([]driver.Value) error { used = true; return nil }); err != nil || used {
 			return err
 		}
-		_, _, err = exec(ctx, conn, "DROP TABLE IF EXISTS "+s.originName())
+		_, _, err = exec(ctx, conn, "DROP TABLE "+s.originName())
 		return err
 	})
+}
+
+// helperMissing is said when writes should be remembered and cannot be.
+func (s *system) helperMissing(err error) *connector.Error {
+	return &connector.Error{Class: connector.Retry, Code: "mysql.helper_missing", Err: err, Message: fmt.Sprintf(
+		"The table %s, in which writes are remembered, is gone or may not be written. Grant the account %s CREATE, SELECT, INSERT, UPDATE and DELETE on the database %s; the table is then made again.", originTable, s.access.user, s.access.database)}
 }

@@ -460,9 +460,9 @@ func (r *run) openSince(at place) *place {
 // marked reads who says that the running transaction is its own write.
 func (r *run) marked(eventType replication.EventType, e *replication.RowsEvent, data []byte) {
 	origin := originShape()
-	_ = origin.logKeys(eventType, e, data, []int{0, 1, 2}, func(k logKey) {
-		if parts, err := k.key.Parts(3); err == nil {
-			r.tx.consumer, r.tx.object = parts[0], parts[2]
+	_ = origin.logKeys(eventType, e, data, []int{0, 1}, func(k logKey) {
+		if parts, err := k.key.Parts(2); err == nil {
+			r.tx.consumer, r.tx.object = parts[0], parts[1]
 		}
 	})
 }

@@ -118,7 +118,7 @@ func (s *system) Check(ctx context.Context) error {
 			Message: fmt.Sprintf("The account %s sees no tables in the database %s. Grant it SELECT on them, or correct the database's name.", s.access.user, s.access.database)}
 	}
 	if s.env.Detection == byLog {
-		if _, err := s.logUsable(ctx); err != nil {
+		if _, err := s.tryLog(ctx); err != nil {
 			return err
 		}
 	}

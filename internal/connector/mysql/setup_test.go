@@ -89,8 +89,13 @@ func (d *database) open(change ...func(*connector.Env)) *system {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { s.Close() })
-	return s.(*system)
+	return base(s)
 }
+
+// base is the system itself, without the capabilities that it has here.
+func base(s connector.System) *system { return s.(interface{ self() *system }).self() }
+
+func (s *system) self() *system { return s }
 
 func detecting(detection string) func(*connector.Env) {
 	return func(e *connector.Env) { e.Detection = detection }

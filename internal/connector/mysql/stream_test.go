@@ -172,7 +172,7 @@ func TestWatchWakesAtOnce(t *testing.T) {
 	defer cancel()
 	woken, ended := make(chan record.Object, 100), make(chan error, 1)
 	go func() {
-		ended <- s.Watch(ctx, []record.Object{"orders", "other"}, func(o record.Object) { woken <- o })
+		ended <- s.watch(ctx, []record.Object{"orders", "other"}, func(o record.Object) { woken <- o })
 	}()
 	next := func() record.Object {
 		t.Helper()
@@ -253,7 +253,7 @@ func TestServerRestartsWhileStreaming(t *testing.T) {
 	ended := make(chan error, 1)
 	listening := make(chan struct{}, 100)
 	go func() {
-		ended <- s.Watch(context.Background(), []record.Object{"orders"}, func(record.Object) { listening <- struct{}{} })
+		ended <- s.watch(context.Background(), []record.Object{"orders"}, func(record.Object) { listening <- struct{}{} })
 	}()
 	<-listening
 	d.exec("UPDATE orders SET total = 1 WHERE id < 50")

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -119,12 +120,42 @@ func (s *system) remember(ctx context.Context, t *table, changes []record.Change
 	return classify(err, "noting the keys of "+t.name)
 }
 
+// sweepTime is when the last sweep of an object ended and how long it took.
+type sweepTime struct {
+	began, ended time.Time
+}
+
+// resting says whether the last sweep ended so recently that reading the table again would keep the server busy with
+// little else.
+func (s *system) resting(object record.Object) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.sweeps[object]
+	if last.ended.After(last.began) && time.Since(last.ended) < last.ended.Sub(last.began) {
+		return true
+	}
+	s.sweeps[object] = sweepTime{began: time.Now()}
+	return false
+}
+
+func (s *system) rest(object record.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.sweeps[object]
+	last.ended = time.Now()
+	s.sweeps[object] = last
+}
+
 // sweep reads the next page of the running sweep: rows first, then the keys that are gone.
 func (s *system) sweep(ctx context.Context, t *table, req connector.ReadRequest, c cursor) (connector.Page, error) {
 	if c.Sweep == 0 {
 		c.Sweep = 1
 	}
 	page := connector.Page{Phase: connector.Stream, More: true}
+	if c.Gone == 0 && c.After == nil && s.resting(t.object) {
+		page.More, page.Cursor = false, c.encode()
+		return page, nil
+	}
 	if c.Gone == 0 {
 		changes, after, done, err := s.inKeyOrder(ctx, t, req, c.After)
 		if err != nil {
@@ -139,6 +170,7 @@ func (s *system) sweep(ctx context.Context, t *table, req connector.ReadRequest,
 			c.Gone, c.After = c.Sweep, nil
 		case done:
 			c.Sweep, c.After, page.More = c.Sweep+1, nil, false
+			s.rest(t.object)
 		}
 		page.Cursor = c.encode()
 		return page, nil
@@ -158,6 +190,7 @@ func (s *system) sweep(ctx context.Context, t *table, req connector.ReadRequest,
 	c.After = last
 	if !more {
 		c.Sweep, c.Gone, c.After, page.More = c.Sweep+1, 0, nil, false
+		s.rest(t.object)
 	}
 	page.Cursor = c.encode()
 	return page, nil
@@ -171,9 +204,27 @@ func (s *system) markGone(ctx context.Context, t *table, sweep int64) error {
 		if _, _, err := exec(ctx, conn, "DELETE FROM "+s.seenTable(t)+" WHERE "+goneColumn+" > 0 AND "+goneColumn+" <> "+n); err != nil {
 			return err
 		}
-		_, _, err := exec(ctx, conn, "UPDATE "+s.seenTable(t)+" s LEFT JOIN "+t.from()+" t ON "+t.sameKey("t", "s")+" SET s."+goneColumn+" = "+n+
-			" WHERE s."+goneColumn+" = 0 AND t."+name(t.key[0])+" IS NULL")
-		return err
+		// Looked up without locks, so that nobody who writes to the table waits for us or we for them.
+		missing := "SELECT " + selectList(t.key, "s") + " FROM " + s.seenTable(t) + " s LEFT JOIN " + t.from() + " t ON " + t.sameKey("t", "s") +
+			" WHERE s." + goneColumn + " = 0 AND t." + name(t.key[0]) + " IS NULL LIMIT " + strconv.Itoa(keysPerStatement)
+		for r := t.reader(t.key); ; {
+			var keys [][]string
+			err := query(ctx, conn, missing, func(values []driver.Value) error {
+				one, err := r.row(values)
+				if err != nil {
+					return err
+				}
+				literals, _, err := t.keyLiterals(one.key)
+				keys = append(keys, literals)
+				return err
+			})
+			if err != nil || len(keys) == 0 {
+				return err
+			}
+			if _, _, err := exec(ctx, conn, "UPDATE "+s.seenTable(t)+" SET "+goneColumn+" = "+n+" WHERE "+t.keyIn(keys)); err != nil {
+				return err
+			}
+		}
 	})
 }
 

@@ -50,8 +50,7 @@ func (w *watcher) fail(r *run) {
 	}
 }
 
-// Watch wakes for changes that the binary log tells of.
-func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
+func (s *system) watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
 	doing := "watching the binary log"
 	w := &watcher{objects: make(map[record.Object]bool, len(objects)), bell: make(chan struct{}, 1)}
 	f := s.log

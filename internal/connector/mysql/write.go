@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -66,9 +68,12 @@ func (s *system) write(ctx context.Context, t *table, writes []connector.Write) 
 		return nil, &connector.Error{Class: connector.Reject, Code: "mysql.not_transactional",
 			Message: fmt.Sprintf("The table %s is kept by the engine %s, which has no transactions, so writes to it cannot be made safe. Convert it: ALTER TABLE %s ENGINE=InnoDB.", t.name, t.engine, quote(t.name))}
 	}
-	marked, err := s.mayMark(ctx, false)
+	marked, err := s.mayMark(ctx, s.remembers)
 	if err != nil {
 		return nil, classify(err, doing)
+	}
+	if s.remembers && !marked {
+		return nil, s.helperMissing(nil)
 	}
 	for attempt := 1; ; attempt++ {
 		receipts := make([]connector.Receipt, len(writes))
@@ -94,8 +99,8 @@ func (s *system) write(ctx context.Context, t *table, writes []connector.Write) 
 
 // prepare turns a write into a job, or answers it when it cannot be done.
 func (t *table) prepare(w *connector.Write, receipt *connector.Receipt) *job {
-	refuse := func(class connector.Class, code, format string, args ...any) *job {
-		*receipt = connector.Receipt{Outcome: connector.Refused, Key: w.Key, Err: &connector.Error{Class: class, Code: code, Message: fmt.Sprintf(format, args...)}}
+	refuse := func(code, format string, args ...any) *job {
+		*receipt = connector.Receipt{Outcome: connector.Refused, Key: w.Key, Err: &connector.Error{Class: connector.Reject, Code: code, Message: fmt.Sprintf(format, args...)}}
 		return nil
 	}
 	j := &job{w: w, receipt: receipt, left: 2}
@@ -106,14 +111,14 @@ func (t *table) prepare(w *connector.Write, receipt *connector.Receipt) *job {
 				*receipt = connector.Receipt{Outcome: connector.Already, Key: w.Key}
 				return nil
 			}
-			return refuse(connector.Reject, "mysql.not_valid", "The key %s does not fit the table %s: %v.", shorten(string(w.Key)), t.name, err)
+			return refuse("mysql.not_valid", "The key %s does not fit the table %s: %v.", shorten(string(w.Key)), t.name, err)
 		}
 	} else if w.Op == record.Delete || !w.Create {
-		return refuse(connector.Reject, "mysql.no_key", "The write names no record.")
+		return refuse("mysql.no_key", "The write names no record.")
 	}
 	for name := range w.Expect {
 		if t.column(name) == nil {
-			return refuse(connector.Drift, "mysql.shape", "The table %s has no column %s (any more). Look at what changed in the table and at the mapping.", t.name, name)
+			return refuse("mysql.no_column", "The table %s has no column %s (any more). Look at what changed in the table and at the mapping.", t.name, name)
 		}
 	}
 	if w.Op == record.Delete {
@@ -122,10 +127,10 @@ func (t *table) prepare(w *connector.Write, receipt *connector.Receipt) *job {
 	for _, name := range sortedNames(w.Fields) {
 		c := t.column(name)
 		if c == nil {
-			return refuse(connector.Drift, "mysql.shape", "The table %s has no column %s (any more). Look at what changed in the table and at the mapping.", t.name, name)
+			return refuse("mysql.no_column", "The table %s has no column %s (any more). Look at what changed in the table and at the mapping.", t.name, name)
 		}
 		if c.info.ReadOnly {
-			return refuse(connector.Reject, "mysql.read_only_column", "The column %s cannot be written: the server makes its values, or they are of a type that is only read. Take it out of the mapping in this direction.", name)
+			return refuse("mysql.read_only_column", "The column %s cannot be written: the server makes its values, or they are of a type that is only read. Take it out of the mapping in this direction.", name)
 		}
 		e, err := c.encode(w.Fields[name])
 		if err != nil {
@@ -133,12 +138,12 @@ func (t *table) prepare(w *connector.Write, receipt *connector.Receipt) *job {
 			if w.Fields[name] == nil {
 				code = "mysql.null"
 			}
-			return refuse(connector.Reject, code, "The column %s does not take this value: %v.", name, err)
+			return refuse(code, "The column %s does not take this value: %v.", name, err)
 		}
 		j.columns, j.values, j.asked = append(j.columns, c), append(j.values, e), append(j.asked, name)
 	}
 	if err := t.keyOf(j); err != nil {
-		return refuse(connector.Reject, "mysql.no_key", "The record cannot be created: %v.", err)
+		return refuse("mysql.no_key", "The record cannot be created: %v.", err)
 	}
 	return j
 }
@@ -208,8 +213,10 @@ func (s *system) transact(ctx context.Context, t *table, jobs []*job, marked boo
 	if _, _, err := exec(ctx, conn, "BEGIN"); err != nil {
 		return err
 	}
-	b := &batch{s: s, t: t, conn: conn, marked: !marked, slot: -1}
-	err = b.run(ctx, jobs)
+	b := &batch{s: s, t: t, conn: conn, marked: !marked, attempt: jobs[0].w.Attempt}
+	if err = b.run(ctx, jobs); err == nil {
+		err = b.remember(ctx, b.attempt, jobs)
+	}
 	if err == nil && b.changed {
 		_, _, err = exec(ctx, conn, "COMMIT")
 	} else {
@@ -217,9 +224,6 @@ func (s *system) transact(ctx context.Context, t *table, jobs []*job, marked boo
 		if err == nil {
 			err = rollback
 		}
-	}
-	if b.slot >= 0 {
-		s.slots.give(b.slot)
 	}
 	return err
 }
@@ -230,7 +234,8 @@ type batch struct {
 	t       *table
 	conn    *sql.Conn
 	marked  bool // the transaction says whose it is, or cannot
-	slot    int
+	noted   bool // it says whose it is
+	attempt uuid.UUID
 	changed bool
 	again   []*job
 }
