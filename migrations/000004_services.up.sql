@@ -37,6 +37,7 @@ CREATE TABLE services (
     PRIMARY KEY (tenant_id, id)
 );
 CREATE UNIQUE INDEX services_name ON services (tenant_id, name);
+CREATE INDEX services_realtime ON services (tenant_id, id) WHERE state = 'active' AND realtime;
 CREATE INDEX services_due ON services (next_run_at) WHERE state = 'active' AND next_run_at IS NOT NULL;
 COMMENT ON COLUMN services.priority IS '0 critical, 1 realtime, 2 standard, 3 bulk';
 

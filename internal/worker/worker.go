@@ -71,6 +71,10 @@ type Options struct {
 	// Beat is how often leases are kept and the worker says that it lives; TTL how long a lease lasts without; Turn how long
 	// a service is carried before its next lease. 0: 3 s, 10 s, 30 min. Tests shorten them.
 	Beat, TTL, Turn time.Duration
+
+	// StopWithin is how long a worker that stops waits for its services to reach the next commit; 0: 20 s. The leases of
+	// those that do not make it run out.
+	StopWithin time.Duration
 }
 
 // DefaultSlots is how many services a worker carries at once that is not told otherwise. One that waits for changes costs a
@@ -80,9 +84,6 @@ const DefaultSlots = 64
 // River's own time limits do not end a sync job: it ends itself after its turn. A job whose process died is marked as
 // lost after this time; the service went to another worker long before.
 const rescueAfter = time.Hour
-
-// stopWithin is how long a worker that stops waits for its services to reach the next commit. Their leases run out later.
-const stopWithin = 20 * time.Second
 
 // settleWithin is how long giving a lease back may take.
 const settleWithin = 5 * time.Second
@@ -127,7 +128,7 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 	for _, d := range []struct {
 		value *time.Duration
 		usual time.Duration
-	}{{&o.Beat, 3 * time.Second}, {&o.TTL, 10 * time.Second}, {&o.Turn, 30 * time.Minute}} {
+	}{{&o.Beat, 3 * time.Second}, {&o.TTL, 10 * time.Second}, {&o.Turn, 30 * time.Minute}, {&o.StopWithin, 20 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.usual
 		}
@@ -191,7 +192,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.log.InfoContext(ctx, "the worker is ready", "pools", w.self.Pools, "slots", w.self.Slots)
 	w.live(ctx)
 	err := w.leave(ctx)
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.options.StopWithin)
 	defer cancel()
 	if stop := w.client.StopAndCancel(stopping); stop != nil {
 		err = errors.Join(err, fmt.Errorf("stopping: %w", stop))
@@ -239,9 +240,13 @@ func (w *Worker) live(ctx context.Context) {
 	}
 }
 
-// Wake makes the worker look at once whether it is to give something up, and hands the word on to the service's carrier. s
-// is the service concerned, zero for any. It never blocks.
-func (w *Worker) Wake(s service.ID) {
+// Wake makes the worker look at once whether it is to give something up, and hands the word on to the service's carrier.
+// payload is what came with the wake notification: the bare id of the service concerned, "" for any. It never blocks.
+func (w *Worker) Wake(payload string) {
+	var s service.ID
+	if payload != "" && s.UnmarshalText([]byte(payload)) != nil {
+		return // not ours
+	}
 	if n, ok := w.carrier.(Nudger); ok {
 		for _, id := range w.carrying() {
 			if s == id || s == (service.ID{}) {

@@ -29,24 +29,30 @@ WHERE l.expires_at > now();
 -- name: WaitingServices :many
 -- Services that need a worker and have none: of each tenant and pool the most urgent ones, where waiting for a turn's
 -- seconds raises the class by one.
-SELECT w.tenant_id, w.id, w.pool, w.priority, w.since::timestamptz AS since FROM (
-    SELECT c.*, row_number() OVER (
-        PARTITION BY c.tenant_id, c.pool
-        ORDER BY greatest(c.priority - floor(extract(epoch FROM now() - c.since) / sqlc.arg(turn)::float8), 0), c.since) AS place FROM (
-        SELECT s.tenant_id, s.id, s.pool, s.priority,
-               greatest(l.expires_at, l.not_before, coalesce(r.created_at, s.updated_at)) AS since
-        FROM services s
-        JOIN tenants t ON t.id = s.tenant_id AND t.state = 'active'
-        LEFT JOIN leases l ON l.tenant_id = s.tenant_id AND l.service_id = s.id
-        LEFT JOIN LATERAL (
-            SELECT min(o.created_at) AS created_at FROM runs o
-            WHERE o.tenant_id = s.tenant_id AND o.service_id = s.id AND o.state IN ('queued', 'running')
-        ) r ON true
-        WHERE s.state = 'active' AND (s.realtime OR r.created_at IS NOT NULL)
-          AND (l.expires_at IS NULL OR l.expires_at <= now())
-          AND (l.not_before IS NULL OR l.not_before <= now())
-    ) c
-) w WHERE w.place <= sqlc.arg(each)::int;
+WITH open AS (
+    SELECT tenant_id, service_id, min(created_at) AS created_at FROM runs WHERE state IN ('queued', 'running') GROUP BY tenant_id, service_id
+), wanted AS (
+    -- Two ways in, each by its own small index: most services neither are realtime nor have an open run.
+    SELECT s.tenant_id, s.id, s.pool, s.priority, coalesce(o.created_at, s.updated_at) AS since
+    FROM services s LEFT JOIN open o ON o.tenant_id = s.tenant_id AND o.service_id = s.id
+    WHERE s.state = 'active' AND s.realtime
+    UNION ALL
+    SELECT s.tenant_id, s.id, s.pool, s.priority, o.created_at AS since
+    FROM open o JOIN services s ON s.tenant_id = o.tenant_id AND s.id = o.service_id
+    WHERE s.state = 'active' AND NOT s.realtime
+), waiting AS (
+    SELECT n.tenant_id, n.id, n.pool, n.priority, greatest(l.expires_at, l.not_before, n.since) AS since
+    FROM wanted n
+    JOIN tenants t ON t.id = n.tenant_id AND t.state = 'active'
+    LEFT JOIN leases l ON l.tenant_id = n.tenant_id AND l.service_id = n.id
+    WHERE (l.expires_at IS NULL OR l.expires_at <= now()) AND (l.not_before IS NULL OR l.not_before <= now())
+)
+SELECT p.tenant_id, p.id, p.pool, p.priority, p.since::timestamptz AS since FROM (
+    SELECT w.tenant_id, w.id, w.pool, w.priority, w.since, row_number() OVER (
+        PARTITION BY w.tenant_id, w.pool
+        ORDER BY greatest(w.priority - floor(extract(epoch FROM now() - w.since) / sqlc.arg(turn)::float8), 0), w.since) AS place
+    FROM waiting w
+) p WHERE p.place <= sqlc.arg(each)::int;
 
 -- name: GrantLease :one
 -- The service's row is locked so that a pause that is being written is not overtaken; one that is locked waits for the
