@@ -240,13 +240,9 @@ func (w *Worker) live(ctx context.Context) {
 	}
 }
 
-// Wake makes the worker look at once whether it is to give something up, and hands the word on to the service's carrier.
-// payload is what came with the wake notification: the bare id of the service concerned, "" for any. It never blocks.
-func (w *Worker) Wake(payload string) {
-	var s service.ID
-	if payload != "" && s.UnmarshalText([]byte(payload)) != nil {
-		return // not ours
-	}
+// Wake makes the worker look at once whether it is to give something up, and hands the word on to the service's carrier. s
+// is the service concerned, zero for any. It never blocks.
+func (w *Worker) Wake(s service.ID) {
 	if n, ok := w.carrier.(Nudger); ok {
 		for _, id := range w.carrying() {
 			if s == id || s == (service.ID{}) {

@@ -211,7 +211,11 @@ func (y *yard) work(db *store.DB, c worker.Carrier, o worker.Options) (w *worker
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	stop = y.process(db, w.Run, w.Wake)
+	stop = y.process(db, w.Run, func(payload string) {
+		var s service.ID
+		_ = s.UnmarshalText([]byte(payload))
+		w.Wake(s)
+	})
 	y.until("1", `SELECT count(*)::text FROM workers WHERE id = $1`, w.ID())
 	return w, stop
 }
@@ -483,8 +487,7 @@ func TestNudges(t *testing.T) {
 	for len(c.nudged) > 0 {
 		<-c.nudged
 	}
-	w.Wake(service.NewID().String()) // another service
-	w.Wake("not an id")
+	w.Wake(service.NewID()) // another service
 	y.tx(func(ctx context.Context, tx *store.Tx) error { return tx.Wake(ctx, s) })
 	if got := within(t, c.nudged, "nudge"); got != s {
 		t.Errorf("nudged for %s", got)
