@@ -127,8 +127,10 @@ func (s *system) watchTables(ctx context.Context, tables []*watched, wake func(r
 	}
 	notified := map[uint32]bool{} // filled while the connection is in use, by the same goroutine
 	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
-		if oid, err := strconv.ParseUint(n.Payload, 10, 32); err == nil {
-			notified[uint32(oid)] = true
+		for _, w := range tables {
+			if n.Payload == strconv.FormatUint(uint64(w.t.oid), 10) {
+				notified[w.t.oid] = true
+			}
 		}
 	}
 	c, err := pgconn.ConnectConfig(ctx, config)
@@ -161,11 +163,7 @@ func (s *system) watchTables(ctx context.Context, tables []*watched, wake func(r
 			}
 		}
 		if len(notified) > 0 {
-			clear(notified) // of tables we do not watch, or told again while we looked
-			for _, w := range tables {
-				w.look = time.Time{}
-			}
-			continue
+			continue // told again while we looked
 		}
 		if err := waitForNotification(ctx, c, tables); err != nil {
 			return err
