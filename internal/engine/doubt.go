@@ -40,6 +40,10 @@ func (l *lane) clearDoubts(ctx context.Context) error {
 	return nil
 }
 
+// longestCommit bounds how long a commit of a page takes. A change's time is when its transaction began, so one that became
+// visible after an attempt was begun may bear an earlier time.
+const longestCommit = 10 * time.Minute
+
 func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	f := l.flow
 	var entities []*record.Entity
@@ -48,7 +52,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 		if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false); err != nil {
 			return err
 		}
-		past, err = tx.Past(ctx, f.guard.Service, a.Entities, a.StartedAt)
+		past, err = tx.Past(ctx, f.guard.Service, a.Entities, a.StartedAt.Add(-longestCommit))
 		return err
 	})
 	if err != nil {
