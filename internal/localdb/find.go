@@ -49,16 +49,16 @@ func FindPostgres(ctx context.Context) ([]PostgresBinaries, error) {
 	}
 	if path, err := exec.LookPath("initdb"); err == nil {
 		// A link leads to the directory that has the other programs too.
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			path = target
 		}
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	var all []PostgresBinaries
 	seen := map[string]bool{}
 	for _, dir := range dirs {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
+		if target, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = target
 		}
 		if seen[dir] || !executable(filepath.Join(dir, "initdb")) || !executable(filepath.Join(dir, "postgres")) {
 			continue

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,14 +37,14 @@ type private interface {
 	Restart(context.Context) error
 }
 
-// A flavour is one of the two kinds, as these tests see it.
-type flavour struct {
+// A brand is one of the two kinds, as these tests see it.
+type brand struct {
 	name  string
 	start func(context.Context, localdb.Options) (private, error)
 	open  func(private) (*sql.DB, error)
 }
 
-var flavours = []flavour{
+var brands = []brand{
 	{
 		name: "PostgreSQL",
 		start: func(ctx context.Context, o localdb.Options) (private, error) {
@@ -69,11 +70,11 @@ var flavours = []flavour{
 }
 
 // each runs a test for both kinds.
-func each(t *testing.T, test func(t *testing.T, f flavour)) {
-	for _, f := range flavours {
-		t.Run(f.name, func(t *testing.T) {
+func each(t *testing.T, test func(t *testing.T, b brand)) {
+	for _, b := range brands {
+		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, f)
+			test(t, b)
 		})
 	}
 }
@@ -92,9 +93,9 @@ func directory(t *testing.T) string {
 	return filepath.Join(dir, "db")
 }
 
-func (f flavour) started(t *testing.T, o localdb.Options) private {
+func (b brand) started(t *testing.T, o localdb.Options) private {
 	t.Helper()
-	s, err := f.start(t.Context(), o)
+	s, err := b.start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +110,9 @@ func stop(t *testing.T, s private) {
 	}
 }
 
-func (f flavour) exec(t *testing.T, s private, statements ...string) {
+func (b brand) exec(t *testing.T, s private, statements ...string) {
 	t.Helper()
-	db, err := f.open(s)
+	db, err := b.open(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +124,9 @@ func (f flavour) exec(t *testing.T, s private, statements ...string) {
 	}
 }
 
-func (f flavour) value(t *testing.T, s private, query string) string {
+func (b brand) value(t *testing.T, s private, query string) string {
 	t.Helper()
-	db, err := f.open(s)
+	db, err := b.open(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,10 +160,10 @@ func wantCode(t *testing.T, err error, code string) {
 
 func TestDataStaysOverStops(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		o := localdb.Options{Dir: directory(t), Durable: true}
-		first := f.started(t, o)
-		f.exec(t, first, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
+		first := b.started(t, o)
+		b.exec(t, first, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
 		port := first.Port()
 		stop(t, first)
 		select {
@@ -171,8 +172,8 @@ func TestDataStaysOverStops(t *testing.T) {
 			t.Error("the server still runs after Stop")
 		}
 
-		second := f.started(t, o)
-		if got := f.value(t, second, "SELECT count(*) FROM kept"); got != "1" {
+		second := b.started(t, o)
+		if got := b.value(t, second, "SELECT count(*) FROM kept"); got != "1" {
 			t.Errorf("%s rows are left, want 1", got)
 		}
 		if second.Port() != port {
@@ -190,11 +191,11 @@ func TestDataStaysOverStops(t *testing.T) {
 
 func TestPasswordIsNeeded(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
-		s := f.started(t, localdb.Options{Dir: directory(t)})
+	each(t, func(t *testing.T, b brand) {
+		s := b.started(t, localdb.Options{Dir: directory(t)})
 		for _, password := range []string{"", "guess"} {
 			driver, dsn := "pgx", fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, s.Port())
-			if f.name == "MariaDB" {
+			if b.name == "MariaDB" {
 				driver, dsn = "mysql", fmt.Sprintf("root:%s@tcp(127.0.0.1:%d)/", password, s.Port())
 			}
 			db, err := sql.Open(driver, dsn)
@@ -218,10 +219,10 @@ func TestServersAreReadyForChangeCapture(t *testing.T) {
 			"SELECT @@server_id": "1", "SELECT @@max_connections": "70", "SELECT @@sort_buffer_size": "65536"},
 	}
 	settings := map[string]map[string]string{"PostgreSQL": {"work_mem": "5MB"}, "MariaDB": {"sort_buffer_size": "64K"}}
-	each(t, func(t *testing.T, f flavour) {
-		s := f.started(t, localdb.Options{Dir: directory(t), MaxConnections: 70, Settings: settings[f.name]})
-		for query, want := range wants[f.name] {
-			if got := f.value(t, s, query); got != want {
+	each(t, func(t *testing.T, b brand) {
+		s := b.started(t, localdb.Options{Dir: directory(t), MaxConnections: 70, Settings: settings[b.name]})
+		for query, want := range wants[b.name] {
+			if got := b.value(t, s, query); got != want {
 				t.Errorf("%s is %s, want %s", query, got, want)
 			}
 		}
@@ -230,12 +231,12 @@ func TestServersAreReadyForChangeCapture(t *testing.T) {
 
 func TestKillLosesNothingCommitted(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
-		s := f.started(t, localdb.Options{Dir: directory(t)})
-		f.exec(t, s, "CREATE TABLE kept (n int)")
+	each(t, func(t *testing.T, b brand) {
+		s := b.started(t, localdb.Options{Dir: directory(t)})
+		b.exec(t, s, "CREATE TABLE kept (n int)")
 		port := s.Port()
 		for n := range 3 {
-			f.exec(t, s, fmt.Sprintf("INSERT INTO kept VALUES (%d)", n))
+			b.exec(t, s, fmt.Sprintf("INSERT INTO kept VALUES (%d)", n))
 			if n == 1 { // from outside, as an operator or the kernel would
 				if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
 					t.Fatal(err)
@@ -247,7 +248,7 @@ func TestKillLosesNothingCommitted(t *testing.T) {
 			if err := s.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := f.value(t, s, "SELECT count(*) FROM kept"), strconv.Itoa(n+1); got != want {
+			if got, want := b.value(t, s, "SELECT count(*) FROM kept"), strconv.Itoa(n+1); got != want {
 				t.Errorf("after kill %d there are %s rows, want %s", n+1, got, want)
 			}
 		}
@@ -260,9 +261,9 @@ func TestKillLosesNothingCommitted(t *testing.T) {
 // A backend in the middle of work does not notice that its server is gone, and keeps the memory a new one needs.
 func TestRestartPastBusyBackend(t *testing.T) {
 	t.Parallel()
-	f := flavours[0]
-	s := f.started(t, localdb.Options{Dir: directory(t)})
-	db, err := f.open(s)
+	b := brands[0]
+	s := b.started(t, localdb.Options{Dir: directory(t)})
+	db, err := b.open(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func TestRestartPastBusyBackend(t *testing.T) {
 		ended <- err
 	}()
 	eventually(t, "the busy statement", func() bool {
-		return f.value(t, s, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'") == "1"
+		return b.value(t, s, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'") == "1"
 	})
 	s.Kill()
 	if err := s.Restart(t.Context()); err != nil {
@@ -287,7 +288,7 @@ func TestRestartPastBusyBackend(t *testing.T) {
 
 func TestPorts(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		busy, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -295,7 +296,7 @@ func TestPorts(t *testing.T) {
 		defer busy.Close()
 		taken := busy.Addr().(*net.TCPAddr).Port
 		o := localdb.Options{Dir: directory(t), Port: taken}
-		if _, err := f.start(t.Context(), o); err == nil {
+		if _, err := b.start(t.Context(), o); err == nil {
 			t.Fatal("the server started on a port that is taken")
 		} else {
 			wantCode(t, err, "localdb.port_busy")
@@ -306,7 +307,7 @@ func TestPorts(t *testing.T) {
 
 		// The port of the last start is a wish, not a condition.
 		o.Port = 0
-		first := f.started(t, o)
+		first := b.started(t, o)
 		port := first.Port()
 		stop(t, first)
 		squatter, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
@@ -314,25 +315,25 @@ func TestPorts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer squatter.Close()
-		second := f.started(t, o)
+		second := b.started(t, o)
 		if second.Port() == port {
 			t.Errorf("the server claims to listen on %d, which is taken", port)
 		}
-		f.value(t, second, "SELECT 1")
+		b.value(t, second, "SELECT 1")
 	})
 }
 
 func TestOneOwnerAtATime(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		o := localdb.Options{Dir: directory(t)}
-		first := f.started(t, o)
-		_, err := f.start(t.Context(), o)
+		first := b.started(t, o)
+		_, err := b.start(t.Context(), o)
 		wantCode(t, err, "localdb.in_use")
 		if !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
 			t.Errorf("%q does not name the owner %d", err, os.Getpid())
 		}
-		if got := f.value(t, first, "SELECT 1"); got != "1" {
+		if got := b.value(t, first, "SELECT 1"); got != "1" {
 			t.Errorf("the first server answers %s, want 1", got)
 		}
 	})
@@ -341,10 +342,10 @@ func TestOneOwnerAtATime(t *testing.T) {
 // The pid file of a killed server may name a process that has nothing to do with it.
 func TestStalePIDFile(t *testing.T) {
 	t.Parallel()
-	f := flavours[0]
+	b := brands[0]
 	o := localdb.Options{Dir: directory(t)}
-	s := f.started(t, o)
-	data := f.value(t, s, "SHOW data_directory")
+	s := b.started(t, o)
+	data := b.value(t, s, "SHOW data_directory")
 	s.Kill()
 	file := filepath.Join(data, "postmaster.pid")
 	text, err := os.ReadFile(file)
@@ -356,8 +357,8 @@ func TestStalePIDFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop(t, s)
-	again := f.started(t, o)
-	if got := f.value(t, again, "SELECT 1"); got != "1" {
+	again := b.started(t, o)
+	if got := b.value(t, again, "SELECT 1"); got != "1" {
 		t.Errorf("the server answers %s, want 1", got)
 	}
 }
@@ -365,11 +366,11 @@ func TestStalePIDFile(t *testing.T) {
 // What a killed owner left running is in nobody's way: the next one stops it and takes over its data.
 func TestLeftoverServerIsTakenOver(t *testing.T) {
 	t.Parallel()
-	f := flavours[0]
+	b := brands[0]
 	o := localdb.Options{Dir: directory(t), Durable: true}
-	first := f.started(t, o)
-	f.exec(t, first, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
-	data := f.value(t, first, "SHOW data_directory")
+	first := b.started(t, o)
+	b.exec(t, first, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
+	data := b.value(t, first, "SHOW data_directory")
 	bin := first.(*localdb.Postgres).BinDir()
 	stop(t, first)
 
@@ -393,11 +394,11 @@ func TestLeftoverServerIsTakenOver(t *testing.T) {
 		return strings.Contains(string(b), "ready")
 	})
 
-	second := f.started(t, o)
+	second := b.started(t, o)
 	if err := <-gone; err != nil {
 		t.Errorf("the leftover ended with %v, want a clean shutdown", err)
 	}
-	if got := f.value(t, second, "SELECT count(*) FROM kept"); got != "1" {
+	if got := b.value(t, second, "SELECT count(*) FROM kept"); got != "1" {
 		t.Errorf("%s rows are left, want 1", got)
 	}
 }
@@ -405,15 +406,15 @@ func TestLeftoverServerIsTakenOver(t *testing.T) {
 // As root the server runs under another account, which cannot reach what is below /root or any other private place.
 func TestDirectoryThatOthersCannotReach(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		hidden := t.TempDir() // its parent is for its owner only
 		dir := filepath.Join(hidden, "db")
 		o := localdb.Options{Dir: dir}
-		first := f.started(t, o)
-		f.exec(t, first, "CREATE TABLE kept (n int)")
+		first := b.started(t, o)
+		b.exec(t, first, "CREATE TABLE kept (n int)")
 		stop(t, first)
-		second := f.started(t, o)
-		if got := f.value(t, second, "SELECT count(*) FROM kept"); got != "0" {
+		second := b.started(t, o)
+		if got := b.value(t, second, "SELECT count(*) FROM kept"); got != "0" {
 			t.Errorf("the table has %s rows, want 0", got)
 		}
 		stop(t, second)
@@ -423,12 +424,12 @@ func TestDirectoryThatOthersCannotReach(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.Ephemeral = true // so that nothing stays behind outside the temporary directory either
-		third := f.started(t, o)
+		third := b.started(t, o)
 		schema := "public"
-		if f.name == "MariaDB" {
+		if b.name == "MariaDB" {
 			schema = "mysql"
 		}
-		if got := f.value(t, third, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'kept' AND table_schema = '"+schema+"'"); got != "0" {
+		if got := b.value(t, third, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'kept' AND table_schema = '"+schema+"'"); got != "0" {
 			t.Errorf("the emptied directory still has %s of the tables, want none", got)
 		}
 	})
@@ -436,15 +437,15 @@ func TestDirectoryThatOthersCannotReach(t *testing.T) {
 
 func TestStartGivenUp(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		o := localdb.Options{Dir: directory(t)}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond) // long before the data directory is made
 		defer cancel()
-		if _, err := f.start(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.start(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v, want that the time ran out", err)
 		}
-		s := f.started(t, o)
-		if got := f.value(t, s, "SELECT 1"); got != "1" {
+		s := b.started(t, o)
+		if got := b.value(t, s, "SELECT 1"); got != "1" {
 			t.Errorf("the server answers %s, want 1", got)
 		}
 	})
@@ -452,7 +453,7 @@ func TestStartGivenUp(t *testing.T) {
 
 func TestFaultsOfTheDirectory(t *testing.T) {
 	t.Parallel()
-	f := flavours[0]
+	b := brands[0]
 	tests := []struct {
 		name   string
 		spoil  func(t *testing.T, dir, data string)
@@ -472,11 +473,11 @@ func TestFaultsOfTheDirectory(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			o := localdb.Options{Dir: directory(t)}
-			s := f.started(t, o)
-			data := f.value(t, s, "SHOW data_directory")
+			s := b.started(t, o)
+			data := b.value(t, s, "SHOW data_directory")
 			stop(t, s)
 			test.spoil(t, o.Dir, data)
-			_, err := f.start(t.Context(), o)
+			_, err := b.start(t.Context(), o)
 			wantCode(t, err, test.code)
 			if !strings.Contains(err.Error(), test.remedy) {
 				t.Errorf("%q does not say %q", err, test.remedy)
@@ -501,9 +502,9 @@ func remove(t *testing.T, path string) {
 
 func TestEphemeralLeavesNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		o := localdb.Options{Dir: directory(t), Ephemeral: true}
-		s := f.started(t, o)
+		s := b.started(t, o)
 		stop(t, s)
 		if _, err := os.Stat(o.Dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the directory is still there (%v)", err)
@@ -515,21 +516,21 @@ func TestEphemeralLeavesNothing(t *testing.T) {
 // The owner is killed with no chance to say anything. Its server must neither stay nor lose a commit.
 func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, f flavour) {
+	each(t, func(t *testing.T, b brand) {
 		t.Run("durable", func(t *testing.T) {
 			t.Parallel()
 			o := localdb.Options{Dir: directory(t), Durable: true}
-			server := ownerKilled(t, f, o, false)
+			server := ownerKilled(t, b, o, false)
 			eventually(t, "the end of the server", func() bool { return ended(server) })
-			s := f.started(t, o)
-			if got := f.value(t, s, "SELECT count(*) FROM kept"); got != "1" {
+			s := b.started(t, o)
+			if got := b.value(t, s, "SELECT count(*) FROM kept"); got != "1" {
 				t.Errorf("%s rows are left, want 1", got)
 			}
 		})
 		t.Run("ephemeral", func(t *testing.T) {
 			t.Parallel()
 			o := localdb.Options{Dir: directory(t), Ephemeral: true}
-			server := ownerKilled(t, f, o, true)
+			server := ownerKilled(t, b, o, true)
 			eventually(t, "the end of the server", func() bool { return ended(server) })
 			eventually(t, "the removal of its directory", func() bool {
 				_, err := os.Stat(o.Dir)
@@ -563,17 +564,17 @@ func TestMain(m *testing.M) {
 }
 
 func own(kind, dir string) {
-	for _, f := range flavours {
-		if !strings.HasPrefix(kind, f.name) {
+	for _, b := range brands {
+		if !strings.HasPrefix(kind, b.name) {
 			continue
 		}
 		ephemeral := strings.HasSuffix(kind, "ephemeral")
-		s, err := f.start(context.Background(), localdb.Options{Dir: dir, Durable: !ephemeral, Ephemeral: ephemeral})
+		s, err := b.start(context.Background(), localdb.Options{Dir: dir, Durable: !ephemeral, Ephemeral: ephemeral})
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		db, err := f.open(s)
+		db, err := b.open(s)
 		if err == nil {
 			_, err = db.Exec("CREATE TABLE kept (n int)")
 		}
@@ -590,9 +591,9 @@ func own(kind, dir string) {
 }
 
 // ownerKilled runs an owner, kills it, and returns the process id of its server.
-func ownerKilled(t *testing.T, f flavour, o localdb.Options, ephemeral bool) int {
+func ownerKilled(t *testing.T, b brand, o localdb.Options, ephemeral bool) int {
 	t.Helper()
-	kind := f.name
+	kind := b.name
 	if ephemeral {
 		kind += " ephemeral"
 	}
@@ -621,6 +622,30 @@ func ownerKilled(t *testing.T, f flavour, o localdb.Options, ephemeral bool) int
 		t.Fatal("the owner ended by itself")
 	}
 	return server
+}
+
+// Who forgets the handle must not lose the server to the garbage collector.
+func TestForgottenServerLives(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b brand) {
+		dir := directory(t)
+		pid := func() int {
+			s, err := b.start(t.Context(), localdb.Options{Dir: dir, Ephemeral: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.PID()
+		}()
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		for range 3 { // finalizers need more than one collection
+			runtime.GC()
+		}
+		_, err := b.start(t.Context(), localdb.Options{Dir: dir})
+		wantCode(t, err, "localdb.in_use") // which waits half a second for the lock, longer than an end would take
+		if ended(pid) {
+			t.Error("the server has ended")
+		}
+	})
 }
 
 func TestInstallDoesNothingWhenAllIsHere(t *testing.T) {

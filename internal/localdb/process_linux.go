@@ -17,7 +17,7 @@ func outliveNot(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig 
 // processesIn returns the processes that work in dir: a server changes into its data directory, and what it forks
 // stays there. That is surer than a pid file, whose number may belong to somebody else by now.
 func processesIn(dir, _ string) []int {
-	real, err := filepath.EvalSymlinks(dir)
+	target, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil
 	}
@@ -31,7 +31,7 @@ func processesIn(dir, _ string) []int {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd")); err == nil && cwd == real {
+		if cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd")); err == nil && cwd == target {
 			pids = append(pids, pid)
 		}
 	}

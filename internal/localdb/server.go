@@ -60,8 +60,13 @@ type server struct {
 	released bool
 }
 
+// running holds every server that has not been stopped. A caller may forget its handle, as a helper of tests does; were
+// the server collected then, its lock and the pipe of its watch would be closed under it.
+var running sync.Map
+
 // open starts the server for the first time in this process.
 func (s *server) open(ctx context.Context) (err error) {
+	running.Store(s, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
@@ -326,6 +331,7 @@ func (s *server) letGo() {
 		return
 	}
 	s.released = true
+	defer running.Delete(s)
 	if s.opts.Ephemeral {
 		_ = os.RemoveAll(s.home.base)
 		_ = os.RemoveAll(s.home.dir)

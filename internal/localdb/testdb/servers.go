@@ -33,18 +33,12 @@ func Options() (localdb.Options, error) {
 // The servers of this process, started when first needed and never stopped by us: a test cannot know that it is the
 // last one. They end with the process.
 var (
-	// Held for the life of the process: a server nobody refers to is collected, and with it the pipe whose end tells the
-	// server that its owner is gone.
-	heldPostgres *localdb.Postgres
-	heldMySQL    *localdb.MySQL
-
 	ownPostgres = sync.OnceValues(func() (string, error) {
 		return started(PostgresVariable, func(ctx context.Context, o localdb.Options) (string, error) {
 			p, err := localdb.StartPostgres(ctx, o)
 			if err != nil {
 				return "", err
 			}
-			heldPostgres = p
 			return p.URL(), nil
 		})
 	})
@@ -54,7 +48,6 @@ var (
 			if err != nil {
 				return "", err
 			}
-			heldMySQL = m
 			return m.URL(""), nil
 		})
 	})

@@ -43,6 +43,9 @@ func run(command []string) (status int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 
+	if err := localdb.Install(ctx, os.Stderr, localdb.PostgreSQL, localdb.MariaDB); err != nil {
+		return 1, err
+	}
 	var postgres *localdb.Postgres
 	var mysql *localdb.MySQL
 	starting, startingCtx := errgroup.WithContext(ctx)
