@@ -7,9 +7,13 @@
 // the effect (tx.FinishKey, which makes effect and answer one) or right after it (db.FinishKey), or released when the
 // request turned out to be invalid and had no effect. A claim whose holder died is given to the next request after Lapse;
 // the first holder, should it still live, can then no longer finish, and its transaction fails.
+//
+// A context made by With carries the claim to the transactions of the work: each of them marks the key as it commits, or
+// fails when the claim was lost. So a crash between the effect and FinishKey costs the answer, never a second effect.
 package idempotency
 
 import (
+	"context"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/fault"
@@ -36,6 +40,20 @@ type Answer struct {
 	Status int
 	Header map[string][]string // those worth repeating: Content-Type, Location, ETag
 	Body   []byte
+}
+
+// Unanswered is the status of a key whose work was committed and whose answer is not kept yet.
+const Unanswered = 0
+
+type claimKey struct{}
+
+// With gives the claim to the transactions that run with the context.
+func With(ctx context.Context, c Claim) context.Context { return context.WithValue(ctx, claimKey{}, c) }
+
+// From returns the claim that With gave to the context.
+func From(ctx context.Context) (Claim, bool) {
+	c, ok := ctx.Value(claimKey{}).(Claim)
+	return c, ok
 }
 
 // CheckKey says whether a key may be used: 1 to MaxKey printable ASCII characters.
@@ -67,4 +85,10 @@ func Mismatch() error {
 func Lost() error {
 	return fault.New(fault.Conflict, "idempotency.lost",
 		"The request lasted too long and another one with the same Idempotency-Key took over. Nothing was changed here; send it again to get the other one's answer.")
+}
+
+// AnswerLost is the fault that the first request was carried out, but its answer was lost with the process that made it.
+func AnswerLost() error {
+	return fault.New(fault.Conflict, "idempotency.answer_lost",
+		"The first request with this Idempotency-Key was carried out, but its answer was lost. Look the result up; send a new request, with a new key, only if it is not what you want.")
 }

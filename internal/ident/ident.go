@@ -28,6 +28,7 @@ const (
 	DeadLetter = "dlq"
 	Attempt    = "atm"
 	Invoice    = "bil"
+	Line       = "lin" // of an invoice
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"

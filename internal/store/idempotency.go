@@ -50,6 +50,11 @@ func (t *Tx) claimKey(ctx context.Context, key string, fingerprint []byte) (idem
 			switch {
 			case !bytes.Equal(row.Fingerprint, fingerprint):
 				return claim, nil, idempotency.Mismatch()
+			case row.Status != nil && *row.Status == idempotency.Unanswered:
+				if age < idempotency.Lapse { // its process is most likely still at it
+					return claim, nil, idempotency.Running()
+				}
+				return claim, nil, idempotency.AnswerLost()
 			case row.Status != nil:
 				answer := &idempotency.Answer{Status: int(*row.Status), Body: row.Body}
 				if err := json.Unmarshal(row.Header, &answer.Header); err != nil {
@@ -61,7 +66,7 @@ func (t *Tx) claimKey(ctx context.Context, key string, fingerprint []byte) (idem
 			}
 		}
 		taken, err := t.q.TakeIdempotencyKeyOver(ctx, db.TakeIdempotencyKeyOverParams{
-			Key: key, Fingerprint: fingerprint, Now: t.now, Seen: row.CreatedAt,
+			Key: key, Fingerprint: fingerprint, Now: t.now, Seen: row.CreatedAt, SeenStatus: row.Status,
 		})
 		if err != nil {
 			return claim, nil, unavailable(err)
@@ -86,6 +91,22 @@ func (t *Tx) FinishKey(ctx context.Context, c idempotency.Claim, a idempotency.A
 	n, err := t.q.FinishIdempotencyKey(ctx, db.FinishIdempotencyKeyParams{
 		Key: c.Key, ClaimedAt: c.At, Status: int32(a.Status), Header: header, Body: a.Body, //nolint:gosec // G115: an HTTP status
 	})
+	if err != nil {
+		return unavailable(err)
+	}
+	if n == 0 {
+		return idempotency.Lost()
+	}
+	return nil
+}
+
+// markKey notes, in the commit of the effect, that the work for the context's claim was done.
+func (t *Tx) markKey(ctx context.Context) error {
+	c, ok := idempotency.From(ctx)
+	if !ok {
+		return nil
+	}
+	n, err := t.q.MarkIdempotencyKey(ctx, db.MarkIdempotencyKeyParams{Key: c.Key, ClaimedAt: c.At})
 	if err != nil {
 		return unavailable(err)
 	}

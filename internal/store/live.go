@@ -12,20 +12,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/store/internal/db"
 )
 
 // LiveChannel is the PostgreSQL channel that says "this tenant has new events"; the payload is the tenant's bare id.
 const LiveChannel = "syncline_live"
 
-// Event is something that browsers and programs are told as it happens.
-type Event struct {
-	ID      string // opaque, in commit order: what a reader gives back as Last-Event-ID
-	At      time.Time
-	Type    string // "run.progress"; the words are listed in docs/events.md
-	Service uuid.UUID
-	Data    json.RawMessage
-}
+// Event is what EventsAfter returns.
+type Event = live.Event
 
 // Emit writes an event that is seen when, and only if, the transaction commits. service may be zero.
 func (t *Tx) Emit(ctx context.Context, typ string, service uuid.UUID, data any) error {

@@ -156,6 +156,9 @@ func (t *Tx) finish(ctx context.Context, fn func(*Tx) error) error {
 	if err := fn(t); err != nil {
 		return err
 	}
+	if err := t.markKey(ctx); err != nil {
+		return err
+	}
 	if t.live {
 		if _, err := t.tx.Exec(ctx, "SELECT pg_notify($1, $2)", LiveChannel, t.tenant.String()); err != nil {
 			return unavailable(err)

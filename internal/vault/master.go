@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -26,6 +27,7 @@ type MasterID [masterIDSize]byte
 type masterKey struct {
 	id   MasterID
 	aead tink.AEAD
+	seed []byte // what Derive goes by
 }
 
 // Master is the installation's set of master keys: the first wraps, all unwrap. It never reaches the database.
@@ -62,7 +64,8 @@ func ParseMaster(text string) (Master, error) {
 			if err != nil {
 				return Master{}, err
 			}
-			m.keys = append(m.keys, masterKey{id, aead})
+			seed := sha256.Sum256(append([]byte("syncline derived keys\x00"), key...))
+			m.keys = append(m.keys, masterKey{id, aead, seed[:]})
 		}
 	}
 	if len(m.keys) == 0 {
@@ -86,6 +89,18 @@ func masterID(key []byte) MasterID {
 
 // First names the key that wraps.
 func (m Master) First() MasterID { return m.keys[0].id }
+
+// Derive returns keys of 32 bytes for a purpose, one per master key and in their order: use the first, accept all. They tell
+// nothing about the master keys, nor about the keys for other purposes.
+func (m Master) Derive(purpose string) [][]byte {
+	keys := make([][]byte, len(m.keys))
+	for i, k := range m.keys {
+		mac := hmac.New(sha256.New, k.seed)
+		mac.Write([]byte(purpose))
+		keys[i] = mac.Sum(nil)
+	}
+	return keys
+}
 
 func (m Master) find(id MasterID) tink.AEAD {
 	for _, k := range m.keys {

@@ -103,7 +103,11 @@ func CheckName(name string) error {
 		At(fault.Field{Pointer: "/name", Code: "vault.secret_name_malformed", Message: "This cannot be the name of a secret.", Remedy: "Write it like CRM_TOKEN."})
 }
 
-// Set keeps a value under a name, in place of the one there may be. version is the one read, or 0 for whatever is there.
+// NewOnly, as the version given to Set, means that there must be no secret of that name yet.
+const NewOnly int64 = -1
+
+// Set keeps a value under a name, in place of the one there may be. version is the one read, 0 for whatever is there, or
+// NewOnly.
 func (s *Secrets) Set(ctx context.Context, who auth.Principal, name, value string, version int64) (secret Secret, err error) {
 	if err := who.May(auth.EditSecrets); err != nil {
 		return Secret{}, err
@@ -120,7 +124,7 @@ func (s *Secrets) Set(ctx context.Context, who auth.Principal, name, value strin
 		if err != nil {
 			return err
 		}
-		if version != 0 {
+		if version > 0 {
 			before, err := tx.LockSecret(ctx, name)
 			if err != nil {
 				return err
@@ -135,6 +139,9 @@ func (s *Secrets) Set(ctx context.Context, who auth.Principal, name, value strin
 		}
 		if secret, err = tx.SaveSecret(ctx, name, sealed, who.ID); err != nil {
 			return err
+		}
+		if version == NewOnly && secret.Version != 1 {
+			return fault.New(fault.Stale, "vault.secret_exists", "There is a secret %s already. Read it, and replace the value of its version.", name)
 		}
 		return tx.Audit(ctx, who.Did("secret.set", name, map[string]any{"version": secret.Version}))
 	})

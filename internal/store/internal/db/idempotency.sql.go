@@ -44,7 +44,7 @@ func (q *Queries) DeleteIdempotencyKeysBefore(ctx context.Context, createdAt tim
 
 const finishIdempotencyKey = `-- name: FinishIdempotencyKey :execrows
 UPDATE idempotency_keys SET status = $1::int, header = $2, body = $3
-WHERE tenant_id = current_tenant() AND key = $4 AND created_at = $5::timestamptz AND status IS NULL
+WHERE tenant_id = current_tenant() AND key = $4 AND created_at = $5::timestamptz AND (status IS NULL OR status = 0)
 `
 
 type FinishIdempotencyKeyParams struct {
@@ -94,9 +94,28 @@ func (q *Queries) IdempotencyKey(ctx context.Context, key string) (IdempotencyKe
 	return i, err
 }
 
+const markIdempotencyKey = `-- name: MarkIdempotencyKey :execrows
+UPDATE idempotency_keys SET status = 0
+WHERE tenant_id = current_tenant() AND key = $1 AND created_at = $2::timestamptz AND (status IS NULL OR status = 0)
+`
+
+type MarkIdempotencyKeyParams struct {
+	Key       string
+	ClaimedAt time.Time
+}
+
+// The work is committed with this; 0 is idempotency.Unanswered.
+func (q *Queries) MarkIdempotencyKey(ctx context.Context, arg MarkIdempotencyKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, markIdempotencyKey, arg.Key, arg.ClaimedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const releaseIdempotencyKey = `-- name: ReleaseIdempotencyKey :exec
 DELETE FROM idempotency_keys
-WHERE tenant_id = current_tenant() AND key = $1 AND created_at = $2::timestamptz AND status IS NULL
+WHERE tenant_id = current_tenant() AND key = $1 AND created_at = $2::timestamptz AND (status IS NULL OR status = 0)
 `
 
 type ReleaseIdempotencyKeyParams struct {
@@ -112,6 +131,7 @@ func (q *Queries) ReleaseIdempotencyKey(ctx context.Context, arg ReleaseIdempote
 const takeIdempotencyKeyOver = `-- name: TakeIdempotencyKeyOver :execrows
 UPDATE idempotency_keys SET fingerprint = $1, status = NULL, header = NULL, body = NULL, created_at = $2::timestamptz
 WHERE tenant_id = current_tenant() AND key = $3 AND created_at = $4::timestamptz
+  AND status IS NOT DISTINCT FROM $5::int
 `
 
 type TakeIdempotencyKeyOverParams struct {
@@ -119,6 +139,7 @@ type TakeIdempotencyKeyOverParams struct {
 	Now         time.Time
 	Key         string
 	Seen        time.Time
+	SeenStatus  *int32
 }
 
 func (q *Queries) TakeIdempotencyKeyOver(ctx context.Context, arg TakeIdempotencyKeyOverParams) (int64, error) {
@@ -127,6 +148,7 @@ func (q *Queries) TakeIdempotencyKeyOver(ctx context.Context, arg TakeIdempotenc
 		arg.Now,
 		arg.Key,
 		arg.Seen,
+		arg.SeenStatus,
 	)
 	if err != nil {
 		return 0, err
