@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -191,4 +192,26 @@ func connect(t testing.TB, raw string) *pgx.Conn {
 	}
 	t.Cleanup(func() { c.Close(context.Background()) })
 	return c
+}
+
+func TestByLog(t *testing.T) {
+	t.Parallel()
+	h := harness(t, "cdc")
+	h.LosePlace = func(t *testing.T, _ record.Object, consumer string) {
+		db := h.Users.(*connectortest.SQLUsers).DB
+		slot := "syncline_" + consumer
+		for deadline := time.Now().Add(patience); ; {
+			if _, err := db.Exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL`, slot); err != nil {
+				t.Fatal(err)
+			}
+			_, err := db.Exec(`SELECT pg_drop_replication_slot($1)`, slot)
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+	}
+	connectortest.Run(t, h)
 }

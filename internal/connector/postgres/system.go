@@ -23,6 +23,8 @@ type system struct {
 	schema   string // of tables named without one
 	env      connector.Env
 
+	starting sync.Mutex // held while the stream is started
+
 	mu      sync.Mutex
 	tables  map[record.Object]*table
 	chosen  map[record.Object]choice
@@ -66,13 +68,7 @@ func (s *system) Check(ctx context.Context) error {
 
 // Close ends all connections.
 func (s *system) Close() error {
-	s.mu.Lock()
-	log := s.log
-	s.log = nil
-	s.mu.Unlock()
-	if log != nil {
-		log.close()
-	}
+	s.stopStream()
 	s.pool.Close()
 	return nil
 }
