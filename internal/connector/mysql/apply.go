@@ -245,6 +245,8 @@ func (b *batch) add(ctx context.Context, jobs []*job) error {
 			unnamed = append(unnamed, j)
 		}
 	}
+	// In one order by all writers, so that they rather wait for each other than meet in a deadlock.
+	slices.SortFunc(named, func(a, c *job) int { return strings.Compare(string(a.key), string(c.key)) })
 	if err := b.each(ctx, named, b.t.insertStatement, b.simply); err != nil {
 		return err
 	}

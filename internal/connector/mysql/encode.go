@@ -381,13 +381,36 @@ func (c *column) encodeBytes(v record.Value) (encoded, error) {
 	return encoded{literal, record.Bytes(b), true}, nil
 }
 
-// keyLiteral turns the text of a key part into a literal and the canonical value.
+// keyLiteral turns the text of a key part into a literal to look rows up by, and the canonical value.
 func (c *column) keyLiteral(part string) (string, record.Value, error) {
 	e, err := c.encode(c.fromText(part))
 	if err != nil {
 		return "", nil, fmt.Errorf("key column %s: %w", c.name, err)
 	}
-	return e.literal, e.kept, nil
+	return c.lookup(e.literal), e.kept, nil
+}
+
+// foreign says whether the column's texts are in another character set than our literals.
+func (c *column) foreign() bool {
+	return (c.kind == kindText || c.kind == kindChar || c.kind == kindEnum) && c.charset != "utf8mb4"
+}
+
+// lookup is the literal as it is compared with the column. Where character sets differ the servers err: MariaDB finds no
+// rows by lists of composite keys, and both refuse lists with a text that the column cannot hold. So the literal is
+// converted; what cannot be becomes question marks, see fits.
+func (c *column) lookup(literal string) string {
+	if c.foreign() {
+		return "CONVERT(" + literal + " USING " + c.charset + ") COLLATE " + c.collation
+	}
+	return literal
+}
+
+// fits is the condition that a literal survives lookup; "" when it does in any case.
+func (c *column) fits(literal string) string {
+	if c.foreign() {
+		return "CONVERT(CONVERT(" + literal + " USING " + c.charset + ") USING utf8mb4) = " + literal
+	}
+	return ""
 }
 
 // orderLiteral is keyLiteral for comparisons with column.ordered.

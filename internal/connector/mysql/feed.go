@@ -372,11 +372,19 @@ func (f *feed) take(t *table, c *logCursor, limit int, visible place, drop bool)
 		}
 		lastTx = h.tx
 	}
-	out.more = i < len(sb.queue) || sb.full != nil
+	at := f.run.boundary
+	// There is more when hints are left, when the queue was cut, and when the log has not been read up to the view yet.
+	out.more = i < len(sb.queue) || sb.full != nil || at.before(visible)
 	if lastTx != nil && lastTx.gtid != "" {
 		gtid = lastTx.gtid
 	}
-	at := f.run.boundary
+	if i > 0 { // the last one may be inside a transaction that is still being read
+		behind := sb.queue[i-1].at()
+		behind.Skip++
+		if at.before(behind) {
+			at = behind
+		}
+	}
 	switch {
 	case i < len(sb.queue):
 		at = sb.queue[i].at()

@@ -188,24 +188,26 @@ func (s *system) ReadKeys(ctx context.Context, object record.Object, fields []st
 	}
 	changes := make([]record.Change, 0, len(keys))
 	answered := make(map[record.Key]bool, len(keys))
-	var strays []row
+	var others []row // that may have been asked for in another spelling
 	conn, err := s.reads.Conn(ctx)
 	if err != nil {
 		return nil, classify(err, "reading "+t.name)
 	}
 	defer conn.Close()
 	err = t.byKeys(ctx, conn, columns, literals, "", func(r row) error {
+		if t.folds() {
+			others = append(others, r)
+		}
 		k, ok := wanted[r.key]
 		if !ok {
-			strays = append(strays, r)
 			return nil
 		}
 		answered[k] = true
 		changes = append(changes, record.Change{Key: k, Op: record.Upsert, Fields: r.fields})
 		return nil
 	})
-	if err == nil && len(strays) > 0 {
-		err = t.matchSpellings(ctx, conn, strays, keys, answered, func(k record.Key, r row) {
+	if err == nil && len(others) > 0 && len(answered) < len(keys) {
+		err = t.matchSpellings(ctx, conn, others, keys, answered, func(k record.Key, r row) {
 			answered[k] = true
 			changes = append(changes, record.Change{Key: k, Op: record.Upsert, Fields: r.fields})
 		})
@@ -295,7 +297,10 @@ func (t *table) condition(wanted record.Fields) (condition string, possible bool
 		if c.kind == kindJSON && c.native == "json" {
 			literal = "CAST(" + literal + " AS JSON)"
 		}
-		condition += quote(name) + " = " + literal
+		condition += quote(name) + " = " + c.lookup(literal)
+		if fits := c.fits(literal); fits != "" {
+			condition += " AND " + fits
+		}
 	}
 	return condition, true, nil
 }

@@ -9,12 +9,23 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // Texts that differ may be one key to the database: with the usual collations 'abc' and 'ABC' are, and 'é' and 'e', and
 // 'a' with spaces behind. Only the server knows its collations, so it is asked which row a key means.
+
+// folds says whether a key of the table can have several spellings.
+func (t *table) folds() bool {
+	for _, c := range t.key {
+		if c.collation != "" && !strings.HasSuffix(c.collation, "_nopad_bin") && c.collation != "utf8mb4_0900_bin" {
+			return true // also with other binary collations: spaces at the end do not count
+		}
+	}
+	return false
+}
 
 // matchSpellings calls each for the keys not answered yet that name one of the rows in another spelling.
 func (t *table) matchSpellings(ctx context.Context, conn *sql.Conn, rows []row, keys []record.Key, answered map[record.Key]bool, each func(record.Key, row)) error {
@@ -36,10 +47,17 @@ func (t *table) matchSpellings(ctx context.Context, conn *sql.Conn, rows []row, 
 			if err != nil {
 				continue
 			}
+			fits := ""
+			parts := t.texts(k)
+			for i, c := range t.key {
+				if condition := c.fits(text(parts[i])); condition != "" {
+					fits += " AND " + condition
+				}
+			}
 			if len(statement) > 0 {
 				statement = append(statement, " UNION ALL "...)
 			}
-			statement = fmt.Appendf(statement, "SELECT %s,%d FROM %s WHERE %s", selectList(t.key, ""), i, t.locked(), t.keyIn([][]string{literals}))
+			statement = fmt.Appendf(statement, "SELECT %s,%d FROM %s WHERE %s%s", selectList(t.key, ""), i, t.locked(), t.keyIn([][]string{literals}), fits)
 		}
 		if len(statement) == 0 {
 			continue

@@ -17,7 +17,6 @@ func TestTypes(t *testing.T) {
 		want record.Value // nil means the same; refused means that it is not taken
 	}
 	const refused = "<refused>"
-	n := func(s string) record.Number { return record.Number(s) }
 	tests := []struct {
 		column string
 		typ    connector.Type

@@ -7,8 +7,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -21,7 +23,7 @@ import (
 // is tried again with each half of its records.
 
 // tries is how often a batch is begun again when the server chose it as the victim of a deadlock.
-const tries = 4
+const tries = 10
 
 // job is one write on its way.
 type job struct {
@@ -88,6 +90,9 @@ func (s *system) write(ctx context.Context, t *table, writes []connector.Write) 
 		}
 		err := s.transact(ctx, t, jobs, marked)
 		if n := number(err); (n == 1213 || n == 1020) && attempt < tries {
+			if err := pause(ctx, rand.N(time.Duration(attempt)*5*time.Millisecond)); err != nil {
+				return nil, classify(err, doing)
+			}
 			continue
 		}
 		if err != nil {
@@ -155,7 +160,7 @@ func (t *table) keyOf(j *job) error {
 		at := slices.Index(j.columns, k)
 		switch {
 		case at >= 0 && j.values[at].kept != nil:
-			values[i], literals[i] = j.values[at].kept, j.values[at].literal
+			values[i], literals[i] = j.values[at].kept, k.lookup(j.values[at].literal)
 		case at >= 0 && k.increments: // null asks for a new number
 			j.drop(at)
 			missing = append(missing, k.name)
@@ -186,7 +191,11 @@ func (t *table) keyOf(j *job) error {
 		parts := t.texts(j.key)
 		for i, k := range t.key {
 			if values[i] == nil {
-				j.columns, j.values, j.asked = append(j.columns, k), append(j.values, encoded{j.literal[i], k.fromText(parts[i]), true}), append(j.asked, "")
+				e, err := k.encode(k.fromText(parts[i]))
+				if err != nil {
+					return err
+				}
+				j.columns, j.values, j.asked = append(j.columns, k), append(j.values, e), append(j.asked, "")
 			}
 		}
 	default:
