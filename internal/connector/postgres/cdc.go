@@ -66,8 +66,15 @@ func (s *system) beginStream(ctx context.Context, c *pgconn.PgConn, t *table, p 
 	}
 	st.begin(t)
 	p.Made = st.made
-	p.LSN, err = s.confirmedAt(ctx, c)
-	return err
+	if p.LSN, err = s.confirmedAt(ctx, c); err != nil {
+		return err
+	}
+	// The stream may go back to what is visible already; so it is told what need not be told again.
+	return statement{sql: "SELECT pg_current_snapshot()::text, (pg_current_wal_insert_lsn() - '0/0')::bigint", row: func(v [][]byte) error {
+		p.Seen = string(v[0])
+		p.Until, err = strconv.ParseUint(string(v[1]), 10, 64)
+		return err
+	}}.run(ctx, c)
 }
 
 func (s *system) confirmedAt(ctx context.Context, c *pgconn.PgConn) (lsn uint64, err error) {

@@ -35,6 +35,17 @@ func (s *system) readStream(ctx context.Context, c *pgconn.PgConn, t *table, p p
 	if err != nil {
 		return connector.Page{}, err
 	}
+	if p.LSN > p.Until {
+		p.Seen, p.Until = "", 0
+	}
+	known := func(entry) bool { return false }
+	if p.Seen != "" {
+		seen, err := parseSnapshot(p.Seen)
+		if err != nil {
+			return connector.Page{}, lostPlace("cursor_unreadable", "The stored position is not readable; the table %s is read anew.", t.sql())
+		}
+		known = func(e entry) bool { return e.lsn < p.Until && seen.sees(seen.widen(e.xid)) }
+	}
 	var entries []entry
 	var position uint64
 	for attempt := 0; ; attempt++ {
@@ -47,7 +58,7 @@ func (s *system) readStream(ctx context.Context, c *pgconn.PgConn, t *table, p p
 		}
 		st.begin(t)
 		var held bool
-		if entries, position, held = st.next(t.oid, p, req.Limit); held {
+		if entries, position, held = st.next(t.oid, p, req.Limit, known); held {
 			break
 		}
 		if attempt == 3 {
@@ -124,9 +135,9 @@ func (s txSnapshot) widen(xid uint32) uint64 {
 	return wide
 }
 
-// next copies the changes from the place on, of at most limit records. Without any, position is how far the stream has
-// come. held is false when changes from the place on are no longer in memory.
-func (st *logStream) next(oid uint32, p place, limit int) (entries []entry, position uint64, held bool) {
+// next copies the changes from the place on that are not known yet, of at most limit records. Without any, position is how
+// far the stream has come. held is false when changes from the place on are no longer in memory.
+func (st *logStream) next(oid uint32, p place, limit int, known func(entry) bool) (entries []entry, position uint64, held bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	q := st.queues[oid]
@@ -139,16 +150,19 @@ func (st *logStream) next(oid uint32, p place, limit int) (entries []entry, posi
 		return e.lsn > p.LSN || e.lsn == p.LSN && e.n >= p.Entry
 	})
 	keys := map[record.Key]struct{}{}
-	to := from
-	for ; to < len(q.entries); to++ {
-		if _, known := keys[q.entries[to].key]; !known {
+	for _, e := range q.entries[from:] {
+		if known(e) {
+			continue
+		}
+		if _, again := keys[e.key]; !again {
 			if len(keys) == limit {
 				break
 			}
-			keys[q.entries[to].key] = struct{}{}
+			keys[e.key] = struct{}{}
 		}
+		entries = append(entries, e)
 	}
-	return append([]entry(nil), q.entries[from:to]...), st.position, true
+	return entries, st.position, true
 }
 
 // watchStream wakes when keys of the tables come in the stream.

@@ -35,6 +35,7 @@ type logStream struct {
 	queues   map[uint32]*queue
 	position uint64 // all commits before were received
 	held     int    // entries in all queues
+	most     int    // of them
 	watchers map[*streamWatcher]struct{}
 	room     chan struct{} // gets a token when entries were dropped
 }
@@ -84,7 +85,10 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 	if err != nil {
 		return nil, err
 	}
-	st = &logStream{made: made, done: make(chan struct{}), queues: map[uint32]*queue{}, watchers: map[*streamWatcher]struct{}{}, room: make(chan struct{}, 1)}
+	st = &logStream{made: made, done: make(chan struct{}), queues: map[uint32]*queue{}, watchers: map[*streamWatcher]struct{}{}, room: make(chan struct{}, 1), most: maxHeld}
+	if s.mostHeld > 0 {
+		st.most = s.mostHeld
+	}
 	for _, q := range names {
 		t, err := s.table(ctx, c, objectName(q, s.schema))
 		if connector.Classify(err).Class == connector.Reject {
@@ -374,13 +378,13 @@ func (st *logStream) commit(ctx context.Context, conn *pgconn.PgConn, tx *transa
 func (st *logStream) makeRoom(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
 		st.mu.Lock()
-		if st.held >= maxHeld {
+		if st.held >= st.most {
 			st.drop(false)
 		}
-		if st.held >= maxHeld {
+		if st.held >= st.most {
 			st.drop(true)
 		}
-		full := st.held >= maxHeld
+		full := st.held >= st.most
 		st.mu.Unlock()
 		if !full {
 			return nil

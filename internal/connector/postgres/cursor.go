@@ -26,8 +26,9 @@ type place struct {
 	Xid    uint64 `json:"xid,omitempty"`    // where in the window
 	Seq    int64  `json:"seq,omitempty"`
 
-	LSN   uint64 `json:"lsn,omitempty"`   // cdc: the commit up to which all was read
-	Entry int    `json:"entry,omitempty"` // cdc: how many changes of the next commit were read
+	LSN   uint64 `json:"lsn,omitempty"`   // cdc: all commits before were read
+	Entry int    `json:"entry,omitempty"` // cdc: how many changes of the commit at LSN were read
+	Until uint64 `json:"until,omitempty"` // cdc: before it, transactions of Seen were visible to the snapshot already
 
 	Time    string   `json:"time,omitempty"` // timestamp: all changes before were read, but for those of Open
 	Open    []openTx `json:"open,omitempty"` // timestamp: transactions that were open and may still bring older times

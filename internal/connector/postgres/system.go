@@ -22,6 +22,7 @@ type system struct {
 	settings connector.Settings
 	schema   string // of tables named without one
 	env      connector.Env
+	mostHeld int // other than maxHeld, in tests
 
 	starting sync.Mutex // held while the stream is started
 
