@@ -69,8 +69,8 @@ $(BIN)/testservers: $(SOURCES)
 check: test verify lint ## Everything that CI runs
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## Look for what reviewers would object to (.golangci.yaml)
-	@PATH="$(dir $(GO)):$$PATH" $(TOOLS)/golangci-lint run --timeout 20m ./...
+lint: $(TOOLS)/golangci-lint ## Look for what reviewers would object to (LINTFLAGS=--fix mends what it can)
+	@PATH="$(dir $(GO)):$$PATH" $(TOOLS)/golangci-lint run $(LINTFLAGS) ./...
 
 .PHONY: verify
 verify: generate ## Fail when committed generated files are not what `make generate` makes

@@ -47,7 +47,7 @@ func (a account) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a.other {
 		// The ids come from the user database and fit 32 bits.
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // G115: see above
+		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
 	}
 	return attr
 }
@@ -63,7 +63,7 @@ func (a account) own(path string) error {
 // reaches says whether the account can work in dir. It tries instead of computing, so that access lists and odd file
 // systems are answered rightly too.
 func (a account) reaches(dir string) bool {
-	cmd := exec.Command("/bin/sh", "-c", `cd "$1" && : > .reach && rm .reach`, "sh", dir)
+	cmd := exec.Command("/bin/sh", "-c", `cd "$1" && : > .reach && rm .reach`, "sh", dir) //nolint:noctx // a blink
 	cmd.SysProcAttr = a.attributes()
 	cmd.Env = serverEnvironment()
 	cmd.Dir = "/"

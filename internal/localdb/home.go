@@ -81,8 +81,9 @@ func (h *home) acquire() error {
 		}
 		return unusable(err, h.dir)
 	}
-	f.Truncate(0)
-	f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	// Only for the message to somebody else, so not worth failing for.
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	h.lock = f
 	return nil
 }
@@ -93,7 +94,7 @@ func (h *home) release() {
 	h.lock.Close()
 }
 
-func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how) } //nolint:gosec // G115: a descriptor fits
+func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how) }
 
 // place decides where the server's files are: below dir, or elsewhere when the account cannot get there.
 func (h *home) place() error {

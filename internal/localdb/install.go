@@ -101,7 +101,7 @@ func installer(ctx context.Context, missing []Software) *exec.Cmd {
 	for _, m := range missing {
 		command = append(command, string(m))
 	}
-	return exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // G204: our own script and words
+	return exec.CommandContext(ctx, command[0], command[1:]...)
 }
 
 // lastLines keeps the end of what is written to it, for the message about a failure.

@@ -158,7 +158,7 @@ func (k *mysqlKind) installer(ctx context.Context, dir string) (*exec.Cmd, error
 	} {
 		if executable(path) {
 			// With a directory for temporary tables of its own: see configuration.
-			return exec.CommandContext(ctx, path, "--no-defaults", "--datadir="+dir, "--tmpdir="+filepath.Join(k.home.base, "run"), //nolint:gosec // G204: found beside the server
+			return exec.CommandContext(ctx, path, "--no-defaults", "--datadir="+dir, "--tmpdir="+filepath.Join(k.home.base, "run"),
 				"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
 				"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0",
 				"--innodb-use-native-aio=OFF"), nil
@@ -182,7 +182,7 @@ func (k *mysqlKind) command(port int) (*exec.Cmd, error) {
 	if err := k.home.give(k.initFile(), sql); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(k.bin.Server, "--defaults-file="+k.configFile()) //nolint:gosec // G204: found by FindMySQL
+	cmd := exec.Command(k.bin.Server, "--defaults-file="+k.configFile()) //nolint:noctx // outlives the context of its start
 	cmd.SysProcAttr, cmd.Env, cmd.Dir = k.home.account.attributes(), serverEnvironment(), "/"
 	return cmd, nil
 }

@@ -54,6 +54,6 @@ func with(base []setting, own map[string]string) []setting {
 // newPassword returns 128 random bits in hexadecimal, so that it needs no quoting in SQL, URLs or files.
 func newPassword() string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b)
 	return hex.EncodeToString(b)
 }

@@ -120,7 +120,7 @@ func (k *postgres) prepare(ctx context.Context) error {
 	if err := k.home.give(passwordFile, k.password); err != nil {
 		return err
 	}
-	defer os.Remove(passwordFile)
+	defer func() { _ = os.Remove(passwordFile) }()
 	// --no-sync saves a quarter second; StartPostgres flushes behind the first start instead.
 	cmd := exec.CommandContext(ctx, filepath.Join(k.bin.Dir, "initdb"), "--pgdata", fresh, "--username=postgres",
 		"--pwfile", passwordFile, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
@@ -155,7 +155,7 @@ func (k *postgres) command(port int) (*exec.Cmd, error) {
 	if err := k.home.give(filepath.Join(k.home.data(), "postgresql.conf"), k.configuration(port)); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(filepath.Join(k.bin.Dir, "postgres"), "-D", k.home.data()) //nolint:gosec // G204: found by FindPostgres
+	cmd := exec.Command(filepath.Join(k.bin.Dir, "postgres"), "-D", k.home.data()) //nolint:noctx // outlives the context of its start
 	cmd.SysProcAttr, cmd.Env, cmd.Dir = k.home.account.attributes(), serverEnvironment(), "/"
 	return cmd, nil
 }

@@ -129,7 +129,7 @@ case $pid in ''|*[!0-9]*) ;; *)
   kill -KILL "$pid" 2>/dev/null ;;
 esac
 rm -rf -- "$@"`
-	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", pidFile}, dirs...)...) //nolint:gosec // G204: fixed script
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", pidFile}, dirs...)...) //nolint:noctx // outlives us, on purpose
 	cmd.SysProcAttr = account{}.attributes()
 	cmd.Env = serverEnvironment()
 	cmd.Dir = "/"

@@ -45,5 +45,5 @@ func flush(dir string) {
 		return
 	}
 	defer f.Close()
-	_ = unix.Syncfs(int(f.Fd())) //nolint:gosec // G115: a descriptor fits
+	_ = unix.Syncfs(int(f.Fd()))
 }

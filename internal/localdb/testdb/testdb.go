@@ -173,7 +173,7 @@ func tidy(name string) string {
 // databaseName is unique, fits the 63 bytes of PostgreSQL, and tells a person which test it belongs to.
 func databaseName(t testing.TB) string {
 	b := make([]byte, 5)
-	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b)
 	name := tidy(t.Name())
 	return "t_" + name[:min(len(name), 40)] + "_" + hex.EncodeToString(b)
 }
