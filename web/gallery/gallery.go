@@ -7,6 +7,7 @@ package gallery
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"strings"
@@ -91,6 +92,23 @@ func Handler() http.Handler {
 	// Parts that refresh themselves find nothing new here.
 	mux.HandleFunc("GET /services/{name}/parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /settings/members/{act}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("act") == "undo" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("HX-Trigger", `{"toast": {"text": "Removed", "tone": "ok", "undo": "/settings/members/undo"}}`)
+	})
+	mux.HandleFunc("POST /services/{act}", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
+	mux.HandleFunc("POST /services/inventory-sync/document", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, r.FormValue("document"))
+	})
+	mux.HandleFunc("POST /conflicts/{act}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_ = r.ParseForm() // an unreadable form is an empty one here
+		fmt.Fprintf(w, `<p id="conflict">%s</p>`, html.EscapeString(r.PostForm.Encode()))
+	})
 	mux.HandleFunc("GET /gallery", index)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		render(w, r, ui.ErrorPage{Status: 404, Request: "req_01JDCW4M8T", Prefs: web.PrefsFrom(r)}, http.StatusNotFound)

@@ -3,7 +3,6 @@
 package gallery
 
 import (
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -22,11 +21,10 @@ func name(path string) string {
 // TestEveryPageIsAccessible looks at each page as four readers see it: light and dark, wide and 320 px. The page is
 // loaded once and the view changes, as when someone turns a tablet or the sun sets.
 func TestEveryPageIsAccessible(t *testing.T) {
-	server := httptest.NewServer(Handler())
-	defer server.Close()
+	server := webtest.Serve(t, Handler())
 	for _, e := range Entries() {
 		t.Run(name(e.Path), func(t *testing.T) {
-			p := webtest.Open(t, server.URL+e.Path, webtest.Options{})
+			p := webtest.Open(t, server+e.Path, webtest.Options{})
 			for _, scheme := range []string{"light", "dark"} {
 				for _, width := range []int{1280, 320} {
 					p.See(width, 800, scheme)

@@ -147,7 +147,7 @@ func (f FilterBar) attrs() templ.Attributes {
 	}
 	return templ.Attributes{
 		"hx-get": f.Action, "hx-target": f.Target, "hx-select": f.Target, "hx-swap": "outerMorph", "hx-push-url": "true",
-		"hx-trigger": "submit, input changed delay:300ms from:find [data-filter-search]",
+		"hx-trigger": "submit, input delay:300ms", "hx-sync": "this:replace",
 	}
 }
 

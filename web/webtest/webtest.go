@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,9 +22,11 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // Patience is how long a step may take before the test fails. It is long because tests share few cores; no test waits
@@ -74,6 +78,18 @@ func start() {
 		closeAllocator()
 	}
 	browser.err = chromedp.Do(ctx)
+}
+
+// Serve serves h for the length of the test and returns its address. It closes after the pages do, because an open page
+// holds its live stream.
+func Serve(t testing.TB, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
 }
 
 // Options say how a page is seen.
@@ -263,19 +279,50 @@ func (p *Page) Click(css string) {
 // Fill replaces the text of a field as if typed.
 func (p *Page) Fill(css, text string) {
 	p.t.Helper()
-	p.do("filling "+css, chromedp.Focus(chromedp.CSS(css)), chromedp.Evaluate[chromedp.Void](`document.activeElement.select?.()`), chromedp.KeyEvent(text))
+	p.do("filling "+css, chromedp.Focus(chromedp.CSS(css)), chromedp.Evaluate[chromedp.Void](`document.activeElement.select?.()`), keys(text))
 }
 
 // Type types into whatever has the focus. Special keys are the constants of package kb of chromedp.
-func (p *Page) Type(keys string) {
+func (p *Page) Type(text string) {
 	p.t.Helper()
-	p.do("typing", chromedp.KeyEvent(keys))
+	p.do("typing", keys(text))
 }
 
 // Press presses one key with modifiers: Press("k", chromedp.ModifierCtrl).
 func (p *Page) Press(key string, modifiers ...chromedp.Modifier) {
 	p.t.Helper()
-	p.do("pressing "+key, chromedp.KeyEvent(key, chromedp.KeyModifiers(modifiers...)))
+	p.do("pressing "+key, keys(key, modifiers...))
+}
+
+// keys presses keys as a keyboard does: the character comes from the key going down, so that a page that takes the key
+// for itself also keeps the character away.
+func keys(text string, modifiers ...chromedp.Modifier) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
+		for _, r := range text {
+			var down *input.DispatchKeyEventParams
+			for _, k := range kb.Encode(r) {
+				for _, m := range modifiers {
+					k.Modifiers |= int64(m)
+				}
+				switch k.Type {
+				case kb.KeyDown:
+					down = k
+					continue
+				case kb.KeyChar:
+					if k.Modifiers&^int64(chromedp.ModifierShift) == 0 {
+						down.Text, down.UnmodifiedText = k.Text, k.UnmodifiedText
+					}
+					continue
+				}
+				for _, step := range []*input.DispatchKeyEventParams{down, k} {
+					if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, *step); err != nil {
+						return none, err
+					}
+				}
+			}
+		}
+		return none, nil
+	}
 }
 
 // Wait waits until a JavaScript expression is true.
@@ -291,6 +338,12 @@ func (p *Page) Wait(expression string) {
 func (p *Page) WaitText(css, text string) {
 	p.t.Helper()
 	p.Wait(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes(%q)`, css, text))
+}
+
+// Eval runs JavaScript for its effect.
+func (p *Page) Eval(statement string) {
+	p.t.Helper()
+	p.do("running "+statement, chromedp.Evaluate[chromedp.Void]("{"+statement+"}", chromedp.EvalAwaitPromise))
 }
 
 // Eval evaluates a JavaScript expression and returns its value.

@@ -19,9 +19,15 @@ document.addEventListener("toggle", (event) => {
   if (event.newState === "open" && button) place(menu, button);
 }, true);
 
+// A menu stays beside its button while the page scrolls, and goes when the button does.
 addEventListener("scroll", () => {
-  for (const menu of document.querySelectorAll(".menu:popover-open")) menu.hidePopover();
-}, { passive: true });
+  for (const menu of document.querySelectorAll(".menu:popover-open")) {
+    const button = document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`);
+    const at = button?.getBoundingClientRect();
+    if (at && at.bottom > 0 && at.top < innerHeight) place(menu, button);
+    else menu.hidePopover();
+  }
+}, { passive: true, capture: true });
 
 app.on("keydown", ".menu", (event, menu) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -94,5 +94,5 @@ app.on("click", "[data-unselect]", (event, button) => {
   count(holder);
 });
 
-// Selects of a filter bar act at once.
-app.on("change", "[data-filters] select", (event, select) => select.form.requestSubmit());
+// Selects of a filter bar act at once; where htmx fetches the list it hears them itself.
+app.on("change", "[data-filters]:not([hx-get]) select", (event, select) => select.form.requestSubmit());
