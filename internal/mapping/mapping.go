@@ -53,7 +53,6 @@ func Compile(object connector.ObjectInfo, fields []Field, types map[string]conne
 		}
 	}
 	p := &Plan{byEntity: make(map[string]*pair, len(fields))}
-	taken := make(map[string]string)
 	for _, f := range fields {
 		info, path, found := resolve(object, f)
 		if !found {
@@ -62,10 +61,11 @@ func Compile(object connector.ObjectInfo, fields []Field, types map[string]conne
 			}
 			continue
 		}
-		if other, twice := taken[info.Name]; twice && path == nil {
-			return nil, &Error{Field: info.Name, Reason: fmt.Sprintf("both %s and %s are mapped to it", other, f.Entity)}
+		for i := range p.pairs {
+			if other := &p.pairs[i]; other.native == info.Name && overlap(other.steps(), steps(path)) {
+				return nil, &Error{Field: info.Name, Reason: fmt.Sprintf("both %s and %s are mapped to it", other.entity, f.Entity)}
+			}
 		}
-		taken[info.Name] = f.Entity
 		native := info.Type
 		if path != nil {
 			native = connector.TypeJSON
@@ -95,6 +95,12 @@ func Compile(object connector.ObjectInfo, fields []Field, types map[string]conne
 		p.key = append(p.key, p.pairs[i].entity)
 	}
 	return p, nil
+}
+
+// overlap says whether one of two paths into a column is the other, or a part of it: writing one would write over the other.
+func overlap(a, b []string) bool {
+	n := min(len(a), len(b))
+	return slices.Equal(a[:n], b[:n])
 }
 
 func columns(o connector.ObjectInfo) string {
@@ -179,6 +185,23 @@ func (p *Plan) Native(field string) string {
 	return ""
 }
 
+// Together are the fields and those that live in the same column as one of them: a column of objects is written as a whole.
+func (p *Plan) Together(fields []string) []string {
+	all := fields
+	for _, f := range fields {
+		q := p.byEntity[f]
+		if q == nil || q.path == nil {
+			continue
+		}
+		for i := range p.pairs {
+			if other := &p.pairs[i]; other.native == q.native && !slices.Contains(all, other.entity) {
+				all = append(slices.Clip(all), other.entity)
+			}
+		}
+	}
+	return all
+}
+
 // In maps a record's fields to the entity's.
 func (p *Plan) In(native record.Fields) (record.Fields, error) {
 	out := make(record.Fields, len(p.pairs))
@@ -226,11 +249,14 @@ func (q *pair) inward(native record.Fields) (record.Value, error) {
 	return c, nil
 }
 
-func (q *pair) steps() []string {
-	if q.path == nil {
+func (q *pair) steps() []string { return steps(q.path) }
+
+// steps lead from a column to the value inside it.
+func steps(path []string) []string {
+	if path == nil {
 		return nil
 	}
-	return q.path[1:]
+	return path[1:]
 }
 
 // Out maps entity fields to the record's. only limits it to those fields; nil means all. Fields that the system does not
