@@ -27,6 +27,7 @@ type config struct {
 	Slots         int           `env:"SYNCLINE_SLOTS" envDefault:"100"`
 	LogLevel      string        `env:"SYNCLINE_LOG_LEVEL" envDefault:"info"`
 	LogFormat     string        `env:"SYNCLINE_LOG_FORMAT" envDefault:"json"`
+	Lease         time.Duration `env:"SYNCLINE_LEASE" envDefault:"10s"` // how long a lost worker keeps its services
 	StopWithin    time.Duration `env:"SYNCLINE_STOP_WITHIN" envDefault:"20s"`
 	MaxConns      int32         `env:"SYNCLINE_MAX_CONNECTIONS" envDefault:"16"`
 }

@@ -87,6 +87,8 @@ type ReadTx interface {
 	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
+	Overviews(ctx context.Context, s service.ID, over Span) (map[service.ID]Overview, error)
+	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)
 }
 
 // Reader answers questions about records and how their sync does.

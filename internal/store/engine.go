@@ -56,14 +56,21 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 
 const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at`
 
-// hitSQL finds the entities that a page's records may belong to. A deleted one counts while some system holds a copy.
+// hitSQL finds the entities that a page's records may belong to. A deleted one counts while some system holds a copy. Each
+// key is looked up in the full index: with a list of keys, and no statistics yet, the planner takes the index of the whole
+// service and filters.
 const hitSQL = `
-SELECT entity_id AS id FROM links
-WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = ANY($4)
+SELECT l.id FROM unnest($4::text[]) AS wanted(key), LATERAL (
+  SELECT entity_id AS id FROM links
+  WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = wanted.key OFFSET 0
+) l
 UNION
-SELECT m.id FROM entities m
-WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = ANY($6)
-  AND (m.deleted_at IS NULL OR EXISTS (SELECT FROM links k WHERE k.tenant_id = m.tenant_id AND k.service_id = m.service_id AND k.entity_id = m.id))`
+SELECT e.id FROM unnest($6::text[]) AS wanted(key), LATERAL (
+  SELECT m.id FROM entities m
+  WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = wanted.key
+    AND (m.deleted_at IS NULL OR EXISTS (SELECT FROM links k WHERE k.tenant_id = m.tenant_id AND k.service_id = m.service_id AND k.entity_id = m.id))
+  OFFSET 0
+) e`
 
 const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at`
 
@@ -76,14 +83,14 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 	b := &pgx.Batch{}
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+entityColumns+` FROM entities e JOIN hit ON hit.id = e.id
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 ORDER BY e.id FOR UPDATE OF e`, args...)
+SELECT `+entityColumns+` FROM entities e
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit)) ORDER BY e.id FOR UPDATE OF e`, args...)
 	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+linkColumns+` FROM links l JOIN hit ON hit.id = l.entity_id
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1`, args...)
+SELECT `+linkColumns+` FROM links l
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY(ARRAY(SELECT id FROM hit))`, args...)
 	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+conflictColumns+` FROM conflicts c JOIN hit ON hit.id = c.entity_id
-WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open'`, args...)
+SELECT `+conflictColumns+` FROM conflicts c
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY(ARRAY(SELECT id FROM hit))`, args...)
 	return t.loaded(ctx, b, g)
 }
 
@@ -365,10 +372,11 @@ func (t *Tx) Claim(ctx context.Context, g engine.Guard, seat *engine.Seat, id uu
 	if err := t.Guard(ctx, g); err != nil {
 		return a, err
 	}
-	rows, err := t.tx.Query(ctx, `DELETE FROM deliveries d USING (
+	rows, err := t.tx.Query(ctx, `WITH due AS MATERIALIZED (
   SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND due_at <= $4
   ORDER BY entity_id LIMIT $5 FOR UPDATE
-) due WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = due.entity_id
+)
+DELETE FROM deliveries d WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = ANY(ARRAY(SELECT entity_id FROM due))
 RETURNING d.entity_id, d.since`, uuid.UUID(g.Service), string(seat.System), seat.Collection.Name, t.now, limit)
 	if err != nil {
 		return a, unavailable(err)
