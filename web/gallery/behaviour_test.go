@@ -61,7 +61,7 @@ func TestPalette(t *testing.T) {
 	p.Type(kb.ArrowDown)
 	p.Wait(`document.querySelector('#palette [aria-selected="true"]').textContent.includes("Trail Runner")`)
 	p.Type(kb.Enter)
-	p.Wait(`location.pathname === "/records/ent_01JDCV"`)
+	p.WaitPath("/records/ent_01JDCV")
 
 	p.Press("k", chromedp.ModifierCtrl)
 	p.Type("zzzz")
@@ -75,7 +75,7 @@ func TestJumpsAndShortcuts(t *testing.T) {
 	p.Axe()
 	p.Type(kb.Escape)
 	p.Type("gs")
-	p.Wait(`location.pathname === "/services"`)
+	p.WaitPath("/services")
 	p.Type("/")
 	p.Wait(`document.activeElement.matches("[data-filter-search]")`)
 	p.Type("gc") // typed into the field, not a jump
@@ -204,7 +204,7 @@ func TestConflictIsDecidedByKeyboard(t *testing.T) {
 func TestNextConflictByKey(t *testing.T) {
 	p := open(t, "/conflicts", webtest.Options{Expect: []string{"404"}})
 	p.Type("n")
-	p.Wait(`location.pathname === "/conflicts/con_01JDCW"`)
+	p.WaitPath("/conflicts/con_01JDCW")
 }
 
 func TestLiveStreamPausesResumesAndRefreshesParts(t *testing.T) {

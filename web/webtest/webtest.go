@@ -268,6 +268,7 @@ func (p *Page) Goto(url string) {
 func (p *Page) Reload() {
 	p.t.Helper()
 	p.do("reloading", chromedp.Reload())
+	p.Wait(`document.readyState === "complete"`)
 }
 
 // Click clicks the first visible element that matches a CSS selector.
@@ -332,6 +333,12 @@ func (p *Page) Wait(expression string) {
 		const look = () => { let ok = false; try { ok = Boolean(%s); } catch {} ok ? done() : setTimeout(look, 20); };
 		look();
 	})`, expression), chromedp.EvalAwaitPromise))
+}
+
+// WaitPath waits until a page with this path has been loaded with its scripts.
+func (p *Page) WaitPath(path string) {
+	p.t.Helper()
+	p.Wait(fmt.Sprintf(`location.pathname === %q && document.readyState === "complete"`, path))
 }
 
 // WaitText waits until the element that matches shows the text somewhere.
