@@ -47,6 +47,7 @@ type app struct {
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
 	engine      *engine.Engine
+	demoEmail   string // the demo tenant's login, shown on the sign-in page; empty in production
 }
 
 // newApp connects to the database and wires the packages. It starts nothing.

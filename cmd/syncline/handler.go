@@ -2,11 +2,41 @@
 
 package main
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/tenant"
+	"github.com/syncline-dev/syncline/web"
+)
 
 // handler answers everything that comes in: the API, the dashboard, health.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("/", a.dashboard())
 	return mux
+}
+
+func (a *app) dashboard() http.Handler {
+	return web.New(web.Deps{
+		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Connectors: a.registry, Services: a.services,
+		Reader: a.reader, Decider: a.decider, DeadLetters: a.deadLetters, Invoicer: a.invoicer, Hub: a.hub, Events: a.events,
+		PublicURL: a.config.PublicURL, SignUpOpen: !a.config.SignUpClosed, DemoEmail: a.demoEmail, Version: version, Log: a.log,
+	})
+}
+
+// events reads what happened to a tenant, for its open browsers.
+func (a *app) events(ctx context.Context, id tenant.ID, last string, limit int) (events []web.Event, next string, err error) {
+	err = store.InTx(a.db, func(tx *store.Tx) *store.Tx { return tx })(ctx, id, func(tx *store.Tx) error {
+		var list []store.Event
+		list, next, err = tx.EventsAfter(ctx, last, limit)
+		for _, e := range list {
+			events = append(events, web.Event{ID: e.ID, At: e.At, Type: e.Type, Service: service.ID(e.Service), Data: e.Data})
+		}
+		return err
+	})
+	return events, next, err
 }

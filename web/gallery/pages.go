@@ -369,7 +369,7 @@ func invoicePage(p ui.Page) templ.Component {
 }
 
 func signIn(p ui.Page) templ.Component {
-	return web.SignInPage(web.SignInView{Prefs: p.Prefs, Open: true, Demo: true})
+	return web.SignInPage(web.SignInView{Prefs: p.Prefs, Open: true, Demo: "demo@syncline.test"})
 }
 
 func signInRefused(p ui.Page) templ.Component {
@@ -377,7 +377,7 @@ func signInRefused(p ui.Page) templ.Component {
 }
 
 func signUp(p ui.Page) templ.Component {
-	return web.SignUpPage(web.SignUpView{Prefs: p.Prefs, Name: "Ada Lindqvist", Email: "ada@harbour-outdoor.example", Errors: map[string]string{"password": "12 characters at least; this has 8.", "tenant": "Give your company or team a name."}})
+	return web.SignUpPage(web.SignUpView{Prefs: p.Prefs, Name: "Ada Lindqvist", Email: "ada@harbour-outdoor.example", Errors: map[string]string{"password": "10 characters at least; this has 8.", "tenant": "Give your company or team a name."}})
 }
 
 func settings(tab string) func(ui.Page) templ.Component {

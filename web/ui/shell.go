@@ -52,6 +52,7 @@ type Tenant struct {
 
 // TenantLink leads to another tenant or environment.
 type TenantLink struct {
+	ID      string // posted to /tenant:switch; empty for a plain link
 	Name    string
 	Env     string
 	Href    string
