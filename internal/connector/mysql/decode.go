@@ -112,8 +112,8 @@ func isZeroDate(b []byte) bool {
 
 // canonicalMoment turns "2006-01-02 15:04:05.100000" into the canonical form, in UTC or without a zone.
 func canonicalMoment(b []byte, utc bool) string {
-	out := make([]byte, 0, len(b)+1)
-	out = append(out, b...)
+	var space [32]byte
+	out := append(space[:0], b...)
 	if len(out) > 10 {
 		out[10] = 'T'
 	}
