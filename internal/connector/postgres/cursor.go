@@ -30,15 +30,16 @@ type place struct {
 	Entry int    `json:"entry,omitempty"` // cdc: how many changes of the commit at LSN were read
 	Until uint64 `json:"until,omitempty"` // cdc: before it, transactions of Seen were visible to the snapshot already
 
-	Time    string   `json:"time,omitempty"` // timestamp: all changes before were read, but for those of Open
-	Open    []openTx `json:"open,omitempty"` // timestamp: transactions that were open and may still bring older times
-	Pass    string   `json:"pass,omitempty"` // timestamp: when the pass began
-	Next    string   `json:"next,omitempty"` // timestamp: Time of the next pass
-	NextOpn []openTx `json:"nextOpen,omitempty"`
-	At      string   `json:"at,omitempty"` // timestamp: the last row's time; with After where the pass stands
+	Time  string   `json:"time,omitempty"`  // timestamp: where the next pass begins; in a pass where the one after it will
+	Above string   `json:"above,omitempty"` // timestamp: instead of Time, rows later than this suffice
+	Open  []openTx `json:"open,omitempty"`  // timestamp: transactions that may still bring older times
+	High  string   `json:"high,omitempty"`  // timestamp: the latest time in the table
+	Since string   `json:"since,omitempty"` // timestamp: when High was first seen
+	Began string   `json:"began,omitempty"` // timestamp: when the pass under way began, by the server's clock
+	At    string   `json:"at,omitempty"`    // timestamp: the time of the last row of the pass; its key is After
 
-	Sweep string `json:"sweep,omitempty"` // hash: names the sweep
-	Page  int64  `json:"page,omitempty"`  // hash: which of its pages
+	Tags []int64 `json:"tags,omitempty"` // hash: the pages last read, for Acknowledge
+	Bare bool    `json:"bare,omitempty"` // hash: no list is kept beside the table
 }
 
 func (p place) cursor() record.Cursor {

@@ -128,8 +128,8 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 	users := &connectortest.SQLUsers{DB: db, Quote: quote, Mark: func(i int) string { return fmt.Sprintf("$%d", i) }, Value: value}
 	var more []string
 	if detection == "timestamp" {
-		users.Touch, users.TouchWith = "updated_at", "now()"
-		more = append(more, "updated_at timestamptz NOT NULL DEFAULT now()")
+		more = append(more, "updated_at timestamptz")
+		mustExec(t, db, `CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.updated_at := now(); RETURN NEW; END'`)
 	}
 	var made atomic.Int64
 	return connectortest.Harness{
@@ -138,6 +138,9 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s_%d", shape.Name, made.Add(1))
 			mustExec(t, db, createTable(name, shape, more...))
+			if detection == "timestamp" {
+				mustExec(t, db, `CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON `+quote(name)+` FOR EACH ROW EXECUTE FUNCTION touch()`)
+			}
 			users.Know(record.Object(name), shape)
 			return record.Object(name)
 		},
@@ -212,6 +215,40 @@ func TestByLog(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	connectortest.Run(t, h)
+}
+
+func TestByTimestamp(t *testing.T) {
+	t.Parallel()
+	h := harness(t, "timestamp")
+	h.Can.Deletes, h.Can.Suppresses = false, false
+	connectortest.Run(t, h)
+}
+
+func TestByTimestampWithoutZone(t *testing.T) {
+	t.Parallel()
+	h := harness(t, "timestamp")
+	h.Settings = with(h.Settings, "timestampColumn", "Changed At")
+	h.Can.Deletes, h.Can.Suppresses = false, false
+	db := h.Users.(*connectortest.SQLUsers).DB
+	mustExec(t, db, `CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW."Changed At" := now() AT TIME ZONE ''Pacific/Auckland''; RETURN NEW; END'`)
+	create := h.Create
+	h.Create = func(t *testing.T, shape connectortest.Shape) record.Object {
+		o := create(t, shape)
+		mustExec(t, db, `ALTER TABLE `+quote(string(o))+` DROP updated_at, ADD "Changed At" timestamp`)
+		return o
+	}
+	connectortest.Run(t, h)
+}
+
+func TestByHash(t *testing.T) {
+	t.Parallel()
+	h := harness(t, "hash")
+	h.Can.Suppresses = false
+	h.LosePlace = func(t *testing.T, o record.Object, _ string) {
+		db := h.Users.(*connectortest.SQLUsers).DB
+		mustExec(t, db, fmt.Sprintf(`DO $$ DECLARE n text; BEGIN FOR n IN SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'hashes\_' || %s::regclass::oid || '%%' LOOP EXECUTE 'DROP TABLE syncline.' || n; END LOOP; END $$`, "'"+quote(string(o))+"'"))
 	}
 	connectortest.Run(t, h)
 }
