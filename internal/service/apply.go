@@ -123,6 +123,9 @@ func (m *Manager) accept(ctx context.Context, tx Tx, who auth.Principal, a accep
 	if a.draft {
 		found.Errors = slices.DeleteFunc(found.Errors, func(f fault.Field) bool { return f.Code == CodeConnectorUnavailable })
 	}
+	if len(found.Errors) == 0 && !a.draft {
+		found = found.and(a.doc.NotInForce())
+	}
 	if err := refusal(found, a.draft); err != nil {
 		return Applied{}, err
 	}

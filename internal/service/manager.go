@@ -149,7 +149,9 @@ func (m *Manager) Validate(ctx context.Context, who auth.Principal, source []byt
 		if err != nil {
 			return err
 		}
-		doc, found = Check(source, format, known)
+		if doc, found = Check(source, format, known); doc != nil {
+			found = found.and(doc.NotInForce())
+		}
 		return nil
 	})
 	return doc, found, err
@@ -174,8 +176,11 @@ func (m *Manager) DiffAgainst(ctx context.Context, who auth.Principal, source []
 			return err
 		}
 		doc, found := Check(source, format, known)
+		if doc != nil {
+			found = found.and(doc.NotInForce())
+		}
 		p = Preview{Findings: found}
-		if doc == nil {
+		if doc == nil || len(found.Errors) > 0 {
 			return nil
 		}
 		s, err := tx.Service(ctx, doc.Service)

@@ -552,7 +552,9 @@ func TestPauseAndResume(t *testing.T) {
 		t.Errorf("%d audit entries", n)
 	}
 
-	b.tx(func(tx *store.Tx) error { return service.RequireAction(t.Context(), tx, s.ID, "The password is wrong.") })
+	b.tx(func(tx *store.Tx) error {
+		return service.RequireAction(t.Context(), tx, s.ID, "The password is wrong.")
+	})
 	if s := b.stock(); s.State != service.ActionRequired || s.Reason != "The password is wrong." {
 		t.Errorf("waiting for a person: %+v", s)
 	}
