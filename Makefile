@@ -89,12 +89,9 @@ GENERATED := ':(glob)**/*_templ.go' ':(glob)api/**/*.gen.go' internal/store/inte
 
 .PHONY: generate
 generate: $(TOOLS)/templ $(TOOLS)/sqlc $(TOOLS)/oapi-codegen ## Make the generated files: pages, API types, SQL, schemas
-	@for config in api/*/oapi-codegen.yaml; do \
-		if [ -e "$$config" ]; then $(TOOLS)/oapi-codegen -config "$$config" openapi.yaml; fi; \
-	done
 	@$(TOOLS)/sqlc generate -f internal/store/sqlc.yaml
 	@$(TOOLS)/templ generate -log-level warn -path web
-	@PATH="$(dir $(GO)):$$PATH" $(GO) generate ./...
+	@PATH="$(CURDIR)/$(TOOLS):$(dir $(GO)):$$PATH" $(GO) generate ./...
 
 # One rule per tool, so that a target waits only for the tools it uses. Without C, sqlc takes its SQL parser as
 # WebAssembly: compiling the C one alone takes minutes.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -170,7 +171,7 @@ func (k *postgres) configuration(port int) string {
 		{"password_encryption", "scram-sha-256"},
 		{"max_connections", strconv.Itoa(k.opts.connections())},
 		{"shared_buffers", "64MB"},
-		{"dynamic_shared_memory_type", "posix"},
+		{"dynamic_shared_memory_type", k.sharedMemory()},
 		{"wal_level", "logical"}, // connectors read changes from it
 		{"max_wal_senders", "64"},
 		{"max_replication_slots", "64"},
@@ -196,6 +197,14 @@ func (k *postgres) configuration(port int) string {
 		fmt.Fprintf(&b, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", "''"))
 	}
 	return b.String()
+}
+
+// sharedMemory is PostgreSQL's usual kind, or files where a container or chroot offers no place for that.
+func (k *postgres) sharedMemory() string {
+	if runtime.GOOS == "linux" && !k.home.account.reaches("/dev/shm") {
+		return "mmap"
+	}
+	return "posix"
 }
 
 // ping connects and makes sure that who answers on the port is our server.
