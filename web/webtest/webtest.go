@@ -326,13 +326,35 @@ func keys(text string, modifiers ...chromedp.Modifier) chromedp.Action[chromedp.
 	}
 }
 
-// Wait waits until a JavaScript expression is true.
+// Wait waits until a JavaScript expression is true, also across the loading of another page.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
-	p.do("waiting for "+expression, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`new Promise((done) => {
+	ctx, cancel := context.WithTimeout(p.ctx, Patience)
+	defer cancel()
+	look := chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`new Promise((done) => {
 		const look = () => { let ok = false; try { ok = Boolean(%s); } catch {} ok ? done() : setTimeout(look, 20); };
 		look();
-	})`, expression), chromedp.EvalAwaitPromise))
+	})`, expression), chromedp.EvalAwaitPromise)
+	for {
+		err := chromedp.Do(ctx, look)
+		switch {
+		case err == nil:
+			return
+		case ctx.Err() == nil && left(err): // the page went away while it was asked; ask the next one
+		default:
+			p.t.Fatalf("waiting for %s: %v%s", expression, err, p.consoleText())
+		}
+	}
+}
+
+// left tells whether an evaluation failed because its page was left.
+func left(err error) bool {
+	for _, part := range []string{"navigated or closed", "context was destroyed", "Cannot find context", "Cannot find default execution context", "Promise was collected"} {
+		if strings.Contains(err.Error(), part) {
+			return true
+		}
+	}
+	return false
 }
 
 // WaitPath waits until a page with this path has been loaded with its scripts.
