@@ -1333,11 +1333,11 @@ type Meter string
 // Metrics defines model for Metrics.
 type Metrics struct {
 	// AverageLatency In milliseconds, from a change at its origin to its receipt.
-	AverageLatency float32 `json:"averageLatency"`
+	AverageLatency float64 `json:"averageLatency"`
 	Conflicts      int64   `json:"conflicts"`
 
 	// DataVolume In gigabytes (10^9 bytes).
-	DataVolume float32 `json:"dataVolume"`
+	DataVolume float64 `json:"dataVolume"`
 
 	// Failed Of those, dead letters.
 	Failed int64 `json:"failed"`
@@ -9683,6 +9683,11 @@ type GetAPIKeyResponse200Headers struct {
 	ETag string
 }
 
+// GetAPIKeyResponse304Headers the declared response headers of an HTTP 304 response for GetAPIKey
+type GetAPIKeyResponse304Headers struct {
+	ETag string
+}
+
 // GetAPIKeyResponseDefaultHeaders the declared response headers of an HTTP default response for GetAPIKey
 type GetAPIKeyResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -9697,6 +9702,8 @@ type GetAPIKeyResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetAPIKeyResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetAPIKeyResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetAPIKeyResponseDefaultHeaders
 }
@@ -9910,6 +9917,11 @@ type GetConflictResponse200Headers struct {
 	ETag string
 }
 
+// GetConflictResponse304Headers the declared response headers of an HTTP 304 response for GetConflict
+type GetConflictResponse304Headers struct {
+	ETag string
+}
+
 // GetConflictResponseDefaultHeaders the declared response headers of an HTTP default response for GetConflict
 type GetConflictResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -9924,6 +9936,8 @@ type GetConflictResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetConflictResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetConflictResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetConflictResponseDefaultHeaders
 }
@@ -10200,6 +10214,11 @@ type GetConnectionResponse200Headers struct {
 	ETag string
 }
 
+// GetConnectionResponse304Headers the declared response headers of an HTTP 304 response for GetConnection
+type GetConnectionResponse304Headers struct {
+	ETag string
+}
+
 // GetConnectionResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnection
 type GetConnectionResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -10214,6 +10233,8 @@ type GetConnectionResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetConnectionResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetConnectionResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetConnectionResponseDefaultHeaders
 }
@@ -11204,6 +11225,11 @@ type GetInvoiceResponse200Headers struct {
 	ETag string
 }
 
+// GetInvoiceResponse304Headers the declared response headers of an HTTP 304 response for GetInvoice
+type GetInvoiceResponse304Headers struct {
+	ETag string
+}
+
 // GetInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for GetInvoice
 type GetInvoiceResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -11218,6 +11244,8 @@ type GetInvoiceResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetInvoiceResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetInvoiceResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetInvoiceResponseDefaultHeaders
 }
@@ -11424,6 +11452,11 @@ type GetMemberResponse200Headers struct {
 	ETag string
 }
 
+// GetMemberResponse304Headers the declared response headers of an HTTP 304 response for GetMember
+type GetMemberResponse304Headers struct {
+	ETag string
+}
+
 // GetMemberResponseDefaultHeaders the declared response headers of an HTTP default response for GetMember
 type GetMemberResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -11438,6 +11471,8 @@ type GetMemberResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetMemberResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetMemberResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetMemberResponseDefaultHeaders
 }
@@ -11981,6 +12016,11 @@ type GetSecretResponse200Headers struct {
 	ETag string
 }
 
+// GetSecretResponse304Headers the declared response headers of an HTTP 304 response for GetSecret
+type GetSecretResponse304Headers struct {
+	ETag string
+}
+
 // GetSecretResponseDefaultHeaders the declared response headers of an HTTP default response for GetSecret
 type GetSecretResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -11995,6 +12035,8 @@ type GetSecretResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetSecretResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetSecretResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetSecretResponseDefaultHeaders
 }
@@ -12175,6 +12217,11 @@ type GetServiceResponse200Headers struct {
 	ETag string
 }
 
+// GetServiceResponse304Headers the declared response headers of an HTTP 304 response for GetService
+type GetServiceResponse304Headers struct {
+	ETag string
+}
+
 // GetServiceResponseDefaultHeaders the declared response headers of an HTTP default response for GetService
 type GetServiceResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -12189,6 +12236,8 @@ type GetServiceResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetServiceResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetServiceResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetServiceResponseDefaultHeaders
 }
@@ -12314,6 +12363,11 @@ type GetServiceDocumentResponse200Headers struct {
 	ETag string
 }
 
+// GetServiceDocumentResponse304Headers the declared response headers of an HTTP 304 response for GetServiceDocument
+type GetServiceDocumentResponse304Headers struct {
+	ETag string
+}
+
 // GetServiceDocumentResponseDefaultHeaders the declared response headers of an HTTP default response for GetServiceDocument
 type GetServiceDocumentResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -12328,6 +12382,8 @@ type GetServiceDocumentResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetServiceDocumentResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetServiceDocumentResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetServiceDocumentResponseDefaultHeaders
 }
@@ -13236,6 +13292,11 @@ type GetTenantResponse200Headers struct {
 	ETag string
 }
 
+// GetTenantResponse304Headers the declared response headers of an HTTP 304 response for GetTenant
+type GetTenantResponse304Headers struct {
+	ETag string
+}
+
 // GetTenantResponseDefaultHeaders the declared response headers of an HTTP default response for GetTenant
 type GetTenantResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -13250,6 +13311,8 @@ type GetTenantResponse struct {
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetTenantResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetTenantResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetTenantResponseDefaultHeaders
 }
@@ -14926,6 +14989,16 @@ func ParseGetAPIKeyResponse(rsp *http.Response) (*GetAPIKeyResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetAPIKeyResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetAPIKeyResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15123,6 +15196,16 @@ func ParseGetConflictResponse(rsp *http.Response) (*GetConflictResponse, error) 
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetConflictResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetConflictResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15389,6 +15472,16 @@ func ParseGetConnectionResponse(rsp *http.Response) (*GetConnectionResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetConnectionResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetConnectionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16249,6 +16342,16 @@ func ParseGetInvoiceResponse(rsp *http.Response) (*GetInvoiceResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetInvoiceResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetInvoiceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16442,6 +16545,16 @@ func ParseGetMemberResponse(rsp *http.Response) (*GetMemberResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetMemberResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetMemberResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16921,6 +17034,16 @@ func ParseGetSecretResponse(rsp *http.Response) (*GetSecretResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetSecretResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetSecretResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17106,6 +17229,16 @@ func ParseGetServiceResponse(rsp *http.Response) (*GetServiceResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetServiceResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetServiceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17245,6 +17378,16 @@ func ParseGetServiceDocumentResponse(rsp *http.Response) (*GetServiceDocumentRes
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetServiceDocumentResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetServiceDocumentResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18044,6 +18187,16 @@ func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetTenantResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetTenantResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/syncline-dev/syncline/api/spec"
+	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/ident"
+)
+
+func showInvoice(i billing.Invoice) spec.Invoice {
+	return spec.Invoice{
+		ID: public(ident.Invoice, i.ID), Period: showPeriod(i.Period), State: spec.InvoiceState(i.State),
+		RateCard: spec.RateCard{Name: i.RateCard, Version: i.CardVersion}, Total: showMoney(i.Total),
+		CreatedAt: i.CreatedAt.UTC(), ComputedAt: i.ComputedAt.UTC(), Version: i.Version,
+	}
+}
+
+func showLine(l billing.Line) spec.InvoiceLine {
+	out := spec.InvoiceLine{
+		Position: l.Position, Price: l.Price, Title: l.Title, Meter: spec.Meter(l.Meter), Quantity: l.Quantity, Amount: showMoney(l.Amount), Charged: l.Charged,
+		Explanation: shown(l.Explanation, func(step billing.Step) spec.ExplanationStep {
+			s := spec.ExplanationStep{Name: spec.ExplanationStepName(step.Name), Text: step.Text, Quantity: step.Quantity, Amount: step.Amount.String()}
+			if !step.Rate.IsZero() {
+				rate := step.Rate.String()
+				s.Rate = &rate
+			}
+			return s
+		}),
+	}
+	if l.ID != uuid.Nil {
+		id := public(ident.Line, l.ID)
+		out.ID = &id
+	}
+	return out
+}
+
+func (s *server) ListInvoices(ctx context.Context, req spec.ListInvoicesRequestObject) (spec.ListInvoicesResponseObject, error) {
+	if err := who(ctx).May(auth.ViewInvoices); err != nil {
+		return nil, err
+	}
+	p := invoicing.Page{Limit: limitOf(req.Params.Limit)}
+	if err := s.cursors.read(of(ctx), req.Params.Cursor, &p.After); err != nil {
+		return nil, err
+	}
+	id := who(ctx).Tenant
+	if p.After == "" {
+		if _, err := s.Invoicer.Draft(ctx, id, billing.Month{}); err != nil {
+			return nil, err
+		}
+	}
+	list, after, err := s.Invoicer.Invoices(ctx, id, p)
+	if err != nil {
+		return nil, err
+	}
+	next := s.onward(ctx, after)
+	return spec.ListInvoices200JSONResponse{Data: shown(list, showInvoice), NextCursor: next, HasMore: after != ""}, nil
+}
+
+// onward signs where a list goes on whose own package says so.
+func (s *server) onward(ctx context.Context, after string) nullable.Nullable[string] {
+	if after == "" {
+		return noCursor()
+	}
+	return nullable.NewNullableWithValue(s.cursors.write(of(ctx), after))
+}
+
+// invoice reads an invoice; a draft is computed anew first.
+func (s *server) invoice(ctx context.Context, text string) (billing.Invoice, error) {
+	if err := who(ctx).May(auth.ViewInvoices); err != nil {
+		return billing.Invoice{}, err
+	}
+	id, err := named(ident.Invoice, text)
+	if err != nil {
+		return billing.Invoice{}, err
+	}
+	i, err := s.Invoicer.Invoice(ctx, who(ctx).Tenant, id)
+	if err != nil || i.State != billing.Draft {
+		return i, err
+	}
+	fresh, err := s.Invoicer.Draft(ctx, who(ctx).Tenant, i.Period.Month)
+	if err != nil || fresh.ID != i.ID {
+		return i, err
+	}
+	return fresh, nil
+}
+
+func (s *server) GetInvoice(ctx context.Context, req spec.GetInvoiceRequestObject) (spec.GetInvoiceResponseObject, error) {
+	i, err := s.invoice(ctx, req.Invoice)
+	if err != nil {
+		return nil, err
+	}
+	tag := etag(i.Version)
+	if current(req.Params.IfNoneMatch, tag) {
+		return spec.GetInvoice304Response{Headers: spec.NotModifiedResponseHeaders{ETag: tag}}, nil
+	}
+	body, lines := showInvoice(i), shown(i.Lines, showLine)
+	body.Lines = &lines
+	return spec.GetInvoice200JSONResponse{Body: body, Headers: spec.GetInvoice200ResponseHeaders{ETag: tag}}, nil
+}
+
+func (s *server) ListLineOperations(ctx context.Context, req spec.ListLineOperationsRequestObject) (spec.ListLineOperationsResponseObject, error) {
+	i, err := s.invoice(ctx, req.Invoice)
+	if err != nil {
+		return nil, err
+	}
+	line, err := named(ident.Line, req.Line)
+	if err != nil {
+		return nil, err
+	}
+	p := invoicing.Page{Limit: limitOf(req.Params.Limit)}
+	if err := s.cursors.read(of(ctx), req.Params.Cursor, &p.After); err != nil {
+		return nil, err
+	}
+	list, after, err := s.Invoicer.LineOperations(ctx, who(ctx).Tenant, i.ID, line, p)
+	if err != nil {
+		return nil, err
+	}
+	show := func(o invoicing.Operation) spec.Operation {
+		return spec.Operation{
+			ID: public(ident.Journal, o.ID), At: o.At.UTC(), Service: public(ident.Service, o.Service), System: string(o.System), Object: string(o.Object),
+			DataClass: o.DataClass, Record: public(ident.Entity, o.Entity), Op: spec.OperationOp(o.Op), Fields: texts(o.Fields), Realtime: o.Realtime, Complex: o.Complex,
+		}
+	}
+	return spec.ListLineOperations200JSONResponse{Data: shown(list, show), NextCursor: s.onward(ctx, after), HasMore: after != ""}, nil
+}

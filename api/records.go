@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/syncline-dev/syncline/api/spec"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// values are a record's fields; never nil, so that the answer has an object.
+func values(f record.Fields) spec.Fields {
+	if f == nil {
+		return spec.Fields{}
+	}
+	return spec.Fields(f)
+}
+
+func maybeValues(f record.Fields) nullable.Nullable[spec.Fields] {
+	if f == nil {
+		return nullable.NewNullNullable[spec.Fields]()
+	}
+	return nullable.NewNullableWithValue(spec.Fields(f))
+}
+
+func showRecord(e *record.Entity) spec.Record {
+	out := spec.Record{
+		ID: public(ident.Entity, e.ID), Collection: e.Collection, MatchKey: e.MatchKey, Fields: values(e.Fields),
+		Sources: map[string]spec.FieldSource{}, Held: texts(e.Held), Origin: string(e.Origin),
+		CreatedAt: e.CreatedAt.UTC(), ChangedAt: e.ChangedAt.UTC(), DeletedAt: maybeTime(e.DeletedAt), Version: e.Version,
+		Systems: []spec.Link{},
+	}
+	for field, stamp := range e.Stamps {
+		out.Sources[field] = spec.FieldSource{System: string(stamp.System), At: stamp.At.UTC()}
+	}
+	for _, system := range slices.Sorted(maps.Keys(e.Links)) {
+		l := e.Links[system]
+		out.Systems = append(out.Systems, spec.Link{
+			System: string(l.System), Object: string(l.Object), Key: string(l.Key), State: spec.LinkState(l.State), Version: l.Version,
+			SyncedAt: someTime(l.SyncedAt), Behind: values(l.Behind), OwnForm: values(l.OwnForm),
+		})
+	}
+	return out
+}
+
+func (s *server) ListRecords(ctx context.Context, req spec.ListRecordsRequestObject) (spec.ListRecordsResponseObject, error) {
+	v, _, err := s.serviceOf(ctx, req.Service, auth.ViewRecords)
+	if err != nil {
+		return nil, err
+	}
+	limit := limitOf(req.Params.Limit)
+	q := engine.RecordQuery{
+		Search: word(req.Params.Search), Collection: word(req.Params.FilterCollection), State: record.LinkState(word(req.Params.FilterState)),
+		Deleted: req.Params.FilterDeleted != nil && *req.Params.FilterDeleted, Limit: limit + 1,
+	}
+	if err := s.cursors.read(of(ctx), req.Params.Cursor, &q.Before); err != nil {
+		return nil, err
+	}
+	list, err := s.Records.Records(ctx, who(ctx), v.ID, q)
+	if err != nil {
+		return nil, err
+	}
+	data, next, more := page(ctx, s, list, limit, showRecord, func(e *record.Entity) any { return engine.RecordMark{ChangedAt: e.ChangedAt, ID: e.ID} })
+	return spec.ListRecords200JSONResponse{Data: data, NextCursor: next, HasMore: more}, nil
+}
+
+// recordOf finds the record that an address names, by id or any system's key.
+func (s *server) recordOf(ctx context.Context, ref, idOrKey string) (service.Service, *service.Document, engine.Detail, error) {
+	v, r, err := s.serviceOf(ctx, ref, auth.ViewRecords)
+	if err != nil {
+		return v, nil, engine.Detail{}, err
+	}
+	d, err := s.Records.Record(ctx, who(ctx), v.ID, idOrKey)
+	return v, r.Document, d, err
+}
+
+func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject) (spec.GetRecordResponseObject, error) {
+	_, _, d, err := s.recordOf(ctx, req.Service, req.Record)
+	if err != nil {
+		return nil, err
+	}
+	out := showRecord(d.Entity)
+	owed, conflicts := map[string]time.Time{}, []string{}
+	for system, since := range d.Owed {
+		owed[string(system)] = since.UTC()
+	}
+	for _, c := range d.Conflicts {
+		conflicts = append(conflicts, public(ident.Conflict, c.ID))
+	}
+	out.Owed, out.OpenConflicts = &owed, &conflicts
+	return spec.GetRecord200JSONResponse(out), nil
+}
+
+// causes are what an entry's cause names, by kind.
+var causes = map[record.JournalKind]string{record.Changed: ident.Run, record.Delivered: ident.Attempt, record.Decided: ident.Conflict}
+
+func (s *server) ListRecordHistory(ctx context.Context, req spec.ListRecordHistoryRequestObject) (spec.ListRecordHistoryResponseObject, error) {
+	v, _, d, err := s.recordOf(ctx, req.Service, req.Record)
+	if err != nil {
+		return nil, err
+	}
+	var before uuid.UUID
+	if err := s.cursors.read(of(ctx), req.Params.Cursor, &before); err != nil {
+		return nil, err
+	}
+	limit := limitOf(req.Params.Limit)
+	list, err := s.Records.History(ctx, who(ctx), v.ID, d.ID, before, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	show := func(e record.Entry) spec.HistoryEntry {
+		cause := nullable.NewNullNullable[string]()
+		if e.Cause != uuid.Nil {
+			cause.Set(public(causes[e.Kind], e.Cause))
+		}
+		return spec.HistoryEntry{
+			ID: public(ident.Journal, e.ID), Record: public(ident.Entity, e.Entity), At: e.At.UTC(), Kind: spec.HistoryEntryKind(e.Kind), Op: spec.HistoryEntryOp(e.Op),
+			System: string(e.System), Actor: e.Actor, Cause: cause, Before: maybeValues(e.Before), After: maybeValues(e.After),
+		}
+	}
+	data, next, more := page(ctx, s, list, limit, show, func(e record.Entry) any { return e.ID })
+	return spec.ListRecordHistory200JSONResponse{Data: data, NextCursor: next, HasMore: more}, nil
+}
+
+func (s *server) GetRecordStatus(ctx context.Context, req spec.GetRecordStatusRequestObject) (spec.GetRecordStatusResponseObject, error) {
+	_, doc, d, err := s.recordOf(ctx, req.Service, req.Record)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := chosen(req.Params.Systems, doc.SystemIDs())
+	if err != nil {
+		return nil, err
+	}
+	out := spec.GetRecordStatus200JSONResponse{}
+	for _, system := range systems {
+		status := spec.SystemRecordStatus{LastSync: nullable.NewNullNullable[time.Time](), Status: spec.SystemRecordStatusStatusAbsent}
+		l := d.Links[record.System(system)]
+		_, owed := d.Owed[record.System(system)]
+		switch {
+		case l != nil:
+			status.LastSync, status.Status = someTime(l.SyncedAt), spec.SystemRecordStatusStatus(l.State)
+			if owed && l.State == record.Synced {
+				status.Status = spec.SystemRecordStatusStatusPending
+			}
+		case owed:
+			status.Status = spec.SystemRecordStatusStatusPending
+		}
+		out[system] = status
+	}
+	return out, nil
+}
+
+// chosen are the systems asked for: all of the service's when none is named, or `all`.
+func chosen(asked *[]string, all []string) ([]string, error) {
+	if asked == nil || slices.Equal(*asked, []string{"all"}) {
+		return all, nil
+	}
+	for _, system := range *asked {
+		if !slices.Contains(all, system) {
+			return nil, systemUnknown(system, all)
+		}
+	}
+	return *asked, nil
+}
+
+func systemUnknown(system string, all []string) error {
+	f := fault.New(fault.Malformed, "request.system_unknown", "There is no system %q here.", system)
+	return &httpError{cause: f, parameters: []problemField{{Parameter: "systems", Field: fault.Field{Code: f.Code, Message: f.Message, Remedy: "Systems are: " + joined(all) + "."}}}}
+}
