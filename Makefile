@@ -14,8 +14,10 @@ BIN   := $(OUT)/bin
 # The tools' versions are in tools/go.mod; another go.sum means another folder, so an old tool is never used.
 TOOLS := $(OUT)/tools/$(shell cksum tools/go.sum | cut -d' ' -f1)
 
-# Everything that a binary is made of, folders too: their time changes when a file comes or goes.
-SOURCES := $(shell find api billing cmd internal migrations web '(' -name node_modules -o -name testdata ')' -prune -o -print 2>/dev/null) go.mod go.sum openapi.yaml
+# Everything that a binary is made of, pages of the documentation included; folders too, because their time changes when
+# a file comes or goes.
+SOURCES := $(shell find api billing cmd docs internal migrations web '(' -name node_modules -o -name testdata ')' -prune -o -print) \
+	go.mod go.sum openapi.yaml
 
 # Looked for when first needed, so that `make help` works without Go.
 GO = $(eval GO := $$(shell sh scripts/go.sh))$(if $(GO),$(GO),$(error Go is missing: see above))
