@@ -377,6 +377,11 @@ func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
 		case !has:
 			before[f], after[f] = present, v
 			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+		case record.Equal(v, b.seat.Map.Form(f, present)):
+			l.Holds(f, v, present, true)
+		case !b.goesAnywhere(f):
+			// Nobody takes the field from this system: it is brought up to date, or it keeps its own.
+			l.Holds(f, v, present, !b.seat.takes(e, f))
 		default:
 			l.Holds(f, v, present, false)
 			b.decide(e, l, f, nil, c, v, before, after, true)
@@ -423,9 +428,9 @@ func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in re
 		v, present := in[f], e.Fields[f]
 		base, behind := l.Behind[f]
 		switch {
-		case record.Equal(v, present):
+		case record.Equal(v, present), record.Equal(v, b.seat.Map.Form(f, present)):
 			// Both came to the same value on their own: agreed.
-			l.Holds(f, v, present, false)
+			l.Holds(f, v, present, true)
 			b.closeConflict(e, f, "Both systems came to the same value.")
 		case e.IsHeld(f):
 			b.moreClaims(e, l, f, c, v, before, after)
@@ -523,8 +528,10 @@ func (b *batch) hold(e *record.Entity, field string) {
 	}
 	b.touched[e] = true
 	for _, l := range e.Links {
-		l.State = record.InDoubt
-		b.touchLink(e, l)
+		if l.State != record.Frozen {
+			l.State = record.InDoubt
+			b.touchLink(e, l)
+		}
 	}
 }
 
@@ -562,16 +569,19 @@ func (b *batch) closeConflict(e *record.Entity, field, reason string) {
 	if !slices.Contains(e.Held, field) {
 		return
 	}
-	for _, other := range e.Links {
-		if _, behind := other.Behind[field]; behind {
-			return // a third system still holds something else
-		}
-	}
 	for _, cf := range b.open[e.ID] {
-		if cf.Field == field && cf.Open {
-			cf.Open, cf.Result, cf.Reason, cf.ResolvedAt = false, e.Fields[field], reason, &b.now
-			b.change(cf)
+		if cf.Field != field || !cf.Open {
+			continue
 		}
+		for _, s := range cf.Sides {
+			if l := e.Links[s.System]; l != nil && l.State != record.Frozen {
+				if _, behind := l.Behind[field]; behind {
+					return // another side still holds something else
+				}
+			}
+		}
+		cf.Open, cf.Result, cf.Reason, cf.ResolvedAt = false, e.Fields[field], reason, &b.now
+		b.change(cf)
 	}
 	b.release(e, field)
 }
@@ -798,13 +808,18 @@ func OwedFields(e *record.Entity, l *record.Link, s *Seat) []string {
 		if e.IsHeld(f) || !s.Map.Writable(f) {
 			continue
 		}
-		from := e.StampOf(f).System
-		if from == record.Person || from == s.System || s.Collection.Flows(from, s.System, f) {
+		if s.takes(e, f) {
 			out = append(out, f)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// takes says whether the field's present value may go to the seat's system.
+func (s *Seat) takes(e *record.Entity, field string) bool {
+	from := e.StampOf(field).System
+	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

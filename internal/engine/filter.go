@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -175,18 +176,39 @@ func same(a, b record.Value) bool {
 	return ok && n == 0
 }
 
-// compare orders two values as numbers when both are, else as text (which orders times, too).
+// compare orders two values as numbers or points in time when both are, else as text.
 func compare(a, b record.Value) (int, bool) {
 	x, aok := rational(a)
 	y, bok := rational(b)
 	if aok && bok {
 		return x.Cmp(y), true
 	}
+	s, aok := instant(a)
+	t, bok := instant(b)
+	if aok && bok {
+		return s.Compare(t), true
+	}
 	switch a.(type) {
 	case []any, map[string]any:
 		return 0, false
 	}
 	return strings.Compare(record.Text(a), record.Text(b)), true
+}
+
+var instantLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", time.DateOnly}
+
+// instant reads a date, or a date with a time; without a zone it is taken as UTC, as in package mapping.
+func instant(v record.Value) (t time.Time, ok bool) {
+	s, isText := v.(string)
+	if !isText || len(s) < len(time.DateOnly) || s[4] != '-' || s[7] != '-' {
+		return t, false
+	}
+	for _, layout := range instantLayouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return t, false
 }
 
 func rational(v record.Value) (*big.Rat, bool) {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,7 +67,7 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		w.Create = true
 		w.Values = pick(e.Fields, seat.Map.Fields())
 		for f := range w.Values {
-			if e.IsHeld(f) || !seat.Map.Writable(f) {
+			if e.IsHeld(f) || !seat.Map.Writable(f) || !seat.takes(e, f) && !seat.identifies(f) {
 				delete(w.Values, f)
 			}
 		}
@@ -74,11 +75,22 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 	default:
 		owed := OwedFields(e, l, seat)
 		w.Values = pick(e.Fields, owed)
-		if w.Fields, err = seat.Map.Out(e.Fields, owed); err == nil {
-			w.Expect, err = seat.Map.Out(shadow(seat, e, l, owed), owed)
+		all := seat.Map.Together(owed)
+		before := shadow(seat, e, l, all)
+		after := before.Clone() // what shares a column with an owed field stays as it is
+		for _, f := range owed {
+			after[f] = e.Fields[f]
+		}
+		if w.Fields, err = seat.Map.Out(after, all); err == nil {
+			w.Expect, err = seat.Map.Out(before, all)
 		}
 	}
 	return w, err
+}
+
+// identifies says whether the field is needed to make a record that can be recognised again.
+func (s *Seat) identifies(field string) bool {
+	return slices.Contains(s.Collection.MatchFields, field) || slices.Contains(s.Map.Key(), field)
 }
 
 func pick(fields record.Fields, names []string) record.Fields {
@@ -157,9 +169,33 @@ func Settle(seat *Seat, attempt Attempt, entities []*record.Entity, sent []Sent,
 			s.refuse(seat, e, w)
 		}
 	}
+	if !attempt.Lost {
+		s.dropped(seat, entities, sent)
+	}
 	sortLinks(s.NewLinks)
 	sortLinks(s.Links)
 	return s
+}
+
+// dropped settles duties that had ceased to be any before they were carried out: the change was taken back.
+func (s *Settlement) dropped(seat *Seat, entities []*record.Entity, sent []Sent) {
+	wasSent := make(map[record.EntityID]bool, len(sent))
+	for i := range sent {
+		wasSent[sent[i].ID] = true
+	}
+	for _, e := range entities {
+		if wasSent[e.ID] || Owes(e, seat) {
+			continue
+		}
+		l := e.Links[seat.System]
+		if l == nil || len(l.Behind) == 0 {
+			s.Done = append(s.Done, e.ID)
+		}
+		if l != nil && (l.State == record.Pending || l.State == record.Rejected && len(l.Behind) == 0) {
+			l.State = record.Synced
+			s.Links = append(s.Links, LinkRow{e.ID, l})
+		}
+	}
 }
 
 func (s *Settlement) refuse(seat *Seat, e *record.Entity, w *Sent) {
@@ -194,7 +230,7 @@ func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Se
 				continue
 			}
 			if v, has := e.Fields[f]; has && v != nil && seat.Map.Writable(f) {
-				l.Holds(f, nil, v, false) // held back, or changed from nothing since
+				l.Holds(f, nil, v, !seat.takes(e, f)) // held back, changed from nothing since, or none of its business
 			}
 		}
 		s.holds(seat, e, l, w)
@@ -271,10 +307,10 @@ func (s *Settlement) holds(seat *Seat, e *record.Entity, l *record.Link, w *Sent
 	for f, v := range w.Values {
 		present := e.Fields[f]
 		unmoved := record.Equal(present, v)
-		if own, told := stored[f]; told {
-			l.Holds(f, own, present, unmoved)
-			continue
+		own, told := stored[f]
+		if !told {
+			own = seat.Map.Form(f, v)
 		}
-		l.Holds(f, v, present, false)
+		l.Holds(f, own, present, unmoved)
 	}
 }

@@ -69,6 +69,12 @@ func Convert(v record.Value, to connector.Type) (record.Value, error) {
 		}
 		return nil, wrong(v, "a list")
 	case connector.TypeJSON:
+		// Text of an object or list is one, in a system that has no better column for it.
+		if s, ok := v.(string); ok && (strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")) {
+			if p, err := record.ParseJSON([]byte(s)); err == nil {
+				return p, nil
+			}
+		}
 		return v, nil
 	case connector.TypeBytes:
 		if s, ok := v.(string); ok {

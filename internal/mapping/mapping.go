@@ -233,6 +233,23 @@ func (p *Plan) InSome(native record.Fields) (record.Fields, error) {
 	return out, nil
 }
 
+// Form is how the system's record is read after the value was written to the field: v itself, or what is left of it where the
+// system's type holds less (the date of a time) or another form (true of "yes").
+func (p *Plan) Form(field string, v record.Value) record.Value {
+	q := p.byEntity[field]
+	if q == nil || q.in == q.out || !q.write {
+		return v
+	}
+	out, err := Convert(v, q.out)
+	if err != nil {
+		return v // it cannot be written
+	}
+	if back, err := Convert(out, q.in); err == nil {
+		return back
+	}
+	return v
+}
+
 func (q *pair) inward(native record.Fields) (record.Value, error) {
 	v := native[q.native]
 	for _, step := range q.steps() {
