@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -17,11 +18,8 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// More changes than may be held in memory: of a table that is read slowly, of one that is not read at all, and none of
-// either may be lost, nor may the one that is not read hold up the other.
-func TestStreamHoldsOnlySoMuch(t *testing.T) {
-	t.Parallel()
-	raw := testdb.Postgres(t)
+func openSystem(t *testing.T, raw string, detection string) *system {
+	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {
 		t.Fatal(err)
@@ -29,18 +27,32 @@ func TestStreamHoldsOnlySoMuch(t *testing.T) {
 	password, _ := u.User.Password()
 	opened, err := New().Open(t.Context(), connector.Settings{"host": u.Hostname(), "port": u.Port(), "database": strings.TrimPrefix(u.Path, "/"),
 		"user": u.User.Username(), "password": password, "sslmode": "disable"},
-		connector.Env{Dial: (&net.Dialer{}).DialContext, Consumer: "svc_full", Detection: "cdc"})
+		connector.Env{Dial: (&net.Dialer{}).DialContext, Consumer: "svc_internal", Detection: detection})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.Close()
-	sys := opened.(*system)
+	t.Cleanup(func() { opened.Close() })
+	return opened.(*system)
+}
+
+func connect(t *testing.T, raw string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// More changes than may be held in memory: of a table that is read slowly, of one that is not read at all, and none of
+// either may be lost, nor may the one that is not read hold up the other.
+func TestStreamHoldsOnlySoMuch(t *testing.T) {
+	t.Parallel()
+	raw := testdb.Postgres(t)
+	sys := openSystem(t, raw, "cdc")
 	sys.mostHeld = 20
-	db, err := pgx.Connect(t.Context(), raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close(t.Context())
+	db := connect(t, raw)
 	exec := func(sql string) {
 		t.Helper()
 		if _, err := db.Exec(t.Context(), sql); err != nil {

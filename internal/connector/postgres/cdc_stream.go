@@ -85,10 +85,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 	if err != nil {
 		return nil, err
 	}
-	st = &logStream{made: made, done: make(chan struct{}), queues: map[uint32]*queue{}, watchers: map[*streamWatcher]struct{}{}, room: make(chan struct{}, 1), most: maxHeld}
-	if s.mostHeld > 0 {
-		st.most = s.mostHeld
-	}
+	st = &logStream{made: made, done: make(chan struct{}), queues: map[uint32]*queue{}, watchers: map[*streamWatcher]struct{}{}, room: make(chan struct{}, 1), most: s.mostHeld}
 	for _, q := range names {
 		t, err := s.table(ctx, c, objectName(q, s.schema))
 		if connector.Classify(err).Class == connector.Reject {

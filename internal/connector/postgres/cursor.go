@@ -31,10 +31,7 @@ type place struct {
 	Until uint64 `json:"until,omitempty"` // cdc: before it, transactions of Seen were visible to the snapshot already
 
 	Time  string   `json:"time,omitempty"`  // timestamp: where the next pass begins; in a pass where the one after it will
-	Above string   `json:"above,omitempty"` // timestamp: instead of Time, rows later than this suffice
 	Open  []openTx `json:"open,omitempty"`  // timestamp: transactions that may still bring older times
-	High  string   `json:"high,omitempty"`  // timestamp: the latest time in the table
-	Since string   `json:"since,omitempty"` // timestamp: when High was first seen
 	Began string   `json:"began,omitempty"` // timestamp: when the pass under way began, by the server's clock
 	At    string   `json:"at,omitempty"`    // timestamp: the time of the last row of the pass; its key is After
 

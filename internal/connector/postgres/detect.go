@@ -160,15 +160,18 @@ func (a abilities) noLog(s *system, t *table) string {
 
 // timestampColumn finds the column that tells when a row last changed; the second result says why there is none.
 func (s *system) timestampColumn(t *table) (name, none string) {
+	zone := s.settings["timestampZone"]
 	usable := func(i int) bool {
 		typ := t.columns[i].typ
-		return typ == connector.TypeTimestamp || typ == connector.TypeDateTime
+		return typ == connector.TypeTimestamp || typ == connector.TypeDateTime && zone != ""
 	}
 	if name := s.settings["timestampColumn"]; name != "" {
 		i, there := t.byName[name]
 		switch {
 		case !there:
 			return "", fmt.Sprintf("The table %s has no column %q, which the connection names.", t.sql(), name)
+		case !usable(i) && t.columns[i].typ == connector.TypeDateTime:
+			return "", fmt.Sprintf("The column %s of %s is a timestamp without time zone. Name the zone of its times in the connection (timestampZone).", name, t.sql())
 		case !usable(i):
 			return "", fmt.Sprintf("The column %s of %s is a %s and no timestamp.", name, t.sql(), t.columns[i].native)
 		}
@@ -177,6 +180,11 @@ func (s *system) timestampColumn(t *table) (name, none string) {
 	for _, name := range timestampNames {
 		if i, there := t.byName[name]; there && usable(i) {
 			return name, ""
+		}
+	}
+	for _, name := range timestampNames {
+		if i, there := t.byName[name]; there && t.columns[i].typ == connector.TypeDateTime {
+			return "", fmt.Sprintf("The column %s of %s is a timestamp without time zone. Name the zone of its times in the connection (timestampZone).", name, t.sql())
 		}
 	}
 	return "", fmt.Sprintf("The table %s has no column such as %s. Add one that is set with each change, or name it in the connection.", t.sql(), strings.Join(timestampNames[:3], ", "))

@@ -169,7 +169,7 @@ func leftovers(t *testing.T, db *sql.DB, object record.Object, consumer string) 
 			left = append(left, s)
 		}
 	}
-	collect(`SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT tgisinternal`, quote(string(object)))
+	collect(`SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname LIKE 'syncline%'`, quote(string(object)))
 	collect(`SELECT 'relation ' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'syncline' AND relname LIKE '%\_' || to_regclass($1)::oid || '%'`, quote(string(object)))
 	collect(`SELECT 'function ' || proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = 'syncline' AND proname LIKE '%\_' || to_regclass($1)::oid`, quote(string(object)))
 	collect(`SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE slot_name LIKE '%' || $1`, consumer)
@@ -229,7 +229,7 @@ func TestByTimestamp(t *testing.T) {
 func TestByTimestampWithoutZone(t *testing.T) {
 	t.Parallel()
 	h := harness(t, "timestamp")
-	h.Settings = with(h.Settings, "timestampColumn", "Changed At")
+	h.Settings = with(with(h.Settings, "timestampColumn", "Changed At"), "timestampZone", "Pacific/Auckland")
 	h.Can.Deletes, h.Can.Suppresses = false, false
 	db := h.Users.(*connectortest.SQLUsers).DB
 	mustExec(t, db, `CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW."Changed At" := now() AT TIME ZONE ''Pacific/Auckland''; RETURN NEW; END'`)

@@ -46,6 +46,8 @@ func (Connector) Spec() connector.Spec {
 			{Name: "table", Title: "Table", Kind: connector.Text, Doc: "The table to sync when the service names no objects; `table` or `schema.table`."},
 			{Name: "timestampColumn", Title: "Timestamp column", Kind: connector.Text,
 				Doc: "For the detection timestamp: the column that holds the time of a row's last change. By default the first of " + strings.Join(timestampNames, ", ") + "."},
+			{Name: "timestampZone", Title: "Time zone of the timestamp column", Kind: connector.Text,
+				Doc: "Needed for a timestamp column without time zone: the zone that its times are in, such as UTC or Europe/Berlin."},
 		},
 		Detections: []string{byTrigger, byLog, byTimestamp, byHash},
 		Deletes:    "database-trigger: tombstone; cdc: tombstone; timestamp: never; hash: list-diff where the role may create the schema syncline, else never",
@@ -67,5 +69,5 @@ func (c Connector) Open(_ context.Context, settings connector.Settings, env conn
 	if schema == "" {
 		schema = "public"
 	}
-	return &system{pool: pool, settings: settings, schema: schema, env: env, tables: map[record.Object]*table{}}, nil
+	return &system{pool: pool, settings: settings, schema: schema, env: env, mostHeld: maxHeld, margin: margin, tables: map[record.Object]*table{}}, nil
 }

@@ -22,7 +22,8 @@ type system struct {
 	settings connector.Settings
 	schema   string // of tables named without one
 	env      connector.Env
-	mostHeld int // other than maxHeld, in tests
+	mostHeld int // see maxHeld
+	margin   int // see margin
 
 	starting sync.Mutex // held while the stream is started
 

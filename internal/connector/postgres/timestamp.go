@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,78 +23,47 @@ import (
 // Those that are younger than the margin need no note, since each pass overlaps the one before by that much; it also
 // covers clocks that differ by less.
 //
-// A column without time zone is in a zone that only its writers know. There the bound comes from the latest time in the
-// table instead of the clock.
+// A column without time zone is in a zone that only its writers know, so the connection has to name it.
 
 // The overlap of passes in seconds: as a rule, and when other roles' transactions cannot be seen.
 const (
-	margin      = 5
-	wideMargin  = 300
-	everyMoment = "-infinity"
+	margin     = 5
+	wideMargin = 300
 )
 
 // openTx is a transaction that was open when a pass began.
 type openTx struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"` // by the server's clock
-	From  string `json:"from"`  // the earliest time that its rows can have, as the column has it
 }
 
 // moment is the state of the server just before a pass.
 type moment struct {
 	now      string
+	bound    string // now less the overlap
 	open     []openTx
-	margin   int
 	prepared bool // transactions are prepared for two-phase commit, and seen no more in pg_stat_activity
-	high     string
-	bound    string // now or the latest time, less the margin, as the column has it
-	settled  bool   // the latest time is older than the margin, and nobody is at work who began before
 }
 
+// Other roles' sessions show neither state nor kind to those who may not see them.
 const findOpen = `
-SELECT clock_timestamp()::text, EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND state IS NULL AND pid <> pg_backend_pid()),
-       EXISTS (SELECT 1 FROM pg_prepared_xacts WHERE database = current_database()),
-       a.pid, a.xact_start::text, (a.xact_start - interval '5 s')::text
-FROM (SELECT 1) one LEFT JOIN pg_stat_activity a ON a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '1 s'`
+SELECT w.now::text, (w.now - CASE WHEN EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL AND state IS NULL AND pid <> pg_backend_pid())
+                             THEN greatest($1::int, $2::int) ELSE $1::int END * interval '1 s')::text,
+       EXISTS (SELECT 1 FROM pg_prepared_xacts WHERE database = current_database()), a.pid, a.xact_start::text
+FROM (SELECT clock_timestamp() AS now) w
+LEFT JOIN pg_stat_activity a ON a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.xact_start < w.now - $1::int * interval '0.5 s'`
 
-func (s *system) lookAround(ctx context.Context, c *pgconn.PgConn, t *table, col *column, p *place) (m moment, err error) {
-	m.margin = margin
-	zoned := col.typ == connector.TypeTimestamp
-	err = statement{sql: findOpen, row: func(v [][]byte) error {
-		m.now, m.prepared = string(v[0]), string(v[2]) == "t"
-		if string(v[1]) == "t" {
-			m.margin = wideMargin
-		}
-		if v[3] == nil || v[4] == nil {
+func (s *system) lookAround(ctx context.Context, c *pgconn.PgConn) (m moment, err error) {
+	seconds := func(n int) param { return param{value: []byte(strconv.Itoa(n)), oid: 23} }
+	err = statement{sql: findOpen, params: []param{seconds(s.margin), seconds(wideMargin)}, row: func(v [][]byte) error {
+		m.now, m.bound, m.prepared = string(v[0]), string(v[1]), string(v[2]) == "t"
+		if v[3] == nil {
 			return nil
 		}
 		pid, err := strconv.Atoi(string(v[3]))
-		o := openTx{PID: pid, Start: string(v[4]), From: string(v[5])}
-		if !zoned { // it was not open at the pass before, so it began after that one
-			o.From = p.Time
-		}
-		m.open = append(m.open, o)
+		m.open = append(m.open, openTx{PID: pid, Start: string(v[4])})
 		return err
 	}}.run(ctx, c)
-	if err != nil {
-		return m, err
-	}
-	bound := "$1::timestamptz"
-	if !zoned {
-		bound = "max(" + quote(col.name) + ")"
-	}
-	err = statement{
-		sql: fmt.Sprintf(`SELECT max(%[1]s)::text, (%[2]s - $2::int * interval '1 s')::text, $3 <> '' AND max(%[1]s)::text = $3 AND nullif($4, '')::timestamptz < $1::timestamptz - $2::int * interval '1 s' FROM %[3]s`,
-			quote(col.name), bound, t.from()),
-		params: []param{text(m.now), {value: []byte(strconv.Itoa(m.margin)), oid: 23}, text(p.High), text(p.Since)},
-		row: func(v [][]byte) error {
-			m.high, m.bound, m.settled = string(v[0]), string(v[1]), string(v[2]) == "t" && len(m.open) == 0 && !m.prepared
-			if m.bound == "" { // the table is empty
-				m.bound = everyMoment
-			}
-			return nil
-		},
-	}.run(ctx, c)
 	return m, err
 }
 
@@ -106,59 +76,45 @@ func (s *system) timeColumn(t *table) (*column, error) {
 }
 
 func (s *system) beginByTime(ctx context.Context, c *pgconn.PgConn, t *table, p *place) error {
-	col, err := s.timeColumn(t)
-	if err != nil {
+	if _, err := s.timeColumn(t); err != nil {
 		return err
 	}
-	p.Time = everyMoment
-	m, err := s.lookAround(ctx, c, t, col, p)
-	if err != nil {
-		return err
-	}
-	p.Time, p.Open, p.High, p.Since = m.bound, m.open, m.high, m.now
-	return nil
+	m, err := s.lookAround(ctx, c)
+	p.Time, p.Open = m.bound, m.open
+	return err
 }
 
 // beginPass finds where the pass has to begin, and notes where the next one will.
-func (s *system) beginPass(ctx context.Context, c *pgconn.PgConn, t *table, col *column, p *place) (from string, above bool, err error) {
-	m, err := s.lookAround(ctx, c, t, col, p)
+func (s *system) beginPass(ctx context.Context, c *pgconn.PgConn, col *column, p *place) (from string, err error) {
+	m, err := s.lookAround(ctx, c)
 	if err != nil {
-		return "", false, err
-	}
-	still := map[openTx]bool{}
-	for _, o := range m.open {
-		still[openTx{PID: o.PID, Start: o.Start}] = true
+		return "", err
 	}
 	bounds := []string{p.Time}
-	var open []openTx
-	noted := map[openTx]bool{}
+	open := m.open
 	for _, o := range p.Open {
-		id := openTx{PID: o.PID, Start: o.Start}
-		if still[id] || m.prepared { // a prepared one is no longer shown by its connection
-			open, noted[id] = append(open, o), true
-			continue
-		}
-		bounds = append(bounds, o.From)
-	}
-	for _, o := range m.open {
-		if !noted[openTx{PID: o.PID, Start: o.Start}] {
+		switch {
+		case slices.Contains(m.open, o):
+		case m.prepared: // a prepared one is no longer shown by its connection
 			open = append(open, o)
+		default:
+			bounds = append(bounds, o.Start)
 		}
 	}
-	if col.typ == connector.TypeDateTime && m.settled && len(bounds) == 1 && len(open) == 0 {
-		from, above = p.High, true // nothing that is not later than the latest can come any more
-	} else {
-		err = statement{
-			sql:    fmt.Sprintf("SELECT min(b)::text FROM unnest($1::text[]::%s[]) b", col.base),
-			params: []param{texts(bounds)},
-			row:    func(v [][]byte) error { from = string(v[0]); return nil },
-		}.run(ctx, c)
+	back := 0
+	if len(bounds) > 1 { // a transaction's rows may have times of a clock that is behind the server's
+		back = s.margin
 	}
-	if m.high != p.High {
-		p.High, p.Since = m.high, m.now
+	least := "min(b) - $2::int * interval '1 s'"
+	params := []param{texts(bounds), {value: []byte(strconv.Itoa(back)), oid: 23}}
+	if col.typ == connector.TypeDateTime {
+		least = "(" + least + ") AT TIME ZONE $3"
+		params = append(params, text(s.settings["timestampZone"]))
 	}
+	err = statement{sql: "SELECT (" + least + ")::text FROM unnest($1::text[]::timestamptz[]) b", params: params,
+		row: func(v [][]byte) error { from = string(v[0]); return nil }}.run(ctx, c)
 	p.Began, p.Time, p.Open = m.now, m.bound, open
-	return from, above, err
+	return from, err
 }
 
 func (s *system) readByTime(ctx context.Context, c *pgconn.PgConn, t *table, p place, req connector.ReadRequest) (connector.Page, error) {
@@ -175,15 +131,11 @@ func (s *system) readByTime(ctx context.Context, c *pgconn.PgConn, t *table, p p
 	var where string
 	var params []param
 	if p.At == "" {
-		from, above, err := s.beginPass(ctx, c, t, col, &p)
+		from, err := s.beginPass(ctx, c, col, &p)
 		if err != nil {
 			return connector.Page{}, err
 		}
-		compare := ">="
-		if above {
-			compare = ">"
-		}
-		where, params = fmt.Sprintf("%s %s $1::%s", ts, compare, col.base), []param{text(from)}
+		where, params = fmt.Sprintf("%s >= $1::%s", ts, col.base), []param{text(from)}
 	} else {
 		marks := []string{"$1::" + col.base}
 		params = []param{text(p.At)}
@@ -194,22 +146,22 @@ func (s *system) readByTime(ctx context.Context, c *pgconn.PgConn, t *table, p p
 		where = fmt.Sprintf("(%s, %s) > (%s)", ts, t.keyList("t"), strings.Join(marks, ", "))
 	}
 	page := connector.Page{Phase: connector.Stream}
-	began, late := p.Began, false
+	moment, late := ts, false
+	if col.typ == connector.TypeDateTime {
+		moment = ts + " AT TIME ZONE " + literal(s.settings["timestampZone"])
+	}
 	err = statement{
-		sql: fmt.Sprintf("SELECT %s::text, %s::timestamptz > $%d::timestamptz AND %s::timestamptz <= clock_timestamp(), %s FROM %s t WHERE %s ORDER BY %s, %s LIMIT %d",
-			ts, ts, len(params)+1, ts, r.list("t"), t.from(), where, ts, t.keyList("t"), req.Limit),
-		params: append(params, text(began)),
+		sql: fmt.Sprintf("SELECT %[1]s::text, (%[2]s)::text, %[2]s > $%[3]d::timestamptz AND %[2]s <= clock_timestamp(), %[4]s FROM %[5]s t WHERE %[6]s ORDER BY %[1]s, %[7]s LIMIT %[8]d",
+			ts, moment, len(params)+1, r.list("t"), t.from(), where, t.keyList("t"), req.Limit),
+		params: append(params, text(p.Began)),
 		row: func(v [][]byte) error {
-			f := r.fields(v[2:])
-			ch := record.Change{Key: r.key(f), Op: record.Upsert, Fields: f}
-			if col.typ == connector.TypeTimestamp {
-				ch.At, _ = readTime(v[0]) // zero for infinity and the like
-			}
-			page.Changes = append(page.Changes, ch)
-			p.At, late = string(v[0]), string(v[1]) == "t"
+			f := r.fields(v[3:])
+			at, _ := readTime(v[1]) // zero for infinity and the like
+			page.Changes = append(page.Changes, record.Change{Key: r.key(f), Op: record.Upsert, Fields: f, At: at})
+			p.At, late = string(v[0]), string(v[2]) == "t"
 			p.After = p.After[:0:0]
 			for _, at := range r.keyAt {
-				p.After = append(p.After, string(v[2+at]))
+				p.After = append(p.After, string(v[3+at]))
 			}
 			return nil
 		},
