@@ -27,6 +27,7 @@ type Opened struct {
 func (f *flow) openAll(ctx context.Context, doc *service.Document) (closers []connector.System, err error) {
 	opened := make(map[record.System]Opened)
 	wanted := objectNames(doc)
+	f.objects = wanted
 	for _, id := range doc.SystemIDs() {
 		system := record.System(id)
 		sys, spec, err := f.engine.open.OpenSystem(ctx, f.tenant, f.guard.Service, doc, id, "svc_"+f.guard.Service.String())

@@ -286,3 +286,51 @@ syncConfig:
 		t.Errorf("the names were touched before anybody decided: %v and %v", l, r)
 	}
 }
+
+// TestLostPlace: the stream's position is gone, and meanwhile records were made, changed and deleted. A new snapshot finds
+// all of it, the deletions too.
+func TestLostPlace(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	for _, sku := range []string{"A", "B", "C"} {
+		b.user("warehouse").Put(record.Key(sku), product(sku, 1))
+	}
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 3 && b.settledDown() })
+	b.halt()
+	b.user("warehouse").Delete("A")
+	b.user("warehouse").Put("B", product("B", 2))
+	b.user("warehouse").Put("D", product("D", 4))
+	b.systems["warehouse"].LosePlaces("products")
+	b.start()
+	b.eventually("both sides to be equal again", func() bool {
+		return b.converged("warehouse", "shop") && len(b.user("shop").All()) == 3 && b.user("shop").Get("A") == nil && b.settledDown()
+	})
+}
+
+// TestSystemJoins: a system that joins a service gets what the others have, and they what it has.
+func TestSystemJoins(t *testing.T) {
+	const three = `
+service: stock
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+  - {id: market, type: memory, objects: [products]}
+syncConfig:
+  frequency: realtime
+`
+	b := newBench(t, twoWay, "warehouse", "shop", "market")
+	b.user("warehouse").Put("A", product("A", 1))
+	b.user("market").Put("M", product("M", 9))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	b.apply(three, 2)
+	if err := <-b.done; err != nil {
+		t.Fatalf("the flow of the old revision ended with %v", err)
+	}
+	b.done <- nil
+	b.halt()
+	b.start()
+	b.eventually("three equal systems", func() bool {
+		return b.converged("warehouse", "shop", "market") && len(b.user("market").All()) == 2 && b.settledDown()
+	})
+}

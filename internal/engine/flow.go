@@ -127,6 +127,8 @@ type flow struct {
 	run      *service.Run // the run being executed; nil between runs
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
+	troubled map[record.System]bool
+	objects  map[record.System][]record.Object
 }
 
 // lane is one object of one system in motion.
@@ -152,8 +154,9 @@ type lane struct {
 	saved     record.Cursor
 	savedAt   time.Time
 	ackedAt   time.Time
+	notedAt   time.Time
+	since     time.Time // when this flow's snapshot began
 	readAt    time.Time // when the last read began that reached the end
-	idle      bool      // no attempt queued or under way
 	sending   int
 	failing   time.Time // sends fail until then
 	watching  bool
@@ -242,7 +245,7 @@ func (f *flow) prepare(positions []Position, doubts []SeatID) {
 	}
 	for _, seat := range f.plan.Seats {
 		l := &lane{Seat: seat, flow: f, queue: make(chan Attempt, queueDepth), room: make(chan struct{}, queueDepth),
-			wake: make(chan struct{}, 1), duty: make(chan struct{}, 1), idle: true, nudge: make(map[string]int64),
+			wake: make(chan struct{}, 1), duty: make(chan struct{}, 1), since: time.Now(), nudge: make(map[string]int64),
 			moved: make(map[record.EntityID]int), complete: make(chan struct{})}
 		for range queueDepth {
 			l.room <- struct{}{}
@@ -290,8 +293,18 @@ func (f *flow) trouble(ctx context.Context, system record.System, err error) err
 		return ctx.Err()
 	}
 	c := connector.Classify(err)
+	f.mu.Lock()
+	if f.troubled == nil {
+		f.troubled = make(map[record.System]bool)
+	}
+	f.troubled[system] = true
+	object := record.Object("")
+	if named := f.objects[system]; len(named) > 0 {
+		object = named[0]
+	}
+	f.mu.Unlock()
 	note := f.inTx(ctx, func(tx Tx) error {
-		if err := tx.NoteTrouble(ctx, f.guard.Service, system, c.Code, c.Message); err != nil {
+		if err := tx.NoteTrouble(ctx, f.guard.Service, system, object, c.Code, c.Message); err != nil {
 			return err
 		}
 		return tx.Emit(ctx, "system.failing", uuid.UUID(f.guard.Service), map[string]any{"system": system, "code": c.Code, "message": c.Message})
@@ -301,6 +314,15 @@ func (f *flow) trouble(ctx context.Context, system record.System, err error) err
 	}
 	f.log.Warn("a system fails", "system", system, "class", c.Class, "error", err)
 	return fmt.Errorf("%s: %w", system, err)
+}
+
+// recovered says whether the system had trouble that is now over, once.
+func (f *flow) recovered(system record.System) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.troubled[system]
+	delete(f.troubled, system)
+	return was
 }
 
 // control watches over the flow: pauses and new revisions stop it, queued runs are begun, finished ones ended.

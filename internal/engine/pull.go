@@ -86,6 +86,7 @@ func (l *lane) readFailed(ctx context.Context, err error) error {
 	case connector.LostPlace:
 		l.mu.Lock()
 		l.pos.Cursor, l.pos.Phase, l.pos.Done, l.pos.Total = nil, connector.Snapshot, 0, 0
+		l.since = time.Now()
 		l.mu.Unlock()
 		_ = l.flow.trouble(ctx, l.System, err)
 		return nil
@@ -134,9 +135,15 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 			next.Total = next.Done
 		}
 	}
+	complete := pos.Phase == connector.Snapshot && page.Phase == connector.Stream
+	if complete {
+		if err := l.missing(ctx); err != nil {
+			return false, false, err
+		}
+	}
 	stepped := pos.Phase != next.Phase || len(page.Changes) > 0
 	if stepped || (!bytes.Equal(l.saved, next.Cursor) && time.Since(l.savedAt) > moveEvery) {
-		if err := l.intake(ctx, page.Changes, &Move{Position: next, Changed: len(page.Changes) > 0}, rooms); err != nil {
+		if err := l.intake(ctx, page.Changes, &Move{Position: next, Changed: len(page.Changes) > 0, Complete: complete}, rooms); err != nil {
 			return false, false, err
 		}
 		l.saved, l.savedAt = next.Cursor, time.Now()
@@ -152,6 +159,9 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 	}
 	if !page.More {
 		l.markRead(began)
+		if err := l.noteRead(ctx); err != nil {
+			return false, false, err
+		}
 	}
 	if a, ok := l.Open.(connector.Acknowledger); ok && time.Since(l.ackedAt) > ackEvery && len(l.saved) > 0 {
 		l.ackedAt = time.Now()
@@ -160,6 +170,52 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 		}
 	}
 	return page.More, len(page.Changes) > 0, nil
+}
+
+// noteRead writes now and then, and at once after trouble, that the object was read to its end.
+func (l *lane) noteRead(ctx context.Context) error {
+	if !l.flow.recovered(l.System) && time.Since(l.notedAt) < moveEvery {
+		return nil
+	}
+	l.notedAt = time.Now()
+	return l.flow.inTx(ctx, func(tx Tx) error { return tx.NoteRead(ctx, l.flow.guard.Service, l.System, l.Object) })
+}
+
+// missing finds what was deleted in the system while nobody looked: a snapshot that begins anew, because its place in the
+// stream was lost, shows what is there and not what is gone. So the records that were known before are asked for by key, in
+// the order of their keys, before the snapshot counts as complete; a crash on the way begins this again.
+func (l *lane) missing(ctx context.Context) error {
+	reader, ok := l.Open.(connector.KeyReader)
+	if !ok {
+		return nil
+	}
+	after := record.Key("")
+	for {
+		var keys []record.Key
+		err := l.flow.inTx(ctx, func(tx Tx) (err error) {
+			keys, err = tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since, after, snapshotBatch)
+			return err
+		})
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		after = keys[len(keys)-1]
+		changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+		if err != nil {
+			return err
+		}
+		gone := changes[:0]
+		for _, c := range changes {
+			if c.Op == record.Delete {
+				gone = append(gone, c)
+			}
+		}
+		if len(gone) > 0 {
+			if err := l.intake(ctx, gone, nil, nil); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (l *lane) markRead(began time.Time) {
@@ -265,6 +321,7 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 		}
 		in.Attempts = attempts
 		in.Usage = l.usageOf(outcome, tx.Now())
+		in.Complete = move != nil && move.Complete && l.Writes
 		for i := range changes {
 			for _, v := range changes[i].Fields {
 				if s, ok := v.(string); ok {

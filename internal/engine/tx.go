@@ -44,7 +44,8 @@ type Position struct {
 // Move is a cursor's step: written only with what it covers (invariant 1).
 type Move struct {
 	Position
-	Changed bool // the page held changes
+	Changed  bool // the page held changes
+	Complete bool // it ends the snapshot
 }
 
 // Intake is what the commit of a page writes.
@@ -58,6 +59,9 @@ type Intake struct {
 	Settle   bool                                // there may be open inward dead letters to settle
 	Usage    []billing.UsageEvent
 	Bytes    int64
+	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
+	// has no record of, also those that were there before it joined the service.
+	Complete bool
 }
 
 // Settling is what the commit of an attempt's receipts writes.
@@ -101,13 +105,17 @@ type Tx interface {
 	// Owing counts the duties per seat, and says when the earliest is due.
 	Owing(ctx context.Context, s service.ID) (map[SeatID]Owing, error)
 
+	// LinkKeys lists keys of the seat's links that were last in step before the time, in order, those after the one given.
+	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
+
 	// Positions reads the cursors of the service.
 	Positions(ctx context.Context, s service.ID) ([]Position, error)
 	// SavePosition writes what is known of a cursor apart from its move: detection and why.
 	SavePosition(ctx context.Context, g Guard, p Position) error
-	// NoteTrouble writes, or clears with code "", that reading or writing the system fails.
-	NoteTrouble(ctx context.Context, s service.ID, system record.System, code, message string) error
-	// NoteRead says that the object was read to its end.
+	// NoteTrouble writes that reading or writing the system fails. object is the one to note it with when nothing is known of
+	// the system yet.
+	NoteTrouble(ctx context.Context, s service.ID, system record.System, object record.Object, code, message string) error
+	// NoteRead says that the object was read to its end, and clears trouble.
 	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
 
 	// Loadable reads the service and its live revision's document.

@@ -233,6 +233,13 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND 
 	for system, ids := range in.Owed {
 		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now)
 	}
+	if in.Complete {
+		b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
+SELECT current_tenant(), $1, $2, e.collection, e.id, $4, $4 FROM entities e
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.collection = $3 AND e.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = e.tenant_id AND l.service_id = e.service_id AND l.entity_id = e.id AND l.system = $2)
+ORDER BY e.id ON CONFLICT DO NOTHING`, sid, string(in.Seat.System), in.Seat.Collection.Name, t.now)
+	}
 	if m := in.Move; m != nil {
 		changedAt := (*time.Time)(nil)
 		if m.Changed {
@@ -274,8 +281,18 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
 	if len(st.Done) > 0 {
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
-WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'open' AND system = $3 AND entity_id = ANY($4)`,
+WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state IN ('open', 'redriven') AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(st.Done))
+	}
+	if len(st.Dead) > 0 {
+		// What was redriven and failed again has a new one.
+		failed := make([]record.EntityID, len(st.Dead))
+		for i := range st.Dead {
+			failed[i] = st.Dead[i].Entity
+		}
+		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'redriven' AND system = $3 AND entity_id = ANY($4)`,
+			t.now, sid, string(system), uuids(failed))
 	}
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
@@ -463,12 +480,29 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET detection = ex
 	return unavailable(err)
 }
 
-// NoteTrouble writes, or clears, that a system fails.
-func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System, code, message string) error {
-	_, err := t.tx.Exec(ctx, `UPDATE cursors SET error_code = $1, error = $2,
-  failing_since = CASE WHEN $1 = '' THEN NULL ELSE coalesce(failing_since, $3) END
-WHERE tenant_id = current_tenant() AND service_id = $4 AND system = $5`, code, message, t.now, uuid.UUID(s), string(system))
+// NoteTrouble writes that a system fails.
+func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System, object record.Object, code, message string) error {
+	_, err := t.tx.Exec(ctx, `WITH noted AS (
+  UPDATE cursors SET error_code = $1, error = $2, failing_since = coalesce(failing_since, $3)
+  WHERE tenant_id = current_tenant() AND service_id = $4 AND system = $5 RETURNING 1
+)
+INSERT INTO cursors (tenant_id, service_id, system, object, error_code, error, failing_since)
+SELECT current_tenant(), $4, $5, $6, $1, $2, $3 WHERE NOT EXISTS (SELECT FROM noted)`,
+		code, message, t.now, uuid.UUID(s), string(system), string(object))
 	return unavailable(err)
+}
+
+// LinkKeys lists keys of the seat's links that were last in step before the time.
+func (t *Tx) LinkKeys(ctx context.Context, s service.ID, seat *engine.Seat, before time.Time, after record.Key, limit int) ([]record.Key, error) {
+	rows, err := t.tx.Query(ctx, `SELECT key FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3
+AND key > $4 AND synced_at < $5 AND state <> 'frozen' ORDER BY key LIMIT $6`, uuid.UUID(s), string(seat.System), string(seat.Object), string(after), before, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (k record.Key, err error) {
+		err = row.Scan((*string)(&k))
+		return k, err
+	})
 }
 
 // NoteRead says that the object was read to its end.
