@@ -56,12 +56,14 @@ type DeadLetter struct {
 
 // Query selects dead letters, the newest first.
 type Query struct {
-	Service service.ID // zero for all
-	State   State      // "" for all
-	System  record.System
-	Code    string
-	Before  uuid.UUID // go on after this one
-	Limit   int       // 1 to 100
+	Service   service.ID // zero for all
+	State     State      // "" for all
+	System    record.System
+	Code      string
+	Direction string          // "in", "out" or "" for both
+	Entity    record.EntityID // zero for all
+	Before    uuid.UUID       // go on after this one
+	Limit     int             // 1 to 100
 }
 
 // Group is dead letters of one cause.
@@ -203,23 +205,64 @@ func (m *Manager) Discard(ctx context.Context, who auth.Principal, id uuid.UUID,
 		return d, err
 	}
 	if reason == "" {
-		return d, fault.New(fault.Invalid, "dead_letter.reason_missing", "Say why this change is given up; the reason is kept.").
-			At(fault.Field{Pointer: "/reason", Message: "A reason is required."})
+		return d, reasonMissing()
 	}
 	return d, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
 		if d, err = tx.LockDeadLetter(ctx, id); err != nil {
 			return err
 		}
-		if d.State != Open {
-			return fault.New(fault.Conflict, "dead_letter.not_open", "This dead letter is %s already.", d.State)
-		}
-		d.State, d.DecidedBy, d.Reason, d.LastAt = Discarded, who.Name, reason, tx.Now()
-		if err := tx.SaveDeadLetter(ctx, d); err != nil {
+		return m.discard(ctx, tx, who, &d, reason)
+	})
+}
+
+func (m *Manager) discard(ctx context.Context, tx Tx, who auth.Principal, d *DeadLetter, reason string) error {
+	if d.State != Open {
+		return fault.New(fault.Conflict, "dead_letter.not_open", "This dead letter is %s already.", d.State)
+	}
+	d.State, d.DecidedBy, d.Reason, d.LastAt = Discarded, who.Name, reason, tx.Now()
+	if err := tx.SaveDeadLetter(ctx, *d); err != nil {
+		return err
+	}
+	d.Version++
+	return m.record(ctx, tx, who, "dead_letter.discarded", *d)
+}
+
+// DiscardLike discards all open dead letters with the cause of this one, at most limit, for one reason, and says how many
+// there were.
+func (m *Manager) DiscardLike(ctx context.Context, who auth.Principal, id uuid.UUID, reason string, limit int) (n int, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return 0, err
+	}
+	if reason == "" {
+		return 0, reasonMissing()
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		d, err := tx.LockDeadLetter(ctx, id)
+		if err != nil {
 			return err
 		}
-		d.Version++
-		return m.record(ctx, tx, who, "dead_letter.discarded", d)
+		ids, err := tx.OpenLike(ctx, d, limit)
+		if err != nil {
+			return err
+		}
+		for _, other := range ids {
+			o, err := tx.LockDeadLetter(ctx, other)
+			if err != nil {
+				return err
+			}
+			if err := m.discard(ctx, tx, who, &o, reason); err != nil {
+				return err
+			}
+		}
+		n = len(ids)
+		return nil
 	})
+	return n, err
+}
+
+func reasonMissing() error {
+	return fault.New(fault.Invalid, "dead_letter.reason_missing", "Say why this change is given up; the reason is kept.").
+		At(fault.Field{Pointer: "/reason", Message: "A reason is required."})
 }
 
 func (m *Manager) record(ctx context.Context, tx Tx, who auth.Principal, action string, d DeadLetter) error {

@@ -70,6 +70,8 @@ type CaseQuery struct {
 	Entity  record.EntityID
 	Open    *bool
 	Field   string
+	Since   time.Time // opened then or later; zero for all
+	Until   time.Time // opened before; zero for all
 	Before  uuid.UUID // go on after this one
 	Limit   int       // 1 to 100
 }
@@ -86,6 +88,7 @@ type ReadTx interface {
 	Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]Minute, error)
 	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
+	CaseCounts(ctx context.Context) ([]CaseCount, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
 	Overviews(ctx context.Context, s service.ID, over Span) (map[service.ID]Overview, error)
 	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)

@@ -60,6 +60,12 @@ func (t *Tx) DeadLetters(ctx context.Context, q delivery.Query) ([]delivery.Dead
 	if q.Code != "" {
 		and("d.code = $%d", q.Code)
 	}
+	if q.Direction != "" {
+		and("d.direction = $%d", q.Direction)
+	}
+	if !q.Entity.IsZero() {
+		and("d.entity_id = $%d", uuid.UUID(q.Entity))
+	}
 	if q.Before != uuid.Nil {
 		and("d.id < $%d", q.Before)
 	}

@@ -295,6 +295,12 @@ func (t *Tx) Cases(ctx context.Context, q engine.CaseQuery) ([]engine.Case, erro
 	if q.Field != "" {
 		and("c.field = $%d", q.Field)
 	}
+	if !q.Since.IsZero() {
+		and("c.opened_at >= $%d", q.Since)
+	}
+	if !q.Until.IsZero() {
+		and("c.opened_at < $%d", q.Until)
+	}
 	if q.Before != uuid.Nil {
 		and("c.id < $%d", q.Before)
 	}
