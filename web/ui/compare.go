@@ -23,6 +23,7 @@ type Compare struct {
 	Sides  []Side
 	Fields []CompareField
 	Agree  []KeyValue // fields in which all agree, folded away
+	Also   Fragments  // more of the form, above the buttons
 	Decide Fragments  // the buttons; the first is the deciding one
 	More   Fragments  // further acts, at the end of the row
 }
@@ -34,7 +35,8 @@ type BaseSide struct {
 
 // Side is one system in the conflict.
 type Side struct {
-	System string // "warehouse"
+	System string // "warehouse"; what is posted
+	Name   string // shown instead of System when set: "a person"
 	Type   string // its connector
 	Key    string // the record's key there
 	At     time.Time
@@ -54,6 +56,7 @@ type CompareField struct {
 	Reason  string // why it is suggested
 	Error   string
 	Locked  string // why the field cannot be decided here; then it is shown only
+	NoEdit  bool   // a side is picked; no other value can be typed
 }
 
 // Edited is the Picked of a field whose result was typed, Undecided that of one without any choice yet.
@@ -74,6 +77,8 @@ func (f CompareField) result() string {
 	}
 	return ""
 }
+
+func (s Side) name() string { return orName(s.Name, s.System) }
 
 func (f CompareField) id(part string) string { return "f-" + f.Name + "-" + part }
 

@@ -65,6 +65,12 @@ var states = map[string]look{
 	"delivered": {OK, "check"},
 	"resolved":  {OK, "check"},
 	"snoozed":   {Idle, "alarm-clock"},
+	"unchecked": {Idle, "circle-dashed"},
+	"redriven":  {Info, "rotate-ccw"},
+	"discarded": {Idle, "ban"},
+	"settled":   {OK, "check"},
+	"deleted":   {Idle, "trash-2"},
+	"expiring":  {Warn, "hourglass"},
 }
 
 // StateTone is the tone of a state word; unknown words are Idle, because lists of states are open.
