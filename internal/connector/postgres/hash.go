@@ -93,8 +93,7 @@ func (s *system) readByHash(ctx context.Context, c *pgconn.PgConn, t *table, p p
 			return page, err
 		}
 		if ended {
-			page.More = p.Snapshot // what happened meanwhile
-			p = streamFrom(p)
+			p = streamFrom(p) // what happened meanwhile is the next sweep's matter
 			page.Phase = connector.Stream
 			break
 		}
@@ -111,8 +110,8 @@ func (s *system) readByHash(ctx context.Context, c *pgconn.PgConn, t *table, p p
 func (s *system) sweepBare(ctx context.Context, c *pgconn.PgConn, t *table, p place, req connector.ReadRequest) (connector.Page, error) {
 	snapshot := p.Snapshot
 	page, err := s.snapshotPage(ctx, c, t, p, req)
-	if err == nil && !snapshot {
-		page.More = page.Phase == connector.Snapshot // else the sweep has ended
+	page.More = page.Phase == connector.Snapshot // else the sweep has ended
+	if !snapshot {
 		page.Phase, page.Total = connector.Stream, 0
 	}
 	return page, err
