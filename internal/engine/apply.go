@@ -435,7 +435,8 @@ func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in re
 		case e.IsHeld(f):
 			b.moreClaims(e, l, f, c, v, before, after)
 		case !b.goesAnywhere(f):
-			l.Holds(f, v, present, true)
+			// Nobody wants this system's changes. It keeps its own until the field changes at its source, and then loses it.
+			l.Holds(f, v, present, !behind)
 		case !behind:
 			before[f], after[f] = present, v
 			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -333,4 +334,120 @@ syncConfig:
 	b.eventually("three equal systems", func() bool {
 		return b.converged("warehouse", "shop", "market") && len(b.user("market").All()) == 2 && b.settledDown()
 	})
+}
+
+// TestRun: a service with an interval is carried only while a run is open, and the run says what it did.
+func TestRun(t *testing.T) {
+	b := newBench(t, `
+service: stock
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+syncConfig: {frequency: 15m}
+`, "warehouse", "shop")
+	for i := range 7 {
+		sku := fmt.Sprint("A", i)
+		b.user("warehouse").Put(record.Key(sku), product(sku, 1))
+	}
+	for round, want := range []string{"created", "updated"} {
+		run := uuid.Must(uuid.NewV7())
+		b.exec(`INSERT INTO runs (tenant_id, id, service_id, kind, state, actor, revision, created_at) VALUES ($1, $2, $3, 'scheduled', 'queued', 'schedule', 1, now())`,
+			uuid.UUID(b.tenant), run, uuid.UUID(b.service))
+		b.start()
+		if err := <-b.done; err != nil {
+			t.Fatalf("round %d ended with %v", round, err)
+		}
+		b.done <- nil
+		b.halt()
+		if n := b.number(`SELECT count(*) FROM runs WHERE id = $1 AND state = 'succeeded' AND (counts -> 'shop' ->> $2)::int = 7`, run, want); n != 1 {
+			var state, counts string
+			_ = b.owner.QueryRow(context.Background(), `SELECT state, counts::text FROM runs WHERE id = $1`, run).Scan(&state, &counts)
+			t.Fatalf("the run is %s with %s, want 7 %s in the shop", state, counts, want)
+		}
+		for i := range 7 {
+			sku := fmt.Sprint("A", i)
+			b.user("warehouse").Put(record.Key(sku), product(sku, 2))
+		}
+	}
+}
+
+// TestOneWayService: what people change in a target of a one-way service goes nowhere, and the source's next change wins there.
+func TestOneWayService(t *testing.T) {
+	b := newBench(t, `
+service: stock
+direction: unidirectional
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+syncConfig: {frequency: realtime}
+`, "warehouse", "shop")
+	b.user("warehouse").Put("A", product("A", 1))
+	b.user("shop").Put("S", product("S", 7)) // the shop's own business
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil })
+	b.user("shop").Put("A", product("A", 50))
+	b.user("warehouse").Put("A", product("A", 2))
+	b.eventually("the source wins", func() bool {
+		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(2)) && b.settledDown()
+	})
+	if b.user("warehouse").Get("S") != nil || !record.Equal(b.user("warehouse").Get("A")["quantity"], record.Int(2)) {
+		t.Error("something went from the target to the source")
+	}
+	if n := b.number(`SELECT count(*) FROM entities`); n != 1 {
+		t.Errorf("%d entities, want 1", n)
+	}
+}
+
+// TestDeadLetter: what a system refuses waits for a person, the rest flows, and a change or a redrive settles it.
+func TestDeadLetter(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	refuse := true
+	b.systems["shop"].Check("products", func(_ record.Key, f record.Fields) error {
+		if n, _ := f["quantity"].(record.Number); refuse && n == "13" {
+			return fmt.Errorf("thirteen brings bad luck")
+		}
+		return nil
+	})
+	b.user("warehouse").Put("A", product("A", 13))
+	b.user("warehouse").Put("B", product("B", 1))
+	b.start()
+	b.eventually("the rest to flow", func() bool { return b.user("shop").Get("B") != nil })
+	b.eventually("a dead letter", func() bool {
+		return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open' AND direction = 'out' AND message LIKE '%bad luck%'`) == 1
+	})
+	b.eventually("quiet", b.settledDown)
+	if n := b.number(`SELECT sum(quantity) FROM usage_events WHERE meter = 'sync_operations'`); n != 1 {
+		t.Errorf("%d operations were metered; what was refused is not billed", n)
+	}
+	refuse = false
+	b.exec(`UPDATE dead_letters SET state = 'redriven'`)
+	b.exec(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
+SELECT tenant_id, service_id, system, 'stock', entity_id, now(), now() FROM dead_letters`)
+	b.eventually("the redrive", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+}
+
+// TestNormalisingSystem: a system that keeps values in a form of its own is no reason to write for ever.
+func TestNormalisingSystem(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.systems["shop"].Normalise("products", "name", func(v record.Value) record.Value {
+		if s, ok := v.(string); ok {
+			return strings.ToUpper(s)
+		}
+		return v
+	})
+	b.user("warehouse").Put("A", product("A", 1))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	b.user("warehouse").Put("A", record.Fields{"sku": "A", "name": "a new name", "quantity": record.Int(1), "price": record.Number("9.99")})
+	b.eventually("the new name", func() bool { return b.user("shop").Get("A")["name"] == "A NEW NAME" && b.settledDown() })
+	b.user("shop").Put("A", record.Fields{"sku": "A", "name": "A NEW NAME", "quantity": record.Int(5), "price": record.Number("9.99")})
+	b.eventually("the quantity comes back", func() bool {
+		return record.Equal(b.user("warehouse").Get("A")["quantity"], record.Int(5)) && b.settledDown()
+	})
+	if name := b.user("warehouse").Get("A")["name"]; name != "a new name" {
+		t.Errorf("the warehouse's name became %v, though nobody changed it", name)
+	}
+	if n := b.user("warehouse").Writes() + b.user("shop").Writes(); n != 3 {
+		t.Errorf("%d writes, 3 were needed", n)
+	}
 }
