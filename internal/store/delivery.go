@@ -81,7 +81,7 @@ func (t *Tx) DeadLetters(ctx context.Context, q delivery.Query) ([]delivery.Dead
 func (t *Tx) DeadLetterGroups(ctx context.Context, s service.ID) ([]delivery.Group, error) {
 	rows, err := t.tx.Query(ctx, `SELECT d.service_id, s.name, d.direction, d.system, d.code, count(*), min(d.first_at), max(d.last_at), (array_agg(d.message ORDER BY d.last_at DESC))[1]
 FROM dead_letters d JOIN services s ON s.tenant_id = d.tenant_id AND s.id = d.service_id
-WHERE d.tenant_id = current_tenant() AND d.state = 'open' AND ($1 = '00000000-0000-0000-0000-000000000000' OR d.service_id = $1)
+WHERE d.tenant_id = current_tenant() AND d.state = 'open' AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR d.service_id = $1)
 GROUP BY d.service_id, s.name, d.direction, d.system, d.code ORDER BY count(*) DESC, d.code`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)

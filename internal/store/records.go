@@ -254,7 +254,7 @@ FROM cursors WHERE tenant_id = current_tenant() AND service_id = $1 ORDER BY sys
 func (t *Tx) Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]engine.Minute, error) {
 	rows, err := t.tx.Query(ctx, `SELECT minute, system, sum(read)::bigint, sum(equal)::bigint, sum(created)::bigint, sum(updated)::bigint, sum(deleted)::bigint,
   sum(conflicts)::bigint, sum(rejected)::bigint, sum(lag_ms)::bigint, max(lag_max_ms), sum(lag_count)::bigint, sum(bytes)::bigint
-FROM counters WHERE tenant_id = current_tenant() AND ($1 = '00000000-0000-0000-0000-000000000000' OR service_id = $1) AND minute >= $2 AND minute < $3
+FROM counters WHERE tenant_id = current_tenant() AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1) AND minute >= $2 AND minute < $3
 GROUP BY minute, system ORDER BY minute, system`, uuid.UUID(s), from, to)
 	if err != nil {
 		return nil, unavailable(err)
@@ -348,8 +348,8 @@ func (r extraColumns) Scan(dest ...any) error {
 // CountOpen counts open conflicts and dead letters; of all services for the zero id.
 func (t *Tx) CountOpen(ctx context.Context, s service.ID) (conflicts, dead int64, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT
-  (SELECT count(*) FROM conflicts WHERE tenant_id = current_tenant() AND state = 'open' AND ($1 = '00000000-0000-0000-0000-000000000000' OR service_id = $1)),
-  (SELECT count(*) FROM dead_letters WHERE tenant_id = current_tenant() AND state = 'open' AND ($1 = '00000000-0000-0000-0000-000000000000' OR service_id = $1))`,
+  (SELECT count(*) FROM conflicts WHERE tenant_id = current_tenant() AND state = 'open' AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1)),
+  (SELECT count(*) FROM dead_letters WHERE tenant_id = current_tenant() AND state = 'open' AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1))`,
 		uuid.UUID(s)).Scan(&conflicts, &dead)
 	return conflicts, dead, unavailable(err)
 }
