@@ -97,6 +97,14 @@ func TestJumpsAndShortcuts(t *testing.T) {
 	}
 }
 
+func TestPagesChangeWithMotionToo(t *testing.T) {
+	p := open(t, "/", webtest.Options{Motion: true})
+	p.Type("gc")
+	p.WaitPath("/conflicts")
+	p.WaitText("#live", "Live")
+	p.Axe()
+}
+
 func TestListByKeyboardAndSelection(t *testing.T) {
 	p := open(t, "/components/data", webtest.Options{})
 	p.Type("j")

@@ -38,6 +38,7 @@ func (p *Page) Axe() {
 			p.t.Fatalf("loading axe-core: %v", err)
 		}
 	}
+	p.stopTransitions()
 	// Colours are judged as they stand, so fades and waits of the style sheet end first.
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(async () => {
 		for (const a of document.getAnimations()) { try { a.finish(); } catch { a.cancel(); } }

@@ -252,9 +252,20 @@ func (p *Page) check() {
 func (p *Page) See(width, height int, scheme string) {
 	p.t.Helper()
 	p.options.Width, p.options.Height, p.options.Scheme = width, height, scheme
+	p.stopTransitions()
 	p.do("changing the view", p.setUp())
 	// One frame, so that what watches sizes has seen the new one.
 	p.do("drawing", chromedp.Evaluate[chromedp.Void](`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))`, chromedp.EvalAwaitPromise))
+}
+
+// stopTransitions makes colours change at once, so that no check sees them half way.
+func (p *Page) stopTransitions() {
+	p.t.Helper()
+	p.Eval(`if (!document.adoptedStyleSheets.length) {
+		const still = new CSSStyleSheet();
+		still.replaceSync("*, *::before, *::after { transition-property: none !important; }");
+		document.adoptedStyleSheets = [still];
+	}`)
 }
 
 // Goto loads an address and waits until the page and its scripts are there.
