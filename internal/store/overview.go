@@ -16,7 +16,7 @@ import (
 )
 
 // one is the condition that a row belongs to the service asked for, or to any for the zero id.
-const one = `($1 = '00000000-0000-0000-0000-000000000000' OR service_id = $1)`
+const one = `($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1)`
 
 // Overviews counts how services do: one grouped statement per subject, however many services there are.
 func (t *Tx) Overviews(ctx context.Context, s service.ID, over engine.Span) (map[service.ID]engine.Overview, error) {
@@ -98,7 +98,7 @@ func (t *Tx) Overviews(ctx context.Context, s service.ID, over engine.Span) (map
   WHERE o.tenant_id = s.tenant_id AND o.service_id = s.id AND o.state IN ('queued', 'running'))
 FROM services s, LATERAL (SELECT state, finished_at, started_at, created_at FROM runs r
   WHERE r.tenant_id = s.tenant_id AND r.service_id = s.id ORDER BY id DESC LIMIT 1) r
-WHERE s.tenant_id = current_tenant() AND ($1 = '00000000-0000-0000-0000-000000000000' OR s.id = $1)`,
+WHERE s.tenant_id = current_tenant() AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR s.id = $1)`,
 		func(rows pgx.Rows) error {
 			var state string
 			var open bool
@@ -155,7 +155,7 @@ func (t *Tx) Recents(ctx context.Context, s service.ID, before uuid.UUID, limit 
   coalesce(e.match_key, ''), e.fields,
   CASE WHEN j.kind = 'delivery' THEN coalesce(extract(epoch FROM j.at - (SELECT max(c.at) FROM journal c WHERE c.tenant_id = j.tenant_id AND c.service_id = j.service_id
     AND c.entity_id = j.entity_id AND c.id < j.id AND c.kind <> 'delivery')) * 1000, 0)::bigint ELSE 0 END
-FROM (SELECT * FROM journal WHERE tenant_id = current_tenant() AND ($1 = '00000000-0000-0000-0000-000000000000' OR service_id = $1)
+FROM (SELECT * FROM journal WHERE tenant_id = current_tenant() AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1)
   AND id < $2 AND id > $3 ORDER BY id DESC LIMIT $4) j
 JOIN services s ON s.tenant_id = j.tenant_id AND s.id = j.service_id
 LEFT JOIN entities e ON e.tenant_id = j.tenant_id AND e.service_id = j.service_id AND e.id = j.entity_id
