@@ -68,10 +68,9 @@ type Deps struct {
 	Version string
 
 	PublicURL     string                       // where people reach the installation, for links; "" makes them relative
-	SessionCookie string                       // the name of the dashboard's cookie; "" means DefaultSessionCookie
+	SessionCookie string                       // the name of the dashboard's cookie, as web calls it; "" means DefaultSessionCookie
 	RateLimit     RateLimit                    // per key or member; the zero value means DefaultRateLimit
 	ClientIP      func(r *http.Request) string // who sent it, without port; nil takes the connection's other end
-	Stopping      <-chan struct{}              // closed when the process is to end: event streams end then. May be nil
 }
 
 // DefaultSessionCookie is the name of the dashboard's cookie.

@@ -80,7 +80,7 @@ func (s *server) StreamEvents(ctx context.Context, req spec.StreamEventsRequestO
 // errGone ends a stream: the reader has gone, or access was lost.
 var errGone = errors.New("the stream ends")
 
-// VisitStreamEventsResponse writes events as they happen until the reader goes, loses access, or the process stops.
+// VisitStreamEventsResponse writes events as they happen until the reader goes, loses access, or the server's context ends.
 func (st *stream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	st.w, st.writing = w, http.NewResponseController(w)
 	h := w.Header()
@@ -121,8 +121,6 @@ func (st *stream) follow(news *live.Subscription) error {
 		}
 		select {
 		case <-st.ctx.Done():
-			return errGone
-		case <-st.s.Stopping:
 			return errGone
 		case <-news.News():
 		case <-look.C:

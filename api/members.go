@@ -110,7 +110,7 @@ func (s *server) CreateInvitation(ctx context.Context, req spec.CreateInvitation
 		Body: spec.CreatedInvitation{
 			ID: shown.ID, Email: shown.Email, Role: shown.Role, InvitedBy: shown.InvitedBy, CreatedAt: shown.CreatedAt,
 			ExpiresAt: shown.ExpiresAt, AcceptedAt: shown.AcceptedAt,
-			Token: token.Reveal(), URL: strings.TrimSuffix(s.PublicURL, "/") + "/invitation?token=" + url.QueryEscape(token.Reveal()),
+			Token: token.Reveal(), URL: strings.TrimSuffix(s.PublicURL, "/") + "/invitations/" + url.PathEscape(token.Reveal()),
 		},
 		Headers: spec.CreateInvitation201ResponseHeaders{Location: "/v1/invitations/" + shown.ID},
 	}, nil

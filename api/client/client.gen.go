@@ -839,7 +839,7 @@ type AuditReport struct {
 	Entries int64     `json:"entries"`
 	Head    AuditHead `json:"head"`
 
-	// Whole Nothing was changed
+	// Whole Nothing was changed, dropped, added or moved.
 	Whole bool `json:"whole"`
 }
 
