@@ -163,17 +163,20 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		w.Key, w.Receipt.Key = link.Key, link.Key
 	}
 	if c == nil {
-		if link == nil || !(wrote || e.DeletedAt != nil) {
-			return w, false
-		}
-		// Gone: deleted by us when that was the duty. Written by us and deleted by somebody since: the next read tells.
-		if e.DeletedAt != nil {
+		// Gone: deleted by us when that was the duty. What we wrote and somebody deleted since was written all the same; the
+		// next read tells that it is gone.
+		switch {
+		case e.DeletedAt != nil && link != nil:
 			w.Op = record.Delete
 			return w, true
+		case !wrote:
+			return w, false
 		}
 		w.Values = make(record.Fields)
-		for _, f := range sortedKeys(link.Behind) {
-			w.Values[f] = valueAt(e, past, f, started)
+		for _, f := range l.Map.Fields() {
+			if _, behind := linkBehind(link, f); l.Map.Writable(f) && (link == nil || behind) {
+				w.Values[f] = valueAt(e, past, f, started)
+			}
 		}
 		return w, true
 	}
@@ -213,6 +216,14 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		}
 	}
 	return w, wrote || ours && len(w.Values) > 0
+}
+
+func linkBehind(link *record.Link, field string) (v record.Value, behind bool) {
+	if link == nil {
+		return nil, false
+	}
+	v, behind = link.Behind[field]
+	return v, behind
 }
 
 // wasOnce says whether the entity's field had the value at some time since the attempt was begun.
