@@ -268,8 +268,27 @@ func TestEndedSessionIsToldApartFromALostLine(t *testing.T) {
 		}
 		inner.ServeHTTP(w, r)
 	})
-	p := webtest.Open(t, webtest.Serve(t, h)+"/", webtest.Options{Expect: []string{"401"}})
+	server := webtest.Serve(t, h)
+	// A page that only shows something leads to the sign-in and back.
+	p := webtest.Open(t, server+"/services?state=active", webtest.Options{Expect: []string{"401"}})
+	p.WaitPath("/sign-in")
+	if got := webtest.Eval[string](p, `new URLSearchParams(location.search).get("next")`); got != "/services?state=active" {
+		t.Errorf("after signing in it goes on to %q", got)
+	}
+
+	// One in which something was typed stays, and the dot says what happened.
+	live := make(chan struct{})
+	held := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live" {
+			<-live
+		}
+		h.ServeHTTP(w, r)
+	})
+	p = webtest.Open(t, webtest.Serve(t, held)+"/components/controls", webtest.Options{Expect: []string{"401"}})
+	p.Fill("#note", "not to be lost")
+	close(live)
 	p.WaitText("#live", "Signed out")
+	p.Wait(`document.querySelector("#note").value === "not to be lost"`)
 }
 
 func TestEditorChecksCompletesAndPosts(t *testing.T) {

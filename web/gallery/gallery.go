@@ -85,6 +85,8 @@ func Handler() http.Handler {
 			render(w, r, e.make(page), http.StatusOK)
 		})
 	}
+	// A page that is plain text names no icon; browsers then ask for this one.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /search", search)
 	mux.HandleFunc("POST /services/inventory-sync/lint", lint)
 	mux.HandleFunc("POST /services/inventory-sync/complete", complete)

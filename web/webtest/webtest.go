@@ -159,7 +159,7 @@ func (p *Page) listen() {
 			}
 			if m.IsException() || m.Type == chromedp.ConsoleError {
 				p.mu.Lock()
-				p.errors = append(p.errors, m.Text)
+				p.errors = append(p.errors, strings.TrimSpace(m.Text+" "+m.URL))
 				p.mu.Unlock()
 			}
 		}
