@@ -720,6 +720,12 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 		}
 	}
 	e.Held = nil
+	for _, l := range e.Links {
+		if l.State == record.InDoubt {
+			l.State = record.Synced
+			b.touchLink(e, l)
+		}
+	}
 	b.out.Died++
 	b.touch(e)
 }
@@ -788,7 +794,8 @@ func Owes(e *record.Entity, s *Seat) bool {
 	case !c.Admit(e.Fields):
 		return false
 	case l == nil:
-		return c.flowsAny(e.Origin, s) || anyStampFlows(e, s)
+		// Its origin, too: it may have been deleted there and outlived that elsewhere.
+		return e.Origin == s.System || c.flowsAny(e.Origin, s) || anyStampFlows(e, s)
 	}
 	return len(OwedFields(e, l, s)) > 0
 }

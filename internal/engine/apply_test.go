@@ -54,6 +54,9 @@ func TestNewRecord(t *testing.T) {
 		t.Errorf("born %d, journal %+v", w.last.Born, w.journal)
 	}
 	w.owes("shop")
+	w.deliver("shop") // whose own records are not known yet
+	w.holds("shop", "A", "quantity", nil)
+	w.pull("shop")
 	w.deliver("shop")
 	w.holds("shop", "A", "quantity", record.Int(5))
 }

@@ -183,10 +183,14 @@ func (w *world) accounts(out engine.Outcome, changes []record.Change) {
 	}
 }
 
-// deliver carries out what the system is owed. meanwhile happens between writing and settling.
+// deliver carries out what the system is owed, once its own records are known. meanwhile happens between writing and
+// settling.
 func (w *world) deliver(s record.System, meanwhile ...func()) {
 	w.t.Helper()
 	w.tick()
+	if w.cursors[s] == nil {
+		return
+	}
 	seat := w.seats[s]
 	attempt := engine.Attempt{ID: uuid.Must(uuid.NewV7()), System: s, Collection: seat.Collection.Name, OwedAt: make(map[record.EntityID]time.Time)}
 	var entities []*record.Entity
