@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type sub struct {
 	open     *place // where transactions that are prepared but not committed began (XA)
 	queue    []hint
 	full     *place    // the queue holds hints up to here only
+	lostAt   *place    // here the table became another one; a reader that comes from behind begins with what it is now
 	lastRead time.Time // zero: only watched
 }
 
@@ -189,7 +191,7 @@ func (f *feed) attach(ctx context.Context, t *table, c *logCursor, reading bool)
 
 // keeps says whether the sub's queue has everything behind the cursor, or will have; f.mu is held.
 func (f *feed) keeps(sb *sub, c *logCursor) bool {
-	if sb == nil || f.run == nil || f.run.ended != nil || c.At.before(sb.from) {
+	if sb == nil || f.run == nil || f.run.ended != nil || c.At.before(sb.from) || sb.lostAt != nil && sb.lostAt.before(c.At) {
 		return false
 	}
 	return sb.full == nil || c.At.before(*sb.full)
@@ -240,11 +242,14 @@ func (f *feed) restart(ctx context.Context, object record.Object, c *logCursor) 
 
 // start begins a new run and waits until the server sends; f.mu is held.
 func (f *feed) start(ctx context.Context, begin place) error {
+	if begin.Pos > math.MaxUint32 { // the protocol knows no such place; what is read before it is passed over
+		begin.Pos = 4
+	}
 	f.stop()
 	r := f.newRun(begin)
 	f.run = r
 	for _, sb := range f.subs {
-		sb.queue, sb.full, sb.now = nil, nil, sb.shape
+		sb.queue, sb.full, sb.lostAt, sb.now = nil, nil, nil, sb.shape
 		if sb.from.before(begin) { // nobody has read it for long
 			sb.from, sb.birth, sb.owner = begin, 0, 0
 		}
@@ -337,7 +342,7 @@ func (f *feed) take(t *table, c *logCursor, limit int, visible place, drop bool)
 	if f.run == nil || !f.keeps(sb, c) {
 		return taken{}, errMoved
 	}
-	sb.advance(c.At)
+	sb.advance(c)
 	f.broadcast() // there is room in the queue
 	sb.lastRead = time.Now()
 	if err := f.identify(sb, c); err != nil {
@@ -434,8 +439,9 @@ func (o *taken) add(h *hint, limit int) bool {
 	return true
 }
 
-// advance drops what stands before the place.
-func (sb *sub) advance(to place) {
+// advance drops what stands before the cursor.
+func (sb *sub) advance(c *logCursor) {
+	to := c.At
 	n := 0
 	for n < len(sb.queue) && sb.queue[n].at().before(to) {
 		if x := sb.queue[n].extra; x != nil && x.shape != nil {
@@ -446,8 +452,8 @@ func (sb *sub) advance(to place) {
 	if n > 0 {
 		sb.queue = slices.Delete(sb.queue, 0, n)
 	}
-	if sb.from.before(to) {
-		sb.from = to
+	if !to.before(sb.from) {
+		sb.from, sb.birth, sb.owner = to, c.Birth, c.Owner
 	}
 }
 

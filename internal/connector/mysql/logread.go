@@ -151,11 +151,3 @@ func (s *system) beginLog(ctx context.Context, t *table) (*logCursor, error) {
 	}
 	return c, nil
 }
-
-// pending says whether hints of the object are waiting to be read.
-func (f *feed) pending(object record.Object) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	sb := f.subs[object]
-	return sb == nil || len(sb.queue) > 0 || sb.full != nil
-}

@@ -90,12 +90,7 @@ func (s *system) snapshot(ctx context.Context, t *table, req connector.ReadReque
 	if done {
 		c.Streaming, c.After, c.Total = true, nil, 0
 		page.Phase = connector.Stream
-		switch c.Detection {
-		case byLog:
-			page.More = s.log.pending(t.object)
-		default:
-			page.More = false
-		}
+		page.More = c.Detection == byLog // it has to be asked
 	}
 	page.Cursor = c.encode()
 	return page, nil

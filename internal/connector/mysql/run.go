@@ -174,10 +174,20 @@ func (r *run) event(e *replication.BinlogEvent) error {
 		}
 	}
 	if r.tx == nil && h.LogPos != 0 && h.Flags&replication.LOG_EVENT_ARTIFICIAL_F == 0 {
-		r.boundary.Pos = uint64(h.LogPos)
+		r.boundary.Pos = unwrap(r.boundary.Pos, h.LogPos)
 		r.f.broadcast()
 	}
 	return nil
+}
+
+// unwrap completes a position, of which events hold the lower 32 bits: files of the log outgrow 4 GB when a single
+// transaction does.
+func unwrap(before uint64, low uint32) uint64 {
+	p := before&^(1<<32-1) | uint64(low)
+	if p < before {
+		p += 1 << 32
+	}
+	return p
 }
 
 func seconds(h *replication.EventHeader) time.Time { return time.Unix(int64(h.Timestamp), 0).UTC() }
@@ -220,7 +230,7 @@ func (r *run) beginMySQL(h *replication.EventHeader, e *replication.GTIDEvent) {
 func (r *run) end(h *replication.EventHeader) {
 	r.tx = nil
 	if h.LogPos != 0 {
-		r.boundary.Pos = uint64(h.LogPos)
+		r.boundary.Pos = unwrap(r.boundary.Pos, h.LogPos)
 	}
 	r.f.broadcast()
 	for w := range r.f.watchers {
@@ -268,6 +278,7 @@ func (r *run) statement(h *replication.EventHeader, schema, q string) error {
 		}
 		switch effect {
 		case effectReplaced:
+			r.f.s.forget(object)
 			r.tableLost(sb, lost("mysql.table_replaced", "Rows of %s came or went without a trace in the log (%s); the table is read anew.", sb.t.name, strings.ToUpper(words[0])))
 		case effectUnlogged:
 			r.tableLost(sb, lost("mysql.statement_logged", "Rows of %s were changed by a statement that the server logged without the rows (binlog_format was not ROW); the table is read anew.", sb.t.name))
@@ -305,6 +316,9 @@ func (r *run) altered(object record.Object, sb *sub) {
 }
 
 func (r *run) tableLost(sb *sub, why *connector.Error) {
+	if at := (place{File: r.tx.start.File, Pos: r.tx.start.Pos, Skip: r.tx.rows[sb]}); !at.before(sb.from) {
+		sb.lostAt = &at
+	}
 	r.push(sb, func(row int) hint { return hint{tx: r.tx, row: row, extra: &extra{err: why}} })
 }
 

@@ -148,7 +148,7 @@ func effectOn(words []string, current, schema, table string, foldNames bool) eff
 		switch {
 		case has(words[1:min(len(words), 5)], "TABLE", "TABLES"):
 			return effectReplaced
-		case has(words[1:min(len(words), 6)], "INDEX", "TRIGGER"):
+		case has(words[1:min(len(words), 10)], "INDEX", "TRIGGER"):
 			return effectAltered
 		}
 		return effectNone

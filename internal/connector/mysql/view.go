@@ -84,8 +84,16 @@ func (v *view) see(ctx context.Context, s *system, gtids []string) error {
 		return nil
 	case s.server.gtid:
 		if len(gtids) > 0 {
-			if err := query(ctx, v.conn, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+text(strings.Join(gtids, ","))+", "+readLockSecs+")", func([]driver.Value) error { return nil }); err != nil {
+			missing := false
+			err := query(ctx, v.conn, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+text(strings.Join(gtids, ","))+", "+readLockSecs+")", func(row []driver.Value) error {
+				missing = word(row[0]) != "0"
+				return nil
+			})
+			if err != nil {
 				return err
+			}
+			if missing {
+				return &connector.Error{Class: connector.Retry, Code: "mysql.lock", Message: "A transaction that the binary log tells of is still being committed; it will be read again."}
 			}
 		}
 		_, _, err := exec(ctx, v.conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")

@@ -70,14 +70,14 @@ func (s *system) write(ctx context.Context, t *table, writes []connector.Write) 
 		return nil, &connector.Error{Class: connector.Reject, Code: "mysql.not_transactional",
 			Message: fmt.Sprintf("The table %s is kept by the engine %s, which has no transactions, so writes to it cannot be made safe. Convert it: ALTER TABLE %s ENGINE=InnoDB.", t.name, t.engine, quote(t.name))}
 	}
-	marked, err := s.mayMark(ctx, s.remembers)
-	if err != nil {
-		return nil, classify(err, doing)
-	}
-	if s.remembers && !marked {
-		return nil, s.helperMissing(nil)
-	}
 	for attempt := 1; ; attempt++ {
+		marked, err := s.mayMark(ctx, s.remembers)
+		if err != nil {
+			return nil, classify(err, doing)
+		}
+		if s.remembers && !marked {
+			return nil, s.helperMissing(nil)
+		}
 		receipts := make([]connector.Receipt, len(writes))
 		var jobs []*job
 		for i := range writes {
@@ -88,7 +88,11 @@ func (s *system) write(ctx context.Context, t *table, writes []connector.Write) 
 		if len(jobs) == 0 {
 			return receipts, nil
 		}
-		err := s.transact(ctx, t, jobs, marked)
+		err = s.transact(ctx, t, jobs, marked)
+		var e *connector.Error
+		if errors.As(err, &e) && e.Code == "mysql.helper_missing" && attempt < tries {
+			continue // another service took the last row out of the table and the table with it
+		}
 		if n := number(err); (n == 1213 || n == 1020) && attempt < tries {
 			if err := pause(ctx, rand.N(time.Duration(attempt)*5*time.Millisecond)); err != nil {
 				return nil, classify(err, doing)
