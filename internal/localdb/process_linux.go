@@ -5,7 +5,9 @@ package localdb
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +16,9 @@ import (
 // outliveNot asks the kernel to send sig to the child when we die.
 func outliveNot(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }
 
-// processesIn returns the processes that work in dir: a server changes into its data directory, and what it forks
-// stays there. That is surer than a pid file, whose number may belong to somebody else by now.
+// processesIn returns the database servers that work in dir: a server changes into its data directory, and what it forks
+// stays there. That is surer than a pid file, whose number may belong to somebody else by now. A person's shell may be
+// there too, hence the names.
 func processesIn(dir, _ string) []int {
 	target, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -29,6 +32,10 @@ func processesIn(dir, _ string) []int {
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		name, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		if err != nil || !slices.Contains([]string{"postgres", "mariadbd", "mysqld"}, strings.TrimSpace(string(name))) {
 			continue
 		}
 		if cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd")); err == nil && cwd == target {
