@@ -16,17 +16,16 @@ import (
 // authenticate finds out who is asking: the key in the Authorization header, else the session of the dashboard's cookie.
 func (s *server) authenticate(w http.ResponseWriter, r *http.Request, req *request) error {
 	from := auth.Caller{IP: s.ClientIP(r), UserAgent: r.UserAgent(), RequestID: req.id}
-	guesses := "ip:" + from.IP
-	if s.limits.empty(guesses, wrongGuesses) {
-		return tooMany()
-	}
 	var err error
 	if req.renew, err = s.credential(r, from); err == nil {
 		req.who, err = req.renew(r.Context())
 	}
 	if err != nil {
+		// Who has a good key is not shut out by others at the same address who have none.
 		if fault.KindOf(err) == fault.Unauthenticated {
-			s.limits.take(guesses, wrongGuesses)
+			if _, _, ok := s.limits.take("ip:"+from.IP, wrongGuesses); !ok {
+				return tooMany()
+			}
 		}
 		return err
 	}

@@ -22,7 +22,7 @@ type RateLimit struct {
 // DefaultRateLimit lets bursts through that no person and no careful program makes.
 var DefaultRateLimit = RateLimit{Requests: 2000, Window: 10 * time.Second}
 
-// wrongGuesses limits failed authentication per address: keys cannot be guessed anyway, but trying costs look-ups.
+// wrongGuesses limits failed authentication per address.
 var wrongGuesses = RateLimit{Requests: 100, Window: 10 * time.Second}
 
 // limiter is a token bucket per name. Its size is bounded: who was quiet longest is forgotten, and starts full again.
@@ -57,13 +57,6 @@ func (l *limiter) take(name string, limit RateLimit) (left int, full time.Durati
 	}
 	perToken := float64(limit.Window) / float64(limit.Requests)
 	return int(b.left), time.Duration((float64(limit.Requests) - b.left) * perToken), ok
-}
-
-// empty says whether there is no token, without taking one.
-func (l *limiter) empty(name string, limit RateLimit) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bucket(name, limit).left < 1
 }
 
 func (l *limiter) bucket(name string, limit RateLimit) *bucket {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"net/http"
@@ -136,6 +137,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 		Log: log, Metrics: telemetry.NewMetrics(), Version: "test", PublicURL: "https://sync.example.com",
 		RateLimit: api.RateLimit{Requests: 1_000_000, Window: time.Second},
+		ClientIP:  func(r *http.Request) string { return r.Header.Get("X-Test-Client") },
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	heard := make(chan struct{})
@@ -252,8 +254,8 @@ func (p *party) document(name string) string {
 service: %[1]s
 description: %[3]s
 systems:
-  - {id: left, type: left-%[2]s, connection: left-db, objects: [products], primary: true}
-  - {id: right, type: right-%[2]s, connection: right-db, objects: [products]}
+  - {id: left, type: left-%[2]s, connection: left-db-%[2]s, objects: [products], primary: true}
+  - {id: right, type: right-%[2]s, connection: right-db-%[2]s, objects: [products]}
 syncConfig:
   frequency: realtime
   conflictResolution:
@@ -268,12 +270,12 @@ syncConfig:
 func (p *party) furnish() {
 	p.Helper()
 	ctx, d, owner := context.Background(), p.deps, p.owner()
-	for _, name := range []string{"CANARY_TOKEN", "OTHER_TOKEN"} {
+	for _, name := range []string{"TOKEN_OF_" + strings.ToUpper(p.name), "SECOND_OF_" + strings.ToUpper(p.name)} {
 		_, err := d.Secrets.Set(ctx, owner, name, p.canary, 0)
 		p.must(err)
 	}
 	for i, side := range []string{"left", "right"} {
-		c, err := d.Connections.Create(ctx, owner, connection.New{Name: side + "-db", Connector: side + "-" + p.name, Settings: connector.Settings{"token": p.canary}})
+		c, err := d.Connections.Create(ctx, owner, connection.New{Name: side + "-db-" + p.name, Connector: side + "-" + p.name, Settings: connector.Settings{"token": p.canary}})
 		p.must(err)
 		if i == 0 {
 			p.ids["connection"] = c.ID.Public()
@@ -288,7 +290,7 @@ func (p *party) furnish() {
 	p.must(err)
 	p.ids["apiKey"] = keys[0].ID.String()
 	p.ids["member"] = p.members[auth.Viewer].String()
-	p.ids["secret"], p.ids["connector"] = "CANARY_TOKEN", "left-"+p.name
+	p.ids["secret"], p.ids["connector"] = "TOKEN_OF_"+strings.ToUpper(p.name), "left-"+p.name
 
 	applied := p.apply(p.document("catalog-" + p.name))
 	p.ids["service"] = applied.Service.ID.Public()
@@ -426,6 +428,7 @@ func (w *world) do(c call) answer {
 			req.Header.Set("Content-Type", "application/merge-patch+json")
 		}
 	}
+	req.Header.Set("X-Test-Client", uuid.NewString()) // failures are counted per address
 	for i := 0; i+1 < len(c.header); i += 2 {
 		req.Header.Set(c.header[i], c.header[i+1])
 	}
@@ -480,4 +483,19 @@ func (w *world) refused(status int, code string, c call) answer {
 // as sends a request with the party's key.
 func (p *party) as(method, path, body string, header ...string) call {
 	return call{method: method, path: path, body: body, key: p.key, header: header}
+}
+
+// timeZero is "never" where a time is asked for.
+var timeZero time.Time
+
+// otherKey has the form and the check of a key, as docs/api-keys.md describes them, and nobody has it.
+func otherKey() string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	body := "sl_live_" + strings.Repeat("0", 30)
+	sum, check := crc32.ChecksumIEEE([]byte(body)), ""
+	for range 6 {
+		check = string(digits[sum%62]) + check
+		sum /= 62
+	}
+	return body + check
 }
