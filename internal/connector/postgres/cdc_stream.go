@@ -96,7 +96,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 		}
 		st.queues[t.oid] = &queue{t: t}
 	}
-	config, err := dialConfig(s.settings, s.env, "syncline stream "+s.env.Consumer)
+	config, err := dialConfig(s.settings, s.env, "syncline stream "+s.consumer())
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 	running, cancel := context.WithCancel(context.Background())
 	st.cancel = cancel
 	go func() {
-		err := st.run(running, conn, s.env.Consumer)
+		err := st.run(running, conn, s.consumer())
 		closing, stop := context.WithTimeout(context.Background(), time.Second)
 		defer stop()
 		conn.Close(closing) //nolint:errcheck // it is over
@@ -263,7 +263,7 @@ func (st *logStream) receive(ctx context.Context, conn *pgconn.PgConn, m pglogre
 	case *pglogrepl.BeginMessage:
 		*tx = transaction{open: true, xid: m.Xid, at: m.CommitTime, entries: map[uint32][]entry{}}
 	case *pglogrepl.LogicalDecodingMessage:
-		if m.Transactional && m.Prefix == originPrefix && string(m.Content) == consumer && consumer != "" {
+		if m.Transactional && m.Prefix == originPrefix && string(m.Content) == consumer {
 			tx.own = true
 		}
 	case *pglogrepl.RelationMessage:

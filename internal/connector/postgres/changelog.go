@@ -238,7 +238,7 @@ func (t *table) makeLogStatements(eachRow, rekeys, notify, always bool) (trigger
 	}
 	create = []string{
 		fmt.Sprintf("CREATE TABLE %s AS SELECT %s FROM %s WITH NO DATA", log, strings.Join(keys, ", "), t.from()),
-		fmt.Sprintf(`ALTER TABLE %s ADD seq bigint GENERATED ALWAYS AS IDENTITY (CACHE 1), ADD xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+		fmt.Sprintf(`ALTER TABLE %s ADD seq bigint GENERATED ALWAYS AS IDENTITY (CACHE 256), ADD xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 		  ADD at timestamptz NOT NULL DEFAULT clock_timestamp(), ADD origin text DEFAULT nullif(current_setting('syncline.origin', true), '')`, log),
 		fmt.Sprintf("CREATE INDEX ON %s (xid, seq)", log),
 		fmt.Sprintf("ALTER TABLE %s SET (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 2000, autovacuum_analyze_threshold = 5000)", log),

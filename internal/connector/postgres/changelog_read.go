@@ -46,11 +46,15 @@ func (s *system) readChangeLog(ctx context.Context, c *pgconn.PgConn, t *table, 
 	var floor uint64
 	healthy := false
 	rows := 0
-	fixed := 6 + 4 // values before the keys
+	fixed := 6 + 4                          // values before the keys
+	fromXid, fromSeq := seen.xmax, int64(0) // sequences begin at 1
+	if p.Xid >= fromXid {
+		fromXid, fromSeq = p.Xid, p.Seq
+	}
 	err = statement{
-		sql: t.changeLogQuery(r, req.Limit, p.Window != ""),
-		params: []param{texts(xids(seen.running)), xid(seen.xmax), xid(p.Xid), number(p.Seq), xid(window.xmax), texts(xids(window.running)),
-			text(s.env.Consumer), t.id()},
+		sql: t.changeLogQuery(r, req.Limit),
+		params: []param{texts(xids(seen.running)), xid(p.Xid), number(p.Seq), xid(fromXid), number(fromSeq),
+			xid(window.xmax), texts(xids(window.running)), text(s.consumer()), t.id()},
 		row: func(v [][]byte) error {
 			now, made, shape, healthy = string(v[0]), string(v[1]), string(v[2]), string(v[4]) == "t"
 			floor, _ = strconv.ParseUint(string(v[3]), 10, 64)
@@ -105,30 +109,27 @@ func (s *system) readChangeLog(ctx context.Context, c *pgconn.PgConn, t *table, 
 	return page, nil
 }
 
-// changeLogQuery has one row at least, with the state of the log. Parameters: 1 the transactions running when the cursor
-// was made, 2 the first that had not begun, 3 and 4 where in the window, 5 and 6 the window's end and running
-// transactions, 7 the consumer, whose own writes are left out, 8 the table.
-func (t *table) changeLogQuery(r *rowReader, limit int, inWindow bool) string {
-	filter := "origin IS DISTINCT FROM nullif($7, '')"
-	if inWindow {
-		filter += " AND (xid, seq) > ($3, $4) AND xid < $5 AND xid <> ALL ($6::xid8[])"
-	} else {
-		filter += " AND $3 IS NOT NULL AND $4 IS NOT NULL AND $5 IS NOT NULL AND $6 IS NOT NULL" // all are declared
-	}
-	part := func(range_ string) string {
-		return fmt.Sprintf("(SELECT xid, seq, at, %s FROM %s WHERE %s AND %s ORDER BY xid, seq LIMIT %d)", t.logKeys(""), t.logName(), range_, filter, limit)
+// changeLogQuery has one row at least, with the state of the log. Parameters: 1 the transactions that were running when
+// the cursor was made, 2 and 3 where among them the window stands; 4 and 5 where it stands among those that had not begun;
+// 6 and 7 the window's end and running transactions; 8 the consumer, whose own writes are left out; 9 the table.
+func (t *table) changeLogQuery(r *rowReader, limit int) string {
+	part := func(which string) string {
+		return fmt.Sprintf("(SELECT xid, seq, at, %s FROM %s WHERE %s AND xid < $6 AND xid <> ALL ($7::xid8[]) AND origin IS DISTINCT FROM $8 ORDER BY xid, seq LIMIT %d)",
+			t.logKeys(""), t.logName(), which, limit)
 	}
 	return fmt.Sprintf(`
-WITH l AS (SELECT * FROM (%s UNION ALL %s) u ORDER BY xid, seq LIMIT %d),
+WITH h AS MATERIALIZED (
+  SELECT pg_current_snapshot()::text, r.made::text, r.shape, r.floor::text,
+         r.triggers = (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = r.relation AND g.tgname ~ '^syncline_' AND g.tgenabled <> 'D'), 0
+  FROM (SELECT 1) one LEFT JOIN syncline.relations r ON r.relation = $9),
+l AS (SELECT * FROM (%s UNION ALL %s) u ORDER BY xid, seq LIMIT %d),
 n AS (SELECT *, row_number() OVER (PARTITION BY %s ORDER BY xid DESC, seq DESC) AS nth FROM l)
 SELECT h.*, n.xid, n.seq, n.at, n.nth, %s, %s
-FROM (SELECT pg_current_snapshot()::text, r.made::text, r.shape, r.floor::text,
-             r.triggers = (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = r.relation AND g.tgname ~ '^syncline_' AND g.tgenabled <> 'D'), 0
-      FROM (SELECT 1) one LEFT JOIN syncline.relations r ON r.relation = $8) h
+FROM h
 LEFT JOIN n ON true
 LEFT JOIN %s t ON n.nth = 1 AND %s
 ORDER BY n.xid, n.seq`,
-		part("xid = ANY ($1::xid8[])"), part("xid >= $2"), limit, t.logKeys(""), t.logKeys("n."), r.list("t"), t.from(), t.sameKey("t", "n"))
+		part("xid = ANY ($1::xid8[]) AND (xid, seq) > ($2, $3)"), part("(xid, seq) > ($4, $5)"), limit, t.logKeys(""), t.logKeys("n."), r.list("t"), t.from(), t.sameKey("t", "n"))
 }
 
 func xid(n uint64) param { return param{value: strconv.AppendUint(nil, n, 10), oid: 5069} }

@@ -121,7 +121,7 @@ func (s *system) watched(ctx context.Context, objects []record.Object) (tables [
 }
 
 func (s *system) watchTables(ctx context.Context, tables []*watched, wake func(record.Object)) error {
-	config, err := dialConfig(s.settings, s.env, "syncline watch "+s.env.Consumer)
+	config, err := dialConfig(s.settings, s.env, "syncline watch "+s.consumer())
 	if err != nil {
 		return err
 	}
@@ -234,10 +234,10 @@ func (s *system) lookAt(ctx context.Context, c *pgconn.PgConn, w *watched, arm b
 	}
 	err = statement{
 		sql: fmt.Sprintf(`SELECT pg_current_snapshot()::text,
-		  EXISTS (SELECT 1 FROM %[1]s WHERE xid = ANY ($1::xid8[]) AND origin IS DISTINCT FROM nullif($3, '')) OR
-		  EXISTS (SELECT 1 FROM %[1]s WHERE xid >= $2 AND origin IS DISTINCT FROM nullif($3, '')),
+		  EXISTS (SELECT 1 FROM %[1]s WHERE xid = ANY ($1::xid8[]) AND origin IS DISTINCT FROM $3) OR
+		  EXISTS (SELECT 1 FROM %[1]s WHERE xid >= $2 AND origin IS DISTINCT FROM $3),
 		  (SELECT notifies FROM syncline.relations WHERE relation = $4)`, w.t.logName()),
-		params: []param{texts(xids(seen.running)), xid(seen.xmax), text(s.env.Consumer), w.t.id()},
+		params: []param{texts(xids(seen.running)), xid(seen.xmax), text(s.consumer()), w.t.id()},
 		row: func(v [][]byte) error {
 			w.seen, found, w.tells = string(v[0]), string(v[1]) == "t", string(v[2]) == "t"
 			return nil

@@ -355,9 +355,9 @@ func (b *batch) apply(ctx context.Context, c *pgconn.PgConn, groups []*group) er
 
 // mark are the statements by which readers for the same consumer know the transaction as their own.
 func (b *batch) mark() []statement {
-	list := []statement{{sql: "SELECT set_config('syncline.origin', $1, true)", params: []param{text(b.s.env.Consumer)}}}
-	if b.byLog && b.s.env.Consumer != "" {
-		list = append(list, statement{sql: "SELECT pg_logical_emit_message(true, '" + originPrefix + "', $1)", params: []param{text(b.s.env.Consumer)}})
+	list := []statement{{sql: "SELECT set_config('syncline.origin', $1, true)", params: []param{text(b.s.consumer())}}}
+	if b.byLog {
+		list = append(list, statement{sql: "SELECT pg_logical_emit_message(true, '" + originPrefix + "', $1)", params: []param{text(b.s.consumer())}})
 	}
 	return list
 }
