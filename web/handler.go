@@ -45,9 +45,16 @@ type Deps struct {
 
 	PublicURL  string // as people reach the dashboard, "https://sync.example.com"; empty on a developer's machine
 	SignUpOpen bool   // people may make accounts; the operation itself decides, this only shows the link
-	DemoEmail  string // the demo tenant's login, shown on the sign-in page; empty in production
+	Demo       Demo   // of `syncline dev`; zero in production
 	Version    string // of the program
 	Log        *slog.Logger
+}
+
+// Demo is what the pages say of the demo tenant.
+type Demo struct {
+	Email   string // its login, shown on the sign-in page
+	Service string // its service, by name
+	Dir     string // the data directory, where the passwords of its databases are
 }
 
 // Event is something that happened, as the live stream tells it: no data but ids.
@@ -63,6 +70,8 @@ type Event struct {
 type Handler struct {
 	Deps
 	secure     bool // cookies are for https alone
+	outlines   outlines
+	objects    objects
 	heartbeats time.Duration // of the live stream; also how often it looks whether the session still is
 }
 
@@ -81,6 +90,12 @@ func (h *Handler) routes() http.Handler {
 	h.routesSign(r)
 	h.routesDocs(r)
 	h.routesLive(r)
+	h.routesOverview(r)
+	h.routesServices(r)
+	h.routesRuns(r)
+	h.routesEditor(r)
+	h.routesRevisions(r)
+	h.routesTryIt(r)
 	h.routesSearch(r)
 	r.NotFound(h.anybody(func(v *visit) error { return errNoPage }))
 	r.MethodNotAllowed(h.anybody(func(v *visit) error { return errNoPage }))

@@ -146,7 +146,8 @@ type told struct {
 
 // kinds says which parts of pages look again when an event is told:
 //
-//	service     states, lag, what is owed, what is wrong
+//	state       the state, revision and name of a service
+//	service     lag, what is owed, what is wrong
 //	journal     what the engine has just done with records
 //	run         runs and their progress
 //	conflict    the inbox
@@ -165,6 +166,8 @@ func kinds(event string) []string {
 		return []string{"deadletter", "service"}
 	case "connection":
 		return []string{"connection", "service"}
+	case "service":
+		return []string{"state", "service"}
 	}
 	return []string{"service"}
 }

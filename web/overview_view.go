@@ -15,13 +15,17 @@ type OverviewView struct {
 	Page      ui.Page
 	Range     string    // "24h" or "7d"
 	Checklist []ui.Line // the first steps; empty once they are done or put away
+	Demo      bool      // the demo tenant: it syncs already
 	Needs     []ui.Line // what needs a person today, most urgent first
 	Health    []HealthCount
 	Figures   Figures
 	Activity  ui.BarChart
 	Services  []ServiceLine
+	All       int64 // services there are; more than are shown
 	Next      []NextRun
 	Feed      []ui.FeedItem
+	MayRead   bool // the contents of records
+	MayCreate bool // services
 }
 
 // HealthCount is how many services are in one state against their schedule.
@@ -35,18 +39,17 @@ type HealthCount struct {
 type Figures struct {
 	Applied      int64 // changes applied in the range
 	AppliedSpark []float64
-	AppliedDelta string // "+12% against the day before"
 	Failed       int64
-	LagP50       time.Duration
-	LagP95       time.Duration
-	LagSpark     []float64
-	Conflicts    int64 // open
+	Lag          time.Duration // average, from a change at its origin to the receipt of the other system
+	LagMax       time.Duration
+	LagSpark     []float64 // milliseconds
+	Conflicts    int64     // open
 	OldestOpen   time.Time
-	DeadLetters  int64
+	DeadLetters  int64    // open
 	Cost         ui.Money // month to date
-	CostLimit    string   // "of $1,000 budget"; empty without a budget
-	CostUsed     float64  // for the bar
-	CostBudget   float64
+	CostNote     string   // "2,104 sync operations"
+	Operations   int64    // sync operations, month to date; shown to those who may not see amounts
+	HideCost     bool
 }
 
 // ServiceLine is one service in a list.
@@ -56,17 +59,15 @@ type ServiceLine struct {
 	Href      string
 	Direction string // "bi-directional"
 	Systems   []SystemRef
-	State     string // state word
-	Health    string // against its schedule, state word
-	LagP50    time.Duration
-	LagP95    time.Duration
-	LastRun   time.Time
-	NextRun   time.Time // zero for realtime
+	State     string        // state word
+	Health    string        // against its schedule, state word
+	Lag       time.Duration // average of the last hour with changes; negative when there was none
+	LastRun   time.Time     // when it last read a change
+	NextRun   time.Time     // zero for realtime
 	Realtime  bool
 	Conflicts int64
 	Dead      int64
-	Owner     string
-	Tags      []string
+	By        string    // who changed its document last
 	Spark     []float64 // changes per hour, last 24 hours
 	Records   int64
 }
@@ -86,29 +87,42 @@ type NextRun struct {
 }
 
 func (f Figures) strip() ui.Stats {
-	lagValue, lagUnit, _ := strings.Cut(ui.Span(f.LagP50), " ")
+	lag := ui.Stat{Label: "Lag, average", Icon: "gauge", Value: "none", Note: "no change was delivered"}
+	if f.Lag > 0 {
+		value, unit, _ := strings.Cut(ui.Span(f.Lag), " ")
+		lag.Value, lag.Unit, lag.Note = value, unit, "slowest "+ui.Span(f.LagMax)
+		lag.Spark = &ui.Sparkline{Values: f.LagSpark, Label: "Average lag over the range, now " + ui.Span(f.Lag), Tone: ui.Info}
+	}
+	month := ui.Stat{Label: "This month", Icon: "receipt", Value: f.Cost.String(), Note: f.CostNote, Href: "/usage"}
+	if f.HideCost {
+		month.Value, month.Unit, month.Note = ui.Number(f.Operations), "operations", ""
+	}
 	s := ui.Stats{Items: []ui.Stat{
 		{
-			Label: "Changes applied", Icon: "refresh-cw", Value: ui.Number(f.Applied), Note: f.AppliedDelta,
+			Label: "Changes applied", Icon: "refresh-cw", Value: ui.Number(f.Applied), Note: refusedNote(f.Failed),
 			Spark: &ui.Sparkline{Values: f.AppliedSpark, Label: "Changes applied over the range, " + ui.Number(f.Applied) + " in all"},
 		},
-		{
-			Label: "Lag, median", Icon: "gauge", Value: lagValue, Unit: lagUnit, Note: "95 of 100 within " + ui.Span(f.LagP95),
-			Spark: &ui.Sparkline{Values: f.LagSpark, Label: "Median lag over the range, now " + ui.Span(f.LagP50), Tone: ui.Info},
-		},
-		{Label: "Open conflicts", Icon: "split", Tone: ui.Split, Value: ui.Number(f.Conflicts), Href: "/conflicts"},
-		{Label: "Dead letters", Icon: "inbox", Tone: ui.Bad, Value: ui.Number(f.DeadLetters), Note: ui.Count(f.Failed, "delivery refused", "deliveries refused") + " in this range", Href: "/dead-letters"},
-		{Label: "This month", Icon: "receipt", Value: f.Cost.String(), Note: f.CostLimit, Href: "/usage"},
+		lag,
+		{Label: "Open conflicts", Icon: "split", Tone: ui.Split, Value: ui.Number(f.Conflicts), Note: "wait for a decision", Href: "/conflicts"},
+		{Label: "Dead letters", Icon: "inbox", Tone: ui.Bad, Value: ui.Number(f.DeadLetters), Note: "wait for a person", Href: "/dead-letters"},
+		month,
 	}}
 	if f.Conflicts == 0 {
 		s.Items[2].Tone, s.Items[2].Note = ui.OK, "all decided"
-	} else if !f.OldestOpen.IsZero() {
-		s.Items[2].Note = "waiting for a decision"
+	} else if f.Conflicts == 1 {
+		s.Items[2].Note = "waits for a decision"
 	}
-	if f.CostBudget > 0 {
-		s.Items[4].Bar = &ui.Budget{Label: "Budget", Used: f.CostUsed, Limit: f.CostBudget, Text: f.Cost.String() + " " + f.CostLimit}
+	if f.DeadLetters == 0 {
+		s.Items[3].Tone, s.Items[3].Note = ui.OK, "nothing was refused"
 	}
 	return s
+}
+
+func refusedNote(n int64) string {
+	if n == 0 {
+		return "none refused"
+	}
+	return ui.Number(n) + " refused"
 }
 
 func directionIcon(direction string) string {
@@ -124,10 +138,10 @@ func directionIcon(direction string) string {
 func (s ServiceLine) issues() int64 { return s.Conflicts + s.Dead }
 
 func (s ServiceLine) lagText() string {
-	if s.LastRun.IsZero() {
+	if s.Lag < 0 {
 		return "none yet"
 	}
-	return ui.Span(s.LagP50)
+	return ui.Span(s.Lag)
 }
 
 func (s ServiceLine) spark() ui.Sparkline {

@@ -14,7 +14,8 @@ type ServicesView struct {
 	Filter    ui.FilterBar
 	Services  []ServiceLine
 	Pager     ui.Pager
-	Filtered  bool // nothing matches because of the filter, not because there is nothing
+	Refresh   string // the list's own address
+	Filtered  bool   // nothing matches because of the filter, not because there is nothing
 	MayCreate bool
 }
 
@@ -26,10 +27,10 @@ type ServiceView struct {
 	Path      string // "/services/inventory-sync"
 	State     string
 	Text      string // what the service does, in one sentence, when its document says so
-	Schedule  string // "realtime, swept every 15 minutes"
+	Schedule  string // "as changes happen"
 	Direction string
 	Revision  int
-	Owner     string
+	By        string // who changed its document last
 	Tab       string // "overview", "runs", "revisions"
 	Counts    ServiceCounts
 	Stats     []ui.Stat
@@ -38,11 +39,14 @@ type ServiceView struct {
 	Notices   []ui.Alert   // what is wrong, most urgent first
 	Feed      []ui.FeedItem
 	Runs      []RunLine
+	Systems   []SystemLine
+	Activity  ui.BarChart // what each system took in the last hour
 	Facts     []ui.KeyValue
-	Mapping   []MappingLine
+	Fields    FieldsView
 	Snippets  []ui.Code // the same by curl, CLI and YAML
-	MayEdit   bool
-	Why       string // why not, when MayEdit is false: "Your role is viewer"
+	MayEdit   bool      // the document
+	MayRun    bool      // run, pause, resume
+	MayRead   bool      // the contents of records
 }
 
 // ServiceCounts are the numbers at the tabs.
@@ -52,20 +56,40 @@ type ServiceCounts struct {
 	Revisions   int64
 }
 
-// RunLine is one run in a list.
-type RunLine struct {
-	ID      string
-	Href    string
-	Service string // empty on the service's own page
-	State   string
-	Trigger string // "change feed", "schedule", a person's name
-	Created int64
-	Updated int64
-	Deleted int64
-	Skipped int64
-	Failed  int64
-	Started time.Time
-	Took    time.Duration
+// SystemLine is one object of a system of the service: how its changes are seen, where reading stands, what it took lately.
+type SystemLine struct {
+	System    SystemRef
+	Href      string // to its connection
+	Object    string
+	Phase     string // "snapshot", "stream" or "" before the first read
+	Detection string // "trigger"
+	Why       string // why this one
+	Done      int64  // records of the first read
+	Total     int64
+	ReadAt    time.Time
+	ChangedAt time.Time
+	Trouble   string // why it does not work at the moment
+	Code      string
+	Since     time.Time
+	Records   int64
+	Pending   int64
+	Work      Work // of the last hour
+}
+
+// Work are a system's figures over some time.
+type Work struct {
+	Read, Equal, Created, Updated, Deleted, Conflicts, Rejected int64
+	Lag, LagMax                                                 time.Duration
+	Bytes                                                       int64
+}
+
+// FieldsView are the fields of the entity and what they are called in each system.
+type FieldsView struct {
+	Path    string
+	Waiting bool // the systems are being asked; the page fetches the part when it is there
+	Systems []string
+	Fields  []MappingLine
+	Problem *ui.Alert
 }
 
 // MappingLine is one field of the entity and what it is called in each system, in the order of Systems.
@@ -75,27 +99,106 @@ type MappingLine struct {
 	Systems []string
 }
 
-func (v ServiceView) tabs() ui.Tabs {
-	return ui.Tabs{Label: "Service", Items: []ui.Tab{
-		{Label: "Overview", Href: v.Path, Current: v.Tab == "" || v.Tab == "overview"},
-		{Label: "Runs", Href: v.Path + "/runs", Current: v.Tab == "runs"},
-		{Label: "Records", Href: "/records?service=" + v.Name},
-		{Label: "Conflicts", Href: "/conflicts?service=" + v.Name, Count: v.Counts.Conflicts, Tone: ui.Split},
-		{Label: "Dead letters", Href: "/dead-letters?service=" + v.Name, Count: v.Counts.DeadLetters, Tone: ui.Bad},
-		{Label: "Revisions", Href: v.Path + "/revisions", Current: v.Tab == "revisions", Count: v.Counts.Revisions},
-	}}
+// RunLine is one run in a list.
+type RunLine struct {
+	ID      string
+	Href    string
+	Service string // empty on the service's own page
+	State   string
+	Kind    string // "First sync", "Scheduled", "Asked for"
+	Trigger string // "schedule", a person's name
+	Read    int64
+	Created int64
+	Updated int64
+	Deleted int64
+	Equal   int64
+	Failed  int64
+	Started time.Time
+	Took    time.Duration // zero while it is not over
 }
 
-func (v ServiceView) systemNames() []string {
-	var names []string
-	for _, n := range v.Topology.Systems {
-		names = append(names, n.ID)
+// RunsView is the list of a service's runs.
+type RunsView struct {
+	Service ServiceView
+	Filter  ui.FilterBar
+	Runs    []RunLine
+	Pager   ui.Pager
+	Refresh string
+}
+
+// RunView is one run.
+type RunView struct {
+	Page     ui.Page
+	Line     RunLine
+	Path     string
+	Service  string // its service's id, for the live stream
+	Home     string // its service's address
+	Progress *ui.Progress
+	Notices  []ui.Alert
+	Stats    []ui.Stat
+	Systems  []RunSystem
+	Facts    []ui.KeyValue
+	Snippets []ui.Code
+	MayRun   bool
+	Open     bool // queued or under way
+	Stopping bool
+}
+
+// RunSystem are a run's figures in one system.
+type RunSystem struct {
+	System SystemRef
+	Work
+	Owed int64
+}
+
+func (v ServiceView) tabs() ui.Tabs {
+	t := ui.Tabs{Label: "Service", Items: []ui.Tab{
+		{Label: "Overview", Href: v.Path, Current: v.Tab == "" || v.Tab == "overview"},
+		{Label: "Runs", Href: v.Path + "/runs", Current: v.Tab == "runs"},
+	}}
+	if v.MayRead {
+		t.Items = append(t.Items,
+			ui.Tab{Label: "Records", Href: "/records?service=" + v.Name},
+			ui.Tab{Label: "Conflicts", Href: "/conflicts?service=" + v.Name, Count: v.Counts.Conflicts, Tone: ui.Split},
+			ui.Tab{Label: "Dead letters", Href: "/dead-letters?service=" + v.Name, Count: v.Counts.DeadLetters, Tone: ui.Bad},
+		)
 	}
-	return names
+	t.Items = append(t.Items, ui.Tab{Label: "Revisions", Href: v.Path + "/revisions", Current: v.Tab == "revisions", Count: v.Counts.Revisions})
+	return t
 }
 
 func (r RunLine) changes() int64 { return r.Created + r.Updated + r.Deleted }
 
 func (r RunLine) detail() string {
 	return "+" + ui.Number(r.Created) + "  ~" + ui.Number(r.Updated) + "  −" + ui.Number(r.Deleted)
+}
+
+func (r RunLine) took() string {
+	if r.Took == 0 {
+		return "not over"
+	}
+	return ui.Span(r.Took)
+}
+
+func (w Work) taken() int64 { return w.Created + w.Updated + w.Deleted }
+
+func (w Work) lag() string {
+	if w.Lag == 0 {
+		return "none"
+	}
+	return ui.Span(w.Lag)
+}
+
+// phase says in words where reading stands.
+func (s SystemLine) phase() string {
+	switch s.Phase {
+	case "snapshot":
+		if s.Total > 0 {
+			return "First read, " + ui.Number(s.Done) + " of about " + ui.Number(s.Total)
+		}
+		return "First read"
+	case "stream":
+		return "Following changes"
+	}
+	return "Not read yet"
 }

@@ -34,11 +34,11 @@ func (h *Handler) signInForm(v *visit) error {
 	if v.in {
 		return v.redirect(or(next, "/"))
 	}
-	return v.render(SignInPage(SignInView{Prefs: PrefsFrom(v.r), Email: h.DemoEmail, Next: next, Ended: next != "", Demo: h.DemoEmail, Open: h.SignUpOpen}))
+	return v.render(SignInPage(SignInView{Prefs: PrefsFrom(v.r), Email: h.Demo.Email, Next: next, Ended: next != "", Demo: h.Demo.Email, Open: h.SignUpOpen}))
 }
 
 func (h *Handler) signIn(v *visit) error {
-	view := SignInView{Prefs: PrefsFrom(v.r), Email: v.form("email"), Next: ours(v.form("next")), Demo: h.DemoEmail, Open: h.SignUpOpen}
+	view := SignInView{Prefs: PrefsFrom(v.r), Email: v.form("email"), Next: ours(v.form("next")), Demo: h.Demo.Email, Open: h.SignUpOpen}
 	token, s, err := h.Auth.SignIn(v.ctx(), view.Email, v.r.PostFormValue("password"), v.caller())
 	switch fault.KindOf(err) {
 	case 0:

@@ -48,6 +48,7 @@ type app struct {
 	scheduler   *scheduler.Scheduler
 	engine      *engine.Engine
 	demoEmail   string // the demo tenant's login, shown on the sign-in page; empty in production
+	demoDir     string // where the demo's databases and their passwords are
 }
 
 // newApp connects to the database and wires the packages. It starts nothing.

@@ -120,7 +120,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err := d.people(ctx, c, listener); err != nil {
 		return err
 	}
-	d.app.demoEmail = d.state.Email
+	d.app.demoEmail, d.app.demoDir = d.state.Email, d.dir
 	d.greet()
 	w, err := d.app.newWorker()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/syncline-dev/syncline/internal/demo"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -24,7 +25,7 @@ func (a *app) dashboard() http.Handler {
 	return web.New(web.Deps{
 		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Connectors: a.registry, Services: a.services,
 		Reader: a.reader, Decider: a.decider, DeadLetters: a.deadLetters, Invoicer: a.invoicer, Hub: a.hub, Events: a.events,
-		PublicURL: a.config.PublicURL, SignUpOpen: !a.config.SignUpClosed, DemoEmail: a.demoEmail, Version: version, Log: a.log,
+		PublicURL: a.config.PublicURL, SignUpOpen: !a.config.SignUpClosed, Demo: web.Demo{Email: a.demoEmail, Service: demo.ServiceName, Dir: a.demoDir}, Version: version, Log: a.log,
 	})
 }
 

@@ -46,8 +46,8 @@ func serviceView(p ui.Page) web.ServiceView {
 	p.Actions = []ui.PaletteItem{{Label: "Run inventory-sync now", Icon: "play", Presses: `[data-key="r"]`}, {Label: "Edit document", Icon: "file-code", Href: "/services/inventory-sync/edit"}}
 	return web.ServiceView{
 		Page: p, ID: "svc_01JDCQ8W3Z7M4T2N6K", Name: "inventory-sync", Path: "/services/inventory-sync", State: "active", Direction: "multi-directional",
-		Text: "Keeps stock and prices equal in the warehouse, the shop and the marketplace.", Schedule: "realtime, swept every 15 min", Revision: 12, Owner: "Ada Lindqvist",
-		Counts: web.ServiceCounts{Conflicts: 1, DeadLetters: 2, Revisions: 12}, MayEdit: true, Snippets: snippets(),
+		Text: "Keeps stock and prices equal in the warehouse, the shop and the marketplace.", Schedule: "realtime, swept every 15 min", Revision: 12, By: "Ada Lindqvist",
+		Counts: web.ServiceCounts{Conflicts: 1, DeadLetters: 2, Revisions: 12}, MayEdit: true, MayRun: true, MayRead: true, Snippets: snippets(),
 		Stats: []ui.Stat{
 			{Label: "On schedule", Icon: "circle-check", Tone: ui.OK, Value: "On time", Note: "last change 2 s ago"},
 			{Label: "Lag, median", Icon: "gauge", Value: "380", Unit: "ms", Note: "95 of 100 within 900 ms", Spark: &ui.Sparkline{Values: wave(24, 0.4, 0.1, 1), Label: "Median lag, last hour, steady", Tone: ui.Info}},
@@ -58,10 +58,10 @@ func serviceView(p ui.Page) web.ServiceView {
 		Topology: ui.Topology{ID: "topology", Hub: sampleHub(), Systems: sampleNodes()[:3]},
 		Feed:     feedItems(),
 		Runs: []web.RunLine{
-			{ID: "run_01JDCV9", Href: "/runs/run_01JDCV9", State: "running", Trigger: "change feed", Created: 12, Updated: 1190, Deleted: 2, Skipped: 3051, Started: ago(40 * time.Second), Took: 40 * time.Second},
-			{ID: "run_01JDCV5", Href: "/runs/run_01JDCV5", State: "succeeded", Trigger: "sweep", Updated: 3, Skipped: 12405, Started: ago(13 * time.Minute), Took: 3100 * time.Millisecond},
-			{ID: "run_01JDCV1", Href: "/runs/run_01JDCV1", State: "partial", Trigger: "Ada Lindqvist", Updated: 410, Failed: 2, Started: ago(2 * time.Hour), Took: 18 * time.Second},
-			{ID: "run_01JDCUX", Href: "/runs/run_01JDCUX", State: "succeeded", Trigger: "sweep", Skipped: 12402, Started: ago(3 * time.Hour), Took: 2900 * time.Millisecond},
+			{ID: "run_06f3k8t2v0h7x1m9q4r5s6t7v9", Href: "/runs/run_01JDCV9", Kind: "Run", State: "running", Trigger: "Ada Lindqvist", Created: 12, Updated: 1190, Deleted: 2, Equal: 3051, Started: ago(40 * time.Second), Took: 40 * time.Second},
+			{ID: "run_01JDCV5", Href: "/runs/run_01JDCV5", State: "succeeded", Kind: "Scheduled run", Trigger: "the schedule", Updated: 3, Equal: 12405, Started: ago(13 * time.Minute), Took: 3100 * time.Millisecond},
+			{ID: "run_01JDCV1", Href: "/runs/run_01JDCV1", Kind: "Run", State: "partial", Trigger: "Ada Lindqvist", Updated: 410, Failed: 2, Started: ago(2 * time.Hour), Took: 18 * time.Second},
+			{ID: "run_01JDCUX", Href: "/runs/run_01JDCUX", State: "succeeded", Kind: "First sync", Trigger: "Ada Lindqvist", Created: 12402, Equal: 0, Started: ago(3 * time.Hour), Took: 2900 * time.Millisecond},
 		},
 		Facts: []ui.KeyValue{
 			{Key: "Detected by", Text: "trigger log, binlog, webhook", Hint: "as each system allows"},
@@ -71,13 +71,14 @@ func serviceView(p ui.Page) web.ServiceView {
 			{Key: "Pool", Text: "eu-north, shared"},
 			{Key: "Revision", Text: "12, by Ada Lindqvist", Hint: "3 d ago"},
 		},
-		Mapping: []web.MappingLine{
+		Fields: web.FieldsView{Path: "/services/inventory-sync/parts/fields", Systems: []string{"warehouse", "storefront", "marketplace"}, Fields: []web.MappingLine{
 			{Field: "sku", Systems: []string{"sku", "sku", "SKU"}},
 			{Field: "quantity", Rule: "warehouse wins", Systems: []string{"quantity", "inventory_quantity", "availability.quantity"}},
 			{Field: "price", Rule: "a person decides", Systems: []string{"unit_price", "price", "price.value"}},
 			{Field: "location", Systems: []string{"warehouse_location", "", ""}},
 			{Field: "reserved", Systems: []string{"reserved", "reserved_quantity", ""}},
-		},
+		}},
+		Systems: systemLines(), Activity: serviceActivity(),
 	}
 }
 
@@ -95,7 +96,7 @@ func serviceFirstSync(p ui.Page) templ.Component {
 
 func servicePaused(p ui.Page) templ.Component {
 	v := serviceView(p)
-	v.State, v.MayEdit, v.Why = "paused", false, "Your role is viewer"
+	v.State, v.MayEdit, v.MayRun = "paused", false, false
 	v.Notices = []ui.Alert{
 		{Tone: ui.Warn, Title: "Paused by Tomasz Nowak", Text: "Changes wait in the systems and are applied when it goes on. Reason given: stocktaking.", Since: ago(3 * time.Hour)},
 		{Tone: ui.Bad, Title: "marketplace refuses writes", Text: "The token ended. Reconnect; nothing is lost.", Since: ago(40 * time.Minute), Code: "connection.expired", Actions: ui.Fragments{ui.Button{Label: "Reconnect", Size: "sm"}}},
@@ -115,12 +116,17 @@ func editorPage(p ui.Page) templ.Component {
 	p.Title, p.Editor, p.Live = "Edit inventory-sync", true, ""
 	p.Crumbs = crumbs("Services", "/services", "inventory-sync", "/services/inventory-sync", "Edit")
 	return web.EditorPage(web.EditorView{
-		Page: p, Name: "inventory-sync", Path: "/services/inventory-sync", Revision: 12, ETag: `"12"`, MayApply: true, Saved: "Draft, saved 2 min ago",
+		Page: p, Name: "inventory-sync", Path: "/services/inventory-sync", Revision: 12, ETag: "12",
 		Live: sampleYAML, Document: draftYAML,
-		Plan: &web.PlanView{
-			Creates: 3, Updates: 412, Deletes: 0, Conflicts: 1, Equal: 11992, Cost: ui.Money{Amount: "2.08", Currency: "USD", Estimate: true},
-			Changes: []string{"price: a person decides, was warehouse wins", "marketplace joins, written only"}, Warnings: []string{"marketplace gives 9 records no counterpart"},
+		Changes: web.ChangesView{
+			Lines: []web.ChangeLine{
+				{Path: "systems[marketplace]", Kind: "added", After: `{"connection": "marketplace", "id": "marketplace", "objects": [{"name": "inventory_items"}], "type": "ebay"}`},
+				{Path: "syncConfig.conflictResolution.fields.price.strategy", Kind: "changed", Before: "warehouse-wins", After: "manual"},
+				{Path: "syncConfig.batchSize", Kind: "removed", Before: "200"},
+			},
+			Notices: []web.DocumentProblem{{Text: "marketplace is written only.", Remedy: "Nothing needs to be done."}},
 		},
+		Problems: []web.DocumentProblem{{Line: 2, Column: 12, Text: `"bothways" is not a direction.`, Remedy: "Write bi-directional, unidirectional or multi-directional.", Code: "service.value_unknown"}},
 		Outline: []web.OutlineItem{{Label: "service", Line: 1}, {Label: "systems", Line: 3}, {Label: "syncConfig", Line: 20}, {Label: "fieldMapping", Line: 26}},
 	})
 }
@@ -414,4 +420,31 @@ func errorPage(e ui.ErrorPage) func(ui.Page) templ.Component {
 		e.Prefs = p.Prefs
 		return e
 	}
+}
+
+func systemLines() []web.SystemLine {
+	return []web.SystemLine{
+		{
+			System: web.SystemRef{ID: "warehouse", Type: "postgresql"}, Href: "/connections/warehouse", Object: "stock_levels", Phase: "stream", Detection: "database-trigger",
+			Why: "The user may not start a logical replication, so triggers note each change.", ChangedAt: ago(2 * time.Second), Records: 12408,
+			Work: web.Work{Read: 1204, Equal: 611, Created: 2, Updated: 590, Deleted: 1, Lag: 380 * time.Millisecond, LagMax: 900 * time.Millisecond},
+		},
+		{
+			System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Href: "/connections/storefront", Object: "products", Phase: "snapshot", Done: 8200, Total: 12408, Detection: "cdc",
+			Why: "The server writes a binary log with full rows.", ChangedAt: ago(5 * time.Second), Records: 12405, Pending: 3,
+			Work: web.Work{Read: 1190, Equal: 592, Created: 4, Updated: 607, Conflicts: 1, Lag: 410 * time.Millisecond},
+		},
+		{
+			System: web.SystemRef{ID: "marketplace", Type: "ebay"}, Object: "inventory_items", Trouble: "The token ended.", Code: "connection.timeout", Since: ago(40 * time.Minute),
+			Work: web.Work{Rejected: 9},
+		},
+	}
+}
+
+func serviceActivity() ui.BarChart {
+	c := ui.BarChart{ID: "service-activity", Title: "Changes applied to each system, last hour", Unit: "changes per 2 min", Height: 120, Series: []ui.Series{{Name: "warehouse", Tone: ui.Accent}, {Name: "storefront", Tone: ui.Split}}}
+	for i := range 30 {
+		c.Bars = append(c.Bars, ui.Bar{Label: now.Add(time.Duration(i-29) * 2 * time.Minute).Format("15:04"), Tick: i%10 == 4, Parts: []int64{int64(20 + i%7*3), int64(18 + i%5*4)}})
+	}
+	return c
 }

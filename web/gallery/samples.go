@@ -62,35 +62,35 @@ func services() []web.ServiceLine {
 		{
 			ID: "svc_01JDCQ", Name: "inventory-sync", Href: "/services/inventory-sync", Direction: "multi-directional", State: "active", Health: "on_time",
 			Systems: []web.SystemRef{{ID: "warehouse", Type: "postgresql"}, {ID: "storefront", Type: "mariadb"}, {ID: "marketplace", Type: "ebay"}},
-			LagP50:  380 * time.Millisecond, LagP95: 900 * time.Millisecond, LastRun: ago(2 * time.Second), Realtime: true, Conflicts: 1, Owner: "Ada Lindqvist",
-			Spark: wave(24, 240, 190, 0.2), Records: 12408, Tags: []string{"stock"},
+			Lag:  380 * time.Millisecond, LastRun: ago(2 * time.Second), Realtime: true, Conflicts: 1, By: "Ada Lindqvist",
+			Spark: wave(24, 240, 190, 0.2), Records: 12408,
 		},
 		{
 			ID: "svc_01JDCR", Name: "crm-contact-sync", Href: "/services/crm-contact-sync", Direction: "bi-directional", State: "active", Health: "on_time",
 			Systems: []web.SystemRef{{ID: "salesforce", Type: "salesforce"}, {ID: "hubspot", Type: "hubspot"}, {ID: "zendesk", Type: "zendesk"}},
-			LagP50:  4200 * time.Millisecond, LagP95: 11 * time.Second, LastRun: ago(41 * time.Second), Realtime: true, Conflicts: 37, Owner: "Tomasz Nowak",
+			Lag:  4200 * time.Millisecond, LastRun: ago(41 * time.Second), Realtime: true, Conflicts: 37, By: "Tomasz Nowak",
 			Spark: wave(24, 120, 100, 1.3), Records: 48210,
 		},
 		{
 			ID: "svc_01JDCS", Name: "financial-sync", Href: "/services/financial-sync", Direction: "unidirectional", State: "active", Health: "delayed",
 			Systems: []web.SystemRef{{ID: "stripe", Type: "stripe"}, {ID: "books", Type: "quickbooks"}},
-			LagP50:  26 * time.Minute, LagP95: 48 * time.Minute, LastRun: ago(78 * time.Minute), NextRun: now.Add(12 * time.Minute), Dead: 3, Owner: "Grace Okafor",
+			Lag:  26 * time.Minute, LastRun: ago(78 * time.Minute), NextRun: now.Add(12 * time.Minute), Dead: 3, By: "Grace Okafor",
 			Spark: wave(24, 40, 30, 2.1), Records: 9120,
 		},
 		{
 			ID: "svc_01JDCT", Name: "hr-data-sync", Href: "/services/hr-data-sync", Direction: "hierarchical", State: "active", Health: "action_required",
 			Systems: []web.SystemRef{{ID: "bamboohr", Type: "bamboohr"}, {ID: "okta", Type: "okta"}, {ID: "google", Type: "google-workspace"}, {ID: "adp", Type: "adp"}},
-			LagP50:  3 * time.Minute, LagP95: 7 * time.Minute, LastRun: ago(6 * time.Hour), NextRun: now.Add(3 * time.Hour), Dead: 1, Owner: "Ada Lindqvist",
+			Lag:  3 * time.Minute, LastRun: ago(6 * time.Hour), NextRun: now.Add(3 * time.Hour), Dead: 1, By: "Ada Lindqvist",
 			Spark: wave(24, 6, 5, 0.7), Records: 412,
 		},
 		{
 			ID: "svc_01JDCU", Name: "project-sync", Href: "/services/project-sync", Direction: "bi-directional", State: "paused", Health: "paused",
 			Systems: []web.SystemRef{{ID: "jira", Type: "jira"}, {ID: "asana", Type: "asana"}},
-			LagP50:  52 * time.Second, LagP95: 2 * time.Minute, LastRun: ago(3 * 24 * time.Hour), Owner: "Tomasz Nowak", Spark: make([]float64, 24), Records: 3011,
+			Lag:  52 * time.Second, LastRun: ago(3 * 24 * time.Hour), By: "Tomasz Nowak", Spark: make([]float64, 24), Records: 3011,
 		},
 		{
 			ID: "svc_01JDCV", Name: "cdp-sync", Href: "/services/cdp-sync", Direction: "multi-directional", State: "draft", Health: "never_run",
-			Systems: []web.SystemRef{{ID: "segment", Type: "segment"}, {ID: "klaviyo", Type: "klaviyo"}}, Owner: "Grace Okafor", Spark: make([]float64, 24),
+			Systems: []web.SystemRef{{ID: "segment", Type: "segment"}, {ID: "klaviyo", Type: "klaviyo"}}, By: "Grace Okafor", Spark: make([]float64, 24),
 		},
 	}
 }
@@ -111,16 +111,16 @@ func feedItems() []ui.FeedItem {
 
 func figures() web.Figures {
 	return web.Figures{
-		Applied: 12984, AppliedSpark: wave(24, 540, 420, 0), AppliedDelta: "+12% against the day before", Failed: 4,
-		LagP50: 380 * time.Millisecond, LagP95: 2100 * time.Millisecond, LagSpark: wave(24, 0.4, 0.08, 1),
+		Applied: 12984, AppliedSpark: wave(24, 540, 420, 0), Failed: 4,
+		Lag: 380 * time.Millisecond, LagMax: 2100 * time.Millisecond, LagSpark: wave(24, 0.4, 0.08, 1),
 		Conflicts: 38, OldestOpen: ago(26 * time.Hour), DeadLetters: 4,
-		Cost: ui.Money{Amount: "412.36", Currency: "USD"}, CostLimit: "of $1,000.00 budget", CostUsed: 412.36, CostBudget: 1000,
+		Cost: ui.Money{Amount: "412.36", Currency: "USD"}, CostNote: "204,120 operations",
 	}
 }
 
 func overview(p ui.Page) templ.Component {
 	return web.OverviewPage(web.OverviewView{
-		Page: p, Range: "24h", Figures: figures(), Activity: activity(), Services: services(), Feed: feedItems(),
+		Page: p, Range: "24h", Figures: figures(), Activity: activity(), Services: services(), All: 6, MayRead: true, MayCreate: true, Feed: feedItems(),
 		Needs: []ui.Line{
 			{Icon: "unplug", Tone: ui.Bad, Title: "Connection okta has expired", Href: "/connections/okta", Text: "hr-data-sync waits since 08:02. Reconnect to go on; no link is lost."},
 			{Icon: "split", Tone: ui.Split, Title: "38 conflicts wait for a decision", Href: "/conflicts", Text: "37 of them alike: phone in crm-contact-sync. Oldest 26 h."},
