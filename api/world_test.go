@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -499,3 +500,8 @@ func otherKey() string {
 	}
 	return body + check
 }
+
+func parseService(id string) (service.ID, error) { return service.ParseID(id) }
+
+// checkThatFails is a part that does not work, for a reason that is nobody's business.
+var checkThatFails = api.Check{Name: "queue", Ask: func(context.Context) error { return errors.New("password=s3cr3t is wrong") }}
