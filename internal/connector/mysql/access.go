@@ -184,15 +184,24 @@ func (p *pool) query(ctx context.Context, statement string, each func(values []d
 }
 
 // words returns the rows as texts; for small answers of the catalogue.
-func (p *pool) words(ctx context.Context, statement string) ([][]string, error) {
+func words(ctx context.Context, conn *sql.Conn, statement string) ([][]string, error) {
 	var rows [][]string
-	err := p.query(ctx, statement, func(values []driver.Value) error {
+	err := query(ctx, conn, statement, func(values []driver.Value) error {
 		row := make([]string, len(values))
 		for i, v := range values {
 			row[i] = word(v)
 		}
 		rows = append(rows, row)
 		return nil
+	})
+	return rows, err
+}
+
+// words is words on any connection of the pool.
+func (p *pool) words(ctx context.Context, statement string) (rows [][]string, err error) {
+	err = p.on(ctx, func(conn *sql.Conn) error {
+		rows, err = words(ctx, conn, statement)
+		return err
 	})
 	return rows, err
 }

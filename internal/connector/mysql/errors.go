@@ -88,7 +88,7 @@ func classify(err error, doing string) error {
 		if v, known := verdicts[n]; known {
 			return v.error(err, doing)
 		}
-		return &connector.Error{Class: connector.Retry, Code: "mysql.server_error", Message: fmt.Sprintf("While %s: the server answered: %s. It will be tried again.", doing, words(err)), Err: err}
+		return &connector.Error{Class: connector.Retry, Code: "mysql.server_error", Message: fmt.Sprintf("While %s: the server answered: %s. It will be tried again.", doing, saying(err)), Err: err}
 	}
 	var (
 		dns       *net.DNSError
@@ -117,9 +117,9 @@ func (v verdict) error(err error, doing string) *connector.Error {
 	e := &connector.Error{Class: v.class, Code: v.code, Err: err}
 	switch {
 	case v.message == "":
-		e.Message = "The database refused the record: " + words(err) + "."
+		e.Message = "The database refused the record: " + saying(err) + "."
 	case v.code == "mysql.permission":
-		e.Message = fmt.Sprintf("While %s: the account lacks a permission; the server says: %s. Grant it.", doing, words(err))
+		e.Message = fmt.Sprintf("While %s: the account lacks a permission; the server says: %s. Grant it.", doing, saying(err))
 	default:
 		e.Message = fmt.Sprintf("While %s: %s.", doing, v.message)
 	}
@@ -129,8 +129,8 @@ func (v verdict) error(err error, doing string) *connector.Error {
 	return e
 }
 
-// words are the server's own, without its numbers.
-func words(err error) string {
+// saying is the server's own words, without its numbers.
+func saying(err error) string {
 	var d *driverpkg.MySQLError
 	if errors.As(err, &d) {
 		return strings.TrimSuffix(strings.TrimSpace(d.Message), ".")
@@ -158,7 +158,7 @@ func refusal(err error) *connector.Error {
 	if v, known := verdicts[number(err)]; known {
 		return v.error(err, "writing")
 	}
-	return &connector.Error{Class: connector.Reject, Code: "mysql.refused", Message: "The database refused the record: " + words(err) + ".", Err: err}
+	return &connector.Error{Class: connector.Reject, Code: "mysql.refused", Message: "The database refused the record: " + saying(err) + ".", Err: err}
 }
 
 // lost says that the object must be read anew.

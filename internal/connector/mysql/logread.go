@@ -63,7 +63,7 @@ func (s *system) readLogOnce(ctx context.Context, t *table, req connector.ReadRe
 	if err := v.see(ctx, s, hints.gtids); err != nil {
 		return page, false, err
 	}
-	page.Changes, err = s.readBack(ctx, v, t, columns, hints)
+	page.Changes, err = v.readBack(ctx, t, columns, hints)
 	return page, false, err
 }
 
@@ -82,9 +82,9 @@ func (t *table) makes(columns []*column) bool {
 }
 
 // readBack reads the records of the hints. Deletes come first: a key that was renamed makes room before it is taken.
-func (s *system) readBack(ctx context.Context, v *view, t *table, columns []*column, hints taken) ([]record.Change, error) {
+func (v *view) readBack(ctx context.Context, t *table, columns []*column, hints taken) ([]record.Change, error) {
 	if len(hints.raw) > 0 {
-		converted, err := s.convert(ctx, t, hints.raw)
+		converted, err := v.convert(ctx, t, hints.raw)
 		if err != nil {
 			return nil, err
 		}

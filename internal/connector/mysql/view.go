@@ -38,7 +38,7 @@ func (s *system) view(ctx context.Context) (*view, error) {
 	}
 	v := &view{conn: conn}
 	if !s.server.snapshotPlace {
-		m, err := s.masterStatus(ctx)
+		m, err := s.masterStatusOn(ctx, conn) // not on a second connection: readers would wait for each other's
 		if err != nil {
 			v.close()
 			return nil, err
@@ -121,12 +121,20 @@ type master struct {
 	only, except string // databases that alone are logged, or are not
 }
 
-func (s *system) masterStatus(ctx context.Context) (master, error) {
+func (s *system) masterStatus(ctx context.Context) (m master, err error) {
+	err = s.reads.on(ctx, func(conn *sql.Conn) error {
+		m, err = s.masterStatusOn(ctx, conn)
+		return err
+	})
+	return m, err
+}
+
+func (s *system) masterStatusOn(ctx context.Context, conn *sql.Conn) (master, error) {
 	statement := "SHOW MASTER STATUS"
 	if !s.server.mariadb && s.server.atLeast(8, 2) {
 		statement = "SHOW BINARY LOG STATUS"
 	}
-	rows, err := s.reads.words(ctx, statement)
+	rows, err := words(ctx, conn, statement)
 	if err != nil {
 		return master{}, err
 	}
@@ -173,7 +181,7 @@ func (s *system) present(ctx context.Context) (at place, open *place, err error)
 }
 
 // convert has the server turn key parts that are in other character sets into text.
-func (s *system) convert(ctx context.Context, t *table, keys []logKey) (map[int]string, error) {
+func (v *view) convert(ctx context.Context, t *table, keys []logKey) (map[int]string, error) {
 	out := make(map[int]string, len(keys))
 	for begin := 0; begin < len(keys); begin += keysPerStatement {
 		chunk := keys[begin:min(begin+keysPerStatement, len(keys))]
@@ -189,7 +197,7 @@ func (s *system) convert(ctx context.Context, t *table, keys []logKey) (map[int]
 			}
 		}
 		texts := make(map[[2]int]string)
-		err := s.reads.query(ctx, b.String(), func(row []driver.Value) error {
+		err := query(ctx, v.conn, b.String(), func(row []driver.Value) error {
 			i, _ := strconv.Atoi(word(row[0]))
 			j, _ := strconv.Atoi(word(row[1]))
 			texts[[2]int{i, j}] = word(row[2])
