@@ -4,6 +4,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/syncline-dev/syncline/internal/auth"
 )
@@ -14,6 +15,14 @@ const (
 	secureCookie = "__Host-syncline_session"
 	plainCookie  = "syncline_session"
 )
+
+// SessionCookie is the name of the session's cookie for an installation at that address, for the API, which takes it too.
+func SessionCookie(publicURL string) string {
+	if strings.HasPrefix(publicURL, "https://") {
+		return secureCookie
+	}
+	return plainCookie
+}
 
 func (h *Handler) cookieName() string {
 	if h.secure {

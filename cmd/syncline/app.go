@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/telemetry"
 	"github.com/syncline-dev/syncline/internal/vault"
 	"github.com/syncline-dev/syncline/internal/worker"
 )
@@ -36,6 +37,8 @@ type app struct {
 	db          *store.DB
 	registry    *connector.Registry
 	vault       *vault.Vault
+	sealing     [][]byte // keys for what the API hands out and takes back
+	metrics     *telemetry.Metrics
 	secrets     *vault.Secrets
 	auth        *auth.Manager
 	connections *connection.Manager
@@ -62,7 +65,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		db.Close()
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
-	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(postgres.New(), mysql.New()), vault: vault.New(master)}
+	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(postgres.New(), mysql.New()), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/internal/demo"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
@@ -16,9 +17,23 @@ import (
 // handler answers everything that comes in: the API, the dashboard, health.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	answers := a.api()
+	for _, path := range []string{"/v1/", "/livez", "/readyz", "/version"} {
+		mux.Handle(path, answers)
+	}
 	mux.Handle("/", a.dashboard())
 	return mux
+}
+
+func (a *app) api() http.Handler {
+	return api.New(api.Deps{
+		Auth: a.auth, Secrets: a.secrets, Registry: a.registry, Connections: a.connections, Services: a.services, Records: a.reader,
+		Decider: a.decider, DeadLetters: a.deadLetters, Invoicer: a.invoicer, Hub: a.hub,
+		InTx: store.InTx(a.db, func(tx *store.Tx) api.Tx { return tx }), Keys: a.db, Sealing: a.sealing,
+		Ready: []api.Check{{Name: "database", Ask: a.db.Ping}},
+		Log:   a.log, Metrics: a.metrics, Version: version, PublicURL: a.config.PublicURL,
+		SessionCookie: web.SessionCookie(a.config.PublicURL),
+	})
 }
 
 func (a *app) dashboard() http.Handler {
