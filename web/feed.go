@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	feedLines  = 14
-	feedReads  = 60              // entries read for them, because a change and its deliveries become one line
+	feedLines  = 12
+	feedReads  = 50              // entries read for them, because a change and its deliveries become one line
 	freshUntil = 3 * time.Second // how long a line is marked as new
 )
 
