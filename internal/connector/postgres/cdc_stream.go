@@ -294,16 +294,19 @@ func (st *logStream) resolved(r *relation) *relation {
 	if r == nil || r.keyAt != nil {
 		return r
 	}
+	var t *table
 	st.mu.Lock()
-	q := st.queues[r.message.RelationID]
+	if q := st.queues[r.message.RelationID]; q != nil {
+		t = q.t
+	}
 	st.mu.Unlock()
-	if q == nil || q.t == nil {
+	if t == nil {
 		return nil
 	}
 	var keyAt []int
 	var decoders []decoder
-	for _, k := range q.t.key {
-		col := &q.t.columns[k]
+	for _, k := range t.key {
+		col := &t.columns[k]
 		at := -1
 		for i, c := range r.message.Columns {
 			if c.Name == col.name {
