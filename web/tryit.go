@@ -12,6 +12,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/ui"
@@ -29,7 +30,7 @@ type trial struct {
 	record *record.Entity
 }
 
-// trial finds them. The record stays the same while the page is open: the one made first.
+// trial finds them: the record that changed last, unless the page says which.
 func (h *Handler) trial(v *visit) (t trial, err error) {
 	if !v.session.Tenant.Demo || h.Demo.Service == "" {
 		return t, errNoPage
@@ -44,10 +45,13 @@ func (h *Handler) trial(v *visit) (t trial, err error) {
 		return t, err
 	}
 	t.subject = subject{s, r, r.Document}
-	list, err := h.Reader.Records(v.ctx(), v.who, s.ID, engine.RecordQuery{Search: tryWord, Limit: 1})
-	if err == nil && len(list) == 0 {
-		list, err = h.Reader.Records(v.ctx(), v.who, s.ID, engine.RecordQuery{Limit: 1})
+	// The parts of the page ask for the record that it began with: others change meanwhile.
+	if id := v.query("record"); id != "" {
+		found, err := h.Reader.Record(v.ctx(), v.who, s.ID, id)
+		t.record = found.Entity
+		return t, err
 	}
+	list, err := h.Reader.Records(v.ctx(), v.who, s.ID, engine.RecordQuery{Limit: 1})
 	if err != nil {
 		return t, err
 	}
@@ -57,9 +61,6 @@ func (h *Handler) trial(v *visit) (t trial, err error) {
 	t.record = list[0]
 	return t, nil
 }
-
-// tryWord finds the record: the first product of the demo's catalogue.
-const tryWord = "00007"
 
 func (h *Handler) tryIt(v *visit) error {
 	page, err := v.shell("Try it", "/", "Overview", "/", "Try it")
@@ -115,7 +116,8 @@ func (h *Handler) tryFeed(v *visit) error {
 
 func (h *Handler) fillTrial(v *visit, view *TryItView, t trial) error {
 	view.ID = t.ID.Public()
-	view.Record = TryRecord{Title: titleOf(t.record), Href: recordPath(t.Name, t.record.ID)}
+	id := ident.Format(ident.Entity, t.record.ID)
+	view.Record = TryRecord{Title: titleOf(t.record), Href: recordPath(t.Name, t.record.ID), Part: "/try-it/record?record=" + id}
 	for _, name := range t.doc.EntityFields() {
 		if value, there := t.record.Fields[name]; there {
 			stamp := t.record.StampOf(name)
@@ -130,7 +132,7 @@ func (h *Handler) trySteps(v *visit, t trial) (steps []TryStep, err error) {
 	names := map[string]map[string]string{} // by system, the column of each field
 	fields := v.fields(t.subject)
 	if fields.Problem != nil {
-		return nil, fault.New(fault.Unavailable, or(fields.Problem.Code, "web.demo_starting"), "%s", fields.Problem.Text)
+		return nil, fault.New(fault.Unavailable, "web.demo_starting", "%s", fields.Problem.Text)
 	}
 	for i, system := range fields.Systems {
 		names[system] = map[string]string{}
@@ -149,12 +151,12 @@ func (h *Handler) trySteps(v *visit, t trial) (steps []TryStep, err error) {
 			continue
 		}
 		table, key := objectNames(t.doc, s.ID), sqlText(record.Text(t.record.Fields["sku"]))
-		where := " WHERE " + column["sku"] + " = " + key
+		where := "\n      WHERE " + column["sku"] + " = " + key
 		other := t.doc.Systems[(i+1)%len(t.doc.Systems)].ID
 		steps = append(steps, TryStep{
 			Title: "Change a row in " + s.ID, System: SystemRef{s.ID, s.Type},
-			Text: fmt.Sprintf("In a terminal on this machine. Syncline sees the change, and %s has it in a fraction of a second.", other),
-			Code: ui.Code{Title: s.ID, Lang: "shell", Text: shell(fmt.Sprintf("UPDATE %s SET %s = %s + %d%s", table, column["quantity"], column["quantity"], 7-2*i*5, where))},
+			Text:    fmt.Sprintf("In a terminal on this machine. Syncline sees the change, and %s has it in a fraction of a second.", other),
+			Snippet: ui.Code{Title: s.ID, Lang: "shell", Text: shell(fmt.Sprintf("UPDATE %s\n      SET %s = %s %s%s", table, column["quantity"], column["quantity"], []string{"+ 7", "- 3"}[i%2], where))},
 		})
 		if i == len(t.doc.Systems)-1 {
 			first := t.doc.Systems[0]
@@ -166,13 +168,13 @@ func (h *Handler) trySteps(v *visit, t trial) (steps []TryStep, err error) {
 			steps = append(steps,
 				TryStep{
 					Title: "Look at the other side", System: SystemRef{first.ID, first.Type}, Text: "The row holds what was written in " + s.ID + ".",
-					Code: ui.Code{Title: first.ID, Lang: "shell", Text: ask(fmt.Sprintf("SELECT * FROM %s WHERE %s = %s", objectNames(t.doc, first.ID), c["sku"], key))},
+					Snippet: ui.Code{Title: first.ID, Lang: "shell", Text: ask(fmt.Sprintf("SELECT * FROM %s\n      WHERE %s = %s", objectNames(t.doc, first.ID), c["sku"], key))},
 				},
 				TryStep{
 					Title: "Let both sides disagree", System: SystemRef{s.ID, s.Type},
 					Text: "Pause the service, give the product another name on each side, and resume it. The rule of this service leaves names to a person: a conflict waits for you.",
-					Code: ui.Code{Title: "both", Lang: "shell", Text: ask(fmt.Sprintf("UPDATE %s SET %s = 'Name from %s' WHERE %s = %s", objectNames(t.doc, first.ID), c["name"], first.ID, c["sku"], key)) +
-						"\n" + shell(fmt.Sprintf("UPDATE %s SET %s = 'Name from %s'%s", table, column["name"], s.ID, where))},
+					Snippet: ui.Code{Title: "both", Lang: "shell", Text: ask(fmt.Sprintf("UPDATE %s\n      SET %s = 'Name from %s'\n      WHERE %s = %s", objectNames(t.doc, first.ID), c["name"], first.ID, c["sku"], key)) +
+						"\n" + shell(fmt.Sprintf("UPDATE %s\n      SET %s = 'Name from %s'%s", table, column["name"], s.ID, where))},
 				},
 			)
 		}

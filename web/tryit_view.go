@@ -18,15 +18,16 @@ type TryItView struct {
 
 // TryStep is one change to make.
 type TryStep struct {
-	Title  string
-	Text   string
-	System SystemRef
-	Code   ui.Code
+	Title   string
+	Text    string
+	System  SystemRef
+	Snippet ui.Code
 }
 
 // TryRecord is the record that the steps change, as it is now.
 type TryRecord struct {
 	Title  string
 	Href   string
+	Part   string // address of this part alone
 	Fields []ui.KeyValue
 }
