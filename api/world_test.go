@@ -30,6 +30,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -505,3 +506,14 @@ func parseService(id string) (service.ID, error) { return service.ParseID(id) }
 
 // checkThatFails is a part that does not work, for a reason that is nobody's business.
 var checkThatFails = api.Check{Name: "queue", Ask: func(context.Context) error { return errors.New("password=s3cr3t is wrong") }}
+
+// forgetful keeps no answer, as a process that dies after the effect does.
+type forgetful struct {
+	api.Keys
+	asked int
+}
+
+func (f *forgetful) FinishKey(context.Context, tenant.ID, idempotency.Claim, idempotency.Answer) error {
+	f.asked++
+	return errors.New("the process is gone")
+}
