@@ -140,9 +140,19 @@ func (p *codePackage) scan(s *source) {
 					p.note(s, e, m.prefix) // else another function of that name
 				}
 			}
-		case *ast.KeyValueExpr:
-			if k, ok := n.Key.(*ast.Ident); ok && strings.EqualFold(k.Name, "code") {
-				p.note(s, n.Value, "")
+		case *ast.CompositeLit:
+			for _, elt := range n.Elts {
+				kv, ok := elt.(*ast.KeyValueExpr)
+				if !ok {
+					continue
+				}
+				if k, ok := kv.Key.(*ast.Ident); !ok || !strings.EqualFold(k.Name, "code") {
+					continue
+				}
+				// Other things than errors have a Code, too, of which only what reads like one counts.
+				if _, written := text(kv.Value); written || isName(kv.Value) || isError(n.Type) {
+					p.note(s, kv.Value, "")
+				}
 			}
 		case *ast.AssignStmt:
 			for i := range min(len(n.Lhs), len(n.Rhs)) {
@@ -202,6 +212,17 @@ func called(c *ast.CallExpr) string {
 		return f.Sel.Name
 	}
 	return ""
+}
+
+// isError says whether the type of a literal is one of our errors: fault.Error, fault.Field, connector.Error.
+func isError(typ ast.Expr) bool {
+	switch t := typ.(type) {
+	case *ast.SelectorExpr:
+		return t.Sel.Name == "Error" || t.Sel.Name == "Field"
+	case *ast.Ident:
+		return t.Name == "Error" || t.Name == "Field"
+	}
+	return false
 }
 
 func isName(e ast.Expr) bool {
@@ -295,6 +316,8 @@ func TestMissingPagesAreSeen(t *testing.T) {
 		{"a helper with a prefix", "func f(code string) error { return E{Code: \"sys.\" + code} }\nvar e = f(\"lost\")", "gives the code sys.lost"},
 		{"a helper inside", "func g() { made := func(code string) error { return E{Code: \"sys.\" + code} }\nmade(\"gone\") }", "gives the code sys.gone"},
 		{"a variable", "func g() { code := \"a.chosen\"; f(code) }", "gives the code a.chosen"},
+		{"made up in a field", `var e = connector.Error{Code: pick()}`, "not written out"},
+		{"the code of something else", `var v = view{Code: pick()}`, ""},
 		{"made up", `var e = fault.New(fault.Invalid, pick(), "x")`, "not written out"},
 		{"asked for in vain", `var e = fault.IsCode(nil, "a.never")`, "asks for the code a.never"},
 		{"not a code", `var e = fault.Field{Message: "a.message"}`, ""},
