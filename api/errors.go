@@ -88,20 +88,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 
 	var h *httpError
-	f := fault.As(err)
-	p := problem{Instance: r.URL.EscapedPath(), RequestID: req.id}
-	switch {
-	case f != nil:
-		p.Status, p.Code, p.Detail = statuses[f.Kind], f.Code, f.Message
-		for _, field := range f.Fields {
-			p.Errors = append(p.Errors, problemField{Field: field})
-		}
-	case errors.Is(err, context.DeadlineExceeded):
-		p.Status, p.Code, p.Detail = http.StatusServiceUnavailable, "request.timeout", "The request took too long and was given up. Try again."
-	case ctx.Err() != nil:
-		p.Status, p.Code, p.Detail = http.StatusServiceUnavailable, "request.cancelled", "The connection was closed before the request was done."
-	default:
-		p.Status, p.Code, p.Detail = http.StatusInternalServerError, "request.failed", "Something went wrong on our side. Try again; if it goes on, ask for help and name the request id."
+	f := known(ctx, err)
+	p := problem{Instance: r.URL.EscapedPath(), RequestID: req.id, Status: statuses[f.Kind], Code: f.Code, Detail: f.Message}
+	for _, field := range f.Fields {
+		p.Errors = append(p.Errors, problemField{Field: field})
 	}
 	if errors.As(err, &h) {
 		if h.status != 0 {
@@ -132,6 +122,21 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(err) // texts and numbers
 	}
 	_, _ = w.Write(append(body, '\n')) // whoever asked may be gone
+}
+
+// known is what a caller is told of an error: the fault in it, else that it is ours.
+func known(ctx context.Context, err error) *fault.Error {
+	f := fault.As(err)
+	switch {
+	case f != nil:
+		return f
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(err, fault.Unavailable, "request.timeout", "The request took too long and was given up. Try again.")
+	case ctx.Err() != nil:
+		return fault.Wrap(err, fault.Unavailable, "request.cancelled", "The connection was closed before the request was done.")
+	}
+	// No kind: fail makes it a 500.
+	return fault.Wrap(err, 0, "request.failed", "Something went wrong on our side. Try again; if it goes on, ask for help and name the request id.")
 }
 
 // page is where the code is explained.
