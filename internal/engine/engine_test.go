@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -401,9 +402,10 @@ syncConfig: {frequency: realtime}
 // TestDeadLetter: what a system refuses waits for a person, the rest flows, and a change or a redrive settles it.
 func TestDeadLetter(t *testing.T) {
 	b := newBench(t, twoWay, "warehouse", "shop")
-	refuse := true
+	var refuse atomic.Bool
+	refuse.Store(true)
 	b.systems["shop"].Check("products", func(_ record.Key, f record.Fields) error {
-		if n, _ := f["quantity"].(record.Number); refuse && n == "13" {
+		if n, _ := f["quantity"].(record.Number); refuse.Load() && n == "13" {
 			return fmt.Errorf("thirteen brings bad luck")
 		}
 		return nil
@@ -419,7 +421,7 @@ func TestDeadLetter(t *testing.T) {
 	if n := b.number(`SELECT sum(quantity) FROM usage_events WHERE meter = 'sync_operations'`); n != 1 {
 		t.Errorf("%d operations were metered; what was refused is not billed", n)
 	}
-	refuse = false
+	refuse.Store(false)
 	b.exec(`UPDATE dead_letters SET state = 'redriven'`)
 	b.exec(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
 SELECT tenant_id, service_id, system, 'stock', entity_id, now(), now() FROM dead_letters`)
