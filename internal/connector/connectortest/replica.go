@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long anything may take that should happen at once; only a hang or a loss meets it.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // replica is what a reader knows of an object from reading its pages.
 type replica struct {
