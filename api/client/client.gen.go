@@ -62,25 +62,25 @@ func (e ConflictState) Valid() bool {
 
 // Defines values for ConnectionState.
 const (
-	Degraded  ConnectionState = "degraded"
-	Expired   ConnectionState = "expired"
-	Healthy   ConnectionState = "healthy"
-	Revoked   ConnectionState = "revoked"
-	Unchecked ConnectionState = "unchecked"
+	ConnectionStateDegraded  ConnectionState = "degraded"
+	ConnectionStateExpired   ConnectionState = "expired"
+	ConnectionStateHealthy   ConnectionState = "healthy"
+	ConnectionStateRevoked   ConnectionState = "revoked"
+	ConnectionStateUnchecked ConnectionState = "unchecked"
 )
 
 // Valid indicates whether the value is a known member of the ConnectionState enum.
 func (e ConnectionState) Valid() bool {
 	switch e {
-	case Degraded:
+	case ConnectionStateDegraded:
 		return true
-	case Expired:
+	case ConnectionStateExpired:
 		return true
-	case Healthy:
+	case ConnectionStateHealthy:
 		return true
-	case Revoked:
+	case ConnectionStateRevoked:
 		return true
-	case Unchecked:
+	case ConnectionStateUnchecked:
 		return true
 	default:
 		return false
@@ -185,19 +185,19 @@ func (e DeadLetterState) Valid() bool {
 
 // Defines values for DifferenceKind.
 const (
-	Added   DifferenceKind = "added"
-	Changed DifferenceKind = "changed"
-	Removed DifferenceKind = "removed"
+	DifferenceKindAdded   DifferenceKind = "added"
+	DifferenceKindChanged DifferenceKind = "changed"
+	DifferenceKindRemoved DifferenceKind = "removed"
 )
 
 // Valid indicates whether the value is a known member of the DifferenceKind enum.
 func (e DifferenceKind) Valid() bool {
 	switch e {
-	case Added:
+	case DifferenceKindAdded:
 		return true
-	case Changed:
+	case DifferenceKindChanged:
 		return true
-	case Removed:
+	case DifferenceKindRemoved:
 		return true
 	default:
 		return false
@@ -206,22 +206,22 @@ func (e DifferenceKind) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Included ExplanationStepName = "included"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Included:
+	case ExplanationStepNameIncluded:
 		return true
-	case Rate:
+	case ExplanationStepNameRate:
 		return true
-	case Round:
+	case ExplanationStepNameRound:
 		return true
-	case Tier:
+	case ExplanationStepNameTier:
 		return true
 	default:
 		return false
@@ -332,19 +332,19 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Integrations   Meter = "integrations"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterIntegrations   Meter = "integrations"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -455,19 +455,19 @@ func (e Role) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -476,28 +476,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -584,22 +584,22 @@ func (e ServiceState) Valid() bool {
 
 // Defines values for SettingKind.
 const (
-	Boolean SettingKind = "boolean"
-	Choice  SettingKind = "choice"
-	Integer SettingKind = "integer"
-	Text    SettingKind = "text"
+	SettingKindBoolean SettingKind = "boolean"
+	SettingKindChoice  SettingKind = "choice"
+	SettingKindInteger SettingKind = "integer"
+	SettingKindText    SettingKind = "text"
 )
 
 // Valid indicates whether the value is a known member of the SettingKind enum.
 func (e SettingKind) Valid() bool {
 	switch e {
-	case Boolean:
+	case SettingKindBoolean:
 		return true
-	case Choice:
+	case SettingKindChoice:
 		return true
-	case Integer:
+	case SettingKindInteger:
 		return true
-	case Text:
+	case SettingKindText:
 		return true
 	default:
 		return false

@@ -38,7 +38,10 @@ func main() {
 // report prints an error for a person and says with what code to exit.
 func report(err error) int {
 	var usage usageError
+	var exit exitWith
 	switch f := fault.As(err); {
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "syncline: %v\nSee syncline --help.\n", err)
 		return exitUsage
@@ -89,5 +92,6 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(serveCommand(), workerCommand(), devCommand(), migrateCommand())
+	cmd.AddCommand(clientCommands()...)
 	return cmd
 }

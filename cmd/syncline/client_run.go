@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/syncline-dev/syncline/api/client"
+)
+
+// Times of following a run.
+const (
+	lookAgain     = 300 * time.Millisecond // on the run
+	sayAgain      = 10 * time.Second       // how it does, where no progress can be drawn
+	waitForCancel = 30 * time.Second       // for a run that was asked to stop
+)
+
+func runCommand() *cobra.Command {
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "run SERVICE",
+		Short: "Run a service now, and follow it to its end",
+		Long: `Run a service now: all its objects are read from where reading stands. The run is followed to its end. Ctrl-C cancels it;
+what was committed stays. Exits with 1 unless everything was applied or equal.`,
+		Example: `  syncline run stock
+  syncline run stock --detach`,
+		Args: oneService,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			return s.run(cmd.Context(), args[0], detach)
+		},
+	}
+	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for the end")
+	return cmd
+}
+
+func (s *session) run(ctx context.Context, service string, detach bool) error {
+	res, err := s.api.CreateRunWithResponse(ctx, service, &client.CreateRunParams{IdempotencyKey: uuid.NewString()})
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	run := res.JSON202
+	if !detach {
+		s.say("Run %s of %s. Ctrl-C cancels it.", run.ID, service)
+		if run, err = s.follow(ctx, run); err != nil {
+			return err
+		}
+	}
+	if s.json {
+		if err := s.printJSON(run); err != nil {
+			return err
+		}
+	} else if err := s.printRun(run); err != nil {
+		return err
+	}
+	if detach || run.State == client.RunStateSucceeded {
+		return nil
+	}
+	switch run.State {
+	case client.RunStatePartial:
+		s.say("Some records are in conflict or dead letters: syncline status %s.", service)
+	case client.RunStateFailed:
+		if e, err := run.Error.Get(); err == nil {
+			s.say("%s (%s)", e.Message, e.Code)
+		}
+	case client.RunStateCancelled:
+		s.say("Cancelled; what was committed stays.")
+	}
+	return exitWith(exitFailed)
+}
+
+func (s *session) getRun(ctx context.Context, id string) (*client.Run, error) {
+	res, err := s.api.GetRunWithResponse(ctx, id)
+	if err != nil {
+		return nil, answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return nil, err
+	}
+	return res.JSON200, nil
+}
+
+// follow shows a run's progress until it is over. When ctx ends the run is cancelled, and followed on to its end.
+func (s *session) follow(ctx context.Context, run *client.Run) (*client.Run, error) {
+	p := &progress{s: s, began: time.Now()}
+	defer p.done()
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for {
+		p.show(run)
+		if !run.FinishedAt.IsNull() {
+			return run, nil
+		}
+		select {
+		case <-ctx.Done():
+			p.done()
+			s.say("Cancelling; what was committed stays.")
+			return s.cancel(context.WithoutCancel(ctx), run.ID)
+		case <-look.C:
+		}
+		next, err := s.getRun(ctx, run.ID)
+		if ctx.Err() != nil {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		run = next
+	}
+}
+
+// cancel asks a run to stop, and waits for that.
+func (s *session) cancel(ctx context.Context, id string) (*client.Run, error) {
+	ctx, stop := context.WithTimeout(ctx, waitForCancel)
+	defer stop()
+	res, err := s.api.CancelRunWithResponse(ctx, id)
+	if err != nil {
+		return nil, answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return nil, err
+	}
+	run := res.JSON200
+	for run.FinishedAt.IsNull() {
+		select {
+		case <-ctx.Done():
+			s.say("It has not stopped yet; it will with its next commit.")
+			return run, nil
+		case <-time.After(lookAgain):
+		}
+		if run, err = s.getRun(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return run, nil
+}
+
+// progress draws how far a run is: a bar on a terminal, a line now and then elsewhere.
+type progress struct {
+	s     *session
+	began time.Time
+	said  time.Time
+	drawn bool
+	state client.RunState
+}
+
+func (p *progress) show(run *client.Run) {
+	if p.s.quiet {
+		return
+	}
+	text := progressText(run, time.Since(p.began))
+	if p.s.live {
+		p.drawn = true
+		_, _ = fmt.Fprintf(p.s.talk, "\r\x1b[K%s", text) // nobody looks any more, then
+		return
+	}
+	if run.State != p.state || time.Since(p.said) >= sayAgain {
+		p.state, p.said = run.State, time.Now()
+		p.s.say("%s", text)
+	}
+}
+
+// done ends the line that the bar stands on.
+func (p *progress) done() {
+	if p.drawn {
+		p.drawn = false
+		_, _ = fmt.Fprintln(p.s.talk)
+	}
+}
+
+// progressText is how far a run is, on one line. The time left is said once a twentieth is done, and guessed from the speed so far.
+func progressText(run *client.Run, elapsed time.Duration) string {
+	done, total := run.Progress.Done, run.Progress.Total
+	if total == 0 || run.State == client.RunStateQueued {
+		return string(run.State)
+	}
+	const width = 24
+	share := min(1, float64(done)/float64(total))
+	full := int(share * width)
+	text := fmt.Sprintf("%s [%s%s] %d of %d records", run.State, strings.Repeat("#", full), strings.Repeat(".", width-full), done, total)
+	if seconds := elapsed.Seconds(); seconds >= 1 && done > 0 && done < total {
+		rate := float64(done) / seconds
+		text += fmt.Sprintf(", %.0f/s", rate)
+		if share >= 0.05 {
+			text += fmt.Sprintf(", %s left", (time.Duration(float64(total-done)/rate) * time.Second).Round(time.Second))
+		}
+	}
+	return text
+}
+
+func (s *session) printRun(run *client.Run) error {
+	if err := s.print("%s %s\n", run.ID, run.State); err != nil {
+		return err
+	}
+	if len(run.Counts) == 0 {
+		return nil
+	}
+	return s.table(func(row func(...any)) {
+		row("SYSTEM", "READ", "EQUAL", "CREATED", "UPDATED", "DELETED", "CONFLICTS", "REJECTED")
+		for _, system := range slices.Sorted(maps.Keys(run.Counts)) {
+			c := run.Counts[system]
+			row(system, c.Read, c.Equal, c.Created, c.Updated, c.Deleted, c.Conflicts, c.Rejected)
+		}
+	})
+}
+
+// table writes rows in columns.
+func (s *session) table(write func(row func(cells ...any))) error {
+	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
+	var failed error
+	write(func(cells ...any) {
+		texts := make([]string, len(cells))
+		for i, c := range cells {
+			texts[i] = fmt.Sprint(c)
+		}
+		if _, err := fmt.Fprintln(w, strings.Join(texts, "\t")); err != nil {
+			failed = err
+		}
+	})
+	if failed != nil {
+		return failed
+	}
+	return w.Flush()
+}
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [SERVICE]",
+		Short: "How services do",
+		Long:  "How all services do, or one of them system by system.",
+		Example: `  syncline status
+  syncline status stock --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("status takes the name of one service, or none for all")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return s.statusOfAll(cmd.Context())
+			}
+			return s.statusOf(cmd.Context(), args[0])
+		},
+	}
+}
+
+func (s *session) statusOfAll(ctx context.Context) error {
+	var all []client.Service
+	params := &client.ListServicesParams{}
+	for {
+		res, err := s.api.ListServicesWithResponse(ctx, params)
+		if err != nil {
+			return answered(nil, nil, err)
+		}
+		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+			return err
+		}
+		all = append(all, res.JSON200.Data...)
+		next, err := res.JSON200.NextCursor.Get()
+		if err != nil {
+			break
+		}
+		params.Cursor = &next
+	}
+	if s.json {
+		return s.printJSON(all)
+	}
+	if len(all) == 0 {
+		s.say("There is no service yet. syncline apply -f FILE makes one.")
+		return nil
+	}
+	return s.table(func(row func(...any)) {
+		row("SERVICE", "STATE", "REVISION", "NEXT RUN", "")
+		for _, v := range all {
+			next := "-"
+			if at, err := v.NextRunAt.Get(); err == nil {
+				next = at.Local().Format(time.DateTime)
+			} else if v.Realtime && v.State == client.ServiceStateActive {
+				next = "realtime"
+			}
+			row(v.Name, v.State, v.Revision, next, v.Reason)
+		}
+	})
+}
+
+func (s *session) statusOf(ctx context.Context, service string) error {
+	res, err := s.api.GetServiceStatusWithResponse(ctx, service)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	v := res.JSON200
+	if s.json {
+		return s.printJSON(v)
+	}
+	if err := s.print("%s is %s, revision %d\n", v.Name, v.State, v.Revision); err != nil {
+		return err
+	}
+	if v.Reason != "" {
+		if err := s.print("%s\n", v.Reason); err != nil {
+			return err
+		}
+	}
+	err = s.table(func(row func(...any)) {
+		row("SYSTEM", "PHASE", "SYNCED", "PENDING", "CONFLICT", "REJECTED", "OWED", "LAG")
+		for _, system := range v.Systems {
+			lag := "-"
+			if system.Lag.Count > 0 {
+				lag = (time.Duration(system.Lag.AverageMs) * time.Millisecond).String()
+			}
+			row(system.System, system.Phase, system.Records.Synced, system.Records.Pending, system.Records.Conflict, system.Records.Rejected, system.Owed, lag)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, system := range v.Systems {
+		for _, o := range system.Objects {
+			if e, err := o.Error.Get(); err == nil {
+				s.say("%s, %s: %s (%s)", system.System, o.Object, e.Message, e.Code)
+			}
+		}
+	}
+	if v.OpenConflicts > 0 || v.OpenDeadLetters > 0 {
+		s.say("%d open conflicts and %d dead letters wait for a person.", v.OpenConflicts, v.OpenDeadLetters)
+	}
+	if run, err := v.Run.Get(); err == nil {
+		s.say("Run %s: %s", run.ID, progressText(&run, 0))
+	}
+	return nil
+}
