@@ -166,7 +166,8 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		// Gone: deleted by us when that was the duty. What we wrote and somebody deleted since was written all the same; the
 		// next read tells that it is gone.
 		switch {
-		case e.DeletedAt != nil && link != nil:
+		case link != nil && (e.DeletedAt != nil || !wrote && diedOnce(past)):
+			// The entity may have come back since; then it is made there again.
 			w.Op = record.Delete
 			return w, true
 		case !wrote:
@@ -233,6 +234,16 @@ func wasOnce(past []record.Entry, field string, v record.Value) bool {
 			if was, ok := fields[field]; ok && record.Equal(was, v) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// diedOnce says whether the entity was deleted at some time since the attempt was begun.
+func diedOnce(past []record.Entry) bool {
+	for _, p := range past {
+		if p.After == nil && p.Before != nil {
+			return true
 		}
 	}
 	return false
