@@ -227,7 +227,8 @@ func itemID(prefix string, group, item int, given string) string {
 
 // htmxConfig: no styles of its own (the style sheet has them); of refusals only 409, 412 and 422 are swapped in, because
 // their bodies are the form again with what is wrong. The others keep the page and become a toast (js/80-toast.js).
-const htmxConfig = `{"includeIndicatorCSS": false, "defaultTimeout": 30000, "noSwap": [204, 304, 400, 401, 403, 404, 410, 413, 415, 428, 429, "5xx"], "morphSkip": "yaml-editor, yaml-diff, [hx-morph-skip]"}`
+// What a reader opened, and the row they are at, stay as they are when a part refreshes itself.
+const htmxConfig = `{"includeIndicatorCSS": false, "defaultTimeout": 30000, "noSwap": [204, 304, 400, 401, 403, 404, 410, 413, 415, 428, 429, "5xx"], "morphIgnore": ["data-htmx-powered", "open", "data-current"], "morphSkip": "yaml-editor, yaml-diff, [hx-morph-skip]"}`
 
 // preload are the files every page needs at once.
 func preload() []string { return []string{static.URL("fonts/inter.woff2")} }
