@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 4, "how many processes to kill")
+	kills = flag.Int("kills", 2, "how many processes to kill")
 	seed  = flag.Uint64("seed", 0, "of the edits and kills; 0 takes one from the clock and prints it")
 )
 
