@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -225,11 +226,12 @@ func Routes(d Deps) (routes []string, err error) {
 	return routes, err
 }
 
-// Limiter is a rate limiter with a clock of the test's own.
-var NewLimiter = newLimiter
-
-// Heartbeat and RenewEvery are times of an event stream.
-const (
-	Heartbeat  = heartbeat
-	RenewEvery = renewEvery
-)
+// NewLimiterAt is a rate limiter with a clock of the test's own; it says whether a request is let through.
+func NewLimiterAt(now func() time.Time) func(name string, limit RateLimit) bool {
+	l := newLimiter(RateLimit{})
+	l.now = now
+	return func(name string, limit RateLimit) bool {
+		_, _, ok := l.take(name, limit)
+		return ok
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -284,6 +285,9 @@ func (op *operation) knownParameters() string {
 
 // problem says what is wrong with a parameter's value, "" for nothing.
 func (p *parameter) problem(text string) (string, error) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return "It holds characters that are no text.", nil
+	}
 	var v any = text
 	switch p.kind {
 	case "integer":
@@ -344,8 +348,11 @@ func (op *operation) checkBody(r *http.Request, body []byte) error {
 		return malformedJSON(body, err)
 	}
 	found, err := s.validate(v)
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return err
+	}
+	if found = append(found, withNUL("", v)...); len(found) == 0 {
+		return nil
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].Pointer < found[j].Pointer })
 	where := found[0].Pointer
@@ -361,6 +368,30 @@ func decode(body []byte) (any, error) {
 		return nil, err
 	}
 	return jsonschema.UnmarshalJSON(bytes.NewReader(body))
+}
+
+// withNUL finds texts with the character U+0000, which JSON can write and no database keeps.
+func withNUL(pointer string, v any) (found []fault.Field) {
+	note := func(at, text string) {
+		if strings.ContainsRune(text, 0) {
+			found = append(found, fault.Field{Pointer: at, Code: "request.invalid", Message: "It holds the character U+0000, which is no text."})
+		}
+	}
+	switch v := v.(type) {
+	case string:
+		note(pointer, v)
+	case []any:
+		for i, item := range v {
+			found = append(found, withNUL(pointer+"/"+strconv.Itoa(i), item)...)
+		}
+	case map[string]any:
+		for name, item := range v {
+			at := pointer + "/" + escape(name)
+			note(at, name)
+			found = append(found, withNUL(at, item)...)
+		}
+	}
+	return found
 }
 
 // maxDepth is how deep a body may be nested; none of ours comes near.
