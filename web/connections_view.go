@@ -13,7 +13,6 @@ type ConnectionsView struct {
 	Page        ui.Page
 	Connections []ConnectionLine
 	MayEdit     bool
-	Why         string
 }
 
 // ConnectionLine is one connection.
@@ -25,8 +24,73 @@ type ConnectionLine struct {
 	Address  string // "warehouse-db.internal:5432/inventory"
 	State    string
 	Text     string // the last error, or what to do
-	Latency  time.Duration
 	Checked  time.Time
-	Expires  time.Time // zero when the authorization does not expire
 	Services []string
+	MayTest  bool
+}
+
+// ConnectionView is one connection.
+type ConnectionView struct {
+	Page      ui.Page
+	Line      ConnectionLine
+	Path      string
+	Title     string // of the connector
+	Facts     []ui.KeyValue
+	Settings  []ui.KeyValue
+	Services  []ui.Line
+	Owner     string // the service whose document holds the settings; "" for one made by itself
+	Code      []ui.Code
+	MayEdit   bool
+	MayDelete bool
+	WhyNot    string // why it cannot be deleted now
+	Wrong     *ui.Alert
+	ETag      string
+}
+
+// ConnectionObjectsView is what a system was found to have.
+type ConnectionObjectsView struct {
+	Path    string
+	Objects []ObjectLine
+	More    int // objects that are not listed
+	Problem *ui.Alert
+}
+
+// ObjectLine is one object of a system: a table.
+type ObjectLine struct {
+	Name   string
+	Key    string
+	Fields []ui.KeyValue
+	Rows   string // "about 2,400"; "" when unknown
+}
+
+// ConnectorsView asks which kind of system to connect.
+type ConnectorsView struct {
+	Page       ui.Page
+	Connectors []ConnectorLine
+}
+
+// ConnectorLine is one connector.
+type ConnectorLine struct {
+	Type  string
+	Href  string
+	Title string
+	Text  string
+	Class string // "standard" or "premium"
+}
+
+// ConnectionFormView makes or changes a connection. The fields come from what the connector declares.
+type ConnectionFormView struct {
+	Page      ui.Page
+	New       bool
+	Path      string // where the form goes
+	Back      string
+	Type      string
+	Connector string // its title
+	Text      string
+	Name      ui.Field
+	NameFixed string // why the name cannot be changed
+	Fields    []ui.SettingField
+	Problems  []ui.ErrorItem
+	Tried     *ui.Alert // the result of a test
+	Version   string
 }

@@ -10,37 +10,77 @@ import (
 
 // DeadLettersView is what waits for a person, grouped by cause.
 type DeadLettersView struct {
-	Page   ui.Page
-	Filter ui.FilterBar
-	Groups []DeadGroup
-	Pager  ui.Pager
-	Total  int64
-	MayAct bool
-	Why    string
+	Page     ui.Page
+	Tabs     ui.Tabs
+	Filter   ui.FilterBar
+	Refresh  string // the list's own address
+	Groups   []DeadGroup
+	Total    int64
+	Filtered bool
+	MayAct   bool
 }
 
-// DeadGroup are the dead letters of one cause.
+// DeadGroup are the open dead letters of one cause.
 type DeadGroup struct {
 	ID      string // unique on the page
 	Cause   string // "storefront refused: quantity is out of range"
-	Remedy  string // what to do about all of them
-	Code    string // "delivery.refused_range", leads to its page
+	Remedy  string // what to do about all of them; "" when nothing is known
+	Code    string // "delivery.refused_range"; leads to its page
 	Service string
 	System  SystemRef
+	Inward  bool // could not be taken in from the system; else was not taken by it
 	Count   int64
 	First   time.Time
 	Last    time.Time
 	Sample  string // one payload as JSON
-	Reply   string // what the vendor answered
 	Letters []DeadLetter
-	Path    string // acts go to Path + ":redrive", ":discard"
+	All     string // address of the whole list
+	Path    string // of one of them; acts go to Path + ":redriveAlike", ":discardAlike"
 }
 
-// DeadLetter is one of them.
+// DeadLetter is one of them in a list.
 type DeadLetter struct {
 	ID       string
 	Href     string
 	Record   string
+	Key      string
+	System   SystemRef
+	Service  string
+	Message  string
+	State    string
 	At       time.Time
 	Attempts int
+	By       string // who decided
+	Reason   string
+}
+
+// DeadLetterListView is a flat list: of one cause, or of those that do not wait any more.
+type DeadLetterListView struct {
+	Page    ui.Page
+	Tabs    ui.Tabs
+	Filter  ui.FilterBar
+	Text    string
+	Refresh string
+	Letters []DeadLetter
+	Pager   ui.Pager
+	Decided bool // they do not wait any more: who decided, and why
+}
+
+// DeadLetterView is one dead letter.
+type DeadLetterView struct {
+	Page   ui.Page
+	Letter DeadLetter
+	Path   string
+	Part   string
+	Live   string // public id of the service
+	Inward bool
+	Title  string // "storefront refused a change"
+	Remedy string
+	Code   string
+	Sent   string // payload as JSON
+	Facts  []ui.KeyValue
+	Record string // address of the record; "" when it did not get in
+	Alike  int64  // open ones with the same cause, this one included
+	May    bool
+	Wrong  string // beside the reason
 }

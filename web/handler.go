@@ -96,6 +96,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesEditor(r)
 	h.routesRevisions(r)
 	h.routesTryIt(r)
+	h.routesData(r)
 	h.routesSearch(r)
 	r.NotFound(h.anybody(func(v *visit) error { return errNoPage }))
 	r.MethodNotAllowed(h.anybody(func(v *visit) error { return errNoPage }))

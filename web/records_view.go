@@ -10,11 +10,12 @@ import (
 
 // RecordsView is the search for records.
 type RecordsView struct {
-	Page    ui.Page
-	Filter  ui.FilterBar
-	Records []RecordLine
-	Pager   ui.Pager
-	Query   string // what was searched for
+	Page     ui.Page
+	Filter   ui.FilterBar
+	Records  []RecordLine
+	Pager    ui.Pager
+	Query    string // what was searched for
+	Filtered bool   // nothing matches because of the filter, not because there is nothing
 }
 
 // RecordLine is one entity in the list.
@@ -34,7 +35,9 @@ type RecordLine struct {
 type RecordView struct {
 	Page    ui.Page
 	ID      string
-	Path    string // "/records/ent_01JDCV"
+	Path    string // "/services/inventory-sync/records/rec_01JDCV"
+	Part    string // address of the part that refreshes itself, with what the page was asked for
+	Live    string // public id of the service, whose news refresh it
 	Title   string
 	Service string
 	Model   string // "products"
@@ -45,10 +48,9 @@ type RecordView struct {
 	History []ui.Moment
 	Field   string // the history is of this field alone; "" for all
 	Older   string // address of older history
+	Newest  string // address of the beginning, when older history is shown
 	Notices []ui.Alert
 	Code    []ui.Code
-	MayAct  bool
-	Why     string
 }
 
 // RecordField is one field of the entity with where its value came from.
@@ -65,10 +67,10 @@ type RecordField struct {
 // RecordLink is the copy of the entity in one system.
 type RecordLink struct {
 	System  SystemRef
-	Key     string
-	Href    string // into the system's own page of the record, when it has one
+	Key     string // "" when the system holds no copy yet
+	Href    string // to the dead letter, when it was refused
 	State   string
 	Version string
 	Synced  time.Time
-	Text    string // "3 owed changes", "refused: quantity is out of range"
+	Text    string // "owed since 3 s", "refused: quantity is out of range"
 }

@@ -8,72 +8,76 @@ import (
 	"github.com/syncline-dev/syncline/web/ui"
 )
 
-// UsageView is the usage of the present period and the invoices.
+// UsageView is the usage of a month and the invoices.
 type UsageView struct {
 	Page     ui.Page
 	Period   string // "November 2026"
-	Periods  []ui.Segment
+	Months   ui.Select
 	Stats    []ui.Stat
-	Budget   *ui.Budget
 	Daily    ui.BarChart
 	Meters   []MeterLine
 	Services []UsageLine
+	Records  [][]string // service, kind of record, how many
 	Invoices []InvoiceLine
 	Rule     string // how usage is counted, in one sentence
+	Money    bool   // the reader may see amounts
+	Zone     string
 }
 
-// MeterLine is one meter in the period.
+// MeterLine is one meter in the month.
 type MeterLine struct {
+	ID       string
 	Name     string // "Sync operations"
 	Text     string // what counts
 	Quantity string // "412,064"
 	Tier     string // "100,001 to 1,000,000 at $0.003"
 	Next     string // "587,936 to the next tier"
 	Amount   ui.Money
-	Href     string // to the operations
+	Href     string // to the operations; "" when there is nothing to open
 }
 
-// UsageLine is the share of one service.
+// UsageLine is the share of one service, with its systems.
 type UsageLine struct {
 	Service  string
 	Href     string
 	Quantity int64
 	Share    float64 // 0 to 1
-	Amount   ui.Money
+	Systems  []SystemUse
+}
+
+// SystemUse is what one system of a service took.
+type SystemUse struct {
+	System     SystemRef
+	Operations int64
+	Realtime   int64
+	Premium    bool
 }
 
 // InvoiceLine is one invoice in the list.
 type InvoiceLine struct {
 	ID     string
-	Number string // "2026-11, draft"
+	Number string // "November 2026"
 	Href   string
 	Period string
 	State  string
 	Total  ui.Money
-	DueAt  time.Time
 }
 
 // InvoiceView is one invoice. A line opens into its operations.
 type InvoiceView struct {
-	Page      ui.Page
-	ID        string
-	Number    string
-	Path      string
-	State     string
-	Period    string
-	Customer  string
-	Zone      string // in which the period begins and ends
-	Closes    time.Time
-	Lines     []InvoiceItem
-	Subtotal  ui.Money
-	Credits   ui.Money // zero amount when there are none
-	Total     ui.Money
-	Facts     []ui.KeyValue
-	Notices   []ui.Alert
-	Opened    *OperationsView // the line whose operations are shown
-	Rounding  string          // the named rounding rule
-	MayReview bool
-	Code      []ui.Code
+	Page     ui.Page
+	ID       string
+	Number   string
+	Path     string
+	State    string
+	Period   string
+	Customer string
+	Lines    []InvoiceItem
+	Total    ui.Money
+	Facts    []ui.KeyValue
+	Notices  []ui.Alert
+	Opened   *OperationsView // the line whose operations are shown
+	Code     []ui.Code
 }
 
 // InvoiceItem is one line.
@@ -85,15 +89,15 @@ type InvoiceItem struct {
 	Unit     string // "operations"
 	Tiers    []TierLine
 	Amount   ui.Money
-	Href     string // opens its operations
+	Free     bool   // shown for information, not charged
+	Href     string // opens its operations; "" for a line that counts none
 	Open     bool
 }
 
-// TierLine is one step of a line's price.
+// TierLine is one step of the way from a quantity to an amount.
 type TierLine struct {
-	Range    string // "1 to 100,000"
-	Quantity string
-	Rate     string // "$0.005"
+	Range    string // "Tier 1, 1 to 100,000"
+	Quantity string // "100,000 × $0.005"; "" for a step without a rate
 	Amount   string // "$500.00"
 }
 
@@ -103,19 +107,18 @@ type OperationsView struct {
 	Total int64
 	Lines []OperationLine
 	Pager ui.Pager
-	Sum   string // "412,064 operations counted once each; the ledger and the line agree"
-	Match bool   // whether they do
+	Note  string
 }
 
-// OperationLine is one counted operation.
+// OperationLine is one counted operation. It names no values: finance sees what was charged, not what is in the records.
 type OperationLine struct {
 	ID      string
 	At      time.Time
 	Service string
 	Record  string
-	Href    string
+	Href    string // "" when the reader may not see records
 	System  SystemRef
 	Kind    string // "create", "update", "delete"
 	Flags   string // "realtime"
-	Amount  string // "$0.003"
+	Fields  string // names of the fields that were sent
 }

@@ -127,7 +127,7 @@ func editorPage(p ui.Page) templ.Component {
 			Notices: []web.DocumentProblem{{Text: "marketplace is written only.", Remedy: "Nothing needs to be done."}},
 		},
 		Problems: []web.DocumentProblem{{Line: 2, Column: 12, Text: `"bothways" is not a direction.`, Remedy: "Write bi-directional, unidirectional or multi-directional.", Code: "service.value_unknown"}},
-		Outline: []web.OutlineItem{{Label: "service", Line: 1}, {Label: "systems", Line: 3}, {Label: "syncConfig", Line: 20}, {Label: "fieldMapping", Line: 26}},
+		Outline:  []web.OutlineItem{{Label: "service", Line: 1}, {Label: "systems", Line: 3}, {Label: "syncConfig", Line: 20}, {Label: "fieldMapping", Line: 26}},
 	})
 }
 
@@ -165,7 +165,7 @@ fieldMapping:
 func conflictView() web.ConflictView {
 	return web.ConflictView{
 		ID: "con_01JDCV", Path: "/conflicts/con_01JDCV", Record: "Trail Runner 2, blue, 42", Href: "/records/ent_01JDCV", Service: "inventory-sync", Opened: ago(26 * time.Minute),
-		Rule: "price: a person decides (inventory-sync, line 25).", May: true, Next: "/conflicts/con_01JDCW",
+		Field: "price", Rule: "The field's strategy is manual: somebody decides.", May: true, Next: "/conflicts/con_01JDCW",
 		Compare: ui.Compare{
 			Base: ui.BaseSide{At: ago(3 * time.Hour)},
 			Sides: []ui.Side{
@@ -179,7 +179,6 @@ func conflictView() web.ConflictView {
 			},
 			Agree: []ui.KeyValue{{Key: "sku", Text: "SKU-10482", Mono: true}, {Key: "name", Text: "Trail Runner 2"}, {Key: "colour", Text: "blue"}, {Key: "size", Text: "42"}},
 		},
-		Similar: &web.SimilarView{Count: 37, Text: "The same systems and field, and the difference is the same.", Preview: []web.SimilarLine{{Record: "Trail Runner 2, red, 41", Field: "price", From: "84.50", To: "79.00"}, {Record: "Trail Runner 2, red, 42", Field: "price", From: "84.50", To: "79.00"}, {Record: "Ridge Vest, M", Field: "price", From: "52.00", To: "49.00"}}},
 		Trail: []ui.Moment{
 			{At: ago(12 * time.Minute), Icon: "message-square", Tone: ui.Idle, Title: "Tomasz Nowak", Cause: ui.Fragments{ui.Text("The autumn price list is final since Friday; 79.00 should be right.")}},
 			{At: ago(26 * time.Minute), Icon: "split", Tone: ui.Split, Title: "Opened", Cause: ui.Fragments{ui.Text("storefront changed price 2 min after warehouse")}},
@@ -204,8 +203,9 @@ func conflictsView(p ui.Page) web.ConflictsView {
 	open := conflictView()
 	return web.ConflictsView{
 		Page: p, Items: items, Total: 38, Open: &open, Pager: ui.Pager{Shown: "1 to 8 of 38", Next: "/conflicts?cursor=x"},
-		Ages:  []ui.Facet{{Label: "All", Count: 38, Href: "/conflicts", Current: true}, {Label: "under 1 h", Count: 2, Href: "/conflicts?age=1h"}, {Label: "to 24 h", Count: 33, Href: "/conflicts?age=24h"}, {Label: "older", Count: 3, Href: "/conflicts?age=older"}},
-		Rules: []ui.Facet{{Label: "phone", Count: 36, Href: "/conflicts?field=phone"}, {Label: "price", Count: 1, Href: "/conflicts?field=price"}, {Label: "email", Count: 1, Href: "/conflicts?field=email"}},
+		Part: "/conflicts/parts/list", Tabs: ui.Tabs{Label: "Conflicts", Items: []ui.Tab{{Label: "Waiting", Href: "/conflicts", Count: 38, Tone: ui.Split, Current: true}, {Label: "Decided", Href: "/conflicts?state=resolved"}}},
+		Ages:   []ui.Facet{{Label: "under 1 h", Count: 2, Href: "/conflicts?age=hour"}, {Label: "under 24 h", Count: 35, Href: "/conflicts?age=day"}, {Label: "older", Count: 3, Href: "/conflicts?age=older"}},
+		Fields: []ui.Facet{{Label: "phone", Count: 36, Href: "/conflicts?field=phone"}, {Label: "price", Count: 1, Href: "/conflicts?field=price"}, {Label: "email", Count: 1, Href: "/conflicts?field=email"}},
 	}
 }
 
@@ -218,7 +218,7 @@ func conflictsMoved(p ui.Page) templ.Component {
 	v.Open.Compare.Fields[1].Error = "39 is below the 40 that are reserved."
 	v.Open.Compare.Fields[2].Locked = "Decided already by the rule of the field: warehouse."
 	v.Open.Compare.Fields[2].Picked = 0
-	v.Open.May, v.Open.Why = false, "Your role is viewer"
+	v.Open.Reason = "The autumn list is final."
 	return web.ConflictsPage(v)
 }
 
@@ -255,7 +255,7 @@ func recordPage(p ui.Page) templ.Component {
 	warehouse, storefront := web.SystemRef{ID: "warehouse", Type: "postgresql"}, web.SystemRef{ID: "storefront", Type: "mariadb"}
 	marketplace := web.SystemRef{ID: "marketplace", Type: "ebay"}
 	return web.RecordPage(web.RecordView{
-		Page: p, ID: "ent_01JDCV4M8T2N6K", Path: "/records/ent_01JDCV", Title: "Trail Runner 2, blue, 42", Service: "inventory-sync", Model: "products", State: "conflict", MayAct: true, Code: snippets(),
+		Page: p, ID: "ent_01JDCV4M8T2N6K", Path: "/records/ent_01JDCV", Title: "Trail Runner 2, blue, 42", Service: "inventory-sync", Model: "products", State: "conflict", Part: "/records/ent_01JDCV", Live: "svc_01JDCQ", Code: snippets(),
 		Notices: []ui.Alert{{Tone: ui.Split, Title: "price waits for a decision", Text: "warehouse says 79.00, storefront says 84.50.", Actions: ui.Fragments{ui.Button{Label: "Decide", Size: "sm", Href: "/conflicts/con_01JDCV"}}}},
 		Fields: []web.RecordField{
 			{Name: "sku", Value: ui.Value{Text: "SKU-10482"}, System: warehouse, At: ago(12 * 24 * time.Hour), Href: "?field=sku#history"},
@@ -277,19 +277,19 @@ func recordPage(p ui.Page) templ.Component {
 func deadLettersPage(p ui.Page) templ.Component {
 	p.Nav = ui.Nav("/dead-letters", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
 	return web.DeadLettersPage(web.DeadLettersView{
-		Page: p, Total: 4, MayAct: true, Pager: ui.Pager{Shown: "4 dead letters, 2 causes"},
+		Page: p, Total: 4, MayAct: true, Refresh: "/dead-letters",
 		Filter: ui.FilterBar{Action: "/dead-letters", Search: "q", SearchLabel: "Search record or reason", Selects: []ui.Select{{Name: "service", Label: "Service", Options: []ui.Option{{Value: "", Label: "Any service"}}}}},
 		Groups: []web.DeadGroup{
 			{
 				ID: "g1", Cause: "Account 4010 is closed", Remedy: "Open account 4010 in books, or map revenue to another account. Then redrive all three.", Code: "delivery.refused", Service: "financial-sync",
 				System: web.SystemRef{ID: "books", Type: "quickbooks"}, Count: 3, First: ago(26 * time.Hour), Last: ago(78 * time.Minute), Path: "/dead-letters/g1",
-				Sample: "{\n  \"TxnDate\": \"2026-11-22\",\n  \"Amount\": 129.00,\n  \"AccountRef\": {\"value\": \"4010\"}\n}", Reply: "{\n  \"Fault\": {\n    \"type\": \"ValidationFault\",\n    \"Error\": [{\"Message\": \"Account is inactive\", \"code\": \"6240\"}]\n  }\n}",
+				Sample:  "{\n  \"TxnDate\": \"2026-11-22\",\n  \"Amount\": 129.00,\n  \"AccountRef\": {\"value\": \"4010\"}\n}",
 				Letters: []web.DeadLetter{{ID: "dl_01JDCA", Href: "/records/ent_1", Record: "Payment pi_3Q2a", At: ago(78 * time.Minute), Attempts: 1}, {ID: "dl_01JDCB", Href: "/records/ent_2", Record: "Payment pi_3Q1z", At: ago(20 * time.Hour), Attempts: 2}, {ID: "dl_01JDCC", Href: "/records/ent_3", Record: "Payment pi_3Q0k", At: ago(26 * time.Hour), Attempts: 2}},
 			},
 			{
 				ID: "g2", Cause: "quantity is out of range", Remedy: "storefront takes 0 to 65,535. Correct the record in warehouse, or widen the column.", Code: "delivery.refused", Service: "inventory-sync",
 				System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Count: 1, First: ago(31 * time.Second), Last: ago(31 * time.Second), Path: "/dead-letters/g2",
-				Sample: "{\n  \"sku\": \"SKU-88120\",\n  \"inventory_quantity\": 99999\n}", Reply: "{\n  \"error\": 1264,\n  \"message\": \"Out of range value for column 'inventory_quantity'\"\n}",
+				Sample:  "{\n  \"sku\": \"SKU-88120\",\n  \"inventory_quantity\": 99999\n}",
 				Letters: []web.DeadLetter{{ID: "dl_01JDCD", Href: "/records/ent_01JDCY", Record: "Trail Gaiters", At: ago(31 * time.Second), Attempts: 1}},
 			},
 		},
@@ -299,10 +299,10 @@ func deadLettersPage(p ui.Page) templ.Component {
 func connectionsPage(p ui.Page) templ.Component {
 	p.Nav = ui.Nav("/connections", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
 	return web.ConnectionsPage(web.ConnectionsView{Page: p, MayEdit: true, Connections: []web.ConnectionLine{
-		{ID: "con_w", Name: "warehouse", Href: "/connections/warehouse", Type: "postgresql", Address: "warehouse-db.internal:5432/inventory", State: "healthy", Latency: 3 * time.Millisecond, Checked: ago(12 * time.Second), Services: []string{"inventory-sync"}},
-		{ID: "con_s", Name: "storefront", Href: "/connections/storefront", Type: "mariadb", Address: "shop-db.internal:3306/shop", State: "healthy", Latency: 6 * time.Millisecond, Checked: ago(12 * time.Second), Services: []string{"inventory-sync", "cdp-sync"}},
-		{ID: "con_o", Name: "okta", Href: "/connections/okta", Type: "okta", Address: "harbour.okta.example", State: "expired", Text: "The refresh token was used twice. Reconnect; links stay.", Latency: 240 * time.Millisecond, Checked: ago(6 * time.Hour), Services: []string{"hr-data-sync"}},
-		{ID: "con_h", Name: "hubspot", Href: "/connections/hubspot", Type: "hubspot", Address: "portal 8841207", State: "degraded", Text: "429 since 13:20; next try in 2 min", Latency: 1900 * time.Millisecond, Checked: ago(40 * time.Second), Expires: now.Add(9 * 24 * time.Hour), Services: []string{"crm-contact-sync"}},
+		{ID: "con_w", Name: "warehouse", Href: "/connections/warehouse", Type: "postgresql", Address: "warehouse-db.internal:5432/inventory", State: "healthy", Checked: ago(12 * time.Second), Services: []string{"inventory-sync"}},
+		{ID: "con_s", Name: "storefront", Href: "/connections/storefront", Type: "mariadb", Address: "shop-db.internal:3306/shop", State: "healthy", Checked: ago(12 * time.Second), Services: []string{"inventory-sync", "cdp-sync"}},
+		{ID: "con_o", Name: "okta", Href: "/connections/okta", Type: "okta", Address: "harbour.okta.example", State: "expired", Text: "The refresh token was used twice. Reconnect; links stay.", Checked: ago(6 * time.Hour), Services: []string{"hr-data-sync"}},
+		{ID: "con_h", Name: "hubspot", Href: "/connections/hubspot", Type: "hubspot", Address: "portal 8841207", State: "degraded", Text: "429 since 13:20; next try in 2 min", Checked: ago(40 * time.Second), Services: []string{"crm-contact-sync"}},
 	}})
 }
 
@@ -314,29 +314,28 @@ func usagePage(p ui.Page) templ.Component {
 	}
 	return web.UsagePage(web.UsageView{
 		Page: p, Period: "November 2026", Rule: "Counted from settled facts, each once. Every amount opens into its operations.",
-		Periods: []ui.Segment{{Label: "October", Href: "?period=2026-10"}, {Label: "November", Href: "?period=2026-11", Current: true}},
+		Months: ui.Select{Name: "period", Label: "Month", Value: "2026-11", Options: []ui.Option{{Value: "2026-11", Label: "November 2026"}, {Value: "2026-10", Label: "October 2026"}}}, Money: true, Zone: "Europe/Oslo",
 		Stats: []ui.Stat{
 			{Label: "Month to date", Icon: "receipt", Value: "$1,436.19", Note: "estimate until the period closes"},
-			{Label: "At this pace", Icon: "activity", Value: "$1,790", Note: "between $1,690 and $1,900"},
 			{Label: "Sync operations", Icon: "refresh-cw", Value: "412,064", Note: "17,916 a day"},
-			{Label: "Free of charge", Icon: "undo-2", Value: "1,204,771", Note: "echoes, equal values, retries"},
+			{Label: "Records", Icon: "table-2", Value: "73,161", Note: "under management"},
+			{Label: "Integrations", Icon: "plug", Value: "9", Note: "systems in use"},
 		},
-		Budget: &ui.Budget{Label: "November", Used: 1436.19, Limit: 2000, Text: "$1,436.19 of $2,000.00", Note: "Notices at 50, 75 and 100%. Nothing is paused."},
-		Daily:  daily,
+		Daily: daily,
 		Meters: []web.MeterLine{
 			{Name: "Sync operations", Text: "one change applied to one system", Quantity: "412,064", Tier: "100,001 to 1,000,000 at $0.003", Next: "587,936 to the next tier", Amount: ui.Money{Amount: "1436.19", Currency: "USD"}, Href: "/usage/operations"},
 			{Name: "Records", Text: "distinct entities live in the period", Quantity: "73,161", Tier: "not billed in this plan", Amount: ui.Money{Amount: "0", Currency: "USD"}, Href: "/usage/records"},
 			{Name: "Integrations", Text: "systems connected and enabled", Quantity: "9", Tier: "not billed in this plan", Amount: ui.Money{Amount: "0", Currency: "USD"}, Href: "/usage/integrations"},
 		},
 		Services: []web.UsageLine{
-			{Service: "inventory-sync", Href: "/usage?service=inventory-sync", Quantity: 268104, Share: 0.65, Amount: ui.Money{Amount: "934.31", Currency: "USD"}},
-			{Service: "crm-contact-sync", Href: "/usage?service=crm-contact-sync", Quantity: 121950, Share: 0.296, Amount: ui.Money{Amount: "425.02", Currency: "USD"}},
-			{Service: "financial-sync", Href: "/usage?service=financial-sync", Quantity: 22010, Share: 0.054, Amount: ui.Money{Amount: "76.86", Currency: "USD"}},
+			{Service: "inventory-sync", Href: "/usage?service=inventory-sync", Quantity: 268104, Share: 0.65, Systems: []web.SystemUse{{System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Operations: 1204}}},
+			{Service: "crm-contact-sync", Href: "/usage?service=crm-contact-sync", Quantity: 121950, Share: 0.296, Systems: []web.SystemUse{{System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Operations: 1204}}},
+			{Service: "financial-sync", Href: "/usage?service=financial-sync", Quantity: 22010, Share: 0.054, Systems: []web.SystemUse{{System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Operations: 1204}}},
 		},
 		Invoices: []web.InvoiceLine{
 			{ID: "inv_11", Number: "2026-11", Href: "/invoices/inv_11", Period: "November 2026", State: "draft", Total: ui.Money{Amount: "1436.19", Currency: "USD", Estimate: true}},
-			{ID: "inv_10", Number: "2026-10", Href: "/invoices/inv_10", Period: "October 2026", State: "open", Total: ui.Money{Amount: "1702.44", Currency: "USD"}, DueAt: now.Add(7 * 24 * time.Hour)},
-			{ID: "inv_09", Number: "2026-09", Href: "/invoices/inv_09", Period: "September 2026", State: "paid", Total: ui.Money{Amount: "1688.10", Currency: "USD"}, DueAt: ago(24 * 24 * time.Hour)},
+			{ID: "inv_10", Number: "2026-10", Href: "/invoices/inv_10", Period: "October 2026", State: "open", Total: ui.Money{Amount: "1702.44", Currency: "USD"}},
+			{ID: "inv_09", Number: "2026-09", Href: "/invoices/inv_09", Period: "September 2026", State: "paid", Total: ui.Money{Amount: "1688.10", Currency: "USD"}},
 		},
 	})
 }
@@ -353,22 +352,22 @@ func invoicePage(p ui.Page) templ.Component {
 		Lines: []web.InvoiceItem{
 			{
 				ID: "line-sync", Title: "Sync operations", Text: "graduated, 1 to 23 November", Quantity: "412,064", Unit: "operations", Amount: usd("1436.19"), Href: "/invoices/inv_11?line=sync#operations", Open: true,
-				Tiers: []web.TierLine{{Range: "1 to 100,000", Quantity: "100,000", Rate: "$0.005", Amount: "$500.00"}, {Range: "100,001 to 1,000,000", Quantity: "312,064", Rate: "$0.003", Amount: "$936.19"}},
+				Tiers: []web.TierLine{{Range: "1 to 100,000", Quantity: "100,000 × $0.005", Amount: "$500.00"}, {Range: "100,001 to 1,000,000", Quantity: "312,064 × $0.003", Amount: "$936.19"}},
 			},
 			{ID: "line-realtime", Title: "Realtime", Text: "included in this plan", Quantity: "390,054", Unit: "operations", Amount: usd("0")},
 		},
-		Subtotal: usd("1436.19"), Credits: usd("-20.00"), Total: ui.Money{Amount: "1416.19", Currency: "USD", Estimate: true},
+		Total: usd("1436.19"),
 		Facts: []ui.KeyValue{
 			{Key: "Customer", Text: "Harbour Outdoor"}, {Key: "Period", Text: "1 to 30 November 2026", Hint: "Europe/Stockholm"}, {Key: "Closes", Body: ui.Fragments{ui.Time{At: now.Add(7*24*time.Hour + 9*time.Hour)}}},
 			{Key: "Price list", Text: "per sync, graduated, 2026"}, {Key: "Rounding", Text: "half even, once per line"}, {Key: "Credit", Text: "$20.00", Hint: "late delivery on 3 November"},
 		},
 		Opened: &web.OperationsView{
-			Title: "Operations of Sync operations", Total: 412064, Match: true, Sum: "412,064 operations, each counted once. The ledger and the line agree.", Pager: ui.Pager{Shown: "1 to 4 of 412,064", Next: "?cursor=x"},
+			Title: "Operations of Sync operations", Total: 412064, Note: "Each is one change that a system took, counted once.", Pager: ui.Pager{Shown: "1 to 4 of 412,064", Next: "?cursor=x"},
 			Lines: []web.OperationLine{
-				{ID: "op_01JDCVA", At: ago(2 * time.Second), Service: "inventory-sync", Record: "Trail Runner 2, blue, 42", Href: "/records/ent_01JDCV", System: storefront, Kind: "update", Flags: "realtime", Amount: "$0.003"},
-				{ID: "op_01JDCV9", At: ago(5 * time.Second), Service: "inventory-sync", Record: "Trail Vest, M", Href: "/records/ent_01JDCX", System: warehouse, Kind: "update", Flags: "realtime", Amount: "$0.003"},
-				{ID: "op_01JDCV8", At: ago(14 * time.Second), Service: "inventory-sync", Record: "SKU-10477", Href: "/records/ent_3", System: storefront, Kind: "create", Flags: "realtime", Amount: "$0.003"},
-				{ID: "op_01JDCV7", At: ago(48 * time.Second), Service: "inventory-sync", Record: "SKU-10461", Href: "/records/ent_4", System: storefront, Kind: "update", Flags: "realtime", Amount: "$0.003"},
+				{ID: "op_01JDCVA", At: ago(2 * time.Second), Service: "inventory-sync", Record: "Trail Runner 2, blue, 42", Href: "/records/ent_01JDCV", System: storefront, Kind: "update", Flags: "realtime", Fields: "quantity"},
+				{ID: "op_01JDCV9", At: ago(5 * time.Second), Service: "inventory-sync", Record: "Trail Vest, M", Href: "/records/ent_01JDCX", System: warehouse, Kind: "update", Flags: "realtime", Fields: "quantity"},
+				{ID: "op_01JDCV8", At: ago(14 * time.Second), Service: "inventory-sync", Record: "SKU-10477", Href: "/records/ent_3", System: storefront, Kind: "create", Flags: "realtime", Fields: "quantity"},
+				{ID: "op_01JDCV7", At: ago(48 * time.Second), Service: "inventory-sync", Record: "SKU-10461", Href: "/records/ent_4", System: storefront, Kind: "update", Flags: "realtime", Fields: "quantity"},
 			},
 		},
 	})
@@ -390,28 +389,41 @@ func settings(tab string) func(ui.Page) templ.Component {
 	return func(p ui.Page) templ.Component {
 		p.Nav = ui.Nav("/settings", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
 		p.Crumbs = crumbs("Settings")
-		v := web.SettingsView{Page: p, Tab: tab, MayEdit: true}
-		v.Members = []web.MemberLine{
-			{ID: "m1", Name: "Ada Lindqvist", Email: "ada@harbour-outdoor.example", Role: "admin", State: "active", SeenAt: now, You: true},
-			{ID: "m2", Name: "Grace Okafor", Email: "grace@harbour-outdoor.example", Role: "finance", State: "active", SeenAt: ago(3 * time.Hour)},
-			{ID: "m3", Name: "Tomasz Nowak", Email: "tomasz@harbour-outdoor.example", Role: "editor", State: "invited"},
+		frame := web.SettingsView{Page: p, MayEdit: true, Tabs: ui.Tabs{Label: "Settings", Items: []ui.Tab{
+			{Label: "Members", Href: "/settings", Current: tab == "members"}, {Label: "API keys", Href: "/settings/keys", Current: tab == "keys"}, {Label: "Secrets", Href: "/settings/secrets", Current: tab == "secrets"},
+		}}}
+		switch tab {
+		case "keys":
+			return web.KeysPage(web.KeysView{
+				SettingsView: frame, NewKey: "sl_live_4fT9kQm2Zx7Lr8Vb3Nw6Yp1Hc5Js0D8aQ2eR4t", NewName: "warehouse import", Name: ui.Field{Name: "name", ID: "key-name", Label: "Name"},
+				Scopes:  []ui.Check{{Name: "scope", ID: "scope-read", Label: "Read", Value: "read", Hint: "As a viewer"}},
+				Expires: ui.Select{Name: "expires", Label: "Expires", Options: []ui.Option{{Value: "90", Label: "In 90 days"}}},
+				Keys: []web.KeyLine{
+					{ID: "k1", Name: "warehouse import", Prefix: "sl_live_", Last4: "7Qx2", Scopes: []string{"write"}, State: "active", CreatedBy: "Ada Lindqvist", CreatedAt: ago(40 * 24 * time.Hour), UsedAt: ago(3 * time.Minute), ExpiresAt: now.Add(50 * 24 * time.Hour), MayRevoke: true},
+					{ID: "k2", Name: "ci", Prefix: "sl_live_", Last4: "mP0a", Scopes: []string{"read", "connections"}, State: "revoked", CreatedBy: "Tomasz Nowak", CreatedAt: ago(4 * 24 * time.Hour)},
+				},
+			})
+		case "secrets":
+			return web.SecretsPage(web.SecretsView{
+				SettingsView: frame, Name: ui.Field{Name: "name", ID: "secret-name", Label: "Name"}, Value: ui.Area{Name: "value", ID: "secret-value", Label: "Value"},
+				Secrets: []web.SecretLine{
+					{Name: "STOREFRONT_DSN", Href: "/settings/secrets/STOREFRONT_DSN", UsedBy: []ui.Line{{Title: "inventory-sync"}}, ChangedAt: ago(12 * 24 * time.Hour), ChangedBy: "Ada Lindqvist"},
+					{Name: "HUBSPOT_API_KEY", Href: "/settings/secrets/HUBSPOT_API_KEY", UsedBy: []ui.Line{{Title: "crm-contact-sync"}, {Title: "cdp-sync"}}, ChangedAt: ago(90 * 24 * time.Hour), ChangedBy: "Tomasz Nowak"},
+				},
+			})
 		}
-		v.Roles = []web.RoleLine{
-			{Permission: "See services, records, conflicts", Allowed: [5]bool{true, true, true, true, true}}, {Permission: "Decide conflicts, redrive", Allowed: [5]bool{true, true, true, false, false}},
-			{Permission: "Edit services and connections", Allowed: [5]bool{true, true, true, false, false}}, {Permission: "See usage and invoices", Allowed: [5]bool{true, true, false, true, false}}, {Permission: "Members, keys, secrets", Allowed: [5]bool{true, true, false, false, false}},
-		}
-		v.Keys = []web.KeyLine{
-			{ID: "k1", Name: "warehouse import", Prefix: "sl_live_", Last4: "7Qx2", Scopes: []string{"records:write"}, CreatedBy: "Ada Lindqvist", CreatedAt: ago(40 * 24 * time.Hour), UsedAt: ago(3 * time.Minute), ExpiresAt: now.Add(50 * 24 * time.Hour)},
-			{ID: "k2", Name: "ci", Prefix: "sl_test_", Last4: "mP0a", Scopes: []string{"services:read", "services:write"}, CreatedBy: "Tomasz Nowak", CreatedAt: ago(4 * 24 * time.Hour)},
-		}
-		if tab == "keys" {
-			v.NewKey = "sl_live_4fT9kQm2Zx7Lr8Vb3Nw6Yp1Hc5Js0D8aQ2eR4t"
-		}
-		v.Secrets = []web.SecretLine{
-			{Name: "STOREFRONT_DSN", UsedBy: []string{"inventory-sync"}, ChangedAt: ago(12 * 24 * time.Hour), ChangedBy: "Ada Lindqvist"},
-			{Name: "HUBSPOT_API_KEY", UsedBy: []string{"crm-contact-sync", "cdp-sync"}, ChangedAt: ago(90 * 24 * time.Hour), ChangedBy: "Tomasz Nowak"},
-		}
-		return web.SettingsPage(v)
+		return web.MembersPage(web.MembersView{
+			SettingsView: frame, Email: ui.Field{Name: "email", Label: "E-mail", Type: "email"}, Role: ui.Select{Name: "role", Label: "Role", Options: []ui.Option{{Value: "editor", Label: "Editor"}}},
+			Members: []web.MemberLine{
+				{ID: "m1", Name: "Ada Lindqvist", Email: "ada@harbour-outdoor.example", Role: "admin", Since: ago(400 * 24 * time.Hour), You: true, May: true},
+				{ID: "m2", Name: "Grace Okafor", Email: "grace@harbour-outdoor.example", Role: "finance", Since: ago(90 * 24 * time.Hour), May: true},
+			},
+			Invitations: []web.InvitationLine{{ID: "i1", Email: "tomasz@harbour-outdoor.example", Role: "editor", State: "invited", Made: ago(time.Hour), Ends: now.Add(7 * 24 * time.Hour), By: "Ada Lindqvist", MayUndo: true}},
+			Roles: []web.RoleLine{
+				{Permission: "See services, records, conflicts", Allowed: [5]bool{true, true, true, true, true}}, {Permission: "Decide conflicts, redrive", Allowed: [5]bool{true, true, true, false, false}},
+				{Permission: "Edit services and connections", Allowed: [5]bool{true, true, true, false, false}}, {Permission: "See usage and invoices", Allowed: [5]bool{true, true, false, true, false}},
+			},
+		})
 	}
 }
 

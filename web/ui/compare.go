@@ -26,6 +26,7 @@ type Compare struct {
 	Also   Fragments  // more of the form, above the buttons
 	Decide Fragments  // the buttons; the first is the deciding one
 	More   Fragments  // further acts, at the end of the row
+	Shown  bool       // to be looked at only: nothing can be picked
 }
 
 // BaseSide says when the systems last agreed.

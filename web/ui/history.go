@@ -19,9 +19,19 @@ type Diff struct {
 
 // FieldDiff is one field.
 type FieldDiff struct {
-	Field  string
-	Before Value
-	After  Value
+	Field    string
+	Before   Value
+	After    Value
+	NoBefore bool // only After is told: a record that was created, a value that was sent
+	NoAfter  bool // only Before is: a record that was deleted
+}
+
+// span is how many columns a side takes.
+func (f FieldDiff) span() string {
+	if f.NoBefore || f.NoAfter {
+		return "2"
+	}
+	return "1"
 }
 
 // Render writes the table.

@@ -79,7 +79,7 @@ type ApiKey struct {
 	Version    int64
 }
 
-// Duties being carried out right now, a batch a row: written in the commit that causes them, removed by the one that settles them. What a crash leaves here becomes deliveries again, marked as sent.
+// Duties being carried out right now, a batch a row: written in the commit that causes them, removed by the one that settles them. What a crash leaves here is found out about before the system is read or written again.
 type Attempt struct {
 	TenantID   uuid.UUID
 	ServiceID  uuid.UUID
@@ -88,6 +88,8 @@ type Attempt struct {
 	Collection string
 	EntityIds  []uuid.UUID
 	StartedAt  time.Time
+	// It was cut short: the system may have been written or not.
+	Lost bool
 }
 
 // The end of each tenant's audit log. Its row lock puts the entries in order, and without it nobody could see that the last ones were dropped.
@@ -226,8 +228,6 @@ type Delivery struct {
 	Since      time.Time
 	DueAt      time.Time
 	Tries      int32
-	// An attempt was under way when the process ended: the system may have it already.
-	Sent bool
 }
 
 type Entity struct {
