@@ -140,7 +140,7 @@ func document(name string, read func(string) ([]byte, bool)) doc {
 	}
 	// Wide things scroll by themselves, and the keyboard must reach them.
 	html := strings.NewReplacer("<pre>", `<pre tabindex="0" role="group" aria-label="Example">`,
-		"<table>", `<div class="prose-wide" tabindex="0" role="region" aria-label="Table"><table>`, "</table>", "</table></div>").Replace(b.String())
+		"<table>", `<div class="prose-wide" tabindex="0" role="group" aria-label="Table"><table>`, "</table>", "</table></div>").Replace(b.String())
 	d.body = templ.Raw(html)
 	rendered.Store(name, d)
 	return d

@@ -23,16 +23,17 @@ func nameOf(path string) string {
 	return strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(strings.TrimPrefix(path, "/"))
 }
 
-// look sees each page as four readers do: light and dark, wide and 320 px.
+// look sees a page as two readers do: in light on a wide screen, and in dark on a narrow one.
 func look(p *webtest.Page, name string) {
-	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int{1280, 320} {
-			p.See(width, 800, scheme)
-			p.Reflows()
-			p.Targets()
-			p.Axe()
-			p.Shot(name)
-		}
+	for _, v := range []struct {
+		scheme string
+		width  int
+	}{{"light", 1280}, {"dark", 320}} {
+		p.See(v.width, 800, v.scheme)
+		p.Reflows()
+		p.Targets()
+		p.Axe()
+		p.Shot(name)
 	}
 	p.See(1280, 800, "light")
 }
