@@ -88,8 +88,9 @@ func Handler() http.Handler {
 	// A page that is plain text names no icon; browsers then ask for this one.
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /search", search)
-	mux.HandleFunc("POST /services/inventory-sync/lint", lint)
-	mux.HandleFunc("POST /services/inventory-sync/complete", complete)
+	mux.HandleFunc("POST /documents:lint", lint)
+	mux.HandleFunc("POST /documents:complete", complete)
+	mux.HandleFunc("POST /documents:changes", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /live", stream)
 	// Parts that refresh themselves find nothing new here.
 	mux.HandleFunc("GET /services/{name}/parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
