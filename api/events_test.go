@@ -251,3 +251,20 @@ func TestAStreamEndsWithTheAccess(t *testing.T) {
 		}
 	}
 }
+
+// A reader, and every proxy on the way, sees that the stream lives though nothing happens.
+func TestAQuietStreamShowsThatItLives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.newParty("a")
+	r := w.follow(p.as("GET", "/v1/events", ""))
+	r.began()
+	select {
+	case e := <-r.events:
+		if e.comment == "" || e.typ != "" || e.id != "" {
+			t.Errorf("instead of a comment came %+v", e)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no sign of life within 20 s")
+	}
+}

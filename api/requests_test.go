@@ -185,7 +185,7 @@ func TestHostileValues(t *testing.T) {
 		if o.Public || o.Stream {
 			continue
 		}
-		for _, value := range hostile {
+		for i, value := range hostile {
 			for _, param := range o.Parameters {
 				what := fmt.Sprintf("%q as %s", value, param.Name)
 				switch param.In {
@@ -219,7 +219,11 @@ func TestHostileValues(t *testing.T) {
 					for k, v := range body {
 						changed[k] = v
 					}
-					for _, v := range []any{value, nil, []any{value}, map[string]any{value: value}, -1, 1e300} {
+					forms := []any{value}
+					if i == 0 { // once is enough for what does not depend on the text
+						forms = append(forms, nil, []any{value}, map[string]any{"\x00": value}, -1, 1e300)
+					}
+					for _, v := range forms {
 						changed[field] = v
 						b, err := json.Marshal(changed)
 						w.must(err)

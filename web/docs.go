@@ -5,6 +5,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 
@@ -25,6 +26,7 @@ func (h *Handler) routesDocs(r chi.Router) {
 	r.Get("/docs", h.anybody(h.docsIndex))
 	r.Get("/docs/errors", h.anybody(h.docsErrors))
 	r.Get("/docs/errors/{code}", h.anybody(h.docsError))
+	r.Get("/docs/connectors/{connector}", h.anybody(h.docsConnector))
 	r.Get("/docs/{guide}", h.anybody(h.docsGuide))
 }
 
@@ -34,8 +36,12 @@ func (h *Handler) routesDocs(r chi.Router) {
 func (h *Handler) docsIndex(v *visit) error {
 	view := DocsView{Title: "Documentation", Text: "How Syncline works, and what each of its messages means."}
 	for _, name := range docs.Guides() {
-		d := document(name, docs.Guide)
+		d := document("", name, docs.Guide)
 		view.Guides = append(view.Guides, DocLink{Title: d.title, Href: "/docs/" + name, Text: d.lead})
+	}
+	for _, name := range docs.Connectors() {
+		d := document("connectors", name, docs.Connector)
+		view.Guides = append(view.Guides, DocLink{Title: d.title, Href: "/docs/connectors/" + name, Text: d.lead})
 	}
 	view.Guides = append(view.Guides, DocLink{Title: "Errors", Href: "/docs/errors", Text: ui.Count(int64(len(docs.Errors())), "code", "codes") + ", each with its cause and remedy."})
 	return v.docs(view, "Documentation")
@@ -49,7 +55,7 @@ func (h *Handler) docsErrors(v *visit) error {
 			view.Errors = append(view.Errors, DocGroup{Name: group})
 		}
 		g := &view.Errors[len(view.Errors)-1]
-		g.Links = append(g.Links, DocLink{Title: code, Href: "/docs/errors/" + code, Text: document(code, docs.Error).lead})
+		g.Links = append(g.Links, DocLink{Title: code, Href: "/docs/errors/" + code, Text: document("errors", code, docs.Error).lead})
 	}
 	return v.docs(view, "Documentation", "/docs", "Errors")
 }
@@ -59,7 +65,7 @@ func (h *Handler) docsError(v *visit) error {
 	if _, found := docs.Error(code); !found {
 		return fault.New(fault.NotFound, "web.page_unknown", "There is no page about the code %q.", code)
 	}
-	d := document(code, docs.Error)
+	d := document("errors", code, docs.Error)
 	return v.docs(DocsView{Title: code, Mono: true, Body: d.body}, "Documentation", "/docs", "Errors", "/docs/errors", code)
 }
 
@@ -68,7 +74,16 @@ func (h *Handler) docsGuide(v *visit) error {
 	if _, found := docs.Guide(name); !found {
 		return errNoPage
 	}
-	d := document(name, docs.Guide)
+	d := document("", name, docs.Guide)
+	return v.docs(DocsView{Title: d.title, Body: d.body}, "Documentation", "/docs", d.title)
+}
+
+func (h *Handler) docsConnector(v *visit) error {
+	name := v.param("connector")
+	if _, found := docs.Connector(name); !found {
+		return errNoPage
+	}
+	d := document("connectors", name, docs.Connector)
 	return v.docs(DocsView{Title: d.title, Body: d.body}, "Documentation", "/docs", d.title)
 }
 
@@ -105,12 +120,12 @@ var (
 
 // document renders a page. The title is left out of the body, because the page's head shows it. Raw HTML in the text is
 // not passed on.
-func document(name string, read func(string) ([]byte, bool)) doc {
+func document(dir, name string, read func(string) ([]byte, bool)) doc {
 	source, found := read(name)
 	if !found {
 		return doc{}
 	}
-	if d, ok := rendered.Load(name); ok {
+	if d, ok := rendered.Load(dir + "/" + name); ok {
 		return d.(doc)
 	}
 	root := markdown.Parser().Parse(text.NewReader(source))
@@ -130,7 +145,7 @@ func document(name string, read func(string) ([]byte, bool)) doc {
 	}
 	_ = ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the function returns no error
 		if link, ok := n.(*ast.Link); ok && entering {
-			link.Destination = []byte(docLink(string(link.Destination)))
+			link.Destination = []byte(docLink(dir, string(link.Destination)))
 		}
 		return ast.WalkContinue, nil
 	})
@@ -142,23 +157,25 @@ func document(name string, read func(string) ([]byte, bool)) doc {
 	html := strings.NewReplacer("<pre>", `<pre tabindex="0" role="group" aria-label="Example">`,
 		"<table>", `<div class="prose-wide" tabindex="0" role="group" aria-label="Table"><table>`, "</table>", "</table></div>").Replace(b.String())
 	d.body = templ.Raw(html)
-	rendered.Store(name, d)
+	rendered.Store(dir+"/"+name, d)
 	return d
 }
 
-// docLink turns a link between the files into one between the pages.
-func docLink(to string) string {
-	path, fragment, _ := strings.Cut(to, "#")
+// docLink turns a link between the files of the documentation, as seen from a folder of it, into one between the pages.
+// What lies outside the folder is on no page: such a link leads to the documentation's contents.
+func docLink(dir, to string) string {
+	file, fragment, _ := strings.Cut(to, "#")
 	if fragment != "" {
 		fragment = "#" + fragment
 	}
-	switch {
-	case path == "" || strings.Contains(path, "://") || strings.HasPrefix(path, "/"):
+	if file == "" || strings.Contains(file, "://") || strings.HasPrefix(file, "/") || strings.HasPrefix(file, "mailto:") {
 		return to
-	case strings.HasPrefix(path, "../"):
-		path = strings.TrimPrefix(path, "../")
 	}
-	return "/docs/" + strings.TrimSuffix(strings.TrimSuffix(path, ".md"), "/") + fragment
+	page := path.Join("/docs", dir, strings.TrimSuffix(file, ".md"))
+	if page != "/docs" && !strings.HasPrefix(page, "/docs/") || path.Base(page) == "README" || path.Ext(file) != ".md" && path.Ext(file) != "" {
+		return "/docs"
+	}
+	return page + fragment
 }
 
 // plain is the text of a node without its marks.

@@ -39,6 +39,7 @@ func feedItems(list []engine.Recent, now time.Time, named bool) []ui.FeedItem {
 		lag    time.Duration
 	}
 	var items []ui.FeedItem
+	seen := map[record.EntityID]bool{}
 	waiting := map[record.EntityID][]delivered{} // deliveries whose change comes further down
 	for _, r := range list {
 		if r.Op == record.Linked || r.Op == record.Unlinked {
@@ -59,7 +60,22 @@ func feedItems(list []engine.Recent, now time.Time, named bool) []ui.FeedItem {
 		if r.Kind == record.Decided {
 			item.Icon, item.Tone, way = "split", ui.Split, or(r.Actor, "by rule")
 		}
-		if to := waiting[r.Entity]; len(to) > 0 {
+		to := waiting[r.Entity]
+		if len(to) == 0 && r.Kind == record.Changed && !seen[r.Entity] {
+			// The newest that is known of this record did not arrive anywhere; its state says why.
+			switch r.Standing {
+			case record.InDoubt:
+				item.Icon, item.Tone, way = "split", ui.Split, way+", waits for a decision"
+			case record.Rejected:
+				item.Icon, item.Tone, way = "circle-x", ui.Bad, way+", refused"
+			case record.Pending:
+				way += ", on its way"
+			default:
+				item.Icon, item.Tone = "check", ui.Idle
+			}
+		}
+		seen[r.Entity] = true
+		if len(to) > 0 {
 			delete(waiting, r.Entity)
 			if r.Kind == record.Changed {
 				item.Icon, item.Tone = "check", ui.OK

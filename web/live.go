@@ -56,7 +56,11 @@ func (h *Handler) live(v *visit) error {
 	echo.Stop()
 	defer echo.Stop()
 	echoes := map[string]told{}
+	late := time.NewTimer(time.Hour)
+	late.Stop()
+	defer late.Stop()
 	token := h.token(v.r)
+	expected, tries := false, 0 // there were news, but their event cannot be seen yet
 	for {
 		for {
 			list, next, err := h.Events(v.ctx(), v.who.Tenant, last, 500)
@@ -64,6 +68,9 @@ func (h *Handler) live(v *visit) error {
 				return h.streamEnd(v.ctx(), err)
 			}
 			last = next
+			if len(list) > 0 {
+				expected = false
+			}
 			for _, t := range tell(list) {
 				s.say(last, t)
 				if t.again {
@@ -77,6 +84,12 @@ func (h *Handler) live(v *visit) error {
 		if len(echoes) > 0 {
 			echo.Reset(echoAfter)
 		}
+		// Events are told in the order of commits, so one waits for transactions that began before it, and its news may
+		// come before it can be seen.
+		if expected && tries < 8 {
+			late.Reset(20 * time.Millisecond << tries)
+			tries++
+		}
 		if s.err != nil {
 			return nil // nobody reads any more
 		}
@@ -84,6 +97,8 @@ func (h *Handler) live(v *visit) error {
 		case <-v.ctx().Done():
 			return nil
 		case <-news.News():
+			expected, tries = true, 0
+		case <-late.C:
 		case <-echo.C:
 			for key, t := range echoes {
 				s.say(last, t)

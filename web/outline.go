@@ -86,7 +86,12 @@ func scheduleWords(s service.Schedule) string {
 		}
 		return fmt.Sprintf("every %d s", d/time.Second)
 	case service.ByCron:
-		text := "cron " + s.Cron
+		text := map[string]string{
+			"0 * * * *": "every hour", "0 0 * * *": "every day at 00:00", "0 0 * * 0": "every Sunday at 00:00", "0 0 * * 1": "every Monday at 00:00", "0 0 1 * *": "on the first of each month", "0 0 1 1 *": "on 1 January",
+		}[s.Cron]
+		if text == "" {
+			text = "cron " + s.Cron
+		}
 		if s.Zone != nil {
 			text += ", " + s.Zone.String()
 		}

@@ -98,7 +98,9 @@ func newHouse(t *testing.T) *house {
 	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard)
 	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), registry, connections)
 	carrier := engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log)
-	hub := live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) { return db.Listen(ctx, channels...) }, store.LiveChannel, log)
+	hub := live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
+		return db.Listen(ctx, channels...)
+	}, store.LiveChannel, log)
 	h.deps = web.Deps{
 		Auth:    auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), v, auth.Options{Cost: auth.PasswordCost{Memory: 64, Iterations: 1}}),
 		Secrets: secrets, Connections: connections, Connectors: registry, Services: services,
@@ -206,7 +208,7 @@ fieldMapping:
 func (h *house) connect() {
 	h.Helper()
 	for _, name := range []string{"left", "right"} {
-		_, err := h.deps.Connections.Create(context.Background(), h.owner, connection.New{Name: name, Connector: name, Settings: connector.Settings{"token": "t"}})
+		_, err := h.deps.Connections.Create(context.Background(), h.owner, connectionOf(name))
 		h.must(err)
 		_, err = h.deps.Connections.Test(context.Background(), h.owner, name)
 		h.must(err)
@@ -292,4 +294,8 @@ func (h *house) table(name string) (*pgx.Conn, connector.Settings) {
 	h.must(err)
 	c := conn.Config()
 	return conn, connector.Settings{"host": c.Host, "port": fmt.Sprint(c.Port), "database": c.Database, "user": c.User, "password": c.Password, "sslmode": "disable"}
+}
+
+func connectionOf(name string) connection.New {
+	return connection.New{Name: name, Connector: name, Settings: connector.Settings{"token": "t"}}
 }

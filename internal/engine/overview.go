@@ -138,8 +138,9 @@ type Recent struct {
 	Service     service.ID
 	ServiceName string
 	MatchKey    string
-	Fields      record.Fields // of the record as it is now; nil when it is gone
-	Lag         time.Duration // of a delivery: since the change at its origin; 0 when unknown
+	Fields      record.Fields    // of the record as it is now; nil when it is gone
+	Lag         time.Duration    // of a delivery: since the change at its origin; 0 when unknown
+	Standing    record.LinkState // of the record now: the state of a copy that is not as it should be, else synced
 }
 
 // Recents lists what happened lately, the newest first; of all services for the zero id. It looks back an hour at most:

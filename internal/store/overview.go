@@ -154,7 +154,8 @@ func (t *Tx) Recents(ctx context.Context, s service.ID, before uuid.UUID, limit 
 	rows, err := t.tx.Query(ctx, `SELECT j.id, j.at, j.kind, j.op, j.system, j.actor, j.cause, j.before, j.after, j.entity_id, j.service_id, s.name,
   coalesce(e.match_key, ''), e.fields,
   CASE WHEN j.kind = 'delivery' THEN coalesce(extract(epoch FROM j.at - (SELECT max(c.at) FROM journal c WHERE c.tenant_id = j.tenant_id AND c.service_id = j.service_id
-    AND c.entity_id = j.entity_id AND c.id < j.id AND c.kind <> 'delivery')) * 1000, 0)::bigint ELSE 0 END
+    AND c.entity_id = j.entity_id AND c.id < j.id AND c.kind <> 'delivery')) * 1000, 0)::bigint ELSE 0 END,
+  coalesce((SELECT max(l.state) FROM links l WHERE l.tenant_id = j.tenant_id AND l.service_id = j.service_id AND l.entity_id = j.entity_id AND l.state <> 'synced'), 'synced')
 FROM (SELECT * FROM journal WHERE tenant_id = current_tenant() AND ($1::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $1)
   AND id < $2 AND id > $3 ORDER BY id DESC LIMIT $4) j
 JOIN services s ON s.tenant_id = j.tenant_id AND s.id = j.service_id
@@ -164,16 +165,16 @@ ORDER BY j.id DESC`, uuid.UUID(s), before, firstID(t.now.Add(-recently)), limit)
 		return nil, unavailable(err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r engine.Recent, err error) {
-		var kind, op, system string
+		var kind, op, system, standing string
 		var cause *uuid.UUID
 		var was, is, fields []byte
 		var entity, of uuid.UUID
 		var lag int64
-		if err = row.Scan(&r.ID, &r.At, &kind, &op, &system, &r.Actor, &cause, &was, &is, &entity, &of, &r.ServiceName, &r.MatchKey, &fields, &lag); err != nil {
+		if err = row.Scan(&r.ID, &r.At, &kind, &op, &system, &r.Actor, &cause, &was, &is, &entity, &of, &r.ServiceName, &r.MatchKey, &fields, &lag, &standing); err != nil {
 			return r, err
 		}
 		r.Kind, r.Op, r.System, r.Entity, r.Service = record.JournalKind(kind), record.JournalOp(op), record.System(system), record.EntityID(entity), service.ID(of)
-		r.Lag = time.Duration(lag) * time.Millisecond
+		r.Lag, r.Standing = time.Duration(lag)*time.Millisecond, record.LinkState(standing)
 		if cause != nil {
 			r.Cause = *cause
 		}
