@@ -530,14 +530,14 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the key may do other things than its scope says: %v", who.Scopes)
 	}
 	p.Goto(h.url + "/settings/keys")
-	p.WaitText("#keys", "warehouse import")
+	p.WaitText("#api-keys", "warehouse import")
 	if strings.Contains(webtest.Eval[string](p, `document.documentElement.outerHTML`), key) {
 		t.Error("the key is shown again")
 	}
 	p.Click(`[aria-label="Revoke warehouse import"]`)
 	p.Wait(`document.querySelector("dialog[open] [data-confirm-button]")`)
 	p.Click(`dialog[open] [data-confirm-button]`)
-	p.WaitText("#keys", "Revoked")
+	p.WaitText("#api-keys", "Revoked")
 	if _, err := h.deps.Auth.ByKey(context.Background(), key, auth.Caller{}); err == nil {
 		t.Error("the key works although it was revoked")
 	}
