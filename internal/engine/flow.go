@@ -309,6 +309,9 @@ func (f *flow) trouble(ctx context.Context, system record.System, err error) err
 		}
 		return tx.Emit(ctx, "system.failing", uuid.UUID(f.guard.Service), map[string]any{"system": system, "code": c.Code, "message": c.Message})
 	})
+	if ctx.Err() != nil {
+		return ctx.Err() // stopping is no trouble
+	}
 	if note != nil {
 		f.log.Warn("recording a system's trouble", "error", note)
 	}
