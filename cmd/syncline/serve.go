@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
