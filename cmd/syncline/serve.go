@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"syscall"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
