@@ -393,6 +393,11 @@ func (f *flow) supervise(ctx context.Context) error {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
 		}
+		for _, l := range f.lanes {
+			if err = l.tellRest(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
 			return err
 		}
