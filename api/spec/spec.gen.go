@@ -1070,20 +1070,32 @@ type DeadLetter struct {
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1134,6 +1146,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1142,7 +1160,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -2209,6 +2227,12 @@ type ListDeadLettersParams struct {
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
 }
 
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
 type DiscardDeadLetterParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -2542,6 +2566,9 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
@@ -2640,6 +2667,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -2925,6 +2955,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4324,6 +4360,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6972,6 +7058,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -8117,6 +8206,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10539,6 +10673,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -11344,6 +11481,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12707,338 +12878,344 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1rd9s2tjiMfxUs/btWL0PLki9porw4PzdJT3Oa2z9OJ8+Z2L8IJiEJNQWoBChFzfi7Pwt7AyQogRQl",
-	"y03cZ+bF1JEoENjY9+vnTiynMymY0Koz+NyZMJqwDP589o6OzX8TpuKMzzSXojPovJswMmeZ4lJEZCQz",
-	"8nx08JLqeEKoSMw/XknB8JNuJ+pk7I+cZyzpDHSWs6ij4gmbUrOsXs5YZ9BROuNi3Lm5iTovZEzxLasv",
-	"fT9hGSN6wohgC6InXIwJV9utfxN1ZjSjU6bt+Z7kmZJZ+IRDwT5pfGBI5AhePaNjRq7YSGYsIguuJ/Cp",
-	"olNGRjw1q5oNcbPEHznLlp2oI+jU7CHGN/m7m9JPL5gY60lncNTr9aIAOH6GRd/m4lxTzUL7lIoRLggV",
-	"S7tHxYgyD8NO2KdZKhPWGYxoqlh4Z7jxD/Cjy8oGuWZTANM3GRt1Bp3/32GJKIf4mDosNndTHIBmGV16",
-	"+z9n2ZzHLAxmnhCZEbMXcwBKFD5cB0e3W3zqsgGgIXg+T9h0JjUT8fJXtlzf0Bm5ZgDIpcwzEk8kjxlg",
-	"uJ5wRQyiMaUjonKD64pQklGRyCn57bfnT7vknAlN6JhygbjBdQT4YX9HJlQRIYlisRQJYaMRizWQzJhp",
-	"VWISFWrBsgIASI4lBLwzHJhDNBGAD5HT06gz5cL9u78ZPq8BLDTdEU5fDiC3AMAI2FYYVQ03JHpCNVlQ",
-	"c0qaRAZ3hz8M4eyLCdVszjLCYe8Z65L3XE9krgnXcBo8iPn+5OhhBCc96R+RxYQJ8wg30NAkzrMMACeW",
-	"ZCozVn9wy3a35LH2jPW3u8tZH+/rJM07N5Kl5obOhLfppczJhM7ZY3LcO/G3pTRPU7expv2UMqz9ps41",
-	"DQiT4Q/DAZEiXeI+AFwIIcHIkmkEnTSfL7hiO2yKiXzaGXzo/NC5DCK1OJvxIL8zN33Nlt8qwpPivTOq",
-	"J+VbKf50SxQTT6QYpTzW4XfG9tumF7tndnm1YHFYi7Avt9/D6534qd+GW23HjdQpGLH7+ltFzM/NRqgg",
-	"NOVUGd7KdfOWQJ3YbkdPGU1eMK1ZzZYSRhOSwgNNV5OUy2y7g+dizjWtvxxefN+0gfKpXTYg65UR/HLD",
-	"q+H32773BRc1L025aHyj+X7r171k06u6W57Cd02vxCe2fulbFsssCb80g+/gpSBJuFagRFjlVS2VZtOa",
-	"7eBvd9jOnKtaTMvst98qInJz3NqX21U2KFp8apjwUf/kx5OHxw9OfgRlAz8sVQ0uNBuzzG0wr9tb3oj+",
-	"Wb493p+zOGM17FjBdwYQdMpK9fbJ25cf373+9dmrmm3gz3bYSYM5YBX7NpzZPrqthcmnPACGM02mUmmi",
-	"JJlSsawzP1L4tf+GhI1onmqjX0adkcymVOM9Hx91ohIv+sYg2YAQ50ADan1zzxMQCEgjKiKKGTNWs4Rc",
-	"LUksp1OqHhOapqhg0CtllC6jrdE0Hba1A+3qYQtw1bRq1KPh2M/xp33PEHN24Q3eGFP6J5lwBi94KuN8",
-	"ygTcTCyFtn/S2Szl6BI4/F0hKbNPdDpLAX8cCoBM1DTWsH0Hxg+ffek96MTZ9CC5Mjeb4L86UUde/c7M",
-	"zwYfyiVKJWomlR5nTP2Rdm6ildXURM685cw/V9bLlZZTlvkLTpew1uWND+Um87qAi4GaD40lnaYVaDhg",
-	"DIg7yIWwoBhcCEIOyGeeDEicTSNQNwakPF3kKUXwyEFyFRF7lgH54Fa8vPFWMid2S8G5qqtY+FSWcRAx",
-	"63Q2eGpWLU57PJJYiBjJ8T/nr18ZRP/fs5cvIkItDR+dPiC/8p+65lF1aH934H7XnSYE175iCkzS4eG8",
-	"XwDc+R8Mtg2Nmm4EFX657mxCVFYzKRSisa/2tkfjK6pYZ9A/jjqxTNMSw7SMrz+mbM5Sg9cJi3nCkp+W",
-	"BhwJJS/knKUUGOCIszQBkqZCc70scHyUfuw9eLQ4/v3P0aif9Xq9fu+kZ/83Nug6Y4IlZ4ZlHfWOHhz0",
-	"+wdHx+/6vUGvN+j1/wUHprDhzhOZC8tyJlSgNEZxb/5ofg0++Y5rQNTzX3876MOnSqbzwOv78Poevl4B",
-	"d+0fRR61q/mGF9pHXxU6GxNaZssDtRSx+ZonDBkEDR8d3p2wlGlz1ZZrKsZEE6iQ2jqDzoJmbCJzxZA/",
-	"zGmam/s9urmMOgo9ecXhze+0YeZjc69TKnKamt+gf7UzOIo6Cy6E0eWq67ZmIQVOBsjKN8YMegd8v6Gl",
-	"7WOH8AwsW7Us2qN+DGLJIkh3TlOewLMfR5SnAJ0GtE94VhALF0AHmdJnDVcKVJGkfzRjz7WxlQs0TWlg",
-	"TQ9Fp0wpOmYWmrPMMCnrAKGeaols0AiVTCY5iio56ww6+UyxzCgVM7pMJQX9GVYx+JCjqX+dFxu68WjS",
-	"I0KRp+leSaTA0yTjcyZ8/FZaZmyUSWF2rTMQ4X0fZ9uLtxJtarDTM0m75uyvpH4pEz7iLAkFCTzfj7kE",
-	"z9GzM2q/yeRVas5di9czfOIf9fjtpIoF0UelaQoYzDTlqblbOWVXMlmSeELFmCXo/bQiz4lfMmVULCY8",
-	"ZV3y1sCFO/cqFQnJ2Izh8TO7CmqxSlMBKAFiDpdUh57CZJWx58jKN9CGwYtcdQYnhiNry9Gf2E0X++sU",
-	"Gs8hCGGWZTIrhWsVDK2xxd1EAFXg5hdGLVhkUoy75KTXq/iaYyoMRV4xcGY+Jie9PhESQM4VUXwsWEK4",
-	"MF8cI+2mqVwwePLEd9qheQQBqAvBBbq8NRNUaPPsaURO+sfm/07JlOmJTCKi+J/g3ZmyhFPQmMyTj/CO",
-	"DZ25+BKGtUYyu+KJ0TzQNch1gRWKC8Nd9IVwbtnH5OToCH7MxSwHHydAICJDBPqQKLpUxjQAL+3RwzJc",
-	"xxWZcqW4GJsvHhEt0fpxQFOPyWmvRygBE4fI0YWQeQafHhMlzfHMftFNbEh1xkRCpCCJZJYBousetD2P",
-	"AN8ynS0PzkZBR9R7riewHYPUp73jiFDzIJnIBe4O4wWKaEl0tkQK6DarkzdRxxrb7UUTRdfdqtCJDTWl",
-	"bxFCqLwg742NggTHq8hpfCdIWNUZ9KJOnDEKakXPUzHM31KAlmAsJvaHUQPMpwYH4Q9z2e7rjBlZYr/Q",
-	"Uptnj07MN/kssYubM9tXNUlEQBJ3hBEXXE38Q4HAzHKxQWBykUBwLlMgyDJp7Aq0ZL1TeTsFKebcM/3t",
-	"BJemmW5WWgvhlQthTdJ2HMYgSY0gynIBAuhtLl5wtaWGn1BNUd/cFalueZuBHxwVClHb+y200/ULLm/3",
-	"L7palccxYwlLOkarnlD1Umalg6OM3SMwtkEAuN2gCQrhfzkyqKAAFzxX1hYqb/gae49W1NSN0BI1qps5",
-	"/NtclEg0kzIFtz26qsz9cZkZO9EIfJpqPkU3mv3TutGqaqa70aPyDmY0V6CjW67ThJmFcnja+i4cdGsI",
-	"0mlHVBUhx8UtFL1iW/DLMmI2y+SMZdr6qbzL+1y6+8zpDywU15xh9ic/LesTIEaEWq+8UROuGfgf1xZi",
-	"n2Y8Y+os4L409wyBWcHmaG407O2DWzOC33UubxDjPndm1OjZZsH/e82WH0ObMNbQzzKvCS2Yb8nIaqAZ",
-	"jTXLlFNu6o5lfvObcjBdWVPCT6dc5JrtcCwkkc/rL83YXF63uMfQoiqWM8SGVhky5+bx9fQYjyQ+VxzH",
-	"D046Qfdw6Xr6YK7LHs67kWJnPs75YsNHoQrcfXiU+yrdltZ2vYksXTgBWKUNFHItoWIJLACWgpcX13Yl",
-	"ZcqoMF/6jL35Ba/KJ1ehBxutrFW+NXzoWcpZ4nH7IFNojGgAg2ILjwK8UyV8NGIZE/EWaPW0+E0IiEJq",
-	"vs1q1rT6GRyJgfWA/9ccES0jCol5Tk6Ez5k1RuRSPi/Dco8hx8Rw9oXM08QYboa/UZJkS9TF1okkgshY",
-	"cG1QTc3v0FrhmgjGEkiSk4K9HoFytlEzjAqUBGaAfvy6cFbBk4s9I6M3YPKy3Nq9vpCFoS1Ytxl7LdJl",
-	"iGxW0N8PnBWxzcoapZFS3nwVS0sMQ6AHySZPuD5zCRBVkkF5s8aWUdEsM1qKQPQ1JnahBwr81hk1C18G",
-	"BEoN01+BArwq8jhp7RGeCZ0FVAFa5Jis7YC6QzdywBI85idbaBTOa/S5Q5OEYxrXG29vqL5VDxN1Ph2M",
-	"5YH90Kil3bd08dL6LpHtToKH4bPgxzODGDJXv9jfVZH/F/aJJizmU5o+Jmw600ubH+hIkRmgBvUBzx0V",
-	"eK1if6y/rR+Ro4gck263C5mGMtdkTGeqojHUidaoo3Lrm92EM+blcFXuiiOHBeUixfX4JwEorsDMgrwW",
-	"7fYhZEv0vR+C1uz3LZvJLHDyq0xeYwCmnsGDgbMkM2NWN1z+h+L2PbXOYKQDchWXneNpYURdxmgCrqmR",
-	"zEVCFhOZspZ4NmHOu++fq5bwLKpvqxsikoZxy+MCB9Z8BJj/YnZ2E3XgNOsQeCXR07egyrkiI5JkcjYz",
-	"f9AkYZCsMZVzloQk/8oO8S0lxKPybi2QQsjxRCYseYYOjjUNDNzsARgWwZlNpA0rlM+HN1AGd1dQEwK4",
-	"wWiEnrAlmkV0nDEDJ3Qj+ZHezyEWX0S91pOvZyxTkLiExqJN3HF8FpNASJanjNhlgnzWBo2DaovLVCVT",
-	"sAhtmi8iu03lGhDrvCRXSyIFI4onLCo81VdL+AWktXa3Mz3jURo0PctgdVtB6TwYQQPQ5ap5b85Y/DG8",
-	"jhe/XsvO0cqAKZ7UWrh+oHtra9NFwINVODTNGWq0MVRQ5NpljlY1U++Mah4+YyUeGOJGGDNvKXkcrZzz",
-	"JGifKFfQ0moRV2BSRsoDG9zGnC6D6p9rQR8yuUvV2QdX5GcolphSIXJHbxEyCwdPBwnvbMXeirsvENnn",
-	"Cx49VDCs2X53IN2DclHmFdwH1aKCkOu6vA5WnEHVgBF6i4xrzUSEbI1qm4v3rSJxKuPrx6TkmryINWqW",
-	"pjv4rIqYUH0aLezJsV+sNQna2y5jZXsXlw31h8gMs1mCwo5rMpGpMavXlBJnueHPrRJt91eeufHmHMtw",
-	"xqHBfw/3g7ZgtRhgRWmYsHhXH2C8XW5/t8ExvI1AW5eVUgS5eYPj04nE1ftbepU7E0ZTPVlieeeMyVka",
-	"PgKmAJ8zrbkYB1Rnwx4xd9U+gtRDM0au2UwTxWiK6knBctbesSY6WuQPG01FebmCgJU2pwI3YkkW/TNl",
-	"3iKZ0oQZKudasXTUrLko79xhSzyo2a1XcBZAMbBHmHbJN59fnb18dkOUpiJRdqf2y06ATtqKVHvSQqh6",
-	"wZu2aJirsGpaXLeXvWKvPFcMEhqgEMqehYtx6tfjbIcHe3Kf+9U0xYWuYXZF9FuJXQjlkpFUve0lZDcK",
-	"ZQuB/Yhlx/Hui2C2+33jCvvCtGRDu1Mu/E/70QqwHOfzUtb7LVLW29Cyt+SD09PjB028YUo/Vbbp5cG7",
-	"s980QmNN3OXC4hkayYY/g+QcZzSBDzG4k5TRnCaJGLKiofRsRcnfSIZxSpUKM2PMhYQHwPUtCBBkRh2x",
-	"u6MBi6OgQM8yNuX5NLh11BJqPDT2S2CjRq/o1nhOEbo1O17QpRVXjIuxNWZVRK6Y0uhi2o5HjXOaUaFZ",
-	"ncJEzbb5nGVLozSSWSantgS0EUHbxR3xB0ERmk+nNAubUdpZuTWH2+RIgW+jApfcguVLHcpU2K13MeU9",
-	"+/BrYB0y2x/bRGf8PeCaVszcUZpCc+7BXeUWXDfUKDuFjJxP5MJmXUoRs+6mJIUN+Qb/SSj46xIK8IYb",
-	"0LlaHbwabovZTO9qrm1PD2xqY2w700KT3cbFPEgCUNm8j2ShzDryG2PaErOvtbxmAZOwDaXlWVrv+LaO",
-	"amIM9WosLs/4QcZc/kK0QaQAcuJ92IP5gKpHSA9l3CFxxyEUrFawhMML645fSAnULE0ViamxcTATf8qS",
-	"ZY0C4vn1178tC1pKvQ8qW2SugypRUfGyMyYm6R9NzDjIPrd5YX0EpqyJCX01q+i+rkYGVYMgKLzymSak",
-	"hxQX1To6UJPTIYW12hOegNU+ZppgGnpdPCHsQdiri76NB6DE89KtXu/tK0Ki6x7020qbOl96SQR+woeL",
-	"X17bZiTW3w5FtyuxuxIV3P5Lm93RS4HHVZd6YdI3meslBP87k/lsi2gkZHO3DFD8BbzgFqRcJYvX6PFJ",
-	"qWZKdxtQd1+IXoewtZlOLVDMYhHeURBTmoLDK0ixB4tkFc3uhV1SbnqvELhvh6+PVRTVlAlXMc3Qc2MM",
-	"4bTGX/OUxUXOZKNjrAroUrhVHWG9KBza3aHLgx+NrfIDQzHvM67Zey5UhI4T799K5lls/9Y0GzONfy8Y",
-	"H080S8wvWJq8sVUKEZmyDKsZt3Tq1cSqzmzgXI6MHP9WEbkAye1nyBkRTa9S1n1l//iwkjN3WUmmUdd8",
-	"diBtS7WDmTSMPCubBKyjSpm9u27phOvizrCvBwQZM2ZzbW6iDvajbH4eUnS6oQxL+AYwE1YEbzZkcNTo",
-	"WLqmOd6MZtCSwciBmAopeExBVZqWDWVsO4oPaiJnl13P7z+RQbGxQo62/QucIEh+SFH7I5RN3QL9zdll",
-	"gvvyeps0JWy26XhRBe1johhr6F+xHidqTgNti9FR59ncHmh1009SmSfwrSL9bo8wMWepnLEI6nQQPwxf",
-	"NcQHG2fwLGw1LCra57garYlqakuxnLuywPTVsqzLWvNondUBx6poShtM2KijZiz2dGS3jX63F3xzfRJq",
-	"1MGqrLZqmju4b+Sx+cVFVy1FnHLBLi42E5u/e5slbYEQORevff8qyPGTICU8+zRLqaAY3mABzZlOnYZc",
-	"xatnn2gcViydQ86BV3PMnEF1n4s4zS2Dk7kIM7Wia0o7xTyzon0d7uxTXYMtzWbYMNawZBZ2pqxcgHXG",
-	"waKR39nFwigEX7BtzwtcDeW4tEOhUsFe9exIMqZzZhO5WZpAfxwQp4/J8P+gw2foyh6s6tIC25wSThsO",
-	"prZjoP80m1Lkamk3Cq3EyCtoyIFhImawitg0dRUMqv/MReKiLlVwYnV9TR9Fx7HLrgO5YgnJheap7dJs",
-	"NjBlIllJf7hNkY5X9LPqqTI7ichVrqFuH9oeqAkU1lzbssm97ACqSFqUoOBzkQNiufXQ5f/ClZbZsr4M",
-	"oy4LJ5wnuxk5o1oVTGE+7xWLIeHWL/FhKXNhzXYlPYUjKlDRsw2t1ul/kIdks3GBApRhQbD/BfSC8BNg",
-	"Mkb3t3vwhDY5sDXW00fESKjpDJrVuSYJ6Fa7ymQ+nkBGGb2Sud4yhfj3LJwWtar9InzQrwhhWOsPWvH9",
-	"1Lkl0fFcZHqU/smok3Jxbb4Q8MdldMsM5LYeD5743jFIsrOFTuApK/mszXjBqyqQyGF+Axnuwa6vEPS9",
-	"sOz/E5j6AoGp/UeBmq92D5jt4cl9wWsZLmmW01muw0X5711xiLEllKv5x3ZJZJTJKX7JkvHGVgR7zoa9",
-	"4uHKEdhowG29lotouzu31ocs/KC5c+DCZyzjcmNE6g0+ZU2LJ9aF0Ugf7rm2QR+7z3JSB/Zqaf7RSynY",
-	"XvIKLBi8zEm3f7eTKvV6yNccifHB32BLtjpkPKHZOJR2D14j6Ge6EIAtXCAUuBSQzhrOvWelrduafaza",
-	"xwGU4kmTp8+OyDH4TiBsny4JFYQpzacUO2h45JLysJYEA3I2Ao5Zv/xMKr5Sx+ZZy7aT4edbm911eWmr",
-	"TkK3G/fqMgENjxWypcvbr95bI87tQ1hIHm7f8NVKirXARpLRkbbFSIBdQPFzCf/JhauAukrDQfsXoQFT",
-	"PxsZQq3xQqCuxNhwfMwF0RL+lbGY8ZkmBuUjIucssxFIpUn/1DaMUetORTpnGR2zl6ol1m0TsZ3STy3X",
-	"XbmLclNuEffi0E28MAZFc4/9WM6ws77XV3+lYpVNrCnULleiLhukKYNjIX6W2bT9O1pJMnN6L3FBxLvm",
-	"3DVUOJXiLuDKc4VfRhooTaezLbxbK1kMThyWftbiQJG7oRKOdbiwRpK4CMhdcF5hkUM5TMX2Dow6o0z+",
-	"ycJ2bjk/YsXrVWt8rCljucqC0uV3ybcs461Putwiye22SoyzPKxf1hogxWGaFRUE5x5khr2XeyEycK/t",
-	"qjpWYnK72ojww/BerErjE8lHbCNjs86ReyqwKosqBVVDHTrjccApbDn5CwrjyAKOWEGmPE25bWEaobnU",
-	"StRVLSmZX/lddrHNNAqsotdouzQjquk/ZZpPWXC3Yz6mV0vNFPmu3/u/jwj8/X3Lvdge3uF0IalY5Hd3",
-	"bt+sJY6ZUqM8bVqYYsuulmuCEXK+FHHASMShNq4UBAI45mZsLJvIjGRslKuW71otlihfXDlZATv/QqNV",
-	"9KrcXhDrwbhpHWU7E9WQiFEhsOVDLgAv0XOLTbXj5Yo1cfBfH3oHjy7/8d3FRRf/+v6/vgla+vb3K/Li",
-	"Az348/Lz8c03G+VpqbW7lUKHf8UWZXnEFsxnU5tFmdkRK4Oduy3uWqO2Y53AlAs3jmVFbhgVnf+RM/t1",
-	"OdNiLQ5p310D6GqZ9RbArtRRbwmOL1DpV51x06LALwDJ8sg1wKw6m7fBXKecVcZenlQgcrxPl2zFGxs+",
-	"ja93rFh5th/YMK4O2TX6BeTV2wiVrSVgImkOAr0uTJEqVEZF7LgV1eAytRFOawi1LwFsUF4XKuTLkbku",
-	"e51bpcRvMJGLa2ET1tq3twqjogVNkVVtdhS6Rh8m6yYBaFTbgGTMBMtcx8x1ZdXD3pBHqRaggmo+Zy3M",
-	"NjdtGFru13VncAmA4T1mjCZ17RYNs6ShTkFP+diIUWxnD/Uxkgv9mBz00Qstlt68kICW0qr+0uWNYCqO",
-	"hYl3HG/v/k3UX/serJbXxZJfv9WCez23Yy7We4ZAQP2soV8M+KAmtFAZd2oBo+smmP4iF4Uu2q7U+W19",
-	"mQv2bg9rvDhewqXsKUFnaiJ1S4WauTZt7ZIJvNZuwYQCowxzMT7nImY7+HoanFSziW3dVtiF9qDYkYnR",
-	"aU3snjbiwILauBjAUEtfgm25+SJU0ygncEAJLdI69iYpCpcVQsriTBm3KVF1HeUKOEUe3azcpsOVICk6",
-	"8/x2yWwG4VL2KcxjDHt44loYhHvkbdkQoXUySuvqt9o0kxrUTF2+aEhubZN0sl3RzjYpKrb9U1Ges+Yh",
-	"Le9ltdqrUFq80QXuihuxaB+CrMDIeyHL3hTx51WVLQnl2MZprvictY/ZT6XQk7pSxGwLEjWf/8sKo2bs",
-	"wVe6F0RwFO/3QSiUA7xWBN3PT8ijk9MfiR3gRbBzbyBsFC4APtdGo3oMxaAzlmEF8IpX5AM9+LN38Ojj",
-	"5T8uLrrlP75p7uscqKee0Bn0+4MKY+iNriVJZHhSRJGbupesznKGWEi1pkmSMaUIVdcsMYrsNpXeK+2e",
-	"19tJgTQ1wmwpc/MK0JQnLJ2tldqGy5hVocg1hJQDHSe4gIwmixndpjz7UDHM2JYHQzSZC+w9ZrDoFmXw",
-	"Rdq97aeCJ/P6TRf3VBQzlsBtIIyfw41gXwu21k+5dZ1rmk9F0KFMi+Ro6/zuh42dNDgvfYsFaotVsVOh",
-	"HZO21j3Rr3XKaJEJsX7HMD6ZFA9FZEb1pPw3ATSlifnG3IvRAyFDzlbShF/pqmxCnOrBo14fJ97axwgX",
-	"VrN0Q+6uZFLXgXbKkmVdpwYJ/S2Z2+fmgGZTIexbL4cp3Jlri5ZDXtBugyfdmr1NQbhyPH2DTddWpWzs",
-	"3rxDLpvtgLlTLLvUUtsF2idBesfv7TQ/yvVKnvxjSCSCDtPgP/HaEq62ht6uRxZvq45Ck+Vf6xIRZkw8",
-	"8WNfm1L9Altt0YN6dfMYqmvyOdm0LGsUYpv6WqMdp/3V+6Xb4lJFS7GRqqLJpNI8TQ3VQ88KHdmpkkbK",
-	"hvozloBabzkJpUaNnvSNGGnLlda2/bPMXNlCdfqlrrbBndKEPS57jaNXBP4JV/NtuK5HlbP2W6lIkHRz",
-	"By2XKh2iCwT3jBwHYku1BcatZEx65nXJSaqZJXjgesa4B/PIcth7YRvhXks/3y4IjKRVWekm+Cpb9b8G",
-	"3cz7ZgO6FI+GD4ODfJ4WFsSKuyTXE5ntTVZVx1UFkveQRnFPBGtLWudUNw+2Srxi6sZV3HM3pb5delR+",
-	"R/fUkk7T8AghWVPjaZMbgubElu6Sokxzrcas2nS8RX5Z4Uex24vchduTFCCoco0Cll5tr3+3TZi2F26B",
-	"S53bxpD3hG1UN91AausagR942lwpswNlfoWYvhdcDd6EjVoXLVYWODSBJlOQjyzhWOM24sJaxXPOFiw8",
-	"NOytTNMrGl9vGXJ34PNilqfBHiv+6Lsp/cSnZtNH/ZMfTx4ePzj5EWL0+GE/2iwK5rzeyslF6yLZ9xNZ",
-	"um0I1wNCAUcjg5ZDQz1JnrJhGDvXRxbv0EXfjczeRfq+zcUTXGBNefxp6WU+r4Fol6K7PQe0vNHMt++n",
-	"muXtql3dfG53sQnonDDTOdjsxZvyvMLmrau2bWrdOub12kaoaomgEocKEYJPcbcW1uVg6u0zzduktb/N",
-	"XUP+5lZ5tpjXZY67Ml5vkKMv4MttV1AuRLzedRd02RSbK4kvUDu4XQpq7fhUF4i2DxAuYLRRqwi0N0Wl",
-	"zdN3FgjHQf71iaosnkimbNtQfB16YFjGCPya0NRsYNnyjc6FED5KYftfMdd6nCWYadxy/cwOsauu/8Sm",
-	"JACowC27xYK2IGE9X8bLDo6gnkUkxDYD2J311EfOd2BKxZCHXTwAAEqHI/7MVbdmicbVPGCvhmMlHA+3",
-	"X0Ov+1DZ83sS+Sz4qSf+/shZjq2AciGQSUPKNcMGQTOaaU6rudfAJus682F+rfcCe5/gTC8TPW15QamF",
-	"ooIaXBGGjuylnXuts10x3VzEv5hIopht4JwxSHiHBj/hBtDbT4+5hc/MJSPDGXYbtoIw3gMt2Mu6F+SA",
-	"e/2na4e4hYFTtFBcT4nepj0eLhPeWvNU9a0cUzs4h9a06TodsD7vlH3Sb/PdBq3NpExrxitj88tqHhDX",
-	"PKZpNffFG55ylafXOyUF1c0EgxEltov7hCpMOcCpYDj4+KO75Jqw48Z571KwcPy2ldpskec2s6z2NDRh",
-	"bSiUp5J7lwX37d2ujz278jMAwVM+GgUYWtVTuwf/655TS7yWZXtZzzPr9jVYf6uJ+q6xWXVWfqs2Z3Yn",
-	"e5FM7kz3QjR5JBxoLGD4zBybuucKtLIVzmM+yeIJrxsB6b0glNFdy9bXIsptjK8ZE2UX6La/ahxE0OTE",
-	"yPIa1prlAs1IrkguEpaRBV0SmUFxTfsmb6juBwhja+/J9qx82wgtxuLWonAW8+u90JvZt9vJKkqsXzfe",
-	"SBjLcRhXMMsKh6tjfN6fRSkYS0LJiBO5xjM3JiokDHK5asoA4uDnq/5D24u0TBl3vCOyewpHGOpHJrkL",
-	"CdbQFLbQSjoDjAwlVJOMKQ0uASjDtA166JhyEe7I07KDjCugsWl2BjiF383jOXZ/wcteDwuvsZ2UKn2+",
-	"FPGODsU8EHl1Vam6zD3BuadCYkcQAyuuCPTpElbx2rVpRGRfF7jyFXgWJy12Xg+z2rKb+nG7zzWO2HXj",
-	"723uCp7f8UAhi+bkRW9WKpZkKrO6CWLjjSkh1Mvi37a+sI5P3b3/zqx/5jrgrNcWpTYpksg0MfSF0cop",
-	"ZIS1LdEvimqqyzvXKVlMeMoA/gg8c0N4MHQf2pQyzJUy5PAYXm+YJOYSmN8i01xQ9Dn6qGyfNfi2VsxT",
-	"VJ80tORU9eC/WhKQFKFcWEss7US+paJ2DzuSbKtNlP7UNv0UkPB3MH927zOzmofVYpJLOaWlHNfrSpIc",
-	"Cfo9PICMfGxHmg7t4R0TVOzH65awqVzHnpd2pvTQNWAnCZsPw0JqzR2h2dYTvsd1eakqzcehpv1qIjPt",
-	"NUfGjH6muo3aXNFY32noKlcz6GgdJC6/xmOFhZ+9OrPtuX/iqaFOgi0DVQQyy8UrbWgE9mnkV2SnSnfv",
-	"0q43IPP1wzEqhcVp7KVXjfcmgx3R7YsOO/avYqufhrLbfnNp9qsW67IqFNcbjNqivHZdasLIbiuZ2lGn",
-	"1+6ntWGWrs1eaGCl2xQ9rZvNbK2saaU/0eZyN3+AB+JG5yld4g0FdI2iL+o+mp1C2cP+rny7JpTbznDY",
-	"5mLXih/W2kjueDWw+9rL+Suax3oKT82lNdfHer9vQx97HALXdtLbWhmpanU1qPDV3k3IOXEbZN+aM7kx",
-	"6XX+/K3Y1lc1m68sBd7A/EKz4usvFO3L2gvdpiHyasdZ193Y62pseaHvOypVU5CMIc3gn6XKUkWmsWxZ",
-	"HVUXfSvKAMYy8Gb0tuQZ18tzc1SbM1g0z1rrEnb25jm5ZsuIDFX60RihH4egqB0/IPGEZjR2/dwAcoCd",
-	"jGbANe2rJ1rPEJtUfYAooWpyJSm0NLUPdglU8tiCN1W2G1eQWouN86AChF5j6jQ3q8VSXvPC3TfoOEX8",
-	"o3t/iRF46psbqHsdBbT5Z3OWLT2XnfZ3Cl4oTOdJJFMYKoPMKjpVXZLIWB3SGe9Ok9XSUDFnArAdG7di",
-	"AyQuUDcfXIgLcUB++OEs1xPzHM6x+uGHARmeQfos/xM+GZCfANLEXUy32x2SBdcTQr17sxZ2AMAEQVUA",
-	"9kIQH7Zd8ozGE1LQJijjyg17nnJcg2uAvyLfDT8dlJ8Pv3+MEHDYZsCg6FKRxYTHE5LJFFOh4KXQcIxM",
-	"6BxUfDz+80T98AN+RsksYyP+CS/BroLXYSvUvhsaHjaMyDDLBf6XxR+H33dJOVsNB484h2tMBbnCNO3E",
-	"GGxcK7MVnpjn8N9op+BuXnClzX7MWckw5VOuh+S7PtGSGFWasFQxcnT6PaCDa3OFJg0VasEyMvxsBFRE",
-	"ymhJRGyw5GZo3wJppOY1Bq2H/hQzW5z8D5j1NiDDWCZsiM4UepXiLOoJjJ0y2BSRIcahhvbSmLnJSoUv",
-	"vvCJFK6xnkGwBVafm2UsH7G7VwVeDZ+9o+PhYyzUMoRRIMDw+ejgpTF1huS7k6OH8AuZ64ic9I8w24pr",
-	"wgHKQmrbWrD0zX3fhRVeScHcMmM+Z4oc907sbt+yGaOai7HZaykzEC3QJoOZR5ZizVWZHT9P2HQmoY/i",
-	"wa9sOXxccpFrtrRvKT6y1wX5ZwJogo1GLMYayaMTMpF5pgqsmHKDFgMyNKrWC0QLQIHi3wdvZMrj5dDg",
-	"LQKYK5KykX5MrthSisSAJZbmlk6OHiGch2+ZzpYHZyPNMsQNrNiMyqJjZDxzHHxV1PsZwKZcaZYQl+vm",
-	"elYaBuN4aZc8L29WsIU5qSJTuiR0NmM0iwhNlQR6EMTY/g7UA8LHQmYMD7KUOUkkvBRGS10ImIYTM4E+",
-	"QZ4Y/jXiRrnvnM1oPGEHR91eyZu9z6Ddp62z6PzK2My7EpctiTmSXGA2n5W3kC14JfWEFKN+rS/BkPgs",
-	"k/PCb4BBgc65lQie8T7o9Ls93IWcMUFnvDPoHHf7sNkZ1RMQk4eGzf4JUhrDFQUOPk86gw5+a8Sxmkmh",
-	"ULQe9XrWZ6httopmn/QhyANsQUmNjmNE9LWTojQk5tcS359rkDvdlZBPSKspduSC6hVFoDP4cOlD/6l0",
-	"bD6TMVMKsjf+ywCQjpXRMV4yTbF90CGkq9aDxH7tVdgriETSNJWLZ9OZXtpEpdBUt1cl64onLL5GusV5",
-	"rubkgHhTUGML6Q+l+iWCzVl2JRVrBOzlX3ljMRVwYae945Yv+XBwCVM0r6hiBNMVL2DSHMB2lw0IqRGU",
-	"5pW+UAYo23fsH62e0EJbKBhRDVbN+0ZzOrhm6FeqoTalsemrWsev0G7LRw6BMUO4e8ODLvFhM46sjRz1",
-	"L9EldXyoeJo7R72jBwf9/sHR8bveo0GvN+j1/lV6F38yQMtV9rH34NHi+Pc/R6N+1uv1+r2Tnv3fuDL+",
-	"aCDyNEWvcueaLZt/llKlf5a5YcxHn/73T/vJb2p9Z/1euTPnZ2KzVC5tOWHG5vIaf4YbcK1rV5JkLz1u",
-	"2zcALfJTrAPUT0kxK934qN1kqyEWQDJNAOfPsEWLHBlhj9ICS8YTltmQF8/IlF5zMe4SaAjDlsD/poql",
-	"c9t7LxB33pk+CoqwOrqKiAUiymFvkqmjDfekgaKvZuNVq+6cs4Ud0BKIow+v2XLoDm71G44s3ihAXCuW",
-	"jrrkOUbn4Ix6AjNlYtQsr9lMEyEXroFKlRIRX20D5m1J0VPOwBi7LDrZ/CSxjUl7IguhZx02tsausrf0",
-	"TdXWtuORV/hCf7stfyXsAFrddpwheZH3esfxcY9kVCRy6hn6gA0PrMIN0sLQCTzPNnIV3ND+eEjbG3xi",
-	"YezdYqALFFbmYh8fuEtj6NQtbR87hGduos4LGRfdC5ueL56zu7gV+3hpDRzLHLZgFyzh6AvyJe3hZ3SI",
-	"3CADga6D4YZZhmcospCZnhgdDKytwjsDPZ1dlyIpgK0obZQM7kbJKR2RKc0Mw4OYPlz+Ol/BL3blKyMw",
-	"IkOi+6TxWMV2bn9Bb2Gp21xRFNZ9xkzvDBZjYNeCpncvudfXyXbujt+YFY8RjZvR8pXUL2ViLPBkD+j8",
-	"WrDSrWi9OytKxC4qy3b4KxxYLx37yhOuD3Rmm6HU2wrmuXcZts+7Y3Mh2mpuashwHfFUs+wDFP1eVow8",
-	"v+F/oP3A+rvPhC3gICqPJ4bjDq1LtAuZrywZ2iYA9lM70z1N7XxmNuaCKLl5q1yKW+7VL02j2BrFKB5G",
-	"Md7wepVDhGPr9zctyUXMqgu2i/Y3tltteCHMjN/hhfuzTmnsEvgsLviZ+JiSCSx5IyfHfOIO4rrn8Eso",
-	"eSHnLKVYs0AbjM2yRWoxot3mI7n6gMpEdPedTVG6wQqISWfQeTR6+CDpPew/fHgS/5g8OH1Ej0aM0l58",
-	"ekqTXv+UHl+NTkb9q6Or3tXDo6M46Z8mD+L+6VVv1OvR3kNzabPOoNN/dNTtdY+6fYxHzrnM1S/4ikr/",
-	"TaO5/NEMHsX+6Az6R4a72s7QHTWPm36zX4vZ8MLNBjMTOuO38jAWsgPqy2ZMzlJnUS4VSXgSEcEWRlN0",
-	"DSsK8WG2GJAdwO6t8FiXAIM5y/gIW/UETeFXUjMyNOJ0SBJj6LJUsQWOljT7Wsrc8xunFMc3UF3ouTYr",
-	"1fZtypjXuakqc3AnFalzOyK9yuQ1E6WyYm8H8WhiS/X3h/IWRW+iDvR7LOzdLTDsLZvJLIhj71001boc",
-	"ZS72onE/cTapsVm5cA2YsGMl4AlJ5Xg3NKv0uqhVM/yakbvXMjY8+TPIFb/urV4t8Zpk1ksofOiy0eu8",
-	"QagaNl1doLm7DoKz6JjSuDi0UtxOBdif7LyCTPj+cbVlbEdpGV9/TNmcpdjBOeaJtYdc80c4T5FhBgI2",
-	"HqXNEkRCh/AaZ23/X2V9kxVO2A/X/NG8Lj75zoXKfv3toI+cS6Zz31TKmAI6tYaTyyvaJMZWkoo6HHIh",
-	"ZLY8ULZuhCfMxogadQPb8sVKQsWQM9bBwmUqdRY0YxOZK3aQXGENZ86Qzd3RC5WWGRtlEgxO+7pHBuuc",
-	"vmKnKSudUc3GBi1snybf6Iw6Cy4Ec3J+n7qAo7DN6kDBAPfCqd1itRpAyUnX2bONCNcw6MPP7s+bWl49",
-	"ZgWrvhMnSjNMild/OUveq9/YHuLbm+3liS8brmtgGQ0mKO78hrpAyH/zOcO5l+kSRjnIERkajjMk32m/",
-	"jbNULtC84EJ9H5Eh/GtIvrO/Wso8I3IhIpzB40I2Nv/HEfPwQnyXMm2ka54ygrz/+y55D0keZb4MJGjZ",
-	"5tvog8SUDciaocTskEzlvOiLbLTUVIKbEnIuVv2mAMNboDds6/UMaxXaKBrVKE75y9tEcwr5Bc3HMEtr",
-	"QrEnGk/YKjNvzfCeWkC3i+dsScy3JMyngCFYGrwNdZas2RGQxxSLzkQb9Favg9Ff7x8zFAdtv5ZWaVcM",
-	"6+8guZR9mqUwgcJKu+0UzFYlDyUAirr01bry8K5hu1yRolztW1WMGmzYZ/H45S2zU1pnHhjbKOys7ztn",
-	"fVl7Cxx0nDH1R1opeKp19KPaKkWz9mdhsKKG+aoqFlufF5NbP3RmVKmFUV8vPUXT6Z3lgFeXJONrlZ2o",
-	"MwFJ0EmuuhYo3VhOveI2YzqnerKs9GGpPeUdpTCUyNdKDRNFntsVJsDuSSPzOIDHdYpPg3zHfbshB+F5",
-	"UZytM86Sx1DPNxxopvTQlgFT3SXYvYq4e7VzD7ENQF35fygbwZtS/CUzEmoJKkwHO6NzVBLJoPPN5/dn",
-	"b5/98vq382cf35ydn79//fbpjUFvBYmYYGjdbJP/4AHzTnIgSsaEVP1VsqE9Mp/tb6vkVrmw4NqaX23P",
-	"i+pilyXV38+UCe8AO3G6SvqE9wUYMvYfK1kUVR6Fn9+GR22d3eCVPnBFxtASZB/6qjlItZWNdZcXdRe5",
-	"YuoWYI6a7Pfd4bfXNIj/aFa316yMwfvTEufUVnyCl3fOxTCbAesNEAq2pKLsOXDf8jRuyeFu4eUpoH4J",
-	"lRPY+WBVl52ybMwIfD0olb1KGcsUa+RYAtljWJFCEIUhTdZOP87YVEKSrlumS86KKVLlkS4ENjonVJFC",
-	"hIacJ4ipe2PNbfRGAMYBAOMfAe7iU2JBckerCoXMrPp0swOJYIeK9v6Qv5tuty9GeFTHCVtobX60oeB3",
-	"R3fC7wwRcGuPLW7F3W4drjV0+hcpZIde+65xqN3cmbpWXke1LnnvxvlNqCJzli2x8MyuE+EAvbJ91VGv",
-	"B4V8KE3sQDub7LBup1adbq+9vkZ78fa4QZEfzGGFebEXvXKl0dc50AskzAxczz+D9vQqLb0aGaPJa5Eu",
-	"iw+sjwqeN2wOssc/wHKXxeKz/CrlcXcl/JnJheoMjk56vb36TxB8tb6TNHWX5jIC3MiYPWW22GpibJOF",
-	"cwa+nNzdQAfgc9kxwFIR7kE/z+sZEwpGTQLHU2XhvA2uuLJTKI1OU7mwxdwGdtgGM6qMyCgSATFJhJxV",
-	"Gv5hpEQhLyNQ9Fw6ZGmaPiZD4MG2KhelANbiYkZjlSgNaCqy/+9vGOAQaxR/xazkLjmHgaGlk+0vNx4w",
-	"F/zrcHMgR1/BxC8oN99ly7sRmrbf96YoEXa43lfOacqpwqx7RwBm5zF2IvJ73qPbxHyo5fRKadeTTRcB",
-	"rg+dOIltLyCDdAc642NsYKv5lClNp7OOTQy9jDrjnGZUaAb4BlX+fM4gNByzAeREzXAcEQ7Nju3kG5sL",
-	"WHHYfviMvXVxkn3ZWa8QOCybY52yTY110hapE8hhVfsuO+M6wWvTcn4xT99UqmvfGZGtMJXrDYLx/P//",
-	"oqgc9uvfy6/LXGKP9dxFYENmTbK5RD4IaGDwbA9UYof7A1SUPxrZimv73kqlpYfhbUT1GvkUolZmm5JP",
-	"iuaWtyOk/9DPV0Y/W9PGBgEks73pqbRcE3WtolFGIncngp31VSittySUMJoc4ASwg3Em81mzJCp7sf83",
-	"PrztJlZyY/cYZ4dEhc50qf5Iu5A29NHm87hxe53B8Y9Rp2hX0hl0ZI5z+zKlm/wCKQ1/f2q/nzKFHTrL",
-	"EbRcES0l9np23ZZjmeZTq9XtLW8zkPC4V0mycuFN8gTRJ8JqU5qNi+zCfdCRMXBI4o2rMyIrprnyLT5/",
-	"nF3b9EWPANqi/leaZL6/9O/yqO0SwBEL91kEZqj5S2WUN3KSlUTyHbgJmI9J+keb1gAuEbyOA/V25UDS",
-	"1T/NMpnkbtYGOOIVyzB5cZlKrG5R13mxl5tdM9z3yPNWUriDOd+uSOfOcodKGtmcO+Tzrf3Ef/2xnTWJ",
-	"3Ldlhoefk+KIjTp1CYnOLnmc3s/3E4TzoL0rOLZXrfxTXG6C5iDhKraNhG/1ojp34LvC8QetCpfETcvS",
-	"EZGCzPJsJhXDvjtIzoZfXLOZXnfO2b1Wbvk2qV17TlM+I9pgv2VE7cnX3sC+spH3isWQME+t4UbyWXs0",
-	"NkjmGE3Gkox7Ocn16OievCt0PBNE5npBM2i1BO2OoAflmHKIiumJ6zZoo2MRoYJw4f8CBpegX9S1TGJa",
-	"py5dHxwMY2yhl8l8PEF3tpER9j2uF6brYRfqfAJguCtMr6DU0V+MUui79FgjQuUvwqyzlF+zO+R2RUK4",
-	"bV1pNYiojH4kxKh1iGzQY4tFhGoylUqT016PgJWu+ZTVogWe4Y4xYhsGCLsSxqptzfXeuh8F1JVf3Lxu",
-	"aO6ccZbsr+UaYF+aIjlWrDj/1sCc2ydeMqM51keez8G5dQC8CB/tkqExA6DFLyVPUpknz+AL0u/2CBNz",
-	"lsoZiwiuc4XtXaHhsv39FEJlGUQerNMTesxe0fgawhkXYviCKn0Ayx48fzokY6ZtuI1rYs7Fksd2O3AV",
-	"0AUOWoMI6ILbJdAfm/RPiWKxFIkC/9IURm5hc+wy+AczmS5EyudMobjHj+yDrp8z9JKRmWuSMqVLopit",
-	"zWfmDWbrXJDylUULv1QqLsaExjFTKpTagy9EMK6TzwolL2dMFU1ubPtp6LiLSnxUNlPJctEdccHVpOik",
-	"Yj76Ybhl4YqxI2vqVrxe/R/owZ8fL//x3cVF1/75/Q/mHxcXP3z/X9+EuvhP6afnuNBpL1TTsrcacnS3",
-	"KIvCePfYJCFmfM7K2nKMh5UAqOBhBQL+wXsHjy4/96Oj3s2B9/c3O/VDgWarsM0DOy2s0nOVJwPy40m/",
-	"d9A/uhDw2ID413whDHEOyOeLjpqx2OLERWdw0el3exed6KLDE/inW8V8pGSexQw+NjzBpRoeNpuh8FNz",
-	"QvhhwuZd19G+62+pO+/jk3yKT4YMdHjCbN2Colh2lcUXD150Bp8vOlmOh8tysWmnYBPDw8XA/YvOzc2F",
-	"AILcoldtySL25v2e0NmMQXdohVk98E+Pw1vesM7b3V1VjVQu5lzTzbV1z73n7lGrWsNJZ7qSvLc5J4FN",
-	"oWlPZ5zRmP2fapKi196t+Plxbz2lgYt5s18GAN+2qVwG3Us6LOHawmdvrpfyYje7Xjxk2dCEdg/o/tx/",
-	"Geg6MjOmRqXdspGwIWRH2bupoOtd2UsWR49ib0dxXQp9O03evF/VtJd9bAwwaIGvJfQSrSvoKk/0RQu6",
-	"mtB7BdG2KLDyDncXBVZ/S0KOOlpeM6Cxf/3R/9f1n0fJj/kz2Zs9yPr0p+P4Kft5/Av/n+sX01fyzR9v",
-	"1bv8n4v/Z/mvXv/o+OT0wY8PH9GrOGGj8YR3ok6epXZSjRocHhoB66cl+Yz+8NZv27Zv7SpyBNSv4glM",
-	"VOJaASWupCh9kYor2D2McAFmsBUDqmQo+XfwufzHxm61wJJq29UKbFFbrm1LTNHjFREliZDEdWoApxDo",
-	"NHXdaitsql1llnd7e6zMemebA3urG9NvB/jXF2A1Hbb3HxbV2UGP2EziZevVksz3E67g/nXuoCZs6VHz",
-	"D31ZEnkx8D7oKYFZYRkduWnVxjQHt8lUCg30eQVOV03ymVEpEqqZi/1HYdUcX3ifRkjI6SzfUEESop5e",
-	"/11vNfx7xTf0GStHU8L8VbvY0epiAP7yXcV409q3l3NpO7+9e7I61NLVELDMxVqrGb428AqY0PFG+tEp",
-	"5td0HnZPegYMdrgV0G5SGaR3vG9LAAemtjADAOFKMobJrHtS+u3SNhCLd7cWj7WDlwMk7Ta3ZubCpyB2",
-	"zV839SU0ljihHQpiadkZPmXJmGUEjAOuyFROmQiQJQoWiQMjv2hZ719JZ3Y+74cShz1sftDthbE5ntBs",
-	"XKY7wpxBYZW8D/4CpbNN8+pI20EfslgypKhet9c7NbjCPpnf9aOjXs8ftUY1+QafMfDlyEY3FCDY8b7Q",
-	"yuBjZdTnTCquXYe7WWazMpYiPqg8trpXf5CXtzkMzNxPflV7wx6/2pIXNagS5uv7WNVst16xcirNBVqz",
-	"tp3UFYTqZS1bPITtHH42/7k5rA76DbJLnHAmR7ZYMDK2Bo70A8tDe02TFxNJFGNGz2FLcpVDR+KiSGpK",
-	"l9AQLqzkvOCCva7Q3b1xQTaxXjd22cpub3x1pdKoqIQs+YhjXb9nG1hXQ3aaneJeDmBGFnw3eWh3nVxb",
-	"YMdmBaZE633VaCguxilbG+hJgboJ1u3XJpf9FRTfov+hwFH5jjdY26gxKuAsq3tEjs7gpgldMbfbTQX4",
-	"XXLRbNKH5gQUZrVcCNBd7iiREi9kMwXYy1334pvjcTEmbsDoPgjkTcn+rxjk0KKjnGgmqNjFoV9F0cPP",
-	"+McmPxrP3NhoRZhIyo4p/rynLrGbQIHE6JyRqyX26MAh2m6oXpf8aqfsLcmUJtDrcfkY/x06Z8jfNpVz",
-	"9tINmLjr/kk2loF1xjY7wY0u3p+/rhgOkxcOjh3ueZPfbmeg7dO6+vp4yXZ8ok69xku4j9p1Mazl7n1/",
-	"DoT1PYJg9j9ckmEm1zg1JBfwJ34cEcXHAjOfoDek1HZKOTTcgBwjSEeBx+0MOvCuh3v+7IWV7KHfz44+",
-	"ZNz+3XXy+cL0WkT9duiN04Zgv5qeODbluhAxUk9YRgAKO8fOpkxnPFZNtRMv7SOb8uKMvj6jwrrXIUO6",
-	"yIQz1HZwdDIZRvbv/um0+PvHpPjzuHeQ0KUaPiaPesT85RJgu94amCYtGIfzg8dQyIwMudAsm9MUUiPH",
-	"fM5qJ4MZs+wtFWNWl1IG7/rQP3h0iQllvejk5rvpvyf/Tv59MOUi10z9+wDm/f8bNvz9N52WM8wgi9Qf",
-	"kbeQWeJBqj8Z1u3ana82Dy6037qdbeBd51iZsUOV363FP52zjI7ZC6rR33V0fBJ1vBE7/SO06P8p09zA",
-	"pd89ijo4mrwzODmNML1MqVGedgb90/7DR9atZpRv8/vTo+OTLTgEYn9dHlo+3Yu1+zMf5xnzmhCJmMi5",
-	"IXMkKvO5HfFWDkWHjbVNSZMzJuiMdx3E68j9NT5367gtFyMJ6XyeS9aYPj6j7vS7vW7PgM/urjPoHHf7",
-	"+FF5PzRJOCalv8nMfjXUzaFXxaK2dccEbsmc5+zNc2LW3fvk+neG+SQyzu3c0PDE+izfkAb4NhdfUcHu",
-	"27xodL8n4m8G9NvcOpf24jMywIZmDWla9Oys9REB4NtSkFn58HOWi8ZSw7e56OwIhT1p61nuZfvMMjnO",
-	"mFJbH3p71R1OcLkGrEFMRczSXUprcMXaki3yR85ylsCBoauXeQ80hNeQQhhBYVYuEpaRBV0SipkR4JeI",
-	"5XTK9eOydRN+oG1XUdUlT3A5qBwYUy4ggZ/Cy8ALyRVw6Gi1eUkgTxFW+rKIca7lDHe/BSaYpx32O4Ho",
-	"5n9ukiOWJ5wjF99KmuCrQhbQN04oFBl55qED/LQrs/EhBNIOj3pHvYP+kV2psyYm9iZdzsj/nL9+RfCU",
-	"kY1x27ffhbhh/vv8Djg8ZoUgiqAWB+0iVSuVsANOs2A6t8/cpxyYzdlhVp8+/+X1m+c//+/Hd69/ffYK",
-	"Ww61y+X6ctNA8D42O6Lt3e51CkgRkiwWx4RIDEt6aOaQJsRY4JuqWLUfHn7GPxrdze8nVOOgD83TFI4G",
-	"xrlR/1U1dXO9SBzWxM39BW5h25D6LlrqK3eG9hDf5PjdGSx7Tav52kh3O7KstRHh2/vo98Wdf6uwXQsV",
-	"CRihBeUbZQoHV25P/Nurlw7IRh/MA+rg8PnowGAjJmQPyA9DcA8rQo32j+XU3mS9jM1Siv383UQ/K04t",
-	"AkCJrPcTWBE0PzuEHmGgsKnvOr9Rt6Cq7cfslYR4rml2u1IWO4y0c5H3esdxAR/4J+tsSRX/hMXupIP8",
-	"F2MXt+zI3swu7HRJKI8FFL1dQ9nthy79nbkw1mks7tt0onMYFVqw4+2ZbsXp7+y7Daq/fej/kzMfnfXa",
-	"duCjUb2zIjKPKnd4Y4rRLJ58qb5xLVuHb8w7EzWNz4xl8zYXZbHOTMoUlG/Ef0jmlWjblhlyoWQ5v4Hb",
-	"nFsWWybMUugouyWLPtmzMQY40sYac27IPZpjHn2WbMB+1NajWTQa+Gz/umnh0fn6jYTCIQ8zclwuZU1j",
-	"UjwCYP1KI/xQA1/7ZLWPHz43pRmnyRW6QP/eVLQlhdSLZHQl3kvLCF1uXr75nIUiQe1pcheLqAy7BE2i",
-	"l2D/eC5C68M29pDDByg90l1yVuwejRxFl6rse0RdFf+cgVN91ed9ITaYXw5gUqTLx1U7bM6VM8MaLK91",
-	"i+tCvBbOaJti/zW0LyLCPsVsZpN+hnOacoPdr0W6HIba/xiOs9ydu93eWItC1VJLkuViUExFwUCFzNOk",
-	"KEGGlmHrwYeQ1uHDINRt5UrKlFERUm0g30rROSNcPy7KpLNc2HEsfudw2+CBK8KF0jRNsb44pfF1ZRJL",
-	"3TZdGcw2+3s/WUZF+9gJN6x5Wbe+kJrVqV6ntapXxYwOcwz3CGfq8KnjAvuycMtCBtsiM3YFYSOsn5pS",
-	"kUNeyBUbgWoD3XjfZ1yz9xxCy7Y1vh1/B0gOVU5G4DyRYsTHXZdi8ZYpmebFMB8hNdoKHy6tECmrykqZ",
-	"chx1slyUU16s0L33GufxFrKyH5CVpzdRlfbwKltL0DODICxpJ0it0wCuCDg9V45xF7wd2DpNDYddwjNA",
-	"reaH1PGcL+JucNdQh+Jr924xmiZJBZ89kdgOc/sWcz+bC4ZhSytphjZ6iyReHViYY+u+m3Y9CQzjc791",
-	"zbnK1YAKmttolad2eQxFdN+IfqhB7BU1hL2blWNuU1akaVY5qyMCjLiDD/BvQ+P99jRe66H662j8fjqw",
-	"3uTowKoGqgkXWhrZHbMtVWbwZ5mvM7o4uALRDD7lWsP20DcKa4Y8Eo6pIIuMa82gHW/GcIyjzKaY8gFl",
-	"PcIoxNcsMZ9HhKUKJrLMWVapao+pkILHNIWfB8vZ7VGflnbDivIZdG3BZipqTHE7nd+xlQ4T+dTA0v5z",
-	"SaepAWerFFVHGd8qIvLpFcseV3V/SL+lV8rW6Ie2WBDXiq7Fp2ZbR/2TH08eHj84+THqTLnAD/vF7rjQ",
-	"bAxZ2dFf7Fv4Qs6Clu3AC7XyJqocBC630qXSnmNAqse4EPYUgwtByAHhyYD4xzCfEhiyNSDlQS4wByjQ",
-	"bcVuCBq4+c2RFPaCxRzs0tA0xgLi7n2z+P3T4iAoD8H/Wku/nsHZiu/mRFP7zF/v0y8d5FQsbc/rbxW5",
-	"ZkYLRa/5FBpp4SdZWeT2SbtQANRr79Gvvmm+S5ri4JStp8ZUj26Bbt0q2pCBknAmTVIGdUiinDsb7XFI",
-	"zgsurr3xONVtGXlJuIjTPGGKYHZMMVx1wz7s05fNpvoe4xZotzb2WymuC1muP1u4jc8YT1SqmK45wOdK",
-	"k5FoddLMhKUJWhi8VW0/IPmvlck5MuNjgPWKSMGuwCtbaO58EGwHcFOVXldsAkaEMVuqI3zKngbBCc1y",
-	"IX6W2RR/6TRmHGwMrzZ/1NxQv7K5lXOW5QAgwu+oDxNS4eZgTUEAtxcbjvBBYhQe2KIZtkXq9aR0y6T3",
-	"PwFmCzFy+Bn/aM51x5YWtx+G/Hem7hkTT8rqJbNWHcHLBcNhViXx1gDkxucO95e+t6PdOssYETXyRjFj",
-	"uaYBJyidXCtsdVxUke2rMaJ79dUSXsITo7lcLdd0nL+Wutt0JXEg3YITHFrnegsN8xf75L3qaY7ev07k",
-	"fI5V3mCMrgYG5TzvlR8ZDMcBkL6Tb2NvoYqzPtBXqHUfobtuDmSvebNQNTLvd5lngqZ77tnPEqIlGGRI",
-	"iXWFXveX6gwnztVmMXyOz217gqLS99akNMmv1EzCk0a/OV+KGOnl5KDfOzj68V3/aHB8Mjj98V92QmKu",
-	"SgFj7pemTKEzcNMSD2qW+JOJhKnr6u9LDzY8jZ4rxKgtpI8FbxDNQZvAohsaT4qJTs5F+LioR7Tz7lbq",
-	"drCe3Q4RM4ZWsh8iYRkrKAMNT2XMTm+P95RC0PeyydXhnrpPQijXk2AMKqzi+gLIeoUH6OuNMNQN4gyd",
-	"uJj30zYEtGfTC6+ijfFlL61sguv8bntrKle8Y8Uuq5EcX96tZ7drJAL+ucEmKzyTt+zDsDsu1gRx2/jD",
-	"awO7yDo/lD++BCT9CnL99kt5zrJrcuN3tia9p0xTntZbUPhUBFaMF51biWFhvs9qnAzTgCZyAaMr4erL",
-	"WjzwbaJyvD+jywYUiuS7L5V3106gWXpsJPJNHSLsK7/WRhFfU9+HjRz9rvofVNIxwx0L0pSgEwbnJsLA",
-	"WEcpPCMxXAA2miLvIczqmhvYVgdF5g4WoqHKqIuBS3UzkrD3wB6GI91mHOgd5Nf4Qmef+TVFQl37BJuj",
-	"vSfYtGPwee1kkCwXXfKzTFPkzFQTl9JhE79gHgYZlmNIh1/DXKC3ufBSRYRc7NqwYp3NbjalvbofsKVv",
-	"p0LV5TOt+IT7+Ek5SFgBmtVm74cyLVuhXDXHydeJihTeqhIUdVIMzdumXC9VZ/DwxJJmZ3DchyGi5tOT",
-	"I0MOlrk1xex6jwanjwanD9EtrwunfpzE/idv3eFfyDHoHxkrQA15jQatsTQS6fLopNdbZQKUp1yMz7mI",
-	"Cw/cBh/4bEIVKybCYgpZI9exvMC83XBIdOH38Y8zBFj/qBdcuAjXO7c0/HCUyT+ZAASYMZFwMcYcRWb2",
-	"bRbvOV98Z3B0/OjhTZ3jfYvUkirWB9iJdRKhxgVHUZHtvw3KX0rHqAXadjpGKcMcEOyOCykiOM9XSGIJ",
-	"SO053PaLXFRyzHasjboTM25As3iy4/z6zXrF6xkTqAAZraLog+RdSUHfiqRspF2DaueQguKJqZyzBLuj",
-	"Wk8/tkLCZZTEsfR+feNKGQUecW+FFDsplaVuvt+URbqgy11yFOul0cCYSneDD14tD1AscEVFJhTIz7PO",
-	"yZJp21vbYA4XZIjPDgP9U/hoVN7tF6yKqPEunPa28B10F4yPJxgOwRNjaLaSM/73SXHeR8kfpDgXrRu2",
-	"EixPDabXaKnebUIc1dzZ/qRBQQcVv8TC9m9LERJby4htEo8HMwwA3gWdv7fBbrlgCqXuY2sxlk3vxoZp",
-	"S2D3okve0Bxm4euFYWobO9fB3v8uDN22wHMcPReapzZVIGMqnwLL2AYXmq2NAS66r5tfnXFg1v673MwL",
-	"5ovahcyuseXinu9DpilMOr0TWnzue06vWCynRe2r48Nl9aRVv5yaZViRDA2idFv+K4tTK26fFRTZsaGQ",
-	"9Yi/g6EgC5LlKYMD44AUVa3Gae/6cPd5h82FNpZerhZaFhWYhQvprksvT/6mpZcnW+gsRwGd5cGdl2WB",
-	"+I3plNka+i84GwCMFUEYzVLOsjJEUhZY7cRRgybMwEEVGGmQGb5yfE6RazbTaFSii9p8dtTrEZoqiZkP",
-	"lfpUKBLXBF6xzg/dm78KO6SwG8yPEi9g18WuSx9zcS3kQmD6aj41zO1HnOfZGTyMOlOmFB1bxpgxWx9v",
-	"+1S9P3v77JfXv50/+/jm7Pz8/eu3T7swFhOGAHQGnUNr1Bz2Dq1tb3Y5o0otXErulCWudxTXViM8Z1pz",
-	"MVYRsT2juuucxir621HLzxx8VbWN8kf2e5umCQPcoH8BQGYvDXHoslDsF5kUYzfz5TbRwXpN305favAl",
-	"v3Pzmb72djlsKsteWmbzmolWEuEZvoe80IhxYwRhyf9Vmo87A7efgxSeW+Pq3gTVZ3kmZ+zwJ5alwKx2",
-	"SBa2YK/Bw3Jo2H0rQMOduxYbjFyzJZHF7DU7G00RLT08t7BYx3ILhtLjaUcthcYf7YzHex5/tI4m/+RM",
-	"CNrZEjXubhLS/SQ2C8WdOjy1IbavZoDSE1DBvdl5rrOtzKCxLflTCrYF9VS0oxxleU1x+RAGAA9B5A0h",
-	"ZjQEjyt0MrLda6TCaY5TuoSBvm5MKfluWJlYOvw+WEv+G2xgw5SmMwLzrZ0BWoChOD7Wes8ypqDWtV25",
-	"tx2t7SONxUKAoxuljTPdinFFMKno5OYA/zi6CU0q2kNq5dKpaHYocA/GB7EKiULFfOJ/dFKZ8e1PbLZT",
-	"0QsbBv+9OiTckH1ZrnNpZ52vb6V+BPraHPbKG7+mieZuxM8blpHQkPMi1Pnhc+0s5uIZjONuE9fGR18F",
-	"jVQDpmqcuwT9+qXOMjbl+bTgz2uXvKdd1ZdmrM9/f9g9Cc1/b82hkS3UMGhgWhExLNLvXJGyZMyyvVVq",
-	"LKgiubLzGJEBeaFJDsNY2IrmUj+9Gfbs97F0qFavif/TPnJbZjKWZj3Z7x496D4MD7JqdyluQ3UtoPHr",
-	"/Q8QeT/h8aRos4eN2kITQqpLGLhwqGr8cHkTfe5YlRP+acNk9TMBK43gsATePK/w7UUPiU7UybPUGLZI",
-	"B7ih9YCHnBI2Z9kS/Qul0tstpZHTSdYq3u3E5Mr4XERELuZcu9nlxUJuluL6SjCi2EhtyA+jU/9XZ2+e",
-	"G9089DOghm8+vzp7+ewGiWGtI44t0xhhjzzXaNv2dw73a7nmAouMXTS/pgtfTIXLA6gC7EmRHFDzhkJN",
-	"SLm4NtB2r1pfBNhpzcmtN4iwP3KaYncdBP+VsdwNZmZ5ylTl4NZOX1/x2ScW53otj9/7MSSLhQ9kpJD1",
-	"iEypoGOGY3PAYeC1EHQLWdkUOhZ0CFoUACEJV3ScMVaFjM30Wl/giY3AaUzSyFOcVnvFiKbXTBgkARvP",
-	"6GK59hZ9ymhCUpsttr5uYJ5gBbHtUMO134G0cCSBKmf5M8eTa653huRlfmzwnyTowXNkkSdc1/0Ua/lU",
-	"ZE0F+0/v188gP7HmNitYzrVi6ah6WNq5ubz5fwMAAP//",
+	"7L17d9u2ljj6VbB0u9Zpe2hZsp00Uf6YcZN0mmleN06bOyf2L4JJSEJNAQoBSlEz/u53YW+ABCWQomQ5",
+	"ifs7/aORJT6Ajf1+fu7EcjqTggmtOoPPnQmjCcvg49O3dGz+TZiKMz7TXIrOoPN2wsicZYpLEZGRzMiz",
+	"0cELquMJoSIxf7yUguE33U7UydjHnGcs6Qx0lrOoo+IJm1LzWL2csc6go3TGxbhzfR11nsuY4ltWX/pu",
+	"wjJG9IQRwRZET7gYE662e/511JnRjE6Ztvt7nGdKZuEdDgX7pPGCIZEjePWMjhm5ZCOZsYgsuJ7At4pO",
+	"GRnx1DzVLIibR3zMWbbsRB1Bp2YNMb7JX92UfnrOxFhPOoOjXq8XBcDxCzz0TS7ONNUstE6pGOGCULG0",
+	"a1SMKHMxrIR9mqUyYZ3BiKaKhVeGC38PN11UFsg1mwKYvsvYqDPo/D+HJaIc4mXqsFjcdbEBmmV06a3/",
+	"jGVzHrMwmHlCZEbMWswGKFF4cR0c3WrxqosGgIbg+Sxh05nUTMTL39hyfUGn5IoBIJcyz0g8kTxmgOF6",
+	"whUxiMaUjojKDa4rQklGRSKn5Pffnz3pkjMmNKFjygXiBtcR4Ie9j0yoIkISxWIpEsJGIxZrIJkx06rE",
+	"JCrUgmUFAJAcSwh4ezgwm2giAB8i9+5FnSkX7u/+Zvi8ArDQdEc4fT2A3AAAI2BbYVQ13JDoCdVkQc0u",
+	"aRIZ3B3+OIS9LyZUsznLCIe1Z6xL3nE9kbkmXMNucCPm95OjBxHs9KR/RBYTJswl3EBDkzjPMgCcWJKp",
+	"zFj9xi3b3ZLH2j3Wn+4ue320r500r9xIlpoTOhXeopcyJxM6Z4/Ice/EX5bSPE3dwprWU8qw9os60zQg",
+	"TIY/DgdEinSJ6wBwIYQEI0umEXTSfL/giu2wKCbyaWfwvvNj5yKI1OJ0xoP8zpz0FVv+QxGeFO+dUT0p",
+	"30rx1i1RTDyWYpTyWIffGdtfm17srtnl1YLFYS3Cvtz+Dq934qd+Ge5pOy6kTsGI3c//UMTcbhZCBaEp",
+	"p8rwVq6blwTqxHYresJo8pxpzWqWlDCakBQuaDqapHzMtit4JuZc0/rD4cXvTQsor9plAbJeGcEfN7wa",
+	"7t/2vc+5qHlpykXjG83vW7/uBZte1p3yFH5reiVesfVL37BYZkn4pRn8Bi8FScK1AiXCKq9qqTSb1iwH",
+	"791hOXOuajEts7/+QxGRm+3Wvtw+ZYOixaeGCR/1T346eXB8/+QnUDbwy1LV4EKzMcvcAvO6teWN6J/l",
+	"2+P9GYszVsOOFfxmAEGnrFRvH7958eHtq9+evqxZBt62w0oazAGr2LfhzPbSbS1MPuUBMJxqMpVKEyXJ",
+	"lIplnfmRwt3+GxI2onmqjX4ZdUYym1KN53x81IlKvOgbg2QDQpwBDaj1xT1LQCAgjaiIKGbMWM0Scrkk",
+	"sZxOqXpEaJqigkEvlVG6jLZG03TY1g60Tw9bgKumVaMeDdt+hrf2PUPM2YXXeGJM6Z9lwhm84ImM8ykT",
+	"cDKxFNp+pLNZytElcPinQlJmn+h0lgL+OBQAmahprGH5DozvP/vSe9CJs+lBcmlONsG/OlFHXv7JzG2D",
+	"9+UjSiVqJpUeZ0x9TDvX0crT1ETOvMeZP1eelystpyzzHzhdwrMurn0oN5nXBVwM1HxoLOk0rUDDAWNA",
+	"3EbOhQXF4FwQckA+82RA4mwagboxIOXuIk8pgksOksuI2L0MyHv3xItr70lmx+5RsK/qUyx8Ko9xEDHP",
+	"6Wzw1KxanHZ7JLEQMZLjv89evTSI/j+nL55HhFoaPrp3n/zGf+6aS9Whve/A3dedJgSffckUmKTDw3m/",
+	"ALjzPxhsGxo13Qgq/HHd2YSorGZSKERjX+1tj8aXVLHOoH8cdWKZpiWGaRlffUjZnKUGrxMW84QlPy8N",
+	"OBJKnss5SykwwBFnaQIkTYXmelng+Cj90Lv/cHH851+jUT/r9Xr93knP/jc26DpjgiWnhmUd9Y7uH/T7",
+	"B0fHb/u9Qa836PX/BRumsODOY5kLy3ImVKA0RnFvPjS/Bq98yzUg6tlvvx/04Vsl03ng9X14fQ9fr4C7",
+	"9o8ij9rVfMML7aUvC52NCS2z5YFaitj8zBOGDIKGtw7vTljKtDlqyzUVY6IJVEhtnUFnQTM2kbliyB/m",
+	"NM3N+R5dX0QdhZ68YvPmPm2Y+dic65SKnKbmHvSvdgZHUWfBhTC6XPW5rVlIgZMBsvKNMYPeAd9v6NH2",
+	"skO4Bh5btSzao34MYskiSJeLOU150ozsCc8KEuGGjbAEJfosA+zoH13jd820glebvzOlTxvQACgpST82",
+	"Y9yVsa8L1E5p4JkeWk+ZUnTM7AnAUpzThHrqKLJOWKxMchRvctYZdPKZYplRRGZ0mUqaeNvvTHN0D1zl",
+	"xYKuPTr2CFfkaRp1shyoEljwXomswPQk43MmfApRWmZslElh9qAzUAL6Pta3F5Al4tXgt2fUdg0kXkr9",
+	"QiZ8xFkSCjN43iNzJJ6raGfieJ3Jy9Tsu5YyZnjFP+spxMklC6IPStMUqIFpylNz0nLKLmWyJPGEijFL",
+	"0H9qhaYT4GTKqFhMeMq65I2BC3cOWioSkrEZw+1n9imoBytNBaAECEp8pDr0VC6rzj1DYbCBUgxe5Koz",
+	"ODE8XVuZ8Nguulhfp9CZDkGMsyyTWSmeq2BojS3uJAKoAie/MIrFIpNi3CUnvV7FWx1TYejzkoE79BE5",
+	"6fWJkAByrojiY8ESwoX54RgpOU3lgsGVJ77bDw0sCGGdCy7Qaa6ZoEKba+9F5KR/bP53j0yZnsgkIor/",
+	"Bf6hKUs4BZ3LXPkQz9jQmYtQYWBsJLNLnhjdBZ2LXBdYobgwvEafC+fYfUROjo7gZi5mOXhJAQIRGSLQ",
+	"h0TRpTLGBfh5jx6UAT+uyJQrxcXY/PCQaIn2kwOaekTu9XqEEjCSiBydC5ln8O0xUdJsz6wXHc2GVGdM",
+	"JEQKkkhm2SE6/0Ff9AjwDdPZ8uB0FHRlveN6AssxSH2vdxwRai4kE7nA1WHEQREtic6WSAHdZoX0OupY",
+	"c729cKPo/FuVQLGhpvQNQgjVH+TEsVGxYHsVSY/vBBmtOoNe1IkzRkEx6XlKivksBcg/Y3Oxj0aRMN8a",
+	"HIQP5rDdzxkzksX+oKU21x6dmF/yWWIfbvZsX9UkHwFJ3BZGXHA18TcF4jPLxQbxyUUC4b1MgVjLpLFM",
+	"0Bb2duWtFGSac/D0txNcmma6We0thFcuhDVq23EYgyQ1gijLBQigN7l4ztWWNkJCNUWNdVekuuFpBm44",
+	"KtSjtudb6LfrB1ye7hc6WpXHMWMJSzpGL59Q9UJmpYukjP4jMLZBADjdoBELCQRyZFBBAS54zrAtlObw",
+	"MfYeriitG6ElalQ3s/k3uSiRaCZlCo5/dHaZ8+MyM5amEfg01XyKjjj70TriqkqnO9Gj8gxmNFdgA1mu",
+	"04SZhXJ4r/VZOOjWEKTTjqgqgpaLGyh6xbLgzjLmNsvkjGXaerq8w/tcOgzN7g8sFNfcafaWn5f1KRQj",
+	"Qq1f36gJVww8mGsPYp9mPGPqNOAANecMoV3B5mh8NKztvXtmBPd1Lq4R4z53ZtTo2eaB/+eKLT+EFmFs",
+	"o19kXhOcML+SkdVAMxprlimn3NRty9zzu3IwXXmmhFunXOSa7bAtJJHP6y/N2FxetTjH0ENVLGeIDa1y",
+	"bM7M5esJNh5JfK64nu+fdIIO5tJ59b4DVjZszjuRYmU+zvliw0ehCtx9eJTrKh2f1pK9jixdOAFYpQ0U",
+	"ci2hYgksAJaClxfHdillyqgwP/qMvfkFL8srV6EHC608q3xreNOzlLPE4/ZBptAYEwEGxRYeBXi7Svho",
+	"xDIm4i3Q6klxTwiIQmq+zdOsafULuFcCzwP+X7NFtIwopPY5ORHeZ9YY00v5vAzsPYIsFcPZFzJPE2O4",
+	"Gf5GSZItURdbJ5IIYmvBZ4Nqau5Da4VrIhhLIM1OCvZqBMrZRs0wKlASmAFGAuoCYgVPLtaMjN6AycuT",
+	"a/f6QhaGlgBuN6rZK5EuQ2Szgv5+6K2IjlaeURop5clXsbTEMAR6kGzyhOtTl0JRJRmUN2tsGRXNMiem",
+	"CGVfYWoYeqDA851R8+CLgECpYforUIBXRR4nrd3CU6GzgCpAiyyVtRVQt+lGDliCx9yyhUbhvEafOzRJ",
+	"OCaCvfbWhupbdTNR59PBWB7YL41a2n1DFy+sJxPZ7iS4GT4Lfj0ziCFz9au9r4r8v7JPNGExn9L0EWHT",
+	"mV7aDENHiswANagPeO6owGsV+7j+tn5EjiJyTLrdLuQqylyTMZ2pisZQJ1qjjsqtp3YTzpiXw1G5I44c",
+	"FpQPKY7H3wlAcQVmFuS1aLcPIVui790QtGa9b9hMZoGdX2byCkM49QweDJwlmRmzuuHw3xen76l1BiMd",
+	"kKu47BxPCyPqMkYTcE2NZC4SspjIlLXEswlzvn5/X7WEZ1F9W90QkTSMWx4XOLDmI8D8V7Oy66gDu1mH",
+	"wEuJnr4FVc4VGZEkk7OZ+UCThEG6x1TOWRKS/CsrxLeUEI/Ks7VACiHHY5mw5Ck6ONY0MHCzB2BYhGo2",
+	"kTY8obw+vIAyPLyCmhACDkYj9IQt0Syi44wZOKEbyY8Vfw6x+CKCtp6+PWOZgtQnNBZt6o/js5hGQrI8",
+	"ZcQ+JshnbSgtqLa4XFcyBYvQJgojsttksAGxzktyuSRSMKJ4wqLCU325hDsgMba7nekZj9Kg6VmGu9sK",
+	"SufBCBqALtvNe3PG4g/h53gR8LX8Hq0MmOJJrYXrh8q3tjZdDD1Yx0PTnKFGG0MNRq5d7mlVM/X2qObh",
+	"PVbigSFuhFH3lpLH0coZT4L2iXIlMa0e4kpUylh7YIHbmNNlWP5zLehDJnepOvvgivwcxxJTKkTu6C1C",
+	"ZuHg6SDh7a1YW3H2BSL7fMGjhwqGNdvvDqR7UC7KzIS7oFpUEHJdl9fBmjWoOzBCb5FxrZmIkK1RbbP5",
+	"/qFInMr46hEpuSYvYo2apekOPqsiJlSfiAtrcuwXq1WC9rbLednexWVD/SEyw3yYoLDjmkxkaszqNaXE",
+	"WW54u1Wi7frKPTeenGMZzjg0+O/hftAWrJYTrCgNExbv6gOMt6sO6DY4hrcRaOuyUoogN29wfDqRuHp+",
+	"S6/2Z8JoqidLLBCdMTlLw1vAJOIzpjUX44DqbNgjZr/aS5B6aMbIFZtpohhNUT0pWM7aO9ZER4sMZKOp",
+	"KC/bELDS5lTgQizJon+mzHwkU5owQ+VcK5aOmjUX5e07bIkHNbv1GtACKAb2CNMu+e7zy9MXT6+J0lQk",
+	"yq7U/tgJ0ElbkWp3WghVL3jTFg1zFVZNi+P2slfskeeKQUIDlFLZvXAxTv2Knu3wYE/uc78epzjQNcyu",
+	"iH4rsQuhXDKSqre9hOxGoWwhsB+x7DjeXRHMdr2vXWlgmJZsaHfKhf9tP1oBluN8XtJ7v0XSexta9h55",
+	"/9694/tNvGFKP1WW6WXSu71fN0JjTdzlwuIZGsmGP4PkHGc0gS8xuJOU0ZwmiRiyoqF4bUXJ30iGcUqV",
+	"CjNjzIyEC8D1LQgQZEYdsbutAYujoEDPMjbl+TS4dNQSajw09kdgo0av6NZ4ThG6NSte0KUVV4yLsTVm",
+	"VUQumdLoYtqOR41zmlGhWZ3CRM2y+ZxlS6M0klkmp7aItBFB28Ud8YagCM2nU5qFzSjtrNyazW1ypNhM",
+	"VIdL7oHlSx3KVNitdzDlOfvwa2AdMtsf20Rn/B3gmlbM3FKaQnPuwW3lFlw1VDk7hYycTeTCZl1KEbPu",
+	"piSFDfkG/04o+HIJBXjCDehcrS9eDbfFbKZ3Nde2pwc2tTG2nWmhyW7jYh4kAaiN3keyUGYd+Y0xbYnZ",
+	"11pesYBJ2IbS8iytd3xbRzUxhno1Fpdn/CBjLn8h2iBSADnxPOzGfEDVI6SHMm6TuOIQClZrYMLhhXXH",
+	"L6QEapamisTU2DiYiT9lybJGAfH8+uu/lsUxpd4HVTIy10GVyFXPNB0zJHWoTqWuZv3IJIlllkFasQ3T",
+	"mrsIF8TctU0E4a272+ZaFBnpkIMOsQKuyJWQC9FsXxfFPTuTWZJ+bJI0QdmwzQvrw0tl+U/op1lFsXfl",
+	"QKj3BM/ZqxRqd9StQh81CSvmhODoEp6AS2LMNMEc+7pgSTBykaesrkI+ZVgTLeLHUoz4uGvzT7gsM3Qu",
+	"M0avVFnRjkeyySWz15hHG5dKyTjKOEW9+7SIMa+HJG4qvuuCEyVX8TNoXED4yvaHsQEMqINeCYaW6OfW",
+	"XzpBHI0WtFONURQ+klIHcHEQQA/LwTzW1Myb/yuT+WyL+C/kz7cMCW3PfbdmUDfgL1UqeoU+tpRqpnS3",
+	"Abf3RQl1GF2bW9YCBy2a4RkFUakpHL+CFHuwAVfR7E5YguWi9wqBu7b5ds7DKmhQxdmUR1clvD9omjPl",
+	"0huKMKDRlFHncT1PVhyA96wPcsV3uVWS3gqw7PKb4VIfNSvqehOuYpqhD1ExrdMaz+ETFhfZu1tAudRE",
+	"qi7ZXhROMtihY4mfF1A9LsNJ3mVcs3dcqAhdeN7fSuZZbD9rmo2Zxs8LxscTzZIID/W1rZeJyJRlYxYR",
+	"OmcZNR+wKYY97238zTVh1FOb0yFHRgtDxOqu4IVRduhlyrov7Yf3K5hyUcnzUld8diBtv8CDmTQSLys7",
+	"YKzjTplYvm6Eh0s2T7FpDcS/M2bTwK6jDjZbbb4esse6oeRf+AVQFZ4IgRZILqrRkHVN58cZzaDfiCHY",
+	"mAopeExB0Z2WuqXttfJeTeTsouuFpCYyKF9XSNH2NoIdBOkRSWx/lLOpFaa/OPuY4Lq8xj3teWC4nUsV",
+	"tI+IYqyhOct6CLOZ+bXF6KjzdG43tLrox6nME/hVkX63R5iYs1TODDkrhx9GABnig4UzuBaWGpap7dOv",
+	"jXpJNbVVgs6TXmD6asXgRa1xu877gIVVVMoN3pWoo2Ys9qwNt4x+txd8c31+dNTBgsG2+qzbuG+is/n5",
+	"eddYgikX7Px8M7H5q7cJ/BYIkYs+2Pevghy/CVLC00+zlAqKkTcWMDHo1JkSVbx6+onGYQ3c+YodeDXH",
+	"pC40nLiI09wyOJmLMFMrWgK1s2AyK+vX4c4+1XWP02yG3ZANS2ZhP9/KAVg/MTw08tsWWRiF4AueibMC",
+	"V0PpV+1QqLRE1j1YYzpnpfMKmj+BOH1Ehv+Jvsihq8ixukwLbHPWCm3Y2M5KpKczkpfQOQYjmMxgFbEV",
+	"FCqY7/ELF4kLCFbBiY0fapqEOo5dNsTIFUtILjRPbQtys4ApE8lKZs5N6se8erRVJ6pZSUQucw0tJaAj",
+	"h5pAzdeVrejdywqwN9Hm6ijXw8gCsVx66PB/5UrLbFlfIVSXIBZO4d6MnFGtCqYw1fySxZAL7lefsZS5",
+	"iHu7arPCjRgoNtuGVuv0P0iRs4ni1s9M7foX0KbEz83KGN3f6sFJ3xRb0djqISJGQk1n0InR9e9Az+Rl",
+	"JvPxBDyU9FLmesvs9j+zcMbeqvaL8EGvMGQIWM/aShZRnVMZYyJFElLpXY46KRdX5gcBHy6iGybHt3UN",
+	"8cT3M0L+p63BA59jyWdtMhYeVYFEDvMbyHAPDpAKQd8JF8i/Y6ZfIWa6/wBl89HuAbM9PLkreC3D1fZy",
+	"Ost1uF/EO1e3ZGwJ5dpRYCcvMsrkFH9kyXhjl4w9J2pf8nBREyw04N9fS5O1rctb60MWftC5PHDgM5Zx",
+	"uTGe+BqvsqbFY+vCaKQPd13b8JldZzmGBtsINd/0Qgq2l5QXCwYvqdet362kSr0e8jXn9Prgb7AlW20y",
+	"ntBsHKoIAa8RNOtdCMAWLhAKXArItA6XhbDS1m3NPlbt4wBK8aTJ02fnPxl8J5BRki4JFYQpzacUm7t4",
+	"5JLysJYE0582Ao7ZAMZMKr5SYulZy7bl5ucbm911KZOrTkK3mqhoX+pyI3FbIVu6PP3quTXi3D6EheTh",
+	"ziLfrKRYi3QkGR1pWycH2AUUP5fwTy5ccd5lGk65eB6anvaLkSHUGi8E8hSMDcfHXBAt4a+MxYzPNDEo",
+	"HxE5Z5kN1SpN+vdsLyO17lS0MYUXqiXWbRPantJPLZ+7chblotxD3ItDJ/HcGBTNAyRiOcOxEd7QiJVi",
+	"ajaxplC7TJe6XJ6m/JuF+EVm0/bvaCXJzO69FBAR75oO2lB8V4q7gCvPD0YqTaezLbxbK/kgThyWftZi",
+	"Q5E7oRKOdbiwRpL4EJC74LzC+ptyUpBtaxl1Rpn8i4Xt3HI4yorXq9b4WFPGcpUFpcufkm9ZYV6fD7xF",
+	"/uVNlRhneVi/rDVAis00KyoIzj3IDHsud0Jk4Fp3yRnY2UaEG8NrsSqNTyQfsMORLYhA7qnAqiwKaFQN",
+	"deiMxwGnsOXkzynM2gs4YgWZ8jTltrtuhOZSK1FXtaRkfuk3gMZ+6Ciwija47fKxqKZ/yDSfsuBqx3xM",
+	"L5eaKfJ9v/d/HhL4/EPLtYwoT0MaNeRVScUiv/F4+z5CccyUGuVp04MpdpNr+UwwQs6WIg4YiTixyVUp",
+	"QQDHnIyNZROZkYyNctXyXat1POWLKzsrYOcfaLSKXpXTC2I9GDeto2ynohoSMSoEdiPJBeAlem6x33u8",
+	"XLEmDv7jfe/g4cU/vz8/7+KnH/7ju6Clb+9fkRfv6cFfF5+Pr7/bKE9Lrd09KbT5l2xRVu5swXw2dQCV",
+	"mZ0fNNi5Eeiu5ZM7lrBMuXCzhlbkhlHR+cec2Z/LgS1rcUj77hpAVzsAbAHsSon/luD4CkWo1QFOLWpP",
+	"A5Ast1wDzKqzeRvMdcpZZabrSQUix/t0yVa8seHd+HrHipVnW9UN4+oEaaNfQMmHjVDZMhcmkuYg0KvC",
+	"FKlLQGxFNfiY2ginNYTaV6c2KK8LFfLlyFyXbfitUuL3PslFUdXRvvNaGBUtaIr8dLOi0DH6MFk3CUCj",
+	"2gYkYyZY5pq5riurHvaGPEq1ABVU8zlrYba5UdowDaKucYhLAAyvMWM0qesEapglDVVlPOFjI0Zx0gKU",
+	"bkku9CNy0EcvtFh6g20CWkqr0mCXN4KpOBYm3na8tfsnUX/se7BaXhWP/PatFlzrmZ3Ast7OBgLqpw2t",
+	"jMAHNaGFyrhTdyJdN573V7kodNF2Vfhv6ouUcKxAWOPFyScuZU8JOlMTqVsq1Mx1EGyXTOB1HQwmFBhl",
+	"mIvxGRcx28HX0+Ckmk1sV8HCLrQbxWZhjE5rYve0EQcW1MbFAIZa+hJsy8UXoZpGOYGzc2iR1rE3SVG4",
+	"rBBSFmfKuE2JqusoV8Ap8uhm5TQdrgRJ0ZnnN0tmMwiXsk9hHmPYw2PXXSNcfLllr47WySitaxdr00xq",
+	"UDN1+aIhubVN0sl21U3bpKjYzmRFHdOah7Q8l9W6uUJp8aZquCNuxKJ9CLICI++ELHtdxJ9XVbYklGMb",
+	"p7nic9Y+Zj+VQk/qijqzLUjUfP8vK4yasQdf6V4QwVa8+4NQKGfLrQi6Xx6Thyf3fiJ2thzBptKBsFG4",
+	"Nv1MG43qEZTyzliGxekrXpH39OCv3sHDDxf/PD/vln9819xyPFDqP6EzaEUJxe/Qtl9LksjwEJMiN3Uv",
+	"WZ3leLuQak2TJGNKEaquWGIU2W2aEKx0Il/vdAbS1AizpczNK0BTnrB0tlYoHS5CV4Ui1xBSDjRD4QIy",
+	"mixmdJvy7EPFMGNb3A3RZC6wLZ7Boht0aCjS7m2rH9yZ1wq9OKei6rMEbgNh/BLuMPBKsLVW360LgtN8",
+	"KoIOZVokR1vndz9s7KRcsBs9oLaq953fL2Gtsadf65TRIhNi/YxhNjgpLorIjOpJ+TcBNKWJ+cWci9ED",
+	"IUPOVtKEX+mqbEKc6v7DXh/HOdvLCBdWs3TzFy9lUtccecqSZV0TEQmtV5lb5+aAZlPF8BsvhyncNG6L",
+	"blhe0G6DJ92avU1BuDel7lNv07VVKRsbi++Qy2abs+4Uyy611HaB9kmQ3vF3O2iScr2SJ/8IEomg+Tn4",
+	"T7yOmatdy7dr38bbqqPQ//u3ukSEGROP/djXplS/wFJbtEdfXTyG6pp8TjYtyxqFOEGh1mjHQZT1fum2",
+	"uFTRUmykquh/qjRPU0P10HFER3bgqZGyodahJaDWu6FCqVGjJ30jRtpypbVl/yIzV7ZQHcyqqx2apzRh",
+	"j8o2+OgVgT/haP4Rruux4bvWKhIk3dxCN7BK8/ICwT0jx4HYUm2BcSsZk555XXKSamYJbrieMe7BPLIc",
+	"9k7YRrjW0s+3CwIjaVWedB18lW0DsAbdzPtlA7oUl4Y3gzOmnhQWxIq7JNcTme1NVlUnqQWS95BGcU0E",
+	"a0ta51Q3z1xLvGLqxqe4665Lfbv0qPyJ7qklnabh6VaypsbTJjcEzYkt3SVFmeZajVm1H36L/LLCj2KX",
+	"F7kDtzspQFDlGgUsvdpe/2ybMG0v3AIfdWZ7lt4RtlFddAOprWsEfuBpc6XMDpT5DWL6XnA1eBI2al30",
+	"XFngPA+aTEE+soRjjduIC2sVzzlbsPA8uzcyTS9pfLVlyN2Bz4tZ3gs2XfGnMk7pJz41iz7qn/x08uD4",
+	"/slPEKPHL/vRZlEw5/VWTi5aF8m+m8jSbUO4HhAKOBoZtBwa6knylA3D2Lk+TXuHAQ9umvsu0vdNLh7j",
+	"A9aUx5+XXubzGoh2Kbrbc0DLmxp+81a/Wd6u2tWNjncHm4DOCePGg81evAHkK2zeumrbptatY16vbYSq",
+	"lggqcagQIfgUd2NhXc5M3z7TvE1a+5vczYpobjpoi3ld5rgr4/VmjPoCvlx2BeVCxOsdd0GXTbG5kvgC",
+	"tYPbpaDWTvZ1gWh7AeGC8LYRaG/AT5urby0Q/jGnjYmqLJ5IpmxHW3wdemBYxgjcTWhqFrBs+UbnQghv",
+	"pbD9L5nris8SzDRu+fzMzlesPv+xTUkAUIFbdosH2oKE9XwZLzs4gnoWkRDbDGB31lMfOd+BKRXzR3bx",
+	"AAAoHY7444DdM0s0ruYBezUcK+F4OP0aet2Hyp7fkchnwU898fcxZzm2AsqFQCYNKdcMGwTNaKY5reZe",
+	"A5usa9WH+bXeC+x5gjO9TPS05QWlFooKavCJMA9nL5MGap3tiunmIv7FRBLFbG/xjEHCOzT4Cfcm336w",
+	"0Q18Zi4ZGfaw2xwghPEeaMEe1p0gB1zrH64d4hYGTtFCcT0lepv2ePiY8NKaB/5v5ZjawTm0pk3X6YD1",
+	"eafsk36T7zYDcCZlWjP5G7thVvOAuOYxTau5L95cn8s8vdopKahuXB1Mz7EDBiZUYcoBDqzDmdwf3CHX",
+	"hB1LFXyd3Rjtg0jBwvHbVmqzRZ6bjFnb0zyPtXllnkruHRact3e6Pvbsys8ABE/4aBRgaFVP7R78r3tO",
+	"LfFalu3leZ5Z185Sd+wnaKa3bWdW2meusZkP+JZtzuxK9iKZ3J7uhGjySDjQWMDwmTm2x88VaGUrnMd8",
+	"k8UTXjed1HtBKKO7lq2vRZTbGF8zJsq20G3vahwj0eTEyHJRN/tBFHNBcpGwjCzoksgMimvaN3lDdT9A",
+	"GFt7T7Zn5dtGaDEWtxaFs5hf74XezL7dSlZRYv248UTCWI5z4oJZVjj3H+Pz/phUwVgSSkacyDWeuTFR",
+	"IWGQy1VTBhAHv1/1H9pepGXKuOMdkV1TOMJQP83LHUiwhqawhVbSGWCaLaGaZExpcAlAGaZt0EPHlItw",
+	"R56WHWRcAY1NszPAKfxuHs+x6wse9npYeI3tpFTps6WId3Qo5oHIq6tKLXvm25G8QmJHEAMrrgj06RJW",
+	"8dq1aURkXxc48hV4FjstVl4Ps9qym/pJ0M80Tn9+ZJOTbO4K7t/xQCGL5uRFb1YqlmQqs7rhduONKSHU",
+	"y+Lftr6wjk/dvv/OPP/UdcBZry1KbVIkkWli6AujlVPICGtbol8U1VQf71ynZDHhKQP4I/DMCeHG0H1o",
+	"U8owV8qQwyN4vWGSmEtg7kWmuaDoc/RR2V5r8G2tmKeoPmloyanqwX+5JCApQrmwlljaiXxLRe0udiTZ",
+	"Vpso/alt+ikg4e9g/uzeZ2Y1D6vFyJtynE05SdqVJDkS9Ht4ABn52I40HVrDWyao2I/XLWFTuY49L+y4",
+	"86FrwE4SNh+GhdSaO0KzrYfPj+vyUlWaj0NN+9VEZtprjowZ/Ux1G7W5orG+09BVrmbQ0TpIXH6NxwoL",
+	"P315attz/8xTQ50EWwaqCGSWi1fa0Ais08ivyA48796mXW9A5uuHY1QKi93YQ68a700GO6LbV53D7R/F",
+	"VreGstt+d2n2qxbrsioU1xuM2qK8dl1qwshuK5naUafX7qe1YZauzV5oYKXbFD2tm81sraxppT/R5nI3",
+	"f4AH4kbnCV3iCQV0jaIv6j6anULZw/6OfLsmlNvOcNjmYNeKH9baSO54NLD62sP5Es1jPYWn5tCa62O9",
+	"+9vQxx6n5bUdibdWRqpaHQ0qfLVnE3JO3ATZt+ZMboJ/nT9/K7b1TQ0xLEuBNzC/EghtDhTty9oD3aYh",
+	"8mrHWdfd2OtqbHmh7zsqVVOQjCHN4I9SZaki01i2rI6qi74VZQBjGXgzelvyjOvlmdmqzRksmmetdQk7",
+	"ff2MXLFlRIYq/WCM0A9DUNSO75N4QjMau35uADnATkYz4Jr21ROtZ4hNqj5AlFA1uZQUWpraC7sEKnls",
+	"wZsq240rSK3FxnlQAUKvMHWam6fFUl7xwt036DhF/IN7f4kRuOvra6h7HQW0+adzli09l532VwpeKEzn",
+	"SSRTGCqDzCo6VV2SyFgd0hnvTpPV0lAxZwKwHRu3YgMkLlA3H5yLc3FAfvzxNNcTcx3OsfrxxwEZnkL6",
+	"LP8LvhmQnwHSxB1Mt9sdkgXXE0K9c7MWdgDABEFVAPZcEB+2XfKUxhNS0CYo48rNIZ9yfAbXAH9Fvh9+",
+	"Oii/H/7wCCHgsM2AQdGlIosJjyckkymmQsFLoeEYmdA5qPi4/WeJ+vFH/I6SWcZG/BMegn0KHoetUPt+",
+	"aHjYMCLDLBf4L4s/DH/oknK2Gg4ecQ7XmApyiWnaiTHYuFZmKTwx1+HfaKfgap5zpc16zF7JMOVTrofk",
+	"+z7RkhhVmrBUMXJ07wdAB9fmCk0aKtSCZWT42QioiJTRkojYYMn10L4F0kjNawxaD/0pZrY4+Z8w621A",
+	"hrFM2BCdKfQyxTHpExg7NYM5ikOMQw3toTFzkpUKX3zhYylcYz2DYAusPjePsXzErl4VeDV8+paOh4+w",
+	"UMsQRoEAw2ejgxfG1BmS70+OHsAdMtcROekfYbYV14QDlIXUtrVg6Zv7oQtPeCkFc48Z8zlT5Lh3Ylf7",
+	"hs0Y1VyMzVpLmYFogTYZzDyyFGuOyqz4WcKmMwl9FA9+Y8vho5KLXLGlfUvxlT0uyD8TQBNsNGIx1kge",
+	"nZCJzDNVYMWUG7QYkKFRtZ4jWgAKFH8fvJYpj5dDg7cIYK5Iykb6EblkSykSA5ZYmlM6OXqIcB6+YTpb",
+	"HpyONMsQN7BiMyqLjpHxzHHwVVHvZwCbcqVZQlyum+tZaRiM46Vd8qw8WcEWZqeKTOmS0NmM0SwiNFUS",
+	"6EEQY/s7UA8IHwuZMdzIUuYkkfBSGC11LmAaTswE+gR5YvjXiBvlvnM6o/GEHRx1eyVv9r6Ddp+2zqLz",
+	"G2Mz70hctiTmSHKB2XxW3kK24KXUE1LMRLa+BEPis0zOC78BBgU6Z1YieMb7oNPv9nAVcsYEnfHOoHPc",
+	"7cNiZ1RPQEweGjb7F0hpDFcUOPgs6Qw6+KsRx2omhULRetTrWZ+httkqmn3ShyAPsAUlNTqOEdFXTorS",
+	"kJhfS3x/pkHudFdCPiGtpliRC6pXFIHO4P2FD/0n0rH5TMZMKcje+A8DQDpWRsd4wTTF9kGHkK5aDxL7",
+	"s1dhryASSdNULp5OZ3ppE5VCU91elqwrnrD4CukW57manQPiTUGNLaQ/lOqXCDZn2aVUrBGwF1/yxGIq",
+	"4MDu9Y5bvuT9wQVM0bykihFMVzyHSXMA210WIKRGUJpX+kIZoGzfsX+0ekwLbaFgRDVYNe8bzengiqFf",
+	"qYbalMamr2odv0KrLS85BMYM4e4NF7rEh804sjZy1D9El9TxvuJp7hz1ju4f9PsHR8dvew8Hvd6g1/tX",
+	"6V382QAtV9mH3v2Hi+M//xqN+lmv1+v3Tnr2v3Fl/NFA5GmKXuXOFVs235ZSpX+RuWHMR5/+5y/7ze9q",
+	"fWX9Xrky52dis1QubTlhxubyCm/DBbjWtStJshcet+0bgBb5KdYB6qekmCdd+6jdZKshFkAyTQDnT7FF",
+	"ixwZYY/SAkvGE5bZkBfPyJRecTHuEmgIw5bA/6aKpXPbey8Qd96ZPgqKsDq6iogFIsphb5Kpow13pYGi",
+	"r2bjUavunLOFHdASiKMPr9hy6DZu9RuOLN4oQFwrlo665BlG52CPegIzZWLULK/YTBMhF66BSpUSEV9t",
+	"A+ZtSdFTzsAYuyg62fwssY1JeyILoWcdNrbGrrK39HXV1rbjkVf4Qn+7JX8j7ABa3XacIXme93rH8XGP",
+	"ZFQkcuoZ+oAN963CDdLC0AlczzZyFVzQ/nhI2xN8bGHsnWKgCxRW5mIfHzhLY+jUPdpedgjXXEed5zIu",
+	"uhc2XV9cZ1dxI/bxwho4ljlswS5YwtEX5Evaw8/oELlGBgJdB8MNswzPUGQhMz0xOhhYW4V3Bno6uy5F",
+	"UgBbUdooGdyNklM6IlOaGYYHMX04/HW+gj/syldGYESGRPdJ47aK5dz8gN7Ao25yRFFY9xkzvTNYjIFd",
+	"C5reneRe3ybbuT1+Y554jGjcjJYvpX4hE2OBJ3tA51eClW5F691ZUSJ2UVm2w1/hwHrh2FeecH2gM9sM",
+	"pd5WMNe9zbB93i2bC9FWc1NDhuuIp5pl76Ho96Ji5PkN/wPtB9bffSpsAQdReTwxHHdoXaJdyHxlydA2",
+	"AbDf2pnuaWrnM7MxF0TJzUvlUtxwrX5pGsXWKEbxMIrxhterHCIcW7+/6ZFcxKz6wHbR/sZ2qw0vhJnx",
+	"O7xwf9YpjV0Cn8UFPxMfUzKBJW/k5JhP3EFc9xx+CSXP5ZylFGsWaIOxWbZILUa023wkVx9QmYjufrMp",
+	"StdYATHpDDoPRw/uJ70H/QcPTuKfkvv3HtKjEaO0F9+7R5Ne/x49vhydjPqXR5e9ywdHR3HSv5fcj/v3",
+	"LnujXo/2HphDm3UGnf7Do26ve9TtYzxyzmWufsVXVPpvGs3lYzN4FPvYGfSPDHe1naE7ah433bNfi9nw",
+	"ws0GMxM64zfyMBayA+rLZkzOUmdRLhVJeBIRwRZGU3QNKwrxYZYYkB3A7q3wWJcAgznL+Ahb9QRN4ZdS",
+	"MzI04nRIEmPoslSxBY6WNOtaytzzG6cUxzdQXei5NivV9m3KmNe5qSpzcCUVqXMzIr3M5BUTpbJiTwfx",
+	"aGJL9feH8hZFr6MO9Hss7N0tMOwNm8ksiGPvXDTVuhxlLvaicT92NqmxWblwDZiwYyXgCUnleDc0q/S6",
+	"qFUz/JqR29cyNlz5C8gVv+6tXi3xmmTWSyi86KLR67xBqBo2XX1Ac3cdBGfRMaXx4dBKcTsVYH+y8xIy",
+	"4fvH1ZaxHaVlfPUhZXOWYgfnmCfWHnLNH2E/RYYZCNh4lDZLEAkdwmuctf1/lfVNVjhhP1zzofm5eOVb",
+	"Fyr77feDPnIumc59UyljCujUGk4ur2iTGFtJKupwyIWQ2fJA2boRnjAbI2rUDWzLFysJFUPOWAcLl6nU",
+	"WdCMTWSu2EFyiTWcOUM2d0svVFpmbJRJMDjt6x4arHP6ip2mrHRGNRsbtLB9mnyjM+osuBDMyfl96gKO",
+	"wjarAwUD3Aundg+r1QBKTrrOnm1EuIZBH352H69refWYFaz6VpwozTApXv31LHmvfmN7iG9vtpc7vmg4",
+	"roFlNJiguPMb6gIh/8XnDOdepksY5SBHZGg4zpB8r/02zlK5QPOCC/VDRIbw15B8b+9ayjwjciEinMHj",
+	"QjY2/8cR8/BcfJ8ybaRrnjKCvP+HLnkHSR5lvgwkaNnm2+iDxJQNyJqhxKyQTOW86ItstNRUgpsSci5W",
+	"/aYAwxugNyzr1QxrFdooGtUoTnnnTaI5hfyC5mOYpTWh2BONJ2yVmbdmeE8soNvFc7Yk5hsS5hPAECwN",
+	"3oY6S9bsCMhjikVnog16q9fB6Mv7xwzFQduvpVXaFcP6O0guZZ9mKUygsNJuOwWzVclDCYCiLn21rjy8",
+	"alguV6QoV/uHKkYNNqyzuPzihtkprTMPjG0Udtb3nbO+rL0FDjrOmPqYVgqeah39qLZK0az9WRisqGG+",
+	"qorF1mfF5Nb3nRlVamHU1wtP0XR6Zzng1SXJ+FplJ+pMQBJ0ksuuBUo3llOvuM2YzqmeLCt9WGp3eUsp",
+	"DCXytVLDRJHndokJsHvSyDwO4HGd4tsg33G/bshBeFYUZ+uMs+QR1PMNB5opPbRlwFR3CXavIu5c7dxD",
+	"bANQV/4fykbwphR/zYyEWoIK08HO6ByVRDLofPf53embp7+++v3s6YfXp2dn7169eXJt0FtBIiYYWtfb",
+	"5D94wLyVHIiSMSFVf5NsaI/MZ/vTKrlVLiy4tuZX2/OiuthlSfV3M2XC28BOnK6SPuH9AIaM/WMli6LK",
+	"o/D7m/CorbMbvNIHrsgYWoLsQ181G6m2srHu8qLuIldM3QDMUZP9vjv89poG8W/N6uaalTF4f17inNqK",
+	"T/Di1rkYZjNgvQFCwZZUlD0H7lqexg053A28PAXUL6ByAjsfrOqyU5aNGYGfB6WyVyljmWKNHEsgewwr",
+	"UgiiMKTJ2unHGZtKSNJ1j+mS02KKVLmlc4GNzglVpBChIecJYureWHMbvRGAcQDA+GeAu/iUWJDc0apC",
+	"ITOrPl3vQCLYoaK9P+TvptvtixEe1XHCFlqbH20o+N3RrfA7QwTc2mOLG3G3G4drDZ1+IYXs0GvfNQ61",
+	"mztVV8rrqNYl79w4vwlVZM6yJRae2edEOECvbF911OtBIR9KEzvQziY7rNupVafbK6+v0V68PW5Q5Huz",
+	"WWFe7EWvXGn0VQ70AgkzA9fzz6A9vUxLr0bGaPJKpMviC+ujgusNm4Ps8ffwuIvi4bP8MuVxdyX8mcmF",
+	"6gyOTnq9vfpPEHy1vpM0dYfmMgLcyJg9ZbbYamJsk4VzBr6e3N1AB+Bz2THAUhHuQT/PqxkTCkZNAsdT",
+	"ZeG8Da64slMojU5TubDF3AZ22AYzqozIKBIBMUmEnFYa/mGkRCEvI1D0XDpkaZo+IkPgwbYqF6UA1uJi",
+	"RmOVKA1oKrL/728Y4BBrFH/FrOQuOYOBoaWT7YsbD5gL/m24OZCjr2DiV5Sbb7Pl7QhN2+97U5QIO1zv",
+	"K+c05VRh1r0jALPyGDsR+T3v0W1ivtRyeqm068mmiwDX+06cxLYXkEG6A53xMTaw1XzKlKbTWccmhl5E",
+	"nXFOMyo0A3yDKn8+ZxAajtkAcqJmOI4Ih2bHdvKNzQWsOGzff8beujjJvuysVwgcls2xTtmmxjppi9QJ",
+	"5LCqfZedcZ3gtWk5v5qrryvVtW+NyFaYyvUawXj2/z4vKof9+vfy5zKX2GM9txHYkFmTbC6RDwIaGDzb",
+	"A5XY4f4AFeWPRrbi2r63UmnpYXgbUb1GPoWoldmm5JOiueXNCOnf9PON0c/WtLFBAMlsb3oqLZ+JulbR",
+	"KCORuxPBzvoqlNZbEkoYTQ5wAtjBOJP5rFkSlb3Y/wsv3nYRK7mxe4yzQ6JCZ7pUH9MupA19sPk8btxe",
+	"Z3D8U9Qp2pV0Bh2Z49y+TOkmv0BKw7/fs79PmcIOneUIWq6IlhJ7Pbtuy7FM86nV6vaWtxlIeNyrJFk5",
+	"8CZ5gugTYbUpzcZFduE+6MgYOCTxxtUZkRXTXPkWnz/Orm36okcAbVH/G00y31/6d7nVdgngiIX7LAIz",
+	"1Py1MsobOclKIvk6NwH9fvD5Gj+tpZyjpbaR5YCNmaQf2/QPcNnidWyqtyubkq5IapbJJHcDOcBbr1iG",
+	"GY7LVGIJjLrKi7Vc75wGn6fsFpLbV3K+g0nirqrn1pKNSqLanGzkM7r9BIz9OZ81md835Z6Hn5Nii41K",
+	"eAmJzi6Jn97t+4naedDeFRzb62L+Lupjdr8YlVwQg7mEiwXNoFkNNsyxrm7o1Vh6+v6hiFzYrpERhBwE",
+	"GVo6HT4iFG8r5naM+ZwJr8MXuN0TaBgokDGwjMQyy8BiA+e87ShIMpZk7u4lARWLcKG0gZsrJV6dlAIr",
+	"AnZDfae/HU4Bl5wL14EOPZLeVVwRGJaJ8zJcmAD7IForZz3LG1LMLU3/YDlclpVJGX7WN74bj7YIZ7ZJ",
+	"/ja8voLWN8z93lcU08UjPnfYFMp6OzSh/1nx/e3AwLYNXH5Ben6MZ1tU1hn0/4j2MvYebEnehic4BmwR",
+	"fTPTGyRcxbZB+E35QdDN/7agBWhBuiRuCp6OiBRklmczqSx7QAlsMPyKzfS6092u9SZYe5vlB6dEGyFl",
+	"dYf2SGpP4JtETiiEoZaxkHx22+jorrwtdDwVRObaSaWCPUP0wjF4R4YQ9TYc3ZNjyH5pYuMdrhUa0zp1",
+	"ZTggp8bYGjOT+XiCQgEEIr7H9bh1vSlDHY0ADLeF6RWUOvrCKIUxCU+DQah8Icw6TfkVu0VuVxR62Ja0",
+	"VtGPyqhmQoy5hsgGvfOM1qDJVCpN7vV6BLxvmk9ZLVrgHm4ZI7ZhgKhVdQbHP7Xmem/cTQGr4lc3hx+a",
+	"tmecJftrpQjYl6ZIjhXvjH9q4KbZJ14yY+DVZ5ScgdP6AHgRXtolQ2PeQ+tuSh6nMk+ewg+k3+0RJuYs",
+	"lTMWEXzOJbZthkbq9v4phMAziCjaYAb0jr6k8RWEKc/F8DlV+gAee/DsyZCMmbZhdK6J2RdLHtnlwFFA",
+	"d8cR6vcTmWddAn3vSf8eUSyWIlHgN57CKD1sel8G9WHW2rlI+dyovG+Lr+yFhe59xWAoqW1+NKVLopjV",
+	"q5l5g1k6F6R8ZdGaM5WKGzU9jplSIZUXX4hgXCefFUpezpgqmlfZtvLQSRv18qhskpTlojvigqtJ0SHJ",
+	"fPXjcMuCNL2c1dWjeTM43tODvz5c/PP78/Ou/fjDj+aP8/Mff/iP70LTOab00zN80L1eqFZtb70h0I2q",
+	"LArj2WPzk5jxOSt7RmCcuwRABQ8rEPA33jt4ePG5Hx31rg+8z9/t1OcImijDMg/sFMBKL2WeDMhPJ/3e",
+	"Qf/oXMBlA+If87kwxDkgn887asZiixPnncF5p9/tnXei8w5P4E/3FPOVknkWM/ja8ASXQnzY7C2CW80O",
+	"4caEzbtuUkXXX1J33scr+RSvDPnU4AqzdAuK4rGrLL648Lwz+HzeyXLcXJaLTSsF1xVcrPI4ZixhyXnn",
+	"+vpcAEFu0YO6ZBF7i2pN6GzGhHUyFH96HN7yhnXe7s6q6kviYs413Vwz+8y77g61oDacdKYrSbmbc42c",
+	"1T7OaMz+s5p87LVtLG4/7q2nKnExb3afAuDbNovMoCsRODwsfPbmIS0PdrOH1EOWDc2l94Duz/yXga4j",
+	"M2NqVNqoGwkbQnaUvZsKNd+WPaJxpDD2bBVXpdCfscwY9Ob9qqZt9CNjgMFoCy3BS1ZXqFnu6KsWajah",
+	"9wqibVE46W3uNgon/5aEHHW0vGJAY//62P/X1V9HyU/5U9mb3c/69Ofj+An7Zfwr/++r59OX8vXHN+pt",
+	"/sfi/1v+q9c/Oj65d/+nBw/pZZyw0XjCO1Enz1I7gUoNDg+NgPXTDX1Gf3jjt23bj3oVOQLqV3EFJiBy",
+	"rYASV1IPv0olJaweRjMBM9iKAVUyD/0z+Fz+sbELNbCk2jbUAltPl8+2pePo8YqIkkRI4nzz4BQCnaau",
+	"C3WFTbWruPROb48Vl29t02/v6cb02wH+9YWVTZvt/ZtFdXbQIzaTeNlSuSTz/UQVuX+cO6gJW3rU/E1f",
+	"lEQujZ5d6ymBGYAZHbkp9MY0B7fJVAoN9HkJTldN8plRKRKqmcvpicKqOb7wLo2GkdNZvqEyLEQ9vf7b",
+	"3mrGxiXf0D+wHDkLc5Xtw45WHwbgL99VjC2ufXs5b7rz+9vHq8NqXW0Qy1xKRDVz3+ZHACZ0vFGddIp5",
+	"c50H3ZOeAYMdWge0m1QGZB7v2xLAQcgtzABAuJKMYeLynpR++2ibL4Fnt5Y2YQeqB0jaLW7NzIVvQeya",
+	"T9f1pXGWOKHNEWJpOfEhZcmYZQSMA67IVE6ZCJAlChaJg2C/arn+l6QzO3f7fYnDHjbf7/bC2BxPaDYu",
+	"05hhfqiwSt57/wGls03z6qjqQR+y0zKkqF6317tncIV9Mvf1o6Nezx+hSDX5Dq8x8OXIRjcUFtmx3dCi",
+	"5ENlhO9MKq5d58pZZpOnliI+qFy2ulZ/QJ+3OAzM3E1+VXvCHr/akhc1qBLm57vYrcAuvWLlVJqGtGZt",
+	"O6krCNWLWrZ4CMs5/Gz+uT6sDvAOskucXChHNjMqMrYGjuoEy0N7zdAXE0kUY0bPYUtymUOn8aL4cUqX",
+	"kOsTVnKec8FeVejuzrggm1ivG6duZbc3lr5SQVhUOJd8xLGuP7MNrKshodRolv4UcsuC26eObpMuettJ",
+	"8wV2bFZgSrTeV+2V4mKcsrVBvRSoG9P06nNAvwTFt+hrKgyNlbzB2kaNUQFnWd0hcqxLyYtaTvv4U3LR",
+	"bNKH5n8UZrVcCNBdbinfGQ9kMwXYw1334pvtcTEmbnDwPgjkdcn+LxnkoaKjnGgmqNjFoV9F0cPP+GGT",
+	"H41nbhy8IkwkZSckf45bl9hFoEBidM7I5RJ77+BwfDcss0t+s9Mzl2RKE+jhunyEf4f2GfK3TeWcvXCD",
+	"Y267L5qNZWD/AJud4EaS789fVwx9ygsHxw7nvMlvtzPQ9mldfXu8ZDs+Uade4yHcRe26GMJ0+74/B8L6",
+	"OoJXIl0SOCTDTK5wGlAu4CN+HRHFxwIzn6Dnq9TIlSg00oEcI0hHgcvtbEnwrod7ee2FlewhA35HHzIu",
+	"//Y6dH1lei2ifjv0vGpDsN9Mryubcl2IGKknLCMAhZ1jZ1OmMx6rphKnF/aSTXlxRl+fUWHd65AhXWTC",
+	"GWo7ODqZDCP7uX9vWnz+KSk+HvcOErpUw0fkYY+YTy4Btus9A9OkBeOwf/AYCpmRIReaZXOaDotioLoG",
+	"6sYse0PFmNWllMG73vcPHl5gQlkvOrn+fvq/k/9N/vdgykWumfrfg4nMM/W/sOAfvuu0nE0IWaT+6MuF",
+	"zBIPUv3JsG7Vbn+1eXCh9datbAPvOsPKjB2qd28s/umcZXTMnlON/q6j45Oo443O6h+hRf+HTHMDl373",
+	"KOqMKE8NQzu5F2F6mVKjPO0M+vf6Dx5at5pRvs39946OT7bgEIj9dXlo+XQv1u4vfJxnzGsuJmIi54bM",
+	"kajM93Z0Y0HouLC2KWlyxgSd8a6DeB25v8Lrbhy35WIkIZ3Pc8mmWLdUMOpOv9vr9gz47Oo6g85xt49f",
+	"ledDk4RjUvrrzKxXQ3krelUsalt3TOCUzH5OXz8j5rm7HxSL8wz8zO+rPT8M80lknNt5wN7h0M6FA32W",
+	"b0gDfJOLb6gQ/01eDLDYE/E3A/pNbp1Le/EZGWBDE5Y0LXrx1vqIAPBtKcg8+fBzlovGiuA3uejsCIU9",
+	"aetZ7mX7zDI5zphSW296e9UddnCxBqxBTEXM0l1Ka/CJtSVb5GPOcpbAhqFbn3kPDHrQkEIYQWFWLhKW",
+	"kQVdEoqZEeCXiOV0yvWjsiUbfqFtt2DVJY/xcVA5MKZcQAI/hZe5imPDoaPVpkSBPEV40tdFjDMtZ7j6",
+	"LTDBXO2w3wlEN9d3kxyxPOEMufhW0gRfFbKAvnNCocjIMxcd4LddmY0PIZB2eNQ76h30j+yTOmtiYm/S",
+	"5ZT899mrlwR3GdkYt337bYgb5r/P72zFY1YIoghqcdAuUrVSCTtbNQumM3vNXcqB2ZwdZvXps19fvX72",
+	"y/98ePvqt6cvsZVYu1yurzflB89jsyPanu1ep/sUIcni4ZgQiWFJD80c0oQYC/xSFav2y8PP+KHR3fxu",
+	"QjUO8IEmC9AZwhjnRv1X1dTN9SJxeCYu7gu4hW2j+dsYlaHcHtpDfJPjd2ew7DWt5lsj3e3IstZGhF/v",
+	"ot8XV/4PhR2WoIMJn7KC8o0yhQNptyf+7dVLB2SjD+YBdXD4bHRgsBETsgfkxyG4hxWhRvvHcmqvl0rG",
+	"ZinFOR2uYYwVpxYBoETWuwWeCJqf7QiDMFDYrHud36gbUNX24zNLQjzTNLtZKYsdMtw5z3u947iAD/zJ",
+	"OltSxR/wsFuZDPHV2MUNJy00sws7NRbKYwFFb9Yoevthan9nLox1Gou7NnXsDEYAF+x4e6Zbcfo7+26D",
+	"6m8v+r9ylquzXtsOcjWqd1ZE5lHlDi9MMZrFk6/VD7LlSICNeWeipj+hsWze5KIs1plJmYLyjfgPybwS",
+	"bdsyQy6ULOf3XJxzy2LLhFkKnaK3ZNEnezbGAEfaWGPODblHc8yjz5IN2K/aejSLRgOf7afrFh6db99I",
+	"KBzyMPvK5VLWNBzGLQDWrwy4CDXmtldW223idVOacZpcogv0701FW1JIvUhGV+KdtIzQ5eblm89ZKBLU",
+	"niZ3sYjKsEvQJHoB9o/nIrQ+bGMPOXyA0iPdJafF6tHIUXSpyr5H1FXxzxk41Vd93udig/nlACZFunxU",
+	"tcPmXDkzrMHyWre4zoU5CRS5U+y/hvZFRNinmM1s0s9wTlNusPuVSJfDUPsfw3GWu3O3mxtrUahaakmy",
+	"XAyKaUcYqJB5mhQlyNAybD34ENI6fBiEuq1cSpkyKkKqDeRbKTpnhOtHRZl0lgs7ZsmfCGAbPHAF3VNp",
+	"mmJ9cUrjq8qEpbplujKYbdb3brKMio7PE25Y87Lu+UJqVqd63atVvSpmdJhjuEs4U4dPHBfYl4VbFjLY",
+	"FpmxKwgbYf3UlIoc8kIu2QhUG2ig/S7jmr3jEFq2Iy9sH1hAcqhyMgLnsRQjPu66FIs3TMk0L4Z0CanR",
+	"Vnh/YYVIWVVWypTjqJPlYq3f9Z3XOI+3kJX9gKy8dx1VaQ+PsrUEPTUIwpJ2gtQ6DeCIgNNz5Rh3wduB",
+	"rdPUcNglXAPUam6kjud8FXeDO4Y6FF87d4vRNEkq+OyJxHaY27eY+9kcMAxRW0kztNFbJPHqINIcW/dd",
+	"t+tJYBhf2TUfm3OVTwMqaG6jVe7a5TEU0X0j+qEGsVfUEPauV7a5TVmRplllr44IMOIOPsC/DY3329N4",
+	"rYfqy9H43XRgvc7RgVUNVBMutDSyO2ZbqszgzzI/Z3RxcAmiGXzKtYbtoW8U1gxvJRxTQRYZ15oJ25Yd",
+	"xrPKbIopH1DWI4xCfMUS831EWKpg0tKcZZWq9pgKKXhMU7g9WM5ut/qktBtWlM+gawsWU1FjitPp/Imt",
+	"dJjIpwaW9s8lnaYGnK1SVB1l/EMRkU8vWfaoqvtD+i29VLZGP7TEgrhWdC0+Ncs66p/8dPLg+P7JT1Fn",
+	"ygV+2S9Wx4VmY8jKjr6wb+ErOQtatgMv1MrrqLIRONxKl0q7jwGpbuNc2F0MzgUhB4QnA+Jvw3xLYHje",
+	"gJQbOcccoEC3FbsgaODmN0dS2AvWDmQoDE1jLCDu3jWL398tDnjzEPzLWvr1DM5WfDcnmtprvrxPv3SQ",
+	"U7Es53tcMaOFotd8Co208JusLHL7pF0oAOq19+hX3zS3KU1xtMbW06CqW7dAt24VbchASdiTJimDOiRR",
+	"zpOO9jj86jkXV97Yq+qyjLwkXMRpnjBFMDumGJq8YR326otmU32PcQu0Wxv7rRTHhSzXnxnexmeMOypV",
+	"zHLciN9kJFodDjWBUVjvXd+AjbX9gOS/VYZdyYyPAdYrIgW7Aq8sobnzQbAdwHVVel2yCRgRxmypTt0q",
+	"exoEJ6/LhfhFZlO802nMOLAcXm0+1JxQv7K4lX2W5QAgwm+pDxNS4eZgTUEANxcbjvBBYhQe2KIZthvK",
+	"s5aUbpn0/gc1bSFGDj/jh+Zcd2xpcfMh539n6p4x8bisXjLPqiN4uWA4f64k3hqAXPvc4e7S93a0W2cZ",
+	"I6JG3oh1LNc04ASlk2uFrY6LKrJ9NUZ0r75cwkt4YjSXy+WajvNlqbtNVxIH0i04waF1rrfQMH+1V96p",
+	"nubo/etEzudY5Q3G6GpgUM7zXrnJYDgOdvWdfBt7C1Wc9YG+Qq37CN12cyB7zJuFqpF5f8o8EzTdc89+",
+	"lhAtixFp9YVed5fqDCfO1WYxfIbXbbuDotL3xqQ0yS/VTMKVRr85W4oY6eXkoN87OPrpbf9ocHwyuPfT",
+	"v+wg01yVAsacL02ZQmfgpkfcr3nEX0wkTF1V7y892HA1eq62GBZYAW8QzXEOJRTd0HhSTHRyLsJHRT2i",
+	"nXe3UreD9ex2iJgxtJL9EAnLWDk8EAxPGKHprfGOUgj6Xja5OtxVd0kI5XoSjEGFVVxfAFmv8AB9vRGG",
+	"ukGcoRMX837ahoD2bHrhUbQxvuyhlU1wnd9tb03lines2GU1kuPru/Xsco1EwI8bbLLCM3nDPgy742JN",
+	"ELeNP7w2sIus83158wUg6TeQ67dfynOWXZMbv7M16T1hmvK03oLCqyKwYrzo3EoMC/N9VuNkmAY0kQsY",
+	"XQlHX9bigW8TleP9GV02oFAk332tvLt2As3SYyORb+oQYV/5rTaK+Jb6Pmzk6LfV/6CSjhnuWJCmBJ0w",
+	"ODcRBsY6SuEZieEAsNEUjienrrmBbXVQZO5gIRqqjLoYuFQ3Iwl7D+xhONJNxoHeQn6NL3T2mV9TJNS1",
+	"T7A52nuCTTsGn9dOBsly0SW/yDRFzkw1cSkdNvEL5mGQYTmGdPgtzAV6kwsvVUTIxa4NK9bZ7GZT2qv7",
+	"AVv6ZipUXT7Tik+4j9+Ug4QVoFlt9n4o07IVylVznHydqEjhrSpBUSfF0LxtyvVCdQYPTixpdgbHfRgi",
+	"ar49OTLkYJlbU8yu93Bw7+Hg3gN0y+vCqR8nsf/NG7f553IM+kfGClBDXqNBayyNRLo8Oun1VpkA5SkX",
+	"4zMu4sIDt8EHPptQxYqJsJhC1sh1LC8wbzccEl34ffxwigDrH/WCDy7C9c4tDTeOMvkXE4AAMyYSLsaY",
+	"o8jMus3De84X3xkcHT98cF3neN8itaSK9QF2Yp1EqHHBVlRk+2+D8pfSMWqBtp2OUcowBwS740KKCM7z",
+	"FZJYAlJ7Drf9KheVHLMda6NuxYwb0Cye7Di/frNe8WrGBCpARqso+iB5R1LQtyIpG2nXoNo5pKB4Yirn",
+	"LMHuqNbTj62Q8DFK4lh6v75xpYwCt7i3QoqdlMpSN99vyiJd0OUuOYr10mhgTKXbwQevlgcoFriiIhMK",
+	"5OdZ52TJtO2tbTCHCzLEa4eB/il8NCrP9itWRdR4F+71tvAddBeMjycYDsEdY2i2kjP+90lx3kfJH6Q4",
+	"F60bthIsTwym12ip3mlCHNWc2f6kQUEHFb/EwvZvSxESW8uIbRKPBzMMAN4Gnb+zwW65YAql7iNrMZZN",
+	"78aGaUtg96JLXtMcZuHrhWFqGzvXwdr/LgzdtsBzHD0Xmqc2VSBjKp8Cy9gGF5qtjQE+dF8nvzrjwDz7",
+	"73Iyz5kvahcyu8KWi3s+D5mmMOn0Vmjxme85vWSxnBa1r44Pl9WTVv1yapZhRTI0iNIt+UsWp1bcPiso",
+	"smNDIesRfwtDQRYky1MGG8YBKapajdPe9eHO8xabC20svVwttCwqMAsX0m2XXp78TUsvT7bQWY4COsv9",
+	"Wy/LAvEb0ymzNfRfcTYAGCuCMJqlnGVliKQssNqJowZNmIGDKjDSIDN86ficIldsptGoRBe1+e6o1yM0",
+	"VRIzHyr1qVAkrgm8Yp0fujd/E3ZIYTeYmxIvYNfFrksfcnEl5EJg+mo+NcztJ5zn2Rk8iDpTphQdW8aY",
+	"MVsfb/tUvTt98/TXV7+fPf3w+vTs7N2rN0+6MBYThgB0Bp1Da9Qc9g6tbW9WOaNKLVxK7pQlrncU11Yj",
+	"PGNaczFWEbE9o7rrnMYq+ttRyy8cfFW1jfJH9nebpgkD3KB/AUBmLw1x6LJQ7BeZFGM38+Um0cF6Td9O",
+	"X2rwJb9185m+9XY5bCrLXlpm8ZqJVhLhKb6HPNeIcWMEYcn/VZqPOwO3noMUrlvj6t4E1ad5Jmfs8GeW",
+	"pcCsdkgWtmCvwcNyaNhdK0DDlbsWG4xcsSWRxew1OxtNES09PLewWMdyC4bS42lHLYXGH+2Mx3sef7SO",
+	"Jn9wJgTtbIkatzcJ6W4Sm4XiTh2e2hDbNzNA6TGo4N7sPNfZVmbQ2Jb8JQXbgnoq2lGOsrymuHwIA4CH",
+	"IPKGEDMagscVOhnZ7jVS4TTHKV3CQF83ppR8P6xMLB3+EKwl/x0WsGFK0ymB+dbOAC3AUGwfa71nGVNQ",
+	"69qu3NuO1vaRxmIhwNGN0saZbsW4IphUdHJ9gB+OrkOTivaQWrl0KpodCtyD8UGsQqJQMZ/4X51UZnz7",
+	"E5vtVPTChsG/V4eEG7Ivy3Uu7Kzz9aXUj0Bfm8NeeeO3NNHcjfh5zTISGnJehDrff66dxVxcg3HcbeLa",
+	"eOnLoJFqwFSNc5egXz/UWcamPJ8W/HntkPe0qvrSjPX57w+6J6H57605NLKFGgYNTCsihkX6nStSloxZ",
+	"trdKjQVVJFd2HiMyIC80yWEYC1vRXOqnN8Oa/T6WDtXqNfE/7CU3ZSZjaZ4n+92j+90H4UFW7Q7FLaiu",
+	"BTT+vP8BIu8mPJ4UbfawUVtoQkj1EQYuHKoa319cR587VuWEP22YrH4mYKURHJbAm+sVvr3oIdGJOnmW",
+	"GsMW6QAXtB7wkFPC5ixbon+hVHq7pTRyOslaxbudmFwZn4uIyMWcaze7vHiQm6W4/iQYUWykNuSH0al/",
+	"1+nrZ0Y3D90G1PDd55enL55eIzGsdcSxZRoj7JHnGm3b/s7hfi1XXGCRsYvm13Thi6lweQBVgD0ukgNq",
+	"3lCoCSkXVwba7lXrDwF2WrNz6w0i7GNOU+yug+C/NJa7wcwsT5mqbNza6etPfPqJxbley+P3boZksfCG",
+	"jBSyHpEpFXTMcGwOOAy8FoLuQVY2hbYFHYIWBUBIwhUdZ4xVIWMzvdYf8NhG4DQmaeQpTqu9ZETTKyYM",
+	"koCNZ3SxXHsPfcJoQlKbLbb+3MA8wQpi26GGa/eBtHAkgSpneZvjyTXHO0PyMjcb/CcJevAcWeQJ13W3",
+	"Yi2fiqypYP/07n4K+Yk1p1nBcq4VS0fVzdLO9cX1/x8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
