@@ -242,22 +242,55 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Included ExplanationStepName = "included"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Included:
+	case ExplanationStepNameCap:
 		return true
-	case Rate:
+	case ExplanationStepNameCredit:
 		return true
-	case Round:
+	case ExplanationStepNameDiscount:
 		return true
-	case Tier:
+	case ExplanationStepNameFee:
+		return true
+	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
+	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
+		return true
+	case ExplanationStepNameRound:
+		return true
+	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -339,6 +372,39 @@ func (e InvoiceState) Valid() bool {
 	}
 }
 
+// Defines values for LineKind.
+const (
+	LineKindAddon    LineKind = "addon"
+	LineKindCap      LineKind = "cap"
+	LineKindCredit   LineKind = "credit"
+	LineKindDiscount LineKind = "discount"
+	LineKindFee      LineKind = "fee"
+	LineKindMinimum  LineKind = "minimum"
+	LineKindUsage    LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LinkState.
 const (
 	LinkStateConflict LinkState = "conflict"
@@ -368,7 +434,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	Amounts        Meter = "amounts"
+	Enrichments    Meter = "enrichments"
 	Integrations   Meter = "integrations"
+	Months         Meter = "months"
 	Records        Meter = "records"
 	SyncOperations Meter = "sync_operations"
 )
@@ -376,7 +445,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case Amounts:
+		return true
+	case Enrichments:
+		return true
 	case Integrations:
+		return true
+	case Months:
 		return true
 	case Records:
 		return true
@@ -420,6 +495,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PerIntegration PriceQuestionModel = "per-integration"
+	PerRecord      PriceQuestionModel = "per-record"
+	PerSync        PriceQuestionModel = "per-sync"
+	Platform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PerIntegration:
+		return true
+	case PerRecord:
+		return true
+	case PerSync:
+		return true
+	case Platform:
 		return true
 	default:
 		return false
@@ -829,6 +961,29 @@ type AppliedService struct {
 	ValidateOnly bool                       `json:"validateOnly"`
 }
 
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
+}
+
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
 	ID   string         `json:"id"`
@@ -1027,6 +1182,9 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Count defines model for Count.
+type Count = int64
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -1328,12 +1486,14 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
-	Position int     `json:"position"`
-	Price    string  `json:"price"`
-	Quantity int64   `json:"quantity"`
-	Title    string  `json:"title"`
+	ID *string `json:"id,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+	Title    string `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1354,6 +1514,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind defines model for LineKind.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1399,7 +1562,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1548,6 +1711,144 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+	Kind        LineKind          `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -1974,7 +2275,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -2578,6 +2881,9 @@ type CreateInvitationJSONRequestBody = NewInvitation
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -2721,6 +3027,12 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(w http.ResponseWriter, r *http.Request)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(w http.ResponseWriter, r *http.Request)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3063,6 +3375,18 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPricing The price list
+// (GET /v1/pricing)
+func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+// (POST /v1/pricing:calculate)
+func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5229,6 +5553,34 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetPricing operation middleware
+func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPricing(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CalculatePrice operation middleware
+func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CalculatePrice(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -7083,6 +7435,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/pricing", wrapper.GetPricing)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -9072,6 +9430,91 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type GetPricingRequestObject struct {
+}
+
+type GetPricingResponseObject interface {
+	VisitGetPricingResponse(w http.ResponseWriter) error
+}
+
+type GetPricing200JSONResponse PriceList
+
+func (response GetPricing200JSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPricingdefaultApplicationProblemPlusJSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePriceRequestObject struct {
+	Body *CalculatePriceJSONRequestBody
+}
+
+type CalculatePriceResponseObject interface {
+	VisitCalculatePriceResponse(w http.ResponseWriter) error
+}
+
+type CalculatePrice200JSONResponse PriceAnswer
+
+func (response CalculatePrice200JSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -10727,6 +11170,12 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -11992,6 +12441,61 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetPricing operation middleware
+func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
+	var request GetPricingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPricing(ctx, request.(GetPricingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPricing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPricingResponseObject); ok {
+		if err := validResponse.VisitGetPricingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CalculatePrice operation middleware
+func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	var request CalculatePriceRequestObject
+
+	var body CalculatePriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CalculatePrice(ctx, request.(CalculatePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CalculatePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
+		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -12878,344 +13382,374 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17d9u2ljj6VbB0u9Zpe2hZsp00Uf6YcZN0mmleN06bOyf2L4JJSEJNAQoBSlEz/u53YW+ABCWQomQ5",
-	"ifs7/aORJT6Ajf1+fu7EcjqTggmtOoPPnQmjCcvg49O3dGz+TZiKMz7TXIrOoPN2wsicZYpLEZGRzMiz",
-	"0cELquMJoSIxf7yUguE33U7UydjHnGcs6Qx0lrOoo+IJm1LzWL2csc6go3TGxbhzfR11nsuY4ltWX/pu",
-	"wjJG9IQRwRZET7gYE662e/511JnRjE6Ztvt7nGdKZuEdDgX7pPGCIZEjePWMjhm5ZCOZsYgsuJ7At4pO",
-	"GRnx1DzVLIibR3zMWbbsRB1Bp2YNMb7JX92UfnrOxFhPOoOjXq8XBcDxCzz0TS7ONNUstE6pGOGCULG0",
-	"a1SMKHMxrIR9mqUyYZ3BiKaKhVeGC38PN11UFsg1mwKYvsvYqDPo/D+HJaIc4mXqsFjcdbEBmmV06a3/",
-	"jGVzHrMwmHlCZEbMWswGKFF4cR0c3WrxqosGgIbg+Sxh05nUTMTL39hyfUGn5IoBIJcyz0g8kTxmgOF6",
-	"whUxiMaUjojKDa4rQklGRSKn5Pffnz3pkjMmNKFjygXiBtcR4Ie9j0yoIkISxWIpEsJGIxZrIJkx06rE",
-	"JCrUgmUFAJAcSwh4ezgwm2giAB8i9+5FnSkX7u/+Zvi8ArDQdEc4fT2A3AAAI2BbYVQ13JDoCdVkQc0u",
-	"aRIZ3B3+OIS9LyZUsznLCIe1Z6xL3nE9kbkmXMNucCPm95OjBxHs9KR/RBYTJswl3EBDkzjPMgCcWJKp",
-	"zFj9xi3b3ZLH2j3Wn+4ue320r500r9xIlpoTOhXeopcyJxM6Z4/Ice/EX5bSPE3dwprWU8qw9os60zQg",
-	"TIY/DgdEinSJ6wBwIYQEI0umEXTSfL/giu2wKCbyaWfwvvNj5yKI1OJ0xoP8zpz0FVv+QxGeFO+dUT0p",
-	"30rx1i1RTDyWYpTyWIffGdtfm17srtnl1YLFYS3Cvtz+Dq934qd+Ge5pOy6kTsGI3c//UMTcbhZCBaEp",
-	"p8rwVq6blwTqxHYresJo8pxpzWqWlDCakBQuaDqapHzMtit4JuZc0/rD4cXvTQsor9plAbJeGcEfN7wa",
-	"7t/2vc+5qHlpykXjG83vW7/uBZte1p3yFH5reiVesfVL37BYZkn4pRn8Bi8FScK1AiXCKq9qqTSb1iwH",
-	"791hOXOuajEts7/+QxGRm+3Wvtw+ZYOixaeGCR/1T346eXB8/+QnUDbwy1LV4EKzMcvcAvO6teWN6J/l",
-	"2+P9GYszVsOOFfxmAEGnrFRvH7958eHtq9+evqxZBt62w0oazAGr2LfhzPbSbS1MPuUBMJxqMpVKEyXJ",
-	"lIplnfmRwt3+GxI2onmqjX4ZdUYym1KN53x81IlKvOgbg2QDQpwBDaj1xT1LQCAgjaiIKGbMWM0Scrkk",
-	"sZxOqXpEaJqigkEvlVG6jLZG03TY1g60Tw9bgKumVaMeDdt+hrf2PUPM2YXXeGJM6Z9lwhm84ImM8ykT",
-	"cDKxFNp+pLNZytElcPinQlJmn+h0lgL+OBQAmahprGH5DozvP/vSe9CJs+lBcmlONsG/OlFHXv7JzG2D",
-	"9+UjSiVqJpUeZ0x9TDvX0crT1ETOvMeZP1eelystpyzzHzhdwrMurn0oN5nXBVwM1HxoLOk0rUDDAWNA",
-	"3EbOhQXF4FwQckA+82RA4mwagboxIOXuIk8pgksOksuI2L0MyHv3xItr70lmx+5RsK/qUyx8Ko9xEDHP",
-	"6Wzw1KxanHZ7JLEQMZLjv89evTSI/j+nL55HhFoaPrp3n/zGf+6aS9Whve/A3dedJgSffckUmKTDw3m/",
-	"ALjzPxhsGxo13Qgq/HHd2YSorGZSKERjX+1tj8aXVLHOoH8cdWKZpiWGaRlffUjZnKUGrxMW84QlPy8N",
-	"OBJKnss5SykwwBFnaQIkTYXmelng+Cj90Lv/cHH851+jUT/r9Xr93knP/jc26DpjgiWnhmUd9Y7uH/T7",
-	"B0fHb/u9Qa836PX/BRumsODOY5kLy3ImVKA0RnFvPjS/Bq98yzUg6tlvvx/04Vsl03ng9X14fQ9fr4C7",
-	"9o8ij9rVfMML7aUvC52NCS2z5YFaitj8zBOGDIKGtw7vTljKtDlqyzUVY6IJVEhtnUFnQTM2kbliyB/m",
-	"NM3N+R5dX0QdhZ68YvPmPm2Y+dic65SKnKbmHvSvdgZHUWfBhTC6XPW5rVlIgZMBsvKNMYPeAd9v6NH2",
-	"skO4Bh5btSzao34MYskiSJeLOU150ozsCc8KEuGGjbAEJfosA+zoH13jd820glebvzOlTxvQACgpST82",
-	"Y9yVsa8L1E5p4JkeWk+ZUnTM7AnAUpzThHrqKLJOWKxMchRvctYZdPKZYplRRGZ0mUqaeNvvTHN0D1zl",
-	"xYKuPTr2CFfkaRp1shyoEljwXomswPQk43MmfApRWmZslElh9qAzUAL6Pta3F5Al4tXgt2fUdg0kXkr9",
-	"QiZ8xFkSCjN43iNzJJ6raGfieJ3Jy9Tsu5YyZnjFP+spxMklC6IPStMUqIFpylNz0nLKLmWyJPGEijFL",
-	"0H9qhaYT4GTKqFhMeMq65I2BC3cOWioSkrEZw+1n9imoBytNBaAECEp8pDr0VC6rzj1DYbCBUgxe5Koz",
-	"ODE8XVuZ8Nguulhfp9CZDkGMsyyTWSmeq2BojS3uJAKoAie/MIrFIpNi3CUnvV7FWx1TYejzkoE79BE5",
-	"6fWJkAByrojiY8ESwoX54RgpOU3lgsGVJ77bDw0sCGGdCy7Qaa6ZoEKba+9F5KR/bP53j0yZnsgkIor/",
-	"Bf6hKUs4BZ3LXPkQz9jQmYtQYWBsJLNLnhjdBZ2LXBdYobgwvEafC+fYfUROjo7gZi5mOXhJAQIRGSLQ",
-	"h0TRpTLGBfh5jx6UAT+uyJQrxcXY/PCQaIn2kwOaekTu9XqEEjCSiBydC5ln8O0xUdJsz6wXHc2GVGdM",
-	"JEQKkkhm2SE6/0Ff9AjwDdPZ8uB0FHRlveN6AssxSH2vdxwRai4kE7nA1WHEQREtic6WSAHdZoX0OupY",
-	"c729cKPo/FuVQLGhpvQNQgjVH+TEsVGxYHsVSY/vBBmtOoNe1IkzRkEx6XlKivksBcg/Y3Oxj0aRMN8a",
-	"HIQP5rDdzxkzksX+oKU21x6dmF/yWWIfbvZsX9UkHwFJ3BZGXHA18TcF4jPLxQbxyUUC4b1MgVjLpLFM",
-	"0Bb2duWtFGSac/D0txNcmma6We0thFcuhDVq23EYgyQ1gijLBQigN7l4ztWWNkJCNUWNdVekuuFpBm44",
-	"KtSjtudb6LfrB1ye7hc6WpXHMWMJSzpGL59Q9UJmpYukjP4jMLZBADjdoBELCQRyZFBBAS54zrAtlObw",
-	"MfYeriitG6ElalQ3s/k3uSiRaCZlCo5/dHaZ8+MyM5amEfg01XyKjjj70TriqkqnO9Gj8gxmNFdgA1mu",
-	"04SZhXJ4r/VZOOjWEKTTjqgqgpaLGyh6xbLgzjLmNsvkjGXaerq8w/tcOgzN7g8sFNfcafaWn5f1KRQj",
-	"Qq1f36gJVww8mGsPYp9mPGPqNOAANecMoV3B5mh8NKztvXtmBPd1Lq4R4z53ZtTo2eaB/+eKLT+EFmFs",
-	"o19kXhOcML+SkdVAMxprlimn3NRty9zzu3IwXXmmhFunXOSa7bAtJJHP6y/N2FxetTjH0ENVLGeIDa1y",
-	"bM7M5esJNh5JfK64nu+fdIIO5tJ59b4DVjZszjuRYmU+zvliw0ehCtx9eJTrKh2f1pK9jixdOAFYpQ0U",
-	"ci2hYgksAJaClxfHdillyqgwP/qMvfkFL8srV6EHC608q3xreNOzlLPE4/ZBptAYEwEGxRYeBXi7Svho",
-	"xDIm4i3Q6klxTwiIQmq+zdOsafULuFcCzwP+X7NFtIwopPY5ORHeZ9YY00v5vAzsPYIsFcPZFzJPE2O4",
-	"Gf5GSZItURdbJ5IIYmvBZ4Nqau5Da4VrIhhLIM1OCvZqBMrZRs0wKlASmAFGAuoCYgVPLtaMjN6AycuT",
-	"a/f6QhaGlgBuN6rZK5EuQ2Szgv5+6K2IjlaeURop5clXsbTEMAR6kGzyhOtTl0JRJRmUN2tsGRXNMiem",
-	"CGVfYWoYeqDA851R8+CLgECpYforUIBXRR4nrd3CU6GzgCpAiyyVtRVQt+lGDliCx9yyhUbhvEafOzRJ",
-	"OCaCvfbWhupbdTNR59PBWB7YL41a2n1DFy+sJxPZ7iS4GT4Lfj0ziCFz9au9r4r8v7JPNGExn9L0EWHT",
-	"mV7aDENHiswANagPeO6owGsV+7j+tn5EjiJyTLrdLuQqylyTMZ2pisZQJ1qjjsqtp3YTzpiXw1G5I44c",
-	"FpQPKY7H3wlAcQVmFuS1aLcPIVui790QtGa9b9hMZoGdX2byCkM49QweDJwlmRmzuuHw3xen76l1BiMd",
-	"kKu47BxPCyPqMkYTcE2NZC4SspjIlLXEswlzvn5/X7WEZ1F9W90QkTSMWx4XOLDmI8D8V7Oy66gDu1mH",
-	"wEuJnr4FVc4VGZEkk7OZ+UCThEG6x1TOWRKS/CsrxLeUEI/Ks7VACiHHY5mw5Ck6ONY0MHCzB2BYhGo2",
-	"kTY8obw+vIAyPLyCmhACDkYj9IQt0Syi44wZOKEbyY8Vfw6x+CKCtp6+PWOZgtQnNBZt6o/js5hGQrI8",
-	"ZcQ+JshnbSgtqLa4XFcyBYvQJgojsttksAGxzktyuSRSMKJ4wqLCU325hDsgMba7nekZj9Kg6VmGu9sK",
-	"SufBCBqALtvNe3PG4g/h53gR8LX8Hq0MmOJJrYXrh8q3tjZdDD1Yx0PTnKFGG0MNRq5d7mlVM/X2qObh",
-	"PVbigSFuhFH3lpLH0coZT4L2iXIlMa0e4kpUylh7YIHbmNNlWP5zLehDJnepOvvgivwcxxJTKkTu6C1C",
-	"ZuHg6SDh7a1YW3H2BSL7fMGjhwqGNdvvDqR7UC7KzIS7oFpUEHJdl9fBmjWoOzBCb5FxrZmIkK1RbbP5",
-	"/qFInMr46hEpuSYvYo2apekOPqsiJlSfiAtrcuwXq1WC9rbLednexWVD/SEyw3yYoLDjmkxkaszqNaXE",
-	"WW54u1Wi7frKPTeenGMZzjg0+O/hftAWrJYTrCgNExbv6gOMt6sO6DY4hrcRaOuyUoogN29wfDqRuHp+",
-	"S6/2Z8JoqidLLBCdMTlLw1vAJOIzpjUX44DqbNgjZr/aS5B6aMbIFZtpohhNUT0pWM7aO9ZER4sMZKOp",
-	"KC/bELDS5lTgQizJon+mzHwkU5owQ+VcK5aOmjUX5e07bIkHNbv1GtACKAb2CNMu+e7zy9MXT6+J0lQk",
-	"yq7U/tgJ0ElbkWp3WghVL3jTFg1zFVZNi+P2slfskeeKQUIDlFLZvXAxTv2Knu3wYE/uc78epzjQNcyu",
-	"iH4rsQuhXDKSqre9hOxGoWwhsB+x7DjeXRHMdr2vXWlgmJZsaHfKhf9tP1oBluN8XtJ7v0XSexta9h55",
-	"/9694/tNvGFKP1WW6WXSu71fN0JjTdzlwuIZGsmGP4PkHGc0gS8xuJOU0ZwmiRiyoqF4bUXJ30iGcUqV",
-	"CjNjzIyEC8D1LQgQZEYdsbutAYujoEDPMjbl+TS4dNQSajw09kdgo0av6NZ4ThG6NSte0KUVV4yLsTVm",
-	"VUQumdLoYtqOR41zmlGhWZ3CRM2y+ZxlS6M0klkmp7aItBFB28Ud8YagCM2nU5qFzSjtrNyazW1ypNhM",
-	"VIdL7oHlSx3KVNitdzDlOfvwa2AdMtsf20Rn/B3gmlbM3FKaQnPuwW3lFlw1VDk7hYycTeTCZl1KEbPu",
-	"piSFDfkG/04o+HIJBXjCDehcrS9eDbfFbKZ3Nde2pwc2tTG2nWmhyW7jYh4kAaiN3keyUGYd+Y0xbYnZ",
-	"11pesYBJ2IbS8iytd3xbRzUxhno1Fpdn/CBjLn8h2iBSADnxPOzGfEDVI6SHMm6TuOIQClZrYMLhhXXH",
-	"L6QEapamisTU2DiYiT9lybJGAfH8+uu/lsUxpd4HVTIy10GVyFXPNB0zJHWoTqWuZv3IJIlllkFasQ3T",
-	"mrsIF8TctU0E4a272+ZaFBnpkIMOsQKuyJWQC9FsXxfFPTuTWZJ+bJI0QdmwzQvrw0tl+U/op1lFsXfl",
-	"QKj3BM/ZqxRqd9StQh81CSvmhODoEp6AS2LMNMEc+7pgSTBykaesrkI+ZVgTLeLHUoz4uGvzT7gsM3Qu",
-	"M0avVFnRjkeyySWz15hHG5dKyTjKOEW9+7SIMa+HJG4qvuuCEyVX8TNoXED4yvaHsQEMqINeCYaW6OfW",
-	"XzpBHI0WtFONURQ+klIHcHEQQA/LwTzW1Myb/yuT+WyL+C/kz7cMCW3PfbdmUDfgL1UqeoU+tpRqpnS3",
-	"Abf3RQl1GF2bW9YCBy2a4RkFUakpHL+CFHuwAVfR7E5YguWi9wqBu7b5ds7DKmhQxdmUR1clvD9omjPl",
-	"0huKMKDRlFHncT1PVhyA96wPcsV3uVWS3gqw7PKb4VIfNSvqehOuYpqhD1ExrdMaz+ETFhfZu1tAudRE",
-	"qi7ZXhROMtihY4mfF1A9LsNJ3mVcs3dcqAhdeN7fSuZZbD9rmo2Zxs8LxscTzZIID/W1rZeJyJRlYxYR",
-	"OmcZNR+wKYY97238zTVh1FOb0yFHRgtDxOqu4IVRduhlyrov7Yf3K5hyUcnzUld8diBtv8CDmTQSLys7",
-	"YKzjTplYvm6Eh0s2T7FpDcS/M2bTwK6jDjZbbb4esse6oeRf+AVQFZ4IgRZILqrRkHVN58cZzaDfiCHY",
-	"mAopeExB0Z2WuqXttfJeTeTsouuFpCYyKF9XSNH2NoIdBOkRSWx/lLOpFaa/OPuY4Lq8xj3teWC4nUsV",
-	"tI+IYqyhOct6CLOZ+bXF6KjzdG43tLrox6nME/hVkX63R5iYs1TODDkrhx9GABnig4UzuBaWGpap7dOv",
-	"jXpJNbVVgs6TXmD6asXgRa1xu877gIVVVMoN3pWoo2Ys9qwNt4x+txd8c31+dNTBgsG2+qzbuG+is/n5",
-	"eddYgikX7Px8M7H5q7cJ/BYIkYs+2Pevghy/CVLC00+zlAqKkTcWMDHo1JkSVbx6+onGYQ3c+YodeDXH",
-	"pC40nLiI09wyOJmLMFMrWgK1s2AyK+vX4c4+1XWP02yG3ZANS2ZhP9/KAVg/MTw08tsWWRiF4AueibMC",
-	"V0PpV+1QqLRE1j1YYzpnpfMKmj+BOH1Ehv+Jvsihq8ixukwLbHPWCm3Y2M5KpKczkpfQOQYjmMxgFbEV",
-	"FCqY7/ELF4kLCFbBiY0fapqEOo5dNsTIFUtILjRPbQtys4ApE8lKZs5N6se8erRVJ6pZSUQucw0tJaAj",
-	"h5pAzdeVrejdywqwN9Hm6ijXw8gCsVx66PB/5UrLbFlfIVSXIBZO4d6MnFGtCqYw1fySxZAL7lefsZS5",
-	"iHu7arPCjRgoNtuGVuv0P0iRs4ni1s9M7foX0KbEz83KGN3f6sFJ3xRb0djqISJGQk1n0InR9e9Az+Rl",
-	"JvPxBDyU9FLmesvs9j+zcMbeqvaL8EGvMGQIWM/aShZRnVMZYyJFElLpXY46KRdX5gcBHy6iGybHt3UN",
-	"8cT3M0L+p63BA59jyWdtMhYeVYFEDvMbyHAPDpAKQd8JF8i/Y6ZfIWa6/wBl89HuAbM9PLkreC3D1fZy",
-	"Ost1uF/EO1e3ZGwJ5dpRYCcvMsrkFH9kyXhjl4w9J2pf8nBREyw04N9fS5O1rctb60MWftC5PHDgM5Zx",
-	"uTGe+BqvsqbFY+vCaKQPd13b8JldZzmGBtsINd/0Qgq2l5QXCwYvqdet362kSr0e8jXn9Prgb7AlW20y",
-	"ntBsHKoIAa8RNOtdCMAWLhAKXArItA6XhbDS1m3NPlbt4wBK8aTJ02fnPxl8J5BRki4JFYQpzacUm7t4",
-	"5JLysJYE0582Ao7ZAMZMKr5SYulZy7bl5ucbm911KZOrTkK3mqhoX+pyI3FbIVu6PP3quTXi3D6EheTh",
-	"ziLfrKRYi3QkGR1pWycH2AUUP5fwTy5ccd5lGk65eB6anvaLkSHUGi8E8hSMDcfHXBAt4a+MxYzPNDEo",
-	"HxE5Z5kN1SpN+vdsLyO17lS0MYUXqiXWbRPantJPLZ+7chblotxD3ItDJ/HcGBTNAyRiOcOxEd7QiJVi",
-	"ajaxplC7TJe6XJ6m/JuF+EVm0/bvaCXJzO69FBAR75oO2lB8V4q7gCvPD0YqTaezLbxbK/kgThyWftZi",
-	"Q5E7oRKOdbiwRpL4EJC74LzC+ptyUpBtaxl1Rpn8i4Xt3HI4yorXq9b4WFPGcpUFpcufkm9ZYV6fD7xF",
-	"/uVNlRhneVi/rDVAis00KyoIzj3IDHsud0Jk4Fp3yRnY2UaEG8NrsSqNTyQfsMORLYhA7qnAqiwKaFQN",
-	"deiMxwGnsOXkzynM2gs4YgWZ8jTltrtuhOZSK1FXtaRkfuk3gMZ+6Ciwija47fKxqKZ/yDSfsuBqx3xM",
-	"L5eaKfJ9v/d/HhL4/EPLtYwoT0MaNeRVScUiv/F4+z5CccyUGuVp04MpdpNr+UwwQs6WIg4YiTixyVUp",
-	"QQDHnIyNZROZkYyNctXyXat1POWLKzsrYOcfaLSKXpXTC2I9GDeto2ynohoSMSoEdiPJBeAlem6x33u8",
-	"XLEmDv7jfe/g4cU/vz8/7+KnH/7ju6Clb+9fkRfv6cFfF5+Pr7/bKE9Lrd09KbT5l2xRVu5swXw2dQCV",
-	"mZ0fNNi5Eeiu5ZM7lrBMuXCzhlbkhlHR+cec2Z/LgS1rcUj77hpAVzsAbAHsSon/luD4CkWo1QFOLWpP",
-	"A5Ast1wDzKqzeRvMdcpZZabrSQUix/t0yVa8seHd+HrHipVnW9UN4+oEaaNfQMmHjVDZMhcmkuYg0KvC",
-	"FKlLQGxFNfiY2ginNYTaV6c2KK8LFfLlyFyXbfitUuL3PslFUdXRvvNaGBUtaIr8dLOi0DH6MFk3CUCj",
-	"2gYkYyZY5pq5riurHvaGPEq1ABVU8zlrYba5UdowDaKucYhLAAyvMWM0qesEapglDVVlPOFjI0Zx0gKU",
-	"bkku9CNy0EcvtFh6g20CWkqr0mCXN4KpOBYm3na8tfsnUX/se7BaXhWP/PatFlzrmZ3Ast7OBgLqpw2t",
-	"jMAHNaGFyrhTdyJdN573V7kodNF2Vfhv6ouUcKxAWOPFyScuZU8JOlMTqVsq1Mx1EGyXTOB1HQwmFBhl",
-	"mIvxGRcx28HX0+Ckmk1sV8HCLrQbxWZhjE5rYve0EQcW1MbFAIZa+hJsy8UXoZpGOYGzc2iR1rE3SVG4",
-	"rBBSFmfKuE2JqusoV8Ap8uhm5TQdrgRJ0ZnnN0tmMwiXsk9hHmPYw2PXXSNcfLllr47WySitaxdr00xq",
-	"UDN1+aIhubVN0sl21U3bpKjYzmRFHdOah7Q8l9W6uUJp8aZquCNuxKJ9CLICI++ELHtdxJ9XVbYklGMb",
-	"p7nic9Y+Zj+VQk/qijqzLUjUfP8vK4yasQdf6V4QwVa8+4NQKGfLrQi6Xx6Thyf3fiJ2thzBptKBsFG4",
-	"Nv1MG43qEZTyzliGxekrXpH39OCv3sHDDxf/PD/vln9819xyPFDqP6EzaEUJxe/Qtl9LksjwEJMiN3Uv",
-	"WZ3leLuQak2TJGNKEaquWGIU2W2aEKx0Il/vdAbS1AizpczNK0BTnrB0tlYoHS5CV4Ui1xBSDjRD4QIy",
-	"mixmdJvy7EPFMGNb3A3RZC6wLZ7Boht0aCjS7m2rH9yZ1wq9OKei6rMEbgNh/BLuMPBKsLVW360LgtN8",
-	"KoIOZVokR1vndz9s7KRcsBs9oLaq953fL2Gtsadf65TRIhNi/YxhNjgpLorIjOpJ+TcBNKWJ+cWci9ED",
-	"IUPOVtKEX+mqbEKc6v7DXh/HOdvLCBdWs3TzFy9lUtccecqSZV0TEQmtV5lb5+aAZlPF8BsvhyncNG6L",
-	"blhe0G6DJ92avU1BuDel7lNv07VVKRsbi++Qy2abs+4Uyy611HaB9kmQ3vF3O2iScr2SJ/8IEomg+Tn4",
-	"T7yOmatdy7dr38bbqqPQ//u3ukSEGROP/djXplS/wFJbtEdfXTyG6pp8TjYtyxqFOEGh1mjHQZT1fum2",
-	"uFTRUmykquh/qjRPU0P10HFER3bgqZGyodahJaDWu6FCqVGjJ30jRtpypbVl/yIzV7ZQHcyqqx2apzRh",
-	"j8o2+OgVgT/haP4Rruux4bvWKhIk3dxCN7BK8/ICwT0jx4HYUm2BcSsZk555XXKSamYJbrieMe7BPLIc",
-	"9k7YRrjW0s+3CwIjaVWedB18lW0DsAbdzPtlA7oUl4Y3gzOmnhQWxIq7JNcTme1NVlUnqQWS95BGcU0E",
-	"a0ta51Q3z1xLvGLqxqe4665Lfbv0qPyJ7qklnabh6VaypsbTJjcEzYkt3SVFmeZajVm1H36L/LLCj2KX",
-	"F7kDtzspQFDlGgUsvdpe/2ybMG0v3AIfdWZ7lt4RtlFddAOprWsEfuBpc6XMDpT5DWL6XnA1eBI2al30",
-	"XFngPA+aTEE+soRjjduIC2sVzzlbsPA8uzcyTS9pfLVlyN2Bz4tZ3gs2XfGnMk7pJz41iz7qn/x08uD4",
-	"/slPEKPHL/vRZlEw5/VWTi5aF8m+m8jSbUO4HhAKOBoZtBwa6knylA3D2Lk+TXuHAQ9umvsu0vdNLh7j",
-	"A9aUx5+XXubzGoh2Kbrbc0DLmxp+81a/Wd6u2tWNjncHm4DOCePGg81evAHkK2zeumrbptatY16vbYSq",
-	"lggqcagQIfgUd2NhXc5M3z7TvE1a+5vczYpobjpoi3ld5rgr4/VmjPoCvlx2BeVCxOsdd0GXTbG5kvgC",
-	"tYPbpaDWTvZ1gWh7AeGC8LYRaG/AT5urby0Q/jGnjYmqLJ5IpmxHW3wdemBYxgjcTWhqFrBs+UbnQghv",
-	"pbD9L5nris8SzDRu+fzMzlesPv+xTUkAUIFbdosH2oKE9XwZLzs4gnoWkRDbDGB31lMfOd+BKRXzR3bx",
-	"AAAoHY7444DdM0s0ruYBezUcK+F4OP0aet2Hyp7fkchnwU898fcxZzm2AsqFQCYNKdcMGwTNaKY5reZe",
-	"A5usa9WH+bXeC+x5gjO9TPS05QWlFooKavCJMA9nL5MGap3tiunmIv7FRBLFbG/xjEHCOzT4Cfcm336w",
-	"0Q18Zi4ZGfaw2xwghPEeaMEe1p0gB1zrH64d4hYGTtFCcT0lepv2ePiY8NKaB/5v5ZjawTm0pk3X6YD1",
-	"eafsk36T7zYDcCZlWjP5G7thVvOAuOYxTau5L95cn8s8vdopKahuXB1Mz7EDBiZUYcoBDqzDmdwf3CHX",
-	"hB1LFXyd3Rjtg0jBwvHbVmqzRZ6bjFnb0zyPtXllnkruHRact3e6Pvbsys8ABE/4aBRgaFVP7R78r3tO",
-	"LfFalu3leZ5Z185Sd+wnaKa3bWdW2meusZkP+JZtzuxK9iKZ3J7uhGjySDjQWMDwmTm2x88VaGUrnMd8",
-	"k8UTXjed1HtBKKO7lq2vRZTbGF8zJsq20G3vahwj0eTEyHJRN/tBFHNBcpGwjCzoksgMimvaN3lDdT9A",
-	"GFt7T7Zn5dtGaDEWtxaFs5hf74XezL7dSlZRYv248UTCWI5z4oJZVjj3H+Pz/phUwVgSSkacyDWeuTFR",
-	"IWGQy1VTBhAHv1/1H9pepGXKuOMdkV1TOMJQP83LHUiwhqawhVbSGWCaLaGaZExpcAlAGaZt0EPHlItw",
-	"R56WHWRcAY1NszPAKfxuHs+x6wse9npYeI3tpFTps6WId3Qo5oHIq6tKLXvm25G8QmJHEAMrrgj06RJW",
-	"8dq1aURkXxc48hV4FjstVl4Ps9qym/pJ0M80Tn9+ZJOTbO4K7t/xQCGL5uRFb1YqlmQqs7rhduONKSHU",
-	"y+Lftr6wjk/dvv/OPP/UdcBZry1KbVIkkWli6AujlVPICGtbol8U1VQf71ynZDHhKQP4I/DMCeHG0H1o",
-	"U8owV8qQwyN4vWGSmEtg7kWmuaDoc/RR2V5r8G2tmKeoPmloyanqwX+5JCApQrmwlljaiXxLRe0udiTZ",
-	"Vpso/alt+ikg4e9g/uzeZ2Y1D6vFyJtynE05SdqVJDkS9Ht4ABn52I40HVrDWyao2I/XLWFTuY49L+y4",
-	"86FrwE4SNh+GhdSaO0KzrYfPj+vyUlWaj0NN+9VEZtprjowZ/Ux1G7W5orG+09BVrmbQ0TpIXH6NxwoL",
-	"P315attz/8xTQ50EWwaqCGSWi1fa0Ais08ivyA48796mXW9A5uuHY1QKi93YQ68a700GO6LbV53D7R/F",
-	"VreGstt+d2n2qxbrsioU1xuM2qK8dl1qwshuK5naUafX7qe1YZauzV5oYKXbFD2tm81sraxppT/R5nI3",
-	"f4AH4kbnCV3iCQV0jaIv6j6anULZw/6OfLsmlNvOcNjmYNeKH9baSO54NLD62sP5Es1jPYWn5tCa62O9",
-	"+9vQxx6n5bUdibdWRqpaHQ0qfLVnE3JO3ATZt+ZMboJ/nT9/K7b1TQ0xLEuBNzC/EghtDhTty9oD3aYh",
-	"8mrHWdfd2OtqbHmh7zsqVVOQjCHN4I9SZaki01i2rI6qi74VZQBjGXgzelvyjOvlmdmqzRksmmetdQk7",
-	"ff2MXLFlRIYq/WCM0A9DUNSO75N4QjMau35uADnATkYz4Jr21ROtZ4hNqj5AlFA1uZQUWpraC7sEKnls",
-	"wZsq240rSK3FxnlQAUKvMHWam6fFUl7xwt036DhF/IN7f4kRuOvra6h7HQW0+adzli09l532VwpeKEzn",
-	"SSRTGCqDzCo6VV2SyFgd0hnvTpPV0lAxZwKwHRu3YgMkLlA3H5yLc3FAfvzxNNcTcx3OsfrxxwEZnkL6",
-	"LP8LvhmQnwHSxB1Mt9sdkgXXE0K9c7MWdgDABEFVAPZcEB+2XfKUxhNS0CYo48rNIZ9yfAbXAH9Fvh9+",
-	"Oii/H/7wCCHgsM2AQdGlIosJjyckkymmQsFLoeEYmdA5qPi4/WeJ+vFH/I6SWcZG/BMegn0KHoetUPt+",
-	"aHjYMCLDLBf4L4s/DH/oknK2Gg4ecQ7XmApyiWnaiTHYuFZmKTwx1+HfaKfgap5zpc16zF7JMOVTrofk",
-	"+z7RkhhVmrBUMXJ07wdAB9fmCk0aKtSCZWT42QioiJTRkojYYMn10L4F0kjNawxaD/0pZrY4+Z8w621A",
-	"hrFM2BCdKfQyxTHpExg7NYM5ikOMQw3toTFzkpUKX3zhYylcYz2DYAusPjePsXzErl4VeDV8+paOh4+w",
-	"UMsQRoEAw2ejgxfG1BmS70+OHsAdMtcROekfYbYV14QDlIXUtrVg6Zv7oQtPeCkFc48Z8zlT5Lh3Ylf7",
-	"hs0Y1VyMzVpLmYFogTYZzDyyFGuOyqz4WcKmMwl9FA9+Y8vho5KLXLGlfUvxlT0uyD8TQBNsNGIx1kge",
-	"nZCJzDNVYMWUG7QYkKFRtZ4jWgAKFH8fvJYpj5dDg7cIYK5Iykb6EblkSykSA5ZYmlM6OXqIcB6+YTpb",
-	"HpyONMsQN7BiMyqLjpHxzHHwVVHvZwCbcqVZQlyum+tZaRiM46Vd8qw8WcEWZqeKTOmS0NmM0SwiNFUS",
-	"6EEQY/s7UA8IHwuZMdzIUuYkkfBSGC11LmAaTswE+gR5YvjXiBvlvnM6o/GEHRx1eyVv9r6Ddp+2zqLz",
-	"G2Mz70hctiTmSHKB2XxW3kK24KXUE1LMRLa+BEPis0zOC78BBgU6Z1YieMb7oNPv9nAVcsYEnfHOoHPc",
-	"7cNiZ1RPQEweGjb7F0hpDFcUOPgs6Qw6+KsRx2omhULRetTrWZ+httkqmn3ShyAPsAUlNTqOEdFXTorS",
-	"kJhfS3x/pkHudFdCPiGtpliRC6pXFIHO4P2FD/0n0rH5TMZMKcje+A8DQDpWRsd4wTTF9kGHkK5aDxL7",
-	"s1dhryASSdNULp5OZ3ppE5VCU91elqwrnrD4CukW57manQPiTUGNLaQ/lOqXCDZn2aVUrBGwF1/yxGIq",
-	"4MDu9Y5bvuT9wQVM0bykihFMVzyHSXMA210WIKRGUJpX+kIZoGzfsX+0ekwLbaFgRDVYNe8bzengiqFf",
-	"qYbalMamr2odv0KrLS85BMYM4e4NF7rEh804sjZy1D9El9TxvuJp7hz1ju4f9PsHR8dvew8Hvd6g1/tX",
-	"6V382QAtV9mH3v2Hi+M//xqN+lmv1+v3Tnr2v3Fl/NFA5GmKXuXOFVs235ZSpX+RuWHMR5/+5y/7ze9q",
-	"fWX9Xrky52dis1QubTlhxubyCm/DBbjWtStJshcet+0bgBb5KdYB6qekmCdd+6jdZKshFkAyTQDnT7FF",
-	"ixwZYY/SAkvGE5bZkBfPyJRecTHuEmgIw5bA/6aKpXPbey8Qd96ZPgqKsDq6iogFIsphb5Kpow13pYGi",
-	"r2bjUavunLOFHdASiKMPr9hy6DZu9RuOLN4oQFwrlo665BlG52CPegIzZWLULK/YTBMhF66BSpUSEV9t",
-	"A+ZtSdFTzsAYuyg62fwssY1JeyILoWcdNrbGrrK39HXV1rbjkVf4Qn+7JX8j7ABa3XacIXme93rH8XGP",
-	"ZFQkcuoZ+oAN963CDdLC0AlczzZyFVzQ/nhI2xN8bGHsnWKgCxRW5mIfHzhLY+jUPdpedgjXXEed5zIu",
-	"uhc2XV9cZ1dxI/bxwho4ljlswS5YwtEX5Evaw8/oELlGBgJdB8MNswzPUGQhMz0xOhhYW4V3Bno6uy5F",
-	"UgBbUdooGdyNklM6IlOaGYYHMX04/HW+gj/syldGYESGRPdJ47aK5dz8gN7Ao25yRFFY9xkzvTNYjIFd",
-	"C5reneRe3ybbuT1+Y554jGjcjJYvpX4hE2OBJ3tA51eClW5F691ZUSJ2UVm2w1/hwHrh2FeecH2gM9sM",
-	"pd5WMNe9zbB93i2bC9FWc1NDhuuIp5pl76Ho96Ji5PkN/wPtB9bffSpsAQdReTwxHHdoXaJdyHxlydA2",
-	"AbDf2pnuaWrnM7MxF0TJzUvlUtxwrX5pGsXWKEbxMIrxhterHCIcW7+/6ZFcxKz6wHbR/sZ2qw0vhJnx",
-	"O7xwf9YpjV0Cn8UFPxMfUzKBJW/k5JhP3EFc9xx+CSXP5ZylFGsWaIOxWbZILUa023wkVx9QmYjufrMp",
-	"StdYATHpDDoPRw/uJ70H/QcPTuKfkvv3HtKjEaO0F9+7R5Ne/x49vhydjPqXR5e9ywdHR3HSv5fcj/v3",
-	"LnujXo/2HphDm3UGnf7Do26ve9TtYzxyzmWufsVXVPpvGs3lYzN4FPvYGfSPDHe1naE7ah433bNfi9nw",
-	"ws0GMxM64zfyMBayA+rLZkzOUmdRLhVJeBIRwRZGU3QNKwrxYZYYkB3A7q3wWJcAgznL+Ahb9QRN4ZdS",
-	"MzI04nRIEmPoslSxBY6WNOtaytzzG6cUxzdQXei5NivV9m3KmNe5qSpzcCUVqXMzIr3M5BUTpbJiTwfx",
-	"aGJL9feH8hZFr6MO9Hss7N0tMOwNm8ksiGPvXDTVuhxlLvaicT92NqmxWblwDZiwYyXgCUnleDc0q/S6",
-	"qFUz/JqR29cyNlz5C8gVv+6tXi3xmmTWSyi86KLR67xBqBo2XX1Ac3cdBGfRMaXx4dBKcTsVYH+y8xIy",
-	"4fvH1ZaxHaVlfPUhZXOWYgfnmCfWHnLNH2E/RYYZCNh4lDZLEAkdwmuctf1/lfVNVjhhP1zzofm5eOVb",
-	"Fyr77feDPnIumc59UyljCujUGk4ur2iTGFtJKupwyIWQ2fJA2boRnjAbI2rUDWzLFysJFUPOWAcLl6nU",
-	"WdCMTWSu2EFyiTWcOUM2d0svVFpmbJRJMDjt6x4arHP6ip2mrHRGNRsbtLB9mnyjM+osuBDMyfl96gKO",
-	"wjarAwUD3Aundg+r1QBKTrrOnm1EuIZBH352H69refWYFaz6VpwozTApXv31LHmvfmN7iG9vtpc7vmg4",
-	"roFlNJiguPMb6gIh/8XnDOdepksY5SBHZGg4zpB8r/02zlK5QPOCC/VDRIbw15B8b+9ayjwjciEinMHj",
-	"QjY2/8cR8/BcfJ8ybaRrnjKCvP+HLnkHSR5lvgwkaNnm2+iDxJQNyJqhxKyQTOW86ItstNRUgpsSci5W",
-	"/aYAwxugNyzr1QxrFdooGtUoTnnnTaI5hfyC5mOYpTWh2BONJ2yVmbdmeE8soNvFc7Yk5hsS5hPAECwN",
-	"3oY6S9bsCMhjikVnog16q9fB6Mv7xwzFQduvpVXaFcP6O0guZZ9mKUygsNJuOwWzVclDCYCiLn21rjy8",
-	"alguV6QoV/uHKkYNNqyzuPzihtkprTMPjG0Udtb3nbO+rL0FDjrOmPqYVgqeah39qLZK0az9WRisqGG+",
-	"qorF1mfF5Nb3nRlVamHU1wtP0XR6Zzng1SXJ+FplJ+pMQBJ0ksuuBUo3llOvuM2YzqmeLCt9WGp3eUsp",
-	"DCXytVLDRJHndokJsHvSyDwO4HGd4tsg33G/bshBeFYUZ+uMs+QR1PMNB5opPbRlwFR3CXavIu5c7dxD",
-	"bANQV/4fykbwphR/zYyEWoIK08HO6ByVRDLofPf53embp7+++v3s6YfXp2dn7169eXJt0FtBIiYYWtfb",
-	"5D94wLyVHIiSMSFVf5NsaI/MZ/vTKrlVLiy4tuZX2/OiuthlSfV3M2XC28BOnK6SPuH9AIaM/WMli6LK",
-	"o/D7m/CorbMbvNIHrsgYWoLsQ181G6m2srHu8qLuIldM3QDMUZP9vjv89poG8W/N6uaalTF4f17inNqK",
-	"T/Di1rkYZjNgvQFCwZZUlD0H7lqexg053A28PAXUL6ByAjsfrOqyU5aNGYGfB6WyVyljmWKNHEsgewwr",
-	"UgiiMKTJ2unHGZtKSNJ1j+mS02KKVLmlc4GNzglVpBChIecJYureWHMbvRGAcQDA+GeAu/iUWJDc0apC",
-	"ITOrPl3vQCLYoaK9P+TvptvtixEe1XHCFlqbH20o+N3RrfA7QwTc2mOLG3G3G4drDZ1+IYXs0GvfNQ61",
-	"mztVV8rrqNYl79w4vwlVZM6yJRae2edEOECvbF911OtBIR9KEzvQziY7rNupVafbK6+v0V68PW5Q5Huz",
-	"WWFe7EWvXGn0VQ70AgkzA9fzz6A9vUxLr0bGaPJKpMviC+ujgusNm4Ps8ffwuIvi4bP8MuVxdyX8mcmF",
-	"6gyOTnq9vfpPEHy1vpM0dYfmMgLcyJg9ZbbYamJsk4VzBr6e3N1AB+Bz2THAUhHuQT/PqxkTCkZNAsdT",
-	"ZeG8Da64slMojU5TubDF3AZ22AYzqozIKBIBMUmEnFYa/mGkRCEvI1D0XDpkaZo+IkPgwbYqF6UA1uJi",
-	"RmOVKA1oKrL/728Y4BBrFH/FrOQuOYOBoaWT7YsbD5gL/m24OZCjr2DiV5Sbb7Pl7QhN2+97U5QIO1zv",
-	"K+c05VRh1r0jALPyGDsR+T3v0W1ivtRyeqm068mmiwDX+06cxLYXkEG6A53xMTaw1XzKlKbTWccmhl5E",
-	"nXFOMyo0A3yDKn8+ZxAajtkAcqJmOI4Ih2bHdvKNzQWsOGzff8beujjJvuysVwgcls2xTtmmxjppi9QJ",
-	"5LCqfZedcZ3gtWk5v5qrryvVtW+NyFaYyvUawXj2/z4vKof9+vfy5zKX2GM9txHYkFmTbC6RDwIaGDzb",
-	"A5XY4f4AFeWPRrbi2r63UmnpYXgbUb1GPoWoldmm5JOiueXNCOnf9PON0c/WtLFBAMlsb3oqLZ+JulbR",
-	"KCORuxPBzvoqlNZbEkoYTQ5wAtjBOJP5rFkSlb3Y/wsv3nYRK7mxe4yzQ6JCZ7pUH9MupA19sPk8btxe",
-	"Z3D8U9Qp2pV0Bh2Z49y+TOkmv0BKw7/fs79PmcIOneUIWq6IlhJ7Pbtuy7FM86nV6vaWtxlIeNyrJFk5",
-	"8CZ5gugTYbUpzcZFduE+6MgYOCTxxtUZkRXTXPkWnz/Orm36okcAbVH/G00y31/6d7nVdgngiIX7LAIz",
-	"1Py1MsobOclKIvk6NwH9fvD5Gj+tpZyjpbaR5YCNmaQf2/QPcNnidWyqtyubkq5IapbJJHcDOcBbr1iG",
-	"GY7LVGIJjLrKi7Vc75wGn6fsFpLbV3K+g0nirqrn1pKNSqLanGzkM7r9BIz9OZ81md835Z6Hn5Nii41K",
-	"eAmJzi6Jn97t+4naedDeFRzb62L+Lupjdr8YlVwQg7mEiwXNoFkNNsyxrm7o1Vh6+v6hiFzYrpERhBwE",
-	"GVo6HT4iFG8r5naM+ZwJr8MXuN0TaBgokDGwjMQyy8BiA+e87ShIMpZk7u4lARWLcKG0gZsrJV6dlAIr",
-	"AnZDfae/HU4Bl5wL14EOPZLeVVwRGJaJ8zJcmAD7IForZz3LG1LMLU3/YDlclpVJGX7WN74bj7YIZ7ZJ",
-	"/ja8voLWN8z93lcU08UjPnfYFMp6OzSh/1nx/e3AwLYNXH5Ben6MZ1tU1hn0/4j2MvYebEnehic4BmwR",
-	"fTPTGyRcxbZB+E35QdDN/7agBWhBuiRuCp6OiBRklmczqSx7QAlsMPyKzfS6092u9SZYe5vlB6dEGyFl",
-	"dYf2SGpP4JtETiiEoZaxkHx22+jorrwtdDwVRObaSaWCPUP0wjF4R4YQ9TYc3ZNjyH5pYuMdrhUa0zp1",
-	"ZTggp8bYGjOT+XiCQgEEIr7H9bh1vSlDHY0ADLeF6RWUOvrCKIUxCU+DQah8Icw6TfkVu0VuVxR62Ja0",
-	"VtGPyqhmQoy5hsgGvfOM1qDJVCpN7vV6BLxvmk9ZLVrgHm4ZI7ZhgKhVdQbHP7Xmem/cTQGr4lc3hx+a",
-	"tmecJftrpQjYl6ZIjhXvjH9q4KbZJ14yY+DVZ5ScgdP6AHgRXtolQ2PeQ+tuSh6nMk+ewg+k3+0RJuYs",
-	"lTMWEXzOJbZthkbq9v4phMAziCjaYAb0jr6k8RWEKc/F8DlV+gAee/DsyZCMmbZhdK6J2RdLHtnlwFFA",
-	"d8cR6vcTmWddAn3vSf8eUSyWIlHgN57CKD1sel8G9WHW2rlI+dyovG+Lr+yFhe59xWAoqW1+NKVLopjV",
-	"q5l5g1k6F6R8ZdGaM5WKGzU9jplSIZUXX4hgXCefFUpezpgqmlfZtvLQSRv18qhskpTlojvigqtJ0SHJ",
-	"fPXjcMuCNL2c1dWjeTM43tODvz5c/PP78/Ou/fjDj+aP8/Mff/iP70LTOab00zN80L1eqFZtb70h0I2q",
-	"LArj2WPzk5jxOSt7RmCcuwRABQ8rEPA33jt4ePG5Hx31rg+8z9/t1OcImijDMg/sFMBKL2WeDMhPJ/3e",
-	"Qf/oXMBlA+If87kwxDkgn887asZiixPnncF5p9/tnXei8w5P4E/3FPOVknkWM/ja8ASXQnzY7C2CW80O",
-	"4caEzbtuUkXXX1J33scr+RSvDPnU4AqzdAuK4rGrLL648Lwz+HzeyXLcXJaLTSsF1xVcrPI4ZixhyXnn",
-	"+vpcAEFu0YO6ZBF7i2pN6GzGhHUyFH96HN7yhnXe7s6q6kviYs413Vwz+8y77g61oDacdKYrSbmbc42c",
-	"1T7OaMz+s5p87LVtLG4/7q2nKnExb3afAuDbNovMoCsRODwsfPbmIS0PdrOH1EOWDc2l94Duz/yXga4j",
-	"M2NqVNqoGwkbQnaUvZsKNd+WPaJxpDD2bBVXpdCfscwY9Ob9qqZt9CNjgMFoCy3BS1ZXqFnu6KsWajah",
-	"9wqibVE46W3uNgon/5aEHHW0vGJAY//62P/X1V9HyU/5U9mb3c/69Ofj+An7Zfwr/++r59OX8vXHN+pt",
-	"/sfi/1v+q9c/Oj65d/+nBw/pZZyw0XjCO1Enz1I7gUoNDg+NgPXTDX1Gf3jjt23bj3oVOQLqV3EFJiBy",
-	"rYASV1IPv0olJaweRjMBM9iKAVUyD/0z+Fz+sbELNbCk2jbUAltPl8+2pePo8YqIkkRI4nzz4BQCnaau",
-	"C3WFTbWruPROb48Vl29t02/v6cb02wH+9YWVTZvt/ZtFdXbQIzaTeNlSuSTz/UQVuX+cO6gJW3rU/E1f",
-	"lEQujZ5d6ymBGYAZHbkp9MY0B7fJVAoN9HkJTldN8plRKRKqmcvpicKqOb7wLo2GkdNZvqEyLEQ9vf7b",
-	"3mrGxiXf0D+wHDkLc5Xtw45WHwbgL99VjC2ufXs5b7rz+9vHq8NqXW0Qy1xKRDVz3+ZHACZ0vFGddIp5",
-	"c50H3ZOeAYMdWge0m1QGZB7v2xLAQcgtzABAuJKMYeLynpR++2ibL4Fnt5Y2YQeqB0jaLW7NzIVvQeya",
-	"T9f1pXGWOKHNEWJpOfEhZcmYZQSMA67IVE6ZCJAlChaJg2C/arn+l6QzO3f7fYnDHjbf7/bC2BxPaDYu",
-	"05hhfqiwSt57/wGls03z6qjqQR+y0zKkqF6317tncIV9Mvf1o6Nezx+hSDX5Dq8x8OXIRjcUFtmx3dCi",
-	"5ENlhO9MKq5d58pZZpOnliI+qFy2ulZ/QJ+3OAzM3E1+VXvCHr/akhc1qBLm57vYrcAuvWLlVJqGtGZt",
-	"O6krCNWLWrZ4CMs5/Gz+uT6sDvAOskucXChHNjMqMrYGjuoEy0N7zdAXE0kUY0bPYUtymUOn8aL4cUqX",
-	"kOsTVnKec8FeVejuzrggm1ivG6duZbc3lr5SQVhUOJd8xLGuP7MNrKshodRolv4UcsuC26eObpMuettJ",
-	"8wV2bFZgSrTeV+2V4mKcsrVBvRSoG9P06nNAvwTFt+hrKgyNlbzB2kaNUQFnWd0hcqxLyYtaTvv4U3LR",
-	"bNKH5n8UZrVcCNBdbinfGQ9kMwXYw1334pvtcTEmbnDwPgjkdcn+LxnkoaKjnGgmqNjFoV9F0cPP+GGT",
-	"H41nbhy8IkwkZSckf45bl9hFoEBidM7I5RJ77+BwfDcss0t+s9Mzl2RKE+jhunyEf4f2GfK3TeWcvXCD",
-	"Y267L5qNZWD/AJud4EaS789fVwx9ygsHxw7nvMlvtzPQ9mldfXu8ZDs+Uade4yHcRe26GMJ0+74/B8L6",
-	"OoJXIl0SOCTDTK5wGlAu4CN+HRHFxwIzn6Dnq9TIlSg00oEcI0hHgcvtbEnwrod7ee2FlewhA35HHzIu",
-	"//Y6dH1lei2ifjv0vGpDsN9Mryubcl2IGKknLCMAhZ1jZ1OmMx6rphKnF/aSTXlxRl+fUWHd65AhXWTC",
-	"GWo7ODqZDCP7uX9vWnz+KSk+HvcOErpUw0fkYY+YTy4Btus9A9OkBeOwf/AYCpmRIReaZXOaDotioLoG",
-	"6sYse0PFmNWllMG73vcPHl5gQlkvOrn+fvq/k/9N/vdgykWumfrfg4nMM/W/sOAfvuu0nE0IWaT+6MuF",
-	"zBIPUv3JsG7Vbn+1eXCh9datbAPvOsPKjB2qd28s/umcZXTMnlON/q6j45Oo443O6h+hRf+HTHMDl373",
-	"KOqMKE8NQzu5F2F6mVKjPO0M+vf6Dx5at5pRvs39946OT7bgEIj9dXlo+XQv1u4vfJxnzGsuJmIi54bM",
-	"kajM93Z0Y0HouLC2KWlyxgSd8a6DeB25v8Lrbhy35WIkIZ3Pc8mmWLdUMOpOv9vr9gz47Oo6g85xt49f",
-	"ledDk4RjUvrrzKxXQ3krelUsalt3TOCUzH5OXz8j5rm7HxSL8wz8zO+rPT8M80lknNt5wN7h0M6FA32W",
-	"b0gDfJOLb6gQ/01eDLDYE/E3A/pNbp1Le/EZGWBDE5Y0LXrx1vqIAPBtKcg8+fBzlovGiuA3uejsCIU9",
-	"aetZ7mX7zDI5zphSW296e9UddnCxBqxBTEXM0l1Ka/CJtSVb5GPOcpbAhqFbn3kPDHrQkEIYQWFWLhKW",
-	"kQVdEoqZEeCXiOV0yvWjsiUbfqFtt2DVJY/xcVA5MKZcQAI/hZe5imPDoaPVpkSBPEV40tdFjDMtZ7j6",
-	"LTDBXO2w3wlEN9d3kxyxPOEMufhW0gRfFbKAvnNCocjIMxcd4LddmY0PIZB2eNQ76h30j+yTOmtiYm/S",
-	"5ZT899mrlwR3GdkYt337bYgb5r/P72zFY1YIoghqcdAuUrVSCTtbNQumM3vNXcqB2ZwdZvXps19fvX72",
-	"y/98ePvqt6cvsZVYu1yurzflB89jsyPanu1ep/sUIcni4ZgQiWFJD80c0oQYC/xSFav2y8PP+KHR3fxu",
-	"QjUO8IEmC9AZwhjnRv1X1dTN9SJxeCYu7gu4hW2j+dsYlaHcHtpDfJPjd2ew7DWt5lsj3e3IstZGhF/v",
-	"ot8XV/4PhR2WoIMJn7KC8o0yhQNptyf+7dVLB2SjD+YBdXD4bHRgsBETsgfkxyG4hxWhRvvHcmqvl0rG",
-	"ZinFOR2uYYwVpxYBoETWuwWeCJqf7QiDMFDYrHud36gbUNX24zNLQjzTNLtZKYsdMtw5z3u947iAD/zJ",
-	"OltSxR/wsFuZDPHV2MUNJy00sws7NRbKYwFFb9Yoevthan9nLox1Gou7NnXsDEYAF+x4e6Zbcfo7+26D",
-	"6m8v+r9ylquzXtsOcjWqd1ZE5lHlDi9MMZrFk6/VD7LlSICNeWeipj+hsWze5KIs1plJmYLyjfgPybwS",
-	"bdsyQy6ULOf3XJxzy2LLhFkKnaK3ZNEnezbGAEfaWGPODblHc8yjz5IN2K/aejSLRgOf7afrFh6db99I",
-	"KBzyMPvK5VLWNBzGLQDWrwy4CDXmtldW223idVOacZpcogv0701FW1JIvUhGV+KdtIzQ5eblm89ZKBLU",
-	"niZ3sYjKsEvQJHoB9o/nIrQ+bGMPOXyA0iPdJafF6tHIUXSpyr5H1FXxzxk41Vd93udig/nlACZFunxU",
-	"tcPmXDkzrMHyWre4zoU5CRS5U+y/hvZFRNinmM1s0s9wTlNusPuVSJfDUPsfw3GWu3O3mxtrUahaakmy",
-	"XAyKaUcYqJB5mhQlyNAybD34ENI6fBiEuq1cSpkyKkKqDeRbKTpnhOtHRZl0lgs7ZsmfCGAbPHAF3VNp",
-	"mmJ9cUrjq8qEpbplujKYbdb3brKMio7PE25Y87Lu+UJqVqd63atVvSpmdJhjuEs4U4dPHBfYl4VbFjLY",
-	"FpmxKwgbYf3UlIoc8kIu2QhUG2ig/S7jmr3jEFq2Iy9sH1hAcqhyMgLnsRQjPu66FIs3TMk0L4Z0CanR",
-	"Vnh/YYVIWVVWypTjqJPlYq3f9Z3XOI+3kJX9gKy8dx1VaQ+PsrUEPTUIwpJ2gtQ6DeCIgNNz5Rh3wduB",
-	"rdPUcNglXAPUam6kjud8FXeDO4Y6FF87d4vRNEkq+OyJxHaY27eY+9kcMAxRW0kztNFbJPHqINIcW/dd",
-	"t+tJYBhf2TUfm3OVTwMqaG6jVe7a5TEU0X0j+qEGsVfUEPauV7a5TVmRplllr44IMOIOPsC/DY3329N4",
-	"rYfqy9H43XRgvc7RgVUNVBMutDSyO2ZbqszgzzI/Z3RxcAmiGXzKtYbtoW8U1gxvJRxTQRYZ15oJ25Yd",
-	"xrPKbIopH1DWI4xCfMUS831EWKpg0tKcZZWq9pgKKXhMU7g9WM5ut/qktBtWlM+gawsWU1FjitPp/Imt",
-	"dJjIpwaW9s8lnaYGnK1SVB1l/EMRkU8vWfaoqvtD+i29VLZGP7TEgrhWdC0+Ncs66p/8dPLg+P7JT1Fn",
-	"ygV+2S9Wx4VmY8jKjr6wb+ErOQtatgMv1MrrqLIRONxKl0q7jwGpbuNc2F0MzgUhB4QnA+Jvw3xLYHje",
-	"gJQbOcccoEC3FbsgaODmN0dS2AvWDmQoDE1jLCDu3jWL398tDnjzEPzLWvr1DM5WfDcnmtprvrxPv3SQ",
-	"U7Es53tcMaOFotd8Co208JusLHL7pF0oAOq19+hX3zS3KU1xtMbW06CqW7dAt24VbchASdiTJimDOiRR",
-	"zpOO9jj86jkXV97Yq+qyjLwkXMRpnjBFMDumGJq8YR326otmU32PcQu0Wxv7rRTHhSzXnxnexmeMOypV",
-	"zHLciN9kJFodDjWBUVjvXd+AjbX9gOS/VYZdyYyPAdYrIgW7Aq8sobnzQbAdwHVVel2yCRgRxmypTt0q",
-	"exoEJ6/LhfhFZlO802nMOLAcXm0+1JxQv7K4lX2W5QAgwm+pDxNS4eZgTUEANxcbjvBBYhQe2KIZthvK",
-	"s5aUbpn0/gc1bSFGDj/jh+Zcd2xpcfMh539n6p4x8bisXjLPqiN4uWA4f64k3hqAXPvc4e7S93a0W2cZ",
-	"I6JG3oh1LNc04ASlk2uFrY6LKrJ9NUZ0r75cwkt4YjSXy+WajvNlqbtNVxIH0i04waF1rrfQMH+1V96p",
-	"nubo/etEzudY5Q3G6GpgUM7zXrnJYDgOdvWdfBt7C1Wc9YG+Qq37CN12cyB7zJuFqpF5f8o8EzTdc89+",
-	"lhAtixFp9YVed5fqDCfO1WYxfIbXbbuDotL3xqQ0yS/VTMKVRr85W4oY6eXkoN87OPrpbf9ocHwyuPfT",
-	"v+wg01yVAsacL02ZQmfgpkfcr3nEX0wkTF1V7y892HA1eq62GBZYAW8QzXEOJRTd0HhSTHRyLsJHRT2i",
-	"nXe3UreD9ex2iJgxtJL9EAnLWDk8EAxPGKHprfGOUgj6Xja5OtxVd0kI5XoSjEGFVVxfAFmv8AB9vRGG",
-	"ukGcoRMX837ahoD2bHrhUbQxvuyhlU1wnd9tb03lines2GU1kuPru/Xsco1EwI8bbLLCM3nDPgy742JN",
-	"ELeNP7w2sIus83158wUg6TeQ67dfynOWXZMbv7M16T1hmvK03oLCqyKwYrzo3EoMC/N9VuNkmAY0kQsY",
-	"XQlHX9bigW8TleP9GV02oFAk332tvLt2As3SYyORb+oQYV/5rTaK+Jb6Pmzk6LfV/6CSjhnuWJCmBJ0w",
-	"ODcRBsY6SuEZieEAsNEUjienrrmBbXVQZO5gIRqqjLoYuFQ3Iwl7D+xhONJNxoHeQn6NL3T2mV9TJNS1",
-	"T7A52nuCTTsGn9dOBsly0SW/yDRFzkw1cSkdNvEL5mGQYTmGdPgtzAV6kwsvVUTIxa4NK9bZ7GZT2qv7",
-	"AVv6ZipUXT7Tik+4j9+Ug4QVoFlt9n4o07IVylVznHydqEjhrSpBUSfF0LxtyvVCdQYPTixpdgbHfRgi",
-	"ar49OTLkYJlbU8yu93Bw7+Hg3gN0y+vCqR8nsf/NG7f553IM+kfGClBDXqNBayyNRLo8Oun1VpkA5SkX",
-	"4zMu4sIDt8EHPptQxYqJsJhC1sh1LC8wbzccEl34ffxwigDrH/WCDy7C9c4tDTeOMvkXE4AAMyYSLsaY",
-	"o8jMus3De84X3xkcHT98cF3neN8itaSK9QF2Yp1EqHHBVlRk+2+D8pfSMWqBtp2OUcowBwS740KKCM7z",
-	"FZJYAlJ7Drf9KheVHLMda6NuxYwb0Cye7Di/frNe8WrGBCpARqso+iB5R1LQtyIpG2nXoNo5pKB4Yirn",
-	"LMHuqNbTj62Q8DFK4lh6v75xpYwCt7i3QoqdlMpSN99vyiJd0OUuOYr10mhgTKXbwQevlgcoFriiIhMK",
-	"5OdZ52TJtO2tbTCHCzLEa4eB/il8NCrP9itWRdR4F+71tvAddBeMjycYDsEdY2i2kjP+90lx3kfJH6Q4",
-	"F60bthIsTwym12ip3mlCHNWc2f6kQUEHFb/EwvZvSxESW8uIbRKPBzMMAN4Gnb+zwW65YAql7iNrMZZN",
-	"78aGaUtg96JLXtMcZuHrhWFqGzvXwdr/LgzdtsBzHD0Xmqc2VSBjKp8Cy9gGF5qtjQE+dF8nvzrjwDz7",
-	"73Iyz5kvahcyu8KWi3s+D5mmMOn0Vmjxme85vWSxnBa1r44Pl9WTVv1yapZhRTI0iNIt+UsWp1bcPiso",
-	"smNDIesRfwtDQRYky1MGG8YBKapajdPe9eHO8xabC20svVwttCwqMAsX0m2XXp78TUsvT7bQWY4COsv9",
-	"Wy/LAvEb0ymzNfRfcTYAGCuCMJqlnGVliKQssNqJowZNmIGDKjDSIDN86ficIldsptGoRBe1+e6o1yM0",
-	"VRIzHyr1qVAkrgm8Yp0fujd/E3ZIYTeYmxIvYNfFrksfcnEl5EJg+mo+NcztJ5zn2Rk8iDpTphQdW8aY",
-	"MVsfb/tUvTt98/TXV7+fPf3w+vTs7N2rN0+6MBYThgB0Bp1Da9Qc9g6tbW9WOaNKLVxK7pQlrncU11Yj",
-	"PGNaczFWEbE9o7rrnMYq+ttRyy8cfFW1jfJH9nebpgkD3KB/AUBmLw1x6LJQ7BeZFGM38+Um0cF6Td9O",
-	"X2rwJb9185m+9XY5bCrLXlpm8ZqJVhLhKb6HPNeIcWMEYcn/VZqPOwO3noMUrlvj6t4E1ad5Jmfs8GeW",
-	"pcCsdkgWtmCvwcNyaNhdK0DDlbsWG4xcsSWRxew1OxtNES09PLewWMdyC4bS42lHLYXGH+2Mx3sef7SO",
-	"Jn9wJgTtbIkatzcJ6W4Sm4XiTh2e2hDbNzNA6TGo4N7sPNfZVmbQ2Jb8JQXbgnoq2lGOsrymuHwIA4CH",
-	"IPKGEDMagscVOhnZ7jVS4TTHKV3CQF83ppR8P6xMLB3+EKwl/x0WsGFK0ymB+dbOAC3AUGwfa71nGVNQ",
-	"69qu3NuO1vaRxmIhwNGN0saZbsW4IphUdHJ9gB+OrkOTivaQWrl0KpodCtyD8UGsQqJQMZ/4X51UZnz7",
-	"E5vtVPTChsG/V4eEG7Ivy3Uu7Kzz9aXUj0Bfm8NeeeO3NNHcjfh5zTISGnJehDrff66dxVxcg3HcbeLa",
-	"eOnLoJFqwFSNc5egXz/UWcamPJ8W/HntkPe0qvrSjPX57w+6J6H57605NLKFGgYNTCsihkX6nStSloxZ",
-	"trdKjQVVJFd2HiMyIC80yWEYC1vRXOqnN8Oa/T6WDtXqNfE/7CU3ZSZjaZ4n+92j+90H4UFW7Q7FLaiu",
-	"BTT+vP8BIu8mPJ4UbfawUVtoQkj1EQYuHKoa319cR587VuWEP22YrH4mYKURHJbAm+sVvr3oIdGJOnmW",
-	"GsMW6QAXtB7wkFPC5ixbon+hVHq7pTRyOslaxbudmFwZn4uIyMWcaze7vHiQm6W4/iQYUWykNuSH0al/",
-	"1+nrZ0Y3D90G1PDd55enL55eIzGsdcSxZRoj7JHnGm3b/s7hfi1XXGCRsYvm13Thi6lweQBVgD0ukgNq",
-	"3lCoCSkXVwba7lXrDwF2WrNz6w0i7GNOU+yug+C/NJa7wcwsT5mqbNza6etPfPqJxbley+P3boZksfCG",
-	"jBSyHpEpFXTMcGwOOAy8FoLuQVY2hbYFHYIWBUBIwhUdZ4xVIWMzvdYf8NhG4DQmaeQpTqu9ZETTKyYM",
-	"koCNZ3SxXHsPfcJoQlKbLbb+3MA8wQpi26GGa/eBtHAkgSpneZvjyTXHO0PyMjcb/CcJevAcWeQJ13W3",
-	"Yi2fiqypYP/07n4K+Yk1p1nBcq4VS0fVzdLO9cX1/x8AAP//",
+	"7L17d9u2ti/6VTB4O8Zqu2hFsp20Uf7Yx03S0+ymSU6crty9Yp8IJiEJNQWoAClFzfZ3vwNzAiQogRQl",
+	"y3n07v7RyBIfeMw5MZ+/+TFK5GwuBRO5joYfoymjKVPw8ekbOjH/pkwnis9zLkU0jN5MGVkwpbkUMRlL",
+	"RZ6Nj36jeTIlVKTmjxdSMPymF8WRYn8WXLE0GuaqYHGkkymbUfPYfDVn0TDSueJiEt3cxNFzmVB8y/pL",
+	"306ZYiSfMiLYkuRTLiaE692efxNHc6rojOV2fo8LpaUKz3Ak2IccLxgROYZXz+mEkSs2lorFZMnzKXyr",
+	"6YyRMc/MU82AuHnEnwVTqyiOBJ2ZMST4Jn90M/rhOROTfBoNj/v9fhxYjp/hoa8LcZ7TnIXGKTUjXBAq",
+	"VnaMmhFtLoaRsA/zTKYsGo5ppll4ZDjwd3DTZW2APGczWKZvFBtHw+j/uVcRyj28TN8rB3dTToAqRVfe",
+	"+M+ZWvCEhZeZp0QqYsZiJkCJxoub1tGNFq+6bFnQ0Ho+S9lsLnMmktWvbLU5oDNyzWAhV7JQJJlKnjCg",
+	"8HzKNTGExnQeE10YWteEEkVFKmfk99+fPemRcyZyQieUC6QNnsdAH/Y+MqWaCEk0S6RICRuPWZIDy0xY",
+	"ritKokIvmSoXANmxWgFvDkdmEm0M4K/I/ftxNOPC/T3Yvj4vYVlotuc6fb4FucUCjEFshUnVSEOST2lO",
+	"ltTMkqaxod3R9yOY+3JKc7ZginAYu2I98pbnU1nkhOcwG5yI+f30+McYZno6OCbLKRPmEm5WIydJoRQs",
+	"nFiRmVSseeJW7O4oY+0cm3d3n7k+OtRM2kduTpaGHToT3qBXsiBTumCPyEn/1B+WznmWuYG1jac6w7oP",
+	"6jyngcNk9P1oSKTIVjgOWC5cIcHIiuW4dNJ8v+Sa7TEoJopZNHwXfR9dBolanM15UN6Znb5mq39owtPy",
+	"vXOaT6u3Urx1RxITj6UYZzzJw+9M7K9tL3bX7PNqwZKwFmFfbn+H17vjp3kY7ml7DqRJwUjcz//QxNxu",
+	"BkIFoRmn2shWnrcPCdSJ3Ub0hNH0Octz1jCklNGUZHBB29ak1WN2HcEzseA5bd4cXv7eNoDqqn0GIJuV",
+	"Efxxy6vh/l3f+5yLhpdmXLS+0fy+8+t+Y7Orpl2ewW9tr8Qrdn7pa5ZIlYZfquA3eCmcJDzXoERY5VWv",
+	"dM5mDcPBe/cYzoLrRkpT9td/aCIKM93Gl9unbFG0+MwI4ePB6Q+nP548OP0BlA38slI1uMjZhCk3wKJp",
+	"bEUr+atid7o/Z4liDeJYw29mIeiMVert49e/vX/z8tenLxqGgbftMZIWc8Aq9l0ks710VwuTz3hgGc5y",
+	"MpM6J1qSGRWrJvMjg7v9N6RsTIssN/plHI2lmtEc9/nkOIoruhgYg2QLQZwDD+jNwT1L4UBAHtEx0cyY",
+	"sTlLydWKJHI2o/oRoVmGCga90kbpMtoazbJRVzvQPj1sAa6bVq16NEz7Gd468AwxZxfe4I4xnf8kU87g",
+	"BU9kUsyYgJ1JpMjtRzqfZxxdAvf+0MjK7AOdzTOgH0cCcCbmNMlh+G4Z3330T+9hlKjZUXpldjbFv6I4",
+	"kld/MHPb8F31iEqJmkudTxTTf2bRTbz2ND2Vc+9x5s+15xU6lzOm/AfOVvCsyxt/ldvM63JdzKr5q7Gi",
+	"s6y2Gm4xhsRN5ELYpRheCEKOyEeeDkmiZjGoG0NSzS72lCK45Ci9iomdy5C8c0+8vPGeZGbsHgXzqj/F",
+	"rk/tMW5FzHOiLZ6adYvTTo+kdkXMyfGf5y9fGEL/r7PfnseEWh4+vv+A/Mp/6plL9T1735G7rzdLCT77",
+	"imkwSUf3FoNywZ3/wVDbyKjp5qDCHzedTUjKei6FRjL21d7uZHxFNYuGg5M4SmSWVRSWy+T6fcYWLDN0",
+	"nbKEpyz9aWWWI6XkuVywjIIAHHOWpcDSVOQ8X5U0Ps7e9x88XJ788dd4PFD9fn/QP+3b/yaGXOdMsPTM",
+	"iKzj/vGDo8Hg6PjkzaA/7PeH/cG/YcIUBhw9loWwImdKBZ7GeNybD+2vwSvf8BwI9fzX348G8K2W2SLw",
+	"+gG8vo+v1yBdB8exx+16seWF9tIXpc7GRC7V6kivRGJ+5ilDAUHDU4d3pyxjudlqKzU1Y6JtqZDbomG0",
+	"pIpNZaEZyocFzQqzv8c3l3Gk0ZNXTt7clxthPjH7OqOioJm5B/2r0fA4jpZcCKPL1Z/bWYSUNBlgK98Y",
+	"M+Qd8P2GHm0vuwfXwGPrlkV30k/gWLIE0uNiQTOethN7ylXJItyIEZbiiT5XQB2D4xv8rp1X8Grzt9L5",
+	"WQsZACel2Z/tFHdt7OuStDMaeKZH1jOmNZ0wuwMwFOc0oZ46iqITBivTAo83OY+GUTHXTBlFZE5XmaSp",
+	"N/1oVqB74LooB3Tj8bHHuKLIsjhSBXAliOCDMllJ6aniCyZ8DtG5VGyspDBzyBUoAQOf6rsfkBXhNdC3",
+	"Z9T2zEq8kPlvMuVjztJQmMHzHpkt8VxFezPHKyWvMjPvRs6Y4xX/bOYQdy7ZJXqvc5oBN7Cc8szstJyx",
+	"K5muSDKlYsJS9J/aQ9Md4GTGqFhOecZ65LVZF+4ctFSkRLE5w+kr+xTUg3VOBZAEHJT4SH3PU7msOvcM",
+	"D4MtnGLootDR8NTI9NyeCY/toMvxRaXOdA+OcaaUVNXxXF+GztTidiJAKrDzS6NYLJUUkx457fdr3uqE",
+	"CsOfVwzcoY/IaX9AhIQl55poPhEsJVyYH06Qk7NMLhlceeq7/dDAghDWheACneY5E1Tk5tr7MTkdnJj/",
+	"3Sczlk9lGhPN/wL/0IylnILOZa58iHts+MxFqDAwNpbqiqdGd0HnIs9LqtBcGFmTXwjn2H1ETo+P4WYu",
+	"5gV4SWEFYjLCRR8RTVfaGBfg5z3+sQr4cU1mXGsuJuaHhySXaD+5RdOPyP1+n1ACRhKR4wshCwXfnhAt",
+	"zfTMeNHRbFh1zkRKpCCpZFYcovMf9EWPAV+zXK2OzsZBV9Zbnk9hOIao7/dPYkLNhWQqlzg6jDhokkuS",
+	"qxVyQK9dIb2JI2uudz/cKDr/1k+gxHBT9hpXCNUflMSJUbFgerWTHt8JZ7SOhv04ShSjoJj0PSXFfJYC",
+	"zj9jc7E/jSJhvjU0CB/MZrufFTMni/0hl7m59vjU/FLMU/twM2f7qrbzEYjETWHMBddTf1JwfKpCbDk+",
+	"uUghvKc0HGtKGssEbWFvVt5I4UxzDp7BbgdXTlXervaWh1chhDVqu0kYQyQNB5EqBBxArwvxnOsdbYSU",
+	"5hQ11n2J6pa7GbjhuFSPuu5vqd9ubnC1u59oa3WRJIylLI2MXj6l+jepKhdJFf3HxdiFAGB3g0YsJBDI",
+	"sSEFDbTgOcN2UJrD29h/uKa0bl0t0aC6mcm/LkRFRHMpM3D8o7PL7B+Xylia5sCnWc5n6IizH60jrq50",
+	"uh09rvZgTgsNNpCVOm2UWSqH9zvvhVvdBoZ02hHVZdByeQtFrxwW3FnF3OZKzpnKrafL27yPlcPQzP7I",
+	"ruKGO83e8tOqOYViTKj16xs14ZqBB3PjQezDnCumzwIOULPPENoVbIHGR8vY3rlnxnBfdHmDFPcxmlOj",
+	"Z5sH/t9rtnofGoSxjX6WRUNwwvxKxlYDVTTJmdJOuWmalrnnd+3WdO2ZEm6dcVHkbI9pIYt83HypYgt5",
+	"3WEfQw/ViZwjNXTKsTk3l28m2Hgs8bHmen5wGgUdzJXz6l0EVjZMztuRcmQ+zfnHhk9CtXX316MaV+X4",
+	"tJbsTWz5wh2Add7AQ67jqlgGCyxLKcvLbbuSMmNUmB99wd7+ghfVleurBwOtPat6a3jS84yz1JP2QaHQ",
+	"GhMBAcWWHgd4s0r5eMwUE8kOZPWkvCe0iELmfJenWdPqZ3CvBJ4H8r9himgZUUjtc+dEeJ6qNaaX8UUV",
+	"2HsEWSpGsi9lkaXGcDPyjZJUrVAX22SSGGJrwWeDamruQ2uF50QwlkKanRTs5RiUs62aYVySJAgDjAQ0",
+	"BcRKmVyOGQW9WSYvT67b68uzMDQEcLvRnL0U2SrENmvk74feyuho7RmVkVLtfJ1KKwrDRQ+yjdbFjKW/",
+	"o6/sY0TTlGPW0iuPfazGtrllhbbqFiUzKXLIRl3jO2l0qg/nK5Ho7X7UQsComFA8mc5cvmyne4DCFGh0",
+	"eutM6mOcKzbjxazzq3RORUoxDt/hhpv1dY+jD0cTeWS+PLIKot2HZ/4kbip1b7flQ+/jrqtQepu6vqZ0",
+	"mXa9IVdUaJqUW3TYtXttZ202aIfluglxRZHy/MwlFtWXCbWwDWUFza8qU6xM8LjGhEn0y0I8SFHz4MuA",
+	"mtWgCq3JBnhV7OkXl01TeCpyFVCQaZm7tTEC6ibdqhdUy2Nu2UHPdr7UJsJEo6Zxx6NhZIy13mu6/M36",
+	"91EZmQYnw+fBr+dGXMpC/2Lvq4u1X9gHmrKEz2j2iLDZPF/ZvFt3QDGzqEEt2XPSBl6r2Z+bbxvE5Dgm",
+	"J6TX60EGryxyMqFzXdOjmxTOONKFjV9soxnzctgqt8Wxo4LqIeX2+DOBVVxbM7vkjWR3CNWzIt+vQ/00",
+	"433N5lIFZn6l5DUGNpvVHjD7V2Se0YS1bP67cvc9Y8dQpFvkOi07d+zSKICK0RQctmNZiJQspzJjHels",
+	"ylwEzJ9XI+NZUt/VYkIiDdNWSO6bNf/FjOwmjmA2myvwQqL/e0m1c9DHJFVyPjcfaJoySIKayQVLQ/rw",
+	"2gjxLdWKx9Xe2kUKEcdjmbL0Kbr9NuwSCD4F1rAMYG5jbXhCdX14AFXSxBppQmJEMEaXT9kKnQV0ophZ",
+	"J3Su+hkUH0MivowrbxY1zJnSkBCILhSbEOfkLCZXEVVkjNjHBOWsDTAHlXmXAU5m4Cex6fNI7DZFckis",
+	"S59crYgUjGiesriM31yt4A5IF+/t5pBJxlnQIVMlgXQ9KJ1fL+gWcTmg3psVS96Hn+PlhWxkveXaLFMy",
+	"bfT7+AkkO/tgXGZJsLqNZgVDOy+ByqQidxnZdXvNm6NehOdYi5KHpBHmonQ8eRyvnPM0aLVrVyjW6SGu",
+	"cKvKQAkMcBcnU5Ws8rFx6UOOqMqg9Jcr9jN/K0qpMbnjtxiFhVtPtxLe3MqxlXtfErIvFzx+qFFYu1fL",
+	"LekBlIsqX+drUC1qBLmpy+fBSk6oxjGH3lLxPGciRrFGc5vj+g9Nkkwm149IJTV5GYHPWZbt4cktI6XN",
+	"6ekwJid+sYYr6IVymWC7O35tAkyIzTBLLHjY8ZxMZZbq3qZS4iw3vN0q0XZ81Zxbd86JDGccGvr3aD9o",
+	"C9aLbNaUhilL9vWMJ7vVzPRawiW7HGibZ6UUQWneEg5wR+L6/q28irgpo1k+XWHZ9JzJeRaeAqbWn7M8",
+	"52ISUJ2NeMSccHsJcg9VjFyzeU40oxmqJ6XI2XjHxtHRIS/faCray8EFqrSZRjgQy7LotazygcmMpsxw",
+	"Oc81y8btmov25h22xIOa3WZldLkoZu1xTXvkm48vzn57ekPAT6btSO2PUYBPuh6pdqbloeqFNLuSYaHD",
+	"qmm53V5Ol93yQjNI84ECQzsXLiaZX+e2Gx0cKKjkV6mVG7pB2bWj357Y5aFcCZJ6DKpa2a2Hsl2BwxzL",
+	"TuJ9LQezHe8rVzDb6m6dceF/O1h3wDrJ55WCDDqUgnThZe+RD+7fP3nQJhtm9ENtmF59iZv7TetqbBx3",
+	"hbB0hkaykc9wck4UTeFLDHmmVYyz7UQMWdFQ0rmm5G9lwySjWoeFMeYLwwUQ3RDECy9AvY+dWhkKiMso",
+	"wmXQ72m0hAYPjf0RxKjRK3oNnlNWec43R7ykK3tcMS4m1pjVMbliOkcX024yalJQRUXOmhQmaobNF0yt",
+	"jNJI5krObGl1K4F2i8bjDcEjtJjNqAqbUbmzchsmt82RYvOzHS25B1YvdSRTE7fexlT77K9fi+iQ6nBi",
+	"E53xX4PULEQePPr8Ur7af15dXz9kET+2J9cd5QO1J/ncVRLPdQucgNPxyPlULm16sxQJ623LBtqS2PM/",
+	"mTufLnMHdzjIIfjIeiH/egQvYfN8Xwtwd35gMxu225sX2kxBLhZBFgAQgkNk5SkbG2hNHpFY5pDLaxaw",
+	"MrtwWqGyZl+69X0TY/vXw3uF4keKuUSheMspBcSJ+2En5i9UM0F6JOMmiSMOkWC92Cwcsdj0JUPubc6y",
+	"TJOEGrMJS15mLF016DReqGDz16oKrVIloRxNFnlQy3Jlam3bDNlTOqoVsG1umSSJVAry923k19xFuCDm",
+	"rl2CEm/c3TapqSz9gGIPCD9wTa6FXIp2k72sotubzdLsz7aTJng27PLC5ohVVWcX+mlesxVc3R2qUsF9",
+	"9kryum11p2hKQ2aY2SHYupSn4OWYsJxgMUtT/CUYDCky1gRFkTEEHxDJYynGfNKziV5cVqlwV4rRa11B",
+	"R+CWbPPyHDSM0sVLUwmOKvTR7JEtw9abOt1tj++meEclVfykHBdjvrZATDYmAoADa/HVivzc+Cu/iuPR",
+	"knfqYY/S7VLpAC60AuRhJZgnmtpl8/9WspjvEFJOGlXvzfXfXfruLKBuIV/qXPQS3XYZzZnOey20fShO",
+	"aKLoxiTODjRoyQz3KEhKbRH+NaI4gFm5TmZfhXFZDfqgK/C1Tb6bP7K+NKjibEvNqzPev2hWMO0yJsrI",
+	"otGUUedx4EJrPsX71qZfc4fulPe3tlh2+O3r0hyIKwvoU64TqtAtqVmeZw3OyCcsKdPkd1jlShOpe3n7",
+	"cThvYQ9oID/VoL5dRpK8VTxnb7nQMXoFvb+1LFRiP+dUTViOn5eMT6Y5S2Pc1Fe2MC0mM6YmLCZ0wRQ1",
+	"HxB9xu73Li7shsjsmU0TkWOjhSFh9dbowig79CpjvRf2w7s1SrmspY7paz4/khaY82guzYmnKqiZTdqp",
+	"Kjg2jfBwbfQZokNBSF0xm1l2E0eIatx+PSSk9UL5xPALkCo8EWI3kK/UoCHnDRCrc6oA2McwbEKFFDyh",
+	"oOjOKt3Sghq901M5v+x5Ua6pDJ6va6xoQcRgBkF+RBY7HOdsw5z1B2cfExyXh5DVXQaGcZPqS/uIaMZa",
+	"UJA2o6Ltwq8rRcfR04Wd0PqgH2eySOFXTQa9PmFiwTI5N+ysHX2YA8gwHwycwbWjzQoPd6Z2z+g26iXN",
+	"qS3Hdc75ktLXS3MvG43bTdkHIqymUm7xrsSRnrPEszbcMAa9fvDNzSnXcYSVuV31WTdx30Rni4uLnrEE",
+	"My7YxcV2ZvNHb2sC7CLELqBh37++5PhNkBOefphnVFAM5rGAiUFnzpSo09XTDzQJa+DOV1yZEklWoEjL",
+	"OaaMoQ01p8k10viYwd9MJQxU4lmR5XwOpU8uHhBHCcX0dGlvzxWH8ndzjltVOlHWrFJswdkS3GaFCAvO",
+	"Et+rm5WkrD6xubfsQxMUZM7mCG1uxD4L+xLXNtn6ouGhsY9BZvchtIfg/Tgv+SGUNdaNTCtrZ9NLNqEL",
+	"VjnIAMkNjuxHZPS/0N85cuV1Vl/qQNHOIqItE9tbUfX0UvICYKAw8MoM5RJb+KGDaSo/c5G6OGZ9ORHF",
+	"pQHx150KFbpNoVlKCpHzzPYTMAOYMZGuJRTdphjUKy5dd9SakcTkqsgBHwbgdfQUCjivbXn+QUaAQGPb",
+	"Sx0dIJldxGrooc3/hetcqlVzYVNTXls483w7ccaNap7GDPkrlkAKu19KyjLmEgW6lY6WrspA5eguvNqk",
+	"Y0Jmn81vt75sase/BMwhP6VMMXq40UMgoC1+kyNuS0zMKTibA6yqA+NB7+eVksVkCl5QeiWLfMek/D9U",
+	"ONFwXcPG9UHPMyQ2WO/dWvJTk+Ma4y5l7lTlwY6jjItr84OAD5fxLXP6u7qfeOr7MiFt1ZYOgl+zkrM2",
+	"hwy3qiQiR/ktbHgAJ0uNob8KN8v/xGU/Q1z28EHQ9q09AGV7dPK10LUMQ2fI2bzIw+Avb125lbFXtMOW",
+	"QVg+MlZyhj+ydLIV8ubA+eVXPFyLBQMNxBA2snttH4LO+pBdP2hDENjwOVNcbo1ZvsKrrGnxuAPIwGt3",
+	"XdcQnR1n1VMKMcHab/pNCnaQtBq7DF4ushu/G0mdez3ia09F9pe/xV7tNMlkStUkVMgCnilA3l4KoBYu",
+	"cBW4FJAgHq5mYZU93Vl8rNvgAZLiaZs30TZzM/ROIGslWxEqCNM5n1FEavLYJeNhLQlauW1dOGaDJHOp",
+	"+VplqGctW/zcj7c2u5syPdcdkW40cYlF7FI6cVohW7ra/fq+tdLcIQ4LycMwQV/sSbERTUkVHee2vA+o",
+	"Czh+IeGfQriawqssnNbxPNQK8WdzhlBrvBDIhTA2HJ9wQXIJfymWMD7PiSH5mMgFUzYcrHMyuG+ByfSm",
+	"49LGLX7THalul/D5jH7o+Ny1vagG5R7iXhzaCSPtfl2zYwrtu89omgIDrHvMNv1jwS0xBkt7t5lEzrHH",
+	"jNdhZq3GnE3tELtl6zTlI7XlEC3Fz1LNur+j00lpZu+lsYhk35TWlprE6jgNuAr9gKrO6Wy+g/dsLafF",
+	"HbeVr7icUOx2qFrHBlq73mB5fAic6+Acw7Kkqq2YxcCNo7GSf7GwHV11UlrzqjUaNxvKXqFV8PT6Q/Id",
+	"C++bc5p3yCG9rZLkLBvr97UGTjmZdkUIl/MAZ5Ldl6/iSMKx7pP3sLcNCjeGxxJ0GI4AIU2PEIhvzFhM",
+	"Rqhz6JGr1zFStJg9IoLxfIroFYntCgLGFMj2Wv3RSiTvEVPKlqA48K81RLQ6qFoc4WBKtUc3cGaueBJw",
+	"eNtT6jmFpqABJ7MgM55l3MKAxzj6Tsd43UqUxZWPVI+NG/AwLvG6u+Wz0Zz+S2bFjAVHO+ETerXKmSbf",
+	"Dvr/9yGBz991HMuY8ixkLUBemtQs9jskdId2ShKm9bjI2h5MEfay4zPBwCqx5OrPRPi0khDBisilywUg",
+	"UhHFxoXu+K710qrqxbWZlWvnb2i8Tl613QtyHBhunaOUZ6Ie7jHqCwLEFALoEr3S2JgiWa1ZSkf/8a5/",
+	"9PDyn99eXPTw03f/8U3Qi2HvXzur3tGjvy4/ntx8s/UsrywS96TQ5F+wZVX5tIPg2wZVLJVtdDbcG7F4",
+	"34rWPUuAZly4pmhrZ5YxP/ifBbM/V52lNmKs9t0NC10HZdgNXLGqXd1xOT5DXXC901yHcuDASlZTbljM",
+	"uiN9F8p1imGt+fRpbUVODulurnmaw7PxdZ41C9aiB46Seqt7o9tAyYyNvtkyISbS9gDXy9IMakrg7MQ1",
+	"+JjG6K01wroXDLcozksd8lPJIq/6hVitxYejKURZFdMdDC9MinZpyvx+M6LQNvprsmmOCISI3aGGmgmm",
+	"HOr0pqLsUW/IW9a4oILmfME6mIyu5z+0rWnCcnEJlOExKkbTJshiIyxpqKrlCZ+YYxRbwkDpm+Qif0SO",
+	"BuhhFyuvA1dAS+lUre1yYjCVya6JNx1v7P5ONG/7ASyml+Ujv3yLCcd6bltFbSIMQbLAWQu6FPjXprRU",
+	"GfcCjMqb+oj/IpeVUdQJGOF1c5EX9j8Ja7zYosmlPGpB53oq844KNXOgjt0SJTwgyGCyhFGGuZicc5Gw",
+	"PfxMLQ6y+dQCPZaGo50o4rcxOmvIS6CtNLCkNuYHa5hL/wTbcfBlGKr1nMAmX7RMWTnYSVG6y3ClLM1U",
+	"MamKVDdJrlyn2OObtd10tBJkRWe/3y5Rz0Kth2WMEQ+PHeBJuHh1R/iUzok2nWs/G1NoGkgzc/m2oXNr",
+	"l4Sa3arDdkm/sWBxZR3Yhne22pf1usNSafHa/7gtbqWiQxxkJUV+FWfZqzK2vq6ypaEc5SQrNF+w7vkI",
+	"4CxrKopVO7Co+f7f9jBqpx58pXtBDFPx7g+uQkZDEiRNX4o6a6/ZDYzmhWINUOlBvLqzLenLVf5zZ5Ce",
+	"9XIuO6gqYmuTn3FEXeChzXKcmckHsZ8830wgRWTGt7c1MM9/jlcCiaQsa1DXZy2Lu0P7l4yKV6ohSNyy",
+	"3kztiJbkRS+2uPWsDl7FlHAVNjatXO1y0rGjy3K1myj6ebkZ65Bf2c9IJAHr8umCqRUif8/oqsy5dgj7",
+	"FCqtjppa4Iy95+5wHq41INk0zqB3unWoPrLOtYBF1EHvxG5xwSxfh1m2lOqaKWKu7DUjQ4ct84UDdnSg",
+	"JZmU19p5KLzEqF39wOXKxrX9a9r7VyqYkNZQ/FOWlHQO0SOm1MfbZr2U6FQhJmfKa+oSoFSaTH1wOTKl",
+	"FncS9F3AxC4LHzdJ1VXHBB0vTcUpMIGaNTBRNC1sM6EF+tnh2e8LwfN6UU4GKk1VlVOuerBYiv8VOD5+",
+	"By875AzYB3eNXzRW1SBgH91+LnHbdrDhMGxcs2L+Rrb00zPrVLpaOFMle1u70ly0D8PAeDqddmYB3vBw",
+	"vLbjocvTQIaUJRa7+EFONa8+gy7CndSP7cCM7Yez2KlnGk9Y2pST2XJoyyBcI7awNmSGPYd2w1ScWwVt",
+	"U0hkVLxpRi8MW8bg7itmjupgXYI03/08d8c3DNQfln/Glwd3ma5Zne64OW75GoklbKGY1+2mDm0u8noG",
+	"IDyycRz/p2B6j/hDRdNrEX5jqYHuD21eRzEZ0XRBRcLSIxfePALQ78LcYX43ls5RFZk3X2EV/RE0yyqT",
+	"SzVczFKeGCl9pIv5XCq4XGf06OHDo4cPzR9TPqf0SMvk+AhMRW5ebn5YTnnOjjJ6xbJRjWj9CNBpOPxj",
+	"g2Ynxy0M5A6SOVOuxa35WFq05g/vlEPiysf1XKM6QwTD3iN322hIRtiKWJn5zZUcM61h/0ZEKjIyp4Ca",
+	"K67ZqEfgzvoQ7AMAvXVEvsXye5DZ38H9V/yoxGmh2ahH3rimIARmrcmULgDAaw3wILiMhUOuaW165Dfj",
+	"C/NmIymn2xKfN1IeWiLe7m/bGj7obPo6UqSvO2QelkmUX2q6s61bbgLitTo69uA0mrpR1LGIy0I6CKez",
+	"k4lkmtRq6DqZhKAGNkMbuvlgspLuABHRnJltS9Sc+mEV0NvladtS1UAI4OfH5OHp/R/IHK8g2AFNh/pY",
+	"hlAPz3N6lbFHABI3ZwphD9fyRd7Ro7/6Rw/fX/7z4qJX/fFNe3+8wEpP6Rz6pgCsInRezSVJZbgPdVmR",
+	"fJBaXi6MqGxqXUDTVDFtlKJrlhqe3wXecq1t3iYsP8QZjHReycK8AoTKlGXzDQi+MLyhLkNcLYUEAZhd",
+	"LqCOzVJGrw3BIQSzMrE2NNAmF9jDwVDRLbA/S0AHi0uNM/P69pX7VOKJVYvbwhg/h7ErXwq20ZeuM9Rc",
+	"VsxE8NyhZUm8TQschMPAGRfsVg9oxIt76yNxbnSh8VF0FJ2FkznfgNRjakXKi2Iyp/m0+psAmdLU/GL2",
+	"hVFbF2kxWsKvdPgtIUn14GF/QP7z/OUL9wjChY252W0mVzJt6uQ1Y+mqSYZL6BPE3Di3C/A2LLrXXuVa",
+	"uMPBp3BGBkdWRYWao91dg22tXfD2qGC0nYT2qjCo4nfdyh+mQX7H31FsLSnP19ARHkH5GHTqg8wSr73L",
+	"eou93exi3jVQB83qfm0qD5kz8djPCt5W4BkYaodefuuDxyTmtmwcW4xnw+XY7rMxnUEuWdqWsdeVlmpa",
+	"is3hLZv16JxnmeF6wLLNY7Mi0HqIiVCfm2qhNlv3AMBMa47hVoq0IDUbw/5ZKgdW4bArcJx5vZ3YjKbs",
+	"UdWzEfNF4E/Ymn+E0VysH76zigSlUHeAM1/rtFcSuBf+dUtsubakuLU6WS/xoJIk9XofnHCzYDxA4NhK",
+	"2K8iaoxjrTKg9iFgZK3ak26Cr7IAk5sOZ++Xbb5gd2l4MgsQ0k9KC2LNEVDkU6kOdlaVsIi6oWQTeRTH",
+	"ZI3RzpX0HuhigJBSD6av9SnuuptK364cVX9g4s6KzrJwK3bZEAiwZR9Bc2LHRJISnGsjul5v3tih6q/M",
+	"MLHDi92G25mUS1CXGuVaeqhx/t62UdpBpAU+6tw22PlKxEZ90C2stqkR+Cm52/FR9uDML5DSD0KrwZ2w",
+	"+fwlmu8Sm8/SdAbnI0s5IhuNubBW8YKzZQ3TqJrua5llVzS53jEY4JbP8wDfD8L5OmloL8aI8fHg9IfT",
+	"H08enP7ghZEH28OC7lnBZSlEZ2i0t1NZuW0Iz4eEAo3G4AM33JMWGRuFqdOsafYaLc+9u5FC8eGep+/r",
+	"QjzGB2wojz+tvHr0jSXaB2rpwKm+XHA93XPVNg2mohvGGRgfNqhrNhY8rVQUNCwa5kpOFNOBOLnLqO5a",
+	"dLhJef2uubuNTFDL0A0xgs9xtz6sIda0Z/1/F7CB14VrbNrezsL6x109vwNvK+daP+CrYddILsS83naX",
+	"fNmWtVwxXwAxarfiXDvi5hR9ewHhgvCuufleN+ouV99ZicCfBW0t4WXJVDJteyXh69ADwxQjcDehmRnA",
+	"quMbnQshPJXS9r9iroUjS7EGu+PzzVg2n//YFmvAUoFbdocHWpiIzUoir246howhkbrw1f6ip7mmYA+h",
+	"VDbL3ccDAEvpaKTig+qZFRnXK6Q9ZI21QgXY/QZ+PYTKXnwlOeGlPPWOvz8LViCKfiEECmkoRmcIRD2n",
+	"Kkf06KoqHcRkUxMIrDz2XmD3E5zpVQmsBWCotFBUUINPhObNB+lh2ehs1yxvh25cTiXRzHatUwzy2ADW",
+	"Odz1bvcu3LfwmbkybZjDfk2rcY0PwAt2s74KdsCx/ss12tjBwCmbc2wWi+/SeAEfEx5apYjdluj3cQ5t",
+	"aNNNOmBzRS77kL8uxF7KoUvlDpUHQJ+VeoUUz3kCIsqrCvKaUF8V2fVe5VKudrItwwRSkyVJZYzxAZBs",
+	"790mN4QdKxU8kDrLqwyqgILeRW22xFPCdH1aaeR3it1oru+p5N5mwX57u+tTz77yDJbgCR+PAwKt7qk9",
+	"gP/1wKklHlD9QZ7nmXXdLHUnfoJmelcQ+8o+c3D2/sJ3BLe3IznIyeTm9FUcTR4LB+AkjZxZYGuQQoNW",
+	"tiZ5zDcqmfJFk5pWvSBU694o1jciyl2MrzkTVcMx3TnDr6VBaZsTQxWiqauoKDvOFiJliizpikgFsCPd",
+	"of1R3Q8wxs7ek91F+a4RWozFbUThwpnhnhd6u/h2I1knic3txh0JUznA8YSzrLBUzdZcVVYDEYyloWTE",
+	"qdyQmVsTFVIGuVwNAAlJ8Pt1/6Gt56uK6Z3siO2YwhGG5j7xbkOC6CKlLbSWzsBoxlJCc6KYzsElAABV",
+	"NueYTihvqJbqWAfjoEVsmp1ZnNLv5skcO77gZm+GhTfETkZ1fr4SyZ4OxSIQeXV4XVU3RjKVWaqJkIjT",
+	"ataKawLo7MIqXvtCecb2dYEtX1vPcqblyJvXrBGQxAfQ2mw9bp72yCYn2dwVnL+TgUKWtVhlRx4qVmQm",
+	"G5L/MkQjbk0JoR6+wa7IS01y6u79d+b5Zw73eBN1JbNJkURmqeEvjFbOICOsK3hhCTdSf7xznZLllGcM",
+	"1h8Xz+wQTgzdhzalDHOlDDs8gtcbIWkT26mw9b1Lij5Hn5TttYbeNmBOSlyOlkYsunn5r1YETopQLqxl",
+	"lm5HvuWibhc7luyqTVT+1C5Ik8j4e5g/+6P/rudhdWimXDVKdpKgAmtxLOjDnwIb+dSOPB0awxsmqDiM",
+	"1y1ls0Cd6G80ZYZ0Rq61H0nZYhQ+pDbcETkTu7kjFJs05aXqrJiE2kHqqVS51xILM/obCgr1uqZeaui6",
+	"0HPoYxZkLh/9Yk2En704s03ZfuKZ4U6CjSJ0DGeWi1fa0AiM05xfMSk0s5Lvzux6s2S+fjhBpbCcjd30",
+	"uvHeZrAjuXUDK97skhw2XnYEh/S3YqdbQ9ltv7s0+3WLddVWau3BFXXD7w0Tu8V46cadHlJyZ8Ms2+jq",
+	"2SJKd4GD2TSb2Qbgyxq083YgoEBp+BO6siWFm7rGbtXUW1rcQNnD4bZ8t1q8nWvqdtjYjeKHjeYhe24N",
+	"jL5xcz5FyyBP4WnYtHbkMO/+Lvyxm9cAr34RPucaDXr/thDAlu60NajwNe5NyDlxG2LfWTLNFZvxGuhI",
+	"3Z+/k9g64LbsoNE17FgFkrZF+FWL0GVD0b5s3NBd2mCtV7O6nlZeLysrC33fUaWawskY0gz+VaksdWKa",
+	"yI7VUU3Rt7IMYCIDb0ZvS6F4vjoHvA9MySthxTfw089ePSPXbAX4A++NEfp+BIrayQOSTKmiiUO6d1gz",
+	"0RWjCqSmffU0z+dITbo5QJRSPb2SFBrN2At7BCp5bMGbrprMaUitxZYCUAFCrzF1mpunJVJe89LdN4yc",
+	"Iv7evb+iCJz1zQ3UvY5lK7pU7kqgy5GCFwrTeVLJNIbKILOKznSPpDLR9+ic92bpemmoWDAB1O6gcSbs",
+	"kfkIuvnwQlyII/L992dFPjXXYYf0778fktEZpM/yv+CbIfkJVpq4jen1eiNAviLU2zdrYQcWmOBSlQt7",
+	"IYi/tj0CkEUlb4IyjlOYMzXj+Ayew/pr8u3ow1H1/ei7R7gCjtrMMmi60mQ55cmUKJlhKhS8FKDYEWaB",
+	"5z2c/rNUf/89fkfJXLEx/4CbYJ+C22Er1L4dGRk2islIFQL/Zcn70Xc9UnXtx3azzuGaUEGuME07NQYb",
+	"z7UZCk/Ndfg32ik4mudc52Y8Zq5kBEhmI/LtgOSSGFWasEwzcnz/OyAHBwCOJg1iK5DRR3NAxaSKlsTE",
+	"BktuRvYtkEZqXmPIeuT3x7fFyf/8QyOgRSJTNkJnCr0CD0sKUVukppiMMA41spvGzE7WKnzxhY+lcFAQ",
+	"hsCWWH1uHmPliB29Lulq9PQNnYweYaGWYYySAEbPxke/GVNnRL49Pf7RYbDF5HRwjNlWPCccVlnI3EJQ",
+	"VL6573rwhBdSMPeYCV8wTU76p3a0r9mc0ZyLiRlrdWYgWaBNBp2uLcearTIjfpay2VxCh4mjX9lq9KiS",
+	"ItdsZd9SfmW3C/LPBPAEG49ZgjWSx6dkKgulS6qYcUMWQzIyqtZzJAsggfLvo1cy48lqZOgWF5hrkrFx",
+	"/ohcsZUUqVmWRJpdOj1+iOs8es1ytTo6G+dMIW1gxWZcFR2j4Flgu/Oy3s8sbMZ1zlLict1cNw8jYJws",
+	"7ZFn1c4KtjQz1QCgR+dzRlVMaKYl8IMgxvZ3Sz0kfCKkYjiRlSxIKuGl0FD8QgAyUMIE+gR5auTXGIAJ",
+	"o7M5Tabs6LjXr2Sz9x00QrF1FtGvjM29LXHZkpgjyQVm89nzFrIFr2Q+JSWKi/UlGBafK7ko/QYYFIjO",
+	"7YngGe/DaNDr4yjknAk659EwOukNYLBzmk/hmLxnxOxfcEpjuKKkwWdpNIzwV3Mc67kUGo/W437f+gxz",
+	"B9/GPuT34DzA5hzU6DjmiL52pygNHfMbie/Pcjh3emshn5BWU47IBdVrikA0fHfpr/4T6cS8kgnTGrI3",
+	"/sMsIJ1oo2P8xnKKwMr3IF21eUnsz16FvYZIJM0yuXw6m+crm6gU6uX/ohJdyZQl18i3QPIwcyC8Gaix",
+	"5ekPpfoVgS2YupKatS7s5afcsYQK2LD7/ZOOL3l3dEnMyXFFNSOYrnghzMxhbfcZgJA5LqV5pX8owyrb",
+	"dxyerB7TUlsoBVEDVS0GRnM6umboV2rgNp1jOxy9SV+h0VaX3APBDOHuLRe6xIftNOIf1n/YEH+5iS6p",
+	"413N0xwd948fHA0GR8cnb/oPh/3+sN//d+Vd/MksWqHV+/6Dh8uTP/4ajweq3+8P+qd9+9+k1vR6KIos",
+	"Q69ydM1W7bdlVOc/y8II5uMP//WX/eZ3vTmyQb8amfMzsXkmV7acULGFvMbbcACuqc9akuylJ20HZkHL",
+	"/BTrAPVTUsyTbnzSbkXTAiqAZJoAzZ8hRIscm8MeTwssGU+ZsiEvrsiMXnMxQewvcx1EwjTLFrYrQSDu",
+	"vDd/lBxhdXQdE7uIeA6XQJsVb7grzSr6ajZute4BbBTiVAXi6KNrthq5iVv9hqOINwoQzzXLxj3yDKNz",
+	"MMd8Cp2EE9Qsr9k8J0IuHYBKnRORXm1rql1Z0VPOwBi7LJFsfpIIY9KdyULk2USNnamr6rp1U7e1obfU",
+	"hlwY7DbkL0QcQBOgyBmSF0W/f5Kc9ImiIpUzz9AHanhgFW44LQyfwPVsq1TBAR1OhnTdwcd2jb1dDKBA",
+	"YWUu4vjAXhpDp+nR9rJ7cM1NHD2XSYlo13Z9eZ0dxa3Ex2/WwLHCYQdxAW2A10/aex/RIXKDAgT6MYQB",
+	"s4zM0GQpVT41OhhYW6V3BrpdOZQiKUCs6NwoGQ4hl+s8JjOqjMCDmD5s/qZcwR/2lStjMCJDR/dp67TK",
+	"4dx+g17Do26zRXFY95mwfO9lMQZ249L0v0rp9WWKnbuTN+aJJ0jG7WT5Qua/ydRY4OkByPmlYJVb0SHs",
+	"15WIfVSW3ehXuGW9dOKrSHl+lCsLhtJsK5jr3iiEz7tjcyFuLrmim2gQIcN1zLOcqXdQ9HtZM/L8VogB",
+	"+IHNd58JW8BhMUI1GVmXaA8yX1k6siAA9tsRZoZkGZ7zV2zCBdFy+1C5FLccq1+a5gC4kxwU4y2v1wVE",
+	"OHZ+f9sjuUhY/YHdov2tjWhaXliInGd7vPBw1ilNXAKfpQU/Ex9TMkEkb5XkmE8cIa17Dr+UkudywTKK",
+	"NQu0xdisIFKhv6D5YPORXH3ATRxhkqD/m01RusEKiGk0jB6Of3yQ9n8c/PjjafJD+uD+Q3o8ZpT2k/v3",
+	"adof3KcnV+PT8eDq+Kp/9ePxcZIO7qcPksH9q/6436f9H82mzaNhNHh43Ov3jnsDjEcuuCz0L/iKGv6m",
+	"0Vz+bF8ezf6MhoNjI11tz6xIL5K2ew5rMRtZuN1gZiJX/FYexvLsgPqyOZPzzFmUK01SnsZEsKXRFB1g",
+	"RXl8mCEGzg4Q9/bw2DwBhgum+BiheoKm8AuZMzIyx+mIpMbQZZlmYNeiz3glC89vnFFsbEnzUs+1WakW",
+	"t0kxD7mpfubgSGqnzu2Y9ErJayYqZcXuDtLR1JbqH47kLYnexBHgPZb27g4U9prNpQrSWAkobV2OshAH",
+	"0bgfO5vU2KxcOAAmRKwEOiGZnOxHZjWsi0Y1w68ZuXstY8uVP8O54te9NaslHkhm8wmFF122ep23HKpG",
+	"TNcf0I6ug8tZIqa0PhygFHdTAQ53dl5BJvzgpA4ZG+lcJtfvM7ZgGSI4Jzy19pADf4T5lBlmcMAm46z9",
+	"BJGAEN7grB38u6pvsocT4uGaD+3PxSvfuFDZr78fDVByyWzhm0qKaeBTazi5vKJtx9haUlHEIRdCqpVr",
+	"JqF5ymyMqFU3sJAv9iTUDCVj01q4TKVoSRWbykKzo/QKazgLhmLujl6oc6nYWEkwOO3rHhqqc/qK2Ugs",
+	"WqA5mxiysDhNvtEZR0suBHPn/CF1Acdh29WBUgAeRFK7hzVqAJUk3RTPNiLcIKDvfXQfbxpl9YSVovpO",
+	"nCjta1K++vNZ8l79xu4rvrvZXs34smW7hlbQYILi3m9oCoT8b75ghH2gSZ6toJWDHJORkTgj8m3uwzhL",
+	"7QLNSy70dzEZwV8j8q29ayULReRSxNid2IVsbP6PY+bRhfg2Y7k5XYuMEZT93/XIW0jyqPJlIEHLgm+j",
+	"DxJTNrBXDTEjJDO5KHGRjZaaSXBTQs7Fut8U1vAW5A3DejnHWoUuikY9ilPdeZtoTnl+AfgYZmlNKWKi",
+	"8ZStC/POAu+JXehu8ZwdmfmWjPkEKARLg3fhzko0OwbyhGKJTLRFb/UQjD69f8xwHMB+uZ5EmmH9HSSX",
+	"sg/zDDpQ2NNuNwWzU8lDtQBlXfp6XXl41DBcrklZrvYPrFLdokqXl1/eMjulc+aBsY3CzvqBc9ZXtbcg",
+	"QSeK6T+zWsFTo6Mf1VYp2rU/uwZrapivqmKxtS2iB8KfU62XRn299BRNp3e6y3CiqINXWmUUR1M4CaL0",
+	"qmcXpZfImVfcZkznLJ+uajgsjbO8oxSGivg6qWGizHO7wgTYA2lkngTwpE75bVDuuF+35CA8K4uzc8VZ",
+	"+gjq+UbDnOl8ZMuAad4jiF5F3L5iEwMLA9BU/h/KRqiG/VkzEhoZKswHe5NzXDHJMPrm49uz109/efn7",
+	"+dP3r87Oz9++fP3kxpC3hkRMMLRudsl/8BbzTnIgKsGEXP1FiqEDCp/dd6uSVoWwy7WzvNpdFjXFLiuu",
+	"/zpTJrwJ7CXpaukT3g9gyNg/1rIo6jIKv7+NjNo5u8ErfeCaTAAS5BD6qplIHcrGusvLuotCM32LZY7b",
+	"7Pf91++gaRD/o1ndXrMyBu9PK6jJr/sEL+9cimE2A9Yb4CrYkooKc+Bry9O4pYS7hZenXPVLqJxA5IN1",
+	"XXbG1IQR+HlYKXu1MpYZ1sixFLLHsCKFIAlDmuwj9LwoNpOQpOse0yNnZRepakoXAoHOCdWkPEJDzhOk",
+	"1IOJ5i56IyzGESzGPwPSxefEkuWO1xUKqaz6dLMHiyBCRXd/yN9NtzuUIDxukoQdtDY/2lDKu+M7kXeG",
+	"Cbi1x5a3km63DtcaPv1ECtk9D75rEoKbO9PX2kNU65G3rp3flGqyYGqFhWf2OTE20Kvgq477fSjkw9PE",
+	"NrSzyQ6bdmrd6fbSwzU6iLfHNYp8ZyYrzIu96JUrjb4ugF8gYWboMP8M2dOrrPJqKEbTlyJblV9YHxVc",
+	"b8QcZI+/g8ddlg+fF1cZT3pr4U8llzoaHp/2+wf1n+DyNfpOssxtmssIcC1jDpTZYquJESYL+wx8vnN3",
+	"Cx+Az2XPAEvtcA/6eV7OmdDQahIknq4K521wxZWdQml0lsmlLeY2a4cwmHGtRUaZCIhJIuSsBviHkRKN",
+	"soxA0XPlkKVZ9gh6/+fMVuXiKYC1uJjRWGdKszS1s//vbxhgE2s8/speyT1yDg1DKyfbJzceMBf8y3Bz",
+	"oERfo8TPeG6+Uau7OTQt3ve2KBEiXB8q5zTjVGPWvWMAM/IEkYh8zHt0m5gvczm70rnDZMvLANe7KEkT",
+	"iwVkiO4oV3yCALY5nzGd09k8somhl3E0KaiiImdAb1DlzxcMQsMJG0JO1BzbEWHT7MR2vrG5gDWH7buP",
+	"iK2LnewrZL3ywGFqgXXKNjXWnbbIncAO69p3hYzrDl6blvOLufqmVl37xhzZGlO5XuEynv+f52XlsF//",
+	"Xv1c5RJ7oucuAhtStZ3NFfFBQAODZwfgEtvcH1ZF+62R7XFt31urtPQovMtRvcE+5VEr1bbkkxLc8naM",
+	"9D/884Xxz868seUAkupgeiqtnom6VgmUkcr9mWBvfRVK6y0LpYymR9gB7GiiZDFvP4kqLPb/jRfvOoi1",
+	"3NgDxtkhUSGarfSfWQ/Sht7bfB7Xbi8anvwQRyVcSTSMZIF9+5TO2/wCGQ3/ft/+PmMaETqrFrRck1xK",
+	"xHp2aMuJzIqZ1eoOlrcZSHg86EmytuFt5wmST4zVplRNyuzCQ/CRMXBI6rWrM0dWQgvtW3x+O7uu6Yse",
+	"A3Ql/S80yfxw6d/VVLslgCMVHrIIzHDz58oob5Uka4nkm9IE9Pvhxxv8tJFyjpbaVpEDNmaa/dkFP8Bl",
+	"izeJqf6+Ykq6Iqm5kmnhGnKAt14zhRmOq0xiCYy+Lsqx3OydBl9k7A6S29dyvoNJ4q6q586SjSqm2p5s",
+	"5Au6wwSM/T6fDZnft5We9z6m5RRblfBqJaJ9Ej+92w8TtfNWe9/l2F0X82fRHLP72ajkghjKJVwsqQKw",
+	"GgTMsa5uwGqsPH3/0EQuLWpkDCEHQUaWT0ePCMXbyr4dE75gwkP4Ard7CoCBAgUDUySRSoHFBs55iyhI",
+	"FEuVu3tFQMUiXOjcrJsrJV7vlAIjAnFDfae/bU4Bl1wIh0CHHknvKq4JNMvEfhkuTIA4iNbK2czyhhRz",
+	"y9PfWQmnVJWU4Wd947txa8twZpfkbyPra2R9y9zvQ0UxXTziY8RmUNYb0ZT+r5rvbw8Btmvg8hPy82Pc",
+	"27KyzpD/n2gvI/ZgR/Y2MsEJYEvo24XeMOU6sQDht5UHQTf/m5IXAIJ0RVwXvDwmUpB5oeZSW/GAJ7Ch",
+	"8Gs2zzed7nast6Hauyw/OCO5OaSs7tCdSO0OfJHECYUw1AoWUszvmhzdlXdFjmeCyCJ3p1IpniF64QS8",
+	"Y0OIehuJ7p1jKH5pauMdDgqN5XnmynDgnJogNKaSxWSKhwIciPgeh3HrsClDiEawDHdF6TWSOv7EJIUx",
+	"CU+DwVX5RJR1lvFrdofSriz0sJC0VtGPq6hmSoy5hsQG2HlGa8jJTOqc3O/3CXjfcj5jjWSBc7hjithF",
+	"AKJWFQ1Pfugs9V67mwJWxS+uDz+AtivO0sNBKQL1ZRmyY8074+8auGkOSZfMGHjNGSXn4LQ+AlmEl/bI",
+	"yJj3AN1NyeNMFulT+IEMen3CxIJlcs5igs+5QthmAFK3988gBK4gomiDGYAdfUWTawhTXojRc6rzI3js",
+	"0bMnIzJhuQ2j85yYebH0kR0ObAWgO45Rv5/KQvUI4N6TwX2iWSJFqsFvPINWegh6XwX1odfahcj4wqi8",
+	"b8qv7IWl7n3NoCmpBT+a0RXRzOrVzLzBDJ0LUr2yhObMpOZGTU8SpnVI5cUX4jJuss8aJ6/mTJfgVRZW",
+	"HpC0US+PK5AkVYjemAuupyVCkvnq+9GOBWn5at5Uj+b14HhHj/56f/nPby8uevbjd9+bPy4uvv/uP74J",
+	"deeY0Q/P8EH3+6FatYNhQ6AbVVsSxr1H8JOE8QWrMCMwzl0tQI0OayvgT7x/9PDy4yA+7t8ceZ+/2Qvn",
+	"CECUYZhHtgtgDUuZp0Pyw+mgfzQ4vhBw2ZD423whDHMOyceLSM9ZYmniIhpeRINe/yKKLyKewp/uKeYr",
+	"LQuVMPjayASXQnyv3VsEt5oZwo0pW/Rcp4qeP6TeYoBX8hleGfKpwRVm6HYpyseui/jywoto+PEiUgVO",
+	"ThVi20jBdQUX6yJJGEtZehHd3FwIYMgdMKgrEXGwqNaUzudMWCdD+acn4a1s2JTtbq/qviQuFjyn22tm",
+	"n3nXfUUQ1EaSzvNaUu72XCNntU8UTdj/qicfe7CN5e0n/c1UJS4W7e5TWPiuYJEKUInA4WHX52Ae0mpj",
+	"t3tIPWLZAi59AHJ/5r8MdB2pjKlRg1E3J2yI2PHs3Vao+abCiMaWwojZKq6rQ3/OlDHozft1A2z0I2OA",
+	"QWuLXIKXrKlQs5rRZy3UbCPvNULboXDSm9xdFE7+LRk5jnJ5zYDH/v3n4N/Xfx2nPxRPZX/+QA3oTyfJ",
+	"E/bz5Bf+n9fPZy/kqz9f6zfFv5b/7+rf/cHxyen9Bz/8+JBeJSkbT6Y8iqNCZbYDlR7eu2cOWD/d0Bf0",
+	"9279tl3xqNeJI6B+lVdgAiLPNXDiWurhZ6mkhNFDayYQBjsJoFrmob8HH6s/tqJQg0hqhKEWCD1dPduW",
+	"jqPHKyZaEiGJ882DUwh0miYU6pqY6lZx6e3eASsu31jQb+/pxvTbY/2bCyvbJtv/HxEV7aFHbGfxClK5",
+	"YvPDRBW5v517qAk7etT8SV9WTC6Nnt3oKYEegIqOXRd6Y5qD22QmRQ78eQVO15wUc6NSpDRnLqcnDqvm",
+	"+MKvqTWMnM2LLZVhIe7pD9701zM2rvgW/MCq5Sz0VbYPO15/GCx/9a6ybXHj26t+09Hvbx6vN6t1tUFM",
+	"uZSIeua+zY8ASoi8Vp10hnlz0Y+9075ZBtu0Dng3rTXIPDm0JYCNkDuYAUBwFRtDx+UDKf320TZfAvdu",
+	"I23CNlQPsLQb3IaZC9/CsWs+3TSXxlnmBJgjpNKq40PG0glTBIwDrslMzpgIsCUeLBIbwX7Wcv1PyWe2",
+	"7/a7ioY9an7Q64epOZlSNanSmKF/qLBK3jv/AZWzLef1VtXDAWSnKeSofq/fv29ohX0w9w3i437fb6FI",
+	"c/INXmPWl6MY3VJYZNt2A0TJ+1oL37nUPHfIlXNlk6dWIjmqXbY+Vr9Bnzc4DMx8nfKqcYc9ebWjLGpR",
+	"JczPXyNagR16zcqpgYZ0Fm17qSu4qpeNYvEeDOfeR/PPzb16A++guMTOhXJsM6NiY2tgq06wPHIPDH05",
+	"lUQzZvQctiJXBSCNl8WPM7qCXJ+wkvOcC/ayxndfjQuyTfS6dur27Pba0tcqCMsK50qOONH1h9oiuloS",
+	"So1m6XchtyK4e+roLumid500X1LHdgWmIutD1V5pLiYZ22jUS4G7MU2vOQf0U3B8B1xTYXiskg3WNmqN",
+	"CjjL6itix6aUvLhjt48/JBftJn2o/0dpVsulAN3ljvKdcUO2c4Dd3E0vvpkeFxPiGgcfgkFeVeL/ikEe",
+	"KjrKSc4EFfs49Oskeu8jftjmR+PKtYPXhIm0QkLy+7j1iB0EHkiMLhi5WiH2DjbHd80ye+RX2z1zRWY0",
+	"BQzX1SP8OzTPkL9tJhfsN9c45q5x0WwsA/EDbHaCa0l+OH9d2fSpKB0ce+zzNr/d3ot2SOvqy5Mlu8mJ",
+	"JvUaN+Fr1K7LJkx37/tzS9hcR/BSZCsCm2SEyTV2AyoEfMSvY6L5RGDmE2C+yhylEgUgHcgxgnQUuNz2",
+	"lgTvehjL6yCi5AAZ8Hv6kHH4d4fQ9Zn5tYz67YF51YVhvxisK5tyXR4xMp8yRWAV9o6dzViueKLbSpx+",
+	"s5dsy4sz+vqcCutehwzpMhPOcNvR8el0FNvPg/uz8vMPafnxpH+U0pUePSIP+8R8cgmwPe8ZmCYtGIf5",
+	"g8dQSEVGXORMLWg2KouBmgDUjVn2mooJa0opg3e9Gxw9vMSEsn58evPt7L+n/53+99GMiyJn+r+PprJQ",
+	"+r9hwN99E3XsTQhZpH7ry6VUqbdSg+moadRufo15cKHxNo1si+w6x8qMPap3b3380wVTdMKe0xz9Xccn",
+	"p3Hktc4aHKNF/y+ZFWZdBr3jOBpTnhmBdno/xvQyrcdFFg0H9wc/PrRuNaN8m/vvH5+c7iAhkPqb8tCK",
+	"2UGs3Z/5pFDMAxcTCZELw+bIVOZ727qxZHQcWNeUNDlngs55z614E7u/xOtuHbflYiwhnc9zyWZYt1QK",
+	"6mjQ6/f6Zvns6KJhdNIb4FfV/tA05ZiU/kqZ8eZQ3opeFUva1h0T2CUzn7NXz4h57v4bxZJCgZ/5XR3z",
+	"wwifVCaF7QfsbQ6NLt3SzxVPDOM1OfswWXqeUVEHl5lKzYQxk6hYXcnU9swF9ya4xHVM/ixkTi0UWpoe",
+	"ge8lEDZ5ZUdw2001Y7SxiDR9aT+OGc0LBQhhU56zo4xeMWiRa93239yP+/1+r983hxd418sowu/CGMjQ",
+	"CgebEFQu/Lfes4xQWXOAx1HGZxwz52mW/YxjKMliXP797vImjmYyZVndDb/pmMc1hSlxtCOtA68tUOFF",
+	"R46dYLbPfV8InldzhejIMWE0mXrTfG1fQnShMGYDs7X3vKIryKs3N7laK+sCcxh29Br93A5axii0G4GG",
+	"y87yzlBKY7ASzF1DAtbBwVUZZbcvuwsWY0jt0PY95N9bY7NhQrOkyCi6K5qaeBKa2DLfMnGHvLWFxMZe",
+	"wGJirkm/R0ZmQfWIOABgrBJRLosyd61nDMGAmC6Lfa0nGuCGCZ1JMYGy3FmPjOBIAlUlx3OkTJTnglkE",
+	"Q9h28HVC/I4DLiI8yIxc52xupIP5N1TVUK4D7Gl0i9zGktmBJ6CJcImsXbJWRvOxVAAlnFHsW0gVVqgV",
+	"CNbwEVSYiRf7KKGlhqc3zkOu3dgoHPdgKhj6wNP7AZgNN7vR8/8x096tYdMeixMWUuvB2+g+yMKoe4j2",
+	"PlztSkIYq8c9SxGElzlhc78ucQFkFWGv8AlOosHPjRFXgF1ce10paeyGk/Nqn43As8+EVwaIQ8ic2dWy",
+	"dOJ+PKoIxvzypvk9NkpaLeUevhogjDNIU24SdZbPKKQh61unYzQIOAurhWlKS1lkKUmkzkkBZyNFvaDM",
+	"aeoiCFWxpezgdSG+IOCf10XZMOtAxkb7prwubDDrIDEqs9gA+pZlJfZ/Y0wKFr6rxm6efO+jKkQrAsnr",
+	"QkR7rsKBvIOqEL5iKieKab3zpHd3FcIMLjcWa5hQkbBsn1JefGJjiTj5s2AFS2HCgA5s3gONpXIoWYih",
+	"EBz5dklXhGImJsRBEjmb8fxRBQGLX+S2O4Hukcf4OKhUnFAuoGCQwsscwomxCON1EMRAXQQ86fMSxnku",
+	"5zj6HSjBXO2o38lp++NWu9XKhHMU/jsd6viqkMf1G3eWlBUA5qIj/LYn1eQeJO7cO+4f948Gx/ZJ0YZZ",
+	"ejBr9oz85/nLFwRnGducOvv2u9G9vff5SJrmHHKGb4w2CvhhdaMVjEia7QfTub3ma8q53Z6NblW3819e",
+	"vnr283+9f/Py16cvELq0W+745+sqiPuxPfBt9/ag3QTLFKjy4ViAgWlQHpk5ogkJFvilfqzaL+99xA+t",
+	"4W2jm2HDQAB1AiQqwnMypjzT9VKRTVAaeCYO7hOEoW1jm7tozaXdHLqv+LZA897LctA03i+NdXdjy0af",
+	"NPz6NcaZceT/0IjoCE4UPmMl5xtlChvg7878u6uXbpGNPlgE1MHRs/GRoUYsABuS70cQjtaEGu0f4Vs8",
+	"7DbF5hnFvmAOoM4ep5YAAJLDuwWeCJqfRaDDNdDYHGRT3uhbcNXu7borRjRm+e1KZ3FPh9FF0e+fJOX6",
+	"wJ8s2pEr/gUPu5NOVJ9NXNyys1O7uLBd6gGOA0j0do0pdm/e+neWwuheXn5tXU7PWV6e+//YR+jWkgyc",
+	"fbdF9bcX/f+yd7yzXrs2jjeqtyozAV3sLDQwzaiCiNNnwZ/u2IJoa567aMBDNpbN60JUxcFzKTNQvpH+",
+	"wZUt0bb1A3qbyfk+xvOCWxFbFehQ6Eyxo4g+PbAxBjTSxRpzbsgDmmMef1ZiwH7V1aNZAht9tJ9uOnh0",
+	"vnwjoUwAgF6brnajocGBF2Bea6gVagRir6zDe+N1M6o4Ta/QBfr35qIdOaT5SEZX4ldpGaHLzatvW7BQ",
+	"5kl3ntzHIqrCLkGT6DewfzwXofVhG3vI0QOUOuc9claOHo0cTVe6wlmkDjVowcCpvu7zvhBbzC+3YFJk",
+	"q0d1O2zBtTPDWiyvTYvrQpidwCN3hnivaF/EhH1I2NwmGY8WNOOGul+KbDUKBeaNxFntL91ub6zFoers",
+	"FVGFGJbdFTFQgeFIC3kCEKWbwYeQ1uGvQQjd7UrKjFERUm0gv1vTBSM8f1TCsqhC2KQIvwORBZTiGtDa",
+	"aZYhnklGk+taR8emYbqy213G93a6issOE1NuRPOq6flC5qxJ9brfqHrVzOiwxHCXcKbvPXFS4FAWblU4",
+	"aSG5XVoUHdukASoKyEO9YmNQbaBhx1vFc/aWQ2jZ5hpY3HkgcqiqNgfOYynGfNJzKZ2vmZZZUTYFFTK3",
+	"aViX9hCpUiSqM+UkjlQhNvprfPUa58kOZ+UgcFbev4nrvIdb2fkEPTMEwtJuB6l1GsAWgaTn2gnuUraD",
+	"WKeZkbAruAa41dxIncz5LO4Gtw1NJL6x75aiaZrW6Nk7ErtR7sBS7kezwdC0da2swUZvkcXrjc8LhAq+",
+	"6YaBZARf1aUHwUCrp2GKY7GlzNnlDNk8hjK6b45+wDzol9k4/Zu1ae5SxgypPd7oHBNgxB18gH8bHh90",
+	"5/FGD9Wn4/Gv04H1qkAHVj1QTbjIpTm7E7ajygz+LPOzosujKziawafcaNje843ChmbxhGMqyFLxPGfC",
+	"toGBdvBSzTDlA8qIhVGIr1lqvo8JyzR0dlwwVUPRSaiQgic0g9uDeeB2qk8qu2FN+Qy6tmAwNTWm3J3o",
+	"D4TuY6KYmbW0f67oLDPL2akkxnHGPzQRxeyKqUd13R/KfeiVtphAoSGWzLWma/GZGdbx4PSH0x9PHpz+",
+	"EEczLvDLQTk6SEqFLMD4E/sWPpOzoGP7kVKtvIlrE4HNraFi23kMSX0aF8LOYnghCDkiPB0SfxrmWwLN",
+	"eoekmsgF5gAF0N3sgAAw1gdj1Ig9b3O2S0PTGAtIu1+bxe/PFhvKegT+aS39ZgHnZWs3J5raaz69T79y",
+	"kFOxqvqJXTOjhaLXfAbAnfiNqorqP+QuFAD4MAf0q2/rE5ll2Mpr5+6T9anbRbduldywgZYwp5xkDOqe",
+	"heu91DS7/ZptPufi2muzWR+WOS8JF0lWpEwTzI5JHU7RlnHYqy/bTfUDxi3Qbm3Fdyu3C0Vucv0+YwuW",
+	"6aiTdm5nVKmYVXszH9QsXm9GOYXWm+8cTtFWLCEg8l9rzTWl4hNY67UjBbsQrA2hHWkpCD90Uz+9rtgU",
+	"jAhjttS7fFYYSsVVxpPe2irKpfhZqhne6TRmc66AAYYfGnZoUBvc2jyr8kM4wu8I9xG5cHuwpmSA2x8b",
+	"jvHhxCg9sGXzDdcEcCMp3QrpwzeG3OEYufcRP7TnuiOE1q3dXH9r7p4z8biqljbPamJ4uWTY77Zi3oYF",
+	"ufGlw9fL37vxbpNljIRqi3FdVySuiVnOslgIWiuUVeuHAmJ2r75awUt4ajQXLBCu6Tiflru7oKC5Jd1B",
+	"EtyzzvUOGuYv9sqvqocKev+i2Pkc67LBGF0tAsp53ms3GQrHRvK+k28rlmHNWR/AMeyMW3jXYIR2m7cf",
+	"qubM+0MWStDswD2CWEpyWbZkbS70+nq5zkjiQm8/hs/xul1nUCKL3JqVpsWVnku40ug35yuRIL+cHg36",
+	"R8c/vBkcD09Oh/d/+LdtnG5m5Q4Ys780Yxqdgdse8aDhEX8xkTJ9Xb+/8mDD1ei52qE5cW15g2SOfa9L",
+	"YADXQdK5CB+V9Yi2v+5a3Q7i59impcbQSg/DJEyxqlkxGJ4AFOCN8SvlEPS9bHN1uKu+pkOoyKfBGFRY",
+	"xfUPIOsVHqKvF+u68ThDJy7m/XQNAR3Y9MKt6GJ82U2rQPed3+1gILblO9bssoaT4/O79exwzYmAH7fY",
+	"ZKVn8pY4CvvTYkMQt4s/vDGwi6LzXXXzJRDpF5Drd1jOc5Zdmxs/2pn1nrCc8qzZgsKrYrBivOjcWgwL",
+	"833W42SYBjSVS2iVDVtf1eKBbxOV48MZXTagUCbffa68u24HmuXHVibfhhBhX/mlAkV8SbgPWyX6XeEf",
+	"1NIxw4gFWUbQCYN9mqFBveMUrkgCG4DAluQthFkduIGFOigzd7AQDVXGvGzw2NSTEbEHDtCM8Tbtx+8g",
+	"v8Y/dA6ZX1Mm1HVPsDk+eIJNNwFfNHYiU4XokZ9llqFkpjlxKR028Qv6b5FR1fZ89CX0IXxdCC9VRMjl",
+	"voAVm2J2uynt1f2ALX07Faopn2nNJzzAb54wmj63TesNmTVm74cyLTuRXD3HydeJyhTeuhIURxmG5i0I",
+	"6G86Gv54alkzGp4MoGm5+fb02LCDFW5tMbv+w+H9h8P7P6JbPi+d+kma+N+8dpN/LiegfyhWLjXkNRqy",
+	"xtJI5Mvj035/XQhQnnExOeciKT1wW3zg8ynVrOxAjylkrVLHygLzdiMh0YU/wA9nuGCD437wwT64GpAC",
+	"3DhW8i8mgADmTKSAUzkwl5txm4f3nS8+Gh6fPPzxpsnxvkNqSZ3qA+LEOolQ44Kp6LiE3xMpyegEtUAL",
+	"p2OUMswBQTR+SBHRU7mEFHDLQPrA4bZf5LKWY7ZnbdSdmHFDqpKpYbs9UJC26xUv50ygAmS0ihIHyduS",
+	"kr81ydg4dw0xnEMKiidmcsFSRGO3nn6EQsLHaAlLWqtvXCujwCkerJBiL6Wy0s0Pm7JIl3S1T45i82k0",
+	"NKbS3dCDV8sDHAtSUZMpBfbzrHOyYrnt5WEohwsywmtHAfwUPh5Xe/sZqyIavAv3+zv4DnpLxidTDIfg",
+	"jDE0W8sZ//ukOB+i5A9SnEvohp0OlieG0hu0VG83IY5q9uxwp0HJBzW/xNLit2W4EjufEbskHg/nGAC8",
+	"Cz5/a4Pdcsk0nrqPrMVYgd5NjNCWIO5Fj7yihYb+Pksj1LYi18HY/y4C3ULgOYleiJxnNlVAMV3MQGTs",
+	"Qgvt1sYQH3qonV/vqWSe/XfZmefMP2qXUl0j5OKB90NmGXRWvxNefOZ7Tq9YImdl7auTw1X1pFW/nJpl",
+	"RJEMNb52Q/6Uxak1t88aiewJKGQ94m+gCdmSqCJjMGFsyKbr1TjdXR9uP+8QXGhr6eV6oWVZgVm6kO66",
+	"9PL0b1p6ebqDznIc0Fke3HlZ1ltsDjFjtob+M/YiAmNFEEZVxpmqQiRVgdVeEjVowgzdqrbh+Vs5p8k1",
+	"m+doVKKL2nx33O8TmmmJmQ+1+lQL9w+v2JSH7s1fhB1S2g3mptQL2PUQdel9Ia6FXApMXy1mRrj9gBD0",
+	"0fDHOJoxjTj8RjAqZuvjLU7V27PXT395+fv50/evzs7P3758/aQHoPDQdCgaRvesUXOvf8/a9maUc6r1",
+	"0qXkzljqsKO4gy8/Z3nOxUTHxGJG9TYljVX0d+OWnzn4qhob84zt7zZNE5ooAH4BrMxBAHHoqlTsl0qK",
+	"iesxd5voYLOmb7s9tviS37h+kF86XA6byQpLyww+Z6LTifAU30Oe50hxE1zCSv7rrJhEQzeeowyu25Dq",
+	"Xsf2p4WSc3bvJ6YyEFZ7JAvbZW+gw6pJ6ddWgIYjdxAbjFyzFZFlr1fbi1WTXHp0btdik8rtMlQeT9va",
+	"MdRucW86PnC7xU0y+RdnQtBoR9K4u86LXyez2VXcC+GpC7N9MQ0bH7uGTW5kDtlWKmwT9JcUbAfuqWlH",
+	"ZU+dYHH5CJqVjODIc62GKBaXK2bRa6TG7tEzuiKaMeLaopNvR7UO6aPvgrXkv8MAtnSFPLN9TawBWi5D",
+	"Of1Htq8JdpHqWO49Z4rLtFYMaKkQ1tGyQoQ9ZMv2iNAZ8fTmCD8c34Q6Ix4gtXLlVDRo/QTxM1RePRaF",
+	"ivnU/+r0Td9zhHotxoYDqPqsbBj8GwL6a2xfletc2gY/m0Np7mTmFx9svhEcEbjsZsLe4I+P+oPa4LH9",
+	"Tzm0aHOwazd4IuL3N49BUaY5ewx9oT4GGrW19zrzQp3vMNX1cUa19g1KPxyKcdxd4tp46YugkWqWqR7n",
+	"rpZ+c1Pnis14MSvl88YmH2hUzaUZNpzsdZv6sXcKzanqnay6Z6+jWGgQ0CC0YmJEpI9ckbF0wtTBKjWW",
+	"VJNC2/7PKIC80CSHZixsTXMpmyhtCF8Ys49j6UitWRP/l73ktsJkIs3z5KB3/KD3Y7hxZrdNcQNqgoC+",
+	"q+Z9b6c8mZYwewjUFuoQUn+EWRcOVY3vLm/ij5FVOeFPGyZr7kFcA4LDEnhzvca3lxgSURwVKjOGLfIB",
+	"Dmgz4CFnhC2YWqF/oVJ6e9Vp5HSSjYr3V0waBarWrh8JkYsFz1EWeA9yvZs3n/QrW2GCA+SH0Zl/19mr",
+	"Z0Y3D90G3PDNxxdnvz29QWbYQMSxZRpjxMhzQNsW3zmM13LNBRYZu2h+AwpfQoXLA6gv2OMyOaDhDaWa",
+	"kHFxbVbbvWrzISBOG2ZuvUGE/VnQDNF1cPmvjOVuKFMVGdO1iVs7ffOJTz+wBFyl9axP72ZIFgtPyJxC",
+	"1iMyo4JOGLbNAYeBByHoHmTPptC0ACFoWS4ISbmmE8VYfWVsptfmAx7bCBz2mQV0RyFzcsWgkagwRAI2",
+	"ntHFitx76BNGU5LZbLHN5wb6F9cI2zZR3rgPTgvHEqhyVrc5mdywvXNkL3OzoX+SogfPsUWR8rzpVqzl",
+	"07E1Feyf3t1PIT+xYTdrVM5zzbJxfbI0urm8+f8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
