@@ -774,6 +774,24 @@ func (e SettingKind) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionChangeWhen.
+const (
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
+func (e SubscriptionChangeWhen) Valid() bool {
+	switch e {
+	case NextPeriod:
+		return true
+	case Now:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SystemRecordStatusStatus.
 const (
 	SystemRecordStatusStatusAbsent   SystemRecordStatusStatus = "absent"
@@ -2180,6 +2198,73 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	AddOns []string `json:"addOns"`
+
+	// Coupons What is taken off.
+	Coupons []string `json:"coupons"`
+
+	// Default Nothing was agreed; this is what holds then.
+	Default bool       `json:"default"`
+	From    *time.Time `json:"from,omitempty"`
+
+	// Lacking What services in force use and the plan does not allow; their next revision will be refused.
+	Lacking    []LackingFeature       `json:"lacking"`
+	Period     Period                 `json:"period"`
+	Plan       Plan                   `json:"plan"`
+	Scheduled  *ScheduledSubscription `json:"scheduled,omitempty"`
+	Trial      bool                   `json:"trial"`
+	TrialUntil *time.Time             `json:"trialUntil,omitempty"`
+}
+
+// LackingFeature defines model for Subscription.lacking.
+type LackingFeature struct {
+	Feature string `json:"feature"`
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// ScheduledSubscription defines model for Subscription.scheduled.
+type ScheduledSubscription struct {
+	AddOns []string  `json:"addOns"`
+	From   time.Time `json:"from"`
+	Plan   string    `json:"plan"`
+	Title  string    `json:"title"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Note   *string   `json:"note,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// When `now` when absent.
+	When *SubscriptionChangeWhen `json:"when,omitempty"`
+}
+
+// SubscriptionChangeWhen `now` when absent.
+type SubscriptionChangeWhen string
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Currency string    `json:"currency"`
+	From     time.Time `json:"from"`
+
+	// FullMonth A whole month under the new terms with the usage so far.
+	FullMonth string `json:"fullMonth"`
+
+	// Lines Of the present month with the change.
+	Lines []PricedLine `json:"lines"`
+
+	// MonthNow What the present month comes to without the change.
+	MonthNow string `json:"monthNow"`
+
+	// MonthThen The same with the change.
+	MonthThen string `json:"monthThen"`
+}
+
 // SystemRecordStatus defines model for SystemRecordStatus.
 type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
@@ -2899,6 +2984,12 @@ type RollbackServiceJSONRequestBody = Rollback
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
 
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
@@ -3027,6 +3118,9 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(w http.ResponseWriter, r *http.Request)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(w http.ResponseWriter, r *http.Request)
@@ -3114,6 +3208,18 @@ type ServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(w http.ResponseWriter, r *http.Request)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams)
@@ -3378,6 +3484,12 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListPlans The plans that this tenant can choose
+// (GET /v1/plans)
+func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetPricing The price list
 // (GET /v1/pricing)
 func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
@@ -3549,6 +3661,30 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSubscription The plan the tenant is on
+// (GET /v1/subscription)
+func (_ Unimplemented) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeSubscription Choose a plan and its add-ons
+// (POST /v1/subscription:change)
+func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewSubscription What another plan would cost
+// (POST /v1/subscription:preview)
+func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawSubscription Take back a change that waits for the next period
+// (POST /v1/subscription:withdraw)
+func (_ Unimplemented) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5553,6 +5689,20 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetPricing operation middleware
 func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
 
@@ -6998,6 +7148,62 @@ func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubscription operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTenant operation middleware
 func (siw *ServerInterfaceWrapper) GetTenant(w http.ResponseWriter, r *http.Request) {
 
@@ -7441,6 +7647,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/plans", wrapper.ListPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/subscription", wrapper.GetSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:preview", wrapper.PreviewSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -9430,6 +9651,48 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListPlansRequestObject struct {
+}
+
+type ListPlansResponseObject interface {
+	VisitListPlansResponse(w http.ResponseWriter) error
+}
+
+type ListPlans200JSONResponse PriceList
+
+func (response ListPlans200JSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPlansdefaultApplicationProblemPlusJSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPricingRequestObject struct {
 }
 
@@ -10849,6 +11112,176 @@ func (response ValidateServicedefaultApplicationProblemPlusJSONResponse) VisitVa
 	return err
 }
 
+type GetSubscriptionRequestObject struct {
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200JSONResponse Subscription
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	Body *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200JSONResponse Subscription
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	Body *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptionRequestObject struct {
+}
+
+type WithdrawSubscriptionResponseObject interface {
+	VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubscription200JSONResponse Subscription
+
+func (response WithdrawSubscription200JSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantRequestObject struct {
 	Params GetTenantParams
 }
@@ -11170,6 +11603,9 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
@@ -11257,6 +11693,18 @@ type StrictServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(ctx context.Context, request GetTenantRequestObject) (GetTenantResponseObject, error)
@@ -12441,6 +12889,30 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPlans operation middleware
+func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlans(ctx, request.(ListPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlansResponseObject); ok {
+		if err := validResponse.VisitListPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPricing operation middleware
 func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
 	var request GetPricingRequestObject
@@ -13268,6 +13740,116 @@ func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request)
 	}
 }
 
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	var request GetSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	var request ChangeSubscriptionRequestObject
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	var request PreviewSubscriptionRequestObject
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubscription operation middleware
+func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+	var request WithdrawSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubscription(ctx, request.(WithdrawSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubscriptionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTenant operation middleware
 func (sh *strictHandler) GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams) {
 	var request GetTenantRequestObject
@@ -13382,374 +13964,390 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17d9u2ti/6VTB4O8Zqu2hFsp20Uf7Yx03S0+ymSU6crty9Yp8IJiEJNQWoAClFzfZ3vwNzAiQogRQl",
-	"y3n07v7RyBIfeMw5MZ+/+TFK5GwuBRO5joYfoymjKVPw8ekbOjH/pkwnis9zLkU0jN5MGVkwpbkUMRlL",
-	"RZ6Nj36jeTIlVKTmjxdSMPymF8WRYn8WXLE0GuaqYHGkkymbUfPYfDVn0TDSueJiEt3cxNFzmVB8y/pL",
-	"306ZYiSfMiLYkuRTLiaE692efxNHc6rojOV2fo8LpaUKz3Ak2IccLxgROYZXz+mEkSs2lorFZMnzKXyr",
-	"6YyRMc/MU82AuHnEnwVTqyiOBJ2ZMST4Jn90M/rhOROTfBoNj/v9fhxYjp/hoa8LcZ7TnIXGKTUjXBAq",
-	"VnaMmhFtLoaRsA/zTKYsGo5ppll4ZDjwd3DTZW2APGczWKZvFBtHw+j/uVcRyj28TN8rB3dTToAqRVfe",
-	"+M+ZWvCEhZeZp0QqYsZiJkCJxoub1tGNFq+6bFnQ0Ho+S9lsLnMmktWvbLU5oDNyzWAhV7JQJJlKnjCg",
-	"8HzKNTGExnQeE10YWteEEkVFKmfk99+fPemRcyZyQieUC6QNnsdAH/Y+MqWaCEk0S6RICRuPWZIDy0xY",
-	"ritKokIvmSoXANmxWgFvDkdmEm0M4K/I/ftxNOPC/T3Yvj4vYVlotuc6fb4FucUCjEFshUnVSEOST2lO",
-	"ltTMkqaxod3R9yOY+3JKc7ZginAYu2I98pbnU1nkhOcwG5yI+f30+McYZno6OCbLKRPmEm5WIydJoRQs",
-	"nFiRmVSseeJW7O4oY+0cm3d3n7k+OtRM2kduTpaGHToT3qBXsiBTumCPyEn/1B+WznmWuYG1jac6w7oP",
-	"6jyngcNk9P1oSKTIVjgOWC5cIcHIiuW4dNJ8v+Sa7TEoJopZNHwXfR9dBolanM15UN6Znb5mq39owtPy",
-	"vXOaT6u3Urx1RxITj6UYZzzJw+9M7K9tL3bX7PNqwZKwFmFfbn+H17vjp3kY7ml7DqRJwUjcz//QxNxu",
-	"BkIFoRmn2shWnrcPCdSJ3Ub0hNH0Octz1jCklNGUZHBB29ak1WN2HcEzseA5bd4cXv7eNoDqqn0GIJuV",
-	"Efxxy6vh/l3f+5yLhpdmXLS+0fy+8+t+Y7Orpl2ewW9tr8Qrdn7pa5ZIlYZfquA3eCmcJDzXoERY5VWv",
-	"dM5mDcPBe/cYzoLrRkpT9td/aCIKM93Gl9unbFG0+MwI4ePB6Q+nP548OP0BlA38slI1uMjZhCk3wKJp",
-	"bEUr+atid7o/Z4liDeJYw29mIeiMVert49e/vX/z8tenLxqGgbftMZIWc8Aq9l0ks710VwuTz3hgGc5y",
-	"MpM6J1qSGRWrJvMjg7v9N6RsTIssN/plHI2lmtEc9/nkOIoruhgYg2QLQZwDD+jNwT1L4UBAHtEx0cyY",
-	"sTlLydWKJHI2o/oRoVmGCga90kbpMtoazbJRVzvQPj1sAa6bVq16NEz7Gd468AwxZxfe4I4xnf8kU87g",
-	"BU9kUsyYgJ1JpMjtRzqfZxxdAvf+0MjK7AOdzTOgH0cCcCbmNMlh+G4Z3330T+9hlKjZUXpldjbFv6I4",
-	"kld/MHPb8F31iEqJmkudTxTTf2bRTbz2ND2Vc+9x5s+15xU6lzOm/AfOVvCsyxt/ldvM63JdzKr5q7Gi",
-	"s6y2Gm4xhsRN5ELYpRheCEKOyEeeDkmiZjGoG0NSzS72lCK45Ci9iomdy5C8c0+8vPGeZGbsHgXzqj/F",
-	"rk/tMW5FzHOiLZ6adYvTTo+kdkXMyfGf5y9fGEL/r7PfnseEWh4+vv+A/Mp/6plL9T1735G7rzdLCT77",
-	"imkwSUf3FoNywZ3/wVDbyKjp5qDCHzedTUjKei6FRjL21d7uZHxFNYuGg5M4SmSWVRSWy+T6fcYWLDN0",
-	"nbKEpyz9aWWWI6XkuVywjIIAHHOWpcDSVOQ8X5U0Ps7e9x88XJ788dd4PFD9fn/QP+3b/yaGXOdMsPTM",
-	"iKzj/vGDo8Hg6PjkzaA/7PeH/cG/YcIUBhw9loWwImdKBZ7GeNybD+2vwSvf8BwI9fzX348G8K2W2SLw",
-	"+gG8vo+v1yBdB8exx+16seWF9tIXpc7GRC7V6kivRGJ+5ilDAUHDU4d3pyxjudlqKzU1Y6JtqZDbomG0",
-	"pIpNZaEZyocFzQqzv8c3l3Gk0ZNXTt7clxthPjH7OqOioJm5B/2r0fA4jpZcCKPL1Z/bWYSUNBlgK98Y",
-	"M+Qd8P2GHm0vuwfXwGPrlkV30k/gWLIE0uNiQTOethN7ylXJItyIEZbiiT5XQB2D4xv8rp1X8Grzt9L5",
-	"WQsZACel2Z/tFHdt7OuStDMaeKZH1jOmNZ0wuwMwFOc0oZ46iqITBivTAo83OY+GUTHXTBlFZE5XmaSp",
-	"N/1oVqB74LooB3Tj8bHHuKLIsjhSBXAliOCDMllJ6aniCyZ8DtG5VGyspDBzyBUoAQOf6rsfkBXhNdC3",
-	"Z9T2zEq8kPlvMuVjztJQmMHzHpkt8VxFezPHKyWvMjPvRs6Y4xX/bOYQdy7ZJXqvc5oBN7Cc8szstJyx",
-	"K5muSDKlYsJS9J/aQ9Md4GTGqFhOecZ65LVZF+4ctFSkRLE5w+kr+xTUg3VOBZAEHJT4SH3PU7msOvcM",
-	"D4MtnGLootDR8NTI9NyeCY/toMvxRaXOdA+OcaaUVNXxXF+GztTidiJAKrDzS6NYLJUUkx457fdr3uqE",
-	"CsOfVwzcoY/IaX9AhIQl55poPhEsJVyYH06Qk7NMLhlceeq7/dDAghDWheACneY5E1Tk5tr7MTkdnJj/",
-	"3Sczlk9lGhPN/wL/0IylnILOZa58iHts+MxFqDAwNpbqiqdGd0HnIs9LqtBcGFmTXwjn2H1ETo+P4WYu",
-	"5gV4SWEFYjLCRR8RTVfaGBfg5z3+sQr4cU1mXGsuJuaHhySXaD+5RdOPyP1+n1ACRhKR4wshCwXfnhAt",
-	"zfTMeNHRbFh1zkRKpCCpZFYcovMf9EWPAV+zXK2OzsZBV9Zbnk9hOIao7/dPYkLNhWQqlzg6jDhokkuS",
-	"qxVyQK9dIb2JI2uudz/cKDr/1k+gxHBT9hpXCNUflMSJUbFgerWTHt8JZ7SOhv04ShSjoJj0PSXFfJYC",
-	"zj9jc7E/jSJhvjU0CB/MZrufFTMni/0hl7m59vjU/FLMU/twM2f7qrbzEYjETWHMBddTf1JwfKpCbDk+",
-	"uUghvKc0HGtKGssEbWFvVt5I4UxzDp7BbgdXTlXervaWh1chhDVqu0kYQyQNB5EqBBxArwvxnOsdbYSU",
-	"5hQ11n2J6pa7GbjhuFSPuu5vqd9ubnC1u59oa3WRJIylLI2MXj6l+jepKhdJFf3HxdiFAGB3g0YsJBDI",
-	"sSEFDbTgOcN2UJrD29h/uKa0bl0t0aC6mcm/LkRFRHMpM3D8o7PL7B+Xylia5sCnWc5n6IizH60jrq50",
-	"uh09rvZgTgsNNpCVOm2UWSqH9zvvhVvdBoZ02hHVZdByeQtFrxwW3FnF3OZKzpnKrafL27yPlcPQzP7I",
-	"ruKGO83e8tOqOYViTKj16xs14ZqBB3PjQezDnCumzwIOULPPENoVbIHGR8vY3rlnxnBfdHmDFPcxmlOj",
-	"Z5sH/t9rtnofGoSxjX6WRUNwwvxKxlYDVTTJmdJOuWmalrnnd+3WdO2ZEm6dcVHkbI9pIYt83HypYgt5",
-	"3WEfQw/ViZwjNXTKsTk3l28m2Hgs8bHmen5wGgUdzJXz6l0EVjZMztuRcmQ+zfnHhk9CtXX316MaV+X4",
-	"tJbsTWz5wh2Add7AQ67jqlgGCyxLKcvLbbuSMmNUmB99wd7+ghfVleurBwOtPat6a3jS84yz1JP2QaHQ",
-	"GhMBAcWWHgd4s0r5eMwUE8kOZPWkvCe0iELmfJenWdPqZ3CvBJ4H8r9himgZUUjtc+dEeJ6qNaaX8UUV",
-	"2HsEWSpGsi9lkaXGcDPyjZJUrVAX22SSGGJrwWeDamruQ2uF50QwlkKanRTs5RiUs62aYVySJAgDjAQ0",
-	"BcRKmVyOGQW9WSYvT67b68uzMDQEcLvRnL0U2SrENmvk74feyuho7RmVkVLtfJ1KKwrDRQ+yjdbFjKW/",
-	"o6/sY0TTlGPW0iuPfazGtrllhbbqFiUzKXLIRl3jO2l0qg/nK5Ho7X7UQsComFA8mc5cvmyne4DCFGh0",
-	"eutM6mOcKzbjxazzq3RORUoxDt/hhpv1dY+jD0cTeWS+PLIKot2HZ/4kbip1b7flQ+/jrqtQepu6vqZ0",
-	"mXa9IVdUaJqUW3TYtXttZ202aIfluglxRZHy/MwlFtWXCbWwDWUFza8qU6xM8LjGhEn0y0I8SFHz4MuA",
-	"mtWgCq3JBnhV7OkXl01TeCpyFVCQaZm7tTEC6ibdqhdUy2Nu2UHPdr7UJsJEo6Zxx6NhZIy13mu6/M36",
-	"91EZmQYnw+fBr+dGXMpC/2Lvq4u1X9gHmrKEz2j2iLDZPF/ZvFt3QDGzqEEt2XPSBl6r2Z+bbxvE5Dgm",
-	"J6TX60EGryxyMqFzXdOjmxTOONKFjV9soxnzctgqt8Wxo4LqIeX2+DOBVVxbM7vkjWR3CNWzIt+vQ/00",
-	"433N5lIFZn6l5DUGNpvVHjD7V2Se0YS1bP67cvc9Y8dQpFvkOi07d+zSKICK0RQctmNZiJQspzJjHels",
-	"ylwEzJ9XI+NZUt/VYkIiDdNWSO6bNf/FjOwmjmA2myvwQqL/e0m1c9DHJFVyPjcfaJoySIKayQVLQ/rw",
-	"2gjxLdWKx9Xe2kUKEcdjmbL0Kbr9NuwSCD4F1rAMYG5jbXhCdX14AFXSxBppQmJEMEaXT9kKnQV0ophZ",
-	"J3Su+hkUH0MivowrbxY1zJnSkBCILhSbEOfkLCZXEVVkjNjHBOWsDTAHlXmXAU5m4Cex6fNI7DZFckis",
-	"S59crYgUjGiesriM31yt4A5IF+/t5pBJxlnQIVMlgXQ9KJ1fL+gWcTmg3psVS96Hn+PlhWxkveXaLFMy",
-	"bfT7+AkkO/tgXGZJsLqNZgVDOy+ByqQidxnZdXvNm6NehOdYi5KHpBHmonQ8eRyvnPM0aLVrVyjW6SGu",
-	"cKvKQAkMcBcnU5Ws8rFx6UOOqMqg9Jcr9jN/K0qpMbnjtxiFhVtPtxLe3MqxlXtfErIvFzx+qFFYu1fL",
-	"LekBlIsqX+drUC1qBLmpy+fBSk6oxjGH3lLxPGciRrFGc5vj+g9Nkkwm149IJTV5GYHPWZbt4cktI6XN",
-	"6ekwJid+sYYr6IVymWC7O35tAkyIzTBLLHjY8ZxMZZbq3qZS4iw3vN0q0XZ81Zxbd86JDGccGvr3aD9o",
-	"C9aLbNaUhilL9vWMJ7vVzPRawiW7HGibZ6UUQWneEg5wR+L6/q28irgpo1k+XWHZ9JzJeRaeAqbWn7M8",
-	"52ISUJ2NeMSccHsJcg9VjFyzeU40oxmqJ6XI2XjHxtHRIS/faCray8EFqrSZRjgQy7LotazygcmMpsxw",
-	"Oc81y8btmov25h22xIOa3WZldLkoZu1xTXvkm48vzn57ekPAT6btSO2PUYBPuh6pdqbloeqFNLuSYaHD",
-	"qmm53V5Ol93yQjNI84ECQzsXLiaZX+e2Gx0cKKjkV6mVG7pB2bWj357Y5aFcCZJ6DKpa2a2Hsl2BwxzL",
-	"TuJ9LQezHe8rVzDb6m6dceF/O1h3wDrJ55WCDDqUgnThZe+RD+7fP3nQJhtm9ENtmF59iZv7TetqbBx3",
-	"hbB0hkaykc9wck4UTeFLDHmmVYyz7UQMWdFQ0rmm5G9lwySjWoeFMeYLwwUQ3RDECy9AvY+dWhkKiMso",
-	"wmXQ72m0hAYPjf0RxKjRK3oNnlNWec43R7ykK3tcMS4m1pjVMbliOkcX024yalJQRUXOmhQmaobNF0yt",
-	"jNJI5krObGl1K4F2i8bjDcEjtJjNqAqbUbmzchsmt82RYvOzHS25B1YvdSRTE7fexlT77K9fi+iQ6nBi",
-	"E53xX4PULEQePPr8Ur7af15dXz9kET+2J9cd5QO1J/ncVRLPdQucgNPxyPlULm16sxQJ623LBtqS2PM/",
-	"mTufLnMHdzjIIfjIeiH/egQvYfN8Xwtwd35gMxu225sX2kxBLhZBFgAQgkNk5SkbG2hNHpFY5pDLaxaw",
-	"MrtwWqGyZl+69X0TY/vXw3uF4keKuUSheMspBcSJ+2En5i9UM0F6JOMmiSMOkWC92Cwcsdj0JUPubc6y",
-	"TJOEGrMJS15mLF016DReqGDz16oKrVIloRxNFnlQy3Jlam3bDNlTOqoVsG1umSSJVAry923k19xFuCDm",
-	"rl2CEm/c3TapqSz9gGIPCD9wTa6FXIp2k72sotubzdLsz7aTJng27PLC5ohVVWcX+mlesxVc3R2qUsF9",
-	"9kryum11p2hKQ2aY2SHYupSn4OWYsJxgMUtT/CUYDCky1gRFkTEEHxDJYynGfNKziV5cVqlwV4rRa11B",
-	"R+CWbPPyHDSM0sVLUwmOKvTR7JEtw9abOt1tj++meEclVfykHBdjvrZATDYmAoADa/HVivzc+Cu/iuPR",
-	"knfqYY/S7VLpAC60AuRhJZgnmtpl8/9WspjvEFJOGlXvzfXfXfruLKBuIV/qXPQS3XYZzZnOey20fShO",
-	"aKLoxiTODjRoyQz3KEhKbRH+NaI4gFm5TmZfhXFZDfqgK/C1Tb6bP7K+NKjibEvNqzPev2hWMO0yJsrI",
-	"otGUUedx4EJrPsX71qZfc4fulPe3tlh2+O3r0hyIKwvoU64TqtAtqVmeZw3OyCcsKdPkd1jlShOpe3n7",
-	"cThvYQ9oID/VoL5dRpK8VTxnb7nQMXoFvb+1LFRiP+dUTViOn5eMT6Y5S2Pc1Fe2MC0mM6YmLCZ0wRQ1",
-	"HxB9xu73Li7shsjsmU0TkWOjhSFh9dbowig79CpjvRf2w7s1SrmspY7paz4/khaY82guzYmnKqiZTdqp",
-	"Kjg2jfBwbfQZokNBSF0xm1l2E0eIatx+PSSk9UL5xPALkCo8EWI3kK/UoCHnDRCrc6oA2McwbEKFFDyh",
-	"oOjOKt3Sghq901M5v+x5Ua6pDJ6va6xoQcRgBkF+RBY7HOdsw5z1B2cfExyXh5DVXQaGcZPqS/uIaMZa",
-	"UJA2o6Ltwq8rRcfR04Wd0PqgH2eySOFXTQa9PmFiwTI5N+ysHX2YA8gwHwycwbWjzQoPd6Z2z+g26iXN",
-	"qS3Hdc75ktLXS3MvG43bTdkHIqymUm7xrsSRnrPEszbcMAa9fvDNzSnXcYSVuV31WTdx30Rni4uLnrEE",
-	"My7YxcV2ZvNHb2sC7CLELqBh37++5PhNkBOefphnVFAM5rGAiUFnzpSo09XTDzQJa+DOV1yZEklWoEjL",
-	"OaaMoQ01p8k10viYwd9MJQxU4lmR5XwOpU8uHhBHCcX0dGlvzxWH8ndzjltVOlHWrFJswdkS3GaFCAvO",
-	"Et+rm5WkrD6xubfsQxMUZM7mCG1uxD4L+xLXNtn6ouGhsY9BZvchtIfg/Tgv+SGUNdaNTCtrZ9NLNqEL",
-	"VjnIAMkNjuxHZPS/0N85cuV1Vl/qQNHOIqItE9tbUfX0UvICYKAw8MoM5RJb+KGDaSo/c5G6OGZ9ORHF",
-	"pQHx150KFbpNoVlKCpHzzPYTMAOYMZGuJRTdphjUKy5dd9SakcTkqsgBHwbgdfQUCjivbXn+QUaAQGPb",
-	"Sx0dIJldxGrooc3/hetcqlVzYVNTXls483w7ccaNap7GDPkrlkAKu19KyjLmEgW6lY6WrspA5eguvNqk",
-	"Y0Jmn81vt75sase/BMwhP6VMMXq40UMgoC1+kyNuS0zMKTibA6yqA+NB7+eVksVkCl5QeiWLfMek/D9U",
-	"ONFwXcPG9UHPMyQ2WO/dWvJTk+Ma4y5l7lTlwY6jjItr84OAD5fxLXP6u7qfeOr7MiFt1ZYOgl+zkrM2",
-	"hwy3qiQiR/ktbHgAJ0uNob8KN8v/xGU/Q1z28EHQ9q09AGV7dPK10LUMQ2fI2bzIw+Avb125lbFXtMOW",
-	"QVg+MlZyhj+ydLIV8ubA+eVXPFyLBQMNxBA2snttH4LO+pBdP2hDENjwOVNcbo1ZvsKrrGnxuAPIwGt3",
-	"XdcQnR1n1VMKMcHab/pNCnaQtBq7DF4ushu/G0mdez3ia09F9pe/xV7tNMlkStUkVMgCnilA3l4KoBYu",
-	"cBW4FJAgHq5mYZU93Vl8rNvgAZLiaZs30TZzM/ROIGslWxEqCNM5n1FEavLYJeNhLQlauW1dOGaDJHOp",
-	"+VplqGctW/zcj7c2u5syPdcdkW40cYlF7FI6cVohW7ra/fq+tdLcIQ4LycMwQV/sSbERTUkVHee2vA+o",
-	"Czh+IeGfQriawqssnNbxPNQK8WdzhlBrvBDIhTA2HJ9wQXIJfymWMD7PiSH5mMgFUzYcrHMyuG+ByfSm",
-	"49LGLX7THalul/D5jH7o+Ny1vagG5R7iXhzaCSPtfl2zYwrtu89omgIDrHvMNv1jwS0xBkt7t5lEzrHH",
-	"jNdhZq3GnE3tELtl6zTlI7XlEC3Fz1LNur+j00lpZu+lsYhk35TWlprE6jgNuAr9gKrO6Wy+g/dsLafF",
-	"HbeVr7icUOx2qFrHBlq73mB5fAic6+Acw7Kkqq2YxcCNo7GSf7GwHV11UlrzqjUaNxvKXqFV8PT6Q/Id",
-	"C++bc5p3yCG9rZLkLBvr97UGTjmZdkUIl/MAZ5Ldl6/iSMKx7pP3sLcNCjeGxxJ0GI4AIU2PEIhvzFhM",
-	"Rqhz6JGr1zFStJg9IoLxfIroFYntCgLGFMj2Wv3RSiTvEVPKlqA48K81RLQ6qFoc4WBKtUc3cGaueBJw",
-	"eNtT6jmFpqABJ7MgM55l3MKAxzj6Tsd43UqUxZWPVI+NG/AwLvG6u+Wz0Zz+S2bFjAVHO+ETerXKmSbf",
-	"Dvr/9yGBz991HMuY8ixkLUBemtQs9jskdId2ShKm9bjI2h5MEfay4zPBwCqx5OrPRPi0khDBisilywUg",
-	"UhHFxoXu+K710qrqxbWZlWvnb2i8Tl613QtyHBhunaOUZ6Ie7jHqCwLEFALoEr3S2JgiWa1ZSkf/8a5/",
-	"9PDyn99eXPTw03f/8U3Qi2HvXzur3tGjvy4/ntx8s/UsrywS96TQ5F+wZVX5tIPg2wZVLJVtdDbcG7F4",
-	"34rWPUuAZly4pmhrZ5YxP/ifBbM/V52lNmKs9t0NC10HZdgNXLGqXd1xOT5DXXC901yHcuDASlZTbljM",
-	"uiN9F8p1imGt+fRpbUVODulurnmaw7PxdZ41C9aiB46Seqt7o9tAyYyNvtkyISbS9gDXy9IMakrg7MQ1",
-	"+JjG6K01wroXDLcozksd8lPJIq/6hVitxYejKURZFdMdDC9MinZpyvx+M6LQNvprsmmOCISI3aGGmgmm",
-	"HOr0pqLsUW/IW9a4oILmfME6mIyu5z+0rWnCcnEJlOExKkbTJshiIyxpqKrlCZ+YYxRbwkDpm+Qif0SO",
-	"BuhhFyuvA1dAS+lUre1yYjCVya6JNx1v7P5ONG/7ASyml+Ujv3yLCcd6bltFbSIMQbLAWQu6FPjXprRU",
-	"GfcCjMqb+oj/IpeVUdQJGOF1c5EX9j8Ja7zYosmlPGpB53oq844KNXOgjt0SJTwgyGCyhFGGuZicc5Gw",
-	"PfxMLQ6y+dQCPZaGo50o4rcxOmvIS6CtNLCkNuYHa5hL/wTbcfBlGKr1nMAmX7RMWTnYSVG6y3ClLM1U",
-	"MamKVDdJrlyn2OObtd10tBJkRWe/3y5Rz0Kth2WMEQ+PHeBJuHh1R/iUzok2nWs/G1NoGkgzc/m2oXNr",
-	"l4Sa3arDdkm/sWBxZR3Yhne22pf1usNSafHa/7gtbqWiQxxkJUV+FWfZqzK2vq6ypaEc5SQrNF+w7vkI",
-	"4CxrKopVO7Co+f7f9jBqpx58pXtBDFPx7g+uQkZDEiRNX4o6a6/ZDYzmhWINUOlBvLqzLenLVf5zZ5Ce",
-	"9XIuO6gqYmuTn3FEXeChzXKcmckHsZ8830wgRWTGt7c1MM9/jlcCiaQsa1DXZy2Lu0P7l4yKV6ohSNyy",
-	"3kztiJbkRS+2uPWsDl7FlHAVNjatXO1y0rGjy3K1myj6ebkZ65Bf2c9IJAHr8umCqRUif8/oqsy5dgj7",
-	"FCqtjppa4Iy95+5wHq41INk0zqB3unWoPrLOtYBF1EHvxG5xwSxfh1m2lOqaKWKu7DUjQ4ct84UDdnSg",
-	"JZmU19p5KLzEqF39wOXKxrX9a9r7VyqYkNZQ/FOWlHQO0SOm1MfbZr2U6FQhJmfKa+oSoFSaTH1wOTKl",
-	"FncS9F3AxC4LHzdJ1VXHBB0vTcUpMIGaNTBRNC1sM6EF+tnh2e8LwfN6UU4GKk1VlVOuerBYiv8VOD5+",
-	"By875AzYB3eNXzRW1SBgH91+LnHbdrDhMGxcs2L+Rrb00zPrVLpaOFMle1u70ly0D8PAeDqddmYB3vBw",
-	"vLbjocvTQIaUJRa7+EFONa8+gy7CndSP7cCM7Yez2KlnGk9Y2pST2XJoyyBcI7awNmSGPYd2w1ScWwVt",
-	"U0hkVLxpRi8MW8bg7itmjupgXYI03/08d8c3DNQfln/Glwd3ma5Zne64OW75GoklbKGY1+2mDm0u8noG",
-	"IDyycRz/p2B6j/hDRdNrEX5jqYHuD21eRzEZ0XRBRcLSIxfePALQ78LcYX43ls5RFZk3X2EV/RE0yyqT",
-	"SzVczFKeGCl9pIv5XCq4XGf06OHDo4cPzR9TPqf0SMvk+AhMRW5ebn5YTnnOjjJ6xbJRjWj9CNBpOPxj",
-	"g2Ynxy0M5A6SOVOuxa35WFq05g/vlEPiysf1XKM6QwTD3iN322hIRtiKWJn5zZUcM61h/0ZEKjIyp4Ca",
-	"K67ZqEfgzvoQ7AMAvXVEvsXye5DZ38H9V/yoxGmh2ahH3rimIARmrcmULgDAaw3wILiMhUOuaW165Dfj",
-	"C/NmIymn2xKfN1IeWiLe7m/bGj7obPo6UqSvO2QelkmUX2q6s61bbgLitTo69uA0mrpR1LGIy0I6CKez",
-	"k4lkmtRq6DqZhKAGNkMbuvlgspLuABHRnJltS9Sc+mEV0NvladtS1UAI4OfH5OHp/R/IHK8g2AFNh/pY",
-	"hlAPz3N6lbFHABI3ZwphD9fyRd7Ro7/6Rw/fX/7z4qJX/fFNe3+8wEpP6Rz6pgCsInRezSVJZbgPdVmR",
-	"fJBaXi6MqGxqXUDTVDFtlKJrlhqe3wXecq1t3iYsP8QZjHReycK8AoTKlGXzDQi+MLyhLkNcLYUEAZhd",
-	"LqCOzVJGrw3BIQSzMrE2NNAmF9jDwVDRLbA/S0AHi0uNM/P69pX7VOKJVYvbwhg/h7ErXwq20ZeuM9Rc",
-	"VsxE8NyhZUm8TQschMPAGRfsVg9oxIt76yNxbnSh8VF0FJ2FkznfgNRjakXKi2Iyp/m0+psAmdLU/GL2",
-	"hVFbF2kxWsKvdPgtIUn14GF/QP7z/OUL9wjChY252W0mVzJt6uQ1Y+mqSYZL6BPE3Di3C/A2LLrXXuVa",
-	"uMPBp3BGBkdWRYWao91dg22tXfD2qGC0nYT2qjCo4nfdyh+mQX7H31FsLSnP19ARHkH5GHTqg8wSr73L",
-	"eou93exi3jVQB83qfm0qD5kz8djPCt5W4BkYaodefuuDxyTmtmwcW4xnw+XY7rMxnUEuWdqWsdeVlmpa",
-	"is3hLZv16JxnmeF6wLLNY7Mi0HqIiVCfm2qhNlv3AMBMa47hVoq0IDUbw/5ZKgdW4bArcJx5vZ3YjKbs",
-	"UdWzEfNF4E/Ymn+E0VysH76zigSlUHeAM1/rtFcSuBf+dUtsubakuLU6WS/xoJIk9XofnHCzYDxA4NhK",
-	"2K8iaoxjrTKg9iFgZK3ak26Cr7IAk5sOZ++Xbb5gd2l4MgsQ0k9KC2LNEVDkU6kOdlaVsIi6oWQTeRTH",
-	"ZI3RzpX0HuhigJBSD6av9SnuuptK364cVX9g4s6KzrJwK3bZEAiwZR9Bc2LHRJISnGsjul5v3tih6q/M",
-	"MLHDi92G25mUS1CXGuVaeqhx/t62UdpBpAU+6tw22PlKxEZ90C2stqkR+Cm52/FR9uDML5DSD0KrwZ2w",
-	"+fwlmu8Sm8/SdAbnI0s5IhuNubBW8YKzZQ3TqJrua5llVzS53jEY4JbP8wDfD8L5OmloL8aI8fHg9IfT",
-	"H08enP7ghZEH28OC7lnBZSlEZ2i0t1NZuW0Iz4eEAo3G4AM33JMWGRuFqdOsafYaLc+9u5FC8eGep+/r",
-	"QjzGB2wojz+tvHr0jSXaB2rpwKm+XHA93XPVNg2mohvGGRgfNqhrNhY8rVQUNCwa5kpOFNOBOLnLqO5a",
-	"dLhJef2uubuNTFDL0A0xgs9xtz6sIda0Z/1/F7CB14VrbNrezsL6x109vwNvK+daP+CrYddILsS83naX",
-	"fNmWtVwxXwAxarfiXDvi5hR9ewHhgvCuufleN+ouV99ZicCfBW0t4WXJVDJteyXh69ADwxQjcDehmRnA",
-	"quMbnQshPJXS9r9iroUjS7EGu+PzzVg2n//YFmvAUoFbdocHWpiIzUoir246howhkbrw1f6ip7mmYA+h",
-	"VDbL3ccDAEvpaKTig+qZFRnXK6Q9ZI21QgXY/QZ+PYTKXnwlOeGlPPWOvz8LViCKfiEECmkoRmcIRD2n",
-	"Kkf06KoqHcRkUxMIrDz2XmD3E5zpVQmsBWCotFBUUINPhObNB+lh2ehs1yxvh25cTiXRzHatUwzy2ADW",
-	"Odz1bvcu3LfwmbkybZjDfk2rcY0PwAt2s74KdsCx/ss12tjBwCmbc2wWi+/SeAEfEx5apYjdluj3cQ5t",
-	"aNNNOmBzRS77kL8uxF7KoUvlDpUHQJ+VeoUUz3kCIsqrCvKaUF8V2fVe5VKudrItwwRSkyVJZYzxAZBs",
-	"790mN4QdKxU8kDrLqwyqgILeRW22xFPCdH1aaeR3it1oru+p5N5mwX57u+tTz77yDJbgCR+PAwKt7qk9",
-	"gP/1wKklHlD9QZ7nmXXdLHUnfoJmelcQ+8o+c3D2/sJ3BLe3IznIyeTm9FUcTR4LB+AkjZxZYGuQQoNW",
-	"tiZ5zDcqmfJFk5pWvSBU694o1jciyl2MrzkTVcMx3TnDr6VBaZsTQxWiqauoKDvOFiJliizpikgFsCPd",
-	"of1R3Q8wxs7ek91F+a4RWozFbUThwpnhnhd6u/h2I1knic3txh0JUznA8YSzrLBUzdZcVVYDEYyloWTE",
-	"qdyQmVsTFVIGuVwNAAlJ8Pt1/6Gt56uK6Z3siO2YwhGG5j7xbkOC6CKlLbSWzsBoxlJCc6KYzsElAABV",
-	"NueYTihvqJbqWAfjoEVsmp1ZnNLv5skcO77gZm+GhTfETkZ1fr4SyZ4OxSIQeXV4XVU3RjKVWaqJkIjT",
-	"ataKawLo7MIqXvtCecb2dYEtX1vPcqblyJvXrBGQxAfQ2mw9bp72yCYn2dwVnL+TgUKWtVhlRx4qVmQm",
-	"G5L/MkQjbk0JoR6+wa7IS01y6u79d+b5Zw73eBN1JbNJkURmqeEvjFbOICOsK3hhCTdSf7xznZLllGcM",
-	"1h8Xz+wQTgzdhzalDHOlDDs8gtcbIWkT26mw9b1Lij5Hn5TttYbeNmBOSlyOlkYsunn5r1YETopQLqxl",
-	"lm5HvuWibhc7luyqTVT+1C5Ik8j4e5g/+6P/rudhdWimXDVKdpKgAmtxLOjDnwIb+dSOPB0awxsmqDiM",
-	"1y1ls0Cd6G80ZYZ0Rq61H0nZYhQ+pDbcETkTu7kjFJs05aXqrJiE2kHqqVS51xILM/obCgr1uqZeaui6",
-	"0HPoYxZkLh/9Yk2En704s03ZfuKZ4U6CjSJ0DGeWi1fa0AiM05xfMSk0s5Lvzux6s2S+fjhBpbCcjd30",
-	"uvHeZrAjuXUDK97skhw2XnYEh/S3YqdbQ9ltv7s0+3WLddVWau3BFXXD7w0Tu8V46cadHlJyZ8Ms2+jq",
-	"2SJKd4GD2TSb2Qbgyxq083YgoEBp+BO6siWFm7rGbtXUW1rcQNnD4bZ8t1q8nWvqdtjYjeKHjeYhe24N",
-	"jL5xcz5FyyBP4WnYtHbkMO/+Lvyxm9cAr34RPucaDXr/thDAlu60NajwNe5NyDlxG2LfWTLNFZvxGuhI",
-	"3Z+/k9g64LbsoNE17FgFkrZF+FWL0GVD0b5s3NBd2mCtV7O6nlZeLysrC33fUaWawskY0gz+VaksdWKa",
-	"yI7VUU3Rt7IMYCIDb0ZvS6F4vjoHvA9MySthxTfw089ePSPXbAX4A++NEfp+BIrayQOSTKmiiUO6d1gz",
-	"0RWjCqSmffU0z+dITbo5QJRSPb2SFBrN2At7BCp5bMGbrprMaUitxZYCUAFCrzF1mpunJVJe89LdN4yc",
-	"Iv7evb+iCJz1zQ3UvY5lK7pU7kqgy5GCFwrTeVLJNIbKILOKznSPpDLR9+ic92bpemmoWDAB1O6gcSbs",
-	"kfkIuvnwQlyII/L992dFPjXXYYf0778fktEZpM/yv+CbIfkJVpq4jen1eiNAviLU2zdrYQcWmOBSlQt7",
-	"IYi/tj0CkEUlb4IyjlOYMzXj+Ayew/pr8u3ow1H1/ei7R7gCjtrMMmi60mQ55cmUKJlhKhS8FKDYEWaB",
-	"5z2c/rNUf/89fkfJXLEx/4CbYJ+C22Er1L4dGRk2islIFQL/Zcn70Xc9UnXtx3azzuGaUEGuME07NQYb",
-	"z7UZCk/Ndfg32ik4mudc52Y8Zq5kBEhmI/LtgOSSGFWasEwzcnz/OyAHBwCOJg1iK5DRR3NAxaSKlsTE",
-	"BktuRvYtkEZqXmPIeuT3x7fFyf/8QyOgRSJTNkJnCr0CD0sKUVukppiMMA41spvGzE7WKnzxhY+lcFAQ",
-	"hsCWWH1uHmPliB29Lulq9PQNnYweYaGWYYySAEbPxke/GVNnRL49Pf7RYbDF5HRwjNlWPCccVlnI3EJQ",
-	"VL6573rwhBdSMPeYCV8wTU76p3a0r9mc0ZyLiRlrdWYgWaBNBp2uLcearTIjfpay2VxCh4mjX9lq9KiS",
-	"ItdsZd9SfmW3C/LPBPAEG49ZgjWSx6dkKgulS6qYcUMWQzIyqtZzJAsggfLvo1cy48lqZOgWF5hrkrFx",
-	"/ohcsZUUqVmWRJpdOj1+iOs8es1ytTo6G+dMIW1gxWZcFR2j4Flgu/Oy3s8sbMZ1zlLict1cNw8jYJws",
-	"7ZFn1c4KtjQz1QCgR+dzRlVMaKYl8IMgxvZ3Sz0kfCKkYjiRlSxIKuGl0FD8QgAyUMIE+gR5auTXGIAJ",
-	"o7M5Tabs6LjXr2Sz9x00QrF1FtGvjM29LXHZkpgjyQVm89nzFrIFr2Q+JSWKi/UlGBafK7ko/QYYFIjO",
-	"7YngGe/DaNDr4yjknAk659EwOukNYLBzmk/hmLxnxOxfcEpjuKKkwWdpNIzwV3Mc67kUGo/W437f+gxz",
-	"B9/GPuT34DzA5hzU6DjmiL52pygNHfMbie/Pcjh3emshn5BWU47IBdVrikA0fHfpr/4T6cS8kgnTGrI3",
-	"/sMsIJ1oo2P8xnKKwMr3IF21eUnsz16FvYZIJM0yuXw6m+crm6gU6uX/ohJdyZQl18i3QPIwcyC8Gaix",
-	"5ekPpfoVgS2YupKatS7s5afcsYQK2LD7/ZOOL3l3dEnMyXFFNSOYrnghzMxhbfcZgJA5LqV5pX8owyrb",
-	"dxyerB7TUlsoBVEDVS0GRnM6umboV2rgNp1jOxy9SV+h0VaX3APBDOHuLRe6xIftNOIf1n/YEH+5iS6p",
-	"413N0xwd948fHA0GR8cnb/oPh/3+sN//d+Vd/MksWqHV+/6Dh8uTP/4ajweq3+8P+qd9+9+k1vR6KIos",
-	"Q69ydM1W7bdlVOc/y8II5uMP//WX/eZ3vTmyQb8amfMzsXkmV7acULGFvMbbcACuqc9akuylJ20HZkHL",
-	"/BTrAPVTUsyTbnzSbkXTAiqAZJoAzZ8hRIscm8MeTwssGU+ZsiEvrsiMXnMxQewvcx1EwjTLFrYrQSDu",
-	"vDd/lBxhdXQdE7uIeA6XQJsVb7grzSr6ajZute4BbBTiVAXi6KNrthq5iVv9hqOINwoQzzXLxj3yDKNz",
-	"MMd8Cp2EE9Qsr9k8J0IuHYBKnRORXm1rql1Z0VPOwBi7LJFsfpIIY9KdyULk2USNnamr6rp1U7e1obfU",
-	"hlwY7DbkL0QcQBOgyBmSF0W/f5Kc9ImiIpUzz9AHanhgFW44LQyfwPVsq1TBAR1OhnTdwcd2jb1dDKBA",
-	"YWUu4vjAXhpDp+nR9rJ7cM1NHD2XSYlo13Z9eZ0dxa3Ex2/WwLHCYQdxAW2A10/aex/RIXKDAgT6MYQB",
-	"s4zM0GQpVT41OhhYW6V3BrpdOZQiKUCs6NwoGQ4hl+s8JjOqjMCDmD5s/qZcwR/2lStjMCJDR/dp67TK",
-	"4dx+g17Do26zRXFY95mwfO9lMQZ249L0v0rp9WWKnbuTN+aJJ0jG7WT5Qua/ydRY4OkByPmlYJVb0SHs",
-	"15WIfVSW3ehXuGW9dOKrSHl+lCsLhtJsK5jr3iiEz7tjcyFuLrmim2gQIcN1zLOcqXdQ9HtZM/L8VogB",
-	"+IHNd58JW8BhMUI1GVmXaA8yX1k6siAA9tsRZoZkGZ7zV2zCBdFy+1C5FLccq1+a5gC4kxwU4y2v1wVE",
-	"OHZ+f9sjuUhY/YHdov2tjWhaXliInGd7vPBw1ilNXAKfpQU/Ex9TMkEkb5XkmE8cIa17Dr+UkudywTKK",
-	"NQu0xdisIFKhv6D5YPORXH3ATRxhkqD/m01RusEKiGk0jB6Of3yQ9n8c/PjjafJD+uD+Q3o8ZpT2k/v3",
-	"adof3KcnV+PT8eDq+Kp/9ePxcZIO7qcPksH9q/6436f9H82mzaNhNHh43Ov3jnsDjEcuuCz0L/iKGv6m",
-	"0Vz+bF8ezf6MhoNjI11tz6xIL5K2ew5rMRtZuN1gZiJX/FYexvLsgPqyOZPzzFmUK01SnsZEsKXRFB1g",
-	"RXl8mCEGzg4Q9/bw2DwBhgum+BiheoKm8AuZMzIyx+mIpMbQZZlmYNeiz3glC89vnFFsbEnzUs+1WakW",
-	"t0kxD7mpfubgSGqnzu2Y9ErJayYqZcXuDtLR1JbqH47kLYnexBHgPZb27g4U9prNpQrSWAkobV2OshAH",
-	"0bgfO5vU2KxcOAAmRKwEOiGZnOxHZjWsi0Y1w68ZuXstY8uVP8O54te9NaslHkhm8wmFF122ep23HKpG",
-	"TNcf0I6ug8tZIqa0PhygFHdTAQ53dl5BJvzgpA4ZG+lcJtfvM7ZgGSI4Jzy19pADf4T5lBlmcMAm46z9",
-	"BJGAEN7grB38u6pvsocT4uGaD+3PxSvfuFDZr78fDVByyWzhm0qKaeBTazi5vKJtx9haUlHEIRdCqpVr",
-	"JqF5ymyMqFU3sJAv9iTUDCVj01q4TKVoSRWbykKzo/QKazgLhmLujl6oc6nYWEkwOO3rHhqqc/qK2Ugs",
-	"WqA5mxiysDhNvtEZR0suBHPn/CF1Acdh29WBUgAeRFK7hzVqAJUk3RTPNiLcIKDvfXQfbxpl9YSVovpO",
-	"nCjta1K++vNZ8l79xu4rvrvZXs34smW7hlbQYILi3m9oCoT8b75ghH2gSZ6toJWDHJORkTgj8m3uwzhL",
-	"7QLNSy70dzEZwV8j8q29ayULReRSxNid2IVsbP6PY+bRhfg2Y7k5XYuMEZT93/XIW0jyqPJlIEHLgm+j",
-	"DxJTNrBXDTEjJDO5KHGRjZaaSXBTQs7Fut8U1vAW5A3DejnHWoUuikY9ilPdeZtoTnl+AfgYZmlNKWKi",
-	"8ZStC/POAu+JXehu8ZwdmfmWjPkEKARLg3fhzko0OwbyhGKJTLRFb/UQjD69f8xwHMB+uZ5EmmH9HSSX",
-	"sg/zDDpQ2NNuNwWzU8lDtQBlXfp6XXl41DBcrklZrvYPrFLdokqXl1/eMjulc+aBsY3CzvqBc9ZXtbcg",
-	"QSeK6T+zWsFTo6Mf1VYp2rU/uwZrapivqmKxtS2iB8KfU62XRn299BRNp3e6y3CiqINXWmUUR1M4CaL0",
-	"qmcXpZfImVfcZkznLJ+uajgsjbO8oxSGivg6qWGizHO7wgTYA2lkngTwpE75bVDuuF+35CA8K4uzc8VZ",
-	"+gjq+UbDnOl8ZMuAad4jiF5F3L5iEwMLA9BU/h/KRqiG/VkzEhoZKswHe5NzXDHJMPrm49uz109/efn7",
-	"+dP3r87Oz9++fP3kxpC3hkRMMLRudsl/8BbzTnIgKsGEXP1FiqEDCp/dd6uSVoWwy7WzvNpdFjXFLiuu",
-	"/zpTJrwJ7CXpaukT3g9gyNg/1rIo6jIKv7+NjNo5u8ErfeCaTAAS5BD6qplIHcrGusvLuotCM32LZY7b",
-	"7Pf91++gaRD/o1ndXrMyBu9PK6jJr/sEL+9cimE2A9Yb4CrYkooKc+Bry9O4pYS7hZenXPVLqJxA5IN1",
-	"XXbG1IQR+HlYKXu1MpYZ1sixFLLHsCKFIAlDmuwj9LwoNpOQpOse0yNnZRepakoXAoHOCdWkPEJDzhOk",
-	"1IOJ5i56IyzGESzGPwPSxefEkuWO1xUKqaz6dLMHiyBCRXd/yN9NtzuUIDxukoQdtDY/2lDKu+M7kXeG",
-	"Cbi1x5a3km63DtcaPv1ECtk9D75rEoKbO9PX2kNU65G3rp3flGqyYGqFhWf2OTE20Kvgq477fSjkw9PE",
-	"NrSzyQ6bdmrd6fbSwzU6iLfHNYp8ZyYrzIu96JUrjb4ugF8gYWboMP8M2dOrrPJqKEbTlyJblV9YHxVc",
-	"b8QcZI+/g8ddlg+fF1cZT3pr4U8llzoaHp/2+wf1n+DyNfpOssxtmssIcC1jDpTZYquJESYL+wx8vnN3",
-	"Cx+Az2XPAEvtcA/6eV7OmdDQahIknq4K521wxZWdQml0lsmlLeY2a4cwmHGtRUaZCIhJIuSsBviHkRKN",
-	"soxA0XPlkKVZ9gh6/+fMVuXiKYC1uJjRWGdKszS1s//vbxhgE2s8/speyT1yDg1DKyfbJzceMBf8y3Bz",
-	"oERfo8TPeG6+Uau7OTQt3ve2KBEiXB8q5zTjVGPWvWMAM/IEkYh8zHt0m5gvczm70rnDZMvLANe7KEkT",
-	"iwVkiO4oV3yCALY5nzGd09k8somhl3E0KaiiImdAb1DlzxcMQsMJG0JO1BzbEWHT7MR2vrG5gDWH7buP",
-	"iK2LnewrZL3ywGFqgXXKNjXWnbbIncAO69p3hYzrDl6blvOLufqmVl37xhzZGlO5XuEynv+f52XlsF//",
-	"Xv1c5RJ7oucuAhtStZ3NFfFBQAODZwfgEtvcH1ZF+62R7XFt31urtPQovMtRvcE+5VEr1bbkkxLc8naM",
-	"9D/884Xxz868seUAkupgeiqtnom6VgmUkcr9mWBvfRVK6y0LpYymR9gB7GiiZDFvP4kqLPb/jRfvOoi1",
-	"3NgDxtkhUSGarfSfWQ/Sht7bfB7Xbi8anvwQRyVcSTSMZIF9+5TO2/wCGQ3/ft/+PmMaETqrFrRck1xK",
-	"xHp2aMuJzIqZ1eoOlrcZSHg86EmytuFt5wmST4zVplRNyuzCQ/CRMXBI6rWrM0dWQgvtW3x+O7uu6Yse",
-	"A3Ql/S80yfxw6d/VVLslgCMVHrIIzHDz58oob5Uka4nkm9IE9Pvhxxv8tJFyjpbaVpEDNmaa/dkFP8Bl",
-	"izeJqf6+Ykq6Iqm5kmnhGnKAt14zhRmOq0xiCYy+Lsqx3OydBl9k7A6S29dyvoNJ4q6q586SjSqm2p5s",
-	"5Au6wwSM/T6fDZnft5We9z6m5RRblfBqJaJ9Ej+92w8TtfNWe9/l2F0X82fRHLP72ajkghjKJVwsqQKw",
-	"GgTMsa5uwGqsPH3/0EQuLWpkDCEHQUaWT0ePCMXbyr4dE75gwkP4Ard7CoCBAgUDUySRSoHFBs55iyhI",
-	"FEuVu3tFQMUiXOjcrJsrJV7vlAIjAnFDfae/bU4Bl1wIh0CHHknvKq4JNMvEfhkuTIA4iNbK2czyhhRz",
-	"y9PfWQmnVJWU4Wd947txa8twZpfkbyPra2R9y9zvQ0UxXTziY8RmUNYb0ZT+r5rvbw8Btmvg8hPy82Pc",
-	"27KyzpD/n2gvI/ZgR/Y2MsEJYEvo24XeMOU6sQDht5UHQTf/m5IXAIJ0RVwXvDwmUpB5oeZSW/GAJ7Ch",
-	"8Gs2zzed7nast6Hauyw/OCO5OaSs7tCdSO0OfJHECYUw1AoWUszvmhzdlXdFjmeCyCJ3p1IpniF64QS8",
-	"Y0OIehuJ7p1jKH5pauMdDgqN5XnmynDgnJogNKaSxWSKhwIciPgeh3HrsClDiEawDHdF6TWSOv7EJIUx",
-	"CU+DwVX5RJR1lvFrdofSriz0sJC0VtGPq6hmSoy5hsQG2HlGa8jJTOqc3O/3CXjfcj5jjWSBc7hjithF",
-	"AKJWFQ1Pfugs9V67mwJWxS+uDz+AtivO0sNBKQL1ZRmyY8074+8auGkOSZfMGHjNGSXn4LQ+AlmEl/bI",
-	"yJj3AN1NyeNMFulT+IEMen3CxIJlcs5igs+5QthmAFK3988gBK4gomiDGYAdfUWTawhTXojRc6rzI3js",
-	"0bMnIzJhuQ2j85yYebH0kR0ObAWgO45Rv5/KQvUI4N6TwX2iWSJFqsFvPINWegh6XwX1odfahcj4wqi8",
-	"b8qv7IWl7n3NoCmpBT+a0RXRzOrVzLzBDJ0LUr2yhObMpOZGTU8SpnVI5cUX4jJuss8aJ6/mTJfgVRZW",
-	"HpC0US+PK5AkVYjemAuupyVCkvnq+9GOBWn5at5Uj+b14HhHj/56f/nPby8uevbjd9+bPy4uvv/uP74J",
-	"deeY0Q/P8EH3+6FatYNhQ6AbVVsSxr1H8JOE8QWrMCMwzl0tQI0OayvgT7x/9PDy4yA+7t8ceZ+/2Qvn",
-	"CECUYZhHtgtgDUuZp0Pyw+mgfzQ4vhBw2ZD423whDHMOyceLSM9ZYmniIhpeRINe/yKKLyKewp/uKeYr",
-	"LQuVMPjayASXQnyv3VsEt5oZwo0pW/Rcp4qeP6TeYoBX8hleGfKpwRVm6HYpyseui/jywoto+PEiUgVO",
-	"ThVi20jBdQUX6yJJGEtZehHd3FwIYMgdMKgrEXGwqNaUzudMWCdD+acn4a1s2JTtbq/qviQuFjyn22tm",
-	"n3nXfUUQ1EaSzvNaUu72XCNntU8UTdj/qicfe7CN5e0n/c1UJS4W7e5TWPiuYJEKUInA4WHX52Ae0mpj",
-	"t3tIPWLZAi59AHJ/5r8MdB2pjKlRg1E3J2yI2PHs3Vao+abCiMaWwojZKq6rQ3/OlDHozft1A2z0I2OA",
-	"QWuLXIKXrKlQs5rRZy3UbCPvNULboXDSm9xdFE7+LRk5jnJ5zYDH/v3n4N/Xfx2nPxRPZX/+QA3oTyfJ",
-	"E/bz5Bf+n9fPZy/kqz9f6zfFv5b/7+rf/cHxyen9Bz/8+JBeJSkbT6Y8iqNCZbYDlR7eu2cOWD/d0Bf0",
-	"9279tl3xqNeJI6B+lVdgAiLPNXDiWurhZ6mkhNFDayYQBjsJoFrmob8HH6s/tqJQg0hqhKEWCD1dPduW",
-	"jqPHKyZaEiGJ882DUwh0miYU6pqY6lZx6e3eASsu31jQb+/pxvTbY/2bCyvbJtv/HxEV7aFHbGfxClK5",
-	"YvPDRBW5v517qAk7etT8SV9WTC6Nnt3oKYEegIqOXRd6Y5qD22QmRQ78eQVO15wUc6NSpDRnLqcnDqvm",
-	"+MKvqTWMnM2LLZVhIe7pD9701zM2rvgW/MCq5Sz0VbYPO15/GCx/9a6ybXHj26t+09Hvbx6vN6t1tUFM",
-	"uZSIeua+zY8ASoi8Vp10hnlz0Y+9075ZBtu0Dng3rTXIPDm0JYCNkDuYAUBwFRtDx+UDKf320TZfAvdu",
-	"I23CNlQPsLQb3IaZC9/CsWs+3TSXxlnmBJgjpNKq40PG0glTBIwDrslMzpgIsCUeLBIbwX7Wcv1PyWe2",
-	"7/a7ioY9an7Q64epOZlSNanSmKF/qLBK3jv/AZWzLef1VtXDAWSnKeSofq/fv29ohX0w9w3i437fb6FI",
-	"c/INXmPWl6MY3VJYZNt2A0TJ+1oL37nUPHfIlXNlk6dWIjmqXbY+Vr9Bnzc4DMx8nfKqcYc9ebWjLGpR",
-	"JczPXyNagR16zcqpgYZ0Fm17qSu4qpeNYvEeDOfeR/PPzb16A++guMTOhXJsM6NiY2tgq06wPHIPDH05",
-	"lUQzZvQctiJXBSCNl8WPM7qCXJ+wkvOcC/ayxndfjQuyTfS6dur27Pba0tcqCMsK50qOONH1h9oiuloS",
-	"So1m6XchtyK4e+roLumid500X1LHdgWmIutD1V5pLiYZ22jUS4G7MU2vOQf0U3B8B1xTYXiskg3WNmqN",
-	"CjjL6itix6aUvLhjt48/JBftJn2o/0dpVsulAN3ljvKdcUO2c4Dd3E0vvpkeFxPiGgcfgkFeVeL/ikEe",
-	"KjrKSc4EFfs49Oskeu8jftjmR+PKtYPXhIm0QkLy+7j1iB0EHkiMLhi5WiH2DjbHd80ye+RX2z1zRWY0",
-	"BQzX1SP8OzTPkL9tJhfsN9c45q5x0WwsA/EDbHaCa0l+OH9d2fSpKB0ce+zzNr/d3ot2SOvqy5Mlu8mJ",
-	"JvUaN+Fr1K7LJkx37/tzS9hcR/BSZCsCm2SEyTV2AyoEfMSvY6L5RGDmE2C+yhylEgUgHcgxgnQUuNz2",
-	"lgTvehjL6yCi5AAZ8Hv6kHH4d4fQ9Zn5tYz67YF51YVhvxisK5tyXR4xMp8yRWAV9o6dzViueKLbSpx+",
-	"s5dsy4sz+vqcCutehwzpMhPOcNvR8el0FNvPg/uz8vMPafnxpH+U0pUePSIP+8R8cgmwPe8ZmCYtGIf5",
-	"g8dQSEVGXORMLWg2KouBmgDUjVn2mooJa0opg3e9Gxw9vMSEsn58evPt7L+n/53+99GMiyJn+r+PprJQ",
-	"+r9hwN99E3XsTQhZpH7ry6VUqbdSg+moadRufo15cKHxNo1si+w6x8qMPap3b3380wVTdMKe0xz9Xccn",
-	"p3Hktc4aHKNF/y+ZFWZdBr3jOBpTnhmBdno/xvQyrcdFFg0H9wc/PrRuNaN8m/vvH5+c7iAhkPqb8tCK",
-	"2UGs3Z/5pFDMAxcTCZELw+bIVOZ727qxZHQcWNeUNDlngs55z614E7u/xOtuHbflYiwhnc9zyWZYt1QK",
-	"6mjQ6/f6Zvns6KJhdNIb4FfV/tA05ZiU/kqZ8eZQ3opeFUva1h0T2CUzn7NXz4h57v4bxZJCgZ/5XR3z",
-	"wwifVCaF7QfsbQ6NLt3SzxVPDOM1OfswWXqeUVEHl5lKzYQxk6hYXcnU9swF9ya4xHVM/ixkTi0UWpoe",
-	"ge8lEDZ5ZUdw2001Y7SxiDR9aT+OGc0LBQhhU56zo4xeMWiRa93239yP+/1+r983hxd418sowu/CGMjQ",
-	"CgebEFQu/Lfes4xQWXOAx1HGZxwz52mW/YxjKMliXP797vImjmYyZVndDb/pmMc1hSlxtCOtA68tUOFF",
-	"R46dYLbPfV8InldzhejIMWE0mXrTfG1fQnShMGYDs7X3vKIryKs3N7laK+sCcxh29Br93A5axii0G4GG",
-	"y87yzlBKY7ASzF1DAtbBwVUZZbcvuwsWY0jt0PY95N9bY7NhQrOkyCi6K5qaeBKa2DLfMnGHvLWFxMZe",
-	"wGJirkm/R0ZmQfWIOABgrBJRLosyd61nDMGAmC6Lfa0nGuCGCZ1JMYGy3FmPjOBIAlUlx3OkTJTnglkE",
-	"Q9h28HVC/I4DLiI8yIxc52xupIP5N1TVUK4D7Gl0i9zGktmBJ6CJcImsXbJWRvOxVAAlnFHsW0gVVqgV",
-	"CNbwEVSYiRf7KKGlhqc3zkOu3dgoHPdgKhj6wNP7AZgNN7vR8/8x096tYdMeixMWUuvB2+g+yMKoe4j2",
-	"PlztSkIYq8c9SxGElzlhc78ucQFkFWGv8AlOosHPjRFXgF1ce10paeyGk/Nqn43As8+EVwaIQ8ic2dWy",
-	"dOJ+PKoIxvzypvk9NkpaLeUevhogjDNIU24SdZbPKKQh61unYzQIOAurhWlKS1lkKUmkzkkBZyNFvaDM",
-	"aeoiCFWxpezgdSG+IOCf10XZMOtAxkb7prwubDDrIDEqs9gA+pZlJfZ/Y0wKFr6rxm6efO+jKkQrAsnr",
-	"QkR7rsKBvIOqEL5iKieKab3zpHd3FcIMLjcWa5hQkbBsn1JefGJjiTj5s2AFS2HCgA5s3gONpXIoWYih",
-	"EBz5dklXhGImJsRBEjmb8fxRBQGLX+S2O4Hukcf4OKhUnFAuoGCQwsscwomxCON1EMRAXQQ86fMSxnku",
-	"5zj6HSjBXO2o38lp++NWu9XKhHMU/jsd6viqkMf1G3eWlBUA5qIj/LYn1eQeJO7cO+4f948Gx/ZJ0YZZ",
-	"ejBr9oz85/nLFwRnGducOvv2u9G9vff5SJrmHHKGb4w2CvhhdaMVjEia7QfTub3ma8q53Z6NblW3819e",
-	"vnr283+9f/Py16cvELq0W+745+sqiPuxPfBt9/ag3QTLFKjy4ViAgWlQHpk5ogkJFvilfqzaL+99xA+t",
-	"4W2jm2HDQAB1AiQqwnMypjzT9VKRTVAaeCYO7hOEoW1jm7tozaXdHLqv+LZA897LctA03i+NdXdjy0af",
-	"NPz6NcaZceT/0IjoCE4UPmMl5xtlChvg7878u6uXbpGNPlgE1MHRs/GRoUYsABuS70cQjtaEGu0f4Vs8",
-	"7DbF5hnFvmAOoM4ep5YAAJLDuwWeCJqfRaDDNdDYHGRT3uhbcNXu7borRjRm+e1KZ3FPh9FF0e+fJOX6",
-	"wJ8s2pEr/gUPu5NOVJ9NXNyys1O7uLBd6gGOA0j0do0pdm/e+neWwuheXn5tXU7PWV6e+//YR+jWkgyc",
-	"fbdF9bcX/f+yd7yzXrs2jjeqtyozAV3sLDQwzaiCiNNnwZ/u2IJoa567aMBDNpbN60JUxcFzKTNQvpH+",
-	"wZUt0bb1A3qbyfk+xvOCWxFbFehQ6Eyxo4g+PbAxBjTSxRpzbsgDmmMef1ZiwH7V1aNZAht9tJ9uOnh0",
-	"vnwjoUwAgF6brnajocGBF2Bea6gVagRir6zDe+N1M6o4Ta/QBfr35qIdOaT5SEZX4ldpGaHLzatvW7BQ",
-	"5kl3ntzHIqrCLkGT6DewfzwXofVhG3vI0QOUOuc9claOHo0cTVe6wlmkDjVowcCpvu7zvhBbzC+3YFJk",
-	"q0d1O2zBtTPDWiyvTYvrQpidwCN3hnivaF/EhH1I2NwmGY8WNOOGul+KbDUKBeaNxFntL91ub6zFoers",
-	"FVGFGJbdFTFQgeFIC3kCEKWbwYeQ1uGvQQjd7UrKjFERUm0gv1vTBSM8f1TCsqhC2KQIvwORBZTiGtDa",
-	"aZYhnklGk+taR8emYbqy213G93a6issOE1NuRPOq6flC5qxJ9brfqHrVzOiwxHCXcKbvPXFS4FAWblU4",
-	"aSG5XVoUHdukASoKyEO9YmNQbaBhx1vFc/aWQ2jZ5hpY3HkgcqiqNgfOYynGfNJzKZ2vmZZZUTYFFTK3",
-	"aViX9hCpUiSqM+UkjlQhNvprfPUa58kOZ+UgcFbev4nrvIdb2fkEPTMEwtJuB6l1GsAWgaTn2gnuUraD",
-	"WKeZkbAruAa41dxIncz5LO4Gtw1NJL6x75aiaZrW6Nk7ErtR7sBS7kezwdC0da2swUZvkcXrjc8LhAq+",
-	"6YaBZARf1aUHwUCrp2GKY7GlzNnlDNk8hjK6b45+wDzol9k4/Zu1ae5SxgypPd7oHBNgxB18gH8bHh90",
-	"5/FGD9Wn4/Gv04H1qkAHVj1QTbjIpTm7E7ajygz+LPOzosujKziawafcaNje843ChmbxhGMqyFLxPGfC",
-	"toGBdvBSzTDlA8qIhVGIr1lqvo8JyzR0dlwwVUPRSaiQgic0g9uDeeB2qk8qu2FN+Qy6tmAwNTWm3J3o",
-	"D4TuY6KYmbW0f67oLDPL2akkxnHGPzQRxeyKqUd13R/KfeiVtphAoSGWzLWma/GZGdbx4PSH0x9PHpz+",
-	"EEczLvDLQTk6SEqFLMD4E/sWPpOzoGP7kVKtvIlrE4HNraFi23kMSX0aF8LOYnghCDkiPB0SfxrmWwLN",
-	"eoekmsgF5gAF0N3sgAAw1gdj1Ig9b3O2S0PTGAtIu1+bxe/PFhvKegT+aS39ZgHnZWs3J5raaz69T79y",
-	"kFOxqvqJXTOjhaLXfAbAnfiNqorqP+QuFAD4MAf0q2/rE5ll2Mpr5+6T9anbRbduldywgZYwp5xkDOqe",
-	"heu91DS7/ZptPufi2muzWR+WOS8JF0lWpEwTzI5JHU7RlnHYqy/bTfUDxi3Qbm3Fdyu3C0Vucv0+YwuW",
-	"6aiTdm5nVKmYVXszH9QsXm9GOYXWm+8cTtFWLCEg8l9rzTWl4hNY67UjBbsQrA2hHWkpCD90Uz+9rtgU",
-	"jAhjttS7fFYYSsVVxpPe2irKpfhZqhne6TRmc66AAYYfGnZoUBvc2jyr8kM4wu8I9xG5cHuwpmSA2x8b",
-	"jvHhxCg9sGXzDdcEcCMp3QrpwzeG3OEYufcRP7TnuiOE1q3dXH9r7p4z8biqljbPamJ4uWTY77Zi3oYF",
-	"ufGlw9fL37vxbpNljIRqi3FdVySuiVnOslgIWiuUVeuHAmJ2r75awUt4ajQXLBCu6Tiflru7oKC5Jd1B",
-	"EtyzzvUOGuYv9sqvqocKev+i2Pkc67LBGF0tAsp53ms3GQrHRvK+k28rlmHNWR/AMeyMW3jXYIR2m7cf",
-	"qubM+0MWStDswD2CWEpyWbZkbS70+nq5zkjiQm8/hs/xul1nUCKL3JqVpsWVnku40ug35yuRIL+cHg36",
-	"R8c/vBkcD09Oh/d/+LdtnG5m5Q4Ys780Yxqdgdse8aDhEX8xkTJ9Xb+/8mDD1ei52qE5cW15g2SOfa9L",
-	"YADXQdK5CB+V9Yi2v+5a3Q7i59impcbQSg/DJEyxqlkxGJ4AFOCN8SvlEPS9bHN1uKu+pkOoyKfBGFRY",
-	"xfUPIOsVHqKvF+u68ThDJy7m/XQNAR3Y9MKt6GJ82U2rQPed3+1gILblO9bssoaT4/O79exwzYmAH7fY",
-	"ZKVn8pY4CvvTYkMQt4s/vDGwi6LzXXXzJRDpF5Drd1jOc5Zdmxs/2pn1nrCc8qzZgsKrYrBivOjcWgwL",
-	"833W42SYBjSVS2iVDVtf1eKBbxOV48MZXTagUCbffa68u24HmuXHVibfhhBhX/mlAkV8SbgPWyX6XeEf",
-	"1NIxw4gFWUbQCYN9mqFBveMUrkgCG4DAluQthFkduIGFOigzd7AQDVXGvGzw2NSTEbEHDtCM8Tbtx+8g",
-	"v8Y/dA6ZX1Mm1HVPsDk+eIJNNwFfNHYiU4XokZ9llqFkpjlxKR028Qv6b5FR1fZ89CX0IXxdCC9VRMjl",
-	"voAVm2J2uynt1f2ALX07Faopn2nNJzzAb54wmj63TesNmTVm74cyLTuRXD3HydeJyhTeuhIURxmG5i0I",
-	"6G86Gv54alkzGp4MoGm5+fb02LCDFW5tMbv+w+H9h8P7P6JbPi+d+kma+N+8dpN/LiegfyhWLjXkNRqy",
-	"xtJI5Mvj035/XQhQnnExOeciKT1wW3zg8ynVrOxAjylkrVLHygLzdiMh0YU/wA9nuGCD437wwT64GpAC",
-	"3DhW8i8mgADmTKSAUzkwl5txm4f3nS8+Gh6fPPzxpsnxvkNqSZ3qA+LEOolQ44Kp6LiE3xMpyegEtUAL",
-	"p2OUMswBQTR+SBHRU7mEFHDLQPrA4bZf5LKWY7ZnbdSdmHFDqpKpYbs9UJC26xUv50ygAmS0ihIHyduS",
-	"kr81ydg4dw0xnEMKiidmcsFSRGO3nn6EQsLHaAlLWqtvXCujwCkerJBiL6Wy0s0Pm7JIl3S1T45i82k0",
-	"NKbS3dCDV8sDHAtSUZMpBfbzrHOyYrnt5WEohwsywmtHAfwUPh5Xe/sZqyIavAv3+zv4DnpLxidTDIfg",
-	"jDE0W8sZ//ukOB+i5A9SnEvohp0OlieG0hu0VG83IY5q9uxwp0HJBzW/xNLit2W4EjufEbskHg/nGAC8",
-	"Cz5/a4Pdcsk0nrqPrMVYgd5NjNCWIO5Fj7yihYb+Pksj1LYi18HY/y4C3ULgOYleiJxnNlVAMV3MQGTs",
-	"Qgvt1sYQH3qonV/vqWSe/XfZmefMP2qXUl0j5OKB90NmGXRWvxNefOZ7Tq9YImdl7auTw1X1pFW/nJpl",
-	"RJEMNb52Q/6Uxak1t88aiewJKGQ94m+gCdmSqCJjMGFsyKbr1TjdXR9uP+8QXGhr6eV6oWVZgVm6kO66",
-	"9PL0b1p6ebqDznIc0Fke3HlZ1ltsDjFjtob+M/YiAmNFEEZVxpmqQiRVgdVeEjVowgzdqrbh+Vs5p8k1",
-	"m+doVKKL2nx33O8TmmmJmQ+1+lQL9w+v2JSH7s1fhB1S2g3mptQL2PUQdel9Ia6FXApMXy1mRrj9gBD0",
-	"0fDHOJoxjTj8RjAqZuvjLU7V27PXT395+fv50/evzs7P3758/aQHoPDQdCgaRvesUXOvf8/a9maUc6r1",
-	"0qXkzljqsKO4gy8/Z3nOxUTHxGJG9TYljVX0d+OWnzn4qhob84zt7zZNE5ooAH4BrMxBAHHoqlTsl0qK",
-	"iesxd5voYLOmb7s9tviS37h+kF86XA6byQpLyww+Z6LTifAU30Oe50hxE1zCSv7rrJhEQzeeowyu25Dq",
-	"Xsf2p4WSc3bvJ6YyEFZ7JAvbZW+gw6pJ6ddWgIYjdxAbjFyzFZFlr1fbi1WTXHp0btdik8rtMlQeT9va",
-	"MdRucW86PnC7xU0y+RdnQtBoR9K4u86LXyez2VXcC+GpC7N9MQ0bH7uGTW5kDtlWKmwT9JcUbAfuqWlH",
-	"ZU+dYHH5CJqVjODIc62GKBaXK2bRa6TG7tEzuiKaMeLaopNvR7UO6aPvgrXkv8MAtnSFPLN9TawBWi5D",
-	"Of1Htq8JdpHqWO49Z4rLtFYMaKkQ1tGyQoQ9ZMv2iNAZ8fTmCD8c34Q6Ix4gtXLlVDRo/QTxM1RePRaF",
-	"ivnU/+r0Td9zhHotxoYDqPqsbBj8GwL6a2xfletc2gY/m0Np7mTmFx9svhEcEbjsZsLe4I+P+oPa4LH9",
-	"Tzm0aHOwazd4IuL3N49BUaY5ewx9oT4GGrW19zrzQp3vMNX1cUa19g1KPxyKcdxd4tp46YugkWqWqR7n",
-	"rpZ+c1Pnis14MSvl88YmH2hUzaUZNpzsdZv6sXcKzanqnay6Z6+jWGgQ0CC0YmJEpI9ckbF0wtTBKjWW",
-	"VJNC2/7PKIC80CSHZixsTXMpmyhtCF8Ys49j6UitWRP/l73ktsJkIs3z5KB3/KD3Y7hxZrdNcQNqgoC+",
-	"q+Z9b6c8mZYwewjUFuoQUn+EWRcOVY3vLm/ij5FVOeFPGyZr7kFcA4LDEnhzvca3lxgSURwVKjOGLfIB",
-	"Dmgz4CFnhC2YWqF/oVJ6e9Vp5HSSjYr3V0waBarWrh8JkYsFz1EWeA9yvZs3n/QrW2GCA+SH0Zl/19mr",
-	"Z0Y3D90G3PDNxxdnvz29QWbYQMSxZRpjxMhzQNsW3zmM13LNBRYZu2h+AwpfQoXLA6gv2OMyOaDhDaWa",
-	"kHFxbVbbvWrzISBOG2ZuvUGE/VnQDNF1cPmvjOVuKFMVGdO1iVs7ffOJTz+wBFyl9axP72ZIFgtPyJxC",
-	"1iMyo4JOGLbNAYeBByHoHmTPptC0ACFoWS4ISbmmE8VYfWVsptfmAx7bCBz2mQV0RyFzcsWgkagwRAI2",
-	"ntHFitx76BNGU5LZbLHN5wb6F9cI2zZR3rgPTgvHEqhyVrc5mdywvXNkL3OzoX+SogfPsUWR8rzpVqzl",
-	"07E1Feyf3t1PIT+xYTdrVM5zzbJxfbI0urm8+f8CAAD//w==",
+	"7L1rd9u2lj/8VbD0dK3T9kiKZDtpo7yYcXOZZprbxOnJMyf2RBAJSahJQAFIK2qOv/t/YW+ABCWQomQ5",
+	"l67TF40s8YLL3hv7+tufOpFMF1IwkenO6FNnzmjMFHx8/IbOzL8x05Hii4xL0Rl13swZuWJKcym6ZCoV",
+	"eTrtPadZNCdUxOaPF1Iw/Kbf6XYU+5BzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu51nMqL4lvWX",
+	"vp0zxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3MlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
+	"pikjU56Yp5oBcfOIDzlTq063I2hqxhDhm/zRpfTjMyZm2bwzOhoMBt3AcjyBh77OxVlGMxYap9SMcEGo",
+	"WNkxaka0uRhGwj4uEhmzzmhKE83CI8OBv4ObLioD5BlLYZm+U2zaGXX+vzslodzBy/SdYnDXxQSoUnTl",
+	"jf+MqSsesfAy85hIRcxYzAQo0Xhx3Tq60eJVFw0LGlrPpzFLFzJjIlr9xlabAzollwwWciVzRaK55BED",
+	"Cs/mXBNDaExnXaJzQ+uaUKKoiGVKfv/96aM+OWMiI3RGuUDa4FkX6MPeR+ZUEyGJZpEUMWHTKYsyYJkZ",
+	"y3RJSVToJVPFAiA7livgzaFnJtHEAP6K3L3b7aRcuL+H29fnJSwLTfZcpy+3IDdYgCmIrTCpGmlIsjnN",
+	"yJKaWdK4a2h3/OMY5r6c04xdMUU4jF2xPnnLs7nMM8IzmA1OxPx+cvRzF2Z6MjwiyzkT5hJuViMjUa4U",
+	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHxxqJs0jNydLzQ6dCm/QK5mTOb1iD8jx4MQfls54kriBNY2nPMPa",
+	"D+oso4HDZPzjeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN61/mxcxEkanG64EF5Z3b6kq3+pgmP",
+	"i/cuaDYv30rx1h1JTDyUYprwKAu/M7K/Nr3YXbPPqwWLwlqEfbn9HV7vjp/6Ybin7TmQOgUjcj//TRNz",
+	"uxkIFYQmnGojW3nWPCRQJ3Yb0SNG42csy1jNkGJGY5LABU1bE5eP2XUET8UVz2j95vDi96YBlFftMwBZ",
+	"r4zgj1teDffv+t5nXNS8NOGi8Y3m951f95ylk7pdTuG3plfiFTu/9DWLpIrDL1XwG7wUThKeaVAirPKq",
+	"Vzpjac1w8N49hnPFdS2lKfvr3zQRuZlu7cvtU7YoWjw1QvhoePLTyc/H905+AmUDvyxVDS4yNmPKDTCv",
+	"G1veSP4q353uz1ikWI041vCbWQiaslK9ffj6+fs3L397/KJmGHjbHiNpMAesYt9GMttLd7UwecoDy3Ca",
+	"kVTqjGhJUipWdeZHAnf7b4jZlOZJZvTLbmcqVUoz3Ofjo063pIuhMUi2EMQZ8IDeHNzTGA4E5BHdJZoZ",
+	"MzZjMZmsSCTTlOoHhCYJKhh0oo3SZbQ1miTjtnagfXrYAlw3rRr1aJj2U7x16Blizi68xh1jOvtFxpzB",
+	"Cx7JKE+ZgJ2JpMjsR7pYJBxdAnf+0MjK7CNNFwnQjyMBOBMzGmUwfLeM7z75p/eoE6m0F0/Mzsb4V6fb",
+	"kZM/mLlt9K58RKlELaTOZorpD0nnurv2ND2XC+9x5s+15+U6kylT/gPTFTzr4tpf5SbzulgXs2r+aqxo",
+	"mlRWwy3GiLiJnAu7FKNzQUiPfOLxiEQq7YK6MSLl7LqeUgSX9OJJl9i5jMg798SLa+9JZsbuUTCv6lPs",
+	"+lQe41bEPKezxVOzbnHa6ZHYrog5Of777OULQ+j/e/r8WZdQy8NHd++R3/gvfXOpvmPv67n7+mlM8NkT",
+	"psEkHd+5GhYL7vwPhtrGRk03BxX+uOlsQlLWCyk0krGv9rYn4wnVrDMaHnc7kUySksIyGV2+T9gVSwxd",
+	"xyziMYt/WZnliCl5Jq9YQkEATjlLYmBpKjKerQoanybvB/fuL4//+HM6HarBYDAcnAzsfzNDrgsmWHxq",
+	"RNbR4OhebzjsHR2/GQ5Gg8FoMPwnTJjCgDsPZS6syJlTgacxHvfmQ/Nr8Mo3PANCPfvt994QvtUyuQq8",
+	"fgivH+DrNUjX4VHX43Z9teWF9tIXhc7GRCbVqqdXIjI/85ihgKDhqcO7Y5awzGy1lZqaMdG0VMhtnVFn",
+	"SRWby1wzlA9XNMnN/h5dX3Q7Gj15xeTNfZkR5jOzrykVOU3MPehf7YyOup0lF8LoctXnthYhBU0G2Mo3",
+	"xgx5B3y/oUfby+7ANfDYqmXRnvQjOJYsgfS5uKIJj5uJPeaqYBFuxAiL8URfKKCO4dE1ftfMK3i1+Vvp",
+	"7LSBDICT4uRDM8VdGvu6IO2EBp7pkXXKtKYzZncAhuKcJtRTR1F0wmBlnOPxJhedUSdfaKaMIrKgq0TS",
+	"2Jt+J83RPXCZFwO69vjYY1yRJ0m3o3LgShDBB2WygtJjxa+Y8DlEZ1KxqZLCzCFToAQMfapvf0CWhFdD",
+	"355R2zcr8UJmz2XMp5zFoTCD5z0yW+K5ivZmjldKThIz71rOWOAVf6/nEHcu2SV6rzOaADewjPLE7LRM",
+	"2UTGKxLNqZixGP2n9tB0BzhJGRXLOU9Yn7w268Kdg5aKmCi2YDh9ZZ+CerDOqACSgIMSH6nveCqXVeee",
+	"4mGwhVMMXeS6MzoxMj2zZ8JDO+hifJ1CZ7oDxzhTSqryeK4uQ2tqcTsRIBXY+aVRLJZKilmfnAwGFW91",
+	"RIXhzwkDd+gDcjIYEiFhybkmms8EiwkX5odj5OQkkUsGV574bj80sCCEdS64QKd5xgQVmbn2bpecDI/N",
+	"/+6SlGVzGXeJ5n+CfyhlMaegc5kr7+MeGz5zESoMjE2lmvDY6C7oXORZQRWaCyNrsnPhHLsPyMnREdzM",
+	"xSIHLymsQJeMcdHHRNOVNsYF+HmPfi4DflyTlGvNxcz8cJ9kEu0nt2j6Abk7GBBKwEgicnouZK7g22Oi",
+	"pZmeGS86mg2rLpiIiRQklsyKQ3T+g77oMeBrlqlV73QadGW95dkchmOI+u7guEuouZDM5RJHhxEHTTJJ",
+	"MrVCDug3K6TX3Y4119sfbhSdf+snUGS4KXmNK4TqD0riyKhYML3KSY/vhDNad0aDbidSjIJiMvCUFPNZ",
+	"Cjj/jM3FPhhFwnxraBA+mM12PytmThb7QyYzc+3RifklX8T24WbO9lVN5yMQiZvClAuu5/6k4PhUudhy",
+	"fHIRQ3hPaTjWlDSWCdrC3qy8kcKZ5hw8w90OroyqrFntLQ6vXAhr1LaTMIZIag4ilQs4gF7n4hnXO9oI",
+	"Mc0oaqz7EtUNdzNww1GhHrXd30K/3dzgcnc/09bqPIoYi1ncMXr5nOrnUpUukjL6j4uxCwHA7gaNWEgg",
+	"kFNDChpowXOG7aA0h7dxcH9Nad26WqJGdTOTf52LkogWUibg+Ednl9k/LpWxNM2BT5OMp+iIsx+tI66q",
+	"dLodPSr3YEFzDTaQlTpNlFkoh3db74Vb3RqGdNoR1UXQcnkDRa8YFtxZxtwWSi6Yyqyny9u8T6XD0My+",
+	"Z1dxw51mb/llVZ9CMSXU+vWNmnDJwIO58SD2ccEV06cBB6jZZwjtCnaFxkfD2N65Z3bhvs7FNVLcp86C",
+	"Gj3bPPD/LtnqfWgQxjZ6IvOa4IT5lUytBqpolDGlnXJTNy1zz+/arenaMyXcmnKRZ2yPaSGLfNp8qWJX",
+	"8rLFPoYeqiO5QGpolWNzZi7fTLDxWOJTxfV876QTdDCXzqt3HbCyYXLejhQj82nOPzZ8Eqqsu78e5bhK",
+	"x6e1ZK+7li/cAVjlDTzkWq6KZbDAshSyvNi2iZQJo8L86Av25he8KK9cXz0YaOVZ5VvDk14knMWetA8K",
+	"hcaYCAgotvQ4wJtVzKdTppiIdiCrR8U9oUUUMuO7PM2aVk/AvRJ4Hsj/mimiZUQhtc+dE+F5qsaYXsKv",
+	"ysDeA8hSMZJ9KfMkNoabkW+UxGqFutgmk3QhthZ8Nqim5j60VnhGBGMxpNlJwV5OQTnbqhl2C5IEYYCR",
+	"gLqAWCGTizGjoDfL5OXJtXt9cRaGhgBuN5qxlyJZhdhmjfz90FsRHa08ozRSyp2vUmlJYbjoQbbROk9Z",
+	"/Dv6yj51aBxzzFp65bGP1dg2tyzXVt2iJJUig2zUNb6TRqf6eLYSkd7uR80FjIoJxaN56vJlW90DFKZA",
+	"o9NbZ1Id40KxlOdp61fpjIqYYhy+xQ3X6+ve7XzszWTPfNmzCqLdh6f+JK5LdW+35UPv466rUHib2r6m",
+	"cJm2vSFTVGgaFVt02LV7bWdtNmiH5boOcUUe8+zUJRZVlwm1sA1lBc2vMlOsSPC4xIRJ9MtCPEhR8+CL",
+	"gJpVowqtyQZ4VdfTLy7qpvBYZCqgINMid2tjBNRNulEvKJfH3LKDnu18qXWEiUZN7Y53Rh1jrPVf0+Vz",
+	"699HZWQenAxfBL9eGHEpc/2rva8q1n5lH2nMIp7S5AFh6SJb2bxbd0Axs6hBLdlz0gZeq9mHzbcNu+So",
+	"S45Jv9+HDF6ZZ2RGF7qiR9cpnN2Ozm38YhvNmJfDVrkt7joqKB9SbI8/E1jFtTWzS15LdodQPUvy/TbU",
+	"TzPe12whVWDmEyUvMbBZr/aA2b8ii4RGrGHz3xW77xk7hiLdIldp2bljl0YBVIzG4LCdylzEZDmXCWtJ",
+	"Z3PmImD+vGoZz5L6rhYTEmmYtkJy36z5r2Zk190OzGZzBV5I9H8vqXYO+i6JlVwszAcaxwySoFJ5xeKQ",
+	"Prw2QnxLueLdcm/tIoWI46GMWfwY3X4bdgkEnwJrWAQwt7E2PKG8PjyAMmlijTQhMSIYo8vmbIXOAjpT",
+	"zKwTOlf9DIpPIRFfxJU3ixoWTGlICEQXik2Ic3IWk6uIyhNG7GOCctYGmIPKvMsAJyn4SWz6PBK7TZEc",
+	"EevSJ5MVkYIRzWPWLeI3kxXcAeni/d0cMtE0CTpkyiSQtgel8+sF3SIuB9R7s2LR+/BzvLyQjay3TJtl",
+	"iua1fh8/gWRnH4zLLAlWt9EkZ2jnRVCZlGcuI7tqr3lz1FfhOVai5CFphLkoLU8exytnPA5a7doVirV6",
+	"iCvcKjNQAgPcxclUJqt8ql36kCOqNCj95er6mb8lpVSY3PFbF4WFW0+3Et7cirEVe18Qsi8XPH6oUFiz",
+	"V8st6QGUizJf51tQLSoEuanLZ8FKTqjGMYfeUvEsY6KLYo1mNsf1b5pEiYwuH5BSavIiAp+xJNnDk1tE",
+	"SuvT02FMTvxiDVfQC+UywXZ3/NoEmBCbYZZY8LDjGZnLJNb9TaXEWW54u1Wi7fjKOTfunBMZzjg09O/R",
+	"ftAWrBbZrCkNcxbt6xmPdquZ6TeES3Y50DbPSimC0rwhHOCOxPX9W3kVcXNGk2y+wrLpBZOLJDwFTK0/",
+	"Y1nGxSygOhvxiDnh9hLkHqoYuWSLjGhGE1RPCpGz8Y6No6NFXr7RVLSXgwtUaTONcCCWZdFrWeYDk5TG",
+	"zHA5zzRLps2ai/bmHbbEg5rdZmV0sShm7XFN++S7Ty9Onz++JuAn03ak9sdOgE/aHql2psWh6oU025Jh",
+	"rsOqabHdXk6X3fJcM0jzgQJDOxcuZolf57YbHRwoqORXqRUbukHZlaPfntjFoVwKkmoMqlzZrYeyXYHD",
+	"HMtO4n0rB7Md7ytXMNvobk258L8drjtgneTzSkGGLUpB2vCy98h7d+8e32uSDSn9WBmmV1/i5n7duBob",
+	"x10uLJ2hkWzkM5ycM0Vj+BJDnnEZ42w6EUNWNJR0rin5W9kwSqjWYWGM+cJwAUQ3BPHCC1DvY6dWhAK6",
+	"RRThIuj3NFpCjYfG/ghi1OgV/RrPKSs955sjXtKVPa4YFzNrzOoumTCdoYtpNxk1y6miImN1ChM1w+ZX",
+	"TK2M0kgWSqa2tLqRQNtF4/GG4BGapylVYTMqc1ZuzeS2OVJsfrajJffA8qWOZCri1tuYcp/99WsQHVId",
+	"TmyiM/5bkJq5yIJHn1/KV/nPq+sbhCzih/bkuqV8oOYkn9tK4rlsgBNwOh45m8ulTW+WImL9bdlAWxJ7",
+	"/p258/kyd3CHgxyCj6wW8q9H8CK2yPa1AHfnB5basN3evNBkCnJxFWQBACE4RFaesrGBxuQRiWUOmbxk",
+	"ASuzDaflKqn3pVvfNzG2fzW8lyveU8wlCnW3nFJAnLgfdmL+QtUTpEcybpI44hAJVovNwhGLTV8y5N5m",
+	"LEk0iagxm7DkJWXxqkan8UIFm7+WVWilKgnlaDLPglqWK1Nr2mbIntKdSgHb5pZJEkmlIH/fRn7NXYQL",
+	"Yu7aJSjxxt1tk5qK0g8o9oDwA9fkUsilaDbZiyq6vdksTj40nTTBs2GXF9ZHrMo6u9BPi4qt4OruUJUK",
+	"7rNXktduq1tFU2oyw8wOwdbFPAYvx4xlBItZ6uIvwWBInrA6KIqEIfiAiB5KMeWzvk304rJMhZsoRi91",
+	"CR2BW7LNy3PQMEobL00pOMrQR71Htghbb+p0Nz2+6+IdpVTxk3JcjPnSAjHZmAgADqzFV0vyc+Mv/SqO",
+	"RwveqYY9CrdLqQO40AqQh5Vgnmhqls3/pWS+2CGkHNWq3pvrv7v03VlA3UC+VLnoJbrtEpoxnfUbaPtQ",
+	"nFBH0bVJnC1o0JIZ7lGQlJoi/GtEcQCzcp3Mvgnjshz0QVfgW5t8O39kdWlQxdmWmldlvH/QJGfaZUwU",
+	"kUWjKaPO48CF1nyKd61Nv+YO3Snvb22x7PCb16U+EFcU0MdcR1ShW1KzLEtqnJGPWFSkye+wyqUmUvXy",
+	"DrrhvIU9oIH8VIPqdhlJ8lbxjL3lQnfRK+j9rWWuIvs5o2rGMvy8ZHw2z1jcxU19ZQvTuiRlasa6hF4x",
+	"Rc0HRJ+x+72LC7smMntq00Tk1GhhSFj9Nbowyg6dJKz/wn54t0YpF5XUMX3JFz1pgTl7C2lOPFVCzWzS",
+	"TlnBsWmEh2ujTxEdCkLqitnMsutuB1GNm6+HhLR+KJ8YfgFShSdC7AbylWo05KwGYnVBFQD7GIaNqJCC",
+	"RxQU3bTULS2o0Ts9l4uLvhflmsvg+brGihZEDGYQ5EdkscNxzjbMWX9w9jHBcXkIWe1lYBg3qbq0D4hm",
+	"rAEFaTMq2iz82lJ0t/P4yk5ofdAPE5nH8Ksmw/6AMHHFErkw7KwdfZgDyDAfDJzBtePNCg93prbP6Dbq",
+	"Jc2oLcd1zvmC0tdLcy9qjdtN2QcirKJSbvGudDt6wSLP2nDDGPYHwTfXp1x3O1iZ21afdRP3TXR2dX7e",
+	"N5ZgwgU7P9/ObP7obU2AXYSuC2jY968vOX4T5ITHHxcJFRSDeSxgYtDUmRJVunr8kUZhDdz5iktTIkpy",
+	"FGkZx5QxtKEWNLpEGp8y+JupiIFKnOZJxhdQ+uTiAd1ORDE9XdrbM8Wh/N2c41aVjpQ1qxS74mwJbrNc",
+	"hAVnge/VzkpSVp/Y3Fv2sQ4KMmMLhDY3Yp+FfYlrm2x90fDQro9BZvchtIfg/Tgr+CGUNdaOTEtrZ9NL",
+	"NqNXrHSQAZIbHNkPyPg/0d85duV1Vl9qQdHOIqINE9tbUfX0UvICYKAw8MoM5RJb+KGDaSpPuIhdHLO6",
+	"nIjiUoP4606FEt0m1ywmuch4YvsJmAGkTMRrCUU3KQb1ikvXHbVmJF0yyTPAhwF4HT2HAs5LW55/kBEg",
+	"0Nj2UkcHSGYXsRx6aPN/5TqTalVf2FSX1xbOPN9OnN1aNU9jhvyERZDC7peSsoS5RIF2paOFqzJQOboL",
+	"r9bpmJDZZ/PbrS+b2vEvAXPITylTjB5u9BAIaIrfZIjb0iXmFEwXAKvqwHjQ+zlRMp/NwQtKJzLPdkzK",
+	"/0OFEw3XNWxcH/Q8Q2KD9d6tJT/VOa4x7lLkTpUe7G4n4eLS/CDgw0X3hjn9bd1PPPZ9mZC2aksHwa9Z",
+	"ylmbQ4ZbVRCRo/wGNjyAk6XC0N+Em+XfcdkvEJc9fBC0eWsPQNkenXwrdC3D0BkyXeRZGPzlrSu3MvaK",
+	"dtgyCMtHpkqm+COLZ1shbw6cXz7h4VosGGgghrCR3Wv7ELTWh+z6QRuCwIYvmOJya8zyFV5lTYuHLUAG",
+	"Xrvr2obo7DjLnlKICdZ803Mp2EHSauwyeLnIbvxuJFXu9YivORXZX/4Ge7XVJKM5VbNQIQt4pgB5eymA",
+	"WrjAVeBSQIJ4uJqFlfZ0a/GxboMHSIrHTd5E28zN0DuBrJVkRaggTGc8pYjU5LFLwsNaErRy27pwzAZJ",
+	"FlLztcpQz1q2+Lmfbmx212V6rjsi3Wi6BRaxS+nEaYVs6XL3q/vWSHOHOCwkD8MEfbUnxUY0JVZ0mtny",
+	"PqAu4PgrCf/kwtUUTpJwWsezUCvEJ+YModZ4IZALYWw4PuOCZBL+UixifJERQ/JdIq+YsuFgnZHhXQtM",
+	"pjcdlzZu8Vy3pLpdwucp/djyuWt7UQ7KPcS9OLQTRtr9tmbH5Np3n9E4BgZY95ht+seCW2IMluZuM5Fc",
+	"YI8Zr8PMWo05m9shtsvWqctHasohWoonUqXt39HqpDSz99JYRLRvSmtDTWJ5nAZchX5AVWc0XezgPVvL",
+	"aXHHbekrLibUdTtUrmMNrV1usDw+BM51cI5hWVLZVsxi4HY7UyX/ZGE7uuyktOZVqzVuNpS9XKvg6fWH",
+	"5DsW3tfnNO+QQ3pTJclZNtbvaw2cYjLNihAu5wHOJLsv38SRhGPdJ+9hbxsUbgyPJegwHANCmh4jEN+U",
+	"sS4Zo86hx65ex0jRPH1ABOPZHNErItsVBIwpkO2V+qOViN4jppQtQXHgX2uIaFVQtW4HB1OoPbqGMzPF",
+	"o4DD255Szyg0BQ04mQVJeZJwCwPexdG3OsarVqLMJz5SPTZuwMO4wOtul89GM/oPmeQpC452xmd0ssqY",
+	"Jt8PB/93n8DnH1qOZUp5ErIWIC9Natb1OyS0h3aKIqb1NE+aHkwR9rLlM8HAKrDkqs9E+LSCEMGKyKTL",
+	"BSBSEcWmuW75rvXSqvLFlZkVa+dvaHedvCq7F+Q4MNxaRylPRTXcY9QXBIjJBdAleqWxMUW0WrOUev/x",
+	"btC7f/H378/P+/jph//4LujFsPevnVXvaO/Pi0/H199tPctLi8Q9KTT5F2xZVj7tIPi2QRVLZRudjfZG",
+	"LN63onXPEqCUC9cUbe3MMuYH/5Az+3PZWWojxmrfXbPQVVCG3cAVy9rVHZfjC9QFVzvNtSgHDqxkOeWa",
+	"xaw60nehXKcYVppPn1RW5PiQ7uaKpzk8G1/nWbNgLXrgOKq2uje6DZTM2OibLRNiIm4OcL0szKC6BM5W",
+	"XIOPqY3eWiOsfcFwg+K81CE/lcyzsl+I1Vp8OJpcFFUx7cHwwqRol6bI7zcjCm2jvyab5ohAiNgdaqiZ",
+	"YMqhTm8qyh71hrxltQsqaMavWAuT0fX8h7Y1dVguLoEyPEbFaFwHWWyEJQ1VtTziM3OMYksYKH2TXGQP",
+	"SG+IHnax8jpwBbSUVtXaLicGU5nsmnjT8cbu70T9th/AYnpZPPLrt5hwrGe2VdQmwhAkC5w2oEuBf21O",
+	"C5VxL8CorK6P+K9yWRpFrYARXtcXeWH/k7DGiy2aXMqjFnSh5zJrqVAzB+rYLlHCA4IMJksYZZiL2RkX",
+	"EdvDz9TgIFvMLdBjYTjaiSJ+G6NpTV4CbaSBJbUxP1jDTPon2I6DL8JQjecENvmiRcrKwU6Kwl2GK2Vp",
+	"poxJlaS6SXLFOnU9vlnbTUcrQVZ09vvNEvUs1HpYxhjx8NABnoSLV3eET2mdaNO69rM2haaGNBOXbxs6",
+	"t3ZJqNmtOmyX9BsLFlfUgW14Z8t9Wa87LJQWr/2P2+JGKjrEQVZQ5Ddxlr0qYuvrKlscylGOklzzK9Y+",
+	"HwGcZXVFsWoHFjXf/9MeRs3Ug690L+jCVLz7g6uQ0JAEieOXosraa3YDo1muWA1UehCv7nRL+nKZ/9wa",
+	"pGe9nMsOqozY2uRnHFEbeGizHKdm8kHsJ883E0gRSfn2tgbm+c/wSiCRmCU16nrasLg7tH9JqHilaoLE",
+	"DevN1I5oSV70Yotbz+rgZUwJV2Fj04rVLibddXRZrHYdRT8rNmMd8it5gkQSsC4fXzG1QuTvlK6KnGuH",
+	"sE+h0qpX1wJn6j13h/NwrQHJpnEGvdOtQ/WBda4FLKIWeid2iwtm+TrMsqVUl0wRc2W/Hhk6bJlfOWBH",
+	"B1qSSHmpnYfCS4za1Q9crGy3sn91e/9KBRPSaop/ipKS1iF6xJT6dNOslwKdKsTkTHlNXQKUSqO5Dy5H",
+	"5tTiToK+C5jYReHjJqm66pig46WuOAUmULEGZorGuW0mdIV+dnj2+1zwrFqUk4BKU1blFKseLJbifwaO",
+	"j9/Byw45A/bBbeMXtVU1CNhHt59L3LYdrDkMa9csX7yRDf30zDoVrhbOVMHe1q40F+3DMDCeVqedWYA3",
+	"PByvbXno8jiQIWWJxS5+kFPNq0+hi3Ar9WM7MGPz4Sx26pnGIxbX5WQ2HNoyCNeILawNmWHPod0wFRdW",
+	"QdsUEgkVb+rRC8OWMbj78tRRHaxLkObbn+fu+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVe",
+	"zwCER9aO439ypveIP5Q0vRbhN5Ya6P7Q5nXcJWMaX1ERsbjnwps9AP3OzR3md2Pp9MrIvPkKq+h70Cyr",
+	"SC7VcDGLeWSkdE/ni4VUcLlOaO/+/d79++aPOV9Q2tMyOuqBqcjNy80PyznPWC+hE5aMK0TrR4BOwuEf",
+	"GzQ7PmpgIHeQLJhyLW7Nx8KiNX94pxwSVzat5hpVGSIY9h6728YjMsZWxMrMb6HklGkN+zcmUpGxOQXU",
+	"QnHNxn0Cd1aHYB8A6K1j8j2W34PM/gHun/BegdNCk3GfvHFNQQjMWpM5vQIArzXAg+Ay5g65prHpkd+M",
+	"L8ybtaQcb0t83kh5aIh4u79ta/igs+nbSJG+bJF5WCRRfq3pzrZuuQ6I1+ro2IPTaOpGUcciLgvpIJzO",
+	"TmaSaVKpoWtlEoIaWA9t6OaDyUq6BUREfWa2LVFz6odVQG+Wp21LVQMhgCcPyf2Tuz+RBV5BsAOaDvWx",
+	"DKEenmV0krAHABK3YAphD9fyRd7R3p+D3v33F38/P++Xf3zX3B8vsNJzuoC+KQCrCJ1XM0liGe5DXVQk",
+	"H6SWlwsjKutaF9A4VkwbpeiSxYbnd4G3XGubtwnLD3EGI51XMjevAKEyZ8liA4IvDG+oixBXQyFBAGaX",
+	"C6hjs5TRb0JwCMGszKwNDbTJBfZwMFR0A+zPAtDB4lLjzLy+fcU+FXhi5eI2MMaTMHblS8E2+tK1hppL",
+	"8lQEzx1alMTbtMBhOAyccMFu9IBavLi3PhLnRhcaH0VH0TSczPkGpB5TK1Jc1CULms3LvwmQKY3NL2Zf",
+	"GLV1kRajJfxKh98SklT37g+G5L/PXr5wjyBc2Jib3WYykXFdJ6+Uxas6GS6hTxBz49wuwJuw6F57lWvh",
+	"DgefwxkZHFkZFaqPdrcNtjV2wdujgtF2EtqrwqCM37Urf5gH+R1/R7G1pDxbQ0d4AOVj0KkPMku89i7r",
+	"LfZ2s4t520AdNKv7ra48ZMHEQz8reFuBZ2CoLXr5rQ8ek5ibsnFsMZ4Nl2O7z9p0BrlkcVPGXltaqmgp",
+	"Noe3aNajM54khusByzbrmhWB1kNMhPrclAu12boHAGYacwy3UqQFqdkY9hOpHFiFw67AcWbVdmIpjdmD",
+	"smcj5ovAn7A1fwujuVg/fGsVCUqhbgFnvtJpryBwL/zrlthybUFxa3WyXuJBKUmq9T444XrBeIDAsZWw",
+	"30TUGMdaZkDtQ8DIWpUnXQdfZQEmNx3O3i/bfMHu0vBkrkBIPyosiDVHQJ7NpTrYWVXAIuqakk3kURyT",
+	"NUZbV9J7oIsBQoo9mL7Gp7jrrkt9u3RU/YGJOyuaJuFW7LImEGDLPoLmxI6JJAU410Z0vdq8sUXVX5Fh",
+	"YofXdRtuZ1IsQVVqFGvpocb5e9tEaQeRFvioM9tg5xsRG9VBN7Dapkbgp+Rux0fZgzO/Qko/CK0Gd8Lm",
+	"8xdovktsPkvjFM5HFnNENppyYa3iK86WFUyjcrqvZZJMaHS5YzDALZ/nAb4bhPN10tBejBHjo+HJTyc/",
+	"H987+ckLIw+3hwXds4LLkovW0Ghv57J02xCejQgFGu2CD9xwT5wnbBymTrOmyWu0PPfuRgrFh3uevq9z",
+	"8RAfsKE8/rLy6tE3lmgfqKUDp/pywfV8z1XbNJjydhhnYHzYoK7ZWPC0UpHTsGhYKDlTTAfi5C6jum3R",
+	"4SblDdrm7tYyQSVDN8QIPsfd+LCGWNOe9f9twAZe566xaXM7C+sfd/X8DrytmGv1gC+HXSG5EPN6213w",
+	"ZVPWcsl8AcSo3Ypz7YjrU/TtBYQLwtvm5nvdqNtcfWslAh9y2ljCy6K5ZNr2SsLXoQeGKUbgbkITM4BV",
+	"yzc6F0J4KoXtP2GuhSOLsQa75fPNWDaf/9AWa8BSgVt2hwdamIjNSiKvbroLGUMiduGr/UVPfU3BHkKp",
+	"aJa7jwcAltLRSMkH5TNLMq5WSHvIGmuFCrD7Nfx6CJU9/0Zywgt56h1/H3KWI4p+LgQKaShGZwhEvaAq",
+	"Q/TosiodxGRdEwisPPZeYPcTnOllCawFYCi1UFRQg0+E5s0H6WFZ62zXLGuGblzOJdHMdq1TDPLYANY5",
+	"3PVu9y7cN/CZuTJtmMN+TatxjQ/AC3azvgl2wLH+wzXa2MHAKZpzbBaL79J4AR8THlqpiN2U6PdxDm1o",
+	"03U6YH1FLvuYvc7FXsqhS+UOlQdAn5VqhRTPeAQiyqsK8ppQT/Lkcq9yKVc72ZRhAqnJksSyi/EBkGzv",
+	"3SbXhB1LFTyQOsvLDKqAgt5GbbbEU8B0fV5p5HeK3Wiu76nk3mbBfnu761PPvvIMluARn04DAq3qqT2A",
+	"//XAqSUeUP1BnueZde0sdSd+gmZ6WxD70j5zcPb+wrcEt7cjOcjJ5Ob0TRxNHgsH4CSNnLnC1iC5Bq1s",
+	"TfKYb1Q051d1alr5glCte61Y34gotzG+FkyUDcd06wy/hgalTU4MlYu6rqKi6Dibi5gpsqQrIhXAjrSH",
+	"9kd1P8AYO3tPdhflu0ZoMRa3EYULZ4Z7Xujt4tuNZJ0kNrcbdyRM5QDHE86ywlI1W3NVWg1EMBaHkhHn",
+	"ckNmbk1UiBnkctUAJETB79f9h7aeryymd7Kja8cUjjDU94l3GxJEFylsobV0BkYTFhOaEcV0Bi4BAKiy",
+	"Ocd0RnlNtVTLOhgHLWLT7MziFH43T+bY8QU3O594Iz5ITYzMF8HCQpfMltFLJoicTnfLvfGoYi31UiJR",
+	"QrXLTDEWP8D251xj8ulcYrIQq6uiVDLdpRlsdBlkD5if5VYoGptKFUE9J+w82KgJFSSWTEN/Zpokcgn5",
+	"IBylXRmHXvIkIRPmI9ntURTtib6N35bz1S59YcsyZ3NjmzqvZ7hOtnTyEEDzrtaiTbFNGTc4CFHvRiK1",
+	"5VNt4cCxqsmxdVHHBKNos/ZnbvYV9r52TceCQgx++l1kmJPRZqLhURejdQxbtjpzosED13fctE02odP2",
+	"QOVPp0mCRxg6VG1PqQl7gPKCa5KwaUZknhEm8Fg7UBlS6xisI6G1121B0lvOWUDLGgu5HBOvbsjHZRVy",
+	"aVXgnt2Ui1YbvW3DXpW1IGsqQVPN5G58Ns2T5LlDvFjvG4lZnoBOYfVKxLJbkoypVEOJPXwFFU9ESzKl",
+	"4VTnukYc04rfEd9UPBXT3HboUdZc/imy+Qu5bKhsqQ4jkikDF4gDEqgOKYwb8iZIPZAeSlMWmtoWaAyz",
+	"mZWqy2Ie/hv9fXSLHaSuzQy2DeJKqM7OViLaM/aZB7bZQYuWjaOtQiEkQsqbw51rAo1khPUR7Ys63rWv",
+	"286ExUyLkdevWS12mo/1ud58TwMS3wObR23TbHH+zlwzSozrwOqaB1KxIqmsqVNIsHFCY/Yq9aCYdgWJ",
+	"rDOpbj/UaJ5/6lo0bALEJbZ+g8gkNqYAJlalkLzeFme5QEarPt5FeclyzhMG64+LZ3YIJ4aRTpv9jmnd",
+	"hh0ewOuN6mxr8KhYlaq0suUVjpTttYbeNhDZCgixhp5xun75JysCRm2obMcySzvvhOWidhc7lmzr+ChD",
+	"v21AsZHx9/DU7t+oYD1lvIV+71C+SklQ4so5FvSR2oGNfGpHng6N4Q0TVBwmQBizNABp8ZzGzJDO2HUh",
+	"JjG7GodNvI3IScbEbpETxWZ1JTQ6yWchDUTPpcq87p1YfFiDfaDXnYqFM1HnegEtV4PM5QN1rYnw0xen",
+	"tn/sLzwx3ElQw9NdOLOciWSzOGCc5vzqgsnKs/5thiDMkvmurBn6r4rZ2E2vxhmaYgtIbu36KqRcVJCi",
+	"uzV+1h1xrP2t2OnWUCL+764icN25vmpChfGQFdu1GggTu4Wja8edXlOH1j7kZKMBeYMo3QW5btPDzzaw",
+	"6da6UGzHLAxY2I/oyqIfbOoauwG/bOnGBxWah9vy3WADdi7/32FjN+o0N/qc7bk1MPrazfkc3Q09hadm",
+	"05pBTr372/DHbgEOvPpF+Jyr9f/5t4WwQHWrrUGFr3ZvQnGUmxD7zpJpoVjKK/ho1dSDncTWAbdlB42u",
+	"ZsdKPNctwq9chFaORnhs7Ybu0rFz3cnkPIRe200rC/0wV6mawskY0gz+UaosVWKayZaF3HWJQkXF4kwG",
+	"3oyBoVzxbHUG0GTokyw6oGy0ejl99ZRcshVAJb03Ruj7MShqx/dINKeKRq4pj4PF60wYVSA17avnWbZA",
+	"atL1uSwx1fOJpNATz17YJ1B0bGvzddkPFxw/tvsRFKvSS4yicPO0SMpLXkQmRx2niL937y8pAmd9fQ0Q",
+	"HVPZCITpXLPlSCFghpnHsWQas3ogCZymuk9iGek7dMH7abyOYiGumABqdyh+M/bAfATdfHQuzkWP/Pjj",
+	"aZ7NzXURcMaPP47I+BQqffif8M2I/AIrTdzG9Pv9MTrEqLdv1sIOLDDBpSoW9lwQf237BNAVC94EZRyn",
+	"sGAq5fgMnsH6a/L9+GOv/H78wwNcAUdtZhk0XWmynPNoTpRMMGsbXgpdYxARimd9nP7TWP/4I35HyUKx",
+	"Kf+Im2Cfgtthi+m/HxsZNu6SscoF/sui9+Mf+uTURb9sZ3wXG46oIBOsKIuNwcYzbYbCY3Md/o12Co7m",
+	"GdeZGY+ZKxkD6OqYfD8kmSRGlSYs0Ywc3f0ByMH1KkGTBmGgyPiTOaC6pEzs6BKb13E9tm+BihfzGkPW",
+	"Y+hOhbt/x+Ko/P0PjdhbkYzZGJ0pdJJgMG8OAI6GmrpkjCkzY7tpzOxkBYwEX/hQCucJNQSGkUl4jJUj",
+	"dvS6oKvx4zd0Nn6A/lbDGAUBjJ9Oe8+NqTMm358c/ey8vF1yMjxCRz/PCIdVFjKzaFmlb+6HPjzhhRTM",
+	"PWbGr5gmx4MTO9rXbMFoxsXMjLU8M5As0CYjWqbMcqzZKjPipzFLFxKaYfV+Y6vxg1KKXLKVfUvxld0u",
+	"SJUXwBNsOmURwjkcnZC5zJUuqCLlhixGZGxUrWdIFkACxd+9VzLh0Wps6LYSynlAJmwlRWyWBV3jJ0f3",
+	"cZ3Hr1mmVr3TacYU0gaCS3RLfBQUPJAW6kETmIVNuM5YTFxavgvXGgHjZGmfPC13VrClmakGrF+6WDCq",
+	"uoQmWgI/CGJsf7fUI8JnQiqGE1nJnMQSXnop5LJ/LsBXHjGBPkEeG/k1BQzlzumCRnPWO+oPStnsfQc9",
+	"22xJaOc3xhbelrjCDizn4AILD+x5C4UNE5nNSQE4Z30JhsUXSl4VfgMMdHbO7IngGe+jzrA/wFHIBRN0",
+	"wTujznF/CINd0GwOx+QdI2b/hFMaMysKGnwad0Yd/NUcx3ohhcaj9WgwsD7DzCHNso/ZHTgPsI8YNTqO",
+	"OaIv3SlKQ8f8Ro3e0wzOnf5aHkJIqylG5PL/KopAZ/Tuwl/9R9KJeSUjpjUkmv6HWUA600bHeM4yij0g",
+	"7kBlTf2S2J89MCANSVOQZfA4XWQrm1OdqZx1A/BVVnRFcxZdIt8CyZf5CimoscXpD6hCJYFdMTWRmjUu",
+	"7MXn3LGICtiwu4Pjli9517sg5uSYUM0IVlacCzNzWNt9BiBkhktpXukfyrDK9h2HJ6uHtNAWCkFUQ1VX",
+	"Q6M59S4Z+pVquE1n2LlPb9JXaLTlJXdAMENm3pYLXY7mdhrxD+s/bDZisYku//RdxdPcORoc3esNh72j",
+	"4zeD+6PBYDQY/LP0Lv5iFi3X6v3g3v3l8R9/TqdDNRgMhoOTgf1vhuB9rg+hyJMEvcqdS7Zqvi2hOnsi",
+	"cyOYjz7+75/2m9/15siGg3Jkzs/EFolcWeQDxa7kJd6GA3D9B9fqeS48aTs0C1qk0loHqJ89a5507ZN2",
+	"I/AnUAHk/QZo/hTR5OTUHPZ4WiC6TcyUDXlxRVJ6ycUMYUrNdRAJ0yy5sg2UAilye/NHwRFWR9ddYhcR",
+	"z+ECE7zkDXelWUVfzcat1n3IakBIzUAy2viSrcZu4la/4SjijQLEM82SaZ88xegczBFy1aSIULO8ZIuM",
+	"CLl0WG9VTkR6tV00d2VFTzkDY+yiAN37RSLiWnsmC5FnHTW2pq6yQeh11daGNpgbcmG425C/EnEA/Qo7",
+	"zpA8zweD4+h4QBQVsUw9Qx+o4Z5VuOG0MHwC17OtUgUHdDgZ0nYHH9o19nYxAFiJICIIOQh7aQydukfb",
+	"y+7ANdfdzjMZFeC7TdcX19lR3Eh8PLcGjhUOO4gLFnP0Bfkn7Z1P6BC5RgECraPC2J5GZmiylCqbGx0M",
+	"rK3CO2NzRhFQUQoQKzozSoYD8+c665KUKiPwIKYPm78pV/CHfeXKFIzI0NF90jitYjg336DX8KibbFE3",
+	"rPvMWLb3shgDu3ZpBt+k9Po6xc7tyRvzxGMk42ayfCGz5zI2Fnh8AHJ+KVjpVvRz+EolYh+VZTf6FW5Z",
+	"L5z4ymOe9TJlcdvqbQVz3RuFSL+3bC5066vD6SZwVchwnfIkY+od4JNcVIw8v2tzIEt3892nwtaaWjhz",
+	"TcbWJdqH1H4Wjy1ekf12jJkhLh95wmZcEC23D5VLccOx+lX0rldIlIFivOX1OocIx87vb3okFxGrPrBd",
+	"tL+xZ17DC3OR8WSPFx7OOqWRS+CztOAXDWJKJojkrZIcS586SOuewy+m5Jm8YgnF8kraYGyWaO7QCtl8",
+	"sPlIrpTxutvBJEH/N5uidI3FmvPOqHN/+vO9ePDz8OefT6Kf4nt379OjKaN0EN29S+PB8C49nkxPpsPJ",
+	"0WQw+fnoKIqHd+N70fDuZDAdDOjgZ7Npi86oM7x/1B/0j/pDjEdecZnrX/EVFahwo7l8aF4ezT50RsMj",
+	"I11te8+Ovoqa7jmsxWxk4XaDmYlM8Rt5GIuzA1LCF0wuEmdRrjSJedwlgi2NpuiwtYrjwwwxcHaAuLeH",
+	"x+YJMLpiik8RVTBoCr+QGSNjc5yOSWwMXZZoBnYt+oxXMvf8xgnFHtw0K/Rcm5VqISYV80Amq2cOjqRy",
+	"6tyMSSdKXjJRKit2d5CO5hZV6HAkb0kUCjgAKdDauztQ2Gu2kCpIY0WFgHU5ylwcRON+6GxSY7Ny4bAi",
+	"sewC6IQkcrYfmVVguWrVDL+89fa1jC1XPoFzxS/Rr1dLPDzv+hMKL7po9DpvOVSNmK4+oBkIEJezAHdr",
+	"fDigPu+mAhzu7JxAJvzwuIpu39GZjC7fJ+yKJViAFvHY2kMOpxrmU2SYwQEbTZPmE0RCM5MaZ+3wn2Up",
+	"tj2cELrffGh+Ll75xoXKfvu9N0TJJZMr31RSTAOfWsPJ5RVtO8bWkoo6HHIhpFq5vleax8zGiBp1A4tO",
+	"Z09CzVAy1q2Fy1TqLKlic5lr1osnCDeRMxRzt/RCnUnFpkqCwWlfd99QndNXzEZi0QLN2MyQhYWU9I3O",
+	"bmfJhWDunD+kLuA4bLs6UAjAg0hq97BaDaCUpJvi2UaEawT0nU/u43WtrJ6xQlTfihOleU2KV385S96r",
+	"39h9xXc328sZXzRs18gKGkxQ3PsNdYGQ/+JXjLCPNMqSFXSdklMyNhJnTL7P/I4TUrtA85IL/UOXjOGv",
+	"Mfne3rWSuSJyKbrEMFsRsrH5P46Zx+fi+4Rl5nTNE0ZQ9v/QJ28hyaPMl4EELdsnBH2QmLKB5bHEjJCk",
+	"8qpo4WC01ESCmxJyLtb9prCGNyBvGNbLBdYqtFE0qlGc8s6bRHOK8wtwUjFLa04RvpXHbF2YtxZ4j+xC",
+	"t4vn7MjMN2TMR0AhiGKyC3eWotkxkCcUCxDFLXqrB7b4+f1jhuMAodS1T9QM6+8guZR9XCTQLMuedrsp",
+	"mK1KHsoFKCB01iFwwqOG4XJNinK1v2GV6hZVurj84obZKa0zD4xtFHbWD52zvqy9BQk6U0x/SCoFT7WO",
+	"flRbpWjW/uwarKlhvqqKuDAW7wcIf0G1Xhr19cJTNJ3e6S7DiaIOXmqVnW5nDidBJ5707aL0I5l6xW3G",
+	"dE6y+aoCGVc7y1tKYSiJr5UaJoo8twkmwB5II/MkgCd1im+Dcsf9uiUH4WlRnJ0pzuIHUM83HmVMZ2Nb",
+	"BkyzPkGgTeL2FfstWcSiOqSiUDZCOewvmpFQy1BhPtibnLslk4w63316e/r68a8vfz97/P7V6dnZ25ev",
+	"H10b8taQiAmG1vUu+Q/eYt5KDkQpmJCrv0oxdEDhs/tuldIqF3a5dpZXu8uiuthlyfXfZsqEN4G9JF0l",
+	"fcL7AQwZ+8daFkVVRuH3N5FRO2c3eKUPXJMZQIIcQl81E6mi7ll3eVF3kWumb7DM3Sb7ff/1O2gaxL81",
+	"q5trVsbg/WUFNflVn+DFrUuxbgkjVEDlARWXmAPfWp7GDSXcDbw8xapfQOVEFMTBSpmaMQI/j0plr1LG",
+	"kmKNHIshewwrUgiSMKTJPkDPi2KphCRd95g+OS0aXpZTOhfYk4VQTYojNOQ8QUo9mGhuozfCYvRgMf4e",
+	"kC4+JxYsd7SuUEhl1afrPVgEESra+0P+arrdoQThUZ0kbKG1+dGGQt4d3Yq8M0zArT22vJF0u3G41vDp",
+	"Z1LI7njwXbMQMu6pvtQeolqfvHWdh+dUkyumVlh4Zp/TxV6/JXzV0WAAhXx4mtjeuzbZYdNOrTrdXnq4",
+	"Rgfx9rie1u/MZIV5sRe9cqXRlznwCyTMjBw8sSF7OklKr4ZiNH4pklXxhfVRwfVGzEH2+Dt43EXx8EU+",
+	"SXjUXwt/KrnUndHRyWBwUP8JLl+t7yRJ3Ka5jADX3e5AmS22mhhhshDB88udu1v4AHwuewZYKod70M/z",
+	"csGEhq7YIPF0WThvgyuu7BRKo5NELm0xt1k7ROzuVrp5FYmAmCRCTiuAfxgp0SjLCBQ9lw5ZmiQPyBhk",
+	"sK3KxVMAa3Exo7HKlGZpKmf/X98wMEeDO/4grV9Jo0SdQW/z0sn22Y0HzAX/OtwcKNHXKPELnptv1Op2",
+	"Dk3bmmRblAibcRwq5zThVGPWvWMAM/IIkYj89jzoNjFfZjKd6MxhsmVFgOtdJ4ojiwVkiK6XKT5DrP2M",
+	"p0xnNF10bGLoRbczy6miImNAb1Dlz68YhIYjNoKcqAV2ToQ6AGtWaJcLWHHYvvuEbQCgapmUyHrFgcPU",
+	"FdYp29RYd9oidwI7rGvfJYi/O3htWs6v5urrSnXtG3Nka0zleoXLePY/z4rKYb/+vfy5zCX2RM9tBDak",
+	"ajqbS+KDgAYGzw7AJXNGzGLDqli0AFu6hse1fW+l0tKj8DZH9Qb7FEetVNuSTwpwy5sx0r/55yvjn515",
+	"Y8sBJNXB9FRaPhN1rQIoI5b7M8He+iqU1lsWihmNe9istDdTMl80n0Rl25j/wot3HcRabuwB4+yQqNBJ",
+	"V/pD0oe0ofc2n8d1Bu6Mjn/qdgq4ks6oI3NsMax01uQXSGj497v295RpROgsu+VzTTIpEevZoS1HMslT",
+	"q9UdLG8zkPB40JNkbcObzhMkny5Wm1I1K7ILD8FHxsAhsddZ1xxZEc21b/H5nXfbpi96DNCW9L/SJPPD",
+	"pX+XU22XAI5UeMgiMMPNXyqjvFGSrCWSb0oT0O9Hn67x00bKOVpqW0UO2Jhx8qENfoDLFq8TU4N9xZR0",
+	"RVILJePc9Q4Db71mCjMcV4nEEhh9mRdjud47DT5P2C0kt6/lfAeTxF1Vz60lG5VMtT3ZyBd0hwkY+y3J",
+	"azK/byo973yKiyk2KuHlSnT2Sfz0bj9M1M5b7X2XY3ddzJ9FfczuiVHJBTGUS7hYUgVgNQiYY13dgNVY",
+	"evr+polcWtTILoQcBBlbPh0/IBRvK/p2zPgVEx7CF7jdYwAMFCgYmCKRVAosNnDOW0RBolis3N0rAioW",
+	"4UJnZt1cKfF6pxQYEYgb6jv9bXMKuORcOAS6btEszV7FNYHGNtgvw4UJEAfRWjmbWd6QYm55+gcr4ZQq",
+	"kzL8rG98N25tEc5sk/xtZH2FrG+Y+32oKKaLR3zqsBTKejs0pv9Z8f3tIcB2DVx+Rn5+iHtbVNYZ8v+A",
+	"9jJiD7ZkbyMTnAC2hL5d6I1iriMLEH5TeRB0878peAEgSFfENezNukQKssjVQmorHvAENhR+yRbZptPd",
+	"jvUmVHub5QenJDOHlNUd2hOp3YGvkjihEIZawULyxW2To7vytsjxVBCZZ+5UKsQzRC+cgHdsCFFvI9G9",
+	"cwzFL41tvMNBobEsS1wZDpxTM4TGVDKfzfFQgAMR3+Mwbh02ZQjRCJbhtii9QlJHn5mkMCbhaTC4Kp+J",
+	"sk4TfsluUdoVhR4WktYq+t0yqhkTY64hsQF2ntEaMpJKnZG7gwEB71vGU1ZLFjiHW6aIXQQgalWd0fFP",
+	"raXea3dTwKr4VS4xgQJA2xVn8eGgFIH6kgTZseKd8XcN3DSHpEtmDLz6jJIzcFr3QBbhpX0yNuY9QHdT",
+	"8jCRefwYfiDD/oAwccUSuWBdgs+ZIGwzAKnb+1MIgSuIKNpgBmBHT2h0CWHKczF+RnXWg8f2nj4akxnL",
+	"bBidZ8TMi8UP7HBgKwDdcYr6/Vzmqk8A954M7xLNIiliDX7jFFrpIeh9GdSHXmvnIuFXRuV9U3xlLyx0",
+	"70sG/dMt+FFKV0Qzq1cz8wYzdC5I+coCmjORmhs1PYqY1iGVF1+Iy7jJPmucvFowXYBXWVh5QNJGvbxb",
+	"giSpXPSnXHA9LxCSzFc/jncsSMtWi7p6NK8Hxzva+/P9xd+/Pz/v248//Gj+OD//8Yf/+K7T2NT17iBU",
+	"q3YwbAh0o2pLwrj3CH4SMX7FSswIjHOXC1Chw8oK+BMf9O5ffBp2jwbXPe/zd3vhHAGIMgyzZ7sAVrCU",
+	"eTwiP50MB73h0bmAy0bE3+ZzYZhzRD6dd/SCRZYmzjuj886wPzjvdM87PIY/3VPMV1rmKmLwtZEJLoX4",
+	"TrO3CG41M4QbY3bVd50q+v6Q+ldDvJKneGXIpwZXmKHbpSgeuy7iiwvPO6NP5x2V4+RULraNFFxXcLHO",
+	"o4ixmMXnnevrcwEMuQMGdSkiDhbVmtPFggnrZCj+9CS8lQ2bst3tVdWXxMUVz+j2mtmn3nXfEAS1kaSL",
+	"rJKUuz3XyFntM0Uj9p/V5GMPtrG4/XiwmarExVWz+xQWvi1YpAJUInB42PU5mIe03NjtHlKPWLaASx+A",
+	"3J/6LwNdRypjalRg1M0JGyJ2PHu3FWq+KTGisaUwYraKy/LQXzBlDHrzfl0DG/3AGGDQ2iKT4CWrK9Qs",
+	"Z/RFCzWbyHuN0HYonPQmdxuFk39JRu52MnnJgMf++WH4z8s/j+Kf8sdysLinhvSX4+gRezL7lf/35bP0",
+	"hXz14bV+k/9j+f+v/jkYHh2f3L3308/36SSK2XQ2551uJ1eJ7UClR3fumAPWTzf0Bf2dG79tVzzqdeII",
+	"qF/FFZiAyDMNnLiWevhFKilh9NCaCYTBTgKoknno78Gn8o+tKNQgkmphqAVCT5fPtqXj6PHqEi2JkMT5",
+	"5sEpBDpNHQp1RUy1q7j0du+AFZdvLOi393Rj+u2x/vWFlU2THfxbRHX20CO2s3gJqVyy+WGiitzfzj3U",
+	"hB09av6kL0oml0bPrvWUQA9ARaeuC70xzcFtkkqRAX9OwOmakXxhVIqYZszl9HTDqjm+8FtqDSPTRb6l",
+	"MizEPYPhm8F6xsaEb8EPLFvOQl9l+7Cj9YfB8pfvKtoW17697Dfd+f3Nw/Vmta42iCmXElHN3Lf5EUAJ",
+	"Ha9VJ00xb67zc/9kYJbBNq0D3o0rDTKPD20JYCPkFmYAEFzJxtBx+UBKv320zZfAvdtIm7AN1QMs7Qa3",
+	"YebCt3Dsmk/X9aVxljkB5giptOz4kLB4xhQB44BrksqUiQBb4sEisRHsFy3X/5x8Zvtuvytp2KPme/1B",
+	"mJqjOVWzMo0Z+ocKq+S98x9QOtsyXm1VPRpCdppCjhr0B4O7hlbYR3PfsHs0GPgtFGlGvsNrzPpyFKNb",
+	"Cots226AKHlfaeG7kJpnDrlyoWzy1EpEvcpl62P1G/R5g8PAzLcpr2p32JNXO8qiBlXC/PwtohXYoVes",
+	"nApoSGvRtpe6gqt6USsW78Bw7nwy/1zfqTbwDopL7FwopzYzqmtsDWzVCZZH5oGhL+eSaMaMnsNWZJID",
+	"0nhR/JjSFeT6hJWcZ1ywlxW++2ZckE2i17VTt2e315a+UkFYVDiXcsSJrj/UFtHVkFBqNEu/C7kVwe1T",
+	"R3dJF73tpPmCOrYrMCVZH6r2SnMxS9hGo14K3I1pevU5oJ+D41vgmgrDY6VssLZRY1TAWVbfEDvWpeR1",
+	"W3b7+ENy0WzSh/p/FGa1XArQXW4p3xk3ZDsH2M3d9OKb6XExI65x8CEY5FUp/icM8lDRUU4yJqjYx6Ff",
+	"JdE7n/DDNj8aV64dvCZMxCUSkt/HrU/sIPBAYvSKkckKsXewOb5rltknv9numSuS0hgwXFcP8O/QPEP+",
+	"tlReseeuccxt46LZWAbiB9jsBNeS/HD+uqLpU144OPbY521+u70X7ZDW1dcnS3aTE3XqNW7Ct6hdF02Y",
+	"bt/355awvo7gpUhWBDbJCJNL7AaUC/iIX3eJ5jOBmU+A+SozlEoUgHQgxwjSUeBy21sSvOthLK+DiJID",
+	"ZMDv6UPG4d8eQtcX5tci6rcH5lUbhv1qsK5synVxxMhszhSBVdg7dpayTPFIN5U4PbeXbMuLM/r6ggrr",
+	"XocM6SITznBb7+hkPu7az8O7afH5p7j4eDzoxXSlxw/I/QExn1wCbN97BqZJC8Zh/uAxFFKRMRcZU1c0",
+	"GRfFQHUA6sYse03FjNWllMG73g179y8woWzQPbn+Pv3X/F/xv3opF3nG9L96c5kr/S8Y8A/fdVr2JoQs",
+	"Ur/15VKq2Fup4XxcN2o3v9o8uNB460a2RXadYWXGHtW7Nz7+6RVTdMae0Qz9XUfHJ92O1zpreIQW/T9k",
+	"kpt1GfaPup0p5YkRaCd3u5hepvU0Tzqj4d3hz/etW80o3+b+u0fHJztICKT+ujy0PD2ItfuEz3LFPHAx",
+	"ERF5Zdgcmcp8b1s3FoyOA2ubkiYXTNAF77sVr2P3l3jdjeO2XEwlpPN5LtkE65YKQd0Z9gf9gVk+O7rO",
+	"qHPcH+JX5f7QOOaYlP5KmfFmUN6KXhVL2tYdE9glM5/TV0+Jee7+G8WiXIGf+V0V88MIn1hGue0H7G0O",
+	"7Vy4pV8kVDQHLsHDbftau0JBuMvmyjLF0Bhylc11to95xCt43U33zw76Xfs+969UQ5zrTTEjtI25KgK0",
+	"lhwO5TTy1g3OBlwqgCiJ5lJWUBZ2DXiZfTLX1+0lpr2bEVRhguZSM2EMXipWExnb7sfgqIat113yIZcZ",
+	"taB2cdwDL1ogAPbKjuBQ2wvc9dJ+nDKa5Qqw3uY8Y72EThg0O7YBmO/udgeDQX8wMGoIxEmKeNDvImYK",
+	"mxphO4kyGPPWe5Y5HtZCGd1OwlOONRA0SZ7gGAoGnxZ/AymmMmZJNaCyGWLBNYUpcfQIWFdsU8jJi3Md",
+	"uSPWPvd9LnhWzhXiXEeE0WjuTfO1fQnRucLoG8zW3vOKroB5zU2uas46Mx0aIb3EiIUDCTKmyUbI6Ftg",
+	"x1ph6Qu6EBeusdkookmUJxQdT3XtWAmNbMF2kYJF3tqScGP5YVk412TQJ2OzoHpMHJQz1vsolw+buSZC",
+	"hmDgwC2ksY0pAHA0oakUMyiwTvtkDMoFKJ0ZagRFyQMXzGJRwraD1xoisRwQLuFBZuQ6YwsjHcy/ofqU",
+	"Yh1gTzs3yFItmB14AtpBFxjpBWslNJtKBaDQCcUOlFRhrWGOsBufQBmdeVGsAiRsdHLtYh3ajY2C4gZG",
+	"n6EP1MPugQF4vRs9/4+Z9m6tt/ZYnLCQWg/Dd+6CLOy0D7bfhatdcQ9j1Qh2IYLwMids7lYlLsDlIoAZ",
+	"PsFJNPi5NnYOAJprryskjd1wclbusxF49pnwygBxCJkxu1qWTtyPvZJgzC9v6t9j493lUu7hdQPCOIWE",
+	"8zpRZ/mMQkK5vnFiTY2AswBpmHC2lHkSk0jqjORwNlLUC4rstDaCUOVbCkhe5+IrgnB6nRetzw5kNjZv",
+	"yuvchiUPojiaxQb4viQpujjURhdh4dvaXubJdz6pXDRiybzORWfPVTiQn1flwldM5UwxrXee9O5OX5jB",
+	"xcZijSIqIpbsU5SNT6wt9icfcpazGCYMOM/mPdAiLIPiky6U9CPfLumKUMyphYhWJNOUZw9KMF/8IrN9",
+	"JnSfPMTHQc3pjHIBpZ8UXuawaoxt312HswxUuMCTvixhnGVygaPfgRLM1Y76nZy2P271QFiZcIbCf6dD",
+	"HV8V8p1/586SopbDXNTDb/tSze5ACtado8HRoDc8sk/qbDgYDuaXOCX/ffbyBcFZdm12pH377eje3vt8",
+	"TFRzDjkXRhdtFPCo61p/BmKiNh9MZ/aabyl7entdgVXdzn59+erpk/99/+blb49fIAhtuyqAL9cfEvdj",
+	"ewqD3duD9oUsktmKh2MpDSa0eWTmiCYkWOCX6rFqv7zzCT80JioY3QxbPwI8F2CKEZ6RKeWJrhb9bMIL",
+	"wTNxcJ8hocC2KLqNJmvazaH9im9LGdh7WQ6akP21se5ubFkbXYBfv8WMARz53zRic4IThaes4HyjTAH3",
+	"78H8u6uXbpGNPpgH1MHx02nPUCOW8o3Ij2NILNCEGu0fgXg8FD7FFgnFDm8OatAep5YAAFzFuwWeCJqf",
+	"xRLENdDY5mVT3ugbcNXujddLRjRm+c2KoHFPR53zfDA4jor1gT9ZZ0eu+Ac87FZ6in0xcXHDHl3N4gJp",
+	"EYFVgERv1mJk9za8f2UpjO7l5bfWr/aMZcW5/7d9hG4lXcTZd1tUf3vR5/BLhWDWIO1rZYWyhgzSjOkd",
+	"QZcCOOMF6lIzLaH1av1gAVilTdVbFTmdLnYWGphmVEHE6YsgibdsJrW1YkHUIFsby+Z1Lsoy74WUCSjf",
+	"SP/gypZo2/oBvc0yCx+t+4pbEVuWWlHoMbKjiD45sDEGNNLGGnNuyAOaYx5/lmLAftXWo1lAVH2yn65b",
+	"eHS+fiOhSOWArqmuCqemVYUXYF5rjRZq6WKvrAK143UpVZzGE3SB/rW5aEcOqT+S0ZX4TVpG6HLzKhWv",
+	"WCiHqD1P7mMRlWGXoEn0HOwfz0VofdjGHnL0AEXrWZ+cFqNHI0fTlS4RM6nDf7pi4FRf93mfiy3ml1sw",
+	"KZLVg6oddsW1M8MaLK9Ni+tcmJ3AIzdF5F60L7qEfYzYwqaLj69owg11vxTJahwKzBuJs9pfut3cWOuG",
+	"6uxXROViVPTJxEAFhiMteA2AzW4GH0Jah78GIZy+iZQJoyKk2kCmvqZXjPDsQQGwo3JhkyL8XlJlvhYX",
+	"OqNJgsg0CY0uK70564bpCqh3Gd/b+apbZNTNuRHNq7rnC5mxOtXrbq3qVTGjwxLDXcKZvvPISYFDWbhl",
+	"CawFV3dpUXRqkwaoyCGjeMKmoNpA65W3imfsLYfQss01sB0EgMihPt4cOA+lmPJZ3yXnvmZaJnnR3lXI",
+	"zKZhXdhDpEyRKM+U425H5WKjU8o3r3Ee73BWDgNn5d3rbpX3cCtbn6CnhkBY3O4gtU4D2CKQ9Fw7wV3I",
+	"dhDrNDESdgXXALeaG6mTOV/E3eC2oY7EN/bdUjSN4wo9e0diO8odWsr9ZDYY2u+uFajY6C2yeLWFfY6g",
+	"z9ft0KyM4Cv7LSGsa/k0THHMtxSsu5whm8dQRPfN0Q/oFYMiG2dwvTbNXQrSIbXHG51jAoy4gw/wL8Pj",
+	"w/Y8Xuuh+nw8/m06sF7l6MCqBqoJF5k0Z3fEdlSZwZ9lflZ02ZvA0Qw+5VrD9o5vFNa0/SccU0GWimcZ",
+	"E7ahDzT2lyrFlA8oCBdGIb5ksfm+S1iioUfnFVMVPKSICil4RBO4PZgHbqf6qLQb1pTPoGsLBlNRY4rd",
+	"6fyBIIxM5KlZS/vniqaJWc5WxU2OM/6micjTCVMPqro/FG7RibboTqEhFsy1pmvx1AzraHjy08nPx/dO",
+	"fup2Ui7wy2ExOkhKhSzA7mf2LXwhZ0HLRjKFWnndrUwENreCb27nMSLVaZwLO4vRuSCkR3g8Iv40zLcE",
+	"2i6PSDmRc8wBCuD02QEB9K8Pq6mxi4DN2S4MTWMsIO1+axa/P1tsDewR+Oe19OsFnJetXZ9oaq/5/D79",
+	"0kFOxarsDHfJjBaKXvMUIFjxG1XCI3zMXCgAkH4O6Fff1vEzSbAp2859RKtTt4tu3SqZYQMtYU4ZSRhU",
+	"sAvXRatudvu1TX3GxaXXMLU6LHNeEi6iJI+ZJpgdEzvEqS3jsFdfNJvqB4xboN3aiNRXbBeK3OjyfcKu",
+	"WKI7rbRzO6NSxSwb1fnwdN31tqJzaKL6ziFObUWFAiL/rdImVSo+g7VeO1Kwn8TaEJoxs4JAUtfV02vC",
+	"5mBEGLOl2q+1RMPKJwmP+murKJfiiVQp3uk0ZnOugAGGH2p2aFgZ3No8y0JSOMJvCcETuXB7sKZggJsf",
+	"G47x4cQoPLBFGxXXznEjKd0K6cO3+NzhGLnzCT8057ojGNqN3Vx/ae5eMPGwrHs3z6pjeLlk2Lm4ZN6a",
+	"Bbn2pcO3y9+78W6dZYyEaotxXX8rrolZzqJYCJpkFPgDh4LUdq+erOAlPDaaCxYIV3Scz8vdbfDs3JLu",
+	"IAnuWOd6Cw3zV3vlN9UNB71/na7zOVZlgzG6GgSU87xXbjIUDr3mKk6+raiUFWd9AJGyNQLlbcNK2m3e",
+	"fqiaM+8PmStBkwN3e2IxyWTRXLe+0Ovb5TojiXO9/Rg+w+t2nUGBEXNjVprnE72QcKXRb85WIkJ+OekN",
+	"B72jn94Mj0bHJ6O7P/3TtsA3s3IHjNlfmjCNzsBtj7hX84g/mYiZvqzeX3qw4Wr0XO3QZrqyvEEyxw7m",
+	"BTCA6wXqXIQPinpE2yl5rW4HkZBs+1ljaMWHYRKmWNl2GgxPAArwxviNcgj6Xra5OtxV39IhlGfzYAwq",
+	"rOL6B5D1Co/Q14t13XicoRMX837ahoAObHrhVrQxvuymle0TnN/tYHDExTvW7LKak+PLu/XscM2JgB+3",
+	"2GSFZ/KGOAr702JNELeNP7w2sIui81158wUQ6VeQ63dYznOWXZMbv7Mz6z1iGeVJvQWFV3XBivGic2sx",
+	"LMz3WY+TYRrQXC6h6TlsfVmLB75NVI4PZ3TZgEKRfPel8u7aHWiWHxuZfBtChH3l1woU8TXhPmyV6LeF",
+	"f1BJxwwjFiQJQScMdtxWjJbxYq5IBBuAEKXkLYRZHbiBhTooMnewEA1Vxqxo1VnXXROxBw7QVvMmjeRv",
+	"Ib/GP3QOmV9TJNS1T7A5OniCTTsBn9f2lFO56JMnMklQMtOMuJQOm/gFndTIuGxgP/4aOkq+zoWXKiLk",
+	"cl/Aik0xu92U9up+8pujL9blM635hIf4zSNG42csQ/4cNGTvhzItW5FcNcfJ14mKFN6qEtTtJBiat3Cu",
+	"z3Vn9POJZc3O6HgI7efNtydHhh2scGuK2Q3uj+7eH939Gd3yWeHUj+LI/+a1m/wzOQP9Q7FiqSGv0ZA1",
+	"lkYiXx6dDAbrQoDyhIvZGRdR4YHb4gNfzKm20VxGU0wha5Q6VhaYtxsJiS78IX44xQUbHg2CD/bB1YAU",
+	"4Mapkn8yAQSwYCIGnMqhudyM2zx84HzxndHR8f2fr+sc7zukllSpPiBOrJMINS6Yiu4W8HsiJgmdoRZo",
+	"4XSMUoY5INhXAVJE9FwuIQXcMpA+cLjtV7ms5JjtWRt1K2bciKpobthuDxSk7XrFywUTqAAZraLAQfK2",
+	"pOBvTRI2zVxrE+eQguKJVF6xGHH1racfoZDwMVrCklbqG9fKKHCKByuk2EupLHXzw6Ys0iVd7ZOjWH8a",
+	"jYypdDv04NXyAMeCVNRkToH9POucrFhmu7IYyuGCjPHacQA/hU+n5d5+waqIGu/C3cEOvoP+kvHZHMMh",
+	"OGMMzVZyxv86Kc6HKPmDFOcCumGng+WRofQaLdXbTYijmj073GlQ8EHFL7G0+G0JrsTOZ8QuicejBQYA",
+	"b4PP39pgt1wyjafuA2sxlqB3MyO0JYh70SevaK6hU9PSCLWtyHUw9r+KQLcQeE6i5yLjiU0VUEznKYiM",
+	"XWih2doY4UMPtfPr3bHMs/8qO/OM+UftUqpLhFw88H7IJIEe+bfCi099z+mERTItal+dHC6rJ6365dQs",
+	"I4pkqIW5G/LnLE6tuH3WSGRPQCHrEX8D7eSWROUJgwljaz1drcZp7/pw+3mL4EJbSy/XCy2LCszChXTb",
+	"pZcnf9HSy5MddJajgM5y79bLst5ic4iU2Rr6L9hVCowVQRhVCWeqDJGUBVZ7SdSgCTNyq9qE52/lnCaX",
+	"bJGhUYkuavPd0WBAaKIlZj5U6lMt3D+8YlMeujd/FXZIYTeYm2IvYNdH1KX3ubgUcikwfTVPjXD7CSHo",
+	"O6Ofu52UacThN4JRMVsfb3Gq3p6+fvzry9/PHr9/dXp29vbl60d9AIWH9lGdUeeONWruDO5Y296MckG1",
+	"XrqU3JTFDjuKO/jyM5ZlXMx0l1jMqP6mpLGK/m7c8oSDr6q2xdLU/m7TNKGJAuAXwMocBBCHrgrFfqmk",
+	"mLlugTeJDjZo+vnEm2ODR9m/7qC9DWS+kO6PYu1QoiY0ugTP4bvP2jIfGwhsbcFwW31iDt+npdvJFKfJ",
+	"rsxQ2fO6g2Muk1hjh73CTTenmkwYE4TOFMPkMZLQjKlDtlXyWk9BmrS4QSslnwtGNmG19lR4YmxvIZfE",
+	"RqCKHAFAZEcyJVL0yanbM8PBXKAb2fyo51Qh4q/MsxGZsrWeS47/JyusKIMeDuCnPhcOIsQHasMLuCDL",
+	"OY/m6Aibs8T1ngFYhHInKDaTycqdmmFw1i9+jIOtX+CnDVFw6PYv3Q6Nr6iIWNxzKmVPlTqlYUadybSX",
+	"KSo0pq3YDLmYZrTHhOLRHERlYzcQc2oDmMqysxdLPEQ6ufXmL/8WkN+qgMSmjOU1a91bby4LH0IPOdfN",
+	"xRWJ2JZtreShP7w1PdmXiQujirNlK1XZCRDy1Dqlprm2oqcA4kJbqcB1sVvHM82SacB/h2//t+C5dcGz",
+	"wcXmcPNEw/BeRTRM8yR5buVJ0TXJNae6sLLmhVzCz/grfPUGV+AYb9lrEV5ZiqzrJ2cbyNn+R6BCm5PV",
+	"a3br449RspzLxJ2kaGRk1s+TMeVixuYr6DpGtCRTqg5WBeIaKAMfl92aDqXSmMHHilb4t8pi7op/6/n/",
+	"PsY++zH2hl4yMqHRJaGV6ZcZGGvq9Q2PNrQamszdN3jF148Ry1JZAkibwWdMtHKDPsb3kGcZullmuGil",
+	"01Mn+awzcuPpJXDdhivT46rHuZILducXphLw0O1RIWuXvYYGyz7D3xrqijVTLa4kI5dsZSxHzYBWyYQl",
+	"Usw0yaRH2HYtNunaLkOZ5mOobYOI0ce8Nx37NNxGzUqZmrEejCXU8WqTTP7BmRC0syNpvMJhfZk2DF8h",
+	"s9lV3AvWuA2zrYn6LxcZeOiOBTcy187FHA48ZeRPKdgO3FM5D4pGskFEtTEotGPQE11/XYqIaso1QTdW",
+	"2HIuSUpXRDNGnE5Gvh9X1LPxD0EAtd9hABtcup4OVfh5KstQTP+BbeaJmm9LjLPiQC2JxlIhrKNTry5A",
+	"0GRMmUf837tB7/7Fp5PrHn44uv6ucyt4/ysXl4B+x5A0ihEbj0UBJi72vzqp6H1eX+3REKCOysAd/r2u",
+	"OBq2LzEqLmxX282h1Lfv9ivuN994/Vm1XEUz9hCaIX8KaKPbFMoiv/cd1nc+TKjWfhTVzwHG5OVdkrnx",
+	"0hfByKxZpmpyd7n0m5u6UCzleVrI541NPtCo6vEIbA6112L55/4JdGSu2hTtS7ZRLNQIaBBaXWJEpA/X",
+	"mLB4xg5nmC6pJuC+Af81kKPn6OfQgZStaS71KjmM2bdTHanVa+L/sJfcVJjMpHmeHPaP7vV/rsC5DPuD",
+	"/g5OCDegur5Ht9Wx/i349h22PKKTh9piVh9h1oUDlI+xUD91rMoJf9rc0PBpY+ZSQT9H3Ddzvca3F8CJ",
+	"nW4nV8buvYN8gAPazPKTKWFXTK3QU1gqvf3yNHI6yQbM2ysmjQJVwOmZy5AQubjiGcoC70HPWToxE9t8",
+	"0m9shTYlFEXR1L/r9NVTo5uHbgNu+O7Ti9Pnj6+RGTZgYC02wRSB4V13KdvUKAxSeskFImu5FPYa6PmI",
+	"Cpf8Xl2wh0VGfM0bCjUh4eLSrLZ71eZDQJzWzNymQBD2IacJQsri8k9WNuqk8oTpysRtcHrziY8/sghc",
+	"qtVSR+9mqJAKT8icQtZDl1JBZwx7xYJ/zsPNdw+yZ1NoWgCLuywWhMRcQ5isujK2vGnzAQ9t2mmGlQl5",
+	"EkPOx4SBt0YYIgEbT0CYz3voI0ZjktgSqc3nPuGzXLESXmMlogphZ4pHofvgtHAsgSpneZuTyTXbu0D2",
+	"Mjcb+icxpq04tshjntXdigA2umtNBfund/djKMqr2c0KlZf+/3KytHN9cf3/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
