@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/files"
+	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
@@ -15,5 +16,6 @@ func connectors(c config) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(),
+		kafka.New(),
 	}
 }

@@ -106,9 +106,9 @@ func (d *Document) CollectionsBy(model ModelOf) []Collection {
 }
 
 // tableSettings are the settings of a connection that name its one object.
-var tableSettings = []string{"table", "collection", "file"}
+var tableSettings = []string{"table", "collection", "file", "topic"}
 
-// ObjectsOf lists the objects of a system: its `objects`, else the one that the settings `table`, `collection` or `file` of
+// ObjectsOf lists the objects of a system: its `objects`, else the one that the settings `table`, `collection`, `file` or `topic` of
 // its connection name.
 func (d *Document) ObjectsOf(systemID string) []Object {
 	s, _ := d.System(systemID)
