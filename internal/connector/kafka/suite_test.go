@@ -24,7 +24,7 @@ type cluster struct {
 	made     atomic.Int64
 }
 
-const password = "a-password-of-the-test" //nolint:gosec // G101: of an emulator
+const password = "a-password-of-the-test"
 
 func start(t *testing.T) *cluster {
 	t.Helper()

@@ -292,8 +292,8 @@ func (s *system) group() string { return "syncline-" + s.env.Consumer }
 // Acknowledge implements connector.Acknowledger.
 func (s *system) Acknowledge(ctx context.Context, object record.Object, cursor record.Cursor) error {
 	var p place
-	if err := json.Unmarshal(cursor, &p); err != nil || p.Snapshot {
-		return nil //nolint:nilerr // there is nothing to show
+	if json.Unmarshal(cursor, &p) != nil || p.Snapshot {
+		return nil // there is nothing to show
 	}
 	offsets := kadm.Offsets{}
 	for id, at := range p.Offsets {

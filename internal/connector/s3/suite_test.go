@@ -18,7 +18,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 )
 
-const secret = "a-secret-of-the-test" //nolint:gosec // G101: of an emulator
+const secret = "a-secret-of-the-test"
 
 // server runs an emulator with one bucket; it takes only the test's access key. denied, when it returns true, makes it
 // answer that something is not allowed.
