@@ -131,6 +131,8 @@ type ObjectInfo struct {
 	Fields []FieldInfo   `json:"fields"`
 	Key    []string      `json:"key"`  // the key fields in order; never empty
 	Rows   int64         `json:"rows"` // an estimate; -1 when unknown
+	// Open says that the fields are known by example only: others can be read and written all the same.
+	Open bool `json:"open,omitempty"`
 }
 
 // Field returns the field of that name.

@@ -27,7 +27,7 @@ func lock(root *os.Root, _ string) (release func(), err error) {
 // identity is the file's place in its file system.
 func identity(fi fs.FileInfo) any {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Ino)
+		return st.Ino
 	}
 	return nil
 }

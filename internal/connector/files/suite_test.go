@@ -59,7 +59,7 @@ func place(t *testing.T) filestoretest.Place {
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"csv", "json", "xlsx"} { // the others are tried on other stores
+	for _, format := range []string{"csv", "json", "xlsx", "parquet"} { // the others are tried on other stores
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			filestoretest.Run(t, place(t), format)

@@ -318,7 +318,7 @@ func (c *csvCodec) line(b *strings.Builder, cells []cell) {
 		if i > 0 {
 			b.WriteByte(c.delimiter)
 		}
-		special := strings.IndexAny(x.text, string([]byte{c.delimiter, '"', '\r', '\n'})) >= 0
+		special := strings.ContainsAny(x.text, string([]byte{c.delimiter, '"', '\r', '\n'}))
 		edge := x.text != "" && (x.text[0] == ' ' || x.text[len(x.text)-1] == ' ')
 		if x.quoted || special || edge {
 			b.WriteString(`"` + strings.ReplaceAll(x.text, `"`, `""`) + `"`)

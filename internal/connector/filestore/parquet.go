@@ -396,7 +396,7 @@ func (pf *parquetField) make(v record.Value) (parquet.Value, error) {
 		if err != nil {
 			return bad()
 		}
-		return parquet.Int32Value(int32(floorDiv(when.Unix(), 86_400))), nil //nolint:gosec // G115: years are four digits
+		return parquet.Int32Value(int32(floorDiv(when.Unix(), 86_400))), nil
 	case lt.time != nil:
 		when, err := time.Parse(timeForm, text)
 		if err != nil {
@@ -404,7 +404,7 @@ func (pf *parquetField) make(v record.Value) (parquet.Value, error) {
 		}
 		n := int64(when.Sub(when.Truncate(24*time.Hour)) / unitOf(lt.time.Unit))
 		if t.Kind() == parquet.Int32 {
-			return parquet.Int32Value(int32(n)), nil //nolint:gosec // G115: milliseconds of a day
+			return parquet.Int32Value(int32(n)), nil
 		}
 		return parquet.Int64Value(n), nil
 	case lt.timestamp != nil:
@@ -440,16 +440,16 @@ func (pf *parquetField) make(v record.Value) (parquet.Value, error) {
 				return bad()
 			}
 			if t.Kind() == parquet.Int32 {
-				return parquet.Int32Value(int32(u)), nil //nolint:gosec // G115: the same bits
+				return parquet.Int32Value(int32(u)), nil
 			}
-			return parquet.Int64Value(int64(u)), nil //nolint:gosec // G115: the same bits
+			return parquet.Int64Value(int64(u)), nil
 		}
 		i, err := strconv.ParseInt(string(n), 10, bits)
 		if err != nil {
 			return bad()
 		}
 		if t.Kind() == parquet.Int32 {
-			return parquet.Int32Value(int32(i)), nil //nolint:gosec // G115: bits is 32 at most
+			return parquet.Int32Value(int32(i)), nil
 		}
 		return parquet.Int64Value(i), nil
 	case parquet.Float, parquet.Double:
@@ -503,7 +503,7 @@ func (pf *parquetField) makeDecimal(v record.Value, t parquet.Type) (parquet.Val
 	}
 	switch t.Kind() {
 	case parquet.Int32:
-		return parquet.Int32Value(int32(unscaled.Int64())), nil //nolint:gosec // G115: the precision is checked
+		return parquet.Int32Value(int32(unscaled.Int64())), nil
 	case parquet.Int64:
 		return parquet.Int64Value(unscaled.Int64()), nil
 	}
@@ -515,7 +515,7 @@ func (pf *parquetField) makeDecimal(v record.Value, t parquet.Type) (parquet.Val
 		return parquet.Value{}, fmt.Errorf("cannot hold %s", n)
 	}
 	if unscaled.Sign() < 0 {
-		unscaled.Add(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*size))) //nolint:gosec // G115: some bytes
+		unscaled.Add(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*size)))
 	}
 	b := unscaled.FillBytes(make([]byte, size))
 	if t.Kind() == parquet.ByteArray {

@@ -262,10 +262,10 @@ func (s *System) list(ctx context.Context, object record.Object, name string) ([
 	var out []listed
 	for len(plain) > 0 {
 		n, used := binary.Uvarint(plain)
-		if used <= 0 || n > uint64(len(plain)) || used+int(n)+len(digest{}) > len(plain) { //nolint:gosec // G115: n is smaller than the length
+		if used <= 0 || n > uint64(len(plain)) || used+int(n)+len(digest{}) > len(plain) {
 			return nil, lost(object, errors.New("the list is cut off"))
 		}
-		end := used + int(n) //nolint:gosec // G115: see above
+		end := used + int(n)
 		out = append(out, listed{record.Key(plain[used:end]), digest(plain[end : end+len(digest{})])})
 		plain = plain[end+len(digest{}):]
 	}

@@ -235,12 +235,11 @@ func dateStyle(f *excelize.File, style int) bool {
 		return false
 	}
 	if s.CustomNumFmt != nil {
-		format := strings.ToLower(*s.CustomNumFmt)
-		for _, quoted := range strings.Split(format, `"`) {
-			if strings.ContainsAny(quoted, "yd") || strings.Contains(quoted, "h:mm") {
-				return !strings.Contains(format, "[red]")
+		for i, part := range strings.Split(strings.ToLower(*s.CustomNumFmt), `"`) {
+			part = strings.NewReplacer("[red]", "", "[blue]", "", "[yellow]", "").Replace(part)
+			if i%2 == 0 && (strings.ContainsAny(part, "yd") || strings.Contains(part, "h:mm")) { // what is quoted is text
+				return true
 			}
-			break
 		}
 		return false
 	}

@@ -206,3 +206,51 @@ func (u *users) Begin(t testing.TB) connectortest.Transaction {
 	t.Fatal("files have no transactions")
 	return nil
 }
+
+// ReadOnly checks how a place is read that may not be written: put replaces the file behind its back. The file holds the
+// records 1 (Ada) and 2 (Bob).
+func ReadOnly(t *testing.T, c connector.Connector, settings connector.Settings, env connector.Env, object record.Object, put func(data string)) {
+	sys, err := c.Open(t.Context(), settings, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	var cursor record.Cursor
+	read := func() (out map[record.Key]record.Value, deletes int) {
+		out = map[record.Key]record.Value{}
+		for more := true; more; {
+			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: object, Cursor: cursor, Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page.Changes {
+				out[c.Key] = c.Fields["name"]
+				if c.Op == record.Delete {
+					deletes++
+				}
+			}
+			cursor, more = page.Cursor, page.More
+		}
+		return out, deletes
+	}
+	if got, _ := read(); len(got) != 2 || got["1"] != "Ada" {
+		t.Errorf("the snapshot is %v", got)
+	}
+	if got, _ := read(); len(got) != 0 {
+		t.Errorf("an unchanged file gave %v", got)
+	}
+	put("id,name\n1,Ada L.\n3,Cy\n")
+	if got, deletes := read(); len(got) != 2 || got["1"] != "Ada L." || got["3"] != "Cy" || deletes != 0 {
+		t.Errorf("the changed file gave %v and %d deletes", got, deletes)
+	}
+	_, err = sys.(connector.Writer).Write(t.Context(), object, []connector.Write{{Op: record.Upsert, Key: "1", Fields: record.Fields{"name": "x"}}})
+	if e := connector.Classify(err); err == nil || e.Class != connector.Reconnect || e.Code != "files.read_only" {
+		t.Errorf("a write gave %v", err)
+	}
+	if _, why, _ := sys.(connector.Chooser).Detection(t.Context(), object); !strings.Contains(why, "not seen") {
+		t.Errorf("the detection is explained as %q", why)
+	}
+	if err := sys.(connector.Cleaner).Clean(t.Context(), []record.Object{object}); err != nil {
+		t.Errorf("cleaning: %v", err)
+	}
+}
