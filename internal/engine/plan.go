@@ -41,6 +41,7 @@ type Collection struct {
 	Admit func(record.Fields) bool
 	// Check validates an incoming record's entity fields; a failing one is quarantined as a dead letter. May be nil.
 	Check func(record.Fields) error
+	Brake *Brake // holds changes that are larger than anybody meant; nil is the one that is always on
 }
 
 // Seat is one object of one system in a collection, opened.

@@ -29,6 +29,7 @@ const (
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
+	Hold       = "hld"
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"
