@@ -212,8 +212,9 @@ const heldSQL = `SELECT ` + holdColumns + `, s.name, h.total, (SELECT count(*) F
 FROM holds h JOIN services s ON s.tenant_id = h.tenant_id AND s.id = h.service_id WHERE h.tenant_id = current_tenant() AND h.state <> 'gathering' AND (h.decided_by <> '' OR h.state NOT IN ('released', 'settled'))`
 
 func scanHeld(row pgx.CollectableRow) (h safety.Hold, err error) {
-	h.Hold, err = scanHold(row, &h.ServiceName, &h.Total, &h.Hold.Held)
-	h.Total = max(h.Total, h.Held)
+	var held int64
+	h.Hold, err = scanHold(row, &h.ServiceName, &h.Total, &held)
+	h.Held, h.Total = held, max(h.Total, held)
 	return h, err
 }
 
