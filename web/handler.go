@@ -20,6 +20,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
 	"github.com/syncline-dev/syncline/internal/vault"
@@ -37,6 +38,7 @@ type Deps struct {
 	Reader      *engine.Reader
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
+	Holds       *safety.Holds
 	Invoicer    *invoicing.Invoicer
 	Hub         *live.Hub
 	// Events returns up to limit of the tenant's events behind last, in commit order, and the id to go on from. With an

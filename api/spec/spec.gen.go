@@ -264,6 +264,24 @@ func (e ExplanationStepName) Valid() bool {
 	}
 }
 
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HistoryEntryKind.
 const (
 	HistoryEntryKindChange   HistoryEntryKind = "change"
@@ -306,6 +324,57 @@ func (e HistoryEntryOp) Valid() bool {
 	case HistoryEntryOpUnlink:
 		return true
 	case HistoryEntryOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
 		return true
 	default:
 		return false
@@ -1227,6 +1296,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1262,6 +1375,55 @@ type HistoryList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
 
 // Invitation defines model for Invitation.
 type Invitation struct {
@@ -1632,6 +1794,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -1727,6 +1903,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2029,6 +2208,9 @@ type InConnector = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InHold defines model for InHold.
+type InHold = string
+
 // InInvitation defines model for InInvitation.
 type InInvitation = string
 
@@ -2237,6 +2419,40 @@ type StreamEventsParams struct {
 
 	// LastEventID The id of the last event that was received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
@@ -2545,6 +2761,12 @@ type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
 
@@ -2652,6 +2874,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -2949,6 +3186,36 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4541,6 +4808,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.StreamEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6981,6 +7501,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
 	})
 	r.Group(func(r chi.Router) {
@@ -7033,6 +7568,8 @@ type ConflictJSONResponse struct {
 }
 
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8322,6 +8859,226 @@ type StreamEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10551,6 +11308,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -11458,6 +12230,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
 		if err := validResponse.VisitStreamEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12707,338 +13629,361 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1rd9s2tjiMfxUs/btWL0PLki9porw4PzdJT3Oa2z9OJ8+Z2L8IJiEJNQWoBChFzfi7Pwt7AyQogRQl",
-	"y03cZ+bF1JEoENjY9+vnTiynMymY0Koz+NyZMJqwDP589o6OzX8TpuKMzzSXojPovJswMmeZ4lJEZCQz",
-	"8nx08JLqeEKoSMw/XknB8JNuJ+pk7I+cZyzpDHSWs6ij4gmbUrOsXs5YZ9BROuNi3Lm5iTovZEzxLasv",
-	"fT9hGSN6wohgC6InXIwJV9utfxN1ZjSjU6bt+Z7kmZJZ+IRDwT5pfGBI5AhePaNjRq7YSGYsIguuJ/Cp",
-	"olNGRjw1q5oNcbPEHznLlp2oI+jU7CHGN/m7m9JPL5gY60lncNTr9aIAOH6GRd/m4lxTzUL7lIoRLggV",
-	"S7tHxYgyD8NO2KdZKhPWGYxoqlh4Z7jxD/Cjy8oGuWZTANM3GRt1Bp3/32GJKIf4mDosNndTHIBmGV16",
-	"+z9n2ZzHLAxmnhCZEbMXcwBKFD5cB0e3W3zqsgGgIXg+T9h0JjUT8fJXtlzf0Bm5ZgDIpcwzEk8kjxlg",
-	"uJ5wRQyiMaUjonKD64pQklGRyCn57bfnT7vknAlN6JhygbjBdQT4YX9HJlQRIYlisRQJYaMRizWQzJhp",
-	"VWISFWrBsgIASI4lBLwzHJhDNBGAD5HT06gz5cL9u78ZPq8BLDTdEU5fDiC3AMAI2FYYVQ03JHpCNVlQ",
-	"c0qaRAZ3hz8M4eyLCdVszjLCYe8Z65L3XE9krgnXcBo8iPn+5OhhBCc96R+RxYQJ8wg30NAkzrMMACeW",
-	"ZCozVn9wy3a35LH2jPW3u8tZH+/rJM07N5Kl5obOhLfppczJhM7ZY3LcO/G3pTRPU7expv2UMqz9ps41",
-	"DQiT4Q/DAZEiXeI+AFwIIcHIkmkEnTSfL7hiO2yKiXzaGXzo/NC5DCK1OJvxIL8zN33Nlt8qwpPivTOq",
-	"J+VbKf50SxQTT6QYpTzW4XfG9tumF7tndnm1YHFYi7Avt9/D6534qd+GW23HjdQpGLH7+ltFzM/NRqgg",
-	"NOVUGd7KdfOWQJ3YbkdPGU1eMK1ZzZYSRhOSwgNNV5OUy2y7g+dizjWtvxxefN+0gfKpXTYg65UR/HLD",
-	"q+H32773BRc1L025aHyj+X7r171k06u6W57Cd02vxCe2fulbFsssCb80g+/gpSBJuFagRFjlVS2VZtOa",
-	"7eBvd9jOnKtaTMvst98qInJz3NqX21U2KFp8apjwUf/kx5OHxw9OfgRlAz8sVQ0uNBuzzG0wr9tb3oj+",
-	"Wb493p+zOGM17FjBdwYQdMpK9fbJ25cf373+9dmrmm3gz3bYSYM5YBX7NpzZPrqthcmnPACGM02mUmmi",
-	"JJlSsawzP1L4tf+GhI1onmqjX0adkcymVOM9Hx91ohIv+sYg2YAQ50ADan1zzxMQCEgjKiKKGTNWs4Rc",
-	"LUksp1OqHhOapqhg0CtllC6jrdE0Hba1A+3qYQtw1bRq1KPh2M/xp33PEHN24Q3eGFP6J5lwBi94KuN8",
-	"ygTcTCyFtn/S2Szl6BI4/F0hKbNPdDpLAX8cCoBM1DTWsH0Hxg+ffek96MTZ9CC5Mjeb4L86UUde/c7M",
-	"zwYfyiVKJWomlR5nTP2Rdm6ildXURM685cw/V9bLlZZTlvkLTpew1uWND+Um87qAi4GaD40lnaYVaDhg",
-	"DIg7yIWwoBhcCEIOyGeeDEicTSNQNwakPF3kKUXwyEFyFRF7lgH54Fa8vPFWMid2S8G5qqtY+FSWcRAx",
-	"63Q2eGpWLU57PJJYiBjJ8T/nr18ZRP/fs5cvIkItDR+dPiC/8p+65lF1aH934H7XnSYE175iCkzS4eG8",
-	"XwDc+R8Mtg2Nmm4EFX657mxCVFYzKRSisa/2tkfjK6pYZ9A/jjqxTNMSw7SMrz+mbM5Sg9cJi3nCkp+W",
-	"BhwJJS/knKUUGOCIszQBkqZCc70scHyUfuw9eLQ4/v3P0aif9Xq9fu+kZ/83Nug6Y4IlZ4ZlHfWOHhz0",
-	"+wdHx+/6vUGvN+j1/wUHprDhzhOZC8tyJlSgNEZxb/5ofg0++Y5rQNTzX3876MOnSqbzwOv78Poevl4B",
-	"d+0fRR61q/mGF9pHXxU6GxNaZssDtRSx+ZonDBkEDR8d3p2wlGlz1ZZrKsZEE6iQ2jqDzoJmbCJzxZA/",
-	"zGmam/s9urmMOgo9ecXhze+0YeZjc69TKnKamt+gf7UzOIo6Cy6E0eWq67ZmIQVOBsjKN8YMegd8v6Gl",
-	"7WOH8AwsW7Us2qN+DGLJIkh3TlOewLMfR5SnAJ0GtE94VhALF0AHmdJnDVcKVJGkfzRjz7WxlQs0TWlg",
-	"TQ9Fp0wpOmYWmrPMMCnrAKGeaols0AiVTCY5iio56ww6+UyxzCgVM7pMJQX9GVYx+JCjqX+dFxu68WjS",
-	"I0KRp+leSaTA0yTjcyZ8/FZaZmyUSWF2rTMQ4X0fZ9uLtxJtarDTM0m75uyvpH4pEz7iLAkFCTzfj7kE",
-	"z9GzM2q/yeRVas5di9czfOIf9fjtpIoF0UelaQoYzDTlqblbOWVXMlmSeELFmCXo/bQiz4lfMmVULCY8",
-	"ZV3y1sCFO/cqFQnJ2Izh8TO7CmqxSlMBKAFiDpdUh57CZJWx58jKN9CGwYtcdQYnhiNry9Gf2E0X++sU",
-	"Gs8hCGGWZTIrhWsVDK2xxd1EAFXg5hdGLVhkUoy75KTXq/iaYyoMRV4xcGY+Jie9PhESQM4VUXwsWEK4",
-	"MF8cI+2mqVwwePLEd9qheQQBqAvBBbq8NRNUaPPsaURO+sfm/07JlOmJTCKi+J/g3ZmyhFPQmMyTj/CO",
-	"DZ25+BKGtUYyu+KJ0TzQNch1gRWKC8Nd9IVwbtnH5OToCH7MxSwHHydAICJDBPqQKLpUxjQAL+3RwzJc",
-	"xxWZcqW4GJsvHhEt0fpxQFOPyWmvRygBE4fI0YWQeQafHhMlzfHMftFNbEh1xkRCpCCJZJYBousetD2P",
-	"AN8ynS0PzkZBR9R7riewHYPUp73jiFDzIJnIBe4O4wWKaEl0tkQK6DarkzdRxxrb7UUTRdfdqtCJDTWl",
-	"bxFCqLwg742NggTHq8hpfCdIWNUZ9KJOnDEKakXPUzHM31KAlmAsJvaHUQPMpwYH4Q9z2e7rjBlZYr/Q",
-	"Uptnj07MN/kssYubM9tXNUlEQBJ3hBEXXE38Q4HAzHKxQWBykUBwLlMgyDJp7Aq0ZL1TeTsFKebcM/3t",
-	"BJemmW5WWgvhlQthTdJ2HMYgSY0gynIBAuhtLl5wtaWGn1BNUd/cFalueZuBHxwVClHb+y200/ULLm/3",
-	"L7palccxYwlLOkarnlD1Umalg6OM3SMwtkEAuN2gCQrhfzkyqKAAFzxX1hYqb/gae49W1NSN0BI1qps5",
-	"/NtclEg0kzIFtz26qsz9cZkZO9EIfJpqPkU3mv3TutGqaqa70aPyDmY0V6CjW67ThJmFcnja+i4cdGsI",
-	"0mlHVBUhx8UtFL1iW/DLMmI2y+SMZdr6qbzL+1y6+8zpDywU15xh9ic/LesTIEaEWq+8UROuGfgf1xZi",
-	"n2Y8Y+os4L409wyBWcHmaG407O2DWzOC33UubxDjPndm1OjZZsH/e82WH0ObMNbQzzKvCS2Yb8nIaqAZ",
-	"jTXLlFNu6o5lfvObcjBdWVPCT6dc5JrtcCwkkc/rL83YXF63uMfQoiqWM8SGVhky5+bx9fQYjyQ+VxzH",
-	"D046Qfdw6Xr6YK7LHs67kWJnPs75YsNHoQrcfXiU+yrdltZ2vYksXTgBWKUNFHItoWIJLACWgpcX13Yl",
-	"ZcqoMF/6jL35Ba/KJ1ehBxutrFW+NXzoWcpZ4nH7IFNojGgAg2ILjwK8UyV8NGIZE/EWaPW0+E0IiEJq",
-	"vs1q1rT6GRyJgfWA/9ccES0jCol5Tk6Ez5k1RuRSPi/Dco8hx8Rw9oXM08QYboa/UZJkS9TF1okkgshY",
-	"cG1QTc3v0FrhmgjGEkiSk4K9HoFytlEzjAqUBGaAfvy6cFbBk4s9I6M3YPKy3Nq9vpCFoS1Ytxl7LdJl",
-	"iGxW0N8PnBWxzcoapZFS3nwVS0sMQ6AHySZPuD5zCRBVkkF5s8aWUdEsM1qKQPQ1JnahBwr81hk1C18G",
-	"BEoN01+BArwq8jhp7RGeCZ0FVAFa5Jis7YC6QzdywBI85idbaBTOa/S5Q5OEYxrXG29vqL5VDxN1Ph2M",
-	"5YH90Kil3bd08dL6LpHtToKH4bPgxzODGDJXv9jfVZH/F/aJJizmU5o+Jmw600ubH+hIkRmgBvUBzx0V",
-	"eK1if6y/rR+Ro4gck263C5mGMtdkTGeqojHUidaoo3Lrm92EM+blcFXuiiOHBeUixfX4JwEorsDMgrwW",
-	"7fYhZEv0vR+C1uz3LZvJLHDyq0xeYwCmnsGDgbMkM2NWN1z+h+L2PbXOYKQDchWXneNpYURdxmgCrqmR",
-	"zEVCFhOZspZ4NmHOu++fq5bwLKpvqxsikoZxy+MCB9Z8BJj/YnZ2E3XgNOsQeCXR07egyrkiI5JkcjYz",
-	"f9AkYZCsMZVzloQk/8oO8S0lxKPybi2QQsjxRCYseYYOjjUNDNzsARgWwZlNpA0rlM+HN1AGd1dQEwK4",
-	"wWiEnrAlmkV0nDEDJ3Qj+ZHezyEWX0S91pOvZyxTkLiExqJN3HF8FpNASJanjNhlgnzWBo2DaovLVCVT",
-	"sAhtmi8iu03lGhDrvCRXSyIFI4onLCo81VdL+AWktXa3Mz3jURo0PctgdVtB6TwYQQPQ5ap5b85Y/DG8",
-	"jhe/XsvO0cqAKZ7UWrh+oHtra9NFwINVODTNGWq0MVRQ5NpljlY1U++Mah4+YyUeGOJGGDNvKXkcrZzz",
-	"JGifKFfQ0moRV2BSRsoDG9zGnC6D6p9rQR8yuUvV2QdX5GcolphSIXJHbxEyCwdPBwnvbMXeirsvENnn",
-	"Cx49VDCs2X53IN2DclHmFdwH1aKCkOu6vA5WnEHVgBF6i4xrzUSEbI1qm4v3rSJxKuPrx6TkmryINWqW",
-	"pjv4rIqYUH0aLezJsV+sNQna2y5jZXsXlw31h8gMs1mCwo5rMpGpMavXlBJnueHPrRJt91eeufHmHMtw",
-	"xqHBfw/3g7ZgtRhgRWmYsHhXH2C8XW5/t8ExvI1AW5eVUgS5eYPj04nE1ftbepU7E0ZTPVlieeeMyVka",
-	"PgKmAJ8zrbkYB1Rnwx4xd9U+gtRDM0au2UwTxWiK6knBctbesSY6WuQPG01FebmCgJU2pwI3YkkW/TNl",
-	"3iKZ0oQZKudasXTUrLko79xhSzyo2a1XcBZAMbBHmHbJN59fnb18dkOUpiJRdqf2y06ATtqKVHvSQqh6",
-	"wZu2aJirsGpaXLeXvWKvPFcMEhqgEMqehYtx6tfjbIcHe3Kf+9U0xYWuYXZF9FuJXQjlkpFUve0lZDcK",
-	"ZQuB/Yhlx/Hui2C2+33jCvvCtGRDu1Mu/E/70QqwHOfzUtb7LVLW29Cyt+SD09PjB028YUo/Vbbp5cG7",
-	"s980QmNN3OXC4hkayYY/g+QcZzSBDzG4k5TRnCaJGLKiofRsRcnfSIZxSpUKM2PMhYQHwPUtCBBkRh2x",
-	"u6MBi6OgQM8yNuX5NLh11BJqPDT2S2CjRq/o1nhOEbo1O17QpRVXjIuxNWZVRK6Y0uhi2o5HjXOaUaFZ",
-	"ncJEzbb5nGVLozSSWSantgS0EUHbxR3xB0ERmk+nNAubUdpZuTWH2+RIgW+jApfcguVLHcpU2K13MeU9",
-	"+/BrYB0y2x/bRGf8PeCaVszcUZpCc+7BXeUWXDfUKDuFjJxP5MJmXUoRs+6mJIUN+Qb/SSj46xIK8IYb",
-	"0LlaHbwabovZTO9qrm1PD2xqY2w700KT3cbFPEgCUNm8j2ShzDryG2PaErOvtbxmAZOwDaXlWVrv+LaO",
-	"amIM9WosLs/4QcZc/kK0QaQAcuJ92IP5gKpHSA9l3CFxxyEUrFawhMML645fSAnULE0ViamxcTATf8qS",
-	"ZY0C4vn1178tC1pKvQ8qW2SugypRUfGyMyYm6R9NzDjIPrd5YX0EpqyJCX01q+i+rkYGVYMgKLzymSak",
-	"hxQX1To6UJPTIYW12hOegNU+ZppgGnpdPCHsQdiri76NB6DE89KtXu/tK0Ki6x7020qbOl96SQR+woeL",
-	"X17bZiTW3w5FtyuxuxIV3P5Lm93RS4HHVZd6YdI3meslBP87k/lsi2gkZHO3DFD8BbzgFqRcJYvX6PFJ",
-	"qWZKdxtQd1+IXoewtZlOLVDMYhHeURBTmoLDK0ixB4tkFc3uhV1SbnqvELhvh6+PVRTVlAlXMc3Qc2MM",
-	"4bTGX/OUxUXOZKNjrAroUrhVHWG9KBza3aHLgx+NrfIDQzHvM67Zey5UhI4T799K5lls/9Y0GzONfy8Y",
-	"H080S8wvWJq8sVUKEZmyDKsZt3Tq1cSqzmzgXI6MHP9WEbkAye1nyBkRTa9S1n1l//iwkjN3WUmmUdd8",
-	"diBtS7WDmTSMPCubBKyjSpm9u27phOvizrCvBwQZM2ZzbW6iDvajbH4eUnS6oQxL+AYwE1YEbzZkcNTo",
-	"WLqmOd6MZtCSwciBmAopeExBVZqWDWVsO4oPaiJnl13P7z+RQbGxQo62/QucIEh+SFH7I5RN3QL9zdll",
-	"gvvyeps0JWy26XhRBe1johhr6F+xHidqTgNti9FR59ncHmh1009SmSfwrSL9bo8wMWepnLEI6nQQPwxf",
-	"NcQHG2fwLGw1LCra57garYlqakuxnLuywPTVsqzLWvNondUBx6poShtM2KijZiz2dGS3jX63F3xzfRJq",
-	"1MGqrLZqmju4b+Sx+cVFVy1FnHLBLi42E5u/e5slbYEQORevff8qyPGTICU8+zRLqaAY3mABzZlOnYZc",
-	"xatnn2gcViydQ86BV3PMnEF1n4s4zS2Dk7kIM7Wia0o7xTyzon0d7uxTXYMtzWbYMNawZBZ2pqxcgHXG",
-	"waKR39nFwigEX7BtzwtcDeW4tEOhUsFe9exIMqZzZhO5WZpAfxwQp4/J8P+gw2foyh6s6tIC25wSThsO",
-	"prZjoP80m1Lkamk3Cq3EyCtoyIFhImawitg0dRUMqv/MReKiLlVwYnV9TR9Fx7HLrgO5YgnJheap7dJs",
-	"NjBlIllJf7hNkY5X9LPqqTI7ichVrqFuH9oeqAkU1lzbssm97ACqSFqUoOBzkQNiufXQ5f/ClZbZsr4M",
-	"oy4LJ5wnuxk5o1oVTGE+7xWLIeHWL/FhKXNhzXYlPYUjKlDRsw2t1ul/kIdks3GBApRhQbD/BfSC8BNg",
-	"Mkb3t3vwhDY5sDXW00fESKjpDJrVuSYJ6Fa7ymQ+nkBGGb2Sud4yhfj3LJwWtar9InzQrwhhWOsPWvH9",
-	"1Lkl0fFcZHqU/smok3Jxbb4Q8MdldMsM5LYeD5743jFIsrOFTuApK/mszXjBqyqQyGF+Axnuwa6vEPS9",
-	"sOz/E5j6AoGp/UeBmq92D5jt4cl9wWsZLmmW01muw0X5711xiLEllKv5x3ZJZJTJKX7JkvHGVgR7zoa9",
-	"4uHKEdhowG29lotouzu31ocs/KC5c+DCZyzjcmNE6g0+ZU2LJ9aF0Ugf7rm2QR+7z3JSB/Zqaf7RSynY",
-	"XvIKLBi8zEm3f7eTKvV6yNccifHB32BLtjpkPKHZOJR2D14j6Ge6EIAtXCAUuBSQzhrOvWelrduafaza",
-	"xwGU4kmTp8+OyDH4TiBsny4JFYQpzacUO2h45JLysJYEA3I2Ao5Zv/xMKr5Sx+ZZy7aT4edbm911eWmr",
-	"TkK3G/fqMgENjxWypcvbr95bI87tQ1hIHm7f8NVKirXARpLRkbbFSIBdQPFzCf/JhauAukrDQfsXoQFT",
-	"PxsZQq3xQqCuxNhwfMwF0RL+lbGY8ZkmBuUjIucssxFIpUn/1DaMUetORTpnGR2zl6ol1m0TsZ3STy3X",
-	"XbmLclNuEffi0E28MAZFc4/9WM6ws77XV3+lYpVNrCnULleiLhukKYNjIX6W2bT9O1pJMnN6L3FBxLvm",
-	"3DVUOJXiLuDKc4VfRhooTaezLbxbK1kMThyWftbiQJG7oRKOdbiwRpK4CMhdcF5hkUM5TMX2Dow6o0z+",
-	"ycJ2bjk/YsXrVWt8rCljucqC0uV3ybcs461Putwiye22SoyzPKxf1hogxWGaFRUE5x5khr2XeyEycK/t",
-	"qjpWYnK72ojww/BerErjE8lHbCNjs86ReyqwKosqBVVDHTrjccApbDn5CwrjyAKOWEGmPE25bWEaobnU",
-	"StRVLSmZX/lddrHNNAqsotdouzQjquk/ZZpPWXC3Yz6mV0vNFPmu3/u/jwj8/X3Lvdge3uF0IalY5Hd3",
-	"bt+sJY6ZUqM8bVqYYsuulmuCEXK+FHHASMShNq4UBAI45mZsLJvIjGRslKuW71otlihfXDlZATv/QqNV",
-	"9KrcXhDrwbhpHWU7E9WQiFEhsOVDLgAv0XOLTbXj5Yo1cfBfH3oHjy7/8d3FRRf/+v6/vgla+vb3K/Li",
-	"Az348/Lz8c03G+VpqbW7lUKHf8UWZXnEFsxnU5tFmdkRK4Oduy3uWqO2Y53AlAs3jmVFbhgVnf+RM/t1",
-	"OdNiLQ5p310D6GqZ9RbArtRRbwmOL1DpV51x06LALwDJ8sg1wKw6m7fBXKecVcZenlQgcrxPl2zFGxs+",
-	"ja93rFh5th/YMK4O2TX6BeTV2wiVrSVgImkOAr0uTJEqVEZF7LgV1eAytRFOawi1LwFsUF4XKuTLkbku",
-	"e51bpcRvMJGLa2ET1tq3twqjogVNkVVtdhS6Rh8m6yYBaFTbgGTMBMtcx8x1ZdXD3pBHqRaggmo+Zy3M",
-	"NjdtGFru13VncAmA4T1mjCZ17RYNs6ShTkFP+diIUWxnD/Uxkgv9mBz00Qstlt68kICW0qr+0uWNYCqO",
-	"hYl3HG/v/k3UX/serJbXxZJfv9WCez23Yy7We4ZAQP2soV8M+KAmtFAZd2oBo+smmP4iF4Uu2q7U+W19",
-	"mQv2bg9rvDhewqXsKUFnaiJ1S4WauTZt7ZIJvNZuwYQCowxzMT7nImY7+HoanFSziW3dVtiF9qDYkYnR",
-	"aU3snjbiwILauBjAUEtfgm25+SJU0ygncEAJLdI69iYpCpcVQsriTBm3KVF1HeUKOEUe3azcpsOVICk6",
-	"8/x2yWwG4VL2KcxjDHt44loYhHvkbdkQoXUySuvqt9o0kxrUTF2+aEhubZN0sl3RzjYpKrb9U1Ges+Yh",
-	"Le9ltdqrUFq80QXuihuxaB+CrMDIeyHL3hTx51WVLQnl2MZprvictY/ZT6XQk7pSxGwLEjWf/8sKo2bs",
-	"wVe6F0RwFO/3QSiUA7xWBN3PT8ijk9MfiR3gRbBzbyBsFC4APtdGo3oMxaAzlmEF8IpX5AM9+LN38Ojj",
-	"5T8uLrrlP75p7uscqKee0Bn0+4MKY+iNriVJZHhSRJGbupesznKGWEi1pkmSMaUIVdcsMYrsNpXeK+2e",
-	"19tJgTQ1wmwpc/MK0JQnLJ2tldqGy5hVocg1hJQDHSe4gIwmixndpjz7UDHM2JYHQzSZC+w9ZrDoFmXw",
-	"Rdq97aeCJ/P6TRf3VBQzlsBtIIyfw41gXwu21k+5dZ1rmk9F0KFMi+Ro6/zuh42dNDgvfYsFaotVsVOh",
-	"HZO21j3Rr3XKaJEJsX7HMD6ZFA9FZEb1pPw3ATSlifnG3IvRAyFDzlbShF/pqmxCnOrBo14fJ97axwgX",
-	"VrN0Q+6uZFLXgXbKkmVdpwYJ/S2Z2+fmgGZTIexbL4cp3Jlri5ZDXtBugyfdmr1NQbhyPH2DTddWpWzs",
-	"3rxDLpvtgLlTLLvUUtsF2idBesfv7TQ/yvVKnvxjSCSCDtPgP/HaEq62ht6uRxZvq45Ck+Vf6xIRZkw8",
-	"8WNfm1L9Altt0YN6dfMYqmvyOdm0LGsUYpv6WqMdp/3V+6Xb4lJFS7GRqqLJpNI8TQ3VQ88KHdmpkkbK",
-	"hvozloBabzkJpUaNnvSNGGnLlda2/bPMXNlCdfqlrrbBndKEPS57jaNXBP4JV/NtuK5HlbP2W6lIkHRz",
-	"By2XKh2iCwT3jBwHYku1BcatZEx65nXJSaqZJXjgesa4B/PIcth7YRvhXks/3y4IjKRVWekm+Cpb9b8G",
-	"3cz7ZgO6FI+GD4ODfJ4WFsSKuyTXE5ntTVZVx1UFkveQRnFPBGtLWudUNw+2Srxi6sZV3HM3pb5delR+",
-	"R/fUkk7T8AghWVPjaZMbgubElu6Sokxzrcas2nS8RX5Z4Uex24vchduTFCCoco0Cll5tr3+3TZi2F26B",
-	"S53bxpD3hG1UN91AausagR942lwpswNlfoWYvhdcDd6EjVoXLVYWODSBJlOQjyzhWOM24sJaxXPOFiw8",
-	"NOytTNMrGl9vGXJ34PNilqfBHiv+6Lsp/cSnZtNH/ZMfTx4ePzj5EWL0+GE/2iwK5rzeyslF6yLZ9xNZ",
-	"um0I1wNCAUcjg5ZDQz1JnrJhGDvXRxbv0EXfjczeRfq+zcUTXGBNefxp6WU+r4Fol6K7PQe0vNHMt++n",
-	"muXtql3dfG53sQnonDDTOdjsxZvyvMLmrau2bWrdOub12kaoaomgEocKEYJPcbcW1uVg6u0zzduktb/N",
-	"XUP+5lZ5tpjXZY67Ml5vkKMv4MttV1AuRLzedRd02RSbK4kvUDu4XQpq7fhUF4i2DxAuYLRRqwi0N0Wl",
-	"zdN3FgjHQf71iaosnkimbNtQfB16YFjGCPya0NRsYNnyjc6FED5KYftfMdd6nCWYadxy/cwOsauu/8Sm",
-	"JACowC27xYK2IGE9X8bLDo6gnkUkxDYD2J311EfOd2BKxZCHXTwAAEqHI/7MVbdmicbVPGCvhmMlHA+3",
-	"X0Ov+1DZ83sS+Sz4qSf+/shZjq2AciGQSUPKNcMGQTOaaU6rudfAJus682F+rfcCe5/gTC8TPW15QamF",
-	"ooIaXBGGjuylnXuts10x3VzEv5hIopht4JwxSHiHBj/hBtDbT4+5hc/MJSPDGXYbtoIw3gMt2Mu6F+SA",
-	"e/2na4e4hYFTtFBcT4nepj0eLhPeWvNU9a0cUzs4h9a06TodsD7vlH3Sb/PdBq3NpExrxitj88tqHhDX",
-	"PKZpNffFG55ylafXOyUF1c0EgxEltov7hCpMOcCpYDj4+KO75Jqw48Z571KwcPy2ldpskec2s6z2NDRh",
-	"bSiUp5J7lwX37d2ujz278jMAwVM+GgUYWtVTuwf/655TS7yWZXtZzzPr9jVYf6uJ+q6xWXVWfqs2Z3Yn",
-	"e5FM7kz3QjR5JBxoLGD4zBybuucKtLIVzmM+yeIJrxsB6b0glNFdy9bXIsptjK8ZE2UX6La/ahxE0OTE",
-	"yPIa1prlAs1IrkguEpaRBV0SmUFxTfsmb6juBwhja+/J9qx82wgtxuLWonAW8+u90JvZt9vJKkqsXzfe",
-	"SBjLcRhXMMsKh6tjfN6fRSkYS0LJiBO5xjM3JiokDHK5asoA4uDnq/5D24u0TBl3vCOyewpHGOpHJrkL",
-	"CdbQFLbQSjoDjAwlVJOMKQ0uASjDtA166JhyEe7I07KDjCugsWl2BjiF383jOXZ/wcteDwuvsZ2UKn2+",
-	"FPGODsU8EHl1Vam6zD3BuadCYkcQAyuuCPTpElbx2rVpRGRfF7jyFXgWJy12Xg+z2rKb+nG7zzWO2HXj",
-	"723uCp7f8UAhi+bkRW9WKpZkKrO6CWLjjSkh1Mvi37a+sI5P3b3/zqx/5jrgrNcWpTYpksg0MfSF0cop",
-	"ZIS1LdEvimqqyzvXKVlMeMoA/gg8c0N4MHQf2pQyzJUy5PAYXm+YJOYSmN8i01xQ9Dn6qGyfNfi2VsxT",
-	"VJ80tORU9eC/WhKQFKFcWEss7US+paJ2DzuSbKtNlP7UNv0UkPB3MH927zOzmofVYpJLOaWlHNfrSpIc",
-	"Cfo9PICMfGxHmg7t4R0TVOzH65awqVzHnpd2pvTQNWAnCZsPw0JqzR2h2dYTvsd1eakqzcehpv1qIjPt",
-	"NUfGjH6muo3aXNFY32noKlcz6GgdJC6/xmOFhZ+9OrPtuX/iqaFOgi0DVQQyy8UrbWgE9mnkV2SnSnfv",
-	"0q43IPP1wzEqhcVp7KVXjfcmgx3R7YsOO/avYqufhrLbfnNp9qsW67IqFNcbjNqivHZdasLIbiuZ2lGn",
-	"1+6ntWGWrs1eaGCl2xQ9rZvNbK2saaU/0eZyN3+AB+JG5yld4g0FdI2iL+o+mp1C2cP+rny7JpTbznDY",
-	"5mLXih/W2kjueDWw+9rL+Suax3oKT82lNdfHer9vQx97HALXdtLbWhmpanU1qPDV3k3IOXEbZN+aM7kx",
-	"6XX+/K3Y1lc1m68sBd7A/EKz4usvFO3L2gvdpiHyasdZ193Y62pseaHvOypVU5CMIc3gn6XKUkWmsWxZ",
-	"HVUXfSvKAMYy8Gb0tuQZ18tzc1SbM1g0z1rrEnb25jm5ZsuIDFX60RihH4egqB0/IPGEZjR2/dwAcoCd",
-	"jGbANe2rJ1rPEJtUfYAooWpyJSm0NLUPdglU8tiCN1W2G1eQWouN86AChF5j6jQ3q8VSXvPC3TfoOEX8",
-	"o3t/iRF46psbqHsdBbT5Z3OWLT2XnfZ3Cl4oTOdJJFMYKoPMKjpVXZLIWB3SGe9Ok9XSUDFnArAdG7di",
-	"AyQuUDcfXIgLcUB++OEs1xPzHM6x+uGHARmeQfos/xM+GZCfANLEXUy32x2SBdcTQr17sxZ2AMAEQVUA",
-	"9kIQH7Zd8ozGE1LQJijjyg17nnJcg2uAvyLfDT8dlJ8Pv3+MEHDYZsCg6FKRxYTHE5LJFFOh4KXQcIxM",
-	"6BxUfDz+80T98AN+RsksYyP+CS/BroLXYSvUvhsaHjaMyDDLBf6XxR+H33dJOVsNB484h2tMBbnCNO3E",
-	"GGxcK7MVnpjn8N9op+BuXnClzX7MWckw5VOuh+S7PtGSGFWasFQxcnT6PaCDa3OFJg0VasEyMvxsBFRE",
-	"ymhJRGyw5GZo3wJppOY1Bq2H/hQzW5z8D5j1NiDDWCZsiM4UepXiLOoJjJ0y2BSRIcahhvbSmLnJSoUv",
-	"vvCJFK6xnkGwBVafm2UsH7G7VwVeDZ+9o+PhYyzUMoRRIMDw+ejgpTF1huS7k6OH8AuZ64ic9I8w24pr",
-	"wgHKQmrbWrD0zX3fhRVeScHcMmM+Z4oc907sbt+yGaOai7HZaykzEC3QJoOZR5ZizVWZHT9P2HQmoY/i",
-	"wa9sOXxccpFrtrRvKT6y1wX5ZwJogo1GLMYayaMTMpF5pgqsmHKDFgMyNKrWC0QLQIHi3wdvZMrj5dDg",
-	"LQKYK5KykX5MrthSisSAJZbmlk6OHiGch2+ZzpYHZyPNMsQNrNiMyqJjZDxzHHxV1PsZwKZcaZYQl+vm",
-	"elYaBuN4aZc8L29WsIU5qSJTuiR0NmM0iwhNlQR6EMTY/g7UA8LHQmYMD7KUOUkkvBRGS10ImIYTM4E+",
-	"QZ4Y/jXiRrnvnM1oPGEHR91eyZu9z6Ddp62z6PzK2My7EpctiTmSXGA2n5W3kC14JfWEFKN+rS/BkPgs",
-	"k/PCb4BBgc65lQie8T7o9Ls93IWcMUFnvDPoHHf7sNkZ1RMQk4eGzf4JUhrDFQUOPk86gw5+a8Sxmkmh",
-	"ULQe9XrWZ6httopmn/QhyANsQUmNjmNE9LWTojQk5tcS359rkDvdlZBPSKspduSC6hVFoDP4cOlD/6l0",
-	"bD6TMVMKsjf+ywCQjpXRMV4yTbF90CGkq9aDxH7tVdgriETSNJWLZ9OZXtpEpdBUt1cl64onLL5GusV5",
-	"rubkgHhTUGML6Q+l+iWCzVl2JRVrBOzlX3ljMRVwYae945Yv+XBwCVM0r6hiBNMVL2DSHMB2lw0IqRGU",
-	"5pW+UAYo23fsH62e0EJbKBhRDVbN+0ZzOrhm6FeqoTalsemrWsev0G7LRw6BMUO4e8ODLvFhM46sjRz1",
-	"L9EldXyoeJo7R72jBwf9/sHR8bveo0GvN+j1/lV6F38yQMtV9rH34NHi+Pc/R6N+1uv1+r2Tnv3fuDL+",
-	"aCDyNEWvcueaLZt/llKlf5a5YcxHn/73T/vJb2p9Z/1euTPnZ2KzVC5tOWHG5vIaf4YbcK1rV5JkLz1u",
-	"2zcALfJTrAPUT0kxK934qN1kqyEWQDJNAOfPsEWLHBlhj9ICS8YTltmQF8/IlF5zMe4SaAjDlsD/poql",
-	"c9t7LxB33pk+CoqwOrqKiAUiymFvkqmjDfekgaKvZuNVq+6cs4Ud0BKIow+v2XLoDm71G44s3ihAXCuW",
-	"jrrkOUbn4Ix6AjNlYtQsr9lMEyEXroFKlRIRX20D5m1J0VPOwBi7LDrZ/CSxjUl7IguhZx02tsausrf0",
-	"TdXWtuORV/hCf7stfyXsAFrddpwheZH3esfxcY9kVCRy6hn6gA0PrMIN0sLQCTzPNnIV3ND+eEjbG3xi",
-	"YezdYqALFFbmYh8fuEtj6NQtbR87hGduos4LGRfdC5ueL56zu7gV+3hpDRzLHLZgFyzh6AvyJe3hZ3SI",
-	"3CADga6D4YZZhmcospCZnhgdDKytwjsDPZ1dlyIpgK0obZQM7kbJKR2RKc0Mw4OYPlz+Ol/BL3blKyMw",
-	"IkOi+6TxWMV2bn9Bb2Gp21xRFNZ9xkzvDBZjYNeCpncvudfXyXbujt+YFY8RjZvR8pXUL2ViLPBkD+j8",
-	"WrDSrWi9OytKxC4qy3b4KxxYLx37yhOuD3Rmm6HU2wrmuXcZts+7Y3Mh2mpuashwHfFUs+wDFP1eVow8",
-	"v+F/oP3A+rvPhC3gICqPJ4bjDq1LtAuZrywZ2iYA9lM70z1N7XxmNuaCKLl5q1yKW+7VL02j2BrFKB5G",
-	"Md7wepVDhGPr9zctyUXMqgu2i/Y3tltteCHMjN/hhfuzTmnsEvgsLviZ+JiSCSx5IyfHfOIO4rrn8Eso",
-	"eSHnLKVYs0AbjM2yRWoxot3mI7n6gMpEdPedTVG6wQqISWfQeTR6+CDpPew/fHgS/5g8OH1Ej0aM0l58",
-	"ekqTXv+UHl+NTkb9q6Or3tXDo6M46Z8mD+L+6VVv1OvR3kNzabPOoNN/dNTtdY+6fYxHzrnM1S/4ikr/",
-	"TaO5/NEMHsX+6Az6R4a72s7QHTWPm36zX4vZ8MLNBjMTOuO38jAWsgPqy2ZMzlJnUS4VSXgSEcEWRlN0",
-	"DSsK8WG2GJAdwO6t8FiXAIM5y/gIW/UETeFXUjMyNOJ0SBJj6LJUsQWOljT7Wsrc8xunFMc3UF3ouTYr",
-	"1fZtypjXuakqc3AnFalzOyK9yuQ1E6WyYm8H8WhiS/X3h/IWRW+iDvR7LOzdLTDsLZvJLIhj71001boc",
-	"ZS72onE/cTapsVm5cA2YsGMl4AlJ5Xg3NKv0uqhVM/yakbvXMjY8+TPIFb/urV4t8Zpk1ksofOiy0eu8",
-	"QagaNl1doLm7DoKz6JjSuDi0UtxOBdif7LyCTPj+cbVlbEdpGV9/TNmcpdjBOeaJtYdc80c4T5FhBgI2",
-	"HqXNEkRCh/AaZ23/X2V9kxVO2A/X/NG8Lj75zoXKfv3toI+cS6Zz31TKmAI6tYaTyyvaJMZWkoo6HHIh",
-	"ZLY8ULZuhCfMxogadQPb8sVKQsWQM9bBwmUqdRY0YxOZK3aQXGENZ86Qzd3RC5WWGRtlEgxO+7pHBuuc",
-	"vmKnKSudUc3GBi1snybf6Iw6Cy4Ec3J+n7qAo7DN6kDBAPfCqd1itRpAyUnX2bONCNcw6MPP7s+bWl49",
-	"ZgWrvhMnSjNMild/OUveq9/YHuLbm+3liS8brmtgGQ0mKO78hrpAyH/zOcO5l+kSRjnIERkajjMk32m/",
-	"jbNULtC84EJ9H5Eh/GtIvrO/Wso8I3IhIpzB40I2Nv/HEfPwQnyXMm2ka54ygrz/+y55D0keZb4MJGjZ",
-	"5tvog8SUDciaocTskEzlvOiLbLTUVIKbEnIuVv2mAMNboDds6/UMaxXaKBrVKE75y9tEcwr5Bc3HMEtr",
-	"QrEnGk/YKjNvzfCeWkC3i+dsScy3JMyngCFYGrwNdZas2RGQxxSLzkQb9Favg9Ff7x8zFAdtv5ZWaVcM",
-	"6+8guZR9mqUwgcJKu+0UzFYlDyUAirr01bry8K5hu1yRolztW1WMGmzYZ/H45S2zU1pnHhjbKOys7ztn",
-	"fVl7Cxx0nDH1R1opeKp19KPaKkWz9mdhsKKG+aoqFlufF5NbP3RmVKmFUV8vPUXT6Z3lgFeXJONrlZ2o",
-	"MwFJ0EmuuhYo3VhOveI2YzqnerKs9GGpPeUdpTCUyNdKDRNFntsVJsDuSSPzOIDHdYpPg3zHfbshB+F5",
-	"UZytM86Sx1DPNxxopvTQlgFT3SXYvYq4e7VzD7ENQF35fygbwZtS/CUzEmoJKkwHO6NzVBLJoPPN5/dn",
-	"b5/98vq382cf35ydn79//fbpjUFvBYmYYGjdbJP/4AHzTnIgSsaEVP1VsqE9Mp/tb6vkVrmw4NqaX23P",
-	"i+pilyXV38+UCe8AO3G6SvqE9wUYMvYfK1kUVR6Fn9+GR22d3eCVPnBFxtASZB/6qjlItZWNdZcXdRe5",
-	"YuoWYI6a7Pfd4bfXNIj/aFa316yMwfvTEufUVnyCl3fOxTCbAesNEAq2pKLsOXDf8jRuyeFu4eUpoH4J",
-	"lRPY+WBVl52ybMwIfD0olb1KGcsUa+RYAtljWJFCEIUhTdZOP87YVEKSrlumS86KKVLlkS4ENjonVJFC",
-	"hIacJ4ipe2PNbfRGAMYBAOMfAe7iU2JBckerCoXMrPp0swOJYIeK9v6Qv5tuty9GeFTHCVtobX60oeB3",
-	"R3fC7wwRcGuPLW7F3W4drjV0+hcpZIde+65xqN3cmbpWXke1LnnvxvlNqCJzli2x8MyuE+EAvbJ91VGv",
-	"B4V8KE3sQDub7LBup1adbq+9vkZ78fa4QZEfzGGFebEXvXKl0dc50AskzAxczz+D9vQqLb0aGaPJa5Eu",
-	"iw+sjwqeN2wOssc/wHKXxeKz/CrlcXcl/JnJheoMjk56vb36TxB8tb6TNHWX5jIC3MiYPWW22GpibJOF",
-	"cwa+nNzdQAfgc9kxwFIR7kE/z+sZEwpGTQLHU2XhvA2uuLJTKI1OU7mwxdwGdtgGM6qMyCgSATFJhJxV",
-	"Gv5hpEQhLyNQ9Fw6ZGmaPiZD4MG2KhelANbiYkZjlSgNaCqy/+9vGOAQaxR/xazkLjmHgaGlk+0vNx4w",
-	"F/zrcHMgR1/BxC8oN99ly7sRmrbf96YoEXa43lfOacqpwqx7RwBm5zF2IvJ73qPbxHyo5fRKadeTTRcB",
-	"rg+dOIltLyCDdAc642NsYKv5lClNp7OOTQy9jDrjnGZUaAb4BlX+fM4gNByzAeREzXAcEQ7Nju3kG5sL",
-	"WHHYfviMvXVxkn3ZWa8QOCybY52yTY110hapE8hhVfsuO+M6wWvTcn4xT99UqmvfGZGtMJXrDYLx/P//",
-	"oqgc9uvfy6/LXGKP9dxFYENmTbK5RD4IaGDwbA9UYof7A1SUPxrZimv73kqlpYfhbUT1GvkUolZmm5JP",
-	"iuaWtyOk/9DPV0Y/W9PGBgEks73pqbRcE3WtolFGIncngp31VSittySUMJoc4ASwg3Em81mzJCp7sf83",
-	"PrztJlZyY/cYZ4dEhc50qf5Iu5A29NHm87hxe53B8Y9Rp2hX0hl0ZI5z+zKlm/wCKQ1/f2q/nzKFHTrL",
-	"EbRcES0l9np23ZZjmeZTq9XtLW8zkPC4V0mycuFN8gTRJ8JqU5qNi+zCfdCRMXBI4o2rMyIrprnyLT5/",
-	"nF3b9EWPANqi/leaZL6/9O/yqO0SwBEL91kEZqj5S2WUN3KSlUTyHbgJmI9J+keb1gAuEbyOA/V25UDS",
-	"1T/NMpnkbtYGOOIVyzB5cZlKrG5R13mxl5tdM9z3yPNWUriDOd+uSOfOcodKGtmcO+Tzrf3Ef/2xnTWJ",
-	"3Ldlhoefk+KIjTp1CYnOLnmc3s/3E4TzoL0rOLZXrfxTXG6C5iDhKraNhG/1ojp34LvC8QetCpfETcvS",
-	"EZGCzPJsJhXDvjtIzoZfXLOZXnfO2b1Wbvk2qV17TlM+I9pgv2VE7cnX3sC+spH3isWQME+t4UbyWXs0",
-	"NkjmGE3Gkox7Ocn16OievCt0PBNE5npBM2i1BO2OoAflmHKIiumJ6zZoo2MRoYJw4f8CBpegX9S1TGJa",
-	"py5dHxwMY2yhl8l8PEF3tpER9j2uF6brYRfqfAJguCtMr6DU0V+MUui79FgjQuUvwqyzlF+zO+R2RUK4",
-	"bV1pNYiojH4kxKh1iGzQY4tFhGoylUqT016PgJWu+ZTVogWe4Y4xYhsGCLsSxqptzfXeuh8F1JVf3Lxu",
-	"aO6ccZbsr+UaYF+aIjlWrDj/1sCc2ydeMqM51keez8G5dQC8CB/tkqExA6DFLyVPUpknz+AL0u/2CBNz",
-	"lsoZiwiuc4XtXaHhsv39FEJlGUQerNMTesxe0fgawhkXYviCKn0Ayx48fzokY6ZtuI1rYs7Fksd2O3AV",
-	"0AUOWoMI6ILbJdAfm/RPiWKxFIkC/9IURm5hc+wy+AczmS5EyudMobjHj+yDrp8z9JKRmWuSMqVLopit",
-	"zWfmDWbrXJDylUULv1QqLsaExjFTKpTagy9EMK6TzwolL2dMFU1ubPtp6LiLSnxUNlPJctEdccHVpOik",
-	"Yj76Ybhl4YqxI2vqVrxe/R/owZ8fL//x3cVF1/75/Q/mHxcXP3z/X9+EuvhP6afnuNBpL1TTsrcacnS3",
-	"KIvCePfYJCFmfM7K2nKMh5UAqOBhBQL+wXsHjy4/96Oj3s2B9/c3O/VDgWarsM0DOy2s0nOVJwPy40m/",
-	"d9A/uhDw2ID413whDHEOyOeLjpqx2OLERWdw0el3exed6KLDE/inW8V8pGSexQw+NjzBpRoeNpuh8FNz",
-	"QvhhwuZd19G+62+pO+/jk3yKT4YMdHjCbN2Colh2lcUXD150Bp8vOlmOh8tysWmnYBPDw8XA/YvOzc2F",
-	"AILcoldtySL25v2e0NmMQXdohVk98E+Pw1vesM7b3V1VjVQu5lzTzbV1z73n7lGrWsNJZ7qSvLc5J4FN",
-	"oWlPZ5zRmP2fapKi196t+Plxbz2lgYt5s18GAN+2qVwG3Us6LOHawmdvrpfyYje7Xjxk2dCEdg/o/tx/",
-	"Geg6MjOmRqXdspGwIWRH2bupoOtd2UsWR49ib0dxXQp9O03evF/VtJd9bAwwaIGvJfQSrSvoKk/0RQu6",
-	"mtB7BdG2KLDyDncXBVZ/S0KOOlpeM6Cxf/3R/9f1n0fJj/kz2Zs9yPr0p+P4Kft5/Av/n+sX01fyzR9v",
-	"1bv8n4v/Z/mvXv/o+OT0wY8PH9GrOGGj8YR3ok6epXZSjRocHhoB66cl+Yz+8NZv27Zv7SpyBNSv4glM",
-	"VOJaASWupCh9kYor2D2McAFmsBUDqmQo+XfwufzHxm61wJJq29UKbFFbrm1LTNHjFREliZDEdWoApxDo",
-	"NHXdaitsql1llnd7e6zMemebA3urG9NvB/jXF2A1Hbb3HxbV2UGP2EziZevVksz3E67g/nXuoCZs6VHz",
-	"D31ZEnkx8D7oKYFZYRkduWnVxjQHt8lUCg30eQVOV03ymVEpEqqZi/1HYdUcX3ifRkjI6SzfUEESop5e",
-	"/11vNfx7xTf0GStHU8L8VbvY0epiAP7yXcV409q3l3NpO7+9e7I61NLVELDMxVqrGb428AqY0PFG+tEp",
-	"5td0HnZPegYMdrgV0G5SGaR3vG9LAAemtjADAOFKMobJrHtS+u3SNhCLd7cWj7WDlwMk7Ta3ZubCpyB2",
-	"zV839SU0ljihHQpiadkZPmXJmGUEjAOuyFROmQiQJQoWiQMjv2hZ719JZ3Y+74cShz1sftDthbE5ntBs",
-	"XKY7wpxBYZW8D/4CpbNN8+pI20EfslgypKhet9c7NbjCPpnf9aOjXs8ftUY1+QafMfDlyEY3FCDY8b7Q",
-	"yuBjZdTnTCquXYe7WWazMpYiPqg8trpXf5CXtzkMzNxPflV7wx6/2pIXNagS5uv7WNVst16xcirNBVqz",
-	"tp3UFYTqZS1bPITtHH42/7k5rA76DbJLnHAmR7ZYMDK2Bo70A8tDe02TFxNJFGNGz2FLcpVDR+KiSGpK",
-	"l9AQLqzkvOCCva7Q3b1xQTaxXjd22cpub3x1pdKoqIQs+YhjXb9nG1hXQ3aaneJeDmBGFnw3eWh3nVxb",
-	"YMdmBaZE633VaCguxilbG+hJgboJ1u3XJpf9FRTfov+hwFH5jjdY26gxKuAsq3tEjs7gpgldMbfbTQX4",
-	"XXLRbNKH5gQUZrVcCNBd7iiREi9kMwXYy1334pvjcTEmbsDoPgjkTcn+rxjk0KKjnGgmqNjFoV9F0cPP",
-	"+McmPxrP3NhoRZhIyo4p/rynLrGbQIHE6JyRqyX26MAh2m6oXpf8aqfsLcmUJtDrcfkY/x06Z8jfNpVz",
-	"9tINmLjr/kk2loF1xjY7wY0u3p+/rhgOkxcOjh3ueZPfbmeg7dO6+vp4yXZ8ok69xku4j9p1Mazl7n1/",
-	"DoT1PYJg9j9ckmEm1zg1JBfwJ34cEcXHAjOfoDek1HZKOTTcgBwjSEeBx+0MOvCuh3v+7IWV7KHfz44+",
-	"ZNz+3XXy+cL0WkT9duiN04Zgv5qeODbluhAxUk9YRgAKO8fOpkxnPFZNtRMv7SOb8uKMvj6jwrrXIUO6",
-	"yIQz1HZwdDIZRvbv/um0+PvHpPjzuHeQ0KUaPiaPesT85RJgu94amCYtGIfzg8dQyIwMudAsm9MUUiPH",
-	"fM5qJ4MZs+wtFWNWl1IG7/rQP3h0iQllvejk5rvpvyf/Tv59MOUi10z9+wDm/f8bNvz9N52WM8wgi9Qf",
-	"kbeQWeJBqj8Z1u3ana82Dy6037qdbeBd51iZsUOV363FP52zjI7ZC6rR33V0fBJ1vBE7/SO06P8p09zA",
-	"pd89ijo4mrwzODmNML1MqVGedgb90/7DR9atZpRv8/vTo+OTLTgEYn9dHlo+3Yu1+zMf5xnzmhCJmMi5",
-	"IXMkKvO5HfFWDkWHjbVNSZMzJuiMdx3E68j9NT5367gtFyMJ6XyeS9aYPj6j7vS7vW7PgM/urjPoHHf7",
-	"+FF5PzRJOCalv8nMfjXUzaFXxaK2dccEbsmc5+zNc2LW3fvk+neG+SQyzu3c0PDE+izfkAb4NhdfUcHu",
-	"27xodL8n4m8G9NvcOpf24jMywIZmDWla9Oys9REB4NtSkFn58HOWi8ZSw7e56OwIhT1p61nuZfvMMjnO",
-	"mFJbH3p71R1OcLkGrEFMRczSXUprcMXaki3yR85ylsCBoauXeQ80hNeQQhhBYVYuEpaRBV0SipkR4JeI",
-	"5XTK9eOydRN+oG1XUdUlT3A5qBwYUy4ggZ/Cy8ALyRVw6Gi1eUkgTxFW+rKIca7lDHe/BSaYpx32O4Ho",
-	"5n9ukiOWJ5wjF99KmuCrQhbQN04oFBl55qED/LQrs/EhBNIOj3pHvYP+kV2psyYm9iZdzsj/nL9+RfCU",
-	"kY1x27ffhbhh/vv8Djg8ZoUgiqAWB+0iVSuVsANOs2A6t8/cpxyYzdlhVp8+/+X1m+c//+/Hd69/ffYK",
-	"Ww61y+X6ctNA8D42O6Lt3e51CkgRkiwWx4RIDEt6aOaQJsRY4JuqWLUfHn7GPxrdze8nVOOgD83TFI4G",
-	"xrlR/1U1dXO9SBzWxM39BW5h25D6LlrqK3eG9hDf5PjdGSx7Tav52kh3O7KstRHh2/vo98Wdf6uwXQsV",
-	"CRihBeUbZQoHV25P/Nurlw7IRh/MA+rg8PnowGAjJmQPyA9DcA8rQo32j+XU3mS9jM1Siv383UQ/K04t",
-	"AkCJrPcTWBE0PzuEHmGgsKnvOr9Rt6Cq7cfslYR4rml2u1IWO4y0c5H3esdxAR/4J+tsSRX/hMXupIP8",
-	"F2MXt+zI3swu7HRJKI8FFL1dQ9nthy79nbkw1mks7tt0onMYFVqw4+2ZbsXp7+y7Daq/fej/kzMfnfXa",
-	"duCjUb2zIjKPKnd4Y4rRLJ58qb5xLVuHb8w7EzWNz4xl8zYXZbHOTMoUlG/Ef0jmlWjblhlyoWQ5v4Hb",
-	"nFsWWybMUugouyWLPtmzMQY40sYac27IPZpjHn2WbMB+1NajWTQa+Gz/umnh0fn6jYTCIQ8zclwuZU1j",
-	"UjwCYP1KI/xQA1/7ZLWPHz43pRmnyRW6QP/eVLQlhdSLZHQl3kvLCF1uXr75nIUiQe1pcheLqAy7BE2i",
-	"l2D/eC5C68M29pDDByg90l1yVuwejRxFl6rse0RdFf+cgVN91ed9ITaYXw5gUqTLx1U7bM6VM8MaLK91",
-	"i+tCvBbOaJti/zW0LyLCPsVsZpN+hnOacoPdr0W6HIba/xiOs9ydu93eWItC1VJLkuViUExFwUCFzNOk",
-	"KEGGlmHrwYeQ1uHDINRt5UrKlFERUm0g30rROSNcPy7KpLNc2HEsfudw2+CBK8KF0jRNsb44pfF1ZRJL",
-	"3TZdGcw2+3s/WUZF+9gJN6x5Wbe+kJrVqV6ntapXxYwOcwz3CGfq8KnjAvuycMtCBtsiM3YFYSOsn5pS",
-	"kUNeyBUbgWoD3XjfZ1yz9xxCy7Y1vh1/B0gOVU5G4DyRYsTHXZdi8ZYpmebFMB8hNdoKHy6tECmrykqZ",
-	"chx1slyUU16s0L33GufxFrKyH5CVpzdRlfbwKltL0DODICxpJ0it0wCuCDg9V45xF7wd2DpNDYddwjNA",
-	"reaH1PGcL+JucNdQh+Jr924xmiZJBZ89kdgOc/sWcz+bC4ZhSytphjZ6iyReHViYY+u+m3Y9CQzjc791",
-	"zbnK1YAKmttolad2eQxFdN+IfqhB7BU1hL2blWNuU1akaVY5qyMCjLiDD/BvQ+P99jRe66H662j8fjqw",
-	"3uTowKoGqgkXWhrZHbMtVWbwZ5mvM7o4uALRDD7lWsP20DcKa4Y8Eo6pIIuMa82gHW/GcIyjzKaY8gFl",
-	"PcIoxNcsMZ9HhKUKJrLMWVapao+pkILHNIWfB8vZ7VGflnbDivIZdG3BZipqTHE7nd+xlQ4T+dTA0v5z",
-	"SaepAWerFFVHGd8qIvLpFcseV3V/SL+lV8rW6Ie2WBDXiq7Fp2ZbR/2TH08eHj84+THqTLnAD/vF7rjQ",
-	"bAxZ2dFf7Fv4Qs6Clu3AC7XyJqocBC630qXSnmNAqse4EPYUgwtByAHhyYD4xzCfEhiyNSDlQS4wByjQ",
-	"bcVuCBq4+c2RFPaCxRzs0tA0xgLi7n2z+P3T4iAoD8H/Wku/nsHZiu/mRFP7zF/v0y8d5FQsbc/rbxW5",
-	"ZkYLRa/5FBpp4SdZWeT2SbtQANRr79Gvvmm+S5ri4JStp8ZUj26Bbt0q2pCBknAmTVIGdUiinDsb7XFI",
-	"zgsurr3xONVtGXlJuIjTPGGKYHZMMVx1wz7s05fNpvoe4xZotzb2WymuC1muP1u4jc8YT1SqmK45wOdK",
-	"k5FoddLMhKUJWhi8VW0/IPmvlck5MuNjgPWKSMGuwCtbaO58EGwHcFOVXldsAkaEMVuqI3zKngbBCc1y",
-	"IX6W2RR/6TRmHGwMrzZ/1NxQv7K5lXOW5QAgwu+oDxNS4eZgTUEAtxcbjvBBYhQe2KIZtkXq9aR0y6T3",
-	"PwFmCzFy+Bn/aM51x5YWtx+G/Hem7hkTT8rqJbNWHcHLBcNhViXx1gDkxucO95e+t6PdOssYETXyRjFj",
-	"uaYBJyidXCtsdVxUke2rMaJ79dUSXsITo7lcLdd0nL+Wutt0JXEg3YITHFrnegsN8xf75L3qaY7ev07k",
-	"fI5V3mCMrgYG5TzvlR8ZDMcBkL6Tb2NvoYqzPtBXqHUfobtuDmSvebNQNTLvd5lngqZ77tnPEqIlGGRI",
-	"iXWFXveX6gwnztVmMXyOz217gqLS99akNMmv1EzCk0a/OV+KGOnl5KDfOzj68V3/aHB8Mjj98V92QmKu",
-	"SgFj7pemTKEzcNMSD2qW+JOJhKnr6u9LDzY8jZ4rxKgtpI8FbxDNQZvAohsaT4qJTs5F+LioR7Tz7lbq",
-	"drCe3Q4RM4ZWsh8iYRkrKAMNT2XMTm+P95RC0PeyydXhnrpPQijXk2AMKqzi+gLIeoUH6OuNMNQN4gyd",
-	"uJj30zYEtGfTC6+ijfFlL61sguv8bntrKle8Y8Uuq5EcX96tZ7drJAL+ucEmKzyTt+zDsDsu1gRx2/jD",
-	"awO7yDo/lD++BCT9CnL99kt5zrJrcuN3tia9p0xTntZbUPhUBFaMF51biWFhvs9qnAzTgCZyAaMr4erL",
-	"WjzwbaJyvD+jywYUiuS7L5V3106gWXpsJPJNHSLsK7/WRhFfU9+HjRz9rvofVNIxwx0L0pSgEwbnJsLA",
-	"WEcpPCMxXAA2miLvIczqmhvYVgdF5g4WoqHKqIuBS3UzkrD3wB6GI91mHOgd5Nf4Qmef+TVFQl37BJuj",
-	"vSfYtGPwee1kkCwXXfKzTFPkzFQTl9JhE79gHgYZlmNIh1/DXKC3ufBSRYRc7NqwYp3NbjalvbofsKVv",
-	"p0LV5TOt+IT7+Ek5SFgBmtVm74cyLVuhXDXHydeJihTeqhIUdVIMzdumXC9VZ/DwxJJmZ3DchyGi5tOT",
-	"I0MOlrk1xex6jwanjwanD9EtrwunfpzE/idv3eFfyDHoHxkrQA15jQatsTQS6fLopNdbZQKUp1yMz7mI",
-	"Cw/cBh/4bEIVKybCYgpZI9exvMC83XBIdOH38Y8zBFj/qBdcuAjXO7c0/HCUyT+ZAASYMZFwMcYcRWb2",
-	"bRbvOV98Z3B0/OjhTZ3jfYvUkirWB9iJdRKhxgVHUZHtvw3KX0rHqAXadjpGKcMcEOyOCykiOM9XSGIJ",
-	"SO053PaLXFRyzHasjboTM25As3iy4/z6zXrF6xkTqAAZraLog+RdSUHfiqRspF2DaueQguKJqZyzBLuj",
-	"Wk8/tkLCZZTEsfR+feNKGQUecW+FFDsplaVuvt+URbqgy11yFOul0cCYSneDD14tD1AscEVFJhTIz7PO",
-	"yZJp21vbYA4XZIjPDgP9U/hoVN7tF6yKqPEunPa28B10F4yPJxgOwRNjaLaSM/73SXHeR8kfpDgXrRu2",
-	"EixPDabXaKnebUIc1dzZ/qRBQQcVv8TC9m9LERJby4htEo8HMwwA3gWdv7fBbrlgCqXuY2sxlk3vxoZp",
-	"S2D3okve0Bxm4euFYWobO9fB3v8uDN22wHMcPReapzZVIGMqnwLL2AYXmq2NAS66r5tfnXFg1v673MwL",
-	"5ovahcyuseXinu9DpilMOr0TWnzue06vWCynRe2r48Nl9aRVv5yaZViRDA2idFv+K4tTK26fFRTZsaGQ",
-	"9Yi/g6EgC5LlKYMD44AUVa3Gae/6cPd5h82FNpZerhZaFhWYhQvprksvT/6mpZcnW+gsRwGd5cGdl2WB",
-	"+I3plNka+i84GwCMFUEYzVLOsjJEUhZY7cRRgybMwEEVGGmQGb5yfE6RazbTaFSii9p8dtTrEZoqiZkP",
-	"lfpUKBLXBF6xzg/dm78KO6SwG8yPEi9g18WuSx9zcS3kQmD6aj41zO1HnOfZGTyMOlOmFB1bxpgxWx9v",
-	"+1S9P3v77JfXv50/+/jm7Pz8/eu3T7swFhOGAHQGnUNr1Bz2Dq1tb3Y5o0otXErulCWudxTXViM8Z1pz",
-	"MVYRsT2juuucxir621HLzxx8VbWN8kf2e5umCQPcoH8BQGYvDXHoslDsF5kUYzfz5TbRwXpN305favAl",
-	"v3Pzmb72djlsKsteWmbzmolWEuEZvoe80IhxYwRhyf9Vmo87A7efgxSeW+Pq3gTVZ3kmZ+zwJ5alwKx2",
-	"SBa2YK/Bw3Jo2H0rQMOduxYbjFyzJZHF7DU7G00RLT08t7BYx3ILhtLjaUcthcYf7YzHex5/tI4m/+RM",
-	"CNrZEjXubhLS/SQ2C8WdOjy1IbavZoDSE1DBvdl5rrOtzKCxLflTCrYF9VS0oxxleU1x+RAGAA9B5A0h",
-	"ZjQEjyt0MrLda6TCaY5TuoSBvm5MKfluWJlYOvw+WEv+G2xgw5SmMwLzrZ0BWoChOD7Wes8ypqDWtV25",
-	"tx2t7SONxUKAoxuljTPdinFFMKno5OYA/zi6CU0q2kNq5dKpaHYocA/GB7EKiULFfOJ/dFKZ8e1PbLZT",
-	"0QsbBv+9OiTckH1ZrnNpZ52vb6V+BPraHPbKG7+mieZuxM8blpHQkPMi1Pnhc+0s5uIZjONuE9fGR18F",
-	"jVQDpmqcuwT9+qXOMjbl+bTgz2uXvKdd1ZdmrM9/f9g9Cc1/b82hkS3UMGhgWhExLNLvXJGyZMyyvVVq",
-	"LKgiubLzGJEBeaFJDsNY2IrmUj+9Gfbs97F0qFavif/TPnJbZjKWZj3Z7x496D4MD7JqdyluQ3UtoPHr",
-	"/Q8QeT/h8aRos4eN2kITQqpLGLhwqGr8cHkTfe5YlRP+acNk9TMBK43gsATePK/w7UUPiU7UybPUGLZI",
-	"B7ih9YCHnBI2Z9kS/Qul0tstpZHTSdYq3u3E5Mr4XERELuZcu9nlxUJuluL6SjCi2EhtyA+jU/9XZ2+e",
-	"G9089DOghm8+vzp7+ewGiWGtI44t0xhhjzzXaNv2dw73a7nmAouMXTS/pgtfTIXLA6gC7EmRHFDzhkJN",
-	"SLm4NtB2r1pfBNhpzcmtN4iwP3KaYncdBP+VsdwNZmZ5ylTl4NZOX1/x2ScW53otj9/7MSSLhQ9kpJD1",
-	"iEypoGOGY3PAYeC1EHQLWdkUOhZ0CFoUACEJV3ScMVaFjM30Wl/giY3AaUzSyFOcVnvFiKbXTBgkARvP",
-	"6GK59hZ9ymhCUpsttr5uYJ5gBbHtUMO134G0cCSBKmf5M8eTa653huRlfmzwnyTowXNkkSdc1/0Ua/lU",
-	"ZE0F+0/v188gP7HmNitYzrVi6ah6WNq5ubz5fwMAAP//",
+	"7L3/d9u2li/6r2Dp9a7T9tCyZDtpovww103T20zTpC9OT96c2DeCSUhCTQIKAVpRM/7f38LeAAlKIEXJ",
+	"chJ3zVmzpo5Egfiy98b++tmferHM5lIwoVVv9Kk3YzRhOfz57A2dmv8mTMU5n2suRW/UezNj5JrliksR",
+	"kYnMyfPJwW9UxzNCRWL+8VIKhp/0e1EvZx8KnrOkN9J5waKeimcso2ZYvZyz3qindM7FtHdzE/VeyJji",
+	"W1Zf+nbGckb0jBHBFkTPuJgSrrYb/ybqzWlOM6bt+p4WuZJ5eIVjwT5qfGBM5ARePadTRi7ZROYsIguu",
+	"Z/CpohkjE56aUc2EuBniQ8HyZS/qCZqZOcT4Jn92Gf34gompnvVGR4PBIApsx88w6OtCnGmqWWieUjHC",
+	"BaFiaeeoGFHmYZgJ+zhPZcJ6owlNFQvPDCf+Dn50UZsg1yyDbfomZ5PeqPf/HFaEcoiPqcNycjflAmie",
+	"06U3/zOWX/OYhbeZJ0TmxMzFLIAShQ837aObLT510bKhof18nrBsLjUT8fJXtlyf0Cm5YrCRS1nkJJ5J",
+	"HjOgcD3jihhCY0pHRBWG1hWhJKcikRn544/nP/XJGROa0CnlAmmD6wjow/6OzKgiQhLFYikSwiYTFmtg",
+	"mSnTqqIkKtSC5eUGIDtWO+Ct4cAsoo0B/B158CDqZVy4fw83788r2Baa7rhPX25DbrEBExBbYVI10pDo",
+	"GdVkQc0qaRIZ2h1/P4a1L2ZUs2uWEw5zz1mfvOV6JgtNuIbV4ELM9ydHjyJY6cnwiCxmTJhHuNkNTeIi",
+	"z2HjxJJkMmfNC7did0sZa9fYfLq7rPXJvlbSPnNzszSc0KnwJr2UBZnRa/aEHA9O/GkpzdPUTaxtPtUd",
+	"1n1SZ5oGLpPx9+MRkSJd4jxgu3CHBCNLpnHrpPl8wRXbYVJMFFlv9K73fe8iSNTidM6D8s6c9BVb/kMR",
+	"npTvnVM9q95K8adbkph4KsUk5bEOvzO237a92D2zy6sFi8NahH25/R5e766f5mm40XacSJOCEbuv/6GI",
+	"+bmZCBWEppwqI1u5bp8SqBPbzegnRpMXTGvWMKWE0YSk8EDb0STVMNvO4BeZJuF3z2SatL3UfL/1656L",
+	"a65pMy3w8vu2V1dP7TIB2az74JcbXg2/3/a9L7hoeGnKResbzfdbv+43ll02EVUG37W9Ep/Y+qWvWSzz",
+	"BmrK4Tt4KVxcXCvQWayurJZKs6xhOvjbHaZzzVUjpeX2238oIgqz3MaX21E26HU8MzL/aHjyw8mj44cn",
+	"P4Bugx9Wmg0Xmk1Z7iZYNM2taCX/vNie7s9YnLMG6a/gO7MRNGOVNv309W/v37z69dnLhmngz3aYSYv1",
+	"Ye2ILheBfXRbg5ZnPLANp5pkUmmiJMmoWDZZOyn82n9Dwia0SLVRZ6PeROYZ1XjOx0e9qKKLobF/NhDE",
+	"GfCAWp/c8wTuH+QRFRHFjNWsWUIulySWWUbVE0LTFPUZeqmMjmeUQ5qm465mpx09bHCuWnKtajss+zn+",
+	"dOjZfc4MvcETY0r/KBPO4AU/ybjImICTiaXQ9k86n6ccPRCHfypkZfaRZvMU6MeRAFzBmsYapu+28d0n",
+	"X1kY9eI8O0guzckm+K9e1JOXfzLzs9G7aohKZ5tLpac5Ux/S3k20Mpqaybk3nPnnyniF0jJjuT9gtoSx",
+	"Lm78XW6z5st9Mbvm78aSZmltN9xmjIhbyLmwWzE6F4QckE88GZE4zyLQbkakWl3k6WDwyEFyGRG7lhF5",
+	"50a8uPFGMit2Q8G66qPY/akN43bEjNPb4BhaNXDt8khid8TcHP959uqlIfT/Ov3tRUSo5eGjBw/Jr/zH",
+	"vnlUHdrfHbjf9bOE4NiXTIEFPD68HpYb7twdhtrGxiowFxV+ue7bQlJWcykUkrGvZXcn40uqWG80PI56",
+	"sUzTisK0jK/ep+yapYauExbzhCU/Ls12JJS8kNcspSAAJ5wZLa73oaBCc70saXySvh88fLw4/vOvyWSY",
+	"DwaD4eBkYP83NeQ6Z4Ilp0ZkHQ2OHh4MhwdHx2+Gg9FgMBoM/w0LpjDh3lNZCCtyZlTgbYzXvfmj/TX4",
+	"5BuugVDPfv3jYAifKpleB14/hNcP8PUKpOvwKPK4XV1veKF99GWpszGhZb48UEsRm695wlBA0PDS4d0J",
+	"S5k2R22lpmJMtG0Vcltv1FvQnM1koRjKh2uaFuZ8j24uop5Cx2G5ePM7bYT51JxrRkVBU/MbdOf2RkdR",
+	"b8GFMLpcfdzOIqSkyQBb+bafIe+Aqzk0tH3sEJ6BYeuGTHfSj+FasgTSv6YpT+DZ9xPKU9idFrJPeF4y",
+	"CxfAB7nSpy1HClyRpB/aqefKmOYlmaY0MKZHohlTik6Z3c15boSU9bdQT7VEMWgulVwmBV5Vct4b9Yq5",
+	"YrlRKuZ0mUoK+jOMYuihQM/CVVFO6MbjSY8JRZGme2WRkk6TnF8z4dO30jJnk1wKM2udwxU+9Gm2+/VW",
+	"kU0DdXoWcN+s3dmr3UnMElDbEbbQ2Awk6xC0HqCeWZpsoB4ugMpAephTFhJ2skYDxWXK4/6KhG+VxoOa",
+	"NDYTIvAKLoVCQWlOxRNW+6eElFGFEqtB0mmpaep2qySHYWdygMNtIISZTBOggJdS/yYTPuEsCUWlPGej",
+	"YUPPs7izcPs9l5epWW8j2c3xiX82SzinV9hdea80TUGGMU15arhbZuxSJksSz6iYsgTd7VbpcQoYyRgV",
+	"ixlPWZ+8NpzBnT+fioTkbM5w+bkdBe0YpakAUgBFB4dUh57KbNXx53iZb5COhh4K1RudmDtZ2zv9qZ10",
+	"Ob9eqfMeghrG8lzmlXpV34bOBOJOIkAjcPILoxgucimmfXIyGNSCGzEVRiZfMvCePyEngyEREracK6L4",
+	"VLCEcGG+OEbpnaZyweDJE99LjAYyRDzPBRcYY9FMUKHNsw8icjI8Nv/vAcmYnskkIor/Be7EjCWcgs5s",
+	"nnyMZ2z4ywU0MY46kfklT4zuib5orkuqUFyY+0WfCxcHeEJOjo7gx1zMC3Cqww5EZIybPiaKLpUxDiEs",
+	"cPSoig9zRTKuFBdT88VjoiXav27T1BPyYDAglICRS+TkXMgih0+PiZJmeWa+GJcwwnrOREKkIIlk9grE",
+	"WBHo+x4DvmY6Xx6cToKez7dcz2A6hqgfDI4jQs2DZCYXODsMUCmiJdH5Ejmg325Q3EQ9627pfnNQ9BWv",
+	"Xgmx4ab0Ne4Qymu8fWOjIsPyanIR3wk6luqNBlEvzhkFxXLgKZnmbymYk57sg1EEzad4Aw2iniFG+MOc",
+	"unsuZ+ZKsV9Y+Xt0Yr4p5ol9i1m8fWfb5QLU4tYy4YKrmb86uP3yQnS6/UATMzpNLo2JiU4Nb3neTEGh",
+	"cZ664XY3l6a5brdfyturEMJ6J7qJGkMtDVdRXgi4iV4X4gVXWxp7CdUUTY9dqeuWpxn4wVGpG3c939JQ",
+	"WT/g6nQ/09GqIo4ZS1jSMwbWjKrffEWoyhrBzdiGAOB0g94ISDyRE0MKCmjB82puYf2Ej3HweMVi2bhb",
+	"okF3M4t/XYiKiOZSpqCcotfSnB+XOddLuPlpqnmGHlX7p/Wo1i0Od6JH1RnMaYGqoZU6bZRZKoYPOp+F",
+	"290GhnRqElVlsHtxC42vnBb8sorVznM5Z7m2Lkvv8D5Vnl+z+gO7i2t+UfuTH5fNqTcTQm2AxugLVwxc",
+	"0WsDsY9znjN1GvBkm3OGlADBrtHybJnbOzdmBL/rXdwgxX3qzakxucyA//eKLd+HJmEM459l0RBlMt+S",
+	"iVVFcxprliun5TQty/zmD+X2dGVMCT/NuCg022FZyCKf1l+as2t51eEcQ4OqWM6RGjrlZp2Zx9cTszyW",
+	"+FSLITw86QUjBZUX8p05Lrs470TKmfk0518bPgnV9t3fj2pelQfbmrA3keULdwHWeQMvuY67YhkssC2l",
+	"LC+P7VLKlFFhvvQFe/sLXlZPru4eTLQ2VvXW8KLnKWeJJ+2DQqE1uAUCii08DvBWlfDJhOVMxFuQ1U/l",
+	"b0KbKKTm24xmbayfwaccGA/kf8MS0USikBLq7onwOvPW4GzKr6sI7RPIbjKSfSGLNDEWnJFvlCT5EnWx",
+	"dSaJIEgaHBtUU/M7NFu4JoKxBNIzpWCvJqCcbdQMo5IkQRhgSKcpslnK5HLOKOjNNnn5ld1eX96FoSlY",
+	"Dyp7JdJliG1WyN+PoZZh7toYlbVSnXydSisKw00Psk2RcH3qUm/qLIP3zZpYRkWzyqUqcxKuMKUQXVDg",
+	"NMupGfgicKE0CP2VXYBXRZ4kbVzCM6HzgCpAy+ymtRlQt+hWCVhtj/nJFhqFcx996tEk4ZhA+Ls3N1Tf",
+	"6ouJeh8PpvLAfmjU0v5ruvjNurFR7M6Ci+Hz4MdzQxiyUL/Y39WJ/xf2kSYs5hlNnxCWzfXSZqY6VmRm",
+	"U4P6gOeXCrxWsQ/rbxtG5Cgix6Tf70OOqyw0mdK5qmkMTVdr1FOFddFuohnzcjgqd8SRo4JqkPJ4/JXA",
+	"Lq7smd3yRrLbxyVbke/9uGjNfF+zucwDK7/M5RXG4poFPBg4SzI3ZnXL4b8rT99T6wxFuk2u07LzQC3M",
+	"VZczmoCPaiILkZDFTKasI53NmAv0+OtqZDxL6tvqhkikYdrypMCBNR9hz38xM7uJerCa9R14KdHlt6DK",
+	"+SQjkuRyPjd/0CRhkLeTyWuWhG7+lRniW6odj6qztZsUIo6nMmHJM3RwrGlg4G8P7GEZp9vE2jBC9Xx4",
+	"AlWcf4U0IZYfDEvoGVuiWUSnOTP7hG4kP+j/KSTiy+DUetr/nOUKctjQWLQ5XE7OYj4QyYuUETtMUM7a",
+	"/IGg2uJypEkGFqFNMEdit1l9I2K9mORySaRgRPGERaXL+nIJv4CE6v52pmc8SYOmZxUp63pROg9G0AB0",
+	"aYvem3MWvw+P46UyrCVqaWW2KZ41Wrh+zsPW1qZLhgjWf9G0YKjRxlC7U2iXs1zXTL01quvwGmsBwZA0",
+	"wvSJjjeP45UzngTtE+VKqToN4kqbqqSJwAS3Maer/IpPjVsfMrkr1dnfrshPVq0opcbkjt8iFBZuP91O",
+	"eGsr51aefUnIvlzw+KFGYe32u9vSPSgXVYrJfVAtagS5rsvrYK0j1KuYS2+Rc62ZiFCsUW3TMv+hSJzK",
+	"+OoJqaQmL4OOmqXpDj6rMjjUnFENc3LiF6ucgva2S17a3sVlY/0hNsPEpuBlxzVE7FV/XSlxlhv+3CrR",
+	"dn7VmltPzokMZxwa+vdoP2gL1stQVpSGGYt39QHG21WV9Fscw9tcaOt3pRRBad7i+HRX4ur5Lb2asRmj",
+	"qZ4tsbB4zuQ8DS8Bs8HPmNZcTAOqsxGPmMZsH0HuoTkjV2yuiWI0RfWkFDlr71i7OjqkkhtNRXlpo0CV",
+	"NrkCJ2JZFv0zVQoryWjCDJdzrVg6addclLfusCUe1OzWa4fLTTF7j3vaJ998enn627MbojQVibIztV/2",
+	"AnzS9Uq1Ky0vVS9405UMCxVWTcvj9tJY7JEXikFmA5Tg2bVwMU39SrDt6GBP7nO/jqs80DXKrl399sYu",
+	"L+VKkNS97dXObryU7Q7s51p2Eu++XMx2vr+7ktIwL9nQbsaF/+kwWtksJ/m86oVhh+qFLrzsDfnwwYPj",
+	"h22yIaMfa9P0SiLc2m9ad2PtuiuEpTM0ko18hptzmtMEPsTgTlJFc9puxJAVDUWPK0r+RjaMU6pUWBhj",
+	"Wiw8AK5vQYAhc+qY3S0NRBwFBXqes4wXWXDqLrsy6KGxX4IYNXpFv8FzirvbMOMFXdrrinExtcasisgl",
+	"UxpdTNvJqGlBcyo0a1KYqJk2v2b50iiNZJ7LzBYftxJot7gj/iB4hRZZRvOwGaWdlduwuE2OFPg2KmnJ",
+	"DVi91JFMTdx6BxN5WbTV/rWIDpnvT2yiM/4eSE17zdxRmkJ77sFd5RZctVTHO4WMnM3kwqZfShGz/qYk",
+	"hQ35Bv+TUPD5EgrwhFvIuV4ovhpui9lc72qubc8PLLMxtp15oc1u4+I6yAJQ5L6PZKHcOvJbY9oS07C1",
+	"vGIBk7ALpxV52uz4to5qYgz1eiyuyPlBzlz+QrThSgHixPOwC/M3qpkgPZJxi8QZh0iwXswUDi+sO34h",
+	"JVCzNFUkpsbGwZT8jCXLBgXE8+uvf1vVNlV6HxQ5yUIHVaKy+GlnSkzSD23COCg+t3lhcwSmKo0JfTWv",
+	"6b6uXApVg+BWeJVUbUQPKS6qc3SgIadDCmu1JzwBq33KNMF89KZ4QtiDsFcXfRcPQEXnlVu92dtXhkTX",
+	"Pei3vW2afOkVE/gJHy5+eWVhcKy/HeqvV2J3FSm4+Vc2u+OXko7rLvXSpG8z16sd/D+5LOZbRCMhm7tj",
+	"gOIzyIJbsHKdLV6hxyelmindbyHdfRF6E8E2Zjp1IDFLRXhGQUppCw6vEMUeLJJVMrsXdkk16b3uwH1b",
+	"fHOsoiysTbiKaY6eG2MIpw3+mp9YXOZMtjrG6htdXW51R9ggCod2dwD88KOxdXlgOOZtzjV7y4WK0HHi",
+	"/VvJIo/t35rmU6bx7wXj05lmifkFS5PfbZVCRDKWY1njlk69hljVqQ2cy4m5x/+hiFzAze1nyJkrml6m",
+	"rP/S/vFuJWfuopZMo674/EBaML+DuTSCPK/wItZJpcreXbd0wgVypwjxAkHGnNlcm5uoh0io7c9Dik4/",
+	"lGEJ3wBlwojgzYYMjgYdSzfAMs5pDugc5h6IqZCCxxRUpazCFrLIJO/UTM4v+p7ffyaD18YKO1okIFhB",
+	"kP2Qo/bHKJtwKv3J2WGC8/JgbtoSNruAn9S39glRjLVAmazHidrTQLtSdNR7dm0XtDrpp6ksEvhWkWF/",
+	"QJi4ZqmcswjqdJA+jFw1zAcTZ/AsTDV8VXTPcTVaE9XUlmI5d2VJ6atlWReN5tG6qAOJVdOUNpiwUU/N",
+	"WezpyG4aw/4g+ObmJNSoh1VZXdU0t3DfyGPX5+d9tRRxygU7P9/MbP7sbZa03YTIuXjt+1e3HD8JcsKz",
+	"j/OUCorhDRbQnGnmNOQ6XT37SOOwYukccm57NcfMGVT3uYjTwgo4WYiwUCsBdLop5rm92tf3nX1swlrT",
+	"bI5QxUYks7AzZeUArDMOBo18kB+7R6H9Bdv2rKTVUI5LNxKqFOxVz44kU3rNbCI3SxOASoLr9AkZ/290",
+	"+Ixd2YNVXTpQm1PCacvC1HYC9F9mUopcLu1EAVWOvARsFgwTMUNVxKapq2BQ/WcuEhd1qW8nltk3IHg6",
+	"iV3BDxSKJaQQmqcWH9xMIGMiWUl/uE2Rjlf0s+qpMjOJyGWhoYAf8A/UDAprrmzZ5F5mAFUkHUpQ8LnI",
+	"bWI19dDh/8LSBKEmAkQNSk4oYxnWqGWauHwEB5wysgARZSKVBUOwmlKaVnne4ayqUj/r5mZqyy2b0Tkk",
+	"8bl02Xpa2Q7JY5Uy2G1yk5Kxuj0/Y+lWXvTGkE4JDWrxQAFxrcQD3YM7cKMLjzoawIqwsjxvG/+dDqcE",
+	"gwMc06ZIbCiqorjg6hazZWgQHs8slhSm1gNSx4Tmm+UpesnAOWY5xPOZuYCsPfuSaBxl43xsip498Ha+",
+	"3IOt7zH5vbD1f+FKy3zZXBvWlBoYTt7ffGNGjXahwiKDSxZDFYBfd2hFXvc6w5LTA2WG2ygQTUYpJEfa",
+	"EgGkP6MXwfwXgFTjZ+XljO5v9hCeaYuqaQT5iIjh/2wOYKoOwgVlxGUui+kM0lzppSz0lnUNf+bhXM1V",
+	"kxz3B6Ub5IZYJ/WKQ7pJOGI0rEw/q6Rk1Eu5uDJfCPijXWp2KIvo6obliS9+QKzY6kuQUJXyZ9Pw8KjW",
+	"5FILG+5DAPkMfT9EkEXFW1l0hXz3afvU87bo5CxYL4RCW5EZ6NioS3awota4Y5YmrdxRf6tNERpBR4sK",
+	"E8/wqagwvPDuG9mrV6Fi59S9SS4zQsnECByj7AEels34suPaf62MCtaOGpVAj/ZynhS5nrG89rCf5FZl",
+	"NZVXsh3fpcWrcDmz1DtET3cvlQohrBkZLSVJqfXDhkqcdFDgv5qAooV4VUQKNvIUXaN1OaF6SeMroiWW",
+	"/ZelY8pCAIarGz578NSwXCBs2tQky9EPFGcZegvunQVOamIsi7OWM2SxhVeW4pX3dWC5uwrYBoK0KN3X",
+	"EqVnWAGFC64VMFVSqx6QBeKvyKs9MGtOZx83gQwbt1/nDdDQlMzs7YgsqLGrUJ1CxfMJcZCeUcmWI0dI",
+	"2BiKiSkXiOmhIWffhqdGREjX8g1p0bUUekJoynIYCeLAPLMEOqdKMSyX1r5fBBvxUKEBzu+SgaHuC8sy",
+	"XlbCj5aYd1W4LOrZ1wbl5v8kk32BZLL9Z26F6L462j2wu0cn94LpvWY2q2kn2bzQYSCtt66gO+WCKYfT",
+	"hUoKakLwJUumG+HD9lzBdsnD1d4w0YA+sVY/ZJvzdPZh2v2D3jyBA5+znMuNWWS/41M2HPDUhh1b+cM9",
+	"11XXsPOs+jo6NaHtR79JwfaSC2y3wbvE3fyr+9vnXo/42i9pf/tb4j+dFhnPjEIaMA8g0gvtKBYCqIUL",
+	"3AUuBVw+YY2SVfGpzuJjNaYVICmetEXnra6Y2jsXrkYqCFOaZxRR7zx2SXnYiQDtVDduHLO5NHOp+Ar2",
+	"hKcoWiD6T7cOlTXVkqwG9t1s3KsrHyUuKxT/qk6/fm6tNLePy0LymN2rm2ItGSnJ6URb/RuoCzj+WsJ/",
+	"CuFQCy7TsGf9Ragd8c9oTaPFg4qjIjLnUy6Mimf+lbOY8bkmhuQjIq9ZbrMGlSbDBxbkUa0nAtBrltMp",
+	"+011pLptsiwz+rHjuCtnUU3KDeJeHDqJF1xcbYiDxHKOjdG8MMgKygybWV9It1hNUwZ3m99gIX6Wedb9",
+	"HZ1uMrN6z2oW8a51Mi2oBNV1Fwi/u6iauQ2Uptl8i4j0Suaxuw6r3IhyQZE7oWofm2hhjSVxELh3IeCM",
+	"hclV683S9pnk8i8WdgNX7f9WItWNxseaMlaoPHi7/Cn5lv6k5kKpLQpTbqvEOMvD5lJYA6RcTLuigtu5",
+	"hzvDnsu9uDJwrt0qsVfy6Ha1EeGH4blYlcZnkvcI/Vg2QAHHLliVZWWxauAOnfM4kMhhJfkLCs2rA8kT",
+	"gmQ8TbntPxA5x3GHq65uScni0m+Rgc5jvLDKRgHdSgOopv+SaZGx4GynfEovl5op8u1w8H8fE/j7u45z",
+	"sS2Ywin+UrHIb87THWAxjplSkyJtG5gizG7HMcEIOVuKOGAkYk/S0v0KmraWLv+UyJzkbFKoju9aLXCu",
+	"XlxbWbl3/oFGq+RVO70g1YNx0zkz7lTU05iMCoEwbYUAusTAJnbEiZcr1sTBf7wbHDy++Oe35+d9/Ou7",
+	"//gmaOnb36/cF+/owV8Xn45vvtl4n1ZauxsptPiXbFGVNG8hfDZBo8u8jAXtipC+K67EjrW9GReum+bK",
+	"vWFUdP6hYPbrqiXhWu6gfXfDRtehkbbY7Br20Zbb8QXQOeotSjuAcgR2slpyw2bWnc3bUK5Tzvziiwcn",
+	"tR053qdLtuaNDa/G1ztWrDyL4TuO4YGxEy9Gv4BaWJvAYUN4TCTtORKvSlOkvitVWlonrsFhGrMSrSHU",
+	"HbajRXldqJAvRxa6alRklRIfFK4QV8IWmXSHpA2TYpm1ZSshzYxCx+jvybpJABrVNlsyZYLlDuV+XVn1",
+	"qDfkUWrcUEE1v2YdzDZIknL9spoQ1VzRTniOOaNJE0S6EZY0lMr3E5+aaxR7UUFNu+RCPyEHQ/RCi6XX",
+	"7jGgpXTCTHG53pg+b/fEW443d/8kmo99D1bLq3LIr99qwbme2R516zh/kG922pKHCz6oGS1Vxp1gG3V1",
+	"m67DEzldtBs80evm0nTstxTWeLE3nCuzUYLO1Uzqjgo1c9DK3XLtPDjmYL6dUYa5mJ5xEbMdfD0tTqr5",
+	"zMItl3ahXSiiqDKaNaS20VYaWFAbF4M91NK/wbacfENGx8o9gd0FaZn1uLebonRZ4U5ZmqniNhWprpNc",
+	"uU+Rxzcrp+loJciKzjy/XQGKIbiUfQzLGCMenjrYsTCu9ZYgZp1zNTsjVjRmYTaQZupqvEL31jY5mdsl",
+	"RW2TwWkhW8skoDUPaXUuqwgNpdLitRtzR9xKRfu4yEqKvBd32e9l/HlVZUtCdXFxWih+zbrH7DMp9Kwp",
+	"Ay7fgkXN5/+2l1E79eAr3QsiWIr3++AuVN13Vy66n5+SxycPfiC2+y7BbhuBsFEYtOdMG43qCQC4zFmO",
+	"qD0rXpF39OCvwcHj9xf/PD/vV//4pr0XSyBvsizvodApgoIXKpHh7m5lPdleKrGqBsAh1ZomSc6UIlRd",
+	"scQostugM620aFmHgIXb1FxmS1mYV4CmPGPpfK28Jgw9pEpFriWkHECJ4wIymixl9NtqY0MF7FML6QPR",
+	"ZC4QL9hQ0S2gq8pSWYuBiCvzesSU51QCkFSb28IYP4ebN7wSbK0HSmdsmrTIRNChTMvEPev8HoaNnZQL",
+	"dqsBGgFm3toSLehxvIZ47uMT5LTMhFg/4w8Fy5ekfCgic6pn1b8JkClNzDfmXIweCBlytvo9/EpXGR+S",
+	"VA8fD4bkP89evXRDEC6sZuk6VF/KpKlrRMaSZRO6mgRMeubmuTmg2QZe89rLYQqj6W4BE+oF7TZ40q3Z",
+	"2xaEe13pPs02XVeVsrXjyg65bBa1fqdY9i6FlwF/HJZQYYo45XqljOwJJBJBVxjwn3hQ4qvtXLbDteVd",
+	"1VFojPJrUyLCnImnfuxrU6pfYKod+sasTh5DdW0+J5uWZY1CbC3VaLRjh+5mv3RXWqppKTZSVQLDK83T",
+	"1HA94MzpyLaEN7dsCFN9rdbUg4kHeIBWT/pGirQQA2vT/lnmrqqv3rp+teKaJuyJX+RBbRIcHs0/wrX4",
+	"NnzXWUWCpJs7gEmtdXUpCdwzctwWlwUPluJWMiY987qSJPXMElxws2Dcg3lkJey9sI1wrpWfbxcCRtaq",
+	"jXQTfJVF6lrb3dz7ZgO5lI+GF/PnTuG3lg4eT2wLjyuGuQfbIRqtVHFhs3A3h/q7fjS/8Au5tq3e6o6e",
+	"9BpLQLbcJFc0twn8LHz02BX1p9K0W/FjFXom870pEfXev4GsShSeOCeCNbGdk93buwQnHjJV6yjuuZvK",
+	"EKpcXX+i33BJs3S7AkabdRK087b0Y5WYN2u18fUOTh0S/0oHl51e5A68rEazW1AX5+VeekBJ/tletFDa",
+	"XsQ4DnVmUfbviTyvT7qF1dZVNT8iuLmEaQfO/AopfS+0GjwJm05Q1t8tsAMdTTJQXFjCsTZ/woV1V1xz",
+	"tmDhDsyvZZqaG+H2QvtBELDS7yOe0Y88M5M+Gp78cPLo+OHJD3DP4YfDaPMdfc2bzc9CdAb3eDuTlT+N",
+	"cA0F4jRjkSHLseGepEjZOEydZk/T1+gS2LklWSH0zmrR60I8xQHWtPofl+vIPNUW7VINuedIIxdczXbc",
+	"tXVLtuiG0gFWISRZ4cEmoG+JgoZFwzyX05ypQHjaBXS75jyuU96ga+iwkQlqAcIQI/gcd+vLWtN8VyLv",
+	"VG/wunDdzdrL2FfK1B38iNcV37/gq2nXSC7EvN5xl3zZFjStmC9Q1LldbrBr3N+YIWAfQMytjqkBXkvK",
+	"Lk/fWYbCh4K2ZhCzeCaZsj0Y8HUVegL8mtDUTGDZuWN3G+SJdsbOZU6vEJ6h47jOZxTeotLZc8lcfygA",
+	"/+p+YLntNB6eNxwB+OG3GNBWoKwnSHnp4BEUMImEWHCk3UVac6rEDsKu7MS3i8sHttLRXsVf1ZgVe9QT",
+	"v72iHesGWknDACJoEAf7sAiKexLxLsW1d7t+KFiBsA+FEHgHQKo9QzDXOc01p/Wce5DCTSjqmFftvcAe",
+	"KwRRqgRfW1ZSKbmo/wZHhAaRe2m91RhkUUy3gzcsZpIoZpvt5AwKHQBKKNysZ/tOn7fwlbokdFjDbo0x",
+	"cY/3wAv2sO4FO+Bc/+Wg67ewn0q4+/VU+G2gzHGY8NQqPe+2RL+L72lNWW9SMZvzjdlH/brYrSn2XMpw",
+	"GeXcNiqo539xzWMQUV7Ok9fo8rJIr3ZKBmvB6XIgP2QGgF0kkdjBmYJke+8OuSHcXGn46+LGKCFEChaO",
+	"23fSyi3x3Kbv8J4a3K3hUnkav3dYcN7e6frUs6s8gy34iU8mAYFWdwTvwb2755QiD156L+N5VmM3R4AT",
+	"P0EvQFfo6cr8cyDU/sZ3hKS2M9nLzeTWdC+uJo+FA4ASRs5cYwOuAlG7ViSP+SSPZ7ypXb/3glAmf6NY",
+	"X8sk6GKDzZmoOvZ0/VVr07g2H0leNIjWvBAlBHUhEpaTBV0SmUNRVXfsW1T3A4yxtXNme1G+bWQeY7Br",
+	"0VdL+c1O7s3i281klSTWjxtPJEzl2Dg5mF2HAHiYl+G1rieCsSSUhDqTazJzY4JKGXsNln/Ewc9X3ZO2",
+	"b0RVKuBkR2TnFA5gNLe3dQcSrJ0qbaGVNBZGU5YQqknOlAbPAJTfWmAmOqVchJGYOiIHucIpm15pNqd0",
+	"63kyx84veNjr6QBrYielSp8tRbyjv7IIBHZdNbIXQp/JNFFESESCMXvFFQF8NmEVr13BQkrE2YtNqn+5",
+	"0nLmzXvWWG7llwevd0w1oz2xSWk2ZwnXX8Lwy7KRVIkX6YAmG7o9TzemAlGvemPbutImOXX3bjwz/qlD",
+	"PlqvKUttMiyRaWL4C4OhGaJ+dnxFWUxVH955ZslixlMG+4+bZ04IF4ZeRJtKiDlyhh2ewOuNkMRUBfNb",
+	"FJoLqsquGo6U7bOG3taKuMqqoxakctW8/ZdLAjdFKAfaMku3K99yUbeHHUt21SYqt2oXHA1k/B3Mn93x",
+	"hVbz7zp03aw6ajpJUJWiORb0sVuAjXxqR54OzeENE1Tsx+uWsEyuU89vNGGGdMauWRZJ2PU4fEmtuSM0",
+	"E9u5I3I2bcpHVmkxDTVYUzOZa69nBFZyMNVv1ebKJmhOQ1eFmkP3oSBz+bU9KyL89OWpbaX0I08NdxKE",
+	"ilQR3FkuHGqjIzBPc39FpFDMSr47s+vNlvn64RSVwnI19tDrxnubwY7k1g0OKeOiBi4RNRgvW0Jf+Eex",
+	"1U9DqW1/uPKKVYt1Wb8U14FlbTFmN3SiMLHbCrZu3OnBPHU2zNK1PnktonSbYrd1s5mtlbOt4FJtLnP0",
+	"my0ibfR+oks8oYCuUeLh7gPkFspd9nfk24GPbttvb5uDXSt6WYMP3fFoYPaNh/M5QIM9hafh0Nrror3f",
+	"d+GPPTZX6NqVe618WHU6GlT4Gs8m5Jy4DbFvLZnmOct4kTX687cSW19VH/WqBHyD8Ks2ocuBon3ZeKDb",
+	"AGGvIg07VGsPzdrKQt93VKmmcDOGNIN/VSpLnZimsmNVXFP0rSz/mMrAm9HbUuRcL8/MUm1KYgmatoYO",
+	"d/r7c3LFlhEZq/S9MULfj0FRO35I4hnNaexw/GDngDoZzUFq2lfPtJ4jNanmAFFC1exSUoCytQ/2CVRw",
+	"2UJHVcHMK8jcRcBEqPyhV5iZzc1osZRXvHT3jXpOEX/v3l9RBK765gbqnScBbf7ZNcuXnstO+zMFLxRm",
+	"CyWSKQyVQeIWzVSfJDJWh3TO+1myWhIsrpnAfkMA2IvAV1ygbj46F+figHz//WmhZ+Y57Dn8/fcjMj6F",
+	"7Fz+F8VGlD/CThN3MP1+f0wWXM8I9c7NWtiBDSa4VeXGngvi722fPKPxjJS8Cco4LmHOcmiDJAH5xOy/",
+	"It+OPx5Un4+/e4I74KjNbIOiS0UW0JcwlylmWsFLAWiOzOg1qPi4/OeJ+v57/IySec4m/CMegh0Fj8NW",
+	"Jn47NjJsHJFxXgj8L4vfj7/rk6oPNvZjcw7XmApyiVng0D6Ta2WmwhPzHP4b7RSczQuutJmPWSsZQ4eS",
+	"Mfl2SLQkRpUmLFWMHD34DsjBwZuhSUOFWrCcjD+ZCyoiVbQkIjZYcjO2b4EsVfMaQ9Zjv+O0LUr/J/Tl",
+	"HpFxLBM2RmcKvQQPSwJRW6SmiIwxDjW2h8bMSdYqu/GFT6VwgIqGwBaIOmCGsXLEzl6VdDV+9oZOx7bT",
+	"FTRzcQQwfj45+M2YOmPy7cnRI/iFLHREToZHZdshDrsspLaQkpVv7rs+jPBSCuaGmfJrpsjx4MTO9jWb",
+	"M6q5mJq5VncGkgXaZNCf1nKsOSoz4+cJy+YS8DMPfmXL8ZNKilyxpX1L+ZE9LkhDE8ATbDJhMdbGHp2Q",
+	"mSxyVVJFxg1ZjMjYqFovkCyABMp/H/wuUx4vx4ZucYO5Iimb6Cfkki2lSMy2xNKc0snRY9zn8Wum8+XB",
+	"6USzHGkDK3WjqtgcBQ/2/arqPM3GplxplhCX8uawSo2AcbK0T55XJyvYwqxUkYwuCZ3PGc0jQlMlgR8E",
+	"Mba/2+oR4VMhc4YLWcqCJBJeCm2AzwU0CYyZQJ8gT4z8mnCj3PdO5zSesYOj/qCSzd5nAPNqyzh6vzI2",
+	"947EJWNiCiYXmNRn71tIGryUekYSntscLGQ8w+LzXF6XfgMMCvTO7I3gGe+j3rA/wFnIORN0znuj3nF/",
+	"CJOdUz2Da/LQiNm/4JbGcEVJg8+T3qiH30IZ3FwKhVfr0WBgfYbaZqto9lEfwn2A0KPU6Djmir5ytygN",
+	"XfNrefXPNdw7/ZWQT0irKWfkguo1RaA3enfh7/5P0on5XMZMKcje+A+zgXSqjI7xG9MUYaMOIRu2eUvs",
+	"1x6ygoJIJPS3e5bN9dImKoU6cL+sRFc8Y/EV8i2QPKwcCC8DNba8/QGioSKwa5ZfSsVaN/bic55YTAUc",
+	"2IPBcceXvDu4IObmuKSKEUxXPIeu4LC3u0xASI1baV7pX8qwy/Yd+yerp7TUFkpB1EBV10OjOR1cMfQr",
+	"NXCb0gj2q9bpKzTb6pFDEMwQ7t7woEt82Ewj/mX9pw3xl4fokjre1TzNvaPB0cOD4fDg6PjN4PFoMBgN",
+	"Bv+uvIs/mk0rVP5+8PDx4vjPvyaTYT4YDIaDk4H937TW9mokijRFr3Lvii3bf5ZSpX+WhRHMRx//6y/7",
+	"yR9qfWbDQTUz52di81QuM9cX+lpe4c9wAg6yeCVJ9sKTtkOzoWV+inWA+ikpZqQbn7TbbDWkAkimCdD8",
+	"KULzyIm57PG2QKiAhOU25MVzktErLqZ9AkBAbAnyL1MsvbaYi4G48878UXKE1dFVROwm4j3MRZwWmKjs",
+	"eMM9aXbRV7PxqFX/mrOFbcwTiKOPr9hy7BZu9RuOIh7ap2vF0kmfPMfoHKxRz6CXUIya5RWbayLkwgHn",
+	"1DkR6dUCb2/Lip5yBsbYRYlg9KNE+JruTBYizyZq7ExdFab4Td3WBuTsNbkw3G7KX4k4AIjjnjMkz4vB",
+	"4Dg+HpCcikRmnqEP1PDQKtxwWxg+gefZRqmCE9qfDOl6gk/tHnunGED/wsJfxG+CszSGTtPQ9rFDeOYm",
+	"6r2QcYla2fZ8+Zydxa3Ex2/WwLHCYQtxwRKOviD/pj38hA6RGxQggDYZBkozMkORhcz1rOzpWXpnAMvb",
+	"oVNJAWJFaaNkcNdCUOmIZDQ3Ag9i+nD463IFv9hVrkzAiAxd3Setyyqnc/sDeg1D3eaIorDuM2V6520x",
+	"Bnbj1gzupfT6OsXO3ckbM+IxknE7Wb6U+jeZGAs82QM5vxKscita786KErGLyrId/Qq3rRdOfBUJ1wc6",
+	"t1grzbaCee5NjrCJd2wuRFv1yw0ZrhOeapa/g5rii5qR5zd6CCLSBJz4mEZNVBHPjMQdW5doHzJfWTK2",
+	"GAP20zFmhqQp3vOXbMoFUXLzVLkUt5yrX5pmG8dT2/l9w+tVARGOrd/fNiQXMasP2C3a3wqz2/LCQmie",
+	"7vDC/VmnNHYJfJYW/Ex8TMkEkbxRkmM+cQ9p3XP4JZS8kNcspVizQFuMzQoaF7onmD9sPpKrD7iJepgk",
+	"6H9nU5RusAJi1hv1Hk8ePUwGj4aPHp3EPyQPHzymRxNG6SB+8IAmg+EDenw5OZkML48uB5ePjo7iZPgg",
+	"eRgPH1wOJoMBHTwyhzbvjXrDx0f9Qf+oP8R45DWXhfoFX1HDXTWay4f27VHsQ280PDLS1SKC99R13Pab",
+	"/VrMRhZuNpiZ0Dm/lYexvDugvmzO5Dx1FuVSkYQnERFsYTRFh4dRXh9mioG7A8S9vTzWb4DRNcv5BJGA",
+	"gqbwS6kZGZvrdEwSY+iyVLEFthQ181rKwvMbpxTbdlBd6rk2K9XCQuXMA4aq3zk4k9qtczsmvczlFROV",
+	"smJPB+loZiv290fylkRvoh7gfJb27hYU9prNZR6ksbcummpdjrIQe9G4nzqb1NisXDh8J0QqBTohqZzu",
+	"RmY1KI1GNcOvGbl7LWPDkz/DveLXvTWrJR44avMNhQ9dtHqdN1yqRkzXB2gH78HtLAFZWgcHCM3tVID9",
+	"3Z2XkAk/PK5DBfeUlvHV+5RdsxSRu2OeWHvIgX7CesoMM7hg40nafoNIQIZvcNYO/13VN9nLCXGQzR/t",
+	"4+KTb1yo7Nc/DoYouWR67ZtKOVPAp9ZwcnlFm66xlaSiHodcCJkvD5StG+EJszGiVt3AIsrYm1AxlIxN",
+	"e+EylXoLmrOZLBQ7SC6xhrNgKObu6IWAiDnJJRic9nWPDdU5fcV20VY6p5pNDVlYGCjf6Ix6Cy4Ec/f8",
+	"PnUBx2Gb1YFSAO5FUrvBGjWASpKui2cbEW4Q0Ief3J83jbJ6ykpRfSdOlPY9KV/95Sx5r35j+x3f3myv",
+	"VnzRclwjK2gwQXHnNzQFQv4Pv2bY7zRdQgsPOSFjI3HG5Fvtw3dL5QLNCy7UdxEZw7/G5Fv7q6UsciIX",
+	"IsLeSy5kY/N/HDOPz8W3KdPmdi1SRlD2f9cnbyHJo8qXgQQtC7qOPkhM2YCsGUrMDEkmr0s8bKOlphLc",
+	"lJBzseo3hT28BXnDtF7NsVahi6JRj+JUv7xNNKe8vwDbDLO0ZhQh13jCVoV5Z4H3k93obvGcLZn5loz5",
+	"E1AIlgZvw52VaHYM5AnFEplog97qIRh9fv+Y4ThA/1papV0xrL+D5FL2cZ5C5xF7222nYHYqeag2oKxL",
+	"X60rD88apssVKcvV/qHKFpMt8ywfv7hldkrnzANjG4Wd9UPnrK9qb0GCTnOmPqS1gqdGRz+qrVK0a392",
+	"D1bUMF9VxWLrs7Jj77venCq1MOrrhadoOr2zauzrkmR8rbIX9WZwE/SSy77dlH4sM6+4zZjOqZ4tazgs",
+	"jau8oxSGivg6qWGizHO7xATYPWlkngTwpE75aVDuuG835CA8L4uzdc5Z8gTq+cYjzZQe2zJgqvsE0auI",
+	"O1fb7xJhAJrK/0PZCF536i+ZkdDIUGE+2Jmco4pJRr1vPr09ff3sl1d/nD17//vp2dnbV69/ujHkrSAR",
+	"Ewytm23yH7zNvJMciEowIVd/lWJoj8Jn+9OqpFUh7HZtLa+2l0VNscuK6+9nyoS3gJ0kXS19wvsCDBn7",
+	"j5UsirqMws9vI6O2zm7wSh+4IlOABNmHvmoWUoeyse7ysu6iUEzdYpujNvt99/3baxrE/2hWt9esjMH7",
+	"4xL7E9d8ghd3LsUwmwHrDXAXbElFhTlw3/I0binhbuHlKXf9AionEPlgVZfNWD5lBL4eVcperYwlwxo5",
+	"lkD2GFakECRhSJO1Xa9zlklI0nXD9Mlp2T2sWtK5QBx1QhUpr9CQ8wQpdW+iuYveCJtxAJvxz4B08Tmx",
+	"ZLmjVYVC5lZ9utmBRRChors/5O+m2+1LEB41ScIOWpsfbSjl3dGdyDvDBNzaY4tbSbdbh2sNn34mhezQ",
+	"g++ahuDmTtWV8hDV+uSta+M4o4pcs3yJhWd2nAgbJ1bwVUeDARTy4W1iGxnaZId1O7XudHvl4Rrtxdvj",
+	"GoS+M4sV5sVe9MqVRl8VwC+QMDNymH+G7OllWnk1ckaTVyJdlh9YHxU8b8QcZI+/g+EuysHnxWXK4/5K",
+	"+DOXC9UbHZ0MBnv1n+D2NfpO0tQdmssIcB1p9pTZYquJESYL2w18uXt3Ax+Az2XHAEvtcg/6eV7NmVDQ",
+	"YhQkntflwgZXXNkplEanqVzYYm6zdwiDGdU6cJSJgJgkQk5rgH8YKVEoywgUPVcOWZqmT8gYZLCtysVb",
+	"AGtxMaOxzpRma2p3/9/fMMDm5Xj9lT2y++QMGsVWTrbPbjxgLvjX4eZAib5CiV/w3nyTL+/m0rR435ui",
+	"RIhwva+c05RThVn3jgHMzGNEIvIx79FtYj7UMrtU2mGy6TLA9a4XJ7HFAjJEd6BzPkUAW80zpjTN5j2b",
+	"GHoR9aYFzanQDOgNqvz5NYPQcMxGkBM1x25H2Cw9tg1wbC5gzWH77hNi60LVMqmQ9coLh+XXWKdsU2Pd",
+	"bYvcCeywqn1XyLju4rVpOb+Yp29q1bVvzJWtMJXrd9zGs//3RVk57Ne/V19XucSe6LmLwIbM2+7mivgg",
+	"oIHBsz1wyYwRs9mwK8pviW2va/veWqWlR+Fdruo19imvWplvSj4pwS1vx0j/wz9fGf9szRsbLiCZ701P",
+	"pdWYqGuVQBmJ3J0JdtZXobTeslDCaHKAjcAOprks5u03UYXF/n/w4W0nsZIbu8c4OyQq9LKl+pD2IW3o",
+	"vc3ncd38eqPjH6JeCVfSG/VkgW0Bc6Xb/AIpDX//wH6fMYUInVWHW66IlhKxnh3acizTIrNa3d7yNgMJ",
+	"j3u9SVYOvO0+QfKJsNqU5tMyu3AffGQMHJJ4XevMlRXTQvkWn9/Vrmv6oscAXUn/K00y31/6d7XUbgng",
+	"SIX7LAIz3PylMspbJclKIvkO0gTMxyT90AUawCWCN0mgwa4SSLr6p3kuk8L12gBHvGI5Ji8uU4nVLeqq",
+	"KOdys2uG+x5l3koKdzDn2xXp3FnuUMUjm3OHfLm1n/iv372zIZH7tsLw8FNSLrFVp652ordLHqf38/0E",
+	"4bzd3nU7tlet/FVcbNrNUcJVbIGEb/WiJnfgm9LxB1CFS+K6ZemISEHmRT6XiiHuDrKzkRdXbK7XnXN2",
+	"rrVTvk1q157TlE+JNtRvBVF39rUnsK9s5L1SMSTMU2u4kWLenYwNkTlBk7Mk515OcjM5uifvihxPBZGF",
+	"XtAcoJYA7ggwKKeUQ1RMzxzaoI2ORYQKwoX/C2hcgn5RB5nEtE5duj44GKYIoZfLYjpDd7a5I+x7HBam",
+	"w7ALIZ/ANtwVpddI6ugzkxT6Lj3RiLvymSjrNOVX7A6lXZkQbqErrQYRVdGPhBi1DokNMLZYRKgmmVSa",
+	"PBgMCFjpmmeskSxwDXdMEdsIQJiVMFZtZ6n32v0ooK784tp2A7hzzlmyP8g1oL40RXasWXH+qYE5t0+6",
+	"ZEZzbI48n4Fz6wBkET7aJ2NjBgDELyVPU1kkz+ALMuwPCBPXLJVzFhEc5xLhXQFw2f4+g1BZDpEH6/QE",
+	"jNlLGl9BOONcjF9QpQ9g2IPnP43JlGkbbuOamHWx5ImdDhwFoMABNIgAFNw+AXxsMnxAFIulSBT4lzJo",
+	"uYXg2FXwD3oynYuUXzOF1z1+ZB90eM6AJSNzB5KS0SVRzNbmM/MGM3UuSPXKEsIvlYqLKaFxzJQKpfbg",
+	"C3Eb19lnhZOXc6ZKkBsLPw2Iu6jERxWYSl6I/oQLrmYlkor56PvxloUrxo5sqFvxsPrf0YO/3l/889vz",
+	"877987vvzT/Oz7//7j++CaH4Z/TjcxzowSBU07K3GnJ0tyhLwnj2CJIQM37NqtpyjIdVG1Cjw9oO+Asf",
+	"HDy++DSMjgY3B97f3+yEhwJgqzDNA9strIa5ypMR+eFkODgYHp0LeGxE/GM+F4Y5R+TTeU/NWWxp4rw3",
+	"Ou8N+4PzXnTe4wn8041iPlKyyGMGHxuZ4FIND9vNUPipWSH8MGHXfYdo3/en1L8e4pM8wydDBjo8YaZu",
+	"t6IcdlXElw+e90afznt5gYvLC7FppmATw8Nlw/3z3s3NuQCG3AKrthIRe/N+z+h8zgAdWmFWD/zTk/BW",
+	"NqzLdndWdSMVWi42CvUS4+Iyp1cAUU8nTC/fzHKmzC/H39mejYDdztLE9gzAxw7gV2vNAyCeFU4m+gVm",
+	"8zd3CJpFOlfg/hxt1pdWZSmuONdmANIwBHcfeM1madIJ/8hF3KAdNMPBKo9XMEOqFdhhUAN2MBMi8Iqy",
+	"dQq4njyUgrt2da1kldjeKrhTd+TvMiSw2dMFrLUPyQFs1ejbQqbbSmAcfjL/aXVkmVF3cmHBD/fjvJrh",
+	"HLZc6Pb+KpzyRWCHDm28uDUY8gtLk6f2uXsEA2476jpmKBHOquZmRwF4tMHj0QPzf0YKVMhn1W+Gg8FN",
+	"VKZ+1kaLVp3nRqa1SZm637/uku/ubNcrQDKL2dJDuyETlqYIHTscDIiW5AgyQB4/+l9PyIPB/wLrJ02h",
+	"wed+ZUhJNR3qbZG69pWR4pIgymIHcxCw6jpAbBPD3dY/3MxvI+zjuot3xA7a5BdBvAt7O439bFCuyCV4",
+	"yTRaplpWpqDUM2OYm7lFZOFysbHZjN3FJ1WXGa7JFbQNcRbsjKpufmVctpW5X5FDGYvrAPci48qs27/i",
+	"t4Jjew1L7FzAe/TZbhpzPoYBSrZQM5qmUAB0ybbghloy4wpRp8z2qN4zVb+ZVa1psNGOcwyDSg9tyUjp",
+	"V7burBkTEVGyxBNUmqYM/cVSIL0yMeXoakZCtm5l82/MncbuHWZ5a95nLOuwnucQqcNmfDW0brVisPWK",
+	"LGM5ySHSgK2FtyBvPOMbS91fiJhfMBRcNYKeSlJL0N2Kkrm45ppuRm957j13n7SgOGZzXSsP25z1zjKA",
+	"he1Ncxqz/10vg/MAxMufHw/Wk+a5uG7XW2Dju8KW54CP2TMnZ/dnb4pKdbCbFRWPWDa0OdkDrT/3Xwbe",
+	"dJkboVZr6JNdhl3l6N3dBBnypupWgo4S7B4griq38pzl5mo371cNDUyeEMWwyZqW0K2iCTKkWtEXhQxp",
+	"I+8VQtsCwsNb3F1AePwtGTnqaXnFgMf+/WH476u/jpIfimdyMH+YD+mPx/FP7OfpL/w/r15kL+XvH16r",
+	"N8W/Fv/f8t+D4dHxyYOHPzx6TC/jhE2mM96LekWe2l6oanR4qJYi9gtffEF/eOu3bdsZZZU4Ag7+8gks",
+	"heFaASeuFMF8EUwPmD00CQVhsJUAarpsDz9V/9jYDwVEUmNDFIFNUKqxLYgR6gdWFyQOCxDSDsBr3tQP",
+	"pSamumF/eKe3R+yPN7b9jDe6MeF22P9miI+2xQ7+R0T1dtAjNrN41dyjYvP9+BS5f5w7qAlb2m/+oi8q",
+	"Jpc8Zs1hG+hGndOJdiHNec4gMJ9JoWe+w6KYG5UioZq57PIorJrjC+9Tk0KZzYsNGAUh7hkM3wxWE4wv",
+	"+QYka9tU3UwFYiY42NHqYLD91bswJpG3vF3zjP1bCsMtf7x5CvnCrmt71StuznIX4qjXkNp4B1BCz2sa",
+	"TzOs4Og96p8MzDbY9snAu0mtVfvxvi0BQ0edzAAguIqNUy724798Xg5twyF4dmtRkR95mnIxDbC0m1w9",
+	"LuI+hWvX/HXTDNJgmRMAN5FKq95jKUumLCdgHHBFMpkxEWBLvFjMe740cNTn5DOgAjS7LQ171PywPwhT",
+	"czyj+bQqqINgtLBK3jt/gCqyqzkkd3hhCQgH5shRg/5g8MDQCvtofjeMjgYDv5k31eQbfMbsL0cxuqHE",
+	"HQ7HguW9r8YCXBzFtcNQn+c2GLoU8UHtsdW5+q2ivcmhM/B+yqvGE/bk1ZayqEWVMF/fR9wsO/WalVOD",
+	"r+ss2nZSV3BXLxrF4iFM5/CT+c/NoUeYTeISe2jLiYWjiYytgU3jwfLQXluexUwSxZjRc9iSXBbQ86Z0",
+	"cGd0CZDjYSXnBRfsVY3v7o0Lsk30SvP4x/LuNj96asuqfSyLEmunkiNOdP2ZbxBdLfVPRrPEdI8UGn9Z",
+	"EXw3lU53Xb5ZUsdmBaYi633FXBUX05T5twxGX4G7CSLDNaZ4fA6O74CwLwyPVbLB2katUQFnWd0jdnQG",
+	"N03oirndre/cn5KLdpM+1ImuNKvlQoDuckepS3ggmznAHu66F98sj4spOXMpoHtgkN8r8X/JoEoTHeVE",
+	"M0HFLg79OokefsI/NvnReE4UgwEVYSKpMDn9jsJ9YieBFxKj14xcLhEF0mxM1ba9T361fdyXJKMJdBNY",
+	"PsF/h9YZ8rdl8pr95loY3jVCr41lIJKVzX+nYkkyme/RX1e2Hy1KB8cO57zJb7fzpu3Tuvr6ZMl2cqJJ",
+	"vcZDuI/addkO9O59f24Lm1FoX4l0SeCQjDC5wr6UhYA/8eOIKD4VWFsD3QekRqlEAdIRkjWg4AEet13O",
+	"wbseRpXdiyjZA6Lsjj5knP7dYcV+YX4to347oK92YdivBnXVFvWWVwzk2RHYhZ1jZxnTOY9VW1Lzb/aR",
+	"TZVXRl+fU2Hd61CDW9ZaGW47ODqZjSP79/BBVv79Q1L+eTw4SOhSjZ+QxwNi/nIlln1vDMyYEozD+sFj",
+	"KGROxlxoll/TFIrvpvyaNfaeNmbZayqmrKloCd71bnjw+AJLlgbRyc232X/P/jv574OMi0Iz9d8HM1nk",
+	"6r9hwt990+vYJRvqFP0m7AuZJ95ODWfjplm79TVWWoXm2zSzDbLrDGv/dygbufX1T69ZTqfsBdXo7zo6",
+	"Pol6XhPX4RFa9P+SaWH2Zdg/inoTylMj0E4eRFjApNSkSHuj4YPho8fWrWaUb/P7B0fHJ1tICKT+pkqn",
+	"ItuLtfsznxY582BuRUzktWFzZCrzuW0iXjI6TqxrDYOcM0HnvO92vIndX+Fzt47bcjGRUDDmuWSN6eML",
+	"6t6wP+gPzPbZ2fVGveP+ED+qzocmCcesxd9zM18NyCzoVbGkbd0xgVMy6zn9/Tkx4+5+UCwucvAzv6uj",
+	"zxnhk8i4yNiKJq5p78JtfV5sSAN8XYivqALsdVG2UtsT87dv9OvCOpf24jMymw1wgGladoVo9BHBxnfl",
+	"IDPy4ae8EK01QK8L0dtxF/akreeFl+0zz+U0Z0ptvejtVXdYwcXaZo1iKmKW7pLIjSM2goKQDwUrWAIL",
+	"Btxo8x5oOaYhhTAC6I9CJCwnC7rEtGyFfolYZhnXTypwYPxA274Vqk+e4nBQmz6lXECJOIWXgReSK5DQ",
+	"0So8ZiBPEUb6soRxpuUcZ78FJZinHfW7C9F+ufEesTLhDKX4VrcJvipkAX3jLoUyI888dICf9mU+PYRA",
+	"2uHR4GhwMDyyI/XWrom93S6n5D/PXr0kuMrIxrjt2+/iumH++3yMVR6z8iKKAO0B7SLVeCshxmr7xXRm",
+	"n7lPOTCbs8OsPn32y6vfn//8X+/fvPr12UsEte2Wy/Xl+k3ieWx2RNuz3WufyTIkWQ6OCZEYlvTIzBFN",
+	"SLDAN/Vr1X54+An/aHU3v51Rja0kNU9TWBoY50b9V/XUzXUYMhgTJ/cZ3MK25dFdNG1Tbg3dd3yT43fn",
+	"bdlrWs3XxrrbsWWjjQjf3ke/L878HwoBQaE4jmes5HyjTAH378D826uXbpONPlgE1MHx88mBoUZMyB6R",
+	"78fgHlaEGu0fAbu83u05m6cUO8a5nvH2OrUEAHWB3k9gRND85ATURtwDhW1j1uWNugVXbd/IvWLEM03z",
+	"25Wy4JmOeufFYHAcl/sD/2S9LbniXzDYnfQo+2Li4pY9v9rFBdIiAjABid6uZcn2bX3/zlIY6zQW963/",
+	"7RnT5b3/j12Ebs3p7+y7Daq/fehz+KVCcIwQvFtaoawgD0AztSU4WwCmqERna6cltF6tHywAv7aueudl",
+	"ZB5V7vDEFKN5PPtSyOQdm1NtzDsTDXhDxrJ5XYiqWGcuZQrKN9I/JPNKtG2rDLlQspwPEX7NrYitEmYp",
+	"9CzZUkSf7NkYAxrpYo05N+QezTGPPysxYD/q6tEsoew+2b9uOnh0vn4joXTIQxdWl0vZ0PoClwBUvwqK",
+	"FWgRY5+sI8XjcxnNOU0u0QX69+aiLTmk+UpGV+K9tIzQ5eblm1+zUCSoO0/uYhFVYZegSfQb2D+ei9D6",
+	"sI095OgBSo90n5yWs0cjR9GlqpB1qaviv2bgVF/1eZ+LDeaX2zAp0uWTuh12zZUzw1osr3WL61yYk8Ar",
+	"N0OEb7QvIsI+xmxuk37G1zTlhrpfiXQ5DgHMGomz3F263d5Yi0LVUkuSF2JU9t3EQIUsSogSBNcNBB9C",
+	"Woe/ByE8z0spU0ZFSLWBfCtFrxnh+klZJp0Xwjb89HtTWYAHrggXStM0xfrilMZXtV6fTdN0ZTDbzO/t",
+	"bBmVDUpm3IjmZdP4gFvToHo9aFS9amZ0WGK4RzhThz85KbAvC7cqZLBNGGJXEIbwc72MigLyQhy4HPR7",
+	"eZtzzd5yCC1bXEvbYB2IHKqczIXzVIoJn/ZdisVrpmRalO1ihdRoK7y7sJdIVVVW3SnHUS8vRNVH1F66",
+	"917jPN7irhwG7soHN1Gd9/AoO9+gp4ZAWNLtIrVOAzgikPRcOcFdynYQ6zQ1EnYJzwC3mh9SJ3O+iLvB",
+	"HUMTia+du6VomiQ1evauxG6UO7SU+8kcMLTzXUkztNFbZPF6S/wCweFvumESGMHnfuvgn6vRgAvagZqr",
+	"Vbs8hjK6b65+qEEclDWEg5uVZW5TVqRpXlurYwKMuIMP8G/D48PuPN7oofp8PH4/HVi/F+jAqgeqCRda",
+	"mrs7ZluqzODPMl/ndHFwCVcz+JQbDdtD3ygMV6hDJNFIwkXOtWbCYlca8TmReUYtRB8qwFRdscR8HhGW",
+	"Kuj5ec3yWlV7TIUUPKYp/DxYzm6X+lNlN6won0HXFkympsaUp9P7E6F0mCgys5f2n0uapWY7O6WoOs74",
+	"hyKiyC5Z/qSu+0P6LQLhNulZJXOt6Fo8M9M6Gp78cPLo+OHJD1Ev4wI/HJaz40KzKWRlR5/Zt/CFnAUd",
+	"G06VauVNVFsIHG6tD4Jdx4jUl3Eu7CpG54KQA8KTEfGXYT4l0MZ5RKqFnGMOUABtxU4IANx8cCSF3UYw",
+	"B7syNI2xgLR73yx+f7XYatgj8M9r6TcLOFvx3Z5oap/5/D79ykFOxdKiCP9DkStmtFD0mmcApIWf5FWR",
+	"20ftQgFQr71Hv/qmDqJpiuC7W/clrS/dbrp1q2jDBkrCmjRJGdQhCQes3LS63bouvODiymvAWp+WuS8J",
+	"F3FaJExhOwKWONyADfOwT1+0m+p7jFug3dqKt1IeF4pcvzdDF58xrqhSMUNo7MMwHDtaGLxTbT8Q+a91",
+	"jPacT2GvV64U7DuzMoV25IMgHMBN/fa6ZDMwIozZsgIWv6HDxUL8LPMMf+k0ZnOvgAGGfzSc0PDfLc0n",
+	"qnIAuMLvCIcJuXBzsKZkgNtfG47x4cYoPbBluyVL1OtJ6VZI7x9Dfotr5PAT/tGe646QFrd2c/2tuXvO",
+	"xNOqesmM1cTw0C/BqKEV8zZsyI0vHe4vf2/Hu02WMRIqwqaVXQS4ImY7QenkWiHUcVlFti9gRPfqyyW8",
+	"hCdGc7lcruk4n5e7u6CSuC3dQhIcWud6Bw3zF/vkvcI0R+9fL9jVZRhq6+ILqGBbF0Ph0JOy5uTbiC1U",
+	"c9YHcIU64wjdNTiQPebNl6q58/6URS5ouueucCwhWoJBhpzYVOh1f7nOSOJCbb6Gz/C5bVdQVvrempVm",
+	"xaWaS3jS6DdnSxEjv5wcDAcHRz+8GR6Njk9GD374t21MZlblLhhzvjRlCp2Bm4Z42DDEX0wkTF3Vf195",
+	"sOFp28LpZsvbx25vkMxBm8CiGxrPyp7BzkX4pKxHtB3VV+p2sJ7dtqk2hlayHyZhOSs5Aw1PZcxOb473",
+	"lEPQ97LJ1eGeuk+XUKFnwRhUWMX1LyDrFR6hr9dvXIhOXMz76RoC2rPphUfRxfiyh1aB4Dq/295A5cp3",
+	"rNhlDTfHl3fr2emaGwH/3GCTlZ7JW+Iw7E6LDUHcLv7wxsAuis531Y8vgEi/gly//XKes+za3Pi9rVnv",
+	"J6YpT5stKHwqAivGi86txLAw32c1ToZpQDO5MJ/j0Ve1eODbROV4f0aXDSiUyXdfKu+u24Vm+bGVyTch",
+	"RNhXfq1AEV8T7sNGiX5X+Ae1dMwwYkGaEnTCeJ3nHKfwnMRwAAg0Rd5CmNWBG1iogzJzBwvRUGXUZcOl",
+	"ph5JiD2wh+ZI6x3atunksff8Gv/S2Wd+TZlQ1z3B5mjvCTbdBHzR2BkkL0Sf/CzTFCUz1cSldNjEL+iH",
+	"QcZGJkGzfDX+GvoCvS6Elyoi5GJXwIp1MbvZlPbqfgp1axWqKZ9pxSc8xE9+YjR5wTTy56Alez+UadmJ",
+	"5Oo5Tr5OVKbw1pWgqJdiaN6Ccv2meqNHJ5Y1e6PjYdTL6Efz6cmRYQcr3NpidrYX8iN0y+vSqR8nsf/J",
+	"a7f4F3IK+kfOyq322gv3odzD8OXRyWCwKgQoT7mYnnERlx64DT7w+Qx6jvaUzhnNMIWsVepYWWDebiQk",
+	"uvCH+McpbtjwaBAcuAzXO7c0/HCSy7+YAAKYM5FwMcUcRegEawYfOF98b3R0/PjRTZPjfYvUkjrVB8SJ",
+	"dRKhxgVLUZHF3wblL6VT1AItnI5RyjAHBNFxIUVEzeQCUsAtA6k9h9t+kYtajtmOtVF3YsaNaB7PDNvt",
+	"gIK0Wa94NWcCFSCjVZQ4SN6RlPytSMom2gFUO4cUFE9k8poliI5qPf0IhYTDKAlbWqtvXCmjwCXurZBi",
+	"J6Wy0s33m7JIF3S5S45i8200MqbS3dCDV8sDHAtSUZEZBfbzrHOyZPpJ1eWYCzLGZ8cB/BQ+mVRn+wWr",
+	"Ihq8Cw8GW/gO+gvGpzMMh+CKMTRbyxn/+6Q476PkD1Kct+xf7vJbDaU3aKneaUIc1ZzZ/m6Dkg9qfomF",
+	"xW9LcSe2viO2STwezTEAeBd8/tYGu+WCKbx1n1iLsQK9sy3KARepT36nhQK8/YURahuR62DufxeBbiHw",
+	"nEQvhOapTRXImSoyEBnb0EK7tTHCQfd18qs9DszYf5eTecH8q3Yh8yuEXNzzecg0hU6nd8KLz33P6SWL",
+	"ZVbWvjo5XFVPWvXLqVlGFMlQI0o35c9ZnFpz+6yQyI6AQtYj/gaagixIXqQMFowNUlS9Gqe768Od5x2C",
+	"C20svVwttCwrMEsX0l2XXp78TUsvT7bQWY4COsvDOy/Lgus3phmzNfRfsDcAGCuCMJqnnOVViKQqsNpJ",
+	"ogZNmJHbVRCkQWH40sk5Ra7YXKNRiS5q89nRYEBoqiRmPtTqU6FIXBN4xbo8dG/+KuyQ0m4wP0q8gF0f",
+	"UZfeF+JKyIXA9NUiM8LtB+zn2Rs9inoZU4pOrWDMma2PtzhVb09fP/vl1R9nz97/fnp29vbV65/60BYT",
+	"mgD0Rr1Da9QcDg6tbW9mOadKLVxKbsYShx3FtdUIz5jWXExVRCxmVH9d0lhFfztu+ZmDr6oRKH9iv7dp",
+	"mtDADfALYGf2AohDl6Viv8ilmLqeL7eJDjZr+rb7Uosv+Y3rz/S1w+WwTFZYWmbymolON8IzfA95oZHi",
+	"priFlfxXaTHtjdx8DlJ4bk2qex1UnxW5nLPDH1megrDaIVnYbnsDHVZNw+5bARrO3EFsMHLFlkSWvdds",
+	"bzRFtPTo3O7FOpXbbag8nrbVUqj90c50vOf2R+tk8i/OhKC9LUnj7joh3U9ms7u4E8JTF2b7ahooPQUV",
+	"3Oud55BtZQ7AtuQvKdgW3FPTjgq8yxuKy8fQAHgMV94YYkZj8LgCkpFFr5EKuzlmdAkNfV2bUvLtuNax",
+	"dPxdsJb8D5jAhi5NpwT6WzsDtNyGcvlY6z3PmYJa127l3ra1tk80lgphH10rbezpVrYrgk5FJzcH+MfR",
+	"TahT0R5SK5dORbNNgQfQPojVWBQq5hP/o5Naj2+/Y7Ptil7aMPjv1Sbhhu2rcp0L2+t8fSrNLdDX+rDX",
+	"3vg1dTR3LX5+ZzkJNTkvQ53vPjX2Yi6fwTjuNnFtfPRl0Eg121SPc1dbv36o85xlvMhK+bx2yHuaVXNp",
+	"xnr/90f9k1D/984SGsVCg4AGoRURIyJ95IqUJVOW761SY0EVKZTtx4gCyAtNcmjGwlY0l+buzTBnH8fS",
+	"kVqzJv4v+8hthclUmvHksH/0sP8o3Miq26G4CTVBQOPX+28g8nbG41kJs4dAbaEOIfUhzL5wqGp8d3ET",
+	"fepZlRP+acNkzT0Ba0BwWAJvnlf49hJDohf1ijw1hi3yAU5oPeAhM8KuWb5E/0Kl9Par28jpJGsV77Zj",
+	"cq19LhIiF9dcu97l5UCul+L6SNCi2NzakB9GM/9Xp78/N7p56GfADd98enn627MbZIY1RBxbpjFBjDwH",
+	"tG3xncN4LVdcYJGxi+Y3oPDFVLg8gPqGPS2TAxreUKoJKRdXZrfdq9YHAXHasHLrDSLsQ0FTRNfB7b80",
+	"lruhzLxImaot3Nrp6yM++8jiQq/l8Xs/hmSx8ILMLWQ9IhkVdMqwbQ44DDwIQTeQvZtCywKEoEW5ISTh",
+	"ik5zxuo7YzO91gd4aiNwGpM0ihS71V4youkVE4ZIwMYzulihvUF/YjQhqc0Wax43pfkUmmRSgNC4lMmS",
+	"ZAzoHnd8Qbmup+pU7/hFpsFVB5oV1rjGdkxc+x1cRY7fUJ+tfuYEfgPtzJF3zY8Nc5EE3YOO54qE66af",
+	"YqGgiqwdYv/p/foZJD82kEqNhbhWLJ3UF0t7Nxc3/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

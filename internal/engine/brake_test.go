@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/syncline-dev/syncline/docs"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -338,6 +339,32 @@ ON CONFLICT (tenant_id, service_id) DO UPDATE SET fence = excluded.fence`, uuid.
 			}
 		})
 	}
+}
+
+// The example of docs/safety-brake.md does what the page says.
+func TestSafetyBrakePage(t *testing.T) {
+	page, ok := docs.Guide("safety-brake")
+	if !ok {
+		t.Fatal("the page is gone")
+	}
+	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	b := newBench(t, example, "warehouse", "shop")
+	b.fill(10)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 10 && b.settledDown() })
+	b.halt()
+	for i := range 3 {
+		b.user("warehouse").Delete(record.Key(sku(i)))
+	}
+	b.user("warehouse").Put("A003", product("A003", 49))
+	b.user("warehouse").Put("A004", product("A004", 50))
+	b.start()
+	b.held(engine.HoldDeletes, 3)
+	b.held(engine.HoldValues, 1)
+	b.eventually("what the page lets through", func() bool {
+		return record.Equal(b.user("shop").Get("A004")["quantity"], record.Int(50)) && len(b.user("shop").All()) == 10 && b.settledDown()
+	})
 }
 
 // The limits as numbers, without database.
