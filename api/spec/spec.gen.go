@@ -242,22 +242,55 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Included ExplanationStepName = "included"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Included:
+	case ExplanationStepNameCap:
 		return true
-	case Rate:
+	case ExplanationStepNameCredit:
 		return true
-	case Round:
+	case ExplanationStepNameDiscount:
 		return true
-	case Tier:
+	case ExplanationStepNameFee:
+		return true
+	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
+	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
+		return true
+	case ExplanationStepNameRound:
+		return true
+	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -408,6 +441,39 @@ func (e InvoiceState) Valid() bool {
 	}
 }
 
+// Defines values for LineKind.
+const (
+	LineKindAddon    LineKind = "addon"
+	LineKindCap      LineKind = "cap"
+	LineKindCredit   LineKind = "credit"
+	LineKindDiscount LineKind = "discount"
+	LineKindFee      LineKind = "fee"
+	LineKindMinimum  LineKind = "minimum"
+	LineKindUsage    LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LinkState.
 const (
 	LinkStateConflict LinkState = "conflict"
@@ -437,7 +503,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	Amounts        Meter = "amounts"
+	Enrichments    Meter = "enrichments"
 	Integrations   Meter = "integrations"
+	Months         Meter = "months"
 	Records        Meter = "records"
 	SyncOperations Meter = "sync_operations"
 )
@@ -445,7 +514,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case Amounts:
+		return true
+	case Enrichments:
+		return true
 	case Integrations:
+		return true
+	case Months:
 		return true
 	case Records:
 		return true
@@ -489,6 +564,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PerIntegration PriceQuestionModel = "per-integration"
+	PerRecord      PriceQuestionModel = "per-record"
+	PerSync        PriceQuestionModel = "per-sync"
+	Platform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PerIntegration:
+		return true
+	case PerRecord:
+		return true
+	case PerSync:
+		return true
+	case Platform:
 		return true
 	default:
 		return false
@@ -898,6 +1030,29 @@ type AppliedService struct {
 	ValidateOnly bool                       `json:"validateOnly"`
 }
 
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
+}
+
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
 	ID   string         `json:"id"`
@@ -1096,6 +1251,9 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Count defines model for Count.
+type Count = int64
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -1472,12 +1630,14 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
-	Position int     `json:"position"`
-	Price    string  `json:"price"`
-	Quantity int64   `json:"quantity"`
-	Title    string  `json:"title"`
+	ID *string `json:"id,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+	Title    string `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1498,6 +1658,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind defines model for LineKind.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1543,7 +1706,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1692,6 +1855,144 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+	Kind        LineKind          `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -2135,7 +2436,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -2773,6 +3076,9 @@ type CreateInvitationJSONRequestBody = NewInvitation
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -2928,6 +3234,12 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(w http.ResponseWriter, r *http.Request)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(w http.ResponseWriter, r *http.Request)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3294,6 +3606,18 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPricing The price list
+// (GET /v1/pricing)
+func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+// (POST /v1/pricing:calculate)
+func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5663,6 +5987,34 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetPricing operation middleware
+func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPricing(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CalculatePrice operation middleware
+func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CalculatePrice(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -7529,6 +7881,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/pricing", wrapper.GetPricing)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -9695,6 +10053,91 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type GetPricingRequestObject struct {
+}
+
+type GetPricingResponseObject interface {
+	VisitGetPricingResponse(w http.ResponseWriter) error
+}
+
+type GetPricing200JSONResponse PriceList
+
+func (response GetPricing200JSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPricingdefaultApplicationProblemPlusJSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePriceRequestObject struct {
+	Body *CalculatePriceJSONRequestBody
+}
+
+type CalculatePriceResponseObject interface {
+	VisitCalculatePriceResponse(w http.ResponseWriter) error
+}
+
+type CalculatePrice200JSONResponse PriceAnswer
+
+func (response CalculatePrice200JSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -11362,6 +11805,12 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -12743,6 +13192,61 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetPricing operation middleware
+func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
+	var request GetPricingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPricing(ctx, request.(GetPricingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPricing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPricingResponseObject); ok {
+		if err := validResponse.VisitGetPricingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CalculatePrice operation middleware
+func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	var request CalculatePriceRequestObject
+
+	var body CalculatePriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CalculatePrice(ctx, request.(CalculatePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CalculatePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
+		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -13629,361 +14133,390 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/d9u2li/6r2Dp9a7T9tCyZDtpovww103T20zTpC9OT96c2DeCSUhCTQIKAVpRM/7f38LeAAlKIEXJ",
-	"chJ3zVmzpo5Egfiy98b++tmferHM5lIwoVVv9Kk3YzRhOfz57A2dmv8mTMU5n2suRW/UezNj5JrliksR",
-	"kYnMyfPJwW9UxzNCRWL+8VIKhp/0e1EvZx8KnrOkN9J5waKeimcso2ZYvZyz3qindM7FtHdzE/VeyJji",
-	"W1Zf+nbGckb0jBHBFkTPuJgSrrYb/ybqzWlOM6bt+p4WuZJ5eIVjwT5qfGBM5ARePadTRi7ZROYsIguu",
-	"Z/CpohkjE56aUc2EuBniQ8HyZS/qCZqZOcT4Jn92Gf34gompnvVGR4PBIApsx88w6OtCnGmqWWieUjHC",
-	"BaFiaeeoGFHmYZgJ+zhPZcJ6owlNFQvPDCf+Dn50UZsg1yyDbfomZ5PeqPf/HFaEcoiPqcNycjflAmie",
-	"06U3/zOWX/OYhbeZJ0TmxMzFLIAShQ837aObLT510bKhof18nrBsLjUT8fJXtlyf0Cm5YrCRS1nkJJ5J",
-	"HjOgcD3jihhCY0pHRBWG1hWhJKcikRn544/nP/XJGROa0CnlAmmD6wjow/6OzKgiQhLFYikSwiYTFmtg",
-	"mSnTqqIkKtSC5eUGIDtWO+Ct4cAsoo0B/B158CDqZVy4fw83788r2Baa7rhPX25DbrEBExBbYVI10pDo",
-	"GdVkQc0qaRIZ2h1/P4a1L2ZUs2uWEw5zz1mfvOV6JgtNuIbV4ELM9ydHjyJY6cnwiCxmTJhHuNkNTeIi",
-	"z2HjxJJkMmfNC7did0sZa9fYfLq7rPXJvlbSPnNzszSc0KnwJr2UBZnRa/aEHA9O/GkpzdPUTaxtPtUd",
-	"1n1SZ5oGLpPx9+MRkSJd4jxgu3CHBCNLpnHrpPl8wRXbYVJMFFlv9K73fe8iSNTidM6D8s6c9BVb/kMR",
-	"npTvnVM9q95K8adbkph4KsUk5bEOvzO237a92D2zy6sFi8NahH25/R5e766f5mm40XacSJOCEbuv/6GI",
-	"+bmZCBWEppwqI1u5bp8SqBPbzegnRpMXTGvWMKWE0YSk8EDb0STVMNvO4BeZJuF3z2SatL3UfL/1656L",
-	"a65pMy3w8vu2V1dP7TIB2az74JcbXg2/3/a9L7hoeGnKResbzfdbv+43ll02EVUG37W9Ep/Y+qWvWSzz",
-	"BmrK4Tt4KVxcXCvQWayurJZKs6xhOvjbHaZzzVUjpeX2238oIgqz3MaX21E26HU8MzL/aHjyw8mj44cn",
-	"P4Bugx9Wmg0Xmk1Z7iZYNM2taCX/vNie7s9YnLMG6a/gO7MRNGOVNv309W/v37z69dnLhmngz3aYSYv1",
-	"Ye2ILheBfXRbg5ZnPLANp5pkUmmiJMmoWDZZOyn82n9Dwia0SLVRZ6PeROYZ1XjOx0e9qKKLobF/NhDE",
-	"GfCAWp/c8wTuH+QRFRHFjNWsWUIulySWWUbVE0LTFPUZeqmMjmeUQ5qm465mpx09bHCuWnKtajss+zn+",
-	"dOjZfc4MvcETY0r/KBPO4AU/ybjImICTiaXQ9k86n6ccPRCHfypkZfaRZvMU6MeRAFzBmsYapu+28d0n",
-	"X1kY9eI8O0guzckm+K9e1JOXfzLzs9G7aohKZ5tLpac5Ux/S3k20Mpqaybk3nPnnyniF0jJjuT9gtoSx",
-	"Lm78XW6z5st9Mbvm78aSZmltN9xmjIhbyLmwWzE6F4QckE88GZE4zyLQbkakWl3k6WDwyEFyGRG7lhF5",
-	"50a8uPFGMit2Q8G66qPY/akN43bEjNPb4BhaNXDt8khid8TcHP959uqlIfT/Ov3tRUSo5eGjBw/Jr/zH",
-	"vnlUHdrfHbjf9bOE4NiXTIEFPD68HpYb7twdhtrGxiowFxV+ue7bQlJWcykUkrGvZXcn40uqWG80PI56",
-	"sUzTisK0jK/ep+yapYauExbzhCU/Ls12JJS8kNcspSAAJ5wZLa73oaBCc70saXySvh88fLw4/vOvyWSY",
-	"DwaD4eBkYP83NeQ6Z4Ilp0ZkHQ2OHh4MhwdHx2+Gg9FgMBoM/w0LpjDh3lNZCCtyZlTgbYzXvfmj/TX4",
-	"5BuugVDPfv3jYAifKpleB14/hNcP8PUKpOvwKPK4XV1veKF99GWpszGhZb48UEsRm695wlBA0PDS4d0J",
-	"S5k2R22lpmJMtG0Vcltv1FvQnM1koRjKh2uaFuZ8j24uop5Cx2G5ePM7bYT51JxrRkVBU/MbdOf2RkdR",
-	"b8GFMLpcfdzOIqSkyQBb+bafIe+Aqzk0tH3sEJ6BYeuGTHfSj+FasgTSv6YpT+DZ9xPKU9idFrJPeF4y",
-	"CxfAB7nSpy1HClyRpB/aqefKmOYlmaY0MKZHohlTik6Z3c15boSU9bdQT7VEMWgulVwmBV5Vct4b9Yq5",
-	"YrlRKuZ0mUoK+jOMYuihQM/CVVFO6MbjSY8JRZGme2WRkk6TnF8z4dO30jJnk1wKM2udwxU+9Gm2+/VW",
-	"kU0DdXoWcN+s3dmr3UnMElDbEbbQ2Awk6xC0HqCeWZpsoB4ugMpAephTFhJ2skYDxWXK4/6KhG+VxoOa",
-	"NDYTIvAKLoVCQWlOxRNW+6eElFGFEqtB0mmpaep2qySHYWdygMNtIISZTBOggJdS/yYTPuEsCUWlPGej",
-	"YUPPs7izcPs9l5epWW8j2c3xiX82SzinV9hdea80TUGGMU15arhbZuxSJksSz6iYsgTd7VbpcQoYyRgV",
-	"ixlPWZ+8NpzBnT+fioTkbM5w+bkdBe0YpakAUgBFB4dUh57KbNXx53iZb5COhh4K1RudmDtZ2zv9qZ10",
-	"Ob9eqfMeghrG8lzmlXpV34bOBOJOIkAjcPILoxgucimmfXIyGNSCGzEVRiZfMvCePyEngyEREracK6L4",
-	"VLCEcGG+OEbpnaZyweDJE99LjAYyRDzPBRcYY9FMUKHNsw8icjI8Nv/vAcmYnskkIor/Be7EjCWcgs5s",
-	"nnyMZ2z4ywU0MY46kfklT4zuib5orkuqUFyY+0WfCxcHeEJOjo7gx1zMC3Cqww5EZIybPiaKLpUxDiEs",
-	"cPSoig9zRTKuFBdT88VjoiXav27T1BPyYDAglICRS+TkXMgih0+PiZJmeWa+GJcwwnrOREKkIIlk9grE",
-	"WBHo+x4DvmY6Xx6cToKez7dcz2A6hqgfDI4jQs2DZCYXODsMUCmiJdH5Ejmg325Q3EQ9627pfnNQ9BWv",
-	"Xgmx4ab0Ne4Qymu8fWOjIsPyanIR3wk6luqNBlEvzhkFxXLgKZnmbymYk57sg1EEzad4Aw2iniFG+MOc",
-	"unsuZ+ZKsV9Y+Xt0Yr4p5ol9i1m8fWfb5QLU4tYy4YKrmb86uP3yQnS6/UATMzpNLo2JiU4Nb3neTEGh",
-	"cZ664XY3l6a5brdfyturEMJ6J7qJGkMtDVdRXgi4iV4X4gVXWxp7CdUUTY9dqeuWpxn4wVGpG3c939JQ",
-	"WT/g6nQ/09GqIo4ZS1jSMwbWjKrffEWoyhrBzdiGAOB0g94ISDyRE0MKCmjB82puYf2Ej3HweMVi2bhb",
-	"okF3M4t/XYiKiOZSpqCcotfSnB+XOddLuPlpqnmGHlX7p/Wo1i0Od6JH1RnMaYGqoZU6bZRZKoYPOp+F",
-	"290GhnRqElVlsHtxC42vnBb8sorVznM5Z7m2Lkvv8D5Vnl+z+gO7i2t+UfuTH5fNqTcTQm2AxugLVwxc",
-	"0WsDsY9znjN1GvBkm3OGlADBrtHybJnbOzdmBL/rXdwgxX3qzakxucyA//eKLd+HJmEM459l0RBlMt+S",
-	"iVVFcxprliun5TQty/zmD+X2dGVMCT/NuCg022FZyCKf1l+as2t51eEcQ4OqWM6RGjrlZp2Zx9cTszyW",
-	"+FSLITw86QUjBZUX8p05Lrs470TKmfk0518bPgnV9t3fj2pelQfbmrA3keULdwHWeQMvuY67YhkssC2l",
-	"LC+P7VLKlFFhvvQFe/sLXlZPru4eTLQ2VvXW8KLnKWeJJ+2DQqE1uAUCii08DvBWlfDJhOVMxFuQ1U/l",
-	"b0KbKKTm24xmbayfwaccGA/kf8MS0USikBLq7onwOvPW4GzKr6sI7RPIbjKSfSGLNDEWnJFvlCT5EnWx",
-	"dSaJIEgaHBtUU/M7NFu4JoKxBNIzpWCvJqCcbdQMo5IkQRhgSKcpslnK5HLOKOjNNnn5ld1eX96FoSlY",
-	"Dyp7JdJliG1WyN+PoZZh7toYlbVSnXydSisKw00Psk2RcH3qUm/qLIP3zZpYRkWzyqUqcxKuMKUQXVDg",
-	"NMupGfgicKE0CP2VXYBXRZ4kbVzCM6HzgCpAy+ymtRlQt+hWCVhtj/nJFhqFcx996tEk4ZhA+Ls3N1Tf",
-	"6ouJeh8PpvLAfmjU0v5ruvjNurFR7M6Ci+Hz4MdzQxiyUL/Y39WJ/xf2kSYs5hlNnxCWzfXSZqY6VmRm",
-	"U4P6gOeXCrxWsQ/rbxtG5Cgix6Tf70OOqyw0mdK5qmkMTVdr1FOFddFuohnzcjgqd8SRo4JqkPJ4/JXA",
-	"Lq7smd3yRrLbxyVbke/9uGjNfF+zucwDK7/M5RXG4poFPBg4SzI3ZnXL4b8rT99T6wxFuk2u07LzQC3M",
-	"VZczmoCPaiILkZDFTKasI53NmAv0+OtqZDxL6tvqhkikYdrypMCBNR9hz38xM7uJerCa9R14KdHlt6DK",
-	"+SQjkuRyPjd/0CRhkLeTyWuWhG7+lRniW6odj6qztZsUIo6nMmHJM3RwrGlg4G8P7GEZp9vE2jBC9Xx4",
-	"AlWcf4U0IZYfDEvoGVuiWUSnOTP7hG4kP+j/KSTiy+DUetr/nOUKctjQWLQ5XE7OYj4QyYuUETtMUM7a",
-	"/IGg2uJypEkGFqFNMEdit1l9I2K9mORySaRgRPGERaXL+nIJv4CE6v52pmc8SYOmZxUp63pROg9G0AB0",
-	"aYvem3MWvw+P46UyrCVqaWW2KZ41Wrh+zsPW1qZLhgjWf9G0YKjRxlC7U2iXs1zXTL01quvwGmsBwZA0",
-	"wvSJjjeP45UzngTtE+VKqToN4kqbqqSJwAS3Maer/IpPjVsfMrkr1dnfrshPVq0opcbkjt8iFBZuP91O",
-	"eGsr51aefUnIvlzw+KFGYe32u9vSPSgXVYrJfVAtagS5rsvrYK0j1KuYS2+Rc62ZiFCsUW3TMv+hSJzK",
-	"+OoJqaQmL4OOmqXpDj6rMjjUnFENc3LiF6ucgva2S17a3sVlY/0hNsPEpuBlxzVE7FV/XSlxlhv+3CrR",
-	"dn7VmltPzokMZxwa+vdoP2gL1stQVpSGGYt39QHG21WV9Fscw9tcaOt3pRRBad7i+HRX4ur5Lb2asRmj",
-	"qZ4tsbB4zuQ8DS8Bs8HPmNZcTAOqsxGPmMZsH0HuoTkjV2yuiWI0RfWkFDlr71i7OjqkkhtNRXlpo0CV",
-	"NrkCJ2JZFv0zVQoryWjCDJdzrVg6addclLfusCUe1OzWa4fLTTF7j3vaJ998enn627MbojQVibIztV/2",
-	"AnzS9Uq1Ky0vVS9405UMCxVWTcvj9tJY7JEXikFmA5Tg2bVwMU39SrDt6GBP7nO/jqs80DXKrl399sYu",
-	"L+VKkNS97dXObryU7Q7s51p2Eu++XMx2vr+7ktIwL9nQbsaF/+kwWtksJ/m86oVhh+qFLrzsDfnwwYPj",
-	"h22yIaMfa9P0SiLc2m9ad2PtuiuEpTM0ko18hptzmtMEPsTgTlJFc9puxJAVDUWPK0r+RjaMU6pUWBhj",
-	"Wiw8AK5vQYAhc+qY3S0NRBwFBXqes4wXWXDqLrsy6KGxX4IYNXpFv8FzirvbMOMFXdrrinExtcasisgl",
-	"UxpdTNvJqGlBcyo0a1KYqJk2v2b50iiNZJ7LzBYftxJot7gj/iB4hRZZRvOwGaWdlduwuE2OFPg2KmnJ",
-	"DVi91JFMTdx6BxN5WbTV/rWIDpnvT2yiM/4eSE17zdxRmkJ77sFd5RZctVTHO4WMnM3kwqZfShGz/qYk",
-	"hQ35Bv+TUPD5EgrwhFvIuV4ovhpui9lc72qubc8PLLMxtp15oc1u4+I6yAJQ5L6PZKHcOvJbY9oS07C1",
-	"vGIBk7ALpxV52uz4to5qYgz1eiyuyPlBzlz+QrThSgHixPOwC/M3qpkgPZJxi8QZh0iwXswUDi+sO34h",
-	"JVCzNFUkpsbGwZT8jCXLBgXE8+uvf1vVNlV6HxQ5yUIHVaKy+GlnSkzSD23COCg+t3lhcwSmKo0JfTWv",
-	"6b6uXApVg+BWeJVUbUQPKS6qc3SgIadDCmu1JzwBq33KNMF89KZ4QtiDsFcXfRcPQEXnlVu92dtXhkTX",
-	"Pei3vW2afOkVE/gJHy5+eWVhcKy/HeqvV2J3FSm4+Vc2u+OXko7rLvXSpG8z16sd/D+5LOZbRCMhm7tj",
-	"gOIzyIJbsHKdLV6hxyelmindbyHdfRF6E8E2Zjp1IDFLRXhGQUppCw6vEMUeLJJVMrsXdkk16b3uwH1b",
-	"fHOsoiysTbiKaY6eG2MIpw3+mp9YXOZMtjrG6htdXW51R9ggCod2dwD88KOxdXlgOOZtzjV7y4WK0HHi",
-	"/VvJIo/t35rmU6bx7wXj05lmifkFS5PfbZVCRDKWY1njlk69hljVqQ2cy4m5x/+hiFzAze1nyJkrml6m",
-	"rP/S/vFuJWfuopZMo674/EBaML+DuTSCPK/wItZJpcreXbd0wgVypwjxAkHGnNlcm5uoh0io7c9Dik4/",
-	"lGEJ3wBlwojgzYYMjgYdSzfAMs5pDugc5h6IqZCCxxRUpazCFrLIJO/UTM4v+p7ffyaD18YKO1okIFhB",
-	"kP2Qo/bHKJtwKv3J2WGC8/JgbtoSNruAn9S39glRjLVAmazHidrTQLtSdNR7dm0XtDrpp6ksEvhWkWF/",
-	"QJi4ZqmcswjqdJA+jFw1zAcTZ/AsTDV8VXTPcTVaE9XUlmI5d2VJ6atlWReN5tG6qAOJVdOUNpiwUU/N",
-	"WezpyG4aw/4g+ObmJNSoh1VZXdU0t3DfyGPX5+d9tRRxygU7P9/MbP7sbZa03YTIuXjt+1e3HD8JcsKz",
-	"j/OUCorhDRbQnGnmNOQ6XT37SOOwYukccm57NcfMGVT3uYjTwgo4WYiwUCsBdLop5rm92tf3nX1swlrT",
-	"bI5QxUYks7AzZeUArDMOBo18kB+7R6H9Bdv2rKTVUI5LNxKqFOxVz44kU3rNbCI3SxOASoLr9AkZ/290",
-	"+Ixd2YNVXTpQm1PCacvC1HYC9F9mUopcLu1EAVWOvARsFgwTMUNVxKapq2BQ/WcuEhd1qW8nltk3IHg6",
-	"iV3BDxSKJaQQmqcWH9xMIGMiWUl/uE2Rjlf0s+qpMjOJyGWhoYAf8A/UDAprrmzZ5F5mAFUkHUpQ8LnI",
-	"bWI19dDh/8LSBKEmAkQNSk4oYxnWqGWauHwEB5wysgARZSKVBUOwmlKaVnne4ayqUj/r5mZqyy2b0Tkk",
-	"8bl02Xpa2Q7JY5Uy2G1yk5Kxuj0/Y+lWXvTGkE4JDWrxQAFxrcQD3YM7cKMLjzoawIqwsjxvG/+dDqcE",
-	"gwMc06ZIbCiqorjg6hazZWgQHs8slhSm1gNSx4Tmm+UpesnAOWY5xPOZuYCsPfuSaBxl43xsip498Ha+",
-	"3IOt7zH5vbD1f+FKy3zZXBvWlBoYTt7ffGNGjXahwiKDSxZDFYBfd2hFXvc6w5LTA2WG2ygQTUYpJEfa",
-	"EgGkP6MXwfwXgFTjZ+XljO5v9hCeaYuqaQT5iIjh/2wOYKoOwgVlxGUui+kM0lzppSz0lnUNf+bhXM1V",
-	"kxz3B6Ub5IZYJ/WKQ7pJOGI0rEw/q6Rk1Eu5uDJfCPijXWp2KIvo6obliS9+QKzY6kuQUJXyZ9Pw8KjW",
-	"5FILG+5DAPkMfT9EkEXFW1l0hXz3afvU87bo5CxYL4RCW5EZ6NioS3awota4Y5YmrdxRf6tNERpBR4sK",
-	"E8/wqagwvPDuG9mrV6Fi59S9SS4zQsnECByj7AEels34suPaf62MCtaOGpVAj/ZynhS5nrG89rCf5FZl",
-	"NZVXsh3fpcWrcDmz1DtET3cvlQohrBkZLSVJqfXDhkqcdFDgv5qAooV4VUQKNvIUXaN1OaF6SeMroiWW",
-	"/ZelY8pCAIarGz578NSwXCBs2tQky9EPFGcZegvunQVOamIsi7OWM2SxhVeW4pX3dWC5uwrYBoK0KN3X",
-	"EqVnWAGFC64VMFVSqx6QBeKvyKs9MGtOZx83gQwbt1/nDdDQlMzs7YgsqLGrUJ1CxfMJcZCeUcmWI0dI",
-	"2BiKiSkXiOmhIWffhqdGREjX8g1p0bUUekJoynIYCeLAPLMEOqdKMSyX1r5fBBvxUKEBzu+SgaHuC8sy",
-	"XlbCj5aYd1W4LOrZ1wbl5v8kk32BZLL9Z26F6L462j2wu0cn94LpvWY2q2kn2bzQYSCtt66gO+WCKYfT",
-	"hUoKakLwJUumG+HD9lzBdsnD1d4w0YA+sVY/ZJvzdPZh2v2D3jyBA5+znMuNWWS/41M2HPDUhh1b+cM9",
-	"11XXsPOs+jo6NaHtR79JwfaSC2y3wbvE3fyr+9vnXo/42i9pf/tb4j+dFhnPjEIaMA8g0gvtKBYCqIUL",
-	"3AUuBVw+YY2SVfGpzuJjNaYVICmetEXnra6Y2jsXrkYqCFOaZxRR7zx2SXnYiQDtVDduHLO5NHOp+Ar2",
-	"hKcoWiD6T7cOlTXVkqwG9t1s3KsrHyUuKxT/qk6/fm6tNLePy0LymN2rm2ItGSnJ6URb/RuoCzj+WsJ/",
-	"CuFQCy7TsGf9Ragd8c9oTaPFg4qjIjLnUy6Mimf+lbOY8bkmhuQjIq9ZbrMGlSbDBxbkUa0nAtBrltMp",
-	"+011pLptsiwz+rHjuCtnUU3KDeJeHDqJF1xcbYiDxHKOjdG8MMgKygybWV9It1hNUwZ3m99gIX6Wedb9",
-	"HZ1uMrN6z2oW8a51Mi2oBNV1Fwi/u6iauQ2Uptl8i4j0Suaxuw6r3IhyQZE7oWofm2hhjSVxELh3IeCM",
-	"hclV683S9pnk8i8WdgNX7f9WItWNxseaMlaoPHi7/Cn5lv6k5kKpLQpTbqvEOMvD5lJYA6RcTLuigtu5",
-	"hzvDnsu9uDJwrt0qsVfy6Ha1EeGH4blYlcZnkvcI/Vg2QAHHLliVZWWxauAOnfM4kMhhJfkLCs2rA8kT",
-	"gmQ8TbntPxA5x3GHq65uScni0m+Rgc5jvLDKRgHdSgOopv+SaZGx4GynfEovl5op8u1w8H8fE/j7u45z",
-	"sS2Ywin+UrHIb87THWAxjplSkyJtG5gizG7HMcEIOVuKOGAkYk/S0v0KmraWLv+UyJzkbFKoju9aLXCu",
-	"XlxbWbl3/oFGq+RVO70g1YNx0zkz7lTU05iMCoEwbYUAusTAJnbEiZcr1sTBf7wbHDy++Oe35+d9/Ou7",
-	"//gmaOnb36/cF+/owV8Xn45vvtl4n1ZauxsptPiXbFGVNG8hfDZBo8u8jAXtipC+K67EjrW9GReum+bK",
-	"vWFUdP6hYPbrqiXhWu6gfXfDRtehkbbY7Br20Zbb8QXQOeotSjuAcgR2slpyw2bWnc3bUK5Tzvziiwcn",
-	"tR053qdLtuaNDa/G1ztWrDyL4TuO4YGxEy9Gv4BaWJvAYUN4TCTtORKvSlOkvitVWlonrsFhGrMSrSHU",
-	"HbajRXldqJAvRxa6alRklRIfFK4QV8IWmXSHpA2TYpm1ZSshzYxCx+jvybpJABrVNlsyZYLlDuV+XVn1",
-	"qDfkUWrcUEE1v2YdzDZIknL9spoQ1VzRTniOOaNJE0S6EZY0lMr3E5+aaxR7UUFNu+RCPyEHQ/RCi6XX",
-	"7jGgpXTCTHG53pg+b/fEW443d/8kmo99D1bLq3LIr99qwbme2R516zh/kG922pKHCz6oGS1Vxp1gG3V1",
-	"m67DEzldtBs80evm0nTstxTWeLE3nCuzUYLO1Uzqjgo1c9DK3XLtPDjmYL6dUYa5mJ5xEbMdfD0tTqr5",
-	"zMItl3ahXSiiqDKaNaS20VYaWFAbF4M91NK/wbacfENGx8o9gd0FaZn1uLebonRZ4U5ZmqniNhWprpNc",
-	"uU+Rxzcrp+loJciKzjy/XQGKIbiUfQzLGCMenjrYsTCu9ZYgZp1zNTsjVjRmYTaQZupqvEL31jY5mdsl",
-	"RW2TwWkhW8skoDUPaXUuqwgNpdLitRtzR9xKRfu4yEqKvBd32e9l/HlVZUtCdXFxWih+zbrH7DMp9Kwp",
-	"Ay7fgkXN5/+2l1E79eAr3QsiWIr3++AuVN13Vy66n5+SxycPfiC2+y7BbhuBsFEYtOdMG43qCQC4zFmO",
-	"qD0rXpF39OCvwcHj9xf/PD/vV//4pr0XSyBvsizvodApgoIXKpHh7m5lPdleKrGqBsAh1ZomSc6UIlRd",
-	"scQostugM620aFmHgIXb1FxmS1mYV4CmPGPpfK28Jgw9pEpFriWkHECJ4wIymixl9NtqY0MF7FML6QPR",
-	"ZC4QL9hQ0S2gq8pSWYuBiCvzesSU51QCkFSb28IYP4ebN7wSbK0HSmdsmrTIRNChTMvEPev8HoaNnZQL",
-	"dqsBGgFm3toSLehxvIZ47uMT5LTMhFg/4w8Fy5ekfCgic6pn1b8JkClNzDfmXIweCBlytvo9/EpXGR+S",
-	"VA8fD4bkP89evXRDEC6sZuk6VF/KpKlrRMaSZRO6mgRMeubmuTmg2QZe89rLYQqj6W4BE+oF7TZ40q3Z",
-	"2xaEe13pPs02XVeVsrXjyg65bBa1fqdY9i6FlwF/HJZQYYo45XqljOwJJBJBVxjwn3hQ4qvtXLbDteVd",
-	"1VFojPJrUyLCnImnfuxrU6pfYKod+sasTh5DdW0+J5uWZY1CbC3VaLRjh+5mv3RXWqppKTZSVQLDK83T",
-	"1HA94MzpyLaEN7dsCFN9rdbUg4kHeIBWT/pGirQQA2vT/lnmrqqv3rp+teKaJuyJX+RBbRIcHs0/wrX4",
-	"NnzXWUWCpJs7gEmtdXUpCdwzctwWlwUPluJWMiY987qSJPXMElxws2Dcg3lkJey9sI1wrpWfbxcCRtaq",
-	"jXQTfJVF6lrb3dz7ZgO5lI+GF/PnTuG3lg4eT2wLjyuGuQfbIRqtVHFhs3A3h/q7fjS/8Au5tq3e6o6e",
-	"9BpLQLbcJFc0twn8LHz02BX1p9K0W/FjFXom870pEfXev4GsShSeOCeCNbGdk93buwQnHjJV6yjuuZvK",
-	"EKpcXX+i33BJs3S7AkabdRK087b0Y5WYN2u18fUOTh0S/0oHl51e5A68rEazW1AX5+VeekBJ/tletFDa",
-	"XsQ4DnVmUfbviTyvT7qF1dZVNT8iuLmEaQfO/AopfS+0GjwJm05Q1t8tsAMdTTJQXFjCsTZ/woV1V1xz",
-	"tmDhDsyvZZqaG+H2QvtBELDS7yOe0Y88M5M+Gp78cPLo+OHJD3DP4YfDaPMdfc2bzc9CdAb3eDuTlT+N",
-	"cA0F4jRjkSHLseGepEjZOEydZk/T1+gS2LklWSH0zmrR60I8xQHWtPofl+vIPNUW7VINuedIIxdczXbc",
-	"tXVLtuiG0gFWISRZ4cEmoG+JgoZFwzyX05ypQHjaBXS75jyuU96ga+iwkQlqAcIQI/gcd+vLWtN8VyLv",
-	"VG/wunDdzdrL2FfK1B38iNcV37/gq2nXSC7EvN5xl3zZFjStmC9Q1LldbrBr3N+YIWAfQMytjqkBXkvK",
-	"Lk/fWYbCh4K2ZhCzeCaZsj0Y8HUVegL8mtDUTGDZuWN3G+SJdsbOZU6vEJ6h47jOZxTeotLZc8lcfygA",
-	"/+p+YLntNB6eNxwB+OG3GNBWoKwnSHnp4BEUMImEWHCk3UVac6rEDsKu7MS3i8sHttLRXsVf1ZgVe9QT",
-	"v72iHesGWknDACJoEAf7sAiKexLxLsW1d7t+KFiBsA+FEHgHQKo9QzDXOc01p/Wce5DCTSjqmFftvcAe",
-	"KwRRqgRfW1ZSKbmo/wZHhAaRe2m91RhkUUy3gzcsZpIoZpvt5AwKHQBKKNysZ/tOn7fwlbokdFjDbo0x",
-	"cY/3wAv2sO4FO+Bc/+Wg67ewn0q4+/VU+G2gzHGY8NQqPe+2RL+L72lNWW9SMZvzjdlH/brYrSn2XMpw",
-	"GeXcNiqo539xzWMQUV7Ok9fo8rJIr3ZKBmvB6XIgP2QGgF0kkdjBmYJke+8OuSHcXGn46+LGKCFEChaO",
-	"23fSyi3x3Kbv8J4a3K3hUnkav3dYcN7e6frUs6s8gy34iU8mAYFWdwTvwb2755QiD156L+N5VmM3R4AT",
-	"P0EvQFfo6cr8cyDU/sZ3hKS2M9nLzeTWdC+uJo+FA4ASRs5cYwOuAlG7ViSP+SSPZ7ypXb/3glAmf6NY",
-	"X8sk6GKDzZmoOvZ0/VVr07g2H0leNIjWvBAlBHUhEpaTBV0SmUNRVXfsW1T3A4yxtXNme1G+bWQeY7Br",
-	"0VdL+c1O7s3i281klSTWjxtPJEzl2Dg5mF2HAHiYl+G1rieCsSSUhDqTazJzY4JKGXsNln/Ewc9X3ZO2",
-	"b0RVKuBkR2TnFA5gNLe3dQcSrJ0qbaGVNBZGU5YQqknOlAbPAJTfWmAmOqVchJGYOiIHucIpm15pNqd0",
-	"63kyx84veNjr6QBrYielSp8tRbyjv7IIBHZdNbIXQp/JNFFESESCMXvFFQF8NmEVr13BQkrE2YtNqn+5",
-	"0nLmzXvWWG7llwevd0w1oz2xSWk2ZwnXX8Lwy7KRVIkX6YAmG7o9TzemAlGvemPbutImOXX3bjwz/qlD",
-	"PlqvKUttMiyRaWL4C4OhGaJ+dnxFWUxVH955ZslixlMG+4+bZ04IF4ZeRJtKiDlyhh2ewOuNkMRUBfNb",
-	"FJoLqsquGo6U7bOG3taKuMqqoxakctW8/ZdLAjdFKAfaMku3K99yUbeHHUt21SYqt2oXHA1k/B3Mn93x",
-	"hVbz7zp03aw6ajpJUJWiORb0sVuAjXxqR54OzeENE1Tsx+uWsEyuU89vNGGGdMauWRZJ2PU4fEmtuSM0",
-	"E9u5I3I2bcpHVmkxDTVYUzOZa69nBFZyMNVv1ebKJmhOQ1eFmkP3oSBz+bU9KyL89OWpbaX0I08NdxKE",
-	"ilQR3FkuHGqjIzBPc39FpFDMSr47s+vNlvn64RSVwnI19tDrxnubwY7k1g0OKeOiBi4RNRgvW0Jf+Eex",
-	"1U9DqW1/uPKKVYt1Wb8U14FlbTFmN3SiMLHbCrZu3OnBPHU2zNK1PnktonSbYrd1s5mtlbOt4FJtLnP0",
-	"my0ibfR+oks8oYCuUeLh7gPkFspd9nfk24GPbttvb5uDXSt6WYMP3fFoYPaNh/M5QIM9hafh0Nrror3f",
-	"d+GPPTZX6NqVe618WHU6GlT4Gs8m5Jy4DbFvLZnmOct4kTX687cSW19VH/WqBHyD8Ks2ocuBon3ZeKDb",
-	"AGGvIg07VGsPzdrKQt93VKmmcDOGNIN/VSpLnZimsmNVXFP0rSz/mMrAm9HbUuRcL8/MUm1KYgmatoYO",
-	"d/r7c3LFlhEZq/S9MULfj0FRO35I4hnNaexw/GDngDoZzUFq2lfPtJ4jNanmAFFC1exSUoCytQ/2CVRw",
-	"2UJHVcHMK8jcRcBEqPyhV5iZzc1osZRXvHT3jXpOEX/v3l9RBK765gbqnScBbf7ZNcuXnstO+zMFLxRm",
-	"CyWSKQyVQeIWzVSfJDJWh3TO+1myWhIsrpnAfkMA2IvAV1ygbj46F+figHz//WmhZ+Y57Dn8/fcjMj6F",
-	"7Fz+F8VGlD/CThN3MP1+f0wWXM8I9c7NWtiBDSa4VeXGngvi722fPKPxjJS8Cco4LmHOcmiDJAH5xOy/",
-	"It+OPx5Un4+/e4I74KjNbIOiS0UW0JcwlylmWsFLAWiOzOg1qPi4/OeJ+v57/IySec4m/CMegh0Fj8NW",
-	"Jn47NjJsHJFxXgj8L4vfj7/rk6oPNvZjcw7XmApyiVng0D6Ta2WmwhPzHP4b7RSczQuutJmPWSsZQ4eS",
-	"Mfl2SLQkRpUmLFWMHD34DsjBwZuhSUOFWrCcjD+ZCyoiVbQkIjZYcjO2b4EsVfMaQ9Zjv+O0LUr/J/Tl",
-	"HpFxLBM2RmcKvQQPSwJRW6SmiIwxDjW2h8bMSdYqu/GFT6VwgIqGwBaIOmCGsXLEzl6VdDV+9oZOx7bT",
-	"FTRzcQQwfj45+M2YOmPy7cnRI/iFLHREToZHZdshDrsspLaQkpVv7rs+jPBSCuaGmfJrpsjx4MTO9jWb",
-	"M6q5mJq5VncGkgXaZNCf1nKsOSoz4+cJy+YS8DMPfmXL8ZNKilyxpX1L+ZE9LkhDE8ATbDJhMdbGHp2Q",
-	"mSxyVVJFxg1ZjMjYqFovkCyABMp/H/wuUx4vx4ZucYO5Iimb6Cfkki2lSMy2xNKc0snRY9zn8Wum8+XB",
-	"6USzHGkDK3WjqtgcBQ/2/arqPM3GplxplhCX8uawSo2AcbK0T55XJyvYwqxUkYwuCZ3PGc0jQlMlgR8E",
-	"Mba/2+oR4VMhc4YLWcqCJBJeCm2AzwU0CYyZQJ8gT4z8mnCj3PdO5zSesYOj/qCSzd5nAPNqyzh6vzI2",
-	"947EJWNiCiYXmNRn71tIGryUekYSntscLGQ8w+LzXF6XfgMMCvTO7I3gGe+j3rA/wFnIORN0znuj3nF/",
-	"CJOdUz2Da/LQiNm/4JbGcEVJg8+T3qiH30IZ3FwKhVfr0WBgfYbaZqto9lEfwn2A0KPU6Djmir5ytygN",
-	"XfNrefXPNdw7/ZWQT0irKWfkguo1RaA3enfh7/5P0on5XMZMKcje+A+zgXSqjI7xG9MUYaMOIRu2eUvs",
-	"1x6ygoJIJPS3e5bN9dImKoU6cL+sRFc8Y/EV8i2QPKwcCC8DNba8/QGioSKwa5ZfSsVaN/bic55YTAUc",
-	"2IPBcceXvDu4IObmuKSKEUxXPIeu4LC3u0xASI1baV7pX8qwy/Yd+yerp7TUFkpB1EBV10OjOR1cMfQr",
-	"NXCb0gj2q9bpKzTb6pFDEMwQ7t7woEt82Ewj/mX9pw3xl4fokjre1TzNvaPB0cOD4fDg6PjN4PFoMBgN",
-	"Bv+uvIs/mk0rVP5+8PDx4vjPvyaTYT4YDIaDk4H937TW9mokijRFr3Lvii3bf5ZSpX+WhRHMRx//6y/7",
-	"yR9qfWbDQTUz52di81QuM9cX+lpe4c9wAg6yeCVJ9sKTtkOzoWV+inWA+ikpZqQbn7TbbDWkAkimCdD8",
-	"KULzyIm57PG2QKiAhOU25MVzktErLqZ9AkBAbAnyL1MsvbaYi4G48878UXKE1dFVROwm4j3MRZwWmKjs",
-	"eMM9aXbRV7PxqFX/mrOFbcwTiKOPr9hy7BZu9RuOIh7ap2vF0kmfPMfoHKxRz6CXUIya5RWbayLkwgHn",
-	"1DkR6dUCb2/Lip5yBsbYRYlg9KNE+JruTBYizyZq7ExdFab4Td3WBuTsNbkw3G7KX4k4AIjjnjMkz4vB",
-	"4Dg+HpCcikRmnqEP1PDQKtxwWxg+gefZRqmCE9qfDOl6gk/tHnunGED/wsJfxG+CszSGTtPQ9rFDeOYm",
-	"6r2QcYla2fZ8+Zydxa3Ex2/WwLHCYQtxwRKOviD/pj38hA6RGxQggDYZBkozMkORhcz1rOzpWXpnAMvb",
-	"oVNJAWJFaaNkcNdCUOmIZDQ3Ag9i+nD463IFv9hVrkzAiAxd3Setyyqnc/sDeg1D3eaIorDuM2V6520x",
-	"Bnbj1gzupfT6OsXO3ckbM+IxknE7Wb6U+jeZGAs82QM5vxKscita786KErGLyrId/Qq3rRdOfBUJ1wc6",
-	"t1grzbaCee5NjrCJd2wuRFv1yw0ZrhOeapa/g5rii5qR5zd6CCLSBJz4mEZNVBHPjMQdW5doHzJfWTK2",
-	"GAP20zFmhqQp3vOXbMoFUXLzVLkUt5yrX5pmG8dT2/l9w+tVARGOrd/fNiQXMasP2C3a3wqz2/LCQmie",
-	"7vDC/VmnNHYJfJYW/Ex8TMkEkbxRkmM+cQ9p3XP4JZS8kNcspVizQFuMzQoaF7onmD9sPpKrD7iJepgk",
-	"6H9nU5RusAJi1hv1Hk8ePUwGj4aPHp3EPyQPHzymRxNG6SB+8IAmg+EDenw5OZkML48uB5ePjo7iZPgg",
-	"eRgPH1wOJoMBHTwyhzbvjXrDx0f9Qf+oP8R45DWXhfoFX1HDXTWay4f27VHsQ280PDLS1SKC99R13Pab",
-	"/VrMRhZuNpiZ0Dm/lYexvDugvmzO5Dx1FuVSkYQnERFsYTRFh4dRXh9mioG7A8S9vTzWb4DRNcv5BJGA",
-	"gqbwS6kZGZvrdEwSY+iyVLEFthQ181rKwvMbpxTbdlBd6rk2K9XCQuXMA4aq3zk4k9qtczsmvczlFROV",
-	"smJPB+loZiv290fylkRvoh7gfJb27hYU9prNZR6ksbcummpdjrIQe9G4nzqb1NisXDh8J0QqBTohqZzu",
-	"RmY1KI1GNcOvGbl7LWPDkz/DveLXvTWrJR44avMNhQ9dtHqdN1yqRkzXB2gH78HtLAFZWgcHCM3tVID9",
-	"3Z2XkAk/PK5DBfeUlvHV+5RdsxSRu2OeWHvIgX7CesoMM7hg40nafoNIQIZvcNYO/13VN9nLCXGQzR/t",
-	"4+KTb1yo7Nc/DoYouWR67ZtKOVPAp9ZwcnlFm66xlaSiHodcCJkvD5StG+EJszGiVt3AIsrYm1AxlIxN",
-	"e+EylXoLmrOZLBQ7SC6xhrNgKObu6IWAiDnJJRic9nWPDdU5fcV20VY6p5pNDVlYGCjf6Ix6Cy4Ec/f8",
-	"PnUBx2Gb1YFSAO5FUrvBGjWASpKui2cbEW4Q0Ief3J83jbJ6ykpRfSdOlPY9KV/95Sx5r35j+x3f3myv",
-	"VnzRclwjK2gwQXHnNzQFQv4Pv2bY7zRdQgsPOSFjI3HG5Fvtw3dL5QLNCy7UdxEZw7/G5Fv7q6UsciIX",
-	"IsLeSy5kY/N/HDOPz8W3KdPmdi1SRlD2f9cnbyHJo8qXgQQtC7qOPkhM2YCsGUrMDEkmr0s8bKOlphLc",
-	"lJBzseo3hT28BXnDtF7NsVahi6JRj+JUv7xNNKe8vwDbDLO0ZhQh13jCVoV5Z4H3k93obvGcLZn5loz5",
-	"E1AIlgZvw52VaHYM5AnFEplog97qIRh9fv+Y4ThA/1papV0xrL+D5FL2cZ5C5xF7222nYHYqeag2oKxL",
-	"X60rD88apssVKcvV/qHKFpMt8ywfv7hldkrnzANjG4Wd9UPnrK9qb0GCTnOmPqS1gqdGRz+qrVK0a392",
-	"D1bUMF9VxWLrs7Jj77venCq1MOrrhadoOr2zauzrkmR8rbIX9WZwE/SSy77dlH4sM6+4zZjOqZ4tazgs",
-	"jau8oxSGivg6qWGizHO7xATYPWlkngTwpE75aVDuuG835CA8L4uzdc5Z8gTq+cYjzZQe2zJgqvsE0auI",
-	"O1fb7xJhAJrK/0PZCF536i+ZkdDIUGE+2Jmco4pJRr1vPr09ff3sl1d/nD17//vp2dnbV69/ujHkrSAR",
-	"Ewytm23yH7zNvJMciEowIVd/lWJoj8Jn+9OqpFUh7HZtLa+2l0VNscuK6+9nyoS3gJ0kXS19wvsCDBn7",
-	"j5UsirqMws9vI6O2zm7wSh+4IlOABNmHvmoWUoeyse7ysu6iUEzdYpujNvt99/3baxrE/2hWt9esjMH7",
-	"4xL7E9d8ghd3LsUwmwHrDXAXbElFhTlw3/I0binhbuHlKXf9AionEPlgVZfNWD5lBL4eVcperYwlwxo5",
-	"lkD2GFakECRhSJO1Xa9zlklI0nXD9Mlp2T2sWtK5QBx1QhUpr9CQ8wQpdW+iuYveCJtxAJvxz4B08Tmx",
-	"ZLmjVYVC5lZ9utmBRRChors/5O+m2+1LEB41ScIOWpsfbSjl3dGdyDvDBNzaY4tbSbdbh2sNn34mhezQ",
-	"g++ahuDmTtWV8hDV+uSta+M4o4pcs3yJhWd2nAgbJ1bwVUeDARTy4W1iGxnaZId1O7XudHvl4Rrtxdvj",
-	"GoS+M4sV5sVe9MqVRl8VwC+QMDNymH+G7OllWnk1ckaTVyJdlh9YHxU8b8QcZI+/g+EuysHnxWXK4/5K",
-	"+DOXC9UbHZ0MBnv1n+D2NfpO0tQdmssIcB1p9pTZYquJESYL2w18uXt3Ax+Az2XHAEvtcg/6eV7NmVDQ",
-	"YhQkntflwgZXXNkplEanqVzYYm6zdwiDGdU6cJSJgJgkQk5rgH8YKVEoywgUPVcOWZqmT8gYZLCtysVb",
-	"AGtxMaOxzpRma2p3/9/fMMDm5Xj9lT2y++QMGsVWTrbPbjxgLvjX4eZAib5CiV/w3nyTL+/m0rR435ui",
-	"RIhwva+c05RThVn3jgHMzGNEIvIx79FtYj7UMrtU2mGy6TLA9a4XJ7HFAjJEd6BzPkUAW80zpjTN5j2b",
-	"GHoR9aYFzanQDOgNqvz5NYPQcMxGkBM1x25H2Cw9tg1wbC5gzWH77hNi60LVMqmQ9coLh+XXWKdsU2Pd",
-	"bYvcCeywqn1XyLju4rVpOb+Yp29q1bVvzJWtMJXrd9zGs//3RVk57Ne/V19XucSe6LmLwIbM2+7mivgg",
-	"oIHBsz1wyYwRs9mwK8pviW2va/veWqWlR+Fdruo19imvWplvSj4pwS1vx0j/wz9fGf9szRsbLiCZ701P",
-	"pdWYqGuVQBmJ3J0JdtZXobTeslDCaHKAjcAOprks5u03UYXF/n/w4W0nsZIbu8c4OyQq9LKl+pD2IW3o",
-	"vc3ncd38eqPjH6JeCVfSG/VkgW0Bc6Xb/AIpDX//wH6fMYUInVWHW66IlhKxnh3acizTIrNa3d7yNgMJ",
-	"j3u9SVYOvO0+QfKJsNqU5tMyu3AffGQMHJJ4XevMlRXTQvkWn9/Vrmv6oscAXUn/K00y31/6d7XUbgng",
-	"SIX7LAIz3PylMspbJclKIvkO0gTMxyT90AUawCWCN0mgwa4SSLr6p3kuk8L12gBHvGI5Ji8uU4nVLeqq",
-	"KOdys2uG+x5l3koKdzDn2xXp3FnuUMUjm3OHfLm1n/iv372zIZH7tsLw8FNSLrFVp652ordLHqf38/0E",
-	"4bzd3nU7tlet/FVcbNrNUcJVbIGEb/WiJnfgm9LxB1CFS+K6ZemISEHmRT6XiiHuDrKzkRdXbK7XnXN2",
-	"rrVTvk1q157TlE+JNtRvBVF39rUnsK9s5L1SMSTMU2u4kWLenYwNkTlBk7Mk515OcjM5uifvihxPBZGF",
-	"XtAcoJYA7ggwKKeUQ1RMzxzaoI2ORYQKwoX/C2hcgn5RB5nEtE5duj44GKYIoZfLYjpDd7a5I+x7HBam",
-	"w7ALIZ/ANtwVpddI6ugzkxT6Lj3RiLvymSjrNOVX7A6lXZkQbqErrQYRVdGPhBi1DokNMLZYRKgmmVSa",
-	"PBgMCFjpmmeskSxwDXdMEdsIQJiVMFZtZ6n32v0ooK784tp2A7hzzlmyP8g1oL40RXasWXH+qYE5t0+6",
-	"ZEZzbI48n4Fz6wBkET7aJ2NjBgDELyVPU1kkz+ALMuwPCBPXLJVzFhEc5xLhXQFw2f4+g1BZDpEH6/QE",
-	"jNlLGl9BOONcjF9QpQ9g2IPnP43JlGkbbuOamHWx5ImdDhwFoMABNIgAFNw+AXxsMnxAFIulSBT4lzJo",
-	"uYXg2FXwD3oynYuUXzOF1z1+ZB90eM6AJSNzB5KS0SVRzNbmM/MGM3UuSPXKEsIvlYqLKaFxzJQKpfbg",
-	"C3Eb19lnhZOXc6ZKkBsLPw2Iu6jERxWYSl6I/oQLrmYlkor56PvxloUrxo5sqFvxsPrf0YO/3l/889vz",
-	"877987vvzT/Oz7//7j++CaH4Z/TjcxzowSBU07K3GnJ0tyhLwnj2CJIQM37NqtpyjIdVG1Cjw9oO+Asf",
-	"HDy++DSMjgY3B97f3+yEhwJgqzDNA9strIa5ypMR+eFkODgYHp0LeGxE/GM+F4Y5R+TTeU/NWWxp4rw3",
-	"Ou8N+4PzXnTe4wn8041iPlKyyGMGHxuZ4FIND9vNUPipWSH8MGHXfYdo3/en1L8e4pM8wydDBjo8YaZu",
-	"t6IcdlXElw+e90afznt5gYvLC7FppmATw8Nlw/3z3s3NuQCG3AKrthIRe/N+z+h8zgAdWmFWD/zTk/BW",
-	"NqzLdndWdSMVWi42CvUS4+Iyp1cAUU8nTC/fzHKmzC/H39mejYDdztLE9gzAxw7gV2vNAyCeFU4m+gVm",
-	"8zd3CJpFOlfg/hxt1pdWZSmuONdmANIwBHcfeM1madIJ/8hF3KAdNMPBKo9XMEOqFdhhUAN2MBMi8Iqy",
-	"dQq4njyUgrt2da1kldjeKrhTd+TvMiSw2dMFrLUPyQFs1ejbQqbbSmAcfjL/aXVkmVF3cmHBD/fjvJrh",
-	"HLZc6Pb+KpzyRWCHDm28uDUY8gtLk6f2uXsEA2476jpmKBHOquZmRwF4tMHj0QPzf0YKVMhn1W+Gg8FN",
-	"VKZ+1kaLVp3nRqa1SZm637/uku/ubNcrQDKL2dJDuyETlqYIHTscDIiW5AgyQB4/+l9PyIPB/wLrJ02h",
-	"wed+ZUhJNR3qbZG69pWR4pIgymIHcxCw6jpAbBPD3dY/3MxvI+zjuot3xA7a5BdBvAt7O439bFCuyCV4",
-	"yTRaplpWpqDUM2OYm7lFZOFysbHZjN3FJ1WXGa7JFbQNcRbsjKpufmVctpW5X5FDGYvrAPci48qs27/i",
-	"t4Jjew1L7FzAe/TZbhpzPoYBSrZQM5qmUAB0ybbghloy4wpRp8z2qN4zVb+ZVa1psNGOcwyDSg9tyUjp",
-	"V7burBkTEVGyxBNUmqYM/cVSIL0yMeXoakZCtm5l82/MncbuHWZ5a95nLOuwnucQqcNmfDW0brVisPWK",
-	"LGM5ySHSgK2FtyBvPOMbS91fiJhfMBRcNYKeSlJL0N2Kkrm45ppuRm957j13n7SgOGZzXSsP25z1zjKA",
-	"he1Ncxqz/10vg/MAxMufHw/Wk+a5uG7XW2Dju8KW54CP2TMnZ/dnb4pKdbCbFRWPWDa0OdkDrT/3Xwbe",
-	"dJkboVZr6JNdhl3l6N3dBBnypupWgo4S7B4griq38pzl5mo371cNDUyeEMWwyZqW0K2iCTKkWtEXhQxp",
-	"I+8VQtsCwsNb3F1AePwtGTnqaXnFgMf+/WH476u/jpIfimdyMH+YD+mPx/FP7OfpL/w/r15kL+XvH16r",
-	"N8W/Fv/f8t+D4dHxyYOHPzx6TC/jhE2mM96LekWe2l6oanR4qJYi9gtffEF/eOu3bdsZZZU4Ag7+8gks",
-	"heFaASeuFMF8EUwPmD00CQVhsJUAarpsDz9V/9jYDwVEUmNDFIFNUKqxLYgR6gdWFyQOCxDSDsBr3tQP",
-	"pSamumF/eKe3R+yPN7b9jDe6MeF22P9miI+2xQ7+R0T1dtAjNrN41dyjYvP9+BS5f5w7qAlb2m/+oi8q",
-	"Jpc8Zs1hG+hGndOJdiHNec4gMJ9JoWe+w6KYG5UioZq57PIorJrjC+9Tk0KZzYsNGAUh7hkM3wxWE4wv",
-	"+QYka9tU3UwFYiY42NHqYLD91bswJpG3vF3zjP1bCsMtf7x5CvnCrmt71StuznIX4qjXkNp4B1BCz2sa",
-	"TzOs4Og96p8MzDbY9snAu0mtVfvxvi0BQ0edzAAguIqNUy724798Xg5twyF4dmtRkR95mnIxDbC0m1w9",
-	"LuI+hWvX/HXTDNJgmRMAN5FKq95jKUumLCdgHHBFMpkxEWBLvFjMe740cNTn5DOgAjS7LQ171PywPwhT",
-	"czyj+bQqqINgtLBK3jt/gCqyqzkkd3hhCQgH5shRg/5g8MDQCvtofjeMjgYDv5k31eQbfMbsL0cxuqHE",
-	"HQ7HguW9r8YCXBzFtcNQn+c2GLoU8UHtsdW5+q2ivcmhM/B+yqvGE/bk1ZayqEWVMF/fR9wsO/WalVOD",
-	"r+ss2nZSV3BXLxrF4iFM5/CT+c/NoUeYTeISe2jLiYWjiYytgU3jwfLQXluexUwSxZjRc9iSXBbQ86Z0",
-	"cGd0CZDjYSXnBRfsVY3v7o0Lsk30SvP4x/LuNj96asuqfSyLEmunkiNOdP2ZbxBdLfVPRrPEdI8UGn9Z",
-	"EXw3lU53Xb5ZUsdmBaYi633FXBUX05T5twxGX4G7CSLDNaZ4fA6O74CwLwyPVbLB2katUQFnWd0jdnQG",
-	"N03oirndre/cn5KLdpM+1ImuNKvlQoDuckepS3ggmznAHu66F98sj4spOXMpoHtgkN8r8X/JoEoTHeVE",
-	"M0HFLg79OokefsI/NvnReE4UgwEVYSKpMDn9jsJ9YieBFxKj14xcLhEF0mxM1ba9T361fdyXJKMJdBNY",
-	"PsF/h9YZ8rdl8pr95loY3jVCr41lIJKVzX+nYkkyme/RX1e2Hy1KB8cO57zJb7fzpu3Tuvr6ZMl2cqJJ",
-	"vcZDuI/addkO9O59f24Lm1FoX4l0SeCQjDC5wr6UhYA/8eOIKD4VWFsD3QekRqlEAdIRkjWg4AEet13O",
-	"wbseRpXdiyjZA6Lsjj5knP7dYcV+YX4to347oK92YdivBnXVFvWWVwzk2RHYhZ1jZxnTOY9VW1Lzb/aR",
-	"TZVXRl+fU2Hd61CDW9ZaGW47ODqZjSP79/BBVv79Q1L+eTw4SOhSjZ+QxwNi/nIlln1vDMyYEozD+sFj",
-	"KGROxlxoll/TFIrvpvyaNfaeNmbZayqmrKloCd71bnjw+AJLlgbRyc232X/P/jv574OMi0Iz9d8HM1nk",
-	"6r9hwt990+vYJRvqFP0m7AuZJ95ODWfjplm79TVWWoXm2zSzDbLrDGv/dygbufX1T69ZTqfsBdXo7zo6",
-	"Pol6XhPX4RFa9P+SaWH2Zdg/inoTylMj0E4eRFjApNSkSHuj4YPho8fWrWaUb/P7B0fHJ1tICKT+pkqn",
-	"ItuLtfsznxY582BuRUzktWFzZCrzuW0iXjI6TqxrDYOcM0HnvO92vIndX+Fzt47bcjGRUDDmuWSN6eML",
-	"6t6wP+gPzPbZ2fVGveP+ED+qzocmCcesxd9zM18NyCzoVbGkbd0xgVMy6zn9/Tkx4+5+UCwucvAzv6uj",
-	"zxnhk8i4yNiKJq5p78JtfV5sSAN8XYivqALsdVG2UtsT87dv9OvCOpf24jMymw1wgGladoVo9BHBxnfl",
-	"IDPy4ae8EK01QK8L0dtxF/akreeFl+0zz+U0Z0ptvejtVXdYwcXaZo1iKmKW7pLIjSM2goKQDwUrWAIL",
-	"Btxo8x5oOaYhhTAC6I9CJCwnC7rEtGyFfolYZhnXTypwYPxA274Vqk+e4nBQmz6lXECJOIWXgReSK5DQ",
-	"0So8ZiBPEUb6soRxpuUcZ78FJZinHfW7C9F+ufEesTLhDKX4VrcJvipkAX3jLoUyI888dICf9mU+PYRA",
-	"2uHR4GhwMDyyI/XWrom93S6n5D/PXr0kuMrIxrjt2+/iumH++3yMVR6z8iKKAO0B7SLVeCshxmr7xXRm",
-	"n7lPOTCbs8OsPn32y6vfn//8X+/fvPr12UsEte2Wy/Xl+k3ieWx2RNuz3WufyTIkWQ6OCZEYlvTIzBFN",
-	"SLDAN/Vr1X54+An/aHU3v51Rja0kNU9TWBoY50b9V/XUzXUYMhgTJ/cZ3MK25dFdNG1Tbg3dd3yT43fn",
-	"bdlrWs3XxrrbsWWjjQjf3ke/L878HwoBQaE4jmes5HyjTAH378D826uXbpONPlgE1MHx88mBoUZMyB6R",
-	"78fgHlaEGu0fAbu83u05m6cUO8a5nvH2OrUEAHWB3k9gRND85ATURtwDhW1j1uWNugVXbd/IvWLEM03z",
-	"25Wy4JmOeufFYHAcl/sD/2S9LbniXzDYnfQo+2Li4pY9v9rFBdIiAjABid6uZcn2bX3/zlIY6zQW963/",
-	"7RnT5b3/j12Ebs3p7+y7Daq/fehz+KVCcIwQvFtaoawgD0AztSU4WwCmqERna6cltF6tHywAv7aueudl",
-	"ZB5V7vDEFKN5PPtSyOQdm1NtzDsTDXhDxrJ5XYiqWGcuZQrKN9I/JPNKtG2rDLlQspwPEX7NrYitEmYp",
-	"9CzZUkSf7NkYAxrpYo05N+QezTGPPysxYD/q6tEsoew+2b9uOnh0vn4joXTIQxdWl0vZ0PoClwBUvwqK",
-	"FWgRY5+sI8XjcxnNOU0u0QX69+aiLTmk+UpGV+K9tIzQ5eblm1+zUCSoO0/uYhFVYZegSfQb2D+ei9D6",
-	"sI095OgBSo90n5yWs0cjR9GlqpB1qaviv2bgVF/1eZ+LDeaX2zAp0uWTuh12zZUzw1osr3WL61yYk8Ar",
-	"N0OEb7QvIsI+xmxuk37G1zTlhrpfiXQ5DgHMGomz3F263d5Yi0LVUkuSF2JU9t3EQIUsSogSBNcNBB9C",
-	"Woe/ByE8z0spU0ZFSLWBfCtFrxnh+klZJp0Xwjb89HtTWYAHrggXStM0xfrilMZXtV6fTdN0ZTDbzO/t",
-	"bBmVDUpm3IjmZdP4gFvToHo9aFS9amZ0WGK4RzhThz85KbAvC7cqZLBNGGJXEIbwc72MigLyQhy4HPR7",
-	"eZtzzd5yCC1bXEvbYB2IHKqczIXzVIoJn/ZdisVrpmRalO1ihdRoK7y7sJdIVVVW3SnHUS8vRNVH1F66",
-	"917jPN7irhwG7soHN1Gd9/AoO9+gp4ZAWNLtIrVOAzgikPRcOcFdynYQ6zQ1EnYJzwC3mh9SJ3O+iLvB",
-	"HUMTia+du6VomiQ1evauxG6UO7SU+8kcMLTzXUkztNFbZPF6S/wCweFvumESGMHnfuvgn6vRgAvagZqr",
-	"Vbs8hjK6b65+qEEclDWEg5uVZW5TVqRpXlurYwKMuIMP8G/D48PuPN7oofp8PH4/HVi/F+jAqgeqCRda",
-	"mrs7ZluqzODPMl/ndHFwCVcz+JQbDdtD3ygMV6hDJNFIwkXOtWbCYlca8TmReUYtRB8qwFRdscR8HhGW",
-	"Kuj5ec3yWlV7TIUUPKYp/DxYzm6X+lNlN6won0HXFkympsaUp9P7E6F0mCgys5f2n0uapWY7O6WoOs74",
-	"hyKiyC5Z/qSu+0P6LQLhNulZJXOt6Fo8M9M6Gp78cPLo+OHJD1Ev4wI/HJaz40KzKWRlR5/Zt/CFnAUd",
-	"G06VauVNVFsIHG6tD4Jdx4jUl3Eu7CpG54KQA8KTEfGXYT4l0MZ5RKqFnGMOUABtxU4IANx8cCSF3UYw",
-	"B7syNI2xgLR73yx+f7XYatgj8M9r6TcLOFvx3Z5oap/5/D79ykFOxdKiCP9DkStmtFD0mmcApIWf5FWR",
-	"20ftQgFQr71Hv/qmDqJpiuC7W/clrS/dbrp1q2jDBkrCmjRJGdQhCQes3LS63bouvODiymvAWp+WuS8J",
-	"F3FaJExhOwKWONyADfOwT1+0m+p7jFug3dqKt1IeF4pcvzdDF58xrqhSMUNo7MMwHDtaGLxTbT8Q+a91",
-	"jPacT2GvV64U7DuzMoV25IMgHMBN/fa6ZDMwIozZsgIWv6HDxUL8LPMMf+k0ZnOvgAGGfzSc0PDfLc0n",
-	"qnIAuMLvCIcJuXBzsKZkgNtfG47x4cYoPbBluyVL1OtJ6VZI7x9Dfotr5PAT/tGe646QFrd2c/2tuXvO",
-	"xNOqesmM1cTw0C/BqKEV8zZsyI0vHe4vf2/Hu02WMRIqwqaVXQS4ImY7QenkWiHUcVlFti9gRPfqyyW8",
-	"hCdGc7lcruk4n5e7u6CSuC3dQhIcWud6Bw3zF/vkvcI0R+9fL9jVZRhq6+ILqGBbF0Ph0JOy5uTbiC1U",
-	"c9YHcIU64wjdNTiQPebNl6q58/6URS5ouueucCwhWoJBhpzYVOh1f7nOSOJCbb6Gz/C5bVdQVvrempVm",
-	"xaWaS3jS6DdnSxEjv5wcDAcHRz+8GR6Njk9GD374t21MZlblLhhzvjRlCp2Bm4Z42DDEX0wkTF3Vf195",
-	"sOFp28LpZsvbx25vkMxBm8CiGxrPyp7BzkX4pKxHtB3VV+p2sJ7dtqk2hlayHyZhOSs5Aw1PZcxOb473",
-	"lEPQ97LJ1eGeuk+XUKFnwRhUWMX1LyDrFR6hr9dvXIhOXMz76RoC2rPphUfRxfiyh1aB4Dq/295A5cp3",
-	"rNhlDTfHl3fr2emaGwH/3GCTlZ7JW+Iw7E6LDUHcLv7wxsAuis531Y8vgEi/gly//XKes+za3Pi9rVnv",
-	"J6YpT5stKHwqAivGi86txLAw32c1ToZpQDO5MJ/j0Ve1eODbROV4f0aXDSiUyXdfKu+u24Vm+bGVyTch",
-	"RNhXfq1AEV8T7sNGiX5X+Ae1dMwwYkGaEnTCeJ3nHKfwnMRwAAg0Rd5CmNWBG1iogzJzBwvRUGXUZcOl",
-	"ph5JiD2wh+ZI6x3atunksff8Gv/S2Wd+TZlQ1z3B5mjvCTbdBHzR2BkkL0Sf/CzTFCUz1cSldNjEL+iH",
-	"QcZGJkGzfDX+GvoCvS6Elyoi5GJXwIp1MbvZlPbqfgp1axWqKZ9pxSc8xE9+YjR5wTTy56Alez+UadmJ",
-	"5Oo5Tr5OVKbw1pWgqJdiaN6Ccv2meqNHJ5Y1e6PjYdTL6Efz6cmRYQcr3NpidrYX8iN0y+vSqR8nsf/J",
-	"a7f4F3IK+kfOyq322gv3odzD8OXRyWCwKgQoT7mYnnERlx64DT7w+Qx6jvaUzhnNMIWsVepYWWDebiQk",
-	"uvCH+McpbtjwaBAcuAzXO7c0/HCSy7+YAAKYM5FwMcUcRegEawYfOF98b3R0/PjRTZPjfYvUkjrVB8SJ",
-	"dRKhxgVLUZHF3wblL6VT1AItnI5RyjAHBNFxIUVEzeQCUsAtA6k9h9t+kYtajtmOtVF3YsaNaB7PDNvt",
-	"gIK0Wa94NWcCFSCjVZQ4SN6RlPytSMom2gFUO4cUFE9k8poliI5qPf0IhYTDKAlbWqtvXCmjwCXurZBi",
-	"J6Wy0s33m7JIF3S5S45i8200MqbS3dCDV8sDHAtSUZEZBfbzrHOyZPpJ1eWYCzLGZ8cB/BQ+mVRn+wWr",
-	"Ihq8Cw8GW/gO+gvGpzMMh+CKMTRbyxn/+6Q476PkD1Kct+xf7vJbDaU3aKneaUIc1ZzZ/m6Dkg9qfomF",
-	"xW9LcSe2viO2STwezTEAeBd8/tYGu+WCKbx1n1iLsQK9sy3KARepT36nhQK8/YURahuR62DufxeBbiHw",
-	"nEQvhOapTRXImSoyEBnb0EK7tTHCQfd18qs9DszYf5eTecH8q3Yh8yuEXNzzecg0hU6nd8KLz33P6SWL",
-	"ZVbWvjo5XFVPWvXLqVlGFMlQI0o35c9ZnFpz+6yQyI6AQtYj/gaagixIXqQMFowNUlS9Gqe768Od5x2C",
-	"C20svVwttCwrMEsX0l2XXp78TUsvT7bQWY4COsvDOy/Lgus3phmzNfRfsDcAGCuCMJqnnOVViKQqsNpJ",
-	"ogZNmJHbVRCkQWH40sk5Ra7YXKNRiS5q89nRYEBoqiRmPtTqU6FIXBN4xbo8dG/+KuyQ0m4wP0q8gF0f",
-	"UZfeF+JKyIXA9NUiM8LtB+zn2Rs9inoZU4pOrWDMma2PtzhVb09fP/vl1R9nz97/fnp29vbV65/60BYT",
-	"mgD0Rr1Da9QcDg6tbW9mOadKLVxKbsYShx3FtdUIz5jWXExVRCxmVH9d0lhFfztu+ZmDr6oRKH9iv7dp",
-	"mtDADfALYGf2AohDl6Viv8ilmLqeL7eJDjZr+rb7Uosv+Y3rz/S1w+WwTFZYWmbymolON8IzfA95oZHi",
-	"priFlfxXaTHtjdx8DlJ4bk2qex1UnxW5nLPDH1megrDaIVnYbnsDHVZNw+5bARrO3EFsMHLFlkSWvdds",
-	"bzRFtPTo3O7FOpXbbag8nrbVUqj90c50vOf2R+tk8i/OhKC9LUnj7joh3U9ms7u4E8JTF2b7ahooPQUV",
-	"3Oud55BtZQ7AtuQvKdgW3FPTjgq8yxuKy8fQAHgMV94YYkZj8LgCkpFFr5EKuzlmdAkNfV2bUvLtuNax",
-	"dPxdsJb8D5jAhi5NpwT6WzsDtNyGcvlY6z3PmYJa127l3ra1tk80lgphH10rbezpVrYrgk5FJzcH+MfR",
-	"TahT0R5SK5dORbNNgQfQPojVWBQq5hP/o5Naj2+/Y7Ptil7aMPjv1Sbhhu2rcp0L2+t8fSrNLdDX+rDX",
-	"3vg1dTR3LX5+ZzkJNTkvQ53vPjX2Yi6fwTjuNnFtfPRl0Eg121SPc1dbv36o85xlvMhK+bx2yHuaVXNp",
-	"xnr/90f9k1D/984SGsVCg4AGoRURIyJ95IqUJVOW761SY0EVKZTtx4gCyAtNcmjGwlY0l+buzTBnH8fS",
-	"kVqzJv4v+8hthclUmvHksH/0sP8o3Miq26G4CTVBQOPX+28g8nbG41kJs4dAbaEOIfUhzL5wqGp8d3ET",
-	"fepZlRP+acNkzT0Ba0BwWAJvnlf49hJDohf1ijw1hi3yAU5oPeAhM8KuWb5E/0Kl9Par28jpJGsV77Zj",
-	"cq19LhIiF9dcu97l5UCul+L6SNCi2NzakB9GM/9Xp78/N7p56GfADd98enn627MbZIY1RBxbpjFBjDwH",
-	"tG3xncN4LVdcYJGxi+Y3oPDFVLg8gPqGPS2TAxreUKoJKRdXZrfdq9YHAXHasHLrDSLsQ0FTRNfB7b80",
-	"lruhzLxImaot3Nrp6yM++8jiQq/l8Xs/hmSx8ILMLWQ9IhkVdMqwbQ44DDwIQTeQvZtCywKEoEW5ISTh",
-	"ik5zxuo7YzO91gd4aiNwGpM0ihS71V4youkVE4ZIwMYzulihvUF/YjQhqc0Wax43pfkUmmRSgNC4lMmS",
-	"ZAzoHnd8Qbmup+pU7/hFpsFVB5oV1rjGdkxc+x1cRY7fUJ+tfuYEfgPtzJF3zY8Nc5EE3YOO54qE66af",
-	"YqGgiqwdYv/p/foZJD82kEqNhbhWLJ3UF0t7Nxc3/38AAAD//w==",
+	"7P17d9u2sjeOvxUs/fqsXjatSI6dJsof53GT9DSnaZITpzu/s2M/EUxCEmoSUAnSiprj9/5dmAFAUAIp",
+	"SpaTuGt37bUjS7zgMjOY62c+9WKZzaVgolC90afejNGE5fDx2Vs61f8mTMU5nxdcit6o93bGyBXLFZci",
+	"IhOZk+eTg99oEc8IFYn+46UUDL/p96Jezv4sec6S3qjISxb1VDxjGdWPLZZz1hv1VJFzMe1dX0e9FzKm",
+	"+JbVl76bsZyRYsaIYAtSzLiYEq62e/511JvTnGasMPN7UuZK5uEZjgX7WOAFYyIn8Oo5nTJywSYyZxFZ",
+	"8GIG3yqaMTLhqX6qHhDXj/izZPmyF/UEzfQYYnyTP7qMfnzBxLSY9UaHg8EgCizHz/DQN6U4LWjBQuOU",
+	"ihEuCBVLM0bFiNIXw0jYx3kqE9YbTWiqWHhkOPD3cNN5bYC8YBks0zc5m/RGvf/fvYpQ7uFl6p4b3LWb",
+	"AM1zuvTGf8ryKx6z8DLzhMic6LHoCVCi8OKmdbSjxavOWxY0tJ7PE5bNZcFEvPyVLdcHdEIuGSzkUpY5",
+	"iWeSxwwovJhxRTShMVVERJWa1hWhJKcikRn5/ffnT/vklImC0CnlAmmDFxHQh7mPzKgiQhLFYikSwiYT",
+	"FhfAMlNWqIqSqFALlrsFQHasVsCbw4GeRBsD+CtyfBz1Mi7s38PN6/MKloWmO67Tl1uQGyzABMRWmFS1",
+	"NCTFjBZkQfUsaRJp2h3/MIa5L2a0YFcsJxzGnrM+eceLmSwLwguYDU5E/350+DCCmR4ND8lixoS+hOvV",
+	"KEhc5jksnFiSTOaseeJG7G4pY80cm3d3l7k+3tdM2keuT5aGHToR3qCXsiQzesUek/uDI39YquBpagfW",
+	"Np7qDOs+qNOCBg6T8Q/jEZEiXeI4YLlwhQQjS1bg0kn9/YIrtsOgmCiz3uh974feeZCoxcmcB+Wd3ulL",
+	"tvxWEZ64985pMaveSvHWLUlMPJFikvK4CL8zNr+2vdhes8urBYvDWoR5ufkdXm+Pn+Zh2KftOJAmBSO2",
+	"P3+riL5dD4QKQlNOlZatvGgfEqgT243oKaPJC1YUrGFICaMJSeGCtq1JqsdsO4JfZJqE3z2TadL2Uv37",
+	"1q97Lq54QZtpgbvf215dXbXLAGSz7oM/bng13L/te19w0fDSlIvWN+rft37dbyy7aCKqDH5reyVesfVL",
+	"37BY5g3UlMNv8FI4uHihQGcxurJaqoJlDcPBe3cYzhVXjZSWm1+/VUSUerqNLzdP2aDX8UzL/MPh0Y9H",
+	"D+8/OPoRdBv8stJsuCjYlOV2gGXT2MpW8s/L7en+lMU5a5D+Cn7TC0EzVmnTT9789uHtq1+fvWwYBt62",
+	"w0harA9jR3Q5CMyl2xq0POOBZTgpSCZVQZQkGRXLJmsnhbv9NyRsQsu00Ops1JvIPKMF7vP9w15U0cVQ",
+	"2z8bCOIUeECtD+55AucP8oiKiGLaai5YQi6WJJZZRtVjQtMU9Rl6obSOp5VDmqbjrmaneXrY4Fy15FrV",
+	"dpj2c7x16Nl91gy9xh1jqvhJJpzBC57KuMyYgJ2JpSjMRzqfpxw9EPf+UMjK7CPN5inQjyUBOIILGhcw",
+	"fLuM7z/5ysKoF+fZQXKhdzbBv3pRT178wfRto/fVIyqdbS5VMc2Z+jPtXUcrT1MzOfcep/9ceV6pCpmx",
+	"3H9gtoRnnV/7q9xmzbt10avmr8aSZmltNexijIidyJkwSzE6E4QckE88GZE4zyLQbkakml3k6WBwyUFy",
+	"EREzlxF5b594fu09Sc/YPgrmVX+KWZ/aY+yK6Of0NjiGVg1cMz2SmBXRJ8d/nb56qQn9f05+exERanj4",
+	"8PgB+ZX/1NeXqnvmvgN7Xz9LCD77gimwgMf3roZuwa27Q1PbWFsF+qDCH9d9W0jKai6FQjL2tezuZHxB",
+	"FeuNhvejXizTtKKwQsaXH1J2xVJN1wmLecKSn5Z6ORJKXsgrllIQgBPOtBbX+7OkouDF0tH4JP0wePBo",
+	"cf+PvyaTYT4YDIaDo4H5b6rJdc4ES060yDocHD44GA4PDu+/HQ5Gg8FoMPwXTJjCgHtPZCmMyJlRgacx",
+	"Hvf6Q/tr8Mq3vABCPf3194MhfKtkehV4/RBeP8DXK5Cuw8PI43Z1teGF5tKXTmdjopD58kAtRax/5glD",
+	"AUHDU4d3Jyxlhd5qIzUVY6JtqZDbeqPeguZsJkvFUD5c0bTU+3t4fR71FDoO3eT1fYUW5lO9rxkVJU31",
+	"PejO7Y0Oo96CC6F1ufpzO4sQR5MBtvJtP03eAVdz6NHmsntwDTy2bsh0J/0YjiVDIP0rmvIErv0woTyF",
+	"1Wkh+4Tnjlm4AD7IVXHSsqXAFUn6Zzv1XGrT3JFpSgPP9Eg0Y0rRKTOrOc+1kDL+FuqpligG9aGSy6TE",
+	"o0rOe6NeOVcs10rFnC5TSUF/hqdoeijRs3BZugFdezzpMaEo03SvLOLoNMn5FRM+fatC5mySS6FHXeRw",
+	"hA99mu1+vFVk00CdngXc13O39mp3EjME1LaFLTQ2A8k6BK0HqGeWJhuohwugMpAeepeFhJWs0UB5kfK4",
+	"vyLhW6XxoCaN9YAIvIJLoVBQ6l3xhNX+KSFlVKHEapB0hSxoalfLkcOwMznA5jYQwkymCVDAS1n8JhM+",
+	"4SwJRaU8Z6NmQ8+zuLNwe53Li1TPt5Hs5njFP5olnNUrzKp8UAVNQYaxgvJUc7fM2IVMliSeUTFlCbrb",
+	"jdJjFTCSMSoWM56yPnmjOYNbfz4VCcnZnOH0c/MUtGNUQQWQAig6+Eh1z1OZjTr+HA/zDdJR00OpeqMj",
+	"fSYX5kx/YgbtxtdzOu89UMNYnsu8Uq/qy9CZQOxOBGgEdn6hFcNFLsW0T44Gg1pwI6ZCy+QLBt7zx+Ro",
+	"MCRCwpJzRRSfCpYQLvQP91F6p6lcMLjyyPcSo4EMEc8zwQXGWAomqCj0tccRORre1/93TDJWzGQSEcX/",
+	"AndixhJOQWfWVz7CPdb8ZQOaGEedyPyCJ1r3RF80LxxVKC70+VKcCRsHeEyODg/hZi7mJTjVYQUiMsZF",
+	"HxNFl0obhxAWOHxYxYe5IhlXioup/uERKSTav3bR1GNyPBgQSsDIJXJyJmSZw7f3iZJ6enq8GJfQwnrO",
+	"REKkIIlk5gjEWBHo+x4DvmFFvjw4mQQ9n+94MYPhaKI+HtyPCNUXkplc4OgwQKVIIUmRL5ED+u0GxXXU",
+	"M+6W7icHRV/x6pEQa25K3+AKobzG0zfWKjJMryYX8Z2gY6neaBD14pxRUCwHnpKpP0vBrPRkf2pFUH+L",
+	"J9Ag6mlihA961+11OdNHivnByN/DI/1LOU/MW/TkzTvbDhegFjuXCRdczfzZwemXl6LT6QeamNZpcqlN",
+	"THRqeNPzRgoKjfXUDbc7uQqaF+32izu9SiGMd6KbqNHU0nAU5aWAk+hNKV5wtaWxl9CCoumxK3XdcDcD",
+	"Nxw63bjr/jpDZX2Dq939TFuryjhmLGFJTxtYM6p+8xWhKmsEF2MbAoDdDXojIPFETjQpKKAFz6u5hfUT",
+	"3sbBoxWLZeNqiQbdTU/+TSkqIppLmYJyil5LvX9c5rxYwslP04Jn6FE1H41HtW5x2B09rPZgTktUDY3U",
+	"aaNMpxged94Lu7oNDGnVJKpcsHtxA43PDQvurGK181zOWV4Yl6W3eZ8qz6+e/YFZxTW/qLnlp2Vz6s2E",
+	"UBOg0frCJQNX9NqD2Mc5z5k6CXiy9T5DSoBgV2h5toztvX1mBPf1zq+R4j715lSbXPqB/++SLT+EBqEN",
+	"459l2RBl0r+SiVFFcxoXLFdWy2malr7nd2XXdOWZEm7NuCgLtsO0kEU+rb80Z1fyssM+hh6qYjlHauiU",
+	"m3WqL19PzPJY4lMthvDgqBeMFFReyPd6u8zkvB1xI/Npzj82fBKqrbu/HtW4Kg+2MWGvI8MX9gCs8wYe",
+	"ch1XxTBYYFmcLHfbdiFlyqjQP/qCvf0FL6srV1cPBlp7VvXW8KTnKWeJJ+2DQqE1uAUCii08DvBmlfDJ",
+	"hOVMxFuQ1VN3T2gRhSz4Nk8zNtbP4FMOPA/kf8MU0USikBJqz4nwPPPW4GzKr6oI7WPIbtKSfSHLNNEW",
+	"nJZvlCT5EnWxdSaJIEgafDaopvo+NFt4QQRjCaRnSsFeTUA526gZRo4kQRhgSKcpsulkshszCnq9TF5+",
+	"ZbfXu7MwNATjQWWvRLoMsc0K+fsxVBfmrj2jslaqna9TaUVhuOhBtlGqzFjyOzpKP/VoknDMdnvtsY/R",
+	"2Na3rFRG3aIkk6KALOYVvpNap/p4uhSx2uwQLwWMiomcx7PM5ll3ugcoLKfodts0k/oY5znLeJl1fpUq",
+	"qEgoJlR0uOF6dd2j3seDqTzQXx4YBdHsw3N/EteVurfd8qHredtVcG6nrq9x/vKuNxQ5FYrGbov2u3Zv",
+	"zKz1Bm2xXNchrigTXpzYhLT6MqEWtqasoPlVZRi6TJ1LTLRFxyy4knOqH3weULMaVKEV2QCvijz94rxp",
+	"Cs9EkQcUZOpy/tZGQO2kW/WCann0LVvo2dap2kSYaNQ07nhv1NPGWv8NXfxmgjuojMyCk+Hz4NdzLS5l",
+	"qX4x99XF2i/sI01YzDOaPiYsmxdLk69tDyimFzWoJXve2sBrFftz/W3DiBxG5D7p9/uQ+S3LgkzpXNX0",
+	"6CaFM+qp0gQuNtGMfjlsld3iyFJB9RC3Pf5MYBVX1swseSPZ7UP1rMj3bqiferxv2FzmgZlf5PISI9TN",
+	"ag+Y/UsyT2nMWjb/vdt9z9jRFGkXuU7L1i+70ApgzmgCntuJLEVCFjOZso50NmM2/OnPq5HxDKlvazEh",
+	"kYZpKyT39Zr/okd2HfVgNusr8FKiI3xBlfXURyTJ5XyuP9AkYZDNlskrloT04ZUR4luqFY+qvTWLFCKO",
+	"JzJhyTN0+63ZJRCFCqyhi15vYm14QnV9eABV9ssKaUKGSzBYV8zYEp0FdJozvU7oXPVTYT6FRLwL2a4X",
+	"w8xZriCzE10oJrPRylnMkiN5mTJiHhOUsyarJqjM28oBkoGfxJRdILGbXNcRMb59crEkUjCieMIiF8i5",
+	"WMIdUGbQ384hE0/SoEOmih93PSitXy/oFrHJvN6bcxZ/CD/HS/BZS18slF6meNbo9/Ezgbb2wdgUoWBV",
+	"JE1LhnZeDBVtZWEz+ev2mjdHdRWeYy1MHpJGmFTU8eSxvHLKk6DVrmyBYaeH2IK/KpUoMMBtnExV1tGn",
+	"xqUPOaIqg9JfrshP4a4opcbklt8iFBZ2Pe1KeHNzY3N77wjZlwseP9QorN2rZZd0D8pFlXh1F1SLGkGu",
+	"6/JFsAIYqrj0obfIeVEwEaFYo4VJVv5WkTiV8eVjUklN7kLxBUvTHTy5LmTaXGcAY7LiF2v/gl4om9K3",
+	"vePXZMCE2AzT/YKHHS8gj0X115USa7nh7UaJNuOr5ty6c1ZkWONQ079H+0FbsF6ctaI0zFi8q2c83q7W",
+	"qt8SLtnmQFs/K6UISvOWcIA9Elf3b+lVUs4YTYvZEsvt50zO0/AUsEbilBUFF9OA6qzFIyb3m0uQe2jO",
+	"yCWbF0QxmqJ64kTO2jvWjo4OBRZaU1FeMjVQpUk5woEYlkWvZZXYTTKaMM3lvFAsnbRrLsqbd9gSD2p2",
+	"6xX1blH02uOa9sk3n16e/PbsmoCfTJmRmh97AT7peqSambpD1QtpdiXDUoVVU7fdXnKX2fJSMcj3gcJU",
+	"MxcupqlfH7kdHewpqORXN7oNXaPs2tFvTmx3KFeCpB6DqlZ246FsVmA/x7KVeHflYDbjfW0LrVvdrRkX",
+	"/rfDVQeslXxeTc+wQ01PF172Hvng+Pj+gzbZkNGPtWF6hUJ27tetq7F23JXC0BkayVo+w8k5zWkCX2LI",
+	"M6linG0nYsiKhlLgFSV/IxvGKVUqLIwxWRwugOiGIF54AQq3zNRcKCByUYTzoN8Tc46DHhrzI4hRrVf0",
+	"GzynrPKcr494QZfmuGJcTI0xqyJywVSBLqbtZNS0pDkVBWtSmKgeNr9i+VIrjWSey8yU5LcSaLdoPN4Q",
+	"PELLLKN52IwqrJXbMLlNjhT4NXK0ZB9YvdSSTE3cehsTebnl1fq1iA6Z709sojP+LkjNUhTBo8+vyaz9",
+	"5xVoDkIW8RNzct1SPlB7ks9tJfFctsBQWB2PnM7kwuQ5SxGz/qZsoA2JPf/O3Pl8mTu4w0EOwUfWERlW",
+	"I3gxmxe7WoDb8wPLTNhuZ15oMwW5uAqyAKBJ7CMrLzexgdbkEYn1DoW8ZAErswunlXna7Es3vm+ibf96",
+	"eK/M+UHObKJQtOGUAuLE/TAT8xeqmSA9krGTxBGHSLBeNRiOWKz7kiH3tmBpqkhMtdmEtS8ZS5YNOo0X",
+	"Klj/tSoirFRJqCaUZRHUslyV4c6UmKR/tgnjoPjc5oXNQZ2qBi3007ymTtu6RNQ2gkvhlSy2ET3kkqnO",
+	"AYeG5CkpjCMg4Qk4AqasIFj40RSiCDsl9ur17+JUqOi88tQ3OxBdlHVdBbnpadPknq+YwM8hsSHRS4M3",
+	"ZVz4AHSwEg6sSMGOv3IDWH5xdFz30jsvQZsHoFrB/8xlOd8iwBk3KoLry/sZZMENWLnOFq/QiZTSgqmi",
+	"30K6+yL0JoJtTCnsQGKGinCPgpTSFm9eIYo9GDmrZHYnTJ1q0Htdgbs2+ebwh6tgT7iKaY7OIG1bpw0u",
+	"oKcsdsnJW6Q2Vodb3bc2iMLR4h2QdfwAb10eaI55l/OCveNCReiL8f5Wssxj87mg+ZQV+HnB+HRWsETf",
+	"wdLktSkHikjGcqwf3tJP2BD+OjGxeDnR5/i3isgFnNx+0p0+oulFyvovzYf3K2l457X8HHXJ5wfSoGYe",
+	"zKUW5HkFzLJOKlWa/LqlE65EPUEsJYhb5syk71xHPYQcbr8esn76oaRN+AUoE54IDnJICmnQsYoG/NM5",
+	"zQEGR58DMRVS8JiCqpRVIF4GAui9msn5ed8LJcxk8NhYYUcDuQUzCLIfctT+GGUTIKw/OPOY4Lg8PKm2",
+	"HNAuKEP1pX1MFGMtmEHroaf2zNKuFB31nl2ZCa0O+kkqywR+VWTYHxAmrlgq5yyCgjikDy1XNfPBwBlc",
+	"O15Po7dHRfe0Wa010YKamkfrAXWUvlr/eN5oHq2LOpBYNU1pgwkb9dScxZ6ObIcx7A+Cb27Oa416WP7Y",
+	"VU2zE/eNPHZ1dtZXSxGnXLCzs83M5o/eJF6bRYis19i8f3XJ8ZsgJzz7OE+poBgxYQHNmWZWQ67T1bOP",
+	"NA4rltYhV2nIcVqiSCs45uWg5j+n8SXS+ITB3yyPGWh6WZkWfA71JdbpGvViijnA0txe5BxqjPWxbTTE",
+	"OGcJN74uzhbgmyhFWHA6NKxuyn9u1If1vWUfm4ATCzZH3HEt9lnYYbOyycbhBw+NfMQusw+hPQT7+dTx",
+	"Qyg1pxuZVkr8qvdIkim9Yib/nKUJ4J7Bkf2YjP8vOpXGtobJqEcdKNoq+rRlYmo7If1PPShFLpZmoAAR",
+	"SV4C0BJGt5imXGKy61UwF+BnLhIbLKovJ2JmNMDx2lOhwhIpFUtIKQqeGrB/PYCMiWQla+MmFXdeBd+q",
+	"N0yPJCIXZQFoHABmomZQJXdpaqD3MgIoCetQT4bXRXYRq6GHNv8XliaIGxMgalCkQonWMMdCpolNo7Ao",
+	"SCOD9uLyvwyyidHG0rRKTw8ngzkdsJsrqy0lbkbnkHtos3zr2XA75LxVCme3wU0cY3W7fsbSrTz1jWEj",
+	"h/NrwH0BPtGB++7B5bjRTUgtDWB5p6u13cZHWIQzmcHJjtleJNYUVVFccHaL2TL0EB7PDDAcVgQA7M6E",
+	"5pvlKXriwAFnOMTzy9k4stl7RzSWsnE8JrPQbHg7X+7Bn+Ax+Z3wJ/zCVSHzZXNJW1NGY7jmYPOJGTXa",
+	"ngprIy5YDMULfhGxEXndi4YdpwdqhrdRIJoMX8jpNJUNSH9aL4LxLwB2yk8mzBnd3+ghBNQWuSsQsSci",
+	"mv+zOSAjWzwmlBEXuSynM8jOpReyLLYsx/gjD6eYrpr9uD4o3SClxTjCV5zeTcIRI24ua66SklEv5eJS",
+	"/yDgQ7vU7FDN0dXVyxNf/IBYMUWjIKEq5c9kD+JWrcmlFjbchwDyGfpuiCADcbky6QrG8tP2GfNtEdBZ",
+	"sMwJhbYiM9CxUZfsYEWtcccsTVq5o/5Wk9k0gvY0FcCl5lNRAfLh2TcyR69Cxc6qe5NcZoSSiRY4WtkD",
+	"cDuTqGaea/5aeSpYO2rkUFvN4Twp82LG8trFfm5elYzljmTzfJvNr8JV2LLYIUK7e4VXCC5Ry2gpSUqN",
+	"rzdUmVUEBf6rCShaCD5HpGAjT9HVWpcVqhc0viSFRAwPV/GmDJ5nuCjjswdoNcsFQrNNHe8s/UBNmaa3",
+	"4NoZFLQmxjKgiTlDFlt41TReVWIHlrutoHAgEIzSfS2/e4aFWzjhWt1VJbXqQV8g/oq82oO/enf2cRLI",
+	"sHH7dZ4ADR0G9dqOyIJquwrVKVQ8HxOLzxs5thxZQsIub0xMuUCAngJKDUwIbESEtP0bkRZtf7DHhKYs",
+	"hydBrJlnhkDnVCmGVd6F7xfBrlpUFIDNecHAUPeFpYvJOSxhB2BZheSinnltUG7+O2HtCySs7T87LET3",
+	"1dbugd09OrkTTO91plrHNiqLMCreO1uHnnLBlAXdQyUFNSH4kSXTjViAey68u+DhInUYaECfWCt7Mp22",
+	"OvswzfpBo63Ahs9ZzuXGTLXXeJUJBzzpgL70xl7XVdcw46yatFo1oe2m36Rge8k3NsvgHeJ2/NX57XOv",
+	"R3zth7S//C0xpk6TjGdaIQ2YBxBNht4yCwHUwgWuApcCDp+wRsmqGFhn8bEaNwuQFE/aMgCMrpiaMxeO",
+	"RioIUwXPKEJYeuyS8rATAXojb1w4ZvJ15lLxFcgMT1E0XSU+3ThU1lQCs5o8YEdjX135KHFaofhXtfv1",
+	"fWuluX0cFpLH7E6dFGsJT0lOJ4XRv4G6gOOvJPxTCgu2cJGGPesvQr3Ff0ZrGi0eVBwVkTmfcqFVPP1X",
+	"zmLG5wXRJB8RecVyk5moCjI8Noitaj3ZgF6xnE7Zb6oj1W2TyZnRjx2fu7IX1aDsQ+yLQzuhpd2vK26+",
+	"Uvkhb5okwACrUe71mHZwS7i43BBnieUcuyh6YZYV8B02M0PsFgtqykJv80ssxM8yz7q/o9NJqWfvWeUi",
+	"3rXWpwWsoTpOA+F9G7XTp40qaDbfIuK9kj1tj9sqv8NNKLI7VK1jA61drrE8PgTOdQhoY7121afX2VaT",
+	"XP7Fwm7mqlfoSiS80bhZU/ZKlQdPrz8k39Jf1VzstUVxzU2VJGvZmFwNY+C4ybQrQriceziTzL7ciSMJ",
+	"x9qtQH0lF3BXGxRuDI8lGE8bA3SsGiNC8YSxiIxR51Bj59GjRJXZYyIYB58v1/IV+96BMQWyvVaYvRTx",
+	"BwTbdI2YEB90BSq2jjYb9XAwTu1RDZxZ5DwOJKmYU+oFhS77gcQQQTKeptw0SomsU7zDMV63EmV54ffy",
+	"Qcc4Hsauo0m30gpa0H/KtMxYcLRTPqUXy4Ip8t1w8P8eEfj8fcexmF5x4RIJqVjkdxHrjnkZx0ypSZm2",
+	"PZgiHnjHZ4KB5UB2689EXFlHiGBFFNLm7xKZk5xNStXxXas159WLazNza+dvaLRKXrXdC3IcGG6dMwtP",
+	"RD1FS6sviJxXCqBLDNpi6654uWIpHfzH+8HBo/N/fHd21sdP3//HN0Evhrl/5ax6Tw/+Ov90//qbjWd5",
+	"ZZHYJ4Um/5ItqpLwLQTfph4OMndxrl1bOewK9bFjbXTGhW37u3JmafOD/1ky83PVO3UtL9K8u2Gh62hV",
+	"26FOV6AeWy7HFwBMqfdS7oCTEljJasoNi1l3pG9DuVYx9ItXjo9qK3J/n+7mmqc5PBtf51mxYA2s8jiG",
+	"C8ZWvGjdBmqJTXKKCU8ykbTnf7xyZlB9VaqUu05cg49pzLg0Rlh3JJUWxXmhQn4qWRZVRzWjtfg4faW4",
+	"FKZIpztKcJgUXUaaqSTVIwpto78m6+aIQOz8LcBlmGC5bcexrih71BvyljUuqKAFv2IdTEZIALON/ZpA",
+	"7mzRU3iMOaNJUy8HLSxpKE3xKZ/qYxSb5gEmgOSieEwOhuhhF0uvL21AS+kEY2Pz2LH8wKyJNx1v7P5O",
+	"NG/7HiymV+6RX7/FhGM9Nc0016EXIZfupCXHGPxrM+pUxp2QNIvqNF1HjHJGUSfEqDfNpf3YGC6s8WIT",
+	"S1umpASdq5ksOirUzKJdd8sj9BCyg7mEWhnmYnrKRcx28DO1OMjmM4OA7QxHM1EEtmU0a0jbo600sKAm",
+	"5gdrWEj/BNty8A3ZKivnBLZBpS6jc28nhXOX4UoZmqliUhWprpOcW6fI45uV3bS0EmRFa7/frLjG9KAJ",
+	"yxgtHp5YJLgw1PiWuHKd81A7I340Zpg2kGZqa+RC59Y2+abbJXxtk51qUHRdgtOad7bal1WEC6e0eH0R",
+	"7Ra3UtE+DjJHkXfiLHvtYuurKlsSqiuM01LxK9Y9HwGcZU3ZffkWLKq//5c5jNqpB19pXxDBVLz7g6uQ",
+	"0pAESZJXos7aK3YDo0WZs4YeMkEg35MNJYdVzWJn9MKV6dtBVRFbU7CII+rSN0Mvx4mefBAU0/PNBFJE",
+	"Mr6535N+/gu8EkgkYWmDup61LO4WffFSKl7nDUHilvVm+ZYwkl70YoNbz+jgVUwJV2Ft09xqu0lHli7d",
+	"ajdR9Au3GatYqOnPSCQB6/LZFcuXmFOY0aWrk7SthyigIxw09QaceM/d4jxc6cy2bpxlUllgemWTyAMW",
+	"UQe9E9voBotgLJjrQuaXLCf6yn5zy4ywZX5lEa8tmlsq5aWyHgovMWpbP7Bb2ai2f017/zoPJqQ1FOy7",
+	"MvDOIXoE2/x006wXB9sZYnKWe93uApRK45mPuktm1KRmg74LzUIcWMk6qdqK9qDjpamgHCZQswamOU1K",
+	"02XxCv3s8OwPpYBqd6+QPgWVpqqkd6seBDjgfwWOj9/Byw45A+bBXeMXjZXwiGRMN59L3PRjbjgMG9es",
+	"nL+VLY2G9To5VwtnuWNvY1fqi3ZhGBhPp9NOL8BbHo7Xdjx0eRLIkDLEYhY/yKn61SdCLUJB/ID6sRmx",
+	"uv1wFls1k+UxS5pyMlsObRnEsXZVKxSbMW4HNj03Ctq6kEipeNsM6xy2jMHdV2aW6mBdgjTf/Ty3xzcM",
+	"1B+Wf8a7g9ula1anO26OXb5GYglbKPp126lD64u8mgEIj2wcx3+XTO0Qf6hoeiXCry010P2h//04ImOa",
+	"XFERs+TAhjcPoBtKqe/Qv2tL56CKzOuv4lIVMjuALqIuuVTBxSzhsZbSB6qcz2UOl6uUHjx6dPDokf5j",
+	"xueUHigZHx6Aqcj1y/UPixkv2EFKL1g6rhGtHwE6Cod/TNDs/mELA9mDZM5y2/tff3QWrf7DO+WQuIpJ",
+	"PdeozhDBsPfY3jYekTHYRizX85vncsKUgv0bE5mTsT4F8nnOFRv3CdxZH4J5AMDaj8l3CNIAMvt7uP+C",
+	"HzjIQJqO++StrR0jMGtFZvSKESlWQcqCy1haEMXWbpB+l+IwbzaScrIp8Xkt5aEl4m3/piDUw71x7kaK",
+	"9GWHzEOXRPm1pjsbrKGmDgVGR8fm5FpT14o61jgbGDZhdXYylUyRWol5J5MQ1MBmzGc7H0xWUh1g3Zoz",
+	"s02Nn1U/jAJ6szxtAy8TCAH8/IQ8Ojr+kczxCoKtYVWowXcIDvq0oBcpewzQwHOWIx70Sr7Ie3rw1+Dg",
+	"0Yfzf5yd9as/vmlvHBxYaQfqQqGtKYX8nEQGt7JCEdoL/g4XWlQ29XSiSZIzpZWiS5Zont8G93uln/B6",
+	"vyKIM2jpvJSlfgUIlRlL52ugKmFQa+VCXC2FBIH+A1xAHZuhjH4b6loIGnFqbGigTS6wuZWmohuAojsQ",
+	"NtOwA2fmNTR2++SgbavFbWGMn8OdRl8JttawtzPqcVpmInjuUFeuadICh+EwcMoFu9EDGqGL3xlgnkUu",
+	"xXStPZ+PfJnTLJzM+RakHsuXxF0UkTktZtXfBMiUJvoXvS+MmrpIg6sYfqXFXAxJqgePBkPyX6evXtpH",
+	"EC5MzM1sM7mQSVOL04wlyyYZLqGBIrPj3CzA22CR33iVa+HWT5/DGRkcWRUVao52dw22tbYH3qGC0bRY",
+	"3KnCYBe4rUCmEgLnIDAA5cUKeNBjKB+DFsaQWeL1vVvtPbydXcy7Buqgi++vTeUhcyae+FnBmwo8A0Pt",
+	"0OR4dfCYxNyWjWOK8Uy4HPugN6YzyAVL2jL2utJSTUsxObyui6EqeJpqrocOBkWkVwR6MjIRagC4hjDm",
+	"9TQEUMjWHMONFGmAJdeG/bPMLZaThXbCca7i7NGEPfahPagpfcSt+TaMwGj88J1VJCiFuoUGPLUWxI7A",
+	"vfCvXWIHc2EobqVO1ks8qCRJvd4HJ9wsGPcQODYS9k5EjXGsVQbULgSMrFV70nXwVQYDft3h7P2yyRds",
+	"Lw1P5o+dEpNb2s0+Nv1mLxlWZWyHlb2C3QN6pBtD/V0/6Tt8+J5tMXu643K/QeCPLRfJQiVtgtUPb/0V",
+	"nJ5PnWm34qEpi5nM96ZEOIx51VBLi8ITx2S8BJ0hDjwE+wCHJx7meetT7HXXlSFUeRD/wIyqJc3S7WCr",
+	"TD1O0M7bMsPHIR2vpT3U2413KMd0qT9meJHdcIdBZJagLs7dWnoQ3P7enrdQ2l7EOD7q1LSEvCPyvD7o",
+	"FlZbV9X8XOnNwDU7cOZXSOl7odXgTphCC4e6tBD4uCQDxYUlHBEZJ1wYd8UVZ4saFmM13TcyTfWJcHOh",
+	"fRxshWKlobkYQ/mHw6Mfjx7ef3D0oxffH26O19pnBZelFJ0hXd/NZOVPI7wAWECasQiCE5p7kjJl4zB1",
+	"6jVN36BLYOf++VAVuqNa9KYUT/ABa1r9T8t1POZqiXbBwNpzDjYXXM12XLV1S7bshs0KVqGJtuuNBRc4",
+	"FSUNi4Z5Lqc5U4EEBpvq3rUadJ3yBl2TqhuZoJY6HWIEn+NufFhDEHBHYIYuKBBvStuKvx28cAWc0ILO",
+	"urnWD/hq2DWSCzGvt92OL9vSySvmC0B5bVc1bUbcXDthLkCk9Y5ZPMY87Vq4fWu1G3+WtLW2msUzyZTp",
+	"7omvqzAz4W5CUz2AZcc3tgPdFtbYucjpJYJydnyu9RmFl8g5ey6YbWYOkO/dN0zPsXncsAXgh9/igQYX",
+	"ZL10zCuUjyBFTCQ2Xrm7SGsuItlB2NnyhGQXlw8spaW9ir+qZ1bsUS+J96BUjBtopUAFiKBBHOzDIijv",
+	"SC2AE9fe6fpnyUoE+yyFwDMAQAgYNg2a07zATj8VGgFI4ab+fFhx7r3AbCsEUarSZwO8USm5qP8Gn8ji",
+	"nBV7aereGGRRrGiH7FzMJFHMtHHOGeQvAoB0uA00Uuw2Q7uBr9SW58Mc6kdpNZD26A+u8R54wWzWnWAH",
+	"HOs/bVPELewn10hxHSRgmyZ5+Jjw0Co976ZEv4vvaU1Zb1Ixmyux2cfiTSl20j1tCn+oLARaYNYr43jB",
+	"YxBRXjWYTV/rRb2LMr3cqUyuBZ3dZRZBSrokiYwwLgSS7YPd5IZwc6XhB1KmeZU5F9D/u2jlhngcPNvn",
+	"lUag+luRtIpG7mn83mbBfnu761PPrvIMluApn0wCAq3uCN6De3fPKUVeU7G9PM+zGrs5Aqz4CXoBujYc",
+	"q8w/23rMX/iOjcjMSPZyMtk53YmjyWPhAIyoljNX2MaxRKz2Fcmjv8njGb9qUtOqF4QwDhrF+lomQRcb",
+	"bM5E1Qtadc7sbMQsaPeR5GWDaM1L4RqPlSJhOVnQJZE5wM1073iE6n6AMbZ2zmwvyreNzGMMdi36Gq4I",
+	"8Jzcm8W3HckqSaxvN+5ImMoBhimcXYcliqbWrrIaiGAsCSWhzuSazNyYoOJir0FgjDj4/ap70tRxViAK",
+	"VnZEZkzhAEYjJJDbkCCqjLOFVtJYGE1ZQmhBcqYK8AwAMJnJNadTyhuq5DrWP1lIGZNeqRfHufU8mWPG",
+	"F9zs9XSANbGTUlWcLkW8o7+yDAR2LU6bF0KfyTRRREjE59VrxRUBVH5hFK9dIVxdn6HzTaq/m6kbefOa",
+	"NQLR+MBpq91HFcAaPTZJaSZnCefvmi9KV4PnuoTY9iJBzTVFFOrWVCDq4Vpsi7jVJKdu342nn39i8a7X",
+	"0XZSkwxLZJpo/sJgaIa9XrrWJVuYmfrjrWeWLGY8ZbD+uHh6h3Bi6EU0qYSYI6fZ4TG8XgtJU9BAhanr",
+	"XlDleqlaUjbXanpbg7dxeCwt/elU8/JfLAmcFKEcaMMs3Y58w0XdLrYs2VWbqNyqXRBGkfF3MH92R31e",
+	"zb/bLJQdZEolCSqQHsuCPuwtsJFP7cjToTG8ZYKK/XjdEpYF6oN/ownTpDO2bdhJwq7G4UNqzR1RMLGd",
+	"OyJn06Z8ZJWW01DrfjWTeeF1CsVKjoZCUrWqqTsNXZVqDj2ng8zlo56siPCTlyemgfZPPNXcSbBBiIrg",
+	"zLLhUBMdgXHq8ysipWJG8t2aXa+XzNcPp6gUutmYTa8b720GO5JbN5DqjIsa7GbUYLxsCQrqb8VWt4ZS",
+	"23635RWrFuuyrcTeg6nqhtscJnaD7dONOz2E7M6GmXObdRGl28AArZvNbA3oZwXSezMAVAAS4CldmlLS",
+	"dV1juyr6Da2NoNxlf1u+XQ3m1rWUW2zsWtHLWtOYHbcGRt+4OZ+jVZSn8DRsWjtinHd/F/7YY0vNRoO+",
+	"3j1yHVhNddoaVPga9ybknLgJsW8tmeY5y3gNbKbuz99KbO2302lXjW5jv88Nwq9ahC4bivZl44Zu0/5s",
+	"tYrZ9jLzepgZWej7jirVFE7GkGbwz0plqRPTVHasimuKvrnyj6kMvBm9LWXOi+Up4Lxgxp+Dk1/DzT95",
+	"/ZxcsiXgTnzQRuiHMShq9x+QeEZzGtsOBxZjqHfBaA5S07x6VhRzpCbVHCBKqJpdSAoNhsyFfQIVXKbQ",
+	"UVXNBRVk7mIrCaj8oZeYmc3102IpL7lz9416VhH/YN9fUQTO+voa6p0nshVVzCXruJGCFwqzhRLJFIbK",
+	"IHGLZqpPEhmre3TO+1myWhIsrpjALtMGEmnKHuuPoJuPzsSZOCA//HBSFjN9XQyc8cMPIzI+gexc/hd8",
+	"MyI/wUoTuzH9fn8MiGeEevtmLOzAAhNcKrewZ4L4a9snAFXleBOUcZzCnOXQ/FoCJqxef0W+G388qL4f",
+	"f/8YV8BSm14GRZeKLGY8npFcpphpBS8FCH6E1+BFH6f/PFE//IDfUTLP2YR/xE0wT8HtMJWJ3421DBtH",
+	"ZJyXAv9l8Yfx931yQozMMV34rcM1poJcYBZ4og02Xig9FJ7o6/BvtFNwNC+4KvR49FzJGBDsxuS7ISkk",
+	"0ao0Yali5PD4eyAHC/yOJg1iapDxJ31ARaSKlkTEBEuux+YtkKWqX6PJegytPnD375mi9H/8oRDIJJYJ",
+	"G6MzhV6AhyWBqC1SU0TGGIcam01jeidrld34widSWAgQTWALRB3QjzFyxIxeOboaP3tLp2PT3xxa+FoC",
+	"GD+fHPymTZ0x+e7o8KHF3ovI0fDQNZvmsMpCFgZ6pPLNfd+HJ7yUgtnHTPkVU+T+4MiM9g2bM1pwMdVj",
+	"rc4MJAu0yYiSGTMcq7dKj/h5wrK5hM4iB7+y5fhxJUUu2dK8xX1ltgvS0ATwBJtMWIy1sYdHZCbLXDmq",
+	"yLgmixEZa1XrBZIFkID7++C1THm8HGu6xQXmiqRsUjwmF2wpRaKXJZZ6l44OH+E6j9+wIl8enEwKliNt",
+	"YKVuVBWbo+DBbu9Vnade2JSrgiXEprzZLi5awFhZ2ifPq50VbKFnqgA4kc7njOYRoamSwA+CaNvfLvWI",
+	"8KmQOcOJLGVJEgkvvRRy0T8TgAgVM4E+QZ5o+TUBQMreyZzGM3Zw2B9Ustn7DhrgmDKO3q+Mzb0tscmY",
+	"mILJBSb1mfMWkgYvZDEjDr3H+BI0i89zeeX8BhgU6J2aE8Ez3ke9YX+Ao5BzJuic90a9+/0hDHZOixkc",
+	"k/e0mP0LTmkMVzgafJ70Rj38Fcrg5lIoPFoPBwPjMywsbB/7WNyD8wCbslCt4+gj+tKeojR0zK/l1T8v",
+	"4Nzpr4R8QlqNG5ENqtcUgd7o/bm/+k+lFfO5jJlSkL3xH3oB6VRpHeM3VlAE1L4H2bDNS2J+9pAVFEQi",
+	"aZrKxbNsXixNolKRl2tVgi8r0RXPWHyJfAskDzMHwstAjXWnP0A0VAR2xfILqVjrwp5/zh2LqYANOx7c",
+	"7/iS9wfnRJ8cF1QxgumKZ0LPHNZ2lwEIWeBS6lf6hzKssnnH/snqCXXaghNEDVR1NdSa08ElQ79SA7ep",
+	"AtsgqXX6Co22uuQeCGYId2+40CY+bKYR/7D+w4T43SbapI73NU9z73Bw+OBgODw4vP928Gg0GIwGg39V",
+	"3sWf9KKVKv8wePBocf+PvyaTYT4YDIaDo4H5b1prdj4SZZqiV7l3yZbtt6VUFT/LUgvmw4//85f55ne1",
+	"PrLhoBqZ9TOxeSqXploxZ1fyEm/DAdhmTitJsueetB3qBXX5KcYB6qek6Cdd+6TdiqIGVADJNAGaP0Fo",
+	"HjnRhz2eFggVkLDchLx4TjJ6ycUUMd/0dRAJUyy9Mt0oAnHnnfnDcYTR0VVEzCLiOewAVivesFfqVfTV",
+	"bNxq1Qe4MMQnC8TRx5dsObYTN/oNRxGvFSBeKJZO+uQ5RudgjsUMOkjHqFlesnlBhFxY4Jw6JyK9mpZk",
+	"27Kip5yBMXbuEIx+kghf053JQuTZRI2dqavqtnZdt7Whp9iaXBhuN+SvRBxA86eeNSTPysHgfnx/QHIq",
+	"Epl5hj5QwwOjcMNpofkErmcbpQoOaH8ypOsOPjFr7O1iAP0LC38Rvwn2Uhs6TY82l92Da66j3gsZOyTD",
+	"tuvddWYUNxIfvxkDxwiHLcQFtH9ePWnvfUKHyDUKEOjDEQZK0zJDkYXMi5nWwcDact4Z6HJm0amkALGi",
+	"Cq1kWGRkroqIZDTXAg9i+rD563IFf9hVrkzAiAwd3Uet03LDufkGvYFH3WSLorDuM2XFzsuiDezGpRnc",
+	"Sen1dYqd25M3+on3kYzbyfKlLH6TibbAkz2Q8yvBKrei7axQVyJ2UVm2o19hl/Xciq8y4cVBkRuslWZb",
+	"QV/3NkfYxFs2F6Lmkiu6DjYRMlwnPC1Y/h5qis9rRp7fAjOISBNw4mMatcGGVWRsXKJ9yHxlydhgDJhv",
+	"x5gZkqZ4zl+wKRdEyc1D5VLccKx+aZoFXo8LUIw3vF6VEOHY+v1tj+QiZvUHdov2tzYganlhKQqe7vDC",
+	"/VmnNLYJfIYW/Ex8TMkEkbxRkmM+cQ9p3XP4JZS8kFcspVizQFuMzQoaF/pK6g8mH8nWB1xHPUwS9H8z",
+	"KUrXWAEx6416jyYPHySDh8OHD4/iH5MHx4/o4YRROoiPj2kyGB7T+xeTo8nw4vBicPHw8DBOhsfJg3h4",
+	"fDGYDAZ08FBv2rw36g0fHfYH/cP+EOORV1yW6hd8RQ13VWsuf7Yvj2J/9kbDQy1dTa+0nrqK2+7Zr8Ws",
+	"ZeFmg5mJIuc38jC6swPqy+ZMzlNrUS4VSXgSEcEWWlO0eBju+NBDDJwdIO7N4bF+AoyuWM4niAQUNIVf",
+	"yoKRsT5OxyTRhi5LFQO7Fn3GS1l6fuOUYkNTWjg912SlGlionHnAUPUzB0dSO3VuxqQXubxkolJWzO4g",
+	"Hc1Mxf7+SN6Q6HXUA5xPZ+9uQWFv2FzmQRpzQOLG5ShLsReN+4m1SbXNyoXFd0KkUqATksrpbmRWg9Jo",
+	"VDP8mpHb1zI2XPkznCt+3VuzWuKBozafUHjReavXecOhqsV0/QHt4D24nA6QpfXhAKG5nQqwv7PzAjLh",
+	"h/frUME9Vcj48kPKrliKyN0xT4w9ZEE/YT4uwwwO2HiStp8gEpDhG5y1w39V9U3mcEIcZP2h/bl45Vsb",
+	"Kvv194MhSi6ZXvmmUs4U8KkxnGxe0aZjbCWpqMchF0LmS9tERPGEmRhRq25gEGXMSagYSsamtbCZSr0F",
+	"zdlMloodJBdYw1kyFHO39EJAxJzkEgxO87pHmuqsvqI3EosWaMGmmiwMDJRvdEa9BReC2XN+n7qA5bDN",
+	"6oATgHuR1PZhjRpAJUnXxbOJCDcI6Huf7MfrRlk9ZU5U34oTpX1N3Ku/nCXv1W9sv+Lbm+3VjM9btmtk",
+	"BA0mKO78hqZAyH/yK0bYRxoX6RJaeMgJGWuJMybfFT58t1Q20LzgQn0fkTH8NSbfmbuWssyJXIgIu1Lb",
+	"kI3J/7HMPD4T36Ws0KdrmTKCsv/7PnkHSR5VvgwkaBnQdfRBYsoG9igieoQkk1cOD1trqakENyXkXKz6",
+	"TWENb0DeMKxXc6xV6KJo1KM41Z03iea48wuwzTBLa0YRco0nbFWYdxZ4T81Cd4vnbMnMN2TMp0AhWBq8",
+	"DXdWotkykCcUHTLRBr3VQzD6/P4xzXGA/mV7USmG9XeQXMo+zlPoPGJOu+0UzE4lD9UCuLr01bry8Khh",
+	"uFwRV672LVapblCl3eXnN8xO6Zx5oG2jsLN+aJ31Ve0tSNBpztSfaa3gqdHRj2qrFO3an1mDFTXMV1Wx",
+	"2NoU0QPhz6lSC62+nnuKptU77WU4UdTBK62yF/VmcBL0kou+WZR+LDOvuE2bzmkxW9ZwWBpneUspDBXx",
+	"dVLDhMtzu8AE2D1pZJ4E8KSO+zYod+yvG3IQnrvi7CLnLHkM9XzjUcFUMTZlwLToE0SvInZfsXmFgQFo",
+	"Kv8PZSNUw/6iGQmNDBXmg53JOaqYZNT75tO7kzfPfnn1++mzD69PTk/fvXrz9FqTt4JETDC0rrfJf/AW",
+	"81ZyICrBhFz9VYqhPQqf7XerklalMMu1tbzaXhY1xS4rrr+bKRPeBHaSdLX0Ce8HMGTMHytZFHUZhd/f",
+	"REZtnd3glT5wRaYACbIPfVVPpA5lY9zlru6iVEzdYJmjNvt99/XbaxrEvzWrm2tW2uD9aQk1+XWf4Pmt",
+	"SzHMZsB6A1wFU1JRYQ7ctTyNG0q4G3h53KqfQ+UEIh+s6rIZy6eMwM+jStmrlbFkWCPHEsgew4oUgiQM",
+	"abKP0fOSs0xCkq59TJ+cuO5h1ZTOBOKoE6qIO0JDzhOk1L2J5i56IyzGASzGPwLSxedEx3KHqwqFzI36",
+	"dL0DiyBCRXd/yN9Nt9uXIDxskoQdtDY/2uDk3eGtyDvNBNzYY4sbSbcbh2s1n34mheyeB981DcHNnahL",
+	"5SGq9ck728ZxRhW5YvkSC8/McyJsnFjBVx0OBlDIh6eJaWRokh3W7dS60+2Vh2u0F2+PbRD6Xk9W6Bd7",
+	"0StbGn1ZAr9AwszIYv5psqcXaeXVyBlNXol06b4wPiq4Xos5yB5/D487dw+flxcpj/sr4c9cLlRvdHg0",
+	"GOzVf4LL1+g7SVO7aTYjwHak2VNmi6kmRpgsbDfw5c7dDXwAPpcdAyy1wz3o53k1Z0JBi1GQeF6XCxNc",
+	"sWWnUBqdpnJhirn12iEMZlTrwOESATFJhJzUAP8wUqJQlhEoeq4csjRNH5MxyGBTlYunANbiYkZjnSn1",
+	"0tTO/r+/YYDNy/H4cz2y++QUGsVWTrbPbjxgLvjX4eZAib5CiV/w3HybL2/n0DR435uiRIhwva+c05RT",
+	"hVn3lgH0yGNEIvIx79Ftor8sZHahCovJVrgA1/tenMQGC0gT3UGR8ykC2BY8Y6qg2bxnEkPPo960pDkV",
+	"BQN6gyp/fsUgNByzEeREzbHbETZLj00DHJMLWHPYvv+E2LpQtUwqZD134LD8CuuUTWqsPW2RO4EdVrXv",
+	"ChnXHrwmLecXffV1rbr2rT6yFaZyvcZlPP3vF65y2K9/r36ucok90XMbgQ2Zt53NFfFBQAODZ3vgkhkj",
+	"erFhVZTfEtsc1+a9tUpLj8K7HNVr7OOOWplvSj5x4JY3Y6R/889Xxj9b88aGA0jme9NTafVM1LUcUEYi",
+	"d2eCnfVVKK03LJQwmhxgI7CDaS7LeftJVGGx/ydevO0gVnJj9xhnh0SFXrZUf6Z9SBv6YPJ5bDe/3uj+",
+	"j1HPwZX0Rj1ZYlvAXBVtfoGUhn8/Nr9nTCFCZ9XhlitSSIlYzxZtOZZpmRmtbm95m4GEx72eJCsb3nae",
+	"IPlEWG1K86nLLtwHH2kDhyRe1zp9ZMW0VL7F53e165q+6DFAV9L/SpPM95f+XU21WwI4UuE+i8A0N3+p",
+	"jPJWSbKSSL6DNAHzMUn/7AINYBPBmyTQYFcJJG390zyXSWl7bYAjXrEckxeXqcTqFnVZurFc75rhvkeZ",
+	"t5LCHcz5tkU6t5Y7VPHI5twhX27tJ/7rd+9sSOS+qTC89ylxU2zVqauV6O2Sx+ndvp8gnLfauy7H9qqV",
+	"P4vzTas5SriKDZDwjV7U5A586xx/AFW4JLZbVhERKci8zOdSMcTdQXbW8uKSzYt155wZa22Xb5Latec0",
+	"5RNSaOo3gqg7+5od2Fc28l6pGBLmqTHcSDnvTsaayKygyVmScy8nuZkc7ZW3RY4ngsiyWNAcoJYA7ggw",
+	"KKeUQ1SsmFm0QRMdiwgVhAv/Dmhcgn5RC5nEiiK16frgYJgihF4uy+kM3dn6jDDvsViYFsMuhHwCy3Bb",
+	"lF4jqcPPTFLou/REI67KZ6Ksk5RfsluUdi4h3EBXGg0iqqIfCdFqHRIbYGyxiNCCZFIV5HgwIGClFzxj",
+	"jWSBc7hlithGAMKohLZqO0u9N/amgLryi23bDeDOOWfJ/iDXgPrSFNmxZsX5uwbm3D7pkmnNsTnyfArO",
+	"rQOQRXhpn4y1GQAQv5Q8SWWZPIMfyLA/IExcsVTOWUTwORcI7wqAy+b+DEJlOUQejNMTMGYvaHwJ4Ywz",
+	"MX5BVXEAjz14/nRMpqww4TZeED0vljw2w4GtABQ4gAYRgILbJ4CPTYbHRLFYikSBfymDllsIjl0F/6An",
+	"05lI+RVTeNzjV+ZCi+cMWDIytyApGV0SxUxtPtNv0EPnglSvdBB+qVRcTAmNY6ZUKLUHX4jLuM4+K5y8",
+	"nDPlQG4M/DQg7qISH1VgKnkp+hMuuJo5JBX91Q/jLQtXtB3ZULfiYfW/pwd/fTj/x3dnZ33z8fsf9B9n",
+	"Zz98/x/fhFD8M/rxOT7oeBCqadlbDTm6W5QhYdx7BEmIGb9iVW05xsOqBajRYW0F/IkPDh6dfxpGh4Pr",
+	"A+/zNzvhoQDYKgzzwHQLq2Gu8mREfjwaDg6Gh2cCLhsRf5vPhGbOEfl01lNzFhuaOOuNznrD/uCsF531",
+	"eAJ/2qfor5Qs85jB11om2FTDe+1mKNyqZwg3JuyqbxHt+/6Q+ldDvJJneGXIQIcr9NDNUrjHrop4d+FZ",
+	"b/TprJeXOLm8FJtGCjYxXOwa7p/1rq/PBDDkFli1lYjYm/d7RudzBujQCrN64E9PwhvZsC7b7V7VjVRo",
+	"udgo1B3GxUVOLwGink5YsXw7y5nSd46/Nz0bAbudpYnpGYCXHcBda80DIJ4VTib6BUbzN3cI6klaV+D+",
+	"HG3Gl1ZlKa4412YA0jAEdx94zWZp0gn/yEbcoB00w4dVHq9ghlQrsMOgBuygB0TgFa51CriePJSC23Z1",
+	"rWSVmN4quFK35O/SJLDZ0wWstQ/JAWzV6NtCpttKYNz7pP9pdWTpp+7kwoIb9+O8muEYtpzo9v4qHPJ5",
+	"YIXumXhxazDkF5YmT8x1dwgG3HTUtczgEM6q5maHAXi0waPRsf6flgIV8ll1z3AwuI5c6mftadGq81zL",
+	"tDYpU/f7113y3Z3txQqQzGK29NBuyISlKULHDgcDUkhyCBkgjx7+n8fkePB/wPpJU2jwuV8Z4qimQ70t",
+	"Ute+MlJsEoQrdtAbAbOuA8Q2MdxN/cPN/DbCPq67eEfMQ5v8Ioh3YU6nsZ8NyhW5AC9ZgZZpIStTUBYz",
+	"bZjrsUVkYXOxsdmMWcXHVZcZXpBLaBtiLdgZVd38yjhtI3O/IocyFtcB7kXGlZ63f8RvBcf2BqbYuYD3",
+	"8LOdNHp/NAM4tlAzmqZQAHTBtuCGWjLjClGnzPSo3jNVv51VrWmw0Y51DINKD23JiPMrG3fWjImIKOnw",
+	"BFVBU4b+YimQXpmYcnQ1IyEbt7L+G3OnsXuHnt6a9xnLOoznOUTqsBhfDa0brRhsvTLLWE5yiDRga+Et",
+	"yBv3+NpQ9xci5hcMBVeNoKeS1BJ0t6JkLq54QTejtzz3rrtLWlAcs3lRKw/bnPXOMoCF7U1zGrP/Wy+D",
+	"8wDE3e33B+tJ81xctestsPBdYctzwMfs6Z0z67M3RaXa2M2KikcsG9qc7IHWn/svA2+6zLVQqzX0yS7C",
+	"rnL07m6CDHlbdStBRwl2DxCXlVt5znJ9tOv3q4YGJo+JYthkrZDQraIJMqSa0ReFDGkj7xVC2wLCw5vc",
+	"bUB4/C0ZOeoV8pIBj/3rz+G/Lv86TH4sn8nB/EE+pD/dj5+yn6e/8P+6fJG9lK//fKPelv9c/P+X/xoM",
+	"D+8fHT/48eEjehEnbDKd8V7UK/PU9EJVo3v31FLEfuGLL+jv3fht23ZGWSWOgIPfXYGlMLxQwIkrRTBf",
+	"BNMDRg9NQkEYbCWAmg7be5+qPzb2QwGR1NgQRWATlOrZBsQI9QOjCxKLBQhpB+A1b+qHUhNT3bA/vN3b",
+	"I/bHW9N+xnu6NuF2WP9miI+2yQ7+LaJ6O+gRm1m8au5Rsfl+fIrc384d1IQt7Td/0ucVk0ses+awDXSj",
+	"zumksCHNec4gMJ9JUcx8h0U51ypFQgtms8ujsGqOL7xLTQplNi83YBSEuGcwfDtYTTC+4BuQrE1TdT0U",
+	"iJngww5XHwbLX70LYxJ5y9sLnrF/SaG55fe3TyBf2HZtr3rFzVluQxz1GlIT7wBK6HlN42mGFRy9h/2j",
+	"gV4G0z4ZeDeptWq/v29LQNNRJzMACK5i45SL/fgvn7tHm3AI7t1aVOQnnqZcTAMsbQdXj4vYb+HY1Z+u",
+	"m0EaDHMC4CZSadV7LGXJlOUEjAOuSCYzJgJsiQeLfs+XBo76nHwGVIBmt6Fhj5of9Adhao5nNJ9WBXUQ",
+	"jBZGyXvvP6CK7BYckju8sASEA3PkqEF/MDjWtMI+6vuG0eFg4DfzpgX5Bq/R68tRjG4ocYfNMWB5H6pn",
+	"AS6O4oXFUJ/nJhi6FPFB7bLVsfqtor3BoTPwbsqrxh325NWWsqhFldA/30XcLDP0mpVTg6/rLNp2Uldw",
+	"Vc8bxeI9GM69T/qf63seYTaJS+yhLScGjibStgY2jQfLo/Da8ixmkijGtJ7DluSihJ43zsGd0SVAjoeV",
+	"nBdcsFc1vrszLsg20Sv15R/d2a1vemLKqn0sC4e1U8kRK7r+yDeIrpb6J61ZYrpHCo2/jAi+nUqn2y7f",
+	"dNSxWYGpyHpfMVfFxTRl/imD0VfgboLIcI0pHp+D4zsg7AvNY5VsMLZRa1TAWlZ3iB2twU0TumJud+s7",
+	"94fkot2kD3Wic2a1XAjQXW4pdQk3ZDMHmM1d9+Lr6XExJac2BXQPDPK6Ev8XDKo00VFOCiao2MWhXyfR",
+	"e5/wwyY/Gs+JYvBARZhIKkxOv6Nwn5hB4IHE6BUjF0tEgdQLU7Vt75NfTR/3JcloAt0Elo/x79A8Q/62",
+	"TF6x32wLw9tG6DWxDESyMvnvVCxJJvM9+utc+9HSOTh22OdNfrudF22f1tXXJ0u2kxNN6jVuwl3Url07",
+	"0Nv3/dklbEahfSXSJYFN0sLkEvtSlgI+4tcRUXwqsLYGug/IAqUSBUhHSNaAgge43HQ5B+96GFV2L6Jk",
+	"D4iyO/qQcfi3hxX7hfnVRf12QF/twrBfDeqqKep1Rwzk2RFYhZ1jZxkrch6rtqTm38wlmyqvtL4+p8K4",
+	"16EG19VaaW47ODyajSPzeXicuc8/Ju7j/cFBQpdq/Jg8GhD9yZZY9r1nYMaUYBzmDx5DIXMy5qJg+RVN",
+	"ofhuyq9YY+9pbZa9oWLKmoqW4F3vhwePzrFkaRAdXX+X/e/sf5P/Pci4KAum/vdgJstc/S8M+Ptveh27",
+	"ZEOdot+EfSHzxFup4WzcNGo7v8ZKq9B4m0a2QXadYu3/DmUjNz7+6RXL6ZS9oAX6uw7vH0U9r4nr8BAt",
+	"+n/KtNTrMuwfRr0J5akWaEfHERYwKTUp095oeDx8+Mi41bTyre8/Prx/tIWEQOpvqnQqs71Yuz/zaZkz",
+	"D+ZWxEReaTZHptLfmybijtFxYF1rGOScCTrnfbviTez+Cq+7cdyWi4mEgjHPJatNH19Q94b9QX+gl8+M",
+	"rjfq3e8P8atqf2iScMxafJ3r8RaAzIJeFUPaxh0T2CU9n5PXz4l+7u4bxeIyBz/z+zr6nBY+iYzLjK1o",
+	"4gXtnduln+c81ozX5OzDctx5SkUd5nAmFRPaTKJieSGTZVS5N8ElriLyZykLakB5k+QAfC+BsMlrM4Kb",
+	"bqoeo4lFJMkr83HCaFHmgFU74wU7SOkFS3uV2/6b42gwGPQHA314gXfdRRF+F9pAhqaM2A6rcuG/856l",
+	"hcqKAzzqpTzjWJtN0/RnHIMji4n7+/35ddTLZMLSuht+3TGPawpT4mhHGgdeW6DCi44cWsFsnvuhFLyo",
+	"5grRkUPCaDzzpvnGvISoMseYDczW3POaLqFyW99k0TyMC8yiKdNL9HNbkEOt0K4FGs47yztNKY3BSjB3",
+	"NQkYBwfPXZTdvOw2WIwhtZOUh/17K2w2imkalylFd0VTO3lCY/Afeok7BCo/Tbcz0B/0H4M+GesFVWNi",
+	"W1EgDkFusygL2wRREwyIacwjB7ws8ERD4wtCMymmZwJyGckYjqQxZn3DOeJKsblgBksbth18na6YVDM/",
+	"xoaIKthcSwf9b6hu3q0D7GnvBrmNjtmBJw70FF2PF8daKS0mMoemFinFDto0RwyUErHFPoEKM/ViHw7k",
+	"dHR0bT3kyo6NwnEPpoKmDzy9H4DZcL0dPf+3nvZ2rUN3WJywkFoN3vaOQRb2uodoj+FqW37LWD3u6UQQ",
+	"XmaFzXFd4gLcP9a24hOsRIOfGyOuAAC+8jonacyGk9Nqn7XAM8+EVwaIQ8iCmdUydGJ/PKgIRv/ytvk9",
+	"JkpaLeUOvhogjBNIU24SdYbPKKQhqxunYzQIOAPwimlKC1mmCYmlKkgJZyNFvcDlNHURhHm5oezgTSm+",
+	"oorzN6Vr3bonY6N9U96UJpi1lxiVXmyAH05T14WqMSYFC99VY9dPvvcpL0VrzfGbUvR2XIU9eQfzUviK",
+	"qZzmTKmtJ729qxBmcL62WKOYipiluxSO4RMbQcjInyUrWQIThj4V+j3Q4rSAkoUIoMaQbxd0iWVgCuMg",
+	"scwyXjyumhHgF4Xpk6X65Ak+DrBwppQLgKSh8LLCKCbaIoxW4bgDdRHwpC9LGKeFnOPot6AEfbWlfiun",
+	"zY8b7VYjE05R+G91qOOrQh7Xb+xZ4ioA9EUH+G1f5tN7kLhz73BwODgYHpon9dbM0r1Zsyfkv05fvSQ4",
+	"y8jk1Jm3347u7b3Px3TX55A1fCO0UcAPqxqtYMR0bz+YTs01dynndnM2ulHdTn959fr5z//z4e2rX5+9",
+	"RBD9brnjX66/Ne7H5sC32du99rV2KVDu4ViAgWlQHplZogkJFvilfqyaL+99wg+t4W2tm2Hr6oKnKUwN",
+	"ggETylNVLxVZhz2FZ+LgPkMY2rRYvI0mscrOofuKbwo077wse03j/dpYdzu2bPRJw693Mc6MI/9WIQA5",
+	"OFF4xhzna2UKuH8H5t9evbSLrPXBMqAOjp9PDjQ1YgHYiPwwhnC0IlRr/wgQOrb1YWOSs3lKsUMtw1nY",
+	"49QQAOAQeLfAE0HzkxNQG3ENFLapW5c36gZcBS+soAGibRhRm+U3K53FPR31zsrB4H7s1gf+ZL0tueKf",
+	"8LBb6Yn6xcTFDXuMtosLpEUEfAQSvVmLtK1rkP/WUhjdy4u71m//lBXu3P92F6FbSzKw9t0G1d9c9Dn8",
+	"UiH4Z0gWWhqhrCDvsGBqSzDYACyiQ4NtpyW0Xo0fLAD3uq565y4T0MbOQgNTjOYQcfoinVA6NsPcmOcu",
+	"GvANtWXzphRVcfBcyhSUb6R/cGVLtG39gN56cr7fkuSKGxFbFehQ6JG2pYg+2rMxBjTSxRqzbsg9mmMe",
+	"f1ZiwHzV1aPpoHM/mU/XHTw6X7+R4BIAoOu7rd1oaLXlBZhXQTgDLenMlfXONHhdRnNOkwt0gf69uWhL",
+	"Dmk+ktGVeCctI3S5efVtVyyUedKdJ3exiKqwS9Ak+g3sH89FaHzY2h6y9AClzkWfnLjRo5Gj6FJVSP7U",
+	"ogZdMXCqr/q8z8QG88sumBTp8nHdDrviypphLZbXusV1JvRO4JGbYUcRtC8iwj7GbG6SjMdXNOWaul+J",
+	"dDkOBea1xFnuLt1ubqxFoersJclLMXJ9vjFQgeFIA3kCTTDWgw8hrcNfgxB++IWUKaMipNpAfreiV4zw",
+	"4rGDZclLYZIi/F6YBlCKK8KFKmiaIp5JSuPLWm/xpmHastttxvdutoxcQ7QZ16J52fR8wMlrUL2OG1Wv",
+	"mhkdlhj2Es7UvadWCuzLwq0KJ03TJ5sWZeBuexkVJeShWjBb6C/3LucFe8chtGxyDZBaELMQqqr1gfNE",
+	"igmf9m1K5xumZFq69vRCFiYN69wcIlWKRHWm3I96eSmqvuXm0L3zGuf9Lc7KYeCsPL6O6ryHW9n5BD3R",
+	"BMKSbgepcRrAFoGk58oKbifbQazTVEvYJVwD3KpvpFbmfBF3g92GJhJf23dD0TRJavTsHYndKHdoKPeT",
+	"3mBtA6yWNZjoLbJ4DfcI0s96o0/X3TCQtOCz99p2E9XTMMWxFJ3w8G0eg4vu66MfMA8GLhtncL0yzW3K",
+	"mCG1xxudZQKMuIMP8G/D48PuPN7oofp8PH43HVivS3Rg1QPVhItC6rM7ZluqzODP0j/ndHFwAUcz+JQb",
+	"Ddt7vlEYRsSBSKKWhIucFwUTBitbi8+JzDNa2ORQrQBTdckS/X1EWKqgx/gVy2soOjEVUvCYpnB7MA/c",
+	"TPVpZTesKJ9B1xYMpqbGuN3p/YHQfUyUmV5L8+eSZqlezk4lMZYzvlVElNkFyx/XdX8o90Hg/SY9yzHX",
+	"iq7FMz2sw+HRj0cP7z84+jHqZVzgl0M3OkhKhSzA6DP7Fr6Qs6Bjg0unVl5HtYnA5tb6Lpl5jEh9GmfC",
+	"zGJ0Jgg5IDwZEX8a+ltC9AhHpJrIGeYABdDdzIAAMNYHY1TY3czkbDtDUxsLSLt3zeL3Zwu5hcQj8M9r",
+	"6TcLOC9buznR1Fzz+X36lYOciqUplvhWkUumtVD0mmcA3Inf5FVR/cfChgIAH2aPfvVNHcvTFMH+t+6D",
+	"Xp+6WXTjVik0GygJcypIyqDuWdhGDk2z263L0wsuLr2G7/Vh6fOScBGnZcIUtj9iicUp2jAOc/V5u6m+",
+	"x7gF2q2t+G5uu1Dk+r2guviMcUaVihnq/jIMt39BC4N3whICIv+13hMm51NY65UjBfvcrQyhHWkpCD90",
+	"XT+9LtgMjAhttqw0p9nQUWshfpZ5hndajVmfK2CA4YeGHRr+q6XZVVV+CEf4LeE+IhduDtY4Brj5sWEZ",
+	"H04M54F17R0NUa8npRshvf+eNVscI/c+4Yf2XHeE0Lqxm+tvzd1zJp5U1dL6WU0MD/2ZoArLMW/Dglz7",
+	"0uHu8vd2vNtkGSOhmmJc27WIK6KX0xULQWsFV7W+LyBm++qLJbyEJ1pzwQLhmo7zebm7CwqaXdItJME9",
+	"41zvoGH+Yq68Uz1U0PvXC3aRG4bayPkCKthGTlM49MCuOfk2YhnWnPUBHMPOuIW3DUZotnnzoarPvD9k",
+	"mQua7rkLLUtIIcEgQ05sKvS6u1ynJXGpNh/Dp3jdtjNwyCI3ZqVZeaHmEq7U+s3pUsTIL0cHw8HB4Y9v",
+	"h4ej+0ej4x//ZRqh6lnZA0bvL02ZQmfgpkc8aHjEX0wkTF3W76882HC1aRl5veXpY5Y3SOagTVTAAAYK",
+	"wLkIH7t6RFzr1bodxM+R2KtMG1rJfpiE5cxxBhqeABTgjfGOcgj6Xja5OuxVd+kQKotZMAYVVnH9A8h4",
+	"hUfo6/UbJaMTF/N+uoaA9mx64VZ0Mb7MplWg+9bvtjcQW/eOFbus4eT48m49M1x9IuDHDTaZ80zeEEdh",
+	"d1psCOJ28Yc3BnZRdL6vbj4HIv0Kcv32y3nWsmtz4/e2Zr2nrKA8bbag8KoIrBgvOrcSw8J8n9U4GaYB",
+	"zeRCf49bX9XigW8TleP9GV0moOCS775U3l23A83wYyuTb0KIMK/8WoEivibch40S/bbwD2rpmGHEgjQl",
+	"6ITxOt1aTuE5iWEDENiSvIMwqwU3MFAHLnMHC9FQZSxcg8emnoyIPbCHZozrHWG36Ry29/wa/9DZZ36N",
+	"S6jrnmBzuPcEm24CvmzsRJaXok9+lmmKkpkWxKZ0mMQv6L9FxlomMX3AqPHX0IfwTSm8VBEhF7sCVqyL",
+	"2c2mtFf3A7b0zVSopnymFZ/wEL95ymjyghXIn4OW7P1QpmUnkqvnOPk6kUvhrStBUS/F0LwBAf1N9UYP",
+	"jwxr9kb3h1Evox/1t0eHmh2McGuL2Q0ejY4fjY4folu+cE79OIn9b97Yyb+QU9A/cuaWGvIaNVljaSTy",
+	"5eHRYLAqBChPuZiechE7D9wGH/h8Bj3Oe6rIGc0whaxV6hhZoN+uJSS68If44QQXbHg4CD7YB1cDUoAb",
+	"J7n8iwkggDkTCeBUDiPTXF8/fGB98b3R4f1HD6+bHO9bpJbUqT4gToyTCDUumIqKHPyeSEhKp6gFGjgd",
+	"rZRhDgii8UOKiJrJBaSAGwZSew63/SIXtRyzHWujbsWMG9E8nmm22wEFabNe8WrOBCpAWqtwOEjeljj+",
+	"ViRlk8I2xLAOKSieyOQVSxCN3Xj6EQoJH6MkLGmtvnGljAKnuLdCip2Uyko332/KIl3Q5S45is2n0Uib",
+	"SrdDD14tD3AsSEVFZhTYz7POyZIVppeHphwuyBivHQfwU/hkUu3tF6yKaPAuHA+28B30F4xPZxgOwRlj",
+	"aLaWM/73SXHeR8kfpDg76IatDpanmtIbtFRvNyGOqvdsf6eB44OaX2Jh8NtSXImtz4htEo9HcwwA3gaf",
+	"vzPBbrlgCk/dx8ZirEDvplpoSxD3ok9e01JBf5+FFmobketg7H8XgW4g8KxEL0XBU5MqkDNVZiAytqGF",
+	"dmtjhA/d186v9lTSz/677MwL5h+1C5lfIuTinvdDpil0Vr8VXnzue04vWCwzV/tq5XBVPWnUL6tmaVEk",
+	"Q42v7ZA/Z3Fqze2zQiI7AgoZj/hbaEK2IHmZMpgwNmRT9Wqc7q4Pu5+3CC60sfRytdDSVWA6F9Jtl14e",
+	"/U1LL4+20FkOAzrLg1svy3qHzSEyZmrov2AvIjBWBGE0TznLqxBJVWC1k0QNmjAju6pteP5GzilyyeYF",
+	"GpXootbfHQ4GhKZKYuZDrT7VwP3DK9bloX3zV2GHOLtB35R4Abs+oi59KMWlkAuB6atlpoXbjwhB3xs9",
+	"jHoZU4jDrwVjzkx9vMGpenfy5tkvr34/ffbh9cnp6btXb572ARQemg71Rr17xqi5N7hnbHs9yjlVamFT",
+	"cjOWWOwobuHLT1lRcDFVETGYUf11SWMU/e245WcOvqrGxjwT87tJ04QmCoBfACuzF0AcunSK/SKXYmp7",
+	"zN0kOtis6Ztujy2+5Le2H+TXDpfDMllhaenBF0x0OhGe4XvIiwIpbopLWMl/lZbT3siO5yCF69akutex",
+	"/VmZyzm79xPLUxBWOyQLm2VvoMOqSeldK0DDkVuIDUYu2ZJI1+vV9GJVpJAenZu1WKdyswyVx9O0dgy1",
+	"W9yZjvfcbnGdTP7JmRC0tyVp3F7nxbvJbGYVd0J46sJsX03Dxie2YZMdmUW2lTm2CfpLCrYF99S0I9dT",
+	"J1hcPoZmJWM48myrIYrF5Tkz6DVSYffojC6JYozYtujku3GtQ/r4+2At+e8wgA1dIU9MXxNjgLplcNN/",
+	"bPqaYBepjuXec5ZzmdSKAQ0VwjoaVuhhD1nXHhE6Ix5dH+CHw+tQZ8Q9pFYurYoGrZ8gfobKq8eiUDGf",
+	"+F8dvR14jlCvxdhoCFWflQ2Df0NAf4Xtq3Kdc9PgZ30ozZ3M/OKD9TeCIwKXXU/YG/zhwWBYGzy2/3FD",
+	"660PduUGT0T8/vYJKMq0YE+gL9SnQKO29l5nXqjzPaa6PkmpUr5B6YdDMY67TVwbL30ZNFL1MtXj3NXS",
+	"r2/qPGcZLzMnn9c2eU+jai7NMOFkr9vUw/4RNKeqd7Lqnr2OYqFBQIPQiogWkT5yRcqSKcv3VqmxoIqU",
+	"yvR/RgHkhSY5NGNhK5qLa6K0JnxhzD6OpSW1Zk38n+aSmwqTqdTPk8P+4YP+w3DjzG6bYgfUBAF9W837",
+	"3s14PHMwewjUFuoQUn+EXhcOVY3vz6+jTz2jcsKfJkzW3IO4BgSHJfD6eoVvdxgSvahX5qk2bJEPcEDr",
+	"AQ+ZEXbF8iX6Fyqlt1+dRlYnWat4f82kVqBq7fqRELm44gXKAu9Btnfz+pN+ZUtMcID8MJr5d528fq51",
+	"89BtwA3ffHp58tuza2SGNUQcU6YxQYw8C7Rt8J3DeC2XXGCRsY3mN6DwxVTYPID6gj1xyQENb3BqQsrF",
+	"pV5t+6r1h4A4bZi58QYR9mdJU0TXweW/0Ja7psy8TJmqTdzY6etPfPaRxeAqrWd9ejdDslh4QvoUMh6R",
+	"jAo6Zdg2BxwGHoSgfZA5m0LTAoSghVsQknBFpzlj9ZUxmV7rD3hiInDYZxbQHYUsyAWDRqJCEwnYeFoX",
+	"KwvvoU8ZTUhqssWan5vSfApNuamwXWtJxoDuccUXlBf1VJ3qHb/INDjrQHPkGteYDs1r98FRZPkN9dnq",
+	"NivwG2hnjryrb9bMRRJ0D1qeKxNeNN2KhYIqMnaI+dO7+xkkPzaQSo2FeKFYOqlPlvauz6//vwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
