@@ -17,6 +17,7 @@ import (
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -56,6 +57,7 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Invoicer    *invoicing.Invoicer
+	Plans       *plans.Manager
 	Hub         *live.Hub
 	InTx        func(context.Context, tenant.ID, func(Tx) error) error
 	Keys        Keys

@@ -843,6 +843,24 @@ func (e SettingKind) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionChangeWhen.
+const (
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
+func (e SubscriptionChangeWhen) Valid() bool {
+	switch e {
+	case NextPeriod:
+		return true
+	case Now:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SystemRecordStatusStatus.
 const (
 	SystemRecordStatusStatusAbsent   SystemRecordStatusStatus = "absent"
@@ -2341,6 +2359,73 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	AddOns []string `json:"addOns"`
+
+	// Coupons What is taken off.
+	Coupons []string `json:"coupons"`
+
+	// Default Nothing was agreed; this is what holds then.
+	Default bool       `json:"default"`
+	From    *time.Time `json:"from,omitempty"`
+
+	// Lacking What services in force use and the plan does not allow; their next revision will be refused.
+	Lacking    []LackingFeature       `json:"lacking"`
+	Period     Period                 `json:"period"`
+	Plan       Plan                   `json:"plan"`
+	Scheduled  *ScheduledSubscription `json:"scheduled,omitempty"`
+	Trial      bool                   `json:"trial"`
+	TrialUntil *time.Time             `json:"trialUntil,omitempty"`
+}
+
+// LackingFeature defines model for Subscription.lacking.
+type LackingFeature struct {
+	Feature string `json:"feature"`
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// ScheduledSubscription defines model for Subscription.scheduled.
+type ScheduledSubscription struct {
+	AddOns []string  `json:"addOns"`
+	From   time.Time `json:"from"`
+	Plan   string    `json:"plan"`
+	Title  string    `json:"title"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Note   *string   `json:"note,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// When `now` when absent.
+	When *SubscriptionChangeWhen `json:"when,omitempty"`
+}
+
+// SubscriptionChangeWhen `now` when absent.
+type SubscriptionChangeWhen string
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Currency string    `json:"currency"`
+	From     time.Time `json:"from"`
+
+	// FullMonth A whole month under the new terms with the usage so far.
+	FullMonth string `json:"fullMonth"`
+
+	// Lines Of the present month with the change.
+	Lines []PricedLine `json:"lines"`
+
+	// MonthNow What the present month comes to without the change.
+	MonthNow string `json:"monthNow"`
+
+	// MonthThen The same with the change.
+	MonthThen string `json:"monthThen"`
+}
+
 // SystemRecordStatus defines model for SystemRecordStatus.
 type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
@@ -3094,6 +3179,12 @@ type RollbackServiceJSONRequestBody = Rollback
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
 
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
@@ -3234,6 +3325,9 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(w http.ResponseWriter, r *http.Request)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(w http.ResponseWriter, r *http.Request)
@@ -3321,6 +3415,18 @@ type ServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(w http.ResponseWriter, r *http.Request)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams)
@@ -3609,6 +3715,12 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListPlans The plans that this tenant can choose
+// (GET /v1/plans)
+func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetPricing The price list
 // (GET /v1/pricing)
 func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
@@ -3780,6 +3892,30 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSubscription The plan the tenant is on
+// (GET /v1/subscription)
+func (_ Unimplemented) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeSubscription Choose a plan and its add-ons
+// (POST /v1/subscription:change)
+func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewSubscription What another plan would cost
+// (POST /v1/subscription:preview)
+func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawSubscription Take back a change that waits for the next period
+// (POST /v1/subscription:withdraw)
+func (_ Unimplemented) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5987,6 +6123,20 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetPricing operation middleware
 func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
 
@@ -7432,6 +7582,62 @@ func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubscription operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTenant operation middleware
 func (siw *ServerInterfaceWrapper) GetTenant(w http.ResponseWriter, r *http.Request) {
 
@@ -7887,6 +8093,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/plans", wrapper.ListPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/subscription", wrapper.GetSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:preview", wrapper.PreviewSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -10053,6 +10274,48 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListPlansRequestObject struct {
+}
+
+type ListPlansResponseObject interface {
+	VisitListPlansResponse(w http.ResponseWriter) error
+}
+
+type ListPlans200JSONResponse PriceList
+
+func (response ListPlans200JSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPlansdefaultApplicationProblemPlusJSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPricingRequestObject struct {
 }
 
@@ -11472,6 +11735,176 @@ func (response ValidateServicedefaultApplicationProblemPlusJSONResponse) VisitVa
 	return err
 }
 
+type GetSubscriptionRequestObject struct {
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200JSONResponse Subscription
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	Body *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200JSONResponse Subscription
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	Body *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptionRequestObject struct {
+}
+
+type WithdrawSubscriptionResponseObject interface {
+	VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubscription200JSONResponse Subscription
+
+func (response WithdrawSubscription200JSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantRequestObject struct {
 	Params GetTenantParams
 }
@@ -11805,6 +12238,9 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
@@ -11892,6 +12328,18 @@ type StrictServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(ctx context.Context, request GetTenantRequestObject) (GetTenantResponseObject, error)
@@ -13192,6 +13640,30 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPlans operation middleware
+func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlans(ctx, request.(ListPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlansResponseObject); ok {
+		if err := validResponse.VisitListPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPricing operation middleware
 func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
 	var request GetPricingRequestObject
@@ -14019,6 +14491,116 @@ func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request)
 	}
 }
 
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	var request GetSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	var request ChangeSubscriptionRequestObject
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	var request PreviewSubscriptionRequestObject
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubscription operation middleware
+func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+	var request WithdrawSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubscription(ctx, request.(WithdrawSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubscriptionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTenant operation middleware
 func (sh *strictHandler) GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams) {
 	var request GetTenantRequestObject
@@ -14133,390 +14715,406 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P17d9u2sjeOvxUs/fqsXjatSI6dJsof53GT9DSnaZITpzu/s2M/EUxCEmoSUAnSiprj9/5dmAFAUAIp",
-	"SpaTuGt37bUjS7zgMjOY62c+9WKZzaVgolC90afejNGE5fDx2Vs61f8mTMU5nxdcit6o93bGyBXLFZci",
-	"IhOZk+eTg99oEc8IFYn+46UUDL/p96Jezv4sec6S3qjISxb1VDxjGdWPLZZz1hv1VJFzMe1dX0e9FzKm",
-	"+JbVl76bsZyRYsaIYAtSzLiYEq62e/511JvTnGasMPN7UuZK5uEZjgX7WOAFYyIn8Oo5nTJywSYyZxFZ",
-	"8GIG3yqaMTLhqX6qHhDXj/izZPmyF/UEzfQYYnyTP7qMfnzBxLSY9UaHg8EgCizHz/DQN6U4LWjBQuOU",
-	"ihEuCBVLM0bFiNIXw0jYx3kqE9YbTWiqWHhkOPD3cNN5bYC8YBks0zc5m/RGvf/fvYpQ7uFl6p4b3LWb",
-	"AM1zuvTGf8ryKx6z8DLzhMic6LHoCVCi8OKmdbSjxavOWxY0tJ7PE5bNZcFEvPyVLdcHdEIuGSzkUpY5",
-	"iWeSxwwovJhxRTShMVVERJWa1hWhJKcikRn5/ffnT/vklImC0CnlAmmDFxHQh7mPzKgiQhLFYikSwiYT",
-	"FhfAMlNWqIqSqFALlrsFQHasVsCbw4GeRBsD+CtyfBz1Mi7s38PN6/MKloWmO67Tl1uQGyzABMRWmFS1",
-	"NCTFjBZkQfUsaRJp2h3/MIa5L2a0YFcsJxzGnrM+eceLmSwLwguYDU5E/350+DCCmR4ND8lixoS+hOvV",
-	"KEhc5jksnFiSTOaseeJG7G4pY80cm3d3l7k+3tdM2keuT5aGHToR3qCXsiQzesUek/uDI39YquBpagfW",
-	"Np7qDOs+qNOCBg6T8Q/jEZEiXeI4YLlwhQQjS1bg0kn9/YIrtsOgmCiz3uh974feeZCoxcmcB+Wd3ulL",
-	"tvxWEZ64985pMaveSvHWLUlMPJFikvK4CL8zNr+2vdhes8urBYvDWoR5ufkdXm+Pn+Zh2KftOJAmBSO2",
-	"P3+riL5dD4QKQlNOlZatvGgfEqgT243oKaPJC1YUrGFICaMJSeGCtq1JqsdsO4JfZJqE3z2TadL2Uv37",
-	"1q97Lq54QZtpgbvf215dXbXLAGSz7oM/bng13L/te19w0fDSlIvWN+rft37dbyy7aCKqDH5reyVesfVL",
-	"37BY5g3UlMNv8FI4uHihQGcxurJaqoJlDcPBe3cYzhVXjZSWm1+/VUSUerqNLzdP2aDX8UzL/MPh0Y9H",
-	"D+8/OPoRdBv8stJsuCjYlOV2gGXT2MpW8s/L7en+lMU5a5D+Cn7TC0EzVmnTT9789uHtq1+fvWwYBt62",
-	"w0harA9jR3Q5CMyl2xq0POOBZTgpSCZVQZQkGRXLJmsnhbv9NyRsQsu00Ops1JvIPKMF7vP9w15U0cVQ",
-	"2z8bCOIUeECtD+55AucP8oiKiGLaai5YQi6WJJZZRtVjQtMU9Rl6obSOp5VDmqbjrmaneXrY4Fy15FrV",
-	"dpj2c7x16Nl91gy9xh1jqvhJJpzBC57KuMyYgJ2JpSjMRzqfpxw9EPf+UMjK7CPN5inQjyUBOIILGhcw",
-	"fLuM7z/5ysKoF+fZQXKhdzbBv3pRT178wfRto/fVIyqdbS5VMc2Z+jPtXUcrT1MzOfcep/9ceV6pCpmx",
-	"3H9gtoRnnV/7q9xmzbt10avmr8aSZmltNexijIidyJkwSzE6E4QckE88GZE4zyLQbkakml3k6WBwyUFy",
-	"EREzlxF5b594fu09Sc/YPgrmVX+KWZ/aY+yK6Of0NjiGVg1cMz2SmBXRJ8d/nb56qQn9f05+exERanj4",
-	"8PgB+ZX/1NeXqnvmvgN7Xz9LCD77gimwgMf3roZuwa27Q1PbWFsF+qDCH9d9W0jKai6FQjL2tezuZHxB",
-	"FeuNhvejXizTtKKwQsaXH1J2xVJN1wmLecKSn5Z6ORJKXsgrllIQgBPOtBbX+7OkouDF0tH4JP0wePBo",
-	"cf+PvyaTYT4YDIaDo4H5b6rJdc4ES060yDocHD44GA4PDu+/HQ5Gg8FoMPwXTJjCgHtPZCmMyJlRgacx",
-	"Hvf6Q/tr8Mq3vABCPf3194MhfKtkehV4/RBeP8DXK5Cuw8PI43Z1teGF5tKXTmdjopD58kAtRax/5glD",
-	"AUHDU4d3Jyxlhd5qIzUVY6JtqZDbeqPeguZsJkvFUD5c0bTU+3t4fR71FDoO3eT1fYUW5lO9rxkVJU31",
-	"PejO7Y0Oo96CC6F1ufpzO4sQR5MBtvJtP03eAVdz6NHmsntwDTy2bsh0J/0YjiVDIP0rmvIErv0woTyF",
-	"1Wkh+4Tnjlm4AD7IVXHSsqXAFUn6Zzv1XGrT3JFpSgPP9Eg0Y0rRKTOrOc+1kDL+FuqpligG9aGSy6TE",
-	"o0rOe6NeOVcs10rFnC5TSUF/hqdoeijRs3BZugFdezzpMaEo03SvLOLoNMn5FRM+fatC5mySS6FHXeRw",
-	"hA99mu1+vFVk00CdngXc13O39mp3EjME1LaFLTQ2A8k6BK0HqGeWJhuohwugMpAeepeFhJWs0UB5kfK4",
-	"vyLhW6XxoCaN9YAIvIJLoVBQ6l3xhNX+KSFlVKHEapB0hSxoalfLkcOwMznA5jYQwkymCVDAS1n8JhM+",
-	"4SwJRaU8Z6NmQ8+zuLNwe53Li1TPt5Hs5njFP5olnNUrzKp8UAVNQYaxgvJUc7fM2IVMliSeUTFlCbrb",
-	"jdJjFTCSMSoWM56yPnmjOYNbfz4VCcnZnOH0c/MUtGNUQQWQAig6+Eh1z1OZjTr+HA/zDdJR00OpeqMj",
-	"fSYX5kx/YgbtxtdzOu89UMNYnsu8Uq/qy9CZQOxOBGgEdn6hFcNFLsW0T44Gg1pwI6ZCy+QLBt7zx+Ro",
-	"MCRCwpJzRRSfCpYQLvQP91F6p6lcMLjyyPcSo4EMEc8zwQXGWAomqCj0tccRORre1/93TDJWzGQSEcX/",
-	"AndixhJOQWfWVz7CPdb8ZQOaGEedyPyCJ1r3RF80LxxVKC70+VKcCRsHeEyODg/hZi7mJTjVYQUiMsZF",
-	"HxNFl0obhxAWOHxYxYe5IhlXioup/uERKSTav3bR1GNyPBgQSsDIJXJyJmSZw7f3iZJ6enq8GJfQwnrO",
-	"REKkIIlk5gjEWBHo+x4DvmFFvjw4mQQ9n+94MYPhaKI+HtyPCNUXkplc4OgwQKVIIUmRL5ED+u0GxXXU",
-	"M+6W7icHRV/x6pEQa25K3+AKobzG0zfWKjJMryYX8Z2gY6neaBD14pxRUCwHnpKpP0vBrPRkf2pFUH+L",
-	"J9Ag6mlihA961+11OdNHivnByN/DI/1LOU/MW/TkzTvbDhegFjuXCRdczfzZwemXl6LT6QeamNZpcqlN",
-	"THRqeNPzRgoKjfXUDbc7uQqaF+32izu9SiGMd6KbqNHU0nAU5aWAk+hNKV5wtaWxl9CCoumxK3XdcDcD",
-	"Nxw63bjr/jpDZX2Dq939TFuryjhmLGFJTxtYM6p+8xWhKmsEF2MbAoDdDXojIPFETjQpKKAFz6u5hfUT",
-	"3sbBoxWLZeNqiQbdTU/+TSkqIppLmYJyil5LvX9c5rxYwslP04Jn6FE1H41HtW5x2B09rPZgTktUDY3U",
-	"aaNMpxged94Lu7oNDGnVJKpcsHtxA43PDQvurGK181zOWV4Yl6W3eZ8qz6+e/YFZxTW/qLnlp2Vz6s2E",
-	"UBOg0frCJQNX9NqD2Mc5z5k6CXiy9T5DSoBgV2h5toztvX1mBPf1zq+R4j715lSbXPqB/++SLT+EBqEN",
-	"459l2RBl0r+SiVFFcxoXLFdWy2malr7nd2XXdOWZEm7NuCgLtsO0kEU+rb80Z1fyssM+hh6qYjlHauiU",
-	"m3WqL19PzPJY4lMthvDgqBeMFFReyPd6u8zkvB1xI/Npzj82fBKqrbu/HtW4Kg+2MWGvI8MX9gCs8wYe",
-	"ch1XxTBYYFmcLHfbdiFlyqjQP/qCvf0FL6srV1cPBlp7VvXW8KTnKWeJJ+2DQqE1uAUCii08DvBmlfDJ",
-	"hOVMxFuQ1VN3T2gRhSz4Nk8zNtbP4FMOPA/kf8MU0USikBJqz4nwPPPW4GzKr6oI7WPIbtKSfSHLNNEW",
-	"nJZvlCT5EnWxdSaJIEgafDaopvo+NFt4QQRjCaRnSsFeTUA526gZRo4kQRhgSKcpsulkshszCnq9TF5+",
-	"ZbfXu7MwNATjQWWvRLoMsc0K+fsxVBfmrj2jslaqna9TaUVhuOhBtlGqzFjyOzpKP/VoknDMdnvtsY/R",
-	"2Na3rFRG3aIkk6KALOYVvpNap/p4uhSx2uwQLwWMiomcx7PM5ll3ugcoLKfodts0k/oY5znLeJl1fpUq",
-	"qEgoJlR0uOF6dd2j3seDqTzQXx4YBdHsw3N/EteVurfd8qHredtVcG6nrq9x/vKuNxQ5FYrGbov2u3Zv",
-	"zKz1Bm2xXNchrigTXpzYhLT6MqEWtqasoPlVZRi6TJ1LTLRFxyy4knOqH3weULMaVKEV2QCvijz94rxp",
-	"Cs9EkQcUZOpy/tZGQO2kW/WCann0LVvo2dap2kSYaNQ07nhv1NPGWv8NXfxmgjuojMyCk+Hz4NdzLS5l",
-	"qX4x99XF2i/sI01YzDOaPiYsmxdLk69tDyimFzWoJXve2sBrFftz/W3DiBxG5D7p9/uQ+S3LgkzpXNX0",
-	"6CaFM+qp0gQuNtGMfjlsld3iyFJB9RC3Pf5MYBVX1swseSPZ7UP1rMj3bqiferxv2FzmgZlf5PISI9TN",
-	"ag+Y/UsyT2nMWjb/vdt9z9jRFGkXuU7L1i+70ApgzmgCntuJLEVCFjOZso50NmM2/OnPq5HxDKlvazEh",
-	"kYZpKyT39Zr/okd2HfVgNusr8FKiI3xBlfXURyTJ5XyuP9AkYZDNlskrloT04ZUR4luqFY+qvTWLFCKO",
-	"JzJhyTN0+63ZJRCFCqyhi15vYm14QnV9eABV9ssKaUKGSzBYV8zYEp0FdJozvU7oXPVTYT6FRLwL2a4X",
-	"w8xZriCzE10oJrPRylnMkiN5mTJiHhOUsyarJqjM28oBkoGfxJRdILGbXNcRMb59crEkUjCieMIiF8i5",
-	"WMIdUGbQ384hE0/SoEOmih93PSitXy/oFrHJvN6bcxZ/CD/HS/BZS18slF6meNbo9/Ezgbb2wdgUoWBV",
-	"JE1LhnZeDBVtZWEz+ev2mjdHdRWeYy1MHpJGmFTU8eSxvHLKk6DVrmyBYaeH2IK/KpUoMMBtnExV1tGn",
-	"xqUPOaIqg9JfrshP4a4opcbklt8iFBZ2Pe1KeHNzY3N77wjZlwseP9QorN2rZZd0D8pFlXh1F1SLGkGu",
-	"6/JFsAIYqrj0obfIeVEwEaFYo4VJVv5WkTiV8eVjUklN7kLxBUvTHTy5LmTaXGcAY7LiF2v/gl4om9K3",
-	"vePXZMCE2AzT/YKHHS8gj0X115USa7nh7UaJNuOr5ty6c1ZkWONQ079H+0FbsF6ctaI0zFi8q2c83q7W",
-	"qt8SLtnmQFs/K6UISvOWcIA9Elf3b+lVUs4YTYvZEsvt50zO0/AUsEbilBUFF9OA6qzFIyb3m0uQe2jO",
-	"yCWbF0QxmqJ64kTO2jvWjo4OBRZaU1FeMjVQpUk5woEYlkWvZZXYTTKaMM3lvFAsnbRrLsqbd9gSD2p2",
-	"6xX1blH02uOa9sk3n16e/PbsmoCfTJmRmh97AT7peqSambpD1QtpdiXDUoVVU7fdXnKX2fJSMcj3gcJU",
-	"MxcupqlfH7kdHewpqORXN7oNXaPs2tFvTmx3KFeCpB6DqlZ246FsVmA/x7KVeHflYDbjfW0LrVvdrRkX",
-	"/rfDVQeslXxeTc+wQ01PF172Hvng+Pj+gzbZkNGPtWF6hUJ27tetq7F23JXC0BkayVo+w8k5zWkCX2LI",
-	"M6linG0nYsiKhlLgFSV/IxvGKVUqLIwxWRwugOiGIF54AQq3zNRcKCByUYTzoN8Tc46DHhrzI4hRrVf0",
-	"GzynrPKcr494QZfmuGJcTI0xqyJywVSBLqbtZNS0pDkVBWtSmKgeNr9i+VIrjWSey8yU5LcSaLdoPN4Q",
-	"PELLLKN52IwqrJXbMLlNjhT4NXK0ZB9YvdSSTE3cehsTebnl1fq1iA6Z709sojP+LkjNUhTBo8+vyaz9",
-	"5xVoDkIW8RNzct1SPlB7ks9tJfFctsBQWB2PnM7kwuQ5SxGz/qZsoA2JPf/O3Pl8mTu4w0EOwUfWERlW",
-	"I3gxmxe7WoDb8wPLTNhuZ15oMwW5uAqyAKBJ7CMrLzexgdbkEYn1DoW8ZAErswunlXna7Es3vm+ibf96",
-	"eK/M+UHObKJQtOGUAuLE/TAT8xeqmSA9krGTxBGHSLBeNRiOWKz7kiH3tmBpqkhMtdmEtS8ZS5YNOo0X",
-	"Klj/tSoirFRJqCaUZRHUslyV4c6UmKR/tgnjoPjc5oXNQZ2qBi3007ymTtu6RNQ2gkvhlSy2ET3kkqnO",
-	"AYeG5CkpjCMg4Qk4AqasIFj40RSiCDsl9ur17+JUqOi88tQ3OxBdlHVdBbnpadPknq+YwM8hsSHRS4M3",
-	"ZVz4AHSwEg6sSMGOv3IDWH5xdFz30jsvQZsHoFrB/8xlOd8iwBk3KoLry/sZZMENWLnOFq/QiZTSgqmi",
-	"30K6+yL0JoJtTCnsQGKGinCPgpTSFm9eIYo9GDmrZHYnTJ1q0Htdgbs2+ebwh6tgT7iKaY7OIG1bpw0u",
-	"oKcsdsnJW6Q2Vodb3bc2iMLR4h2QdfwAb10eaI55l/OCveNCReiL8f5Wssxj87mg+ZQV+HnB+HRWsETf",
-	"wdLktSkHikjGcqwf3tJP2BD+OjGxeDnR5/i3isgFnNx+0p0+oulFyvovzYf3K2l457X8HHXJ5wfSoGYe",
-	"zKUW5HkFzLJOKlWa/LqlE65EPUEsJYhb5syk71xHPYQcbr8esn76oaRN+AUoE54IDnJICmnQsYoG/NM5",
-	"zQEGR58DMRVS8JiCqpRVIF4GAui9msn5ed8LJcxk8NhYYUcDuQUzCLIfctT+GGUTIKw/OPOY4Lg8PKm2",
-	"HNAuKEP1pX1MFGMtmEHroaf2zNKuFB31nl2ZCa0O+kkqywR+VWTYHxAmrlgq5yyCgjikDy1XNfPBwBlc",
-	"O15Po7dHRfe0Wa010YKamkfrAXWUvlr/eN5oHq2LOpBYNU1pgwkb9dScxZ6ObIcx7A+Cb27Oa416WP7Y",
-	"VU2zE/eNPHZ1dtZXSxGnXLCzs83M5o/eJF6bRYis19i8f3XJ8ZsgJzz7OE+poBgxYQHNmWZWQ67T1bOP",
-	"NA4rltYhV2nIcVqiSCs45uWg5j+n8SXS+ITB3yyPGWh6WZkWfA71JdbpGvViijnA0txe5BxqjPWxbTTE",
-	"OGcJN74uzhbgmyhFWHA6NKxuyn9u1If1vWUfm4ATCzZH3HEt9lnYYbOyycbhBw+NfMQusw+hPQT7+dTx",
-	"Qyg1pxuZVkr8qvdIkim9Yib/nKUJ4J7Bkf2YjP8vOpXGtobJqEcdKNoq+rRlYmo7If1PPShFLpZmoAAR",
-	"SV4C0BJGt5imXGKy61UwF+BnLhIbLKovJ2JmNMDx2lOhwhIpFUtIKQqeGrB/PYCMiWQla+MmFXdeBd+q",
-	"N0yPJCIXZQFoHABmomZQJXdpaqD3MgIoCetQT4bXRXYRq6GHNv8XliaIGxMgalCkQonWMMdCpolNo7Ao",
-	"SCOD9uLyvwyyidHG0rRKTw8ngzkdsJsrqy0lbkbnkHtos3zr2XA75LxVCme3wU0cY3W7fsbSrTz1jWEj",
-	"h/NrwH0BPtGB++7B5bjRTUgtDWB5p6u13cZHWIQzmcHJjtleJNYUVVFccHaL2TL0EB7PDDAcVgQA7M6E",
-	"5pvlKXriwAFnOMTzy9k4stl7RzSWsnE8JrPQbHg7X+7Bn+Ax+Z3wJ/zCVSHzZXNJW1NGY7jmYPOJGTXa",
-	"ngprIy5YDMULfhGxEXndi4YdpwdqhrdRIJoMX8jpNJUNSH9aL4LxLwB2yk8mzBnd3+ghBNQWuSsQsSci",
-	"mv+zOSAjWzwmlBEXuSynM8jOpReyLLYsx/gjD6eYrpr9uD4o3SClxTjCV5zeTcIRI24ua66SklEv5eJS",
-	"/yDgQ7vU7FDN0dXVyxNf/IBYMUWjIKEq5c9kD+JWrcmlFjbchwDyGfpuiCADcbky6QrG8tP2GfNtEdBZ",
-	"sMwJhbYiM9CxUZfsYEWtcccsTVq5o/5Wk9k0gvY0FcCl5lNRAfLh2TcyR69Cxc6qe5NcZoSSiRY4WtkD",
-	"cDuTqGaea/5aeSpYO2rkUFvN4Twp82LG8trFfm5elYzljmTzfJvNr8JV2LLYIUK7e4VXCC5Ry2gpSUqN",
-	"rzdUmVUEBf6rCShaCD5HpGAjT9HVWpcVqhc0viSFRAwPV/GmDJ5nuCjjswdoNcsFQrNNHe8s/UBNmaa3",
-	"4NoZFLQmxjKgiTlDFlt41TReVWIHlrutoHAgEIzSfS2/e4aFWzjhWt1VJbXqQV8g/oq82oO/enf2cRLI",
-	"sHH7dZ4ADR0G9dqOyIJquwrVKVQ8HxOLzxs5thxZQsIub0xMuUCAngJKDUwIbESEtP0bkRZtf7DHhKYs",
-	"hydBrJlnhkDnVCmGVd6F7xfBrlpUFIDNecHAUPeFpYvJOSxhB2BZheSinnltUG7+O2HtCySs7T87LET3",
-	"1dbugd09OrkTTO91plrHNiqLMCreO1uHnnLBlAXdQyUFNSH4kSXTjViAey68u+DhInUYaECfWCt7Mp22",
-	"OvswzfpBo63Ahs9ZzuXGTLXXeJUJBzzpgL70xl7XVdcw46yatFo1oe2m36Rge8k3NsvgHeJ2/NX57XOv",
-	"R3zth7S//C0xpk6TjGdaIQ2YBxBNht4yCwHUwgWuApcCDp+wRsmqGFhn8bEaNwuQFE/aMgCMrpiaMxeO",
-	"RioIUwXPKEJYeuyS8rATAXojb1w4ZvJ15lLxFcgMT1E0XSU+3ThU1lQCs5o8YEdjX135KHFaofhXtfv1",
-	"fWuluX0cFpLH7E6dFGsJT0lOJ4XRv4G6gOOvJPxTCgu2cJGGPesvQr3Ff0ZrGi0eVBwVkTmfcqFVPP1X",
-	"zmLG5wXRJB8RecVyk5moCjI8Noitaj3ZgF6xnE7Zb6oj1W2TyZnRjx2fu7IX1aDsQ+yLQzuhpd2vK26+",
-	"Uvkhb5okwACrUe71mHZwS7i43BBnieUcuyh6YZYV8B02M0PsFgtqykJv80ssxM8yz7q/o9NJqWfvWeUi",
-	"3rXWpwWsoTpOA+F9G7XTp40qaDbfIuK9kj1tj9sqv8NNKLI7VK1jA61drrE8PgTOdQhoY7121afX2VaT",
-	"XP7Fwm7mqlfoSiS80bhZU/ZKlQdPrz8k39Jf1VzstUVxzU2VJGvZmFwNY+C4ybQrQriceziTzL7ciSMJ",
-	"x9qtQH0lF3BXGxRuDI8lGE8bA3SsGiNC8YSxiIxR51Bj59GjRJXZYyIYB58v1/IV+96BMQWyvVaYvRTx",
-	"BwTbdI2YEB90BSq2jjYb9XAwTu1RDZxZ5DwOJKmYU+oFhS77gcQQQTKeptw0SomsU7zDMV63EmV54ffy",
-	"Qcc4Hsauo0m30gpa0H/KtMxYcLRTPqUXy4Ip8t1w8P8eEfj8fcexmF5x4RIJqVjkdxHrjnkZx0ypSZm2",
-	"PZgiHnjHZ4KB5UB2689EXFlHiGBFFNLm7xKZk5xNStXxXas159WLazNza+dvaLRKXrXdC3IcGG6dMwtP",
-	"RD1FS6sviJxXCqBLDNpi6654uWIpHfzH+8HBo/N/fHd21sdP3//HN0Evhrl/5ax6Tw/+Ov90//qbjWd5",
-	"ZZHYJ4Um/5ItqpLwLQTfph4OMndxrl1bOewK9bFjbXTGhW37u3JmafOD/1ky83PVO3UtL9K8u2Gh62hV",
-	"26FOV6AeWy7HFwBMqfdS7oCTEljJasoNi1l3pG9DuVYx9ItXjo9qK3J/n+7mmqc5PBtf51mxYA2s8jiG",
-	"C8ZWvGjdBmqJTXKKCU8ykbTnf7xyZlB9VaqUu05cg49pzLg0Rlh3JJUWxXmhQn4qWRZVRzWjtfg4faW4",
-	"FKZIpztKcJgUXUaaqSTVIwpto78m6+aIQOz8LcBlmGC5bcexrih71BvyljUuqKAFv2IdTEZIALON/ZpA",
-	"7mzRU3iMOaNJUy8HLSxpKE3xKZ/qYxSb5gEmgOSieEwOhuhhF0uvL21AS+kEY2Pz2LH8wKyJNx1v7P5O",
-	"NG/7HiymV+6RX7/FhGM9Nc0016EXIZfupCXHGPxrM+pUxp2QNIvqNF1HjHJGUSfEqDfNpf3YGC6s8WIT",
-	"S1umpASdq5ksOirUzKJdd8sj9BCyg7mEWhnmYnrKRcx28DO1OMjmM4OA7QxHM1EEtmU0a0jbo600sKAm",
-	"5gdrWEj/BNty8A3ZKivnBLZBpS6jc28nhXOX4UoZmqliUhWprpOcW6fI45uV3bS0EmRFa7/frLjG9KAJ",
-	"yxgtHp5YJLgw1PiWuHKd81A7I340Zpg2kGZqa+RC59Y2+abbJXxtk51qUHRdgtOad7bal1WEC6e0eH0R",
-	"7Ra3UtE+DjJHkXfiLHvtYuurKlsSqiuM01LxK9Y9HwGcZU3ZffkWLKq//5c5jNqpB19pXxDBVLz7g6uQ",
-	"0pAESZJXos7aK3YDo0WZs4YeMkEg35MNJYdVzWJn9MKV6dtBVRFbU7CII+rSN0Mvx4mefBAU0/PNBFJE",
-	"Mr6535N+/gu8EkgkYWmDup61LO4WffFSKl7nDUHilvVm+ZYwkl70YoNbz+jgVUwJV2Ft09xqu0lHli7d",
-	"ajdR9Au3GatYqOnPSCQB6/LZFcuXmFOY0aWrk7SthyigIxw09QaceM/d4jxc6cy2bpxlUllgemWTyAMW",
-	"UQe9E9voBotgLJjrQuaXLCf6yn5zy4ywZX5lEa8tmlsq5aWyHgovMWpbP7Bb2ai2f017/zoPJqQ1FOy7",
-	"MvDOIXoE2/x006wXB9sZYnKWe93uApRK45mPuktm1KRmg74LzUIcWMk6qdqK9qDjpamgHCZQswamOU1K",
-	"02XxCv3s8OwPpYBqd6+QPgWVpqqkd6seBDjgfwWOj9/Byw45A+bBXeMXjZXwiGRMN59L3PRjbjgMG9es",
-	"nL+VLY2G9To5VwtnuWNvY1fqi3ZhGBhPp9NOL8BbHo7Xdjx0eRLIkDLEYhY/yKn61SdCLUJB/ID6sRmx",
-	"uv1wFls1k+UxS5pyMlsObRnEsXZVKxSbMW4HNj03Ctq6kEipeNsM6xy2jMHdV2aW6mBdgjTf/Ty3xzcM",
-	"1B+Wf8a7g9ula1anO26OXb5GYglbKPp126lD64u8mgEIj2wcx3+XTO0Qf6hoeiXCry010P2h//04ImOa",
-	"XFERs+TAhjcPoBtKqe/Qv2tL56CKzOuv4lIVMjuALqIuuVTBxSzhsZbSB6qcz2UOl6uUHjx6dPDokf5j",
-	"xueUHigZHx6Aqcj1y/UPixkv2EFKL1g6rhGtHwE6Cod/TNDs/mELA9mDZM5y2/tff3QWrf7DO+WQuIpJ",
-	"PdeozhDBsPfY3jYekTHYRizX85vncsKUgv0bE5mTsT4F8nnOFRv3CdxZH4J5AMDaj8l3CNIAMvt7uP+C",
-	"HzjIQJqO++StrR0jMGtFZvSKESlWQcqCy1haEMXWbpB+l+IwbzaScrIp8Xkt5aEl4m3/piDUw71x7kaK",
-	"9GWHzEOXRPm1pjsbrKGmDgVGR8fm5FpT14o61jgbGDZhdXYylUyRWol5J5MQ1MBmzGc7H0xWUh1g3Zoz",
-	"s02Nn1U/jAJ6szxtAy8TCAH8/IQ8Ojr+kczxCoKtYVWowXcIDvq0oBcpewzQwHOWIx70Sr7Ie3rw1+Dg",
-	"0Yfzf5yd9as/vmlvHBxYaQfqQqGtKYX8nEQGt7JCEdoL/g4XWlQ29XSiSZIzpZWiS5Zont8G93uln/B6",
-	"vyKIM2jpvJSlfgUIlRlL52ugKmFQa+VCXC2FBIH+A1xAHZuhjH4b6loIGnFqbGigTS6wuZWmohuAojsQ",
-	"NtOwA2fmNTR2++SgbavFbWGMn8OdRl8JttawtzPqcVpmInjuUFeuadICh+EwcMoFu9EDGqGL3xlgnkUu",
-	"xXStPZ+PfJnTLJzM+RakHsuXxF0UkTktZtXfBMiUJvoXvS+MmrpIg6sYfqXFXAxJqgePBkPyX6evXtpH",
-	"EC5MzM1sM7mQSVOL04wlyyYZLqGBIrPj3CzA22CR33iVa+HWT5/DGRkcWRUVao52dw22tbYH3qGC0bRY",
-	"3KnCYBe4rUCmEgLnIDAA5cUKeNBjKB+DFsaQWeL1vVvtPbydXcy7Buqgi++vTeUhcyae+FnBmwo8A0Pt",
-	"0OR4dfCYxNyWjWOK8Uy4HPugN6YzyAVL2jL2utJSTUsxObyui6EqeJpqrocOBkWkVwR6MjIRagC4hjDm",
-	"9TQEUMjWHMONFGmAJdeG/bPMLZaThXbCca7i7NGEPfahPagpfcSt+TaMwGj88J1VJCiFuoUGPLUWxI7A",
-	"vfCvXWIHc2EobqVO1ks8qCRJvd4HJ9wsGPcQODYS9k5EjXGsVQbULgSMrFV70nXwVQYDft3h7P2yyRds",
-	"Lw1P5o+dEpNb2s0+Nv1mLxlWZWyHlb2C3QN6pBtD/V0/6Tt8+J5tMXu643K/QeCPLRfJQiVtgtUPb/0V",
-	"nJ5PnWm34qEpi5nM96ZEOIx51VBLi8ITx2S8BJ0hDjwE+wCHJx7meetT7HXXlSFUeRD/wIyqJc3S7WCr",
-	"TD1O0M7bMsPHIR2vpT3U2413KMd0qT9meJHdcIdBZJagLs7dWnoQ3P7enrdQ2l7EOD7q1LSEvCPyvD7o",
-	"FlZbV9X8XOnNwDU7cOZXSOl7odXgTphCC4e6tBD4uCQDxYUlHBEZJ1wYd8UVZ4saFmM13TcyTfWJcHOh",
-	"fRxshWKlobkYQ/mHw6Mfjx7ef3D0oxffH26O19pnBZelFJ0hXd/NZOVPI7wAWECasQiCE5p7kjJl4zB1",
-	"6jVN36BLYOf++VAVuqNa9KYUT/ABa1r9T8t1POZqiXbBwNpzDjYXXM12XLV1S7bshs0KVqGJtuuNBRc4",
-	"FSUNi4Z5Lqc5U4EEBpvq3rUadJ3yBl2TqhuZoJY6HWIEn+NufFhDEHBHYIYuKBBvStuKvx28cAWc0ILO",
-	"urnWD/hq2DWSCzGvt92OL9vSySvmC0B5bVc1bUbcXDthLkCk9Y5ZPMY87Vq4fWu1G3+WtLW2msUzyZTp",
-	"7omvqzAz4W5CUz2AZcc3tgPdFtbYucjpJYJydnyu9RmFl8g5ey6YbWYOkO/dN0zPsXncsAXgh9/igQYX",
-	"ZL10zCuUjyBFTCQ2Xrm7SGsuItlB2NnyhGQXlw8spaW9ir+qZ1bsUS+J96BUjBtopUAFiKBBHOzDIijv",
-	"SC2AE9fe6fpnyUoE+yyFwDMAQAgYNg2a07zATj8VGgFI4ab+fFhx7r3AbCsEUarSZwO8USm5qP8Gn8ji",
-	"nBV7aereGGRRrGiH7FzMJFHMtHHOGeQvAoB0uA00Uuw2Q7uBr9SW58Mc6kdpNZD26A+u8R54wWzWnWAH",
-	"HOs/bVPELewn10hxHSRgmyZ5+Jjw0Co976ZEv4vvaU1Zb1Ixmyux2cfiTSl20j1tCn+oLARaYNYr43jB",
-	"YxBRXjWYTV/rRb2LMr3cqUyuBZ3dZRZBSrokiYwwLgSS7YPd5IZwc6XhB1KmeZU5F9D/u2jlhngcPNvn",
-	"lUag+luRtIpG7mn83mbBfnu761PPrvIMluApn0wCAq3uCN6De3fPKUVeU7G9PM+zGrs5Aqz4CXoBujYc",
-	"q8w/23rMX/iOjcjMSPZyMtk53YmjyWPhAIyoljNX2MaxRKz2Fcmjv8njGb9qUtOqF4QwDhrF+lomQRcb",
-	"bM5E1Qtadc7sbMQsaPeR5GWDaM1L4RqPlSJhOVnQJZE5wM1073iE6n6AMbZ2zmwvyreNzGMMdi36Gq4I",
-	"8Jzcm8W3HckqSaxvN+5ImMoBhimcXYcliqbWrrIaiGAsCSWhzuSazNyYoOJir0FgjDj4/ap70tRxViAK",
-	"VnZEZkzhAEYjJJDbkCCqjLOFVtJYGE1ZQmhBcqYK8AwAMJnJNadTyhuq5DrWP1lIGZNeqRfHufU8mWPG",
-	"F9zs9XSANbGTUlWcLkW8o7+yDAR2LU6bF0KfyTRRREjE59VrxRUBVH5hFK9dIVxdn6HzTaq/m6kbefOa",
-	"NQLR+MBpq91HFcAaPTZJaSZnCefvmi9KV4PnuoTY9iJBzTVFFOrWVCDq4Vpsi7jVJKdu342nn39i8a7X",
-	"0XZSkwxLZJpo/sJgaIa9XrrWJVuYmfrjrWeWLGY8ZbD+uHh6h3Bi6EU0qYSYI6fZ4TG8XgtJU9BAhanr",
-	"XlDleqlaUjbXanpbg7dxeCwt/elU8/JfLAmcFKEcaMMs3Y58w0XdLrYs2VWbqNyqXRBGkfF3MH92R31e",
-	"zb/bLJQdZEolCSqQHsuCPuwtsJFP7cjToTG8ZYKK/XjdEpYF6oN/ownTpDO2bdhJwq7G4UNqzR1RMLGd",
-	"OyJn06Z8ZJWW01DrfjWTeeF1CsVKjoZCUrWqqTsNXZVqDj2ng8zlo56siPCTlyemgfZPPNXcSbBBiIrg",
-	"zLLhUBMdgXHq8ysipWJG8t2aXa+XzNcPp6gUutmYTa8b720GO5JbN5DqjIsa7GbUYLxsCQrqb8VWt4ZS",
-	"23635RWrFuuyrcTeg6nqhtscJnaD7dONOz2E7M6GmXObdRGl28AArZvNbA3oZwXSezMAVAAS4CldmlLS",
-	"dV1juyr6Da2NoNxlf1u+XQ3m1rWUW2zsWtHLWtOYHbcGRt+4OZ+jVZSn8DRsWjtinHd/F/7YY0vNRoO+",
-	"3j1yHVhNddoaVPga9ybknLgJsW8tmeY5y3gNbKbuz99KbO2302lXjW5jv88Nwq9ahC4bivZl44Zu0/5s",
-	"tYrZ9jLzepgZWej7jirVFE7GkGbwz0plqRPTVHasimuKvrnyj6kMvBm9LWXOi+Up4Lxgxp+Dk1/DzT95",
-	"/ZxcsiXgTnzQRuiHMShq9x+QeEZzGtsOBxZjqHfBaA5S07x6VhRzpCbVHCBKqJpdSAoNhsyFfQIVXKbQ",
-	"UVXNBRVk7mIrCaj8oZeYmc3102IpL7lz9416VhH/YN9fUQTO+voa6p0nshVVzCXruJGCFwqzhRLJFIbK",
-	"IHGLZqpPEhmre3TO+1myWhIsrpjALtMGEmnKHuuPoJuPzsSZOCA//HBSFjN9XQyc8cMPIzI+gexc/hd8",
-	"MyI/wUoTuzH9fn8MiGeEevtmLOzAAhNcKrewZ4L4a9snAFXleBOUcZzCnOXQ/FoCJqxef0W+G388qL4f",
-	"f/8YV8BSm14GRZeKLGY8npFcpphpBS8FCH6E1+BFH6f/PFE//IDfUTLP2YR/xE0wT8HtMJWJ3421DBtH",
-	"ZJyXAv9l8Yfx931yQozMMV34rcM1poJcYBZ4og02Xig9FJ7o6/BvtFNwNC+4KvR49FzJGBDsxuS7ISkk",
-	"0ao0Yali5PD4eyAHC/yOJg1iapDxJ31ARaSKlkTEBEuux+YtkKWqX6PJegytPnD375mi9H/8oRDIJJYJ",
-	"G6MzhV6AhyWBqC1SU0TGGIcam01jeidrld34widSWAgQTWALRB3QjzFyxIxeOboaP3tLp2PT3xxa+FoC",
-	"GD+fHPymTZ0x+e7o8KHF3ovI0fDQNZvmsMpCFgZ6pPLNfd+HJ7yUgtnHTPkVU+T+4MiM9g2bM1pwMdVj",
-	"rc4MJAu0yYiSGTMcq7dKj/h5wrK5hM4iB7+y5fhxJUUu2dK8xX1ltgvS0ATwBJtMWIy1sYdHZCbLXDmq",
-	"yLgmixEZa1XrBZIFkID7++C1THm8HGu6xQXmiqRsUjwmF2wpRaKXJZZ6l44OH+E6j9+wIl8enEwKliNt",
-	"YKVuVBWbo+DBbu9Vnade2JSrgiXEprzZLi5awFhZ2ifPq50VbKFnqgA4kc7njOYRoamSwA+CaNvfLvWI",
-	"8KmQOcOJLGVJEgkvvRRy0T8TgAgVM4E+QZ5o+TUBQMreyZzGM3Zw2B9Ustn7DhrgmDKO3q+Mzb0tscmY",
-	"mILJBSb1mfMWkgYvZDEjDr3H+BI0i89zeeX8BhgU6J2aE8Ez3ke9YX+Ao5BzJuic90a9+/0hDHZOixkc",
-	"k/e0mP0LTmkMVzgafJ70Rj38Fcrg5lIoPFoPBwPjMywsbB/7WNyD8wCbslCt4+gj+tKeojR0zK/l1T8v",
-	"4Nzpr4R8QlqNG5ENqtcUgd7o/bm/+k+lFfO5jJlSkL3xH3oB6VRpHeM3VlAE1L4H2bDNS2J+9pAVFEQi",
-	"aZrKxbNsXixNolKRl2tVgi8r0RXPWHyJfAskDzMHwstAjXWnP0A0VAR2xfILqVjrwp5/zh2LqYANOx7c",
-	"7/iS9wfnRJ8cF1QxgumKZ0LPHNZ2lwEIWeBS6lf6hzKssnnH/snqCXXaghNEDVR1NdSa08ElQ79SA7ep",
-	"AtsgqXX6Co22uuQeCGYId2+40CY+bKYR/7D+w4T43SbapI73NU9z73Bw+OBgODw4vP928Gg0GIwGg39V",
-	"3sWf9KKVKv8wePBocf+PvyaTYT4YDIaDo4H5b1prdj4SZZqiV7l3yZbtt6VUFT/LUgvmw4//85f55ne1",
-	"PrLhoBqZ9TOxeSqXploxZ1fyEm/DAdhmTitJsueetB3qBXX5KcYB6qek6Cdd+6TdiqIGVADJNAGaP0Fo",
-	"HjnRhz2eFggVkLDchLx4TjJ6ycUUMd/0dRAJUyy9Mt0oAnHnnfnDcYTR0VVEzCLiOewAVivesFfqVfTV",
-	"bNxq1Qe4MMQnC8TRx5dsObYTN/oNRxGvFSBeKJZO+uQ5RudgjsUMOkjHqFlesnlBhFxY4Jw6JyK9mpZk",
-	"27Kip5yBMXbuEIx+kghf053JQuTZRI2dqavqtnZdt7Whp9iaXBhuN+SvRBxA86eeNSTPysHgfnx/QHIq",
-	"Epl5hj5QwwOjcMNpofkErmcbpQoOaH8ypOsOPjFr7O1iAP0LC38Rvwn2Uhs6TY82l92Da66j3gsZOyTD",
-	"tuvddWYUNxIfvxkDxwiHLcQFtH9ePWnvfUKHyDUKEOjDEQZK0zJDkYXMi5nWwcDact4Z6HJm0amkALGi",
-	"Cq1kWGRkroqIZDTXAg9i+rD563IFf9hVrkzAiAwd3Uet03LDufkGvYFH3WSLorDuM2XFzsuiDezGpRnc",
-	"Sen1dYqd25M3+on3kYzbyfKlLH6TibbAkz2Q8yvBKrei7axQVyJ2UVm2o19hl/Xciq8y4cVBkRuslWZb",
-	"QV/3NkfYxFs2F6Lmkiu6DjYRMlwnPC1Y/h5qis9rRp7fAjOISBNw4mMatcGGVWRsXKJ9yHxlydhgDJhv",
-	"x5gZkqZ4zl+wKRdEyc1D5VLccKx+aZoFXo8LUIw3vF6VEOHY+v1tj+QiZvUHdov2tzYganlhKQqe7vDC",
-	"/VmnNLYJfIYW/Ex8TMkEkbxRkmM+cQ9p3XP4JZS8kFcspVizQFuMzQoaF/pK6g8mH8nWB1xHPUwS9H8z",
-	"KUrXWAEx6416jyYPHySDh8OHD4/iH5MHx4/o4YRROoiPj2kyGB7T+xeTo8nw4vBicPHw8DBOhsfJg3h4",
-	"fDGYDAZ08FBv2rw36g0fHfYH/cP+EOORV1yW6hd8RQ13VWsuf7Yvj2J/9kbDQy1dTa+0nrqK2+7Zr8Ws",
-	"ZeFmg5mJIuc38jC6swPqy+ZMzlNrUS4VSXgSEcEWWlO0eBju+NBDDJwdIO7N4bF+AoyuWM4niAQUNIVf",
-	"yoKRsT5OxyTRhi5LFQO7Fn3GS1l6fuOUYkNTWjg912SlGlionHnAUPUzB0dSO3VuxqQXubxkolJWzO4g",
-	"Hc1Mxf7+SN6Q6HXUA5xPZ+9uQWFv2FzmQRpzQOLG5ShLsReN+4m1SbXNyoXFd0KkUqATksrpbmRWg9Jo",
-	"VDP8mpHb1zI2XPkznCt+3VuzWuKBozafUHjReavXecOhqsV0/QHt4D24nA6QpfXhAKG5nQqwv7PzAjLh",
-	"h/frUME9Vcj48kPKrliKyN0xT4w9ZEE/YT4uwwwO2HiStp8gEpDhG5y1w39V9U3mcEIcZP2h/bl45Vsb",
-	"Kvv194MhSi6ZXvmmUs4U8KkxnGxe0aZjbCWpqMchF0LmS9tERPGEmRhRq25gEGXMSagYSsamtbCZSr0F",
-	"zdlMloodJBdYw1kyFHO39EJAxJzkEgxO87pHmuqsvqI3EosWaMGmmiwMDJRvdEa9BReC2XN+n7qA5bDN",
-	"6oATgHuR1PZhjRpAJUnXxbOJCDcI6Huf7MfrRlk9ZU5U34oTpX1N3Ku/nCXv1W9sv+Lbm+3VjM9btmtk",
-	"BA0mKO78hqZAyH/yK0bYRxoX6RJaeMgJGWuJMybfFT58t1Q20LzgQn0fkTH8NSbfmbuWssyJXIgIu1Lb",
-	"kI3J/7HMPD4T36Ws0KdrmTKCsv/7PnkHSR5VvgwkaBnQdfRBYsoG9igieoQkk1cOD1trqakENyXkXKz6",
-	"TWENb0DeMKxXc6xV6KJo1KM41Z03iea48wuwzTBLa0YRco0nbFWYdxZ4T81Cd4vnbMnMN2TMp0AhWBq8",
-	"DXdWotkykCcUHTLRBr3VQzD6/P4xzXGA/mV7USmG9XeQXMo+zlPoPGJOu+0UzE4lD9UCuLr01bry8Khh",
-	"uFwRV672LVapblCl3eXnN8xO6Zx5oG2jsLN+aJ31Ve0tSNBpztSfaa3gqdHRj2qrFO3an1mDFTXMV1Wx",
-	"2NoU0QPhz6lSC62+nnuKptU77WU4UdTBK62yF/VmcBL0kou+WZR+LDOvuE2bzmkxW9ZwWBpneUspDBXx",
-	"dVLDhMtzu8AE2D1pZJ4E8KSO+zYod+yvG3IQnrvi7CLnLHkM9XzjUcFUMTZlwLToE0SvInZfsXmFgQFo",
-	"Kv8PZSNUw/6iGQmNDBXmg53JOaqYZNT75tO7kzfPfnn1++mzD69PTk/fvXrz9FqTt4JETDC0rrfJf/AW",
-	"81ZyICrBhFz9VYqhPQqf7XerklalMMu1tbzaXhY1xS4rrr+bKRPeBHaSdLX0Ce8HMGTMHytZFHUZhd/f",
-	"REZtnd3glT5wRaYACbIPfVVPpA5lY9zlru6iVEzdYJmjNvt99/XbaxrEvzWrm2tW2uD9aQk1+XWf4Pmt",
-	"SzHMZsB6A1wFU1JRYQ7ctTyNG0q4G3h53KqfQ+UEIh+s6rIZy6eMwM+jStmrlbFkWCPHEsgew4oUgiQM",
-	"abKP0fOSs0xCkq59TJ+cuO5h1ZTOBOKoE6qIO0JDzhOk1L2J5i56IyzGASzGPwLSxedEx3KHqwqFzI36",
-	"dL0DiyBCRXd/yN9Nt9uXIDxskoQdtDY/2uDk3eGtyDvNBNzYY4sbSbcbh2s1n34mheyeB981DcHNnahL",
-	"5SGq9ck728ZxRhW5YvkSC8/McyJsnFjBVx0OBlDIh6eJaWRokh3W7dS60+2Vh2u0F2+PbRD6Xk9W6Bd7",
-	"0StbGn1ZAr9AwszIYv5psqcXaeXVyBlNXol06b4wPiq4Xos5yB5/D487dw+flxcpj/sr4c9cLlRvdHg0",
-	"GOzVf4LL1+g7SVO7aTYjwHak2VNmi6kmRpgsbDfw5c7dDXwAPpcdAyy1wz3o53k1Z0JBi1GQeF6XCxNc",
-	"sWWnUBqdpnJhirn12iEMZlTrwOESATFJhJzUAP8wUqJQlhEoeq4csjRNH5MxyGBTlYunANbiYkZjnSn1",
-	"0tTO/r+/YYDNy/H4cz2y++QUGsVWTrbPbjxgLvjX4eZAib5CiV/w3HybL2/n0DR435uiRIhwva+c05RT",
-	"hVn3lgH0yGNEIvIx79Ftor8sZHahCovJVrgA1/tenMQGC0gT3UGR8ykC2BY8Y6qg2bxnEkPPo960pDkV",
-	"BQN6gyp/fsUgNByzEeREzbHbETZLj00DHJMLWHPYvv+E2LpQtUwqZD134LD8CuuUTWqsPW2RO4EdVrXv",
-	"ChnXHrwmLecXffV1rbr2rT6yFaZyvcZlPP3vF65y2K9/r36ucok90XMbgQ2Zt53NFfFBQAODZ3vgkhkj",
-	"erFhVZTfEtsc1+a9tUpLj8K7HNVr7OOOWplvSj5x4JY3Y6R/889Xxj9b88aGA0jme9NTafVM1LUcUEYi",
-	"d2eCnfVVKK03LJQwmhxgI7CDaS7LeftJVGGx/ydevO0gVnJj9xhnh0SFXrZUf6Z9SBv6YPJ5bDe/3uj+",
-	"j1HPwZX0Rj1ZYlvAXBVtfoGUhn8/Nr9nTCFCZ9XhlitSSIlYzxZtOZZpmRmtbm95m4GEx72eJCsb3nae",
-	"IPlEWG1K86nLLtwHH2kDhyRe1zp9ZMW0VL7F53e165q+6DFAV9L/SpPM95f+XU21WwI4UuE+i8A0N3+p",
-	"jPJWSbKSSL6DNAHzMUn/7AINYBPBmyTQYFcJJG390zyXSWl7bYAjXrEckxeXqcTqFnVZurFc75rhvkeZ",
-	"t5LCHcz5tkU6t5Y7VPHI5twhX27tJ/7rd+9sSOS+qTC89ylxU2zVqauV6O2Sx+ndvp8gnLfauy7H9qqV",
-	"P4vzTas5SriKDZDwjV7U5A586xx/AFW4JLZbVhERKci8zOdSMcTdQXbW8uKSzYt155wZa22Xb5Latec0",
-	"5RNSaOo3gqg7+5od2Fc28l6pGBLmqTHcSDnvTsaayKygyVmScy8nuZkc7ZW3RY4ngsiyWNAcoJYA7ggw",
-	"KKeUQ1SsmFm0QRMdiwgVhAv/Dmhcgn5RC5nEiiK16frgYJgihF4uy+kM3dn6jDDvsViYFsMuhHwCy3Bb",
-	"lF4jqcPPTFLou/REI67KZ6Ksk5RfsluUdi4h3EBXGg0iqqIfCdFqHRIbYGyxiNCCZFIV5HgwIGClFzxj",
-	"jWSBc7hlithGAMKohLZqO0u9N/amgLryi23bDeDOOWfJ/iDXgPrSFNmxZsX5uwbm3D7pkmnNsTnyfArO",
-	"rQOQRXhpn4y1GQAQv5Q8SWWZPIMfyLA/IExcsVTOWUTwORcI7wqAy+b+DEJlOUQejNMTMGYvaHwJ4Ywz",
-	"MX5BVXEAjz14/nRMpqww4TZeED0vljw2w4GtABQ4gAYRgILbJ4CPTYbHRLFYikSBfymDllsIjl0F/6An",
-	"05lI+RVTeNzjV+ZCi+cMWDIytyApGV0SxUxtPtNv0EPnglSvdBB+qVRcTAmNY6ZUKLUHX4jLuM4+K5y8",
-	"nDPlQG4M/DQg7qISH1VgKnkp+hMuuJo5JBX91Q/jLQtXtB3ZULfiYfW/pwd/fTj/x3dnZ33z8fsf9B9n",
-	"Zz98/x/fhFD8M/rxOT7oeBCqadlbDTm6W5QhYdx7BEmIGb9iVW05xsOqBajRYW0F/IkPDh6dfxpGh4Pr",
-	"A+/zNzvhoQDYKgzzwHQLq2Gu8mREfjwaDg6Gh2cCLhsRf5vPhGbOEfl01lNzFhuaOOuNznrD/uCsF531",
-	"eAJ/2qfor5Qs85jB11om2FTDe+1mKNyqZwg3JuyqbxHt+/6Q+ldDvJJneGXIQIcr9NDNUrjHrop4d+FZ",
-	"b/TprJeXOLm8FJtGCjYxXOwa7p/1rq/PBDDkFli1lYjYm/d7RudzBujQCrN64E9PwhvZsC7b7V7VjVRo",
-	"udgo1B3GxUVOLwGink5YsXw7y5nSd46/Nz0bAbudpYnpGYCXHcBda80DIJ4VTib6BUbzN3cI6klaV+D+",
-	"HG3Gl1ZlKa4412YA0jAEdx94zWZp0gn/yEbcoB00w4dVHq9ghlQrsMOgBuygB0TgFa51CriePJSC23Z1",
-	"rWSVmN4quFK35O/SJLDZ0wWstQ/JAWzV6NtCpttKYNz7pP9pdWTpp+7kwoIb9+O8muEYtpzo9v4qHPJ5",
-	"YIXumXhxazDkF5YmT8x1dwgG3HTUtczgEM6q5maHAXi0waPRsf6flgIV8ll1z3AwuI5c6mftadGq81zL",
-	"tDYpU/f7113y3Z3txQqQzGK29NBuyISlKULHDgcDUkhyCBkgjx7+n8fkePB/wPpJU2jwuV8Z4qimQ70t",
-	"Ute+MlJsEoQrdtAbAbOuA8Q2MdxN/cPN/DbCPq67eEfMQ5v8Ioh3YU6nsZ8NyhW5AC9ZgZZpIStTUBYz",
-	"bZjrsUVkYXOxsdmMWcXHVZcZXpBLaBtiLdgZVd38yjhtI3O/IocyFtcB7kXGlZ63f8RvBcf2BqbYuYD3",
-	"8LOdNHp/NAM4tlAzmqZQAHTBtuCGWjLjClGnzPSo3jNVv51VrWmw0Y51DINKD23JiPMrG3fWjImIKOnw",
-	"BFVBU4b+YimQXpmYcnQ1IyEbt7L+G3OnsXuHnt6a9xnLOoznOUTqsBhfDa0brRhsvTLLWE5yiDRga+Et",
-	"yBv3+NpQ9xci5hcMBVeNoKeS1BJ0t6JkLq54QTejtzz3rrtLWlAcs3lRKw/bnPXOMoCF7U1zGrP/Wy+D",
-	"8wDE3e33B+tJ81xctestsPBdYctzwMfs6Z0z67M3RaXa2M2KikcsG9qc7IHWn/svA2+6zLVQqzX0yS7C",
-	"rnL07m6CDHlbdStBRwl2DxCXlVt5znJ9tOv3q4YGJo+JYthkrZDQraIJMqSa0ReFDGkj7xVC2wLCw5vc",
-	"bUB4/C0ZOeoV8pIBj/3rz+G/Lv86TH4sn8nB/EE+pD/dj5+yn6e/8P+6fJG9lK//fKPelv9c/P+X/xoM",
-	"D+8fHT/48eEjehEnbDKd8V7UK/PU9EJVo3v31FLEfuGLL+jv3fht23ZGWSWOgIPfXYGlMLxQwIkrRTBf",
-	"BNMDRg9NQkEYbCWAmg7be5+qPzb2QwGR1NgQRWATlOrZBsQI9QOjCxKLBQhpB+A1b+qHUhNT3bA/vN3b",
-	"I/bHW9N+xnu6NuF2WP9miI+2yQ7+LaJ6O+gRm1m8au5Rsfl+fIrc384d1IQt7Td/0ucVk0ses+awDXSj",
-	"zumksCHNec4gMJ9JUcx8h0U51ypFQgtms8ujsGqOL7xLTQplNi83YBSEuGcwfDtYTTC+4BuQrE1TdT0U",
-	"iJngww5XHwbLX70LYxJ5y9sLnrF/SaG55fe3TyBf2HZtr3rFzVluQxz1GlIT7wBK6HlN42mGFRy9h/2j",
-	"gV4G0z4ZeDeptWq/v29LQNNRJzMACK5i45SL/fgvn7tHm3AI7t1aVOQnnqZcTAMsbQdXj4vYb+HY1Z+u",
-	"m0EaDHMC4CZSadV7LGXJlOUEjAOuSCYzJgJsiQeLfs+XBo76nHwGVIBmt6Fhj5of9Adhao5nNJ9WBXUQ",
-	"jBZGyXvvP6CK7BYckju8sASEA3PkqEF/MDjWtMI+6vuG0eFg4DfzpgX5Bq/R68tRjG4ocYfNMWB5H6pn",
-	"AS6O4oXFUJ/nJhi6FPFB7bLVsfqtor3BoTPwbsqrxh325NWWsqhFldA/30XcLDP0mpVTg6/rLNp2Uldw",
-	"Vc8bxeI9GM69T/qf63seYTaJS+yhLScGjibStgY2jQfLo/Da8ixmkijGtJ7DluSihJ43zsGd0SVAjoeV",
-	"nBdcsFc1vrszLsg20Sv15R/d2a1vemLKqn0sC4e1U8kRK7r+yDeIrpb6J61ZYrpHCo2/jAi+nUqn2y7f",
-	"dNSxWYGpyHpfMVfFxTRl/imD0VfgboLIcI0pHp+D4zsg7AvNY5VsMLZRa1TAWlZ3iB2twU0TumJud+s7",
-	"94fkot2kD3Wic2a1XAjQXW4pdQk3ZDMHmM1d9+Lr6XExJac2BXQPDPK6Ev8XDKo00VFOCiao2MWhXyfR",
-	"e5/wwyY/Gs+JYvBARZhIKkxOv6Nwn5hB4IHE6BUjF0tEgdQLU7Vt75NfTR/3JcloAt0Elo/x79A8Q/62",
-	"TF6x32wLw9tG6DWxDESyMvnvVCxJJvM9+utc+9HSOTh22OdNfrudF22f1tXXJ0u2kxNN6jVuwl3Url07",
-	"0Nv3/dklbEahfSXSJYFN0sLkEvtSlgI+4tcRUXwqsLYGug/IAqUSBUhHSNaAgge43HQ5B+96GFV2L6Jk",
-	"D4iyO/qQcfi3hxX7hfnVRf12QF/twrBfDeqqKep1Rwzk2RFYhZ1jZxkrch6rtqTm38wlmyqvtL4+p8K4",
-	"16EG19VaaW47ODyajSPzeXicuc8/Ju7j/cFBQpdq/Jg8GhD9yZZY9r1nYMaUYBzmDx5DIXMy5qJg+RVN",
-	"ofhuyq9YY+9pbZa9oWLKmoqW4F3vhwePzrFkaRAdXX+X/e/sf5P/Pci4KAum/vdgJstc/S8M+Ptveh27",
-	"ZEOdot+EfSHzxFup4WzcNGo7v8ZKq9B4m0a2QXadYu3/DmUjNz7+6RXL6ZS9oAX6uw7vH0U9r4nr8BAt",
-	"+n/KtNTrMuwfRr0J5akWaEfHERYwKTUp095oeDx8+Mi41bTyre8/Prx/tIWEQOpvqnQqs71Yuz/zaZkz",
-	"D+ZWxEReaTZHptLfmybijtFxYF1rGOScCTrnfbviTez+Cq+7cdyWi4mEgjHPJatNH19Q94b9QX+gl8+M",
-	"rjfq3e8P8atqf2iScMxafJ3r8RaAzIJeFUPaxh0T2CU9n5PXz4l+7u4bxeIyBz/z+zr6nBY+iYzLjK1o",
-	"4gXtnduln+c81ozX5OzDctx5SkUd5nAmFRPaTKJieSGTZVS5N8ElriLyZykLakB5k+QAfC+BsMlrM4Kb",
-	"bqoeo4lFJMkr83HCaFHmgFU74wU7SOkFS3uV2/6b42gwGPQHA314gXfdRRF+F9pAhqaM2A6rcuG/856l",
-	"hcqKAzzqpTzjWJtN0/RnHIMji4n7+/35ddTLZMLSuht+3TGPawpT4mhHGgdeW6DCi44cWsFsnvuhFLyo",
-	"5grRkUPCaDzzpvnGvISoMseYDczW3POaLqFyW99k0TyMC8yiKdNL9HNbkEOt0K4FGs47yztNKY3BSjB3",
-	"NQkYBwfPXZTdvOw2WIwhtZOUh/17K2w2imkalylFd0VTO3lCY/Afeok7BCo/Tbcz0B/0H4M+GesFVWNi",
-	"W1EgDkFusygL2wRREwyIacwjB7ws8ERD4wtCMymmZwJyGckYjqQxZn3DOeJKsblgBksbth18na6YVDM/",
-	"xoaIKthcSwf9b6hu3q0D7GnvBrmNjtmBJw70FF2PF8daKS0mMoemFinFDto0RwyUErHFPoEKM/ViHw7k",
-	"dHR0bT3kyo6NwnEPpoKmDzy9H4DZcL0dPf+3nvZ2rUN3WJywkFoN3vaOQRb2uodoj+FqW37LWD3u6UQQ",
-	"XmaFzXFd4gLcP9a24hOsRIOfGyOuAAC+8jonacyGk9Nqn7XAM8+EVwaIQ8iCmdUydGJ/PKgIRv/ytvk9",
-	"JkpaLeUOvhogjBNIU24SdYbPKKQhqxunYzQIOAPwimlKC1mmCYmlKkgJZyNFvcDlNHURhHm5oezgTSm+",
-	"oorzN6Vr3bonY6N9U96UJpi1lxiVXmyAH05T14WqMSYFC99VY9dPvvcpL0VrzfGbUvR2XIU9eQfzUviK",
-	"qZzmTKmtJ729qxBmcL62WKOYipiluxSO4RMbQcjInyUrWQIThj4V+j3Q4rSAkoUIoMaQbxd0iWVgCuMg",
-	"scwyXjyumhHgF4Xpk6X65Ak+DrBwppQLgKSh8LLCKCbaIoxW4bgDdRHwpC9LGKeFnOPot6AEfbWlfiun",
-	"zY8b7VYjE05R+G91qOOrQh7Xb+xZ4ioA9EUH+G1f5tN7kLhz73BwODgYHpon9dbM0r1Zsyfkv05fvSQ4",
-	"y8jk1Jm3347u7b3Px3TX55A1fCO0UcAPqxqtYMR0bz+YTs01dynndnM2ulHdTn959fr5z//z4e2rX5+9",
-	"RBD9brnjX66/Ne7H5sC32du99rV2KVDu4ViAgWlQHplZogkJFvilfqyaL+99wg+t4W2tm2Hr6oKnKUwN",
-	"ggETylNVLxVZhz2FZ+LgPkMY2rRYvI0mscrOofuKbwo077wse03j/dpYdzu2bPRJw693Mc6MI/9WIQA5",
-	"OFF4xhzna2UKuH8H5t9evbSLrPXBMqAOjp9PDjQ1YgHYiPwwhnC0IlRr/wgQOrb1YWOSs3lKsUMtw1nY",
-	"49QQAOAQeLfAE0HzkxNQG3ENFLapW5c36gZcBS+soAGibRhRm+U3K53FPR31zsrB4H7s1gf+ZL0tueKf",
-	"8LBb6Yn6xcTFDXuMtosLpEUEfAQSvVmLtK1rkP/WUhjdy4u71m//lBXu3P92F6FbSzKw9t0G1d9c9Dn8",
-	"UiH4Z0gWWhqhrCDvsGBqSzDYACyiQ4NtpyW0Xo0fLAD3uq565y4T0MbOQgNTjOYQcfoinVA6NsPcmOcu",
-	"GvANtWXzphRVcfBcyhSUb6R/cGVLtG39gN56cr7fkuSKGxFbFehQ6JG2pYg+2rMxBjTSxRqzbsg9mmMe",
-	"f1ZiwHzV1aPpoHM/mU/XHTw6X7+R4BIAoOu7rd1oaLXlBZhXQTgDLenMlfXONHhdRnNOkwt0gf69uWhL",
-	"Dmk+ktGVeCctI3S5efVtVyyUedKdJ3exiKqwS9Ak+g3sH89FaHzY2h6y9AClzkWfnLjRo5Gj6FJVSP7U",
-	"ogZdMXCqr/q8z8QG88sumBTp8nHdDrviypphLZbXusV1JvRO4JGbYUcRtC8iwj7GbG6SjMdXNOWaul+J",
-	"dDkOBea1xFnuLt1ubqxFoersJclLMXJ9vjFQgeFIA3kCTTDWgw8hrcNfgxB++IWUKaMipNpAfreiV4zw",
-	"4rGDZclLYZIi/F6YBlCKK8KFKmiaIp5JSuPLWm/xpmHastttxvdutoxcQ7QZ16J52fR8wMlrUL2OG1Wv",
-	"mhkdlhj2Es7UvadWCuzLwq0KJ03TJ5sWZeBuexkVJeShWjBb6C/3LucFe8chtGxyDZBaELMQqqr1gfNE",
-	"igmf9m1K5xumZFq69vRCFiYN69wcIlWKRHWm3I96eSmqvuXm0L3zGuf9Lc7KYeCsPL6O6ryHW9n5BD3R",
-	"BMKSbgepcRrAFoGk58oKbifbQazTVEvYJVwD3KpvpFbmfBF3g92GJhJf23dD0TRJavTsHYndKHdoKPeT",
-	"3mBtA6yWNZjoLbJ4DfcI0s96o0/X3TCQtOCz99p2E9XTMMWxFJ3w8G0eg4vu66MfMA8GLhtncL0yzW3K",
-	"mCG1xxudZQKMuIMP8G/D48PuPN7oofp8PH43HVivS3Rg1QPVhItC6rM7ZluqzODP0j/ndHFwAUcz+JQb",
-	"Ddt7vlEYRsSBSKKWhIucFwUTBitbi8+JzDNa2ORQrQBTdckS/X1EWKqgx/gVy2soOjEVUvCYpnB7MA/c",
-	"TPVpZTesKJ9B1xYMpqbGuN3p/YHQfUyUmV5L8+eSZqlezk4lMZYzvlVElNkFyx/XdX8o90Hg/SY9yzHX",
-	"iq7FMz2sw+HRj0cP7z84+jHqZVzgl0M3OkhKhSzA6DP7Fr6Qs6Bjg0unVl5HtYnA5tb6Lpl5jEh9GmfC",
-	"zGJ0Jgg5IDwZEX8a+ltC9AhHpJrIGeYABdDdzIAAMNYHY1TY3czkbDtDUxsLSLt3zeL3Zwu5hcQj8M9r",
-	"6TcLOC9buznR1Fzz+X36lYOciqUplvhWkUumtVD0mmcA3Inf5FVR/cfChgIAH2aPfvVNHcvTFMH+t+6D",
-	"Xp+6WXTjVik0GygJcypIyqDuWdhGDk2z263L0wsuLr2G7/Vh6fOScBGnZcIUtj9iicUp2jAOc/V5u6m+",
-	"x7gF2q2t+G5uu1Dk+r2guviMcUaVihnq/jIMt39BC4N3whICIv+13hMm51NY65UjBfvcrQyhHWkpCD90",
-	"XT+9LtgMjAhttqw0p9nQUWshfpZ5hndajVmfK2CA4YeGHRr+q6XZVVV+CEf4LeE+IhduDtY4Brj5sWEZ",
-	"H04M54F17R0NUa8npRshvf+eNVscI/c+4Yf2XHeE0Lqxm+tvzd1zJp5U1dL6WU0MD/2ZoArLMW/Dglz7",
-	"0uHu8vd2vNtkGSOhmmJc27WIK6KX0xULQWsFV7W+LyBm++qLJbyEJ1pzwQLhmo7zebm7CwqaXdItJME9",
-	"41zvoGH+Yq68Uz1U0PvXC3aRG4bayPkCKthGTlM49MCuOfk2YhnWnPUBHMPOuIW3DUZotnnzoarPvD9k",
-	"mQua7rkLLUtIIcEgQ05sKvS6u1ynJXGpNh/Dp3jdtjNwyCI3ZqVZeaHmEq7U+s3pUsTIL0cHw8HB4Y9v",
-	"h4ej+0ej4x//ZRqh6lnZA0bvL02ZQmfgpkc8aHjEX0wkTF3W76882HC1aRl5veXpY5Y3SOagTVTAAAYK",
-	"wLkIH7t6RFzr1bodxM+R2KtMG1rJfpiE5cxxBhqeABTgjfGOcgj6Xja5OuxVd+kQKotZMAYVVnH9A8h4",
-	"hUfo6/UbJaMTF/N+uoaA9mx64VZ0Mb7MplWg+9bvtjcQW/eOFbus4eT48m49M1x9IuDHDTaZ80zeEEdh",
-	"d1psCOJ28Yc3BnZRdL6vbj4HIv0Kcv32y3nWsmtz4/e2Zr2nrKA8bbag8KoIrBgvOrcSw8J8n9U4GaYB",
-	"zeRCf49bX9XigW8TleP9GV0moOCS775U3l23A83wYyuTb0KIMK/8WoEivibch40S/bbwD2rpmGHEgjQl",
-	"6ITxOt1aTuE5iWEDENiSvIMwqwU3MFAHLnMHC9FQZSxcg8emnoyIPbCHZozrHWG36Ry29/wa/9DZZ36N",
-	"S6jrnmBzuPcEm24CvmzsRJaXok9+lmmKkpkWxKZ0mMQv6L9FxlomMX3AqPHX0IfwTSm8VBEhF7sCVqyL",
-	"2c2mtFf3A7b0zVSopnymFZ/wEL95ymjyghXIn4OW7P1QpmUnkqvnOPk6kUvhrStBUS/F0LwBAf1N9UYP",
-	"jwxr9kb3h1Evox/1t0eHmh2McGuL2Q0ejY4fjY4folu+cE79OIn9b97Yyb+QU9A/cuaWGvIaNVljaSTy",
-	"5eHRYLAqBChPuZiechE7D9wGH/h8Bj3Oe6rIGc0whaxV6hhZoN+uJSS68If44QQXbHg4CD7YB1cDUoAb",
-	"J7n8iwkggDkTCeBUDiPTXF8/fGB98b3R4f1HD6+bHO9bpJbUqT4gToyTCDUumIqKHPyeSEhKp6gFGjgd",
-	"rZRhDgii8UOKiJrJBaSAGwZSew63/SIXtRyzHWujbsWMG9E8nmm22wEFabNe8WrOBCpAWqtwOEjeljj+",
-	"ViRlk8I2xLAOKSieyOQVSxCN3Xj6EQoJH6MkLGmtvnGljAKnuLdCip2Uyko332/KIl3Q5S45is2n0Uib",
-	"SrdDD14tD3AsSEVFZhTYz7POyZIVppeHphwuyBivHQfwU/hkUu3tF6yKaPAuHA+28B30F4xPZxgOwRlj",
-	"aLaWM/73SXHeR8kfpDg76IatDpanmtIbtFRvNyGOqvdsf6eB44OaX2Jh8NtSXImtz4htEo9HcwwA3gaf",
-	"vzPBbrlgCk/dx8ZirEDvplpoSxD3ok9e01JBf5+FFmobketg7H8XgW4g8KxEL0XBU5MqkDNVZiAytqGF",
-	"dmtjhA/d186v9lTSz/677MwL5h+1C5lfIuTinvdDpil0Vr8VXnzue04vWCwzV/tq5XBVPWnUL6tmaVEk",
-	"Q42v7ZA/Z3Fqze2zQiI7AgoZj/hbaEK2IHmZMpgwNmRT9Wqc7q4Pu5+3CC60sfRytdDSVWA6F9Jtl14e",
-	"/U1LL4+20FkOAzrLg1svy3qHzSEyZmrov2AvIjBWBGE0TznLqxBJVWC1k0QNmjAju6pteP5GzilyyeYF",
-	"GpXootbfHQ4GhKZKYuZDrT7VwP3DK9bloX3zV2GHOLtB35R4Abs+oi59KMWlkAuB6atlpoXbjwhB3xs9",
-	"jHoZU4jDrwVjzkx9vMGpenfy5tkvr34/ffbh9cnp6btXb572ARQemg71Rr17xqi5N7hnbHs9yjlVamFT",
-	"cjOWWOwobuHLT1lRcDFVETGYUf11SWMU/e245WcOvqrGxjwT87tJ04QmCoBfACuzF0AcunSK/SKXYmp7",
-	"zN0kOtis6Ztujy2+5Le2H+TXDpfDMllhaenBF0x0OhGe4XvIiwIpbopLWMl/lZbT3siO5yCF69akutex",
-	"/VmZyzm79xPLUxBWOyQLm2VvoMOqSeldK0DDkVuIDUYu2ZJI1+vV9GJVpJAenZu1WKdyswyVx9O0dgy1",
-	"W9yZjvfcbnGdTP7JmRC0tyVp3F7nxbvJbGYVd0J46sJsX03Dxie2YZMdmUW2lTm2CfpLCrYF99S0I9dT",
-	"J1hcPoZmJWM48myrIYrF5Tkz6DVSYffojC6JYozYtujku3GtQ/r4+2At+e8wgA1dIU9MXxNjgLplcNN/",
-	"bPqaYBepjuXec5ZzmdSKAQ0VwjoaVuhhD1nXHhE6Ix5dH+CHw+tQZ8Q9pFYurYoGrZ8gfobKq8eiUDGf",
-	"+F8dvR14jlCvxdhoCFWflQ2Df0NAf4Xtq3Kdc9PgZ30ozZ3M/OKD9TeCIwKXXU/YG/zhwWBYGzy2/3FD",
-	"660PduUGT0T8/vYJKMq0YE+gL9SnQKO29l5nXqjzPaa6PkmpUr5B6YdDMY67TVwbL30ZNFL1MtXj3NXS",
-	"r2/qPGcZLzMnn9c2eU+jai7NMOFkr9vUw/4RNKeqd7Lqnr2OYqFBQIPQiogWkT5yRcqSKcv3VqmxoIqU",
-	"yvR/RgHkhSY5NGNhK5qLa6K0JnxhzD6OpSW1Zk38n+aSmwqTqdTPk8P+4YP+w3DjzG6bYgfUBAF9W837",
-	"3s14PHMwewjUFuoQUn+EXhcOVY3vz6+jTz2jcsKfJkzW3IO4BgSHJfD6eoVvdxgSvahX5qk2bJEPcEDr",
-	"AQ+ZEXbF8iX6Fyqlt1+dRlYnWat4f82kVqBq7fqRELm44gXKAu9Btnfz+pN+ZUtMcID8MJr5d528fq51",
-	"89BtwA3ffHp58tuza2SGNUQcU6YxQYw8C7Rt8J3DeC2XXGCRsY3mN6DwxVTYPID6gj1xyQENb3BqQsrF",
-	"pV5t+6r1h4A4bZi58QYR9mdJU0TXweW/0Ja7psy8TJmqTdzY6etPfPaRxeAqrWd9ejdDslh4QvoUMh6R",
-	"jAo6Zdg2BxwGHoSgfZA5m0LTAoSghVsQknBFpzlj9ZUxmV7rD3hiInDYZxbQHYUsyAWDRqJCEwnYeFoX",
-	"KwvvoU8ZTUhqssWan5vSfApNuamwXWtJxoDuccUXlBf1VJ3qHb/INDjrQHPkGteYDs1r98FRZPkN9dnq",
-	"NivwG2hnjryrb9bMRRJ0D1qeKxNeNN2KhYIqMnaI+dO7+xkkPzaQSo2FeKFYOqlPlvauz6//vwAAAP//",
+	"7P15l9u2kjeOvxUc/fKcLFeSpV6cWP3HPB3HeeKJt3E7N7+57h4LIiEJaRJQCLJlxdPv/XtQBYCgBFKU",
+	"Wu0l5+bcc62WuGCpKtT6qQ+dSKYLKZjIVWf0oTNnNGYZfHzyhs70vzFTUcYXOZeiM+q8mTNywzLFpeiS",
+	"qczI02nvOc2jOaEi1n+8kILhN/1Ot5OxPwuesbgzyrOCdTsqmrOU6sfmqwXrjDoqz7iYdW5vu51nMqL4",
+	"lvWX/j5nGSP5nBHBliSfczEjXO32/NtuZ0EzmrLczO9xkSmZhWc4Fux9jheMiZzCqxd0xsiETWXGumTJ",
+	"8zl8q2jKyJQn+ql6QFw/4s+CZatOtyNoqscQ4Zv80aX0/TMmZvm8MzoaDAbdwHL8DA99XYiLnOYsNE6p",
+	"GOGCULEyY1SMKH0xjIS9XyQyZp3RlCaKhUeGA38LN11VBshzlsIyfZWxaWfU+f89KAnlAV6mHrjB3boJ",
+	"0CyjK2/8Fyy74RELLzOPicyIHoueACUKL65bRztavOqqYUFD6/k0ZulC5kxEq1/ZanNA5+SawUKuZJGR",
+	"aC55xIDC8zlXRBMaU3mXqELTuiKUZFTEMiW//fb0pz65YCIndEa5QNrgeRfow9xH5lQRIYlikRQxYdMp",
+	"i3JgmRnLVUlJVKgly9wCIDuWK+DNoacn0cQA/oqcnnY7KRf27+H29XkJy0KTPdfp0y3IHRZgCmIrTKpa",
+	"GpJ8TnOypHqWNO5q2h1/N4a5L+c0ZzcsIxzGnrE++Z3nc1nkhOcwG5yI/v3k6IcuzPRkeESWcyb0JVyv",
+	"Rk6iIstg4cSKpDJj9RM3YndHGWvmWL+7+8z17FAzaR65PllqduhceINeyYLM6Q07I8eDE39YKudJYgfW",
+	"NJ7yDGs/qIucBg6T8XfjEZEiWeE4YLlwhQQjK5bj0kn9/ZIrtsegmCjSzuht57vOVZCoxfmCB+Wd3ulr",
+	"tvpaER679y5oPi/fSvHWHUlMPJZimvAoD78zMr82vdhes8+rBYvCWoR5ufkdXm+Pn/ph2KftOZA6BSOy",
+	"P3+tiL5dD4QKQhNOlZatPG8eEqgTu43oJ0bjZyzPWc2QYkZjksAFTVsTl4/ZdQS/yCQOv3suk7jppfr3",
+	"nV/3VNzwnNbTAne/N726vGqfAch63Qd/3PJquH/X9z7joualCReNb9S/7/y65yyd1BFVCr81vRKv2Pml",
+	"r1kksxpqyuA3eCkcXDxXoLMYXVmtVM7SmuHgvXsM54arWkrLzK9fKyIKPd3al5unbNHreKpl/tHw5PuT",
+	"H44fnnwPug1+WWo2XORsxjI7wKJubEUj+WfF7nR/waKM1Uh/Bb/phaApK7Xpx6+fv3vz8tcnL2qGgbft",
+	"MZIG68PYEW0OAnPprgYtT3lgGc5zkkqVEyVJSsWqztpJ4G7/DTGb0iLJtTrb7UxlltIc9/n4qNMt6WKo",
+	"7Z8tBHEBPKA2B/c0hvMHeUR1iWLaas5ZTCYrEsk0peqM0CRBfYZOlNbxtHJIk2Tc1uw0Tw8bnOuWXKPa",
+	"DtN+ircOPbvPmqG3uGNM5T/KmDN4wU8yKlImYGciKXLzkS4WCUcPxIM/FLIye0/TRQL0Y0kAjuCcRjkM",
+	"3y7j2w++sjDqRFnaiyd6Z2P8q9PtyMkfTN82els+otTZFlLls4ypP5PObXftaWouF97j9J9rzytULlOW",
+	"+Q9MV/Csq1t/lZusebcuetX81VjRNKmshl2MEbETuRRmKUaXgpAe+cDjEYmytAvazYiUs+t6Ohhc0osn",
+	"XWLmMiJv7ROvbr0n6RnbR8G8qk8x61N5jF0R/ZzOFsfQuoFrpkdisyL65PjPi5cvNKH/9/nzZ11CDQ8f",
+	"nT4kv/If+/pS9cDc17P39dOY4LMnTIEFPH5wM3QLbt0dmtrG2irQBxX+uOnbQlJWCykUkrGvZbcn4wlV",
+	"rDMaHnc7kUySksJyGV2/S9gNSzRdxyziMYt/XOnliCl5Jm9YQkEATjnTWlznz4KKnOcrR+PT5N3g4aPl",
+	"8R9/TafDbDAYDAcnA/PfTJPrggkWn2uRdTQ4etgbDntHx2+Gg9FgMBoM/wUTpjDgzmNZCCNy5lTgaYzH",
+	"vf7Q/Bq88g3PgVAvfv2tN4RvlUxuAq8fwusH+HoF0nV41PW4Xd1seaG59IXT2ZjIZbbqqZWI9M88Zigg",
+	"aHjq8O6YJSzXW22kpmJMNC0Vcltn1FnSjM1loRjKhxuaFHp/j26vuh2FjkM3eX1froX5TO9rSkVBE30P",
+	"unM7o6NuZ8mF0Lpc9bmtRYijyQBb+bafJu+Aqzn0aHPZA7gGHls1ZNqTfgTHkiGQ/g1NeAzXvptSnsDq",
+	"NJB9zDPHLFwAH2QqP2/YUuCKOPmzmXqutWnuyDShgWd6JJoypeiMmdVcZFpIGX8L9VRLFIP6UMlkXOBR",
+	"JRedUadYKJZppWJBV4mkoD/DUzQ9FOhZuC7cgG49nvSYUBRJclAWcXQaZ/yGCZ++VS4zNs2k0KPOMzjC",
+	"hz7Ntj/eSrKpoU7PAu7ruVt7tT2JGQJq2sIGGpuDZB2C1gPUM0/iLdTDBVAZSA+9y0LCSlZooJgkPOqv",
+	"SfhGaTyoSGM9IAKv4FIoFJR6VzxhdXhKSBhVKLFqJF0uc5rY1XLkMGxNDrC5NYQwl0kMFPBC5s9lzKec",
+	"xaGolOds1GzoeRb3Fm6vMjlJ9HxryW6BV/yjXsJZvcKsyjuV0wRkGMspTzR3y5RNZLwi0ZyKGYvR3W6U",
+	"HquAkZRRsZzzhPXJa80Z3PrzqYhJxhYMp5+Zp6Ado3IqgBRA0cFHqgeeymzU8ad4mG+RjpoeCtUZnegz",
+	"OTdn+mMzaDe+jtN5H4AaxrJMZqV6VV2G1gRidyJAI7DzS60YLjMpZn1yMhhUghsRFVomTxh4z8/IyWBI",
+	"hIQl54ooPhMsJlzoH45ReieJXDK48sT3EqOBDBHPS8EFxlhyJqjI9bWnXXIyPNb/d0pSls9l3CWK/wXu",
+	"xJTFnILOrK98hHus+csGNDGOOpXZhMda90RfNM8dVSgu9PmSXwobBzgjJ0dHcDMXiwKc6rACXTLGRR8T",
+	"RVdKG4cQFjj6oYwPc0VSrhQXM/3DI5JLtH/toqkzcjoYEErAyCVyeilkkcG3x0RJPT09XoxLaGG9YCIm",
+	"UpBYMnMEYqwI9H2PAV+zPFv1zqdBz+fvPJ/DcDRRnw6Ou4TqC8lcLnF0GKBSJJckz1bIAf1mg+K22zHu",
+	"lvYnB0Vf8fqREGluSl7jCqG8xtM30ioyTK8iF/GdoGOpzmjQ7UQZo6BYDjwlU3+Wglnpyf7UiqD+Fk+g",
+	"QbejiRE+6F2312VMHynmByN/j070L8UiNm/RkzfvbDpcgFrsXKZccDX3ZwenX1aIVqcfaGJap8mkNjHR",
+	"qeFNzxspKDTWUzfc7eTKaZY32y/u9CqEMN6JdqJGU0vNUZQVAk6i14V4xtWOxl5Mc4qmx77UdcfdDNxw",
+	"5HTjtvvrDJXNDS539yNtrSqiiLGYxR1tYM2peu4rQmXWCC7GLgQAuxv0RkDiiZxqUlBAC55XcwfrJ7yN",
+	"g0drFsvW1RI1upue/OtClES0kDIB5RS9lnr/uMx4voKTnyY5T9Gjaj4aj2rV4rA7elTuwYIWqBoaqdNE",
+	"mU4xPG29F3Z1axjSqklUuWD38g4anxsW3FnGaheZXLAsNy5Lb/M+lJ5fPfueWcUNv6i55cdVferNlFAT",
+	"oNH6wjUDV/TGg9j7Bc+YOg94svU+Q0qAYDdoeTaM7a19Zhfu61zdIsV96CyoNrn0A//nmq3ehQahDeOf",
+	"ZVETZdK/kqlRRTMa5SxTVsupm5a+5zdl13TtmRJuTbkocrbHtJBFPmy+NGM38rrFPoYeqiK5QGpolZt1",
+	"oS/fTMzyWOJDJYbw8KQTjBSUXsi3ervM5LwdcSPzac4/NnwSqqy7vx7luEoPtjFhb7uGL+wBWOUNPORa",
+	"rophsMCyOFnutm0iZcKo0D/6gr35BS/KK9dXDwZaeVb51vCkFwlnsSftg0KhMbgFAootPQ7wZhXz6ZRl",
+	"TEQ7kNVP7p7QIgqZ812eZmysn8GnHHgeyP+aKaKJRCEl1J4T4XlmjcHZhN+UEdozyG7Skn0piyTWFpyW",
+	"b5TE2Qp1sU0m6UKQNPhsUE31fWi28JwIxmJIz5SCvZyCcrZVM+w6kgRhgCGdusimk8luzCjo9TJ5+ZXt",
+	"Xu/OwtAQjAeVvRTJKsQ2a+Tvx1BdmLvyjNJaKXe+SqUlheGiB9lGqSJl8W/oKP3QoXHMMdvtlcc+RmPb",
+	"3LJCGXWLklSKHLKY1/hOap3q/cVKRGq7Q7wQMComMh7NU5tn3eoeoLCMottt20yqY1xkLOVF2vpVKqci",
+	"pphQ0eKG2/V173be92ayp7/sGQXR7MNTfxK3pbq32/Kh63nXVXBup7avcf7ytjfkGRWKRm6LDrt2r82s",
+	"9QbtsFy3Ia4oYp6f24S06jKhFrahrKD5VWYYukyda0y0RccsuJIzqh98FVCzalShNdkAr+p6+sVV3RSe",
+	"iDwLKMjU5fxtjIDaSTfqBeXy6Ft20LOtU7WOMNGoqd3xzqijjbX+a7p8boI7qIzMg5Phi+DXCy0uZaF+",
+	"MfdVxdov7D2NWcRTmpwRli7ylcnXtgcU04sa1JI9b23gtYr9ufm2YZccdckx6ff7kPkti5zM6EJV9Og6",
+	"hbPbUYUJXGyjGf1y2Cq7xV1LBeVD3Pb4M4FVXFszs+S1ZHcI1bMk3y9D/dTjfc0WMgvMfJLJa4xQ16s9",
+	"YPavyCKhEWvY/Ldu9z1jR1OkXeQqLVu/7FIrgBmjMXhup7IQMVnOZcJa0tmc2fCnP69axjOkvqvFhEQa",
+	"pq2Q3Ndr/ose2W23A7PZXIEXEh3hS6qsp75L4kwuFvoDjWMG2WypvGFxSB9eGyG+pVzxbrm3ZpFCxPFY",
+	"xix+gm6/DbsEolCBNXTR622sDU8orw8PoMx+WSNNyHAJBuvyOVuhs4DOMqbXCZ2rfirMh5CIdyHbzWKY",
+	"BcsUZHaiC8VkNlo5i1lyJCsSRsxjgnLWZNUElXlbOUBS8JOYsgskdpPrOiLGt08mKyIFI4rHrOsCOZMV",
+	"3AFlBv3dHDLRNAk6ZMr4cduD0vr1gm4Rm8zrvTlj0bvwc7wEn430xVzpZYrmtX4fPxNoZx+MTREKVkXS",
+	"pGBo50VQ0VbkNpO/aq95c1Q34TlWwuQhaYRJRS1PHssrFzwOWu3KFhi2eogt+CtTiQID3MXJVGYdfahd",
+	"+pAjqjQo/eXq+incJaVUmNzyWxeFhV1PuxLe3NzY3N47QvblgscPFQpr9mrZJT2AclEmXn0JqkWFIDd1",
+	"+TxYAQxVXPrQW2Y8z5noolijuUlW/lqRKJHR9RkppSZ3oficJckenlwXMq2vM4AxWfGLtX9BL5RN6dvd",
+	"8WsyYEJshul+wcOO55DHovqbSom13PB2o0Sb8ZVzbtw5KzKscajp36P9oC1YLc5aUxrmLNrXMx7tVmvV",
+	"bwiX7HKgbZ6VUgSleUM4wB6J6/u38iop54wm+XyF5fYLJhdJeApYI3HB8pyLWUB11uIRk/vNJcg9NGPk",
+	"mi1yohhNUD1xImfjHRtHR4sCC62pKC+ZGqjSpBzhQAzLoteyTOwmKY2Z5nKeK5ZMmzUX5c07bIkHNbvN",
+	"inq3KHrtcU375KsPL86fP7kl4CdTZqTmx06AT9oeqWam7lD1QpptybBQYdXUbbeX3GW2vFAM8n2gMNXM",
+	"hYtZ4tdH7kYHBwoq+dWNbkM3KLty9JsT2x3KpSCpxqDKld16KJsVOMyxbCXel3Iwm/G+soXWje7WlAv/",
+	"2+G6A9ZKPq+mZ9iipqcNL3uPfHh6evywSTak9H1lmF6hkJ37beNqbBx3hTB0hkayls9wcs4yGsOXGPKM",
+	"yxhn04kYsqKhFHhNyd/KhlFClQoLY0wWhwsguiGIF16Awi0zNRcK6LoowlXQ74k5x0EPjfkRxKjWK/o1",
+	"nlNWes43R7ykK3NcMS5mxphVXTJhKkcX024yalbQjIqc1SlMVA+b37BspZVGsshkakryGwm0XTQebwge",
+	"oUWa0ixsRuXWyq2Z3DZHCvzadbRkH1i+1JJMRdx6G9P1csvL9WsQHTI7nNhEZ/yXIDULkQePPr8ms/Kf",
+	"V6A5CFnEj83JdU/5QM1JPveVxHPdAENhdTxyMZdLk+csRcT627KBtiT2/Dtz5+Nl7uAOBzkEH1lFZFiP",
+	"4EVske9rAe7ODyw1Ybu9eaHJFOTiJsgCgCZxiKy8zMQGGpNHJNY75PKaBazMNpxWZEm9L934vom2/avh",
+	"vSLjvYzZRKHullMKiBP3w0zMX6h6gvRIxk4SRxwiwWrVYDhiselLhtzbnCWJIhHVZhPWvqQsXtXoNF6o",
+	"YPPXsoiwVCWhmlAWeVDLclWGe1NinPzZJIyD4nOXF9YHdcoatNBPi4o6besSUdsILoVXsthE9JBLploH",
+	"HGqSp6QwjoCYx+AImLGcYOFHXYgi7JQ4qNe/jVOhpPPSU1/vQHRR1k0V5K6nTZ17vmQCP4fEhkSvDd6U",
+	"ceED0MFaOLAkBTv+0g1g+cXRcdVL77wETR6AcgX/XyaLxQ4BzqhWEdxc3o8gC+7AylW2eIlOpITmTOX9",
+	"BtI9FKHXEWxtSmELEjNUhHsUpJSmePMaURzAyFknsy/C1CkHfdAV+NImXx/+cBXsMVcRzdAZpG3rpMYF",
+	"9BOLXHLyDqmN5eFW9a0NuuFo8R7IOn6AtyoPNMf8nvGc/c6F6qIvxvtbySKLzOecZjOW4+cl47N5zmJ9",
+	"B0viV6YcqEtSlmH98I5+wprw17mJxcupPse/VkQu4eT2k+70EU0nCeu/MB/erqXhXVXyc9Q1X/SkQc3s",
+	"LaQW5FkJzLJJKmWa/KalE65EPUcsJYhbZsyk79x2Owg53Hw9ZP30Q0mb8AtQJjwRHOSQFFKjY+U1+KcL",
+	"mgEMjj4HIiqk4BEFVSktQbwMBNBbNZeLq74XSpjL4LGxxo4GcgtmEGQ/5KjDMco2QFh/cOYxwXF5eFJN",
+	"OaBtUIaqS3tGFGMNmEGboafmzNK2FN3tPLkxE1of9ONEFjH8qsiwPyBM3LBELlgXCuKQPrRc1cwHA2dw",
+	"7Xgzjd4eFe3TZrXWRHNqah6tB9RR+nr941WtebQp6kBiVTSlLSZst6MWLPJ0ZDuMYX8QfHN9Xmu3g+WP",
+	"bdU0O3HfyGM3l5d9tRJRwgW7vNzObP7oTeK1WYSu9Rqb968vOX4T5IQn7xcJFRQjJiygOdPUashVunry",
+	"nkZhxdI65EoNOUoKFGk5x7wc1PwXNLpGGp8y+JtlEQNNLy2SnC+gvsQ6XbudiGIOsDS35xmHGmN9bBsN",
+	"McpYzI2vi7Ml+CYKERacDg2rnfKfGfVhc2/Z+zrgxJwtEHdci30WdtisbbJx+MFDuz5il9mH0B6C/Xzh",
+	"+CGUmtOOTEslft17JMmM3jCTf86SGHDP4Mg+I+P/i06lsa1hMupRC4q2ij5tmJjaTUj/Uw9KkcnKDBQg",
+	"IskLAFrC6BbTlEtMdr0K5gL8zEVsg0XV5UTMjBo4XnsqlFgihWIxKUTOEwP2rweQMhGvZW3cpeLOq+Bb",
+	"94bpkXTJpMgBjQPATNQcquSuTQ30QUYAJWEt6snwuq5dxHLooc3/hSUx4sYEiBoUqVCiNcwxl0ls0ygs",
+	"CtLIoL24/C+DbGK0sSQp09PDyWBOB2znympKiZvTBeQe2izfajbcHjlvpcLZbnBTx1jtrp+zZCdPfW3Y",
+	"yOH8GnBfgE904L4HcDludRNSSwNY3ulqbXfxEebhTGZwsmO2F4k0RZUUF5zdcr4KPYRHcwMMhxUBALsz",
+	"pdl2eYqeOHDAGQ7x/HI2jmz23hGNpWwcj8ksNBvezJcH8Cd4TP5F+BN+4SqX2aq+pK0uozFcc7D9xOzW",
+	"2p4KayMmLILiBb+I2Ii89kXDjtMDNcO7KBB1hi/kdJrKBqQ/rRfB+JcAO+UnE2aMHm70EAJqitzliNjT",
+	"JZr/0wUgI1s8JpQRk0wWszlk59KJLPIdyzH+yMIpputmP64PSjdIaTGO8DWnd51wxIiby5orpWS3k3Bx",
+	"rX8Q8KFZarao5mjr6uWxL35ArJiiUZBQpfJnsgdxqzbkUgMbHkIA+Qz9ZYggA3G5NukSxvLD7hnzTRHQ",
+	"ebDMCYW2InPQsVGXbGFFbXDHPIkbuaP6VpPZNIL2NCXApeZTUQLy4dk3MkevQsXOqnvTTKaEkqkWOFrZ",
+	"A3A7k6hmnmv+WnsqWDtq5FBbzeE8LbJ8zrLKxX5uXpmM5Y5k83ybza/CVdgy3yNCu3+FVwguUctoKUlC",
+	"ja83VJmVBwX+yykoWgg+R6RgI0/R1VqXFaoTGl2TXCKGh6t4UwbPM1yU8dEDtJrlAqHZuo53ln6gpkzT",
+	"W3DtDApaHWMZ0MSMIYstvWoaryqxBcvdV1A4EAhG6b6R3z3Hwi2ccKXuqpRa1aAvEH9JXs3BX707hzgJ",
+	"ZNi4/TxPgJoOg3ptR2RJtV2F6hQqnmfE4vN2HVuOLCFhlzcmZlwgQE8OpQYmBDYiQtr+jUiLtj/YGaEJ",
+	"y+BJEGvmqSHQBVWKYZV37vtFsKsWFTlgc04YGOq+sHQxOYcl7AAsy5Bct2NeG5Sb/05Y+wQJa4fPDgvR",
+	"fbm1B2B3j06+CKb3OlNtYhsVeRgV73dbh55wwZQF3UMlBTUh+JHFs61YgAcuvJvwcJE6DDSgT2yUPZlO",
+	"W619mGb9oNFWYMMXLONya6baK7zKhAMet0Bfem2va6trmHGWTVqtmtB003Mp2EHyjc0yeIe4HX95fvvc",
+	"6xFf8yHtL39DjKnVJKO5VkgD5gFEk6G3zFIAtXCBq8ClgMMnrFGyMgbWWnysx80CJMXjpgwAoysm5syF",
+	"o5EKwlTOU4oQlh67JDzsRIDeyFsXjpl8nYVUfA0yw1MUTVeJD3cOldWVwKwnD9jR2FeXPkqcVij+Ve5+",
+	"dd8aae4Qh4XkEfuiToqNhKc4o9Pc6N9AXcDxNxL+KYQFW5gkYc/6s1Bv8Z/RmkaLBxVHRWTGZ1xoFU//",
+	"lbGI8UVONMl3ibxhmclMVDkZnhrEVrWZbEBvWEZn7LlqSXW7ZHKm9H3L567tRTko+xD74tBOaGn365qb",
+	"r1B+yJvGMTDAepR7M6Yd3BIurrfEWSK5wC6KXphlDXyHzc0Q28WC6rLQm/wSS/GzzNL272h1UurZe1a5",
+	"iPat9WkAayiP00B430bt9Gmjcpoudoh4r2VP2+O2zO9wE+raHSrXsYbWrjdYHh8C5zoEtLFeu+zT62yr",
+	"aSb/YmE3c9krdC0SXmvcbCh7hcqCp9cfku/or6ov9tqhuOauSpK1bEyuhjFw3GSaFSFczgOcSWZfvogj",
+	"CcfarkB9LRdwXxsUbgyPJRhPGwN0rBojQvGUsS4Zo86hxs6jR4kq0jMiGAefL9fyFfvegTEFsr1SmL0S",
+	"0TsE23SNmBAfdA0qtoo22+3gYJzao2o4M894FEhSMafUMwpd9gOJIYKkPEm4aZTStU7xFsd41UqUxcTv",
+	"5YOOcTyMXUeTdqUVNKf/lEmRsuBoZ3xGJ6ucKfLNcPA/jwh8/rblWEyvuHCJhFSs63cRa495GUVMqWmR",
+	"ND2YIh54y2eCgeVAdqvPRFxZR4hgReTS5u8SmZGMTQvV8l3rNefliyszc2vnb2h3nbwquxfkODDcWmcW",
+	"notqipZWXxA5rxBAlxi0xdZd0WrNUur9x9tB79HVP765vOzjp2//46ugF8Pcv3ZWvaW9v64+HN9+tfUs",
+	"Ly0S+6TQ5F+wZVkSvoPg29bDQWYuzrVvK4d9oT72rI1OubBtf9fOLG1+8D8LZn4ue6du5EWad9csdBWt",
+	"ajfU6RLUY8fl+ASAKdVeyi1wUgIrWU65ZjGrjvRdKNcqhn7xyulJZUWOD+lurniaw7PxdZ41C9bAKo8j",
+	"uGBsxYvWbaCW2CSnmPAkE3Fz/sdLZwZVV6VMuWvFNfiY2oxLY4S1R1JpUJyXKuSnkkVedlQzWouP01eI",
+	"a2GKdNqjBIdJ0WWkmUpSPaLQNvprsmmOCMTO3wFchgmW2XYcm4qyR70hb1ntggqa8xvWwmSEBDDb2K8O",
+	"5M4WPYXHmDEa1/Vy0MKShtIUf+IzfYxi0zzABJBc5GekN0QPu1h5fWkDWkorGBubx47lB2ZNvOl4Y/d3",
+	"on7bD2AxvXSP/PwtJhzrhWmmuQm9CLl05w05xuBfm1OnMu6FpJmXp+kmYpQzilohRr2uL+3HxnBhjReb",
+	"WNoyJSXoQs1l3lKhZhbtul0eoYeQHcwl1MowF7MLLiK2h5+pwUG2mBsEbGc4mokisC2jaU3aHm2kgSU1",
+	"MT9Yw1z6J9iOg6/JVlk7J7ANKnUZnQc7KZy7DFfK0EwZkypJdZPk3Dp1Pb5Z201LK0FWtPb73YprTA+a",
+	"sIzR4uGxRYILQ43viCvXOg+1NeJHbYZpDWkmtkYudG7tkm+6W8LXLtmpBkXXJThteGfLfVlHuHBKi9cX",
+	"0W5xIxUd4iBzFPlFnGWvXGx9XWWLQ3WFUVIofsPa5yOAs6wuuy/bgUX19/8yh1Ez9eAr7Qu6MBXv/uAq",
+	"JDQkQeL4paiy9prdwGheZKymh0wQyPd8S8lhWbPYGr1wbfp2UGXE1hQs4oja9M3Qy3GuJx8ExfR8M4EU",
+	"kZRv7/ekn/8MrwQSiVlSo66nDYu7Q1+8hIpXWU2QuGG9WbYjjKQXvdji1jM6eBlTwlXY2DS32m7SXUuX",
+	"brXrKPqZ24x1LNTkZySSgHX55IZlK8wpTOnK1Una1kMU0BF6db0Bp95zdzgP1zqzbRpnqVQWmF7ZJPKA",
+	"RdRC78Q2usEiGAvmupTZNcuIvrJf3zIjbJnfWMRri+aWSHmtrIfCS4za1Q/sVrZb2b+6vX+VBRPSagr2",
+	"XRl46xA9gm1+uGvWi4PtDDE5y7xudwFKpdHcR90lc2pSs0HfhWYhDqxkk1RtRXvQ8VJXUA4TqFgDs4zG",
+	"hemyeIN+dnj2u0JAtbtXSJ+ASlNW0rtVDwIc8L8Cx8dv4GWHnAHz4Lbxi9pKeEQyptvPJW76MdcchrVr",
+	"VizeyIZGw3qdnKuFs8yxt7Er9UX7MAyMp9VppxfgDQ/Ha1seujwOZEgZYjGLH+RU/epzoZahIH5A/diO",
+	"WN18OIudmsnyiMV1OZkNh7YM4li7qhWKzRh3A5teGAVtU0gkVLyph3UOW8bg7itSS3WwLkGab3+e2+Mb",
+	"BuoPyz/j3cHt0jXL0x03xy5fLbGELRT9ut3Uoc1FXs8AhEfWjuO/Cqb2iD+UNL0W4deWGuj+0P9+3CVj",
+	"Gt9QEbG4Z8ObPeiGUug79O/a0umVkXn9VVSoXKY96CLqkksVXMxiHmkp3VPFYiEzuFwltPfoUe/RI/3H",
+	"nC8o7SkZHfXAVOT65fqH5ZznrJfQCUvGFaL1I0An4fCPCZodHzUwkD1IFiyzvf/1R2fR6j+8Uw6JK59W",
+	"c42qDBEMe4/tbeMRGYNtxDI9v0Ump0wp2L8xkRkZ61MgW2RcsXGfwJ3VIZgHAKz9mHyDIA0gs7+F+ye8",
+	"5yADaTLukze2dozArBWZ0xtGpFgHKQsuY2FBFBu7QfpdisO8WUvK8bbE542Uh4aIt/2bglAP98b5MlKk",
+	"r1tkHrokys813dlgDdV1KDA6OjYn15q6VtSxxtnAsAmrs5OZZIpUSsxbmYSgBtZjPtv5YLKSagHrVp+Z",
+	"bWr8rPphFNC75WkbeJlACODnx+TRyen3ZIFXEGwNq0INvkNw0Bc5nSTsDKCBFyxDPOi1fJG3tPfXoPfo",
+	"3dU/Li/75R9fNTcODqy0A3Wh0NaUQn5OLINbWaIIHQR/hwstKut6OtE4zpjSStE1izXP74L7vdZPeLNf",
+	"EcQZtHReyUK/AoTKnCWLDVCVMKi1ciGuhkKCQP8BLqCOzVBGvwl1LQSNODM2NNAmF9jcSlPRHUDRHQib",
+	"adiBM/MaGrt9ctC25eI2MMbP4U6jLwXbaNjbGvU4KVIRPHeoK9c0aYHDcBg44YLd6QG10MW/G2CeZSbF",
+	"bKM9n498mdE0nMz5BqQey1bEXdQlC5rPy78JkCmN9S96Xxg1dZEGVzH8Sou5GJJUDx8NhuQ/L16+sI8g",
+	"XJiYm9lmMpFxXYvTlMWrOhkuoYEis+PcLsCbYJFfe5Vr4dZPH8MZGRxZGRWqj3a3DbY1tgfeo4LRtFjc",
+	"q8JgH7itQKYSAucgMADl+Rp40BmUj0ELY8gs8frerfce3s0u5m0DddDF99e68pAFE4/9rOBtBZ6BobZo",
+	"crw+eExibsrGMcV4JlyOfdBr0xnkksVNGXttaamipZgcXtfFUOU8STTXQweDvKtXBHoyMhFqALiBMOb1",
+	"NARQyMYcw60UaYAlN4b9s8wslpOFdsJxruPs0Zid+dAe1JQ+4tZ8HUZgNH741ioSlELdQwOeSgtiR+Be",
+	"+NcusYO5MBS3VifrJR6UkqRa74MTrheMBwgcGwn7RUSNcaxlBtQ+BIysVXnSbfBVBgN+0+Hs/bLNF2wv",
+	"DU/mj70SkxvazZ6ZfrPXDKsydsPKXsPuAT3SjaH6rh/1HT58z66YPe1xuV8j8MeOi2ShkrbB6oe3/gZO",
+	"z5+cabfmoSnyucwOpkQ4jHlVU0uLwhPHZLwErSEOPAT7AIfHHuZ541PsdbelIVR6EP/AjKoVTZPdYKtM",
+	"PU7Qztsxw8chHW+kPVTbjbcox3SpP2Z4XbvhDoPILEFVnLu19CC4/b29aqC0g4hxfNSFaQn5hcjz6qAb",
+	"WG1TVfNzpbcD1+zBmZ8hpR+EVoM7YQotHOrSUuDj4hQUFxZzRGSccmHcFTecLStYjOV0X8sk0SfC3YX2",
+	"abAVipWG5mIM5R8NT74/+eH44cn3Xnx/uD1ea58VXJZCtIZ0/X0uS38a4TnAAtKUdSE4obknLhI2DlOn",
+	"XtPkNboE9u6fD1Whe6pFrwvxGB+wodX/uNrEYy6XaB8MrAPnYHPB1XzPVdu0ZIt22KxgFZpou95YcIFT",
+	"UdCwaFhkcpYxFUhgsKnubatBNylv0DapupYJKqnTIUbwOe7OhzUEAfcEZmiDAvG6sK34m8EL18AJLeis",
+	"m2v1gC+HXSG5EPN62+34simdvGS+AJTXblXTZsT1tRPmAkRab5nFY8zTtoXb91a78WdBG2urWTSXTJnu",
+	"nvi6EjMT7iY00QNYtXxjM9Btbo2dSUavEZSz5XOtzyi8RM7ZM2G2mTlAvrffMD3H+nHDFoAffocHGlyQ",
+	"zdIxr1C+CyliIrbxyv1FWn0RyR7CzpYnxPu4fGApLe2V/FU+s2SPakm8B6Vi3EBrBSpABDXi4BAWQfGF",
+	"1AI4ce2drn8WrECwz0IIPAMAhIBh06AFzXLs9FOiEYAUruvPhxXn3gvMtkIQpSx9NsAbpZKL+m/wiSzK",
+	"WH6Qpu61QRbF8mbIzuVcEsVMG+eMQf4iAEiH20Ajxe4ytDv4Sm15PsyhepSWA2mO/uAaH4AXzGZ9EeyA",
+	"Y/2nbYq4g/3kGiluggTs0iQPHxMeWqnn3ZXo9/E9bSjrdSpmfSU2e5+/LsReuqdN4Q+VhUALzGplHM95",
+	"BCLKqwaz6WudbmdSJNd7lck1oLO7zCJISZckll2MC4Fke2c3uSbcXGr4gZRpXmbOBfT/Nlq5IR4Hz/Zx",
+	"pRGo/lYkraORexq/t1mw397u+tSzrzyDJfiJT6cBgVZ1BB/AvXvglCKvqdhBnudZje0cAVb8BL0AbRuO",
+	"leafbT3mL3zLRmRmJAc5meycvoijyWPhAIyoljM32MaxQKz2Ncmjv8miOb+pU9PKF4QwDmrF+kYmQRsb",
+	"bMFE2Qtatc7srMUsaPaRZEWNaM0K4RqPFSJmGVnSFZEZwM2073iE6n6AMXZ2zuwuyneNzGMMdiP6Gq4I",
+	"8Jzc28W3Hck6SWxuN+5ImMoBhimcXYcliqbWrrQaiGAsDiWhzuWGzNyaoOJir0FgjCj4/bp70tRxliAK",
+	"VnZ0zZjCAYxaSCC3IUFUGWcLraWxMJqwmNCcZEzl4BkAYDKTa05nlNdUybWsf7KQMia9Ui+Oc+t5MseM",
+	"L7jZxcQb8UFqoWSxCBaU2iTGnF4zQeR0ulvOlUcV6x0ukSihymmWMRafaTJVkDAJacgSk8RYXfVsJtP2",
+	"SlhCo+sge8D8DLdCseBUZhHU8bq2H4uEChJLpoiQObZGgjwgjtKuDHMveZKQCfMRDPcohvdEX12nxbYB",
+	"trK8Xd/Ypr7vGa6TKZk9RIMBW2PTpsiqDEschKh3I5Hasrm2MPBYzWbZ2tWvwSjarP2FnX2FvW9tg+ig",
+	"EIOffhM5pny0mWh41G60lmHLttRWNHhNFSw3bZNNZdvbA5S9nUMjUnReZ8z2/52wM5QXXJGETXMii5ww",
+	"gcfagcrPWod4LQmtvW5LAtNyzgJa1ljI5Zh49WI+Hq+QS6MC98ymXLXa6G0b9qqsAVpTCZpqZXfjs2mR",
+	"JM8t0sl6j3/M7gVUEqNXIobhkuQsSxVAK8BXUOlGVF1D2foGLNOK3xHf5J6K6Y079JNuLvsV+fyFXDZU",
+	"NFWHEcmUgQvEAkhUhxTGi3kTpB5IC6YpC01tCySK3sxKta2bh/9Gfx/tYgepazNzcYO4Eqryi5WI9gyt",
+	"FoFttpCyXrYfKhRCYisBfbhzRaCBkDA+on3R5l1LxK1M6GbqRl6/ZrWYeT7G63qjdAUIjGcmf96kV+P8",
+	"XZ9o6eACXEMz2wktzEnYMKMxa5l6EFy7goPWmVT3H3HUzz+3rTk2gQETU7dDZBJrUwDztlJsS9cWQsUi",
+	"4lUfb4PIZDnnCYP1x8XTO4QTw4CnqXrAdH7NDmfweq06m9pLKlalKm3bvltSNtdqettA4nPQcQ2tdFX9",
+	"8k9WBIzaULmWYZZ23gnDRe0utizZ1vFRRoDbgKEj4+/hqd2/QcV6qUAL/d6iu5WSoMQTtCzoI/QDG/nU",
+	"jjwdGsMbJqg4TIAwZmkAyuQ5jZkmnbFeMWgaFbObcdjE24ic5EzsFjnJ2KyudEolxSykgai5zHKvqTkW",
+	"ndZgXqh1p6JzJqpCaVKocRn6AG1rIvz8xTm8vU9+5InmToIanurCmWVNJJPIAePU51cXTFae9+8zBKGX",
+	"zHdlzdB/5WZjNr0aZ2iKLSC5teunkXJRQQjv1vhZd8Qv97dip1tDWfi/2UrQdef6qgkNyEPUbNdiIkzs",
+	"BoawHXd6zTxa+5BdhK+NKN0FsXDTw882MAnXuo9sx6oMWNg/0ZVBvdjUNXYD/NnShREqcw+35bvBRewM",
+	"+7DDxm7U5270t9tza2D0tZvzMbpaegpPzaY1g9t697fhjwN2/671/1UbXW9iwKpWW4MKX+3ehOIodyH2",
+	"nSXTImMpr+DiVVMPdhJbh23K3laj29qafIvwKxehlaMRHlu7obt0al13MlkPoddu1chCP8xVqqZwMoY0",
+	"g3+WKkuVmGayZQF/XaKQq1SdycCbMTBUZDxfXQAkHfokXeebjRY/56+ekmu2Aoisd9oIfTcGRe34IYnm",
+	"NKORbcZk4RA7E0YzkJrm1fM8XyA1qfpclpiq+URS6IVoLuwTKDY3mAyq7IMMjh/T9QqKlOk1RlG4flok",
+	"5TV3kclRxyri7+z7S4rAWd/eAjTLVDYCoLq8YjdSCJhhYnMsmcKsHsgxp6nqk1hG6gFd8H4ar6OXiBsm",
+	"gNoteuOMnemPoJuPLsWl6JHvvjsv8rm+LgLO+O67ERmfQyER/wu+GZEfYaWJ3Zh+vz9Ghxj19s1Y2IEF",
+	"JrhUbmEvBfHXtk8AVdPxJijjOIUFy1KOz+A5rL8i34zf98rvx9+e4QpYatPLoOhKkeWcR3OSyQSTwuGl",
+	"0C0IkcB43sfpP43Vd9/hd5QsMjbl73ETzFNwOwyIwjdjLcPGXTLOCoH/sujd+Ns+ObfRL70QXmw4ooJM",
+	"sGAt1gYbz5UeCo/1dfg32ik4mmdc5Xo8eq5kDGC7Y/LNkOSSaFWasEQxcnT6LZCD7VGDJg3Cf5HxB31A",
+	"dUmZ2NElJq/jdmzeAgU1+jWarMfQlQx3/4HBz/nHHwox1yIZszE6U+gkwWDeHIA7NTV1yRhTZsZm05je",
+	"yQoIDb7wsRTWE6oJDCOT8BgjR8zolaOr8ZM3dDY+Q3+rZgxHAOOn095zbeqMyTcnRz9YL2+XnAyP0NEP",
+	"hdB6lYXMDUpa6Zv7tg9PeCEFs4+Z8RumyPHgxIz2NVswmnMx02MtzwwkC7TJiJIpMxyrt0qP+GnM0oWE",
+	"Jmi9X9lqfFZKkWu2Mm9xX5ntgox5ATzBplMWIYzH0QmZyyJTjipSrsliRMZa1XqGZAEk4P7uvZIJj1Zj",
+	"TbeVUM4ZmbCVFLFeFnSNnxw9wnUev2Z5tuqdT3OWIW0gqEi3xMVBwQNpoR4khV7YhKucxcRm59twrRYw",
+	"Vpb2ydNyZwVb6pkqwHimiwWjWZfQREngB0G07W+XekT4TMiM4URWsiCxhJdeC7nsXwrwlUdMoE+Qx1p+",
+	"TQE7u3O+oNGc9Y76g1I2e99Brz5Tcdr5lbGFtyW2bgSrRbjA+gNz3kJ9w0Tmc+KABo0vQbP4IpM3zm+A",
+	"gc7OhTkRPON91Bn2BzgKuWCCLnhn1DnuD2GwC5rP4Zh8oMXsX3BKY2aFo8GncWfUwV+hYn8hhcKj9Wgw",
+	"MD7D3CIMs/f5AzgPsH8c1TqOPqKv7SlKQ8f8Rgng0xzOnf5aHkJIq3Ejsvl/FUWgM3p75a/+T9KK+UxG",
+	"TClINP0PvYB0prSO8ZzlFHt/PIDCnfolMT97IFAKkqYgy+BJushXJqc6z4oNQIMXpeiK5iy6Rr4Fki/z",
+	"FVJQY93pD2hSJYHdsGwiFWtc2KuPuWMRFbBhp4Pjli9527si+uSYUMUIVlZcCj1zWNt9BiBkjkupX+kf",
+	"yrDK5h2HJ6vH1GkLThDVUNXNUGtOvWuGfqUablM5dmxUm/QVGm15yQMQzJCZt+VCm6O5nUb8w/oPk43o",
+	"NtHmn76teJo7R4Ojh73hsHd0/GbwaDQYjAaDf5XexR/1ohUqezd4+Gh5/Mdf0+kwGwwGw8HJwPw3Q9BG",
+	"239SFEmCXuXONVs135ZQlf8sCy2Yj97/91/mm9/U5siGg3Jk1s/EFolcGWCFjN3Ia7wNB2D7Tq7V81x5",
+	"0naoF9Sl0hoHqJ89q59065N2I+ArUAHk/QZo/hxRBOVUH/Z4WiCqUcwyE/LiGUnpNRczhKfV10EkTLHk",
+	"xjTOCqTI7c0fjiOMjq66xCwinsMOC77kDXulXkVfzcatVn3IakAo1UAy2viarcZ24ka/4SjitQLEc8WS",
+	"aZ88xegczBFy1aSIULO8ZoucCLm0GH9VTkR6Nd1Td2VFTzkDY+zKgS3+KBFprz2ThcizjhpbU1fZGPa2",
+	"amtD+9MNuTDcbcifiTiAPpUda0heFoPBcXQ8IBkVsUw9Qx+o4aFRuOG00HwC17OtUgUHdDgZ0nYHH5s1",
+	"9nYxAFSKGCUINQl7qQ2dukebyx7ANbfdzjMZOdDlpuvddWYUdxIfz42BY4TDDuKCxRx9Qf5J++ADOkRu",
+	"UYBAy7AwpquWGYosZZbPtQ4G1pbzzpicUQTSlALEisq1kmGbOHCVd0lKMy3wIKYPm78pV/CHfeXKFIzI",
+	"0NF90jgtN5y7b9BreNRdtqgb1n1mLN97WbSBXbs0gy9Sen2eYuf+5I1+4jGScTNZvpD5cxlrCzw+ADm/",
+	"FKx0K/o5fKUSsY/Kshv9CrusV1Z8FTHPe3lmYOHqbQV93ZsMEZ7v2Vzo1leH001crJDhOuVJzrK3AH9y",
+	"VTHy/G7dQfC8gBMfK74MjL0iY+MS7UNqP4vHBg7JfDvGzBCbjzxhMy6IktuHyqW441j9KnrbIybKQTHe",
+	"8npVQIRj5/c3PZKLiFUf2C7a39grseGFhch5sscLD2ed0sgm8Bla8IsGMSUTRPJWSY6lTx2kdc/hF1Py",
+	"TN6whGJ5JW0wNksUf2iBrT+YfCRbynjb7WCSoP+bSVG6xWLNeWfUeTT94WE8+GH4ww8n0ffxw9NH9GjK",
+	"KB1Ep6c0HgxP6fFkejIdTo4mg8kPR0dRPDyNH0bD08lgOhjQwQ960xadUWf46Kg/6B/1hxiPvOGyUL/g",
+	"KyoQ8Vpz+bN5eRT7szMaHmnpatq6dtRN1HTPYS1mLQu3G8xM5Bm/k4fRnR2QEr5gcpFYi3KlSMzjLhFs",
+	"qTVFC93ljg89xMDZAeLeHB6bJ8DohmV8iqCFQVP4hcwZGevjdExibeiyRDGwa9FnvJKF5zdOKPZep7nT",
+	"c01WqkGwzJiHYVk9c3AklVPnbkw6yeQ1E6WyYnYH6WhuwIUOR/KGRKGAA4AIjb27A4W9ZguZBWnMVQgY",
+	"l6MsxEE07sfWJtU2KxcWihLLLoBOSCJn+5FZBfWrVs3wy1vvX8vYcuXPcK74Jfr1aomH415/QuFFV41e",
+	"5y2HqhbT1Qc04wzicjrsuMaHA9r3birA4c7OCWTCD4+rXQ06KpfR9buE3bAEC9AiHht7yOKTw3xchhkc",
+	"sNE0aT5BJDSxqXHWDv9VlmKbwwlbNugPzc/FK9/YUNmvv/WGKLlkcuObShlTwKfGcLJ5RduOsbWkog6H",
+	"XAiZrWy/M8VjZmJEjbqBAb8zJ6FiKBnr1sJmKnWWNGNzWSjWiycIN1EwFHP39EIA755mEgxO87pHmuqs",
+	"vqI3EosWaM5mmiwMYqVvdHY7Sy4Es+f8IXUBy2Hb1QEnAA8iqe3DajWAUpJuimcTEa4R0A8+2I+3tbJ6",
+	"xpyovhcnSvOauFd/Okveq9/YfcV3N9vLGV81bNfICBpMUNz7DXWBkP/Hbxhh72mUJyvoNianZKwlzph8",
+	"k/udRqSygeYlF+rbLhnDX2PyjblrJYuMyKXoEs1sLmRj8n8sM48vxTcJy/XpWiSMoOz/tk9+hySPMl8G",
+	"ErRMfxj0QWLKBpbHEj1Cksob17pDa6mJBDcl5Fys+01hDe9A3jCslwusVWijaFSjOOWdd4nmuPMLYFgx",
+	"S2tOER2Wx2xdmLcWeD+ZhW4Xz9mRme/ImD8BhSCKyS7cWYpmy0CeUHQgilv0Vg9s8eP7xzTHAVCpbZup",
+	"GNbfQXIpe79IoEmaOe12UzBblTyUC+AgdNYhcMKjhuFyRVy52tdYpbpFlXaXX90xO6V15oG2jcLO+qF1",
+	"1pe1tyBBZxlTfyaVgqdaRz+qrVI0a39mDdbUMF9VRVwYg/cDhL+gSi21+nrlKZpW77SX4URRBy+1yk63",
+	"M4eToBNP+mZR+pFMveI2bTon+XxVgYyrneU9pTCUxNdKDRMuz22CCbAH0sg8CeBJHfdtUO7YX7fkIDx1",
+	"xdl5xll8BvV841HOVD42ZcA07xME2iR2X7HPlkEsqkMqCmUjlMP+pBkJtQwV5oO9yblbMsmo89WH389f",
+	"P/nl5W8XT969Or+4+P3l659uNXkrSMQEQ+t2l/wHbzHvJQeiFEzI1Z+lGDqg8Nl9t0ppVQizXDvLq91l",
+	"UV3ssuT6LzNlwpvAXpKukj7h/QCGjPljLYuiKqPw+7vIqJ2zG7zSB67IDCBBDqGv6olUUfeMu9zVXRSK",
+	"qTssc7fJft9//Q6aBvFvzerumpU2eH9cQU1+1Sd4de9SrFvCCDmoPKDiEnPgS8vTuKOEu4OXx636FVRO",
+	"REEcrJRlM0bg51Gp7FXKWFKskWMxZI9hRQpBEoY02TP0vGQslZCkax/TJ+eu0Wk5pUuBLV8IVcQdoSHn",
+	"CVLqwURzG70RFqMHi/GPgHTxOdGx3NG6QiEzoz7d7sEiiFDR3h/yd9PtDiUIj+okYQutzY82OHl3dC/y",
+	"TjMBN/bY8k7S7c7hWs2nH0khe+DBd81CyLjn6lp5iGp98rvtOD2nitywbIWFZ+Y5XezxXMJXHQ0GUMiH",
+	"p4npuWySHTbt1KrT7aWHa3QQb4/tZf5WT1boF3vRK1safV0Av0DCzMjCE2uyp5Ok9GpkjMYvRbJyXxgf",
+	"FVyvxRxkj7+Fx125hy+KScKj/lr4M5NL1RkdnQwGB/Wf4PLV+k6SxG6azQiwzfMOlNliqokRJgsRPD/d",
+	"ubuFD8DnsmeApXK4B/08LxdMKOiGDhLPa8hlgiu27BRKo5NELk0xt147ROzuVpqFuURATBIh5xXAP4yU",
+	"KJRlBIqeS4csTZIzMgYZbKpy8RTAWlzMaKwypV6aytn/9zcM9NFgjz9I68+kVqIuoKd96WT76MYD5oJ/",
+	"Hm4OlOhrlPgJz8032ep+Dk3TmmRblAibcRwq5zThVGHWvWUAPfIIkYj89jzoNtFf5jKdqNxisuUuwPW2",
+	"E8WRwQLSRNfLMz5DrP2cp0zlNF10TGLoVbczK2hGRc6A3qDKn98wCA1HbAQ5UQtszAh1AMasUDYXsOKw",
+	"ffsB2wBA1TIpkfXcgcOyG6xTNqmx9rRF7gR2WNe+SxB/e/CatJxf9NW3leraN/rIVpjK9QqX8eK/nrnK",
+	"Yb/+vfy5zCX2RM99BDZk1nQ2l8QHAQ0Mnh2AS+aM6MWGVTFoAaZ0DY9r895KpaVH4W2O6g32cUetzLYl",
+	"nzhwy7sx0r/55zPjn515Y8sBJLOD6am0fCbqWg4oI5b7M8He+iqU1hsWihmNe9iztDfLZLFoPonKtjH/",
+	"Dy/edRBrubEHjLNDokInXak/kz6kDb0z+Ty28XBndPx9t+PgSjqjjiywg3Gm8ia/QELDv5+a31OmEKGz",
+	"bMbPFcmlRKxni7YcyaRIjVZ3sLzNQMLjQU+StQ1vOk+QfLpYbUqzmcsuPAQfaQOHxF6DXX1kRbRQvsXn",
+	"N+Btm77oMUBb0v9Mk8wPl/5dTrVdAjhS4SGLwDQ3f6qM8kZJspZIvoc0AfMxTv5sAw1gE8HrJNBgXwkk",
+	"bf3TIpNxYduCgSNesQyTF1eJxOoWdV24sdzum+F+QJm3lsIdzPm2RTr3ljtU8sj23CFfbh0m/us3Gq9J",
+	"5L6rMHzwIXZTbNSpy5Xo7JPH6d1+mCCct9r7LsfuqpU/i6ttqzmKuYoMkPCdXlTnDnzjHH8AVbgitrFn",
+	"3iVSkEWRLaRiiLuD7KzlxTVb5JvOOTPWyi7fJbXrwGnK5yTX1G8EUXv2NTtwqGzkg1IxJMxTY7iRYtGe",
+	"jDWRWUGTsTjjXk5yPTnaK++LHM8FkUW+pBlALQHcEWBQziiHqFg+t2iDJjrWJVQQLvw7oHEJ+kUtZBLL",
+	"88Sm64ODYYYQepksZnN0Z+szwrzHYmFaDLsQ8gksw31ReoWkjj4ySaHv0hONuCofibLOE37N7lHauYRw",
+	"A11pNIhuGf2IiVbrkNgAY4t1Cc1JKlVOTgcDAlZ6zlNWSxY4h3umiF0EIIxKaKu2tdR7bW8KqCu/yCUG",
+	"WgHcOeMsPhzkGlBfkiA7Vqw4f9fAnDskXTKtOdZHni/AudUDWYSX9slYmwEA8UvJ40QW8RP4gQz7A8LE",
+	"DUvkgnUJPmeC8K4AuGzuTyFUlkHkwTg9AWN2QqNrCGdcivEzqvIePLb39KcxmbHchNt4TvS8WHxmhgNb",
+	"AShwAA0iAAW3TwAfmwxPiWKRFLEC/1IKLbcQHLsM/kFPpkuR8Bum8LjHr8yFFs8ZsGRkZkFSUroiipna",
+	"fKbfoIfOBSlf6SD8Eqm4mBEaRUypUGoPvhCXcZN91jh5tWDKgdwY+GlA3EUlvluCqWSF6E+54GrukFT0",
+	"V9+Ndyxc0XZkTd2Kh9X/lvb+enf1j28uL/vm47ff6T8uL7/79j++6jQ2fzwdhGpaDlZDju4WZUgY9x5B",
+	"EiLGb1hZW47xsHIBKnRYWQF/4oPeo6sPw+7R4Lbnff5qLzwUAFuFYfZMt7AK5iqPR+T7k+GgNzy6FHDZ",
+	"iPjbfCk0c47Ih8uOWrDI0MRlZ3TZGfYHl53uZYfH8Kd9iv5KySKLGHytZYJNNXzQbIbCrXqGcGPMbvoW",
+	"0b7vD6l/M8QreYpXhgx0uEIP3SyFe+y6iHcXXnZGHy47WYGTywqxbaRgE8PFqogixmIWX3Zuby8FMOQO",
+	"WLWliDiY93tOFwsG6NAKs3rgT0/CG9mwKdvtXlWNVGi5WCvUHcbFJKPXAFFPpyxfvZlnTOk7x9+ano2A",
+	"3c6S2PQMwMt6cNdG8wCIZ4WTiX6B0fzNHYJ6ktYVeDhHm/GllVmKa861OYA0DMHdB16zeRK3wj+yETfb",
+	"ZLdT8XgFM6QagR0GFWAHPSACr3CtU8D15KEU3Leray2rxPRWwZW6J3+XJoHtni5grUNIDmCrWt8WMt1O",
+	"AuPBB/1PoyNLP3UvFxbceBjn1RzHsONEd/dX4ZCvAiv0wMSLG4Mhv7Akfmyu+4JgwE1HXcsMDuGsbG52",
+	"FIBHGzwaner/aSlQIp+V9wwHg9uuS/2sPK277jzXMq1JylT9/lWXfHtne74GJAMd/t24yJQlCULHDgcD",
+	"kktyBBkgj374P2fkdPB/wPpJEmjweVgZ4qimRb0tUtehMlJsEoQrdtAbAbOuAsTWMdxd/cP1/DbCPq77",
+	"eEfMQ+v8Ioh3YU6nsZ8NyhWZgJcsR8s0l6UpKPO5Nsz12LpkaXOxsdmMWcWzsssMz8k1tA2xFuycqnZ+",
+	"ZZy2kbmfkUMZi+sA9yLlSs/bP+J3gmN7DVNsXcB79NFOGr0/mgEcW6g5TRIoAJqwHbihksy4RtQJMz2q",
+	"D0zVb+ZlaxpstGMdw6DSQ1sy4vzKxp01Z6JLlHR4giqnCUN/sRRIr0zMOLqakZCNW1n/jbnT2L1DT2/D",
+	"+4xlHcbzHCJ1WIzPhtaNVgy2XpGmLCMZRBqwtfAO5I17fGuo+xMR8zOGgqtC0DNJKgm6O1EyFzc8p9vR",
+	"W556131JWlAUsUVeKQ/bnvXOUoCF7cwyGrH/Wy2D8wDE3e3Hg82keS5umvUWWPi2sOUZ4GN29M6Z9TmY",
+	"olJu7HZFxSOWLW1ODkDrT/2XgTddZlqoVRr6pJOwqxy9u9sgQ96U3UrQUYLdA8R16VZesEwf7fr9qqaB",
+	"yRlRDJus5RK6VdRBhpQz+qSQIU3kvUZoO0B4eJO7DwiPvyUjdzu5vGbAY//6c/iv67+O4u+LJ3KweJgN",
+	"6Y/H0U/s59kv/D+vn6Uv5Ks/X6s3xT+X///VvwbDo+OT04ff//CITqKYTWdz3ul2iiwxvVDV6MEDtRKR",
+	"X/jiC/oHd37brp1R1okj4OB3V2ApDM8VcOJaEcwnwfSA0UOTUBAGOwmgusP2wYfyj639UEAk1TZEEdgE",
+	"pXy2ATFC/cDogsRiAULaAXjN6/qhVMRUO+wPb/cOiP3xxrSf8Z6uTbg91r8e4qNpsoN/i6jOHnrEdhYv",
+	"m3uUbH4YnyL3t3MPNWFH+82f9FXJ5JJHrD5sA92oMzrNbUhzkTEIzKdS5HPfYVEstEoR05zZ7PJuWDXH",
+	"F35JTQpluii2YBSEuGcwfDNYTzCe8C1I1qapuh4KxEzwYUfrD4PlL9+FMYms4e05T9m/pNDc8tubx5Av",
+	"bLu2l73iFiyzIY5qDamJdwAldLym8TTFCo7OD/2TgV4G0z4ZeDeutGo/PrQloOmolRkABFeyccLFYfyX",
+	"T92jTTgE924jKvIjTxIuZgGWtoOrxkXst3Ds6k+39SANhjkBcBOptOw9lrB4xjICxgFXJJUpEwG2xINF",
+	"v+dTA0d9TD4DKkCz29CwR80P+4MwNUdzms3KgjoIRguj5L31H1BGdnMOyR1eWALCgRly1KA/GJxqWmHv",
+	"9X3D7tFg4Dfzpjn5Cq/R68tRjG4pcYfNMWB578pnAS6O4rnFUF9kJhi6ElGvctn6WP1W0d7g0Bn4Zcqr",
+	"2h325NWOsqhBldA/f4m4WWboFSunAl/XWrTtpa7gql7VisUHMJwHH/Q/tw88wqwTl9hDW04NHE1X2xrY",
+	"NB4sj9xry7OcS6IY03oOW5FJAT1vnIM7pSuAHA8rOc+4YC8rfPfFuCCbRK/Ul793Z7e+6bEpq/axLBzW",
+	"TilHrOj6I9siuhrqn7RmiekeCTT+MiL4fiqd7rt801HHdgWmJOtDxVwVF7OE+acMRl+Buwkiw9WmeHwM",
+	"jm+BsC80j5WywdhGjVEBa1l9QexoDW4a0zVzu13fuT8kF80mfagTnTOr5VKA7nJPqUu4Ids5wGzuphdf",
+	"T4+LGbmwKaAHYJBXpfifMKjSREc5yZmgYh+HfpVEH3zAD9v8aDwjisEDFWEiLjE5/Y7CfWIGgQcSozeM",
+	"TFaIAqkXpmzb3ie/mj7uK5LSGLoJrM7w79A8Q/62VN6w57aF4X0j9JpYBiJZmfx3KlYkldkB/XWu/Wjh",
+	"HBx77PM2v93ei3ZI6+rzkyW7yYk69Ro34UvUrl070Pv3/dklrEehfSmSFYFN0sLkGvtSFgI+4tddovhM",
+	"YG0NdB+QOUolCpCOkKwBBQ9wuelyDt71MKrsQUTJARBl9/Qh4/DvDyv2E/Ori/rtgb7ahmE/G9RVU9Tr",
+	"jhjIsyOwCnvHzlKWZzxSTUnNz80l2yqvtL6+oMK416EG19VaaW7rHZ3Mx13zeXiaus/fx+7j8aAX05Ua",
+	"n5FHA6I/2RLLvvcMzJgSjMP8wWMoZEbGXOQsu6EJFN/N+A2r7T2tzbLXVMxYXdESvOvtsPfoCkuWBt2T",
+	"22/S/53/b/y/vZSLImfqf3tzWWTqf2HA337VadklG+oU/SbsS5nF3koN5+O6Udv51VZahcZbN7ItsusC",
+	"a//3KBu58/FPb1hGZ+wZzdHfdXR80u14TVyHR2jR/1MmhV6XYf+o25lSnmiBdnLaxQImpaZF0hkNT4c/",
+	"PDJuNa186/tPj45PdpAQSP11lU5FehBr92c+KzLmwdyKiMgbzebIVPp700TcMToOrG0Ng1wwQRe8b1e8",
+	"jt1f4nV3jttyMZVQMOa5ZLXp4wvqzrA/6A/08pnRdUad4/4Qvyr3h8Yxx6zFV5kebw7ILOhVMaRt3DGB",
+	"XdLzOX/1lOjn7r9RLCoy8DO/raLPaeETy6hI2ZomntPOlV36RUJFc+ASPNxE2/5YMgvxS32XqcZkGUNj",
+	"yALx1Nk++hGv4HV33T8z6LdXrVnlVdYQ53rjZoS2Mc9cgNaQw6GcRt66wdmASwVgedFcygre164BL71P",
+	"+vq6vcTCaj2CKmDlXComtMFLxWoi41W3dFTD1qsu+bOQOTXwynHcAy9aIAD2yozgUNsL3PXSfJwymhcZ",
+	"oA7Pec56CZ2wpFMGYL467Q4Gg/5goNUQiJO4eNBvImYZttfExmZlMOZ371n6eFgLZXQ7CU85VtnTJPkZ",
+	"x+AYfOr+BlJMZcySakBlM8SCawpT4ugRMK7YppCTF+c6skesee67QvC8nCvEuY4Io9Hcm+Zr8xKiigyj",
+	"bzBbc88rugLm1TdZXBbjzLS42PQaIxYWrlKbJhshoy+BHWuFpS/oQly4xmajiCZRkVB0PIWTTV9IQiPw",
+	"BHspWARqeE3fOtAE9R+DPhnrBVVjYpuKIKJEZvNhc9vOUhMMHLhOGpuYArQwITSVYnYpICuVjEG5GGP+",
+	"PmgErqieC2ZQ0WHbwWvtyoI182OUj6icLbR00P+GEBDcOsCedu6QpeqYHXiip6fouvU41kpoPpUZtCdJ",
+	"KPZCpxmi2RSIEvcBlNGZF8VycLWjk1sb61B2bBQUNzD6NH2gHvYQDMDb3ej5v/S0d2sCu8fihIXUehi+",
+	"cwqysNM+2H4KV9tCasaqEWwngvAyK2xOqxIXGjdglTI+wUo0+Lk2dg5Q7muvc5LGbDi5KPdZCzzzTHhl",
+	"gDiEzJlZLUMn9sdeSTD6lzf17zHx7nIp9/C6AWGcQ8J5nagzfEYhoVzdObGmRsAZqF5MOFvKIolJJFVO",
+	"CjgbKeoFLjutjSDMii0FJK8L8RlhB7wuXBPeA5mNzZvyujBhyYMojnqxAUg6SVw/sdroIix8W9tLP/nB",
+	"h6wQjdXjrwvR2XMVDuTnzQrhK6ZyljGldp707k5fmMHVxmKNIioiluxTAohPrIWTI38WrGAxTBg6juj3",
+	"QLPaHIpPugAah3y7pCss6FMY0YpkmvL8rGwrgV/kpuOZ6pPH+DhANZpRLgBciMLLcqOYaNu+uw6sHqhw",
+	"gSd9WsK4yOUCR78DJeirLfVbOW1+3OqBMDLhAoX/Toc6virkO//KniWulkNf1MNv+zKbPYAUrAdHg6NB",
+	"b3hkntTZcDAczC9xTv7z4uULgrPsmuxI8/b70b299/no/Pocsi6MLtoo4FFXtf4MROdvPpguzDVfUvb0",
+	"9roCo7pd/PLy1dOf//vdm5e/PnmB7RDaVQF8uk7luB/bUxjM3h60Q7lLZnMPx1IaTGjzyMwSTUiwwC/V",
+	"Y9V8+eADfmhMVNC6GTYhz3mSwNQgrDOlPFHVop9NAFt4Jg7uIyQUmGaZ99HuV9k5tF/xbSkDey/LQROy",
+	"PzfW3Y0ta6ML8OuXmDGAI/9aIZQ8OFF4yhzna2UKuH8P5t9dvbSLrPXBIqAOjp9Oe5oasZRvRL4bQ2KB",
+	"IlRr/wj1OraVfmOSsUVCsdcww1nY49QQACBKeLfAE0Hzk1NQG3ENFDYc3JQ36g5cBS8sQR66uzCiNsvv",
+	"VgSNezrqXBaDwXHk1gf+ZJ0dueKf8LB76W77ycTFHbvFNosLpEWE7gQSvVuzu52ryf/WUhjdy/sngHQ/",
+	"TZX1Bcvduf/1PkK3ki5i7bstqr+56GP4pUJA3pD2tTJCWUEGac7UjrC+AYBLh+vbTEtovRo/WAC4d1P1",
+	"zlxOp42dhQamGM0g4vRJetq0bGu6tWJB1CBVasvmdSHKMu+FlAko30j/4MqWaNv6Ab3NMgu/ucwNNyK2",
+	"LLWi0O1uRxF9cmBjDGikjTVm3ZAHNMc8/izFgPmqrUfTgSB/MJ9uW3h0Pn8jwaVyQP9+W4VT0zTNCzCv",
+	"w6kGmguaK6s9hvC6lGacxhN0gf69uWhHDqk/ktGV+EVaRuhy8yoVb1goh6g9T+5jEZVhl6BJ9BzsH89F",
+	"aHzY2h6y9ABF63mfnLvRo5Gj6EqVPRmoxX+6YeBUX/d5X4ot5pddMCmS1VnVDrvhypphDZbXpsV1KfRO",
+	"4JGbYm8YtC+6hL2P2MKki49vaMI1db8UyWocCsxribPaX7rd3VjrhursVyQrxMh1bMdABYYjDXgNtDPZ",
+	"DD6EtA5/DUJI8BMpE0ZFSLWBTH1Fbxjh+ZkD2MkKYZIi/K6mZb4WFyqnSYLINAmNritd4uuGaQuodxnf",
+	"7/NV12XUzbkWzau65wPiYY3qdVqrelXM6LDEsJdwph78ZKXAoSzcsgTWtO+yaVEGuLiTUlFARrGFJYZO",
+	"gb9nPGe/cwgtm1wDpBZEn4T6eH3gPJZiymd9m5z7mimZFAa3BfIDTBrWlTlEyhSJ8kw57nayQpQd6M2h",
+	"+8VrnMc7nJXDwFl5etut8h5uZesT9FwTCIvbHaTGaQBbBJKeKyu4nWwHsU4TLWFXcA1wq76RWpnzSdwN",
+	"dhvqSHxj3w1F0ziu0LN3JLaj3KGh3A96g7UNsF6gYqK3yOIVBCtIP+uMPty2Q7PSgs/eaxuHlE/DFMdC",
+	"tOpsYPMYXHRfH/2AXjFw2TiD27Vp7lKQDqk93ugsE2DEHXyAfxseH7bn8VoP1cfj8S/TgfWqQAdWNVBN",
+	"uMilPrsjtqPKDP4s/XNGl70JHM3gU641bB/4RmEY2wgiiVoSLjOe50wY1HMtPqcyS2luk0O1AkzVNYv1",
+	"913CEgXd4m9YVsFDiqiQgkc0gduDeeBmqj+VdsOa8hl0bcFgKmqM253OHwjCyESR6rU0f65omujlbFXc",
+	"ZDnja0VEkU5YdlbV/aFwC1so1OlZjrnWdC2e6mEdDU++P/nh+OHJ991OygV+OXSjg6RUyALsfmTfwidy",
+	"FrRsVerUyttuZSKwuZUOWmYeI1KdxqUwsxhdCkJ6hMcj4k9Df0uIHuGIlBO5xBygAE6fGRBA//qwmgr7",
+	"1JmcbWdoamMBafdLs/j92UJuIfEI/ONa+vUCzsvWrk80Ndd8fJ9+6SCnYmWKJb5W5JppLRS95ilAsOI3",
+	"WQmP8D63oQBA+jmgX31b7/kkwbYNO3e0r07dLLpxq+SaDZSEOeUkYVDBLmxLjrrZ7dev6xkX117r/uqw",
+	"9HlJuIiSImYKG1mx2CJObRmHufqq2VQ/YNwC7dZGpD63XShy/a5ebXzGOKNSxQz18RmGG/mghcFboUIB",
+	"kf9a7e6T8Rms9dqRgh0L14bQjJkVBJK6rZ5eEzYHI0KbLWtthrb0RluKn2WW4p1WY9bnChhg+KFmh4b/",
+	"amhbVhaSwhF+TwieyIXbgzWOAe5+bFjGhxPDeWBdo05D1JtJ6UZIH7770A7HyIMP+KE51x3B0O7s5vpb",
+	"c/eCicdl3bt+Vh3DQ6ctqMJyzFuzILe+dPhy+Xs33q2zjJFQTTGu7T/FFdHL6YqFoEmGwx84FKS2ffVk",
+	"BS/hsdZcsEC4ouN8XO5ug2dnl3QHSfDAONdbaJi/mCu/qG446P3rBPsBDkMNAX0BFWwIqCkcuplXnHxb",
+	"USkrzvoAImVrBMr7hpU027z9UNVn3h+yyARNDtxPmMUkl2CQISfWFXp9uVynJXGhth/DF3jdrjNwGDF3",
+	"ZqV5MVELCVdq/eZiJSLkl5PecNA7+v7N8Gh0fDI6/f5fpqWtnpU9YPT+0oQpdAZue8TDmkf8xUTM1HX1",
+	"/tKDDVeb5p+3O54+ZnmDZA7aRAkMYKAAnIvwzNUj4lqv1+0gEpLErnPa0IoPwyQsY44z0PAEoABvjF8o",
+	"h6DvZZurw171JR1CRT4PxqDCKq5/ABmv8Ah9vX7La3TiYt5P2xDQgU0v3Io2xpfZtLJ9gvW7HQyO2L1j",
+	"zS6rOTk+vVvPDFefCPhxi03mPJN3xFHYnxZrgrht/OG1gV0UnW/Lm6+ASD+DXL/Dcp617Jrc+J2dWe8n",
+	"llOe1FtQeFUXrBgvOrcWw8J8n/U4GaYBzeVSf49bX9bigW8TlePDGV0moOCS7z5V3l27A83wYyOTb0OI",
+	"MK/8XIEiPifch60S/b7wDyrpmGHEgiQh6ITxehZbTuEZiWADEKKU/A5hVgtuYKAOXOYOFqKhypi7Vp11",
+	"3TURe+AAbTU3e/vu0gPu4Pk1/qFzyPwal1DXPsHm6OAJNu0EfFHbUy4rRJ/8LJMEJTPNiU3pMIlf0EmN",
+	"jLVMYvqAUePPoaPk60J4qSJCLvcFrNgUs9tNaa/up7g7+mJdPtOaT3iI3/zEaPyM5cifg4bs/VCmZSuS",
+	"q+Y4+TqRS+GtKkHdToKheQPn+lx1Rj+cGNbsjI6H3U5K3+tvT440Oxjh1hSzGzwanT4anf6AbvncOfWj",
+	"OPK/eW0n/0zOQP/ImFtqyGvUZI2lkciXRyeDwboQoDzhYnbBReQ8cFt84Is5dKvvqDxjNMUUskapY2SB",
+	"fruWkOjCH+KHc1yw4dEg+GAfXA1IAW6cZvIvJoAAFkzEgFM51JfrceuHD6wvvjM6On70w22d432H1JIq",
+	"1QfEiXESocYFU1FdB78nYpLQGWqBBk5HK2WYA4J9FSBFRM3lElLADQOpA4fbfpHLSo7ZnrVR92LGjWgW",
+	"zTXb7YGCtF2veLlgAhUgrVU4HCRvSxx/K5KwaW5bm1iHFBRPpPKGxYirbzz9CIWEj1ESlrRS37hWRoFT",
+	"PFghxV5KZambHzZlkS7pap8cxfrTaKRNpfuhB6+WBzgWpKIicwrs51nnZMVy05VFUw4XZIzXjgP4KXw6",
+	"Lff2E1ZF1HgXTgc7+A76S8ZncwyH4IwxNFvJGf/7pDgfouQPUpwddMNOB8tPmtJrtFRvNyGOqvfscKeB",
+	"44OKX2Jp8NsSXImdz4hdEo9HCwwA3gef/26C3XLJFJ66Z8ZiLEHvZlpoSxD3ok9e0UJBp6alFmpbketg",
+	"7H8XgW4g8KxEL0TOE5MqkDFVpCAydqGFZmtjhA891M6vd8fSz/677Mwz5h+1S5ldI+TigfdDJgn0yL8X",
+	"Xnzqe04nLJKpq321crisnjTql1WztCiSoRbmdsgfszi14vZZI5E9AYWMR/wNtJNbkqxIGEwYW+upajVO",
+	"e9eH3c97BBfaWnq5XmjpKjCdC+m+Sy9P/qallyc76CxHAZ3l4b2XZf2OzSFSZmroP2FXKTBWBGE0SzjL",
+	"yhBJWWC1l0QNmjAju6pNeP5GzilyzRY5GpXootbfHQ0GhCZKYuZDpT7VwP3DKzbloX3zZ2GHOLtB3xR7",
+	"Abs+oi69K8S1kEuB6atFqoXb9whB3xn90O2kTCEOvxaMGTP18Qan6vfz109+efnbxZN3r84vLn5/+fqn",
+	"PoDCQ/uozqjzwBg1DwYPjG2vR7mgSi1tSm7KYosdxS18+QXLcy5mqksMZlR/U9IYRX83bvmZg6+qtsXS",
+	"1Pxu0jShiQLgF8DKHAQQh66cYr/MpJjZboF3iQ42aPrFxJtjg0fZv+6gvQ1ksZD2D7d2KFETGl2D5/Dt",
+	"R22Zjw0EtrZguK8+MYfv09Lt5Bmnya7MUNnzuoNjLpNYYYc956abU0UmjAlCZxnD5DGS0Jxlh2yr5LWe",
+	"gjRpcYdWSj4XjEzCau2p8LO2vYVcEhOBcjkCgMiOZEqk6JNzu2eag7lAN7L+Uc1phoi/sshHZMrWei5Z",
+	"/p+ssKIMejiAn/pSWIgQH6gNL+CCLOc8mqMjbM4S23sGYBHKnaDYTCYvd2qGwVm/+DEOtn6BnzZEwaHb",
+	"v3Q7NL6hImJxz6qUvazUKTUzqlymvTyjQmHaismQi2lOe0xkPJqDqGzsBqJPbQBTWXb2YonHSCf33vzl",
+	"3wLySxWQ2JSxvGate+vdZeFj6CFnu7nYIhHTsq2VPPSHt6Yn+zJxoVVxtmylKlsBQp4ap9S0UEb0OCAu",
+	"tJUcrovZOp4rlkwD/jt8+78Fz70Lng0u1oebJxqGDyuiYVokyXMjT1zXJNuc6srImhdyCT/jr/DVG1yB",
+	"Y7xlr0V4ZSiyrp+caSBn+h+BCq1PVq/ZrY8/RslyLhN7kqKRkRs/T84yGzPWX0HXMaIkmdLsYFUgtoEy",
+	"8HHZrelQKo0efJzRCv9WWcxe8W89/9/H2Ec/xt7Qa0YmNLomtDL9MgNjTb2+49GGVkOTufsGr/j8MWJZ",
+	"KksAaT34nIlWbtAn+B7yLEc3ywwXrXR6qqSYdUZ2PL0ErttwZXpc9aTI5II9+JFlCXjo9qiQNcteQ4Nl",
+	"n+EvDXXFmKkGV5KRa7bSlqNiQKtkwhIpZork0iNssxabdG2WoUzz0dS2QcToY96bjn0abqNmpSybsR6M",
+	"JdTxapNM/smZELSzI2m8wmF9mjYMnyGzmVXcC9a4DbOtifpPFxl4bI8FOzLbzkUfDjxl5C8p2A7cUzkP",
+	"XCPZIKLaGBTaMeiJtr8uRUS1zDZB11bYci5JSldEMUasTka+GVfUs/G3QQC132AAG1y6ng7l/DyVZXDT",
+	"PzPNPFHzbYlx5g7UkmgMFcI6WvXqCgRNzjL9iP95O+g9uvpwctvDD0e3X3XuBe9/ZeMS0O8YkkYxYuOx",
+	"KMDExf5XJxW9z+urPRoC1FEZuMO/1xVHzfYlRsWV6Wq7OZT69t1+xf3mG28/qpab0Zw9hmbIHwLa6DaF",
+	"0uX3vsX6zscJVcqPovo5wJi8vEsyN176IhiZ1ctUTe4ul35zUxcZS3mROvm8sckHGlU9HoHJofZaLP/Q",
+	"P4GOzFWbon3JNoqFGgENQqtLtIj04RoTFs/Y4QzTJVUE3DfgvwZy9Bz9HDqQsjXNpV4lhzH7dqoltXpN",
+	"/J/mkrsKk5nUz5PD/tHD/g8VOJdhf9DfwQlhB1TX9+i+Otb/Dr59iy2P6OShtpjVR+h14QDloy3UDx2j",
+	"csKfJjc0fNrouVTQzxH3TV+v8O0OOLHT7RSZtnsfIB/ggDaz/GRK2A3LVugpLJXefnkaWZ1kA+btFZNa",
+	"gXJwevoyJEQubniOssB70HOWTvTENp/0K1uhTQlFUTT17zp/9VTr5qHbgBu++vDi/PmTW2SGDRhYg00w",
+	"RWB4213KNDUKg5Rec4HIWjaFvQZ6PqLCJr9XF+yxy4iveYNTExIurvVq21dtPgTEac3MTQoEYX8WNEFI",
+	"WVz+ycpEnbIiYaoycROc3nzik/csApdqtdTRuxkqpMIT0qeQ8dClVNAZw16x4J/zcPPtg8zZFJoWwOIu",
+	"3YKQmCsIk1VXxpQ3bT7gsUk7zbEyoUhiyPmYMPDWCE0kYOMJCPN5D/2J0ZgkpkSq/rkJzWbghgTX/moi",
+	"4xVJGdA9rviS8rxan1K+4xeZBGf9M58VGSuxO1YiqnBNnvEodB8cRZbfUJ8tb7MCv4Z2Fsi7+mbNXCTG",
+	"nBjLc0XM87pbER1HdY0dYv707n4CFX81pFJhoTK4UE6Wdm6vbv+/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

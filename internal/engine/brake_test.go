@@ -88,7 +88,9 @@ func TestDeletesAreHeld(t *testing.T) {
 	b.user("warehouse").Put("A009", product("A009", 7))
 	b.start()
 	h := b.held(engine.HoldDeletes, 3)
-	b.eventually("the rest to flow", func() bool { return record.Equal(b.user("shop").Get("A009")["quantity"], record.Int(7)) && b.settledDown() })
+	b.eventually("the rest to flow", func() bool {
+		return record.Equal(b.user("shop").Get("A009")["quantity"], record.Int(7)) && b.settledDown()
+	})
 	if n := len(b.user("shop").All()); n != 10 {
 		t.Fatalf("the shop holds %d records while the deletions wait, want 10", n)
 	}
@@ -169,7 +171,9 @@ func TestValuesAreHeld(t *testing.T) {
 	b.user("warehouse").Put("A001", product("A001", 50))
 	b.start()
 	h := b.held(engine.HoldValues, 1)
-	b.eventually("the smaller change", func() bool { return record.Equal(b.user("shop").Get("A001")["quantity"], record.Int(50)) && b.settledDown() })
+	b.eventually("the smaller change", func() bool {
+		return record.Equal(b.user("shop").Get("A001")["quantity"], record.Int(50)) && b.settledDown()
+	})
 	changes, err := b.holds().Changes(context.Background(), b.person(), h.ID, "", 10)
 	if err != nil || len(changes) != 1 || !strings.Contains(changes[0].Why, "quantity fell from 100 to 49, by 51%") {
 		t.Fatalf("held are %+v, %v", changes, err)
@@ -196,10 +200,14 @@ func TestChangesAreHeld(t *testing.T) {
 	name := product("A000", 100)
 	name["name"] = "Renamed in the shop"
 	b.user("shop").Put("A000", name)
-	b.eventually("the shop's change to be sent", func() bool { return b.user("warehouse").Get("A000")["name"] == "Renamed in the shop" && b.settledDown() })
+	b.eventually("the shop's change to be sent", func() bool {
+		return b.user("warehouse").Get("A000")["name"] == "Renamed in the shop" && b.settledDown()
+	})
 	h, err := b.holds().Release(context.Background(), b.person(), h.ID, "", 0)
 	b.decided(h, err)
-	b.eventually("both to be equal", func() bool { return b.converged("warehouse", "shop") && record.Equal(b.user("shop").Get("A004")["quantity"], record.Int(200)) })
+	b.eventually("both to be equal", func() bool {
+		return b.converged("warehouse", "shop") && record.Equal(b.user("shop").Get("A004")["quantity"], record.Int(200))
+	})
 	if b.user("shop").Get("A000")["name"] != "Renamed in the shop" {
 		t.Error("the change made meanwhile was lost")
 	}
@@ -333,7 +341,9 @@ ON CONFLICT (tenant_id, service_id) DO UPDATE SET fence = excluded.fence`, uuid.
 				t.Fatal("the seam was never reached")
 			}
 			b.start()
-			b.eventually("the six to go, and no more", func() bool { return len(b.user("shop").All()) == 24 && b.settledDown() && b.converged("warehouse", "shop") })
+			b.eventually("the six to go, and no more", func() bool {
+				return len(b.user("shop").All()) == 24 && b.settledDown() && b.converged("warehouse", "shop")
+			})
 			if n := b.number(`SELECT count(*) FROM held_changes`); n != 0 {
 				t.Errorf("%d changes are still held", n)
 			}
@@ -414,4 +424,3 @@ func TestLimits(t *testing.T) {
 		})
 	}
 }
-
