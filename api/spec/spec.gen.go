@@ -1315,20 +1315,32 @@ type DeadLetter struct {
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1379,6 +1391,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1387,7 +1405,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -2779,6 +2797,12 @@ type ListDeadLettersParams struct {
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
 }
 
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
 type DiscardDeadLetterParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -3146,6 +3170,9 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
@@ -3259,6 +3286,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -3580,6 +3610,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5051,6 +5087,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8050,6 +8136,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -9233,6 +9322,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12172,6 +12306,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -13013,6 +13150,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -14715,406 +14886,412 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P15l9u2kjeOvxUc/fKcLFeSpV6cWP3HPB3HeeKJt3E7N7+57h4LIiEJaRJQCLJlxdPv/XtQBYCgBFKU",
-	"Wu0l5+bcc62WuGCpKtT6qQ+dSKYLKZjIVWf0oTNnNGYZfHzyhs70vzFTUcYXOZeiM+q8mTNywzLFpeiS",
-	"qczI02nvOc2jOaEi1n+8kILhN/1Ot5OxPwuesbgzyrOCdTsqmrOU6sfmqwXrjDoqz7iYdW5vu51nMqL4",
-	"lvWX/j5nGSP5nBHBliSfczEjXO32/NtuZ0EzmrLczO9xkSmZhWc4Fux9jheMiZzCqxd0xsiETWXGumTJ",
-	"8zl8q2jKyJQn+ql6QFw/4s+CZatOtyNoqscQ4Zv80aX0/TMmZvm8MzoaDAbdwHL8DA99XYiLnOYsNE6p",
-	"GOGCULEyY1SMKH0xjIS9XyQyZp3RlCaKhUeGA38LN11VBshzlsIyfZWxaWfU+f89KAnlAV6mHrjB3boJ",
-	"0CyjK2/8Fyy74RELLzOPicyIHoueACUKL65bRztavOqqYUFD6/k0ZulC5kxEq1/ZanNA5+SawUKuZJGR",
-	"aC55xIDC8zlXRBMaU3mXqELTuiKUZFTEMiW//fb0pz65YCIndEa5QNrgeRfow9xH5lQRIYlikRQxYdMp",
-	"i3JgmRnLVUlJVKgly9wCIDuWK+DNoacn0cQA/oqcnnY7KRf27+H29XkJy0KTPdfp0y3IHRZgCmIrTKpa",
-	"GpJ8TnOypHqWNO5q2h1/N4a5L+c0ZzcsIxzGnrE++Z3nc1nkhOcwG5yI/v3k6IcuzPRkeESWcyb0JVyv",
-	"Rk6iIstg4cSKpDJj9RM3YndHGWvmWL+7+8z17FAzaR65PllqduhceINeyYLM6Q07I8eDE39YKudJYgfW",
-	"NJ7yDGs/qIucBg6T8XfjEZEiWeE4YLlwhQQjK5bj0kn9/ZIrtsegmCjSzuht57vOVZCoxfmCB+Wd3ulr",
-	"tvpaER679y5oPi/fSvHWHUlMPJZimvAoD78zMr82vdhes8+rBYvCWoR5ufkdXm+Pn/ph2KftOZA6BSOy",
-	"P3+tiL5dD4QKQhNOlZatPG8eEqgTu43oJ0bjZyzPWc2QYkZjksAFTVsTl4/ZdQS/yCQOv3suk7jppfr3",
-	"nV/3VNzwnNbTAne/N726vGqfAch63Qd/3PJquH/X9z7joualCReNb9S/7/y65yyd1BFVCr81vRKv2Pml",
-	"r1kksxpqyuA3eCkcXDxXoLMYXVmtVM7SmuHgvXsM54arWkrLzK9fKyIKPd3al5unbNHreKpl/tHw5PuT",
-	"H44fnnwPug1+WWo2XORsxjI7wKJubEUj+WfF7nR/waKM1Uh/Bb/phaApK7Xpx6+fv3vz8tcnL2qGgbft",
-	"MZIG68PYEW0OAnPprgYtT3lgGc5zkkqVEyVJSsWqztpJ4G7/DTGb0iLJtTrb7UxlltIc9/n4qNMt6WKo",
-	"7Z8tBHEBPKA2B/c0hvMHeUR1iWLaas5ZTCYrEsk0peqM0CRBfYZOlNbxtHJIk2Tc1uw0Tw8bnOuWXKPa",
-	"DtN+ircOPbvPmqG3uGNM5T/KmDN4wU8yKlImYGciKXLzkS4WCUcPxIM/FLIye0/TRQL0Y0kAjuCcRjkM",
-	"3y7j2w++sjDqRFnaiyd6Z2P8q9PtyMkfTN82els+otTZFlLls4ypP5PObXftaWouF97j9J9rzytULlOW",
-	"+Q9MV/Csq1t/lZusebcuetX81VjRNKmshl2MEbETuRRmKUaXgpAe+cDjEYmytAvazYiUs+t6Ohhc0osn",
-	"XWLmMiJv7ROvbr0n6RnbR8G8qk8x61N5jF0R/ZzOFsfQuoFrpkdisyL65PjPi5cvNKH/9/nzZ11CDQ8f",
-	"nT4kv/If+/pS9cDc17P39dOY4LMnTIEFPH5wM3QLbt0dmtrG2irQBxX+uOnbQlJWCykUkrGvZbcn4wlV",
-	"rDMaHnc7kUySksJyGV2/S9gNSzRdxyziMYt/XOnliCl5Jm9YQkEATjnTWlznz4KKnOcrR+PT5N3g4aPl",
-	"8R9/TafDbDAYDAcnA/PfTJPrggkWn2uRdTQ4etgbDntHx2+Gg9FgMBoM/wUTpjDgzmNZCCNy5lTgaYzH",
-	"vf7Q/Bq88g3PgVAvfv2tN4RvlUxuAq8fwusH+HoF0nV41PW4Xd1seaG59IXT2ZjIZbbqqZWI9M88Zigg",
-	"aHjq8O6YJSzXW22kpmJMNC0Vcltn1FnSjM1loRjKhxuaFHp/j26vuh2FjkM3eX1froX5TO9rSkVBE30P",
-	"unM7o6NuZ8mF0Lpc9bmtRYijyQBb+bafJu+Aqzn0aHPZA7gGHls1ZNqTfgTHkiGQ/g1NeAzXvptSnsDq",
-	"NJB9zDPHLFwAH2QqP2/YUuCKOPmzmXqutWnuyDShgWd6JJoypeiMmdVcZFpIGX8L9VRLFIP6UMlkXOBR",
-	"JRedUadYKJZppWJBV4mkoD/DUzQ9FOhZuC7cgG49nvSYUBRJclAWcXQaZ/yGCZ++VS4zNs2k0KPOMzjC",
-	"hz7Ntj/eSrKpoU7PAu7ruVt7tT2JGQJq2sIGGpuDZB2C1gPUM0/iLdTDBVAZSA+9y0LCSlZooJgkPOqv",
-	"SfhGaTyoSGM9IAKv4FIoFJR6VzxhdXhKSBhVKLFqJF0uc5rY1XLkMGxNDrC5NYQwl0kMFPBC5s9lzKec",
-	"xaGolOds1GzoeRb3Fm6vMjlJ9HxryW6BV/yjXsJZvcKsyjuV0wRkGMspTzR3y5RNZLwi0ZyKGYvR3W6U",
-	"HquAkZRRsZzzhPXJa80Z3PrzqYhJxhYMp5+Zp6Ado3IqgBRA0cFHqgeeymzU8ad4mG+RjpoeCtUZnegz",
-	"OTdn+mMzaDe+jtN5H4AaxrJMZqV6VV2G1gRidyJAI7DzS60YLjMpZn1yMhhUghsRFVomTxh4z8/IyWBI",
-	"hIQl54ooPhMsJlzoH45ReieJXDK48sT3EqOBDBHPS8EFxlhyJqjI9bWnXXIyPNb/d0pSls9l3CWK/wXu",
-	"xJTFnILOrK98hHus+csGNDGOOpXZhMda90RfNM8dVSgu9PmSXwobBzgjJ0dHcDMXiwKc6rACXTLGRR8T",
-	"RVdKG4cQFjj6oYwPc0VSrhQXM/3DI5JLtH/toqkzcjoYEErAyCVyeilkkcG3x0RJPT09XoxLaGG9YCIm",
-	"UpBYMnMEYqwI9H2PAV+zPFv1zqdBz+fvPJ/DcDRRnw6Ou4TqC8lcLnF0GKBSJJckz1bIAf1mg+K22zHu",
-	"lvYnB0Vf8fqREGluSl7jCqG8xtM30ioyTK8iF/GdoGOpzmjQ7UQZo6BYDjwlU3+Wglnpyf7UiqD+Fk+g",
-	"QbejiRE+6F2312VMHynmByN/j070L8UiNm/RkzfvbDpcgFrsXKZccDX3ZwenX1aIVqcfaGJap8mkNjHR",
-	"qeFNzxspKDTWUzfc7eTKaZY32y/u9CqEMN6JdqJGU0vNUZQVAk6i14V4xtWOxl5Mc4qmx77UdcfdDNxw",
-	"5HTjtvvrDJXNDS539yNtrSqiiLGYxR1tYM2peu4rQmXWCC7GLgQAuxv0RkDiiZxqUlBAC55XcwfrJ7yN",
-	"g0drFsvW1RI1upue/OtClES0kDIB5RS9lnr/uMx4voKTnyY5T9Gjaj4aj2rV4rA7elTuwYIWqBoaqdNE",
-	"mU4xPG29F3Z1axjSqklUuWD38g4anxsW3FnGaheZXLAsNy5Lb/M+lJ5fPfueWcUNv6i55cdVferNlFAT",
-	"oNH6wjUDV/TGg9j7Bc+YOg94svU+Q0qAYDdoeTaM7a19Zhfu61zdIsV96CyoNrn0A//nmq3ehQahDeOf",
-	"ZVETZdK/kqlRRTMa5SxTVsupm5a+5zdl13TtmRJuTbkocrbHtJBFPmy+NGM38rrFPoYeqiK5QGpolZt1",
-	"oS/fTMzyWOJDJYbw8KQTjBSUXsi3ervM5LwdcSPzac4/NnwSqqy7vx7luEoPtjFhb7uGL+wBWOUNPORa",
-	"rophsMCyOFnutm0iZcKo0D/6gr35BS/KK9dXDwZaeVb51vCkFwlnsSftg0KhMbgFAootPQ7wZhXz6ZRl",
-	"TEQ7kNVP7p7QIgqZ812eZmysn8GnHHgeyP+aKaKJRCEl1J4T4XlmjcHZhN+UEdozyG7Skn0piyTWFpyW",
-	"b5TE2Qp1sU0m6UKQNPhsUE31fWi28JwIxmJIz5SCvZyCcrZVM+w6kgRhgCGdusimk8luzCjo9TJ5+ZXt",
-	"Xu/OwtAQjAeVvRTJKsQ2a+Tvx1BdmLvyjNJaKXe+SqUlheGiB9lGqSJl8W/oKP3QoXHMMdvtlcc+RmPb",
-	"3LJCGXWLklSKHLKY1/hOap3q/cVKRGq7Q7wQMComMh7NU5tn3eoeoLCMottt20yqY1xkLOVF2vpVKqci",
-	"pphQ0eKG2/V173be92ayp7/sGQXR7MNTfxK3pbq32/Kh63nXVXBup7avcf7ytjfkGRWKRm6LDrt2r82s",
-	"9QbtsFy3Ia4oYp6f24S06jKhFrahrKD5VWYYukyda0y0RccsuJIzqh98FVCzalShNdkAr+p6+sVV3RSe",
-	"iDwLKMjU5fxtjIDaSTfqBeXy6Ft20LOtU7WOMNGoqd3xzqijjbX+a7p8boI7qIzMg5Phi+DXCy0uZaF+",
-	"MfdVxdov7D2NWcRTmpwRli7ylcnXtgcU04sa1JI9b23gtYr9ufm2YZccdckx6ff7kPkti5zM6EJV9Og6",
-	"hbPbUYUJXGyjGf1y2Cq7xV1LBeVD3Pb4M4FVXFszs+S1ZHcI1bMk3y9D/dTjfc0WMgvMfJLJa4xQ16s9",
-	"YPavyCKhEWvY/Ldu9z1jR1OkXeQqLVu/7FIrgBmjMXhup7IQMVnOZcJa0tmc2fCnP69axjOkvqvFhEQa",
-	"pq2Q3Ndr/ose2W23A7PZXIEXEh3hS6qsp75L4kwuFvoDjWMG2WypvGFxSB9eGyG+pVzxbrm3ZpFCxPFY",
-	"xix+gm6/DbsEolCBNXTR622sDU8orw8PoMx+WSNNyHAJBuvyOVuhs4DOMqbXCZ2rfirMh5CIdyHbzWKY",
-	"BcsUZHaiC8VkNlo5i1lyJCsSRsxjgnLWZNUElXlbOUBS8JOYsgskdpPrOiLGt08mKyIFI4rHrOsCOZMV",
-	"3AFlBv3dHDLRNAk6ZMr4cduD0vr1gm4Rm8zrvTlj0bvwc7wEn430xVzpZYrmtX4fPxNoZx+MTREKVkXS",
-	"pGBo50VQ0VbkNpO/aq95c1Q34TlWwuQhaYRJRS1PHssrFzwOWu3KFhi2eogt+CtTiQID3MXJVGYdfahd",
-	"+pAjqjQo/eXq+incJaVUmNzyWxeFhV1PuxLe3NzY3N47QvblgscPFQpr9mrZJT2AclEmXn0JqkWFIDd1",
-	"+TxYAQxVXPrQW2Y8z5noolijuUlW/lqRKJHR9RkppSZ3oficJckenlwXMq2vM4AxWfGLtX9BL5RN6dvd",
-	"8WsyYEJshul+wcOO55DHovqbSom13PB2o0Sb8ZVzbtw5KzKscajp36P9oC1YLc5aUxrmLNrXMx7tVmvV",
-	"bwiX7HKgbZ6VUgSleUM4wB6J6/u38iop54wm+XyF5fYLJhdJeApYI3HB8pyLWUB11uIRk/vNJcg9NGPk",
-	"mi1yohhNUD1xImfjHRtHR4sCC62pKC+ZGqjSpBzhQAzLoteyTOwmKY2Z5nKeK5ZMmzUX5c07bIkHNbvN",
-	"inq3KHrtcU375KsPL86fP7kl4CdTZqTmx06AT9oeqWam7lD1QpptybBQYdXUbbeX3GW2vFAM8n2gMNXM",
-	"hYtZ4tdH7kYHBwoq+dWNbkM3KLty9JsT2x3KpSCpxqDKld16KJsVOMyxbCXel3Iwm/G+soXWje7WlAv/",
-	"2+G6A9ZKPq+mZ9iipqcNL3uPfHh6evywSTak9H1lmF6hkJ37beNqbBx3hTB0hkayls9wcs4yGsOXGPKM",
-	"yxhn04kYsqKhFHhNyd/KhlFClQoLY0wWhwsguiGIF16Awi0zNRcK6LoowlXQ74k5x0EPjfkRxKjWK/o1",
-	"nlNWes43R7ykK3NcMS5mxphVXTJhKkcX024yalbQjIqc1SlMVA+b37BspZVGsshkakryGwm0XTQebwge",
-	"oUWa0ixsRuXWyq2Z3DZHCvzadbRkH1i+1JJMRdx6G9P1csvL9WsQHTI7nNhEZ/yXIDULkQePPr8ms/Kf",
-	"V6A5CFnEj83JdU/5QM1JPveVxHPdAENhdTxyMZdLk+csRcT627KBtiT2/Dtz5+Nl7uAOBzkEH1lFZFiP",
-	"4EVske9rAe7ODyw1Ybu9eaHJFOTiJsgCgCZxiKy8zMQGGpNHJNY75PKaBazMNpxWZEm9L934vom2/avh",
-	"vSLjvYzZRKHullMKiBP3w0zMX6h6gvRIxk4SRxwiwWrVYDhiselLhtzbnCWJIhHVZhPWvqQsXtXoNF6o",
-	"YPPXsoiwVCWhmlAWeVDLclWGe1NinPzZJIyD4nOXF9YHdcoatNBPi4o6besSUdsILoVXsthE9JBLploH",
-	"HGqSp6QwjoCYx+AImLGcYOFHXYgi7JQ4qNe/jVOhpPPSU1/vQHRR1k0V5K6nTZ17vmQCP4fEhkSvDd6U",
-	"ceED0MFaOLAkBTv+0g1g+cXRcdVL77wETR6AcgX/XyaLxQ4BzqhWEdxc3o8gC+7AylW2eIlOpITmTOX9",
-	"BtI9FKHXEWxtSmELEjNUhHsUpJSmePMaURzAyFknsy/C1CkHfdAV+NImXx/+cBXsMVcRzdAZpG3rpMYF",
-	"9BOLXHLyDqmN5eFW9a0NuuFo8R7IOn6AtyoPNMf8nvGc/c6F6qIvxvtbySKLzOecZjOW4+cl47N5zmJ9",
-	"B0viV6YcqEtSlmH98I5+wprw17mJxcupPse/VkQu4eT2k+70EU0nCeu/MB/erqXhXVXyc9Q1X/SkQc3s",
-	"LaQW5FkJzLJJKmWa/KalE65EPUcsJYhbZsyk79x2Owg53Hw9ZP30Q0mb8AtQJjwRHOSQFFKjY+U1+KcL",
-	"mgEMjj4HIiqk4BEFVSktQbwMBNBbNZeLq74XSpjL4LGxxo4GcgtmEGQ/5KjDMco2QFh/cOYxwXF5eFJN",
-	"OaBtUIaqS3tGFGMNmEGboafmzNK2FN3tPLkxE1of9ONEFjH8qsiwPyBM3LBELlgXCuKQPrRc1cwHA2dw",
-	"7Xgzjd4eFe3TZrXWRHNqah6tB9RR+nr941WtebQp6kBiVTSlLSZst6MWLPJ0ZDuMYX8QfHN9Xmu3g+WP",
-	"bdU0O3HfyGM3l5d9tRJRwgW7vNzObP7oTeK1WYSu9Rqb968vOX4T5IQn7xcJFRQjJiygOdPUashVunry",
-	"nkZhxdI65EoNOUoKFGk5x7wc1PwXNLpGGp8y+JtlEQNNLy2SnC+gvsQ6XbudiGIOsDS35xmHGmN9bBsN",
-	"McpYzI2vi7Ml+CYKERacDg2rnfKfGfVhc2/Z+zrgxJwtEHdci30WdtisbbJx+MFDuz5il9mH0B6C/Xzh",
-	"+CGUmtOOTEslft17JMmM3jCTf86SGHDP4Mg+I+P/i06lsa1hMupRC4q2ij5tmJjaTUj/Uw9KkcnKDBQg",
-	"IskLAFrC6BbTlEtMdr0K5gL8zEVsg0XV5UTMjBo4XnsqlFgihWIxKUTOEwP2rweQMhGvZW3cpeLOq+Bb",
-	"94bpkXTJpMgBjQPATNQcquSuTQ30QUYAJWEt6snwuq5dxHLooc3/hSUx4sYEiBoUqVCiNcwxl0ls0ygs",
-	"CtLIoL24/C+DbGK0sSQp09PDyWBOB2znympKiZvTBeQe2izfajbcHjlvpcLZbnBTx1jtrp+zZCdPfW3Y",
-	"yOH8GnBfgE904L4HcDludRNSSwNY3ulqbXfxEebhTGZwsmO2F4k0RZUUF5zdcr4KPYRHcwMMhxUBALsz",
-	"pdl2eYqeOHDAGQ7x/HI2jmz23hGNpWwcj8ksNBvezJcH8Cd4TP5F+BN+4SqX2aq+pK0uozFcc7D9xOzW",
-	"2p4KayMmLILiBb+I2Ii89kXDjtMDNcO7KBB1hi/kdJrKBqQ/rRfB+JcAO+UnE2aMHm70EAJqitzliNjT",
-	"JZr/0wUgI1s8JpQRk0wWszlk59KJLPIdyzH+yMIpputmP64PSjdIaTGO8DWnd51wxIiby5orpWS3k3Bx",
-	"rX8Q8KFZarao5mjr6uWxL35ArJiiUZBQpfJnsgdxqzbkUgMbHkIA+Qz9ZYggA3G5NukSxvLD7hnzTRHQ",
-	"ebDMCYW2InPQsVGXbGFFbXDHPIkbuaP6VpPZNIL2NCXApeZTUQLy4dk3MkevQsXOqnvTTKaEkqkWOFrZ",
-	"A3A7k6hmnmv+WnsqWDtq5FBbzeE8LbJ8zrLKxX5uXpmM5Y5k83ybza/CVdgy3yNCu3+FVwguUctoKUlC",
-	"ja83VJmVBwX+yykoWgg+R6RgI0/R1VqXFaoTGl2TXCKGh6t4UwbPM1yU8dEDtJrlAqHZuo53ln6gpkzT",
-	"W3DtDApaHWMZ0MSMIYstvWoaryqxBcvdV1A4EAhG6b6R3z3Hwi2ccKXuqpRa1aAvEH9JXs3BX707hzgJ",
-	"ZNi4/TxPgJoOg3ptR2RJtV2F6hQqnmfE4vN2HVuOLCFhlzcmZlwgQE8OpQYmBDYiQtr+jUiLtj/YGaEJ",
-	"y+BJEGvmqSHQBVWKYZV37vtFsKsWFTlgc04YGOq+sHQxOYcl7AAsy5Bct2NeG5Sb/05Y+wQJa4fPDgvR",
-	"fbm1B2B3j06+CKb3OlNtYhsVeRgV73dbh55wwZQF3UMlBTUh+JHFs61YgAcuvJvwcJE6DDSgT2yUPZlO",
-	"W619mGb9oNFWYMMXLONya6baK7zKhAMet0Bfem2va6trmHGWTVqtmtB003Mp2EHyjc0yeIe4HX95fvvc",
-	"6xFf8yHtL39DjKnVJKO5VkgD5gFEk6G3zFIAtXCBq8ClgMMnrFGyMgbWWnysx80CJMXjpgwAoysm5syF",
-	"o5EKwlTOU4oQlh67JDzsRIDeyFsXjpl8nYVUfA0yw1MUTVeJD3cOldWVwKwnD9jR2FeXPkqcVij+Ve5+",
-	"dd8aae4Qh4XkEfuiToqNhKc4o9Pc6N9AXcDxNxL+KYQFW5gkYc/6s1Bv8Z/RmkaLBxVHRWTGZ1xoFU//",
-	"lbGI8UVONMl3ibxhmclMVDkZnhrEVrWZbEBvWEZn7LlqSXW7ZHKm9H3L567tRTko+xD74tBOaGn365qb",
-	"r1B+yJvGMTDAepR7M6Yd3BIurrfEWSK5wC6KXphlDXyHzc0Q28WC6rLQm/wSS/GzzNL272h1UurZe1a5",
-	"iPat9WkAayiP00B430bt9Gmjcpoudoh4r2VP2+O2zO9wE+raHSrXsYbWrjdYHh8C5zoEtLFeu+zT62yr",
-	"aSb/YmE3c9krdC0SXmvcbCh7hcqCp9cfku/or6ov9tqhuOauSpK1bEyuhjFw3GSaFSFczgOcSWZfvogj",
-	"CcfarkB9LRdwXxsUbgyPJRhPGwN0rBojQvGUsS4Zo86hxs6jR4kq0jMiGAefL9fyFfvegTEFsr1SmL0S",
-	"0TsE23SNmBAfdA0qtoo22+3gYJzao2o4M894FEhSMafUMwpd9gOJIYKkPEm4aZTStU7xFsd41UqUxcTv",
-	"5YOOcTyMXUeTdqUVNKf/lEmRsuBoZ3xGJ6ucKfLNcPA/jwh8/rblWEyvuHCJhFSs63cRa495GUVMqWmR",
-	"ND2YIh54y2eCgeVAdqvPRFxZR4hgReTS5u8SmZGMTQvV8l3rNefliyszc2vnb2h3nbwquxfkODDcWmcW",
-	"notqipZWXxA5rxBAlxi0xdZd0WrNUur9x9tB79HVP765vOzjp2//46ugF8Pcv3ZWvaW9v64+HN9+tfUs",
-	"Ly0S+6TQ5F+wZVkSvoPg29bDQWYuzrVvK4d9oT72rI1OubBtf9fOLG1+8D8LZn4ue6du5EWad9csdBWt",
-	"ajfU6RLUY8fl+ASAKdVeyi1wUgIrWU65ZjGrjvRdKNcqhn7xyulJZUWOD+lurniaw7PxdZ41C9bAKo8j",
-	"uGBsxYvWbaCW2CSnmPAkE3Fz/sdLZwZVV6VMuWvFNfiY2oxLY4S1R1JpUJyXKuSnkkVedlQzWouP01eI",
-	"a2GKdNqjBIdJ0WWkmUpSPaLQNvprsmmOCMTO3wFchgmW2XYcm4qyR70hb1ntggqa8xvWwmSEBDDb2K8O",
-	"5M4WPYXHmDEa1/Vy0MKShtIUf+IzfYxi0zzABJBc5GekN0QPu1h5fWkDWkorGBubx47lB2ZNvOl4Y/d3",
-	"on7bD2AxvXSP/PwtJhzrhWmmuQm9CLl05w05xuBfm1OnMu6FpJmXp+kmYpQzilohRr2uL+3HxnBhjReb",
-	"WNoyJSXoQs1l3lKhZhbtul0eoYeQHcwl1MowF7MLLiK2h5+pwUG2mBsEbGc4mokisC2jaU3aHm2kgSU1",
-	"MT9Yw1z6J9iOg6/JVlk7J7ANKnUZnQc7KZy7DFfK0EwZkypJdZPk3Dp1Pb5Z201LK0FWtPb73YprTA+a",
-	"sIzR4uGxRYILQ43viCvXOg+1NeJHbYZpDWkmtkYudG7tkm+6W8LXLtmpBkXXJThteGfLfVlHuHBKi9cX",
-	"0W5xIxUd4iBzFPlFnGWvXGx9XWWLQ3WFUVIofsPa5yOAs6wuuy/bgUX19/8yh1Ez9eAr7Qu6MBXv/uAq",
-	"JDQkQeL4paiy9prdwGheZKymh0wQyPd8S8lhWbPYGr1wbfp2UGXE1hQs4oja9M3Qy3GuJx8ExfR8M4EU",
-	"kZRv7/ekn/8MrwQSiVlSo66nDYu7Q1+8hIpXWU2QuGG9WbYjjKQXvdji1jM6eBlTwlXY2DS32m7SXUuX",
-	"brXrKPqZ24x1LNTkZySSgHX55IZlK8wpTOnK1Una1kMU0BF6db0Bp95zdzgP1zqzbRpnqVQWmF7ZJPKA",
-	"RdRC78Q2usEiGAvmupTZNcuIvrJf3zIjbJnfWMRri+aWSHmtrIfCS4za1Q/sVrZb2b+6vX+VBRPSagr2",
-	"XRl46xA9gm1+uGvWi4PtDDE5y7xudwFKpdHcR90lc2pSs0HfhWYhDqxkk1RtRXvQ8VJXUA4TqFgDs4zG",
-	"hemyeIN+dnj2u0JAtbtXSJ+ASlNW0rtVDwIc8L8Cx8dv4GWHnAHz4Lbxi9pKeEQyptvPJW76MdcchrVr",
-	"VizeyIZGw3qdnKuFs8yxt7Er9UX7MAyMp9VppxfgDQ/Ha1seujwOZEgZYjGLH+RU/epzoZahIH5A/diO",
-	"WN18OIudmsnyiMV1OZkNh7YM4li7qhWKzRh3A5teGAVtU0gkVLyph3UOW8bg7itSS3WwLkGab3+e2+Mb",
-	"BuoPyz/j3cHt0jXL0x03xy5fLbGELRT9ut3Uoc1FXs8AhEfWjuO/Cqb2iD+UNL0W4deWGuj+0P9+3CVj",
-	"Gt9QEbG4Z8ObPeiGUug79O/a0umVkXn9VVSoXKY96CLqkksVXMxiHmkp3VPFYiEzuFwltPfoUe/RI/3H",
-	"nC8o7SkZHfXAVOT65fqH5ZznrJfQCUvGFaL1I0An4fCPCZodHzUwkD1IFiyzvf/1R2fR6j+8Uw6JK59W",
-	"c42qDBEMe4/tbeMRGYNtxDI9v0Ump0wp2L8xkRkZ61MgW2RcsXGfwJ3VIZgHAKz9mHyDIA0gs7+F+ye8",
-	"5yADaTLukze2dozArBWZ0xtGpFgHKQsuY2FBFBu7QfpdisO8WUvK8bbE542Uh4aIt/2bglAP98b5MlKk",
-	"r1tkHrokys813dlgDdV1KDA6OjYn15q6VtSxxtnAsAmrs5OZZIpUSsxbmYSgBtZjPtv5YLKSagHrVp+Z",
-	"bWr8rPphFNC75WkbeJlACODnx+TRyen3ZIFXEGwNq0INvkNw0Bc5nSTsDKCBFyxDPOi1fJG3tPfXoPfo",
-	"3dU/Li/75R9fNTcODqy0A3Wh0NaUQn5OLINbWaIIHQR/hwstKut6OtE4zpjSStE1izXP74L7vdZPeLNf",
-	"EcQZtHReyUK/AoTKnCWLDVCVMKi1ciGuhkKCQP8BLqCOzVBGvwl1LQSNODM2NNAmF9jcSlPRHUDRHQib",
-	"adiBM/MaGrt9ctC25eI2MMbP4U6jLwXbaNjbGvU4KVIRPHeoK9c0aYHDcBg44YLd6QG10MW/G2CeZSbF",
-	"bKM9n498mdE0nMz5BqQey1bEXdQlC5rPy78JkCmN9S96Xxg1dZEGVzH8Sou5GJJUDx8NhuQ/L16+sI8g",
-	"XJiYm9lmMpFxXYvTlMWrOhkuoYEis+PcLsCbYJFfe5Vr4dZPH8MZGRxZGRWqj3a3DbY1tgfeo4LRtFjc",
-	"q8JgH7itQKYSAucgMADl+Rp40BmUj0ELY8gs8frerfce3s0u5m0DddDF99e68pAFE4/9rOBtBZ6BobZo",
-	"crw+eExibsrGMcV4JlyOfdBr0xnkksVNGXttaamipZgcXtfFUOU8STTXQweDvKtXBHoyMhFqALiBMOb1",
-	"NARQyMYcw60UaYAlN4b9s8wslpOFdsJxruPs0Zid+dAe1JQ+4tZ8HUZgNH741ioSlELdQwOeSgtiR+Be",
-	"+NcusYO5MBS3VifrJR6UkqRa74MTrheMBwgcGwn7RUSNcaxlBtQ+BIysVXnSbfBVBgN+0+Hs/bLNF2wv",
-	"DU/mj70SkxvazZ6ZfrPXDKsydsPKXsPuAT3SjaH6rh/1HT58z66YPe1xuV8j8MeOi2ShkrbB6oe3/gZO",
-	"z5+cabfmoSnyucwOpkQ4jHlVU0uLwhPHZLwErSEOPAT7AIfHHuZ541PsdbelIVR6EP/AjKoVTZPdYKtM",
-	"PU7Qztsxw8chHW+kPVTbjbcox3SpP2Z4XbvhDoPILEFVnLu19CC4/b29aqC0g4hxfNSFaQn5hcjz6qAb",
-	"WG1TVfNzpbcD1+zBmZ8hpR+EVoM7YQotHOrSUuDj4hQUFxZzRGSccmHcFTecLStYjOV0X8sk0SfC3YX2",
-	"abAVipWG5mIM5R8NT74/+eH44cn3Xnx/uD1ea58VXJZCtIZ0/X0uS38a4TnAAtKUdSE4obknLhI2DlOn",
-	"XtPkNboE9u6fD1Whe6pFrwvxGB+wodX/uNrEYy6XaB8MrAPnYHPB1XzPVdu0ZIt22KxgFZpou95YcIFT",
-	"UdCwaFhkcpYxFUhgsKnubatBNylv0DapupYJKqnTIUbwOe7OhzUEAfcEZmiDAvG6sK34m8EL18AJLeis",
-	"m2v1gC+HXSG5EPN62+34simdvGS+AJTXblXTZsT1tRPmAkRab5nFY8zTtoXb91a78WdBG2urWTSXTJnu",
-	"nvi6EjMT7iY00QNYtXxjM9Btbo2dSUavEZSz5XOtzyi8RM7ZM2G2mTlAvrffMD3H+nHDFoAffocHGlyQ",
-	"zdIxr1C+CyliIrbxyv1FWn0RyR7CzpYnxPu4fGApLe2V/FU+s2SPakm8B6Vi3EBrBSpABDXi4BAWQfGF",
-	"1AI4ce2drn8WrECwz0IIPAMAhIBh06AFzXLs9FOiEYAUruvPhxXn3gvMtkIQpSx9NsAbpZKL+m/wiSzK",
-	"WH6Qpu61QRbF8mbIzuVcEsVMG+eMQf4iAEiH20Ajxe4ytDv4Sm15PsyhepSWA2mO/uAaH4AXzGZ9EeyA",
-	"Y/2nbYq4g/3kGiluggTs0iQPHxMeWqnn3ZXo9/E9bSjrdSpmfSU2e5+/LsReuqdN4Q+VhUALzGplHM95",
-	"BCLKqwaz6WudbmdSJNd7lck1oLO7zCJISZckll2MC4Fke2c3uSbcXGr4gZRpXmbOBfT/Nlq5IR4Hz/Zx",
-	"pRGo/lYkraORexq/t1mw397u+tSzrzyDJfiJT6cBgVZ1BB/AvXvglCKvqdhBnudZje0cAVb8BL0AbRuO",
-	"leafbT3mL3zLRmRmJAc5meycvoijyWPhAIyoljM32MaxQKz2Ncmjv8miOb+pU9PKF4QwDmrF+kYmQRsb",
-	"bMFE2Qtatc7srMUsaPaRZEWNaM0K4RqPFSJmGVnSFZEZwM2073iE6n6AMXZ2zuwuyneNzGMMdiP6Gq4I",
-	"8Jzc28W3Hck6SWxuN+5ImMoBhimcXYcliqbWrrQaiGAsDiWhzuWGzNyaoOJir0FgjCj4/bp70tRxliAK",
-	"VnZ0zZjCAYxaSCC3IUFUGWcLraWxMJqwmNCcZEzl4BkAYDKTa05nlNdUybWsf7KQMia9Ui+Oc+t5MseM",
-	"L7jZxcQb8UFqoWSxCBaU2iTGnF4zQeR0ulvOlUcV6x0ukSihymmWMRafaTJVkDAJacgSk8RYXfVsJtP2",
-	"SlhCo+sge8D8DLdCseBUZhHU8bq2H4uEChJLpoiQObZGgjwgjtKuDHMveZKQCfMRDPcohvdEX12nxbYB",
-	"trK8Xd/Ypr7vGa6TKZk9RIMBW2PTpsiqDEschKh3I5Hasrm2MPBYzWbZ2tWvwSjarP2FnX2FvW9tg+ig",
-	"EIOffhM5pny0mWh41G60lmHLttRWNHhNFSw3bZNNZdvbA5S9nUMjUnReZ8z2/52wM5QXXJGETXMii5ww",
-	"gcfagcrPWod4LQmtvW5LAtNyzgJa1ljI5Zh49WI+Hq+QS6MC98ymXLXa6G0b9qqsAVpTCZpqZXfjs2mR",
-	"JM8t0sl6j3/M7gVUEqNXIobhkuQsSxVAK8BXUOlGVF1D2foGLNOK3xHf5J6K6Y079JNuLvsV+fyFXDZU",
-	"NFWHEcmUgQvEAkhUhxTGi3kTpB5IC6YpC01tCySK3sxKta2bh/9Gfx/tYgepazNzcYO4Eqryi5WI9gyt",
-	"FoFttpCyXrYfKhRCYisBfbhzRaCBkDA+on3R5l1LxK1M6GbqRl6/ZrWYeT7G63qjdAUIjGcmf96kV+P8",
-	"XZ9o6eACXEMz2wktzEnYMKMxa5l6EFy7goPWmVT3H3HUzz+3rTk2gQETU7dDZBJrUwDztlJsS9cWQsUi",
-	"4lUfb4PIZDnnCYP1x8XTO4QTw4CnqXrAdH7NDmfweq06m9pLKlalKm3bvltSNtdqettA4nPQcQ2tdFX9",
-	"8k9WBIzaULmWYZZ23gnDRe0utizZ1vFRRoDbgKEj4+/hqd2/QcV6qUAL/d6iu5WSoMQTtCzoI/QDG/nU",
-	"jjwdGsMbJqg4TIAwZmkAyuQ5jZkmnbFeMWgaFbObcdjE24ic5EzsFjnJ2KyudEolxSykgai5zHKvqTkW",
-	"ndZgXqh1p6JzJqpCaVKocRn6AG1rIvz8xTm8vU9+5InmToIanurCmWVNJJPIAePU51cXTFae9+8zBKGX",
-	"zHdlzdB/5WZjNr0aZ2iKLSC5teunkXJRQQjv1vhZd8Qv97dip1tDWfi/2UrQdef6qgkNyEPUbNdiIkzs",
-	"BoawHXd6zTxa+5BdhK+NKN0FsXDTw882MAnXuo9sx6oMWNg/0ZVBvdjUNXYD/NnShREqcw+35bvBRewM",
-	"+7DDxm7U5270t9tza2D0tZvzMbpaegpPzaY1g9t697fhjwN2/671/1UbXW9iwKpWW4MKX+3ehOIodyH2",
-	"nSXTImMpr+DiVVMPdhJbh23K3laj29qafIvwKxehlaMRHlu7obt0al13MlkPoddu1chCP8xVqqZwMoY0",
-	"g3+WKkuVmGayZQF/XaKQq1SdycCbMTBUZDxfXQAkHfokXeebjRY/56+ekmu2Aoisd9oIfTcGRe34IYnm",
-	"NKORbcZk4RA7E0YzkJrm1fM8XyA1qfpclpiq+URS6IVoLuwTKDY3mAyq7IMMjh/T9QqKlOk1RlG4flok",
-	"5TV3kclRxyri7+z7S4rAWd/eAjTLVDYCoLq8YjdSCJhhYnMsmcKsHsgxp6nqk1hG6gFd8H4ar6OXiBsm",
-	"gNoteuOMnemPoJuPLsWl6JHvvjsv8rm+LgLO+O67ERmfQyER/wu+GZEfYaWJ3Zh+vz9Ghxj19s1Y2IEF",
-	"JrhUbmEvBfHXtk8AVdPxJijjOIUFy1KOz+A5rL8i34zf98rvx9+e4QpYatPLoOhKkeWcR3OSyQSTwuGl",
-	"0C0IkcB43sfpP43Vd9/hd5QsMjbl73ETzFNwOwyIwjdjLcPGXTLOCoH/sujd+Ns+ObfRL70QXmw4ooJM",
-	"sGAt1gYbz5UeCo/1dfg32ik4mmdc5Xo8eq5kDGC7Y/LNkOSSaFWasEQxcnT6LZCD7VGDJg3Cf5HxB31A",
-	"dUmZ2NElJq/jdmzeAgU1+jWarMfQlQx3/4HBz/nHHwox1yIZszE6U+gkwWDeHIA7NTV1yRhTZsZm05je",
-	"yQoIDb7wsRTWE6oJDCOT8BgjR8zolaOr8ZM3dDY+Q3+rZgxHAOOn095zbeqMyTcnRz9YL2+XnAyP0NEP",
-	"hdB6lYXMDUpa6Zv7tg9PeCEFs4+Z8RumyPHgxIz2NVswmnMx02MtzwwkC7TJiJIpMxyrt0qP+GnM0oWE",
-	"Jmi9X9lqfFZKkWu2Mm9xX5ntgox5ATzBplMWIYzH0QmZyyJTjipSrsliRMZa1XqGZAEk4P7uvZIJj1Zj",
-	"TbeVUM4ZmbCVFLFeFnSNnxw9wnUev2Z5tuqdT3OWIW0gqEi3xMVBwQNpoR4khV7YhKucxcRm59twrRYw",
-	"Vpb2ydNyZwVb6pkqwHimiwWjWZfQREngB0G07W+XekT4TMiM4URWsiCxhJdeC7nsXwrwlUdMoE+Qx1p+",
-	"TQE7u3O+oNGc9Y76g1I2e99Brz5Tcdr5lbGFtyW2bgSrRbjA+gNz3kJ9w0Tmc+KABo0vQbP4IpM3zm+A",
-	"gc7OhTkRPON91Bn2BzgKuWCCLnhn1DnuD2GwC5rP4Zh8oMXsX3BKY2aFo8GncWfUwV+hYn8hhcKj9Wgw",
-	"MD7D3CIMs/f5AzgPsH8c1TqOPqKv7SlKQ8f8Rgng0xzOnf5aHkJIq3Ejsvl/FUWgM3p75a/+T9KK+UxG",
-	"TClINP0PvYB0prSO8ZzlFHt/PIDCnfolMT97IFAKkqYgy+BJushXJqc6z4oNQIMXpeiK5iy6Rr4Fki/z",
-	"FVJQY93pD2hSJYHdsGwiFWtc2KuPuWMRFbBhp4Pjli9527si+uSYUMUIVlZcCj1zWNt9BiBkjkupX+kf",
-	"yrDK5h2HJ6vH1GkLThDVUNXNUGtOvWuGfqUablM5dmxUm/QVGm15yQMQzJCZt+VCm6O5nUb8w/oPk43o",
-	"NtHmn76teJo7R4Ojh73hsHd0/GbwaDQYjAaDf5XexR/1ohUqezd4+Gh5/Mdf0+kwGwwGw8HJwPw3Q9BG",
-	"239SFEmCXuXONVs135ZQlf8sCy2Yj97/91/mm9/U5siGg3Jk1s/EFolcGWCFjN3Ia7wNB2D7Tq7V81x5",
-	"0naoF9Sl0hoHqJ89q59065N2I+ArUAHk/QZo/hxRBOVUH/Z4WiCqUcwyE/LiGUnpNRczhKfV10EkTLHk",
-	"xjTOCqTI7c0fjiOMjq66xCwinsMOC77kDXulXkVfzcatVn3IakAo1UAy2viarcZ24ka/4SjitQLEc8WS",
-	"aZ88xegczBFy1aSIULO8ZoucCLm0GH9VTkR6Nd1Td2VFTzkDY+zKgS3+KBFprz2ThcizjhpbU1fZGPa2",
-	"amtD+9MNuTDcbcifiTiAPpUda0heFoPBcXQ8IBkVsUw9Qx+o4aFRuOG00HwC17OtUgUHdDgZ0nYHH5s1",
-	"9nYxAFSKGCUINQl7qQ2dukebyx7ANbfdzjMZOdDlpuvddWYUdxIfz42BY4TDDuKCxRx9Qf5J++ADOkRu",
-	"UYBAy7AwpquWGYosZZbPtQ4G1pbzzpicUQTSlALEisq1kmGbOHCVd0lKMy3wIKYPm78pV/CHfeXKFIzI",
-	"0NF90jgtN5y7b9BreNRdtqgb1n1mLN97WbSBXbs0gy9Sen2eYuf+5I1+4jGScTNZvpD5cxlrCzw+ADm/",
-	"FKx0K/o5fKUSsY/Kshv9CrusV1Z8FTHPe3lmYOHqbQV93ZsMEZ7v2Vzo1leH001crJDhOuVJzrK3AH9y",
-	"VTHy/G7dQfC8gBMfK74MjL0iY+MS7UNqP4vHBg7JfDvGzBCbjzxhMy6IktuHyqW441j9KnrbIybKQTHe",
-	"8npVQIRj5/c3PZKLiFUf2C7a39grseGFhch5sscLD2ed0sgm8Bla8IsGMSUTRPJWSY6lTx2kdc/hF1Py",
-	"TN6whGJ5JW0wNksUf2iBrT+YfCRbynjb7WCSoP+bSVG6xWLNeWfUeTT94WE8+GH4ww8n0ffxw9NH9GjK",
-	"KB1Ep6c0HgxP6fFkejIdTo4mg8kPR0dRPDyNH0bD08lgOhjQwQ960xadUWf46Kg/6B/1hxiPvOGyUL/g",
-	"KyoQ8Vpz+bN5eRT7szMaHmnpatq6dtRN1HTPYS1mLQu3G8xM5Bm/k4fRnR2QEr5gcpFYi3KlSMzjLhFs",
-	"qTVFC93ljg89xMDZAeLeHB6bJ8DohmV8iqCFQVP4hcwZGevjdExibeiyRDGwa9FnvJKF5zdOKPZep7nT",
-	"c01WqkGwzJiHYVk9c3AklVPnbkw6yeQ1E6WyYnYH6WhuwIUOR/KGRKGAA4AIjb27A4W9ZguZBWnMVQgY",
-	"l6MsxEE07sfWJtU2KxcWihLLLoBOSCJn+5FZBfWrVs3wy1vvX8vYcuXPcK74Jfr1aomH415/QuFFV41e",
-	"5y2HqhbT1Qc04wzicjrsuMaHA9r3birA4c7OCWTCD4+rXQ06KpfR9buE3bAEC9AiHht7yOKTw3xchhkc",
-	"sNE0aT5BJDSxqXHWDv9VlmKbwwlbNugPzc/FK9/YUNmvv/WGKLlkcuObShlTwKfGcLJ5RduOsbWkog6H",
-	"XAiZrWy/M8VjZmJEjbqBAb8zJ6FiKBnr1sJmKnWWNGNzWSjWiycIN1EwFHP39EIA755mEgxO87pHmuqs",
-	"vqI3EosWaM5mmiwMYqVvdHY7Sy4Es+f8IXUBy2Hb1QEnAA8iqe3DajWAUpJuimcTEa4R0A8+2I+3tbJ6",
-	"xpyovhcnSvOauFd/Okveq9/YfcV3N9vLGV81bNfICBpMUNz7DXWBkP/Hbxhh72mUJyvoNianZKwlzph8",
-	"k/udRqSygeYlF+rbLhnDX2PyjblrJYuMyKXoEs1sLmRj8n8sM48vxTcJy/XpWiSMoOz/tk9+hySPMl8G",
-	"ErRMfxj0QWLKBpbHEj1Cksob17pDa6mJBDcl5Fys+01hDe9A3jCslwusVWijaFSjOOWdd4nmuPMLYFgx",
-	"S2tOER2Wx2xdmLcWeD+ZhW4Xz9mRme/ImD8BhSCKyS7cWYpmy0CeUHQgilv0Vg9s8eP7xzTHAVCpbZup",
-	"GNbfQXIpe79IoEmaOe12UzBblTyUC+AgdNYhcMKjhuFyRVy52tdYpbpFlXaXX90xO6V15oG2jcLO+qF1",
-	"1pe1tyBBZxlTfyaVgqdaRz+qrVI0a39mDdbUMF9VRVwYg/cDhL+gSi21+nrlKZpW77SX4URRBy+1yk63",
-	"M4eToBNP+mZR+pFMveI2bTon+XxVgYyrneU9pTCUxNdKDRMuz22CCbAH0sg8CeBJHfdtUO7YX7fkIDx1",
-	"xdl5xll8BvV841HOVD42ZcA07xME2iR2X7HPlkEsqkMqCmUjlMP+pBkJtQwV5oO9yblbMsmo89WH389f",
-	"P/nl5W8XT969Or+4+P3l659uNXkrSMQEQ+t2l/wHbzHvJQeiFEzI1Z+lGDqg8Nl9t0ppVQizXDvLq91l",
-	"UV3ssuT6LzNlwpvAXpKukj7h/QCGjPljLYuiKqPw+7vIqJ2zG7zSB67IDCBBDqGv6olUUfeMu9zVXRSK",
-	"qTssc7fJft9//Q6aBvFvzerumpU2eH9cQU1+1Sd4de9SrFvCCDmoPKDiEnPgS8vTuKOEu4OXx636FVRO",
-	"REEcrJRlM0bg51Gp7FXKWFKskWMxZI9hRQpBEoY02TP0vGQslZCkax/TJ+eu0Wk5pUuBLV8IVcQdoSHn",
-	"CVLqwURzG70RFqMHi/GPgHTxOdGx3NG6QiEzoz7d7sEiiFDR3h/yd9PtDiUIj+okYQutzY82OHl3dC/y",
-	"TjMBN/bY8k7S7c7hWs2nH0khe+DBd81CyLjn6lp5iGp98rvtOD2nitywbIWFZ+Y5XezxXMJXHQ0GUMiH",
-	"p4npuWySHTbt1KrT7aWHa3QQb4/tZf5WT1boF3vRK1safV0Av0DCzMjCE2uyp5Ok9GpkjMYvRbJyXxgf",
-	"FVyvxRxkj7+Fx125hy+KScKj/lr4M5NL1RkdnQwGB/Wf4PLV+k6SxG6azQiwzfMOlNliqokRJgsRPD/d",
-	"ubuFD8DnsmeApXK4B/08LxdMKOiGDhLPa8hlgiu27BRKo5NELk0xt147ROzuVpqFuURATBIh5xXAP4yU",
-	"KJRlBIqeS4csTZIzMgYZbKpy8RTAWlzMaKwypV6aytn/9zcM9NFgjz9I68+kVqIuoKd96WT76MYD5oJ/",
-	"Hm4OlOhrlPgJz8032ep+Dk3TmmRblAibcRwq5zThVGHWvWUAPfIIkYj89jzoNtFf5jKdqNxisuUuwPW2",
-	"E8WRwQLSRNfLMz5DrP2cp0zlNF10TGLoVbczK2hGRc6A3qDKn98wCA1HbAQ5UQtszAh1AMasUDYXsOKw",
-	"ffsB2wBA1TIpkfXcgcOyG6xTNqmx9rRF7gR2WNe+SxB/e/CatJxf9NW3leraN/rIVpjK9QqX8eK/nrnK",
-	"Yb/+vfy5zCX2RM99BDZk1nQ2l8QHAQ0Mnh2AS+aM6MWGVTFoAaZ0DY9r895KpaVH4W2O6g32cUetzLYl",
-	"nzhwy7sx0r/55zPjn515Y8sBJLOD6am0fCbqWg4oI5b7M8He+iqU1hsWihmNe9iztDfLZLFoPonKtjH/",
-	"Dy/edRBrubEHjLNDokInXak/kz6kDb0z+Ty28XBndPx9t+PgSjqjjiywg3Gm8ia/QELDv5+a31OmEKGz",
-	"bMbPFcmlRKxni7YcyaRIjVZ3sLzNQMLjQU+StQ1vOk+QfLpYbUqzmcsuPAQfaQOHxF6DXX1kRbRQvsXn",
-	"N+Btm77oMUBb0v9Mk8wPl/5dTrVdAjhS4SGLwDQ3f6qM8kZJspZIvoc0AfMxTv5sAw1gE8HrJNBgXwkk",
-	"bf3TIpNxYduCgSNesQyTF1eJxOoWdV24sdzum+F+QJm3lsIdzPm2RTr3ljtU8sj23CFfbh0m/us3Gq9J",
-	"5L6rMHzwIXZTbNSpy5Xo7JPH6d1+mCCct9r7LsfuqpU/i6ttqzmKuYoMkPCdXlTnDnzjHH8AVbgitrFn",
-	"3iVSkEWRLaRiiLuD7KzlxTVb5JvOOTPWyi7fJbXrwGnK5yTX1G8EUXv2NTtwqGzkg1IxJMxTY7iRYtGe",
-	"jDWRWUGTsTjjXk5yPTnaK++LHM8FkUW+pBlALQHcEWBQziiHqFg+t2iDJjrWJVQQLvw7oHEJ+kUtZBLL",
-	"88Sm64ODYYYQepksZnN0Z+szwrzHYmFaDLsQ8gksw31ReoWkjj4ySaHv0hONuCofibLOE37N7lHauYRw",
-	"A11pNIhuGf2IiVbrkNgAY4t1Cc1JKlVOTgcDAlZ6zlNWSxY4h3umiF0EIIxKaKu2tdR7bW8KqCu/yCUG",
-	"WgHcOeMsPhzkGlBfkiA7Vqw4f9fAnDskXTKtOdZHni/AudUDWYSX9slYmwEA8UvJ40QW8RP4gQz7A8LE",
-	"DUvkgnUJPmeC8K4AuGzuTyFUlkHkwTg9AWN2QqNrCGdcivEzqvIePLb39KcxmbHchNt4TvS8WHxmhgNb",
-	"AShwAA0iAAW3TwAfmwxPiWKRFLEC/1IKLbcQHLsM/kFPpkuR8Bum8LjHr8yFFs8ZsGRkZkFSUroiipna",
-	"fKbfoIfOBSlf6SD8Eqm4mBEaRUypUGoPvhCXcZN91jh5tWDKgdwY+GlA3EUlvluCqWSF6E+54GrukFT0",
-	"V9+Ndyxc0XZkTd2Kh9X/lvb+enf1j28uL/vm47ff6T8uL7/79j++6jQ2fzwdhGpaDlZDju4WZUgY9x5B",
-	"EiLGb1hZW47xsHIBKnRYWQF/4oPeo6sPw+7R4Lbnff5qLzwUAFuFYfZMt7AK5iqPR+T7k+GgNzy6FHDZ",
-	"iPjbfCk0c47Ih8uOWrDI0MRlZ3TZGfYHl53uZYfH8Kd9iv5KySKLGHytZYJNNXzQbIbCrXqGcGPMbvoW",
-	"0b7vD6l/M8QreYpXhgx0uEIP3SyFe+y6iHcXXnZGHy47WYGTywqxbaRgE8PFqogixmIWX3Zuby8FMOQO",
-	"WLWliDiY93tOFwsG6NAKs3rgT0/CG9mwKdvtXlWNVGi5WCvUHcbFJKPXAFFPpyxfvZlnTOk7x9+ano2A",
-	"3c6S2PQMwMt6cNdG8wCIZ4WTiX6B0fzNHYJ6ktYVeDhHm/GllVmKa861OYA0DMHdB16zeRK3wj+yETfb",
-	"ZLdT8XgFM6QagR0GFWAHPSACr3CtU8D15KEU3Leray2rxPRWwZW6J3+XJoHtni5grUNIDmCrWt8WMt1O",
-	"AuPBB/1PoyNLP3UvFxbceBjn1RzHsONEd/dX4ZCvAiv0wMSLG4Mhv7Akfmyu+4JgwE1HXcsMDuGsbG52",
-	"FIBHGzwaner/aSlQIp+V9wwHg9uuS/2sPK277jzXMq1JylT9/lWXfHtne74GJAMd/t24yJQlCULHDgcD",
-	"kktyBBkgj374P2fkdPB/wPpJEmjweVgZ4qimRb0tUtehMlJsEoQrdtAbAbOuAsTWMdxd/cP1/DbCPq77",
-	"eEfMQ+v8Ioh3YU6nsZ8NyhWZgJcsR8s0l6UpKPO5Nsz12LpkaXOxsdmMWcWzsssMz8k1tA2xFuycqnZ+",
-	"ZZy2kbmfkUMZi+sA9yLlSs/bP+J3gmN7DVNsXcB79NFOGr0/mgEcW6g5TRIoAJqwHbihksy4RtQJMz2q",
-	"D0zVb+ZlaxpstGMdw6DSQ1sy4vzKxp01Z6JLlHR4giqnCUN/sRRIr0zMOLqakZCNW1n/jbnT2L1DT2/D",
-	"+4xlHcbzHCJ1WIzPhtaNVgy2XpGmLCMZRBqwtfAO5I17fGuo+xMR8zOGgqtC0DNJKgm6O1EyFzc8p9vR",
-	"W556131JWlAUsUVeKQ/bnvXOUoCF7cwyGrH/Wy2D8wDE3e3Hg82keS5umvUWWPi2sOUZ4GN29M6Z9TmY",
-	"olJu7HZFxSOWLW1ODkDrT/2XgTddZlqoVRr6pJOwqxy9u9sgQ96U3UrQUYLdA8R16VZesEwf7fr9qqaB",
-	"yRlRDJus5RK6VdRBhpQz+qSQIU3kvUZoO0B4eJO7DwiPvyUjdzu5vGbAY//6c/iv67+O4u+LJ3KweJgN",
-	"6Y/H0U/s59kv/D+vn6Uv5Ks/X6s3xT+X///VvwbDo+OT04ff//CITqKYTWdz3ul2iiwxvVDV6MEDtRKR",
-	"X/jiC/oHd37brp1R1okj4OB3V2ApDM8VcOJaEcwnwfSA0UOTUBAGOwmgusP2wYfyj639UEAk1TZEEdgE",
-	"pXy2ATFC/cDogsRiAULaAXjN6/qhVMRUO+wPb/cOiP3xxrSf8Z6uTbg91r8e4qNpsoN/i6jOHnrEdhYv",
-	"m3uUbH4YnyL3t3MPNWFH+82f9FXJ5JJHrD5sA92oMzrNbUhzkTEIzKdS5HPfYVEstEoR05zZ7PJuWDXH",
-	"F35JTQpluii2YBSEuGcwfDNYTzCe8C1I1qapuh4KxEzwYUfrD4PlL9+FMYms4e05T9m/pNDc8tubx5Av",
-	"bLu2l73iFiyzIY5qDamJdwAldLym8TTFCo7OD/2TgV4G0z4ZeDeutGo/PrQloOmolRkABFeyccLFYfyX",
-	"T92jTTgE924jKvIjTxIuZgGWtoOrxkXst3Ds6k+39SANhjkBcBOptOw9lrB4xjICxgFXJJUpEwG2xINF",
-	"v+dTA0d9TD4DKkCz29CwR80P+4MwNUdzms3KgjoIRguj5L31H1BGdnMOyR1eWALCgRly1KA/GJxqWmHv",
-	"9X3D7tFg4Dfzpjn5Cq/R68tRjG4pcYfNMWB578pnAS6O4rnFUF9kJhi6ElGvctn6WP1W0d7g0Bn4Zcqr",
-	"2h325NWOsqhBldA/f4m4WWboFSunAl/XWrTtpa7gql7VisUHMJwHH/Q/tw88wqwTl9hDW04NHE1X2xrY",
-	"NB4sj9xry7OcS6IY03oOW5FJAT1vnIM7pSuAHA8rOc+4YC8rfPfFuCCbRK/Ul793Z7e+6bEpq/axLBzW",
-	"TilHrOj6I9siuhrqn7RmiekeCTT+MiL4fiqd7rt801HHdgWmJOtDxVwVF7OE+acMRl+Buwkiw9WmeHwM",
-	"jm+BsC80j5WywdhGjVEBa1l9QexoDW4a0zVzu13fuT8kF80mfagTnTOr5VKA7nJPqUu4Ids5wGzuphdf",
-	"T4+LGbmwKaAHYJBXpfifMKjSREc5yZmgYh+HfpVEH3zAD9v8aDwjisEDFWEiLjE5/Y7CfWIGgQcSozeM",
-	"TFaIAqkXpmzb3ie/mj7uK5LSGLoJrM7w79A8Q/62VN6w57aF4X0j9JpYBiJZmfx3KlYkldkB/XWu/Wjh",
-	"HBx77PM2v93ei3ZI6+rzkyW7yYk69Ro34UvUrl070Pv3/dklrEehfSmSFYFN0sLkGvtSFgI+4tddovhM",
-	"YG0NdB+QOUolCpCOkKwBBQ9wuelyDt71MKrsQUTJARBl9/Qh4/DvDyv2E/Ori/rtgb7ahmE/G9RVU9Tr",
-	"jhjIsyOwCnvHzlKWZzxSTUnNz80l2yqvtL6+oMK416EG19VaaW7rHZ3Mx13zeXiaus/fx+7j8aAX05Ua",
-	"n5FHA6I/2RLLvvcMzJgSjMP8wWMoZEbGXOQsu6EJFN/N+A2r7T2tzbLXVMxYXdESvOvtsPfoCkuWBt2T",
-	"22/S/53/b/y/vZSLImfqf3tzWWTqf2HA337VadklG+oU/SbsS5nF3koN5+O6Udv51VZahcZbN7ItsusC",
-	"a//3KBu58/FPb1hGZ+wZzdHfdXR80u14TVyHR2jR/1MmhV6XYf+o25lSnmiBdnLaxQImpaZF0hkNT4c/",
-	"PDJuNa186/tPj45PdpAQSP11lU5FehBr92c+KzLmwdyKiMgbzebIVPp700TcMToOrG0Ng1wwQRe8b1e8",
-	"jt1f4nV3jttyMZVQMOa5ZLXp4wvqzrA/6A/08pnRdUad4/4Qvyr3h8Yxx6zFV5kebw7ILOhVMaRt3DGB",
-	"XdLzOX/1lOjn7r9RLCoy8DO/raLPaeETy6hI2ZomntPOlV36RUJFc+ASPNxE2/5YMgvxS32XqcZkGUNj",
-	"yALx1Nk++hGv4HV33T8z6LdXrVnlVdYQ53rjZoS2Mc9cgNaQw6GcRt66wdmASwVgedFcygre164BL71P",
-	"+vq6vcTCaj2CKmDlXComtMFLxWoi41W3dFTD1qsu+bOQOTXwynHcAy9aIAD2yozgUNsL3PXSfJwymhcZ",
-	"oA7Pec56CZ2wpFMGYL467Q4Gg/5goNUQiJO4eNBvImYZttfExmZlMOZ371n6eFgLZXQ7CU85VtnTJPkZ",
-	"x+AYfOr+BlJMZcySakBlM8SCawpT4ugRMK7YppCTF+c6skesee67QvC8nCvEuY4Io9Hcm+Zr8xKiigyj",
-	"bzBbc88rugLm1TdZXBbjzLS42PQaIxYWrlKbJhshoy+BHWuFpS/oQly4xmajiCZRkVB0PIWTTV9IQiPw",
-	"BHspWARqeE3fOtAE9R+DPhnrBVVjYpuKIKJEZvNhc9vOUhMMHLhOGpuYArQwITSVYnYpICuVjEG5GGP+",
-	"PmgErqieC2ZQ0WHbwWvtyoI182OUj6icLbR00P+GEBDcOsCedu6QpeqYHXiip6fouvU41kpoPpUZtCdJ",
-	"KPZCpxmi2RSIEvcBlNGZF8VycLWjk1sb61B2bBQUNzD6NH2gHvYQDMDb3ej5v/S0d2sCu8fihIXUehi+",
-	"cwqysNM+2H4KV9tCasaqEWwngvAyK2xOqxIXGjdglTI+wUo0+Lk2dg5Q7muvc5LGbDi5KPdZCzzzTHhl",
-	"gDiEzJlZLUMn9sdeSTD6lzf17zHx7nIp9/C6AWGcQ8J5nagzfEYhoVzdObGmRsAZqF5MOFvKIolJJFVO",
-	"CjgbKeoFLjutjSDMii0FJK8L8RlhB7wuXBPeA5mNzZvyujBhyYMojnqxAUg6SVw/sdroIix8W9tLP/nB",
-	"h6wQjdXjrwvR2XMVDuTnzQrhK6ZyljGldp707k5fmMHVxmKNIioiluxTAohPrIWTI38WrGAxTBg6juj3",
-	"QLPaHIpPugAah3y7pCss6FMY0YpkmvL8rGwrgV/kpuOZ6pPH+DhANZpRLgBciMLLcqOYaNu+uw6sHqhw",
-	"gSd9WsK4yOUCR78DJeirLfVbOW1+3OqBMDLhAoX/Toc6virkO//KniWulkNf1MNv+zKbPYAUrAdHg6NB",
-	"b3hkntTZcDAczC9xTv7z4uULgrPsmuxI8/b70b299/no/Pocsi6MLtoo4FFXtf4MROdvPpguzDVfUvb0",
-	"9roCo7pd/PLy1dOf//vdm5e/PnmB7RDaVQF8uk7luB/bUxjM3h60Q7lLZnMPx1IaTGjzyMwSTUiwwC/V",
-	"Y9V8+eADfmhMVNC6GTYhz3mSwNQgrDOlPFHVop9NAFt4Jg7uIyQUmGaZ99HuV9k5tF/xbSkDey/LQROy",
-	"PzfW3Y0ta6ML8OuXmDGAI/9aIZQ8OFF4yhzna2UKuH8P5t9dvbSLrPXBIqAOjp9Oe5oasZRvRL4bQ2KB",
-	"IlRr/wj1OraVfmOSsUVCsdcww1nY49QQACBKeLfAE0Hzk1NQG3ENFDYc3JQ36g5cBS8sQR66uzCiNsvv",
-	"VgSNezrqXBaDwXHk1gf+ZJ0dueKf8LB76W77ycTFHbvFNosLpEWE7gQSvVuzu52ryf/WUhjdy/sngHQ/",
-	"TZX1Bcvduf/1PkK3ki5i7bstqr+56GP4pUJA3pD2tTJCWUEGac7UjrC+AYBLh+vbTEtovRo/WAC4d1P1",
-	"zlxOp42dhQamGM0g4vRJetq0bGu6tWJB1CBVasvmdSHKMu+FlAko30j/4MqWaNv6Ab3NMgu/ucwNNyK2",
-	"LLWi0O1uRxF9cmBjDGikjTVm3ZAHNMc8/izFgPmqrUfTgSB/MJ9uW3h0Pn8jwaVyQP9+W4VT0zTNCzCv",
-	"w6kGmguaK6s9hvC6lGacxhN0gf69uWhHDqk/ktGV+EVaRuhy8yoVb1goh6g9T+5jEZVhl6BJ9BzsH89F",
-	"aHzY2h6y9ABF63mfnLvRo5Gj6EqVPRmoxX+6YeBUX/d5X4ot5pddMCmS1VnVDrvhypphDZbXpsV1KfRO",
-	"4JGbYm8YtC+6hL2P2MKki49vaMI1db8UyWocCsxribPaX7rd3VjrhursVyQrxMh1bMdABYYjDXgNtDPZ",
-	"DD6EtA5/DUJI8BMpE0ZFSLWBTH1Fbxjh+ZkD2MkKYZIi/K6mZb4WFyqnSYLINAmNritd4uuGaQuodxnf",
-	"7/NV12XUzbkWzau65wPiYY3qdVqrelXM6LDEsJdwph78ZKXAoSzcsgTWtO+yaVEGuLiTUlFARrGFJYZO",
-	"gb9nPGe/cwgtm1wDpBZEn4T6eH3gPJZiymd9m5z7mimZFAa3BfIDTBrWlTlEyhSJ8kw57nayQpQd6M2h",
-	"+8VrnMc7nJXDwFl5etut8h5uZesT9FwTCIvbHaTGaQBbBJKeKyu4nWwHsU4TLWFXcA1wq76RWpnzSdwN",
-	"dhvqSHxj3w1F0ziu0LN3JLaj3KGh3A96g7UNsF6gYqK3yOIVBCtIP+uMPty2Q7PSgs/eaxuHlE/DFMdC",
-	"tOpsYPMYXHRfH/2AXjFw2TiD27Vp7lKQDqk93ugsE2DEHXyAfxseH7bn8VoP1cfj8S/TgfWqQAdWNVBN",
-	"uMilPrsjtqPKDP4s/XNGl70JHM3gU641bB/4RmEY2wgiiVoSLjOe50wY1HMtPqcyS2luk0O1AkzVNYv1",
-	"913CEgXd4m9YVsFDiqiQgkc0gduDeeBmqj+VdsOa8hl0bcFgKmqM253OHwjCyESR6rU0f65omujlbFXc",
-	"ZDnja0VEkU5YdlbV/aFwC1so1OlZjrnWdC2e6mEdDU++P/nh+OHJ991OygV+OXSjg6RUyALsfmTfwidy",
-	"FrRsVerUyttuZSKwuZUOWmYeI1KdxqUwsxhdCkJ6hMcj4k9Df0uIHuGIlBO5xBygAE6fGRBA//qwmgr7",
-	"1JmcbWdoamMBafdLs/j92UJuIfEI/ONa+vUCzsvWrk80Ndd8fJ9+6SCnYmWKJb5W5JppLRS95ilAsOI3",
-	"WQmP8D63oQBA+jmgX31b7/kkwbYNO3e0r07dLLpxq+SaDZSEOeUkYVDBLmxLjrrZ7dev6xkX117r/uqw",
-	"9HlJuIiSImYKG1mx2CJObRmHufqq2VQ/YNwC7dZGpD63XShy/a5ebXzGOKNSxQz18RmGG/mghcFboUIB",
-	"kf9a7e6T8Rms9dqRgh0L14bQjJkVBJK6rZ5eEzYHI0KbLWtthrb0RluKn2WW4p1WY9bnChhg+KFmh4b/",
-	"amhbVhaSwhF+TwieyIXbgzWOAe5+bFjGhxPDeWBdo05D1JtJ6UZIH7770A7HyIMP+KE51x3B0O7s5vpb",
-	"c/eCicdl3bt+Vh3DQ6ctqMJyzFuzILe+dPhy+Xs33q2zjJFQTTGu7T/FFdHL6YqFoEmGwx84FKS2ffVk",
-	"BS/hsdZcsEC4ouN8XO5ug2dnl3QHSfDAONdbaJi/mCu/qG446P3rBPsBDkMNAX0BFWwIqCkcuplXnHxb",
-	"USkrzvoAImVrBMr7hpU027z9UNVn3h+yyARNDtxPmMUkl2CQISfWFXp9uVynJXGhth/DF3jdrjNwGDF3",
-	"ZqV5MVELCVdq/eZiJSLkl5PecNA7+v7N8Gh0fDI6/f5fpqWtnpU9YPT+0oQpdAZue8TDmkf8xUTM1HX1",
-	"/tKDDVeb5p+3O54+ZnmDZA7aRAkMYKAAnIvwzNUj4lqv1+0gEpLErnPa0IoPwyQsY44z0PAEoABvjF8o",
-	"h6DvZZurw171JR1CRT4PxqDCKq5/ABmv8Ah9vX7La3TiYt5P2xDQgU0v3Io2xpfZtLJ9gvW7HQyO2L1j",
-	"zS6rOTk+vVvPDFefCPhxi03mPJN3xFHYnxZrgrht/OG1gV0UnW/Lm6+ASD+DXL/Dcp617Jrc+J2dWe8n",
-	"llOe1FtQeFUXrBgvOrcWw8J8n/U4GaYBzeVSf49bX9bigW8TlePDGV0moOCS7z5V3l27A83wYyOTb0OI",
-	"MK/8XIEiPifch60S/b7wDyrpmGHEgiQh6ITxehZbTuEZiWADEKKU/A5hVgtuYKAOXOYOFqKhypi7Vp11",
-	"3TURe+AAbTU3e/vu0gPu4Pk1/qFzyPwal1DXPsHm6OAJNu0EfFHbUy4rRJ/8LJMEJTPNiU3pMIlf0EmN",
-	"jLVMYvqAUePPoaPk60J4qSJCLvcFrNgUs9tNaa/up7g7+mJdPtOaT3iI3/zEaPyM5cifg4bs/VCmZSuS",
-	"q+Y4+TqRS+GtKkHdToKheQPn+lx1Rj+cGNbsjI6H3U5K3+tvT440Oxjh1hSzGzwanT4anf6AbvncOfWj",
-	"OPK/eW0n/0zOQP/ImFtqyGvUZI2lkciXRyeDwboQoDzhYnbBReQ8cFt84Is5dKvvqDxjNMUUskapY2SB",
-	"fruWkOjCH+KHc1yw4dEg+GAfXA1IAW6cZvIvJoAAFkzEgFM51JfrceuHD6wvvjM6On70w22d432H1JIq",
-	"1QfEiXESocYFU1FdB78nYpLQGWqBBk5HK2WYA4J9FSBFRM3lElLADQOpA4fbfpHLSo7ZnrVR92LGjWgW",
-	"zTXb7YGCtF2veLlgAhUgrVU4HCRvSxx/K5KwaW5bm1iHFBRPpPKGxYirbzz9CIWEj1ESlrRS37hWRoFT",
-	"PFghxV5KZambHzZlkS7pap8cxfrTaKRNpfuhB6+WBzgWpKIicwrs51nnZMVy05VFUw4XZIzXjgP4KXw6",
-	"Lff2E1ZF1HgXTgc7+A76S8ZncwyH4IwxNFvJGf/7pDgfouQPUpwddMNOB8tPmtJrtFRvNyGOqvfscKeB",
-	"44OKX2Jp8NsSXImdz4hdEo9HCwwA3gef/26C3XLJFJ66Z8ZiLEHvZlpoSxD3ok9e0UJBp6alFmpbketg",
-	"7H8XgW4g8KxEL0TOE5MqkDFVpCAydqGFZmtjhA891M6vd8fSz/677Mwz5h+1S5ldI+TigfdDJgn0yL8X",
-	"Xnzqe04nLJKpq321crisnjTql1WztCiSoRbmdsgfszi14vZZI5E9AYWMR/wNtJNbkqxIGEwYW+upajVO",
-	"e9eH3c97BBfaWnq5XmjpKjCdC+m+Sy9P/qallyc76CxHAZ3l4b2XZf2OzSFSZmroP2FXKTBWBGE0SzjL",
-	"yhBJWWC1l0QNmjAju6pNeP5GzilyzRY5GpXootbfHQ0GhCZKYuZDpT7VwP3DKzbloX3zZ2GHOLtB3xR7",
-	"Abs+oi69K8S1kEuB6atFqoXb9whB3xn90O2kTCEOvxaMGTP18Qan6vfz109+efnbxZN3r84vLn5/+fqn",
-	"PoDCQ/uozqjzwBg1DwYPjG2vR7mgSi1tSm7KYosdxS18+QXLcy5mqksMZlR/U9IYRX83bvmZg6+qtsXS",
-	"1Pxu0jShiQLgF8DKHAQQh66cYr/MpJjZboF3iQ42aPrFxJtjg0fZv+6gvQ1ksZD2D7d2KFETGl2D5/Dt",
-	"R22Zjw0EtrZguK8+MYfv09Lt5Bmnya7MUNnzuoNjLpNYYYc956abU0UmjAlCZxnD5DGS0Jxlh2yr5LWe",
-	"gjRpcYdWSj4XjEzCau2p8LO2vYVcEhOBcjkCgMiOZEqk6JNzu2eag7lAN7L+Uc1phoi/sshHZMrWei5Z",
-	"/p+ssKIMejiAn/pSWIgQH6gNL+CCLOc8mqMjbM4S23sGYBHKnaDYTCYvd2qGwVm/+DEOtn6BnzZEwaHb",
-	"v3Q7NL6hImJxz6qUvazUKTUzqlymvTyjQmHaismQi2lOe0xkPJqDqGzsBqJPbQBTWXb2YonHSCf33vzl",
-	"3wLySxWQ2JSxvGate+vdZeFj6CFnu7nYIhHTsq2VPPSHt6Yn+zJxoVVxtmylKlsBQp4ap9S0UEb0OCAu",
-	"tJUcrovZOp4rlkwD/jt8+78Fz70Lng0u1oebJxqGDyuiYVokyXMjT1zXJNuc6srImhdyCT/jr/DVG1yB",
-	"Y7xlr0V4ZSiyrp+caSBn+h+BCq1PVq/ZrY8/RslyLhN7kqKRkRs/T84yGzPWX0HXMaIkmdLsYFUgtoEy",
-	"8HHZrelQKo0efJzRCv9WWcxe8W89/9/H2Ec/xt7Qa0YmNLomtDL9MgNjTb2+49GGVkOTufsGr/j8MWJZ",
-	"KksAaT34nIlWbtAn+B7yLEc3ywwXrXR6qqSYdUZ2PL0ErttwZXpc9aTI5II9+JFlCXjo9qiQNcteQ4Nl",
-	"n+EvDXXFmKkGV5KRa7bSlqNiQKtkwhIpZork0iNssxabdG2WoUzz0dS2QcToY96bjn0abqNmpSybsR6M",
-	"JdTxapNM/smZELSzI2m8wmF9mjYMnyGzmVXcC9a4DbOtifpPFxl4bI8FOzLbzkUfDjxl5C8p2A7cUzkP",
-	"XCPZIKLaGBTaMeiJtr8uRUS1zDZB11bYci5JSldEMUasTka+GVfUs/G3QQC132AAG1y6ng7l/DyVZXDT",
-	"PzPNPFHzbYlx5g7UkmgMFcI6WvXqCgRNzjL9iP95O+g9uvpwctvDD0e3X3XuBe9/ZeMS0O8YkkYxYuOx",
-	"KMDExf5XJxW9z+urPRoC1FEZuMO/1xVHzfYlRsWV6Wq7OZT69t1+xf3mG28/qpab0Zw9hmbIHwLa6DaF",
-	"0uX3vsX6zscJVcqPovo5wJi8vEsyN176IhiZ1ctUTe4ul35zUxcZS3mROvm8sckHGlU9HoHJofZaLP/Q",
-	"P4GOzFWbon3JNoqFGgENQqtLtIj04RoTFs/Y4QzTJVUE3DfgvwZy9Bz9HDqQsjXNpV4lhzH7dqoltXpN",
-	"/J/mkrsKk5nUz5PD/tHD/g8VOJdhf9DfwQlhB1TX9+i+Otb/Dr59iy2P6OShtpjVR+h14QDloy3UDx2j",
-	"csKfJjc0fNrouVTQzxH3TV+v8O0OOLHT7RSZtnsfIB/ggDaz/GRK2A3LVugpLJXefnkaWZ1kA+btFZNa",
-	"gXJwevoyJEQubniOssB70HOWTvTENp/0K1uhTQlFUTT17zp/9VTr5qHbgBu++vDi/PmTW2SGDRhYg00w",
-	"RWB4213KNDUKg5Rec4HIWjaFvQZ6PqLCJr9XF+yxy4iveYNTExIurvVq21dtPgTEac3MTQoEYX8WNEFI",
-	"WVz+ycpEnbIiYaoycROc3nzik/csApdqtdTRuxkqpMIT0qeQ8dClVNAZw16x4J/zcPPtg8zZFJoWwOIu",
-	"3YKQmCsIk1VXxpQ3bT7gsUk7zbEyoUhiyPmYMPDWCE0kYOMJCPN5D/2J0ZgkpkSq/rkJzWbghgTX/moi",
-	"4xVJGdA9rviS8rxan1K+4xeZBGf9M58VGSuxO1YiqnBNnvEodB8cRZbfUJ8tb7MCv4Z2Fsi7+mbNXCTG",
-	"nBjLc0XM87pbER1HdY0dYv707n4CFX81pFJhoTK4UE6Wdm6vbv+/AAAA//8=",
+	"7P1rl9s2si8OfxUsPTlrkmy1LLXbTiy/2KfjJCfecWwf2xk/Z+zeFkRCEtIkoABky4p3f/f/QhUAghJI",
+	"UWq1L1mTNWuslnjBpapQ11996CUyX0rBRKF74w+9BaMpU/Dxp1d0bv5NmU4UXxZcit6492rByBVTmkvR",
+	"JzOpyOPZyW+0SBaEitT88VQKht8Mev2eYn+WXLG0Ny5Uyfo9nSxYTs1ji/WS9cY9XSgu5r3r637viUwo",
+	"vmXzpa8XTDFSLBgRbEWKBRdzwvV+z7/u95ZU0ZwVdn6PSqWlis9wItj7Ai+YEDmDVy/pnJEpm0nF+mTF",
+	"iwV8q2nOyIxn5qlmQNw84s+SqXWv3xM0N2NI8E3h6HL6/gkT82LRG58Oh8N+ZDl+hoe+KMXLghYsNk6p",
+	"GeGCULG2Y9SMaHMxjIS9X2YyZb3xjGaaxUeGA38DN13UBsgLlsMyfaXYrDfu/f/uVIRyBy/Td/zgrv0E",
+	"qFJ0HYz/JVNXPGHxZeYpkYqYsZgJUKLx4qZ1dKPFqy5aFjS2no9Tli9lwUSy/pWttwd0Ti4ZLORalook",
+	"C8kTBhReLLgmhtCYLvpEl4bWNaFEUZHKnPz+++MfB+QlEwWhc8oF0gYv+kAf9j6yoJoISTRLpEgJm81Y",
+	"UgDLzFmhK0qiQq+Y8guA7FitQDCHEzOJNgYIV+TevX4v58L9Pdq9Ps9gWWh24Dp9ugW5wQLMQGzFSdVI",
+	"Q1IsaEFW1MySpn1Du5NvJzD31YIW7IopwmHsig3Ia14sZFkQXsBscCLm97PT7/sw07PRKVktmDCXcLMa",
+	"BUlKpWDhxJrkUrHmiVuxu6eMtXNs3t1D5vrwWDNpH7k5WRp26FwEg17LkizoFXtI7g7PwmHpgmeZG1jb",
+	"eKozrPugXhY0cphMvp2MiRTZGscBy4UrJBhZswKXTprvV1yzAwbFRJn3xm963/YuokQtzpc8Ku/MTl+y",
+	"9T804al/75IWi+qtFG/dk8TEIylmGU+K+DsT+2vbi901h7xasCSuRdiX29/h9e74aR6Ge9qBA2lSMBL3",
+	"8z80MbebgVBBaMapNrKVF+1DAnVivxH9yGj6hBUFaxhSymhKMrigbWvS6jH7juAXmaXxdy9klra91Py+",
+	"9+seiyte0GZa4P73tldXVx0yANms++CPO14N9+/73idcNLw046L1jeb3vV/3G8unTUSVw29tr8Qr9n7p",
+	"C5ZI1UBNCn6Dl8LBxQsNOovVlfVaFyxvGA7ee8BwrrhupDRlf/2HJqI00218uX3KDr2O50bmn47Ovjv7",
+	"/u79s+9At8EvK82Gi4LNmXIDLJvGVraSvyr3p/uXLFGsQfpr+M0sBM1ZpU0/evHbu1fPfv3pacMw8LYD",
+	"RtJifVg7ostBYC/d16DlOY8sw3lBcqkLoiXJqVg3WTsZ3B2+IWUzWmaFUWf7vZlUOS1wn++e9voVXYyM",
+	"/bODIF4CD+jtwT1O4fxBHtF9opmxmguWkumaJDLPqX5IaJahPkOn2uh4RjmkWTbpanbap8cNzk1LrlVt",
+	"h2k/xltHgd3nzNBr3DGmix9kyhm84EeZlDkTsDOJFIX9SJfLjKMH4s4fGlmZvaf5MgP6cSQAR3BBkwKG",
+	"75bxzYdQWRj3EpWfpFOzsyn+1ev35PQPZm4bv6keUelsS6mLuWL6z6x33d94ml7IZfA48+fG80pdyJyp",
+	"8IH5Gp51cR2ucps179fFrFq4GmuaZ7XVcIsxJm4ib4VdivFbQcgJ+cDTMUlU3gftZkyq2fUDHQwuOUmn",
+	"fWLnMiZv3BMvroMnmRm7R8G86k+x61N7jFsR85zeDsfQpoFrp0dSuyLm5Pivl8+eGkL/f+e/PekTann4",
+	"9N598iv/YWAu1XfsfSfuvkGeEnz2lGmwgCd3rkZ+wZ27w1DbxFgF5qDCH7d9W0jKeimFRjIOtezuZDyl",
+	"mvXGo7v9XiKzrKKwQiaX7zJ2xTJD1ylLeMrSH9ZmOVJKnsgrllEQgDPOjBbX+7OkouDF2tP4LHs3vP9g",
+	"dfePv2azkRoOh6Ph2dD+NzfkumSCpedGZJ0OT++fjEYnp3dfjYbj4XA8HP0LJkxhwL1HshRW5CyowNMY",
+	"j3vzof01eOUrXgChvvz195MRfKtldhV5/QheP8TXa5Cuo9N+wO36ascL7aVPvc7GRCHV+kSvRWJ+5ilD",
+	"AUHjU4d3pyxjhdlqKzU1Y6JtqZDbeuPeiiq2kKVmKB+uaFaa/T29vuj3NDoO/eTNfYUR5nOzrzkVJc3M",
+	"PejO7Y1P+70VF8LocvXndhYhniYjbBXafoa8I67m2KPtZXfgGnhs3ZDpTvoJHEuWQAZcXNGMp+3EnnLl",
+	"WYQbMcJSPNGXCqhjdHqN37XzCl5t/la6OG8hA+CkNPuzneIujTnvSTujkWcGZJ0zremc2R2AoTgfDQ3U",
+	"URSdMFiZlni8yWVv3CuXmimjiCzpOpM0Dabfy0v0RlyWfkDXAR8HjCvKLOv3VAlcCSL4qEzmKT1V/IqJ",
+	"kEN0IRWbKSnMHAoFSsAopPruB2RFeA30HdjQA7MSzuLtTqSWGNs2tIVeF0BvI9CbgJYWWbqDlrgAmgP5",
+	"Y/ZcSFjJGkWU04wng40zolWeD2vy3AyIwCu4FBpFrdmVQNwdnxIyRjXKvAZZWciCZm61PDmMOpMDbG4D",
+	"ISxklgIFPJXFbzLlM87SWFwrcFcapgx8kweLx+dKTjMz30ayW+IV/9EsI51mYlflnS5oBvKQFZRnhtdl",
+	"zqYyXZNkQcWcpeiwt2qTU+FIzqhYLXjGBuSF4QzuIgJUpESxJcPpK/sUtIR0QQWQAqhK+Eh9J1C6rUL/",
+	"GNWBHbLS0EOpe+Mzc6oXVit4ZAftx9fzWvMdUOSYUlJVClp9GToTiNuJCI3Azq+MarlSUswH5Gw4rIVH",
+	"EiqMhJ4y8L8/JGfDERESlpxrovlcsJRwYX64i7I8y+SKwZVnoZ8ZTWyImb4VXGCUpmCCisJce69PzkZ3",
+	"zf/dIzkrFjLtE83/AodkzlJOQes2Vz7APTb85UKiGImdSTXlqdFe0ZvNC08Vmgtz2hRvhYskPCRnp6dw",
+	"MxfLEtzysAJ9MsFFnxBN19qYlxBYOP2+ijBzTXKuNRdz88MDUki0oN2i6Yfk3nBIKAEzmcjZWyFLBd/e",
+	"JVqa6ZnxYmTDCOslEymRgqSS2QMRo01gMQQM+IIVan1yPov6Tl/zYgHDMUR9b3i3T6i5kCzkCkeHIS5N",
+	"CkkKtUYOGLSbJNf9nnXYdD85KHqbN4+ExHBT9gJXCOU1nsWJUbJhejW5iO8ELU33xsN+L1GMgmo6DNRU",
+	"81kK5qQn+9OokuZbPIGG/Z4hRvhgdt1dp5g5UuwPVv6enplfymVq32Imb9/ZdrgAtbi5zLjgehHODk4/",
+	"VYpOpx/oZUbDUdIYqegWCaYXjBTUG+frG+13chVUFe0WkD+9SiGsf6ObqDHU0nAUqVLASfSiFE+43tNc",
+	"TGlB0Xg5lLpuuJuRG069ptx1f72ps73B1e5+pK3VZZIwlrK0Z0y0BdW/hYpQlXeCi7EPAcDuRv0ZkLoi",
+	"Z4YUNNBC4Bfdw36Kb+PwwYb9snO1RIPuZib/ohQVES2lzEA5Rb+n2T8uFS/WcPLTrOA5+mTtR+uTrdsf",
+	"bkdPqz1Y0hJVQyt12ijTK4b3Ou+FW90GhnRqEtU+XL66gcbnhwV3VtHepZJLpgrr9Aw270PlOzazP7Gr",
+	"uOVZtbf8sG5O3pkRakM8Rl+4ZODM3noQe7/kiunziC/c7DMkFQh2hXZoy9jeuGf24b7exTVS3IfekhqT",
+	"yzzwvy/Z+l1sEMZM/lmWDXEq8yuZWVVU0aRgSjstp2la5p7ftVvTjWdKuDXnoizYAdNCFvmw/VLFruRl",
+	"h32MPVQnconU0Cm766W5fDu1K2CJD7UoxP2zXjTWUPkx3/TA4QKTC3bEjyykufDYCEmotu7helTjqnzg",
+	"1oS97lu+cAdgnTfwkOu4KpbBIsviZbnftqmUGaPC/BgK9vYXPK2u3Fw9GGjtWdVb45NeZpylgbSPCoXW",
+	"8BgIKLYKOCCYVcpnM6aYSPYgqx/9PbFFFLLg+zzN2lg/g6ct8jyQ/w1TRBOJQlKpOyfi81St4d2MX1Ux",
+	"3oeQH2Uk+0qWWWosOCPfKEnVGnWxbSbpQ5g1+mxQTc19aLbwggjGUkjwlII9m4FytlMz7HuSBGGAQaGm",
+	"2KiXyX7MKOjNMgUZmt1e78/C2BDAA0sL9kxk6xjbbJB/GIX1gfLaMyprpdr5OpVWFIaLHmUbrcucpb+j",
+	"2/RDj6Ypx3y55wH7WI1te8tKbdUtSnIpCsiD3uA7aXSq9y/XItG7XeqlgFExoXiyyF2mdqd7gMIURbfb",
+	"rpnUx7hULOdl3vlVuqAipZiS0eGG68117/fen8zlifnyxCqIdh8eh5O4rtS9/ZYPHdH7roJ3O3V9jfee",
+	"d72hUFRomvgtOu7avbCzNhu0x3Jdx7iiTHlx7lLa6suEWtiWsoLmV5Wj6HN9LjFVFx2z4EpW1Dz4IqJm",
+	"NahCG7IBXtUP9IuLpin8JAoVUZCpzxrcGgF1k27VC6rlMbfsoWc7p2oTYaJR07jjvXHPGGuDF3T1mw31",
+	"oDKyiE6GL6NfL424lKX+xd5XF2u/sPc0ZQnPafaQsHxZrG3GtzugmFnUqJYceGsjr9Xsz+23jfrktE/u",
+	"ksFgALnjsizInC51TY9uUjj7PV3awMUumjEvh61yW9x3VFA9xG9POBNYxY01s0veSHbHUD0r8v0y1E8z",
+	"3hdsKVVk5lMlLzHG3az2gNm/JsuMJqxl89/43Q+MHUORbpHrtOz8siujACpGU/DczmQpUrJayIx1pLMF",
+	"c8HQcF6NjGdJfV+LCYk0TlsxuW/W/Bczsut+D2azvQJPJTrCV1Q7T32fpEoul+YDTVMG+XC5vGJpTB/e",
+	"GCG+pVrxfrW3dpFixPFIpiz9Cd1+W3YJRKEia+hj2btYG55QXR8fQJU/s0GakCMTDdYVC7ZGZwGdK2bW",
+	"CZ2rYTLNh5iI9yHb7XKaJVMackPRhWJzI52cxTw7osqMEfuYqJy1uQZRZd7VHpAc/CS2cAOJ3WbLjon1",
+	"7ZPpmkjBiOYp6/tAznQNd0ChwmA/h0wyy6IOmSp+3PWgdH69qFvEpQMHb1YseRd/TpAitJUAWWizTMmi",
+	"0e8T5hLt7YNxSUbRukqalQztvARq4srC1QLU7bVgjvoqPsdamDwmjTAtqePJ43jlJU+jVrt2JYqdHuJK",
+	"BqtkpMgA93EyVXlLHxqXPuaIqgzKcLn6YRJ4RSk1Jnf81kdh4dbTrUQwNz82v/eekEO5EPBDjcLavVpu",
+	"SY+gXFSpW1+CalEjyG1dvojWEEMdmDn0VooXBRN9FGu0sOnO/9AkyWRy+ZBUUpP7UHzBsuwAT64PmTZX",
+	"KsCYnPjF6sGoF8olBe7v+LUZMDE2w4TB6GHHC8hj0YNtpcRZbni7VaLt+Ko5t+6cExnOODT0H9B+1Bas",
+	"l3dtKA0LlhzqGU/2q9YatIRL9jnQts9KKaLSvCUc4I7Ezf1bB7WYC0azYrHGgv0lk8ssPgWssnjJioKL",
+	"eUR1NuIRywPsJcg9VDFyyZYF0YxmqJ54kbP1jq2jo0OJhtFUdJCODVRpU45wIJZl0WtZpYaTnKbMcDkv",
+	"NMtm7ZqLDuYdt8Sjmt12Tb5fFLP2uKYD8tWHp+e//XRNwE+m7Ujtj70In3Q9Uu1M/aEahDS7kmGp46qp",
+	"3+4guctueakZ5PtAaaudCxfzLKyw3I8OjhRUCusj/YZuUXbt6Lcntj+UK0FSj0FVK7vzULYrcJxj2Um8",
+	"L+VgtuN97kq1W92tORfht6NNB6yTfEFV0KhDVVAXXg4eef/evbv322RDTt/XhhmUGrm5X7euxtZxVwpL",
+	"Z2gkG/kMJ+dc0RS+xJBnWsU4207EmBUNxcQbSv5ONkwyqnVcGGPqOFwA0Q1BgvAClH7ZqflQQN9HES6i",
+	"fk/MOY56aOyPIEaNXjFo8JyyynO+PeIVXdvjinExt8as7pMp0wW6mPaTUfOSKioK1qQwUTNsfsXU2iiN",
+	"ZKlkbov6Wwm0WzQeb4geoWWeUxU3owpn5TZMbpcjxabqO1pyD6xe6kimJm6DjekHueXV+rWIDqmOJzbR",
+	"Gf8lSM1SFNGjL6zqrP0XlHgOYxbxI3ty3VI+UHuSz20l8Vy2AFk4HY+8XMiVzXOWImGDXdlAOxJ7/p25",
+	"8/Eyd3CHoxyCj6xjOmxG8BK2LA61APfnB5bbsN3BvNBmCnJxFWUBwKM4RlaesrGB1uQRifUOhbxkESuz",
+	"C6eVKmv2pVvfNzG2fz28Vyp+ophLFOrvOKWAOHE/7MTChWomyIBk3CRxxDESrNcdxiMW275kyL0tWJZp",
+	"klBjNmHtS87SdYNOE4QKtn+tChIrVRIqE2VZRLUsV7HYts2QPaV7tVrG7S2TJJFKQf6+jfyauwgXxNy1",
+	"T1DilbvbJjX5GhCo+oDwA9fkUsiVaDfZfUHlwWyWZn+2nTTRs2GfFzZHrKoCu9hPy5qt4EowUZWK7nNQ",
+	"ndltqztFUxoyw8wOwdalPAUvx5wVBKtamuIv0WBImbEmVJKMIQ6FSB5JMePzgU304rJKhZsqRi91hSKC",
+	"W7LLy3PUMEoXL00lOKrQR7NH1oett3W6mx7fTfGOSqqESTkuxnxpIcBsTASwJzbiqxX5ufFXfhXHo553",
+	"6mEP73apdAAXWgHysBIsEE3tsvn/KFku9wgpJ42q9/b67y999xZQN5AvdS56hm67jBZMF4MW2j4WJzRR",
+	"dGMSZwcatGSGexQlpbYI/wZRHMGs3CSzL8K4rAZ91BX40ibfzR9ZXxpUcXal5tUZ7580K5l2GRM+smg0",
+	"ZdR5HM7Uhk/xnrXpN9yhe+X9bSyWHX77ujQH4jyWQsp1QhW6JTUriqzBGfkjS3ya/B6rXGkidS/vsB/P",
+	"WzgAJSpMNahvl5EkrxUv2GsudB+9gsHfWpYqsZ8LquaswM8rxueLgqV93NTntjCtT3Km5qxP6BVT1HxA",
+	"ICK73/u4sBsis+c2TUTOjBaGhDXYoAuj7NBpxgZP7Yc3G5RyUUsd05d8eSItJOzJUpoTT1WoQ9u0U1Vw",
+	"bBvh8SLpcwQKg5C6Yjaz7LrfQzzt9ushIW0QyyeGX4BU4YkQu4F8pQYNuWgA911SBRhPhmETKqTgCQVF",
+	"N690S4tv9UYv5PJiEES5FjJ6vm6wosWTgxlE+RFZ7HicswvtOBycfUx0XAFYWncZGIfQqi/tQ6IZawHE",
+	"2o6Ktgu/rhTd7/10ZSe0OehHmSxT+FWT0WBImLhimVwadtaOPswBZJgPBs7g2sl2hYc7U7tndBv1khbU",
+	"luM657yn9M3S3ItG43Zb9oEIq6mUO7wr/Z5esiSwNtwwRoNh9M3NKdf9HlbmdtVn3cRDE51dvX07MJZg",
+	"xgV7+3Y3s4WjtzUBdhH6LqBh37+55PhNlBN+er/MqKAYzGMRE4PmzpSo09VP72kS18Cdr7gyJZKsRJFW",
+	"cEwZQxtqSZNLpPEZg7+ZShioxHmZFXwJpU8uHtDvJRTT06W9vVAcyt/NOW5V6URZs0qxK85W4DYrRVxw",
+	"eqi3blaSsvrE9t6y902ooAVbIqi+Efss7kvc2GTri4aH9kM4OrsPsT0E78dLzw+xrLFuZFpZO9tesjm9",
+	"YpWDDED94Mh+SCb/G/2dE1deZ/WlDhTtLCLaMrGDFdVALyVPAREMA6/MUC6xhR86mqbyMxepi2PWlxPh",
+	"XBqwpt2pUMHclJqlpBQFz2wnCzOAnIl0I6HoJsWgQXHppqPWjKRPpmUBQDGAs6MXUMB5acvzjzICxJzb",
+	"XerosOnsIlZDj23+LyxLEdIoQtSgSMVqAGCOhcxSl+HjALrGFojIpyZa0B2rjWVZVTkRz1P0OmA3R2Rb",
+	"tuaCLiEtdsucgkTNA9IxK4Wz2+AqC7Db9QuW7RVEaoxoehBri1wN2KAeufoIDuOdTl7qaMA56W0Z+D4e",
+	"3iKeZA/xH0xEJImhqIriorNbLaIRCZ4sLIIhFqsAItSMqt3yFH2a4Mq0HBJ4OF2Kg917TzSOsnE8NunV",
+	"bng7Xx7B8RIw+RfhePmF60KqdXO1ZVOybbwcZveJ2W+0PTWW7UxZAnU1YX27FXnd69k9p0fK2fdRIJoM",
+	"X0g3tkU3NsBG7fhXgIgW5rkqRo83eohOtgWVCwST6hPD//kSYL8dVBjKiKmS5XwBoRk6lWWxZ6XQHyqe",
+	"/bxp9uP6oHSDbCsbUtjIyGwSjhgM9gmdlZTs9zIuLs0PAj60S80OhUZdfeI8DcUPiBVbzwwSqlL+bGIr",
+	"btWWXGphw2MIoJChvwwRZNFXNyZdIax+2L+Yoy04v4gGu1Foa7IAHRt1yQ5W1BZ3LLK0lTvqb7VJd2Po",
+	"vVRhrxo+FRVWJJ59Y3v0alTsnLo3UzInlMyMwDHKHuAu2hxK+1z718ZTwdrRYw8vbA/nWamKBVO1i8O0",
+	"0SpP0B/J9vmu0ETHAQJkcUB8/fDiwxiSp5HRUpKMqjlrKhosogL/2QwULcRFJFKwcaDoGq3LCdUpTS5J",
+	"IRFexhdjags1G68X+uihbsNykSB3UztHRz9Q7mjoLbp2FqCvibEsnqdiyGKroNArKJjtwHK3FV6PhNRR",
+	"um+VHiww8I0TrpUEVlKrHj4H4q/Iq70ywezOMU4CGTduP88ToKF9plnbMVlRY1ehOoWK50PioKP7ni3H",
+	"jpCwhSETc44pSpCG8pDYmNiYCOmakyItuuZ3DwnNmIInQVCe55ZAl1RrhgAERegXwZZxVBQAGztlYKiH",
+	"wtIH6TzMtcdWrWJ0/Z59bVRu/juX8hPkUh4/cTFG99XWHoHdAzr5Ipg+aLu2DbtVFnHAxtcOIiHjgmmH",
+	"B4lKCmpC8CNL5zthKo9cEzrlcfwEGGhEn9iqyLNt5Dr7MO36QRe5yIYvmeJyZ57hc7zKhgMedQAGe+Gu",
+	"66pr2HFWHYidmtB2029SsKOkwttlCA5xN/7q/A65NyC+9kM6XP6WGFOnSSYLo5BGzAOIJkPjpJUAauEC",
+	"V4FLAYdPXKNkVQyss/jYjJtFSIqnbRkAVlfM7JkLRyMVhOmC5xTRVQN2yXjciQCNv3cuHLOJTUup+Qaa",
+	"S6Ao2vYnH24cKmuqztpMHnCj6ftWMs5HidOKxb+q3a/vWyvNHeOwkDxhX9RJsZUBlSo6K6z+DdQFHH8l",
+	"4Z9SOByQaRb3rD+JNc7/Ga1ptHhQcdREKj7nwqh45i/FEsaXBTEk3yfyiimbwqkLMrpnwYT1drKBzTX6",
+	"TXekun1SXnP6vuNzN/aiGpR7iHtxbCeMtPt1w81X6jDkTdMUGGAzyr0d045uCReXO+IsiVxii9AgzLKB",
+	"C8UWdojdYkFNNQRtfomV+FmqvPs7Op2UZvaBVS6SQ8vQWnBEquM0Et4PkyB1QfPlHhHvjTx0d9xW+R1+",
+	"Qn23Q9U6NtDa5RbL40PgXIeANkIJVE2ovW01U/IvFnczV41wNyLhjcbNlrJXahU9vf6QfE9/VXMd4h51",
+	"XzdVkpxlY3M1rIHjJ9OuCOFyHuFMsvvyRRxJONZDcpUPtkHhxvhYovG0CaAa6wmCZ88Y65MJ6hx64j16",
+	"lOgyf0gE4+Dz5Ua+YlNHMKZAttcwA9YieYc4sL5HGELXbqAY14GQ+z0cjFd7dANnFoonkSQVe0o9oQUT",
+	"ScQN8FiQnGcZtz18+s4p3uEYr1uJspyGbabQMY6HsW+2060GhRb0nzIrcxYd7ZzP6XRdME2+Hg3/+wGB",
+	"z990HMuM8ixmLUAtidSsHza46w7HmiRM61mZtT2YIlR9x2eCgeXxn+vPRMhjT4hgRRTS5e8SqYhis1J3",
+	"fNcmHEL14trM/NqFG9rfJK/a7kU5Dgy3zpmF56KeomXUFwR1LAXQJQZtsatcst6wlE7+883w5MHFf3z9",
+	"9u0AP33zn19FvRj2/o2z6g09+eviw93rr3ae5ZVF4p4Um/xTtqrQCvYQfLvai0jl41yHdhk5FIXmwLL9",
+	"nAvX03rjzDLmB/+zZPbnqjHwVl6kfXfDQteB1PYDRK/wZvZcjk+A5VNvFN4BwieyktWUGxaz7kjfh3Kd",
+	"YhhWs9w7q63I3WO6m2ue5vhsQp1nw4K1iN+TBC6YOPFidBsoc7fJKTY8yUTanv/xzJtBTUVXnbgGH9OY",
+	"cWmNsO4gPy2K80rH/FSyLKpmf1ZrCSEkS+Er2bsDWMdJ0Wek2ZpcM6LYNoZrsm2OCGzrsAfuERNGMWNp",
+	"XFEOqDfmLWtcUEELfsU6mIyQAOZ6TjbhL7qip/gYFaNpU5sRIyxpLE3xRz43xyj2cwS4CslF8ZCcjNDD",
+	"LtZBA+WIltIJYcnlsWP5gV2TYDrB2MOdaN72I1hMz/wjP3+LCcf60vZ53UYFhVy685YcY/CvLahXGQ8C",
+	"eS2q03QbzMwbRZ3AzF40AzNgz8K4xov9VV2ZkhZ0qRey6KhQMwfE3i2PMABvj+YSGmWYi/lLLhJ2gJ+p",
+	"xUG2XFhwdm842oki5jKjeUPaHm2lgRW1MT9Yw0KGJ9ieg2/IVtk4J7BDL/UZnUc7Kby7DFfK0kwVk6pI",
+	"dZvk/Dr1A77Z2E1HK1FWdPb7zYprbHukuIwx4uGRAymMA87sCXnYOQ+1M15LY4ZpA2lmrkYudm7tk2+6",
+	"X8LXPtmpFuDZJzhteWerfdnECvFKS9Cy021xKxUd4yDzFPlFnGXPfWx9U2VLY3WFSVZqfsW65yOAs6wp",
+	"u0/twaLm+3/Zw6idevCV7gV9mEpwf3QVMhqTIGn6TNRZe8NuYLQoFWtobxTFmD7fUXJY1Sx2BtbchGCw",
+	"g6oitrZgEUfUpaWLWY5zM/koXmvgm4mkiOR8dysy8/wneCWQSMqyBnU9b1ncPVo2ZlQ8Vw1B4pb1ZmpP",
+	"hNMgerHDrWd18CqmhKuwtWl+tf2k+44u/Wo3UfQTvxmbML3Zz0gkEevypyum1phTmNO1r5N0XbEooCOc",
+	"NLWtnAXP3eM83GgauG2c5VK7ngnaJZFHLKIOeid2eI4WwTic4ZVUl0wRc+WguZtL3DK/cmDsDmgwk/JS",
+	"Ow9FkBi1rx/Yr2y/tn9Ne/9cRRPSGgr2fRl45xA94sB+uGnWi0eUjTE5U0Ejxgil0mQRAkKTBbWp2aDv",
+	"Qh8bD1ayTaquoj3qeGkqKIcJ1KyBuaJpaRuAXqGfHZ79rhRQ7R4U0meg0lSV9H7VowAH/K/I8fE7eNkh",
+	"Z8A+uGv8orESHkG26e5zidtW4Q2HYeOalctXsqUHtlkn72rhTHn2tnaluegQhoHxdDrtzAK84vF4bcdD",
+	"l6eRDClLLHbxo5xqXn0u9CoWxI+oH7vB1NsPZ7FXn2OesLQpJ7Pl0JZRiHVftUKxT+h+OOhLq6BtC4mM",
+	"ilfNiONxyxjcfWXuqA7WJUrz3c9zd3zDQMNhhWe8P7h9umZ1uuPmuOVrJJa4hWJet586tL3ImxmA8MjG",
+	"cfzfkukD4g8VTW9E+I2lBrr/iV6LZNInE5peUZGw9MSFN0+gUU9p7jC/G0vnpIrMm68Q+eoEGtz65FIN",
+	"F7OUJ0ZKn+hyuZQKLtcZPXnw4OTBA/PHgi8pPdEyOT0BU5Gbl5sfVgtesJOMTlk2qRFtGAE6i4d/bNDs",
+	"7mkLA7mDZMkUzB2PiBNv0Zo/glMOiauY1XON6gwRDXtP3G2TMZmAbcSUmd9SyRnTGvZvQqQiE3MKqKXi",
+	"mk0GBO6sD8E+ADouTMjXCNIAMvsbuH/KTzy2Is0mA/LK1Y4RmLUmC3oFoLsbIGXRZSwd2mRro9KwgXac",
+	"NxtJOd2V+LyV8tAS8XZ/UxDq8bZNX0aK9GWHzEOfRPm5pjtbrKGm5hlWR8e++UZTN4o61jhbGDbhdHYy",
+	"l0yTWol5J5MQ1MBmOHI3H0xW0h1g3Zozs22Nn1M/rAJ6szxtCy8TCQH8/Ig8OLv3HVniFQS7FutY7/kY",
+	"UvnLgk4z9hCAnZdMIVT5Rr7IG3ry1/DkwbuL/3j7dlD98VV7T+vISntQFwoddynk56QyupUVitBR8He4",
+	"MKKyqd0YTVPFtFGKLllqeH4fSPqNVtfbrbQgzmCk81qW5hUgVBYsW26BqsQhybUPcbUUEkRaY3ABdWyW",
+	"MgZtqGsxaMS5taGBNrnAvmuGim6A1+9B2GwvGZxZ0Gvb75PHAK4Wt4Uxfo7jzT8TbKuXdGd46KzMRfTc",
+	"ob5c06YFjuJh4IwLdqMHNGI8vw7R87c6R4bIl4rm8WTOVyD1mFoTf1GfLGmxqP4mQKY0Nb+YfWHU1kVa",
+	"XMX4Kx3mYkxS3X8wHJH/evnsqXsE4cLG3Ow2k6lMm7rv5ixdN8lwCb09mRvnbgHehh/9Iqhci3cl+xjO",
+	"yOjIqqhQc7S7a7CttXP1ARWMtvvnQRUGh8BtRTKVEDgHgQEoLzbAgx5C+Rh014bMkqAl42Zb7P3sYt41",
+	"UAcNpn9tKg9ZMvEozAreVeAZGWqH/tubg8ck5rZsHFuMZ8Pl2KK/MZ1BrljalrHXlZZqWorN4fUNNnXB",
+	"s8xwPfSfKPpmRaBdKBOx3pRbCGNBu00AhWzNMdxJkRZYcmvYP0vlsJwctBOOcxNnj6bsYQjtQW3pI27N",
+	"P+IIjNYP31lFglKoW+gNVeuO7Qk8CP+6JfYwF5biNupkg8SDSpLU631wws2C8QiBYythv4ioMY61yoA6",
+	"hICRtWpPuo6+yoLCbzucg192+YLdpfHJ/HFQYnJLJ+SHthXyJcOqjP2wsjewe0CP9GOov+sHc0cI37Mv",
+	"Zk93XO4XCPyx5yI5qKRdOPvxrb+C0/NHb9pteGjKYiHV0ZQIjzGvG2ppUXjimKyXoDPEQYBgH+HwNMA8",
+	"b32Ku+66MoQqD+IfmFG1pnm2H2yVrceJ2nl7Zvh4pOOttId6J/wO5Zg+9ccOr+823GMQ2SWoi3O/lgEE",
+	"d7i3Fy2UdhQxjo96abuVfiHyvD7oFlbbVtXCXOndwDUHcOZnSOlHodXoTthCC4+6tBL4uDQHxYWlHBEZ",
+	"Z1xYd8UVZ6saFmM13Rcyy8yJcHOhfS/aG8VJQ3sxhvJPR2ffnX1/9/7Zd0F8f7Q7XuueFV2WUnSGdH29",
+	"kJU/jfACYAFpzvoQnDDck5YZm8Sp06xp9gJdAoeCUWFV6IFq0YtSPMIHbGn1P6y38ZirJToEA+vIOdhc",
+	"cL04cNW2LdmyGzYrWIU22m42FlzgVJQ0LhqWSs4V05EEBpfq3rUadJvyhl2TqhuZoJY6HWOEkONufFhD",
+	"EPBAYIYuKBAvStuFfgd44QY4oQOd9XOtH/DVsGskF2PeYLs9X7alk1fMF4Hy2q9q2o64uXbCXoBI6x2z",
+	"eKx52rVw+9ZqN/4saWttNUsWkmnbeBZfV2Fmwt2EZmYA645vbAe6LZyxM1X0EkE5Oz7X+YziS+SdPVPm",
+	"+uwD5Hv3DTNzbB43bAH44fd4oMUF2S4dCwrl+5AiJlIXrzxcpDUXkRwg7Fx5QnqIyweW0tFexV/VMyv2",
+	"qJfEB1Aq1g20UaACRNAgDo5hEZRfSC2AF9fB6fpnyUoE+yyFwDMAQAgYNg1aUlVgp58KjQCkcFPDPqw4",
+	"D15gtxWCKFXpswXeqJRc1H+jT2SJYpE9OkAfagyyaFa0Q3auFpJoZjuMKwb5iwAgHe9QjhS7z9Bu4Ct1",
+	"5fkwh/pRWg2kPfqDa3wEXrCb9UWwA471n64p4h72k2+kuA0SsE+TPHxMfGiVnndToj/E97SlrDepmM2V",
+	"2Ox98aIUB+meLoU/VhYCPTHrlXG84AmIqKAazKWv9fq9aZldHlQm14LO7jOLICVdklT2MS4Eku2d2+SG",
+	"cHOl4UdSpnmVORfR/7to5ZZ4PDzbx5VGoPo7kbSJRh5o/MFmwX4HuxtSz6HyDJbgRz6bRQRa3RF8BPfu",
+	"kVOKgqZiR3leYDV2cwQ48RP1AnRtOFaZf671WLjwHRuR2ZEc5WRyc/oijqaAhSMwokbOXGEbxxKx2jck",
+	"j/lGJQt+1aSmVS+IYRw0ivWtTIIuNtiSiao5tO6c2dmIWdDuI1Flg2hVpfCNx0qRMkVWdE2kAriZ7h2P",
+	"UN2PMMbezpn9Rfm+kXmMwW5FX+MVAYGTe7f4diPZJInt7cYdiVM5wDDFs+uwRNHW2lVWAxGMpbEk1IXc",
+	"kpk7E1R87DUKjJFEv990T9o6zgpEwcmOvh1TPIDRCAnkNySKKuNtoY00FkYzlhJaEMV0AZ4BACazueZ0",
+	"TnlDlVzH+icHKWPTK83ieLdeIHPs+KKbXU6DER+lFkqWy2hBqUtiLOglE0TOZvvlXAVUsdnhEokSqpzm",
+	"irH0oSFTDQmTkIYsMUmMNVXPKpl3V8IymlxG2QPmZ7kVigVnUiVQx+vbfiwzKkgqmSZCFtgaCfKAOEq7",
+	"Ksy94llGpixEMDygGD4QfU2dFrsG2KrydnNjl/q+J7hOtmT2GA0GXI1NlyKrKixxFKLej0Qay+a6wsBj",
+	"NZtja1+/BqPosvYv3exr7H3tGkRHhRj89LsoMOWjy0Tjo/ajdQxbtaV2oiFoquC4aZdsqtreHqHs7Rwa",
+	"kaLzWjHX/3fKHqK84JpkbFYQWRaECTzWjlR+1jnE60ho43U7EphWCxbRsiZCriYkqBcL8XiFXFkV+MRu",
+	"ykWnjd61Yc+rGqANlaCtVnY/PpuVWfabQzrZ7PGP2b2ASmL1SsQwXJGCqVwDtAJ8BZVuRDc1lG1uwDKr",
+	"+R3xTf6pmN64Rz/p9rJfUSyeylVLRVN9GInMGbhAHIBEfUhxvJhXUeqBtGCas9jUdkCimM2sVdv6eYRv",
+	"DPfRLXaUurYzF7eIK6O6eLkWyYGh1TKyzQ5SNsj2Q4VCSGwlYA53rgk0EBLWR3Qo2rxvibiTCf1M/cib",
+	"16wRMy/EeN1slK4BgfGhzZ+36dU4f98nWnq4AN/QzHVCi3MSNsxozVqmAQTXvuCgTSbV7UcczfPPXWuO",
+	"bWDAzNbtEJmlxhTAvK0c29J1hVBxiHj1x7sgMlkteMZg/XHxzA7hxDDgaaseMJ3fsMNDeL1RnW3tJRXr",
+	"SpV2bd8dKdtrDb1tIfF56LiWVrq6efmnawJGbaxcyzJLN++E5aJuFzuW7Or4qCLAXcDQkfEP8NQe3qBi",
+	"s1Sgg37v0N0qSVDhCToWDBH6gY1Cakeejo3hFRNUHCdAmLI8AmXyG02ZIZ2JWTFoGpWyq0ncxNuKnBRM",
+	"7Bc5UWzeVDqls3Ie00D0QqoiaGqORacNmBd606nonYm61IYUGlyGIUDbhgg/f3oObx+QH3hmuJOghqf7",
+	"cGY5E8kmcsA4zfnVB5OVF4PbDEGYJQtdWXP0X/nZ2E2vxxnaYgtIbt36aeRc1BDC+w1+1j3xy8Ot2OvW",
+	"WBb+764SdNO5vm5DAwoQNbu1mIgTu4Uh7MadQTOPzj5kH+HrIkr3QSzc9vCzLUzCje4ju7EqIxb2j3Rt",
+	"US+2dY39AH92dGGEytzjbfl+cBF7wz7ssbFb9blb/e0O3BoYfePmfIyuloHC07Bp7eC2wf1d+OOI3b8b",
+	"/X/1RtfbGLC609agwte4N7E4yk2IfW/JtFQs5zVcvHrqwV5i67hN2btqdDtbk+8QftUidHI0wmMbN3Sf",
+	"Tq2bTibnIQzarVpZGIa5KtUUTsaYZvDPSmWpE9Ncdizgb0oU8pWqcxl5MwaGSsWL9UuApEOfpO98s9Xi",
+	"5/z5Y3LJ1gCR9c4Yoe8moKjdvU+SBVU0cc2YHBxib8qoAqlpX70oiiVSk27OZUmpXkwlhV6I9sIBgWJz",
+	"i8mgqz7I4PixXa+gSJleYhSFm6clUl5yH5kc95wi/s69v6IInPX1NUCzzGQrAKrPK/YjhYAZJjankmnM",
+	"6oEcc5rrAUllou/QJR/k6SZ6ibhiAqjdoTfO2UPzEXTz8VvxVpyQb789L4uFuS4Bzvj22zGZnEMhEf8L",
+	"vhmTH2CliduYwWAwQYcYDfbNWtiRBSa4VH5h3woSru2AAKqm501QxnEKS6Zyjs/gBay/Jl9P3p9U30++",
+	"eYgr4KjNLIOma01WC54siJIZJoXDS6FbECKB8WKA03+c6m+/xe8oWSo24+9xE+xTcDssiMLXEyPDJn0y",
+	"UaXAf1nybvLNgJy76JdZiCA2nFBBpliwlhqDjRfaDIWn5jr8G+0UHM0TrgszHjNXMgGw3Qn5ekQKSYwq",
+	"TVimGTm99w2Qg+tRgyYNwn+RyQdzQPVJldjRJzav43pi3wIFNeY1hqwn0JUMd/+Oxc/5jz80Yq4lMmUT",
+	"dKbQaYbBvAUAdxpq6pMJpsxM7KYxs5M1EBp84SMpnCfUEBhGJuExVo7Y0WtPV5OfXtH55CH6Ww1jeAKY",
+	"PJ6d/GZMnQn5+uz0e+fl7ZOz0Sk6+qEQ2qyykIVFSat8c98M4AlPpWDuMXN+xTS5Ozyzo33BlowWXMzN",
+	"WKszA8kCbTKiZc4sx5qtMiN+nLJ8KaEJ2smvbD15WEmRS7a2b/Ff2e2CjHkBPMFmM5YgjMfpGVnIUmlP",
+	"FTk3ZDEmE6NqPUGyABLwf588lxlP1hNDt7VQzkMyZWspUrMs6Bo/O32A6zx5wQq1PjmfFUwhbSCoSL/C",
+	"xUHBA2mhASSFWdiM64KlxGXnu3CtETBOlg7I42pnBVuZmWrAeKbLJaOqT2imJfCDIMb2d0s9JnwupGI4",
+	"kbUsSSrhpZdCrgZvBfjKEybQJ8hTI79mgJ3dO1/SZMFOTgfDSjYH30GvPltx2vuVsWWwJa5uBKtFuMD6",
+	"A3veQn3DVBYL4oEGrS/BsPhSySvvN8BAZ++lPREC433cGw2GOAq5ZIIueW/cuzsYwWCXtFjAMXnHiNm/",
+	"4JTGzApPg4/T3riHv0LF/lIKjUfr6XBofYaFQxhm74s7cB5g/zhqdBxzRF+6U5TGjvmtEsDHBZw7g408",
+	"hJhW40fk8v9qikBv/OYiXP0fpRPzSiZMa0g0/U+zgHSujY7xGyso9v64A4U7zUtifw5AoDQkTUGWwU/5",
+	"sljbnOpClVuABk8r0ZUsWHKJfAskX+Ur5KDG+tMf0KQqArtiaio1a13Yi4+5YwkVsGH3hnc7vuTNyQUx",
+	"J8eUakawsuKtMDOHtT1kAEIWuJTmleGhDKts33F8snpEvbbgBVEDVV2NjOZ0csnQr9TAbbrAjo16m75i",
+	"o60uuQOCGTLzdlzocjR300h4WP9hsxH9Jrr80zc1T3PvdHh6/2Q0Ojm9+2r4YDwcjofDf1XexR/MopVa",
+	"vRvef7C6+8dfs9lIDYfD0fBsaP+bI2ij6z8pyixDr3Lvkq3bb8uoLn6WpRHMp+//31/2m9/19shGw2pk",
+	"zs/ElplcW2AFxa7kJd6GA3B9JzfqeS4CaTsyC+pTaa0DNMyeNU+6Dkm7FfAVqADyfiM0f44ognJmDns8",
+	"LRDVKGXKhry4Ijm95GKO8LTmOoiEaZZd2cZZkRS5g/nDc4TV0XWf2EXEc9hjwVe84a40qxiq2bjVegBZ",
+	"DQilGklGm1yy9cRN3Oo3HEW8UYB4oVk2G5DHGJ2DOUKumhQJapaXbFkQIVcO46/OiUivtnvqvqwYKGdg",
+	"jF14sMUfJCLtdWeyGHk2UWNn6qoaw17XbW1of7olF0b7DfkzEQfQp7LnDMm35XB4N7k7JIqKVOaBoQ/U",
+	"cN8q3HBaGD6B69lOqYIDOp4M6bqDj+waB7sYASpFjBKEmoS9NIZO06PtZXfgmut+74lMPOhy2/X+OjuK",
+	"G4mP36yBY4XDHuKCpRx9QeFJe+cDOkSuUYBAy7A4pquRGZqspCoWRgcDa8t7Z2zOKAJpSgFiRRdGyXBN",
+	"HLgu+iSnygg8iOnD5m/LFfzhULkyAyMydnSftU7LD+fmG/QCHnWTLerHdZ85Kw5eFmNgNy7N8IuUXp+n",
+	"2Lk9eWOeeBfJuJ0sn8riN5kaCzw9Ajk/E6xyK4Y5fJUScYjKsh/9CresF058lSkvTgplYeGabQVz3SuF",
+	"CM+3bC70m6vD6TYuVsxwnfGsYOoNwJ9c1Iy8sFt3FDwv4sTHii8LY6/JxLpEB5Daz9KJhUOy304wM8Tl",
+	"I0/ZnAui5e6hciluONawit71iEkKUIx3vF6XEOHY+/1tj+QiYfUHdov2t/ZKbHlhKQqeHfDC41mnNHEJ",
+	"fJYWwqJBTMkEkbxTkmPpUw9pPXD4pZQ8kVcso1heSVuMzQrFH1pgmw82H8mVMl73e5gkGP5mU5SusVhz",
+	"0Rv3Hsy+v58Ovx99//1Z8l16/94DejpjlA6Te/doOhzdo3ens7PZaHo6HU6/Pz1N0tG99H4yujcdzoZD",
+	"OvzebNqyN+6NHpwOhoPTwQjjkVdclvoXfEUNIt5oLn+2L49mf/bGo1MjXW1b156+StruOa7FbGThboOZ",
+	"iULxG3kY/dkBKeFLJpeZsyjXmqQ87RPBVkZTdNBd/vgwQ4ycHSDu7eGxfQKMr5jiMwQtjJrCT2XByMQc",
+	"pxOSGkOXZZqBXYs+47UsA79xRrH3Oi28nmuzUi2CpWIBhmX9zMGR1E6dmzHpVMlLJiplxe4O0tHCggsd",
+	"j+QtiUIBBwARWnt3Dwp7wZZSRWnMVwhYl6MsxVE07kfOJjU2KxcOihLLLoBOSCbnh5FZDfWrUc0Iy1tv",
+	"X8vYceXPcK6EJfrNakmA4958QuFFF61e5x2HqhHT9Qe04wzicnrsuNaHA9r3firA8c7OKWTCj+7Wuxr0",
+	"dCGTy3cZu2IZFqAlPLX2kMMnh/n4DDM4YJNZ1n6CSGhi0+CsHf2rKsW2hxO2bDAf2p+LV75yobJffz8Z",
+	"oeSS2VVoKimmgU+t4eTyinYdYxtJRT0OuRBSrV2/M81TZmNErbqBBb+zJ6FmKBmb1sJlKvVWVLGFLDU7",
+	"SacIN1EyFHO39EIA754pCQanfd0DQ3VOXzEbiUULtGBzQxYWsTI0Ovu9FReCuXP+mLqA47Dd6oAXgEeR",
+	"1O5hjRpAJUm3xbONCDcI6Dsf3MfrRlk9Z15U34oTpX1N/Ks/nSUf1G/sv+L7m+3VjC9atmtsBQ0mKB78",
+	"hqZAyP/hV4yw9zQpsjV0G5MzMjESZ0K+LsJOI1K7QPOKC/1Nn0zgrwn52t61lqUiciX6xDCbD9nY/B/H",
+	"zJO34uuMFeZ0LTNGUPZ/MyCvIcmjypeBBC3bHwZ9kJiygeWxxIyQ5PLKt+4wWmomwU0JORebflNYwxuQ",
+	"Nwzr2RJrFbooGvUoTnXnTaI5/vwCGFbM0lpQRIflKdsU5p0F3o92obvFc/Zk5hsy5o9AIYhisg93VqLZ",
+	"MVAgFD2I4g69NQBb/Pj+McNxAFTq2mZqhvV3kFzK3i8zaJJmT7v9FMxOJQ/VAngInU0InPioYbhcE1+u",
+	"9g+sUt2hSvvLL26YndI588DYRnFn/cg566vaW5Cgc8X0n1mt4KnR0Y9qqxTt2p9dgw01LFRVERfG4v0A",
+	"4S+p1iujvl4EiqbTO91lOFHUwSutstfvLeAk6KXTgV2UQSLzoLjNmM5ZsVjXIOMaZ3lLKQwV8XVSw4TP",
+	"c5tiAuyRNLJAAgRSx38blTvu1x05CI99cXahOEsfQj3fZFwwXUxsGTAtBgSBNonbV+yzZRGLmpCKYtkI",
+	"1bA/aUZCI0PF+eBgcu5XTDLuffXh9fmLn3559vvLn949P3/58vWzFz9eG/LWkIgJhtb1PvkPwWLeSg5E",
+	"JZiQqz9LMXRE4bP/blXSqhR2ufaWV/vLoqbYZcX1X2bKRDCBgyRdLX0i+AEMGfvHRhZFXUbh9zeRUXtn",
+	"NwSlD1yTOUCCHENfNROpo+5Zd7mvuyg10zdY5n6b/X74+h01DeLfmtXNNStj8P6whpr8uk/w4talWL+C",
+	"EfJQeUDFFebAl5ancUMJdwMvj1/1C6icSKI4WDlTc0bg53Gl7NXKWHKskWMpZI9hRQpBEoY02YfoeVEs",
+	"l5Ck6x4zIOe+0Wk1pbcCW74Qqok/QmPOE6TUo4nmLnojLMYJLMZ/RKRLyIme5U43FQqprPp0fQCLIEJF",
+	"d3/I3023O5YgPG2ShB20tjDa4OXd6a3IO8ME3NpjqxtJtxuHaw2ffiSF7E4A3zWPIeOe60sdIKoNyGvX",
+	"cXpBNbliao2FZ/Y5fezxXMFXnQ6HUMiHp4ntuWyTHbbt1LrT7VmAa3QUb4/rZf7GTFaYFwfRK1cafVkC",
+	"v0DCzNjBExuyp9Os8mooRtNnIlv7L6yPCq43Yg6yx9/A4y78w5flNOPJYCP8qeRK98anZ8PhUf0nuHyN",
+	"vpMsc5vmMgJc87wjZbbYamKEyUIEz0937u7gA/C5HBhgqR3uUT/PsyUTGrqhg8QLGnLZ4IorO4XS6CyT",
+	"K1vMbdYOEbv7tWZhPhEQk0TIeQ3wDyMlGmUZgaLnyiFLs+whmYAMtlW5eApgLS5mNNaZ0ixN7ez/+xsG",
+	"5mhwxx+k9StplKiX0NO+crJ9dOMBc8E/DzcHSvQNSvyE5+Yrtb6dQ9O2JtkVJcJmHMfKOc041Zh17xjA",
+	"jDxBJKKwPQ+6TcyXhcynunCYbIUPcL3pJWlisYAM0Z0Uis8Ra7/gOdMFzZc9mxh60e/NS6qoKBjQG1T5",
+	"8ysGoeGEjSEnaomNGaEOwJoV2uUC1hy2bz5gGwCoWiYVsp4/cJi6wjplmxrrTlvkTmCHTe27AvF3B69N",
+	"y/nFXH1dq659ZY5sjalcz3EZX/7fJ75yOKx/r36ucokD0XMbgQ2p2s7mivggoIHBsyNwyYIRs9iwKhYt",
+	"wJau4XFt31urtAwovMtRvcU+/qiValfyiQe3vBkj/Zt/PjP+2Zs3dhxAUh1NT6XVM1HX8kAZqTycCQ7W",
+	"V6G03rJQymh6gj1LT+ZKlsv2k6hqG/N/8OJ9B7GRG3vEODskKvTytf4zG0Da0Dubz+MaD/fGd7/r9zxc",
+	"SW/ckyV2MFa6aPMLZDT++z37e840InRWzfi5JoWUiPXs0JYTmZW51eqOlrcZSXg86kmyseFt5wmSTx+r",
+	"Tama++zCY/CRMXBIGjTYNUdWQksdWnxhA96u6YsBA3Ql/c80yfx46d/VVLslgCMVHrMIzHDzp8oob5Uk",
+	"G4nk29IE9Pvxh2v8tJVyjpbaTpEDNmaa/dkFP8BlizeJqeGhYkq6IqmlkmnpeoeBt14zhRmO60xiCYy+",
+	"LP1Yrg9Ogy8zdgvJ7Rs539EkcVfVc2vJRhVT7U42CgXdcQLGYWfyhszvm0rPOx9SP8VWJbxaid4hiZ/B",
+	"7ceJ2gWrfehy7K+LhbNojtn9bFRyQQzlEi5WVAFYDQLmWFc3YDVWnr5/aCJXFjWyDyEHQSaWTycPCcXb",
+	"fN+OOb9iIkD4Ard7CoCBAgUDUySRSoHFBs55iyhIFEuVu3tNQMUiXOjCrJsrJd7slAIjAnFDQ6e/bU4B",
+	"l7wVDoGu75ul2au4JtDYBvtluDAB4iBaK2c7yxtSzC1Pf2MlnFJVUkaY9Y3vxq314cwuyd9G1tfI+oa5",
+	"38eKYrp4xIcey6Gst0dT+r9rvr8DBNi+gcuPyM+PcG99ZZ0h/z/RXkbswY7sbWSCE8CW0HcLvXHKdWIB",
+	"wm8qD6Ju/leeFwCCdE1cw96iT6Qgy1ItpbbiAU9gQ+GXbFlsO93tWG9CtbdZfnBOCnNIWd2hO5HaHfgs",
+	"iRMKYagVLKRc3jY5uitvixzPBZFl4U4lL54heuEEvGNDiHobiR6cYyh+aWrjHQ4KjRVF5spw4JyaIzSm",
+	"kuV8gYcCHIj4Hodx67ApY4hGsAy3Rek1kjr9yCSFMYlAg8FV+UiUdZ7xS3aL0s4XelhIWqvo96uoZkqM",
+	"uYbEBth5RmsoSC51Qe4NhwS8bwXPWSNZ4BxumSL2EYCoVfXGd7/rLPVeuJsiVsUvcoUJFADarjhLjwel",
+	"CNSXZciONe9MuGvgpjkmXTJj4DVnlLwEp/UJyCK8dEAmxrwH6G5KHmWyTH+CH8hoMCRMXLFMLlmf4HOm",
+	"CNsMQOr2/hxC4AoiijaYAdjRU5pcQpjyrZg8obo4gceePP5xQuassGF0XhAzL5Y+tMOBrQB0xxnq9wtZ",
+	"qgEB3Hsyukc0S6RINfiNc2ilh6D3VVAfeq29FRm/MirvK/+VvdDr3pcM+qdb8KOcrolmVq9m5g1m6FyQ",
+	"6pUemjOTmhs1PUmY1jGVF1+Iy7jNPhucvF4y7cGrLKw8IGmjXt6vQJJUKQYzLrheeIQk89W3kz0L0or1",
+	"sqkeLejB8Yae/PXu4j++fvt2YD9+86354+3bb7/5z696rU1d7w1jtWpHw4ZAN6q2JIx7j+AnCeNXrMKM",
+	"wDh3tQA1OqytQDjx4cmDiw+j/unw+iT4/NVBOEcAogzDPLFdAGtYyjwdk+/ORsOT0elbAZeNSbjNb4Vh",
+	"zjH58LanlyyxNPG2N37bGw2Gb3v9tz2ewp/uKeYrLUuVMPjayASXQnyn3VsEt5oZwo0puxq4ThWDcEiD",
+	"qxFeyXO8MuZTgyvM0O1S+Mduinh/4dve+MPbnipxcqoUu0YKriu4WJdJwljK0re96+u3AhhyDwzqSkQc",
+	"Laq1oMslE9bJ4P8MJLyVDduy3e1V3ZcE1n+jUPfYNVNFL6H1BJ2xYv1qoZg2d06+sb1YoScDy1LbCwQv",
+	"O4G7tpqCQJw6niT4C4zmb+7oN5N0Lv7jOdCtj7zKPt5wmi/AEz4CNz44uhdZ2gnXzEXSXfPsXs1JHc18",
+	"bAVsGdYAW8yACLzCt0QCD3GAPnLbHumNbDHbMwlX6pbc0oYEdjukgbWOITl+QS9ggwsamW4vgXHng/mn",
+	"1d9snnqQpxluPI6PeYFj2HOi+7uVccgXkRW6Yz2krUHOX1iWPrLXfUHw/rZTtmMGj1xYNS08jcAeDh+M",
+	"75n/GSlQIRpW94yGw+t+4EINntbfjHcZmdYmZeqhunoUrXt8rNgAiFot1gGKFZmxLENI6NFwSApJTiGz",
+	"68H3/+shuTf8X2D9ZBk07j2uDPFU06GO3vrpj5Rp5pKbfBGT2QiYdR34uYnhbhrGaea3MfZnPsQ7Yh/a",
+	"5BfBCIc9nSYbAZIpeMkKtEwLWZmCslgYw9yMrd8QPHlYdY/iBbmEdkDOgl1Q3c2vjNO2Mvczcihj0Szg",
+	"2eRcm3mHR/xeMIsvYIqdC/NPP9pJY/bHMIBnC72gWQaFfVO2BzfUkpQ3iDpjtvf8kan61aJqOYUNtJxj",
+	"GMOA9BJioNavbN1ZCyb6REuPE6oLmjH0F0uB9MrEnKOrGQnZupXN31gTgV15zPS2vM8Y6LSe5xipw2J8",
+	"NrRutWKw9co8Z4ooiDRgy/A9yBv3+NpS9yci5icMBVeNoOeS1BLv96JkLq54QXejMj0OrvuStKAkYcui",
+	"Vva5u5rFxYXniibsf9fLW4PGAP72u8PtYhgurtr1Flj4ru0IFODeQkjdrs/RFJVqY3crKgGx7GhfdARa",
+	"fxy+DLzpUhmhVmvUlU/jrnL07u6CAnpVdSFCRwl2BRGXlVt5yZQ52s37dUNjoodEM2yeWEjIw2iCAqpm",
+	"9EmhgNrIe4PQ9oDmCSZ3G9A8f0tG7vcKecmAx/715+hfl3+dpt+VP8nh8r4a0R/uJj+yn+e/8P+6fJI/",
+	"lc//fKFflf9c/f/X/xqOTu+e3bv/3fcP6DRJ2Wy+4L1+r1SZ7XGsx3fu6LVIwoK2UNDfufHb9u14tEkc",
+	"EQe/vwJL3HihgRM3its+CVYPjB6a/4Iw2EsANR22dz5Uf+zscwQiqbHRkcDmRtWzLTgZ6gdWFyQu+wvS",
+	"DsBr3tTnqCamumH6BLt3REyfV7atVPB0Y8IdsP7N0D1tkx3+W0T1DtAjdrN41bSnYvPj+BR5uJ0HqAl7",
+	"2m/hpC8qJpc8Yc1hG+gyr+iscCHNpWIQmM+lKBahw6JcGpUipQVzVSP9uGqOL/ySmo/KfFnuwB6Jcc9w",
+	"9Gq4WRMw5TsQ6pdMcQkZiAxiJviw082HwfJX78KYhGp5e8Fz9i8pDLf8/uoRpPjTgj2y2Y4OfYIpF+Ko",
+	"14bbeAdQQhXY+NCjOVZm9b4fnA3NMti26MC7YET659w9tiVg6KiTGQAEV7FxxsVx/JeP/aNtOAT3bisq",
+	"8gPPMi7mEZZ2g6vHRdy3cOyaT9fN4CuWOQFIF6m06imYsXTOFAHjgGuSy5yJCFviwWLe86kB4T4mnwEV",
+	"oNltaTig5vuDYZyakwVV86pQFoLRwip5b8IHVJHdgkNyRxCWgHCgQo4aDobDe4ZW2Htz36h/OhyGTfpp",
+	"Qb7Ca8z6chSjO6ArYHMsCOa76lmAd6V54XojLJUNhq5FclK7bHOsYQv4YHDoDPwy5VXjDgfyak9Z1KJK",
+	"mJ+/RDw8O/SalVODpews2g5SV3BVLxrF4h0Yzp0P5p/rOwFhNolL7I0vZ7b2pm9sDaib0WB5FEG7rdVC",
+	"Es2Y0XPYmkxL6GXlHdw5XUM1SVzJecIFe1bjuy/GBdkmeqW5/L0/u81NjyxcQohR4zG0KjniRNcfaofo",
+	"ailZNJolpntk0NDPiuDuwdd90j9uuyzbU8duBaYi62PFXDUX84yFpwxGX4G7sRCsOcXjY3B8h84ZwvBY",
+	"JRusbdQaFXCW1RfEjk1FX/2O/ST/kFy0m/SxDpPerJYrAbrLLaUu4Ybs5gC7udtefDM9LubkpUsBPQKD",
+	"PK/E/5RBpSM6yknBBBWHOPTrJHrnA37Y5UfjimgGD9SEibTC2g07hQ+IHQQeSIxeMTJdI7qrWZhiwXLN",
+	"Mkgy/5WtbeQ1pyl0CVk/xL9j84z523J5xX5zrUlvG3nbxjIQoc7mv1OxJrlUR/TX+bbCpXdwHLDPu/x2",
+	"By/aMa2rz0+W7CcnmtRr3IQvUbv2bX5v3/fnlrC5Uv2ZyNYENskIk0vsN1sK+Ihf94nmc4G1NdBVRBYo",
+	"lShAtUKyBhQ8wOUgYKCga9CAFn0UUXKEGusDfcg4/NvDgP7E/OqjfgegKndh2M8GTdkW9fojBvLsCKzC",
+	"wbGznBWKJ7otqfk3e8muyiujry+psO51qMH1tVaG205OzxaTvv08upf7z9+l/uPd4UlK13rykDwYEvPJ",
+	"lVgOgmdgxpRgHOYPHkMhFZlwUTB1RbOJh5toatFlzLIXVMxZU9ESvOvN6OTBBZYsDftn11/n/7P4n/R/",
+	"TnIuyoLp/zlZyFLp/4EBf/NVr2P3e6hTdA5e6F0sVRqs1GgxaRq1m19jpVVsvE0j2yG7XmLt/wFlIzc+",
+	"/ukVU3TOntAC/V2nd8/6vaA58+gULfp/yqw06zIanPZ7M8ozI9DO7vWxgEnrWZn1xqN7o+8fWLeaUb7N",
+	"/fdO757tISGQ+psqncr8KNbuz3xeKhbAV4uEyCvD5shU5nue1xkdB9a1hkEumaBLPnAr3sTuz/C6G8dt",
+	"uZhJKBgLXLIZImN4Qd0bDYaDoVk+O7reuHd3MMKvqv2hacoxa/G5MuMtAEAJvSqWtK07JrJLZj7nzx8T",
+	"89zDN4olpQI/85s6qqQRPqlMypxtaOIF7V24pV9mVLQHLsHDTYztX0HRwF22GpMphsaQw85qsn3MI57D",
+	"6266f3bQby46s8pz1RLneuVnhLYxVz5Aa8nhWE6jYN3gbMClAhDMZCFlDcdv34CX2SdzfdNeYmG1GUEd",
+	"iHYhNRPG4KViPZXpul85qmHrdZ/8WcqCWtj0ND0BL1okAPbcjuBY2wvc9cx+nDFalArQxBe8YCcZnTJz",
+	"3LgAzFf3+sPhcDAcGjUE4iQ+HvS7SJnCtrnYsLAKxrwOnmWOh41QRr+X8ZxjlT3Nsp9xDJ7BZ/5vIMVc",
+	"piyrB1S2Qyy4pjAljh4B64ptCzkFca5Td8Ta574rBS+quUKc65QwmiyCab6wLyG6VBh9g9nae57TNTCv",
+	"ucnhslhnpsO7p5cYsXAwtMY02QoZfQns2CgsQ0EX48INNhsnNEvKjKLjKZ5s+lQSmlhIMJ+CRV5b0DFj",
+	"+SHwGNdkOCATs6B6QlyzIESUUC4ftnBtag3BwIHrpbGNKUBrIkJzKeYA4ZUPyASUiwnm74NG4IvquWC2",
+	"2wFsO3itfVmwYX6M8hFdsKWRDubfGAKCXwfY094NslQ9swNPnJgp+i5cnrUyWsykgrZDGRWIMa0QzaZE",
+	"YMcPoIzOgyiWh6Een127WId2Y6OguIHRZ+gD9bD7YABe70fP/9dMe7/mzgcsTlxIbYbhe/dAFva6B9vv",
+	"wdWukJqxegTbiyC8zAmbe3WJCw1ZsEoZn+AkGvzcGDuHFg0br/OSxm44eVntsxF49pnwyghxCFkwu1qW",
+	"TtyPJxXBmF9eNb/HxrurpTzA6waEcQ4J502izvIZhYRyfePEmgYBZyG4MeFsJcssJYnUBSnhbKSoF/js",
+	"tC6CUJU7CkhelOIzwg54Ufrm2kcyG9s35UVpw5JHURzNYgNAfJb5PoGN0UVY+K62l3nynQ+qFK3V4y9K",
+	"0TtwFY7k51WlCBVTOVdM670nvb/TF2ZwsbVY44SKhGWHlADiExvh5MifJStZChOGTkLmPdCEuoDikz6A",
+	"xiHfrugaC/o0RrQSmee8eFi1i8EvCtvJUA/II3wcoBrNKRcALkThZQ4N1dj2/c2GCZEKF3jSpyWMl4Vc",
+	"4uj3oARztaN+J6ftjzs9EFYmvEThv9ehjq+K+c6/cmeJr+UwF53gtwOp5ncgBevO6fB0eDI6tU/qbTkY",
+	"juaXOCf/9fLZU4Kz7NvsSPv229G9g/eFXTfMOeRcGH20UcCjrhv9Gdh1o/1gemmv+ZKyp3fXFVjV7eUv",
+	"z54//vn/vXv17NefnmKbk25VAPu1ujpmCgPux+4UBru3AGyAhvzNJYhPZvMPx1IaTGgLyMwRTUywwC/1",
+	"Y9V+eecDfmhNVDC6GbwUAaABtZrwgswoz3S96GcbwBaeiYP7CAkFtgnubbTx1m4O3Vd8V8rAwcty1ITs",
+	"z41192PLxugC/PolZgzgyP+hsfsDOFF4zjznG2UKuP8A5t9fvXSLbPTBMqIOTh7PTgw1YinfmHw7gcQC",
+	"TajR/hHqNcB5V2yZUewh7sDs7XFqCQAQJYJb4Img+Vm0elwDjY1Et+WNvgFXbcC79/dhRGOW36wIGvd0",
+	"3HtbDod3E78+8Cfr7ckV/4SH3UrX6k8mLm7YBbpdXCAtInQnkOjNmljuXU3+t5bC6F4+PAGk/2mqrF+y",
+	"wp/7/zhE6NbSRZx9t0P1txd9DL9UDMgb0r7WVihryCAtmN4T1jcCcOlxfdtpCa1X6weLAPduq97K53S6",
+	"2FlsYJpRBRGnT9KrqmO74p0VC6IBqdJYNi9KUZV5L6XMQPlG+gdXtkTbNgzobZdZhP2grrgVsVWpFYUu",
+	"lnuK6LMjG2NAI12sMeeGPKI5FvBnJQbsV109mh4E+YP9dN3Bo/P5Gwk+lWP8IajCaWiGGASYN+FUI01D",
+	"7ZX1VmB4XU4Vp+kUXaB/by7ak0Oaj2R0JX6RlhG63IJKxSsWyyHqzpOHWERV2CVqEv0G9k/gIrQ+bGMP",
+	"OXqAovViQM796NHI0XStq54M1OE/XTFwqm/6vN+KHeaXWzApsvXDuh12xbUzw1osr22L660wO4FHbo69",
+	"YdC+6BP2PmFLmy4+uaIZN9T9TGTrSSwwbyTO+nDpdnNjrR+rs18TVYqxQx20gQoMR1rwGmhnsh18iGkd",
+	"4RrEkOCnUmaMiphqA5n6ml4xwouHHmBHlcImRYTdiqt8LS50QbMMkWkymlxqW1vDlJKqaZiugHqf8b1e",
+	"rPs+o27BjWheNz0fEA8bVK97japXzYyOSwx3CWf6zo9OChzLwq1KYG37LpcWZYGLezkVJWQUO1hiaO75",
+	"WvGCveYQWra5BrZHHRA51MebA+eRFDM+H7jk3BdMy6y0uC2QH2DTsC7sIVKlSFRnyt1+T5ViqxfnF69x",
+	"3t3jrBxFzsp71/067+FWdj5Bzw2BsLTbQWqdBrBFIOm5doLby3YQ6zQzEnYN1wC3mhupkzmfxN3gtqGJ",
+	"xLf23VI0TdMaPQdHYjfKHVnK/WA22NgAmwUqNnqLLF5DsIL0M2ze2wXNygi+qqMvNg6pnoYpjqXo1NnA",
+	"5TH46L45+gG9YuizcYbXG9PcpyAdUnuC0TkmwIg7+AD/Njw+6s7jjR6qj8fjX6YD63mJDqx6oJpwUUhz",
+	"didsT5UZ/FnmZ0VXJ1M4msGn3GjY3gmNwji2EUQSjSRcKV4UTFjUcyM+Z1LltHDJoUYBpvqSpeb7PmGZ",
+	"ZkYHumKqhoeUUCEFT2gGt0fzwO1Uf6zshg3lM+ragsHU1Bi/O70/EISRiTI3a2n/XNM8M8vZqbjJccY/",
+	"NBFlPmXqYV33h8ItbKHQpGd55trQtXhuhnU6Ovvu7Pu798++6/dyLvDLkR8dJKVCFmD/I/sWPpGzoGOr",
+	"Uq9WXvdrE4HNrXXQsvMYk/o03go7i/FbQcgJ4emYhNMw3xJiRjgm1UTeYg5QBKfPDgigf0NYTY196mzO",
+	"tjc0jbGAtPulWfzhbCG3kAQE/nEt/WYBF2RrNyea2ms+vk+/cpBTsa56j18yo4Wi1zwHCFb8RlXwCO8L",
+	"FwoApJ8j+tXbe2MlMsuwbcPFvk+tT90uunWrFIYNtIQ5FSRjUMEuXEuOptkd1q/rCReXrl/X1rDMeUm4",
+	"SLIyZRobWbHUIU7tGIe9+qLdVD9i3ALt1lakPr9dKHLDrl5dfMY4o0rFjPXxGcUb+aCFwTuhQgGR/1rv",
+	"7qP4HNZ640jBjoUbQ2jHzIoCSV3XT68pW4ARYcyWjTZDO3qjrcTPUuV4p9OYzbkCBhh+aNih0b9a2pZV",
+	"haRwhN8Sgidy4e5gjWeAmx8bjvHhxPAeWN+o0xL1dlK6FdLH7z60xzFy5wN+aM91RzC0G7u5/tbcvWTi",
+	"UVX3bp7VxPDQaQuqsDzzNizIdSgdvlz+3o93myxjJFRbjOv6T3FNzHL6YiFokuHxB44Fqe1ePV3DS3hq",
+	"NBcsEK7pOB+Xu7vg2bkl3UMS3LHO9Q4a5i/2yi+qGw56/3rRfoCjWEPAUEBFGwIaCodu5jUn305Uypqz",
+	"PoJI2RmB8rZhJe027z5UzZn3hyyVoNmR+wmzlBQSDDLkxKZCry+X64wkLvXuY/glXrfvDDxGzI1ZaVFO",
+	"9VLClUa/ebkWCfLL2cloeHL63avR6fju2fjed/+yLW3NrNwBY/aXZkyjM3DXI+43POIvJlKmL+v3Vx5s",
+	"uNo2/7ze8/Sxyxslc9AmKmAACwXgXYQPfT0irvVm3Q4iIUnsOmcMrfQ4TMIU85yBhicABQRj/EI5BH0v",
+	"u1wd7qov6RAqi0U0BhVXccMDyHqFx+jrDVteoxMX8366hoCObHrhVnQxvuymVe0TnN/taHDE/h0bdlnD",
+	"yfHp3Xp2uOZEwI87bDLvmbwhjsLhtNgQxO3iD28M7KLofFPdfAFE+hnk+h2X85xl1+bG7+3Nej+ygvKs",
+	"2YLCq/pgxQTRuY0YFub7bMbJMA1oIVfme9z6qhYPfJuoHB/P6LIBBZ9896ny7rodaJYfW5l8F0KEfeXn",
+	"ChTxOeE+7JTot4V/UEvHjCMWZBlBJ0zQs9hxClckgQ1AiFLyGsKsDtzAQh34zB0sREOVsfCtOpu6ayL2",
+	"wBHaam739t2nB9zR82vCQ+eY+TU+oa57gs3p0RNsugn4srGnnCrFgPwsswwlMy2IS+mwiV/QSY1MjExi",
+	"5oDRk8+ho+SLUgSpIkKuDgWs2Bazu03poO6nvDn6YlM+04ZPeITf/Mho+oQVyJ/Dluz9WKZlJ5Kr5ziF",
+	"OpFP4a0rQf1ehqF5C+f6m+6Nvz+zrNkb3x31ezl9b749OzXsYIVbW8xu+GB878H43vfoli+8Uz9Jk/Cb",
+	"F27yT+Qc9A/F/FJDXqMhayyNRL48PRsON4UA5RkX85dcJN4Dt8MHvlxAt/qeLhSjOaaQtUodKwvM242E",
+	"RBf+CD+c44KNTofRB4fgakAKcONMyb+YAAJYMpECTuXIXG7GbR4+dL743vj07oPvr5sc73ukltSpPiJO",
+	"rJMINS6Yiu57+D2RkozOUQu0cDpGKcMcEOyrACkieiFXkAJuGUgfOdz2i1zVcswOrI26FTNuTFWyMGx3",
+	"AArSbr3i2ZIJVICMVuFxkIIt8fytScZmhWtt4hxSUDyRyyuWIq6+9fQjFBI+RktY0lp940YZBU7xaIUU",
+	"BymVlW5+3JRFuqLrQ3IUm0+jsTGVbocegloe4FiQiposKLBfYJ2TNStsVxZDOVyQCV47ieCn8Nms2ttP",
+	"WBXR4F24N9zDdzBYMT5fYDgEZ4yh2VrO+N8nxfkYJX+Q4uyhG/Y6WH40lN6gpQa7CXFUs2fHOw08H9T8",
+	"EiuL35bhSux9RuyTeDxeYgDwNvj8tQ12yxXTeOo+tBZjBXo3N0JbgrgXA/Kclho6Na2MUNuJXAdj/7sI",
+	"dAuB5yR6KQqe2VQBxXSZg8jYhxbarY0xPvRYO7/ZHcs8+++yM09YeNSupLpEyMUj74fMMuiRfyu8+Dj0",
+	"nE5ZInNf++rkcFU9adUvp2YZUSRjLczdkD9mcWrN7bNBIgcCClmP+CtoJ7ciqswYTBhb6+l6NU5314fb",
+	"z1sEF9pZerlZaOkrML0L6bZLL8/+pqWXZ3voLKcRneX+rZdlvcbmEDmzNfSfsKsUGCuCMKoyzlQVIqkK",
+	"rA6SqFETZuxWtQ3P38o5TS7ZskCjEl3U5rvT4ZDQTEvMfKjVp1q4f3jFtjx0b/4s7BBvN5ib0iBgN0DU",
+	"pXeluBRyJTB9tcyNcPsOIeh74+/7vZxpxOE3glExWx9vcapen7/46Zdnv7/86d3z85cvXz978eMAQOGh",
+	"fVRv3LtjjZo7wzvWtjejXFKtVy4lN2epw47iDr78JSsKLua6Tyxm1GBb0lhFfz9u+ZmDr6qxxdLM/m7T",
+	"NKGJAuAXwMocBRCHrr1iv1JSzF23wJtEB1s0/XIazLHFoxxed9TeBrJcSveHXzuUqBlNLsFz+OajtszH",
+	"BgI7WzDcVp+Y4/dp6fcKxWm2LzPU9rzp4FjILNXYYc+76RZUkyljgtC5Ypg8RjJaMHXMtkpB6ylIkxY3",
+	"aKUUcsHYJqw2ngo/G9tbyBWxESifIwCI7EimRIoBOXd7ZjiYC3Qjmx/1gipE/JVlMSYzttFzyfH/dI0V",
+	"ZdDDAfzUb4WDCAmB2vACLshqwZMFOsIWLHO9ZwAWodoJis1kimqn5hicDYsf02jrF/hpSxQcu/1Lv0fT",
+	"KyoSlp44lfJEVTqlYUZdyPykUFRoTFuxGXIpLegJE4onCxCVrd1AzKkNYCqr3kEs8Qjp5Nabv/xbQH6p",
+	"AhKbMlbXbHRvvbksfAQ95Fw3F1ckYlu2dZKH4fA29ORQJi6NKs5WnVRlJ0DIY+uUmpXaih4PxIW2ksd1",
+	"sVvHC82yWcR/h2//t+C5dcGzxcXmcAtEw+h+TTTMyiz7zcoT3zXJNae6sLLmqVzBz/grfPUKV+Au3nLQ",
+	"Ijy3FNnUT842kLP9j0CFNidr0Ow2xB+jZLWQmTtJ0cgorJ+nYMrFjM1X0HWMaElmVB2tCsQ1UAY+rro1",
+	"HUulMYNPFa3xb53F3BX/1vP/fYx99GPsFb1kZEqTS0Jr068yMDbU6xsebWg1tJm7r/CKzx8jluWyApA2",
+	"gy+Y6OQG/QnfQ54U6GaZ46JVTk+dlfPe2I3nJIPrtlyZAVf9VCq5ZHd+YCoDD90BFbJ22RtosOoz/KWh",
+	"rlgz1eJKMnLJ1sZy1AxolUxZJsVck0IGhG3XYpuu7TJUaT6G2raIGH3MB9NxSMNd1KycqTk7gbHEOl5t",
+	"k8k/OROC9vYkjec4rE/ThuEzZDa7igfBGndhtg1R/+kiA4/cseBG5tq5mMOB54z8JQXbg3tq54FvJBtF",
+	"VJuAQjsBPdH116WIqKZcE3Rjha0WkuR0TTRjxOlk5OtJTT2bfBMFUPsdBrDFpZvpUN7PU1sGP/2Htpkn",
+	"ar4dMc78gVoRjaVCWEenXl2AoCmYMo/47zfDkwcXH86uT/DD6fVXvVvB+1+7uAT0O4akUYzYBCwKMHFp",
+	"+NVZTe8L+mqPRwB1VAXu8O9NxdGwfYVRcWG72m4Ppbl9d1hxv/3G64+q5SpasEfQDPlDRBvdpVD6/N43",
+	"WN/5KKNah1HUMAcYk5f3SebGS59GI7NmmerJ3dXSb2/qUrGcl7mXz1ubfKRRNeMR2BzqoMXy94Mz6Mhc",
+	"tym6l2yjWGgQ0CC0+sSIyBCuMWPpnB3PMF1RTcB9A/5rIMfA0c+hAynb0FyaVXIYc2inOlJr1sT/aS+5",
+	"qTCZS/M8ORqc3h98X4NzGQ2Ggz2cEG5ATX2Pbqtj/Wvw7TtseUQnj7XFrD/CrAsHKB9joX7oWZUT/rS5",
+	"ofHTxsylhn6OuG/meo1v98CJvX6vVMbuvYN8gAPazvKTOWFXTK3RU1gpvYPqNHI6yRbM23MmjQLl4fTM",
+	"ZUiIXFzxAmVB8KDfWD41E9t+0q9sjTYlFEXRPLzr/Pljo5vHbgNu+OrD0/PffrpGZtiCgbXYBDMEhnfd",
+	"pWxTozhI6SUXiKzlUtgboOcTKlzye33BHvmM+IY3eDUh4+LSrLZ71fZDQJw2zNymQBD2Z0kzhJTF5Z+u",
+	"bdRJlRnTtYnb4PT2E396zxJwqdZLHYOboUIqPiFzClkPXU4FnTPsFQv+uQA33z3Ink2xaQEs7sovCEm5",
+	"hjBZfWVsedP2Ax7ZtNMCKxPKLIWcjykDb40wRAI2noAwX/DQHxlNSWZLpJqfm1E1BzckuPbXU5muSc6A",
+	"7nHFV5QX9fqU6h2/yCw665/5vFSswu5Yi6TGNYXiSew+OIocv6E+W93mBH4D7SyRd83NhrlIijkxjufK",
+	"lBdNtyI6ju5bO8T+Gdz9E1T8NZBKjYWq4EI1Wdq7vrj+/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -299,6 +299,11 @@ type taking struct {
 func (l *lane) intake(ctx context.Context, t taking) error {
 	f, changes, move, r := l.flow, t.changes, t.move, t.rooms
 	mapped := MapAll(l.Seat, changes)
+	for i := range mapped {
+		if r, ok := l.edits[mapped[i].Key]; ok {
+			mapped[i].Correct(l.Seat, r)
+		}
+	}
 	keys := make([]record.Key, len(mapped))
 	var matchKeys []string
 	for i := range mapped {
