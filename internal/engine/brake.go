@@ -309,14 +309,8 @@ func (b *Brake) tooFar(field string, from, to record.Value) string {
 	if b.fall == nil && b.rise == nil {
 		return ""
 	}
-	if _, ok := from.(record.Number); !ok {
-		return ""
-	}
-	if _, ok := to.(record.Number); !ok {
-		return ""
-	}
-	x, ok1 := rational(from)
-	y, ok2 := rational(to)
+	x, ok1 := number(from)
+	y, ok2 := number(to)
 	if !ok1 || !ok2 || x.Sign() == 0 {
 		return ""
 	}
@@ -331,6 +325,14 @@ func (b *Brake) tooFar(field string, from, to record.Value) string {
 		return ""
 	}
 	return fmt.Sprintf("%s %s from %s to %s, by %s%%; %s%% is allowed", field, word, record.Text(from), record.Text(to), move.FloatString(0), percentText(most))
+}
+
+func number(v record.Value) (*big.Rat, bool) {
+	n, ok := v.(record.Number)
+	if !ok {
+		return nil, false
+	}
+	return new(big.Rat).SetString(string(n))
 }
 
 // Matters says whether anything has to be asked about or counted; without it all may go in.
