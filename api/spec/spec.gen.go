@@ -111,6 +111,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -242,7 +263,10 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	Adjusted ExplanationStepName = "adjusted"
+	Billed   ExplanationStepName = "billed"
 	Included ExplanationStepName = "included"
+	Limited  ExplanationStepName = "limited"
 	Rate     ExplanationStepName = "rate"
 	Round    ExplanationStepName = "round"
 	Tier     ExplanationStepName = "tier"
@@ -251,7 +275,13 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case Adjusted:
+		return true
+	case Billed:
+		return true
 	case Included:
+		return true
+	case Limited:
 		return true
 	case Rate:
 		return true
@@ -306,6 +336,27 @@ func (e HistoryEntryOp) Valid() bool {
 	case HistoryEntryOpUnlink:
 		return true
 	case HistoryEntryOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LineKind.
+const (
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindLate       LineKind = "late"
+	LineKindUsage      LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAdjustment:
+		return true
+	case LineKindLate:
+		return true
+	case LineKindUsage:
 		return true
 	default:
 		return false
@@ -729,6 +780,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -775,6 +844,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -883,6 +970,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1062,6 +1187,33 @@ type CreatedInvitation struct {
 
 	// URL What the person opens.
 	URL string `json:"url"`
+}
+
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
 // DeadLetter defines model for DeadLetter.
@@ -1287,18 +1439,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, unsubscribed, records; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1310,13 +1491,22 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
+	ID *string `json:"id,omitempty"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind  LineKind `json:"kind"`
+	Meter *Meter   `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
 	Position int     `json:"position"`
 	Price    string  `json:"price"`
 	Quantity int64   `json:"quantity"`
 	Title    string  `json:"title"`
 }
+
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
+type LineKind string
 
 // InvoiceList defines model for InvoiceList.
 type InvoiceList struct {
@@ -1410,6 +1600,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1423,6 +1621,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1521,6 +1725,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1987,6 +2196,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2014,6 +2231,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2025,6 +2245,9 @@ type InConnection = string
 
 // InConnector defines model for InConnector.
 type InConnector = string
+
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
 
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
@@ -2188,6 +2411,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2261,6 +2514,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2269,6 +2528,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2276,6 +2565,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2548,6 +2897,24 @@ type DiscardDeadLetterJSONRequestBody = Discard
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
 
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
+
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
@@ -2631,6 +2998,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -2670,9 +3049,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -2910,6 +3322,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -2988,9 +3424,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4176,6 +4678,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -4728,6 +5461,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -4780,6 +5539,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4844,6 +5835,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6993,6 +8463,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
 	})
 	r.Group(func(r chi.Router) {
@@ -7032,7 +8547,25 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8002,6 +9535,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -8614,6 +10324,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -8645,6 +10589,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10530,6 +12791,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -10569,9 +12842,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -11273,6 +13579,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -11629,6 +14041,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -11650,6 +14185,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12707,338 +15458,392 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1rd9s2tjiMfxUs/btWL0PLki9porw4PzdJT3Oa2z9OJ8+Z2L8IJiEJNQWoBChFzfi7Pwt7AyQogRQl",
-	"y03cZ+bF1JEoENjY9+vnTiynMymY0Koz+NyZMJqwDP589o6OzX8TpuKMzzSXojPovJswMmeZ4lJEZCQz",
-	"8nx08JLqeEKoSMw/XknB8JNuJ+pk7I+cZyzpDHSWs6ij4gmbUrOsXs5YZ9BROuNi3Lm5iTovZEzxLasv",
-	"fT9hGSN6wohgC6InXIwJV9utfxN1ZjSjU6bt+Z7kmZJZ+IRDwT5pfGBI5AhePaNjRq7YSGYsIguuJ/Cp",
-	"olNGRjw1q5oNcbPEHznLlp2oI+jU7CHGN/m7m9JPL5gY60lncNTr9aIAOH6GRd/m4lxTzUL7lIoRLggV",
-	"S7tHxYgyD8NO2KdZKhPWGYxoqlh4Z7jxD/Cjy8oGuWZTANM3GRt1Bp3/32GJKIf4mDosNndTHIBmGV16",
-	"+z9n2ZzHLAxmnhCZEbMXcwBKFD5cB0e3W3zqsgGgIXg+T9h0JjUT8fJXtlzf0Bm5ZgDIpcwzEk8kjxlg",
-	"uJ5wRQyiMaUjonKD64pQklGRyCn57bfnT7vknAlN6JhygbjBdQT4YX9HJlQRIYlisRQJYaMRizWQzJhp",
-	"VWISFWrBsgIASI4lBLwzHJhDNBGAD5HT06gz5cL9u78ZPq8BLDTdEU5fDiC3AMAI2FYYVQ03JHpCNVlQ",
-	"c0qaRAZ3hz8M4eyLCdVszjLCYe8Z65L3XE9krgnXcBo8iPn+5OhhBCc96R+RxYQJ8wg30NAkzrMMACeW",
-	"ZCozVn9wy3a35LH2jPW3u8tZH+/rJM07N5Kl5obOhLfppczJhM7ZY3LcO/G3pTRPU7expv2UMqz9ps41",
-	"DQiT4Q/DAZEiXeI+AFwIIcHIkmkEnTSfL7hiO2yKiXzaGXzo/NC5DCK1OJvxIL8zN33Nlt8qwpPivTOq",
-	"J+VbKf50SxQTT6QYpTzW4XfG9tumF7tndnm1YHFYi7Avt9/D6534qd+GW23HjdQpGLH7+ltFzM/NRqgg",
-	"NOVUGd7KdfOWQJ3YbkdPGU1eMK1ZzZYSRhOSwgNNV5OUy2y7g+dizjWtvxxefN+0gfKpXTYg65UR/HLD",
-	"q+H32773BRc1L025aHyj+X7r171k06u6W57Cd02vxCe2fulbFsssCb80g+/gpSBJuFagRFjlVS2VZtOa",
-	"7eBvd9jOnKtaTMvst98qInJz3NqX21U2KFp8apjwUf/kx5OHxw9OfgRlAz8sVQ0uNBuzzG0wr9tb3oj+",
-	"Wb493p+zOGM17FjBdwYQdMpK9fbJ25cf373+9dmrmm3gz3bYSYM5YBX7NpzZPrqthcmnPACGM02mUmmi",
-	"JJlSsawzP1L4tf+GhI1onmqjX0adkcymVOM9Hx91ohIv+sYg2YAQ50ADan1zzxMQCEgjKiKKGTNWs4Rc",
-	"LUksp1OqHhOapqhg0CtllC6jrdE0Hba1A+3qYQtw1bRq1KPh2M/xp33PEHN24Q3eGFP6J5lwBi94KuN8",
-	"ygTcTCyFtn/S2Szl6BI4/F0hKbNPdDpLAX8cCoBM1DTWsH0Hxg+ffek96MTZ9CC5Mjeb4L86UUde/c7M",
-	"zwYfyiVKJWomlR5nTP2Rdm6ildXURM685cw/V9bLlZZTlvkLTpew1uWND+Um87qAi4GaD40lnaYVaDhg",
-	"DIg7yIWwoBhcCEIOyGeeDEicTSNQNwakPF3kKUXwyEFyFRF7lgH54Fa8vPFWMid2S8G5qqtY+FSWcRAx",
-	"63Q2eGpWLU57PJJYiBjJ8T/nr18ZRP/fs5cvIkItDR+dPiC/8p+65lF1aH934H7XnSYE175iCkzS4eG8",
-	"XwDc+R8Mtg2Nmm4EFX657mxCVFYzKRSisa/2tkfjK6pYZ9A/jjqxTNMSw7SMrz+mbM5Sg9cJi3nCkp+W",
-	"BhwJJS/knKUUGOCIszQBkqZCc70scHyUfuw9eLQ4/v3P0aif9Xq9fu+kZ/83Nug6Y4IlZ4ZlHfWOHhz0",
-	"+wdHx+/6vUGvN+j1/wUHprDhzhOZC8tyJlSgNEZxb/5ofg0++Y5rQNTzX3876MOnSqbzwOv78Poevl4B",
-	"d+0fRR61q/mGF9pHXxU6GxNaZssDtRSx+ZonDBkEDR8d3p2wlGlz1ZZrKsZEE6iQ2jqDzoJmbCJzxZA/",
-	"zGmam/s9urmMOgo9ecXhze+0YeZjc69TKnKamt+gf7UzOIo6Cy6E0eWq67ZmIQVOBsjKN8YMegd8v6Gl",
-	"7WOH8AwsW7Us2qN+DGLJIkh3TlOewLMfR5SnAJ0GtE94VhALF0AHmdJnDVcKVJGkfzRjz7WxlQs0TWlg",
-	"TQ9Fp0wpOmYWmrPMMCnrAKGeaols0AiVTCY5iio56ww6+UyxzCgVM7pMJQX9GVYx+JCjqX+dFxu68WjS",
-	"I0KRp+leSaTA0yTjcyZ8/FZaZmyUSWF2rTMQ4X0fZ9uLtxJtarDTM0m75uyvpH4pEz7iLAkFCTzfj7kE",
-	"z9GzM2q/yeRVas5di9czfOIf9fjtpIoF0UelaQoYzDTlqblbOWVXMlmSeELFmCXo/bQiz4lfMmVULCY8",
-	"ZV3y1sCFO/cqFQnJ2Izh8TO7CmqxSlMBKAFiDpdUh57CZJWx58jKN9CGwYtcdQYnhiNry9Gf2E0X++sU",
-	"Gs8hCGGWZTIrhWsVDK2xxd1EAFXg5hdGLVhkUoy75KTXq/iaYyoMRV4xcGY+Jie9PhESQM4VUXwsWEK4",
-	"MF8cI+2mqVwwePLEd9qheQQBqAvBBbq8NRNUaPPsaURO+sfm/07JlOmJTCKi+J/g3ZmyhFPQmMyTj/CO",
-	"DZ25+BKGtUYyu+KJ0TzQNch1gRWKC8Nd9IVwbtnH5OToCH7MxSwHHydAICJDBPqQKLpUxjQAL+3RwzJc",
-	"xxWZcqW4GJsvHhEt0fpxQFOPyWmvRygBE4fI0YWQeQafHhMlzfHMftFNbEh1xkRCpCCJZJYBousetD2P",
-	"AN8ynS0PzkZBR9R7riewHYPUp73jiFDzIJnIBe4O4wWKaEl0tkQK6DarkzdRxxrb7UUTRdfdqtCJDTWl",
-	"bxFCqLwg742NggTHq8hpfCdIWNUZ9KJOnDEKakXPUzHM31KAlmAsJvaHUQPMpwYH4Q9z2e7rjBlZYr/Q",
-	"Uptnj07MN/kssYubM9tXNUlEQBJ3hBEXXE38Q4HAzHKxQWBykUBwLlMgyDJp7Aq0ZL1TeTsFKebcM/3t",
-	"BJemmW5WWgvhlQthTdJ2HMYgSY0gynIBAuhtLl5wtaWGn1BNUd/cFalueZuBHxwVClHb+y200/ULLm/3",
-	"L7palccxYwlLOkarnlD1Umalg6OM3SMwtkEAuN2gCQrhfzkyqKAAFzxX1hYqb/gae49W1NSN0BI1qps5",
-	"/NtclEg0kzIFtz26qsz9cZkZO9EIfJpqPkU3mv3TutGqaqa70aPyDmY0V6CjW67ThJmFcnja+i4cdGsI",
-	"0mlHVBUhx8UtFL1iW/DLMmI2y+SMZdr6qbzL+1y6+8zpDywU15xh9ic/LesTIEaEWq+8UROuGfgf1xZi",
-	"n2Y8Y+os4L409wyBWcHmaG407O2DWzOC33UubxDjPndm1OjZZsH/e82WH0ObMNbQzzKvCS2Yb8nIaqAZ",
-	"jTXLlFNu6o5lfvObcjBdWVPCT6dc5JrtcCwkkc/rL83YXF63uMfQoiqWM8SGVhky5+bx9fQYjyQ+VxzH",
-	"D046Qfdw6Xr6YK7LHs67kWJnPs75YsNHoQrcfXiU+yrdltZ2vYksXTgBWKUNFHItoWIJLACWgpcX13Yl",
-	"ZcqoMF/6jL35Ba/KJ1ehBxutrFW+NXzoWcpZ4nH7IFNojGgAg2ILjwK8UyV8NGIZE/EWaPW0+E0IiEJq",
-	"vs1q1rT6GRyJgfWA/9ccES0jCol5Tk6Ez5k1RuRSPi/Dco8hx8Rw9oXM08QYboa/UZJkS9TF1okkgshY",
-	"cG1QTc3v0FrhmgjGEkiSk4K9HoFytlEzjAqUBGaAfvy6cFbBk4s9I6M3YPKy3Nq9vpCFoS1Ytxl7LdJl",
-	"iGxW0N8PnBWxzcoapZFS3nwVS0sMQ6AHySZPuD5zCRBVkkF5s8aWUdEsM1qKQPQ1JnahBwr81hk1C18G",
-	"BEoN01+BArwq8jhp7RGeCZ0FVAFa5Jis7YC6QzdywBI85idbaBTOa/S5Q5OEYxrXG29vqL5VDxN1Ph2M",
-	"5YH90Kil3bd08dL6LpHtToKH4bPgxzODGDJXv9jfVZH/F/aJJizmU5o+Jmw600ubH+hIkRmgBvUBzx0V",
-	"eK1if6y/rR+Ro4gck263C5mGMtdkTGeqojHUidaoo3Lrm92EM+blcFXuiiOHBeUixfX4JwEorsDMgrwW",
-	"7fYhZEv0vR+C1uz3LZvJLHDyq0xeYwCmnsGDgbMkM2NWN1z+h+L2PbXOYKQDchWXneNpYURdxmgCrqmR",
-	"zEVCFhOZspZ4NmHOu++fq5bwLKpvqxsikoZxy+MCB9Z8BJj/YnZ2E3XgNOsQeCXR07egyrkiI5JkcjYz",
-	"f9AkYZCsMZVzloQk/8oO8S0lxKPybi2QQsjxRCYseYYOjjUNDNzsARgWwZlNpA0rlM+HN1AGd1dQEwK4",
-	"wWiEnrAlmkV0nDEDJ3Qj+ZHezyEWX0S91pOvZyxTkLiExqJN3HF8FpNASJanjNhlgnzWBo2DaovLVCVT",
-	"sAhtmi8iu03lGhDrvCRXSyIFI4onLCo81VdL+AWktXa3Mz3jURo0PctgdVtB6TwYQQPQ5ap5b85Y/DG8",
-	"jhe/XsvO0cqAKZ7UWrh+oHtra9NFwINVODTNGWq0MVRQ5NpljlY1U++Mah4+YyUeGOJGGDNvKXkcrZzz",
-	"JGifKFfQ0moRV2BSRsoDG9zGnC6D6p9rQR8yuUvV2QdX5GcolphSIXJHbxEyCwdPBwnvbMXeirsvENnn",
-	"Cx49VDCs2X53IN2DclHmFdwH1aKCkOu6vA5WnEHVgBF6i4xrzUSEbI1qm4v3rSJxKuPrx6TkmryINWqW",
-	"pjv4rIqYUH0aLezJsV+sNQna2y5jZXsXlw31h8gMs1mCwo5rMpGpMavXlBJnueHPrRJt91eeufHmHMtw",
-	"xqHBfw/3g7ZgtRhgRWmYsHhXH2C8XW5/t8ExvI1AW5eVUgS5eYPj04nE1ftbepU7E0ZTPVlieeeMyVka",
-	"PgKmAJ8zrbkYB1Rnwx4xd9U+gtRDM0au2UwTxWiK6knBctbesSY6WuQPG01FebmCgJU2pwI3YkkW/TNl",
-	"3iKZ0oQZKudasXTUrLko79xhSzyo2a1XcBZAMbBHmHbJN59fnb18dkOUpiJRdqf2y06ATtqKVHvSQqh6",
-	"wZu2aJirsGpaXLeXvWKvPFcMEhqgEMqehYtx6tfjbIcHe3Kf+9U0xYWuYXZF9FuJXQjlkpFUve0lZDcK",
-	"ZQuB/Yhlx/Hui2C2+33jCvvCtGRDu1Mu/E/70QqwHOfzUtb7LVLW29Cyt+SD09PjB028YUo/Vbbp5cG7",
-	"s980QmNN3OXC4hkayYY/g+QcZzSBDzG4k5TRnCaJGLKiofRsRcnfSIZxSpUKM2PMhYQHwPUtCBBkRh2x",
-	"u6MBi6OgQM8yNuX5NLh11BJqPDT2S2CjRq/o1nhOEbo1O17QpRVXjIuxNWZVRK6Y0uhi2o5HjXOaUaFZ",
-	"ncJEzbb5nGVLozSSWSantgS0EUHbxR3xB0ERmk+nNAubUdpZuTWH2+RIgW+jApfcguVLHcpU2K13MeU9",
-	"+/BrYB0y2x/bRGf8PeCaVszcUZpCc+7BXeUWXDfUKDuFjJxP5MJmXUoRs+6mJIUN+Qb/SSj46xIK8IYb",
-	"0LlaHbwabovZTO9qrm1PD2xqY2w700KT3cbFPEgCUNm8j2ShzDryG2PaErOvtbxmAZOwDaXlWVrv+LaO",
-	"amIM9WosLs/4QcZc/kK0QaQAcuJ92IP5gKpHSA9l3CFxxyEUrFawhMML645fSAnULE0ViamxcTATf8qS",
-	"ZY0C4vn1178tC1pKvQ8qW2SugypRUfGyMyYm6R9NzDjIPrd5YX0EpqyJCX01q+i+rkYGVYMgKLzymSak",
-	"hxQX1To6UJPTIYW12hOegNU+ZppgGnpdPCHsQdiri76NB6DE89KtXu/tK0Ki6x7020qbOl96SQR+woeL",
-	"X17bZiTW3w5FtyuxuxIV3P5Lm93RS4HHVZd6YdI3meslBP87k/lsi2gkZHO3DFD8BbzgFqRcJYvX6PFJ",
-	"qWZKdxtQd1+IXoewtZlOLVDMYhHeURBTmoLDK0ixB4tkFc3uhV1SbnqvELhvh6+PVRTVlAlXMc3Qc2MM",
-	"4bTGX/OUxUXOZKNjrAroUrhVHWG9KBza3aHLgx+NrfIDQzHvM67Zey5UhI4T799K5lls/9Y0GzONfy8Y",
-	"H080S8wvWJq8sVUKEZmyDKsZt3Tq1cSqzmzgXI6MHP9WEbkAye1nyBkRTa9S1n1l//iwkjN3WUmmUdd8",
-	"diBtS7WDmTSMPCubBKyjSpm9u27phOvizrCvBwQZM2ZzbW6iDvajbH4eUnS6oQxL+AYwE1YEbzZkcNTo",
-	"WLqmOd6MZtCSwciBmAopeExBVZqWDWVsO4oPaiJnl13P7z+RQbGxQo62/QucIEh+SFH7I5RN3QL9zdll",
-	"gvvyeps0JWy26XhRBe1johhr6F+xHidqTgNti9FR59ncHmh1009SmSfwrSL9bo8wMWepnLEI6nQQPwxf",
-	"NcQHG2fwLGw1LCra57garYlqakuxnLuywPTVsqzLWvNondUBx6poShtM2KijZiz2dGS3jX63F3xzfRJq",
-	"1MGqrLZqmju4b+Sx+cVFVy1FnHLBLi42E5u/e5slbYEQORevff8qyPGTICU8+zRLqaAY3mABzZlOnYZc",
-	"xatnn2gcViydQ86BV3PMnEF1n4s4zS2Dk7kIM7Wia0o7xTyzon0d7uxTXYMtzWbYMNawZBZ2pqxcgHXG",
-	"waKR39nFwigEX7BtzwtcDeW4tEOhUsFe9exIMqZzZhO5WZpAfxwQp4/J8P+gw2foyh6s6tIC25wSThsO",
-	"prZjoP80m1Lkamk3Cq3EyCtoyIFhImawitg0dRUMqv/MReKiLlVwYnV9TR9Fx7HLrgO5YgnJheap7dJs",
-	"NjBlIllJf7hNkY5X9LPqqTI7ichVrqFuH9oeqAkU1lzbssm97ACqSFqUoOBzkQNiufXQ5f/ClZbZsr4M",
-	"oy4LJ5wnuxk5o1oVTGE+7xWLIeHWL/FhKXNhzXYlPYUjKlDRsw2t1ul/kIdks3GBApRhQbD/BfSC8BNg",
-	"Mkb3t3vwhDY5sDXW00fESKjpDJrVuSYJ6Fa7ymQ+nkBGGb2Sud4yhfj3LJwWtar9InzQrwhhWOsPWvH9",
-	"1Lkl0fFcZHqU/smok3Jxbb4Q8MdldMsM5LYeD5743jFIsrOFTuApK/mszXjBqyqQyGF+Axnuwa6vEPS9",
-	"sOz/E5j6AoGp/UeBmq92D5jt4cl9wWsZLmmW01muw0X5711xiLEllKv5x3ZJZJTJKX7JkvHGVgR7zoa9",
-	"4uHKEdhowG29lotouzu31ocs/KC5c+DCZyzjcmNE6g0+ZU2LJ9aF0Ugf7rm2QR+7z3JSB/Zqaf7RSynY",
-	"XvIKLBi8zEm3f7eTKvV6yNccifHB32BLtjpkPKHZOJR2D14j6Ge6EIAtXCAUuBSQzhrOvWelrduafaza",
-	"xwGU4kmTp8+OyDH4TiBsny4JFYQpzacUO2h45JLysJYEA3I2Ao5Zv/xMKr5Sx+ZZy7aT4edbm911eWmr",
-	"TkK3G/fqMgENjxWypcvbr95bI87tQ1hIHm7f8NVKirXARpLRkbbFSIBdQPFzCf/JhauAukrDQfsXoQFT",
-	"PxsZQq3xQqCuxNhwfMwF0RL+lbGY8ZkmBuUjIucssxFIpUn/1DaMUetORTpnGR2zl6ol1m0TsZ3STy3X",
-	"XbmLclNuEffi0E28MAZFc4/9WM6ws77XV3+lYpVNrCnULleiLhukKYNjIX6W2bT9O1pJMnN6L3FBxLvm",
-	"3DVUOJXiLuDKc4VfRhooTaezLbxbK1kMThyWftbiQJG7oRKOdbiwRpK4CMhdcF5hkUM5TMX2Dow6o0z+",
-	"ycJ2bjk/YsXrVWt8rCljucqC0uV3ybcs461Putwiye22SoyzPKxf1hogxWGaFRUE5x5khr2XeyEycK/t",
-	"qjpWYnK72ojww/BerErjE8lHbCNjs86ReyqwKosqBVVDHTrjccApbDn5CwrjyAKOWEGmPE25bWEaobnU",
-	"StRVLSmZX/lddrHNNAqsotdouzQjquk/ZZpPWXC3Yz6mV0vNFPmu3/u/jwj8/X3Lvdge3uF0IalY5Hd3",
-	"bt+sJY6ZUqM8bVqYYsuulmuCEXK+FHHASMShNq4UBAI45mZsLJvIjGRslKuW71otlihfXDlZATv/QqNV",
-	"9KrcXhDrwbhpHWU7E9WQiFEhsOVDLgAv0XOLTbXj5Yo1cfBfH3oHjy7/8d3FRRf/+v6/vgla+vb3K/Li",
-	"Az348/Lz8c03G+VpqbW7lUKHf8UWZXnEFsxnU5tFmdkRK4Oduy3uWqO2Y53AlAs3jmVFbhgVnf+RM/t1",
-	"OdNiLQ5p310D6GqZ9RbArtRRbwmOL1DpV51x06LALwDJ8sg1wKw6m7fBXKecVcZenlQgcrxPl2zFGxs+",
-	"ja93rFh5th/YMK4O2TX6BeTV2wiVrSVgImkOAr0uTJEqVEZF7LgV1eAytRFOawi1LwFsUF4XKuTLkbku",
-	"e51bpcRvMJGLa2ET1tq3twqjogVNkVVtdhS6Rh8m6yYBaFTbgGTMBMtcx8x1ZdXD3pBHqRaggmo+Zy3M",
-	"NjdtGFru13VncAmA4T1mjCZ17RYNs6ShTkFP+diIUWxnD/Uxkgv9mBz00Qstlt68kICW0qr+0uWNYCqO",
-	"hYl3HG/v/k3UX/serJbXxZJfv9WCez23Yy7We4ZAQP2soV8M+KAmtFAZd2oBo+smmP4iF4Uu2q7U+W19",
-	"mQv2bg9rvDhewqXsKUFnaiJ1S4WauTZt7ZIJvNZuwYQCowxzMT7nImY7+HoanFSziW3dVtiF9qDYkYnR",
-	"aU3snjbiwILauBjAUEtfgm25+SJU0ygncEAJLdI69iYpCpcVQsriTBm3KVF1HeUKOEUe3azcpsOVICk6",
-	"8/x2yWwG4VL2KcxjDHt44loYhHvkbdkQoXUySuvqt9o0kxrUTF2+aEhubZN0sl3RzjYpKrb9U1Ges+Yh",
-	"Le9ltdqrUFq80QXuihuxaB+CrMDIeyHL3hTx51WVLQnl2MZprvictY/ZT6XQk7pSxGwLEjWf/8sKo2bs",
-	"wVe6F0RwFO/3QSiUA7xWBN3PT8ijk9MfiR3gRbBzbyBsFC4APtdGo3oMxaAzlmEF8IpX5AM9+LN38Ojj",
-	"5T8uLrrlP75p7uscqKee0Bn0+4MKY+iNriVJZHhSRJGbupesznKGWEi1pkmSMaUIVdcsMYrsNpXeK+2e",
-	"19tJgTQ1wmwpc/MK0JQnLJ2tldqGy5hVocg1hJQDHSe4gIwmixndpjz7UDHM2JYHQzSZC+w9ZrDoFmXw",
-	"Rdq97aeCJ/P6TRf3VBQzlsBtIIyfw41gXwu21k+5dZ1rmk9F0KFMi+Ro6/zuh42dNDgvfYsFaotVsVOh",
-	"HZO21j3Rr3XKaJEJsX7HMD6ZFA9FZEb1pPw3ATSlifnG3IvRAyFDzlbShF/pqmxCnOrBo14fJ97axwgX",
-	"VrN0Q+6uZFLXgXbKkmVdpwYJ/S2Z2+fmgGZTIexbL4cp3Jlri5ZDXtBugyfdmr1NQbhyPH2DTddWpWzs",
-	"3rxDLpvtgLlTLLvUUtsF2idBesfv7TQ/yvVKnvxjSCSCDtPgP/HaEq62ht6uRxZvq45Ck+Vf6xIRZkw8",
-	"8WNfm1L9Altt0YN6dfMYqmvyOdm0LGsUYpv6WqMdp/3V+6Xb4lJFS7GRqqLJpNI8TQ3VQ88KHdmpkkbK",
-	"hvozloBabzkJpUaNnvSNGGnLlda2/bPMXNlCdfqlrrbBndKEPS57jaNXBP4JV/NtuK5HlbP2W6lIkHRz",
-	"By2XKh2iCwT3jBwHYku1BcatZEx65nXJSaqZJXjgesa4B/PIcth7YRvhXks/3y4IjKRVWekm+Cpb9b8G",
-	"3cz7ZgO6FI+GD4ODfJ4WFsSKuyTXE5ntTVZVx1UFkveQRnFPBGtLWudUNw+2Srxi6sZV3HM3pb5delR+",
-	"R/fUkk7T8AghWVPjaZMbgubElu6Sokxzrcas2nS8RX5Z4Uex24vchduTFCCoco0Cll5tr3+3TZi2F26B",
-	"S53bxpD3hG1UN91AausagR942lwpswNlfoWYvhdcDd6EjVoXLVYWODSBJlOQjyzhWOM24sJaxXPOFiw8",
-	"NOytTNMrGl9vGXJ34PNilqfBHiv+6Lsp/cSnZtNH/ZMfTx4ePzj5EWL0+GE/2iwK5rzeyslF6yLZ9xNZ",
-	"um0I1wNCAUcjg5ZDQz1JnrJhGDvXRxbv0EXfjczeRfq+zcUTXGBNefxp6WU+r4Fol6K7PQe0vNHMt++n",
-	"muXtql3dfG53sQnonDDTOdjsxZvyvMLmrau2bWrdOub12kaoaomgEocKEYJPcbcW1uVg6u0zzduktb/N",
-	"XUP+5lZ5tpjXZY67Ml5vkKMv4MttV1AuRLzedRd02RSbK4kvUDu4XQpq7fhUF4i2DxAuYLRRqwi0N0Wl",
-	"zdN3FgjHQf71iaosnkimbNtQfB16YFjGCPya0NRsYNnyjc6FED5KYftfMdd6nCWYadxy/cwOsauu/8Sm",
-	"JACowC27xYK2IGE9X8bLDo6gnkUkxDYD2J311EfOd2BKxZCHXTwAAEqHI/7MVbdmicbVPGCvhmMlHA+3",
-	"X0Ov+1DZ83sS+Sz4qSf+/shZjq2AciGQSUPKNcMGQTOaaU6rudfAJus682F+rfcCe5/gTC8TPW15QamF",
-	"ooIaXBGGjuylnXuts10x3VzEv5hIopht4JwxSHiHBj/hBtDbT4+5hc/MJSPDGXYbtoIw3gMt2Mu6F+SA",
-	"e/2na4e4hYFTtFBcT4nepj0eLhPeWvNU9a0cUzs4h9a06TodsD7vlH3Sb/PdBq3NpExrxitj88tqHhDX",
-	"PKZpNffFG55ylafXOyUF1c0EgxEltov7hCpMOcCpYDj4+KO75Jqw48Z571KwcPy2ldpskec2s6z2NDRh",
-	"bSiUp5J7lwX37d2ujz278jMAwVM+GgUYWtVTuwf/655TS7yWZXtZzzPr9jVYf6uJ+q6xWXVWfqs2Z3Yn",
-	"e5FM7kz3QjR5JBxoLGD4zBybuucKtLIVzmM+yeIJrxsB6b0glNFdy9bXIsptjK8ZE2UX6La/ahxE0OTE",
-	"yPIa1prlAs1IrkguEpaRBV0SmUFxTfsmb6juBwhja+/J9qx82wgtxuLWonAW8+u90JvZt9vJKkqsXzfe",
-	"SBjLcRhXMMsKh6tjfN6fRSkYS0LJiBO5xjM3JiokDHK5asoA4uDnq/5D24u0TBl3vCOyewpHGOpHJrkL",
-	"CdbQFLbQSjoDjAwlVJOMKQ0uASjDtA166JhyEe7I07KDjCugsWl2BjiF383jOXZ/wcteDwuvsZ2UKn2+",
-	"FPGODsU8EHl1Vam6zD3BuadCYkcQAyuuCPTpElbx2rVpRGRfF7jyFXgWJy12Xg+z2rKb+nG7zzWO2HXj",
-	"723uCp7f8UAhi+bkRW9WKpZkKrO6CWLjjSkh1Mvi37a+sI5P3b3/zqx/5jrgrNcWpTYpksg0MfSF0cop",
-	"ZIS1LdEvimqqyzvXKVlMeMoA/gg8c0N4MHQf2pQyzJUy5PAYXm+YJOYSmN8i01xQ9Dn6qGyfNfi2VsxT",
-	"VJ80tORU9eC/WhKQFKFcWEss7US+paJ2DzuSbKtNlP7UNv0UkPB3MH927zOzmofVYpJLOaWlHNfrSpIc",
-	"Cfo9PICMfGxHmg7t4R0TVOzH65awqVzHnpd2pvTQNWAnCZsPw0JqzR2h2dYTvsd1eakqzcehpv1qIjPt",
-	"NUfGjH6muo3aXNFY32noKlcz6GgdJC6/xmOFhZ+9OrPtuX/iqaFOgi0DVQQyy8UrbWgE9mnkV2SnSnfv",
-	"0q43IPP1wzEqhcVp7KVXjfcmgx3R7YsOO/avYqufhrLbfnNp9qsW67IqFNcbjNqivHZdasLIbiuZ2lGn",
-	"1+6ntWGWrs1eaGCl2xQ9rZvNbK2saaU/0eZyN3+AB+JG5yld4g0FdI2iL+o+mp1C2cP+rny7JpTbznDY",
-	"5mLXih/W2kjueDWw+9rL+Suax3oKT82lNdfHer9vQx97HALXdtLbWhmpanU1qPDV3k3IOXEbZN+aM7kx",
-	"6XX+/K3Y1lc1m68sBd7A/EKz4usvFO3L2gvdpiHyasdZ193Y62pseaHvOypVU5CMIc3gn6XKUkWmsWxZ",
-	"HVUXfSvKAMYy8Gb0tuQZ18tzc1SbM1g0z1rrEnb25jm5ZsuIDFX60RihH4egqB0/IPGEZjR2/dwAcoCd",
-	"jGbANe2rJ1rPEJtUfYAooWpyJSm0NLUPdglU8tiCN1W2G1eQWouN86AChF5j6jQ3q8VSXvPC3TfoOEX8",
-	"o3t/iRF46psbqHsdBbT5Z3OWLT2XnfZ3Cl4oTOdJJFMYKoPMKjpVXZLIWB3SGe9Ok9XSUDFnArAdG7di",
-	"AyQuUDcfXIgLcUB++OEs1xPzHM6x+uGHARmeQfos/xM+GZCfANLEXUy32x2SBdcTQr17sxZ2AMAEQVUA",
-	"9kIQH7Zd8ozGE1LQJijjyg17nnJcg2uAvyLfDT8dlJ8Pv3+MEHDYZsCg6FKRxYTHE5LJFFOh4KXQcIxM",
-	"6BxUfDz+80T98AN+RsksYyP+CS/BroLXYSvUvhsaHjaMyDDLBf6XxR+H33dJOVsNB484h2tMBbnCNO3E",
-	"GGxcK7MVnpjn8N9op+BuXnClzX7MWckw5VOuh+S7PtGSGFWasFQxcnT6PaCDa3OFJg0VasEyMvxsBFRE",
-	"ymhJRGyw5GZo3wJppOY1Bq2H/hQzW5z8D5j1NiDDWCZsiM4UepXiLOoJjJ0y2BSRIcahhvbSmLnJSoUv",
-	"vvCJFK6xnkGwBVafm2UsH7G7VwVeDZ+9o+PhYyzUMoRRIMDw+ejgpTF1huS7k6OH8AuZ64ic9I8w24pr",
-	"wgHKQmrbWrD0zX3fhRVeScHcMmM+Z4oc907sbt+yGaOai7HZaykzEC3QJoOZR5ZizVWZHT9P2HQmoY/i",
-	"wa9sOXxccpFrtrRvKT6y1wX5ZwJogo1GLMYayaMTMpF5pgqsmHKDFgMyNKrWC0QLQIHi3wdvZMrj5dDg",
-	"LQKYK5KykX5MrthSisSAJZbmlk6OHiGch2+ZzpYHZyPNMsQNrNiMyqJjZDxzHHxV1PsZwKZcaZYQl+vm",
-	"elYaBuN4aZc8L29WsIU5qSJTuiR0NmM0iwhNlQR6EMTY/g7UA8LHQmYMD7KUOUkkvBRGS10ImIYTM4E+",
-	"QZ4Y/jXiRrnvnM1oPGEHR91eyZu9z6Ddp62z6PzK2My7EpctiTmSXGA2n5W3kC14JfWEFKN+rS/BkPgs",
-	"k/PCb4BBgc65lQie8T7o9Ls93IWcMUFnvDPoHHf7sNkZ1RMQk4eGzf4JUhrDFQUOPk86gw5+a8Sxmkmh",
-	"ULQe9XrWZ6httopmn/QhyANsQUmNjmNE9LWTojQk5tcS359rkDvdlZBPSKspduSC6hVFoDP4cOlD/6l0",
-	"bD6TMVMKsjf+ywCQjpXRMV4yTbF90CGkq9aDxH7tVdgriETSNJWLZ9OZXtpEpdBUt1cl64onLL5GusV5",
-	"rubkgHhTUGML6Q+l+iWCzVl2JRVrBOzlX3ljMRVwYae945Yv+XBwCVM0r6hiBNMVL2DSHMB2lw0IqRGU",
-	"5pW+UAYo23fsH62e0EJbKBhRDVbN+0ZzOrhm6FeqoTalsemrWsev0G7LRw6BMUO4e8ODLvFhM46sjRz1",
-	"L9EldXyoeJo7R72jBwf9/sHR8bveo0GvN+j1/lV6F38yQMtV9rH34NHi+Pc/R6N+1uv1+r2Tnv3fuDL+",
-	"aCDyNEWvcueaLZt/llKlf5a5YcxHn/73T/vJb2p9Z/1euTPnZ2KzVC5tOWHG5vIaf4YbcK1rV5JkLz1u",
-	"2zcALfJTrAPUT0kxK934qN1kqyEWQDJNAOfPsEWLHBlhj9ICS8YTltmQF8/IlF5zMe4SaAjDlsD/poql",
-	"c9t7LxB33pk+CoqwOrqKiAUiymFvkqmjDfekgaKvZuNVq+6cs4Ud0BKIow+v2XLoDm71G44s3ihAXCuW",
-	"jrrkOUbn4Ix6AjNlYtQsr9lMEyEXroFKlRIRX20D5m1J0VPOwBi7LDrZ/CSxjUl7IguhZx02tsausrf0",
-	"TdXWtuORV/hCf7stfyXsAFrddpwheZH3esfxcY9kVCRy6hn6gA0PrMIN0sLQCTzPNnIV3ND+eEjbG3xi",
-	"YezdYqALFFbmYh8fuEtj6NQtbR87hGduos4LGRfdC5ueL56zu7gV+3hpDRzLHLZgFyzh6AvyJe3hZ3SI",
-	"3CADga6D4YZZhmcospCZnhgdDKytwjsDPZ1dlyIpgK0obZQM7kbJKR2RKc0Mw4OYPlz+Ol/BL3blKyMw",
-	"IkOi+6TxWMV2bn9Bb2Gp21xRFNZ9xkzvDBZjYNeCpncvudfXyXbujt+YFY8RjZvR8pXUL2ViLPBkD+j8",
-	"WrDSrWi9OytKxC4qy3b4KxxYLx37yhOuD3Rmm6HU2wrmuXcZts+7Y3Mh2mpuashwHfFUs+wDFP1eVow8",
-	"v+F/oP3A+rvPhC3gICqPJ4bjDq1LtAuZrywZ2iYA9lM70z1N7XxmNuaCKLl5q1yKW+7VL02j2BrFKB5G",
-	"Md7wepVDhGPr9zctyUXMqgu2i/Y3tltteCHMjN/hhfuzTmnsEvgsLviZ+JiSCSx5IyfHfOIO4rrn8Eso",
-	"eSHnLKVYs0AbjM2yRWoxot3mI7n6gMpEdPedTVG6wQqISWfQeTR6+CDpPew/fHgS/5g8OH1Ej0aM0l58",
-	"ekqTXv+UHl+NTkb9q6Or3tXDo6M46Z8mD+L+6VVv1OvR3kNzabPOoNN/dNTtdY+6fYxHzrnM1S/4ikr/",
-	"TaO5/NEMHsX+6Az6R4a72s7QHTWPm36zX4vZ8MLNBjMTOuO38jAWsgPqy2ZMzlJnUS4VSXgSEcEWRlN0",
-	"DSsK8WG2GJAdwO6t8FiXAIM5y/gIW/UETeFXUjMyNOJ0SBJj6LJUsQWOljT7Wsrc8xunFMc3UF3ouTYr",
-	"1fZtypjXuakqc3AnFalzOyK9yuQ1E6WyYm8H8WhiS/X3h/IWRW+iDvR7LOzdLTDsLZvJLIhj71001boc",
-	"ZS72onE/cTapsVm5cA2YsGMl4AlJ5Xg3NKv0uqhVM/yakbvXMjY8+TPIFb/urV4t8Zpk1ksofOiy0eu8",
-	"QagaNl1doLm7DoKz6JjSuDi0UtxOBdif7LyCTPj+cbVlbEdpGV9/TNmcpdjBOeaJtYdc80c4T5FhBgI2",
-	"HqXNEkRCh/AaZ23/X2V9kxVO2A/X/NG8Lj75zoXKfv3toI+cS6Zz31TKmAI6tYaTyyvaJMZWkoo6HHIh",
-	"ZLY8ULZuhCfMxogadQPb8sVKQsWQM9bBwmUqdRY0YxOZK3aQXGENZ86Qzd3RC5WWGRtlEgxO+7pHBuuc",
-	"vmKnKSudUc3GBi1snybf6Iw6Cy4Ec3J+n7qAo7DN6kDBAPfCqd1itRpAyUnX2bONCNcw6MPP7s+bWl49",
-	"ZgWrvhMnSjNMild/OUveq9/YHuLbm+3liS8brmtgGQ0mKO78hrpAyH/zOcO5l+kSRjnIERkajjMk32m/",
-	"jbNULtC84EJ9H5Eh/GtIvrO/Wso8I3IhIpzB40I2Nv/HEfPwQnyXMm2ka54ygrz/+y55D0keZb4MJGjZ",
-	"5tvog8SUDciaocTskEzlvOiLbLTUVIKbEnIuVv2mAMNboDds6/UMaxXaKBrVKE75y9tEcwr5Bc3HMEtr",
-	"QrEnGk/YKjNvzfCeWkC3i+dsScy3JMyngCFYGrwNdZas2RGQxxSLzkQb9Favg9Ff7x8zFAdtv5ZWaVcM",
-	"6+8guZR9mqUwgcJKu+0UzFYlDyUAirr01bry8K5hu1yRolztW1WMGmzYZ/H45S2zU1pnHhjbKOys7ztn",
-	"fVl7Cxx0nDH1R1opeKp19KPaKkWz9mdhsKKG+aoqFlufF5NbP3RmVKmFUV8vPUXT6Z3lgFeXJONrlZ2o",
-	"MwFJ0EmuuhYo3VhOveI2YzqnerKs9GGpPeUdpTCUyNdKDRNFntsVJsDuSSPzOIDHdYpPg3zHfbshB+F5",
-	"UZytM86Sx1DPNxxopvTQlgFT3SXYvYq4e7VzD7ENQF35fygbwZtS/CUzEmoJKkwHO6NzVBLJoPPN5/dn",
-	"b5/98vq382cf35ydn79//fbpjUFvBYmYYGjdbJP/4AHzTnIgSsaEVP1VsqE9Mp/tb6vkVrmw4NqaX23P",
-	"i+pilyXV38+UCe8AO3G6SvqE9wUYMvYfK1kUVR6Fn9+GR22d3eCVPnBFxtASZB/6qjlItZWNdZcXdRe5",
-	"YuoWYI6a7Pfd4bfXNIj/aFa316yMwfvTEufUVnyCl3fOxTCbAesNEAq2pKLsOXDf8jRuyeFu4eUpoH4J",
-	"lRPY+WBVl52ybMwIfD0olb1KGcsUa+RYAtljWJFCEIUhTdZOP87YVEKSrlumS86KKVLlkS4ENjonVJFC",
-	"hIacJ4ipe2PNbfRGAMYBAOMfAe7iU2JBckerCoXMrPp0swOJYIeK9v6Qv5tuty9GeFTHCVtobX60oeB3",
-	"R3fC7wwRcGuPLW7F3W4drjV0+hcpZIde+65xqN3cmbpWXke1LnnvxvlNqCJzli2x8MyuE+EAvbJ91VGv",
-	"B4V8KE3sQDub7LBup1adbq+9vkZ78fa4QZEfzGGFebEXvXKl0dc50AskzAxczz+D9vQqLb0aGaPJa5Eu",
-	"iw+sjwqeN2wOssc/wHKXxeKz/CrlcXcl/JnJheoMjk56vb36TxB8tb6TNHWX5jIC3MiYPWW22GpibJOF",
-	"cwa+nNzdQAfgc9kxwFIR7kE/z+sZEwpGTQLHU2XhvA2uuLJTKI1OU7mwxdwGdtgGM6qMyCgSATFJhJxV",
-	"Gv5hpEQhLyNQ9Fw6ZGmaPiZD4MG2KhelANbiYkZjlSgNaCqy/+9vGOAQaxR/xazkLjmHgaGlk+0vNx4w",
-	"F/zrcHMgR1/BxC8oN99ly7sRmrbf96YoEXa43lfOacqpwqx7RwBm5zF2IvJ73qPbxHyo5fRKadeTTRcB",
-	"rg+dOIltLyCDdAc642NsYKv5lClNp7OOTQy9jDrjnGZUaAb4BlX+fM4gNByzAeREzXAcEQ7Nju3kG5sL",
-	"WHHYfviMvXVxkn3ZWa8QOCybY52yTY110hapE8hhVfsuO+M6wWvTcn4xT99UqmvfGZGtMJXrDYLx/P//",
-	"oqgc9uvfy6/LXGKP9dxFYENmTbK5RD4IaGDwbA9UYof7A1SUPxrZimv73kqlpYfhbUT1GvkUolZmm5JP",
-	"iuaWtyOk/9DPV0Y/W9PGBgEks73pqbRcE3WtolFGIncngp31VSittySUMJoc4ASwg3Em81mzJCp7sf83",
-	"PrztJlZyY/cYZ4dEhc50qf5Iu5A29NHm87hxe53B8Y9Rp2hX0hl0ZI5z+zKlm/wCKQ1/f2q/nzKFHTrL",
-	"EbRcES0l9np23ZZjmeZTq9XtLW8zkPC4V0mycuFN8gTRJ8JqU5qNi+zCfdCRMXBI4o2rMyIrprnyLT5/",
-	"nF3b9EWPANqi/leaZL6/9O/yqO0SwBEL91kEZqj5S2WUN3KSlUTyHbgJmI9J+keb1gAuEbyOA/V25UDS",
-	"1T/NMpnkbtYGOOIVyzB5cZlKrG5R13mxl5tdM9z3yPNWUriDOd+uSOfOcodKGtmcO+Tzrf3Ef/2xnTWJ",
-	"3Ldlhoefk+KIjTp1CYnOLnmc3s/3E4TzoL0rOLZXrfxTXG6C5iDhKraNhG/1ojp34LvC8QetCpfETcvS",
-	"EZGCzPJsJhXDvjtIzoZfXLOZXnfO2b1Wbvk2qV17TlM+I9pgv2VE7cnX3sC+spH3isWQME+t4UbyWXs0",
-	"NkjmGE3Gkox7Ocn16OievCt0PBNE5npBM2i1BO2OoAflmHKIiumJ6zZoo2MRoYJw4f8CBpegX9S1TGJa",
-	"py5dHxwMY2yhl8l8PEF3tpER9j2uF6brYRfqfAJguCtMr6DU0V+MUui79FgjQuUvwqyzlF+zO+R2RUK4",
-	"bV1pNYiojH4kxKh1iGzQY4tFhGoylUqT016PgJWu+ZTVogWe4Y4xYhsGCLsSxqptzfXeuh8F1JVf3Lxu",
-	"aO6ccZbsr+UaYF+aIjlWrDj/1sCc2ydeMqM51keez8G5dQC8CB/tkqExA6DFLyVPUpknz+AL0u/2CBNz",
-	"lsoZiwiuc4XtXaHhsv39FEJlGUQerNMTesxe0fgawhkXYviCKn0Ayx48fzokY6ZtuI1rYs7Fksd2O3AV",
-	"0AUOWoMI6ILbJdAfm/RPiWKxFIkC/9IURm5hc+wy+AczmS5EyudMobjHj+yDrp8z9JKRmWuSMqVLopit",
-	"zWfmDWbrXJDylUULv1QqLsaExjFTKpTagy9EMK6TzwolL2dMFU1ubPtp6LiLSnxUNlPJctEdccHVpOik",
-	"Yj76Ybhl4YqxI2vqVrxe/R/owZ8fL//x3cVF1/75/Q/mHxcXP3z/X9+EuvhP6afnuNBpL1TTsrcacnS3",
-	"KIvCePfYJCFmfM7K2nKMh5UAqOBhBQL+wXsHjy4/96Oj3s2B9/c3O/VDgWarsM0DOy2s0nOVJwPy40m/",
-	"d9A/uhDw2ID413whDHEOyOeLjpqx2OLERWdw0el3exed6KLDE/inW8V8pGSexQw+NjzBpRoeNpuh8FNz",
-	"QvhhwuZd19G+62+pO+/jk3yKT4YMdHjCbN2Colh2lcUXD150Bp8vOlmOh8tysWmnYBPDw8XA/YvOzc2F",
-	"AILcoldtySL25v2e0NmMQXdohVk98E+Pw1vesM7b3V1VjVQu5lzTzbV1z73n7lGrWsNJZ7qSvLc5J4FN",
-	"oWlPZ5zRmP2fapKi196t+Plxbz2lgYt5s18GAN+2qVwG3Us6LOHawmdvrpfyYje7Xjxk2dCEdg/o/tx/",
-	"Geg6MjOmRqXdspGwIWRH2bupoOtd2UsWR49ib0dxXQp9O03evF/VtJd9bAwwaIGvJfQSrSvoKk/0RQu6",
-	"mtB7BdG2KLDyDncXBVZ/S0KOOlpeM6Cxf/3R/9f1n0fJj/kz2Zs9yPr0p+P4Kft5/Av/n+sX01fyzR9v",
-	"1bv8n4v/Z/mvXv/o+OT0wY8PH9GrOGGj8YR3ok6epXZSjRocHhoB66cl+Yz+8NZv27Zv7SpyBNSv4glM",
-	"VOJaASWupCh9kYor2D2McAFmsBUDqmQo+XfwufzHxm61wJJq29UKbFFbrm1LTNHjFREliZDEdWoApxDo",
-	"NHXdaitsql1llnd7e6zMemebA3urG9NvB/jXF2A1Hbb3HxbV2UGP2EziZevVksz3E67g/nXuoCZs6VHz",
-	"D31ZEnkx8D7oKYFZYRkduWnVxjQHt8lUCg30eQVOV03ymVEpEqqZi/1HYdUcX3ifRkjI6SzfUEESop5e",
-	"/11vNfx7xTf0GStHU8L8VbvY0epiAP7yXcV409q3l3NpO7+9e7I61NLVELDMxVqrGb428AqY0PFG+tEp",
-	"5td0HnZPegYMdrgV0G5SGaR3vG9LAAemtjADAOFKMobJrHtS+u3SNhCLd7cWj7WDlwMk7Ta3ZubCpyB2",
-	"zV839SU0ljihHQpiadkZPmXJmGUEjAOuyFROmQiQJQoWiQMjv2hZ719JZ3Y+74cShz1sftDthbE5ntBs",
-	"XKY7wpxBYZW8D/4CpbNN8+pI20EfslgypKhet9c7NbjCPpnf9aOjXs8ftUY1+QafMfDlyEY3FCDY8b7Q",
-	"yuBjZdTnTCquXYe7WWazMpYiPqg8trpXf5CXtzkMzNxPflV7wx6/2pIXNagS5uv7WNVst16xcirNBVqz",
-	"tp3UFYTqZS1bPITtHH42/7k5rA76DbJLnHAmR7ZYMDK2Bo70A8tDe02TFxNJFGNGz2FLcpVDR+KiSGpK",
-	"l9AQLqzkvOCCva7Q3b1xQTaxXjd22cpub3x1pdKoqIQs+YhjXb9nG1hXQ3aaneJeDmBGFnw3eWh3nVxb",
-	"YMdmBaZE633VaCguxilbG+hJgboJ1u3XJpf9FRTfov+hwFH5jjdY26gxKuAsq3tEjs7gpgldMbfbTQX4",
-	"XXLRbNKH5gQUZrVcCNBd7iiREi9kMwXYy1334pvjcTEmbsDoPgjkTcn+rxjk0KKjnGgmqNjFoV9F0cPP",
-	"+McmPxrP3NhoRZhIyo4p/rynLrGbQIHE6JyRqyX26MAh2m6oXpf8aqfsLcmUJtDrcfkY/x06Z8jfNpVz",
-	"9tINmLjr/kk2loF1xjY7wY0u3p+/rhgOkxcOjh3ueZPfbmeg7dO6+vp4yXZ8ok69xku4j9p1Mazl7n1/",
-	"DoT1PYJg9j9ckmEm1zg1JBfwJ34cEcXHAjOfoDek1HZKOTTcgBwjSEeBx+0MOvCuh3v+7IWV7KHfz44+",
-	"ZNz+3XXy+cL0WkT9duiN04Zgv5qeODbluhAxUk9YRgAKO8fOpkxnPFZNtRMv7SOb8uKMvj6jwrrXIUO6",
-	"yIQz1HZwdDIZRvbv/um0+PvHpPjzuHeQ0KUaPiaPesT85RJgu94amCYtGIfzg8dQyIwMudAsm9MUUiPH",
-	"fM5qJ4MZs+wtFWNWl1IG7/rQP3h0iQllvejk5rvpvyf/Tv59MOUi10z9+wDm/f8bNvz9N52WM8wgi9Qf",
-	"kbeQWeJBqj8Z1u3ana82Dy6037qdbeBd51iZsUOV363FP52zjI7ZC6rR33V0fBJ1vBE7/SO06P8p09zA",
-	"pd89ijo4mrwzODmNML1MqVGedgb90/7DR9atZpRv8/vTo+OTLTgEYn9dHlo+3Yu1+zMf5xnzmhCJmMi5",
-	"IXMkKvO5HfFWDkWHjbVNSZMzJuiMdx3E68j9NT5367gtFyMJ6XyeS9aYPj6j7vS7vW7PgM/urjPoHHf7",
-	"+FF5PzRJOCalv8nMfjXUzaFXxaK2dccEbsmc5+zNc2LW3fvk+neG+SQyzu3c0PDE+izfkAb4NhdfUcHu",
-	"27xodL8n4m8G9NvcOpf24jMywIZmDWla9Oys9REB4NtSkFn58HOWi8ZSw7e56OwIhT1p61nuZfvMMjnO",
-	"mFJbH3p71R1OcLkGrEFMRczSXUprcMXaki3yR85ylsCBoauXeQ80hNeQQhhBYVYuEpaRBV0SipkR4JeI",
-	"5XTK9eOydRN+oG1XUdUlT3A5qBwYUy4ggZ/Cy8ALyRVw6Gi1eUkgTxFW+rKIca7lDHe/BSaYpx32O4Ho",
-	"5n9ukiOWJ5wjF99KmuCrQhbQN04oFBl55qED/LQrs/EhBNIOj3pHvYP+kV2psyYm9iZdzsj/nL9+RfCU",
-	"kY1x27ffhbhh/vv8Djg8ZoUgiqAWB+0iVSuVsANOs2A6t8/cpxyYzdlhVp8+/+X1m+c//+/Hd69/ffYK",
-	"Ww61y+X6ctNA8D42O6Lt3e51CkgRkiwWx4RIDEt6aOaQJsRY4JuqWLUfHn7GPxrdze8nVOOgD83TFI4G",
-	"xrlR/1U1dXO9SBzWxM39BW5h25D6LlrqK3eG9hDf5PjdGSx7Tav52kh3O7KstRHh2/vo98Wdf6uwXQsV",
-	"CRihBeUbZQoHV25P/Nurlw7IRh/MA+rg8PnowGAjJmQPyA9DcA8rQo32j+XU3mS9jM1Siv383UQ/K04t",
-	"AkCJrPcTWBE0PzuEHmGgsKnvOr9Rt6Cq7cfslYR4rml2u1IWO4y0c5H3esdxAR/4J+tsSRX/hMXupIP8",
-	"F2MXt+zI3swu7HRJKI8FFL1dQ9nthy79nbkw1mks7tt0onMYFVqw4+2ZbsXp7+y7Daq/fej/kzMfnfXa",
-	"duCjUb2zIjKPKnd4Y4rRLJ58qb5xLVuHb8w7EzWNz4xl8zYXZbHOTMoUlG/Ef0jmlWjblhlyoWQ5v4Hb",
-	"nFsWWybMUugouyWLPtmzMQY40sYac27IPZpjHn2WbMB+1NajWTQa+Gz/umnh0fn6jYTCIQ8zclwuZU1j",
-	"UjwCYP1KI/xQA1/7ZLWPHz43pRmnyRW6QP/eVLQlhdSLZHQl3kvLCF1uXr75nIUiQe1pcheLqAy7BE2i",
-	"l2D/eC5C68M29pDDByg90l1yVuwejRxFl6rse0RdFf+cgVN91ed9ITaYXw5gUqTLx1U7bM6VM8MaLK91",
-	"i+tCvBbOaJti/zW0LyLCPsVsZpN+hnOacoPdr0W6HIba/xiOs9ydu93eWItC1VJLkuViUExFwUCFzNOk",
-	"KEGGlmHrwYeQ1uHDINRt5UrKlFERUm0g30rROSNcPy7KpLNc2HEsfudw2+CBK8KF0jRNsb44pfF1ZRJL",
-	"3TZdGcw2+3s/WUZF+9gJN6x5Wbe+kJrVqV6ntapXxYwOcwz3CGfq8KnjAvuycMtCBtsiM3YFYSOsn5pS",
-	"kUNeyBUbgWoD3XjfZ1yz9xxCy7Y1vh1/B0gOVU5G4DyRYsTHXZdi8ZYpmebFMB8hNdoKHy6tECmrykqZ",
-	"chx1slyUU16s0L33GufxFrKyH5CVpzdRlfbwKltL0DODICxpJ0it0wCuCDg9V45xF7wd2DpNDYddwjNA",
-	"reaH1PGcL+JucNdQh+Jr924xmiZJBZ89kdgOc/sWcz+bC4ZhSytphjZ6iyReHViYY+u+m3Y9CQzjc791",
-	"zbnK1YAKmttolad2eQxFdN+IfqhB7BU1hL2blWNuU1akaVY5qyMCjLiDD/BvQ+P99jRe66H662j8fjqw",
-	"3uTowKoGqgkXWhrZHbMtVWbwZ5mvM7o4uALRDD7lWsP20DcKa4Y8Eo6pIIuMa82gHW/GcIyjzKaY8gFl",
-	"PcIoxNcsMZ9HhKUKJrLMWVapao+pkILHNIWfB8vZ7VGflnbDivIZdG3BZipqTHE7nd+xlQ4T+dTA0v5z",
-	"SaepAWerFFVHGd8qIvLpFcseV3V/SL+lV8rW6Ie2WBDXiq7Fp2ZbR/2TH08eHj84+THqTLnAD/vF7rjQ",
-	"bAxZ2dFf7Fv4Qs6Clu3AC7XyJqocBC630qXSnmNAqse4EPYUgwtByAHhyYD4xzCfEhiyNSDlQS4wByjQ",
-	"bcVuCBq4+c2RFPaCxRzs0tA0xgLi7n2z+P3T4iAoD8H/Wku/nsHZiu/mRFP7zF/v0y8d5FQsbc/rbxW5",
-	"ZkYLRa/5FBpp4SdZWeT2SbtQANRr79Gvvmm+S5ri4JStp8ZUj26Bbt0q2pCBknAmTVIGdUiinDsb7XFI",
-	"zgsurr3xONVtGXlJuIjTPGGKYHZMMVx1wz7s05fNpvoe4xZotzb2WymuC1muP1u4jc8YT1SqmK45wOdK",
-	"k5FoddLMhKUJWhi8VW0/IPmvlck5MuNjgPWKSMGuwCtbaO58EGwHcFOVXldsAkaEMVuqI3zKngbBCc1y",
-	"IX6W2RR/6TRmHGwMrzZ/1NxQv7K5lXOW5QAgwu+oDxNS4eZgTUEAtxcbjvBBYhQe2KIZtkXq9aR0y6T3",
-	"PwFmCzFy+Bn/aM51x5YWtx+G/Hem7hkTT8rqJbNWHcHLBcNhViXx1gDkxucO95e+t6PdOssYETXyRjFj",
-	"uaYBJyidXCtsdVxUke2rMaJ79dUSXsITo7lcLdd0nL+Wutt0JXEg3YITHFrnegsN8xf75L3qaY7ev07k",
-	"fI5V3mCMrgYG5TzvlR8ZDMcBkL6Tb2NvoYqzPtBXqHUfobtuDmSvebNQNTLvd5lngqZ77tnPEqIlGGRI",
-	"iXWFXveX6gwnztVmMXyOz217gqLS99akNMmv1EzCk0a/OV+KGOnl5KDfOzj68V3/aHB8Mjj98V92QmKu",
-	"SgFj7pemTKEzcNMSD2qW+JOJhKnr6u9LDzY8jZ4rxKgtpI8FbxDNQZvAohsaT4qJTs5F+LioR7Tz7lbq",
-	"drCe3Q4RM4ZWsh8iYRkrKAMNT2XMTm+P95RC0PeyydXhnrpPQijXk2AMKqzi+gLIeoUH6OuNMNQN4gyd",
-	"uJj30zYEtGfTC6+ijfFlL61sguv8bntrKle8Y8Uuq5EcX96tZ7drJAL+ucEmKzyTt+zDsDsu1gRx2/jD",
-	"awO7yDo/lD++BCT9CnL99kt5zrJrcuN3tia9p0xTntZbUPhUBFaMF51biWFhvs9qnAzTgCZyAaMr4erL",
-	"WjzwbaJyvD+jywYUiuS7L5V3106gWXpsJPJNHSLsK7/WRhFfU9+HjRz9rvofVNIxwx0L0pSgEwbnJsLA",
-	"WEcpPCMxXAA2miLvIczqmhvYVgdF5g4WoqHKqIuBS3UzkrD3wB6GI91mHOgd5Nf4Qmef+TVFQl37BJuj",
-	"vSfYtGPwee1kkCwXXfKzTFPkzFQTl9JhE79gHgYZlmNIh1/DXKC3ufBSRYRc7NqwYp3NbjalvbofsKVv",
-	"p0LV5TOt+IT7+Ek5SFgBmtVm74cyLVuhXDXHydeJihTeqhIUdVIMzdumXC9VZ/DwxJJmZ3DchyGi5tOT",
-	"I0MOlrk1xex6jwanjwanD9EtrwunfpzE/idv3eFfyDHoHxkrQA15jQatsTQS6fLopNdbZQKUp1yMz7mI",
-	"Cw/cBh/4bEIVKybCYgpZI9exvMC83XBIdOH38Y8zBFj/qBdcuAjXO7c0/HCUyT+ZAASYMZFwMcYcRWb2",
-	"bRbvOV98Z3B0/OjhTZ3jfYvUkirWB9iJdRKhxgVHUZHtvw3KX0rHqAXadjpGKcMcEOyOCykiOM9XSGIJ",
-	"SO053PaLXFRyzHasjboTM25As3iy4/z6zXrF6xkTqAAZraLog+RdSUHfiqRspF2DaueQguKJqZyzBLuj",
-	"Wk8/tkLCZZTEsfR+feNKGQUecW+FFDsplaVuvt+URbqgy11yFOul0cCYSneDD14tD1AscEVFJhTIz7PO",
-	"yZJp21vbYA4XZIjPDgP9U/hoVN7tF6yKqPEunPa28B10F4yPJxgOwRNjaLaSM/73SXHeR8kfpDgXrRu2",
-	"EixPDabXaKnebUIc1dzZ/qRBQQcVv8TC9m9LERJby4htEo8HMwwA3gWdv7fBbrlgCqXuY2sxlk3vxoZp",
-	"S2D3okve0Bxm4euFYWobO9fB3v8uDN22wHMcPReapzZVIGMqnwLL2AYXmq2NAS66r5tfnXFg1v673MwL",
-	"5ovahcyuseXinu9DpilMOr0TWnzue06vWCynRe2r48Nl9aRVv5yaZViRDA2idFv+K4tTK26fFRTZsaGQ",
-	"9Yi/g6EgC5LlKYMD44AUVa3Gae/6cPd5h82FNpZerhZaFhWYhQvprksvT/6mpZcnW+gsRwGd5cGdl2WB",
-	"+I3plNka+i84GwCMFUEYzVLOsjJEUhZY7cRRgybMwEEVGGmQGb5yfE6RazbTaFSii9p8dtTrEZoqiZkP",
-	"lfpUKBLXBF6xzg/dm78KO6SwG8yPEi9g18WuSx9zcS3kQmD6aj41zO1HnOfZGTyMOlOmFB1bxpgxWx9v",
-	"+1S9P3v77JfXv50/+/jm7Pz8/eu3T7swFhOGAHQGnUNr1Bz2Dq1tb3Y5o0otXErulCWudxTXViM8Z1pz",
-	"MVYRsT2juuucxir621HLzxx8VbWN8kf2e5umCQPcoH8BQGYvDXHoslDsF5kUYzfz5TbRwXpN305favAl",
-	"v3Pzmb72djlsKsteWmbzmolWEuEZvoe80IhxYwRhyf9Vmo87A7efgxSeW+Pq3gTVZ3kmZ+zwJ5alwKx2",
-	"SBa2YK/Bw3Jo2H0rQMOduxYbjFyzJZHF7DU7G00RLT08t7BYx3ILhtLjaUcthcYf7YzHex5/tI4m/+RM",
-	"CNrZEjXubhLS/SQ2C8WdOjy1IbavZoDSE1DBvdl5rrOtzKCxLflTCrYF9VS0oxxleU1x+RAGAA9B5A0h",
-	"ZjQEjyt0MrLda6TCaY5TuoSBvm5MKfluWJlYOvw+WEv+G2xgw5SmMwLzrZ0BWoChOD7Wes8ypqDWtV25",
-	"tx2t7SONxUKAoxuljTPdinFFMKno5OYA/zi6CU0q2kNq5dKpaHYocA/GB7EKiULFfOJ/dFKZ8e1PbLZT",
-	"0QsbBv+9OiTckH1ZrnNpZ52vb6V+BPraHPbKG7+mieZuxM8blpHQkPMi1Pnhc+0s5uIZjONuE9fGR18F",
-	"jVQDpmqcuwT9+qXOMjbl+bTgz2uXvKdd1ZdmrM9/f9g9Cc1/b82hkS3UMGhgWhExLNLvXJGyZMyyvVVq",
-	"LKgiubLzGJEBeaFJDsNY2IrmUj+9Gfbs97F0qFavif/TPnJbZjKWZj3Z7x496D4MD7JqdyluQ3UtoPHr",
-	"/Q8QeT/h8aRos4eN2kITQqpLGLhwqGr8cHkTfe5YlRP+acNk9TMBK43gsATePK/w7UUPiU7UybPUGLZI",
-	"B7ih9YCHnBI2Z9kS/Qul0tstpZHTSdYq3u3E5Mr4XERELuZcu9nlxUJuluL6SjCi2EhtyA+jU/9XZ2+e",
-	"G9089DOghm8+vzp7+ewGiWGtI44t0xhhjzzXaNv2dw73a7nmAouMXTS/pgtfTIXLA6gC7EmRHFDzhkJN",
-	"SLm4NtB2r1pfBNhpzcmtN4iwP3KaYncdBP+VsdwNZmZ5ylTl4NZOX1/x2ScW53otj9/7MSSLhQ9kpJD1",
-	"iEypoGOGY3PAYeC1EHQLWdkUOhZ0CFoUACEJV3ScMVaFjM30Wl/giY3AaUzSyFOcVnvFiKbXTBgkARvP",
-	"6GK59hZ9ymhCUpsttr5uYJ5gBbHtUMO134G0cCSBKmf5M8eTa653huRlfmzwnyTowXNkkSdc1/0Ua/lU",
-	"ZE0F+0/v188gP7HmNitYzrVi6ah6WNq5ubz5fwMAAP//",
+	"7P1re9u2sj8MfxVcfPpcPWxakXxIG+XF/rtJuprdNMkdp829G/sfQyQkoaYAlQCtqNn+7veFGQAEJZKi",
+	"ZDmH7rVerDoSBQKDwWCOv/kQJXI2l4IJraLhh2jKaMpy+PPJazox/02ZSnI+11yKaBi9njJyzXLFpYjJ",
+	"WObk6fjgV6qTKaEiNf94LgXDT3pRHOXsr4LnLI2GOi9YHKlkymbUDKuXcxYNI6VzLibRzU0cPZMJxbes",
+	"vvTNlOWM6Ckjgi2InnIxIVxtN/5NHM1pTmdM2/U9KnIl8/oVXgr2XuMDl0SO4dVzOmFkxMYyZzFZcD2F",
+	"TxWdMTLmmRnVTIibIf4qWL6M4kjQmZlDgm8KZzej758xMdHTaHjY7/fjGnL8BIO+KsSZpprVzVMqRrgg",
+	"VCztHBUjyjwMM2Hv55lMWTQc00yx+pnhxN/Cjy4qE+SazYBMX+VsHA2j/9+9klHu4WPqnp/cjV8AzXO6",
+	"DOZ/xvJrnrB6MvOUyJyYuZgFUKLw4SY6utniUxctBK2j59OUzeZSM5Esf2HL9QmdkisGhFzKIifJVPKE",
+	"AYfrKVfEMBpTOiaqMLyuCCU5Famckd9+e/q4R86Y0IROKBfIG1zHwB/2d2RKFRGSKJZIkRI2HrNEw5GZ",
+	"MK1KTqJCLVjuCYDHsaRAsIYDs4i2AxBS5OQkjmZcuH8PNtPnBZCFZjvS6dMR5BYEGIPYqmdVIw2JnlJN",
+	"FtSskqax4d3L7y5h7Ysp1eya5YTD3HPWI2+4nspCE65hNbgQ8/3x4Q8xrPR4cEgWUybMI9xQQ5OkyHMg",
+	"nFiSmcxZ88Kt2N1Sxto1Nu/uLmt9uK+VtM/c3CwNO3QqgkkvZUGm9Jo9JEf943BaSvMscxNrm095h3Wf",
+	"1JmmNZfJ5XeXQyJFtsR5ALmQQoKRJdNIOmk+X3DFdpgUE8UsGr6NvosuaplanKZ/FkrPmND1u039918r",
+	"wlM/hTnV03IC5VPbcpw4nfNagWtefsWWrW/Fn277xkdSjDOeNCw4sd+2vdg9s8urBUvq1Rj7cvs9vN7d",
+	"f83TcKPtOJEmDSdxX3+tiPm5mQgVhGacKiPcuW6fEugzW84oZynXz6Vu0AYS+N4ID9a6NeUw287gMaPp",
+	"M6Y1ayBKymhKMnigbQZpOcy2M3gqrrmmzezB/fdtEyif2mUCslkfwy83vBp+v+17n3HR8NKMi9Y3mu+3",
+	"ft2vbDZq2uUZfNf2Snxi65e+YonM0/qX5vAdvBQuU64V6FFWf1dLpdmsYTr42x2mc81VI6fl9tuvFRGF",
+	"WW7jy+0oG3RNPjP30OHg+PvjH47uH38P+hZ+WGpbXGg2YbmbYNE0t6KV/fNie74/Y0nOGi4EBd8ZQtAZ",
+	"KzX8R69+fff6xS9PnjdMA3+2w0xaLCJr23S5G+yj2xrZfMZryHCqyUwqTZQkMyqWTRZYBr8O35CyMS0y",
+	"bVTsOBrLfEY17vPRYRSXfDEwNtkGhjiDM6DWJ/c0hSsJz4iKiWLGktcsJaMlSeRsRtVDQrMMdSw6Ukbv",
+	"NAorzbLLrqawHb3eCF61LltNCVj2U/zpILBFnWl8gzvGlP5RppzBCx7LpHAqWiKFtn/S+Tzj6BW596fC",
+	"o8ze09k8A/5xLAC3sqaJhuk7Mr79EOoP5uKcHaQjs7Mp/iuKIzn6k5mfDd+WQ5R65FwqPcmZ+iuLbuKV",
+	"0dRUzoPhzD9XxiuUljOWhwPOljDWxU1I5TYPg6eLoVpIjSWdZRVqOGIMiVvIubCkGJ4LQg7IB54OSZLP",
+	"YlB4hqRcXRyoZfDIQTqKiV3LkLx1I17cBCOZFbuhYF3VUSx9KsM4iphxog3OqlWj2y6PpJYi5ub4r7MX",
+	"zw2j//fpr89iQu0ZPjy5T37hP/bMo+qe/d2B+11vlhIce8QUWOWX964HnuDOBWO47dJYKuaiwi/X/W3I",
+	"ymouhUI2DhXv7mw8oopFw8FRHCUyy0oO0zK5epexa5YZvk5ZwlOW/rg05EgpeSavWUZBAI45y1I40lRo",
+	"rpeex8fZu/79B4ujP/8ejwd5v98f9I/79n8Tw65zJlh6akTWYf/w/sFgcHB49HrQH/b7w/7gD1gwhQlH",
+	"j2QhrMiZUoG3MV735o/21+CTr7kGRj375beDAXyqZHZd8/oBvL6Pr1cgXQeHcXDa1fWGF9pHn3udjQkt",
+	"8+WBWorEfM1ThgKC1i8d3p2yjGmz1VZqKsZEG6nwtEXDaEFzNpWFYigfrmlWmP09vLmII4XOTL948ztt",
+	"hPnE7OuMioJm5jfoYo6Gh3G04EIYXa46bmcR4nmy5liF5qBh7xr3d93Q9rF78AwMW7VturM+nRm2Cv+K",
+	"Dnsn/SiO0E2RGKoUKo1u/AGIhqLIMi/FRTsnOH19GI34hsOAaqAb3jP+i0LTCSMSvBdET3mOm4b7mOZ0",
+	"rMMNG8TRIudaM/Ej2PwVDuufvO4/KDlshKvLN8wLubhy5m+6b3+5M00MUNqdRu1zLqzFrRiiamp2Z4gE",
+	"9BQrMXrXNOMpPPtuTHkGx6VFDqY899KTCxCMudKnLWccmCjN/mrfgSu2DORWRmvGDGTWjClFJ8xSd56b",
+	"W8s6BWlga+C9aLSMXKYF6i5ybhhirlhueGpOl5mkYFDBKEZAFOj+uir8hG4CXg2kMnLxHmWmF1xpzq+Z",
+	"CAWe0jJn41yCc0znoNMNQiHWXd8p2aaBWwMfRS8Cg8Ib9FuIHe/NM9fABahWubxGh3D1xB7tfmL/ldOE",
+	"kZ/lfG6WE0dJJtXKddc/fN0P2NFQpNAbnskZrT7SP+gPVh9JOVxdgVzt9/oNcrWoiOLoftODYy5oxv9e",
+	"nV6VQuOMTpzyDUf5z2JmNGPN3ptffWVGN8fhq/tmQmTEMrkAyWoltQ0xGjH0zVf3zdPf9iJzc8JR3SjE",
+	"My7c1b5+tTSuLJnSfFIakMZeosK6qd6GA5Sbqzl4SLzKNRyAZZTjKTFrOylXPYgP+30i5yyHQZXRVb/C",
+	"Z/zSMr7hKrviIoUpG+FixAwI18icz3fl0EZusJzLtGQP85FUXLv7yQkT88uDyi9XV6OdyrYUSTB9mLS7",
+	"LqOnz38/gEkOgnd/iJhIQy6pcuhMCmM8BjNUmuYtLK35jP0hhZnMb68fgdCjmj2i6G+yezJnuRNX5X1s",
+	"ZA/TOkO2dWLRfIAGp/3EijejEZvXSW2FwUbe8W866SzlnMxqEHHuJOztMn4u9a8y5WPO0rrkgiBmZN4W",
+	"BIh2fuPLXI4yczc0SuU5PvEfzTqAM8Usgd8pTTO45ZmmPDNcKWdsJNMlSaZUTFiKUVNrJzqblcwYFYsp",
+	"z1iPvDJ3B3dhWSpSkrM5w+XndhR0/ShNBZwRsA1xSHUv8DJYD8ZTtH826A+GuQoVDY+NGePO1CM7aT+/",
+	"yLsJ7oHlyvJc5qVFWiVDZ15zO1HDa7DzC2NLL3IpJj1y3O9XYtQJFUZrGTEIgj4kx/0BERJIzhVRfCJY",
+	"SrgwXxyhfpNlcsHgyeMw2Ic+RUhcORdcYKhcM0GFNs+exOR4cGT+74TMmJ7KNCaK/w1BmRlLOQU3g3ny",
+	"Ae6xOawuLwXTYcYyH/HUHBgMKXLtuUJxYTQwfS5cOPchOT48tJfOvIAjBhSIySUS/ZIoulRkYaO7hz+U",
+	"aT5ckRlXiouJ+eIB0RJdho5o6iE56fcJJeAXJHJ8LmSRw6dHREmzPDNfDC8bdWbORGqsi1QyqyRiyB9c",
+	"JMEBfMV0vjw4HddGb95wPYXpGKY+6R/FhJoHyVQucHaYZ6CIlkTnSzwBvXYfzE0cWQ/1FooVRtxWFfPE",
+	"nKbsFVIoFMSJka6wvIpxi+8Es1RFw75XeuBvb5ebv+FKwMuK/WVsZ/Op4UH4w2y2v5mZ0bftF1a+Hx6b",
+	"b4p5agc3a17Xr9asBmASt4QxF1xNw0XBdZ4X3a5zMFHMxZnLSc4Uun+DVQUzBU3fxTQG2yn35nZt9/R4",
+	"Bb8Qwvpxu0kYwyQNN1leCFDSXxXiGVdbusVSqimqX7sy1S13s+YHh95o7Lq/3qWzvsHl7n6krVVFkjCW",
+	"shQUuClVv8q8jAqUOX9IjG0YAHa31m8LaYNybFhBAS8E8Z8t3AL12xgaHuiG30Qt0WDemsW/KkTJRHMp",
+	"M4h1Y3wHtGaZg25sxEpmFFL0j+Kf1nSomuJuRw/LPZjTQoEfw0qdNs7cQbV01G04kE472pNq6acFvzxF",
+	"x/c8N5aCtpEdCp/5yJhZ84Gl3VrcaLRszpMcE2oj10YruGIQo1sbAbe3LvBXeu7fmvfYR2MzvzI+Y30y",
+	"N3FUzRpaWZK3LNt24lcp2NIMxdGDQ7VmuVnR/6Xpn++i2rBZytBp2DbuKU7QMdqH9XGshrmJCjyN3LN+",
+	"uNgtzs+mljg+o6lKmOCUdt1y+5Mfb73z7P2c50yd1gR3zYGGzD3BrtH31jK3t27MGH4XXdTt4BVb1u5g",
+	"RpX+SRYNiRfmWzK2pkZOE81y5bTYpmWZ3/ymHE1XxpTw0xkXhWY7LKvhsIDgklcd9rFuUJXIOXJDpxTq",
+	"M/P4ev50IPs+VMLq94+j2uD5GmPb4+13xM8s5LlQPwhZqEL3kB7lvJrPhdN0qmcDtZmOVLEHrIYs/tL2",
+	"2zaSMmNUgPQLbvD2Fzwvn1ylHky0Mlb51vpFzzPO0uBarxUKrfkecBOxRXACglWlfDxmORPJFmz12P+m",
+	"johCar7NaNaG/gnCrDXjwUXfsEQ0gSlUbjiFoH6deWu+Usavy6Slh5CEbK7whSyy1FjoRr5RkuZLVLrX",
+	"D0kMeUO1Y4MNYn6HZinXRDCWQhWFFOzFGLTwjSZA7FkShAFmOTQl+3iZ7OeMgt6QKSiD6PZ6r/TUTcHG",
+	"kNgLkS3rjs0K+4dpRT7zqzJGaY2WO1/l0pLDkOi1x6ZIuT51CarVI4P3zZpYRouiTHn2aXpXmPmP4RiI",
+	"6ufUDHyxs4YEr4oDSdq4hCdC5zWqAPU5wGszoG7RrRKwJM9NvJUS6dyDHyKaphzz/F8Gc0M9vbqYOHp/",
+	"MJEH9kNjf/Re0cWvNpCHYndauxg+r/14bhhDFupn+7sq8//M3tOUJXxGs4eEzeZ6aQtI3FFkhqi1+kDg",
+	"d6x5rWJ/rb9tEJPDmByRXq8HpSiy0GRC56qiMTRdrXGkChuo3MQz5uWwVW6LY8cF5SB+e8KVABVXaGZJ",
+	"3sh2+7hkS/b9Mi5aM99XbC7zmpWPcnmF6SnNAh4s2SWZZzRhLZv/1u9+oNYZjnRErvKy8zAuzFWXM5qC",
+	"D3IsC5GSxVRmrCOfTZkLdYfrajx4ltW31Q2RSet5K5ACBy7pwtD8ZzOzmziC1axT4LlEl+6CKudzjkma",
+	"y/nc/EHTlEEq60xes7Tu5l+ZIb6lpHhc7q0lUh1z/MgSWijWLPask6dK3dKIDDI8B/2VFM+jeMPJt8PU",
+	"zqvIrk7D4Hr3ydkwWFVN2+b39TKyzbDYkKG7ZmQ0GgN1rGSp8NRc0pUk2RNLb5czuy6MQDSyxTrvYRCJ",
+	"CMuC5uQpukTtEFXDRGJ1KRa0bOA9T/KmrXxRaDPg+jmV+EV1s1ZUAiBAnZp8ar9ByeGyDB5CcQCxax9C",
+	"SMdqu/UKNMYN1+ObS0OfXruFX2aRrLtlXD7Ph5YBfMC4m8bqnENr+mr9hkRxST33Lrvecn7bMKHbx5tW",
+	"XlsnsV9mh8WtLMWNW87f80wdtz2SKUufoGt+zaS0G715q5ok1ibSwQTKXN6Vu5Yq1hBH11O2RD8PneTM",
+	"CH4MgISJvR/qdFaf07ZebjxnuYI6FfR+2ToNpzhizj/Ji4wRO0yt4mhzhGvtMFebSWbg4rKFrXh728qd",
+	"IbFhNzJaEikYUTxlsY+xjpbwCyjk7G3nS0vGWa0vrcxN7qr5t7hEc1+aFLw5Z8m7+nGCdOW1YgytDJmS",
+	"aaPLLsxr3tp95hKea3EnaFYwNNETwAwotJPsVVM7WKO6rl9jJduvTr3CFOmOqrQ7K2c8rZUpykE4dBrE",
+	"QSqUidFbXuPryqXLoW4W4XXXe+kLCMkVhwVpJadUDrk7bzEKC0dPR4lgbX5ufu8DZ3wpF4LzUOGwdoek",
+	"I+kerKUyjfxLsJUqDNkQk1rDWIE6eaPF2wTuGMUa1bb06mtFkkwmVw9JKTW5z5LRLMt2cML7bIbmqkmY",
+	"kxO/iK5Qq/+4AoXtffY2kbfumGHxQu1lxzWZyixVvXUry7mi8OfWK2DnV665deecyHDeLpuZ5wsn6pxb",
+	"1erzFaVhypJdgxrJdsXkvZZI1zYX2vpdKcW7LcKe4ZW4rhSXWBVTRjM9XSKg0ZzJeVa/BKz4PGNaczGp",
+	"8QUY8YilivYRPD00Z+SKzTVRjGaonniRsx68XL06OpSLGk1FBaVhwJU2GxAnYo8sOpzLMjUyoykzp5xr",
+	"xbJxu+aignXXm6G1mt06ZpEniqE90rRHvvrw/PTXJzdEaSpSZWdqv4xqzknXK9Wu1F+qQdpBVzYsVL1q",
+	"6rc7yLu0W14oBql4AP1h18LFJAsBILbjgz3FA0P4Br+ha5xdufrtje0v5VKQVMOHJWU3XsqWAvu5lp3E",
+	"+1IuZjvflw7KptWlM+Mi/HSw6uRxkq/qv9pYodzlLAdD3j85ObrfJhtm9H1lmkHZs1v7TSs11q67Qlg+",
+	"Q6+fkc9wc05ymsKHGK1Oy/B0241YZ0UD1smKkr/xGCYZVapeGGOlEzwAsTxB4EBizQCUodulgYijoEDP",
+	"czbjxax26qglNLic7ZcgRo1e0WsIBSF1G2a8oEt7XTEuJtaYVTEZMaXRZ76djJoUNKdCsyaFiZpp82uW",
+	"L43SSOa5nFnQo1YG7ZZIgT+ovUKL2Yzmy61yhdwomxwp8G3sealMKHIvdSxTEbfBxpT7HNKvRXTIfH9i",
+	"E6OLX4DUtNfMHeVdtSdT3VWy1FULKJZTyMjZVC5svYAUCettyrrakED17wypj5chhTvcws5VMKjV/IGE",
+	"zfWu5tr254HNbNLAzmehzW7j4rr2CACQ1T6yH3MbmWxN0pFYN6TlFasxCbuctCLPmh3f1lFNjKFeTS4o",
+	"cn6QM5eQFXfJS8X9sAsLCdXMkAHLuEXijBtYMAAsuFV+r8cl6Br8wQzemlSldXs/F018I9d9vSNe70l3",
+	"lZqrG/cvfs1ECBDJlSpYGq9libS5qxtd7mpVo3VQCfgWSJlSCc3TOs21JnRV7pi3Zbf0AYewDBv3p44p",
+	"y2icJWlpHfq0aW8mlq8rWWSDYehXuA8NJ8B9+BJUnCpgRH28bz0SA9UlmmWZIpD/YIs6ZyxdNlgEQaBt",
+	"/dsSP6JkWwCSkIWutVE8wMTOV0Oa/dWmHdXqM9u8sDkkWkJQ1H01rxijDpICdfVaUgRoFW0sA0m0qnO4",
+	"riFrVArrRkt5Cm60CdMEKxqbAnz1Lr29xsy6uORKPi/jXM3ud590tS7Obqv+NQW3ykMQppS6jIIrC0dr",
+	"A2AAerYSTC9Zwc2/FJPuvHg+rsa4vPBsE5MlBf+Vy2K+RXpA4u71DrfFR5AFtzjK1WPxAl2wGdVM6V4L",
+	"6+6L0ZsYtjGXugOLWS5K7D1awylt2RorTLGHC3SVzb6wW3SvFPjSFt8cPPTgRaXy6fFBak/1Y5b4qoz9",
+	"ZFbW5lrsgLIZpkdU5YE5MW9yrtkbLlSMnszg30oWeWL/1jSfMI1/LxifTLUxACB54aUteI3JjOUIjLGl",
+	"l70heHxqM1nk2NzjXysiF3Bzhzn45oqmo4z1nts/3q5k5V9UbAR1xecH0qL6H8ylEeR5CdK4ziplfdC6",
+	"+VcPsXCKuKpgLuXMZvPexBHiFbU/D0nAvboaDvgGOHNms/tsSlWDjqUb+jPMaQ6QmOYeSKiQgicUVKVZ",
+	"Cehr4UDfqqmcX/SCQNxU1l4bqwl8CL8LK6g9fnii7iQFeXCLFOQQW7atJKQL4miVtA+JYqwFP3Q9cNte",
+	"aNKVo+PoyXVtP4NT8iiTRQrfKjLo9QkT1yyTcxZDyTfyh5Gr5vDBxBk8C1Otvyq6V9EYrYlqaqv6XfzA",
+	"c/pqhf9Fo3m0LupAYlU0pQ0+pThSc5YEOrKbxqDXr31zc5kLgk91V9PcwkMjj12fn/fUUiQZF+z8fPNh",
+	"C2dv67AsEWIXc7HvXyU5flJ7Ep6UuGZnms3bPF9Vvnrynia6teDekdfCouWo7nORZIUVcLKAkrIRzxDH",
+	"EbC04S9E42sQeSUkWSe1PbcX//quABJbbRKJZnPsaGQENqv3fa5sj/Wdw6BxiLtrKVhHfbB8zzwn7w6T",
+	"UKrfq45YSSb0mtlCMpalgF4Ml+1Dcvl/0D976courWLTgRedik5bFqa2E6+/m0kpMlraiQLQO3kObjWM",
+	"6jLDc8SWyanaHJifuEhdkLRKToRxauhy4eR5CW9VKJaSQmie2TZiZgIzJtKVbKXbFAkHRcerfiwzk5iM",
+	"Cg0AUYCvpaZQ6nBl8Tn2MgOoYu1QAovPxY6I5dTrNv9nrrTMl81loE1Jc/Vp7ZuZM25U0BSm349YAvnx",
+	"YYkxy5jLQujmo/duqho3/VaQJg3aIaQN2uR5OAHKiCCY/wJAx8J8tZzR/c3e14k1xZs0AjfFxNxfszm0",
+	"EnBoXOh0G+WymEwhAZSOZKG3zPj/syGqsaobI33Q6whZE9ZbtOIZanJaYpzIJ2aV3ktACb0yXwj44yK+",
+	"ZcFAV38IT0PfGeTE2kJr8KOVctYmqOFWeSZynN9yDPdg9VcO9Bdh9/87jvwJ4sj7D9q2b+0eODvgky+F",
+	"r2UtpEoFvnrNGbyWcmvDlp31iAD7qoZOIVT2LePdJSB2QzWGIgAUjKXV8LCvveCZUdvoBOFVFtRw2g7l",
+	"FyHidu0ktG3RpRx8E0KcknEuZ/glSycbUaVuVwcQ4nl3S0koWOdnK6jeW4tIC/fdkO6IJZ8sd+psJuUV",
+	"obozJ9oT8FNGaxMb1+RjUwaERQXf/1GxE4TubnU6f9fMC78J2yRflFjbrVYBPrWCmN0q4N1zVejstoqp",
+	"OeVpTK4lt2AHE1hgMd/hRIbY3HWZv5U3QjvWpfus/v0tr+oSsLVbXDZ63qIE+vZRWrvHQRmC25ygDjy4",
+	"WwN5Fmbi+XwVPK+B6A0EelUWhHtf2ZVAHqGkabm74OR2zOf4s5jNYwhixqQQqhhhk6Y0tmVw6qGFlJ5R",
+	"Y+T5rrqNrp5OJeDwcMsKXOPGW6WI+f4Cq2sGlzg0y1oIkERcIJtwKaB4pr7Sr9KgoKP2s+r8a5SnTWEM",
+	"24LeyFICSYLZklBBmNJ8RhGAMBDFGW838lYjVpoN7X2OtQOM5hlnuVUA0OwEwx58IsLiWxsVwcHlGwng",
+	"UBLCcgPXMCGzmVqldtMl7czs/y9mzje+5cKGTWc2YFqK55oenKjWQDkYrtqTFnlF1XJ22cahLiPE9nX4",
+	"cGsnakcAUT8b9+oy+9+ateuO0fIsVLm49QTuQ/PHhgtfkNp/1pQ/aWPZ5gI0Ml7Cfwrhqs9HWX1+1jOU",
+	"xFVe/MlosdR6ogjU9Coicz7hgmgJ/8pZwvhcEyMAYiKvWW6TTZQmgxOLPqrW40f0muV0wn5VHZlum+Sc",
+	"GX3fcdyVvSgn5QZxL67biWdcXG1oZ5vIOTaxDVrYrqCFsKkVed3S4poS/9qS9RbiJ5nPur+jk+JjVh/k",
+	"qIlk13qHluryUjuqicu4onsj7pWms/kWoYqVhDWnPZUakV9Q7HaopGMTL6wdSRwE1DSIRGCBadk53XYc",
+	"iKNxLv9m9U7LslXzSgij0ZO0ZvYUKq+9a/+UfEsIleaCly0KDG6r8zo3kg2yWW+SX0x7diCScw93ht2X",
+	"L+LKwLl2q6hdSb/Y1eEHP6yfi1WSwkNSbVBl9XlwEfoKUdVwOnTOkzo0MZTkz6jGdkxrUTVBZjzLuG18",
+	"EqPDptNVVzVaZTEKe/NYS+omDjuUdMsopZr+LrNixmpnO+ETOlpqpsg3g/7/fUDg7287zsV2R6zPDJWK",
+	"xWHfvO7In0nClBoXWdvAFPGfO44JNuvZUiQ17hjsH+/KcCEab3bGpi0Zsz5n40J1fNdqoWr54srKPO3C",
+	"DY1X2auye7VcD6Ze54SKU1GNbxsVAuG2CgF8iWE4121sxbY6+M+3/YMHF//xzfl5D//69j+/qnUc+m5l",
+	"lfviLT34++LD0c1XG+/TUmt3I9Ut/jlbVPslbCGAmij0VIRdAb9WnhYPbc/Av1kuiaZXAEExrqfQh0E8",
+	"OLzxZPowiA9vGki1KxRmYC2FPzzcMn/NE3qlIUMTuX0l8Bak3tQiQea2efxw504Ju8Ix7FgS2wyaaSwi",
+	"/lfB7Ndlt+61HB777gZCVxGFtiB2BTJoS3J8AlCLavf+DlgWNZQsl9xEzErR5U5CIpRiH+mEN53U9hNa",
+	"DUpvc0qd3h+mg58cbxRDO2tylaht/WpClXbFgWBxyy8TeODS3VxGdYXqPBuwsyXCTKTtLvkX3sqtUmXs",
+	"c8w6SQgcpjETytrY3ZE9WuyihapzmspCl833vP+6xI0rBLgxt4Phrj92ljS+NsvMqG4bQ5qsW5ugrG9D",
+	"kgkTRqVnab0dFHBvna+ykaCCan7NOngEIFvM9YBsAl1zZQT1c8wZTZvaQpiLgdYBgD7mE6Ohof8Zyt4l",
+	"F/ohORhgKFEsgybfNQpwJ1gVl1+KCb2WJsFygrmHO9G87XswiF/4IT9/gxjnemb7rq5DAULiXVtQE9yb",
+	"U+qtkZ2QHXWpOazHMZ2Z0w3B6FVzsSw2E6w3prDfqUv8V4LO1VTqjrYac+jL3dI8AsTm2mwPY2dxMTnj",
+	"ImE7uBFb/J/zqUVk9i4Hu1AEWmV01pDjRzcGtoEPgIZahjfYlpP3QePWewLDm9Snf+7tpvDeUKSU5Zky",
+	"glyy6jrLeTrFwblZ2U3HK7VH0Xl+bpf0bhguY+/rZYwRD48cMlk99PWWOGedk1Y719A3pqM2sGbmqk7q",
+	"7q1tklO3K/3dJpXVorr6It8153u5L6s1415pCXppui1u5aJ9XGSeI7+Iu+wlXe7gVylro27f3cONVDs7",
+	"H+VeVSjTujqiJCsUv2bd0+UgUt4Et5BvIUDM53/Yq7J9wfhK94IYlhL8vpYKZb/7lWv4p0fkwfHJ98T2",
+	"uyfY/6gmXlqfFHOmjb73EAAv5ixHlJMVZ9dbevB3/+DBu4v/MGaw/8dX7d2xahL2pnQOIOOAogI9RLQk",
+	"qazvt+krbPZSm1K23K9T/Gma5kwpQtUVS42avQ281ErTrHUMW7jrzVW7lIV5BejxU5bN1+BE6qFalFcz",
+	"W1IpamDuuIC8bMsZvbZawrqC34mFQIE0Ci4Q8Nhw0S2wt3xpoQVxxJUFXbv8PnnAhpK4LQfjp/ruEy8E",
+	"W+tK1RnLIytmotZvTH2Jl436DOpNsYwLdqsBGgE5EB5dkUUuodc/a8hUm9Oc+qSi9T3+q2D5kviHYjKn",
+	"elr+mwCb0tR8Y/bFaKmQ52+rhRtSiGwlcZ2kuv+gPyD/dfbiuRuCcGH1XrvNZCTTprYXM5Yum+DhJIDq",
+	"MzfPzZH8NrCPV0Eiaz0c8BY4p0G0ekMIyRrlbdHnV6Vm1mxxdlV4W1vG7JBGbmH3d8vz9jp0twyTae15",
+	"x+9RbC0o1yvVfg8h8Q/a2oB3J8BCX+1Hsx0wL++qLENnl1+aMnDmTDwKg76bsslrptqh8c3q5DFG3eYR",
+	"s9mZ1mTFZn+NLgW5YGlbhKArL1W0FBui9cj2SvMsM6cecLl0bCgCOP1M1IHCl4Rax7mHgunWmMZGjrRF",
+	"12vT/knmrvjS1WLiPHW198aMpuxh2eAIfTbwT9iar+urk23curOKBNlmd4DzWmlL4xk8MMEcie2p9Ry3",
+	"klkeGP+lJKmmVOGCmwXjHow3K2G/CMsN51p6IXdhYDxalZFual9lkY3WqJsH32xgF/9o/WKwHfJjb0Gs",
+	"OHMKPZX53u6qatPvmqxVPKM4J4IVsp3Ldtrbg6cBYEzrKO65m1LfLv09f6LzbElnWX0jZtmAVFEWDdWk",
+	"5GznzPFgE2uV8tVORx0SK72Xx5eS2A23K/EkqEoNT8sAvyTc2zZO24u0wKHOLBr9FyI2qpNuOWrrGkEY",
+	"Fttc77vDyfwMOX0vvFq7Ezam7mHkFtipjaYzuB9ZyrFSf8yFtYqx4LGWDq9klo1ocrWlJ8+RL3DindTi",
+	"yPmG9fgwdrI9HBx/f/zD0f3j77dqb+vHqiVLITpDfbyZytJtQ7geEgo8CrV7l+b0pEXGLuu509A0e4WW",
+	"586tuwpbJr3L7fuqEI9wgDXl8cdlkPK/RqJdoAP2HG7jgqvpjlRbN5iKbpgdYHxAVhVubAo6pyhovWiY",
+	"53KSM1UTo3VRza45peuc1+8aP2s8BJUoWd1BCE/crS9rTfNdmbxTPcerwnUBa4cDtrVbHtncgpH4tVYv",
+	"+HLaFZarO7zBdvtz2RY5LA9fTQXpdrnXdsbNYXL7AOHCdsruktBdtm7s8vSdhen/KmhrhjZLppIpC42O",
+	"r0MPDMsZgV8TmpkJLDu+0bkQ6pfibf8Rc/2OWIop9h3HN3Np6nVuSQVu2S0GtJU469k8QVp8DIVcIiUW",
+	"0mh30dMc199BKPnOcrt4AICUjkfKc1COWbJxNQE+KF5aSRaA3W84r/tQ2YsvJC7r5Wlw/f1VMOxtkRdC",
+	"oJCGWgOGIIhzmmtOq0UHICab0Icx0zl4gd1PcKaXKbe2rqbUQlFBrR0ROh3upYdUo7NdMd0ORbSYSqKY",
+	"7RqTM6j0AJjC+q4z27esvIXPzKWFwxp26/CINN7DWbCb9UUcB5zr7w7yeQsDx8NEryenb1NCgcPUT61U",
+	"xG7L9Ls4h9a06SYdsDkrlr3Xr4rdujvPpayvI51bgO9qlhLXPAERFWTmBB0bR0V2tVPKUlMjYgAKsq2j",
+	"plRhygG2IqYg2d65TW4IO5Yq+Lq4MdoHkYLVx287qc2WeW7TQHdPndrWOtEGKnmwWbDfwe6G3LOrPAMS",
+	"PObjcY1Aq3pq9+B/3XNqSQC8upfxArOum6XuxE+tmd4VlLW0zxw8a0j4jmCtdiZ7uZncmr6Iqyk4wjWI",
+	"GkbOXGPjmkIhJHVV8phP8mTKm/rOBy+oyzdvFOtrEeUuxtecibLTRddftTZbanNi5EWDaM0LgWYkV6QQ",
+	"KcvJgi6JzKH0pztULar7NQdja+/J9qJ82wgtxuLWonCW85u90JvFt5vJKkusbzfuSD2XYwfg2iwrPeWQ",
+	"iQS3bdAAXzCW1iUjTuWazNyYqJAyyOVqKFJIaj9f9R9aRPUyod3JjtjOqT7C0Nyn1W1IbYWPt4VW0hkY",
+	"zVhKqCY5UxpcAlAQa3G66IRyUQ/M1RE5yZX32DQ7Qxzvdwtkjp1f7Wavh4XXxE5GlT5bimRHh2JRE3l1",
+	"9cG6zD2ZyixVREiEwjG04ooARKawiteuaCmxfV3Nlq/Q06/Uz7yZZo1FQWHB7nqnQTPaQ5ucZHNXcP1O",
+	"BgrpG7B4hHkqls0wdRYarzUlhAY1BttWPzbJqbv335nxTx3003rlU2aTIonMUnO+MFo5g4ywrtgUvuSn",
+	"OrxznVqAWEN/JJ7ZIVwYug9tShnmSpnj8BBeb4Qk5hKY36LQXFD0OYasbJ81/LZWauRrY1qAxVUz+UdL",
+	"AjdFXS6sPSzdrnx7iro97I5kV22i9Kd2ARLBg7+D+bM7wNJqHlaHbnVlJzonCcqCKXcEQ/AaOEYht+OZ",
+	"rpvDayao2I/XLWUzuc49v9KUGda5dE1mSMquL+svqTV3hGZiO3dEziZNeakqKyZ1jYnUVOY6aPGAGf0N",
+	"OIdrvYO9hq4KNYe+HLWHK6zxWBHhp89PbZORH3lmTidBfEYVw53l4pU2NALzNPdXTArFrOS7M7vekCzU",
+	"DyeoFPrV2E2vGu9tBjuyWzc8qBkXFbiHuMF42RKMItyKrX5al932m0uzX7VYl9VLcVVe+pLBbvBM9cxu",
+	"K5m6nc4A56qzYZat9ZdqEaXbFD2tm81sraxpBZhrczFeDUbqY7rEHarRNTz09j7wtKHsYX9bvh2e67ad",
+	"qLbZ2LXiBw3GT4CfuuPWwOwbN+djIIgHCk/DprVX7wa/73I+9tjotms327UiV9Vpa1Dha9ybOufEbZh9",
+	"a8k0z9mMF7NGf/5WYuuz6j9cFipvEH4lEbpsKNqXjRu6DXD8KtKyQ4EP0N+tLAx9R6VqCjdjnWbwe6my",
+	"VJlpIjtWRzVF33wZwETWv1lyZ2HsvT1oLR4Sg5LCOlX5ihFKBFsQcAD7bFkp9LROY+7aahQ9SkXO9fLM",
+	"bKfNi/RQbWsQgKcvn5IrtozJpcreGUP73SUoo0f3AQWcJg6sEbgD5sRoDjeDffVU6zmeGNUcBEupmo4k",
+	"Bbxi+2CPQLWSLepTZTcTBenDiIoJVS70CtPDuRktkfKKe5fmMHLGxjv3/pLrcdU3N1DbO66xWJ5cs3wZ",
+	"uCV1OFPwtGHKUiqZwnAgZI/RmeqRVCbqHp3z3ixdLX8V10zAiUZUZoSg4gLtj+G5OBcH5LvvTgs9Nc9h",
+	"P9LvvhuSy1NIEeZ/wydD8iNQmriN6fV6l9Cag9Bg36wXoYbABEnlCXsuSEjbHnlCkynx8gcMDlzCnOUz",
+	"jmNwbQEOv7l8f1B+fvntQ6SA4zZDBkWXiiymPJmSXGaY7gUvBXg7MqXXYMbg8p+m6rvv8DNK5jkb8/e4",
+	"CXYU3A5bhffNpZHTlzG5zAuB/2XJu8tve6TskYst4pxTOaGCjDAVPTVGKdfKTIVDaw78N9piOJtnXGkz",
+	"H7NWcgl9QS/JNwOiJTHmAmGZYuTw5FtgBwc0hmYbFWrBcnL5wVzCMSkjQjGxAaGbS/sWSJU1rzFsfRl2",
+	"o7UF2P8BPXuH5DKRKbtEhxEdgRcphcg0clNMLjHWdmk3jZmdrFQx4wsfSeEwKw2DLbDC3gxjZaWdvfJ8",
+	"dfnkNZ1cPsRiNHMwPANcPh0f/GrMuUvyzfHhD65JTEyOB4dBHxlDZSG1xcos/Y/f9mCE51IwN8yEXzNF",
+	"jvrHdrav2JxRzcXEzLW8F5Et0O6E7pT2xIIMFeTyacpmcwkgqQe/sOXlw1KKXLGlfYv/yG4X5NgJOBNs",
+	"PGYJ1oEeHpOpLHLluWLGDVsMyaVRJ58hWwAL+H8fvJQZT5aXhm+RwFyRjI31QzJiSylSQ5ZEml06PnyA",
+	"dL58xXS+PDgda5Yjb2BValwWVqPgucYWpb6m0RA240qzlLh8PgdIawSMk6U98rTcWXPJSMEU9Cyh8zmj",
+	"eUxopiScB0GYKGaO1EPCJ0LmDBeylAVJJbwUmoCeC+hbmDCBfk+eGvk15saAiU7nNJmyg8Nev5TNwWeA",
+	"5WtrSaJfGJsHW+IyQjEPlAvMWLQ6BWREjqSekpTnNs8MD5454tBqw/lGMPARndkbIXBQDKNBr4+zkHMm",
+	"6JxHw+ioN4DJzqmewjV5z4jZv0ETwZCM58GnaTSM8FtzEau5FAqv1sN+3/pFtc3I0ey9vgf3AQKeUqPH",
+	"mSv6yt2itE6VWUvuf6rh3umthLXqNDc/I5c4UFEEouHbi5D6j6UT87lMmFKQofKfhoDQR+utMdgoAjjd",
+	"g5TcZpLYrwMUAQXRVpplcvFkNtdLm4xV13/3eSm6kilLrvDcYl9+s3JgvBmo6v72BziCksGuWT6SirUS",
+	"9uJj7lhCBWzYSf+o40veHlxAN/QRVYxgSuY59AQG2u4yASE1ktK8MryUgcr2Hftnq0fUawteEDVw1fXA",
+	"aE4HVwx9Zw2nTWmEGFbr/FU32/KReyCYIaS/4UGX3LGZR9Zax4eb6BJX3la86dFh//D+wWBwcHj0uv9g",
+	"2O8P+/0/Sg/qj4Zohcrf9e8/WBz9+fd4PMj7/f6gf9y3/5tUGlUORZFl6DmPrtiy/WcZVfonWRjBfPj+",
+	"v/+2n/ym1mc26Jczc740Ns/k0pZM5uxaXuHPcAIOKHklEfgikLYDQ1Cfg2ONqjDtxox0E7J2a+9G4AJI",
+	"GKrh+VOEoZFjc9njbYFl8SnLrVnFczKjV1xMegRAb9gS5N9Msezaoh/WxNZ3Ph/+RFgdXcXEEhHv4aAj",
+	"vTsb7klDxVDNxq1WvWvOFrb5Uk2uwOUVW166hVv9hqOINwoQ14pl4x55ihFIWKOeQvusBDXLKzbXRMiF",
+	"A4mpnkTkVwv3ve1RDJQzMMYuPFrPjxKhWrofsjr2bOLGztxVIpnfVK1swOtekwuD7ab8mYgDABuOnCF5",
+	"XvT7R8lRn+RUpHIWGPrADfetwg23hTkn8DzbKFVwQvuTIV138JGlcbCLNUhXWH2MWEWwl8bQaRraPnYP",
+	"nrmJo2cy8fiRbc/75+wsbiU+frUGjhUOW4gLlnL0BYU37b0P6BC5QQECuI/1oGBGZiiykLmeGh0MrC3v",
+	"nQFUbYfEJAWIFaWNksFdp1qlYzKjuRF4kLcAm78uV/CLXeXKGIzIuqv7uHVZfjq336BXMNRttiiu130m",
+	"TO9MFmNgN5Km/0VKr89T7NydvDEjHiEbt7Plc6l/lamxwNM9sPMLwUq3omsBXFUidlFZtuNf4ch64cRX",
+	"kXJ9oHML+NJsK5jnXucIEXjH5kK8VYf7OsN1zDPN8rdQ2HxRMfLClgs1EAvr7z4VtkiFqCKZGol7aV2i",
+	"PcjuZemlBTqwn15i9kuWuZamEy6IkpunyqW45VzD8juK8C9G8TCK8YbXqwIiHFu/v21ILhJWHbBbRkMr",
+	"pGzLCwuhebbDC/dnndLEJSlaXgirDTDtFETyRkmOOdMR8nrg8EspeSavGUS9bgCdudHYLGFgoY+B+cPm",
+	"XLkaiJs4wkTI8DubhnWDVR7TaBg9GP9wP+3/MPjhh+Pk+/T+yQN6OGaU9pOTE5r2Byf0aDQ+Hg9Gh6P+",
+	"6IfDwyQdnKT3k8HJqD/u92n/B7Np82gYDR4c9vq9w94AY67XXBbqZ3xFBWPUaC5/tZNHsb+i4eDQSFeL",
+	"zR2p66TtN/u1mI0s3GwwM6FzfisPo787oIZuzuQ8cxblUpGUpzERbGE0RQfK4a8PM8WauwPEvb081m+A",
+	"4TXL+RjhiGpN4edSM3JprtNLkhpDl2WKLbBvrJnXUhaB3zij2ECDaq/n2sxbi02VswCdqnrn4Ewqt87t",
+	"Dukol1dMlMqK3R3ko6mFI9gfy1sWvYkjwLT09u4WHPaKzWVey2NvXDTVuhxlIfaicT9yNqmxWblwYXNE",
+	"5QQ+IZmc7MZmFTyPRjUjrIu5ey1jw5M/wb0S1vY1qyUBEGjzDYUPXbR6nTdcqkZMVwdoRxBCcnpUmNbB",
+	"AS5yOxVgf3fnCLL9B0dVWNxIaZlcvcvYNcsQpTrhqbWHHMAlrMdn0cEFm4yz9htEAgp6g7N28EdZw2Uv",
+	"J8T8NX+0j4tPvnahsl9+Oxig5JLZdWgq5UzBObWGk8ud2nSNrSRORRxyIWS+PFC2NoanzMaIWnUDC2tj",
+	"b0LFUDI20cJlY0ULmrOpLBQ7SEdYp1owFHN39EKlZc7GuQSD077ugeE6p6/YVulK51SziWELi0UVGp1x",
+	"tOBCMHfP71MXcCdsszrgBeBeJLUbrFEDKCXpuni2EeEGAX3vg/vzplFWT5gX1XfiRGmniX/1p7PkgxqV",
+	"7Sm+vdlerviiZbuGVtBgEubOb2gKhPyLXzNsapstoV2FHJNLI3EuyTc6hKqWygWaF1yob2NyCf+6JN/Y",
+	"Xy1lkRO5EDF2QXIhG5v/4w7z5bn4JmPa3K5FxgjK/m975A0keZT5MpCgZQHG0QeJKRuQNUOJmSGZyWuP",
+	"/Wy01EyCmxJyLlb9pkDDW7A3TOvFHPMfuyga1ShO+cvbRHP8/QUAa5ilNaWI+8ZTtirMOwu8x5bQ3eI5",
+	"Wx7mWx7Mx8AhWP68zeksRbM7QIFQ9OhLG/TWAKXp4/vHzIkDaLOlVdoVwxpDSC5l7+cZdNmwt912Cman",
+	"so6SAL72frV2vn7WMF2uiC/J+1r5Zo8t8/SPX9wyO6Vz5oGxjeqd9QPnrC/ri0GCTnKm/soqRV2Njn5U",
+	"W6Vo1/4sDVbUsFBVxYLyM98n+G00p0otjPp6ESiaTu8s2wm7JJlQq4ziaAo3QZSOepYovUTOggI+Yzpn",
+	"erqsYM00rvKOUhhK5uukhgmf5zbCBNg9aWSBBAikjv+0Vu64bzfkIDz1Beg65yx9CDWLl0PNlL60pc5U",
+	"9wgidBG3r7bzJEIdNEEc1GUjBD2xP2VGQuOBqj8HO7NzXB6SYfTVhzenr578/OK3syfvXp6enb158erx",
+	"jWFvBYmYYGjdbJP/EBDzTnIgSsGEp/qzFEN7FD7b71YprQphybW1vNpeFjXFLstT/2WmTAQL2EnSVdIn",
+	"gi/AkLH/WMmiqMoo/Pw2Mmrr7Iag9IErMgHYk33oq2YhVbge6y73dReFYuoWZI7b7Pfd6bfXNIh/a1a3",
+	"16yMwfvjEjsFV3yCF3cuxTCbAesNkAq2pKLEVfjS8jRuKeFu4eXxVL+AyglEd1jVZWcsnzACXw9LZa9S",
+	"xjLDGjmWQvYYVqQQZGFIk7X9p3M2k5Ck64bpkVPfKatc0rlAMHdCFfFXaJ3zBDl1b6K5i94IxDgAYvxH",
+	"jXQJT6I/coerCoXMrfp0s8MRQRSO7v6Qf5puty9BeNgkCTtobWG0wcu7wzuRd+YQcGuPLW4l3W4drjXn",
+	"9CMpZPcCiLJJHaTeqbpSAWpcj7xxLQunVJFrli+x8MyOE2OTwBKi67Dfh0I+vE1s0z6b7LBup1adbi8C",
+	"7Ka9eHtcM8y3ZrHCvDiIXrnS6KsCzgskzAwdrqFhezrKSq9Gzmj6QmRL/4H1UcHzRsxB9vhbGO7CDz4v",
+	"RhlPeivhz1wuVDQ8PO739+o/QfI1+k6yzG2aywhwbXH2lNliq4kRCgx7KXy6e3fDOQCfy44BlsrlXuvn",
+	"eTFnQkE7TZB4qiyct8EVV3YKpdFZJhe2mNvQDqE+40obEJ8IiEki5LQCaoiREoWyjEDRc+mQpVn2kFyC",
+	"DLZVuXgLYC0uZjRWD6UhTeXu/+cbBtioG68/3w+6R86gKWrpZPvoxgPmgn8ebg6U6Cuc+Anvzdf58m4u",
+	"TYtpvilKhCje+8o5zThVmHXvDoCZeYJoSyGuP7pNzIdazkZKO9w57QNcb6MkTSzekWG6A53zCYL0aj5j",
+	"StPZPLKJoRdxNCloToVmwG9Q5c+vGYSGEzaEnKg5tlzCxuCJ7e5jcwErDtu3HxA/GLv1l+iB/sJh+TXW",
+	"KdvUWHfb4umE47CqfZfov+7itWk5P5unbyrVta/Nla0wleslkvHs/3nmK4fD+vfy6zKXOBA9dxHYkHnb",
+	"3VwyHwQ0MHi2h1MyZcQQG6iiwvbP9rq2761UWgYc3uWqXjs+/qqV+abkEw/gebuD9O/z85mdn63PxoYL",
+	"SOZ701NpOSbqWh4oI5W7H4Kd9VUorXdHKDcX0oGQmm24g+DB5/Dcx89UeIE2Xxj45wgIuSHeb5/6VNmp",
+	"dCYL+wv7V3TYO+kbRdMCAEFZh/U/Qo5qpQgvyTeomXZ90TAa8Q25q66nrssktZroi0JDiBvLRPWU52WP",
+	"x6FvhFFJisTke2zkVUnf7J9U9MNRp/LD2iKV/V6Hnnc7xPnhWQIHYi/x/WC8xqRLCzxcc+zt/q5efMGp",
+	"vfch8ctrv/v8Y9FO+Vblz/fkLC8pswspdhB/wQouNlFymHKVWEDTW72oJTVjrUAb7wV0mY/NZYFX9rrF",
+	"bCdX2dIdHea3TDP8pGwEmaXF3FywJTPZFqbUNl5Qqqiomh0YrGqjNXIIDH1n/PFmKiHtZpGbNXGHIYQL",
+	"IlxDif+EaVXW/6OEf0ioIHLOhLsifSMKnDyCko0hgVaROeU1IADwkv/t3OXSFgLWgrN5C2ZKGU0PsKns",
+	"wSSXxbxd6Srb+/wLH952H1ZKkfaY1gh5odFsqf7KepCl/c6mT7sOztHw6Ps48uhw0TCSBbaCzpVuC8Nk",
+	"tP77E/v9jCkEfQdtHYAouSJaSmwf4hp4JDIrZtaJtrcymZr6kr1qKisb3ma+I/vEeHfQfOL1in1oLS+M",
+	"+EiDDshktCQJLVR4VYcdkrtWiwQHoCvrf6Y1ffurtiuX2q3eDrlwnzX35jR/KhOpVZKs1O3tIE3AjEqz",
+	"v7ogMbm6uyYJ1N9VAklXbj7PZVq49m2Q96BYjrUiy0xiMbG6KvxcbnYtKNyjzFupmKstsXM10XeWql2e",
+	"kc0mXCi39pNuF3aCbzDhbisM731I/RJbzbiSEjuZccHP92PGBdTelRzbm3LhKi42UfM2plzlRU2q+msf",
+	"ZwVk6CVxDVh1TKQg8yKfS8UQ5hCPs5EXV2yuGy27yi7fJpN+z1Vhp0Qb7reCqPvxtTuwr+KvvXIxWJHU",
+	"+slJMe/OxobJnKDJWZrzoASsmR3dk3fFjqeCyEIvaA7IloAuCZDfE8ohCUlPHbizTUaKjcXIRfgL6IWH",
+	"YWiHUMm0zlx1JFiUE0QszmUxmWL2AFid+B4HPe4gg+uA5oAMd8XpFZY6/MgshaHiQDQiVT4SZ51m/Ird",
+	"obTzbniLFG41iLhMNkmJUeuQ2QDSlMWEajKTSpOTfp9AUETzGWtkC1zDHXPENgIQZiWMVdtZ6r1yP6pR",
+	"V36WC8xrg14aOWfp/hBugfuyDI9jxYoLdw3MuX3yJTOaY3Oi3xnEEg9AFuGjPXJpzADoqEDJo0wW6RP4",
+	"ggx6fcLENcvknMUExxmh4wr6W9jfzyAzKYdEDxtjBkj/EU2uIHvkXFw+o0ofwLAHTx9foscMGwJoYtbF",
+	"0od2OrAVALoLSGwCmg70CLQjIYMTolgiRaognDeDLq7Yi6TMtYI2n+ci49dM4XWPH9kHXfsMgO6TucOk",
+	"m9ElUcxCITHzBjN1Lkj5So+YnEnFxYTQJGFK1WVS4wuRjOvHZ+UkL+dMeUxB2+0DGhygEh+X2HV5IXpj",
+	"LriaeuA689F3l1vWCRs7sqFMOGj/9JYe/P3u4j++OT/v2T+//c784/z8u2//86u6xlAz+v4pDnTSrysh",
+	"3htkD7pblGXh0tecs4Txa1ZC+WD6UUmACh9WKBAuvH/w4OLDID7s3xwEf3+1E/wcYNvDNA9sA9oKxD1P",
+	"h+T740H/YHB4LuCxIQm3+VyYwzkkH84jNWeJ5YnzaHgeDXr98yg+j3gK/3SjmI+ULPKEwcdGJrjKjnvt",
+	"Zij81KwQfpiy655rINQLp9S7HuCTfIZP1hno8ISZuiWFH3ZVxPsHz6Phh/MoL3BxeSE2zRRsYnhYFUnC",
+	"WMrS8+jm5lzAgdyiNUApIvaWbDCl8zmDZhwKk6jhn4GEt7JhXba7vaoaqVxcc003Qxk8DZ77gjoDGEk6",
+	"15Vaic0poGwGGInRJKcJ+z/VmpAATdf//Ki/nkHKxfXG0D7vjOGbA1hcxFKuLX325nopN3az6yVglg2Y",
+	"/3tg96fhy0DXwZBppbuFuWHrmB3v3k31869L6H7sZo+RWnFVXvpzlhuD3rxfNaD5PzQGGHQc0hKg25vq",
+	"58sVfdL6+Tb2XmG0LerZg8XdRT37P/Igx5GWVwzO2B9/Df64+vsw/b54Ivvz+/mA/niUPGY/TX7m/3X1",
+	"bPZcvvzrlXpd/L74f5d/9AeHR8cn97//4QEdJSkbT6Y8iqMiz2xjQDW8d89csGEWeCjo7936bdu2CVhl",
+	"jhr1yz+BeeFcKziJKxnhn6TAHWYPHfNAGGwlgCrx4XAPPpT/2NgcAERSY3cAgR0ByrEtogd6vGKiJBGS",
+	"OGAscAqBTtPUHKAiproVwge7t8dC+Ne2F0MwujH9dqB/c71722L7/xZR0Q56xOYjXiLdl8d8P+EKHm7n",
+	"DmrClh61cNEX5SGH1JBGTwm0Zg0b0M5zBm4TaERrDtAInK6aFHOjUqRUMxf7j+tVc3zhJ0rcdQtGjRDb",
+	"Z+pNmbtbBtHtGoMIes1EgKjKIg16YiaZVCyNbX6xteg5eoEQPHsjPq9hj1pEsbJV8B5Nlvk8l9c080IE",
+	"5h8We8/mxYZa5zrB0x+87lcfgWyxSvZyv9dvyF7GVLjND465oBn/O5zwOKMO7AfE1ZapzGWvegY1Crie",
+	"w9X1wH6Xy8XQdt5CAM1n7A8pzDb+9vrRapd7V3DLchcpr5bDYbgk6HICH0APFPfJSo61bwPuifhD77ie",
+	"iP5VR/s29cwh6mTnwYku5XTGxX4Spp/6oW2kHbf31jnT7lPQq8xfN80l6Vb6ArwgnqWy01LG0gnLCVh/",
+	"XJGZNFu6LndRc5DYZP5TwuTQ9M9C6Rm65s0R+7f4AF5tqs+43/TmZErzSVnkBN3FhbU13oYDlPeD5uAB",
+	"9jDjwwEkU+V47s0aTwxHs/fmd4P4sN8PGyxTTb7CZ27c0jIuOnUAKSA/KY6Aoyye2bty6KgUmoE4nEvF",
+	"tSvymOc2fWgpkoPKL1dXEzb4DaYPk/7fIqgbmSYQ1FsK4RYl2dU9fWnwSC4fPbTfKyhld1j84al60Xgf",
+	"3KuIyg+3eEWbOxGOC9jqvhtHobScsRwCmTajt0wTMlooKpjGDiGuLADnqqz1C2S1BQIo3x2EVvVWwl/t",
+	"fjHdEqL6dm5Jf9oODk/wvG0oYnOS6V9SpgueZTaVfyuv5annibvxWjbfzqu1dUe719b9K6cJIz/L+Ryz",
+	"W8orvxz+sHp71ykBq8+sKQH9/SoB9zspAU0UcmqBTzH+s4AyanvdfmVGNwfsq/tmQmTEMrkA9nHnqWw6",
+	"9M1X983T3/bKm/jfSsb2Skb/bpWM6Onz3w9gkoOoSdkYtCsb/TVlo/+plA2bb72LrnGyZ12jBGosxRWh",
+	"ilC4wL80NNrTNDW3JtKTaEkomnuQ1QJ98rkmcjy+RZlXu25x70P5j1bPPviswPC0U3QoryOZLt09n/Yq",
+	"PS3oFVOhFPtaEUPtOlf+TF6z4HrbIxpuhwxez3l7CwIEvLkSBOi8fbdQK+MuTVQDXaJFDV3FZNi/HvpU",
+	"uypjaDav5IwBS7FMMSwwVbXqo0V5v0Vd6F2ogxZRoVUZ3Ap4PSgivQuV79+YEDtiQmyP99CI8VLW9MZO",
+	"uH5p99ibHGPOYX2yTVzFond3Bez3IktlUswsp2/ynpbt5qVgbT7Sx27QDRmrpyOMgzEqFJmn48bADDbw",
+	"DRmGiWIGaE2pudkTdW2IcLuyRjNUJaXy///y8U8Hg94R6fV69Q2FR1xQmOhagSama5p5VbM0kUAxqrOx",
+	"U59jo4PHoBXHQK3YacwxSpXYCZPz/FyUinFstdp4EIP6Hq8o1PGKEh+D+m1UzrhQqRlr+wRHxzErB+wR",
+	"EvXgMVelUVDnMRnzzKgx2HGlBm2qeTb7QTNzWjBV5OXjn4yW+Ojs98/HawWG5r0P5j839wLTqOl8Pqcz",
+	"hNxCsNqYCIld1xRkguigZ/BiKoliECplSzIqQMp4jNAZXUI/tPqg8zMu2IuKMfjFpIS2BT6kefy9D7WZ",
+	"Hz2ymG8h0KYHAi4tWWde/7np/m6pFk6pRe+hGXQlt0fgbuqC7xrswHPH5nhjydb7gihUXEwyFnpCEAcf",
+	"TFqrHd8er+mODQpzxtpkw9DaiHdjRfxkLFMA65aidOdjBSyWGUJ106rPmqUBmk3prH5IjgeHWDYINxNJ",
+	"oK5erDdfXPdq4yC3dGt/dLCa/ZnAZ3Rp81aQh1EBw6IjrkjOJ1O9Vy1w6Dywd2afemQjzQQV2tz/JcQR",
+	"FClxBUnX4LaZU54SqtGctRWqgCLvYS+JlmROaxDh3Ur+93LPU0CUosJ7lIgPdO6PYSb8mv02vxt2OSUZ",
+	"1cxsL3h/IMGMZxk4w2p61eFUPvV+37YS/3UYOQQ8TGhBKrYIb/3IENJnX1X5dyDQVqHMIIxnLo4Rg0O/",
+	"Xyad0+XdcOiPSzKi4oronAo1ZnkMlrpL5iUvkXN9NT0mfVp2NmeSp0boYY8e7Mmrp2ymWHaNnVqrDD6n",
+	"yy+WuwE3AxTUH0OCGSXwhDyX15CPGxP/IDn+fjDozvKW0p85y3tupwjQhz16pbnTyIIu98v015Knd3WN",
+	"K3dhI9QlCmTbiDtn84wm7JJQo2ZXE559bu6MpiyGxIilucFHzOVC1KiBZiFfulR/k0sxweWDnQck8vzZ",
+	"jcd/lzz17pjPisfNxqc5XYQ87iuordNytCQzrgyn7JfNF/bdd5fZs540aiFXLNj3iHkLaJ153fROXf7H",
+	"/z491AfyLAl2DuOtMEHFCq7dvScUy55suIXQkSy0s2rlImxVaIMeJduiUUqofogRcqwWVUbcyTFhZmSw",
+	"ykYMDFo5BuzWNwhOMUdpdumtFMM92EavDtyhauiqzwIaqqxmefuhY2qMDxwdw4FCGmwp5H4ssit/Vu6i",
+	"h54sNICJBCUXpc8ZM4psUK57uM0DB+IvO+d2rJFpm99uQ9EXuOg6Z9ybKhMbxl4p8aYKvDN7yNCwTiEj",
+	"OJ15ThS7ZjnNgtIDmYNzGhsEySJLsQ8cnLBbiA1b8tUKduAKxr4gr7arI6QpXaki5GmXkOyfkov2SsW6",
+	"oK2vFpQLAWlqd4QPiRuy2ZFsN3cdnMAszwjgM4c7sgc+fllGUUYMoEGx/t/6tHYoQKyy6L0P+Mem8mBu",
+	"DgoMqAgTaXmZgUvNSv4esZPAuA6j18zoYpAmBP6z0uAkv7Cl9e8a/RyU+4f477p1NuUe4fs+QhduC9GA",
+	"3eos6BIVSzKT+R7LkN3IoDqMd93nTeXIOxNtnzVFn58s2U5ONEWqcRO+xNKKmWOLuy9pdiRs7jQNeYuw",
+	"SUaYXOFFXgj4Ez+OieITwaxjIwWPHkglCm1bAToNULbgces9qM0hwZjoXkTJHrpG71gaj9O/u37Qn/i8",
+	"ejCTHTosdzmwn01nZYsk668Y9NgBFXaGBJkxnfNEtUFC/2of2QT3N2VEzamwqAEA/OoB/sxpOzg8nl7G",
+	"9u/Bycz//X3q/zzqH6R0qS4fkgd9Yv5yuJ69YAwMwQnGYf1QJytkTi650Cy/phkgPk74NUZn6hK4NJ+x",
+	"V8YObkLKg3e9HRw8uECcvH58fPPN7H+m/5P+z8GMi0Iz9T8HU1nk6n9gwt/WYejV4vwBOKYraza3+ELm",
+	"aUCpwfSyadZufY3wfnXzbZrZBtl1hoDTOzQvuH1JsbHEJuwZ1WhoHh4dQ0vdccah0/fgEBNjfpdZYegy",
+	"6B3G0ZjyzAi045MYUfOUGhdZNBycDH54YO1Zo3yb358cHh1vISGQ+5vg9YrZXpJGfuKTImdBK2uREAlZ",
+	"DXiozOd8Vj3oOLGuSHtyzgSd856jeNNxf4HP3RqOhouxhLS5oLbGmD6hoI4GvX6vb8hnZxcNo6PeAD8q",
+	"94emKUdn0svczFdDOwDrqUDWtllNNbtk1nP68ikx4+6+USwpcigYelvtMGmET1qmlwabQ6MLR/q82IBu",
+	"+KoQn1EfkleFsEAn+zr87YR+Vdgcrb2kXhliQ8vPLHPQ0c2pVkD4rifIjHzvQ16I1g4KrwoR7UiFPWnr",
+	"eRGAmM1zOcmZUlsvenvVHVZwsUasYUJFwrJdIiM4YnNixl8FK1gKC4be8OY9GfO5OjHgzRcixcAmoQj4",
+	"BH6JRM5mXD8sG4DjB5qlaA/0yCMcDgCRJ5RjKhCFl7mWZ0ZCx6stcGsKW2CkT8sYZ1rOcfZbcIJ52nG/",
+	"uxDtlxvvESsTzlCKb3Wb4KvqLKCv3KXggQbNQwf4aU/mk3sQJrt32D/sHwwO7UjR2jWxt9vllPzX2Yvn",
+	"BFcZ2yCdfftdXDcsfF/YR5knZSq8zf8Au0g13krYR7n9Yjqzz3xBnugOoHdWnz77+cXLpz/997vXL355",
+	"8hwbV3eDqEOvQOsr7sgRjfux2RFt9xZar2Nlw+0liM/s94MjziNm9wds5pimTrDAN9Vr1X547wP+0epu",
+	"fjOlGl6KKXgCpsQ1Meq/qiJSrve+gTFxch/BLYyr2Sce5WNYgLEI3Bq6U3yT43dnsuzT8fvZHd3tjmWj",
+	"jQjffol+X5y5rY4CV6oxQv3JN8oUnP4dDv/26qUjstEHixp18PLp+MBwIxarD8l3l+AeVjYDDLrEBLXs",
+	"NvsJ08BhFe46dUkYOaNp8BMYETQ/OQa1EWmgMBl8Xd6oW5yq7ZFwyoN4pml+u6QL3NNhdF70+0eJpw/8",
+	"k0VbnorfYbC78Dt/OnER1mzt4HVuFxfIi9j1A1g0vZXo2LqC/B8thRF+evGlVWOfMe3v/a93EboVp7+z",
+	"7zao/vahjw/riz3AIHi3tEJZMYT1VVt2BKrB+fUtgdp5Ca1X6wer6fmzrnrnPjLvionrJqYYzZPpp2qH",
+	"u/lsQ8xuY/mmaOjnaiybV4UoIYjmUmagfCP/AyqTRNu2LDStqzkN+9JecytiS5gImmh+zbYU0cd7NsaA",
+	"R7pYY84NuUdzLDifpRiwH3X1aPr+SR/sXzcdPDqfv5EQgkiUJckN/daD1NIFzdlUFoodpKPSZzSXSk9y",
+	"pv5CRQzPR6U9MT43ozmn6QhdoP/sU7TlCWm+ktGV+EVaRuhyC8BGr1ldJKj7mdzFIirDLrUm0a8er8s3",
+	"0QQftrGHHD+4nPFTP3s0ciDH3LdzpK450TUDp/qqz/tcbDC/HMGkyJYPq3bYNVfODGuxvNYtrnNhdgKv",
+	"3Bm2lUX7IibsfcLmNunn8ppm3HD3C5EtLxsS37Pl7tLt9sZaXIdysyR5IYY25V9VEpFtZxUo/VgPPtRp",
+	"HSEN2jsJ1Pc2UNSW0btSgryALnAihYaVQrBEy9z1rcKCUU2zDNumZDS5UjZDkuW5zJum6UqDt5nfm+ky",
+	"9l3xp9yI5mXT+AJhxWpVr5NG1atiRtdLDPcIZ+qehxval4Vb4oHYzt+uIIKOERtzRkUBeSEIKmo0eKo0",
+	"QDi94RBatqCatvoDmByAKc2F80iKMZ/0XIrFK6ZkVtimIrEhmS3AuLCXSFmoUN4pR3GUF6LEnbSX7hev",
+	"cR5tcVcOau7Kk5u4evZwKzvfoKeGQVja7SK1TgPYIpD0XDnB7WU7iHWaQc0jYlKa07oAvE0rcz6Ju8Ft",
+	"QxOLr+275WiaphV+Dq7Ebpw7sJz7wWywsQFW0wxt9BaPeLWVQYFY3jfdWi0Zwee7Ctieo+VocArau4OW",
+	"q3Z5DD66b65+gI3t++Kd/s3KMrdB59E0r6zVHQKMuIMP8B9zxgfdz3ijh+rjnfEv04H1skAHVjVQTbjQ",
+	"0tzdCdtSZQZ/lvk6p4uDEVzN4FNuNGw7IAtCJNFIQgs3SRaA8mLEJyLsWdUTFGAoRzOfx4hrmkhxzfJK",
+	"L5eECil4QjP4eS1AoV1qM0BhR/hBvzvRn9gh0OER2n8u6SyrQySsTVF1J+NrV1//sKr7Q/otBazEJj3L",
+	"H64VXYvPzLQOB8ffH/9wdP/4+ziacYEfDvzsuNBsAlnZ8Uf2LXwiZ0E3MVGqlTdxZSGwuRVYR7uOIaku",
+	"41zYVQzPBSEHhKdDEi7DfEqImeGQlAs5xxygFuRF8lRXej5iWwmKOdiloQkFl8C7X5rFH64WcgtJwOAf",
+	"19JvFnAWOLE90dQ+8/F9+qWDnIolQT78WpErZrRQC8sB/UHxk7wscnuvXSgAYA/36FePP7SFDhKZZSwx",
+	"07/YdtTq0i3RrVtFm2OgJKxJk4xBHZJgliT7bVv4jIurxp6F5r4kXCRZkTJFMDsmdfCbG+Zhn/5oTQmt",
+	"3draNMxvF4rc5Opdxq5ZpqJO2rldUdD3y2Jsfqh0i4gjdVVEw+jsl98OABhoyrI06A62ESITmPwXtvRj",
+	"xJHM+QRovXKlKFnkNkpXTqEdQLQWVfOmenuN2BSMCGO2XFUn4qFBi1HGk94KFeVC/CTzGf7SaczmXgED",
+	"DP9o2KFBZXIr6yzLAeAKv6Pug3gKNwdr/AG4/bXhDj7cGN4Dq131oWXq9aR0K6TX7xE3t49wjdz7gH+0",
+	"57ojMuyt3Vz/6NM9Z+JRWb1kxmo68HKBvYyCw9tAkJtQOny553u7s9tkGSOjWhQdcJNjuaYhJ2J5agTz",
+	"JL6KbF/9nt2rR0t4CU+N5jJaruk4H/d0dwH3dSTdQhLcs871Dhrmz/bJLwmX23r/otj5HKuywRhdLQLK",
+	"ed4rPzIcjiCYoZNvI0R3xVlfA8/dGY77rjG27TZvvlTNnfenLHJBs30cPUALmtL5nAmWYpMldxKbCr2+",
+	"3FNnJHGhNl/DZ/jctivwlb63PkrTYqTmEp40+s3ZUiR4Xo4PBv2Dw+9fDw6HR8fDk+//sO1ezKrcBWP2",
+	"l2ZMoTNw0xD3G4b4m4mUqavq70sPNjyNnqstoKsq5K1lc9AmsOiGJlMr+UsX4UNfj4i0Xq3bwXp2YwRy",
+	"TLVO93NIWM78yUDDE5rkB3P8Qk8I+l42uTrcU1/SJVToaW0Mql7FDS8g3wQG3IExhrrhOnNtmA63CAHt",
+	"2fTCrehifNlNK1u/O7/b3noz+Hes2GUNN8end+vZ6ZobAf/cYJN5z+QtcRh258WGIG4Xf3hjYBdF59vy",
+	"xxfApJ9Brt9+T56z7Nrc+NHWR+8x05RnzRYUPhWDFRNE51ZiWJjvsxonwzSgqVyYz3Hry1o88G2icrw/",
+	"o8sGFHzy3afKu+t2odnz2HrINyFE2Fd+rkARnxPuw0aJflf4B5V0zHrEgiwj6IRRgLefM1rGi3lOEtgA",
+	"BJoibyDM6sANLNSBz9zBQjRUGUtk4Kammog9sIdumpU9PtzyQtl/fk146ewzv8Yn1HVPsDnce4JNNwFf",
+	"iEapXoge+UlmGUpmqolL6bCJX9gN4tLIJGYuGHW5Epj9JKkirwoRpIoIudgVsGJdzG42pYO6H7Clb6dC",
+	"NeUzrfiEB/jJY0bTZ0zj+ey3ZO/XZVp2YrlqjlOoE/kU3qoSFEcZhuYtKNevKhr+cGyPZjQ8GsTRjL43",
+	"nx4fmuNghVtbzK7/YHjyYHjyA7rltXfqJ2kSfvLKLf6ZnID+kTNPashrNGyNpZF4Lg+P+/1VIUB5xsXk",
+	"jEPLD/xsgw98PqXKRnMZnWEKWavUsbLAvN1ISHThD/CPUyTY4LBfO7AP1zu3NPxwnMu/mQAGmDMBrRYg",
+	"R5GZeZvB+84XHw0Pjx78cNPkeN8itaTK9TXixDqJUOOCpajYNXk2yl9GJ6gFWjgdo5RhDgii40KKCHYM",
+	"E5LYA6T2HG77WS4qOWY71kbdiRk3pHky5bv1ytusV7yYM4EKkNEqPA5SsCX+fCuSsbF2ANXOIQXFEzPs",
+	"9/66TKNHKCQcRkkgaaW+caWMApe4t0KKnZTKUjffb8oirXbG6Zyj2HwbDY2pdDf8ENTywIkFqajIlMLx",
+	"C6xzsmT6oe+laLjiEp+9rMFP4eNxubefsCqiwbtw0t/Cd9BbMGhbaGiIK8bQbCVn/J+T4ryPkj9Icd6y",
+	"j4bLbzWc3tS/udxNiKOaPdvfbeDPQcUvsbD4bRlSYus7YpvE4+EcA4B3cc7f2GC3XDCFt+5DazGWoHcT",
+	"I7Sx177okZe0UIC3vzBCbSNyHcz9nyLQLQSek+iF0DyzqQI5U8WMpVvyQru1McRB97Xzqz0OzNj/lJ15",
+	"xsKrdiHzK4Rc3PN+yCyDpk93chafhp7TEYPuPiultmX1pFW/nJplRJFUda0s7JQ/ZnHqHXRxsh7x19AU",
+	"ZEHyImOwYGyQoqrVON1dH24/7xBcaGPp5Wqhpa/A9C6kuy69PP6Hll4eb6GzHNboLPfvvCwLrt+g79on",
+	"7A0AxoogjOYZZ3kZIikLrHaSqLUmzNBRtbnl3fOy4dwVm2s0Km3zOq7IYb9PaKakb6YdxJxAGyHwipom",
+	"nPbNn4Ud4u2GD7Zjm6NbD1GX3hXiSsiFwPTVYmaE2/dxBCDowx+Cfm1GMLp24g6n6s3pqyc/v/jt7Mm7",
+	"l6dnZ29evHpsqDGX0AQgGkb3rFFzr3/P2vZmlnOq1MKl5M5Y6rCjuLYa4RnTmouJionFjOqtSxqr6G93",
+	"Wn7i4KtqBMof2+9tmqYhAuIXAGV6e2px6xT7BTQ6tT1fbhMdbNb0bfelFl/ya9ef6XOHy2EzWWJpmclr",
+	"JjrdCE/wPeSZRo6bIAlL+a+yYhIN3XwOMnhuTaqbu+APcOJGT4pcztm9H1megbDaIVnYkr2BD8umYV9a",
+	"ARrO3EFsMHLFltikEDjX9kZTRMuAzy0t1rnckqH0eNpWS3Xtj3bm4z23P1pnk985E4JGW7LG3XVC+jIP",
+	"m6XiTghPXQ7bZ9NA6RGo4EHvPIdsK3MAtiV/S8G2OD0V7ajAu7yhuPzSXHjqEq68S4gZXYLHFZCMLHqN",
+	"VNjNcUaX0HrUNRAl31z6XqLQz/fb2lry32ACG7o0nbrm56JKBr98rPWe50xBrWu3cu85y7lMK8WAlguB",
+	"jvYoRNjTzbcrgk5FxzcH+MfhTV2noj2kVi6dimY+eg/xM1RegyMKFfNp+NHx637gCPXExnBeP7Rh8N8Q",
+	"0F859mW5zoXR9vyWhFOBj601+C54TVwpPlh/IzgikOxmwcHkDw/6g8rksd+7n1q0PtmVHwQi4rfXj0BR",
+	"ppo9onkaBLXnLHd2oGvx85LlxH5UAcfwoc63mOr6KKNKhQZlGA7FOO42cW189HmtkWrIVI1zl6Rf39R5",
+	"zma8mHn5vLbJe5pVc2nGeuPlH3rHt2q8jGKhQUCD0IqJEZEhckXG0gnL91apsaCKFMr2Y0QBFIQmOTRj",
+	"YSuaS3NfZZhziGPpWK1ZE//dPnJbYTKRZjw56B3e7/1Q38iq26a4CTVBQOPX+28g8mbKk2nQZZ4rwus6",
+	"hFSHMHThUNX49uIm/hBZlRP+acNkzT0BK0BwWAJvnlf4do8hEcVRkWfGsMVzgBNaD3jIGWHXLF+if6FU",
+	"envlbeR0krWKd9sxudI+FxmRi2uuURYEA7leiusjQYtic2tDfhidhb86ffnU6OZ1P4PT8NWH56e/PrnB",
+	"w7CGiGPLNMaIkeeAti2+cz1eyxUXWGTsovkNKHwJFS4PoEqwRz45oOENXk3IuLgy1HavWh8ExGnDyq03",
+	"iLC/Cpohug6Sf2Qsd8OZeZExVVm4tdPXR3zyniXgKq1mfQY/hmSx+gWZW8h6RGZU0AnDtjngMAggBN1A",
+	"9m6qWxYgBC08QUjKFZ3kjFUpYzO91gd4ZCNwGpM0igy71Y4Y0fSKCcMkYOMZXazQwaCPGU1JZrPF1set",
+	"6SdYYWzb1HDtd3BbuCOBKmf5MyeTG7Z3jsfL/NjwP0nRg+eORZFy3fRTrOVTsTUV7D+DXz+B/MSG3axw",
+	"OdeKZePqYml0c3Hz/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -89,6 +89,9 @@ type Tx interface {
 	CreditNote(ctx context.Context, id uuid.UUID) (billing.CreditNote, error)
 	CreditNotes(ctx context.Context, invoice *uuid.UUID, after *uuid.UUID, limit int) ([]billing.CreditNote, error) // newest first
 
+	// TenantName is how the tenant calls itself.
+	TenantName(ctx context.Context) (string, error)
+
 	// KeyMaker is the public id of who made the API key.
 	KeyMaker(ctx context.Context, key uuid.UUID) (string, error)
 
@@ -124,9 +127,26 @@ const DefaultGrace = 24 * time.Hour
 
 // Invoicer computes and shows what tenants owe.
 type Invoicer struct {
-	inTx  func(context.Context, tenant.ID, func(Tx) error) error
-	card  func() billing.RateCard
-	grace time.Duration
+	inTx   func(context.Context, tenant.ID, func(Tx) error) error
+	card   func() billing.RateCard
+	grace  time.Duration
+	issuer string // who stands on the documents
+
+	collects bool // somebody collects: jobs bring them what is issued
+}
+
+// WithIssuer returns an Invoicer whose documents are from there: a name and an address, in lines.
+func (i *Invoicer) WithIssuer(issuer string) *Invoicer {
+	with := *i
+	with.issuer = issuer
+	return &with
+}
+
+// Collected returns an Invoicer whose invoices are brought to whoever collects the money.
+func (i *Invoicer) Collected() *Invoicer {
+	with := *i
+	with.collects = true
+	return &with
 }
 
 // WithGrace returns an Invoicer that closes months so long after their end; zero means DefaultGrace.

@@ -295,6 +295,9 @@ func (i *Invoicer) Finalize(ctx context.Context, who auth.Principal, id uuid.UUI
 }
 
 func (i *Invoicer) collect(ctx context.Context, tx Tx, who auth.Principal, v billing.Invoice) error {
+	if !i.collects {
+		return nil
+	}
 	return tx.Enqueue(ctx, CollectArgs{TenantID: uuid.UUID(who.Tenant), InvoiceID: v.ID})
 }
 

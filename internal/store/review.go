@@ -154,6 +154,12 @@ func (t *Tx) Adjustments(ctx context.Context, invoice uuid.UUID) ([]billing.Adju
 	return list, nil
 }
 
+// TenantName is how the tenant calls itself.
+func (t *Tx) TenantName(ctx context.Context) (string, error) {
+	name, err := t.q.TenantName(ctx)
+	return name, unavailable(err)
+}
+
 // KeyMaker is the public id of who made the API key.
 func (t *Tx) KeyMaker(ctx context.Context, key uuid.UUID) (string, error) {
 	maker, err := t.q.PersonBehindKey(ctx, key)

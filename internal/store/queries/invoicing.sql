@@ -152,3 +152,6 @@ SELECT t.id FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id
 WHERE t.id > sqlc.arg(after)
   AND coalesce(nullif(b.closed_through, ''), to_char(t.created_at - interval '1 month 1 day', 'YYYY-MM')) < sqlc.arg(due)::text
 ORDER BY t.id LIMIT sqlc.arg(page)::int;
+
+-- name: TenantName :one
+SELECT name FROM tenants WHERE id = current_tenant();

@@ -981,6 +981,17 @@ func (q *Queries) SetClosedThrough(ctx context.Context, closedThrough string) er
 	return err
 }
 
+const tenantName = `-- name: TenantName :one
+SELECT name FROM tenants WHERE id = current_tenant()
+`
+
+func (q *Queries) TenantName(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, tenantName)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
 const tenantsToClose = `-- name: TenantsToClose :many
 SELECT t.id FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id
 WHERE t.id > $1
