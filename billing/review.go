@@ -149,7 +149,7 @@ type FlagCode string
 const (
 	FlagJump         FlagCode = "jump"         // far from the invoices before it
 	FlagUnsubscribed FlagCode = "unsubscribed" // usage, and no subscription that it is charged by
-	FlagRecords      FlagCode = "records"      // more records than the plan has
+	FlagReview       FlagCode = "review"       // the plan says that a person looks: more records than it has, for example
 	FlagLate         FlagCode = "late"         // charges usage of an earlier month
 )
 
@@ -191,6 +191,31 @@ func Jump(total Money, before []Money) (Flag, bool) {
 		span = fmt.Sprintf("the mean of the %d invoices before it", len(before))
 	}
 	return Flag{FlagJump, fmt.Sprintf("%s is %s %s %s (%s).", total, Money{off.Abs(), total.Currency}, direction, span, mean)}, true
+}
+
+// ByPrice puts the lines of a price together that are about parts of one month, and leaves out what was paid from credit: that
+// is a matter of the invoice, not of the usage.
+func ByPrice(lines []Line) []Line {
+	var out []Line
+	at := map[string]int{}
+	for _, l := range lines {
+		if l.Kind == CreditLine {
+			continue
+		}
+		n, there := at[l.Price]
+		if !there {
+			at[l.Price] = len(out)
+			l.From, l.To = time.Time{}, time.Time{}
+			out = append(out, l)
+			continue
+		}
+		sum := &out[n]
+		sum.Quantity += l.Quantity
+		sum.Amount = sum.Amount.Add(l.Amount)
+		sum.Charged = sum.Charged || l.Charged
+		sum.Explanation = append(append([]Step(nil), sum.Explanation...), l.Explanation...)
+	}
+	return out
 }
 
 // Late is the line for usage of a month that was invoiced before all of it was known: what the month comes to now, less

@@ -23,10 +23,16 @@ COMMENT ON COLUMN invoices.settlement IS 'Why it was voided or given up, or how 
 COMMENT ON COLUMN invoices.credited IS 'The sum of its issued credit notes.';
 
 ALTER TABLE invoice_lines
-    ADD COLUMN kind    text NOT NULL DEFAULT 'usage' CHECK (kind IN ('usage', 'late', 'adjustment')),
-    ADD COLUMN period  text NOT NULL DEFAULT '',
-    ADD COLUMN reason  text NOT NULL DEFAULT '',
-    ADD COLUMN author  text NOT NULL DEFAULT '';
+    ADD COLUMN kind      text NOT NULL DEFAULT 'usage',
+    ADD COLUMN period    text NOT NULL DEFAULT '',
+    ADD COLUMN part_from timestamptz,
+    ADD COLUMN part_to   timestamptz,
+    ADD COLUMN review    text NOT NULL DEFAULT '',
+    ADD COLUMN reason    text NOT NULL DEFAULT '',
+    ADD COLUMN author    text NOT NULL DEFAULT '';
+COMMENT ON COLUMN invoice_lines.kind IS 'usage, fee, addon, minimum, cap, discount, credit as rating makes them; late and adjustment as reviewing does.';
+COMMENT ON COLUMN invoice_lines.part_from IS 'With part_to: the part of the month that the line is about, where its plan changed within it; null for all of it.';
+COMMENT ON COLUMN invoice_lines.review IS 'What a person should look at before the invoice goes out.';
 COMMENT ON COLUMN invoice_lines.period IS 'The month whose usage the line charges; empty: that of the invoice. Late usage of a closed month is a line of a later invoice.';
 COMMENT ON COLUMN invoice_lines.author IS 'Of an adjustment: who made it.';
 

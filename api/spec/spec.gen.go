@@ -263,31 +263,64 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Adjusted ExplanationStepName = "adjusted"
-	Billed   ExplanationStepName = "billed"
-	Included ExplanationStepName = "included"
-	Limited  ExplanationStepName = "limited"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Adjusted:
+	case ExplanationStepNameAdjusted:
 		return true
-	case Billed:
+	case ExplanationStepNameBilled:
 		return true
-	case Included:
+	case ExplanationStepNameCap:
 		return true
-	case Limited:
+	case ExplanationStepNameCredit:
 		return true
-	case Rate:
+	case ExplanationStepNameDiscount:
 		return true
-	case Round:
+	case ExplanationStepNameFee:
 		return true
-	case Tier:
+	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
+		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
+	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
+		return true
+	case ExplanationStepNameRound:
+		return true
+	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -342,27 +375,6 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
-// Defines values for LineKind.
-const (
-	LineKindAdjustment LineKind = "adjustment"
-	LineKindLate       LineKind = "late"
-	LineKindUsage      LineKind = "usage"
-)
-
-// Valid indicates whether the value is a known member of the LineKind enum.
-func (e LineKind) Valid() bool {
-	switch e {
-	case LineKindAdjustment:
-		return true
-	case LineKindLate:
-		return true
-	case LineKindUsage:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -384,6 +396,45 @@ func (e InvoiceState) Valid() bool {
 	case InvoiceStateUncollectible:
 		return true
 	case InvoiceStateVoid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LineKind.
+const (
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindLate:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
 		return true
 	default:
 		return false
@@ -419,7 +470,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	Amounts        Meter = "amounts"
+	Enrichments    Meter = "enrichments"
 	Integrations   Meter = "integrations"
+	Months         Meter = "months"
 	Records        Meter = "records"
 	SyncOperations Meter = "sync_operations"
 )
@@ -427,7 +481,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case Amounts:
+		return true
+	case Enrichments:
+		return true
 	case Integrations:
+		return true
+	case Months:
 		return true
 	case Records:
 		return true
@@ -471,6 +531,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PerIntegration PriceQuestionModel = "per-integration"
+	PerRecord      PriceQuestionModel = "per-record"
+	PerSync        PriceQuestionModel = "per-sync"
+	Platform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PerIntegration:
+		return true
+	case PerRecord:
+		return true
+	case PerSync:
+		return true
+	case Platform:
 		return true
 	default:
 		return false
@@ -916,6 +1033,29 @@ type AppliedService struct {
 	ValidateOnly bool                       `json:"validateOnly"`
 }
 
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
+}
+
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
 	ID   string         `json:"id"`
@@ -1152,6 +1292,9 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Count defines model for Count.
+type Count = int64
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -1494,8 +1637,10 @@ type InvoiceLine struct {
 	ID *string `json:"id,omitempty"`
 
 	// Kind late: usage of an earlier month that became known after its invoice was approved.
-	Kind  LineKind `json:"kind"`
-	Meter *Meter   `json:"meter,omitempty"`
+	Kind LineKind `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter *Meter `json:"meter,omitempty"`
 
 	// Period The month whose usage the line charges.
 	Period   *string `json:"period,omitempty"`
@@ -1504,9 +1649,6 @@ type InvoiceLine struct {
 	Quantity int64   `json:"quantity"`
 	Title    string  `json:"title"`
 }
-
-// LineKind late: usage of an earlier month that became known after its invoice was approved.
-type LineKind string
 
 // InvoiceList defines model for InvoiceList.
 type InvoiceList struct {
@@ -1526,6 +1668,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1571,7 +1716,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1739,6 +1884,146 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -2165,7 +2450,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -2918,6 +3205,9 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -3103,6 +3393,12 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(w http.ResponseWriter, r *http.Request)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(w http.ResponseWriter, r *http.Request)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3529,6 +3825,18 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPricing The price list
+// (GET /v1/pricing)
+func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+// (POST /v1/pricing:calculate)
+func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6613,6 +6921,34 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetPricing operation middleware
+func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPricing(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CalculatePrice operation middleware
+func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CalculatePrice(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -8509,6 +8845,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/pricing", wrapper.GetPricing)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -11199,6 +11541,91 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type GetPricingRequestObject struct {
+}
+
+type GetPricingResponseObject interface {
+	VisitGetPricingResponse(w http.ResponseWriter) error
+}
+
+type GetPricing200JSONResponse PriceList
+
+func (response GetPricing200JSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPricingdefaultApplicationProblemPlusJSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePriceRequestObject struct {
+	Body *CalculatePriceJSONRequestBody
+}
+
+type CalculatePriceResponseObject interface {
+	VisitCalculatePriceResponse(w http.ResponseWriter) error
+}
+
+type CalculatePrice200JSONResponse PriceAnswer
+
+func (response CalculatePrice200JSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -12896,6 +13323,12 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -14572,6 +15005,61 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetPricing operation middleware
+func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
+	var request GetPricingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPricing(ctx, request.(GetPricingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPricing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPricingResponseObject); ok {
+		if err := validResponse.VisitGetPricingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CalculatePrice operation middleware
+func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	var request CalculatePriceRequestObject
+
+	var body CalculatePriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CalculatePrice(ctx, request.(CalculatePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CalculatePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
+		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -15458,392 +15946,420 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1re9u2sj8MfxVcfPpcPWxakXxIG+XF/rtJuprdNMkdp829G/sfQyQkoaYAlQCtqNn+7veFGQAEJZKi",
-	"ZDmH7rVerDoSBQKDwWCOv/kQJXI2l4IJraLhh2jKaMpy+PPJazox/02ZSnI+11yKaBi9njJyzXLFpYjJ",
-	"WObk6fjgV6qTKaEiNf94LgXDT3pRHOXsr4LnLI2GOi9YHKlkymbUDKuXcxYNI6VzLibRzU0cPZMJxbes",
-	"vvTNlOWM6Ckjgi2InnIxIVxtN/5NHM1pTmdM2/U9KnIl8/oVXgr2XuMDl0SO4dVzOmFkxMYyZzFZcD2F",
-	"TxWdMTLmmRnVTIibIf4qWL6M4kjQmZlDgm8KZzej758xMdHTaHjY7/fjGnL8BIO+KsSZpprVzVMqRrgg",
-	"VCztHBUjyjwMM2Hv55lMWTQc00yx+pnhxN/Cjy4qE+SazYBMX+VsHA2j/9+9klHu4WPqnp/cjV8AzXO6",
-	"DOZ/xvJrnrB6MvOUyJyYuZgFUKLw4SY6utniUxctBK2j59OUzeZSM5Esf2HL9QmdkisGhFzKIifJVPKE",
-	"AYfrKVfEMBpTOiaqMLyuCCU5Famckd9+e/q4R86Y0IROKBfIG1zHwB/2d2RKFRGSKJZIkRI2HrNEw5GZ",
-	"MK1KTqJCLVjuCYDHsaRAsIYDs4i2AxBS5OQkjmZcuH8PNtPnBZCFZjvS6dMR5BYEGIPYqmdVIw2JnlJN",
-	"FtSskqax4d3L7y5h7Ysp1eya5YTD3HPWI2+4nspCE65hNbgQ8/3x4Q8xrPR4cEgWUybMI9xQQ5OkyHMg",
-	"nFiSmcxZ88Kt2N1Sxto1Nu/uLmt9uK+VtM/c3CwNO3QqgkkvZUGm9Jo9JEf943BaSvMscxNrm095h3Wf",
-	"1JmmNZfJ5XeXQyJFtsR5ALmQQoKRJdNIOmk+X3DFdpgUE8UsGr6NvosuaplanKZ/FkrPmND1u039918r",
-	"wlM/hTnV03IC5VPbcpw4nfNagWtefsWWrW/Fn277xkdSjDOeNCw4sd+2vdg9s8urBUvq1Rj7cvs9vN7d",
-	"f83TcKPtOJEmDSdxX3+tiPm5mQgVhGacKiPcuW6fEugzW84oZynXz6Vu0AYS+N4ID9a6NeUw287gMaPp",
-	"M6Y1ayBKymhKMnigbQZpOcy2M3gqrrmmzezB/fdtEyif2mUCslkfwy83vBp+v+17n3HR8NKMi9Y3mu+3",
-	"ft2vbDZq2uUZfNf2Snxi65e+YonM0/qX5vAdvBQuU64V6FFWf1dLpdmsYTr42x2mc81VI6fl9tuvFRGF",
-	"WW7jy+0oG3RNPjP30OHg+PvjH47uH38P+hZ+WGpbXGg2YbmbYNE0t6KV/fNie74/Y0nOGi4EBd8ZQtAZ",
-	"KzX8R69+fff6xS9PnjdMA3+2w0xaLCJr23S5G+yj2xrZfMZryHCqyUwqTZQkMyqWTRZYBr8O35CyMS0y",
-	"bVTsOBrLfEY17vPRYRSXfDEwNtkGhjiDM6DWJ/c0hSsJz4iKiWLGktcsJaMlSeRsRtVDQrMMdSw6Ukbv",
-	"NAorzbLLrqawHb3eCF61LltNCVj2U/zpILBFnWl8gzvGlP5RppzBCx7LpHAqWiKFtn/S+Tzj6BW596fC",
-	"o8ze09k8A/5xLAC3sqaJhuk7Mr79EOoP5uKcHaQjs7Mp/iuKIzn6k5mfDd+WQ5R65FwqPcmZ+iuLbuKV",
-	"0dRUzoPhzD9XxiuUljOWhwPOljDWxU1I5TYPg6eLoVpIjSWdZRVqOGIMiVvIubCkGJ4LQg7IB54OSZLP",
-	"YlB4hqRcXRyoZfDIQTqKiV3LkLx1I17cBCOZFbuhYF3VUSx9KsM4iphxog3OqlWj2y6PpJYi5ub4r7MX",
-	"zw2j//fpr89iQu0ZPjy5T37hP/bMo+qe/d2B+11vlhIce8QUWOWX964HnuDOBWO47dJYKuaiwi/X/W3I",
-	"ymouhUI2DhXv7mw8oopFw8FRHCUyy0oO0zK5epexa5YZvk5ZwlOW/rg05EgpeSavWUZBAI45y1I40lRo",
-	"rpeex8fZu/79B4ujP/8ejwd5v98f9I/79n8Tw65zJlh6akTWYf/w/sFgcHB49HrQH/b7w/7gD1gwhQlH",
-	"j2QhrMiZUoG3MV735o/21+CTr7kGRj375beDAXyqZHZd8/oBvL6Pr1cgXQeHcXDa1fWGF9pHn3udjQkt",
-	"8+WBWorEfM1ThgKC1i8d3p2yjGmz1VZqKsZEG6nwtEXDaEFzNpWFYigfrmlWmP09vLmII4XOTL948ztt",
-	"hPnE7OuMioJm5jfoYo6Gh3G04EIYXa46bmcR4nmy5liF5qBh7xr3d93Q9rF78AwMW7VturM+nRm2Cv+K",
-	"Dnsn/SiO0E2RGKoUKo1u/AGIhqLIMi/FRTsnOH19GI34hsOAaqAb3jP+i0LTCSMSvBdET3mOm4b7mOZ0",
-	"rMMNG8TRIudaM/Ej2PwVDuufvO4/KDlshKvLN8wLubhy5m+6b3+5M00MUNqdRu1zLqzFrRiiamp2Z4gE",
-	"9BQrMXrXNOMpPPtuTHkGx6VFDqY899KTCxCMudKnLWccmCjN/mrfgSu2DORWRmvGDGTWjClFJ8xSd56b",
-	"W8s6BWlga+C9aLSMXKYF6i5ybhhirlhueGpOl5mkYFDBKEZAFOj+uir8hG4CXg2kMnLxHmWmF1xpzq+Z",
-	"CAWe0jJn41yCc0znoNMNQiHWXd8p2aaBWwMfRS8Cg8Ib9FuIHe/NM9fABahWubxGh3D1xB7tfmL/ldOE",
-	"kZ/lfG6WE0dJJtXKddc/fN0P2NFQpNAbnskZrT7SP+gPVh9JOVxdgVzt9/oNcrWoiOLoftODYy5oxv9e",
-	"nV6VQuOMTpzyDUf5z2JmNGPN3ptffWVGN8fhq/tmQmTEMrkAyWoltQ0xGjH0zVf3zdPf9iJzc8JR3SjE",
-	"My7c1b5+tTSuLJnSfFIakMZeosK6qd6GA5Sbqzl4SLzKNRyAZZTjKTFrOylXPYgP+30i5yyHQZXRVb/C",
-	"Z/zSMr7hKrviIoUpG+FixAwI18icz3fl0EZusJzLtGQP85FUXLv7yQkT88uDyi9XV6OdyrYUSTB9mLS7",
-	"LqOnz38/gEkOgnd/iJhIQy6pcuhMCmM8BjNUmuYtLK35jP0hhZnMb68fgdCjmj2i6G+yezJnuRNX5X1s",
-	"ZA/TOkO2dWLRfIAGp/3EijejEZvXSW2FwUbe8W866SzlnMxqEHHuJOztMn4u9a8y5WPO0rrkgiBmZN4W",
-	"BIh2fuPLXI4yczc0SuU5PvEfzTqAM8Usgd8pTTO45ZmmPDNcKWdsJNMlSaZUTFiKUVNrJzqblcwYFYsp",
-	"z1iPvDJ3B3dhWSpSkrM5w+XndhR0/ShNBZwRsA1xSHUv8DJYD8ZTtH826A+GuQoVDY+NGePO1CM7aT+/",
-	"yLsJ7oHlyvJc5qVFWiVDZ15zO1HDa7DzC2NLL3IpJj1y3O9XYtQJFUZrGTEIgj4kx/0BERJIzhVRfCJY",
-	"SrgwXxyhfpNlcsHgyeMw2Ic+RUhcORdcYKhcM0GFNs+exOR4cGT+74TMmJ7KNCaK/w1BmRlLOQU3g3ny",
-	"Ae6xOawuLwXTYcYyH/HUHBgMKXLtuUJxYTQwfS5cOPchOT48tJfOvIAjBhSIySUS/ZIoulRkYaO7hz+U",
-	"aT5ckRlXiouJ+eIB0RJdho5o6iE56fcJJeAXJHJ8LmSRw6dHREmzPDNfDC8bdWbORGqsi1QyqyRiyB9c",
-	"JMEBfMV0vjw4HddGb95wPYXpGKY+6R/FhJoHyVQucHaYZ6CIlkTnSzwBvXYfzE0cWQ/1FooVRtxWFfPE",
-	"nKbsFVIoFMSJka6wvIpxi+8Es1RFw75XeuBvb5ebv+FKwMuK/WVsZ/Op4UH4w2y2v5mZ0bftF1a+Hx6b",
-	"b4p5agc3a17Xr9asBmASt4QxF1xNw0XBdZ4X3a5zMFHMxZnLSc4Uun+DVQUzBU3fxTQG2yn35nZt9/R4",
-	"Bb8Qwvpxu0kYwyQNN1leCFDSXxXiGVdbusVSqimqX7sy1S13s+YHh95o7Lq/3qWzvsHl7n6krVVFkjCW",
-	"shQUuClVv8q8jAqUOX9IjG0YAHa31m8LaYNybFhBAS8E8Z8t3AL12xgaHuiG30Qt0WDemsW/KkTJRHMp",
-	"M4h1Y3wHtGaZg25sxEpmFFL0j+Kf1nSomuJuRw/LPZjTQoEfw0qdNs7cQbV01G04kE472pNq6acFvzxF",
-	"x/c8N5aCtpEdCp/5yJhZ84Gl3VrcaLRszpMcE2oj10YruGIQo1sbAbe3LvBXeu7fmvfYR2MzvzI+Y30y",
-	"N3FUzRpaWZK3LNt24lcp2NIMxdGDQ7VmuVnR/6Xpn++i2rBZytBp2DbuKU7QMdqH9XGshrmJCjyN3LN+",
-	"uNgtzs+mljg+o6lKmOCUdt1y+5Mfb73z7P2c50yd1gR3zYGGzD3BrtH31jK3t27MGH4XXdTt4BVb1u5g",
-	"RpX+SRYNiRfmWzK2pkZOE81y5bTYpmWZ3/ymHE1XxpTw0xkXhWY7LKvhsIDgklcd9rFuUJXIOXJDpxTq",
-	"M/P4ev50IPs+VMLq94+j2uD5GmPb4+13xM8s5LlQPwhZqEL3kB7lvJrPhdN0qmcDtZmOVLEHrIYs/tL2",
-	"2zaSMmNUgPQLbvD2Fzwvn1ylHky0Mlb51vpFzzPO0uBarxUKrfkecBOxRXACglWlfDxmORPJFmz12P+m",
-	"johCar7NaNaG/gnCrDXjwUXfsEQ0gSlUbjiFoH6deWu+Usavy6Slh5CEbK7whSyy1FjoRr5RkuZLVLrX",
-	"D0kMeUO1Y4MNYn6HZinXRDCWQhWFFOzFGLTwjSZA7FkShAFmOTQl+3iZ7OeMgt6QKSiD6PZ6r/TUTcHG",
-	"kNgLkS3rjs0K+4dpRT7zqzJGaY2WO1/l0pLDkOi1x6ZIuT51CarVI4P3zZpYRouiTHn2aXpXmPmP4RiI",
-	"6ufUDHyxs4YEr4oDSdq4hCdC5zWqAPU5wGszoG7RrRKwJM9NvJUS6dyDHyKaphzz/F8Gc0M9vbqYOHp/",
-	"MJEH9kNjf/Re0cWvNpCHYndauxg+r/14bhhDFupn+7sq8//M3tOUJXxGs4eEzeZ6aQtI3FFkhqi1+kDg",
-	"d6x5rWJ/rb9tEJPDmByRXq8HpSiy0GRC56qiMTRdrXGkChuo3MQz5uWwVW6LY8cF5SB+e8KVABVXaGZJ",
-	"3sh2+7hkS/b9Mi5aM99XbC7zmpWPcnmF6SnNAh4s2SWZZzRhLZv/1u9+oNYZjnRErvKy8zAuzFWXM5qC",
-	"D3IsC5GSxVRmrCOfTZkLdYfrajx4ltW31Q2RSet5K5ACBy7pwtD8ZzOzmziC1axT4LlEl+6CKudzjkma",
-	"y/nc/EHTlEEq60xes7Tu5l+ZIb6lpHhc7q0lUh1z/MgSWijWLPask6dK3dKIDDI8B/2VFM+jeMPJt8PU",
-	"zqvIrk7D4Hr3ydkwWFVN2+b39TKyzbDYkKG7ZmQ0GgN1rGSp8NRc0pUk2RNLb5czuy6MQDSyxTrvYRCJ",
-	"CMuC5uQpukTtEFXDRGJ1KRa0bOA9T/KmrXxRaDPg+jmV+EV1s1ZUAiBAnZp8ar9ByeGyDB5CcQCxax9C",
-	"SMdqu/UKNMYN1+ObS0OfXruFX2aRrLtlXD7Ph5YBfMC4m8bqnENr+mr9hkRxST33Lrvecn7bMKHbx5tW",
-	"XlsnsV9mh8WtLMWNW87f80wdtz2SKUufoGt+zaS0G715q5ok1ibSwQTKXN6Vu5Yq1hBH11O2RD8PneTM",
-	"CH4MgISJvR/qdFaf07ZebjxnuYI6FfR+2ToNpzhizj/Ji4wRO0yt4mhzhGvtMFebSWbg4rKFrXh728qd",
-	"IbFhNzJaEikYUTxlsY+xjpbwCyjk7G3nS0vGWa0vrcxN7qr5t7hEc1+aFLw5Z8m7+nGCdOW1YgytDJmS",
-	"aaPLLsxr3tp95hKea3EnaFYwNNETwAwotJPsVVM7WKO6rl9jJduvTr3CFOmOqrQ7K2c8rZUpykE4dBrE",
-	"QSqUidFbXuPryqXLoW4W4XXXe+kLCMkVhwVpJadUDrk7bzEKC0dPR4lgbX5ufu8DZ3wpF4LzUOGwdoek",
-	"I+kerKUyjfxLsJUqDNkQk1rDWIE6eaPF2wTuGMUa1bb06mtFkkwmVw9JKTW5z5LRLMt2cML7bIbmqkmY",
-	"kxO/iK5Qq/+4AoXtffY2kbfumGHxQu1lxzWZyixVvXUry7mi8OfWK2DnV665deecyHDeLpuZ5wsn6pxb",
-	"1erzFaVhypJdgxrJdsXkvZZI1zYX2vpdKcW7LcKe4ZW4rhSXWBVTRjM9XSKg0ZzJeVa/BKz4PGNaczGp",
-	"8QUY8YilivYRPD00Z+SKzTVRjGaonniRsx68XL06OpSLGk1FBaVhwJU2GxAnYo8sOpzLMjUyoykzp5xr",
-	"xbJxu+aignXXm6G1mt06ZpEniqE90rRHvvrw/PTXJzdEaSpSZWdqv4xqzknXK9Wu1F+qQdpBVzYsVL1q",
-	"6rc7yLu0W14oBql4AP1h18LFJAsBILbjgz3FA0P4Br+ha5xdufrtje0v5VKQVMOHJWU3XsqWAvu5lp3E",
-	"+1IuZjvflw7KptWlM+Mi/HSw6uRxkq/qv9pYodzlLAdD3j85ObrfJhtm9H1lmkHZs1v7TSs11q67Qlg+",
-	"Q6+fkc9wc05ymsKHGK1Oy/B0241YZ0UD1smKkr/xGCYZVapeGGOlEzwAsTxB4EBizQCUodulgYijoEDP",
-	"czbjxax26qglNLic7ZcgRo1e0WsIBSF1G2a8oEt7XTEuJtaYVTEZMaXRZ76djJoUNKdCsyaFiZpp82uW",
-	"L43SSOa5nFnQo1YG7ZZIgT+ovUKL2Yzmy61yhdwomxwp8G3sealMKHIvdSxTEbfBxpT7HNKvRXTIfH9i",
-	"E6OLX4DUtNfMHeVdtSdT3VWy1FULKJZTyMjZVC5svYAUCettyrrakED17wypj5chhTvcws5VMKjV/IGE",
-	"zfWu5tr254HNbNLAzmehzW7j4rr2CACQ1T6yH3MbmWxN0pFYN6TlFasxCbuctCLPmh3f1lFNjKFeTS4o",
-	"cn6QM5eQFXfJS8X9sAsLCdXMkAHLuEXijBtYMAAsuFV+r8cl6Br8wQzemlSldXs/F018I9d9vSNe70l3",
-	"lZqrG/cvfs1ECBDJlSpYGq9libS5qxtd7mpVo3VQCfgWSJlSCc3TOs21JnRV7pi3Zbf0AYewDBv3p44p",
-	"y2icJWlpHfq0aW8mlq8rWWSDYehXuA8NJ8B9+BJUnCpgRH28bz0SA9UlmmWZIpD/YIs6ZyxdNlgEQaBt",
-	"/dsSP6JkWwCSkIWutVE8wMTOV0Oa/dWmHdXqM9u8sDkkWkJQ1H01rxijDpICdfVaUgRoFW0sA0m0qnO4",
-	"riFrVArrRkt5Cm60CdMEKxqbAnz1Lr29xsy6uORKPi/jXM3ud590tS7Obqv+NQW3ykMQppS6jIIrC0dr",
-	"A2AAerYSTC9Zwc2/FJPuvHg+rsa4vPBsE5MlBf+Vy2K+RXpA4u71DrfFR5AFtzjK1WPxAl2wGdVM6V4L",
-	"6+6L0ZsYtjGXugOLWS5K7D1awylt2RorTLGHC3SVzb6wW3SvFPjSFt8cPPTgRaXy6fFBak/1Y5b4qoz9",
-	"ZFbW5lrsgLIZpkdU5YE5MW9yrtkbLlSMnszg30oWeWL/1jSfMI1/LxifTLUxACB54aUteI3JjOUIjLGl",
-	"l70heHxqM1nk2NzjXysiF3Bzhzn45oqmo4z1nts/3q5k5V9UbAR1xecH0qL6H8ylEeR5CdK4ziplfdC6",
-	"+VcPsXCKuKpgLuXMZvPexBHiFbU/D0nAvboaDvgGOHNms/tsSlWDjqUb+jPMaQ6QmOYeSKiQgicUVKVZ",
-	"Cehr4UDfqqmcX/SCQNxU1l4bqwl8CL8LK6g9fnii7iQFeXCLFOQQW7atJKQL4miVtA+JYqwFP3Q9cNte",
-	"aNKVo+PoyXVtP4NT8iiTRQrfKjLo9QkT1yyTcxZDyTfyh5Gr5vDBxBk8C1Otvyq6V9EYrYlqaqv6XfzA",
-	"c/pqhf9Fo3m0LupAYlU0pQ0+pThSc5YEOrKbxqDXr31zc5kLgk91V9PcwkMjj12fn/fUUiQZF+z8fPNh",
-	"C2dv67AsEWIXc7HvXyU5flJ7Ep6UuGZnms3bPF9Vvnrynia6teDekdfCouWo7nORZIUVcLKAkrIRzxDH",
-	"EbC04S9E42sQeSUkWSe1PbcX//quABJbbRKJZnPsaGQENqv3fa5sj/Wdw6BxiLtrKVhHfbB8zzwn7w6T",
-	"UKrfq45YSSb0mtlCMpalgF4Ml+1Dcvl/0D976courWLTgRedik5bFqa2E6+/m0kpMlraiQLQO3kObjWM",
-	"6jLDc8SWyanaHJifuEhdkLRKToRxauhy4eR5CW9VKJaSQmie2TZiZgIzJtKVbKXbFAkHRcerfiwzk5iM",
-	"Cg0AUYCvpaZQ6nBl8Tn2MgOoYu1QAovPxY6I5dTrNv9nrrTMl81loE1Jc/Vp7ZuZM25U0BSm349YAvnx",
-	"YYkxy5jLQujmo/duqho3/VaQJg3aIaQN2uR5OAHKiCCY/wJAx8J8tZzR/c3e14k1xZs0AjfFxNxfszm0",
-	"EnBoXOh0G+WymEwhAZSOZKG3zPj/syGqsaobI33Q6whZE9ZbtOIZanJaYpzIJ2aV3ktACb0yXwj44yK+",
-	"ZcFAV38IT0PfGeTE2kJr8KOVctYmqOFWeSZynN9yDPdg9VcO9Bdh9/87jvwJ4sj7D9q2b+0eODvgky+F",
-	"r2UtpEoFvnrNGbyWcmvDlp31iAD7qoZOIVT2LePdJSB2QzWGIgAUjKXV8LCvveCZUdvoBOFVFtRw2g7l",
-	"FyHidu0ktG3RpRx8E0KcknEuZ/glSycbUaVuVwcQ4nl3S0koWOdnK6jeW4tIC/fdkO6IJZ8sd+psJuUV",
-	"obozJ9oT8FNGaxMb1+RjUwaERQXf/1GxE4TubnU6f9fMC78J2yRflFjbrVYBPrWCmN0q4N1zVejstoqp",
-	"OeVpTK4lt2AHE1hgMd/hRIbY3HWZv5U3QjvWpfus/v0tr+oSsLVbXDZ63qIE+vZRWrvHQRmC25ygDjy4",
-	"WwN5Fmbi+XwVPK+B6A0EelUWhHtf2ZVAHqGkabm74OR2zOf4s5jNYwhixqQQqhhhk6Y0tmVw6qGFlJ5R",
-	"Y+T5rrqNrp5OJeDwcMsKXOPGW6WI+f4Cq2sGlzg0y1oIkERcIJtwKaB4pr7Sr9KgoKP2s+r8a5SnTWEM",
-	"24LeyFICSYLZklBBmNJ8RhGAMBDFGW838lYjVpoN7X2OtQOM5hlnuVUA0OwEwx58IsLiWxsVwcHlGwng",
-	"UBLCcgPXMCGzmVqldtMl7czs/y9mzje+5cKGTWc2YFqK55oenKjWQDkYrtqTFnlF1XJ22cahLiPE9nX4",
-	"cGsnakcAUT8b9+oy+9+ateuO0fIsVLm49QTuQ/PHhgtfkNp/1pQ/aWPZ5gI0Ml7Cfwrhqs9HWX1+1jOU",
-	"xFVe/MlosdR6ogjU9Coicz7hgmgJ/8pZwvhcEyMAYiKvWW6TTZQmgxOLPqrW40f0muV0wn5VHZlum+Sc",
-	"GX3fcdyVvSgn5QZxL67biWdcXG1oZ5vIOTaxDVrYrqCFsKkVed3S4poS/9qS9RbiJ5nPur+jk+JjVh/k",
-	"qIlk13qHluryUjuqicu4onsj7pWms/kWoYqVhDWnPZUakV9Q7HaopGMTL6wdSRwE1DSIRGCBadk53XYc",
-	"iKNxLv9m9U7LslXzSgij0ZO0ZvYUKq+9a/+UfEsIleaCly0KDG6r8zo3kg2yWW+SX0x7diCScw93ht2X",
-	"L+LKwLl2q6hdSb/Y1eEHP6yfi1WSwkNSbVBl9XlwEfoKUdVwOnTOkzo0MZTkz6jGdkxrUTVBZjzLuG18",
-	"EqPDptNVVzVaZTEKe/NYS+omDjuUdMsopZr+LrNixmpnO+ETOlpqpsg3g/7/fUDg7287zsV2R6zPDJWK",
-	"xWHfvO7In0nClBoXWdvAFPGfO44JNuvZUiQ17hjsH+/KcCEab3bGpi0Zsz5n40J1fNdqoWr54srKPO3C",
-	"DY1X2auye7VcD6Ze54SKU1GNbxsVAuG2CgF8iWE4121sxbY6+M+3/YMHF//xzfl5D//69j+/qnUc+m5l",
-	"lfviLT34++LD0c1XG+/TUmt3I9Ut/jlbVPslbCGAmij0VIRdAb9WnhYPbc/Av1kuiaZXAEExrqfQh0E8",
-	"OLzxZPowiA9vGki1KxRmYC2FPzzcMn/NE3qlIUMTuX0l8Bak3tQiQea2efxw504Ju8Ix7FgS2wyaaSwi",
-	"/lfB7Ndlt+61HB777gZCVxGFtiB2BTJoS3J8AlCLavf+DlgWNZQsl9xEzErR5U5CIpRiH+mEN53U9hNa",
-	"DUpvc0qd3h+mg58cbxRDO2tylaht/WpClXbFgWBxyy8TeODS3VxGdYXqPBuwsyXCTKTtLvkX3sqtUmXs",
-	"c8w6SQgcpjETytrY3ZE9WuyihapzmspCl833vP+6xI0rBLgxt4Phrj92ljS+NsvMqG4bQ5qsW5ugrG9D",
-	"kgkTRqVnab0dFHBvna+ykaCCan7NOngEIFvM9YBsAl1zZQT1c8wZTZvaQpiLgdYBgD7mE6Ohof8Zyt4l",
-	"F/ohORhgKFEsgybfNQpwJ1gVl1+KCb2WJsFygrmHO9G87XswiF/4IT9/gxjnemb7rq5DAULiXVtQE9yb",
-	"U+qtkZ2QHXWpOazHMZ2Z0w3B6FVzsSw2E6w3prDfqUv8V4LO1VTqjrYac+jL3dI8AsTm2mwPY2dxMTnj",
-	"ImE7uBFb/J/zqUVk9i4Hu1AEWmV01pDjRzcGtoEPgIZahjfYlpP3QePWewLDm9Snf+7tpvDeUKSU5Zky",
-	"glyy6jrLeTrFwblZ2U3HK7VH0Xl+bpf0bhguY+/rZYwRD48cMlk99PWWOGedk1Y719A3pqM2sGbmqk7q",
-	"7q1tklO3K/3dJpXVorr6It8153u5L6s1415pCXppui1u5aJ9XGSeI7+Iu+wlXe7gVylro27f3cONVDs7",
-	"H+VeVSjTujqiJCsUv2bd0+UgUt4Et5BvIUDM53/Yq7J9wfhK94IYlhL8vpYKZb/7lWv4p0fkwfHJ98T2",
-	"uyfY/6gmXlqfFHOmjb73EAAv5ixHlJMVZ9dbevB3/+DBu4v/MGaw/8dX7d2xahL2pnQOIOOAogI9RLQk",
-	"qazvt+krbPZSm1K23K9T/Gma5kwpQtUVS42avQ281ErTrHUMW7jrzVW7lIV5BejxU5bN1+BE6qFalFcz",
-	"W1IpamDuuIC8bMsZvbZawrqC34mFQIE0Ci4Q8Nhw0S2wt3xpoQVxxJUFXbv8PnnAhpK4LQfjp/ruEy8E",
-	"W+tK1RnLIytmotZvTH2Jl436DOpNsYwLdqsBGgE5EB5dkUUuodc/a8hUm9Oc+qSi9T3+q2D5kviHYjKn",
-	"elr+mwCb0tR8Y/bFaKmQ52+rhRtSiGwlcZ2kuv+gPyD/dfbiuRuCcGH1XrvNZCTTprYXM5Yum+DhJIDq",
-	"MzfPzZH8NrCPV0Eiaz0c8BY4p0G0ekMIyRrlbdHnV6Vm1mxxdlV4W1vG7JBGbmH3d8vz9jp0twyTae15",
-	"x+9RbC0o1yvVfg8h8Q/a2oB3J8BCX+1Hsx0wL++qLENnl1+aMnDmTDwKg76bsslrptqh8c3q5DFG3eYR",
-	"s9mZ1mTFZn+NLgW5YGlbhKArL1W0FBui9cj2SvMsM6cecLl0bCgCOP1M1IHCl4Rax7mHgunWmMZGjrRF",
-	"12vT/knmrvjS1WLiPHW198aMpuxh2eAIfTbwT9iar+urk23curOKBNlmd4DzWmlL4xk8MMEcie2p9Ry3",
-	"klkeGP+lJKmmVOGCmwXjHow3K2G/CMsN51p6IXdhYDxalZFual9lkY3WqJsH32xgF/9o/WKwHfJjb0Gs",
-	"OHMKPZX53u6qatPvmqxVPKM4J4IVsp3Ldtrbg6cBYEzrKO65m1LfLv09f6LzbElnWX0jZtmAVFEWDdWk",
-	"5GznzPFgE2uV8tVORx0SK72Xx5eS2A23K/EkqEoNT8sAvyTc2zZO24u0wKHOLBr9FyI2qpNuOWrrGkEY",
-	"Fttc77vDyfwMOX0vvFq7Ezam7mHkFtipjaYzuB9ZyrFSf8yFtYqx4LGWDq9klo1ocrWlJ8+RL3DindTi",
-	"yPmG9fgwdrI9HBx/f/zD0f3j77dqb+vHqiVLITpDfbyZytJtQ7geEgo8CrV7l+b0pEXGLuu509A0e4WW",
-	"586tuwpbJr3L7fuqEI9wgDXl8cdlkPK/RqJdoAP2HG7jgqvpjlRbN5iKbpgdYHxAVhVubAo6pyhovWiY",
-	"53KSM1UTo3VRza45peuc1+8aP2s8BJUoWd1BCE/crS9rTfNdmbxTPcerwnUBa4cDtrVbHtncgpH4tVYv",
-	"+HLaFZarO7zBdvtz2RY5LA9fTQXpdrnXdsbNYXL7AOHCdsruktBdtm7s8vSdhen/KmhrhjZLppIpC42O",
-	"r0MPDMsZgV8TmpkJLDu+0bkQ6pfibf8Rc/2OWIop9h3HN3Np6nVuSQVu2S0GtJU469k8QVp8DIVcIiUW",
-	"0mh30dMc199BKPnOcrt4AICUjkfKc1COWbJxNQE+KF5aSRaA3W84r/tQ2YsvJC7r5Wlw/f1VMOxtkRdC",
-	"oJCGWgOGIIhzmmtOq0UHICab0Icx0zl4gd1PcKaXKbe2rqbUQlFBrR0ROh3upYdUo7NdMd0ORbSYSqKY",
-	"7RqTM6j0AJjC+q4z27esvIXPzKWFwxp26/CINN7DWbCb9UUcB5zr7w7yeQsDx8NEryenb1NCgcPUT61U",
-	"xG7L9Ls4h9a06SYdsDkrlr3Xr4rdujvPpayvI51bgO9qlhLXPAERFWTmBB0bR0V2tVPKUlMjYgAKsq2j",
-	"plRhygG2IqYg2d65TW4IO5Yq+Lq4MdoHkYLVx287qc2WeW7TQHdPndrWOtEGKnmwWbDfwe6G3LOrPAMS",
-	"PObjcY1Aq3pq9+B/3XNqSQC8upfxArOum6XuxE+tmd4VlLW0zxw8a0j4jmCtdiZ7uZncmr6Iqyk4wjWI",
-	"GkbOXGPjmkIhJHVV8phP8mTKm/rOBy+oyzdvFOtrEeUuxtecibLTRddftTZbanNi5EWDaM0LgWYkV6QQ",
-	"KcvJgi6JzKH0pztULar7NQdja+/J9qJ82wgtxuLWonCW85u90JvFt5vJKkusbzfuSD2XYwfg2iwrPeWQ",
-	"iQS3bdAAXzCW1iUjTuWazNyYqJAyyOVqKFJIaj9f9R9aRPUyod3JjtjOqT7C0Nyn1W1IbYWPt4VW0hkY",
-	"zVhKqCY5UxpcAlAQa3G66IRyUQ/M1RE5yZX32DQ7Qxzvdwtkjp1f7Wavh4XXxE5GlT5bimRHh2JRE3l1",
-	"9cG6zD2ZyixVREiEwjG04ooARKawiteuaCmxfV3Nlq/Q06/Uz7yZZo1FQWHB7nqnQTPaQ5ucZHNXcP1O",
-	"BgrpG7B4hHkqls0wdRYarzUlhAY1BttWPzbJqbv335nxTx3003rlU2aTIonMUnO+MFo5g4ywrtgUvuSn",
-	"OrxznVqAWEN/JJ7ZIVwYug9tShnmSpnj8BBeb4Qk5hKY36LQXFD0OYasbJ81/LZWauRrY1qAxVUz+UdL",
-	"AjdFXS6sPSzdrnx7iro97I5kV22i9Kd2ARLBg7+D+bM7wNJqHlaHbnVlJzonCcqCKXcEQ/AaOEYht+OZ",
-	"rpvDayao2I/XLWUzuc49v9KUGda5dE1mSMquL+svqTV3hGZiO3dEziZNeakqKyZ1jYnUVOY6aPGAGf0N",
-	"OIdrvYO9hq4KNYe+HLWHK6zxWBHhp89PbZORH3lmTidBfEYVw53l4pU2NALzNPdXTArFrOS7M7vekCzU",
-	"DyeoFPrV2E2vGu9tBjuyWzc8qBkXFbiHuMF42RKMItyKrX5al932m0uzX7VYl9VLcVVe+pLBbvBM9cxu",
-	"K5m6nc4A56qzYZat9ZdqEaXbFD2tm81sraxpBZhrczFeDUbqY7rEHarRNTz09j7wtKHsYX9bvh2e67ad",
-	"qLbZ2LXiBw3GT4CfuuPWwOwbN+djIIgHCk/DprVX7wa/73I+9tjotms327UiV9Vpa1Dha9ybOufEbZh9",
-	"a8k0z9mMF7NGf/5WYuuz6j9cFipvEH4lEbpsKNqXjRu6DXD8KtKyQ4EP0N+tLAx9R6VqCjdjnWbwe6my",
-	"VJlpIjtWRzVF33wZwETWv1lyZ2HsvT1oLR4Sg5LCOlX5ihFKBFsQcAD7bFkp9LROY+7aahQ9SkXO9fLM",
-	"bKfNi/RQbWsQgKcvn5IrtozJpcreGUP73SUoo0f3AQWcJg6sEbgD5sRoDjeDffVU6zmeGNUcBEupmo4k",
-	"Bbxi+2CPQLWSLepTZTcTBenDiIoJVS70CtPDuRktkfKKe5fmMHLGxjv3/pLrcdU3N1DbO66xWJ5cs3wZ",
-	"uCV1OFPwtGHKUiqZwnAgZI/RmeqRVCbqHp3z3ixdLX8V10zAiUZUZoSg4gLtj+G5OBcH5LvvTgs9Nc9h",
-	"P9LvvhuSy1NIEeZ/wydD8iNQmriN6fV6l9Cag9Bg36wXoYbABEnlCXsuSEjbHnlCkynx8gcMDlzCnOUz",
-	"jmNwbQEOv7l8f1B+fvntQ6SA4zZDBkWXiiymPJmSXGaY7gUvBXg7MqXXYMbg8p+m6rvv8DNK5jkb8/e4",
-	"CXYU3A5bhffNpZHTlzG5zAuB/2XJu8tve6TskYst4pxTOaGCjDAVPTVGKdfKTIVDaw78N9piOJtnXGkz",
-	"H7NWcgl9QS/JNwOiJTHmAmGZYuTw5FtgBwc0hmYbFWrBcnL5wVzCMSkjQjGxAaGbS/sWSJU1rzFsfRl2",
-	"o7UF2P8BPXuH5DKRKbtEhxEdgRcphcg0clNMLjHWdmk3jZmdrFQx4wsfSeEwKw2DLbDC3gxjZaWdvfJ8",
-	"dfnkNZ1cPsRiNHMwPANcPh0f/GrMuUvyzfHhD65JTEyOB4dBHxlDZSG1xcos/Y/f9mCE51IwN8yEXzNF",
-	"jvrHdrav2JxRzcXEzLW8F5Et0O6E7pT2xIIMFeTyacpmcwkgqQe/sOXlw1KKXLGlfYv/yG4X5NgJOBNs",
-	"PGYJ1oEeHpOpLHLluWLGDVsMyaVRJ58hWwAL+H8fvJQZT5aXhm+RwFyRjI31QzJiSylSQ5ZEml06PnyA",
-	"dL58xXS+PDgda5Yjb2BValwWVqPgucYWpb6m0RA240qzlLh8PgdIawSMk6U98rTcWXPJSMEU9Cyh8zmj",
-	"eUxopiScB0GYKGaO1EPCJ0LmDBeylAVJJbwUmoCeC+hbmDCBfk+eGvk15saAiU7nNJmyg8Nev5TNwWeA",
-	"5WtrSaJfGJsHW+IyQjEPlAvMWLQ6BWREjqSekpTnNs8MD5454tBqw/lGMPARndkbIXBQDKNBr4+zkHMm",
-	"6JxHw+ioN4DJzqmewjV5z4jZv0ETwZCM58GnaTSM8FtzEau5FAqv1sN+3/pFtc3I0ey9vgf3AQKeUqPH",
-	"mSv6yt2itE6VWUvuf6rh3umthLXqNDc/I5c4UFEEouHbi5D6j6UT87lMmFKQofKfhoDQR+utMdgoAjjd",
-	"g5TcZpLYrwMUAQXRVpplcvFkNtdLm4xV13/3eSm6kilLrvDcYl9+s3JgvBmo6v72BziCksGuWT6SirUS",
-	"9uJj7lhCBWzYSf+o40veHlxAN/QRVYxgSuY59AQG2u4yASE1ktK8MryUgcr2Hftnq0fUawteEDVw1fXA",
-	"aE4HVwx9Zw2nTWmEGFbr/FU32/KReyCYIaS/4UGX3LGZR9Zax4eb6BJX3la86dFh//D+wWBwcHj0uv9g",
-	"2O8P+/0/Sg/qj4Zohcrf9e8/WBz9+fd4PMj7/f6gf9y3/5tUGlUORZFl6DmPrtiy/WcZVfonWRjBfPj+",
-	"v/+2n/ym1mc26Jczc740Ns/k0pZM5uxaXuHPcAIOKHklEfgikLYDQ1Cfg2ONqjDtxox0E7J2a+9G4AJI",
-	"GKrh+VOEoZFjc9njbYFl8SnLrVnFczKjV1xMegRAb9gS5N9Msezaoh/WxNZ3Ph/+RFgdXcXEEhHv4aAj",
-	"vTsb7klDxVDNxq1WvWvOFrb5Uk2uwOUVW166hVv9hqOINwoQ14pl4x55ihFIWKOeQvusBDXLKzbXRMiF",
-	"A4mpnkTkVwv3ve1RDJQzMMYuPFrPjxKhWrofsjr2bOLGztxVIpnfVK1swOtekwuD7ab8mYgDABuOnCF5",
-	"XvT7R8lRn+RUpHIWGPrADfetwg23hTkn8DzbKFVwQvuTIV138JGlcbCLNUhXWH2MWEWwl8bQaRraPnYP",
-	"nrmJo2cy8fiRbc/75+wsbiU+frUGjhUOW4gLlnL0BYU37b0P6BC5QQECuI/1oGBGZiiykLmeGh0MrC3v",
-	"nQFUbYfEJAWIFaWNksFdp1qlYzKjuRF4kLcAm78uV/CLXeXKGIzIuqv7uHVZfjq336BXMNRttiiu130m",
-	"TO9MFmNgN5Km/0VKr89T7NydvDEjHiEbt7Plc6l/lamxwNM9sPMLwUq3omsBXFUidlFZtuNf4ch64cRX",
-	"kXJ9oHML+NJsK5jnXucIEXjH5kK8VYf7OsN1zDPN8rdQ2HxRMfLClgs1EAvr7z4VtkiFqCKZGol7aV2i",
-	"PcjuZemlBTqwn15i9kuWuZamEy6IkpunyqW45VzD8juK8C9G8TCK8YbXqwIiHFu/v21ILhJWHbBbRkMr",
-	"pGzLCwuhebbDC/dnndLEJSlaXgirDTDtFETyRkmOOdMR8nrg8EspeSavGUS9bgCdudHYLGFgoY+B+cPm",
-	"XLkaiJs4wkTI8DubhnWDVR7TaBg9GP9wP+3/MPjhh+Pk+/T+yQN6OGaU9pOTE5r2Byf0aDQ+Hg9Gh6P+",
-	"6IfDwyQdnKT3k8HJqD/u92n/B7Np82gYDR4c9vq9w94AY67XXBbqZ3xFBWPUaC5/tZNHsb+i4eDQSFeL",
-	"zR2p66TtN/u1mI0s3GwwM6FzfisPo787oIZuzuQ8cxblUpGUpzERbGE0RQfK4a8PM8WauwPEvb081m+A",
-	"4TXL+RjhiGpN4edSM3JprtNLkhpDl2WKLbBvrJnXUhaB3zij2ECDaq/n2sxbi02VswCdqnrn4Ewqt87t",
-	"Dukol1dMlMqK3R3ko6mFI9gfy1sWvYkjwLT09u4WHPaKzWVey2NvXDTVuhxlIfaicT9yNqmxWblwYXNE",
-	"5QQ+IZmc7MZmFTyPRjUjrIu5ey1jw5M/wb0S1vY1qyUBEGjzDYUPXbR6nTdcqkZMVwdoRxBCcnpUmNbB",
-	"AS5yOxVgf3fnCLL9B0dVWNxIaZlcvcvYNcsQpTrhqbWHHMAlrMdn0cEFm4yz9htEAgp6g7N28EdZw2Uv",
-	"J8T8NX+0j4tPvnahsl9+Oxig5JLZdWgq5UzBObWGk8ud2nSNrSRORRxyIWS+PFC2NoanzMaIWnUDC2tj",
-	"b0LFUDI20cJlY0ULmrOpLBQ7SEdYp1owFHN39EKlZc7GuQSD077ugeE6p6/YVulK51SziWELi0UVGp1x",
-	"tOBCMHfP71MXcCdsszrgBeBeJLUbrFEDKCXpuni2EeEGAX3vg/vzplFWT5gX1XfiRGmniX/1p7PkgxqV",
-	"7Sm+vdlerviiZbuGVtBgEubOb2gKhPyLXzNsapstoV2FHJNLI3EuyTc6hKqWygWaF1yob2NyCf+6JN/Y",
-	"Xy1lkRO5EDF2QXIhG5v/4w7z5bn4JmPa3K5FxgjK/m975A0keZT5MpCgZQHG0QeJKRuQNUOJmSGZyWuP",
-	"/Wy01EyCmxJyLlb9pkDDW7A3TOvFHPMfuyga1ShO+cvbRHP8/QUAa5ilNaWI+8ZTtirMOwu8x5bQ3eI5",
-	"Wx7mWx7Mx8AhWP68zeksRbM7QIFQ9OhLG/TWAKXp4/vHzIkDaLOlVdoVwxpDSC5l7+cZdNmwt912Cman",
-	"so6SAL72frV2vn7WMF2uiC/J+1r5Zo8t8/SPX9wyO6Vz5oGxjeqd9QPnrC/ri0GCTnKm/soqRV2Njn5U",
-	"W6Vo1/4sDVbUsFBVxYLyM98n+G00p0otjPp6ESiaTu8s2wm7JJlQq4ziaAo3QZSOepYovUTOggI+Yzpn",
-	"erqsYM00rvKOUhhK5uukhgmf5zbCBNg9aWSBBAikjv+0Vu64bzfkIDz1Beg65yx9CDWLl0PNlL60pc5U",
-	"9wgidBG3r7bzJEIdNEEc1GUjBD2xP2VGQuOBqj8HO7NzXB6SYfTVhzenr578/OK3syfvXp6enb158erx",
-	"jWFvBYmYYGjdbJP/EBDzTnIgSsGEp/qzFEN7FD7b71YprQphybW1vNpeFjXFLstT/2WmTAQL2EnSVdIn",
-	"gi/AkLH/WMmiqMoo/Pw2Mmrr7Iag9IErMgHYk33oq2YhVbge6y73dReFYuoWZI7b7Pfd6bfXNIh/a1a3",
-	"16yMwfvjEjsFV3yCF3cuxTCbAesNkAq2pKLEVfjS8jRuKeFu4eXxVL+AyglEd1jVZWcsnzACXw9LZa9S",
-	"xjLDGjmWQvYYVqQQZGFIk7X9p3M2k5Ck64bpkVPfKatc0rlAMHdCFfFXaJ3zBDl1b6K5i94IxDgAYvxH",
-	"jXQJT6I/coerCoXMrfp0s8MRQRSO7v6Qf5puty9BeNgkCTtobWG0wcu7wzuRd+YQcGuPLW4l3W4drjXn",
-	"9CMpZPcCiLJJHaTeqbpSAWpcj7xxLQunVJFrli+x8MyOE2OTwBKi67Dfh0I+vE1s0z6b7LBup1adbi8C",
-	"7Ka9eHtcM8y3ZrHCvDiIXrnS6KsCzgskzAwdrqFhezrKSq9Gzmj6QmRL/4H1UcHzRsxB9vhbGO7CDz4v",
-	"RhlPeivhz1wuVDQ8PO739+o/QfI1+k6yzG2aywhwbXH2lNliq4kRCgx7KXy6e3fDOQCfy44BlsrlXuvn",
-	"eTFnQkE7TZB4qiyct8EVV3YKpdFZJhe2mNvQDqE+40obEJ8IiEki5LQCaoiREoWyjEDRc+mQpVn2kFyC",
-	"DLZVuXgLYC0uZjRWD6UhTeXu/+cbBtioG68/3w+6R86gKWrpZPvoxgPmgn8ebg6U6Cuc+Anvzdf58m4u",
-	"TYtpvilKhCje+8o5zThVmHXvDoCZeYJoSyGuP7pNzIdazkZKO9w57QNcb6MkTSzekWG6A53zCYL0aj5j",
-	"StPZPLKJoRdxNCloToVmwG9Q5c+vGYSGEzaEnKg5tlzCxuCJ7e5jcwErDtu3HxA/GLv1l+iB/sJh+TXW",
-	"KdvUWHfb4umE47CqfZfov+7itWk5P5unbyrVta/Nla0wleslkvHs/3nmK4fD+vfy6zKXOBA9dxHYkHnb",
-	"3VwyHwQ0MHi2h1MyZcQQG6iiwvbP9rq2761UWgYc3uWqXjs+/qqV+abkEw/gebuD9O/z85mdn63PxoYL",
-	"SOZ701NpOSbqWh4oI5W7H4Kd9VUorXdHKDcX0oGQmm24g+DB5/Dcx89UeIE2Xxj45wgIuSHeb5/6VNmp",
-	"dCYL+wv7V3TYO+kbRdMCAEFZh/U/Qo5qpQgvyTeomXZ90TAa8Q25q66nrssktZroi0JDiBvLRPWU52WP",
-	"x6FvhFFJisTke2zkVUnf7J9U9MNRp/LD2iKV/V6Hnnc7xPnhWQIHYi/x/WC8xqRLCzxcc+zt/q5efMGp",
-	"vfch8ctrv/v8Y9FO+Vblz/fkLC8pswspdhB/wQouNlFymHKVWEDTW72oJTVjrUAb7wV0mY/NZYFX9rrF",
-	"bCdX2dIdHea3TDP8pGwEmaXF3FywJTPZFqbUNl5Qqqiomh0YrGqjNXIIDH1n/PFmKiHtZpGbNXGHIYQL",
-	"IlxDif+EaVXW/6OEf0ioIHLOhLsifSMKnDyCko0hgVaROeU1IADwkv/t3OXSFgLWgrN5C2ZKGU0PsKns",
-	"wSSXxbxd6Srb+/wLH952H1ZKkfaY1gh5odFsqf7KepCl/c6mT7sOztHw6Ps48uhw0TCSBbaCzpVuC8Nk",
-	"tP77E/v9jCkEfQdtHYAouSJaSmwf4hp4JDIrZtaJtrcymZr6kr1qKisb3ma+I/vEeHfQfOL1in1oLS+M",
-	"+EiDDshktCQJLVR4VYcdkrtWiwQHoCvrf6Y1ffurtiuX2q3eDrlwnzX35jR/KhOpVZKs1O3tIE3AjEqz",
-	"v7ogMbm6uyYJ1N9VAklXbj7PZVq49m2Q96BYjrUiy0xiMbG6KvxcbnYtKNyjzFupmKstsXM10XeWql2e",
-	"kc0mXCi39pNuF3aCbzDhbisM731I/RJbzbiSEjuZccHP92PGBdTelRzbm3LhKi42UfM2plzlRU2q+msf",
-	"ZwVk6CVxDVh1TKQg8yKfS8UQ5hCPs5EXV2yuGy27yi7fJpN+z1Vhp0Qb7reCqPvxtTuwr+KvvXIxWJHU",
-	"+slJMe/OxobJnKDJWZrzoASsmR3dk3fFjqeCyEIvaA7IloAuCZDfE8ohCUlPHbizTUaKjcXIRfgL6IWH",
-	"YWiHUMm0zlx1JFiUE0QszmUxmWL2AFid+B4HPe4gg+uA5oAMd8XpFZY6/MgshaHiQDQiVT4SZ51m/Ird",
-	"obTzbniLFG41iLhMNkmJUeuQ2QDSlMWEajKTSpOTfp9AUETzGWtkC1zDHXPENgIQZiWMVdtZ6r1yP6pR",
-	"V36WC8xrg14aOWfp/hBugfuyDI9jxYoLdw3MuX3yJTOaY3Oi3xnEEg9AFuGjPXJpzADoqEDJo0wW6RP4",
-	"ggx6fcLENcvknMUExxmh4wr6W9jfzyAzKYdEDxtjBkj/EU2uIHvkXFw+o0ofwLAHTx9foscMGwJoYtbF",
-	"0od2OrAVALoLSGwCmg70CLQjIYMTolgiRaognDeDLq7Yi6TMtYI2n+ci49dM4XWPH9kHXfsMgO6TucOk",
-	"m9ElUcxCITHzBjN1Lkj5So+YnEnFxYTQJGFK1WVS4wuRjOvHZ+UkL+dMeUxB2+0DGhygEh+X2HV5IXpj",
-	"LriaeuA689F3l1vWCRs7sqFMOGj/9JYe/P3u4j++OT/v2T+//c784/z8u2//86u6xlAz+v4pDnTSrysh",
-	"3htkD7pblGXh0tecs4Txa1ZC+WD6UUmACh9WKBAuvH/w4OLDID7s3xwEf3+1E/wcYNvDNA9sA9oKxD1P",
-	"h+T740H/YHB4LuCxIQm3+VyYwzkkH84jNWeJ5YnzaHgeDXr98yg+j3gK/3SjmI+ULPKEwcdGJrjKjnvt",
-	"Zij81KwQfpiy655rINQLp9S7HuCTfIZP1hno8ISZuiWFH3ZVxPsHz6Phh/MoL3BxeSE2zRRsYnhYFUnC",
-	"WMrS8+jm5lzAgdyiNUApIvaWbDCl8zmDZhwKk6jhn4GEt7JhXba7vaoaqVxcc003Qxk8DZ77gjoDGEk6",
-	"15Vaic0poGwGGInRJKcJ+z/VmpAATdf//Ki/nkHKxfXG0D7vjOGbA1hcxFKuLX325nopN3az6yVglg2Y",
-	"/3tg96fhy0DXwZBppbuFuWHrmB3v3k31869L6H7sZo+RWnFVXvpzlhuD3rxfNaD5PzQGGHQc0hKg25vq",
-	"58sVfdL6+Tb2XmG0LerZg8XdRT37P/Igx5GWVwzO2B9/Df64+vsw/b54Ivvz+/mA/niUPGY/TX7m/3X1",
-	"bPZcvvzrlXpd/L74f5d/9AeHR8cn97//4QEdJSkbT6Y8iqMiz2xjQDW8d89csGEWeCjo7936bdu2CVhl",
-	"jhr1yz+BeeFcKziJKxnhn6TAHWYPHfNAGGwlgCrx4XAPPpT/2NgcAERSY3cAgR0ByrEtogd6vGKiJBGS",
-	"OGAscAqBTtPUHKAiproVwge7t8dC+Ne2F0MwujH9dqB/c71722L7/xZR0Q56xOYjXiLdl8d8P+EKHm7n",
-	"DmrClh61cNEX5SGH1JBGTwm0Zg0b0M5zBm4TaERrDtAInK6aFHOjUqRUMxf7j+tVc3zhJ0rcdQtGjRDb",
-	"Z+pNmbtbBtHtGoMIes1EgKjKIg16YiaZVCyNbX6xteg5eoEQPHsjPq9hj1pEsbJV8B5Nlvk8l9c080IE",
-	"5h8We8/mxYZa5zrB0x+87lcfgWyxSvZyv9dvyF7GVLjND465oBn/O5zwOKMO7AfE1ZapzGWvegY1Crie",
-	"w9X1wH6Xy8XQdt5CAM1n7A8pzDb+9vrRapd7V3DLchcpr5bDYbgk6HICH0APFPfJSo61bwPuifhD77ie",
-	"iP5VR/s29cwh6mTnwYku5XTGxX4Spp/6oW2kHbf31jnT7lPQq8xfN80l6Vb6ArwgnqWy01LG0gnLCVh/",
-	"XJGZNFu6LndRc5DYZP5TwuTQ9M9C6Rm65s0R+7f4AF5tqs+43/TmZErzSVnkBN3FhbU13oYDlPeD5uAB",
-	"9jDjwwEkU+V47s0aTwxHs/fmd4P4sN8PGyxTTb7CZ27c0jIuOnUAKSA/KY6Aoyye2bty6KgUmoE4nEvF",
-	"tSvymOc2fWgpkoPKL1dXEzb4DaYPk/7fIqgbmSYQ1FsK4RYl2dU9fWnwSC4fPbTfKyhld1j84al60Xgf",
-	"3KuIyg+3eEWbOxGOC9jqvhtHobScsRwCmTajt0wTMlooKpjGDiGuLADnqqz1C2S1BQIo3x2EVvVWwl/t",
-	"fjHdEqL6dm5Jf9oODk/wvG0oYnOS6V9SpgueZTaVfyuv5annibvxWjbfzqu1dUe719b9K6cJIz/L+Ryz",
-	"W8orvxz+sHp71ykBq8+sKQH9/SoB9zspAU0UcmqBTzH+s4AyanvdfmVGNwfsq/tmQmTEMrkA9nHnqWw6",
-	"9M1X983T3/bKm/jfSsb2Skb/bpWM6Onz3w9gkoOoSdkYtCsb/TVlo/+plA2bb72LrnGyZ12jBGosxRWh",
-	"ilC4wL80NNrTNDW3JtKTaEkomnuQ1QJ98rkmcjy+RZlXu25x70P5j1bPPviswPC0U3QoryOZLt09n/Yq",
-	"PS3oFVOhFPtaEUPtOlf+TF6z4HrbIxpuhwxez3l7CwIEvLkSBOi8fbdQK+MuTVQDXaJFDV3FZNi/HvpU",
-	"uypjaDav5IwBS7FMMSwwVbXqo0V5v0Vd6F2ogxZRoVUZ3Ap4PSgivQuV79+YEDtiQmyP99CI8VLW9MZO",
-	"uH5p99ibHGPOYX2yTVzFond3Bez3IktlUswsp2/ynpbt5qVgbT7Sx27QDRmrpyOMgzEqFJmn48bADDbw",
-	"DRmGiWIGaE2pudkTdW2IcLuyRjNUJaXy///y8U8Hg94R6fV69Q2FR1xQmOhagSama5p5VbM0kUAxqrOx",
-	"U59jo4PHoBXHQK3YacwxSpXYCZPz/FyUinFstdp4EIP6Hq8o1PGKEh+D+m1UzrhQqRlr+wRHxzErB+wR",
-	"EvXgMVelUVDnMRnzzKgx2HGlBm2qeTb7QTNzWjBV5OXjn4yW+Ojs98/HawWG5r0P5j839wLTqOl8Pqcz",
-	"hNxCsNqYCIld1xRkguigZ/BiKoliECplSzIqQMp4jNAZXUI/tPqg8zMu2IuKMfjFpIS2BT6kefy9D7WZ",
-	"Hz2ymG8h0KYHAi4tWWde/7np/m6pFk6pRe+hGXQlt0fgbuqC7xrswHPH5nhjydb7gihUXEwyFnpCEAcf",
-	"TFqrHd8er+mODQpzxtpkw9DaiHdjRfxkLFMA65aidOdjBSyWGUJ106rPmqUBmk3prH5IjgeHWDYINxNJ",
-	"oK5erDdfXPdq4yC3dGt/dLCa/ZnAZ3Rp81aQh1EBw6IjrkjOJ1O9Vy1w6Dywd2afemQjzQQV2tz/JcQR",
-	"FClxBUnX4LaZU54SqtGctRWqgCLvYS+JlmROaxDh3Ur+93LPU0CUosJ7lIgPdO6PYSb8mv02vxt2OSUZ",
-	"1cxsL3h/IMGMZxk4w2p61eFUPvV+37YS/3UYOQQ8TGhBKrYIb/3IENJnX1X5dyDQVqHMIIxnLo4Rg0O/",
-	"Xyad0+XdcOiPSzKi4oronAo1ZnkMlrpL5iUvkXN9NT0mfVp2NmeSp0boYY8e7Mmrp2ymWHaNnVqrDD6n",
-	"yy+WuwE3AxTUH0OCGSXwhDyX15CPGxP/IDn+fjDozvKW0p85y3tupwjQhz16pbnTyIIu98v015Knd3WN",
-	"K3dhI9QlCmTbiDtn84wm7JJQo2ZXE559bu6MpiyGxIilucFHzOVC1KiBZiFfulR/k0sxweWDnQck8vzZ",
-	"jcd/lzz17pjPisfNxqc5XYQ87iuordNytCQzrgyn7JfNF/bdd5fZs540aiFXLNj3iHkLaJ153fROXf7H",
-	"/z491AfyLAl2DuOtMEHFCq7dvScUy55suIXQkSy0s2rlImxVaIMeJduiUUqofogRcqwWVUbcyTFhZmSw",
-	"ykYMDFo5BuzWNwhOMUdpdumtFMM92EavDtyhauiqzwIaqqxmefuhY2qMDxwdw4FCGmwp5H4ssit/Vu6i",
-	"h54sNICJBCUXpc8ZM4psUK57uM0DB+IvO+d2rJFpm99uQ9EXuOg6Z9ybKhMbxl4p8aYKvDN7yNCwTiEj",
-	"OJ15ThS7ZjnNgtIDmYNzGhsEySJLsQ8cnLBbiA1b8tUKduAKxr4gr7arI6QpXaki5GmXkOyfkov2SsW6",
-	"oK2vFpQLAWlqd4QPiRuy2ZFsN3cdnMAszwjgM4c7sgc+fllGUUYMoEGx/t/6tHYoQKyy6L0P+Mem8mBu",
-	"DgoMqAgTaXmZgUvNSv4esZPAuA6j18zoYpAmBP6z0uAkv7Cl9e8a/RyU+4f477p1NuUe4fs+QhduC9GA",
-	"3eos6BIVSzKT+R7LkN3IoDqMd93nTeXIOxNtnzVFn58s2U5ONEWqcRO+xNKKmWOLuy9pdiRs7jQNeYuw",
-	"SUaYXOFFXgj4Ez+OieITwaxjIwWPHkglCm1bAToNULbgces9qM0hwZjoXkTJHrpG71gaj9O/u37Qn/i8",
-	"ejCTHTosdzmwn01nZYsk668Y9NgBFXaGBJkxnfNEtUFC/2of2QT3N2VEzamwqAEA/OoB/sxpOzg8nl7G",
-	"9u/Bycz//X3q/zzqH6R0qS4fkgd9Yv5yuJ69YAwMwQnGYf1QJytkTi650Cy/phkgPk74NUZn6hK4NJ+x",
-	"V8YObkLKg3e9HRw8uECcvH58fPPN7H+m/5P+z8GMi0Iz9T8HU1nk6n9gwt/WYejV4vwBOKYraza3+ELm",
-	"aUCpwfSyadZufY3wfnXzbZrZBtl1hoDTOzQvuH1JsbHEJuwZ1WhoHh4dQ0vdccah0/fgEBNjfpdZYegy",
-	"6B3G0ZjyzAi045MYUfOUGhdZNBycDH54YO1Zo3yb358cHh1vISGQ+5vg9YrZXpJGfuKTImdBK2uREAlZ",
-	"DXiozOd8Vj3oOLGuSHtyzgSd856jeNNxf4HP3RqOhouxhLS5oLbGmD6hoI4GvX6vb8hnZxcNo6PeAD8q",
-	"94emKUdn0svczFdDOwDrqUDWtllNNbtk1nP68ikx4+6+USwpcigYelvtMGmET1qmlwabQ6MLR/q82IBu",
-	"+KoQn1EfkleFsEAn+zr87YR+Vdgcrb2kXhliQ8vPLHPQ0c2pVkD4rifIjHzvQ16I1g4KrwoR7UiFPWnr",
-	"eRGAmM1zOcmZUlsvenvVHVZwsUasYUJFwrJdIiM4YnNixl8FK1gKC4be8OY9GfO5OjHgzRcixcAmoQj4",
-	"BH6JRM5mXD8sG4DjB5qlaA/0yCMcDgCRJ5RjKhCFl7mWZ0ZCx6stcGsKW2CkT8sYZ1rOcfZbcIJ52nG/",
-	"uxDtlxvvESsTzlCKb3Wb4KvqLKCv3KXggQbNQwf4aU/mk3sQJrt32D/sHwwO7UjR2jWxt9vllPzX2Yvn",
-	"BFcZ2yCdfftdXDcsfF/YR5knZSq8zf8Au0g13krYR7n9Yjqzz3xBnugOoHdWnz77+cXLpz/997vXL355",
-	"8hwbV3eDqEOvQOsr7sgRjfux2RFt9xZar2Nlw+0liM/s94MjziNm9wds5pimTrDAN9Vr1X547wP+0epu",
-	"fjOlGl6KKXgCpsQ1Meq/qiJSrve+gTFxch/BLYyr2Sce5WNYgLEI3Bq6U3yT43dnsuzT8fvZHd3tjmWj",
-	"jQjffol+X5y5rY4CV6oxQv3JN8oUnP4dDv/26qUjstEHixp18PLp+MBwIxarD8l3l+AeVjYDDLrEBLXs",
-	"NvsJ08BhFe46dUkYOaNp8BMYETQ/OQa1EWmgMBl8Xd6oW5yq7ZFwyoN4pml+u6QL3NNhdF70+0eJpw/8",
-	"k0VbnorfYbC78Dt/OnER1mzt4HVuFxfIi9j1A1g0vZXo2LqC/B8thRF+evGlVWOfMe3v/a93EboVp7+z",
-	"7zao/vahjw/riz3AIHi3tEJZMYT1VVt2BKrB+fUtgdp5Ca1X6wer6fmzrnrnPjLvionrJqYYzZPpp2qH",
-	"u/lsQ8xuY/mmaOjnaiybV4UoIYjmUmagfCP/AyqTRNu2LDStqzkN+9JecytiS5gImmh+zbYU0cd7NsaA",
-	"R7pYY84NuUdzLDifpRiwH3X1aPr+SR/sXzcdPDqfv5EQgkiUJckN/daD1NIFzdlUFoodpKPSZzSXSk9y",
-	"pv5CRQzPR6U9MT43ozmn6QhdoP/sU7TlCWm+ktGV+EVaRuhyC8BGr1ldJKj7mdzFIirDLrUm0a8er8s3",
-	"0QQftrGHHD+4nPFTP3s0ciDH3LdzpK450TUDp/qqz/tcbDC/HMGkyJYPq3bYNVfODGuxvNYtrnNhdgKv",
-	"3Bm2lUX7IibsfcLmNunn8ppm3HD3C5EtLxsS37Pl7tLt9sZaXIdysyR5IYY25V9VEpFtZxUo/VgPPtRp",
-	"HSEN2jsJ1Pc2UNSW0btSgryALnAihYaVQrBEy9z1rcKCUU2zDNumZDS5UjZDkuW5zJum6UqDt5nfm+ky",
-	"9l3xp9yI5mXT+AJhxWpVr5NG1atiRtdLDPcIZ+qehxval4Vb4oHYzt+uIIKOERtzRkUBeSEIKmo0eKo0",
-	"QDi94RBatqCatvoDmByAKc2F80iKMZ/0XIrFK6ZkVtimIrEhmS3AuLCXSFmoUN4pR3GUF6LEnbSX7hev",
-	"cR5tcVcOau7Kk5u4evZwKzvfoKeGQVja7SK1TgPYIpD0XDnB7WU7iHWaQc0jYlKa07oAvE0rcz6Ju8Ft",
-	"QxOLr+275WiaphV+Dq7Ebpw7sJz7wWywsQFW0wxt9BaPeLWVQYFY3jfdWi0Zwee7Ctieo+VocArau4OW",
-	"q3Z5DD66b65+gI3t++Kd/s3KMrdB59E0r6zVHQKMuIMP8B9zxgfdz3ijh+rjnfEv04H1skAHVjVQTbjQ",
-	"0tzdCdtSZQZ/lvk6p4uDEVzN4FNuNGw7IAtCJNFIQgs3SRaA8mLEJyLsWdUTFGAoRzOfx4hrmkhxzfJK",
-	"L5eECil4QjP4eS1AoV1qM0BhR/hBvzvRn9gh0OER2n8u6SyrQySsTVF1J+NrV1//sKr7Q/otBazEJj3L",
-	"H64VXYvPzLQOB8ffH/9wdP/4+ziacYEfDvzsuNBsAlnZ8Uf2LXwiZ0E3MVGqlTdxZSGwuRVYR7uOIaku",
-	"41zYVQzPBSEHhKdDEi7DfEqImeGQlAs5xxygFuRF8lRXej5iWwmKOdiloQkFl8C7X5rFH64WcgtJwOAf",
-	"19JvFnAWOLE90dQ+8/F9+qWDnIolQT78WpErZrRQC8sB/UHxk7wscnuvXSgAYA/36FePP7SFDhKZZSwx",
-	"07/YdtTq0i3RrVtFm2OgJKxJk4xBHZJgliT7bVv4jIurxp6F5r4kXCRZkTJFMDsmdfCbG+Zhn/5oTQmt",
-	"3draNMxvF4rc5Opdxq5ZpqJO2rldUdD3y2Jsfqh0i4gjdVVEw+jsl98OABhoyrI06A62ESITmPwXtvRj",
-	"xJHM+QRovXKlKFnkNkpXTqEdQLQWVfOmenuN2BSMCGO2XFUn4qFBi1HGk94KFeVC/CTzGf7SaczmXgED",
-	"DP9o2KFBZXIr6yzLAeAKv6Pug3gKNwdr/AG4/bXhDj7cGN4Dq131oWXq9aR0K6TX7xE3t49wjdz7gH+0",
-	"57ojMuyt3Vz/6NM9Z+JRWb1kxmo68HKBvYyCw9tAkJtQOny553u7s9tkGSOjWhQdcJNjuaYhJ2J5agTz",
-	"JL6KbF/9nt2rR0t4CU+N5jJaruk4H/d0dwH3dSTdQhLcs871Dhrmz/bJLwmX23r/otj5HKuywRhdLQLK",
-	"ed4rPzIcjiCYoZNvI0R3xVlfA8/dGY77rjG27TZvvlTNnfenLHJBs30cPUALmtL5nAmWYpMldxKbCr2+",
-	"3FNnJHGhNl/DZ/jctivwlb63PkrTYqTmEp40+s3ZUiR4Xo4PBv2Dw+9fDw6HR8fDk+//sO1ezKrcBWP2",
-	"l2ZMoTNw0xD3G4b4m4mUqavq70sPNjyNnqstoKsq5K1lc9AmsOiGJlMr+UsX4UNfj4i0Xq3bwXp2YwRy",
-	"TLVO93NIWM78yUDDE5rkB3P8Qk8I+l42uTrcU1/SJVToaW0Mql7FDS8g3wQG3IExhrrhOnNtmA63CAHt",
-	"2fTCrehifNlNK1u/O7/b3noz+Hes2GUNN8end+vZ6ZobAf/cYJN5z+QtcRh258WGIG4Xf3hjYBdF59vy",
-	"xxfApJ9Brt9+T56z7Nrc+NHWR+8x05RnzRYUPhWDFRNE51ZiWJjvsxonwzSgqVyYz3Hry1o88G2icrw/",
-	"o8sGFHzy3afKu+t2odnz2HrINyFE2Fd+rkARnxPuw0aJflf4B5V0zHrEgiwj6IRRgLefM1rGi3lOEtgA",
-	"BJoibyDM6sANLNSBz9zBQjRUGUtk4Kammog9sIdumpU9PtzyQtl/fk146ewzv8Yn1HVPsDnce4JNNwFf",
-	"iEapXoge+UlmGUpmqolL6bCJX9gN4tLIJGYuGHW5Epj9JKkirwoRpIoIudgVsGJdzG42pYO6H7Clb6dC",
-	"NeUzrfiEB/jJY0bTZ0zj+ey3ZO/XZVp2YrlqjlOoE/kU3qoSFEcZhuYtKNevKhr+cGyPZjQ8GsTRjL43",
-	"nx4fmuNghVtbzK7/YHjyYHjyA7rltXfqJ2kSfvLKLf6ZnID+kTNPashrNGyNpZF4Lg+P+/1VIUB5xsXk",
-	"jEPLD/xsgw98PqXKRnMZnWEKWavUsbLAvN1ISHThD/CPUyTY4LBfO7AP1zu3NPxwnMu/mQAGmDMBrRYg",
-	"R5GZeZvB+84XHw0Pjx78cNPkeN8itaTK9TXixDqJUOOCpajYNXk2yl9GJ6gFWjgdo5RhDgii40KKCHYM",
-	"E5LYA6T2HG77WS4qOWY71kbdiRk3pHky5bv1ytusV7yYM4EKkNEqPA5SsCX+fCuSsbF2ANXOIQXFEzPs",
-	"9/66TKNHKCQcRkkgaaW+caWMApe4t0KKnZTKUjffb8oirXbG6Zyj2HwbDY2pdDf8ENTywIkFqajIlMLx",
-	"C6xzsmT6oe+laLjiEp+9rMFP4eNxubefsCqiwbtw0t/Cd9BbMGhbaGiIK8bQbCVn/J+T4ryPkj9Icd6y",
-	"j4bLbzWc3tS/udxNiKOaPdvfbeDPQcUvsbD4bRlSYus7YpvE4+EcA4B3cc7f2GC3XDCFt+5DazGWoHcT",
-	"I7Sx177okZe0UIC3vzBCbSNyHcz9nyLQLQSek+iF0DyzqQI5U8WMpVvyQru1McRB97Xzqz0OzNj/lJ15",
-	"xsKrdiHzK4Rc3PN+yCyDpk93chafhp7TEYPuPiultmX1pFW/nJplRJFUda0s7JQ/ZnHqHXRxsh7x19AU",
-	"ZEHyImOwYGyQoqrVON1dH24/7xBcaGPp5Wqhpa/A9C6kuy69PP6Hll4eb6GzHNboLPfvvCwLrt+g79on",
-	"7A0AxoogjOYZZ3kZIikLrHaSqLUmzNBRtbnl3fOy4dwVm2s0Km3zOq7IYb9PaKakb6YdxJxAGyHwipom",
-	"nPbNn4Ud4u2GD7Zjm6NbD1GX3hXiSsiFwPTVYmaE2/dxBCDowx+Cfm1GMLp24g6n6s3pqyc/v/jt7Mm7",
-	"l6dnZ29evHpsqDGX0AQgGkb3rFFzr3/P2vZmlnOq1MKl5M5Y6rCjuLYa4RnTmouJionFjOqtSxqr6G93",
-	"Wn7i4KtqBMof2+9tmqYhAuIXAGV6e2px6xT7BTQ6tT1fbhMdbNb0bfelFl/ya9ef6XOHy2EzWWJpmclr",
-	"JjrdCE/wPeSZRo6bIAlL+a+yYhIN3XwOMnhuTaqbu+APcOJGT4pcztm9H1megbDaIVnYkr2BD8umYV9a",
-	"ARrO3EFsMHLFltikEDjX9kZTRMuAzy0t1rnckqH0eNpWS3Xtj3bm4z23P1pnk985E4JGW7LG3XVC+jIP",
-	"m6XiTghPXQ7bZ9NA6RGo4EHvPIdsK3MAtiV/S8G2OD0V7ajAu7yhuPzSXHjqEq68S4gZXYLHFZCMLHqN",
-	"VNjNcUaX0HrUNRAl31z6XqLQz/fb2lry32ACG7o0nbrm56JKBr98rPWe50xBrWu3cu85y7lMK8WAlguB",
-	"jvYoRNjTzbcrgk5FxzcH+MfhTV2noj2kVi6dimY+eg/xM1RegyMKFfNp+NHx637gCPXExnBeP7Rh8N8Q",
-	"0F859mW5zoXR9vyWhFOBj601+C54TVwpPlh/IzgikOxmwcHkDw/6g8rksd+7n1q0PtmVHwQi4rfXj0BR",
-	"ppo9onkaBLXnLHd2oGvx85LlxH5UAcfwoc63mOr6KKNKhQZlGA7FOO42cW189HmtkWrIVI1zl6Rf39R5",
-	"zma8mHn5vLbJe5pVc2nGeuPlH3rHt2q8jGKhQUCD0IqJEZEhckXG0gnL91apsaCKFMr2Y0QBFIQmOTRj",
-	"YSuaS3NfZZhziGPpWK1ZE//dPnJbYTKRZjw56B3e7/1Q38iq26a4CTVBQOPX+28g8mbKk2nQZZ4rwus6",
-	"hFSHMHThUNX49uIm/hBZlRP+acNkzT0BK0BwWAJvnlf4do8hEcVRkWfGsMVzgBNaD3jIGWHXLF+if6FU",
-	"envlbeR0krWKd9sxudI+FxmRi2uuURYEA7leiusjQYtic2tDfhidhb86ffnU6OZ1P4PT8NWH56e/PrnB",
-	"w7CGiGPLNMaIkeeAti2+cz1eyxUXWGTsovkNKHwJFS4PoEqwRz45oOENXk3IuLgy1HavWh8ExGnDyq03",
-	"iLC/Cpohug6Sf2Qsd8OZeZExVVm4tdPXR3zyniXgKq1mfQY/hmSx+gWZW8h6RGZU0AnDtjngMAggBN1A",
-	"9m6qWxYgBC08QUjKFZ3kjFUpYzO91gd4ZCNwGpM0igy71Y4Y0fSKCcMkYOMZXazQwaCPGU1JZrPF1set",
-	"6SdYYWzb1HDtd3BbuCOBKmf5MyeTG7Z3jsfL/NjwP0nRg+eORZFy3fRTrOVTsTUV7D+DXz+B/MSG3axw",
-	"OdeKZePqYml0c3Hz/wUAAP//",
+	"7L17l9s2si/6VbB0c1cem5Klfjix/Mc+HT8m3nFsH7cT3zPuPhZEQhLSFKAQZMuKd3/3u1AFgKAEUpRa",
+	"7cfsmT8mbYkCgUKhUM9ffezEcr6QgolcdYYfOzNGE5bBn0/e0Kn+b8JUnPFFzqXoDDtvZoxcs0xxKSIy",
+	"kRl5Nun+RvN4RqhI9D9eSMHwk14n6mTsr4JnLOkM86xgUUfFMzaneth8tWCdYUflGRfTzs1N1HkuY4pv",
+	"WX/p2xnLGMlnjAi2JPmMiynharfxb6LOgmZ0znKzvkdFpmQWXuFIsA85PjAicgKvXtApI2M2kRmLyJLn",
+	"M/hU0TkjE57qUfWEuB7ir4Jlq07UEXSu5xDjm/zZzemH50xM81lneNTv96MAOZ7CoK8LcZ7TnIXmKRUj",
+	"XBAqVmaOihGlH4aZsA+LVCasM5zQVLHwzHDi7+BHl5UJ8pzNgUzfZGzSGXb+n3slo9zDx9Q9N7kbtwCa",
+	"ZXTlzf+cZdc8ZmEy84TIjOi56AVQovDhOjra2eJTlw0EDdHzWcLmC5kzEa9+ZavNCZ2RKwaEXMkiI/FM",
+	"8pgBh+czrohmNKbyiKhC87oilGRUJHJOfv/92eMeOWciJ3RKuUDe4HkE/GF+R2ZUESGJYrEUCWGTCYtz",
+	"ODJTlquSk6hQS5Y5AuBxLCngraGrF9F0AHyKnJ5GnTkX9t+D7fR5CWSh6Z50+nwEuQUBJiC2wqyqpSHJ",
+	"ZzQnS6pXSZNI8+7ohxGsfTmjObtmGeEw94z1yFuez2SRE57DanAh+vuTo58iWOnJ4IgsZ0zoR7imRk7i",
+	"IsuAcGJF5jJj9Qs3YndHGWvWWL+7+6z14aFW0jxzfbPU7NCZ8Ca9kgWZ0Wv2kBz3T/xpqZynqZ1Y03zK",
+	"O6z9pM5zGrhMRj+MhkSKdIXzAHIhhQQjK5Yj6aT+fMkV22NSTBTzzvBd54fOZZCpxVnyZ6HyORN5eLep",
+	"+/5bRXjiprCg+aycQPnUrhwnzhY8KHD1y6/YqvGt+NNd3/hIiknK45oFx+bbphfbZ/Z5tWBxWI0xLzff",
+	"w+vt/Vc/DTvanhOp03Bi+/W3iuif64lQQWjKqdLCnefNUwJ9ZscZZSzh+QuZ12gDMXyvhQdr3JpymF1n",
+	"8JjR5DnLc1ZDlITRhKTwQNMMknKYXWfwTFzznNazB3ffN02gfGqfCch6fQy/3PJq+P2u733ORc1LUy4a",
+	"36i/3/l1v7H5uG6X5/Bd0yvxiZ1f+prFMkvCL83gO3gpXKY8V6BHGf1drVTO5jXTwd/uMZ1rrmo5LTPf",
+	"fquIKPRya19uRtmia/K5voeOBic/nvx0fP/kR9C38MNS2+IiZ1OW2QkWdXMrGtk/K3bn+3MWZ6zmQlDw",
+	"nSYEnbNSw3/0+rf3b17++uRFzTTwZ3vMpMEiMrZNm7vBPLqrkc3nPECGs5zMpcqJkmROxarOAkvh1/4b",
+	"EjahRZprFTvqTGQ2pznu8/FRJyr5YqBtsi0McQ5nQG1O7lkCVxKeERURxbQln7OEjFcklvM5VQ8JTVPU",
+	"sehYab1TK6w0TUdtTWEzetgIXrcuG00JWPYz/OnAs0WtaXyDO8ZU/rNMOIMXPJZxYVW0WIrc/EkXi5Sj",
+	"V+TenwqPMvtA54sU+MeyANzKOY1zmL4l47uPvv6gL855NxnrnU3wX52oI8d/Mv2z4btyiFKPXEiVTzOm",
+	"/ko7N9HaaGomF95w+p9r4xUql3OW+QPOVzDW5Y1P5SYPg6OLpppPjRWdpxVqWGIMiV3IhTCkGF4IQrrk",
+	"I0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJO/siJc33kh6xXYoWFd1FEOfyjCWInqczhZn1brRbZZHEkMR",
+	"fXP81/nLF5rR/8/Zb88jQs0ZPjq9T37lP/f0o+qe+V3X/q43TwiOPWYKrPLRveuBI7h1wWhuG2lLRV9U",
+	"+OWmvw1ZWS2kUMjGvuLdno3HVLHOcHAcdWKZpiWH5TK+ep+ya5Zqvk5YzBOW/LzS5EgoeS6vWUpBAE44",
+	"SxM40lTkPF85Hp+k7/v3HyyP//x7Mhlk/X5/0D/pm/9NNbsumGDJmRZZR/2j+93BoHt0/GbQH/b7w/7g",
+	"n7BgChPuPJKFMCJnRgXexnjd6z+aX4NPvuE5MOr5r793B/Cpkul14PUDeH0fX69Aug6OIu+0q+stLzSP",
+	"vnA6GxO5zFZdtRKx/ponDAUEDS8d3p2wlOV6q43UVIyJJlLhaesMO0uasZksFEP5cE3TQu/v0c1l1FHo",
+	"zHSL17/LtTCf6n2dU1HQVP8GXcyd4VHUWXIhtC5XHbe1CHE8GThWvjmo2Tvg/g4NbR67B8/AsFXbpj3r",
+	"07lmK/+vzlHvtN+JOuimiDVVCpV0btwB6AxFkaZOiotmTrD6+rAz5lsOA6qBdnjH+C+LnE4ZkeC9IPmM",
+	"Z7hpuI9JRie5v2GDqLPMeJ4z8TPY/BUO65++6T8oOWyMq8u2zAu5uHLmb9pvf7kzdQxQ2p1a7bMurOWt",
+	"GKJqarZniBj0FCMxetc05Qk8+35CeQrHpUEOJjxz0pMLEIyZys8azjgwUZL+1bwDV2zlya2UBsb0ZNac",
+	"KUWnzFB3kelbyzgFqWdr4L2otYxMJgXqLnKhGWKhWKZ5akFXqaRgUMEoWkAU6P66KtyEbjxe9aQycvEB",
+	"ZaYTXEnGr5nwBZ7KZcYmmQTnWJ6BTjfwhVh7fadkmxpu9XwUvQ4YFM6g30HsOG+evgYuQbXK5DU6hKsn",
+	"9nj/E/uPjMaM/CIXC72cqBOnUq1dd/2jN32PHTVFinzLMxmj1Uf63f5g/ZGEw9XlydV+r18jV4uKKO7c",
+	"r3twwgVN+d/r06tSaJLSqVW+4Sj/Wcy1ZpyzD/pX3+jR9XH45r6eEBmzVC5BshpJbUKMWgx99819/fT3",
+	"vY6+OeGobhXiKRf2at+8WmpXFs9oNi0NSG0vUWHcVO/8AcrNzTl4SJzKNRyAZZThKdFrOy1XPYiO+n0i",
+	"FyyDQZXWVb/BZ9zSUr7lKrviIoEpa+GixQwI144+n+/LobXcYBmXScke+iOpeG7vJytM9C+7lV+urya3",
+	"KttKxN70YdL2uuw8e/FHFyY58N79scNE4nNJlUPnUmjj0ZuhymnWwNI5n7N/SqEn8/ubRyD0aM4eUfQ3",
+	"mT1ZsMyKq/I+1rKH5XmKbGvFov4ADU7ziRFvWiPWr5O5EQZbece96bS1lLMyq0bE2ZNwsMv4hcx/kwmf",
+	"cJaEkgu8mJF+mxcg2vuNrzI5TvXdUCuVF/jEf9TrANYUMwR+r3Kawi3PcspTzZVyzsYyWZF4RsWUJRg1",
+	"NXaitVnJnFGxnPGU9chrfXdwG5alIiEZWzBcfmZGQdePyqmAMwK2IQ6p7nleBuPBeIb2zxb9QTNXoTrD",
+	"E23G2DP1yEzaza/j3AT3wHJlWSaz0iKtkqE1r9mdCPAa7PxS29LLTIppj5z0+5UYdUyF1lrGDIKgD8lJ",
+	"f0CEBJJzRRSfCpYQLvQXx6jfpKlcMnjyxA/2oU8RElcuBBcYKs+ZoCLXz55G5GRwrP/vlMxZPpNJRBT/",
+	"G4Iyc5ZwCm4G/eQD3GN9WG1eCqbDTGQ25ok+MBhS5LnjCsWF1sDyC2HDuQ/JydGRuXQWBRwxoEBERkj0",
+	"EVF0pcjSRHePfirTfLgic64UF1P9xQOSS3QZWqKph+S03yeUgF+QyMmFkEUGnx4TJfXy9HwxvKzVmQUT",
+	"ibYuEsmMkoghf3CReAfwNcuzVfdsEozevOX5DKajmfq0fxwRqh8kM7nE2WGegSK5JHm2whPQa/bB3EQd",
+	"46HeQbHCiNu6Yh7r05S+Rgr5gjjW0hWWVzFu8Z1glqrOsO+UHvjb2eX6b7gS8LJif2nbWX+qeRD+0Jvt",
+	"bmam9W3zhZHvRyf6m2KRmMH1mjf1qw2rAZjELmHCBVczf1FwnWdFu+scTBR9cWZymjGF7l9vVd5MQdO3",
+	"MY3Bbsq9vl2bPT1OwS+EMH7cdhJGM0nNTZYVApT014V4ztWObrGE5hTVr32Z6pa7GfjBkTMa2+6vc+ls",
+	"bnC5u59oa1URx4wlLAEFbkbVbzIrowJlzh8SYxcGgN0N+m0hbVBONCso4AUv/rODWyC8jb7hgW74bdQS",
+	"NeatXvzrQpRMtJAyhVg3xndAa5YZ6MZarKRaIUX/KP5pTIeqKW539KjcgwUtFPgxjNRp4sw9VEtL3ZoD",
+	"abWjA6mWblrwyzN0fC8ybSnkJrJD4TMXGdNr7hrabcSNxqv6PMkJoSZyrbWCKwYxuo0RcHtDgb/Sc/9O",
+	"v8c8Gun5lfEZ45O5iTrVrKG1JTnLsmknfpOCrfRQHD04NM9Zplf0f2ny5/tOMGyWMHQaNo17hhO0jPZx",
+	"cxyjYW6jAk869lk3XGQX52YTJI7LaKoSxjulbbfc/OTnW+88+7DgGVNngeCuPtCQuSfYNfreGub2zo4Z",
+	"we86l6EdvGKr4A6mVOVPZVGTeKG/JRNjamQ0zlmmrBZbtyz9m9+VpenamBJ+OueiyNkey6o5LCC45FWL",
+	"fQwNqmK5QG5olUJ9rh/fzJ/2ZN/HSlj9/kknGDzfYGxzvN2OuJn5POfrBz4LVeju06OcV/25sJpO9Wyg",
+	"NtOSKuaABcjiLm23bWMpU0YFSD/vBm9+wYvyyXXqwUQrY5VvDS96kXKWeNd6UCg05nvATcSW3gnwVpXw",
+	"yYRlTMQ7sNVj95sQEYXM+S6jGRv6KYRZA+PBRV+zRDSBKVRuWIUgvM6sMV8p5ddl0tJDSELWV/hSFmmi",
+	"LXQt3yhJshUq3ZuHJIK8oeDYYIPo36FZynMiGEugikIK9nICWvhWEyByLAnCALMc6pJ9nEx2c0ZBr8nk",
+	"lUG0e71TekJTMDEk9lKkq9CxWWN/P63IZX5Vxiit0XLnq1xachgSPXhslCrmLPkdQ0UfOzRJOCalv/KO",
+	"j1HNN7cMvMDmbpQih2KjtXMntfL84XwlYrU9RqzvfH2LiozHs7kth2r1G+Aw6xnetpLqHBcZm/Ni3vpV",
+	"KqciMT7fFj+4Wad71PnQncqu/rBrw6q4D8/8RdyUev1u5MPg265UcG7Ftq9xEcO2P8gzKhSN3RYdlnav",
+	"zar1Bu1ArpvQqSgSnp/ZtO0qmVAL21BW0M4uCwFc8uoV1sNgkBJyXTKqB77c226AV0WefnFZt4QnIs8C",
+	"CjJ1mfEbM6B20Y16QUmem2gn08o6zesYE63X2h3vDDvaKu+9psvfTHgblZFZcDF8Efx4ocWlLNQv5ndV",
+	"sfYL+0ATFvM5TR8SNl/kK1NWZS8opoka1JI9b3zgtYr9tfm2QUSOInJMer0eFGjJIidTulAVPbpO4Yw6",
+	"qjDh+208o18OW2W3OLJcUA7itsdfCVBxjWaG5LVsdwjVs2Tfr0P91PN9zRYyC6x8nMkrTNqqV3vAv7Mi",
+	"i5TGrGHz37nd94wdzZGWyFVetn73pVYAM0YT8MxPZCESspzJlLXksxmzCSD+umoPnmH1XS0mZNIwb4Xk",
+	"vqb5L3pmN1EHVrNJgRcSAx1LqmwkJiJJJhcL/QdNEgYJ3nN5zZKQPrw2Q3xLSfGo3FtDpBBz/MxiWii2",
+	"431cula8vOdBfy3x+TjacvLNMMF5FenVmZ9y0n5yJjhcNV52+X1YRjaZ21vy1jdM71oTOcRKhgrP9CVd",
+	"SR0/NfS2meSbwghEI1tu8h6GVokwLKhPnqIrtJnQYIol1lxjmdcW3nMkr9vKl0WuB9w8pxK/qG7WmkoA",
+	"BAgZj2fmG5QcNvfmIZTMELP2IQQ6jQ0YNisxmr4Z9V9p+vSa/V5lbtWms9JmuX1sGMClUbSz46zLdMOK",
+	"C29IJyqpZ99l1lvObxcmtPt408hrmyR2y2yxuLWl2HHL+TueCXHbI5mw5AkGrDYcLWajt29VncTaRjqY",
+	"QJnhvnbXUsVqskvyGVuh95NOM6YFP4YF/XT3jyGd1WV6bhbhL1imoHoLfcKmeskqjlgJQ7IiZcQME1Qc",
+	"TeZ80DthK5bJHBy/ptwbb29TzzYkJhhNxisiBSOKJyxymQfjFfwCypt7u3mY40ka9DCXGfttNf+GQEHm",
+	"Cva8N2csfh8ex0vi3yhRypUmUzyrdWT72f47O5VtGUAQjYWmBUPHVQxIGkVuJXvVAeWtUV2H11jJgQ2p",
+	"V1g40FKVtmflnCdBmaIssEmrQSzQSFkusOM1vqlc2sqCehEeut5LD5lPrsgv0yw5pXLI7XmLUFhYelpK",
+	"eGtzc3N774WoSrngnYcKhzW76S1JD2AtlcUVX4OtVGHImkjtBvIQoEdoLd6UNUQo1mhuChK/VSROZXz1",
+	"kJRSk7vcsZyl6R6hKZfjU19LDHOy4hcxR4L6jy3b2T2SZdLbQ8cMS3qClx3PyUymieptWlnWFYU/N14B",
+	"M79yzY07Z0WG9XaZfFVXThRyblUxGdaUhhmL9w31xbtBLPQa4r+7XGibd6UU73dIBvCvxE2luERwmTGa",
+	"5rMVwnwtmFyk4SVgHfQ5y3MupgFfgBaPWMBrHsHTQzNGrtgiJ4rRFNUTJ3I2Q/rrV0eLImqtqSivYBK4",
+	"0uTI4kTMkcUwTFm8SeY0YfqU81yxdNKsuShv3WEzNKjZbSJ5OaJo2iNNe+Sbjy/OfntyQ8Dxr8xMzZed",
+	"wDlpe6WalbpL1UvGacuGhQqrpm67vWxks+WFYpCgCoA4Zi1cTFMfFmU3PjhQlNwHNXEbusHZlavf3Nju",
+	"Ui4FSTWoXlJ266VsKHCYa9lKvK/lYjbzfWUBnhpdOnMu/E8H604eK/mq/qutdfttzrI35P3T0+P7TbJh",
+	"Tj9UpumBAdi13zRSY+O6K4ThM/T6afkMN+c0owl8iDkcSZm00XQjhqxoQABaU/K3HsM4pUqFhTHW/8ED",
+	"EK4VxIuXAjiDWZqLbUYuLHoZDORoLaHG5Wy+BDGq9YpeTSiIlaHAzRkv6cpcV4yLqTFmVUTGTOXoM99N",
+	"Rk0LmlGRszqFiepp82uWrbTSSBaZnBsosEYGbZdehD8IXqHFfE6z1U4ZdHaUbY4U+DZyvFSm2dmXWpap",
+	"iFtvY8p99unXIDpkdjixidHFr0FqmjTMTY+1h7tS+Z/nzO6HLOJH5ua6owTH5qzFu8pKvGpAn7M6Hjmf",
+	"yaUpzJEiZr1t6Y1bMhX/nYr46VIRcYeDJwSHrKKurackxGyR72sB7n4e2NzkIex9FppMQS6ug0cAEOMO",
+	"kWacmWBnYzacxAK9XF6xgJXZ5qQVWVrvSze+b6Jt/2q+QpHxbsZs5mPUJgEc98MszCdUPUN6LGMXiTOu",
+	"YUEPGeRWifQOAKRtPAlT5QM5gZsuhEzU8Y3cdB+Pedg5b0ui1zfuH/yaCR+JlStVsCTaSDxp8oDXevHV",
+	"upJsMUnwLZCbqGKaJSFlOBANK3fMmcc7upV9/JOt+xNiyjLAZ0haGpyuPsFZnuXrShbZYmu6FR5CafIA",
+	"Vr4GramKzBIOIW4Gd6CMK2dpqgikVJjq6TlLVjVGhhe72/y2BGop2RYQW2SRB80eh+Sy99WQpH81aUdB",
+	"fWaXF9ZHWUusl9BXi4p9a7FfUP0PksKDhWliGchWV60jgDXp2VIYz1zCE/DMTVlOsHS4LmYY9hIeNAzX",
+	"xstX8nkZOqv36Ls8rk1xdlv1ry5eVh4CP0vVJilcGdxnE1MDdMG1+HzJCnb+pZi058XxcTVs5oRnk5gs",
+	"KfiPTBaLHTIO4lrLbJO8n0AW3OIoV4/FS/TqpjRnKu81sO6hGL2OYWuLFlqwmOGi2NyjAU5pSgBZY4oD",
+	"XKDrbPaV3aIHpcDXtvj6eKRDCSuVTwfEEzzVj1nsyp8Ok6wZTN/YA87Wz7ioygN9Yt5mPGdvuVAROke9",
+	"fytZZLH5O6fZlOX495Lx6SzXBgDkQ7wyleURmbMMEWh2dNzXxKPPTHKMnOh7/FtF5BJubj+tX1/RdJyy",
+	"3gvzx7u1RP/Lio2grviiK037jO5CakGelWiom6xSFuJtmn9hLJMzBDAGcyljJkH4JuogMFjz85BX3AuV",
+	"hcA3wJlzkzBosrRqdKy8phHKgmaAPavvgZgKKXhMQVWal8jZBnf3nZrJxWXPi+3NZPDaWM8JRJxrWEHw",
+	"+OGJupOs5sEtspp9EOemKpM20L5V0j4kirEGoN7NWHBz7Upbjo46T66DjUPOyKNUFgl8q8ig1ydMXLNU",
+	"LlgE2ArIH1qu6sMHE2fw7GizUM9eFe0Lc7TWRHNq4DNsSMJx+jqUxmWtebQp6kBiVTSlLT6lqKMWLPZ0",
+	"ZDuNQa8ffHN95QyivLVX0+zCfSOPXV9c9NRKxCkX7OJi+2HzZ29KuwwRIhvGMe9fJzl+EjwJT0oAwfOc",
+	"LZo8X1W+evKBxnkjskWpIcdpgSLNQBFmqPkvaHyFPD5hDBH5YmxbMy/SnC+ggtVGQaJOTLHKSJqf5xmH",
+	"NGR9bRsNEeEkTbUr5CpnsoBKuDFPEZQVgPHhL4TWrBGrJb5gK9MgM8rF5s4DrGIw9yVnC2xPpi8FFvav",
+	"rrGA8c/DoJEPom12KbTDYF2fu9OyP+ZJqeKvO3slmdJrZurfWJoAFDlc6A/J6H+hD3hka6iN8tSC360Z",
+	"QBsWpnYT4X/oSSkyXpmJQtcG8gJcdxiMZpqvianuU8HUnadcJDa2WyUnYrLVtKyxd0aJVVcolpBC5Dw1",
+	"PQH1BOZMJGtJVrep+PcQBNZ9ZXomERkXOaC9AViemkGFxpUB2znIDKAkvUU9Oz4XWSKWUw9t/i9c5TJb",
+	"1Vev1uX6hbPxtzNnVKsEKqwaGLMY0vp9vACWMps80S4O4FxhgVDATvhENRooZDuanH84AUqLIJj/EhAE",
+	"/TS7jNHDzd6Vt9XFtHJEYYuIviPnC+gLYqH10LE3zmQxnUHeKh3LIt+xUOHPmsjJuv6N9EHPJiR7GI/U",
+	"mvepzjGKsSiXT1Z6SAHy90p/IeCPy+iWdQ5tfS488f1zkMpr6sPBV1fKWZNXh1vlmMhyfsMxPIBnoXKg",
+	"vwrfwr9j1Z8hVn34wHDz1h6Asz0++Vr4WgbxkSpY9BsO541MYRMaba1HeEB2ATr5uPe3jKmX6PY1RSQK",
+	"kWqwIhwediUjPLWINlwRuqSa0/aoGvHh84OTyE2/PWWx2BCvmEwyOccvWTLdChF3u/IFH5y/XdpDwVo/",
+	"W4Ho31lEGuz+mixNtP5YZtXZVMorQvPWnGhOwNOUBvMxN+RjXZaFgfg//FExE4RWjSGdv212h9uEXRI8",
+	"SuD8RqsAn1qDv28U8Pa5Kg5+U6HXgvIkIteSG4yGKSywWOxxIn2g/VDCcuWN0Ft5ZT8Lv7/hVW2CwmaL",
+	"y67tO1Ru3z4SbPbYq56wm+OVr3t3qyfP/Gw/lxOD59UTvZ5Ar8oCf+8ru+LJI5Q0DXcXnNyWOSN/FvNF",
+	"BIHSiBRCFWPsuJZEpnpPPTT48HOqjTzXIrvW1dOqch0ebliB7cJ6qzQ01yxkfc3gdofOd0sBkogLZBMu",
+	"BdT8hAsUK91GWmo/6w7GWnlaFyrJmLsMCSQipitCBWEq53OKaKKeKE55s5HXNFVN81/1czeuZ8kWQjMT",
+	"CC1FYqCJLaoSUDmGmoNbDu6PCnJT2QcllOlhGqN8vLXjsiUCr5uNfXVZKGBMyU1nZMl/Vc5p5PpDaNvY",
+	"seQrUrXP6/IiTYxaXzparkr4TyFsofo4DeddPUfpV+XFp1pzpMb7Q6D8VxGZ8SkXJJfwr4zFjC9yog9d",
+	"ROQ1y0wSicrJ4NTA96rNuBC9Zhmdst9US6bbJelmTj+0HHdtL8pJ2UHsi0M74c5+IHKes6GHYikIo1nK",
+	"WWZONrqmwPkHflNhGlpogtr+OFpLsAAwfiWV7ZCE8Q+aJHDC1kMeoQBHanJMS5spyAhcXG3pch3LBfa2",
+	"9jpbr8GlsFkL4Vkm8dWlKTalFi7FU5nN27+jlQqlV+9l1Il43+qMhvL6Us8KRHgs6oBmCpXT+WKHoMda",
+	"ep3Vw0rdyi0osjtU0rGGw682BA0OAgofxDSwwhaBIrxGJFFnksm/Wdj9WXZwXwuG1PqkNgyoQmXBW/tP",
+	"yXfEkKkvz9mhHOK22rN1SJlwnfFLucU05zIiOQ9wE5p9+SouQpxru5LitWSRfV2H8MPwXIJxnhGIezVC",
+	"kOwJYxEZoaajRrb0VEvRYv6QCMa1zQA9ykw3YnDcgLyvlNJutMSzwLxraMVVwGPTlk45ZUvVnMw843EI",
+	"yg3vxuc0xw5xG7FBQeY8TbnpxRTh7FspD1XTWxZjv12YsQdvIr9pUrvcW5rTP2RazFlwtlM+peNVzhT5",
+	"btD/vw8I/P19y7mYhq3hHFqpWOS38mwPuxrHTKlJkTYNTBGSvuWYYHk7nOfqmAht7BgRrKdc2gQvIjOS",
+	"sUmhWr5rvUq4fHFlZY52/oZG6+xV2b3giQODtXXqyZmoRum1+oJYZ4UAvsRgom2AuGYhdv/zXb/74PI/",
+	"vru46OFf3//nN0H3p2ugWLmr3tHu35cfj2++2XqXl3aQHSm0+BdsWW3hsoPwq6PQM+E3Kv1WOVo8NG1M",
+	"/2aZJDm9AvyPSZhCHwfR4OjGkenjIDq6qSHVvjiknv3p//Box0w/R+i1HjF15HY10zuQelvXFpkRCj6L",
+	"4d7NW/bFwtizeLgesVTbmPyvgpmvbcpsIBPJvLuG0FU4p91w5kvUix3J8RkQRSqdkdoAiQQoWS65jpiV",
+	"8tS9hIQvxT7RCa87qc0ntBpa3+WUWpvDT5w/PdkqhvbWIiux5/BqfHV6zSVjQONHMTwwsjeXVpuhjtGE",
+	"HU0xNRNJc2DhpbOwq1SZuEy5VhICh6nN5zL2fXtYlQabbKlCrl9Z5GU/UOeFL0H7CgGOlt0w0MPHzpDG",
+	"VbHpGYW20afJpqUrsDPIDkgzTGidnyVhG8zj3pD3t5aggub8mrXwRkDOm21LW4d4ZwsuwnPMGE3qOtXo",
+	"i4GG0Fcf86nW0NBDBgABkov8IekOMCAqVgT18nBfoHaYNjZLFlOfDU285Xhz93eiftsPYIy/dEN++cY4",
+	"zvXctILexGGE9MGm0Cw4jGfUWSN7wWrmpeawGY119nYr+KjX9WXF2N80bExhC2ZbIqEEXaiZzFvaasxC",
+	"X7dLVvHgsoM5K9rO4mJ6zkXM9nBhNvheFzMDh+18EmahiHLL6LwmU5FuDc8DHwANc+nfYDtO3oW+G+8J",
+	"DNJSl8R6sJvCeWKRUoZnyjh4yaqbLOfoFHnnZm03La8Ej6J1Dd0udd902ArLGC0eHllYuDDu+I4gc61T",
+	"b1ujDdQm1dawZmrrc0L31i4ptrsVSe+SkGsgdV059Ibjv9yX9ep6p7R47X3tFjdy0SEuMseRX8Vd9oqu",
+	"9vCrlFVkt2+tYkcKzs7lDawrlEmo4ipOC8WvWfukP/AS1wFTZDsIEP35P81V2bxgfKV9QQRL8X4fpEJK",
+	"Q/ItSV6Kpn4kE0bzImM1/buCmMNnW8qtapN4WidK2EmVvihTrIUzatPjQ5PjTC8+iN/pOSUD+YZzvr3X",
+	"nh7/OT4JLJKwtMaYmDcQd4eepCkVr7KanIwGerNsR8RLL2y3xZ9tLIQymIpU2Ng0R2236MjypaN2HUc/",
+	"d5uxDtuaPkUmCdi+T65ZtsJeQCbdDGrEbHImhbrxbl1f1ok37g639VpXzFAKk7IY+uqhcXMG7LUWWjH2",
+	"qg9WJVnc2aXMrlhG9JO9+u4eYb/BtQXntsBzqZRXyvpPvCzbXQMgjrJRZf/q9v5VFkygrylldgWyrTNi",
+	"EBc02EBnl7Q1hzAaOuQs8zqNBjiVxjMfIJjMqMEOB20c+po4GIdNVrW1vkG3UF0xLSygYqtMM5oUpsPt",
+	"NQaYYOz3hYA0Ga/EOAWFq6wxdlQPln7zvwPXx+8Ck3o0f+HAbQN3tVXACLpMt99LnGVNl2EtzYrFG9nQ",
+	"5F3TyTmCOMvc8TZWr35onwMD82l122kCvOHhRIWWly5PPNGNR8AxS0OqLbz6TKhlKHsloH5sB9duvpzF",
+	"To28ecySugT/hktbBiG3oTACstCwEe5uuNgLo6BtComUijf1CNRhux2ckcXcch3QJcjz7e9ze33DRP1p",
+	"+Xe8u7hdAnt5u+PmWPLVMkvYftKv200d2iTyer4tDFk7j/9dMLVHdKTk6bXUFm1Hgu7fVSsRjyIyosk1",
+	"FTFLujau34XGLYX+hf5e22HdMiVFfxQXKpfzLnRwdtnkCh5mCY+1lO6qYrGQGTyuUtp98KD74IH+x4wv",
+	"KO0qGR91wZDl+uX6i+WM56yb0jFLRxWm9WNxJ+FAnAlfHh81HCB7kSxYBmvHK6Lr7G39D++WQ+bKJ9Uk",
+	"u+qBCOZ7jOzPRkMyAtuIZXp9i0xOmFKwfyMiMzLSt0C2yLhiox6BX1anYAYABP4R+Q7BhEBmfw+/H/Ou",
+	"A1Oj6ahH3tjGbgRWrciMXjMixTp8U5CMhYWXa6y08zvEh89mLSsn2yodNjIbGlI97L8pCPVwG5+voybi",
+	"jusVPk1xQV3X07cVHX3p1+gRLDo3AFXCZVBPJVOkUvPfyiQENbAentquB7P0VAvAq611EFb9MAro7coi",
+	"DLRGIEDx9BF5cHL6I1ngEwTbcgdy88NFT+c5HafsIYCmLliGSLlraUDvaPfvfvfB+8v/uLjolf/4prlp",
+	"e4DSM7qA3neAxAutbXNJEhncyhJB5SDYI1xoUVnXfoomScaUVoquWKLP/C4Q5Wu93DdbK0EUREvnlSz0",
+	"K0CozFi62ICkDcP9KheAayjbCbRK4ALq7g1n9JrwqEKgcVNjQwNvcoF9uDQX3QK/3cFTmd4iuDKvmbzb",
+	"Jwf6WRK34WA8DTdFfSnYRrP01niwaTEXwXuHOggfkw87CAepUy7YrQaoBXXFrn2KLDMpphudBH1MwIzO",
+	"w1nMb0DqsWxF3EMRWdB8Vv6bAJvSRH+j94VRg+NgEOdqytUMGl1IUt1/0B+Q/zp/+cIOQbgwEUGzzWQs",
+	"k7purHOWrOpkuIRej8zOc7sAbwKMfe0VKoe7VH0KZ2RwZmXMqj4W3zYU2NjJeA+YANMNcr86fhddbFf3",
+	"Mwued/wexdaS8nwNzekhFG1Bt2XIe/Fa9K23Sd7NLuZtw4jQcPjXurqoBROP/HT4bWgBgam26Me8PnnM",
+	"3m/KFTLVtyaYD5Cx9ckWcsmSptzJtrxU0VJM8rpruKhynqb61AO2ex5pikD7SCZCvQpLQm22XwRAvMZs",
+	"z60caUD1Nqb9VGYWXMtibeE882pL2DlN2MOy7zZms8A/YWu+DaPPGT98axUJagDvoFdQpVuyY3AvOG1J",
+	"bE6t47g15AAvLaKUJNVCN1xwvWA8QFjbSNivIqaNcy3zs/ZhYDxalZFugq8y6NibDmfvm22+YPtoeDHX",
+	"IKQfOwtizRFQ5DOZHeyuciDPqqZCGs8ozskYo61hWTwI6QAjJR7ocOMo9rmbUt8uHVV/YlrRis7ToAdK",
+	"yJpAQAkKEyhW2i3NxYGJbkTXqw24W5S7uvwXBxViNtysxJGgKjUcLT0MXH9vmzjtINIChzo3TRK/ErFR",
+	"nXTDUdvUCPyE4e14bnuczC+Q0w/Cq8GdMNUGrhXBUuBwyRzuR5ZwRGKccGGsYgS0CtLhtUzTMY2vdgwG",
+	"WPJ5HuDTYC8CKw3NwxgxPhqc/Hjy0/H9kx+9MPJge1jQjhUkSyFaQ7m+ncnSbUN4PiQUeBSwmUb69CRF",
+	"ykZh7tQ0TV+j5bl3R/nCwODtc/u+LsQjHGBDefx55QExbJBoH2jIAycic8HVbE+qbRpMRTtMVjA+TFBX",
+	"byx4WqkoaFg0LDI5zZgKxMltvnfbattNzuu3zSyuPQSV/OHQQfBP3K0va4g17Ql80QZl43Vhm9M3t5Qy",
+	"/nHXHc+Azbq1Vi/4ctoVlgsdXm+73blsyqkuD18AIWy3qnQz4/oCAvMA4YLwtpUDxgpqWxh/ZwUMfxW0",
+	"sXadxTPJlGmvh69DDwzLGIFfE5rqCaxavtG6EMJLcbb/mNk23CxB8IGW4+u5bI7/yJSSAKnALbvDgAYf",
+	"ZbPOyQMMiCBjSCQ2fLW/6KmveNhDKNlc+mQfDwCQ0vJIeQ7KMUs2rkIDeJAya2UUsPs15/UQKnvxlWSs",
+	"O3nqXX9/FQz7o2aFECikAYWBYVuNBc1y7IVRwjGAmKzrYIU14N4LzH6CM70sRjbII6UWigpqcEQWZyw/",
+	"SB/yWme7Ynkz1PRyJolipvNwxiCPDdpQhDsXI6vuMrVb+MxswTysoXrXlRNpjgIgjQ9wFsxmfRXHAef6",
+	"h20btoOB41qNbZbt7wIugcOEp1YqYrdl+n2cQxvadJ0OWF8vzD7krwuxl3JoU7lD5QHQJK5av8VzHoOI",
+	"8mqWbBpTJ+qMi/Rqr2IuW9nZlGECqcmSJDLC+ABItvd2k2vCjqUKHkid5WUGVUBBb6M2G+Zx+HSfVhr5",
+	"3f4dxG9ZsuhUcm+zYL+93fW5Z195BiR4zCeTgECremoP4H89cGqJ11jnION5Zl07S92Kn6CZ3rbpTmmf",
+	"2fY7PuFbNuMxMznIzWTX9FVcTd4RDqC3ajlzjY3OCoUtx6qSR3+SxTN+XaemlS8IVeLXivWNiHIb42vB",
+	"RNktVbXO8Gto2N3kxMiKGtGaFQLNSK5IIRKWkSVdEZkBKEr7VkSo7gcOxs7ek91F+a4RWozFbUThwpnh",
+	"nhd6u/i2M1lnic3txh0JczkAI4WzrLBUzdRclVYDEYwloWTEmdyQmVsTFRIGuVw18A1x8PN1/6Gp5ytL",
+	"/a3siMycwhGGWuAatyFB7BNnC62lMzCasoTQnGRM5eASAKgwk3NMp5TXVEu1rIOxwCcmzU4Tx/ndPJlj",
+	"5hfc7M2w8IbYSanKz1ci3tOhWAQirxY5LS9zT2YyTRQREgGKNa24ItACRRjFa18M28i8LrDla/R0K3Uz",
+	"r6dZLVyKD2W23oFPAfjOQ5OcZHJXcP1WBgrparFcB0EqVvVtCEzrg8aUEOqhL+yKC1Unp+7ef6fHP7Mw",
+	"45uYMKlJiiQyTfT5wmjlHDLC2qJ2OjCU6vDWdWoaAEGBIxBD7xAuDN2HJqUMc6X0cXgIr9dC0iS2U2Hq",
+	"e5cUfY4+K5tnNb9tgLA41JCGxnGqnvzjFYGbIpQLaw5LuyvfnKJ2D9sj2VabKP2pbSBW8eDvYf7sD3u9",
+	"noe1XSg7YI9SEpRQMvYI+ri/cIx8bsczHZrDGyaoOIzXLWHzQJ3obzRhmnVGtlExSdj1KHxJbbgjciZ2",
+	"c0dkbFqXl6rSYhpqbq1mMsu9Fp6Y0V9TUKjWNXWnoatCLaDvavBw+egXayL87MWZaSL7M0/16STYC0RF",
+	"cGfZeKUJjcA89f0VkUIxI/nuzK7XJPP1wykqhW41ZtOrxnuTwY7s1g6le85FBQgzqjFedoTp9Ldip5+G",
+	"stt+t2n26xbrqqnU2gNTagdcHWZ2g/HS7nR6EOGtDbN0o0d5gyjdBQ5m02xmG4Ava5jm22GKAqXhj+nK",
+	"lBRu6hq7VVNv6ZcGZQ+H2/LdavF2rqnbYWM3ih+wNs0rSttza2D2tZvzKTrEeQpPzaY145p5v29zPnbz",
+	"GuDTL8L3XK1B7/8sBP+lWm0NKny1exNyTtyG2XeWTIuMzXkFdKTqz99JbB1wW3bQ6Gp2rIRw2yL8SiK0",
+	"2VC0L2s3dJfGgOvVrLbLn9fdz8hC33dUqqZwM4Y0gz9KlaXKTFPZsjqqLvrmygCmMvxmya2FsRPA276A",
+	"9RmDksKQqnzFCCWCLQk4gF22rBT5LKQxb6ZUhBGx0aNUZDxfnQOmCaYdOhD7jeYIZ6+ekSu2AoyF99rQ",
+	"fj8CZfT4PnSco7FtY2HxdDpjRjO4GcyrZ3m+wBOj6oNgCVWzsaTQRco82CNQrWSK+lTZrVZB+jD2C4Eq",
+	"F3qF6eFcjxZLecWdS3PYscbGe/v+kutx1Tc3UNs7kY0IWrkt83YzBU8bpiwlkikMB0L2GJ2rHklkrO7R",
+	"Be/Nk/XyV3HNBJxoC/8zZQ/1n2B/DC/EheiSH344K/KZfi6G0//DD0MyOoMUYf43fDIkPwOlid2YXq83",
+	"AnQvQr19M16EAIEJksoR9kIQn7Y9ArBMTv6AwYFLWLBsznEMnpvWD9+NPnTLz0ffP0QKWG7TZFB0pchy",
+	"xuMZyWSK6V7wUgD+RygJnvdw+c8S9cMP+Bkli4xN+AfcBDMKboepwvtupOX0KCKjrBD4Xxa/H33fI2fE",
+	"yFVNCM+pHFNBxpiKnmijlOdKT4VD61X8N9piOJvnXOV6PnqtZARobSPy3YDkkmhzgbBUMXJ0+j2wg4Vg",
+	"R7MN8SPI6KO+hCNSRoQiYgJCNyPzFkiV1a/RbD2Cfi64+/dMAfZ//KkQtCOWCRuhw4iOwYuUQGQauSki",
+	"I4y1jcymMb2TlSpmfOEjKSzchWawJVbY62GMrDSzV46vRk/e0OnoIRaj6YPhGGD0bNL9TZtzI/LdydFP",
+	"FmcuIieDI69PsKaykLmB2Sj9j9/3YIQXUjA7zJRfM0WO+ydmtq/ZgtGci6mea3kvIlug3UmUnDNzYkGG",
+	"CjJ6lrD5QkL7mO6vbDV6WEqRK7Yyb3Efme2CHDsBZ4JNJizGOtCjEzKTRaYcV8y5ZoshGWl18jmyBbCA",
+	"+3f3lUx5vBppvkUCc0VSNskfkjFbSZFossRS79LJ0QOk8+g1y7NV92ySswx5A6tSo7KwGgUP5JN4NY2a",
+	"sClXOUuIzeezrXq0gLGytEeelTurLxkpmAKQQLpYMJpFhKZKwnkQhIlibkk9JHwqZMZwIStZkETCS6+E",
+	"XPYuBKAfxUyg35MnWn5NAHyxc7ag8Yx1j3r9UjZ7n0GXI1NL0vmVsYW3JTYjFPNAucCMRaNTQEbkWOYz",
+	"4pBqjL9EH3Fok2h9Ixj46JybG8FzUAw7g14fZyEXTNAF7ww7x70BTHZB8xlck/e0mP0bNBEMyTgefJZ0",
+	"hh38Vl/EaiGFwqv1qN83ftHcQtSxD/k9uA+wFQzVepy+oq/sLUpDqsxGcv+zHO6d3lpYK6S5uRnZxIGK",
+	"ItAZvrv0qf9YWjGfyZgpBRkq/6kJCH3S32mDjSK09T1Iya0nifnaQxFQEG2laSqXT+aLfGWSsfKsYFEA",
+	"98KIrnjG4is8t8DysHJgvDmo6u72BziCksGuWTaWijUS9vJT7lhMBWzYaf+45UvedS+JvjnGVDGCKZkX",
+	"Qq8caLvPBITMkZT6lf6lDFQ27zg8Wz2iTltwgqiGq64HWnPqXjH0ndWcNpVj8yW1yV+h2ZaP3APBDCH9",
+	"LQ/a5I7tPOJf1n8ac8Btok1ceVfxpneO+kf3u4NB9+j4Tf/BsN8f9vv/LD2oP2uiFSp737//YHn859+T",
+	"ySDr9/uD/knf/G+KqD+2lZQo0hQ9550rtmr+WUpV/lQWWjAfffg/f5tPflebMxv0y5lZXxpbpHJlSiYz",
+	"di2v8Gc4AdtCai0R+NKTtgNNUJeDY4wqP+1Gj3Tjs3YjYhhwASQMBXj+DGFo5ERf9nhbYFl8wjJjVvGM",
+	"zOkVF1PEN9PPQbRPsfTa9IUIxNb3Ph/uRBgdXUXEEBHvYQcmWp4N+6Smoq9m41arHkBjIRZXIFdgdMVW",
+	"I7two99wFPFaAeK5YumkR55hBBLWmM+gPXqMmuUVW+REyKUFiameRORX0wht16PoKWdgjF06tJ6fJUK1",
+	"tD9kIfas48bW3FX2eLupWtnQyWxDLgx2m/IXIg6gDVPHGpIXRb9/HB/3SUZFIueeoQ/ccN8o3HBb6HMC",
+	"z7OtUgUndDgZ0nYHHxkae7sYQLrC6mPEKoK91IZO3dDmsXvwzE3UeS5jh9rX9Lx7zsziVuLjN2PgGOGw",
+	"g7iAvt/rN+29j+gQuUEBAh0xwqBgWmYospRZPtM6GFhbzjsD/cYsEpMUIFZUrpUMiwLMVR6ROc20wIO8",
+	"Bdj8TbmCX+wrVyZgRIau7pPGZbnp3H6DXsNQt9miKKz7TFm+N1m0gV1Lmv5XKb2+TLFzd/JGj3iMbNzM",
+	"li9k/ptMtAWeHICdXwpWuhVtF4GqErGPyrIb/wpL1ksrvoqE5908M4Av9baCfu5NhhCBd2wuRPVlZXQT",
+	"8SJkuE54mrPsHRQ2X1aMPL8ZZQBiYfPdZ8IUqRgcVEVGxiXag+xelowM0IH5dITZL2mK9/yYTbkgSm6f",
+	"KpfilnP1y+8syHicg2K85fWqgAjHzu9vGpKLmFUHbJfR0Nhsp+GFhch5uscLD2ed0tgmKRpe8KsNMO0U",
+	"RPJWSY450x3kdc/hl1DyXF4ziHrdQN+qWmOzhIGFDo/6D5NzZWsgbqIOJkL635k0rBus8ph1hp0Hk5/u",
+	"J/2fBj/9dBL/mNw/fUCPJozSfnx6SpP+4JQejycnk8H4aNwf/3R0FCeD0+R+PDgd9yf9Pu3/pDdt0Rl2",
+	"Bg+Oev3eUW+AMddrLgv1C76igjGqNZe/msmj2F+d4eBIS1fTtayjruOm3xzWYtaycLvBzESe8Vt5GN3d",
+	"ATV0CyYXqbUoV4okPImIYEutKVpQDnd96CkG7g4Q9+by2LwBhtcs4xOEIwqawi9kzshIX6cjkmhDl6WK",
+	"gV2LPuOVLDy/cUqxtSjNnZ5rMm8NNlXGPHSq6p2DM6ncOrc7pONMXjFRKitmd5CPZgaO4HAsb1j0JuoA",
+	"pqWzd3fgsNdsIbMgjznQbONylIU4iMb9yNqk2mblwobNEZUT+ISkcrofm1XwPGrVDL8u5u61jC1PPoV7",
+	"xa/tq1dLPCDQ+hsKH7ps9DpvuVS1mK4O0IwghOR0qDCNgwNc5G4qwOHuzjFk+w+Oq7C4HZXL+Op9yq5Z",
+	"iijVMU+MPWQBLmE9LosOLth4kjbfIBJQ0GuctYN/ljVc5nJCzF/9R/O4+OQbGyr79ffuACWXTK99Uylj",
+	"Cs6pMZxs7tS2a2wtcarDIRdCZivbMEPxhJkYUaNuYGBtzE2oGErGOlrYbKzOkmZsJgvFuskY61QLhmLu",
+	"jl6ocpmxSSbB4DSve6C5zuoreiOxMIPmbKrZwmBR+UZn1FlyIZi95w+pC9gTtl0dcALwIJLaDlarAZSS",
+	"dFM8m4hwjYC+99H+eVMrq6fMieo7caI008S9+vNZ8l6Nyu4U391sL1d82bBdQyNoMAlz7zfUBUL+wa8Z",
+	"YR9onKcraFchJ2SkJc6IfJf7UNVS2UDzkgv1fURG8K8R+c78aiWLjMiliLA/tA3ZmPwfe5hHF+K7lOX6",
+	"di1SRlD2f98jbyHJo8yXgQQtAzCOPkhM2cB+PETPkMzltcN+1lpqKsFNCTkX635ToOEt2Bum9XKB+Y9t",
+	"FI1qFKf85W2iOe7+AoA1zNKaUcR94wlbF+atBd5jQ+h28ZwdD/MtD+Zj4BAsf97ldJai2R4gTyg69KUt",
+	"equH0vTp/WP6xAG0me27pBjWGEJyKfuwSKHLhrntdlMwW5V1lARwtffrtfPhWcN0uSKuJO9brMTdokq7",
+	"xy9vmZ3SOvNA20ZhZ/3AOuvL+mKQoNOMqb/SSlFXraMf1VYpmrU/Q4M1NcxXVbGg3AAFAOMvqFJLrb5e",
+	"eoqm1TvtY7hQ1MFLrbITdWZwE3SScc8QpRfLuVfAp03nNJ+tKlgztau8oxSGkvlaqWHC5bmNMQH2QBqZ",
+	"JwE8qeM+Dcod++2WHIRnrgA9zzhLHkLN4miYM5WPTKkzzXsEEbqI3Vds1GCgDuogDkLZCOW0P2tGQu2B",
+	"Cp+Dvdk5Kg/JsPPNx7dnr5/88vL38yfvX52dn799+frxjWZvBYmYYGjd7JL/4BHzTnIgSsGEp/qLFEMH",
+	"FD6771YprQphyLWzvNpdFtXFLstT/3WmTHgL2EvSVdInvC/AkDH/WMuiqMoo/Pw2Mmrn7Aav9IErMgXY",
+	"k0Poq3ohVbge4y53dReFYuoWZI6a7Pf96XfQNIh/a1a316y0wfvzCnAHqj7ByzuXYpjNgPUGSAVTUlHi",
+	"KnxteRq3lHC38PI4ql9C5QSiO6zrsnOWTRmBr4elslcpY5ljjRxLIHsMK1IIsjCkyT5Ez0vG5hKSdO0w",
+	"PXLmOmWVS7oQCOZOqCLuCg05T5BTDyaa2+iNQIwuEOM/AtLFP4nuyB2tKxQyM+rTzR5HBFE42vtD/tV0",
+	"u0MJwqM6SdhCa/OjDU7eHd2JvNOHgBt7bHkr6XbrcK0+p59IIbvnQZRNQ5B6Z+pKeahxPfLWtiycUUWu",
+	"WbbCwjMzToRNAkuIrqN+Hwr58DYxTftMssOmnVp1ur30sJsO4u2xzTDf6cUK/WIvemVLo68KOC+QMDO0",
+	"uIaa7ek4Lb0aGaPJS5Gu3AfGRwXPazEH2ePvYLhLN/iiGKc87q2FPzO5VJ3h0Um/f1D/CZKv1neSpnbT",
+	"bEaAbYtzoMwWU02MUGDYS+Hz3btbzgH4XPYMsFQu96Cf5+WCCQXtNEHiqbJw3gRXbNkplEanqVyaYm5N",
+	"O4T6jCptQFwiICaJkLMKqCFGShTKMgJFz6VDlqbpQzICGWyqcvEWwFpczGisHkpNmsrd/69vGGCjbrz+",
+	"XD/oHjmHpqilk+2TGw+YC/5luDlQoq9x4me8N99kq7u5NA2m+bYoEaJ4HyrnNOVUYda9PQB65jGiLfm4",
+	"/ug20R/mcj5WucWdy12A610nTmKDd6SZrptnfIogvTmfM5XT+aJjEkMvo860oBkVOQN+gyp/fs0gNByz",
+	"IeRELbDlEjYGj013H5MLWHHYvvuI+MHYrb9ED3QXDsuusU7ZpMba2xZPJxyHde27RP+1F69Jy/lFP31T",
+	"qa59o69shalcr5CM5//7uasc9uvfy6/LXGJP9NxFYENmTXdzyXwQ0MDg2QFOyYwRTWygivLbP5vr2ry3",
+	"UmnpcXibq3rj+LirVmbbkk8cgOftDtK/z88Xdn52PhtbLiCZHUxPpeWYqGs5oIxE7n8I9tZXobTeHqFM",
+	"X0hdIXO25Q6CB1/Ac58+U+El2nx+4J8jIOSWeL956nNlp9K5LMwvzF+do95pXyuaBgAIyjqM/xFyVCtF",
+	"eHG2Rc006+sMO2O+JXfV9tS1maRGE31Z5BDixjLRfMazssfj0DXCqCRFYvI9NvKqpG/2Tyv64bhV+WGw",
+	"SOWw16Hj3RZxfniWwIE4SHzfG6826dIADweOvdnf9YvPO7X3PsZuec13n3uss1e+VfnzAznLS8rsQ4o9",
+	"xJ+3gsttlBwmXMUG0PRWL2pIzdgo0MZ7AV3mE31Z4JW9aTGbyVW2dE+H+S3TDD8rG0FmabHQF2zJTKaF",
+	"KTWNF5QqKqpmCwar2mi1HAJD3xl/vJ1JSLtZZnpN3GII4YIIz6HEf8pyVdb/o4R/SKggcsGEvSJdIwqc",
+	"PIKSTSCBVpEF5QEQAHjJ/3TusmkLHmvB2bwFMyWMJl1sKtudZrJYNCtdZXuff+DDu+7DWinSAdMaIS+0",
+	"M1+pv9IeZGm/N+nTtoNzZ3j8Y9Rx6HCdYUcW2Ao6U3lTGCal4e9PzfdzphD0HbR1AKLkiuRSYvsQ28Aj",
+	"lmkxN060g5XJBOpLDqqprG14k/mO7BPh3UGzqdMrDqG1vNTiI/E6IJPxisS0UP5V7XdIblst4h2Atqz/",
+	"hdb0Ha7arlxqu3o75MJD1tzr0/y5TKRGSbJWt7eHNAEzKkn/aoPEZOvu6iRQf18JJG25+SKTSWHbt0He",
+	"g2IZ1oqsUonFxOqqcHO52beg8IAyb61iLlhiZ2ui7yxVuzwj2004X24dJt3O7wRfY8LdVhje+5i4JTaa",
+	"cSUl9jLjvJ8fxozzqL0vOXY35fxVXG6j5m1MucqL6lT1Ny7OCsjQK2IbsOYRkYIsimwhFUOYQzzOWl5c",
+	"sUVea9lVdvk2mfQHrgo7I7nmfiOI2h9fswOHKv46KBeDFUmNn5wUi/ZsrJnMCpqMJRn3SsDq2dE+eVfs",
+	"eCaILPIlzQDZEtAlAfJ7SjkkIeUzC+5skpEibTFy4f8CeuFhGNoiVLI8T211JFiUU0QszmQxnWH2AFid",
+	"+B4LPW4hg0NAc0CGu+L0CksdfWKWwlCxJxqRKp+Is85SfsXuUNo5N7xBCjcaRFQmmyREq3XIbABpyiJC",
+	"czKXKien/T6BoEjO56yWLXANd8wRuwhAmJXQVm1rqffa/iigrvwil5jXBr00Ms6SwyHcAvelKR7HihXn",
+	"7xqYc4fkS6Y1x/pEv3OIJXZBFuGjPTLSZgB0VKDkUSqL5Al8QQa9PmHimqVywSKC44zRcQX9Lczv55CZ",
+	"lEGih4kxA6T/mMZXkD1yIUbPqcq7MGz32eMResywIUBO9LpY8tBMB7YCQHcBiU1A04EegXYkZHBKFIul",
+	"SBSE8+bQxRV7kZS5VtDm80Kk/JopvO7xI/OgbZ8B0H0ys5h0c7oiihkoJKbfoKfOBSlf6RCTU6m4mBIa",
+	"x0ypUCY1vhDJuHl81k7yasGUwxQ03T6gwQEq8VGJXZcVojfhgquZA67TH/0w2rFOWNuRNWXCXvund7T7",
+	"9/vL//ju4qJn/vz+B/2Pi4sfvv/Pb0KNoeb0wzMc6LQfKiE+GGQPuluUYeHS15yxmPFrVkL5YPpRSYAK",
+	"H1Yo4C+8331w+XEQHfVvut7f3+wFPwfY9jDNrmlAW4G458mQ/Hgy6HcHRxcCHhsSf5svhD6cQ/LxoqMW",
+	"LDY8cdEZXnQGvf5FJ7ro8AT+aUfRHylZZDGDj7VMsJUd95rNUPipXiH8MGHXPdtAqOdPqXc9wCf5HJ8M",
+	"GejwhJ66IYUbdl3EuwcvOsOPF52swMVlhdg2U7CJ4WFVxDFjCUsuOjc3FwIO5A6tAUoRcbBkgxldLBg0",
+	"41CYRA3/9CS8kQ2bst3uVdVI5eKa53Q7lMEz77mvqDOAlqSLvFIrsT0FlM0BI7EzzWjM/le1JsRD03U/",
+	"P+5vZpBycb01tM9bY/hmABbXYQnPDX0O5nopN3a768Vjli2Y/wdg92f+y0DXwZBppbuFvmFDzI5377b6",
+	"+TcldD92s8dIrbgqL/0Fy7RBr9+vatD8H2oDDDoO5RKg2+vq58sVfdb6+Sb2XmO0HerZvcXdRT37v+RB",
+	"jjq5vGJwxv751+CfV38fJT8WT2R/cT8b0J+P48fs6fQX/l9Xz+cv5Ku/Xqs3xR/L/2/1z/7g6Pjk9P6P",
+	"Pz2g4zhhk+mMd6JOkaWmMaAa3runL1g/C9wX9Pdu/bZd2wSsM0dA/XJPYF44zxWcxLWM8M9S4A6zh455",
+	"IAx2EkCV+LC/Bx/Lf2xtDgAiqbY7gMCOAOXYBtEDPV4RUZIISSwwFjiFQKepaw5QEVPtCuG93TtgIfwb",
+	"04vBG12bfnvQv77evWmx/X+LqM4eesT2I14i3ZfH/DDhCu5v5x5qwo4eNX/Rl+Uhh9SQWk8JtGb1G9Au",
+	"MgZuE2hEqw/QGJyuOSkWWqVIaM5s7D8Kq+b4ws+UuGsXjBohts/Mt2Xu7hhEN2v0IuiBiQBRlUEadMSM",
+	"U6lYEpn8YmPRc/QCIXj2VnxezR5BRLGyVfABTZbFIpPXNHVCBObvF3vPF8WWWueQ4OkP3vSrj0C2WCV7",
+	"ud/r12QvYyrc9gcnXNCU/+1PeJJSC/YD4mrHVOayVz2DGgVcz9H6emC/y+ViaDtrIEDO5+yfUuht/P3N",
+	"o/Uu97bglmU2Ul4th8NwidflBD6AHij2k7Uca9cG3BHxp95JmIjuVceHNvX0IWpl58GJLuV0ysVhEqaf",
+	"uaFNpB2399Y50/ZT0Kv0Xzf1JelG+gK8IJ6lstNSypIpywhYf1yRudRbuil3UXOQ2GT+c8Lk0OTPQuVz",
+	"dM3rI/Zv8QG8Wlefcb/uzfGMZtOyyAm6iwtja7zzByjvh5yDB9jBjA8HkEyV4bnXazzVHM0+6N8NoqN+",
+	"32+wTHPyDT5zY5eWctGqA0gB+UlRBzjK4Jm9L4fulELTE4cLqXhuizwWmUkfWom4W/nl+mr8Br/e9GHS",
+	"/1MEdS3TeIJ6RyHcoCTbuqevDR7J5qP79nsFpewOiz8cVS9r74N7FVH58RavaHInwnEBW9114yhULucs",
+	"g0Cmyegt04S0FooKprZDiC0LwLkqY/0CWU2BAMp3C6FVvZXwV/tfTLeEqL6dW9Kdtu7RKZ63LUVsVjL9",
+	"Q8pkydPUpPLv5LU8czxxN17L+tt5vbbueP/aun9kNGbkF7lYYHZLeeWXwx9Vb++QErD+zIYS0D+sEnC/",
+	"lRJQRyGrFrgU4z8LKKM21+03enR9wL65rydExiyVS2Afe57KpkPffXNfP/19r7yJ/61k7K5k9O9Wyeg8",
+	"e/FHFyY56NQpG4NmZaO/oWz0P5eyYfKt99E1Tg+sa5RAjaW4IlQRChf414ZGe5Yk+tZEepJcEormHmS1",
+	"QJ98nhM5mdyizKtZt7j3sfxHo2cffFZgeJopWpTXsUxW9p5PepWeFvSKKV+KfauIpnbIlT+X18y73g6I",
+	"htsig9dx3sGCAB5vrgUBWm/fLdTKqE0TVU+XaFBD1zEZDq+HPsttlTE0m1dyzoClWKoYFpiqoPpoUN5v",
+	"URd6F+qgQVRoVAZ3Al73ikjvQuX7NybEnpgQu+M91GK8lDW9kRWuX9s99jbDmLNfn2wSV7Ho3V4Bh73I",
+	"EhkXc8Pp27ynZbt5KViTj/SxHXRLxurZGONgjApFFsmkNjCDDXx9hmGimANaU6Jv9lhdayLcrqxRD1VJ",
+	"qfx/Xz1+2h30jkmv1ws3FB5zQWGiGwWamK6p51XN0kQCRajORlZ9jrQOHoFWHAG1IqsxRyhVIitMLrIL",
+	"USrGkdFqo0EE6nu0plBHa0p8BOq3VjmjQiV6rN0THC3HrB2wR0jU7mOuSqMg5DGZ8FSrMdhxJYA2VT+b",
+	"w6CZWS2YKvLq8VOtJT46/+PL8VqBoXnvo/7PzT3PNKo7ny/oHCG3EKw2IkJi1zUFmSC51zN4OZNEMQiV",
+	"shUZFyBlHEbonK6gH1o46PycC/ayYgx+NSmhTYEPqR//4EJt+kePDOabD7TpgIBLS9aa139uu78bqoUT",
+	"atB7aApdyc0RuJu64LsGO3DcsT3eWLL1oSAKFRfTlPmeEMTBB5PWaMe3x2u6Y4NCn7Em2TA0NuLdWBFP",
+	"tWUKYN1SlO58rIDFMkOoblr3WbPEQ7MpndUPycngCMsG4WYiMdTVi83mi5tebRzklm7tTw5WczgT+Jyu",
+	"TN4K8jAqYFh0xBXJ+HSWH1QLHFoP7J3Zpw7ZKGeCilzf/yXEERQpcQVJ1+C2WVCeEJqjOWsqVAFF3sFe",
+	"klySBQ0gwtuV/M/lnmeAKEWF8ygRF+g8HMNM+TX7fXE37HJGUpozvb3g/YEEM56m4AwL9KrDqXzu/b5t",
+	"Jf4bP3IIeJjQglTsEN76mSGkz6Gq8u9AoK1DmUEYT18cYwaH/rBMuqCru+HQn1dkTMUVyTMq1IRlEVjq",
+	"NpmXvELOddX0mPRp2FmfSZ5ooYc9erAnbz5jc8XSa+zUWmXwBV19tdwNuBmgoP7sE0wrgafkhbyGfNyI",
+	"uAfJyY+DQXuWN5T+wlnecTtFgD7s0Sv1nUaWdHVYpr+WPLmra1zZCxuhLlEgm0bcGVukNGYjQrWaXU14",
+	"drm5c5qwCBIjVvoGHzObCxFQA/VCvnap/jaTYorLBzsPSOT4sx2P/yF54twxXxSP641PMrr0edxVUBun",
+	"5XhF5lxpTjksmy/Nu+8us2czadRArhiw7zFzFtAm89rpndn8j/95eqgL5BkS7B3GW2OCihUc3L0nFMue",
+	"TLiF0LEscmvVyqXfqtAEPUq2RaOU0PwhRsixWlRpcScnhOmRwSobMzBo5QSwW98iOMUCpdnIWSmae7CN",
+	"XgjcoWroqi8CGqqsZnn3sWVqjAscncCBQhrsKOR+LtIrd1buooeeLHIAE/FKLkqfM2YUmaBc+3CbAw7E",
+	"X7bO7dgg0y6/3YWiL3HRIWfc2yoTa8ZeK/GmCrwzB8jQME4hLTiteU4Uu2YZTb3SA5mBcxobBMkiTbAP",
+	"HJywW4gNU/LVCHZgC8a+Iq+2rSOkCV2rIuRJm5Dsn5KL5krFUNDWVQvKpYA0tTvCh8QN2e5INpu7CU6g",
+	"l6cF8LnFHTkAH78qoyhjBtCgWP9vfFp7FCBWWfTeR/xjW3kw1wcFBlSEiaS8zMClZiR/j5hJYFyH0Wum",
+	"dTFIEwL/WWlwkl/Zyvh3tX4Oyv1D/HdonXW5R/i+T9CF20A0YLc6A7pExYrMZXbAMmQ7MqgOk333eVs5",
+	"8t5EO2RN0ZcnS3aTE3WRatyEr7G0Ym7Z4u5Lmi0J6ztNQ94ibJIWJld4kRcC/sSPI6L4VDDj2EjAowdS",
+	"iULbVoBOA5QteNx4D4I5JBgTPYgoOUDX6D1L43H6d9cP+jOfVwdmskeH5TYH9ovprGyQZN0Vgx47oMLe",
+	"kCBzlmc8Vk2Q0L+ZR7bB/c0YUQsqDGoAAL86gD992rpHJ7NRZP4enM7d3z8m7s/jfjehKzV6SB70if7L",
+	"4nr2vDEwBCcYh/VDnayQGRlxkbPsmqaA+Djl1xidCSVw5XzOXms7uA4pD971btB9cIk4ef3o5Oa7+X/P",
+	"/jv57+6ciyJn6r+7M1lk6r9hwt+HMPSCOH8AjmnLmvUtvpRZ4lFqMBvVzdqurxbeLzTfupltkV3nCDi9",
+	"R/OC25cUa0tsyp7THA3No+MTaKk7STl0+h4cYWLMHzItNF0GvaOoM6E81QLt5DRC1DylJkXaGQ5OBz89",
+	"MPasVr7170+Pjk92kBDI/XXwesX8IEkjT/m0yJjXylrEREJWAx4q/TmfVw86Tqwt0p5cMEEXvGcpXnfc",
+	"X+Jzt4aj4WIiIW3Oq63Rpo8vqDuDXr/X1+Qzs+sMO8e9AX5U7g9NEo7OpFeZnm8O7QCMpwJZ22Q1BXZJ",
+	"r+fs1TOix91/o1hcZFAw9K7aYVILn6RML/U2h3YuLekXGY/1wavLmUMM2EVKRbWV6UwqJrSZRMVqLJNV",
+	"VNa2Qm2TishfhcypabydJF1IYQokwr4yM7jtpuo5Gp9Vkrw0f04YzYsM+lHPeM66KR0z8DCb+qtvTqN+",
+	"H6rgqIs9mIKx34U2kFeyyFwCpuWXt95YWqiseZ6iTsrnHEtpaZo+xTk4tpi4f7+7vIk6c5mwtFo5tVlL",
+	"hTQtPY0uD66pCM0rhDuygtmM+74Q6CoyJYHwDLi2vGW+Ni8hqsiwPA9Wa37ziq4wlkvjmYWQN5lktmM6",
+	"vcIiZ9vIVCu0G7Vhl+1DmFkDRAeYu5oFjIODZw48yLzsLo4YQ26HHnYhz9vaMRvGNI2LlOYNLvkXktAY",
+	"0vA8PDLy1nQy0/YC6A/6H/0eGWmCqpGtajHg1zaH2SD7cEE0w4CYhvOITVogoVMbF4rQuRTTCwEQjWQE",
+	"VxKoKjneIw7/lwtm+uXDtkPKIJRqcujCr2xxmcrZQksH/d+QP9/RAfa0c5tiGHvY4Ux09RLx0Fx6Ryul",
+	"+URmWu3XLIJdijME3sdaTrgUcjb1UohdI+PhyY1NNFV2bhSuezAVNH/g7X0fzIab3fj5f+tlt4aG7O9J",
+	"nLCQWq/T7Zz2bYlyy2rcU3ja1h4wVi1gdSIIH7PC5rQqcbVMMYW1OIKVaPC1qiudhSb/a69zksZsODkv",
+	"91kLPDMmvDLAHKbwTFPL8In9slsyjP7mTf17THiiJOUevhpgjDOIp9WJOnPOIB3QJqAeXsCZJs6YlGAj",
+	"DSonBdyNFPUCB9XWRhBmxRY05deF+IL6nr0uhAFWO5Sx0bwprwuTE36QVG9NbGgxnqa2VUV9ajcQvq3G",
+	"rke+9zErRGPHpteF6OxJhQN5B7NC+IqpnGZMqZ0XvburEFZwuUGsYUxFzNJ9MjFwxPpE0L8KVrAEFswV",
+	"wfekzOUGR9DfBs/tkq4IRYBJiIPEcj7n+UMTT6TKfJCzBP2PPfIIh4MGDFPKMfWYwstsi1VtEUbrLfcD",
+	"hbQw0udljPNcLnD2O3CCftpyv5XT5sutdquRCeco/He61PFVIY/rN/YuccDG+qEuftqT2fQepOXcO+of",
+	"9buDIzNSZ8MsPZg1e0b+6/zlC4KrjExSkHn73eje3vucdwJJ7Qxfk28KflhVawUrFmcsb76Yzs0zX1Hk",
+	"uwXIrlHdzn95+erZ0//z/s3LX5+8gGqpvB0kLkYhGl9xR4Fv3I/tgW+zt5E2R9CQv70EcZWEbnDElcZq",
+	"Qo/NLNOEBAt8U71WzYf3PuIfjeFtrZvBSzHlX8CUeE4mlKeqioC92WsPxsTJfYIwNK7mkPjXj2EBhJqh",
+	"d6L4tkDz3mQ5ZKD5izu6ux3LWp80fPs1xplx5qYaG50ofM7cydfKFJz+PQ7/7uqlJbLWB4uAOjh6Nulq",
+	"bkRwnCH5YQThaGUyzqErnYedY7Kt0d0Dq7DXqU36zBhNvJ/AiKD5yQmojUgDhcVnm/JG3eJU7Y68Vx5E",
+	"bZbfLskT93TYuSj6/ePY0Qf+yTo7noo/YLC7cPR8PnHh14jvEeVuFhfIi9hlDFg0uZXo2Bmx5l9aCqN7",
+	"efm1ob+cs9zd+9/uI3QrSQbWvtui+puHPn0bgTfWgU/FyghlxbCNgNqxA2Ggr4BrQdjMS2i9Gj9YoMfg",
+	"puqduUxAGzsLTUwxmkHE6bO0399+tiHUthUuQtT0j9eWzetClJCHCylTUL6R/8GVLdG29QN6mxgXfh/8",
+	"a25EbAlLReOcX7MdRfTJgY0x4JE21ph1Qx7QHPPOZykGzEdtPZquX+NH89dNC4/Ol28k+KBVJQTKBq+a",
+	"Ju5lgHlJMzaThWLdZFz6jBZS5dOMqb9QEcPzUYKkuOfmNOM0GaML9F/7FO14QuqvZHQlfpWWEbrcPHDz",
+	"axbKPGl/JvexiMqwS9Ak+s3hg7qm3eDD1vaQ5Qdbo3bmZo9GDtS0ufbR1DZDvGbgVF/3eV+ILeaXJZgU",
+	"6eph1Q675sqaYQ2W16bFdSH0TuCVO8c29mhfRIR9iNnCJBmPrmnKNXe/FOlqVFNol672l263N9aiEKre",
+	"imSFGJoSQ1UpfDKd3KDUdDP4ENI6fBo0dy4K91JS1MD22NLFrBAmKYKSWArB4lxmtk8mAlTkNE2xTVtK",
+	"4ytlKjJYlsmsbpoWimSX+b2drdDhrTloxrVoXtWNLxDGNKh6ndaqXhUzOiwx7COcqXsO3vBQFm6JP8Yn",
+	"BgjB5DBMTNIAFQXkoSKIudbgqcoBMvIth9CyyTUw1abA5ACErS+cR1JM+LRnUzpfMyXTwjQxg/wAk4Z1",
+	"aS6RMkWivFOOo05WiBLn2ly6X73GebzDXTkI3JWnN1H17OFWtr5BzzSDsKTdRWqcBrBFIOm5soLbyXYQ",
+	"6zQFjAXEwNandQn43kbmfBZ3g92GOhbf2HfD0TRJKvzsXYntOHdgOPej3mBtA6yXNZjoLR7xauukAnuH",
+	"3LRr7agFn+tiZHqcl6NhimPRDozf5jG46L6++gGmvu+ycfo3a8vcBQ0QUnt85HpzCDDiDj7Af5kzPmh/",
+	"xms9VJ/ujH+dDqxXBTqwqoFqwkUu9d0dsx1VZvBn6a8zuuyO4WoGn3KtYdsCyRgiiVoSGnhrsgRUOS0+",
+	"EdHXJodqBRjK3/XnEeKox1Jcs6zSOy6mQgoe0xR+HswDN0utB0RuCXfsdqfzJ3YktvjH5p8rOk9DCMjB",
+	"khh7Mr61eD4Pq7o/lPtQwGau07Pc4VrTtfhcT+tocPLjyU/H909+jDpzLvDDgZsdJKVCFmD0iX0Ln8lZ",
+	"0E5MlGrlTVRZCGxuBUbarGNIqsu4EGYVwwtBSJfwZEj8ZehPCdEzHJJyIReYA9SA9Eye5ZUe09jGipqc",
+	"bWdoAsAD8O7XZvH7q4XcQuIx+Ke19OsFnJetXZ9oap759D790kFOxcoUS3yryBXTWqiBAYN+5PhJVhbV",
+	"f8htKABglg/oV48+NoUOYpmmLNbTv9x11OrSDdGNWyXXx0BJWFNOUgZ1z4IZkhy2TfJzLq5qeyTr+5Jw",
+	"EadFwhTB7JjEwn1vmYd5+pM1QTZ2a2OTUrddKHLjq/cpu2ap6rTSzs2KvD6jBtP7Y6U7VdRRV0Vn2Dn/",
+	"9fcuABHOWJp43Ui3QnIDk//KVm6MqCMzPgVar10pShaZidKVU2gGLA+ieN9Ub68xm4ERoc2Wq+pEHBR5",
+	"MU553FujolyKpzKb4y+txqzvFTDA8I+aHRpUJre2zrL8EK7wO+p2jKdwe7DGHYDbXxv24MON4TywuUU7",
+	"MEy9mZRuhPTmPWLn9gmukXsf8Y/mXHdEor+1m+tf+nQvmHhUVkvrseoOvFxi70Tv8NYQ5MaXDl/v+d7t",
+	"7NZZxsiophgX3OQID6HJ6YqFAFfYVa33DlVqYV49XsFLeKI1FywQrug4n/Z0t2kmYEm6gyS4Z5zrLTTM",
+	"X8yTX1MfEOP960TW51iVDdroahBQ1vNe+ZHmcATd9p18W1uCVJz1gXYgrdt/3HVPD7PN2y9Vfef9KYtM",
+	"0PQQRw9K9GZ0sWCCJdjU0Z7EukKvr/fUaUlcqO3X8Dk+t+sKHLLIrY/SrBirhYQntX5zvhIxnpeT7qDf",
+	"PfrxzeBoeHwyPP3xn6a9nF6VvWD0/tKUKXQGbhvifs0QfzORMHVV/X3pwYan0XO1A1RmhbxBNgdtogQG",
+	"MFAAzkX40NUjIq3X63YQP0cbgRxTrZPDHBKWMXcy0PAEoABvjl/pCUHfyzZXh33qa7qEinwWjEGFVVz/",
+	"AnJN58AdiHXdeJ3Zto9HO4SADmx64Va0Mb7MpkUOk8n63Q7WC8q9Y80uq7k5Pr9bz0xX3wj45xabzHkm",
+	"b4mjsD8v1gRx2/jDawO7KDrflT++BCb9AnL9DnvyrGXX5Mbv7Hz0HrOc8rTegsKnIrBivOjcWgwL833W",
+	"42SYBjSTS/05bn1Ziwe+TVSOD2d0mYCCS777XHl37S40cx4bD/k2hAjzyi8VKOJLwn3YKtHvCv+gko4Z",
+	"RixIU4JOGAX9fTJGy3gxz0gMG4DAluQthFktuIGBOnCZO1iIhipj2Ymgrok3Yg8coHt3ZY+PdrxQDp9f",
+	"4186h8yvcQl17RNsjg6eYNNOwBeiVqoXokeeyjRFyUxzYlM6TOIXdp8aaZnE9AWjRmuB2c+SKvK6EF6q",
+	"iJDLfQErNsXsdlPaq/sBW/p2KlRdPtOaT3iAnzxmNHnOcjyf/Ybs/VCmZSuWq+Y4+TqRS+GtKkFRJ8XQ",
+	"vAEB/U11hj+dmKPZGR4Pos6cftCfnhzp42CEW1PMrv9gePpgePoTuuVz59SPk9j/5LVd/HM5Bf0jY47U",
+	"kNeo2RpLI/FcHp30++tCgPKUi+k5hxZj+NkWH/hiRpWJ5jI6xxSyRqljZIF+u5aQ6MIf4B9nSLDBUT84",
+	"sA+uBqwAP5xk8m8mgAEWTEBrJ8hRZHreevC+9cV3hkfHD366qXO875BaUuX6gDgxTiLUuGApKnLweyIh",
+	"KZ2iFmjgdLRShjkgiMYPKSLYoVRIYg6QOnC47Re5rOSY7VkbdSdm3JBm8Yzv15t3u17xcsEEKkBaq3A4",
+	"SN6WuPOtSMomuW2IYR1SUDwxl9csQTR24+lHKCQcRkkgaaW+ca2MApd4sEKKvZTKUjc/bMoirXbia52j",
+	"WH8bDbWpdDf84NXywIkFqajIjMLx86xzsmL5Q9e7WXPFCJ8dBfBT+GRS7u1nrIqo8S6c9nfwHfSWDNok",
+	"axriijE0W8kZ/9dJcT5EyR+kOO/Yt8vmt2pOr9FSvd2EOKres8PdBu4cVPwSS4PfliIldr4jdkk8Hi4w",
+	"AHgX5/ytCXbLJVN46z40FmMJejfVQhta2DHRI69ooaC/z1ILta3IdTD3fxWBbiDwrEQvRM5TkyqQMVXM",
+	"WbIjLzRbG0Mc9FA7v95TSY/9r7Izz5l/1S5ldoWQiwfeD5mm0GTyTs7iM99zOmbQTXCt1LasnjTql1Wz",
+	"tCiSKtQ6y0z5Uxan3kHXSOMRfwNNyJYkK1IGC8aGbKpajdPe9WH38w7BhbaWXq4XWroKTOdCuuvSy5N/",
+	"0dLLkx10lqOAznL/zsuy3mJzCNfn9TP2IgJjRRBGs5SzrAyRlAVWe0nUoAkztFRtwvN3DW6v2CJHo9I0",
+	"y+WKHPX7hKZKYuZDpT7VwP3DKwJNv82bvwg7xNkNH02HWEu3HqIuvS/ElZBLgemrxVwLtx8Rgr4z/Mnr",
+	"D6sFY8ZMfbzBqXp79vrJLy9/P3/y/tXZ+fnbl68f9wAUHpoOdYade8aoude/Z2x7PcsFVWppU3LnLLHY",
+	"UdzCl5+zPOdiqiJiMKN6m5LGKPq7nZanHHxVtY15JuZ7k6YJTRQAvwAo0ztQS32r2C+hsbrpMXeb6GC9",
+	"pm+6PTb4kt/YfpBfOlwOm8sSS0tPPmei1Y3wBN9DnufIcVMkYSn/VVpMO0M7n24Kz21IdX0X/BOcuJ0n",
+	"RSYX7N7PLEtBWO2RLGzIXsOHZZPSr60ADWduITYYuWIrbIoMnGt6sSqSS4/PDS02udyQofR4mtaOoXaL",
+	"e/PxgdstbrLJH5wJQTs7ssbddV78Og+boeJeCE9tDtsX07DxkW3YZGdmkW1lhm2C/paC7XB6KtqR66kT",
+	"LC4fQbOSEVx5ttUQxeLyjBn0Gqmwe/ScrqDVuW1YTr4bud7l+sCOvg/Wkv8OE9jSFfLM9DUxBqgjg1v+",
+	"Q9PXBLtItSz3XrCMy6RSDGi4EOhojkIHe8i69ojQGfHkpot/HN2EOiMeILVyZVU0aP0E8TNUXr0jChXz",
+	"if/RyZu+5wj1WowNB1D1Wdow+G8I6K8d+7Jc59I0+NmcSn0nM7/4YPON4IhAsusFe5M/6vYHlclj+x83",
+	"tc7mZNd+4ImI3988AkWZ5uwR9IX6GGjU1tzrzAt1vsNU10cpVco3KP1wKMZxd4lr46MvgkaqJlM1zl2S",
+	"fnNTFxmb82Lu5PPGJh9oVvWlGSac7HWb+ql3As2pqp2s2mevo1ioEdAgtCKiRaSPXJGyZMqyg1VqLKki",
+	"hTL9n1EAeaFJDs1Y2Jrm4poobQhfmLOPY2lZrV4T/8M8clthMpV6PDnoHd3v/RRunNluU+yE6iCg76p5",
+	"39sZj2cOZg+B2kIdQqpDaLpwqGp8d3kTfewYlRP+acJk9T2IK0BwWAKvn1f4doch0Yk6RZZqwxbPAU5o",
+	"M+Ah54Rds2yF/oVS6e2Vt5HVSTYq3l8xqRWoSrt+ZEQurnmOssAbyPZu3hzpV7bCBAfID6Nz/1dnr55p",
+	"3Tz0MzgN33x8cfbbkxs8DBuIOKZMY4IYeRZo2+A7h/FarrjAImMbza9B4YupsHkAVYI9cskBNW9wakLK",
+	"xZWmtn3V5iAgTmtWbrxBhP1V0BTRdZD8Y225a87MipSpysKNnb454pMPLAZXaTXr0/sxJIuFF6RvIeMR",
+	"mVNBpwzb5oDDwIMQtAOZuym0LEAIWjqCkIQrOs0Yq1LGZHptDvDIROCwzyygOwqZkzGDRqJCMwnYeFoX",
+	"K3Jv0MeMJiQ12WKb4wb6F1cY2zRR3vgd3Bb2SKDKWf7MyuSa7V3g8dI/1vxPEvTg2WNRJDyv+ynW8qnI",
+	"mArmn96vn0B+Ys1uVric54qlk+piaefm8ub/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

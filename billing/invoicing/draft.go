@@ -3,6 +3,7 @@
 package invoicing
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -59,7 +60,7 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 	next = keepHead(held, next)
 	next.ComputedAt, next.Lines = tx.Now(), rated.Lines
 	for n := range next.Lines {
-		next.Lines[n].Kind, next.Lines[n].Of = billing.UsageLine, p.Month
+		next.Lines[n].Kind, next.Lines[n].Of = cmp.Or(next.Lines[n].Kind, billing.UsageLine), p.Month
 	}
 	if err := i.addLate(ctx, tx, card, &next); err != nil {
 		return billing.Invoice{}, err
@@ -128,7 +129,7 @@ func (i *Invoicer) addLate(ctx context.Context, tx Tx, card billing.RateCard, dr
 		if err != nil {
 			return err
 		}
-		for _, l := range now.Lines {
+		for _, l := range billing.ByPrice(now.Lines) {
 			was := billed[l.Price]
 			if was.Amount.Currency == "" {
 				was.Amount = billing.Zero(card.Currency)
@@ -170,6 +171,9 @@ func (i *Invoicer) flags(ctx context.Context, tx Tx, draft billing.Invoice) ([]b
 	late := billing.Zero(draft.Currency)
 	found := false
 	for _, l := range draft.Lines {
+		if l.Review != "" && l.Kind != billing.LateLine {
+			flags = append(flags, billing.Flag{Code: billing.FlagReview, Text: l.Review})
+		}
 		if l.Kind == billing.LateLine {
 			late, found = late.Add(l.Amount), true
 		}

@@ -90,6 +90,9 @@ func (t *Tx) SaveDraft(ctx context.Context, i billing.Invoice) error {
 		p.Periods = append(p.Periods, cmp.Or(l.Of, i.Period.Month).String())
 		p.Reasons = append(p.Reasons, clean(l.Reason))
 		p.Authors = append(p.Authors, l.Author)
+		p.PartFroms = append(p.PartFroms, l.From)
+		p.PartTos = append(p.PartTos, l.To)
+		p.Reviews = append(p.Reviews, l.Review)
 	}
 	return unavailable(t.q.AddInvoiceLines(ctx, p))
 }
@@ -137,6 +140,7 @@ func (t *Tx) InvoiceLines(ctx context.Context, invoice uuid.UUID) ([]billing.Lin
 	for i, r := range rows {
 		l := billing.Line{
 			Position: int(r.Number), Price: r.Price, Title: r.Description, Kind: billing.LineKind(r.Kind), Reason: r.Reason, Author: r.Author,
+			From: value(r.PartFrom).UTC(), To: value(r.PartTo).UTC(), Review: r.Review,
 			Meter: billing.Meter(r.Meter), Quantity: r.Quantity, Amount: money(r.Amount, r.Currency), Charged: r.Charged,
 		}
 		if l.Of, err = billing.ParseMonth(r.Period); err != nil {

@@ -57,6 +57,7 @@ func Entries() []Entry {
 		{"/settings", "Settings, members", settings("members")},
 		{"/settings/keys", "Settings, API keys", settings("keys")},
 		{"/settings/secrets", "Settings, secrets", settings("secrets")},
+		{"/pricing", "The calculator", pricingPage},
 		{"/sign-in", "Sign in", signIn},
 		{"/sign-in/refused", "Sign in, refused", signInRefused},
 		{"/sign-up", "Sign up, refused", signUp},

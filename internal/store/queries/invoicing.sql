@@ -37,21 +37,22 @@ WHERE tenant_id = current_tenant() AND id = $1 AND state = 'draft' AND approved_
 DELETE FROM invoice_lines WHERE tenant_id = current_tenant() AND invoice_id = $1;
 
 -- name: AddInvoiceLines :exec
-INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector, kind, period, reason, author)
+INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector, kind, period, reason, author, part_from, part_to, review)
 SELECT current_tenant(), sqlc.arg(invoice_id), l.number, l.price, l.meter, l.description, l.quantity, l.amount, l.charged, l.explanation::jsonb, l.selector::jsonb,
-       l.kind, l.period, l.reason, l.author
+       l.kind, l.period, l.reason, l.author, nullif(l.part_from, '0001-01-01 00:00:00+00'), nullif(l.part_to, '0001-01-01 00:00:00+00'), l.review
 FROM (
     SELECT unnest(sqlc.arg(numbers)::int[]) AS number, unnest(sqlc.arg(prices)::text[]) AS price, unnest(sqlc.arg(meters)::text[]) AS meter,
            unnest(sqlc.arg(descriptions)::text[]) AS description, unnest(sqlc.arg(quantities)::bigint[]) AS quantity,
            unnest(sqlc.arg(amounts)::numeric[]) AS amount, unnest(sqlc.arg(charged)::boolean[]) AS charged,
            unnest(sqlc.arg(explanations)::text[]) AS explanation, unnest(sqlc.arg(selectors)::text[]) AS selector,
            unnest(sqlc.arg(kinds)::text[]) AS kind, unnest(sqlc.arg(periods)::text[]) AS period,
-           unnest(sqlc.arg(reasons)::text[]) AS reason, unnest(sqlc.arg(authors)::text[]) AS author
+           unnest(sqlc.arg(reasons)::text[]) AS reason, unnest(sqlc.arg(authors)::text[]) AS author,
+           unnest(sqlc.arg(part_froms)::timestamptz[]) AS part_from, unnest(sqlc.arg(part_tos)::timestamptz[]) AS part_to, unnest(sqlc.arg(reviews)::text[]) AS review
 ) l;
 
 -- name: InvoiceLines :many
 SELECT l.number, l.price, l.meter, l.description, l.quantity, l.amount, i.currency, l.charged, l.explanation, l.selector,
-       l.kind, coalesce(nullif(l.period, ''), i.period)::text AS period, l.reason, l.author
+       l.kind, coalesce(nullif(l.period, ''), i.period)::text AS period, l.reason, l.author, l.part_from, l.part_to, l.review
 FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
 WHERE l.tenant_id = current_tenant() AND l.invoice_id = $1 ORDER BY l.number;
 
@@ -101,7 +102,7 @@ ORDER BY f.period;
 -- What invoices that are not computed any more charged for the usage of a month, by price.
 SELECT l.price, i.currency, sum(l.quantity)::bigint AS quantity, sum(l.amount)::numeric AS amount
 FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
-WHERE l.tenant_id = current_tenant() AND l.kind IN ('usage', 'late') AND coalesce(nullif(l.period, ''), i.period) = sqlc.arg(month)::text
+WHERE l.tenant_id = current_tenant() AND l.kind NOT IN ('credit', 'adjustment') AND coalesce(nullif(l.period, ''), i.period) = sqlc.arg(month)::text
   AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
 GROUP BY l.price, i.currency;
 

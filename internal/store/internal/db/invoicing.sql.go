@@ -79,16 +79,17 @@ func (q *Queries) AddCreditNote(ctx context.Context, arg AddCreditNoteParams) er
 }
 
 const addInvoiceLines = `-- name: AddInvoiceLines :exec
-INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector, kind, period, reason, author)
+INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector, kind, period, reason, author, part_from, part_to, review)
 SELECT current_tenant(), $1, l.number, l.price, l.meter, l.description, l.quantity, l.amount, l.charged, l.explanation::jsonb, l.selector::jsonb,
-       l.kind, l.period, l.reason, l.author
+       l.kind, l.period, l.reason, l.author, nullif(l.part_from, '0001-01-01 00:00:00+00'), nullif(l.part_to, '0001-01-01 00:00:00+00'), l.review
 FROM (
     SELECT unnest($2::int[]) AS number, unnest($3::text[]) AS price, unnest($4::text[]) AS meter,
            unnest($5::text[]) AS description, unnest($6::bigint[]) AS quantity,
            unnest($7::numeric[]) AS amount, unnest($8::boolean[]) AS charged,
            unnest($9::text[]) AS explanation, unnest($10::text[]) AS selector,
            unnest($11::text[]) AS kind, unnest($12::text[]) AS period,
-           unnest($13::text[]) AS reason, unnest($14::text[]) AS author
+           unnest($13::text[]) AS reason, unnest($14::text[]) AS author,
+           unnest($15::timestamptz[]) AS part_from, unnest($16::timestamptz[]) AS part_to, unnest($17::text[]) AS review
 ) l
 `
 
@@ -107,6 +108,9 @@ type AddInvoiceLinesParams struct {
 	Periods      []string
 	Reasons      []string
 	Authors      []string
+	PartFroms    []time.Time
+	PartTos      []time.Time
+	Reviews      []string
 }
 
 func (q *Queries) AddInvoiceLines(ctx context.Context, arg AddInvoiceLinesParams) error {
@@ -125,6 +129,9 @@ func (q *Queries) AddInvoiceLines(ctx context.Context, arg AddInvoiceLinesParams
 		arg.Periods,
 		arg.Reasons,
 		arg.Authors,
+		arg.PartFroms,
+		arg.PartTos,
+		arg.Reviews,
 	)
 	return err
 }
@@ -184,7 +191,7 @@ func (q *Queries) Adjustments(ctx context.Context, invoiceID uuid.UUID) ([]Adjus
 const billedFor = `-- name: BilledFor :many
 SELECT l.price, i.currency, sum(l.quantity)::bigint AS quantity, sum(l.amount)::numeric AS amount
 FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
-WHERE l.tenant_id = current_tenant() AND l.kind IN ('usage', 'late') AND coalesce(nullif(l.period, ''), i.period) = $1::text
+WHERE l.tenant_id = current_tenant() AND l.kind NOT IN ('credit', 'adjustment') AND coalesce(nullif(l.period, ''), i.period) = $1::text
   AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
 GROUP BY l.price, i.currency
 `
@@ -474,7 +481,7 @@ func (q *Queries) Invoice(ctx context.Context, id uuid.UUID) (InvoiceRow, error)
 
 const invoiceLines = `-- name: InvoiceLines :many
 SELECT l.number, l.price, l.meter, l.description, l.quantity, l.amount, i.currency, l.charged, l.explanation, l.selector,
-       l.kind, coalesce(nullif(l.period, ''), i.period)::text AS period, l.reason, l.author
+       l.kind, coalesce(nullif(l.period, ''), i.period)::text AS period, l.reason, l.author, l.part_from, l.part_to, l.review
 FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
 WHERE l.tenant_id = current_tenant() AND l.invoice_id = $1 ORDER BY l.number
 `
@@ -494,6 +501,9 @@ type InvoiceLinesRow struct {
 	Period      string
 	Reason      string
 	Author      string
+	PartFrom    *time.Time
+	PartTo      *time.Time
+	Review      string
 }
 
 func (q *Queries) InvoiceLines(ctx context.Context, invoiceID uuid.UUID) ([]InvoiceLinesRow, error) {
@@ -520,6 +530,9 @@ func (q *Queries) InvoiceLines(ctx context.Context, invoiceID uuid.UUID) ([]Invo
 			&i.Period,
 			&i.Reason,
 			&i.Author,
+			&i.PartFrom,
+			&i.PartTo,
+			&i.Review,
 		); err != nil {
 			return nil, err
 		}

@@ -380,9 +380,15 @@ type InvoiceLine struct {
 	Explanation json.RawMessage
 	// Which usage events the line is made of: the filter that opens it into its operations.
 	Selector json.RawMessage
-	Kind     string
+	// usage, fee, addon, minimum, cap, discount, credit as rating makes them; late and adjustment as reviewing does.
+	Kind string
 	// The month whose usage the line charges; empty: that of the invoice. Late usage of a closed month is a line of a later invoice.
 	Period string
+	// With part_to: the part of the month that the line is about, where its plan changed within it; null for all of it.
+	PartFrom *time.Time
+	PartTo   *time.Time
+	// What a person should look at before the invoice goes out.
+	Review string
 	Reason string
 	// Of an adjustment: who made it.
 	Author string
