@@ -1566,7 +1566,7 @@ type Invoice struct {
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
-	// Code jump, late, unsubscribed, records; there may be more.
+	// Code jump, late, review, unsubscribed; there may be more.
 	Code string `json:"code"`
 	Text string `json:"text"`
 }
