@@ -810,6 +810,24 @@ func (e SettingKind) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionChangeWhen.
+const (
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
+func (e SubscriptionChangeWhen) Valid() bool {
+	switch e {
+	case NextPeriod:
+		return true
+	case Now:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SystemRecordStatusStatus.
 const (
 	SystemRecordStatusStatusAbsent   SystemRecordStatusStatus = "absent"
@@ -2355,6 +2373,73 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	AddOns []string `json:"addOns"`
+
+	// Coupons What is taken off.
+	Coupons []string `json:"coupons"`
+
+	// Default Nothing was agreed; this is what holds then.
+	Default bool       `json:"default"`
+	From    *time.Time `json:"from,omitempty"`
+
+	// Lacking What services in force use and the plan does not allow; their next revision will be refused.
+	Lacking    []LackingFeature       `json:"lacking"`
+	Period     Period                 `json:"period"`
+	Plan       Plan                   `json:"plan"`
+	Scheduled  *ScheduledSubscription `json:"scheduled,omitempty"`
+	Trial      bool                   `json:"trial"`
+	TrialUntil *time.Time             `json:"trialUntil,omitempty"`
+}
+
+// LackingFeature defines model for Subscription.lacking.
+type LackingFeature struct {
+	Feature string `json:"feature"`
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// ScheduledSubscription defines model for Subscription.scheduled.
+type ScheduledSubscription struct {
+	AddOns []string  `json:"addOns"`
+	From   time.Time `json:"from"`
+	Plan   string    `json:"plan"`
+	Title  string    `json:"title"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Note   *string   `json:"note,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// When `now` when absent.
+	When *SubscriptionChangeWhen `json:"when,omitempty"`
+}
+
+// SubscriptionChangeWhen `now` when absent.
+type SubscriptionChangeWhen string
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Currency string    `json:"currency"`
+	From     time.Time `json:"from"`
+
+	// FullMonth A whole month under the new terms with the usage so far.
+	FullMonth string `json:"fullMonth"`
+
+	// Lines Of the present month with the change.
+	Lines []PricedLine `json:"lines"`
+
+	// MonthNow What the present month comes to without the change.
+	MonthNow string `json:"monthNow"`
+
+	// MonthThen The same with the change.
+	MonthThen string `json:"monthThen"`
+}
+
 // SystemRecordStatus defines model for SystemRecordStatus.
 type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
@@ -3223,6 +3308,12 @@ type RollbackServiceJSONRequestBody = Rollback
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
 
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
@@ -3393,6 +3484,9 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(w http.ResponseWriter, r *http.Request)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(w http.ResponseWriter, r *http.Request)
@@ -3480,6 +3574,18 @@ type ServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(w http.ResponseWriter, r *http.Request)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams)
@@ -3828,6 +3934,12 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListPlans The plans that this tenant can choose
+// (GET /v1/plans)
+func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetPricing The price list
 // (GET /v1/pricing)
 func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
@@ -3999,6 +4111,30 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSubscription The plan the tenant is on
+// (GET /v1/subscription)
+func (_ Unimplemented) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeSubscription Choose a plan and its add-ons
+// (POST /v1/subscription:change)
+func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewSubscription What another plan would cost
+// (POST /v1/subscription:preview)
+func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawSubscription Take back a change that waits for the next period
+// (POST /v1/subscription:withdraw)
+func (_ Unimplemented) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6921,6 +7057,20 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetPricing operation middleware
 func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
 
@@ -8366,6 +8516,62 @@ func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubscription operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTenant operation middleware
 func (siw *ServerInterfaceWrapper) GetTenant(w http.ResponseWriter, r *http.Request) {
 
@@ -8851,6 +9057,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/plans", wrapper.ListPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/subscription", wrapper.GetSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:preview", wrapper.PreviewSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -11541,6 +11762,48 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListPlansRequestObject struct {
+}
+
+type ListPlansResponseObject interface {
+	VisitListPlansResponse(w http.ResponseWriter) error
+}
+
+type ListPlans200JSONResponse PriceList
+
+func (response ListPlans200JSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPlansdefaultApplicationProblemPlusJSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPricingRequestObject struct {
 }
 
@@ -12960,6 +13223,176 @@ func (response ValidateServicedefaultApplicationProblemPlusJSONResponse) VisitVa
 	return err
 }
 
+type GetSubscriptionRequestObject struct {
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200JSONResponse Subscription
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	Body *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200JSONResponse Subscription
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	Body *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptionRequestObject struct {
+}
+
+type WithdrawSubscriptionResponseObject interface {
+	VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubscription200JSONResponse Subscription
+
+func (response WithdrawSubscription200JSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantRequestObject struct {
 	Params GetTenantParams
 }
@@ -13323,6 +13756,9 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
@@ -13410,6 +13846,18 @@ type StrictServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(ctx context.Context, request GetTenantRequestObject) (GetTenantResponseObject, error)
@@ -15005,6 +15453,30 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPlans operation middleware
+func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlans(ctx, request.(ListPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlansResponseObject); ok {
+		if err := validResponse.VisitListPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPricing operation middleware
 func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
 	var request GetPricingRequestObject
@@ -15832,6 +16304,116 @@ func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request)
 	}
 }
 
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	var request GetSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	var request ChangeSubscriptionRequestObject
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	var request PreviewSubscriptionRequestObject
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubscription operation middleware
+func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+	var request WithdrawSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubscription(ctx, request.(WithdrawSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubscriptionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTenant operation middleware
 func (sh *strictHandler) GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams) {
 	var request GetTenantRequestObject
@@ -15946,420 +16528,437 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17l9s2si/6VbB0c1cem5Klfjix/Mc+HT8m3nFsH7cT3zPuPhZEQhLSFKAQZMuKd3/3u1AFgKAEUpRa",
-	"7cfsmT8mbYkCgUKhUM9ffezEcr6QgolcdYYfOzNGE5bBn0/e0Kn+b8JUnPFFzqXoDDtvZoxcs0xxKSIy",
-	"kRl5Nun+RvN4RqhI9D9eSMHwk14n6mTsr4JnLOkM86xgUUfFMzaneth8tWCdYUflGRfTzs1N1HkuY4pv",
-	"WX/p2xnLGMlnjAi2JPmMiynharfxb6LOgmZ0znKzvkdFpmQWXuFIsA85PjAicgKvXtApI2M2kRmLyJLn",
-	"M/hU0TkjE57qUfWEuB7ir4Jlq07UEXSu5xDjm/zZzemH50xM81lneNTv96MAOZ7CoK8LcZ7TnIXmKRUj",
-	"XBAqVmaOihGlH4aZsA+LVCasM5zQVLHwzHDi7+BHl5UJ8pzNgUzfZGzSGXb+n3slo9zDx9Q9N7kbtwCa",
-	"ZXTlzf+cZdc8ZmEy84TIjOi56AVQovDhOjra2eJTlw0EDdHzWcLmC5kzEa9+ZavNCZ2RKwaEXMkiI/FM",
-	"8pgBh+czrohmNKbyiKhC87oilGRUJHJOfv/92eMeOWciJ3RKuUDe4HkE/GF+R2ZUESGJYrEUCWGTCYtz",
-	"ODJTlquSk6hQS5Y5AuBxLCngraGrF9F0AHyKnJ5GnTkX9t+D7fR5CWSh6Z50+nwEuQUBJiC2wqyqpSHJ",
-	"ZzQnS6pXSZNI8+7ohxGsfTmjObtmGeEw94z1yFuez2SRE57DanAh+vuTo58iWOnJ4IgsZ0zoR7imRk7i",
-	"IsuAcGJF5jJj9Qs3YndHGWvWWL+7+6z14aFW0jxzfbPU7NCZ8Ca9kgWZ0Wv2kBz3T/xpqZynqZ1Y03zK",
-	"O6z9pM5zGrhMRj+MhkSKdIXzAHIhhQQjK5Yj6aT+fMkV22NSTBTzzvBd54fOZZCpxVnyZ6HyORN5eLep",
-	"+/5bRXjiprCg+aycQPnUrhwnzhY8KHD1y6/YqvGt+NNd3/hIiknK45oFx+bbphfbZ/Z5tWBxWI0xLzff",
-	"w+vt/Vc/DTvanhOp03Bi+/W3iuif64lQQWjKqdLCnefNUwJ9ZscZZSzh+QuZ12gDMXyvhQdr3JpymF1n",
-	"8JjR5DnLc1ZDlITRhKTwQNMMknKYXWfwTFzznNazB3ffN02gfGqfCch6fQy/3PJq+P2u733ORc1LUy4a",
-	"36i/3/l1v7H5uG6X5/Bd0yvxiZ1f+prFMkvCL83gO3gpXKY8V6BHGf1drVTO5jXTwd/uMZ1rrmo5LTPf",
-	"fquIKPRya19uRtmia/K5voeOBic/nvx0fP/kR9C38MNS2+IiZ1OW2QkWdXMrGtk/K3bn+3MWZ6zmQlDw",
-	"nSYEnbNSw3/0+rf3b17++uRFzTTwZ3vMpMEiMrZNm7vBPLqrkc3nPECGs5zMpcqJkmROxarOAkvh1/4b",
-	"EjahRZprFTvqTGQ2pznu8/FRJyr5YqBtsi0McQ5nQG1O7lkCVxKeERURxbQln7OEjFcklvM5VQ8JTVPU",
-	"sehYab1TK6w0TUdtTWEzetgIXrcuG00JWPYz/OnAs0WtaXyDO8ZU/rNMOIMXPJZxYVW0WIrc/EkXi5Sj",
-	"V+TenwqPMvtA54sU+MeyANzKOY1zmL4l47uPvv6gL855NxnrnU3wX52oI8d/Mv2z4btyiFKPXEiVTzOm",
-	"/ko7N9HaaGomF95w+p9r4xUql3OW+QPOVzDW5Y1P5SYPg6OLpppPjRWdpxVqWGIMiV3IhTCkGF4IQrrk",
-	"I0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJO/siJc33kh6xXYoWFd1FEOfyjCWInqczhZn1brRbZZHEkMR",
-	"fXP81/nLF5rR/8/Zb88jQs0ZPjq9T37lP/f0o+qe+V3X/q43TwiOPWYKrPLRveuBI7h1wWhuG2lLRV9U",
-	"+OWmvw1ZWS2kUMjGvuLdno3HVLHOcHAcdWKZpiWH5TK+ep+ya5Zqvk5YzBOW/LzS5EgoeS6vWUpBAE44",
-	"SxM40lTkPF85Hp+k7/v3HyyP//x7Mhlk/X5/0D/pm/9NNbsumGDJmRZZR/2j+93BoHt0/GbQH/b7w/7g",
-	"n7BgChPuPJKFMCJnRgXexnjd6z+aX4NPvuE5MOr5r793B/Cpkul14PUDeH0fX69Aug6OIu+0q+stLzSP",
-	"vnA6GxO5zFZdtRKx/ponDAUEDS8d3p2wlOV6q43UVIyJJlLhaesMO0uasZksFEP5cE3TQu/v0c1l1FHo",
-	"zHSL17/LtTCf6n2dU1HQVP8GXcyd4VHUWXIhtC5XHbe1CHE8GThWvjmo2Tvg/g4NbR67B8/AsFXbpj3r",
-	"07lmK/+vzlHvtN+JOuimiDVVCpV0btwB6AxFkaZOiotmTrD6+rAz5lsOA6qBdnjH+C+LnE4ZkeC9IPmM",
-	"Z7hpuI9JRie5v2GDqLPMeJ4z8TPY/BUO65++6T8oOWyMq8u2zAu5uHLmb9pvf7kzdQxQ2p1a7bMurOWt",
-	"GKJqarZniBj0FCMxetc05Qk8+35CeQrHpUEOJjxz0pMLEIyZys8azjgwUZL+1bwDV2zlya2UBsb0ZNac",
-	"KUWnzFB3kelbyzgFqWdr4L2otYxMJgXqLnKhGWKhWKZ5akFXqaRgUMEoWkAU6P66KtyEbjxe9aQycvEB",
-	"ZaYTXEnGr5nwBZ7KZcYmmQTnWJ6BTjfwhVh7fadkmxpu9XwUvQ4YFM6g30HsOG+evgYuQbXK5DU6hKsn",
-	"9nj/E/uPjMaM/CIXC72cqBOnUq1dd/2jN32PHTVFinzLMxmj1Uf63f5g/ZGEw9XlydV+r18jV4uKKO7c",
-	"r3twwgVN+d/r06tSaJLSqVW+4Sj/Wcy1ZpyzD/pX3+jR9XH45r6eEBmzVC5BshpJbUKMWgx99819/fT3",
-	"vY6+OeGobhXiKRf2at+8WmpXFs9oNi0NSG0vUWHcVO/8AcrNzTl4SJzKNRyAZZThKdFrOy1XPYiO+n0i",
-	"FyyDQZXWVb/BZ9zSUr7lKrviIoEpa+GixQwI144+n+/LobXcYBmXScke+iOpeG7vJytM9C+7lV+urya3",
-	"KttKxN70YdL2uuw8e/FHFyY58N79scNE4nNJlUPnUmjj0ZuhymnWwNI5n7N/SqEn8/ubRyD0aM4eUfQ3",
-	"mT1ZsMyKq/I+1rKH5XmKbGvFov4ADU7ziRFvWiPWr5O5EQZbece96bS1lLMyq0bE2ZNwsMv4hcx/kwmf",
-	"cJaEkgu8mJF+mxcg2vuNrzI5TvXdUCuVF/jEf9TrANYUMwR+r3Kawi3PcspTzZVyzsYyWZF4RsWUJRg1",
-	"NXaitVnJnFGxnPGU9chrfXdwG5alIiEZWzBcfmZGQdePyqmAMwK2IQ6p7nleBuPBeIb2zxb9QTNXoTrD",
-	"E23G2DP1yEzaza/j3AT3wHJlWSaz0iKtkqE1r9mdCPAa7PxS29LLTIppj5z0+5UYdUyF1lrGDIKgD8lJ",
-	"f0CEBJJzRRSfCpYQLvQXx6jfpKlcMnjyxA/2oU8RElcuBBcYKs+ZoCLXz55G5GRwrP/vlMxZPpNJRBT/",
-	"G4Iyc5ZwCm4G/eQD3GN9WG1eCqbDTGQ25ok+MBhS5LnjCsWF1sDyC2HDuQ/JydGRuXQWBRwxoEBERkj0",
-	"EVF0pcjSRHePfirTfLgic64UF1P9xQOSS3QZWqKph+S03yeUgF+QyMmFkEUGnx4TJfXy9HwxvKzVmQUT",
-	"ibYuEsmMkoghf3CReAfwNcuzVfdsEozevOX5DKajmfq0fxwRqh8kM7nE2WGegSK5JHm2whPQa/bB3EQd",
-	"46HeQbHCiNu6Yh7r05S+Rgr5gjjW0hWWVzFu8Z1glqrOsO+UHvjb2eX6b7gS8LJif2nbWX+qeRD+0Jvt",
-	"bmam9W3zhZHvRyf6m2KRmMH1mjf1qw2rAZjELmHCBVczf1FwnWdFu+scTBR9cWZymjGF7l9vVd5MQdO3",
-	"MY3Bbsq9vl2bPT1OwS+EMH7cdhJGM0nNTZYVApT014V4ztWObrGE5hTVr32Z6pa7GfjBkTMa2+6vc+ls",
-	"bnC5u59oa1URx4wlLAEFbkbVbzIrowJlzh8SYxcGgN0N+m0hbVBONCso4AUv/rODWyC8jb7hgW74bdQS",
-	"NeatXvzrQpRMtJAyhVg3xndAa5YZ6MZarKRaIUX/KP5pTIeqKW539KjcgwUtFPgxjNRp4sw9VEtL3ZoD",
-	"abWjA6mWblrwyzN0fC8ybSnkJrJD4TMXGdNr7hrabcSNxqv6PMkJoSZyrbWCKwYxuo0RcHtDgb/Sc/9O",
-	"v8c8Gun5lfEZ45O5iTrVrKG1JTnLsmknfpOCrfRQHD04NM9Zplf0f2ny5/tOMGyWMHQaNo17hhO0jPZx",
-	"cxyjYW6jAk869lk3XGQX52YTJI7LaKoSxjulbbfc/OTnW+88+7DgGVNngeCuPtCQuSfYNfreGub2zo4Z",
-	"we86l6EdvGKr4A6mVOVPZVGTeKG/JRNjamQ0zlmmrBZbtyz9m9+VpenamBJ+OueiyNkey6o5LCC45FWL",
-	"fQwNqmK5QG5olUJ9rh/fzJ/2ZN/HSlj9/kknGDzfYGxzvN2OuJn5POfrBz4LVeju06OcV/25sJpO9Wyg",
-	"NtOSKuaABcjiLm23bWMpU0YFSD/vBm9+wYvyyXXqwUQrY5VvDS96kXKWeNd6UCg05nvATcSW3gnwVpXw",
-	"yYRlTMQ7sNVj95sQEYXM+S6jGRv6KYRZA+PBRV+zRDSBKVRuWIUgvM6sMV8p5ddl0tJDSELWV/hSFmmi",
-	"LXQt3yhJshUq3ZuHJIK8oeDYYIPo36FZynMiGEugikIK9nICWvhWEyByLAnCALMc6pJ9nEx2c0ZBr8nk",
-	"lUG0e71TekJTMDEk9lKkq9CxWWN/P63IZX5Vxiit0XLnq1xachgSPXhslCrmLPkdQ0UfOzRJOCalv/KO",
-	"j1HNN7cMvMDmbpQih2KjtXMntfL84XwlYrU9RqzvfH2LiozHs7kth2r1G+Aw6xnetpLqHBcZm/Ni3vpV",
-	"KqciMT7fFj+4Wad71PnQncqu/rBrw6q4D8/8RdyUev1u5MPg265UcG7Ftq9xEcO2P8gzKhSN3RYdlnav",
-	"zar1Bu1ArpvQqSgSnp/ZtO0qmVAL21BW0M4uCwFc8uoV1sNgkBJyXTKqB77c226AV0WefnFZt4QnIs8C",
-	"CjJ1mfEbM6B20Y16QUmem2gn08o6zesYE63X2h3vDDvaKu+9psvfTHgblZFZcDF8Efx4ocWlLNQv5ndV",
-	"sfYL+0ATFvM5TR8SNl/kK1NWZS8opoka1JI9b3zgtYr9tfm2QUSOInJMer0eFGjJIidTulAVPbpO4Yw6",
-	"qjDh+208o18OW2W3OLJcUA7itsdfCVBxjWaG5LVsdwjVs2Tfr0P91PN9zRYyC6x8nMkrTNqqV3vAv7Mi",
-	"i5TGrGHz37nd94wdzZGWyFVetn73pVYAM0YT8MxPZCESspzJlLXksxmzCSD+umoPnmH1XS0mZNIwb4Xk",
-	"vqb5L3pmN1EHVrNJgRcSAx1LqmwkJiJJJhcL/QdNEgYJ3nN5zZKQPrw2Q3xLSfGo3FtDpBBz/MxiWii2",
-	"431cula8vOdBfy3x+TjacvLNMMF5FenVmZ9y0n5yJjhcNV52+X1YRjaZ21vy1jdM71oTOcRKhgrP9CVd",
-	"SR0/NfS2meSbwghEI1tu8h6GVokwLKhPnqIrtJnQYIol1lxjmdcW3nMkr9vKl0WuB9w8pxK/qG7WmkoA",
-	"BAgZj2fmG5QcNvfmIZTMELP2IQQ6jQ0YNisxmr4Z9V9p+vSa/V5lbtWms9JmuX1sGMClUbSz46zLdMOK",
-	"C29IJyqpZ99l1lvObxcmtPt408hrmyR2y2yxuLWl2HHL+TueCXHbI5mw5AkGrDYcLWajt29VncTaRjqY",
-	"QJnhvnbXUsVqskvyGVuh95NOM6YFP4YF/XT3jyGd1WV6bhbhL1imoHoLfcKmeskqjlgJQ7IiZcQME1Qc",
-	"TeZ80DthK5bJHBy/ptwbb29TzzYkJhhNxisiBSOKJyxymQfjFfwCypt7u3mY40ka9DCXGfttNf+GQEHm",
-	"Cva8N2csfh8ex0vi3yhRypUmUzyrdWT72f47O5VtGUAQjYWmBUPHVQxIGkVuJXvVAeWtUV2H11jJgQ2p",
-	"V1g40FKVtmflnCdBmaIssEmrQSzQSFkusOM1vqlc2sqCehEeut5LD5lPrsgv0yw5pXLI7XmLUFhYelpK",
-	"eGtzc3N774WoSrngnYcKhzW76S1JD2AtlcUVX4OtVGHImkjtBvIQoEdoLd6UNUQo1mhuChK/VSROZXz1",
-	"kJRSk7vcsZyl6R6hKZfjU19LDHOy4hcxR4L6jy3b2T2SZdLbQ8cMS3qClx3PyUymieptWlnWFYU/N14B",
-	"M79yzY07Z0WG9XaZfFVXThRyblUxGdaUhhmL9w31xbtBLPQa4r+7XGibd6UU73dIBvCvxE2luERwmTGa",
-	"5rMVwnwtmFyk4SVgHfQ5y3MupgFfgBaPWMBrHsHTQzNGrtgiJ4rRFNUTJ3I2Q/rrV0eLImqtqSivYBK4",
-	"0uTI4kTMkcUwTFm8SeY0YfqU81yxdNKsuShv3WEzNKjZbSJ5OaJo2iNNe+Sbjy/OfntyQ8Dxr8xMzZed",
-	"wDlpe6WalbpL1UvGacuGhQqrpm67vWxks+WFYpCgCoA4Zi1cTFMfFmU3PjhQlNwHNXEbusHZlavf3Nju",
-	"Ui4FSTWoXlJ266VsKHCYa9lKvK/lYjbzfWUBnhpdOnMu/E8H604eK/mq/qutdfttzrI35P3T0+P7TbJh",
-	"Tj9UpumBAdi13zRSY+O6K4ThM/T6afkMN+c0owl8iDkcSZm00XQjhqxoQABaU/K3HsM4pUqFhTHW/8ED",
-	"EK4VxIuXAjiDWZqLbUYuLHoZDORoLaHG5Wy+BDGq9YpeTSiIlaHAzRkv6cpcV4yLqTFmVUTGTOXoM99N",
-	"Rk0LmlGRszqFiepp82uWrbTSSBaZnBsosEYGbZdehD8IXqHFfE6z1U4ZdHaUbY4U+DZyvFSm2dmXWpap",
-	"iFtvY8p99unXIDpkdjixidHFr0FqmjTMTY+1h7tS+Z/nzO6HLOJH5ua6owTH5qzFu8pKvGpAn7M6Hjmf",
-	"yaUpzJEiZr1t6Y1bMhX/nYr46VIRcYeDJwSHrKKurackxGyR72sB7n4e2NzkIex9FppMQS6ug0cAEOMO",
-	"kWacmWBnYzacxAK9XF6xgJXZ5qQVWVrvSze+b6Jt/2q+QpHxbsZs5mPUJgEc98MszCdUPUN6LGMXiTOu",
-	"YUEPGeRWifQOAKRtPAlT5QM5gZsuhEzU8Y3cdB+Pedg5b0ui1zfuH/yaCR+JlStVsCTaSDxp8oDXevHV",
-	"upJsMUnwLZCbqGKaJSFlOBANK3fMmcc7upV9/JOt+xNiyjLAZ0haGpyuPsFZnuXrShbZYmu6FR5CafIA",
-	"Vr4GramKzBIOIW4Gd6CMK2dpqgikVJjq6TlLVjVGhhe72/y2BGop2RYQW2SRB80eh+Sy99WQpH81aUdB",
-	"fWaXF9ZHWUusl9BXi4p9a7FfUP0PksKDhWliGchWV60jgDXp2VIYz1zCE/DMTVlOsHS4LmYY9hIeNAzX",
-	"xstX8nkZOqv36Ls8rk1xdlv1ry5eVh4CP0vVJilcGdxnE1MDdMG1+HzJCnb+pZi058XxcTVs5oRnk5gs",
-	"KfiPTBaLHTIO4lrLbJO8n0AW3OIoV4/FS/TqpjRnKu81sO6hGL2OYWuLFlqwmOGi2NyjAU5pSgBZY4oD",
-	"XKDrbPaV3aIHpcDXtvj6eKRDCSuVTwfEEzzVj1nsyp8Ok6wZTN/YA87Wz7ioygN9Yt5mPGdvuVAROke9",
-	"fytZZLH5O6fZlOX495Lx6SzXBgDkQ7wyleURmbMMEWh2dNzXxKPPTHKMnOh7/FtF5BJubj+tX1/RdJyy",
-	"3gvzx7u1RP/Lio2grviiK037jO5CakGelWiom6xSFuJtmn9hLJMzBDAGcyljJkH4JuogMFjz85BX3AuV",
-	"hcA3wJlzkzBosrRqdKy8phHKgmaAPavvgZgKKXhMQVWal8jZBnf3nZrJxWXPi+3NZPDaWM8JRJxrWEHw",
-	"+OGJupOs5sEtspp9EOemKpM20L5V0j4kirEGoN7NWHBz7Upbjo46T66DjUPOyKNUFgl8q8ig1ydMXLNU",
-	"LlgE2ArIH1qu6sMHE2fw7GizUM9eFe0Lc7TWRHNq4DNsSMJx+jqUxmWtebQp6kBiVTSlLT6lqKMWLPZ0",
-	"ZDuNQa8ffHN95QyivLVX0+zCfSOPXV9c9NRKxCkX7OJi+2HzZ29KuwwRIhvGMe9fJzl+EjwJT0oAwfOc",
-	"LZo8X1W+evKBxnkjskWpIcdpgSLNQBFmqPkvaHyFPD5hDBH5YmxbMy/SnC+ggtVGQaJOTLHKSJqf5xmH",
-	"NGR9bRsNEeEkTbUr5CpnsoBKuDFPEZQVgPHhL4TWrBGrJb5gK9MgM8rF5s4DrGIw9yVnC2xPpi8FFvav",
-	"rrGA8c/DoJEPom12KbTDYF2fu9OyP+ZJqeKvO3slmdJrZurfWJoAFDlc6A/J6H+hD3hka6iN8tSC360Z",
-	"QBsWpnYT4X/oSSkyXpmJQtcG8gJcdxiMZpqvianuU8HUnadcJDa2WyUnYrLVtKyxd0aJVVcolpBC5Dw1",
-	"PQH1BOZMJGtJVrep+PcQBNZ9ZXomERkXOaC9AViemkGFxpUB2znIDKAkvUU9Oz4XWSKWUw9t/i9c5TJb",
-	"1Vev1uX6hbPxtzNnVKsEKqwaGLMY0vp9vACWMps80S4O4FxhgVDATvhENRooZDuanH84AUqLIJj/EhAE",
-	"/TS7jNHDzd6Vt9XFtHJEYYuIviPnC+gLYqH10LE3zmQxnUHeKh3LIt+xUOHPmsjJuv6N9EHPJiR7GI/U",
-	"mvepzjGKsSiXT1Z6SAHy90p/IeCPy+iWdQ5tfS488f1zkMpr6sPBV1fKWZNXh1vlmMhyfsMxPIBnoXKg",
-	"vwrfwr9j1Z8hVn34wHDz1h6Asz0++Vr4WgbxkSpY9BsO541MYRMaba1HeEB2ATr5uPe3jKmX6PY1RSQK",
-	"kWqwIhwediUjPLWINlwRuqSa0/aoGvHh84OTyE2/PWWx2BCvmEwyOccvWTLdChF3u/IFH5y/XdpDwVo/",
-	"W4Ho31lEGuz+mixNtP5YZtXZVMorQvPWnGhOwNOUBvMxN+RjXZaFgfg//FExE4RWjSGdv212h9uEXRI8",
-	"SuD8RqsAn1qDv28U8Pa5Kg5+U6HXgvIkIteSG4yGKSywWOxxIn2g/VDCcuWN0Ft5ZT8Lv7/hVW2CwmaL",
-	"y67tO1Ru3z4SbPbYq56wm+OVr3t3qyfP/Gw/lxOD59UTvZ5Ar8oCf+8ru+LJI5Q0DXcXnNyWOSN/FvNF",
-	"BIHSyAiOiBRCFWPsvJY8NPDwc6ptPNchu9bT06pwHR5uWIBtwnqrLDTXK2R9yeB1h8Z3SwGCiAvkEi4F",
-	"lPyE6xMrzUZaKj/r/sVacVoXKcmYuwsJ5CGmK0IFYSrnc4pgop4kTnmzjdc0VU3zX/VzN65lyRZCMxMH",
-	"LSVioIctahJQOIaKg1sO7o8KclPZBiWU6GH6ony8td+yJQCvm419dVknYCzJTV9kyX9Vzmnk+kMo29iw",
-	"5CvStM/r0iJNiFrfOVqsSvhPIWyd+jgNp109R+FX5cWnWnGkxvlDoPpXEZnxKRckl/CvjMWML3KiD11E",
-	"5DXLTA6Jysng1KD3qs2wEL1mGZ2y31RLptsl52ZOP7Qcd20vyknZQeyLQzvhzn4gcJ6zoQdiKQijWcpZ",
-	"Zk42eqbA9wduU2H6WWiC2vY4Wkmw+C9+IZVtkIThD5okcMLWIx6h+EZqUkxLkynICFxcbWlyHcsFtrb2",
-	"GluvoaWwWQvhWebw1WUpNmUWLsVTmc3bv6OVBqVX7yXUiXjf4oyG6vpSzQoEeCzogGYKldP5YoeYx1p2",
-	"nVXDStXKLSiyO1TSsYbDrzYEDQ4C+h6ENLDAFnEivD4kUWeSyb9Z2PtZNnBfi4XUuqQ27KdCZcFb+0/J",
-	"d4SQqa/O2aEa4rbKs/VHmWidcUu5xTSnMiI5D3ATmn35Ki5CnGu7iuK1XJF9PYfww/BcgmGeEYh7NUKM",
-	"7AljERmhpqNGtvJUS9Fi/pAIxrXNAC3KTDNi8NuAvK9U0m50xLO4vGtgxVW8Y9OVTjllS9WczDzjcQjJ",
-	"De/G5zTHBnEboUFB5jxNuWnFFOHsWykPVctbFmO/W5gxB28iv2dSu9RbmtM/ZFrMWXC2Uz6l41XOFPlu",
-	"0P+/Dwj8/X3LuZh+reEUWqlY5HfybI+6GsdMqUmRNg1MEZG+5ZhgeDuY5+qYiGzsGBGsp1za/C4iM5Kx",
-	"SaFavmu9SLh8cWVljnb+hkbr7FXZveCJA4O1debJmagG6bX6glBnhQC+xFii7X+4ZiF2//Ndv/vg8j++",
-	"u7jo4V/f/+c3Qe+n659Yuave0e7flx+Pb77ZepeXdpAdKbT4F2xZ7eCyg/Cro9Az4fcp/VY5Wjw0XUz/",
-	"ZpkkOb0C+I9JmEIfB9Hg6MaR6eMgOrqpIdW+MKSe/en/8GjHRD9H6LUWMXXkdiXTO5B6W9MWmREKPovh",
-	"3r1b9oXC2LN2uB6wVNuY/K+Cma9txmwgEcm8u4bQVTSn3WDmS9CLHcnxGQBFKo2R2uCIBChZLrmOmJXq",
-	"1L2EhC/FPtEJrzupzSe0Glnf5ZRam8PPmz892SqG9tYiK6Hn8Gp8dXrNJWMw40cxPDCyN5dWm6GM0UQd",
-	"TS01E0lzXOGls7CrVJm4RLlWEgKHqU3nMvZ9e1SVBptsqUKuX1nkZTtQoxD7mH2FAEfLbhDo4WNnSOOK",
-	"2PSMQtvo02TT0hXYGGQHoBkmtM7PkrAN5nFvyPtbS1BBc37NWngjIOXNdqWtA7yz9RbhOWaMJnWNavTF",
-	"QEPgq4/5VGto6CEDfADJRf6QdAcYDxUrgnp5uC1QO0gbmySLmc+GJt5yvLn7O1G/7Qcwxl+6Ib98Yxzn",
-	"em46QW/CMEL2YFNkFhzGM+qskb1QNfNSc9gMxjp7uxV61Ov6qmJsbxo2prADs62QUIIu1EzmLW01ZpGv",
-	"2+WqeGjZwZQVbWdxMT3nImZ7uDAbfK+LmUHDdj4Js1AEuWV0XpOoSLdG54EPgIa59G+wHSfvIt+N9wQG",
-	"aanLYT3YTeE8sUgpwzNlGLxk1U2Wc3SKvHOztpuWV4JH0bqGbpe5bxpshWWMFg+PLCpcGHZ8R4y51pm3",
-	"rcEGanNqa1gzteU5oXtrlwzb3Wqkd8nHNYi6rhp6w/Ff7st6cb1TWrzuvnaLG7noEBeZ48iv4i57RVd7",
-	"+FXKIrLbd1axIwVn5/IG1hXKJFRwFaeF4tesfc4feInrcCmyHQSI/vyf5qpsXjC+0r4ggqV4vw9SIaUh",
-	"+ZYkL0VTO5IJo3mRsZr2XUHI4bMt1Va1STytEyXspEpflKnVwhm1afGhyXGmFx+E7/SckoF0wznf3mpP",
-	"j/8cnwQWSVhaY0zMG4i7Q0vSlIpXWU1ORgO9WbYj4KUXttvizzYWQhlMRSpsbJqjtlt0ZPnSUbuOo5+7",
-	"zVhHbU2fIpMEbN8n1yxbYSsgk24GJWI2N5NC2Xi3ri3rxBt3h9t6rSlmKIVJWQh99dC4OQP2WgutGFvV",
-	"B4uSLOzsUmZXLCP6yV59c4+w3+DaYnNb3LlUyitl/Sdeku2uARBH2aiyf3V7/yoL5s/XVDK7+tjWGTEI",
-	"Cxrsn7NL2poDGA0dcpZ5jUYDnErjmY8PTGbUQIeDNg5tTRyKwyar2lLfoFuorpYWFlCxVaYZTQrT4PYa",
-	"A0ww9vtCQJqMV2GcgsJVlhg7qgcrv/nfgevjd4FJPZq/cOC2gbvaImDEXKbb7yXOsqbLsJZmxeKNbOjx",
-	"runkHEGcZe54G6tXP7TPgYH5tLrtNAHe8HCiQstLlyee6MYj4JilIdUWXn0m1DKUvRJQP7ZjazdfzmKn",
-	"Pt48Zkldfn/DpS2DiNtQFwFZaNgHdzdY7IVR0DaFRErFm3oA6rDdDs7IYm65DugS5Pn297m9vmGi/rT8",
-	"O95d3C5/vbzdcXMs+WqZJWw/6dftpg5tEnk93xaGrJ3H/y6Y2iM6UvL0WmqLtiNB9++qlYhHERnR5JqK",
-	"mCVdG9fvQt+WQv9Cf6/tsG6ZkqI/iguVy3kXGji7bHIFD7OEx1pKd1WxWMgMHlcp7T540H3wQP9jxheU",
-	"dpWMj7pgyHL9cv3FcsZz1k3pmKWjCtP6sbiTcCDOhC+PjxoOkL1IFiyDteMV0XX2tv6Hd8shc+WTapJd",
-	"9UAE8z1G9mejIRmBbcQyvb5FJidMKdi/EZEZGelbIFtkXLFRj8Avq1MwAwAA/4h8h1hCILO/h9+Peddh",
-	"qdF01CNvbF83AqtWZEavGZFiHb0pSMbCoss1Ftr5DeLDZ7OWlZNtlQ4bmQ0NqR723xSEeriLz9dRE3HH",
-	"9Qqfprigrunp24qOvvRL9AjWnBt8KuEyqKeSKVIp+W9lEoIaWI9ObdeDWXqqBd7V1joIq34YBfR2ZREG",
-	"WSMQoHj6iDw4Of2RLPAJgl25A7n54Zqn85yOU/YQMFMXLEOg3LU0oHe0+3e/++D95X9cXPTKf3zT3LM9",
-	"QOkZXUDrOwDihc62uSSJDG5lCaByEOgRLrSorOs+RZMkY0orRVcs0Wd+F4TytVbum52VIAqipfNKFvoV",
-	"IFRmLF1sINKG0X6VC8A1lO0EOiVwAWX3hjN6TXBUIcy4qbGhgTe5wDZcmotuAd/u0KlMaxFcmddL3u2T",
-	"w/wsidtwMJ6Ge6K+FGyjV3prONi0mIvgvUMdgo/Jhx2Eg9QpF+xWA9RiumLTPkWWmRTTjUaCPiRgRufh",
-	"LOY3IPVYtiLuoYgsaD4r/02ATWmiv9H7wqiBcTCAczXlagaMLiSp7j/oD8h/nb98YYcgXJiIoNlmMpZJ",
-	"XTPWOUtWdTJcQqtHZue5XYA34cW+9uqUw02qPoUzMjizMmZVH4tvGwpsbGS8B0qAaQa5Xxm/iy62q/uZ",
-	"Bc87fo9ia0l5vgbm9BCKtqDZMuS9eB361rsk72YX87ZhROg3/GtdXdSCiUd+Ovw2sIDAVFu0Y16fPGbv",
-	"N+UKmepbE8wHxNj6ZAu5ZElT7mRbXqpoKSZ53fVbVDlPU33qAdo9jzRFoHskE6FWhSWhNrsvAh5eY7bn",
-	"Vo40mHob034qM4utZaG2cJ55tSPsnCbsYdl2G7NZ4J+wNd+GweeMH761igQ1gHfQKqjSLNkxuBectiQ2",
-	"p9Zx3BpwgJcWUUqSaqEbLrheMB4grG0k7FcR08a5lvlZ+zAwHq3KSDfBVxlw7E2Hs/fNNl+wfTS8mGsQ",
-	"0o+dBbHmCCjymcwOdlc5jGdVUyGNZxTnZIzR1qgsHoJ0gJESD3O4cRT73E2pb5eOqj8xrWhF52nQAyVk",
-	"TSCgxIQJFCvtlubisEQ3ouvV/tstyl1d/otDCjEbblbiSFCVGo6WHgSuv7dNnHYQaYFDnZseiV+J2KhO",
-	"uuGobWoEfsLwdji3PU7mF8jpB+HV4E6YagPXiWApcLhkDvcjSzgCMU64MFYx4lkF6fBapumYxlc7BgMs",
-	"+TwP8GmwFYGVhuZhjBgfDU5+PPnp+P7Jj14YebA9LGjHCpKlEK2RXN/OZOm2ITwfEgo8CtBMI316kiJl",
-	"ozB3apqmr9Hy3LuhfGFQ8Pa5fV8X4hEOsKE8/rzygBg2SLQPMuSBE5G54Gq2J9U2DaaiHSQrGB8mqKs3",
-	"FjytVBQ0LBoWmZxmTAXi5Dbfu2217Sbn9dtmFtcegkr+cOgg+Cfu1pc1xJr2BL5og7LxurC96Zs7Shn/",
-	"uGuOZ7Bm3VqrF3w57QrLhQ6vt93uXDblVJeHLwAQtltVuplxfQGBeYBwQXjbygFjBbUtjL+zAoa/CtpY",
-	"u87imWTKdNfD16EHhmWMwK8JTfUEVi3faF0I4aU423/MbBduliD4QMvx9Vw2x39kSkmAVOCW3WFAg4+y",
-	"WefkAQZEkDEkEhu+2l/01Fc87CGUbC59so8HAEhpeaQ8B+WYJRtXoQE8SJm1MgrY/ZrzegiVvfhKMtad",
-	"PPWuv78Khu1Rs0IIFNKAwsCwq8aCZjm2wijhGEBM1jWwwhpw7wVmP8GZXhYjG+SRUgtFBTU4Ioszlh+k",
-	"DXmts12xvBlpejmTRDHTeDhjkMcGXSjCjYuRVXeZ2i18ZrZgHtZQvevKiTRHAZDGBzgLZrO+iuOAc/3D",
-	"dg3bwcBxncY2y/Z3AZfAYcJTKxWx2zL9Ps6hDW26TgesrxdmH/LXhdhLObSp3KHyAOgRV63f4jmPQUR5",
-	"NUs2jakTdcZFerVXMZet7GzKMIHUZEkSGWF8ACTbe7vJNWHHUgUPpM7yMoMqoKC3UZsN8zh8uk8rjfxm",
-	"/w7htyxZdCq5t1mw397u+tyzrzwDEjzmk0lAoFU9tQfwvx44tcTrq3OQ8Tyzrp2lbsVP0Exv23OntM9s",
-	"9x2f8C178ZiZHORmsmv6Kq4m7wgH0Fu1nLnGPmeFwo5jVcmjP8niGb+uU9PKF4Qq8WvF+kZEuY3xtWCi",
-	"bJaqWmf4NfTrbnJiZEWNaM0KgWYkV6QQCcvIkq6IzAAUpX0nIlT3AwdjZ+/J7qJ81wgtxuI2onDhzHDP",
-	"C71dfNuZrLPE5nbjjoS5HICRwllWWKpmaq5Kq4EIxpJQMuJMbsjMrYkKCYNcrhr4hjj4+br/0NTzlaX+",
-	"VnZEZk7hCEMtcI3bkCD2ibOF1tIZGE1ZQmhOMqZycAkAVJjJOaZTymuqpVrWwVjgE5Nmp4nj/G6ezDHz",
-	"C272Zlh4Q+ykVOXnKxHv6VAsApFXi5yWl7knM5kmigiJAMWaVlwR6IAijOK1L4ZtZF4X2PI1erqVupnX",
-	"06wWLsWHMltvwKcAfOehSU4yuSu4fisDhXS1WK6BIBWr+jYEpvNBY0oI9dAXdsWFqpNTd++/0+OfWZjx",
-	"TUyY1CRFEpkm+nxhtHIOGWFtUTsdGEp1eOs6Nf1/oMARiKF3CBeG7kOTUoa5Uvo4PITXayFpEtupMPW9",
-	"S4o+R5+VzbOa3zZAWBxqSEPfOFVP/vGKwE0RyoU1h6XdlW9OUbuH7ZFsq02U/tQ2EKt48Pcwf/aHvV7P",
-	"w9oulB2wRykJSigZewR93F84Rj6345kOzeENE1QcxuuWsHmgTvQ3mjDNOiPbp5gk7HoUvqQ23BE5E7u5",
-	"IzI2rctLVWkxDfW2VjOZ5V4HT8zorykoVOuautPQVaEW0HY1eLh89Is1EX724sz0kP2Zp/p0EuwFoiK4",
-	"s2y80oRGYJ76/opIoZiRfHdm12uS+frhFJVCtxqz6VXjvclgR3Zrh9I956IChBnVGC87wnT6W7HTT0PZ",
-	"bb/bNPt1i3XVVGrtgSm1A64OM7vBeGl3Oj2I8NaGWbrRorxBlO4CB7NpNrMNwJc1TPPtMEWB0vDHdGVK",
-	"Cjd1jd2qqbe0S4Oyh8Nt+W61eDvX1O2wsRvFD1ib5hWl7bk1MPvazfkUDeI8hadm05pxzbzftzkfu3kN",
-	"8OkX4Xuu1qD3fxaC/1KttgYVvtq9CTknbsPsO0umRcbmvAI6UvXn7yS2DrgtO2h0NTtWQrhtEX4lEdps",
-	"KNqXtRu6S1/A9WpW2+TPa+5nZKHvOypVU7gZQ5rBH6XKUmWmqWxZHVUXfXNlAFMZfrPk1sLYCeBtX8D6",
-	"jEFJYUhVvmKEEsGWBBzALltWinwW0pg3UyrCiNjoUSoynq/OAdME0w4diP1Gc4SzV8/IFVsBxsJ7bWi/",
-	"H4EyenwfOs7R2LaxsHg6nTGjGdwM5tWzPF/giVH1QbCEqtlYUugiZR7sEahWMkV9qmxWqyB9GPuFQJUL",
-	"vcL0cK5Hi6W84s6lOexYY+O9fX/J9bjqmxuo7Z3IRgSt3JZ5u5mCpw1TlhLJFIYDIXuMzlWPJDJW9+iC",
-	"9+bJevmruGYCTrSF/5myh/pPsD+GF+JCdMkPP5wV+Uw/F8Pp/+GHIRmdQYow/xs+GZKfgdLEbkyv1xsB",
-	"uheh3r4ZL0KAwARJ5Qh7IYhP2x4BWCYnf8DgwCUsWDbnOAbPTeuH70YfuuXno+8fIgUst2kyKLpSZDnj",
-	"8YxkMsV0L3gpAP8jlATPe7j8Z4n64Qf8jJJFxib8A26CGQW3w1ThfTfScnoUkVFWCPwvi9+Pvu+RM2Lk",
-	"qiaE51SOqSBjTEVPtFHKc6WnwqHzKv4bbTGczXOucj0fvVYyArS2EfluQHJJtLlAWKoYOTr9HtjBQrCj",
-	"2Yb4EWT0UV/CESkjQhExAaGbkXkLpMrq12i2HkE/F9z9e6YA+z/+VAjaEcuEjdBhRMfgRUogMo3cFJER",
-	"xtpGZtOY3slKFTO+8JEUFu5CM9gSK+z1MEZWmtkrx1ejJ2/odPQQi9H0wXAMMHo26f6mzbkR+e7k6CeL",
-	"MxeRk8GR1yZYU1nI3MBslP7H73swwgspmB1myq+ZIsf9EzPb12zBaM7FVM+1vBeRLdDuJErOmTmxIEMF",
-	"GT1L2HwhoX1M91e2Gj0spcgVW5m3uI/MdkGOnYAzwSYTFmMd6NEJmckiU44r5lyzxZCMtDr5HNkCWMD9",
-	"u/tKpjxejTTfIoG5Iimb5A/JmK2kSDRZYql36eToAdJ59Jrl2ap7NslZhryBValRWViNggfySbyaRk3Y",
-	"lKucJcTm89lWPVrAWFnaI8/KndWXjBRMAUggXSwYzSJCUyXhPAjCRDG3pB4SPhUyY7iQlSxIIuGlV0Iu",
-	"excC0I9iJtDvyRMtvyYAvtg5W9B4xrpHvX4pm73PoMuRqSXp/MrYwtsSmxGKeaBcYMai0SkgI3Is8xlx",
-	"SDXGX6KPOLRJtL4RDHx0zs2N4Dkohp1Br4+zkAsm6IJ3hp3j3gAmu6D5DK7Je1rM/g2aCIZkHA8+SzrD",
-	"Dn6rL2K1kELh1XrU7xu/aG4h6tiH/B7cB9gKhmo9Tl/RV/YWpSFVZiO5/1kO905vLawV0tzcjGziQEUR",
-	"6AzfXfrUfyytmM9kzJSCDJX/1ASENunvtMFGEdr6HqTk1pPEfO2hCCiIttI0lcsn80W+MslYeVawKIB7",
-	"YURXPGPxFZ5bYHlYOTDeHFR1d/sDHEHJYNcsG0vFGgl7+Sl3LKYCNuy0f9zyJe+6l0TfHGOqGMGUzAuh",
-	"Vw603WcCQuZISv1K/1IGKpt3HJ6tHlGnLThBVMNV1wOtOXWvGPrOak6byrH5ktrkr9Bsy0fugWCGkP6W",
-	"B21yx3Ye8S/rP4054DbRJq68q3jTO0f9o/vdwaB7dPym/2DY7w/7/X+WHtSfNdEKlb3v33+wPP7z78lk",
-	"kPX7/UH/pG/+N0XUH9tKShRpip7zzhVbNf8spSp/KgstmI8+/J+/zSe/q82ZDfrlzKwvjS1SuTIlkxm7",
-	"llf4M5yAbSG1lgh86UnbgSaoy8ExRpWfdqNHuvFZuxExDLgAEoYCPH+GMDRyoi97vC2wLD5hmTGreEbm",
-	"9IqLKeKb6ecg2qdYem36QgRi63ufD3cijI6uoFW8JiLeww5MtDwb9klNRV/Nxq1WPYDGQiyuQK7A6Iqt",
-	"RnbhRr/hKOK1AsRzxdJJjzzDCCSsMZ9Be/QYNcsrtsiJkEsLElM9icivphHarkfRU87AGLt0aD0/S4Rq",
-	"aX/IQuxZx42tuavs8XZTtbKhk9mGXBjsNuUvRBxAG6aONSQvin7/OD7uk4yKRM49Qx+44b5RuOG20OcE",
-	"nmdbpQpO6HAypO0OPjI09nYxgHSF1ceIVQR7qQ2duqHNY/fgmZuo81zGDrWv6Xn3nJnFrcTHb8bAMcJh",
-	"B3EBfb/Xb9p7H9EhcoMCBDpihEHBtMxQZCmzfKZ1MLC2nHcG+o1ZJCYpQKyoXCsZFgWYqzwic5ppgQd5",
-	"C7D5m3IFv9hXrkzAiAxd3SeNy3LTuf0GvYahbrNFUVj3mbJ8b7JoA7uWNP2vUnp9mWLn7uSNHvEY2biZ",
-	"LV/I/DeZaAs8OQA7vxSsdCvaLgJVJWIflWU3/hWWrJdWfBUJz7t5ZgBf6m0F/dybDCEC79hciOrLyugm",
-	"4kXIcJ3wNGfZOyhsvqwYeX4zygDEwua7z4QpUjE4qIqMjEu0B9m9LBkZoAPz6QizX9IU7/kxm3JBlNw+",
-	"VS7FLefql99ZkPE4B8V4y+tVARGOnd/fNCQXMasO2C6jobHZTsMLC5HzdI8XHs46pbFNUjS84FcbYNop",
-	"iOStkhxzpjvI657DL6HkubxmEPW6gb5VtcZmCQMLHR71HybnytZA3EQdTIT0vzNpWDdY5THrDDsPJj/d",
-	"T/o/DX766ST+Mbl/+oAeTRil/fj0lCb9wSk9Hk9OJoPx0bg//unoKE4Gp8n9eHA67k/6fdr/SW/aojPs",
-	"DB4c9fq9o94AY67XXBbqF3xFBWNUay5/NZNHsb86w8GRlq6ma1lHXcdNvzmsxaxl4XaDmYk847fyMLq7",
-	"A2roFkwuUmtRrhRJeBIRwZZaU7SgHO760FMM3B0g7s3lsXkDDK9ZxicIRxQ0hV/InJGRvk5HJNGGLksV",
-	"A7sWfcYrWXh+45Ria1GaOz3XZN4abKqMeehU1TsHZ1K5dW53SMeZvGKiVFbM7iAfzQwcweFY3rDoTdQB",
-	"TEtn7+7AYa/ZQmZBHnOg2cblKAtxEI37kbVJtc3KhQ2bIyon8AlJ5XQ/NqvgedSqGX5dzN1rGVuefAr3",
-	"il/bV6+WeECg9TcUPnTZ6HXecqlqMV0doBlBCMnpUGEaBwe4yN1UgMPdnWPI9h8cV2FxOyqX8dX7lF2z",
-	"FFGqY54Ye8gCXMJ6XBYdXLDxJG2+QSSgoNc4awf/LGu4zOWEmL/6j+Zx8ck3NlT26+/dAUoumV77plLG",
-	"FJxTYzjZ3Klt19ha4lSHQy6EzFa2YYbiCTMxokbdwMDamJtQMZSMdbSw2VidJc3YTBaKdZMx1qkWDMXc",
-	"Hb1Q5TJjk0yCwWle90BzndVX9EZiYQbN2VSzhcGi8o3OqLPkQjB7zx9SF7AnbLs64ATgQSS1HaxWAygl",
-	"6aZ4NhHhGgF976P986ZWVk+ZE9V34kRppol79eez5L0ald0pvrvZXq74smG7hkbQYBLm3m+oC4T8g18z",
-	"wj7QOE9X0K5CTshIS5wR+S73oaqlsoHmJRfq+4iM4F8j8p351UoWGZFLEWF/aBuyMfk/9jCPLsR3Kcv1",
-	"7VqkjKDs/75H3kKSR5kvAwlaBmAcfZCYsoH9eIieIZnLa4f9rLXUVIKbEnIu1v2mQMNbsDdM6+UC8x/b",
-	"KBrVKE75y9tEc9z9BQBrmKU1o4j7xhO2LsxbC7zHhtDt4jk7HuZbHszHwCFY/rzL6SxFsz1AnlB06Etb",
-	"9FYPpenT+8f0iQNoM9t3STGsMYTkUvZhkUKXDXPb7aZgtirrKAngau/Xa+fDs4bpckVcSd63WIm7RZV2",
-	"j1/eMjuldeaBto3CzvqBddaX9cUgQacZU3+llaKuWkc/qq1SNGt/hgZrapivqmJBuQEKAMZfUKWWWn29",
-	"9BRNq3fax3ChqIOXWmUn6szgJugk454hSi+Wc6+AT5vOaT5bVbBmald5RykMJfO1UsOEy3MbYwLsgTQy",
-	"TwJ4Usd9GpQ79tstOQjPXAF6nnGWPISaxdEwZyofmVJnmvcIInQRu6/YqMFAHdRBHISyEcppf9aMhNoD",
-	"FT4He7NzVB6SYeebj2/PXj/55eXv50/evzo7P3/78vXjG83eChIxwdC62SX/wSPmneRAlIIJT/UXKYYO",
-	"KHx2361SWhXCkGtnebW7LKqLXZan/utMmfAWsJekq6RPeF+AIWP+sZZFUZVR+PltZNTO2Q1e6QNXZAqw",
-	"J4fQV/VCqnA9xl3u6i4KxdQtyBw12e/70++gaRD/1qxur1lpg/fnFeAOVH2Cl3cuxTCbAesNkAqmpKLE",
-	"Vfja8jRuKeFu4eVxVL+EyglEd1jXZecsmzICXw9LZa9SxjLHGjmWQPYYVqQQZGFIk32InpeMzSUk6dph",
-	"euTMdcoql3QhEMydUEXcFRpyniCnHkw0t9EbgRhdIMZ/BKSLfxLdkTtaVyhkZtSnmz2OCKJwtPeH/Kvp",
-	"docShEd1krCF1uZHG5y8O7oTeacPATf22PJW0u3W4Vp9Tj+RQnbPgyibhiD1ztSV8lDjeuStbVk4o4pc",
-	"s2yFhWdmnAibBJYQXUf9PhTy4W1imvaZZIdNO7XqdHvpYTcdxNtjm2G+04sV+sVe9MqWRl8VcF4gYWZo",
-	"cQ0129NxWno1MkaTlyJduQ+Mjwqe12IOssffwXCXbvBFMU553FsLf2ZyqTrDo5N+/6D+EyRfre8kTe2m",
-	"2YwA2xbnQJktppoYocCwl8Lnu3e3nAPwuewZYKlc7kE/z8sFEwraaYLEU2XhvAmu2LJTKI1OU7k0xdya",
-	"dgj1GVXagLhEQEwSIWcVUEOMlCiUZQSKnkuHLE3Th2QEMthU5eItgLW4mNFYPZSaNJW7/1/fMMBG3Xj9",
-	"uX7QPXIOTVFLJ9snNx4wF/zLcHOgRF/jxM94b77JVndzaRpM821RIkTxPlTOacqpwqx7ewD0zGNEW/Jx",
-	"/dFtoj/M5Xyscos7l7sA17tOnMQG70gzXTfP+BRBenM+Zyqn80XHJIZeRp1pQTMqcgb8BlX+/JpBaDhm",
-	"Q8iJWmDLJWwMHpvuPiYXsOKwffcR8YOxW3+JHuguHJZdY52ySY21ty2eTjgO69p3if5rL16TlvOLfvqm",
-	"Ul37Rl/ZClO5XiEZz//3c1c57Ne/l1+XucSe6LmLwIbMmu7mkvkgoIHBswOckhkjmthAFeW3fzbXtXlv",
-	"pdLS4/A2V/XG8XFXrcy2JZ84AM/bHaR/n58v7PzsfDa2XEAyO5ieSssxUddyQBmJ3P8Q7K2vQmm9PUKZ",
-	"vpC6QuZsyx0ED76A5z59psJLtPn8wD9HQMgt8X7z1OfKTqVzWZhfmL86R73TvlY0DQAQlHUY/yPkqFaK",
-	"8OJsi5pp1tcZdsZ8S+6q7alrM0mNJvqyyCHEjWWi+YxnZY/HoWuEUUmKxOR7bORVSd/sn1b0w3Gr8sNg",
-	"kcphr0PHuy3i/PAsgQNxkPi+N15t0qUBHg4ce7O/6xefd2rvfYzd8prvPvdYZ698q/LnB3KWl5TZhxR7",
-	"iD9vBZfbKDlMuIoNoOmtXtSQmrFRoI33ArrMJ/qywCt702I2k6ts6Z4O81umGX5WNoLM0mKhL9iSmUwL",
-	"U2oaLyhVVFTNFgxWtdFqOQSGvjP+eDuTkHazzPSauMUQwgURnkOJ/5Tlqqz/Rwn/kFBB5IIJe0W6RhQ4",
-	"eQQlm0ACrSILygMgAPCS/+ncZdMWPNaCs3kLZkoYTbrYVLY7zWSxaFa6yvY+/8CHd92HtVKkA6Y1Ql5o",
-	"Z75Sf6U9yNJ+b9KnbQfnzvD4x6jj0OE6w44ssBV0pvKmMExKw9+fmu/nTCHoO2jrAETJFcmlxPYhtoFH",
-	"LNNibpxoByuTCdSXHFRTWdvwJvMd2SfCu4NmU6dXHEJreanFR+J1QCbjFYlpofyr2u+Q3LZaxDsAbVn/",
-	"C63pO1y1XbnUdvV2yIWHrLnXp/lzmUiNkmStbm8PaQJmVJL+1QaJydbd1Umg/r4SSNpy80Umk8K2b4O8",
-	"B8UyrBVZpRKLidVV4eZys29B4QFl3lrFXLDEztZE31mqdnlGtptwvtw6TLqd3wm+xoS7rTC89zFxS2w0",
-	"40pK7GXGeT8/jBnnUXtfcuxuyvmruNxGzduYcpUX1anqb1ycFZChV8Q2YM0jIgVZFNlCKoYwh3ictby4",
-	"You81rKr7PJtMukPXBV2RnLN/UYQtT++ZgcOVfx1UC4GK5IaPzkpFu3ZWDOZFTQZSzLulYDVs6N98q7Y",
-	"8UwQWeRLmgGyJaBLAuT3lHJIQspnFtzZJCNF2mLkwv8F9MLDMLRFqGR5ntrqSLAop4hYnMliOsPsAbA6",
-	"8T0WetxCBoeA5oAMd8XpFZY6+sQshaFiTzQiVT4RZ52l/IrdobRzbniDFG40iKhMNkmIVuuQ2QDSlEWE",
-	"5mQuVU5O+30CQZGcz1ktW+Aa7pgjdhGAMCuhrdrWUu+1/VFAXflFLjGvDXppZJwlh0O4Be5LUzyOFSvO",
-	"3zUw5w7Jl0xrjvWJfucQS+yCLMJHe2SkzQDoqEDJo1QWyRP4ggx6fcLENUvlgkUExxmj4wr6W5jfzyEz",
-	"KYNEDxNjBkj/MY2vIHvkQoyeU5V3Ydjus8cj9JhhQ4Cc6HWx5KGZDmwFgO4CEpuApgM9Au1IyOCUKBZL",
-	"kSgI582hiyv2IilzraDN54VI+TVTeN3jR+ZB2z4DoPtkZjHp5nRFFDNQSEy/QU+dC1K+0iEmp1JxMSU0",
-	"jplSoUxqfCGScfP4rJ3k1YIphyloun1AgwNU4qMSuy4rRG/CBVczB1ynP/phtGOdsLYja8qEvfZP72j3",
-	"7/eX//HdxUXP/Pn9D/ofFxc/fP+f34QaQ83ph2c40Gk/VEJ8MMgedLcow8KlrzljMePXrITywfSjkgAV",
-	"PqxQwF94v/vg8uMgOurfdL2/v9kLfg6w7WGaXdOAtgJxz5Mh+fFk0O8Oji4EPDYk/jZfCH04h+TjRUct",
-	"WGx44qIzvOgMev2LTnTR4Qn8046iP1KyyGIGH2uZYCs77jWbofBTvUL4YcKue7aBUM+fUu96gE/yOT4Z",
-	"MtDhCT11Qwo37LqIdw9edIYfLzpZgYvLCrFtpmATw8OqiGPGEpZcdG5uLgQcyB1aA5Qi4mDJBjO6WDBo",
-	"xqEwiRr+6Ul4Ixs2Zbvdq6qRysU1z+l2KINn3nNfUWcALUkXeaVWYnsKKJsDRmJnmtGY/a9qTYiHput+",
-	"ftzfzCDl4npraJ+3xvDNACyuwxKeG/oczPVSbux214vHLFsw/w/A7s/8l4GugyHTSncLfcOGmB3v3m31",
-	"829K6H7sZo+RWnFVXvoLlmmDXr9f1aD5P9QGGHQcyiVAt9fVz5cr+qz1803svcZoO9Sze4u7i3r2f8mD",
-	"HHVyecXgjP3zr8E/r/4+Sn4snsj+4n42oD8fx4/Z0+kv/L+uns9fyFd/vVZvij+W/9/qn/3B0fHJ6f0f",
-	"f3pAx3HCJtMZ70SdIktNY0A1vHdPX7B+Frgv6O/d+m27tglYZ46A+uWewLxwnis4iWsZ4Z+lwB1mDx3z",
-	"QBjsJIAq8WF/Dz6W/9jaHABEUm13AIEdAcqxDaIHerwioiQRklhgLHAKgU5T1xygIqbaFcJ7u3fAQvg3",
-	"pheDN7o2/fagf329e9Ni+/8WUZ099IjtR7xEui+P+WHCFdzfzj3UhB09av6iL8tDDqkhtZ4SaM3qN6Bd",
-	"ZAzcJtCIVh+gMThdc1IstEqR0JzZ2H8UVs3xhZ8pcdcuGDVCbJ+Zb8vc3TGIbtboRdADEwGiKoM06IgZ",
-	"p1KxJDL5xcai5+gFQvDsrfi8mj2CiGJlq+ADmiyLRSavaeqECMzfL/aeL4ottc4hwdMfvOlXH4FssUr2",
-	"cr/Xr8lexlS47Q9OuKAp/9uf8CSlFuwHxNWOqcxlr3oGNQq4nqP19cB+l8vF0HbWQICcz9k/pdDb+Pub",
-	"R+td7m3BLctspLxaDofhEq/LCXwAPVDsJ2s51q4NuCPiT72TMBHdq44PberpQ9TKzoMTXcrplIvDJEw/",
-	"c0ObSDtu761zpu2noFfpv27qS9KN9AV4QTxLZaellCVTlhGw/rgic6m3dFPuouYgscn854TJocmfhcrn",
-	"6JrXR+zf4gN4ta4+437dm+MZzaZlkRN0FxfG1njnD1DeDzkHD7CDGR8OIJkqw3Ov13iqOZp90L8bREf9",
-	"vt9gmebkG3zmxi4t5aJVB5AC8pOiDnCUwTN7Xw7dKYWmJw4XUvHcFnksMpM+tBJxt/LL9dX4DX696cOk",
-	"/6cI6lqm8QT1jkK4QUm2dU9fGzySzUf37fcKStkdFn84ql7W3gf3KqLy4y1e0eROhOMCtrrrxlGoXM5Z",
-	"BoFMk9FbpglpLRQVTG2HEFsWgHNVxvoFspoCAZTvFkKreivhr/a/mG4JUX07t6Q7bd2jUzxvW4rYrGT6",
-	"h5TJkqepSeXfyWt55njibryW9bfzem3d8f61df/IaMzIL3KxwOyW8sovhz+q3t4hJWD9mQ0loH9YJeB+",
-	"KyWgjkJWLXApxn8WUEZtrttv9Oj6gH1zX0+IjFkql8A+9jyVTYe+++a+fvr7XnkT/1vJ2F3J6N+tktF5",
-	"9uKPLkxy0KlTNgbNykZ/Q9nofy5lw+Rb76NrnB5Y1yiBGktxRagiFC7wrw2N9ixJ9K2J9CS5JBTNPchq",
-	"gT75PCdyMrlFmVezbnHvY/mPRs8++KzA8DRTtCivY5ms7D2f9Co9LegVU74U+1YRTe2QK38ur5l3vR0Q",
-	"DbdFBq/jvIMFATzeXAsCtN6+W6iVUZsmqp4u0aCGrmMyHF4PfZbbKmNoNq/knAFLsVQxLDBVQfXRoLzf",
-	"oi70LtRBg6jQqAzuBLzuFZHehcr3b0yIPTEhdsd7qMV4KWt6Iytcv7Z77G2GMWe/PtkkrmLRu70CDnuR",
-	"JTIu5obTt3lPy3bzUrAmH+ljO+iWjNWzMcbBGBWKLJJJbWAGG/j6DMNEMQe0pkTf7LG61kS4XVmjHqqS",
-	"Uvn/vnr8tDvoHZNerxduKDzmgsJENwo0MV1Tz6uapYkEilCdjaz6HGkdPAKtOAJqRVZjjlCqRFaYXGQX",
-	"olSMI6PVRoMI1PdoTaGO1pT4CNRvrXJGhUr0WLsnOFqOWTtgj5Co3cdclUZByGMy4alWY7DjSgBtqn42",
-	"h0Ezs1owVeTV46daS3x0/seX47UCQ/PeR/2fm3ueaVR3Pl/QOUJuIVhtRITErmsKMkFyr2fwciaJYhAq",
-	"ZSsyLkDKOIzQOV1BP7Rw0Pk5F+xlxRj8alJCmwIfUj/+wYXa9I8eGcw3H2jTAQGXlqw1r//cdn83VAsn",
-	"1KD30BS6kpsjcDd1wXcNduC4Y3u8sWTrQ0EUKi6mKfM9IYiDDyat0Y5vj9d0xwaFPmNNsmFobMS7sSKe",
-	"assUwLqlKN35WAGLZYZQ3bTus2aJh2ZTOqsfkpPBEZYNws1EYqirF5vNFze92jjILd3anxys5nAm8Dld",
-	"mbwV5GFUwLDoiCuS8eksP6gWOLQe2DuzTx2yUc4EFbm+/0uIIyhS4gqSrsFts6A8ITRHc9ZUqAKKvIO9",
-	"JLkkCxpAhLcr+Z/LPc8AUYoK51EiLtB5OIaZ8mv2++Ju2OWMpDRnenvB+wMJZjxNwRkW6FWHU/nc+33b",
-	"Svw3fuQQ8DChBanYIbz1M0NIn0NV5d+BQFuHMoMwnr44xgwO/WGZdEFXd8OhP6/ImIorkmdUqAnLIrDU",
-	"bTIveYWc66rpMenTsLM+kzzRQg979GBP3nzG5oql19iptcrgC7r6arkbcDNAQf3ZJ5hWAk/JC3kN+bgR",
-	"cQ+Skx8Hg/Ysbyj9hbO843aKAH3Yo1fqO40s6eqwTH8teXJX17iyFzZCXaJANo24M7ZIacxGhGo1u5rw",
-	"7HJz5zRhESRGrPQNPmY2FyKgBuqFfO1S/W0mxRSXD3YekMjxZzse/0PyxLljvige1xufZHTp87iroDZO",
-	"y/GKzLnSnHJYNl+ad99dZs9m0qiBXDFg32PmLKBN5rXTO7P5H//z9FAXyDMk2DuMt8YEFSs4uHtPKJY9",
-	"mXALoWNZ5NaqlUu/VaEJepRsi0YpoflDjJBjtajS4k5OCNMjg1U2ZmDQyglgt75FcIoFSrORs1I092Ab",
-	"vRC4Q9XQVV8ENFRZzfLuY8vUGBc4OoEDhTTYUcj9XKRX7qzcRQ89WeQAJuKVXJQ+Z8woMkG59uE2BxyI",
-	"v2yd27FBpl1+uwtFX+KiQ864t1Um1oy9VuJNFXhnDpChYZxCWnBa85wods0ymnqlBzID5zQ2CJJFmmAf",
-	"ODhhtxAbpuSrEezAFox9RV5tW0dIE7pWRciTNiHZPyUXzZWKoaCtqxaUSwFpaneED4kbst2RbDZ3E5xA",
-	"L08L4HOLO3IAPn5VRlHGDKBBsf7f+LT2KECssui9j/jHtvJgrg8KDKgIE0l5mYFLzUj+HjGTwLgOo9dM",
-	"62KQJgT+s9LgJL+ylfHvav0clPuH+O/QOutyj/B9n6ALt4FowG51BnSJihWZy+yAZch2ZFAdJvvu87Zy",
-	"5L2Jdsiaoi9PluwmJ+oi1bgJX2Npxdyyxd2XNFsS1neahrxF2CQtTK7wIi8E/IkfR0TxqWDGsZGARw+k",
-	"EoW2rQCdBihb8LjxHgRzSDAmehBRcoCu0XuWxuP0764f9Gc+rw7MZI8Oy20O7BfTWdkgyborBj12QIW9",
-	"IUHmLM94rJogoX8zj2yD+5sxohZUGNQAAH51AH/6tHWPTmajyPw9OJ27v39M3J/H/W5CV2r0kDzoE/2X",
-	"xfXseWNgCE4wDuuHOlkhMzLiImfZNU0B8XHKrzE6E0rgyvmcvdZ2cB1SHrzr3aD74BJx8vrRyc138/+e",
-	"/Xfy3905F0XO1H93Z7LI1H/DhL8PYegFcf4AHNOWNetbfCmzxKPUYDaqm7VdXy28X2i+dTPbIrvOEXB6",
-	"j+YFty8p1pbYlD2nORqaR8cn0FJ3knLo9D04wsSYP2RaaLoMekdRZ0J5qgXayWmEqHlKTYq0MxycDn56",
-	"YOxZrXzr358eHZ/sICGQ++vg9Yr5QZJGnvJpkTGvlbWIiYSsBjxU+nM+rx50nFhbpD25YIIueM9SvO64",
-	"v8Tnbg1Hw8VEQtqcV1ujTR9fUHcGvX6vr8lnZtcZdo57A/yo3B+aJBydSa8yPd8c2gEYTwWytslqCuyS",
-	"Xs/Zq2dEj7v/RrG4yKBg6F21w6QWPkmZXuptDu1cWtIvMh7rg1eXM4cYsIuUimor05lUTGgziYrVWCar",
-	"qKxthdomFZG/CplT03g7SbqQwhRIhH1lZnDbTdVzND6rJHlp/pwwmhcZ9KOe8Zx1Uzpm4GE29VffnEb9",
-	"PlTBURd7MAVjvwttIK9kkbkETMsvb72xtFBZ8zxFnZTPOZbS0jR9inNwbDFx/353eRN15jJhabVyarOW",
-	"CmlaehpdHlxTEZpXCHdkBbMZ930h0FVkSgLhGXBtect8bV5CVJFheR6s1vzmFV1hLJfGMwshbzLJbMd0",
-	"eoVFzraRqVZoN2rDLtuHMLMGiA4wdzULGAcHzxx4kHnZXRwxhtwOPexCnre1YzaMaRoXKc0bXPIvJKEx",
-	"pOF5eGTkrelkpu0F0B/0P/o9MtIEVSNb1WLAr20Os0H24YJohgExDecRm7RAQqc2LhShcymmFwIgGskI",
-	"riRQVXK8Rxz+LxfM9MuHbYeUQSjV5NCFX9niMpWzhZYO+r8hf76jA+xp5zbFMPaww5no6iXiobn0jlZK",
-	"84nMtNqvWQS7FGcIvI+1nHAp5GzqpRC7RsbDkxubaKrs3Chc92AqaP7A2/s+mA03u/Hz/9bLbg0N2d+T",
-	"OGEhtV6n2znt2xLlltW4p/C0rT1grFrA6kQQPmaFzWlV4mqZYgprcQQr0eBrVVc6C03+117nJI3ZcHJe",
-	"7rMWeGZMeGWAOUzhmaaW4RP7ZbdkGP3Nm/r3mPBESco9fDXAGGcQT6sTdeacQTqgTUA9vIAzTZwxKcFG",
-	"GlROCrgbKeoFDqqtjSDMii1oyq8L8QX1PXtdCAOsdihjo3lTXhcmJ/wgqd6a2NBiPE1tq4r61G4gfFuN",
-	"XY9872NWiMaOTa8L0dmTCgfyDmaF8BVTOc2YUjsvendXIazgcoNYw5iKmKX7ZGLgiPWJoH8VrGAJLJgr",
-	"gu9JmcsNjqC/DZ7bJV0RigCTEAeJ5XzO84cmnkiV+SBnCfofe+QRDgcNGKaUY+oxhZfZFqvaIozWW+4H",
-	"CmlhpM/LGOe5XODsd+AE/bTlfiunzZdb7VYjE85R+O90qeOrQh7Xb+xd4oCN9UNd/LQns+k9SMu5d9Q/",
-	"6ncHR2akzoZZejBr9oz81/nLFwRXGZmkIPP2u9G9vfc57wSS2hm+Jt8U/LCq1gpWLM5Y3nwxnZtnvqLI",
-	"dwuQXaO6nf/y8tWzp//n/ZuXvz55AdVSeTtIXIxCNL7ijgLfuB/bA99mbyNtjqAhf3sJ4ioJ3eCIK43V",
-	"hB6bWaYJCRb4pnqtmg/vfcQ/GsPbWjeDl2LKv4Ap8ZxMKE9VFQF7s9cejImT+wRhaFzNIfGvH8MCCDVD",
-	"70TxbYHmvclyyEDzF3d0dzuWtT5p+PZrjDPjzE01NjpR+Jy5k6+VKTj9exz+3dVLS2StDxYBdXD0bNLV",
-	"3IjgOEPywwjC0cpknENXOg87x2Rbo7sHVmGvU5v0mTGaeD+BEUHzkxNQG5EGCovPNuWNusWp2h15rzyI",
-	"2iy/XZIn7umwc1H0+8exow/8k3V2PBV/wGB34ej5fOLCrxHfI8rdLC6QF7HLGLBocivRsTNizb+0FEb3",
-	"8vJrQ385Z7m797/dR+hWkgysfbdF9TcPffo2Am+sA5+KlRHKimEbAbVjB8JAXwHXgrCZl9B6NX6wQI/B",
-	"TdU7c5mANnYWmphiNIOI02dpv7/9bEOobStchKjpH68tm9eFKCEPF1KmoHwj/4MrW6Jt6wf0NjEu/D74",
-	"19yI2BKWisY5v2Y7iuiTAxtjwCNtrDHrhjygOeadz1IMmI/aejRdv8aP5q+bFh6dL99I8EGrSgiUDV41",
-	"TdzLAPOSZmwmC8W6ybj0GS2kyqcZU3+hIobnowRJcc/NacZpMkYX6L/2KdrxhNRfyehK/CotI3S5eeDm",
-	"1yyUedL+TO5jEZVhl6BJ9JvDB3VNu8GHre0hyw+2Ru3MzR6NHKhpc+2jqW2GeM3Aqb7u874QW8wvSzAp",
-	"0tXDqh12zZU1wxosr02L60LoncArd45t7NG+iAj7ELOFSTIeXdOUa+5+KdLVqKbQLl3tL91ub6xFIVS9",
-	"FckKMTQlhqpS+GQ6uUGp6WbwIaR1+DRo7lwU7qWkqIHtsaWLWSFMUgQlsRSCxbnMbJ9MBKjIaZpim7aU",
-	"xlfKVGSwLJNZ3TQtFMku83s7W6HDW3PQjGvRvKobXyCMaVD1Oq1VvSpmdFhi2Ec4U/ccvOGhLNwSf4xP",
-	"DBCCyWGYmKQBKgrIQ0UQc63BU5UDZORbDqFlk2tgqk2ByQEIW184j6SY8GnPpnS+ZkqmhWliBvkBJg3r",
-	"0lwiZYpEeaccR52sECXOtbl0v3qN83iHu3IQuCtPb6Lq2cOtbH2DnmkGYUm7i9Q4DWCLQNJzZQW3k+0g",
-	"1mkKGAuIga1P6xLwvY3M+SzuBrsNdSy+se+Go2mSVPjZuxLbce7AcO5HvcHaBlgvazDRWzzi1dZJBfYO",
-	"uWnX2lELPtfFyPQ4L0fDFMeiHRi/zWNw0X199QNMfd9l4/Rv1pa5CxogpPb4yPXmEGDEHXyA/zJnfND+",
-	"jNd6qD7dGf86HVivCnRgVQPVhItc6rs7ZjuqzODP0l9ndNkdw9UMPuVaw7YFkjFEErUkNPDWZAmoclp8",
-	"IqKvTQ7VCjCUv+vPI8RRj6W4Zlmld1xMhRQ8pin8PJgHbpZaD4jcEu7Y7U7nT+xIbPGPzT9XdJ6GEJCD",
-	"JTH2ZHxr8XweVnV/KPehgM1cp2e5w7Wma/G5ntbR4OTHk5+O75/8GHXmXOCHAzc7SEqFLMDoE/sWPpOz",
-	"oJ2YKNXKm6iyENjcCoy0WceQVJdxIcwqhheCkC7hyZD4y9CfEqJnOCTlQi4wB6gB6Zk8yys9prGNFTU5",
-	"287QBIAH4N2vzeL3Vwu5hcRj8E9r6dcLOC9buz7R1Dzz6X36pYOcipUplvhWkSumtVADAwb9yPGTrCyq",
-	"/5DbUADALB/Qrx59bAodxDJNWaynf7nrqNWlG6Ibt0quj4GSsKacpAzqngUzJDlsm+TnXFzV9kjW9yXh",
-	"Ik6LhCmC2TGJhfveMg/z9Cdrgmzs1sYmpW67UOTGV+9Tds1S1WmlnZsVeX1GDab3x0p3qqijrorOsHP+",
-	"6+9dACKcsTTxupFuheQGJv+VrdwYUUdmfAq0XrtSlCwyE6Urp9AMWB5E8b6p3l5jNgMjQpstV9WJOCjy",
-	"YpzyuLdGRbkUT2U2x19ajVnfK2CA4R81OzSoTG5tnWX5IVzhd9TtGE/h9mCNOwC3vzbswYcbw3lgc4t2",
-	"YJh6MyndCOnNe8TO7RNcI/c+4h/Nue6IRH9rN9e/9OleMPGorJbWY9UdeLnE3one4a0hyI0vHb7e873b",
-	"2a2zjJFRTTEuuMkRHkKT0xULAa6wq1rvHarUwrx6vIKX8ERrLlggXNFxPu3pbtNMwJJ0B0lwzzjXW2iY",
-	"v5gnv6Y+IMb714msz7EqG7TR1SCgrOe98iPN4Qi67Tv5trYEqTjrA+1AWrf/uOueHmabt1+q+s77UxaZ",
-	"oOkhjh6U6M3oYsEES7Cpoz2JdYVeX++p05K4UNuv4XN8btcVOGSRWx+lWTFWCwlPav3mfCViPC8n3UG/",
-	"e/Tjm8HR8PhkePrjP017Ob0qe8Ho/aUpU+gM3DbE/Zoh/mYiYeqq+vvSgw1Po+dqB6jMCnmDbA7aRAkM",
-	"YKAAnIvwoatHRFqv1+0gfo42AjmmWieHOSQsY+5koOEJQAHeHL/SE4K+l22uDvvU13QJFfksGIMKq7j+",
-	"BeSazoE7EOu68TqzbR+PdggBHdj0wq1oY3yZTYscJpP1ux2sF5R7x5pdVnNzfH63npmuvhHwzy02mfNM",
-	"3hJHYX9erAnitvGH1wZ2UXS+K398CUz6BeT6HfbkWcuuyY3f2fnoPWY55Wm9BYVPRWDFeNG5tRgW5vus",
-	"x8kwDWgml/pz3PqyFg98m6gcH87oMgEFl3z3ufLu2l1o5jw2HvJtCBHmlV8qUMSXhPuwVaLfFf5BJR0z",
-	"jFiQpgSdMAr6+2SMlvFinpEYNgCBLclbCLNacAMDdeAyd7AQDVXGshNBXRNvxB44QPfuyh4f7XihHD6/",
-	"xr90Dplf4xLq2ifYHB08waadgC9ErVQvRI88lWmKkpnmxKZ0mMQv7D410jKJ6QtGjdYCs58lVeR1IbxU",
-	"ESGX+wJWbIrZ7aa0V/cDtvTtVKi6fKY1n/AAP3nMaPKc5Xg++w3Z+6FMy1YsV81x8nUil8JbVYKiToqh",
-	"eQMC+pvqDH86MUezMzweRJ05/aA/PTnSx8EIt6aYXf/B8PTB8PQndMvnzqkfJ7H/yWu7+OdyCvpHxhyp",
-	"Ia9RszWWRuK5PDrp99eFAOUpF9NzDi3G8LMtPvDFjCoTzWV0jilkjVLHyAL9di0h0YU/wD/OkGCDo35w",
-	"YB9cDVgBfjjJ5N9MAAMsmIDWTpCjyPS89eB964vvDI+OH/x0U+d43yG1pMr1AXFinESoccFSVOTg90RC",
-	"UjpFLdDA6WilDHNAEI0fUkSwQ6mQxBwgdeBw2y9yWckx27M26k7MuCHN4hnfrzfvdr3i5YIJVIC0VuFw",
-	"kLwtcedbkZRNctsQwzqkoHhiLq9ZgmjsxtOPUEg4jJJA0kp941oZBS7xYIUUeymVpW5+2JRFWu3E1zpH",
-	"sf42GmpT6W74wavlgRMLUlGRGYXj51nnZMXyh653s+aKET47CuCn8Mmk3NvPWBVR41047e/gO+gtGbRJ",
-	"1jTEFWNotpIz/q+T4nyIkj9Icd6xb5fNb9WcXqOlersJcVS9Z4e7Ddw5qPgllga/LUVK7HxH7JJ4PFxg",
-	"APAuzvlbE+yWS6bw1n1oLMYS9G6qhTa0sGOiR17RQkF/n6UWaluR62Du/yoC3UDgWYleiJynJlUgY6qY",
-	"s2RHXmi2NoY46KF2fr2nkh77X2VnnjP/ql3K7AohFw+8HzJNocnknZzFZ77ndMygm+BaqW1ZPWnUL6tm",
-	"aVEkVah1lpnypyxOvYOukcYj/gaakC1JVqQMFowN2VS1Gqe968Pu5x2CC20tvVwvtHQVmM6FdNellyf/",
-	"oqWXJzvoLEcBneX+nZdlvcXmEK7P62fsRQTGiiCMZilnWRkiKQus9pKoQRNmaKnahOfvGtxesUWORqVp",
-	"lssVOer3CU2VxMyHSn2qgfuHVwSafps3fxF2iLMbPpoOsZZuPURdel+IKyGXAtNXi7kWbj8iBH1n+JPX",
-	"H1YLxoyZ+niDU/X27PWTX17+fv7k/auz8/O3L18/7gEoPDQd6gw794xRc69/z9j2epYLqtTSpuTOWWKx",
-	"o7iFLz9nec7FVEXEYEb1NiWNUfR3Oy1POfiqahvzTMz3Jk0TmigAfgFQpneglvpWsV9CY3XTY+420cF6",
-	"Td90e2zwJb+x/SC/dLgcNpcllpaefM5EqxvhCb6HPM+R46ZIwlL+q7SYdoZ2Pt0UntuQ6vou+Cc4cTtP",
-	"ikwu2L2fWZaCsNojWdiQvYYPyyalX1sBGs7cQmwwcsVW2BQZONf0YlUklx6fG1pscrkhQ+nxNK0dQ+0W",
-	"9+bjA7db3GSTPzgTgnZ2ZI2767z4dR42Q8W9EJ7aHLYvpmHjI9uwyc7MItvKDNsE/S0F2+H0VLQj11Mn",
-	"WFw+gmYlI7jybKshisXlGTPoNVJh9+g5XUGrc9uwnHw3cr3L9YEdfR+sJf8dJrClK+SZ6WtiDFBHBrf8",
-	"h6avCXaRalnuvWAZl0mlGNBwIdDRHIUO9pB17RGhM+LJTRf/OLoJdUY8QGrlyqpo0PoJ4meovHpHFCrm",
-	"E/+jkzd9zxHqtRgbDqDqs7Rh8N8Q0F879mW5zqVp8LM5lfpOZn7xweYbwRGBZNcL9iZ/1O0PKpPH9j9u",
-	"ap3Nya79wBMRv795BIoyzdkj6Av1MdCorbnXmRfqfIepro9SqpRvUPrhUIzj7hLXxkdfBI1UTaZqnLsk",
-	"/eamLjI258XcyeeNTT7QrOpLM0w42es29VPvBJpTVTtZtc9eR7FQI6BBaEVEi0gfuSJlyZRlB6vUWFJF",
-	"CmX6P6MA8kKTHJqxsDXNxTVR2hC+MGcfx9KyWr0m/od55LbCZCr1eHLQO7rf+yncOLPdptgJ1UFA31Xz",
-	"vrczHs8czB4CtYU6hFSH0HThUNX47vIm+tgxKif804TJ6nsQV4DgsAReP6/w7Q5DohN1iizVhi2eA5zQ",
-	"ZsBDzgm7ZtkK/Qul0tsrbyOrk2xUvL9iUitQlXb9yIhcXPMcZYE3kO3dvDnSr2yFCQ6QH0bn/q/OXj3T",
-	"unnoZ3Aavvn44uy3Jzd4GDYQcUyZxgQx8izQtsF3DuO1XHGBRcY2ml+DwhdTYfMAqgR75JIDat7g1ISU",
-	"iytNbfuqzUFAnNas3HiDCPuroCmi6yD5x9py15yZFSlTlYUbO31zxCcfWAyu0mrWp/djSBYLL0jfQsYj",
-	"MqeCThm2zQGHgQchaAcyd1NoWYAQtHQEIQlXdJoxVqWMyfTaHOCRicBhn1lAdxQyJ2MGjUSFZhKw8bQu",
-	"VuTeoI8ZTUhqssU2xw30L64wtmmivPE7uC3skUCVs/yZlck127vA46V/rPmfJOjBs8eiSHhe91Os5VOR",
-	"MRXMP71fP4H8xJrdrHA5zxVLJ9XF0s7N5c3/HwAA//8=",
+	"7L1rm9s2kj/6VfDo5Dy5DCVLfXFi+cX+O3Y88cax/Xc78dlx91oQCUlIU4BCkC0r3v7u50EVAIISSFFq",
+	"tS+zmReTtkSBuFQV6vqrD51YzhdSMJGrzvBDZ8ZowjL486fXdKr/mzAVZ3yRcyk6w87rGSPXLFNciohM",
+	"ZEaeTrq/0jyeESoS/Y/nUjD8pNeJOhn7s+AZSzrDPCtY1FHxjM2pHjZfLVhn2FF5xsW0c3MTdZ7JmOJb",
+	"1l/6ZsYyRvIZI4ItST7jYkq42m38m6izoBmds9ys71GRKZmFVzgS7H2OD4yInMCrF3TKyJhNZMYisuT5",
+	"DD5VdM7IhKd6VD0hrof4s2DZqhN1BJ3rOcT4Jn92c/r+GRPTfNYZHvX7/SiwHU9g0FeFOM9pzkLzlIoR",
+	"LggVKzNHxYjSD8NM2PtFKhPWGU5oqlh4Zjjxt/Cjy8oEec7msE1fZWzSGXb+n3slodzDx9Q9N7kbtwCa",
+	"ZXTlzf+cZdc8ZuFt5gmRGdFz0QugROHDdftoZ4tPXTZsaGg/nyZsvpA5E/HqF7banNAZuWKwkStZZCSe",
+	"SR4zoPB8xhXRhMZUHhFVaFpXhJKMikTOyW+/PX3cI+dM5IROKRdIGzyPgD7M78iMKiIkUSyWIiFsMmFx",
+	"DiwzZbkqKYkKtWSZ2wBkx3IHvDV09SKaGMDfkdPTqDPnwv57sH1/XsC20HTPffp0G3KLDZiA2AqTqpaG",
+	"JJ/RnCypXiVNIk27o+9GsPbljObsmmWEw9wz1iNveD6TRU54DqvBhejvT45+iGClJ4MjspwxoR/hejdy",
+	"EhdZBhsnVmQuM1a/cCN2d5SxZo31p7vPWh8eaiXNM9c3S80JnQlv0itZkBm9Zg/Jcf/En5bKeZraiTXN",
+	"p7zD2k/qPKeBy2T03WhIpEhXOA/YLtwhwciK5bh1Un++5IrtMSkminln+LbzXecySNTiLPmjUPmciTx8",
+	"2tR9/7UiPHFTWNB8Vk6gfGpXihNnCx4UuPrlV2zV+Fb86a5vfCTFJOVxzYJj823Ti+0z+7xasDisxpiX",
+	"m+/h9fb+q5+GHW3PidRpOLH9+mtF9M/1RKggNOVUaeHO8+YpgT6z44wylvD8ucxrtIEYvtfCgzUeTTnM",
+	"rjN4zGjyjOU5q9mUhNGEpPBA0wyScphdZ/BUXPOc1pMHd983TaB8ap8JyHp9DL/c8mr4/a7vfcZFzUtT",
+	"LhrfqL/f+XW/svm47pTn8F3TK/GJnV/6isUyS8IvzeA7eClcpjxXoEcZ/V2tVM7mNdPB3+4xnWuuaikt",
+	"M99+rYgo9HJrX25G2aJr8rm+h44GJ9+f/HB8/+R70Lfww1Lb4iJnU5bZCRZ1cysayT8rdqf7cxZnrOZC",
+	"UPCd3gg6Z6WG/+jVr+9ev/jlp+c108Cf7TGTBovI2DZt7gbz6K5GNp/zwDac5WQuVU6UJHMqVnUWWAq/",
+	"9t+QsAkt0lyr2FFnIrM5zfGcj486UUkXA22TbSGIc+ABtTm5pwlcScgjKiKKaUs+ZwkZr0gs53OqHhKa",
+	"pqhj0bHSeqdWWGmajtqawmb0sBG8bl02mhKw7Kf404Fni1rT+AZPjKn8R5lwBi94LOPCqmixFLn5ky4W",
+	"KUevyL0/FLIye0/nixTox5IA3Mo5jXOYvt3Gtx98/UFfnPNuMtYnm+C/OlFHjv9g+mfDt+UQpR65kCqf",
+	"Zkz9mXZuorXR1EwuvOH0P9fGK1Qu5yzzB5yvYKzLG3+XmzwMbl/0rvm7saLztLIbdjOGxC7kQpitGF4I",
+	"QrrkA0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJG/tiJc33kh6xXYoWFd1FLM/lWHsjuhxOlucVetGt1ke",
+	"ScyO6JvjP89fPNeE/l9nvz6LCDU8fHR6n/zCf+zpR9U987uu/V1vnhAce8wUWOWje9cDt+HWBaOpbaQt",
+	"FX1R4Zeb/jYkZbWQQiEZ+4p3ezIeU8U6w8Fx1IllmpYUlsv46l3Krlmq6TphMU9Y8uNKb0dCyTN5zVIK",
+	"AnDCWZoAS1OR83zlaHySvuvff7A8/uOvyWSQ9fv9Qf+kb/431eS6YIIlZ1pkHfWP7ncHg+7R8etBf9jv",
+	"D/uDf8GCKUy480gWwoicGRV4G+N1r/9ofg0++ZrnQKjnv/zWHcCnSqbXgdcP4PV9fL0C6To4ijxuV9db",
+	"Xmgefe50NiZyma26aiVi/TVPGAoIGl46vDthKcv1URupqRgTTVuF3NYZdpY0YzNZKIby4ZqmhT7fo5vL",
+	"qKPQmekWr3+Xa2E+1ec6p6Kgqf4Nupg7w6Oos+RCaF2uOm5rEeJoMsBWvjmoyTvg/g4NbR67B8/AsFXb",
+	"pj3p07kmK/+vzlHvtN+JOuimiPWuFCrp3DgG6AxFkaZOiotmSrD6+rAz5luYAdVAO7wj/BdFTqeMSPBe",
+	"kHzGMzw0PMcko5PcP7BB1FlmPM+Z+BFs/gqF9U9f9x+UFDbG1WVb5oVUXOH5m/bHX55MHQGUdqdW+6wL",
+	"a3krgqiamu0JIgY9xUiM3jVNeQLPvptQngK7NMjBhGdOenIBgjFT+VkDjwMRJemfzSdwxVae3EppYExP",
+	"Zs2ZUnTKzO4uMn1rGacg9WwNvBe1lpHJpEDdRS40QSwUyzRNLegqlRQMKhhFC4gC3V9XhZvQjUernlRG",
+	"Kj6gzHSCK8n4NRO+wFO5zNgkk+AcyzPQ6Qa+EGuv75RkU0Otno+i1wGDwhn0O4gd583T18AlqFaZvEaH",
+	"cJVjj/fn2H9mNGbkZ7lY6OVEnTiVau266x+97nvkqHekyLc8kzFafaTf7Q/WH0k4XF2eXO33+jVytaiI",
+	"4s79ugcnXNCU/7U+veoOTVI6tco3sPIfxVxrxjl7r3/1lR5ds8NX9/WEyJilcgmS1UhqE2LUYuibr+7r",
+	"p7/tdfTNCay6VYinXNirffNqqV1ZPKPZtDQgtb1EhXFTvfUHKA835+AhcSrXcACWUYZcotd2Wq56EB31",
+	"+0QuWAaDKq2rfoXPuKWlfMtVdsVFAlPWwkWLGRCuHc2f78qhtdxgGZdJSR76I6l4bu8nK0z0L7uVX66v",
+	"Jrcq20rE3vRh0va67Dx9/nsXJjnw3v2hw0TiU0mVQudSaOPRm6HKadZA0jmfs39JoSfz2+tHIPRozh5R",
+	"9DeZM1mwzIqr8j7WsofleYpka8Wi/gANTvOJEW9aI9avk7kRBltpx73ptLWUszKrRsRZTjjYZfxc5r/K",
+	"hE84S0LJBV7MSL/NCxDt/caXmRyn+m6olcoLfOIf9TqANcXMBr9TOU3hlmc55ammSjlnY5msSDyjYsoS",
+	"jJoaO9HarGTOqFjOeMp65JW+O7gNy1KRkIwtGC4/M6Og60flVACPgG2IQ6p7npfBeDCeov2zRX/QxFWo",
+	"zvBEmzGWpx6ZSbv5dZyb4B5YrizLZFZapNVtaE1r9iQCtAYnv9S29DKTYtojJ/1+JUYdU6G1ljGDIOhD",
+	"ctIfECFhy7kiik8FSwgX+otj1G/SVC4ZPHniB/vQpwiJKxeCCwyV50xQketnTyNyMjjW/3dK5iyfySQi",
+	"iv8FQZk5SzgFN4N+8gGesWZWm5eC6TATmY15ohkGQ4o8d1ShuNAaWH4hbDj3ITk5OjKXzqIAFoMdiMgI",
+	"N31EFF0psjTR3aMfyjQfrsicK8XFVH/xgOQSXYZ209RDctrvE0rAL0jk5ELIIoNPj4mSenl6vhhe1urM",
+	"golEWxeJZEZJxJA/uEg8BnzF8mzVPZsEozdveD6D6WiiPu0fR4TqB8lMLnF2mGegSC5Jnq2QA3rNPpib",
+	"qGM81DsoVhhxW1fMY81N6SvcIV8Qx1q6wvIqxi2+E8xS1Rn2ndIDfzu7XP8NVwJeVuxPbTvrTzUNwh/6",
+	"sN3NzLS+bb4w8v3oRH9TLBIzuF7zpn61YTUAkdglTLjgauYvCq7zrGh3nYOJoi/OTE4zptD9663Kmylo",
+	"+jamMdhNude3a7Onxyn4hRDGj9tOwmgiqbnJskKAkv6qEM+42tEtltCcovq1L1Hd8jQDPzhyRmPb83Uu",
+	"nc0DLk/3Ix2tKuKYsYQloMDNqPpVZmVUoMz5w83YhQDgdIN+W0gblBNNCgpowYv/7OAWCB+jb3igG37b",
+	"boka81Yv/lUhSiJaSJlCrBvjO6A1ywx0Yy1WUq2Qon8U/zSmQ9UUtyd6VJ7BghYK/BhG6jRR5h6qpd3d",
+	"Goa02tGBVEs3LfjlGTq+F5m2FHIT2aHwmYuM6TV3zd5txI3Gq/o8yQmhJnKttYIrBjG6jRHweEOBv9Jz",
+	"/1a/xzwa6fmV8Rnjk7mJOtWsobUlOcuy6SR+lYKt9FAcPTg0z1mmV/TfNPnjXScYNksYOg2bxj3DCVpC",
+	"+7A5jtEwt+0CTzr2WTdcZBfnZhPcHJfRVN0Yj0vbHrn5yY+3Pnn2fsEzps4CwV3N0JC5J9g1+t4a5vbW",
+	"jhnB7zqXoRO8YqvgCaZU5U9kUZN4ob8lE2NqZDTOWaasFlu3LP2b35Td07UxJfx0zkWRsz2WVcMsILjk",
+	"VYtzDA2qYrlAamiVQn2uH9/Mn/Zk34dKWP3+SScYPN8gbMPe7kTczHya8/UDn4Qq++7vRzmver6wmk6V",
+	"N1CbabkrhsEC2+IubXdsYylTRgVIP+8Gb37B8/LJ9d2DiVbGKt8aXvQi5SzxrvWgUGjM94CbiC09DvBW",
+	"lfDJhGVMxDuQ1WP3m9AmCpnzXUYzNvQTCLMGxoOLvmaJaAJTqNywCkF4nVljvlLKr8ukpYeQhKyv8KUs",
+	"0kRb6Fq+UZJkK1S6N5kkgryh4Nhgg+jfoVnKcyIYS6CKQgr2YgJa+FYTIHIkCcIAsxzqkn2cTHZzRkGv",
+	"t8krg2j3eqf0hKZgYkjshUhXIbZZI38/rchlflXGKK3R8uSrVFpSGG56kG2UKuYs+Q1DRR86NEk4JqW/",
+	"9NjHqOabRwZeYHM3SpFDsdEa30mtPL8/X4lYbY8R6ztf36Ii4/FsbsuhWv0GKMx6hretpDrHRcbmvJi3",
+	"fpXKqUiMz7fFD27W9z3qvO9OZVd/2LVhVTyHp/4ibkq9frftw+Dbrrvg3IptX+Mihm1/kGdUKBq7Izrs",
+	"3r0yq9YHtMN23YS4okh4fmbTtqvbhFrYhrKCdnZZCOCSV6+wHgaDlJDrklE98OXedgO8KvL0i8u6Jfwk",
+	"8iygIFOXGb8xA2oX3agXlNtzE+1kWlmneR1hovVae+KdYUdb5b1XdPmrCW+jMjILLoYvgh8vtLiUhfrZ",
+	"/K4q1n5m72nCYj6n6UPC5ot8Zcqq7AXF9KYGtWTPGx94rWJ/br5tEJGjiByTXq8HBVqyyMmULlRFj65T",
+	"OKOOKkz4fhvN6JfDUdkjjiwVlIO44/FXAru4tmdmy2vJ7hCqZ0m+X4b6qef7ii1kFlj5OJNXmLRVr/aA",
+	"f2dFFimNWcPhv3Wn7xk7miLtJldp2frdl1oBzBhNwDM/kYVIyHImU9aSzmbMJoD466plPEPqu1pMSKRh",
+	"2grJfb3nP+uZ3UQdWM3mDjyXGOhYUmUjMRFJMrlY6D9okjBI8J7La5aE9OG1GeJbyh2PyrM1mxQijh9Z",
+	"TAvFdryPS9eKl/c86K8lPh9HWzjfDBOcV5FenfkpJ+0nZ4LDVeNll9+HZWSTub0lb33D9K41kUOkZHbh",
+	"qb6kK6njp2a/bSb5pjAC0ciWm7SHoVUiDAlqzlN0hTYTGkyxxJprLPPaQntuy+uO8kWR6wE3+VTiF9XD",
+	"WlMJYANCxuOZ+QYlh829eQglM8SsfQiBTmMDhs1KjKZvRv1Xen96zX6vMrdq01lps9w+NAzg0ija2XHW",
+	"ZbphxYUPpBOVu2ffZdZbzm8XIrTneNNIa5tb7JbZYnFrS7HjlvN3NBOitkcyYclPGLDacLSYg95+VHUS",
+	"a9vWwQTKDPe1u5YqVpNdks/YCr2fdJoxLfgxLOinu38I6awu03OzCH/BMgXVW+gTNtVLVnHEShiSFSkj",
+	"Zpig4mgy54PeCVuxTObg+DXl3nh7m3q2ITHBaDJeESkYUTxhkcs8GK/gF1De3NvNwxxP0qCHuczYb6v5",
+	"NwQKMlew5705Y/G78DheEv9GiVKu9DbFs1pHtp/tv7NT2ZYBBNFYaFowdFzFgKRR5FayVx1Q3hrVdXiN",
+	"lRzYkHqFhQMtVWnLK+c8CcoUZYFNWg1igUbKcoEdr/FN5dJWFtSL8ND1XnrI/O2K/DLNklIqTG75LUJh",
+	"YffT7oS3Njc3d/ZeiKqUCx4/VCis2U1vt/QA1lJZXPEl2EoVgqyJ1G4gDwF6hNbiTVlDhGKN5qYg8WtF",
+	"4lTGVw9JKTW5yx3LWZruEZpyOT71tcQwJyt+EXMkqP/Ysp3dI1kmvT3EZljSE7zseE5mMk1Ub9PKsq4o",
+	"/LnxCpj5lWtuPDkrMqy3y+SrunKikHOrismwpjTMWLxvqC/eDWKh1xD/3eVC27wrpXi3QzKAfyVuKsUl",
+	"gsuM0TSfrRDma8HkIg0vAeugz1meczEN+AK0eMQCXvMIcg/NGLlii5woRlNUT5zI2Qzpr18dLYqotaai",
+	"vIJJoEqTI4sTMSyLYZiyeJPMacI0l/NcsXTSrLkob91hMzSo2W0ieblN0XuPe9ojX314fvbrTzcEHP/K",
+	"zNR82QnwSdsr1azUXapeMk5bMixUWDV1x+1lI5sjLxSDBFUAxDFr4WKa+rAou9HBgaLkPqiJO9ANyq5c",
+	"/ebGdpdyKUiqQfVyZ7deymYHDnMtW4n3pVzMZr4vLcBTo0tnzoX/6WDdyWMlX9V/tbVuvw0ve0PePz09",
+	"vt8kG+b0fWWaHhiAXftN425sXHeFMHSGXj8tn+HmnGY0gQ8xhyMpkzaabsSQFQ0IQGtK/lY2jFOqVFgY",
+	"Y/0fPADhWkG8eCmAM5iludhm5MKil8FAjtYSalzO5ksQo1qv6NWEglgZCtyc8ZKuzHXFuJgaY1ZFZMxU",
+	"jj7z3WTUtKAZFTmrU5ionja/ZtlKK41kkcm5gQJrJNB26UX4g+AVWsznNFvtlEFnR9nmSIFvI0dLZZqd",
+	"faklmYq49Q6mPGd//xpEh8wOJzYxuvglSE2ThrnpsfZwVyr/85zZ/ZBF/MjcXHeU4NictXhXWYlXDehz",
+	"Vscj5zO5NIU5UsSsty29cUum4t+piB8vFRFPOMghOGQVdW09JSFmi3xfC3B3fmBzk4ewNy80mYJcXAdZ",
+	"ABDjDpFmnJlgZ2M2nMQCvVxesYCV2YbTiiyt96Ub3zfRtn81X6HIeDdjNvMxapMAjudhFuZvVD1BeiRj",
+	"F4kzriFBDxnkVon0DgCkbTwJU+UDOYGbLoRM1NGN3HQfj3nYOW9LotcP7p/8mgkfiZUrVbAk2kg8afKA",
+	"13rx1bqSbDFJ8C2Qm6himiUhZTgQDStPzJnHO7qVffyTrecTIsoywGe2tDQ4XX2CszzL15UkssXWdCs8",
+	"hNLkAax8CVpTFZklHELcDO5AGVfO0lQRSKkw1dNzlqxqjAwvdrf5bQnUUpItILbIIg+aPQ7JZe+rIUn/",
+	"bNKOgvrMLi+sj7KWWC+hrxYV+9Ziv6D6H9wKDxamiWQgW121jgDWpGdLYTxzCU/AMzdlOcHS4bqYYdhL",
+	"eNAwXBsvX0nnZeis3qPv8rg2xdlt1b+6eFnJBH6Wqk1SuDK4zyamBuiCa/H5khTs/EsxafnF0XE1bOaE",
+	"Z5OYLHfwn5ksFjtkHMS1ltnm9n4EWXALVq6yxQv06qY0ZyrvNZDuoQi9jmBrixZakJihotjcowFKaUoA",
+	"WSOKA1yg62T2hd2iB92BL23x9fFIhxJWKp8OiCfI1Y9Z7MqfDpOsGUzf2APO1s+4qMoDzTFvMp6zN1yo",
+	"CJ2j3r+VLLLY/J3TbMpy/HvJ+HSWawMA8iFemsryiMxZhgg0Ozrua+LRZyY5Rk70Pf61InIJN7ef1q+v",
+	"aDpOWe+5+ePtWqL/ZcVGUFd80ZWmfUZ3IbUgz0o01E1SKQvxNs2/MJbJGQIYg7mUMZMgfBN1EBis+XnI",
+	"K+6FykLgG6DMuUkYNFlaNTpWXtMIZUEzwJ7V90BMhRQ8pqAqzUvkbIO7+1bN5OKy58X2ZjJ4baznBCLO",
+	"NawgyH7IUXeS1Ty4RVazD+LcVGXSBtq3urUPiWKsAah3MxbcXLvSlqKjzk/XwcYhZ+RRKosEvlVk0OsT",
+	"Jq5ZKhcsAmwFpA8tVzXzwcQZPDvaLNSzV0X7whytNdGcGvgMG5JwlL4OpXFZax5tijqQWBVNaYtPKeqo",
+	"BYs9HdlOY9DrB99cXzmDKG/t1TS7cN/IY9cXFz21EnHKBbu42M5s/uxNaZfZhMiGccz717ccPwlywk8l",
+	"gOB5zhZNnq8qXf30nsZ5I7JFqSHHaYEizUARZqj5L2h8hTQ+YQwR+WJsWzMv0pwvoILVRkGiTkyxykia",
+	"n+cZhzRkfW0bDRHhJE21K+QqZ7KASrgxTxGUFYDx4S+E1qwRqyW+YCvTIDPKxebJA6xiMPclZwtsT6Yv",
+	"BRb2r66RgPHPw6CRD6JtTil0wmBdnztu2R/zpFTx1529kkzpNTP1byxNAIocLvSHZPR/0Ac8sjXURnlq",
+	"Qe/WDKANC1O7ifDf9aQUGa/MRKFrA3kOrjsMRjNN18RU96lg6s4TLhIb261uJ2Ky1bSssXdGiVVXKJaQ",
+	"QuQ8NT0B9QTmTCRrSVa3qfj3EATWfWV6JhEZFzmgvQFYnppBhcaVAds5yAygJL1FPTs+F9lNLKceOvyf",
+	"ucpltqqvXq3L9Qtn428nzqhWCVRYNTBmMaT1+3gBLGU2eaJdHMC5wgKhgJ3wiWo0UMh2NDn/wAFKiyCY",
+	"/xIQBP00u4zRw83elbfVxbRyRGGLiL4j5wvoC2Kh9dCxN85kMZ1B3iodyyLfsVDhj5rIybr+jfuDnk1I",
+	"9jAeqTXvU51jFGNRLp+s9JAC5O+V/kLAH5fRLesc2vpceOL75yCV19SHg6+ulLMmrw6PyhGRpfwGNjyA",
+	"Z6HC0F+Eb+HvWPUniFUfPjDcfLQHoGyPTr4UupZBfKQKFv2Gw3kjU9iERlvrER6QXWCffNz7W8bUS3T7",
+	"miIShUg1WBEOD7uSEZ5aRBuuCF1STWl7VI348PnBSeSm356yWGyIV0wmmZzjlyyZboWIu135gg/O3y7t",
+	"oWCtn61A9O8sIg12f02WJlp/LLPqbCrlFaF5a0o0HPAkpcF8zA35WJdlYSD+D88qZoLQqjGk87fN7nCH",
+	"sEuCRwmc32gV4FNr8PeNAt4+V8XBbyr0WlCeRORacoPRMIUFFos9ONIH2g8lLFfeCL2VV/az8PsbXtUm",
+	"KGyOuOzavkPl9u0jweaMveoJezhe+bp3t3ryzM/2czkxyK+e6PUEelUW+GdfORVPHqGkabi7gHNb5oz8",
+	"UcwXEQRKIyM4IlIIVYyx81ry0MDDz6m28VyH7FpPT6vCdXi4YQG2CeutstBcr5D1JYPXHRrfLQUIIi6Q",
+	"SrgUUPITrk+sNBtpqfys+xdrxWldpCRj7i4kkIeYrggVhKmczymCiXqSOOXNNl7TVPWe/6Kfu3EtS7Zs",
+	"NDNx0FIiBnrYoiYBhWOoOLjl4PmoIDWVbVBCiR6mL8qHW/stWwLwutnYV5d1AsaS3PRFlvRXpZxGqj+E",
+	"so0NS74gTfu8Li3ShKj1naPFqoT/FMLWqY/TcNrVMxR+VVp8ohVHapw/BKp/FZEZn3JBcgn/yljM+CIn",
+	"mukiIq9ZZnJIVE4Gpwa9V22Gheg1y+iU/apaEt0uOTdz+r7luGtnUU7KDmJfHDoJx/uBwHnOhh6IpSCM",
+	"ZilnmeFs9EyB7w/cpsL0s9AbatvjaCXB4r/4hVS2QRKGP2iSAIetRzxC8Y3UpJiWJlOQELi42tLkOpYL",
+	"bG3tNbZeQ0thsxbCs8zhq8tSbMosXIonMpu3f0crDUqv3kuoE/G+xRkN1fWlmhUI8FjQAU0UKqfzxQ4x",
+	"j7XsOquGlaqVW1BkT6jcxxoKv9oQNDgI6HsQ0sACW8SJ8PqQRJ1JJv9iYe9n2cB9LRZS65LasJ8KlQVv",
+	"7T8k3xFCpr46Z4dqiNsqz9YfZaJ1xi3lFtOcyojbeYCb0JzLF3ER4lzbVRSv5Yrs6zmEH4bnEgzzjEDc",
+	"qxFiZE8Yi8gINR01spWnWooW84dEMK5tBmhRZpoRg98G5H2lknajI57F5V0DK67iHZuudMopW6qGM/OM",
+	"xyEkN7wbn9EcG8RthAYFmfM05aYVU4Szb6U8VC1vWYz9bmHGHLyJ/J5J7VJvaU5/l2kxZ8HZTvmUjlc5",
+	"U+SbQf+/HxD4+9uWczH9WsMptFKxyO/k2R51NY6ZUpMibRqYIiJ9yzHB8HYwz9UxEdnYESJYT7m0+V1E",
+	"ZiRjk0K1fNd6kXD54srK3N75Bxqtk1fl9IIcBwZr68yTM1EN0mv1BaHOCgF0ibFE2/9wzULs/sfbfvfB",
+	"5T++ubjo4V/f/sdXQe+n659Yuave0u5flx+Ob77aepeXdpAdKbT452xZ7eCyg/Cr26Gnwu9T+rVye/HQ",
+	"dDH9i2WS5PQK4D8m4R36MIgGRzdumz4MoqObmq3aF4bUsz/9Hx7tmOjnNnqtRUzddruS6R22elvTFpkR",
+	"Cj6L4d69W/aFwtizdrgesFTbmPzPgpmvbcZsIBHJvLtmo6toTrvBzJegFztuxycAFKk0RmqDIxLYyXLJ",
+	"dZtZqU7dS0j4UuwjcXgdpzZzaDWyvguXWpvDz5s/PdkqhvbWIiuh5/BqfHV6zSVjMONHMTwwsjeXVpuh",
+	"jNFEHU0tNRNJc1zhhbOwq7sycYlyrSQEDlObzmXs+/aoKg022VKFXL+yyMt2oEYh9jH7CgGOlt0g0MNs",
+	"Z7bGFbHpGYWO0d+TTUtXYGOQHYBmmNA6P0vCNphHvSHvb+2GCprza9bCGwEpb7YrbR3gna23CM8xYzSp",
+	"a1SjLwYaAl99zKdaQ0MPGeADSC7yh6Q7wHioWBHUy8NtgdpB2tgkWcx8NnviLcebu38S9cd+AGP8hRvy",
+	"8zfGca7nphP0JgwjZA82RWbBYTyjzhrZC1UzLzWHzWCss7dboUe9qq8qxvamYWMKOzDbCgkl6ELNZN7S",
+	"VmMW+bpdroqHlh1MWdF2FhfTcy5itocLs8H3upgZNGznkzALRZBbRuc1iYp0a3Qe6AD2MJf+Dbbj5F3k",
+	"u/GewCAtdTmsB7spnCcWd8rQTBkGL0l1k+TcPkUe36ydpqWVICta19DtMvdNg62wjNHi4ZFFhQvDju+I",
+	"Mdc687Y12EBtTm0Naaa2PCd0b+2SYbtbjfQu+bgGUddVQ284/stzWS+ud0qL193XHnEjFR3iInMU+UXc",
+	"ZS/pag+/SllEdvvOKnak4Oxc3sC6QpmECq7itFD8mrXP+QMvcR0uRbaDANGf/8tclc0LxlfaF0SwFO/3",
+	"wV1IaUi+JckL0dSOZMJoXmSspn1XEHL4bEu1VW0ST+tECTup0hdlarVwRm1afOjtONOLD8J3ek7JQLrh",
+	"nG9vtafHf4ZPAokkLK0xJuYNm7tDS9KUipdZTU5Gw36zbEfASy9st8WfbSyEMpiKu7BxaG633aIjS5du",
+	"t+so+pk7jHXU1vQJEknA9v3pmmUrbAVk0s2gRMzmZlIoG+/WtWWdeOPucFuvNcUMpTApC6GvHho3Z8Be",
+	"a6EVY6v6YFGShZ1dyuyKZUQ/2atv7hH2G1xbbG6LO5dKeaWs/8RLst01AOJ2NqqcX93Zv8yC+fM1lcyu",
+	"PrZ1RgzCggb75+yStuYARkNMzjKv0WiAUmk88/GByYwa6HDQxqGtiUNx2CRVW+obdAvV1dLCAiq2yjSj",
+	"SWEa3F5jgAnGflcISJPxKoxTULjKEmO368HKb/5X4Pr4TWBSj6YvHLht4K62CBgxl+n2e4mzrOkyrN2z",
+	"YvFaNvR41/vkHEGcZY69jdWrH9qHYWA+rW47vQGveThRoeWlyxNPdCMLOGJpSLWFV58JtQxlrwTUj+3Y",
+	"2s2Xs9ipjzePWVKX399wacsg4jbURUAWGvbB3Q0We2EUtE0hkVLxuh6AOmy3gzOymFuqg30J0nz7+9xe",
+	"3zBRf1r+He8ubpe/Xt7ueDh2+2qJJWw/6dftpg5tbvJ6vi0MWTuP/1swtUd0pKTptdQWbUeC7t9VKxGP",
+	"IjKiyTUVMUu6Nq7fhb4thf6F/l7bYd0yJUV/FBcql/MuNHB22eQKHmYJj7WU7qpisZAZPK5S2n3woPvg",
+	"gf7HjC8o7SoZH3XBkOX65fqL5YznrJvSMUtHFaL1Y3En4UCcCV8eHzUwkL1IFiyDteMV0XX2tv6Hd8sh",
+	"ceWTapJdlSGC+R4j+7PRkIzANmKZXt8ikxOmFJzfiMiMjPQtkC0yrtioR+CX1SmYAQCAf0S+QSwhkNnf",
+	"wu/HvOuw1Gg66pHXtq8bgVUrMqPXjEixjt4U3MbCoss1Ftr5DeLDvFlLysm2SoeNzIaGVA/7bwpCPdzF",
+	"58uoibjjeoWPU1xQ1/T0TUVHX/olegRrzg0+lXAZ1FPJFKmU/LcyCUENrEentuvBLD3VAu9qax2EVT+M",
+	"Anq7sgiDrBEIUDx5RB6cnH5PFvgEwa7cgdz8cM3TeU7HKXsImKkLliFQ7loa0Fva/avfffDu8h8XF73y",
+	"H18192wP7PSMLqD1HQDxQmfbXJJEBo+yBFA5CPQIF1pU1nWfokmSMaWVoiuWaJ7fBaF8rZX7ZmcliIJo",
+	"6byShX4FCJUZSxcbiLRhtF/lAnANZTuBTglcQNm9oYxeExxVCDNuamxooE0usA2XpqJbwLc7dCrTWgRX",
+	"5vWSd+fkMD/LzW1gjCfhnqgvBNvold4aDjYt5iJ471CH4GPyYQfhIHXKBbvVALWYrti0T5FlJsV0o5Gg",
+	"DwmY0Xk4i/k1SD2WrYh7KCILms/KfxMgU5rob/S5MGpgHAzgXE25mgGjC0mq+w/6A/Kf5y+e2yEIFyYi",
+	"aI6ZjGVS14x1zpJVnQyX0OqR2XluF+BNeLGvvDrlcJOqj+GMDM6sjFnVx+LbhgIbGxnvgRJgmkHuV8bv",
+	"oovt6n5mQX7H71FsLSnP18CcHkLRFjRbhrwXr0Pfepfk3exi3jaMCP2Gf6mri1ow8chPh98GFhCYaot2",
+	"zOuTx+z9plwhU31rgvmAGFufbCGXLGnKnWxLSxUtxSSvu36LKudpqrkeoN3zSO8IdI9kItSqsNyoze6L",
+	"gIfXmO25lSINpt7GtJ/IzGJrWagtnGde7Qg7pwl7WLbdxmwW+Ccczddh8Dnjh2+tIkEN4B20Cqo0S3YE",
+	"7gWn7RYbrnUUtwYc4KVFlJKkWuiGC64XjAcIaxsJ+0XEtHGuZX7WPgSMrFUZ6Sb4KgOOvelw9r7Z5gu2",
+	"j4YXcw1C+rGzINYcAUU+k9nB7iqH8axqKqSRR3FOxhhtjcriIUgHCCnxMIcbR7HP3ZT6dumo+gPTilZ0",
+	"ngY9UELWBAJKTJhAsdJuaS4OS3Qjul7tv92i3NXlvzikEHPgZiVuC6pSw+2lB4Hrn20TpR1EWuBQ56ZH",
+	"4hciNqqTbmC1TY3ATxjeDue2B2d+hpR+EFoNnoSpNnCdCJYCh0vmcD+yhCMQ44QLYxUjnlVwH17JNB3T",
+	"+GrHYIDdPs8DfBpsRWCloXkYI8ZHg5PvT344vn/yvRdGHmwPC9qxgttSiNZIrm9msnTbEJ4PCQUaBWim",
+	"keaepEjZKEydek/TV2h57t1QvjAoePvcvq8K8QgH2FAef1x5QAwbW7QPMuSBE5G54Gq2565tGkxFO0hW",
+	"MD5MUFcfLHhaqShoWDQsMjnNmArEyW2+d9tq203K67fNLK5lgkr+cIgRfI679WUNsaY9gS/aoGy8Kmxv",
+	"+uaOUsY/7prjGaxZt9bqBV9Ou0JyIeb1jtvxZVNOdcl8AYCw3arSzYzrCwjMA4QLwttWDhgrqG1h/J0V",
+	"MPxZ0MbadRbPJFOmux6+Dj0wLGMEfk1oqiewavlG60IIL8XZ/mNmu3CzBMEHWo6v57I5/iNTSgJbBW7Z",
+	"HQY0+CibdU4eYEAEGUMiseGr/UVPfcXDHkLJ5tIn+3gAYCstjZR8UI5ZknEVGsCDlFkro4DTr+HXQ6js",
+	"xReSse7kqXf9/VkwbI+aFUKgkAYUBoZdNRY0y7EVRgnHAGKyroEV1oB7LzDnCc70shjZII+UWigqqMER",
+	"WZyx/CBtyGud7YrlzUjTy5kkipnGwxmDPDboQhFuXIykusvUbuEzswXzsIbqXVdOpDkKgHt8AF4wh/VF",
+	"sAPO9XfbNWwHA8d1Gtss298FXAKHCU+tVMRuS/T7OIc2tOk6HbC+Xpi9z18VYi/l0KZyh8oDoEdctX6L",
+	"5zwGEeXVLNk0pk7UGRfp1V7FXLaysynDBFKTJUlkhPEBkGzv7CHXhB1LFTyQOsvLDKqAgt5GbTbE4/Dp",
+	"Pq408pv9O4TfsmTRqeTeYcF5e6frU8++8gy24DGfTAICreqpPYD/9cCpJV5fnYOM55l17Sx1K36CZnrb",
+	"njulfWa77/gb37IXj5nJQW4mu6Yv4mryWDiA3qrlzDX2OSsUdhyrSh79SRbP+HWdmla+IFSJXyvWNyLK",
+	"bYyvBRNls1TVOsOvoV93kxMjK2pEa1YINCO5IoVIWEaWdEVkBqAo7TsRobofYIydvSe7i/JdI7QYi9uI",
+	"woUzwz0v9HbxbWeyThKbx40nEqZyAEYKZ1lhqZqpuSqtBiIYS0LJiDO5ITO3JiokDHK5auAb4uDn6/5D",
+	"U89Xlvpb2RGZOYUjDLXANe5AgtgnzhZaS2dgNGUJoTnJmMrBJQBQYSbnmE4pr6mWalkHY4FPTJqd3hzn",
+	"d/Nkjplf8LAR9X5RAzmwT02MLBbBwkKbzJbTKyYsCt1eVLGWeimRKKHaZZoxBPDnChLnIB1VYrIQq6ui",
+	"zOR8l4bt8VWQPWB9hluhaGwisxjqOeHkwUZNqSCJZIoImROapnIJ+SAcpV0Zh17yNCVj5kM47lEU7Ym+",
+	"je+Ws9UuvdvLMmf9wzZ1Xs9wn0zpZLDKaMe2IrbWok2xTRk3OAhR70YiteVTbcH3sarJsrWrY4JZtNn7",
+	"c7v6Cnvf2A6qQSEGX/0mcszJaLPQ8KzdbC3Dln1brWjwuo1Ybtomm9Bpe6Dyp7M0xSsMHaqmZ9CYPUR5",
+	"wRVJ2SQnssgJE3itHagMqXUM1pLQ2uu2YBouZyygZY2EXI6IVzfkAxILuTQqcNccymWrg952YC/LWpA1",
+	"laCpZnI3PpsUafqrRbxYb4KNWZ4I2Y96JSLtLUnOsrmCEnv4CJH+lSQTGk51rmvqNKn4HU3bDzsqprnt",
+	"0FK1ufxT5LPnctlQ2VKdRiznDFwgFkigOqUwbsjrIPVAeiids9DStkBj6MOsVF26dfhv9M/RbnaQujYz",
+	"2DaIK6UqP1+JeM/YZxE4ZgvympdpsqhQCIm9FPTlzhWBZm3C+Ij2hduPzOu2M6FbqZt5/Z7VIrv5qKvr",
+	"vYIV4AQ+NHnUJs0W12/NNa3E2HbyttcxFav6jkmmSVNj9ir1gKJ2hbCsM6nuPtSoxz+zHVE24etSU79B",
+	"ZJpoUwATq+aQvN4WYNzhtlWHt1Fe06oQsBhgM/QJ4cIw0mmy3zGtW7PDQ3i9Vp1NDR4Vq1KVzkx5hSVl",
+	"86ymtw28OAdw1tDiVtVv/3hFwKgNle0YZmnnnTBc1O5hy5JtHR9l6LcNGjwy/h6e2v07dKynjLfQ7y0G",
+	"WSkJStQ7y4J+iwJgI5/akadDc3jNBBWHCRAmbB6AtPiVJkyTzkjvGLTXStj1KGzibUROciZ2i5xkbFpX",
+	"QqPSYhrSQNRMZrnXbByLD2uwD9S6U9E5E1WhFtAhPshcPlDXmgg/e35m2t3/yFPNnQQ1PBXBnWVNJJPF",
+	"AfPU91cEJivPe3cZgtBb5ruypui/cqsxh16NMzTFFpDc2jUUmXNRweyOavysOyKK+0ex009Difi/2YrA",
+	"def6qgkVxsN9bNdjI0zsBo6uHXd63Uxa+5BdhK+NKN0FuW7Tw882sOnW2q9sR1QMWNiP6cqgH2zqGrsB",
+	"v2zp7AoVmoc78t1gA3Yu/9/hYDfqNLGM3quf3/NoYPa1h/Mxetl6Ck/NoTVDsHq/b8MfuwU48Onn4Xuu",
+	"1v/n/yyEVKpaHQ0qfLVnE4qj3IbYd5ZMi4zNeQUfrZp6sJPYOuCx7KDR1ZxYiTa7RfiVm9DK0QjD1h7o",
+	"Li2M151M1kPo9SE2stAPc5WqKdyMIc3g91JlqRLTVLYs5K5LFHIVi1MZfrPk1sLYCYt23946GQP0g5Cq",
+	"fMUIBecXxKpdYY8U+SykMW9mf4abd2Dwq8h4vjoH+DX0u7p+Oxt9nM5ePiVXbAVwUO+0of1uBMro8X1o",
+	"jktj23HLQv91xoxmcDOYV8/yfIEco+rzdRKqZmNJoeGlebBHoLDa4A+osq8+OLdMazMoyKVXGCnierRY",
+	"yivuoq/DjjU23tn3l1SPq765ARiSiWwE+7Tu53KmEBTE7OpEMoWZS5DoTueqRxIZq3t0wXvzZB2pQ1wz",
+	"ARxtkQqn7KH+E+yP4YW4EF3y3XdnRT7Tz8XA/d99NySjM6hm4n/BJ0PyI+w0sQfT6/VG6PSj3rkZL0Jg",
+	"gwluldvYC0H8ve0RQJB08gcMDlzCgmVzjmPw3HSp+mb0vlt+Pvr2Ie6ApTa9DYquFFnOeDwjmUwxMx1e",
+	"Cj2KEPWK5z1c/tNEffcdfkbJImMT/h4PwYyCx2EAA74ZaTk9isgoKwT+l8XvRt/2yJmN8OmN8OLfMRVk",
+	"jFVziTZKea70VDg0icd/oy2Gs3nGVa7no9dKRgAsOyLfDEguiTYXCEsVI0en3wI52G4xaLYh1BUZfdCX",
+	"cETK5JWImNyVm5F5C1T16Ndosh5B6zk8/XsGK+YffyjEF4tlwkboMKLjFAOWMwCp1NQUkRGmBY3MoTF9",
+	"khXAFXzhIymst1cTGEZfYRgjK83slaOr0U+v6XT0EH3KmjEcAYyeTrq/anNuRL45OfrBerIjcjI4wmAG",
+	"zwmHXRYyN4hgpf/x2x6M8FwKZoeZ8mumyHH/xMz2FVswmnMx1XMt70UkC7Q7iZJzZjgWZKggo6cJmy8k",
+	"dLrr/sJWo4elFLliK/MW95E5LigHEMATbDJhMUJWHJ2QmSwy5ahizjVZDMlIq5PPkCyABNy/uy9lyuPV",
+	"SNNtJVz1kIzZSopEbwu6/0+OHuA+j16xPFt1zyY5y5A2EEAjKjFgUPBA6qsHv6A3NuUqZwmxpQc2JK0F",
+	"jJWlPfK0PFl9yUjBFOAZ08WC0SwiNFUS+EEQJoq53eoh4VMhM4YLWcmCJBJeeiXksnchIB4QM4F+T55o",
+	"+TUBnOjO2YLGM9Y96vVL2ex9Bg0ZTdlr5xfGFt6R2OIVLFnhAosrjE4BxRtjmc+IA9Uz/hLN4tDR2fpG",
+	"MJjbOTc3guegGHYGvT7OQi6YoAveGXaOewOY7ILmM7gm72kx+xdoIpg94mjwadIZdvBbfRGrhRQKr9aj",
+	"ft/4RXOLpsve5/fgPsCudVTrcfqKvrK3KA2pMht1iE9zuHd6a7kWIc3NzcjmOFYUgc7w7aW/+4+lFfOZ",
+	"jJlSkEz7H3oD6VRp7eJXllPswnEPqofqt8R87QEeKUgMg0yKn+aLfGXyxvOsYFEAosuIrnjG4ivkWyD5",
+	"MidjDqq6u/0BOakksGuWjaVijRt7+TFPLKYCDuy0f9zyJW+7l0TfHGOqGMHqkQuhVw57u88EhMxxK/Ur",
+	"/UsZdtm84/Bk9Yg6bcEJohqquh5ozal7xdB3VsNtKsc+kWqTvkKzLR+5B4IZsg+3PGjzULfTiH9Z/2HM",
+	"AXeINsf2bcWb3jnqH93vDgbdo+PX/QfDfn/Y7/+r9KD+qDetUNm7/v0Hy+M//ppMBlm/3x/0T/rmf1ME",
+	"KLRdL0WRpug571yxVfPPUqryJ7LQgvno/X/9ZT75TW3ObNAvZ2Z9aWyRypVBd8jYtbzCn+EEbLfLtZql",
+	"S0/aDvSGunRhY1T5GcJ6pBuftBvBTYEKILc5QPNniJgnJ/qyx9sCEXwSlhmzimdkTq+4mCIUq34Oon2K",
+	"pdemhVUgDXBv/nAcYXR0FRGziXgPO9zzkjfsk3oXfTUbj1r1IHMDYUMDCXejK7Ya2YUb/YajiNcKEM8V",
+	"Syc98hQjkLBGyMeTIkbN8ootciLk0uLZVTkR6dX0bN2VFT3lDIyxSwcs+KNEVLn2TBYizzpqbE1dZTva",
+	"m6qVDU1XN+TCYLcpfybiADpGdqwheVH0+8fxcZ9kVCRy7hn6QA33jcINt4XmE3iebZUqOKHDyZC2J/jI",
+	"7LF3igFQTgRKQVhFOEtt6NQNbR67B8/cRJ1nMnYAw03Pu+fMLG4lPn41Bo4RDjuIC5Zw9AX5N+29D+gQ",
+	"uUEBAs27wvilWmYospRZPtM6GFhbzjtj8mIRNFIKECsq10qGbVjAVR6ROc20wIO8BTj8TbmCX+wrVyZg",
+	"RIau7pPGZbnp3P6AXsFQtzmiKKz7TFm+97ZoA7t2a/pfpPT6PMXO3ckbPeIxknEzWT6X+a8y0RZ4cgBy",
+	"fiFY6Vb08xRLJWIflWU3+hV2Wy+t+CoSnnfzzGDT1dsK+rnXGaIZ37G5ENVXwNNNcK6Q4Trhac6yt4DB",
+	"clkx8vy+2YFM5M13nwlTT2sg2xUZGZdoD8oXWDIymEzm0xFmv9ic6zGbckGU3D5VLsUt5+ojBdh+KHEO",
+	"ivGW16sCIhw7v79pSC5iVh2wXUZDY1/AhhcWIufpHi88nHVKY5ukaGjBL4zEtFMQyVslOZZ3dZDWPYdf",
+	"Qskzec0g6nUDLTZrjc0SsR6aUes/TM6VLde8iTqYCOl/Z9KwbrAgddYZdh5Mfrif9H8Y/PDDSfx9cv/0",
+	"AT2aMEr78ekpTfqDU3o8npxMBuOjcX/8w9FRnAxOk/vx4HTcn/T7tP+DPrRFZ9gZPDjq9XtHvQHGXK+5",
+	"LNTP+IoKHLrWXP5s3h7F/uwMB0daupoGqx11HTf95rAWs5aF2w1mJvKM38rD6O4OSHtfMLlIrUW5UiTh",
+	"SUQEW2pN0eKHuetDTzFwd4C4N5fH5g0wvGYZnyByYtAUfi5zRkb6Oh2RRBu6LFUM7Fr0Ga9k4fmNU4pd",
+	"0Gnu9FyTeWtgNDPmAWlW7xycSeXWuR2TjjN5xUSprJjTQTqaGeSkw5G8IVEoUgE0RGPv7kBhr9hCZkEa",
+	"c1UQxuUoC3EQjfuRtUm1zcqFDZtjaQnQCUnldD8yq0CP1aoZfgnv3WsZW558AveKD0NQr5Z4mOX1NxQ+",
+	"dNnodd5yqWoxXR2gGewQt9MB2DUODsjWu6kAh7s7x5DtPziuIvh3VC7jq3cpu2YpFtnFPDH2kMXihvW4",
+	"LDq4YONJ2nyDSGjYUuOsHfyrLDc3lxO2J9B/NI+LT762obJffusOUHLJ9No3lTKmgE+N4WRzp7ZdY2uJ",
+	"Ux0OuRAyW9neXoonzMSIGnUDg8BnbkLFUDLW7YXNxuosacZmslCsm4wRUqNgKObu6IUqlxmbZBIMTvO6",
+	"B5rqrL6iDxILM2jOpposDGymb3RGnSUXgtl7/pC6gOWw7eqAE4AHkdR2sFoNoJSkm+LZRIRrBPS9D/bP",
+	"m1pZPWVOVN+JE6V5T9yrP50l79Wo7L7ju5vt5YovG45raAQNJmHu/Ya6QMg/+TUj7D2N83QFnbXkhIy0",
+	"xBmRb3K/q4ZUNtC85EJ9G5ER/GtEvjG/WskiI3IpIqKZzYVsTP6PZebRhfgmZbm+XYuUEZT93/bIG0jy",
+	"KPNlIEHL9EJBHySmbGAJMNEzJHN57dpUaC01leCmhJyLdb8p7OEtyBum9WKB+Y9tFI1qFKf85W2iOe7+",
+	"AixYzNKaUYSo5QlbF+atBd5js9Ht4jk7MvMtGfMxUAgitezCnaVotgzkCUUHFLlFb/UAJT++f0xzHKCw",
+	"2haRimGNISSXsveLFBqCmdtuNwWzVVlHuQEOJmgd5ic8a5guV8SV5H2NlbhbVGn3+OUts1NaZx5o2yjs",
+	"rB9YZ31ZXwwSdJox9WdaKeqqdfSj2ipFs/Zn9mBNDfNVVcS+MZhGQPgLqtRSq6+XnqJp9U77GC4UdfBS",
+	"q+xEnRncBJ1k3DOb0ovl3Cvg06Zzms9WFVi82lXeUQpDSXyt1DDh8tzGmAB7II3MkwCe1HGfBuWO/XZL",
+	"DsJTV4CeZ5wlD6FmcTTMmcpHptSZ5j2CYKLEniv2lDKoTHVoTKFshHLanzQjoZahwnywNzlHJZMMO199",
+	"eHP26qefX/x2/tO7l2fn529evHp8o8lbQSImGFo3u+Q/eJt5JzkQpWBCrv4sxdABhc/up1VKq0KY7dpZ",
+	"Xu0ui+pilyXXf5kpE94C9pJ0lfQJ7wswZMw/1rIoqjIKP7+NjNo5u8ErfeCKTAH25BD6ql5IFVnQuMtd",
+	"3UWhmLrFNkdN9vv++3fQNIi/Navba1ba4P1xBbgDVZ/g5Z1LsaiESnJwgEDFJa7Cl5ancUsJdwsvj9v1",
+	"S6iciINYX3OWTRmBr4elslcpY5ljjRxLIHsMK1IIkjCkyT5Ez0vG5hKSdO0wPXLmmnqWS7oQ2HeGUEXc",
+	"FRpyniClHkw0t9EbYTO6sBn/CEgXnxMdyx2tKxQyM+rTzR4sgigc7f0h/2663aEE4VGdJGyhtfnRBifv",
+	"ju5E3mkm4MYeW95Kut06XKv59CMpZPc8iLJpCP33TF0pDzWuR97Y7sozqsg1y1ZYeGbGibCfcQnRddTv",
+	"QyEf3iamv7BJdti0U6tOtxcedtNBvD22b/dbvVihX+xFr2xp9FUB/AIJM0MLwazJno7T0quRMZq8EOnK",
+	"fWB8VPC8FnOQPf4Whrt0gy+Kccrj3lr4M5NL1RkenfT7B/Wf4PbV+k7S1B6azQiwHfwOlNliqokRCgxR",
+	"Sj/dvbuFD8DnsmeApXK5B/08LxZMKOj8DRJPlYXzJrhiy06hNDpN5dIUc+u9Q1TyqNKxzCUCYpIIOauA",
+	"GmKkRKEsI1D0XDpkaZo+JCOQwaYqF28BrMXFjMYqU+qtqdz9//6Ggb4a7PUHaf2Z1ErUOfRvL51sH914",
+	"wFzwz8PNgRJ9jRI/4b35OlvdzaVp2q9sixJhw5FD5ZymnCrMurcMoGceI9qS34II3Sb6w1zOxyq3uHO5",
+	"C3C97cRJbPCONNF184xPsZ9AzudM5XS+6JjE0MuoMy1oRkXOgN6gyp9fMwgNx2wIOVEL7A4JdQDGrFA2",
+	"F7DisH37AVsdQNUyKdED3YXDsmusUzapsfa2Re4EdljXvstGBfbiNWk5P+unbyrVta/1la0wleslbuP5",
+	"/33mKof9+vfy6zKX2BM9dxHYkFnT3VwSHwQ0MHh2AC6ZMaI3G3bFoAWY0jW8rs17K5WWHoW3uao32Mdd",
+	"tTLblnziADxvx0h/889nxj8788aWC0hmB9NTaTkm6loOKCOR+zPB3voqlNZbFsr0hdQVMmdb7iB48Dk8",
+	"9/EzFV6gzecH/jkCQm6J95unPlV2Kp3LwvzC/NU56p32fbj3YadQxv8IOaqVIrw426JmmvV1hp0x35K7",
+	"atv/20xSo4m+KHIIcWOZaD7jWdmOeuh6dlWSIjH5HnuOVtI3+6cV/XDcqvwwWKRy2OvQ0W6LOD88S4Ah",
+	"DhLf98arTbo0wMMBtjfnu37xeVx770Psltd897nHOnvlW5U/P5CzvNyZfbZiD/HnreBy204OE65iA2h6",
+	"qxc1pGZsFGjjvYAu84m+LPDK3rSYzeQqR7qnw/yWaYaflIwgs7RY6Au2JCbTbZ2axgtKFRVVswWBVW20",
+	"WgqBoe+MPt7MJKTdLDO9Jm4xhHBBhOdQ4j9luSrr/1HCPyRUELlgwl6RrhEFTh5BySaQQKvIgvIACAC8",
+	"5H87ddm0BY+0gDdvQUwJo0kX+993p5ksFs1KV9mJ8J/48K7nsFaKdMC0RsgL7cxX6s+0B1na70z6NDaw",
+	"0qMdfx91HDpcZ9iRRQ61N5nKm8IwKQ1/f2q+nzOFoO+grQMQJVcklxLbh9gGHrFMi7lxoh2sTCZQX3JQ",
+	"TWXtwJvMdySfCO8Omk2dXnEIreWFFh+aWAkSKzQfiWmh/Kv6sfd922oRjwHakv5nWtN3uGq7cqnt6u2Q",
+	"Cg9Zc6+5+VOZSI2SZK1ubw9pAmZUkv7ZBonJ1t3VSaD+vhJI2nLzRSaTwnaahbwHxTKsFVmlEouJ1VXh",
+	"5nKzb0HhAWXeWsVcsMTO1kTfWap2ySPbTThfbh0m3a4cr9aEu60wvPchcUtsNOPKndjLjPN+fhgzztvt",
+	"fbdjd1POX8Xltt28jSlXeVGdqv7axVkBGXpFbK/4PCJSkEWRLaRiCHOI7KzlxRVb5LWWXeWUb5NJf+Cq",
+	"sDOSa+o3gqg9+5oTOFTx10GpGKxIavzkpFi0J2NNZFbQZCzJuFcCVk+O9sm7IsczQWSRL2kGyJaALgmQ",
+	"31PKIQkpn1lwZ5OMFGmLkQv/F9ALD8PQFqGS5XlqqyPBopwiYnEmi+kMswfA6sT3WOhxCxkcApqDbbgr",
+	"Sq+Q1NFHJikMFXuiEXflI1HWWcqv2B1KO+eGN0jhRoOIymSThGi1DokNIE1ZRGhO5lLl5LTfJxAUyfmc",
+	"1ZIFruGOKWIXAQizEtqqbS31XtkfBdSVn+US89qgl0bGWXI4hFugvjRFdqxYcf6pgTl3SLpkWnOsT/Q7",
+	"h1hiF2QRPtojI20GQEcFSh6lskh+gi/IoNcnTFyzVC5YRHCcMTquoL+F+f0cMpMySPQwMWaA9B/T+Aqy",
+	"Ry7E6BlVeReG7T59PEKPGTYEyIleF0semunAUQDoLiCxCWg60CPQjoQMTolisRSJgnDeHLq4Yi+SMtcK",
+	"2nxeiJRfM4XXPX5kHrTtMwC6T2YWk25OV0QxA4XE9Bv01Lkg5SsdYnIqFRdTQuOYKRXKpMYX4jZuss8a",
+	"J68WTDlMQdPtAxocoBIfldh1WSF6Ey64mjngOv3Rd6Md64S1HVlTJuy1f3pLu3+9u/zHNxcXPfPnt9/p",
+	"f1xcfPftf3zVaewnftoPlRAfDLIH3S3KkHDpa85YzPg1K6F8MP2o3IAKHVZ2wF94v/vg8sMgOurfdL2/",
+	"v9oLfg6w7WGaXdOAtgJxz5Mh+f5k0O8Oji4EPDYk/jFfCM2cQ/LhoqMWLDY0cdEZXnQGvf5FJ7ro8AT+",
+	"aUfRHylZZDGDj7VMsJUd95rNUPipXiH8MGHXPdtAqOdPqXc9wCf5HJ8MGejwhJ662Qo37LqIdw9edIYf",
+	"LjpZgYvLCrFtpmATw8OqiGPGEpZcdG5uLgQw5A6tAUoRcbBkgxldLBg041CYRA3/9CS8kQ2bst2eVdVI",
+	"5eKa53Q7lMFT77kvqDOAlqSLvFIrsT0FlM0BI7EzzWjM/k+1JsRD03U/P+5vZpBycb01tM9bY/hmABbX",
+	"YQnPzf4czPVSHux214tHLFsw/w9A7k/9l4GugyHTSncLfcOGiB3v3m31869L6H7sZo+RWnFVXvoLlmmD",
+	"Xr9f1aD5P9QGGHQcyiVAt9fVz5cr+qT1803kvUZoO9Sze4u7i3r2f0tGjjq5vGLAY//6c/Cvq7+Oku+L",
+	"n2R/cT8b0B+P48fsyfRn/p9Xz+bP5cs/X6nXxe/L/2/1r/7g6Pjk9P73Pzyg4zhhk+mMd6JOkaWmMaAa",
+	"3runL1g/C9wX9Pdu/bZd2wSsE0dA/XJPYF44zxVw4lpG+CcpcIfZQ8c8EAY7CaBKfNg/gw/lP7Y2BwCR",
+	"VNsdQGBHgHJsg+iBHq+IKEmEJBYYC5xCoNPUNQeoiKl2hfDe6R2wEP616cXgja5Nvz32v77evWmx/b9F",
+	"VGcPPWI7i5dI9yWbHyZcwf3j3ENN2NGj5i/6smRySA2p9ZRAa1a/Ae0iY+A2gUa0moHG4HTNSbHQKkVC",
+	"c2Zj/1FYNccXfqLEXbtg1AixfWa+LXN3xyC6WaMXQQ9MBDZVGaRBt5lxKhVLIpNfbCx6jl4gBM/eis+r",
+	"ySOIKFa2Cj6gybJYZPKapk6IwPz9Yu/5othS6xwSPP3B6371EcgWq2Qv93v9muxlTIXb/uCEC5ryv/wJ",
+	"T1JqwX5AXO2Yylz2qmdQo4DrOVpfD5x3uVwMbWcNG5DzOfuXFPoYf3v9aL3LvS24ZZmNlFfL4TBc4nU5",
+	"gQ+gB4r9ZC3H2rUBd5v4Q+8kvInuVceHNvU0E7Wy84CjSzmdcnGYhOmnbmgTacfjvXXOtP0U9Cr91019",
+	"SbqRvgAviLxUdlpKWTJlGQHrjysyl/pIN+Uuag4Sm8x/SpgcmvxRqHyOrnnNYn+LD6DVuvqM+3Vvjmc0",
+	"m5ZFTtBdXBhb460/QHk/5Bw8wA5mfDiAZKoM+V6v8VRTNHuvfzeIjvp9v8EyzclX+MyNXVrKRasOIAXk",
+	"J0UdoCiDZ/auHLpTCk1PHC6k4rkt8lhkJn1oJeJu5Zfrq/Eb/HrTh0n/bxHUtUTjCeodhXCDkmzrnr40",
+	"eCSbj+7b7xWUsjss/nC7ell7H9yriMoPt3hFkzsR2AVsddeNo1C5nLMMApkmo7dME9JaKCqY2g4htiwA",
+	"56qM9QvbagoEUL5bCK3qrYS/2v9iuiVE9e3cko7bukenyG9bitisZPqnlMmSp6lJ5d/Ja3nmaOJuvJb1",
+	"t/N6bd3x/rV1/8xozMjPcrHA7Jbyyi+HP6re3iElYP2ZDSWgf1gl4H4rJaBuh6xa4FKM/yigjNpct1/p",
+	"0TWDfXVfT4iMWSqXQD6Wn8qmQ998dV8//W2vvIn/VjJ2VzL6d6tkdJ4+/70Lkxx06pSNQbOy0d9QNvqf",
+	"Stkw+db76BqnB9Y1SqDGUlwRqgiFC/xLQ6M9SxJ9a+J+klwSiuYeZLVAn3yeEzmZ3KLMq1m3uPeh/Eej",
+	"Zx98VmB4milalNexTFb2nk96lZ4W9IopX4p9rYje7ZArfy6vmXe9HRANt0UGr6O8gwUBPNpcCwK0Pr5b",
+	"qJVRmyaqni7RoIauYzIcXg99mtsqY2g2r+ScAUmxVDEsMFVB9dGgvN+iLvQu1EGDqNCoDO4EvO4Vkd6F",
+	"yvc3JsSemBC74z3UYryUNb2RFa5f2j32JsOYs1+fbBJXsejdXgGHvcgSGRdzQ+nbvKdlu3kpWJOP9LEd",
+	"dEvG6tkY42CMCkUWyaQ2MIMNfH2CYaKYA1pTom/2WF3rTbhdWaMeqpJS+f++fPykO+gdk16vF24oPOaC",
+	"wkQ3CjQxXVPPq5qliRsUoTobWfU50jp4BFpxBLsVWY05QqkSWWFykV2IUjGOjFYbDSJQ36M1hTpaU+Ij",
+	"UL+1yhkVKtFj7Z7gaClmjcEe4aZ2H3NVGgUhj8mEp1qNwY4rAbSp+tkcBs3MasFUkZePn2gt8dH575+P",
+	"1woMzXsf9H9u7nmmUR1/PqdzhNxCsNqICIld1xRkguRez+DlTBLFIFTKVmRcgJRxGKFzuoJ+aOGg8zMu",
+	"2IuKMfjFpIQ2BT6kfvy9C7XpHz0ymG8+0KYDAi4tWWte/7Ht/m6oFk6oQe+hKXQlNyxwN3XBdw124Khj",
+	"e7yxJOtDQRQqLqYp8z0hiIMPJq3Rjm+P13THBoXmsSbZMDQ24t1YEU+0ZQpg3VKU7nysgMUyQ6huWvdZ",
+	"s8RDsymd1Q/JyeAIywbhZiIx1NWLzeaLm15tHOSWbu2PDlZzOBP4nK5M3grSMCpgWHTEFcn4dJYfVAsc",
+	"Wg/sndmnDtkoZ4KKXN//JcQRFClxBUnX4LZZUJ4QmqM5aypUAUXewV6SXJIFDSDC25X876Wep4AoRYXz",
+	"KBEX6DwcwUz5NfttcTfkckZSmjN9vOD9gQQznqbgDAv0qsOpfOrzvm0l/ms/cgh4mNCCVOwQ3vqRIaTP",
+	"oary70CgrUOZQRhPXxxjBkx/WCJd0NXdUOiPKzKm4orkGRVqwrIILHWbzEteIuW6anpM+jTkrHmSJ1ro",
+	"YY8e7Mmbz9hcsfQaO7VWCXxBV18sdQNuBiioP/obppXAU/JcXkM+bkTcg+Tk+8GgPcmbnf7MSd5RO0WA",
+	"PuzRK/WdRpZ0dViiv5Y8uatrXNkLG6EuUSCbRtwZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW+gYfM5sLEVAD",
+	"9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgyX5p3311mz2bS",
+	"qIFcMWDfY+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tWLv1WhSboUZIt",
+	"GqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4Dd+gbBKRYozUbOStHUg230QuAOVUNXfRbQUGU1y9sPLVNj",
+	"XODoBBgK92BHIfdjkV45XrmLHnqyyAFMxCu5KH3OmFFkgnLtw20OOBB/2Tq3Y2ObdvntLjv6Ahcdcsa9",
+	"qRKxJuy1Em+qwDtzgAwN4xTSgtOa50Sxa5bR1Cs9kBk4p7FBkCzSBPvAAYfdQmyYkq9GsANbMPYFebVt",
+	"HSFN6FoVIU/ahGT/kFw0VyqGgrauWlAuBaSp3RE+JB7IdkeyOdxNcAK9PC2Azy3uyAHo+GUZRRkzgAbF",
+	"+n/j09qjALFKovc+4B/byoO5ZhQYUBEmkvIyA5eakfw9YiaBcR1Gr5nWxSBNCPxnpcFJfmEr49/V+jko",
+	"9w/x36F11uUe4fs+QhduA9GA3eoM6BIVKzKX2QHLkO3IoDpM9j3nbeXIe2/aIWuKPj9ZspucqItU4yF8",
+	"iaUVc0sWd1/SbLewvtM05C3CIWlhcoUXeSHgT/w4IopPBTOOjQQ8eiCVKLRtBeg0QNmCx433IJhDgjHR",
+	"g4iSA3SN3rM0Hqd/d/2gPzG/OjCTPTost2HYz6azskGSdVcMeuxgF/aGBJmzPOOxaoKE/tU8sg3ub8aI",
+	"WlBhUAMA+NUB/Glu6x6dzEaR+XtwOnd/f5+4P4/73YSu1OghedAn+i+L69nzxsAQnGAc1g91skJmZMRF",
+	"zrJrmgLi45RfY3QmlMCV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
+	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mhfcvqRYW2JT9ozmaGgeHZ9A",
+	"S91JyqHT9+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
+	"V8wPkjTyhE+LjHmtrEVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtkabPr6g",
+	"7gx6/V5fb5+ZXWfYOe4N8KPyfGiScHQmvcz0fHNoB2A8FUjaJqspcEp6PWcvnxI97v4HxeIig4Kht9UO",
+	"k1r4JGV6qXc4tHNpt36RUtGMxwKlStCkC3FaIUKnf2U8gSxjaAzZ7g91to8e4iW87rbnZyb99rJ99Ctr",
+	"QHd47VaEtjHPHO6MIYdD5V55+wZ3A24V+MjjmZSK3QLmQZ+Tfr7uLBHNV8+g2pR2JhUT2uClYjWWySoq",
+	"q5Th6FVE/ixkTk0L9STpQjJaIKX5pZnBoY4XuOuF+XPCaF5k0Fl8xnPWTemYQazAVNJ9dRr1+1DPSF0U",
+	"yZT+/SYSlpGVLDKXSms5/403lr4e1nyIUSflc45F0TRNn+AcHINP3L+BFOcyYWm1Bm6zKg73tPQZu4zG",
+	"pnJCr6TxyF6xZtx3hUCnnynuhGfASekt85V5CVFFhoWWsFrzm5d0hVF5Gs9sMwCTE2h739MrLFe3LWm1",
+	"abJR5fclsGOtsPQFXYgL19hsGNM0LlKaNwRXnktCY0io9JDlyBvTk05bfqAJ6n/0e2SkN1SNbH2SgTG3",
+	"2egGo4kLogkGLlwnjU1qrjYTFaFzKaYXAsA2yQiUC1A6c9QIHJIzF5qzAXhbHzskf0LRLdcbnytbJqhy",
+	"ttDSQf83FJlx+wBn2rlNWZNlduCJrl4iMs2lx1opzScy0wacJhHsN51hCwWsyoXrPWdTLxnctaQentzY",
+	"lGFl50ZBcQOjT9MH6mH3wQC82Y2e/69edmuQz/6emxMWUusV153Tvi02b1lXfQpP2yoSxqqlyE4E4WNW",
+	"2JxWJa6WKaZEGkewEg2+VnVF0GOqNl7nJI05cHJenrMWeGZMeGWAOEwJod4tQyf2y25JMPqb1/XvMYGm",
+	"civ38LoBYZxBZLRO1Bk+g8ROm0p8eAFn2nFjeomNGamcFHA3UtQLHOheG0GYFVtwsV8V4jPqYPeqEAYi",
+	"71BmY/OhvCpMdv9BFEe92dAsPk1t05H6JH3Y+La2lx753oesEI29t14VorPnLhzIz5sVwldM5TRjSu28",
+	"6N2dvrCCy43NGsZUxCzdJ6cGR6xP6f2zYAVLYMFcEXxPylyWdwSdipBvl3RFKEKFQkQrlvM5zx+ayDBV",
+	"5oOcJehJ7pFHOBy00phSjknkFF5mm+Vq2z4yeqCq78SME/u0hHGeywXOfgdK0E9b6rdy2ny51QNhZMI5",
+	"Cv+dLnV8Vch3/pW9SxxEtX6oi5/2ZDa9BwlW9476R/3u4MiM1NlwMBzML3FG/vP8xXOCq4xMepd5+93o",
+	"3t77nJ8Jt9q5MEzmMHjUVa0/Q7E4Y3nzxXRunvmCchhawCUb1e385xcvnz75r3evX/zy03Ooe8vbgRtj",
+	"PKnxFXeUwoDnsT2FwZxtpM0RNORvL0FcTagbHBHCsS7UIzNLNCHBAt9Ur1Xz4b0P+EdjooLWzeClWLwh",
+	"YEo8JxPKU1XFMt/smghj4uQ+QkIBruaQSOaPYQGEmqF32vFtKQN7b8shUwY+O9bdjS1rowvw7ZeYMYAz",
+	"N3X16EThc+Y4XytTwP17MP/u6qXdZK0PFgF1cPR00tXUiDBHQ/LdCBILlKkdgP6CHgqSyZtHdw+swl6n",
+	"Nn03YzTxfgIjguYnJ6A24h4oLCPclDfqFly1O4ZiyYjaLL9dui6e6bBzUfT7x7HbH/gn6+zIFb/DYHfh",
+	"6Pl04sKv9t8jX6FZXCAtYr84INHkVqJjZ+yhf2spjO7l5ZeG43POcnfvf72P0K2ki1j7bovqbx76+A0h",
+	"XlsHPhUrI5QVw4YQasdekoEOEa6ZZDMtofVq/GCBbpGbqnfmcjpt7Cw0McVoBhGnckZz+v4ZE9N81hki",
+	"kOWtEIduaRxBqG0r8IdLZjFwJi6Kx97nrwpRglcupExB+Ub6B1e2RNvWD+htopWYYjf47pobEVsCjNE4",
+	"59dsRxF9cmBjDGikjTVm3ZAHNMc8/izFgPmorUfTdd78YP66aeHR+fyNBB9+rASz2aBV046/DDAvacZm",
+	"slCsm4xLn9FCqnyaMfUnKmLIHyXcjXtuTjNOkzG6QP+9uWhHDqm/ktGV+EVaRuhy82Dqr1koh6g9T+5j",
+	"EZVhl6BJ9KtDenXt18GHre0hSw+22vDMzR6NHKhOdI3AqW1rec3Aqb7u874QW8wvu2FSpKuHVTvsmitr",
+	"hjVYXpsW14XQJ4FX7hwwbIx9ERH2PmYLky4+uqYp19T9QqSrUU3JZLraX7rd3liLQviIK5IVYmiKRVWl",
+	"hM305IOi4c3gQ0jr8PeguQdVuCuWogaAyRahZoUwSRGUxFIIFucy8/K1uFA5TVNsuJfS+EqZ2hqWZTKr",
+	"m6YFldllfm9mq8hl1M24Fs2ruvEFAtIGVa/TWtWrYkaHJYZ9hDN1zwFVHsrCLZHk+MRAWpgcholJGqCi",
+	"gIxihKPXGjxVOYB/vuEQWja5BqZuGIgcIM31hfNIigmf9mxy7iumZFqYdnSQH2DSsC7NJVKmSJR3ynHU",
+	"yQpRIpabS/eL1ziPd7grB4G78vQmqvIeHmXrG/RMEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza1L",
+	"QGo3MueTuBvsMdSR+Ma5G4qmSVKhZ+9KbEe5A0O5H/QBaxtgvUDFRG+RxatNsArsAnPTrkmnFnyuH5Xp",
+	"Vl+OhimORbu2CjaPwUX39dUPDQf6Lhunf7O2zF1wHSG1x+9BYJgAI+7gA/y34fFBex6v9VB9PB7/Mh1Y",
+	"Lwt0YFUD1YSLXOq7O2Y7qszgz9JfZ3TZHcPVDD7lWsO2BSY1RBK1JDRA5WQJ+IBafCI2s00O1QowABno",
+	"zyNExI+luGZZpQtgTIUUPKYp/DyYB26WWg9t3RK42p1O5w/sLW2RrM0/V3SehrCsg8VNljO+tshMD6u6",
+	"PxRuUUDZrtOzHHOt6Vp8rqd1NDj5/uSH4/sn30edORf44cDNDpJSIQsw+si+hU/kLGgnJkq18iaqLAQO",
+	"twIIbtYxJNVlXAiziuGFIKRLeDIk/jL0p4ToGQ5JuZALzAFqwOwmT/NKt3BsSEZNzrYzNAGqA2j3S7P4",
+	"/dVCbiHxCPzjWvr1As7L1q5PNDXPfHyffukgp2JliiW+VuSKaS3UALpBZ3n8JCvhEd7nNhQAgNkH9KtH",
+	"H5pCB7FMUxbr6V/uOmp16WbTjVsl12ygJKwpJymDCnbBzJYctuH1My6uartd6/uScBGnRcIUweyYxAK3",
+	"b5mHefqjtbM2dmtju1l3XChy46t3Kbtmqeq00s7NiryOsQad/UOlz1jUUVdFZ9g5/+W3LkBKzliaeH1l",
+	"t4KrA5H/wlZujKgjMz6FvV67UpQsMhOlK6fQDD0fxGO/qd5eYzYDI0KbLVfViThQ+WKc8ri3totyKZ7I",
+	"bI6/tBqzvlfAAMM/ak5oUJnc2jrLQlK4wu+obzVy4fZgjWOA218blvHhxnAe2NziVhii3kxKN0J68x6x",
+	"c/sI18i9D/hHc6479hS4tZvr35q7F0w8Kuve9Vh1DC+X2AXTY96aDbnxpcOXy9+78W6dZYyEaopxwU2O",
+	"QB96O12xECBEO/yB3qFKLcyrxyt4CU+05oIFwhUd5+Nyd5u2EHZLd5AE94xzvYWG+bN58kvq6GK8f53I",
+	"+hyrskEbXQ0CynreKz/SFI7w6b6Tb2tzl4qzPtDYpXUjl7vuzmKOefulqu+8P2SRCZoegvWgRG9GFwsm",
+	"WILtOS0n1hV6fblcpyVxobZfw+f43K4rcBgxt2alWTFWCwlPav3mfCVi5JeT7qDfPfr+9eBoeHwyPP3+",
+	"X6ZRoF6VvWD0+dKUKXQGbhvifs0QfzGRMHVV/X3pwYan0XO1A+hpZXuDZA7aRAkMYKAAnIvwoatHxL1e",
+	"r9tBJCRtBHJMtU4OwyQsY44z0PAEoABvjl8oh6DvZZurwz71JV1CRT4LxqDCKq5/Abn2geAOxLpuvM5s",
+	"A8+jHUJABza98CjaGF/m0CKHrmX9bgfr6uXesWaX1dwcn96tZ6arbwT8c4tN5jyTt8RR2J8Wa4K4bfzh",
+	"tYFdFJ1vyx9fApF+Brl+h+U8a9k1ufE7O7PeY5ZTntZbUPhUBFaMF51bi2Fhvs96nAzTgGZyqT/Hoy9r",
+	"8cC3icrx4YwuE1BwyXefKu+u3YVm+LGRybchRJhXfq5AEZ8T7sNWiX5X+AeVdMwwYkGaEnTCKOjUlDFa",
+	"xot5RmI4AIQoJW8gzGrBDQzUgcvcwUI0VBnLnhJ17dgRe+AAfdgrZ3y044Vy+Pwa/9I5ZH6NS6hrn2Bz",
+	"dPAEm3YCvhC1Ur0QPfJEpilKZpoTm9JhEr+wj9hIyySmLxg1WgvMfpJUkVeF8FJFhFzuC1ixKWa3m9Je",
+	"3U9xe/TFunymNZ/wAD95zGjyjOXIn/2G7P1QpmUrkqvmOPk6kUvhrSpBUSfF0LyBc/1VdYY/nBjW7AyP",
+	"B1FnTt/rT0+ONDsY4dYUs+s/GJ4+GJ7+gG753Dn14yT2P3llF/9MTkH/yJjbashr1GSNpZHIl0cn/f66",
+	"EKA85WJ6zqFZHH62xQe+mFFlormMzjGFrFHqGFmg364lJLrwB/jHGW7Y4KgfHNgHVwNSgB9OMvkXE0AA",
+	"CyagSRfkKDI9bz143/riO8Oj4wc/3NQ53ndILalSfUCcGCcRalywFBU5+D2RkJROUQs0cDpaKcMcEOyr",
+	"ACki2GtWSGIYSB043PazXFZyzPasjboTM25Is3jG9+uyvF2veLFgAhUgrVU4HCTvSBx/K5KySW5bm1iH",
+	"FBRPzOU1SxBX33j6EQoJh1EStrRS37hWRoFLPFghxV5KZambHzZlkVZ7KrbOUay/jYbaVLobevBqeYBj",
+	"QSoqMqPAfp51TlYsf+i6cGuqGOGzowB+Cp9MyrP9hFURNd6F0/4OvoPekkHDa72HuGIMzVZyxv99UpwP",
+	"UfIHKc47dmCz+a2a0mu0VO80IY6qz+xwt4Hjg4pfYmnw21LciZ3viF0Sj4cLDADeBZ+/McFuuWQKb92H",
+	"xmIsQe+mWmhDM0ImeuQlLRR0alpqobYVuQ7m/u8i0A0EnpXohch5alIFMqaKOUt2pIVma2OIgx7q5Ne7",
+	"Y+mx/11O5hnzr9qlzK4QcvHA5yHTFNqF3gkvPvU9p2MGfSHXSm3L6kmjflk1S4siqUJN0MyUP2Zx6h30",
+	"/zQe8dfQTm5JsiJlsGBsraeq1TjtXR/2PO8QXGhr6eV6oaWrwHQupLsuvTz5Ny29PNlBZzkK6Cz377ws",
+	"6w02h3Adez9hVykwVgRhNEs5y8oQSVlgtZdEDZowQ7urTXj+rlXxFVvkaFSatsdckaN+n9BUScx8qNSn",
+	"Grh/eEWgfbt582dhhzi74YPp9Wv3rYeoS+8KcSXkUmD6ajHXwu17hKDvDH/wOv1qwZgxUx9vcKrenL36",
+	"6ecXv53/9O7l2fn5mxevHvcAFB7aR3WGnXvGqLnXv2dsez3LBVVqaVNy5yyx2FHcwpefszznYqoiYjCj",
+	"epuSxij6u3HLEw6+qtoWSxPzvUnThCYKgF8AO3MQQBy6cor9Elrkm26Bt4kONmj6xdhbY4NH2X/uoL0N",
+	"ZLGQ9h9u71CipjS+As8hwPqzjEtILGZwE6HgPOr2B6/7nrGHXQKcXLVBCk/Srv1Ai/B/ge+189vrR+A4",
+	"gwYCW1sw3FWfmMP3aYk6ecZpuiszVM687uKYyTRR2GHPuelmVJExY4LQacYweYykNGfZIdsqea2nIE1a",
+	"3KKVks8FQ5OwWnsrPNG2t5BLYiJQLkcAENmRTIkUPXJmz0xzMBfoRtZfqhnNEPFXFvmQTNhazyXL/+MV",
+	"VpRBDwfwU18ICxHiA7XhA1yQ5YzHM3SEzVhqe88ALEJ5EhSbyeTlSU0xOOsXPwab8uNXG6Lg0O1fog5N",
+	"rqmIWdK1KmU3K3VKzYwql/NunlGhMG3FZMglNKddJjIez0BUNnYD0bc2gKksO3uxxCOkkztv/vK3gPxS",
+	"BSQ2ZSyfWeveentZ+Ah6yNluLrZIxLRsayUP/emt6cm+TFxoVZwtW6nKVoCQp8YpNSmUET0OiAttJYfr",
+	"Yo6O54qlk4D/Dt/+t+C5c8GzwcX6cvNEw+B+RTRMijT91cgT1zXJNqe6NLLmuVzC1/gtfPQad+AYf7LX",
+	"Jrw0FFnXT840kDP9j0CF1jer1+zWxx+jZDmTqb1J0cjIjZ8nZ5mNGeuPoOsYUZJMaHawKhDbQBn4uOzW",
+	"dCiVRk8+yWiFf6ssZp/4W8//+xr76NfYa3rFyJjGV4RWll9mYKyp17e82tBqaDJ3X+MTnz9GLJvLEkBa",
+	"Tz5nopUb9Cd8D3mWo5tliptWOj1VWkw7QzufbgrPbbgyPa76qcjkgt37kWUpeOj2qJA1215Dg2Wf4S8N",
+	"dcWYqQZXkpErttKWo2JAq2TMUimmiuTSI2yzF5t0bbahTPPR1LZBxOhj3puOfRpuo2bNWTZlXZhLqOPV",
+	"Jpn8zpkQtLMjabzEaX2aNgyfIbOZXdwL1rgNs62J+k8XGXhkrwU7M9vORV8OfM7IX1KwHbinch+4RrJB",
+	"RLURKLQj0BNtf12KiGqZbYKurbDlTJI5XRHFGLE6GflmVFHPRt8GAdR+gwlscOl6OpTz81S2wS3/oWnm",
+	"iZpvS4wzd6GWRGOoEPbRqleXIGhylukh/vttv/vg8sPJTRf/OLr5qnMneP8rG5eAfseQNIoRG49FASYu",
+	"8T86qeh9Xl/t4QCgjsrAHf57XXHUbF9iVFyarrabU6lv3+1X3G++8eajarkZzdkjaIb8IaCNblMoXX7v",
+	"W6zvfJRSpfwoqp8DjMnLuyRz46PPg5FZvU3V5O5y6zcPdZGxOS/mTj5vHPKBZlWPR2ByqL0Wyz/0TqAj",
+	"c9WmaF+yjWKhRkCD0IqIFpE+XGPKkik7nGG6pIqA+wb810COnqOfQwdStqa51KvkMGffTrWkVq+J/24e",
+	"ua0wmUo9nhz0ju73fqjAuQx6/d4OTgg7obq+R3fVsf4N+PYttjyik4faYlaH0PvCAcpHW6gfOkblhH+a",
+	"3NDwbaPXUkE/R9w3/bzCtzvgxE7UKTJt995DPsAJbWb5yTlh1yxboaewVHp75W1kdZINmLeXTGoFysHp",
+	"6ceQELm45jnKAm+gX9l8rBe2OdIvbIU2JRRF0bn/q7OXT7VuHvoZcMNXH56f/frTDTLDBgyswSaYIDC8",
+	"7S5lmhqFQUqvuEBkLZvCXgM9H1Nhk9+rG/bIZcTXvMGpCSkXV3q37as2BwFxWrNykwJB2J8FTRFSFrd/",
+	"vDJRp6xImaos3ASnN0f86T2LwaVaLXX0fgwVUuEF6VvIeOjmVNApw16x4J/zcPPtQOZuCi0LYHGXbkNI",
+	"whWEyao7Y8qbNgd4ZNJOc6xMKNIEcj7GDLw1QhMJ2HgCwnzeoI8ZTUhqSqQ2x33Cp0XGSniNlYgrhJ1n",
+	"PP7/hU0fuLaAZQlIkxOhDVYm44jeAkj2AmkGpX+FFMiyFVi2KE3JLMGlFXKATbEOtKsA5SLpdgVvysMR",
+	"myipHDH+j/BsolJtbC0gAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -5,12 +5,12 @@ package invoicing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
-	"github.com/syncline-dev/syncline/billing/rating"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
@@ -31,7 +31,10 @@ func (i *Invoicer) Draft(ctx context.Context, id tenant.ID, month billing.Month)
 }
 
 func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.Invoice, error) {
-	card := i.card()
+	agreements, card, err := terms(ctx, tx, p)
+	if err != nil {
+		return billing.Invoice{}, err
+	}
 	next := billing.Invoice{
 		ID:          uuid.Must(uuid.NewV7()),
 		Period:      p,
@@ -53,7 +56,7 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 	if held.Frozen() {
 		return held, nil
 	}
-	rated, err := i.rate(ctx, tx, p, card)
+	rated, err := rateTerms(ctx, tx, p, agreements)
 	if err != nil {
 		return billing.Invoice{}, err
 	}
@@ -62,7 +65,7 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 	for n := range next.Lines {
 		next.Lines[n].Kind, next.Lines[n].Of = cmp.Or(next.Lines[n].Kind, billing.UsageLine), p.Month
 	}
-	if err := i.addLate(ctx, tx, card, &next); err != nil {
+	if err := addLate(ctx, tx, &next); err != nil {
 		return billing.Invoice{}, err
 	}
 	adjustments, err := tx.Adjustments(ctx, held.ID)
@@ -80,7 +83,7 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 		l.Position, l.ID = n+1, billing.LineID(next.ID, l.Key())
 		next.Total = next.Total.Add(l.Amount)
 	}
-	if next.Flags, err = i.flags(ctx, tx, next); err != nil {
+	if next.Flags, err = flags(ctx, tx, next, agreements); err != nil {
 		return billing.Invoice{}, err
 	}
 	// A draft that was made just now has no lines yet and keeps its first version.
@@ -88,15 +91,6 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 		next.Version++
 	}
 	return next, tx.SaveDraft(ctx, next)
-}
-
-// rate is what the usage of the period comes to now.
-func (i *Invoicer) rate(ctx context.Context, tx Tx, p billing.Period, card billing.RateCard) (rating.Result, error) {
-	usage, err := tx.Quantities(ctx, p)
-	if err != nil {
-		return rating.Result{}, err
-	}
-	return rating.Rate(card, usage)
 }
 
 // keepHead puts what is not computed over from the invoice as it was.
@@ -111,21 +105,25 @@ const lateMonths = 3
 
 // addLate adds a line for each price of an earlier month whose usage comes to something else now than what was charged for it.
 // What is charged more comes first, so that what is given back has something to be taken off from.
-func (i *Invoicer) addLate(ctx context.Context, tx Tx, card billing.RateCard, draft *billing.Invoice) error {
+func addLate(ctx context.Context, tx Tx, draft *billing.Invoice) error {
 	frozen, err := tx.FrozenPeriods(ctx, draft.Period.Month.Plus(-lateMonths), draft.Period.Month)
 	if err != nil {
 		return err
 	}
 	var more, less []billing.Line
 	for _, f := range frozen {
-		if f.RateCard != card.Name || f.CardVersion != card.Version {
-			continue // the prices of that month are not known here any more
-		}
-		now, err := i.rate(ctx, tx, f.Period, card)
+		agreements, card, err := terms(ctx, tx, f)
 		if err != nil {
 			return err
 		}
-		billed, err := tx.BilledFor(ctx, f.Period.Month)
+		if card.Currency != draft.Currency {
+			continue // what was owed in another currency stays with a person
+		}
+		now, err := rateTerms(ctx, tx, f, agreements)
+		if err != nil {
+			return err
+		}
+		billed, err := tx.BilledFor(ctx, f.Month)
 		if err != nil {
 			return err
 		}
@@ -134,7 +132,7 @@ func (i *Invoicer) addLate(ctx context.Context, tx Tx, card billing.RateCard, dr
 			if was.Amount.Currency == "" {
 				was.Amount = billing.Zero(card.Currency)
 			}
-			late, ok := billing.Late(l, f.Period.Month, was.Units, was.Amount)
+			late, ok := billing.Late(l, f.Month, was.Units, was.Amount)
 			switch {
 			case ok && late.Amount.Amount.IsNegative():
 				less = append(less, late)
@@ -157,7 +155,7 @@ func (i *Invoicer) addLate(ctx context.Context, tx Tx, card billing.RateCard, dr
 }
 
 // flags are what a reviewer should look at. A month that still runs is not compared: it is naturally below the others.
-func (i *Invoicer) flags(ctx context.Context, tx Tx, draft billing.Invoice) ([]billing.Flag, error) {
+func flags(ctx context.Context, tx Tx, draft billing.Invoice, agreements []billing.Agreement) ([]billing.Flag, error) {
 	var flags []billing.Flag
 	if !tx.Now().Before(draft.Period.End()) {
 		before, err := tx.TotalsBefore(ctx, draft.Period.Month, 3)
@@ -166,6 +164,12 @@ func (i *Invoicer) flags(ctx context.Context, tx Tx, draft billing.Invoice) ([]b
 		}
 		if f, ok := billing.Jump(draft.Total, before); ok {
 			flags = append(flags, f)
+		}
+	}
+	for _, a := range agreements {
+		if a.ID == uuid.Nil && !draft.Total.Amount.IsZero() {
+			flags = append(flags, billing.Flag{Code: billing.FlagUnsubscribed, Text: fmt.Sprintf("No plan was agreed to from %s on; what was used is charged by the plan that everybody starts on, %s.",
+				a.Start.In(draft.Period.Zone).Format("2 January 2006"), a.Plan.Card.Title)})
 		}
 	}
 	late := billing.Zero(draft.Currency)

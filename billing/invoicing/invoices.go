@@ -113,11 +113,15 @@ func (i *Invoicer) LineOperations(ctx context.Context, id tenant.ID, invoice, li
 				return fault.New(fault.Invalid, "invoicing.line_without_operations",
 					"The line %q counts %s, not operations; its explanation says what it is made of.", l.Title, l.Meter.Unit(2))
 			}
-			p := inv.Period
-			if l.Kind == billing.LateLine {
-				p = l.Of.In(p.Zone) // all operations of that month: the line is what they come to, less what was charged
+			from, to := inv.Period.Start(), inv.Period.End()
+			switch {
+			case l.Kind == billing.LateLine: // all operations of that month: the line is what they come to, less what was charged
+				of := l.Of.In(inv.Period.Zone)
+				from, to = of.Start(), of.End()
+			case !l.From.IsZero(): // the line is about a part of the period
+				from, to = l.From, l.To
 			}
-			list, err = tx.Operations(ctx, p, l.Match, after, page.limit()+1)
+			list, err = tx.Operations(ctx, from, to, l.Match, after, page.limit()+1)
 			return err
 		}
 		return fault.New(fault.NotFound, "invoicing.line_not_found",

@@ -31,8 +31,11 @@ type Tx interface {
 	// BillingZone is the IANA time zone of the tenant.
 	BillingZone(ctx context.Context) (string, error)
 
-	// Quantities sums the ledger of the period, of all meters, in one statement.
-	Quantities(ctx context.Context, p billing.Period) ([]billing.Quantity, error)
+	// Subscriptions are what the tenant agreed to, in the order in which it holds.
+	Subscriptions(ctx context.Context) ([]billing.Subscription, error)
+
+	// QuantitiesIn sums the ledger of a span of time, of all meters, in one statement.
+	QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
 
 	// UsageCells sums the ledger of the period by service, system, day and flags, in one statement. days are the days of
 	// the period in order.
@@ -72,7 +75,7 @@ type Tx interface {
 
 	// FrozenPeriods are the months from since up to, but not including, before, whose invoice is not computed any more, and
 	// whose late usage belongs to the draft of before: no draft of a month between them is.
-	FrozenPeriods(ctx context.Context, since, before billing.Month) ([]Frozen, error)
+	FrozenPeriods(ctx context.Context, since, before billing.Month) ([]billing.Period, error)
 
 	// BilledFor says what invoices that are not computed any more charged for the usage of a month, by the price's id.
 	BilledFor(ctx context.Context, m billing.Month) (map[string]Billed, error)
@@ -100,20 +103,13 @@ type Tx interface {
 	Enqueue(ctx context.Context, args interface{ Kind() string }) error
 
 	// Operations are the journal entries behind the usage events that match, newest first, after the given position.
-	Operations(ctx context.Context, p billing.Period, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
+	Operations(ctx context.Context, from, to time.Time, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
 }
 
 // Account is where a tenant's billing stands.
 type Account struct {
 	ClosedThrough billing.Month // the last month that was closed; zero: none yet
 	Since         time.Time     // when the tenant came
-}
-
-// Frozen is a month whose invoice is not computed any more, with the rate card it was rated by.
-type Frozen struct {
-	Period      billing.Period
-	RateCard    string
-	CardVersion int
 }
 
 // Billed is what was charged for a price.
@@ -128,7 +124,6 @@ const DefaultGrace = 24 * time.Hour
 // Invoicer computes and shows what tenants owe.
 type Invoicer struct {
 	inTx   func(context.Context, tenant.ID, func(Tx) error) error
-	card   func() billing.RateCard
 	grace  time.Duration
 	issuer string // who stands on the documents
 
@@ -158,9 +153,9 @@ func (i *Invoicer) WithGrace(grace time.Duration) *Invoicer {
 	return &with
 }
 
-// NewInvoicer makes an Invoicer that works in the given transactions. Every tenant is on the default rate card.
+// NewInvoicer makes an Invoicer that works in the given transactions.
 func NewInvoicer(inTx func(context.Context, tenant.ID, func(Tx) error) error) *Invoicer {
-	return &Invoicer{inTx: inTx, card: billing.DefaultCard, grace: DefaultGrace}
+	return &Invoicer{inTx: inTx, grace: DefaultGrace}
 }
 
 // period is the month in the tenant's zone; the zero month is the present one. A month that has not begun is refused.

@@ -527,8 +527,8 @@ func TestLateUsageIsExplained(t *testing.T) {
 	if got := shown(next); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if len(next.Flags) != 1 || next.Flags[0].Code != billing.FlagLate {
-		t.Errorf("the flags are %v", next.Flags)
+	if got := flagged(next); got != "unsubscribed late" {
+		t.Errorf("the flags are %s", got)
 	}
 	if again, err := b.invoicer.Invoice(b.ctx, b.tenant, v.ID); err != nil || again.Total.Fixed() != "495.00" {
 		t.Errorf("the issued invoice is %s now (%v)", again.Total, err)
@@ -537,6 +537,14 @@ func TestLateUsageIsExplained(t *testing.T) {
 	if err != nil {
 		t.Errorf("opening the line: %v, %v", list, err)
 	}
+}
+
+func flagged(v billing.Invoice) string {
+	var codes []string
+	for _, f := range v.Flags {
+		codes = append(codes, string(f.Code))
+	}
+	return strings.Join(codes, " ")
 }
 
 func TestJumpsAreFlagged(t *testing.T) {
@@ -550,11 +558,11 @@ func TestJumpsAreFlagged(t *testing.T) {
 	_, err := b.invoicer.Close(b.ctx, b.tenant)
 	b.must(err)
 	flags := b.draft(november.Previous()).Flags
-	if len(flags) != 1 || flags[0].Text != "$250.00 is $150.00 above the mean of the 2 invoices before it ($100.00)." {
+	if len(flags) != 2 || flags[1].Code != billing.FlagUnsubscribed || flags[0].Text != "$250.00 is $150.00 above the mean of the 2 invoices before it ($100.00)." {
 		t.Errorf("October is flagged %v", flags)
 	}
-	if flags := b.draft(november.Plus(-2)).Flags; len(flags) != 0 {
-		t.Errorf("September is flagged %v", flags)
+	if got := flagged(b.draft(november.Plus(-2))); got != "unsubscribed" {
+		t.Errorf("September is flagged %s", got)
 	}
 }
 

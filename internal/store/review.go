@@ -77,12 +77,12 @@ func (t *Tx) NextCreditNoteNumber(ctx context.Context) (int64, error) {
 }
 
 // FrozenPeriods are the months whose late usage belongs to the draft of the month before.
-func (t *Tx) FrozenPeriods(ctx context.Context, since, before billing.Month) ([]invoicing.Frozen, error) {
+func (t *Tx) FrozenPeriods(ctx context.Context, since, before billing.Month) ([]billing.Period, error) {
 	rows, err := t.q.FrozenPeriods(ctx, db.FrozenPeriodsParams{Since: since.String(), Before: before.String()})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	list := make([]invoicing.Frozen, len(rows))
+	list := make([]billing.Period, len(rows))
 	for i, r := range rows {
 		month, err := billing.ParseMonth(r.Period)
 		if err != nil {
@@ -92,7 +92,7 @@ func (t *Tx) FrozenPeriods(ctx context.Context, since, before billing.Month) ([]
 		if err != nil {
 			return nil, err
 		}
-		list[i] = invoicing.Frozen{Period: month.In(zone), RateCard: r.Plan, CardVersion: int(r.PlanVersion)}
+		list[i] = month.In(zone)
 	}
 	return list, nil
 }

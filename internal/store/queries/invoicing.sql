@@ -90,7 +90,7 @@ UPDATE billing_accounts SET credit_notes = credit_notes + 1 WHERE tenant_id = cu
 
 -- name: FrozenPeriods :many
 -- The months before this one whose invoice is not computed any more, and none that another draft is nearer to.
-SELECT period, time_zone, plan, plan_version FROM invoices f
+SELECT period, time_zone FROM invoices f
 WHERE f.tenant_id = current_tenant() AND f.state <> 'void' AND (f.state <> 'draft' OR f.approved_at IS NOT NULL)
   AND f.period < sqlc.arg(before) AND f.period >= sqlc.arg(since)
   AND NOT EXISTS (

@@ -373,7 +373,7 @@ func (q *Queries) DropInvoiceLines(ctx context.Context, invoiceID uuid.UUID) err
 }
 
 const frozenPeriods = `-- name: FrozenPeriods :many
-SELECT period, time_zone, plan, plan_version FROM invoices f
+SELECT period, time_zone FROM invoices f
 WHERE f.tenant_id = current_tenant() AND f.state <> 'void' AND (f.state <> 'draft' OR f.approved_at IS NOT NULL)
   AND f.period < $1 AND f.period >= $2
   AND NOT EXISTS (
@@ -388,10 +388,8 @@ type FrozenPeriodsParams struct {
 }
 
 type FrozenPeriodsRow struct {
-	Period      string
-	TimeZone    string
-	Plan        string
-	PlanVersion int32
+	Period   string
+	TimeZone string
 }
 
 // The months before this one whose invoice is not computed any more, and none that another draft is nearer to.
@@ -404,12 +402,7 @@ func (q *Queries) FrozenPeriods(ctx context.Context, arg FrozenPeriodsParams) ([
 	items := []FrozenPeriodsRow{}
 	for rows.Next() {
 		var i FrozenPeriodsRow
-		if err := rows.Scan(
-			&i.Period,
-			&i.TimeZone,
-			&i.Plan,
-			&i.PlanVersion,
-		); err != nil {
+		if err := rows.Scan(&i.Period, &i.TimeZone); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
