@@ -1383,20 +1383,32 @@ type DeadLetter struct {
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1447,6 +1459,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1455,7 +1473,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -2834,6 +2852,12 @@ type ListDeadLettersParams struct {
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
 }
 
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
 type DiscardDeadLetterParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -3263,6 +3287,9 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
@@ -3400,6 +3427,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -3763,6 +3793,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5501,6 +5537,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8984,6 +9070,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -10390,6 +10479,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13672,6 +13806,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -14637,6 +14774,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16559,406 +16730,412 @@ var swaggerSpec = []string{
 	"qKPQmekWr3+Xa2E+1ec6p6Kgqf4Nupg7w6Oos+RCaF2uOm5rEeJoMsBWvjmoyTvg/g4NbR67B8/AsFXb",
 	"pj3p07kmK/+vzlHvtN+JOuimiPWuFCrp3DgG6AxFkaZOiotmSrD6+rAz5luYAdVAO7wj/BdFTqeMSPBe",
 	"kHzGMzw0PMcko5PcP7BB1FlmPM+Z+BFs/gqF9U9f9x+UFDbG1WVb5oVUXOH5m/bHX55MHQGUdqdW+6wL",
-	"a3krgqiamu0JIgY9xUiM3jVNeQLPvptQngK7NMjBhGdOenIBgjFT+VkDjwMRJemfzSdwxVae3EppYExP",
-	"Zs2ZUnTKzO4uMn1rGacg9WwNvBe1lpHJpEDdRS40QSwUyzRNLegqlRQMKhhFC4gC3V9XhZvQjUernlRG",
-	"Kj6gzHSCK8n4NRO+wFO5zNgkk+AcyzPQ6Qa+EGuv75RkU0Otno+i1wGDwhn0O4gd583T18AlqFaZvEaH",
-	"cJVjj/fn2H9mNGbkZ7lY6OVEnTiVau266x+97nvkqHekyLc8kzFafaTf7Q/WH0k4XF2eXO33+jVytaiI",
-	"4s79ugcnXNCU/7U+veoOTVI6tco3sPIfxVxrxjl7r3/1lR5ds8NX9/WEyJilcgmS1UhqE2LUYuibr+7r",
-	"p7/tdfTNCay6VYinXNirffNqqV1ZPKPZtDQgtb1EhXFTvfUHKA835+AhcSrXcACWUYZcotd2Wq56EB31",
-	"+0QuWAaDKq2rfoXPuKWlfMtVdsVFAlPWwkWLGRCuHc2f78qhtdxgGZdJSR76I6l4bu8nK0z0L7uVX66v",
-	"Jrcq20rE3vRh0va67Dx9/nsXJjnw3v2hw0TiU0mVQudSaOPRm6HKadZA0jmfs39JoSfz2+tHIPRozh5R",
-	"9DeZM1mwzIqr8j7WsofleYpka8Wi/gANTvOJEW9aI9avk7kRBltpx73ptLWUszKrRsRZTjjYZfxc5r/K",
-	"hE84S0LJBV7MSL/NCxDt/caXmRyn+m6olcoLfOIf9TqANcXMBr9TOU3hlmc55ammSjlnY5msSDyjYsoS",
-	"jJoaO9HarGTOqFjOeMp65JW+O7gNy1KRkIwtGC4/M6Og60flVACPgG2IQ6p7npfBeDCeov2zRX/QxFWo",
-	"zvBEmzGWpx6ZSbv5dZyb4B5YrizLZFZapNVtaE1r9iQCtAYnv9S29DKTYtojJ/1+JUYdU6G1ljGDIOhD",
-	"ctIfECFhy7kiik8FSwgX+otj1G/SVC4ZPHniB/vQpwiJKxeCCwyV50xQketnTyNyMjjW/3dK5iyfySQi",
-	"iv8FQZk5SzgFN4N+8gGesWZWm5eC6TATmY15ohkGQ4o8d1ShuNAaWH4hbDj3ITk5OjKXzqIAFoMdiMgI",
-	"N31EFF0psjTR3aMfyjQfrsicK8XFVH/xgOQSXYZ209RDctrvE0rAL0jk5ELIIoNPj4mSenl6vhhe1urM",
-	"golEWxeJZEZJxJA/uEg8BnzF8mzVPZsEozdveD6D6WiiPu0fR4TqB8lMLnF2mGegSC5Jnq2QA3rNPpib",
-	"qGM81DsoVhhxW1fMY81N6SvcIV8Qx1q6wvIqxi2+E8xS1Rn2ndIDfzu7XP8NVwJeVuxPbTvrTzUNwh/6",
-	"sN3NzLS+bb4w8v3oRH9TLBIzuF7zpn61YTUAkdglTLjgauYvCq7zrGh3nYOJoi/OTE4zptD9663Kmylo",
-	"+jamMdhNude3a7Onxyn4hRDGj9tOwmgiqbnJskKAkv6qEM+42tEtltCcovq1L1Hd8jQDPzhyRmPb83Uu",
-	"nc0DLk/3Ix2tKuKYsYQloMDNqPpVZmVUoMz5w83YhQDgdIN+W0gblBNNCgpowYv/7OAWCB+jb3igG37b",
-	"boka81Yv/lUhSiJaSJlCrBvjO6A1ywx0Yy1WUq2Qon8U/zSmQ9UUtyd6VJ7BghYK/BhG6jRR5h6qpd3d",
-	"Goa02tGBVEs3LfjlGTq+F5m2FHIT2aHwmYuM6TV3zd5txI3Gq/o8yQmhJnKttYIrBjG6jRHweEOBv9Jz",
-	"/1a/xzwa6fmV8Rnjk7mJOtWsobUlOcuy6SR+lYKt9FAcPTg0z1mmV/TfNPnjXScYNksYOg2bxj3DCVpC",
-	"+7A5jtEwt+0CTzr2WTdcZBfnZhPcHJfRVN0Yj0vbHrn5yY+3Pnn2fsEzps4CwV3N0JC5J9g1+t4a5vbW",
-	"jhnB7zqXoRO8YqvgCaZU5U9kUZN4ob8lE2NqZDTOWaasFlu3LP2b35Td07UxJfx0zkWRsz2WVcMsILjk",
-	"VYtzDA2qYrlAamiVQn2uH9/Mn/Zk34dKWP3+SScYPN8gbMPe7kTczHya8/UDn4Qq++7vRzmver6wmk6V",
-	"N1CbabkrhsEC2+IubXdsYylTRgVIP+8Gb37B8/LJ9d2DiVbGKt8aXvQi5SzxrvWgUGjM94CbiC09DvBW",
-	"lfDJhGVMxDuQ1WP3m9AmCpnzXUYzNvQTCLMGxoOLvmaJaAJTqNywCkF4nVljvlLKr8ukpYeQhKyv8KUs",
-	"0kRb6Fq+UZJkK1S6N5kkgryh4Nhgg+jfoVnKcyIYS6CKQgr2YgJa+FYTIHIkCcIAsxzqkn2cTHZzRkGv",
-	"t8krg2j3eqf0hKZgYkjshUhXIbZZI38/rchlflXGKK3R8uSrVFpSGG56kG2UKuYs+Q1DRR86NEk4JqW/",
-	"9NjHqOabRwZeYHM3SpFDsdEa30mtPL8/X4lYbY8R6ztf36Ii4/FsbsuhWv0GKMx6hretpDrHRcbmvJi3",
-	"fpXKqUiMz7fFD27W9z3qvO9OZVd/2LVhVTyHp/4ibkq9frftw+Dbrrvg3IptX+Mihm1/kGdUKBq7Izrs",
-	"3r0yq9YHtMN23YS4okh4fmbTtqvbhFrYhrKCdnZZCOCSV6+wHgaDlJDrklE98OXedgO8KvL0i8u6Jfwk",
-	"8iygIFOXGb8xA2oX3agXlNtzE+1kWlmneR1hovVae+KdYUdb5b1XdPmrCW+jMjILLoYvgh8vtLiUhfrZ",
-	"/K4q1n5m72nCYj6n6UPC5ot8Zcqq7AXF9KYGtWTPGx94rWJ/br5tEJGjiByTXq8HBVqyyMmULlRFj65T",
-	"OKOOKkz4fhvN6JfDUdkjjiwVlIO44/FXAru4tmdmy2vJ7hCqZ0m+X4b6qef7ii1kFlj5OJNXmLRVr/aA",
-	"f2dFFimNWcPhv3Wn7xk7miLtJldp2frdl1oBzBhNwDM/kYVIyHImU9aSzmbMJoD466plPEPqu1pMSKRh",
-	"2grJfb3nP+uZ3UQdWM3mDjyXGOhYUmUjMRFJMrlY6D9okjBI8J7La5aE9OG1GeJbyh2PyrM1mxQijh9Z",
-	"TAvFdryPS9eKl/c86K8lPh9HWzjfDBOcV5FenfkpJ+0nZ4LDVeNll9+HZWSTub0lb33D9K41kUOkZHbh",
-	"qb6kK6njp2a/bSb5pjAC0ciWm7SHoVUiDAlqzlN0hTYTGkyxxJprLPPaQntuy+uO8kWR6wE3+VTiF9XD",
-	"WlMJYANCxuOZ+QYlh829eQglM8SsfQiBTmMDhs1KjKZvRv1Xen96zX6vMrdq01lps9w+NAzg0ija2XHW",
-	"ZbphxYUPpBOVu2ffZdZbzm8XIrTneNNIa5tb7JbZYnFrS7HjlvN3NBOitkcyYclPGLDacLSYg95+VHUS",
-	"a9vWwQTKDPe1u5YqVpNdks/YCr2fdJoxLfgxLOinu38I6awu03OzCH/BMgXVW+gTNtVLVnHEShiSFSkj",
-	"Zpig4mgy54PeCVuxTObg+DXl3nh7m3q2ITHBaDJeESkYUTxhkcs8GK/gF1De3NvNwxxP0qCHuczYb6v5",
-	"NwQKMlew5705Y/G78DheEv9GiVKu9DbFs1pHtp/tv7NT2ZYBBNFYaFowdFzFgKRR5FayVx1Q3hrVdXiN",
-	"lRzYkHqFhQMtVWnLK+c8CcoUZYFNWg1igUbKcoEdr/FN5dJWFtSL8ND1XnrI/O2K/DLNklIqTG75LUJh",
-	"YffT7oS3Njc3d/ZeiKqUCx4/VCis2U1vt/QA1lJZXPEl2EoVgqyJ1G4gDwF6hNbiTVlDhGKN5qYg8WtF",
-	"4lTGVw9JKTW5yx3LWZruEZpyOT71tcQwJyt+EXMkqP/Ysp3dI1kmvT3EZljSE7zseE5mMk1Ub9PKsq4o",
-	"/LnxCpj5lWtuPDkrMqy3y+SrunKikHOrismwpjTMWLxvqC/eDWKh1xD/3eVC27wrpXi3QzKAfyVuKsUl",
-	"gsuM0TSfrRDma8HkIg0vAeugz1meczEN+AK0eMQCXvMIcg/NGLlii5woRlNUT5zI2Qzpr18dLYqotaai",
-	"vIJJoEqTI4sTMSyLYZiyeJPMacI0l/NcsXTSrLkob91hMzSo2W0ieblN0XuPe9ojX314fvbrTzcEHP/K",
-	"zNR82QnwSdsr1azUXapeMk5bMixUWDV1x+1lI5sjLxSDBFUAxDFr4WKa+rAou9HBgaLkPqiJO9ANyq5c",
-	"/ebGdpdyKUiqQfVyZ7deymYHDnMtW4n3pVzMZr4vLcBTo0tnzoX/6WDdyWMlX9V/tbVuvw0ve0PePz09",
-	"vt8kG+b0fWWaHhiAXftN425sXHeFMHSGXj8tn+HmnGY0gQ8xhyMpkzaabsSQFQ0IQGtK/lY2jFOqVFgY",
-	"Y/0fPADhWkG8eCmAM5iludhm5MKil8FAjtYSalzO5ksQo1qv6NWEglgZCtyc8ZKuzHXFuJgaY1ZFZMxU",
-	"jj7z3WTUtKAZFTmrU5ionja/ZtlKK41kkcm5gQJrJNB26UX4g+AVWsznNFvtlEFnR9nmSIFvI0dLZZqd",
-	"faklmYq49Q6mPGd//xpEh8wOJzYxuvglSE2ThrnpsfZwVyr/85zZ/ZBF/MjcXHeU4NictXhXWYlXDehz",
-	"Vscj5zO5NIU5UsSsty29cUum4t+piB8vFRFPOMghOGQVdW09JSFmi3xfC3B3fmBzk4ewNy80mYJcXAdZ",
-	"ABDjDpFmnJlgZ2M2nMQCvVxesYCV2YbTiiyt96Ub3zfRtn81X6HIeDdjNvMxapMAjudhFuZvVD1BeiRj",
-	"F4kzriFBDxnkVon0DgCkbTwJU+UDOYGbLoRM1NGN3HQfj3nYOW9LotcP7p/8mgkfiZUrVbAk2kg8afKA",
-	"13rx1bqSbDFJ8C2Qm6himiUhZTgQDStPzJnHO7qVffyTrecTIsoywGe2tDQ4XX2CszzL15UkssXWdCs8",
-	"hNLkAax8CVpTFZklHELcDO5AGVfO0lQRSKkw1dNzlqxqjAwvdrf5bQnUUpItILbIIg+aPQ7JZe+rIUn/",
-	"bNKOgvrMLi+sj7KWWC+hrxYV+9Ziv6D6H9wKDxamiWQgW121jgDWpGdLYTxzCU/AMzdlOcHS4bqYYdhL",
-	"eNAwXBsvX0nnZeis3qPv8rg2xdlt1b+6eFnJBH6Wqk1SuDK4zyamBuiCa/H5khTs/EsxafnF0XE1bOaE",
-	"Z5OYLHfwn5ksFjtkHMS1ltnm9n4EWXALVq6yxQv06qY0ZyrvNZDuoQi9jmBrixZakJihotjcowFKaUoA",
-	"WSOKA1yg62T2hd2iB92BL23x9fFIhxJWKp8OiCfI1Y9Z7MqfDpOsGUzf2APO1s+4qMoDzTFvMp6zN1yo",
-	"CJ2j3r+VLLLY/J3TbMpy/HvJ+HSWawMA8iFemsryiMxZhgg0Ozrua+LRZyY5Rk70Pf61InIJN7ef1q+v",
-	"aDpOWe+5+ePtWqL/ZcVGUFd80ZWmfUZ3IbUgz0o01E1SKQvxNs2/MJbJGQIYg7mUMZMgfBN1EBis+XnI",
-	"K+6FykLgG6DMuUkYNFlaNTpWXtMIZUEzwJ7V90BMhRQ8pqAqzUvkbIO7+1bN5OKy58X2ZjJ4baznBCLO",
-	"NawgyH7IUXeS1Ty4RVazD+LcVGXSBtq3urUPiWKsAah3MxbcXLvSlqKjzk/XwcYhZ+RRKosEvlVk0OsT",
-	"Jq5ZKhcsAmwFpA8tVzXzwcQZPDvaLNSzV0X7whytNdGcGvgMG5JwlL4OpXFZax5tijqQWBVNaYtPKeqo",
-	"BYs9HdlOY9DrB99cXzmDKG/t1TS7cN/IY9cXFz21EnHKBbu42M5s/uxNaZfZhMiGccz717ccPwlywk8l",
-	"gOB5zhZNnq8qXf30nsZ5I7JFqSHHaYEizUARZqj5L2h8hTQ+YQwR+WJsWzMv0pwvoILVRkGiTkyxykia",
-	"n+cZhzRkfW0bDRHhJE21K+QqZ7KASrgxTxGUFYDx4S+E1qwRqyW+YCvTIDPKxebJA6xiMPclZwtsT6Yv",
-	"BRb2r66RgPHPw6CRD6JtTil0wmBdnztu2R/zpFTx1529kkzpNTP1byxNAIocLvSHZPR/0Ac8sjXURnlq",
-	"Qe/WDKANC1O7ifDf9aQUGa/MRKFrA3kOrjsMRjNN18RU96lg6s4TLhIb261uJ2Ky1bSssXdGiVVXKJaQ",
-	"QuQ8NT0B9QTmTCRrSVa3qfj3EATWfWV6JhEZFzmgvQFYnppBhcaVAds5yAygJL1FPTs+F9lNLKceOvyf",
-	"ucpltqqvXq3L9Qtn428nzqhWCVRYNTBmMaT1+3gBLGU2eaJdHMC5wgKhgJ3wiWo0UMh2NDn/wAFKiyCY",
-	"/xIQBP00u4zRw83elbfVxbRyRGGLiL4j5wvoC2Kh9dCxN85kMZ1B3iodyyLfsVDhj5rIybr+jfuDnk1I",
-	"9jAeqTXvU51jFGNRLp+s9JAC5O+V/kLAH5fRLesc2vpceOL75yCV19SHg6+ulLMmrw6PyhGRpfwGNjyA",
-	"Z6HC0F+Eb+HvWPUniFUfPjDcfLQHoGyPTr4UupZBfKQKFv2Gw3kjU9iERlvrER6QXWCffNz7W8bUS3T7",
-	"miIShUg1WBEOD7uSEZ5aRBuuCF1STWl7VI348PnBSeSm356yWGyIV0wmmZzjlyyZboWIu135gg/O3y7t",
-	"oWCtn61A9O8sIg12f02WJlp/LLPqbCrlFaF5a0o0HPAkpcF8zA35WJdlYSD+D88qZoLQqjGk87fN7nCH",
-	"sEuCRwmc32gV4FNr8PeNAt4+V8XBbyr0WlCeRORacoPRMIUFFos9ONIH2g8lLFfeCL2VV/az8PsbXtUm",
-	"KGyOuOzavkPl9u0jweaMveoJezhe+bp3t3ryzM/2czkxyK+e6PUEelUW+GdfORVPHqGkabi7gHNb5oz8",
-	"UcwXEQRKIyM4IlIIVYyx81ry0MDDz6m28VyH7FpPT6vCdXi4YQG2CeutstBcr5D1JYPXHRrfLQUIIi6Q",
-	"SrgUUPITrk+sNBtpqfys+xdrxWldpCRj7i4kkIeYrggVhKmczymCiXqSOOXNNl7TVPWe/6Kfu3EtS7Zs",
-	"NDNx0FIiBnrYoiYBhWOoOLjl4PmoIDWVbVBCiR6mL8qHW/stWwLwutnYV5d1AsaS3PRFlvRXpZxGqj+E",
-	"so0NS74gTfu8Li3ShKj1naPFqoT/FMLWqY/TcNrVMxR+VVp8ohVHapw/BKp/FZEZn3JBcgn/yljM+CIn",
-	"mukiIq9ZZnJIVE4Gpwa9V22Gheg1y+iU/apaEt0uOTdz+r7luGtnUU7KDmJfHDoJx/uBwHnOhh6IpSCM",
-	"ZilnmeFs9EyB7w/cpsL0s9AbatvjaCXB4r/4hVS2QRKGP2iSAIetRzxC8Y3UpJiWJlOQELi42tLkOpYL",
-	"bG3tNbZeQ0thsxbCs8zhq8tSbMosXIonMpu3f0crDUqv3kuoE/G+xRkN1fWlmhUI8FjQAU0UKqfzxQ4x",
-	"j7XsOquGlaqVW1BkT6jcxxoKv9oQNDgI6HsQ0sACW8SJ8PqQRJ1JJv9iYe9n2cB9LRZS65LasJ8KlQVv",
-	"7T8k3xFCpr46Z4dqiNsqz9YfZaJ1xi3lFtOcyojbeYCb0JzLF3ER4lzbVRSv5Yrs6zmEH4bnEgzzjEDc",
-	"qxFiZE8Yi8gINR01spWnWooW84dEMK5tBmhRZpoRg98G5H2lknajI57F5V0DK67iHZuudMopW6qGM/OM",
-	"xyEkN7wbn9EcG8RthAYFmfM05aYVU4Szb6U8VC1vWYz9bmHGHLyJ/J5J7VJvaU5/l2kxZ8HZTvmUjlc5",
-	"U+SbQf+/HxD4+9uWczH9WsMptFKxyO/k2R51NY6ZUpMibRqYIiJ9yzHB8HYwz9UxEdnYESJYT7m0+V1E",
-	"ZiRjk0K1fNd6kXD54srK3N75Bxqtk1fl9IIcBwZr68yTM1EN0mv1BaHOCgF0ibFE2/9wzULs/sfbfvfB",
-	"5T++ubjo4V/f/sdXQe+n659Yuave0u5flx+Ob77aepeXdpAdKbT452xZ7eCyg/Cr26Gnwu9T+rVye/HQ",
-	"dDH9i2WS5PQK4D8m4R36MIgGRzdumz4MoqObmq3aF4bUsz/9Hx7tmOjnNnqtRUzddruS6R22elvTFpkR",
-	"Cj6L4d69W/aFwtizdrgesFTbmPzPgpmvbcZsIBHJvLtmo6toTrvBzJegFztuxycAFKk0RmqDIxLYyXLJ",
-	"dZtZqU7dS0j4UuwjcXgdpzZzaDWyvguXWpvDz5s/PdkqhvbWIiuh5/BqfHV6zSVjMONHMTwwsjeXVpuh",
-	"jNFEHU0tNRNJc1zhhbOwq7sycYlyrSQEDlObzmXs+/aoKg022VKFXL+yyMt2oEYh9jH7CgGOlt0g0MNs",
-	"Z7bGFbHpGYWO0d+TTUtXYGOQHYBmmNA6P0vCNphHvSHvb+2GCprza9bCGwEpb7YrbR3gna23CM8xYzSp",
-	"a1SjLwYaAl99zKdaQ0MPGeADSC7yh6Q7wHioWBHUy8NtgdpB2tgkWcx8NnviLcebu38S9cd+AGP8hRvy",
-	"8zfGca7nphP0JgwjZA82RWbBYTyjzhrZC1UzLzWHzWCss7dboUe9qq8qxvamYWMKOzDbCgkl6ELNZN7S",
-	"VmMW+bpdroqHlh1MWdF2FhfTcy5itocLs8H3upgZNGznkzALRZBbRuc1iYp0a3Qe6AD2MJf+Dbbj5F3k",
-	"u/GewCAtdTmsB7spnCcWd8rQTBkGL0l1k+TcPkUe36ydpqWVICta19DtMvdNg62wjNHi4ZFFhQvDju+I",
-	"Mdc687Y12EBtTm0Naaa2PCd0b+2SYbtbjfQu+bgGUddVQ284/stzWS+ud0qL193XHnEjFR3iInMU+UXc",
-	"ZS/pag+/SllEdvvOKnak4Oxc3sC6QpmECq7itFD8mrXP+QMvcR0uRbaDANGf/8tclc0LxlfaF0SwFO/3",
-	"wV1IaUi+JckL0dSOZMJoXmSspn1XEHL4bEu1VW0ST+tECTup0hdlarVwRm1afOjtONOLD8J3ek7JQLrh",
-	"nG9vtafHf4ZPAokkLK0xJuYNm7tDS9KUipdZTU5Gw36zbEfASy9st8WfbSyEMpiKu7BxaG633aIjS5du",
-	"t+so+pk7jHXU1vQJEknA9v3pmmUrbAVk0s2gRMzmZlIoG+/WtWWdeOPucFuvNcUMpTApC6GvHho3Z8Be",
-	"a6EVY6v6YFGShZ1dyuyKZUQ/2atv7hH2G1xbbG6LO5dKeaWs/8RLst01AOJ2NqqcX93Zv8yC+fM1lcyu",
-	"PrZ1RgzCggb75+yStuYARkNMzjKv0WiAUmk88/GByYwa6HDQxqGtiUNx2CRVW+obdAvV1dLCAiq2yjSj",
-	"SWEa3F5jgAnGflcISJPxKoxTULjKEmO368HKb/5X4Pr4TWBSj6YvHLht4K62CBgxl+n2e4mzrOkyrN2z",
-	"YvFaNvR41/vkHEGcZY69jdWrH9qHYWA+rW47vQGveThRoeWlyxNPdCMLOGJpSLWFV58JtQxlrwTUj+3Y",
-	"2s2Xs9ipjzePWVKX399wacsg4jbURUAWGvbB3Q0We2EUtE0hkVLxuh6AOmy3gzOymFuqg30J0nz7+9xe",
-	"3zBRf1r+He8ubpe/Xt7ueDh2+2qJJWw/6dftpg5tbvJ6vi0MWTuP/1swtUd0pKTptdQWbUeC7t9VKxGP",
-	"IjKiyTUVMUu6Nq7fhb4thf6F/l7bYd0yJUV/FBcql/MuNHB22eQKHmYJj7WU7qpisZAZPK5S2n3woPvg",
-	"gf7HjC8o7SoZH3XBkOX65fqL5YznrJvSMUtHFaL1Y3En4UCcCV8eHzUwkL1IFiyDteMV0XX2tv6Hd8sh",
-	"ceWTapJdlSGC+R4j+7PRkIzANmKZXt8ikxOmFJzfiMiMjPQtkC0yrtioR+CX1SmYAQCAf0S+QSwhkNnf",
-	"wu/HvOuw1Gg66pHXtq8bgVUrMqPXjEixjt4U3MbCoss1Ftr5DeLDvFlLysm2SoeNzIaGVA/7bwpCPdzF",
-	"58uoibjjeoWPU1xQ1/T0TUVHX/olegRrzg0+lXAZ1FPJFKmU/LcyCUENrEentuvBLD3VAu9qax2EVT+M",
-	"Anq7sgiDrBEIUDx5RB6cnH5PFvgEwa7cgdz8cM3TeU7HKXsImKkLliFQ7loa0Fva/avfffDu8h8XF73y",
-	"H18192wP7PSMLqD1HQDxQmfbXJJEBo+yBFA5CPQIF1pU1nWfokmSMaWVoiuWaJ7fBaF8rZX7ZmcliIJo",
-	"6byShX4FCJUZSxcbiLRhtF/lAnANZTuBTglcQNm9oYxeExxVCDNuamxooE0usA2XpqJbwLc7dCrTWgRX",
-	"5vWSd+fkMD/LzW1gjCfhnqgvBNvold4aDjYt5iJ471CH4GPyYQfhIHXKBbvVALWYrti0T5FlJsV0o5Gg",
-	"DwmY0Xk4i/k1SD2WrYh7KCILms/KfxMgU5rob/S5MGpgHAzgXE25mgGjC0mq+w/6A/Kf5y+e2yEIFyYi",
-	"aI6ZjGVS14x1zpJVnQyX0OqR2XluF+BNeLGvvDrlcJOqj+GMDM6sjFnVx+LbhgIbGxnvgRJgmkHuV8bv",
-	"oovt6n5mQX7H71FsLSnP18CcHkLRFjRbhrwXr0Pfepfk3exi3jaMCP2Gf6mri1ow8chPh98GFhCYaot2",
-	"zOuTx+z9plwhU31rgvmAGFufbCGXLGnKnWxLSxUtxSSvu36LKudpqrkeoN3zSO8IdI9kItSqsNyoze6L",
-	"gIfXmO25lSINpt7GtJ/IzGJrWagtnGde7Qg7pwl7WLbdxmwW+Ccczddh8Dnjh2+tIkEN4B20Cqo0S3YE",
-	"7gWn7RYbrnUUtwYc4KVFlJKkWuiGC64XjAcIaxsJ+0XEtHGuZX7WPgSMrFUZ6Sb4KgOOvelw9r7Z5gu2",
-	"j4YXcw1C+rGzINYcAUU+k9nB7iqH8axqKqSRR3FOxhhtjcriIUgHCCnxMIcbR7HP3ZT6dumo+gPTilZ0",
-	"ngY9UELWBAJKTJhAsdJuaS4OS3Qjul7tv92i3NXlvzikEHPgZiVuC6pSw+2lB4Hrn20TpR1EWuBQ56ZH",
-	"4hciNqqTbmC1TY3ATxjeDue2B2d+hpR+EFoNnoSpNnCdCJYCh0vmcD+yhCMQ44QLYxUjnlVwH17JNB3T",
-	"+GrHYIDdPs8DfBpsRWCloXkYI8ZHg5PvT344vn/yvRdGHmwPC9qxgttSiNZIrm9msnTbEJ4PCQUaBWim",
-	"keaepEjZKEydek/TV2h57t1QvjAoePvcvq8K8QgH2FAef1x5QAwbW7QPMuSBE5G54Gq2565tGkxFO0hW",
-	"MD5MUFcfLHhaqShoWDQsMjnNmArEyW2+d9tq203K67fNLK5lgkr+cIgRfI679WUNsaY9gS/aoGy8Kmxv",
-	"+uaOUsY/7prjGaxZt9bqBV9Ou0JyIeb1jtvxZVNOdcl8AYCw3arSzYzrCwjMA4QLwttWDhgrqG1h/J0V",
-	"MPxZ0MbadRbPJFOmux6+Dj0wLGMEfk1oqiewavlG60IIL8XZ/mNmu3CzBMEHWo6v57I5/iNTSgJbBW7Z",
-	"HQY0+CibdU4eYEAEGUMiseGr/UVPfcXDHkLJ5tIn+3gAYCstjZR8UI5ZknEVGsCDlFkro4DTr+HXQ6js",
-	"xReSse7kqXf9/VkwbI+aFUKgkAYUBoZdNRY0y7EVRgnHAGKyroEV1oB7LzDnCc70shjZII+UWigqqMER",
-	"WZyx/CBtyGud7YrlzUjTy5kkipnGwxmDPDboQhFuXIykusvUbuEzswXzsIbqXVdOpDkKgHt8AF4wh/VF",
-	"sAPO9XfbNWwHA8d1Gtss298FXAKHCU+tVMRuS/T7OIc2tOk6HbC+Xpi9z18VYi/l0KZyh8oDoEdctX6L",
-	"5zwGEeXVLNk0pk7UGRfp1V7FXLaysynDBFKTJUlkhPEBkGzv7CHXhB1LFTyQOsvLDKqAgt5GbTbE4/Dp",
-	"Pq408pv9O4TfsmTRqeTeYcF5e6frU8++8gy24DGfTAICreqpPYD/9cCpJV5fnYOM55l17Sx1K36CZnrb",
-	"njulfWa77/gb37IXj5nJQW4mu6Yv4mryWDiA3qrlzDX2OSsUdhyrSh79SRbP+HWdmla+IFSJXyvWNyLK",
-	"bYyvBRNls1TVOsOvoV93kxMjK2pEa1YINCO5IoVIWEaWdEVkBqAo7TsRobofYIydvSe7i/JdI7QYi9uI",
-	"woUzwz0v9HbxbWeyThKbx40nEqZyAEYKZ1lhqZqpuSqtBiIYS0LJiDO5ITO3JiokDHK5auAb4uDn6/5D",
-	"U89Xlvpb2RGZOYUjDLXANe5AgtgnzhZaS2dgNGUJoTnJmMrBJQBQYSbnmE4pr6mWalkHY4FPTJqd3hzn",
-	"d/Nkjplf8LAR9X5RAzmwT02MLBbBwkKbzJbTKyYsCt1eVLGWeimRKKHaZZoxBPDnChLnIB1VYrIQq6ui",
-	"zOR8l4bt8VWQPWB9hluhaGwisxjqOeHkwUZNqSCJZIoImROapnIJ+SAcpV0Zh17yNCVj5kM47lEU7Ym+",
-	"je+Ws9UuvdvLMmf9wzZ1Xs9wn0zpZLDKaMe2IrbWok2xTRk3OAhR70YiteVTbcH3sarJsrWrY4JZtNn7",
-	"c7v6Cnvf2A6qQSEGX/0mcszJaLPQ8KzdbC3Dln1brWjwuo1Ybtomm9Bpe6Dyp7M0xSsMHaqmZ9CYPUR5",
-	"wRVJ2SQnssgJE3itHagMqXUM1pLQ2uu2YBouZyygZY2EXI6IVzfkAxILuTQqcNccymWrg952YC/LWpA1",
-	"laCpZnI3PpsUafqrRbxYb4KNWZ4I2Y96JSLtLUnOsrmCEnv4CJH+lSQTGk51rmvqNKn4HU3bDzsqprnt",
-	"0FK1ufxT5LPnctlQ2VKdRiznDFwgFkigOqUwbsjrIPVAeiids9DStkBj6MOsVF26dfhv9M/RbnaQujYz",
-	"2DaIK6UqP1+JeM/YZxE4ZgvympdpsqhQCIm9FPTlzhWBZm3C+Ij2hduPzOu2M6FbqZt5/Z7VIrv5qKvr",
-	"vYIV4AQ+NHnUJs0W12/NNa3E2HbyttcxFav6jkmmSVNj9ir1gKJ2hbCsM6nuPtSoxz+zHVE24etSU79B",
-	"ZJpoUwATq+aQvN4WYNzhtlWHt1Fe06oQsBhgM/QJ4cIw0mmy3zGtW7PDQ3i9Vp1NDR4Vq1KVzkx5hSVl",
-	"86ymtw28OAdw1tDiVtVv/3hFwKgNle0YZmnnnTBc1O5hy5JtHR9l6LcNGjwy/h6e2v07dKynjLfQ7y0G",
-	"WSkJStQ7y4J+iwJgI5/akadDc3jNBBWHCRAmbB6AtPiVJkyTzkjvGLTXStj1KGzibUROciZ2i5xkbFpX",
-	"QqPSYhrSQNRMZrnXbByLD2uwD9S6U9E5E1WhFtAhPshcPlDXmgg/e35m2t3/yFPNnQQ1PBXBnWVNJJPF",
-	"AfPU91cEJivPe3cZgtBb5ruypui/cqsxh16NMzTFFpDc2jUUmXNRweyOavysOyKK+0ex009Difi/2YrA",
-	"def6qgkVxsN9bNdjI0zsBo6uHXd63Uxa+5BdhK+NKN0FuW7Tw882sOnW2q9sR1QMWNiP6cqgH2zqGrsB",
-	"v2zp7AoVmoc78t1gA3Yu/9/hYDfqNLGM3quf3/NoYPa1h/Mxetl6Ck/NoTVDsHq/b8MfuwU48Onn4Xuu",
-	"1v/n/yyEVKpaHQ0qfLVnE4qj3IbYd5ZMi4zNeQUfrZp6sJPYOuCx7KDR1ZxYiTa7RfiVm9DK0QjD1h7o",
-	"Li2M151M1kPo9SE2stAPc5WqKdyMIc3g91JlqRLTVLYs5K5LFHIVi1MZfrPk1sLYCYt23946GQP0g5Cq",
-	"fMUIBecXxKpdYY8U+SykMW9mf4abd2Dwq8h4vjoH+DX0u7p+Oxt9nM5ePiVXbAVwUO+0of1uBMro8X1o",
-	"jktj23HLQv91xoxmcDOYV8/yfIEco+rzdRKqZmNJoeGlebBHoLDa4A+osq8+OLdMazMoyKVXGCnierRY",
-	"yivuoq/DjjU23tn3l1SPq765ARiSiWwE+7Tu53KmEBTE7OpEMoWZS5DoTueqRxIZq3t0wXvzZB2pQ1wz",
-	"ARxtkQqn7KH+E+yP4YW4EF3y3XdnRT7Tz8XA/d99NySjM6hm4n/BJ0PyI+w0sQfT6/VG6PSj3rkZL0Jg",
-	"gwluldvYC0H8ve0RQJB08gcMDlzCgmVzjmPw3HSp+mb0vlt+Pvr2Ie6ApTa9DYquFFnOeDwjmUwxMx1e",
-	"Cj2KEPWK5z1c/tNEffcdfkbJImMT/h4PwYyCx2EAA74ZaTk9isgoKwT+l8XvRt/2yJmN8OmN8OLfMRVk",
-	"jFVziTZKea70VDg0icd/oy2Gs3nGVa7no9dKRgAsOyLfDEguiTYXCEsVI0en3wI52G4xaLYh1BUZfdCX",
-	"cETK5JWImNyVm5F5C1T16Ndosh5B6zk8/XsGK+YffyjEF4tlwkboMKLjFAOWMwCp1NQUkRGmBY3MoTF9",
-	"khXAFXzhIymst1cTGEZfYRgjK83slaOr0U+v6XT0EH3KmjEcAYyeTrq/anNuRL45OfrBerIjcjI4wmAG",
-	"zwmHXRYyN4hgpf/x2x6M8FwKZoeZ8mumyHH/xMz2FVswmnMx1XMt70UkC7Q7iZJzZjgWZKggo6cJmy8k",
-	"dLrr/sJWo4elFLliK/MW95E5LigHEMATbDJhMUJWHJ2QmSwy5ahizjVZDMlIq5PPkCyABNy/uy9lyuPV",
-	"SNNtJVz1kIzZSopEbwu6/0+OHuA+j16xPFt1zyY5y5A2EEAjKjFgUPBA6qsHv6A3NuUqZwmxpQc2JK0F",
-	"jJWlPfK0PFl9yUjBFOAZ08WC0SwiNFUS+EEQJoq53eoh4VMhM4YLWcmCJBJeeiXksnchIB4QM4F+T55o",
-	"+TUBnOjO2YLGM9Y96vVL2ex9Bg0ZTdlr5xfGFt6R2OIVLFnhAosrjE4BxRtjmc+IA9Uz/hLN4tDR2fpG",
-	"MJjbOTc3guegGHYGvT7OQi6YoAveGXaOewOY7ILmM7gm72kx+xdoIpg94mjwadIZdvBbfRGrhRQKr9aj",
-	"ft/4RXOLpsve5/fgPsCudVTrcfqKvrK3KA2pMht1iE9zuHd6a7kWIc3NzcjmOFYUgc7w7aW/+4+lFfOZ",
-	"jJlSkEz7H3oD6VRp7eJXllPswnEPqofqt8R87QEeKUgMg0yKn+aLfGXyxvOsYFEAosuIrnjG4ivkWyD5",
-	"MidjDqq6u/0BOakksGuWjaVijRt7+TFPLKYCDuy0f9zyJW+7l0TfHGOqGMHqkQuhVw57u88EhMxxK/Ur",
-	"/UsZdtm84/Bk9Yg6bcEJohqquh5ozal7xdB3VsNtKsc+kWqTvkKzLR+5B4IZsg+3PGjzULfTiH9Z/2HM",
-	"AXeINsf2bcWb3jnqH93vDgbdo+PX/QfDfn/Y7/+r9KD+qDetUNm7/v0Hy+M//ppMBlm/3x/0T/rmf1ME",
-	"KLRdL0WRpug571yxVfPPUqryJ7LQgvno/X/9ZT75TW3ObNAvZ2Z9aWyRypVBd8jYtbzCn+EEbLfLtZql",
-	"S0/aDvSGunRhY1T5GcJ6pBuftBvBTYEKILc5QPNniJgnJ/qyx9sCEXwSlhmzimdkTq+4mCIUq34Oon2K",
-	"pdemhVUgDXBv/nAcYXR0FRGziXgPO9zzkjfsk3oXfTUbj1r1IHMDYUMDCXejK7Ya2YUb/YajiNcKEM8V",
-	"Syc98hQjkLBGyMeTIkbN8ootciLk0uLZVTkR6dX0bN2VFT3lDIyxSwcs+KNEVLn2TBYizzpqbE1dZTva",
-	"m6qVDU1XN+TCYLcpfybiADpGdqwheVH0+8fxcZ9kVCRy7hn6QA33jcINt4XmE3iebZUqOKHDyZC2J/jI",
-	"7LF3igFQTgRKQVhFOEtt6NQNbR67B8/cRJ1nMnYAw03Pu+fMLG4lPn41Bo4RDjuIC5Zw9AX5N+29D+gQ",
-	"uUEBAs27wvilWmYospRZPtM6GFhbzjtj8mIRNFIKECsq10qGbVjAVR6ROc20wIO8BTj8TbmCX+wrVyZg",
-	"RIau7pPGZbnp3P6AXsFQtzmiKKz7TFm+97ZoA7t2a/pfpPT6PMXO3ckbPeIxknEzWT6X+a8y0RZ4cgBy",
-	"fiFY6Vb08xRLJWIflWU3+hV2Wy+t+CoSnnfzzGDT1dsK+rnXGaIZ37G5ENVXwNNNcK6Q4Trhac6yt4DB",
-	"clkx8vy+2YFM5M13nwlTT2sg2xUZGZdoD8oXWDIymEzm0xFmv9ic6zGbckGU3D5VLsUt5+ojBdh+KHEO",
-	"ivGW16sCIhw7v79pSC5iVh2wXUZDY1/AhhcWIufpHi88nHVKY5ukaGjBL4zEtFMQyVslOZZ3dZDWPYdf",
-	"Qskzec0g6nUDLTZrjc0SsR6aUes/TM6VLde8iTqYCOl/Z9KwbrAgddYZdh5Mfrif9H8Y/PDDSfx9cv/0",
-	"AT2aMEr78ekpTfqDU3o8npxMBuOjcX/8w9FRnAxOk/vx4HTcn/T7tP+DPrRFZ9gZPDjq9XtHvQHGXK+5",
-	"LNTP+IoKHLrWXP5s3h7F/uwMB0daupoGqx11HTf95rAWs5aF2w1mJvKM38rD6O4OSHtfMLlIrUW5UiTh",
-	"SUQEW2pN0eKHuetDTzFwd4C4N5fH5g0wvGYZnyByYtAUfi5zRkb6Oh2RRBu6LFUM7Fr0Ga9k4fmNU4pd",
-	"0Gnu9FyTeWtgNDPmAWlW7xycSeXWuR2TjjN5xUSprJjTQTqaGeSkw5G8IVEoUgE0RGPv7kBhr9hCZkEa",
-	"c1UQxuUoC3EQjfuRtUm1zcqFDZtjaQnQCUnldD8yq0CP1aoZfgnv3WsZW558AveKD0NQr5Z4mOX1NxQ+",
-	"dNnodd5yqWoxXR2gGewQt9MB2DUODsjWu6kAh7s7x5DtPziuIvh3VC7jq3cpu2YpFtnFPDH2kMXihvW4",
-	"LDq4YONJ2nyDSGjYUuOsHfyrLDc3lxO2J9B/NI+LT762obJffusOUHLJ9No3lTKmgE+N4WRzp7ZdY2uJ",
-	"Ux0OuRAyW9neXoonzMSIGnUDg8BnbkLFUDLW7YXNxuosacZmslCsm4wRUqNgKObu6IUqlxmbZBIMTvO6",
-	"B5rqrL6iDxILM2jOpposDGymb3RGnSUXgtl7/pC6gOWw7eqAE4AHkdR2sFoNoJSkm+LZRIRrBPS9D/bP",
-	"m1pZPWVOVN+JE6V5T9yrP50l79Wo7L7ju5vt5YovG45raAQNJmHu/Ya6QMg/+TUj7D2N83QFnbXkhIy0",
-	"xBmRb3K/q4ZUNtC85EJ9G5ER/GtEvjG/WskiI3IpIqKZzYVsTP6PZebRhfgmZbm+XYuUEZT93/bIG0jy",
-	"KPNlIEHL9EJBHySmbGAJMNEzJHN57dpUaC01leCmhJyLdb8p7OEtyBum9WKB+Y9tFI1qFKf85W2iOe7+",
-	"AixYzNKaUYSo5QlbF+atBd5js9Ht4jk7MvMtGfMxUAgitezCnaVotgzkCUUHFLlFb/UAJT++f0xzHKCw",
-	"2haRimGNISSXsveLFBqCmdtuNwWzVVlHuQEOJmgd5ic8a5guV8SV5H2NlbhbVGn3+OUts1NaZx5o2yjs",
-	"rB9YZ31ZXwwSdJox9WdaKeqqdfSj2ipFs/Zn9mBNDfNVVcS+MZhGQPgLqtRSq6+XnqJp9U77GC4UdfBS",
-	"q+xEnRncBJ1k3DOb0ovl3Cvg06Zzms9WFVi82lXeUQpDSXyt1DDh8tzGmAB7II3MkwCe1HGfBuWO/XZL",
-	"DsJTV4CeZ5wlD6FmcTTMmcpHptSZ5j2CYKLEniv2lDKoTHVoTKFshHLanzQjoZahwnywNzlHJZMMO199",
-	"eHP26qefX/x2/tO7l2fn529evHp8o8lbQSImGFo3u+Q/eJt5JzkQpWBCrv4sxdABhc/up1VKq0KY7dpZ",
-	"Xu0ui+pilyXXf5kpE94C9pJ0lfQJ7wswZMw/1rIoqjIKP7+NjNo5u8ErfeCKTAH25BD6ql5IFVnQuMtd",
-	"3UWhmLrFNkdN9vv++3fQNIi/Navba1ba4P1xBbgDVZ/g5Z1LsaiESnJwgEDFJa7Cl5ancUsJdwsvj9v1",
-	"S6iciINYX3OWTRmBr4elslcpY5ljjRxLIHsMK1IIkjCkyT5Ez0vG5hKSdO0wPXLmmnqWS7oQ2HeGUEXc",
-	"FRpyniClHkw0t9EbYTO6sBn/CEgXnxMdyx2tKxQyM+rTzR4sgigc7f0h/2663aEE4VGdJGyhtfnRBifv",
-	"ju5E3mkm4MYeW95Kut06XKv59CMpZPc8iLJpCP33TF0pDzWuR97Y7sozqsg1y1ZYeGbGibCfcQnRddTv",
-	"QyEf3iamv7BJdti0U6tOtxcedtNBvD22b/dbvVihX+xFr2xp9FUB/AIJM0MLwazJno7T0quRMZq8EOnK",
-	"fWB8VPC8FnOQPf4Whrt0gy+Kccrj3lr4M5NL1RkenfT7B/Wf4PbV+k7S1B6azQiwHfwOlNliqokRCgxR",
-	"Sj/dvbuFD8DnsmeApXK5B/08LxZMKOj8DRJPlYXzJrhiy06hNDpN5dIUc+u9Q1TyqNKxzCUCYpIIOauA",
-	"GmKkRKEsI1D0XDpkaZo+JCOQwaYqF28BrMXFjMYqU+qtqdz9//6Ggb4a7PUHaf2Z1ErUOfRvL51sH914",
-	"wFzwz8PNgRJ9jRI/4b35OlvdzaVp2q9sixJhw5FD5ZymnCrMurcMoGceI9qS34II3Sb6w1zOxyq3uHO5",
-	"C3C97cRJbPCONNF184xPsZ9AzudM5XS+6JjE0MuoMy1oRkXOgN6gyp9fMwgNx2wIOVEL7A4JdQDGrFA2",
-	"F7DisH37AVsdQNUyKdED3YXDsmusUzapsfa2Re4EdljXvstGBfbiNWk5P+unbyrVta/1la0wleslbuP5",
-	"/33mKof9+vfy6zKX2BM9dxHYkFnT3VwSHwQ0MHh2AC6ZMaI3G3bFoAWY0jW8rs17K5WWHoW3uao32Mdd",
-	"tTLblnziADxvx0h/889nxj8788aWC0hmB9NTaTkm6loOKCOR+zPB3voqlNZbFsr0hdQVMmdb7iB48Dk8",
-	"9/EzFV6gzecH/jkCQm6J95unPlV2Kp3LwvzC/NU56p32fbj3YadQxv8IOaqVIrw426JmmvV1hp0x35K7",
-	"atv/20xSo4m+KHIIcWOZaD7jWdmOeuh6dlWSIjH5HnuOVtI3+6cV/XDcqvwwWKRy2OvQ0W6LOD88S4Ah",
-	"DhLf98arTbo0wMMBtjfnu37xeVx770Psltd897nHOnvlW5U/P5CzvNyZfbZiD/HnreBy204OE65iA2h6",
-	"qxc1pGZsFGjjvYAu84m+LPDK3rSYzeQqR7qnw/yWaYaflIwgs7RY6Au2JCbTbZ2axgtKFRVVswWBVW20",
-	"WgqBoe+MPt7MJKTdLDO9Jm4xhHBBhOdQ4j9luSrr/1HCPyRUELlgwl6RrhEFTh5BySaQQKvIgvIACAC8",
-	"5H87ddm0BY+0gDdvQUwJo0kX+993p5ksFs1KV9mJ8J/48K7nsFaKdMC0RsgL7cxX6s+0B1na70z6NDaw",
-	"0qMdfx91HDpcZ9iRRQ61N5nKm8IwKQ1/f2q+nzOFoO+grQMQJVcklxLbh9gGHrFMi7lxoh2sTCZQX3JQ",
-	"TWXtwJvMdySfCO8Omk2dXnEIreWFFh+aWAkSKzQfiWmh/Kv6sfd922oRjwHakv5nWtN3uGq7cqnt6u2Q",
-	"Cg9Zc6+5+VOZSI2SZK1ubw9pAmZUkv7ZBonJ1t3VSaD+vhJI2nLzRSaTwnaahbwHxTKsFVmlEouJ1VXh",
-	"5nKzb0HhAWXeWsVcsMTO1kTfWap2ySPbTThfbh0m3a4cr9aEu60wvPchcUtsNOPKndjLjPN+fhgzztvt",
-	"fbdjd1POX8Xltt28jSlXeVGdqv7axVkBGXpFbK/4PCJSkEWRLaRiCHOI7KzlxRVb5LWWXeWUb5NJf+Cq",
-	"sDOSa+o3gqg9+5oTOFTx10GpGKxIavzkpFi0J2NNZFbQZCzJuFcCVk+O9sm7IsczQWSRL2kGyJaALgmQ",
-	"31PKIQkpn1lwZ5OMFGmLkQv/F9ALD8PQFqGS5XlqqyPBopwiYnEmi+kMswfA6sT3WOhxCxkcApqDbbgr",
-	"Sq+Q1NFHJikMFXuiEXflI1HWWcqv2B1KO+eGN0jhRoOIymSThGi1DokNIE1ZRGhO5lLl5LTfJxAUyfmc",
-	"1ZIFruGOKWIXAQizEtqqbS31XtkfBdSVn+US89qgl0bGWXI4hFugvjRFdqxYcf6pgTl3SLpkWnOsT/Q7",
-	"h1hiF2QRPtojI20GQEcFSh6lskh+gi/IoNcnTFyzVC5YRHCcMTquoL+F+f0cMpMySPQwMWaA9B/T+Aqy",
-	"Ry7E6BlVeReG7T59PEKPGTYEyIleF0semunAUQDoLiCxCWg60CPQjoQMTolisRSJgnDeHLq4Yi+SMtcK",
-	"2nxeiJRfM4XXPX5kHrTtMwC6T2YWk25OV0QxA4XE9Bv01Lkg5SsdYnIqFRdTQuOYKRXKpMYX4jZuss8a",
-	"J68WTDlMQdPtAxocoBIfldh1WSF6Ey64mjngOv3Rd6Md64S1HVlTJuy1f3pLu3+9u/zHNxcXPfPnt9/p",
-	"f1xcfPftf3zVaewnftoPlRAfDLIH3S3KkHDpa85YzPg1K6F8MP2o3IAKHVZ2wF94v/vg8sMgOurfdL2/",
-	"v9oLfg6w7WGaXdOAtgJxz5Mh+f5k0O8Oji4EPDYk/jFfCM2cQ/LhoqMWLDY0cdEZXnQGvf5FJ7ro8AT+",
-	"aUfRHylZZDGDj7VMsJUd95rNUPipXiH8MGHXPdtAqOdPqXc9wCf5HJ8MGejwhJ662Qo37LqIdw9edIYf",
-	"LjpZgYvLCrFtpmATw8OqiGPGEpZcdG5uLgQw5A6tAUoRcbBkgxldLBg041CYRA3/9CS8kQ2bst2eVdVI",
-	"5eKa53Q7lMFT77kvqDOAlqSLvFIrsT0FlM0BI7EzzWjM/k+1JsRD03U/P+5vZpBycb01tM9bY/hmABbX",
-	"YQnPzf4czPVSHux214tHLFsw/w9A7k/9l4GugyHTSncLfcOGiB3v3m31869L6H7sZo+RWnFVXvoLlmmD",
-	"Xr9f1aD5P9QGGHQcyiVAt9fVz5cr+qT1803kvUZoO9Sze4u7i3r2f0tGjjq5vGLAY//6c/Cvq7+Oku+L",
-	"n2R/cT8b0B+P48fsyfRn/p9Xz+bP5cs/X6nXxe/L/2/1r/7g6Pjk9P73Pzyg4zhhk+mMd6JOkaWmMaAa",
-	"3runL1g/C9wX9Pdu/bZd2wSsE0dA/XJPYF44zxVw4lpG+CcpcIfZQ8c8EAY7CaBKfNg/gw/lP7Y2BwCR",
-	"VNsdQGBHgHJsg+iBHq+IKEmEJBYYC5xCoNPUNQeoiKl2hfDe6R2wEP616cXgja5Nvz32v77evWmx/b9F",
-	"VGcPPWI7i5dI9yWbHyZcwf3j3ENN2NGj5i/6smRySA2p9ZRAa1a/Ae0iY+A2gUa0moHG4HTNSbHQKkVC",
-	"c2Zj/1FYNccXfqLEXbtg1AixfWa+LXN3xyC6WaMXQQ9MBDZVGaRBt5lxKhVLIpNfbCx6jl4gBM/eis+r",
-	"ySOIKFa2Cj6gybJYZPKapk6IwPz9Yu/5othS6xwSPP3B6371EcgWq2Qv93v9muxlTIXb/uCEC5ryv/wJ",
-	"T1JqwX5AXO2Yylz2qmdQo4DrOVpfD5x3uVwMbWcNG5DzOfuXFPoYf3v9aL3LvS24ZZmNlFfL4TBc4nU5",
-	"gQ+gB4r9ZC3H2rUBd5v4Q+8kvInuVceHNvU0E7Wy84CjSzmdcnGYhOmnbmgTacfjvXXOtP0U9Cr91019",
-	"SbqRvgAviLxUdlpKWTJlGQHrjysyl/pIN+Uuag4Sm8x/SpgcmvxRqHyOrnnNYn+LD6DVuvqM+3Vvjmc0",
-	"m5ZFTtBdXBhb460/QHk/5Bw8wA5mfDiAZKoM+V6v8VRTNHuvfzeIjvp9v8EyzclX+MyNXVrKRasOIAXk",
-	"J0UdoCiDZ/auHLpTCk1PHC6k4rkt8lhkJn1oJeJu5Zfrq/Eb/HrTh0n/bxHUtUTjCeodhXCDkmzrnr40",
-	"eCSbj+7b7xWUsjss/nC7ell7H9yriMoPt3hFkzsR2AVsddeNo1C5nLMMApkmo7dME9JaKCqY2g4htiwA",
-	"56qM9QvbagoEUL5bCK3qrYS/2v9iuiVE9e3cko7bukenyG9bitisZPqnlMmSp6lJ5d/Ja3nmaOJuvJb1",
-	"t/N6bd3x/rV1/8xozMjPcrHA7Jbyyi+HP6re3iElYP2ZDSWgf1gl4H4rJaBuh6xa4FKM/yigjNpct1/p",
-	"0TWDfXVfT4iMWSqXQD6Wn8qmQ998dV8//W2vvIn/VjJ2VzL6d6tkdJ4+/70Lkxx06pSNQbOy0d9QNvqf",
-	"Stkw+db76BqnB9Y1SqDGUlwRqgiFC/xLQ6M9SxJ9a+J+klwSiuYeZLVAn3yeEzmZ3KLMq1m3uPeh/Eej",
-	"Zx98VmB4milalNexTFb2nk96lZ4W9IopX4p9rYje7ZArfy6vmXe9HRANt0UGr6O8gwUBPNpcCwK0Pr5b",
-	"qJVRmyaqni7RoIauYzIcXg99mtsqY2g2r+ScAUmxVDEsMFVB9dGgvN+iLvQu1EGDqNCoDO4EvO4Vkd6F",
-	"yvc3JsSemBC74z3UYryUNb2RFa5f2j32JsOYs1+fbBJXsejdXgGHvcgSGRdzQ+nbvKdlu3kpWJOP9LEd",
-	"dEvG6tkY42CMCkUWyaQ2MIMNfH2CYaKYA1pTom/2WF3rTbhdWaMeqpJS+f++fPykO+gdk16vF24oPOaC",
-	"wkQ3CjQxXVPPq5qliRsUoTobWfU50jp4BFpxBLsVWY05QqkSWWFykV2IUjGOjFYbDSJQ36M1hTpaU+Ij",
-	"UL+1yhkVKtFj7Z7gaClmjcEe4aZ2H3NVGgUhj8mEp1qNwY4rAbSp+tkcBs3MasFUkZePn2gt8dH575+P",
-	"1woMzXsf9H9u7nmmUR1/PqdzhNxCsNqICIld1xRkguRez+DlTBLFIFTKVmRcgJRxGKFzuoJ+aOGg8zMu",
-	"2IuKMfjFpIQ2BT6kfvy9C7XpHz0ymG8+0KYDAi4tWWte/7Ht/m6oFk6oQe+hKXQlNyxwN3XBdw124Khj",
-	"e7yxJOtDQRQqLqYp8z0hiIMPJq3Rjm+P13THBoXmsSbZMDQ24t1YEU+0ZQpg3VKU7nysgMUyQ6huWvdZ",
-	"s8RDsymd1Q/JyeAIywbhZiIx1NWLzeaLm15tHOSWbu2PDlZzOBP4nK5M3grSMCpgWHTEFcn4dJYfVAsc",
-	"Wg/sndmnDtkoZ4KKXN//JcQRFClxBUnX4LZZUJ4QmqM5aypUAUXewV6SXJIFDSDC25X876Wep4AoRYXz",
-	"KBEX6DwcwUz5NfttcTfkckZSmjN9vOD9gQQznqbgDAv0qsOpfOrzvm0l/ms/cgh4mNCCVOwQ3vqRIaTP",
-	"oary70CgrUOZQRhPXxxjBkx/WCJd0NXdUOiPKzKm4orkGRVqwrIILHWbzEteIuW6anpM+jTkrHmSJ1ro",
-	"YY8e7Mmbz9hcsfQaO7VWCXxBV18sdQNuBiioP/obppXAU/JcXkM+bkTcg+Tk+8GgPcmbnf7MSd5RO0WA",
-	"PuzRK/WdRpZ0dViiv5Y8uatrXNkLG6EuUSCbRtwZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW+gYfM5sLEVAD",
-	"9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgyX5p3311mz2bS",
-	"qIFcMWDfY+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tWLv1WhSboUZIt",
-	"GqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4Dd+gbBKRYozUbOStHUg230QuAOVUNXfRbQUGU1y9sPLVNj",
-	"XODoBBgK92BHIfdjkV45XrmLHnqyyAFMxCu5KH3OmFFkgnLtw20OOBB/2Tq3Y2ObdvntLjv6Ahcdcsa9",
-	"qRKxJuy1Em+qwDtzgAwN4xTSgtOa50Sxa5bR1Cs9kBk4p7FBkCzSBPvAAYfdQmyYkq9GsANbMPYFebVt",
-	"HSFN6FoVIU/ahGT/kFw0VyqGgrauWlAuBaSp3RE+JB7IdkeyOdxNcAK9PC2Azy3uyAHo+GUZRRkzgAbF",
-	"+n/j09qjALFKovc+4B/byoO5ZhQYUBEmkvIyA5eakfw9YiaBcR1Gr5nWxSBNCPxnpcFJfmEr49/V+jko",
-	"9w/x36F11uUe4fs+QhduA9GA3eoM6BIVKzKX2QHLkO3IoDpM9j3nbeXIe2/aIWuKPj9ZspucqItU4yF8",
-	"iaUVc0sWd1/SbLewvtM05C3CIWlhcoUXeSHgT/w4IopPBTOOjQQ8eiCVKLRtBeg0QNmCx433IJhDgjHR",
-	"g4iSA3SN3rM0Hqd/d/2gPzG/OjCTPTost2HYz6azskGSdVcMeuxgF/aGBJmzPOOxaoKE/tU8sg3ub8aI",
-	"WlBhUAMA+NUB/Glu6x6dzEaR+XtwOnd/f5+4P4/73YSu1OghedAn+i+L69nzxsAQnGAc1g91skJmZMRF",
-	"zrJrmgLi45RfY3QmlMCV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
-	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mhfcvqRYW2JT9ozmaGgeHZ9A",
-	"S91JyqHT9+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
-	"V8wPkjTyhE+LjHmtrEVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtkabPr6g",
-	"7gx6/V5fb5+ZXWfYOe4N8KPyfGiScHQmvcz0fHNoB2A8FUjaJqspcEp6PWcvnxI97v4HxeIig4Kht9UO",
-	"k1r4JGV6qXc4tHNpt36RUtGMxwKlStCkC3FaIUKnf2U8gSxjaAzZ7g91to8e4iW87rbnZyb99rJ99Ctr",
-	"QHd47VaEtjHPHO6MIYdD5V55+wZ3A24V+MjjmZSK3QLmQZ+Tfr7uLBHNV8+g2pR2JhUT2uClYjWWySoq",
-	"q5Th6FVE/ixkTk0L9STpQjJaIKX5pZnBoY4XuOuF+XPCaF5k0Fl8xnPWTemYQazAVNJ9dRr1+1DPSF0U",
-	"yZT+/SYSlpGVLDKXSms5/403lr4e1nyIUSflc45F0TRNn+AcHINP3L+BFOcyYWm1Bm6zKg73tPQZu4zG",
-	"pnJCr6TxyF6xZtx3hUCnnynuhGfASekt85V5CVFFhoWWsFrzm5d0hVF5Gs9sMwCTE2h739MrLFe3LWm1",
-	"abJR5fclsGOtsPQFXYgL19hsGNM0LlKaNwRXnktCY0io9JDlyBvTk05bfqAJ6n/0e2SkN1SNbH2SgTG3",
-	"2egGo4kLogkGLlwnjU1qrjYTFaFzKaYXAsA2yQiUC1A6c9QIHJIzF5qzAXhbHzskf0LRLdcbnytbJqhy",
-	"ttDSQf83FJlx+wBn2rlNWZNlduCJrl4iMs2lx1opzScy0wacJhHsN51hCwWsyoXrPWdTLxnctaQentzY",
-	"lGFl50ZBcQOjT9MH6mH3wQC82Y2e/69edmuQz/6emxMWUusV153Tvi02b1lXfQpP2yoSxqqlyE4E4WNW",
-	"2JxWJa6WKaZEGkewEg2+VnVF0GOqNl7nJI05cHJenrMWeGZMeGWAOEwJod4tQyf2y25JMPqb1/XvMYGm",
-	"civ38LoBYZxBZLRO1Bk+g8ROm0p8eAFn2nFjeomNGamcFHA3UtQLHOheG0GYFVtwsV8V4jPqYPeqEAYi",
-	"71BmY/OhvCpMdv9BFEe92dAsPk1t05H6JH3Y+La2lx753oesEI29t14VorPnLhzIz5sVwldM5TRjSu28",
-	"6N2dvrCCy43NGsZUxCzdJ6cGR6xP6f2zYAVLYMFcEXxPylyWdwSdipBvl3RFKEKFQkQrlvM5zx+ayDBV",
-	"5oOcJehJ7pFHOBy00phSjknkFF5mm+Vq2z4yeqCq78SME/u0hHGeywXOfgdK0E9b6rdy2ny51QNhZMI5",
-	"Cv+dLnV8Vch3/pW9SxxEtX6oi5/2ZDa9BwlW9476R/3u4MiM1NlwMBzML3FG/vP8xXOCq4xMepd5+93o",
-	"3t77nJ8Jt9q5MEzmMHjUVa0/Q7E4Y3nzxXRunvmCchhawCUb1e385xcvnz75r3evX/zy03Ooe8vbgRtj",
-	"PKnxFXeUwoDnsT2FwZxtpM0RNORvL0FcTagbHBHCsS7UIzNLNCHBAt9Ur1Xz4b0P+EdjooLWzeClWLwh",
-	"YEo8JxPKU1XFMt/smghj4uQ+QkIBruaQSOaPYQGEmqF32vFtKQN7b8shUwY+O9bdjS1rowvw7ZeYMYAz",
-	"N3X16EThc+Y4XytTwP17MP/u6qXdZK0PFgF1cPR00tXUiDBHQ/LdCBILlKkdgP6CHgqSyZtHdw+swl6n",
-	"Nn03YzTxfgIjguYnJ6A24h4oLCPclDfqFly1O4ZiyYjaLL9dui6e6bBzUfT7x7HbH/gn6+zIFb/DYHfh",
-	"6Pl04sKv9t8jX6FZXCAtYr84INHkVqJjZ+yhf2spjO7l5ZeG43POcnfvf72P0K2ki1j7bovqbx76+A0h",
-	"XlsHPhUrI5QVw4YQasdekoEOEa6ZZDMtofVq/GCBbpGbqnfmcjpt7Cw0McVoBhGnckZz+v4ZE9N81hki",
-	"kOWtEIduaRxBqG0r8IdLZjFwJi6Kx97nrwpRglcupExB+Ub6B1e2RNvWD+htopWYYjf47pobEVsCjNE4",
-	"59dsRxF9cmBjDGikjTVm3ZAHNMc8/izFgPmorUfTdd78YP66aeHR+fyNBB9+rASz2aBV046/DDAvacZm",
-	"slCsm4xLn9FCqnyaMfUnKmLIHyXcjXtuTjNOkzG6QP+9uWhHDqm/ktGV+EVaRuhy82Dqr1koh6g9T+5j",
-	"EZVhl6BJ9KtDenXt18GHre0hSw+22vDMzR6NHKhOdI3AqW1rec3Aqb7u874QW8wvu2FSpKuHVTvsmitr",
-	"hjVYXpsW14XQJ4FX7hwwbIx9ERH2PmYLky4+uqYp19T9QqSrUU3JZLraX7rd3liLQviIK5IVYmiKRVWl",
-	"hM305IOi4c3gQ0jr8PeguQdVuCuWogaAyRahZoUwSRGUxFIIFucy8/K1uFA5TVNsuJfS+EqZ2hqWZTKr",
-	"m6YFldllfm9mq8hl1M24Fs2ruvEFAtIGVa/TWtWrYkaHJYZ9hDN1zwFVHsrCLZHk+MRAWpgcholJGqCi",
-	"gIxihKPXGjxVOYB/vuEQWja5BqZuGIgcIM31hfNIigmf9mxy7iumZFqYdnSQH2DSsC7NJVKmSJR3ynHU",
-	"yQpRIpabS/eL1ziPd7grB4G78vQmqvIeHmXrG/RMEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza1L",
-	"QGo3MueTuBvsMdSR+Ma5G4qmSVKhZ+9KbEe5A0O5H/QBaxtgvUDFRG+RxatNsArsAnPTrkmnFnyuH5Xp",
-	"Vl+OhimORbu2CjaPwUX39dUPDQf6Lhunf7O2zF1wHSG1x+9BYJgAI+7gA/y34fFBex6v9VB9PB7/Mh1Y",
-	"Lwt0YFUD1YSLXOq7O2Y7qszgz9JfZ3TZHcPVDD7lWsO2BSY1RBK1JDRA5WQJ+IBafCI2s00O1QowABno",
-	"zyNExI+luGZZpQtgTIUUPKYp/DyYB26WWg9t3RK42p1O5w/sLW2RrM0/V3SehrCsg8VNljO+tshMD6u6",
-	"PxRuUUDZrtOzHHOt6Vp8rqd1NDj5/uSH4/sn30edORf44cDNDpJSIQsw+si+hU/kLGgnJkq18iaqLAQO",
-	"twIIbtYxJNVlXAiziuGFIKRLeDIk/jL0p4ToGQ5JuZALzAFqwOwmT/NKt3BsSEZNzrYzNAGqA2j3S7P4",
-	"/dVCbiHxCPzjWvr1As7L1q5PNDXPfHyffukgp2JliiW+VuSKaS3UALpBZ3n8JCvhEd7nNhQAgNkH9KtH",
-	"H5pCB7FMUxbr6V/uOmp16WbTjVsl12ygJKwpJymDCnbBzJYctuH1My6uartd6/uScBGnRcIUweyYxAK3",
-	"b5mHefqjtbM2dmtju1l3XChy46t3Kbtmqeq00s7NiryOsQad/UOlz1jUUVdFZ9g5/+W3LkBKzliaeH1l",
-	"t4KrA5H/wlZujKgjMz6FvV67UpQsMhOlK6fQDD0fxGO/qd5eYzYDI0KbLVfViThQ+WKc8ri3totyKZ7I",
-	"bI6/tBqzvlfAAMM/ak5oUJnc2jrLQlK4wu+obzVy4fZgjWOA218blvHhxnAe2NziVhii3kxKN0J68x6x",
-	"c/sI18i9D/hHc6479hS4tZvr35q7F0w8Kuve9Vh1DC+X2AXTY96aDbnxpcOXy9+78W6dZYyEaopxwU2O",
-	"QB96O12xECBEO/yB3qFKLcyrxyt4CU+05oIFwhUd5+Nyd5u2EHZLd5AE94xzvYWG+bN58kvq6GK8f53I",
-	"+hyrskEbXQ0CynreKz/SFI7w6b6Tb2tzl4qzPtDYpXUjl7vuzmKOefulqu+8P2SRCZoegvWgRG9GFwsm",
-	"WILtOS0n1hV6fblcpyVxobZfw+f43K4rcBgxt2alWTFWCwlPav3mfCVi5JeT7qDfPfr+9eBoeHwyPP3+",
-	"X6ZRoF6VvWD0+dKUKXQGbhvifs0QfzGRMHVV/X3pwYan0XO1A+hpZXuDZA7aRAkMYKAAnIvwoatHxL1e",
-	"r9tBJCRtBHJMtU4OwyQsY44z0PAEoABvjl8oh6DvZZurwz71JV1CRT4LxqDCKq5/Abn2geAOxLpuvM5s",
-	"A8+jHUJABza98CjaGF/m0CKHrmX9bgfr6uXesWaX1dwcn96tZ6arbwT8c4tN5jyTt8RR2J8Wa4K4bfzh",
-	"tYFdFJ1vyx9fApF+Brl+h+U8a9k1ufE7O7PeY5ZTntZbUPhUBFaMF51bi2Fhvs96nAzTgGZyqT/Hoy9r",
-	"8cC3icrx4YwuE1BwyXefKu+u3YVm+LGRybchRJhXfq5AEZ8T7sNWiX5X+AeVdMwwYkGaEnTCKOjUlDFa",
-	"xot5RmI4AIQoJW8gzGrBDQzUgcvcwUI0VBnLnhJ17dgRe+AAfdgrZ3y044Vy+Pwa/9I5ZH6NS6hrn2Bz",
-	"dPAEm3YCvhC1Ur0QPfJEpilKZpoTm9JhEr+wj9hIyySmLxg1WgvMfpJUkVeF8FJFhFzuC1ixKWa3m9Je",
-	"3U9xe/TFunymNZ/wAD95zGjyjOXIn/2G7P1QpmUrkqvmOPk6kUvhrSpBUSfF0LyBc/1VdYY/nBjW7AyP",
-	"B1FnTt/rT0+ONDsY4dYUs+s/GJ4+GJ7+gG753Dn14yT2P3llF/9MTkH/yJjbashr1GSNpZHIl0cn/f66",
-	"EKA85WJ6zqFZHH62xQe+mFFlormMzjGFrFHqGFmg364lJLrwB/jHGW7Y4KgfHNgHVwNSgB9OMvkXE0AA",
-	"CyagSRfkKDI9bz143/riO8Oj4wc/3NQ53ndILalSfUCcGCcRalywFBU5+D2RkJROUQs0cDpaKcMcEOyr",
-	"ACki2GtWSGIYSB043PazXFZyzPasjboTM25Is3jG9+uyvF2veLFgAhUgrVU4HCTvSBx/K5KySW5bm1iH",
-	"FBRPzOU1SxBX33j6EQoJh1EStrRS37hWRoFLPFghxV5KZambHzZlkVZ7KrbOUay/jYbaVLobevBqeYBj",
-	"QSoqMqPAfp51TlYsf+i6cGuqGOGzowB+Cp9MyrP9hFURNd6F0/4OvoPekkHDa72HuGIMzVZyxv99UpwP",
-	"UfIHKc47dmCz+a2a0mu0VO80IY6qz+xwt4Hjg4pfYmnw21LciZ3viF0Sj4cLDADeBZ+/McFuuWQKb92H",
-	"xmIsQe+mWmhDM0ImeuQlLRR0alpqobYVuQ7m/u8i0A0EnpXohch5alIFMqaKOUt2pIVma2OIgx7q5Ne7",
-	"Y+mx/11O5hnzr9qlzK4QcvHA5yHTFNqF3gkvPvU9p2MGfSHXSm3L6kmjflk1S4siqUJN0MyUP2Zx6h30",
-	"/zQe8dfQTm5JsiJlsGBsraeq1TjtXR/2PO8QXGhr6eV6oaWrwHQupLsuvTz5Ny29PNlBZzkK6Cz377ws",
-	"6w02h3Adez9hVykwVgRhNEs5y8oQSVlgtZdEDZowQ7urTXj+rlXxFVvkaFSatsdckaN+n9BUScx8qNSn",
-	"Grh/eEWgfbt582dhhzi74YPp9Wv3rYeoS+8KcSXkUmD6ajHXwu17hKDvDH/wOv1qwZgxUx9vcKrenL36",
-	"6ecXv53/9O7l2fn5mxevHvcAFB7aR3WGnXvGqLnXv2dsez3LBVVqaVNy5yyx2FHcwpefszznYqoiYjCj",
-	"epuSxij6u3HLEw6+qtoWSxPzvUnThCYKgF8AO3MQQBy6cor9Elrkm26Bt4kONmj6xdhbY4NH2X/uoL0N",
-	"ZLGQ9h9u71CipjS+As8hwPqzjEtILGZwE6HgPOr2B6/7nrGHXQKcXLVBCk/Srv1Ai/B/ge+189vrR+A4",
-	"gwYCW1sw3FWfmMP3aYk6ecZpuiszVM687uKYyTRR2GHPuelmVJExY4LQacYweYykNGfZIdsqea2nIE1a",
-	"3KKVks8FQ5OwWnsrPNG2t5BLYiJQLkcAENmRTIkUPXJmz0xzMBfoRtZfqhnNEPFXFvmQTNhazyXL/+MV",
-	"VpRBDwfwU18ICxHiA7XhA1yQ5YzHM3SEzVhqe88ALEJ5EhSbyeTlSU0xOOsXPwab8uNXG6Lg0O1fog5N",
-	"rqmIWdK1KmU3K3VKzYwql/NunlGhMG3FZMglNKddJjIez0BUNnYD0bc2gKksO3uxxCOkkztv/vK3gPxS",
-	"BSQ2ZSyfWeveentZ+Ah6yNluLrZIxLRsayUP/emt6cm+TFxoVZwtW6nKVoCQp8YpNSmUET0OiAttJYfr",
-	"Yo6O54qlk4D/Dt/+t+C5c8GzwcX6cvNEw+B+RTRMijT91cgT1zXJNqe6NLLmuVzC1/gtfPQad+AYf7LX",
-	"Jrw0FFnXT840kDP9j0CF1jer1+zWxx+jZDmTqb1J0cjIjZ8nZ5mNGeuPoOsYUZJMaHawKhDbQBn4uOzW",
-	"dCiVRk8+yWiFf6ssZp/4W8//+xr76NfYa3rFyJjGV4RWll9mYKyp17e82tBqaDJ3X+MTnz9GLJvLEkBa",
-	"Tz5nopUb9Cd8D3mWo5tliptWOj1VWkw7QzufbgrPbbgyPa76qcjkgt37kWUpeOj2qJA1215Dg2Wf4S8N",
-	"dcWYqQZXkpErttKWo2JAq2TMUimmiuTSI2yzF5t0bbahTPPR1LZBxOhj3puOfRpuo2bNWTZlXZhLqOPV",
-	"Jpn8zpkQtLMjabzEaX2aNgyfIbOZXdwL1rgNs62J+k8XGXhkrwU7M9vORV8OfM7IX1KwHbinch+4RrJB",
-	"RLURKLQj0BNtf12KiGqZbYKurbDlTJI5XRHFGLE6GflmVFHPRt8GAdR+gwlscOl6OpTz81S2wS3/oWnm",
-	"iZpvS4wzd6GWRGOoEPbRqleXIGhylukh/vttv/vg8sPJTRf/OLr5qnMneP8rG5eAfseQNIoRG49FASYu",
-	"8T86qeh9Xl/t4QCgjsrAHf57XXHUbF9iVFyarrabU6lv3+1X3G++8eajarkZzdkjaIb8IaCNblMoXX7v",
-	"W6zvfJRSpfwoqp8DjMnLuyRz46PPg5FZvU3V5O5y6zcPdZGxOS/mTj5vHPKBZlWPR2ByqL0Wyz/0TqAj",
-	"c9WmaF+yjWKhRkCD0IqIFpE+XGPKkik7nGG6pIqA+wb810COnqOfQwdStqa51KvkMGffTrWkVq+J/24e",
-	"ua0wmUo9nhz0ju73fqjAuQx6/d4OTgg7obq+R3fVsf4N+PYttjyik4faYlaH0PvCAcpHW6gfOkblhH+a",
-	"3NDwbaPXUkE/R9w3/bzCtzvgxE7UKTJt995DPsAJbWb5yTlh1yxboaewVHp75W1kdZINmLeXTGoFysHp",
-	"6ceQELm45jnKAm+gX9l8rBe2OdIvbIU2JRRF0bn/q7OXT7VuHvoZcMNXH56f/frTDTLDBgyswSaYIDC8",
-	"7S5lmhqFQUqvuEBkLZvCXgM9H1Nhk9+rG/bIZcTXvMGpCSkXV3q37as2BwFxWrNykwJB2J8FTRFSFrd/",
-	"vDJRp6xImaos3ASnN0f86T2LwaVaLXX0fgwVUuEF6VvIeOjmVNApw16x4J/zcPPtQOZuCi0LYHGXbkNI",
-	"whWEyao7Y8qbNgd4ZNJOc6xMKNIEcj7GDLw1QhMJ2HgCwnzeoI8ZTUhqSqQ2x33Cp0XGSniNlYgrhJ1n",
-	"PP7/hU0fuLaAZQlIkxOhDVYm44jeAkj2AmkGpX+FFMiyFVi2KE3JLMGlFXKATbEOtKsA5SLpdgVvysMR",
-	"myipHDH+j/BsolJtbC0gAAD//w==",
+	"a3krgqiamu0JIgY9xUiMHhfXNOVJs/RLeOZkJtf3il6OHmuRwckPjm7ws2bhiU/rf2cqP2uQC0B4Sfpn",
+	"86ldsZUn61IaGNOTc3OmFJ0ycyIwFetIpJ59gncpTFYmBeo7cqGJaKFYpulwQVeppIm3/M68QJfZVeEm",
+	"dOPRtyfJDeUXIKbhTj6o1HWiL8n4NRO+yFS5zNgkk+BeyzPQCge+GGyvMZWEV0Pvnpej1wGTxLkEdhBc",
+	"zh+oL5JLUM4yeY0u5SrPH+/P8//MaMzIz3Kx0MuJOnEq1dqF2T963feIU+9IkW95JmO0+ki/2x+sPwIM",
+	"U5HM/V6/RjIXFWHeuV/34IQLmvK/1qdX3aFJSqdWfQdh8Ecx17p1zt7rX32lR9fM8dV9PSEyZqlcgmw2",
+	"st4EKbUg++ar+/rpb3sdffcC4269BlIurHKweTnVriye0WxamqDa4qLCOLre+gOUh5tz8LE4pW04ANsq",
+	"Qy7RazstVz2Ijvp9Ihcsg0GV1na/wmfc0lK+5TK84iKBKWtRo4UOiOeO5s935dBairCMy6QkD/2RVDy3",
+	"N5wVLfqX3cov11eTW6VvJWJv+jBpe+F2nj7/vQuTHHjv/tBhIvGppEqhcym0+enNUOU0ayDpnM/Zv6TQ",
+	"k/nt9SMQgTRnjyh6rMyZLFhmxVV5o2vZw/I8RbJFIYkfoMlqPjHiTevU+nUyN8JgK+24N522lnJWZtWI",
+	"OMsJB7vOn8v8V5nwCWdJKD3Bizrpt3khpr3f+DKT41TfDbVSeYFP/KNei7DGnNngdyqnKWgMLKc81VQp",
+	"52wskxWJZ1RMWYJxV2NpWquXzBkVyxlPWY+80ncHt4FdKhKSsQXD5WdmFHQeqZwK4BGwLnFIdc/zUxgf",
+	"yFO0oLZoE5q4CtUZnmhDyPLUIzNpN7+OczTcA9uXZZnMSpu2ug2tac2eRIDW4OSX2hpfZlJMe+Sk369E",
+	"uWMqtA4zZhBGfUhO+gMiJGw5V0TxqWAJ4UJ/cYzaTprKJYMnT/xwIXolIfXlQnCBwfacCSpy/expRE4G",
+	"x/r/Tsmc5TOZRETxvyCsM2cJp+Co0E8+wDPWzGozWzChZiKzMU80w2BQkueOKhQXWh/LL4QNCD8kJ0dH",
+	"5tJZFMBisAMRGeGmj4iiK0WWJj589EOZKMQVmXOluJjqLx6QXKLT0W6aekhO+31CCXgWiZxcCFlk8Okx",
+	"UVIvT88XA9RanVkwkWj7JJHMqIyYNABOFo8BX7E8W3XPJsH4zxuez2A6mqhP+8cRofpBMpNLnB1mKiiS",
+	"S5JnK+SAXrMX5ybqGB/3DooVxuzWtfRYc1P6CnfIF8Sxlq6wvIp5jO8Ew1Z1hn2n9MDfzrLXf8OVgJcV",
+	"+1Nb3/pTTYPwhz5sdzMzrX2bL4x8PzrR3xSLxAyu17ypX23YEEAkdgkTLria+YuC6zwr2l3nYLDoizOT",
+	"04wpdCB7q/JmCnq/jYoMdlPu9e3a7CtyCn4hhPEEt5MwmkhqbrKsEKCkvyrEM652dKwlNKeofu1LVLc8",
+	"zcAPjpwJ2fZ8nVNo84DL0/1IR6uKOGYsYQkocDOqfpVZGVcoswZxM3YhADjdoOcXEg/lRJOCAlrwIkg7",
+	"OBbCx+gbHujI37Zbosa81Yt/VYiSiBZSphAtxwgRaM0yA91Yi5VUK6ToYcU/jelQNcztiR6VZ7CghQLH",
+	"oZE6TZS5h2ppd7eGIa12dCDV0k0LfnkWG8eNthRyExui8JmLrek1d83ebUSexqv6TMsJoSb2rbWCKwZR",
+	"vo0R8HhDocPS9/9Wv8c8Gun5lREe46G5iTrVvKO1JTnLsukkfpWCrfRQHP05NM9Zplf03zT5410nGHhL",
+	"GLodm8Y9wwlaQvuwOY7RMLftAnjm8Fk3XGQX52YT3ByXE1XdGI9L2x65+cmPtz559n7BM6bOAuFhzdCQ",
+	"+yfYNXriGub21o4Zwe86l6ETvGKr4AmmVOVPZFGTuqG/JRNjamQ0zlmmrBZbtyz9m9+U3dO1MSX8dM5F",
+	"kbM9llXDLCC45FWLcwwNqmK5QGpolYR9rh/fzMD2ZN+HSmD+/kknGH7fIGzD3u5E3Mx8mvP1A5+EKvvu",
+	"70c5r3q+sJpOlTdQm2m5K4bBAtviLm13bGMpU0YFSD/vBm9+wfPyyfXdg4lWxirfGl70IuUs8a71oFBo",
+	"zBiBm4gtPQ7wVpXwyYRlTMQ7kNVj95vQJgqZ811GMzb0E4g1BMaDi75miWgCU6j9sApBeJ1ZY8ZTyq/L",
+	"tKeHkMasr/ClLNJEW+havlGSZCtUujeZJILMo+DYYIPo36FZynMiGEugDkMK9mICWvhWEyByJAnCAPMk",
+	"6tKFnEx2c0ZBr7fJK6Ro93qn9ISmADEomrMXIl2F2GaN/P3EJJc7VhmjtEbLk69SaUlhuOlBtlGqmLPk",
+	"NwwcfejQJOGY1v7SYx+jmm8eGXiBzd0oRQ7lSmt8J7Xy/P58JWK1Pcqs73x9i4qMx7O5Lahq9RugMOsZ",
+	"3raS6hwXGZvzYt76VSqnIjE+3xY/uFnf96jzvjuVXf1h1wZm8Rye+ou4KfX63bYPQ3G77oJzK7Z9jYsf",
+	"tv1BnlGhaOyO6LB798qsWh/QDtt1E+KKIuH5mU38rm4TamEbygra2WUpgUt/vcKKGgxSQrZMRvXAl3vb",
+	"DfCqyNMvLuuW8JPIs4CCTF1u/cYMqF10o15Qbs9NtJNpZZ3mdYSJ1mvtiXeGHW2V917R5a8m2I3KyCy4",
+	"GL4IfrzQ4lIW6mfzu6pY+5m9pwmL+ZymDwmbL/KVKcyyFxTTmxrUkj1vfOC1iv25+bZBRI4ickx6vR6U",
+	"eMkiJ1O6UBU9uk7hjDqqMMH8bTSjXw5HZY84slRQDuKOx18J7OLanpktryW7Q6ieJfl+Geqnnu8rtpBZ",
+	"YOXjTF5h2le92gP+nRVZpDRmDYf/1p2+Z+xoirSbXKVl63dfagUwYzQBz/xEFiIhy5lMWUs6mzGbDuKv",
+	"q5bxDKnvajEhkYZpKyT39Z7/rGd2E3VgNZs78FxioGNJlY3ERCTJ5GKh/6BJwiBFfC6vWRLSh9dmiG8p",
+	"dzwqz9ZsUog4fmQxLRTb8T4uXSte5vSgv5Y6fRxt4XwzTHBeRXp15qectJ+cCQ5XjZddfh+WkU3m9pbM",
+	"9w3Tu9ZEDpGS2YWn+pKuJJ+fmv22ueibwghEI1tu0h6GVokwJKg5T9EV2kxoMMUSq7axUGwL7bktrzvK",
+	"F0WuB9zkU4lfVA9rTSWADQgZj2fmG5QcNvfmIRTdELP2IQQ6jQ0YNisxmr4Z9V/p/ek1+73K3KpNZ6XN",
+	"efvQMIBLo2hnx1mX6YYVFz6QTlTunn2XWW85v12I0J7jTSOtbW6xW2aLxa0txY5bzt/RTIjaHsmEJT9h",
+	"wGrD0WIOevtR1UmsbVsHEyhz5NfuWqpYTXZJPmMr9H7Saca04MewoJ8w/yGks7qs0c0y/gXLFNR/oU/Y",
+	"1D9ZxRFraUhWpIyYYYKKo0kfDXonbM0zmYPj1xSM4+1tKuKGxASjyXhFpGBE8YRFLvNgvIJfQIF0bzcP",
+	"czxJgx7mMue/rebfECjIXMmf9+aMxe/C43hlABtFTrnS2xTPah3Zfr3Azk5lW0gQxHOhacHQcRUDFkeR",
+	"W8ledUB5a1TX4TVWcmBD6hWWHrRUpS2vnPMkKFOUhUZpNYiFKikLDna8xjeVS1ubUC/CQ9d76SHztyvy",
+	"Cz1LSqkwueW3CIWF3U+7E97a3Nzc2XshqlIuePxQobBmN73d0gNYS2V5xpdgK1UIsiZSu4FdBPgTWos3",
+	"hRERijWam5LGrxWJUxlfPSSl1OQudyxnabpHaMrl+NRXI8OcrPhF1JKg/mMLf3aPZJn09hCbYVFQ8LLj",
+	"OZnJNFG9TSvLuqLw58YrYOZXrrnx5KzIsN4uk6/qCpJCzq0qqsOa0jBj8b6hvng3kIZeQ/x3lwtt866U",
+	"4t0OyQD+lbipFJcYMDNG03y2QqCwBZOLNLwErKQ+Z3nOxTTgC9DiEUuAzSPIPTRj5IotcqIYTVE9cSJn",
+	"M6S/fnW0KMPWmorySi6BKk2OLE7EsCyGYcryTzKnCdNcznPF0kmz5qK8dYfN0KBmt4kF5jZF7z3uaY98",
+	"9eH52a8/3RBw/CszU/NlJ8Anba9Us1J3qXrJOG3JsFBh1dQdt5eNbI68UAwSVAFSx6yFi2nqA6vsRgcH",
+	"ipL7sCjuQDcou3L1mxvbXcqlIKkG1cud3Xopmx04zLVsJd6XcjGb+b60EFGNLp05F/6ng3Unj5V8Vf/V",
+	"1sr/NrzsDXn/9PT4fpNsmNP3lWl6cAJ27TeNu7Fx3RXC0Bl6/bR8hptzmtEEPsQcjqRM2mi6EUNWNGAI",
+	"rSn5W9kwTqlSYWGM1YDwAIRrBfHipQDvYJbmYpuRC4teBgM5WkuocTmbL0GMar2iVxMKYmUocHPGS7oy",
+	"1xXjYmqMWRWRMVM5+sx3k1HTgmZU5KxOYaJ62vyaZSutNJJFJucGTKyRQNulF+EPgldoMZ/TbLVTBp0d",
+	"ZZsjxVRfWloq0+zsSy3JVMStdzDlOfv71yA6ZHY4sYnRxS9Bapo0zE2PtYfcUvmf58zuhyziR+bmuqME",
+	"x+asxbvKSrxqwK+zOh45n8mlKcyRIma9bemNWzIV/05F/HipiHjCQQ7BIau4bespCTFb5PtagLvzA5ub",
+	"PIS9eaHJFOTiOsgCgDl3iDTjzAQ7G7PhJBbo5fKKBazMNpxWZGm9L934vom2/av5CkXGuxmzmY9RmwRw",
+	"PA+zMH+j6gnSIxm7SJxxDQl62CK3SqR3ECJt40mYKh/ICdx0IWSijm7kpvt4zMPOeVsSvX5w/+TXTPhY",
+	"rlypgiXRRuJJkwe81ouv1pVki2qCb4HcRBXTLAkpw4FoWHlizjze0a3sI6hsPZ8QUZYBPrOlpcHp6hOc",
+	"5Vm+riSRLbamW+EhlCYPouVL0Jqq2C7hEOJmcAfKuHKWpopASoWpnp6zZFVjZHixu81vS9CXkmwB/UUW",
+	"edDssagwTZsE+dmqU8GL2ZShksQyy6AU1OSW6V8RLoj+1S5Rwtf21yZt2lURQ90wxAO5IldCLkUzczvQ",
+	"mr3vvST9s0n1Cypru7ywPoRcwtqEvlpUjHcLc4O2TfCcPQScdkfdKrxZk3uuTwiOLuEJuB2nLCdYF10X",
+	"EA3K5iJldVCgKUPwRxE/kmLCpz2TSs5lmWw/zhi9UiV0Jx7JNrfrQeOabdympeAoY5H1IRKXGLd5P9xW",
+	"n64LQJZSxU/7tVkfVwaK2wQpAfBxLeGhJD87//LesTzqeKcah3S3UamU21gnkIeRYJ5oapbN/8xksdgh",
+	"xyOutYU393936buzgLqFfKly0Qv0o6c0ZyrvNdD2oTihjqJry0Ra0KAhs9hoLgFSakq5WSOKA6gs62T2",
+	"hektB92BL23x7QIE1a1BFWdb8n+V8X6nacGUTWFyoX5tuqLOY8Gd15z8Nm1zLT6xU2XB2maZ6TfvS31k",
+	"3OHVlWaQg4QKSrvHLHaFeIdJGw4mEu0Bzezn/lSPS0uSNxnP2RsuVIRueu/fShZZbP7OaTZlOf69ZHw6",
+	"y7UpCpv80mAcRGTOsimLCL1mGdV/IPqvOe9dYko1qRJnJm9LTrQWhoTVW6MLrezQccp6z80fb9co5bJi",
+	"vqorvuhK0xumu5D6xstKqN9N2ilrRDc9E2GYnTNE5wZLPmMmd/0m6iBmXfPzkPLeC1UswTdAqnOTy2oS",
+	"CGs05Lymy8+CZgCsrBk2pkIKHlNQdOelbmlApd+qmVxc9ryw80wG79f1dFUEcYcVBPkRWexOEu4Ht0i4",
+	"9xHK28vAMG51dWsfEsVYAwr1ZppCs/BrS9FR56frYFecM/IolUUC3yoy6PUJE9cslQvNzsrSh76ANPPB",
+	"xBk8O9qsIbV3avuaMa1e0pwaZBcbLXOUvo7ycllr3G7KPhBhFZVyi7sz6qgFiz1rw05j0OsH31xf1IUA",
+	"hO31Wbtw30Rn1xcXPW0Jplywi4vtzObP3lQdmk2IbITRvH99y/GTICf8VGJbnuds0eSUrdLVT+9pnDeC",
+	"rpSmRJwWKNIMSmaGNtSCxldI4xPGECwyxp5M8yLN+QKKq22ALurEFAvgpPl5nnHIkNf3uFGlEenUFGJD",
+	"Gn0mCyjSHPM0hSlA1wf4C1Ffa8RqCX3ZyobKjLaxefKA+BlMy8rZAnvv6UuBhV3/ayRgQkcwaOQjxJtT",
+	"Cp0w+EbOHbfsD8dT2kKbPrQpvWal+wxw9uFCf0hG/wfDEyNb3m+0qRb0bu0l2rCwvdVYT2slz8GrjHkS",
+	"TNM1MYWnKphV9oSLxKYdVLcT4QJr+jHZO6OEUSwUS0ghcp6ahpd6AnMmkrX8v9uAUXjgFutuXD2TiIyL",
+	"HIAIAcdRzaB46MrgQB1kBoj6vR1qwaKDm00spx46/J+5ymW2qi+srktDDReKbCfOqFYJVFjQMmYxVJz4",
+	"UBYsZTavp12IyjkyA1GqnaCzajRQSMQ15SjG003N/JcAbulngGaMHm72rvKyLtyaI0BgRPQdOV9A0xuL",
+	"+oi+0XEmi+kMfKR0LIt8xxqaP2qCeuv6N+4P+qUhD8n49tbiR3VubQyTulTH0r8NaNRX+gsBf1xGtyzB",
+	"aeuc4onv6YQscwNdAF7PUs6alE88KkdElvIb2PAALpgKQ38RTpi/0yg+QRrF4XMWmo/2AJTt0cmXQtcy",
+	"CN1VaZOw4ZnfSGI3UfvWeoSHsRjYJ78lwy3TPcrGCzX1TQpBlBCsAB521Uw8tWBLXBG6pJrS9iho8js7",
+	"BCeRm2aSysIEIpQ2mWRyjl+yZLoVvfB2lTV+34h2GTkFa/1spXvEziLStJWoSSBG649lVp1NpbwiNG9N",
+	"iYYDnqQ0mCq8IR/rEoBM94nDs4qZIPQhDen8bROP3CHskntU9nRotArwqbXODI0C3j5XbdHQVIO4oDyJ",
+	"yLXkBj5kCgssFntwpN8DIpRLX3kjNA5f2c/C7294VZvwujliF1vfBVTg9jF1c8ZeYY89HA9ZwbtbPXnm",
+	"x7xduhbyqyd6PYFelQX+2VdOxZNHKGka7i7g3JbpTH8U80UEEeXICI6IFEIVY2wrmDw0nQvmVNt4rv17",
+	"raenFaYCPNywANth+FYJkq6NzfqSwesOXR2XAgQRF0glXAqoRguXzlb64LRUftb9i7XitC5SkjF3FxJI",
+	"kU1XhArCVM7nFHFuPUmc8mYbr2mqes9/0c/duG46WzaamYBxKREDDZpRk4CaRlQc3HLwfFSQmsoOPaGU",
+	"GdOy58Ot/ZYtsaHdbCLXWc2WsBhLctMXWdJflXIaqf4Qyjb20vmCNO3zuoxdE7PWd44WqxL+UwgLoTBO",
+	"w0lzz1D4VWnxiVYcqXH+EMg0U0RmfMoFySX8K2Mx44ucaKaLiLxmmUm2UTkZnBpgabUZFjJR4V9VS6Lb",
+	"JTlpTt+3HHftLMpJ2UHsi0Mn4Xg/EEnP2dDDVxWE0SzlLDOcjZ4p8P1hbqdptaI31HZu0kqChSbya/xs",
+	"7y4Mf9AkAQ5bj3iE4hupyX4uTaYgIXBxtaWDeywX2Lfd69q+BuTDZi2EZ5mBWZdj2pQXuhRPZDZv/45W",
+	"GpRevZeaKOJ964YagB9KNSsQ4PGTZFRO54sdYh5reYpWDStVK7egyJ5QuY81FH61IWhwEND3IKSBtd8I",
+	"YeK1yIk6k0z+xcLez1+ZNTbWYiG1LqkN+6lQWfDW/kPyHdGN6gvHdijUua3ybP1RJlpn3FJuMc3FCLid",
+	"B7gJzbl8ERchznWfXLa9PYfww/BcgmGeEYh7NUL49gljERmhpqNGtihaS9Fi/pAIxrXNAN3zTKdt8NuA",
+	"vK8UeW80a7SQ0Ws42lUobtMwUTllS9VwZp7xOAQyiHfjM5pj78KN0KAgc56m3HQJi3D2rZSHquUti7Hf",
+	"yM6YgzeR386rXY4yzenvMi3mLDjbKZ/S8Spninwz6P/3AwJ/f9tyLhPK05CVBLnGUrHIbzLbHhA4jplS",
+	"kyJtGphis4SWY4Lh7RDIq2Mi6LYjRLCecmnzu4jMSMYmhWr5rvX69fLFlZW5vfMPNFonr8rpBTkODNbW",
+	"mSdnohqk1+oLovAVAugSY4m2Neeahdj9j7f97oPLf3xzcdHDv779j6+C3k/X2rNyV72l3b8uPxzffLX1",
+	"Li/tIDtSaPHP2bLaXGgH4Ve3Q0+F30L3a+X24qFpsPsXyyTJ6RUg00zCO/RhEA2Obtw2fRhERzc1W7Uv",
+	"Qq5nf/o/PNox0c9t9Fr3orrtdtX8O2z1tn5CMiMUfBbDvdsK7YvSsmdZez2WrrYx+Z8FM1/bjNlAIpJ5",
+	"d81GV4HGduuAUOKx7LgdnwDrptKzqw3ETWAnyyXXbWalcHovIeFLsY/E4XWc2syh1cj6LlxqbQ4/kf70",
+	"ZKsY2luLrISew6vx1ek1l4xpZzCK4YGRvbm02gwVtibqaMr8mUia4wovnIVdV+/RSkLgMLXpXMa+bw/4",
+	"02CTLVXI9SuLvOxUaxRiH06yEK6Itj06f5jtzNa4ckA9o9Ax+nuyaekK7FmzAwYSE1rnZ0nYBvOoN+T9",
+	"rd1QQXN+zVp4IyDlzTZMrsNitPUW4TlmjCZ1PZT0xUBDRbCP+VRraOghA+gKyUX+kHQHGA8VK4J6ebhj",
+	"VTu0JZski5nPZk+85Xhz90+i/tgPYIy/cEN+/sY4zvXcNCnfRAiF7MGmyCw4jGfUWSN7Ab7mpeawGYx1",
+	"9nYrYLNX9TXh2Hk3bExhc3BbIaEEXaiZzFvaasyCsrfLVfGA3IMpK9rO4mJ6zkXM9nBhNvheFzMD1O58",
+	"EmahiL/M6LwmUZFujc4DHcAe5tK/wXacvIt8N94TGKSlLof1YDeF88TiThmaKcPgJalukpzbp8jjm7XT",
+	"tLQSZEXrGrpd5r7p/RaWMVo8PLKAhWGsix3hD1tn3raGiqjNqa0hzdSW54TurV0ybHcrJt8lH9eAPbuy",
+	"8Q3Hf3ku6zAFTmnxGk/bI26kokNcZI4iv4i77CVd7eFXKYvIbt/0x44UnJ3LG1hXKJNQwVWcFopfs/Y5",
+	"f+AlrkP4yHYQIPrzf5mrsnnB+Er7ggiW4v0+uAspDcm3JHkhmjrlTBjNi4zVdJYLomGfbam2qk3iaZ0o",
+	"YSdV+qJMrRbOqE33Gb0dZ3rxQWRZzykZSDec8+1dIPX4z/BJIJGEpTXGxLxhc3folptS8TKryclo2G+W",
+	"7YjF6oXttvizjYVQBlNxFzYOze22W3Rk6dLtdh1FP3OHsQ4onD5BIgnYvj9ds2yFXapMuhmUiNncTApl",
+	"4926jsETb9wdbuu1fq2hFCZluzuoh8bNGbDXWmjFCynTmqIki4i8lNkVy4h+slffdybsN7i2sPEWEjGV",
+	"8kpZ/4mXZLtrAMTtbFQ5v7qzf5kF8+drKpldfWzrjBhErA22dtolbc1h34aYnGVeD9wApdJ45kNXkxk1",
+	"qPagjUPHHYfisEmqttQ36Baqq6WFBVRslWlGk8L0Xr7GABOM/a4QkCbjVRinoHCVJcZu14OV3/yvwPXx",
+	"m8CkHk1fOHDbwF1tETDCgdPt9xJnWdNlWLtnxeK1rOkgrq0zvU/OEcRZ5tjbWL36oX0YBubT6rbTG/Ca",
+	"hxMVWl66PPFEN7KAI5aGVFt49ZlQy1D2SkD92A773nw5i51azPOYJXX5/Q2XtgyCwUNdBGShYYvm3RDb",
+	"F0ZB2xQSKRWv67HRw3Y7OCOLuaU62Jcgzbe/z+31DRP1p+Xf8e7idvnr5e2Oh2O3r5ZYwvaTft1u6tDm",
+	"Jq/n28KQtfP4vwVTe0RHSppeS23RdiTo/l21EvEoIiOaXFMRs6Rr4/pdaClU6F/o77Ud1i1TUvRHCAnU",
+	"hd7iLptcwcMs4bGW0l1VLBYyg8dVSrsPHnQfPND/mPEFpV0l46MuGLJcv1x/sZzxnHVTOmbpqEK0fizu",
+	"JByIM+HL46MGBrIXyYJlsHa8IrrO3tb/8G45JK58Uk2yqzJEMN9jZH82GpIR2EYs0+tbZHLClILzGxGZ",
+	"kZG+BbJFxhUb9Qj8sjoFMwD0hhiRbxBLCGT2t/D7Me860DmajnrktW05SGDViszoNaCRrqE3BbexsDB8",
+	"jYV2KFR+C6J14VbXknKyrdJhI7OhIdXD/puCUA83mPoyaiLuuF7h4xQX1PXjfVPR0Zd+iR7BmnODTyVc",
+	"BvVUMkUqJf+tTEJQA+uB0+16MEtPtcC72loHYdUPo4DerizCIGsEAhRPHpEHJ6ffkwU+QbBhfCA3P1zz",
+	"dJ7TccoeAuLtgmWI4byWBvSWdv/qdx+8u/zHxUWv/MdXNaEWE3gP7PSMLqArI2BEQ9PlXJJEBo+yBFA5",
+	"CPQIF1pU1jVGo0mSMaWVoiuWaJ7fBTzf780fbPoFURAtnVey0K8AoTJj6WIDTziM1axcAK6hbCfQxIML",
+	"KLs3lNFrgqMKYcZNjQ0NtMkFdojTVHSLzgIOncp0vcGVObLxzsmBo5ab28AYT8JA3C8E22jj3xo3Ny3m",
+	"InjvUIfgY/JhB+EgdcoFu9UAteC3b3xY8Y0elz4kYEbn4Szm1yD1WLYi7qGILGg+K/9NgExpor/R58Ko",
+	"gXEwgHM15WoGjC4kqe4/6A/If56/eG6HIFyYiKA5ZjKWSV2f4DlLVnUyXEIXUmbnuV2ANwHrvvLqlMP9",
+	"0z6GMzI4szJmVR+LbxsKbOyxvQdKgOlTul8Zv4sutqv7mQX5Hb9HsbWkPF8Dc3oIRVvQBxzyXrzmkesN",
+	"vHezi3nbMCK0wv6lri5qwcQjPx1+G1hAYKotOoWvTx6z95tyhUz1rQnmA4RsfbKFXLKkKXeyLS1VtBST",
+	"vO5agaqcp6nmegDmzyO9I9DYlIlQF81yozYbgwIeXmO251aKNJh6G9N+IjOLrWWhtnCeebVZ8Zwm7GHZ",
+	"ER6zWeCfcDRfh8HnjB++tYoENYB30MWq0sfbEbgXnLZbbLjWUdwacICXFlFKkmqhGy64XjAeIKxtJOwX",
+	"EdPGuZb5WfsQMLJWZaSb4KsMWvamw9n7Zpsv2D4aXsw1COnHzoJYcwQU+UxmB7urHMazqqmQRh7FORlj",
+	"tDUqi4cgHSCkxMMcbhzFPndT6tulo+oPTCta0Xka9EAJWRMIKDFhAsVKu6W5OCzRjeh6tTV8i3JXl//i",
+	"kELMgZuVuC2oSg23lx4Ern+2TZR2EGmBQ52b9p1fiNioTrqB1TY1Aj9heDuc2x6c+RlS+kFoNXgSptrA",
+	"tSZYChwumcP9yBKOQIwTLoxVjHhWwX14JdN0TOOrHYMBdvs8D/BpsDeBlYbmYYwYHw1Ovj/54fj+yfde",
+	"GHmwPSxoxwpuSyFaI7m+mcnSbUN4PiQUaBSgmUaae5IiZaMwdeo9TV+h5bkvRCNW3e55+74qxCMcYEN5",
+	"/HHlATFsbNE+yJAHTkTmgqvZnru2aTAV7SBZwfgwQV19sOBppaKgYdGwyOQ0YyoQJ7f53m2rbTcpr982",
+	"s7iWCSr5wyFG8Dnu1pc1xJr2BL5og7LxqjBt2bf05jL+cde30WDNurVWL/hy2hWSCzGvd9yOL5tyqkvm",
+	"CwCE7VaVbmZcX0BgHiBcEN62csBYQW0L4++sgOHPgjbWrrN4JpkyjR/xdeiBYRkj8GtCUz2BVcs3WhdC",
+	"eCnO9h8z2yCeJQg+0HJ8PZfN8R+ZUhLYKnDL7jCgwUfZrHPyAAMiyBgSiQ1f7S966ise9hBKNpc+2ccD",
+	"AFtpaaTkg3LMkoyr0AAepMxaGQWcfg2/HkJlL76QjHUnT73r78+CYeferBAChTSgMDDsqrGgWY6tMEo4",
+	"BhCTdR2tsAbce4E5T3Cml8XIBnmk1EJRQQ2OyOKM5QfpkF/rbFcsb0aaXs4kUcz0xM4Y5LFBF4pwT20k",
+	"1V2mdgufmS2YhzVU77pyIs1RANzjA/CCOawvgh1wrr/brmE7GDiu09hm2f4u4BI4THhqpSJ2W6Lfxzm0",
+	"oU3X6YD19cLsff6qEHsphzaVO1QeAE3jqvVbPOcxiCivZsmmMXWizrhIr/Yq5rKVnU0ZJpCaLEkiI4wP",
+	"gGR7Zw+5JuxYquCB1FleZlAFFPQ2arMhHodP93GlEejmViRZhN+yZNGp5N5hwXl7p+tTz77yDLbgMZ9M",
+	"AgKt6qk9gP/1wKklXl+dg4znmXXtLHUrfoJmetueO6V9Zrvv+BvfshePmclBbia7pi/iavJYOIDequXM",
+	"NfY5KxR2HKtKHv1JFs/4dZ2aVr4gVIlfK9Y3IsptjK8FE2X3VNU6w6+h23qTEyMrRF2LdOHa5xciYRlZ",
+	"0hWRGYCitO9EhOp+gDF29p7sLsp3jdBiLG4jChfODPe80NvFt53JOklsHjeeSJjKARgpnGWFpWqm5qq0",
+	"GohgLAklI87khszcmqiQMMjlqoFviIOfr/sPTT1fWepvZUdk5hSOMNQC17gDCWKfOFtoLZ2B0ZQlhOYk",
+	"YyoHlwBAhZmcYzqlvKZaqmUdjAU+MWl2enOc382TOWZ+wcNG1PtFDeTAPjUxslgECwttMltOr5iwKHR7",
+	"UcVa6qVEooRql2nGEMCfK0icg3RUiclCrK6KMpPzXTrbx1dB9oD1GW6ForGJzGKo54STBxs1pYIkkiki",
+	"ZE5omsol5INwlHZlHHrJ05SMmQ/huEdRtCf6Nr5bzla7NLkvy5z1D9vUeT3DfTKlk8Eqox3bithaizbF",
+	"NmXc4CBEvRuJ1JZPtQXfx6omy9aujglm0Wbvz+3qK+x9YzuoBoUYfPWbyDEno81Cw7N2s7UMW/ZttaLB",
+	"6zZiuWmbbEKn7YHKn87SFK8wdKiankFj9hDlBVckZZOcyCInTOC1dqAypNYxWEtCa6/bgmm4nLGAljUS",
+	"cjkiXt2QD0gs5NKowF1zKJetDnrbgb0sa0HWVIKmmsnd+GxSpOmvFvFivQk2ZnkiZD/qlYi0tyQ5y+YK",
+	"SuzhI0T6V5JMaDjVua6p06TidzRtP+yomOa2Q0vV5vJPkc+ey2VDZUt1GrGcM3CBWCCB6pTCuCGvg9QD",
+	"6aF0zkJL2wKNoQ+zUnXp1uG/0T9Hu9lB6trMYNsgrpSq/Hwl4j1jn0XgmC3Ia16myaJCIST2UtCXO1cE",
+	"mrUJ4yPaF24/Mq/bzoRupW7m9XtWi+zmo66u9wpWgBP40ORRmzRbXL8117QSY9vJ217HVKzqOyaZJk2N",
+	"2avUA4raFcKyzqS6+1CjHv/MdkTZhK9LTf0GkWmiTQFMrJpD8npbgHGH21Yd3kZ5TatCwGKAzdAnhAvD",
+	"SKfJfse0bs0OD+H1WnU2NXhUrEpVOjPlFZaUzbOa3jbw4hzAWUOLW1W//eMVAaM2VLZjmKWdd8JwUbuH",
+	"LUu2dXyUod82aPDI+Ht4avfv0LGeMt5Cv7cYZKUkKFHvLAv6LQqAjXxqR54OzeE1E1QcJkCYsHkA0uJX",
+	"mjBNOiO9Y9BeK2HXo7CJtxE5yZnYLXKSsWldCY1Ki2lIA1EzmeVes3EsPqzBPlDrTkXnTFSFWkCH+CBz",
+	"+UBdayL87PmZaXf/I081dxLU8FQEd5Y1kUwWB8xT318RmKw8791lCEJvme/KmqL/yq3GHHo1ztAUW0By",
+	"a9dQZM5FBbM7qvGz7ogo7h/FTj8NJeL/ZisC153rqyZUGA/3sV2PjTCxGzi6dtzpdTNp7UN2Eb42onQX",
+	"5LpNDz/bwKZba7+yHVExYGE/piuDfrCpa+wG/LKlsytUaB7uyHeDDdi5/H+Hg92o08Qyeq9+fs+jgdnX",
+	"Hs7H6GXrKTw1h9YMwer9vg1/7BbgwKefh++5Wv+f/7MQUqlqdTSo8NWeTSiOchti31kyLTI25xV8tGrq",
+	"wU5i64DHsoNGV3NiJdrsFuFXbkIrRyMMW3ugu7QwXncyWQ+h14fYyEI/zFWqpnAzhjSD30uVpUpMU9my",
+	"kLsuUchVLE5l+M2SWwtjJyzafXvrZAzQD0Kq8hUjFJxfEKt2hT1S5LOQxryZ/Rlu3oHBryLj+eoc4NfQ",
+	"7+r67Wz0cTp7+ZRcsRXAQb3Thva7ESijx/ehOS6NbcctC/3XGTOawc1gXj3L8wVyjKrP10momo0lhYaX",
+	"5sEegcJqgz+gyr764Nwyrc2gIJdeYaSI69FiKa+4i74OO9bYeGffX1I9rvrmBmBIJrIR7NO6n8uZQlAQ",
+	"s6sTyRRmLkGiO52rHklkrO7RBe/Nk3WkDnHNBHC0RSqcsof6T7A/hhfiQnTJd9+dFflMPxcD93/33ZCM",
+	"zqCaif8FnwzJj7DTxB5Mr9cbodOPeudmvAiBDSa4VW5jLwTx97ZHAEHSyR8wOHAJC5bNOY7Bc9Ol6pvR",
+	"+275+ejbh7gDltr0Nii6UmQ54/GMZDLFzHR4KfQoQtQrnvdw+U8T9d13+Bkli4xN+Hs8BDMKHocBDPhm",
+	"pOX0KCKjrBD4Xxa/G33bI2c2wqc3wot/x1SQMVbNJdoo5bnSU+HQJB7/jbYYzuYZV7mej14rGQGw7Ih8",
+	"MyC5JNpcICxVjBydfgvkYLvFoNmGUFdk9EFfwhEpk1ciYnJXbkbmLVDVo1+jyXoErefw9O8ZrJh//KEQ",
+	"XyyWCRuhw4iOUwxYzgCkUlNTREaYFjQyh8b0SVYAV/CFj6Sw3l5NYBh9hWGMrDSzV46uRj+9ptPRQ/Qp",
+	"a8ZwBDB6Oun+qs25Efnm5OgH68mOyMngCIMZPCccdlnI3CCClf7Hb3swwnMpmB1myq+ZIsf9EzPbV2zB",
+	"aM7FVM+1vBeRLNDuJErOmeFYkKGCjJ4mbL6Q0Omu+wtbjR6WUuSKrcxb3EfmuKAcQABPsMmExQhZcXRC",
+	"ZrLIlKOKOddkMSQjrU4+Q7IAEnD/7r6UKY9XI023lXDVQzJmKykSvS3o/j85eoD7PHrF8mzVPZvkLEPa",
+	"QACNqMSAQcEDqa8e/ILe2JSrnCXElh7YkLQWMFaW9sjT8mT1JSMFU4BnTBcLRrOI0FRJ4AdBmCjmdquH",
+	"hE+FzBguZCULkkh46ZWQy96FgHhAzAT6PXmi5dcEcKI7Zwsaz1j3qNcvZbP3GTRkNGWvnV8YW3hHYotX",
+	"sGSFCyyuMDoFFG+MZT4jDlTP+Es0i0NHZ+sbwWBu59zcCJ6DYtgZ9Po4C7lggi54Z9g57g1gsguaz+Ca",
+	"vKfF7F+giWD2iKPBp0ln2MFv9UWsFlIovFqP+n3jF80tmi57n9+D+wC71lGtx+kr+sreojSkymzUIT7N",
+	"4d7preVahDQ3NyOb41hRBDrDt5f+7j+WVsxnMmZKQTLtf+gNpFOltYtfWU6xC8c9qB6q3xLztQd4pCAx",
+	"DDIpfpov8pXJG8+zgkUBiC4juuIZi6+Qb4Hky5yMOajq7vYH5KSSwK5ZNpaKNW7s5cc8sZgKOLDT/nHL",
+	"l7ztXhJ9c4ypYgSrRy6EXjns7T4TEDLHrdSv9C9l2GXzjsOT1SPqtAUniGqo6nqgNafuFUPfWQ23qRz7",
+	"RKpN+grNtnzkHghmyD7c8qDNQ91OI/5l/YcxB9wh2hzbtxVveueof3S/Oxh0j45f9x8M+/1hv/+v0oP6",
+	"o960QmXv+vcfLI//+GsyGWT9fn/QP+mb/00RoNB2vRRFmqLnvHPFVs0/S6nKn8hCC+aj9//1l/nkN7U5",
+	"s0G/nJn1pbFFKlcG3SFj1/IKf4YTsN0u12qWLj1pO9Ab6tKFjVHlZwjrkW580m4ENwUqgNzmAM2fIWKe",
+	"nOjLHm8LRPBJWGbMKp6ROb3iYopQrPo5iPYpll6bFlaBNMC9+cNxhNHRVUTMJuI97HDPS96wT+pd9NVs",
+	"PGrVg8wNhA0NJNyNrthqZBdu9BuOIl4rQDxXLJ30yFOMQMIaIR9Pihg1yyu2yImQS4tnV+VEpFfTs3VX",
+	"VvSUMzDGLh2w4I8SUeXaM1mIPOuosTV1le1ob6pWNjRd3ZALg92m/JmIA+gY2bGG5EXR7x/Hx32SUZHI",
+	"uWfoAzXcNwo33BaaT+B5tlWq4IQOJ0PanuAjs8feKQZAOREoBWEV4Sy1oVM3tHnsHjxzE3WeydgBDDc9",
+	"754zs7iV+PjVGDhGOOwgLljC0Rfk37T3PqBD5AYFCDTvCuOXapmhyFJm+UzrYGBtOe+MyYtF0EgpQKyo",
+	"XCsZtmEBV3lE5jTTAg/yFuDwN+UKfrGvXJmAERm6uk8al+Wmc/sDegVD3eaIorDuM2X53tuiDezarel/",
+	"kdLr8xQ7dydv9IjHSMbNZPlc5r/KRFvgyQHI+YVgpVvRz1MslYh9VJbd6FfYbb204qtIeN7NM4NNV28r",
+	"6OdeZ4hmfMfmQlRfAU83wblChuuEpznL3gIGy2XFyPP7ZgcykTfffSZMPa2BbFdkZFyiPShfYMnIYDKZ",
+	"T0eY/WJzrsdsygVRcvtUuRS3nKuPFGD7ocQ5KMZbXq8KiHDs/P6mIbmIWXXAdhkNjX0BG15YiJyne7zw",
+	"cNYpjW2SoqEFvzAS005BJG+V5Fje1UFa9xx+CSXP5DWDqNcNtNisNTZLxHpoRq3/MDlXtlzzJupgIqT/",
+	"nUnDusGC1Fln2Hkw+eF+0v9h8MMPJ/H3yf3TB/Rowijtx6enNOkPTunxeHIyGYyPxv3xD0dHcTI4Te7H",
+	"g9Nxf9Lv0/4P+tAWnWFn8OCo1+8d9QYYc73mslA/4ysqcOhac/mzeXsU+7MzHBxp6WoarHbUddz0m8Na",
+	"zFoWbjeYmcgzfisPo7s7IO19weQitRblSpGEJxERbKk1RYsf5q4PPcXA3QHi3lwemzfA8JplfILIiUFT",
+	"+LnMGRnp63REEm3oslQxsGvRZ7yShec3Til2Qae503NN5q2B0cyYB6RZvXNwJpVb53ZMOs7kFROlsmJO",
+	"B+loZpCTDkfyhkShSAXQEI29uwOFvWILmQVpzFVBGJejLMRBNO5H1ibVNisXNmyOpSVAJySV0/3IrAI9",
+	"Vqtm+CW8d69lbHnyCdwrPgxBvVriYZbX31D40GWj13nLparFdHWAZrBD3E4HYNc4OCBb76YCHO7uHEO2",
+	"/+C4iuDfUbmMr96l7JqlWGQX88TYQxaLG9bjsujggo0nafMNIqFhS42zdvCvstzcXE7YnkD/0TwuPvna",
+	"hsp++a07QMkl02vfVMqYAj41hpPNndp2ja0lTnU45ELIbGV7eymeMBMjatQNDAKfuQkVQ8lYtxc2G6uz",
+	"pBmbyUKxbjJGSI2CoZi7oxeqXGZskkkwOM3rHmiqs/qKPkgszKA5m2qyMLCZvtEZdZZcCGbv+UPqApbD",
+	"tqsDTgAeRFLbwWo1gFKSbopnExGuEdD3Ptg/b2pl9ZQ5UX0nTpTmPXGv/nSWvFejsvuO7262lyu+bDiu",
+	"oRE0mIS59xvqAiH/5NeMsPc0ztMVdNaSEzLSEmdEvsn9rhpS2UDzkgv1bURG8K8R+cb8aiWLjMiliIhm",
+	"NheyMfk/lplHF+KblOX6di1SRlD2f9sjbyDJo8yXgQQt0wsFfZCYsoElwETPkMzltWtTobXUVIKbEnIu",
+	"1v2msIe3IG+Y1osF5j+2UTSqUZzyl7eJ5rj7C7BgMUtrRhGilidsXZi3FniPzUa3i+fsyMy3ZMzHQCGI",
+	"1LILd5ai2TKQJxQdUOQWvdUDlPz4/jHNcYDCaltEKoY1hpBcyt4vUmgIZm673RTMVmUd5QY4mKB1mJ/w",
+	"rGG6XBFXkvc1VuJuUaXd45e3zE5pnXmgbaOws35gnfVlfTFI0GnG1J9ppair1tGPaqsUzdqf2YM1NcxX",
+	"VRH7xmAaAeEvqFJLrb5eeoqm1TvtY7hQ1MFLrbITdWZwE3SScc9sSi+Wc6+AT5vOaT5bVWDxald5RykM",
+	"JfG1UsOEy3MbYwLsgTQyTwJ4Usd9GpQ79tstOQhPXQF6nnGWPISaxdEwZyofmVJnmvcIgokSe67YU8qg",
+	"MtWhMYWyEcppf9KMhFqGCvPB3uQclUwy7Hz14c3Zq59+fvHb+U/vXp6dn7958erxjSZvBYmYYGjd7JL/",
+	"4G3mneRAlIIJufqzFEMHFD67n1YprQphtmtnebW7LKqLXZZc/2WmTHgL2EvSVdInvC/AkDH/WMuiqMoo",
+	"/Pw2Mmrn7Aav9IErMgXYk0Poq3ohVWRB4y53dReFYuoW2xw12e/7799B0yD+1qxur1lpg/fHFeAOVH2C",
+	"l3cuxaISKsnBAQIVl7gKX1qexi0l3C28PG7XL6FyIg5ifc1ZNmUEvh6Wyl6ljGWONXIsgewxrEghSMKQ",
+	"JvsQPS8Zm0tI0rXD9MiZa+pZLulCYN8ZQhVxV2jIeYKUejDR3EZvhM3owmb8IyBdfE50LHe0rlDIzKhP",
+	"N3uwCKJwtPeH/LvpdocShEd1krCF1uZHG5y8O7oTeaeZgBt7bHkr6XbrcK3m04+kkN3zIMqmIfTfM3Wl",
+	"PNS4HnljuyvPqCLXLFth4ZkZJ8J+xiVE11G/D4V8eJuY/sIm2WHTTq063V542E0H8fbYvt1v9WKFfrEX",
+	"vbKl0VcF8AskzAwtBLMmezpOS69GxmjyQqQr94HxUcHzWsxB9vhbGO7SDb4oximPe2vhz0wuVWd4dNLv",
+	"H9R/gttX6ztJU3toNiPAdvA7UGaLqSZGKDBEKf109+4WPgCfy54BlsrlHvTzvFgwoaDzN0g8VRbOm+CK",
+	"LTuF0ug0lUtTzK33DlHJo0rHMpcIiEki5KwCaoiREoWyjEDRc+mQpWn6kIxABpuqXLwFsBYXMxqrTKm3",
+	"pnL3//sbBvpqsNcfpPVnUitR59C/vXSyfXTjAXPBPw83B0r0NUr8hPfm62x1N5emab+yLUqEDUcOlXOa",
+	"cqow694ygJ55jGhLfgsidJvoD3M5H6vc4s7lLsD1thMnscE70kTXzTM+xX4COZ8zldP5omMSQy+jzrSg",
+	"GRU5A3qDKn9+zSA0HLMh5EQtsDsk1AEYs0LZXMCKw/btB2x1AFXLpEQPdBcOy66xTtmkxtrbFrkT2GFd",
+	"+y4bFdiL16Tl/KyfvqlU177WV7bCVK6XuI3n//eZqxz269/Lr8tcYk/03EVgQ2ZNd3NJfBDQwODZAbhk",
+	"xojebNgVgxZgStfwujbvrVRaehTe5qreYB931cpsW/KJA/C8HSP9zT+fGf/szBtbLiCZHUxPpeWYqGs5",
+	"oIxE7s8Ee+urUFpvWSjTF1JXyJxtuYPgwefw3MfPVHiBNp8f+OcICLkl3m+e+lTZqXQuC/ML81fnqHfa",
+	"9+Heh51CGf8j5KhWivDibIuaadbXGXbGfEvuqm3/bzNJjSb6osghxI1lovmMZ2U76qHr2VVJisTke+w5",
+	"Wknf7J9W9MNxq/LDYJHKYa9DR7st4vzwLAGGOEh83xuvNunSAA8H2N6c7/rF53HtvQ+xW17z3ece6+yV",
+	"b1X+/EDO8nJn9tmKPcSft4LLbTs5TLiKDaDprV7UkJqxUaCN9wK6zCf6ssAre9NiNpOrHOmeDvNbphl+",
+	"UjKCzNJioS/YkphMt3VqGi8oVVRUzRYEVrXRaikEhr4z+ngzk5B2s8z0mrjFEMIFEZ5Dif+U5aqs/0cJ",
+	"/5BQQeSCCXtFukYUOHkEJZtAAq0iC8oDIADwkv/t1GXTFjzSAt68BTEljCZd7H/fnWayWDQrXWUnwn/i",
+	"w7uew1op0gHTGiEvtDNfqT/THmRpvzPp09jASo92/H3UcehwnWFHFjnU3mQqbwrDpDT8/an5fs4Ugr6D",
+	"tg5AlFyRXEpsH2IbeMQyLebGiXawMplAfclBNZW1A28y35F8Irw7aDZ1esUhtJYXWnxoYiVIrNB8JKaF",
+	"8q/qx973batFPAZoS/qfaU3f4artyqW2q7dDKjxkzb3m5k9lIjVKkrW6vU1pAtJ1+OEG/9qo8ENbZ6vI",
+	"AVsrSf9sA9dki/PqxFR/XzElbU36IpNJYdvRQnKEYhkWlKxSiRXH6qpwc7nZu+qwSNkd1BKuldgFa/Js",
+	"EfWd5XaXTLXd5vMF3WHy88rxam2+20rPex8St8RGu6/cib3sPu/nh7H7vN3edzt2t/38VdSnSD2Rmac8",
+	"L2kG2ICIT2gyCwAauwysfq2IXBqQ7ggyPAQZGT4dPSQUf+Y08Cm/ZsIDVIUshwTwmQUKBpaRWGYZOMgh",
+	"F8IAOJOMJZn99QoVUcKFyvW+WeSW9eZ7MCMQN9TPsTD9zuCRC2EBfyPXf9c8xRWBXonYgs1mZSDstHEq",
+	"bxbVQUWf4elvjYTLsjIH1i+yw3fj0brssTa1dlrWV8j6lqV2h0oas+kfHzpsDigqHZrQ/1MJte4hwHbN",
+	"E/uI/PwIz9YBGWjy/xPDEwj13JK9tUywAtgQ+nahdxsXzbo8CJrgrx0vAOL7iiR8MmEZE3lEpCCLIltI",
+	"ZcQD3sCawq/YIq/12NyGau+y2vOM5PqSMrpDeyI1J/BZEid4h6gRLKRY3DU52ifvihzPBJFFbm8lJ54h",
+	"WcQKeMuGkGSoJbp3j6H4pYlJL7HIsyzPU1v1DPfUFJHIM1lMZ3gpwIWI77EtBSwUeAhAErbhrii9QlJH",
+	"H5mkMAXE02BwVz4SZZ2l/IrdobRz4TXTAcAo+lGZRJYQba4hsQFUsdYacjKXKien/T6BYGfO56yWLHAN",
+	"d0wRuwhA1Ko6w+PvW0u9V/ZHAaviZ7nEfFXokZNxlhwOuRqoL02RHSveGf/UwE1zSLpk2sCrT+A9hxyB",
+	"LsgifLRHRtq8h04plDxKZZH8BF+QQa9PmLhmqVywiOA4Y3RIQ98a8/s5ZBxmkMBlckegVceYxleQFXYh",
+	"Rs+oyrswbPfp4xF6wrHRR070uljy0EwHjgLAtCeo389kkfUItBkig1OiWCxFoiBMP4fuzNhjqMyhhPa9",
+	"FyLl11rlfe0+Mg863fuKrYjMLNbknK6IYkavZvoNeupckPKVDgk9lYprNT2OmVIhlRdfiNu4yT5rnLxa",
+	"MOWwQk0XH2hcgnp5VGJSZoXoTbjgauYAKfVH3412rP/PV4u68n+vrdtb2v3r3eU/vrm46Jk/v/1O/+Pi",
+	"4rtv/+OrYMd1+v4pDnTaD0EDHAyKC92oypBwGUPKWMz4NSshujCtsNyACh1WdsBfeL/74PLDIDrq33S9",
+	"v7/aC1YSelbANLumsXSldQVPhuT7k0G/Ozi6EPDYkPjHfCE0cw7Jh4uOWrDY0MRFZ3jRGfT6F53oosMT",
+	"+KcdRX+kZJHFDD7WMsFWbN1r9hbBT/UK4YcJu+7ZxmA9f0q96wE+yef4ZMinBk/oqZutcMOui3j34EVn",
+	"+OGikxW4uKwQ22YKrit4WBVxzFjCkovOzc2FAIbcoeVHKSIOlkQ0o4sFE8bJ4P7pSXgjGzZluz2rqi+J",
+	"i2ue0+0QJU+9576gjh9aki7ySg3U9tRua7VPMxqz/1Ot9fJQst3Pj/ubmeFcXG9N2eGtsbkzAIEEh4fZ",
+	"n4N5SMuD3e4h9YhlSy+PA5D7U/9loOtgKkSla42+YUPEjnfvNlyM12VLDvCCmQwMcVVe+guWaYNev1/V",
+	"dOl4qA0w6CSWS/CS1eFilCv6pLgYTeS9Rmg74FR4i7sLnIp/S0aOOrm8YsBj//pz8K+rv46S74ufZH9x",
+	"PxvQH4/jx+zJ9Gf+n1fP5s/lyz9fqdfF78v/b/Wv/uDo+OT0/vc/PKDjOGGT6Yx3ok6Rpabhpxreu6cv",
+	"WL+6wxf09279tl3bf6wTR0D9ck9gvQfPFXDiWqXHJwGugNlDJ0wQBjsJoEreh38GH8p/bG36ASKptuuH",
+	"wE4f5dgGqQc9XhFRkghJrG8enEKg09Q1/aiIqXYAF97pHRDg4rXpseKNrk2/Pfa/HseiabH9v0VUZw89",
+	"YjuLlx0sSjY/TFSR+8e5h5qwo0fNX/RlyeSQ8lXrKYGWy35j6UXGwG0CDaY1A43B6ZqTYqFVioTmzOb0",
+	"RGHVHF/4iRLy7YJRI8S2uPm2jPwdk2PMGr3MmMBEYFOVQRB1mxmnUrEkMnUDxqLn6AVCUPytuNuaPIJI",
+	"gWUL8AOaLItFJq9p6oQIzN8HcZgvii0YBiHB0x+87lcfgVSZSlVCv9evqUrAFNftD064oCn/y5/wJKUW",
+	"xAvE1Y4lCqa3vd4tqD3C9RytrwfOu1wuZqBkDRuQ8zn7lxT6GH97/QjSZ2zz/LKd3YJlNqGlWuaK4RKv",
+	"exF8AL2N7CdrtROuvb/bxB96J+FNdK86PrSpp5molZ0HHF3K6ZSLwxRCPHVDm4QYPN5b10LYT0Gv0n/d",
+	"1ENNGOkLsKHIS2UHtZQlU5YRsP64InOpj3RT7qLmADU3nxb+iiZ/FCqfo2tes9jf4gNota7u6n7dm+MZ",
+	"zaZl8SJ7v0ipMLbGW3+A8n7IOXiAXfuA4QCSJDPke73GU03R7L3+3SA66vf9xuk0J1/hMzd2aSkXrTr7",
+	"FJBSGHWAogxO4bty6E4pND1xuJCK57Z4a5GZLL+ViLuVX66vxm/c7U0fJv2/RVDXEo0nqHcUwg1Ksq1n",
+	"/NJgz2ydiW+/V9AH77Coy+3qZe19cK8iKj/c4hVN7kRgF7DVXZedQuVyzjIIZJpM/TJNSGuhqGBqO4TY",
+	"ch+cqzLWL2yrKfxB+W6h8aq3Ev5q/4vpltDzt3NLOm7rHp0iv20pTrWS6Z9SJkuepqZEZyev5Zmjibvx",
+	"Wtbfzus1s8f718z+M6MxIz/LxQKzW8orvxz+qHp7h5SA9Wc2lID+YZWA+62UgLodsmqBKx34owB4BHPd",
+	"fqVH1wz21X09ITJmqVwC+Vh+KpuJffPVff30t73yJv5bydhdyejfrZLRefr89y5MctCpUzYGzcpGf0PZ",
+	"6H8qZcOUReyja5weWNcoAVhLcUWoIhQu8C8NZfosSfStiftJckkomnuQ1ZLTK+B4OZnconyzWbe496H8",
+	"R6NnH3xWYHiaKVr05rFMVvaeT3qVXjWQde9Jsa8V0bsdcuXP5TXzrrcDoly3yOB1lHewIIBHm2tBgNbH",
+	"dwu1MmrTHNnTJRrU0HWslcProU9zix4gRcyIknMGJMVSxbBwXAXVR9O94Rb13nehDhqklEZlcKeGCl5x",
+	"+F2ofH9jveyJ9bI7jkstdlNZqx9Z4fql3WNvMow5+7gDJnEVwSzsFXDYiyyRcTE3lL7Nezqn2RVLtKog",
+	"BWvykT62g27JWD0bYxyMUaHIIpnUBmawMbdPMEwUc0BhS/TNHqtrvQm3K1fWQ1VSKv/fl4+fdAe9Y9Lr",
+	"9cKNwsdcUJjoRuE1pmvqeVWzNHGDIlRnI6s+R1oHj0ArjmC3IqsxRyhVIitMLrILUSrGkdFqo0EE6nu0",
+	"plBHa0p8BOq3VjmjQiV6rN0THC3FrDHYI9zU7mOuSqMg5DGZ8FSrMdhJKYAiVz+bw6AUWi2YKvLy8ROt",
+	"JT46//3z8VqBoXnvg/7PzT3PNKrjz+d0jlB6WIUYESGxylRBJkju9QJfziRRDEKlbEXGBUgZh/07pyuo",
+	"vQwHnZ9xwV5UjMEvJiW0KfAh9ePvXahN/+iRwXL0AXQdwHdpyVrz+o9t93dDgX9CDSoXTbUdalmgfSn/",
+	"LuX7dw1i4qhje7yxJOtDQY8qLqYp8z0h2N8CTFqjHd8eh+2ODQrNY02yYWhsxLuxIp5oyxTKvaUo3flY",
+	"AYtlhlDdtO6zZomHUlU6qx+Sk8ERlg3CzURigMIQm4Xem15tHOSWbu2PDkJ1OBP4nK5M3grSMCpgWHTE",
+	"Fcn4dJYfVAscWg/sndmnDrEsZ4KKXN//JXQZFClxBUnX4LZZUJ4QmqM5aypUAYfAwdmSXJIFDXR6sCv5",
+	"30s9TwEpjgrnUSIu0Hk4gpnya/bb4m7I5YykNGf6eMH7AwlmPE3BGRboQYlT+dTnfdtK/Nd+5BBwbqG1",
+	"sNghvPUjQ6iuQ1Xl34FAW4cohDCevjjGDJj+sES6oKu7odAfV2RMxRXJMyrUhGURWOo2mZe8RMp11fSY",
+	"9GnIWfMkT7TQw95b2Gs7n7G5Yuk1dmCuEviCrr5Y6gbcDFBQf/Q3TCuBp+S5vIZ83Ii4B8nJ94NBe5I3",
+	"O/2Zk7yjdorAm9h7W+o7jSzp6rBEfy15clfXuLIXNkLYokA2WEAZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW",
+	"+gYfM5sLEVAD9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgy",
+	"X5p3311mz2bSqIFcMSD+Y+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tW",
+	"Lv0WpCboUZItGqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4DJ/AbBKRYozUbOSuEWMi2IZ1Y1dNVnAQ1V",
+	"VrO8/dAyNcYFjk6AoXAPdhRyPxbpleOVu+iNKYscwES8kovS54wZRSYo1z7c5rA+8Zetczs2tmmX3+6y",
+	"oy9w0SFn3JsqEWvCXivxpgq8MwfI0DBOIS04rXlOFLtmGU290gOZgXMaG3/JIk2wvyNw2C3Ehin5agQ7",
+	"sAVjX5BXuw5p0Hilt4Zk/5BcNFcqhoK2rlpQLgWkqd0RjCseyHZHsjncTXACvTwtgM8t7sgB6PhlGUUZ",
+	"M4DXxPp/49PaowCxSqL3PuAf28qDuWYUGFARJpLyMgOXmpH8PWImgXEdRq+Z1sUgTQj8Z6XBSX5hK+Pf",
+	"1fo5KPcP8d+hddblHuH7PkJ3fQPRgF0oDegSFSsyl9kBy5DtyKA6TPY9523lyHtv2iFrij4/WbKbnKiL",
+	"VOMhfImlFXNLFndf0my3sB4eGfIW4ZC0MLnCi7wQ8Cd+HBHFp4IZx0YCHj2QShTaMQN0GqBswePGexDM",
+	"IcGY6EFEyQGAffcsjcfp312f90/Mrw7MZI/O6W0Y9rPpmG6QZN0Vgx472IW9IUHmLM94rJqQ2381j2yD",
+	"+5sxohZUGNQAAH51AH+a27pHJ7NRZP4enM7d398n7s/jfjehKzV6SB70if7L4nr2vDEwBCcYh/VDnayQ",
+	"GRlxkbPsmqYjh3Fel8CV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
+	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mpLcvqRYW2JT9ozmaGgeHZ9A",
+	"q+xJyqGD/+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
+	"V8wPkjTyhE+LjHkt6kVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtiZFOHYn",
+	"qDuDXr/X19tnZtcZdo57A/yoPB+aJBydSS8zPd8cunYYTwWStslqCpySXs/Zy6dEj7v/QbG4yKBg6G21",
+	"c6wWPkmZXuodDu1c2q1fpFQ047FAqRI03yv7H8CvjCeQZQyNIduwpc720UO8hNfd9vzMpN9eto9+ZQ3o",
+	"Dq/ditA25pnDnTHkcKjcK2/f4G7ArQIfeTyTUrFbwDzoc9LP150lovnqGVSbTc+kYkIbvFSsxjJZRWWV",
+	"Mhy9isifhcwp9uSlSdKFZLRASvNLM4NDHS9w1wvz54TRvMg0Py1nPGfdlI4ZxApMJd1Xp1G/D/WM1EWR",
+	"TOnfbyJhGVnJInOptJbz33hj6ethzYcYdVI+51gUTdP0Cc7BMfjE/RtIcS4TllZr4Dar4nBPS5+xy2hs",
+	"Kif0ShqP7BVrxn1XCHT6meJOeAaclN4yX5mXEFVkWGgJqzW/eUlXGJWn8cw2AzA5gQbXHIqr/FbT2jTZ",
+	"qPL7EtixVlj6gi7EhWtsNoxpGhcpzRuCK88lobHpQ+OQ5cgb0+lGW37Y7YYr0u+Rkd5QNbL1SQbG3Gaj",
+	"G4wmLogmGLhwnTQ2qbnaTFSEzqWYQt+YeY+MQLkApTNHjcAhOXMB/XhEgscOyZ9QdMv1xufKlgmqnC20",
+	"dND/DUVm3D7AmXZuU9ZkmR14oquXiExz6bFWSvOJzLQBp0kE+8hn2EIBq3Lhes/Z1EsGd63mhyc3NmVY",
+	"2blRUNzA6NP0gXrYfTAAb3aj5/+rl90a5LO/5+aEhdR6xXXntG+LzVvWVZ/C07aKhLFqKbITQfiYFTan",
+	"VYmrZYopkcYRrESDr1VdEfSYqo3XOUljDpycl+esBZ4ZE14ZIA5TQqh3y9CJ/bJbEoz+5nX9e0ygqdzK",
+	"PbxuQBhnEBmtE3WGzyCx06YSH17AmTb7mF5iY0YqJwXcjRT1Age610YQZsUWXOxXhfiMOlO+KoSByDuU",
+	"2dh8KK8Kk91/EMVRb7Y+Hn0rWBuqNkkfNr6t7aVHvvchK0Rji7xXhejsuQsH8vNmhfAVUznNmFI7L3p3",
+	"py+s4HJjs4YxFTFL98mpwRHrU3r/LFjBElgwVwTfkzKX5R1BpyLk2yVdEYpQoRDRiuV8zvOHJjJMlfkg",
+	"Zwl6knvkEQ4HrTSmlGMSOYWX2RZ82raPbP+6+g7rOLFPSxjnuVzg7HegBP20pX4rp82XWz0QRiaco/Df",
+	"6VLHV4V851/Zu8RBVOuHuvhpT2bTe5Bgde+of9TvDo7MSJ0NB8PB/BJn5D/PXzwnuMrIpHeZt9+N7u29",
+	"z/mZcKudC8NkDoNHXdX6MxSLM5Y3X0zn5pkvKIehBVyyUd3Of37x8umT/3r3+sUvPz2Hure8HbgxxpMa",
+	"X3FHKQx4HttTGMzZRtocQUP+9hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1H977gH80Jipo3QxeisUb0CqV",
+	"8JxMKE9VFct8s2sijImT+wgJBbiaQyKZP4YFEGqG3mnHt6UM7L0th0wZ+OxYdze2rI0uwLdfYsYAztzU",
+	"1aMThc+Z43ytTAH378H8u6uXdpO1PlgE1MHR00lXUyPCHA3JdyNILFCmdgD6C3ooSCZvXnkdlM11atN3",
+	"M0YT7ycwImh+pkUy7oHCMsJNeaNuwVW7YyiWjKjN8tul6+KZDjsXRb9/HLv9gX+yzo5c8TsMdheOnk8n",
+	"Lvxq/z3yFZrFBdIi9osDEk1uJTp2xh76t5bC6F5efmk4Pucsd/f+1/sI3Uq6iLXvtqj+5qGP3xDitXXg",
+	"U7EyQlkxbAihduwlGegQ4ZpJNtMSWq/GDxboFrmpemcup9PGzkITU4xmEHEqZzSn758xMc1nnSECWd4K",
+	"ceiWxhGE2rYCf7hkFgNn4qJ47H3+qhAleOVCyhSUb6R/cGVLtG39gN4mWokpdoPvrrkRsSXAGI1zfs12",
+	"FNEnBzbGgEbaWGPWDXlAc8zjz1IMmI/aejRd580P5q+bFh6dz99I8OHHSjCbDVo17fjLAPOSZmwmC8W6",
+	"ybj0GS2kyqcZU3+iIob8UcLduOfmNOM0GaML9N+bi3bkkPorGV2JX6RlhC43D6b+moVyiNrz5D4WURl2",
+	"CZpEvzqkV9d+HXzY2h6y9GCrDc/c7NHIgepE1wic2raW1wyc6us+7wuxxfyyGyZFunpYtcOuubJmWIPl",
+	"tWlxXQh9EnjlzgHDxtgXEWHvY7Yw6eKja5pyTd0vRLoa1ZRMpqv9pdvtjbUohI+4IlkhhqZYVFVK2ExP",
+	"Piga3gw+hLQOfw+ae1CFu2IpagCYbBFqVgiTFEFJLIVgcS4zL1+LC5XTNMWGeymNr5SprWFZJrO6aVpQ",
+	"mV3m92a2ilxG3Yxr0byqG18gIG1Q9TqtVb0qZnRYYthHOFP3HFDloSzcEkmOTwykhclhmJikASoKyChG",
+	"OHqtwVOVA/jnGw6hZZNrYOqGgcgB0lxfOI+kmPBpzybnvmJKpoVpRwf5ASYN69JcImWKRHmnHEedrBAl",
+	"Yrm5dL94jfN4h7tyELgrT2+iKu/hUba+Qc80gbCk3UVqnAZwRCDpubKC28l2EOs0BbQMRDPX3LoEpHYj",
+	"cz6Ju8EeQx2Jb5y7oWiaJBV69q7EdpQ7MJT7QR+wtgHWC1RM9BZZvNoEq8AuMDftmnRqwef6UZlu9eVo",
+	"mOJYtGurYPMYXHRfX/3QcKDvsnH6N2vL3AXXEVJ7/B4Ehgkw4g4+wH8bHh+05/FaD9XH4/Ev04H1skAH",
+	"VjVQTbjIpb67Y7ajygz+LP11RpfdMVzN4FOuNWxbYFJDJFFLQgNUTpaAD6jFJ2Iz2+RQrQADkIH+PEJE",
+	"/FiKa5ZVugDGVEjBY5rCz4N54Gap9dDWLYGr3el0/sDe0hbJ2vxzRedpCMs6WNxkOeNri8z0sKr7Q+EW",
+	"BZTtOj3LMdearsXnelpHg5PvT344vn/yfdSZc4EfDtzsICkVsgCjj+xb+ETOgnZiolQrb6LKQuBwK4Dg",
+	"Zh1DUl3GhTCrGF4IQrqEJ0PiL0N/Soie4ZCUC7nAHKAGzG7yNK90C8eGZNTkbDtDE6A6gHa/NIvfXy3k",
+	"FhKPwD+upV8v4Lxs7fpEU/PMx/fplw5yKlamWOJrRa6Y1kINoBt0lsdPshIe4X1uQwEAmH1Av3r0oSl0",
+	"EMs0ZbGe/uWuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/4+Kqttu1vi8JF3FaJEwRzI5JLHD7lnmY",
+	"pz9aO2tjtza2m3XHhSI3vnqXsmuWqk4r7dysyOsYa9DZP1T6jEUddVV0hp3zX37rAqTkjKWJ11d2K7g6",
+	"EPkvbOXGiDoy41PY67UrRckiM1G6cgrN0PNBPPab6u01ZjMwIrTZclWdiAOVL8Ypj3truyiX4onM5vhL",
+	"qzHrewUMMPyj5oQGlcmtrbMsJIUr/I76ViMXbg/WOAa4/bVhGR9uDOeBzS1uhSHqzaR0I6Q37xE7t49w",
+	"jdz7gH8057pjT4Fbu7n+rbl7wcSjsu5dj1XH8HKJXTA95q3ZkBtfOny5/L0b79ZZxkiophgX3OQI9KG3",
+	"0xULAUK0wx/oHarUwrx6vIKX8ERrLlggXNFxPi53t2kLYbd0B0lwzzjXW2iYP5snv6SOLsb714msz7Eq",
+	"G7TR1SCgrOe98iNN4Qif7jv5tjZ3qTjrA41dWjdyuevuLOaYt1+q+s77QxaZoOkhWA9K9GZ0sWCCJdie",
+	"03JiXaHXl8t1WhIXavs1fI7P7boChxFza1aaFWO1kPCk1m/OVyJGfjnpDvrdo+9fD46GxyfD0+//ZRoF",
+	"6lXZC0afL02ZQmfgtiHu1wzxFxMJU1fV35cebHgaPVc7gJ5WtjdI5qBNlMAABgrAuQgfunpE3Ov1uh1E",
+	"QtJGIMdU6+QwTMIy5jgDDU8ACvDm+IVyCPpetrk67FNf0iVU5LNgDCqs4voXkGsfCO5ArOvG68w28Dza",
+	"IQR0YNMLj6KN8WUOLXLoWtbvdrCuXu4da3ZZzc3x6d16Zrr6RsA/t9hkzjN5SxyF/WmxJojbxh9eG9hF",
+	"0fm2/PElEOlnkOt3WM6zll2TG7+zM+s9Zjnlab0FhU9FYMV40bm1GBbm+6zHyTANaCaX+nM8+rIWD3yb",
+	"qBwfzugyAQWXfPep8u7aXWiGHxuZfBtChHnl5woU8TnhPmyV6HeFf1BJxwwjFqQpQSeMgk5NGaNlvJhn",
+	"JIYDQIhS8gbCrBbcwEAduMwdLERDlbHsKVHXjh2xBw7Qh71yxkc7XiiHz6/xL51D5te4hLr2CTZHB0+w",
+	"aSfgC1Er1QvRI09kmqJkpjmxKR0m8Qv7iI20TGL6glGjtcDsJ0kVeVUIL1VEyOW+gBWbYna7Ke3V/RS3",
+	"R1+sy2da8wkP8JPHjCbPWI782W/I3g9lWrYiuWqOk68TuRTeqhIUdVIMzRs4119VZ/jDiWHNzvB4EHXm",
+	"9L3+9ORIs4MRbk0xu/6D4emD4ekP6JbPnVM/TmL/k1d28c/kFPSPjLmthrxGTdZYGol8eXTS768LAcpT",
+	"LqbnHJrF4WdbfOCLGVUmmsvoHFPIGqWOkQX67VpCogt/gH+c4YYNjvrBgX1wNSAF+OEkk38xAQSwYAKa",
+	"dEGOItPz1oP3rS++Mzw6fvDDTZ3jfYfUkirVB8SJcRKhxgVLUZGD3xMJSekUtUADp6OVMswBwb4KkCKC",
+	"vWaFJIaB1IHDbT/LZSXHbM/aqDsx44Y0i2d8vy7L2/WKFwsmUAHSWoXDQfKOxPG3Iimb5La1iXVIQfHE",
+	"XF6zBHH1jacfoZBwGCVhSyv1jWtlFLjEgxVS7KVUlrr5YVMWabWnYuscxfrbaKhNpbuhB6+WBzgWpKIi",
+	"Mwrs51nnZMXyh64Lt6aKET47CuCn8MmkPNtPWBVR41047e/gO+gtGTS81nuIK8bQbCVn/N8nxfkQJX+Q",
+	"4rxjBzab36opvUZL9U4T4qj6zA53Gzg+qPgllga/LcWd2PmO2CXxeLjAAOBd8PkbE+yWS6bw1n1oLMYS",
+	"9G6qhTY0I2SiR17SQkGnpqUWaluR62Du/y4C3UDgWYleiJynJlUgY6qYs2RHWmi2NoY46KFOfr07lh77",
+	"3+VknjH/ql3K7AohFw98HjJNoV3onfDiU99zOmbQF3Kt1LasnjTql1WztCiSKtQEzUz5Yxan3kH/T+MR",
+	"fw3t5JYkK1IGC8bWeqpajdPe9WHP8w7BhbaWXq4XWroKTOdCuuvSy5N/09LLkx10lqOAznL/zsuy3mBz",
+	"CNex9xN2lQJjRRBGs5SzrAyRlAVWe0nUoAkztLvahOfvWhVfsUWORqVpe8wVOer3CU2VxMyHSn2qgfuH",
+	"VwTat5s3fxZ2iLMbPphev3bfeoi69K4QV0IuBaavFnMt3L5HCPrO8Aev068WjBkz9fEGp+rN2auffn7x",
+	"2/lP716enZ+/efHqcQ9A4aF9VGfYuWeMmnv9e8a217NcUKWWNiV3zhKLHcUtfPk5y3MupioiBjOqtylp",
+	"jKK/G7c84eCrqm2xNDHfmzRNaKIA+AWwMwcBxKErp9gvoUW+6RZ4m+hgg6ZfjL01NniU/ecO2ttAFgtp",
+	"/+H2DiVqSuMr8BwCrD/LuITEYgY3EQrOo25/8LrvGXvYJcDJVRuk8CTt2g+0CP8X+F47v71+BI4zaCCw",
+	"tQXDXfWJOXyflqiTZ5ymuzJD5czrLo6ZTBOFHfacm25GFRkzJgidZgyTx0hKc5Ydsq2S13oK0qTFLVop",
+	"+VwwNAmrtbfCE217C7kkJgLlcgQAkR3JlEjRI2f2zDQHc4FuZP2lmtEMEX9lkQ/JhK31XLL8P15hRRn0",
+	"cAA/9YWwECE+UBs+wAVZzng8Q0fYjKW29wzAIpQnQbGZTF6e1BSDs37xY7ApP361IQoO3f4l6tDkmoqY",
+	"JV2rUnazUqfUzKhyOe/mGRUK01ZMhlxCc9plIuPxDERlYzcQfWsDmMqysxdLPEI6ufPmL38LyC9VQGJT",
+	"xvKZte6tt5eFj6CHnO3mYotETMu2VvLQn96anuzLxIVWxdmylapsBQh5apxSk0IZ0eOAuNBWcrgu5uh4",
+	"rlg6Cfjv8O1/C547FzwbXKwvN080DO5XRMOkSNNfjTxxXZNsc6pLI2ueyyV8jd/CR69xB47xJ3ttwktD",
+	"kXX95EwDOdP/CFRofbN6zW59/DFKljOZ2psUjYzc+HlyltmYsf4Iuo4RJcmEZgerArENlIGPy25Nh1Jp",
+	"9OSTjFb4t8pi9om/9fy/r7GPfo29pleMjGl8RWhl+WUGxpp6fcurDa2GJnP3NT7x+WPEsrksAaT15HMm",
+	"WrlBf8L3kGc5ulmmuGml01OlxbQztPPppvDchivT46qfikwu2L0fWZaCh26PClmz7TU0WPYZ/tJQV4yZ",
+	"anAlGbliK205Kga0SsYslWKqSC49wjZ7sUnXZhvKNB9NbRtEjD7mvenYp+E2atacZVPWhbmEOl5tksnv",
+	"nAlBOzuSxkuc1qdpw/AZMpvZxb1gjdsw25qo/3SRgUf2WrAzs+1c9OXA54z8JQXbgXsq94FrJBtEVBuB",
+	"QjsCPdH216WIqJbZJujaClvOJJnTFVGMEauTkW9GFfVs9G0QQO03mMAGl66nQzk/T2Ub3PIfmmaeqPm2",
+	"xDhzF2pJNIYKYR+tenUJgiZnmR7iv9/2uw8uP5zcdPGPo5uvOneC97+ycQnodwxJoxix8VgUYOIS/6OT",
+	"it7n9dUeDgDqqAzc4b/XFUfN9iVGxaXpars5lfr23X7F/eYbbz6qlpvRnD2CZsgfAtroNoXS5fe+xfrO",
+	"RylVyo+i+jnAmLy8SzI3Pvo8GJnV21RN7i63fvNQFxmb82Lu5PPGIR9oVvV4BCaH2mux/EPvBDoyV22K",
+	"9iXbKBZqBDQIrYhoEenDNaYsmbLDGaZLqgi4b8B/DeToOfo5dCBla5pLvUoOc/btVEtq9Zr47+aR2wqT",
+	"qdTjyUHv6H7vhwqcy6DX7+3ghLATqut7dFcd69+Ab99iyyM6eagtZnUIvS8coHy0hfqhY1RO+KfJDQ3f",
+	"Nnot/z9dV5fbMAiDrxJVe6y2M1RdJk1Tp15gDyTxKtSEbknoFk25++QfAgh4rBSb2thgjP0RoZ8z7ht+",
+	"P/HoG3Dibr+zI557n9gP+A+lVX63oYI7jAtnCn3Q++h3IxeTJDBvZ7hhALXB6eFnbIja3PXMa0HA6ARD",
+	"g4KlnN5g4TMlNUWpIaQ6nF8xNs+RkTc8/L0fTvXKzpDAwAo2wScDw7vXpeRRozxI6VUbRtZyJewF6PlW",
+	"GVf8HivsuFXEF0bYwoRemytq2w2VMqHltCC5lEBU8G1Vz5CyrP5mkVun0fYwRYLL5XTKsf6FllKqcatj",
+	"QEwdUnmBcBeSDN2gjLoAvxVL+bkAN98xkr0pJxbB4v5sCqk6PdE1WawZaW9KGRyl7HTmzgTbd1Tz0QBl",
+	"awwaCZ3xDF3zBUyfQXVVLy1SKd8XfbEjeHiNxbSRYc+jbnN0tFs4l+CQ05O5NbkwvV/sXkiM9l91XLbi",
+	"3MJ2ei6RMoDNtJejgvwMqGtqyivMZmTlPv/vhVW79WP9DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
