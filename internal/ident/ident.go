@@ -30,6 +30,8 @@ const (
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
 	Hold       = "hld"
+	Adjustment = "adj" // of a draft
+	CreditNote = "crn"
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"
