@@ -95,7 +95,6 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	}
 	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
-	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx }))
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
