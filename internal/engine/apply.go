@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -398,7 +399,7 @@ func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
 func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in record.Fields) {
 	var changed []string
 	for f, v := range in {
-		if !record.Equal(v, l.Shadow(e, f)) {
+		if !record.Equal(v, l.Shadow(e, f)) && (e.DeletedAt == nil || knows(e, l, f)) { // to learn what the system made revives nothing
 			changed = append(changed, f)
 		}
 	}
@@ -830,4 +831,4 @@ func (s *Seat) takes(e *record.Entity, field string) bool {
 	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field)
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
