@@ -375,6 +375,10 @@ func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
 		present, has := e.Fields[f]
 		switch {
 		case record.Equal(v, present) && has:
+		case e.IsHeld(f):
+			// A person decides already: one more claim.
+			l.Holds(f, v, present, false)
+			b.moreClaims(e, l, f, c, v, before, after)
 		case !has:
 			before[f], after[f] = present, v
 			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
@@ -628,6 +632,13 @@ func (b *batch) revive(e *record.Entity, l *record.Link, c *record.Change, in re
 
 // decideRecord applies the service's strategy to "deleted here, changed there".
 func (b *batch) decideRecord(e *record.Entity, held, incoming conflict.Side) conflict.Decision {
+	for _, cf := range b.open[e.ID] {
+		if cf.Open && cf.Field == record.WholeRecord { // a person decides already: one more claim
+			cf.Sides = append(slices.DeleteFunc(slices.Clone(cf.Sides), func(s conflict.Side) bool { return s.System == incoming.System }), incoming)
+			b.change(cf)
+			return conflict.Decision{Open: true}
+		}
+	}
 	rule := b.seat.Collection.Rule(record.WholeRecord)
 	d := rule.Decide(nil, held, incoming)
 	cf := &Conflict{ID: newID(), Entity: e.ID, Collection: e.Collection, Field: record.WholeRecord, Sides: []conflict.Side{held, incoming},

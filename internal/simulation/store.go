@@ -33,6 +33,7 @@ type Store struct {
 	locks   map[string]*rowLock
 	workers map[uuid.UUID]*workerRow
 	serial  int
+	now     func() time.Time // nil is time.Now
 
 	// Told at commits; nil is nobody.
 	onJob    func(service.SyncArgs)
@@ -213,7 +214,11 @@ func (s *Store) In(ctx context.Context, l *line, t tenant.ID, what string, fn fu
 	if l.down() || s.gate.chance(l.failing) {
 		return errGone()
 	}
-	tx.now = time.Now().Add(l.skew).UTC().Truncate(time.Microsecond)
+	now := time.Now
+	if s.now != nil {
+		now = s.now
+	}
+	tx.now = now().Add(l.skew).UTC().Truncate(time.Microsecond)
 	l.mu.Lock()
 	l.open[tx] = true
 	l.mu.Unlock()

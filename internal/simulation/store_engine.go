@@ -248,6 +248,16 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 			}
 			gone[k] = false
 		}
+		for i, c := range conflicts {
+			if !c.Open || !fresh[i] {
+				continue
+			}
+			for _, other := range row.conflicts {
+				if other.Open && other.Entity == c.Entity && other.Field == c.Field && !slices.ContainsFunc(conflicts, func(x *engine.Conflict) bool { return x.ID == other.ID && !x.Open }) {
+					return fmt.Errorf("simulation: a conflict about %q of %s is there already", c.Field, c.Entity)
+				}
+			}
+		}
 		return nil
 	})
 	t.write(func() {
