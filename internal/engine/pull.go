@@ -60,7 +60,7 @@ func (l *lane) pull(ctx context.Context) error {
 			wait = pace.Min
 		}
 		l.mu.Lock()
-		d, halted := wait, l.halted
+		d, halted := wait, l.isHalted()
 		if l.watching {
 			d = sweepEvery
 		}
@@ -76,6 +76,10 @@ func (l *lane) pull(ctx context.Context) error {
 	}
 	return nil
 }
+
+// isHalted says whether the snapshot waits for the next run; one that was through when its run was cancelled does not. mu is
+// held.
+func (l *lane) isHalted() bool { return l.halted && l.pos.Phase == connector.Snapshot }
 
 func isStop(err error) bool {
 	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRevised) || errors.Is(err, ErrPaused) || errors.Is(err, errUnsettled)
@@ -101,7 +105,7 @@ func (l *lane) readFailed(ctx context.Context, err error) error {
 // pullPage reads one page and commits it. more says that there is more to read now.
 func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, changed bool, err error) {
 	l.mu.Lock()
-	pos, halted := l.pos, l.halted
+	pos, halted := l.pos, l.isHalted()
 	l.mu.Unlock()
 	if halted || (!l.Reads && pos.Phase == connector.Stream) {
 		l.markRead(time.Now())

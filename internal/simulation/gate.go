@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -74,13 +73,17 @@ func (g *Gate) Step(who, point string) {
 
 // note adds to the trace; mu is held.
 func (g *Gate) note(who, point string) {
-	h := fnv.New64a()
-	line := fmt.Sprintf("%9.3f %s: %s", time.Since(g.began).Seconds(), who, point)
-	_, _ = fmt.Fprintf(h, "%x %s", g.trace, line)
-	g.trace = h.Sum64()
+	at := time.Since(g.began)
+	h := g.trace ^ uint64(at) //nolint:gosec // G115: any bits will do
+	for _, s := range [2]string{who, point} {
+		for i := range len(s) { // FNV-1a
+			h = (h ^ uint64(s[i])) * 0x100000001b3
+		}
+	}
+	g.trace = h*0x100000001b3 + 1
 	g.steps++
 	if g.keep {
-		g.recent = append(g.recent, line)
+		g.recent = append(g.recent, fmt.Sprintf("%9.3f %s: %s", at.Seconds(), who, point))
 	}
 }
 
@@ -101,11 +104,13 @@ func (g *Gate) next() bool {
 	if len(g.parked) == 0 {
 		return false
 	}
-	slices.SortFunc(g.parked, func(a, b *parked) int { return cmp.Or(cmp.Compare(a.who, b.who), cmp.Compare(a.point, b.point)) })
+	if len(g.parked) > 1 {
+		slices.SortFunc(g.parked, func(a, b *parked) int { return cmp.Or(cmp.Compare(a.who, b.who), cmp.Compare(a.point, b.point)) })
+	}
 	i := g.rng.IntN(len(g.parked))
 	p := g.parked[i]
 	g.parked = slices.Delete(g.parked, i, i+1)
-	g.note(p.who, "on from "+p.point)
+	g.note(p.who, p.point)
 	close(p.pass)
 	return true
 }

@@ -311,6 +311,7 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		row.State = service.Active
+		row.runs = append(row.runs, newRun(row, service.ManualRun, time.Now())) // a snapshot whose run was cancelled waits for one
 		if !c.realtime {
 			row.every = 20 * time.Second
 			row.nextAt = time.Now().Add(-r.skew) // whatever clock looks
@@ -319,13 +320,7 @@ func (r *Run) rest() error {
 			o.failing, o.unheard, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, false
 		}
 	}
-	const step, longest = 5 * time.Second, 90 * time.Minute
-	quiet := 75 * time.Second // a sweep and more
-	for _, c := range r.customers {
-		if !c.realtime {
-			quiet = 140*time.Second + 3*r.skew // several scheduled runs, whatever the clocks
-		}
-	}
+	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
 	still, before := time.Duration(0), ""
 	for waited := time.Duration(0); waited < longest; waited += step {
 		r.gate.until(time.Now().Add(step), nil)
