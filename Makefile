@@ -65,6 +65,10 @@ simulate: ## Run the seeded simulation of the engine (SEEDS=300 SEED=42 runs 300
 	@CGO_ENABLED=0 $(GO) test -c -o $(BIN)/simulation.test ./internal/simulation
 	@exec $(BIN)/simulation.test -test.run '^TestSeeds$$' -test.timeout 0 -seeds $(SEEDS) -seed $(SEED) $(SIMFLAGS)
 
+.PHONY: laws
+laws: ## Try the laws of merging and deciding on a million generated cases each (CASES=30000 for fewer)
+	@exec $(GO) test -run '^TestLaw' -count 1 -timeout 60m ./internal/conflict -rapid.checks=$(or $(CASES),1000000)
+
 .PHONY: bench
 bench: $(BIN)/testservers ## Run the benchmarks
 	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...

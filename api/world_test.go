@@ -20,10 +20,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -135,6 +137,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
+		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 		Log: log, Metrics: telemetry.NewMetrics(), Version: "test", PublicURL: "https://sync.example.com",
@@ -334,8 +337,27 @@ func (p *party) furnish() {
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
-	_, err = d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))
 	p.must(err)
+	present, err = d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
+	p.must(err)
+	p.ids["adjustment"] = ident.Format(ident.Adjustment, adjustment.ID)
+	// The month before is issued, with two credit notes.
+	past, err := d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	p.must(err)
+	_, _, err = d.Invoicer.Adjust(ctx, owner, past.ID, 0, "Set-up for "+p.canary, "because of "+p.canary, decimal.New(100, 0))
+	p.must(err)
+	p.exec(`UPDATE invoices SET closed_at = now() WHERE id = $1`, past.ID)
+	finance := auth.Principal{Kind: auth.KindMember, ID: p.members[auth.Finance].String(), Name: "finance of " + p.canary, Tenant: p.tenant, Role: auth.Finance}
+	_, err = d.Invoicer.Approve(ctx, finance, past.ID, 0)
+	p.must(err)
+	_, err = d.Invoicer.Finalize(ctx, finance, past.ID, 0)
+	p.must(err)
+	for range 2 {
+		note, err := d.Invoicer.Credit(ctx, owner, past.ID, decimal.New(10, 0), "Outage of "+p.canary)
+		p.must(err)
+		p.ids["creditNote"], p.ids["issued"] = ident.Format(ident.CreditNote, note.ID), ident.Format(ident.Invoice, past.ID)
+	}
 	p.ids["invoice"], p.ids["line"], p.ids["revision"] = ident.Format(ident.Invoice, present.ID), ident.Format(ident.Line, present.Lines[0].ID), "1"
 	p.ready = true
 }

@@ -42,6 +42,8 @@ var operatorGrants = map[string]string{
 	"public.api_keys":          "SELECT UPDATE",
 	"public.events":            "SELECT DELETE",
 	"public.idempotency_keys":  "SELECT DELETE",
+	"public.billing_accounts":  "SELECT",
+	"public.invoices":          "SELECT",
 	"public.services":          "SELECT UPDATE",
 	"public.runs":              "SELECT INSERT UPDATE",
 	"public.leases":            "SELECT INSERT UPDATE",
@@ -159,6 +161,7 @@ func TestRolesAreWeak(t *testing.T) {
 		WHERE grantee IN `+ours+` AND ((table_name = 'audit_log' AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'usage_events' AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'audit_heads' AND privilege_type = 'DELETE')
+		   OR (table_name IN ('custom_plans', 'subscriptions') AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name IN ('revisions', 'journal') AND privilege_type = 'UPDATE'))`)
 }
 

@@ -111,6 +111,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -242,22 +263,64 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Included ExplanationStepName = "included"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Included:
+	case ExplanationStepNameAdjusted:
 		return true
-	case Rate:
+	case ExplanationStepNameBilled:
 		return true
-	case Round:
+	case ExplanationStepNameCap:
 		return true
-	case Tier:
+	case ExplanationStepNameCredit:
+		return true
+	case ExplanationStepNameDiscount:
+		return true
+	case ExplanationStepNameFee:
+		return true
+	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
+		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
+	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
+		return true
+	case ExplanationStepNameRound:
+		return true
+	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -339,6 +402,45 @@ func (e InvoiceState) Valid() bool {
 	}
 }
 
+// Defines values for LineKind.
+const (
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindLate:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LinkState.
 const (
 	LinkStateConflict LinkState = "conflict"
@@ -368,7 +470,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	Amounts        Meter = "amounts"
+	Enrichments    Meter = "enrichments"
 	Integrations   Meter = "integrations"
+	Months         Meter = "months"
 	Records        Meter = "records"
 	SyncOperations Meter = "sync_operations"
 )
@@ -376,7 +481,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case Amounts:
+		return true
+	case Enrichments:
+		return true
 	case Integrations:
+		return true
+	case Months:
 		return true
 	case Records:
 		return true
@@ -420,6 +531,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PerIntegration PriceQuestionModel = "per-integration"
+	PerRecord      PriceQuestionModel = "per-record"
+	PerSync        PriceQuestionModel = "per-sync"
+	Platform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PerIntegration:
+		return true
+	case PerRecord:
+		return true
+	case PerSync:
+		return true
+	case Platform:
 		return true
 	default:
 		return false
@@ -642,6 +810,24 @@ func (e SettingKind) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionChangeWhen.
+const (
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
+func (e SubscriptionChangeWhen) Valid() bool {
+	switch e {
+	case NextPeriod:
+		return true
+	case Now:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SystemRecordStatusStatus.
 const (
 	SystemRecordStatusStatusAbsent   SystemRecordStatusStatus = "absent"
@@ -729,6 +915,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -775,6 +979,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -827,6 +1049,29 @@ type AppliedService struct {
 	// Service null for a dry run of a new service.
 	Service      nullable.Nullable[Service] `json:"service"`
 	ValidateOnly bool                       `json:"validateOnly"`
+}
+
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
 }
 
 // AuditActor defines model for AuditActor.
@@ -883,6 +1128,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1028,6 +1311,9 @@ type ConnectorList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Count defines model for Count.
+type Count = int64
+
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
 	CreatedAt time.Time                    `json:"createdAt"`
@@ -1064,26 +1350,65 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1134,6 +1459,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1142,7 +1473,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -1287,18 +1618,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1310,8 +1670,16 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
+	ID *string `json:"id,omitempty"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
 	Position int     `json:"position"`
 	Price    string  `json:"price"`
 	Quantity int64   `json:"quantity"`
@@ -1336,6 +1704,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1381,7 +1752,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1410,6 +1781,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1423,6 +1802,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1523,6 +1908,11 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
+}
+
 // Period defines model for Period.
 type Period struct {
 	// End Exclusive.
@@ -1530,6 +1920,146 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -1861,6 +2391,73 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	AddOns []string `json:"addOns"`
+
+	// Coupons What is taken off.
+	Coupons []string `json:"coupons"`
+
+	// Default Nothing was agreed; this is what holds then.
+	Default bool       `json:"default"`
+	From    *time.Time `json:"from,omitempty"`
+
+	// Lacking What services in force use and the plan does not allow; their next revision will be refused.
+	Lacking    []LackingFeature       `json:"lacking"`
+	Period     Period                 `json:"period"`
+	Plan       Plan                   `json:"plan"`
+	Scheduled  *ScheduledSubscription `json:"scheduled,omitempty"`
+	Trial      bool                   `json:"trial"`
+	TrialUntil *time.Time             `json:"trialUntil,omitempty"`
+}
+
+// LackingFeature defines model for Subscription.lacking.
+type LackingFeature struct {
+	Feature string `json:"feature"`
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// ScheduledSubscription defines model for Subscription.scheduled.
+type ScheduledSubscription struct {
+	AddOns []string  `json:"addOns"`
+	From   time.Time `json:"from"`
+	Plan   string    `json:"plan"`
+	Title  string    `json:"title"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Note   *string   `json:"note,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// When `now` when absent.
+	When *SubscriptionChangeWhen `json:"when,omitempty"`
+}
+
+// SubscriptionChangeWhen `now` when absent.
+type SubscriptionChangeWhen string
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Currency string    `json:"currency"`
+	From     time.Time `json:"from"`
+
+	// FullMonth A whole month under the new terms with the usage so far.
+	FullMonth string `json:"fullMonth"`
+
+	// Lines Of the present month with the change.
+	Lines []PricedLine `json:"lines"`
+
+	// MonthNow What the present month comes to without the change.
+	MonthNow string `json:"monthNow"`
+
+	// MonthThen The same with the change.
+	MonthThen string `json:"monthThen"`
+}
+
 // SystemRecordStatus defines model for SystemRecordStatus.
 type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
@@ -1956,7 +2553,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -1987,6 +2586,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2014,6 +2621,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2025,6 +2635,9 @@ type InConnection = string
 
 // InConnector defines model for InConnector.
 type InConnector = string
+
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
 
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
@@ -2188,6 +2801,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2207,6 +2850,12 @@ type ListDeadLettersParams struct {
 	FilterState   *DeadLetterState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 	FilterSystem  *string          `form:"filter[system],omitempty" json:"filter[system],omitempty"`
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
+}
+
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
@@ -2261,6 +2910,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2269,6 +2924,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2276,6 +2961,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2542,14 +3287,38 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
 
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
+
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
+
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -2565,6 +3334,12 @@ type RollbackServiceJSONRequestBody = Rollback
 
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
+
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionChange
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -2631,6 +3406,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -2640,6 +3427,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -2670,9 +3460,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -2691,6 +3514,15 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(w http.ResponseWriter, r *http.Request)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(w http.ResponseWriter, r *http.Request)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(w http.ResponseWriter, r *http.Request)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -2772,6 +3604,18 @@ type ServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(w http.ResponseWriter, r *http.Request)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams)
@@ -2910,6 +3754,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -2925,6 +3793,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2988,9 +3862,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3027,6 +3967,24 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListPlans The plans that this tenant can choose
+// (GET /v1/plans)
+func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPricing The price list
+// (GET /v1/pricing)
+func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+// (POST /v1/pricing:calculate)
+func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3189,6 +4147,30 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSubscription The plan the tenant is on
+// (GET /v1/subscription)
+func (_ Unimplemented) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeSubscription Choose a plan and its add-ons
+// (POST /v1/subscription:change)
+func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewSubscription What another plan would cost
+// (POST /v1/subscription:preview)
+func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawSubscription Take back a change that waits for the next period
+// (POST /v1/subscription:withdraw)
+func (_ Unimplemented) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4176,6 +5158,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -4324,6 +5537,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4728,6 +5991,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -4780,6 +6069,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4844,6 +6365,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5134,6 +7134,48 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetOpenapi(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPricing operation middleware
+func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPricing(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CalculatePrice operation middleware
+func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CalculatePrice(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6560,6 +8602,62 @@ func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubscription operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTenant operation middleware
 func (siw *ServerInterfaceWrapper) GetTenant(w http.ResponseWriter, r *http.Request) {
 
@@ -6972,6 +9070,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -6993,7 +9094,73 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/pricing", wrapper.GetPricing)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/plans", wrapper.ListPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/subscription", wrapper.GetSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:preview", wrapper.PreviewSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -7032,7 +9199,25 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8002,6 +10187,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -8117,6 +10479,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8614,6 +11021,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -8645,6 +11286,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8924,6 +11882,133 @@ type GetOpenapidefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpenapiResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansRequestObject struct {
+}
+
+type ListPlansResponseObject interface {
+	VisitListPlansResponse(w http.ResponseWriter) error
+}
+
+type ListPlans200JSONResponse PriceList
+
+func (response ListPlans200JSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPlansdefaultApplicationProblemPlusJSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingRequestObject struct {
+}
+
+type GetPricingResponseObject interface {
+	VisitGetPricingResponse(w http.ResponseWriter) error
+}
+
+type GetPricing200JSONResponse PriceList
+
+func (response GetPricing200JSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPricingdefaultApplicationProblemPlusJSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePriceRequestObject struct {
+	Body *CalculatePriceJSONRequestBody
+}
+
+type CalculatePriceResponseObject interface {
+	VisitCalculatePriceResponse(w http.ResponseWriter) error
+}
+
+type CalculatePrice200JSONResponse PriceAnswer
+
+func (response CalculatePrice200JSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10272,6 +13357,176 @@ func (response ValidateServicedefaultApplicationProblemPlusJSONResponse) VisitVa
 	return err
 }
 
+type GetSubscriptionRequestObject struct {
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200JSONResponse Subscription
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	Body *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200JSONResponse Subscription
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	Body *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptionRequestObject struct {
+}
+
+type WithdrawSubscriptionResponseObject interface {
+	VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubscription200JSONResponse Subscription
+
+func (response WithdrawSubscription200JSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantRequestObject struct {
 	Params GetTenantParams
 }
@@ -10530,6 +13785,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -10539,6 +13806,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -10569,9 +13839,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -10590,6 +13893,15 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -10671,6 +13983,18 @@ type StrictServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(ctx context.Context, request GetTenantRequestObject) (GetTenantResponseObject, error)
@@ -11273,6 +14597,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -11344,6 +14774,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11629,6 +15093,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -11650,6 +15237,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11814,6 +15617,85 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetOpenapiResponseObject); ok {
 		if err := validResponse.VisitGetOpenapiResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPlans operation middleware
+func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlans(ctx, request.(ListPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlansResponseObject); ok {
+		if err := validResponse.VisitListPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPricing operation middleware
+func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
+	var request GetPricingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPricing(ctx, request.(GetPricingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPricing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPricingResponseObject); ok {
+		if err := validResponse.VisitGetPricingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CalculatePrice operation middleware
+func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	var request CalculatePriceRequestObject
+
+	var body CalculatePriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CalculatePrice(ctx, request.(CalculatePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CalculatePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
+		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12593,6 +16475,116 @@ func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request)
 	}
 }
 
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	var request GetSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	var request ChangeSubscriptionRequestObject
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	var request PreviewSubscriptionRequestObject
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubscription operation middleware
+func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+	var request WithdrawSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubscription(ctx, request.(WithdrawSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubscriptionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTenant operation middleware
 func (sh *strictHandler) GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams) {
 	var request GetTenantRequestObject
@@ -12707,338 +16699,443 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1rd9s2tjiMfxUs/btWL0PLki9porw4PzdJT3Oa2z9OJ8+Z2L8IJiEJNQWoBChFzfi7Pwt7AyQogRQl",
-	"y03cZ+bF1JEoENjY9+vnTiynMymY0Koz+NyZMJqwDP589o6OzX8TpuKMzzSXojPovJswMmeZ4lJEZCQz",
-	"8nx08JLqeEKoSMw/XknB8JNuJ+pk7I+cZyzpDHSWs6ij4gmbUrOsXs5YZ9BROuNi3Lm5iTovZEzxLasv",
-	"fT9hGSN6wohgC6InXIwJV9utfxN1ZjSjU6bt+Z7kmZJZ+IRDwT5pfGBI5AhePaNjRq7YSGYsIguuJ/Cp",
-	"olNGRjw1q5oNcbPEHznLlp2oI+jU7CHGN/m7m9JPL5gY60lncNTr9aIAOH6GRd/m4lxTzUL7lIoRLggV",
-	"S7tHxYgyD8NO2KdZKhPWGYxoqlh4Z7jxD/Cjy8oGuWZTANM3GRt1Bp3/32GJKIf4mDosNndTHIBmGV16",
-	"+z9n2ZzHLAxmnhCZEbMXcwBKFD5cB0e3W3zqsgGgIXg+T9h0JjUT8fJXtlzf0Bm5ZgDIpcwzEk8kjxlg",
-	"uJ5wRQyiMaUjonKD64pQklGRyCn57bfnT7vknAlN6JhygbjBdQT4YX9HJlQRIYlisRQJYaMRizWQzJhp",
-	"VWISFWrBsgIASI4lBLwzHJhDNBGAD5HT06gz5cL9u78ZPq8BLDTdEU5fDiC3AMAI2FYYVQ03JHpCNVlQ",
-	"c0qaRAZ3hz8M4eyLCdVszjLCYe8Z65L3XE9krgnXcBo8iPn+5OhhBCc96R+RxYQJ8wg30NAkzrMMACeW",
-	"ZCozVn9wy3a35LH2jPW3u8tZH+/rJM07N5Kl5obOhLfppczJhM7ZY3LcO/G3pTRPU7expv2UMqz9ps41",
-	"DQiT4Q/DAZEiXeI+AFwIIcHIkmkEnTSfL7hiO2yKiXzaGXzo/NC5DCK1OJvxIL8zN33Nlt8qwpPivTOq",
-	"J+VbKf50SxQTT6QYpTzW4XfG9tumF7tndnm1YHFYi7Avt9/D6534qd+GW23HjdQpGLH7+ltFzM/NRqgg",
-	"NOVUGd7KdfOWQJ3YbkdPGU1eMK1ZzZYSRhOSwgNNV5OUy2y7g+dizjWtvxxefN+0gfKpXTYg65UR/HLD",
-	"q+H32773BRc1L025aHyj+X7r171k06u6W57Cd02vxCe2fulbFsssCb80g+/gpSBJuFagRFjlVS2VZtOa",
-	"7eBvd9jOnKtaTMvst98qInJz3NqX21U2KFp8apjwUf/kx5OHxw9OfgRlAz8sVQ0uNBuzzG0wr9tb3oj+",
-	"Wb493p+zOGM17FjBdwYQdMpK9fbJ25cf373+9dmrmm3gz3bYSYM5YBX7NpzZPrqthcmnPACGM02mUmmi",
-	"JJlSsawzP1L4tf+GhI1onmqjX0adkcymVOM9Hx91ohIv+sYg2YAQ50ADan1zzxMQCEgjKiKKGTNWs4Rc",
-	"LUksp1OqHhOapqhg0CtllC6jrdE0Hba1A+3qYQtw1bRq1KPh2M/xp33PEHN24Q3eGFP6J5lwBi94KuN8",
-	"ygTcTCyFtn/S2Szl6BI4/F0hKbNPdDpLAX8cCoBM1DTWsH0Hxg+ffek96MTZ9CC5Mjeb4L86UUde/c7M",
-	"zwYfyiVKJWomlR5nTP2Rdm6ildXURM685cw/V9bLlZZTlvkLTpew1uWND+Um87qAi4GaD40lnaYVaDhg",
-	"DIg7yIWwoBhcCEIOyGeeDEicTSNQNwakPF3kKUXwyEFyFRF7lgH54Fa8vPFWMid2S8G5qqtY+FSWcRAx",
-	"63Q2eGpWLU57PJJYiBjJ8T/nr18ZRP/fs5cvIkItDR+dPiC/8p+65lF1aH934H7XnSYE175iCkzS4eG8",
-	"XwDc+R8Mtg2Nmm4EFX657mxCVFYzKRSisa/2tkfjK6pYZ9A/jjqxTNMSw7SMrz+mbM5Sg9cJi3nCkp+W",
-	"BhwJJS/knKUUGOCIszQBkqZCc70scHyUfuw9eLQ4/v3P0aif9Xq9fu+kZ/83Nug6Y4IlZ4ZlHfWOHhz0",
-	"+wdHx+/6vUGvN+j1/wUHprDhzhOZC8tyJlSgNEZxb/5ofg0++Y5rQNTzX3876MOnSqbzwOv78Poevl4B",
-	"d+0fRR61q/mGF9pHXxU6GxNaZssDtRSx+ZonDBkEDR8d3p2wlGlz1ZZrKsZEE6iQ2jqDzoJmbCJzxZA/",
-	"zGmam/s9urmMOgo9ecXhze+0YeZjc69TKnKamt+gf7UzOIo6Cy6E0eWq67ZmIQVOBsjKN8YMegd8v6Gl",
-	"7WOH8AwsW7Us2qN+DGLJIkh3TlOewLMfR5SnAJ0GtE94VhALF0AHmdJnDVcKVJGkfzRjz7WxlQs0TWlg",
-	"TQ9Fp0wpOmYWmrPMMCnrAKGeaols0AiVTCY5iio56ww6+UyxzCgVM7pMJQX9GVYx+JCjqX+dFxu68WjS",
-	"I0KRp+leSaTA0yTjcyZ8/FZaZmyUSWF2rTMQ4X0fZ9uLtxJtarDTM0m75uyvpH4pEz7iLAkFCTzfj7kE",
-	"z9GzM2q/yeRVas5di9czfOIf9fjtpIoF0UelaQoYzDTlqblbOWVXMlmSeELFmCXo/bQiz4lfMmVULCY8",
-	"ZV3y1sCFO/cqFQnJ2Izh8TO7CmqxSlMBKAFiDpdUh57CZJWx58jKN9CGwYtcdQYnhiNry9Gf2E0X++sU",
-	"Gs8hCGGWZTIrhWsVDK2xxd1EAFXg5hdGLVhkUoy75KTXq/iaYyoMRV4xcGY+Jie9PhESQM4VUXwsWEK4",
-	"MF8cI+2mqVwwePLEd9qheQQBqAvBBbq8NRNUaPPsaURO+sfm/07JlOmJTCKi+J/g3ZmyhFPQmMyTj/CO",
-	"DZ25+BKGtUYyu+KJ0TzQNch1gRWKC8Nd9IVwbtnH5OToCH7MxSwHHydAICJDBPqQKLpUxjQAL+3RwzJc",
-	"xxWZcqW4GJsvHhEt0fpxQFOPyWmvRygBE4fI0YWQeQafHhMlzfHMftFNbEh1xkRCpCCJZJYBousetD2P",
-	"AN8ynS0PzkZBR9R7riewHYPUp73jiFDzIJnIBe4O4wWKaEl0tkQK6DarkzdRxxrb7UUTRdfdqtCJDTWl",
-	"bxFCqLwg742NggTHq8hpfCdIWNUZ9KJOnDEKakXPUzHM31KAlmAsJvaHUQPMpwYH4Q9z2e7rjBlZYr/Q",
-	"Uptnj07MN/kssYubM9tXNUlEQBJ3hBEXXE38Q4HAzHKxQWBykUBwLlMgyDJp7Aq0ZL1TeTsFKebcM/3t",
-	"BJemmW5WWgvhlQthTdJ2HMYgSY0gynIBAuhtLl5wtaWGn1BNUd/cFalueZuBHxwVClHb+y200/ULLm/3",
-	"L7palccxYwlLOkarnlD1Umalg6OM3SMwtkEAuN2gCQrhfzkyqKAAFzxX1hYqb/gae49W1NSN0BI1qps5",
-	"/NtclEg0kzIFtz26qsz9cZkZO9EIfJpqPkU3mv3TutGqaqa70aPyDmY0V6CjW67ThJmFcnja+i4cdGsI",
-	"0mlHVBUhx8UtFL1iW/DLMmI2y+SMZdr6qbzL+1y6+8zpDywU15xh9ic/LesTIEaEWq+8UROuGfgf1xZi",
-	"n2Y8Y+os4L409wyBWcHmaG407O2DWzOC33UubxDjPndm1OjZZsH/e82WH0ObMNbQzzKvCS2Yb8nIaqAZ",
-	"jTXLlFNu6o5lfvObcjBdWVPCT6dc5JrtcCwkkc/rL83YXF63uMfQoiqWM8SGVhky5+bx9fQYjyQ+VxzH",
-	"D046Qfdw6Xr6YK7LHs67kWJnPs75YsNHoQrcfXiU+yrdltZ2vYksXTgBWKUNFHItoWIJLACWgpcX13Yl",
-	"ZcqoMF/6jL35Ba/KJ1ehBxutrFW+NXzoWcpZ4nH7IFNojGgAg2ILjwK8UyV8NGIZE/EWaPW0+E0IiEJq",
-	"vs1q1rT6GRyJgfWA/9ccES0jCol5Tk6Ez5k1RuRSPi/Dco8hx8Rw9oXM08QYboa/UZJkS9TF1okkgshY",
-	"cG1QTc3v0FrhmgjGEkiSk4K9HoFytlEzjAqUBGaAfvy6cFbBk4s9I6M3YPKy3Nq9vpCFoS1Ytxl7LdJl",
-	"iGxW0N8PnBWxzcoapZFS3nwVS0sMQ6AHySZPuD5zCRBVkkF5s8aWUdEsM1qKQPQ1JnahBwr81hk1C18G",
-	"BEoN01+BArwq8jhp7RGeCZ0FVAFa5Jis7YC6QzdywBI85idbaBTOa/S5Q5OEYxrXG29vqL5VDxN1Ph2M",
-	"5YH90Kil3bd08dL6LpHtToKH4bPgxzODGDJXv9jfVZH/F/aJJizmU5o+Jmw600ubH+hIkRmgBvUBzx0V",
-	"eK1if6y/rR+Ro4gck263C5mGMtdkTGeqojHUidaoo3Lrm92EM+blcFXuiiOHBeUixfX4JwEorsDMgrwW",
-	"7fYhZEv0vR+C1uz3LZvJLHDyq0xeYwCmnsGDgbMkM2NWN1z+h+L2PbXOYKQDchWXneNpYURdxmgCrqmR",
-	"zEVCFhOZspZ4NmHOu++fq5bwLKpvqxsikoZxy+MCB9Z8BJj/YnZ2E3XgNOsQeCXR07egyrkiI5JkcjYz",
-	"f9AkYZCsMZVzloQk/8oO8S0lxKPybi2QQsjxRCYseYYOjjUNDNzsARgWwZlNpA0rlM+HN1AGd1dQEwK4",
-	"wWiEnrAlmkV0nDEDJ3Qj+ZHezyEWX0S91pOvZyxTkLiExqJN3HF8FpNASJanjNhlgnzWBo2DaovLVCVT",
-	"sAhtmi8iu03lGhDrvCRXSyIFI4onLCo81VdL+AWktXa3Mz3jURo0PctgdVtB6TwYQQPQ5ap5b85Y/DG8",
-	"jhe/XsvO0cqAKZ7UWrh+oHtra9NFwINVODTNGWq0MVRQ5NpljlY1U++Mah4+YyUeGOJGGDNvKXkcrZzz",
-	"JGifKFfQ0moRV2BSRsoDG9zGnC6D6p9rQR8yuUvV2QdX5GcolphSIXJHbxEyCwdPBwnvbMXeirsvENnn",
-	"Cx49VDCs2X53IN2DclHmFdwH1aKCkOu6vA5WnEHVgBF6i4xrzUSEbI1qm4v3rSJxKuPrx6TkmryINWqW",
-	"pjv4rIqYUH0aLezJsV+sNQna2y5jZXsXlw31h8gMs1mCwo5rMpGpMavXlBJnueHPrRJt91eeufHmHMtw",
-	"xqHBfw/3g7ZgtRhgRWmYsHhXH2C8XW5/t8ExvI1AW5eVUgS5eYPj04nE1ftbepU7E0ZTPVlieeeMyVka",
-	"PgKmAJ8zrbkYB1Rnwx4xd9U+gtRDM0au2UwTxWiK6knBctbesSY6WuQPG01FebmCgJU2pwI3YkkW/TNl",
-	"3iKZ0oQZKudasXTUrLko79xhSzyo2a1XcBZAMbBHmHbJN59fnb18dkOUpiJRdqf2y06ATtqKVHvSQqh6",
-	"wZu2aJirsGpaXLeXvWKvPFcMEhqgEMqehYtx6tfjbIcHe3Kf+9U0xYWuYXZF9FuJXQjlkpFUve0lZDcK",
-	"ZQuB/Yhlx/Hui2C2+33jCvvCtGRDu1Mu/E/70QqwHOfzUtb7LVLW29Cyt+SD09PjB028YUo/Vbbp5cG7",
-	"s980QmNN3OXC4hkayYY/g+QcZzSBDzG4k5TRnCaJGLKiofRsRcnfSIZxSpUKM2PMhYQHwPUtCBBkRh2x",
-	"u6MBi6OgQM8yNuX5NLh11BJqPDT2S2CjRq/o1nhOEbo1O17QpRVXjIuxNWZVRK6Y0uhi2o5HjXOaUaFZ",
-	"ncJEzbb5nGVLozSSWSantgS0EUHbxR3xB0ERmk+nNAubUdpZuTWH2+RIgW+jApfcguVLHcpU2K13MeU9",
-	"+/BrYB0y2x/bRGf8PeCaVszcUZpCc+7BXeUWXDfUKDuFjJxP5MJmXUoRs+6mJIUN+Qb/SSj46xIK8IYb",
-	"0LlaHbwabovZTO9qrm1PD2xqY2w700KT3cbFPEgCUNm8j2ShzDryG2PaErOvtbxmAZOwDaXlWVrv+LaO",
-	"amIM9WosLs/4QcZc/kK0QaQAcuJ92IP5gKpHSA9l3CFxxyEUrFawhMML645fSAnULE0ViamxcTATf8qS",
-	"ZY0C4vn1178tC1pKvQ8qW2SugypRUfGyMyYm6R9NzDjIPrd5YX0EpqyJCX01q+i+rkYGVYMgKLzymSak",
-	"hxQX1To6UJPTIYW12hOegNU+ZppgGnpdPCHsQdiri76NB6DE89KtXu/tK0Ki6x7020qbOl96SQR+woeL",
-	"X17bZiTW3w5FtyuxuxIV3P5Lm93RS4HHVZd6YdI3meslBP87k/lsi2gkZHO3DFD8BbzgFqRcJYvX6PFJ",
-	"qWZKdxtQd1+IXoewtZlOLVDMYhHeURBTmoLDK0ixB4tkFc3uhV1SbnqvELhvh6+PVRTVlAlXMc3Qc2MM",
-	"4bTGX/OUxUXOZKNjrAroUrhVHWG9KBza3aHLgx+NrfIDQzHvM67Zey5UhI4T799K5lls/9Y0GzONfy8Y",
-	"H080S8wvWJq8sVUKEZmyDKsZt3Tq1cSqzmzgXI6MHP9WEbkAye1nyBkRTa9S1n1l//iwkjN3WUmmUdd8",
-	"diBtS7WDmTSMPCubBKyjSpm9u27phOvizrCvBwQZM2ZzbW6iDvajbH4eUnS6oQxL+AYwE1YEbzZkcNTo",
-	"WLqmOd6MZtCSwciBmAopeExBVZqWDWVsO4oPaiJnl13P7z+RQbGxQo62/QucIEh+SFH7I5RN3QL9zdll",
-	"gvvyeps0JWy26XhRBe1johhr6F+xHidqTgNti9FR59ncHmh1009SmSfwrSL9bo8wMWepnLEI6nQQPwxf",
-	"NcQHG2fwLGw1LCra57garYlqakuxnLuywPTVsqzLWvNondUBx6poShtM2KijZiz2dGS3jX63F3xzfRJq",
-	"1MGqrLZqmju4b+Sx+cVFVy1FnHLBLi42E5u/e5slbYEQORevff8qyPGTICU8+zRLqaAY3mABzZlOnYZc",
-	"xatnn2gcViydQ86BV3PMnEF1n4s4zS2Dk7kIM7Wia0o7xTyzon0d7uxTXYMtzWbYMNawZBZ2pqxcgHXG",
-	"waKR39nFwigEX7BtzwtcDeW4tEOhUsFe9exIMqZzZhO5WZpAfxwQp4/J8P+gw2foyh6s6tIC25wSThsO",
-	"prZjoP80m1Lkamk3Cq3EyCtoyIFhImawitg0dRUMqv/MReKiLlVwYnV9TR9Fx7HLrgO5YgnJheap7dJs",
-	"NjBlIllJf7hNkY5X9LPqqTI7ichVrqFuH9oeqAkU1lzbssm97ACqSFqUoOBzkQNiufXQ5f/ClZbZsr4M",
-	"oy4LJ5wnuxk5o1oVTGE+7xWLIeHWL/FhKXNhzXYlPYUjKlDRsw2t1ul/kIdks3GBApRhQbD/BfSC8BNg",
-	"Mkb3t3vwhDY5sDXW00fESKjpDJrVuSYJ6Fa7ymQ+nkBGGb2Sud4yhfj3LJwWtar9InzQrwhhWOsPWvH9",
-	"1Lkl0fFcZHqU/smok3Jxbb4Q8MdldMsM5LYeD5743jFIsrOFTuApK/mszXjBqyqQyGF+Axnuwa6vEPS9",
-	"sOz/E5j6AoGp/UeBmq92D5jt4cl9wWsZLmmW01muw0X5711xiLEllKv5x3ZJZJTJKX7JkvHGVgR7zoa9",
-	"4uHKEdhowG29lotouzu31ocs/KC5c+DCZyzjcmNE6g0+ZU2LJ9aF0Ugf7rm2QR+7z3JSB/Zqaf7RSynY",
-	"XvIKLBi8zEm3f7eTKvV6yNccifHB32BLtjpkPKHZOJR2D14j6Ge6EIAtXCAUuBSQzhrOvWelrduafaza",
-	"xwGU4kmTp8+OyDH4TiBsny4JFYQpzacUO2h45JLysJYEA3I2Ao5Zv/xMKr5Sx+ZZy7aT4edbm911eWmr",
-	"TkK3G/fqMgENjxWypcvbr95bI87tQ1hIHm7f8NVKirXARpLRkbbFSIBdQPFzCf/JhauAukrDQfsXoQFT",
-	"PxsZQq3xQqCuxNhwfMwF0RL+lbGY8ZkmBuUjIucssxFIpUn/1DaMUetORTpnGR2zl6ol1m0TsZ3STy3X",
-	"XbmLclNuEffi0E28MAZFc4/9WM6ws77XV3+lYpVNrCnULleiLhukKYNjIX6W2bT9O1pJMnN6L3FBxLvm",
-	"3DVUOJXiLuDKc4VfRhooTaezLbxbK1kMThyWftbiQJG7oRKOdbiwRpK4CMhdcF5hkUM5TMX2Dow6o0z+",
-	"ycJ2bjk/YsXrVWt8rCljucqC0uV3ybcs461Putwiye22SoyzPKxf1hogxWGaFRUE5x5khr2XeyEycK/t",
-	"qjpWYnK72ojww/BerErjE8lHbCNjs86ReyqwKosqBVVDHTrjccApbDn5CwrjyAKOWEGmPE25bWEaobnU",
-	"StRVLSmZX/lddrHNNAqsotdouzQjquk/ZZpPWXC3Yz6mV0vNFPmu3/u/jwj8/X3Lvdge3uF0IalY5Hd3",
-	"bt+sJY6ZUqM8bVqYYsuulmuCEXK+FHHASMShNq4UBAI45mZsLJvIjGRslKuW71otlihfXDlZATv/QqNV",
-	"9KrcXhDrwbhpHWU7E9WQiFEhsOVDLgAv0XOLTbXj5Yo1cfBfH3oHjy7/8d3FRRf/+v6/vgla+vb3K/Li",
-	"Az348/Lz8c03G+VpqbW7lUKHf8UWZXnEFsxnU5tFmdkRK4Oduy3uWqO2Y53AlAs3jmVFbhgVnf+RM/t1",
-	"OdNiLQ5p310D6GqZ9RbArtRRbwmOL1DpV51x06LALwDJ8sg1wKw6m7fBXKecVcZenlQgcrxPl2zFGxs+",
-	"ja93rFh5th/YMK4O2TX6BeTV2wiVrSVgImkOAr0uTJEqVEZF7LgV1eAytRFOawi1LwFsUF4XKuTLkbku",
-	"e51bpcRvMJGLa2ET1tq3twqjogVNkVVtdhS6Rh8m6yYBaFTbgGTMBMtcx8x1ZdXD3pBHqRaggmo+Zy3M",
-	"NjdtGFru13VncAmA4T1mjCZ17RYNs6ShTkFP+diIUWxnD/Uxkgv9mBz00Qstlt68kICW0qr+0uWNYCqO",
-	"hYl3HG/v/k3UX/serJbXxZJfv9WCez23Yy7We4ZAQP2soV8M+KAmtFAZd2oBo+smmP4iF4Uu2q7U+W19",
-	"mQv2bg9rvDhewqXsKUFnaiJ1S4WauTZt7ZIJvNZuwYQCowxzMT7nImY7+HoanFSziW3dVtiF9qDYkYnR",
-	"aU3snjbiwILauBjAUEtfgm25+SJU0ygncEAJLdI69iYpCpcVQsriTBm3KVF1HeUKOEUe3azcpsOVICk6",
-	"8/x2yWwG4VL2KcxjDHt44loYhHvkbdkQoXUySuvqt9o0kxrUTF2+aEhubZN0sl3RzjYpKrb9U1Ges+Yh",
-	"Le9ltdqrUFq80QXuihuxaB+CrMDIeyHL3hTx51WVLQnl2MZprvictY/ZT6XQk7pSxGwLEjWf/8sKo2bs",
-	"wVe6F0RwFO/3QSiUA7xWBN3PT8ijk9MfiR3gRbBzbyBsFC4APtdGo3oMxaAzlmEF8IpX5AM9+LN38Ojj",
-	"5T8uLrrlP75p7uscqKee0Bn0+4MKY+iNriVJZHhSRJGbupesznKGWEi1pkmSMaUIVdcsMYrsNpXeK+2e",
-	"19tJgTQ1wmwpc/MK0JQnLJ2tldqGy5hVocg1hJQDHSe4gIwmixndpjz7UDHM2JYHQzSZC+w9ZrDoFmXw",
-	"Rdq97aeCJ/P6TRf3VBQzlsBtIIyfw41gXwu21k+5dZ1rmk9F0KFMi+Ro6/zuh42dNDgvfYsFaotVsVOh",
-	"HZO21j3Rr3XKaJEJsX7HMD6ZFA9FZEb1pPw3ATSlifnG3IvRAyFDzlbShF/pqmxCnOrBo14fJ97axwgX",
-	"VrN0Q+6uZFLXgXbKkmVdpwYJ/S2Z2+fmgGZTIexbL4cp3Jlri5ZDXtBugyfdmr1NQbhyPH2DTddWpWzs",
-	"3rxDLpvtgLlTLLvUUtsF2idBesfv7TQ/yvVKnvxjSCSCDtPgP/HaEq62ht6uRxZvq45Ck+Vf6xIRZkw8",
-	"8WNfm1L9Altt0YN6dfMYqmvyOdm0LGsUYpv6WqMdp/3V+6Xb4lJFS7GRqqLJpNI8TQ3VQ88KHdmpkkbK",
-	"hvozloBabzkJpUaNnvSNGGnLlda2/bPMXNlCdfqlrrbBndKEPS57jaNXBP4JV/NtuK5HlbP2W6lIkHRz",
-	"By2XKh2iCwT3jBwHYku1BcatZEx65nXJSaqZJXjgesa4B/PIcth7YRvhXks/3y4IjKRVWekm+Cpb9b8G",
-	"3cz7ZgO6FI+GD4ODfJ4WFsSKuyTXE5ntTVZVx1UFkveQRnFPBGtLWudUNw+2Srxi6sZV3HM3pb5delR+",
-	"R/fUkk7T8AghWVPjaZMbgubElu6Sokxzrcas2nS8RX5Z4Uex24vchduTFCCoco0Cll5tr3+3TZi2F26B",
-	"S53bxpD3hG1UN91AausagR942lwpswNlfoWYvhdcDd6EjVoXLVYWODSBJlOQjyzhWOM24sJaxXPOFiw8",
-	"NOytTNMrGl9vGXJ34PNilqfBHiv+6Lsp/cSnZtNH/ZMfTx4ePzj5EWL0+GE/2iwK5rzeyslF6yLZ9xNZ",
-	"um0I1wNCAUcjg5ZDQz1JnrJhGDvXRxbv0EXfjczeRfq+zcUTXGBNefxp6WU+r4Fol6K7PQe0vNHMt++n",
-	"muXtql3dfG53sQnonDDTOdjsxZvyvMLmrau2bWrdOub12kaoaomgEocKEYJPcbcW1uVg6u0zzduktb/N",
-	"XUP+5lZ5tpjXZY67Ml5vkKMv4MttV1AuRLzedRd02RSbK4kvUDu4XQpq7fhUF4i2DxAuYLRRqwi0N0Wl",
-	"zdN3FgjHQf71iaosnkimbNtQfB16YFjGCPya0NRsYNnyjc6FED5KYftfMdd6nCWYadxy/cwOsauu/8Sm",
-	"JACowC27xYK2IGE9X8bLDo6gnkUkxDYD2J311EfOd2BKxZCHXTwAAEqHI/7MVbdmicbVPGCvhmMlHA+3",
-	"X0Ov+1DZ83sS+Sz4qSf+/shZjq2AciGQSUPKNcMGQTOaaU6rudfAJus682F+rfcCe5/gTC8TPW15QamF",
-	"ooIaXBGGjuylnXuts10x3VzEv5hIopht4JwxSHiHBj/hBtDbT4+5hc/MJSPDGXYbtoIw3gMt2Mu6F+SA",
-	"e/2na4e4hYFTtFBcT4nepj0eLhPeWvNU9a0cUzs4h9a06TodsD7vlH3Sb/PdBq3NpExrxitj88tqHhDX",
-	"PKZpNffFG55ylafXOyUF1c0EgxEltov7hCpMOcCpYDj4+KO75Jqw48Z571KwcPy2ldpskec2s6z2NDRh",
-	"bSiUp5J7lwX37d2ujz278jMAwVM+GgUYWtVTuwf/655TS7yWZXtZzzPr9jVYf6uJ+q6xWXVWfqs2Z3Yn",
-	"e5FM7kz3QjR5JBxoLGD4zBybuucKtLIVzmM+yeIJrxsB6b0glNFdy9bXIsptjK8ZE2UX6La/ahxE0OTE",
-	"yPIa1prlAs1IrkguEpaRBV0SmUFxTfsmb6juBwhja+/J9qx82wgtxuLWonAW8+u90JvZt9vJKkqsXzfe",
-	"SBjLcRhXMMsKh6tjfN6fRSkYS0LJiBO5xjM3JiokDHK5asoA4uDnq/5D24u0TBl3vCOyewpHGOpHJrkL",
-	"CdbQFLbQSjoDjAwlVJOMKQ0uASjDtA166JhyEe7I07KDjCugsWl2BjiF383jOXZ/wcteDwuvsZ2UKn2+",
-	"FPGODsU8EHl1Vam6zD3BuadCYkcQAyuuCPTpElbx2rVpRGRfF7jyFXgWJy12Xg+z2rKb+nG7zzWO2HXj",
-	"723uCp7f8UAhi+bkRW9WKpZkKrO6CWLjjSkh1Mvi37a+sI5P3b3/zqx/5jrgrNcWpTYpksg0MfSF0cop",
-	"ZIS1LdEvimqqyzvXKVlMeMoA/gg8c0N4MHQf2pQyzJUy5PAYXm+YJOYSmN8i01xQ9Dn6qGyfNfi2VsxT",
-	"VJ80tORU9eC/WhKQFKFcWEss7US+paJ2DzuSbKtNlP7UNv0UkPB3MH927zOzmofVYpJLOaWlHNfrSpIc",
-	"Cfo9PICMfGxHmg7t4R0TVOzH65awqVzHnpd2pvTQNWAnCZsPw0JqzR2h2dYTvsd1eakqzcehpv1qIjPt",
-	"NUfGjH6muo3aXNFY32noKlcz6GgdJC6/xmOFhZ+9OrPtuX/iqaFOgi0DVQQyy8UrbWgE9mnkV2SnSnfv",
-	"0q43IPP1wzEqhcVp7KVXjfcmgx3R7YsOO/avYqufhrLbfnNp9qsW67IqFNcbjNqivHZdasLIbiuZ2lGn",
-	"1+6ntWGWrs1eaGCl2xQ9rZvNbK2saaU/0eZyN3+AB+JG5yld4g0FdI2iL+o+mp1C2cP+rny7JpTbznDY",
-	"5mLXih/W2kjueDWw+9rL+Suax3oKT82lNdfHer9vQx97HALXdtLbWhmpanU1qPDV3k3IOXEbZN+aM7kx",
-	"6XX+/K3Y1lc1m68sBd7A/EKz4usvFO3L2gvdpiHyasdZ193Y62pseaHvOypVU5CMIc3gn6XKUkWmsWxZ",
-	"HVUXfSvKAMYy8Gb0tuQZ18tzc1SbM1g0z1rrEnb25jm5ZsuIDFX60RihH4egqB0/IPGEZjR2/dwAcoCd",
-	"jGbANe2rJ1rPEJtUfYAooWpyJSm0NLUPdglU8tiCN1W2G1eQWouN86AChF5j6jQ3q8VSXvPC3TfoOEX8",
-	"o3t/iRF46psbqHsdBbT5Z3OWLT2XnfZ3Cl4oTOdJJFMYKoPMKjpVXZLIWB3SGe9Ok9XSUDFnArAdG7di",
-	"AyQuUDcfXIgLcUB++OEs1xPzHM6x+uGHARmeQfos/xM+GZCfANLEXUy32x2SBdcTQr17sxZ2AMAEQVUA",
-	"9kIQH7Zd8ozGE1LQJijjyg17nnJcg2uAvyLfDT8dlJ8Pv3+MEHDYZsCg6FKRxYTHE5LJFFOh4KXQcIxM",
-	"6BxUfDz+80T98AN+RsksYyP+CS/BroLXYSvUvhsaHjaMyDDLBf6XxR+H33dJOVsNB484h2tMBbnCNO3E",
-	"GGxcK7MVnpjn8N9op+BuXnClzX7MWckw5VOuh+S7PtGSGFWasFQxcnT6PaCDa3OFJg0VasEyMvxsBFRE",
-	"ymhJRGyw5GZo3wJppOY1Bq2H/hQzW5z8D5j1NiDDWCZsiM4UepXiLOoJjJ0y2BSRIcahhvbSmLnJSoUv",
-	"vvCJFK6xnkGwBVafm2UsH7G7VwVeDZ+9o+PhYyzUMoRRIMDw+ejgpTF1huS7k6OH8AuZ64ic9I8w24pr",
-	"wgHKQmrbWrD0zX3fhRVeScHcMmM+Z4oc907sbt+yGaOai7HZaykzEC3QJoOZR5ZizVWZHT9P2HQmoY/i",
-	"wa9sOXxccpFrtrRvKT6y1wX5ZwJogo1GLMYayaMTMpF5pgqsmHKDFgMyNKrWC0QLQIHi3wdvZMrj5dDg",
-	"LQKYK5KykX5MrthSisSAJZbmlk6OHiGch2+ZzpYHZyPNMsQNrNiMyqJjZDxzHHxV1PsZwKZcaZYQl+vm",
-	"elYaBuN4aZc8L29WsIU5qSJTuiR0NmM0iwhNlQR6EMTY/g7UA8LHQmYMD7KUOUkkvBRGS10ImIYTM4E+",
-	"QZ4Y/jXiRrnvnM1oPGEHR91eyZu9z6Ddp62z6PzK2My7EpctiTmSXGA2n5W3kC14JfWEFKN+rS/BkPgs",
-	"k/PCb4BBgc65lQie8T7o9Ls93IWcMUFnvDPoHHf7sNkZ1RMQk4eGzf4JUhrDFQUOPk86gw5+a8Sxmkmh",
-	"ULQe9XrWZ6httopmn/QhyANsQUmNjmNE9LWTojQk5tcS359rkDvdlZBPSKspduSC6hVFoDP4cOlD/6l0",
-	"bD6TMVMKsjf+ywCQjpXRMV4yTbF90CGkq9aDxH7tVdgriETSNJWLZ9OZXtpEpdBUt1cl64onLL5GusV5",
-	"rubkgHhTUGML6Q+l+iWCzVl2JRVrBOzlX3ljMRVwYae945Yv+XBwCVM0r6hiBNMVL2DSHMB2lw0IqRGU",
-	"5pW+UAYo23fsH62e0EJbKBhRDVbN+0ZzOrhm6FeqoTalsemrWsev0G7LRw6BMUO4e8ODLvFhM46sjRz1",
-	"L9EldXyoeJo7R72jBwf9/sHR8bveo0GvN+j1/lV6F38yQMtV9rH34NHi+Pc/R6N+1uv1+r2Tnv3fuDL+",
-	"aCDyNEWvcueaLZt/llKlf5a5YcxHn/73T/vJb2p9Z/1euTPnZ2KzVC5tOWHG5vIaf4YbcK1rV5JkLz1u",
-	"2zcALfJTrAPUT0kxK934qN1kqyEWQDJNAOfPsEWLHBlhj9ICS8YTltmQF8/IlF5zMe4SaAjDlsD/poql",
-	"c9t7LxB33pk+CoqwOrqKiAUiymFvkqmjDfekgaKvZuNVq+6cs4Ud0BKIow+v2XLoDm71G44s3ihAXCuW",
-	"jrrkOUbn4Ix6AjNlYtQsr9lMEyEXroFKlRIRX20D5m1J0VPOwBi7LDrZ/CSxjUl7IguhZx02tsausrf0",
-	"TdXWtuORV/hCf7stfyXsAFrddpwheZH3esfxcY9kVCRy6hn6gA0PrMIN0sLQCTzPNnIV3ND+eEjbG3xi",
-	"YezdYqALFFbmYh8fuEtj6NQtbR87hGduos4LGRfdC5ueL56zu7gV+3hpDRzLHLZgFyzh6AvyJe3hZ3SI",
-	"3CADga6D4YZZhmcospCZnhgdDKytwjsDPZ1dlyIpgK0obZQM7kbJKR2RKc0Mw4OYPlz+Ol/BL3blKyMw",
-	"IkOi+6TxWMV2bn9Bb2Gp21xRFNZ9xkzvDBZjYNeCpncvudfXyXbujt+YFY8RjZvR8pXUL2ViLPBkD+j8",
-	"WrDSrWi9OytKxC4qy3b4KxxYLx37yhOuD3Rmm6HU2wrmuXcZts+7Y3Mh2mpuashwHfFUs+wDFP1eVow8",
-	"v+F/oP3A+rvPhC3gICqPJ4bjDq1LtAuZrywZ2iYA9lM70z1N7XxmNuaCKLl5q1yKW+7VL02j2BrFKB5G",
-	"Md7wepVDhGPr9zctyUXMqgu2i/Y3tltteCHMjN/hhfuzTmnsEvgsLviZ+JiSCSx5IyfHfOIO4rrn8Eso",
-	"eSHnLKVYs0AbjM2yRWoxot3mI7n6gMpEdPedTVG6wQqISWfQeTR6+CDpPew/fHgS/5g8OH1Ej0aM0l58",
-	"ekqTXv+UHl+NTkb9q6Or3tXDo6M46Z8mD+L+6VVv1OvR3kNzabPOoNN/dNTtdY+6fYxHzrnM1S/4ikr/",
-	"TaO5/NEMHsX+6Az6R4a72s7QHTWPm36zX4vZ8MLNBjMTOuO38jAWsgPqy2ZMzlJnUS4VSXgSEcEWRlN0",
-	"DSsK8WG2GJAdwO6t8FiXAIM5y/gIW/UETeFXUjMyNOJ0SBJj6LJUsQWOljT7Wsrc8xunFMc3UF3ouTYr",
-	"1fZtypjXuakqc3AnFalzOyK9yuQ1E6WyYm8H8WhiS/X3h/IWRW+iDvR7LOzdLTDsLZvJLIhj71001boc",
-	"ZS72onE/cTapsVm5cA2YsGMl4AlJ5Xg3NKv0uqhVM/yakbvXMjY8+TPIFb/urV4t8Zpk1ksofOiy0eu8",
-	"QagaNl1doLm7DoKz6JjSuDi0UtxOBdif7LyCTPj+cbVlbEdpGV9/TNmcpdjBOeaJtYdc80c4T5FhBgI2",
-	"HqXNEkRCh/AaZ23/X2V9kxVO2A/X/NG8Lj75zoXKfv3toI+cS6Zz31TKmAI6tYaTyyvaJMZWkoo6HHIh",
-	"ZLY8ULZuhCfMxogadQPb8sVKQsWQM9bBwmUqdRY0YxOZK3aQXGENZ86Qzd3RC5WWGRtlEgxO+7pHBuuc",
-	"vmKnKSudUc3GBi1snybf6Iw6Cy4Ec3J+n7qAo7DN6kDBAPfCqd1itRpAyUnX2bONCNcw6MPP7s+bWl49",
-	"ZgWrvhMnSjNMild/OUveq9/YHuLbm+3liS8brmtgGQ0mKO78hrpAyH/zOcO5l+kSRjnIERkajjMk32m/",
-	"jbNULtC84EJ9H5Eh/GtIvrO/Wso8I3IhIpzB40I2Nv/HEfPwQnyXMm2ka54ygrz/+y55D0keZb4MJGjZ",
-	"5tvog8SUDciaocTskEzlvOiLbLTUVIKbEnIuVv2mAMNboDds6/UMaxXaKBrVKE75y9tEcwr5Bc3HMEtr",
-	"QrEnGk/YKjNvzfCeWkC3i+dsScy3JMyngCFYGrwNdZas2RGQxxSLzkQb9Favg9Ff7x8zFAdtv5ZWaVcM",
-	"6+8guZR9mqUwgcJKu+0UzFYlDyUAirr01bry8K5hu1yRolztW1WMGmzYZ/H45S2zU1pnHhjbKOys7ztn",
-	"fVl7Cxx0nDH1R1opeKp19KPaKkWz9mdhsKKG+aoqFlufF5NbP3RmVKmFUV8vPUXT6Z3lgFeXJONrlZ2o",
-	"MwFJ0EmuuhYo3VhOveI2YzqnerKs9GGpPeUdpTCUyNdKDRNFntsVJsDuSSPzOIDHdYpPg3zHfbshB+F5",
-	"UZytM86Sx1DPNxxopvTQlgFT3SXYvYq4e7VzD7ENQF35fygbwZtS/CUzEmoJKkwHO6NzVBLJoPPN5/dn",
-	"b5/98vq382cf35ydn79//fbpjUFvBYmYYGjdbJP/4AHzTnIgSsaEVP1VsqE9Mp/tb6vkVrmw4NqaX23P",
-	"i+pilyXV38+UCe8AO3G6SvqE9wUYMvYfK1kUVR6Fn9+GR22d3eCVPnBFxtASZB/6qjlItZWNdZcXdRe5",
-	"YuoWYI6a7Pfd4bfXNIj/aFa316yMwfvTEufUVnyCl3fOxTCbAesNEAq2pKLsOXDf8jRuyeFu4eUpoH4J",
-	"lRPY+WBVl52ybMwIfD0olb1KGcsUa+RYAtljWJFCEIUhTdZOP87YVEKSrlumS86KKVLlkS4ENjonVJFC",
-	"hIacJ4ipe2PNbfRGAMYBAOMfAe7iU2JBckerCoXMrPp0swOJYIeK9v6Qv5tuty9GeFTHCVtobX60oeB3",
-	"R3fC7wwRcGuPLW7F3W4drjV0+hcpZIde+65xqN3cmbpWXke1LnnvxvlNqCJzli2x8MyuE+EAvbJ91VGv",
-	"B4V8KE3sQDub7LBup1adbq+9vkZ78fa4QZEfzGGFebEXvXKl0dc50AskzAxczz+D9vQqLb0aGaPJa5Eu",
-	"iw+sjwqeN2wOssc/wHKXxeKz/CrlcXcl/JnJheoMjk56vb36TxB8tb6TNHWX5jIC3MiYPWW22GpibJOF",
-	"cwa+nNzdQAfgc9kxwFIR7kE/z+sZEwpGTQLHU2XhvA2uuLJTKI1OU7mwxdwGdtgGM6qMyCgSATFJhJxV",
-	"Gv5hpEQhLyNQ9Fw6ZGmaPiZD4MG2KhelANbiYkZjlSgNaCqy/+9vGOAQaxR/xazkLjmHgaGlk+0vNx4w",
-	"F/zrcHMgR1/BxC8oN99ly7sRmrbf96YoEXa43lfOacqpwqx7RwBm5zF2IvJ73qPbxHyo5fRKadeTTRcB",
-	"rg+dOIltLyCDdAc642NsYKv5lClNp7OOTQy9jDrjnGZUaAb4BlX+fM4gNByzAeREzXAcEQ7Nju3kG5sL",
-	"WHHYfviMvXVxkn3ZWa8QOCybY52yTY110hapE8hhVfsuO+M6wWvTcn4xT99UqmvfGZGtMJXrDYLx/P//",
-	"oqgc9uvfy6/LXGKP9dxFYENmTbK5RD4IaGDwbA9UYof7A1SUPxrZimv73kqlpYfhbUT1GvkUolZmm5JP",
-	"iuaWtyOk/9DPV0Y/W9PGBgEks73pqbRcE3WtolFGIncngp31VSittySUMJoc4ASwg3Em81mzJCp7sf83",
-	"PrztJlZyY/cYZ4dEhc50qf5Iu5A29NHm87hxe53B8Y9Rp2hX0hl0ZI5z+zKlm/wCKQ1/f2q/nzKFHTrL",
-	"EbRcES0l9np23ZZjmeZTq9XtLW8zkPC4V0mycuFN8gTRJ8JqU5qNi+zCfdCRMXBI4o2rMyIrprnyLT5/",
-	"nF3b9EWPANqi/leaZL6/9O/yqO0SwBEL91kEZqj5S2WUN3KSlUTyHbgJmI9J+keb1gAuEbyOA/V25UDS",
-	"1T/NMpnkbtYGOOIVyzB5cZlKrG5R13mxl5tdM9z3yPNWUriDOd+uSOfOcodKGtmcO+Tzrf3Ef/2xnTWJ",
-	"3Ldlhoefk+KIjTp1CYnOLnmc3s/3E4TzoL0rOLZXrfxTXG6C5iDhKraNhG/1ojp34LvC8QetCpfETcvS",
-	"EZGCzPJsJhXDvjtIzoZfXLOZXnfO2b1Wbvk2qV17TlM+I9pgv2VE7cnX3sC+spH3isWQME+t4UbyWXs0",
-	"NkjmGE3Gkox7Ocn16OievCt0PBNE5npBM2i1BO2OoAflmHKIiumJ6zZoo2MRoYJw4f8CBpegX9S1TGJa",
-	"py5dHxwMY2yhl8l8PEF3tpER9j2uF6brYRfqfAJguCtMr6DU0V+MUui79FgjQuUvwqyzlF+zO+R2RUK4",
-	"bV1pNYiojH4kxKh1iGzQY4tFhGoylUqT016PgJWu+ZTVogWe4Y4xYhsGCLsSxqptzfXeuh8F1JVf3Lxu",
-	"aO6ccZbsr+UaYF+aIjlWrDj/1sCc2ydeMqM51keez8G5dQC8CB/tkqExA6DFLyVPUpknz+AL0u/2CBNz",
-	"lsoZiwiuc4XtXaHhsv39FEJlGUQerNMTesxe0fgawhkXYviCKn0Ayx48fzokY6ZtuI1rYs7Fksd2O3AV",
-	"0AUOWoMI6ILbJdAfm/RPiWKxFIkC/9IURm5hc+wy+AczmS5EyudMobjHj+yDrp8z9JKRmWuSMqVLopit",
-	"zWfmDWbrXJDylUULv1QqLsaExjFTKpTagy9EMK6TzwolL2dMFU1ubPtp6LiLSnxUNlPJctEdccHVpOik",
-	"Yj76Ybhl4YqxI2vqVrxe/R/owZ8fL//x3cVF1/75/Q/mHxcXP3z/X9+EuvhP6afnuNBpL1TTsrcacnS3",
-	"KIvCePfYJCFmfM7K2nKMh5UAqOBhBQL+wXsHjy4/96Oj3s2B9/c3O/VDgWarsM0DOy2s0nOVJwPy40m/",
-	"d9A/uhDw2ID413whDHEOyOeLjpqx2OLERWdw0el3exed6KLDE/inW8V8pGSexQw+NjzBpRoeNpuh8FNz",
-	"QvhhwuZd19G+62+pO+/jk3yKT4YMdHjCbN2Colh2lcUXD150Bp8vOlmOh8tysWmnYBPDw8XA/YvOzc2F",
-	"AILcoldtySL25v2e0NmMQXdohVk98E+Pw1vesM7b3V1VjVQu5lzTzbV1z73n7lGrWsNJZ7qSvLc5J4FN",
-	"oWlPZ5zRmP2fapKi196t+Plxbz2lgYt5s18GAN+2qVwG3Us6LOHawmdvrpfyYje7Xjxk2dCEdg/o/tx/",
-	"Geg6MjOmRqXdspGwIWRH2bupoOtd2UsWR49ib0dxXQp9O03evF/VtJd9bAwwaIGvJfQSrSvoKk/0RQu6",
-	"mtB7BdG2KLDyDncXBVZ/S0KOOlpeM6Cxf/3R/9f1n0fJj/kz2Zs9yPr0p+P4Kft5/Av/n+sX01fyzR9v",
-	"1bv8n4v/Z/mvXv/o+OT0wY8PH9GrOGGj8YR3ok6epXZSjRocHhoB66cl+Yz+8NZv27Zv7SpyBNSv4glM",
-	"VOJaASWupCh9kYor2D2McAFmsBUDqmQo+XfwufzHxm61wJJq29UKbFFbrm1LTNHjFREliZDEdWoApxDo",
-	"NHXdaitsql1llnd7e6zMemebA3urG9NvB/jXF2A1Hbb3HxbV2UGP2EziZevVksz3E67g/nXuoCZs6VHz",
-	"D31ZEnkx8D7oKYFZYRkduWnVxjQHt8lUCg30eQVOV03ymVEpEqqZi/1HYdUcX3ifRkjI6SzfUEESop5e",
-	"/11vNfx7xTf0GStHU8L8VbvY0epiAP7yXcV409q3l3NpO7+9e7I61NLVELDMxVqrGb428AqY0PFG+tEp",
-	"5td0HnZPegYMdrgV0G5SGaR3vG9LAAemtjADAOFKMobJrHtS+u3SNhCLd7cWj7WDlwMk7Ta3ZubCpyB2",
-	"zV839SU0ljihHQpiadkZPmXJmGUEjAOuyFROmQiQJQoWiQMjv2hZ719JZ3Y+74cShz1sftDthbE5ntBs",
-	"XKY7wpxBYZW8D/4CpbNN8+pI20EfslgypKhet9c7NbjCPpnf9aOjXs8ftUY1+QafMfDlyEY3FCDY8b7Q",
-	"yuBjZdTnTCquXYe7WWazMpYiPqg8trpXf5CXtzkMzNxPflV7wx6/2pIXNagS5uv7WNVst16xcirNBVqz",
-	"tp3UFYTqZS1bPITtHH42/7k5rA76DbJLnHAmR7ZYMDK2Bo70A8tDe02TFxNJFGNGz2FLcpVDR+KiSGpK",
-	"l9AQLqzkvOCCva7Q3b1xQTaxXjd22cpub3x1pdKoqIQs+YhjXb9nG1hXQ3aaneJeDmBGFnw3eWh3nVxb",
-	"YMdmBaZE633VaCguxilbG+hJgboJ1u3XJpf9FRTfov+hwFH5jjdY26gxKuAsq3tEjs7gpgldMbfbTQX4",
-	"XXLRbNKH5gQUZrVcCNBd7iiREi9kMwXYy1334pvjcTEmbsDoPgjkTcn+rxjk0KKjnGgmqNjFoV9F0cPP",
-	"+McmPxrP3NhoRZhIyo4p/rynLrGbQIHE6JyRqyX26MAh2m6oXpf8aqfsLcmUJtDrcfkY/x06Z8jfNpVz",
-	"9tINmLjr/kk2loF1xjY7wY0u3p+/rhgOkxcOjh3ueZPfbmeg7dO6+vp4yXZ8ok69xku4j9p1Mazl7n1/",
-	"DoT1PYJg9j9ckmEm1zg1JBfwJ34cEcXHAjOfoDek1HZKOTTcgBwjSEeBx+0MOvCuh3v+7IWV7KHfz44+",
-	"ZNz+3XXy+cL0WkT9duiN04Zgv5qeODbluhAxUk9YRgAKO8fOpkxnPFZNtRMv7SOb8uKMvj6jwrrXIUO6",
-	"yIQz1HZwdDIZRvbv/um0+PvHpPjzuHeQ0KUaPiaPesT85RJgu94amCYtGIfzg8dQyIwMudAsm9MUUiPH",
-	"fM5qJ4MZs+wtFWNWl1IG7/rQP3h0iQllvejk5rvpvyf/Tv59MOUi10z9+wDm/f8bNvz9N52WM8wgi9Qf",
-	"kbeQWeJBqj8Z1u3ana82Dy6037qdbeBd51iZsUOV363FP52zjI7ZC6rR33V0fBJ1vBE7/SO06P8p09zA",
-	"pd89ijo4mrwzODmNML1MqVGedgb90/7DR9atZpRv8/vTo+OTLTgEYn9dHlo+3Yu1+zMf5xnzmhCJmMi5",
-	"IXMkKvO5HfFWDkWHjbVNSZMzJuiMdx3E68j9NT5367gtFyMJ6XyeS9aYPj6j7vS7vW7PgM/urjPoHHf7",
-	"+FF5PzRJOCalv8nMfjXUzaFXxaK2dccEbsmc5+zNc2LW3fvk+neG+SQyzu3c0PDE+izfkAb4NhdfUcHu",
-	"27xodL8n4m8G9NvcOpf24jMywIZmDWla9Oys9REB4NtSkFn58HOWi8ZSw7e56OwIhT1p61nuZfvMMjnO",
-	"mFJbH3p71R1OcLkGrEFMRczSXUprcMXaki3yR85ylsCBoauXeQ80hNeQQhhBYVYuEpaRBV0SipkR4JeI",
-	"5XTK9eOydRN+oG1XUdUlT3A5qBwYUy4ggZ/Cy8ALyRVw6Gi1eUkgTxFW+rKIca7lDHe/BSaYpx32O4Ho",
-	"5n9ukiOWJ5wjF99KmuCrQhbQN04oFBl55qED/LQrs/EhBNIOj3pHvYP+kV2psyYm9iZdzsj/nL9+RfCU",
-	"kY1x27ffhbhh/vv8Djg8ZoUgiqAWB+0iVSuVsANOs2A6t8/cpxyYzdlhVp8+/+X1m+c//+/Hd69/ffYK",
-	"Ww61y+X6ctNA8D42O6Lt3e51CkgRkiwWx4RIDEt6aOaQJsRY4JuqWLUfHn7GPxrdze8nVOOgD83TFI4G",
-	"xrlR/1U1dXO9SBzWxM39BW5h25D6LlrqK3eG9hDf5PjdGSx7Tav52kh3O7KstRHh2/vo98Wdf6uwXQsV",
-	"CRihBeUbZQoHV25P/Nurlw7IRh/MA+rg8PnowGAjJmQPyA9DcA8rQo32j+XU3mS9jM1Siv383UQ/K04t",
-	"AkCJrPcTWBE0PzuEHmGgsKnvOr9Rt6Cq7cfslYR4rml2u1IWO4y0c5H3esdxAR/4J+tsSRX/hMXupIP8",
-	"F2MXt+zI3swu7HRJKI8FFL1dQ9nthy79nbkw1mks7tt0onMYFVqw4+2ZbsXp7+y7Daq/fej/kzMfnfXa",
-	"duCjUb2zIjKPKnd4Y4rRLJ58qb5xLVuHb8w7EzWNz4xl8zYXZbHOTMoUlG/Ef0jmlWjblhlyoWQ5v4Hb",
-	"nFsWWybMUugouyWLPtmzMQY40sYac27IPZpjHn2WbMB+1NajWTQa+Gz/umnh0fn6jYTCIQ8zclwuZU1j",
-	"UjwCYP1KI/xQA1/7ZLWPHz43pRmnyRW6QP/eVLQlhdSLZHQl3kvLCF1uXr75nIUiQe1pcheLqAy7BE2i",
-	"l2D/eC5C68M29pDDByg90l1yVuwejRxFl6rse0RdFf+cgVN91ed9ITaYXw5gUqTLx1U7bM6VM8MaLK91",
-	"i+tCvBbOaJti/zW0LyLCPsVsZpN+hnOacoPdr0W6HIba/xiOs9ydu93eWItC1VJLkuViUExFwUCFzNOk",
-	"KEGGlmHrwYeQ1uHDINRt5UrKlFERUm0g30rROSNcPy7KpLNc2HEsfudw2+CBK8KF0jRNsb44pfF1ZRJL",
-	"3TZdGcw2+3s/WUZF+9gJN6x5Wbe+kJrVqV6ntapXxYwOcwz3CGfq8KnjAvuycMtCBtsiM3YFYSOsn5pS",
-	"kUNeyBUbgWoD3XjfZ1yz9xxCy7Y1vh1/B0gOVU5G4DyRYsTHXZdi8ZYpmebFMB8hNdoKHy6tECmrykqZ",
-	"chx1slyUU16s0L33GufxFrKyH5CVpzdRlfbwKltL0DODICxpJ0it0wCuCDg9V45xF7wd2DpNDYddwjNA",
-	"reaH1PGcL+JucNdQh+Jr924xmiZJBZ89kdgOc/sWcz+bC4ZhSytphjZ6iyReHViYY+u+m3Y9CQzjc791",
-	"zbnK1YAKmttolad2eQxFdN+IfqhB7BU1hL2blWNuU1akaVY5qyMCjLiDD/BvQ+P99jRe66H662j8fjqw",
-	"3uTowKoGqgkXWhrZHbMtVWbwZ5mvM7o4uALRDD7lWsP20DcKa4Y8Eo6pIIuMa82gHW/GcIyjzKaY8gFl",
-	"PcIoxNcsMZ9HhKUKJrLMWVapao+pkILHNIWfB8vZ7VGflnbDivIZdG3BZipqTHE7nd+xlQ4T+dTA0v5z",
-	"SaepAWerFFVHGd8qIvLpFcseV3V/SL+lV8rW6Ie2WBDXiq7Fp2ZbR/2TH08eHj84+THqTLnAD/vF7rjQ",
-	"bAxZ2dFf7Fv4Qs6Clu3AC7XyJqocBC630qXSnmNAqse4EPYUgwtByAHhyYD4xzCfEhiyNSDlQS4wByjQ",
-	"bcVuCBq4+c2RFPaCxRzs0tA0xgLi7n2z+P3T4iAoD8H/Wku/nsHZiu/mRFP7zF/v0y8d5FQsbc/rbxW5",
-	"ZkYLRa/5FBpp4SdZWeT2SbtQANRr79Gvvmm+S5ri4JStp8ZUj26Bbt0q2pCBknAmTVIGdUiinDsb7XFI",
-	"zgsurr3xONVtGXlJuIjTPGGKYHZMMVx1wz7s05fNpvoe4xZotzb2WymuC1muP1u4jc8YT1SqmK45wOdK",
-	"k5FoddLMhKUJWhi8VW0/IPmvlck5MuNjgPWKSMGuwCtbaO58EGwHcFOVXldsAkaEMVuqI3zKngbBCc1y",
-	"IX6W2RR/6TRmHGwMrzZ/1NxQv7K5lXOW5QAgwu+oDxNS4eZgTUEAtxcbjvBBYhQe2KIZtkXq9aR0y6T3",
-	"PwFmCzFy+Bn/aM51x5YWtx+G/Hem7hkTT8rqJbNWHcHLBcNhViXx1gDkxucO95e+t6PdOssYETXyRjFj",
-	"uaYBJyidXCtsdVxUke2rMaJ79dUSXsITo7lcLdd0nL+Wutt0JXEg3YITHFrnegsN8xf75L3qaY7ev07k",
-	"fI5V3mCMrgYG5TzvlR8ZDMcBkL6Tb2NvoYqzPtBXqHUfobtuDmSvebNQNTLvd5lngqZ77tnPEqIlGGRI",
-	"iXWFXveX6gwnztVmMXyOz217gqLS99akNMmv1EzCk0a/OV+KGOnl5KDfOzj68V3/aHB8Mjj98V92QmKu",
-	"SgFj7pemTKEzcNMSD2qW+JOJhKnr6u9LDzY8jZ4rxKgtpI8FbxDNQZvAohsaT4qJTs5F+LioR7Tz7lbq",
-	"drCe3Q4RM4ZWsh8iYRkrKAMNT2XMTm+P95RC0PeyydXhnrpPQijXk2AMKqzi+gLIeoUH6OuNMNQN4gyd",
-	"uJj30zYEtGfTC6+ijfFlL61sguv8bntrKle8Y8Uuq5EcX96tZ7drJAL+ucEmKzyTt+zDsDsu1gRx2/jD",
-	"awO7yDo/lD++BCT9CnL99kt5zrJrcuN3tia9p0xTntZbUPhUBFaMF51biWFhvs9qnAzTgCZyAaMr4erL",
-	"WjzwbaJyvD+jywYUiuS7L5V3106gWXpsJPJNHSLsK7/WRhFfU9+HjRz9rvofVNIxwx0L0pSgEwbnJsLA",
-	"WEcpPCMxXAA2miLvIczqmhvYVgdF5g4WoqHKqIuBS3UzkrD3wB6GI91mHOgd5Nf4Qmef+TVFQl37BJuj",
-	"vSfYtGPwee1kkCwXXfKzTFPkzFQTl9JhE79gHgYZlmNIh1/DXKC3ufBSRYRc7NqwYp3NbjalvbofsKVv",
-	"p0LV5TOt+IT7+Ek5SFgBmtVm74cyLVuhXDXHydeJihTeqhIUdVIMzdumXC9VZ/DwxJJmZ3DchyGi5tOT",
-	"I0MOlrk1xex6jwanjwanD9EtrwunfpzE/idv3eFfyDHoHxkrQA15jQatsTQS6fLopNdbZQKUp1yMz7mI",
-	"Cw/cBh/4bEIVKybCYgpZI9exvMC83XBIdOH38Y8zBFj/qBdcuAjXO7c0/HCUyT+ZAASYMZFwMcYcRWb2",
-	"bRbvOV98Z3B0/OjhTZ3jfYvUkirWB9iJdRKhxgVHUZHtvw3KX0rHqAXadjpGKcMcEOyOCykiOM9XSGIJ",
-	"SO053PaLXFRyzHasjboTM25As3iy4/z6zXrF6xkTqAAZraLog+RdSUHfiqRspF2DaueQguKJqZyzBLuj",
-	"Wk8/tkLCZZTEsfR+feNKGQUecW+FFDsplaVuvt+URbqgy11yFOul0cCYSneDD14tD1AscEVFJhTIz7PO",
-	"yZJp21vbYA4XZIjPDgP9U/hoVN7tF6yKqPEunPa28B10F4yPJxgOwRNjaLaSM/73SXHeR8kfpDgXrRu2",
-	"EixPDabXaKnebUIc1dzZ/qRBQQcVv8TC9m9LERJby4htEo8HMwwA3gWdv7fBbrlgCqXuY2sxlk3vxoZp",
-	"S2D3okve0Bxm4euFYWobO9fB3v8uDN22wHMcPReapzZVIGMqnwLL2AYXmq2NAS66r5tfnXFg1v673MwL",
-	"5ovahcyuseXinu9DpilMOr0TWnzue06vWCynRe2r48Nl9aRVv5yaZViRDA2idFv+K4tTK26fFRTZsaGQ",
-	"9Yi/g6EgC5LlKYMD44AUVa3Gae/6cPd5h82FNpZerhZaFhWYhQvprksvT/6mpZcnW+gsRwGd5cGdl2WB",
-	"+I3plNka+i84GwCMFUEYzVLOsjJEUhZY7cRRgybMwEEVGGmQGb5yfE6RazbTaFSii9p8dtTrEZoqiZkP",
-	"lfpUKBLXBF6xzg/dm78KO6SwG8yPEi9g18WuSx9zcS3kQmD6aj41zO1HnOfZGTyMOlOmFB1bxpgxWx9v",
-	"+1S9P3v77JfXv50/+/jm7Pz8/eu3T7swFhOGAHQGnUNr1Bz2Dq1tb3Y5o0otXErulCWudxTXViM8Z1pz",
-	"MVYRsT2juuucxir621HLzxx8VbWN8kf2e5umCQPcoH8BQGYvDXHoslDsF5kUYzfz5TbRwXpN305favAl",
-	"v3Pzmb72djlsKsteWmbzmolWEuEZvoe80IhxYwRhyf9Vmo87A7efgxSeW+Pq3gTVZ3kmZ+zwJ5alwKx2",
-	"SBa2YK/Bw3Jo2H0rQMOduxYbjFyzJZHF7DU7G00RLT08t7BYx3ILhtLjaUcthcYf7YzHex5/tI4m/+RM",
-	"CNrZEjXubhLS/SQ2C8WdOjy1IbavZoDSE1DBvdl5rrOtzKCxLflTCrYF9VS0oxxleU1x+RAGAA9B5A0h",
-	"ZjQEjyt0MrLda6TCaY5TuoSBvm5MKfluWJlYOvw+WEv+G2xgw5SmMwLzrZ0BWoChOD7Wes8ypqDWtV25",
-	"tx2t7SONxUKAoxuljTPdinFFMKno5OYA/zi6CU0q2kNq5dKpaHYocA/GB7EKiULFfOJ/dFKZ8e1PbLZT",
-	"0QsbBv+9OiTckH1ZrnNpZ52vb6V+BPraHPbKG7+mieZuxM8blpHQkPMi1Pnhc+0s5uIZjONuE9fGR18F",
-	"jVQDpmqcuwT9+qXOMjbl+bTgz2uXvKdd1ZdmrM9/f9g9Cc1/b82hkS3UMGhgWhExLNLvXJGyZMyyvVVq",
-	"LKgiubLzGJEBeaFJDsNY2IrmUj+9Gfbs97F0qFavif/TPnJbZjKWZj3Z7x496D4MD7JqdyluQ3UtoPHr",
-	"/Q8QeT/h8aRos4eN2kITQqpLGLhwqGr8cHkTfe5YlRP+acNk9TMBK43gsATePK/w7UUPiU7UybPUGLZI",
-	"B7ih9YCHnBI2Z9kS/Qul0tstpZHTSdYq3u3E5Mr4XERELuZcu9nlxUJuluL6SjCi2EhtyA+jU/9XZ2+e",
-	"G9089DOghm8+vzp7+ewGiWGtI44t0xhhjzzXaNv2dw73a7nmAouMXTS/pgtfTIXLA6gC7EmRHFDzhkJN",
-	"SLm4NtB2r1pfBNhpzcmtN4iwP3KaYncdBP+VsdwNZmZ5ylTl4NZOX1/x2ScW53otj9/7MSSLhQ9kpJD1",
-	"iEypoGOGY3PAYeC1EHQLWdkUOhZ0CFoUACEJV3ScMVaFjM30Wl/giY3AaUzSyFOcVnvFiKbXTBgkARvP",
-	"6GK59hZ9ymhCUpsttr5uYJ5gBbHtUMO134G0cCSBKmf5M8eTa653huRlfmzwnyTowXNkkSdc1/0Ua/lU",
-	"ZE0F+0/v188gP7HmNitYzrVi6ah6WNq5ubz5fwMAAP//",
+	"7L1rm9s2kj/6VfDo5Dy5DCVLfXFi+cX+O3Y88cax/Xc78dlx91oQCUlIU4BCkC0r3v7u50EVAIISSFFq",
+	"tS+zmReTtkSBuFQV6vqrD51YzhdSMJGrzvBDZ8ZowjL486fXdKr/mzAVZ3yRcyk6w87rGSPXLFNciohM",
+	"ZEaeTrq/0jyeESoS/Y/nUjD8pNeJOhn7s+AZSzrDPCtY1FHxjM2pHjZfLVhn2FF5xsW0c3MTdZ7JmOJb",
+	"1l/6ZsYyRvIZI4ItST7jYkq42m38m6izoBmds9ys71GRKZmFVzgS7H2OD4yInMCrF3TKyJhNZMYisuT5",
+	"DD5VdM7IhKd6VD0hrof4s2DZqhN1BJ3rOcT4Jn92c/r+GRPTfNYZHvX7/SiwHU9g0FeFOM9pzkLzlIoR",
+	"LggVKzNHxYjSD8NM2PtFKhPWGU5oqlh4Zjjxt/Cjy8oEec7msE1fZWzSGXb+n3slodzDx9Q9N7kbtwCa",
+	"ZXTlzf+cZdc8ZuFt5gmRGdFz0QugROHDdftoZ4tPXTZsaGg/nyZsvpA5E/HqF7banNAZuWKwkStZZCSe",
+	"SR4zoPB8xhXRhMZUHhFVaFpXhJKMikTOyW+/PX3cI+dM5IROKRdIGzyPgD7M78iMKiIkUSyWIiFsMmFx",
+	"DiwzZbkqKYkKtWSZ2wBkx3IHvDV09SKaGMDfkdPTqDPnwv57sH1/XsC20HTPffp0G3KLDZiA2AqTqpaG",
+	"JJ/RnCypXiVNIk27o+9GsPbljObsmmWEw9wz1iNveD6TRU54DqvBhejvT45+iGClJ4MjspwxoR/hejdy",
+	"EhdZBhsnVmQuM1a/cCN2d5SxZo31p7vPWh8eaiXNM9c3S80JnQlv0itZkBm9Zg/Jcf/En5bKeZraiTXN",
+	"p7zD2k/qPKeBy2T03WhIpEhXOA/YLtwhwciK5bh1Un++5IrtMSkminln+LbzXecySNTiLPmjUPmciTx8",
+	"2tR9/7UiPHFTWNB8Vk6gfGpXihNnCx4UuPrlV2zV+Fb86a5vfCTFJOVxzYJj823Ti+0z+7xasDisxpiX",
+	"m+/h9fb+q5+GHW3PidRpOLH9+mtF9M/1RKggNOVUaeHO8+YpgT6z44wylvD8ucxrtIEYvtfCgzUeTTnM",
+	"rjN4zGjyjOU5q9mUhNGEpPBA0wyScphdZ/BUXPOc1pMHd983TaB8ap8JyHp9DL/c8mr4/a7vfcZFzUtT",
+	"LhrfqL/f+XW/svm47pTn8F3TK/GJnV/6isUyS8IvzeA7eClcpjxXoEcZ/V2tVM7mNdPB3+4xnWuuaikt",
+	"M99+rYgo9HJrX25G2aJr8rm+h44GJ9+f/HB8/+R70Lfww1Lb4iJnU5bZCRZ1cysayT8rdqf7cxZnrOZC",
+	"UPCd3gg6Z6WG/+jVr+9ev/jlp+c108Cf7TGTBovI2DZt7gbz6K5GNp/zwDac5WQuVU6UJHMqVnUWWAq/",
+	"9t+QsAkt0lyr2FFnIrM5zfGcj486UUkXA22TbSGIc+ABtTm5pwlcScgjKiKKaUs+ZwkZr0gs53OqHhKa",
+	"pqhj0bHSeqdWWGmajtqawmb0sBG8bl02mhKw7Kf404Fni1rT+AZPjKn8R5lwBi94LOPCqmixFLn5ky4W",
+	"KUevyL0/FLIye0/nixTox5IA3Mo5jXOYvt3Gtx98/UFfnPNuMtYnm+C/OlFHjv9g+mfDt+UQpR65kCqf",
+	"Zkz9mXZuorXR1EwuvOH0P9fGK1Qu5yzzB5yvYKzLG3+XmzwMbl/0rvm7saLztLIbdjOGxC7kQpitGF4I",
+	"QrrkA0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJG/tiJc33kh6xXYoWFd1FLM/lWHsjuhxOlucVetGt1ke",
+	"ScyO6JvjP89fPNeE/l9nvz6LCDU8fHR6n/zCf+zpR9U987uu/V1vnhAce8wUWOWje9cDt+HWBaOpbaQt",
+	"FX1R4Zeb/jYkZbWQQiEZ+4p3ezIeU8U6w8Fx1IllmpYUlsv46l3Krlmq6TphMU9Y8uNKb0dCyTN5zVIK",
+	"AnDCWZoAS1OR83zlaHySvuvff7A8/uOvyWSQ9fv9Qf+kb/431eS6YIIlZ1pkHfWP7ncHg+7R8etBf9jv",
+	"D/uDf8GCKUy480gWwoicGRV4G+N1r/9ofg0++ZrnQKjnv/zWHcCnSqbXgdcP4PV9fL0C6To4ijxuV9db",
+	"Xmgefe50NiZyma26aiVi/TVPGAoIGl46vDthKcv1URupqRgTTVuF3NYZdpY0YzNZKIby4ZqmhT7fo5vL",
+	"qKPQmekWr3+Xa2E+1ec6p6Kgqf4Nupg7w6Oos+RCaF2uOm5rEeJoMsBWvjmoyTvg/g4NbR67B8/AsFXb",
+	"pj3p07kmK/+vzlHvtN+JOuimiPWuFCrp3DgG6AxFkaZOiotmSrD6+rAz5luYAdVAO7wj/BdFTqeMSPBe",
+	"kHzGMzw0PMcko5PcP7BB1FlmPM+Z+BFs/gqF9U9f9x+UFDbG1WVb5oVUXOH5m/bHX55MHQGUdqdW+6wL",
+	"a3krgqiamu0JIgY9xUiMHhfXNOVJs/RLeOZkJtf3il6OHmuRwckPjm7ws2bhiU/rf2cqP2uQC0B4Sfpn",
+	"86ldsZUn61IaGNOTc3OmFJ0ycyIwFetIpJ59gncpTFYmBeo7cqGJaKFYpulwQVeppIm3/M68QJfZVeEm",
+	"dOPRtyfJDeUXIKbhTj6o1HWiL8n4NRO+yFS5zNgkk+BeyzPQCge+GGyvMZWEV0Pvnpej1wGTxLkEdhBc",
+	"zh+oL5JLUM4yeY0u5SrPH+/P8//MaMzIz3Kx0MuJOnEq1dqF2T963feIU+9IkW95JmO0+ki/2x+sPwIM",
+	"U5HM/V6/RjIXFWHeuV/34IQLmvK/1qdX3aFJSqdWfQdh8Ecx17p1zt7rX32lR9fM8dV9PSEyZqlcgmw2",
+	"st4EKbUg++ar+/rpb3sdffcC4269BlIurHKweTnVriye0WxamqDa4qLCOLre+gOUh5tz8LE4pW04ANsq",
+	"Qy7RazstVz2Ijvp9Ihcsg0GV1na/wmfc0lK+5TK84iKBKWtRo4UOiOeO5s935dBairCMy6QkD/2RVDy3",
+	"N5wVLfqX3cov11eTW6VvJWJv+jBpe+F2nj7/vQuTHHjv/tBhIvGppEqhcym0+enNUOU0ayDpnM/Zv6TQ",
+	"k/nt9SMQgTRnjyh6rMyZLFhmxVV5o2vZw/I8RbJFIYkfoMlqPjHiTevU+nUyN8JgK+24N522lnJWZtWI",
+	"OMsJB7vOn8v8V5nwCWdJKD3Bizrpt3khpr3f+DKT41TfDbVSeYFP/KNei7DGnNngdyqnKWgMLKc81VQp",
+	"52wskxWJZ1RMWYJxV2NpWquXzBkVyxlPWY+80ncHt4FdKhKSsQXD5WdmFHQeqZwK4BGwLnFIdc/zUxgf",
+	"yFO0oLZoE5q4CtUZnmhDyPLUIzNpN7+OczTcA9uXZZnMSpu2ug2tac2eRIDW4OSX2hpfZlJMe+Sk369E",
+	"uWMqtA4zZhBGfUhO+gMiJGw5V0TxqWAJ4UJ/cYzaTprKJYMnT/xwIXolIfXlQnCBwfacCSpy/expRE4G",
+	"x/r/Tsmc5TOZRETxvyCsM2cJp+Co0E8+wDPWzGozWzChZiKzMU80w2BQkueOKhQXWh/LL4QNCD8kJ0dH",
+	"5tJZFMBisAMRGeGmj4iiK0WWJj589EOZKMQVmXOluJjqLx6QXKLT0W6aekhO+31CCXgWiZxcCFlk8Okx",
+	"UVIvT88XA9RanVkwkWj7JJHMqIyYNABOFo8BX7E8W3XPJsH4zxuez2A6mqhP+8cRofpBMpNLnB1mKiiS",
+	"S5JnK+SAXrMX5ybqGB/3DooVxuzWtfRYc1P6CnfIF8Sxlq6wvIp5jO8Ew1Z1hn2n9MDfzrLXf8OVgJcV",
+	"+1Nb3/pTTYPwhz5sdzMzrX2bL4x8PzrR3xSLxAyu17ypX23YEEAkdgkTLria+YuC6zwr2l3nYLDoizOT",
+	"04wpdCB7q/JmCnq/jYoMdlPu9e3a7CtyCn4hhPEEt5MwmkhqbrKsEKCkvyrEM652dKwlNKeofu1LVLc8",
+	"zcAPjpwJ2fZ8nVNo84DL0/1IR6uKOGYsYQkocDOqfpVZGVcoswZxM3YhADjdoOcXEg/lRJOCAlrwIkg7",
+	"OBbCx+gbHujI37Zbosa81Yt/VYiSiBZSphAtxwgRaM0yA91Yi5VUK6ToYcU/jelQNcztiR6VZ7CghQLH",
+	"oZE6TZS5h2ppd7eGIa12dCDV0k0LfnkWG8eNthRyExui8JmLrek1d83ebUSexqv6TMsJoSb2rbWCKwZR",
+	"vo0R8HhDocPS9/9Wv8c8Gun5lREe46G5iTrVvKO1JTnLsukkfpWCrfRQHP05NM9Zplf03zT5410nGHhL",
+	"GLodm8Y9wwlaQvuwOY7RMLftAnjm8Fk3XGQX52YT3ByXE1XdGI9L2x65+cmPtz559n7BM6bOAuFhzdCQ",
+	"+yfYNXriGub21o4Zwe86l6ETvGKr4AmmVOVPZFGTuqG/JRNjamQ0zlmmrBZbtyz9m9+U3dO1MSX8dM5F",
+	"kbM9llXDLCC45FWLcwwNqmK5QGpolYR9rh/fzMD2ZN+HSmD+/kknGH7fIGzD3u5E3Mx8mvP1A5+EKvvu",
+	"70c5r3q+sJpOlTdQm2m5K4bBAtviLm13bGMpU0YFSD/vBm9+wfPyyfXdg4lWxirfGl70IuUs8a71oFBo",
+	"zBiBm4gtPQ7wVpXwyYRlTMQ7kNVj95vQJgqZ811GMzb0E4g1BMaDi75miWgCU6j9sApBeJ1ZY8ZTyq/L",
+	"tKeHkMasr/ClLNJEW+havlGSZCtUujeZJILMo+DYYIPo36FZynMiGEugDkMK9mICWvhWEyByJAnCAPMk",
+	"6tKFnEx2c0ZBr7fJK6Ro93qn9ISmADEomrMXIl2F2GaN/P3EJJc7VhmjtEbLk69SaUlhuOlBtlGqmLPk",
+	"NwwcfejQJOGY1v7SYx+jmm8eGXiBzd0oRQ7lSmt8J7Xy/P58JWK1Pcqs73x9i4qMx7O5Lahq9RugMOsZ",
+	"3raS6hwXGZvzYt76VSqnIjE+3xY/uFnf96jzvjuVXf1h1wZm8Rye+ou4KfX63bYPQ3G77oJzK7Z9jYsf",
+	"tv1BnlGhaOyO6LB798qsWh/QDtt1E+KKIuH5mU38rm4TamEbygra2WUpgUt/vcKKGgxSQrZMRvXAl3vb",
+	"DfCqyNMvLuuW8JPIs4CCTF1u/cYMqF10o15Qbs9NtJNpZZ3mdYSJ1mvtiXeGHW2V917R5a8m2I3KyCy4",
+	"GL4IfrzQ4lIW6mfzu6pY+5m9pwmL+ZymDwmbL/KVKcyyFxTTmxrUkj1vfOC1iv25+bZBRI4ickx6vR6U",
+	"eMkiJ1O6UBU9uk7hjDqqMMH8bTSjXw5HZY84slRQDuKOx18J7OLanpktryW7Q6ieJfl+Geqnnu8rtpBZ",
+	"YOXjTF5h2le92gP+nRVZpDRmDYf/1p2+Z+xoirSbXKVl63dfagUwYzQBz/xEFiIhy5lMWUs6mzGbDuKv",
+	"q5bxDKnvajEhkYZpKyT39Z7/rGd2E3VgNZs78FxioGNJlY3ERCTJ5GKh/6BJwiBFfC6vWRLSh9dmiG8p",
+	"dzwqz9ZsUog4fmQxLRTb8T4uXSte5vSgv5Y6fRxt4XwzTHBeRXp15qectJ+cCQ5XjZddfh+WkU3m9pbM",
+	"9w3Tu9ZEDpGS2YWn+pKuJJ+fmv22ueibwghEI1tu0h6GVokwJKg5T9EV2kxoMMUSq7axUGwL7bktrzvK",
+	"F0WuB9zkU4lfVA9rTSWADQgZj2fmG5QcNvfmIRTdELP2IQQ6jQ0YNisxmr4Z9V/p/ek1+73K3KpNZ6XN",
+	"efvQMIBLo2hnx1mX6YYVFz6QTlTunn2XWW85v12I0J7jTSOtbW6xW2aLxa0txY5bzt/RTIjaHsmEJT9h",
+	"wGrD0WIOevtR1UmsbVsHEyhz5NfuWqpYTXZJPmMr9H7Saca04MewoJ8w/yGks7qs0c0y/gXLFNR/oU/Y",
+	"1D9ZxRFraUhWpIyYYYKKo0kfDXonbM0zmYPj1xSM4+1tKuKGxASjyXhFpGBE8YRFLvNgvIJfQIF0bzcP",
+	"czxJgx7mMue/rebfECjIXMmf9+aMxe/C43hlABtFTrnS2xTPah3Zfr3Azk5lW0gQxHOhacHQcRUDFkeR",
+	"W8ledUB5a1TX4TVWcmBD6hWWHrRUpS2vnPMkKFOUhUZpNYiFKikLDna8xjeVS1ubUC/CQ9d76SHztyvy",
+	"Cz1LSqkwueW3CIWF3U+7E97a3Nzc2XshqlIuePxQobBmN73d0gNYS2V5xpdgK1UIsiZSu4FdBPgTWos3",
+	"hRERijWam5LGrxWJUxlfPSSl1OQudyxnabpHaMrl+NRXI8OcrPhF1JKg/mMLf3aPZJn09hCbYVFQ8LLj",
+	"OZnJNFG9TSvLuqLw58YrYOZXrrnx5KzIsN4uk6/qCpJCzq0qqsOa0jBj8b6hvng3kIZeQ/x3lwtt866U",
+	"4t0OyQD+lbipFJcYMDNG03y2QqCwBZOLNLwErKQ+Z3nOxTTgC9DiEUuAzSPIPTRj5IotcqIYTVE9cSJn",
+	"M6S/fnW0KMPWmorySi6BKk2OLE7EsCyGYcryTzKnCdNcznPF0kmz5qK8dYfN0KBmt4kF5jZF7z3uaY98",
+	"9eH52a8/3RBw/CszU/NlJ8Anba9Us1J3qXrJOG3JsFBh1dQdt5eNbI68UAwSVAFSx6yFi2nqA6vsRgcH",
+	"ipL7sCjuQDcou3L1mxvbXcqlIKkG1cud3Xopmx04zLVsJd6XcjGb+b60EFGNLp05F/6ng3Unj5V8Vf/V",
+	"1sr/NrzsDXn/9PT4fpNsmNP3lWl6cAJ27TeNu7Fx3RXC0Bl6/bR8hptzmtEEPsQcjqRM2mi6EUNWNGAI",
+	"rSn5W9kwTqlSYWGM1YDwAIRrBfHipQDvYJbmYpuRC4teBgM5WkuocTmbL0GMar2iVxMKYmUocHPGS7oy",
+	"1xXjYmqMWRWRMVM5+sx3k1HTgmZU5KxOYaJ62vyaZSutNJJFJucGTKyRQNulF+EPgldoMZ/TbLVTBp0d",
+	"ZZsjxVRfWloq0+zsSy3JVMStdzDlOfv71yA6ZHY4sYnRxS9Bapo0zE2PtYfcUvmf58zuhyziR+bmuqME",
+	"x+asxbvKSrxqwK+zOh45n8mlKcyRIma9bemNWzIV/05F/HipiHjCQQ7BIau4bespCTFb5PtagLvzA5ub",
+	"PIS9eaHJFOTiOsgCgDl3iDTjzAQ7G7PhJBbo5fKKBazMNpxWZGm9L934vom2/av5CkXGuxmzmY9RmwRw",
+	"PA+zMH+j6gnSIxm7SJxxDQl62CK3SqR3ECJt40mYKh/ICdx0IWSijm7kpvt4zMPOeVsSvX5w/+TXTPhY",
+	"rlypgiXRRuJJkwe81ouv1pVki2qCb4HcRBXTLAkpw4FoWHlizjze0a3sI6hsPZ8QUZYBPrOlpcHp6hOc",
+	"5Vm+riSRLbamW+EhlCYPouVL0Jqq2C7hEOJmcAfKuHKWpopASoWpnp6zZFVjZHixu81vS9CXkmwB/UUW",
+	"edDssagwTZsE+dmqU8GL2ZShksQyy6AU1OSW6V8RLoj+1S5Rwtf21yZt2lURQ90wxAO5IldCLkUzczvQ",
+	"mr3vvST9s0n1Cypru7ywPoRcwtqEvlpUjHcLc4O2TfCcPQScdkfdKrxZk3uuTwiOLuEJuB2nLCdYF10X",
+	"EA3K5iJldVCgKUPwRxE/kmLCpz2TSs5lmWw/zhi9UiV0Jx7JNrfrQeOabdympeAoY5H1IRKXGLd5P9xW",
+	"n64LQJZSxU/7tVkfVwaK2wQpAfBxLeGhJD87//LesTzqeKcah3S3UamU21gnkIeRYJ5oapbN/8xksdgh",
+	"xyOutYU393936buzgLqFfKly0Qv0o6c0ZyrvNdD2oTihjqJry0Ra0KAhs9hoLgFSakq5WSOKA6gs62T2",
+	"hektB92BL23x7QIE1a1BFWdb8n+V8X6nacGUTWFyoX5tuqLOY8Gd15z8Nm1zLT6xU2XB2maZ6TfvS31k",
+	"3OHVlWaQg4QKSrvHLHaFeIdJGw4mEu0Bzezn/lSPS0uSNxnP2RsuVIRueu/fShZZbP7OaTZlOf69ZHw6",
+	"y7UpCpv80mAcRGTOsimLCL1mGdV/IPqvOe9dYko1qRJnJm9LTrQWhoTVW6MLrezQccp6z80fb9co5bJi",
+	"vqorvuhK0xumu5D6xstKqN9N2ilrRDc9E2GYnTNE5wZLPmMmd/0m6iBmXfPzkPLeC1UswTdAqnOTy2oS",
+	"CGs05Lymy8+CZgCsrBk2pkIKHlNQdOelbmlApd+qmVxc9ryw80wG79f1dFUEcYcVBPkRWexOEu4Ht0i4",
+	"9xHK28vAMG51dWsfEsVYAwr1ZppCs/BrS9FR56frYFecM/IolUUC3yoy6PUJE9cslQvNzsrSh76ANPPB",
+	"xBk8O9qsIbV3avuaMa1e0pwaZBcbLXOUvo7ycllr3G7KPhBhFZVyi7sz6qgFiz1rw05j0OsH31xf1IUA",
+	"hO31Wbtw30Rn1xcXPW0Jplywi4vtzObP3lQdmk2IbITRvH99y/GTICf8VGJbnuds0eSUrdLVT+9pnDeC",
+	"rpSmRJwWKNIMSmaGNtSCxldI4xPGECwyxp5M8yLN+QKKq22ALurEFAvgpPl5nnHIkNf3uFGlEenUFGJD",
+	"Gn0mCyjSHPM0hSlA1wf4C1Ffa8RqCX3ZyobKjLaxefKA+BlMy8rZAnvv6UuBhV3/ayRgQkcwaOQjxJtT",
+	"Cp0w+EbOHbfsD8dT2kKbPrQpvWal+wxw9uFCf0hG/wfDEyNb3m+0qRb0bu0l2rCwvdVYT2slz8GrjHkS",
+	"TNM1MYWnKphV9oSLxKYdVLcT4QJr+jHZO6OEUSwUS0ghcp6ahpd6AnMmkrX8v9uAUXjgFutuXD2TiIyL",
+	"HIAIAcdRzaB46MrgQB1kBoj6vR1qwaKDm00spx46/J+5ymW2qi+srktDDReKbCfOqFYJVFjQMmYxVJz4",
+	"UBYsZTavp12IyjkyA1GqnaCzajRQSMQ15SjG003N/JcAbulngGaMHm72rvKyLtyaI0BgRPQdOV9A0xuL",
+	"+oi+0XEmi+kMfKR0LIt8xxqaP2qCeuv6N+4P+qUhD8n49tbiR3VubQyTulTH0r8NaNRX+gsBf1xGtyzB",
+	"aeuc4onv6YQscwNdAF7PUs6alE88KkdElvIb2PAALpgKQ38RTpi/0yg+QRrF4XMWmo/2AJTt0cmXQtcy",
+	"CN1VaZOw4ZnfSGI3UfvWeoSHsRjYJ78lwy3TPcrGCzX1TQpBlBCsAB521Uw8tWBLXBG6pJrS9iho8js7",
+	"BCeRm2aSysIEIpQ2mWRyjl+yZLoVvfB2lTV+34h2GTkFa/1spXvEziLStJWoSSBG649lVp1NpbwiNG9N",
+	"iYYDnqQ0mCq8IR/rEoBM94nDs4qZIPQhDen8bROP3CHskntU9nRotArwqbXODI0C3j5XbdHQVIO4oDyJ",
+	"yLXkBj5kCgssFntwpN8DIpRLX3kjNA5f2c/C7294VZvwujliF1vfBVTg9jF1c8ZeYY89HA9ZwbtbPXnm",
+	"x7xduhbyqyd6PYFelQX+2VdOxZNHKGka7i7g3JbpTH8U80UEEeXICI6IFEIVY2wrmDw0nQvmVNt4rv17",
+	"raenFaYCPNywANth+FYJkq6NzfqSwesOXR2XAgQRF0glXAqoRguXzlb64LRUftb9i7XitC5SkjF3FxJI",
+	"kU1XhArCVM7nFHFuPUmc8mYbr2mqes9/0c/duG46WzaamYBxKREDDZpRk4CaRlQc3HLwfFSQmsoOPaGU",
+	"GdOy58Ot/ZYtsaHdbCLXWc2WsBhLctMXWdJflXIaqf4Qyjb20vmCNO3zuoxdE7PWd44WqxL+UwgLoTBO",
+	"w0lzz1D4VWnxiVYcqXH+EMg0U0RmfMoFySX8K2Mx44ucaKaLiLxmmUm2UTkZnBpgabUZFjJR4V9VS6Lb",
+	"JTlpTt+3HHftLMpJ2UHsi0Mn4Xg/EEnP2dDDVxWE0SzlLDOcjZ4p8P1hbqdptaI31HZu0kqChSbya/xs",
+	"7y4Mf9AkAQ5bj3iE4hupyX4uTaYgIXBxtaWDeywX2Lfd69q+BuTDZi2EZ5mBWZdj2pQXuhRPZDZv/45W",
+	"GpRevZeaKOJ964YagB9KNSsQ4PGTZFRO54sdYh5reYpWDStVK7egyJ5QuY81FH61IWhwEND3IKSBtd8I",
+	"YeK1yIk6k0z+xcLez1+ZNTbWYiG1LqkN+6lQWfDW/kPyHdGN6gvHdijUua3ybP1RJlpn3FJuMc3FCLid",
+	"B7gJzbl8ERchznWfXLa9PYfww/BcgmGeEYh7NUL49gljERmhpqNGtihaS9Fi/pAIxrXNAN3zTKdt8NuA",
+	"vK8UeW80a7SQ0Ws42lUobtMwUTllS9VwZp7xOAQyiHfjM5pj78KN0KAgc56m3HQJi3D2rZSHquUti7Hf",
+	"yM6YgzeR386rXY4yzenvMi3mLDjbKZ/S8Spninwz6P/3AwJ/f9tyLhPK05CVBLnGUrHIbzLbHhA4jplS",
+	"kyJtGphis4SWY4Lh7RDIq2Mi6LYjRLCecmnzu4jMSMYmhWr5rvX69fLFlZW5vfMPNFonr8rpBTkODNbW",
+	"mSdnohqk1+oLovAVAugSY4m2Neeahdj9j7f97oPLf3xzcdHDv779j6+C3k/X2rNyV72l3b8uPxzffLX1",
+	"Li/tIDtSaPHP2bLaXGgH4Ve3Q0+F30L3a+X24qFpsPsXyyTJ6RUg00zCO/RhEA2Obtw2fRhERzc1W7Uv",
+	"Qq5nf/o/PNox0c9t9Fr3orrtdtX8O2z1tn5CMiMUfBbDvdsK7YvSsmdZez2WrrYx+Z8FM1/bjNlAIpJ5",
+	"d81GV4HGduuAUOKx7LgdnwDrptKzqw3ETWAnyyXXbWalcHovIeFLsY/E4XWc2syh1cj6LlxqbQ4/kf70",
+	"ZKsY2luLrISew6vx1ek1l4xpZzCK4YGRvbm02gwVtibqaMr8mUia4wovnIVdV+/RSkLgMLXpXMa+bw/4",
+	"02CTLVXI9SuLvOxUaxRiH06yEK6Itj06f5jtzNa4ckA9o9Ax+nuyaekK7FmzAwYSE1rnZ0nYBvOoN+T9",
+	"rd1QQXN+zVp4IyDlzTZMrsNitPUW4TlmjCZ1PZT0xUBDRbCP+VRraOghA+gKyUX+kHQHGA8VK4J6ebhj",
+	"VTu0JZski5nPZk+85Xhz90+i/tgPYIy/cEN+/sY4zvXcNCnfRAiF7MGmyCw4jGfUWSN7Ab7mpeawGYx1",
+	"9nYrYLNX9TXh2Hk3bExhc3BbIaEEXaiZzFvaasyCsrfLVfGA3IMpK9rO4mJ6zkXM9nBhNvheFzMD1O58",
+	"EmahiL/M6LwmUZFujc4DHcAe5tK/wXacvIt8N94TGKSlLof1YDeF88TiThmaKcPgJalukpzbp8jjm7XT",
+	"tLQSZEXrGrpd5r7p/RaWMVo8PLKAhWGsix3hD1tn3raGiqjNqa0hzdSW54TurV0ybHcrJt8lH9eAPbuy",
+	"8Q3Hf3ku6zAFTmnxGk/bI26kokNcZI4iv4i77CVd7eFXKYvIbt/0x44UnJ3LG1hXKJNQwVWcFopfs/Y5",
+	"f+AlrkP4yHYQIPrzf5mrsnnB+Er7ggiW4v0+uAspDcm3JHkhmjrlTBjNi4zVdJYLomGfbam2qk3iaZ0o",
+	"YSdV+qJMrRbOqE33Gb0dZ3rxQWRZzykZSDec8+1dIPX4z/BJIJGEpTXGxLxhc3folptS8TKryclo2G+W",
+	"7YjF6oXttvizjYVQBlNxFzYOze22W3Rk6dLtdh1FP3OHsQ4onD5BIgnYvj9ds2yFXapMuhmUiNncTApl",
+	"4926jsETb9wdbuu1fq2hFCZluzuoh8bNGbDXWmjFCynTmqIki4i8lNkVy4h+slffdybsN7i2sPEWEjGV",
+	"8kpZ/4mXZLtrAMTtbFQ5v7qzf5kF8+drKpldfWzrjBhErA22dtolbc1h34aYnGVeD9wApdJ45kNXkxk1",
+	"qPagjUPHHYfisEmqttQ36Baqq6WFBVRslWlGk8L0Xr7GABOM/a4QkCbjVRinoHCVJcZu14OV3/yvwPXx",
+	"m8CkHk1fOHDbwF1tETDCgdPt9xJnWdNlWLtnxeK1rOkgrq0zvU/OEcRZ5tjbWL36oX0YBubT6rbTG/Ca",
+	"hxMVWl66PPFEN7KAI5aGVFt49ZlQy1D2SkD92A773nw5i51azPOYJXX5/Q2XtgyCwUNdBGShYYvm3RDb",
+	"F0ZB2xQSKRWv67HRw3Y7OCOLuaU62Jcgzbe/z+31DRP1p+Xf8e7idvnr5e2Oh2O3r5ZYwvaTft1u6tDm",
+	"Jq/n28KQtfP4vwVTe0RHSppeS23RdiTo/l21EvEoIiOaXFMRs6Rr4/pdaClU6F/o77Ud1i1TUvRHCAnU",
+	"hd7iLptcwcMs4bGW0l1VLBYyg8dVSrsPHnQfPND/mPEFpV0l46MuGLJcv1x/sZzxnHVTOmbpqEK0fizu",
+	"JByIM+HL46MGBrIXyYJlsHa8IrrO3tb/8G45JK58Uk2yqzJEMN9jZH82GpIR2EYs0+tbZHLClILzGxGZ",
+	"kZG+BbJFxhUb9Qj8sjoFMwD0hhiRbxBLCGT2t/D7Me860DmajnrktW05SGDViszoNaCRrqE3BbexsDB8",
+	"jYV2KFR+C6J14VbXknKyrdJhI7OhIdXD/puCUA83mPoyaiLuuF7h4xQX1PXjfVPR0Zd+iR7BmnODTyVc",
+	"BvVUMkUqJf+tTEJQA+uB0+16MEtPtcC72loHYdUPo4DerizCIGsEAhRPHpEHJ6ffkwU+QbBhfCA3P1zz",
+	"dJ7TccoeAuLtgmWI4byWBvSWdv/qdx+8u/zHxUWv/MdXNaEWE3gP7PSMLqArI2BEQ9PlXJJEBo+yBFA5",
+	"CPQIF1pU1jVGo0mSMaWVoiuWaJ7fBTzf780fbPoFURAtnVey0K8AoTJj6WIDTziM1axcAK6hbCfQxIML",
+	"KLs3lNFrgqMKYcZNjQ0NtMkFdojTVHSLzgIOncp0vcGVObLxzsmBo5ab28AYT8JA3C8E22jj3xo3Ny3m",
+	"InjvUIfgY/JhB+EgdcoFu9UAteC3b3xY8Y0elz4kYEbn4Szm1yD1WLYi7qGILGg+K/9NgExpor/R58Ko",
+	"gXEwgHM15WoGjC4kqe4/6A/If56/eG6HIFyYiKA5ZjKWSV2f4DlLVnUyXEIXUmbnuV2ANwHrvvLqlMP9",
+	"0z6GMzI4szJmVR+LbxsKbOyxvQdKgOlTul8Zv4sutqv7mQX5Hb9HsbWkPF8Dc3oIRVvQBxzyXrzmkesN",
+	"vHezi3nbMCK0wv6lri5qwcQjPx1+G1hAYKotOoWvTx6z95tyhUz1rQnmA4RsfbKFXLKkKXeyLS1VtBST",
+	"vO5agaqcp6nmegDmzyO9I9DYlIlQF81yozYbgwIeXmO251aKNJh6G9N+IjOLrWWhtnCeebVZ8Zwm7GHZ",
+	"ER6zWeCfcDRfh8HnjB++tYoENYB30MWq0sfbEbgXnLZbbLjWUdwacICXFlFKkmqhGy64XjAeIKxtJOwX",
+	"EdPGuZb5WfsQMLJWZaSb4KsMWvamw9n7Zpsv2D4aXsw1COnHzoJYcwQU+UxmB7urHMazqqmQRh7FORlj",
+	"tDUqi4cgHSCkxMMcbhzFPndT6tulo+oPTCta0Xka9EAJWRMIKDFhAsVKu6W5OCzRjeh6tTV8i3JXl//i",
+	"kELMgZuVuC2oSg23lx4Ern+2TZR2EGmBQ52b9p1fiNioTrqB1TY1Aj9heDuc2x6c+RlS+kFoNXgSptrA",
+	"tSZYChwumcP9yBKOQIwTLoxVjHhWwX14JdN0TOOrHYMBdvs8D/BpsDeBlYbmYYwYHw1Ovj/54fj+yfde",
+	"GHmwPSxoxwpuSyFaI7m+mcnSbUN4PiQUaBSgmUaae5IiZaMwdeo9TV+h5bkvRCNW3e55+74qxCMcYEN5",
+	"/HHlATFsbNE+yJAHTkTmgqvZnru2aTAV7SBZwfgwQV19sOBppaKgYdGwyOQ0YyoQJ7f53m2rbTcpr982",
+	"s7iWCSr5wyFG8Dnu1pc1xJr2BL5og7LxqjBt2bf05jL+cde30WDNurVWL/hy2hWSCzGvd9yOL5tyqkvm",
+	"CwCE7VaVbmZcX0BgHiBcEN62csBYQW0L4++sgOHPgjbWrrN4JpkyjR/xdeiBYRkj8GtCUz2BVcs3WhdC",
+	"eCnO9h8z2yCeJQg+0HJ8PZfN8R+ZUhLYKnDL7jCgwUfZrHPyAAMiyBgSiQ1f7S966ise9hBKNpc+2ccD",
+	"AFtpaaTkg3LMkoyr0AAepMxaGQWcfg2/HkJlL76QjHUnT73r78+CYeferBAChTSgMDDsqrGgWY6tMEo4",
+	"BhCTdR2tsAbce4E5T3Cml8XIBnmk1EJRQQ2OyOKM5QfpkF/rbFcsb0aaXs4kUcz0xM4Y5LFBF4pwT20k",
+	"1V2mdgufmS2YhzVU77pyIs1RANzjA/CCOawvgh1wrr/brmE7GDiu09hm2f4u4BI4THhqpSJ2W6Lfxzm0",
+	"oU3X6YD19cLsff6qEHsphzaVO1QeAE3jqvVbPOcxiCivZsmmMXWizrhIr/Yq5rKVnU0ZJpCaLEkiI4wP",
+	"gGR7Zw+5JuxYquCB1FleZlAFFPQ2arMhHodP93GlEejmViRZhN+yZNGp5N5hwXl7p+tTz77yDLbgMZ9M",
+	"AgKt6qk9gP/1wKklXl+dg4znmXXtLHUrfoJmetueO6V9Zrvv+BvfshePmclBbia7pi/iavJYOIDequXM",
+	"NfY5KxR2HKtKHv1JFs/4dZ2aVr4gVIlfK9Y3IsptjK8FE2X3VNU6w6+h23qTEyMrRF2LdOHa5xciYRlZ",
+	"0hWRGYCitO9EhOp+gDF29p7sLsp3jdBiLG4jChfODPe80NvFt53JOklsHjeeSJjKARgpnGWFpWqm5qq0",
+	"GohgLAklI87khszcmqiQMMjlqoFviIOfr/sPTT1fWepvZUdk5hSOMNQC17gDCWKfOFtoLZ2B0ZQlhOYk",
+	"YyoHlwBAhZmcYzqlvKZaqmUdjAU+MWl2enOc382TOWZ+wcNG1PtFDeTAPjUxslgECwttMltOr5iwKHR7",
+	"UcVa6qVEooRql2nGEMCfK0icg3RUiclCrK6KMpPzXTrbx1dB9oD1GW6ForGJzGKo54STBxs1pYIkkiki",
+	"ZE5omsol5INwlHZlHHrJ05SMmQ/huEdRtCf6Nr5bzla7NLkvy5z1D9vUeT3DfTKlk8Eqox3bithaizbF",
+	"NmXc4CBEvRuJ1JZPtQXfx6omy9aujglm0Wbvz+3qK+x9YzuoBoUYfPWbyDEno81Cw7N2s7UMW/ZttaLB",
+	"6zZiuWmbbEKn7YHKn87SFK8wdKiankFj9hDlBVckZZOcyCInTOC1dqAypNYxWEtCa6/bgmm4nLGAljUS",
+	"cjkiXt2QD0gs5NKowF1zKJetDnrbgb0sa0HWVIKmmsnd+GxSpOmvFvFivQk2ZnkiZD/qlYi0tyQ5y+YK",
+	"SuzhI0T6V5JMaDjVua6p06TidzRtP+yomOa2Q0vV5vJPkc+ey2VDZUt1GrGcM3CBWCCB6pTCuCGvg9QD",
+	"6aF0zkJL2wKNoQ+zUnXp1uG/0T9Hu9lB6trMYNsgrpSq/Hwl4j1jn0XgmC3Ia16myaJCIST2UtCXO1cE",
+	"mrUJ4yPaF24/Mq/bzoRupW7m9XtWi+zmo66u9wpWgBP40ORRmzRbXL8117QSY9vJ217HVKzqOyaZJk2N",
+	"2avUA4raFcKyzqS6+1CjHv/MdkTZhK9LTf0GkWmiTQFMrJpD8npbgHGH21Yd3kZ5TatCwGKAzdAnhAvD",
+	"SKfJfse0bs0OD+H1WnU2NXhUrEpVOjPlFZaUzbOa3jbw4hzAWUOLW1W//eMVAaM2VLZjmKWdd8JwUbuH",
+	"LUu2dXyUod82aPDI+Ht4avfv0LGeMt5Cv7cYZKUkKFHvLAv6LQqAjXxqR54OzeE1E1QcJkCYsHkA0uJX",
+	"mjBNOiO9Y9BeK2HXo7CJtxE5yZnYLXKSsWldCY1Ki2lIA1EzmeVes3EsPqzBPlDrTkXnTFSFWkCH+CBz",
+	"+UBdayL87PmZaXf/I081dxLU8FQEd5Y1kUwWB8xT318RmKw8791lCEJvme/KmqL/yq3GHHo1ztAUW0By",
+	"a9dQZM5FBbM7qvGz7ogo7h/FTj8NJeL/ZisC153rqyZUGA/3sV2PjTCxGzi6dtzpdTNp7UN2Eb42onQX",
+	"5LpNDz/bwKZba7+yHVExYGE/piuDfrCpa+wG/LKlsytUaB7uyHeDDdi5/H+Hg92o08Qyeq9+fs+jgdnX",
+	"Hs7H6GXrKTw1h9YMwer9vg1/7BbgwKefh++5Wv+f/7MQUqlqdTSo8NWeTSiOchti31kyLTI25xV8tGrq",
+	"wU5i64DHsoNGV3NiJdrsFuFXbkIrRyMMW3ugu7QwXncyWQ+h14fYyEI/zFWqpnAzhjSD30uVpUpMU9my",
+	"kLsuUchVLE5l+M2SWwtjJyzafXvrZAzQD0Kq8hUjFJxfEKt2hT1S5LOQxryZ/Rlu3oHBryLj+eoc4NfQ",
+	"7+r67Wz0cTp7+ZRcsRXAQb3Thva7ESijx/ehOS6NbcctC/3XGTOawc1gXj3L8wVyjKrP10momo0lhYaX",
+	"5sEegcJqgz+gyr764Nwyrc2gIJdeYaSI69FiKa+4i74OO9bYeGffX1I9rvrmBmBIJrIR7NO6n8uZQlAQ",
+	"s6sTyRRmLkGiO52rHklkrO7RBe/Nk3WkDnHNBHC0RSqcsof6T7A/hhfiQnTJd9+dFflMPxcD93/33ZCM",
+	"zqCaif8FnwzJj7DTxB5Mr9cbodOPeudmvAiBDSa4VW5jLwTx97ZHAEHSyR8wOHAJC5bNOY7Bc9Ol6pvR",
+	"+275+ejbh7gDltr0Nii6UmQ54/GMZDLFzHR4KfQoQtQrnvdw+U8T9d13+Bkli4xN+Hs8BDMKHocBDPhm",
+	"pOX0KCKjrBD4Xxa/G33bI2c2wqc3wot/x1SQMVbNJdoo5bnSU+HQJB7/jbYYzuYZV7mej14rGQGw7Ih8",
+	"MyC5JNpcICxVjBydfgvkYLvFoNmGUFdk9EFfwhEpk1ciYnJXbkbmLVDVo1+jyXoErefw9O8ZrJh//KEQ",
+	"XyyWCRuhw4iOUwxYzgCkUlNTREaYFjQyh8b0SVYAV/CFj6Sw3l5NYBh9hWGMrDSzV46uRj+9ptPRQ/Qp",
+	"a8ZwBDB6Oun+qs25Efnm5OgH68mOyMngCIMZPCccdlnI3CCClf7Hb3swwnMpmB1myq+ZIsf9EzPbV2zB",
+	"aM7FVM+1vBeRLNDuJErOmeFYkKGCjJ4mbL6Q0Omu+wtbjR6WUuSKrcxb3EfmuKAcQABPsMmExQhZcXRC",
+	"ZrLIlKOKOddkMSQjrU4+Q7IAEnD/7r6UKY9XI023lXDVQzJmKykSvS3o/j85eoD7PHrF8mzVPZvkLEPa",
+	"QACNqMSAQcEDqa8e/ILe2JSrnCXElh7YkLQWMFaW9sjT8mT1JSMFU4BnTBcLRrOI0FRJ4AdBmCjmdquH",
+	"hE+FzBguZCULkkh46ZWQy96FgHhAzAT6PXmi5dcEcKI7Zwsaz1j3qNcvZbP3GTRkNGWvnV8YW3hHYotX",
+	"sGSFCyyuMDoFFG+MZT4jDlTP+Es0i0NHZ+sbwWBu59zcCJ6DYtgZ9Po4C7lggi54Z9g57g1gsguaz+Ca",
+	"vKfF7F+giWD2iKPBp0ln2MFv9UWsFlIovFqP+n3jF80tmi57n9+D+wC71lGtx+kr+sreojSkymzUIT7N",
+	"4d7preVahDQ3NyOb41hRBDrDt5f+7j+WVsxnMmZKQTLtf+gNpFOltYtfWU6xC8c9qB6q3xLztQd4pCAx",
+	"DDIpfpov8pXJG8+zgkUBiC4juuIZi6+Qb4Hky5yMOajq7vYH5KSSwK5ZNpaKNW7s5cc8sZgKOLDT/nHL",
+	"l7ztXhJ9c4ypYgSrRy6EXjns7T4TEDLHrdSv9C9l2GXzjsOT1SPqtAUniGqo6nqgNafuFUPfWQ23qRz7",
+	"RKpN+grNtnzkHghmyD7c8qDNQ91OI/5l/YcxB9wh2hzbtxVveueof3S/Oxh0j45f9x8M+/1hv/+v0oP6",
+	"o960QmXv+vcfLI//+GsyGWT9fn/QP+mb/00RoNB2vRRFmqLnvHPFVs0/S6nKn8hCC+aj9//1l/nkN7U5",
+	"s0G/nJn1pbFFKlcG3SFj1/IKf4YTsN0u12qWLj1pO9Ab6tKFjVHlZwjrkW580m4ENwUqgNzmAM2fIWKe",
+	"nOjLHm8LRPBJWGbMKp6ROb3iYopQrPo5iPYpll6bFlaBNMC9+cNxhNHRVUTMJuI97HDPS96wT+pd9NVs",
+	"PGrVg8wNhA0NJNyNrthqZBdu9BuOIl4rQDxXLJ30yFOMQMIaIR9Pihg1yyu2yImQS4tnV+VEpFfTs3VX",
+	"VvSUMzDGLh2w4I8SUeXaM1mIPOuosTV1le1ob6pWNjRd3ZALg92m/JmIA+gY2bGG5EXR7x/Hx32SUZHI",
+	"uWfoAzXcNwo33BaaT+B5tlWq4IQOJ0PanuAjs8feKQZAOREoBWEV4Sy1oVM3tHnsHjxzE3WeydgBDDc9",
+	"754zs7iV+PjVGDhGOOwgLljC0Rfk37T3PqBD5AYFCDTvCuOXapmhyFJm+UzrYGBtOe+MyYtF0EgpQKyo",
+	"XCsZtmEBV3lE5jTTAg/yFuDwN+UKfrGvXJmAERm6uk8al+Wmc/sDegVD3eaIorDuM2X53tuiDezarel/",
+	"kdLr8xQ7dydv9IjHSMbNZPlc5r/KRFvgyQHI+YVgpVvRz1MslYh9VJbd6FfYbb204qtIeN7NM4NNV28r",
+	"6OdeZ4hmfMfmQlRfAU83wblChuuEpznL3gIGy2XFyPP7ZgcykTfffSZMPa2BbFdkZFyiPShfYMnIYDKZ",
+	"T0eY/WJzrsdsygVRcvtUuRS3nKuPFGD7ocQ5KMZbXq8KiHDs/P6mIbmIWXXAdhkNjX0BG15YiJyne7zw",
+	"cNYpjW2SoqEFvzAS005BJG+V5Fje1UFa9xx+CSXP5DWDqNcNtNisNTZLxHpoRq3/MDlXtlzzJupgIqT/",
+	"nUnDusGC1Fln2Hkw+eF+0v9h8MMPJ/H3yf3TB/Rowijtx6enNOkPTunxeHIyGYyPxv3xD0dHcTI4Te7H",
+	"g9Nxf9Lv0/4P+tAWnWFn8OCo1+8d9QYYc73mslA/4ysqcOhac/mzeXsU+7MzHBxp6WoarHbUddz0m8Na",
+	"zFoWbjeYmcgzfisPo7s7IO19weQitRblSpGEJxERbKk1RYsf5q4PPcXA3QHi3lwemzfA8JplfILIiUFT",
+	"+LnMGRnp63REEm3oslQxsGvRZ7yShec3Til2Qae503NN5q2B0cyYB6RZvXNwJpVb53ZMOs7kFROlsmJO",
+	"B+loZpCTDkfyhkShSAXQEI29uwOFvWILmQVpzFVBGJejLMRBNO5H1ibVNisXNmyOpSVAJySV0/3IrAI9",
+	"Vqtm+CW8d69lbHnyCdwrPgxBvVriYZbX31D40GWj13nLparFdHWAZrBD3E4HYNc4OCBb76YCHO7uHEO2",
+	"/+C4iuDfUbmMr96l7JqlWGQX88TYQxaLG9bjsujggo0nafMNIqFhS42zdvCvstzcXE7YnkD/0TwuPvna",
+	"hsp++a07QMkl02vfVMqYAj41hpPNndp2ja0lTnU45ELIbGV7eymeMBMjatQNDAKfuQkVQ8lYtxc2G6uz",
+	"pBmbyUKxbjJGSI2CoZi7oxeqXGZskkkwOM3rHmiqs/qKPkgszKA5m2qyMLCZvtEZdZZcCGbv+UPqApbD",
+	"tqsDTgAeRFLbwWo1gFKSbopnExGuEdD3Ptg/b2pl9ZQ5UX0nTpTmPXGv/nSWvFejsvuO7262lyu+bDiu",
+	"oRE0mIS59xvqAiH/5NeMsPc0ztMVdNaSEzLSEmdEvsn9rhpS2UDzkgv1bURG8K8R+cb8aiWLjMiliIhm",
+	"NheyMfk/lplHF+KblOX6di1SRlD2f9sjbyDJo8yXgQQt0wsFfZCYsoElwETPkMzltWtTobXUVIKbEnIu",
+	"1v2msIe3IG+Y1osF5j+2UTSqUZzyl7eJ5rj7C7BgMUtrRhGilidsXZi3FniPzUa3i+fsyMy3ZMzHQCGI",
+	"1LILd5ai2TKQJxQdUOQWvdUDlPz4/jHNcYDCaltEKoY1hpBcyt4vUmgIZm673RTMVmUd5QY4mKB1mJ/w",
+	"rGG6XBFXkvc1VuJuUaXd45e3zE5pnXmgbaOws35gnfVlfTFI0GnG1J9ppair1tGPaqsUzdqf2YM1NcxX",
+	"VRH7xmAaAeEvqFJLrb5eeoqm1TvtY7hQ1MFLrbITdWZwE3SScc9sSi+Wc6+AT5vOaT5bVWDxald5RykM",
+	"JfG1UsOEy3MbYwLsgTQyTwJ4Usd9GpQ79tstOQhPXQF6nnGWPISaxdEwZyofmVJnmvcIgokSe67YU8qg",
+	"MtWhMYWyEcppf9KMhFqGCvPB3uQclUwy7Hz14c3Zq59+fvHb+U/vXp6dn7958erxjSZvBYmYYGjd7JL/",
+	"4G3mneRAlIIJufqzFEMHFD67n1YprQphtmtnebW7LKqLXZZc/2WmTHgL2EvSVdInvC/AkDH/WMuiqMoo",
+	"/Pw2Mmrn7Aav9IErMgXYk0Poq3ohVWRB4y53dReFYuoW2xw12e/7799B0yD+1qxur1lpg/fHFeAOVH2C",
+	"l3cuxaISKsnBAQIVl7gKX1qexi0l3C28PG7XL6FyIg5ifc1ZNmUEvh6Wyl6ljGWONXIsgewxrEghSMKQ",
+	"JvsQPS8Zm0tI0rXD9MiZa+pZLulCYN8ZQhVxV2jIeYKUejDR3EZvhM3owmb8IyBdfE50LHe0rlDIzKhP",
+	"N3uwCKJwtPeH/LvpdocShEd1krCF1uZHG5y8O7oTeaeZgBt7bHkr6XbrcK3m04+kkN3zIMqmIfTfM3Wl",
+	"PNS4HnljuyvPqCLXLFth4ZkZJ8J+xiVE11G/D4V8eJuY/sIm2WHTTq063V542E0H8fbYvt1v9WKFfrEX",
+	"vbKl0VcF8AskzAwtBLMmezpOS69GxmjyQqQr94HxUcHzWsxB9vhbGO7SDb4oximPe2vhz0wuVWd4dNLv",
+	"H9R/gttX6ztJU3toNiPAdvA7UGaLqSZGKDBEKf109+4WPgCfy54BlsrlHvTzvFgwoaDzN0g8VRbOm+CK",
+	"LTuF0ug0lUtTzK33DlHJo0rHMpcIiEki5KwCaoiREoWyjEDRc+mQpWn6kIxABpuqXLwFsBYXMxqrTKm3",
+	"pnL3//sbBvpqsNcfpPVnUitR59C/vXSyfXTjAXPBPw83B0r0NUr8hPfm62x1N5emab+yLUqEDUcOlXOa",
+	"cqow694ygJ55jGhLfgsidJvoD3M5H6vc4s7lLsD1thMnscE70kTXzTM+xX4COZ8zldP5omMSQy+jzrSg",
+	"GRU5A3qDKn9+zSA0HLMh5EQtsDsk1AEYs0LZXMCKw/btB2x1AFXLpEQPdBcOy66xTtmkxtrbFrkT2GFd",
+	"+y4bFdiL16Tl/KyfvqlU177WV7bCVK6XuI3n//eZqxz269/Lr8tcYk/03EVgQ2ZNd3NJfBDQwODZAbhk",
+	"xojebNgVgxZgStfwujbvrVRaehTe5qreYB931cpsW/KJA/C8HSP9zT+fGf/szBtbLiCZHUxPpeWYqGs5",
+	"oIxE7s8Ee+urUFpvWSjTF1JXyJxtuYPgwefw3MfPVHiBNp8f+OcICLkl3m+e+lTZqXQuC/ML81fnqHfa",
+	"9+Heh51CGf8j5KhWivDibIuaadbXGXbGfEvuqm3/bzNJjSb6osghxI1lovmMZ2U76qHr2VVJisTke+w5",
+	"Wknf7J9W9MNxq/LDYJHKYa9DR7st4vzwLAGGOEh83xuvNunSAA8H2N6c7/rF53HtvQ+xW17z3ece6+yV",
+	"b1X+/EDO8nJn9tmKPcSft4LLbTs5TLiKDaDprV7UkJqxUaCN9wK6zCf6ssAre9NiNpOrHOmeDvNbphl+",
+	"UjKCzNJioS/YkphMt3VqGi8oVVRUzRYEVrXRaikEhr4z+ngzk5B2s8z0mrjFEMIFEZ5Dif+U5aqs/0cJ",
+	"/5BQQeSCCXtFukYUOHkEJZtAAq0iC8oDIADwkv/t1GXTFjzSAt68BTEljCZd7H/fnWayWDQrXWUnwn/i",
+	"w7uew1op0gHTGiEvtDNfqT/THmRpvzPp09jASo92/H3UcehwnWFHFjnU3mQqbwrDpDT8/an5fs4Ugr6D",
+	"tg5AlFyRXEpsH2IbeMQyLebGiXawMplAfclBNZW1A28y35F8Irw7aDZ1esUhtJYXWnxoYiVIrNB8JKaF",
+	"8q/qx973batFPAZoS/qfaU3f4artyqW2q7dDKjxkzb3m5k9lIjVKkrW6vU1pAtJ1+OEG/9qo8ENbZ6vI",
+	"AVsrSf9sA9dki/PqxFR/XzElbU36IpNJYdvRQnKEYhkWlKxSiRXH6qpwc7nZu+qwSNkd1BKuldgFa/Js",
+	"EfWd5XaXTLXd5vMF3WHy88rxam2+20rPex8St8RGu6/cib3sPu/nh7H7vN3edzt2t/38VdSnSD2Rmac8",
+	"L2kG2ICIT2gyCwAauwysfq2IXBqQ7ggyPAQZGT4dPSQUf+Y08Cm/ZsIDVIUshwTwmQUKBpaRWGYZOMgh",
+	"F8IAOJOMJZn99QoVUcKFyvW+WeSW9eZ7MCMQN9TPsTD9zuCRC2EBfyPXf9c8xRWBXonYgs1mZSDstHEq",
+	"bxbVQUWf4elvjYTLsjIH1i+yw3fj0brssTa1dlrWV8j6lqV2h0oas+kfHzpsDigqHZrQ/1MJte4hwHbN",
+	"E/uI/PwIz9YBGWjy/xPDEwj13JK9tUywAtgQ+nahdxsXzbo8CJrgrx0vAOL7iiR8MmEZE3lEpCCLIltI",
+	"ZcQD3sCawq/YIq/12NyGau+y2vOM5PqSMrpDeyI1J/BZEid4h6gRLKRY3DU52ifvihzPBJFFbm8lJ54h",
+	"WcQKeMuGkGSoJbp3j6H4pYlJL7HIsyzPU1v1DPfUFJHIM1lMZ3gpwIWI77EtBSwUeAhAErbhrii9QlJH",
+	"H5mkMAXE02BwVz4SZZ2l/IrdobRz4TXTAcAo+lGZRJYQba4hsQFUsdYacjKXKien/T6BYGfO56yWLHAN",
+	"d0wRuwhA1Ko6w+PvW0u9V/ZHAaviZ7nEfFXokZNxlhwOuRqoL02RHSveGf/UwE1zSLpk2sCrT+A9hxyB",
+	"LsgifLRHRtq8h04plDxKZZH8BF+QQa9PmLhmqVywiOA4Y3RIQ98a8/s5ZBxmkMBlckegVceYxleQFXYh",
+	"Rs+oyrswbPfp4xF6wrHRR070uljy0EwHjgLAtCeo389kkfUItBkig1OiWCxFoiBMP4fuzNhjqMyhhPa9",
+	"FyLl11rlfe0+Mg863fuKrYjMLNbknK6IYkavZvoNeupckPKVDgk9lYprNT2OmVIhlRdfiNu4yT5rnLxa",
+	"MOWwQk0XH2hcgnp5VGJSZoXoTbjgauYAKfVH3412rP/PV4u68n+vrdtb2v3r3eU/vrm46Jk/v/1O/+Pi",
+	"4rtv/+OrYMd1+v4pDnTaD0EDHAyKC92oypBwGUPKWMz4NSshujCtsNyACh1WdsBfeL/74PLDIDrq33S9",
+	"v7/aC1YSelbANLumsXSldQVPhuT7k0G/Ozi6EPDYkPjHfCE0cw7Jh4uOWrDY0MRFZ3jRGfT6F53oosMT",
+	"+KcdRX+kZJHFDD7WMsFWbN1r9hbBT/UK4YcJu+7ZxmA9f0q96wE+yef4ZMinBk/oqZutcMOui3j34EVn",
+	"+OGikxW4uKwQ22YKrit4WBVxzFjCkovOzc2FAIbcoeVHKSIOlkQ0o4sFE8bJ4P7pSXgjGzZluz2rqi+J",
+	"i2ue0+0QJU+9576gjh9aki7ySg3U9tRua7VPMxqz/1Ot9fJQst3Pj/ubmeFcXG9N2eGtsbkzAIEEh4fZ",
+	"n4N5SMuD3e4h9YhlSy+PA5D7U/9loOtgKkSla42+YUPEjnfvNlyM12VLDvCCmQwMcVVe+guWaYNev1/V",
+	"dOl4qA0w6CSWS/CS1eFilCv6pLgYTeS9Rmg74FR4i7sLnIp/S0aOOrm8YsBj//pz8K+rv46S74ufZH9x",
+	"PxvQH4/jx+zJ9Gf+n1fP5s/lyz9fqdfF78v/b/Wv/uDo+OT0/vc/PKDjOGGT6Yx3ok6Rpabhpxreu6cv",
+	"WL+6wxf09279tl3bf6wTR0D9ck9gvQfPFXDiWqXHJwGugNlDJ0wQBjsJoEreh38GH8p/bG36ASKptuuH",
+	"wE4f5dgGqQc9XhFRkghJrG8enEKg09Q1/aiIqXYAF97pHRDg4rXpseKNrk2/Pfa/HseiabH9v0VUZw89",
+	"YjuLlx0sSjY/TFSR+8e5h5qwo0fNX/RlyeSQ8lXrKYGWy35j6UXGwG0CDaY1A43B6ZqTYqFVioTmzOb0",
+	"RGHVHF/4iRLy7YJRI8S2uPm2jPwdk2PMGr3MmMBEYFOVQRB1mxmnUrEkMnUDxqLn6AVCUPytuNuaPIJI",
+	"gWUL8AOaLItFJq9p6oQIzN8HcZgvii0YBiHB0x+87lcfgVSZSlVCv9evqUrAFNftD064oCn/y5/wJKUW",
+	"xAvE1Y4lCqa3vd4tqD3C9RytrwfOu1wuZqBkDRuQ8zn7lxT6GH97/QjSZ2zz/LKd3YJlNqGlWuaK4RKv",
+	"exF8AL2N7CdrtROuvb/bxB96J+FNdK86PrSpp5molZ0HHF3K6ZSLwxRCPHVDm4QYPN5b10LYT0Gv0n/d",
+	"1ENNGOkLsKHIS2UHtZQlU5YRsP64InOpj3RT7qLmADU3nxb+iiZ/FCqfo2tes9jf4gNota7u6n7dm+MZ",
+	"zaZl8SJ7v0ipMLbGW3+A8n7IOXiAXfuA4QCSJDPke73GU03R7L3+3SA66vf9xuk0J1/hMzd2aSkXrTr7",
+	"FJBSGHWAogxO4bty6E4pND1xuJCK57Z4a5GZLL+ViLuVX66vxm/c7U0fJv2/RVDXEo0nqHcUwg1Ksq1n",
+	"/NJgz2ydiW+/V9AH77Coy+3qZe19cK8iKj/c4hVN7kRgF7DVXZedQuVyzjIIZJpM/TJNSGuhqGBqO4TY",
+	"ch+cqzLWL2yrKfxB+W6h8aq3Ev5q/4vpltDzt3NLOm7rHp0iv20pTrWS6Z9SJkuepqZEZyev5Zmjibvx",
+	"Wtbfzus1s8f718z+M6MxIz/LxQKzW8orvxz+qHp7h5SA9Wc2lID+YZWA+62UgLodsmqBKx34owB4BHPd",
+	"fqVH1wz21X09ITJmqVwC+Vh+KpuJffPVff30t73yJv5bydhdyejfrZLRefr89y5MctCpUzYGzcpGf0PZ",
+	"6H8qZcOUReyja5weWNcoAVhLcUWoIhQu8C8NZfosSfStiftJckkomnuQ1ZLTK+B4OZnconyzWbe496H8",
+	"R6NnH3xWYHiaKVr05rFMVvaeT3qVXjWQde9Jsa8V0bsdcuXP5TXzrrcDoly3yOB1lHewIIBHm2tBgNbH",
+	"dwu1MmrTHNnTJRrU0HWslcProU9zix4gRcyIknMGJMVSxbBwXAXVR9O94Rb13nehDhqklEZlcKeGCl5x",
+	"+F2ofH9jveyJ9bI7jkstdlNZqx9Z4fql3WNvMow5+7gDJnEVwSzsFXDYiyyRcTE3lL7Nezqn2RVLtKog",
+	"BWvykT62g27JWD0bYxyMUaHIIpnUBmawMbdPMEwUc0BhS/TNHqtrvQm3K1fWQ1VSKv/fl4+fdAe9Y9Lr",
+	"9cKNwsdcUJjoRuE1pmvqeVWzNHGDIlRnI6s+R1oHj0ArjmC3IqsxRyhVIitMLrILUSrGkdFqo0EE6nu0",
+	"plBHa0p8BOq3VjmjQiV6rN0THC3FrDHYI9zU7mOuSqMg5DGZ8FSrMdhJKYAiVz+bw6AUWi2YKvLy8ROt",
+	"JT46//3z8VqBoXnvg/7PzT3PNKrjz+d0jlB6WIUYESGxylRBJkju9QJfziRRDEKlbEXGBUgZh/07pyuo",
+	"vQwHnZ9xwV5UjMEvJiW0KfAh9ePvXahN/+iRwXL0AXQdwHdpyVrz+o9t93dDgX9CDSoXTbUdalmgfSn/",
+	"LuX7dw1i4qhje7yxJOtDQY8qLqYp8z0h2N8CTFqjHd8eh+2ODQrNY02yYWhsxLuxIp5oyxTKvaUo3flY",
+	"AYtlhlDdtO6zZomHUlU6qx+Sk8ERlg3CzURigMIQm4Xem15tHOSWbu2PDkJ1OBP4nK5M3grSMCpgWHTE",
+	"Fcn4dJYfVAscWg/sndmnDrEsZ4KKXN//JXQZFClxBUnX4LZZUJ4QmqM5aypUAYfAwdmSXJIFDXR6sCv5",
+	"30s9TwEpjgrnUSIu0Hk4gpnya/bb4m7I5YykNGf6eMH7AwlmPE3BGRboQYlT+dTnfdtK/Nd+5BBwbqG1",
+	"sNghvPUjQ6iuQ1Xl34FAW4cohDCevjjGDJj+sES6oKu7odAfV2RMxRXJMyrUhGURWOo2mZe8RMp11fSY",
+	"9GnIWfMkT7TQw95b2Gs7n7G5Yuk1dmCuEviCrr5Y6gbcDFBQf/Q3TCuBp+S5vIZ83Ii4B8nJ94NBe5I3",
+	"O/2Zk7yjdorAm9h7W+o7jSzp6rBEfy15clfXuLIXNkLYokA2WEAZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW",
+	"+gYfM5sLEVAD9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgy",
+	"X5p3311mz2bSqIFcMSD+Y+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tW",
+	"Lv0WpCboUZItGqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4DJ/AbBKRYozUbOSuEWMi2IZ1Y1dNVnAQ1V",
+	"VrO8/dAyNcYFjk6AoXAPdhRyPxbpleOVu+iNKYscwES8kovS54wZRSYo1z7c5rA+8Zetczs2tmmX3+6y",
+	"oy9w0SFn3JsqEWvCXivxpgq8MwfI0DBOIS04rXlOFLtmGU290gOZgXMaG3/JIk2wvyNw2C3Ehin5agQ7",
+	"sAVjX5BXuw5p0Hilt4Zk/5BcNFcqhoK2rlpQLgWkqd0RjCseyHZHsjncTXACvTwtgM8t7sgB6PhlGUUZ",
+	"M4DXxPp/49PaowCxSqL3PuAf28qDuWYUGFARJpLyMgOXmpH8PWImgXEdRq+Z1sUgTQj8Z6XBSX5hK+Pf",
+	"1fo5KPcP8d+hddblHuH7PkJ3fQPRgF0oDegSFSsyl9kBy5DtyKA6TPY9523lyHtv2iFrij4/WbKbnKiL",
+	"VOMhfImlFXNLFndf0my3sB4eGfIW4ZC0MLnCi7wQ8Cd+HBHFp4IZx0YCHj2QShTaMQN0GqBswePGexDM",
+	"IcGY6EFEyQGAffcsjcfp312f90/Mrw7MZI/O6W0Y9rPpmG6QZN0Vgx472IW9IUHmLM94rJqQ2381j2yD",
+	"+5sxohZUGNQAAH51AH+a27pHJ7NRZP4enM7d398n7s/jfjehKzV6SB70if7L4nr2vDEwBCcYh/VDnayQ",
+	"GRlxkbPsmqYjh3Fel8CV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
+	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mpLcvqRYW2JT9ozmaGgeHZ9A",
+	"q+xJyqGD/+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
+	"V8wPkjTyhE+LjHkt6kVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtiZFOHYn",
+	"qDuDXr/X19tnZtcZdo57A/yoPB+aJBydSS8zPd8cunYYTwWStslqCpySXs/Zy6dEj7v/QbG4yKBg6G21",
+	"c6wWPkmZXuodDu1c2q1fpFQ047FAqRI03yv7H8CvjCeQZQyNIduwpc720UO8hNfd9vzMpN9eto9+ZQ3o",
+	"Dq/ditA25pnDnTHkcKjcK2/f4G7ArQIfeTyTUrFbwDzoc9LP150lovnqGVSbTc+kYkIbvFSsxjJZRWWV",
+	"Mhy9isifhcwp9uSlSdKFZLRASvNLM4NDHS9w1wvz54TRvMg0Py1nPGfdlI4ZxApMJd1Xp1G/D/WM1EWR",
+	"TOnfbyJhGVnJInOptJbz33hj6ethzYcYdVI+51gUTdP0Cc7BMfjE/RtIcS4TllZr4Dar4nBPS5+xy2hs",
+	"Kif0ShqP7BVrxn1XCHT6meJOeAaclN4yX5mXEFVkWGgJqzW/eUlXGJWn8cw2AzA5gQbXHIqr/FbT2jTZ",
+	"qPL7EtixVlj6gi7EhWtsNoxpGhcpzRuCK88lobHpQ+OQ5cgb0+lGW37Y7YYr0u+Rkd5QNbL1SQbG3Gaj",
+	"G4wmLogmGLhwnTQ2qbnaTFSEzqWYQt+YeY+MQLkApTNHjcAhOXMB/XhEgscOyZ9QdMv1xufKlgmqnC20",
+	"dND/DUVm3D7AmXZuU9ZkmR14oquXiExz6bFWSvOJzLQBp0kE+8hn2EIBq3Lhes/Z1EsGd63mhyc3NmVY",
+	"2blRUNzA6NP0gXrYfTAAb3aj5/+rl90a5LO/5+aEhdR6xXXntG+LzVvWVZ/C07aKhLFqKbITQfiYFTan",
+	"VYmrZYopkcYRrESDr1VdEfSYqo3XOUljDpycl+esBZ4ZE14ZIA5TQqh3y9CJ/bJbEoz+5nX9e0ygqdzK",
+	"PbxuQBhnEBmtE3WGzyCx06YSH17AmTb7mF5iY0YqJwXcjRT1Age610YQZsUWXOxXhfiMOlO+KoSByDuU",
+	"2dh8KK8Kk91/EMVRb7Y+Hn0rWBuqNkkfNr6t7aVHvvchK0Rji7xXhejsuQsH8vNmhfAVUznNmFI7L3p3",
+	"py+s4HJjs4YxFTFL98mpwRHrU3r/LFjBElgwVwTfkzKX5R1BpyLk2yVdEYpQoRDRiuV8zvOHJjJMlfkg",
+	"Zwl6knvkEQ4HrTSmlGMSOYWX2RZ82raPbP+6+g7rOLFPSxjnuVzg7HegBP20pX4rp82XWz0QRiaco/Df",
+	"6VLHV4V851/Zu8RBVOuHuvhpT2bTe5Bgde+of9TvDo7MSJ0NB8PB/BJn5D/PXzwnuMrIpHeZt9+N7u29",
+	"z/mZcKudC8NkDoNHXdX6MxSLM5Y3X0zn5pkvKIehBVyyUd3Of37x8umT/3r3+sUvPz2Hure8HbgxxpMa",
+	"X3FHKQx4HttTGMzZRtocQUP+9hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1H977gH80Jipo3QxeisUb0CqV",
+	"8JxMKE9VFct8s2sijImT+wgJBbiaQyKZP4YFEGqG3mnHt6UM7L0th0wZ+OxYdze2rI0uwLdfYsYAztzU",
+	"1aMThc+Z43ytTAH378H8u6uXdpO1PlgE1MHR00lXUyPCHA3JdyNILFCmdgD6C3ooSCZvXnkdlM11atN3",
+	"M0YT7ycwImh+pkUy7oHCMsJNeaNuwVW7YyiWjKjN8tul6+KZDjsXRb9/HLv9gX+yzo5c8TsMdheOnk8n",
+	"Lvxq/z3yFZrFBdIi9osDEk1uJTp2xh76t5bC6F5efmk4Pucsd/f+1/sI3Uq6iLXvtqj+5qGP3xDitXXg",
+	"U7EyQlkxbAihduwlGegQ4ZpJNtMSWq/GDxboFrmpemcup9PGzkITU4xmEHEqZzSn758xMc1nnSECWd4K",
+	"ceiWxhGE2rYCf7hkFgNn4qJ47H3+qhAleOVCyhSUb6R/cGVLtG39gN4mWokpdoPvrrkRsSXAGI1zfs12",
+	"FNEnBzbGgEbaWGPWDXlAc8zjz1IMmI/aejRd580P5q+bFh6dz99I8OHHSjCbDVo17fjLAPOSZmwmC8W6",
+	"ybj0GS2kyqcZU3+iIob8UcLduOfmNOM0GaML9N+bi3bkkPorGV2JX6RlhC43D6b+moVyiNrz5D4WURl2",
+	"CZpEvzqkV9d+HXzY2h6y9GCrDc/c7NHIgepE1wic2raW1wyc6us+7wuxxfyyGyZFunpYtcOuubJmWIPl",
+	"tWlxXQh9EnjlzgHDxtgXEWHvY7Yw6eKja5pyTd0vRLoa1ZRMpqv9pdvtjbUohI+4IlkhhqZYVFVK2ExP",
+	"Piga3gw+hLQOfw+ae1CFu2IpagCYbBFqVgiTFEFJLIVgcS4zL1+LC5XTNMWGeymNr5SprWFZJrO6aVpQ",
+	"mV3m92a2ilxG3Yxr0byqG18gIG1Q9TqtVb0qZnRYYthHOFP3HFDloSzcEkmOTwykhclhmJikASoKyChG",
+	"OHqtwVOVA/jnGw6hZZNrYOqGgcgB0lxfOI+kmPBpzybnvmJKpoVpRwf5ASYN69JcImWKRHmnHEedrBAl",
+	"Yrm5dL94jfN4h7tyELgrT2+iKu/hUba+Qc80gbCk3UVqnAZwRCDpubKC28l2EOs0BbQMRDPX3LoEpHYj",
+	"cz6Ju8EeQx2Jb5y7oWiaJBV69q7EdpQ7MJT7QR+wtgHWC1RM9BZZvNoEq8AuMDftmnRqwef6UZlu9eVo",
+	"mOJYtGurYPMYXHRfX/3QcKDvsnH6N2vL3AXXEVJ7/B4Ehgkw4g4+wH8bHh+05/FaD9XH4/Ev04H1skAH",
+	"VjVQTbjIpb67Y7ajygz+LP11RpfdMVzN4FOuNWxbYFJDJFFLQgNUTpaAD6jFJ2Iz2+RQrQADkIH+PEJE",
+	"/FiKa5ZVugDGVEjBY5rCz4N54Gap9dDWLYGr3el0/sDe0hbJ2vxzRedpCMs6WNxkOeNri8z0sKr7Q+EW",
+	"BZTtOj3LMdearsXnelpHg5PvT344vn/yfdSZc4EfDtzsICkVsgCjj+xb+ETOgnZiolQrb6LKQuBwK4Dg",
+	"Zh1DUl3GhTCrGF4IQrqEJ0PiL0N/Soie4ZCUC7nAHKAGzG7yNK90C8eGZNTkbDtDE6A6gHa/NIvfXy3k",
+	"FhKPwD+upV8v4Lxs7fpEU/PMx/fplw5yKlamWOJrRa6Y1kINoBt0lsdPshIe4X1uQwEAmH1Av3r0oSl0",
+	"EMs0ZbGe/uWuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/4+Kqttu1vi8JF3FaJEwRzI5JLHD7lnmY",
+	"pz9aO2tjtza2m3XHhSI3vnqXsmuWqk4r7dysyOsYa9DZP1T6jEUddVV0hp3zX37rAqTkjKWJ11d2K7g6",
+	"EPkvbOXGiDoy41PY67UrRckiM1G6cgrN0PNBPPab6u01ZjMwIrTZclWdiAOVL8Ypj3truyiX4onM5vhL",
+	"qzHrewUMMPyj5oQGlcmtrbMsJIUr/I76ViMXbg/WOAa4/bVhGR9uDOeBzS1uhSHqzaR0I6Q37xE7t49w",
+	"jdz7gH8057pjT4Fbu7n+rbl7wcSjsu5dj1XH8HKJXTA95q3ZkBtfOny5/L0b79ZZxkiophgX3OQI9KG3",
+	"0xULAUK0wx/oHarUwrx6vIKX8ERrLlggXNFxPi53t2kLYbd0B0lwzzjXW2iYP5snv6SOLsb714msz7Eq",
+	"G7TR1SCgrOe98iNN4Qif7jv5tjZ3qTjrA41dWjdyuevuLOaYt1+q+s77QxaZoOkhWA9K9GZ0sWCCJdie",
+	"03JiXaHXl8t1WhIXavs1fI7P7boChxFza1aaFWO1kPCk1m/OVyJGfjnpDvrdo+9fD46GxyfD0+//ZRoF",
+	"6lXZC0afL02ZQmfgtiHu1wzxFxMJU1fV35cebHgaPVc7gJ5WtjdI5qBNlMAABgrAuQgfunpE3Ov1uh1E",
+	"QtJGIMdU6+QwTMIy5jgDDU8ACvDm+IVyCPpetrk67FNf0iVU5LNgDCqs4voXkGsfCO5ArOvG68w28Dza",
+	"IQR0YNMLj6KN8WUOLXLoWtbvdrCuXu4da3ZZzc3x6d16Zrr6RsA/t9hkzjN5SxyF/WmxJojbxh9eG9hF",
+	"0fm2/PElEOlnkOt3WM6zll2TG7+zM+s9Zjnlab0FhU9FYMV40bm1GBbm+6zHyTANaCaX+nM8+rIWD3yb",
+	"qBwfzugyAQWXfPep8u7aXWiGHxuZfBtChHnl5woU8TnhPmyV6HeFf1BJxwwjFqQpQSeMgk5NGaNlvJhn",
+	"JIYDQIhS8gbCrBbcwEAduMwdLERDlbHsKVHXjh2xBw7Qh71yxkc7XiiHz6/xL51D5te4hLr2CTZHB0+w",
+	"aSfgC1Er1QvRI09kmqJkpjmxKR0m8Qv7iI20TGL6glGjtcDsJ0kVeVUIL1VEyOW+gBWbYna7Ke3V/RS3",
+	"R1+sy2da8wkP8JPHjCbPWI782W/I3g9lWrYiuWqOk68TuRTeqhIUdVIMzRs4119VZ/jDiWHNzvB4EHXm",
+	"9L3+9ORIs4MRbk0xu/6D4emD4ekP6JbPnVM/TmL/k1d28c/kFPSPjLmthrxGTdZYGol8eXTS768LAcpT",
+	"LqbnHJrF4WdbfOCLGVUmmsvoHFPIGqWOkQX67VpCogt/gH+c4YYNjvrBgX1wNSAF+OEkk38xAQSwYAKa",
+	"dEGOItPz1oP3rS++Mzw6fvDDTZ3jfYfUkirVB8SJcRKhxgVLUZGD3xMJSekUtUADp6OVMswBwb4KkCKC",
+	"vWaFJIaB1IHDbT/LZSXHbM/aqDsx44Y0i2d8vy7L2/WKFwsmUAHSWoXDQfKOxPG3Iimb5La1iXVIQfHE",
+	"XF6zBHH1jacfoZBwGCVhSyv1jWtlFLjEgxVS7KVUlrr5YVMWabWnYuscxfrbaKhNpbuhB6+WBzgWpKIi",
+	"Mwrs51nnZMXyh64Lt6aKET47CuCn8MmkPNtPWBVR41047e/gO+gtGTS81nuIK8bQbCVn/N8nxfkQJX+Q",
+	"4rxjBzab36opvUZL9U4T4qj6zA53Gzg+qPgllga/LcWd2PmO2CXxeLjAAOBd8PkbE+yWS6bw1n1oLMYS",
+	"9G6qhTY0I2SiR17SQkGnpqUWaluR62Du/y4C3UDgWYleiJynJlUgY6qYs2RHWmi2NoY46KFOfr07lh77",
+	"3+VknjH/ql3K7AohFw98HjJNoV3onfDiU99zOmbQF3Kt1LasnjTql1WztCiSKtQEzUz5Yxan3kH/T+MR",
+	"fw3t5JYkK1IGC8bWeqpajdPe9WHP8w7BhbaWXq4XWroKTOdCuuvSy5N/09LLkx10lqOAznL/zsuy3mBz",
+	"CNex9xN2lQJjRRBGs5SzrAyRlAVWe0nUoAkztLvahOfvWhVfsUWORqVpe8wVOer3CU2VxMyHSn2qgfuH",
+	"VwTat5s3fxZ2iLMbPphev3bfeoi69K4QV0IuBaavFnMt3L5HCPrO8Aev068WjBkz9fEGp+rN2auffn7x",
+	"2/lP716enZ+/efHqcQ9A4aF9VGfYuWeMmnv9e8a217NcUKWWNiV3zhKLHcUtfPk5y3MupioiBjOqtylp",
+	"jKK/G7c84eCrqm2xNDHfmzRNaKIA+AWwMwcBxKErp9gvoUW+6RZ4m+hgg6ZfjL01NniU/ecO2ttAFgtp",
+	"/+H2DiVqSuMr8BwCrD/LuITEYgY3EQrOo25/8LrvGXvYJcDJVRuk8CTt2g+0CP8X+F47v71+BI4zaCCw",
+	"tQXDXfWJOXyflqiTZ5ymuzJD5czrLo6ZTBOFHfacm25GFRkzJgidZgyTx0hKc5Ydsq2S13oK0qTFLVop",
+	"+VwwNAmrtbfCE217C7kkJgLlcgQAkR3JlEjRI2f2zDQHc4FuZP2lmtEMEX9lkQ/JhK31XLL8P15hRRn0",
+	"cAA/9YWwECE+UBs+wAVZzng8Q0fYjKW29wzAIpQnQbGZTF6e1BSDs37xY7ApP361IQoO3f4l6tDkmoqY",
+	"JV2rUnazUqfUzKhyOe/mGRUK01ZMhlxCc9plIuPxDERlYzcQfWsDmMqysxdLPEI6ufPmL38LyC9VQGJT",
+	"xvKZte6tt5eFj6CHnO3mYotETMu2VvLQn96anuzLxIVWxdmylapsBQh5apxSk0IZ0eOAuNBWcrgu5uh4",
+	"rlg6Cfjv8O1/C547FzwbXKwvN080DO5XRMOkSNNfjTxxXZNsc6pLI2ueyyV8jd/CR69xB47xJ3ttwktD",
+	"kXX95EwDOdP/CFRofbN6zW59/DFKljOZ2psUjYzc+HlyltmYsf4Iuo4RJcmEZgerArENlIGPy25Nh1Jp",
+	"9OSTjFb4t8pi9om/9fy/r7GPfo29pleMjGl8RWhl+WUGxpp6fcurDa2GJnP3NT7x+WPEsrksAaT15HMm",
+	"WrlBf8L3kGc5ulmmuGml01OlxbQztPPppvDchivT46qfikwu2L0fWZaCh26PClmz7TU0WPYZ/tJQV4yZ",
+	"anAlGbliK205Kga0SsYslWKqSC49wjZ7sUnXZhvKNB9NbRtEjD7mvenYp+E2atacZVPWhbmEOl5tksnv",
+	"nAlBOzuSxkuc1qdpw/AZMpvZxb1gjdsw25qo/3SRgUf2WrAzs+1c9OXA54z8JQXbgXsq94FrJBtEVBuB",
+	"QjsCPdH216WIqJbZJujaClvOJJnTFVGMEauTkW9GFfVs9G0QQO03mMAGl66nQzk/T2Ub3PIfmmaeqPm2",
+	"xDhzF2pJNIYKYR+tenUJgiZnmR7iv9/2uw8uP5zcdPGPo5uvOneC97+ycQnodwxJoxix8VgUYOIS/6OT",
+	"it7n9dUeDgDqqAzc4b/XFUfN9iVGxaXpars5lfr23X7F/eYbbz6qlpvRnD2CZsgfAtroNoXS5fe+xfrO",
+	"RylVyo+i+jnAmLy8SzI3Pvo8GJnV21RN7i63fvNQFxmb82Lu5PPGIR9oVvV4BCaH2mux/EPvBDoyV22K",
+	"9iXbKBZqBDQIrYhoEenDNaYsmbLDGaZLqgi4b8B/DeToOfo5dCBla5pLvUoOc/btVEtq9Zr47+aR2wqT",
+	"qdTjyUHv6H7vhwqcy6DX7+3ghLATqut7dFcd69+Ab99iyyM6eagtZnUIvS8coHy0hfqhY1RO+KfJDQ3f",
+	"Nnot/z9dV5fbMAiDrxJVe6y2M1RdJk1Tp15gDyTxKtSEbknoFk25++QfAgh4rBSb2thgjP0RoZ8z7ht+",
+	"P/HoG3Dibr+zI557n9gP+A+lVX63oYI7jAtnCn3Q++h3IxeTJDBvZ7hhALXB6eFnbIja3PXMa0HA6ARD",
+	"g4KlnN5g4TMlNUWpIaQ6nF8xNs+RkTc8/L0fTvXKzpDAwAo2wScDw7vXpeRRozxI6VUbRtZyJewF6PlW",
+	"GVf8HivsuFXEF0bYwoRemytq2w2VMqHltCC5lEBU8G1Vz5CyrP5mkVun0fYwRYLL5XTKsf6FllKqcatj",
+	"QEwdUnmBcBeSDN2gjLoAvxVL+bkAN98xkr0pJxbB4v5sCqk6PdE1WawZaW9KGRyl7HTmzgTbd1Tz0QBl",
+	"awwaCZ3xDF3zBUyfQXVVLy1SKd8XfbEjeHiNxbSRYc+jbnN0tFs4l+CQ05O5NbkwvV/sXkiM9l91XLbi",
+	"3MJ2ei6RMoDNtJejgvwMqGtqyivMZmTlPv/vhVW79WP9DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -47,6 +49,8 @@ type app struct {
 	decider     *engine.Decider
 	deadLetters *delivery.Manager
 	invoicer    *invoicing.Invoicer
+	closer      *invoicing.Closer
+	plans       *plans.Manager
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
 	engine      *engine.Engine
@@ -74,6 +78,10 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
+	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
+		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
+	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
+	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx }))
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
@@ -111,6 +119,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
+	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
 	if w != nil {
 		group.Go(func() error { return w.Run(ctx) })
 	}
@@ -147,14 +156,11 @@ func (a *app) tidy(ctx context.Context) error {
 	}
 }
 
-func newLog(c config) *slog.Logger {
+// newLog makes the program's log, from which secrets are kept out.
+func newLog(c config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, o))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	return telemetry.NewLogger(w, c.LogFormat, level)
 }

@@ -148,7 +148,8 @@ type lane struct {
 	// Set before a write and cleared when its receipts are settled; under lock. A lane that finds it set does nothing more:
 	// what became of the write is found out by the next flow.
 	unsettled bool
-	doubt     bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
+	edits     map[record.Key]Redrive // corrections that count for the records being read again; under lock
+	doubt     bool                   // an attempt was cut short and may have reached the system: found out before anything else; under lock
 	queue     chan Attempt
 	room      chan struct{} // a token per free place in queue
 	wake      chan struct{} // something to read
@@ -318,6 +319,9 @@ func (f *flow) trouble(ctx context.Context, system record.System, err error) err
 		}
 		return tx.Emit(ctx, "system.failing", uuid.UUID(f.guard.Service), map[string]any{"system": system, "code": c.Code, "message": c.Message})
 	})
+	if ctx.Err() != nil {
+		return ctx.Err() // stopping is no trouble
+	}
 	if note != nil {
 		f.log.Warn("recording a system's trouble", "error", note)
 	}
@@ -397,6 +401,11 @@ func (f *flow) supervise(ctx context.Context) error {
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
+		}
+		for _, l := range f.lanes {
+			if err = l.tellRest(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
 			return err
@@ -491,19 +500,30 @@ func (f *flow) redrive(ctx context.Context, list []Redrive) error {
 	for _, l := range f.lanes {
 		var keys []record.Key
 		var ids []uuid.UUID
+		edits := make(map[record.Key]Redrive)
 		for _, r := range list {
 			if r.System == l.System && r.Object == l.Object {
 				keys, ids = append(keys, r.Key), append(ids, r.ID)
+				if len(r.Edit) > 0 {
+					edits[r.Key] = r
+				}
 			}
 		}
 		if len(keys) == 0 {
 			continue
 		}
 		l.lock.take(ctx)
+		l.edits = edits
 		err := l.reread(ctx, keys)
+		l.edits = nil
 		l.lock.release()
 		if err == nil {
-			err = f.inTx(ctx, func(tx Tx) error { return tx.SettleRedriven(ctx, ids) })
+			err = f.inTx(ctx, func(tx Tx) error {
+				if err := tx.SettleRedriven(ctx, ids); err != nil {
+					return err
+				}
+				return tx.Emit(ctx, "dead_letter.settled", uuid.UUID(f.guard.Service), map[string]any{"system": l.System, "count": len(ids)})
+			})
 		}
 		if err != nil {
 			return err

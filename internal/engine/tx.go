@@ -128,7 +128,7 @@ type Tx interface {
 	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
 	// Redriven lists inward dead letters that a person wants read again.
 	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
-	// SettleRedriven closes those that were read again; what fails again makes a new one.
+	// SettleRedriven closes those that were read again; what failed again is open once more and stays so.
 	SettleRedriven(ctx context.Context, ids []uuid.UUID) error
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
@@ -142,10 +142,13 @@ type SeatID struct {
 
 // Redrive is an inward dead letter that is to be read again.
 type Redrive struct {
-	ID     uuid.UUID
-	System record.System
-	Object record.Object
-	Key    record.Key
+	ID      uuid.UUID
+	System  record.System
+	Object  record.Object
+	Key     record.Key
+	Payload record.Fields // the record as it was when it was corrected; nil when nobody did
+	Edit    record.Fields // its corrected fields
+	By      string        // who corrected it
 }
 
 // Owing is how much a seat is owed.

@@ -296,7 +296,36 @@ func scanConflict(row pgx.CollectableRow) (*engine.Conflict, error) {
 	return c, err
 }
 
+// queueDead writes dead letters. One that was redriven and failed again is the same letter, open once more.
 func queueDead(b *pgx.Batch, sid uuid.UUID, now time.Time, list []engine.DeadLetter) {
+	if len(list) == 0 {
+		return
+	}
+	var entities []uuid.UUID
+	var systems, objects, keys []string
+	for i := range list {
+		if d := &list[i]; d.Inward {
+			systems, objects, keys = append(systems, string(d.System)), append(objects, string(d.Object)), append(keys, string(d.Key))
+		} else {
+			entities = append(entities, uuid.UUID(d.Entity))
+		}
+	}
+	if len(entities) > 0 { // all of one system: an attempt's
+		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.direction = 'out' AND d.state = 'redriven' AND d.entity_id = ANY($3)
+  AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.direction = 'out'
+    AND o.entity_id = d.entity_id AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
+			sid, string(list[0].System), entities)
+	}
+	if len(keys) > 0 {
+		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
+FROM unnest($2::text[], $3::text[], $4::text[]) AS n (system, object, key)
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.direction = 'in' AND d.state = 'redriven'
+  AND d.system = n.system AND d.object = n.object AND d.key = n.key
+  AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.object = d.object
+    AND o.direction = 'in' AND o.key = d.key AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
+			sid, systems, objects, keys)
+	}
 	for i := range list {
 		d := &list[i]
 		var entity *uuid.UUID
@@ -308,11 +337,12 @@ func queueDead(b *pgx.Batch, sid uuid.UUID, now time.Time, list []engine.DeadLet
 		if d.Inward {
 			direction, target = "in", "(tenant_id, service_id, system, object, key) WHERE state = 'open' AND direction = 'in'"
 		}
-		b.Queue(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, payload, state, first_at, last_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'open', $12, $12)
+		b.Queue(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, payload, field, rule, state, first_at, last_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, 'open', $12, $12)
 ON CONFLICT `+target+` DO UPDATE SET op = excluded.op, code = excluded.code, message = excluded.message, payload = excluded.payload,
+  field = excluded.field, rule = excluded.rule, edit = CASE WHEN dead_letters.payload = excluded.payload THEN dead_letters.edit END,
   tries = dead_letters.tries + 1, last_at = excluded.last_at, version = dead_letters.version + 1`,
-			d.ID, sid, direction, string(d.System), string(d.Object), string(d.Key), entity, string(d.Op), d.Code, d.Message, fieldsText(d.Payload), now)
+			d.ID, sid, direction, string(d.System), string(d.Object), string(d.Key), entity, string(d.Op), d.Code, d.Message, fieldsText(d.Payload), now, d.Field, d.Rule)
 	}
 }
 

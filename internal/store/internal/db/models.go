@@ -116,6 +116,16 @@ type AuditLog struct {
 	Hash      []byte
 }
 
+// Where a tenant's billing stands. Its row lock puts closing, approving, numbering, voiding and crediting of one tenant in order; nothing that meters takes it.
+type BillingAccount struct {
+	TenantID uuid.UUID
+	// The last month that was closed; empty: none yet.
+	ClosedThrough string
+	// How many numbers were given; the next invoice has the next.
+	Invoices    int64
+	CreditNotes int64
+}
+
 type Conflict struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
@@ -175,6 +185,26 @@ type Counter struct {
 	Bytes     int64
 }
 
+// What is taken back of an invoice that was issued; one person writes it, another issues it.
+type CreditNote struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
 type Cursor struct {
 	TenantID  uuid.UUID
@@ -193,6 +223,18 @@ type Cursor struct {
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string
+}
+
+// Plans made for one tenant by an operator. A version never changes; other prices are another version. The published price list is a part of the program.
+type CustomPlan struct {
+	TenantID uuid.UUID
+	Name     string
+	Version  int32
+	Plan     json.RawMessage
+	// From when on the version can be chosen.
+	FromAt    time.Time
+	CreatedAt time.Time
+	CreatedBy string
 }
 
 // Changes that could not be taken in or sent out, waiting for a person (invariant 2).
@@ -216,6 +258,12 @@ type DeadLetter struct {
 	DecidedBy string
 	Reason    string
 	Version   int64
+	Field     string
+	// The rule that the field breaks, in the document's word; empty when no rule is broken.
+	Rule string
+	// Fields of the payload as a person corrected them: when the letter is redriven they count instead of what the system holds, as long as the system still holds the same.
+	Edit     json.RawMessage
+	EditedBy string
 }
 
 // The duty to bring a system up to date with an entity; one at a time, whatever happened since (bursts coalesce). A row goes when the duty is settled.
@@ -300,6 +348,40 @@ type Invoice struct {
 	ComputedAt  time.Time
 	CreatedAt   time.Time
 	Version     int64
+	// Given when the invoice is finalized, 1, 2, 3 ... per tenant, without gaps; see billing_accounts.
+	Number *int64
+	// What a reviewer should look at: [{"code", "text"}], computed with the lines.
+	Flags json.RawMessage
+	// When the period was closed: its end and the grace window for late usage had passed.
+	ClosedAt *time.Time
+	// From here on the lines are as approved and are not computed again.
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	// When it was paid, voided or given up.
+	SettledAt *time.Time
+	// Why it was voided or given up, or how it was paid.
+	Settlement string
+	// The sum of its issued credit notes.
+	Credited decimal.Decimal
+}
+
+// What people added to or took off a draft. A removed one stays, so that nobody approves what they had a hand in.
+type InvoiceAdjustment struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Title     string
+	Reason    string
+	Amount    decimal.Decimal
+	Actor     string
+	ActorName string
+	// The member behind it: for an API key, whoever made the key.
+	Person    string
+	CreatedAt time.Time
+	RemovedAt *time.Time
+	RemovedBy string
 }
 
 type InvoiceLine struct {
@@ -316,6 +398,18 @@ type InvoiceLine struct {
 	Explanation json.RawMessage
 	// Which usage events the line is made of: the filter that opens it into its operations.
 	Selector json.RawMessage
+	// usage, fee, addon, minimum, cap, discount, credit as rating makes them; late and adjustment as reviewing does.
+	Kind string
+	// The month whose usage the line charges; empty: that of the invoice. Late usage of a closed month is a line of a later invoice.
+	Period string
+	// With part_to: the part of the month that the line is about, where its plan changed within it; null for all of it.
+	PartFrom *time.Time
+	PartTo   *time.Time
+	// What a person should look at before the invoice goes out.
+	Review string
+	Reason string
+	// Of an adjustment: who made it.
+	Author string
 }
 
 // What happened to each entity: a change that came in, a delivery that was applied, a person's decision. Ids are in the order of time. Only ever added to.
@@ -502,6 +596,25 @@ type Session struct {
 	ExpiresAt time.Time
 	UserAgent string
 	Ip        string
+}
+
+// What was agreed from when on, until the next one begins. Never changed: other terms are another row, so that what a past period costs is always known. A tenant without a row is on the default plan.
+type Subscription struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	PlanName    string
+	PlanVersion int32
+	// The plan as agreed, prices included: a change of the price list changes no agreement.
+	Plan       json.RawMessage
+	AddOns     []string
+	Coupons    json.RawMessage
+	FromAt     time.Time
+	TrialUntil *time.Time
+	CreatedAt  time.Time
+	CreatedBy  string
+	Note       string
+	// Taken back before it began.
+	WithdrawnAt *time.Time
 }
 
 type Tenant struct {
