@@ -27,7 +27,7 @@ var bands = []band{
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "billing/invoicing", "billing/plans"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
@@ -47,6 +47,7 @@ var allowed = map[[2]string]string{
 	{"billing/paper", "billing"}:                                    "so are documents",
 	{"internal/connection", "internal/vault"}:                       "credentials are sealed",
 	{"internal/service", "internal/connection"}:                     "a document's systems are connections",
+	{"internal/safety", "internal/engine"}:                          "what people decide beforehand or take back is in the engine's words and decided by its functions",
 	{"internal/store", "internal/live"}:                             "events are read back in the hub's words",
 	{"api", "internal/live"}:                                        "open event streams hear from the hub that there is something to read",
 	{"web", "internal/live"}:                                        "so do open pages",
@@ -122,7 +123,7 @@ var homes = []home{
 
 // pure are packages, and files of others, that are functions of their arguments: what a change means can then be tried out
 // with any input at any time, and a simulation of the whole engine can be repeated from its seed.
-var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go"}
+var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go", "internal/engine/brake.go"}
 
 var impure = []string{"context", "database/sql", "github.com/jackc/pgx", "net", "os", "io", "log", "sync", "math/rand", "crypto/rand", "unsafe"}
 

@@ -132,6 +132,7 @@ type flow struct {
 	run      *service.Run // the run being executed; nil between runs
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
+	holding  bool // the brake may hold something
 	troubled map[record.System]bool
 	objects  map[record.System][]record.Object
 }
@@ -173,6 +174,7 @@ type lane struct {
 	usedSlot  time.Time
 	unknown   bool          // nothing was known of the object when its snapshot began, so nothing of it can be missing; of the reading goroutine
 	cleared   bool          // old trouble of a system that is only written to was cleared; of the reading goroutine
+	gathering bool          // the brake keeps records that a reading did not show, until its end
 	complete  chan struct{} // closed when the snapshot is complete
 	completed sync.Once
 }
@@ -186,6 +188,7 @@ func (f *flow) carry(ctx context.Context) error {
 	var doc *service.Document
 	var positions []Position
 	var doubts []SeatID
+	var holds []Hold
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if svc, doc, err = tx.Loadable(ctx, f.guard.Service); err != nil {
 			return err
@@ -195,6 +198,9 @@ func (f *flow) carry(ctx context.Context) error {
 			return err
 		}
 		if f.dead, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		positions, err = tx.Positions(ctx, f.guard.Service)
@@ -216,6 +222,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	f.prepare(positions, doubts)
+	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
@@ -397,6 +404,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	var next service.Run
 	var found bool
 	var redrives []Redrive
+	var holds []Hold
 	quiet := f.current() != nil && f.quiet()
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
@@ -413,6 +421,11 @@ func (f *flow) supervise(ctx context.Context) error {
 		if redrives, err = tx.Redriven(ctx, f.guard.Service); err != nil {
 			return err
 		}
+		if f.mayHold() {
+			if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {
+				return err
+			}
+		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
 			return err
 		}
@@ -428,7 +441,7 @@ func (f *flow) supervise(ctx context.Context) error {
 		case quiet && f.current() != nil && f.current().ID == next.ID && dueNow(owing, tx.Now()) == 0:
 			state := service.RunSucceeded
 			for _, c := range next.Counts {
-				if c.Rejected > 0 || c.Conflicts > 0 {
+				if c.Rejected > 0 || c.Conflicts > 0 || c.Held > 0 {
 					state = service.RunPartial
 				}
 			}
@@ -459,6 +472,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		if err := f.redrive(ctx, redrives); err != nil {
 			return err
 		}
+	}
+	if err := f.carryHolds(ctx, holds); err != nil {
+		return err
 	}
 	if !f.plan.Realtime && (!found || next.Over()) {
 		f.stop(errDone)

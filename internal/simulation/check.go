@@ -24,8 +24,8 @@ func (r *Run) checkIntake(t tenant.ID, g engine.Guard, in engine.Intake) error {
 		return err
 	}
 	o := in.Outcome
-	if n := int64(len(o.Settled) + len(o.Dead)); n != o.Counts.Read || int64(len(o.Dead)) != o.Counts.Rejected {
-		return fail("invariant 2: of %d changes %d were settled and %d are dead letters", o.Counts.Read, len(o.Settled), len(o.Dead))
+	if n := int64(len(o.Settled)+len(o.Dead)) + o.Counts.Held; o.Counts.Read > 0 && n != o.Counts.Read || int64(len(o.Dead)) != o.Counts.Rejected {
+		return fail("invariant 2: of %d changes %d were settled, %d are dead letters and %d are held", o.Counts.Read, len(o.Settled), len(o.Dead), o.Counts.Held)
 	}
 	if in.Move == nil {
 		return nil
@@ -171,6 +171,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 			}
 		}
 	}
+	c.checkSeen(row, plan, fault)
 	if c.apart {
 		c.checkWishes(row, plan, deadOut, deadIn, fault)
 	}
@@ -272,6 +273,42 @@ func (c *customer) checkCopy(e *record.Entity, seat *engine.Seat, o *outside, _ 
 	}
 	if len(e.Held) == 0 && l.State != record.Synced && e.DeletedAt == nil {
 		fault("the link of %s to %s is %s", e.MatchKey, o.name, l.State)
+	}
+}
+
+// checkSeen: what somebody wrote last into a record is known, also where another system's value won: it came in, or it is a side of a
+// conflict, or a dead letter or a hold has it. A write that did not look first would leave no trace of it.
+func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(string, ...any)) {
+	seen := make(map[string]bool)
+	see := func(v record.Value) {
+		if s, ok := v.(string); ok {
+			seen[strings.ToUpper(s)] = true
+		}
+	}
+	for _, e := range row.journal {
+		see(e.Before["name"])
+		see(e.After["name"])
+	}
+	for _, cf := range row.conflicts {
+		for _, s := range cf.Sides {
+			see(s.Value)
+		}
+	}
+	for _, d := range row.dead {
+		see(d.Payload["name"])
+	}
+	for _, h := range row.held {
+		see(h.Fields["name"])
+	}
+	for _, o := range c.systems {
+		if !plan.Collections[0].Seats[o.id].Reads {
+			continue
+		}
+		for _, k := range sortedRecordKeys(o.user.All()) {
+			if name := c.names[o.name+" "+string(k)]; name != "" && !seen[strings.ToUpper(name)] && !c.vague["name"] {
+				fault("invariant 2: %s was written into %s %s, and nothing tells of it", name, o.name, k)
+			}
+		}
 	}
 }
 

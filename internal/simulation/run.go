@@ -54,9 +54,11 @@ type customer struct {
 	apart     bool // each record is edited in one system only, so that what must come out is known
 	realtime  bool
 	made      int
-	last      map[string]*wish // apart: by sku
-	written   map[string]bool  // every text that somebody wrote
-	committed map[string]bool  // cursors, by system
+	last      map[string]*wish  // apart: by sku
+	names     map[string]string // by system and key: the name that was written last
+	words     int
+	written   map[string]bool // every text that somebody wrote
+	committed map[string]bool // cursors, by system
 	// Fields in which a system has forms of its own, and of which it was once unknown what it had been sent: its form then cannot
 	// be told from an edit.
 	vague map[string]bool
@@ -103,7 +105,7 @@ var names = []string{"crm", "shop", "erp", "web"}
 
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), committed: make(map[string]bool), vague: make(map[string]bool)}
+	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), vague: make(map[string]bool)}
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -437,6 +439,7 @@ func (r *Run) edit(c *customer) {
 		if w := c.last[skuOf(all[key])]; c.apart && w != nil {
 			w.deleted = true
 		}
+		delete(c.names, o.name+" "+string(key))
 		o.user.Delete(key)
 	case n == 1:
 		r.put(c, o, key, record.Fields{"price": nil})
@@ -456,7 +459,11 @@ func (r *Run) values(c *customer, sku string) record.Fields {
 	if c.apart && word == "bad" && g.IntN(3) > 0 {
 		word = "yew"
 	}
-	name := fmt.Sprintf("%s-%s-%d", c.name, word, g.IntN(50))
+	c.words++
+	name := fmt.Sprintf("%s-%s-%d", c.name, word, c.words) // no two alike, so that each can be looked for
+	if g.IntN(4) == 0 {
+		name = fmt.Sprintf("%s-%s", c.name, word)
+	}
 	c.written[strings.ToUpper(name)] = true
 	f := record.Fields{"name": name, "quantity": record.Int(g.Int64N(900)), "price": number(fmt.Sprintf("%d.%d", g.IntN(50), g.IntN(100)))}
 	if sku != "" {
@@ -477,6 +484,9 @@ func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields)
 	r.tell("%s: put %s %s", o.name, key, show(fields))
 	o.user.Put(key, fields)
 	now := o.user.Get(key)
+	if name, ok := now["name"].(string); ok && fields["name"] != nil {
+		c.names[o.name+" "+string(key)] = name
+	}
 	if c.apart {
 		c.last[skuOf(now)] = &wish{owner: o, key: key, fields: now}
 	}

@@ -63,6 +63,9 @@ type serviceRow struct {
 	deliveries map[deliveryKey]*deliveryRow
 	cursors    map[cursorKey]*cursorRow
 	runs       []*service.Run
+	holds      []*engine.Hold
+	held       map[heldKey]*heldRow
+	tallies    map[cursorKey]engine.Tally
 	lost       map[record.System]int // how many duties were in attempts that were cut short
 }
 
@@ -142,6 +145,7 @@ func (s *Store) AddService(t tenant.ID, id service.ID, doc *service.Document, no
 		entities: make(map[record.EntityID]*record.Entity), keys: make(map[linkKey]record.EntityID),
 		conflicts: make(map[uuid.UUID]*engine.Conflict), attempts: make(map[uuid.UUID]*attemptRow),
 		deliveries: make(map[deliveryKey]*deliveryRow), cursors: make(map[cursorKey]*cursorRow), lost: make(map[record.System]int),
+		held: make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
 	}
 	row.UpdatedAt = now
 	r.services[id] = row

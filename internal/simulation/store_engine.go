@@ -418,6 +418,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	seat := in.Seat
+	t.saveBraked(row, in)
 	if in.Settle && len(o.Settled) > 0 {
 		settled := slices.Clone(o.Settled)
 		t.write(func() {

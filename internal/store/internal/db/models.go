@@ -126,6 +126,19 @@ type BillingAccount struct {
 	CreditNotes int64
 }
 
+// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
+type Brake struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Since     time.Time
+	RunID     *uuid.UUID
+	Deletes   int64
+	Changes   int64
+	Created   int64
+}
+
 type Conflict struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
@@ -306,6 +319,50 @@ type Event struct {
 	Type      string
 	ServiceID *uuid.UUID
 	Data      json.RawMessage
+}
+
+// Changes as they were read, the latest of each record. Neither the entity nor any other system knows of them; the cursor has moved on, so this is where they are (invariant 2).
+type HeldChange struct {
+	TenantID      uuid.UUID
+	ServiceID     uuid.UUID
+	System        string
+	Object        string
+	Key           string
+	HoldID        uuid.UUID
+	EntityID      *uuid.UUID
+	Title         string
+	Op            string
+	Absent        bool
+	Fields        json.RawMessage
+	RecordVersion string
+	At            *time.Time
+	Why           string
+	Before        json.RawMessage
+	After         json.RawMessage
+	HeldAt        time.Time
+}
+
+// Questions to people: may these changes of one object go on? One open question of each kind.
+type Hold struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Kind       string
+	// gathering: the reading that shows what is missing is not at its end; open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the document only wants to be told.
+	State     string
+	Reason    string
+	OpenedAt  time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Note      string
+	// Of a rejected one: the system is brought back to what the others hold; otherwise it keeps what it has.
+	Restore bool
+	// How many changes were held when a person decided.
+	Total   int64
+	Version int64
 }
 
 type IdempotencyKey struct {
