@@ -297,9 +297,13 @@ func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(stri
 		see(e.Before["name"])
 		see(e.After["name"])
 	}
+	whole := make(map[string]bool) // one deleted it, another changed it: the conflict tells of it, without values
 	for _, cf := range row.conflicts {
 		for _, s := range cf.Sides {
 			see(s.Value)
+		}
+		if e := row.entities[cf.Entity]; e != nil && cf.Field == record.WholeRecord {
+			whole[skuOf(e.Fields)] = true
 		}
 	}
 	for _, d := range row.dead {
@@ -317,8 +321,9 @@ func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(stri
 		if !plan.Collections[0].Seats[o.id].Reads {
 			continue
 		}
-		for _, k := range sortedRecordKeys(o.user.All()) {
-			if name := c.names[o.name+" "+string(k)]; name != "" && !seen[strings.ToUpper(name)] && !c.vague["name"] {
+		all := o.user.All()
+		for _, k := range sortedRecordKeys(all) {
+			if name := c.names[o.name+" "+string(k)]; name != "" && !whole[skuOf(all[k])] && !seen[strings.ToUpper(name)] && !c.vague["name"] {
 				fault("invariant 2: %s was written into %s %s, and nothing tells of it", name, o.name, k)
 			}
 		}

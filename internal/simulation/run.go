@@ -313,7 +313,12 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		row.State = service.Active
-		row.runs = append(row.runs, newRun(row, service.ManualRun, time.Now())) // a snapshot whose run was cancelled waits for one
+		for _, o := range c.systems {
+			if p := row.cursors[cursorKey{o.id, o.object}]; p == nil || p.Phase == connector.Snapshot {
+				row.runs = append(row.runs, newRun(row, service.ManualRun, time.Now())) // a snapshot whose run was cancelled waits for one
+				break
+			}
+		}
 		if !c.realtime {
 			row.every = 20 * time.Second
 			row.nextAt = time.Now().Add(-r.skew) // whatever clock looks
