@@ -265,7 +265,7 @@ func (r *Run) live() error {
 	for range 1 + r.rng.IntN(3) {
 		r.start()
 	}
-	end := time.Now().Add(time.Duration(60+r.rng.IntN(180)) * time.Second)
+	end := time.Now().Add(time.Duration(40+r.rng.IntN(110)) * time.Second)
 	for time.Now().Before(end) {
 		pause := time.Duration(r.rng.Int64N(int64(8 * time.Second)))
 		if r.rng.IntN(3) == 0 {
