@@ -22,6 +22,9 @@ func (l *lane) send(ctx context.Context) error {
 	if !l.Writes {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return nil
+	}
 	select {
 	case <-l.complete: // the system's own records are all known, so that nothing is created twice
 	case <-ctx.Done():
@@ -98,6 +101,15 @@ func (l *lane) findOut(ctx context.Context, tries *int) error {
 
 // await waits for an attempt, or for a sign that the backlog may hold something; false for the latter.
 func (l *lane) await(ctx context.Context) (a Attempt, queued bool) {
+	if ctx.Err() != nil {
+		return a, false
+	}
+	// What is there already counts in this order.
+	select {
+	case a = <-l.queue:
+		return a, true
+	default:
+	}
 	select {
 	case <-l.duty:
 		return a, false
