@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -552,6 +553,30 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestArrays.
+const (
+	Append  ReplayRequestArrays = "append"
+	Keyed   ReplayRequestArrays = "keyed"
+	Replace ReplayRequestArrays = "replace"
+	Union   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case Append:
+		return true
+	case Keyed:
+		return true
+	case Replace:
+		return true
+	case Union:
 		return true
 	default:
 		return false
@@ -1095,6 +1120,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1102,6 +1149,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1120,6 +1202,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -1969,6 +2083,50 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2523,6 +2681,16 @@ type ListAuditTrailParams struct {
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
 }
 
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
 // ListConflictsParams defines parameters for ListConflicts.
 type ListConflictsParams struct {
 	// Limit At most so many.
@@ -2975,6 +3143,9 @@ type SetSecretJSONRequestBody = SecretValue
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
 
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
+
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
 
@@ -3019,6 +3190,9 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -3160,6 +3334,9 @@ type ServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
@@ -3283,6 +3460,12 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+// (GET /v1/conflict-statistics)
+func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3565,6 +3748,12 @@ func (_ Unimplemented) GetService(w http.ResponseWriter, r *http.Request, servic
 // ApplyService Put a service document into force
 // (PUT /v1/services/{service})
 func (_ Unimplemented) ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+// (POST /v1/services/{service}/conflicts:replay)
+func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4079,6 +4268,65 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConflictStatistics operation middleware
+func (siw *ServerInterfaceWrapper) GetConflictStatistics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConflictStatisticsParams
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[since]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[since]", r.URL.Query(), &params.FilterSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[since]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[since]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[until]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[until]", r.URL.Query(), &params.FilterUntil, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[until]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[until]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConflictStatistics(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6318,6 +6566,32 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ReplayConflicts operation middleware
+func (siw *ServerInterfaceWrapper) ReplayConflicts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayConflicts(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *http.Request) {
 
@@ -7607,6 +7881,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/conflicts/{conflict}:resolve", wrapper.ResolveConflict)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-statistics", wrapper.GetConflictStatistics)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -8087,6 +8367,49 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsRequestObject struct {
+	Params GetConflictStatisticsParams
+}
+
+type GetConflictStatisticsResponseObject interface {
+	VisitGetConflictStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetConflictStatistics200JSONResponse ConflictStatistics
+
+func (response GetConflictStatistics200JSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10348,6 +10671,50 @@ func (response ApplyServicedefaultApplicationProblemPlusJSONResponse) VisitApply
 	return err
 }
 
+type ReplayConflictsRequestObject struct {
+	Service InService `json:"service"`
+	Body    *ReplayConflictsJSONRequestBody
+}
+
+type ReplayConflictsResponseObject interface {
+	VisitReplayConflictsResponse(w http.ResponseWriter) error
+}
+
+type ReplayConflicts200JSONResponse ConflictReplay
+
+func (response ReplayConflicts200JSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReplayConflictsdefaultApplicationProblemPlusJSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceDocumentRequestObject struct {
 	Service InService `json:"service"`
 	Params  GetServiceDocumentParams
@@ -11504,6 +11871,9 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -11645,6 +12015,9 @@ type StrictServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(ctx context.Context, request ApplyServiceRequestObject) (ApplyServiceResponseObject, error)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(ctx context.Context, request ReplayConflictsRequestObject) (ReplayConflictsResponseObject, error)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
@@ -11964,6 +12337,32 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConflictStatistics operation middleware
+func (sh *strictHandler) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
+	var request GetConflictStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConflictStatistics(ctx, request.(GetConflictStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConflictStatistics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConflictStatisticsResponseObject); ok {
+		if err := validResponse.VisitGetConflictStatisticsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13277,6 +13676,39 @@ func (sh *strictHandler) ApplyService(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// ReplayConflicts operation middleware
+func (sh *strictHandler) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
+	var request ReplayConflictsRequestObject
+
+	request.Service = service
+
+	var body ReplayConflictsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayConflicts(ctx, request.(ReplayConflictsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayConflicts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayConflictsResponseObject); ok {
+		if err := validResponse.VisitReplayConflictsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceDocument operation middleware
 func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
 	var request GetServiceDocumentRequestObject
@@ -13964,390 +14396,414 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rd9u2lj/8VbD0dK3T9kiKZDtpo7yYcXOZZprbxOnJMyf2RBAJSahJQAFIK2qOv/t/YW+ABCWQomQ5",
-	"l67TF40s8YLL3hv7+tufOpFMF1IwkenO6FNnzmjMFHx8/IbOzL8x05Hii4xL0Rl13swZuWJKcym6ZCoV",
-	"eTrtPadZNCdUxOaPF1Iw/Kbf6XYU+5BzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu51nMqL4lvWX",
-	"vp0zxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3MlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
-	"pikjU56Yp5oBcfOIDzlTq063I2hqxhDhm/zRpfTjMyZm2bwzOhoMBt3AcjyBh77OxVlGMxYap9SMcEGo",
-	"WNkxaka0uRhGwj4uEhmzzmhKE83CI8OBv4ObLioD5BlLYZm+U2zaGXX+vzslodzBy/SdYnDXxQSoUnTl",
-	"jf+MqSsesfAy85hIRcxYzAQo0Xhx3Tq60eJVFw0LGlrPpzFLFzJjIlr9xlabAzollwwWciVzRaK55BED",
-	"Cs/mXBNDaExnXaJzQ+uaUKKoiGVKfv/96aM+OWMiI3RGuUDa4FkX6MPeR+ZUEyGJZpEUMWHTKYsyYJkZ",
-	"y3RJSVToJVPFAiA7livgzaFnJtHEAP6K3L3b7aRcuL+H29fnJSwLTfZcpy+3IDdYgCmIrTCpGmlIsjnN",
-	"yJKaWdK4a2h3/OMY5r6c04xdMUU4jF2xPnnLs7nMM8IzmA1OxPx+cvRzF2Z6MjwiyzkT5hJuViMjUa4U",
-	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHxxqJs0jNydLzQ6dCm/QK5mTOb1iD8jx4MQfls54kriBNY2nPMPa",
-	"D+oso4HDZPzjeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN61/mxcxEkanG64EF5Z3b6kq3+pgmP",
-	"i/cuaDYv30rx1h1JTDyUYprwKAu/M7K/Nr3YXbPPqwWLwlqEfbn9HV7vjp/6Ybin7TmQOgUjcj//TRNz",
-	"uxkIFYQmnGojW3nWPCRQJ3Yb0SNG42csy1jNkGJGY5LABU1bE5eP2XUET8UVz2j95vDi96YBlFftMwBZ",
-	"r4zgj1teDffv+t5nXNS8NOGi8Y3m951f95ylk7pdTuG3plfiFTu/9DWLpIrDL1XwG7wUThKeaVAirPKq",
-	"Vzpjac1w8N49hnPFdS2lKfvr3zQRuZlu7cvtU7YoWjw1QvhoePLTyc/H905+AmUDvyxVDS4yNmPKDTCv",
-	"G1veSP4q353uz1ikWI041vCbWQiaslK9ffj6+fs3L397/KJmGHjbHiNpMAesYt9GMttLd7UwecoDy3Ca",
-	"kVTqjGhJUipWdeZHAnf7b4jZlOZJZvTLbmcqVUoz3Ofjo063pIuhMUi2EMQZ8IDeHNzTGA4E5BHdJZoZ",
-	"MzZjMZmsSCTTlOoHhCYJKhh0oo3SZbQ1miTjtnagfXrYAlw3rRr1aJj2U7x16Blizi68xh1jOvtFxpzB",
-	"Cx7JKE+ZgJ2JpMjsR7pYJBxdAnf+0MjK7CNNFwnQjyMBOBMzGmUwfLeM7z75p/eoE6m0F0/Mzsb4V6fb",
-	"kZM/mLlt9K58RKlELaTOZorpD0nnurv2ND2XC+9x5s+15+U6kylT/gPTFTzr4tpf5SbzulgXs2r+aqxo",
-	"mlRWwy3GiLiJnAu7FKNzQUiPfOLxiEQq7YK6MSLl7LqeUgSX9OJJl9i5jMg798SLa+9JZsbuUTCv6lPs",
-	"+lQe41bEPKezxVOzbnHa6ZHYrog5Of777OULQ+j/e/r8WZdQy8NHd++R3/gvfXOpvmPv67n7+mlM8NkT",
-	"psEkHd+5GhYL7vwPhtrGRk03BxX+uOlsQlLWCyk0krGv9rYn4wnVrDMaHnc7kUySksIyGV2+T9gVSwxd",
-	"xyziMYt/WZnliCl5Jq9YQkEATjlLYmBpKjKerQoanybvB/fuL4//+HM6HarBYDAcnAzsfzNDrgsmWHxq",
-	"RNbR4OhebzjsHR2/GQ5Gg8FoMPwnTJjCgDsPZS6syJlTgacxHvfmQ/Nr8Mo3PANCPfvt994QvtUyuQq8",
-	"fgivH+DrNUjX4VHX43Z9teWF9tIXhc7GRCbVqqdXIjI/85ihgKDhqcO7Y5awzGy1lZqaMdG0VMhtnVFn",
-	"SRWby1wzlA9XNMnN/h5dX3Q7Gj15xeTNfZkR5jOzrykVOU3MPehf7YyOup0lF8LoctXnthYhBU0G2Mo3",
-	"xgx5B3y/oUfby+7ANfDYqmXRnvQjOJYsgfS5uKIJj5uJPeaqYBFuxAiL8URfKKCO4dE1ftfMK3i1+Vvp",
-	"7LSBDICT4uRDM8VdGvu6IO2EBp7pkXXKtKYzZncAhuKcJtRTR1F0wmBlnOPxJhedUSdfaKaMIrKgq0TS",
-	"2Jt+J83RPXCZFwO69vjYY1yRJ0m3o3LgShDBB2WygtJjxa+Y8DlEZ1KxqZLCzCFToAQMfapvf0CWhFdD",
-	"355R2zcr8UJmz2XMp5zFoTCD5z0yW+K5ivZmjldKThIz71rOWOAVf6/nEHcu2SV6rzOaADewjPLE7LRM",
-	"2UTGKxLNqZixGP2n9tB0BzhJGRXLOU9Yn7w268Kdg5aKmCi2YDh9ZZ+CerDOqACSgIMSH6nveCqXVeee",
-	"4mGwhVMMXeS6MzoxMj2zZ8JDO+hifJ1CZ7oDxzhTSqryeK4uQ2tqcTsRIBXY+aVRLJZKilmfnAwGFW91",
-	"RIXhzwkDd+gDcjIYEiFhybkmms8EiwkX5odj5OQkkUsGV574bj80sCCEdS64QKd5xgQVmbn2bpecDI/N",
-	"/+6SlGVzGXeJ5n+CfyhlMaegc5kr7+MeGz5zESoMjE2lmvDY6C7oXORZQRWaCyNrsnPhHLsPyMnREdzM",
-	"xSIHLymsQJeMcdHHRNOVNsYF+HmPfi4DflyTlGvNxcz8cJ9kEu0nt2j6Abk7GBBKwEgicnouZK7g22Oi",
-	"pZmeGS86mg2rLpiIiRQklsyKQ3T+g77oMeBrlqlV73QadGW95dkchmOI+u7guEuouZDM5RJHhxEHTTJJ",
-	"MrVCDug3K6TX3Y4119sfbhSdf+snUGS4KXmNK4TqD0riyKhYML3KSY/vhDNad0aDbidSjIJiMvCUFPNZ",
-	"Cjj/jM3FPhhFwnxraBA+mM12PytmThb7QyYzc+3RifklX8T24WbO9lVN5yMQiZvClAuu5/6k4PhUudhy",
-	"fHIRQ3hPaTjWlDSWCdrC3qy8kcKZ5hw8w90OroyqrFntLQ6vXAhr1LaTMIZIag4ilQs4gF7n4hnXO9oI",
-	"Mc0oaqz7EtUNdzNww1GhHrXd30K/3dzgcnc/09bqPIoYi1ncMXr5nOrnUpUukjL6j4uxCwHA7gaNWEgg",
-	"kFNDChpowXOG7aA0h7dxcH9Nad26WqJGdTOTf52LkogWUibg+Ednl9k/LpWxNM2BT5OMp+iIsx+tI66q",
-	"dLodPSr3YEFzDTaQlTpNlFkoh3db74Vb3RqGdNoR1UXQcnkDRa8YFtxZxtwWSi6Yyqyny9u8T6XD0My+",
-	"Z1dxw51mb/llVZ9CMSXU+vWNmnDJwIO58SD2ccEV06cBB6jZZwjtCnaFxkfD2N65Z3bhvs7FNVLcp86C",
-	"Gj3bPPD/LtnqfWgQxjZ6IvOa4IT5lUytBqpolDGlnXJTNy1zz+/arenaMyXcmnKRZ2yPaSGLfNp8qWJX",
-	"8rLFPoYeqiO5QGpolWNzZi7fTLDxWOJTxfV876QTdDCXzqt3HbCyYXLejhQj82nOPzZ8Eqqsu78e5bhK",
-	"x6e1ZK+7li/cAVjlDTzkWq6KZbDAshSyvNi2iZQJo8L86Av25he8KK9cXz0YaOVZ5VvDk14knMWetA8K",
-	"hcaYCAgotvQ4wJtVzKdTppiIdiCrR8U9oUUUMuO7PM2aVk/AvRJ4Hsj/mimiZUQhtc+dE+F5qsaYXsKv",
-	"ysDeA8hSMZJ9KfMkNoabkW+UxGqFutgmk3QhthZ8Nqim5j60VnhGBGMxpNlJwV5OQTnbqhl2C5IEYYCR",
-	"gLqAWCGTizGjoDfL5OXJtXt9cRaGhgBuN5qxlyJZhdhmjfz90FsRHa08ozRSyp2vUmlJYbjoQbbROk9Z",
-	"/Dv6yj51aBxzzFp65bGP1dg2tyzXVt2iJJUig2zUNb6TRqf6eLYSkd7uR80FjIoJxaN56vJlW90DFKZA",
-	"o9NbZ1Id40KxlOdp61fpjIqYYhy+xQ3X6+ve7XzszWTPfNmzCqLdh6f+JK5LdW+35UPv466rUHib2r6m",
-	"cJm2vSFTVGgaFVt02LV7bWdtNmiH5boOcUUe8+zUJRZVlwm1sA1lBc2vMlOsSPC4xIRJ9MtCPEhR8+CL",
-	"gJpVowqtyQZ4VdfTLy7qpvBYZCqgINMid2tjBNRNulEvKJfH3LKDnu18qXWEiUZN7Y53Rh1jrPVf0+Vz",
-	"699HZWQenAxfBL9eGHEpc/2rva8q1n5lH2nMIp7S5AFh6SJb2bxbd0Axs6hBLdlz0gZeq9mHzbcNu+So",
-	"S45Jv9+HDF6ZZ2RGF7qiR9cpnN2Ozm38YhvNmJfDVrkt7joqKB9SbI8/E1jFtTWzS15LdodQPUvy/TbU",
-	"TzPe12whVWDmEyUvMbBZr/aA2b8ii4RGrGHz3xW77xk7hiLdIldp2bljl0YBVIzG4LCdylzEZDmXCWtJ",
-	"Z3PmImD+vGoZz5L6rhYTEmmYtkJy36z5r2Zk190OzGZzBV5I9H8vqXYO+i6JlVwszAcaxwySoFJ5xeKQ",
-	"Prw2QnxLueLdcm/tIoWI46GMWfwY3X4bdgkEnwJrWAQwt7E2PKG8PjyAMmlijTQhMSIYo8vmbIXOAjpT",
-	"zKwTOlf9DIpPIRFfxJU3ixoWTGlICEQXik2Ic3IWk6uIyhNG7GOCctYGmIPKvMsAJyn4SWz6PBK7TZEc",
-	"EevSJ5MVkYIRzWPWLeI3kxXcAeni/d0cMtE0CTpkyiSQtgel8+sF3SIuB9R7s2LR+/BzvLyQjay3TJtl",
-	"iua1fh8/gWRnH4zLLAlWt9EkZ2jnRVCZlGcuI7tqr3lz1FfhOVai5CFphLkoLU8exytnPA5a7doVirV6",
-	"iCvcKjNQAgPcxclUJqt8ql36kCOqNCj95er6mb8lpVSY3PFbF4WFW0+3Et7cirEVe18Qsi8XPH6oUFiz",
-	"V8st6QGUizJf51tQLSoEuanLZ8FKTqjGMYfeUvEsY6KLYo1mNsf1b5pEiYwuH5BSavIiAp+xJNnDk1tE",
-	"SuvT02FMTvxiDVfQC+UywXZ3/NoEmBCbYZZY8LDjGZnLJNb9TaXEWW54u1Wi7fjKOTfunBMZzjg09O/R",
-	"ftAWrBbZrCkNcxbt6xmPdquZ6TeES3Y50DbPSimC0rwhHOCOxPX9W3kVcXNGk2y+wrLpBZOLJDwFTK0/",
-	"Y1nGxSygOhvxiDnh9hLkHqoYuWSLjGhGE1RPCpGz8Y6No6NFXr7RVLSXgwtUaTONcCCWZdFrWeYDk5TG",
-	"zHA5zzRLps2ai/bmHbbEg5rdZmV0sShm7XFN++S7Ty9Onz++JuAn03ak9sdOgE/aHql2psWh6oU025Jh",
-	"rsOqabHdXk6X3fJcM0jzgQJDOxcuZolf57YbHRwoqORXqRUbukHZlaPfntjFoVwKkmoMqlzZrYeyXYHD",
-	"HMtO4n0rB7Md7ytXMNvobk258L8drjtgneTzSkGGLUpB2vCy98h7d+8e32uSDSn9WBmmV1/i5n7duBob",
-	"x10uLJ2hkWzkM5ycM0Vj+BJDnnEZ42w6EUNWNJR0rin5W9kwSqjWYWGM+cJwAUQ3BPHCC1DvY6dWhAK6",
-	"RRThIuj3NFpCjYfG/ghi1OgV/RrPKSs955sjXtKVPa4YFzNrzOoumTCdoYtpNxk1y6miImN1ChM1w+ZX",
-	"TK2M0kgWSqa2tLqRQNtF4/GG4BGapylVYTMqc1ZuzeS2OVJsfrajJffA8qWOZCri1tuYcp/99WsQHVId",
-	"TmyiM/5bkJq5yIJHn1/KV/nPq+sbhCzih/bkuqV8oOYkn9tK4rlsgBNwOh45m8ulTW+WImL9bdlAWxJ7",
-	"/p258/kyd3CHgxyCj6wW8q9H8CK2yPa1AHfnB5basN3evNBkCnJxFWQBACE4RFaesrGBxuQRiWUOmbxk",
-	"ASuzDaflKqn3pVvfNzG2fzW8lyveU8wlCnW3nFJAnLgfdmL+QtUTpEcybpI44hAJVovNwhGLTV8y5N5m",
-	"LEk0iagxm7DkJWXxqkan8UIFm7+WVWilKgnlaDLPglqWK1Nr2mbIntKdSgHb5pZJEkmlIH/fRn7NXYQL",
-	"Yu7aJSjxxt1tk5qK0g8o9oDwA9fkUsilaDbZiyq6vdksTj40nTTBs2GXF9ZHrMo6u9BPi4qt4OruUJUK",
-	"7rNXktduq1tFU2oyw8wOwdbFPAYvx4xlBItZ6uIvwWBInrA6KIqEIfiAiB5KMeWzvk304rJMhZsoRi91",
-	"CR2BW7LNy3PQMEobL00pOMrQR71Htghbb+p0Nz2+6+IdpVTxk3JcjPnSAjHZmAgADqzFV0vyc+Mv/SqO",
-	"RwveqYY9CrdLqQO40AqQh5Vgnmhqls3/pWS+2CGkHNWq3pvrv7v03VlA3UC+VLnoJbrtEpoxnfUbaPtQ",
-	"nFBH0bVJnC1o0JIZ7lGQlJoi/GtEcQCzcp3Mvgnjshz0QVfgW5t8O39kdWlQxdmWmldlvH/QJGfaZUwU",
-	"kUWjKaPO48CF1nyKd61Nv+YO3Snvb22x7PCb16U+EFcU0MdcR1ShW1KzLEtqnJGPWFSkye+wyqUmUvXy",
-	"DrrhvIU9oIH8VIPqdhlJ8lbxjL3lQnfRK+j9rWWuIvs5o2rGMvy8ZHw2z1jcxU19ZQvTuiRlasa6hF4x",
-	"Rc0HRJ+x+72LC7smMntq00Tk1GhhSFj9Nbowyg6dJKz/wn54t0YpF5XUMX3JFz1pgTl7C2lOPFVCzWzS",
-	"TlnBsWmEh2ujTxEdCkLqitnMsutuB1GNm6+HhLR+KJ8YfgFShSdC7AbylWo05KwGYnVBFQD7GIaNqJCC",
-	"RxQU3bTULS2o0Ts9l4uLvhflmsvg+brGihZEDGYQ5EdkscNxzjbMWX9w9jHBcXkIWe1lYBg3qbq0D4hm",
-	"rAEFaTMq2iz82lJ0t/P4yk5ofdAPE5nH8Ksmw/6AMHHFErkw7KwdfZgDyDAfDJzBtePNCg93prbP6Dbq",
-	"Jc2oLcd1zvmC0tdLcy9qjdtN2QcirKJSbvGudDt6wSLP2nDDGPYHwTfXp1x3O1iZ21afdRP3TXR2dX7e",
-	"N5ZgwgU7P9/ObP7obU2AXYSuC2jY968vOX4T5ITHHxcJFRSDeSxgYtDUmRJVunr8kUZhDdz5iktTIkpy",
-	"FGkZx5QxtKEWNLpEGp8y+JupiIFKnOZJxhdQ+uTiAd1ORDE9XdrbM8Wh/N2c41aVjpQ1qxS74mwJbrNc",
-	"hAVnge/VzkpSVp/Y3Fv2sQ4KMmMLhDY3Yp+FfYlrm2x90fDQro9BZvchtIfg/Tgr+CGUNdaOTEtrZ9NL",
-	"NqNXrHSQAZIbHNkPyPg/0d85duV1Vl9qQdHOIqINE9tbUfX0UvICYKAw8MoM5RJb+KGDaSpPuIhdHLO6",
-	"nIjiUoP4606FEt0m1ywmuch4YvsJmAGkTMRrCUU3KQb1ikvXHbVmJF0yyTPAhwF4HT2HAs5LW55/kBEg",
-	"0Nj2UkcHSGYXsRx6aPN/5TqTalVf2FSX1xbOPN9OnN1aNU9jhvyERZDC7peSsoS5RIF2paOFqzJQOboL",
-	"r9bpmJDZZ/PbrS+b2vEvAXPITylTjB5u9BAIaIrfZIjb0iXmFEwXAKvqwHjQ+zlRMp/NwQtKJzLPdkzK",
-	"/0OFEw3XNWxcH/Q8Q2KD9d6tJT/VOa4x7lLkTpUe7G4n4eLS/CDgw0X3hjn9bd1PPPZ9mZC2aksHwa9Z",
-	"ylmbQ4ZbVRCRo/wGNjyAk6XC0N+Em+XfcdkvEJc9fBC0eWsPQNkenXwrdC3D0BkyXeRZGPzlrSu3MvaK",
-	"dtgyCMtHpkqm+COLZ1shbw6cXz7h4VosGGgghrCR3Wv7ELTWh+z6QRuCwIYvmOJya8zyFV5lTYuHLUAG",
-	"Xrvr2obo7DjLnlKICdZ803Mp2EHSauwyeLnIbvxuJFXu9YivORXZX/4Ge7XVJKM5VbNQIQt4pgB5eymA",
-	"WrjAVeBSQIJ4uJqFlfZ0a/GxboMHSIrHTd5E28zN0DuBrJVkRaggTGc8pYjU5LFLwsNaErRy27pwzAZJ",
-	"FlLztcpQz1q2+Lmfbmx212V6rjsi3Wi6BRaxS+nEaYVs6XL3q/vWSHOHOCwkD8MEfbUnxUY0JVZ0mtny",
-	"PqAu4PgrCf/kwtUUTpJwWsezUCvEJ+YModZ4IZALYWw4PuOCZBL+UixifJERQ/JdIq+YsuFgnZHhXQtM",
-	"pjcdlzZu8Vy3pLpdwucp/djyuWt7UQ7KPcS9OLQTRtr9tmbH5Np3n9E4BgZY95ht+seCW2IMluZuM5Fc",
-	"YI8Zr8PMWo05m9shtsvWqctHasohWoonUqXt39HqpDSz99JYRLRvSmtDTWJ5nAZchX5AVWc0XezgPVvL",
-	"aXHHbekrLibUdTtUrmMNrV1usDw+BM51cI5hWVLZVsxi4HY7UyX/ZGE7uuyktOZVqzVuNpS9XKvg6fWH",
-	"5DsW3tfnNO+QQ3pTJclZNtbvaw2cYjLNihAu5wHOJLsv38SRhGPdJ+9hbxsUbgyPJegwHANCmh4jEN+U",
-	"sS4Zo86hx65ex0jRPH1ABOPZHNErItsVBIwpkO2V+qOViN4jppQtQXHgX2uIaFVQtW4HB1OoPbqGMzPF",
-	"o4DD255Szyg0BQ04mQVJeZJwCwPexdG3OsarVqLMJz5SPTZuwMO4wOtul89GM/oPmeQpC452xmd0ssqY",
-	"Jt8PB/93n8DnH1qOZUp5ErIWIC9Natb1OyS0h3aKIqb1NE+aHkwR9rLlM8HAKrDkqs9E+LSCEMGKyKTL",
-	"BSBSEcWmuW75rvXSqvLFlZkVa+dvaHedvCq7F+Q4MNxaRylPRTXcY9QXBIjJBdAleqWxMUW0WrOUev/x",
-	"btC7f/H378/P+/jph//4LujFsPevnVXvaO/Pi0/H199tPctLi8Q9KTT5F2xZVj7tIPi2QRVLZRudjfZG",
-	"LN63onXPEqCUC9cUbe3MMuYH/5Az+3PZWWojxmrfXbPQVVCG3cAVy9rVHZfjC9QFVzvNtSgHDqxkOeWa",
-	"xaw60nehXKcYVppPn1RW5PiQ7uaKpzk8G1/nWbNgLXrgOKq2uje6DZTM2OibLRNiIm4OcL0szKC6BM5W",
-	"XIOPqY3eWiOsfcFwg+K81CE/lcyzsl+I1Vp8OJpcFFUx7cHwwqRol6bI7zcjCm2jvyab5ohAiNgdaqiZ",
-	"YMqhTm8qyh71hrxltQsqaMavWAuT0fX8h7Y1dVguLoEyPEbFaFwHWWyEJQ1VtTziM3OMYksYKH2TXGQP",
-	"SG+IHnax8jpwBbSUVtXaLicGU5nsmnjT8cbu70T9th/AYnpZPPLrt5hwrGe2VdQmwhAkC5w2oEuBf21O",
-	"C5VxL8CorK6P+K9yWRpFrYARXtcXeWH/k7DGiy2aXMqjFnSh5zJrqVAzB+rYLlHCA4IMJksYZZiL2RkX",
-	"EdvDz9TgIFvMLdBjYTjaiSJ+G6NpTV4CbaSBJbUxP1jDTPon2I6DL8JQjecENvmiRcrKwU6Kwl2GK2Vp",
-	"poxJlaS6SXLFOnU9vlnbTUcrQVZ09vvNEvUs1HpYxhjx8NABnoSLV3eET2mdaNO69rM2haaGNBOXbxs6",
-	"t3ZJqNmtOmyX9BsLFlfUgW14Z8t9Wa87LJQWr/2P2+JGKjrEQVZQ5Ddxlr0qYuvrKlscylGOklzzK9Y+",
-	"HwGcZXVFsWoHFjXf/9MeRs3Ug690L+jCVLz7g6uQ0JAEieOXosraa3YDo1muWA1UehCv7nRL+nKZ/9wa",
-	"pGe9nMsOqozY2uRnHFEbeGizHKdm8kHsJ883E0gRSfn2tgbm+c/wSiCRmCU16nrasLg7tH9JqHilaoLE",
-	"DevN1I5oSV70Yotbz+rgZUwJV2Fj04rVLibddXRZrHYdRT8rNmMd8it5gkQSsC4fXzG1QuTvlK6KnGuH",
-	"sE+h0qpX1wJn6j13h/NwrQHJpnEGvdOtQ/WBda4FLKIWeid2iwtm+TrMsqVUl0wRc2W/Hhk6bJlfOWBH",
-	"B1qSSHmpnYfCS4za1Q9crGy3sn91e/9KBRPSaop/ipKS1iF6xJT6dNOslwKdKsTkTHlNXQKUSqO5Dy5H",
-	"5tTiToK+C5jYReHjJqm66pig46WuOAUmULEGZorGuW0mdIV+dnj2+1zwrFqUk4BKU1blFKseLJbifwaO",
-	"j9/Byw45A/bBbeMXtVU1CNhHt59L3LYdrDkMa9csX7yRDf30zDoVrhbOVMHe1q40F+3DMDCeVqedWYA3",
-	"PByvbXno8jiQIWWJxS5+kFPNq0+hi3Ar9WM7MGPz4Sx26pnGIxbX5WQ2HNoyCNeILawNmWHPod0wFRdW",
-	"QdsUEgkVb+rRC8OWMbj78tRRHaxLkObbn+fu+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVe",
-	"zwCER9aO439ypveIP5Q0vRbhN5Ya6P7Q5nXcJWMaX1ERsbjnwps9AP3OzR3md2Pp9MrIvPkKq+h70Cyr",
-	"SC7VcDGLeWSkdE/ni4VUcLlOaO/+/d79++aPOV9Q2tMyOuqBqcjNy80PyznPWC+hE5aMK0TrR4BOwuEf",
-	"GzQ7PmpgIHeQLJhyLW7Nx8KiNX94pxwSVzat5hpVGSIY9h6728YjMsZWxMrMb6HklGkN+zcmUpGxOQXU",
-	"QnHNxn0Cd1aHYB8A6K1j8j2W34PM/gHun/BegdNCk3GfvHFNQQjMWpM5vQIArzXAg+Ay5g65prHpkd+M",
-	"L8ybtaQcb0t83kh5aIh4u79ta/igs+nbSJG+bJF5WCRRfq3pzrZuuQ6I1+ro2IPTaOpGUcciLgvpIJzO",
-	"TmaSaVKpoWtlEoIaWA9t6OaDyUq6BUREfWa2LVFz6odVQG+Wp21LVQMhgCcPyf2Tuz+RBV5BsAOaDvWx",
-	"DKEenmV0krAHABK3YAphD9fyRd7R3p+D3v33F38/P++Xf3zX3B8vsNJzuoC+KQCrCJ1XM0liGe5DXVQk",
-	"H6SWlwsjKutaF9A4VkwbpeiSxYbnd4G3XGubtwnLD3EGI51XMjevAKEyZ8liA4IvDG+oixBXQyFBAGaX",
-	"C6hjs5TRb0JwCMGszKwNDbTJBfZwMFR0A+zPAtDB4lLjzLy+fcU+FXhi5eI2MMaTMHblS8E2+tK1hppL",
-	"8lQEzx1alMTbtMBhOAyccMFu9IBavLi3PhLnRhcaH0VH0TSczPkGpB5TK1Jc1CULms3LvwmQKY3NL2Zf",
-	"GLV1kRajJfxKh98SklT37g+G5L/PXr5wjyBc2Jib3WYykXFdJ6+Uxas6GS6hTxBz49wuwJuw6F57lWvh",
-	"DgefwxkZHFkZFaqPdrcNtjV2wdujgtF2EtqrwqCM37Urf5gH+R1/R7G1pDxbQ0d4AOVj0KkPMku89i7r",
-	"LfZ2s4t520AdNKv7ra48ZMHEQz8reFuBZ2CoLXr5rQ8ek5ibsnFsMZ4Nl2O7z9p0BrlkcVPGXltaqmgp",
-	"Noe3aNajM54khusByzbrmhWB1kNMhPrclAu12boHAGYacwy3UqQFqdkY9hOpHFiFw67AcWbVdmIpjdmD",
-	"smcj5ovAn7A1fwujuVg/fGsVCUqhbgFnvtJpryBwL/zrlthybUFxa3WyXuJBKUmq9T444XrBeIDAsZWw",
-	"30TUGMdaZkDtQ8DIWpUnXQdfZQEmNx3O3i/bfMHu0vBkrkBIPyosiDVHQJ7NpTrYWVXAIuqakk3kURyT",
-	"NUZbV9J7oIsBQoo9mL7Gp7jrrkt9u3RU/YGJOyuaJuFW7LImEGDLPoLmxI6JJAU410Z0vdq8sUXVX5Fh",
-	"YofXdRtuZ1IsQVVqFGvpocb5e9tEaQeRFvioM9tg5xsRG9VBN7Dapkbgp+Rux0fZgzO/Qko/CK0Gd8Lm",
-	"8xdovktsPkvjFM5HFnNENppyYa3iK86WFUyjcrqvZZJMaHS5YzDALZ/nAb4bhPN10tBejBHjo+HJTyc/",
-	"H987+ckLIw+3hwXds4LLkovW0Ghv57J02xCejQgFGu2CD9xwT5wnbBymTrOmyWu0PPfuRgrFh3uevq9z",
-	"8RAfsKE8/rLy6tE3lmgfqKUDp/pywfV8z1XbNJjydhhnYHzYoK7ZWPC0UpHTsGhYKDlTTAfi5C6jum3R",
-	"4SblDdrm7tYyQSVDN8QIPsfd+LCGWNOe9f9twAZe566xaXM7C+sfd/X8DrytmGv1gC+HXSG5EPN6213w",
-	"ZVPWcsl8AcSo3Ypz7YjrU/TtBYQLwtvm5nvdqNtcfWslAh9y2ljCy6K5ZNr2SsLXoQeGKUbgbkITM4BV",
-	"yzc6F0J4KoXtP2GuhSOLsQa75fPNWDaf/9AWa8BSgVt2hwdamIjNSiKvbroLGUMiduGr/UVPfU3BHkKp",
-	"aJa7jwcAltLRSMkH5TNLMq5WSHvIGmuFCrD7Nfx6CJU9/0Zywgt56h1/H3KWI4p+LgQKaShGZwhEvaAq",
-	"Q/TosiodxGRdEwisPPZeYPcTnOllCawFYCi1UFRQg0+E5s0H6WFZ62zXLGuGblzOJdHMdq1TDPLYANY5",
-	"3PVu9y7cN/CZuTJtmMN+TatxjQ/AC3azvgl2wLH+wzXa2MHAKZpzbBaL79J4AR8THlqpiN2U6PdxDm1o",
-	"03U6YH1FLvuYvc7FXsqhS+UOlQdAn5VqhRTPeAQiyqsK8ppQT/Lkcq9yKVc72ZRhAqnJksSyi/EBkGzv",
-	"3SbXhB1LFTyQOsvLDKqAgt5GbbbEU8B0fV5p5HeK3Wiu76nk3mbBfnu761PPvvIMluARn04DAq3qqT2A",
-	"//XAqSUeUP1BnueZde0sdSd+gmZ6WxD70j5zcPb+wrcEt7cjOcjJ5Ob0TRxNHgsH4CSNnLnC1iC5Bq1s",
-	"TfKYb1Q051d1alr5glCte61Y34gotzG+FkyUDcd06wy/hgalTU4MlYu6rqKi6Dibi5gpsqQrIhXAjrSH",
-	"9kd1P8AYO3tPdhflu0ZoMRa3EYULZ4Z7Xujt4tuNZJ0kNrcbdyRM5QDHE86ywlI1W3NVWg1EMBaHkhHn",
-	"ckNmbk1UiBnkctUAJETB79f9h7aeryymd7Kja8cUjjDU94l3GxJEFylsobV0BkYTFhOaEcV0Bi4BAKiy",
-	"Ocd0RnlNtVTLOhgHLWLT7MziFH43T+bY8QU3O594Iz5ITYzMF8HCQpfMltFLJoicTnfLvfGoYi31UiJR",
-	"QrXLTDEWP8D251xj8ulcYrIQq6uiVDLdpRlsdBlkD5if5VYoGptKFUE9J+w82KgJFSSWTEN/Zpokcgn5",
-	"IBylXRmHXvIkIRPmI9ntURTtib6N35bz1S59YcsyZ3NjmzqvZ7hOtnTyEEDzrtaiTbFNGTc4CFHvRiK1",
-	"5VNt4cCxqsmxdVHHBKNos/ZnbvYV9r52TceCQgx++l1kmJPRZqLhURejdQxbtjpzosED13fctE02odP2",
-	"QOVPp0mCRxg6VG1PqQl7gPKCa5KwaUZknhEm8Fg7UBlS6xisI6G1121B0lvOWUDLGgu5HBOvbsjHZRVy",
-	"aVXgnt2Ui1YbvW3DXpW1IGsqQVPN5G58Ns2T5LlDvFjvG4lZnoBOYfVKxLJbkoypVEOJPXwFFU9ESzKl",
-	"4VTnukYc04rfEd9UPBXT3HboUdZc/imy+Qu5bKhsqQ4jkikDF4gDEqgOKYwb8iZIPZAeSlMWmtoWaAyz",
-	"mZWqy2Ie/hv9fXSLHaSuzQy2DeJKqM7OViLaM/aZB7bZQYuWjaOtQiEkQsqbw51rAo1khPUR7Ys63rWv",
-	"286ExUyLkdevWS12mo/1ud58TwMS3wObR23TbHH+zlwzSozrwOqaB1KxIqmsqVNIsHFCY/Yq9aCYdgWJ",
-	"rDOpbj/UaJ5/6lo0bALEJbZ+g8gkNqYAJlalkLzeFme5QEarPt5FeclyzhMG64+LZ3YIJ4aRTpv9jmnd",
-	"hh0ewOuN6mxr8KhYlaq0suUVjpTttYbeNhDZCgixhp5xun75JysCRm2obMcySzvvhOWidhc7lmzr+ChD",
-	"v21AsZHx9/DU7t+oYD1lvIV+71C+SklQ4so5FvSR2oGNfGpHng6N4Q0TVBwmQBizNABp8ZzGzJDO2HUh",
-	"JjG7GodNvI3IScbEbpETxWZ1JTQ6yWchDUTPpcq87p1YfFiDfaDXnYqFM1HnegEtV4PM5QN1rYnw0xen",
-	"tn/sLzwx3ElQw9NdOLOciWSzOGCc5vzqgsnKs/5thiDMkvmurBn6r4rZ2E2vxhmaYgtIbu36KqRcVJCi",
-	"uzV+1h1xrP2t2OnWUCL+764icN25vmpChfGQFdu1GggTu4Wja8edXlOH1j7kZKMBeYMo3QW5btPDzzaw",
-	"6da6UGzHLAxY2I/oyqIfbOoauwG/bOnGBxWah9vy3WADdi7/32FjN+o0N/qc7bk1MPrazfkc3Q09hadm",
-	"05pBTr372/DHbgEOvPpF+Jyr9f/5t4WwQHWrrUGFr3ZvQnGUmxD7zpJpoVjKK/ho1dSDncTWAbdlB42u",
-	"ZsdKPNctwq9chFaORnhs7Ybu0rFz3cnkPIRe200rC/0wV6mawskY0gz+UaosVWKayZaF3HWJQkXF4kwG",
-	"3oyBoVzxbHUG0GTokyw6oGy0ejl99ZRcshVAJb03Ruj7MShqx/dINKeKRq4pj4PF60wYVSA17avnWbZA",
-	"atL1uSwx1fOJpNATz17YJ1B0bGvzddkPFxw/tvsRFKvSS4yicPO0SMpLXkQmRx2niL937y8pAmd9fQ0Q",
-	"HVPZCITpXLPlSCFghpnHsWQas3ogCZymuk9iGek7dMH7abyOYiGumABqdyh+M/bAfATdfHQuzkWP/Pjj",
-	"aZ7NzXURcMaPP47I+BQqffif8M2I/AIrTdzG9Pv9MTrEqLdv1sIOLDDBpSoW9lwQf237BNAVC94EZRyn",
-	"sGAq5fgMnsH6a/L9+GOv/H78wwNcAUdtZhk0XWmynPNoTpRMMGsbXgpdYxARimd9nP7TWP/4I35HyUKx",
-	"Kf+Im2Cfgtthi+m/HxsZNu6SscoF/sui9+Mf+uTURb9sZ3wXG46oIBOsKIuNwcYzbYbCY3Md/o12Co7m",
-	"GdeZGY+ZKxkD6OqYfD8kmSRGlSYs0Ywc3f0ByMH1KkGTBmGgyPiTOaC6pEzs6BKb13E9tm+BihfzGkPW",
-	"Y+hOhbt/x+Ko/P0PjdhbkYzZGJ0pdJJgMG8OAI6GmrpkjCkzY7tpzOxkBYwEX/hQCucJNQSGkUl4jJUj",
-	"dvS6oKvx4zd0Nn6A/lbDGAUBjJ9Oe8+NqTMm358c/ey8vF1yMjxCRz/PCIdVFjKzaFmlb+6HPjzhhRTM",
-	"PWbGr5gmx4MTO9rXbMFoxsXMjLU8M5As0CYjWqbMcqzZKjPipzFLFxKaYfV+Y6vxg1KKXLKVfUvxld0u",
-	"SJUXwBNsOmURwjkcnZC5zJUuqCLlhixGZGxUrWdIFkACxd+9VzLh0Wps6LYSynlAJmwlRWyWBV3jJ0f3",
-	"cZ3Hr1mmVr3TacYU0gaCS3RLfBQUPJAW6kETmIVNuM5YTFxavgvXGgHjZGmfPC13VrClmakGrF+6WDCq",
-	"uoQmWgI/CGJsf7fUI8JnQiqGE1nJnMQSXnop5LJ/LsBXHjGBPkEeG/k1BQzlzumCRnPWO+oPStnsfQc9",
-	"22xJaOc3xhbelrjCDizn4AILD+x5C4UNE5nNSQE4Z30JhsUXSl4VfgMMdHbO7IngGe+jzrA/wFHIBRN0",
-	"wTujznF/CINd0GwOx+QdI2b/hFMaMysKGnwad0Yd/NUcx3ohhcaj9WgwsD7DzCHNso/ZHTgPsI8YNTqO",
-	"OaIv3SlKQ8f8Ro3e0wzOnf5aHkJIqylG5PL/KopAZ/Tuwl/9R9KJeSUjpjUkmv6HWUA600bHeM4yij0g",
-	"7kBlTf2S2J89MCANSVOQZfA4XWQrm1OdqZx1A/BVVnRFcxZdIt8CyZf5CimoscXpD6hCJYFdMTWRmjUu",
-	"7MXn3LGICtiwu4Pjli9517sg5uSYUM0IVlacCzNzWNt9BiBkhktpXukfyrDK9h2HJ6uHtNAWCkFUQ1VX",
-	"Q6M59S4Z+pVquE1n2LlPb9JXaLTlJXdAMENm3pYLXY7mdhrxD+s/bDZisYku//RdxdPcORoc3esNh72j",
-	"4zeD+6PBYDQY/LP0Lv5iFi3X6v3g3v3l8R9/TqdDNRgMhoOTgf1vhuB9rg+hyJMEvcqdS7Zqvi2hOnsi",
-	"cyOYjz7+75/2m9/15siGg3Jkzs/EFolcWeQDxa7kJd6GA3D9B9fqeS48aTs0C1qk0loHqJ89a5507ZN2",
-	"I/AnUAHk/QZo/hTR5OTUHPZ4WiC6TcyUDXlxRVJ6ycUMYUrNdRAJ0yy5sg2UAilye/NHwRFWR9ddYhcR",
-	"z+ECE7zkDXelWUVfzcat1n3IakBIzUAy2viSrcZu4la/4SjijQLEM82SaZ88xegczBFy1aSIULO8ZIuM",
-	"CLl0WG9VTkR6tV00d2VFTzkDY+yiAN37RSLiWnsmC5FnHTW2pq6yQeh11daGNpgbcmG425C/EnEA/Qo7",
-	"zpA8zweD4+h4QBQVsUw9Qx+o4Z5VuOG0MHwC17OtUgUHdDgZ0nYHH9o19nYxAFiJICIIOQh7aQydukfb",
-	"y+7ANdfdzjMZFeC7TdcX19lR3Eh8PLcGjhUOO4gLFnP0Bfkn7Z1P6BC5RgECraPC2J5GZmiylCqbGx0M",
-	"rK3CO2NzRhFQUQoQKzozSoYD8+c665KUKiPwIKYPm78pV/CHfeXKFIzI0NF90jitYjg336DX8KibbFE3",
-	"rPvMWLb3shgDu3ZpBt+k9Po6xc7tyRvzxGMk42ayfCGz5zI2Fnh8AHJ+KVjpVvRz+EolYh+VZTf6FW5Z",
-	"L5z4ymOe9TJlcdvqbQVz3RuFSL+3bC5066vD6SZwVchwnfIkY+od4JNcVIw8v2tzIEt3892nwtaaWjhz",
-	"TcbWJdqH1H4Wjy1ekf12jJkhLh95wmZcEC23D5VLccOx+lX0rldIlIFivOX1OocIx87vb3okFxGrPrBd",
-	"tL+xZ17DC3OR8WSPFx7OOqWRS+CztOAXDWJKJojkrZIcS586SOuewy+m5Jm8YgnF8kraYGyWaO7QCtl8",
-	"sPlIrpTxutvBJEH/N5uidI3FmvPOqHN/+vO9ePDz8OefT6Kf4nt379OjKaN0EN29S+PB8C49nkxPpsPJ",
-	"0WQw+fnoKIqHd+N70fDuZDAdDOjgZ7Npi86oM7x/1B/0j/pDjEdecZnrX/EVFahwo7l8aF4ezT50RsMj",
-	"I11te8+Ovoqa7jmsxWxk4XaDmYlM8Rt5GIuzA1LCF0wuEmdRrjSJedwlgi2NpuiwtYrjwwwxcHaAuLeH",
-	"x+YJMLpiik8RVTBoCr+QGSNjc5yOSWwMXZZoBnYt+oxXMvf8xgnFHtw0K/Rcm5VqISYV80Amq2cOjqRy",
-	"6tyMSSdKXjJRKit2d5CO5hZV6HAkb0kUCjgAKdDauztQ2Gu2kCpIY0WFgHU5ylwcRON+6GxSY7Ny4bAi",
-	"sewC6IQkcrYfmVVguWrVDL+89fa1jC1XPoFzxS/Rr1dLPDzv+hMKL7po9DpvOVSNmK4+oBkIEJezAHdr",
-	"fDigPu+mAhzu7JxAJvzwuIpu39GZjC7fJ+yKJViAFvHY2kMOpxrmU2SYwQEbTZPmE0RCM5MaZ+3wn2Up",
-	"tj2cELrffGh+Ll75xoXKfvu9N0TJJZMr31RSTAOfWsPJ5RVtO8bWkoo6HHIhpFq5vleax8zGiBp1A4tO",
-	"Z09CzVAy1q2Fy1TqLKlic5lr1osnCDeRMxRzt/RCnUnFpkqCwWlfd99QndNXzEZi0QLN2MyQhYWU9I3O",
-	"bmfJhWDunD+kLuA4bLs6UAjAg0hq97BaDaCUpJvi2UaEawT0nU/u43WtrJ6xQlTfihOleU2KV385S96r",
-	"39h9xXc328sZXzRs18gKGkxQ3PsNdYGQ/+JXjLCPNMqSFXSdklMyNhJnTL7P/I4TUrtA85IL/UOXjOGv",
-	"Mfne3rWSuSJyKbrEMFsRsrH5P46Zx+fi+4Rl5nTNE0ZQ9v/QJ28hyaPMl4EELdsnBH2QmLKB5bHEjJCk",
-	"8qpo4WC01ESCmxJyLtb9prCGNyBvGNbLBdYqtFE0qlGc8s6bRHOK8wtwUjFLa04RvpXHbF2YtxZ4j+xC",
-	"t4vn7MjMN2TMR0AhiGKyC3eWotkxkCcUCxDFLXqrB7b4+f1jhuMAodS1T9QM6+8guZR9XCTQLMuedrsp",
-	"mK1KHsoFKCB01iFwwqOG4XJNinK1v2GV6hZVurj84obZKa0zD4xtFHbWD52zvqy9BQk6U0x/SCoFT7WO",
-	"flRbpWjW/uwarKlhvqqKuDAW7wcIf0G1Xhr19cJTNJ3e6S7DiaIOXmqVnW5nDidBJ5707aL0I5l6xW3G",
-	"dE6y+aoCGVc7y1tKYSiJr5UaJoo8twkmwB5II/MkgCd1im+Dcsf9uiUH4WlRnJ0pzuIHUM83HmVMZ2Nb",
-	"BkyzPkGgTeL2FfstWcSiOqSiUDZCOewvmpFQy1BhPtibnLslk4w63316e/r68a8vfz97/P7V6dnZ25ev",
-	"H10b8taQiAmG1vUu+Q/eYt5KDkQpmJCrv0oxdEDhs/tuldIqF3a5dpZXu8uiuthlyfXfZsqEN4G9JF0l",
-	"fcL7AQwZ+8daFkVVRuH3N5FRO2c3eKUPXJMZQIIcQl81E6mi7ll3eVF3kWumb7DM3Sb7ff/1O2gaxL81",
-	"q5trVsbg/WUFNflVn+DFrUuxbgkjVEDlARWXmAPfWp7GDSXcDbw8xapfQOVEFMTBSpmaMQI/j0plr1LG",
-	"kmKNHIshewwrUgiSMKTJPkDPi2KphCRd95g+OS0aXpZTOhfYk4VQTYojNOQ8QUo9mGhuozfCYvRgMf4e",
-	"kC4+JxYsd7SuUEhl1afrPVgEESra+0P+arrdoQThUZ0kbKG1+dGGQt4d3Yq8M0zArT22vJF0u3G41vDp",
-	"Z1LI7njwXbMQMu6pvtQeolqfvHWdh+dUkyumVlh4Zp/TxV6/JXzV0WAAhXx4mtjeuzbZYdNOrTrdXnq4",
-	"Rgfx9rie1u/MZIV5sRe9cqXRlznwCyTMjBw8sSF7OklKr4ZiNH4pklXxhfVRwfVGzEH2+Dt43EXx8EU+",
-	"SXjUXwt/KrnUndHRyWBwUP8JLl+t7yRJ3Ka5jADX3e5AmS22mhhhshDB88udu1v4AHwuewZYKod70M/z",
-	"csGEhq7YIPF0WThvgyuu7BRKo5NELm0xt1k7ROzuVrp5FYmAmCRCTiuAfxgp0SjLCBQ9lw5ZmiQPyBhk",
-	"sK3KxVMAa3Exo7HKlGZpKmf/X98wMEeDO/4grV9Jo0SdQW/z0sn22Y0HzAX/OtwcKNHXKPELnptv1Op2",
-	"Dk3bmmRblAibcRwq5zThVGPWvWMAM/IIkYj89jzoNjFfZjKd6MxhsmVFgOtdJ4ojiwVkiK6XKT5DrP2M",
-	"p0xnNF10bGLoRbczy6miImNAb1Dlz68YhIYjNoKcqAV2ToQ6AGtWaJcLWHHYvvuEbQCgapmUyHrFgcPU",
-	"FdYp29RYd9oidwI7rGvfJYi/O3htWs6v5urrSnXtG3Nka0zleoXLePY/z4rKYb/+vfy5zCX2RM9tBDak",
-	"ajqbS+KDgAYGzw7AJXNGzGLDqli0AFu6hse1fW+l0tKj8DZH9Qb7FEetVNuSTwpwy5sx0r/55yvjn515",
-	"Y8sBJNXB9FRaPhN1rQIoI5b7M8He+iqU1lsWihmNe9istDdTMl80n0Rl25j/wot3HcRabuwB4+yQqNBJ",
-	"V/pD0oe0ofc2n8d1Bu6Mjn/qdgq4ks6oI3NsMax01uQXSGj497v295RpROgsu+VzTTIpEevZoS1HMslT",
-	"q9UdLG8zkPB40JNkbcObzhMkny5Wm1I1K7ILD8FHxsAhsddZ1xxZEc21b/H5nXfbpi96DNCW9L/SJPPD",
-	"pX+XU22XAI5UeMgiMMPNXyqjvFGSrCWSb0oT0O9Hn67x00bKOVpqW0UO2Jhx8qENfoDLFq8TU4N9xZR0",
-	"RVILJePc9Q4Db71mCjMcV4nEEhh9mRdjud47DT5P2C0kt6/lfAeTxF1Vz60lG5VMtT3ZyBd0hwkY+y3J",
-	"azK/byo973yKiyk2KuHlSnT2Sfz0bj9M1M5b7X2XY3ddzJ9FfczuiVHJBTGUS7hYUgVgNQiYY13dgNVY",
-	"evr+polcWtTILoQcBBlbPh0/IBRvK/p2zPgVEx7CF7jdYwAMFCgYmCKRVAosNnDOW0RBolis3N0rAioW",
-	"4UJnZt1cKfF6pxQYEYgb6jv9bXMKuORcOAS6btEszV7FNYHGNtgvw4UJEAfRWjmbWd6QYm55+gcr4ZQq",
-	"kzL8rG98N25tEc5sk/xtZH2FrG+Y+32oKKaLR3zqsBTKejs0pv9Z8f3tIcB2DVx+Rn5+iHtbVNYZ8v+A",
-	"9jJiD7ZkbyMTnAC2hL5d6I1iriMLEH5TeRB0878peAEgSFfENezNukQKssjVQmorHvAENhR+yRbZptPd",
-	"jvUmVHub5QenJDOHlNUd2hOp3YGvkjihEIZawULyxW2To7vytsjxVBCZZ+5UKsQzRC+cgHdsCFFvI9G9",
-	"cwzFL41tvMNBobEsS1wZDpxTM4TGVDKfzfFQgAMR3+Mwbh02ZQjRCJbhtii9QlJHn5mkMCbhaTC4Kp+J",
-	"sk4TfsluUdoVhR4WktYq+t0yqhkTY64hsQF2ntEaMpJKnZG7gwEB71vGU1ZLFjiHW6aIXQQgalWd0fFP",
-	"raXea3dTwKr4VS4xgQJA2xVn8eGgFIH6kgTZseKd8XcN3DSHpEtmDLz6jJIzcFr3QBbhpX0yNuY9QHdT",
-	"8jCRefwYfiDD/oAwccUSuWBdgs+ZIGwzAKnb+1MIgSuIKNpgBmBHT2h0CWHKczF+RnXWg8f2nj4akxnL",
-	"bBidZ8TMi8UP7HBgKwDdcYr6/Vzmqk8A954M7xLNIiliDX7jFFrpIeh9GdSHXmvnIuFXRuV9U3xlLyx0",
-	"70sG/dMt+FFKV0Qzq1cz8wYzdC5I+coCmjORmhs1PYqY1iGVF1+Iy7jJPmucvFowXYBXWVh5QNJGvbxb",
-	"giSpXPSnXHA9LxCSzFc/jncsSMtWi7p6NK8Hxzva+/P9xd+/Pz/v248//Gj+OD//8Yf/+K7T2NT17iBU",
-	"q3YwbAh0o2pLwrj3CH4SMX7FSswIjHOXC1Chw8oK+BMf9O5ffBp2jwbXPe/zd3vhHAGIMgyzZ7sAVrCU",
-	"eTwiP50MB73h0bmAy0bE3+ZzYZhzRD6dd/SCRZYmzjuj886wPzjvdM87PIY/3VPMV1rmKmLwtZEJLoX4",
-	"TrO3CG41M4QbY3bVd50q+v6Q+ldDvJKneGXIpwZXmKHbpSgeuy7iiwvPO6NP5x2V4+RULraNFFxXcLHO",
-	"o4ixmMXnnevrcwEMuQMGdSkiDhbVmtPFggnrZCj+9CS8lQ2bst3tVdWXxMUVz+j2mtmn3nXfEAS1kaSL",
-	"rJKUuz3XyFntM0Uj9p/V5GMPtrG4/XiwmarExVWz+xQWvi1YpAJUInB42PU5mIe03NjtHlKPWLaASx+A",
-	"3J/6LwNdRypjalRg1M0JGyJ2PHu3FWq+KTGisaUwYraKy/LQXzBlDHrzfl0DG/3AGGDQ2iKT4CWrK9Qs",
-	"Z/RFCzWbyHuN0HYonPQmdxuFk39JRu52MnnJgMf++WH4z8s/j+Kf8sdysLinhvSX4+gRezL7lf/35bP0",
-	"hXz14bV+k/9j+f+v/jkYHh2f3L3308/36SSK2XQ2551uJ1eJ7UClR3fumAPWTzf0Bf2dG79tVzzqdeII",
-	"qF/FFZiAyDMNnLiWevhFKilh9NCaCYTBTgKoknno78Gn8o+tKNQgkmphqAVCT5fPtqXj6PHqEi2JkMT5",
-	"5sEpBDpNHQp1RUy1q7j0du+AFZdvLOi393Rj+u2x/vWFlU2THfxbRHX20CO2s3gJqVyy+WGiitzfzj3U",
-	"hB09av6kL0oml0bPrvWUQA9ARaeuC70xzcFtkkqRAX9OwOmakXxhVIqYZszl9HTDqjm+8FtqDSPTRb6l",
-	"MizEPYPhm8F6xsaEb8EPLFvOQl9l+7Cj9YfB8pfvKtoW17697Dfd+f3Nw/Vmta42iCmXElHN3Lf5EUAJ",
-	"Ha9VJ00xb67zc/9kYJbBNq0D3o0rDTKPD20JYCPkFmYAEFzJxtBx+UBKv320zZfAvdtIm7AN1QMs7Qa3",
-	"YebCt3Dsmk/X9aVxljkB5giptOz4kLB4xhQB44BrksqUiQBb4sEisRHsFy3X/5x8Zvtuvytp2KPme/1B",
-	"mJqjOVWzMo0Z+ocKq+S98x9QOtsyXm1VPRpCdppCjhr0B4O7hlbYR3PfsHs0GPgtFGlGvsNrzPpyFKNb",
-	"Cots226AKHlfaeG7kJpnDrlyoWzy1EpEvcpl62P1G/R5g8PAzLcpr2p32JNXO8qiBlXC/PwtohXYoVes",
-	"nApoSGvRtpe6gqt6USsW78Bw7nwy/1zfqTbwDopL7FwopzYzqmtsDWzVCZZH5oGhL+eSaMaMnsNWZJID",
-	"0nhR/JjSFeT6hJWcZ1ywlxW++2ZckE2i17VTt2e315a+UkFYVDiXcsSJrj/UFtHVkFBqNEu/C7kVwe1T",
-	"R3dJF73tpPmCOrYrMCVZH6r2SnMxS9hGo14K3I1pevU5oJ+D41vgmgrDY6VssLZRY1TAWVbfEDvWpeR1",
-	"W3b7+ENy0WzSh/p/FGa1XArQXW4p3xk3ZDsH2M3d9OKb6XExI65x8CEY5FUp/icM8lDRUU4yJqjYx6Ff",
-	"JdE7n/DDNj8aV64dvCZMxCUSkt/HrU/sIPBAYvSKkckKsXewOb5rltknv9numSuS0hgwXFcP8O/QPEP+",
-	"tlReseeuccxt46LZWAbiB9jsBNeS/HD+uqLpU144OPbY521+u70X7ZDW1dcnS3aTE3XqNW7Ct6hdF02Y",
-	"bt/355awvo7gpUhWBDbJCJNL7AaUC/iIX3eJ5jOBmU+A+SozlEoUgHQgxwjSUeBy21sSvOthLK+DiJID",
-	"ZMDv6UPG4d8eQtcX5tci6rcH5lUbhv1qsK5synVxxMhszhSBVdg7dpayTPFIN5U4PbeXbMuLM/r6ggrr",
-	"XocM6SITznBb7+hkPu7az8O7afH5p7j4eDzoxXSlxw/I/QExn1wCbN97BqZJC8Zh/uAxFFKRMRcZU1c0",
-	"GRfFQHUA6sYse03FjNWllMG73g179y8woWzQPbn+Pv3X/F/xv3opF3nG9L96c5kr/S8Y8A/fdVr2JoQs",
-	"Ur/15VKq2Fup4XxcN2o3v9o8uNB460a2RXadYWXGHtW7Nz7+6RVTdMae0Qz9XUfHJ92O1zpreIQW/T9k",
-	"kpt1GfaPup0p5YkRaCd3u5hepvU0Tzqj4d3hz/etW80o3+b+u0fHJztICKT+ujy0PD2ItfuEz3LFPHAx",
-	"ERF5Zdgcmcp8b1s3FoyOA2ubkiYXTNAF77sVr2P3l3jdjeO2XEwlpPN5LtkE65YKQd0Z9gf9gVk+O7rO",
-	"qHPcH+JX5f7QOOaYlP5KmfFmUN6KXhVL2tYdE9glM5/TV0+Jee7+G8WiXIGf+V0V88MIn1hGue0H7G0O",
-	"7Vy4pV8kVDQHLsHDbftau0JBuMvmyjLF0Bhylc11to95xCt43U33zw76Xfs+969UQ5zrTTEjtI25KgK0",
-	"lhwO5TTy1g3OBlwqgCiJ5lJWUBZ2DXiZfTLX1+0lpr2bEVRhguZSM2EMXipWExnb7sfgqIat113yIZcZ",
-	"taB2cdwDL1ogAPbKjuBQ2wvc9dJ+nDKa5Qqw3uY8Y72EThg0O7YBmO/udgeDQX8wMGoIxEmKeNDvImYK",
-	"mxphO4kyGPPWe5Y5HtZCGd1OwlOONRA0SZ7gGAoGnxZ/AymmMmZJNaCyGWLBNYUpcfQIWFdsU8jJi3Md",
-	"uSPWPvd9LnhWzhXiXEeE0WjuTfO1fQnRucLoG8zW3vOKroB5zU2uas46Mx0aIb3EiIUDCTKmyUbI6Ftg",
-	"x1ph6Qu6EBeusdkookmUJxQdT3XtWAmNbMF2kYJF3tqScGP5YVk412TQJ2OzoHpMHJQz1vsolw+buSZC",
-	"hmDgwC2ksY0pAHA0oakUMyiwTvtkDMoFKJ0ZagRFyQMXzGJRwraD1xoisRwQLuFBZuQ6YwsjHcy/ofqU",
-	"Yh1gTzs3yFItmB14AtpBFxjpBWslNJtKBaDQCcUOlFRhrWGOsBufQBmdeVGsAiRsdHLtYh3ajY2C4gZG",
-	"n6EP1MPugQF4vRs9/4+Z9m6tt/ZYnLCQWg/Dd+6CLOy0D7bfhatdcQ9j1Qh2IYLwMids7lYlLsDlIoAZ",
-	"PsFJNPi5NnYOAJprryskjd1wclbusxF49pnwygBxCJkxu1qWTtyPvZJgzC9v6t9j493lUu7hdQPCOIWE",
-	"8zpRZ/mMQkK5vnFiTY2AswBpmHC2lHkSk0jqjORwNlLUC4rstDaCUOVbCkhe5+IrgnB6nRetzw5kNjZv",
-	"yuvchiUPojiaxQb4viQpujjURhdh4dvaXubJdz6pXDRiybzORWfPVTiQn1flwldM5UwxrXee9O5OX5jB",
-	"xcZijSIqIpbsU5SNT6wt9icfcpazGCYMOM/mPdAiLIPiky6U9CPfLumKUMyphYhWJNOUZw9KMF/8IrN9",
-	"JnSfPMTHQc3pjHIBpZ8UXuawaoxt312HswxUuMCTvixhnGVygaPfgRLM1Y76nZy2P271QFiZcIbCf6dD",
-	"HV8V8p1/586SopbDXNTDb/tSze5ACtado8HRoDc8sk/qbDgYDuaXOCX/ffbyBcFZdm12pH377eje3vt8",
-	"TFRzDjkXRhdtFPCo61p/BmKiNh9MZ/aabyl7entdgVXdzn59+erpk/99/+blb49fIAhtuyqAL9cfEvdj",
-	"ewqD3duD9oUsktmKh2MpDSa0eWTmiCYkWOCX6rFqv7zzCT80JioY3QxbPwI8F2CKEZ6RKeWJrhb9bMIL",
-	"wTNxcJ8hocC2KLqNJmvazaH9im9LGdh7WQ6akP21se5ubFkbXYBfv8WMARz53zRic4IThaes4HyjTAH3",
-	"78H8u6uXbpGNPpgH1MHx02nPUCOW8o3Ij2NILNCEGu0fgXg8FD7FFgnFDm8OatAep5YAAFzFuwWeCJqf",
-	"xRLENdDY5mVT3ugbcNXujddLRjRm+c2KoHFPR53zfDA4jor1gT9ZZ0eu+Ac87FZ6in0xcXHDHl3N4gJp",
-	"EYFVgERv1mJk9za8f2UpjO7l5bfWr/aMZcW5/7d9hG4lXcTZd1tUf3vR5/BLhWDWIO1rZYWyhgzSjOkd",
-	"QZcCOOMF6lIzLaH1av1gAVilTdVbFTmdLnYWGphmVEHE6YsgibdsJrW1YkHUIFsby+Z1Lsoy74WUCSjf",
-	"SP/gypZo2/oBvc0yCx+t+4pbEVuWWlHoMbKjiD45sDEGNNLGGnNuyAOaYx5/lmLAftXWo1lAVH2yn65b",
-	"eHS+fiOhSOWArqmuCqemVYUXYF5rjRZq6WKvrAK143UpVZzGE3SB/rW5aEcOqT+S0ZX4TVpG6HLzKhWv",
-	"WCiHqD1P7mMRlWGXoEn0HOwfz0VofdjGHnL0AEXrWZ+cFqNHI0fTlS4RM6nDf7pi4FRf93mfiy3ml1sw",
-	"KZLVg6oddsW1M8MaLK9Ni+tcmJ3AIzdF5F60L7qEfYzYwqaLj69owg11vxTJahwKzBuJs9pfut3cWOuG",
-	"6uxXROViVPTJxEAFhiMteA2AzW4GH0Jah78GIZy+iZQJoyKk2kCmvqZXjPDsQQGwo3JhkyL8XlJlvhYX",
-	"OqNJgsg0CY0uK70564bpCqh3Gd/b+apbZNTNuRHNq7rnC5mxOtXrbq3qVTGjwxLDXcKZvvPISYFDWbhl",
-	"CawFV3dpUXRqkwaoyCGjeMKmoNpA65W3imfsLYfQss01sB0EgMihPt4cOA+lmPJZ3yXnvmZaJnnR3lXI",
-	"zKZhXdhDpEyRKM+U425H5WKjU8o3r3Ee73BWDgNn5d3rbpX3cCtbn6CnhkBY3O4gtU4D2CKQ9Fw7wV3I",
-	"dhDrNDESdgXXALeaG6mTOV/E3eC2oY7EN/bdUjSN4wo9e0diO8odWsr9ZDYY2u+uFajY6C2yeLWFfY6g",
-	"z9ft0KyM4Cv7LSGsa/k0THHMtxSsu5whm8dQRPfN0Q/oFYMiG2dwvTbNXQrSIbXHG51jAoy4gw/wL8Pj",
-	"w/Y8Xuuh+nw8/m06sF7l6MCqBqoJF5k0Z3fEdlSZwZ9lflZ02ZvA0Qw+5VrD9o5vFNa0/SccU0GWimcZ",
-	"E7ahDzT2lyrFlA8oCBdGIb5ksfm+S1iioUfnFVMVPKSICil4RBO4PZgHbqf6qLQb1pTPoGsLBlNRY4rd",
-	"6fyBIIxM5KlZS/vniqaJWc5WxU2OM/6micjTCVMPqro/FG7RibboTqEhFsy1pmvx1AzraHjy08nPx/dO",
-	"fup2Ui7wy2ExOkhKhSzA7mf2LXwhZ0HLRjKFWnndrUwENreCb27nMSLVaZwLO4vRuSCkR3g8Iv40zLcE",
-	"2i6PSDmRc8wBCuD02QEB9K8Pq6mxi4DN2S4MTWMsIO1+axa/P1tsDewR+Oe19OsFnJetXZ9oaq/5/D79",
-	"0kFOxarsDHfJjBaKXvMUIFjxG1XCI3zMXCgAkH4O6Fff1vEzSbAp2859RKtTt4tu3SqZYQMtYU4ZSRhU",
-	"sAvXRatudvu1TX3GxaXXMLU6LHNeEi6iJI+ZJpgdEzvEqS3jsFdfNJvqB4xboN3aiNRXbBeK3OjyfcKu",
-	"WKI7rbRzO6NSxSwb1fnwdN31tqJzaKL6ziFObUWFAiL/rdImVSo+g7VeO1Kwn8TaEJoxs4JAUtfV02vC",
-	"5mBEGLOl2q+1RMPKJwmP+murKJfiiVQp3uk0ZnOugAGGH2p2aFgZ3No8y0JSOMJvCcETuXB7sKZggJsf",
-	"G47x4cQoPLBFGxXXznEjKd0K6cO3+NzhGLnzCT8057ojGNqN3Vx/ae5eMPGwrHs3z6pjeLlk2Lm4ZN6a",
-	"Bbn2pcO3y9+78W6dZYyEaotxXX8rrolZzqJYCJpkFPgDh4LUdq+erOAlPDaaCxYIV3Scz8vdbfDs3JLu",
-	"IAnuWOd6Cw3zV3vlN9UNB71/na7zOVZlgzG6GgSU87xXbjIUDr3mKk6+raiUFWd9AJGyNQLlbcNK2m3e",
-	"fqiaM+8PmStBkwN3e2IxyWTRXLe+0Ovb5TojiXO9/Rg+w+t2nUGBEXNjVprnE72QcKXRb85WIkJ+OekN",
-	"B72jn94Mj0bHJ6O7P/3TtsA3s3IHjNlfmjCNzsBtj7hX84g/mYiZvqzeX3qw4Wr0XO3QZrqyvEEyxw7m",
-	"BTCA6wXqXIQPinpE2yl5rW4HkZBs+1ljaMWHYRKmWNl2GgxPAArwxviNcgj6Xra5OtxV39IhlGfzYAwq",
-	"rOL6B5D1Co/Q14t13XicoRMX837ahoAObHrhVrQxvuymle0TnN/tYHDExTvW7LKak+PLu/XscM2JgB+3",
-	"2GSFZ/KGOAr702JNELeNP7w2sIui81158wUQ6VeQ63dYznOWXZMbv7Mz6z1iGeVJvQWFV3XBivGic2sx",
-	"LMz3WY+TYRrQXC6h6TlsfVmLB75NVI4PZ3TZgEKRfPel8u7aHWiWHxuZfBtChH3l1woU8TXhPmyV6LeF",
-	"f1BJxwwjFiQJQScMdtxWjJbxYq5IBBuAEKXkLYRZHbiBhTooMnewEA1Vxqxo1VnXXROxBw7QVvMmjeRv",
-	"Ib/GP3QOmV9TJNS1T7A5OniCTTsBn9f2lFO56JMnMklQMtOMuJQOm/gFndTIuGxgP/4aOkq+zoWXKiLk",
-	"cl/Aik0xu92U9up+8pujL9blM635hIf4zSNG42csQ/4cNGTvhzItW5FcNcfJ14mKFN6qEtTtJBiat3Cu",
-	"z3Vn9POJZc3O6HgI7efNtydHhh2scGuK2Q3uj+7eH939Gd3yWeHUj+LI/+a1m/wzOQP9Q7FiqSGv0ZA1",
-	"lkYiXx6dDAbrQoDyhIvZGRdR4YHb4gNfzKm20VxGU0wha5Q6VhaYtxsJiS78IX44xQUbHg2CD/bB1YAU",
-	"4Mapkn8yAQSwYCIGnMqhudyM2zx84HzxndHR8f2fr+sc7zukllSpPiBOrJMINS6Yiu4W8HsiJgmdoRZo",
-	"4XSMUoY5INhXAVJE9FwuIQXcMpA+cLjtV7ms5JjtWRt1K2bciKpobthuDxSk7XrFywUTqAAZraLAQfK2",
-	"pOBvTRI2zVxrE+eQguKJVF6xGHH1racfoZDwMVrCklbqG9fKKHCKByuk2EupLHXzw6Ys0iVd7ZOjWH8a",
-	"jYypdDv04NXyAMeCVNRkToH9POucrFhmu7IYyuGCjPHacQA/hU+n5d5+waqIGu/C3cEOvoP+kvHZHMMh",
-	"OGMMzVZyxv86Kc6HKPmDFOcCumGng+WRofQaLdXbTYijmj073GlQ8EHFL7G0+G0JrsTOZ8QuicejBQYA",
-	"b4PP39pgt1wyjafuA2sxlqB3MyO0JYh70SevaK6hU9PSCLWtyHUw9r+KQLcQeE6i5yLjiU0VUEznKYiM",
-	"XWih2doY4UMPtfPr3bHMs/8qO/OM+UftUqpLhFw88H7IJIEe+bfCi099z+mERTItal+dHC6rJ6365dQs",
-	"I4pkqIW5G/LnLE6tuH3WSGRPQCHrEX8D7eSWROUJgwljaz1drcZp7/pw+3mL4EJbSy/XCy2LCszChXTb",
-	"pZcnf9HSy5MddJajgM5y79bLst5ic4iU2Rr6L9hVCowVQRhVCWeqDJGUBVZ7SdSgCTNyq9qE52/lnCaX",
-	"bJGhUYkuavPd0WBAaKIlZj5U6lMt3D+8YlMeujd/FXZIYTeYm2IvYNdH1KX3ubgUcikwfTVPjXD7CSHo",
-	"O6Ofu52UacThN4JRMVsfb3Gq3p6+fvzry9/PHr9/dXp29vbl60d9AIWH9lGdUeeONWruDO5Y296MckG1",
-	"XrqU3JTFDjuKO/jyM5ZlXMx0l1jMqP6mpLGK/m7c8oSDr6q2xdLU/m7TNKGJAuAXwMocBBCHrgrFfqmk",
-	"mLlugTeJDjZo+vnEm2ODR9m/7qC9DWS+kO6PYu1QoiY0ugTP4bvP2jIfGwhsbcFwW31iDt+npdvJFKfJ",
-	"rsxQ2fO6g2Muk1hjh73CTTenmkwYE4TOFMPkMZLQjKlDtlXyWk9BmrS4QSslnwtGNmG19lR4YmxvIZfE",
-	"RqCKHAFAZEcyJVL0yanbM8PBXKAb2fyo51Qh4q/MsxGZsrWeS47/JyusKIMeDuCnPhcOIsQHasMLuCDL",
-	"OY/m6Aibs8T1ngFYhHInKDaTycqdmmFw1i9+jIOtX+CnDVFw6PYv3Q6Nr6iIWNxzKmVPlTqlYUadybSX",
-	"KSo0pq3YDLmYZrTHhOLRHERlYzcQc2oDmMqysxdLPEQ6ufXmL/8WkN+qgMSmjOU1a91bby4LH0IPOdfN",
-	"xRWJ2JZtreShP7w1PdmXiQujirNlK1XZCRDy1Dqlprm2oqcA4kJbqcB1sVvHM82SacB/h2//t+C5dcGz",
-	"wcXmcPNEw/BeRTRM8yR5buVJ0TXJNae6sLLmhVzCz/grfPUGV+AYb9lrEV5ZiqzrJ2cbyNn+R6BCm5PV",
-	"a3br449RspzLxJ2kaGRk1s+TMeVixuYr6DpGtCRTqg5WBeIaKAMfl92aDqXSmMHHilb4t8pi7op/6/n/",
-	"PsY++zH2hl4yMqHRJaGV6ZcZGGvq9Q2PNrQamszdN3jF148Ry1JZAkibwWdMtHKDPsb3kGcZullmuGil",
-	"01Mn+awzcuPpJXDdhivT46rHuZILducXphLw0O1RIWuXvYYGyz7D3xrqijVTLa4kI5dsZSxHzYBWyYQl",
-	"Usw0yaRH2HYtNunaLkOZ5mOobYOI0ce8Nx37NNxGzUqZmrEejCXU8WqTTP7BmRC0syNpvMJhfZk2DF8h",
-	"s9lV3AvWuA2zrYn6LxcZeOiOBTcy187FHA48ZeRPKdgO3FM5D4pGskFEtTEotGPQE11/XYqIaso1QTdW",
-	"2HIuSUpXRDNGnE5Gvh9X1LPxD0EAtd9hABtcup4OVfh5KstQTP+BbeaJmm9LjLPiQC2JxlIhrKNTry5A",
-	"0GRMmUf837tB7/7Fp5PrHn44uv6ucyt4/ysXl4B+x5A0ihEbj0UBJi72vzqp6H1eX+3REKCOysAd/r2u",
-	"OBq2LzEqLmxX282h1Lfv9ivuN994/Vm1XEUz9hCaIX8KaKPbFMoiv/cd1nc+TKjWfhTVzwHG5OVdkrnx",
-	"0hfByKxZpmpyd7n0m5u6UCzleVrI541NPtCo6vEIbA6112L55/4JdGSu2hTtS7ZRLNQIaBBaXWJEpA/X",
-	"mLB4xg5nmC6pJuC+Af81kKPn6OfQgZStaS71KjmM2bdTHanVa+L/sJfcVJjMpHmeHPaP7vV/rsC5DPuD",
-	"/g5OCDegur5Ht9Wx/i349h22PKKTh9piVh9h1oUDlI+xUD91rMoJf9rc0PBpY+ZSQT9H3Ddzvca3F8CJ",
-	"nW4nV8buvYN8gAPazPKTKWFXTK3QU1gqvf3yNHI6yQbM2ysmjQJVwOmZy5AQubjiGcoC70HPWToxE9t8",
-	"0m9shTYlFEXR1L/r9NVTo5uHbgNu+O7Ti9Pnj6+RGTZgYC02wRSB4V13KdvUKAxSeskFImu5FPYa6PmI",
-	"Cpf8Xl2wh0VGfM0bCjUh4eLSrLZ71eZDQJzWzNymQBD2IacJQsri8k9WNuqk8oTpysRtcHrziY8/sghc",
-	"qtVSR+9mqJAKT8icQtZDl1JBZwx7xYJ/zsPNdw+yZ1NoWgCLuywWhMRcQ5isujK2vGnzAQ9t2mmGlQl5",
-	"EkPOx4SBt0YYIgEbT0CYz3voI0ZjktgSqc3nPuGzXLESXmMlogphZ4pHofvgtHAsgSpneZuTyTXbu0D2",
-	"Mjcb+icxpq04tshjntXdigA2umtNBfund/djKMqr2c0KlZf+/3KytHN9cf3/AgAA//8=",
+	"7P1pd9u4kj+OvxUc/fucXi6lSLaTTpQH83Vnmc50tonTN/+5sSeCSEhCmwLUBGlFnfF7/x1UASAogRQl",
+	"y1n63PvgtiNRIJaqQq2f+tSJ5XwhBRO56gw/dWaMJiyDP5+8pVP934SpOOOLnEvRGXbezhi5YpniUkRk",
+	"IjPybNJ9QfN4RqhI9D9eSsHwk14n6mTsz4JnLOkM86xgUUfFMzaneth8tWCdYUflGRfTzvV11HkuY4pv",
+	"WX/puxnLGMlnjAi2JPmMiynharfxr6POgmZ0znKzvkdFpmQWXuFIsI85PjAicgKvXtApI2M2kRmLyJLn",
+	"M/hU0TkjE57qUfWEuB7iz4Jlq07UEXSu5xDjm/zZzenH50xM81lneNTv96PAdjyFQd8U4iynOQvNUypG",
+	"uCBUrMwcFSNKPwwzYR8XqUxYZzihqWLhmeHE38OPLioT5DmbwzZ9l7FJZ9j5/90pCeUOPqbuuMlduwXQ",
+	"LKMrb/5nLLviMQtvM0+IzIiei14AJQofrttHO1t86qJhQ0P7+Sxh84XMmYhXv7HV5oROySWDjVzJIiPx",
+	"TPKYAYXnM66IJjSm8oioQtO6IpRkVCRyTn7//dnjHjljIid0SrlA2uB5BPRhfkdmVBEhiWKxFAlhkwmL",
+	"c2CZKctVSUlUqCXL3AYgO5Y74K2hqxfRxAD+jty9G3XmXNh/D7bvzyvYFpruuU9fbkNusAETEFthUtXS",
+	"kOQzmpMl1aukSaRpd/TTCNa+nNGcXbGMcJh7xnrkHc9nssgJz2E1uBD9/cnR/QhWejI4IssZE/oRrncj",
+	"J3GRZbBxYkXmMmP1Czdid0cZa9ZYf7r7rPXhoVbSPHN9s9Sc0KnwJr2SBZnRK/aQHPdP/GmpnKepnVjT",
+	"fMo7rP2kznIauExGP42GRIp0hfOA7cIdEoysWI5bJ/XnS67YHpNioph3hu87P3UugkQtThc8KO/0SV+y",
+	"1feK8MS9d0HzWflWij/dkcTEIykmKY/z8Dtj823Ti+0z+7xasDisRZiXm+/h9fb6qZ+GHW3PidQpGLH9",
+	"+ntF9M/1RKggNOVUadnK8+YpgTqx24weM5o8Z3nOaqaUMJqQFB5oOpqkHGbXGTwTVzyn9YfD3fdNEyif",
+	"2mcCsl4ZwS+3vBp+v+t7n3NR89KUi8Y36u93ft0LNh/XnfIcvmt6JT6x80vfsFhmSfilGXwHL4WbhOcK",
+	"lAijvKqVytm8Zjr42z2mc8VVLaVl5tvvFRGFXm7ty80oWxQtPtdC+Ghw8vPJ/eN7Jz+DsoEflqoGFzmb",
+	"ssxOsKibW9FI/lmxO92fsThjNeJYwXd6I+iclertozcvPrx99duTlzXTwJ/tMZMGc8Ao9m0ks3l0VwuT",
+	"z3lgG05zMpcqJ0qSORWrOvMjhV/7b0jYhBZprvXLqDOR2ZzmeM7HR52opIuBNki2EMQZ8IDanNyzBC4E",
+	"5BEVEcW0GZuzhIxXJJbzOVUPCU1TVDDoWGmlS2trNE1Hbe1AM3rYAlw3rRr1aFj2M/zpwDPErF14jSfG",
+	"VP6LTDiDFzyWcTFnAk4mliI3f9LFIuXoErjzh0JWZh/pfJEC/VgSgDsxp3EO07fb+P6Tf3sPO3E27yZj",
+	"fbIJ/qsTdeT4D6Z/NnxfDlEqUQup8mnG1J9p5zpaG03N5MIbTv9zbbxC5XLOMn/A+QrGurj2d7nJvHb7",
+	"onfN340VnaeV3bCbMSR2IefCbMXwXBDSJZ94MiRxNo9A3RiScnWRpxTBI91kHBGzliF5b0e8uPZG0iu2",
+	"Q8G6qqOY/akMY3dEj9PZ4qlZtzjN8khidkTfHP919uqlJvT/OX3xPCLU8PDR3XvkN/5LTz+q7pjfde3v",
+	"evOE4NhjpsAkHd25GrgNt/4HTW0jrabriwq/3HQ2ISmrhRQKydhXe9uT8Zgq1hkOjqNOLNO0pLBcxpcf",
+	"UnbFUk3XCYt5wpJfVno7EkqeyyuWUhCAE87SBFiaipznK0fjk/RD/96D5fEff00mg6zf7w/6J33zv6km",
+	"1wUTLDnVIuuof3SvOxh0j47fDvrDfn/YH/wLFkxhwp1HshBG5MyowNsYr3v9R/Nr8Mm3PAdCPfvt9+4A",
+	"PlUyvQq8fgCv7+PrFUjXwVHkcbu62vJC8+hLp7Mxkcts1VUrEeuvecJQQNDw0uHdCUtZro/aSE3FmGja",
+	"KuS2zrCzpBmbyUIxlA9XNC30+R5dX0QdhZ48t3j9u1wL86k+1zkVBU31b9C/2hkeRZ0lF0LrctVxW4sQ",
+	"R5MBtvKNMU3eAd9vaGjz2B14BoatWhbtST+Ga8kQSI+LK5rypJnYE545FuFajLAEb/RFBtQxOLrGz5p5",
+	"BZ/W/85UftpABsBJSfpnM8VdavvakXZKA2N6ZD1nStEpMycAU7FOE+qpoyg6YbIyKfB6k4vOsFMsFMu0",
+	"IrKgq1TSxFt+Z16ge+CycBO69vjYY1xRpGnUyQrgShDBB2UyR+lJxq+Y8DlE5TJjk0wKvYY8AyVg4FN9",
+	"+wuyJLwa+vaM2p7eiZcyfyETPuEsCYUZPO+RPhLPVbQ3c7zO5DjV667ljAU+8Y96DrH3ktmiDyqnKXAD",
+	"yylP9UnLORvLZEXiGRVTlqD/1Fya9gInc0bFcsZT1iNv9L5w66ClIiEZWzBcfmZGQT1Y5VQAScBFiUOq",
+	"O57KZdS5Z3gZbOEUTReF6gxPtEzPzZ3wyEzaza/jdKY7cI2zLJNZeT1Xt6E1tdiTCJAKnPxSKxbLTIpp",
+	"j5z0+xVvdUyF5s8xA3foQ3LSHxAhYcu5IopPBUsIF/qLY+TkNJVLBk+e+G4/NLAghHUuuECnec4EFbl+",
+	"9m5ETgbH+v/ukjnLZzKJiOJ/gX9ozhJOQefSTz7AM9Z8ZiNUGBibyGzME627oHOR544qFBda1uTnwjp2",
+	"H5KToyP4MReLAryksAMRGeGmj4iiK6WNC/DzHt0vA35ckTlXioup/uIBySXaT3bT1ENyt98nlICRROTk",
+	"XMgig0+PiZJ6eXq+6GjWrLpgIiFSkEQyIw7R+Q/6oseAb1ierbqnk6Ar6x3PZzAdTdR3+8cRofpBMpNL",
+	"nB1GHBTJJcmzFXJAr1khvY46xlxvf7lRdP6t30Cx5qb0De4Qqj8oiWOtYsHyKjc9vhPuaNUZ9qNOnDEK",
+	"iknfU1L031LA/adtLvanViT0p5oG4Q992PbrjOmbxXyRy1w/e3SivykWiRlcr9m8qul+BCKxS5hwwdXM",
+	"XxRcn1khtlyfXCQQ3ssUXGuZ1JYJ2sLeqryZwp1mHTyD3S6unGZ5s9rrLq9CCGPUtpMwmkhqLqKsEHAB",
+	"vSnEc652tBESmlPUWPclqhueZuAHR049anu+Tr/dPODydD/T0aoijhlLWNLRevmMqhcyK10kZfQfN2MX",
+	"AoDTDRqxkEAgJ5oUFNCC5wzbQWkOH2P/wZrSunW3RI3qphf/phAlES2kTMHxj84ufX5cZtrS1Bc+TXM+",
+	"R0ec+dM44qpKpz3Ro/IMFrRQYAMZqdNEmU45vNv6LOzu1jCk1Y6ockHL5Q0UPTct+GUZc1tkcsGy3Hi6",
+	"vMP7VDoM9eq7Zhc33GnmJ7+s6lMoJoQav75WEy4ZeDA3BmIfFzxj6jTgANXnDKFdwa7Q+GiY23s7ZgS/",
+	"61xcI8V96iyo1rP1gP97yVYfQpPQttFTWdQEJ/S3ZGI00IzGOcuUVW7qlqV/87uye7o2poSfzrkocrbH",
+	"spBFPm2+NGNX8rLFOYYGVbFcIDW0yrE5049vJth4LPGp4nq+d9IJOphL59X7DljZsDjvRNzMfJrzrw2f",
+	"hCr77u9HOa/S8Wks2evI8IW9AKu8gZdcy10xDBbYFifL3bGNpUwZFfpLX7A3v+Bl+eT67sFEK2OVbw0v",
+	"epFylnjSPigUGmMiIKDY0uMAb1UJn0xYxkS8A1k9dr8JbaKQOd9lNGNaPQX3SmA8kP81S0TLiEJqn70n",
+	"wuvMGmN6Kb8qA3sPIUtFS/alLNJEG25avlGSZCvUxTaZJILYWnBsUE3179Ba4TkRjCWQZicFezUB5Wyr",
+	"Zhg5kgRhgJGAuoCYk8luzijo9TZ5eXLtXu/uwtAUwO1Gc/ZKpKsQ26yRvx96c9HRyhilkVKefJVKSwrD",
+	"TQ+yjVLFnCW/o6/sU4cmCcespdce+xiNbfPICmXULUrmUuSQjbrGd1LrVB/PViJW2/2ohYBZMZHxeDa3",
+	"+bKtfgMUloFGp7aupDrHRcbmvJi3fpXKqUgoxuFb/OB6fd+jzsfuVHb1h12jIJpzeOYv4rpU93bbPvQ+",
+	"7roLztvU9jXOZdr2B3lGhaKxO6LD7t0bs2p9QDts13WIK4qE56c2sai6TaiFbSgraH6VmWIuweMSEybR",
+	"LwvxoIzqgS8CalaNKrQmG+BVkadfXNQt4YnIs4CCTF3u1sYMqF10o15Qbo/+yQ56tvWl1hEmGjW1J94Z",
+	"drSx1ntDly+Mfx+VkVlwMXwR/HihxaUs1K/md1Wx9iv7SBMW8zlNHxI2X+Qrk3drLyimNzWoJXtO2sBr",
+	"Fftz822DiBxF5Jj0ej3I4JVFTqZ0oSp6dJ3CGXVUYeIX22hGvxyOyh5xZKmgHMQdj78S2MW1PTNbXkt2",
+	"h1A9S/L9NtRPPd83bCGzwMrHmbzEwGa92gNm/4osUhqzhsN/707fM3Y0RdpNrtKydccutQKYMZqAw3Yi",
+	"C5GQ5UymrCWdzZiNgPnrqmU8Q+q7WkxIpGHaCsl9vee/6pldRx1YzeYOvJTo/15SZR30EUkyuVjoP2iS",
+	"MEiCmssrloT04bUZ4lvKHY/KszWbFCKORzJhyRN0+23YJRB8CuyhC2BuY20YoXw+PIEyaWKNNCExIhij",
+	"y2dshc4COs2Y3id0rvoZFJ9CIt7FlTeLGhYsU5AQiC4UkxBn5SwmV5GsSBkxwwTlrAkwB5V5mwFO5uAn",
+	"MenzSOwmRXJIjEufjFdECkYUT1jk4jfjFfwC0sV7uzlk4kkadMiUSSBtL0rr1wu6RWwOqPfmjMUfwuN4",
+	"eSEbWW+50tsUz2r9Pn4Cyc4+GJtZEqxuo2nB0M6LoTKpyG1GdtVe89aorsJrrETJQ9IIc1Fa3jyWV854",
+	"ErTalS0UazWILdwqM1ACE9zFyVQmq3yq3fqQI6o0KP3tivzM35JSKkxu+S1CYWH30+6EtzY3N3f2jpB9",
+	"ueDxQ4XCmr1adksf04BGO169BsnScgvHqzcFMkSLhxMaEGXPBPn97aMNb2eIPJeU5/rPPS5E/epyADfv",
+	"qFxv006BowitnMC10yjEY/urFvvTII0PJmk1wbScziFlR61TpspDQWbBLTRTbzqmA2jLZQLat6Ar29m+",
+	"pjyoELUnPVWXz/12KW0yNyTY2Kc2zn99t5Yhx6dWo+UkZ4IwGs9MrGROluhCdYO3mPBG/W6FvFx+uKWd",
+	"5RYOL4XeGvGgrG05qdoAjLxiWV5kovVIWlKx5AxzP/YReCZcYudfmcL68E0b84Yt0tA9gZrs5gm/MpXd",
+	"EaGoL6Ki6muhLZaPcq29qoGzxMSsEDF6OSntbqry2Nf0eXDPQ8LdmDG3LEw4ItSudkYTkksoHsIqzpne",
+	"Ddly9db13JZ5UzbJt09VP0Vy6SbZ1jFiaHpXAiy33Izhr8vM2adPQ1Dl2TdRJaiUmzSZB7EYoJ5Wm63L",
+	"jOc5ExFelzQ3gu17ReJUxpcPSWn3cJdDl7M03SMW63Kd6gvMYE72Wscq7GAcyeZy7x66NSmsIUUZ87yD",
+	"5irPyUymierVyFWXJm7cYGZ+5ZobT84q/da9C7d6qb0Gvbn+j7nKeaw+u+K6u9nzmAY9bqDV7D6ap4IG",
+	"BrVaXVgWGxlktN+WfI+WRcsNqt5v1Vk8ZjGE3ZTJbFzOeDwz2arABmC25hKIDuOg+stUKpaBIFWUt703",
+	"FpRnu+8tqE+BXV0wabKYdhsO6TBk8XIRs/auC2MO8n1sbmNJ1lJMIXIMH7SbyoY+EirVpYLo3/uXzPcK",
+	"rkgbJN/ZjwkbZmfriDKyUmPTjFuf6priA5zsmNASjDvqyp43izF/f2+oNu6sHfo+kOpBYNKiw70guK4G",
+	"H+D6hpceiKDqWLMnHojBmg0yY/G+mUfxbpgEvYZ0tF0chpu+SCmCFm9DupV1Oa7frisPcWTGaJrPVghL",
+	"hefUCxvWccbyM5Zr4R3gPW06Y82teQR1G5oxcskWOVGMpnj07Y031aLumSwB0cnVOILOYCo5cCJGocKs",
+	"kLLeksxpwrQOxnPF0kmzv0J56w5HOoOe803kKbcpeu9xT3vku08vT188uSaQh6DMTM2XnQCpt3VZmpU6",
+	"p6WXMtqWDAsVdv274/ZqZsyRF4pBGQUAuJi1cDFNfRyR3ejgQEl7PgqIO9ANyq64Vo1H1Dk9S0FSzfEr",
+	"d3ar09PswGG8RFbifSt+IjPf1xaQqDGdZc6F/+lgPcHFSj6v1H7QotS+DS97Q967e/f4XpNsmNOPlWl6",
+	"9ft27deNu7FhjBTC0BkGIbV8hptwmlG8CjGlNClzSOvslfLmWrNRU07VmkK3lQ3jlKoarQvrMeEByB4T",
+	"xEvfAjwFszSXahW5LK2LYF6JtuFqIuDmSxCj2urr1WSmsDIzaXPGS7oy1xXjYmpc2CoiY6ZyDOHvJqOm",
+	"Bc2oyFmdOUv1tPkVy1bapCeLTM4NdFUjgbbLdsYfBK/QYj6nWThMldsoYs3itrnPTf2rpSU7YPlSSzIV",
+	"cesdTHnO/v41iA6ZHU5syuxbkZp1/nMfKqXyPw83pR9S3B+Zm+uW6i2aiyhuq0jisgGuzep45Gwml6Z8",
+	"VIqY9bZVW2wpnPh3ZcTnq4zAEw5yCA5ZBUpbz5CM2SLf1wLcnR/Y3KRF7s0LTaYgF1dBFgCQt0NUPWUm",
+	"96ox2CGxjDyXlyGvXxtOK7K0PlfJBjHkgolq+mSR8W7GbCHGNl8CECeeh1mYv1H1BOmRjF0kzjhEglUw",
+	"j3BG2GauDtQ25ixNFYmpNpsQUmDOklWNTuOlYm1+W6J8lKokwH3IIg9qWRYGpOmYn6KPqgIQsnlkksQy",
+	"y6A+2mTW6l8RLoj+1S5JX2/tr03RiCutx9iWFFD4cinkUjSb7A6lZG82S9I/m26a4N2wywvrMwJLHJPQ",
+	"V4uKrWBxTVCVCp6zB3nS7qhbZavVVN7oE4KjS3gCXo4pywmCBdTltwWTzYqU1UH9pQzB3UT8SIoJn/ZM",
+	"IQ2XZanROGP0UpXQfHgk27w8B01Ta+OlKQVHmVpWHy9zacGbOt1Nr++6XJhSqvhFDzaH99IA3ZqcMwB0",
+	"W8tfLcnPzr/0q1gedbxTTStzbpdSB7DZOBk63EGCeaKpWTb/ZyaLxQ4pu7ukruwufXcWUDeQL6GIHElp",
+	"zlTea6DtQ3FCHUW3zMcK0qAhM5taEyClpgzqNaI4gFm5TmbfhHFZTvqgO/CtLb6dP7K6NWUEvan0qcp4",
+	"/6RpwZTNk3R5H1pTRp3Hgreu+RTvGpt+zR26U13V2maZ6TfvS32ahAMoS7iKaYZuScXyPK1xRtr4+467",
+	"XGoiVS9vPwrnhe8BvVofxtSS5F3Gc/aOCxWhV9D7t5JFFpu/c5pNWY5/LxmfznKWRHiorw3wR0TmLJuy",
+	"iNArllH9B6J7mvPexYVdkzdzatLw5URrYUhYvTW60MoOHaes99L88X6NUi4qpTnqki+60jQ+6C6kvvGy",
+	"Espzk3bKCvlNIzyMPXWK6LuQ8JQxU7lzHXWwa0zz81Dw0wvVa8I3QKowosvoSmo05LymhcWCZgCcqhk2",
+	"pkIKHmNke17qlibR872aycVFz4tyzWTwfl1jRQPSDCsI8iOy2OE4Z1tPD39yZpjgvDwE4vYyMIxLW93a",
+	"h0Qx1oAyuxkVbRZ+bSk66jy5Mgtan/SjVBYJfKvIoNcnTFyxVC4ww9TQh76ANPPBxBk8O9qsoLd3avuK",
+	"Wcj9yqmBO7LOeUfp69BHF7XG7absAxFWUSm3eFeijlqw2LM27DQGvX7wzfUlrVEHkY/a6rN24b6Jzq7O",
+	"z3vaEky5YOfnLVJLvNmbmmuzCZENaJj3r285fhLkhCcfFykVFIN5LGBi0Lk1Jap09eQjjcMauPUVl6ZE",
+	"nBYo0nKOJTloQy1ofIk0PmHwb5bFmNw6L9KcLwBawsYDok5MsfxXmp/nGQd4MX2PG1U6zoxZlbErzpbg",
+	"NitEWHA6/OR2VlJm9InNs2Uf66D2c7bA1lFa7LOwLzGcdg6DRj7GszmH0BmC9+PM8UMop7dlvpyzdja9",
+	"ZFN6xUoHGSBlw5X9kIz+H/o7Rxa+xMtX20LR1iKiDQvbW1H19FLyEmB2MfDKNOUSU1ivgmkqT7lIbByz",
+	"up2IklnTUcXeCiV6aKFYQiD5zmSS6gnMmUjWEopuArbjgfesO2r1TCIyLnLA3wT4UjWDtPZLA392kBkg",
+	"kPN2KBkL+Gw2sZx66PB/5SqX2aoeOKIury1c2budOKNaNU9hBfKYxVAi7EP1sJTZRIF20DzOVRlA5tmF",
+	"V+t0TMjsM1VtxpdNzfyXgOnqp5RljB5u9hAIaIrf5IiLGRF9C84X0LbCVjmg93OcyWI6Ay8oHcsi37Ho",
+	"+Y8snGi4rmHj/qDnGRIbjPduLfmpznGNcReXO1V6sKNOysUlpNvCHxfRDWum27qfeOL7MqGowECzgF+z",
+	"lLMmhwyPyhGRpfwGNjyAk6XC0N+Em+XfcdkvEJc9fBC0+WgPQNkenXwrdC3D0IRyvijyMLjmOwtnoe0V",
+	"ZbE7EfacTDI5xy9ZMt0KKXrg/PIxD2NdwEQDMYSN7F7T5621PmT2D9q8BcteMi63xixf41PGtHjUAsTt",
+	"jX2ubYjOzLPs2YuYy80/eiEFO0hajdkGLxfZzt/OpMq9HvE1pyL7299gr7ZaZDyj2TRUdQWeKehstBRA",
+	"LVzgLnApIEE8XGvISnu6tfhYt8EDJMWTJm+iaZat6Z1A1kq6IlQQpnI+p4iE67FLysNaErTK3rpxzARJ",
+	"FlLxNdAGv44sM/LlpmZ3XabnuiPSziZyvV5sSicuK2RLl6dfPbdGmjvEZSF5GIb1q70pNqIpSUYneVlG",
+	"tqDA8VcS/lMIC0MxTsNpHc9Dreaf6juEGuOFQC6EtuH4lAuSS/hXxmLGFznRJB8RecUyEw5WORncNcDP",
+	"atNxaeIWL9qWr+8SPp/Tjy/2QhgoJ2UHsS8OnYSWdr+t2TGF8t1nNEmAAdY9Zpv+seCRaIOluZtnLBfY",
+	"w9Pr4LlWQ8xmZortsnXq8pGacoiW4qnM5u3f0eqm1Kv30lhEvG9Ka0PFeHmdBlyFfkBV5XS+2MF7tpbT",
+	"Yq/b0lfsFhTZEyr3sYbWLjdYHgeBex2cY52o2rbZ9BiJOpNM/sXCdnTZqXbNq1Zr3Gwoe4XKgrfXH5Lv",
+	"CGxWn9O8Qw7pTZUka9kYv68xcNximhUh3M4D3EnmXL6JKwnnuk/ew942KPwwPJegw3AECNRqhEDnE8Yi",
+	"MkKdQ41svY6WosX8IRGM5zNEB4xN10UwpkC2V+qPViL+gJi9pgTFgiuvIU5XQaujDk7GqT2qhjPzLAgL",
+	"YW6p5zRnIg7Dj815mnLTZinC2be6xqtWoizGficwbIy3F/YMzek/ZVrMWXC2Uz6l41XOFPlh0P/fBwT+",
+	"/rHlXCaUp7WoPVKxyO9A1x46N46ZUpMibRqYYluBlmOCgeWwuqtjvjGwEYYQwYrIHUoVkRnJ2KRQLd+1",
+	"XlpVvriyMrd3UQXZZo28KqcX5Dgw3FpHKU9FNdyj1RcE4CwE0CV6pbHxX7xas5S6//G+331w8Y8fzs97",
+	"+NeP//Fd0Ithfr92V72n3b8uPh1ff7f1Li8tEjtSaPEv2bKsfNpB8G1rBSMz00h6uHdHmH0rWvcsAZpz",
+	"YZtOr91Z2vzgfxbMfF127t2IsZp312x0FZRhN/D6snZ1x+34AnXB1U7eLcqBAztZLrlmM6uO9F0o1yqG",
+	"fmbc3ZPKjhwf0t1c8TSHV+PrPGsWrEFnH8XwwMiKF63bQMmMib6ZMiEmkuYA1ytnBtUlcLbiGhymNnpr",
+	"jLD2BcMNivNShfxUssjLfoxGa/HBwgrhqmLag42HSdEB05j8fj2j0DH6e7JpjghswbFDDTUTLLNdfTYV",
+	"ZY96P+0Ceyhozq9YC5MRIty2LWgdlotNoAzPMWM0qWsJo4UlDVW1POZTfY0iMBWUvkku8oekO0APu1h5",
+	"HY7rQCg/tcyJwVQmsyfecry5+ydRf+wHsJheuSG/fosJ53pmWvFuIgxBssBpA/Yf+Ndm1KmMe8H55eVt",
+	"ugmM4IyiVsAIb+qLvLC/ZFjjxRa4NuVRCbpQM5m3VKiZBc1vlyjhAe0HkyW0MszF9KwFoFkQhbjeQbaY",
+	"GSB9ZziahSI4F6PzmrwE2kgDS2pifrCHufRvsB0n78JQjfcENlGmLmXlYDeFc5fhThmaKWNSJalukpzb",
+	"p8jjm7XTtLQSZEVrv98sUc+0sgrLGC0eHlnAk3Dx6o7wKa0TbVrXftam0NSQZmrzbUP31i4JNbtVh+2S",
+	"fmOgPF0d2IZ3tjyX9bpDp7R47VXtETdS0SEuMkeR38Rd9trF1tdVtiSUoxynheJXrH0+AjjL6opisx1Y",
+	"VH/+L3MZNVMPvtK+IIKleL8P7kJKQxIkSV6JKmuv2Q2M5kXGalpRBfHqTrekL5f5z61BetbLucykyoit",
+	"SX7GGbVpv6O341QvPoj95PlmAikic769bZwe/zk+CSSSsLRGXZ83bO4O7TVTKl5nNUHihv1m2Y5oSV70",
+	"oh0cehlTwl3YODS3227RkaVLt9t1FP3cHcY65Ff6FIkkYF0+uWLZCjsrzenK5VzbDmYUKq26dS1GJ964",
+	"O9yHaw0eA1iuUll0bPXQONcCFlEbRF7oxh3M8rWYZUuZXbKM6Cd79Z13wpb5lQV2tKAlqZSXynoovMSo",
+	"Xf3AbmejyvnVnf3rLJiQVlP840pKWofoEVPq002zXhw6VYjJWeY1zQxQKo1nPrgcYtrrzQd9F3oOucLH",
+	"TVK11TFBx0tdcQosoGINTDOaFKZZ6xX62WHsD4WAyhmvKCcFlaasynG7HiyW4n8Fro/fwcsOOQNm4Lbx",
+	"i9qqGgTso9vvJc6ypsuwds+KxVvZ0K9c75NztXCWOfY2dqV+aB+Ggfm0uu30Brzl4Xhty0uXJ4EMKUMs",
+	"ZvODnKpffSrUMhTED6gf24EZmy9nsVNPah6zpC4ns+HSlkG4RgBz0kYvxZ6uu2EqLoyCtikkUire1qMX",
+	"hi1jcPcVc0t1sC9Bmm9/n9vrGybqT8u/493F7dI1y9sdD8duXy2xhC0U/brd1KGtLWtwyNp5/HfB1B7x",
+	"h5Km1yL82lID3b+rViIeRWREkysqYpZ0bXizCy0ZCv0L/b22dLplZF5/hFX0XWhG7JJLFTzMEh5rKd1V",
+	"xWIhM3hcpbT74EH3wQP9jxlfUNpVMj7qgqnI9cv1F8sZz1k3pWOWjipE60eATsLhHxM0Oz5qYCB7kSxY",
+	"BmvHK6LrLFr9D++WQ+LKJ9VcoypDBMPeI/uz0ZCMwDZimV7fIpMTphSc34jIjIz0LZAtMq7YqEfgl9Up",
+	"mAEAvXVEfsDye5DZP8Lvx7zrcFpoOuqRt7YVGIFVK2wCIwVbAzwIbmNhkWsam8r6zc7DvFlLysm2xOeN",
+	"lIeGiLf9NwWhHoaA/zZSpC9bZB66JMqvNd3Z1C3XAfEaHX0JJZxaU9eKOhZxGUgHYXV2MpVMkUoNXSuT",
+	"ENTAemhDux5MVlItICLqM7NNiZpVP4wCerM8bVOqGggBPH1EHpzc/Zks8AmCHaYDycJh1MOznI5T9hBA",
+	"4hYsQ9jDtXyR97T7V7/74MPFP87Pe+U/vmvuPx7Y6RldQKMOgFXEji6SJDJ4lGVF8kFqebnQorKudQFN",
+	"kowprRRdskTz/C7wlmttyTdh+SHOoKXzShb6FSBUZixdbEDwheENlQtxNRQSBGB2uYA6NkMZvSYEhxDM",
+	"ytTY0ECbXGAPB01FN8D+dIAOBpcaV+b1RXfn5PDEys1tYIynYezKV4Jt9P1uDTWXFnMRvHeoK4k3aYGD",
+	"cBg45YLdaIBavLh3PhLnRo8wH0Uno/NwMudbkHosWxH3UEQWNJ+V/yZApjTR3+hzYdTURRqMlvArLX5L",
+	"SFLde9AfkP86e/XSDkG4MDE3c8xkLJO6TslzlqzqZLiELm7MznO7AG/ConvjVa6FOxx8DmdkcGZlVKg+",
+	"2t022NbcoHb3CkbT522vCoMyfteu/GEW5Hf8HsXWkvJ8DR3hIZSPQSd0yCzx2rustzDfzS7mbQN10Az8",
+	"t7rykAUTj/ys4G0FnoGptuiVvtEkDpKYm7JxTDGeCZcD6lp9OoNcsqQpY68tLVW0FJPD65r1YOe6XCKW",
+	"bR4R6AgGt2yoz025UZutewBgpjHHcCtFGpCajWk/lZkFq7DYFTjPvNrscU4T9rDs1Iz5IvBPOJrvw2gu",
+	"Xm/eVioSlELdAs58pTmzI3Av/Gu32HCto7i1Olkv8aCUJNV6H1xwvWA8QODYSNhvImqMcy0zoPYhYGSt",
+	"ykjXwVcZgMlNh7P3zTZfsH00vBivV2+ghN/UZLWTcc3A7A7pPCiCd7v0WiFzt7gZ8OF6H6rp91/bmhWb",
+	"xmLX4VySMevt0pjM68F6HXWWXAg/6Bq6sMFY/4XVpN6v9T1elj2HtcUH0+x17CjvuGh6V00DYT/dxN+8",
+	"EpLaHabfNwx20S2xCm9t1+TNK2rCW0SSfYOa664uWC1WjCawjo+6ieCkH1bhzGzAMPUrqsDIxl0Bowd9",
+	"ELZhR02ci31cZOh+DL8liIx6EoZ9ndQZY+nKASMZjx1XeEGuDRzehYXBbQ3PsALtWuchDg9cuoj94oAb",
+	"tmddhUAr7Xc+RqUxBR+6AuTvFeEY6ifdpTa8bYRyZ2Daui6eYWK+AiX5sfPgrBFskc9kdjBbwcHSqpqS",
+	"edSRcE7GGdgaycQDvQ1c5IkHk9o4in3uuvR3lIGCPzBxckXnaZCjhKwJxJqyu6A7Z8dEPgeOuJHdVG1t",
+	"3qLq2mX4melF9sDNStwWVLU2t5ceaqd/tk2UdhBtDYc6Mw3OvhG1rTrpBlbbtMj8kojt+FR7cOZXSOkH",
+	"odXgSZh6KoemvkSlgCZzuPtZwhFZbsKF8UpecbasYMqVy30j03RM48sdNQG7fZ5kvxu8pqw0NA9jxs7R",
+	"4OTnk/vH905+9tJ4BtvTMuxYwW0pRGtoynczWbrNCc+HhAKNRhCD1NyTFCkbhalT72lq9Ke9u0FD8fee",
+	"1s+bQjzCATaM919WHh7IxhbtA3V34FILLria7blrmw6roh3GJDh/TFKNPliIdEFz8XAYPJNTrVcGxLxJ",
+	"Im5b9L1Jef22tRO1TFCpkAgxgs9xN76sIda/J/5KGzPuTWEbSze3EzLxSWsSWfBMt9bqBV9Ou0JyIeb1",
+	"jtvxZVPVSMl8teZ+a2QjnHF9iZR5QCvdvG1tlPFCtcVnuLUSrT8L2gihwOKZZMr0qsPXoQdc2+Dwa0JT",
+	"PYFVyzdaF254Kc73Oma2hS76HFpvrJ7L5viPTLEcbBWExXYY0MD0bFZyergVEWRsisSmD+wveupruvYQ",
+	"Sq5Z+T4eWNhKSyMlH5RjlmRcRajwkI3WCsXg9Gv49RAqe/GN1OQ4eepdf38WrMAuJoUQKKQBDIRhI4AF",
+	"zXJE7y9RQUBM1jXhQeQH7wXmPCGYWUIQGACcUgtFBTU4IjTPP0gP4dpgp2J5M3TuciaJYqZraMYgjxhg",
+	"9cNdR12v/tZTu0HMwsJkwBqqd105keYoLO7xAXjBHNY3wQ4413/aRkc7GDiuOdImWMcu3iscJjy1UhG7",
+	"KdHv4xza0KbrdMB6RAT2MX9TiL2UQ1tK0+gvLStUec5jEFFeVaZNI+1EnXGRXu5VrmrDIE0ZflAaIkki",
+	"I4zPgmT7YA+5Ju2jVMEDpQu8zGANKOht1GZDPC748Xmlkd+puwxSuKJsp5J7hwXn7Z2uTz37yjPYgsd8",
+	"MgkItKqn9gD+1wOn9nmNQg4ynmfWtbPUrfgJmultm4iU9pltJ+JvfMvmImYmB7mZ7Jq+iavJY+EAnK+W",
+	"M1fYmqlQoJWtSR79SRbP+FWdmla+IIQ1UivWNzJ62hhfCybKho+qdYZ1Qxi6yYmRFaKuq7NwHb8LkbCM",
+	"LOmKyAxgn9q3VkF1P8AYO3tPdhflu2bIYC7ERhZEuDLH80JvF992JusksXnceCJhKgc4tHCWK5YKm5rX",
+	"0moggrEklAw+kxsyc2uiWMIgl7YGoCYOfr7uPzT11CWYiZUdkZlTOMJQC83lDiSI7uRsobV0MkZTlhCa",
+	"k4ypHFwCABBoaj7olPKaatWWdYgW2skkJOjNcX43T+aY+QUPuxh7Mz5ITaIsFsHCbptMnNNLJoicTHbL",
+	"ffSoYi31XSJRQrXhNGMseYgRf64w+X8mMVmT1VWxZ3K+SzPu+DLIHrA+w60QdZ/ILIZ6ejh5sFFTKkgi",
+	"mYL++DRN5RLy8ThKuzIOveRpSsbMRxLdA5TCE30b3y1nq136cpcwE/qHbepsn+M+mdL1QzT6sLVubYod",
+	"y7jBQYh6NxKpLV9t244Bq0otW7s6UphFm70/s6uvsPe1bfoYFGLw1e8ix5yMNgsNz9rN1jJs2WrSigav",
+	"uYnlpm2yqczXO0D56Wma4hWGDlXT02/MHqK84IqkbJITWeSECbzWDlQG2joGa0lo7XVbkEyXMxbQskZC",
+	"LkfEq9v0s7iEXBoVuGsO5aLVQW87sNdlLd6aStBUs74bn02KNH1hEYfWU6Awyx7QgYxeiViiS5KzbK4w",
+	"70l/BBWnREkyoeFSk7pGSJOK3xHf5EbFNOMdekQ2l9+LfPZSLhsqC6vTiOWcgQvEArlUpxTGbXobpB5I",
+	"z6dzFlraFmgifZiVqne3Dv+N/jnazQ5S12YG8QZxpVTlZysR7xn7LALHbKGdy8b9RqEQElt66MudKwKN",
+	"vITxEe3b9SEyr9vOhG6lbub1e1aLXeljLa83P1WAhPrQ1LGYMgdcvzXXtBKzll0ICD1zWVMnlmLjmsbq",
+	"AepB4e0K0ltnUt1+qFGPf2pb5GwCdKamfo7INNGmACZWzaF4qC3OvUOmrA5vo7xkOeMpg/3HzdMnhAvD",
+	"SKepPsKyGs0OD+H1WnU2NdBUrEpVOjPlbZaUzbOa3jYQMR2EY0PPTlW//eMVAaM2VDZZpuO32CLDRe0e",
+	"tizZ1vFRhn7bNCVAxt/DU7t/o5j1kp0W+r1FWSwlQYnraVnQ75QBbORTO/J0aA5vmaDiMAHChM0DkEIv",
+	"aMI06YxsF3iSsKtR2MTbiJzkTOwWOcnYtK6EUaXFNJiEPZNZ7nVPxuLvGuwZte5UdM5EVagFtLwOMpcP",
+	"lLgmwk9fnpr+3b/wVHMnQQ1PRXBnWRPJZHHAPPX9FYHJyvPebYYg9Jb5rqwp+q/casyhV+MMTbEFJLd2",
+	"fW3mXFSQ+qMaP+uOfQT8o9g1fX5jPb/biux15/qqCZXLQ7Zt1+olTOwGDrQdd3pNdVr7kF2Er40o3QU5",
+	"dNPDzzawQde6AG3HjA1Y2I/pyqDPbOoauwFvbemGChXyhzvy3WBbdoZf2eFgN+rkN/pM7nk0MPvaw/kc",
+	"3WU9hafm0JpBpr3ft+GP3QIc+PTL8D1X6//zfxbCYlatjgYVvtqzCcVRbkLsO0umRcbmvIJPWU092Els",
+	"HfBYdtDoak6sxNPeIvzKTWjlaIRhaw90l47J604m6yH02h4bWeiHuUrVFG7GkGbwz1JlqRLTVLYE0qhL",
+	"FHIV41MZeDMGhoqM56szgIZEn6TrQLXRauv09TNyyVYAVfdBG6EfRqCoHd8j8YxmNLZN0SwsaWfMaAZS",
+	"07x6lucLpCZVn8uSUDUbSwo9Sc2DPQJFkwYbRZX9yMHxY7rPAVgAvcQoCtejxVJecheZHHasIv7Bvr+k",
+	"CFz19TVAJE1kIxCxdc2WM4WAGWYeJ5IpzOqBJHA6Vz2SyFjdoQvemyfrKELiigmgdouiOmUP9Z+gmw/P",
+	"xbnokp9+Oi3ymX4uBs746achGZ1CpQ//Cz4Zkl9gp4k9mF6vN0KHGPXOzVjYgQ0muFVuY88F8fe2RwDd",
+	"1vEmKOO4hAXL5hzH4DnsvyI/jD52y89HPz7EHbDUprdB0ZUiyxmPZySTKWZtw0uhaxeWSPO8h8t/lqif",
+	"fsLPKFlkbMI/4iGYUfA4DJjJDyMtw0YRGWWFwP+y+MPoxx45tdEvvRFebDimgoyxoizRBhvPlZ4KT/Rz",
+	"+G+0U3A2z7nK9Xz0WskIQK9H5IcBySXRqjRhqWLk6O6PQA62VxSaNAjDR0af9AUVkTKxIyImr+N6ZN4C",
+	"FS/6NZqsR9AdEE//jsGx+scfCrEPY5mwETpT6DjFYN4MAHQ1NUVkhCkzI3NoTJ9kBQwKX/hICusJ1QSG",
+	"kUkYxsgRM3vl6Gr05C2djh6iv1UzhiOA0bNJ94U2dUbkh5Oj+9bLG5GTwRE6+nlOOOyykLlBKyx9cz/2",
+	"YISXUjA7zJRfMUWO+ydmtm/YgtGci6mea3lnIFmgTUaUnDPDsfqo9IyfJWy+kNCMsPsbW40ellLkkq3M",
+	"W9xH5rggVV4AT7DJhMUIp3N0QmayyJSjijnXZDEkI61qPUeyABJw/+6+limPVyNNt5VQzkMyZispEr0t",
+	"6Bo/OXqA+zx6w/Js1T2d5CxD2kBwn6jEp0LBA2mhHjSM3tiUq5wlxKbl23CtFjBWlvbIs/JkBVvqlSrA",
+	"WqeLBaNZRGiqJPCDINr2t1s9JHwqZMZwIStZkETCSy+FXPbOBfjKYybQJ8gTLb8mgGHfOV3QeMa6R71+",
+	"KZu9z6BnpikJ7fzG2MI7ElvYgeUcXGDhgblvobBhLPMZcYCfxpegWXyRySvnN8BAZ+fM3Aie8T7sDHp9",
+	"nIVcMEEXvDPsHPcGMNkFzWdwTd7RYvYvuKUxs8LR4LOkM+zgt4CzsJBC4dV61O8bn2Fukb7Zx/wO3AfY",
+	"x5FqHUdf0Zf2FqWha36jRu9ZDvdOby0PIaTVuBnZ/L+KItAZvr/wd/+xtGI+kzFTChJN/0NvIJ0qrWO8",
+	"YDlFbIo7UFlTvyXmaw+MTUHSFGQZPJkv8pXJqc6zgkUB+EAjuuIZiy+Rb4Hky3yFOaix7vYHVLeSwK5Y",
+	"NpaKNW7sxec8sZgKOLC7/eOWL3nfvSD65hhTxQhWVpwLvXLY230mIGSOW6lf6V/KsMvmHYcnq0fUaQtO",
+	"ENVQ1dVAa07dS4Z+pRpuUzl2TlWb9BWabfnIHRDMkJm35UGbo7mdRvzL+g+TjegO0eafvq94mjtH/aN7",
+	"3cGge3T8tv9g2O8P+/1/ld7FX/SmFSr70L/3YHn8x1+TySDr9/uD/knf/G+K4Km2D6wo0hS9yp1Ltmr+",
+	"WUpV/lQWWjAfffyfv8wnv6vNmQ365cysn4ktUrkyyAcZu5KX+DOcgO3/ulbPc+FJ24HeUJdKaxygfvas",
+	"HunaJ+1G4GWgAsj7DdD8KaJ5yom+7PG2QHSxhGUm5MUzMqeXXEwRJlo/B5EwxdIr08AukCK3N384jjA6",
+	"uoqI2US8h11PhpI37JN6F301G49a9SCrASGNA8loo0u2GtmFG/2Go4jXChDPFUsnPfIMo3OwRshVkyJG",
+	"zfKSLXIi5NJibVY5EenVdDHelRU95QyMsQsHevqLRMTL9kwWIs86amxNXWWD5uuqrQ1tiDfkwmC3KX8l",
+	"4gD6xXasIXle9PvH8XGfZFQkcu4Z+kAN94zCDbeF5hN4nm2VKjihw8mQtif4yOyxd4oBwGAEEUHIVzhL",
+	"bejUDW0euwPPXEed5zJ24OdNz7vnzCxuJD5eGAPHCIcdxAVLOPqC/Jv2zid0iFyjAIHWfWFsZS0zFFnK",
+	"LJ9pHQysLeedMTmjCGgrBYgVlWslwzZT4SqPyJxmWuBBTB8Of1Ou4Bf7ypUJGJGhq/ukcVluOjc/oDcw",
+	"1E2OKArrPlOW770t2sCu3Zr+Nym9vk6xc3vyRo94jGTcTJYvZf5CJtoCTw5Azq8EK92Kfg5fqUTso7Ls",
+	"Rr/CbuuFFV9FwvNunhnctnpbQT/3NkOk9Vs2F6L66nC6CVwVMlwnPM1Z9h7wSS4qRt4WQL/Nd58KU2tq",
+	"2kkoMjIu0R6k9rNkZPCKzKcjzAyx+chjNuWCKLl9qlyKG87Vr6K3vZriHBTjLa9XBUQ4dn5/05BcxKw6",
+	"YLtof2PP0oYXFiLn6R4vPJx1SmObwGdowS8axJRMEMlbJTmWPnWQ1j2HX0LJc3nFAJrzGhrs1hqbZTcN",
+	"aEWv/zD5SLaU8TrqYJKg/51JUbrGYs1ZZ9h5MLl/L+nfH9y/fxL/nNy7+4AeTRil/fjuXZr0B3fp8Xhy",
+	"MhmMj8b98f2jozgZ3E3uxYO74/6k36f9+/rQFp1hZ/DgqNfvHfUGGI+84rJQv+IrKq0atObyZ/P2KPZn",
+	"Zzg40tLVtFfuqKu46TeHtZi1LNxuMDORZ/xGHkZ3d0BK+ILJRWotypUiCU8iIthSa4oWW8tdH3qKgbsD",
+	"xL25PDZvgOEVy/gEUQWDpvBLmTMy0tfpiCTa0GWpYmDXos94JQvPb5zSHFL0ae70XJOVaiAmM+aBTFbv",
+	"HJxJ5da5GZOOM3nJRKmsmNNBOpoZVKHDkbwhUSjgAKRAY+/uQGFv2EJmQRpzFQLG5SgLcRCN+5G1SbXN",
+	"yoXFisSyC6ATksrpfmTmesBpScNVzmPfORksw/AAf7H3jwXBWlDxkBz3SaLtolwSIZcYIrNkxhVRVLMH",
+	"JStGM0Jz6D+7SWZTlvsQ1mZeu2o4T+EC8mv5/30vapZbvQbsjs7wOOqMV28K/fF9k9aht7XhAf9iO9Km",
+	"hElVR+enbfnx/lOlF0lH5TK+/JCyK5Y6ILnO8IHDlfZT0TRNQeamy+rZdomspfR0OGQiyGyFXf/0xNyg",
+	"SLEoXeQVy/Iiw39r2uKZnTvMD24ymyf1Xi8iY5NMgpG1pBmbyUKxbjLWjLbU63x/HN2/0K/DKwHGMmDk",
+	"sJUhdWFjGnpHWXLGYin0Vt496ff1kAax2ux+v3t0UlErDA40SE7/rfer4/d9LGuwJ99pW/AdF8ro9+Vs",
+	"1+bl/c6gQ+ppFVjFWKfthBbT2sG1KQBqrM5SdB1C2v4ql0ROciZsLJYkXEG1c0QooMRpLT4yHc8YdF+0",
+	"7WgUFCx5krjEBdiUxiYAHJbHzSEiH27g9q2+ncVsvZno9bepl4z40EVjFHCLMNdqc3WAHdolbBkchNZu",
+	"JtnhbJkxVCYNjqNGCes1y+h0gmIWDJ54kjYL1rJ5RoDDB/8qoTGMsYDdMfQfzeNWWmN0zn77vTtATVKm",
+	"V77ryrbIMI6sA90IWpomRlI222oGLdRYJoqhplq3FzZztHo7RBYtTaudt/TCyt1kXvcArg1jP8IFGBLi",
+	"vhOwbBMCdtchbTPLYdvNMycAD6I528FqLbL9BfSdT/bP61pZ7emxt+LUbt4T9+ov51n16ul23/Hd3ajl",
+	"ii8ajmtoBA0mjO/9hrrA9H/yK0bYRxrn6Qq6sMoJGWmJMyI/5H4HNqls4s+SC/VjREbwrxH5wfxqJYuM",
+	"yKWICLTgsSF0k49pmXl0Ln5IWa5v1yJlphfPjz3yDpLuyvxFSJg1igrGhDCFDuEKiJ4hmcsr19JsJQto",
+	"3csSzIFbj2PBHt6AvGFarxZYO9ZG0ahG1ctf3iS67u4vwK3GrNkZRThtnrB1Yd5a4D02G90uvr4jM9+Q",
+	"MR8DhSCq1C7cWYpmy0CeUHSgtlv0Vg/89vPHKzTHAWK0bSeu0HrASlH2cZFC81hz2+2mYLYqQSs3wEGa",
+	"rUOShWdteyu58uHvETVgiyrtHr+4YbZg60ywGYsvw8HTgQ2ellgIIEGnGVN/ppUC1NrAK6qtUjRrf2YP",
+	"1tQwX1VFnC6DvwaEv6BKLbX6euEpmlbvtI/hQlEHL7XKTtSZwU3QScY9sym9WM69YuPOjNE0n60qEJ61",
+	"q7yllLKS+FqpYcLlHY+xIOFAGpknATyp4z4Nyh377ZacsGcOLCPPOEseQn31aJgzlY8MLAPNewSBj4k9",
+	"V+w/ahDk6pDjQtlh5bS/aIZYLUOF+WBvco5KJhl2vvv07vTNk19f/X725MPr07Ozd6/ePL7W5K0gMR5d",
+	"b7vko3mbeSs5aaVgQq7+KsXQAYXP7qdVSqtCmO3aWV7tLovqvHol13+bKWzeAvaSdJV0Nu8LMGTMP9ay",
+	"2qoyCj+/iYzaOdvMK0XjikwBoukQ+qpeSBUF1YQvXR1coZi6wTZHTfb7/vt30LS0f2tWN9estMH7ywow",
+	"Uqo+wYtbl2JRCevmoEuBiksMmG8tb+6GEu4GXh636xdQyRYHcQmhjy6Br4elslcpK5xjzTJLIJsXKwQJ",
+	"kjCULTxEz0vG5hKKJuwwPXLqGsCXSzoX2COLUEXcFRpyniClHkw0t9EbYTO6sBn/CEgXnxMdyx2tKxQy",
+	"M+rT9R4sgohB7f0hfzfd7lCC8KhOErbQ2vxog5N3R7ci76AhsrHHljeSbjdOn9F8+pkUsjsenGIwieZU",
+	"XSoP4bJH3kFNM8cS9SuWrbAQ2IwTESnSlQcneNTvQ2E13iaYcWGTzzbt1KrT7ZWHM3cQb4+X8DFlQr/Y",
+	"i15ZqIrLAvgFEhiHFi5ekz0dp6VXI2M0eSXSlfvA+KjgeS3moJrnPQx34QZfFOOUx7218Gcml6ozPDKp",
+	"Ewfzn+D21fpO0tQems3Qst1GD5RpaNAdELYQEZW/3L27hQ/A57JngKVyuQf9PK8WTGjpEmGqnSqBTExw",
+	"xcIAAFRFmsqlAdfQe4cdFKJKd0WXmI1Je+S0AsCKkRKFsowACEXpkKVp+pCMQAYblAS8BRAbATPMq0yp",
+	"t6Zy9//9DQN9NdjrD8qsMqmVqDOWa8nnnGyf3XjA2pyvw82BEn2NEr/gvfk2W93OpWlaRW2LEmFzpEPV",
+	"AKScKqyCsgygZx4jMpzfLg3dJvrDXM7HKrcYmbkLcL3vxElssNk00XXzjE+x90nO50zldL7omET9i6gz",
+	"LWhGRc6A3gB1hV8xCA3HbAg5UQvsZAt1WcasUDZptuKwff8J27IAigQpkU7dhcOyK8SNMKUK9rZF7gR2",
+	"WNe+y6Yq9uI1aTm/6qevK2gHb/WVrTCV6zVu49l/P3dIDj4eSfl1mcPqiZ7bCGzIrOluLokPAhoYPDsA",
+	"l8wY0ZsNu2IzBnPvujbvZckm/2gKb3NVb7CPu2plti35xIEN34yR/s0/Xxn/7MwbWy4gmR1MT6XlmKhr",
+	"OeCiRO7PBHvrqwB1YlgoYTTpYvPo7jSTxaL5JirbeP0nPnzDEoQDxtkhUaEzX6k/0x6kDX0w+Txlgv3x",
+	"z1HHwUd1hh1ZYMv3TOVNfoGUhr+/a76fM4WIyUA+gFTHFcmlROx9i34fy7SYG63uYHmbgYTHg94kawfe",
+	"dJ8g+URY/U+zqcsuPAQfaQOHJF6nc31lxbRQvsXnd0Jvm77oMUBb0v9Kk8wPl/5dLrVdAjhS4SGLcjU3",
+	"f6mM8kZJspZIvilNQL8ffrrGvzZSztFS2ypywMZM0j/b4LnYbPE6MdXfV0xJW7S6yGRS2F6O4K1XLMMM",
+	"x1UqsSRRXRZuLtd7p8FDZdXBk9vXcr6DSeK2yvLWko1KptqebOQLusMEjMvxajO/byo973xK3BIblfBy",
+	"Jzr7JH56Pz9M1M7b7X23Y3ddzF9FfczuqVbJBdSVEi6WNAPwMAQwM65uwM4tPX3fKyKXBsU3gpCDICPD",
+	"p6OHhOLPXB+lKb9iwkNcBLd7AgCuAgUDy0gsswwsNnDOG4RXkrEks79eEVCxCBcq1/tmoR3WO1fBjEDc",
+	"UN/pb5oFwSPnwiKCRq55pXmKKwKNxrB/kQ0TIC6tsXI2s7whxdzw9I9GwmVZmZThZ33ju/FoXTizTfK3",
+	"lvUVsr5h7vehopg2HvGpw+YAs9ChCf1/Fd/fHgJs18DlZ+TnR3i2rrJOk/+faC8jFmxL9tYywQpgQ+jb",
+	"hd4w4So2DRtuKg+Cbv63jhcAEnpFbAP1PCJSkEWRLaQy4gFvYE3hl2wRKCk3c70J1d5m+cEpyfUlZXSH",
+	"9kRqTuCrJE4ohKFGsJBicdvkaJ+8LXI8FUQWub2VnHiG6IUV8JYNIeqtJbp3j6H4pYmJd1hoSpbnqS3D",
+	"gXtqilDFmSymM7wU4ELE91jMcYsVHEKYg224LUqvkNTRZyYpjEl4GgzuymeirNOUX7JblHau0MNAhBtF",
+	"PyqjmgnR5hoSG2CZaq0BUTTI3X6fgPct53NWSxa4hlumiF0EIGpVneHxz62l3hv7o4BV8atcYgIFNNHI",
+	"OEsOB20L1JemyI4V74x/auCmOSRdMm3g1WeUnIHTuguyCB/tkZE276GVAiWPUlkkT+ALMuj1CRNXLJUL",
+	"FhEcZ4wQLtDYwvx+DiHwDCKKJpgBWP5jGl9CmPJcjJ5TlXdh2O6zxyMyZbkJo/Oc6HWx5KGZDhwFoO1O",
+	"UL+fySLrEehDQgZ3iUJ8CPAbz6G1KTYhKYP60PvyXKT8Squ8b91H5kGne1+yFZGZBaOb0xVRzOjVTL9B",
+	"T50LUr7SQSWnUnGtpscxUyqk8uILcRs32WeNk1cLphyYoGnzAZ0NUC+PStC6rBC9CRdczRxinf7op9GO",
+	"BWn5alFXj+b1RHpPu399uPjHD+fnPfPnjz/pf5yf//Tjf3zXaWyyfbcfqlU7GDYEulGVIWE8ewSjihm/",
+	"YiVmBMa5yw2o0GFlB/yF97sPLj4NoqP+ddf7+7u98HUA1B6m2TVdWSvY9jwZkp9PBv3u4OhcwGND4h/z",
+	"udDMOSSfzjtqwWJDE+ed4Xln0Oufd6LzDk/gn3YU/ZGSRRYz+FjLBJtCfKfZWwQ/1SuEHybsqmc7B/X8",
+	"KfWuBvgkn+OTIZ8aPKGnbrbCDbsu4t2D553hp/NOVuDiskJsmym4ruBhVcQxYwlLzjvX1+cCGHKHngCl",
+	"iDhYVGtGFwsmjJPB/dOT8EY2bMp2e1ZVXxIXVzyn22tmn3nPfUMtAbQkXeSVpNztuUbWap9mNGb/r5p8",
+	"7MHoup8f9zdTlbi4anafwsa3Be/NACUOHB5mfw7mIS0PdruH1COWLWD/ByD3Z/7LQNeRmTY1Km0t9A0b",
+	"Ina8e7cVar4tMfuxxTtiaIvL8tJfAAYZvF/VwPg/1AYYtBrKJXjJ6go1yxV90ULNJvJeI7QdCie9xd1G",
+	"4eTfkpGjTi4vGfDYv/4c/Ovyr6Pk5+KJ7C/uZQP6y3H8mD2d/sr/6/L5/KV8/ecb9bb45/L/v/pXf3B0",
+	"fHL33s/3H9BxnLDJdMY7UafIUtMRUA3v3NEXrJ9u6Av6Ozd+2679AdaJI6B+uScwAZHnCjhxLfXwi1RS",
+	"wuyhVR4CEu4igCqZh/4ZfCr/sbUrAIik2rYAAlsBlGOb0nH0eEVESSIksb55cAqBTlPXFaAiptpVXHqn",
+	"d8CKy7emCYM3ujb99tj/+sLKpsX2/y2iOnvoEdtZvIS4L9n8MFFF7h/nHmrCjh41f9EXJZNLrWfXekqg",
+	"J2tGJ7k1OBcZA7fJXIoc+HMMTtecFAutUiQ0ZzanJwqr5vjCb6lVl5wvii2VYSHu6Q/e9tczNsZ8C35g",
+	"2QIc+tybwY7WB4PtL9/l2sjXvr3s/9/5/e2j9ebhtjaIZTYlopq5b/IjgBI6XutkOse8uc793klfb4Np",
+	"Igq8m1QaFh8f2hLAxvQtzAAguJKNoQP+gZR+M7TJl8Cz20ib+IWnqTa6N1naTm7DzIVP4drVf13Xl8YZ",
+	"5gSYI6TSsgNPypIpA8hoUP/ncs5EGDnarORLl+t/Tj4DKkCz29CwR833ev0wNcczmk3LNGbo5yyMkvfe",
+	"H6B0tuUcXG8OSHQ4gOy0DDmq3+v372paYR/17wbRUb/vt7SlOfkOn9H7y1GMbiksgsMxECUfKi3VF1Lx",
+	"3CJXLjKTPLUScbfy2Ppc/Yap3uQwMPNtyqvaE/bk1Y6yqEGV0F9/i2gFZuoVK6cCGtJatO2lruCuXtSK",
+	"xTswnTuf9H+u73iEWScusZOsnJjMqEjbGtg6GSyP3GtOsZxJohjTeg5bkXEBnR9c8eOcriDXJ6zkPOeC",
+	"varw3TfjgmwSvVI//tHd3fpHj0wxi19B6CqcSzliRdcf2RbR1ZBQqjVLrI9MAebfiOD2qaO7pIvedtK8",
+	"o47tCkxJ1oeqvVJcTFO20TidAndjml59Dujn4PgWuKZC81gpG4xt1BgVsJbVN8SOdSl5UcvuS39ILppN",
+	"+nCDBWNWy6UA3eWW8p3xQLZzgDncTS++Xh4XU2IbuR+CQV6X4n/MIA8VHeUkZ4KKfRz6VRK98wn/2OZH",
+	"4xlRTGGHBCaSEgnJ76vZI2YSeCExesXIeIXYO3pjyubFPfKb6Wa8InOaAIbr6iH+O7TOkL9tLq/YC9vI",
+	"67Zx0UwsA/EDTHYCFSsyl9kB/XWuCV/hHBx7nPM2v93em3ZI6+rrkyW7yYk69RoP4VvUrl1TvNv3/dkt",
+	"rK8jeCXSFYFD0sLkEruzFQL+xI8jovjUNK8CzFeZo1SiAKQDOUaQjgKPm16/4F0PY3kdRJQcIAN+Tx8y",
+	"Tv/2ELq+ML+6qN8emFdtGParwboyKdfuipHQngh2Ye/Y2ZzlWbUtXOBOwEe25cWZLnHGvQ4Z0i4TTnNb",
+	"9+hkNorM34O7c/f3z4n787jfTehKjR6SB6bVnG0j541h+s4xDusHj6GQGRlxkbPsiqYjVwxUB6CuzbI3",
+	"VExZXUoZvOv9oPvgAhPK+tHJ9Q/z/5v9X/J/3TkXRc7U/3VnssjU/8GEf/yu07JXLGSR+q2IlzJLvJ0a",
+	"zEZ1s7brq82DC823bmZbZNeZ6Y22exrgja9/esUyOmXPaY7+rqPjk6jjtc4aHKFF/0+ZFnpfBr2jqDOh",
+	"PNUC7eRuhOllSk2KtDMc3B3cf2Dcalr51r+/e3R8soOEQOqvy0Mr5gexdp/yaZExD1xMxEReaTZHptKf",
+	"m5aBjtFxYm1T0uSCCbrgPbvjdez+Cp+7cdyWi4mEdD7PJZti3ZIT1J1Br9/r6+0zs+sMO8e9AX5Ung9N",
+	"Eo5J6a8zPd8cylvRq2JI27hjAqek13P6+hnR4+5/UCwuMvAzv69ifmjhk8i4MP3ZvcOhnQu79YuUiubA",
+	"JXi4ibb9y0JB+JXJlWUZQ2PIVjbX2T56iNfwupuen5n0+4vWrPI6a4hzvXUrQtuYZy5Aa8jhUE4jb9/g",
+	"bsCtAoiSeCZlBWVh14CXPidoiVlzlpj2rmdQhQmaScWENnipWI1lYrrRg6Majl5F5M9C5tSA2iVJF7xo",
+	"gQDYazODQx0vcNcr8+eE0bzIAOttxnPWTemYQfN5E4D57m7U7/d7/b5WQyBO4uJBv4uEZdjUCNtJlMGY",
+	"d95Y+npYC2VEnZTPOdZA0DR9inNwDD5x/wZSnMuEpdWAymaIBfcUlsTRI2BcsU0hJy/OdWSvWDPuh0Lw",
+	"vFwrxLmOCKPxzFvmG/MSoooMo2+wWvOb13QFzKt/ZKvmjDPTohHSS4xYWJAgbZpshIy+BXasFZa+oAtx",
+	"4RqbDWOaxkVK0fFU1x6b0NgUbLsULPLOlIRryw/Lwrki/R4Z6Q1VI2KhnLHeJ7P5sLltIqQJBi5cJ41N",
+	"TAGAowmdSzGFAut5j4xAuQClM0eNwJU8cMEMFiUcO3itIRLLAeESBtIzVzlbaOmg/xuqT3H7AGfauUGW",
+	"qmN24AloQ+ww0h1rpTSfyAxAoVOKHShphrWGBcJufAJldOpFsRxI2PDk2sY6lJ0bBcUNjD5NH6iH3QMD",
+	"8Ho3ev5vvezdWm/tsTlhIbUehu/cBVnYaR9svwtP2+IexqoRbCeC8DErbO5WJS7A5SKAGY5gJRp8XRs7",
+	"BwDNtdc5SWMOnJyV56wFnhkTXhkgDiFzZnbL0In9slsSjP7mbf17TLy73Mo9vG5AGKeQcF4n6gyfUUgo",
+	"VzdOrKkRcAYgDRPOlrJIExJLlZMC7kaKeoHLTmsjCLNiSwHJm0J8RRBObwrX+uxAZmPzobwpTFjyIIqj",
+	"3myA70tT18WhNroIG9/W9tIj3/mUFaIRS+ZNITp77sKB/LxZIXzFVE4zptTOi97d6QsruNjYrGFMRczS",
+	"fYqyccTaYn/yZ8EKlsCCAedZvwdahOVQfBJBST/y7ZKuCMWcWohoxXI+5/nDEswXP8hNnwnVI49wOKg5",
+	"nVIuoPSTwsssVo227aN1OMtAhQuM9GUJ4yyXC5z9DpSgn7bUb+W0+XKrB8LIhDMU/jtd6viqkO/8O3uX",
+	"uFoO/VAXP+3JbHoHUrDuHPWP+t3BkRmps+FgOJhf4pT819mrlwRXGZnsSPP229G9vff5mKj6HrIujAht",
+	"FPCoq1p/BmKiNl9MZ+aZbyl7entdgVHdzn599frZ0//58PbVb09eIghtuyqAL9cfEs9jewqDOduD9oV0",
+	"yWxucCylwYQ2j8ws0YQEC3xTvVbNh3c+4R+NiQpaN8PWjwDPBZhihOdkQnmqqkU/m/BCMCZO7jMkFJgW",
+	"RbfRZE3ZNbTf8W0pA3tvy0ETsr821t2NLWujC/Dtt5gxgDP/XiE2JzhR+Jw5ztfKFHD/Hsy/u3ppN1nr",
+	"g0VAHRw9m3Q1NWIp35D8NILEAkWo1v4RiMdD4cvYIqXY4c1CDZrr1BAAgKt4P4ERQfMzWIK4BwrbvGzK",
+	"G3UDrtq98XrJiNosv1kRNJ7psHNe9PvHsdsf+Cfr7MgV/4TBbqWn2BcTFzfs0dUsLpAWEVgFSPRmLUZ2",
+	"b8P7d5bC6F5efmv9as9Y7u797/cRupV0EWvfbVH9zUOfwy8VglmDtK+VEcoKMkhzpnYEXQrgjDvUpWZa",
+	"QuvV+MECsEqbqnfmcjpt7Cw0McVoBhGnL4Ik3rKZ1NaKBVGDbK0tmzeFKMu8F1KmoHwj/YMrW6Jt6wf0",
+	"NsssfLTuK25EbFlqRaHHyI4i+uTAxhjQSBtrzLohD2iOefxZigHzUVuPpoOo+mT+um7h0fn6jQSXygFd",
+	"U20VTk2rCi/AvNYaLdTSxTxZBWrH5+Y04zQZowv0781FO3JI/ZWMrsRv0jJCl5tXqXjFQjlE7XlyH4uo",
+	"DLsETaIXYP94LkLjw9b2kKUHKFrPe+TUzR6NHEVXqkTMpBb/6YqBU33d530utphfdsOkSFcPq3bYFVfW",
+	"DGuwvDYtrnOhTwKv3Dki96J9ERH2MWYLky4+uqIp19T9SqSrUSgwryXOan/pdnNjLQrV2a9IVoih65OJ",
+	"gQoMRxrwGgCb3Qw+hLQOfw9COH1jKVNGRUi1gUx9Ra8Y4flDB7CTFcIkRfi9pMp8LS5UTtMUkWlSGl9W",
+	"enPWTdMWUO8yv3ezVeQy6mZci+ZV3fhC5qxO9bpbq3pVzOiwxLCPcKbuPLZS4FAWblkCa8DVbVoUnZik",
+	"ASoKyCgeswmoNtB65V3Gc/aOQ2jZ5BqYDgJA5FAfry+cR1JM+LRnk3PfMCXTwrV3FTI3aVgX5hIpUyTK",
+	"O+U46mSF2OiU8s1rnMc73JWDwF159zqq8h4eZesb9FQTCEvaXaTGaQBHBJKeKyu4nWwHsU5TLWFX8Axw",
+	"q/4htTLni7gb7DHUkfjGuRuKpklSoWfvSmxHuQNDuZ/0AUP73bUCFRO9RRavtrAvEPT5uh2alRZ8Zb8l",
+	"hHUtR8MUx2JLwbrNGTJ5DC66r69+QK/ou2yc/vXaMncpSIfUHm92lgkw4g4+wL8Njw/a83ith+rz8fi3",
+	"6cB6XaADqxqoJlzkUt/dMdtRZQZ/lv46o8vuGK5m8CnXGrZ3XO3JENyqq33yUSoKdxg1NeNW484zmrPp",
+	"ikhh6qghA+mo3+8TN5e1CH4EAAzCdFIi2MOcpmmPvDRqF7d9hZIeORWEfVxkWLVNFDMvjlPK5+pc2JzX",
+	"MVUsghzasvvF94pg3Zlp2URNqfYS9epAMbbeskeufOcGwQXTdq7MYdTch1ulDxgwtEFp2aHXgJ6cEdC3",
+	"k1I6zZge7CgyGpQyQG24H1qxmmzBf/Lb9K1dMIEdkQu2UUx5VLHGnSjznRZkyYUamjpHoCvYzt5uLe/g",
+	"SZvtaXv5ZUwB+z8ohWWmFcUruH2XXAhMyPcdI2Ct/MKw2Av+8Y6vTxlrCdbqwnCvQPty/YRg91M2yVFg",
+	"w03xYJceu0a5Bd6vkbGyyKGLAho2WAJ5t2+qd8D0gt5mY8ZE2ejocE15TS2okxzeK6FsSE7Igqq8FB/V",
+	"Vr3ms5aN8gIi0vebheHfINlCK4vLjOc5E6bnmSa1iczm1BGeFmJUXbJEfx4RlipoY3zFsgpkXEyFFDym",
+	"Kfw8WCpjZO7j0rWyJrWD3n+YTMXScyfU+QNxapko5nrnzD9XdJ7qvWtV/2mVh+8VEcV8zLKHVfcI1LbS",
+	"sTIAeKEpOv1jzRzlcz2to8HJzyf3j++d/Bx15lzghwM3O8jbh0Tp6DO7X7+QP7Vlry1neV9HlYXA4VZa",
+	"QJh1DEl1GefCrGJ4LgjpEp4Mib8M/SmBzvRDUi7kHNMkA1CmZkKAju4jDytstGLKWpwvTosdpN1vzSnq",
+	"rxa7p3sE/nmdofUCzitoqc/FN898/rBnGUOkYlU2z7xkq8jqiXNAqcZPshJB5mNuo6WgSxww9LitKXKa",
+	"Yt/KnVstV5duNt14nnPNBkrCmnKSMgD5ELbRYN3q9uss/ZyLS6+ndHVaWnkkXMRpkTBFMIEwsaB8W+Zh",
+	"nr5o9mYeMLSLZkEjmKk7LhS58eWHlF2xVHVaOTDMikorvOzl6SN4Ruudl2eg3r63oHxbFVAg8t8qnaRl",
+	"xqebqmNkzIW1KTTDCgax9q6rt9eYzcDP8ul6vaV1CRhYjFMe99Z2US7FU5nN8ZdWT9b3CmjJ+EfNCQ0q",
+	"k1tbZ1lrD1f4LYEcIxduj2c7Brj5tWEZH24MZwW7TlO24+1G3Y4R0ofvgrzDNXLnE/7RXA6EdteNIwF/",
+	"a+5eMFHaLzBWHcPLJcPm7iXz1mzItS8dvl3+3o136wxbJFSDV2BbAHJF9Ha6ekroI+Rsy0N1HbCvHq/g",
+	"JRzcWoihUNFxPi93t4H8tFu6gyS4Y+KPLTTMX82T31TDMAyQdCIblqnKBm10NQgoG5ys/EhTOLTjrMRB",
+	"tgL3VuKZAdDe1iC9t428a455+6Wq77w/ZJEJmh64IR5LSC5d//H6Wthvl+u0JC7U9mv4DJ/bdQUORuvG",
+	"rDQrxmoh4Umt35ytRIz8ctId9LtHP78dHA2PT4Z3f/4XBuFgVfaC0edLU6YwXrJtiHs1Q/zFRMLUZfX3",
+	"ZZAPnkbP1Q6d+CvbGyRzjGg47BTbLtm6CB+6km3TTH6ttBHB4kyHbm1oJYdhEpaxsjM/GJ6ApeLN8Rvl",
+	"EPS9bHN12Ke+pUuoyGfBMH1YxfUvIOMVHqKvF6Ev8DpDJy6mRraNkh/Y9MKjaGN8mUMrO8xYv9vBENvd",
+	"O9bsspqb48u79cx09Y2Af26xyZxn8oZxwf1psSbPpY0/vDb3BUXn+/LHF0CkX0E69GE5z1p2TW78zs6s",
+	"95jllKf1FhQ+FYEV4yUwrMWwMCVyPU6GAcWZXOrP8ejLcmXwbaJyfDijywQUXH7yl0pNbnehGX5sZPJt",
+	"IDrmlV8rls7XBI2zVaLfFkTM9gSa0zQl6IRRhGYMUsEdp/CMxHAAiOJM3kGY1eK/GDQYl9yItbqoMuau",
+	"m3FdA2KEZzlA5+HKGR/t2ibz4CmI/qVzyBREl3PcPgfx6OA5iO0EfFHbdjMrRI88lWmKkpnmxGa9mdxY",
+	"aDZJRlomMWgeP/oamu6+KYSXTSfkcl9Mn00xu92U9koji5sD1NalfK75hAf4yWNGk+csR/7sNxQ4hZLR",
+	"W5FcNQ3U14lclUNVCYo6KYbmDeL1C9UZ3j8xrNkZHg+izpx+1J+eHGl2MMKtKWbXfzC8+2B49z665XPn",
+	"1I+T2P/kjV38czkF/SNjbqsh9VuTNVaPI18enfT760KA8pSL6RkXsfPAbfGBL2ZUmWguo3NMRWuUOkYW",
+	"6LdrCYku/AH+cYobNjjqBwf28SdNqt0g6kwy+RcTQAALJhKA8h3ox/W89eB964vvDI+OH9y/rnO875Ba",
+	"UqX6gDgxTiLUuGApKnIIpSIhKZ2iFmgQx7RShjkg2HoGUkTUTC6hSsYwkDpwuO1Xuayk4e5ZPnorZtyQ",
+	"ZvFMs92tJOa+WjCBCpDWKhxUnHckjr8VSdkkt92frEMK6svm8ool2HrEePoRLQ6HURK2tFICvlZphks8",
+	"WK3ZXkplqZsfNqubLulqnzTu+ttoqE2l26EHr9wROBakoiIzCuznWedkxXLTuEpTDhdkhM+OAhBTfDIp",
+	"z/YLFo7VeBfu9nfwHfSWjE9nGA7BFWNotlJW8/epAjlEVTRUgbic850ulsea0mu0VO80IY6qz+xwt4Hj",
+	"g4pfYmkgLlPciZ3viF1qM4YLDADeBp+/M8FuuWQKb92HxmIscUGnWmhjmYbokde0UNDMbqmF2lZwT5j7",
+	"30WgG5RQK9ELkfPUpApkTBVzEBm70EKztTHEQQ918us1K3rsv8vJPGf+VbuU2SWi0h74PGSajml8eTu8",
+	"+Mz3nI4ZlFqsoRGUBeZG/bJqlhZFUoX6RJopf876/YrbZ41E9iyLMh7xt1gpRrIiZbBg7D6qqgWL7V0f",
+	"9jxvEX9ta3X6ei26K1J3LqTbrk4/+ZtWp5/soLMcBXSWe7deufoO++fMmYEZ+YKN98BYEYTRLOUsK0Mk",
+	"ZQ3qXhI1aMIM7a42tTxxFZ2XbJGjUYkuav3ZUb9PaKokZj5USvhNRxR4xaY8tG/+KuwQZzfoHyVewK6H",
+	"wHQfCnEp5FJg+mox18LtZ+zS0RnejzpzprBViRaMGTMQIgbK793pmye/vvr97MmH16dnZ+9evXncg74Z",
+	"0GGvM+zcMUbNnf4dY9vrWS6oUkubkjtniYXX47bDwxnLcy6mKiIGVq+3KWmMor8btzzl4Kuq7UI3Md+b",
+	"NE3oMwMQL7AzB8EMoyun2C8zKaa2oepNooMNmn4x9tbY4FH2nzto+xdZLKT9h9s7lKgpjS/BcwidT1jG",
+	"JSQWM7iJUHAedfuDt33P2MNGKk6u2iCFJ2nXfqBF+L/A99r5/e0jcJxBj5WtXWpuq5XW4VtZRZ084zTd",
+	"lRkqZ153ccxkmihsQurcdDOqsAAXi7JhDSnNWXbIznNedz5IkxY36Dbnc8HQJKzW3gpPte0t5JKYCJTL",
+	"EYCmFUimRIoeObVnpjmYC3Qj6y/VjGYIii6LfEgmbK0tneX/8QoryqDNDfipz4VFUfKxLPEBLshyxuMZ",
+	"OsJmLLXtuQA5pjwJiv228vKkphic9Ysfk2B3LPhqQxQcukNW1KHJFRUxS7pWpexmpU6pmVHlct7NMyoU",
+	"pq2YDLmE5rTLRMbjGYjKxoZJ+tYGvKllZy+WeIR0cuv9sf4tIL9VAYl9a8tn1hpc31wWPoI2m7bhlS0S",
+	"MV0tW8lDf3prerIvExdaFWfLVqqyAz95ZpxSk0IZ0eOwCtFWctBX5uh4rlg6Cfjv8O3/Fjy3Lng2uFhf",
+	"bp5oGNyriIZJkaYvjDxxjeVs/74LI2teyiV8jd/CR29xB47xJ3ttwmtDkXUtN02PTdMiDlRofbN6/cB9",
+	"iEZKljOZ2psUjQyDCERyltmYsf4IGjMSJcmEZgfHFQE+LhvaHUql0ZNPMlrh3yqL2Sf+ref/+xr77NfY",
+	"W3rJyJjGl4RWll9mYKyp1ze82tBqaDJ33+ITXz+MNpvLEmNfTz5nopUb9Am+hzzP0c0yxU0rnZ4qLaad",
+	"oZ1PN4XnNlyZHlc9KTK5YHd+YVkKHro9KmTNttfQYNmK/VtDXTFmqoHeZeSSrbTlqAwu3JilUkwVyaVH",
+	"2GYvNunabEOZ5qOpbYOI0ce8Nx37NNxGzZqzbMq6MJdQU8BNMvknZ0LQzo6k8Rqn9WU61XyFzGZ2cS/k",
+	"9zbMtibqv1xk4JG9FuzMbMcrfTnwOSN/6X1pzz2V+8D12g4iqo1AoR2BnmhbkFNEVMuYuZ20FbacSTKn",
+	"K6IYI1YnIz+MKurZ6McggNrvMIENLl1Ph3J+nso2uOU/NP2OUfNtiXHmLtSSaAwVwj5a9eoCBE3OMj3E",
+	"/77vdx9cfDq57uIfR9ffdW6lJcrKxiWgJTwkjWLExmNRgIlL/I9OKnpf2XYeclj7fuAO/72uOGq2LzEq",
+	"Lkzj782p2H7gWhH74L2m0vw78Mbrz6rlZjRnj6Bf/KeANrpNoXT5ve+xvvNRSpXyo6h+DjAmL++SzI2P",
+	"vgxGZvU2VZO7y63fPNRFxua8mDv5vHHIB5pVPR6ByaH2utDf751A0/qqTdG+ZBvFQo2ABqEVES0ifbjG",
+	"lCVTdjjDdEkVAfcN+K+BHD1HP4cmzWxNc6lXyWHOvp1qSa1eE/+neeSmwmQq9Xhy0Du617tfgXMZ9Pq9",
+	"HZwQdkJ1reHw69voec/jmWu/gQ0cQp2Dq0PofeEA5aMt1E8do3LCP01uaPi20WupNIhA3Df9vMK3O+DE",
+	"TtQpMm333kE+wAltZvnJOWFXLFuhp7BUenvlbWR1kg2Yt9dMagXKwenpx5AQubjiOcoCb6AXbD7WC9sc",
+	"6Te2QpsSiqLo3P/V6etnWjcP/Qy44btPL09fPLlGZthAyjbYBBPsnWEb8Jm+b2GQ0ksuEFnLprDXdOeI",
+	"qbDJ79UNe+Qy4mve4NSElItLvdv2VZuDgDitWblJgSDsz4KmCCmL2z9emahTVqRMVRZugtObIz75yGJw",
+	"qVZLHb0fQ4VUeEH6FjIeujkVdMqwnTb457zWInYgczeFlgWwuEu3ISThCsJk1Z0x5U2bAzwyaac5ViYU",
+	"aQI5H2MG3hqhiQRsPAFhPm/Qx4wmJDUlUpvjPuXTImMlvMZKxBXCzjMeh34Ht4VlCVQ5y59ZmVxzvAtk",
+	"L/1jTf8kwbQVyxZFwvO6nyKAjYqMqWD+6f36CRTl1ZxmhcpL/3+5WNq5vrj+/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
