@@ -112,6 +112,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -243,11 +264,14 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -263,6 +287,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -272,6 +300,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -292,6 +322,24 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameTier:
 		return true
 	case ExplanationStepNameTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
 		return true
 	default:
 		return false
@@ -346,6 +394,57 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -375,19 +474,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -396,6 +499,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -904,6 +1009,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -950,6 +1073,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1081,6 +1222,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1354,6 +1533,33 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
@@ -1535,6 +1741,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1571,6 +1821,55 @@ type HistoryList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	AcceptedAt nullable.Nullable[time.Time] `json:"acceptedAt"`
@@ -1595,18 +1894,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1620,12 +1948,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1647,7 +1981,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1723,6 +2057,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1736,6 +2078,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1834,6 +2182,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1967,7 +2320,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -2081,6 +2436,20 @@ type RecordStatus map[string]SystemRecordStatus
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
+}
+
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
 }
 
 // ReplayChange defines model for ReplayChange.
@@ -2222,6 +2591,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2551,6 +2923,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2578,6 +2958,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2590,8 +2973,14 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
+
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
+
+// InHold defines model for InHold.
+type InHold = string
 
 // InInvitation defines model for InInvitation.
 type InInvitation = string
@@ -2762,6 +3151,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2819,6 +3238,40 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
 	// Limit At most so many.
@@ -2841,6 +3294,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2849,6 +3308,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2856,6 +3345,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -3128,8 +3677,32 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
+
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
@@ -3229,6 +3802,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -3253,6 +3838,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -3271,9 +3871,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -3541,6 +4174,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -3589,6 +4246,36 @@ func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, para
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInvitations Invitations, open or not
 // (GET /v1/invitations)
 func (_ Unimplemented) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
@@ -3625,9 +4312,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4920,6 +5673,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -5344,6 +6328,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInvitations operation middleware
 func (siw *ServerInterfaceWrapper) ListInvitations(w http.ResponseWriter, r *http.Request) {
 
@@ -5522,6 +6759,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -5574,6 +6837,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5638,6 +7133,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7908,6 +9882,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
 	})
 	r.Group(func(r chi.Router) {
@@ -7918,6 +9907,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
@@ -7980,7 +10014,27 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8993,6 +11047,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -9372,6 +11603,226 @@ func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStrea
 	return err
 }
 
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInvitationsRequestObject struct {
 	Params ListInvitationsParams
 }
@@ -9650,6 +12101,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -9681,6 +12366,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11910,6 +14912,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -11934,6 +14948,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -11952,9 +14981,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -12706,6 +15768,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -12932,6 +16100,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 	}
 }
 
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInvitations operation middleware
 func (sh *strictHandler) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
 	var request ListInvitationsRequestObject
@@ -13096,6 +16414,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -13117,6 +16558,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -14396,414 +18053,489 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1pd9u4kj+OvxUc/fucXi6lSLaTTpQH83Vnmc50tonTN/+5sSeCSEhCmwLUBGlFnfF7/x1UASAogRQl",
-	"y1n63PvgtiNRIJaqQq2f+tSJ5XwhBRO56gw/dWaMJiyDP5+8pVP934SpOOOLnEvRGXbezhi5YpniUkRk",
-	"IjPybNJ9QfN4RqhI9D9eSsHwk14n6mTsz4JnLOkM86xgUUfFMzaneth8tWCdYUflGRfTzvV11HkuY4pv",
-	"WX/puxnLGMlnjAi2JPmMiynharfxr6POgmZ0znKzvkdFpmQWXuFIsI85PjAicgKvXtApI2M2kRmLyJLn",
-	"M/hU0TkjE57qUfWEuB7iz4Jlq07UEXSu5xDjm/zZzenH50xM81lneNTv96PAdjyFQd8U4iynOQvNUypG",
-	"uCBUrMwcFSNKPwwzYR8XqUxYZzihqWLhmeHE38OPLioT5DmbwzZ9l7FJZ9j5/90pCeUOPqbuuMlduwXQ",
-	"LKMrb/5nLLviMQtvM0+IzIiei14AJQofrttHO1t86qJhQ0P7+Sxh84XMmYhXv7HV5oROySWDjVzJIiPx",
-	"TPKYAYXnM66IJjSm8oioQtO6IpRkVCRyTn7//dnjHjljIid0SrlA2uB5BPRhfkdmVBEhiWKxFAlhkwmL",
-	"c2CZKctVSUlUqCXL3AYgO5Y74K2hqxfRxAD+jty9G3XmXNh/D7bvzyvYFpruuU9fbkNusAETEFthUtXS",
-	"kOQzmpMl1aukSaRpd/TTCNa+nNGcXbGMcJh7xnrkHc9nssgJz2E1uBD9/cnR/QhWejI4IssZE/oRrncj",
-	"J3GRZbBxYkXmMmP1Czdid0cZa9ZYf7r7rPXhoVbSPHN9s9Sc0KnwJr2SBZnRK/aQHPdP/GmpnKepnVjT",
-	"fMo7rP2kznIauExGP42GRIp0hfOA7cIdEoysWI5bJ/XnS67YHpNioph3hu87P3UugkQtThc8KO/0SV+y",
-	"1feK8MS9d0HzWflWij/dkcTEIykmKY/z8Dtj823Ti+0z+7xasDisRZiXm+/h9fb6qZ+GHW3PidQpGLH9",
-	"+ntF9M/1RKggNOVUadnK8+YpgTqx24weM5o8Z3nOaqaUMJqQFB5oOpqkHGbXGTwTVzyn9YfD3fdNEyif",
-	"2mcCsl4ZwS+3vBp+v+t7n3NR89KUi8Y36u93ft0LNh/XnfIcvmt6JT6x80vfsFhmSfilGXwHL4WbhOcK",
-	"lAijvKqVytm8Zjr42z2mc8VVLaVl5tvvFRGFXm7ty80oWxQtPtdC+Ghw8vPJ/eN7Jz+DsoEflqoGFzmb",
-	"ssxOsKibW9FI/lmxO92fsThjNeJYwXd6I+iclertozcvPrx99duTlzXTwJ/tMZMGc8Ao9m0ks3l0VwuT",
-	"z3lgG05zMpcqJ0qSORWrOvMjhV/7b0jYhBZprvXLqDOR2ZzmeM7HR52opIuBNki2EMQZ8IDanNyzBC4E",
-	"5BEVEcW0GZuzhIxXJJbzOVUPCU1TVDDoWGmlS2trNE1Hbe1AM3rYAlw3rRr1aFj2M/zpwDPErF14jSfG",
-	"VP6LTDiDFzyWcTFnAk4mliI3f9LFIuXoErjzh0JWZh/pfJEC/VgSgDsxp3EO07fb+P6Tf3sPO3E27yZj",
-	"fbIJ/qsTdeT4D6Z/NnxfDlEqUQup8mnG1J9p5zpaG03N5MIbTv9zbbxC5XLOMn/A+QrGurj2d7nJvHb7",
-	"onfN340VnaeV3bCbMSR2IefCbMXwXBDSJZ94MiRxNo9A3RiScnWRpxTBI91kHBGzliF5b0e8uPZG0iu2",
-	"Q8G6qqOY/akMY3dEj9PZ4qlZtzjN8khidkTfHP919uqlJvT/OX3xPCLU8PDR3XvkN/5LTz+q7pjfde3v",
-	"evOE4NhjpsAkHd25GrgNt/4HTW0jrabriwq/3HQ2ISmrhRQKydhXe9uT8Zgq1hkOjqNOLNO0pLBcxpcf",
-	"UnbFUk3XCYt5wpJfVno7EkqeyyuWUhCAE87SBFiaipznK0fjk/RD/96D5fEff00mg6zf7w/6J33zv6km",
-	"1wUTLDnVIuuof3SvOxh0j47fDvrDfn/YH/wLFkxhwp1HshBG5MyowNsYr3v9R/Nr8Mm3PAdCPfvt9+4A",
-	"PlUyvQq8fgCv7+PrFUjXwVHkcbu62vJC8+hLp7Mxkcts1VUrEeuvecJQQNDw0uHdCUtZro/aSE3FmGja",
-	"KuS2zrCzpBmbyUIxlA9XNC30+R5dX0QdhZ48t3j9u1wL86k+1zkVBU31b9C/2hkeRZ0lF0LrctVxW4sQ",
-	"R5MBtvKNMU3eAd9vaGjz2B14BoatWhbtST+Ga8kQSI+LK5rypJnYE545FuFajLAEb/RFBtQxOLrGz5p5",
-	"BZ/W/85UftpABsBJSfpnM8VdavvakXZKA2N6ZD1nStEpMycAU7FOE+qpoyg6YbIyKfB6k4vOsFMsFMu0",
-	"IrKgq1TSxFt+Z16ge+CycBO69vjYY1xRpGnUyQrgShDBB2UyR+lJxq+Y8DlE5TJjk0wKvYY8AyVg4FN9",
-	"+wuyJLwa+vaM2p7eiZcyfyETPuEsCYUZPO+RPhLPVbQ3c7zO5DjV667ljAU+8Y96DrH3ktmiDyqnKXAD",
-	"yylP9UnLORvLZEXiGRVTlqD/1Fya9gInc0bFcsZT1iNv9L5w66ClIiEZWzBcfmZGQT1Y5VQAScBFiUOq",
-	"O57KZdS5Z3gZbOEUTReF6gxPtEzPzZ3wyEzaza/jdKY7cI2zLJNZeT1Xt6E1tdiTCJAKnPxSKxbLTIpp",
-	"j5z0+xVvdUyF5s8xA3foQ3LSHxAhYcu5IopPBUsIF/qLY+TkNJVLBk+e+G4/NLAghHUuuECnec4EFbl+",
-	"9m5ETgbH+v/ukjnLZzKJiOJ/gX9ozhJOQefSTz7AM9Z8ZiNUGBibyGzME627oHOR544qFBda1uTnwjp2",
-	"H5KToyP4MReLAryksAMRGeGmj4iiK6WNC/DzHt0vA35ckTlXioup/uIBySXaT3bT1ENyt98nlICRROTk",
-	"XMgig0+PiZJ6eXq+6GjWrLpgIiFSkEQyIw7R+Q/6oseAb1ierbqnk6Ar6x3PZzAdTdR3+8cRofpBMpNL",
-	"nB1GHBTJJcmzFXJAr1khvY46xlxvf7lRdP6t30Cx5qb0De4Qqj8oiWOtYsHyKjc9vhPuaNUZ9qNOnDEK",
-	"iknfU1L031LA/adtLvanViT0p5oG4Q992PbrjOmbxXyRy1w/e3SivykWiRlcr9m8qul+BCKxS5hwwdXM",
-	"XxRcn1khtlyfXCQQ3ssUXGuZ1JYJ2sLeqryZwp1mHTyD3S6unGZ5s9rrLq9CCGPUtpMwmkhqLqKsEHAB",
-	"vSnEc652tBESmlPUWPclqhueZuAHR049anu+Tr/dPODydD/T0aoijhlLWNLRevmMqhcyK10kZfQfN2MX",
-	"AoDTDRqxkEAgJ5oUFNCC5wzbQWkOH2P/wZrSunW3RI3qphf/phAlES2kTMHxj84ufX5cZtrS1Bc+TXM+",
-	"R0ec+dM44qpKpz3Ro/IMFrRQYAMZqdNEmU45vNv6LOzu1jCk1Y6ockHL5Q0UPTct+GUZc1tkcsGy3Hi6",
-	"vMP7VDoM9eq7Zhc33GnmJ7+s6lMoJoQav75WEy4ZeDA3BmIfFzxj6jTgANXnDKFdwa7Q+GiY23s7ZgS/",
-	"61xcI8V96iyo1rP1gP97yVYfQpPQttFTWdQEJ/S3ZGI00IzGOcuUVW7qlqV/87uye7o2poSfzrkocrbH",
-	"spBFPm2+NGNX8rLFOYYGVbFcIDW0yrE5049vJth4LPGp4nq+d9IJOphL59X7DljZsDjvRNzMfJrzrw2f",
-	"hCr77u9HOa/S8Wks2evI8IW9AKu8gZdcy10xDBbYFifL3bGNpUwZFfpLX7A3v+Bl+eT67sFEK2OVbw0v",
-	"epFylnjSPigUGmMiIKDY0uMAb1UJn0xYxkS8A1k9dr8JbaKQOd9lNGNaPQX3SmA8kP81S0TLiEJqn70n",
-	"wuvMGmN6Kb8qA3sPIUtFS/alLNJEG25avlGSZCvUxTaZJILYWnBsUE3179Ba4TkRjCWQZicFezUB5Wyr",
-	"Zhg5kgRhgJGAuoCYk8luzijo9TZ5eXLtXu/uwtAUwO1Gc/ZKpKsQ26yRvx96c9HRyhilkVKefJVKSwrD",
-	"TQ+yjVLFnCW/o6/sU4cmCcespdce+xiNbfPICmXULUrmUuSQjbrGd1LrVB/PViJW2/2ohYBZMZHxeDa3",
-	"+bKtfgMUloFGp7aupDrHRcbmvJi3fpXKqUgoxuFb/OB6fd+jzsfuVHb1h12jIJpzeOYv4rpU93bbPvQ+",
-	"7roLztvU9jXOZdr2B3lGhaKxO6LD7t0bs2p9QDts13WIK4qE56c2sai6TaiFbSgraH6VmWIuweMSEybR",
-	"LwvxoIzqgS8CalaNKrQmG+BVkadfXNQt4YnIs4CCTF3u1sYMqF10o15Qbo/+yQ56tvWl1hEmGjW1J94Z",
-	"drSx1ntDly+Mfx+VkVlwMXwR/HihxaUs1K/md1Wx9iv7SBMW8zlNHxI2X+Qrk3drLyimNzWoJXtO2sBr",
-	"Fftz822DiBxF5Jj0ej3I4JVFTqZ0oSp6dJ3CGXVUYeIX22hGvxyOyh5xZKmgHMQdj78S2MW1PTNbXkt2",
-	"h1A9S/L9NtRPPd83bCGzwMrHmbzEwGa92gNm/4osUhqzhsN/707fM3Y0RdpNrtKydccutQKYMZqAw3Yi",
-	"C5GQ5UymrCWdzZiNgPnrqmU8Q+q7WkxIpGHaCsl9vee/6pldRx1YzeYOvJTo/15SZR30EUkyuVjoP2iS",
-	"MEiCmssrloT04bUZ4lvKHY/KszWbFCKORzJhyRN0+23YJRB8CuyhC2BuY20YoXw+PIEyaWKNNCExIhij",
-	"y2dshc4COs2Y3id0rvoZFJ9CIt7FlTeLGhYsU5AQiC4UkxBn5SwmV5GsSBkxwwTlrAkwB5V5mwFO5uAn",
-	"MenzSOwmRXJIjEufjFdECkYUT1jk4jfjFfwC0sV7uzlk4kkadMiUSSBtL0rr1wu6RWwOqPfmjMUfwuN4",
-	"eSEbWW+50tsUz2r9Pn4Cyc4+GJtZEqxuo2nB0M6LoTKpyG1GdtVe89aorsJrrETJQ9IIc1Fa3jyWV854",
-	"ErTalS0UazWILdwqM1ACE9zFyVQmq3yq3fqQI6o0KP3tivzM35JSKkxu+S1CYWH30+6EtzY3N3f2jpB9",
-	"ueDxQ4XCmr1adksf04BGO169BsnScgvHqzcFMkSLhxMaEGXPBPn97aMNb2eIPJeU5/rPPS5E/epyADfv",
-	"qFxv006BowitnMC10yjEY/urFvvTII0PJmk1wbScziFlR61TpspDQWbBLTRTbzqmA2jLZQLat6Ar29m+",
-	"pjyoELUnPVWXz/12KW0yNyTY2Kc2zn99t5Yhx6dWo+UkZ4IwGs9MrGROluhCdYO3mPBG/W6FvFx+uKWd",
-	"5RYOL4XeGvGgrG05qdoAjLxiWV5kovVIWlKx5AxzP/YReCZcYudfmcL68E0b84Yt0tA9gZrs5gm/MpXd",
-	"EaGoL6Ki6muhLZaPcq29qoGzxMSsEDF6OSntbqry2Nf0eXDPQ8LdmDG3LEw4ItSudkYTkksoHsIqzpne",
-	"Ddly9db13JZ5UzbJt09VP0Vy6SbZ1jFiaHpXAiy33Izhr8vM2adPQ1Dl2TdRJaiUmzSZB7EYoJ5Wm63L",
-	"jOc5ExFelzQ3gu17ReJUxpcPSWn3cJdDl7M03SMW63Kd6gvMYE72Wscq7GAcyeZy7x66NSmsIUUZ87yD",
-	"5irPyUymierVyFWXJm7cYGZ+5ZobT84q/da9C7d6qb0Gvbn+j7nKeaw+u+K6u9nzmAY9bqDV7D6ap4IG",
-	"BrVaXVgWGxlktN+WfI+WRcsNqt5v1Vk8ZjGE3ZTJbFzOeDwz2arABmC25hKIDuOg+stUKpaBIFWUt703",
-	"FpRnu+8tqE+BXV0wabKYdhsO6TBk8XIRs/auC2MO8n1sbmNJ1lJMIXIMH7SbyoY+EirVpYLo3/uXzPcK",
-	"rkgbJN/ZjwkbZmfriDKyUmPTjFuf6priA5zsmNASjDvqyp43izF/f2+oNu6sHfo+kOpBYNKiw70guK4G",
-	"H+D6hpceiKDqWLMnHojBmg0yY/G+mUfxbpgEvYZ0tF0chpu+SCmCFm9DupV1Oa7frisPcWTGaJrPVghL",
-	"hefUCxvWccbyM5Zr4R3gPW06Y82teQR1G5oxcskWOVGMpnj07Y031aLumSwB0cnVOILOYCo5cCJGocKs",
-	"kLLeksxpwrQOxnPF0kmzv0J56w5HOoOe803kKbcpeu9xT3vku08vT188uSaQh6DMTM2XnQCpt3VZmpU6",
-	"p6WXMtqWDAsVdv274/ZqZsyRF4pBGQUAuJi1cDFNfRyR3ejgQEl7PgqIO9ANyq64Vo1H1Dk9S0FSzfEr",
-	"d3ar09PswGG8RFbifSt+IjPf1xaQqDGdZc6F/+lgPcHFSj6v1H7QotS+DS97Q967e/f4XpNsmNOPlWl6",
-	"9ft27deNu7FhjBTC0BkGIbV8hptwmlG8CjGlNClzSOvslfLmWrNRU07VmkK3lQ3jlKoarQvrMeEByB4T",
-	"xEvfAjwFszSXahW5LK2LYF6JtuFqIuDmSxCj2urr1WSmsDIzaXPGS7oy1xXjYmpc2CoiY6ZyDOHvJqOm",
-	"Bc2oyFmdOUv1tPkVy1bapCeLTM4NdFUjgbbLdsYfBK/QYj6nWThMldsoYs3itrnPTf2rpSU7YPlSSzIV",
-	"cesdTHnO/v41iA6ZHU5syuxbkZp1/nMfKqXyPw83pR9S3B+Zm+uW6i2aiyhuq0jisgGuzep45Gwml6Z8",
-	"VIqY9bZVW2wpnPh3ZcTnq4zAEw5yCA5ZBUpbz5CM2SLf1wLcnR/Y3KRF7s0LTaYgF1dBFgCQt0NUPWUm",
-	"96ox2CGxjDyXlyGvXxtOK7K0PlfJBjHkgolq+mSR8W7GbCHGNl8CECeeh1mYv1H1BOmRjF0kzjhEglUw",
-	"j3BG2GauDtQ25ixNFYmpNpsQUmDOklWNTuOlYm1+W6J8lKokwH3IIg9qWRYGpOmYn6KPqgIQsnlkksQy",
-	"y6A+2mTW6l8RLoj+1S5JX2/tr03RiCutx9iWFFD4cinkUjSb7A6lZG82S9I/m26a4N2wywvrMwJLHJPQ",
-	"V4uKrWBxTVCVCp6zB3nS7qhbZavVVN7oE4KjS3gCXo4pywmCBdTltwWTzYqU1UH9pQzB3UT8SIoJn/ZM",
-	"IQ2XZanROGP0UpXQfHgk27w8B01Ta+OlKQVHmVpWHy9zacGbOt1Nr++6XJhSqvhFDzaH99IA3ZqcMwB0",
-	"W8tfLcnPzr/0q1gedbxTTStzbpdSB7DZOBk63EGCeaKpWTb/ZyaLxQ4pu7ukruwufXcWUDeQL6GIHElp",
-	"zlTea6DtQ3FCHUW3zMcK0qAhM5taEyClpgzqNaI4gFm5TmbfhHFZTvqgO/CtLb6dP7K6NWUEvan0qcp4",
-	"/6RpwZTNk3R5H1pTRp3Hgreu+RTvGpt+zR26U13V2maZ6TfvS32ahAMoS7iKaYZuScXyPK1xRtr4+467",
-	"XGoiVS9vPwrnhe8BvVofxtSS5F3Gc/aOCxWhV9D7t5JFFpu/c5pNWY5/LxmfznKWRHiorw3wR0TmLJuy",
-	"iNArllH9B6J7mvPexYVdkzdzatLw5URrYUhYvTW60MoOHaes99L88X6NUi4qpTnqki+60jQ+6C6kvvGy",
-	"Espzk3bKCvlNIzyMPXWK6LuQ8JQxU7lzHXWwa0zz81Dw0wvVa8I3QKowosvoSmo05LymhcWCZgCcqhk2",
-	"pkIKHmNke17qlibR872aycVFz4tyzWTwfl1jRQPSDCsI8iOy2OE4Z1tPD39yZpjgvDwE4vYyMIxLW93a",
-	"h0Qx1oAyuxkVbRZ+bSk66jy5Mgtan/SjVBYJfKvIoNcnTFyxVC4ww9TQh76ANPPBxBk8O9qsoLd3avuK",
-	"Wcj9yqmBO7LOeUfp69BHF7XG7absAxFWUSm3eFeijlqw2LM27DQGvX7wzfUlrVEHkY/a6rN24b6Jzq7O",
-	"z3vaEky5YOfnLVJLvNmbmmuzCZENaJj3r285fhLkhCcfFykVFIN5LGBi0Lk1Jap09eQjjcMauPUVl6ZE",
-	"nBYo0nKOJTloQy1ofIk0PmHwb5bFmNw6L9KcLwBawsYDok5MsfxXmp/nGQd4MX2PG1U6zoxZlbErzpbg",
-	"NitEWHA6/OR2VlJm9InNs2Uf66D2c7bA1lFa7LOwLzGcdg6DRj7GszmH0BmC9+PM8UMop7dlvpyzdja9",
-	"ZFN6xUoHGSBlw5X9kIz+H/o7Rxa+xMtX20LR1iKiDQvbW1H19FLyEmB2MfDKNOUSU1ivgmkqT7lIbByz",
-	"up2IklnTUcXeCiV6aKFYQiD5zmSS6gnMmUjWEopuArbjgfesO2r1TCIyLnLA3wT4UjWDtPZLA392kBkg",
-	"kPN2KBkL+Gw2sZx66PB/5SqX2aoeOKIury1c2budOKNaNU9hBfKYxVAi7EP1sJTZRIF20DzOVRlA5tmF",
-	"V+t0TMjsM1VtxpdNzfyXgOnqp5RljB5u9hAIaIrf5IiLGRF9C84X0LbCVjmg93OcyWI6Ay8oHcsi37Ho",
-	"+Y8snGi4rmHj/qDnGRIbjPduLfmpznGNcReXO1V6sKNOysUlpNvCHxfRDWum27qfeOL7MqGowECzgF+z",
-	"lLMmhwyPyhGRpfwGNjyAk6XC0N+Em+XfcdkvEJc9fBC0+WgPQNkenXwrdC3D0IRyvijyMLjmOwtnoe0V",
-	"ZbE7EfacTDI5xy9ZMt0KKXrg/PIxD2NdwEQDMYSN7F7T5621PmT2D9q8BcteMi63xixf41PGtHjUAsTt",
-	"jX2ubYjOzLPs2YuYy80/eiEFO0hajdkGLxfZzt/OpMq9HvE1pyL7299gr7ZaZDyj2TRUdQWeKehstBRA",
-	"LVzgLnApIEE8XGvISnu6tfhYt8EDJMWTJm+iaZat6Z1A1kq6IlQQpnI+p4iE67FLysNaErTK3rpxzARJ",
-	"FlLxNdAGv44sM/LlpmZ3XabnuiPSziZyvV5sSicuK2RLl6dfPbdGmjvEZSF5GIb1q70pNqIpSUYneVlG",
-	"tqDA8VcS/lMIC0MxTsNpHc9Dreaf6juEGuOFQC6EtuH4lAuSS/hXxmLGFznRJB8RecUyEw5WORncNcDP",
-	"atNxaeIWL9qWr+8SPp/Tjy/2QhgoJ2UHsS8OnYSWdr+t2TGF8t1nNEmAAdY9Zpv+seCRaIOluZtnLBfY",
-	"w9Pr4LlWQ8xmZortsnXq8pGacoiW4qnM5u3f0eqm1Kv30lhEvG9Ka0PFeHmdBlyFfkBV5XS+2MF7tpbT",
-	"Yq/b0lfsFhTZEyr3sYbWLjdYHgeBex2cY52o2rbZ9BiJOpNM/sXCdnTZqXbNq1Zr3Gwoe4XKgrfXH5Lv",
-	"CGxWn9O8Qw7pTZUka9kYv68xcNximhUh3M4D3EnmXL6JKwnnuk/ew942KPwwPJegw3AECNRqhEDnE8Yi",
-	"MkKdQ41svY6WosX8IRGM5zNEB4xN10UwpkC2V+qPViL+gJi9pgTFgiuvIU5XQaujDk7GqT2qhjPzLAgL",
-	"YW6p5zRnIg7Dj815mnLTZinC2be6xqtWoizGficwbIy3F/YMzek/ZVrMWXC2Uz6l41XOFPlh0P/fBwT+",
-	"/rHlXCaUp7WoPVKxyO9A1x46N46ZUpMibRqYYluBlmOCgeWwuqtjvjGwEYYQwYrIHUoVkRnJ2KRQLd+1",
-	"XlpVvriyMrd3UQXZZo28KqcX5Dgw3FpHKU9FNdyj1RcE4CwE0CV6pbHxX7xas5S6//G+331w8Y8fzs97",
-	"+NeP//Fd0Ithfr92V72n3b8uPh1ff7f1Li8tEjtSaPEv2bKsfNpB8G1rBSMz00h6uHdHmH0rWvcsAZpz",
-	"YZtOr91Z2vzgfxbMfF127t2IsZp312x0FZRhN/D6snZ1x+34AnXB1U7eLcqBAztZLrlmM6uO9F0o1yqG",
-	"fmbc3ZPKjhwf0t1c8TSHV+PrPGsWrEFnH8XwwMiKF63bQMmMib6ZMiEmkuYA1ytnBtUlcLbiGhymNnpr",
-	"jLD2BcMNivNShfxUssjLfoxGa/HBwgrhqmLag42HSdEB05j8fj2j0DH6e7JpjghswbFDDTUTLLNdfTYV",
-	"ZY96P+0Ceyhozq9YC5MRIty2LWgdlotNoAzPMWM0qWsJo4UlDVW1POZTfY0iMBWUvkku8oekO0APu1h5",
-	"HY7rQCg/tcyJwVQmsyfecry5+ydRf+wHsJheuSG/fosJ53pmWvFuIgxBssBpA/Yf+Ndm1KmMe8H55eVt",
-	"ugmM4IyiVsAIb+qLvLC/ZFjjxRa4NuVRCbpQM5m3VKiZBc1vlyjhAe0HkyW0MszF9KwFoFkQhbjeQbaY",
-	"GSB9ZziahSI4F6PzmrwE2kgDS2pifrCHufRvsB0n78JQjfcENlGmLmXlYDeFc5fhThmaKWNSJalukpzb",
-	"p8jjm7XTtLQSZEVrv98sUc+0sgrLGC0eHlnAk3Dx6o7wKa0TbVrXftam0NSQZmrzbUP31i4JNbtVh+2S",
-	"fmOgPF0d2IZ3tjyX9bpDp7R47VXtETdS0SEuMkeR38Rd9trF1tdVtiSUoxynheJXrH0+AjjL6opisx1Y",
-	"VH/+L3MZNVMPvtK+IIKleL8P7kJKQxIkSV6JKmuv2Q2M5kXGalpRBfHqTrekL5f5z61BetbLucykyoit",
-	"SX7GGbVpv6O341QvPoj95PlmAikic769bZwe/zk+CSSSsLRGXZ83bO4O7TVTKl5nNUHihv1m2Y5oSV70",
-	"oh0cehlTwl3YODS3227RkaVLt9t1FP3cHcY65Ff6FIkkYF0+uWLZCjsrzenK5VzbDmYUKq26dS1GJ964",
-	"O9yHaw0eA1iuUll0bPXQONcCFlEbRF7oxh3M8rWYZUuZXbKM6Cd79Z13wpb5lQV2tKAlqZSXynoovMSo",
-	"Xf3AbmejyvnVnf3rLJiQVlP840pKWofoEVPq002zXhw6VYjJWeY1zQxQKo1nPrgcYtrrzQd9F3oOucLH",
-	"TVK11TFBx0tdcQosoGINTDOaFKZZ6xX62WHsD4WAyhmvKCcFlaasynG7HiyW4n8Fro/fwcsOOQNm4Lbx",
-	"i9qqGgTso9vvJc6ypsuwds+KxVvZ0K9c75NztXCWOfY2dqV+aB+Ggfm0uu30Brzl4Xhty0uXJ4EMKUMs",
-	"ZvODnKpffSrUMhTED6gf24EZmy9nsVNPah6zpC4ns+HSlkG4RgBz0kYvxZ6uu2EqLoyCtikkUire1qMX",
-	"hi1jcPcVc0t1sC9Bmm9/n9vrGybqT8u/493F7dI1y9sdD8duXy2xhC0U/brd1KGtLWtwyNp5/HfB1B7x",
-	"h5Km1yL82lID3b+rViIeRWREkysqYpZ0bXizCy0ZCv0L/b22dLplZF5/hFX0XWhG7JJLFTzMEh5rKd1V",
-	"xWIhM3hcpbT74EH3wQP9jxlfUNpVMj7qgqnI9cv1F8sZz1k3pWOWjipE60eATsLhHxM0Oz5qYCB7kSxY",
-	"BmvHK6LrLFr9D++WQ+LKJ9VcoypDBMPeI/uz0ZCMwDZimV7fIpMTphSc34jIjIz0LZAtMq7YqEfgl9Up",
-	"mAEAvXVEfsDye5DZP8Lvx7zrcFpoOuqRt7YVGIFVK2wCIwVbAzwIbmNhkWsam8r6zc7DvFlLysm2xOeN",
-	"lIeGiLf9NwWhHoaA/zZSpC9bZB66JMqvNd3Z1C3XAfEaHX0JJZxaU9eKOhZxGUgHYXV2MpVMkUoNXSuT",
-	"ENTAemhDux5MVlItICLqM7NNiZpVP4wCerM8bVOqGggBPH1EHpzc/Zks8AmCHaYDycJh1MOznI5T9hBA",
-	"4hYsQ9jDtXyR97T7V7/74MPFP87Pe+U/vmvuPx7Y6RldQKMOgFXEji6SJDJ4lGVF8kFqebnQorKudQFN",
-	"kowprRRdskTz/C7wlmttyTdh+SHOoKXzShb6FSBUZixdbEDwheENlQtxNRQSBGB2uYA6NkMZvSYEhxDM",
-	"ytTY0ECbXGAPB01FN8D+dIAOBpcaV+b1RXfn5PDEys1tYIynYezKV4Jt9P1uDTWXFnMRvHeoK4k3aYGD",
-	"cBg45YLdaIBavLh3PhLnRo8wH0Uno/NwMudbkHosWxH3UEQWNJ+V/yZApjTR3+hzYdTURRqMlvArLX5L",
-	"SFLde9AfkP86e/XSDkG4MDE3c8xkLJO6TslzlqzqZLiELm7MznO7AG/ConvjVa6FOxx8DmdkcGZlVKg+",
-	"2t022NbcoHb3CkbT522vCoMyfteu/GEW5Hf8HsXWkvJ8DR3hIZSPQSd0yCzx2rustzDfzS7mbQN10Az8",
-	"t7rykAUTj/ys4G0FnoGptuiVvtEkDpKYm7JxTDGeCZcD6lp9OoNcsqQpY68tLVW0FJPD65r1YOe6XCKW",
-	"bR4R6AgGt2yoz025UZutewBgpjHHcCtFGpCajWk/lZkFq7DYFTjPvNrscU4T9rDs1Iz5IvBPOJrvw2gu",
-	"Xm/eVioSlELdAs58pTmzI3Av/Gu32HCto7i1Olkv8aCUJNV6H1xwvWA8QODYSNhvImqMcy0zoPYhYGSt",
-	"ykjXwVcZgMlNh7P3zTZfsH00vBivV2+ghN/UZLWTcc3A7A7pPCiCd7v0WiFzt7gZ8OF6H6rp91/bmhWb",
-	"xmLX4VySMevt0pjM68F6HXWWXAg/6Bq6sMFY/4XVpN6v9T1elj2HtcUH0+x17CjvuGh6V00DYT/dxN+8",
-	"EpLaHabfNwx20S2xCm9t1+TNK2rCW0SSfYOa664uWC1WjCawjo+6ieCkH1bhzGzAMPUrqsDIxl0Bowd9",
-	"ELZhR02ci31cZOh+DL8liIx6EoZ9ndQZY+nKASMZjx1XeEGuDRzehYXBbQ3PsALtWuchDg9cuoj94oAb",
-	"tmddhUAr7Xc+RqUxBR+6AuTvFeEY6ifdpTa8bYRyZ2Daui6eYWK+AiX5sfPgrBFskc9kdjBbwcHSqpqS",
-	"edSRcE7GGdgaycQDvQ1c5IkHk9o4in3uuvR3lIGCPzBxckXnaZCjhKwJxJqyu6A7Z8dEPgeOuJHdVG1t",
-	"3qLq2mX4melF9sDNStwWVLU2t5ceaqd/tk2UdhBtDYc6Mw3OvhG1rTrpBlbbtMj8kojt+FR7cOZXSOkH",
-	"odXgSZh6KoemvkSlgCZzuPtZwhFZbsKF8UpecbasYMqVy30j03RM48sdNQG7fZ5kvxu8pqw0NA9jxs7R",
-	"4OTnk/vH905+9tJ4BtvTMuxYwW0pRGtoynczWbrNCc+HhAKNRhCD1NyTFCkbhalT72lq9Ke9u0FD8fee",
-	"1s+bQjzCATaM919WHh7IxhbtA3V34FILLria7blrmw6roh3GJDh/TFKNPliIdEFz8XAYPJNTrVcGxLxJ",
-	"Im5b9L1Jef22tRO1TFCpkAgxgs9xN76sIda/J/5KGzPuTWEbSze3EzLxSWsSWfBMt9bqBV9Ou0JyIeb1",
-	"jtvxZVPVSMl8teZ+a2QjnHF9iZR5QCvdvG1tlPFCtcVnuLUSrT8L2gihwOKZZMr0qsPXoQdc2+Dwa0JT",
-	"PYFVyzdaF254Kc73Oma2hS76HFpvrJ7L5viPTLEcbBWExXYY0MD0bFZyergVEWRsisSmD+wveupruvYQ",
-	"Sq5Z+T4eWNhKSyMlH5RjlmRcRajwkI3WCsXg9Gv49RAqe/GN1OQ4eepdf38WrMAuJoUQKKQBDIRhI4AF",
-	"zXJE7y9RQUBM1jXhQeQH7wXmPCGYWUIQGACcUgtFBTU4IjTPP0gP4dpgp2J5M3TuciaJYqZraMYgjxhg",
-	"9cNdR12v/tZTu0HMwsJkwBqqd105keYoLO7xAXjBHNY3wQ4413/aRkc7GDiuOdImWMcu3iscJjy1UhG7",
-	"KdHv4xza0KbrdMB6RAT2MX9TiL2UQ1tK0+gvLStUec5jEFFeVaZNI+1EnXGRXu5VrmrDIE0ZflAaIkki",
-	"I4zPgmT7YA+5Ju2jVMEDpQu8zGANKOht1GZDPC748Xmlkd+puwxSuKJsp5J7hwXn7Z2uTz37yjPYgsd8",
-	"MgkItKqn9gD+1wOn9nmNQg4ynmfWtbPUrfgJmultm4iU9pltJ+JvfMvmImYmB7mZ7Jq+iavJY+EAnK+W",
-	"M1fYmqlQoJWtSR79SRbP+FWdmla+IIQ1UivWNzJ62hhfCybKho+qdYZ1Qxi6yYmRFaKuq7NwHb8LkbCM",
-	"LOmKyAxgn9q3VkF1P8AYO3tPdhflu2bIYC7ERhZEuDLH80JvF992JusksXnceCJhKgc4tHCWK5YKm5rX",
-	"0moggrEklAw+kxsyc2uiWMIgl7YGoCYOfr7uPzT11CWYiZUdkZlTOMJQC83lDiSI7uRsobV0MkZTlhCa",
-	"k4ypHFwCABBoaj7olPKaatWWdYgW2skkJOjNcX43T+aY+QUPuxh7Mz5ITaIsFsHCbptMnNNLJoicTHbL",
-	"ffSoYi31XSJRQrXhNGMseYgRf64w+X8mMVmT1VWxZ3K+SzPu+DLIHrA+w60QdZ/ILIZ6ejh5sFFTKkgi",
-	"mYL++DRN5RLy8ThKuzIOveRpSsbMRxLdA5TCE30b3y1nq136cpcwE/qHbepsn+M+mdL1QzT6sLVubYod",
-	"y7jBQYh6NxKpLV9t244Bq0otW7s6UphFm70/s6uvsPe1bfoYFGLw1e8ix5yMNgsNz9rN1jJs2WrSigav",
-	"uYnlpm2yqczXO0D56Wma4hWGDlXT02/MHqK84IqkbJITWeSECbzWDlQG2joGa0lo7XVbkEyXMxbQskZC",
-	"LkfEq9v0s7iEXBoVuGsO5aLVQW87sNdlLd6aStBUs74bn02KNH1hEYfWU6Awyx7QgYxeiViiS5KzbK4w",
-	"70l/BBWnREkyoeFSk7pGSJOK3xHf5EbFNOMdekQ2l9+LfPZSLhsqC6vTiOWcgQvEArlUpxTGbXobpB5I",
-	"z6dzFlraFmgifZiVqne3Dv+N/jnazQ5S12YG8QZxpVTlZysR7xn7LALHbKGdy8b9RqEQElt66MudKwKN",
-	"vITxEe3b9SEyr9vOhG6lbub1e1aLXeljLa83P1WAhPrQ1LGYMgdcvzXXtBKzll0ICD1zWVMnlmLjmsbq",
-	"AepB4e0K0ltnUt1+qFGPf2pb5GwCdKamfo7INNGmACZWzaF4qC3OvUOmrA5vo7xkOeMpg/3HzdMnhAvD",
-	"SKepPsKyGs0OD+H1WnU2NdBUrEpVOjPlbZaUzbOa3jYQMR2EY0PPTlW//eMVAaM2VDZZpuO32CLDRe0e",
-	"tizZ1vFRhn7bNCVAxt/DU7t/o5j1kp0W+r1FWSwlQYnraVnQ75QBbORTO/J0aA5vmaDiMAHChM0DkEIv",
-	"aMI06YxsF3iSsKtR2MTbiJzkTOwWOcnYtK6EUaXFNJiEPZNZ7nVPxuLvGuwZte5UdM5EVagFtLwOMpcP",
-	"lLgmwk9fnpr+3b/wVHMnQQ1PRXBnWRPJZHHAPPX9FYHJyvPebYYg9Jb5rqwp+q/casyhV+MMTbEFJLd2",
-	"fW3mXFSQ+qMaP+uOfQT8o9g1fX5jPb/biux15/qqCZXLQ7Zt1+olTOwGDrQdd3pNdVr7kF2Er40o3QU5",
-	"dNPDzzawQde6AG3HjA1Y2I/pyqDPbOoauwFvbemGChXyhzvy3WBbdoZf2eFgN+rkN/pM7nk0MPvaw/kc",
-	"3WU9hafm0JpBpr3ft+GP3QIc+PTL8D1X6//zfxbCYlatjgYVvtqzCcVRbkLsO0umRcbmvIJPWU092Els",
-	"HfBYdtDoak6sxNPeIvzKTWjlaIRhaw90l47J604m6yH02h4bWeiHuUrVFG7GkGbwz1JlqRLTVLYE0qhL",
-	"FHIV41MZeDMGhoqM56szgIZEn6TrQLXRauv09TNyyVYAVfdBG6EfRqCoHd8j8YxmNLZN0SwsaWfMaAZS",
-	"07x6lucLpCZVn8uSUDUbSwo9Sc2DPQJFkwYbRZX9yMHxY7rPAVgAvcQoCtejxVJecheZHHasIv7Bvr+k",
-	"CFz19TVAJE1kIxCxdc2WM4WAGWYeJ5IpzOqBJHA6Vz2SyFjdoQvemyfrKELiigmgdouiOmUP9Z+gmw/P",
-	"xbnokp9+Oi3ymX4uBs746achGZ1CpQ//Cz4Zkl9gp4k9mF6vN0KHGPXOzVjYgQ0muFVuY88F8fe2RwDd",
-	"1vEmKOO4hAXL5hzH4DnsvyI/jD52y89HPz7EHbDUprdB0ZUiyxmPZySTKWZtw0uhaxeWSPO8h8t/lqif",
-	"fsLPKFlkbMI/4iGYUfA4DJjJDyMtw0YRGWWFwP+y+MPoxx45tdEvvRFebDimgoyxoizRBhvPlZ4KT/Rz",
-	"+G+0U3A2z7nK9Xz0WskIQK9H5IcBySXRqjRhqWLk6O6PQA62VxSaNAjDR0af9AUVkTKxIyImr+N6ZN4C",
-	"FS/6NZqsR9AdEE//jsGx+scfCrEPY5mwETpT6DjFYN4MAHQ1NUVkhCkzI3NoTJ9kBQwKX/hICusJ1QSG",
-	"kUkYxsgRM3vl6Gr05C2djh6iv1UzhiOA0bNJ94U2dUbkh5Oj+9bLG5GTwRE6+nlOOOyykLlBKyx9cz/2",
-	"YISXUjA7zJRfMUWO+ydmtm/YgtGci6mea3lnIFmgTUaUnDPDsfqo9IyfJWy+kNCMsPsbW40ellLkkq3M",
-	"W9xH5rggVV4AT7DJhMUIp3N0QmayyJSjijnXZDEkI61qPUeyABJw/+6+limPVyNNt5VQzkMyZispEr0t",
-	"6Bo/OXqA+zx6w/Js1T2d5CxD2kBwn6jEp0LBA2mhHjSM3tiUq5wlxKbl23CtFjBWlvbIs/JkBVvqlSrA",
-	"WqeLBaNZRGiqJPCDINr2t1s9JHwqZMZwIStZkETCSy+FXPbOBfjKYybQJ8gTLb8mgGHfOV3QeMa6R71+",
-	"KZu9z6BnpikJ7fzG2MI7ElvYgeUcXGDhgblvobBhLPMZcYCfxpegWXyRySvnN8BAZ+fM3Aie8T7sDHp9",
-	"nIVcMEEXvDPsHPcGMNkFzWdwTd7RYvYvuKUxs8LR4LOkM+zgt4CzsJBC4dV61O8bn2Fukb7Zx/wO3AfY",
-	"x5FqHUdf0Zf2FqWha36jRu9ZDvdOby0PIaTVuBnZ/L+KItAZvr/wd/+xtGI+kzFTChJN/0NvIJ0qrWO8",
-	"YDlFbIo7UFlTvyXmaw+MTUHSFGQZPJkv8pXJqc6zgkUB+EAjuuIZiy+Rb4Hky3yFOaix7vYHVLeSwK5Y",
-	"NpaKNW7sxec8sZgKOLC7/eOWL3nfvSD65hhTxQhWVpwLvXLY230mIGSOW6lf6V/KsMvmHYcnq0fUaQtO",
-	"ENVQ1dVAa07dS4Z+pRpuUzl2TlWb9BWabfnIHRDMkJm35UGbo7mdRvzL+g+TjegO0eafvq94mjtH/aN7",
-	"3cGge3T8tv9g2O8P+/1/ld7FX/SmFSr70L/3YHn8x1+TySDr9/uD/knf/G+K4Km2D6wo0hS9yp1Ltmr+",
-	"WUpV/lQWWjAfffyfv8wnv6vNmQ365cysn4ktUrkyyAcZu5KX+DOcgO3/ulbPc+FJ24HeUJdKaxygfvas",
-	"HunaJ+1G4GWgAsj7DdD8KaJ5yom+7PG2QHSxhGUm5MUzMqeXXEwRJlo/B5EwxdIr08AukCK3N384jjA6",
-	"uoqI2US8h11PhpI37JN6F301G49a9SCrASGNA8loo0u2GtmFG/2Go4jXChDPFUsnPfIMo3OwRshVkyJG",
-	"zfKSLXIi5NJibVY5EenVdDHelRU95QyMsQsHevqLRMTL9kwWIs86amxNXWWD5uuqrQ1tiDfkwmC3KX8l",
-	"4gD6xXasIXle9PvH8XGfZFQkcu4Z+kAN94zCDbeF5hN4nm2VKjihw8mQtif4yOyxd4oBwGAEEUHIVzhL",
-	"bejUDW0euwPPXEed5zJ24OdNz7vnzCxuJD5eGAPHCIcdxAVLOPqC/Jv2zid0iFyjAIHWfWFsZS0zFFnK",
-	"LJ9pHQysLeedMTmjCGgrBYgVlWslwzZT4SqPyJxmWuBBTB8Of1Ou4Bf7ypUJGJGhq/ukcVluOjc/oDcw",
-	"1E2OKArrPlOW770t2sCu3Zr+Nym9vk6xc3vyRo94jGTcTJYvZf5CJtoCTw5Azq8EK92Kfg5fqUTso7Ls",
-	"Rr/CbuuFFV9FwvNunhnctnpbQT/3NkOk9Vs2F6L66nC6CVwVMlwnPM1Z9h7wSS4qRt4WQL/Nd58KU2tq",
-	"2kkoMjIu0R6k9rNkZPCKzKcjzAyx+chjNuWCKLl9qlyKG87Vr6K3vZriHBTjLa9XBUQ4dn5/05BcxKw6",
-	"YLtof2PP0oYXFiLn6R4vPJx1SmObwGdowS8axJRMEMlbJTmWPnWQ1j2HX0LJc3nFAJrzGhrs1hqbZTcN",
-	"aEWv/zD5SLaU8TrqYJKg/51JUbrGYs1ZZ9h5MLl/L+nfH9y/fxL/nNy7+4AeTRil/fjuXZr0B3fp8Xhy",
-	"MhmMj8b98f2jozgZ3E3uxYO74/6k36f9+/rQFp1hZ/DgqNfvHfUGGI+84rJQv+IrKq0atObyZ/P2KPZn",
-	"Zzg40tLVtFfuqKu46TeHtZi1LNxuMDORZ/xGHkZ3d0BK+ILJRWotypUiCU8iIthSa4oWW8tdH3qKgbsD",
-	"xL25PDZvgOEVy/gEUQWDpvBLmTMy0tfpiCTa0GWpYmDXos94JQvPb5zSHFL0ae70XJOVaiAmM+aBTFbv",
-	"HJxJ5da5GZOOM3nJRKmsmNNBOpoZVKHDkbwhUSjgAKRAY+/uQGFv2EJmQRpzFQLG5SgLcRCN+5G1SbXN",
-	"yoXFisSyC6ATksrpfmTmesBpScNVzmPfORksw/AAf7H3jwXBWlDxkBz3SaLtolwSIZcYIrNkxhVRVLMH",
-	"JStGM0Jz6D+7SWZTlvsQ1mZeu2o4T+EC8mv5/30vapZbvQbsjs7wOOqMV28K/fF9k9aht7XhAf9iO9Km",
-	"hElVR+enbfnx/lOlF0lH5TK+/JCyK5Y6ILnO8IHDlfZT0TRNQeamy+rZdomspfR0OGQiyGyFXf/0xNyg",
-	"SLEoXeQVy/Iiw39r2uKZnTvMD24ymyf1Xi8iY5NMgpG1pBmbyUKxbjLWjLbU63x/HN2/0K/DKwHGMmDk",
-	"sJUhdWFjGnpHWXLGYin0Vt496ff1kAax2ux+v3t0UlErDA40SE7/rfer4/d9LGuwJ99pW/AdF8ro9+Vs",
-	"1+bl/c6gQ+ppFVjFWKfthBbT2sG1KQBqrM5SdB1C2v4ql0ROciZsLJYkXEG1c0QooMRpLT4yHc8YdF+0",
-	"7WgUFCx5krjEBdiUxiYAHJbHzSEiH27g9q2+ncVsvZno9bepl4z40EVjFHCLMNdqc3WAHdolbBkchNZu",
-	"JtnhbJkxVCYNjqNGCes1y+h0gmIWDJ54kjYL1rJ5RoDDB/8qoTGMsYDdMfQfzeNWWmN0zn77vTtATVKm",
-	"V77ryrbIMI6sA90IWpomRlI222oGLdRYJoqhplq3FzZztHo7RBYtTaudt/TCyt1kXvcArg1jP8IFGBLi",
-	"vhOwbBMCdtchbTPLYdvNMycAD6I528FqLbL9BfSdT/bP61pZ7emxt+LUbt4T9+ov51n16ul23/Hd3ajl",
-	"ii8ajmtoBA0mjO/9hrrA9H/yK0bYRxrn6Qq6sMoJGWmJMyI/5H4HNqls4s+SC/VjREbwrxH5wfxqJYuM",
-	"yKWICLTgsSF0k49pmXl0Ln5IWa5v1yJlphfPjz3yDpLuyvxFSJg1igrGhDCFDuEKiJ4hmcsr19JsJQto",
-	"3csSzIFbj2PBHt6AvGFarxZYO9ZG0ahG1ctf3iS67u4vwK3GrNkZRThtnrB1Yd5a4D02G90uvr4jM9+Q",
-	"MR8DhSCq1C7cWYpmy0CeUHSgtlv0Vg/89vPHKzTHAWK0bSeu0HrASlH2cZFC81hz2+2mYLYqQSs3wEGa",
-	"rUOShWdteyu58uHvETVgiyrtHr+4YbZg60ywGYsvw8HTgQ2ellgIIEGnGVN/ppUC1NrAK6qtUjRrf2YP",
-	"1tQwX1VFnC6DvwaEv6BKLbX6euEpmlbvtI/hQlEHL7XKTtSZwU3QScY9sym9WM69YuPOjNE0n60qEJ61",
-	"q7yllLKS+FqpYcLlHY+xIOFAGpknATyp4z4Nyh377ZacsGcOLCPPOEseQn31aJgzlY8MLAPNewSBj4k9",
-	"V+w/ahDk6pDjQtlh5bS/aIZYLUOF+WBvco5KJhl2vvv07vTNk19f/X725MPr07Ozd6/ePL7W5K0gMR5d",
-	"b7vko3mbeSs5aaVgQq7+KsXQAYXP7qdVSqtCmO3aWV7tLovqvHol13+bKWzeAvaSdJV0Nu8LMGTMP9ay",
-	"2qoyCj+/iYzaOdvMK0XjikwBoukQ+qpeSBUF1YQvXR1coZi6wTZHTfb7/vt30LS0f2tWN9estMH7ywow",
-	"Uqo+wYtbl2JRCevmoEuBiksMmG8tb+6GEu4GXh636xdQyRYHcQmhjy6Br4elslcpK5xjzTJLIJsXKwQJ",
-	"kjCULTxEz0vG5hKKJuwwPXLqGsCXSzoX2COLUEXcFRpyniClHkw0t9EbYTO6sBn/CEgXnxMdyx2tKxQy",
-	"M+rT9R4sgohB7f0hfzfd7lCC8KhOErbQ2vxog5N3R7ci76AhsrHHljeSbjdOn9F8+pkUsjsenGIwieZU",
-	"XSoP4bJH3kFNM8cS9SuWrbAQ2IwTESnSlQcneNTvQ2E13iaYcWGTzzbt1KrT7ZWHM3cQb4+X8DFlQr/Y",
-	"i15ZqIrLAvgFEhiHFi5ekz0dp6VXI2M0eSXSlfvA+KjgeS3moJrnPQx34QZfFOOUx7218Gcml6ozPDKp",
-	"Ewfzn+D21fpO0tQems3Qst1GD5RpaNAdELYQEZW/3L27hQ/A57JngKVyuQf9PK8WTGjpEmGqnSqBTExw",
-	"xcIAAFRFmsqlAdfQe4cdFKJKd0WXmI1Je+S0AsCKkRKFsowACEXpkKVp+pCMQAYblAS8BRAbATPMq0yp",
-	"t6Zy9//9DQN9NdjrD8qsMqmVqDOWa8nnnGyf3XjA2pyvw82BEn2NEr/gvfk2W93OpWlaRW2LEmFzpEPV",
-	"AKScKqyCsgygZx4jMpzfLg3dJvrDXM7HKrcYmbkLcL3vxElssNk00XXzjE+x90nO50zldL7omET9i6gz",
-	"LWhGRc6A3gB1hV8xCA3HbAg5UQvsZAt1WcasUDZptuKwff8J27IAigQpkU7dhcOyK8SNMKUK9rZF7gR2",
-	"WNe+y6Yq9uI1aTm/6qevK2gHb/WVrTCV6zVu49l/P3dIDj4eSfl1mcPqiZ7bCGzIrOluLokPAhoYPDsA",
-	"l8wY0ZsNu2IzBnPvujbvZckm/2gKb3NVb7CPu2plti35xIEN34yR/s0/Xxn/7MwbWy4gmR1MT6XlmKhr",
-	"OeCiRO7PBHvrqwB1YlgoYTTpYvPo7jSTxaL5JirbeP0nPnzDEoQDxtkhUaEzX6k/0x6kDX0w+Txlgv3x",
-	"z1HHwUd1hh1ZYMv3TOVNfoGUhr+/a76fM4WIyUA+gFTHFcmlROx9i34fy7SYG63uYHmbgYTHg94kawfe",
-	"dJ8g+URY/U+zqcsuPAQfaQOHJF6nc31lxbRQvsXnd0Jvm77oMUBb0v9Kk8wPl/5dLrVdAjhS4SGLcjU3",
-	"f6mM8kZJspZIvilNQL8ffrrGvzZSztFS2ypywMZM0j/b4LnYbPE6MdXfV0xJW7S6yGRS2F6O4K1XLMMM",
-	"x1UqsSRRXRZuLtd7p8FDZdXBk9vXcr6DSeK2yvLWko1KptqebOQLusMEjMvxajO/byo973xK3BIblfBy",
-	"Jzr7JH56Pz9M1M7b7X23Y3ddzF9FfczuqVbJBdSVEi6WNAPwMAQwM65uwM4tPX3fKyKXBsU3gpCDICPD",
-	"p6OHhOLPXB+lKb9iwkNcBLd7AgCuAgUDy0gsswwsNnDOG4RXkrEks79eEVCxCBcq1/tmoR3WO1fBjEDc",
-	"UN/pb5oFwSPnwiKCRq55pXmKKwKNxrB/kQ0TIC6tsXI2s7whxdzw9I9GwmVZmZThZ33ju/FoXTizTfK3",
-	"lvUVsr5h7vehopg2HvGpw+YAs9ChCf1/Fd/fHgJs18DlZ+TnR3i2rrJOk/+faC8jFmxL9tYywQpgQ+jb",
-	"hd4w4So2DRtuKg+Cbv63jhcAEnpFbAP1PCJSkEWRLaQy4gFvYE3hl2wRKCk3c70J1d5m+cEpyfUlZXSH",
-	"9kRqTuCrJE4ohKFGsJBicdvkaJ+8LXI8FUQWub2VnHiG6IUV8JYNIeqtJbp3j6H4pYmJd1hoSpbnqS3D",
-	"gXtqilDFmSymM7wU4ELE91jMcYsVHEKYg224LUqvkNTRZyYpjEl4GgzuymeirNOUX7JblHau0MNAhBtF",
-	"PyqjmgnR5hoSG2CZaq0BUTTI3X6fgPct53NWSxa4hlumiF0EIGpVneHxz62l3hv7o4BV8atcYgIFNNHI",
-	"OEsOB20L1JemyI4V74x/auCmOSRdMm3g1WeUnIHTuguyCB/tkZE276GVAiWPUlkkT+ALMuj1CRNXLJUL",
-	"FhEcZ4wQLtDYwvx+DiHwDCKKJpgBWP5jGl9CmPJcjJ5TlXdh2O6zxyMyZbkJo/Oc6HWx5KGZDhwFoO1O",
-	"UL+fySLrEehDQgZ3iUJ8CPAbz6G1KTYhKYP60PvyXKT8Squ8b91H5kGne1+yFZGZBaOb0xVRzOjVTL9B",
-	"T50LUr7SQSWnUnGtpscxUyqk8uILcRs32WeNk1cLphyYoGnzAZ0NUC+PStC6rBC9CRdczRxinf7op9GO",
-	"BWn5alFXj+b1RHpPu399uPjHD+fnPfPnjz/pf5yf//Tjf3zXaWyyfbcfqlU7GDYEulGVIWE8ewSjihm/",
-	"YiVmBMa5yw2o0GFlB/yF97sPLj4NoqP+ddf7+7u98HUA1B6m2TVdWSvY9jwZkp9PBv3u4OhcwGND4h/z",
-	"udDMOSSfzjtqwWJDE+ed4Xln0Oufd6LzDk/gn3YU/ZGSRRYz+FjLBJtCfKfZWwQ/1SuEHybsqmc7B/X8",
-	"KfWuBvgkn+OTIZ8aPKGnbrbCDbsu4t2D553hp/NOVuDiskJsmym4ruBhVcQxYwlLzjvX1+cCGHKHngCl",
-	"iDhYVGtGFwsmjJPB/dOT8EY2bMp2e1ZVXxIXVzyn22tmn3nPfUMtAbQkXeSVpNztuUbWap9mNGb/r5p8",
-	"7MHoup8f9zdTlbi4anafwsa3Be/NACUOHB5mfw7mIS0PdruH1COWLWD/ByD3Z/7LQNeRmTY1Km0t9A0b",
-	"Ina8e7cVar4tMfuxxTtiaIvL8tJfAAYZvF/VwPg/1AYYtBrKJXjJ6go1yxV90ULNJvJeI7QdCie9xd1G",
-	"4eTfkpGjTi4vGfDYv/4c/Ovyr6Pk5+KJ7C/uZQP6y3H8mD2d/sr/6/L5/KV8/ecb9bb45/L/v/pXf3B0",
-	"fHL33s/3H9BxnLDJdMY7UafIUtMRUA3v3NEXrJ9u6Av6Ozd+2679AdaJI6B+uScwAZHnCjhxLfXwi1RS",
-	"wuyhVR4CEu4igCqZh/4ZfCr/sbUrAIik2rYAAlsBlGOb0nH0eEVESSIksb55cAqBTlPXFaAiptpVXHqn",
-	"d8CKy7emCYM3ujb99tj/+sLKpsX2/y2iOnvoEdtZvIS4L9n8MFFF7h/nHmrCjh41f9EXJZNLrWfXekqg",
-	"J2tGJ7k1OBcZA7fJXIoc+HMMTtecFAutUiQ0ZzanJwqr5vjCb6lVl5wvii2VYSHu6Q/e9tczNsZ8C35g",
-	"2QIc+tybwY7WB4PtL9/l2sjXvr3s/9/5/e2j9ebhtjaIZTYlopq5b/IjgBI6XutkOse8uc793klfb4Np",
-	"Igq8m1QaFh8f2hLAxvQtzAAguJKNoQP+gZR+M7TJl8Cz20ib+IWnqTa6N1naTm7DzIVP4drVf13Xl8YZ",
-	"5gSYI6TSsgNPypIpA8hoUP/ncs5EGDnarORLl+t/Tj4DKkCz29CwR833ev0wNcczmk3LNGbo5yyMkvfe",
-	"H6B0tuUcXG8OSHQ4gOy0DDmq3+v372paYR/17wbRUb/vt7SlOfkOn9H7y1GMbiksgsMxECUfKi3VF1Lx",
-	"3CJXLjKTPLUScbfy2Ppc/Yap3uQwMPNtyqvaE/bk1Y6yqEGV0F9/i2gFZuoVK6cCGtJatO2lruCuXtSK",
-	"xTswnTuf9H+u73iEWScusZOsnJjMqEjbGtg6GSyP3GtOsZxJohjTeg5bkXEBnR9c8eOcriDXJ6zkPOeC",
-	"varw3TfjgmwSvVI//tHd3fpHj0wxi19B6CqcSzliRdcf2RbR1ZBQqjVLrI9MAebfiOD2qaO7pIvedtK8",
-	"o47tCkxJ1oeqvVJcTFO20TidAndjml59Dujn4PgWuKZC81gpG4xt1BgVsJbVN8SOdSl5UcvuS39ILppN",
-	"+nCDBWNWy6UA3eWW8p3xQLZzgDncTS++Xh4XU2IbuR+CQV6X4n/MIA8VHeUkZ4KKfRz6VRK98wn/2OZH",
-	"4xlRTGGHBCaSEgnJ76vZI2YSeCExesXIeIXYO3pjyubFPfKb6Wa8InOaAIbr6iH+O7TOkL9tLq/YC9vI",
-	"67Zx0UwsA/EDTHYCFSsyl9kB/XWuCV/hHBx7nPM2v93em3ZI6+rrkyW7yYk69RoP4VvUrl1TvNv3/dkt",
-	"rK8jeCXSFYFD0sLkEruzFQL+xI8jovjUNK8CzFeZo1SiAKQDOUaQjgKPm16/4F0PY3kdRJQcIAN+Tx8y",
-	"Tv/2ELq+ML+6qN8emFdtGParwboyKdfuipHQngh2Ye/Y2ZzlWbUtXOBOwEe25cWZLnHGvQ4Z0i4TTnNb",
-	"9+hkNorM34O7c/f3z4n787jfTehKjR6SB6bVnG0j541h+s4xDusHj6GQGRlxkbPsiqYjVwxUB6CuzbI3",
-	"VExZXUoZvOv9oPvgAhPK+tHJ9Q/z/5v9X/J/3TkXRc7U/3VnssjU/8GEf/yu07JXLGSR+q2IlzJLvJ0a",
-	"zEZ1s7brq82DC823bmZbZNeZ6Y22exrgja9/esUyOmXPaY7+rqPjk6jjtc4aHKFF/0+ZFnpfBr2jqDOh",
-	"PNUC7eRuhOllSk2KtDMc3B3cf2Dcalr51r+/e3R8soOEQOqvy0Mr5gexdp/yaZExD1xMxEReaTZHptKf",
-	"m5aBjtFxYm1T0uSCCbrgPbvjdez+Cp+7cdyWi4mEdD7PJZti3ZIT1J1Br9/r6+0zs+sMO8e9AX5Ung9N",
-	"Eo5J6a8zPd8cylvRq2JI27hjAqek13P6+hnR4+5/UCwuMvAzv69ifmjhk8i4MP3ZvcOhnQu79YuUiubA",
-	"JXi4ibb9y0JB+JXJlWUZQ2PIVjbX2T56iNfwupuen5n0+4vWrPI6a4hzvXUrQtuYZy5Aa8jhUE4jb9/g",
-	"bsCtAoiSeCZlBWVh14CXPidoiVlzlpj2rmdQhQmaScWENnipWI1lYrrRg6Majl5F5M9C5tSA2iVJF7xo",
-	"gQDYazODQx0vcNcr8+eE0bzIAOttxnPWTemYQfN5E4D57m7U7/d7/b5WQyBO4uJBv4uEZdjUCNtJlMGY",
-	"d95Y+npYC2VEnZTPOdZA0DR9inNwDD5x/wZSnMuEpdWAymaIBfcUlsTRI2BcsU0hJy/OdWSvWDPuh0Lw",
-	"vFwrxLmOCKPxzFvmG/MSoooMo2+wWvOb13QFzKt/ZKvmjDPTohHSS4xYWJAgbZpshIy+BXasFZa+oAtx",
-	"4RqbDWOaxkVK0fFU1x6b0NgUbLsULPLOlIRryw/Lwrki/R4Z6Q1VI2KhnLHeJ7P5sLltIqQJBi5cJ41N",
-	"TAGAowmdSzGFAut5j4xAuQClM0eNwJU8cMEMFiUcO3itIRLLAeESBtIzVzlbaOmg/xuqT3H7AGfauUGW",
-	"qmN24AloQ+ww0h1rpTSfyAxAoVOKHShphrWGBcJufAJldOpFsRxI2PDk2sY6lJ0bBcUNjD5NH6iH3QMD",
-	"8Ho3ev5vvezdWm/tsTlhIbUehu/cBVnYaR9svwtP2+IexqoRbCeC8DErbO5WJS7A5SKAGY5gJRp8XRs7",
-	"BwDNtdc5SWMOnJyV56wFnhkTXhkgDiFzZnbL0In9slsSjP7mbf17TLy73Mo9vG5AGKeQcF4n6gyfUUgo",
-	"VzdOrKkRcAYgDRPOlrJIExJLlZMC7kaKeoHLTmsjCLNiSwHJm0J8RRBObwrX+uxAZmPzobwpTFjyIIqj",
-	"3myA70tT18WhNroIG9/W9tIj3/mUFaIRS+ZNITp77sKB/LxZIXzFVE4zptTOi97d6QsruNjYrGFMRczS",
-	"fYqyccTaYn/yZ8EKlsCCAedZvwdahOVQfBJBST/y7ZKuCMWcWohoxXI+5/nDEswXP8hNnwnVI49wOKg5",
-	"nVIuoPSTwsssVo227aN1OMtAhQuM9GUJ4yyXC5z9DpSgn7bUb+W0+XKrB8LIhDMU/jtd6viqkO/8O3uX",
-	"uFoO/VAXP+3JbHoHUrDuHPWP+t3BkRmps+FgOJhf4pT819mrlwRXGZnsSPP229G9vff5mKj6HrIujAht",
-	"FPCoq1p/BmKiNl9MZ+aZbyl7entdgVHdzn599frZ0//58PbVb09eIghtuyqAL9cfEs9jewqDOduD9oV0",
-	"yWxucCylwYQ2j8ws0YQEC3xTvVbNh3c+4R+NiQpaN8PWjwDPBZhihOdkQnmqqkU/m/BCMCZO7jMkFJgW",
-	"RbfRZE3ZNbTf8W0pA3tvy0ETsr821t2NLWujC/Dtt5gxgDP/XiE2JzhR+Jw5ztfKFHD/Hsy/u3ppN1nr",
-	"g0VAHRw9m3Q1NWIp35D8NILEAkWo1v4RiMdD4cvYIqXY4c1CDZrr1BAAgKt4P4ERQfMzWIK4BwrbvGzK",
-	"G3UDrtq98XrJiNosv1kRNJ7psHNe9PvHsdsf+Cfr7MgV/4TBbqWn2BcTFzfs0dUsLpAWEVgFSPRmLUZ2",
-	"b8P7d5bC6F5efmv9as9Y7u797/cRupV0EWvfbVH9zUOfwy8VglmDtK+VEcoKMkhzpnYEXQrgjDvUpWZa",
-	"QuvV+MECsEqbqnfmcjpt7Cw0McVoBhGnL4Ik3rKZ1NaKBVGDbK0tmzeFKMu8F1KmoHwj/YMrW6Jt6wf0",
-	"NsssfLTuK25EbFlqRaHHyI4i+uTAxhjQSBtrzLohD2iOefxZigHzUVuPpoOo+mT+um7h0fn6jQSXygFd",
-	"U20VTk2rCi/AvNYaLdTSxTxZBWrH5+Y04zQZowv0781FO3JI/ZWMrsRv0jJCl5tXqXjFQjlE7XlyH4uo",
-	"DLsETaIXYP94LkLjw9b2kKUHKFrPe+TUzR6NHEVXqkTMpBb/6YqBU33d530utphfdsOkSFcPq3bYFVfW",
-	"DGuwvDYtrnOhTwKv3Dki96J9ERH2MWYLky4+uqIp19T9SqSrUSgwryXOan/pdnNjLQrV2a9IVoih65OJ",
-	"gQoMRxrwGgCb3Qw+hLQOfw9COH1jKVNGRUi1gUx9Ra8Y4flDB7CTFcIkRfi9pMp8LS5UTtMUkWlSGl9W",
-	"enPWTdMWUO8yv3ezVeQy6mZci+ZV3fhC5qxO9bpbq3pVzOiwxLCPcKbuPLZS4FAWblkCa8DVbVoUnZik",
-	"ASoKyCgeswmoNtB65V3Gc/aOQ2jZ5BqYDgJA5FAfry+cR1JM+LRnk3PfMCXTwrV3FTI3aVgX5hIpUyTK",
-	"O+U46mSF2OiU8s1rnMc73JWDwF159zqq8h4eZesb9FQTCEvaXaTGaQBHBJKeKyu4nWwHsU5TLWFX8Axw",
-	"q/4htTLni7gb7DHUkfjGuRuKpklSoWfvSmxHuQNDuZ/0AUP73bUCFRO9RRavtrAvEPT5uh2alRZ8Zb8l",
-	"hHUtR8MUx2JLwbrNGTJ5DC66r69+QK/ou2yc/vXaMncpSIfUHm92lgkw4g4+wL8Njw/a83ith+rz8fi3",
-	"6cB6XaADqxqoJlzkUt/dMdtRZQZ/lv46o8vuGK5m8CnXGrZ3XO3JENyqq33yUSoKdxg1NeNW484zmrPp",
-	"ikhh6qghA+mo3+8TN5e1CH4EAAzCdFIi2MOcpmmPvDRqF7d9hZIeORWEfVxkWLVNFDMvjlPK5+pc2JzX",
-	"MVUsghzasvvF94pg3Zlp2URNqfYS9epAMbbeskeufOcGwQXTdq7MYdTch1ulDxgwtEFp2aHXgJ6cEdC3",
-	"k1I6zZge7CgyGpQyQG24H1qxmmzBf/Lb9K1dMIEdkQu2UUx5VLHGnSjznRZkyYUamjpHoCvYzt5uLe/g",
-	"SZvtaXv5ZUwB+z8ohWWmFcUruH2XXAhMyPcdI2Ct/MKw2Av+8Y6vTxlrCdbqwnCvQPty/YRg91M2yVFg",
-	"w03xYJceu0a5Bd6vkbGyyKGLAho2WAJ5t2+qd8D0gt5mY8ZE2ejocE15TS2okxzeK6FsSE7Igqq8FB/V",
-	"Vr3ms5aN8gIi0vebheHfINlCK4vLjOc5E6bnmSa1iczm1BGeFmJUXbJEfx4RlipoY3zFsgpkXEyFFDym",
-	"Kfw8WCpjZO7j0rWyJrWD3n+YTMXScyfU+QNxapko5nrnzD9XdJ7qvWtV/2mVh+8VEcV8zLKHVfcI1LbS",
-	"sTIAeKEpOv1jzRzlcz2to8HJzyf3j++d/Bx15lzghwM3O8jbh0Tp6DO7X7+QP7Vlry1neV9HlYXA4VZa",
-	"QJh1DEl1GefCrGJ4LgjpEp4Mib8M/SmBzvRDUi7kHNMkA1CmZkKAju4jDytstGLKWpwvTosdpN1vzSnq",
-	"rxa7p3sE/nmdofUCzitoqc/FN898/rBnGUOkYlU2z7xkq8jqiXNAqcZPshJB5mNuo6WgSxww9LitKXKa",
-	"Yt/KnVstV5duNt14nnPNBkrCmnKSMgD5ELbRYN3q9uss/ZyLS6+ndHVaWnkkXMRpkTBFMIEwsaB8W+Zh",
-	"nr5o9mYeMLSLZkEjmKk7LhS58eWHlF2xVHVaOTDMikorvOzl6SN4Ruudl2eg3r63oHxbFVAg8t8qnaRl",
-	"xqebqmNkzIW1KTTDCgax9q6rt9eYzcDP8ul6vaV1CRhYjFMe99Z2US7FU5nN8ZdWT9b3CmjJ+EfNCQ0q",
-	"k1tbZ1lrD1f4LYEcIxduj2c7Brj5tWEZH24MZwW7TlO24+1G3Y4R0ofvgrzDNXLnE/7RXA6EdteNIwF/",
-	"a+5eMFHaLzBWHcPLJcPm7iXz1mzItS8dvl3+3o136wxbJFSDV2BbAHJF9Ha6ekroI+Rsy0N1HbCvHq/g",
-	"JRzcWoihUNFxPi93t4H8tFu6gyS4Y+KPLTTMX82T31TDMAyQdCIblqnKBm10NQgoG5ys/EhTOLTjrMRB",
-	"tgL3VuKZAdDe1iC9t428a455+6Wq77w/ZJEJmh64IR5LSC5d//H6Wthvl+u0JC7U9mv4DJ/bdQUORuvG",
-	"rDQrxmoh4Umt35ytRIz8ctId9LtHP78dHA2PT4Z3f/4XBuFgVfaC0edLU6YwXrJtiHs1Q/zFRMLUZfX3",
-	"ZZAPnkbP1Q6d+CvbGyRzjGg47BTbLtm6CB+6km3TTH6ttBHB4kyHbm1oJYdhEpaxsjM/GJ6ApeLN8Rvl",
-	"EPS9bHN12Ke+pUuoyGfBMH1YxfUvIOMVHqKvF6Ev8DpDJy6mRraNkh/Y9MKjaGN8mUMrO8xYv9vBENvd",
-	"O9bsspqb48u79cx09Y2Af26xyZxn8oZxwf1psSbPpY0/vDb3BUXn+/LHF0CkX0E69GE5z1p2TW78zs6s",
-	"95jllKf1FhQ+FYEV4yUwrMWwMCVyPU6GAcWZXOrP8ejLcmXwbaJyfDijywQUXH7yl0pNbnehGX5sZPJt",
-	"IDrmlV8rls7XBI2zVaLfFkTM9gSa0zQl6IRRhGYMUsEdp/CMxHAAiOJM3kGY1eK/GDQYl9yItbqoMuau",
-	"m3FdA2KEZzlA5+HKGR/t2ibz4CmI/qVzyBREl3PcPgfx6OA5iO0EfFHbdjMrRI88lWmKkpnmxGa9mdxY",
-	"aDZJRlomMWgeP/oamu6+KYSXTSfkcl9Mn00xu92U9koji5sD1NalfK75hAf4yWNGk+csR/7sNxQ4hZLR",
-	"W5FcNQ3U14lclUNVCYo6KYbmDeL1C9UZ3j8xrNkZHg+izpx+1J+eHGl2MMKtKWbXfzC8+2B49z665XPn",
-	"1I+T2P/kjV38czkF/SNjbqsh9VuTNVaPI18enfT760KA8pSL6RkXsfPAbfGBL2ZUmWguo3NMRWuUOkYW",
-	"6LdrCYku/AH+cYobNjjqBwf28SdNqt0g6kwy+RcTQAALJhKA8h3ox/W89eB964vvDI+OH9y/rnO875Ba",
-	"UqX6gDgxTiLUuGApKnIIpSIhKZ2iFmgQx7RShjkg2HoGUkTUTC6hSsYwkDpwuO1Xuayk4e5ZPnorZtyQ",
-	"ZvFMs92tJOa+WjCBCpDWKhxUnHckjr8VSdkkt92frEMK6svm8ool2HrEePoRLQ6HURK2tFICvlZphks8",
-	"WK3ZXkplqZsfNqubLulqnzTu+ttoqE2l26EHr9wROBakoiIzCuznWedkxXLTuEpTDhdkhM+OAhBTfDIp",
-	"z/YLFo7VeBfu9nfwHfSWjE9nGA7BFWNotlJW8/epAjlEVTRUgbic850ulsea0mu0VO80IY6qz+xwt4Hj",
-	"g4pfYmkgLlPciZ3viF1qM4YLDADeBp+/M8FuuWQKb92HxmIscUGnWmhjmYbokde0UNDMbqmF2lZwT5j7",
-	"30WgG5RQK9ELkfPUpApkTBVzEBm70EKztTHEQQ918us1K3rsv8vJPGf+VbuU2SWi0h74PGSajml8eTu8",
-	"+Mz3nI4ZlFqsoRGUBeZG/bJqlhZFUoX6RJopf876/YrbZ41E9iyLMh7xt1gpRrIiZbBg7D6qqgWL7V0f",
-	"9jxvEX9ta3X6ei26K1J3LqTbrk4/+ZtWp5/soLMcBXSWe7deufoO++fMmYEZ+YKN98BYEYTRLOUsK0Mk",
-	"ZQ3qXhI1aMIM7a42tTxxFZ2XbJGjUYkuav3ZUb9PaKokZj5USvhNRxR4xaY8tG/+KuwQZzfoHyVewK6H",
-	"wHQfCnEp5FJg+mox18LtZ+zS0RnejzpzprBViRaMGTMQIgbK793pmye/vvr97MmH16dnZ+9evXncg74Z",
-	"0GGvM+zcMUbNnf4dY9vrWS6oUkubkjtniYXX47bDwxnLcy6mKiIGVq+3KWmMor8btzzl4Kuq7UI3Md+b",
-	"NE3oMwMQL7AzB8EMoyun2C8zKaa2oepNooMNmn4x9tbY4FH2nzto+xdZLKT9h9s7lKgpjS/BcwidT1jG",
-	"JSQWM7iJUHAedfuDt33P2MNGKk6u2iCFJ2nXfqBF+L/A99r5/e0jcJxBj5WtXWpuq5XW4VtZRZ084zTd",
-	"lRkqZ153ccxkmihsQurcdDOqsAAXi7JhDSnNWXbIznNedz5IkxY36Dbnc8HQJKzW3gpPte0t5JKYCJTL",
-	"EYCmFUimRIoeObVnpjmYC3Qj6y/VjGYIii6LfEgmbK0tneX/8QoryqDNDfipz4VFUfKxLPEBLshyxuMZ",
-	"OsJmLLXtuQA5pjwJiv228vKkphic9Ysfk2B3LPhqQxQcukNW1KHJFRUxS7pWpexmpU6pmVHlct7NMyoU",
-	"pq2YDLmE5rTLRMbjGYjKxoZJ+tYGvKllZy+WeIR0cuv9sf4tIL9VAYl9a8tn1hpc31wWPoI2m7bhlS0S",
-	"MV0tW8lDf3prerIvExdaFWfLVqqyAz95ZpxSk0IZ0eOwCtFWctBX5uh4rlg6Cfjv8O3/Fjy3Lng2uFhf",
-	"bp5oGNyriIZJkaYvjDxxjeVs/74LI2teyiV8jd/CR29xB47xJ3ttwmtDkXUtN02PTdMiDlRofbN6/cB9",
-	"iEZKljOZ2psUjQyDCERyltmYsf4IGjMSJcmEZgfHFQE+LhvaHUql0ZNPMlrh3yqL2Sf+ref/+xr77NfY",
-	"W3rJyJjGl4RWll9mYKyp1ze82tBqaDJ33+ITXz+MNpvLEmNfTz5nopUb9Am+hzzP0c0yxU0rnZ4qLaad",
-	"oZ1PN4XnNlyZHlc9KTK5YHd+YVkKHro9KmTNttfQYNmK/VtDXTFmqoHeZeSSrbTlqAwu3JilUkwVyaVH",
-	"2GYvNunabEOZ5qOpbYOI0ce8Nx37NNxGzZqzbMq6MJdQU8BNMvknZ0LQzo6k8Rqn9WU61XyFzGZ2cS/k",
-	"9zbMtibqv1xk4JG9FuzMbMcrfTnwOSN/6X1pzz2V+8D12g4iqo1AoR2BnmhbkFNEVMuYuZ20FbacSTKn",
-	"K6IYI1YnIz+MKurZ6McggNrvMIENLl1Ph3J+nso2uOU/NP2OUfNtiXHmLtSSaAwVwj5a9eoCBE3OMj3E",
-	"/77vdx9cfDq57uIfR9ffdW6lJcrKxiWgJTwkjWLExmNRgIlL/I9OKnpf2XYeclj7fuAO/72uOGq2LzEq",
-	"Lkzj782p2H7gWhH74L2m0vw78Mbrz6rlZjRnj6Bf/KeANrpNoXT5ve+xvvNRSpXyo6h+DjAmL++SzI2P",
-	"vgxGZvU2VZO7y63fPNRFxua8mDv5vHHIB5pVPR6ByaH2utDf751A0/qqTdG+ZBvFQo2ABqEVES0ifbjG",
-	"lCVTdjjDdEkVAfcN+K+BHD1HP4cmzWxNc6lXyWHOvp1qSa1eE/+neeSmwmQq9Xhy0Du617tfgXMZ9Pq9",
-	"HZwQdkJ1reHw69voec/jmWu/gQ0cQp2Dq0PofeEA5aMt1E8do3LCP01uaPi20WupNIhA3Df9vMK3O+DE",
-	"TtQpMm333kE+wAltZvnJOWFXLFuhp7BUenvlbWR1kg2Yt9dMagXKwenpx5AQubjiOcoCb6AXbD7WC9sc",
-	"6Te2QpsSiqLo3P/V6etnWjcP/Qy44btPL09fPLlGZthAyjbYBBPsnWEb8Jm+b2GQ0ksuEFnLprDXdOeI",
-	"qbDJ79UNe+Qy4mve4NSElItLvdv2VZuDgDitWblJgSDsz4KmCCmL2z9emahTVqRMVRZugtObIz75yGJw",
-	"qVZLHb0fQ4VUeEH6FjIeujkVdMqwnTb457zWInYgczeFlgWwuEu3ISThCsJk1Z0x5U2bAzwyaac5ViYU",
-	"aQI5H2MG3hqhiQRsPAFhPm/Qx4wmJDUlUpvjPuXTImMlvMZKxBXCzjMeh34Ht4VlCVQ5y59ZmVxzvAtk",
-	"L/1jTf8kwbQVyxZFwvO6nyKAjYqMqWD+6f36CRTl1ZxmhcpL/3+5WNq5vrj+/wIAAP//",
+	"7P1/l9s2ki8OvxUcPbknySxbltpuJ27/sbfjJBNvHNvXdsbPHdvXgkhIQpoCFAJsWfH2e/8eVAEgKIEU",
+	"qVY78ezM2bNpSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr484dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
+	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
+	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
+	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8KgL0rxUlPNYvOU",
+	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
+	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPMz2+xO6IJcMiDkRpYF",
+	"SReSpww4XC+4IobRmNIJUaXhdUUoKajI5JL8+uvj74fkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
+	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkGZKH5gXT68whyAwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/K3Cax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6bQIrvTc+JesFE+YRbqih",
+	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nkb5NzIkW+wXkAuZBCgpEN00g6aT5fc8UOmBQT5XJw/mbwt8G7KFOLi+y3UuklEzq+",
+	"29R//6UiPPNTWFG9qCZQPdWX48TFikcFrnn5Jdu0vhV/2veNj6SY5TxtWHBqv217sXvmkFcLlsbVGPty",
+	"+z283t1/zdNwox04kSYNJ3Vff6mI+bmZCBWE5pwqI9y5bp8S6DM9Z1SwjOunUjdoAyl8b4QHa92aapi+",
+	"M/ie0ewJ05o1ECVjNCM5PNA2g6wapu8MfpJ5Fn/3QuZZ20vN971f91hccU2buZH779teXT11yARks/qH",
+	"X+55Nfy+73ufcNHw0pyL1jea73u/7he2nDYx1RK+a3slPtH7pS9YKosGbirgO3gp3N1cK1DbrLmgNkqz",
+	"ZcN08LcHTOeKq0ZOK+y3XyoiSrPcxpfbUfaotnxprr3T8b1v7n179/69b0C9ww8r5Y4LzeascBMsm+ZW",
+	"trJ/Ufbn+5csLVjD/aPgO0MIumSVQfHoxS/vXz37+YenDdPAnx0wkxYDzJpSXa4i+2hfm54veYQMF5os",
+	"pdJESbKkYtNk8OXw6/ANGZvRMtdGo08GM1ksqcZ9vns6SCq+GBsTcA9DvIQzoHYn9ziDGxDPiEqIYita",
+	"UM0yMt2QVC6XVD0kNM9RpaNTZdRcox/TPJ90tbzt6HGbe9uYbbVcYNmP8afjwPR1lvg17hhT+juZcQYv",
+	"+F6mpdMIUym0/ZOuVjlHJ8yd3xQeZfaBLlc58I9jAVACNE01TN+R8c3HUF0x9/TyJJuanc3wX4NkIKe/",
+	"MfOz8zfVEJXaupJKzwumfs8H18nWaGohV8Fw5p9b45VKyyUrwgGXGxjr3XVI5TaHhqeLoVpIjQ1d5jVq",
+	"OGKcE7eQt8KS4vytIOSEfOTZOUmLZQL61TmpVpcEWiA8cpJNE2LXck7euBHfXQcjmRW7oWBd9VEsfWrD",
+	"OIqYcQZ7fGPbNr5dHsksRczN8V8vnz01jP5/L355khBqz/Dp2X3yM/9uaB5Vd+zvTtzvhsuM4NhTpsAJ",
+	"MLlzNfYEdx4fw20TYxiZiwq/3HXvISurlRQK2TjU87uz8ZQqNjgf300GqczzisO0TC/f5+yK5YavM5by",
+	"jGXfbQw5MkqeyCuWUxCAM86MFjf4vaRCc73xPD7L34/uP1jf/e2P2WxcjEaj8ejeyP5vbth1xQTLLozI",
+	"Oh2d3j8Zj09O774aj85Ho/PR+J+wYAoTHjySpbAiZ0EF3sZ43Zs/2l+DT77iGhj15c+/nozhUyXzq8jr",
+	"x/D6Eb5egXQdnybBaVdXe15oH33qdTYmtCw2J2ojUvM1zxgKCBpfOrw7YznTZqut1FSMiTZS4WkbnA/W",
+	"tGALWSqG8uGK5qXZ39Prd8lAoe/UL978ThthPjf7uqSipLn5DXq0B+enyWDNhTC6XH3cziLE82TkWIXW",
+	"p2HviLc9NrR97A48A8PWTanurE+Xhq3Cvwanw7PRIBmgVyQ1VClVNrj2B2BwLso891JctHOC09fPB1O+",
+	"5zCgGuiG94z/rNR0zogEZwnRC17gpuE+ZgWd6XDDxslgXXCtmfgOXAw1DhudvRo9qDhsiqsr9swLubh2",
+	"5q+7b3+1M00MUJm5Ru1zHrP1jRiibtl2Z4gU9BQrMYZcXNGcZ+3SL+OFl5nc3CtmOWasVQE7Pz69xs/a",
+	"hSc+bf5dKH3RIheA8bL89/Zdu2SbQNblNDJmIOeWTCk6Z3ZHYCrOb0kD+wTvUpiszErUd+TKMNFKscLw",
+	"4YpuckmzYPmDZYkeusvST+g64O9AklvOL0FMw518VKnrRV9W8CsmQpGptCzYrJDgzdMFaIXjUAx215gq",
+	"xmvg98CpMjSUcC6Q7kxqmbFtQ1v4dQH8NgZFGnhpkWd7eIkL4Dm4kMyeCxC0gxpHlNOcp8MtpaH1gh/V",
+	"LngzIQKv4FIovHvNrgT33/E5IWdU4SXYcHlqqWnuqFUJ2c7sAJvbwAgLmWfAAYFTqMfV5R3QRpV4B+p5",
+	"Ia8whlGX+ncPl/p/L2jKyE9ytTIMnQzSXKqtDR2dvhoFG2qIUOo9zxSM1h8ZnYzG24+AyKzdzaPhqOFu",
+	"LmvX+eB+04MzLmjO/9ieXp1Cs5zOnQEH18Fv5dJYV5p9ML/6woxuxOMX982EyJTlcg23s73tbVTcXGVf",
+	"fXHfPP31cGC0LzhuexWBnAunHu6qJ40rSxe0mFdOCGNzU2FdnW/CAarN1Ry8bF5tt2xe4OkwazurVj1O",
+	"zAGVK1bAoMrYO1/gM35pORedJEkJl425duCCHphz+b4a2twjrOAyq9jDfCQV107HcZeL+eVJ7Zfbq9FO",
+	"7d+INJg+TNqpXIPHT/9xApMcB+/+OGAiC7mkzqFLKfSiNkOladHC0pov2T+lMJP59dUjuASpZo8o+izt",
+	"nqxY4cRUXdwwrXNkW7wm8QN0WthPrFgzQrcSXV14x7/prLNgczKrQba5k3A0he6p1L/IjM84y2L5MEGY",
+	"07wtiGke/MbnhZzm5k5olMorfOI/mvVIZ85bAr9XmuagMzJNeW64Ui7ZVGYbki6omLMMA/3W1+D8HmTJ",
+	"qFgveM6G5IXRHrjLJKAiIwVbMVx+YUdB96HSVMAZAf8CDqnuBJ4q6wV7jDb0Hn3SMFepBuf3jCnsztQj",
+	"O2k/v4F3Nd0B7wcrCllUXo06GTrzmtuJCK/Bzq+Z0GRdSDEfknujUS2tIqXCaLFTBnH7h+TeaEyEBJJz",
+	"RRSfC5YRLswXd1HfzXO5ZvDkvTA+jX5pyLV6K7jA7A7NBBXaPHuWkHvju+b/nZEl0wuZJUTxPyCOuGQZ",
+	"p+CqMk8+wD02h9WlUmEG10wWU56ZA4NRcK49VygujEau3wqXgfCQ3Ds9tZfOqoQjBhRIyASJPiGKbhRZ",
+	"24SE02+rzDSuyJIrxcXcfPGAaIluZ0c09ZCcjUaEEvAtEzl7K2RZwKd3iZJmeWa+mBFhFNoVE5mxUDPJ",
+	"rNGAWSrgZgsO4Aumi83JxSwacHzN9QKmY5j6bHQ3IdQ8SBZyjbPD1BhFtCS62OAJGLb78a6TgY1y9FCs",
+	"MEi8rTan5jTlL5BCoSBOjXSF5dV0R3wnuDbU4HzklR742/t2zN9wJeBlxX4vjcweOS19lAwMM8IfZtf9",
+	"Fc2M2m2/sIL+9J75plxl9i1m8buK1o4CDtzi1jLjgqtFuDq414uy270Otqu5QQs5L5jCWEKwvGCmYAK6",
+	"ANm4n3Zvrtl2t6HX8EshbFCgm6gx3NJwpRWlAG39RSmecNXTx5pRTVEPO5S7bribkR+cem9C1/31/sHd",
+	"Da529xNtrSrTlLGMZaDJLaj6JTQWq3xVJEYfBoDdjQYBIOVVzgwrKOCFIJjYw8cU38bQAsGYzj5qiQb7",
+	"1iz+RSkqJlpJmYMBj8FCUJ9lAUqyESu50UzRFsc/rQ1R99G4HT2t9mBFSzSfrdRp48wDdExH3YYD6dSk",
+	"I+mYflrwy4vU+vCMyaBtmJDCZz7MatZ8Ymm3E4ScbppzfGeE2jQIox5cMgj47oyA2xuLIldhoDfmPfbR",
+	"xMyvCvZZ18x1MqhnvG0tyZuYbTvxixRsY4bi6NqjWrPCrOj/0ey394NoDDZj6IFuG/cCJ+gY7ePuOFbV",
+	"3EcFcNLis364xC3OzyZKHJ+NVydMcEq7brn9yXc33nn2YcULpi4imQLmQEPWqWBX6JRtmdsbN2YCvxu8",
+	"i+3gJdtEdzCnSv8oy4YsHvMtmVmbo6CpZoVy6mzTssxvflWOpltjSvjpkotSswOW1XBYQHDJyw77GBtU",
+	"pXKF3NAp/f+leXw39z+QfR9rORr37w2imRg7jG2Pt98RP7OQ50L9IGShGt1DelTzaj4XTtOpnw3UZjpS",
+	"xR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW5CG4idg6OAHBqjI+m7GC",
+	"ibQHW33vfxMjopCa9xnNGtM/QtgpMh5c9A1LRFuYQtWRUwji6yxak99yflVlwD2EBHpzha9lmWfGVDfy",
+	"jZKs2KDSvXtIEkhCi44NNoj5HdqnXBPBWAYVQFKwZzPQwveaAIlnSRAGmDLTlDnmZbKfMwp6Q6aghKfb",
+	"673SE5sChCOpZs9Evokdmy32D3PUfBphbYzKLK12vs6lFYch0aPHRqlyybJfMYb4cUCzjGNBxfPg+FjV",
+	"fHfLwB1s70YpNBTKbZ07aZTnDy83IlX7Ew7MnW9uUVHwdLF0pXydfgMc5lzE+1ZSn+OqYEteLju/Smkq",
+	"Muv87fCD6226J4MPJ3N5Yj48cTF63IfH4SKuK72+H/kwKtuXCt6/2PU1PpTc9Qe6oELR1G/RcWn3wq7a",
+	"bFAPcl3HTkWZcX3hSg7qZEItbEdZQTu7KmLxmdCXWMuFUUqIqxbUDPzuYLsBXpUE+sW7piX8IHQRUZCp",
+	"r+rYmQF1i27VCyryXCe9TCvnPW9iTLReG3d8cD4wVvnwBV3/YvMeUBlZRBfDV9GPV0ZcylL9ZH9XF2s/",
+	"sQ80Yylf0vwhYcuV3tiSQHdBMUPUqJYcuOUjr1Xs9923jRNympC7ZDgcQnGhLDWZ05Wq6dFNCmcyUKWN",
+	"4u/jGfNy2Cq3xYnjgmoQvz3hSoCKWzSzJG9ku2OonhX7fh7qp5nvC7aSRWTl00JeYgZgs9oD/p0NWeU0",
+	"ZS2b/8bvfmDsGI50RK7zsnPAr40CWDCagYt+JkuRkfVC5qwjny2YywwK19V48Cyr97WYkEnjvBWT+4bm",
+	"P5mZXScDWM0uBZ5KjHisqXIhmYRkhVytzB80yxhUCyzlFcti+vDWDPEtFcWTam8tkWLM8R1LaalYz/u4",
+	"cq0ESfTj0VYW/d1kz8m3w0TnVeaXF2HuSffJ2Shx3Xjp8/u4jGwzt/cUQeyY3o0mcoyVLBUem0u6Vodw",
+	"ZuntyhJ2hRGIRrbe5T2MsRJhWdCcPEU3aDOhwZRKxAvAEsU9vOdJ3rSVz0ptBtw9pxK/qG/WlkoABIgZ",
+	"jxf2G5QcLgnnIdRfEbv2c4h4WhswblZiWH03/L8x9Bm2+72qJKtdZ6VLf/zYMoDPp+hmxzmX6Y4VF9+Q",
+	"QVJRz73LrreaXx8mdPt43cpruyT2y+ywuK2luHGr+XueiXHbI5mx7AcMWO04WuxG79+qJom1j3Qwgapc",
+	"YuuupYo1pJnoBdug95POC2YEP4YFw9qJjzGd1Sdk7gJIrFihoBQQfcK2FM4pjlhWRYoyZ8QOE1UcbSZx",
+	"1Dvhqu3JEhy/FqoAb29bHHlObFSaTDdECkYUz1jiUxCmG/gFlOYP+3mY01ke9TBX2aFdNf+WQEHhqz+D",
+	"NxcsfR8fJ6gI2al308qQKV00OrLD0pHeTmVXUxJFEqJ5ydBxlQIKTKmdZK87oII1qqv4GmtJsDH1CqtQ",
+	"OqrS7qy85FlUpigHytNpEAeSU9We9LzGd5VLV6bSLMJj13vlIQvJlYQ1vxWn1A65O28JCgtHT0eJYG1+",
+	"bn7vgxBVJReC81DjsHY3vSPp9zRiok83z0GydCThdPOixAPR4eGMRkTZY0F+ffVoJ3wTY8815dr8eYCG",
+	"b15dDeDnnVTrbaMUeL4fuajn9rXTKsRT96sO9GmRxkeTtJDp2W06x5QdjV7m+hmKHpbURmRh6m3bdATz",
+	"vyo9+xyMfzfb55RHFaLurKeaKrlfraUr44YcUffUbtR9i1rrWCTnJ7kmcqaZIIymCxv8XZI1xoT84B0m",
+	"vIOVVmMvXxnueGe954RXQm+LeVwFX6dJNUaU5RUrdFmIziMZScWyl5i+eIjAs/FfN//aFLaHbyPMC7bK",
+	"Y/cEarK7O/zMouglhKK+iIpqqIV2WD7Kte6qBs4S7d4YMwZpld1uqmrbt/R5sDUhZ3zKmF8W5swauxRX",
+	"u6AZ0RJgQxAxa2GoITuu3sXSuh7enM30/qmap4iWfpJdPb2Wp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2",
+	"5Frt4F4CdtmaKmKrXBO8Lqm2gu1LRdJcppcPSWX3cJ8GrlmeH5Bc4tN1m6FlYE7uWkfEu6gHw1Vx989F",
+	"sRVqMUUZK7yj5irXUGemhg1y1ReIW7++nV+15tadc0q/i1fZ0hNfXR4LT4U/5krzVH1yxbW/2fM9jYYQ",
+	"QKvpP1qggkYGdVpdXBZbGWS1347nHi2LjgSq32/1WXzPUsgjUDY5f73g6cIWXMAxALNVS2A6dFKaL3Op",
+	"WAGCVFHe9d5YUV70py2oTzGnF5M2/7bfcMiHMYuXi5R1d11Yc5AfYnNbS7KRY0qhMR7abSo7+kgMpIsK",
+	"Yn4fXjJfKrgiXdZP78AMEMzN1jNl4qTGrhm3PdUtxQdOsj+EjmH8Vtdo3i7GQvreUG3srR2GPpD6RmC6",
+	"vccYJbiuFh/gNsErD0RUdWygSYDXuGWDLFh6aCpl2g9+cdiSX9vHYbjri5TifY9k69DluBt0qNBdF4zm",
+	"erFBCHDcp2HcsE4Lpl8ybYR35OwZ0xnRtuwjqNvQgpFLttJEMZrj1nc33lQHxDOyBvRsj24EOoMtRsSJ",
+	"WIUK09wqpCWypBkzOhjXiuWzdn+FCtYdD/NFPee7KN+eKIb2SNMh+eLj04tffrgmkFil7Eztl4MIq3d1",
+	"WdqVeqdlUOzQlQ1LFXf9++0Oyj7tlpeKQSUggOXatXAxz0PI1H58cKQs5BDw1G/oDmfXXKvWI+qdnpUg",
+	"qSctV5Td6/S0FDiOl8hJvM/FT2Tn+9yBP7eGzJdchJ+Ot4PoTvLV8wP2gux1OcvBkPfPzu7eb5MNS/qh",
+	"Ns0Auc+t/bqVGjvGSCksn2FWhZHPcBPOC4pXIebIZ1VSfJO9Ut1cWzZqzqnaUuj2HsM0p6pB60LgHXgA",
+	"0mEFCfJRAUnRLs3njiY+7fRdNFEOEVuirjv7JYhRY/UNG1LtWJVquTvjNd3Y64pxMbcubJWQKVMac5L6",
+	"yah5SQsqNGsyZ6mZNr9ixcaY9GRVyKWFCW9l0G7lG/iD6BVaLpe02PSqUHKj7HOfW6Ajx0tVGZN7qWOZ",
+	"mrgNNiYJkHkq+rWIDlkcT2zK4nORmk3+8xAktfa/IFloFFPcH9mb65YKyNqrwm6r6uuyBZne6Xjk5UKu",
+	"LQKCFCkb7isf21MJ9u9Sr09X6oU7HD0hOGQdIn075TtlK32oBdj/PLClzfM++Cy0mYJcXEWPAMC7H6OM",
+	"s7DJpK3BDolIKFpexrx+XU5aWeTNuUouiCFXTNTzwcuCnxTMVZYlXQpscT/swkJCNTNkwDJukTjjBhYM",
+	"YDxvVKgcOG265ethKXKk5mrXhVCIJr6RuyH2KY8nPznsqe2N+zu/YiLs0sKVKlmW7CT2t2UYNWZJqW0l",
+	"2QGI4lsgrqNSWmQxZTiSbVjtmDePe6bthGCle/cnxpRVAqUlaWVw+vpvb3lWrwt9Yq22pl/hMZSmAA31",
+	"c9Ca6jCq8RTN3eQ5gMnQLM8VgZR1C1O1ZNmmwcgIciN3v63wVSu2BaBVWeqo2eMAWNuI9CM6jWvQrLsy",
+	"VJJUFgVA7djaHfMrwgUxv+qThfnK/dqWpXq4Jgw2SwGltZdCrkX74fb4sAffe1n+e5vqF1XW+rywOUW3",
+	"wguNfbWqGe8OURZtm+g+B2Cz3ba6U/poQ22v2SHYuoxn4HacM00QgKop4TQqm8ucNXXdyBn2WRDpIylm",
+	"fD60pbpcVsXM04LRS1V1ycAt2ed2PWreaBe3aSU4qlzP5gC2LzzavR9uqk83JadVUiUsq3RZ9Ze2yZZN",
+	"AoXeClsJ5RX7uflX9447o/7s1PM8/W1UKeUuPa7ACBhIsEA0tcvmvxeyXPXIoe+TS9Zf+vYWUDeQL7EQ",
+	"OcmpZkoPW3j7WCehiaM7JkhGedCymct1i7BSW0nDFlMcQWXZZrPPTG85KgU+t8V3CxDUSVOltLQVV9cP",
+	"3j9oXjLlEpd9IpYxXVHncX2Utpz8rixuKz7Rq3J7i1h2+u10ac5b8tDwlRnksXej0s4lxByvLDNaqHFA",
+	"F6TmvAIjSV4XXLPXXKgE3fTBv5Usi9T+rWkxZxr/XjM+X2hjigKRn1sMuYQsWTFnCaFXrKDmD2y0Y/e7",
+	"T0ypIZHtwtbFyJnRwpCxhlt8YZQdOs3Z8Kn9480Wp7yrma/qkq9OpO36erKS5sYrqq46u7xTYfDseibi",
+	"eKYX2AgLLPmC2drg62SA4ODtz0NJ8TCGCAHfAKsuba2gLRto0JB1Q//eFS2gh5E5sCkVUvAUU02WlW5p",
+	"M6/fqIVcvRsGYeeFjN6v2+WA2C8NVhA9j3jEbqWgeXyDguawGVh3GRhvEVUn7UOiGGtp+LSbptAu/Lpy",
+	"dDL44Sra7/aCPMplmcG3ioyHI8LEFcvlClO+LX+YC8gcPpg4g2cnuxg97k7tjskByZiaWuRMFy3znL6N",
+	"ovmu0bjdlX0gwmoq5R53ZzJQK5YG1oabxng4ir65GTQDkd6767Nu4aGJzq7evh0aSzDngr192yHXK5i9",
+	"RXWxREhchNG+f5vk+En0JPxQNRF4qdmqzSlb56sfPtBUt4JaVqZEmpco0mw7ggJtqBVNL5HHZ4whKn+K",
+	"2ebLMtd8BeBVLkCXDFKKACPS/lwXHCqQzT1uVWlsKWGBrqBMuZAlgOBMeZ7DFKDBImawA2Zmg1itegx0",
+	"sqEKq23s7jy0VoimZWm2wq765lJgcdd/vEoEBk3CZmx2l2I7DL6Rl/60HA53WtlCuz60Ob1ilfsMWtrB",
+	"hf6QTP43hicmDj4tSC/dw+/OXqItCztYjQ20VvIUvMqYJ8EMXxML7KOiWWU/cpG5tIM6ORGXvaHTsrsz",
+	"Krz6UrGMQK6sTfw2E1gykW3l/90E7C8AD9x245qZJGRaakB8B8B8tYAqlEuLs3uUGWCDrf1Qdq4RlyVi",
+	"NfXY5v/E8szWD+0yNahZMYwXWKOWeeYS8lw3ovMwwX1NPXq+1dXyvELGiRd9eA2xm5uyrfRlQVeQNr1j",
+	"bEHVywG1LZU62m1ylX3Y7fkFy3vFfBsTEHwLZ9u3GTpj+r7NR3An73UBU8cDzoVvYT77+H91HHPgdZDf",
+	"nRqOqjguurr1Ihqv4OnCtmtDMCJo7TCjxX55ih5PcHTaExL4P11Gks+0t0zjOBvnYyuI7Ia3n8sjuGWC",
+	"Q/5ZuGV+4krLYtOMpteUGx9HB9l/YyaNlqlCFJMpSwFmJMQvtSKvO16pP+mR0HkvvPQGsxiqA2xlvA2/",
+	"UTv/NbQ2CdPSC0aPN3sPt9WUA6KxK0RCzPlfrqDptauURBkxLWQ5X0Dghk5lqXsCp/zWkGmw7RRA+qB0",
+	"g+RIG3DYCmo3CUfM3fD515WUhF5kl1CyA3+0S80OuCtdPeY8C8UPiBWLVwkSqlL+bB46btWOXGo5hscQ",
+	"QOGB/jxEkG01Ga1vOiipqz10v4iGwlFoK7IAHRt1yQ5W1M7pWORZ6+mov9XmyJ6TpSwq1Q6KLUTV9Anv",
+	"vnN79SpU7Jy6NyvkklAyMwLHKHvQQMmmPNtx7b+2RgVrR537Xqr2cp6VhV6wovZwmOVdpfX6K9nVU1tf",
+	"qYoDwEp9QPT9cCymWEsuKJGXJKfFnDVhKOmowH82A0ULGxwRKdh5oOgarcsJ1SlNL4mWVZUpIKYo21cz",
+	"Xnz9yQPh5shFQuA7yn2BFrLjHyijNfwWpZ3HaIsfLNuYq2B4xNZB1Xw/5IbbCr5HAu4o3XcqhRYYFvd4",
+	"chVCUiW16sF1YP6KvdqTu8zuHOMmkHHj9q95A/joV517DG3Poa7c1c6h4vmQuD65iT+W546REuBaJuYc",
+	"E5ggSeUhsRGzcw9bya24p2IDgvIhoTkrYCQI2fOlZdAVVcrCROrQLwJlcGsqNPR/mzIw1ENh6UN4vqev",
+	"b5JWRfCSgX1tVG7+O/X5T0h9Pn6ecYzvq609wnEP+OSzOPRBf+ktpg57SO/cwzuFpzbTtrPvL+g7FaFT",
+	"2K/6hinaVVfqBreZwsYSCOAMD3t8GJ67BhRGfCHewAFutLDtdXQSKOYEU651Eup7qFTClyyb7+3odLNq",
+	"+LCpdrcs+pJ1frbWWru3iLQ9txuK/jBiwwrngs6lvCRUd+ZEewJ+zGm0vG9HPjYl7dvW3Mc/KnaCT7iI",
+	"N/npWizgN6FPvUDV8LrVk49PbbWtbhXw7rl6/+o2VKcV5VlCriS3kOpzWGC5OuBEhg2yY/WvtTcCxMbG",
+	"fRZ/f8urulgCdou9MdAHaPnmqrjd40DFdpsToE0Hd2sgz8I8VV9igec1EL2BQK/LgnDva7sSyCOUNC13",
+	"F5zcjiUIv5XLVQJZoIkVHAkphSqn5qGpEf3Y1nlJN0aRNOpo3Mqy0dlOONPwcMsC4GTftKjJ9/jfXjJk",
+	"ypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrTpuwma+nm1mIAxZ4KwpTmS4q9/wJJnPN2F2jbVA3N",
+	"fzbPQdJwhxDcL8wmeVYSMQKNhJoE4JCg4uCXg/ujoty0kopvAcuGWFdFEzZ9z1yDjv0y/Wzcq6sgjzXF",
+	"d/MHKv6rc04r1x9D2ZY8ZZ+Vpv2yqcrOGqnmzjFiVcJ/SuGQcqd5PDL5BIVfnRd/RG8keozQ8FZEFnzO",
+	"hTGRzb8KljK+0sQcuoTIK1bYBHmlyfjMNttUu6lcNpPzl64Im30KCpb0wy8HgaBWk3KDuBfHdsKf/Uj2",
+	"q2bnQc85QRgtcg5eWXOyMXADoTGsx7JQd4agVq0DJcG1awidEKUKU5ZolsEJ285SiuUk5bZisTKZoozA",
+	"xeWe6HgqVxtsq1EFx7fAFdmig/CsIvhNdWFt3uS1+FEWy+7v6KRBmdUHvlSRHlrr3wKlWalZkaSsMLFd",
+	"abpc9chT2qotcmpYpVr5BSVuhyo6NnD45Y6gwUFA34M0pEEFl1v3iM0K+QeLBwd/Yc7Y2MpfanRJ7dhP",
+	"pSqit/ZvkveMMjSDPfQorr+p8uz8UTbDzrql/GLafcxIziPchHZfPouLEOd6SP3JwZ5D+GF8LtEsiAmI",
+	"ezXBlrYzxhIyQU1HTXwchhJVLh8SwThE6riRr6XQzm8D8r4GzLQR6XvszmixeVwbza3eovX2pMkAJ+OV",
+	"LdVwMnURxcu1d+MTqplI430ZljzPuUIgzcSFMjsoD3XLW5bTPDin1hw8BJSbavoPmZdLFp3tnM/pdKOZ",
+	"Il+NR//vAYG/v+44lxnleSOcuVQsIRmjGcmhFqh7k8Q0ZUrNyrxtYIoNpDuOCYa378paH/OFxdO1jAjW",
+	"k/bw/UQWpGCzUnV81zbmVPXi2so87ZIa5PcWe9V2L3riwGDtnC1+IeqJtUZ9wc5EpQC+xFSbtCwK8/4t",
+	"C/HkP9+MTh68+4+v3r4d4l9f/+cXUe+n/f3WXfWGnvzx7uPd6y/23uWVHeRGii3+KVsHju9+wq+JQo/R",
+	"f2zVT6Pl2Rk8JFOWyzX5gxWSaHoJaJKzOIU+jpPx6bUn08dxcnrdQKpDuwYG9mf4w9OexTme0M4mbanW",
+	"MeT2CFw9SF0Lo0USPmXhk0EEu9rrmG8DquqLrHggFFVzf0FjY/LfS2a/dlVukeIB++4GQtfBgft1ha4w",
+	"FHuS40/ApwyLzTvBUkYoWS25iZg1sKODhEQoxT7RCW86qe0ntB5Z73NKnc0RFr+e3dsrhg7WImuh5/hq",
+	"QnV6yyVjWzxPUnhg4m4uozYDKo6NOtp8JSay9rjCM29hN9Vod5IQOExjCYa177uDdLbYZGsVc/3KUpOF",
+	"6yJsFeKwQUcpPPBN947F8WPnU9QthIeZUWwbQ5rsWroC+/j3wC1lwuj8LIvbYAH3fuzTakhQza9YB28E",
+	"ZIRbbmvET3c10vE5Foxmz0S+iX+rUhqrW/iez42Ghh4ygJuTXOiH5GSM8VCxsSmPw5bGTx87FrZhtaKl",
+	"SbCcYO7hTjRv+xGM8Wd+yL++MY5zfampLlUM1R+S69sis+AwXlBvjRzUQkdXmsNuMNbb253AiF804zhl",
+	"UrAmY0ph83Jb1awEXamF1B1tNeYa1XbLVQma20ZTVoydxcX8ZYcmItHOf82+19XCNq/1Pgm7UGyIweiy",
+	"IY+f7o3OAx8ADbUMb7Cek29IX926JzBIS32Jx9FuCu+JRUpZnqnC4BWr7rKcp1MSnJut3XS8Ej2KzjV0",
+	"s2pbw3A5+xCXMUY8PHIg43F8up6Q5Z0LUzrDuzWWnDSwZu5K6mP3Vp8ClH4Z4H3KVWz7LJ/xvOP4r/Zl",
+	"G1rMKy1+pdUWt3LRMS4yz5GfxV32nG4O8KtUwA83NXiqkaKz83kD2wplFgNJSPNS8SvWPecPvMRNxQhF",
+	"DwFiPv+nvSrbF4yvdC9IYCnB76NUyGlMvmXZM1EXPFtWDaO6LOKKsM+P2KlkbEVIaEzi6Zwo4SZV+aIs",
+	"vgLOqEtHfkOOC7P4aDeIwCkZSTdccr2/xD6n4gk+CSySsbzBmFi2ELe7OWne97xoyMlooTcrevZPCMJ2",
+	"3RqkVsFUpMLOpnlq+0Unji89tZs4+onfjO0mIPmPyCQR2/eHK1ZssATCppsBrIPLzaQA9XRSK98NJOws",
+	"GLfHbR3GmRpSmJTrl6lczVvEXuvSo0/KvKFm13UxWcvikhXEPDls7sUf9xtcuVZPDsY8l/JSOf9JkGTb",
+	"NwDiKZvU9q9p758X0fz5BvQhj2nTOSMGu0x8jGFd9klb8/0qYoecFY8rxohwKk0XYbsZ7HJriA/auJxh",
+	"iHDdwKoOnifqFmrCv4EF1GyVeUGzkmKKwhUGmGDs96WANJkAFSgHhauCBfJUj6I18T8i18evApN6DH/h",
+	"wF0Dd43APdjCh+6/lzgr2i7DRpqVq1cy/mqwzgydvCOIs8Ifb2v1mocOOTAwn063nSHAKx5PVOh46fIQ",
+	"dAKPgGeWllRbePWFUOtY9kpE/djfqqn9chZ9Lk0zt6wpv7/l0pbRBk6+yJYqVS77dgRcWQVtV0jkVLxq",
+	"7mcUt9vBGVkuHdcBXaI83/0+d9c3TDScVnjH+4vb569XtztujiNfI7PE7Sfzun7q0N4m9jhk4zz+T8nU",
+	"AdGRiqe3UluMHQm6/4naiHSSkAnNrqhIWXbi4von0KS5NL8w3xs77KRKSTEfIYzniS6oUD6bXMHDLOOp",
+	"kdInqlytZAGPq5yePHhw8uCB+ceCryg9UTI9PQFDlpuXmy/WC67ZSU6nLJ/UmDaMxd2LB+Js+PLuacsB",
+	"chfJihWwdrwiTry9bf4R3HLIXHpWT7KrH4hovsfE/WxyTiZgG7HCrG9VyBlTCvZvQmRBJuYWKFYFV2wy",
+	"JPDL+hTsANDPbUK+QkwpkNlfw++n/MQDRdN8MiSvXKk7gVUrbAsvBdtCXI2SsXTQ2a2FdihUfo0i7CKp",
+	"G1k521fpsJPZ0JLq4f5NQajHm8J+HjURt1yv8GmKCyxwYlOVntXR12GJHkFIFospK3wG9VwyRWqIOJ1M",
+	"QlADm5sdufVglp7qgFG7tw7CqR9WAb1ZWYRFw4sEKH58RB7cO/uGrPAJkjFNeR7JzY/XPL3UdJqzh9Cl",
+	"YsUK7LuylQb0hp78MTp58P7df7x9O6z+8UVDqMUG3iOU9hh0VLge75JkMrqVFejhUeACuTCisqmZMc2y",
+	"gimjFF2yzJz5Pg2vkDGY0o+zeKNeiIIY6byRpXkFCJUFy1c7GHDx/irKB+BaynYijfe4gLJ7yxnDNgjZ",
+	"GM7z3NrQwJtcYFdnw0U36AbmEWVtp0pcmWebYJ98Q4OKuC0H48d485xngpEZLXO9IaucokXVuddFXi5F",
+	"9N6hHl3C5sOO40HqnAt2owEaG1a8DlsBYcArXjtGC7qMZzG/AqnHig3xDyVkRfWi+jcBNqWZ+cbsC6MW",
+	"xsGCRDeUq1kA6Zikuv9gNCb/9fLZUzcE4cJGBO02k6lsaPaEfaCaZLgk64Jr5ua5X4C3NcN4EdQpx3se",
+	"fwpnZHRmVcyqORbfNRSItWMN8fADUAIwEndgGf8B6KCRPCrE+UMcI8r1FtbhQyjaWq70BvNegobvhgVR",
+	"n6zAM28Q52wKIy6pThc/N9VFrZh4FKbD7wMLiEw1bDc4i2MRbE8es/fbcoVs9a0N5kPbh+ZkC7lmWVvu",
+	"ZFdeqmkpNnndt+9Xmue5OfXQTEsnhiIpg1s21vl+BxA1aOYPGNat2Z57OdLiYO9M+0dZOOhJh0SJ89yG",
+	"BaYZexgikVFb64xb82UcMNr64TurSFADeAudZwNBEjB4EJx2JPaoXJbjtoADgrSISpLUC91wwc2C8Qhh",
+	"bSthP4uYNs61ys86hIHxaNVGuo6+yna42XU4B9/s8wW7R+OL+e2gFPFmOMHNQwtucsmwHKlf448tqEHQ",
+	"I/0c6u/6zvwiRBvsCzHYvcnIC8Qp60kkh+y4r2lQfOtXOd00waL7KtFul0877qfvgXlUmMmbQc/iw83O",
+	"7YIpYIy4jl5DT0QEumHnumWnDPja5TUXIoyGxzQp8KJ8xxqqU/Am33K5gB/QmOIwTZgffPGai7Z37QCa",
+	"BPXC1msaEq9qVhigMVbAjUBFv8Q6NqNbUzCvpP2QGJZ9gSZFX9+4kfdWRdvunLULlG0eVvGEfuhuFdZ4",
+	"gvcDqQLWKDqHXG/1hgAk+7Aq0C8cf0u0Z9a9eEOwWZOVnG88/rR1pQIkFENhtZcKK9vRKz7DWtOvJtd9",
+	"fODKdx/Wz/gbWXVIgu3U2OyCuO/C7kXWRn/oIRG+VIRjDgY5WXNhnsTQce+WZdvF/m5mcWa+Auvle+9a",
+	"22LYUi9kcTQjzjcsUw3QIai84pysl7YzXFnQDi2iYWVBA63WUdxz15Ujqorg/Ib5thu6zPuhHFdgaZEq",
+	"3n75n74xzk7amb0RbD/xDjgQPjHUQ2jZDfeQtZYEdXXa0zLo5xTubRunHUWNxqFelssl/Vxgzrcn3XLU",
+	"dk3lsJJmP87pASfzL8jpR+HV6E7YMjwP0rtGpYBmS7j7WcYRwH/GhXUXI9BjlA4vZJ4bjfzmSvNZ9Jpy",
+	"0tA+jKlUp+N739z79u79e98E+VXj/fkybqwoWUrRuQPI64Ws4hmEa0CRp0sGmIUTc3qyMmeTOHcamuZW",
+	"fzoUuxjhKA40S1+U4hEOsONV+W6z276nItEhkMlHrtDhgqvFgVTb9SSW3Vp5gFfOZjuZjYUQJBUljYuG",
+	"VSHnRq+MiHmb3d0VhmKX80ZdS24aD0GtsCZ2EMITd+PLGpIwDkSE6mLGvSiFteDase63sOxdjxK/1voF",
+	"X027xnKxwxtstz+XbcVG1eFrNPc7I7zhjJsr6+wD2JirYxaldQ92RYy5tcq+30vaCurC0oVkCqLdri9I",
+	"1WIBfk1obiaw6fjG9r4o2jmbpgW9xB4OHcd1Pvs4ibyzfQr9T/gVK9CX0XnDzBqb5w1bAHHQHgNaQLLd",
+	"wuIAoSeBFF2RuXyRw0Vac4nhAcLOFa9lh7jcgZSO96rzVY1ZHY86Fk+A4Wbd8Fvli8AEDeLgGBZB+ZlU",
+	"inlxHdyuv5esxN4QpRB4BwD6EcMOtCtaaGwbW8EggRRu6v6O2CvBC+y2QhC7AgGxiF+Vkov6b3RElhYs",
+	"skcH6EONQW7FdHuHh/VCEsVQCK0KBvnj0G8oqmVaju0ztRvEqhxQDayhfpVWE2mPviONj3AW7GZ9FscB",
+	"5/oP12G/h/3ku/LvwuX0cY7hMPGpVXreTZn+EN/TjrLepGI243SwD/pFKQ7SPV0JVas7tqqb5pqnIKKC",
+	"WmGXPjxIBtMyvzyoiLqlmZcPM0BJkCSZTDAuD5LtvdvkhnSfSsOPlKzwKnM5ov930cot8/jYyqeVRqD6",
+	"O5G03bwq0PiDzYL9DnY35J5D5RmQ4Hs+m0UEWt0RfAT37pFTOoMe1EcZL7AauzkCnPiJegG69qeuzD/X",
+	"qTokfMe+1XYmR7mZ3Jo+i6spOMIR1HQjZwDxZ0VLbO21JXnMJ0W64FdNalr1ghgCTqNY38nk6mKDrZgw",
+	"xssTtF06Z9a3RLnbfCRF2SBai1L4PtWlyFhB1nRDZAFgZN0b5KK6HzkYvZ0z/UV538wozIHZyX6JV2QF",
+	"Tu794tvNZJsldrcbdyTO5QBIGM9uxhJxW+tcWQ1EMJbFigAWckdm7k0Q9LkvUdikNPr5tnvS1tFXEDtO",
+	"diR2TvEARiNgnN+QKOaYt4W20ggZzVlGqCYFUxo8AwDRaWt96JzyhirljvWnDnDM5jsY4ni3XiBz7Pyi",
+	"m43dZlYNUD+H1KLKchUt6HdJ5JpeMuHQXw/iiq2SB9u6EapM5wXDxjlcQcI6lIFITNJlTegFhVx2V8Jy",
+	"ml5Gjwesz55WCOrPZJECjoLvErnKqSCZZIoIqbGTLuRhcpR2VZh7zfOcTFkInXwAGEkg+poa83cNsFXw",
+	"IuaHXeqrnyCdLGRBtLq3ZzsvV+PYpci1Ckschan7sUhj2XLXpjdYTeyOta8fhll0of1Lt/ra8TYTKDjN",
+	"40IMvvpVaEz56LLQ+Kz9bN2BdW+tREPQ5cudpn2yqUoHPELZ8UWee+d1wVyvvil7iPKCK5KzmSay1IQJ",
+	"vNaOVP7bOcTrWGjrdXsSSNcLFtGyJkKuJySo1w2TxIRcWxX4xG7Ku04bvW/Dnlc1mFsqQRtWQb9zNivz",
+	"/BeHNLWdYYXVFdgqB/VKRLhdE82KpcK0KvMRdthRksxovMSoqZnirOZ3tO223KiYXt45UWkf7ILQi6dy",
+	"3VJRWp9GKpcMXCAOwKc+pThe16so90BZBl2y2NL2QFKZzayhHfh1hG8M99ERO8pdu5njO8yVU6VfbkR6",
+	"YGi1jGyzA1cPsq1RoRASexiZy50rAk1ShfURHdrmxnfQ33sI/Ur9zJtp1oioGqKdb1UNagX4vA9t/ZIt",
+	"b8H1O3PNKDFbyYu+cXb8JGF/sNaqERoANPaFjm4yqW4/4mjGv3CdyHZhY3NbN0lknhlTAPO2ltjFvCuE",
+	"lcNLrQ/vgsi2RTBgIAExzA7hwjDgaavOsJzKHIeH8HqjOtvadyo2lSpd2LJGx8r2WcNvOzitHli0waPb",
+	"AJzlyD/dEDBqY+WyVbZ/BxLZU9TtYXckuzo+qghwly4sePAP8NQe3hlru1Srg37vsD8rSVChzbojGLYG",
+	"gmMUcjue6dgcXjFBxXEChBlbRqCkfqEZM6wzMRSDtpYZu5rETbydyIlmol/kpGDzptJVlZfzaI73QhYa",
+	"8zRBfGLRfwPmkNp2KnpnoiqVYYUGl2EIkLklwi+eXsDbh+Q7npvTSVDDUwncWc5EsokcME9zfyVgsnI9",
+	"vM0QhCFZ6Mqao//Kr8Zuej3O0BZbQHbr1shryUWtV0bS4Gft2ckj3Iq+2fk76/nVVeJvO9c3bWhsAd5y",
+	"t95WcWa3MLDdTmfQRayzD9lH+LqI0j6IsbsefraDCbvV9mw/knHEwv6ebizq0K6u0Q9wbU9HdUBGON6W",
+	"94Pr6Q2702Njd/AREL4mwK05cGtg9o2b8yl6yAcKT8OmtUOfB7/vcj76BTjw6afxe67R/xf+LIYQrjpt",
+	"DSp8jXsTi6PchNl7S6ZVwZa8hktaTz3oJbaOuC09NLqGHatQ3vcIv4oInRyNMGzjhvrsxg5d47edTM5D",
+	"GPT/t7IwDHNVqincjDHN4B+VylJnprnsCKDSlCjkkQLmMv5myZ2FcVCBed+edq7OM6IqXzJCwfkFsWpf",
+	"NySFXtykPhyDX2XB9eYlwJ6i39X3udvpn3jx/DG5ZBuAYXxvDO33E1BG796HpvQ0dZ0uHeTuYMpoATeD",
+	"ffVC6xWeGNWcr5NRtZhKCo2m7YNDAnWnFvdHYQKwds4t21IUgDDoJUaKuBktlfKS++jr+cAZG+/d+yuu",
+	"x1VfXwP810y2gmz73Gk/UwgKYvJ2JpnCzCXIo6dLNSSZTNUduuLDZbaNkCWumIAT7RCC5+yh+RPsj/O3",
+	"4q04IX/720WpF+a5FE7/3/52TiYXUCzF/4BPzsl3QGniNmY4HE7Q6UeDfbNehAiBCZLKE/atICFthwSQ",
+	"m738AYMDl7BixZLjGFzb7pBfTT6cVJ9Pvn6IFHDcZsig6EaR9YKnC1LIHBPf4aXQGxCrzLke4vIfZ+pv",
+	"f8PPKFkVbMY/4CbYUXA7LFDPVxMjpycJmRSlwP+y9P3k6yG5cBE+Q4gg/p1SQaZYlJcZo5RrZabCM/Mc",
+	"/httMZzNE660mY9ZK5kAoPuEfDUmWhJjLhCWK0ZOz74GdnBd2tBsQ4hJMvloLuGEVMkrCbG5K9cT+xYo",
+	"GjKvMWw9gZavuPt3LEbbf/ymENczlRmboMOITnMMWC4AHNpwU0ImmBY0sZvGzE7WgM7whY+kcN5ew2AY",
+	"fYVhrKy0s1eeryY/vKLzyUP0KZuD4Rlg8nh28osx5ybkq3un3zpPdkLujU8xmAFgG4bKQmqLxFn5H78e",
+	"wghPpWBumDm/YorcHd2zs33BVoxqLuZmrtW9iGyBdidRcsnsiQUZKsjkccaWKwkdZk9+ZpvJw0qKXLKN",
+	"fYv/yG4XVAUIOBNsNmMpQkWd3iMLWRbKc8WSG7Y4JxOjTj5BtgAW8P8+eS5znm4mhm9r4aqHZMo2UmSG",
+	"LOj+v3f6AOk8ecF0sTm5mGlWIG8gcFVSYa+h4IHU1wD2yBA250qzjLgKBBeSNgLGydIheVztrLlkpGAK",
+	"+gjQ1YrRIiE0VxLOgyBMlEtH6nPC50IWDBeykSXJJLz0Usj18K2AeEDKBPo9eWbk1wz6MwwuVjRdsJPT",
+	"4aiSzcFn0AjZVtUOfmZsFWyJq43BihgusMbC6hRQwzGVekE8mK31l5gjvirklfeNYDB38NLeCIGD4nww",
+	"Ho5wFnLFBF3xwfng7nAMk11RvYBr8o4Rs3+AJoLZI54HH2eD8wF+C1AVKykUXq2no5H1i2qHYs8+6Dtw",
+	"H2C3WGr0OHNFX7pblMZUmZ0yx8ca7p3hVq5FTHPzM3I5jjVFYHD+5l1I/e+lE/OFTJlSkEz7n4aAdK6M",
+	"dvEL0xThPe5AcVIzSezXAdCggsQwyKT4YbnSG5s3rotyBzTnaSW60gVLL/HcAstXORlLUNX97Q+IhRWD",
+	"XbFiKhVrJey7T7ljKRWwYWejux1f8ubkHTE3x5QqRrB65K0wKwfaHjIBITWS0rwyvJSByvYdx2erR9Rr",
+	"C14QNXDV1dhoTieXDH1nDadNaezPrHb5Kzbb6pE7IJgh+3DPgy4PdT+PhJf1b9Yc8Jvocmzf1Lzpg9PR",
+	"6f2T8fjk9O6r0YPz0eh8NPpn5UH9zhCtVMX70f0H67u//TGbjYvRaDQe3RvZ/80RGNh1mxZlnqPnfHDJ",
+	"Nu0/y6nSP8rSCObTD//3D/vJr2p3ZuNRNTPnS2OrXG4seETBruQl/gwn4LpMb9UsvQuk7dgQ1KcLW6Mq",
+	"zBA2I12HrN0KKg5cALnNEZ6/QKRaOTOXPd4WiJyXscKaVbwgS3rJxRwh0M1zEO1TLL+yrSMjaYAHnw9/",
+	"IqyOrhJiiYj3sO83Up0N96ShYqhm41arIWRuIFx3JOFucsk2E7dwq99wFPFGAeJasXw2JI8xAglrhHw8",
+	"KVLULC/ZShMh1w5Htn4SkV9tr/S+RzFQzsAYe+cBfb+TiOba/ZDF2LOJGztzV9UG/rpuZUOz8x25MO43",
+	"5b+IOIBOzQNnSL4tR6O76d0RKajI5DIw9IEb7luFG24Lc07gebZXquCEjidDuu7gI0vjYBcjYNiIw4Jw",
+	"xrCXxtBpGto+dgeeuU4GT2Tqgf3bnvfP2VncSHz8Yg0cKxx6iAuWcfQFhTftnY/oELlGAQJNM+O44UZm",
+	"KLKWhV4YHQysLe+dsXmxCNYsBYgVpY2S4RoFcaUTsqSFEXiQtwCbvytX8ItD5coMjMjY1X2vdVl+Ojff",
+	"oBcw1E22KInrPnOmDyaLMbAbSTP6LKXXX1Ps3J68MSPeRTZuZ8unUv8iM2OBZ0dg52eCVW7FME+xUiIO",
+	"UVn68a9wZH3nxFeZcX2iCwt912wrmOdeFdhF4JbNhaS5Ap7uYn/FDNcZzzUr3gDEy7uakbcHE3H33RfC",
+	"1tPaVimKTKxLdAjlCyybWMgn++kEs19czvWUzbkgSu6fKpfihnMNkQJcH7JUg2K85/WqhAhH7/e3DclF",
+	"yuoDdstoaO3H2/LCUmieH/DC41mnNHVJipYXwsJITDsFkbxXkmN51wB5PXD4ZZQ8kVcMol7X0Nq60dis",
+	"OsXQmc2BsDlXrlzzOhlgImT4nU3DusaC1MXgfPBg9u39bPTt+Ntv76XfZPfPHtDTGaN0lJ6d0Ww0PqN3",
+	"p7N7s/H0dDqafnt6mmbjs+x+Oj6bjmajER19azZtNTgfjB+cDkfD0+EYY65XXJbqJ3xFrQ2J0Vx+byeP",
+	"Yr8PzsenRrraxuYDdZW2/ea4FrORhfsNZiZ0wW/kYfR3B6S9r5hc5c6i3CiS8Swhgq2Npujgyfz1YaYY",
+	"uTtA3NvLY/cGOL9iBZ8hMGPUFH4qNSMTc51OSGYMXZYrBnYt+ow3sgz8xjnVUIZAtddzbeatReksWIDT",
+	"Wb9zcCa1W+dmh3RayEsmKmXF7g7y0cICKB2P5S2LQpEKgC1ae7cHh71gK1lEecxXQViXoyzFUTTuR84m",
+	"NTYrFy5sjqUlwCckl/PD2Mz3NzSShivN09A5GS01CTCTsa+VwxFbUfGQ3B2RzNhFWhIh1xgic2zGFVHU",
+	"HA9KNowWhGrorbzLZnOmQxRwO6++Gs6PcAGFeAX/vhfNkds8B3wSyN6Ybl6U5uNvbeqKIWvLA+HFdmpM",
+	"CZuOj85P187mzcdan52B0jK9fJ+zK5Z7LL7B+QMPzR2m2xmeguxUn7m07xLZSlsacMhEkMUGO1qaiflB",
+	"kWNRusgrVuiywH8b3uKFmzvMD24ylwv2ZgBNEWaFBCNrTQu2kKViJ9nUHLS1Weebu8m378zr8EqAsSye",
+	"O5Aypi7sTMNQlGUvWSqFIeXZvdHIDGlBvy31Ryen92pqhYXSBskZvvXb+vijEA4c7MnXxhZ8zYWy+n01",
+	"2615Bb+zAJtmWiVWajZpO7HFdHZw7QqABquzEl3HkLY/yTWRM82Ei8WSjCuo6E4IBUA8o8Untpsfg86i",
+	"rtUStroIJHGFfbArjW0AOC6P20NEIaTC7Vt9vcVss5kY9G5qloz40LvWKOAeYW7U5voAPTpO7BkchFY/",
+	"k+x4tswUqq/Gd5NWCRv0GxkMomIWDJ50lrcL1qr/SOSEj/9ZwX9YYwEbjJg/2setdRcZvPz515MxapIy",
+	"vwpdV67LiHVkHelGMNI0s5Ky3VazgKvWMlEMNdUmWrjs2PrtkDhEOKN23tILa3eTfd0DuDas/QgXYEyI",
+	"h07AqtMK2F3HtM3cCdtvnnkBeBTN2Q3WaJEdLqDvfHR/XjfK6kCPvRWndjtN/Kv/PM9qUDPYn+L93ajV",
+	"it+1bNe5FTSYFH/wG5oC03/nV4ywDzTV+QY6DMsZmRiJMyFf6bC7oFQu8WfNhfo6IRP414R8ZX+1kWVB",
+	"5FokBLoYuRC6zcd0h3nyVnyVM21u1zJntp3R10PyGpLuqvxFSJi1igrGhDCFDiEZiJkhWcor365vI0to",
+	"S80yzIHbjmMBDW/A3jCtZyvMR++iaNSj6tUvbxJd9/cXQH9j1uyCIiI5z9i2MO8s8L63hO4WX+95mG94",
+	"ML8HDkHkrD6nsxLN7gAFQtED9+7RWwOA308frzAnDsCxXat8hdYDVsOyD6scGiPb266fgtmpzK4igIdt",
+	"24Zdi8/atafyJdJfIjLCHlXaP/7uhtmCnTPBFiy9jAdPxy54WuE9gASdF0z9nteKbBsDr6i2StGu/Vka",
+	"bKlhoaqKWGQWYw4Yf0WVWhv19V2gaDq90z2GC0UdvNIqB8lgATfBIJsOLVGGqVwGBdWDBaO5XmxqMKWN",
+	"q7yllLKK+TqpYcLnHU+xIOFIGlkgAQKp4z+Nyh337Z6csMceEEQXnGUPoYZ8cq6Z0hMLPUH1kCC4M3H7",
+	"ir11LUpeEzpeLDusmvafmiHWeKDi5+Bgdk6qQ3I++OLj64sXP/z07NeXP7x/fvHy5etnL76/NuytIDEe",
+	"XW998tECYt5KTlolmPBU/yXF0BGFT//dqqRVKSy5esur/rKoyatXnfrPM4UtWMBBkq6WzhZ8AYaM/cdW",
+	"VltdRuHnN5FRvbPNglI0rsgcYKiOoa+ahdSRXm340tfBlYqpG5A5abPfD6ffUdPS/q1Z3VyzMgbvdxvA",
+	"gan7BN/duhRLKug6D88KXFzh3HxueXM3lHA38PJ4qr+DSrY0ir0IrYgJfH1eKXu1ssIl1iyzDLJ5sUKQ",
+	"IAtD2cJD9LwUbCmhaMINMyQXFoAwC6jwVmCbMUIV8VdozHmCnHo00dxFbwRinAAx/iMiXcKT6I/c6bZC",
+	"IQurPl0fcEQQFam7P+RfTbc7liA8bZKEHbS2MNrg5d3prcg76Clt7bH1jaTbjdNnzDn9RArZnQAyMppE",
+	"c6EuVYDiOSSvoaaZY4n6FSs2WAhsx0mIFPkmgEw8HY2gsBpvE8y4cMlnu3Zq3en2LMDSO4q3J0j4mDNh",
+	"XhxErxxUxWUJ5wUSGM8dJL5hezrNK69GwWj2TOQb/4H1UcHzRsxBNc8bGO6dH3xVTnOeDrfCn4Vcq8H5",
+	"qU2dOJr/BMnX6DvJc7dpLkPLNWw9UqahRXdAaEZEjf7z7t095wB8LgcGWGqXe9TP82zFhJEuCabaBU0g",
+	"bXDFwQAAVEWey7UF1zC0wy4RSa1BpU/MxqQ9clEDmcVIiUJZRgCEonLI0jx/SCYggy1KAt4CiI2AGeb1",
+	"Q2lIU7v7//UNA3M1uOsPyqwKaZSol0wbyeedbJ/ceMDanL+GmwMl+hYn/on35qticzuXpm2HtS9KhA2g",
+	"jlUDkHOqsArKHQAz8xTR78KWcOg2MR9quZwq7XBAtQ9wvRmkWWrx5wzTneiCz7G/i+ZLpjRdrgY2Uf9d",
+	"MpiXtKBCM+A3QF3hVwxCwyk7h5yoFTYDhrosa1YolzRbc9i++YitZwBFglRorv7CYcUV4kbYUgV32+Lp",
+	"hOOwrX1XjWPcxWvTcn4yT1/X0A5emStbYSrXcyTjy//zxCM5hHgk1ddVDmsgem4jsCGLtru5Yj4IaGDw",
+	"7AinZMGIITZQxWUM6uC6tu9l2e75MRze5areOT7+qpXFvuQTD6h8s4P07/PzFzs/vc/GngtIFkfTU2k1",
+	"JupaHrgok4cfgoP1VYA6cUeoMBfSiZCa7bmD4MGn8Nynz1R4hjZfGPjnCNC7J95vn/qzslPpElPnq78G",
+	"p8OzUdh+43xQKut/tLnmQVF0WuxRM+36BueDKd+TuypKqNLzmaRWE31WaghxY82KXnAQWk4fdD0Ua0mR",
+	"WAyFPaBr6Zujs5p+OO1UDh4tGjzudeh5t0OcH54lcCCOEt8PxmtMurRA8JFjb/d3++ILTu2dj6lfXvvd",
+	"5x8bHJRvVf38SM7yijKHkOIA8Res4N0+Sp5nXKUWYPpGL2pJzdgBzMB7AV3mM3NZ4JW9azHbydW29ECH",
+	"+Q3TDP9UNoLM0nJlLtiKmVDZNBYjNMJRqqypmh0YrG6jNXIIDH1r/PF6ISHtZl2YNXGH6YYLIlwD5Mqc",
+	"aVXhsaCEf0iogEpEd0X6xkA4eSxQnEECrSIryiOgLPCS/+nc5dIWAtbCSrjDmSljNDvJodfrybyQ5apd",
+	"6ao6w/4dH75hxecR0xohL3Sw3Kjf8yFkab+36dNVPePdb5KBR+scnA9kqaH2plC6LQyT0/j3Z/b7JVPY",
+	"hAO0dQAG5opoKbGdk2uolMq8XFon2tHKZCL1JUfVVLY2vM18R/ZJ8O6gxdzrFcfQWp4Z8WGYlSCzQjOo",
+	"lJYqvKq/D77vWi0SHICurP8Xrek7XrVdtdRu9XbIhcfEQDGn+c8ykVolyVbd3q40Ael6/vEa/9qp8ENb",
+	"Z6/IAVsry3/vAp/nivOaxNToUDElHUbIqpBZ6dqDQ3KEYgUWlGxyiQgQ6rL0c7k+uOoQCtmPXku4VWIX",
+	"rclzoBa3lttdHar9Nl8o6I6Tn1eN12jz3VR63vmY+SW22n0VJQ6y+4KfH8fuC6h9KDn6237hKppTpH6U",
+	"RaA8r2kBWK2IF2szC6BVQRVY/VIRubZNExLI8BBkYs/p5CGh+DOvgc/5FRMBwDVkOWSAly9QMLCCpLIo",
+	"wEEOuRAWUJ8ULCvcrzeoiBIulDZ0c0ha281QYUYgbmiYY2H7T8Ijb4UDYE98P3T7FFcEetdiS0yXlYFt",
+	"AKxTebeoDir67Jn+2kq4oqhyYMMiO3w3bq3PHutSa2dkfY2tb1hqd6ykMZf+8XHAloBqNaAZ/d+1UOsB",
+	"AqxvntgnPM+PcG89kIFh/98xPIHQ+x2Pt5EJTgBbRt8v9G7iotmWB1ET/JU/C9CBY0MyPpuxggmdECnI",
+	"qixWUlnxgDew4fBLttKNHpubcO1tVnteEG0uKas7dGdSuwN/SeYE7xC1goWUq9tmR/fkbbHjhSCy1O5W",
+	"8uIZkkWcgHfHEJIMjUQP7jEUvzSz6SUOCZxpnbuqZ7in5tgZopDlfIGXAlyI+B7X4sW1ZogB+gIZbovT",
+	"ayx1+olZClNAAg0GqfKJOOsi55fsFqWdD6/ZjixW0U+qJLKMGHMNmQ2g443WgKBl5Gw0IhDs1HzJGtkC",
+	"13DLHNFHAKJWNTi/+01nqffC/ShiVfwk15ivCj3LCs6y43USAO7LczyONe9MuGvgpjkmXzJj4DUn8L6E",
+	"HIETkEX46JBMjHkPnasoeZTLMvsBviDj4YgwccVyuWIJwXGm6JCGPmL290vIOCwggcvmjkDrpClNLyEr",
+	"7K2YPKFKn8CwJ4+/n6AnHBsvaWLWxbKHdjqwFdDcYIb6/UKWxZBA2zcyPiMK4bggTL+EbvnY863KoYR2",
+	"6m9Fzq+MyvvKf2Qf9Lr3JdsQWTjs3yXdEMWsXs3MG8zUuSDVK31nilwqbtT0NGVKxVRefCGScff4bJ3k",
+	"zYopj91su6pBIynUy5MKI7goxXDGBVcLDxBsPvrbpGf9v96smsr/gzabb+jJH+/f/cdXb98O7Z9f/838",
+	"4+3bv339n1/EGnAu6YfHONDZKAYNcDQoLnSjKsvCVQypYCnjV6yC6MK0wooANT6sUSBc+OjkwbuP4+R0",
+	"dH0S/P3FQXCG0EMIpnliG/3XWgnx7Jx8c288OhmfvhXw2DkJt/mtMIfznHx8O1ArllqeeDs4fzsYD0dv",
+	"B8nbAc/gn24U85GSZZEy+NjIBFexdafdWwQ/NSuEH2bsaugaNQ7DKQ2vxvgkX+KTMZ8aPGGmbknhh90W",
+	"8f7Bt4Pzj28HRYmLK0qxb6bguoKHVZmmjGUsezu4vn4r4ED2aMFUiYijJREt6GrFhHUy+H8GEt7Khl3Z",
+	"7vaq7ksC679RqHvo1mlBL6HzIp0xvXm1KJgyv5x8je4DbEnI8sy2wsTHTuBXOz0xIS0wXpPxE8zmX9zR",
+	"bxbpXPzHc6BbH3lV7LXlNF+AJ3wMbnxwdC/yrBOst0tcTAaQowGDVU7qaKFJKz7eqIaPZyZE4BW+6zF4",
+	"iAOwt9v2SG8l59u2yEipW3JLGxbY75CGo3Uc7E7wAja4oPHQ9RIYdz6a/7T6m39CxM/+xj/88Dg+5i3U",
+	"0Y4L7e9Wxim/i1DojvWQtgY5f2J59sg+9xl1t6NTBb+wh8ED93s4TaigpLuVI2fm/yAz0AP6V78ZAxZu",
+	"5UINRku2411GprVJmXqorh5F6x4f01t4nOvFJgANJTOW59gRaTwaES3JKSTSP/j2fz0kZ6P/BdZPnss1",
+	"y46bJFBxTYd0RuunP1Jiv8sl9zXjZiNg1fW+R00H7qZhnObzdl4wvJk+HjpoYyIWRDjs7TTZCpBMwUum",
+	"0TLVsjIFpV4Yw9zMLWkInjysmidzTS6hG66zYBdUdfMr47KtzP0LOZQRowTgA5dcmXWHV3yvLgMvYImd",
+	"cZBOP9lNY/bHHAB/LNSC5jmkHU5Zj9NQSxHbYuqcUcVugatfLaqOy9g/2jmGMQxILyEGav3K1p21YCIh",
+	"Svr+BUrTnKG/WArkVybmHF3NyMjWrWz+jSWo2JTWLG/H+4yBTut5jrE6EOMvw+tWKwZbr1wuWUEKiDQw",
+	"kbEeMZQXdo+vLXf/Scz8hKHgqjH0XJJanWMvTubiimu6HwTzcfDc56QFpSlb6RrKxv7iYRcXnhc0Zf+7",
+	"jiYS9MXzP7872q095uJqb1EI79yNr4C2LxBSt/Q5mqJSbex+RSVglj3de4/A64/Dl4E3HZPta32ql9O4",
+	"qxy9u/uQF19VTXjRUYI5/uKyciuvoKkIvF819OV9SBQTGWgOEvIwmpAXqxX9qciLbey9xWg9kBCDxd0G",
+	"EuK/5EFOBlpeMjhj//x9/M/LP06zb8of5Gh1vxjT7+6m37Mf5z/x/7p8snwqn//+Qr0q/7H+/2/+ORqf",
+	"3r13dv+bbx/QaZqx2XzBB8mgLMxSF1qv1PmdO2oj0hA/IBT0d278tr4Nf7eZI+Lg908gogDXCk7iFpbA",
+	"nwKNCLNnhFph0EsANV22dz5W/9jb5hdEUmOfX4G9fauxLRYs6gdWFyQu+wvSDsBr3tTmtyamukEoBrt3",
+	"RAjFV7arcjC6MeEOoH8zUmLbYkf/FlGDA/SI/Ue86llbHfPj+BR5uJ0HqAk97bdw0e+qQw5FRY1hG0ML",
+	"KNl1Ic1VwSAwv5RCL0KHRbkyKkVGNXNVI0lcNccX/kkl327BqBFyheD0+5rE9ovK2DUGtReRiQBRle1R",
+	"4YmZ5lKxLLGV6TZmzDHPAHue7e3sZNgjikU/lTJnVBy3HH21KuQVzb0QgfmHMIHLVbkHJS8meEbjV6P6",
+	"I1CMUat7Hw1HDXXvWES5/8EZFzTnf4QTnuXUwUSDuOpZBL9iBZcwTQYRL1zP6fZ6YL+r5WJEqWghgOZL",
+	"9k8pzDb++uoRFGhQzR7ZXFUH1cYKF6CqAymhSyToVw4fQDdz98lWdb6NXAVE/HZ4L05E/6q7xzb1zCHq",
+	"ZOfBia7kdM7FcRzUj/3QNt6F23vjanv3KehV5q/rZjBDK32hMQWeJa9LkZxlcwZNPkGULaXZ0mivT7uS",
+	"PxlgmWa/lUovMfnLHLF/iw/g1SZkj/tNb04XtJhX8DiQEyGsrfEmHKC6HzSHHKMgOgZR6QLPvVnjmeFo",
+	"9sH8bpycjkbEcxG4Xr/AZ67d0nIuOgX9SyhaSwbAURYJ/3019KASmoE4XEnFtYMHWRU2ar8R6Untl9ur",
+	"8fG1jUiD6cOk/6cI6kamCQR1TyHcoiQ7xJzPDVjbIRmE9nsN3/4WYUM8Vd813gd3aqLy4w1e0eZOhOMC",
+	"trrvq10qLSHwwGhma8GrgKHRQlHBNHYIcYASOFdlrV8gq4WWQPnuwNfrtxL+6vCL6YbNzW7mlvSn7eT0",
+	"DM/bHvgjJ5n+LmW25nluQSB6eS0vPE/cjtey+XbeRmW6ezgq098LmjLyk1ytsH6iuvKr4U/rt3dMCdh+",
+	"ZkcJGB1XCbjfSQloopBTC3xx+m8lAPDZ6/YLM7o5YF/cNxMiU5bLNbCPO0+Y3kK4Jl99cd88/fWwuon/",
+	"rWT0VzJGt6tkDB4//ccJTHI8aFI2xu3KxmhH2Rj9WcqGTXM8RNc4O7KuUbX4qMQVoYpQuMA/tz5GF1lm",
+	"bk2kJ9GSUDT3oG5C00s48XI2uwFAULtucedj9Y9Wzz74rMDwtFN0/YGmMtu4ez4b1rqhQmpSIMW+VMRQ",
+	"O+bKX8orFlxvR+yj1CFN1HPe0YIAAW9uBQE6b98N1MoOqpAIdYkWNXQbzfP4euhj7fDppEgZUXLJgKVY",
+	"rhhCk6mo+mj7A94AUew21EGLxdmqDPZq2RfAj92GyvdvNNED0UT7I4U2ogNXaHCJE66f2z32usCYc4hs",
+	"Z0sjES7RXQHHvcgymZZLy+n7vKdLWlyyzKgKUrA2H+n3btA9NZEXU4yDMSoUWWWzxsCMLJZU1wIyTJRL",
+	"wPnOzM2eqitDhJsBYpmhakV7/+v59z+ejId3yXA4rL3czsecSEFhojvQXlgQaOZVrwNEAiWoziZOfU6M",
+	"Dp6AVpwAtRKnMScoVRInTN4Wb0WlGCdWq03GCajvyZZCnWwp8Qmo30blTEqVmbH6l9A5jtk6YI+QqCff",
+	"c1UZBTGPyYznRo3BXr0RnPLm2RwnOdhpwVSR59//aLTERy//8dfxWoGheeej+c/1ncA0ajqfT+kSwdqx",
+	"SCMhQiKOkYJMEFAxMexJ1gtJFINQKduQaQlSxiccL+kG0H3iQecnXLBnNWPws0kJbQt8SPP4Bx9qMz96",
+	"ZLsFhC1afAupypJ15vVv++7vFgi5jFrcZ5obO9Qdge7FMH3K8W4bJtNzx/54Y8XWx6qBUVzMcxZ6QrAa",
+	"Bkxaqx3fHOn7lg0Kc8baZMO5tRFvx4r40VimUBMjReXOR4yloOBg22fNsgAHuXJWPyT3xqdYQQA3E0kB",
+	"bFHsQonterVxkBu6tT85zPHxTOCXdGPzVpCHUQFDWAuuSMHnC31ULfDceWBvzT71mNiaCSq0uf8rcGwo",
+	"buEKkq7BbbOiPCNUozlri1WgWMs3TCFakhWN9BJ0K/mfyz2PAYucCu9RIj7QeTyGmfMr9uvqdtjlguRU",
+	"M7O94P2BBDOe51j+FDE7YCp/9n7ftDTvVRg5hE4qSuZX4FvqegF/xxAM+li4b7cg0LZB8CGMh6V5cOiP",
+	"y6QrurkdDv1uQ6ZUXBJdUKFmrEjAUnfJvOQ5cq6vmsOkT8vO5kzyzAg97O6M5Zh6wZaK5VcsAsWxopvP",
+	"lrsBmREU1O9Cghkl8Iw8lVeQj5sQ/yC598143J3lLaX/4izvuZ1iawco4RRQjEzWdHNcpr+SPLuta1y5",
+	"CxubpKBAJq4We5XTlE0INWp2PeHZ5+YuacYSSIzYmBt8ylwuREQNNAv53KX660KKOS4f7DwgUc9K639I",
+	"nnl3zF+Kx83GZwVdhzzuMbqs07JWan5ENl/bd99eZs9u0mhViW27JjoLaJd53fQuXP7H/zw91AfyLAkO",
+	"DuNtMUHNCo7u3g8Uy55suIXQqSy1s2rl2pajkAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvP",
+	"a4Q/XKE0m3grhTtciShidt3QVX+J+vmqmuXNx46pMT5wdA8OFNKgp5D7rswv/VnpLum6r0uWGuAqg5KL",
+	"yueMGUU2KNc93Oa7SeAvO+d27JCpz2/7UPQZLjrmjHtdZ2LD2Fsl3lSBd+YIGRrWKWQEpzPPiWJXrKB5",
+	"UHogC3BOY2tpWeYZ4IviCbuB2LAlX61gB65g7DPyajdh2Vuv9N6Q7G+Si/ZKxVjQ1lcLyrWANLVbQmTD",
+	"DdnvSLabuwtOYJZnBPBLh2x5BD5+XkVRpgwaOGD9v/VpHVCAWGfROx/xj33lwdwcFBhQESay6jIDl5qV",
+	"/ENiJ4FxHUavmNHFIE0I/GeVwUl+Zhvr3zX6OSj3D/HfsXU25R7h+46Zd9RQfGwhGsAZ6GB9qdiQpSyO",
+	"WIbsRgbVYXboPu8rRz6YaMesKfrryZJ+cqIpUo2b8DmWViwdW9x+SbMjYXMDHshbhE0ywuQSL/JSwJ/4",
+	"cUIUnwtmHRsZePRAKlFyyTaIQQU4zvC49R5Ec0gwJnoUUXKE1jEHlsbj9Pt2iPlszqsHM/EH9vSoB9aC",
+	"KWO7jBud3uP0KvFXDHrsgAoHQ4IsmS54qtqwWn+xj+wDlF8wolZUWNQAaC3iIeTNaTs5vbeYJPbv8dnS",
+	"//1N5v+8OzrJ6EZNHpIHI2L+cp0jhsEYGIITjMP6oU5WyIJMuNCsuKL5xHfRakrg0nzJXhg7uAmLHd71",
+	"Znzy4B0isY+Se9dfLf978d/Zf58suSg1U/99spBlof4bJvx1DKU9iiQP7RdcWbO5xdeyyAJKjReTplm7",
+	"9TUCyMfm2zSzPbLrJbY0OgAN++YlxcYSm7MnVKOheXr3njGJxSznqVaD8/EpJsb8Q+aloct4eJoMZpTn",
+	"RqDdO0sQl12pWZkPzsdn428fWHvWKN/m92end+/1kBDI/U0A7uXyKEkjP/J5WbCqSQfkzUFWAx4q8zlf",
+	"1g86TqwrNLNcMUFXfOgo3nTcn+FzN4aj4WImIW0uqK3JseGXF9SD8XA0HBny2dkNzgd3h2P8qNofmmUc",
+	"nUnPCzNfDX0hracCWdtmNUV2yazn4vljYsY9fKNYWhZQMPTmXT3XhyufgVjfHDp450i/yqlox2OBUiVo",
+	"71512INfWU8gKxgaQ64laJPtY4Z4Dq+76f7ZSb951z36VbSgO7zyK0LbmBced8ayw7FyrwK6wd2ApAIf",
+	"ebqQUrEbwDyYfTLPN+0l9osxM7AtadAxny6kYsIYvFRspjLbJFWVMmy9SsjvpdQUeyXQLDuBZLRISvNz",
+	"O4NjbS+crmf2zxmjuizMeVovuGYnOZ0yiBXYSrovzpLRCOoZqY8i2dK/X0XGCrKRZeFTad3Jfx2MZa6H",
+	"LR9iMsj5kmNRNM3zH3EO/oDP/L+BFZcyY3m9Bm63Kg5pWvmMfUZjWzlhUNJ46q5YO+77UqDTzxZ3wjPg",
+	"pAyW+cK+hKiywEJLWK39zXO6wag8TReu3ZzNCbRI0VBcFYz33JgmO1V+n8NxbBSWoaCLncKtY3ae0jwt",
+	"c6pbgitPJaGp7XTqkeXIa9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00tqm5xkxUhC6l",
+	"mENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08FNyprcYYczcWKW",
+	"iIfmXXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCmeu/apQwrNzcKihsYfYY/UA+7DwbgdT9+",
+	"/j9m2Z1BPkcHEicupLYrrgdnI1ds3rGu+gyedlUkjNVLkb0IwsecsDmrS1wjU2yJNI7gJBp8rZqKoKdU",
+	"7bzOSxq74eRltc9G4Nkx4ZUR5rAlhIZalk/clycVw5hvXjW/xwaaKlIe4HUDxriAyGiTqLPnDBI7XSrx",
+	"8QXca5TnmF7iYkZKkxLuRop6gQfd6yIIi3IPLvaLUvyFWiK9KIWFyDuW2di+KS9Km91/FMXRENtsj7kV",
+	"nA3VmKQPhO9qe5mR73wsStHaFOdFKQYHUuFIft6iFKFiKucFU6r3ovs7fWEF73aIdZ5SkbL8kJwaHLE5",
+	"pff3kpUsgwVzRfA9OfNZ3gn0wsVzu6Yb7FNgk8RTuVxy/dBGhqmyH2iWoSd5SB7hcNCscU45JpFTeJlr",
+	"8m5s+8RD6Nv8jEhJNIz05zLGSy1XOPsenGCedtzv5LT9cq8HwsqElyj8e13q+KqY7/wLd5d4iGrz0Al+",
+	"OpTF/A4kWN05HZ2OTsandqTBjoPhaH6JC/JfL589JbjKxKZ32bffju4dvM/7mZDU3oVhM4fBo64a/RmK",
+	"pQXT7RfTS/vMZ5TD0AEu2apuL3969vzxj//3/atnP//wFOredDdwY4wntb7illIYcD/2pzDYvYV+TWjI",
+	"31yC+JpQPzgihGNdaMBmjmliggW+qV+r9sM7H/GP1kQFo5vBS7F4Q8CUuCYzynNVxzLf7csPY+LkPkFC",
+	"Aa7mmEjm2GiJUDt0L4rvSxk4mCzHTBn4yx3dfseyMboA336OGQM4c1tXj04UvmT+5BtlCk7/AYe/v3rp",
+	"iGz0wTKiDk4ez04MNyLM0Tn52wQSC5StHYAO9gEKks2bR3cPrMJdpy59t2A0C34CI4LmJ2egNiINFJYR",
+	"7sobdYNT1R9DsTqIxiy/Wbou7un54G05Gt1NPX3gn2zQ81T8Awa7DUfPnycuwmr/A/IV2sUF8iJ2JAcW",
+	"zW4kOnpjD/1LS2F0L68/Nxyfl0z7e//LQ4RuLV3E2Xd7VH/70KdvCPHKOfCp2FihrBg2hIBwGvuwyiG5",
+	"3qrT/TpEcEiJ2MtLaL1aP5gzBGlR0E0sKcSo3oXP6XSxs9jEFKMFRJyqGS3phydMzPVicI5AljdCHLqh",
+	"cQShtr3AH6KhAbexbF6UogKvXEmZg/KN/A+ubIm2bRjQ20UrscVu8N0VtyK2AhijqeZXrKeIvndkYwx4",
+	"pIs15tyQRzTHgvNZiQH7UVePpvvU2F7w13UHj85f30gI4ccqMJvdZvE2O8oHmLe7xOMxXEml5wVTv6Mi",
+	"huejgrvxzy1pwWk2RRfov/Yp6nlCmq9kdCV+lpYRutwCmPorFssh6n4mD7GIqrBL1CT6xSO92ndZH7ax",
+	"hxw/uGrDCz97NHKgOlG7XEfq2lpeMXCqb/u834o95pcjmBT55mHdDrviyplhLZbXrsX1VpidwCsXWnQ7",
+	"+yIh7EPKVjZdfHJFc264+5nIN5OGksl8c7h0u7mxlsTwETekKMW5a6ZcK2GzPfmgaHg3+BDTOkIatPeg",
+	"infFUtQCMLki1KIUNimCklQKwVINSW0uX4sLpWmeY8O9nKaXytbWsKKQRdM0HahMn/m9XmwSn1G34EY0",
+	"b5rGFwhIG1W9zhpVr5oZHZcY7hHO1B0PVHksC7dCkuMzC2lhcxhmNmmAihIyihGO3mjwVGkA/3zNIbRs",
+	"cw1s3TAwOUCamwvnkRQzPh+65NwXTMm8tO3oID/ApmG9s5dIlSJR3Sl3k0FRigqx3F66n73GebfHXTmO",
+	"3JVn10n97OFWdr5BLwyDsKzbRWqdBrBFIOm5coLby3YQ6zQHtAxEMzendQ1I7Vbm/CnuBrcNTSy+s++W",
+	"o2mW1fg5uBK7ce7Ycu5Hs8HGBtguULHRWzzi9SZYJXaBue7WpNMIPt+PiguuFuFomOJYdmur4PIYfHTf",
+	"XP3QcGDks3FG11vL7IPrCKk9YQ8Cewgw4g4+wH+ZMz7ufsYbPVSf7ox/ng6s5yU6sOqBasKFlubuTllP",
+	"lRn8Webrgq5PpnA1g0+50bC942tPzsGtehCIV03hjmO8FNxp3Lqgms03DiHdZiCdjkYj4ueyFcFPAMdU",
+	"MITdNdIZE5mG5Oku9ge5EIR9WBVYtU0Usy9Oc8qX6q1wOa9TqlgCObTYNCqVRfalIlh3hhi0HopzjXp1",
+	"pBjbkOyRL9+5QXAB3giSxOYwmtOHpDIbLMsiRaWl8/l5AZOzAvp2UkrnBTODnSZWg3I9g5AeRrGa7YH1",
+	"sLAx3212L5gIReSK7RRTntascS/KQqcFWXOhzm2dI/AVkBMRsbvC/+KTLtvz5c+/nowxfQeO/4NKWBYM",
+	"0ATN7bvmQmBCfugYAWvlO4bFXvCP13x7ylhLsFUX5joa3K30AQ3Uz9lMo8CGm+JBd7h/r9zC2W+QsQ7P",
+	"BQ0bLIE8G9nqHTC9FgB5wJggfmLHcOZhzqmtBfWSI3gllA3JGVlRpSvxEQjN6mzuSk2bx73P99cBth+S",
+	"LYyyaHs5kDVAqBpWQ/h6x3hGiAHWi/k8waYhqRRXrKg1Sk2pkIKnNIefR0tlrMxtRv/viO3vd2jwG7bf",
+	"d2D/9p8busxjcP/R+k+nPHzpwOse1t0jUNtKoRFBkynq9Y8tc5QvzbROx/e+ufft3fv3vkkGSy7ww7Gf",
+	"HeTtQ6J08ondr3+SP7XbKa8s7+ukthDY3FrPBLuOc1JfxlthV3H+VhByQnh2TsJlmE8JMTM8J9VC3mKa",
+	"ZEtbA/JY26QJ57CBNhy2rMX74gDNCHj3c3OKhqsFrYUEDP5pnaHNAi4oaGnOxbfPfPqwZxVDpGJj68m+",
+	"VOSSbRKPeWlOsf2kqBBkPmgXLQVd4oihx+RjW3Q1lXnOUjP9d31HrS/dEt16nrU5BkrCmjTJGYB8CGZJ",
+	"sqfRfiTi2yYynnBxaaO8u9MyyiPhIs3LjCmCCYSZ622xZx726U/W8d+aBa0duf12ochNL9/n7IrlatDJ",
+	"gWFXFDTVtg0sPtZaMSYDdVl6zfHaiDGj3vrW23sVUGDyn9km0D5lwee7qmNizYWtKbR354i2rLiu315T",
+	"tgA/y8frZHBZn4jvu1FOc54Ot6go1+JHWSzxl05PNvcKaMn4R8MOjWuT21pnVWsPV/gttfbHU7g/nv3/",
+	"sXetvW3rSPuvEML58L6A49hu2qbup2yaosX2EjTpKXC62Ya2aFsbmfKKUnXcIP99wZkhRVmSr3KTFP2W",
+	"yLqSnOFcn8cKwO7bhhF82DGsF5wYaB9a1OW+HVLSq2zdvW4jh7f4x/J2IPS7ds4E/NLSPRMy91/gXnUC",
+	"H2VIFOwIb82A3Lna4fHK92ayW+fY4kIlvALIJGKMQA+n7acEEH3rW7ab6kajRw/m8JAAwlqIoVCwcX6u",
+	"dK/DnGOGdANNcEj5xzUszDd05mMivaIEidcyaZmibtBO1xIFZZKThYv0CkeGCTcPspL/qpDPrOC+Wpvr",
+	"at8EVjTNqzdVvef9J0pjycPGIkoTPoNAIjIYG0ms64V9vFKnNXGqVm/DF3jepl9gYbR2FqVJOlCzCM7U",
+	"9s3FXA5RXo4Oup2D3vPLbq//5Kj/9PlfxKWqv8psMHp+eSgU5ktW3eJZzS1+COkLdVO8Pk/ywdkYudoA",
+	"F7owvJXLHDMaFjuF0FJsiPClbdnGsV5sbUSwOO0EBtiN4jcjJCIWVjLQ8QQsFecdH6mEYOxlVajDnPWY",
+	"NqE0mVSm6atNXHcDsgyrEA5E6AvczgzHcW+DLHnDrhdOxTrOF01aywIQmrhbY8SH9hkLflnNznH/YT16",
+	"Xb0j4J8rfDIbmdwxL7j9Wqypc1knHl5b+4Kq82t+8RUs0gdQDt2s5BnPblkY39tY9F6JhAdhvQeFZ7XA",
+	"i3EKGBZyWFgSuZgnw4TiJMr0cZz6vF0ZYptoHDfndFFCwdYn31dp8nobGsnjUiFfBaJDj3yoWDoPCRpn",
+	"pUbfF0TM6gKakzBkGIRRQGYXC57ni4OYDWECEMWZfYE0q8F/ITQYW9yIvbpoMua0OxXwLKCtEZ5lF66c",
+	"qjnubbihNF+C6G46TZYg2prj9WsQe43XIK6n4FNZq9VT2WavozBEzcwTZqreqDYWqRavtU4SeoNR1wuJ",
+	"2XuppvuUSqeaTkbZtpg+ZTW72pV2WiPT3QFq60o+F2LCXTzySnD/nUhQPjtLGpyqitHXWnLFMlDXJrJd",
+	"DkUjqOWFmJonxOv3yusfH5Foev0n3ZY35X/ro0c9LQ6k3Jbl7Dov+k9f9J8eY1g+sUH9oT90j3wyH/8u",
+	"GoP9EQs71FD6rZc1do+jXPaOOp1FJcCDMJDjiwD4NPHYihj4bMIVZXMFn2Ip2lKtQ7pAP11rSAzhd/GP",
+	"Exywbq9TeWMXf5JK7botbxRHP4SEBTATEngMoYxb6PfWN++YWLzX7z15cXxXF3jfoLSkuOor1AkFidDi",
+	"gk9RLYtQKn0W8jFagYQ4po0yrAFB6hkoEUE6bhkxEiDVcLrtTZQVynC3bB/dixvX5/FwEmxHRL/arvg4",
+	"ExINIG1VWKg4Z0qsfCsWilFi2J9MQAr6y6bRd+Ej9QhF+hEtDm+jIhjSQgv4QqcZfmJjvWZbGZW5bd5s",
+	"VTcv0s6uXcZdvxv1tau0n/XgtDuCxIJWVGzCQfwc75zNRULEVXrlBJJd47nXFRBTwWiUz+09No7VRBee",
+	"djaIHbQzEYwnmA7BL8bUbKGt5tfpAmmiKxq6QDYkqTT1rXql11ipzmxCHlXPWXO7gZWDQlwiI4jLEEdi",
+	"4z1ik96M/gwTgPuQ8y+U7I4yoXDXfUkeY44LOtZKG9s0ZJud81QBmV2mldpKcE94919FoRNKqNHoqUyC",
+	"kEoFYqHSqfA3XAvLvY0+3rSpmV/sWdH3/lVm5p1wt9osim8Qlbbh+YjCEBiV9yKLb93I6UBAq8UCGkHe",
+	"YE7mlzGztCqKVBVPJL3yz+zf3wNFMkXEL7FTjMVpKOCDkX1UFRsW1w99mPncI/7ayu70xV5026RuQ0j7",
+	"7k4/+kW70482sFl6FTbLs713rn5B/hxLan6PxHvgrEgmeBwGIs5TJHkP6lYatdKF6ZtRXUZ5Yjs6b8Qs",
+	"QaeSmOEDxXqdDuOhirDyodDCT4wo8IiyPjRPfhB+iPUbbokO3YxbG4HpvqXyRkaZxPLVdKqV23Nk6fD6",
+	"xw4ZulaMsSAIEYLy+3Ly6ezNx88XZ9/OTy4uvnz89KoNvBnAsOf1vUNyag47h+Tb67eccaUyU5I7Fb6B",
+	"1wsMw8OFSJJAjlWLEaxeu6xpyNDfTFpeBxCrqmWhG9HvVKYJPDMA8QIj0whmGJ9bwz6LIzk2hKq7ZAeX",
+	"WPrpwPnGJRFl97xG6V+idBaZf+zYoUYN+fAGIofAfCLiIILCYgE7ESrO3kGne9lxnD0kUrF61SQpHE27",
+	"cIFW4X9B7NX7fHkKgTPgWFnJUrMvKq3mqaxaXhIHPNxUGApzXrdxTKLQV0hCasN0E66wARebsuEbQp6I",
+	"uEnmOYedD8qk5Q5sc64U9KlgtXZXeK19bxlljDJQtkYASCtwmbJIttmJmTMtwYHEMLL+UU14jKDoUZr0",
+	"2Ugs0NIZ+R/MsaMMaG4gTv0vaVCUXCxLPCGQLJsEwwkGwiYiNPRcgByTzwRHvq0kn6kxJmfd5ke/kh0L",
+	"fiqpgqYZsloe979zORT+gTEpD+LcptTCqJJoepDEXCosW6EKOZ8n/EDIOBhOQFUuJUzSuzbgTWXeViJx",
+	"iutk7/xYvxXkY1WQyFubn7NAcL27LjwFmk1DeGWaRIjVci196L7egp3s6sSZNsVFtpapbMFP3lJQapQq",
+	"Uj0WqxB9JQt9RVMXJEqEo4r4HT79t+LZu+IpSbHe3BzV0H1WUA2jNAzfkz6xxHKGv++KdM2HKIOf8Vc4",
+	"dIkj8AQv2WoQzmlF1lFuEscmUcSBCa13VocP3IVo5CybRKHZSdHJIEQglojY5Iz1ISBmZCpiIx43jisC",
+	"cpwT2jVl0uiX92NekN+iiJkzftv5v7exn76NXfIbwQZ8eMN44fPzCowF83rHrQ29hmXu7iWe8fBhtMU0",
+	"yjH29csnQq4VBj3D57B3CYZZxjhoedBThenY65v3OQjhvFIo05GqszSOZuLwHyIOIUK3RYcsDXvNGsyp",
+	"2B8b6gq5qQS9K9iNmGvPUREu3ECEkRwrlkTOwqaxKK9rGoa8zEevttIixhjz1uvYXcPrmFlTEY/FAbxL",
+	"FSlgeZn8GQgpubfh0jjH17ofppoHKGw0ilshv68jbAuq/v4yA6dmWzBvZhiv9OYQTAX7ocdlfekp7AeW",
+	"a7sSUe0aDNprsBMNBTlHRLVY0O6kvbBsErEpnzMlBDM2Gfu/64J5dv3/lQBqn+EFSlK6WA5l4zyFYbCf",
+	"/5L4jtHyXRPjzG6o+aKhVQjjaMyrK1A0iYj1Lf79tXPw4ur26O4A/+jd/eHthRJlbvISQAkPRaOYsXFE",
+	"FGDifPfQUcHuy2nnoYa14ybu8P9Fw1GLfY5RcUXE3+VXMXzg2hD75jymQP5d8cS7n2rlxjwRp8AXf1th",
+	"ja4yKG1971fs7zwNuVJuFtWtAcbi5U2KufHUD5WZWT1MxeLufOjLkzqLxTRIp1Y/lya5obeqxyOgGmqH",
+	"hf64fQSk9UWfYv2WbVQLNQoalFaLaRXpwjWGwh+L5hzTjCsG4RuIX8NydAL9AZA0iwXLpd4kh3d2/VSz",
+	"1Oot8T/plF2VyTjS94u67d6z9nEBzqXb7rQ3CEKYF6qjhsOf98F5Hwwnln4DCRyqmIOLt9DjEgCUj/ZQ",
+	"bz0yOeFfqg2t3m30txQIIhD3TZ+v8OkWONFreWms/d5DlAN8oXKVXzRl4ruI5xgpzI3edr4bGZukBPN2",
+	"LiJtQFk4PX0aLsRAfg8S1AXOjd6L6UB/WPlO/xRz9CmhKYpP3atOzt9q27zqMpCGP24/nLw/u0NhKCFl",
+	"EzbBCLkzDAEf8b5Vg5TeBBKRtUwJew07x5BLU/xeHLBTWxFf8wRrJoSBvNGjbR5Vvgmo05ovpxIIJv6b",
+	"8hAhZXH4B3PKOsVpKFThwyk5Xb7j2d9iCCHVYqujczF0SFV/kN6FKEI35ZKPBdJpQ3zOoRYxN6K9qeqz",
+	"ABY3swPC/EBBmqw4MtTeVL7BKZWdJtiZkIY+1HwMBERrpF4k4ONJSPM5N30luM9CapGqv2/I4zGEISG0",
+	"Px9E/pxNBax7HPGMB0mxPyV/xpsorPzq18E4jUWO3TGXw4LUJHEwrLoOtiIjb2jP5pcZhV+zdmYou/pi",
+	"LVzMx5oYI3OpHyR1lyI6jmqRH0L/OlefQcdfzVIpiFCeXMg/lnt3V3f/CwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
