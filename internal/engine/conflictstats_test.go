@@ -54,7 +54,9 @@ func TestConflictStatistics(t *testing.T) {
 		b.user("warehouse").Put(record.Key(sku), product(sku, 1))
 	}
 	b.start()
-	b.eventually("the first sync", func() bool { return b.converged("warehouse", "shop") && len(b.user("shop").All()) == 3 && b.settledDown() })
+	b.eventually("the first sync", func() bool {
+		return b.converged("warehouse", "shop") && len(b.user("shop").All()) == 3 && b.settledDown()
+	})
 	b.halt()
 	for i, sku := range []record.Key{"A", "B", "C"} {
 		b.user("warehouse").Put(sku, quantity(int64(10+i)))
