@@ -418,7 +418,7 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 
 	// Records: by id, by any system's key, searched.
 	list := w.want(200, p.as("GET", at+"/records", "")).json(t)["data"].([]any)
-	if len(list) != 4 {
+	if len(list) != 6 {
 		t.Fatalf("%d records", len(list))
 	}
 	byKey := w.want(200, p.as("GET", at+"/records/SKU-2", "")).json(t)
@@ -429,7 +429,7 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	w.refused(404, "record.not_found", p.as("GET", at+"/records/SKU-99", ""))
 	w.refused(404, "record.not_found", p.as("GET", at+"/records/"+url.PathEscape("a/b:c?d%"), ""))
 	for query, want := range map[string]int{
-		"?search=SKU-3": 1, "?search=%25": 0, "?filter[state]=rejected": 2, "?filter[state]=frozen": 0, "?filter[collection]=nothing": 0, "?filter[deleted]=true": 4,
+		"?search=SKU-3": 1, "?search=%25": 0, "?filter[state]=rejected": 2, "?filter[state]=frozen": 0, "?filter[collection]=nothing": 0, "?filter[deleted]=true": 6,
 	} {
 		if list := w.want(200, p.as("GET", at+"/records"+query, "")).json(t)["data"].([]any); len(list) != want {
 			t.Errorf("%s finds %d records, want %d", query, len(list), want)
@@ -483,6 +483,22 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 		t.Errorf("resolved with null: %v", own)
 	}
 	w.refused(404, "conflict.not_found", resolve("cfl_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"side":"left"}`))
+
+	// Business rules.
+	acts := w.want(200, p.as("GET", "/v1/rule-actions?filter[state]=open&filter[service]=catalog-a", "")).json(t)["data"].([]any)
+	if len(acts) != 2 || acts[0].(map[string]any)["rule"] != "watch" || acts[0].(map[string]any)["options"].(map[string]any)["note"] != p.canary {
+		t.Fatalf("the actions are %v", acts)
+	}
+	act := "/v1/rule-actions/" + acts[0].(map[string]any)["id"].(string)
+	if v := w.want(200, p.as("POST", act+":reject", `{"reason":"No"}`)).json(t); v["state"] != "rejected" || v["reason"] != "No" {
+		t.Errorf("rejected: %v", v)
+	}
+	w.refused(409, "rule_action.not_open", p.as("POST", act+":reject", `{}`))
+	if v := w.want(200, p.as("POST", act+":approve", `{}`)).json(t); v["state"] != "approved" {
+		t.Errorf("approved: %v", v)
+	}
+	w.refused(409, "rule_action.not_open", p.as("POST", act+":approve", `{}`))
+	w.refused(404, "rule_action.not_found", p.as("POST", "/v1/rule-actions/act_06f3k8t2v0h7x1m9q4r5s6t7w8:approve", `{}`))
 
 	// Statistics and what-if.
 	stats := w.want(200, p.as("GET", "/v1/conflict-statistics?filter[service]=catalog-a", "")).json(t)

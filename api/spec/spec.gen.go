@@ -112,6 +112,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -243,11 +264,14 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -263,6 +287,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -272,6 +300,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -292,6 +322,24 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameTier:
 		return true
 	case ExplanationStepNameTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
 		return true
 	default:
 		return false
@@ -346,6 +394,57 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -375,19 +474,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -396,6 +499,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -640,6 +745,33 @@ func (e Role) Valid() bool {
 	case RoleOwner:
 		return true
 	case RoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
 		return true
 	default:
 		return false
@@ -904,6 +1036,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -950,6 +1100,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1081,6 +1249,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1354,6 +1560,33 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
@@ -1535,6 +1768,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1571,6 +1848,55 @@ type HistoryList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	AcceptedAt nullable.Nullable[time.Time] `json:"acceptedAt"`
@@ -1595,18 +1921,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1620,12 +1975,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1647,7 +2008,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1723,6 +2084,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1736,6 +2105,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1834,6 +2209,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1967,7 +2347,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -2083,6 +2465,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // ReplayChange defines model for ReplayChange.
 type ReplayChange struct {
 	Conflict    string    `json:"conflict"`
@@ -2181,6 +2577,56 @@ type Rollback struct {
 	Revision int     `json:"revision"`
 }
 
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Run defines model for Run.
 type Run struct {
 	// Actor Who asked for it: a name, or `schedule`.
@@ -2222,6 +2668,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2551,6 +3000,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2578,6 +3035,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2590,8 +3050,14 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
+
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
+
+// InHold defines model for InHold.
+type InHold = string
 
 // InInvitation defines model for InInvitation.
 type InInvitation = string
@@ -2610,6 +3076,9 @@ type InRecord = string
 
 // InRevision defines model for InRevision.
 type InRevision = int
+
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
 
 // InRun defines model for InRun.
 type InRun = string
@@ -2762,6 +3231,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2819,6 +3318,40 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
 	// Limit At most so many.
@@ -2841,6 +3374,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2849,6 +3388,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2856,6 +3425,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2898,6 +3527,31 @@ type GetMetricsParams struct {
 
 	// FilterService The id or name of a service.
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRunsParams defines parameters for ListRuns.
@@ -3128,14 +3782,44 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
+
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
+
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -3229,6 +3913,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -3253,6 +3949,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -3271,9 +3982,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -3301,6 +4045,15 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3541,6 +4294,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -3589,6 +4366,36 @@ func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, para
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInvitations Invitations, open or not
 // (GET /v1/invitations)
 func (_ Unimplemented) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
@@ -3625,9 +4432,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3682,6 +4555,24 @@ func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
 // CalculatePrice What a month would cost under a plan of the price list
 // (POST /v1/pricing:calculate)
 func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRuleActions What business rules did, newest first
+// (GET /v1/rule-actions)
+func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveRuleAction Say yes
+// (POST /v1/rule-actions/{ruleAction}:approve)
+func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectRuleAction Say no
+// (POST /v1/rule-actions/{ruleAction}:reject)
+func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4920,6 +5811,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -5344,6 +6466,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInvitations operation middleware
 func (siw *ServerInterfaceWrapper) ListInvitations(w http.ResponseWriter, r *http.Request) {
 
@@ -5522,6 +6897,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -5574,6 +6975,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5638,6 +7271,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5970,6 +8082,178 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CalculatePrice(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRuleActions operation middleware
+func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRuleActionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRuleActions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7887,6 +10171,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:approve", wrapper.ApproveRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -7908,6 +10201,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
 	})
 	r.Group(func(r chi.Router) {
@@ -7918,6 +10226,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
@@ -7980,7 +10333,27 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -7997,6 +10370,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
 
@@ -8993,6 +11368,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -9372,6 +11924,226 @@ func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStrea
 	return err
 }
 
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInvitationsRequestObject struct {
 	Params ListInvitationsParams
 }
@@ -9650,6 +12422,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -9681,6 +12687,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10087,6 +13410,139 @@ type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsRequestObject struct {
+	Params ListRuleActionsParams
+}
+
+type ListRuleActionsResponseObject interface {
+	VisitListRuleActionsResponse(w http.ResponseWriter) error
+}
+
+type ListRuleActions200JSONResponse RuleActionList
+
+func (response ListRuleActions200JSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRuleActionsdefaultApplicationProblemPlusJSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ApproveRuleActionParams
+	Body       *ApproveRuleActionJSONRequestBody
+}
+
+type ApproveRuleActionResponseObject interface {
+	VisitApproveRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ApproveRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ApproveRuleAction200JSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     RejectRuleActionParams
+	Body       *RejectRuleActionJSONRequestBody
+}
+
+type RejectRuleActionResponseObject interface {
+	VisitRejectRuleActionResponse(w http.ResponseWriter) error
+}
+
+type RejectRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response RejectRuleAction200JSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11910,6 +15366,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -11934,6 +15402,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -11952,9 +15435,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -11982,6 +15498,15 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -12706,6 +16231,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -12932,6 +16563,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 	}
 }
 
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInvitations operation middleware
 func (sh *strictHandler) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
 	var request ListInvitationsRequestObject
@@ -13096,6 +16877,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -13117,6 +17021,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13360,6 +17480,100 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
 		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRuleActions operation middleware
+func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	var request ListRuleActionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRuleActions(ctx, request.(ListRuleActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRuleActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRuleActionsResponseObject); ok {
+		if err := validResponse.VisitListRuleActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRuleAction operation middleware
+func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	var request ApproveRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ApproveRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRuleAction(ctx, request.(ApproveRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveRuleActionResponseObject); ok {
+		if err := validResponse.VisitApproveRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectRuleAction operation middleware
+func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	var request RejectRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body RejectRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectRuleAction(ctx, request.(RejectRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
+		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -14396,414 +18610,501 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1pd9u4kj+OvxUc/fucXi6lSLaTTpQH83Vnmc50tonTN/+5sSeCSEhCmwLUBGlFnfF7/x1UASAogRQl",
-	"y1n63PvgtiNRIJaqQq2f+tSJ5XwhBRO56gw/dWaMJiyDP5+8pVP934SpOOOLnEvRGXbezhi5YpniUkRk",
-	"IjPybNJ9QfN4RqhI9D9eSsHwk14n6mTsz4JnLOkM86xgUUfFMzaneth8tWCdYUflGRfTzvV11HkuY4pv",
-	"WX/puxnLGMlnjAi2JPmMiynharfxr6POgmZ0znKzvkdFpmQWXuFIsI85PjAicgKvXtApI2M2kRmLyJLn",
-	"M/hU0TkjE57qUfWEuB7iz4Jlq07UEXSu5xDjm/zZzenH50xM81lneNTv96PAdjyFQd8U4iynOQvNUypG",
-	"uCBUrMwcFSNKPwwzYR8XqUxYZzihqWLhmeHE38OPLioT5DmbwzZ9l7FJZ9j5/90pCeUOPqbuuMlduwXQ",
-	"LKMrb/5nLLviMQtvM0+IzIiei14AJQofrttHO1t86qJhQ0P7+Sxh84XMmYhXv7HV5oROySWDjVzJIiPx",
-	"TPKYAYXnM66IJjSm8oioQtO6IpRkVCRyTn7//dnjHjljIid0SrlA2uB5BPRhfkdmVBEhiWKxFAlhkwmL",
-	"c2CZKctVSUlUqCXL3AYgO5Y74K2hqxfRxAD+jty9G3XmXNh/D7bvzyvYFpruuU9fbkNusAETEFthUtXS",
-	"kOQzmpMl1aukSaRpd/TTCNa+nNGcXbGMcJh7xnrkHc9nssgJz2E1uBD9/cnR/QhWejI4IssZE/oRrncj",
-	"J3GRZbBxYkXmMmP1Czdid0cZa9ZYf7r7rPXhoVbSPHN9s9Sc0KnwJr2SBZnRK/aQHPdP/GmpnKepnVjT",
-	"fMo7rP2kznIauExGP42GRIp0hfOA7cIdEoysWI5bJ/XnS67YHpNioph3hu87P3UugkQtThc8KO/0SV+y",
-	"1feK8MS9d0HzWflWij/dkcTEIykmKY/z8Dtj823Ti+0z+7xasDisRZiXm+/h9fb6qZ+GHW3PidQpGLH9",
-	"+ntF9M/1RKggNOVUadnK8+YpgTqx24weM5o8Z3nOaqaUMJqQFB5oOpqkHGbXGTwTVzyn9YfD3fdNEyif",
-	"2mcCsl4ZwS+3vBp+v+t7n3NR89KUi8Y36u93ft0LNh/XnfIcvmt6JT6x80vfsFhmSfilGXwHL4WbhOcK",
-	"lAijvKqVytm8Zjr42z2mc8VVLaVl5tvvFRGFXm7ty80oWxQtPtdC+Ghw8vPJ/eN7Jz+DsoEflqoGFzmb",
-	"ssxOsKibW9FI/lmxO92fsThjNeJYwXd6I+iclertozcvPrx99duTlzXTwJ/tMZMGc8Ao9m0ks3l0VwuT",
-	"z3lgG05zMpcqJ0qSORWrOvMjhV/7b0jYhBZprvXLqDOR2ZzmeM7HR52opIuBNki2EMQZ8IDanNyzBC4E",
-	"5BEVEcW0GZuzhIxXJJbzOVUPCU1TVDDoWGmlS2trNE1Hbe1AM3rYAlw3rRr1aFj2M/zpwDPErF14jSfG",
-	"VP6LTDiDFzyWcTFnAk4mliI3f9LFIuXoErjzh0JWZh/pfJEC/VgSgDsxp3EO07fb+P6Tf3sPO3E27yZj",
-	"fbIJ/qsTdeT4D6Z/NnxfDlEqUQup8mnG1J9p5zpaG03N5MIbTv9zbbxC5XLOMn/A+QrGurj2d7nJvHb7",
-	"onfN340VnaeV3bCbMSR2IefCbMXwXBDSJZ94MiRxNo9A3RiScnWRpxTBI91kHBGzliF5b0e8uPZG0iu2",
-	"Q8G6qqOY/akMY3dEj9PZ4qlZtzjN8khidkTfHP919uqlJvT/OX3xPCLU8PDR3XvkN/5LTz+q7pjfde3v",
-	"evOE4NhjpsAkHd25GrgNt/4HTW0jrabriwq/3HQ2ISmrhRQKydhXe9uT8Zgq1hkOjqNOLNO0pLBcxpcf",
-	"UnbFUk3XCYt5wpJfVno7EkqeyyuWUhCAE87SBFiaipznK0fjk/RD/96D5fEff00mg6zf7w/6J33zv6km",
-	"1wUTLDnVIuuof3SvOxh0j47fDvrDfn/YH/wLFkxhwp1HshBG5MyowNsYr3v9R/Nr8Mm3PAdCPfvt9+4A",
-	"PlUyvQq8fgCv7+PrFUjXwVHkcbu62vJC8+hLp7Mxkcts1VUrEeuvecJQQNDw0uHdCUtZro/aSE3FmGja",
-	"KuS2zrCzpBmbyUIxlA9XNC30+R5dX0QdhZ48t3j9u1wL86k+1zkVBU31b9C/2hkeRZ0lF0LrctVxW4sQ",
-	"R5MBtvKNMU3eAd9vaGjz2B14BoatWhbtST+Ga8kQSI+LK5rypJnYE545FuFajLAEb/RFBtQxOLrGz5p5",
-	"BZ/W/85UftpABsBJSfpnM8VdavvakXZKA2N6ZD1nStEpMycAU7FOE+qpoyg6YbIyKfB6k4vOsFMsFMu0",
-	"IrKgq1TSxFt+Z16ge+CycBO69vjYY1xRpGnUyQrgShDBB2UyR+lJxq+Y8DlE5TJjk0wKvYY8AyVg4FN9",
-	"+wuyJLwa+vaM2p7eiZcyfyETPuEsCYUZPO+RPhLPVbQ3c7zO5DjV667ljAU+8Y96DrH3ktmiDyqnKXAD",
-	"yylP9UnLORvLZEXiGRVTlqD/1Fya9gInc0bFcsZT1iNv9L5w66ClIiEZWzBcfmZGQT1Y5VQAScBFiUOq",
-	"O57KZdS5Z3gZbOEUTReF6gxPtEzPzZ3wyEzaza/jdKY7cI2zLJNZeT1Xt6E1tdiTCJAKnPxSKxbLTIpp",
-	"j5z0+xVvdUyF5s8xA3foQ3LSHxAhYcu5IopPBUsIF/qLY+TkNJVLBk+e+G4/NLAghHUuuECnec4EFbl+",
-	"9m5ETgbH+v/ukjnLZzKJiOJ/gX9ozhJOQefSTz7AM9Z8ZiNUGBibyGzME627oHOR544qFBda1uTnwjp2",
-	"H5KToyP4MReLAryksAMRGeGmj4iiK6WNC/DzHt0vA35ckTlXioup/uIBySXaT3bT1ENyt98nlICRROTk",
-	"XMgig0+PiZJ6eXq+6GjWrLpgIiFSkEQyIw7R+Q/6oseAb1ierbqnk6Ar6x3PZzAdTdR3+8cRofpBMpNL",
-	"nB1GHBTJJcmzFXJAr1khvY46xlxvf7lRdP6t30Cx5qb0De4Qqj8oiWOtYsHyKjc9vhPuaNUZ9qNOnDEK",
-	"iknfU1L031LA/adtLvanViT0p5oG4Q992PbrjOmbxXyRy1w/e3SivykWiRlcr9m8qul+BCKxS5hwwdXM",
-	"XxRcn1khtlyfXCQQ3ssUXGuZ1JYJ2sLeqryZwp1mHTyD3S6unGZ5s9rrLq9CCGPUtpMwmkhqLqKsEHAB",
-	"vSnEc652tBESmlPUWPclqhueZuAHR049anu+Tr/dPODydD/T0aoijhlLWNLRevmMqhcyK10kZfQfN2MX",
-	"AoDTDRqxkEAgJ5oUFNCC5wzbQWkOH2P/wZrSunW3RI3qphf/phAlES2kTMHxj84ufX5cZtrS1Bc+TXM+",
-	"R0ec+dM44qpKpz3Ro/IMFrRQYAMZqdNEmU45vNv6LOzu1jCk1Y6ockHL5Q0UPTct+GUZc1tkcsGy3Hi6",
-	"vMP7VDoM9eq7Zhc33GnmJ7+s6lMoJoQav75WEy4ZeDA3BmIfFzxj6jTgANXnDKFdwa7Q+GiY23s7ZgS/",
-	"61xcI8V96iyo1rP1gP97yVYfQpPQttFTWdQEJ/S3ZGI00IzGOcuUVW7qlqV/87uye7o2poSfzrkocrbH",
-	"spBFPm2+NGNX8rLFOYYGVbFcIDW0yrE5049vJth4LPGp4nq+d9IJOphL59X7DljZsDjvRNzMfJrzrw2f",
-	"hCr77u9HOa/S8Wks2evI8IW9AKu8gZdcy10xDBbYFifL3bGNpUwZFfpLX7A3v+Bl+eT67sFEK2OVbw0v",
-	"epFylnjSPigUGmMiIKDY0uMAb1UJn0xYxkS8A1k9dr8JbaKQOd9lNGNaPQX3SmA8kP81S0TLiEJqn70n",
-	"wuvMGmN6Kb8qA3sPIUtFS/alLNJEG25avlGSZCvUxTaZJILYWnBsUE3179Ba4TkRjCWQZicFezUB5Wyr",
-	"Zhg5kgRhgJGAuoCYk8luzijo9TZ5eXLtXu/uwtAUwO1Gc/ZKpKsQ26yRvx96c9HRyhilkVKefJVKSwrD",
-	"TQ+yjVLFnCW/o6/sU4cmCcespdce+xiNbfPICmXULUrmUuSQjbrGd1LrVB/PViJW2/2ohYBZMZHxeDa3",
-	"+bKtfgMUloFGp7aupDrHRcbmvJi3fpXKqUgoxuFb/OB6fd+jzsfuVHb1h12jIJpzeOYv4rpU93bbPvQ+",
-	"7roLztvU9jXOZdr2B3lGhaKxO6LD7t0bs2p9QDts13WIK4qE56c2sai6TaiFbSgraH6VmWIuweMSEybR",
-	"LwvxoIzqgS8CalaNKrQmG+BVkadfXNQt4YnIs4CCTF3u1sYMqF10o15Qbo/+yQ56tvWl1hEmGjW1J94Z",
-	"drSx1ntDly+Mfx+VkVlwMXwR/HihxaUs1K/md1Wx9iv7SBMW8zlNHxI2X+Qrk3drLyimNzWoJXtO2sBr",
-	"Fftz822DiBxF5Jj0ej3I4JVFTqZ0oSp6dJ3CGXVUYeIX22hGvxyOyh5xZKmgHMQdj78S2MW1PTNbXkt2",
-	"h1A9S/L9NtRPPd83bCGzwMrHmbzEwGa92gNm/4osUhqzhsN/707fM3Y0RdpNrtKydccutQKYMZqAw3Yi",
-	"C5GQ5UymrCWdzZiNgPnrqmU8Q+q7WkxIpGHaCsl9vee/6pldRx1YzeYOvJTo/15SZR30EUkyuVjoP2iS",
-	"MEiCmssrloT04bUZ4lvKHY/KszWbFCKORzJhyRN0+23YJRB8CuyhC2BuY20YoXw+PIEyaWKNNCExIhij",
-	"y2dshc4COs2Y3id0rvoZFJ9CIt7FlTeLGhYsU5AQiC4UkxBn5SwmV5GsSBkxwwTlrAkwB5V5mwFO5uAn",
-	"MenzSOwmRXJIjEufjFdECkYUT1jk4jfjFfwC0sV7uzlk4kkadMiUSSBtL0rr1wu6RWwOqPfmjMUfwuN4",
-	"eSEbWW+50tsUz2r9Pn4Cyc4+GJtZEqxuo2nB0M6LoTKpyG1GdtVe89aorsJrrETJQ9IIc1Fa3jyWV854",
-	"ErTalS0UazWILdwqM1ACE9zFyVQmq3yq3fqQI6o0KP3tivzM35JSKkxu+S1CYWH30+6EtzY3N3f2jpB9",
-	"ueDxQ4XCmr1adksf04BGO169BsnScgvHqzcFMkSLhxMaEGXPBPn97aMNb2eIPJeU5/rPPS5E/epyADfv",
-	"qFxv006BowitnMC10yjEY/urFvvTII0PJmk1wbScziFlR61TpspDQWbBLTRTbzqmA2jLZQLat6Ar29m+",
-	"pjyoELUnPVWXz/12KW0yNyTY2Kc2zn99t5Yhx6dWo+UkZ4IwGs9MrGROluhCdYO3mPBG/W6FvFx+uKWd",
-	"5RYOL4XeGvGgrG05qdoAjLxiWV5kovVIWlKx5AxzP/YReCZcYudfmcL68E0b84Yt0tA9gZrs5gm/MpXd",
-	"EaGoL6Ki6muhLZaPcq29qoGzxMSsEDF6OSntbqry2Nf0eXDPQ8LdmDG3LEw4ItSudkYTkksoHsIqzpne",
-	"Ddly9db13JZ5UzbJt09VP0Vy6SbZ1jFiaHpXAiy33Izhr8vM2adPQ1Dl2TdRJaiUmzSZB7EYoJ5Wm63L",
-	"jOc5ExFelzQ3gu17ReJUxpcPSWn3cJdDl7M03SMW63Kd6gvMYE72Wscq7GAcyeZy7x66NSmsIUUZ87yD",
-	"5irPyUymierVyFWXJm7cYGZ+5ZobT84q/da9C7d6qb0Gvbn+j7nKeaw+u+K6u9nzmAY9bqDV7D6ap4IG",
-	"BrVaXVgWGxlktN+WfI+WRcsNqt5v1Vk8ZjGE3ZTJbFzOeDwz2arABmC25hKIDuOg+stUKpaBIFWUt703",
-	"FpRnu+8tqE+BXV0wabKYdhsO6TBk8XIRs/auC2MO8n1sbmNJ1lJMIXIMH7SbyoY+EirVpYLo3/uXzPcK",
-	"rkgbJN/ZjwkbZmfriDKyUmPTjFuf6priA5zsmNASjDvqyp43izF/f2+oNu6sHfo+kOpBYNKiw70guK4G",
-	"H+D6hpceiKDqWLMnHojBmg0yY/G+mUfxbpgEvYZ0tF0chpu+SCmCFm9DupV1Oa7frisPcWTGaJrPVghL",
-	"hefUCxvWccbyM5Zr4R3gPW06Y82teQR1G5oxcskWOVGMpnj07Y031aLumSwB0cnVOILOYCo5cCJGocKs",
-	"kLLeksxpwrQOxnPF0kmzv0J56w5HOoOe803kKbcpeu9xT3vku08vT188uSaQh6DMTM2XnQCpt3VZmpU6",
-	"p6WXMtqWDAsVdv274/ZqZsyRF4pBGQUAuJi1cDFNfRyR3ejgQEl7PgqIO9ANyq64Vo1H1Dk9S0FSzfEr",
-	"d3ar09PswGG8RFbifSt+IjPf1xaQqDGdZc6F/+lgPcHFSj6v1H7QotS+DS97Q967e/f4XpNsmNOPlWl6",
-	"9ft27deNu7FhjBTC0BkGIbV8hptwmlG8CjGlNClzSOvslfLmWrNRU07VmkK3lQ3jlKoarQvrMeEByB4T",
-	"xEvfAjwFszSXahW5LK2LYF6JtuFqIuDmSxCj2urr1WSmsDIzaXPGS7oy1xXjYmpc2CoiY6ZyDOHvJqOm",
-	"Bc2oyFmdOUv1tPkVy1bapCeLTM4NdFUjgbbLdsYfBK/QYj6nWThMldsoYs3itrnPTf2rpSU7YPlSSzIV",
-	"cesdTHnO/v41iA6ZHU5syuxbkZp1/nMfKqXyPw83pR9S3B+Zm+uW6i2aiyhuq0jisgGuzep45Gwml6Z8",
-	"VIqY9bZVW2wpnPh3ZcTnq4zAEw5yCA5ZBUpbz5CM2SLf1wLcnR/Y3KRF7s0LTaYgF1dBFgCQt0NUPWUm",
-	"96ox2CGxjDyXlyGvXxtOK7K0PlfJBjHkgolq+mSR8W7GbCHGNl8CECeeh1mYv1H1BOmRjF0kzjhEglUw",
-	"j3BG2GauDtQ25ixNFYmpNpsQUmDOklWNTuOlYm1+W6J8lKokwH3IIg9qWRYGpOmYn6KPqgIQsnlkksQy",
-	"y6A+2mTW6l8RLoj+1S5JX2/tr03RiCutx9iWFFD4cinkUjSb7A6lZG82S9I/m26a4N2wywvrMwJLHJPQ",
-	"V4uKrWBxTVCVCp6zB3nS7qhbZavVVN7oE4KjS3gCXo4pywmCBdTltwWTzYqU1UH9pQzB3UT8SIoJn/ZM",
-	"IQ2XZanROGP0UpXQfHgk27w8B01Ta+OlKQVHmVpWHy9zacGbOt1Nr++6XJhSqvhFDzaH99IA3ZqcMwB0",
-	"W8tfLcnPzr/0q1gedbxTTStzbpdSB7DZOBk63EGCeaKpWTb/ZyaLxQ4pu7ukruwufXcWUDeQL6GIHElp",
-	"zlTea6DtQ3FCHUW3zMcK0qAhM5taEyClpgzqNaI4gFm5TmbfhHFZTvqgO/CtLb6dP7K6NWUEvan0qcp4",
-	"/6RpwZTNk3R5H1pTRp3Hgreu+RTvGpt+zR26U13V2maZ6TfvS32ahAMoS7iKaYZuScXyPK1xRtr4+467",
-	"XGoiVS9vPwrnhe8BvVofxtSS5F3Gc/aOCxWhV9D7t5JFFpu/c5pNWY5/LxmfznKWRHiorw3wR0TmLJuy",
-	"iNArllH9B6J7mvPexYVdkzdzatLw5URrYUhYvTW60MoOHaes99L88X6NUi4qpTnqki+60jQ+6C6kvvGy",
-	"Espzk3bKCvlNIzyMPXWK6LuQ8JQxU7lzHXWwa0zz81Dw0wvVa8I3QKowosvoSmo05LymhcWCZgCcqhk2",
-	"pkIKHmNke17qlibR872aycVFz4tyzWTwfl1jRQPSDCsI8iOy2OE4Z1tPD39yZpjgvDwE4vYyMIxLW93a",
-	"h0Qx1oAyuxkVbRZ+bSk66jy5Mgtan/SjVBYJfKvIoNcnTFyxVC4ww9TQh76ANPPBxBk8O9qsoLd3avuK",
-	"Wcj9yqmBO7LOeUfp69BHF7XG7absAxFWUSm3eFeijlqw2LM27DQGvX7wzfUlrVEHkY/a6rN24b6Jzq7O",
-	"z3vaEky5YOfnLVJLvNmbmmuzCZENaJj3r285fhLkhCcfFykVFIN5LGBi0Lk1Jap09eQjjcMauPUVl6ZE",
-	"nBYo0nKOJTloQy1ofIk0PmHwb5bFmNw6L9KcLwBawsYDok5MsfxXmp/nGQd4MX2PG1U6zoxZlbErzpbg",
-	"NitEWHA6/OR2VlJm9InNs2Uf66D2c7bA1lFa7LOwLzGcdg6DRj7GszmH0BmC9+PM8UMop7dlvpyzdja9",
-	"ZFN6xUoHGSBlw5X9kIz+H/o7Rxa+xMtX20LR1iKiDQvbW1H19FLyEmB2MfDKNOUSU1ivgmkqT7lIbByz",
-	"up2IklnTUcXeCiV6aKFYQiD5zmSS6gnMmUjWEopuArbjgfesO2r1TCIyLnLA3wT4UjWDtPZLA392kBkg",
-	"kPN2KBkL+Gw2sZx66PB/5SqX2aoeOKIury1c2budOKNaNU9hBfKYxVAi7EP1sJTZRIF20DzOVRlA5tmF",
-	"V+t0TMjsM1VtxpdNzfyXgOnqp5RljB5u9hAIaIrf5IiLGRF9C84X0LbCVjmg93OcyWI6Ay8oHcsi37Ho",
-	"+Y8snGi4rmHj/qDnGRIbjPduLfmpznGNcReXO1V6sKNOysUlpNvCHxfRDWum27qfeOL7MqGowECzgF+z",
-	"lLMmhwyPyhGRpfwGNjyAk6XC0N+Em+XfcdkvEJc9fBC0+WgPQNkenXwrdC3D0IRyvijyMLjmOwtnoe0V",
-	"ZbE7EfacTDI5xy9ZMt0KKXrg/PIxD2NdwEQDMYSN7F7T5621PmT2D9q8BcteMi63xixf41PGtHjUAsTt",
-	"jX2ubYjOzLPs2YuYy80/eiEFO0hajdkGLxfZzt/OpMq9HvE1pyL7299gr7ZaZDyj2TRUdQWeKehstBRA",
-	"LVzgLnApIEE8XGvISnu6tfhYt8EDJMWTJm+iaZat6Z1A1kq6IlQQpnI+p4iE67FLysNaErTK3rpxzARJ",
-	"FlLxNdAGv44sM/LlpmZ3XabnuiPSziZyvV5sSicuK2RLl6dfPbdGmjvEZSF5GIb1q70pNqIpSUYneVlG",
-	"tqDA8VcS/lMIC0MxTsNpHc9Dreaf6juEGuOFQC6EtuH4lAuSS/hXxmLGFznRJB8RecUyEw5WORncNcDP",
-	"atNxaeIWL9qWr+8SPp/Tjy/2QhgoJ2UHsS8OnYSWdr+t2TGF8t1nNEmAAdY9Zpv+seCRaIOluZtnLBfY",
-	"w9Pr4LlWQ8xmZortsnXq8pGacoiW4qnM5u3f0eqm1Kv30lhEvG9Ka0PFeHmdBlyFfkBV5XS+2MF7tpbT",
-	"Yq/b0lfsFhTZEyr3sYbWLjdYHgeBex2cY52o2rbZ9BiJOpNM/sXCdnTZqXbNq1Zr3Gwoe4XKgrfXH5Lv",
-	"CGxWn9O8Qw7pTZUka9kYv68xcNximhUh3M4D3EnmXL6JKwnnuk/ew942KPwwPJegw3AECNRqhEDnE8Yi",
-	"MkKdQ41svY6WosX8IRGM5zNEB4xN10UwpkC2V+qPViL+gJi9pgTFgiuvIU5XQaujDk7GqT2qhjPzLAgL",
-	"YW6p5zRnIg7Dj815mnLTZinC2be6xqtWoizGficwbIy3F/YMzek/ZVrMWXC2Uz6l41XOFPlh0P/fBwT+",
-	"/rHlXCaUp7WoPVKxyO9A1x46N46ZUpMibRqYYluBlmOCgeWwuqtjvjGwEYYQwYrIHUoVkRnJ2KRQLd+1",
-	"XlpVvriyMrd3UQXZZo28KqcX5Dgw3FpHKU9FNdyj1RcE4CwE0CV6pbHxX7xas5S6//G+331w8Y8fzs97",
-	"+NeP//Fd0Ithfr92V72n3b8uPh1ff7f1Li8tEjtSaPEv2bKsfNpB8G1rBSMz00h6uHdHmH0rWvcsAZpz",
-	"YZtOr91Z2vzgfxbMfF127t2IsZp312x0FZRhN/D6snZ1x+34AnXB1U7eLcqBAztZLrlmM6uO9F0o1yqG",
-	"fmbc3ZPKjhwf0t1c8TSHV+PrPGsWrEFnH8XwwMiKF63bQMmMib6ZMiEmkuYA1ytnBtUlcLbiGhymNnpr",
-	"jLD2BcMNivNShfxUssjLfoxGa/HBwgrhqmLag42HSdEB05j8fj2j0DH6e7JpjghswbFDDTUTLLNdfTYV",
-	"ZY96P+0Ceyhozq9YC5MRIty2LWgdlotNoAzPMWM0qWsJo4UlDVW1POZTfY0iMBWUvkku8oekO0APu1h5",
-	"HY7rQCg/tcyJwVQmsyfecry5+ydRf+wHsJheuSG/fosJ53pmWvFuIgxBssBpA/Yf+Ndm1KmMe8H55eVt",
-	"ugmM4IyiVsAIb+qLvLC/ZFjjxRa4NuVRCbpQM5m3VKiZBc1vlyjhAe0HkyW0MszF9KwFoFkQhbjeQbaY",
-	"GSB9ZziahSI4F6PzmrwE2kgDS2pifrCHufRvsB0n78JQjfcENlGmLmXlYDeFc5fhThmaKWNSJalukpzb",
-	"p8jjm7XTtLQSZEVrv98sUc+0sgrLGC0eHlnAk3Dx6o7wKa0TbVrXftam0NSQZmrzbUP31i4JNbtVh+2S",
-	"fmOgPF0d2IZ3tjyX9bpDp7R47VXtETdS0SEuMkeR38Rd9trF1tdVtiSUoxynheJXrH0+AjjL6opisx1Y",
-	"VH/+L3MZNVMPvtK+IIKleL8P7kJKQxIkSV6JKmuv2Q2M5kXGalpRBfHqTrekL5f5z61BetbLucykyoit",
-	"SX7GGbVpv6O341QvPoj95PlmAikic769bZwe/zk+CSSSsLRGXZ83bO4O7TVTKl5nNUHihv1m2Y5oSV70",
-	"oh0cehlTwl3YODS3227RkaVLt9t1FP3cHcY65Ff6FIkkYF0+uWLZCjsrzenK5VzbDmYUKq26dS1GJ964",
-	"O9yHaw0eA1iuUll0bPXQONcCFlEbRF7oxh3M8rWYZUuZXbKM6Cd79Z13wpb5lQV2tKAlqZSXynoovMSo",
-	"Xf3AbmejyvnVnf3rLJiQVlP840pKWofoEVPq002zXhw6VYjJWeY1zQxQKo1nPrgcYtrrzQd9F3oOucLH",
-	"TVK11TFBx0tdcQosoGINTDOaFKZZ6xX62WHsD4WAyhmvKCcFlaasynG7HiyW4n8Fro/fwcsOOQNm4Lbx",
-	"i9qqGgTso9vvJc6ypsuwds+KxVvZ0K9c75NztXCWOfY2dqV+aB+Ggfm0uu30Brzl4Xhty0uXJ4EMKUMs",
-	"ZvODnKpffSrUMhTED6gf24EZmy9nsVNPah6zpC4ns+HSlkG4RgBz0kYvxZ6uu2EqLoyCtikkUire1qMX",
-	"hi1jcPcVc0t1sC9Bmm9/n9vrGybqT8u/493F7dI1y9sdD8duXy2xhC0U/brd1KGtLWtwyNp5/HfB1B7x",
-	"h5Km1yL82lID3b+rViIeRWREkysqYpZ0bXizCy0ZCv0L/b22dLplZF5/hFX0XWhG7JJLFTzMEh5rKd1V",
-	"xWIhM3hcpbT74EH3wQP9jxlfUNpVMj7qgqnI9cv1F8sZz1k3pWOWjipE60eATsLhHxM0Oz5qYCB7kSxY",
-	"BmvHK6LrLFr9D++WQ+LKJ9VcoypDBMPeI/uz0ZCMwDZimV7fIpMTphSc34jIjIz0LZAtMq7YqEfgl9Up",
-	"mAEAvXVEfsDye5DZP8Lvx7zrcFpoOuqRt7YVGIFVK2wCIwVbAzwIbmNhkWsam8r6zc7DvFlLysm2xOeN",
-	"lIeGiLf9NwWhHoaA/zZSpC9bZB66JMqvNd3Z1C3XAfEaHX0JJZxaU9eKOhZxGUgHYXV2MpVMkUoNXSuT",
-	"ENTAemhDux5MVlItICLqM7NNiZpVP4wCerM8bVOqGggBPH1EHpzc/Zks8AmCHaYDycJh1MOznI5T9hBA",
-	"4hYsQ9jDtXyR97T7V7/74MPFP87Pe+U/vmvuPx7Y6RldQKMOgFXEji6SJDJ4lGVF8kFqebnQorKudQFN",
-	"kowprRRdskTz/C7wlmttyTdh+SHOoKXzShb6FSBUZixdbEDwheENlQtxNRQSBGB2uYA6NkMZvSYEhxDM",
-	"ytTY0ECbXGAPB01FN8D+dIAOBpcaV+b1RXfn5PDEys1tYIynYezKV4Jt9P1uDTWXFnMRvHeoK4k3aYGD",
-	"cBg45YLdaIBavLh3PhLnRo8wH0Uno/NwMudbkHosWxH3UEQWNJ+V/yZApjTR3+hzYdTURRqMlvArLX5L",
-	"SFLde9AfkP86e/XSDkG4MDE3c8xkLJO6TslzlqzqZLiELm7MznO7AG/ConvjVa6FOxx8DmdkcGZlVKg+",
-	"2t022NbcoHb3CkbT522vCoMyfteu/GEW5Hf8HsXWkvJ8DR3hIZSPQSd0yCzx2rustzDfzS7mbQN10Az8",
-	"t7rykAUTj/ys4G0FnoGptuiVvtEkDpKYm7JxTDGeCZcD6lp9OoNcsqQpY68tLVW0FJPD65r1YOe6XCKW",
-	"bR4R6AgGt2yoz025UZutewBgpjHHcCtFGpCajWk/lZkFq7DYFTjPvNrscU4T9rDs1Iz5IvBPOJrvw2gu",
-	"Xm/eVioSlELdAs58pTmzI3Av/Gu32HCto7i1Olkv8aCUJNV6H1xwvWA8QODYSNhvImqMcy0zoPYhYGSt",
-	"ykjXwVcZgMlNh7P3zTZfsH00vBivV2+ghN/UZLWTcc3A7A7pPCiCd7v0WiFzt7gZ8OF6H6rp91/bmhWb",
-	"xmLX4VySMevt0pjM68F6HXWWXAg/6Bq6sMFY/4XVpN6v9T1elj2HtcUH0+x17CjvuGh6V00DYT/dxN+8",
-	"EpLaHabfNwx20S2xCm9t1+TNK2rCW0SSfYOa664uWC1WjCawjo+6ieCkH1bhzGzAMPUrqsDIxl0Bowd9",
-	"ELZhR02ci31cZOh+DL8liIx6EoZ9ndQZY+nKASMZjx1XeEGuDRzehYXBbQ3PsALtWuchDg9cuoj94oAb",
-	"tmddhUAr7Xc+RqUxBR+6AuTvFeEY6ifdpTa8bYRyZ2Daui6eYWK+AiX5sfPgrBFskc9kdjBbwcHSqpqS",
-	"edSRcE7GGdgaycQDvQ1c5IkHk9o4in3uuvR3lIGCPzBxckXnaZCjhKwJxJqyu6A7Z8dEPgeOuJHdVG1t",
-	"3qLq2mX4melF9sDNStwWVLU2t5ceaqd/tk2UdhBtDYc6Mw3OvhG1rTrpBlbbtMj8kojt+FR7cOZXSOkH",
-	"odXgSZh6KoemvkSlgCZzuPtZwhFZbsKF8UpecbasYMqVy30j03RM48sdNQG7fZ5kvxu8pqw0NA9jxs7R",
-	"4OTnk/vH905+9tJ4BtvTMuxYwW0pRGtoynczWbrNCc+HhAKNRhCD1NyTFCkbhalT72lq9Ke9u0FD8fee",
-	"1s+bQjzCATaM919WHh7IxhbtA3V34FILLria7blrmw6roh3GJDh/TFKNPliIdEFz8XAYPJNTrVcGxLxJ",
-	"Im5b9L1Jef22tRO1TFCpkAgxgs9xN76sIda/J/5KGzPuTWEbSze3EzLxSWsSWfBMt9bqBV9Ou0JyIeb1",
-	"jtvxZVPVSMl8teZ+a2QjnHF9iZR5QCvdvG1tlPFCtcVnuLUSrT8L2gihwOKZZMr0qsPXoQdc2+Dwa0JT",
-	"PYFVyzdaF254Kc73Oma2hS76HFpvrJ7L5viPTLEcbBWExXYY0MD0bFZyergVEWRsisSmD+wveupruvYQ",
-	"Sq5Z+T4eWNhKSyMlH5RjlmRcRajwkI3WCsXg9Gv49RAqe/GN1OQ4eepdf38WrMAuJoUQKKQBDIRhI4AF",
-	"zXJE7y9RQUBM1jXhQeQH7wXmPCGYWUIQGACcUgtFBTU4IjTPP0gP4dpgp2J5M3TuciaJYqZraMYgjxhg",
-	"9cNdR12v/tZTu0HMwsJkwBqqd105keYoLO7xAXjBHNY3wQ4413/aRkc7GDiuOdImWMcu3iscJjy1UhG7",
-	"KdHv4xza0KbrdMB6RAT2MX9TiL2UQ1tK0+gvLStUec5jEFFeVaZNI+1EnXGRXu5VrmrDIE0ZflAaIkki",
-	"I4zPgmT7YA+5Ju2jVMEDpQu8zGANKOht1GZDPC748Xmlkd+puwxSuKJsp5J7hwXn7Z2uTz37yjPYgsd8",
-	"MgkItKqn9gD+1wOn9nmNQg4ynmfWtbPUrfgJmultm4iU9pltJ+JvfMvmImYmB7mZ7Jq+iavJY+EAnK+W",
-	"M1fYmqlQoJWtSR79SRbP+FWdmla+IIQ1UivWNzJ62hhfCybKho+qdYZ1Qxi6yYmRFaKuq7NwHb8LkbCM",
-	"LOmKyAxgn9q3VkF1P8AYO3tPdhflu2bIYC7ERhZEuDLH80JvF992JusksXnceCJhKgc4tHCWK5YKm5rX",
-	"0moggrEklAw+kxsyc2uiWMIgl7YGoCYOfr7uPzT11CWYiZUdkZlTOMJQC83lDiSI7uRsobV0MkZTlhCa",
-	"k4ypHFwCABBoaj7olPKaatWWdYgW2skkJOjNcX43T+aY+QUPuxh7Mz5ITaIsFsHCbptMnNNLJoicTHbL",
-	"ffSoYi31XSJRQrXhNGMseYgRf64w+X8mMVmT1VWxZ3K+SzPu+DLIHrA+w60QdZ/ILIZ6ejh5sFFTKkgi",
-	"mYL++DRN5RLy8ThKuzIOveRpSsbMRxLdA5TCE30b3y1nq136cpcwE/qHbepsn+M+mdL1QzT6sLVubYod",
-	"y7jBQYh6NxKpLV9t244Bq0otW7s6UphFm70/s6uvsPe1bfoYFGLw1e8ix5yMNgsNz9rN1jJs2WrSigav",
-	"uYnlpm2yqczXO0D56Wma4hWGDlXT02/MHqK84IqkbJITWeSECbzWDlQG2joGa0lo7XVbkEyXMxbQskZC",
-	"LkfEq9v0s7iEXBoVuGsO5aLVQW87sNdlLd6aStBUs74bn02KNH1hEYfWU6Awyx7QgYxeiViiS5KzbK4w",
-	"70l/BBWnREkyoeFSk7pGSJOK3xHf5EbFNOMdekQ2l9+LfPZSLhsqC6vTiOWcgQvEArlUpxTGbXobpB5I",
-	"z6dzFlraFmgifZiVqne3Dv+N/jnazQ5S12YG8QZxpVTlZysR7xn7LALHbKGdy8b9RqEQElt66MudKwKN",
-	"vITxEe3b9SEyr9vOhG6lbub1e1aLXeljLa83P1WAhPrQ1LGYMgdcvzXXtBKzll0ICD1zWVMnlmLjmsbq",
-	"AepB4e0K0ltnUt1+qFGPf2pb5GwCdKamfo7INNGmACZWzaF4qC3OvUOmrA5vo7xkOeMpg/3HzdMnhAvD",
-	"SKepPsKyGs0OD+H1WnU2NdBUrEpVOjPlbZaUzbOa3jYQMR2EY0PPTlW//eMVAaM2VDZZpuO32CLDRe0e",
-	"tizZ1vFRhn7bNCVAxt/DU7t/o5j1kp0W+r1FWSwlQYnraVnQ75QBbORTO/J0aA5vmaDiMAHChM0DkEIv",
-	"aMI06YxsF3iSsKtR2MTbiJzkTOwWOcnYtK6EUaXFNJiEPZNZ7nVPxuLvGuwZte5UdM5EVagFtLwOMpcP",
-	"lLgmwk9fnpr+3b/wVHMnQQ1PRXBnWRPJZHHAPPX9FYHJyvPebYYg9Jb5rqwp+q/casyhV+MMTbEFJLd2",
-	"fW3mXFSQ+qMaP+uOfQT8o9g1fX5jPb/biux15/qqCZXLQ7Zt1+olTOwGDrQdd3pNdVr7kF2Er40o3QU5",
-	"dNPDzzawQde6AG3HjA1Y2I/pyqDPbOoauwFvbemGChXyhzvy3WBbdoZf2eFgN+rkN/pM7nk0MPvaw/kc",
-	"3WU9hafm0JpBpr3ft+GP3QIc+PTL8D1X6//zfxbCYlatjgYVvtqzCcVRbkLsO0umRcbmvIJPWU092Els",
-	"HfBYdtDoak6sxNPeIvzKTWjlaIRhaw90l47J604m6yH02h4bWeiHuUrVFG7GkGbwz1JlqRLTVLYE0qhL",
-	"FHIV41MZeDMGhoqM56szgIZEn6TrQLXRauv09TNyyVYAVfdBG6EfRqCoHd8j8YxmNLZN0SwsaWfMaAZS",
-	"07x6lucLpCZVn8uSUDUbSwo9Sc2DPQJFkwYbRZX9yMHxY7rPAVgAvcQoCtejxVJecheZHHasIv7Bvr+k",
-	"CFz19TVAJE1kIxCxdc2WM4WAGWYeJ5IpzOqBJHA6Vz2SyFjdoQvemyfrKELiigmgdouiOmUP9Z+gmw/P",
-	"xbnokp9+Oi3ymX4uBs746achGZ1CpQ//Cz4Zkl9gp4k9mF6vN0KHGPXOzVjYgQ0muFVuY88F8fe2RwDd",
-	"1vEmKOO4hAXL5hzH4DnsvyI/jD52y89HPz7EHbDUprdB0ZUiyxmPZySTKWZtw0uhaxeWSPO8h8t/lqif",
-	"fsLPKFlkbMI/4iGYUfA4DJjJDyMtw0YRGWWFwP+y+MPoxx45tdEvvRFebDimgoyxoizRBhvPlZ4KT/Rz",
-	"+G+0U3A2z7nK9Xz0WskIQK9H5IcBySXRqjRhqWLk6O6PQA62VxSaNAjDR0af9AUVkTKxIyImr+N6ZN4C",
-	"FS/6NZqsR9AdEE//jsGx+scfCrEPY5mwETpT6DjFYN4MAHQ1NUVkhCkzI3NoTJ9kBQwKX/hICusJ1QSG",
-	"kUkYxsgRM3vl6Gr05C2djh6iv1UzhiOA0bNJ94U2dUbkh5Oj+9bLG5GTwRE6+nlOOOyykLlBKyx9cz/2",
-	"YISXUjA7zJRfMUWO+ydmtm/YgtGci6mea3lnIFmgTUaUnDPDsfqo9IyfJWy+kNCMsPsbW40ellLkkq3M",
-	"W9xH5rggVV4AT7DJhMUIp3N0QmayyJSjijnXZDEkI61qPUeyABJw/+6+limPVyNNt5VQzkMyZispEr0t",
-	"6Bo/OXqA+zx6w/Js1T2d5CxD2kBwn6jEp0LBA2mhHjSM3tiUq5wlxKbl23CtFjBWlvbIs/JkBVvqlSrA",
-	"WqeLBaNZRGiqJPCDINr2t1s9JHwqZMZwIStZkETCSy+FXPbOBfjKYybQJ8gTLb8mgGHfOV3QeMa6R71+",
-	"KZu9z6BnpikJ7fzG2MI7ElvYgeUcXGDhgblvobBhLPMZcYCfxpegWXyRySvnN8BAZ+fM3Aie8T7sDHp9",
-	"nIVcMEEXvDPsHPcGMNkFzWdwTd7RYvYvuKUxs8LR4LOkM+zgt4CzsJBC4dV61O8bn2Fukb7Zx/wO3AfY",
-	"x5FqHUdf0Zf2FqWha36jRu9ZDvdOby0PIaTVuBnZ/L+KItAZvr/wd/+xtGI+kzFTChJN/0NvIJ0qrWO8",
-	"YDlFbIo7UFlTvyXmaw+MTUHSFGQZPJkv8pXJqc6zgkUB+EAjuuIZiy+Rb4Hky3yFOaix7vYHVLeSwK5Y",
-	"NpaKNW7sxec8sZgKOLC7/eOWL3nfvSD65hhTxQhWVpwLvXLY230mIGSOW6lf6V/KsMvmHYcnq0fUaQtO",
-	"ENVQ1dVAa07dS4Z+pRpuUzl2TlWb9BWabfnIHRDMkJm35UGbo7mdRvzL+g+TjegO0eafvq94mjtH/aN7",
-	"3cGge3T8tv9g2O8P+/1/ld7FX/SmFSr70L/3YHn8x1+TySDr9/uD/knf/G+K4Km2D6wo0hS9yp1Ltmr+",
-	"WUpV/lQWWjAfffyfv8wnv6vNmQ365cysn4ktUrkyyAcZu5KX+DOcgO3/ulbPc+FJ24HeUJdKaxygfvas",
-	"HunaJ+1G4GWgAsj7DdD8KaJ5yom+7PG2QHSxhGUm5MUzMqeXXEwRJlo/B5EwxdIr08AukCK3N384jjA6",
-	"uoqI2US8h11PhpI37JN6F301G49a9SCrASGNA8loo0u2GtmFG/2Go4jXChDPFUsnPfIMo3OwRshVkyJG",
-	"zfKSLXIi5NJibVY5EenVdDHelRU95QyMsQsHevqLRMTL9kwWIs86amxNXWWD5uuqrQ1tiDfkwmC3KX8l",
-	"4gD6xXasIXle9PvH8XGfZFQkcu4Z+kAN94zCDbeF5hN4nm2VKjihw8mQtif4yOyxd4oBwGAEEUHIVzhL",
-	"bejUDW0euwPPXEed5zJ24OdNz7vnzCxuJD5eGAPHCIcdxAVLOPqC/Jv2zid0iFyjAIHWfWFsZS0zFFnK",
-	"LJ9pHQysLeedMTmjCGgrBYgVlWslwzZT4SqPyJxmWuBBTB8Of1Ou4Bf7ypUJGJGhq/ukcVluOjc/oDcw",
-	"1E2OKArrPlOW770t2sCu3Zr+Nym9vk6xc3vyRo94jGTcTJYvZf5CJtoCTw5Azq8EK92Kfg5fqUTso7Ls",
-	"Rr/CbuuFFV9FwvNunhnctnpbQT/3NkOk9Vs2F6L66nC6CVwVMlwnPM1Z9h7wSS4qRt4WQL/Nd58KU2tq",
-	"2kkoMjIu0R6k9rNkZPCKzKcjzAyx+chjNuWCKLl9qlyKG87Vr6K3vZriHBTjLa9XBUQ4dn5/05BcxKw6",
-	"YLtof2PP0oYXFiLn6R4vPJx1SmObwGdowS8axJRMEMlbJTmWPnWQ1j2HX0LJc3nFAJrzGhrs1hqbZTcN",
-	"aEWv/zD5SLaU8TrqYJKg/51JUbrGYs1ZZ9h5MLl/L+nfH9y/fxL/nNy7+4AeTRil/fjuXZr0B3fp8Xhy",
-	"MhmMj8b98f2jozgZ3E3uxYO74/6k36f9+/rQFp1hZ/DgqNfvHfUGGI+84rJQv+IrKq0atObyZ/P2KPZn",
-	"Zzg40tLVtFfuqKu46TeHtZi1LNxuMDORZ/xGHkZ3d0BK+ILJRWotypUiCU8iIthSa4oWW8tdH3qKgbsD",
-	"xL25PDZvgOEVy/gEUQWDpvBLmTMy0tfpiCTa0GWpYmDXos94JQvPb5zSHFL0ae70XJOVaiAmM+aBTFbv",
-	"HJxJ5da5GZOOM3nJRKmsmNNBOpoZVKHDkbwhUSjgAKRAY+/uQGFv2EJmQRpzFQLG5SgLcRCN+5G1SbXN",
-	"yoXFisSyC6ATksrpfmTmesBpScNVzmPfORksw/AAf7H3jwXBWlDxkBz3SaLtolwSIZcYIrNkxhVRVLMH",
-	"JStGM0Jz6D+7SWZTlvsQ1mZeu2o4T+EC8mv5/30vapZbvQbsjs7wOOqMV28K/fF9k9aht7XhAf9iO9Km",
-	"hElVR+enbfnx/lOlF0lH5TK+/JCyK5Y6ILnO8IHDlfZT0TRNQeamy+rZdomspfR0OGQiyGyFXf/0xNyg",
-	"SLEoXeQVy/Iiw39r2uKZnTvMD24ymyf1Xi8iY5NMgpG1pBmbyUKxbjLWjLbU63x/HN2/0K/DKwHGMmDk",
-	"sJUhdWFjGnpHWXLGYin0Vt496ff1kAax2ux+v3t0UlErDA40SE7/rfer4/d9LGuwJ99pW/AdF8ro9+Vs",
-	"1+bl/c6gQ+ppFVjFWKfthBbT2sG1KQBqrM5SdB1C2v4ql0ROciZsLJYkXEG1c0QooMRpLT4yHc8YdF+0",
-	"7WgUFCx5krjEBdiUxiYAHJbHzSEiH27g9q2+ncVsvZno9bepl4z40EVjFHCLMNdqc3WAHdolbBkchNZu",
-	"JtnhbJkxVCYNjqNGCes1y+h0gmIWDJ54kjYL1rJ5RoDDB/8qoTGMsYDdMfQfzeNWWmN0zn77vTtATVKm",
-	"V77ryrbIMI6sA90IWpomRlI222oGLdRYJoqhplq3FzZztHo7RBYtTaudt/TCyt1kXvcArg1jP8IFGBLi",
-	"vhOwbBMCdtchbTPLYdvNMycAD6I528FqLbL9BfSdT/bP61pZ7emxt+LUbt4T9+ov51n16ul23/Hd3ajl",
-	"ii8ajmtoBA0mjO/9hrrA9H/yK0bYRxrn6Qq6sMoJGWmJMyI/5H4HNqls4s+SC/VjREbwrxH5wfxqJYuM",
-	"yKWICLTgsSF0k49pmXl0Ln5IWa5v1yJlphfPjz3yDpLuyvxFSJg1igrGhDCFDuEKiJ4hmcsr19JsJQto",
-	"3csSzIFbj2PBHt6AvGFarxZYO9ZG0ahG1ctf3iS67u4vwK3GrNkZRThtnrB1Yd5a4D02G90uvr4jM9+Q",
-	"MR8DhSCq1C7cWYpmy0CeUHSgtlv0Vg/89vPHKzTHAWK0bSeu0HrASlH2cZFC81hz2+2mYLYqQSs3wEGa",
-	"rUOShWdteyu58uHvETVgiyrtHr+4YbZg60ywGYsvw8HTgQ2ellgIIEGnGVN/ppUC1NrAK6qtUjRrf2YP",
-	"1tQwX1VFnC6DvwaEv6BKLbX6euEpmlbvtI/hQlEHL7XKTtSZwU3QScY9sym9WM69YuPOjNE0n60qEJ61",
-	"q7yllLKS+FqpYcLlHY+xIOFAGpknATyp4z4Nyh377ZacsGcOLCPPOEseQn31aJgzlY8MLAPNewSBj4k9",
-	"V+w/ahDk6pDjQtlh5bS/aIZYLUOF+WBvco5KJhl2vvv07vTNk19f/X725MPr07Ozd6/ePL7W5K0gMR5d",
-	"b7vko3mbeSs5aaVgQq7+KsXQAYXP7qdVSqtCmO3aWV7tLovqvHol13+bKWzeAvaSdJV0Nu8LMGTMP9ay",
-	"2qoyCj+/iYzaOdvMK0XjikwBoukQ+qpeSBUF1YQvXR1coZi6wTZHTfb7/vt30LS0f2tWN9estMH7ywow",
-	"Uqo+wYtbl2JRCevmoEuBiksMmG8tb+6GEu4GXh636xdQyRYHcQmhjy6Br4elslcpK5xjzTJLIJsXKwQJ",
-	"kjCULTxEz0vG5hKKJuwwPXLqGsCXSzoX2COLUEXcFRpyniClHkw0t9EbYTO6sBn/CEgXnxMdyx2tKxQy",
-	"M+rT9R4sgohB7f0hfzfd7lCC8KhOErbQ2vxog5N3R7ci76AhsrHHljeSbjdOn9F8+pkUsjsenGIwieZU",
-	"XSoP4bJH3kFNM8cS9SuWrbAQ2IwTESnSlQcneNTvQ2E13iaYcWGTzzbt1KrT7ZWHM3cQb4+X8DFlQr/Y",
-	"i15ZqIrLAvgFEhiHFi5ekz0dp6VXI2M0eSXSlfvA+KjgeS3moJrnPQx34QZfFOOUx7218Gcml6ozPDKp",
-	"Ewfzn+D21fpO0tQems3Qst1GD5RpaNAdELYQEZW/3L27hQ/A57JngKVyuQf9PK8WTGjpEmGqnSqBTExw",
-	"xcIAAFRFmsqlAdfQe4cdFKJKd0WXmI1Je+S0AsCKkRKFsowACEXpkKVp+pCMQAYblAS8BRAbATPMq0yp",
-	"t6Zy9//9DQN9NdjrD8qsMqmVqDOWa8nnnGyf3XjA2pyvw82BEn2NEr/gvfk2W93OpWlaRW2LEmFzpEPV",
-	"AKScKqyCsgygZx4jMpzfLg3dJvrDXM7HKrcYmbkLcL3vxElssNk00XXzjE+x90nO50zldL7omET9i6gz",
-	"LWhGRc6A3gB1hV8xCA3HbAg5UQvsZAt1WcasUDZptuKwff8J27IAigQpkU7dhcOyK8SNMKUK9rZF7gR2",
-	"WNe+y6Yq9uI1aTm/6qevK2gHb/WVrTCV6zVu49l/P3dIDj4eSfl1mcPqiZ7bCGzIrOluLokPAhoYPDsA",
-	"l8wY0ZsNu2IzBnPvujbvZckm/2gKb3NVb7CPu2plti35xIEN34yR/s0/Xxn/7MwbWy4gmR1MT6XlmKhr",
-	"OeCiRO7PBHvrqwB1YlgoYTTpYvPo7jSTxaL5JirbeP0nPnzDEoQDxtkhUaEzX6k/0x6kDX0w+Txlgv3x",
-	"z1HHwUd1hh1ZYMv3TOVNfoGUhr+/a76fM4WIyUA+gFTHFcmlROx9i34fy7SYG63uYHmbgYTHg94kawfe",
-	"dJ8g+URY/U+zqcsuPAQfaQOHJF6nc31lxbRQvsXnd0Jvm77oMUBb0v9Kk8wPl/5dLrVdAjhS4SGLcjU3",
-	"f6mM8kZJspZIvilNQL8ffrrGvzZSztFS2ypywMZM0j/b4LnYbPE6MdXfV0xJW7S6yGRS2F6O4K1XLMMM",
-	"x1UqsSRRXRZuLtd7p8FDZdXBk9vXcr6DSeK2yvLWko1KptqebOQLusMEjMvxajO/byo973xK3BIblfBy",
-	"Jzr7JH56Pz9M1M7b7X23Y3ddzF9FfczuqVbJBdSVEi6WNAPwMAQwM65uwM4tPX3fKyKXBsU3gpCDICPD",
-	"p6OHhOLPXB+lKb9iwkNcBLd7AgCuAgUDy0gsswwsNnDOG4RXkrEks79eEVCxCBcq1/tmoR3WO1fBjEDc",
-	"UN/pb5oFwSPnwiKCRq55pXmKKwKNxrB/kQ0TIC6tsXI2s7whxdzw9I9GwmVZmZThZ33ju/FoXTizTfK3",
-	"lvUVsr5h7vehopg2HvGpw+YAs9ChCf1/Fd/fHgJs18DlZ+TnR3i2rrJOk/+faC8jFmxL9tYywQpgQ+jb",
-	"hd4w4So2DRtuKg+Cbv63jhcAEnpFbAP1PCJSkEWRLaQy4gFvYE3hl2wRKCk3c70J1d5m+cEpyfUlZXSH",
-	"9kRqTuCrJE4ohKFGsJBicdvkaJ+8LXI8FUQWub2VnHiG6IUV8JYNIeqtJbp3j6H4pYmJd1hoSpbnqS3D",
-	"gXtqilDFmSymM7wU4ELE91jMcYsVHEKYg224LUqvkNTRZyYpjEl4GgzuymeirNOUX7JblHau0MNAhBtF",
-	"PyqjmgnR5hoSG2CZaq0BUTTI3X6fgPct53NWSxa4hlumiF0EIGpVneHxz62l3hv7o4BV8atcYgIFNNHI",
-	"OEsOB20L1JemyI4V74x/auCmOSRdMm3g1WeUnIHTuguyCB/tkZE276GVAiWPUlkkT+ALMuj1CRNXLJUL",
-	"FhEcZ4wQLtDYwvx+DiHwDCKKJpgBWP5jGl9CmPJcjJ5TlXdh2O6zxyMyZbkJo/Oc6HWx5KGZDhwFoO1O",
-	"UL+fySLrEehDQgZ3iUJ8CPAbz6G1KTYhKYP60PvyXKT8Squ8b91H5kGne1+yFZGZBaOb0xVRzOjVTL9B",
-	"T50LUr7SQSWnUnGtpscxUyqk8uILcRs32WeNk1cLphyYoGnzAZ0NUC+PStC6rBC9CRdczRxinf7op9GO",
-	"BWn5alFXj+b1RHpPu399uPjHD+fnPfPnjz/pf5yf//Tjf3zXaWyyfbcfqlU7GDYEulGVIWE8ewSjihm/",
-	"YiVmBMa5yw2o0GFlB/yF97sPLj4NoqP+ddf7+7u98HUA1B6m2TVdWSvY9jwZkp9PBv3u4OhcwGND4h/z",
-	"udDMOSSfzjtqwWJDE+ed4Xln0Oufd6LzDk/gn3YU/ZGSRRYz+FjLBJtCfKfZWwQ/1SuEHybsqmc7B/X8",
-	"KfWuBvgkn+OTIZ8aPKGnbrbCDbsu4t2D553hp/NOVuDiskJsmym4ruBhVcQxYwlLzjvX1+cCGHKHngCl",
-	"iDhYVGtGFwsmjJPB/dOT8EY2bMp2e1ZVXxIXVzyn22tmn3nPfUMtAbQkXeSVpNztuUbWap9mNGb/r5p8",
-	"7MHoup8f9zdTlbi4anafwsa3Be/NACUOHB5mfw7mIS0PdruH1COWLWD/ByD3Z/7LQNeRmTY1Km0t9A0b",
-	"Ina8e7cVar4tMfuxxTtiaIvL8tJfAAYZvF/VwPg/1AYYtBrKJXjJ6go1yxV90ULNJvJeI7QdCie9xd1G",
-	"4eTfkpGjTi4vGfDYv/4c/Ovyr6Pk5+KJ7C/uZQP6y3H8mD2d/sr/6/L5/KV8/ecb9bb45/L/v/pXf3B0",
-	"fHL33s/3H9BxnLDJdMY7UafIUtMRUA3v3NEXrJ9u6Av6Ozd+2679AdaJI6B+uScwAZHnCjhxLfXwi1RS",
-	"wuyhVR4CEu4igCqZh/4ZfCr/sbUrAIik2rYAAlsBlGOb0nH0eEVESSIksb55cAqBTlPXFaAiptpVXHqn",
-	"d8CKy7emCYM3ujb99tj/+sLKpsX2/y2iOnvoEdtZvIS4L9n8MFFF7h/nHmrCjh41f9EXJZNLrWfXekqg",
-	"J2tGJ7k1OBcZA7fJXIoc+HMMTtecFAutUiQ0ZzanJwqr5vjCb6lVl5wvii2VYSHu6Q/e9tczNsZ8C35g",
-	"2QIc+tybwY7WB4PtL9/l2sjXvr3s/9/5/e2j9ebhtjaIZTYlopq5b/IjgBI6XutkOse8uc793klfb4Np",
-	"Igq8m1QaFh8f2hLAxvQtzAAguJKNoQP+gZR+M7TJl8Cz20ib+IWnqTa6N1naTm7DzIVP4drVf13Xl8YZ",
-	"5gSYI6TSsgNPypIpA8hoUP/ncs5EGDnarORLl+t/Tj4DKkCz29CwR833ev0wNcczmk3LNGbo5yyMkvfe",
-	"H6B0tuUcXG8OSHQ4gOy0DDmq3+v372paYR/17wbRUb/vt7SlOfkOn9H7y1GMbiksgsMxECUfKi3VF1Lx",
-	"3CJXLjKTPLUScbfy2Ppc/Yap3uQwMPNtyqvaE/bk1Y6yqEGV0F9/i2gFZuoVK6cCGtJatO2lruCuXtSK",
-	"xTswnTuf9H+u73iEWScusZOsnJjMqEjbGtg6GSyP3GtOsZxJohjTeg5bkXEBnR9c8eOcriDXJ6zkPOeC",
-	"varw3TfjgmwSvVI//tHd3fpHj0wxi19B6CqcSzliRdcf2RbR1ZBQqjVLrI9MAebfiOD2qaO7pIvedtK8",
-	"o47tCkxJ1oeqvVJcTFO20TidAndjml59Dujn4PgWuKZC81gpG4xt1BgVsJbVN8SOdSl5UcvuS39ILppN",
-	"+nCDBWNWy6UA3eWW8p3xQLZzgDncTS++Xh4XU2IbuR+CQV6X4n/MIA8VHeUkZ4KKfRz6VRK98wn/2OZH",
-	"4xlRTGGHBCaSEgnJ76vZI2YSeCExesXIeIXYO3pjyubFPfKb6Wa8InOaAIbr6iH+O7TOkL9tLq/YC9vI",
-	"67Zx0UwsA/EDTHYCFSsyl9kB/XWuCV/hHBx7nPM2v93em3ZI6+rrkyW7yYk69RoP4VvUrl1TvNv3/dkt",
-	"rK8jeCXSFYFD0sLkEruzFQL+xI8jovjUNK8CzFeZo1SiAKQDOUaQjgKPm16/4F0PY3kdRJQcIAN+Tx8y",
-	"Tv/2ELq+ML+6qN8emFdtGParwboyKdfuipHQngh2Ye/Y2ZzlWbUtXOBOwEe25cWZLnHGvQ4Z0i4TTnNb",
-	"9+hkNorM34O7c/f3z4n787jfTehKjR6SB6bVnG0j541h+s4xDusHj6GQGRlxkbPsiqYjVwxUB6CuzbI3",
-	"VExZXUoZvOv9oPvgAhPK+tHJ9Q/z/5v9X/J/3TkXRc7U/3VnssjU/8GEf/yu07JXLGSR+q2IlzJLvJ0a",
-	"zEZ1s7brq82DC823bmZbZNeZ6Y22exrgja9/esUyOmXPaY7+rqPjk6jjtc4aHKFF/0+ZFnpfBr2jqDOh",
-	"PNUC7eRuhOllSk2KtDMc3B3cf2Dcalr51r+/e3R8soOEQOqvy0Mr5gexdp/yaZExD1xMxEReaTZHptKf",
-	"m5aBjtFxYm1T0uSCCbrgPbvjdez+Cp+7cdyWi4mEdD7PJZti3ZIT1J1Br9/r6+0zs+sMO8e9AX5Ung9N",
-	"Eo5J6a8zPd8cylvRq2JI27hjAqek13P6+hnR4+5/UCwuMvAzv69ifmjhk8i4MP3ZvcOhnQu79YuUiubA",
-	"JXi4ibb9y0JB+JXJlWUZQ2PIVjbX2T56iNfwupuen5n0+4vWrPI6a4hzvXUrQtuYZy5Aa8jhUE4jb9/g",
-	"bsCtAoiSeCZlBWVh14CXPidoiVlzlpj2rmdQhQmaScWENnipWI1lYrrRg6Majl5F5M9C5tSA2iVJF7xo",
-	"gQDYazODQx0vcNcr8+eE0bzIAOttxnPWTemYQfN5E4D57m7U7/d7/b5WQyBO4uJBv4uEZdjUCNtJlMGY",
-	"d95Y+npYC2VEnZTPOdZA0DR9inNwDD5x/wZSnMuEpdWAymaIBfcUlsTRI2BcsU0hJy/OdWSvWDPuh0Lw",
-	"vFwrxLmOCKPxzFvmG/MSoooMo2+wWvOb13QFzKt/ZKvmjDPTohHSS4xYWJAgbZpshIy+BXasFZa+oAtx",
-	"4RqbDWOaxkVK0fFU1x6b0NgUbLsULPLOlIRryw/Lwrki/R4Z6Q1VI2KhnLHeJ7P5sLltIqQJBi5cJ41N",
-	"TAGAowmdSzGFAut5j4xAuQClM0eNwJU8cMEMFiUcO3itIRLLAeESBtIzVzlbaOmg/xuqT3H7AGfauUGW",
-	"qmN24AloQ+ww0h1rpTSfyAxAoVOKHShphrWGBcJufAJldOpFsRxI2PDk2sY6lJ0bBcUNjD5NH6iH3QMD",
-	"8Ho3ev5vvezdWm/tsTlhIbUehu/cBVnYaR9svwtP2+IexqoRbCeC8DErbO5WJS7A5SKAGY5gJRp8XRs7",
-	"BwDNtdc5SWMOnJyV56wFnhkTXhkgDiFzZnbL0In9slsSjP7mbf17TLy73Mo9vG5AGKeQcF4n6gyfUUgo",
-	"VzdOrKkRcAYgDRPOlrJIExJLlZMC7kaKeoHLTmsjCLNiSwHJm0J8RRBObwrX+uxAZmPzobwpTFjyIIqj",
-	"3myA70tT18WhNroIG9/W9tIj3/mUFaIRS+ZNITp77sKB/LxZIXzFVE4zptTOi97d6QsruNjYrGFMRczS",
-	"fYqyccTaYn/yZ8EKlsCCAedZvwdahOVQfBJBST/y7ZKuCMWcWohoxXI+5/nDEswXP8hNnwnVI49wOKg5",
-	"nVIuoPSTwsssVo227aN1OMtAhQuM9GUJ4yyXC5z9DpSgn7bUb+W0+XKrB8LIhDMU/jtd6viqkO/8O3uX",
-	"uFoO/VAXP+3JbHoHUrDuHPWP+t3BkRmps+FgOJhf4pT819mrlwRXGZnsSPP229G9vff5mKj6HrIujAht",
-	"FPCoq1p/BmKiNl9MZ+aZbyl7entdgVHdzn599frZ0//58PbVb09eIghtuyqAL9cfEs9jewqDOduD9oV0",
-	"yWxucCylwYQ2j8ws0YQEC3xTvVbNh3c+4R+NiQpaN8PWjwDPBZhihOdkQnmqqkU/m/BCMCZO7jMkFJgW",
-	"RbfRZE3ZNbTf8W0pA3tvy0ETsr821t2NLWujC/Dtt5gxgDP/XiE2JzhR+Jw5ztfKFHD/Hsy/u3ppN1nr",
-	"g0VAHRw9m3Q1NWIp35D8NILEAkWo1v4RiMdD4cvYIqXY4c1CDZrr1BAAgKt4P4ERQfMzWIK4BwrbvGzK",
-	"G3UDrtq98XrJiNosv1kRNJ7psHNe9PvHsdsf+Cfr7MgV/4TBbqWn2BcTFzfs0dUsLpAWEVgFSPRmLUZ2",
-	"b8P7d5bC6F5efmv9as9Y7u797/cRupV0EWvfbVH9zUOfwy8VglmDtK+VEcoKMkhzpnYEXQrgjDvUpWZa",
-	"QuvV+MECsEqbqnfmcjpt7Cw0McVoBhGnL4Ik3rKZ1NaKBVGDbK0tmzeFKMu8F1KmoHwj/YMrW6Jt6wf0",
-	"NsssfLTuK25EbFlqRaHHyI4i+uTAxhjQSBtrzLohD2iOefxZigHzUVuPpoOo+mT+um7h0fn6jQSXygFd",
-	"U20VTk2rCi/AvNYaLdTSxTxZBWrH5+Y04zQZowv0781FO3JI/ZWMrsRv0jJCl5tXqXjFQjlE7XlyH4uo",
-	"DLsETaIXYP94LkLjw9b2kKUHKFrPe+TUzR6NHEVXqkTMpBb/6YqBU33d530utphfdsOkSFcPq3bYFVfW",
-	"DGuwvDYtrnOhTwKv3Dki96J9ERH2MWYLky4+uqIp19T9SqSrUSgwryXOan/pdnNjLQrV2a9IVoih65OJ",
-	"gQoMRxrwGgCb3Qw+hLQOfw9COH1jKVNGRUi1gUx9Ra8Y4flDB7CTFcIkRfi9pMp8LS5UTtMUkWlSGl9W",
-	"enPWTdMWUO8yv3ezVeQy6mZci+ZV3fhC5qxO9bpbq3pVzOiwxLCPcKbuPLZS4FAWblkCa8DVbVoUnZik",
-	"ASoKyCgeswmoNtB65V3Gc/aOQ2jZ5BqYDgJA5FAfry+cR1JM+LRnk3PfMCXTwrV3FTI3aVgX5hIpUyTK",
-	"O+U46mSF2OiU8s1rnMc73JWDwF159zqq8h4eZesb9FQTCEvaXaTGaQBHBJKeKyu4nWwHsU5TLWFX8Axw",
-	"q/4htTLni7gb7DHUkfjGuRuKpklSoWfvSmxHuQNDuZ/0AUP73bUCFRO9RRavtrAvEPT5uh2alRZ8Zb8l",
-	"hHUtR8MUx2JLwbrNGTJ5DC66r69+QK/ou2yc/vXaMncpSIfUHm92lgkw4g4+wL8Njw/a83ith+rz8fi3",
-	"6cB6XaADqxqoJlzkUt/dMdtRZQZ/lv46o8vuGK5m8CnXGrZ3XO3JENyqq33yUSoKdxg1NeNW484zmrPp",
-	"ikhh6qghA+mo3+8TN5e1CH4EAAzCdFIi2MOcpmmPvDRqF7d9hZIeORWEfVxkWLVNFDMvjlPK5+pc2JzX",
-	"MVUsghzasvvF94pg3Zlp2URNqfYS9epAMbbeskeufOcGwQXTdq7MYdTch1ulDxgwtEFp2aHXgJ6cEdC3",
-	"k1I6zZge7CgyGpQyQG24H1qxmmzBf/Lb9K1dMIEdkQu2UUx5VLHGnSjznRZkyYUamjpHoCvYzt5uLe/g",
-	"SZvtaXv5ZUwB+z8ohWWmFcUruH2XXAhMyPcdI2Ct/MKw2Av+8Y6vTxlrCdbqwnCvQPty/YRg91M2yVFg",
-	"w03xYJceu0a5Bd6vkbGyyKGLAho2WAJ5t2+qd8D0gt5mY8ZE2ejocE15TS2okxzeK6FsSE7Igqq8FB/V",
-	"Vr3ms5aN8gIi0vebheHfINlCK4vLjOc5E6bnmSa1iczm1BGeFmJUXbJEfx4RlipoY3zFsgpkXEyFFDym",
-	"Kfw8WCpjZO7j0rWyJrWD3n+YTMXScyfU+QNxapko5nrnzD9XdJ7qvWtV/2mVh+8VEcV8zLKHVfcI1LbS",
-	"sTIAeKEpOv1jzRzlcz2to8HJzyf3j++d/Bx15lzghwM3O8jbh0Tp6DO7X7+QP7Vlry1neV9HlYXA4VZa",
-	"QJh1DEl1GefCrGJ4LgjpEp4Mib8M/SmBzvRDUi7kHNMkA1CmZkKAju4jDytstGLKWpwvTosdpN1vzSnq",
-	"rxa7p3sE/nmdofUCzitoqc/FN898/rBnGUOkYlU2z7xkq8jqiXNAqcZPshJB5mNuo6WgSxww9LitKXKa",
-	"Yt/KnVstV5duNt14nnPNBkrCmnKSMgD5ELbRYN3q9uss/ZyLS6+ndHVaWnkkXMRpkTBFMIEwsaB8W+Zh",
-	"nr5o9mYeMLSLZkEjmKk7LhS58eWHlF2xVHVaOTDMikorvOzl6SN4Ruudl2eg3r63oHxbFVAg8t8qnaRl",
-	"xqebqmNkzIW1KTTDCgax9q6rt9eYzcDP8ul6vaV1CRhYjFMe99Z2US7FU5nN8ZdWT9b3CmjJ+EfNCQ0q",
-	"k1tbZ1lrD1f4LYEcIxduj2c7Brj5tWEZH24MZwW7TlO24+1G3Y4R0ofvgrzDNXLnE/7RXA6EdteNIwF/",
-	"a+5eMFHaLzBWHcPLJcPm7iXz1mzItS8dvl3+3o136wxbJFSDV2BbAHJF9Ha6ekroI+Rsy0N1HbCvHq/g",
-	"JRzcWoihUNFxPi93t4H8tFu6gyS4Y+KPLTTMX82T31TDMAyQdCIblqnKBm10NQgoG5ys/EhTOLTjrMRB",
-	"tgL3VuKZAdDe1iC9t428a455+6Wq77w/ZJEJmh64IR5LSC5d//H6Wthvl+u0JC7U9mv4DJ/bdQUORuvG",
-	"rDQrxmoh4Umt35ytRIz8ctId9LtHP78dHA2PT4Z3f/4XBuFgVfaC0edLU6YwXrJtiHs1Q/zFRMLUZfX3",
-	"ZZAPnkbP1Q6d+CvbGyRzjGg47BTbLtm6CB+6km3TTH6ttBHB4kyHbm1oJYdhEpaxsjM/GJ6ApeLN8Rvl",
-	"EPS9bHN12Ke+pUuoyGfBMH1YxfUvIOMVHqKvF6Ev8DpDJy6mRraNkh/Y9MKjaGN8mUMrO8xYv9vBENvd",
-	"O9bsspqb48u79cx09Y2Af26xyZxn8oZxwf1psSbPpY0/vDb3BUXn+/LHF0CkX0E69GE5z1p2TW78zs6s",
-	"95jllKf1FhQ+FYEV4yUwrMWwMCVyPU6GAcWZXOrP8ejLcmXwbaJyfDijywQUXH7yl0pNbnehGX5sZPJt",
-	"IDrmlV8rls7XBI2zVaLfFkTM9gSa0zQl6IRRhGYMUsEdp/CMxHAAiOJM3kGY1eK/GDQYl9yItbqoMuau",
-	"m3FdA2KEZzlA5+HKGR/t2ibz4CmI/qVzyBREl3PcPgfx6OA5iO0EfFHbdjMrRI88lWmKkpnmxGa9mdxY",
-	"aDZJRlomMWgeP/oamu6+KYSXTSfkcl9Mn00xu92U9koji5sD1NalfK75hAf4yWNGk+csR/7sNxQ4hZLR",
-	"W5FcNQ3U14lclUNVCYo6KYbmDeL1C9UZ3j8xrNkZHg+izpx+1J+eHGl2MMKtKWbXfzC8+2B49z665XPn",
-	"1I+T2P/kjV38czkF/SNjbqsh9VuTNVaPI18enfT760KA8pSL6RkXsfPAbfGBL2ZUmWguo3NMRWuUOkYW",
-	"6LdrCYku/AH+cYobNjjqBwf28SdNqt0g6kwy+RcTQAALJhKA8h3ox/W89eB964vvDI+OH9y/rnO875Ba",
-	"UqX6gDgxTiLUuGApKnIIpSIhKZ2iFmgQx7RShjkg2HoGUkTUTC6hSsYwkDpwuO1Xuayk4e5ZPnorZtyQ",
-	"ZvFMs92tJOa+WjCBCpDWKhxUnHckjr8VSdkkt92frEMK6svm8ool2HrEePoRLQ6HURK2tFICvlZphks8",
-	"WK3ZXkplqZsfNqubLulqnzTu+ttoqE2l26EHr9wROBakoiIzCuznWedkxXLTuEpTDhdkhM+OAhBTfDIp",
-	"z/YLFo7VeBfu9nfwHfSWjE9nGA7BFWNotlJW8/epAjlEVTRUgbic850ulsea0mu0VO80IY6qz+xwt4Hj",
-	"g4pfYmkgLlPciZ3viF1qM4YLDADeBp+/M8FuuWQKb92HxmIscUGnWmhjmYbokde0UNDMbqmF2lZwT5j7",
-	"30WgG5RQK9ELkfPUpApkTBVzEBm70EKztTHEQQ918us1K3rsv8vJPGf+VbuU2SWi0h74PGSajml8eTu8",
-	"+Mz3nI4ZlFqsoRGUBeZG/bJqlhZFUoX6RJopf876/YrbZ41E9iyLMh7xt1gpRrIiZbBg7D6qqgWL7V0f",
-	"9jxvEX9ta3X6ei26K1J3LqTbrk4/+ZtWp5/soLMcBXSWe7deufoO++fMmYEZ+YKN98BYEYTRLOUsK0Mk",
-	"ZQ3qXhI1aMIM7a42tTxxFZ2XbJGjUYkuav3ZUb9PaKokZj5USvhNRxR4xaY8tG/+KuwQZzfoHyVewK6H",
-	"wHQfCnEp5FJg+mox18LtZ+zS0RnejzpzprBViRaMGTMQIgbK793pmye/vvr97MmH16dnZ+9evXncg74Z",
-	"0GGvM+zcMUbNnf4dY9vrWS6oUkubkjtniYXX47bDwxnLcy6mKiIGVq+3KWmMor8btzzl4Kuq7UI3Md+b",
-	"NE3oMwMQL7AzB8EMoyun2C8zKaa2oepNooMNmn4x9tbY4FH2nzto+xdZLKT9h9s7lKgpjS/BcwidT1jG",
-	"JSQWM7iJUHAedfuDt33P2MNGKk6u2iCFJ2nXfqBF+L/A99r5/e0jcJxBj5WtXWpuq5XW4VtZRZ084zTd",
-	"lRkqZ153ccxkmihsQurcdDOqsAAXi7JhDSnNWXbIznNedz5IkxY36Dbnc8HQJKzW3gpPte0t5JKYCJTL",
-	"EYCmFUimRIoeObVnpjmYC3Qj6y/VjGYIii6LfEgmbK0tneX/8QoryqDNDfipz4VFUfKxLPEBLshyxuMZ",
-	"OsJmLLXtuQA5pjwJiv228vKkphic9Ysfk2B3LPhqQxQcukNW1KHJFRUxS7pWpexmpU6pmVHlct7NMyoU",
-	"pq2YDLmE5rTLRMbjGYjKxoZJ+tYGvKllZy+WeIR0cuv9sf4tIL9VAYl9a8tn1hpc31wWPoI2m7bhlS0S",
-	"MV0tW8lDf3prerIvExdaFWfLVqqyAz95ZpxSk0IZ0eOwCtFWctBX5uh4rlg6Cfjv8O3/Fjy3Lng2uFhf",
-	"bp5oGNyriIZJkaYvjDxxjeVs/74LI2teyiV8jd/CR29xB47xJ3ttwmtDkXUtN02PTdMiDlRofbN6/cB9",
-	"iEZKljOZ2psUjQyDCERyltmYsf4IGjMSJcmEZgfHFQE+LhvaHUql0ZNPMlrh3yqL2Sf+ref/+xr77NfY",
-	"W3rJyJjGl4RWll9mYKyp1ze82tBqaDJ33+ITXz+MNpvLEmNfTz5nopUb9Am+hzzP0c0yxU0rnZ4qLaad",
-	"oZ1PN4XnNlyZHlc9KTK5YHd+YVkKHro9KmTNttfQYNmK/VtDXTFmqoHeZeSSrbTlqAwu3JilUkwVyaVH",
-	"2GYvNunabEOZ5qOpbYOI0ce8Nx37NNxGzZqzbMq6MJdQU8BNMvknZ0LQzo6k8Rqn9WU61XyFzGZ2cS/k",
-	"9zbMtibqv1xk4JG9FuzMbMcrfTnwOSN/6X1pzz2V+8D12g4iqo1AoR2BnmhbkFNEVMuYuZ20FbacSTKn",
-	"K6IYI1YnIz+MKurZ6McggNrvMIENLl1Ph3J+nso2uOU/NP2OUfNtiXHmLtSSaAwVwj5a9eoCBE3OMj3E",
-	"/77vdx9cfDq57uIfR9ffdW6lJcrKxiWgJTwkjWLExmNRgIlL/I9OKnpf2XYeclj7fuAO/72uOGq2LzEq",
-	"Lkzj782p2H7gWhH74L2m0vw78Mbrz6rlZjRnj6Bf/KeANrpNoXT5ve+xvvNRSpXyo6h+DjAmL++SzI2P",
-	"vgxGZvU2VZO7y63fPNRFxua8mDv5vHHIB5pVPR6ByaH2utDf751A0/qqTdG+ZBvFQo2ABqEVES0ifbjG",
-	"lCVTdjjDdEkVAfcN+K+BHD1HP4cmzWxNc6lXyWHOvp1qSa1eE/+neeSmwmQq9Xhy0Du617tfgXMZ9Pq9",
-	"HZwQdkJ1reHw69voec/jmWu/gQ0cQp2Dq0PofeEA5aMt1E8do3LCP01uaPi20WupNIhA3Df9vMK3O+DE",
-	"TtQpMm333kE+wAltZvnJOWFXLFuhp7BUenvlbWR1kg2Yt9dMagXKwenpx5AQubjiOcoCb6AXbD7WC9sc",
-	"6Te2QpsSiqLo3P/V6etnWjcP/Qy44btPL09fPLlGZthAyjbYBBPsnWEb8Jm+b2GQ0ksuEFnLprDXdOeI",
-	"qbDJ79UNe+Qy4mve4NSElItLvdv2VZuDgDitWblJgSDsz4KmCCmL2z9emahTVqRMVRZugtObIz75yGJw",
-	"qVZLHb0fQ4VUeEH6FjIeujkVdMqwnTb457zWInYgczeFlgWwuEu3ISThCsJk1Z0x5U2bAzwyaac5ViYU",
-	"aQI5H2MG3hqhiQRsPAFhPm/Qx4wmJDUlUpvjPuXTImMlvMZKxBXCzjMeh34Ht4VlCVQ5y59ZmVxzvAtk",
-	"L/1jTf8kwbQVyxZFwvO6nyKAjYqMqWD+6f36CRTl1ZxmhcpL/3+5WNq5vrj+/wIAAP//",
+	"7P19l9s2ki+OvxUc/XJPHpYtS223E7f/2Ntxkol3HNvXdsa/O7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq124tmZs2fTligQKBQK9fipj4NULldSMKHV4PzjYMFoxgr488dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
+	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
+	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
+	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8GgL0rxUlPNYvOU",
+	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
+	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPN3ttmd0AW5ZEDIjSwL",
+	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX59dfHPwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMMyELzA+n05xHkBgSYgdiKs6qR",
+	"hkQvqCZralZJs8Tw7uSbCax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6XQIrvTc+JesFE+YRbqih",
+	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nkm8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4ZvAuytTiIvutVHrJhI7v",
+	"NvXff6kIz/wUVlQvqglUT/XlOHGx4lGBa15+yTatb8Wf9n3jIylmOU8bFpzab9te7J455NWCpXE1xr7c",
+	"fg+vd/df8zTcaAdOpEnDSd3XXypifm4mQgWhOafKCHeu26cE+kzPGRUs4/qp1A3aQArfG+HBWremGqbv",
+	"DH5gNHvCtGYNRMkYzUgOD7TNIKuG6TuDn2Wexd+9kHnW9lLzfe/XPRZXXNNmbuT++7ZXV08dMgHZrP7h",
+	"l3teDb/v+94nXDS8NOei9Y3m+96v+4Utp01MtYTv2l6JT/R+6QuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
+	"2TAd/O0B07niqpHTCvvtl4qI0iy38eV2lD2qLV+aa+90fO/be9/dvX/vW1Dv8MNKueNCszkr3ATLnF20",
+	"iGaa7jsIRTVCb+qUTYQp97yy/7tesrRgDZefgu/MLtAlq6yZRy9+ef/q2d9/fNowDfzZATNpsf6sHdfl",
+	"HrSP9nUo8CWPkOFCk6VUmihJllRsmqzNHH4dviFjM1rm2pgTyWAmiyXVyGR3TwdJxZRjY3/u4caXcADV",
+	"7uQeZ3D94gFVCVFsRQuqWUamG5LK5ZKqh4TmOeqTdKqMjm2Uc5rnk65mvx09bvBvW9KtZhMs+zH+dBzY",
+	"3c4NcI07xpT+XmacwQt+kGnp1NFUCm3/pKtVztEDdOc3hYeUfaDLVQ7841gANBBNUw3Td2R88zHUlYyS",
+	"sDzJpmZnM/zXIBnI6W/M/Oz8TTVEpTOvpNLzgqnf88F1sjWaWshVMJz559Z4pdJyyYpwwOUGxnp3HVK5",
+	"zZvi6WKoFlJjQ5d5jRqOGOfELeStsKQ4fysIOSEfeXZO0mKZgHJ3TqrVJYEKCo+cZNOE2LWckzduxHfX",
+	"wUhmxW4oWFd9FEuf2jCOImacwR7H3LaDwS6PZJYi5tr6r5fPnhpG/78XvzxJCLVn+PTsPvk7/35oHlV3",
+	"7O9O3O+Gy4zg2FOmwAMxuXM19gR37ibDbRNjlZlbEr/c9S0iK6uVFArZODQyurPxlCo2OB/fTQapzPOK",
+	"w7RML9/n7Irlhq8zlvKMZd9vDDkySp7IK5ZTEIAzzowKOfi9pEJzvfE8Psvfj+4/WN/97Y/ZbFyMRqPx",
+	"6N7I/m9u2HXFBMsujMg6HZ3ePxmPT07vvhqPzkej89H4n7BgChMePJKlsCJnQQWqAqhrmD/aX4NPvuIa",
+	"GPXl3389GcOnSuZXkdeP4fUjfL0C6To+TYLTrq72vNA++tQrjExoWWxO1Eak5mueMRQQNL50eHfGcqbN",
+	"VlupqRgTbaTC0zY4H6xpwRayVAzlwxXNS7O/p9fvkoFCx61fvPmdNsJ8bvZ1SUVJc/MbdKcPzk+TwZoL",
+	"YRTJ+ridRYjnycixCk1fw94RV39saPvYHXgGhq3bcd1Zny4NW4V/DU6HZ6NBMkCXTGqoUqpscO0PwOBc",
+	"lHnupbho5wRnLJwPpnzPYUAd1A3vGf9ZqemcEQmeGqIXvMBNw33MCjrT4YaNk8G64Foz8T34N2ocNjp7",
+	"NXpQcdgUV1fsmRdyce3MX3ff/mpnmhigsrGN2ufcdesbMUTdrO7OECnoKVZiDLm4ojnP2qVfxgsvM7m5",
+	"V8xyzFirAnZ+fHqNn7ULT3za/LtQ+qJFLgDjZfnv7bt2yTaBrMtpZMxAzi2ZUnTO7I7AVJzTlAbGEd6l",
+	"MFmZlajvyJVhopViheHDFd3kkmbB8gfLEt2Dl6Wf0HXA34Ekt5xfgpiGO/moUteLvqzgV0yEIlNpWbBZ",
+	"IcGVqAvQCsehGOyuMVWM18DvgUdnaCjh/C/dmdQyY9uGtvDrAvhtDIo08NIiz/bwEhfAc3AhmT0XIGgH",
+	"NY4opzlPh1tKQ+sFP6pd8GZCBF7BpVB495pdCe6/43NCzqjCS7Dh8tRS09xRqxKyndkBNreBERYyz4AD",
+	"Ao9Uj6vLe7+NKvEO1PNCXmEApS717x4u9f9W0JSRn+VqZRg6GaS5VFsbOjp9NQo21BCh1HueKRitPzI6",
+	"GY23HwGRWbubR8NRw91c1q7zwf2mB2dc0Jz/sT29OoVmOZ07Aw6ug9/KpbGuNPtgfvWFGd2Ixy/umwmR",
+	"KcvlGm5ne9vbkLy5yr764r55+uvhwGhfcNz2KgI5F0493FVPGleWLmgxr5wQxuamwvpZ34QDVJurObj4",
+	"vNpu2bzA02HWdlatepyYAypXrIBBlbF3vsBn/NJyLjpJkhIuG3PtwAU9MOfyfTW0uUdYwWVWsYf5SCqu",
+	"nY7jLhfzy5PaL7dXo53avxFpMH2YtFO5Bo+f/uMEJjkO3v1xwEQWckmdQ5dS6EVthkrTooWlNV+yf0ph",
+	"JvPrq0dwCVLNHlF0mNo9WbHCiam6uGFa58i2eE3iB+i0sJ9YsWaEbiW6uvCOf9NZZ8HmZFaDbHMn4WgK",
+	"3VOpf5EZn3GWxZJxghireVsQUD34jc8LOc3NndAolVf4xH8065HOnLcEfq80zUFnZJry3HClXLKpzDYk",
+	"XVAxZxlmGVhfg/N7kCWjYr3gORuSF0Z74C6NgYqMFGzFcPmFHQXdh0pTAWcE/As4pLoTeKqsF+wx2tB7",
+	"9EnDXKUanN8zprA7U4/spP38Bt7VdAe8H6woZFF5Nepk6MxrbicivAY7v2ZCk3UhxXxI7o1GtZyOlAqj",
+	"xU4ZJA08JPdGYyIkkJwrovhcsIxwYb64i/punss1gyfvhcFx9EtDotdbwQWmlmgmqNDm2bOE3BvfNf/v",
+	"jCyZXsgsIYr/AUHMJcs4BVeVefIB7rE5rC6PC9PHZrKY8swcGAzBc+25QnFhNHL9Vrj0h4fk3umpvXRW",
+	"JRwxoEBCJkj0CVF0o8jaZkOcflelxXFFllwpLubmiwdES3Q7O6Kph+RsNCKUgG+ZyNlbIcsCPr1LlDTL",
+	"M/PFdAyj0K6YyIyFmklmjQZMkQE3W3AAXzBdbE4uZtFo52uuFzAdw9Rno7sJoeZBspBrnB3m5SiiJdHF",
+	"Bk/AsN2Pd50M6iGWHvqVs+msz+2916+SVrdNzYdmxWDgPztQaQcrUYXS3Nxuo2t78dJU7/O04a13/vE6",
+	"GUBux46j4dGCpZcsq/IInb/0Br42c6+Crw1tOqNYneRGTznRBRUKaaxuYuYZhU6knObbyj1uV125N4wB",
+	"VuUBhl3ARw13Hq5m68oDDuzPerLY5YHUyPP8BZ7RUBVIDUcAc9SsF3wnONfU4Hzk1W7423sXzd+glKC6",
+	"xH4vjdYwcnbiKBkYcQh/GLnjlURmDD/7hVU1Tu+Zb8pVZt9iyLSr6u+cGJBXbi0zLrhahKsDBi/Kbpol",
+	"eE+MDlfIecEURrOC5QUzBSeEiw+P+7GgUfTaHdfexiyFsGGprnzWyGBFKRxDPeGqp5c/o5qiJXAod91w",
+	"NyM/OPX+rK776z3Uuxtc7e4n2lpVpiljGcvAllhQ9UvorqjStZEYfRgAdjcahoKMbzkzrKCAF4Jwdg8v",
+	"Z3wbQxsYo4r7qCUaPCxm8S9KUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwr",
+	"ddo48wArx1G34UA6Rf1IVo6fFvzyIrVeZGO0ahuopvCZD/SbNZ9Y2u2Ewaeb5hT3GaE2C8goqJcMUg52",
+	"RsDtjeUxVIHIN+Y99lHQjKpws3UOXieDesLn1pK8k6NtJ36Rgm0GVt/5OFhRrVlhVvT/aPbb+0E0CyBj",
+	"GANpG/cCJ+gY7ePuONbY2UcFCBPgs364xC3OzyZKHJ+MWidMcEq7brn9yfc33nn2YcULpi4iuSrmQEPS",
+	"tWBXGBZomdsbN2YCvxu8i+3gJdtEdzCnSv8ky4YkNvMtmVmrt6CpZoVyBlXTssxvflWOpltjSvjpkotS",
+	"swOW1XBYQHDJyw77GBtUpXKF3NCp+uWleXy39CWQfR9rWUL37w2iuUA7jG2Pt98RP7OQ50L9IGShGt1D",
+	"elTzaj4XTtOpnw3UZjpSxR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW",
+	"9DW4idg6OAHBqjI+m7GCibQHW/3gfxMjopCa9xnNunN+gsBnZDy46BuWiN4YCkV3TiGIr7Nozf3M+VWV",
+	"APoQ6kfMFb6WZZ6RKRYPUZIVG1S6dw9JAmmQ0bHBBjG/Qw8J10QwlkEBnBTs2Qy08L0mQOJZEoQBJm01",
+	"5S56meznjILekCmoYOv2eq/0xKYAAXGq2TORb2LHZov9wyxJn0VbG6MyS6udr3NpxWFI9OixUapcsuxX",
+	"jGJ/HNAs41hP9Dw4PlY1390yCEjYu1EKDXWiW+dOGuX5w8uNSNX+lBdz55tbVBQ8XSxdJWun3wCHuSDF",
+	"vpXU57gq2JKXy86vUpqKzIYfOvzgepvuyeDDyVyemA9PXJYI7sPjcBHXlV7fj3zoS+pLBe/h7voan8zQ",
+	"9Qc139XRaffCrtpsUA9yXcdORZlxfeEqbupkQi1sR1lBO7uq4fKFAJdYyoiuNIjsF9QM/O5guwFelQT6",
+	"xbumJfwodBFRkKl36+7MgLpFt+oFFXmuk16mlYvfNDEmWq+NOz44HxirfPiCrn+xmTeojCyii+Gr6Mcr",
+	"Iy5lqX62v6uLtZ/ZB5qxlC9p/pCw5UpvbEWsu6CYIWpUSw4CQ5HXKvb77tvGCTlNyF0yHA7BgSxLTeZ0",
+	"pWp6dJPCmQxUafNI9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/D/XTzPcFW8kisvJpIS8x",
+	"B7VZ7QH/zoascpqyls1/43c/MHYMRzoi13nZhYDWRgEsGM0gSDSTpcjIeiFz1pHPFszlpoXrajx4ltX7",
+	"WkzIpHHeisl9Q/OfzcyukwGsZpcCTyXG3NZUuaBgQrJCrlbmD5plDOpVlvKKZTF9eGuG+JaK4km1t5ZI",
+	"Meb4nqW0VKznfVy5VoIyjvFoq47jbrLn5NthovMq88uLMPup++R8gC480H1+H5eRbeb2njKcHdO70USO",
+	"sZKlwmNzSdcqYc4svV1hzK4wAtHI1ru8h1F+IiwLmpOn6AZtJjSYUolwGVihu4f3PMmbtvJZqc2Au+dU",
+	"4hf1zdpSCVzUb7fEyn6DksOlgT2E8kNi134OMXdrA8bNSkzs2E1A2Rj6DNv9XlWa366z0iXgfmwZwGf0",
+	"dLPjnMt0x4qLb8ggCWOm+C673mp+fZjQ7eN1K6/tktgvs8Pitpbixq3m73kmxm2PZMayHzFgteNosRu9",
+	"f6uaJNY+0sEEqoKdrbuWKtaQ6KQXbIPeTzovmBH8GBYMMw8+xnRWn12wi5+yYoWCQlP0CdtiTKc4YmEf",
+	"KcqcETtMVHG0uexR74QDmyBLcPxapA68vW1t8DmxUWky3RApGFE8Y4lPgplu4BeQvTDs52FOZ3nUw1zl",
+	"J3fV/FsCBYUvfg7eXLD0fXycIE9ip+JSK0OmdNHoyA6Ll3o7lV1VUxRIi+YlQ8dVCiBIpXaSve6ACtao",
+	"ruJrrGVqxNQrrIPqqEq7s/KSZ1GZohwmVadBHEZUVf3U8xrfVS5doVSzCI9d75WHLCRXEpa8V5xSO+Tu",
+	"vCUoLBw9HSWCtfm5+b0PQlSVXAjOQ43D2t30jqQ/0IiJPt08B8nSkYTTzYsSD0SHhzMaEWWPBfn11aOd",
+	"8E2MPdeUa/PnARq+eXU1gJ93Uq23jVLg+X7kop7b106rEE/drzrQp0UaH03SQq5xt+kcU3Y0epnrZyh6",
+	"WFIbkYWpt23TEcz/qvjxczD+3WyfUx5ViLqznmrCEni1lg5IALKU3VO7Ufctaq1jkZyf5ZrImWaCMJou",
+	"bPB3SdYYE/KDd5jwDlRgjb08NoHjnfWeE14JvS3mcTWknSbVGFGWV6zQZSE6j2QkFcteYgLtIQLPxn/d",
+	"/GtT2B6+jTAv2CqP3ROoye7u8DMLIpkQivoiKqqhFtph+SjXuqsaOEu0e2PMGKRVdrupqm3f0ufB1oSq",
+	"hSljflmYtW3sUlztgmZES0DNQcC4haGG7Lh6F0vrenhzNtP7p2qeIlr6SXb19Fqe7suAFcntGOG67JxD",
+	"/rQMVe19G1eCStmQa7UD+wrQfWuqiK2zTvC6pNoKti8VSXOZXj4kld3DfSGCZnl+QHKJT9dtRlaCOblr",
+	"HQEfox4MhyPQPxfFplHHFGXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fOKf0uXmWLnzy+QSw8Ff6YK81T",
+	"9ckV1/5mzw80GkKoCgN6jRaooJFBnVYXl8VWBlntt+O5R8uiI4Hq91t9Fj+wFPIIlC0PWS94urAlP3AM",
+	"wGzVEpgOnZTmy1wqVoAgVZR3vTdWlBf9aQvqU8zpxaTNv+03HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJo",
+	"jId2m8qOPhLDqKOCmN+Hl8yXCq5Il/XTOzADBHOz9UyZOKmxa8ZtT3VL8YGT7A+hYxi/1TWat4uxkL43",
+	"VBt7a4ehD6S+EZhu7yF2Ca6rxQe4TfDKAxFVHRtoEsCVbtkgWKN00PWV9kMfHbbk1/ZxGO76IqV43yPZ",
+	"OnQ57gYdKnDjBaO5XmwQAR/3aRg3rNOC6ZdMG+EdOXvGdEa8N/sI6ja0YOSSrTRRjOa49d2NN9UBc4+s",
+	"ATze42uBzmDLYXEiVqHCNLcK64ssacaMDsa1Yvms3V+hgnXHw3xRz/kuyL0niqE90nRIvvj49OKXH68J",
+	"JFYpO1P75SDC6l1dlnal3mkZFDt0ZcNSxV3/fruDwmO75aViUIsKWNF2LVzM8xAxuB8fHCkLOcT79Ru6",
+	"w9k116r1iHqnZyVI6knLFWX3Oj0tBY7jJXIS73PxE9n5PnfY560h8yUX4afj7SC6k3z1/IC9MI9dznIw",
+	"5P2zs7v322TDkn6oTTPAjnRrv26lxo4xUgrLZ5hVYeQz3ITzguJViDnyWZUU32SvVDfXlo2ac6q2FLq9",
+	"xzDNqWrQuhD6CR6AdFhBgnxUwPK0S/O5o4lPO30XTZRDzKCo685+CWLUWH3DhlQ7VqVa7s54TTf2umJc",
+	"zK0LWyVkypTGnKR+Mmpe0oIKzZrMWWqmza9YsTEmPVkVcmlR8lsZtFv5Bv4geoWWyyUtNr0qlNwo+9zn",
+	"FmrL8VJVxuRe6limJm6DjUkCbKiKfi2iQxbHE5uy+FykZpP/PITprf0vSBYaxRT3R/bmuqUCsvaqsNuq",
+	"+rpsaczgdDzyciHXFoNDipQN95WP7akE+3ep16cr9cIdjp4QHLLeIWA75TtlK32oBdj/PLClzfM++Cy0",
+	"mYJcXEWPAHQ3OEYZZ2GTSVuDHRKxeLS8jHn9upy0ssibc5VcEEOumKjng5cFPymYqyxLuhTY4n7YhYWE",
+	"ambIgGXcInHGDSwYAMneqFA5cNp0y9fDUuRIzdWuC6EQTXwjd0PsUx5PfnLoZ9sb9zd+xUTYpIgrVbIs",
+	"2Unsb8swasySUttKsoOwxbdAXEeltMhiynAk27DaMW8e90zbCeFy9+5PjCmrBEpL0srg9PXf3vKsXhf6",
+	"xFptTb/CYyhNAR7v56A11YF84ymau8lzAJOhWZ4rAinrFihtybJNg5ER5Ebuflsh/FZsC1C/stRRs8dB",
+	"ALcR6Sd0GtfAgXdlqCSpLAqA2rG1O+ZXhAtiftUnC/OV+7UtS/WAYRhslgJKay+FXIv2w+0Rig++97L8",
+	"9zbVL6qs9Xlhc4puhVgb+2pVM94dpjHaNtF9DuCOu211p/TRhtpes0OwdRnPwO04Z5ogBFpTwmlUNpc5",
+	"a+r7kjPs9CHSR1LM+HxoS3W5rIqZpwWjl6rq04Jbss/tetS80S5u00pwVLmezQFsX3i0ez/cVJ9uSk6r",
+	"pEpYVumy6i9tjzmbBArdPbYSyiv2c/Ov7h13Rv3Zqed5+tuoUspdelyBETCQYIFoapfNfytkueqRQ98n",
+	"l6y/9O0toG4gX2IhcpJTzZQetvD2sU5CE0d3TJCM8qBlM5frFmGltpKGLaY4gsqyzWafmd5yVAp8bovv",
+	"FiCokybAumwprq4fvH/QvGTKJS77RCxjuqLO4zp5bTn5XVncVnyiV+X2FrHs9Nvp0py35JsTVGaQR3+O",
+	"SjuXEHO8ssxoocYBfbia8wqMJHldcM1ec6ESdNMH/1ayLFL7t6bFnGn8e834fKGNKQpEfm4x5BKyZMWc",
+	"JYResYKaPxC61O53n5hSQyLbha2LkTOjhSFjDbf4wig7dJqz4VP7x5stTnlXM1/VJV+dSNv0+GQlzY1X",
+	"VH2ddnmnwuDZ9UzEEXUvsBUbWPIFs7XB18kA4enbn4eS4mEMEQK+AVZd2lpBWzbQoCHrhvbVK1pAFy2A",
+	"mqVCCp5iqsmy0i1t5vUbtZCrd8Mg7LyQ0ft1uxwQO/bBCqLnEY/YrRQ0j29Q0By2o+suA+NNyuqkfUgU",
+	"Yy0tx3bTFNqFX1eOTgY/XkXbPV+QR7ksM/hWkfFwRJi4YrlcYcq35Q9zAZnDBxNn8OxkF6PH3andMTkg",
+	"GVNTi5zpomWe07dRNN81Gre7sg9EWE2l3OPuTAZqxdLA2nDTGA9H0Tc3g2Zgr4Hu+qxbeGiis6u3b4fG",
+	"Esy5YG/fdsj1CmZvUV0sERIXYbTv3yY5fhI9CT9WbSxearZqc8rW+erHDzTVraCWlSmR5iWKNNsQo0Ab",
+	"akXTS+TxGWPYFyLFbPNlmWu+AvAqF6BLBilFgBFpf64LDhXI5h63qjQ2NbFAV1CmXMgSQHCmPM9hCtDi",
+	"EzPYATOzQaxWXS462VCF1TZ2dx6ae0TTsjRbmRNIibkUWNz1H68SgUGTsB2g3aXYDoNv5KU/LYfDnVa2",
+	"0K4PbU6vWOU+g6aKcKE/JJP/jeGJiYNPC9JL9/C7s5doy8IOVmMDrZU8Ba8y5kkww9fEAvuoaFbZT1xk",
+	"Lu2gTk7sDNDQaNzdGVXHhFKxjECurE38NhNYMpFt5f/dBOwvAA/cduOamSRkWmroOQAtG9QCqlAuLc7u",
+	"UWaALd72Q9m5VnCWiNXUY5v/M8szWz+0y9SgZsUwXmCNWuaZS8hz/bDOwwT3NfX9G6yulucVMk686MNr",
+	"iN3clG2lLwu6grTpHWMLql4OqG2p1NFuk6vsw27PL1jeK+bbmIDgO5jbtuXQm9W3LT+CO3mvC5g6HnAu",
+	"fAvz2cf/q+OYA6+D/O7UcFTFcdHVrRfReAVPF7ZhIIIRQXORGS32y1P0eIKj056QwP/pMpJ8pr1lGsfZ",
+	"OB9bQWQ3vP1cHsEtExzyz8It8zNXWhabZjS9ptz4ODrI/hszabRMFaKYTFkKMCMhfqkVed3xSv1Jj4TO",
+	"e+GlN5jFUB1gK+Nt+I3a+a+huU6Yll4werzZe7itphwQjV0hEmLO/3IFbdddpSTKiGkhy/kCAjd0Kkvd",
+	"Ezjlt4ZMg22nANIHpRskR9qAw1ZQu0k4Yu6Gz7+upCR0w7uEkh34o11qdsBd6eox51kofkCsWLxKkFCV",
+	"8mfz0HGrduRSyzE8hgAKD/TnIYJss9NofdNBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2tNkf2",
+	"nCxlUal2UGwhqrZjePed26tXoWLn1L1ZIZeEkpkROEbZgxZeNuXZjmv/tTUqWDvq3HfztZfzrCz0ghW1",
+	"h8Ms7yqt11/Jrp7a+kpVHABW6gOi74djMcWawkGJvCTQbqoJQ0lHBf6zGSha2OCISMHOA0XXaF1OqE5p",
+	"ekm0rKpMATFF2c6u8eLrTx4IN0cuEgLfUe4LtJAd/0AZreG3KO08Rlv8YNnWcAXDI7YOqub7ITfcVvA9",
+	"EnBH6b5TKbTAsLjHk6sQkiqpVQ+uA/NX7NWe3GV25xg3gYwbt3/NG8BHv+rcY2h7DnXlrnYOFc+HxHVq",
+	"TvyxPHeMlADXMjHnmMAESSoPiY2YnXvYSm7FPRUbEJQPCc1ZASNByJ4vLYOuqFIWJlKHfhEog1tToaED",
+	"4ZSBoR4KSx/C812lfZO0KoKXDOxro3Lz36nPf0Lq8/HzjGN8X23tEY57wCefxaEPOpxvMXXYxXznHt4p",
+	"PLWZtp19f0HfqQidwo7pN0zRrvqiN7jNFDaWQABneNjjw/DcNaAw4gvxBg5wo4WN16OTQDEnmHKtk1Df",
+	"Q6USvmTZfG9Hp5tVw4dt3btl0Zes87O15u69RaTt+t5Q9IcRG1Y4F3Qu5SWhujMn2hPwU06j5X078rEp",
+	"ad82hz/+UbETfMJFvMlP12IBvwl96gWqluutnnx8aqtxequAd8/VO6i3oTqtKM8SciW5hVSfwwLL1QEn",
+	"MmzRHqt/rb0RIDY27rP4+1te1cUSsFvsjYE+QMs3V8XtHgcqttucAG06uFsDeRbmqfoSCzyvgegNBHpd",
+	"FoR7X9uVQB6hpGm5u+DkdixB+K1crhLIAk2s4EhIKVQ5NQ9NjejHxuJLujGKpFFH41aWjc52wpmGh1sW",
+	"ACf7pkVN6cKY0xHnBmTKnBvpuBYgiLhALuFSgOoct4dZFd/vrPxs5wQ0itOm7CZr6ebWYgDFngrClOZL",
+	"ir3/Akmc83YXaNtUDc3/bp6DpOEOIbhfmE3yrCRiBBoJNQnAIUHFwS8H90dFuWklFd8Clg2xroombPqe",
+	"uQYd+2X62bhXV0Eea4rv5g9U/FfnnFauP4ayLXnKPitN+2VTlZ01Us2dY8SqhP+UwiHlTvN4ZPIJCr86",
+	"L/6E3kj0GKHhrYgs+JwLYyKbfxUsZXyliTl0CZFXrLAJ8kqT8Zlttql2U7lsJucvXRE2+xQULOmHXw4C",
+	"Qa0m5QZxL47thD/7kexXzc6DnnOCMFrkHLyyAprvU21DY1iPZaHuDEGtWgdKgmvXEDohShWmLNEsgxO2",
+	"naUUy0nKbcViZTJFGYGLyz3R8VSuNthWowqOb4ErskUH4VlF8Jvqwtq8yWvxkyyW3d/RSYMyqw98qSI9",
+	"tNa/BUqzUrMiSVlhYrvSdLnqkae0VVvk1LBKtfILStwOVXRs4PDLHUGDg4C+B2lIgwout+4RmxXyDxYP",
+	"Dv7CnLGxlb/U6JLasZ9KVURv7d8k7xllaAZ76FFcf1Pl2fmjbIaddUv5xbT7mJGcR7gJ7b58FhchzvWQ",
+	"+pODPYfww/hcolkQExD3aoItbWeMJWSCmo6a+DgMJapcPiSCcYjUcSNfS6Gd3wbkfQ2YaSPS99id0WLz",
+	"uDaaW71F6+1JkwFOxitbquFk6iKKl2vvxidUM5HG+zIseZ5zhUCaiQtldlAe6pa3LKd5cE6tOXgIKDfV",
+	"9B8yL5csOts5n9PpRjNFvhqP/t8DAn9/3XEuM8rzRjhzqVhCMkYzkkMtUPcmiWnKlJqVedvAFBtIdxwT",
+	"DG/flbU+5guLp2sZEawn7eH7iSxIwWal6viubcyp6sW1lXnaJTXI7y32qu1e9MSBwdo5W/xC1BNrjfqC",
+	"nYlKAXyJqTZpWRTm/VsW4sl/vhmdPHj3H1+9fTvEv77+zy+i3k/7+6276g09+ePdx7vXX+y9yys7yI0U",
+	"W/xTtg4c3/2EXxOFHqP/2KqfRsuzM3hIpiyXa/IHKyTR9BLQJGdxCn0cJ+PTa0+mj+Pk9LqBVId2DQzs",
+	"z/CHpz2LczyhnU3aUq1jyO0RuHqQuhZGiyR8ysIngwh2tdcx3wZU1RdZ8UAoqub+gsbG5L+XzH7tqtwi",
+	"xQP23Q2EroMD9+sKXWEo9iTHn4BPGRabd4KljFCyWnITMWtgRwcJiVCKfaIT3nRS209oPbLe55Q6myMs",
+	"fj27t1cMHaxF1kLP8dWE6vSWS8a2eJ6k8MDE3VxGbQZUHBt1tPlKTGTtcYVn3sJuqtHuJCFwmMYSDGvf",
+	"dwfpbLHJ1irm+pWlJgvXRdgqxGGDjlJ44JvuHYvjx86nqFsIDzOj2DaGNNm1dAX28e+BW8qE0flZFrfB",
+	"Au792KfVkKCaX7EO3gjICLfc1oif7mqk43MsGM2eiXwT/1alNFa38AOfGw0NPWQANye50A/JyRjjoWJj",
+	"Ux6HLY2fPnYsbMNqRUuTYDnB3MOdaN72Ixjjz/yQf31jHOf6UlNdqhiqPyTXt0VmwWG8oN4aOaiFjq40",
+	"h91grLe3O4ERv2jGccqkYE3GlMLm5baqWQm6UgupO9pqzDWq7ZarEjS3jaasGDuLi/nLDk1Eop3/mn2v",
+	"q4VtXut9Enah2BCD0WVDHj/dG50HPgAaahneYD0n35C+unVPYJCW+hKPo90U3hOLlLI8U4XBK1bdZTlP",
+	"pyQ4N1u76XglehSda+hm1baG4XL2IS5jjHh45EDG4/h0PSHLOxemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA",
+	"+5Sr2PZZPuN5x/Ff7cs2tJhXWvxKqy1u5aJjXGSeIz+Lu+w53RzgV6mAH25q8FQjRWfn8wa2FcosBpKQ",
+	"5qXiV6x7zh94iZuKEYoeAsR8/k97VbYvGF/pXpDAUoLfR6mQ05h8y7Jnoi54tqwaRnVZxBVhnx+xU8nY",
+	"ipDQmMTTOVHCTaryRVl8BZxRl478hhwXZvHRbhCBUzKSbrjken+JfU7FE3wSWCRjeYMxsWwhbndz0rzv",
+	"edGQk9FCb1b07J8QhO26NUitgqlIhZ1N89T2i04cX3pqN3H0E78Z201A8p+QSSK2749XrNhgCYRNNwNY",
+	"B5ebSQHq6aRWvhtI2Fkwbo/bOowzNaQwKdcvU7mat4i91qVHn5R5Q82u62KylsUlK4h5ctjciz/uN7hy",
+	"rZ4cjHku5aVy/pMgybZvAMRTNqntX9PePy+i+fMN6EMe06ZzRgx2mfgYw7rsk7bm+1XEDjkrHleMEeFU",
+	"mi7CdjPY5dYQH7RxOcMQ4bqBVR08T9Qt1IR/Awuo2SrzgmYlxRSFKwwwwdjvSwFpMgEqUA4KVwUL5Kke",
+	"RWvif0Suj18FJvUY/sKBuwbuGoF7sIUP3X8vcVa0XYaNNCtXr2T81WCdGTp5RxBnhT/e1uo1Dx1yYGA+",
+	"nW47Q4BXPJ6o0PHS5SHoBB4Bzywtqbbw6guh1rHslYj6sb9VU/vlLPpcmmZuWVN+f8ulLaMNnHyRLVWq",
+	"XPbtCLiyCtqukMipeNXczyhut4Mzslw6rgO6RHm++33urm+YaDit8I73F7fPX69ud9wcR75GZonbT+Z1",
+	"/dShvU3sccjGefyfkqkDoiMVT2+lthg7EnT/E7UR6SQhE5pdUZGy7MTF9U+gSXNpfmG+N3bYSZWSYj5C",
+	"GM8TXVChfDa5godZxlMjpU9UuVrJAh5XOT158ODkwQPzjwVfUXqiZHp6AoYsNy83X6wXXLOTnE5ZPqkx",
+	"bRiLuxcPxNnw5d3TlgPkLpIVK2DteEWceHvb/CO45ZC59KyeZFc/ENF8j4n72eScTMA2YoVZ36qQM6YU",
+	"7N+EyIJMzC1QrAqu2GRI4Jf1KdgBoJ/bhHyFmFIgs7+G30/5iQeKpvlkSF65UncCq1bYFl4KtoW4GiVj",
+	"6aCzWwvtUKj8GkXYRVI3snK2r9JhJ7OhJdXD/ZuCUI83hf08aiJuuV7h0xQXWODEpio9q6OvwxI9gpAs",
+	"FlNW+AzquWSK1BBxOpmEoAY2Nzty68EsPdUBo3ZvHYRTP6wCerOyCIuGFwlQ/PSIPLh39i1Z4RMkY5ry",
+	"PJKbH695eqnpNGcPoUvFihXYd2UrDegNPfljdPLg/bv/ePt2WP3ji4ZQiw28RyjtMeiocD3eJclkdCsr",
+	"0MOjwAVyYURlUzNjmmUFU0YpumSZOfN9Gl4hYzClH2fxRr0QBTHSeSNL8woQKguWr3Yw4OL9VZQPwLWU",
+	"7UQa73EBZfeWM4ZtELIxnOe5taGBN7nArs6Gi27QDcwjytpOlbgyzzbBPvmGBhVxWw7GT/HmOc8EIzNa",
+	"5npDVjlFi6pzr4u8XIrovUM9uoTNhx3Hg9Q5F+xGAzQ2rHgdtgLCgFe8dowWdBnPYn4FUo8VG+IfSsiK",
+	"6kX1bwJsSjPzjdkXRi2MgwWJbihXswDSMUl1/8FoTP7r5bOnbgjChY0I2m0mU9nQ7An7QDXJcEnWBdfM",
+	"zXO/AG9rhvEiqFOO9zz+FM7I6MyqmFVzLL5rKBBrxxri4QegBGAk7sAy/gPQQSN5VIjzhzhGlOstrMOH",
+	"ULS1XOkN5r0EDd8NC6I+WYFn3iDO2RRGXFKdLv7eVBe1YuJRmA6/DywgMtWw3eAsjkWwPXnM3m/LFbLV",
+	"tzaYD20fmpMt5JplbbmTXXmppqXY5HXfvl9pnufm1EMzLZ0YiqQMbtlY5/sdQNSgmT9gWLdme+7lSIuD",
+	"vTPtn2ThoCcdEiXOcxsWmGbsYYhERm2tM27Nl3HAaOuH76wiQQ3gLXSeDQRJwOBBcNqR2KNyWY7bAg4I",
+	"0iIqSVIvdMMFNwvGI4S1rYT9LGLaONcqP+sQBsajVRvpOvoq2+Fm1+EcfLPPF+wejS/mt4NSxJvhBDcP",
+	"LbjJJcNypH6NP7agBkGP9HOov+t784sQbbAvxGD3JiMvEKesJ5EcsuO+pkHxrV/ldNMEi+6rRLtdPu24",
+	"n74H5lFhJm8GPYsPNzu3C6aAMeI6eg09ERHohp3rlp0y4GuX11yIMBoe06TAi/I9a6hOwZt8y+UCfkBj",
+	"isM0YX7wxWsu2t61A2gS1Atbr2lIvKpZYYDGWAE3AhX9EuvYjG5NwbyS9kNiWPYFmhR9feNG3lsVbbtz",
+	"1i5QtnlYxRP6obtVWOMJ3g+kClij6BxyvdUbApDsw6pAv3D8LdGeWffiDcFmTVZyvvH409aVCpBQDIXV",
+	"XiqsbEev+AxrTb+aXPfxgSvffVg/429k1SEJtlNjswvivgu7F1kb/aGHRPhSEY45GORkzYV5EkPHvVuW",
+	"bRf7u5nFmfkKrJcfvGtti2FLvZDF0Yw437BMNUCHoPKKc7Je2s5wZUE7tIiGlQUNtFpHcc9dV46oKoLz",
+	"G+bbbugy74dyXIGlRap4++V/+sY4O2ln9kaw/cQ74ED4xFAPoWU33EPWWhLU1WlPy6CfU7i3bZx2FDUa",
+	"h3pZLpf0c4E53550y1HbNZXDSpr9OKcHnMy/IKcfhVejO2HL8DxI7xqVApot4e5nGUcA/xkX1l2MQI9R",
+	"OryQeW408psrzWfRa8pJQ/swplKdju99e++7u/fvfRvkV43358u4saJkKXN2kTYBDetGABonDL5UZC2L",
+	"rOrUKKTmsziH0uP5Em+vUUBft+GOo46mOl6QsPJpkN1GBgOvDWIJnVegWUlhPlwxipHGXm3gP5VV09hu",
+	"floqLphS0Hfe9pT5FD2zuxhM1fnoAJ0vlYPNt5fyvtyjo0LZN5hINWeabepOd3p9V/3irYvNsavjQ1tV",
+	"0oR1v9NIvl3YHEMfqCTX56EKbHFSiMmHVV8Wks+hudVRsnK6Ug0GHYzscw1vpfVz1ItTis7No14vZBUK",
+	"J1xDAxK6ZAB3OzHUzsqcTeKKjbmOc2t6Hwp7j0hGB3o0X5TiEQ6w45D/frPb+a0i0SFo+0cu7uSCq8WB",
+	"VNsNQpXdukBBQMcmypqNhewVKkoa1ypXhZwXTEVyj10NbVcEo13OG3Wt1mwUurWazNjJDpW1G9t5kL93",
+	"IJhgtwvN3WTtd8tWGxTX3sqvtW4bVtOusVzs8Abb7c9lW51qdfgaPcWdwUFxxs1F2fYB7OnYMQHfRpa6",
+	"go3dWlH47yVtxQNj6UIyBYlSrqVU1Z0Hfk1obiaw6fjG9pZa2sUppgW9xPY/Hcd14d44iXycdgqts/gV",
+	"K9AN3nnDzBqb5w1bACk0PQa0t/QuJkUA7pZAdYfIXKrh4SKtuTr9AGHn6p6zQ/RRIKXjvep8VWNWx6MO",
+	"4xYoNjaCu1X5DkzQIA6Oojx+Nlrjrrr4e8lKVA9LIfAOAOA8hs3LV7TQ2HG8QtADKZw36I8I2xW8wG4r",
+	"5D9V+FHWHKj8I+g6iY7I0oJF9ugAfagxP0ox3d4caL2QRDEUQquCQekRtKqLapmWY/tM7QaGnMM4gzXU",
+	"r9JqIu3GFNL4CGfBbtZncRxwrtAdvaetc+V+s4u01ieugsPEp1bpeTdl+kPCFjvKepOK2QzxxD7oF6U4",
+	"SPd01betkbwKcoNrnoKICmAmXOXJIBlMy/zyIPyNlj6QPkIN1aSSZDLBlC6QbO/dJjdkilYafqTakVdF",
+	"LxH9v4tWbpnH+5g+rTQC1d+JpO2+h4HGH2wW7HewuyH3HCrPgAQ/8NksItDqMcQjRAaPXA0gpO6HXLBn",
+	"vMBq7OYIcOIn6gW4ojmP4sE1hlvwF/UAnydatdyWjTzKzeTW9FlcTcERjjTcMHIGwOJWtMSukFuSx3xS",
+	"pAt+1aSmVS+Igac1ivWdJOAuNtiKCWO8PEHbpXNRVksooc1HUpQNorUoBVqSXJFSZKwga7ohsgAcy+69",
+	"1VHdjxyM3s6Z/qK8b1Itpk/uJE7Gi3mD+Oh+8e1mss0Su9uNOxLncsCyjRfGILqIhcmorAYiGMti9WML",
+	"uSMz9+aW+7TJKOJeGv182z1pIVgqdDYnOxI7p3jsuxFr1G9IFK7S20JbGeiM5iwjVJOCKQ2eAUB3tmWi",
+	"dE55A8BFR+gCh1Vp40CGON6tF8gcO7/oZmOjslVDePgQGANZrqJYMK7+SNNLJhxw+EFcsVUtZ7v+AkDB",
+	"vGDYc40rqHWCCkKJ9R2sCfimkMvuSlhO08vo8YD12dMK+WAzWaQAweMbDK9yKkgmGcTQsQk7pPBzlHZV",
+	"htSa5zmZshB1/wAcq0D07Xy3Xmz281cleypkKvPDLtAcT5BOFu0mCgzRsxOkK4/vgo9QhSWOwtT9WKQR",
+	"8aJrvzQEonDH2kNPwCy60P6lW33teJsJFJzmcSEGX/0qNGYLdllofNZ+tu7AurdWoiFoEOlO0z7ZVGWS",
+	"HwGx4iLPvfO6YK7N65Q9RHnBFcnZTBNZasIEXmtHQo7onB3kWGjrdXtqD9YLFtGyJkKuJySAegjzi4Vc",
+	"WxX4xG7Ku04bvW/Dnlfl+1sqQRvMTb9zNivz/BcHUridnIuFedhlDfVKBEdfE82KpcKMXPMRNmdTksxo",
+	"vDq1qQ/vrOZ3tJ0a3aiYJNI5x3UfYo/Qi6dy3QJGUJ9GKpcMXCAO+60+pTjU46so90BFH12y2NL2oBma",
+	"zawB5fh1hG8M99ERO8pdu0VHO8yVU6VfbkR6YGi1jGyz68sRFOqgQiEktr8zlztXBPprC+sjOrRDWmJf",
+	"t/8Q+pX6mTfTrBGMO2yUsVVwrhVAuz+0pa+2MhLX78w1o8Rs5b0DqF9jk1vbV7e14JAG2L59uw40mVS3",
+	"H3E041+4Jpa7iOO5LbknMs+MKYApv0uoN+7aE8pDbdeHd0Fk210e4POAGGaHcGEY8LQFy1iJa47DQ3i9",
+	"UZ0tbAoVm0qVLmxFvGNl+6zhtx2Ib49J3eDRbcBcdOSfbggYtTGkhapQrAOJ7Cnq9rA7kl0dH1UEuEsD",
+	"Lzz4B3hqD2+quF3l20G/d7mBlSSogMrdEQy7ysExCrkdz3RsDq+YoOI4AcKMLSMohL/QjBnWmRiKQUfk",
+	"jF1N4ibeTuREM9EvclKweVOmssrLebQ8aCELjSn+ID4RL6YBrk5tOxW9M1GVyrBCg8swxFbeEuEXTy8w",
+	"0ZZ8z3NzOglqeCqBO8uZSDaRA+Zp7q8ETFauh7cZgjAkC11Zc/Rf+dXYTa/HGdpiC8hu3XpALrmotVlK",
+	"GvysPZtAhVvRt7BrZz2/OhCXbef6pg3IM4Dq79YWMc7sFkG82+kMGlB29iH7CF8XUdoHbHzXw8924MS3",
+	"OmbuB8GPWNg/0I0FrNvVNfphdYYt+2OqP9Pt2K39trwf0ltvxLYeG7sDrYPIZwHk2YFbA7Nv3Jy+Tqci",
+	"gPVpjT+45+oKT8OmtXfNCH7f5XwcsWSi0f9Xr0PYbS6hOm0NKnyNexOLo9yE2XtLplXBlrwGaV1PPegl",
+	"to5bydJVo2vYsapByB7hVxGhk6MRhm3cUJ/d2CptoH/rjpPJeQj9AfSyMAxzVaop3IwxzeAflcpSZ6a5",
+	"7Ii91ZQo5EFm5jL+ZsmdhXGcko19fQgtREBEVb5khILzC2LVvuRUCr24CbQIBr/KguvNS0DMRr+rb5G6",
+	"03r34vljcsk2gOD73hja7yegjN69T9IFLWjqmiQ7tPbBlNECbgb76oXWKzwxqjlfJ6NqMZW0yL5UxD44",
+	"JABZYCHjFCYAa+fcst2oAUOJXmKkiJvRUikvuY++ng+csfHevb/ielz19TUgR85ka38GnzvtZwpBQUze",
+	"ziRTmLkEefR0qYYkk6m6Q1d8uMy2wRXFFRNwoh24/Jw9NH+C/XH+VrwVJ+Sbby5KvTDPpXD6v/nmnEwu",
+	"oM6W/wGfnJPvgdLEbcxwOJyg048G+2a9CBECEySVJ+xbQULaDgmA/nv5AwYHLmHFiiXHMbi2jYW/mnw4",
+	"qT6ffP0QKeC4zZBB0Y0i6wVPF6SQOSa+w0uhrSwClHA9xOU/ztQ33+BnlKwKNuMfcBPsKLgdFuPtq4mR",
+	"05OETIpS4H9Z+n7y9ZBcuAifIUQQ/06pIFOs586MUcq1MlPhmXkO/422GM7mCVfazMeslUygF8iEfDUm",
+	"WhJjLhCWK0ZOz74GdnANPtFsQ3RiMvloLuGEVMkrCbG5K9cT+xYoGjKvMWw9gW7huPt3LLznf/ymEBI6",
+	"lRmboMOITnMMWC6gr4DhpoRMMC1oYjeNmZ2sYWTiCx9J4by9hsEw+grDWFlpZ688X01+fEXnk4foUzYH",
+	"wzPA5PHs5Bdjzk3IV/dOv3Oe7ITcG59iMANwmgyVhdQWxLnyP349hBGeSsHcMHN+xRS5O7pnZ/sCqmm5",
+	"mJu5VvcisgXanUTJJbMnFmSoIJPHGVuuJDQnP/k720weVlLkkm3sW/xHdrugKkDAmWCzGUsRZfD0HlnI",
+	"slCeK5bcsMU5mRh18gmyBbCA//fJc5nzdDMxfFsLVz0kU7aRIjNkQff/vdMHSOfJC6aLzcnFTLMCeQNL",
+	"kJMKthMFD6S+Boh5hrA5V5plxFUguJC0ETBOlg7J42pnzSUjBVPQgoauVowWCaG5knAeBGGiXDpSnxM+",
+	"F7JguJCNLEkm4aWXQq6HbwXEA1Im0O/JMyO/ZtDaZ3CxoumCnZwOR5VsDj6DHvoWkGHwd8ZWwZa42his",
+	"iOECayysTgE1HFOpF8TjoFt/iTniULbpfCMYzB28tDdC4KA4H4yHI5yFXDFBV3xwPrg7HMNkV1Qv4Jq8",
+	"Y8TsH6CJYPaI58HH2eB8gN8CytFKCoVX6+loZP2i2jVAYR/0HbgPsNE4NXqcuaIv3S1KY6rMTpnjYw33",
+	"znAr1yKmufkZuRzHmiIwOH/zLqT+D9KJ+UKmTClIpv1PQ0A6V0a7+IVpishQd6A4qZkk9usAo1ZBYhhk",
+	"Uvy4XOmNzRvXRbmDt/a0El3pgqWXeG6B5aucjCWo6v72B7DbisGuWDGVirUS9t2n3LGUCtiws9Hdji95",
+	"c/KOmJtjShUjWD3yVpiVA20PmYCQGklpXhleykBl+47js9Uj6rUFL4gauOpqbDSnk0uGvrOG06Y0tvZX",
+	"u/wVm231yB0QzJB9uOdBl4e6n0fCy/o3aw74TXQ5tm9q3vTB6ej0/sl4fHJ699XowflodD4a/bPyoH5v",
+	"iFaq4v3o/oP13d/+mM3GxWg0Go/ujez/5ogpzwumzHiizHP0nA8u2ab9ZzlV+idZGsF8+uH//mE/+VXt",
+	"zmw8qmbmfGlslcuNxR0q2JW8xJ/hBFCb26lZehdI27EhqE8XtkZVmCFsRroOWbu1HwVwAeQ2R3j+AkHO",
+	"5cxc9nhbIOhqxgprVvGCLOklF3PsnmGeg2ifYvmV7TocSQM8+Hz4E2F1dJUQS0S8h32rqupsuCcNFUM1",
+	"G7daDSFzAzs9RBLuJpdsM3ELt/oNRxFvFCCuFctnQ/IYI5CwRotgkqJmeclWmgi5dhDk9ZOI/Iq70Pso",
+	"BsoZGGPvPBb89xKBwLsfshh7NnFjZ+56ytYXgaFYWdnmyrrekQvjflP+i4gDaPI/cIbk23I0upveHZGC",
+	"ikwuA0MfuOG+VbjhtjDnBJ5ne6UKTuh4MqTrDj6yNA52MdJHASG8EAkf9tIYOk1D28fuwDPXyeCJTH1P",
+	"mLbn/XN2FjcSH79YA8cKhx7igmUcfUHhTXvnIzpErlGAQL/leMsJIzMAY0ovjA4G1pb3zti8WMT5lwLE",
+	"itJGyXA95rjSCVnSwgg8yFuAzd+VK/jFoXJlBkZk7Oq+17osP52bb9ALGOomW5TEdZ850weTxRjYjaQZ",
+	"fZbS668pdm5P3pgR7yIbt7PlU6l/kZmxwLMjsPMzwSq3YpinWCkRh6gs/fhXOLK+c+KrzLg+0YVFTW22",
+	"FcxzrwpsQHPL5kLSXAFPd2EjY4brjOeaFW8A4uVdzcjbA6e7++4LYetpPR7gxLpEh1C+wLKJhXyyn04w",
+	"+8XlXE/ZnAui5P6pciluONcQKcC1sEw1KMZ7Xq9KiHD0fn/bkFykrD5gt4yG1lbuLS8sheb5AS88nnXq",
+	"4CVdMHIYFkZi2imI5L2SHMu7BsjrgcMvo+SJvGIQ9bLwk03GZtVkjM5sDoTNuXLlmtfJABMhw+9sGtY1",
+	"FqQuBueDB7Pv7mej78bffXcv/Ta7f/aAns4YpaP07Ixmo/EZvTud3ZuNp6fT0fS709M0G59l99Px2XQ0",
+	"G43o6DuzaavB+WD84HQ4Gp4OxxhzveKyVD/jK2odrIzm8ns7eRT7fXA+PjXSFQNz5wN1lbb95rgWs5GF",
+	"+w1mJnTBb+Rh9HcHpL2vmFzlzqLcKJLxLCGCrY2m6ODJ/PVhphi5O0Dc28tj9wY4v2IFnyGmb9QUfio1",
+	"IxNznU5IZgxdlisGdi36jDeyDPzGOdVQhkC113Nt5q0FeC5YAPFcv3NwJrVb52aHdFrISyYqZcXuDvLR",
+	"wgIoHY/lLYtCkQrg9Fp7tweHvWArWUR5zFdBWJejLMVRNO5HziY1NisXLmyOpSXAJySX88PYzLfGNZKG",
+	"K83T0DkZLTUJ4PaxJaLDEVtR8ZDcHZHM2EVaEiHXGCJzbMYVUdQcD0o2jBaEamjLv8tmc6bDBhJ2Xn01",
+	"nJ/gAgrxCv59L5ojt3kO+CSQvTHdvAC43O9s6ooha8sD4cV2akwJm46Pzk8HafzmYw1WeaC0TC/f5+yK",
+	"5R6Lb3D+wHd1CNPtAJv0fBxkLu27RLbSlgYcMhFkscFmyGZiflDkWJQu8ooVuizw34a3eOHmDvODm8zl",
+	"gr0ZQD+dWSHByFrTgi1kqdhJNjUHbW3W+eZu8t078zq8EmAsC10LpIypCzvTMBRl2UuWSmFIeXZvNDJD",
+	"2n4Rlvqjk9N7NbXCdmEAyRm+9bv6+KOwkwTYk6+NLfiaC2X1+2q2W/MKfmcBNs20SqzUbNJ2Yovp7ODa",
+	"FQANVmcluo4hbX+WayJnmgkXiyUZV1DRnRAKgHhGi09sI1gGTaldlz7skhRI4gr7YFca2wBwXB63h4hC",
+	"SIXbt/p6i9lmMzFo+9csGfGhd61RwD3C3KjN9QF6NCvaMzgIrX4m2fFsmSlUX43vJq0SNkCeHwyiYhYM",
+	"nnSWtwvWqnVV5ISP/1nBf1hjAVHczR/t49Yg3Acv//7ryRg1SZlfha4r16DKOrKOdCMYaZpZSdluq1nA",
+	"VWuZKIaaahMtXHZs/XZIHCKcUTtv6YW1u8m+7gFcG9Z+tIjfu0I8dAJWTbrA7jqmbeZO2H7zzAvAo2jO",
+	"brBGi+xwAX3no/vzulFWB3rsrTi122niX/3neVaDmsH+FO/vRq1W/K5lu86toMGk+IPf0BSY/hu/YoR9",
+	"oKnON9AvQ87IxEicCflKh41ppXKJP2su1NcJmcC/JuQr+6uNLAsi1yIh0ADPhdBtPqY7zJO34qucaXO7",
+	"ljmznfC+HpLXkHRX5S9CwqxVVDAmhCl0CMlAzAzJUl75Tq8bWZJcQtgIcuC241hAwxuwN0zr2Qrz0bso",
+	"GvWoevXLm0TX/f0F0N+YNbugiEjOM7YtzDsLvB8sobvF13se5hsezB+AQxA5q8/prESzO0CBUPTAvXv0",
+	"1gDg99PHK8yJA3DsjXWiKLQesBqWfVjl0FPf3nb9FMxOZXYVATxs2zbsWnzWrrOhL5H+EpER9qjS/vF3",
+	"N8wW7JwJtmDpZTx4OnbB0wrvASTovGDq97xWZNsYeEW1VYp27c/SYEsNC1VVxCKzGHPA+Cuq1Nqor+8C",
+	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUyKKgeLBjN9WJTgyltXOUtpZRVzNdJDRM+73i6sa2SjqKR",
+	"BRIgkDr+06jccd/uyQl77AFBdMFZ9hBqyCfnmik9sdATVA8JgjsTt6/Ylt2i5DWh48Wyw6pp/6kZYo0H",
+	"Kn4ODmbnpDok54MvPr6+ePHjz89+ffnj++cXL1++fvbih2vD3goS49H11icfLSDmreSkVYIJT/VfUgwd",
+	"Ufj0361KWpXCkqu3vOovi5q8etWp/zxT2IIFHCTpaulswRdgyNh/bGW11WUUfn4TGdU72ywoReOKzAGG",
+	"6hj6qllIHenVhi99HVypmLoBmZM2+/1w+h01Le3fmtXNNStj8H6/ARyYuk/w3a1LsaSCrvPwrMDFFc7N",
+	"55Y3d0MJdwMvj6f6O6hkS6PYi9DFnsDX55WyVysrXGLNMssgmxcrBAmyMJQtPETPS8GWEoom3DBDcmEB",
+	"CLOACm8FthkjVBF/hcacJ8ipRxPNXfRGIMYJEOM/ItIlPIn+yJ1uKxSysOrT9QFHBFGRuvtD/tV0u2MJ",
+	"wtMmSdhBawujDV7end6KvDOHgFt7bH0j6Xbj9BlolPtpFLI7AWRkNInmQl2qAMVzSF5DTTPHEvUrVmyw",
+	"ENiOkxAp8k0AmXg6GkFhNd4mmHHhks927dS60+1ZgKV3FG9PkPAxZ8K8OIheOaiKyxLOCyQwnjtIfMP2",
+	"dJpXXo2C0eyZyDf+A+ujgueNmINqnjcw3Ds/+Kqc5jwdboU/C7lWg/NTmzpxNP8Jkq/Rd5LnbtNchpZr",
+	"2HqkTEOL7oDQjIga/efdu3vOAfhcDgyw1C73qJ/n2YoJI10STLULmkDa4IqDAQCoijyXawuuYWiHXSKS",
+	"WoNKn5iNSXvkogYyi5EShbKMAAhF5ZClef6QTEAGW5QEvAUQGwEzzOuH0pCmdvf/6xsG5mpw1x+UWRXS",
+	"KFEvmTaSzzvZPrnxgLU5fw03B0r0LU78E+/NV8Xmdi5N2w5rX5QIG0AdqwYg51RhFZQ7AGbmKaLfhS3h",
+	"0G1iPtRyOVXa4YBqH+B6M0iz1OLPGaY70QWfY38XzZdMabpcDWyi/rtkMC9pQYVmwG+AusKvGISGU3YO",
+	"OVErbAYMdVnWrFAuabbmsH3zEVvPAIoEqdBc/YXDiivEjbClCu62xdMJx2Fb+64ax7iL16bl/Gyevq6h",
+	"HbwyV7bCVK7nSMaX/+eJR3II8Uiqr6sc1kD03EZgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy",
+	"3fNjOLzLVb1zfPxVK4t9ySceUPlmB+nf5+cvdn56n409F5Asjqan0mpM1LU8cFEmDz8EB+urAHXijlBh",
+	"LqQTITXbcwfBg0/huU+fqfAMbb4w8M8RoHdPvN8+9Wdlp9Ilps5Xfw1Oh2ejsP3G+aBU1v9oc82Doui0",
+	"2KNm2vUNzgdTvid3VZRQpeczSa0m+qzUEOLGmhW94CC0nD7oeijWkiKxGAp7QNfSN0dnNf1w2qkcPFo0",
+	"eNzr0PNuhzg/PEvgQBwlvh+M15h0aYHgI8fe7u/2xRec2jsfU7+89rvPPzY4KN+q+vmRnOUVZQ4hxQHi",
+	"L1jBu32UPM+4Si3A9I1e1JKasQOYgfcCusxn5rLAK3vXYraTq23pgQ7zG6YZ/qlsBJml5cpcsBUzobJp",
+	"LEZohKNUWVM1OzBY3UZr5BAY+tb44/VCQtrNujBr4g7TDRdEuAbIlTnTqsJjQQn/kFABlYjuivSNgXDy",
+	"WKA4gwRaRVaUR0BZ4CX/07nLpS0ErIWVcIczU8ZodpJDr9eTeSHLVbvSVXWG/Rs+fMOKzyOmNUJe6GC5",
+	"Ub/nQ8jSfm/Tp6t6xrvfJgOP1jk4H8hSQ+1NoXRbGCan8e/P7PdLprAJB2jrAAzMFdFSYjsn11AplXm5",
+	"tE60o5XJROpLjqqpbG14m/mO7JPg3UGLudcrjqG1PDPiwzArQWaFZlApLVV4Vf8QfN+1WiQ4AF1Z/y9a",
+	"03e8artqqd3q7ZALj4mBYk7zn2UitUqSrbq9XWkC0vX84zX+tVPhh7bOXpEDtlaW/94FPs8V5zWJqdGh",
+	"Yko6jJBVIbPStQeH5AjFCiwo2eQSESDUZenncn1w1SEUsh+9lnCrxC5ak+dALW4tt7s6VPttvlDQHSc/",
+	"rxqv0ea7qfS88zHzS2y1+ypKHGT3BT8/jt0XUPtQcvS3/cJVNKdI/SSLQHle0wKwWhEv1mYWQKuCKrD6",
+	"pSJybZsmJJDhIcjEntPJQ0LxZ14Dn/MrJgKAa8hyyAAvX6BgYAVJZVGAgxxyISygPilYVrhfb1ARJVwo",
+	"bejmkLS2m6HCjEDc0DDHwvafhEfeCgfAnvh+6PYprgj0rsWWmC4rA9sAWKfyblEdVPTZM/21lXBFUeXA",
+	"hkV2+G7cWp891qXWzsj6GlvfsNTuWEljLv3j44AtAdVqQDP6v2uh1gMEWN88sU94nh/h3nogA8P+v2N4",
+	"AqH3Ox5vIxOcALaMvl/o3cRFsy0Poib4K38WoAPHhmR8NmMFEzohUpBVWayksuIBb2DD4ZdspRs9Njfh",
+	"2tus9rwg2lxSVnfozqR2B/6SzAneIWoFCylXt82O7snbYscLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+",
+	"aWbTSxwSONM6d1XPcE/NsTNEIcv5Ai8FuBDxPa7Fi2vNEAP0BTLcFqfXWOr0E7MUpoAEGgxS5RNx1kXO",
+	"L9ktSjsfXrMdWayin1RJZBkx5hoyG0DHG60BQcvI2WhEINip+ZI1sgWu4ZY5oo8ARK1qcH73285S74X7",
+	"UcSq+FmuMV8VepYVnGXH6yQA3JfneBxr3plw18BNc0y+ZMbAa07gfQk5Aicgi/DRIZkY8x46V1HyKJdl",
+	"9iN8QcbDEWHiiuVyxRKC40zRIQ19xOzvl5BxWEACl80dgdZJU5peQlbYWzF5QpU+gWFPHv8wQU84Nl7S",
+	"xKyLZQ/tdGAroLnBDPX7hSyLIYG2b2R8RhTCcUGYfgnd8rHnW5VDCe3U34qcXxmV95X/yD7ode9LtiGy",
+	"cNi/S7ohilm9mpk3mKlzQapX+s4UuVTcqOlpypSKqbz4QiTj7vHZOsmbFVMeu9l2VYNGUqiXJxVGcFGK",
+	"4YwLrhYeINh89M2kZ/2/3qyayv+DNptv6Mkf79/9x1dv3w7tn19/Y/7x9u03X//nF7EGnEv64TEOdDaK",
+	"QQMcDYoL3ajKsnAVQypYyvgVqyC6MK2wIkCND2sUCBc+Onnw7uM4OR1dnwR/f3EQnCH0EIJpnthG/7VW",
+	"Qjw7J9/eG49OxqdvBTx2TsJtfivM4TwnH98O1IqllifeDs7fDsbD0dtB8nbAM/inG8V8pGRZpAw+NjLB",
+	"VWzdafcWwU/NCuGHGbsaukaNw3BKw6sxPsmX+GTMpwZPmKlbUvhht0W8f/Dt4Pzj20FR4uKKUuybKbiu",
+	"4GFVpiljGcveDq6v3wo4kD1aMFUi4mhJRAu6WjFhnQz+n4GEt7JhV7a7var7ksD6bxTqHrp1WtBL6LxI",
+	"Z0xvXi0KpswvJ1+j+wBbErI8s60w8bET+NVOT0xIC4zXZPwMs/kXd/SbRToX//Ec6NZHXhV7bTnNF+AJ",
+	"H4MbHxzdizzrBOvtEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4he96DB7iAOzttj3SW8n5ti0yUuqW3NKG",
+	"BfY7pOFoHQe7E7yADS5oPHS9BMadj+Y/rf7mnxHxs7/xDz88jo95C3W040L7u5Vxyu8iFLpjPaStQc6f",
+	"WZ49ss99Rt3t6FTBL+xh8MD9Hk4TKijpbuXImfk/yAz0gP7Vb8aAhVu5UIPRku14l5FpbVKmHqqrR9G6",
+	"x8f0Fh7nerEJQEPJjOU5dkQaj0ZES3IKifQPvvtfD8nZ6H+B9ZPncs2y4yYJVFzTIZ3R+umPlNjvcsl9",
+	"zbjZCFh1ve9R04G7aRin+bydFwxvpo+HDtqYiAURDns7TbYCJFPwkmm0TLWsTEGpF8YwN3NLGoInD6vm",
+	"yVyTS+iG6yzYBVXd/Mq4bCtz/0IOZcQoAfjAJVdm3eEV36vLwAtYYmccpNNPdtOY/TEHwB8LtaB5DmmH",
+	"U9bjNNRSxLaYOmdUsVvg6leLquMy9o92jmEMA9JLiIFav7J1Zy2YSIiSvn+B0jRn6C+WAvmViTlHVzMy",
+	"snUrm39jCSo2pTXL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM5YXd42vL3X8SMz9hKLhq",
+	"DD2XpFbn2IuTubjimu4HwXwcPPc5aUFpyla6hrKxv3jYxYXnBU3Z/66jiQR98fzP7452a4+5uNpbFMI7",
+	"d+MroO0LhNQtfY6mqFQbu19RCZhlT/feI/D64/Bl4E3HZPtan+rlNO4qR+/uPuTFV1UTXnSUYI6/uKzc",
+	"yitoKgLvVw19eR8SxUQGmoOEPIwm5MVqRX8q8mIbe28xWg8kxGBxt4GE+C95kJOBlpcMztg/fx//8/KP",
+	"0+zb8kc5Wt0vxvT7u+kP7Kf5z/y/Lp8sn8rnv79Qr8p/rP//m3+Oxqd3753d//a7B3SaZmw2X/BBMigL",
+	"s9SF1it1fueO2og0xA8IBf2dG7+tb8PfbeaIOPj9E4gowLWCk7iFJfCnQCPC7BmhVhj0EkBNl+2dj9U/",
+	"9rb5BZHU2OdXYG/famyLBYv6gdUFicv+grQD8Jo3tfmtialuEIrB7h0RQvGV7aocjG5MuAPo34yU2LbY",
+	"0b9F1OAAPWL/Ea961lbH/Dg+RR5u5wFqQk/7LVz0u+qQQ1FRY9jG0AJKdl1Ic1UwCMwvpdCL0GFRroxK",
+	"kVHNXNVIElfN8YV/Usm3WzBqhFwhOP2+JrH9ojJ2jUHtRWQiQFRle1R4Yqa5VCxLbGW6jRlzzDPAnmd7",
+	"OzsZ9ohi0U+lzBkVxy1HX60KeUVzL0Rg/iFM4HJV7kHJiwme0fjVqP4IFGPU6t5Hw1FD3TsWUe5/cMYF",
+	"zfkf4YRnOXUw0SCuehbBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9Uwqzjb++egQFGlSzRzZX1UG1",
+	"scIFqOpASugSCfqVwwfQzdx9slWdbyNXARG/G96LE9G/6u6xTT1ziDrZeXCiKzmdc3EcB/VjP7SNd+H2",
+	"3rja3n0KepX567oZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2W+l0ktM/jJH7N/iA3i1",
+	"CdnjftOb0wUt5hU8DuRECGtrvAkHqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7XL/CZa7e0",
+	"nItOQf8SitaSAXCURcJ/Xw09qIRmIA5XUnHt4EFWhY3ab0R6Uvvl9mp8fG0j0mD6MOn/KYK6kWkCQd1T",
+	"CLcoyQ4x53MD1nZIBqH9XsO3v0XYEE/Vd433wZ2aqPx4g1e0uRPhuICt7vtql0pLCDwwmtla8CpgaLRQ",
+	"VDCNHUIcoATOVVnrF8hqoSVQvjvw9fqthL86/GK6YXOzm7kl/Wk7OT3D87YH/shJpr9Jma15nlsQiF5e",
+	"ywvPE7fjtWy+nbdRme4ejsr0t4KmjPwsVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UC7ndSApoo5NQCX5z+",
+	"WwkAfPa6/cKMbg7YF/fNhMiU5XIN7OPOE6a3EK7JV1/cN09/Paxu4n8rGf2VjNHtKhmDx0//cQKTHA+a",
+	"lI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtULT4qcUWoIhQu8M+tj9FFlplbE+lJtCQUzT2om9D0Ek68nM1u",
+	"ABDUrlvc+Vj9o9WzDz4rMDztFF1/oKnMNu6ez4a1bqiQmhRIsS8VMdSOufKX8ooF19sR+yh1SBP1nHe0",
+	"IEDAm1tBgM7bdwO1soMqJEJdokUN3UbzPL4e+lg7fDopUkaUXDJgKZYrhtBkKqo+2v6AN0AUuw110GJx",
+	"tiqDvVr2BfBjt6Hy/RtN9EA00f5IoY3owBUaXOKE6+d2j70uMOYcItvZ0kiES3RXwHEvskym5dJy+j7v",
+	"6ZIWlywzqoIUrM1H+oMbdE9N5MUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fqyhDhZoBYZqha0d7/",
+	"ev7DTyfj4V0yHA5rL7fzMSdSUJjoDrQXFgSaedXrAJFACaqziVOfE6ODJ6AVJ0CtxGnMCUqVxAmTt8Vb",
+	"USnGidVqk3EC6nuypVAnW0p8Auq3UTmTUmVmrP4ldI5jtg7YIyTqyQ9cVUZBzGMy47lRY7BXbwSnvHk2",
+	"x0kOdlowVeT5Dz8ZLfHRy3/8dbxWYGje+Wj+c30nMI2azudTukSwdizSSIiQiGOkIBMEVEwMe5L1QhLF",
+	"IFTKNmRagpTxCcdLugF0n3jQ+QkX7FnNGPxsUkLbAh/SPP7Bh9rMjx7ZbgFhixbfQqqyZJ15/du++7sF",
+	"Qi6jFveZ5sYOdUegezFMn3K824bJ9NyxP95YsfWxamAUF/OchZ4QrIYBk9ZqxzdH+r5lg8KcsTbZcG5t",
+	"xNuxIn4ylinUxEhRufMRYykoONj2WbMswEGunNUPyb3xKVYQwM1EUgBbFLtQYrtebRzkhm7tTw5zfDwT",
+	"+CXd2LwV5GFUwBDWgitS8PlCH1ULPHce2FuzTz0mtmaCCm3u/wocG4pbuIKka3DbrCjPCNVoztpiFSjW",
+	"8g1TiJZkRSO9BN1K/udyz2PAIqfCe5SID3Qej2Hm/Ir9uroddrkgOdXMbC94fyDBjOc5lj9FzA6Yyp+9",
+	"3zctzXsVRg6hk4qS+RX4lrpewN8zBIM+Fu7bLQi0bRB8CONhaR4c+uMy6YpubodDv9+QKRWXRBdUqBkr",
+	"ErDUXTIveY6c66vmMOnTsrM5kzwzQg+7O2M5pl6wpWL5FYtAcazo5rPlbkBmBAX1+5BgRgk8I0/lFeTj",
+	"JsQ/SO59Ox53Z3lL6b84y3tup9jaAUo4BRQjkzXdHJfpryTPbusaV+7CxiYpKJCJq8Ve5TRlE0KNml1P",
+	"ePa5uUuasQQSIzbmBp8ylwsRUQPNQj53qf66kGKOywc7D0jUs9L6H5Jn3h3zl+Jxs/FZQdchj3uMLuu0",
+	"rJWaH5HN1/bdt5fZs5s0WlVi266JzgLaZV43vQuX//E/Tw/1gTxLgoPDeFtMULOCo7v3I8WyJxtuIXQq",
+	"S+2sWrm25SgkAMWu2BaNUkI1lsTbalFlxJ2cEWZGBqtsysCglTPo+vMa4Q9XKM0m3krhDlciiphdN3TV",
+	"X6J+vqpmefOxY2qMDxzdgwOFNOgp5L4v80t/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07",
+	"ZOrz2z4UfYaLjjnjXteZ2DD2Vok3VeCdOUKGhnUKGcHpzHOi2BUraB6UHsgCnNPYWlqWeQb4onjCbiA2",
+	"bMlXK9iBKxj7jLzaTVj21iu9NyT7m+SivVIxFrT11YJyLSBN7ZYQ2XBD9juS7ebughOY5RkB/NIhWx6B",
+	"j59XUZQpgwYOWP9vfVoHFCDWWfTOR/xjX3kwNwcFBlSEiay6zMClZiX/kNhJYFyH0StmdDFIEwL/WWVw",
+	"kr+zjfXvGv0clPuH+O/YOptyj/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU",
+	"/fVkST850RSpxk34HEsrlo4tbr+k2ZGwuQEP5C3CJhlhcokXeSngT/w4IYrPBbOOjQw8eiCVKLlkG8Sg",
+	"AhxneNx6D6I5JBgTPYooOULrmANL43H6fTvEfDbn1YOZ+AN7etQDa8GUsV3GjU7vcXqV+CsGPXZAhYMh",
+	"QZZMFzxVbVitv9hH9gHKLxhRKyosagC0FvEQ8ua0nZzeW0wS+/f4bOn//jbzf94dnWR0oyYPyYMRMX+5",
+	"zhHDYAwMwQnGYf1QJytkQSZcaFZc0Xziu2g1JXBpvmQvjB3chMUO73ozPnnwDpHYR8m966+W/7347+y/",
+	"T5ZclJqp/z5ZyLJQ/w0T/jqG0h5Fkof2C66s2dzia1lkAaXGi0nTrN36GgHkY/Ntmtke2fUSWxodgIZ9",
+	"85JiY4nN2ROq0dA8vXvPmMRilvNUq8H5+BQTY/4h89LQZTw8TQYzynMj0O6dJYjLrtSszAfn47Pxdw+s",
+	"PWuUb/P7s9O793pICOT+JgD3cnmUpJGf+LwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P",
+	"8Lkbw9FwMZOQNhfU1uTY8MsL6sF4OBqODPns7Abng7vDMX5U7Q/NMo7OpOeFma+GvpDWU4GsbbOaIrtk",
+	"1nPx/DEx4x6+USwtCygYevOunuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYx",
+	"QzyH1910/+yk37zrHv0qWtAdXvkVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2A1gHsw+meeb9hL7xZgZ",
+	"2JY06JhPF1IxYQxeKjZTmW2SqkoZtl4l5PdSaoq9EmiWnUAyWiSl+bmdwbG2F07XM/vnjFFdFuY8rRdc",
+	"s5OcThnECmwl3RdnyWgE9YzUR5Fs6d+vImMF2ciy8Km07uS/DsYy18OWDzEZ5HzJsSia5vlPOAd/wGf+",
+	"38CKS5mxvF4Dt1sVhzStfMY+o7GtnDAoaTx1V6wd930p0OlnizvhGXBSBst8YV9CVFlgoSWs1v7mOd1g",
+	"VJ6mC9duzuYEWqRoKK4KxntuTJOdKr/P4Tg2CstQ0MVO4dYxO09pnpY51S3BlaeS0NR2OvXIcuS17aVq",
+	"LD/sp8oVGQ3JxBBUTVx9km2U5bLRLUYTF8QwDFy4Xhrb1FxjJipCl1LMoTPpckgmoFxMEJYYNALfK4gL",
+	"6PgqMtx2SP703U7M4bdlgkqzlZEO5r+xyIynA+zp4CZlTe6ww5k4MUvEQ/MuOFo51TNZGAPOsAgojrTA",
+	"Jn1YlQvXu2bzIBlcaSoyKFO9d+1ShpWbGwXFDYw+wx+oh90HA/C6Hz//H7PsziCfowOJExdS2xXXg7OR",
+	"KzbvWFd9Bk+7KhLG6qXIXgThY07YnNUlrpEptkQaR3ASDb5WTUXQU6p2Xucljd1w8rLaZyPw7Jjwyghz",
+	"2BJCQy3LJ+7Lk4phzDevmt9jA00VKQ/wugFjXEBktEnU2XMGiZ0ulfj4Au41ynNML3ExI6VJCXcjRb3A",
+	"g+51EYRFmbMTmraXXDwzUsXIFxBY9lJxHZONuaklWTIGn5Y59KK1Yg4b11HNMA3O49JRsjG2SEGEjKuY",
+	"L8qcXaSfqPbiz23IVC31+G2ZcGdBQQFB9p5W+RntdSJ5ztxveRWv39fmqWqc4kTS+BRlMqhJNNV7akdW",
+	"jhONyaYXkeLOXs1T8EknHh4//Qe0UDFMarYrp/OT3AjWE8jTo57fDu76NOOCipTTfF/XJ6ULvmK3F1Cs",
+	"mGp/UBEhvY/UIW5aKiP7FEgCRTKeNZeh1B7d26glIrHufCz8Om9ULVKRqzVP28o8j7HJMpRmLuPHNqFI",
+	"rAPRJsVAWTrm5HD8nRqSi1xJspJK8WnOCHQvIjQqDu2ygin+pXqsPFqw9JIFUVmX1T3ox6zB9XqEpL9w",
+	"Q4+S27qpI33tY13vThwWDBLbO/Dv4c2DjsS+rpm3kNgraL3gOcCJmMvdtvYuc9bU/+evyqEXRG9WcBCL",
+	"Qv6LsaWQx+LKPf1RXpR/JU3sRemUpWOFD/btm71Hj+JANMQ2Fy/Nc9fevLlYEwjf1QdvRjZCRbQ2R3xR",
+	"isGBVDhSvL8oReiglPOCKdV70ckBgjIAMq+IdZ5SkbL8MNHbLnN/L1nJMlgwVwTfkzNf7ZcQKZi139Z0",
+	"g/2qbLFgKpdLrh/aDEGq7AdGbENGwZA8wuGgafecciwmpPAybR1U8ooViW+lZFWSCDQOjPTnMsZLLVc4",
+	"+x6cYJ523O8Et/1ybyTKyoSXeBv0MrrwVbEcii/c5eJblZiHTvDToSzmdyDR/s7p6HR0Mj61Iw12Ak1H",
+	"i09dkP96+ewpwVUmNs3fvv12fLDB+3y8EUntQ1m2ggwyK1RjXEuxtGC6/WJ6aZ/5jHJZO7TNsB6Flz8/",
+	"e/74p//7/tWzv//4FKxN3a3JBeYVtb7ilixP3I/9VqfdW+jbiQGdm0sQjw3iB8dOMYgPErCZY5qYYIFv",
+	"6teq/fDOR/yjNWHVWMHwUiziFTAlrsmM8lzVe9rsSGEcEyf3CRJLcTXH7GiDDTcJtUP3ovi+1NGDyXLM",
+	"1NG/3NHtdywbs0zg288xcxRnbvGVMJjGl8yffKNMwek/4PD3Vy8dkY0+WEbUwcnj2YnhRoS7PCffTCDB",
+	"VNkaUilYEqJh2vpJtLxhFe46dWVcBaNZ8BMYETQ/OQO1EWmgEE5iV96oG5yq/lja1UF8qWlxM+Me9/R8",
+	"8LYcje6mnj7wTzboeSr+AYPdRsDvzxMXoTf/gLzVdnGBvGhMEsui2Y1ER28Myn9pKYxpBuvPDc/xJcT/",
+	"vDjuL3RracPOvtuj+tuHPn1jMB/hpGJjhbKyoU5Iq2IfVjkUWVp1ul+4kENq7F5eQuvV+sGcIUiLgm5i",
+	"ycFG9S58bY/LoYpNTDFaQOZRNaMl/fCEibleDM4R0PxGyJM3NI4glrg3MueTmi2snc/mYh/0i1JUMcyV",
+	"lDko38j/kNIg0bYNE7t2UevCiOQVtyK2ivnRVPMr1lNE3zuyMQY80sUac27II5pjwfmsxID9qKtH031q",
+	"bC/467qDR+evbySEMLRVtHmHV5XNkveJhmtasIUsFTvJppXPaCWVnhdM/Y6KGJ6PCvbQP7ekBafZFF2g",
+	"/9qnqOcJab6S0ZX4WVpG6HIL2hVdsVguefczeYhFVIVdoibRLx7x377L+rCNPeT4waFOXPjZo5EDKBXa",
+	"1bxQ1978ioFTfdvn/VbsMb8cwaTINw/rdtgVV84Ma7G8di2ut8LshM2xACxDa18khH1I2cqWDU6uaM4N",
+	"dz8T+WbSAJ2Rbw6Xbjc31pIYTvaGFKU4t6AhqgZlYHszA3jMbvAhpnWENGjvRRrvjqqoBeJ0eRdFKWxy",
+	"LCWpFIKlGoobXN4+F0rTPMfGyzlNL5WtsYY4cdM0Hbhgn/m9XmwSX1mx4EY0b5rGF9iYIKp6nTWqXjUz",
+	"Oi4x3COcqTsesPxYFm6FKMxnFtrM5rLObPIoFSWknWFbIqPBU6UBBP41h9CyzTm1+DHA5NDaxlw4j6SY",
+	"8fnQxa9fMCXz0uc7CKltOv47e4lUqbLVnXI3GRSlqDrX2Ev3s9c47/a4K8eRu/LsOqmfPdzKzjfohWEQ",
+	"lnW7SK3TALYIJD1XTnB72Q5ineaAmoZdbcxpXUPHHitz/hR3g9uGJhbf2XfL0TTLavwcXIndOHdsORfy",
+	"OY0NsF2obKO3eMTrzVBL7AZ43a1ZOyTIuL6kXHC1CEfDUpeyW3stl8fgo/vm6ofGUyOflT263lpmn8RL",
+	"SPEOe1HZQ4ARd/AB/suc8XH3M97oofp0Z/zzdGA9L9GBVQ9UEy60NHd3ynqqzODPMl8XdH0yhasZfMqN",
+	"hu0dn551Dm7Vg8Bcawp3HOuv4E7j1gXVbL5xnXJsBtLpaDQifi5bEfwE8OwFw/YLRjpjItOQPN3FgCMX",
+	"grAPqwLRe4hi9sVpTvlSvRWu9mlKFUuglgqbh6ayyL5UBPEHMKfcQ7KvUa+O5CAakj3yZdw3CC78f+xd",
+	"a2/bOLP+K4SwwJ4DOI7tpG3q/ZRNU7TYdrdo0g2wbU5DW7StY5nyK0pVvUX++wvODCnKlmzZkZOm6LdY",
+	"0YW3GQ7n8jzwRdAkVMuipQ+HSk9wlMZDNFrqpxJC40hB76e0aBwL/bJeiywowx2J46ENq9EGeDc3l39p",
+	"gykZkWguVkA1eoXTuFVlrtOCZYFUfcK7gHUFw9m+Q1r/xR8fMK1fKBD/57mypDRHvftmgZRYmOk6RuC0",
+	"8rvAon/4cRUsNxlrSpfwAQyz1VFuDyQw+qEYJaiwYad4Xp/2yRq3IPsVOtbg+uHBBqEwnnQopxeOXhOA",
+	"vhJCMtuwxrL7DSaI1RzOJ6F8PBqxOVdJrj4cpZnLZs1U/xIVuZm+SWGSvWLE6cUwl1kvNaQxMgtPKzHA",
+	"/NPXW5ilP4zkFxEXCPOHXEYyGPIQHi8tmSadW80CVZPjyc6QBwLesqRP9HPBZ2EZ7VMpDogxHn41IMa/",
+	"Fd0jUKLAgZCq6ihq7Y+l42gw083qdY+fHZ8cPT1+1vJmgcSLXds6qN+E1OnWPbtfH8ifWk/K85P3bavQ",
+	"EZjcAncW9aPPit34JKkX/U+SsQMW+H3mdkNfZUy3sM/yjnzCNMk19FbsdUJJE8Zhg5V6WN5sfXGAaglr",
+	"97E5Rd3egtXCnAV+v87QagXnFDZX5+LTPfcf9sxjiFwuCFfgV8WmYtGy2OdaiulKnCMJfk1MtBRsiQZD",
+	"j+uLMfNKxutt31rsOg06eZ4TLQYqgj4lLBQA9iYFDUklr99OBaJvAjk1paErzdLGIwvkMEx9oRgmEPqG",
+	"42xDO+ju6/XezAZDu3gsOK1beKqSaDj9HIovIlReLQcG9Sg/hecFqS4ld8tT09RajrdajWnz9qPhONto",
+	"gMIi/0MsHOszioPxqunYouPCUhPWs7SVUpfdFnevgZiAn+XbbcubFhti+dfSQRgM20ujGGXyZRTP8Elj",
+	"J+t9Baxk/KNihrqFxi31M8dcgi3c/jxqtq4VFvbmeLYVgLtvG0bwYcewp+DEQDzSol6t2yElvcnW3es2",
+	"cvgN/1hfDoTnrjtHAn5o6Z4LmZ9f4F1VAh9lwkfAEiu8FQNy62qHxyvf28lu1cEWFyrhVkEkEX0Eejgt",
+	"rgagSORVjE1Vo9GnBwv4SABuLcTSKtg49yvddRgUzZBuoQkOKf5Yw8J8RXc+JvJTCpB4LROWKeqG2/W4",
+	"FyY4WXhIr3BkGnPjIBt5UAvxzBIO1Nqcp/smMqVprgUUwf4/SmPJw8Y8ShM+B0ciSyILKlNdC/t4pU5r",
+	"4lRt3oYv8L5te2DhVO8sSpN0oOYR3Kntm4uFHKK8HB90Owe9Z5fdXv/ouP/k2T8Eb6J7ZTYYPb88FArj",
+	"JZte8bTiFf8K6Qs1LT6fB/ngbvRcbcEPUhje0mWOEQ2LoUeoedZF+Jst2caxXi5tJMwPifEvPmuGTOQK",
+	"vJcWbgkOnoCp57TxkUoI+l42uTrMXY9pE0qTSWmYvtzEdTcgy7QP7kCEQMPtDJ24mBpZN0re8NELp6LO",
+	"4YsmrWWBqI3frTECbPuNpXNZxc7x8G49aq7eEfDPDWcy65m8Y1xw97VYkedSxx9emfuCqvNj/vA1LNLv",
+	"IB26WckzJ7t1bnxva9F7IRIehNUnKLyrBacYJ4FhKYaFKZHLcTIMKE6iTF/Hqc/LlcG3icZxc4cuCijY",
+	"/OSHSk2ut6GRPK4V8k0gOvTJ7xVL53uCxtmo0fcFEbM5geY0DBk6YRSQGseC5/HiIGZDmABk82BXEGY1",
+	"+C+EBmOTG7FWF03GnH6xBJ4FtDXCs9wFWatsjntbbijNpyC6m06TKYg257h+DmKv8RzEmlBjslKrp7LN",
+	"XkZhiJqZJ8xkvVFuLFJu32idJPQGo26WArMPkk33PpVONp2Msl0xfVbV7OajtFMamd6dqKAq5XPJJ9zF",
+	"Ky8E99+IBOWzs6bAqSwZvdaSK6aBujaRrXIoGkEtL8TQPDGfvFVe/+SYRNPrH3Vb3ox/1VePe1ocSLmt",
+	"i9l1nvefPO8/OUG3fGKd+kN/6F55bzr/JhqD/RELO9SQ+q2XNVaPo1z2jjudZSXAgzCQ44sAeNXx2gYf",
+	"+HzCFUVzBZ9hKtparUO6QH9da0h04Xfxj1McsG6vU/piF4ecUu26LW8UR/8KCQtgLiTwWUMaNwAl6pd3",
+	"jC/e6/eOnp/cVjnet0gtKa76EnVCTiK0uKArqmWR6qXPQj5GKzAzCJEmBwQpCCFFRE2iDKpkSIBUw+G2",
+	"V1FWSMPdsXx0L8e4Po+Hk2A3iNnNdsVfcyHRANJWhYWKc6bEyrdioRglFmGb5hXqy2bRF+EjBR15+hEt",
+	"Dl+jIhjSQgn4UqUZdrGxWrOdjMrcNm82q5tnfLFLGnf1btTXR6X9rAen3BEkFrSiYhMO4uecztlCJERg",
+	"qldOINkN3ntTAjEVjEb53D5g4ViFd+FJZwvfQTsTwXiC4RDsMYZmC2U1P04VSBNV0VAFsiVZuclv1Su9",
+	"wkp1ZhPiqHrOmtsNrBwU/BIZQVyGOBJb7xHb1Gb05xgA3IecX1GwO8qEwl33Nzox5righCwO0HFt9o6n",
+	"CkiNM63UNoJ7Qtt/FIVOKKFGo6cyCUJKFYiFSmegMrZZC+tPG318aVMzv1yzot/9o8zMG+FutVkUTxGV",
+	"tuH5iMJwwIfT/cjia9dzOhBQarGERpAXmJP5ZcwsrYoiVcYXTk2+z/r9PQCqk0f8EivFAGQcOows9KpY",
+	"sFjf9WHmc4/4axur05dr0W2RunUh7bs6/fgHrU4/3sJm6ZXYLE/3Xrl6hTyKM0EwIw9IwAyHFckEj8NA",
+	"xHmIJK9B3Umjlh5h+mZU11Hf2YrOqZgneKhEF7W+1ut0GA9VhJkPhRJ+YsaDT6zqQ/Pl7+IcYs8N+iHf",
+	"Cdi1EZjucyqnMsokpq+mM63cniFbm9c/aXkzoZCyTivGWBCECEH5XZ2+P3/114eL88/vTi8urv56/6IN",
+	"/GnAtOz1vUM61Bx2Dulsr1s550plJiV3JnwDrxcYpq8LkSSBHKsWI1i99qqmIUN/O2l5GYCvqpKNeET/",
+	"pzRN4BsEiBcYmXZDpBbGsM/iSI4Nsf5dooNrLP104PRxjUfZva9RGsAonUfmhx071KghH07BcwgMeCIO",
+	"IkgsFrAToeLsHXS6lx3nsIeEelavmiCFo2mXHtAq/B/wvXofLs/AcQZcexvZCvdFqdo8pWnLS+KAh9sK",
+	"Q2HOqzaOSRT6CsnorZtuwhUW4GJRNvQh5ImIm2QgdliaIU1a3oF12JWCPiWsVu4KL/XZW0YZowiUzREA",
+	"0gpcpiySbXZq5kxLcCDRjaz/qSY8RlD0KE36bCSW6ImN/A8WWFEGdIfgp/4kDYqSi2WJNwSSZZNgOEFH",
+	"2ESEhqYVkGPymeAOjSHO1BiDs27xo1/Kkgr/WlEFTTOltjzuf+FyKPwDY1IexLlNqYVRJdEMSeswbYUy",
+	"5Hye8AMh42A4AVW5ljhT79qAN5V5O4nEGa6TvfOk/lSQj1VBAiaMcw8lHQWYGtGALjwDunVDfGqKRIjd",
+	"vJY+dJu3ZCe7OnGuTXGR1TKVLfjJa3JKjVJFqsdiFeJZyUJf0dQFiRLhqMR/h1//qXj2rnhWpFhvbo5q",
+	"6D4tqIZRGoZvSZ9YgmHD43xNuubPKIN/43/h0iWOwBE+stMgvKMVWUW9TlzrRBUMJrT0bTpuvugMQGI2",
+	"iUKzk+IhgxCBWCJiEzPWl4Cgm6mIjXjcOK4IyHFObNyUSaMb78e8IL9FETN3/LTzf25j976NXfKpYAM+",
+	"nDJe6H6egbFkXt9xa8NTw7rj7iXe8f3DaItZlGPs68YnQtZyg57jd9ibBN0sYxy03OmpwnTs9U17DkK4",
+	"b8WV6UjVeRpHc3H4u4hD8NDtUCFLw16xBnHaHiPqCh1TCXpXsKlY6JOjIly4gQgjOVYscclMaSxW1zUN",
+	"Q57mo1fbyiJGH/PO69hdw3XMrJmIx+IA2lJGCri6TP4OhJTc23JpvMNmPQxTzXcobDSKOyG/1xG2JVX/",
+	"cJGBM7MtmJYZxiu9OQQzwf7V41Jfegr7QYoO7ApEtRswaG/ATryBRMkbSDMChHPanfQpLJtEbMYXTAnB",
+	"jE3G/uemYJ7d/G8pgNoHaMCKlC6nQ1k/T2EYbPcR4MxYvjUxzuyGmi8aWoUwjsa8ugZFk4hYv+L/PnYO",
+	"nl9/O749wD96t794e6FEWZi4hL70FZJGMWLjiCjAxPnupeOC3WcHG3NYO27gDn8vG45a7HOMCn2MyafE",
+	"bQpcphDoZ+czrULF/eoXb+/Vyo15Is547DuZ3I41usmgtPm9H7G+8yzkSrlRVDcHGJOXt0nmxlv/LI3M",
+	"6mEqJnfnQ786qfNYzIJ0ZvXzyiQ31KpqPALKof7m8RnmlXsn7eOOt3KmqF+yjWqhQkGD0moxrSJduMZQ",
+	"+GPR3ME044qB+wb817AcHUd/ACTNYslyqTbJoc3uOdUstWpL/G+65a7KZBzp90Xddu9p+6QA59Jtd9pb",
+	"OCFMg6qo4fDfzRMLX4Fv39BvIIFDGXNw8RV6XAKA8tEn1G8emZzwk3JDy3cb3ZcCQQTivun7FX7dAid6",
+	"LS+N9bn3EOUAG7Sa5RfNmPgi4gV6CnOjt53vRsYmWYF5eycibUBZOD19Gy7EQH4JEtQFzoveitlAd2z1",
+	"TX+IBZ4poSiKz9ynTt+91rZ52WMgDb98+/P07fktCsMKUjZhE4yQO8MQ8BHvWzlI6TSQiKxlUtgr2DmG",
+	"XJrk9+KAndmM+IovWDMhDORUj7b51OpLQJ1W9JxSIJj4T8pDhJTF4R8sKOoUp6FQhY5TcHr1jedfxRBc",
+	"qsVSR+dhqJAq75DehchDN+OSjwXSaYN/zqEWMS+ivamsWwCLm9kBYX6gIExWHBkqb1p9wRmlnSZYmZCG",
+	"PuR8DAR4a6ReJHDGkxDmc176QnCfhVQiVf3ekMdjcEOCa38xiPwFmwlY9zjiGQ+SYn1K/o1XUVja65fB",
+	"OI1Fjt2xkMOC1CRxMCx7DrYiI29oz+aPGYVfsXbmKLv6YS1czMecGCNzqR8kVY8iOo5q0TmEfjpPn0PF",
+	"X8VSKYhQHlzIO8u92+vb/wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
