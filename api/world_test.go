@@ -270,6 +270,8 @@ syncConfig:
     fields:
       name: {strategy: manual}
   safetyThreshold: {maxDecreasePercent: 50, fields: [quantity]}
+businessRules:
+  - {name: watch, condition: quantity >= 2, action: flag_for_review, with: {note: %[3]s}}
 `, name, p.name, p.canary)
 }
 
