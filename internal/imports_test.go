@@ -105,7 +105,7 @@ var homes = []home{
 	{"github.com/go-mysql-org/go-mysql", []string{"internal/connector/mysql"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/xuri/excelize", []string{"internal/connector/filestore"}, false, "workbooks are a format of files"},
 	{"github.com/parquet-go/parquet-go", []string{"internal/connector/filestore/..."}, false, "so is Parquet"},
-	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, true, "a vendor is spoken to in its connector"},
+	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/riverqueue/river", []string{"internal/store", "internal/worker", "cmd/syncline"}, false, "jobs go in through the store's transaction and come out at the worker; packages declare arguments without knowing the queue"},
 	{"github.com/golang-migrate/migrate", []string{"migrations"}, false, "one tool owns the schema"},
 	{"github.com/a-h/templ", []string{"web/..."}, false, "markup is made by pages"},
