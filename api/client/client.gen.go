@@ -16,6 +16,7 @@ import (
 
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -627,6 +628,30 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ReplayRequestArrays.
+const (
+	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
+	ReplayRequestArraysKeyed   ReplayRequestArrays = "keyed"
+	ReplayRequestArraysReplace ReplayRequestArrays = "replace"
+	ReplayRequestArraysUnion   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case ReplayRequestArraysAppend:
+		return true
+	case ReplayRequestArraysKeyed:
+		return true
+	case ReplayRequestArraysReplace:
+		return true
+	case ReplayRequestArraysUnion:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -684,6 +709,33 @@ func (e Role) Valid() bool {
 	case RoleOwner:
 		return true
 	case RoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
 		return true
 	default:
 		return false
@@ -1238,6 +1290,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1245,6 +1319,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1263,6 +1372,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2284,6 +2425,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2336,6 +2521,56 @@ type Role string
 type Rollback struct {
 	Note     *string `json:"note,omitempty"`
 	Revision int     `json:"revision"`
+}
+
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
 }
 
 // Run defines model for Run.
@@ -2788,6 +3023,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -2853,6 +3091,16 @@ type ListAuditTrailParams struct {
 	// FilterSubject The id of what was acted on.
 	FilterSubject *string    `form:"filter[subject],omitempty" json:"filter[subject],omitempty"`
 	FilterSince   *time.Time `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
@@ -3227,6 +3475,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3488,11 +3761,20 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
+
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -3642,6 +3924,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 	VerifyAuditTrail(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	//
+	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+	//
+	// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+	GetConflictStatistics(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConflicts Conflicts, newest first
 	//
@@ -4187,6 +4476,49 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRuleActions What business rules did, newest first
+	//
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	//
+	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+	ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveRuleActionWithBody Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveRuleAction Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectRuleActionWithBody Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectRuleAction Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRuns The runs of all services, newest first
 	//
 	// Corresponds with GET /v1/runs (the `ListRuns` operationId).
@@ -4275,6 +4607,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/services/{service} (the `ApplyService` operationId).
 	ApplyService(ctx context.Context, service InService, params *ApplyServiceParams, body ApplyServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayConflictsWithBody What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithBody(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayConflicts What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflicts(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceDocument The document of a revision
 	//
@@ -4620,6 +4972,23 @@ func (c *Client) ListAuditTrail(ctx context.Context, params *ListAuditTrailParam
 // Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 func (c *Client) VerifyAuditTrail(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyAuditTrailRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+//
+// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+//
+// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+func (c *Client) GetConflictStatistics(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConflictStatisticsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5894,6 +6263,99 @@ func (c *Client) CalculatePrice(ctx context.Context, body CalculatePriceJSONRequ
 	return c.Client.Do(req)
 }
 
+// ListRuleActions What business rules did, newest first
+//
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+//
+// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+func (c *Client) ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRuleActionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveRuleActionWithBody Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *Client) ApproveRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveRuleAction Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *Client) ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectRuleActionWithBody Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *Client) RejectRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectRuleAction Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *Client) RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListRuns The runs of all services, newest first
 //
 // Corresponds with GET /v1/runs (the `ListRuns` operationId).
@@ -6103,6 +6565,46 @@ func (c *Client) ApplyServiceWithBody(ctx context.Context, service InService, pa
 // Corresponds with PUT /v1/services/{service} (the `ApplyService` operationId).
 func (c *Client) ApplyService(ctx context.Context, service InService, params *ApplyServiceParams, body ApplyServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewApplyServiceRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayConflictsWithBody What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *Client) ReplayConflictsWithBody(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayConflictsRequestWithBody(c.Server, service, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *Client) ReplayConflicts(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayConflictsRequest(c.Server, service, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7061,6 +7563,84 @@ func NewVerifyAuditTrailRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConflictStatisticsRequest constructs an http.Request for the GetConflictStatistics method
+func NewGetConflictStatisticsRequest(server string, params *GetConflictStatisticsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/conflict-statistics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterSince != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[since]", *params.FilterSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterUntil != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[until]", *params.FilterUntil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -10313,6 +10893,220 @@ func NewCalculatePriceRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewListRuleActionsRequest constructs an http.Request for the ListRuleActions method
+func NewListRuleActionsRequest(server string, params *ListRuleActionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewApproveRuleActionRequest calls the generic ApproveRuleAction builder with application/json body
+func NewApproveRuleActionRequest(server string, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApproveRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewApproveRuleActionRequestWithBody constructs an http.Request for the ApproveRuleAction method, with any body, and a specified content type
+func NewApproveRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRejectRuleActionRequest calls the generic RejectRuleAction builder with application/json body
+func NewRejectRuleActionRequest(server string, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRejectRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewRejectRuleActionRequestWithBody constructs an http.Request for the RejectRuleAction method, with any body, and a specified content type
+func NewRejectRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListRunsRequest constructs an http.Request for the ListRuns method
 func NewListRunsRequest(server string, params *ListRunsParams) (*http.Request, error) {
 	var err error
@@ -10992,6 +11786,53 @@ func NewApplyServiceRequestWithBody(server string, service InService, params *Ap
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewReplayConflictsRequest calls the generic ReplayConflicts builder with application/json body
+func NewReplayConflictsRequest(server string, service InService, body ReplayConflictsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayConflictsRequestWithBody(server, service, "application/json", bodyReader)
+}
+
+// NewReplayConflictsRequestWithBody constructs an http.Request for the ReplayConflicts method, with any body, and a specified content type
+func NewReplayConflictsRequestWithBody(server string, service InService, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/conflicts:replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -12406,6 +13247,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 	VerifyAuditTrailWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyAuditTrailResponse, error)
 
+	// GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
+	//
+	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+	GetConflictStatisticsWithResponse(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*GetConflictStatisticsResponse, error)
+
 	// ListConflictsWithResponse Conflicts, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -13030,6 +13880,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePriceWithResponse(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error)
 
+	// ListRuleActionsWithResponse What business rules did, newest first
+	//
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+	ListRuleActionsWithResponse(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*ListRuleActionsResponse, error)
+
+	// ApproveRuleActionWithBodyWithResponse Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
+
+	// ApproveRuleActionWithResponse Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
+
+	// RejectRuleActionWithBodyWithResponse Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
+
+	// RejectRuleActionWithResponse Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
+
 	// ListRunsWithResponse The runs of all services, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -13136,6 +14031,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/services/{service} (the `ApplyService` operationId).
 	ApplyServiceWithResponse(ctx context.Context, service InService, params *ApplyServiceParams, body ApplyServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyServiceResponse, error)
+
+	// ReplayConflictsWithBodyWithResponse What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithBodyWithResponse(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error)
+
+	// ReplayConflictsWithResponse What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithResponse(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error)
 
 	// GetServiceDocumentWithResponse The document of a revision
 	//
@@ -13815,6 +14730,61 @@ func (r VerifyAuditTrailResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyAuditTrailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetConflictStatisticsResponseDefaultHeaders the declared response headers of an HTTP default response for GetConflictStatistics
+type GetConflictStatisticsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConflictStatisticsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConflictStatistics
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConflictStatisticsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConflictStatisticsResponse) GetJSON200() *ConflictStatistics {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConflictStatisticsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConflictStatisticsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConflictStatisticsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConflictStatisticsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConflictStatisticsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17058,6 +18028,171 @@ func (r CalculatePriceResponse) ContentType() string {
 	return ""
 }
 
+// ListRuleActionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuleActions
+type ListRuleActionsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListRuleActionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleActionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRuleActionsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRuleActionsResponse) GetJSON200() *RuleActionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRuleActionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRuleActionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRuleActionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRuleActionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRuleActionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApproveRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for ApproveRuleAction
+type ApproveRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ApproveRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ApproveRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RejectRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for RejectRuleAction
+type RejectRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RejectRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RejectRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RejectRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RejectRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RejectRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RejectRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RejectRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RejectRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRunsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuns
 type ListRunsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -17722,6 +18857,61 @@ func (r ApplyServiceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ApplyServiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReplayConflictsResponseDefaultHeaders the declared response headers of an HTTP default response for ReplayConflicts
+type ReplayConflictsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReplayConflictsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConflictReplay
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReplayConflictsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReplayConflictsResponse) GetJSON200() *ConflictReplay {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReplayConflictsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplayConflictsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayConflictsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayConflictsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplayConflictsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19243,6 +20433,21 @@ func (c *ClientWithResponses) VerifyAuditTrailWithResponse(ctx context.Context, 
 	return ParseVerifyAuditTrailResponse(rsp)
 }
 
+// GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
+//
+// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+func (c *ClientWithResponses) GetConflictStatisticsWithResponse(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*GetConflictStatisticsResponse, error) {
+	rsp, err := c.GetConflictStatistics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConflictStatisticsResponse(rsp)
+}
+
 // ListConflictsWithResponse Conflicts, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -20299,6 +21504,81 @@ func (c *ClientWithResponses) CalculatePriceWithResponse(ctx context.Context, bo
 	return ParseCalculatePriceResponse(rsp)
 }
 
+// ListRuleActionsWithResponse What business rules did, newest first
+//
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+func (c *ClientWithResponses) ListRuleActionsWithResponse(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*ListRuleActionsResponse, error) {
+	rsp, err := c.ListRuleActions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRuleActionsResponse(rsp)
+}
+
+// ApproveRuleActionWithBodyWithResponse Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *ClientWithResponses) ApproveRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error) {
+	rsp, err := c.ApproveRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveRuleActionResponse(rsp)
+}
+
+// ApproveRuleActionWithResponse Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *ClientWithResponses) ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error) {
+	rsp, err := c.ApproveRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveRuleActionResponse(rsp)
+}
+
+// RejectRuleActionWithBodyWithResponse Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *ClientWithResponses) RejectRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error) {
+	rsp, err := c.RejectRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectRuleActionResponse(rsp)
+}
+
+// RejectRuleActionWithResponse Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *ClientWithResponses) RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error) {
+	rsp, err := c.RejectRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectRuleActionResponse(rsp)
+}
+
 // ListRunsWithResponse The runs of all services, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -20482,6 +21762,38 @@ func (c *ClientWithResponses) ApplyServiceWithResponse(ctx context.Context, serv
 		return nil, err
 	}
 	return ParseApplyServiceResponse(rsp)
+}
+
+// ReplayConflictsWithBodyWithResponse What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *ClientWithResponses) ReplayConflictsWithBodyWithResponse(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error) {
+	rsp, err := c.ReplayConflictsWithBody(ctx, service, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayConflictsResponse(rsp)
+}
+
+// ReplayConflictsWithResponse What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *ClientWithResponses) ReplayConflictsWithResponse(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error) {
+	rsp, err := c.ReplayConflicts(ctx, service, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayConflictsResponse(rsp)
 }
 
 // GetServiceDocumentWithResponse The document of a revision
@@ -21283,6 +22595,52 @@ func ParseVerifyAuditTrailResponse(rsp *http.Response) (*VerifyAuditTrailRespons
 	switch {
 	case true:
 		var headers VerifyAuditTrailResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetConflictStatisticsResponse parses an HTTP response from a GetConflictStatisticsWithResponse call
+func ParseGetConflictStatisticsResponse(rsp *http.Response) (*GetConflictStatisticsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConflictStatisticsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConflictStatistics
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConflictStatisticsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -24149,6 +25507,144 @@ func ParseCalculatePriceResponse(rsp *http.Response) (*CalculatePriceResponse, e
 	return response, nil
 }
 
+// ParseListRuleActionsResponse parses an HTTP response from a ListRuleActionsWithResponse call
+func ParseListRuleActionsResponse(rsp *http.Response) (*ListRuleActionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRuleActionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleActionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListRuleActionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseApproveRuleActionResponse parses an HTTP response from a ApproveRuleActionWithResponse call
+func ParseApproveRuleActionResponse(rsp *http.Response) (*ApproveRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ApproveRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRejectRuleActionResponse parses an HTTP response from a RejectRuleActionWithResponse call
+func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RejectRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RejectRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListRunsResponse parses an HTTP response from a ListRunsWithResponse call
 func ParseListRunsResponse(rsp *http.Response) (*ListRunsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -24752,6 +26248,52 @@ func ParseApplyServiceResponse(rsp *http.Response) (*ApplyServiceResponse, error
 		response.Headers201 = &headers
 	case true:
 		var headers ApplyServiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReplayConflictsResponse parses an HTTP response from a ReplayConflictsWithResponse call
+func ParseReplayConflictsResponse(rsp *http.Response) (*ReplayConflictsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayConflictsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConflictReplay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReplayConflictsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

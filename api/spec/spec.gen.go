@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -663,6 +664,30 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ReplayRequestArrays.
+const (
+	Append  ReplayRequestArrays = "append"
+	Keyed   ReplayRequestArrays = "keyed"
+	Replace ReplayRequestArrays = "replace"
+	Union   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case Append:
+		return true
+	case Keyed:
+		return true
+	case Replace:
+		return true
+	case Union:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -720,6 +745,33 @@ func (e Role) Valid() bool {
 	case RoleOwner:
 		return true
 	case RoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
 		return true
 	default:
 		return false
@@ -1274,6 +1326,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1281,6 +1355,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1299,6 +1408,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2338,6 +2479,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2390,6 +2575,56 @@ type Role string
 type Rollback struct {
 	Note     *string `json:"note,omitempty"`
 	Revision int     `json:"revision"`
+}
+
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
 }
 
 // Run defines model for Run.
@@ -2842,6 +3077,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -2907,6 +3145,16 @@ type ListAuditTrailParams struct {
 	// FilterSubject The id of what was acted on.
 	FilterSubject *string    `form:"filter[subject],omitempty" json:"filter[subject],omitempty"`
 	FilterSince   *time.Time `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
@@ -3281,6 +3529,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3542,11 +3815,20 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
+
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -3592,6 +3874,9 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -3760,6 +4045,15 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3793,6 +4087,9 @@ type ServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
@@ -3916,6 +4213,12 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+// (GET /v1/conflict-statistics)
+func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4255,6 +4558,24 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListRuleActions What business rules did, newest first
+// (GET /v1/rule-actions)
+func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveRuleAction Say yes
+// (POST /v1/rule-actions/{ruleAction}:approve)
+func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectRuleAction Say no
+// (POST /v1/rule-actions/{ruleAction}:reject)
+func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuns The runs of all services, newest first
 // (GET /v1/runs)
 func (_ Unimplemented) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
@@ -4318,6 +4639,12 @@ func (_ Unimplemented) GetService(w http.ResponseWriter, r *http.Request, servic
 // ApplyService Put a service document into force
 // (PUT /v1/services/{service})
 func (_ Unimplemented) ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+// (POST /v1/services/{service}/conflicts:replay)
+func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4832,6 +5159,65 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConflictStatistics operation middleware
+func (siw *ServerInterfaceWrapper) GetConflictStatistics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConflictStatisticsParams
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[since]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[since]", r.URL.Query(), &params.FilterSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[since]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[since]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[until]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[until]", r.URL.Query(), &params.FilterUntil, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[until]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[until]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConflictStatistics(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7705,6 +8091,178 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListRuleActions operation middleware
+func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRuleActionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRuleActions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -8283,6 +8841,32 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ApplyService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplayConflicts operation middleware
+func (siw *ServerInterfaceWrapper) ReplayConflicts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayConflicts(w, r, service)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9581,6 +10165,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/conflicts/{conflict}:resolve", wrapper.ResolveConflict)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-statistics", wrapper.GetConflictStatistics)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:approve", wrapper.ApproveRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -9771,6 +10370,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
 
@@ -10141,6 +10742,49 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsRequestObject struct {
+	Params GetConflictStatisticsParams
+}
+
+type GetConflictStatisticsResponseObject interface {
+	VisitGetConflictStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetConflictStatistics200JSONResponse ConflictStatistics
+
+func (response GetConflictStatistics200JSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12780,6 +13424,139 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type ListRuleActionsRequestObject struct {
+	Params ListRuleActionsParams
+}
+
+type ListRuleActionsResponseObject interface {
+	VisitListRuleActionsResponse(w http.ResponseWriter) error
+}
+
+type ListRuleActions200JSONResponse RuleActionList
+
+func (response ListRuleActions200JSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRuleActionsdefaultApplicationProblemPlusJSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ApproveRuleActionParams
+	Body       *ApproveRuleActionJSONRequestBody
+}
+
+type ApproveRuleActionResponseObject interface {
+	VisitApproveRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ApproveRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ApproveRuleAction200JSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     RejectRuleActionParams
+	Body       *RejectRuleActionJSONRequestBody
+}
+
+type RejectRuleActionResponseObject interface {
+	VisitRejectRuleActionResponse(w http.ResponseWriter) error
+}
+
+type RejectRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response RejectRuleAction200JSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -13336,6 +14113,50 @@ type ApplyServicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ApplyServicedefaultApplicationProblemPlusJSONResponse) VisitApplyServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsRequestObject struct {
+	Service InService `json:"service"`
+	Body    *ReplayConflictsJSONRequestBody
+}
+
+type ReplayConflictsResponseObject interface {
+	VisitReplayConflictsResponse(w http.ResponseWriter) error
+}
+
+type ReplayConflicts200JSONResponse ConflictReplay
+
+func (response ReplayConflicts200JSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReplayConflictsdefaultApplicationProblemPlusJSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14506,6 +15327,9 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -14674,6 +15498,15 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -14707,6 +15540,9 @@ type StrictServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(ctx context.Context, request ApplyServiceRequestObject) (ApplyServiceResponseObject, error)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(ctx context.Context, request ReplayConflictsRequestObject) (ReplayConflictsResponseObject, error)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
@@ -15026,6 +15862,32 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConflictStatistics operation middleware
+func (sh *strictHandler) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
+	var request GetConflictStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConflictStatistics(ctx, request.(GetConflictStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConflictStatistics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConflictStatisticsResponseObject); ok {
+		if err := validResponse.VisitGetConflictStatisticsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16625,6 +17487,100 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// ListRuleActions operation middleware
+func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	var request ListRuleActionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRuleActions(ctx, request.(ListRuleActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRuleActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRuleActionsResponseObject); ok {
+		if err := validResponse.VisitListRuleActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRuleAction operation middleware
+func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	var request ApproveRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ApproveRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRuleAction(ctx, request.(ApproveRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveRuleActionResponseObject); ok {
+		if err := validResponse.VisitApproveRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectRuleAction operation middleware
+func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	var request RejectRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body RejectRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectRuleAction(ctx, request.(RejectRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
+		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -16927,6 +17883,39 @@ func (sh *strictHandler) ApplyService(w http.ResponseWriter, r *http.Request, se
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ApplyServiceResponseObject); ok {
 		if err := validResponse.VisitApplyServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplayConflicts operation middleware
+func (sh *strictHandler) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
+	var request ReplayConflictsRequestObject
+
+	request.Service = service
+
+	var body ReplayConflictsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayConflicts(ctx, request.(ReplayConflictsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayConflicts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayConflictsResponseObject); ok {
+		if err := validResponse.VisitReplayConflictsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -17621,466 +18610,501 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XLPJFm2LPWDE6v/2Ntxkok3ju1rO+PfHXdfCyIhCWkKUAiyZcXb7/17UAWAoARS",
-	"pFrth9mZs2fTligQD1WFevzUh14sF0spmMhVb/ShN2c0YRn8+dNrOtP/TZiKM77MuRS9Ue/1nJEbliku",
-	"RUSmMiNPpke/0TyeEyoS/Y9nUjD8pN+Lehn7s+AZS3qjPCtY1FPxnC2oHjZfL1lv1FN5xsWsd3sb9Z7K",
-	"mOJbNl/6Zs4yRvI5I4KtSD7nYka46jb+bdRb0owuWG7W97jIlMzCKxwL9j7HB8ZETuHVSzpjZMKmMmMR",
-	"WfF8Dp8qumBkylM9qp4Q10P8WbBs3Yt6gi70HGJ8kz+7BX3/lIlZPu+NjgeDQRTYjp9h0JeFeJXTnIXm",
-	"KRUjXBAq1maOihGlH4aZsPfLVCasN5rSVLHwzHDib+FHV5UJ8pwtYJu+yti0N+r9/x6UhPIAH1MP3ORu",
-	"3QJoltG1N/9XLLvhMQtvM0+IzIiei14AJQofrttHO1t86qphQ0P7+SRhi6XMmYjXv7L19oQuyDWDjVzL",
-	"IiPxXPKYAYXnc66IJjSm8oioQtO6IpRkVCRyQX7//cmPffKKiZzQGeUCaYPnEdCH+R2ZU0WEJIrFUiSE",
-	"TacszoFlZixXJSVRoVYscxuA7FjugLeGI72IJgbwd+TsLOotuLD/Hu7en+ewLTTdc58+3YbcYQOmILbC",
-	"pKqlIcnnNCcrqldJk0jT7vjbMax9Nac5u2EZ4TD3jPXJG57PZZETnsNqcCH6+9Pj7yNY6enwmKzmTOhH",
-	"uN6NnMRFlsHGiTVZyIzVL9yI3Y4y1qyx/nT3Wev5oVbSPHN9s9Sc0IXwJr2WBZnTG3ZOTgan/rRUztPU",
-	"TqxpPuUd1n5Sr3IauEzG345HRIp0jfOA7cIdEoysWY5bJ/XnK67YHpNiolj0Rm973/augkQtLpI/CpUv",
-	"mMjDp03d939ThCduCkuaz8sJlE91pThxseRBgatffs3WjW/Fn3Z942MppimPaxYcm2+bXmyf2efVgsVh",
-	"Nca83HwPr7f3X/007Gh7TqROw4nt139TRP9cT4QKQlNOlRbuPG+eEugzHWeUsYTnz2Reow3E8L0WHqzx",
-	"aMphus7gR0aTpyzPWc2mJIwmJIUHmmaQlMN0ncEvMk3C757LNGl6qf6+8+ueiBue03pq5O77pleXT+0z",
-	"AVmv/uGXO14Nv+/63qdc1Lw05aLxjfr7zq/7jS0mdUS1gO+aXolPdH7pSxbLrIaaMvgOXgp3N88VqG3G",
-	"XFBrlbNFzXTwt3tM54arWkrLzLd/U0QUerm1Lzej7FBt+UJfe8fD0+9Ovz95ePodqHf4YanccZGzGcvs",
-	"BIu6uRWN5J8V3en+FYszVnP/KPhObwRdsNKgePzyt3evn//607OaaeDP9phJgwFmTKk2V5F5tKtNzxc8",
-	"sA0XOVlIlRMlyYKKdZ3Bl8Kv/TckbEqLNNcafdSbymxBczznk+NeVNLFUJuAOwjiFfCA2p7ckwRuQOQR",
-	"FRHFljSjOUvIZE1iuVhQdU5omqJKRydKq7laP6ZpOm5reZvRwzb3pjHbaLnAsp/gT4ee6Wst8Vs8Maby",
-	"H2TCGbzgRxkXViOMpcjNn3S5TDk6YR78oZCV2Xu6WKZAP5YEQAnIaZzD9O02vv3gqyv6nl4cJRN9sgn+",
-	"qxf15OQPpn82elsOUaqtS6nyWcbUn2nvNtoYTc3l0htO/3NjvELlcsEyf8DFGsa6uvV3ucmh4fZF75q/",
-	"G2u6SCu7YTdjROxCLoXZitGlIOSIfODJiMTZIgL9akTK1UWeFgiPHCWTiJi1jMhbO+LVrTeSXrEdCtZV",
-	"HcXsT2UYuyN6nN4O39imjW+WRxKzI/rm+K9Xz59pQv+/F789jQg1PHx89pD8yn/o60fVA/O7I/u7/iIh",
-	"OPaEKXACjB/cDN2GW4+PpraxNoz0RYVfbrv3kJTVUgqFZOzr+e3JeEIV642GJ1EvlmlaUlgu4+t3Kbth",
-	"qabrhMU8YckPa70dCSVP5Q1LKQjAKWdai+v9WVCR83ztaHyavhs8fLQ6+eOv6XSYDQaD4eB0YP430+S6",
-	"ZIIlF1pkHQ+OHx4Nh0fHJ6+Hg9FgMBoM/wkLpjDh3mNZCCNy5lTgbYzXvf6j+TX45GueA6G++vX3oyF8",
-	"qmR6E3j9EF4/wNcrkK7D48jjdnWz44Xm0WdOZ2Mil9n6SK1FrL/mCUMBQcNLh3cnLGW5PmojNRVjommr",
-	"kNt6o96KZmwuC8VQPtzQtNDne3x7FfUU+k7d4vXvci3MZ/pcF1QUNNW/QY92b3Qc9VZcCK3LVcdtLUIc",
-	"TQbYyrc+NXkHvO2hoc1jD+AZGLZqSrUnfbrQZOX/1Tvunw16UQ+9IrHelUIlvVvHAL2RKNLUSXHRTAlW",
-	"Xx/1JnwHM6AaaId3hP+8yOmMEQnOEpLPeYaHhueYZHSa+wc2jHqrjOc5Ez+Ai6FCYYOz14NHJYVNcHXZ",
-	"jnkhFVd4/rb98ZcnU0cApZmr1T7rMVvdiSCqlm17gohBTzESo8/FDU150iz9Ep45mcn1vaKXo8daZnDy",
-	"w+Nb/KxZeOLT+t+Zyi8a5AIQXpL+2Xxq12ztybqUBsb05NyCKUVnzJwITMX6Lalnn+BdCpOVSYH6jlxq",
-	"Iloqlmk6XNJ1KmniLb+3KNBDd124Cd169O1JckP5BYhpuJMPKnWd6EsyfsOELzJVLjM2zSR48/IMtMKh",
-	"Lwbba0wl4dXQu+dU6eudsC6Q9kRqiLHpQBvodQ70NgRFGmhpniY7aIkLoDm4kPSZCxC0vQpFFJOUx/0N",
-	"paHxgh9ULng9IQKv4FIovHv1qXj33+EpIWVU4SVYc3nmMqep3a1SyLYmBzjcGkKYyzQBCvCcQh2uLueA",
-	"1qrEFajnmbzBGEZV6p/sL/X/ntGYkV/kcqkJOurFqVQbBzo4fj3wDlRvQpHveCZjtPrI4Ggw3HwERGbl",
-	"bh70BzV3c1G5znsP6x6cckFT/tfm9Ko7NE3pzBpwcB38USy0dZWz9/pXX+nRtXj86qGeEJmwVK7gdja3",
-	"vYmK66vs668e6qe/6fe09gXstlMRSLmw6uG2elK7snhOs1nphNA2NxXG1fnWH6A83JyDl82p7YbMM+QO",
-	"vbazctXDSDOoXLIMBlXa3vkKn3FLS7loJUkKuGz0tQMXdE/z5btyaH2PsIzLpCQP/ZFUPLc6jr1c9C+P",
-	"Kr/cXE1u1f61iL3pw6StytV78uwfRzDJoffuDz0mEp9KqhS6kCKfV2aocpo1kHTOF+yfUujJ/P76MVyC",
-	"NGePKfoszZksWWbFVFXcsDxPkWzxmsQP0GlhPjFiTQvdUnS1oR33prPWgs3KrBrZZjnhYArdM5n/JhM+",
-	"5SwJ5cN4YU79Ni+mufcbX2Rykuo7oVYqL/GJ/6jXI605bzb4ncppCjojyylPNVXKBZvIZE3iORUzlmCg",
-	"3/garN+DLBgVqzlPWZ+81NoDt5kEVCQkY0uGy8/MKOg+VDkVwCPgX8Ah1QPPU2W8YE/Qht6hT2riKlRv",
-	"dKpNYctTj82k3fx6ztX0ALwfLMtkVno1qtvQmtbsSQRoDU5+xUROVpkUsz45HQwqaRUxFVqLnTCI25+T",
-	"08GQCAlbzhVRfCZYQrjQX5ygvpumcsXgyVM/Po1+aci1uhRcYHZHzgQVuX72LCKnwxP9/87IguVzmURE",
-	"8b8gjrhgCafgqtJPPsIz1sxqU6kwg2sqswlPNMNgFJznjioUF1ojzy+FzUA4J6fHx+bSWRbAYrADERnj",
-	"po+JomtFViYh4fj7MjONK7LgSnEx0188IrlEt7PdNHVOzgYDQgn4lomcXgpZZPDpCVFSL0/PFzMitEK7",
-	"ZCLRFmoimTEaMEsF3GweA75kebY+upgGA45veD6H6WiiPhucRITqB8lcrnB2mBqjSC5Jnq2RA/rNfrzb",
-	"qGeiHB0UKwwSb6rNseam9CXukC+IYy1dYXkV3RHfCa4N1RsNnNIDfzvfjv4brgS8rNifhZbZA6ulD6Ke",
-	"Jkb4Q5+6u6KZVrvNF0bQH5/qb4plYt6iF7+taG0p4EAtdi1TLria+6uDez0r2t3rYLvqGzSTs4wpjCV4",
-	"y/NmCiagDZANu2n3+pptdhs6Db8QwgQF2okaTS01V1pWCNDWXxbiKVcdfawJzSnqYftS1x1PM/CDY+dN",
-	"aHu+zj+4fcDl6X6ko1VFHDOWsAQ0uTlVv/nGYpmvipvRhQDgdINBAEh5lVNNCgpowQsmdvAxhY/Rt0Aw",
-	"prNrt0SNfasX/7IQJREtpUzBgMdgIajPMgMlWYuVVGumaIvjn8aGqPpo7Ikel2ewpAWaz0bqNFHmHjqm",
-	"3d0ahrRq0oF0TDct+OVFbHx42mTITZiQwmcuzKrXfGT2bisIOVnX5/hOCTVpEFo9uGYQ8N0aAY83FEUu",
-	"w0Bv9XvMo5GeXxnsM66Z26hXzXjbWJIzMZtO4jcp2FoPxdG1R/OcZXpF/48mf7zrBWOwCUMPdNO4FzhB",
-	"S2gftscxquauXQAnLT7rhovs4txsgpvjsvGqG+NxadsjNz/54c4nz94vecbURSBTQDM0ZJ0KdoNO2Ya5",
-	"vbVjRvC73lXoBK/ZOniCKVX5z7KoyeLR35KpsTkyGucsU1adrVuW/s3vyu7pxpgSfrrgosjZHsuqYRYQ",
-	"XPK6xTmGBlWxXCI1tEr/f6Uf387992Tfh0qOxsPTXjATY4uwDXu7E3Ez82nO1w98Eqrsu78f5bzq+cJq",
-	"OlXeQG2m5a4YBgtsi7u03bFNpEwZFSD9vBu8+QXPyic3dw8mWhmrfGt40cuUs8S71oNCoTF5CG4itvI4",
-	"wFtVwqdTljERdyCrH91vQpsoZM67jGaM6Z8h7BQYDy76miWiLUyh6sgqBOF1Zo3Jbym/KTPgziGBXl/h",
-	"K1mkiTbVtXyjJMnWqHRvM0kESWjBscEG0b9D+5TnRDCWQAWQFOz5FLTwnSZA5EgShAGmzNRljjmZ7OaM",
-	"gl5vk1fC0+71TukJTQHCkTRnz0W6DrHNBvn7OWoujbAyRmmWlidfpdKSwnDTg2yjVLFgye8YQ/zQo0nC",
-	"saDihcc+RjXfPjJwB5u7UYocCuU2+E5q5fn9q7WI1e6EA33n61tUZDyeL2wpX6vfAIVZF/GulVTnuMzY",
-	"gheL1q9SORWJcf62+MHt5r5HvfdHM3mkPzyyMXo8hyf+Im5Lvb7b9mFUtusuOP9i29e4UHLbH+QZFYrG",
-	"7ogOu3cvzar1AXXYrtsQVxQJzy9syUF1m1AL21JW0M4ui1hcJvQ11nJhlBLiqhnVA1/tbTfAqyJPv7iq",
-	"W8JPIs8CCjJ1VR1bM6B20Y16Qbk9t1En08p6z+sIE63X2hPvjXraKu+/pKvfTN4DKiPz4GL4MvjxUotL",
-	"WahfzO+qYu0X9p4mLOYLmp4Ttljma1MSaC8opjc1qCV7bvnAaxX7c/ttw4gcR+SE9Pt9KC6URU5mdKkq",
-	"enSdwhn1VGGi+LtoRr8cjsoecWSpoBzEHY+/EtjFjT0zW15LdodQPUvy/TLUTz3fl2wps8DKJ5m8xgzA",
-	"erUH/DtrskxpzBoO/607fc/Y0RRpN7lKy9YBv9IKYMZoAi76qSxEQlZzmbKWdDZnNjPIX1ct4xlS72ox",
-	"IZGGaSsk9/We/6Jndhv1YDXbO/BMYsRjRZUNyUQkyeRyqf+gScKgWmAhb1gS0oc3ZohvKXc8Ks/WbFKI",
-	"OH5gMS0U63gfl64VL4l+ONjIoj+JdnC+GSY4ryK9vvBzT9pPzkSJq8ZLl9+HZWSTub2jCGLL9K41kUOk",
-	"ZHbhib6kK3UIZ2a/bVnCtjAC0chW27SHMVYiDAlqzlN0jTYTGkyxRLwALFHcQXtuy+uO8nmR6wG3+VTi",
-	"F9XD2lAJYANCxuOF+QYlh03COYf6K2LWPoKIp7EBw2YlhtW3w/9rvT/9Zr9XmWS17ay06Y8fGgZw+RTt",
-	"7DjrMt2y4sIH0ovK3bPvMust59eFCO053jbS2vYWu2W2WNzGUuy45fwdzYSo7bFMWPITBqy2HC3moHcf",
-	"VZ3E2rV1MIGyXGLjrqWK1aSZ5HO2Ru8nnWVMC34MC/q1Ex9COqtLyNwGkFiyTEEpIPqETSmcVRyxrIpk",
-	"RcqIGSaoOJpM4qB3wlbbkwU4fg1UAd7epjhyRExUmkzWRApGFE9Y5FIQJmv4BZTm97t5mONpGvQwl9mh",
-	"bTX/hkBB5qo/vTdnLH4XHserCNmqd8uV3qZ4XuvI9ktHOjuVbU1JEEmIpgVDx1UMKDBFbiV71QHlrVHd",
-	"hNdYSYINqVdYhdJSlba88oonQZmiLChPq0EsSE5Ze9LxGt9WLm2ZSr0ID13vpYfM367Ir/ktKaXC5Jbf",
-	"IhQWdj/tTnhrc3NzZ++FqEq54PFDhcKa3fR2Sw9gLZWVOl+CrVQhyJpI7RZqFiCfaC3e1MhEKNZobqpb",
-	"/6ZInMr4+pyUUpO7JLKcpekeoSmX7FNfmA5zsuIX8XKC+o+tAeseyTL57SE2w/qw4GXHc8hSV/1tK8u6",
-	"ovDnxitg5leuufHkrMiw3i6TuOpq00LOrSqeyIbSMGfxvqG+uBs8SL8h/tvlQtu+K6V41yEZwL8St5Xi",
-	"En1ozmiaz9cIUbdkcpmGl4BF9a9YnnMxC/gCtHjEanDzCHIPzRi5ZsucKEZTVE+cyNkO6W9eHS0q8rWm",
-	"orzqW6BKkyyLEzEsi2GYshKYLGjCNJfzXLF02qy5KG/dYTM0qNlto9C5TdF7j3vaJ199eHbx20+3BBz/",
-	"yszUfNkL8EnbK9Ws1F2qXjJOWzIsVFg1dcftpSWbIy8Ug0xVAHMya+FilvqQPt3o4EBRch+Qxx3oFmVX",
-	"rn5zY7tLuRQk1aB6ubM7L2WzA4e5lq3E+1IuZjPfFxacrNGls+DC/3S46eSxkq/qv9oJAtGGl70hH56d",
-	"nTxskg0L+r4yTQ9Zwq79tnE3tq67Qhg6Q6+fls9wc84ymsCHmMORlEkbTTdiyIoG9KoNJX8nG8YpVSos",
-	"jLEwFB6AcK0gXrwUkD7M0lxsM3Jh0atgIAcrCoMuZ/MliFGtV/RrQkGsDAVuz3hF1+a6YlzMjDGrIjJh",
-	"KkefeTcZNStoRkXO6hQmqqfNb1i21kojWWZyYWDsGgm0XXoR/iB4hRaLBc3WnTLo7Ci7HCmmENfSUplm",
-	"Z19qSaYibr2DibzK0XL/GkSHzA4nNjG6+CVITZOGue2x9kB8Kv/znNmDkEX82Nxc95Tg2Jy1eF9ZidcN",
-	"yIlWxyOv5nJlKnSkiFl/V3rjjkzFf6cifrxURDzhIIfgkFUIv82UhJgt830twO78wBYmD2FvXmgyBbm4",
-	"CbIAwA8eIs04M8HOxmw4iZV6ubxmASuzDacVWVrvSze+b6Jt/2q+QpHxo4zZzMeoTQI4nodZmL9R9QTp",
-	"kYxdJM64hgQ9mJk7JdI7NJm28SRMlQ/kBG67EDJRRzdy23084WHnvK2N3jy4v/MbJnwUYa5UwZJoK/Gk",
-	"yQNe68VXm0qyBbjBt0BuoopploSU4UA0rDwxZx53dCv7YDo7zydElGWAz2xpaXC6+gRneZavK0lkh63p",
-	"VngIpclD6/kStKYqzE84hLgd3IEyrpylqSKQUmHKqBcsWdcYGV7sbvvbEv+nJFsAApJFHjR7LEBQ0yZB",
-	"frbqVaCDtmWoJLHMMigFNbll+leEC6J/1SVK+Nr+2qRNu3JiKCCGeCBX5FrIlWhmbodftPe9l6R/Nql+",
-	"QWWtywvrQ8glnk3oq2XFeLeIR2jbBM/ZA0Nqd9Stwps1uef6hODoEp6A23HGcoIF0nUB0aBsLlJWhwqb",
-	"MsQBFfFjKaZ81jep5FyWyfaTjNFrVaK44pHscrseNK7Zxm1aCo4yFlkfInGJcdv3w1316boAZClV/LRf",
-	"m/VxbUDgTZASsD83Eh5K8rPzL+8dy6OOd6pxSHcblUq5jXUCeRgJ5ommZtn890wWyw45HnGtLby9/92l",
-	"b2cBdQf5UuWi5+hHT2nOVN5voO1DcUIdRdeWibSgQUNmsdFcAqTUlHKzQRQHUFk2yewL01sOugNf2uLb",
-	"BQiqW4Mqzq7k/yrj/YOmBVM2hcmF+rXpijqPxfnecPLbtM2N+ESnyoKNzTLTb96X+si4gy4szSCHDRWU",
-	"dj+y2BXiHSZtOJhItAdKt5/7Uz0uLUneZDxnb7hQEbrpvX8rWWSx+Tun2Yzl+PeK8dk816YobPILg3EQ",
-	"kQXLZiwi9IZlVP+BQNDmvLvElGpSJS5M3pacai0MCau/QRda2aGTlPWfmT/eblDKVcV8Vdd8eSRNV6Kj",
-	"pdQ3XlaiPm/TTlkjuu2ZCOPtXCBQO1jyGTO567dRD8Hrmp+HlPd+qGIJvgFSXZhcVpNAWKMh5zX9pZY0",
-	"A4xtzbAxFVLwmIKiuyh1S4Mv/lbN5fKq74Wd5zJ4v26mqyKeP6wgyI/IYveScD+8Q8K9D1bfXgaGIcyr",
-	"W3tOFGMNgOTbaQrNwq8tRUe9n26C/ZguyONUFgl8q8iwPyBM3LBULjU7K0sf+gLSzAcTZ/DseLuG1N6p",
-	"7WvGtHpJc2qQXWy0zFH6JsrLVa1xuy37QIRVVMod7s6op5Ys9qwNO41hfxB8c31RFyIRttdn7cJ9E53d",
-	"XF72tSWYcsEuL3czmz97U3VoNiGyEUbz/s0tx0+CnPBTCXL5KmfLJqdsla5+ek/jvBF0pTQl4rRAkWbg",
-	"MjO0oZY0vkYanzKGqJExdgNbFGnOl1BcbQN0US+mWAAnzc/zjEOGvL7HjSqNkKemEBvS6DNZQJHmhKcp",
-	"TAEagMBfCP9aI1ZLDMxWNlRmtI3tkwfoz2BaVs6W2PVRXwos7PrfIAETOoJBI79ZgDml0AmDb+SV45b9",
-	"4XhKW2jbhzajN6x0n0HLBbjQz8n4f2N4YmzL+4021YLerb1EGxa2txrraa3kGXiVMU+CabompvBUBbPK",
-	"fuYisWkH1e1E3MCaTmD2zijxFAvFElKInKem1aqewIKJZCP/7y5gFB64xaYbV88kIpMiB0RCAHRUcyge",
-	"ujY4UAeZAQLA74ZasEDxZhPLqYcO/xeWJljXFSBqULNCNYiwxlymiU3Is2jZI4N46TKJDbqj0dXStKzc",
-	"DKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsTEFyLMdNXDDq3uL5iB3An73QB",
-	"U0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBHpzTbLU/R4wmOTsMhnv/TZiSZ",
-	"s3dEYykb52Ny1M2BN/PlAdwyHpN/EW6ZX7jKZbauR3uoy40PV6/tvjGjWstUYZXdhMVQBufj6xiR1x5P",
-	"x3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2NiOb/xRKasllMWpQRk0wWszkE",
-	"buhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/IeCPZqnZoi6wrcecJ774AbFi",
-	"8FRAQpXKn8lDx6PakksNbHgIAeQz9JchgkwrlI1Fl+1OPnSvvWoK3c+DoXAU2orMQcdGXbKFFbXFHfM0",
-	"aeSO6ltNjuwImoOXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A+DYpz2Zc86+NUcHaUSPX68dc",
-	"ztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprNWF2Nbx4U+M+noGghADeRgo08",
-	"RVdrXVaoTmh8TXKJUA2udlqZvi/h8r6PHgjXLBcIgW8p9xlayJZ+oDpZ01tw7xyGQJixDHB8xpDFVl5d",
-	"plff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14Vt1I3k1ZzcpU/nEDeBDBu3n+cN4KJfVerRezsi",
-	"K6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1CMpzQlOWwUgQsucLQ6BLqpSB",
-	"Mcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579TnT5D6fPg84xDdl0d7AHb36OSLYHqv",
-	"/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozBww6BgKcWIFWLLy3+Nq7HtvXt",
-	"ZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llEmp5wNUV/GLFhmXVBp1JeE5q3",
-	"pkTDAT+nNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry8amNtmqNAt4+V+2v1oQbsqQ8",
-	"iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNdgMDuroqbM/ZUbHs4Hhqad7d6",
-	"8szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZGcESkEKqYYFf45Ny0HVvQtVYk",
-	"tToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoctocrTSxbKj+bOQG14rQuu8lY",
-	"uqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/1c/dulaYOzaamSTPUiJuK8FGkwAcElQc3HLwfFSQmsr2",
-	"mqE0d9Nv88Odcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPML0rRf1VXZGSNV3zlarEr4TyEs",
-	"7NkkDUcmn6Lwq9Liz+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMykyCvcjI8M81g1HYql8nk/E21",
-	"JLouBQUL+r7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFwA6ExrMcyfRL1htq2q1pJsHCi",
-	"vhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8k81bCM8ygl9XF9bkTV6Jn2W2",
-	"aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3oMieULmPNRR+vSVocBDQ9yAN",
-	"CfGaEHaw4hGbZvIvFg4O/sassbGRv1TrktqynwqVBW/tPyTvGGWoB3voUFx/V+XZ+qNMhp1xS7nFNPuY",
-	"cTsPcBOac/kiLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2cRhKVLE4J4JxiNRxLV8LkVu/",
-	"Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6nyALnqbctPiNbCizhfJQtbxl",
-	"MfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8PB//vEYG/v2k5lynlachKgvpAqVhEEkYTkkIt",
-	"UPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQLd+1iTlVvriyMrd3/oFGm+RV",
-	"Ob0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPrPt4OjR1f/8fXlZR//+uY/vwp6P11f/spd9ZYe",
-	"/XX14eT2q513eWkH2ZFCi3/GVtWGoB2EX90OPRGmFTmon39Tbi/OyYSlckX+YpkkOb0GNMlpeIc+DKPh",
-	"8a3bpg/D6Pi2Zqv27Wrh2Z/+D487Fue4jd7oOFq33Q6Bq8NW7+oBKjOXDLJvK9B9kRX3hKKq73+hbUz+",
-	"Z8HM17bKLVA8YN5ds9FVcOBuXctKDMWO2/EJ8CkrfXbbwFIGdrJcct1mVsCO9hISvhT7SBxex6nNHFqN",
-	"rHfhUmtz+MWvZ6c7xdDeWmQl9Bxeja9Ob7hkTAuycQwPjO3NpdVmQMUxUUeTr8RE0hxXeO4s7Loa7VYS",
-	"AoepLcEw9n17kM4Gm2ylQq5fWeRkbrtcGYXYh4AvhAO+ad9RK8x2LkXdQHjoGYWO0d+TbUtXYJ/JDril",
-	"TGidnyVhG8yj3pD3t3ZDBc35DWvhjYCMcENttfjptkY6PMeM0aSu76m+GGiobuFHPtMaGnrIAG5OcpGf",
-	"k6MhxkPF2qQ8hrvMtkNItYVtWK1o9sRbjjd3/yTqj/0AxvhzN+Tnb4zjXF/lNC9UCNUfkuubIrPgMJ5T",
-	"Z43s1aQhLzWH7WCss7dbgRG/rMdxSqRgdcaUwuZ6pqpZCbpUc5m3tNWYbaTULlfFa74UTFnRdhYXs1dc",
-	"xGwPF2aD73U5N82VnE/CLBR7pjC6qMnjpzuj80AHsIe59G+wjpOvSV/duCcwSEtdicfBbgrnicWdMjRT",
-	"hsFLUt0mObdPkcc3G6dpaSXIitY1dLdqW9OvOSxjtHh4bEHGw/h0HSHLWxemtIZ3qy05qSHN1JbUh+6t",
-	"LgUo3TLAu5SrmAYtLuN5y/FfnssmtJhTWtxKyyNupKJDXGSOIr+Iu+wFXe/hVymBH+7eqNOOFJydyxvY",
-	"VCiTEEhCnBaK37D2OX/gJa4rRsg6CBD9+T/NVdm8YHylfUEES/F+H9yFlIbkW5I8F03dLaeM5kXGarpB",
-	"BzvYXOxASKhN4mmdKGEnVfqiDL4CzqhNx0i9HRd68cFuEJ5TMpBuuOC7O7fr8Z/ik0AiCUtrjIlFw+a2",
-	"Nyf1+15kNTkZDfvNso79E7yw3Q5/trEQymAq7sLWobnddouOLF263a6j6KfuMDabgKQ/I5EEbN+fbli2",
-	"xhIIk24GsA42N5MC1NNRpXzXk7BTb9wOt7UfZ6pJYVK2I5uyNW8Be62FVryUMq2p2bVdTFYyu2YZ0U/2",
-	"63tFhv0GN7bVk4UxT6W8VtZ/4iXZdg2AuJ2NKudXd/YvsmD+fA36kMO0aZ0Rg10mgu1Yu6StuX4VISZn",
-	"2ZOSMAKUSuO5326GzKmpJANtHLpkOuS1bVK18DxBt1Ad/g0soGKrzDKaFBRTFG4wwARjvysEpMl4qEAp",
-	"KFwlLJDb9SBaE/8rcH38LjCpR9MXDtw2cFcL3IMtfOjue4mzrOkyrN2zYvlahl8N1pneJ+cI4ixz7G2s",
-	"Xv3QPgwD82l12+kNeM3DiQotL13ug04gCzhiaUi1hVdfCLUKZa8E1I/drZqaL2fR5dLUc0vq8vsbLm0Z",
-	"bODkimypUsWia0fApVHQtoVESsXr+n5GYbsdnJHFwlId7EuQ5tvf5/b6hon60/LveHdxu/z18nbHw7Hb",
-	"V0ssYftJv66bOrS9yZv5tjBk7Tz+T8HUHtGRkqY3Ulu0HQm6/5Fai3gckTFNbqiIWXJk4/pH0Aa00L/Q",
-	"32s77KhMSdEfIYznUZ5RoVw2uYKHWcJjLaWPVLFcygweVyk9evTo6NEj/Y85X1J6pGR8fASGLNcv11+s",
-	"5jxnRymdsHRcIVo/FncaDsSZ8OXJcQMD2YtkyTJYO14RR87e1v/wbjkkrnxaTbKrMkQw32NsfzYekTHY",
-	"RizT61tmcsqUgvMbE5mRsb4FsmXGFRv3CfyyOgUzAPRzG5OvEVMKZPY38PsJP3JA0TQd98lrW+pOYNWK",
-	"zOkNdBDYQFwNbmNhobMbC+1QqPweRNjFra4l5WRXpcNWZkNDqof9NwWhHm4K+2XURNxzvcLHKS4wwIl1",
-	"VXpGR1/5JXoEIVkMpqxwGdQzyRSpIOK0MglBDaxvdmTXg1l6qgVG7c46CKt+GAX0bmURBg0vEKD4+TF5",
-	"dHr2HVniEyRhOeVpIDc/XPP0KqeTlJ1Dl4oly7DvykYa0Ft69Nfg6NG7q/+4vOyX//iqJtRiAu+BnXYY",
-	"dFQkBn1DkkQGj7IEPTwIXCAXWlTWNTOmSZIxpZWia5Zonu/S8AoJg6n8SRJu1AtREC2d17LQrwChMmfp",
-	"cgsDLtxfRbkAXEPZTqDxHhdQdm8oo98EIRvCeZ4ZGxpokwvs6qyp6A7dwByirOlUiStzZOOdk2toUG5u",
-	"A2P8HG6e81wwMqVFmq/JMqVoUbXudZEWCxG8d6hDlzD5sMNwkDrlgt1pgNqGFW/8VkBbfel9GO+MLsJZ",
-	"zK9B6rFsTdxDEVnSfF7+mwCZ0kR/o8+FUQPjYECia8rVDIB0SFI9fDQYkv969fyZHYJwYSKC5pjJRNY0",
-	"e8I+UHUyXJJVxnNm57lbgDc1w3jp1SmHex5/DGdkcGZlzKo+Ft82FIi1YzXx8D1QAjASt2cZ/x7ooIE8",
-	"KsT5QxwjyvMNrMNzKNpaLPM15r14Dd81CaI+WYJn3iHOWRdGXNA8nv9aVxe1ZOKxnw6/CywgMFW/3eA0",
-	"jEWwOXnM3m/KFTLVtyaYD20f6pMt5IolTbmTbWmpoqWY5HXXvl/lPE0110MzrTzSOxIzuGVDne+3AFG9",
-	"Zv6AYd2Y7bmTIg0O9ta0f5aZhZ60SJQ4z01YYJqwcx+JjJpaZzyav4UBo40fvrWKBDWA99B51hMkHoF7",
-	"wWm7xQ6Vy1DcBnCAlxZRSpJqoRsuuF4wHiCsbSTsFxHTxrmW+Vn7EDCyVmWk2+CrTIebbYez980uX7B9",
-	"NLyYP/ZKEa+HE1yfG3CTa4blSN0af2xADYIe6eZQfdcP+hc+2mBXiMH2TUZeIk5Zx02yyI67mgaFj/4G",
-	"bs8fnWm34aEp8rnMDqZEuIY5qqZ0HYUnzsl4CVrD5XjteAIcnngNXBpHsc/dloZQ6UH8A/O91nSRdkPZ",
-	"LMF6AlVk3fKPXGOGrbQHc4mbfrYt6pBdYpKDcDEH7iATzRZUxbnbS6+fiH+2Vw2UdhAxjkO9KhYL+qXA",
-	"7G5OuoHVtlU1P5N7N87eHpz5GVL6QWg1eBKmDMSBRK4EDpcsQHFhCUcA6SkXxl2BQGPBfXgp01TfCHcX",
-	"2mfBRm9WGpqHMZR/PDz97vT7k4en33nx/eHueK0dK7gthWiNQP9mLkt/GuE5oBjTBQPMrLHmnqRI2ThM",
-	"nXpP05foEtgXOxPLofdUi14W4jEOsKXV/7Debh9RbtE+kJ0HzhDngqv5nru2bckW7aDkwSo00XZ9sOAC",
-	"p6KgYdGwzOQsYyqQwGAT8duWQW9T3qBtynctE1QSu0OM4HPcnS9rCALuiUjSBv7kZSEM+kkz1vIGlrLF",
-	"yHdrrV7w5bQrJBdiXu+4HV82JbuXzBdAbusGF2BmXF/ZYR7AxjAts3iMedoWseDeKkv+LGgjqACL55Ip",
-	"00UfX1dCfMOvCU31BNYt39iMy59bY2eS0WvEEG85rvUZhbfIOXsmgL/Pb1gGHWraH5heY/284QjAD99h",
-	"QAOIs13Y5iFERJAiJhIbr9xfpNWXuOwh7GzxRLKPywe20tJeyV/lmCV7VLEgPAwh4wbaKJ8BIqgRB4ew",
-	"CIovpFLBiWvvdv2zYAVikxdC4B0A6BsMOyAuaZZj28IShgOkcF33Yaz9915gjhWCKGURukGcKZVc1H+D",
-	"I7I4Y4Ez2kMfqg2yKJY3I4yv5pIohkJomTHIX4R+F0Et01Bsl6ndwVdqgRJgDdWrtJxIc/QH9/gAvGAO",
-	"64tgB5zrP2yH5w72k+sKvQ3X0AVUBIcJT63U8+5K9Pv4nraU9ToVs75OnL3PXxZiL93TpvCHykKgwXe1",
-	"bo/nPAYR5dWq2fS1XtSbFOn1XkV8Dc1kXGYRpKRLksgI40Ig2d7ZQ64JN5cafiBlmpeZcwH9v41WbojH",
-	"4RJ+XGkEqr8VSZvNUzyN3zssOG/vdH3q2VeewRb8yKfTgECrOoIP4N49cEqR1wP1ION5VmM7R4AVP0Ev",
-	"QNv+qKX5Zzul+hvfsm+qmclBbia7pi/iavJYOIDaq+XMDfakLrC1zIbk0Z9k8Zzf1Klp5QtCCAy1Yn0r",
-	"k6CNDbZkQhsvT9F2aZ3ZWYuo0OwjyYoa0ZoVwvVJLUTCMrKiayIzAMNp36AR1f0AY3R2znQX5V0j8xiD",
-	"3Yq+hisCPCf3bvFtZ7JJEtvHjScSpnIAxApn12GJoqm1K60GIhhLQkmoc7klM3cmqLjYaxC2Iw5+vume",
-	"NHWcJcSDlR2RmVM4gFELWOQOJIh542yhjTQWRlOWEJqTjKkcPAMAEWdyzemM8poquZb1TxbwxqRX6s1x",
-	"bj1P5pj5BQ8bux0sa6Am9qmFksUyWFBqkxhzes2ERR/ciyo2G3IjUUKV0yxj2LiBK0iYhDRkiUlirK56",
-	"NpOL9kpYSuPrIHvA+gy3QrHgVGYx1PG6LmXLlAqSSKaIkDl2coQ8II7Srgxzr3iakgnzoTv3KIb3RF9d",
-	"Y+i2AbayvF3/sE1931PcJ1MyG6wu69hOxtbYtCmyKsMSByHqbiRSWzbXtukCVrNZtnb1azCLNnv/yq6+",
-	"wt56AhmnaViIwVe/ixxTPtosNDxrN1vLsPatpWjwusxYbtolm8ou/Qcoe7uAvunovM6Y7RU1YecoL7gi",
-	"KZvmRBY5YQKvtQOVn7UO8VoS2njdjgSm1ZwFtKyxkKsx8erFfCBqIVdGBT4yh3LV6qB3HdiLsgZoQyVo",
-	"qpXtxmfTIk1/s0gnG0dssnuxVQPqlYiwuCI5yxYKoBXgI+zwoOr639c385pW/I6m3YsdFdMbWycq7Sr7",
-	"Ffn8mVw1VDRVpxHLBQMXiAWQqE4pjBfzOkg9kBZMFyy0tB2QKPowK9W2bh3+G/1ztJsdpK7tzMUt4kqp",
-	"yl+tRbxnaLUIHLMF9/Wy/VChEBJ7aOjLnSsCTfqE8RHt22bBdXDeyYRupW7m9XtWi+jno+1uVK3kCvAh",
-	"z03+vEmvxvVbc00rMSaU6fqv2satYU7C/jSNWcvUAwjrCl1aZ1Ldf8RRj39hO+Fswxampm6HyDTRpgDm",
-	"bS2wi25bCBWL11cd3gaRTYtKwOCAzdAnhAvDgKepesB0fs0O5/B6rTqb2ksq1qUqnZmyGkvK5llNb1s4",
-	"gQ7YrsajWwPcYrd/siZg1IbKtQyztPNOGC5q97BlybaOjzIC3KYLADL+Hp7a/TuzbJYKtNDvLfZcKQlK",
-	"tEPLgn5rCmAjn9qRp0NzeM0EFYcJECZsEYAy+Y0mTJPOWO8YtFVL2M04bOJtRU5yJrpFTjI2qyudUmkx",
-	"C2kgai6zHPM0QXxi0WkN5oXadCo6Z6IqlCaFGpehD9C2IcIvnl3A2/vkB55q7iSo4akI7ixrIplEDpin",
-	"vr8iMFl53r/PEITeMt+VNUP/lVuNOfRqnKEptoDk1q6RzIKLClZ7VONn7Ygk7x9Fp5+GsvB/t5Wgm871",
-	"dRMakIf32a63SpjYDQxhO+70uti09iG7CF8bUdoFsXDbw8+2MAk32u7sRtIMWNg/0rVBvdjWNboB/uzo",
-	"6AuVuYc78m5wEZ1hHzoc7FZ9LsIneLgJex4NzL72cD5GD2NP4ak5tGboXe/3bfijW4ADn34Wvudq/X/+",
-	"z0IItarV0aDCV3s2oTjKXYi9s2RaZmzBK7h41dSDTmLrgMfSQaOrObESZXiH8Cs3oZWjEYatPdAuras3",
-	"nUzWQ+j1nzay0A9zlaop3IwhzeAfpcpSJaaZbFnAX5co5CpVZzL8ZsmthbFXgWPXnkoZA9SLkKp8zQgF",
-	"5xfEql3dkBT5/C71iRj8KjKer18B7B76XV2fpa3+XRcvnpBrtgYYsHfa0H43BmX05CE0Raax7bRmIR97",
-	"E0YzuBnMq+d5vkSOUfX5OglV84mk0OjUPNgnUFBvcCcUJgDn1rllWtpBITa9xkgR16PFUl5zF30d9ayx",
-	"8c6+v6R6XPXtLcDPTGUjyKvLnXYzhaAgJm8nkinMXII8erpQfZLIWD2gS95fJJsILeKGCeBoi1A5Y+f6",
-	"T7A/RpfiUhyRb7+9KPK5fi4G7v/22xEZX0CxFP8LPhmRH2CniT2Yfr8/Rqcf9c7NeBECG0xwq9zGXgri",
-	"722fAHKokz9gcOASlixbcByD56Y72dfj90fl5+NvznEHLLXpbVB0rchqzuM5yWSKie/wUuhNhWhnPO/j",
-	"8p8k6ttv8TNKlhmb8vd4CGYUPA4DFPH1WMvpcUTGWSHwvyx+N/6mTy5shE9vhBf/jqkgEyzKS7RRynOl",
-	"p8IT/Rz+G20xnM1TrnI9H71WMgZA4TH5ekhySbS5QFiqGDk++wbIwXYJQrMNIc7I+IO+hCNSJq9ExOSu",
-	"3I7NW6BoSL9Gk/UYWg7i6T8wGEH/8YdCXLlYJmyMDiM6STFgOQdwUk1NERljWtDYHBrTJ1kB2sEXPpbC",
-	"ens1gWH0FYYxstLMXjm6Gv/0ms7G5+hT1ozhCGD8ZHr0mzbnxuTr0+PvrSc7IqfDYwxmQLG33mUhc4ME",
-	"V/ofv+nDCM+kYHaYGb9hipwMTs1sX7IlozkXMz3X8l5EskC7kyi5YIZjQYYKMn6SsMVSQofDo1/Zenxe",
-	"SpFrtjZvcR+Z44KqAAE8waZTFiNUyfEpmcsiU44qFlyTxYiMtTr5FMkCSMD9++iFTHm8Hmu6rYSrzsmE",
-	"raVI9Lag+//0+BHu8/gly7P10cU0ZxnSBgKnRCX2DwoeSH31YDf0xqZc5SwhtgLBhqS1gLGytE+elCer",
-	"LxkpmAIca7pcMppFhKZKAj8IwkSxsFs9InwmZMZwIWtZkETCS6+FXPUvBcQDYibQ78kTLb+mgA/eu1jS",
-	"eM6OjvuDUjZ7n0EjTlNV2/uVsaV3JLY2BitiuMAaC6NTQA3HROZz4sAUjb9Eszh08ra+EQzm9l6ZG8Fz",
-	"UIx6w/4AZyGXTNAl7416J/0hTHZJ8zlckw+0mP0LNBHMHnE0+CTpjXr4LaASLKVQeLUeDwbGL5pbFGX2",
-	"Pn8A9wF2K6Raj9NX9LW9RWlIldkqc3ySw73T38i1CGlubkY2x7GiCPRGb6/83f9RWjGfyZgpBcm0/6k3",
-	"kM6U1i5+YznF7isPoDipfkvM1x7QlYLEMMik+GmxzNcmbzzPii3Qhmel6IrnLL5GvgWSL3MyFqCqu9sf",
-	"ELNKArth2UQq1rixVx/zxGIq4MDOBictX/L26Irom2NCFSNYPXIp9Mphb/eZgJA5bqV+pX8pwy6bdxye",
-	"rB5Tpy04QVRDVTdDrTkdXTP0ndVwm8qxP6japq/QbMtHHoBghuzDHQ/aPNTdNOJf1n8Yc8Ados2xfVvx",
-	"pveOB8cPj4bDo+OT14NHo8FgNBj8s/Sg/qA3rVDZu8HDR6uTP/6aTofZYDAYDk4H5n8zBKa03U5Fkabo",
-	"Oe9ds3Xzz1Kq8p9loQXz8fv/+5f55He1PbPhoJyZ9aWxZSrXBjwiYzfyGn+GE7BdTjdqlq48aTvUG+rS",
-	"hY1R5WcI65FufdJuBLUFKoDc5gDNXyBSopzqyx5vC0RuSlhmzCqekQW95mKGELz6OYj2KZbemNZlgTTA",
-	"vfnDcYTR0VVEzCbiPezw7kvesE/qXfTVbDxq1YfMDYSLDSTcja/ZemwXbvQbjiJeK0A8Vyyd9skTjEDC",
-	"GiEfT4oYNctrtsyJkCuLY1jlRKRX06u3Kyt6yhkYY1cOUPIHiWiC7ZksRJ511Niauso2xLdVKxua7W7J",
-	"hWG3KX8m4gA6hfasIXlZDAYn8cmAZFQkcuEZ+kAND43CDbeF5hN4nu2UKjihw8mQtif42Oyxd4oBMFbE",
-	"YUE4TThLbejUDW0eewDP3Ea9pzJ2wNJNz7vnzCzuJD5+MwaOEQ4dxAVLOPqC/Jv2wQd0iNyiAIGmbWHc",
-	"Wi0zFFnJLJ9rHQysLeedMXmxCBYqBYgVlWslwzaq4CqPyIJmWuBB3gIc/rZcwS/2lStTMCJDV/dp47Lc",
-	"dO5+QC9hqLscURTWfWYs33tbtIFduzWDL1J6fZ5i5/7kjR7xBMm4mSyfyfw3mWgLPDkAOT8XrHQr+nmK",
-	"pRKxj8rSjX6F3dYrK76KhOdHeWag7+ptBf3c6wxRrO/ZXIjqK+DpNvZXyHCd8jRn2VuAeLmqGHl+v/Qg",
-	"QGDAiY9VbQaqX5GxcYn2oXyBJWMD+WQ+HWP2i825nrAZF0TJ3VPlUtxxrj5SgO2DE+egGO94vSogwtH5",
-	"/U1DchGz6oDtMhoa+0E2vLAQOU/3eOHhrFMa2yRFQwt+YSSmnYJI3inJsbyrh7TuOfwSSp7KGwZRr1to",
-	"rVprbJadCqAJuf7D5FzZcs3bqIeJkP53Jg3rFgtS571R79H0+4fJ4Pvh99+fxt8lD88e0eMpo3QQn53R",
-	"ZDA8oyeT6el0ODmeDCbfHx/HyfAseRgPzyaD6WBAB9/rQ1v2Rr3ho+P+oH/cH2LM9YbLQv2Cr6jA4GvN",
-	"5c/m7VHsz95oeKylq2ms21M3cdNvDmsxa1m422BmIs/4nTyM7u6AtPclk8vUWpRrRRKeRESwldYULTyZ",
-	"uz70FAN3B4h7c3ls3wCjG5bxKQIzBk3hZzJnZKyv0zFJtKHLUsXArkWf8VoWnt84pdj9nuZOzzWZtwal",
-	"M2MeTmf1zsGZVG6duzHpJJPXTJTKijkdpKO5AVA6HMkbEoUiFQBbNPZuBwp7yZYyC9KYq4IwLkdZiINo",
-	"3I+tTaptVi5s2BxLS4BOSCpn+5FZBdmsVs3wS3jvX8vY8eTPcK/4MAT1aomHVV9/Q+FDV41e5x2XqhbT",
-	"1QGasRRxOx0+XuPggGjeTQU43N05gWz/4Um1c0NP5TK+fpeyG5ZikV3ME2MPWQx2WI/LooMLNp6mzTeI",
-	"hEY9Nc7a4T/LcnNzOWFbCv1H87j45GsbKvv196MhSi6Z3vimUsYU8KkxnGzu1K5rbCNxqschF0Jma9vT",
-	"TfGEmRhRo25gAP7MTagYSsa6vbDZWL0VzdhcFoodJROE1CgYirl7eiEAlE8zCQaned0jTXVWX9EHiYUZ",
-	"NGczTRYGldM3OqPeigvB7D1/SF3ActhudcAJwINIajtYrQZQStJt8WwiwjUC+sEH++dtrayeMSeq78WJ",
-	"0rwn7tWfzpL3alS673h3s71c8VXDcY2MoMEkzL3fUBcI+Tu/YYS9p3GerqGjmpySsZY4Y/J17ndTkcoG",
-	"mldcqG8iMoZ/jcnX5ldrWWRErkRENLO5kI3J/7HMPL4UX6cs17drkTKCsv+bPnkDSR5lvgwkaJkeOOiD",
-	"xJQNLAEmeoZkIW9cexKtpaYS3JSQc7HpN4U9vAN5w7SeLzH/sY2iUY3ilL+8SzTH3V8ANYtZWnOKCLg8",
-	"YZvCvLXA+9FsdLt4TkdmviNj/ggUgkgtXbizFM2WgTyh6IAid+itHqDkx/ePaY4DMFbbGlQxrDGE5FL2",
-	"fplCIzhz23VTMFuVdZQb4GCCNmF+wrOG6XJFXEne37ASd4cq7R6/umN2SuvMA20bhZ31Q+usL+uLQYLO",
-	"Mqb+TCtFXbWOflRbpWjW/swebKhhvqqK2DcG0wgIf0mVWmn19cpTNK3eaR/DhaIOXmqVvag3h5ugl0z6",
-	"ZlP6sVx4BXzadE7z+boCi1e7yntKYSiJr5UaJlye2wQTYA+kkXkSwJM67tOg3LHf7shBeOIK0POMs+Qc",
-	"ahbHo5ypfGxKnWneJwgmSuy5Yi8xg8pUh8YUykYop/1JMxJqGSrMB3uTc1Qyyaj31Yc3Fy9/+uX5769+",
-	"evfi4tWrN89f/niryVtBIiYYWrdd8h+8zbyXHIhSMCFXf5Zi6IDCp/tpldKqEGa7Osur7rKoLnZZcv2X",
-	"mTLhLWAvSVdJn/C+AEPG/GMji6Iqo/Dzu8ioztkNXukDV2QGsCeH0Ff1QqrIgsZd7uouCsXUHbY5arLf",
-	"99+/g6ZB/FuzurtmpQ3eH9aAO1D1CV7duxSLSqgkBwcIVFziKnxpeRp3lHB38PK4Xb+Cyok4iPW1YNmM",
-	"Efh6VCp7lTKWBdbIsQSyx7AihSAJQ5rsOXpeMraQkKRrh+mTC9fMtVzSpcC2NoQq4q7QkPMEKfVgormN",
-	"3gibcQSb8R8B6eJzomO5402FQmZGfbrdg0UQhaO9P+RfTbc7lCA8rpOELbQ2P9rg5N3xvcg7zQTc2GOr",
-	"O0m3O4drNZ9+JIXsgQdRNguh/16oa+WhxvXJG9tVe04VuWHZGgvPzDgR9rEuIbqOBwMo5MPbxPSVNskO",
-	"23Zq1en23MNuOoi3x/Zrf6sXK/SLveiVLY2+LoBfIGFmZCGYNdnTSVp6NTJGk+ciXbsPjI8KntdiDrLH",
-	"38JwV27wZTFJedzfCH9mcqV6o+PTweCg/hPcvlrfSZraQ7MZAbZB4IEyW0w1MUKBIUrpp7t3d/AB+Fz2",
-	"DLBULvegn+f5kgkFHd9B4nlNx0xwxZadQml0msqVKebWe4eo5FGlIZpLBMQkEXJRATXESIlCWUag6Ll0",
-	"yNI0PSdjkMGmKhdvAazFxYzGKlPqranc/f/6hoG+Guz1B2n9mdRK1Cvo21862T668YC54J+HmwMl+gYl",
-	"fsJ783W2vp9L07Rf2RUlwoYjh8o5TTlVmHVvGUDPPEa0Jb8FEbpN9Ie5XExUbnHnchfgetuLk9jgHWmi",
-	"O8ozPsN+AjlfMJXTxbJnEkOvot6soBkVOQN6gyp/fsMgNByzEeRELbH5JNQBGLNC2VzAisP27QdsdQBV",
-	"y6RED3QXDstusE7ZpMba2xa5E9hhU/suGxXYi9ek5fyin76tVNe+1le2wlSuF7iNr/7PU1c57Ne/l1+X",
-	"ucSe6LmPwIbMmu7mkvggoIHBswNwyZwRvdmwKwYtwJSu4XVt3luptPQovM1VvcU+7qqV2a7kEwfgeTdG",
-	"+jf/fGb805k3dlxAMjuYnkrLMVHXckAZidyfCfbWV6G03rJQpi+kIyFztuMOggefwXMfP1PhOdp8fuCf",
-	"IyDkjni/eepTZafShSzML8xfveP+2cCHex/1CmX8j5CjWinCi7MdaqZZX2/Um/Aduaum+b/LJDWa6PMi",
-	"hxA3lonmc56V3a5HrmdXJSkSk++x52glfXNwVtEPJ63KD4NFKoe9Dh3ttojzw7MEGOIg8X1vvNqkSwM8",
-	"HGB7c76bF5/HtQ8+xG55zXefe6y3V75V+fMDOcvLndlnK/YQf94Krnbt5CjhKjaApnd6UUNqxlaBNt4L",
-	"6DKf6ssCr+xti9lMrnKkezrM75hm+EnJCDJLi6W+YEtiMs3cqWm8oFRRUTVbEFjVRqulEBj63ujjzVxC",
-	"2s0q02viFkMIF0R4DiX+M5arsv4fJfw5oYLIJRP2inSNKHDyCEo2hQRaRZaUB0AA4CX/06nLpi14pAW8",
-	"eQdiShhNjrAN/tEsk8WyWekqOxH+HR/ueg4bpUgHTGuEvNDeYq3+TPuQpf3OpE9jAys92sl3Uc+hw/VG",
-	"PVnkUHuTqbwpDJPS8Pdn5vsFUwj6Dto6AFFyRXIpsX2IbeARy7RYGCfawcpkAvUlB9VUNg68yXxH8onw",
-	"7qDZzOkVh9BanmvxoYmVILFC85GYFsq/qn/0vm9bLeIxQFvS/0xr+g5XbVcutV29HVLhIWvuNTd/KhOp",
-	"UZJs1O1tSxOQrqMPt/jXVoUf2jo7RQ7YWkn6Zxu4JlucVyemBvuKKWlr0peZTArbjhaSIxTLsKBknUqs",
-	"OFbXhZvL7d5Vh0XK7qGWcKPELliTZ4uo7y23u2Sq3TafL+gOk59Xjldr891Vej74kLglNtp95U7sZfd5",
-	"Pz+M3eft9r7b0d3281dRnyL1s8w85XlFM8AGRHxCk1kA0NhlYPVvisiVAemOIMNDkLHh0/E5ofgzp4HP",
-	"+A0THqAqZDkkgM8sUDCwjMQyy8BBDrkQBsCZZCzJ7K/XqIgSLlSu980it2w234MZgbihfo6F6XcGj1wK",
-	"C/gbuf675imuCPRKxBZsNisDYaeNU3m7qA4q+gxPf2MkXJaVObB+kR2+G4/WZY+1qbXTsr5C1ncstTtU",
-	"0phN//jQYwtAUenRhP7vSqh1DwHWNU/sI/LzYzxbB2Sgyf9PDE8g1HNL9tYywQpgQ+i7hd5dXDSb8iBo",
-	"gr92vACI72uS8OmUZUzkEZGCLItsKZURD3gDawq/Zsu81mNzF6q9z2rPC5LrS8roDu2J1JzAZ0mc4B2i",
-	"RrCQYnnf5GifvC9yvBBEFrm9lZx4hmQRK+AtG0KSoZbo3j2G4pcmJr3EIs+yPE9t1TPcUzNEIs9kMZvj",
-	"pQAXIr7HthSwUOAhAEnYhvui9ApJHX9kksIUEE+DwV35SJR1kfJrdo/SzoXXTAcAo+hHZRJZQrS5hsQG",
-	"UMVaa8jJQqqcnA0GBIKdOV+wWrLANdwzRXQRgKhV9UYn37WWei/tjwJWxS9yhfmq0CMn4yw5HHI1UF+a",
-	"IjtWvDP+qYGb5pB0ybSBV5/A+wpyBI5AFuGjfTLW5j10SqHkcSqL5Cf4ggz7A8LEDUvlkkUEx5mgQxr6",
-	"1pjfLyDjMIMELpM7Aq06JjS+hqywSzF+SlV+BMMePflxjJ5wbPSRE70ulpyb6cBRAJj2FPX7uSyyPoE2",
-	"Q2R4RhSLpUgUhOkX0J0ZewyVOZTQvvdSpPxGq7yv3UfmQad7X7M1kZnFmlzQNVHM6NVMv0FPnQtSvtIh",
-	"oadSca2mxzFTKqTy4gtxG7fZZ4OT10umHFao6eIDjUtQL49KTMqsEP0pF1zNHSCl/ujbccf6/3y9rCv/",
-	"99q6vaVHf727+o+vLy/75s9vvtX/uLz89pv//CrYcZ2+f4IDnQ1C0AAHg+JCN6oyJFzGkDIWM37DSogu",
-	"TCssN6BCh5Ud8Bc+OHp09WEYHQ9uj7y/v9oLVhJ6VsA0j0xj6UrrCp6MyHenw8HR8PhSwGMj4h/zpdDM",
-	"OSIfLntqyWJDE5e90WVv2B9c9qLLHk/gn3YU/ZGSRRYz+FjLBFux9aDZWwQ/1SuEHybspm8bg/X9KfVv",
-	"hvgkX+CTIZ8aPKGnbrbCDbsp4t2Dl73Rh8teVuDiskLsmim4ruBhVcQxYwlLLnu3t5cCGLJDy49SRBws",
-	"iWhOl0smjJPB/dOT8EY2bMt2e1ZVXxJY/7VC3UEFTjJ6DZ2+6JTl69fzjCn9y/E3pr0/tMBiaWJar+Fj",
-	"R/CrrR5skBYYrsn4BWbzL+7o14u0Lv7DOdCNj7ws9tpwms/BEz4ENz44uudp0gpG1iYuRj3I0YDBSid1",
-	"sNCkER9vUMHH0xMi8ArXZRM8xB7Y2317pDeS800bTtype3JLaxLY7ZAG1jqE5PgFvYA1Lmhkuk4C48EH",
-	"/Z9Gf7MedS9PM/zwMD7mOc6h40K7u5VxyleBHXpgPKSNQc5fWJo8Ns99Qd2U6ETBLwwzOKDosg/2cQBl",
-	"evBodKb/DzIDHYB0+ZvhYHAbeS5Ub7RoM96lZVqTlKmG6qpRtPbxsXwDj3M1X3ugoWTK0hQ7cAwHA5JL",
-	"cgyJ9I++/1/n5Gzwv8D6SVO5YslhkwRKqmmRzmj89AdK7Le55K5mXB8ErLraZ6OO4e4axqnnt1HG8Gb6",
-	"sO+gtYlYEOEwt9N4I0AyAS9ZjpZpLktTUOZzbZjruUU1wZPzslknz8k1dF+0FuycqnZ+ZVy2kbmfkUMZ",
-	"MUoAPnDBlV63f8V3QrV+CUtsjYN0/NFuGn0+mgEcW6g5TVNIO5ywDtxQSRHbIOqUUcXugapfz8sOn9iv",
-	"1DqGMQxIryEGavzKxp01ZyIiSjpYdpXTlKG/WAqkVyZmHF3NSMjGraz/jSWo2ARRL2/L+4yBTuN5DpE6",
-	"bMZnQ+tGKwZbr1gsWEYyiDQwkbAOMZSX5oxvDXV/ImJ+ylBwVQh6JkmlzrETJXNxw3O6GwTziffcl6QF",
-	"xTFb5hWUjd3FwzYuPMtozP53FU3E68Pkfn4y2K495uJmZ1EIb939KYM2AxBSN/tzMEWlPNjdiopHLDu6",
-	"RR6A1p/4LwNvOibbV/qiLiZhVzl6d3chL74umz6iowRz/MV16VZeskxf7fr9qqYP5DlRDHtV5xLyMOqQ",
-	"F8sVfVLkxSby3iC0DkiI3uLuAwnxX5KRo14urxnw2D//HP7z+q/j5LviJzlYPsyG9IeT+Ef28+wX/l/X",
-	"TxfP5Is/X6rXxT9W///1PwfD45PTs4ffff+ITuKETWdz3ot6RaaXOs/zpRo9eKDWIvbxA3xB/+DOb+va",
-	"YHKTOAIOfvcEIgrwXAEnbmAJfBJoRJg9I9QIg04CqO6yffCh/MfOtpIgkmr7SgrsJVmObbBgUT8wuiCx",
-	"2V+QdgBe87q2khUx1Q5C0Tu9A0IovjZdPL3RtQm3x/7XIyU2LXbwbxHV20OP2M3iZY/Eks0P41Pk/nHu",
-	"oSZ0tN/8RV+VTA5FRbVhG70XULJrQ5rLjEFgfiFFPvcdFsVSqxQJzZmtGonCqjm+8BOVfNsFo0bIFYLT",
-	"72pK2C0qY9bo1V4EJgKbqkyPCreZcSoVSyJTmW5ixhzzDLDt2s7OTpo8glj0EylTRsVhy9GXy0ze0NQJ",
-	"EZi/DxO4WBY7UPJCgmcwfD2oPgLFGJW690F/UFP3jkWUux+cckFT/pc/4WlKLUw0iKuORfBLlnEJ02QQ",
-	"8cL1HG+uB867XC5GlLKGDcj5gv1TCn2Mv79+DAUaNGePTa6qhWpjmQ1QVYGU0CXi9ceFD6B7rv1kozrf",
-	"RK68Tfy+fxreRPeqk0ObepqJWtl5wNGlnE65OIyD+okb2sS78HjvXG1vPwW9Sv91Ww9maKQvNKZAXip7",
-	"dKcsmbGMgPXHFVlIfaTbchc1B0B1+LQAyzT5o1D5ApO/NIv9W3wArdYhezyse3M8p9mshMeBnAhhbI23",
-	"/gDl/ZBzyDHyomMQlc6Q7/UazzRFs/f6d8PoeDAgjorA9foVPnNrl5Zy0SroX0DRWtQDijJI+O/KoXul",
-	"0PTE4VIqnlt4kGVmovZrER9Vfrm5GhdfW4vYmz5M+n+KoK4lGk9QdxTCDUqyRcz50oC1LZKBb79X8O3v",
-	"ETbE7epV7X3woCIqP9zhFU3uRGAXsNVdH9dC5RICD4wmpha8DBhqLRQVTG2HEAsogXNVxvqFbTXQEijf",
-	"Lfh69VbCX+1/Md2xudnd3JKO246Oz5DfdsAfWcn0dymTFU9TAwLRyWt54WjifryW9bfzJirTyf6oTH/P",
-	"aMzIL3K5xPqJ8sovhz+u3t4hJWDzmS0lYHBYJeBhKyWgboesWuCK0/8oAIDPXLdf6dE1g331UE+ITFgq",
-	"V0A+lp/KdtVff/VQP/1Nv7yJ/61kdFcyBverZPSePPvHEUxy2KtTNobNysZgS9kYfCplw6Q57qNrnB1Y",
-	"1yhbfJTiilBFKFzgX1ofo4sk0bcm7ifJJaFo7kHdRE6vgePldHoHgKBm3eLBh/IfjZ598FmB4WmmaPsD",
-	"TWSytvd80q90Q4XUJE+K/U0RvdshV/5C3jDvejtgH6UWaaKO8g4WBPBocyMI0Pr47qBWtlCFhK9LNKih",
-	"m2ieh9dDn+QWn06KmBElFwxIiqWKITSZCqqPpj/gHRDF7kMdNFicjcpgp5Z9HvzYfah8/0YT3RNNtDtS",
-	"aC06cIkGF1nh+qXdY28yjDn7yHamNBLhEu0VcNiLLJFxsTCUvst7uqDZNUu0qiAFa/KR/mgH3VETeTHB",
-	"OBijQpFlMq0NzMhsQfNKQIaJYgE434m+2WN1ozfhboBYeqhK0d7/evHjz0fD/gnp9/uVl5v5aI4UFCa6",
-	"Be2FBYF6XtU6QNygCNXZyKrPkdbBI9CKI9ityGrMEUqVyAqTy+xSlIpxZLTaaBiB+h5tKNTRhhIfgfqt",
-	"Vc6oUIkeq3sJnaWYDQZ7jJt69CNXpVEQ8phMearVGOzVG8Apr5/NYZKDrRZMFXnx489aS3z86h+fj9cK",
-	"DM0HH/R/bh94plEdfz6jCwRrxyKNiAiJOEYKMkFAxcSwJ1nNJVEMQqVsTSYFSBmXcLyga0D3CQedn3LB",
-	"nleMwS8mJbQp8CH14+9dqE3/6LHpFuC3aHEtpEpL1prXf+y6vxsg5BJqcJ9pqu1QywLti2G6lOPdN0ym",
-	"o47d8caSrA9VA6O4mKXM94RgNQyYtEY7vjvS9z0bFJrHmmTDyNiI92NF/KwtU6iJkaJ05yPGkldwsOmz",
-	"ZomHg1w6q8/J6fAYKwjgZiIxgC2KbSixba82DnJHt/ZHhzk+nAn8iq5N3grSMCpgCGvBFcn4bJ4fVAsc",
-	"WQ/svdmnDhM7Z4KKXN//JTg2FLdwBUnX4LZZUp4QmqM5a4pVoFjLNUwhuSRLGuglaFfyP5d6ngAWORXO",
-	"o0RcoPNwBDPjN+z35f2QywVJac708YL3BxLMeJpi+VPA7ICpfOrzvmtp3ms/cgidVJRMb8C31PYC/oEh",
-	"GPShcN/uQaBtguBDGA9L84DpD0ukS7q+Hwr9YU0mVFyTPKNCTVkWgaVuk3nJC6RcVzWHSZ+GnDVP8kQL",
-	"PezujOWY+ZwtFEtvWACKY0nXXyx1AzIjKKg/+BumlcAz8kzeQD5uRNyD5PS74bA9yZud/sxJ3lE7xdYO",
-	"UMIpoBiZrOj6sER/I3lyX9e4shc2NklBgUxsLfYypTEbE6rV7GrCs8vNXdCERZAYsdY3+ITZXIiAGqgX",
-	"8qVL9TeZFDNcPth5sEUdK63/IXni3DGfFY3rg08yuvJp3GF0GadlpdT8gGS+Mu++v8ye7aTRshLbdE20",
-	"FtA28drpXdj8j/95eqgL5Jkt2DuMt0EEFSs4eHo/USx7MuEWQieyyK1VK1emHIV4oNgl2aJRSmiOJfGm",
-	"WlRpcSenhOmRwSqbMDBo5RS6/rxB+MMlSrOxs1K4xZUIImZXDV31WdTPl9Usbz+0TI1xgaNTYCjcg45C",
-	"7ocivXa80l7StV+XLHKAq/RKLkqfM2YUmaBc+3Cb6yaBv2yd27G1TV1+22VHn+OiQ864N1Ui1oS9UeJN",
-	"FXhnDpChYZxCWnBa85wodsMymnqlBzID5zS2lpZFmgC+KHLYHcSGKflqBDuwBWNfkFe7DsveeKV3hmT/",
-	"kFw0VyqGgrauWlCuBKSp3RMiGx7IbkeyOdxtcAK9PC2AX1lkywPQ8YsyijJh0MAB6/+NT2uPAsQqiT74",
-	"gH/sKg/mmlFgQEWYSMrLDFxqRvL3iZkExnUYvWFaF4M0IfCflQYn+ZWtjX9X6+eg3J/jv0PrrMs9wvcd",
-	"Mu+opvjYQDSAM9DC+lKxJguZHbAM2Y4MqsN033PeVY6896Ydsqbo85Ml3eREXaQaD+FLLK1YWLK4/5Jm",
-	"u4X1DXggbxEOSQuTa7zICwF/4scRUXwmmHFsJODRA6lEyTVbIwYV4DjD48Z7EMwhwZjoQUTJAVrH7Fka",
-	"j9Pv2iHmi+FXB2biGPb4oAxrwJSxXcaduPcwvUrcFYMeO9iFvSFBFizPeKyasFp/M4/sApSfM6KWVBjU",
-	"AGgt4iDkNbcdHZ/Ox5H5e3i2cH9/l7g/TwZHCV2r8Tl5NCD6L9s5ou+NgSE4wTisH+pkhczImIucZTc0",
-	"HbsuWnUJXDlfsJfaDq7DYod3vR0ePbpCJPZBdHr79eK/5/+d/PfRgosiZ+q/j+ayyNR/w4S/CaG0B5Hk",
-	"of2CLWvWt/hKZom3U8P5uG7Wdn21APKh+dbNbIfseoUtjfZAw757SbG2xGbsKc3R0Dw+OdUmsZimPM5V",
-	"bzQ8xsSYf8i00Psy7B9HvSnlqRZop2cR4rIrNS3S3mh4Nvz+kbFntfKtf392fHLaQUIg9dcBuBeLgySN",
-	"/MxnRcbKJh2QNwdZDchU+nO+qDI6TqwtNLNcMkGXvG93vI7dn+Nzd4aj4WIqIW3Oq61JseGXE9S9YX/Q",
-	"H+jtM7PrjXon/SF+VJ4PTRKOzqQXmZ5vDn0hjacCSdtkNQVOSa/n4sUTosfd/6BYXGRQMPT2qprrw5XL",
-	"QKweDu1d2a1fplQ047FAqRK0dy877MGvjCeQZQyNIdsStM720UO8gNfd9fzMpN9etY9+ZQ3oDq/ditA2",
-	"5pnDnTHkcKjcK2/f4G7ArQIfeTyXUrE7wDzoc9LP150l9ovRMzAtadAxH8+lYkIbvFSsJzJZR2WVMhy9",
-	"isifhcwp9kqgSXIEyWiBlOYXZgaHOl7grufmzymjeZFpflrNec6OUjphECswlXRfnUWDAdQzUhdFMqV/",
-	"v4uEZWQti8yl0lrOf+ONpa+HDR9i1Ev5gmNRNE3Tn3EOjsGn7t9AiguZsLRaA7ddFYd7WvqMXUZjUzmh",
-	"V9J4bK9YM+67QqDTzxR3wjPgpPSW+dK8hKgiw0JLWK35zQu6xqg8jee23ZzJCTRI0VBc5Y33QpsmW1V+",
-	"XwI71gpLX9CFuHCDzUYxTeMipXlDcOWZJDQ2nU4dshx5Y3qpassP+6lyRQZ9MtYbqsa2Psk0yrLZ6Aaj",
-	"iQuiCQYuXCeNTWquNhMVoQspZtCZdNEnY1AuxghLDBqB6xXEBXR8FQkeOyR/um4nmvlNmaDK2VJLB/3f",
-	"UGTG7QOcae8uZU2W2YEnjvQSkWmuPNZKaT6VmTbgNImA4kgzbNKHVblwveds5iWDq5yKBMpUT29tyrCy",
-	"c6OguIHRp+kD9bCHYADedqPn/6OX3Rrkc7Dn5oSF1GbFde9sYIvNW9ZVn8HTtoqEsWopshNB+JgVNmdV",
-	"iatliimRxhGsRIOvVV0R9ISqrdc5SWMOnLwqz1kLPDMmvDJAHKaEUO+WoRP75VFJMPqb1/XvMYGmciv3",
-	"8LoBYVxAZLRO1Bk+g8ROm0p8eAH3BuU5ppfYmJHKSQF3I0W9wIHutRGEWbEDF/tlIT6jlkgvC2Eg8g5l",
-	"NjYfysvCZPcfRHHUm62PR98K1oaqTdKHjW9re+mRH3zICtHYFOdlIXp77sKB/LxZIXzFVM4yplTnRXd3",
-	"+sIKrrY2axRTEbN0n5waHLE+pffPghUsgQVzRfA9KXNZ3hH0wkW+XdE19ikwSeKxXCx4fm4iw1SZD3KW",
-	"oCe5Tx7jcNCscUY5JpFTeJlt8q5t+8hB6Jv8jEBJNIz0aQnjVS6XOPsOlKCfttRv5bT5cqcHwsiEVyj8",
-	"O13q+KqQ7/wre5c4iGr90BF+2pfZ7AEkWD04HhwPjobHZqTeloPhYH6JC/Jfr54/I7jKyKR3mbffj+7t",
-	"vc/5mXCrnQvDZA6DR13V+jMUizOWN19Mr8wzX1AOQwu4ZKO6vfrl+YsnP//fd6+f//rTM6h7y9uBG2M8",
-	"qfEV95TCgOexO4XBnC30a0JD/u4SxNWEusERIRzrQj0ys0QTEizwTfVaNR8++IB/NCYqaN0MXorFGwKm",
-	"xHMypTxVVSzz7b78MCZO7iMkFOBqDolkjo2WCDVDd9rxXSkDe2/LIVMGPjvW7caWtdEF+PZLzBjAmZu6",
-	"enSi8AVznK+VKeD+PZi/u3ppN1nrg0VAHRw/mR5pakSYoxH5dgyJBcrUDkAHew8FyeTNo7sHVmGvU5u+",
-	"mzGaeD+BEUHzk1NQG3EPFJYRbssbdQeu6o6hWDKiNsvvlq6LZzrqXRaDwUns9gf+yXodueIfMNh9OHo+",
-	"nbjwq/33yFdoFhdIi9iRHEg0uZPo6Iw99C8thdG9vPrScHxesdzd+3/bR+hW0kWsfbdD9TcPffyGEK+t",
-	"A5+KtRHKimFDCAinsffLFJLrjTrdrUMEh5SInbSE1qvxg1lDkGYZXYeSQrTqnbmcThs7C01MMZpBxKmc",
-	"0YK+f8rELJ/3RghkeSfEoTsaRxBq2wn8IWoacGvL5mUhSvDKpZQpKN9I/+DKlmjb+gG9bbQSU+wG391w",
-	"I2JLgDEa5/yGdRTRpwc2xoBG2lhj1g15QHPM489SDJiP2no07afa9oK/blt4dD5/I8GHHyvBbLabxZvs",
-	"KBdg3uwSj2y4lCqfZUz9iYoY8kcJd+OeW9CM02SCLtB/bS7qyCH1VzK6Er9Iywhdbh5M/Q0L5RC158l9",
-	"LKIy7BI0iX5zSK/mXcaHre0hSw+22vDCzR6NHKhOzG2uI7VtLW8YONU3fd6XYof5ZTdMinR9XrXDbriy",
-	"ZliD5bVtcV0KfRJ45UKLbmtfRIS9j9nSpIuPb2jKNXU/F+l6XFMyma73l253N9aiED7immSFGNlmypUS",
-	"NtOTD4qGt4MPIa3D34PmHlThrliKGgAmW4SaFcIkRVASSyFYnENSm83X4kLlNE2x4V5K42tlamtYlsms",
-	"bpoWVKbL/N7M15HLqJtzLZrXdeMLBKQNql5ntapXxYwOSwz7CGfqgQOqPJSFWyLJ8amBtDA5DFOTNEBF",
-	"ARnFCEevNXiqcgD/fMMhtGxyDUzdMBA5QJrrC+exFFM+69vk3JdMybQw7eggP8CkYV2ZS6RMkSjvlJOo",
-	"lxWiRCw3l+4Xr3GedLgrh4G78uw2qvIeHmXrG/RCEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza0r",
-	"QGo3MueTuBvsMdSR+Na5G4qmSVKhZ+9KbEe5Q0O5H/QBaxtgs0DFRG+RxatNsArsAnPbrkmnFnyuHxUX",
-	"XM390TDFsWjXVsHmMbjovr76oeHAwGXjDG43ltkF1xFSe/weBIYJMOIOPsB/GR4ftufxWg/Vx+PxL9OB",
-	"9aJAB1Y1UE24yKW+u2PWUWUGf5b+OqOrowlczeBTrjVsW2BSQyRRS0IDVE5WgA+oxSdiM9vkUK0AA5CB",
-	"/jxCRPxYihuWVboAxlRIwWOaws+DeeBmqfXQ1i2Bq93p9P7A3tIWydr8c00XaQjLOljcZDnjbxaZ6byq",
-	"+0PhFgWU7To9yzHXhq7FF3pax8PT706/P3l4+l3UW3CBHw7d7CApFbIAo4/sW/hEzoJ2YqJUK2+jykLg",
-	"cCuA4GYdI1JdxqUwqxhdCkKOCE9GxF+G/pQQPcMRKRdyiTlADZjd5Ele6RaODcmoydl2hiZAdQDtfmkW",
-	"v79ayC0kHoF/XEu/XsB52dr1iabmmY/v0y8d5FSsTbHE3xS5ZloLNYBu0FkeP8lKeIT3uQ0FAGD2Af3q",
-	"0Yem0EEs05TFevpXXUetLt1sunGr5JoNlIQ15SRlUMEumNmSwza8fsrFdW23a31fEi7itEiYIpgdk1jg",
-	"9h3zME9/tHbWxm5tbDfrjgtFbnz9LmU3LFW9Vtq5WZHXMdags3+o9BmLeuq66I16r379/QggJecsTby+",
-	"sjvB1YHIf2VrN0bUkxmfwV5vXClKFpmJ0pVTaIaeD+Kx31ZvrwmbgxGhzZbr6kQcqHwxSXnc39hFuRI/",
-	"y2yBv7Qas75XwADDP2pOaFiZ3MY6y0JSuMLvqW81cuHuYI1jgLtfG5bx4cZwHtjc4lYYot5OSjdCevse",
-	"sXP7CNfIgw/4R3OuO/YUuLOb61+au5dMPC7r3vVYdQwvV9gF02Pemg259aXDl8vf3Xi3zjJGQjXFuOAm",
-	"R6APvZ2uWAgQoh3+QP9QpRbm1ZM1vIQnWnPBAuGKjvNxubtNWwi7pR0kwQPjXG+hYf5invySOroY718v",
-	"sj7HqmzQRleDgLKe98qPNIUjfLrv5NvZ3KXirA80dmndyOW+u7OYY959qeo77w9ZZIKmh2A9KNGb0+WS",
-	"CZZge07LiXWFXl8u12lJXKjd1/ArfK7rChxGzJ1ZaV5M1FLCk1q/ebUWMfLL6dFwcHT83evh8ejkdHT2",
-	"3T9No0C9KnvB6POlKVPoDNw1xMOaIf5iImHquvr70oMNT6PnqgPoaWV7g2QO2kQJDGCgAJyL8NzVI+Je",
-	"b9btIBKSNgI5plonh2ESljHHGWh4AlCAN8cvlEPQ97LL1WGf+pIuoSKfB2NQYRXXv4Bc+0BwB2JdN15n",
-	"toHncYcQ0IFNLzyKNsaXObTIoWtZv9vBunq5d2zYZTU3x6d365np6hsB/9xhkznP5B1xFPanxZogbht/",
-	"eG1gF0Xn2/LHV0Ckn0Gu32E5z1p2TW78XmfW+5HllKf1FhQ+FYEV40XnNmJYmO+zGSfDNKC5XOnP8ejL",
-	"WjzwbaJyfDijywQUXPLdp8q7a3ehGX5sZPJdCBHmlZ8rUMTnhPuwU6LfF/5BJR0zjFiQpgSdMAo6NWWM",
-	"lvFinpEYDgAhSskbCLNacAMDdeAyd7AQDVXGsqdEXTt2xB44QB/2yhkfd7xQDp9f4186h8yvcQl17RNs",
-	"jg+eYNNOwBeiVqoXok9+lmmKkpnmxKZ0mMQv7CM21jKJ6QtGjTcCs58kVeRlIbxUESFX+wJWbIvZ3aa0",
-	"V/dT3B19sS6facMnPMRPfmQ0ecpy5M9BQ/Z+KNOyFclVc5x8ncil8FaVoKiXYmjewLn+pnqj708Na/ZG",
-	"J8Oot6Dv9aenx5odjHBritkNHo3OHo3Ovke3fO6c+nES+5+8tIt/Kmegf2TMbTXkNWqyxtJI5Mvj08Fg",
-	"UwhQnnIxe8WhWRx+tsMHvpxTZaK5jC4whaxR6hhZoN+uJSS68If4xwVu2PB4EBzYB1cDUoAfTjP5FxNA",
-	"AEsmoEkX5CgyPW89+MD64nuj45NH39/WOd47pJZUqT4gToyTCDUuWIqKHPyeSEhKZ6gFGjgdrZRhDgj2",
-	"VYAUEew1KyQxDKQOHG77Ra4qOWZ71kbdixk3olk85/t1Wd6tVzxfMoEKkNYqHA6SdySOvxVJ2TS3rU2s",
-	"QwqKJxbyhiWIq288/QiFhMMoCVtaqW/cKKPAJR6skGIvpbLUzQ+bskirPRVb5yjW30YjbSrdDz14tTzA",
-	"sSAVFZlTYD/POidrlp+7LtyaKsb47DiAn8Kn0/JsP2FVRI134WzQwXfQXzFoeK33EFeModlKzvi/Torz",
-	"IUr+IMW5Ywc2m9+qKb1GS/VOE+Ko+swOdxs4Pqj4JVYGvy3Fneh8R3RJPB4tMQB4H3z+xgS75YopvHXP",
-	"jcVYgt7NtNCGZoRM9MkLWijo1LTSQm0nch3M/V9FoBsIPCvRC5Hz1KQKZEwVC5Z0pIVma2OEgx7q5De7",
-	"Y+mx/1VO5inzr9qVzK4RcvHA5yHTFNqF3gsvPvE9pxMGfSE3Sm3L6kmjflk1S4siqUJN0MyUP2Zx6j30",
-	"/zQe8dfQTm5FsiJlsGBsraeq1TjtXR/2PO8RXGhn6eVmoaWrwHQupPsuvTz9Fy29PO2gsxwHdJaH916W",
-	"9QabQ7iOvZ+wqxQYK4IwmqWcZWWIpCyw2kuiBk2Ykd3VJjx/16r4mi1zNCpN22OuyPFgQGiqJGY+VOpT",
-	"Ddw/vCLQvt28+bOwQ5zd8MH0+rX71kfUpXeF+P/Yu97etm0m/lUIoS+eB7CdpCu6znuVuS5abG2DJmmA",
-	"ddlCW2eZsER6lBTNC/zdB96REmVJqZ04/QPkXRxJFHm6Ox6Px99vIVUhqXw1T4xz+5Eg6IPhC4/p1zhG",
-	"DfZ8vMWpujj+MH79/vx0/NfJ8enpxfsPLwcICo/0UcEwOLCLmoPDA7u2N71c8jQtXEluAqHDjhIOvvwU",
-	"skzIKO0xixk1aHoaG+jvZi2vBOaqOimWZva6LdNEEgXEL0DJ7AUQh6/KwL5AinzLFnif3cFbIv184o3x",
-	"loyyf99euQ1UvlTuRyk78qgxny4wc4iw/qCFwsJiwJmIHOfT/uHR2aG32COWgNKvuk0Kz9NuPGBc+O+Y",
-	"ew3Oz0aYOEMCgc9SMDwUT8z+eVp6QaYFj3c1hto375o45ioOU2LYK9N0c56yCYBkPNJAxWMs5hnofdIq",
-	"edRTWCYt70Gl5FvB0Basds4Kr8zaW6qC2R2oskYAEdlJTZmSA3bsvpmxYCEpjWwupnOuCfFX5dmQzWCD",
-	"c8nZ/2RFJ8qQwwHz1H9IBxHiA7XRDUKyYi6mc0qEzSF23DMIi1B9CU5kMln1pSLanPUPP7aS8tOlhivY",
-	"N/1LL+DhNZdTCPsupOzrKqY0xphmKulnmsuUylZshVzIM94HqcV0jq7yVjYQM2sjmEoR3MkkRqQnD07+",
-	"8uggv1cHSaSM1T0b7K3394Uj5JBzbC7ukIilbNvKH/rd24iTfZ+4NKE4FFuFys6BsDc2KTXLU+t6SiAu",
-	"WiuVuC7204kshXjWkr+jtz86ngd3PA0rNpOb5xqOntdcwyyP47fWn5SsSY6c6tL6mneqwMt0Ff91RhL4",
-	"gR65kxBOrEZ28clZAjnLf4QhtJlZPbJbH3+Ms2KuYjeT0iIjs3meDLTbMzb/QtYxlio243pvp0AcgTLa",
-	"ccXWtK+QxnQ+1Lxmv3UTc3c8xvmP09gXn8bO+ALYhE8XjNeGX1VgbITX95zaaNVw23L3jO749jFiIVEV",
-	"gLTpfAZyqzTomN7DfssozRKR0KqkZxrnUTB0/enHeF8jlelZ1TjXagkHv4COMUN3hxOyVuwdOljxDH9v",
-	"qCt2mWpxJYEtYGVWjimgrrIJxEpGKcuUp9hWFk29tmKoynyMtjWUmHLMd9ZjX4e3CbMS0BH0sS9tjFdN",
-	"NfkoQEoe7KgaJ9Str0PD8A0am5XinWCNtzG2DVf/9XYGRm5acD1zdC5mchAJsH+VhB2spzYflESyrYhq",
-	"VxjQXmGc6Ph1OSGqaUeCblZhxVyxhK9YCsBcTMb+d1ULz67+3wqgdo4daFjpZjlUmeepiaEc/s+WzJMi",
-	"3y0xzsoJtVIaq4UoRxdeXaKjyUCbJv78dNj/6fLm2bpPfzxdPwkeBO9/5fYlkO8Yi0Zpx8YzUYSJC/1/",
-	"PavFfR6v9vAIoY6qjTv6vRk4GrOvMCouLattsyvd9N3+ifvmG9dfNMrVPIMRkiHftESjnwsoy/reT3S+",
-	"cxTzNPV3Uf0aYCpe3qWYm25917oza8RUL+6uRN/8qEsNiciT0j83PvKeetWNR2BrqD2K5ReDZ8jIXF9T",
-	"bH9km9xCh4NGp9VjxkX6cI0xhBHsb2Fa8JRh+gbz16iOXqJfIAMpbEQu3SE59tlfpzpV647EP9pb7utM",
-	"ImXaU0eDp88HL2pwLkeDw8EOSQjXoS7eo4dirL/A3L7Dlid08jZazHoTRi4CoXzMCvUmsCEn/rS1oe2z",
-	"jRlLDf2ccN/M/Sm9vQRODHpBrs2694DsgDrUrPJTCYNr0CvKFFZB76CajVxM0oB5OwFlAqgSTs/cRooo",
-	"5LXIyBd4Db2FZGIG1mzpV1jRmhIPRfHEf+r45I2JzdseQ2t4cvPu+O14TcbQgIG12AQzAoZ37FKW1Kgd",
-	"pHQhJCFruRL2Duj5KZeu+L0usFFZEd/xhjJMiIVcGGm7VzUbQXfaMXJbAsHg75zHBClL4p+s7K6TzmNI",
-	"awO3m9PNFsf/wBRTqvWjjt7DeEKqfUBmFrIZuoRLHgFxxWJ+zsPNdw3ZualtWAiLW5QCYaFIcZusLhl7",
-	"vKnZwMiWnWZ0MiGPQ6z5mABma6RRElzjSdzm8xp9CTxksT0i1d1uzHWEaUhM7a8mKlyxBFDvSeIFF1n9",
-	"fEr1jtcqbh31KxHlGirsjpWc1qwm02La9hxORc7eKJ6tHnMOv0N3lmS75mFjXCykmhhnc3kosq5HCR0n",
-	"7dl1iP3pPT3GE38dqlIzoWpzoRosD9aX6/8CAAD//w==",
+	"7P19l9s2ki+OvxUc/XJPHpYtS223E7f/2Ntxkol3HNvXdsa/O7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq124tmZs2fTligQKBQK9fipj4NULldSMKHV4PzjYMFoxgr488dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
+	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
+	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
+	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8GgL0rxUlPNYvOU",
+	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
+	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPN3ttmd0AW5ZEDIjSwL",
+	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX59dfHPwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMMyELzA+n05xHkBgSYgdiKs6qR",
+	"hkQvqCZralZJs8Tw7uSbCax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6XQIrvTc+JesFE+YRbqih",
+	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nkm8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4ZvAuytTiIvutVHrJhI7v",
+	"NvXff6kIz/wUVlQvqglUT/XlOHGx4lGBa15+yTatb8Wf9n3jIylmOU8bFpzab9te7J455NWCpXE1xr7c",
+	"fg+vd/df8zTcaAdOpEnDSd3XXypifm4mQgWhOafKCHeu26cE+kzPGRUs4/qp1A3aQArfG+HBWremGqbv",
+	"DH5gNHvCtGYNRMkYzUgOD7TNIKuG6TuDn2Wexd+9kHnW9lLzfe/XPRZXXNNmbuT++7ZXV08dMgHZrP7h",
+	"l3teDb/v+94nXDS8NOei9Y3m+96v+4Utp01MtYTv2l6JT/R+6QuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
+	"2TAd/O0B07niqpHTCvvtl4qI0iy38eV2lD2qLV+aa+90fO/be9/dvX/vW1Dv8MNKueNCszkr3ATLnF20",
+	"iGaa7jsIRTVCb+qUTYQp97yy/7tesrRgDZefgu/MLtAlq6yZRy9+ef/q2d9/fNowDfzZATNpsf6sHdfl",
+	"HrSP9nUo8CWPkOFCk6VUmihJllRsmqzNHH4dviFjM1rm2pgTyWAmiyXVyGR3TwdJxZRjY3/u4caXcADV",
+	"7uQeZ3D94gFVCVFsRQuqWUamG5LK5ZKqh4TmOeqTdKqMjm2Uc5rnk65mvx09bvBvW9KtZhMs+zH+dBzY",
+	"3c4NcI07xpT+XmacwQt+kGnp1NFUCm3/pKtVztEDdOc3hYeUfaDLVQ7841gANBBNUw3Td2R88zHUlYyS",
+	"sDzJpmZnM/zXIBnI6W/M/Oz8TTVEpTOvpNLzgqnf88F1sjWaWshVMJz559Z4pdJyyYpwwOUGxnp3HVK5",
+	"zZvi6WKoFlJjQ5d5jRqOGOfELeStsKQ4fysIOSEfeXZO0mKZgHJ3TqrVJYEKCo+cZNOE2LWckzduxHfX",
+	"wUhmxW4oWFd9FEuf2jCOImacwR7H3LaDwS6PZJYi5tr6r5fPnhpG/78XvzxJCLVn+PTsPvk7/35oHlV3",
+	"7O9O3O+Gy4zg2FOmwAMxuXM19gR37ibDbRNjlZlbEr/c9S0iK6uVFArZODQyurPxlCo2OB/fTQapzPOK",
+	"w7RML9/n7Irlhq8zlvKMZd9vDDkySp7IK5ZTEIAzzowKOfi9pEJzvfE8Psvfj+4/WN/97Y/ZbFyMRqPx",
+	"6N7I/m9u2HXFBMsujMg6HZ3ePxmPT07vvhqPzkej89H4n7BgChMePJKlsCJnQQWqAqhrmD/aX4NPvuIa",
+	"GPXl3389GcOnSuZXkdeP4fUjfL0C6To+TYLTrq72vNA++tQrjExoWWxO1Eak5mueMRQQNL50eHfGcqbN",
+	"VlupqRgTbaTC0zY4H6xpwRayVAzlwxXNS7O/p9fvkoFCx61fvPmdNsJ8bvZ1SUVJc/MbdKcPzk+TwZoL",
+	"YRTJ+ridRYjnycixCk1fw94RV39saPvYHXgGhq3bcd1Zny4NW4V/DU6HZ6NBMkCXTGqoUqpscO0PwOBc",
+	"lHnupbho5wRnLJwPpnzPYUAd1A3vGf9ZqemcEQmeGqIXvMBNw33MCjrT4YaNk8G64Foz8T34N2ocNjp7",
+	"NXpQcdgUV1fsmRdyce3MX3ff/mpnmhigsrGN2ufcdesbMUTdrO7OECnoKVZiDLm4ojnP2qVfxgsvM7m5",
+	"V8xyzFirAnZ+fHqNn7ULT3za/LtQ+qJFLgDjZfnv7bt2yTaBrMtpZMxAzi2ZUnTO7I7AVJzTlAbGEd6l",
+	"MFmZlajvyJVhopViheHDFd3kkmbB8gfLEt2Dl6Wf0HXA34Ekt5xfgpiGO/moUteLvqzgV0yEIlNpWbBZ",
+	"IcGVqAvQCsehGOyuMVWM18DvgUdnaCjh/C/dmdQyY9uGtvDrAvhtDIo08NIiz/bwEhfAc3AhmT0XIGgH",
+	"NY4opzlPh1tKQ+sFP6pd8GZCBF7BpVB495pdCe6/43NCzqjCS7Dh8tRS09xRqxKyndkBNreBERYyz4AD",
+	"Ao9Uj6vLe7+NKvEO1PNCXmEApS717x4u9f9W0JSRn+VqZRg6GaS5VFsbOjp9NQo21BCh1HueKRitPzI6",
+	"GY23HwGRWbubR8NRw91c1q7zwf2mB2dc0Jz/sT29OoVmOZ07Aw6ug9/KpbGuNPtgfvWFGd2Ixy/umwmR",
+	"KcvlGm5ne9vbkLy5yr764r55+uvhwGhfcNz2KgI5F0493FVPGleWLmgxr5wQxuamwvpZ34QDVJurObj4",
+	"vNpu2bzA02HWdlatepyYAypXrIBBlbF3vsBn/NJyLjpJkhIuG3PtwAU9MOfyfTW0uUdYwWVWsYf5SCqu",
+	"nY7jLhfzy5PaL7dXo53avxFpMH2YtFO5Bo+f/uMEJjkO3v1xwEQWckmdQ5dS6EVthkrTooWlNV+yf0ph",
+	"JvPrq0dwCVLNHlF0mNo9WbHCiam6uGFa58i2eE3iB+i0sJ9YsWaEbiW6uvCOf9NZZ8HmZFaDbHMn4WgK",
+	"3VOpf5EZn3GWxZJxghireVsQUD34jc8LOc3NndAolVf4xH8065HOnLcEfq80zUFnZJry3HClXLKpzDYk",
+	"XVAxZxlmGVhfg/N7kCWjYr3gORuSF0Z74C6NgYqMFGzFcPmFHQXdh0pTAWcE/As4pLoTeKqsF+wx2tB7",
+	"9EnDXKUanN8zprA7U4/spP38Bt7VdAe8H6woZFF5Nepk6MxrbicivAY7v2ZCk3UhxXxI7o1GtZyOlAqj",
+	"xU4ZJA08JPdGYyIkkJwrovhcsIxwYb64i/punss1gyfvhcFx9EtDotdbwQWmlmgmqNDm2bOE3BvfNf/v",
+	"jCyZXsgsIYr/AUHMJcs4BVeVefIB7rE5rC6PC9PHZrKY8swcGAzBc+25QnFhNHL9Vrj0h4fk3umpvXRW",
+	"JRwxoEBCJkj0CVF0o8jaZkOcflelxXFFllwpLubmiwdES3Q7O6Kph+RsNCKUgG+ZyNlbIcsCPr1LlDTL",
+	"M/PFdAyj0K6YyIyFmklmjQZMkQE3W3AAXzBdbE4uZtFo52uuFzAdw9Rno7sJoeZBspBrnB3m5SiiJdHF",
+	"Bk/AsN2Pd50M6iGWHvqVs+msz+2916+SVrdNzYdmxWDgPztQaQcrUYXS3Nxuo2t78dJU7/O04a13/vE6",
+	"GUBux46j4dGCpZcsq/IInb/0Br42c6+Crw1tOqNYneRGTznRBRUKaaxuYuYZhU6knObbyj1uV125N4wB",
+	"VuUBhl3ARw13Hq5m68oDDuzPerLY5YHUyPP8BZ7RUBVIDUcAc9SsF3wnONfU4Hzk1W7423sXzd+glKC6",
+	"xH4vjdYwcnbiKBkYcQh/GLnjlURmDD/7hVU1Tu+Zb8pVZt9iyLSr6u+cGJBXbi0zLrhahKsDBi/Kbpol",
+	"eE+MDlfIecEURrOC5QUzBSeEiw+P+7GgUfTaHdfexiyFsGGprnzWyGBFKRxDPeGqp5c/o5qiJXAod91w",
+	"NyM/OPX+rK776z3Uuxtc7e4n2lpVpiljGcvAllhQ9UvorqjStZEYfRgAdjcahoKMbzkzrKCAF4Jwdg8v",
+	"Z3wbQxsYo4r7qCUaPCxm8S9KUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwr",
+	"ddo48wArx1G34UA6Rf1IVo6fFvzyIrVeZGO0ahuopvCZD/SbNZ9Y2u2Ewaeb5hT3GaE2C8goqJcMUg52",
+	"RsDtjeUxVIHIN+Y99lHQjKpws3UOXieDesLn1pK8k6NtJ36Rgm0GVt/5OFhRrVlhVvT/aPbb+0E0CyBj",
+	"GANpG/cCJ+gY7ePuONbY2UcFCBPgs364xC3OzyZKHJ+MWidMcEq7brn9yfc33nn2YcULpi4iuSrmQEPS",
+	"tWBXGBZomdsbN2YCvxu8i+3gJdtEdzCnSv8ky4YkNvMtmVmrt6CpZoVyBlXTssxvflWOpltjSvjpkotS",
+	"swOW1XBYQHDJyw77GBtUpXKF3NCp+uWleXy39CWQfR9rWUL37w2iuUA7jG2Pt98RP7OQ50L9IGShGt1D",
+	"elTzaj4XTtOpnw3UZjpSxR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW",
+	"9DW4idg6OAHBqjI+m7GCibQHW/3gfxMjopCa9xnNunN+gsBnZDy46BuWiN4YCkV3TiGIr7Nozf3M+VWV",
+	"APoQ6kfMFb6WZZ6RKRYPUZIVG1S6dw9JAmmQ0bHBBjG/Qw8J10QwlkEBnBTs2Qy08L0mQOJZEoQBJm01",
+	"5S56meznjILekCmoYOv2eq/0xKYAAXGq2TORb2LHZov9wyxJn0VbG6MyS6udr3NpxWFI9OixUapcsuxX",
+	"jGJ/HNAs41hP9Dw4PlY1390yCEjYu1EKDXWiW+dOGuX5w8uNSNX+lBdz55tbVBQ8XSxdJWun3wCHuSDF",
+	"vpXU57gq2JKXy86vUpqKzIYfOvzgepvuyeDDyVyemA9PXJYI7sPjcBHXlV7fj3zoS+pLBe/h7voan8zQ",
+	"9Qc139XRaffCrtpsUA9yXcdORZlxfeEqbupkQi1sR1lBO7uq4fKFAJdYyoiuNIjsF9QM/O5guwFelQT6",
+	"xbumJfwodBFRkKl36+7MgLpFt+oFFXmuk16mlYvfNDEmWq+NOz44HxirfPiCrn+xmTeojCyii+Gr6Mcr",
+	"Iy5lqX62v6uLtZ/ZB5qxlC9p/pCw5UpvbEWsu6CYIWpUSw4CQ5HXKvb77tvGCTlNyF0yHA7BgSxLTeZ0",
+	"pWp6dJPCmQxUafNI9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/D/XTzPcFW8kisvJpIS8x",
+	"B7VZ7QH/zoascpqyls1/43c/MHYMRzoi13nZhYDWRgEsGM0gSDSTpcjIeiFz1pHPFszlpoXrajx4ltX7",
+	"WkzIpHHeisl9Q/OfzcyukwGsZpcCTyXG3NZUuaBgQrJCrlbmD5plDOpVlvKKZTF9eGuG+JaK4km1t5ZI",
+	"Meb4nqW0VKznfVy5VoIyjvFoq47jbrLn5NthovMq88uLMPup++R8gC480H1+H5eRbeb2njKcHdO70USO",
+	"sZKlwmNzSdcqYc4svV1hzK4wAtHI1ru8h1F+IiwLmpOn6AZtJjSYUolwGVihu4f3PMmbtvJZqc2Au+dU",
+	"4hf1zdpSCVzUb7fEyn6DksOlgT2E8kNi134OMXdrA8bNSkzs2E1A2Rj6DNv9XlWa366z0iXgfmwZwGf0",
+	"dLPjnMt0x4qLb8ggCWOm+C673mp+fZjQ7eN1K6/tktgvs8Pitpbixq3m73kmxm2PZMayHzFgteNosRu9",
+	"f6uaJNY+0sEEqoKdrbuWKtaQ6KQXbIPeTzovmBH8GBYMMw8+xnRWn12wi5+yYoWCQlP0CdtiTKc4YmEf",
+	"KcqcETtMVHG0uexR74QDmyBLcPxapA68vW1t8DmxUWky3RApGFE8Y4lPgplu4BeQvTDs52FOZ3nUw1zl",
+	"J3fV/FsCBYUvfg7eXLD0fXycIE9ip+JSK0OmdNHoyA6Ll3o7lV1VUxRIi+YlQ8dVCiBIpXaSve6ACtao",
+	"ruJrrGVqxNQrrIPqqEq7s/KSZ1GZohwmVadBHEZUVf3U8xrfVS5doVSzCI9d75WHLCRXEpa8V5xSO+Tu",
+	"vCUoLBw9HSWCtfm5+b0PQlSVXAjOQ43D2t30jqQ/0IiJPt08B8nSkYTTzYsSD0SHhzMaEWWPBfn11aOd",
+	"8E2MPdeUa/PnARq+eXU1gJ93Uq23jVLg+X7kop7b106rEE/drzrQp0UaH03SQq5xt+kcU3Y0epnrZyh6",
+	"WFIbkYWpt23TEcz/qvjxczD+3WyfUx5ViLqznmrCEni1lg5IALKU3VO7Ufctaq1jkZyf5ZrImWaCMJou",
+	"bPB3SdYYE/KDd5jwDlRgjb08NoHjnfWeE14JvS3mcTWknSbVGFGWV6zQZSE6j2QkFcteYgLtIQLPxn/d",
+	"/GtT2B6+jTAv2CqP3ROoye7u8DMLIpkQivoiKqqhFtph+SjXuqsaOEu0e2PMGKRVdrupqm3f0ufB1oSq",
+	"hSljflmYtW3sUlztgmZES0DNQcC4haGG7Lh6F0vrenhzNtP7p2qeIlr6SXb19Fqe7suAFcntGOG67JxD",
+	"/rQMVe19G1eCStmQa7UD+wrQfWuqiK2zTvC6pNoKti8VSXOZXj4kld3DfSGCZnl+QHKJT9dtRlaCOblr",
+	"HQEfox4MhyPQPxfFplHHFGXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fOKf0uXmWLnzy+QSw8Ff6YK81T",
+	"9ckV1/5mzw80GkKoCgN6jRaooJFBnVYXl8VWBlntt+O5R8uiI4Hq91t9Fj+wFPIIlC0PWS94urAlP3AM",
+	"wGzVEpgOnZTmy1wqVoAgVZR3vTdWlBf9aQvqU8zpxaTNv+03HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJo",
+	"jId2m8qOPhLDqKOCmN+Hl8yXCq5Il/XTOzADBHOz9UyZOKmxa8ZtT3VL8YGT7A+hYxi/1TWat4uxkL43",
+	"VBt7a4ehD6S+EZhu7yF2Ca6rxQe4TfDKAxFVHRtoEsCVbtkgWKN00PWV9kMfHbbk1/ZxGO76IqV43yPZ",
+	"OnQ57gYdKnDjBaO5XmwQAR/3aRg3rNOC6ZdMG+EdOXvGdEa8N/sI6ja0YOSSrTRRjOa49d2NN9UBc4+s",
+	"ATze42uBzmDLYXEiVqHCNLcK64ssacaMDsa1Yvms3V+hgnXHw3xRz/kuyL0niqE90nRIvvj49OKXH68J",
+	"JFYpO1P75SDC6l1dlnal3mkZFDt0ZcNSxV3/fruDwmO75aViUIsKWNF2LVzM8xAxuB8fHCkLOcT79Ru6",
+	"w9k116r1iHqnZyVI6knLFWX3Oj0tBY7jJXIS73PxE9n5PnfY560h8yUX4afj7SC6k3z1/IC9MI9dznIw",
+	"5P2zs7v322TDkn6oTTPAjnRrv26lxo4xUgrLZ5hVYeQz3ITzguJViDnyWZUU32SvVDfXlo2ac6q2FLq9",
+	"xzDNqWrQuhD6CR6AdFhBgnxUwPK0S/O5o4lPO30XTZRDzKCo685+CWLUWH3DhlQ7VqVa7s54TTf2umJc",
+	"zK0LWyVkypTGnKR+Mmpe0oIKzZrMWWqmza9YsTEmPVkVcmlR8lsZtFv5Bv4geoWWyyUtNr0qlNwo+9zn",
+	"FmrL8VJVxuRe6limJm6DjUkCbKiKfi2iQxbHE5uy+FykZpP/PITprf0vSBYaxRT3R/bmuqUCsvaqsNuq",
+	"+rpsaczgdDzyciHXFoNDipQN95WP7akE+3ep16cr9cIdjp4QHLLeIWA75TtlK32oBdj/PLClzfM++Cy0",
+	"mYJcXEWPAHQ3OEYZZ2GTSVuDHRKxeLS8jHn9upy0ssibc5VcEEOumKjng5cFPymYqyxLuhTY4n7YhYWE",
+	"ambIgGXcInHGDSwYAMneqFA5cNp0y9fDUuRIzdWuC6EQTXwjd0PsUx5PfnLoZ9sb9zd+xUTYpIgrVbIs",
+	"2Unsb8swasySUttKsoOwxbdAXEeltMhiynAk27DaMW8e90zbCeFy9+5PjCmrBEpL0srg9PXf3vKsXhf6",
+	"xFptTb/CYyhNAR7v56A11YF84ymau8lzAJOhWZ4rAinrFihtybJNg5ER5Ebuflsh/FZsC1C/stRRs8dB",
+	"ALcR6Sd0GtfAgXdlqCSpLAqA2rG1O+ZXhAtiftUnC/OV+7UtS/WAYRhslgJKay+FXIv2w+0Rig++97L8",
+	"9zbVL6qs9Xlhc4puhVgb+2pVM94dpjHaNtF9DuCOu211p/TRhtpes0OwdRnPwO04Z5ogBFpTwmlUNpc5",
+	"a+r7kjPs9CHSR1LM+HxoS3W5rIqZpwWjl6rq04Jbss/tetS80S5u00pwVLmezQFsX3i0ez/cVJ9uSk6r",
+	"pEpYVumy6i9tjzmbBArdPbYSyiv2c/Ov7h13Rv3Zqed5+tuoUspdelyBETCQYIFoapfNfytkueqRQ98n",
+	"l6y/9O0toG4gX2IhcpJTzZQetvD2sU5CE0d3TJCM8qBlM5frFmGltpKGLaY4gsqyzWafmd5yVAp8bovv",
+	"FiCokybAumwprq4fvH/QvGTKJS77RCxjuqLO4zp5bTn5XVncVnyiV+X2FrHs9Nvp0py35JsTVGaQR3+O",
+	"SjuXEHO8ssxoocYBfbia8wqMJHldcM1ec6ESdNMH/1ayLFL7t6bFnGn8e834fKGNKQpEfm4x5BKyZMWc",
+	"JYResYKaPxC61O53n5hSQyLbha2LkTOjhSFjDbf4wig7dJqz4VP7x5stTnlXM1/VJV+dSNv0+GQlzY1X",
+	"VH2ddnmnwuDZ9UzEEXUvsBUbWPIFs7XB18kA4enbn4eS4mEMEQK+AVZd2lpBWzbQoCHrhvbVK1pAFy2A",
+	"mqVCCp5iqsmy0i1t5vUbtZCrd8Mg7LyQ0ft1uxwQO/bBCqLnEY/YrRQ0j29Q0By2o+suA+NNyuqkfUgU",
+	"Yy0tx3bTFNqFX1eOTgY/XkXbPV+QR7ksM/hWkfFwRJi4YrlcYcq35Q9zAZnDBxNn8OxkF6PH3andMTkg",
+	"GVNTi5zpomWe07dRNN81Gre7sg9EWE2l3OPuTAZqxdLA2nDTGA9H0Tc3g2Zgr4Hu+qxbeGiis6u3b4fG",
+	"Esy5YG/fdsj1CmZvUV0sERIXYbTv3yY5fhI9CT9WbSxearZqc8rW+erHDzTVraCWlSmR5iWKNNsQo0Ab",
+	"akXTS+TxGWPYFyLFbPNlmWu+AvAqF6BLBilFgBFpf64LDhXI5h63qjQ2NbFAV1CmXMgSQHCmPM9hCtDi",
+	"EzPYATOzQaxWXS462VCF1TZ2dx6ae0TTsjRbmRNIibkUWNz1H68SgUGTsB2g3aXYDoNv5KU/LYfDnVa2",
+	"0K4PbU6vWOU+g6aKcKE/JJP/jeGJiYNPC9JL9/C7s5doy8IOVmMDrZU8Ba8y5kkww9fEAvuoaFbZT1xk",
+	"Lu2gTk7sDNDQaNzdGVXHhFKxjECurE38NhNYMpFt5f/dBOwvAA/cduOamSRkWmroOQAtG9QCqlAuLc7u",
+	"UWaALd72Q9m5VnCWiNXUY5v/M8szWz+0y9SgZsUwXmCNWuaZS8hz/bDOwwT3NfX9G6yulucVMk686MNr",
+	"iN3clG2lLwu6grTpHWMLql4OqG2p1NFuk6vsw27PL1jeK+bbmIDgO5jbtuXQm9W3LT+CO3mvC5g6HnAu",
+	"fAvz2cf/q+OYA6+D/O7UcFTFcdHVrRfReAVPF7ZhIIIRQXORGS32y1P0eIKj056QwP/pMpJ8pr1lGsfZ",
+	"OB9bQWQ3vP1cHsEtExzyz8It8zNXWhabZjS9ptz4ODrI/hszabRMFaKYTFkKMCMhfqkVed3xSv1Jj4TO",
+	"e+GlN5jFUB1gK+Nt+I3a+a+huU6Yll4werzZe7itphwQjV0hEmLO/3IFbdddpSTKiGkhy/kCAjd0Kkvd",
+	"Ezjlt4ZMg22nANIHpRskR9qAw1ZQu0k4Yu6Gz7+upCR0w7uEkh34o11qdsBd6eox51kofkCsWLxKkFCV",
+	"8mfz0HGrduRSyzE8hgAKD/TnIYJss9NofdNBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2tNkf2",
+	"nCxlUal2UGwhqrZjePed26tXoWLn1L1ZIZeEkpkROEbZgxZeNuXZjmv/tTUqWDvq3HfztZfzrCz0ghW1",
+	"h8Ms7yqt11/Jrp7a+kpVHABW6gOi74djMcWawkGJvCTQbqoJQ0lHBf6zGSha2OCISMHOA0XXaF1OqE5p",
+	"ekm0rKpMATFF2c6u8eLrTx4IN0cuEgLfUe4LtJAd/0AZreG3KO08Rlv8YNnWcAXDI7YOqub7ITfcVvA9",
+	"EnBH6b5TKbTAsLjHk6sQkiqpVQ+uA/NX7NWe3GV25xg3gYwbt3/NG8BHv+rcY2h7DnXlrnYOFc+HxHVq",
+	"TvyxPHeMlADXMjHnmMAESSoPiY2YnXvYSm7FPRUbEJQPCc1ZASNByJ4vLYOuqFIWJlKHfhEog1tToaED",
+	"4ZSBoR4KSx/C812lfZO0KoKXDOxro3Lz36nPf0Lq8/HzjGN8X23tEY57wCefxaEPOpxvMXXYxXznHt4p",
+	"PLWZtp19f0HfqQidwo7pN0zRrvqiN7jNFDaWQABneNjjw/DcNaAw4gvxBg5wo4WN16OTQDEnmHKtk1Df",
+	"Q6USvmTZfG9Hp5tVw4dt3btl0Zes87O15u69RaTt+t5Q9IcRG1Y4F3Qu5SWhujMn2hPwU06j5X078rEp",
+	"ad82hz/+UbETfMJFvMlP12IBvwl96gWqluutnnx8aqtxequAd8/VO6i3oTqtKM8SciW5hVSfwwLL1QEn",
+	"MmzRHqt/rb0RIDY27rP4+1te1cUSsFvsjYE+QMs3V8XtHgcqttucAG06uFsDeRbmqfoSCzyvgegNBHpd",
+	"FoR7X9uVQB6hpGm5u+DkdixB+K1crhLIAk2s4EhIKVQ5NQ9NjejHxuJLujGKpFFH41aWjc52wpmGh1sW",
+	"ACf7pkVN6cKY0xHnBmTKnBvpuBYgiLhALuFSgOoct4dZFd/vrPxs5wQ0itOm7CZr6ebWYgDFngrClOZL",
+	"ir3/Akmc83YXaNtUDc3/bp6DpOEOIbhfmE3yrCRiBBoJNQnAIUHFwS8H90dFuWklFd8Clg2xroombPqe",
+	"uQYd+2X62bhXV0Eea4rv5g9U/FfnnFauP4ayLXnKPitN+2VTlZ01Us2dY8SqhP+UwiHlTvN4ZPIJCr86",
+	"L/6E3kj0GKHhrYgs+JwLYyKbfxUsZXyliTl0CZFXrLAJ8kqT8Zlttql2U7lsJucvXRE2+xQULOmHXw4C",
+	"Qa0m5QZxL47thD/7kexXzc6DnnOCMFrkHLyyAprvU21DY1iPZaHuDEGtWgdKgmvXEDohShWmLNEsgxO2",
+	"naUUy0nKbcViZTJFGYGLyz3R8VSuNthWowqOb4ErskUH4VlF8Jvqwtq8yWvxkyyW3d/RSYMyqw98qSI9",
+	"tNa/BUqzUrMiSVlhYrvSdLnqkae0VVvk1LBKtfILStwOVXRs4PDLHUGDg4C+B2lIgwout+4RmxXyDxYP",
+	"Dv7CnLGxlb/U6JLasZ9KVURv7d8k7xllaAZ76FFcf1Pl2fmjbIaddUv5xbT7mJGcR7gJ7b58FhchzvWQ",
+	"+pODPYfww/hcolkQExD3aoItbWeMJWSCmo6a+DgMJapcPiSCcYjUcSNfS6Gd3wbkfQ2YaSPS99id0WLz",
+	"uDaaW71F6+1JkwFOxitbquFk6iKKl2vvxidUM5HG+zIseZ5zhUCaiQtldlAe6pa3LKd5cE6tOXgIKDfV",
+	"9B8yL5csOts5n9PpRjNFvhqP/t8DAn9/3XEuM8rzRjhzqVhCMkYzkkMtUPcmiWnKlJqVedvAFBtIdxwT",
+	"DG/flbU+5guLp2sZEawn7eH7iSxIwWal6viubcyp6sW1lXnaJTXI7y32qu1e9MSBwdo5W/xC1BNrjfqC",
+	"nYlKAXyJqTZpWRTm/VsW4sl/vhmdPHj3H1+9fTvEv77+zy+i3k/7+6276g09+ePdx7vXX+y9yys7yI0U",
+	"W/xTtg4c3/2EXxOFHqP/2KqfRsuzM3hIpiyXa/IHKyTR9BLQJGdxCn0cJ+PTa0+mj+Pk9LqBVId2DQzs",
+	"z/CHpz2LczyhnU3aUq1jyO0RuHqQuhZGiyR8ysIngwh2tdcx3wZU1RdZ8UAoqub+gsbG5L+XzH7tqtwi",
+	"xQP23Q2EroMD9+sKXWEo9iTHn4BPGRabd4KljFCyWnITMWtgRwcJiVCKfaIT3nRS209oPbLe55Q6myMs",
+	"fj27t1cMHaxF1kLP8dWE6vSWS8a2eJ6k8MDE3VxGbQZUHBt1tPlKTGTtcYVn3sJuqtHuJCFwmMYSDGvf",
+	"dwfpbLHJ1irm+pWlJgvXRdgqxGGDjlJ44JvuHYvjx86nqFsIDzOj2DaGNNm1dAX28e+BW8qE0flZFrfB",
+	"Au792KfVkKCaX7EO3gjICLfc1oif7mqk43MsGM2eiXwT/1alNFa38AOfGw0NPWQANye50A/JyRjjoWJj",
+	"Ux6HLY2fPnYsbMNqRUuTYDnB3MOdaN72Ixjjz/yQf31jHOf6UlNdqhiqPyTXt0VmwWG8oN4aOaiFjq40",
+	"h91grLe3O4ERv2jGccqkYE3GlMLm5baqWQm6UgupO9pqzDWq7ZarEjS3jaasGDuLi/nLDk1Eop3/mn2v",
+	"q4VtXut9Enah2BCD0WVDHj/dG50HPgAaahneYD0n35C+unVPYJCW+hKPo90U3hOLlLI8U4XBK1bdZTlP",
+	"pyQ4N1u76XglehSda+hm1baG4XL2IS5jjHh45EDG4/h0PSHLOxemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA",
+	"+5Sr2PZZPuN5x/Ff7cs2tJhXWvxKqy1u5aJjXGSeIz+Lu+w53RzgV6mAH25q8FQjRWfn8wa2FcosBpKQ",
+	"5qXiV6x7zh94iZuKEYoeAsR8/k97VbYvGF/pXpDAUoLfR6mQ05h8y7Jnoi54tqwaRnVZxBVhnx+xU8nY",
+	"ipDQmMTTOVHCTaryRVl8BZxRl478hhwXZvHRbhCBUzKSbrjken+JfU7FE3wSWCRjeYMxsWwhbndz0rzv",
+	"edGQk9FCb1b07J8QhO26NUitgqlIhZ1N89T2i04cX3pqN3H0E78Z201A8p+QSSK2749XrNhgCYRNNwNY",
+	"B5ebSQHq6aRWvhtI2Fkwbo/bOowzNaQwKdcvU7mat4i91qVHn5R5Q82u62KylsUlK4h5ctjciz/uN7hy",
+	"rZ4cjHku5aVy/pMgybZvAMRTNqntX9PePy+i+fMN6EMe06ZzRgx2mfgYw7rsk7bm+1XEDjkrHleMEeFU",
+	"mi7CdjPY5dYQH7RxOcMQ4bqBVR08T9Qt1IR/Awuo2SrzgmYlxRSFKwwwwdjvSwFpMgEqUA4KVwUL5Kke",
+	"RWvif0Suj18FJvUY/sKBuwbuGoF7sIUP3X8vcVa0XYaNNCtXr2T81WCdGTp5RxBnhT/e1uo1Dx1yYGA+",
+	"nW47Q4BXPJ6o0PHS5SHoBB4Bzywtqbbw6guh1rHslYj6sb9VU/vlLPpcmmZuWVN+f8ulLaMNnHyRLVWq",
+	"XPbtCLiyCtqukMipeNXczyhut4Mzslw6rgO6RHm++33urm+YaDit8I73F7fPX69ud9wcR75GZonbT+Z1",
+	"/dShvU3sccjGefyfkqkDoiMVT2+lthg7EnT/E7UR6SQhE5pdUZGy7MTF9U+gSXNpfmG+N3bYSZWSYj5C",
+	"GM8TXVChfDa5godZxlMjpU9UuVrJAh5XOT158ODkwQPzjwVfUXqiZHp6AoYsNy83X6wXXLOTnE5ZPqkx",
+	"bRiLuxcPxNnw5d3TlgPkLpIVK2DteEWceHvb/CO45ZC59KyeZFc/ENF8j4n72eScTMA2YoVZ36qQM6YU",
+	"7N+EyIJMzC1QrAqu2GRI4Jf1KdgBoJ/bhHyFmFIgs7+G30/5iQeKpvlkSF65UncCq1bYFl4KtoW4GiVj",
+	"6aCzWwvtUKj8GkXYRVI3snK2r9JhJ7OhJdXD/ZuCUI83hf08aiJuuV7h0xQXWODEpio9q6OvwxI9gpAs",
+	"FlNW+AzquWSK1BBxOpmEoAY2Nzty68EsPdUBo3ZvHYRTP6wCerOyCIuGFwlQ/PSIPLh39i1Z4RMkY5ry",
+	"PJKbH695eqnpNGcPoUvFihXYd2UrDegNPfljdPLg/bv/ePt2WP3ji4ZQiw28RyjtMeiocD3eJclkdCsr",
+	"0MOjwAVyYURlUzNjmmUFU0YpumSZOfN9Gl4hYzClH2fxRr0QBTHSeSNL8woQKguWr3Yw4OL9VZQPwLWU",
+	"7UQa73EBZfeWM4ZtELIxnOe5taGBN7nArs6Gi27QDcwjytpOlbgyzzbBPvmGBhVxWw7GT/HmOc8EIzNa",
+	"5npDVjlFi6pzr4u8XIrovUM9uoTNhx3Hg9Q5F+xGAzQ2rHgdtgLCgFe8dowWdBnPYn4FUo8VG+IfSsiK",
+	"6kX1bwJsSjPzjdkXRi2MgwWJbihXswDSMUl1/8FoTP7r5bOnbgjChY0I2m0mU9nQ7An7QDXJcEnWBdfM",
+	"zXO/AG9rhvEiqFOO9zz+FM7I6MyqmFVzLL5rKBBrxxri4QegBGAk7sAy/gPQQSN5VIjzhzhGlOstrMOH",
+	"ULS1XOkN5r0EDd8NC6I+WYFn3iDO2RRGXFKdLv7eVBe1YuJRmA6/DywgMtWw3eAsjkWwPXnM3m/LFbLV",
+	"tzaYD20fmpMt5JplbbmTXXmppqXY5HXfvl9pnufm1EMzLZ0YiqQMbtlY5/sdQNSgmT9gWLdme+7lSIuD",
+	"vTPtn2ThoCcdEiXOcxsWmGbsYYhERm2tM27Nl3HAaOuH76wiQQ3gLXSeDQRJwOBBcNqR2KNyWY7bAg4I",
+	"0iIqSVIvdMMFNwvGI4S1rYT9LGLaONcqP+sQBsajVRvpOvoq2+Fm1+EcfLPPF+wejS/mt4NSxJvhBDcP",
+	"LbjJJcNypH6NP7agBkGP9HOov+t784sQbbAvxGD3JiMvEKesJ5EcsuO+pkHxrV/ldNMEi+6rRLtdPu24",
+	"n74H5lFhJm8GPYsPNzu3C6aAMeI6eg09ERHohp3rlp0y4GuX11yIMBoe06TAi/I9a6hOwZt8y+UCfkBj",
+	"isM0YX7wxWsu2t61A2gS1Atbr2lIvKpZYYDGWAE3AhX9EuvYjG5NwbyS9kNiWPYFmhR9feNG3lsVbbtz",
+	"1i5QtnlYxRP6obtVWOMJ3g+kClij6BxyvdUbApDsw6pAv3D8LdGeWffiDcFmTVZyvvH409aVCpBQDIXV",
+	"XiqsbEev+AxrTb+aXPfxgSvffVg/429k1SEJtlNjswvivgu7F1kb/aGHRPhSEY45GORkzYV5EkPHvVuW",
+	"bRf7u5nFmfkKrJcfvGtti2FLvZDF0Yw437BMNUCHoPKKc7Je2s5wZUE7tIiGlQUNtFpHcc9dV46oKoLz",
+	"G+bbbugy74dyXIGlRap4++V/+sY4O2ln9kaw/cQ74ED4xFAPoWU33EPWWhLU1WlPy6CfU7i3bZx2FDUa",
+	"h3pZLpf0c4E53550y1HbNZXDSpr9OKcHnMy/IKcfhVejO2HL8DxI7xqVApot4e5nGUcA/xkX1l2MQI9R",
+	"OryQeW408psrzWfRa8pJQ/swplKdju99e++7u/fvfRvkV43358u4saJkKXN2kTYBDetGABonDL5UZC2L",
+	"rOrUKKTmsziH0uP5Em+vUUBft+GOo46mOl6QsPJpkN1GBgOvDWIJnVegWUlhPlwxipHGXm3gP5VV09hu",
+	"floqLphS0Hfe9pT5FD2zuxhM1fnoAJ0vlYPNt5fyvtyjo0LZN5hINWeabepOd3p9V/3irYvNsavjQ1tV",
+	"0oR1v9NIvl3YHEMfqCTX56EKbHFSiMmHVV8Wks+hudVRsnK6Ug0GHYzscw1vpfVz1ItTis7No14vZBUK",
+	"J1xDAxK6ZAB3OzHUzsqcTeKKjbmOc2t6Hwp7j0hGB3o0X5TiEQ6w45D/frPb+a0i0SFo+0cu7uSCq8WB",
+	"VNsNQpXdukBBQMcmypqNhewVKkoa1ypXhZwXTEVyj10NbVcEo13OG3Wt1mwUurWazNjJDpW1G9t5kL93",
+	"IJhgtwvN3WTtd8tWGxTX3sqvtW4bVtOusVzs8Abb7c9lW51qdfgaPcWdwUFxxs1F2fYB7OnYMQHfRpa6",
+	"go3dWlH47yVtxQNj6UIyBYlSrqVU1Z0Hfk1obiaw6fjG9pZa2sUppgW9xPY/Hcd14d44iXycdgqts/gV",
+	"K9AN3nnDzBqb5w1bACk0PQa0t/QuJkUA7pZAdYfIXKrh4SKtuTr9AGHn6p6zQ/RRIKXjvep8VWNWx6MO",
+	"4xYoNjaCu1X5DkzQIA6Oojx+Nlrjrrr4e8lKVA9LIfAOAOA8hs3LV7TQ2HG8QtADKZw36I8I2xW8wG4r",
+	"5D9V+FHWHKj8I+g6iY7I0oJF9ugAfagxP0ox3d4caL2QRDEUQquCQekRtKqLapmWY/tM7QaGnMM4gzXU",
+	"r9JqIu3GFNL4CGfBbtZncRxwrtAdvaetc+V+s4u01ieugsPEp1bpeTdl+kPCFjvKepOK2QzxxD7oF6U4",
+	"SPd01betkbwKcoNrnoKICmAmXOXJIBlMy/zyIPyNlj6QPkIN1aSSZDLBlC6QbO/dJjdkilYafqTakVdF",
+	"LxH9v4tWbpnH+5g+rTQC1d+JpO2+h4HGH2wW7HewuyH3HCrPgAQ/8NksItDqMcQjRAaPXA0gpO6HXLBn",
+	"vMBq7OYIcOIn6gW4ojmP4sE1hlvwF/UAnydatdyWjTzKzeTW9FlcTcERjjTcMHIGwOJWtMSukFuSx3xS",
+	"pAt+1aSmVS+Igac1ivWdJOAuNtiKCWO8PEHbpXNRVksooc1HUpQNorUoBVqSXJFSZKwga7ohsgAcy+69",
+	"1VHdjxyM3s6Z/qK8b1Itpk/uJE7Gi3mD+Oh+8e1mss0Su9uNOxLncsCyjRfGILqIhcmorAYiGMti9WML",
+	"uSMz9+aW+7TJKOJeGv182z1pIVgqdDYnOxI7p3jsuxFr1G9IFK7S20JbGeiM5iwjVJOCKQ2eAUB3tmWi",
+	"dE55A8BFR+gCh1Vp40CGON6tF8gcO7/oZmOjslVDePgQGANZrqJYMK7+SNNLJhxw+EFcsVUtZ7v+AkDB",
+	"vGDYc40rqHWCCkKJ9R2sCfimkMvuSlhO08vo8YD12dMK+WAzWaQAweMbDK9yKkgmGcTQsQk7pPBzlHZV",
+	"htSa5zmZshB1/wAcq0D07Xy3Xmz281cleypkKvPDLtAcT5BOFu0mCgzRsxOkK4/vgo9QhSWOwtT9WKQR",
+	"8aJrvzQEonDH2kNPwCy60P6lW33teJsJFJzmcSEGX/0qNGYLdllofNZ+tu7AurdWoiFoEOlO0z7ZVGWS",
+	"HwGx4iLPvfO6YK7N65Q9RHnBFcnZTBNZasIEXmtHQo7onB3kWGjrdXtqD9YLFtGyJkKuJySAegjzi4Vc",
+	"WxX4xG7Ku04bvW/Dnlfl+1sqQRvMTb9zNivz/BcHUridnIuFedhlDfVKBEdfE82KpcKMXPMRNmdTksxo",
+	"vDq1qQ/vrOZ3tJ0a3aiYJNI5x3UfYo/Qi6dy3QJGUJ9GKpcMXCAO+60+pTjU46so90BFH12y2NL2oBma",
+	"zawB5fh1hG8M99ERO8pdu0VHO8yVU6VfbkR6YGi1jGyz68sRFOqgQiEktr8zlztXBPprC+sjOrRDWmJf",
+	"t/8Q+pX6mTfTrBGMO2yUsVVwrhVAuz+0pa+2MhLX78w1o8Rs5b0DqF9jk1vbV7e14JAG2L59uw40mVS3",
+	"H3E041+4Jpa7iOO5LbknMs+MKYApv0uoN+7aE8pDbdeHd0Fk210e4POAGGaHcGEY8LQFy1iJa47DQ3i9",
+	"UZ0tbAoVm0qVLmxFvGNl+6zhtx2Ib49J3eDRbcBcdOSfbggYtTGkhapQrAOJ7Cnq9rA7kl0dH1UEuEsD",
+	"Lzz4B3hqD2+quF3l20G/d7mBlSSogMrdEQy7ysExCrkdz3RsDq+YoOI4AcKMLSMohL/QjBnWmRiKQUfk",
+	"jF1N4ibeTuREM9EvclKweVOmssrLebQ8aCELjSn+ID4RL6YBrk5tOxW9M1GVyrBCg8swxFbeEuEXTy8w",
+	"0ZZ8z3NzOglqeCqBO8uZSDaRA+Zp7q8ETFauh7cZgjAkC11Zc/Rf+dXYTa/HGdpiC8hu3XpALrmotVlK",
+	"GvysPZtAhVvRt7BrZz2/OhCXbef6pg3IM4Dq79YWMc7sFkG82+kMGlB29iH7CF8XUdoHbHzXw8924MS3",
+	"OmbuB8GPWNg/0I0FrNvVNfphdYYt+2OqP9Pt2K39trwf0ltvxLYeG7sDrYPIZwHk2YFbA7Nv3Jy+Tqci",
+	"gPVpjT+45+oKT8OmtXfNCH7f5XwcsWSi0f9Xr0PYbS6hOm0NKnyNexOLo9yE2XtLplXBlrwGaV1PPegl",
+	"to5bydJVo2vYsapByB7hVxGhk6MRhm3cUJ/d2CptoH/rjpPJeQj9AfSyMAxzVaop3IwxzeAflcpSZ6a5",
+	"7Ii91ZQo5EFm5jL+ZsmdhXGcko19fQgtREBEVb5khILzC2LVvuRUCr24CbQIBr/KguvNS0DMRr+rb5G6",
+	"03r34vljcsk2gOD73hja7yegjN69T9IFLWjqmiQ7tPbBlNECbgb76oXWKzwxqjlfJ6NqMZW0yL5UxD44",
+	"JABZYCHjFCYAa+fcst2oAUOJXmKkiJvRUikvuY++ng+csfHevb/ielz19TUgR85ka38GnzvtZwpBQUze",
+	"ziRTmLkEefR0qYYkk6m6Q1d8uMy2wRXFFRNwoh24/Jw9NH+C/XH+VrwVJ+Sbby5KvTDPpXD6v/nmnEwu",
+	"oM6W/wGfnJPvgdLEbcxwOJyg048G+2a9CBECEySVJ+xbQULaDgmA/nv5AwYHLmHFiiXHMbi2jYW/mnw4",
+	"qT6ffP0QKeC4zZBB0Y0i6wVPF6SQOSa+w0uhrSwClHA9xOU/ztQ33+BnlKwKNuMfcBPsKLgdFuPtq4mR",
+	"05OETIpS4H9Z+n7y9ZBcuAifIUQQ/06pIFOs586MUcq1MlPhmXkO/422GM7mCVfazMeslUygF8iEfDUm",
+	"WhJjLhCWK0ZOz74GdnANPtFsQ3RiMvloLuGEVMkrCbG5K9cT+xYoGjKvMWw9gW7huPt3LLznf/ymEBI6",
+	"lRmboMOITnMMWC6gr4DhpoRMMC1oYjeNmZ2sYWTiCx9J4by9hsEw+grDWFlpZ688X01+fEXnk4foUzYH",
+	"wzPA5PHs5Bdjzk3IV/dOv3Oe7ITcG59iMANwmgyVhdQWxLnyP349hBGeSsHcMHN+xRS5O7pnZ/sCqmm5",
+	"mJu5VvcisgXanUTJJbMnFmSoIJPHGVuuJDQnP/k720weVlLkkm3sW/xHdrugKkDAmWCzGUsRZfD0HlnI",
+	"slCeK5bcsMU5mRh18gmyBbCA//fJc5nzdDMxfFsLVz0kU7aRIjNkQff/vdMHSOfJC6aLzcnFTLMCeQNL",
+	"kJMKthMFD6S+Boh5hrA5V5plxFUguJC0ETBOlg7J42pnzSUjBVPQgoauVowWCaG5knAeBGGiXDpSnxM+",
+	"F7JguJCNLEkm4aWXQq6HbwXEA1Im0O/JMyO/ZtDaZ3CxoumCnZwOR5VsDj6DHvoWkGHwd8ZWwZa42his",
+	"iOECayysTgE1HFOpF8TjoFt/iTniULbpfCMYzB28tDdC4KA4H4yHI5yFXDFBV3xwPrg7HMNkV1Qv4Jq8",
+	"Y8TsH6CJYPaI58HH2eB8gN8CytFKCoVX6+loZP2i2jVAYR/0HbgPsNE4NXqcuaIv3S1KY6rMTpnjYw33",
+	"znAr1yKmufkZuRzHmiIwOH/zLqT+D9KJ+UKmTClIpv1PQ0A6V0a7+IVpishQd6A4qZkk9usAo1ZBYhhk",
+	"Uvy4XOmNzRvXRbmDt/a0El3pgqWXeG6B5aucjCWo6v72B7DbisGuWDGVirUS9t2n3LGUCtiws9Hdji95",
+	"c/KOmJtjShUjWD3yVpiVA20PmYCQGklpXhleykBl+47js9Uj6rUFL4gauOpqbDSnk0uGvrOG06Y0tvZX",
+	"u/wVm231yB0QzJB9uOdBl4e6n0fCy/o3aw74TXQ5tm9q3vTB6ej0/sl4fHJ699XowflodD4a/bPyoH5v",
+	"iFaq4v3o/oP13d/+mM3GxWg0Go/ujez/5ogpzwumzHiizHP0nA8u2ab9ZzlV+idZGsF8+uH//mE/+VXt",
+	"zmw8qmbmfGlslcuNxR0q2JW8xJ/hBFCb26lZehdI27EhqE8XtkZVmCFsRroOWbu1HwVwAeQ2R3j+AkHO",
+	"5cxc9nhbIOhqxgprVvGCLOklF3PsnmGeg2ifYvmV7TocSQM8+Hz4E2F1dJUQS0S8h32rqupsuCcNFUM1",
+	"G7daDSFzAzs9RBLuJpdsM3ELt/oNRxFvFCCuFctnQ/IYI5CwRotgkqJmeclWmgi5dhDk9ZOI/Iq70Pso",
+	"BsoZGGPvPBb89xKBwLsfshh7NnFjZ+56ytYXgaFYWdnmyrrekQvjflP+i4gDaPI/cIbk23I0upveHZGC",
+	"ikwuA0MfuOG+VbjhtjDnBJ5ne6UKTuh4MqTrDj6yNA52MdJHASG8EAkf9tIYOk1D28fuwDPXyeCJTH1P",
+	"mLbn/XN2FjcSH79YA8cKhx7igmUcfUHhTXvnIzpErlGAQL/leMsJIzMAY0ovjA4G1pb3zti8WMT5lwLE",
+	"itJGyXA95rjSCVnSwgg8yFuAzd+VK/jFoXJlBkZk7Oq+17osP52bb9ALGOomW5TEdZ850weTxRjYjaQZ",
+	"fZbS668pdm5P3pgR7yIbt7PlU6l/kZmxwLMjsPMzwSq3YpinWCkRh6gs/fhXOLK+c+KrzLg+0YVFTW22",
+	"FcxzrwpsQHPL5kLSXAFPd2EjY4brjOeaFW8A4uVdzcjbA6e7++4LYetpPR7gxLpEh1C+wLKJhXyyn04w",
+	"+8XlXE/ZnAui5P6pciluONcQKcC1sEw1KMZ7Xq9KiHD0fn/bkFykrD5gt4yG1lbuLS8sheb5AS88nnXq",
+	"4CVdMHIYFkZi2imI5L2SHMu7BsjrgcMvo+SJvGIQ9bLwk03GZtVkjM5sDoTNuXLlmtfJABMhw+9sGtY1",
+	"FqQuBueDB7Pv7mej78bffXcv/Ta7f/aAns4YpaP07Ixmo/EZvTud3ZuNp6fT0fS709M0G59l99Px2XQ0",
+	"G43o6DuzaavB+WD84HQ4Gp4OxxhzveKyVD/jK2odrIzm8ns7eRT7fXA+PjXSFQNz5wN1lbb95rgWs5GF",
+	"+w1mJnTBb+Rh9HcHpL2vmFzlzqLcKJLxLCGCrY2m6ODJ/PVhphi5O0Dc28tj9wY4v2IFnyGmb9QUfio1",
+	"IxNznU5IZgxdlisGdi36jDeyDPzGOdVQhkC113Nt5q0FeC5YAPFcv3NwJrVb52aHdFrISyYqZcXuDvLR",
+	"wgIoHY/lLYtCkQrg9Fp7tweHvWArWUR5zFdBWJejLMVRNO5HziY1NisXLmyOpSXAJySX88PYzLfGNZKG",
+	"K83T0DkZLTUJ4PaxJaLDEVtR8ZDcHZHM2EVaEiHXGCJzbMYVUdQcD0o2jBaEamjLv8tmc6bDBhJ2Xn01",
+	"nJ/gAgrxCv59L5ojt3kO+CSQvTHdvAC43O9s6ooha8sD4cV2akwJm46Pzk8HafzmYw1WeaC0TC/f5+yK",
+	"5R6Lb3D+wHd1CNPtAJv0fBxkLu27RLbSlgYcMhFkscFmyGZiflDkWJQu8ooVuizw34a3eOHmDvODm8zl",
+	"gr0ZQD+dWSHByFrTgi1kqdhJNjUHbW3W+eZu8t078zq8EmAsC10LpIypCzvTMBRl2UuWSmFIeXZvNDJD",
+	"2n4Rlvqjk9N7NbXCdmEAyRm+9bv6+KOwkwTYk6+NLfiaC2X1+2q2W/MKfmcBNs20SqzUbNJ2Yovp7ODa",
+	"FQANVmcluo4hbX+WayJnmgkXiyUZV1DRnRAKgHhGi09sI1gGTaldlz7skhRI4gr7YFca2wBwXB63h4hC",
+	"SIXbt/p6i9lmMzFo+9csGfGhd61RwD3C3KjN9QF6NCvaMzgIrX4m2fFsmSlUX43vJq0SNkCeHwyiYhYM",
+	"nnSWtwvWqnVV5ISP/1nBf1hjAVHczR/t49Yg3Acv//7ryRg1SZlfha4r16DKOrKOdCMYaZpZSdluq1nA",
+	"VWuZKIaaahMtXHZs/XZIHCKcUTtv6YW1u8m+7gFcG9Z+tIjfu0I8dAJWTbrA7jqmbeZO2H7zzAvAo2jO",
+	"brBGi+xwAX3no/vzulFWB3rsrTi122niX/3neVaDmsH+FO/vRq1W/K5lu86toMGk+IPf0BSY/hu/YoR9",
+	"oKnON9AvQ87IxEicCflKh41ppXKJP2su1NcJmcC/JuQr+6uNLAsi1yIh0ADPhdBtPqY7zJO34qucaXO7",
+	"ljmznfC+HpLXkHRX5S9CwqxVVDAmhCl0CMlAzAzJUl75Tq8bWZJcQtgIcuC241hAwxuwN0zr2Qrz0bso",
+	"GvWoevXLm0TX/f0F0N+YNbugiEjOM7YtzDsLvB8sobvF13se5hsezB+AQxA5q8/prESzO0CBUPTAvXv0",
+	"1gDg99PHK8yJA3DsjXWiKLQesBqWfVjl0FPf3nb9FMxOZXYVATxs2zbsWnzWrrOhL5H+EpER9qjS/vF3",
+	"N8wW7JwJtmDpZTx4OnbB0wrvASTovGDq97xWZNsYeEW1VYp27c/SYEsNC1VVxCKzGHPA+Cuq1Nqor+8C",
+	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUyKKgeLBjN9WJTgyltXOUtpZRVzNdJDRM+73i6sa2SjqKR",
+	"BRIgkDr+06jccd/uyQl77AFBdMFZ9hBqyCfnmik9sdATVA8JgjsTt6/Ylt2i5DWh48Wyw6pp/6kZYo0H",
+	"Kn4ODmbnpDok54MvPr6+ePHjz89+ffnj++cXL1++fvbih2vD3goS49H11icfLSDmreSkVYIJT/VfUgwd",
+	"Ufj0361KWpXCkqu3vOovi5q8etWp/zxT2IIFHCTpaulswRdgyNh/bGW11WUUfn4TGdU72ywoReOKzAGG",
+	"6hj6qllIHenVhi99HVypmLoBmZM2+/1w+h01Le3fmtXNNStj8H6/ARyYuk/w3a1LsaSCrvPwrMDFFc7N",
+	"55Y3d0MJdwMvj6f6O6hkS6PYi9DFnsDX55WyVysrXGLNMssgmxcrBAmyMJQtPETPS8GWEoom3DBDcmEB",
+	"CLOACm8FthkjVBF/hcacJ8ipRxPNXfRGIMYJEOM/ItIlPIn+yJ1uKxSysOrT9QFHBFGRuvtD/tV0u2MJ",
+	"wtMmSdhBawujDV7end6KvDOHgFt7bH0j6Xbj9BlolPtpFLI7AWRkNInmQl2qAMVzSF5DTTPHEvUrVmyw",
+	"ENiOkxAp8k0AmXg6GkFhNd4mmHHhks927dS60+1ZgKV3FG9PkPAxZ8K8OIheOaiKyxLOCyQwnjtIfMP2",
+	"dJpXXo2C0eyZyDf+A+ujgueNmINqnjcw3Ds/+Kqc5jwdboU/C7lWg/NTmzpxNP8Jkq/Rd5LnbtNchpZr",
+	"2HqkTEOL7oDQjIga/efdu3vOAfhcDgyw1C73qJ/n2YoJI10STLULmkDa4IqDAQCoijyXawuuYWiHXSKS",
+	"WoNKn5iNSXvkogYyi5EShbKMAAhF5ZClef6QTEAGW5QEvAUQGwEzzOuH0pCmdvf/6xsG5mpw1x+UWRXS",
+	"KFEvmTaSzzvZPrnxgLU5fw03B0r0LU78E+/NV8Xmdi5N2w5rX5QIG0AdqwYg51RhFZQ7AGbmKaLfhS3h",
+	"0G1iPtRyOVXa4YBqH+B6M0iz1OLPGaY70QWfY38XzZdMabpcDWyi/rtkMC9pQYVmwG+AusKvGISGU3YO",
+	"OVErbAYMdVnWrFAuabbmsH3zEVvPAIoEqdBc/YXDiivEjbClCu62xdMJx2Fb+64ax7iL16bl/Gyevq6h",
+	"HbwyV7bCVK7nSMaX/+eJR3II8Uiqr6sc1kD03EZgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy",
+	"3fNjOLzLVb1zfPxVK4t9ySceUPlmB+nf5+cvdn56n409F5Asjqan0mpM1LU8cFEmDz8EB+urAHXijlBh",
+	"LqQTITXbcwfBg0/huU+fqfAMbb4w8M8RoHdPvN8+9Wdlp9Ilps5Xfw1Oh2ejsP3G+aBU1v9oc82Doui0",
+	"2KNm2vUNzgdTvid3VZRQpeczSa0m+qzUEOLGmhW94CC0nD7oeijWkiKxGAp7QNfSN0dnNf1w2qkcPFo0",
+	"eNzr0PNuhzg/PEvgQBwlvh+M15h0aYHgI8fe7u/2xRec2jsfU7+89rvPPzY4KN+q+vmRnOUVZQ4hxQHi",
+	"L1jBu32UPM+4Si3A9I1e1JKasQOYgfcCusxn5rLAK3vXYraTq23pgQ7zG6YZ/qlsBJml5cpcsBUzobJp",
+	"LEZohKNUWVM1OzBY3UZr5BAY+tb44/VCQtrNujBr4g7TDRdEuAbIlTnTqsJjQQn/kFABlYjuivSNgXDy",
+	"WKA4gwRaRVaUR0BZ4CX/07nLpS0ErIWVcIczU8ZodpJDr9eTeSHLVbvSVXWG/Rs+fMOKzyOmNUJe6GC5",
+	"Ub/nQ8jSfm/Tp6t6xrvfJgOP1jk4H8hSQ+1NoXRbGCan8e/P7PdLprAJB2jrAAzMFdFSYjsn11AplXm5",
+	"tE60o5XJROpLjqqpbG14m/mO7JPg3UGLudcrjqG1PDPiwzArQWaFZlApLVV4Vf8QfN+1WiQ4AF1Z/y9a",
+	"03e8artqqd3q7ZALj4mBYk7zn2UitUqSrbq9XWkC0vX84zX+tVPhh7bOXpEDtlaW/94FPs8V5zWJqdGh",
+	"Yko6jJBVIbPStQeH5AjFCiwo2eQSESDUZenncn1w1SEUsh+9lnCrxC5ak+dALW4tt7s6VPttvlDQHSc/",
+	"rxqv0ea7qfS88zHzS2y1+ypKHGT3BT8/jt0XUPtQcvS3/cJVNKdI/SSLQHle0wKwWhEv1mYWQKuCKrD6",
+	"pSJybZsmJJDhIcjEntPJQ0LxZ14Dn/MrJgKAa8hyyAAvX6BgYAVJZVGAgxxyISygPilYVrhfb1ARJVwo",
+	"bejmkLS2m6HCjEDc0DDHwvafhEfeCgfAnvh+6PYprgj0rsWWmC4rA9sAWKfyblEdVPTZM/21lXBFUeXA",
+	"hkV2+G7cWp891qXWzsj6GlvfsNTuWEljLv3j44AtAdVqQDP6v2uh1gMEWN88sU94nh/h3nogA8P+v2N4",
+	"AqH3Ox5vIxOcALaMvl/o3cRFsy0Poib4K38WoAPHhmR8NmMFEzohUpBVWayksuIBb2DD4ZdspRs9Njfh",
+	"2tus9rwg2lxSVnfozqR2B/6SzAneIWoFCylXt82O7snbYscLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+",
+	"aWbTSxwSONM6d1XPcE/NsTNEIcv5Ai8FuBDxPa7Fi2vNEAP0BTLcFqfXWOr0E7MUpoAEGgxS5RNx1kXO",
+	"L9ktSjsfXrMdWayin1RJZBkx5hoyG0DHG60BQcvI2WhEINip+ZI1sgWu4ZY5oo8ARK1qcH73285S74X7",
+	"UcSq+FmuMV8VepYVnGXH6yQA3JfneBxr3plw18BNc0y+ZMbAa07gfQk5Aicgi/DRIZkY8x46V1HyKJdl",
+	"9iN8QcbDEWHiiuVyxRKC40zRIQ19xOzvl5BxWEACl80dgdZJU5peQlbYWzF5QpU+gWFPHv8wQU84Nl7S",
+	"xKyLZQ/tdGAroLnBDPX7hSyLIYG2b2R8RhTCcUGYfgnd8rHnW5VDCe3U34qcXxmV95X/yD7ode9LtiGy",
+	"cNi/S7ohilm9mpk3mKlzQapX+s4UuVTcqOlpypSKqbz4QiTj7vHZOsmbFVMeu9l2VYNGUqiXJxVGcFGK",
+	"4YwLrhYeINh89M2kZ/2/3qyayv+DNptv6Mkf79/9x1dv3w7tn19/Y/7x9u03X//nF7EGnEv64TEOdDaK",
+	"QQMcDYoL3ajKsnAVQypYyvgVqyC6MK2wIkCND2sUCBc+Onnw7uM4OR1dnwR/f3EQnCH0EIJpnthG/7VW",
+	"Qjw7J9/eG49OxqdvBTx2TsJtfivM4TwnH98O1IqllifeDs7fDsbD0dtB8nbAM/inG8V8pGRZpAw+NjLB",
+	"VWzdafcWwU/NCuGHGbsaukaNw3BKw6sxPsmX+GTMpwZPmKlbUvhht0W8f/Dt4Pzj20FR4uKKUuybKbiu",
+	"4GFVpiljGcveDq6v3wo4kD1aMFUi4mhJRAu6WjFhnQz+n4GEt7JhV7a7var7ksD6bxTqHrp1WtBL6LxI",
+	"Z0xvXi0KpswvJ1+j+wBbErI8s60w8bET+NVOT0xIC4zXZPwMs/kXd/SbRToX//Ec6NZHXhV7bTnNF+AJ",
+	"H4MbHxzdizzrBOvtEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4he96DB7iAOzttj3SW8n5ti0yUuqW3NKG",
+	"BfY7pOFoHQe7E7yADS5oPHS9BMadj+Y/rf7mnxHxs7/xDz88jo95C3W040L7u5Vxyu8iFLpjPaStQc6f",
+	"WZ49ss99Rt3t6FTBL+xh8MD9Hk4TKijpbuXImfk/yAz0gP7Vb8aAhVu5UIPRku14l5FpbVKmHqqrR9G6",
+	"x8f0Fh7nerEJQEPJjOU5dkQaj0ZES3IKifQPvvtfD8nZ6H+B9ZPncs2y4yYJVFzTIZ3R+umPlNjvcsl9",
+	"zbjZCFh1ve9R04G7aRin+bydFwxvpo+HDtqYiAURDns7TbYCJFPwkmm0TLWsTEGpF8YwN3NLGoInD6vm",
+	"yVyTS+iG6yzYBVXd/Mq4bCtz/0IOZcQoAfjAJVdm3eEV36vLwAtYYmccpNNPdtOY/TEHwB8LtaB5DmmH",
+	"U9bjNNRSxLaYOmdUsVvg6leLquMy9o92jmEMA9JLiIFav7J1Zy2YSIiSvn+B0jRn6C+WAvmViTlHVzMy",
+	"snUrm39jCSo2pTXL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM5YXd42vL3X8SMz9hKLhq",
+	"DD2XpFbn2IuTubjimu4HwXwcPPc5aUFpyla6hrKxv3jYxYXnBU3Z/66jiQR98fzP7452a4+5uNpbFMI7",
+	"d+MroO0LhNQtfY6mqFQbu19RCZhlT/feI/D64/Bl4E3HZPtan+rlNO4qR+/uPuTFV1UTXnSUYI6/uKzc",
+	"yitoKgLvVw19eR8SxUQGmoOEPIwm5MVqRX8q8mIbe28xWg8kxGBxt4GE+C95kJOBlpcMztg/fx//8/KP",
+	"0+zb8kc5Wt0vxvT7u+kP7Kf5z/y/Lp8sn8rnv79Qr8p/rP//m3+Oxqd3753d//a7B3SaZmw2X/BBMigL",
+	"s9SF1it1fueO2og0xA8IBf2dG7+tb8PfbeaIOPj9E4gowLWCk7iFJfCnQCPC7BmhVhj0EkBNl+2dj9U/",
+	"9rb5BZHU2OdXYG/famyLBYv6gdUFicv+grQD8Jo3tfmtialuEIrB7h0RQvGV7aocjG5MuAPo34yU2LbY",
+	"0b9F1OAAPWL/Ea961lbH/Dg+RR5u5wFqQk/7LVz0u+qQQ1FRY9jG0AJKdl1Ic1UwCMwvpdCL0GFRroxK",
+	"kVHNXNVIElfN8YV/Usm3WzBqhFwhOP2+JrH9ojJ2jUHtRWQiQFRle1R4Yqa5VCxLbGW6jRlzzDPAnmd7",
+	"OzsZ9ohi0U+lzBkVxy1HX60KeUVzL0Rg/iFM4HJV7kHJiwme0fjVqP4IFGPU6t5Hw1FD3TsWUe5/cMYF",
+	"zfkf4YRnOXUw0SCuehbBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9Uwqzjb++egQFGlSzRzZX1UG1",
+	"scIFqOpASugSCfqVwwfQzdx9slWdbyNXARG/G96LE9G/6u6xTT1ziDrZeXCiKzmdc3EcB/VjP7SNd+H2",
+	"3rja3n0KepX567oZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2W+l0ktM/jJH7N/iA3i1",
+	"CdnjftOb0wUt5hU8DuRECGtrvAkHqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7XL/CZa7e0",
+	"nItOQf8SitaSAXCURcJ/Xw09qIRmIA5XUnHt4EFWhY3ab0R6Uvvl9mp8fG0j0mD6MOn/KYK6kWkCQd1T",
+	"CLcoyQ4x53MD1nZIBqH9XsO3v0XYEE/Vd433wZ2aqPx4g1e0uRPhuICt7vtql0pLCDwwmtla8CpgaLRQ",
+	"VDCNHUIcoATOVVnrF8hqoSVQvjvw9fqthL86/GK6YXOzm7kl/Wk7OT3D87YH/shJpr9Jma15nlsQiF5e",
+	"ywvPE7fjtWy+nbdRme4ejsr0t4KmjPwsVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UC7ndSApoo5NQCX5z+",
+	"WwkAfPa6/cKMbg7YF/fNhMiU5XIN7OPOE6a3EK7JV1/cN09/Paxu4n8rGf2VjNHtKhmDx0//cQKTHA+a",
+	"lI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtULT4qcUWoIhQu8M+tj9FFlplbE+lJtCQUzT2om9D0Ek68nM1u",
+	"ABDUrlvc+Vj9o9WzDz4rMDztFF1/oKnMNu6ez4a1bqiQmhRIsS8VMdSOufKX8ooF19sR+yh1SBP1nHe0",
+	"IEDAm1tBgM7bdwO1soMqJEJdokUN3UbzPL4e+lg7fDopUkaUXDJgKZYrhtBkKqo+2v6AN0AUuw110GJx",
+	"tiqDvVr2BfBjt6Hy/RtN9EA00f5IoY3owBUaXOKE6+d2j70uMOYcItvZ0kiES3RXwHEvskym5dJy+j7v",
+	"6ZIWlywzqoIUrM1H+oMbdE9N5MUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fqyhDhZoBYZqha0d7/",
+	"ev7DTyfj4V0yHA5rL7fzMSdSUJjoDrQXFgSaedXrAJFACaqziVOfE6ODJ6AVJ0CtxGnMCUqVxAmTt8Vb",
+	"USnGidVqk3EC6nuypVAnW0p8Auq3UTmTUmVmrP4ldI5jtg7YIyTqyQ9cVUZBzGMy47lRY7BXbwSnvHk2",
+	"x0kOdlowVeT5Dz8ZLfHRy3/8dbxWYGje+Wj+c30nMI2azudTukSwdizSSIiQiGOkIBMEVEwMe5L1QhLF",
+	"IFTKNmRagpTxCcdLugF0n3jQ+QkX7FnNGPxsUkLbAh/SPP7Bh9rMjx7ZbgFhixbfQqqyZJ15/du++7sF",
+	"Qi6jFveZ5sYOdUegezFMn3K824bJ9NyxP95YsfWxamAUF/OchZ4QrIYBk9ZqxzdH+r5lg8KcsTbZcG5t",
+	"xNuxIn4ylinUxEhRufMRYykoONj2WbMswEGunNUPyb3xKVYQwM1EUgBbFLtQYrtebRzkhm7tTw5zfDwT",
+	"+CXd2LwV5GFUwBDWgitS8PlCH1ULPHce2FuzTz0mtmaCCm3u/wocG4pbuIKka3DbrCjPCNVoztpiFSjW",
+	"8g1TiJZkRSO9BN1K/udyz2PAIqfCe5SID3Qej2Hm/Ir9uroddrkgOdXMbC94fyDBjOc5lj9FzA6Yyp+9",
+	"3zctzXsVRg6hk4qS+RX4lrpewN8zBIM+Fu7bLQi0bRB8CONhaR4c+uMy6YpubodDv9+QKRWXRBdUqBkr",
+	"ErDUXTIveY6c66vmMOnTsrM5kzwzQg+7O2M5pl6wpWL5FYtAcazo5rPlbkBmBAX1+5BgRgk8I0/lFeTj",
+	"JsQ/SO59Ox53Z3lL6b84y3tup9jaAUo4BRQjkzXdHJfpryTPbusaV+7CxiYpKJCJq8Ve5TRlE0KNml1P",
+	"ePa5uUuasQQSIzbmBp8ylwsRUQPNQj53qf66kGKOywc7D0jUs9L6H5Jn3h3zl+Jxs/FZQdchj3uMLuu0",
+	"rJWaH5HN1/bdt5fZs5s0WlVi266JzgLaZV43vQuX//E/Tw/1gTxLgoPDeFtMULOCo7v3I8WyJxtuIXQq",
+	"S+2sWrm25SgkAMWu2BaNUkI1lsTbalFlxJ2cEWZGBqtsysCglTPo+vMa4Q9XKM0m3krhDlciiphdN3TV",
+	"X6J+vqpmefOxY2qMDxzdgwOFNOgp5L4v80t/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07",
+	"ZOrz2z4UfYaLjjnjXteZ2DD2Vok3VeCdOUKGhnUKGcHpzHOi2BUraB6UHsgCnNPYWlqWeQb4onjCbiA2",
+	"bMlXK9iBKxj7jLzaTVj21iu9NyT7m+SivVIxFrT11YJyLSBN7ZYQ2XBD9juS7ebughOY5RkB/NIhWx6B",
+	"j59XUZQpgwYOWP9vfVoHFCDWWfTOR/xjX3kwNwcFBlSEiay6zMClZiX/kNhJYFyH0StmdDFIEwL/WWVw",
+	"kr+zjfXvGv0clPuH+O/YOptyj/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU",
+	"/fVkST850RSpxk34HEsrlo4tbr+k2ZGwuQEP5C3CJhlhcokXeSngT/w4IYrPBbOOjQw8eiCVKLlkG8Sg",
+	"AhxneNx6D6I5JBgTPYooOULrmANL43H6fTvEfDbn1YOZ+AN7etQDa8GUsV3GjU7vcXqV+CsGPXZAhYMh",
+	"QZZMFzxVbVitv9hH9gHKLxhRKyosagC0FvEQ8ua0nZzeW0wS+/f4bOn//jbzf94dnWR0oyYPyYMRMX+5",
+	"zhHDYAwMwQnGYf1QJytkQSZcaFZc0Xziu2g1JXBpvmQvjB3chMUO73ozPnnwDpHYR8m966+W/7347+y/",
+	"T5ZclJqp/z5ZyLJQ/w0T/jqG0h5Fkof2C66s2dzia1lkAaXGi0nTrN36GgHkY/Ntmtke2fUSWxodgIZ9",
+	"85JiY4nN2ROq0dA8vXvPmMRilvNUq8H5+BQTY/4h89LQZTw8TQYzynMj0O6dJYjLrtSszAfn47Pxdw+s",
+	"PWuUb/P7s9O793pICOT+JgD3cnmUpJGf+LwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P",
+	"8Lkbw9FwMZOQNhfU1uTY8MsL6sF4OBqODPns7Abng7vDMX5U7Q/NMo7OpOeFma+GvpDWU4GsbbOaIrtk",
+	"1nPx/DEx4x6+USwtCygYevOunuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYx",
+	"QzyH1910/+yk37zrHv0qWtAdXvkVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2A1gHsw+meeb9hL7xZgZ",
+	"2JY06JhPF1IxYQxeKjZTmW2SqkoZtl4l5PdSaoq9EmiWnUAyWiSl+bmdwbG2F07XM/vnjFFdFuY8rRdc",
+	"s5OcThnECmwl3RdnyWgE9YzUR5Fs6d+vImMF2ciy8Km07uS/DsYy18OWDzEZ5HzJsSia5vlPOAd/wGf+",
+	"38CKS5mxvF4Dt1sVhzStfMY+o7GtnDAoaTx1V6wd930p0OlnizvhGXBSBst8YV9CVFlgoSWs1v7mOd1g",
+	"VJ6mC9duzuYEWqRoKK4KxntuTJOdKr/P4Tg2CstQ0MVO4dYxO09pnpY51S3BlaeS0NR2OvXIcuS17aVq",
+	"LD/sp8oVGQ3JxBBUTVx9km2U5bLRLUYTF8QwDFy4Xhrb1FxjJipCl1LMoTPpckgmoFxMEJYYNALfK4gL",
+	"6PgqMtx2SP703U7M4bdlgkqzlZEO5r+xyIynA+zp4CZlTe6ww5k4MUvEQ/MuOFo51TNZGAPOsAgojrTA",
+	"Jn1YlQvXu2bzIBlcaSoyKFO9d+1ShpWbGwXFDYw+wx+oh90HA/C6Hz//H7PsziCfowOJExdS2xXXg7OR",
+	"KzbvWFd9Bk+7KhLG6qXIXgThY07YnNUlrpEptkQaR3ASDb5WTUXQU6p2Xucljd1w8rLaZyPw7Jjwyghz",
+	"2BJCQy3LJ+7Lk4phzDevmt9jA00VKQ/wugFjXEBktEnU2XMGiZ0ulfj4Au41ynNML3ExI6VJCXcjRb3A",
+	"g+51EYRFmbMTmraXXDwzUsXIFxBY9lJxHZONuaklWTIGn5Y59KK1Yg4b11HNMA3O49JRsjG2SEGEjKuY",
+	"L8qcXaSfqPbiz23IVC31+G2ZcGdBQQFB9p5W+RntdSJ5ztxveRWv39fmqWqc4kTS+BRlMqhJNNV7akdW",
+	"jhONyaYXkeLOXs1T8EknHh4//Qe0UDFMarYrp/OT3AjWE8jTo57fDu76NOOCipTTfF/XJ6ULvmK3F1Cs",
+	"mGp/UBEhvY/UIW5aKiP7FEgCRTKeNZeh1B7d26glIrHufCz8Om9ULVKRqzVP28o8j7HJMpRmLuPHNqFI",
+	"rAPRJsVAWTrm5HD8nRqSi1xJspJK8WnOCHQvIjQqDu2ygin+pXqsPFqw9JIFUVmX1T3ox6zB9XqEpL9w",
+	"Q4+S27qpI33tY13vThwWDBLbO/Dv4c2DjsS+rpm3kNgraL3gOcCJmMvdtvYuc9bU/+evyqEXRG9WcBCL",
+	"Qv6LsaWQx+LKPf1RXpR/JU3sRemUpWOFD/btm71Hj+JANMQ2Fy/Nc9fevLlYEwjf1QdvRjZCRbQ2R3xR",
+	"isGBVDhSvL8oReiglPOCKdV70ckBgjIAMq+IdZ5SkbL8MNHbLnN/L1nJMlgwVwTfkzNf7ZcQKZi139Z0",
+	"g/2qbLFgKpdLrh/aDEGq7AdGbENGwZA8wuGgafecciwmpPAybR1U8ooViW+lZFWSCDQOjPTnMsZLLVc4",
+	"+x6cYJ523O8Et/1ybyTKyoSXeBv0MrrwVbEcii/c5eJblZiHTvDToSzmdyDR/s7p6HR0Mj61Iw12Ak1H",
+	"i09dkP96+ewpwVUmNs3fvv12fLDB+3y8EUntQ1m2ggwyK1RjXEuxtGC6/WJ6aZ/5jHJZO7TNsB6Flz8/",
+	"e/74p//7/tWzv//4FKxN3a3JBeYVtb7ilixP3I/9VqfdW+jbiQGdm0sQjw3iB8dOMYgPErCZY5qYYIFv",
+	"6teq/fDOR/yjNWHVWMHwUiziFTAlrsmM8lzVe9rsSGEcEyf3CRJLcTXH7GiDDTcJtUP3ovi+1NGDyXLM",
+	"1NG/3NHtdywbs0zg288xcxRnbvGVMJjGl8yffKNMwek/4PD3Vy8dkY0+WEbUwcnj2YnhRoS7PCffTCDB",
+	"VNkaUilYEqJh2vpJtLxhFe46dWVcBaNZ8BMYETQ/OQO1EWmgEE5iV96oG5yq/lja1UF8qWlxM+Me9/R8",
+	"8LYcje6mnj7wTzboeSr+AYPdRsDvzxMXoTf/gLzVdnGBvGhMEsui2Y1ER28Myn9pKYxpBuvPDc/xJcT/",
+	"vDjuL3RracPOvtuj+tuHPn1jMB/hpGJjhbKyoU5Iq2IfVjkUWVp1ul+4kENq7F5eQuvV+sGcIUiLgm5i",
+	"ycFG9S58bY/LoYpNTDFaQOZRNaMl/fCEibleDM4R0PxGyJM3NI4glrg3MueTmi2snc/mYh/0i1JUMcyV",
+	"lDko38j/kNIg0bYNE7t2UevCiOQVtyK2ivnRVPMr1lNE3zuyMQY80sUac27II5pjwfmsxID9qKtH031q",
+	"bC/467qDR+evbySEMLRVtHmHV5XNkveJhmtasIUsFTvJppXPaCWVnhdM/Y6KGJ6PCvbQP7ekBafZFF2g",
+	"/9qnqOcJab6S0ZX4WVpG6HIL2hVdsVguefczeYhFVIVdoibRLx7x377L+rCNPeT4waFOXPjZo5EDKBXa",
+	"1bxQ1978ioFTfdvn/VbsMb8cwaTINw/rdtgVV84Ma7G8di2ut8LshM2xACxDa18khH1I2cqWDU6uaM4N",
+	"dz8T+WbSAJ2Rbw6Xbjc31pIYTvaGFKU4t6AhqgZlYHszA3jMbvAhpnWENGjvRRrvjqqoBeJ0eRdFKWxy",
+	"LCWpFIKlGoobXN4+F0rTPMfGyzlNL5WtsYY4cdM0Hbhgn/m9XmwSX1mx4EY0b5rGF9iYIKp6nTWqXjUz",
+	"Oi4x3COcqTsesPxYFm6FKMxnFtrM5rLObPIoFSWknWFbIqPBU6UBBP41h9CyzTm1+DHA5NDaxlw4j6SY",
+	"8fnQxa9fMCXz0uc7CKltOv47e4lUqbLVnXI3GRSlqDrX2Ev3s9c47/a4K8eRu/LsOqmfPdzKzjfohWEQ",
+	"lnW7SK3TALYIJD1XTnB72Q5ineaAmoZdbcxpXUPHHitz/hR3g9uGJhbf2XfL0TTLavwcXIndOHdsORfy",
+	"OY0NsF2obKO3eMTrzVBL7AZ43a1ZOyTIuL6kXHC1CEfDUpeyW3stl8fgo/vm6ofGUyOflT263lpmn8RL",
+	"SPEOe1HZQ4ARd/AB/suc8XH3M97oofp0Z/zzdGA9L9GBVQ9UEy60NHd3ynqqzODPMl8XdH0yhasZfMqN",
+	"hu0dn551Dm7Vg8Bcawp3HOuv4E7j1gXVbL5xnXJsBtLpaDQifi5bEfwE8OwFw/YLRjpjItOQPN3FgCMX",
+	"grAPqwLRe4hi9sVpTvlSvRWu9mlKFUuglgqbh6ayyL5UBPEHMKfcQ7KvUa+O5CAakj3yZdw3CC78f+xd",
+	"a2/bOLP+K4SwwJ4DOI7tpG3q/ZRNU7TYdrdo0g2wbU5DW7StY5nyK0pVvUX++wvODCnKlmzZkZOm6LdY",
+	"0YW3GQ7n8jzwRdAkVMuipQ+HSk9wlMZDNFrqpxJC40hB76e0aBwL/bJeiywowx2J46ENq9EGeDc3l39p",
+	"gykZkWguVkA1eoXTuFVlrtOCZYFUfcK7gHUFw9m+Q1r/xR8fMK1fKBD/57mypDRHvftmgZRYmOk6RuC0",
+	"8rvAon/4cRUsNxlrSpfwAQyz1VFuDyQw+qEYJaiwYad4Xp/2yRq3IPsVOtbg+uHBBqEwnnQopxeOXhOA",
+	"vhJCMtuwxrL7DSaI1RzOJ6F8PBqxOVdJrj4cpZnLZs1U/xIVuZm+SWGSvWLE6cUwl1kvNaQxMgtPKzHA",
+	"/NPXW5ilP4zkFxEXCPOHXEYyGPIQHi8tmSadW80CVZPjyc6QBwLesqRP9HPBZ2EZ7VMpDogxHn41IMa/",
+	"Fd0jUKLAgZCq6ihq7Y+l42gw083qdY+fHZ8cPT1+1vJmgcSLXds6qN+E1OnWPbtfH8ifWk/K85P3bavQ",
+	"EZjcAncW9aPPit34JKkX/U+SsQMW+H3mdkNfZUy3sM/yjnzCNMk19FbsdUJJE8Zhg5V6WN5sfXGAaglr",
+	"97E5Rd3egtXCnAV+v87QagXnFDZX5+LTPfcf9sxjiFwuCFfgV8WmYtGy2OdaiulKnCMJfk1MtBRsiQZD",
+	"j+uLMfNKxutt31rsOg06eZ4TLQYqgj4lLBQA9iYFDUklr99OBaJvAjk1paErzdLGIwvkMEx9oRgmEPqG",
+	"42xDO+ju6/XezAZDu3gsOK1beKqSaDj9HIovIlReLQcG9Sg/hecFqS4ld8tT09RajrdajWnz9qPhONto",
+	"gMIi/0MsHOszioPxqunYouPCUhPWs7SVUpfdFnevgZiAn+XbbcubFhti+dfSQRgM20ujGGXyZRTP8Elj",
+	"J+t9Baxk/KNihrqFxi31M8dcgi3c/jxqtq4VFvbmeLYVgLtvG0bwYcewp+DEQDzSol6t2yElvcnW3es2",
+	"cvgN/1hfDoTnrjtHAn5o6Z4LmZ9f4F1VAh9lwkfAEiu8FQNy62qHxyvf28lu1cEWFyrhVkEkEX0Eejgt",
+	"rgagSORVjE1Vo9GnBwv4SABuLcTSKtg49yvddRgUzZBuoQkOKf5Yw8J8RXc+JvJTCpB4LROWKeqG2/W4",
+	"FyY4WXhIr3BkGnPjIBt5UAvxzBIO1Nqcp/smMqVprgUUwf4/SmPJw8Y8ShM+B0ciSyILKlNdC/t4pU5r",
+	"4lRt3oYv8L5te2DhVO8sSpN0oOYR3Kntm4uFHKK8HB90Owe9Z5fdXv/ouP/k2T8Eb6J7ZTYYPb88FArj",
+	"JZte8bTiFf8K6Qs1LT6fB/ngbvRcbcEPUhje0mWOEQ2LoUeoedZF+Jst2caxXi5tJMwPifEvPmuGTOQK",
+	"vJcWbgkOnoCp57TxkUoI+l42uTrMXY9pE0qTSWmYvtzEdTcgy7QP7kCEQMPtDJ24mBpZN0re8NELp6LO",
+	"4YsmrWWBqI3frTECbPuNpXNZxc7x8G49aq7eEfDPDWcy65m8Y1xw97VYkedSxx9emfuCqvNj/vA1LNLv",
+	"IB26WckzJ7t1bnxva9F7IRIehNUnKLyrBacYJ4FhKYaFKZHLcTIMKE6iTF/Hqc/LlcG3icZxc4cuCijY",
+	"/OSHSk2ut6GRPK4V8k0gOvTJ7xVL53uCxtmo0fcFEbM5geY0DBk6YRSQGseC5/HiIGZDmABk82BXEGY1",
+	"+C+EBmOTG7FWF03GnH6xBJ4FtDXCs9wFWatsjntbbijNpyC6m06TKYg257h+DmKv8RzEmlBjslKrp7LN",
+	"XkZhiJqZJ8xkvVFuLFJu32idJPQGo26WArMPkk33PpVONp2Msl0xfVbV7OajtFMamd6dqKAq5XPJJ9zF",
+	"Ky8E99+IBOWzs6bAqSwZvdaSK6aBujaRrXIoGkEtL8TQPDGfvFVe/+SYRNPrH3Vb3ox/1VePe1ocSLmt",
+	"i9l1nvefPO8/OUG3fGKd+kN/6F55bzr/JhqD/RELO9SQ+q2XNVaPo1z2jjudZSXAgzCQ44sAeNXx2gYf",
+	"+HzCFUVzBZ9hKtparUO6QH9da0h04Xfxj1McsG6vU/piF4ecUu26LW8UR/8KCQtgLiTwWUMaNwAl6pd3",
+	"jC/e6/eOnp/cVjnet0gtKa76EnVCTiK0uKArqmWR6qXPQj5GKzAzCJEmBwQpCCFFRE2iDKpkSIBUw+G2",
+	"V1FWSMPdsXx0L8e4Po+Hk2A3iNnNdsVfcyHRANJWhYWKc6bEyrdioRglFmGb5hXqy2bRF+EjBR15+hEt",
+	"Dl+jIhjSQgn4UqUZdrGxWrOdjMrcNm82q5tnfLFLGnf1btTXR6X9rAen3BEkFrSiYhMO4uecztlCJERg",
+	"qldOINkN3ntTAjEVjEb53D5g4ViFd+FJZwvfQTsTwXiC4RDsMYZmC2U1P04VSBNV0VAFsiVZuclv1Su9",
+	"wkp1ZhPiqHrOmtsNrBwU/BIZQVyGOBJb7xHb1Gb05xgA3IecX1GwO8qEwl33Nzox5righCwO0HFt9o6n",
+	"CkiNM63UNoJ7Qtt/FIVOKKFGo6cyCUJKFYiFSmegMrZZC+tPG318aVMzv1yzot/9o8zMG+FutVkUTxGV",
+	"tuH5iMJwwIfT/cjia9dzOhBQarGERpAXmJP5ZcwsrYoiVcYXTk2+z/r9PQCqk0f8EivFAGQcOows9KpY",
+	"sFjf9WHmc4/4axur05dr0W2RunUh7bs6/fgHrU4/3sJm6ZXYLE/3Xrl6hTyKM0EwIw9IwAyHFckEj8NA",
+	"xHmIJK9B3Umjlh5h+mZU11Hf2YrOqZgneKhEF7W+1ut0GA9VhJkPhRJ+YsaDT6zqQ/Pl7+IcYs8N+iHf",
+	"Cdi1EZjucyqnMsokpq+mM63cniFbm9c/aXkzoZCyTivGWBCECEH5XZ2+P3/114eL88/vTi8urv56/6IN",
+	"/GnAtOz1vUM61Bx2Dulsr1s550plJiV3JnwDrxcYpq8LkSSBHKsWI1i99qqmIUN/O2l5GYCvqpKNeET/",
+	"pzRN4BsEiBcYmXZDpBbGsM/iSI4Nsf5dooNrLP104PRxjUfZva9RGsAonUfmhx071KghH07BcwgMeCIO",
+	"IkgsFrAToeLsHXS6lx3nsIeEelavmiCFo2mXHtAq/B/wvXofLs/AcQZcexvZCvdFqdo8pWnLS+KAh9sK",
+	"Q2HOqzaOSRT6CsnorZtuwhUW4GJRNvQh5ImIm2QgdliaIU1a3oF12JWCPiWsVu4KL/XZW0YZowiUzREA",
+	"0gpcpiySbXZq5kxLcCDRjaz/qSY8RlD0KE36bCSW6ImN/A8WWFEGdIfgp/4kDYqSi2WJNwSSZZNgOEFH",
+	"2ESEhqYVkGPymeAOjSHO1BiDs27xo1/Kkgr/WlEFTTOltjzuf+FyKPwDY1IexLlNqYVRJdEMSeswbYUy",
+	"5Hye8AMh42A4AVW5ljhT79qAN5V5O4nEGa6TvfOk/lSQj1VBAiaMcw8lHQWYGtGALjwDunVDfGqKRIjd",
+	"vJY+dJu3ZCe7OnGuTXGR1TKVLfjJa3JKjVJFqsdiFeJZyUJf0dQFiRLhqMR/h1//qXj2rnhWpFhvbo5q",
+	"6D4tqIZRGoZvSZ9YgmHD43xNuubPKIN/43/h0iWOwBE+stMgvKMVWUW9TlzrRBUMJrT0bTpuvugMQGI2",
+	"iUKzk+IhgxCBWCJiEzPWl4Cgm6mIjXjcOK4IyHFObNyUSaMb78e8IL9FETN3/LTzf25j976NXfKpYAM+",
+	"nDJe6H6egbFkXt9xa8NTw7rj7iXe8f3DaItZlGPs68YnQtZyg57jd9ibBN0sYxy03OmpwnTs9U17DkK4",
+	"b8WV6UjVeRpHc3H4u4hD8NDtUCFLw16xBnHaHiPqCh1TCXpXsKlY6JOjIly4gQgjOVYscclMaSxW1zUN",
+	"Q57mo1fbyiJGH/PO69hdw3XMrJmIx+IA2lJGCri6TP4OhJTc23JpvMNmPQxTzXcobDSKOyG/1xG2JVX/",
+	"cJGBM7MtmJYZxiu9OQQzwf7V41Jfegr7QYoO7ApEtRswaG/ATryBRMkbSDMChHPanfQpLJtEbMYXTAnB",
+	"jE3G/uemYJ7d/G8pgNoHaMCKlC6nQ1k/T2EYbPcR4MxYvjUxzuyGmi8aWoUwjsa8ugZFk4hYv+L/PnYO",
+	"nl9/O749wD96t794e6FEWZi4hL70FZJGMWLjiCjAxPnupeOC3WcHG3NYO27gDn8vG45a7HOMCn2MyafE",
+	"bQpcphDoZ+czrULF/eoXb+/Vyo15Is547DuZ3I41usmgtPm9H7G+8yzkSrlRVDcHGJOXt0nmxlv/LI3M",
+	"6mEqJnfnQ786qfNYzIJ0ZvXzyiQ31KpqPALKof7m8RnmlXsn7eOOt3KmqF+yjWqhQkGD0moxrSJduMZQ",
+	"+GPR3ME044qB+wb817AcHUd/ACTNYslyqTbJoc3uOdUstWpL/G+65a7KZBzp90Xddu9p+6QA59Jtd9pb",
+	"OCFMg6qo4fDfzRMLX4Fv39BvIIFDGXNw8RV6XAKA8tEn1G8emZzwk3JDy3cb3ZcCQQTivun7FX7dAid6",
+	"LS+N9bn3EOUAG7Sa5RfNmPgi4gV6CnOjt53vRsYmWYF5eycibUBZOD19Gy7EQH4JEtQFzoveitlAd2z1",
+	"TX+IBZ4poSiKz9ynTt+91rZ52WMgDb98+/P07fktCsMKUjZhE4yQO8MQ8BHvWzlI6TSQiKxlUtgr2DmG",
+	"XJrk9+KAndmM+IovWDMhDORUj7b51OpLQJ1W9JxSIJj4T8pDhJTF4R8sKOoUp6FQhY5TcHr1jedfxRBc",
+	"qsVSR+dhqJAq75DehchDN+OSjwXSaYN/zqEWMS+ivamsWwCLm9kBYX6gIExWHBkqb1p9wRmlnSZYmZCG",
+	"PuR8DAR4a6ReJHDGkxDmc176QnCfhVQiVf3ekMdjcEOCa38xiPwFmwlY9zjiGQ+SYn1K/o1XUVja65fB",
+	"OI1Fjt2xkMOC1CRxMCx7DrYiI29oz+aPGYVfsXbmKLv6YS1czMecGCNzqR8kVY8iOo5q0TmEfjpPn0PF",
+	"X8VSKYhQHlzIO8u92+vb/wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
