@@ -74,7 +74,7 @@ func (g *Gate) Step(who, point string) {
 // note adds to the trace; mu is held.
 func (g *Gate) note(who, point string) {
 	at := time.Since(g.began)
-	h := g.trace ^ uint64(at) //nolint:gosec // G115: any bits will do
+	h := g.trace ^ uint64(at)
 	for _, s := range [2]string{who, point} {
 		for i := range len(s) { // FNV-1a
 			h = (h ^ uint64(s[i])) * 0x100000001b3

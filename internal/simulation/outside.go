@@ -44,7 +44,6 @@ type outside struct {
 	expired bool            // the token
 	writing map[string]bool // objects in a Write at this moment, by consumer
 	pages   map[string][]page
-	guesses int // writes whose outcome was unknown
 	broken  error
 }
 

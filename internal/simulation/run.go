@@ -438,15 +438,15 @@ func (r *Run) edit(c *customer) {
 		return
 	}
 	key := pick(g, keys...)
-	switch n := g.IntN(12); {
-	case n == 0:
+	switch g.IntN(12) {
+	case 0:
 		r.tell("%s: delete %s", o.name, key)
 		if w := c.last[skuOf(all[key])]; c.apart && w != nil {
 			w.deleted = true
 		}
 		delete(c.names, o.name+" "+string(key))
 		o.user.Delete(key)
-	case n == 1:
+	case 1:
 		r.put(c, o, key, record.Fields{"price": nil})
 	default:
 		values := r.values(c, "")

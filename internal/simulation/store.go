@@ -103,7 +103,6 @@ type deliveryRow struct {
 
 type cursorRow struct {
 	engine.Position
-	moved   bool // apart from detection there is something
 	failing bool
 	code    string
 }
