@@ -142,7 +142,9 @@ func TestRuleActions(t *testing.T) {
 	b.eventually("two approvals", func() bool { w := waiting(); return w["large A"].ID != uuid.Nil && w["large B"].ID != uuid.Nil })
 	b.user("warehouse").Put("D", record.Fields{"sku": "D", "name": "same", "quantity": record.Int(4)})
 	b.eventually("the duplicate", func() bool { return !waiting()["twice D"].Other.IsZero() })
-	b.eventually("those that wait for nobody", func() bool { return b.user("shop").Get("C") != nil && b.user("shop").Get("D") != nil && b.settledDown() })
+	b.eventually("those that wait for nobody", func() bool {
+		return b.user("shop").Get("C") != nil && b.user("shop").Get("D") != nil && b.settledDown()
+	})
 	if b.user("shop").Get("A") != nil || b.user("shop").Get("B") != nil {
 		t.Error("something was sent before anybody approved")
 	}
@@ -175,4 +177,3 @@ func TestRuleActions(t *testing.T) {
 		t.Errorf("%d answers are in the audit log, want 3", n)
 	}
 }
-
