@@ -24,6 +24,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesHolds(r)
 	h.routesConnections(r)
 	h.routesUsage(r)
+	h.routesFinance(r)
 	h.routesSettings(r)
 }
 

@@ -41,6 +41,7 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Invoicer    *invoicing.Invoicer
+	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager
 	Hub         *live.Hub
 	// Events returns up to limit of the tenant's events behind last, in commit order, and the id to go on from. With an

@@ -162,6 +162,8 @@ func kinds(event string) []string {
 		return []string{"hold", "service"}
 	case "dead_letter":
 		return []string{"deadletter", "service"}
+	case "invoice":
+		return []string{"invoice"}
 	case "connection":
 		return []string{"connection", "service"}
 	case "service":

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/stripe"
+	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
@@ -61,6 +64,8 @@ type house struct {
 	session     auth.Session
 	left, right *connectortest.Memory
 	log         *journal
+	database    string // the address, to lay out what takes months to come about
+	stripe      *stripetest.Server
 }
 
 // journal keeps what was logged.
@@ -91,7 +96,8 @@ func newHouse(t *testing.T) *house {
 	h.left.SetClock(time.Now)
 	h.right.SetClock(time.Now)
 
-	db := storetest.Open(t, storetest.URL(t), nil)
+	h.database = storetest.URL(t)
+	db := storetest.Open(t, h.database, nil)
 	v, registry := storetest.Vault(t), connector.NewRegistry(h.left, h.right, postgres.New())
 	guard, err := connection.NewGuard(connection.GuardOptions{AllowLoopback: true})
 	h.must(err)
@@ -110,7 +116,7 @@ func newHouse(t *testing.T) *house {
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
-		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
+		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).Collected(),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, SignUpOpen: true, Version: "test", Log: log, Demo: web.Demo{Email: "demo@syncline.test", Service: stock, Dir: "/srv/sync line/.syncline"},
 		Events: func(ctx context.Context, id tenant.ID, last string, limit int) (events []web.Event, next string, err error) {
@@ -125,6 +131,10 @@ func newHouse(t *testing.T) *house {
 			return events, next, err
 		},
 	}
+	h.stripe = stripetest.New(t)
+	h.deps.Collector = invoicing.NewCollector(store.InTx(db, func(tx *store.Tx) invoicing.CollectTx { return tx }),
+		store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.CollectOperatorTx { return tx }), h.deps.Invoicer,
+		stripe.New(stripe.Options{Key: "sk_test_1", WebhookSecret: stripetest.WebhookSecret, URL: h.stripe.URL, Transport: &http.Transport{DisableKeepAlives: true}}), log)
 	h.run(db, hub, carrier, services, log)
 
 	_, h.session, err = h.deps.Auth.SignUp(context.Background(), auth.NewAccount{Email: ownerEmail, Name: "Ada Lindqvist", Password: password, TenantName: "Harbour Outdoor", TimeZone: "Europe/Stockholm", Demo: true}, auth.Caller{})
@@ -138,6 +148,7 @@ func (h *house) run(db *store.DB, hub *live.Hub, carrier *engine.Engine, service
 	h.Helper()
 	w, err := worker.New(riverpgxv5.New(db.Pool()), db.Leases(), carrier, services, worker.Options{
 		Pools: []string{service.DefaultPool}, Slots: 8, Region: "default", Host: "test", Version: "test", Schema: store.JobSchema, Log: log,
+		Collector: h.deps.Collector,
 	})
 	h.must(err)
 	plan := scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), services, log)

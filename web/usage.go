@@ -310,13 +310,28 @@ func (h *Handler) invoice(v *visit) error {
 	if err != nil {
 		return err
 	}
+	return v.invoicePage(200, i, nil)
+}
+
+// invoicePage shows an invoice; change, when there is one, has a last word on what can be done about it.
+func (v *visit) invoicePage(status int, i billing.Invoice, change func(*ReviewView)) error {
+	review, err := v.review(i)
+	if err != nil {
+		return err
+	}
+	if change != nil {
+		change(&review)
+	}
 	view := InvoiceView{
 		ID: ident.Format(ident.Invoice, i.ID), Number: monthName(i.Period.Month), Path: invoicePath(i.ID), State: string(i.State), Period: v.span(i.Period), Customer: v.session.Tenant.Name, Total: moneyOf(i.Total),
 	}
-	if i.State == billing.Draft {
+	if i.Settlement != "" {
+		view.Notices = append(view.Notices, ui.Alert{Tone: ui.Info, Title: ui.Words(string(i.State)), Text: i.Settlement})
+	}
+	if !i.Frozen() {
 		text := "It follows from what was counted so far and changes with it until the month is over, on " + i.Period.End().In(i.Period.Zone).Format("2 January") + "."
 		if !v.now.Before(i.Period.End()) {
-			text = "The month is over; the invoice has not been finalized yet. Usage that arrives late still counts."
+			text = "The month is over. Usage that arrives late still counts, until somebody approves the draft."
 		}
 		view.Notices = append(view.Notices, ui.Alert{Tone: ui.Info, Title: "A draft", Text: text})
 	}
@@ -325,6 +340,7 @@ func (h *Handler) invoice(v *visit) error {
 		{Key: "Period", Text: view.Period},
 		{Key: "Time zone", Text: i.Period.Zone.String(), Hint: "in which the month begins and ends"},
 		{Key: "Prices", Text: i.RateCard + ", version " + itoa(i.CardVersion)},
+		{Key: "Number", Text: or(numberOf(i), "given when it is issued")},
 		{Key: "Currency", Text: strings.ToUpper(string(i.Currency))},
 		{Key: "Rounding", Text: "each line to whole cents, half to even", Hint: "the total is the sum of the lines"},
 		{Key: "Computed", Body: ui.Fragments{ui.Time{At: i.ComputedAt}}},
@@ -333,6 +349,12 @@ func (h *Handler) invoice(v *visit) error {
 	api := "/v1/invoices/" + view.ID
 	view.Code = []ui.Code{{Title: "Invoice", Lang: "shell", Text: v.curl("GET", api, "")}}
 	opened := v.query("line")
+	view.Review = &review
+	for _, f := range i.Flags {
+		if !i.Frozen() {
+			view.Notices = append(view.Notices, ui.Alert{Tone: ui.Warn, Title: flagTitles[f.Code], Text: f.Text})
+		}
+	}
 	for _, l := range i.Lines {
 		item := invoiceItem(l, view.Path)
 		item.Open = item.ID == opened
@@ -347,12 +369,28 @@ func (h *Handler) invoice(v *visit) error {
 	if view.Page, err = v.shell("Invoice "+view.Number, "/usage", "Usage & invoices", "/usage", view.Number); err != nil {
 		return err
 	}
-	return v.render(InvoicePage(view))
+	return v.renderAs(status, InvoicePage(view))
+}
+
+// flagTitles head what a reviewer should look at.
+var flagTitles = map[billing.FlagCode]string{
+	billing.FlagJump: "The total jumps", billing.FlagUnsubscribed: "No plan was agreed to", billing.FlagReview: "Above the plan", billing.FlagLate: "Late usage",
+}
+
+func numberOf(i billing.Invoice) string {
+	if i.Number == 0 {
+		return ""
+	}
+	return i.Name()
 }
 
 func invoiceItem(l billing.Line, path string) InvoiceItem {
 	item := InvoiceItem{
 		ID: ident.Format(ident.Line, l.ID), Title: l.Title, Quantity: ui.Number(l.Quantity), Unit: l.Meter.Unit(l.Quantity), Amount: moneyOf(l.Amount), Free: !l.Charged,
+	}
+	if l.Kind == billing.AdjustmentLine {
+		item.Quantity, item.Unit, item.Text = "", "adjustment", l.Reason+" ("+l.Author+")"
+		return item
 	}
 	if l.Meter == billing.SyncOperations && l.Quantity > 0 {
 		item.Href = path + "?line=" + item.ID + "#operations"

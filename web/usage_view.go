@@ -76,6 +76,7 @@ type InvoiceView struct {
 	Total    ui.Money
 	Facts    []ui.KeyValue
 	Notices  []ui.Alert
+	Review   *ReviewView     // what can be done about it; nil where nothing can
 	Opened   *OperationsView // the line whose operations are shown
 	Code     []ui.Code
 }

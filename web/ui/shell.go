@@ -99,6 +99,7 @@ func Nav(current string, n NavCounts) []NavItem {
 		{Label: "Held changes", Href: "/holds", Icon: "shield-alert", Jump: "h", Count: n.Holds, Tone: Warn, What: "waiting"},
 		{Label: "Connections", Href: "/connections", Icon: "plug", Jump: "n", Count: n.Connections, Tone: Warn, What: "need attention"},
 		{Label: "Usage & invoices", Href: "/usage", Icon: "receipt", Jump: "u"},
+		{Label: "Finance", Href: "/finance", Icon: "file-text", Jump: "f"},
 		{Label: "Settings", Href: "/settings", Icon: "settings", Jump: "t"},
 	}
 	for i := range items {

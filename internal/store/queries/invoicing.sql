@@ -198,3 +198,8 @@ ORDER BY i.tenant_id, i.id LIMIT sqlc.arg(page)::int;
 
 -- name: DropCollectionEvents :execrows
 DELETE FROM collection_events WHERE heard_at < $1;
+
+-- name: Revenue :many
+-- What all tenants' invoices come to, by month, currency and state.
+SELECT period, currency, state, count(*)::bigint AS invoices, count(DISTINCT tenant_id)::bigint AS tenants, sum(total)::numeric AS total, sum(credited)::numeric AS credited
+FROM invoices WHERE period >= sqlc.arg(since)::text GROUP BY period, currency, state ORDER BY period DESC, currency, state;

@@ -1055,6 +1055,50 @@ func (q *Queries) RemoveAdjustment(ctx context.Context, arg RemoveAdjustmentPara
 	return result.RowsAffected(), nil
 }
 
+const revenue = `-- name: Revenue :many
+SELECT period, currency, state, count(*)::bigint AS invoices, count(DISTINCT tenant_id)::bigint AS tenants, sum(total)::numeric AS total, sum(credited)::numeric AS credited
+FROM invoices WHERE period >= $1::text GROUP BY period, currency, state ORDER BY period DESC, currency, state
+`
+
+type RevenueRow struct {
+	Period   string
+	Currency string
+	State    string
+	Invoices int64
+	Tenants  int64
+	Total    decimal.Decimal
+	Credited decimal.Decimal
+}
+
+// What all tenants' invoices come to, by month, currency and state.
+func (q *Queries) Revenue(ctx context.Context, since string) ([]RevenueRow, error) {
+	rows, err := q.db.Query(ctx, revenue, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RevenueRow{}
+	for rows.Next() {
+		var i RevenueRow
+		if err := rows.Scan(
+			&i.Period,
+			&i.Currency,
+			&i.State,
+			&i.Invoices,
+			&i.Tenants,
+			&i.Total,
+			&i.Credited,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const saveCollection = `-- name: SaveCollection :exec
 INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
 VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)

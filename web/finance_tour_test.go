@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/web"
+	"github.com/syncline-dev/syncline/web/webtest"
+)
+
+// past makes what was used just now last month's, and adds a month before it with much more, so that the total jumps.
+func (h *house) past() {
+	h.Helper()
+	conn, err := pgx.Connect(context.Background(), h.database)
+	h.must(err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	now := time.Now()
+	last := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location()).AddDate(0, -1, 4)
+	id := uuid.UUID(h.owner.Tenant)
+	for _, do := range []struct {
+		sql  string
+		args []any
+	}{
+		{`UPDATE tenants SET created_at = $2 WHERE id = $1`, []any{id, last.AddDate(0, -1, 0)}},
+		{`UPDATE usage_events SET at = $2 WHERE tenant_id = $1`, []any{id, last}},
+		{`INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, quantity) VALUES ($1, 'op:before:0', 'sync_operations', $2, $3, 'right', 300000)`, []any{id, last.AddDate(0, -1, 0), uuid.New()}},
+	} {
+		_, err := conn.Exec(context.Background(), do.sql, do.args...)
+		h.must(err)
+	}
+	_, err = h.deps.Invoicer.WithGrace(time.Minute).Close(context.Background(), h.owner.Tenant)
+	h.must(err)
+}
+
+// Finance staff from a flagged draft through its operations, an adjustment, the approval by somebody else, Stripe, and the payment's
+// message to an invoice that is paid.
+func TestFinance(t *testing.T) {
+	h := newHouse(t)
+	h.furnish(30)
+	h.past()
+	h.member("grace@harbour.example", auth.Finance)
+	list, _, err := h.deps.Invoicer.Find(context.Background(), h.owner.Tenant, invoicing.Filter{Review: true}, invoicing.Page{})
+	h.must(err)
+	if len(list) != 2 {
+		t.Fatalf("%d drafts wait", len(list))
+	}
+	draft := list[0]
+	path := "/invoices/" + ident.Format(ident.Invoice, draft.ID)
+
+	p := h.open("grace@harbour.example", "/finance", webtest.Options{Expect: []string{"422"}})
+	p.WaitText("#to-review", "below the invoice before it")
+	p.Axe()
+	p.Goto(h.url + path)
+	p.WaitText("main", "The total jumps")
+	p.WaitText("#review", "Approve")
+	p.Axe()
+	// Why this amount, and down to the single operations: names of fields, no values, no way to the records.
+	p.WaitText("main", "× $0.005")
+	p.Goto(h.url + path + "?line=" + ident.Format(ident.Line, draftLine(h, draft.ID)) + "#operations")
+	p.WaitText("#operations", "quantity")
+	if p.Has("#operations a[href*='/records/']") {
+		t.Error("finance is led to the records")
+	}
+	// An adjustment that is wrong, with what was typed still there, and one that is right.
+	p.Goto(h.url + path)
+	p.Fill("#adjust-title", "Set-up fee")
+	p.Fill("#adjust-amount", "12.345")
+	p.Fill("#adjust-reason", "agreed on the telephone")
+	p.Click("#adjust-form button")
+	p.WaitText("#adjustments", "parts of a cent")
+	p.Wait(`document.querySelector("#adjust-reason").value === "agreed on the telephone"`)
+	p.Axe()
+	p.Fill("#adjust-amount", "125")
+	p.Click("#adjust-form button")
+	p.WaitText("#adjustments .lines", "Set-up fee")
+	p.WaitText("#why-not", "somebody else must approve it")
+	if p.Has(`form[action$=":approve"]`) {
+		t.Error("who adjusted is offered to approve")
+	}
+	p.Axe()
+
+	// The owner looks at the preview, and issues both.
+	q := h.open(ownerEmail, "/finance", webtest.Options{})
+	q.Click("#to-review [data-select-all]")
+	q.Click(`#to-review .bulk .btn:not(.btn-ghost)`)
+	q.WaitText("main", "What would come of it")
+	q.WaitText("main", "Approve and issue 2 invoices")
+	q.Axe()
+	q.Click("#approve-form .btn-primary")
+	q.WaitText("#finance", "INV-000002")
+	if got := q.Text("#to-review"); !strings.Contains(got, "Nothing to review") {
+		t.Errorf("to review is still %q", got)
+	}
+	h.eventually("Stripe has both", func() bool {
+		there := h.stripe.Invoices()
+		return len(there) == 2 && there[0].State == "open" && there[1].State == "open"
+	})
+	for _, i := range h.stripe.Invoices() {
+		if i.Meta == draft.ID.String() {
+			h.stripe.Pay(i.ID)
+		}
+	}
+	q.Goto(h.url + path)
+	h.eventually("the invoice is at Stripe", func() bool {
+		c, err := h.deps.Collector.Collection(context.Background(), h.owner, draft.ID)
+		h.must(err)
+		return c != nil && c.State == invoicing.CollectionSent
+	})
+	for range 2 { // messages come twice, too
+		for _, m := range h.stripe.Messages() {
+			h.must(h.deps.Collector.Hear(context.Background(), m.Payload, m.Signature))
+		}
+	}
+	h.eventually("the invoice is paid", func() bool {
+		v, err := h.deps.Invoicer.Invoice(context.Background(), h.owner.Tenant, draft.ID)
+		h.must(err)
+		return v.State == "paid"
+	})
+	q.Goto(h.url + path)
+	q.WaitText("#collection", "Settled")
+	q.WaitText("#review", "Approved by Ada Lindqvist")
+	q.Axe()
+	// A credit note: written by one, issued by another.
+	q.Click(`[commandfor="credit"]`)
+	q.Wait(`document.querySelector("dialog#credit").open`)
+	q.Axe()
+	q.Fill("#credit-amount", "5")
+	q.Fill("#credit-reason", "An outage")
+	q.Click("dialog[open] .btn-primary")
+	q.WaitText("#credits", "somebody else issues it")
+	p.Goto(h.url + "/finance")
+	p.WaitText("#credits", "An outage")
+	p.Click(`#credits form[action$=":issue"] button`)
+	p.WaitText("#credits", "CN-000001")
+	p.Axe()
+}
+
+func draftLine(h *house, id uuid.UUID) uuid.UUID {
+	h.Helper()
+	v, err := h.deps.Invoicer.Current(context.Background(), h.owner, id)
+	h.must(err)
+	return v.Lines[0].ID
+}
+
+// Finance sees money and nothing of the records: no page, no part of one, no file shows what is in them.
+func TestFinanceSeesNoRecords(t *testing.T) {
+	h := newHouse(t)
+	h.furnish(3)
+	h.past()
+	h.member("grace@harbour.example", auth.Finance)
+	token, _, err := h.deps.Auth.SignIn(context.Background(), "grace@harbour.example", password, auth.Caller{})
+	h.must(err)
+	list, _, err := h.deps.Invoicer.Find(context.Background(), h.owner.Tenant, invoicing.Filter{Review: true}, invoicing.Page{})
+	h.must(err)
+	invoice := "/invoices/" + ident.Format(ident.Invoice, list[0].ID)
+	get := func(path string) (int, string) {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, h.url+path, nil)
+		h.must(err)
+		req.AddCookie(&http.Cookie{Name: web.SessionCookie(""), Value: token.Reveal()})
+		res, err := http.DefaultClient.Do(req)
+		h.must(err)
+		defer func() { _ = res.Body.Close() }() // it is read to its end
+		body, err := io.ReadAll(res.Body)
+		h.must(err)
+		return res.StatusCode, string(body)
+	}
+	for _, path := range []string{"/finance", "/usage", invoice, invoice + "?line=" + ident.Format(ident.Line, draftLine(h, list[0].ID)), invoice + "/document.pdf", invoice + "/lines.csv"} {
+		status, body := get(path)
+		if status != http.StatusOK {
+			t.Errorf("%s is answered %d", path, status)
+		}
+		for n := range 3 {
+			if name := fmt.Sprintf("Trail Runner %d", n); strings.Contains(body, name) {
+				t.Errorf("%s shows %q, which is in a record", path, name)
+			}
+		}
+	}
+	for _, path := range []string{"/records", "/conflicts", "/dead-letters", "/services/" + stock + "/records"} {
+		if status, body := get(path); status != http.StatusForbidden && status != http.StatusNotFound && !strings.Contains(body, "invoices") {
+			t.Errorf("%s is answered %d", path, status)
+		} else if strings.Contains(body, "Trail Runner 1") {
+			t.Errorf("%s shows a record", path)
+		}
+	}
+}
