@@ -35,13 +35,15 @@ const (
 // whoMaySee says which permission an event takes, by the beginning of its type; the longest that fits counts. What is not
 // here takes the one that shows contents of records.
 var whoMaySee = map[string]auth.Permission{
-	"service.":    auth.ViewServices,
-	"run.":        auth.ViewServices,
-	"activity":    auth.ViewServices,
-	"system.":     auth.ViewServices,
-	"connection.": auth.ViewConnections,
-	"conflict":    auth.ViewRecords,
-	"dead_letter": auth.ViewRecords,
+	"service.":      auth.ViewServices,
+	"run.":          auth.ViewServices,
+	"activity":      auth.ViewServices,
+	"system.":       auth.ViewServices,
+	"connection.":   auth.ViewConnections,
+	"conflict":      auth.ViewRecords,
+	"dead_letter":   auth.ViewRecords,
+	"budget.":       auth.ViewInvoices,
+	"subscription.": auth.ViewInvoices,
 }
 
 func permissionFor(typ string) auth.Permission {

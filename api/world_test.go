@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing"
@@ -339,6 +340,9 @@ func (p *party) furnish() {
 	_, err = d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
 	p.must(err)
 	p.ids["invoice"], p.ids["line"], p.ids["revision"] = ident.Format(ident.Invoice, present.ID), ident.Format(ident.Line, present.Lines[0].ID), "1"
+	budget, err := d.Plans.AddBudget(ctx, owner, billing.Budget{Name: p.canary, Amount: decimal.NewFromInt(1000)})
+	p.must(err)
+	p.ids["budget"] = ident.Format(ident.Budget, budget.ID)
 	p.ready = true
 }
 

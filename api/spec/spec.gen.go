@@ -927,6 +927,27 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for ExportUsageParamsFormat.
+const (
+	Csv   ExportUsageParamsFormat = "csv"
+	Focus ExportUsageParamsFormat = "focus"
+	Jsonl ExportUsageParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the ExportUsageParamsFormat enum.
+func (e ExportUsageParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Focus:
+		return true
+	case Jsonl:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for ApiKey.
 type APIKey struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -1056,6 +1077,41 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Budget defines model for Budget.
+type Budget struct {
+	Amount    string    `json:"amount"`
+	CreatedAt time.Time `json:"createdAt"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Pause     bool      `json:"pause"`
+
+	// Reached The part that was told in the present month: 0, 50, 75 or 100 percent.
+	Reached int   `json:"reached"`
+	Version int64 `json:"version"`
+}
+
+// BudgetAmount defines model for BudgetAmount.
+type BudgetAmount = string
+
+// BudgetList defines model for BudgetList.
+type BudgetList struct {
+	Data []Budget `json:"data"`
+}
+
+// BudgetNew defines model for BudgetNew.
+type BudgetNew struct {
+	Amount BudgetAmount `json:"amount"`
+	Name   string       `json:"name"`
+	Pause  *bool        `json:"pause,omitempty"`
+}
+
+// BudgetPatch defines model for BudgetPatch.
+type BudgetPatch struct {
+	Amount *BudgetAmount `json:"amount,omitempty"`
+	Name   *string       `json:"name,omitempty"`
+	Pause  *bool         `json:"pause,omitempty"`
 }
 
 // CodedError defines model for CodedError.
@@ -1199,6 +1255,77 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Cost defines model for Cost.
+type Cost struct {
+	// Before What the month before came to at this point.
+	Before  string   `json:"before"`
+	Budgets []Budget `json:"budgets"`
+
+	// Changes Against the same part of the month before, the largest first.
+	Changes  []UsageChange  `json:"changes"`
+	Currency string         `json:"currency"`
+	Forecast CostForecast   `json:"forecast"`
+	Lines    []PricedLine   `json:"lines"`
+	Next     []TierDistance `json:"next"`
+	Period   Period         `json:"period"`
+	Places   []UsagePlace   `json:"places"`
+	Total    string         `json:"total"`
+}
+
+// UsageChange defines model for Cost.changes.
+type UsageChange struct {
+	Before      int64  `json:"before"`
+	DataClass   string `json:"dataClass"`
+	Now         int64  `json:"now"`
+	Object      string `json:"object"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+	System      string `json:"system"`
+}
+
+// TierDistance defines model for Cost.next.
+type TierDistance struct {
+	// Left Units until the next one.
+	Left *int64 `json:"left,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter   `json:"meter"`
+	NextRate *string `json:"nextRate,omitempty"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+
+	// Rate Of the tier that is reached.
+	Rate  string `json:"rate"`
+	Title string `json:"title"`
+}
+
+// CostEstimate defines model for CostEstimate.
+type CostEstimate struct {
+	After    string       `json:"after"`
+	Before   string       `json:"before"`
+	Cost     string       `json:"cost"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+}
+
+// CostForecast defines model for CostForecast.
+type CostForecast struct {
+	// Days Full days that it is made from.
+	Days   int    `json:"days"`
+	High   string `json:"high"`
+	Likely string `json:"likely"`
+	Low    string `json:"low"`
+
+	// Operations By the end of the month.
+	Operations int64 `json:"operations"`
+}
+
+// CostQuestion defines model for CostQuestion.
+type CostQuestion struct {
+	// Usage The usage of a month.
+	Usage AssumedUsage `json:"usage"`
 }
 
 // Count defines model for Count.
@@ -1789,6 +1916,15 @@ type PriceTier struct {
 	UpTo *int64 `json:"upTo,omitempty"`
 }
 
+// PlanSimulation defines model for PlanSimulation.
+type PlanSimulation struct {
+	AddOns *[]string `json:"addOns,omitempty"`
+
+	// Months The present one among them; 3 when absent.
+	Months *int   `json:"months,omitempty"`
+	Plan   string `json:"plan"`
+}
+
 // PriceAnswer defines model for PriceAnswer.
 type PriceAnswer struct {
 	AddOns   []string     `json:"addOns"`
@@ -2180,6 +2316,25 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// SimulatedMonths defines model for SimulatedMonths.
+type SimulatedMonths struct {
+	Months    []SimulatedMonth `json:"months"`
+	Plan      string           `json:"plan"`
+	PlanTitle string           `json:"planTitle"`
+}
+
+// SimulatedMonth defines model for SimulatedMonths.months.
+type SimulatedMonth struct {
+	Actual string `json:"actual"`
+
+	// Currency Of the simulated plan.
+	Currency   string       `json:"currency"`
+	Difference string       `json:"difference"`
+	Lines      []PricedLine `json:"lines"`
+	Month      string       `json:"month"`
+	Simulated  string       `json:"simulated"`
+}
+
 // Subscription defines model for Subscription.
 type Subscription struct {
 	AddOns []string `json:"addOns"`
@@ -2369,6 +2524,23 @@ type SystemUsage struct {
 	System      string `json:"system"`
 }
 
+// UsagePlace defines model for UsagePlace.
+type UsagePlace struct {
+	Complex   int64  `json:"complex"`
+	DataClass string `json:"dataClass"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Object   string `json:"object"`
+	Quantity int64  `json:"quantity"`
+	Realtime int64  `json:"realtime"`
+	Service  string `json:"service"`
+
+	// ServiceName Empty when the service is gone.
+	ServiceName string `json:"serviceName"`
+	System      string `json:"system"`
+}
+
 // Version defines model for Version.
 type Version struct {
 	Go      string `json:"go"`
@@ -2404,6 +2576,9 @@ type IfNoneMatchStar string
 
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
+
+// InBudget defines model for InBudget.
+type InBudget = string
 
 // InConflict defines model for InConflict.
 type InConflict = string
@@ -2503,6 +2678,24 @@ type ListAuditTrailParams struct {
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// CreateBudgetParams defines parameters for CreateBudget.
+type CreateBudgetParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteBudgetParams defines parameters for DeleteBudget.
+type DeleteBudgetParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateBudgetParams defines parameters for UpdateBudget.
+type UpdateBudgetParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
 }
 
 // ListConflictsParams defines parameters for ListConflicts.
@@ -2918,8 +3111,26 @@ type GetUsageParams struct {
 	Period *string `form:"period,omitempty" json:"period,omitempty"`
 }
 
+// ExportUsageParams defines parameters for ExportUsage.
+type ExportUsageParams struct {
+	// Period A month in the tenant's time zone; the present one when absent.
+	Period *string `form:"period,omitempty" json:"period,omitempty"`
+
+	// Format `csv` when absent.
+	Format *ExportUsageParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportUsageParamsFormat defines parameters for ExportUsage.
+type ExportUsageParamsFormat string
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// CreateBudgetJSONRequestBody defines body for CreateBudget for application/json ContentType.
+type CreateBudgetJSONRequestBody = BudgetNew
+
+// UpdateBudgetApplicationMergePatchPlusJSONRequestBody defines body for UpdateBudget for application/merge-patch+json ContentType.
+type UpdateBudgetApplicationMergePatchPlusJSONRequestBody = BudgetPatch
 
 // ResolveConflictJSONRequestBody defines body for ResolveConflict for application/json ContentType.
 type ResolveConflictJSONRequestBody = Decision
@@ -2966,6 +3177,12 @@ type PreviewSubscriptionJSONRequestBody = SubscriptionChange
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
+// EstimateCostJSONRequestBody defines body for EstimateCost for application/json ContentType.
+type EstimateCostJSONRequestBody = CostQuestion
+
+// SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
+type SimulatePlanJSONRequestBody = PlanSimulation
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// Livez Does the process live?
@@ -2992,6 +3209,21 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// ListBudgets What a month should cost at most
+	// (GET /v1/budgets)
+	ListBudgets(w http.ResponseWriter, r *http.Request)
+	// CreateBudget Set a budget
+	// (POST /v1/budgets)
+	CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams)
+	// DeleteBudget Remove a budget
+	// (DELETE /v1/budgets/{budget})
+	DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams)
+	// GetBudget One budget
+	// (GET /v1/budgets/{budget})
+	GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget)
+	// UpdateBudget Change a budget
+	// (PATCH /v1/budgets/{budget})
+	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -3199,6 +3431,18 @@ type ServerInterface interface {
 	// GetUsage What was used in a month, and what it comes to
 	// (GET /v1/usage)
 	GetUsage(w http.ResponseWriter, r *http.Request, params GetUsageParams)
+	// GetCost What the present month costs so far, why, and where it goes
+	// (GET /v1/usage/cost)
+	GetCost(w http.ResponseWriter, r *http.Request)
+	// ExportUsage The usage of a month as a file
+	// (GET /v1/usage/export)
+	ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams)
+	// EstimateCost What more usage would add to the present month
+	// (POST /v1/usage:estimate)
+	EstimateCost(w http.ResponseWriter, r *http.Request)
+	// SimulatePlan What the last months would have cost under another plan
+	// (POST /v1/usage:simulate)
+	SimulatePlan(w http.ResponseWriter, r *http.Request)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -3253,6 +3497,36 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListBudgets What a month should cost at most
+// (GET /v1/budgets)
+func (_ Unimplemented) ListBudgets(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateBudget Set a budget
+// (POST /v1/budgets)
+func (_ Unimplemented) CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteBudget Remove a budget
+// (DELETE /v1/budgets/{budget})
+func (_ Unimplemented) DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetBudget One budget
+// (GET /v1/budgets/{budget})
+func (_ Unimplemented) GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateBudget Change a budget
+// (PATCH /v1/budgets/{budget})
+func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3670,6 +3944,30 @@ func (_ Unimplemented) GetUsage(w http.ResponseWriter, r *http.Request, params G
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetCost What the present month costs so far, why, and where it goes
+// (GET /v1/usage/cost)
+func (_ Unimplemented) GetCost(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportUsage The usage of a month as a file
+// (GET /v1/usage/export)
+func (_ Unimplemented) ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EstimateCost What more usage would add to the present month
+// (POST /v1/usage:estimate)
+func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SimulatePlan What the last months would have cost under another plan
+// (POST /v1/usage:simulate)
+func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetVersion Which version this is
 // (GET /version)
 func (_ Unimplemented) GetVersion(w http.ResponseWriter, r *http.Request) {
@@ -4043,6 +4341,199 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListBudgets operation middleware
+func (siw *ServerInterfaceWrapper) ListBudgets(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBudgets(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateBudget operation middleware
+func (siw *ServerInterfaceWrapper) CreateBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateBudget(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteBudget operation middleware
+func (siw *ServerInterfaceWrapper) DeleteBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBudget operation middleware
+func (siw *ServerInterfaceWrapper) GetBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBudget(w, r, budget)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateBudget operation middleware
+func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateBudget(w, r, budget, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7237,6 +7728,94 @@ func (siw *ServerInterfaceWrapper) GetUsage(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// GetCost operation middleware
+func (siw *ServerInterfaceWrapper) GetCost(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCost(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportUsage operation middleware
+func (siw *ServerInterfaceWrapper) ExportUsage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportUsageParams
+
+	// ------------- Optional query parameter "period" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "period", r.URL.Query(), &params.Period, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "period"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "period", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportUsage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EstimateCost operation middleware
+func (siw *ServerInterfaceWrapper) EstimateCost(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EstimateCost(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SimulatePlan operation middleware
+func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SimulatePlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -7543,6 +8122,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/usage", wrapper.GetUsage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/usage/cost", wrapper.GetCost)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/usage/export", wrapper.ExportUsage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/usage:estimate", wrapper.EstimateCost)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/usage:simulate", wrapper.SimulatePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/budgets", wrapper.ListBudgets)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/budgets", wrapper.CreateBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/budgets/{budget}", wrapper.DeleteBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/budgets/{budget}", wrapper.GetBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/budgets/{budget}", wrapper.UpdateBudget)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices", wrapper.ListInvoices)
@@ -7998,6 +8604,244 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBudgetsRequestObject struct {
+}
+
+type ListBudgetsResponseObject interface {
+	VisitListBudgetsResponse(w http.ResponseWriter) error
+}
+
+type ListBudgets200JSONResponse BudgetList
+
+func (response ListBudgets200JSONResponse) VisitListBudgetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBudgetsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListBudgetsdefaultApplicationProblemPlusJSONResponse) VisitListBudgetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateBudgetRequestObject struct {
+	Params CreateBudgetParams
+	Body   *CreateBudgetJSONRequestBody
+}
+
+type CreateBudgetResponseObject interface {
+	VisitCreateBudgetResponse(w http.ResponseWriter) error
+}
+
+type CreateBudget201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateBudget201JSONResponse struct {
+	Body    Budget
+	Headers CreateBudget201ResponseHeaders
+}
+
+func (response CreateBudget201JSONResponse) VisitCreateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateBudgetdefaultApplicationProblemPlusJSONResponse) VisitCreateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+	Params DeleteBudgetParams
+}
+
+type DeleteBudgetResponseObject interface {
+	VisitDeleteBudgetResponse(w http.ResponseWriter) error
+}
+
+type DeleteBudget204Response struct {
+}
+
+func (response DeleteBudget204Response) VisitDeleteBudgetResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteBudgetdefaultApplicationProblemPlusJSONResponse) VisitDeleteBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+}
+
+type GetBudgetResponseObject interface {
+	VisitGetBudgetResponse(w http.ResponseWriter) error
+}
+
+type GetBudget200ResponseHeaders struct {
+	ETag string
+}
+
+type GetBudget200JSONResponse struct {
+	Body    Budget
+	Headers GetBudget200ResponseHeaders
+}
+
+func (response GetBudget200JSONResponse) VisitGetBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetBudgetdefaultApplicationProblemPlusJSONResponse) VisitGetBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+	Params UpdateBudgetParams
+	Body   *UpdateBudgetApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateBudgetResponseObject interface {
+	VisitUpdateBudgetResponse(w http.ResponseWriter) error
+}
+
+type UpdateBudget200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateBudget200JSONResponse struct {
+	Body    Budget
+	Headers UpdateBudget200ResponseHeaders
+}
+
+func (response UpdateBudget200JSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11302,6 +12146,226 @@ func (response GetUsagedefaultApplicationProblemPlusJSONResponse) VisitGetUsageR
 	return err
 }
 
+type GetCostRequestObject struct {
+}
+
+type GetCostResponseObject interface {
+	VisitGetCostResponse(w http.ResponseWriter) error
+}
+
+type GetCost200JSONResponse Cost
+
+func (response GetCost200JSONResponse) VisitGetCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCostdefaultApplicationProblemPlusJSONResponse) VisitGetCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportUsageRequestObject struct {
+	Params ExportUsageParams
+}
+
+type ExportUsageResponseObject interface {
+	VisitExportUsageResponse(w http.ResponseWriter) error
+}
+
+type ExportUsage200ApplicationJsonlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportUsage200ApplicationJsonlResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/jsonl")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportUsage200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportUsage200TextCsvResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportUsagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportUsagedefaultApplicationProblemPlusJSONResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EstimateCostRequestObject struct {
+	Body *EstimateCostJSONRequestBody
+}
+
+type EstimateCostResponseObject interface {
+	VisitEstimateCostResponse(w http.ResponseWriter) error
+}
+
+type EstimateCost200JSONResponse CostEstimate
+
+func (response EstimateCost200JSONResponse) VisitEstimateCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EstimateCostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EstimateCostdefaultApplicationProblemPlusJSONResponse) VisitEstimateCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SimulatePlanRequestObject struct {
+	Body *SimulatePlanJSONRequestBody
+}
+
+type SimulatePlanResponseObject interface {
+	VisitSimulatePlanResponse(w http.ResponseWriter) error
+}
+
+type SimulatePlan200JSONResponse SimulatedMonths
+
+func (response SimulatePlan200JSONResponse) VisitSimulatePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SimulatePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimulatePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -11370,6 +12434,21 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// ListBudgets What a month should cost at most
+	// (GET /v1/budgets)
+	ListBudgets(ctx context.Context, request ListBudgetsRequestObject) (ListBudgetsResponseObject, error)
+	// CreateBudget Set a budget
+	// (POST /v1/budgets)
+	CreateBudget(ctx context.Context, request CreateBudgetRequestObject) (CreateBudgetResponseObject, error)
+	// DeleteBudget Remove a budget
+	// (DELETE /v1/budgets/{budget})
+	DeleteBudget(ctx context.Context, request DeleteBudgetRequestObject) (DeleteBudgetResponseObject, error)
+	// GetBudget One budget
+	// (GET /v1/budgets/{budget})
+	GetBudget(ctx context.Context, request GetBudgetRequestObject) (GetBudgetResponseObject, error)
+	// UpdateBudget Change a budget
+	// (PATCH /v1/budgets/{budget})
+	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -11577,6 +12656,18 @@ type StrictServerInterface interface {
 	// GetUsage What was used in a month, and what it comes to
 	// (GET /v1/usage)
 	GetUsage(ctx context.Context, request GetUsageRequestObject) (GetUsageResponseObject, error)
+	// GetCost What the present month costs so far, why, and where it goes
+	// (GET /v1/usage/cost)
+	GetCost(ctx context.Context, request GetCostRequestObject) (GetCostResponseObject, error)
+	// ExportUsage The usage of a month as a file
+	// (GET /v1/usage/export)
+	ExportUsage(ctx context.Context, request ExportUsageRequestObject) (ExportUsageResponseObject, error)
+	// EstimateCost What more usage would add to the present month
+	// (POST /v1/usage:estimate)
+	EstimateCost(ctx context.Context, request EstimateCostRequestObject) (EstimateCostResponseObject, error)
+	// SimulatePlan What the last months would have cost under another plan
+	// (POST /v1/usage:simulate)
+	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -11827,6 +12918,150 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBudgets operation middleware
+func (sh *strictHandler) ListBudgets(w http.ResponseWriter, r *http.Request) {
+	var request ListBudgetsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBudgets(ctx, request.(ListBudgetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBudgets")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBudgetsResponseObject); ok {
+		if err := validResponse.VisitListBudgetsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateBudget operation middleware
+func (sh *strictHandler) CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams) {
+	var request CreateBudgetRequestObject
+
+	request.Params = params
+
+	var body CreateBudgetJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateBudget(ctx, request.(CreateBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateBudgetResponseObject); ok {
+		if err := validResponse.VisitCreateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteBudget operation middleware
+func (sh *strictHandler) DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams) {
+	var request DeleteBudgetRequestObject
+
+	request.Budget = budget
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteBudget(ctx, request.(DeleteBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteBudgetResponseObject); ok {
+		if err := validResponse.VisitDeleteBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBudget operation middleware
+func (sh *strictHandler) GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget) {
+	var request GetBudgetRequestObject
+
+	request.Budget = budget
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBudget(ctx, request.(GetBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBudgetResponseObject); ok {
+		if err := validResponse.VisitGetBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateBudget operation middleware
+func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams) {
+	var request UpdateBudgetRequestObject
+
+	request.Budget = budget
+	request.Params = params
+
+	var body UpdateBudgetApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateBudget(ctx, request.(UpdateBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
+		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13764,6 +14999,118 @@ func (sh *strictHandler) GetUsage(w http.ResponseWriter, r *http.Request, params
 	}
 }
 
+// GetCost operation middleware
+func (sh *strictHandler) GetCost(w http.ResponseWriter, r *http.Request) {
+	var request GetCostRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCost(ctx, request.(GetCostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCost")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCostResponseObject); ok {
+		if err := validResponse.VisitGetCostResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportUsage operation middleware
+func (sh *strictHandler) ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams) {
+	var request ExportUsageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportUsage(ctx, request.(ExportUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportUsage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportUsageResponseObject); ok {
+		if err := validResponse.VisitExportUsageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EstimateCost operation middleware
+func (sh *strictHandler) EstimateCost(w http.ResponseWriter, r *http.Request) {
+	var request EstimateCostRequestObject
+
+	var body EstimateCostJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EstimateCost(ctx, request.(EstimateCostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EstimateCost")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EstimateCostResponseObject); ok {
+		if err := validResponse.VisitEstimateCostResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SimulatePlan operation middleware
+func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	var request SimulatePlanRequestObject
+
+	var body SimulatePlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SimulatePlan(ctx, request.(SimulatePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SimulatePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SimulatePlanResponseObject); ok {
+		if err := validResponse.VisitSimulatePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -13793,384 +15140,416 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1pdxu3sjb6V7B4s1aGTdKkJDs2/eG8ioc3PvF0LGf7nm3pmGA3SCLqBhigWzTjo/9+F6qAbjSJbjYp",
-	"ykPuzoeYInvAUFWo8alPnUimCymYyHRn9KkzZzRmCj4+eUtn5t+Y6UjxRcal6Iw6b+eMXDGluRRdMpWK",
-	"PJv2XtAsmhMqYvPHSykYftPvdDuK/ZlzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu53nMqL4lvWX",
-	"vpszxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3KlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
-	"pikjU56Yp5oBcfOIP3OmVp1uR9DUjCHCN/mjS+nH50zMsnlndDQYDLqB5XgKD32Ti7OMZiw0TqkZ4YJQ",
-	"sbJj1IxoczGMhH1cJDJmndGUJpqFR4YDfw83XVQGyDOWwjJ9p9i0M+r8P3dKQrmDl+k7xeCuiwlQpejK",
-	"G/8ZU1c8YuFl5jGRipixmAlQovHiunV0o8WrLhoWNLSez2KWLmTGRLT6ja02B3RKLhks5ErmikRzySMG",
-	"FJ7NuSaG0JjOukTnhtY1oURREcuU/P77s8d9csZERuiMcoG0wbMu0Ie9j8ypJkISzSIpYsKmUxZlwDIz",
-	"lumSkqjQS6aKBUB2LFfAm0PPTKKJAfwVuXu320m5cH8Pt6/PK1gWmuy5Tl9uQW6wAFMQW2FSNdKQZHOa",
-	"kSU1s6Rx19Du+KcxzH05pxm7YopwGLtiffKOZ3OZZ4RnMBuciPn95Oh+F2Z6MjwiyzkT5hJuViMjUa4U",
-	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHx5qJs0jNydLzQ6dCm/QK5mTOb1iD8nx4MQfls54kriBNY2nPMPa",
-	"D+oso4HDZPzTeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN63/mpcxEkanG64EF5Z3b6kq2+14TH",
-	"xXsXNJuXb6V4644kJh5JMU14lIXfGdlfm17srtnn1YJFYS3Cvtz+Dq93x0/9MNzT9hxInYIRuZ+/18Tc",
-	"bgZCBaEJp9rIVp41DwnUid1G9JjR+DnLMlYzpJjRmCRwQdPWxOVjdh3BM3HFM1q/Obz4vWkA5VX7DEDW",
-	"KyP445ZXw/27vvc5FzUvTbhofKP5fefXvWDppG6XU/it6ZV4xc4vfcMiqeLwSxX8Bi+Fk4RnGpQIq7zq",
-	"lc5YWjMcvHeP4VxxXUtpyv76vSYiN9Otfbl9yhZFi6dGCB8NT34+uX987+RnUDbwy1LV4CJjM6bcAPO6",
-	"seWN5K/y3en+jEWK1YhjDb+ZhaApK9XbR29efHj76rcnL2uGgbftMZIGc8Aq9m0ks710VwuTpzywDKcZ",
-	"SaXOiJYkpWJVZ34kcLf/hphNaZ5kRr/sdqZSpTTDfT4+6nRLuhgag2QLQZwBD+jNwT2L4UBAHtFdopkx",
-	"YzMWk8mKRDJNqX5IaJKggkEn2ihdRlujSTJuawfap4ctwHXTqlGPhmk/w1uHniHm7MJr3DGms19kzBm8",
-	"4LGM8pQJ2JlIisx+pItFwtElcOcPjazMPtJ0kQD9OBKAMzGjUQbDd8v4/pN/eo86kUp78cTsbIx/dbod",
-	"OfmDmdtG78tHlErUQupsppj+M+lcd9eepudy4T3O/Ln2vFxnMmXKf2C6gmddXPur3GReF+tiVs1fjRVN",
-	"k8pquMUYETeRc2GXYnQuCOmRTzwekUilXVA3RqScXddTiuCSXjzpEjuXEXnvnnhx7T3JzNg9CuZVfYpd",
-	"n8pj3IqY53S2eGrWLU47PRLbFTEnx3+evXppCP2/T1887xJqefjo7j3yG/+lby7Vd+x9PXdfP40JPnvC",
-	"NJik4ztXw2LBnf/BUNvYqOnmoMIfN51NSMp6IYVGMvbV3vZkPKGadUbD424nkklSUlgmo8sPCbtiiaHr",
-	"mEU8ZvEvK7McMSXP5RVLKAjAKWdJDCxNRcazVUHj0+TD4N6D5fEff02nQzUYDIaDk4H9b2bIdcEEi0+N",
-	"yDoaHN3rDYe9o+O3w8FoMBgNhv+CCVMYcOeRzIUVOXMq8DTG4958aH4NXvmWZ0CoZ7/93hvCt1omV4HX",
-	"D+H1A3y9Buk6POp63K6vtrzQXvqy0NmYyKRa9fRKROZnHjMUEDQ8dXh3zBKWma22UlMzJpqWCrmtM+os",
-	"qWJzmWuG8uGKJrnZ36Pri25HoyevmLy5LzPCfGb2NaUip4m5B/2rndFRt7PkQhhdrvrc1iKkoMkAW/nG",
-	"mCHvgO839Gh72R24Bh5btSzak34Ex5IlkP4VTXgM136YUp7A6jSQfcxVwSxcAB8onZ02bClwRZz82Uw9",
-	"l8ZWLsg0oYFneiSaMq3pjNnVXCgjpKwDhHqqJYpBc6goGed4VMlFZ9TJF5opo1Qs6CqRFPRneIqhhxxN",
-	"/cu8GNC1x5MeE4o8SQ7KIgWdxopfMeHTt86kYlMlhRl1puAIH/o02/54K8mmhjo9k7Rv5v5SZi9kzKec",
-	"xaEggef7MZvgOXr2Ju3XSk4SM+9aul7gFf+op293qtgl+qAzmgAFs4zyxOytTNlExisSzamYsRi9n/bI",
-	"c8cvSRkVyzlPWJ+8MevCnXuVipgotmA4fWWfglqszqgAkoBjDh+p73gKk1XGnqEo38Ibhi5y3RmdGImc",
-	"WYn+yA66GF+n0HjuwCHMlJKqPFyry9CaWtxOBEgFdn5p1IKlkmLWJyeDQcXXHFFhOHLCwJn5kJwMhkRI",
-	"WHKuieYzwWLChfnhGHk3SeSSwZUnvtMOzSMIQJ0LLtDlnTFBRWauvdslJ8Nj87+7JGXZXMZdovlf4N1J",
-	"WcwpaEzmyge4x4bPXHwJw1pTqSY8NpoHugZ5VlCF5sJIl+xcOLfsQ3JydAQ3c7HIwccJK9AlY1z0MdF0",
-	"pY1pAF7ao/tluI5rknKtuZiZHx6QTKL14xZNPyR3BwNCCZg4RE7PhcwVfHtMtDTTM+NFN7Fh1QUTMZGC",
-	"xJJZAYiue9D2PAZ8wzK16p1Og46odzybw3AMUd8dHHcJNReSuVzi6DBeoEkmSaZWyAH9ZnXyutuxxnb7",
-	"o4mi62790IkMNyVvcIVQeUHZGxkFCaZXOafxnXDC6s5o0O1EilFQKwaeimE+SwFagrGY2J9GDTDfGhqE",
-	"D2az3c+KmbPE/pDJzFx7dGJ+yRexfbiZs31V04kIROKmMOWC67k/KTgwVS62HJhcxBCcUxoOMiWNXYGW",
-	"rDcrb6Rwijn3zHC3gyujKmtWWovDKxfCmqTtJIwhkpqDSOUCDqA3uXjO9Y4afkwzivrmvkR1w90M3HBU",
-	"KERt97fQTjc3uNzdz7S1Oo8ixmIWd4xWPaf6hVSlg6OM3eNi7EIAsLtBExTC/3JqSEEDLXiurB1U3vA2",
-	"Dh6sqalbV0vUqG5m8m9yURLRQsoE3PboqjL7x6UydqI58GmS8RTdaPajdaNV1Uy3o0flHixorkFHt1Kn",
-	"iTIL5fBu671wq1vDkE47oroIOS5voOgVw4I7y4jZQskFU5n1U3mb96l095nZ9+wqbjjD7C2/rOoTIKaE",
-	"Wq+8URMuGfgfNx7EPi64Yvo04L40+wyBWcGu0NxoGNt798wu3Ne5uEaK+9RZUKNnmwf+zyVbfQgNwlhD",
-	"T2VeE1owv5Kp1UAVjTKmtFNu6qZl7vlduzVde6aEW1Mu8oztMS1kkU+bL1XsSl622MfQQ3UkF0gNrTJk",
-	"zszlm+kxHkt8qjiO7510gu7h0vX03myXnZy3I8XIfJrzjw2fhCrr7q9HOa7SbWlt1+uu5Qt3AFZ5Aw+5",
-	"lqtiGSywLIUsL7ZtImXCqDA/+oK9+QUvyyvXVw8GWnlW+dbwpBcJZ7En7YNCoTGiAQKKLT0O8GYV8+mU",
-	"KSaiHcjqcXFPaBGFzPguT7Om1VNwJAaeB/K/ZopoGVFIzHPnRHieqjEil/CrMiz3EHJMjGRfyjyJjeFm",
-	"5BslsVqhLrbJJF2IjAWfDaqpuQ+tFZ4RwVgMSXJSsFdTUM62aobdgiRBGKAfvy6cVcjkYswo6M0yeVlu",
-	"7V5fnIWhIVi3GXslklWIbdbI3w+cFbHNyjNKI6Xc+SqVlhSGix5kG63zlMW/o3fsU4fGMceco9ce+1iN",
-	"bXPLcm3VLUpSKTLIJV3jO2l0qo9nKxHp7V7QXMComFA8mqcu27XVPUBhCjQ6vXUm1TEuFEt5nrZ+lc6o",
-	"iClG0VvccL2+7t3Ox95M9syXPasg2n145k/iulT3dls+9DfuugqFt6ntawonadsbMkWFplGxRYdduzd2",
-	"1maDdliu6xBX5DHPTl1aUHWZUAvbUFbQ/CrzvIr0jEtMd0S/LERzFDUPvgioWTWq0JpsgFd1Pf3iom4K",
-	"T0SmAgoyLTKvNkZA3aQb9YJyecwtO+jZzpdaR5ho1NTueGfUMcZa/w1dvrAefVRG5sHJ8EXw64URlzLX",
-	"v9r7qmLtV/aRxiziKU0eEpYuspXNmnUHFDOLGtSSPSdt4LWa/bn5tmGXHHXJMen3+5B/K/OMzOhCV/To",
-	"OoWz29G5jVhsoxnzctgqt8VdRwXlQ4rt8WcCq7i2ZnbJa8nuEKpnSb7fhvppxvuGLaQKzHyi5CWGJevV",
-	"HjD7V2SR0Ig1bP77Yvc9Y8dQpFvkKi07d+zSKICK0RgctlOZi5gs5zJhLelszlzMy59XLeNZUt/VYkIi",
-	"DdNWSO6bNf/VjOy624HZbK7AS4n+7yXVzkHfJbGSi4X5QOOYQQpTKq9YHNKH10aIbylXvFvurV2kEHE8",
-	"kjGLn6Dbb8MugeBTYA2LkOU21oYnlNeHB1CmPKyRJqQ1BGN02Zyt0FlAZ4qZdULnqp//8Ckk4otY8GZJ",
-	"woIpDel86EKx6WxOzmJqFFF5woh9TFDO2lSKoDLv8rdJCn4Sm/yOxG4THEfEuvTJZEWkYETzmHWL+M1k",
-	"BXdAsnd/N4dMNE2CDpkyhaPtQen8ekG3iMvg9N6sWPQh/Bwvq2MjZy3TZpmiea3fx0//2NkH4/JCgrVp",
-	"NMkZ2nkR1BXlmcunrtpr3hz1VXiOlSh5SBphJknLk8fxyhmPg1a7dmVerR7iyq7K/JHAAHdxMpWpJp9q",
-	"lz7kiCoNSn+5un7ebkkpFSZ3/NZFYeHW062EN7dibMXeF4TsywWPHyoU1uzVckt6AOWizLb5FlSLCkFu",
-	"6vJZsA4TamnMobdUPMuY6KJYo5nNUP1ekyiR0eVDUkpNXkTgM5Yke3hyi0hpfXI5jMmJX6zACnqhXB7X",
-	"7o5fmwATYjPM8Qoedjwjc5nEur+plDjLDW+3SrQdXznnxp1zIsMZh4b+PdoP2oLVEpk1pWHOon0949Fu",
-	"FS/9hnDJLgfa5lkpRVCaN4QD3JG4vn8rr55tzmiSzVdY9LxgcpGEp4CJ8Wcsy7iYBVRnIx4xo9tegtxD",
-	"FSOXbJERzWiC6kkhcjbesXF0tMiqN5qK9jJogSptphEOxLIsei3LbF6S0pgZLueZZsm0WXPR3rzDlnhQ",
-	"s9usay4Wxaw9rmmffPfp5emLJ9cE/GTajtT+2AnwSdsj1c60OFS9kGZbMsx1WDUtttvL6bJbnmsGaT5Q",
-	"HmjnwsUs8avUdqODAwWV/BqzYkM3KLty9NsTuziUS0FSjUGVK7v1ULYrcJhj2Um8b+VgtuN97cpdG92t",
-	"KRf+t8N1B6yTfF4hx7BFIUcbXvYeee/u3eN7TbIhpR8rw/SqQ9zcrxtXY+O4y4WlMzSSjXyGk3OmaAxf",
-	"YsgzLmOcTSdiyIqGgsw1JX8rG0YJ1TosjDFDGC6A6IYgXngBqnXs1IpQQLeIIlwE/Z5GS6jx0NgfQYwa",
-	"vaJf4zllped8c8RLurLHFeNiZo1Z3SUTpjN0Me0mo2Y5VVRkrE5hombY/IqplVEayULJ1BZGNxJou2g8",
-	"3hA8QvM0pSpsRmXOyq2Z3DZHCvzaLWjJPbB8qSOZirj1NqbcZ3/9GkSHVIcTm+iM/xakZi6y4NHnF+JV",
-	"/vOq8gYhi/iRPbluKR+oOcnntpJ4LhvAAJyOR87mcmnTm6WIWH9bNtCWxJ5/Z+58vswd3OEgh+Ajq2X4",
-	"6xG8iC2yfS3A3fmBpTZstzcvNJmCXFwFWQAgBA6RladsbKAxeURimUMmL1nAymzDablK6n3p1vdNjO1f",
-	"De/livcUc4lC3S2nFBAn7oedmL9Q9QTpkYybJI44RILVUrFwxGLTlwy5txlLEk0iaswmLHlJWbyq0Wm8",
-	"UMHmr2XlWKlKQgmZzLOgllWUlu1NiXHyZ5MwDorPXV5YH9Qpi89CPy0q6rQrRkNtI7gUXp1aE9FDLplu",
-	"HXCoSZ6SwjoCYh6DI2DGMoL1HnUhirBT4qBe/zZOhZLOS099vQOxiLJuqiA3PW3q3PMlE/g5JC4kemlR",
-	"f6wLH6rb18KBJSm48ZduAMcvBR1XvfSFl6DJA1Cu4P9VMl/sEOCMahXBzeX9DLLgBqxcZYtX6ERKaMZ0",
-	"1m8g3UMReh3B1qYUtiAxS0W4R0FKaYo3rxHFAYycdTL7JkydctAHXYFvbfL14Y+ibDnmOqIKnUHGtk5q",
-	"XECPWVQkJ++Q2lgeblXf2qAbjhbvAafiB3ir8sBwzDvFM/aOC91FX4z3t5a5iuznjKoZy/DzkvHZPGOx",
-	"uYMl8WtbDtQlKVNYNryjn7Am/HVqY/Fyas7x7zWRSzi5/aQ7c0TTScL6L+2H92tpeBeV/Bx9yRc9abEL",
-	"ewtpBLkq0Tg2SaVMk9+0dMIFqKcIoANxS8Vs+s51t4PAr83XQ9ZPP5S0Cb8AZcITwUEOSSE1OlZWg0K5",
-	"oAqwT8w5EFEhBY8oqEppidxkcV/e67lcXPS9UMJcBo+NNXa0OEswgyD7IUcdjlG2wXL6g7OPCY7LAxFq",
-	"ygFtAy1TXdqHRDPWABSzGXpqzixtS9HdzpMrO6H1QT9KZB7Dr5oM+wPCxBVL5IJ1oSAO6cPIVcN8MHAG",
-	"14430+jdUdE+bdZoTTSjtubReUALSl+vf7yoNY82RR1IrIqmtMWE7Xb0gkWejuyGMewPgm+uz2vtdrD8",
-	"sa2a5ibuG3ns6vy8r1ciSrhg5+fbmc0fvU28tovQdV5j+/71Jcdvgpzw5OMioYJixIQFNGeaOg25SldP",
-	"PtIorFg6h1ypIUdJjiIt45iXg5r/gkaXSONTBn8zFTHQ9NI8yfgC6kuc07XbiSjmAEt7e6Y41BibY9tq",
-	"iJFiMbe+Ls6W4JvIRVhwFhBI7ZR/ZdWHzb1lH+vQ8jK2QPRnI/ZZ2GGztsnW4QcP7fowTXYfQnsI9vNZ",
-	"wQ+h1Jx2ZFoq8eveI0lm9IrZ/HOWxAB2BUf2QzL+P+hUGrsaJqsetaBop+jThonp3YT0P82gNJms7EAB",
-	"F5C8BHQdjG4xQ7nEZtfrYC7AUy5iFyyqLidCZdSAorpToYQQyTWLSS4ynljIdTOAlIl4LWvjJhV3XgXf",
-	"ujfMjKRLJnkGIByAYaLnUCV3aWugDzICKAlrUU+G13XdIpZDD23+r1xnUq3qq0fqkofC6b3bibNbq+Zp",
-	"TEOesAjyhP16PZYwF41tV59XOLsC5Xm78GqdjgnpUzaJGDhAGxEE418CsIuft6MYPdzowdva5CTPEByj",
-	"S8wpmC4AedIhnqDrbqJkPptDIhydyDzbMfP5DxXO5lrXsHF90HcJ0WPrc1rzL9W5PtG5XSSolD7Qbifh",
-	"4tL8IODDRfeGidNtvSo89j1wkBto67PAG1fKWZuog1tVEJGj/AY2PIDvoMLQ34T34N/Bry8Q/Dp8pKl5",
-	"aw9A2R6dfCt0LcP4BDJd5FkYYeOdq2kx9op2AB6IfUamSqb4I4tnW3FFDpzEO+HhghcYaMA1vpFCaaHa",
-	"W+tDdv0AqT2w4QumuNwa9XqNV1nT4lGLSu437rq2gSU7zrLtDgIvNd/0Qgp2kNwFuwxewqcbvxtJlXs9",
-	"4muO9vjL32CvtppkNKdqFqoWAM8UgBMvBVALF7gKXArIwg2XDLDSnm4tPtZt8ABJ8bjJm2j7XRl6J5Aa",
-	"kKwIFYTpjKcU4XA8dkl4WEuCbldbF45Z3/9Car5WfudZyxaW9NONze66dLp1R6QbjXt1mTeH0wrZ0uXu",
-	"V/etkeYOcVhIHsZi+WpPio3gSazoNLM1VEBdwPFXEv7JhSvcmiThxIDnoW5xT80ZQq3xQqAcxthwfMYF",
-	"yST8pVjE+CIjhuS7RF4xZaOcOiPDuxb9SW86LukVU3TGXuiWVLdLVDilH1s+d20vykG5h7gXh3bCSLvf",
-	"1uyYXPvuMxrHwADrHrNN/1hwS4zB0tyQI5ILbMPhNeFYK+RlczvEdvkedRktTVkoS/FUqrT9O1qdlGb2",
-	"XvKFiPbNG2wo/CqP04Cr0NXDmdNGZzRd7OA9W8vEcMdt6SsuJtR1O1SuYw2tXW6wPD4EznVwjmHtR9l5",
-	"yQKNdjtTJf9iYTu6bDaz5lWrNW42lL1cq+Dp9YfkO1Y31yeO7pCod1MlyVk21u9rDZxiMs2KEC7nAc4k",
-	"uy/fxJGEY21X7LIWV9zXBoUbw2MJOgzHAEOlx4h2NmWsS8aoc+ixK4owUjRPHxLBeDZHiIDINk4AYwpk",
-	"e6XIYyWiDwjcY/P8HcLSGuxUFbmq28HBFGqPruHMTPEo4PC2p9RzCn0TA05mQVKeJNxiLXdx9K2O8aqV",
-	"KPOJDweOePh4GBegyO3StGhG/ymTPGXB0c74jE5WGdPkh+Hgfx4Q+Pxjy7HYZgPhdCupWdeHoW+PnxNF",
-	"TOtpnjQ9mCK2YMtngoFVAHZVn4kYVQUhghWRSZcLQKQiik1z3fJd6/Ur5YsrMyvWzt/Q7jp5VXYvyHFg",
-	"uLWOUp6KarjHqC+IwpELoEv0SiP6f7Ras5R6//F+0Htw8Y8fzs/7+OnH//gu6MWw96+dVe9p76+LT8fX",
-	"3209y0uLxD0pNPmXbFmWl+wg+LbhwUple0GN9oaF3bdscM86i5QL1zdq7cwy5gf/M2f257L5zkaM1b67",
-	"ZqGrle+7IdiVBYI7LscXKL6sNuNqUXMZWMlyyjWLWXWk70K5TjGs9Oc9qazI8SHdzRVPc3g2vs6zZsFa",
-	"iLZxVO0GbnQbqEuw0Tdbi8FE3BzgelWYQdVVmRZx8VZcg4+pjd5aI6x9VWaD4rzUIT+VzLOyKYPVWnzM",
-	"j1xcCpvw1x5xLEyKdmmKrHQzotA2+muyaY4IxOHcoVCVCaYctO+mouxRb8hbVruggmb8irUwGV1bdOgN",
-	"UgeY4RIow2NUjMZ1uLBGWNIQeNNjPjPHKPbdgPoiyUX2kPSG6GEXK6+xUUBLaVUS63JiMJXJrok3HW/s",
-	"/k7Ub/sBLKZXxSO/fosJx3pm+/FswrhAssBpA4QP+NfmtFAZ90LlyepaLf8ql6VR1Kr6/E19mRA2mQhr",
-	"vNgHx6U8akEXei6zlgo1c8h57RIlPLS9YLKEUYa5mJ1xEbE9/EwNDrLF3KLpFYajnSiCZDGa1uQl0EYa",
-	"WFIb84M1zKR/gu04+CIM1XhOYCclWqSsHOykKNxluFKWZsqYVEmqmyRXrFPX45u13XS0EmRFZ7/fLFHP",
-	"4lmHZYwRD48cqkQYtnBHjIrWiTatqwdrU2hqSDNx+bahc2uXhJrdip52Sb+xiFxFedOGd7bcl/VquUJp",
-	"8XqsuC1upKJDHGQFRX4TZ9nrIra+rrLFoRzlKMk1v2Lt8xHAWVZXyql2YFHz/b/sYdRMPfhK94IuTMW7",
-	"P7gKCQ1JkDh+JaqsvWY3MJrlitXgUQdBwU63pC+X+c+tkVDWpu8GVUZsbfIzjqgNBq9ZjlMz+SDAjueb",
-	"CaSIpHw7drx5/nO8EkgkZkmNup42LO4OPTYSKl6rmiBxw3oztSMkjRe92OLWszp4GVPCVdjYtGK1i0l3",
-	"HV0Wq11H0c+LzVjHVUqeIpEErMsnV0ytEF45pasi59rBmFOotOrV9RmZes/d4Txc6/KwaZxhi3h0qD50",
-	"jdY3LaIWeie25Apm+TpgqKVUl0wRc2W/Hn43bJlfOfQ8hwyRSHmpnYfCS4za1Q9crGy3sn91e/9aBRPS",
-	"aop/ipKS1iF6BO75dNOslwICKMTkTHmdMwKUSqO5j+BF5tSC+4G+C8DDReHjJqm66pig46WuOAUmULEG",
-	"ZorGue3YcoV+dnj2h1zwrFqUk4BKU1blFKseLJbifwWOj9/Byw45A/bBbeMXtVU1iIpGt59L3PZ2qzkM",
-	"a9csX7yVDU3LzDoVrhbOVMHe1q40F+3DMDCeVqedWYC3PByvbXno8jiQIWWJxS5+kFPNq0+hVWsr9WM7",
-	"+l3z4Sx2akzFIxbX5WQ2HNoyiImHfYINmWFjl92A6xZWQdsUEgkVb+sh4sKWMbj78tRRHaxLkObbn+fu",
-	"+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVezwCER9aO479ypveIP5Q0vRbhN5Ya6P7QS3Pc",
-	"JWMaX1ERsbjnwps9QFbOzR3md2Pp9MrIvPkqynUm0x50JCqSSzVczGIeGSnd0/liIRVcrhPae/Cg9+CB",
-	"+WPOF5T2tIyOemAqcvNy88NyzjPWS+iEJeMK0foRoJNw+McGzY6PGhjIHSQLplwfUfOxsGjNH94ph8SV",
-	"Tau5RlWGCIa9x+628YiMsd+rMvNbKDllWsP+jYlUZGxOAbVQXLNxn8Cd1SHYBwBE5pj8gOX3ILN/hPsn",
-	"vFfAj9Bk3CdvXecFArPW2CVeinXAg+Ay5g6QpbGzjN/xLMybtaQcb0t83kh5aIh4u79t/+2gs+nbSJG+",
-	"bJF5WCRRfq3pzrZuuQ7t1Oro2OjQaOpGUcciLgvpIJzOTmaSaVKpoWtlEoIaWI8f5+aDyUq6BUREfWa2",
-	"LVFz6odVQG+Wp+06/2+GAJ4+Ig9O7v5MFngFwTZTOtQsMAQtd5bRScIeAszYginEllvLF3lPe38Neg8+",
-	"XPzj/Lxf/vFdcxOywErP6QKaUwB2HbS3zCSJZbjZb1GRfJBaXi6MqKzDh6dxrJg2StEliw3P74IhuNab",
-	"bBP7HOIMRjqvZG5eAUJlzpLFBohbGCBPFyGuhkKCAJYpF1DHZimj34TgEIJZmVkbGmiTCwTKN1R0A4DF",
-	"AtDBgv/izLzmaMU+FTBZ5eI2MMbTcNeiV4JtNP9qjaCW5KkInju0KIm3aYHDcBg44YLd6AG1MGjYVkOT",
-	"pZJittHqw0fRUTQNJ3O+BanH1IoUF3XJgmbz8m8CZEpj84vZF0ZtXaTFaAm/0uG3hCTVvQeDIfnPs1cv",
-	"3SMIFzbmZreZTGRc1y4pZfGqToZLaMbC3Di3C/AmiLU3XuVaGEb+czgjgyMro0L10e62wbbGVmN7VDDa",
-	"di17VRiU8bt25Q/zIL/j7yi2lpRna+gID6F8DNqhQWaJ10NjvY/ZbnYxbxuog45gv9WVhyyYeORnBW8r",
-	"8AwMtUXDtPXBYxJzUzaOLcaz4XLsqVibziCXLG7K2GtLSxUtxebwFh1RdMaTxHA9oKFmXbMi0N+FiVAz",
-	"kXKhNvujAMBMY47hVoq0IDUbw34qlQOrcNgVOM6s2rMppTF7WDbGw3wR+BO25vswmov1w7dWkaAU6hbA",
-	"vCvtzAoC98K/bokt1xYUt1Yn6yUelJKkWu+DE64XjAcIHFsJ+01EjXGsZQbUPgSMrFV50nXwVRZPctPh",
-	"7P2yzRfsLg1PBnuxPy4siDVHQJ7NpTrYWeX1cg+XbCKP4pisMdq6kt4DXQwQUuzB9DU+xV13XerbpaPq",
-	"D0zcWdE0Cfe7ljWBAFv2ETQndkwkKcC5NqLr1Q55Lar+igwTO7yu23A7k2IJqlKjWEsPNc7f2yZKO4i0",
-	"wEed2S4m34jYqA66gdU2NQI/JXc7PsoenPkVUvpBaDW4EzafvwDvXWKHTxqncD6ymCOy0ZQLaxVfcbZk",
-	"4Q73b2SSTGh0uWMwwC2f5wG+G0TvddLQXowR46Phyc8n94/vnfzshZGH28OC7lnBZclFa2i0d3NZum0I",
-	"z0aEAo12wQduuCfOEzYOU6dZ0+QNWp57t3yE4sM9T983uXiED9hQHn9ZefXoG0u0D9TSgVN9ueB6vueq",
-	"bRpMeTuMMzA+bFDXbCx4WqnIaVg0LJScKaYDcXKXUd226HCT8gZtc3drmaCSoRtiBJ/jbnxYQ6xpz/r/",
-	"NmADb3LXPbK5CYP1j7t6fgfeVsy1esCXw66QXIh5ve0u+LIpa7lkvgBi1G7FuXbE9Sn69gLCBfThbpUs",
-	"4rX8bXP1rZUI/JnTxhJeFs0l07YhDb4OPTBMMQJ3E5qYAaxavtG5EMJTKWz/CXN98liMNdgtn2/Gsvn8",
-	"R7ZYA5YK3LI7PNDCRGxWEnl1013IGBKxC1/tL3rqawr2EEpFR9J9PACwlI5GSj4on1mScbVC2kPWWCtU",
-	"gN2v4ddDqOz5N5ITXshT7/j7M2c5oujnQqCQhmJ0hkDUC6oyRI8uq9JBTNb1fMDKY+8Fdj/BmV6WwFoA",
-	"hlILRQU1+ETokHuQRoG1znbNsmboxuVcEs1sazDFII8NYJ3DrcV2b3V8A5+ZK9OGOezXGRjX+AC8YDfr",
-	"m2AHHOs/XaONHQycojnHZrH4Lo0X8DHhoZWK2E2Jfh/n0IY2XacD1lfkso/Zm1zspRy6VO5QeQC0ValW",
-	"SPGMRyCivKogr9PvJE8u9yqXqmtg72eYQGqyJLHEFvYUJNsHt8k1YcdSBQ+kzvIygyqgoLdRmy3x3KTx",
-	"+oHacW50MPdUcm+zYL+93fWpZ195BkvwmE+nAYFW9dQewP964NQSD6j+IM/zzLp2lroTP0EzvS2IfWmf",
-	"OTh7f+FbgtvbkRzkZHJz+iaOJo+FA3CSRs5cYWuQXINWtiZ5zDcqmvOrOjWtfEGo1r1WrG9ElNsYXwsm",
-	"yv5iunWGX0OLyyYnhsprRKvKBZqRXJNcxEyRJV0RqQB2pD20P6r7AcbY2XuyuyjfNUKLsbiNKFw4M9zz",
-	"Qm8X324k6ySxud24I2Eqx87xwSwrLFWzNVel1UAEY3EoGXEuN2Tm1kSFmEEuVw1AQhT8ft1/aOv5ymJ6",
-	"Jzu6dkzhCEN9M263IUF0kcIWWktnYDRhMaEZUUxn4BIAgCqbc0xnlNdUS7Wsg3HQIjbNzixO4XfzZI4d",
-	"X3Cz84k34oPUxMh8ESwsdMlsGb1kgsjpdLfcG48q1lIvJRIlVLvMFGPxQ+wxzTUmn84lJguxuipKJdNd",
-	"epxGl0H2gPlZboWisalUEdRzws6DjZpQQWLJNHT4pUkil5APwlHalXHoJU8SMmE+kt0eRdGe6Nv4bTlf",
-	"7dLutCxzNje2qfN6jutkSycPATTvai3aFNuUcYODEPVuJFJbPtUWDhyrmhxbF3VMMIo2a3/mZl9h72vX",
-	"dCwoxOCn30WGORltJhoedTFax7BlqzMnGjxwfcdN22QTOm0PVP50miR4hKFD1faUmrCHKC+4JgmbZkTm",
-	"GWECj7UDlSG1jsE6Elp73RYkveU81HZ/LORyTLy6IR+XVcilVYF7dlMuWm30tg17XdaCrKkETTWTu/HZ",
-	"NE+SFw7xYr1vJGZ5AjqF1SsRy25JMqZSDSX28BVUPBEtyZSGU53rGnFMK35HfFPxVExz26FHWXP5p8jm",
-	"L+WyobKlOoxIpgxcIA5IoDqkMG7I2yD1QHooTVloalugMcxmVqoui3n4b/T30S12kLo2M9g2iCuhOjtb",
-	"iWjP2Gce2GYHLZqVabKoUAiJkPLmcOeaQCMZYX1E+6KOd+3rtjNhMdNi5PVrVoud5mN9rjff04DE99Dm",
-	"Uds0W5y/M9eMEuM6sLrmgVSsSCpr6hQSbJzQmL1KPSimXUEi60yq2w81muefuhYNmwBxia3fIDKJjSmA",
-	"iVUpJK+3xVkukNGqj3dRXrKc84TB+uPimR3CiWGk02a/Y1q3YYeH8HqjOtsaPCpWpSqtbHmFI2V7raG3",
-	"DUS2AkKsoWecrl/+yYqAURsq27HM0s47Ybmo3cWOJds6PsrQbxtQbGT8PTy1+zcqWE8Zb6HfO5SvUhKU",
-	"uHKOBX2kdmAjn9qRp0NjeMsEFYcJEMYsDUBavKAxM6Qzdl2IScyuxmETbyNykjGxW+REsVldCY1O8llI",
-	"A9FzqTKveycWH9ZgH+h1p2LhTNS5XkDL1SBz+UBdayL89OWp7R/7C08MdxLU8HQXzixnItksDhinOb+6",
-	"YLLyrH+bIQizZL4ra4b+q2I2dtOrcYam2AKSW7u+CikXFaTobo2fdUcca38rdro1lIj/u6sIXHeur5pQ",
-	"YTxkxXatBsLEbuHo2nGn19ShtQ852WhA3iBKd0Gu2/Twsw1surUuFNsxCwMW9mO6sugHm7rGbsAvW7rx",
-	"QYXm4bZ8N9iAncv/d9jYjTrNjT5ne24NjL52cz5Hd0NP4anZtGaQU+/+NvyxW4ADr34ZPudq/X/+bSEs",
-	"UN1qa1Dhq92bUBzlJsS+s2RaKJbyCj5aNfVgJ7F1wG3ZQaOr2bESz3WL8CsXoZWjER5bu6G7dOxcdzI5",
-	"D6HXdtPKQj/MVaqmcDKGNIN/lipLlZhmsmUhd12iUFGxOJOBN2NgKFc8W50BNBn6JIsOKButXk5fPyOX",
-	"bAVQSR+MEfphDIra8T0SzamikWvK42DxOhNGFUhN++p5li2QmnR9LktM9XwiKfTEsxf2CRQd29p8XfbD",
-	"BceP7X4Exar0EqMo3DwtkvKSF5HJUccp4h/c+0uKwFlfXwNEx1Q2AmE612w5UgiYYeZxLJnGrB5IAqep",
-	"7pNYRvoOXfB+Gq+jWIgrJoDaHYrfjD00H0E3H52Lc9EjP/10mmdzc10EnPHTTyMyPoVKH/4XfDMiv8BK",
-	"E7cx/X5/jA4x6u2btbADC0xwqYqFPRfEX9s+AXTFgjdBGccpLJhKOT6DZ7D+mvww/tgrvx//+BBXwFGb",
-	"WQZNV5os5zyaEyUTzNqGl0LXGESE4lkfp/8s1j/9hN9RslBsyj/iJtin4HbYYvofxkaGjbtkrHKB/7Lo",
-	"w/jHPjl10S/bGd/FhiMqyAQrymJjsPFMm6Hw2FyHf6OdgqN5znVmxmPmSsYAujomPwxJJolRpQlLNCNH",
-	"d38EcnC9StCkQRgoMv5kDqguKRM7usTmdVyP7Vug4sW8xpD1GLpT4e7fsTgq//hDI/ZWJGM2RmcKnSQY",
-	"zJsDgKOhpi4ZY8rM2G4aMztZASPBFz6SwnlCDYFhZBIeY+WIHb0u6Gr85C2djR+iv9UwRkEA42fT3gtj",
-	"6ozJDydH952Xt0tOhkfo6OcZ4bDKQmYWLav0zf3Yhye8lIK5x8z4FdPkeHBiR/uGLRjNuJiZsZZnBpIF",
-	"2mREy5RZjjVbZUb8LGbpQkIzrN5vbDV+WEqRS7aybym+stsFqfICeIJNpyxCOIejEzKXudIFVaTckMWI",
-	"jI2q9RzJAkig+Lv3WiY8Wo0N3VZCOQ/JhK2kiM2yoGv85OgBrvP4DcvUqnc6zZhC2kBwiW6Jj4KCB9JC",
-	"PWgCs7AJ1xmLiUvLd+FaI2CcLO2TZ+XOCrY0M9WA9UsXC0ZVl9BES+AHQYzt75Z6RPhMSMVwIiuZk1jC",
-	"Sy+FXPbPBfjKIybQJ8hjI7+mgKHcOV3QaM56R/1BKZu976Bnmy0J7fzG2MLbElfYgeUcXGDhgT1vobBh",
-	"IrM5KQDnrC/BsPhCyavCb4CBzs6ZPRE8433UGfYHOAq5YIIueGfUOe4PYbALms3hmLxjxOxfcEpjZkVB",
-	"g8/izqiDv5rjWC+k0Hi0Hg0G1meYOaRZ9jG7A+cB9hGjRscxR/SlO0Vp6JjfqNF7lsG501/LQwhpNcWI",
-	"XP5fRRHojN5f+Kv/WDoxr2TEtIZE0/8wC0hn2ugYL1hGsQfEHaisqV8S+7MHBqQhaQqyDJ6ki2xlc6oz",
-	"lbNuAL7Kiq5ozqJL5Fsg+TJfIQU1tjj9AVWoJLArpiZSs8aFvficOxZRARt2d3Dc8iXvexfEnBwTqhnB",
-	"yopzYWYOa7vPAITMcCnNK/1DGVbZvuPwZPWIFtpCIYhqqOpqaDSn3iVDv1INt+kMO/fpTfoKjba85A4I",
-	"ZsjM23Khy9HcTiP+Yf2HzUYsNtHln76veJo7R4Oje73hsHd0/HbwYDQYjAaDf5XexV/MouVafRjce7A8",
-	"/uOv6XSoBoPBcHAysP/NELzP9SEUeZKgV7lzyVbNtyVUZ09lbgTz0cf//st+87veHNlwUI7M+ZnYIpEr",
-	"i3yg2JW8xNtwAK7/4Fo9z4UnbYdmQYtUWusA9bNnzZOufdJuBP4EKoC83wDNnyKanJyawx5PC0S3iZmy",
-	"IS+uSEovuZghTKm5DiJhmiVXtoFSIEVub/4oOMLq6LpL7CLiOVxggpe84a40q+ir2bjVug9ZDQipGUhG",
-	"G1+y1dhN3Oo3HEW8UYB4plky7ZNnGJ2DOUKumhQRapaXbJERIZcO663KiUivtovmrqzoKWdgjF0UoHu/",
-	"SERca89kIfKso8bW1FU2CL2u2trQBnNDLgx3G/JXIg6gX2HHGZLn+WBwHB0PiKIilqln6AM13LMKN5wW",
-	"hk/gerZVquCADidD2u7gI7vG3i4GACsRRAQhB2EvjaFT92h72R245rrbeS6jAny36friOjuKG4mPF9bA",
-	"scJhB3HBYo6+IP+kvfMJHSLXKECgdVQY29PIDE2WUmVzo4OBtVV4Z2zOKAIqSgFiRWdGyXBg/lxnXZJS",
-	"ZQQexPRh8zflCv6wr1yZghEZOrpPGqdVDOfmG/QGHnWTLeqGdZ8Zy/ZeFmNg1y7N4JuUXl+n2Lk9eWOe",
-	"eIxk3EyWL2X2QsbGAo8PQM6vBCvdin4OX6lE7KOy7Ea/wi3rhRNfecyzXqYsblu9rWCue6sQ6feWzYVu",
-	"fXU43QSuChmuU55kTL0HfJKLipHnd20OZOluvvtU2FpTC2euydi6RPuQ2s/iscUrst+OMTPE5SNP2IwL",
-	"ouX2oXIpbjhWv4re9QqJMlCMt7xe5xDh2Pn9TY/kImLVB7aL9jf2zGt4YS4ynuzxwsNZpzRyCXyWFvyi",
-	"QUzJBJG8VZJj6VMHad1z+MWUPJdXLKFYXkkbjM0SzR1aIZsPNh/JlTJedzuYJOj/ZlOUrrFYc94ZdR5M",
-	"79+LB/eH9++fRD/H9+4+oEdTRukgunuXxoPhXXo8mZ5Mh5OjyWBy/+goiod343vR8O5kMB0M6OC+2bRF",
-	"Z9QZPjjqD/pH/SHGI6+4zPWv+IoKVLjRXP5sXh7N/uyMhkdGutr2nh19FTXdc1iL2cjC7QYzE5niN/Iw",
-	"FmcHpIQvmFwkzqJcaRLzuEsEWxpN0WFrFceHGWLg7ABxbw+PzRNgdMUUnyKqYNAUfikzRsbmOB2T2Bi6",
-	"LNEM7Fr0Ga9k7vmNE4o9uGlW6Lk2K9VCTCrmgUxWzxwcSeXUuRmTTpS8ZKJUVuzuIB3NLarQ4UjekigU",
-	"cABSoLV3d6CwN2whVZDGigoB63KUuTiIxv3I2aTGZuXCYUVi2QXQCUnkbD8yq8By1aoZfnnr7WsZW658",
-	"CueKX6Jfr5Z4eN71JxRedNHodd5yqBoxXX1AMxAgLmcB7tb4cEB93k0FONzZOYFM+OFxFd2+ozMZXX5I",
-	"2BVLsAAt4rG1hxxONcynyDCDAzaaJs0niIRmJjXO2uG/ylJsezghdL/50PxcvPKtC5X99ntviJJLJle+",
-	"qaSYBj61hpPLK9p2jK0lFXU45EJItXJ9rzSPmY0RNeoGFp3OnoSaoWSsWwuXqdRZUsXmMtesF08QbiJn",
-	"KOZu6YU6k4pNlQSD077ugaE6p6+YjcSiBZqxmSELCynpG53dzpILwdw5f0hdwHHYdnWgEIAHkdTuYbUa",
-	"QClJN8WzjQjXCOg7n9zH61pZPWOFqL4VJ0rzmhSv/nKWvFe/sfuK7262lzO+aNiukRU0mKC49xvqAiH/",
-	"l18xwj7SKEtW0HVKTsnYSJwx+SHzO05I7QLNSy70j10yhr/G5Ad710rmisil6BLDbEXIxub/OGYen4sf",
-	"EpaZ0zVPGEHZ/2OfvIMkjzJfBhK0bJ8Q9EFiygaWxxIzQpLKq6KFg9FSEwluSsi5WPebwhregLxhWK8W",
-	"WKvQRtGoRnHKO28SzSnOL8BJxSytOUX4Vh6zdWHeWuA9tgvdLp6zIzPfkDEfA4Ugisku3FmKZsdAnlAs",
-	"QBS36K0e2OLn948ZjgOEUtc+UTOsv4PkUvZxkUCzLHva7aZgtip5KBeggNBZh8AJjxqGyzUpytW+xyrV",
-	"Lap0cfnFDbNTWmceGNso7KwfOmd9WXsLEnSmmP4zqRQ81Tr6UW2Voln7s2uwpob5qiriwli8HyD8BdV6",
-	"adTXC0/RdHqnuwwnijp4qVV2up05nASdeNK3i9KPZOoVtxnTOcnmqwpkXO0sbymFoSS+VmqYKPLcJpgA",
-	"eyCNzJMAntQpvg3KHffrlhyEZ0VxdqY4ix9CPd94lDGdjW0ZMM36BIE2idtX7LdkEYvqkIpC2QjlsL9o",
-	"RkItQ4X5YG9y7pZMMup89+nd6Zsnv776/ezJh9enZ2fvXr15fG3IW0MiJhha17vkP3iLeSs5EKVgQq7+",
-	"KsXQAYXP7rtVSqtc2OXaWV7tLovqYpcl13+bKRPeBPaSdJX0Ce8HMGTsH2tZFFUZhd/fREbtnN3glT5w",
-	"TWYACXIIfdVMpIq6Z93lRd1Frpm+wTJ3m+z3/dfvoGkQ/9asbq5ZGYP3lxXU5Fd9ghe3LsW6JYxQAZUH",
-	"VFxiDnxreRo3lHA38PIUq34BlRNREAcrZWrGCPw8KpW9ShlLijVyLIbsMaxIIUjCkCb7ED0viqUSknTd",
-	"Y/rktGh4WU7pXGBPFkI1KY7QkPMEKfVgormN3giL0YPF+EdAuvicWLDc0bpCIZVVn673YBFEqGjvD/m7",
-	"6XaHEoRHdZKwhdbmRxsKeXd0K/LOMAG39tjyRtLtxuFaw6efSSG748F3zULIuKf6UnuIan3yznUenlNN",
-	"rphaYeGZfU4Xe/2W8FVHgwEU8uFpYnvv2mSHTTu16nR75eEaHcTb43pavzeTFebFXvTKlUZf5sAvkDAz",
-	"cvDEhuzpJCm9GorR+JVIVsUX1kcF1xsxB9nj7+FxF8XDF/kk4VF/Lfyp5FJ3Rkcng8FB/Se4fLW+kyRx",
-	"m+YyAlx3uwNltthqYoTJQgTPL3fubuED8LnsGWCpHO5BP8+rBRMaumKDxNNl4bwNrriyUyiNThK5tMXc",
-	"Zu0Qsbtb6eZVJAJikgg5rQD+YaREoywjUPRcOmRpkjwkY5DBtioXTwGsxcWMxipTmqWpnP1/f8PAHA3u",
-	"+IO0fiWNEnUGvc1LJ9tnNx4wF/zrcHOgRF+jxC94br5Vq9s5NG1rkm1RImzGcaic04RTjVn3jgHMyCNE",
-	"IvLb86DbxHyZyXSiM4fJlhUBrvedKI4sFpAhul6m+Ayx9jOeMp3RdNGxiaEX3c4sp4qKjAG9QZU/v2IQ",
-	"Go7YCHKiFtg5EeoArFmhXS5gxWH7/hO2AYCqZVIi6xUHDlNXWKdsU2PdaYvcCeywrn2XIP7u4LVpOb+a",
-	"q68r1bVvzZGtMZXrNS7j2X89LyqH/fr38ucyl9gTPbcR2JCq6WwuiQ8CGhg8OwCXzBkxiw2rYtECbOka",
-	"Htf2vZVKS4/C2xzVG+xTHLVSbUs+KcAtb8ZI/+afr4x/duaNLQeQVAfTU2n5TNS1CqCMWO7PBHvrq1Ba",
-	"b1koZjTuYbPS3kzJfNF8EpVtY/4vXrzrINZyYw8YZ4dEhU660n8mfUgb+mDzeVxn4M7o+Odup4Ar6Yw6",
-	"MscWw0pnTX6BhIZ/v2t/T5lGhM6yWz7XJJMSsZ4d2nIkkzy1Wt3B8jYDCY8HPUnWNrzpPEHy6WK1KVWz",
-	"IrvwEHxkDBwSe511zZEV0Vz7Fp/febdt+qLHAG1J/ytNMj9c+nc51XYJ4EiFhywCM9z8pTLKGyXJWiL5",
-	"HtIEzMc4+bMNNIBLBK+TQIN9JZB09U8LJePctQUDR7xmCpMXV4nE6hZ9mRdjud43w/2AMm8thTuY8+2K",
-	"dG4td6jkke25Q77cOkz81+8wXpPIfVNheOdTXEyxUacuV6KzTx6nd/thgnDeau+7HLurVv4sLrat5ijm",
-	"OrJAwjd6UZ078G3h+AOowhVxjT2zLpGCLHK1kJoh7g6ys5EXl2yRbTrn7Fgru3yT1K4DpymfksxQvxVE",
-	"7dnX7sChspEPSsWQME+t4UbyRXsyNkTmBI1iseJeTnI9Oborb4scTwWRebakCqCWAO4IMChnlENULJs7",
-	"tEEbHesSKggX/h3QuAT9og4yiWVZ4tL1wcEwQwg9JfPZHN3Z5oyw73FYmA7DLoR8AstwW5ReIamjz0xS",
-	"6Lv0RCOuymeirNOEX7JblHZFQriFrrQaRLeMfsTEqHVIbICxxbqEZiSVOiN3BwMCVnrGU1ZLFjiHW6aI",
-	"XQQgjEoYq7a11HvjbgqoK7/KJQZaAdxZcRYfDnINqC9JkB0rVpy/a2DOHZIumdEc6yPPZ+Dc6oEswkv7",
-	"ZGzMAID4peRRIvP4CfxAhv0BYeKKJXLBugSfM0F4VwBctvenECpTEHmwTk/AmJ3Q6BLCGedi/JzqrAeP",
-	"7T17PCYzltlwG8+ImReLH9rhwFYAChxAgwhAwe0TwMcmw7tEs0iKWIN/KYWWWwiOXQb/oCfTuUj4FdN4",
-	"3ONX9kKH5wxYMlI5kJSUrohmtjafmTeYoXNBylcWEH6J1FzMCI0ipnUotQdfiMu4yT5rnLxaMF2A3Fj4",
-	"aUDcRSW+W4KpqFz0p1xwPS+QVMxXP413LFwxdmRN3YqH1f+e9v76cPGPH87P+/bjjz+ZP87Pf/rxP77r",
-	"NDZ/vDsI1bQcrIYc3S3akjDuPYIkRIxfsbK2HONh5QJU6LCyAv7EB70HF5+G3aPBdc/7/N1eeCgAtgrD",
-	"7NluYRXMVR6PyM8nw0FveHQu4LIR8bf5XBjmHJFP5x29YJGlifPO6Lwz7A/OO93zDo/hT/cU85WWuYoY",
-	"fG1kgks1vNNshsKtZoZwY8yu+g7Rvu8PqX81xCt5ileGDHS4wgzdLkXx2HURX1x43hl9Ou+oHCencrFt",
-	"pGATw8U6jyLGYhafd66vzwUw5A5YtaWIOJj3e04XCwbo0BqzeuBPT8Jb2bAp291eVY1ULq54RrfX1j3z",
-	"rvuGoGqNJF1kleS97TkJLAXQns5M0Yj9n2qSogfvVtx+PNhMaeDiqtkvAwvfFlROAXpJh8U8s+tzMNdL",
-	"ubHbXS8esWwBoT0AuT/zXwa6jlTG1KjALZsTNkTsePZuK+h6W2LJFr3MScLFZXnoL5gyBr15v66Bl31o",
-	"DDCAwM8kYInWFXSVM/qiBV1N5L1GaDsUWHmTu40Cq78lI3c7mbxkwGP/+nP4r8u/juKf8ydysLinhvSX",
-	"4+gxezr7lf/n5fP0pXz95xv9Nv/n8v9d/WswPDo+uXvv5/sP6CSK2XQ2551uJ1eJ7VSjR3fumAPWT0vy",
-	"Bf2dG79tV9zadeIIqF/FFZioxDMNnLiWovRFKq5g9NDCBYTBTgKokqHk78Gn8o+taLUgkmrhagVC1JbP",
-	"tiWm6PHqEi2JkMQhNYBTCHSaOrTaiphqV5nl7d4BK7PeWnBg7+nG9Ntj/esLsJomO/i3iOrsoUdsZ/ES",
-	"erVk88OEK7i/nXuoCTt61PxJX5RMLo2eXespgV5hik5dt+q1FvNckwk4XTOSL4xKEdOMudh/N6ya4wu/",
-	"pRYSMl3kWypIQtwzGL4drId/J3wLzljZmhL6r9qHHa0/DJa/fFfR3rT27WVf2s7vbx+tN7V0NQRMuVhr",
-	"NcPXBl6BEjpeSz+aYn5N537/ZOC3+Te8G1ca6R0f2hLAhqktzAAguJKNoTPrgZR++2gbiMW924jH2sbL",
-	"AZZ2g9swc+FbOHbNp+v6EhrLnACHglRaIsMnLJ4xRcA44JqkMmUiwJZ4sEhsGPlFy3o/J5/Z/rzvSxr2",
-	"qPlefxCm5mhO1axMd4Q+g8Iqee/9B5TOtoxXW9qOhpDFopCjBv3B4K6hFfbR3DfsHg0Gfqs1mpHv8Bqz",
-	"vhzF6JYCBNveF6AMPlRafS6k5plDuFsom5WxElGvctn6WP1GXt7gMDDzbcqr2h325NWOsqhBlTA/f4tV",
-	"zXboFSunAi7QWrTtpa7gql7UisU7MJw7n8w/13eqjX6D4hI7nMmpLRbsGlsDW/qB5ZF5oMnLuSSaMaPn",
-	"sBWZ5IBIXBRJpXQFgHBhJec5F+xVhe++GRdkk+h1bZft2e21r65UGhWVkKUccaLrD7VFdDVkp9ku7mUD",
-	"ZhTBt5OHdtvJtQV1bFdgSrI+VI2G5mKWsI2GnhS4m2Ddfm1y2efg+Bb4hwJb5TvZYG2jxqiAs6y+IXZ0",
-	"BjeN6Zq53a4rwB+Si2aTPtQnoDCr5VKA7nJLiZS4Ids5wG7uphffTI+LGXENRg/BIK9L8T9hkEOLjnKS",
-	"MUHFPg79Kone+YQftvnRuHJtozVhIi4RU/x+T31iB4EHEqNXjExWiNGBTbRdU70++c122VuRlMaA9bh6",
-	"iH+H5hnyt6Xyir1wDSZuGz/JxjKwzthmJ7jWxYfz1xXNYfLCwbHHPm/z2+29aIe0rr4+WbKbnKhTr3ET",
-	"vkXtumjWcvu+P7eE9RhB0PsfNskIk0vsGpIL+Ihfd4nmM4GZT4ANKTPbpRwANyDHCNJR4HLbgw6862HM",
-	"n4OIkgPg/ezpQ8bh3x6Szxfm1yLqtwc2ThuG/WowcWzKdXHEyGzOFIFV2Dt2lrJM8Ug31U68sJdsy4sz",
-	"+vqCCutehwzpIhPOcFvv6GQ+7trPw7tp8fnnuPh4POjFdKXHD8mDATGfXAJs33sGpkkLxmH+4DEUUpEx",
-	"FxlTVzSB1MgZv2K1ncGMWfaGihmrSymDd70f9h5cYELZoHty/UP6v/P/jf+3l3KRZ0z/bw/6/f8vDPjH",
-	"7zote5hBFqnfIm8pVeyt1HA+rhu1m19tHlxovHUj2yK7zrAyY48qvxsf//SKKTpjz2mG/q6j45Nux2ux",
-	"MzxCi/6fMsnNugz7R90OtibvjE7udjG9TOtpnnRGw7vD+w+sW80o3+b+u0fHJztICKT+ujy0PD2ItfuU",
-	"z3LFPBAiERF5Zdgcmcp8b1u8lU3RYWBtU9Lkggm64H234nXs/gqvu3HclouphHQ+zyVrTB9fUHeG/UF/",
-	"YJbPjq4z6hz3h/hVuT80jjkmpb9WZrwZ1M2hV8WStnXHBHbJzOf09TNinnvwzvVvjfCJZZTbvqHhjvWL",
-	"hIrmwCV4uG3/W6OxQPzS3GVzZZliaAy5Msk628c84jW87qb7Zwf9vn0/7NeqIc71tpgR2sZcFQFaSw6H",
-	"chp56wZnAy4VQBlEcykr1di7BrzMPpnr6/YS097NCKpwInOpmTAGLxWriYxtl1RwVMPW6y75M5cZteBX",
-	"cdwDL1ogAPbajuBQ2wvc9cp+nDKa5QowoeY8Y72EThg0RbUBmO/udgeDQX8wMGoIxEmKeNDvImYKm58g",
-	"7HwZjHnnPcscD2uhjG4n4SnHGgiaJE9xDAWDT4u/gRRTGbOkGlDZDLHgmsKUOHoErCu2KeTkxbmO3BFr",
-	"n/shFzwr5wpxriPCaDT3pvnGvoToXGH0DWZr73lNV8C85iZXNWedmQ61jF5ixMKBiRjTZCNk9C2wY62w",
-	"9AVdiAvX2GwU0STKE4qOp7q2jYRG4An2UrAIJHXbrgKgCZo/Bn0yNguqx8RBvmK9j3L5sJlrNmIIBg7c",
-	"QhrbmAIAzBKaSjE7F5CVSsagXIDSmaFGUJQ8cMEsZh1sO3itIRLLAQkPHmRGrjO2MNLB/BuqTynWAfa0",
-	"c4Ms1YLZgSegbWyBpVywVkKzqVQAHptQ7FRHFdYa5ljD/wmU0ZkXxSrAhEYn1y7Wod3YKChuYPQZ+kA9",
-	"7B4YgNe70fN/mWnv1qJnj8UJC6n1MHznLsjCTvtg+1242hX3MFaNYBciCC9zwuZuVeICrCYCHeETnESD",
-	"n2tj5wC0t/a6QtLYDSdn5T4bgWefCa8MEIeQGbOrZenE/dgrCcb88rb+PTbeXS7lHl43IIxTSDivE3WW",
-	"zygklOsbJ9bUCDgLpIQJZ0uZJzGJpM5IDmcjRb2gyE5rIwhVvqWA5E0uviKolzd50SLpQGZj86a8yW1Y",
-	"8iCKo1lsgPlKkgLtvTa6CAvf1vYyT77zSeWiEaTiTS46e67Cgfy8Khe+Yipnimm986R3d/rCDC42FmsU",
-	"URGxZJ+ibHxibbE/+TNnOYthwoAHa94DrYQyKD7pQkk/8u2SrgjFnFqIaEUyTXn2sAT9xC8yi0ev++QR",
-	"Pg5qTmeUCyj9pPCyzComxrbvrsPeBSpc4ElfljDOMrnA0e9ACeZqR/1OTrvO8ds8EFYmnKHw3+lQx1eF",
-	"fOffubOkqOUwF/Xw275UszuQgnXnaHA06A2P7JM6Gw6Gg/klTsl/nr16SXCWXZsdad9+O7q39z4fO9Gc",
-	"Q86F0UUbBTzqutafgdiJzQfTmb3mW8qe3l5XYFW3s19fvX729L8/vH3125OXCFbZrgrgy/WRw/3YnsJg",
-	"9/ag/eOKZLbi4VhKgwltHpk5ogkJFvileqzaL+98wg+NiQpGN8MWcRlPEpgahHWmlCe6WvSzCS8Ez8TB",
-	"fYaEAtvK5DaaMWk3h/Yrvi1lYO9lOWhC9tfGuruxZW10AX79FjMGcOTfawT6AycKT1nB+UaZwpbnuzP/",
-	"7uqlW2SjD+YBdXD8bNoz1IilfCPy0xgSCzShRvtHIB6vJ7Nii4RiJyjXC9oep5YAAFzFuwWeCJqfnILa",
-	"iGugsR3EprzRN+Cq3Rs0l4xozPKbFUHbNvad83wwOI6K9YE/WWdHrvgnPOxWeg99MXFxw14+zeLC9iUH",
-	"YBUg0Zu1Iti9XeffWQqje3n5rfW1PIMm84U43l3oVtJFnH23RfW3F/3/slu4s17btgo3qrcqcjpd7Cw0",
-	"MM2ogojTF0Ecbtl0ZmvFgqiBzDWWzZtclGXeCykTUL6R/sGVLdG29QN6m2UWPvTvFbcitiy1otCLYEcR",
-	"fXJgYwxopI015tyQBzTHPP4sxYD9qq1Hs4Co+mQ/Xbfw6Hz9RkKRygHdFV0VTg2kvRdgXmuhFGr9YK+s",
-	"IkDjdSlVnMYTdIH+vbloRw6pP5LRlfhNWkbocvMqFa9YKIeoPU/uYxGVYZegSfQC7B/PRWh92MYecvQA",
-	"RetZn5wWo0cjR9OVLhEzqcN/umLgVF/3eZ+LLeaXWzApktXDqh12xbUzwxosr02L61yYncAjN0XkXrQv",
-	"uoR9jNjCpouPr2jCDXW/EslqHArMG4mz2l+63dxY64bq7FdE5WJU9NPDQAWGIy14DYDNbgYfQlqHvwYh",
-	"nL6JlAmjIqTaQKa+pleM8OxhAbCjcmGTIvyeM2W+Fhc6o0mCyDQJjS4rPfzqhukKqHcZ37v5qltk1M25",
-	"Ec2ruucLmbE61eturepVMaPDEsNdwpm+89hJgUNZuGUJrAVXd2lRdGqTBqjIIaN4wqag2kAfh3eKZ+wd",
-	"h9CyzTWwjZOByKE+3hw4j6SY8lnfJee+YVomedEGUsjMpmFd2EOkTJEoz5TjbkflouwPaA/db17jPN7h",
-	"rBwGzsq7190q7+FWtj5BTw2BsLjdQWqdBrBFIOm5doK7kO0g1mliJOwKrgFuNTdSJ3O+iLvBbUMdiW/s",
-	"u6VoGscVevaOxHaUO7SU+8lsMLTpXCtQsdFbZPFqq+scQZ+v26FZGcHn7nWwruXTMMUx31Kw7nKGbB5D",
-	"Ed03Rz+gVwyKbJzB9do0dylIh9Qeb3SOCTDiDj7Avw2PD9vzeK2H6vPx+LfpwHqdowOrGqgmXGTSnN0R",
-	"21FlBn+W+VnRZW8CRzP4lGsN2zu+UVjTHpxwTAVZKp5lDBo5KIYNwKVKMeUDCsKFUYgvWWy+7xKWaOjl",
-	"d8VUBQ8pokIKHtEEbg/mgdupPi7thjXlM+jagsFU1Jhidzp/IAgjE3lq1tL+uaJpYpazVXGT44zvNRF5",
-	"OmHqYVX3h8ItOtEW3Sk0xIK51nQtnpphHQ1Pfj65f3zv5OduJ+UCvxwWo4OkVMgC7H5m38IXcha0bCRT",
-	"qJXX3cpEYHMr+OZ2HiNSnca5sLMYnQtCeoTHI+JPw3xLoD3riJQTOcccoABOnx0QQP/6sJoauwjYnO3C",
-	"0DTGAtLut2bx+7PFFqIegX9eS79ewHnZ2vWJpvaaz+/TLx3kVKxsscT3mlwyo4Wi1zwFCFb8RpXwCB8z",
-	"FwoApJ8D+tW3dQZMEmy5t3O/werU7aJbt0pm2EBLmFNGEgYV7MJ10aqb3X7tFZ9zcek1VqwOy5yXhIso",
-	"yWOmCWbHFG35t4zDXn3RbKofMG6BdmsjUl+xXShyo8sPCbtiiW7Xa9/OqFQxHazUpwo8XXe9R+GcJTFa",
-	"GLwVKhQQ+W+VnotS8Rms9dqRgv0k1obQjJkVBJK6rp5eEzYHI8KYLdXmjyUaVj5JeNRfW0W5FE+lSvFO",
-	"pzGbcwUMMPxQs0PDyuDW5lkWksIRfksInsiF24M1BQPc/NhwjA8nRuGBLdqoWKLeTEq3QvrwvQN3OEbu",
-	"fMIPzbnuCIZ2YzfX35q7F0w8KuvezbPqGF4uGbZBLZm3ZkGufenw7fL3brxbZxkjodpiXNffimtilrMo",
-	"FoImGQX+wKEgtd2rJyt4CY+N5oIFwhUd5/Nydxs8O7ekO0iCO9a53kLD/NVe+U11w0HvX6frfI5V2WCM",
-	"rgYB5TzvlZsMhWPrcN/JtxWVsuKsDyBStkagvG1YSbvN2w9Vc+b9IXMlaHLgbk8sJpkEgww5sa7Q69vl",
-	"OiOJc739GD7D63adQYERc2NWmucTvZBwpdFvzlYiQn456Q0HvaOf3w6PRscno7s//8v21jazcgeM2V+a",
-	"MI3OwG2PuFfziL+YiJm+rN5ferDhavRcda53PH3s8gbJHLSJEhjA9QJ1LsKHRT2i7ZS8VreDSEi2/awx",
-	"tOLDMAlTrOAMNDwBKMAb4zfKIeh72ebqcFd9S4dQns2DMaiwiusfQNYrPEJfL9Z143GGTlzM+2kbAjqw",
-	"6YVb0cb4sptWtk9wfreDwREX71izy2pOji/v1rPDNScCftxikxWeyRviKOxPizVB3Db+8NrALorO9+XN",
-	"F0CkX0Gu32E5z1l2TW78zs6s95hllCf1FhRe1QUrxovOrcWwMN9nPU6GaUBzuYSm57D1ZS0e+DZROT6c",
-	"0WUDCkXy3ZfKu2t3oFl+bGTybQgR9pVfK1DE14T7sFWi3xb+QSUdM4xYkCQEnTDYcVsxWsaLuSIRbABC",
-	"lJJ3EGZ14AYW6qDI3MFCNFQZs6JVZ113TcQeOEBbzZs0kr+F/Br/0Dlkfk2RUNc+webo4Ak27QR8XttT",
-	"TuWiT57KJEHJTDPiUjps4hd0UiPjsoH9+GvoKPkmF16qiJDLfQErNsXsdlPaq/vJb46+WJfPtOYTHuI3",
-	"jxmNn7MM+XPQkL0fyrRsRXLVHCdfJypSeKtKULeTYGjewrm+0J3R/RPLmp3R8RDaz5tvT44MO1jh1hSz",
-	"GzwY3X0wunsf3fJZ4dSP4sj/5o2b/HM5A/1DsWKpIa/RkDWWRiJfHp0MButCgPKEi9kZF1HhgdviA1/M",
-	"qbbRXEZTTCFrlDpWFpi3GwmJLvwhfjjFBRseDYIP9sHVgBTgxqmSfzEBBLBgIgacyqG53IzbPHzgfPGd",
-	"0dHxg/vXdY73HVJLqlQfECfWSYQaF0xFdwv4PRGThM5QC7RwOkYpwxwQ7KsAKSJ6LpeQAm4ZSB843Par",
-	"XFZyzPasjboVM25EVTQ3bLcHCtJ2veLVgglUgIxWUeAgeVtS8LcmCZtmrrWJc0hB8UQqr1iMuPrW049Q",
-	"SPgYLWFJK/WNa2UUOMWDFVLspVSWuvlhUxbpkq72yVGsP41GxlS6HXrwanmAY0EqajKnwH6edU5WLLNd",
-	"WQzlcEHGeO04gJ/Cp9Nyb79gVUSNd+HuYAffQX/J+GyO4RCcMYZmKznjf58U50OU/EGKcwHdsNPB8thQ",
-	"eo2W6u0mxFHNnh3uNCj4oOKXWFr8tgRXYuczYpfE49ECA4C3wefvbLBbLpnGU/ehtRhL0LuZEdoSxL3o",
-	"k9c019CpaWmE2lbkOhj730WgWwg8J9FzkfHEpgoopvMURMYutNBsbYzwoYfa+fXuWObZf5edec78o3Yp",
-	"1SVCLh54P2SSQI/8W+HFZ77ndMIimRa1r04Ol9WTVv1yapYRRTLUwtwN+XMWp1bcPmsksiegkPWIv4V2",
-	"ckui8oTBhLG1nq5W47R3fbj9vEVwoa2ll+uFlkUFZuFCuu3Sy5O/aenlyQ46y1FAZ7l362VZ77A5RMps",
-	"Df0X7CoFxoogjKqEM1WGSMoCq70katCEGblVbcLzt3JOk0u2yNCoRBe1+e5oMCA00RIzHyr1qRbuH16x",
-	"KQ/dm78KO6SwG8xNsRew6yPq0odcXAq5FJi+mqdGuP2MEPSd0f1uJ2UacfiNYFTM1sdbnKp3p2+e/Prq",
-	"97MnH16fnp29e/XmcR9A4aF9VGfUuWONmjuDO9a2N6NcUK2XLiU3ZbHDjuIOvvyMZRkXM90lFjOqvylp",
-	"rKK/G7c85eCrqm2xNLW/2zRNaKIA+AWwMgcBxKGrQrFfKilmrlvgTaKDDZp+PvHm2OBR9q87aG8DmS+k",
-	"+6NYO5SoCY0uwXP4/rO2zMcGAltbMNxWn5jD92npdjLFabIrM1T2vO7gmMsk1thhr3DTzakmE8YEoTPF",
-	"MHmMJDRj6pBtlbzWU5AmLW7QSsnngpFNWK09FZ4a21vIJbERqCJHABDZkUyJFH1y6vbMcDAX6EY2P+o5",
-	"VYj4K/NsRKZsreeS4//JCivKoIcD+KnPhYMI8YHa8AIuyHLOozk6wuYscb1nABah3AmKzWSycqdmGJz1",
-	"ix/jYOsX+GlDFBy6/Uu3Q+MrKiIW95xK2VOlTmmYUWcy7WWKCo1pKzZDLqYZ7TGheDQHUdnYDcSc2gCm",
-	"suzsxRKPkE5uvfnLvwXktyogsSljec1a99aby8JH0EPOdXNxRSK2ZVsreegPb01P9mXiwqjibNlKVXYC",
-	"hDyzTqlprq3oKYC40FYqcF3s1vFMs2Qa8N/h2/8teG5d8GxwsTncPNEwvFcRDdM8SV5YeVJ0TXLNqS6s",
-	"rHkpl/Az/gpfvcUVOMZb9lqE15Yi6/rJ2QZytv8RqNDmZPWa3fr4Y5Qs5zJxJykaGZn182RMuZix+Qq6",
-	"jhEtyZSqg1WBuAbKwMdlt6ZDqTRm8LGiFf6tspi74t96/r+Psc9+jL2ll4xMaHRJaGX6ZQbGmnp9w6MN",
-	"rYYmc/ctXvH1Y8SyVJYA0mbwGROt3KBP8D3keYZulhkuWun01Ek+64zceHoJXLfhyvS46kmu5ILd+YWp",
-	"BDx0e1TI2mWvocGyz/C3hrpizVSLK8nIJVsZy1EzoFUyYYkUM00y6RG2XYtNurbLUKb5GGrbIGL0Me9N",
-	"xz4Nt1GzUqZmrAdjCXW82iSTf3ImBO3sSBqvcVhfpg3DV8hsdhX3gjVuw2xrov7LRQYeuWPBjcy1czGH",
-	"A08Z+UsKtgP3VM6DopFsEFFtDArtGPRE11+XIqKack3QjRW2nEuS0hXRjBGnk5EfxhX1bPxjEEDtdxjA",
-	"Bpeup0MVfp7KMhTTf2ibeaLm2xLjrDhQS6KxVAjr6NSrCxA0GVPmEf/zftB7cPHp5LqHH46uv+vcCt7/",
-	"ysUloN8xJI1ixMZjUYCJi/2vTip6n9dXezQEqKMycId/ryuOhu1LjIoL29V2cyj17bv9ivvNN15/Vi1X",
-	"0Yw9gmbInwLa6DaFssjvfY/1nY8SqrUfRfVzgDF5eZdkbrz0ZTAya5apmtxdLv3mpi4US3meFvJ5Y5MP",
-	"NKp6PAKbQ+21WL7fP4GOzFWbon3JNoqFGgENQqtLjIj04RoTFs/Y4QzTJdUE3DfgvwZy9Bz9HDqQsjXN",
-	"pV4lhzH7dqojtXpN/J/2kpsKk5k0z5PD/tG9/v0KnMuwP+jv4IRwA6rre3RbHevfgW/fYcsjOnmoLWb1",
-	"EWZdOED5GAv1U8eqnPCnzQ0NnzZmLhX0c8R9M9drfHsBnNjpdnJl7N47yAc4oM0sP5kSdsXUCj2FpdLb",
-	"L08jp5NswLy9ZtIoUAWcnrkMCZGLK56hLPAe9IKlEzOxzSf9xlZoU0JRFE39u05fPzO6eeg24IbvPr08",
-	"ffHkGplhAwbWYhNMERjedZeyTY3CIKWXXCCylkthr4Gej6hwye/VBXtUZMTXvKFQExIuLs1qu1dtPgTE",
-	"ac3MbQoEYX/mNEFIWVz+ycpGnVSeMF2ZuA1Obz7xyUcWgUu1Wuro3QwVUuEJmVPIeuhSKuiMYa9Y8M95",
-	"uPnuQfZsCk0LYHGXxYKQmGsIk1VXxpY3bT7gkU07zbAyIU9iyPmYMPDWCEMkYOMJCPN5D33MaEwSWyK1",
-	"+dynfJYrVsJrrERUIexM8Sh0H5wWjiVQ5SxvczK5ZnsXyF7mZkP/JMa0FccWecyzulsRwEZ3ralg//Tu",
-	"fgJFeTW7WaHy0v9fTpZ2ri+u/78AAAD//w==",
+	"7L1rl9s2sjb6V7B0stYkGUqW+uLY8of9dnx54x3fttuZnD3u3hZEQhLSFKAQYMuKd//3s1AFkKAEUpRa",
+	"7cucmQ+TtkSBuFQV6vrUp04s5wspmNCqM/zUmTGasAz+fPqOTs1/E6bijC80l6Iz7LybMXLNMsWliMhE",
+	"ZuT5pPuS6nhGqEjMP15JwfCTXifqZOzPnGcs6Qx1lrOoo+IZm1MzrF4tWGfYUTrjYtq5uYk6L2RM8S3r",
+	"L/19xjJG9IwRwZZEz7iYEq52G/8m6ixoRudM2/U9zjMls/AKR4J91PjAiMgJvHpBp4yM2URmLCJLrmfw",
+	"qaJzRiY8NaOaCXEzxJ85y1adqCPo3Mwhxjf5s5vTjy+YmOpZZ3jU7/ejwHY8g0Hf5uJcU81C85SKES4I",
+	"FSs7R8WIMg/DTNjHRSoT1hlOaKpYeGY48ffwo8vKBLlmc9im7zI26Qw7/8+9klDu4WPqXjG5m2IBNMvo",
+	"ypv/OcuueczC28wTIjNi5mIWQInCh+v20c0Wn7ps2NDQfj5P2HwhNRPx6le22pzQGblisJErmWcknkke",
+	"M6BwPeOKGEJjSkdE5YbWFaEkoyKRc/Lbb8+f9Mg5E5rQKeUCaYPrCOjD/o7MqCJCEsViKRLCJhMWa2CZ",
+	"KdOqpCQq1JJlxQYgO5Y74K2haxbRxAD+jpyeRp05F+7fg+378xq2haZ77tOX25BbbMAExFaYVI00JHpG",
+	"NVlSs0qaRIZ2Rz+OYO3LGdXsmmWEw9wz1iO/cz2TuSZcw2pwIeb7k6MHEaz0ZHBEljMmzCPc7IYmcZ5l",
+	"sHFiReYyY/ULt2J3Rxlr11h/uvus9dGhVtI8c3Oz1JzQmfAmvZI5mdFr9ogc90/8aSnN09RNrGk+5R3W",
+	"flLnmgYuk9GPoyGRIl3hPGC7cIcEIyumceuk+XzJFdtjUkzk887wfefHzmWQqMXZggflnTnpK7b6myI8",
+	"Kd67oHpWvpXiT3ckMfFznkyZDr9xDN81vRSf2Pmlj6WYpDyueW1sv216sXtmn1cLFodVF/ty+z283t15",
+	"9dNwo+05kTqtJnZf/00R83MzESoITTlVRqBz3Twl0GF2m9ETRpMXTGtWM6WE0YSk8EDT0STlMLvO4Lm4",
+	"5prWHw4vvm+aQPnUPhOQ9RoQfrnl1fD7Xd/7goual6ZcNL7RfL/z616y+bjulOfwXdMr8YmdX/qWxTJL",
+	"wi/N4Dt4KVxfXCvQXKzGrFZKs3nNdPC3e0znmqtaSsvst39TRORmubUvt6Ns0e743Ej+o8HJTycPju+f",
+	"/AQaDn5Y6jdcaDZlmZtgXje3vJH8s3x3uj9ncVZ3Cyj4zmwEnbNSp3789uWHd69/ffqqZhr4sz1m0mCD",
+	"WGuijWS2j+5q1vI5D2zDmSZzqTRRksypWNXZPCn82n9DwiY0T7VRaqPORGZzqvGcj486UUkXA2MFbSGI",
+	"c+ABtTm55wlcCMgjKiKKGdtZs4SMVySW8zlVjwhNU9Rq6FgZTc+oiDRNR22NTzt62Oxct+calXdY9nP8",
+	"6cCz/pwxeoMnxpT+WSacwQueyDifMwEnE0uh7Z90sUg5+iHu/aGQldlHOl+kQD+OBOBO1DTWMH23je8/",
+	"+bf3sBNn824yNieb4L86UUeO/2DmZ8P35RCl5raQSk8zpv5MOzfR2mhqJhfecOafa+PlSss5y/wB5ysY",
+	"6/LG3+Umm77YF7Nr/m6s6Dyt7IbbjCFxC7kQdiuGF4KQLvnEkyGJs3kE6saQlKuLPKUIHukm44jYtQzJ",
+	"ezfi5Y03klmxGwrWVR3F7k9lGLcjZpzOFvfQuplrl0cSuyPm5vjP89evDKH/99nLFxGhloePTu+TX/nP",
+	"PfOoumd/13W/680TgmOPmQI7eHTvelBsuHN6GGobGdvAXFT45aaHC0lZLaRQSMa+2tuejMdUsc5wcBx1",
+	"YpmmJYVpGV99SNk1Sw1dJyzmCUt+XpntSCh5Ia9ZSkEATjhLE2BpKjTXq4LGJ+mH/v2Hy+M//ppMBlm/",
+	"3x/0T/r2f1NDrgsmWHJmRNZR/+h+dzDoHh2/G/SH/f6wP/gnLJjChDuPZS6syJlRgbcxXvfmj+bX4JPv",
+	"uAZCPf/1t+4APlUyvQ68fgCv7+PrFUjXwVHkcbu63vJC++irQmdjQsts1VUrEZuvecJQQNDw0uHdCUuZ",
+	"NkdtpaZiTDRtFXJbZ9hZ0ozNZK4YyodrmubmfI9uLqOOQvdhsXjzO22E+dSc65yKnKbmN+jU7QyPos6S",
+	"C2F0ueq4rUVIQZMBtvKNMUPeAYdzaGj72D14BoatWhbtST+Ga8kSSO+apjyBZz9MKE9hdxrIPuFZwSxc",
+	"AB9kSp81HClwRZL+2Uw9V8ZAL8g0pYExPRKdM6XolNndXGRGSFmvC/VUSxSD5lLJZJLjVSUXnWEnXyiW",
+	"GaViQVeppKA/wyiGHnL0L1zlxYRuPJ70mFDkaXpQFinoNMn4NRM+fSstMzbJpDCz1hlc4QOfZttfbyXZ",
+	"1FCnZ5L2zNpfSf1SJnzCWRKKTHgOJ3MInndpb9J+k8lxatZdS9cLfOLv9fTtbhW7RR+UpilQMNOUp+Zs",
+	"5ZyNZbIi8YyKKUvQ5WqvPHf9kjmjYjnjKeuRt2ZfuPPpUpGQjC0YLj+zo6AWqzQVQBJwzeGQ6p6nMFll",
+	"7DmK8i28YegiV53hiZHI2kr0x3bSxfw6hcZzDy5hlmUyKy/X6ja0phZ3EgFSgZNfGrVgmUkx7ZGTfr/i",
+	"4I6pMBw5ZuBBfURO+gMiJGw5V0TxqWAJ4cJ8cYy8m6ZyyeDJE99TiOYRRL0uBBfoZ9dMUKHNs6cRORkc",
+	"m/87JXOmZzKJiOJ/gXdnzhJOQWMyTz7EMzZ85oJaGEubyGzME6N5oD+S64IqFBdGuugL4XzBj8jJ0RH8",
+	"mItFDo5V2IGIjHDTR0TRlTKmAbiGjx6UMUKuyJwrxcXUfPGQaInWj9s09Yic9vuEEjBxiJxcCJln8Okx",
+	"UdIsz8wXfdOGVRdMJEQKkkhmBSDGC0Db8xjwLdPZqns2CTqifud6BtMxRH3aP44INQ+SmVzi7DBIoYiW",
+	"RGcr5IBeszp5E3Wssd3+aqLoulu/dGLDTelb3CFUXlD2xkZBguVV7ml8J9ywqjPsR504YxTUir6nYpi/",
+	"pQAtwVhM7E+jBphPDQ3CH+aw3dcZM3eJ/UJLbZ49OjHf5IvEDm7WbF/VdCMCkbglTLjgauYvCi7MLBdb",
+	"LkwuEogIZgouskwauwItWW9V3kzhFnPumcFuF5emmW5WWovLKxfCmqTtJIwhkpqLKMsFXEBvc/GCqx01",
+	"/IRqivrmvkR1y9MM/OCoUIjanm+hnW4ecHm6n+loVR7HjCUs6RitekbVS5mVDo4yYQA3YxcCgNMNmqCQ",
+	"cyAnhhQU0ILnytpB5Q0fY//hmpq6dbdEjepmFv82FyURLaRMwW2Pripzflxmxk40Fz5NNZ+jG83+ad1o",
+	"VTXTnehReQYLmivQ0a3UaaLMQjk8bX0WbndrGNJpR1QVcc7lLRS9YlrwyzJMt8jkgmXa+qm8w/tUuvvM",
+	"6rt2FzecYfYnP6/qsy4mhFqvvFETrhj4HzcGYh8XPGPqLOC+NOcM0WDBrtHcaJjbezdmBL/rXN4gxX3q",
+	"LKjRs82A/3PFVh9CkzDW0DOZ14QWzLdkYjXQjMaaZcopN3XLMr/5Tbk9XRtTwk/nXOSa7bEsZJFPmy/N",
+	"2LW8anGOoUFVLBdIDa3Scs7N45s5OR5LfKo4ju+fdILu4dL19N4cl12cdyLFzHya868Nn4Qq++7vRzmv",
+	"0m1pbdebyPKFuwCrvIGXXMtdsQwW2JZClhfHNpYyZVSYL33B3vyCV+WT67sHE62MVb41vOhFylniSfug",
+	"UGiMaICAYkuPA7xVJXwyYRkT8Q5k9aT4TWgThdR8l9GsafUMHImB8UD+1ywRLSMK2YDungivM2uMyKX8",
+	"ugzLPYLEFiPZlzJPE2O4GflGSZKtUBfbZJIIImPBsUE1Nb9Da4VrIhhLIDNPCvZ6AsrZVs0wKkgShAH6",
+	"8evCWYVMLuaMgt5sk5da1+71xV0YmoJ1m7HXIl2F2GaN/P3AWRHbrIxRGinlyVeptKQw3PQg2yiVz1ny",
+	"G3rHPnVoknBMdHrjsY/V2DaPLFdW3aJkLoWGBNY1vpNGp/p4vhKx2u4FzQXMiomMx7O5S7Ft9RugsAw0",
+	"OrV1JdU5LjI25/m89auUpiKhGEVv8YOb9X2POh+7U9k1H3atgmjP4bm/iJtS3dtt+9DfuOsuFN6mtq8p",
+	"nKRtf6AzKhSNiyM67N69tas2B7TDdt2EuCJPuD5zaUHVbUItbENZQfOrTC4r0jOuMMcS/bIQzcmoGfgy",
+	"oGbVqEJrsgFeFXn6xWXdEp4KnQUUZFpkXm3MgLpFN+oF5faYn+ygZztfah1holFTe+KdYccYa723dPnS",
+	"evRRGZkFF8MXwY8XRlzKXP1if1cVa7+wjzRhMZ/T9BFh84Ve2VRdd0Exs6lBLdlz0gZeq9ifm28bROQo",
+	"Isek1+tB0q/MNZnSharo0XUKZ9RRuY1YbKMZ83I4KnfEkaOCcpDiePyVwC6u7Znd8lqyO4TqWZLvt6F+",
+	"mvm+ZQuZBVY+zuQVhiXr1R4w+1dkkdKYNRz+++L0PWPHUKTb5CotO3fs0iiAGaMJOGwnMhcJWc5kylrS",
+	"2Yy5mJe/rlrGs6S+q8WERBqmrZDcN3v+i5nZTdSB1WzuwCuJ/u8lVc5BH5Ekk4uF+YMmCYMUprm8ZklI",
+	"H16bIb6l3PGoPFu7SSHiKLN71+TwHK6g0A7u4cPYcA+M8yToHqg1uMFXFGaqjNF4Vmc+LWimy+x3LdOE",
+	"QNCFkUXGINEJlMMh6UfktB+Rn07Nng/6fbJgWWxjf5tEdyDb2+6yW165lqrZ3WRR4wGeFcflbfL7fvfh",
+	"5adBNDi9+f7iouf+eXTzw398F9p8HOoAEtISVaiOaEOQ1a/pFVvuqCaWRLt9dnbHPJrzktQGLZLUaily",
+	"bZXVo65f7htXDNG44DkX/qeDr3YLNlb5WCYseYoBhg0PCIS5A2xfJEdsUyJghPL5y+AEyuSqtUuQKlaT",
+	"DaBnbIVuSTrNmJHIGMbxM60+hZTJIutks+JqwTIFicPorLWJs06jwyRMkuUpI3aYoEZnk7aCbgNXnkLm",
+	"IA1sbQ9eqzaVekhs8JCMV0QKRhRPWFREiscr+AXUsvR2c/3GkzQo28tksbbXhosgBB2wLlfce3PG4g/h",
+	"cbz8sY3sWK3MNsWzWg+zn2i2s7fXZaAFS29pmjO8nWIom8y1q9yoeoa8Narr8Bor+TghvQdz1lpKcMcr",
+	"5zwJ+geVq2JtNYirKi0z1QIT3OVKLZPaPtVufejaLV1X/nZFfoVASSkVJnf8FqGwcPvpdsJbWzG34uwL",
+	"QvblgscPFQprvu3dlh7gki7z+r4FI6ZCkJvaqg6WmUOpoNH7lhnXmokIxRrVNhf+b4rEqYyvHpFSavIi",
+	"10ezNN0jZlTkZNSXscCcnPjFAtOgv9tljO4eYrKpdiE2w2zS4GXHNZnJNFG9TfPH+Yjw59Zct/Mr19x4",
+	"ck5kODeUoX+P9oNep2ox3prSMGPxvjG4eLfaul5DYPZWdlAsxW52UHklrp/fyivXnTGa6tkKMR0WTC7S",
+	"8BKwBOecac3FNGCkG/GItSP2EeQemjFyxRaaKEZTVE8KkbPxjo2ro0X9jtFUlJerD1RpcxpxIpZlMT5S",
+	"1g2QOU2Y4XKuFUsnzZqL8tYdVrqDmt0mbEOxKWbvcU975LtPr85ePr0h4JFXdqb2y06AT9peqXalxaXq",
+	"JU+0JcNchVXT4ri97FF75LlikFAI1c92LVxMU78edjc6OJAJ7VezFge6QdmVq9/e2MWlXAqSqtld7uzW",
+	"S9nuwGGuZSfxvpWL2c73MAbsnqZoG172hrx/enp8v0k2zOnHyjS9OjS39pvG3di47nJh6QzdcUY+w805",
+	"zWgCH2JyRVJmUzTdiCErGkq/15T8rWwYp1SpGt8Z1CLAAxBHFcQLZEJdoF1aEXSMinjlZTDCYrSEGl+w",
+	"/RLEqNErejUxGlbG6DZnvKQre10xLqbWmFURGTOl0Zm9m4ya5jSjQrM6hYmaafNrlq2M0kgWmZxb3IdG",
+	"Am2X94M/CF6h+XxOs7AZpZ2VW7O4bY4U+DYqaMkNWL7UkUxF3HoHU56zv38NokNmhxObGPb7FqRmaMWI",
+	"R1XviUJftYWtQpeBlgS+44osJK+4q8uTRxAOdWv/rbkqgaMCXq0p5ULpEuoHHO9WlfCnjbhBKc2mYZ6s",
+	"25EWPgFzCI+dONtUqeWy5TiyLnB5cJ9MnZlWm3FTdVuUkfsiSlpsQeT2DlfeJmgFmTZYixM8eyiGisNi",
+	"x7wqpkpv51Oln7lnbyJAp9glzYzHLAEsjFDSGvuoK0NVaSllk4Cb4DfBtSK50Dy1mHQfNZGibfQREOi2",
+	"TfslPGRn+NbqBYHYv6WsjW+Kutx29JsFEeZe2xohzjKbxAYVQPGsxr9cd5Gs0SbOurwmcEMiv5YY5tOG",
+	"AN9xlj3htuAscMALlnG5NbXpDT5lnk/pLkmMQP9voKQi8HJbn7B1P/DtHru4n3ocWXCLYwBLvMWUS0lb",
+	"Su+6e+Sp0nxuj3xNIXQVUps3QiFXN90a9mra/KKJ/w/Hx+uBnXIbi+3DddmpunfXbc8zTzKtKxirwE32",
+	"LE9TYr4qUj25QrfCJJPzcDh4xqezmm25YmnNjuF9FAqTeKmC1bn9jFEZKJPzrtZWsmptX83ri/nZFUS4",
+	"JZU51G3rf+VMOb/cDiHa3IXzGjNs/MzP9YnnDQE+G/rc2AsfR6XyPw9UpR862MfWHXBH5RzNNRp3VYNx",
+	"1QAg5xxn5Hwml7Y6VYqY9bYVc2ypy/h34cXnK7zAEw5yCA5ZRVFbT8CM2ULv61bfnR/Y3GZd7s0LTf51",
+	"Lq6DLAAIcIcoqspsaldj7r/EKnUtr1jAdd+G0/IsbTALMaGAyAUT1ezMPOPdjLk6j2iL6gLEiedhF+Zv",
+	"VD1BeiTjFokzDpFgFekjnAayGaCH0knN0lSRmOaKWcSCOUtWNY4iL/9i89sS+KP0zwECiMx10HVVIIPs",
+	"TYlJ+meTMA6Kz11eWJ8p02jQykXFR+mwRNCFE9wKD2akieihFEi1zuKoqX2RwkZXEp5AdGXKNMFy/bq8",
+	"j3Ck56Bme5tITUnnZfpDfVS2SJI9fKphnfOgZIKQI+HKIsXavAgAJ1vLsSpJwc2/jK04finouJr6UIRe",
+	"msIq5Q7+30zmix2yxuJaRTDgNLp7WXALVg6a8CnVTOleA+l+Jf6pIIlZKopt5muAUpqS+NaI4gCe43Uy",
+	"+yb8x+WkD7oD39ri63NKCtSphKuYZhhhU0zrtCau9oTFRW3pDvZseblVA5b9KJyCtwcapp81V5UHhmN+",
+	"z7hmv3OhInSme/9WMs9i+7em2ZRp/HvJ+HSmWWJ+wdLkjUVziMicZYj6tGPwtSan6MwmOMqJucf/pohc",
+	"ws3t10yZK5qOU9Z7Zf94v1ZFdVlxFKorvuhKi3ffhYiHUSQdmOImqZRVzvXesbVZI/4pJINlzFZfVFxm",
+	"9c9D0UYvVHMH3wBlwoiFgy+p0bH0rKGewVYwxFRIwWMKqtK8BN61sJ3v1UwuLntefsZMBq+NdQ8mwuTC",
+	"CoLshxx1OEbZ1srBn5wdJjgvDwO2qYSvDTJodWsfEcVYA87nZj5Pc2FgW4qOOk+v7YLWJ/04lXkC3yoy",
+	"6PUJE9cslQsWAZ4J0oeRq4b5YOIMnh1tVkG7q6J91aMNtVnIGhdWLih9Hb7mstY82hR1ILEqmtIWEzbq",
+	"qAWLPR3ZTWPQ6wffXF+WGHUQvaatmuYW7ht57PrioqdWIk65YBcX25nNn72tm7WbELlQvH3/+pZH9fUz",
+	"Tz8uUioopqGwRVN1V5Wunn6kcVixdA65UkOO0xxFmuaY7Iya/4LGV0jjEwb/xjIqc6nkqeYL8DY7p2vU",
+	"iSmWcEr7c51xCJWYa9tqiHHGEm59XZwtwTeRi7Dg3DNStnm2NpQYyFDUbIEdg4zYZ2GHTbgESGOIx4uM",
+	"NRQFgf18XvBDKN+5HZmWSvy690iSKb1mtnyYpQlgFcOV/YiM/g86lUYOgsKqRy0o2in6tGFhajch/Q8z",
+	"KUXGKztRgHUnrwAcFVOGmKFcYoujVTDB8hkXicvAqW4nIh3W9LRwt0KJAJkrlpQRY8VgAnMmkrVU2NsA",
+	"pngALOveMDOTiIxzDRiKAEGpZgBycmUhrA4yA0D0aFHfhs9FbhPLqYcO/xeutMxW9cX/dRnZ4Zqp7cQZ",
+	"1ap5Cmu7xiyG4isfboWlzKW4tYNXKZxdAXSVXXi1TseEnHRbmQUcoIwIgvkvAZfTT4bOGD3c7GNX4lfn",
+	"JNeIbRgRcwvOF9A4wAFWoutunMl8OoNIKh3LXO9YTvZHFk6RX9ewcX/QdwkpedbntOZfqnN9onO7yPot",
+	"faAQX74yXwj44zK6ZTVaW68KT3wPHBRcWHgN8MaVctZmP8e2hngtTN7AhgfwHVQY+pvwHvw7+PUFgl+H",
+	"jzQ1H+0BKNujk2+FrmUYXk7OF7kOAyT+7gqFIYfG4S8idDXku+CXLJluhYU8NEIED1cRF4lGa67xjboU",
+	"22mrtT5k968uuXDX3DNjWjxuAcT11j3XNrBk51m2anV5aY0ZiFKwg+QuFOltRRWNm3+Z5uZzr0d8zdEe",
+	"f/sb7NVWi4xnNJuGSjDBMwW9ZZYCqIUL3AUuBZQ2heswWWlPtxYf6zZ4gKR40uRNtD2SDb0TSA1IV4QK",
+	"wmy231oINOVhLWm3/NSFVHwN08Czlg+WoNo2tdTNJmqTZVpgqbjTr55bI80d4rKQPJw3+tXeFBvBkySj",
+	"E20L04G6gOOvJfwnF64afpyGEwNehDqMPzN3CLXGC4F8SmPD8SkXREv4V8ZixheaGJKPiLxmmY1yKk0G",
+	"pxa8V206Luk1y+iUvVQtqW6XqPCcfmw57tpZlJNyg7gXh07CSLtf1+yYXPnuM5okwADrHrNN/1jwSIzB",
+	"0txPMZYL7KLo9VBcr8GY2Sm2y/eoy2hpykJZimcym7d/R6ub0qzeS74Q8b55gw3V9OV1GnAVOpABc9so",
+	"TeeLHbxna5kY7rotfcXFgiJ3QuU+1tDa1QbL4yBwr4NzDAtqy8a5tk9E1Jlk8i8WtqPLXqFrXrVa42ZD",
+	"2ctVFry9/pB8R8iY+sTRHRL1bqskOcvG+n2tgVMsplkRwu08wJ1kz+WbuJJwru0qiNfiivvaoPDD8FyC",
+	"DsMRpNqrEYJVTxiLyAh1DjVylaZGiubzR0QwrmeIuxTbvndgTIFsr1TOrkT8wcu2LwFy11CDq8DDUQcn",
+	"U6g9qoYzdcbjgMPb3lIvqHYFHWtOZkHmPE25bZUT4exbXeNVK1HmY7+bE7Yzw8u46GnTurbvHzLN5yw4",
+	"2ymf0vFKM0W+H/T/5yGBv39oORfbKy6cbiUVi/wuYu3hT+OYKTXJ06aBKULDtxwTDKwCb7k6JkIMF4QI",
+	"VoSWLheAyIxkbJKrlu9aLwouX1xZWbF3/oFG6+RVOb0gx4Hh1jpKeSaq4R6jviC0WQ7FfNYr7SqH1iyl",
+	"7n8AEOLfC0jEv9fAIfr1Tj6qIu3+dfnp+Oa7rXd5aZG4kUKLf8WWZXnJDoJvWzsPmdlWvsO9u3rsi8Ww",
+	"Z53FnAvX9nftzjLmB/8zZ/brsnfqRozVvrtmo6twQrsBkJeoCztuxxdAtKj2Um4BZBHYyXLJNZtZdaTv",
+	"QrlOMfQT4U5PKjtyfEh3c8XTHF6Nr/OsWbAWYXsUwwMjJ16gUHhBpy76ZmsxmEiaA1yvCzOouiuTIi7e",
+	"imtwmNrorTXC2kNdNCjOy1C9/1jmuuypZ7UWH0gtF1fCJvy1B4wOk6LdmiIr3cwodIz+nmyaIwLbKOyA",
+	"/sEEy1xnlk1F2aPekLesdkMF1fyatTAZIcLtWjvWoZC5BMpabOSkrq2HEZY0hIj5hE/NNYptE6G+SHKh",
+	"H5HuAD3sYuX1pQ1oKa1wRlxODKYy2T3xluPN3T+J+mM/gMX0uhjy67eYcK7ntp3qJjYeJAucNeAign9t",
+	"RguVcS+oQ13eppuQPoVR1ArS5219mRD2CAxrvNjG1KU8KkEXaiZ1S4WaOTjidokSHoRxMFnCKMNcTM+5",
+	"iNkefqYGB9liZiGKC8PRLhSRRxmd1+Ql0EYaWFIb84M91NK/wXacfBGGarwnsBEuLVJWDnZTFO4y3ClL",
+	"M2VMqiTVTZIr9iny+GbtNB2tBFnR2e+3S9Sz7YjCMqYZ2yagO2y93Von2rSuHqxNoakhzdTl24burV0S",
+	"anYretol/cbCnBblTY2AO9VquUJp8VpkuiNupKJDXGQFRX4Td9mbIra+rrIloRzlOM0Vv2bt8xHAWVZX",
+	"ypntwKLm83/ay6iZevCV7gURLMX7fXAXUhqSIEnyWqgGWKMJozrPtkAKbeQ+NqYvl/nP+6ICuUmVEVub",
+	"/IwzagMGZLbjzCx+ZyyqlM/59tZfZvwX+CSQSMLSGnV93rC5O2DepFQA7k0QXKh+v2sQfOpx/rzoxRa3",
+	"ntXBy5gS7sLGoXkYPHbRkaPLYrfrKPpFcRjrYJXpMySSgHX59JplK+yOM6erIufadaGiUGnVrWsTOfHG",
+	"3eE+XGvSt2mczaVyyOHqkXWuBSyiFnondlQOZvk6tM2lzK5YRsyTvfqeBmHL/NpBEjtkiFTKK+U8FF5i",
+	"1K5+4GJno8r51Z39myyYkFZT/FOUlLQO0SNwz6fbZr0UEEAhJmeZ1/gwQKk0nvmwqGRGLXAU6LvQzaEo",
+	"fNwkVVcdE3S81BWnwAIq1sA0o0luG25eo58dxv6QC66rRTkpqDRlVU6x68FiKf4Xq4PMg5wBO3Db+EVt",
+	"VQ1CzdLt9xK3rblrLsPaPcsX72RDz2mzT4WrhbOsYG9rV5qH9mGY1tB3wCrveDhe2/LS5UkgQ8oSi938",
+	"Ok495/M83ceXG1BPfKf0Sdgjbf34x0eba7WBzRoqwZZdUjBC51JMzdnMH5FjW30LR9bz8b6OTjz2HgRF",
+	"sdW61ma9S00qDBHcWXOoZ0ItQ+kRgZ3bDtb8eSD4GtUhGYRw/t21WKOI3bYbzrI7hE3xm1Lxrh7ROOxz",
+	"AEdqPnf8DPsSlCbtNSWnGMFE/Wn52lOhEhWJsKXeVMA8wvbVEkvY9jOv203R3AqriEPWzmNPdL+Sptdy",
+	"J4wNDFZVV61EPIrIiCbXVMQs6brAcRcageTmF+Z7Y0N2y5wH81GcKy3nXWjVW6TtKniYJTw2919X5YuF",
+	"zOBxldLuw4fdhw/NP2Z8QWlXyfioC0Y4Ny83XyxnXLNuSscsHVWI9rZizDKQu6IXLIO14+XbLXwF5h+e",
+	"/oDEpSfVLK4qQwQTCkbuZ6MhGYHVyTKzvkUmJ0wpOL8RkRkZmfs1W2RcsVGPwC+rU7ADAKL7iHzvidYf",
+	"4Pdj3i2AXWg66pF3rlEYgVUrMqPXzGHobtvG2wNC4lbXknKyLaV8I5mkIZfA/ZuCUA+3hfk2ks+vWuR0",
+	"FumpX2siua0IrwPnt9bPEopjjQ1kTCCLno5gGcJZQ2QqmSKV6sRWxjYo2PXIfG49mAamWoBv1Oe82+I/",
+	"p9hZ1f52GfC2CDgQXHn2mDw8Of2JLPAJgv2XVaiLfgi071zTccoegaq2YBmi9q1l4ryn3b/63YcfLv9+",
+	"cdEr//Fdc3fuwE7P6AJ6qQEq4BL2XpJEBo+yrPU+SJU0FxauOqiF0CTJmDJK0RVLDM/vgs641rR7s1UP",
+	"RHCMdF7J3LwChMqMpYsNeLww9KAqgocNJRoBlFiO8MOWMnpN2BghAJup9U4AbXKBfZ0MFd0CurKAyrC9",
+	"KnBlXtfw4pwKALJycxsY41m4yeZrwTa6YrfGpkvzuQjeO7QAG7AJl4NwgD3lgt1qgFqAud8tLvwys8ZV",
+	"FjbDFzSj83Ca7DuQeixbkeKhiCyonpX/JkCmNDHfmHNh1FacWvSb8CsdMk5IUt1/2B+Q/zx//coNQbiw",
+	"0Ux7zGQsk7runnOWrOpkuITegczNc7sAbwKve+vVBIa7Hn0ON29wZmW8rT6PoG0Ys7Ez7h61oba74F61",
+	"G2VktF1hySzI7/i96yPO9RruxCMozIPuvZCz47V8W2+7u5tdzNuGQKGB7a91hTcLJh77+dbbSmcDU23R",
+	"33d98pge3pTnZMscbSICwNfVJ4rIJUuaciHb0lJFS7HZ0UUDP6V5mhquB5xZHZkdgXaETIR635UbtdnO",
+	"D6B7GrM3t1Kkhf/ZmPYzmTkYEIcKgvPU1Rajc5qwR2UfZ8zEgX/C0fwtjJNjIxytVSQoMrsDmPRK992C",
+	"wL3Auttiy7UFxa1VIHspHaUkqVZS4YLrBeMBQvJWwn4T8Xica5lbtg8BI2tVRroJvsoidW668r1vtnnZ",
+	"3aPhxVyDkH5SWBBrjoBcz2R2sLuqAJxUNcWwyKM4J2uMtsYo8OAsA4SUeACIjaO4525Kfbt0VP2BKVEr",
+	"Ok+DHigha0IstqAmaE7smKJTwJ5t5C1UGzq3qKcscnfs9CJ34HYlxRZUpUaxlx4en3+2TZR2EGmBQ53b",
+	"pnvfiNioTrqB1TY1Aj/ZeTvyzB6c+RVS+kFoNXgStlKigEVeYkN6mszhfmQJR8yoCRfWKr7mbFlBiyqX",
+	"+1am6ZjGVzsGA9z2eR7g0yAuspOG9mEbuRuc/HTy4Pj+yU/NEbyNq+Ca11s5uWgNOvf7TJZuG8L1kFCg",
+	"0Qh84IZ7kjxlozB1mj1N36LluXeHcijr3PP2fZuLxzjAhvL488qr9N/Yon1ArA6cRM0FV7M9d23TYMrb",
+	"oceB8WHD5eZgwdNKRU7DomGRyWnGVCADweWqty3n3KS8ftus6FomqOQ+hxjB57hbX9YQa9oTWaENjMPb",
+	"3DU7b25vYf3jDinBweIVa61e8OW0KyQXYl7vuAu+bMoHL5kvgMW1W9mznXF98YN9gHBBeNuqB2sFta28",
+	"vrPiiz9z2lgczeKZZMq2+sHXoQeGZYzArwlNzQRWLd/oXAjhpRS2/5i5ts4swer2luObuWyO/9iWwcBW",
+	"gVt2hwEtAMdmjZZXkR5BLpZIXPhqf9FTX62xh1AqGujv4wGArXQ0UvJBOWZJxtXacw+zZK0EBE6/hl8P",
+	"obLn30i2fSFPvevvz5zl2J8gFwKFNJT5M4T4XtBMIy53We8PYrKumwbWdHsvsOcJzvSyuNhCW5RaKCqo",
+	"wRFZnDF9kBaMtc52xXQzKOZyJolitumaTUYDwOxw0zYk1V2mdgufmSuAhzVU77pyIs1RANzjA/CCPaxv",
+	"gh1wrv9wLUx2MHCKtiebZfi7pA/iMOGplYrYbYl+H+fQhjZdpwPW1zqzj/ptLvZSDl2SfKjwAhrWVGvP",
+	"uOYxiCiv3sqlMUEX5fRqr0I0V5XalGECSd+SJDLC+ABItg/ukGvCjqUKHkhK5mUGVUBBb6M2W+IpANA+",
+	"rzTyG50WUKFluWWhknuHBeftna5PPfvKM9iCJ3wyCQi0qqf2AP7XA6eWeC0ADjKeZ9a1s9Sd+Ama6W3b",
+	"A5T2mWsU4G98y7YBdiYHuZncmr6Jq8lj4QBQp5Ez19h0JVegla1JHvNJFs/4dZ2aVr4ghCJQK9Y3Ispt",
+	"jK8FE2XnNtU6w6+heWiTEyPLa0Rrlgvb2V2RXCQsI0u6IjIDQJf2TRNQ3Q8wxs7ek91F+a4RWozFbUTh",
+	"wpnhnhd6u/h2M1knic3jxhMJUzkAHYWzrLAI0FazlVYDEYwloWTEmdyQmVsTFRIGuVw10BNx8PN1/6Gt",
+	"lCxhCpzsiOycwhGG+jbn7kCCuC2FLbSWzsBoyhJCNcmY0uASAOgvm3NMp5TX1KG1rDByoC02zc5sTuF3",
+	"82SOnV/wsLHQiCUvizqf6gmW9T81JV401tZv1IjYFuycqtzbySKlNXgklY6Bd1xkU1uW7ubZvtDcqzWx",
+	"O+QPU1mXW0WburTqeR2sdidUQVUtq7F0EKShfOyd7UHqqmS+CJb9uoRITa+YIHIy2S1/y5Msa+m7EgUb",
+	"VExNM8aSR9gBnitMYJ5JTDhjdTXOmZzv0oE4vgqKWFiflfhQ0jmRWQzV1iA9wM+RUkESyRT036ZpKpeQ",
+	"U8TxxixzGZY8TcmY+TiTe0AWeNfnxnfL2WqXZsQlCIH5YRtqf4H7ZAubD9EGwnFHm4KtMvZ0EKLejURq",
+	"2VjvxMLuaihq4WAWrSSNW32FvW9cS8DgRQhf/SY05vW0WWh41sVsHcOWjQidaPBaXzhu2iab0PF/oBK6",
+	"szRFNQid8rbj25g9QnnBFUnZRBOZa8IEqkYHKmVrHcffp5TW8CYLaOojIZej9bJep2wJubRmVNceyuXe",
+	"Nbr+gb0p64nW1Mqmutvd+GySp+lLd/Gvd3XFTGG4+qxtgkiTS6JZNlcAgAEfQdUcUZJMaDhdvq5NzqTi",
+	"u8Y3FaNiquQOHQS3ajev5LKhOqo6jVjOGbjRHMxHdUphVJ93QeqBFGM6Z6GlbQGuMYdZ0aaKdfhv9M+x",
+	"Vp0y1LWZBblBXClV+nwl4j3j53ngmB3wry5TrVGhEBIbPpjLnSsCbZ6E9TPu2xMgsq/bzoTFSouZ1+9Z",
+	"LbKhj8S73hpTAU7mI5uLb1O1cf3O5DdKjOuP7Fp7UrEic1lT65JiW5PGDGjqAaXtCuFaZ5bffbjajH/m",
+	"GqhswjemtgaIyDQx5iQm582hAKItCnqBW1gd3mUKkOWMpwz2HzfPnBAuDKPltoICSwMMOzyC1xvV2dZx",
+	"UrEqVenMlug4UrbPGnrbwEssAP4aOjqq+u0frwg4RkKlX5ZZ2nm4LBe1e9ixZFvnWZk+0AayHhl/D2//",
+	"/m1E1ssOWuj3DoOvlAQl6qNjQb+PArCRT+3I06E5vGOCisMEmRM2DwDOvKQJM6Qzcj3CScKuR2ETbyP6",
+	"ppnYLfqWsWldGZZK82lIA1EzmWmvty4WsNbgZ6h1x3ThkFa5WkBD5CBz+TB6ayL87NWZ7e78M08NdxLU",
+	"8FQEd5YzkWwmEMzT3F8RmKxc9+4yjGW2zHeHTtEHWqzGHno1VtUUn0Jya9f1ZM5FBcc9qvHV74gy7x/F",
+	"Tj8NFXP85qpK1wM0qyaHnod72q4RSJjYLVhkO+70Wq60jkMUUeI2onQXXMnNKBHbQI5c6xGzHVE0YGE/",
+	"oSuLoLGpa+zm19zSKxOqfA935LtBT+wMIbHDwW7U+m50IdzzaGD2tYfzOXqPegpPzaE1QxB7v2/DH7sF",
+	"yfDpV+F7rtb/5/8shNTbzgOOCl/t2YRicbch9p0l0yJjc15BL6ymr+wktg54LDtodDUnVqItbxF+5Sa0",
+	"cjTCsLUHuks/3XUnk/MQek1xrSz0Q6Wlago342XdTfompXX9nHe6Lxu4djfR2oAEfpdS95Z0uQbYCa6B",
+	"pet7bZ81due0mm+1Ox0XkItb6TmEHr7jJXITdf5R6rVVCpnKlogRdRmJRWn0VAbejBHoPON6dQ7okui4",
+	"LppYbXTrOnvznFyxFWCyfUj5NfswAm3++D6JZzSjseur5pBNO2NGM9hL++qZ1gs8WlWfNJdQNRtLCm1N",
+	"7YM9AugGFgRElS3NwTtoG9hBVTy9wlAbN6PFUl7xIgVi2HHW2gf3/lJs4KpvbgALaCIbsYyd/76cKUTm",
+	"scQhkUxh+iBUm9C56pFExuoeXfDePFmHyxHXTIBIdECsU/bI/AkG3PBCXIgu+fHHs1zPzHMxiM8ffxyS",
+	"0RmUFPK/4JMh+Rl2mriD6fV6I/SaUu/crBsmsMEEt6rY2AtB/L3tEQDILQQ4WGy4hAXL5hzH4Br2X5Hv",
+	"Rx+75eejHx7hDjhqM9ug6EqR5YzHM5LJFMtD4KXQ+Auh57ju4fKfJ+rHH/EzShYZm/CPeAh2FDwOi9rx",
+	"/cgIlFFERlku8L8s/jD6oUfOCjEhMz8JJaaCjLF0NTFWPdfKTIUn5jn8NxqzOJsXXGkzH7NWMgLc7BH5",
+	"fkC0JMbeIixVjByd/gDk4NpNod2LeHNk9MlIjIiUGWQRsQlkNyP7FiitM68xZD2CBoN4+vcsYNPf/1AI",
+	"8hfLhI3Q40bHKUZ8Z4DBa6gpIiPMzRvZQ2PmJCuoR/jCx1I4d7khMAxfwzBWjtjZq4KuRk/f0enoETrl",
+	"DWMUBDB6Pum+NPbwiHx/cvTAhQIicjI4QqHNNeGwy0JqC8tXOnB/6MEIr6Rgbpgpv2aKHPdP7GzfsgWj",
+	"moupmWupWCBZoOFOlJwzy7HmqMyMnydsvpDQz7D7K1uNHpVS5Iqt7FuKj+xxQU2OAJ5gkwmLETfm6ITM",
+	"ZJ6pgirm3JDFkIyMPv4CyQJIoPh3941MebwaGbqtxPsekTFbSZGYbcH4ycnRQ9zn0Vums1X3bKJZhrSB",
+	"KDZRCcSEggfyzz0MFLOxKVeaJcTV/7iYvhEwTpb2yPPyZAVbmpUqgGuniwWjWURoqiTwgyBM5HO31UPC",
+	"p0JmDBeykjlJJLz0Sshl70JAQCVmAh3HPDHyawIw+J2zBY1nrHvU65ey2fsM2m7a2vPOr4wtvCNxFWRY",
+	"N8YFVjhZpQwqqMZSz0iBbGkdTobFF5m8LpxLGA3vnNsbwfPwDDuDXh9nIRdM0AXvDDvHvQFMdkFtVtM9",
+	"I2b/glsaU7gKGnyedIYd/NZcx2ohhcKr9ajft45l7cDC2Ud9D+4DbAVJjZZgrugrd4vS0DW/UQz8XMO9",
+	"01tLVglpg8WMXKJxRRHoDN9f+rv/RDoxn8mYKQUZ7f9hNpBOldExXjJNsY3PPSjhq98S+7WHOqYgOxNS",
+	"UUCds8UbOstZFMDJs6IrnrH4CvkWSL5MapmDTlnc/gBfVhLYNcvGUrHGjb38nCcWUwEHdto/bvmS991L",
+	"Ym6OMVWMYAnXhTArh73dZwJCatxK80r/UoZdtu84PFk9poW2UAiiGqq6HhjNqXvF0PlYw21KY/NVtUlf",
+	"odmWj9wDwQwpwFsedMng22nEv6z/sGnPxSG6RPf3lXBE56h/dL87GHSPjt/1Hw77/WG//8/SBf2z2bRc",
+	"ZR/69x8uj//4azIZZP1+f9A/6dv/TREl1LWSFXmaYuihc8VWzT9LqdLPZG4E89HH//7LfvKb2pzZoF/O",
+	"zDkj2SKVKwuxkrFreYU/wwm4FrJrhYOXnrQdmA0tcvatl9xP0zcj3fik3YgwDFQABQYBmj9D2Eo5MZc9",
+	"3hYIo5WwzMZFeUbm9IqLKeIhm+cgXKpYem174AVycffmj4IjrI6uImI3Ee/hoq1DyRvuSbOLvpqNR616",
+	"kPqC2L2BjMXRFVuN3MKtfsNRxBsFiGvF0kmPPMcQLqwREhqliFGzvGILTYRcOlDJKicivdpGyLuyoqec",
+	"gTF2WaB7/iwR2rE9k4XIs44aW1NX2eP5pmprQyfjDbkw2G3KX4k4gJazHWdIXuT9/nF83CcZFYmce4Y+",
+	"UMN9q3DDbWH4BJ5nW6UKTuhwMqTtCT62e+ydYgAZF9GKENsUztIYOnVD28fuwTM3UeeFjAuU76bni+fs",
+	"LG4lPl5aA8cKhx3EBUs4+oL8m/beJ3SI3KAAge5/YRBhIzMUWcpMz4wOBtZW4Z2xicWI3CoFiBWljZLh",
+	"+rFwpSMyp5kReJD4AYe/KVfwi33lygSMyNDVfdK4rGI6tz+gtzDUbY4oCus+U6b33hZjYNduTf+blF5f",
+	"p9i5O3ljRjxGMm4my1dSv5SJscCTA5Dza8FKt6Kf6FkqEfuoLLvRr3DbeunEV55w3dWZBYistxXMc+8y",
+	"hBS/Y3MhqoehoJsIeSHDdcJTzbL3AIR0WTHy/Mb7gVTuzXefCVvUbvsmKDKyLtEe1H+wZGSB0eynI0wf",
+	"cknrYzblgii5fapcilvO1YfrcE2JYg2K8ZbXqxwiHDu/v2lILmJWHbBdSkhj29OGF+ZC83SPFx7OOqWx",
+	"y/K0tOBXJ2PeLojkrZIcayw7SOuewy+h5IW8ZhAdvYEevbXGZtk2ArrZmz9s0pqrmb6JOphJ6n9n89hu",
+	"sCp81hl2Hk4e3E/6DwYPHpzEPyX3Tx/SowmjtB+fntKkPzilx+PJyWQwPhr3xw+OjuJkcJrcjwen4/6k",
+	"36f9B+bQFp1hZ/DwqNfvHfUGGLS+5jJXv+ArKj0JjObyZ/P2KPZnZzg4MtLVxmU76jpu+s1hLWYjC7cb",
+	"zEzojN/Kw1jcHVA3sGBykTqLcqVIwpOICLY0mqID8SuuDzPFwN0B4t5eHps3wPCaZXyC8KVBU/iV1IyM",
+	"zHU6IokxdFmqGNi16DNeydzzG6dUQx0H1YWea1OXLZZtxjw02+qdgzOp3Dq3Y9JxJq+YKJUVezpIRzML",
+	"X3Y4krckClU+AElq7d0dKOwtW8gsSGNFGYl1OcpcHETjfuxsUmOzcuFAabE2B+iEpHK6H5mN82TKdLND",
+	"8mf7zOEEsm111Tnt93v9fiVBtZSc/cG7vic5QUSP86RZBlmRXMa4HRhFIV8yRuMZSzrD037VedeaDHA/",
+	"aiVNmhK7qxEZYyj3YMKG2tIkW20XS6UJ1dAI2Dt/m6kcoADbXGqbb81oLOyaCU1GuJSe3bUR0SxNoXPv",
+	"aT8iP52CfBn0+8Q2cMUGsxEGONDVhlPukd8hCAiHMUKnHVxqZbUvzdiFwFvQvMAbFYNwIQcdnsUXddBt",
+	"UvMmEe5IW6+AQw/vmPsqGW+3rakzPS2dfmPernNmeHrsiHg7AyuvOrTq8bIy594n/GPN4VXlHfx8X97Z",
+	"yQmF/ndMZTuE82kuIXfmdltW74Eq9uR2V92/Ga3JzXMAl80O57955+3onHH7cQlZE1gaUyUcxH87CD+1",
+	"uYTmLJuyLszl703E9wCJb8eDx/KfVtfPv7miyhWEKswHI0IuvySLINLDoa6WCkh4rZngg23dvStyy5PP",
+	"wPnkAwbW+y697mL1bix86LIxNWWL501TveZ5a25LgNtZQM03Dg49qHbzEx7OwTaGmurBcbXXXkdpGV99",
+	"SNk1SxHKJOaJDZq4rlmwniLNHFg9nqTNrC6htWpNRsfgnyUwnPVgYSNB80fzuPjkO5dP9+tv3QHqATK9",
+	"9uMpGVPAmTa64ioBtvm61soAzLXEhJbZynXhVjxhNpGs0YFosfKtWFMM3Sd1e+FqBTpLmrGZzBXrJmME",
+	"v8wZ+kLu6IVKy4xNMglRKfu6h4bqnFPTHCSWv1PNpoYsbIMLXz5HnSUXgjln4CEdho7DtvsMCwF4EHeO",
+	"G6zWTVhK0k0pbdNGq16cYn73Prk/b2pl9ZQVovpOIq3Ne1K8+suF+zwkgN13fHf1sVzxZcNxDa2gwZKi",
+	"vd9Q59H5v/yaEfaRxjpdQQ9sOSEjI3FG5Hvt97+UymWjLrlQP0RkBP8ake/tr1Yyz4hciogYZivyumyR",
+	"gGPm0YX4PgXjNstTRlD2/+CcQGVSPVRx2K6lmKiAed0ItETMDIkx+VxDyZXMoXE6S0I+IbuHtyBvmNbr",
+	"BVa9t1E0qp6k8pe38SgV9xd0bcFSjhnFZjI8YevCvLXAe2I3egflvj0z35IxnwCFIKbqLtxZimbHQJ5Q",
+	"LFo6bNFbvdYPnz+IbjgO+qWsrGdfMURygQo09nGRQutue9vtpmC2Kp4vN6AA9F0H5A3PGqbLFSmAT/6G",
+	"eEdbVOni8ctbprC3Tk+esfgqnNEzcBk9JYoTSNBpxtSfaY2FupYNhGqrFK0s1DU1zFdVEaXWog8D4S+o",
+	"Ukujvl56iqbTO91juFDUwUut0hifcBN0knHPbkovlnMPJsVYp6merSoA9rWrvKM855L4WqlhoiiGOWBo",
+	"pSoBPKlTfBqUO+7bLcGU5wXMl844Sx4BMsxoqJnSIwsoRXWPYNsP4s4Vuz9b/OQ63ORQRKSc9heNitQy",
+	"VJgP9ibnqGSSYee7T7+fvX36y+vfzp9+eHN2fv7767dPbgx5K6jWAkPrZpckaW8z7yRRuhRMyNVfpRg6",
+	"oPDZ/bRKaZULu107y6vdZVGdm6/k+m8zr9pbwF6Sbt0t6L4AQ8b+o0Xk6TYyaucUaK8++oCRqCewkGoP",
+	"AJtTUxRn54qpW2xz1GS/779/B82V/rdmdXvNyhi8P68A3a3qE7y8cykWlYC0RRoGUHGJXvetJXPfUsLd",
+	"wstT7LofKFzXZSF2R+DrYansVWrd5wikwRIoMcGydYIkDLV0j9DzkkEsXBHqhumRMwsrnHi7cCGwQyyh",
+	"ihRXaMh5gpR6MNF8gECmz4kFyx2tKxQys+rTzR4scnfBzm9DtzuUIDyqk4QttDY/2lDIu6M7kXdfX4D2",
+	"cyhk9zwg6GmoT8+ZulIeNneP/A5AGxxxU65ZtkJ0CjtORKRIVx4Q8lG/D2gfeJtAZE+5jOhNO7XqdHvt",
+	"IeQexNuDr4c/p0yYF3vRK4efdJUDv0BW/dA1SzJkT8dpJWcgeS3SVfGB9VHB80bMQYnpexjushh8kY9T",
+	"HvfWwp+ZXKrO8Oik3z+o/wS3rykZ1R6aSxt2vfYPlJFqIYcQcBl7QXy5e3cLH4DPZc8AS+VyD/p5Xi+Y",
+	"UJD8ChJPlehaNrjisGkAPylN5dIiPpm9w/5hUaW3eFEthJnk5KwCHY+REoWyjAAyUumQpWn6iIxABlvo",
+	"HrwFELAHy56qTGm2pnL3/+sbBuZqcNcf1P5m0ihR50wbyVc42T678YAFo1+HmwMl+holfsF78122uptL",
+	"0zZK3RYlwtagh6qDSDlVWJrrGMDMPEZ0TL9ZMLpNzIdazsdKO3RvXQS43nfiJLYIjoboujrjU+z8p/mc",
+	"KU3ni46tHruMOtOcZlRoBvQGUGD8mkFoOGZDyIlaABMSKBa2ZoVyBUMVh+37T9iUEKCNSInRXlw4LLtG",
+	"MCNbP+duW+TOGdYuVLXvsqWgu3htWs4v5umbCgTPO3NlK0zleoPbeP5fLwp4IR8kq/y6LDj0RM9dBDZk",
+	"1nQ3l8QHAQ0Mnh2AS2aMmM2GXbGQYhbfAq9r+94KHItH4W2u6g32Ka5amW1LPinaJNwyn/Tf/PN18c/O",
+	"vLHlApLZASunijFR1yrQ9BK5PxPsra8C/pZloYTRpJtCW9ruNJP5ovkmKpvY/l98eNdJrOXGHjDODokK",
+	"nflK/Zn2IG3og83nwb51ZrTjn6JOgWnYGXZkriEZNFO6yS+Q0vD3p/b7OVPY6wHIB+BTuSJaSuwa5Pr2",
+	"xDLN51arO1jeZiDh8aA3ydqBN90nSD4RQtLQbFpkFx6Cj4yBQwyxEiRW6DkUQ5J9yUBPvO/bpi96DNCW",
+	"9L/SJPPDpX+XS22XAI5UeEikCMPNXyqjvFGSrCWS7yFNwHxM0j/b4Ie5RPA6CdTfVwI58PrOIpNJ7pqU",
+	"gyNesQyTF1epxBJ4dZUXc7nZN8P9gDJvLYU7mPPtKvnvLHeo5JHtuUO+3DpM/LccrzaR+7bC8N6npFhi",
+	"o05d7kRnnzxO7+eHCcJ5u73vduyuWvmruNy2m8OEq9i2pLnVi5pq6J3ppTRdEdfwXEdECrLIs4VUDME5",
+	"kZ2NvLhiC73pnLNzrZzybVK7DpymfEa0oX4riNqzrz2BQ2UjH5SKIWGeWsON5Iv2ZGyIzAmajCUZ93KS",
+	"68nRPXlX5HgmiMz1kmaAxwqYqABUP6UcomJ65iDJbXQsIlQQLvxfQAtM9Is6XFWmderS9cHBMEWc7Uzm",
+	"0xm6s80dYd/jAPMd0HUIHhG24a4ovUJSR5+ZpNB36YlG3JXPRFlnKb9idyjtioRwi29vNYiojH4kxKh1",
+	"SGwAxMsiB15CTvt9Ala65nNWSxa4hjumiF0EIMxKGKu2tdR7634UUFd+kUsMtEIHmIyz5HC4zEB9aYrs",
+	"WLHi/FMDc+6QdAkwMvWR53NwbnVBFuGjPTIyZgD0AaHkcSrz5Cl8QQa9PmHimqVywSKC44yxBwR0ZbG/",
+	"n0OoLIPIg3V6QiOKMY2vIJxxIUYvqNJdGLb7/MmITJm24TauiVkXSx7Z6cBRAFQ04AcKaJXRI1BoTgan",
+	"RLFYikSBf2kOzZuxg04Z/IPuvhci5ddM4XWPH9kHXdMXAJyUmUNSnNMVUcwCeDHzBjN1Lkj5ygLnO5WK",
+	"iymhccyUCqX24AtxGzfZZ42TVwumCiRM26MG2nKgEh+ViItZLnoTLriaFXCL5qMfRzsWrhg7sqZuxeuu",
+	"9Z52//pw+ffvLy569s8ffjT/uLj48Yf/+C7YkJ1+fI4DnfZDNS0HqyFHd4uyJIxnj0hqMePXrKwtx3hY",
+	"uQEVOqzsgL/wfvfh5adBdNS/6Xp/f7cXaCJ0ZIBpdm3f6UpjBp4MyU8ng353cHQh4LEh8Y/5QhjmHJJP",
+	"Fx21YLGliYvO8KIz6PUvOtFFhyfwTzeK+UjJPIsZfGxkgks1vNdshsJPzQrhhwm77rm2Vz1/Sr3rAT7J",
+	"5/hkyECHJ8zU7VYUw66L+OLBi87w00Uny3FxWS62zRRsYnhY5XHMWMKSi87NzYUAhtyhoUUpIg7m/Z7R",
+	"xYJBCxmFWT3wT0/CW9kQQIWwZ1U1Urm45ppur6177j33DfWzMJJ0oSvJe9tzEtgckD0704zG7P9UkxQ9",
+	"DOji58f9zZQGLq6b/TKw8W2RpzOAOOywhGu7PwdzvZQHu9314hHLlk4VByD35/7LQNeRmTE1Kj1ZzA0b",
+	"Ina8e9ug49mGEzOZJsoCwIur8tJfsMwY9Ob9qqYHxSNjgEGfLC2h4UBdQVe5oi9a0NVE3muEtkOBlbe4",
+	"OwG8+1dk5Kij5RUDHvvnn4N/Xv11lPyUP5X9xf1sQH8+jp+wZ9Nf+H9evZi/km/+fKve5f9Y/r+rf/YH",
+	"R8cnp/d/evCQjuOETaYz3ok6eZbadpZqeO+euWD9tCRf0N+79dt2bW6xThwB9at4AhOVuFbAiWspSl+k",
+	"4gpmD30eQRjsJIAqGUr+GXwq/7G1pQWIpNqeFgL7WJRj2xJT9HhFREkiJHFIDeAUAp2mrqVFRUy1q8zy",
+	"Tu+AlVnvbAcRb3Rj+u2x//UFWE2L7f9bRHX20CO2s3jZn6Fk88OEK7h/nHuoCTt61PxFX5ZMDiiFtZ4S",
+	"aCic0Yl2BuciY+A2QURgrsgYnK6a5AujUiRUMxf7j8KqOb7wW+ozJ+eLfEsFSWtIQb4FZ8w2TzdTgbQr",
+	"HOxofTDY/vJdGBzNGt5u7NR/SmG45bd3jyGa67qzl+2+FixzsdZqhq8NvAIldLzm8CXoY+8EkBVtB1zg",
+	"3aTSbfv40JaAoaNWZgAQXMnGxpRXB1L67dA2EItntxGPbQ0SusaUcO2av27qS2gscwIcClJp2T4qZcmU",
+	"ZQSMA67IXM6ZCLAlXiwSW7V/0bLez8lnQAUVXHiPmu9bnNANao5nNJuW6Y7QjFxYJc+HmL9fOts0B9db",
+	"ATg4HEAWS4Yc1e/1+6eGVthH87tBdNTv+/2YqSbf4TNmfzmK0S0FCNiAH6EMPpRjQdWi4toh3C0ym5Wx",
+	"EnG38tj6XP1uv97kMDDzbcqr2hP25NWOsqhBlTBff4tVzXbqFSunAi5wh/jHxa5e1orFezCde5/Mf27u",
+	"eYRZJy6xDbKc2GLByNga2PcbLA/tdVZZziRRjBk9h63IOIe2JUWR1JyuABAurOS84IK9rvDdN+OCbBK9",
+	"0jz+sbi7zY8e26R3v9KoqIQs5YgTXX9kW0RXQ3aa0SyxjiqF3k1WBN9NHtpdJ9cW1LFdgSnJ+lA1GoqL",
+	"aco2uv5T4G6Cdfu1yWWfg+Nb4B8Kw2OlbLC2UWNUwFlW3xA7OoObJnTN3G7XOuwPyUWzSR9qJlaY1XIp",
+	"QHe5o0RKPJDtHGAPd9OLb5bHxZScuwDdARjkTSn+xwxyaNFRTjQTVOzj0K+S6L1P+Mc2PxrPiGIwoCJM",
+	"JCViit8UtkfsJPBCYvSakfEKMTrMxpSdt3vkV9uKe0XmNAGsx9Uj/HdonSF/21xes5euC91d4yfZWAbW",
+	"GdvsBCpWZC6zA/rrig6SeeHg2OOct/nt9t60Q1pXX58s2U1O1KnXeAjfonZddHS8e9+f28J6jKDXIl0R",
+	"OCQjTK6wtWAu4E/8OCKKTwVmPgE2pNQolSgAbkCOEaSjwOO2UTV418OYPwcRJQfA+9nTh4zTvzskny/M",
+	"r0XUbw9snDYM+9Vg4tiU6+KKkXrGMgK7sHfsbM50xmPVVDvx0j6yLS/O6OsLKqx7HTKki0w4w23do5PZ",
+	"KLJ/D07nxd8/JcWfx/1uQldq9Ig87BPzl0uA7XljYJq0YBzWDx5DITMy4kKz7JqmkBo55destn2wMcve",
+	"UjFldSll8K73g+7DS0wo60cnN9/P/3f2v8n/dudc5Jqp/+3OZJ6p/4UJ//Bdp2WjY8gi9ftoL2WWeDs1",
+	"mI3qZu3WV5sHF5pv3cy2yK5zrMzYo8rv1tc/vWYZnbIXVKO/6+j4JOp4LXYGR2jR/0OmudmXQe8o6kwo",
+	"T41AOzmNML1MqUmedoaD08GDh9atZpRv8/vTo+OTHSQEUn9dHlo+P4i1+4xP84x5IEQiJvLasDkylfnc",
+	"9oEuGB0n1jYlTS6YoAvecztex+6v8blbx225mEhI5/Ncssb08QV1Z9Dr96ABl51dZ9g57g16az25aJJw",
+	"TEp/k5n5aqibQ6+KJW3rjgmcklnP2ZvnxIy7/0GxOM/Az/y+ig1ghE8i43zO1jRxTTuXbusXKRXNgUvw",
+	"cBNj+2NCM8Qvza9srizLGBpDrkyyzvYxQ7yB1932/Oyk37fv+/oma4hzvStWhLYxz4oArSWHQzmNvH2D",
+	"uwG3CqAM4pmUlWrsXQNe5pzM83VniWnvZgZVOJGZVEwYg5eK1Vgmq6h0VMPRq4j8mUtNLfhVknTBixYI",
+	"gL2xMzjU8QJ3vbZ/ThjVeQaYUDOuWTelY5Z2ygDMd6dRH1rTua61ZTzoN5GwDJufIOx8GYz53RvLXA9r",
+	"oYyok/I5xxoImqbPcA4Fg0+KfwMpzmXC0mpAZTPEgnsKS+LoEbCu2KaQkxfnOnJXrB33Qy64LtcKca4j",
+	"6OHrLfOtfQlReYbRN1it/c0bugLmhca/tmrOOjMdahm9woiFAxMxpslGyOhbYMdaYekLuhAXrrHZMKZp",
+	"nKcUHU91vd0JjcET7KVgEUjqtl0FQBM0/+j3yMhsqBoRB/mK9T6Zy4fVrtmIIRi4cAtpbGMKADBL6FyK",
+	"6YWArFQyAuUClE6NGkFR8sAFs5h1cOzgtYZILAckPBjIzFxptjDSwfw32MvZ7QOcaec2zZgdswNPdM0S",
+	"CyzlgrVSqicyA/DYlGKnOpphrWGONfyfQBmdelGsAkxoeHLjYh3KzY2C4gZGn6EP1MPugwF4sxs9/5dZ",
+	"9m4tevbYnLCQWg/De206WwbbT/321xPGqhHsQgThY07YnFYlLsBqItARjuAkGnxdGzsHoL211xWSxh44",
+	"OS/P2Qg8Oya8MkAcQmpmd8vSifuyWxKM+eZd/XtsvLvcyj28bkAYZ5BwXifqLJ9RSChXt06sqRFwlRb0",
+	"y7IDfQ53I0W9oMhOayMIs3xLAcnbXHxFUC9v86JF0oHMxuZDeZvbsORBFEez2QDzlaYF2nttdBE2vq3t",
+	"ZUa+9ynLRSNIxdtcdPbchQP5ebNc+IqpnGZMqZ0XvbvTF1ZwubFZw5iKmKX7FGXjiLXF/uTPnOUsgQUD",
+	"Hqx5D7QS0lB8EkFJP/Ltkq4IxZxaiGjFcj7n+lEJ+okfaItHr3rkMQ4HNadTygWUflJ4mbaKibHto3XY",
+	"u0CFC4z0ZQnjXMsFzn4HSjBPO+p3ctp+udUDYWXCOQr/nS51fFXId/6du0uKWg7zUBc/7clseg9SsO4d",
+	"9Y/63cGRHamz4WA4mF/ijPzn+etXBFcZ2exI+/a70b299/nYieYeci6MCG0U8KirWn8GYic2X0zn9plv",
+	"KXt6e12BVd3Of3n95vmz//7w7vWvT18hWGW7KoAv10cOz2N7CoM924P2jyuS2YrBsZQGE9o8MnNEExIs",
+	"8E31WrUf3vuEfzQmKhjdDFvEaZ6msDQI60woT1W16GcTXgjGxMl9hoQC28rkLpoxKbeG9ju+LWVg7205",
+	"aEL218a6u7FlbXQBvv0WMwZw5n9TCPQHThQ+ZwXnG2UKW57vzvy7q5duk40+mAfUwdHzSddQI5byDcmP",
+	"I0gsUIQa7R+BeLyezBlbpBQ7Qble0PY6tQQA4CreT2BE0PzkBNRG3AOF7SA25Y26BVft3qC5ZERjlt+u",
+	"CNq2se9c5P3+cVzsD/yTdXbkin/AYHfSe+iLiYtb9vJpFhe2LzkAqwCJ3q4Vwe7tOv+VpTC6l5ffWl/L",
+	"c2gyX4jj3YVuJV3E2XdbVH/70P8vu4U767Vtq3CjemdFTqeLnYUmphjNIOL0RRCHWzad2VqxIGogc41l",
+	"8zYXZZn3QsoUlG+kf3BlS7Rt/YDeZpmFD/17za2ILUutKPQi2FFEnxzYGAMaaWONOTfkAc0xjz9LMWA/",
+	"auvRLCCqPtm/blp4dL5+I6FI5YDuiq4KpwbS3gswr7VQCrV+sE9WEaDxuTnNOE3G6AL91+aiHTmk/kpG",
+	"V+I3aRmhy82rVLxmoRyi9jy5j0VUhl2CJtFLsH88F6H1YRt7yNEDFK3rHjkrZo9GjqIrVSJmUof/dM3A",
+	"qb7u874QW8wvt2FSpKtHVTvsmitnhjVYXpsW14UwJ4FX7hyRe9G+iAj7GLOFTRcfXdOUG+p+LdLVKBSY",
+	"NxJntb90u72xFoXq7Fcky8Ww6KeHgQoMR1rwGgCb3Qw+hLQOfw9COH1jKVNGRUi1gUx9Ra8Z4fpRAbCT",
+	"5cImRfg9Z8p8LS6UpmmKyDQpja8qPfzqpukKqHeZ3++zVVRk1M24Ec2ruvGF1KxO9TqtVb0qZnRYYrhH",
+	"OFP3njgpcCgLtyyBteDqLi2KTmzSABU5ZBSP2QRUG+jj8HvGNfudQ2jZ5hrYxslA5FAfby6cx1JM+LTn",
+	"knPfMiXTvGgDKaS2aViX9hIpUyTKO+U46mS5KPsD2kv3m9c4j3e4KweBu/L0JqryHh5l6xv0zBAIS9pd",
+	"pNZpAEcEkp4rJ7gL2Q5inaZGwq7gGeBW80PqZM4XcTe4Y6gj8Y1ztxRNk6RCz96V2I5yB5ZyP5kDhjad",
+	"awUqNnqLLF5tdZ0j6PNNOzQrI/jcbx2sazkapjjmWwrWXc6QzWMoovvm6gf0in6RjdO/WVvmLgXpkNrj",
+	"zc4xAUbcwQf4L8Pjg/Y8Xuuh+nw8/m06sN7k6MCqBqoJF1qauztmO6rM4M8yX2d02R3D1Qw+5VrD9p5v",
+	"FNa0ByccU0GWGdeaQSOHjGEDcJnNMeUDCsKFUYivWGI+jwhLFfTyu2ZZBQ8ppkIKHtMUfh7MA7dLfVLa",
+	"DWvKZ9C1BZOpqDHF6XT+QBBGJvK52Uv7zxWdp2Y7WxU3Oc74myIin49Z9qiq+0PhFh0ri+4UmmLBXGu6",
+	"Fp+baR0NTn46eXB8/+SnqDPnAj8cFLODpFTIAow+s2/hCzkLWjaSKdTKm6iyEDjcCr65XceQVJdxIewq",
+	"hheCkC7hyZD4yzCfEmjPOiTlQi4wByiA02cnBNC/Pqymwi4CNme7MDSNsYC0+61Z/P5qsYWoR+Cf19Kv",
+	"F3BetnZ9oql95vP79EsHORUrWyzxN0WumNFC0Ws+BwhW/CQr4RE+ahcKAKSfA/rVt3UGTFNsubdzv8Hq",
+	"0u2mW7eKNmygJKxJk5RBBbtwXbTqVrdfe8UXXFx5jRWr0zL3JeEiTvOEKYLZMUVb/i3zsE9fNpvqB4xb",
+	"oN3aiNRXHBeK3PjqQ8quWara9dq3KypVTAcr9akCTxet9yicsTRBC4O3QoUCIv+10nNRZnwKe712pWA/",
+	"ibUpNGNmBYGkbqq315jNwIgwZku1+WOJhpWPUx731nZRLsUzmc3xl05jNvcKGGD4R80JDSqTW1tnWUgK",
+	"V/gdIXgiF24P1hQMcPtrwzE+3BiFB7Zoo2KJejMp3Qrpw/cO3OEaufcJ/2jOdUcwtFu7uf6luXvBxOOy",
+	"7t2MVcfwcsmwDWrJvDUbcuNLh2+Xv3fj3TrLGAnVFuO6/lZcEbOdRbEQNMko8AcOBantXj1ewUt4YjQX",
+	"LBCu6Difl7vb4Nm5Ld1BEtyzzvUWGuYv9slvqhsOev86kfM5VmWDMboaBJTzvFd+ZCgcW4f7Tr6tqJQV",
+	"Z30AkbI1AuVdw0raY95+qZo77w+ZZ4KmB+72xBKiJRhkyIl1hV7fLtcZSZyr7dfwOT636woKjJhbs9Is",
+	"H6uFhCeNfnO+EjHyy0l30O8e/fRucDQ8Phme/vRP21vbrMpdMOZ8acoUOgO3DXG/Zoi/mEiYuqr+vvRg",
+	"w9Pouerc7Hj72O0NkjloEyUwgOsF6lyEj4p6RNspea1uB5GQbPtZY2glh2ESlrGCM9DwBKAAb47fKIeg",
+	"72Wbq8M99S1dQrmeBWNQYRXXv4CsV3iIvl6s68brDJ24mPfTNgR0YNMLj6KN8WUPrWyf4PxuB4MjLt6x",
+	"ZpfV3Bxf3q1np2tuBPxzi01WeCZviaOwPy3WBHHb+MNrA7soOt+XP74EIv0Kcv0Oy3nOsmty43d2Zr0n",
+	"TFOe1ltQ+FQEVowXnVuLYWG+z3qcDNOAZnIJTc/h6MtaPPBtonJ8OKPLBhSK5LsvlXfX7kKz/NjI5NsQ",
+	"Iuwrv1agiK8J92GrRL8r/INKOmYYsSBNCTphsON2xmgZL+YZieEAEKKU/A5hVgduYKEOiswdLERDlVEX",
+	"rTrrumsi9sAB2mreppH8HeTX+JfOIfNrioS69gk2RwdPsGkn4PPannJZLnrkmUxTlMxUE5fSYRO/oJMa",
+	"GZUN7EdfQ0fJt7nwUkWEXO4LWLEpZreb0l7dT3579MW6fKY1n/AAP3nCaPKCaeTPfkP2fijTshXJVXOc",
+	"fJ2oSOGtKkFRJ8XQvIVzfak6wwcnljU7w+MBtJ83n54cGXawwq0pZtd/ODx9ODx9gG55XTj14yT2P3nr",
+	"Fv9CTkH/yFix1ZDXaMgaSyORL49O+v11IUB5ysX0nIu48MBt8YEvZlTZaC6jc0wha5Q6VhaYtxsJiS78",
+	"Af5xhhs2OOoHB/bB1YAU4IeTTP7FBBDAgokEcCoH5nEzbzN43/niO8Oj44cPbuoc7zukllSpPiBOrJMI",
+	"NS5YiooK+D2RkJROUQu0cDpGKcMcEOyrACkiaiaXkAJuGUgdONz2i1xWcsz2rI26EzNuSLN4ZthuDxSk",
+	"7XrF6wUTqAAZraLAQfKOpOBvRVI20a61iXNIQfHEXF6zBHH1racfoZBwGCVhSyv1jWtlFLjEgxVS7KVU",
+	"lrr5YVMW6ZKu9slRrL+NhsZUuht68Gp5gGNBKioyo8B+nnVOVkzbriyGcrggI3x2FMBP4ZNJebZfsCqi",
+	"xrtw2t/Bd9BbMj6dYTgEV4yh2UrO+L9OivMhSv4gxbmAbtjpYnliKL1GS/VOE+Ko5swOdxsUfFDxSywt",
+	"fluKO7HzHbFL4vFwgQHAu+Dz322wWy6Zwlv3kbUYS9C7qRHaEsS96JE3NFfQqWlphNpW5DqY+7+KQLcQ",
+	"eE6i50Lz1KYKZEzlcxAZu9BCs7UxxEEPdfLr3bHM2P8qJ/OC+VftUmZXCLl44POQaQo98u+EF5/7ntMx",
+	"i+W8qH11crisnrTql1OzjCiSoRbmbsqfszi14vZZI5E9AYWsR/wdtJNbkixPGSwYW+upajVOe9eHO887",
+	"BBfaWnq5XmhZVGAWLqS7Lr08+RctvTzZQWc5Cugs9++8LOt3bA4xZ7aG/gt2lQJjRRBGs5SzrAyRlAVW",
+	"e0nUoAkzdLvahOdv5ZwiV2yh0ahEF7X57KjfJzRVEjMfKvWpFu4fXrEpD92bvwo7pLAbzI8SL2DXQ9Sl",
+	"D7m4EnIpMH01nxvh9hNC0HeGD6LOnCnE4TeCMWO2Pt7iVP1+9vbpL69/O3/64c3Z+fnvr98+6QEoPLSP",
+	"6gw796xRc69/z9r2ZpYLqtTSpeTOWeKwo7iDLz9nWnMxVRGxmFG9TUljFf3duOUZB19VbYulif3epmlC",
+	"EwXAL4CdOQggDl0Viv0yk2LqugXeJjrYoOnnY2+NDR5l/7mD9jaQ+UK6fxR7hxI1pfEVeA7ff9aW+dhA",
+	"YGsLhrvqE3P4Pi1RR2ecprsyQ+XM6y6OmUwThR32CjfdjCoyZkwQOs0YJo+RlGqWHbKtktd6CtKkxS1a",
+	"KflcMLQJq7W3wjNjewu5JDYCVeQIACI7kimRokfO3JkZDuYC3cjmSzWjGSL+ylwPyYSt9Vxy/D9eYUUZ",
+	"9HAAP/WFcBAhPlAbPsAFWc54PENH2IylrvcMwCKUJ0GxmYwuT2qKwVm/+DEJtn6BrzZEwaHbv0QdmlxT",
+	"EbOk61TKblbqlIYZlZbzrs6oUJi2YjPkEqppl4mMxzMQlY3dQMytDWAqy85eLPEY6eTOm7/8W0B+qwIS",
+	"mzKWz6x1b729LHwMPeRcNxdXJGJbtrWSh/701vRkXyYujCrOlq1UZSdAyHPrlJrkyoqeAogLbaUC18Ue",
+	"HdeKpZOA/w7f/m/Bc+eCZ4OLzeXmiYbB/YpomORp+tLKk6JrkmtOdWllzSu5hK/xW/joHe7AMf5kr014",
+	"Yymyrp+cbSBn+x+BCm1uVq/ZrY8/RslyJlN3k6KRoa2fR7PMxYzNR9B1jChJJjQ7WBWIa6AMfFx2azqU",
+	"SmMmn2S0wr9VFnNP/FvP//c19tmvsXf0ipExja8IrSy/zMBYU69vebWh1dBk7r7DJ75+jFg2lyWAtJm8",
+	"ZqKVG/Qpvoe80OhmmeKmlU5PlebTztDNp5vCcxuuTI+rnuaZXLB7P7MsBQ/dHhWydttraLDsM/ytoa5Y",
+	"M9XiSjJyxVbGclQMaJWMWSrFVBEtPcK2e7FJ13YbyjQfQ20bRIw+5r3p2KfhNmrWnGVT1oW5hDpebZLJ",
+	"PzgTgnZ2JI03OK0v04bhK2Q2u4t7wRq3YbY1Uf/lIgOP3bXgZubauZjLgc8Z+UsKtgP3VO6DopFsEFFt",
+	"BArtCPRE11+XIqJa5pqgGytsOZNkTldEMUacTka+H1XUs9EPQQC132ACG1y6ng5V+Hkq21As/5Ft5oma",
+	"b0uMs+JCLYnGUiHso1OvLkHQaJaZIf7nfb/78PLTyU0X/zi6+a5zJ3j/KxeXgH7HkDSKERuPRQEmLvE/",
+	"OqnofV5f7eEAoI7KwB3+e11xNGxfYlRc2q62m1Opb9/tV9xvvvHms2q5GdXsMTRD/hTQRrcplEV+73us",
+	"73ycUqX8KKqfA4zJy7skc+Ojr4KRWbNN1eTucus3D3WRsTnP54V83jjkA82qHo/A5lB7LZYf9E6gI3PV",
+	"pmhfso1ioUZAg9CKiBGRPlxjypIpO5xhuqSKgPsG/NdAjp6jn0MHUramudSr5DDnqp0KH92LrVEaFMC/",
+	"YwBsIjMWU6WNoFWMZHAhYPgBsiDBG84ETlKRlF8xhAWGnlkgMjmz4N5gaWHb4xmgDdN4ZmFWZnJpTPvS",
+	"5OAquhAIolmSHVlCh0rfWz+XGVxHKVOAkiaK9GRzT2366205YcDPPmX6MVr/txOgRRbHffS9jPNkyhx8",
+	"j82aqzF73WaXcvhoEHVmfGqk0eC4d4qeniuWmt8MBtb1A66eh/iPCo/eh27rnmtIgOn7/lMnZRPdGT58",
+	"8KDfKFIhSwNlf7/X7x93ynbi5uFus/wtf3jqCb3zlYi9M+3cfG73g0vDWbvgglK2fmvKYpBMJnmst99A",
+	"n1EcohBsLfKA7mskXgzJZQcSbHrDSWiGV9axF5HlbOXYG7IaNKSg3sIhh4KOfVzIrF7UjWJ1bTVNw8/p",
+	"iMzoNcBfGKlUuIjM/WKEPo115KQMJKGBhDH6oA05wuNAOT0ymsg4VyMQeNpup4rWxr4Qhkej0t2JmQ1Q",
+	"5PLs9ePfzsn35tNnXLxeKAIVG+bIYMpwXZHzBYv5xEqlHx6ZnQPvFVnThEOCD3fnX1IbjsJH3WJOAaBk",
+	"h4scq+tOBOjIKcjsOFchfOTdNfE1JN5PFx2qLzrDi2CK/UUnukDxBI+sCSj41omjC8CguhAhxM1yq8Av",
+	"es8srjILqiN4S+RGi1yNtCeiIpRHEQrFqJCmkZOAkRW2kdUYoyu22jKhcF2qXB4MzANjClD2jVQNjQwm",
+	"PGV1AieVYuq80C2VrCFTms8bE95+BoXBS2LmijBBxylLsOUOFKGDoQChvVz0yMjIkZEr4C4TTB3ctmDK",
+	"mstGa6toQBb5YNMkdjMttKA9I32FYe8O39z4Rh2Byw0rEIt/3ux0Sf2XmVHhMD90/N+m5f7Uv48mRKHJ",
+	"OZMCjq9z/+ED1LUCYQtRhCXaL+qpo5AamkfLRh3sEgaVGYkfg140ASC0jcv5tvfuUPF5nq7R/lqjW/vE",
+	"m5TeTXTZxUMV9GOpCw+3Pi8zz3Oc812RoZsu4grmpToXILiS8Q3dngx690Ox4KrGbHfc7P5PGB++aQyc",
+	"m2/eOYeF/Zqc77px5+61L3F5NbSOi482tAgQgQdVQwFG11qtyAag9Bket6FoPzy8Nys4t0591Osf9pHb",
+	"0s1UmvHkoHd0v/egAp066PV7O1gDbkJ1PYbx61scBotzTOyHQknvaHg8K/q4YScwX/d/yTTtXN6sDWH2",
+	"hQNsrhG7nzo2vAP/tHWYYV3WrKXSaQwx1s3zCt9eNCnoRJ08M3x4D40snNBmRZ2cE3bNshVm5ZQBpl6p",
+	"Vzr//4Zm+obJRcpK6HrzGNpCXFxzjWqdN9BLNh+bhW2O9CtbYfwWAEjo3P/V2Zvn5IqtQj8Dzvju06uz",
+	"l09v0PG00XLF4gBOsAmb6+RsGwiHG4JccYEo1q5cvKbNW0yFKzSvbtjjovq85g2FEZJycWV2271qcxD0",
+	"N4RXbssNCPszpynan7j945XN8MzylKnKwm0i+OaITz+yONcbQHHejwGNJLwgoz1bETSngk7ZHLxeoLd5",
+	"PercQNYPHFoWtKBZFhtCEq4gJbW6MxZKZHOAx7bEUyMKgJGRQmoyZmBbgqcN4qkCUmq9QZ8wmpDUwpFs",
+	"jvuMT/OMlVCWKxFXCFtnPA79Dk1dyxIoacufObFcc7wLZC/zY0P/JMESEccWecJ13U8RLNYY7RCWs//0",
+	"fv0UAHBqTrNC5WWuXblY2rm5vPn/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -116,6 +116,28 @@ type AuditLog struct {
 	Hash      []byte
 }
 
+type Budget struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	Name     string
+	Amount   decimal.Decimal
+	// At the whole amount the tenant's active services are paused, once a month.
+	Pause     bool
+	CreatedAt time.Time
+	CreatedBy string
+	Version   int64
+}
+
+// Which parts of a budget were reached in which month. The key makes each be told once, by however many processes that look.
+type BudgetNotice struct {
+	TenantID uuid.UUID
+	BudgetID uuid.UUID
+	Period   string
+	Percent  int32
+	At       time.Time
+	Spent    decimal.Decimal
+}
+
 type Conflict struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
