@@ -60,6 +60,10 @@ test-short: $(BIN)/testservers ## Run the tests without race detector and browse
 months: ## Compare a million made-up months of billing with the oracle, to the cent (some minutes)
 	@CGO_ENABLED=0 $(GO) test ./billing/rating -run '^TestMonths$$' -count=1 -v -timeout 60m -months 1000000
 
+.PHONY: laws
+laws: ## Try the laws of merging and deciding on a million generated cases each (CASES=30000 for fewer)
+	@exec $(GO) test -run '^TestLaw' -count 1 -timeout 60m ./internal/conflict -rapid.checks=$(or $(CASES),1000000)
+
 .PHONY: bench
 bench: $(BIN)/testservers ## Run the benchmarks
 	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...

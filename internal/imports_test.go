@@ -23,17 +23,17 @@ type band struct {
 var bands = []band{
 	{"words", []string{"docs", "internal/fault", "internal/tenant", "internal/record", "internal/ident", "internal/idempotency", "internal/telemetry"},
 		"words are what everything else is said in; a word that knows its speakers cannot be shared by them"},
-	{"rules", []string{"internal/mapping", "internal/match", "internal/conflict", "internal/connector", "internal/audit", "internal/auth", "billing", "billing/rating"},
+	{"rules", []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "internal/connector", "internal/audit", "internal/auth", "billing", "billing/rating", "billing/paper"},
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "billing/invoicing", "billing/plans"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/store/storetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -44,8 +44,10 @@ var allowed = map[[2]string]string{
 	{"internal/mapping", "internal/connector"}:                      "mapping turns the types that connectors declare into each other",
 	{"internal/auth", "internal/audit"}:                             "a principal writes its own entry: who.Did(...)",
 	{"billing/rating", "billing"}:                                   "rating is in the words of money",
+	{"billing/paper", "billing"}:                                    "so are documents",
 	{"internal/connection", "internal/vault"}:                       "credentials are sealed",
 	{"internal/service", "internal/connection"}:                     "a document's systems are connections",
+	{"internal/safety", "internal/engine"}:                          "what people decide beforehand or take back is in the engine's words and decided by its functions",
 	{"internal/store", "internal/live"}:                             "events are read back in the hub's words",
 	{"api", "internal/live"}:                                        "open event streams hear from the hub that there is something to read",
 	{"web", "internal/live"}:                                        "so do open pages",
@@ -75,6 +77,7 @@ var doors = []door{
 	{pkg: []string{"api/..."}, from: []string{"cmd/syncline", "api/..."}, why: "the dashboard calls the same operations, it does not call the API"},
 	{pkg: []string{"web/..."}, from: []string{"cmd/syncline", "web/..."}, why: "pages are for people; nothing else is made of them"},
 	{pkg: []string{"billing/rating"}, from: []string{"billing/invoicing", "billing/plans"}, why: "there is one place where usage becomes money"},
+	{pkg: []string{"billing/stripe"}, from: []string{"cmd/syncline"}, why: "money does not depend on who collects it; cmd hands the gateway over"},
 	{pkg: []string{"internal/demo"}, to: []string{}, from: []string{"cmd/syncline"}, why: "the demo edits its databases as people do, from outside, or it would prove nothing"},
 	{pkg: []string{"internal/localdb"}, to: []string{"internal/fault"}, from: []string{"cmd/syncline", "internal/localdb/..."}, why: "private servers are for development and tests; the program runs on the database it is given"},
 }
@@ -101,9 +104,12 @@ var homes = []home{
 	{"github.com/tink-crypto/tink-go", []string{"internal/vault"}, false, "one place seals and opens"},
 	{"github.com/alexedwards/argon2id", []string{"internal/auth"}, false, "one place checks passwords"},
 	{"code.dny.dev/ssrf", []string{"internal/connection"}, false, "one guard opens every connection to a customer's system"},
-	{"github.com/expr-lang/expr", []string{"internal/service"}, false, "expressions are compiled with the document that holds them"},
+	{"github.com/expr-lang/expr", []string{"internal/expression"}, false, "one place parses the customers' expressions, and evaluates them within a budget"},
+	{"github.com/nyaruka/phonenumbers", []string{"internal/quality"}, false, "telephone numbers are checked where values are"},
 	{"github.com/goccy/go-yaml", []string{"internal/service", "api"}, false, "documents are parsed in one place, with positions; the API only writes them"},
 	{"github.com/adhocore/gronx", []string{"internal/service"}, false, "schedules are part of the document"},
+	{"codeberg.org/go-pdf/fpdf", []string{"billing/paper"}, false, "documents are written in one place"},
+	{"golang.org/x/image", []string{"billing/paper"}, false, "the fonts of documents"},
 	{"github.com/stripe/stripe-go", []string{"billing/stripe"}, true, "money does not depend on who collects it"},
 	{"github.com/spf13/cobra", []string{"cmd/syncline"}, false, "the command line is the program's"},
 	{"github.com/caarlos0/env", []string{"cmd/syncline"}, false, "the environment is read once, in cmd"},
@@ -117,7 +123,7 @@ var homes = []home{
 
 // pure are packages, and files of others, that are functions of their arguments: what a change means can then be tried out
 // with any input at any time, and a simulation of the whole engine can be repeated from its seed.
-var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go"}
+var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go", "internal/engine/brake.go"}
 
 var impure = []string{"context", "database/sql", "github.com/jackc/pgx", "net", "os", "io", "log", "sync", "math/rand", "crypto/rand", "unsafe"}
 

@@ -111,6 +111,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -242,11 +263,14 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -262,6 +286,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -271,6 +299,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -291,6 +321,24 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameTier:
 		return true
 	case ExplanationStepNameTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
 		return true
 	default:
 		return false
@@ -345,6 +393,57 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -374,19 +473,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -395,6 +498,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -879,6 +984,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	GetInvoiceDocumentParamsFormatCsv GetInvoiceDocumentParamsFormat = "csv"
+	GetInvoiceDocumentParamsFormatPdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case GetInvoiceDocumentParamsFormatCsv:
+		return true
+	case GetInvoiceDocumentParamsFormatPdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -929,23 +1052,41 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 
 // Defines values for ExportUsageParamsFormat.
 const (
-	Csv   ExportUsageParamsFormat = "csv"
-	Focus ExportUsageParamsFormat = "focus"
-	Jsonl ExportUsageParamsFormat = "jsonl"
+	ExportUsageParamsFormatCsv   ExportUsageParamsFormat = "csv"
+	ExportUsageParamsFormatFocus ExportUsageParamsFormat = "focus"
+	ExportUsageParamsFormatJsonl ExportUsageParamsFormat = "jsonl"
 )
 
 // Valid indicates whether the value is a known member of the ExportUsageParamsFormat enum.
 func (e ExportUsageParamsFormat) Valid() bool {
 	switch e {
-	case Csv:
+	case ExportUsageParamsFormatCsv:
 		return true
-	case Focus:
+	case ExportUsageParamsFormatFocus:
 		return true
-	case Jsonl:
+	case ExportUsageParamsFormatJsonl:
 		return true
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1079,6 +1220,11 @@ type AuditHead struct {
 	Seq  int64  `json:"seq"`
 }
 
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
 // Budget defines model for Budget.
 type Budget struct {
 	Amount    string    `json:"amount"`
@@ -1112,6 +1258,39 @@ type BudgetPatch struct {
 	Amount *BudgetAmount `json:"amount,omitempty"`
 	Name   *string       `json:"name,omitempty"`
 	Pause  *bool         `json:"pause,omitempty"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1367,26 +1546,65 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1437,6 +1655,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1445,7 +1669,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -1530,6 +1754,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1566,6 +1834,55 @@ type HistoryList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	AcceptedAt nullable.Nullable[time.Time] `json:"acceptedAt"`
@@ -1590,18 +1907,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1615,12 +1961,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1642,7 +1994,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1718,6 +2070,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1731,6 +2091,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1829,6 +2195,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1971,7 +2342,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -2087,6 +2460,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2182,6 +2569,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2547,6 +2937,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2574,6 +2972,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2589,8 +2990,14 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
+
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
+
+// InHold defines model for InHold.
+type InHold = string
 
 // InInvitation defines model for InInvitation.
 type InInvitation = string
@@ -2769,6 +3176,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2788,6 +3225,12 @@ type ListDeadLettersParams struct {
 	FilterState   *DeadLetterState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 	FilterSystem  *string          `form:"filter[system],omitempty" json:"filter[system],omitempty"`
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
+}
+
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
@@ -2820,6 +3263,40 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
 	// Limit At most so many.
@@ -2842,6 +3319,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2850,6 +3333,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2857,6 +3370,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -3141,11 +3714,38 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
+
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
@@ -3260,6 +3860,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -3269,6 +3881,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -3281,6 +3896,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -3299,9 +3929,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -3602,6 +4265,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -3617,6 +4304,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3641,6 +4334,36 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3680,9 +4403,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5127,6 +5916,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -5275,6 +6295,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5501,6 +6571,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInvitations operation middleware
 func (siw *ServerInterfaceWrapper) ListInvitations(w http.ResponseWriter, r *http.Request) {
 
@@ -5679,6 +7002,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -5731,6 +7080,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5795,6 +7376,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8109,6 +10169,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -8116,6 +10179,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
@@ -8155,6 +10233,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
@@ -8217,7 +10340,27 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -9425,6 +11568,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -9540,6 +11860,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9745,6 +12110,226 @@ type StreamEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10037,6 +12622,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -10068,6 +12887,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12485,6 +15621,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -12494,6 +15642,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -12506,6 +15657,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -12524,9 +15690,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -13405,6 +16604,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -13476,6 +16781,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13590,6 +16929,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
 		if err := validResponse.VisitStreamEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13761,6 +17250,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -13782,6 +17394,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -15140,416 +18968,498 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rl9s2sjb6V7B0stYkGUqW+uLY8of9dnx54x3fttuZnD3u3hZEQhLSFKAQYMuKd//3s1AFkKAEUpRa",
-	"7cucmQ+TtkSBuFQV6vrUp04s5wspmNCqM/zUmTGasAz+fPqOTs1/E6bijC80l6Iz7LybMXLNMsWliMhE",
-	"ZuT5pPuS6nhGqEjMP15JwfCTXifqZOzPnGcs6Qx1lrOoo+IZm1MzrF4tWGfYUTrjYtq5uYk6L2RM8S3r",
-	"L/19xjJG9IwRwZZEz7iYEq52G/8m6ixoRudM2/U9zjMls/AKR4J91PjAiMgJvHpBp4yM2URmLCJLrmfw",
-	"qaJzRiY8NaOaCXEzxJ85y1adqCPo3Mwhxjf5s5vTjy+YmOpZZ3jU7/ejwHY8g0Hf5uJcU81C85SKES4I",
-	"FSs7R8WIMg/DTNjHRSoT1hlOaKpYeGY48ffwo8vKBLlmc9im7zI26Qw7/8+9klDu4WPqXjG5m2IBNMvo",
-	"ypv/OcuueczC28wTIjNi5mIWQInCh+v20c0Wn7ps2NDQfj5P2HwhNRPx6le22pzQGblisJErmWcknkke",
-	"M6BwPeOKGEJjSkdE5YbWFaEkoyKRc/Lbb8+f9Mg5E5rQKeUCaYPrCOjD/o7MqCJCEsViKRLCJhMWa2CZ",
-	"KdOqpCQq1JJlxQYgO5Y74K2haxbRxAD+jpyeRp05F+7fg+378xq2haZ77tOX25BbbMAExFaYVI00JHpG",
-	"NVlSs0qaRIZ2Rz+OYO3LGdXsmmWEw9wz1iO/cz2TuSZcw2pwIeb7k6MHEaz0ZHBEljMmzCPc7IYmcZ5l",
-	"sHFiReYyY/ULt2J3Rxlr11h/uvus9dGhVtI8c3Oz1JzQmfAmvZI5mdFr9ogc90/8aSnN09RNrGk+5R3W",
-	"flLnmgYuk9GPoyGRIl3hPGC7cIcEIyumceuk+XzJFdtjUkzk887wfefHzmWQqMXZggflnTnpK7b6myI8",
-	"Kd67oHpWvpXiT3ckMfFznkyZDr9xDN81vRSf2Pmlj6WYpDyueW1sv216sXtmn1cLFodVF/ty+z283t15",
-	"9dNwo+05kTqtJnZf/00R83MzESoITTlVRqBz3Twl0GF2m9ETRpMXTGtWM6WE0YSk8EDT0STlMLvO4Lm4",
-	"5prWHw4vvm+aQPnUPhOQ9RoQfrnl1fD7Xd/7goual6ZcNL7RfL/z616y+bjulOfwXdMr8YmdX/qWxTJL",
-	"wi/N4Dt4KVxfXCvQXKzGrFZKs3nNdPC3e0znmqtaSsvst39TRORmubUvt6Ns0e743Ej+o8HJTycPju+f",
-	"/AQaDn5Y6jdcaDZlmZtgXje3vJH8s3x3uj9ncVZ3Cyj4zmwEnbNSp3789uWHd69/ffqqZhr4sz1m0mCD",
-	"WGuijWS2j+5q1vI5D2zDmSZzqTRRksypWNXZPCn82n9DwiY0T7VRaqPORGZzqvGcj486UUkXA2MFbSGI",
-	"c+ABtTm55wlcCMgjKiKKGdtZs4SMVySW8zlVjwhNU9Rq6FgZTc+oiDRNR22NTzt62Oxct+calXdY9nP8",
-	"6cCz/pwxeoMnxpT+WSacwQueyDifMwEnE0uh7Z90sUg5+iHu/aGQldlHOl+kQD+OBOBO1DTWMH23je8/",
-	"+bf3sBNn824yNieb4L86UUeO/2DmZ8P35RCl5raQSk8zpv5MOzfR2mhqJhfecOafa+PlSss5y/wB5ysY",
-	"6/LG3+Umm77YF7Nr/m6s6Dyt7IbbjCFxC7kQdiuGF4KQLvnEkyGJs3kE6saQlKuLPKUIHukm44jYtQzJ",
-	"ezfi5Y03klmxGwrWVR3F7k9lGLcjZpzOFvfQuplrl0cSuyPm5vjP89evDKH/99nLFxGhloePTu+TX/nP",
-	"PfOoumd/13W/680TgmOPmQI7eHTvelBsuHN6GGobGdvAXFT45aaHC0lZLaRQSMa+2tuejMdUsc5wcBx1",
-	"YpmmJYVpGV99SNk1Sw1dJyzmCUt+XpntSCh5Ia9ZSkEATjhLE2BpKjTXq4LGJ+mH/v2Hy+M//ppMBlm/",
-	"3x/0T/r2f1NDrgsmWHJmRNZR/+h+dzDoHh2/G/SH/f6wP/gnLJjChDuPZS6syJlRgbcxXvfmj+bX4JPv",
-	"uAZCPf/1t+4APlUyvQ68fgCv7+PrFUjXwVHkcbu63vJC++irQmdjQsts1VUrEZuvecJQQNDw0uHdCUuZ",
-	"NkdtpaZiTDRtFXJbZ9hZ0ozNZK4YyodrmubmfI9uLqOOQvdhsXjzO22E+dSc65yKnKbmN+jU7QyPos6S",
-	"C2F0ueq4rUVIQZMBtvKNMUPeAYdzaGj72D14BoatWhbtST+Ga8kSSO+apjyBZz9MKE9hdxrIPuFZwSxc",
-	"AB9kSp81HClwRZL+2Uw9V8ZAL8g0pYExPRKdM6XolNndXGRGSFmvC/VUSxSD5lLJZJLjVSUXnWEnXyiW",
-	"GaViQVeppKA/wyiGHnL0L1zlxYRuPJ70mFDkaXpQFinoNMn4NRM+fSstMzbJpDCz1hlc4QOfZttfbyXZ",
-	"1FCnZ5L2zNpfSf1SJnzCWRKKTHgOJ3MInndpb9J+k8lxatZdS9cLfOLv9fTtbhW7RR+UpilQMNOUp+Zs",
-	"5ZyNZbIi8YyKKUvQ5WqvPHf9kjmjYjnjKeuRt2ZfuPPpUpGQjC0YLj+zo6AWqzQVQBJwzeGQ6p6nMFll",
-	"7DmK8i28YegiV53hiZHI2kr0x3bSxfw6hcZzDy5hlmUyKy/X6ja0phZ3EgFSgZNfGrVgmUkx7ZGTfr/i",
-	"4I6pMBw5ZuBBfURO+gMiJGw5V0TxqWAJ4cJ8cYy8m6ZyyeDJE99TiOYRRL0uBBfoZ9dMUKHNs6cRORkc",
-	"m/87JXOmZzKJiOJ/gXdnzhJOQWMyTz7EMzZ85oJaGEubyGzME6N5oD+S64IqFBdGuugL4XzBj8jJ0RH8",
-	"mItFDo5V2IGIjHDTR0TRlTKmAbiGjx6UMUKuyJwrxcXUfPGQaInWj9s09Yic9vuEEjBxiJxcCJln8Okx",
-	"UdIsz8wXfdOGVRdMJEQKkkhmBSDGC0Db8xjwLdPZqns2CTqifud6BtMxRH3aP44INQ+SmVzi7DBIoYiW",
-	"RGcr5IBeszp5E3Wssd3+aqLoulu/dGLDTelb3CFUXlD2xkZBguVV7ml8J9ywqjPsR504YxTUir6nYpi/",
-	"pQAtwVhM7E+jBphPDQ3CH+aw3dcZM3eJ/UJLbZ49OjHf5IvEDm7WbF/VdCMCkbglTLjgauYvCi7MLBdb",
-	"LkwuEogIZgouskwauwItWW9V3kzhFnPumcFuF5emmW5WWovLKxfCmqTtJIwhkpqLKMsFXEBvc/GCqx01",
-	"/IRqivrmvkR1y9MM/OCoUIjanm+hnW4ecHm6n+loVR7HjCUs6RitekbVS5mVDo4yYQA3YxcCgNMNmqCQ",
-	"cyAnhhQU0ILnytpB5Q0fY//hmpq6dbdEjepmFv82FyURLaRMwW2Pripzflxmxk40Fz5NNZ+jG83+ad1o",
-	"VTXTnehReQYLmivQ0a3UaaLMQjk8bX0WbndrGNJpR1QVcc7lLRS9YlrwyzJMt8jkgmXa+qm8w/tUuvvM",
-	"6rt2FzecYfYnP6/qsy4mhFqvvFETrhj4HzcGYh8XPGPqLOC+NOcM0WDBrtHcaJjbezdmBL/rXN4gxX3q",
-	"LKjRs82A/3PFVh9CkzDW0DOZ14QWzLdkYjXQjMaaZcopN3XLMr/5Tbk9XRtTwk/nXOSa7bEsZJFPmy/N",
-	"2LW8anGOoUFVLBdIDa3Scs7N45s5OR5LfKo4ju+fdILu4dL19N4cl12cdyLFzHya868Nn4Qq++7vRzmv",
-	"0m1pbdebyPKFuwCrvIGXXMtdsQwW2JZClhfHNpYyZVSYL33B3vyCV+WT67sHE62MVb41vOhFylniSfug",
-	"UGiMaICAYkuPA7xVJXwyYRkT8Q5k9aT4TWgThdR8l9GsafUMHImB8UD+1ywRLSMK2YDungivM2uMyKX8",
-	"ugzLPYLEFiPZlzJPE2O4GflGSZKtUBfbZJIIImPBsUE1Nb9Da4VrIhhLIDNPCvZ6AsrZVs0wKkgShAH6",
-	"8evCWYVMLuaMgt5sk5da1+71xV0YmoJ1m7HXIl2F2GaN/P3AWRHbrIxRGinlyVeptKQw3PQg2yiVz1ny",
-	"G3rHPnVoknBMdHrjsY/V2DaPLFdW3aJkLoWGBNY1vpNGp/p4vhKx2u4FzQXMiomMx7O5S7Ft9RugsAw0",
-	"OrV1JdU5LjI25/m89auUpiKhGEVv8YOb9X2POh+7U9k1H3atgmjP4bm/iJtS3dtt+9DfuOsuFN6mtq8p",
-	"nKRtf6AzKhSNiyM67N69tas2B7TDdt2EuCJPuD5zaUHVbUItbENZQfOrTC4r0jOuMMcS/bIQzcmoGfgy",
-	"oGbVqEJrsgFeFXn6xWXdEp4KnQUUZFpkXm3MgLpFN+oF5faYn+ygZztfah1holFTe+KdYccYa723dPnS",
-	"evRRGZkFF8MXwY8XRlzKXP1if1cVa7+wjzRhMZ/T9BFh84Ve2VRdd0Exs6lBLdlz0gZeq9ifm28bROQo",
-	"Isek1+tB0q/MNZnSharo0XUKZ9RRuY1YbKMZ83I4KnfEkaOCcpDiePyVwC6u7Znd8lqyO4TqWZLvt6F+",
-	"mvm+ZQuZBVY+zuQVhiXr1R4w+1dkkdKYNRz+++L0PWPHUKTb5CotO3fs0iiAGaMJOGwnMhcJWc5kylrS",
-	"2Yy5mJe/rlrGs6S+q8WERBqmrZDcN3v+i5nZTdSB1WzuwCuJ/u8lVc5BH5Ekk4uF+YMmCYMUprm8ZklI",
-	"H16bIb6l3PGoPFu7SSHiKLN71+TwHK6g0A7u4cPYcA+M8yToHqg1uMFXFGaqjNF4Vmc+LWimy+x3LdOE",
-	"QNCFkUXGINEJlMMh6UfktB+Rn07Nng/6fbJgWWxjf5tEdyDb2+6yW165lqrZ3WRR4wGeFcflbfL7fvfh",
-	"5adBNDi9+f7iouf+eXTzw398F9p8HOoAEtISVaiOaEOQ1a/pFVvuqCaWRLt9dnbHPJrzktQGLZLUaily",
-	"bZXVo65f7htXDNG44DkX/qeDr3YLNlb5WCYseYoBhg0PCIS5A2xfJEdsUyJghPL5y+AEyuSqtUuQKlaT",
-	"DaBnbIVuSTrNmJHIGMbxM60+hZTJIutks+JqwTIFicPorLWJs06jwyRMkuUpI3aYoEZnk7aCbgNXnkLm",
-	"IA1sbQ9eqzaVekhs8JCMV0QKRhRPWFREiscr+AXUsvR2c/3GkzQo28tksbbXhosgBB2wLlfce3PG4g/h",
-	"cbz8sY3sWK3MNsWzWg+zn2i2s7fXZaAFS29pmjO8nWIom8y1q9yoeoa8Narr8Bor+TghvQdz1lpKcMcr",
-	"5zwJ+geVq2JtNYirKi0z1QIT3OVKLZPaPtVufejaLV1X/nZFfoVASSkVJnf8FqGwcPvpdsJbWzG34uwL",
-	"QvblgscPFQprvu3dlh7gki7z+r4FI6ZCkJvaqg6WmUOpoNH7lhnXmokIxRrVNhf+b4rEqYyvHpFSavIi",
-	"10ezNN0jZlTkZNSXscCcnPjFAtOgv9tljO4eYrKpdiE2w2zS4GXHNZnJNFG9TfPH+Yjw59Zct/Mr19x4",
-	"ck5kODeUoX+P9oNep2ox3prSMGPxvjG4eLfaul5DYPZWdlAsxW52UHklrp/fyivXnTGa6tkKMR0WTC7S",
-	"8BKwBOecac3FNGCkG/GItSP2EeQemjFyxRaaKEZTVE8KkbPxjo2ro0X9jtFUlJerD1RpcxpxIpZlMT5S",
-	"1g2QOU2Y4XKuFUsnzZqL8tYdVrqDmt0mbEOxKWbvcU975LtPr85ePr0h4JFXdqb2y06AT9peqXalxaXq",
-	"JU+0JcNchVXT4ri97FF75LlikFAI1c92LVxMU78edjc6OJAJ7VezFge6QdmVq9/e2MWlXAqSqtld7uzW",
-	"S9nuwGGuZSfxvpWL2c73MAbsnqZoG172hrx/enp8v0k2zOnHyjS9OjS39pvG3di47nJh6QzdcUY+w805",
-	"zWgCH2JyRVJmUzTdiCErGkq/15T8rWwYp1SpGt8Z1CLAAxBHFcQLZEJdoF1aEXSMinjlZTDCYrSEGl+w",
-	"/RLEqNErejUxGlbG6DZnvKQre10xLqbWmFURGTOl0Zm9m4ya5jSjQrM6hYmaafNrlq2M0kgWmZxb3IdG",
-	"Am2X94M/CF6h+XxOs7AZpZ2VW7O4bY4U+DYqaMkNWL7UkUxF3HoHU56zv38NokNmhxObGPb7FqRmaMWI",
-	"R1XviUJftYWtQpeBlgS+44osJK+4q8uTRxAOdWv/rbkqgaMCXq0p5ULpEuoHHO9WlfCnjbhBKc2mYZ6s",
-	"25EWPgFzCI+dONtUqeWy5TiyLnB5cJ9MnZlWm3FTdVuUkfsiSlpsQeT2DlfeJmgFmTZYixM8eyiGisNi",
-	"x7wqpkpv51Oln7lnbyJAp9glzYzHLAEsjFDSGvuoK0NVaSllk4Cb4DfBtSK50Dy1mHQfNZGibfQREOi2",
-	"TfslPGRn+NbqBYHYv6WsjW+Kutx29JsFEeZe2xohzjKbxAYVQPGsxr9cd5Gs0SbOurwmcEMiv5YY5tOG",
-	"AN9xlj3htuAscMALlnG5NbXpDT5lnk/pLkmMQP9voKQi8HJbn7B1P/DtHru4n3ocWXCLYwBLvMWUS0lb",
-	"Su+6e+Sp0nxuj3xNIXQVUps3QiFXN90a9mra/KKJ/w/Hx+uBnXIbi+3DddmpunfXbc8zTzKtKxirwE32",
-	"LE9TYr4qUj25QrfCJJPzcDh4xqezmm25YmnNjuF9FAqTeKmC1bn9jFEZKJPzrtZWsmptX83ri/nZFUS4",
-	"JZU51G3rf+VMOb/cDiHa3IXzGjNs/MzP9YnnDQE+G/rc2AsfR6XyPw9UpR862MfWHXBH5RzNNRp3VYNx",
-	"1QAg5xxn5Hwml7Y6VYqY9bYVc2ypy/h34cXnK7zAEw5yCA5ZRVFbT8CM2ULv61bfnR/Y3GZd7s0LTf51",
-	"Lq6DLAAIcIcoqspsaldj7r/EKnUtr1jAdd+G0/IsbTALMaGAyAUT1ezMPOPdjLk6j2iL6gLEiedhF+Zv",
-	"VD1BeiTjFokzDpFgFekjnAayGaCH0knN0lSRmOaKWcSCOUtWNY4iL/9i89sS+KP0zwECiMx10HVVIIPs",
-	"TYlJ+meTMA6Kz11eWJ8p02jQykXFR+mwRNCFE9wKD2akieihFEi1zuKoqX2RwkZXEp5AdGXKNMFy/bq8",
-	"j3Ck56Bme5tITUnnZfpDfVS2SJI9fKphnfOgZIKQI+HKIsXavAgAJ1vLsSpJwc2/jK04finouJr6UIRe",
-	"msIq5Q7+30zmix2yxuJaRTDgNLp7WXALVg6a8CnVTOleA+l+Jf6pIIlZKopt5muAUpqS+NaI4gCe43Uy",
-	"+yb8x+WkD7oD39ri63NKCtSphKuYZhhhU0zrtCau9oTFRW3pDvZseblVA5b9KJyCtwcapp81V5UHhmN+",
-	"z7hmv3OhInSme/9WMs9i+7em2ZRp/HvJ+HSmWWJ+wdLkjUVziMicZYj6tGPwtSan6MwmOMqJucf/pohc",
-	"ws3t10yZK5qOU9Z7Zf94v1ZFdVlxFKorvuhKi3ffhYiHUSQdmOImqZRVzvXesbVZI/4pJINlzFZfVFxm",
-	"9c9D0UYvVHMH3wBlwoiFgy+p0bH0rKGewVYwxFRIwWMKqtK8BN61sJ3v1UwuLntefsZMBq+NdQ8mwuTC",
-	"CoLshxx1OEbZ1srBn5wdJjgvDwO2qYSvDTJodWsfEcVYA87nZj5Pc2FgW4qOOk+v7YLWJ/04lXkC3yoy",
-	"6PUJE9cslQsWAZ4J0oeRq4b5YOIMnh1tVkG7q6J91aMNtVnIGhdWLih9Hb7mstY82hR1ILEqmtIWEzbq",
-	"qAWLPR3ZTWPQ6wffXF+WGHUQvaatmuYW7ht57PrioqdWIk65YBcX25nNn72tm7WbELlQvH3/+pZH9fUz",
-	"Tz8uUioopqGwRVN1V5Wunn6kcVixdA65UkOO0xxFmuaY7Iya/4LGV0jjEwb/xjIqc6nkqeYL8DY7p2vU",
-	"iSmWcEr7c51xCJWYa9tqiHHGEm59XZwtwTeRi7Dg3DNStnm2NpQYyFDUbIEdg4zYZ2GHTbgESGOIx4uM",
-	"NRQFgf18XvBDKN+5HZmWSvy690iSKb1mtnyYpQlgFcOV/YiM/g86lUYOgsKqRy0o2in6tGFhajch/Q8z",
-	"KUXGKztRgHUnrwAcFVOGmKFcYoujVTDB8hkXicvAqW4nIh3W9LRwt0KJAJkrlpQRY8VgAnMmkrVU2NsA",
-	"pngALOveMDOTiIxzDRiKAEGpZgBycmUhrA4yA0D0aFHfhs9FbhPLqYcO/xeutMxW9cX/dRnZ4Zqp7cQZ",
-	"1ap5Cmu7xiyG4isfboWlzKW4tYNXKZxdAXSVXXi1TseEnHRbmQUcoIwIgvkvAZfTT4bOGD3c7GNX4lfn",
-	"JNeIbRgRcwvOF9A4wAFWoutunMl8OoNIKh3LXO9YTvZHFk6RX9ewcX/QdwkpedbntOZfqnN9onO7yPot",
-	"faAQX74yXwj44zK6ZTVaW68KT3wPHBRcWHgN8MaVctZmP8e2hngtTN7AhgfwHVQY+pvwHvw7+PUFgl+H",
-	"jzQ1H+0BKNujk2+FrmUYXk7OF7kOAyT+7gqFIYfG4S8idDXku+CXLJluhYU8NEIED1cRF4lGa67xjboU",
-	"22mrtT5k968uuXDX3DNjWjxuAcT11j3XNrBk51m2anV5aY0ZiFKwg+QuFOltRRWNm3+Z5uZzr0d8zdEe",
-	"f/sb7NVWi4xnNJuGSjDBMwW9ZZYCqIUL3AUuBZQ2heswWWlPtxYf6zZ4gKR40uRNtD2SDb0TSA1IV4QK",
-	"wmy231oINOVhLWm3/NSFVHwN08Czlg+WoNo2tdTNJmqTZVpgqbjTr55bI80d4rKQPJw3+tXeFBvBkySj",
-	"E20L04G6gOOvJfwnF64afpyGEwNehDqMPzN3CLXGC4F8SmPD8SkXREv4V8ZixheaGJKPiLxmmY1yKk0G",
-	"pxa8V206Luk1y+iUvVQtqW6XqPCcfmw57tpZlJNyg7gXh07CSLtf1+yYXPnuM5okwADrHrNN/1jwSIzB",
-	"0txPMZYL7KLo9VBcr8GY2Sm2y/eoy2hpykJZimcym7d/R6ub0qzeS74Q8b55gw3V9OV1GnAVOpABc9so",
-	"TeeLHbxna5kY7rotfcXFgiJ3QuU+1tDa1QbL4yBwr4NzDAtqy8a5tk9E1Jlk8i8WtqPLXqFrXrVa42ZD",
-	"2ctVFry9/pB8R8iY+sTRHRL1bqskOcvG+n2tgVMsplkRwu08wJ1kz+WbuJJwru0qiNfiivvaoPDD8FyC",
-	"DsMRpNqrEYJVTxiLyAh1DjVylaZGiubzR0QwrmeIuxTbvndgTIFsr1TOrkT8wcu2LwFy11CDq8DDUQcn",
-	"U6g9qoYzdcbjgMPb3lIvqHYFHWtOZkHmPE25bZUT4exbXeNVK1HmY7+bE7Yzw8u46GnTurbvHzLN5yw4",
-	"2ymf0vFKM0W+H/T/5yGBv39oORfbKy6cbiUVi/wuYu3hT+OYKTXJ06aBKULDtxwTDKwCb7k6JkIMF4QI",
-	"VoSWLheAyIxkbJKrlu9aLwouX1xZWbF3/oFG6+RVOb0gx4Hh1jpKeSaq4R6jviC0WQ7FfNYr7SqH1iyl",
-	"7n8AEOLfC0jEv9fAIfr1Tj6qIu3+dfnp+Oa7rXd5aZG4kUKLf8WWZXnJDoJvWzsPmdlWvsO9u3rsi8Ww",
-	"Z53FnAvX9nftzjLmB/8zZ/brsnfqRozVvrtmo6twQrsBkJeoCztuxxdAtKj2Um4BZBHYyXLJNZtZdaTv",
-	"QrlOMfQT4U5PKjtyfEh3c8XTHF6Nr/OsWbAWYXsUwwMjJ16gUHhBpy76ZmsxmEiaA1yvCzOouiuTIi7e",
-	"imtwmNrorTXC2kNdNCjOy1C9/1jmuuypZ7UWH0gtF1fCJvy1B4wOk6LdmiIr3cwodIz+nmyaIwLbKOyA",
-	"/sEEy1xnlk1F2aPekLesdkMF1fyatTAZIcLtWjvWoZC5BMpabOSkrq2HEZY0hIj5hE/NNYptE6G+SHKh",
-	"H5HuAD3sYuX1pQ1oKa1wRlxODKYy2T3xluPN3T+J+mM/gMX0uhjy67eYcK7ntp3qJjYeJAucNeAign9t",
-	"RguVcS+oQ13eppuQPoVR1ArS5219mRD2CAxrvNjG1KU8KkEXaiZ1S4WaOTjidokSHoRxMFnCKMNcTM+5",
-	"iNkefqYGB9liZiGKC8PRLhSRRxmd1+Ql0EYaWFIb84M91NK/wXacfBGGarwnsBEuLVJWDnZTFO4y3ClL",
-	"M2VMqiTVTZIr9iny+GbtNB2tBFnR2e+3S9Sz7YjCMqYZ2yagO2y93Von2rSuHqxNoakhzdTl24burV0S",
-	"anYretol/cbCnBblTY2AO9VquUJp8VpkuiNupKJDXGQFRX4Td9mbIra+rrIloRzlOM0Vv2bt8xHAWVZX",
-	"ypntwKLm83/ay6iZevCV7gURLMX7fXAXUhqSIEnyWqgGWKMJozrPtkAKbeQ+NqYvl/nP+6ICuUmVEVub",
-	"/IwzagMGZLbjzCx+ZyyqlM/59tZfZvwX+CSQSMLSGnV93rC5O2DepFQA7k0QXKh+v2sQfOpx/rzoxRa3",
-	"ntXBy5gS7sLGoXkYPHbRkaPLYrfrKPpFcRjrYJXpMySSgHX59JplK+yOM6erIufadaGiUGnVrWsTOfHG",
-	"3eE+XGvSt2mczaVyyOHqkXWuBSyiFnondlQOZvk6tM2lzK5YRsyTvfqeBmHL/NpBEjtkiFTKK+U8FF5i",
-	"1K5+4GJno8r51Z39myyYkFZT/FOUlLQO0SNwz6fbZr0UEEAhJmeZ1/gwQKk0nvmwqGRGLXAU6LvQzaEo",
-	"fNwkVVcdE3S81BWnwAIq1sA0o0luG25eo58dxv6QC66rRTkpqDRlVU6x68FiKf4Xq4PMg5wBO3Db+EVt",
-	"VQ1CzdLt9xK3rblrLsPaPcsX72RDz2mzT4WrhbOsYG9rV5qH9mGY1tB3wCrveDhe2/LS5UkgQ8oSi938",
-	"Ok495/M83ceXG1BPfKf0Sdgjbf34x0eba7WBzRoqwZZdUjBC51JMzdnMH5FjW30LR9bz8b6OTjz2HgRF",
-	"sdW61ma9S00qDBHcWXOoZ0ItQ+kRgZ3bDtb8eSD4GtUhGYRw/t21WKOI3bYbzrI7hE3xm1Lxrh7ROOxz",
-	"AEdqPnf8DPsSlCbtNSWnGMFE/Wn52lOhEhWJsKXeVMA8wvbVEkvY9jOv203R3AqriEPWzmNPdL+Sptdy",
-	"J4wNDFZVV61EPIrIiCbXVMQs6brAcRcageTmF+Z7Y0N2y5wH81GcKy3nXWjVW6TtKniYJTw2919X5YuF",
-	"zOBxldLuw4fdhw/NP2Z8QWlXyfioC0Y4Ny83XyxnXLNuSscsHVWI9rZizDKQu6IXLIO14+XbLXwF5h+e",
-	"/oDEpSfVLK4qQwQTCkbuZ6MhGYHVyTKzvkUmJ0wpOL8RkRkZmfs1W2RcsVGPwC+rU7ADAKL7iHzvidYf",
-	"4Pdj3i2AXWg66pF3rlEYgVUrMqPXzGHobtvG2wNC4lbXknKyLaV8I5mkIZfA/ZuCUA+3hfk2ks+vWuR0",
-	"FumpX2siua0IrwPnt9bPEopjjQ1kTCCLno5gGcJZQ2QqmSKV6sRWxjYo2PXIfG49mAamWoBv1Oe82+I/",
-	"p9hZ1f52GfC2CDgQXHn2mDw8Of2JLPAJgv2XVaiLfgi071zTccoegaq2YBmi9q1l4ryn3b/63YcfLv9+",
-	"cdEr//Fdc3fuwE7P6AJ6qQEq4BL2XpJEBo+yrPU+SJU0FxauOqiF0CTJmDJK0RVLDM/vgs641rR7s1UP",
-	"RHCMdF7J3LwChMqMpYsNeLww9KAqgocNJRoBlFiO8MOWMnpN2BghAJup9U4AbXKBfZ0MFd0CurKAyrC9",
-	"KnBlXtfw4pwKALJycxsY41m4yeZrwTa6YrfGpkvzuQjeO7QAG7AJl4NwgD3lgt1qgFqAud8tLvwys8ZV",
-	"FjbDFzSj83Ca7DuQeixbkeKhiCyonpX/JkCmNDHfmHNh1FacWvSb8CsdMk5IUt1/2B+Q/zx//coNQbiw",
-	"0Ux7zGQsk7runnOWrOpkuITegczNc7sAbwKve+vVBIa7Hn0ON29wZmW8rT6PoG0Ys7Ez7h61oba74F61",
-	"G2VktF1hySzI7/i96yPO9RruxCMozIPuvZCz47V8W2+7u5tdzNuGQKGB7a91hTcLJh77+dbbSmcDU23R",
-	"33d98pge3pTnZMscbSICwNfVJ4rIJUuaciHb0lJFS7HZ0UUDP6V5mhquB5xZHZkdgXaETIR635UbtdnO",
-	"D6B7GrM3t1Kkhf/ZmPYzmTkYEIcKgvPU1Rajc5qwR2UfZ8zEgX/C0fwtjJNjIxytVSQoMrsDmPRK992C",
-	"wL3Auttiy7UFxa1VIHspHaUkqVZS4YLrBeMBQvJWwn4T8Xica5lbtg8BI2tVRroJvsoidW668r1vtnnZ",
-	"3aPhxVyDkH5SWBBrjoBcz2R2sLuqAJxUNcWwyKM4J2uMtsYo8OAsA4SUeACIjaO4525Kfbt0VP2BKVEr",
-	"Ok+DHigha0IstqAmaE7smKJTwJ5t5C1UGzq3qKcscnfs9CJ34HYlxRZUpUaxlx4en3+2TZR2EGmBQ53b",
-	"pnvfiNioTrqB1TY1Aj/ZeTvyzB6c+RVS+kFoNXgStlKigEVeYkN6mszhfmQJR8yoCRfWKr7mbFlBiyqX",
-	"+1am6ZjGVzsGA9z2eR7g0yAuspOG9mEbuRuc/HTy4Pj+yU/NEbyNq+Ca11s5uWgNOvf7TJZuG8L1kFCg",
-	"0Qh84IZ7kjxlozB1mj1N36LluXeHcijr3PP2fZuLxzjAhvL488qr9N/Yon1ArA6cRM0FV7M9d23TYMrb",
-	"oceB8WHD5eZgwdNKRU7DomGRyWnGVCADweWqty3n3KS8ftus6FomqOQ+hxjB57hbX9YQa9oTWaENjMPb",
-	"3DU7b25vYf3jDinBweIVa61e8OW0KyQXYl7vuAu+bMoHL5kvgMW1W9mznXF98YN9gHBBeNuqB2sFta28",
-	"vrPiiz9z2lgczeKZZMq2+sHXoQeGZYzArwlNzQRWLd/oXAjhpRS2/5i5ts4swer2luObuWyO/9iWwcBW",
-	"gVt2hwEtAMdmjZZXkR5BLpZIXPhqf9FTX62xh1AqGujv4wGArXQ0UvJBOWZJxtXacw+zZK0EBE6/hl8P",
-	"obLn30i2fSFPvevvz5zl2J8gFwKFNJT5M4T4XtBMIy53We8PYrKumwbWdHsvsOcJzvSyuNhCW5RaKCqo",
-	"wRFZnDF9kBaMtc52xXQzKOZyJolitumaTUYDwOxw0zYk1V2mdgufmSuAhzVU77pyIs1RANzjA/CCPaxv",
-	"gh1wrv9wLUx2MHCKtiebZfi7pA/iMOGplYrYbYl+H+fQhjZdpwPW1zqzj/ptLvZSDl2SfKjwAhrWVGvP",
-	"uOYxiCiv3sqlMUEX5fRqr0I0V5XalGECSd+SJDLC+ABItg/ukGvCjqUKHkhK5mUGVUBBb6M2W+IpANA+",
-	"rzTyG50WUKFluWWhknuHBeftna5PPfvKM9iCJ3wyCQi0qqf2AP7XA6eWeC0ADjKeZ9a1s9Sd+Ama6W3b",
-	"A5T2mWsU4G98y7YBdiYHuZncmr6Jq8lj4QBQp5Ez19h0JVegla1JHvNJFs/4dZ2aVr4ghCJQK9Y3Ispt",
-	"jK8FE2XnNtU6w6+heWiTEyPLa0Rrlgvb2V2RXCQsI0u6IjIDQJf2TRNQ3Q8wxs7ek91F+a4RWozFbUTh",
-	"wpnhnhd6u/h2M1knic3jxhMJUzkAHYWzrLAI0FazlVYDEYwloWTEmdyQmVsTFRIGuVw10BNx8PN1/6Gt",
-	"lCxhCpzsiOycwhGG+jbn7kCCuC2FLbSWzsBoyhJCNcmY0uASAOgvm3NMp5TX1KG1rDByoC02zc5sTuF3",
-	"82SOnV/wsLHQiCUvizqf6gmW9T81JV401tZv1IjYFuycqtzbySKlNXgklY6Bd1xkU1uW7ubZvtDcqzWx",
-	"O+QPU1mXW0WburTqeR2sdidUQVUtq7F0EKShfOyd7UHqqmS+CJb9uoRITa+YIHIy2S1/y5Msa+m7EgUb",
-	"VExNM8aSR9gBnitMYJ5JTDhjdTXOmZzv0oE4vgqKWFiflfhQ0jmRWQzV1iA9wM+RUkESyRT036ZpKpeQ",
-	"U8TxxixzGZY8TcmY+TiTe0AWeNfnxnfL2WqXZsQlCIH5YRtqf4H7ZAubD9EGwnFHm4KtMvZ0EKLejURq",
-	"2VjvxMLuaihq4WAWrSSNW32FvW9cS8DgRQhf/SY05vW0WWh41sVsHcOWjQidaPBaXzhu2iab0PF/oBK6",
-	"szRFNQid8rbj25g9QnnBFUnZRBOZa8IEqkYHKmVrHcffp5TW8CYLaOojIZej9bJep2wJubRmVNceyuXe",
-	"Nbr+gb0p64nW1Mqmutvd+GySp+lLd/Gvd3XFTGG4+qxtgkiTS6JZNlcAgAEfQdUcUZJMaDhdvq5NzqTi",
-	"u8Y3FaNiquQOHQS3ajev5LKhOqo6jVjOGbjRHMxHdUphVJ93QeqBFGM6Z6GlbQGuMYdZ0aaKdfhv9M+x",
-	"Vp0y1LWZBblBXClV+nwl4j3j53ngmB3wry5TrVGhEBIbPpjLnSsCbZ6E9TPu2xMgsq/bzoTFSouZ1+9Z",
-	"LbKhj8S73hpTAU7mI5uLb1O1cf3O5DdKjOuP7Fp7UrEic1lT65JiW5PGDGjqAaXtCuFaZ5bffbjajH/m",
-	"GqhswjemtgaIyDQx5iQm582hAKItCnqBW1gd3mUKkOWMpwz2HzfPnBAuDKPltoICSwMMOzyC1xvV2dZx",
-	"UrEqVenMlug4UrbPGnrbwEssAP4aOjqq+u0frwg4RkKlX5ZZ2nm4LBe1e9ixZFvnWZk+0AayHhl/D2//",
-	"/m1E1ssOWuj3DoOvlAQl6qNjQb+PArCRT+3I06E5vGOCisMEmRM2DwDOvKQJM6Qzcj3CScKuR2ETbyP6",
-	"ppnYLfqWsWldGZZK82lIA1EzmWmvty4WsNbgZ6h1x3ThkFa5WkBD5CBz+TB6ayL87NWZ7e78M08NdxLU",
-	"8FQEd5YzkWwmEMzT3F8RmKxc9+4yjGW2zHeHTtEHWqzGHno1VtUUn0Jya9f1ZM5FBcc9qvHV74gy7x/F",
-	"Tj8NFXP85qpK1wM0qyaHnod72q4RSJjYLVhkO+70Wq60jkMUUeI2onQXXMnNKBHbQI5c6xGzHVE0YGE/",
-	"oSuLoLGpa+zm19zSKxOqfA935LtBT+wMIbHDwW7U+m50IdzzaGD2tYfzOXqPegpPzaE1QxB7v2/DH7sF",
-	"yfDpV+F7rtb/5/8shNTbzgOOCl/t2YRicbch9p0l0yJjc15BL6ymr+wktg54LDtodDUnVqItbxF+5Sa0",
-	"cjTCsLUHuks/3XUnk/MQek1xrSz0Q6Wlago342XdTfompXX9nHe6Lxu4djfR2oAEfpdS95Z0uQbYCa6B",
-	"pet7bZ81due0mm+1Ox0XkItb6TmEHr7jJXITdf5R6rVVCpnKlogRdRmJRWn0VAbejBHoPON6dQ7okui4",
-	"LppYbXTrOnvznFyxFWCyfUj5NfswAm3++D6JZzSjseur5pBNO2NGM9hL++qZ1gs8WlWfNJdQNRtLCm1N",
-	"7YM9AugGFgRElS3NwTtoG9hBVTy9wlAbN6PFUl7xIgVi2HHW2gf3/lJs4KpvbgALaCIbsYyd/76cKUTm",
-	"scQhkUxh+iBUm9C56pFExuoeXfDePFmHyxHXTIBIdECsU/bI/AkG3PBCXIgu+fHHs1zPzHMxiM8ffxyS",
-	"0RmUFPK/4JMh+Rl2mriD6fV6I/SaUu/crBsmsMEEt6rY2AtB/L3tEQDILQQ4WGy4hAXL5hzH4Br2X5Hv",
-	"Rx+75eejHx7hDjhqM9ug6EqR5YzHM5LJFMtD4KXQ+Auh57ju4fKfJ+rHH/EzShYZm/CPeAh2FDwOi9rx",
-	"/cgIlFFERlku8L8s/jD6oUfOCjEhMz8JJaaCjLF0NTFWPdfKTIUn5jn8NxqzOJsXXGkzH7NWMgLc7BH5",
-	"fkC0JMbeIixVjByd/gDk4NpNod2LeHNk9MlIjIiUGWQRsQlkNyP7FiitM68xZD2CBoN4+vcsYNPf/1AI",
-	"8hfLhI3Q40bHKUZ8Z4DBa6gpIiPMzRvZQ2PmJCuoR/jCx1I4d7khMAxfwzBWjtjZq4KuRk/f0enoETrl",
-	"DWMUBDB6Pum+NPbwiHx/cvTAhQIicjI4QqHNNeGwy0JqC8tXOnB/6MEIr6Rgbpgpv2aKHPdP7GzfsgWj",
-	"moupmWupWCBZoOFOlJwzy7HmqMyMnydsvpDQz7D7K1uNHpVS5Iqt7FuKj+xxQU2OAJ5gkwmLETfm6ITM",
-	"ZJ6pgirm3JDFkIyMPv4CyQJIoPh3941MebwaGbqtxPsekTFbSZGYbcH4ycnRQ9zn0Vums1X3bKJZhrSB",
-	"KDZRCcSEggfyzz0MFLOxKVeaJcTV/7iYvhEwTpb2yPPyZAVbmpUqgGuniwWjWURoqiTwgyBM5HO31UPC",
-	"p0JmDBeykjlJJLz0Sshl70JAQCVmAh3HPDHyawIw+J2zBY1nrHvU65ey2fsM2m7a2vPOr4wtvCNxFWRY",
-	"N8YFVjhZpQwqqMZSz0iBbGkdTobFF5m8LpxLGA3vnNsbwfPwDDuDXh9nIRdM0AXvDDvHvQFMdkFtVtM9",
-	"I2b/glsaU7gKGnyedIYd/NZcx2ohhcKr9ajft45l7cDC2Ud9D+4DbAVJjZZgrugrd4vS0DW/UQz8XMO9",
-	"01tLVglpg8WMXKJxRRHoDN9f+rv/RDoxn8mYKQUZ7f9hNpBOldExXjJNsY3PPSjhq98S+7WHOqYgOxNS",
-	"UUCds8UbOstZFMDJs6IrnrH4CvkWSL5MapmDTlnc/gBfVhLYNcvGUrHGjb38nCcWUwEHdto/bvmS991L",
-	"Ym6OMVWMYAnXhTArh73dZwJCatxK80r/UoZdtu84PFk9poW2UAiiGqq6HhjNqXvF0PlYw21KY/NVtUlf",
-	"odmWj9wDwQwpwFsedMng22nEv6z/sGnPxSG6RPf3lXBE56h/dL87GHSPjt/1Hw77/WG//8/SBf2z2bRc",
-	"ZR/69x8uj//4azIZZP1+f9A/6dv/TREl1LWSFXmaYuihc8VWzT9LqdLPZG4E89HH//7LfvKb2pzZoF/O",
-	"zDkj2SKVKwuxkrFreYU/wwm4FrJrhYOXnrQdmA0tcvatl9xP0zcj3fik3YgwDFQABQYBmj9D2Eo5MZc9",
-	"3hYIo5WwzMZFeUbm9IqLKeIhm+cgXKpYem174AVycffmj4IjrI6uImI3Ee/hoq1DyRvuSbOLvpqNR616",
-	"kPqC2L2BjMXRFVuN3MKtfsNRxBsFiGvF0kmPPMcQLqwREhqliFGzvGILTYRcOlDJKicivdpGyLuyoqec",
-	"gTF2WaB7/iwR2rE9k4XIs44aW1NX2eP5pmprQyfjDbkw2G3KX4k4gJazHWdIXuT9/nF83CcZFYmce4Y+",
-	"UMN9q3DDbWH4BJ5nW6UKTuhwMqTtCT62e+ydYgAZF9GKENsUztIYOnVD28fuwTM3UeeFjAuU76bni+fs",
-	"LG4lPl5aA8cKhx3EBUs4+oL8m/beJ3SI3KAAge5/YRBhIzMUWcpMz4wOBtZW4Z2xicWI3CoFiBWljZLh",
-	"+rFwpSMyp5kReJD4AYe/KVfwi33lygSMyNDVfdK4rGI6tz+gtzDUbY4oCus+U6b33hZjYNduTf+blF5f",
-	"p9i5O3ljRjxGMm4my1dSv5SJscCTA5Dza8FKt6Kf6FkqEfuoLLvRr3DbeunEV55w3dWZBYistxXMc+8y",
-	"hBS/Y3MhqoehoJsIeSHDdcJTzbL3AIR0WTHy/Mb7gVTuzXefCVvUbvsmKDKyLtEe1H+wZGSB0eynI0wf",
-	"cknrYzblgii5fapcilvO1YfrcE2JYg2K8ZbXqxwiHDu/v2lILmJWHbBdSkhj29OGF+ZC83SPFx7OOqWx",
-	"y/K0tOBXJ2PeLojkrZIcayw7SOuewy+h5IW8ZhAdvYEevbXGZtk2ArrZmz9s0pqrmb6JOphJ6n9n89hu",
-	"sCp81hl2Hk4e3E/6DwYPHpzEPyX3Tx/SowmjtB+fntKkPzilx+PJyWQwPhr3xw+OjuJkcJrcjwen4/6k",
-	"36f9B+bQFp1hZ/DwqNfvHfUGGLS+5jJXv+ArKj0JjObyZ/P2KPZnZzg4MtLVxmU76jpu+s1hLWYjC7cb",
-	"zEzojN/Kw1jcHVA3sGBykTqLcqVIwpOICLY0mqID8SuuDzPFwN0B4t5eHps3wPCaZXyC8KVBU/iV1IyM",
-	"zHU6IokxdFmqGNi16DNeydzzG6dUQx0H1YWea1OXLZZtxjw02+qdgzOp3Dq3Y9JxJq+YKJUVezpIRzML",
-	"X3Y4krckClU+AElq7d0dKOwtW8gsSGNFGYl1OcpcHETjfuxsUmOzcuFAabE2B+iEpHK6H5mN82TKdLND",
-	"8mf7zOEEsm111Tnt93v9fiVBtZSc/cG7vic5QUSP86RZBlmRXMa4HRhFIV8yRuMZSzrD037VedeaDHA/",
-	"aiVNmhK7qxEZYyj3YMKG2tIkW20XS6UJ1dAI2Dt/m6kcoADbXGqbb81oLOyaCU1GuJSe3bUR0SxNoXPv",
-	"aT8iP52CfBn0+8Q2cMUGsxEGONDVhlPukd8hCAiHMUKnHVxqZbUvzdiFwFvQvMAbFYNwIQcdnsUXddBt",
-	"UvMmEe5IW6+AQw/vmPsqGW+3rakzPS2dfmPernNmeHrsiHg7AyuvOrTq8bIy594n/GPN4VXlHfx8X97Z",
-	"yQmF/ndMZTuE82kuIXfmdltW74Eq9uR2V92/Ga3JzXMAl80O57955+3onHH7cQlZE1gaUyUcxH87CD+1",
-	"uYTmLJuyLszl703E9wCJb8eDx/KfVtfPv7miyhWEKswHI0IuvySLINLDoa6WCkh4rZngg23dvStyy5PP",
-	"wPnkAwbW+y697mL1bix86LIxNWWL501TveZ5a25LgNtZQM03Dg49qHbzEx7OwTaGmurBcbXXXkdpGV99",
-	"SNk1SxHKJOaJDZq4rlmwniLNHFg9nqTNrC6htWpNRsfgnyUwnPVgYSNB80fzuPjkO5dP9+tv3QHqATK9",
-	"9uMpGVPAmTa64ioBtvm61soAzLXEhJbZynXhVjxhNpGs0YFosfKtWFMM3Sd1e+FqBTpLmrGZzBXrJmME",
-	"v8wZ+kLu6IVKy4xNMglRKfu6h4bqnFPTHCSWv1PNpoYsbIMLXz5HnSUXgjln4CEdho7DtvsMCwF4EHeO",
-	"G6zWTVhK0k0pbdNGq16cYn73Prk/b2pl9ZQVovpOIq3Ne1K8+suF+zwkgN13fHf1sVzxZcNxDa2gwZKi",
-	"vd9Q59H5v/yaEfaRxjpdQQ9sOSEjI3FG5Hvt97+UymWjLrlQP0RkBP8ake/tr1Yyz4hciogYZivyumyR",
-	"gGPm0YX4PgXjNstTRlD2/+CcQGVSPVRx2K6lmKiAed0ItETMDIkx+VxDyZXMoXE6S0I+IbuHtyBvmNbr",
-	"BVa9t1E0qp6k8pe38SgV9xd0bcFSjhnFZjI8YevCvLXAe2I3egflvj0z35IxnwCFIKbqLtxZimbHQJ5Q",
-	"LFo6bNFbvdYPnz+IbjgO+qWsrGdfMURygQo09nGRQutue9vtpmC2Kp4vN6AA9F0H5A3PGqbLFSmAT/6G",
-	"eEdbVOni8ctbprC3Tk+esfgqnNEzcBk9JYoTSNBpxtSfaY2FupYNhGqrFK0s1DU1zFdVEaXWog8D4S+o",
-	"Ukujvl56iqbTO91juFDUwUut0hifcBN0knHPbkovlnMPJsVYp6merSoA9rWrvKM855L4WqlhoiiGOWBo",
-	"pSoBPKlTfBqUO+7bLcGU5wXMl844Sx4BMsxoqJnSIwsoRXWPYNsP4s4Vuz9b/OQ63ORQRKSc9heNitQy",
-	"VJgP9ibnqGSSYee7T7+fvX36y+vfzp9+eHN2fv7767dPbgx5K6jWAkPrZpckaW8z7yRRuhRMyNVfpRg6",
-	"oPDZ/bRKaZULu107y6vdZVGdm6/k+m8zr9pbwF6Sbt0t6L4AQ8b+o0Xk6TYyaucUaK8++oCRqCewkGoP",
-	"AJtTUxRn54qpW2xz1GS/779/B82V/rdmdXvNyhi8P68A3a3qE7y8cykWlYC0RRoGUHGJXvetJXPfUsLd",
-	"wstT7LofKFzXZSF2R+DrYansVWrd5wikwRIoMcGydYIkDLV0j9DzkkEsXBHqhumRMwsrnHi7cCGwQyyh",
-	"ihRXaMh5gpR6MNF8gECmz4kFyx2tKxQys+rTzR4scnfBzm9DtzuUIDyqk4QttDY/2lDIu6M7kXdfX4D2",
-	"cyhk9zwg6GmoT8+ZulIeNneP/A5AGxxxU65ZtkJ0CjtORKRIVx4Q8lG/D2gfeJtAZE+5jOhNO7XqdHvt",
-	"IeQexNuDr4c/p0yYF3vRK4efdJUDv0BW/dA1SzJkT8dpJWcgeS3SVfGB9VHB80bMQYnpexjushh8kY9T",
-	"HvfWwp+ZXKrO8Oik3z+o/wS3rykZ1R6aSxt2vfYPlJFqIYcQcBl7QXy5e3cLH4DPZc8AS+VyD/p5Xi+Y",
-	"UJD8ChJPlehaNrjisGkAPylN5dIiPpm9w/5hUaW3eFEthJnk5KwCHY+REoWyjAAyUumQpWn6iIxABlvo",
-	"HrwFELAHy56qTGm2pnL3/+sbBuZqcNcf1P5m0ihR50wbyVc42T678YAFo1+HmwMl+holfsF78122uptL",
-	"0zZK3RYlwtagh6qDSDlVWJrrGMDMPEZ0TL9ZMLpNzIdazsdKO3RvXQS43nfiJLYIjoboujrjU+z8p/mc",
-	"KU3ni46tHruMOtOcZlRoBvQGUGD8mkFoOGZDyIlaABMSKBa2ZoVyBUMVh+37T9iUEKCNSInRXlw4LLtG",
-	"MCNbP+duW+TOGdYuVLXvsqWgu3htWs4v5umbCgTPO3NlK0zleoPbeP5fLwp4IR8kq/y6LDj0RM9dBDZk",
-	"1nQ3l8QHAQ0Mnh2AS2aMmM2GXbGQYhbfAq9r+94KHItH4W2u6g32Ka5amW1LPinaJNwyn/Tf/PN18c/O",
-	"vLHlApLZASunijFR1yrQ9BK5PxPsra8C/pZloYTRpJtCW9ruNJP5ovkmKpvY/l98eNdJrOXGHjDODokK",
-	"nflK/Zn2IG3og83nwb51ZrTjn6JOgWnYGXZkriEZNFO6yS+Q0vD3p/b7OVPY6wHIB+BTuSJaSuwa5Pr2",
-	"xDLN51arO1jeZiDh8aA3ydqBN90nSD4RQtLQbFpkFx6Cj4yBQwyxEiRW6DkUQ5J9yUBPvO/bpi96DNCW",
-	"9L/SJPPDpX+XS22XAI5UeEikCMPNXyqjvFGSrCWS7yFNwHxM0j/b4Ie5RPA6CdTfVwI58PrOIpNJ7pqU",
-	"gyNesQyTF1epxBJ4dZUXc7nZN8P9gDJvLYU7mPPtKvnvLHeo5JHtuUO+3DpM/LccrzaR+7bC8N6npFhi",
-	"o05d7kRnnzxO7+eHCcJ5u73vduyuWvmruNy2m8OEq9i2pLnVi5pq6J3ppTRdEdfwXEdECrLIs4VUDME5",
-	"kZ2NvLhiC73pnLNzrZzybVK7DpymfEa0oX4riNqzrz2BQ2UjH5SKIWGeWsON5Iv2ZGyIzAmajCUZ93KS",
-	"68nRPXlX5HgmiMz1kmaAxwqYqABUP6UcomJ65iDJbXQsIlQQLvxfQAtM9Is6XFWmderS9cHBMEWc7Uzm",
-	"0xm6s80dYd/jAPMd0HUIHhG24a4ovUJSR5+ZpNB36YlG3JXPRFlnKb9idyjtioRwi29vNYiojH4kxKh1",
-	"SGwAxMsiB15CTvt9Ala65nNWSxa4hjumiF0EIMxKGKu2tdR7634UUFd+kUsMtEIHmIyz5HC4zEB9aYrs",
-	"WLHi/FMDc+6QdAkwMvWR53NwbnVBFuGjPTIyZgD0AaHkcSrz5Cl8QQa9PmHimqVywSKC44yxBwR0ZbG/",
-	"n0OoLIPIg3V6QiOKMY2vIJxxIUYvqNJdGLb7/MmITJm24TauiVkXSx7Z6cBRAFQ04AcKaJXRI1BoTgan",
-	"RLFYikSBf2kOzZuxg04Z/IPuvhci5ddM4XWPH9kHXdMXAJyUmUNSnNMVUcwCeDHzBjN1Lkj5ygLnO5WK",
-	"iymhccyUCqX24AtxGzfZZ42TVwumCiRM26MG2nKgEh+ViItZLnoTLriaFXCL5qMfRzsWrhg7sqZuxeuu",
-	"9Z52//pw+ffvLy569s8ffjT/uLj48Yf/+C7YkJ1+fI4DnfZDNS0HqyFHd4uyJIxnj0hqMePXrKwtx3hY",
-	"uQEVOqzsgL/wfvfh5adBdNS/6Xp/f7cXaCJ0ZIBpdm3f6UpjBp4MyU8ng353cHQh4LEh8Y/5QhjmHJJP",
-	"Fx21YLGliYvO8KIz6PUvOtFFhyfwTzeK+UjJPIsZfGxkgks1vNdshsJPzQrhhwm77rm2Vz1/Sr3rAT7J",
-	"5/hkyECHJ8zU7VYUw66L+OLBi87w00Uny3FxWS62zRRsYnhY5XHMWMKSi87NzYUAhtyhoUUpIg7m/Z7R",
-	"xYJBCxmFWT3wT0/CW9kQQIWwZ1U1Urm45ppur6177j33DfWzMJJ0oSvJe9tzEtgckD0704zG7P9UkxQ9",
-	"DOji58f9zZQGLq6b/TKw8W2RpzOAOOywhGu7PwdzvZQHu9314hHLlk4VByD35/7LQNeRmTE1Kj1ZzA0b",
-	"Ina8e9ug49mGEzOZJsoCwIur8tJfsMwY9Ob9qqYHxSNjgEGfLC2h4UBdQVe5oi9a0NVE3muEtkOBlbe4",
-	"OwG8+1dk5Kij5RUDHvvnn4N/Xv11lPyUP5X9xf1sQH8+jp+wZ9Nf+H9evZi/km/+fKve5f9Y/r+rf/YH",
-	"R8cnp/d/evCQjuOETaYz3ok6eZbadpZqeO+euWD9tCRf0N+79dt2bW6xThwB9at4AhOVuFbAiWspSl+k",
-	"4gpmD30eQRjsJIAqGUr+GXwq/7G1pQWIpNqeFgL7WJRj2xJT9HhFREkiJHFIDeAUAp2mrqVFRUy1q8zy",
-	"Tu+AlVnvbAcRb3Rj+u2x//UFWE2L7f9bRHX20CO2s3jZn6Fk88OEK7h/nHuoCTt61PxFX5ZMDiiFtZ4S",
-	"aCic0Yl2BuciY+A2QURgrsgYnK6a5AujUiRUMxf7j8KqOb7wW+ozJ+eLfEsFSWtIQb4FZ8w2TzdTgbQr",
-	"HOxofTDY/vJdGBzNGt5u7NR/SmG45bd3jyGa67qzl+2+FixzsdZqhq8NvAIldLzm8CXoY+8EkBVtB1zg",
-	"3aTSbfv40JaAoaNWZgAQXMnGxpRXB1L67dA2EItntxGPbQ0SusaUcO2av27qS2gscwIcClJp2T4qZcmU",
-	"ZQSMA67IXM6ZCLAlXiwSW7V/0bLez8lnQAUVXHiPmu9bnNANao5nNJuW6Y7QjFxYJc+HmL9fOts0B9db",
-	"ATg4HEAWS4Yc1e/1+6eGVthH87tBdNTv+/2YqSbf4TNmfzmK0S0FCNiAH6EMPpRjQdWi4toh3C0ym5Wx",
-	"EnG38tj6XP1uv97kMDDzbcqr2hP25NWOsqhBlTBff4tVzXbqFSunAi5wh/jHxa5e1orFezCde5/Mf27u",
-	"eYRZJy6xDbKc2GLByNga2PcbLA/tdVZZziRRjBk9h63IOIe2JUWR1JyuABAurOS84IK9rvDdN+OCbBK9",
-	"0jz+sbi7zY8e26R3v9KoqIQs5YgTXX9kW0RXQ3aa0SyxjiqF3k1WBN9NHtpdJ9cW1LFdgSnJ+lA1GoqL",
-	"aco2uv5T4G6Cdfu1yWWfg+Nb4B8Kw2OlbLC2UWNUwFlW3xA7OoObJnTN3G7XOuwPyUWzSR9qJlaY1XIp",
-	"QHe5o0RKPJDtHGAPd9OLb5bHxZScuwDdARjkTSn+xwxyaNFRTjQTVOzj0K+S6L1P+Mc2PxrPiGIwoCJM",
-	"JCViit8UtkfsJPBCYvSakfEKMTrMxpSdt3vkV9uKe0XmNAGsx9Uj/HdonSF/21xes5euC91d4yfZWAbW",
-	"GdvsBCpWZC6zA/rrig6SeeHg2OOct/nt9t60Q1pXX58s2U1O1KnXeAjfonZddHS8e9+f28J6jKDXIl0R",
-	"OCQjTK6wtWAu4E/8OCKKTwVmPgE2pNQolSgAbkCOEaSjwOO2UTV418OYPwcRJQfA+9nTh4zTvzskny/M",
-	"r0XUbw9snDYM+9Vg4tiU6+KKkXrGMgK7sHfsbM50xmPVVDvx0j6yLS/O6OsLKqx7HTKki0w4w23do5PZ",
-	"KLJ/D07nxd8/JcWfx/1uQldq9Ig87BPzl0uA7XljYJq0YBzWDx5DITMy4kKz7JqmkBo55destn2wMcve",
-	"UjFldSll8K73g+7DS0wo60cnN9/P/3f2v8n/dudc5Jqp/+3OZJ6p/4UJ//Bdp2WjY8gi9ftoL2WWeDs1",
-	"mI3qZu3WV5sHF5pv3cy2yK5zrMzYo8rv1tc/vWYZnbIXVKO/6+j4JOp4LXYGR2jR/0OmudmXQe8o6kwo",
-	"T41AOzmNML1MqUmedoaD08GDh9atZpRv8/vTo+OTHSQEUn9dHlo+P4i1+4xP84x5IEQiJvLasDkylfnc",
-	"9oEuGB0n1jYlTS6YoAvecztex+6v8blbx225mEhI5/Ncssb08QV1Z9Dr96ABl51dZ9g57g16az25aJJw",
-	"TEp/k5n5aqibQ6+KJW3rjgmcklnP2ZvnxIy7/0GxOM/Az/y+ig1ghE8i43zO1jRxTTuXbusXKRXNgUvw",
-	"cBNj+2NCM8Qvza9srizLGBpDrkyyzvYxQ7yB1932/Oyk37fv+/oma4hzvStWhLYxz4oArSWHQzmNvH2D",
-	"uwG3CqAM4pmUlWrsXQNe5pzM83VniWnvZgZVOJGZVEwYg5eK1Vgmq6h0VMPRq4j8mUtNLfhVknTBixYI",
-	"gL2xMzjU8QJ3vbZ/ThjVeQaYUDOuWTelY5Z2ygDMd6dRH1rTua61ZTzoN5GwDJufIOx8GYz53RvLXA9r",
-	"oYyok/I5xxoImqbPcA4Fg0+KfwMpzmXC0mpAZTPEgnsKS+LoEbCu2KaQkxfnOnJXrB33Qy64LtcKca4j",
-	"6OHrLfOtfQlReYbRN1it/c0bugLmhca/tmrOOjMdahm9woiFAxMxpslGyOhbYMdaYekLuhAXrrHZMKZp",
-	"nKcUHU91vd0JjcET7KVgEUjqtl0FQBM0/+j3yMhsqBoRB/mK9T6Zy4fVrtmIIRi4cAtpbGMKADBL6FyK",
-	"6YWArFQyAuUClE6NGkFR8sAFs5h1cOzgtYZILAckPBjIzFxptjDSwfw32MvZ7QOcaec2zZgdswNPdM0S",
-	"CyzlgrVSqicyA/DYlGKnOpphrWGONfyfQBmdelGsAkxoeHLjYh3KzY2C4gZGn6EP1MPugwF4sxs9/5dZ",
-	"9m4tevbYnLCQWg/De206WwbbT/321xPGqhHsQgThY07YnFYlLsBqItARjuAkGnxdGzsHoL211xWSxh44",
-	"OS/P2Qg8Oya8MkAcQmpmd8vSifuyWxKM+eZd/XtsvLvcyj28bkAYZ5BwXifqLJ9RSChXt06sqRFwlRb0",
-	"y7IDfQ53I0W9oMhOayMIs3xLAcnbXHxFUC9v86JF0oHMxuZDeZvbsORBFEez2QDzlaYF2nttdBE2vq3t",
-	"ZUa+9ynLRSNIxdtcdPbchQP5ebNc+IqpnGZMqZ0XvbvTF1ZwubFZw5iKmKX7FGXjiLXF/uTPnOUsgQUD",
-	"Hqx5D7QS0lB8EkFJP/Ltkq4IxZxaiGjFcj7n+lEJ+okfaItHr3rkMQ4HNadTygWUflJ4mbaKibHto3XY",
-	"u0CFC4z0ZQnjXMsFzn4HSjBPO+p3ctp+udUDYWXCOQr/nS51fFXId/6du0uKWg7zUBc/7clseg9SsO4d",
-	"9Y/63cGRHamz4WA4mF/ijPzn+etXBFcZ2exI+/a70b299/nYieYeci6MCG0U8KirWn8GYic2X0zn9plv",
-	"KXt6e12BVd3Of3n95vmz//7w7vWvT18hWGW7KoAv10cOz2N7CoM924P2jyuS2YrBsZQGE9o8MnNEExIs",
-	"8E31WrUf3vuEfzQmKhjdDFvEaZ6msDQI60woT1W16GcTXgjGxMl9hoQC28rkLpoxKbeG9ju+LWVg7205",
-	"aEL218a6u7FlbXQBvv0WMwZw5n9TCPQHThQ+ZwXnG2UKW57vzvy7q5duk40+mAfUwdHzSddQI5byDcmP",
-	"I0gsUIQa7R+BeLyezBlbpBQ7Qble0PY6tQQA4CreT2BE0PzkBNRG3AOF7SA25Y26BVft3qC5ZERjlt+u",
-	"CNq2se9c5P3+cVzsD/yTdXbkin/AYHfSe+iLiYtb9vJpFhe2LzkAqwCJ3q4Vwe7tOv+VpTC6l5ffWl/L",
-	"c2gyX4jj3YVuJV3E2XdbVH/70P8vu4U767Vtq3CjemdFTqeLnYUmphjNIOL0RRCHWzad2VqxIGogc41l",
-	"8zYXZZn3QsoUlG+kf3BlS7Rt/YDeZpmFD/17za2ILUutKPQi2FFEnxzYGAMaaWONOTfkAc0xjz9LMWA/",
-	"auvRLCCqPtm/blp4dL5+I6FI5YDuiq4KpwbS3gswr7VQCrV+sE9WEaDxuTnNOE3G6AL91+aiHTmk/kpG",
-	"V+I3aRmhy82rVLxmoRyi9jy5j0VUhl2CJtFLsH88F6H1YRt7yNEDFK3rHjkrZo9GjqIrVSJmUof/dM3A",
-	"qb7u874QW8wvt2FSpKtHVTvsmitnhjVYXpsW14UwJ4FX7hyRe9G+iAj7GLOFTRcfXdOUG+p+LdLVKBSY",
-	"NxJntb90u72xFoXq7Fcky8Ww6KeHgQoMR1rwGgCb3Qw+hLQOfw9COH1jKVNGRUi1gUx9Ra8Z4fpRAbCT",
-	"5cImRfg9Z8p8LS6UpmmKyDQpja8qPfzqpukKqHeZ3++zVVRk1M24Ec2ruvGF1KxO9TqtVb0qZnRYYrhH",
-	"OFP3njgpcCgLtyyBteDqLi2KTmzSABU5ZBSP2QRUG+jj8HvGNfudQ2jZ5hrYxslA5FAfby6cx1JM+LTn",
-	"knPfMiXTvGgDKaS2aViX9hIpUyTKO+U46mS5KPsD2kv3m9c4j3e4KweBu/L0JqryHh5l6xv0zBAIS9pd",
-	"pNZpAEcEkp4rJ7gL2Q5inaZGwq7gGeBW80PqZM4XcTe4Y6gj8Y1ztxRNk6RCz96V2I5yB5ZyP5kDhjad",
-	"awUqNnqLLF5tdZ0j6PNNOzQrI/jcbx2sazkapjjmWwrWXc6QzWMoovvm6gf0in6RjdO/WVvmLgXpkNrj",
-	"zc4xAUbcwQf4L8Pjg/Y8Xuuh+nw8/m06sN7k6MCqBqoJF1qauztmO6rM4M8yX2d02R3D1Qw+5VrD9p5v",
-	"FNa0ByccU0GWGdeaQSOHjGEDcJnNMeUDCsKFUYivWGI+jwhLFfTyu2ZZBQ8ppkIKHtMUfh7MA7dLfVLa",
-	"DWvKZ9C1BZOpqDHF6XT+QBBGJvK52Uv7zxWdp2Y7WxU3Oc74myIin49Z9qiq+0PhFh0ri+4UmmLBXGu6",
-	"Fp+baR0NTn46eXB8/+SnqDPnAj8cFLODpFTIAow+s2/hCzkLWjaSKdTKm6iyEDjcCr65XceQVJdxIewq",
-	"hheCkC7hyZD4yzCfEmjPOiTlQi4wByiA02cnBNC/Pqymwi4CNme7MDSNsYC0+61Z/P5qsYWoR+Cf19Kv",
-	"F3BetnZ9oql95vP79EsHORUrWyzxN0WumNFC0Ws+BwhW/CQr4RE+ahcKAKSfA/rVt3UGTFNsubdzv8Hq",
-	"0u2mW7eKNmygJKxJk5RBBbtwXbTqVrdfe8UXXFx5jRWr0zL3JeEiTvOEKYLZMUVb/i3zsE9fNpvqB4xb",
-	"oN3aiNRXHBeK3PjqQ8quWara9dq3KypVTAcr9akCTxet9yicsTRBC4O3QoUCIv+10nNRZnwKe712pWA/",
-	"ibUpNGNmBYGkbqq315jNwIgwZku1+WOJhpWPUx731nZRLsUzmc3xl05jNvcKGGD4R80JDSqTW1tnWUgK",
-	"V/gdIXgiF24P1hQMcPtrwzE+3BiFB7Zoo2KJejMp3Qrpw/cO3OEaufcJ/2jOdUcwtFu7uf6luXvBxOOy",
-	"7t2MVcfwcsmwDWrJvDUbcuNLh2+Xv3fj3TrLGAnVFuO6/lZcEbOdRbEQNMko8AcOBantXj1ewUt4YjQX",
-	"LBCu6Difl7vb4Nm5Ld1BEtyzzvUWGuYv9slvqhsOev86kfM5VmWDMboaBJTzvFd+ZCgcW4f7Tr6tqJQV",
-	"Z30AkbI1AuVdw0raY95+qZo77w+ZZ4KmB+72xBKiJRhkyIl1hV7fLtcZSZyr7dfwOT636woKjJhbs9Is",
-	"H6uFhCeNfnO+EjHyy0l30O8e/fRucDQ8Phme/vRP21vbrMpdMOZ8acoUOgO3DXG/Zoi/mEiYuqr+vvRg",
-	"w9Pouerc7Hj72O0NkjloEyUwgOsF6lyEj4p6RNspea1uB5GQbPtZY2glh2ESlrGCM9DwBKAAb47fKIeg",
-	"72Wbq8M99S1dQrmeBWNQYRXXv4CsV3iIvl6s68brDJ24mPfTNgR0YNMLj6KN8WUPrWyf4PxuB4MjLt6x",
-	"ZpfV3Bxf3q1np2tuBPxzi01WeCZviaOwPy3WBHHb+MNrA7soOt+XP74EIv0Kcv0Oy3nOsmty43d2Zr0n",
-	"TFOe1ltQ+FQEVowXnVuLYWG+z3qcDNOAZnIJTc/h6MtaPPBtonJ8OKPLBhSK5LsvlXfX7kKz/NjI5NsQ",
-	"Iuwrv1agiK8J92GrRL8r/INKOmYYsSBNCTphsON2xmgZL+YZieEAEKKU/A5hVgduYKEOiswdLERDlVEX",
-	"rTrrumsi9sAB2mreppH8HeTX+JfOIfNrioS69gk2RwdPsGkn4PPannJZLnrkmUxTlMxUE5fSYRO/oJMa",
-	"GZUN7EdfQ0fJt7nwUkWEXO4LWLEpZreb0l7dT3579MW6fKY1n/AAP3nCaPKCaeTPfkP2fijTshXJVXOc",
-	"fJ2oSOGtKkFRJ8XQvIVzfak6wwcnljU7w+MBtJ83n54cGXawwq0pZtd/ODx9ODx9gG55XTj14yT2P3nr",
-	"Fv9CTkH/yFix1ZDXaMgaSyORL49O+v11IUB5ysX0nIu48MBt8YEvZlTZaC6jc0wha5Q6VhaYtxsJiS78",
-	"Af5xhhs2OOoHB/bB1YAU4IeTTP7FBBDAgokEcCoH5nEzbzN43/niO8Oj44cPbuoc7zukllSpPiBOrJMI",
-	"NS5YiooK+D2RkJROUQu0cDpGKcMcEOyrACkiaiaXkAJuGUgdONz2i1xWcsz2rI26EzNuSLN4ZthuDxSk",
-	"7XrF6wUTqAAZraLAQfKOpOBvRVI20a61iXNIQfHEXF6zBHH1racfoZBwGCVhSyv1jWtlFLjEgxVS7KVU",
-	"lrr5YVMW6ZKu9slRrL+NhsZUuht68Gp5gGNBKioyo8B+nnVOVkzbriyGcrggI3x2FMBP4ZNJebZfsCqi",
-	"xrtw2t/Bd9BbMj6dYTgEV4yh2UrO+L9OivMhSv4gxbmAbtjpYnliKL1GS/VOE+Ko5swOdxsUfFDxSywt",
-	"fluKO7HzHbFL4vFwgQHAu+Dz322wWy6Zwlv3kbUYS9C7qRHaEsS96JE3NFfQqWlphNpW5DqY+7+KQLcQ",
-	"eE6i50Lz1KYKZEzlcxAZu9BCs7UxxEEPdfLr3bHM2P8qJ/OC+VftUmZXCLl44POQaQo98u+EF5/7ntMx",
-	"i+W8qH11crisnrTql1OzjCiSoRbmbsqfszi14vZZI5E9AYWsR/wdtJNbkixPGSwYW+upajVOe9eHO887",
-	"BBfaWnq5XmhZVGAWLqS7Lr08+RctvTzZQWc5Cugs9++8LOt3bA4xZ7aG/gt2lQJjRRBGs5SzrAyRlAVW",
-	"e0nUoAkzdLvahOdv5ZwiV2yh0ahEF7X57KjfJzRVEjMfKvWpFu4fXrEpD92bvwo7pLAbzI8SL2DXQ9Sl",
-	"D7m4EnIpMH01nxvh9hNC0HeGD6LOnCnE4TeCMWO2Pt7iVP1+9vbpL69/O3/64c3Z+fnvr98+6QEoPLSP",
-	"6gw796xRc69/z9r2ZpYLqtTSpeTOWeKwo7iDLz9nWnMxVRGxmFG9TUljFf3duOUZB19VbYulif3epmlC",
-	"EwXAL4CdOQggDl0Viv0yk2LqugXeJjrYoOnnY2+NDR5l/7mD9jaQ+UK6fxR7hxI1pfEVeA7ff9aW+dhA",
-	"YGsLhrvqE3P4Pi1RR2ecprsyQ+XM6y6OmUwThR32CjfdjCoyZkwQOs0YJo+RlGqWHbKtktd6CtKkxS1a",
-	"KflcMLQJq7W3wjNjewu5JDYCVeQIACI7kimRokfO3JkZDuYC3cjmSzWjGSL+ylwPyYSt9Vxy/D9eYUUZ",
-	"9HAAP/WFcBAhPlAbPsAFWc54PENH2IylrvcMwCKUJ0GxmYwuT2qKwVm/+DEJtn6BrzZEwaHbv0QdmlxT",
-	"EbOk61TKblbqlIYZlZbzrs6oUJi2YjPkEqppl4mMxzMQlY3dQMytDWAqy85eLPEY6eTOm7/8W0B+qwIS",
-	"mzKWz6x1b729LHwMPeRcNxdXJGJbtrWSh/701vRkXyYujCrOlq1UZSdAyHPrlJrkyoqeAogLbaUC18Ue",
-	"HdeKpZOA/w7f/m/Bc+eCZ4OLzeXmiYbB/YpomORp+tLKk6JrkmtOdWllzSu5hK/xW/joHe7AMf5kr014",
-	"Yymyrp+cbSBn+x+BCm1uVq/ZrY8/RslyJlN3k6KRoa2fR7PMxYzNR9B1jChJJjQ7WBWIa6AMfFx2azqU",
-	"SmMmn2S0wr9VFnNP/FvP//c19tmvsXf0ipExja8IrSy/zMBYU69vebWh1dBk7r7DJ75+jFg2lyWAtJm8",
-	"ZqKVG/Qpvoe80OhmmeKmlU5PlebTztDNp5vCcxuuTI+rnuaZXLB7P7MsBQ/dHhWydttraLDsM/ytoa5Y",
-	"M9XiSjJyxVbGclQMaJWMWSrFVBEtPcK2e7FJ13YbyjQfQ20bRIw+5r3p2KfhNmrWnGVT1oW5hDpebZLJ",
-	"PzgTgnZ2JI03OK0v04bhK2Q2u4t7wRq3YbY1Uf/lIgOP3bXgZubauZjLgc8Z+UsKtgP3VO6DopFsEFFt",
-	"BArtCPRE11+XIqJa5pqgGytsOZNkTldEMUacTka+H1XUs9EPQQC132ACG1y6ng5V+Hkq21As/5Ft5oma",
-	"b0uMs+JCLYnGUiHso1OvLkHQaJaZIf7nfb/78PLTyU0X/zi6+a5zJ3j/KxeXgH7HkDSKERuPRQEmLvE/",
-	"OqnofV5f7eEAoI7KwB3+e11xNGxfYlRc2q62m1Opb9/tV9xvvvHms2q5GdXsMTRD/hTQRrcplEV+73us",
-	"73ycUqX8KKqfA4zJy7skc+Ojr4KRWbNN1eTucus3D3WRsTnP54V83jjkA82qHo/A5lB7LZYf9E6gI3PV",
-	"pmhfso1ioUZAg9CKiBGRPlxjypIpO5xhuqSKgPsG/NdAjp6jn0MHUramudSr5DDnqp0KH92LrVEaFMC/",
-	"YwBsIjMWU6WNoFWMZHAhYPgBsiDBG84ETlKRlF8xhAWGnlkgMjmz4N5gaWHb4xmgDdN4ZmFWZnJpTPvS",
-	"5OAquhAIolmSHVlCh0rfWz+XGVxHKVOAkiaK9GRzT2366205YcDPPmX6MVr/txOgRRbHffS9jPNkyhx8",
-	"j82aqzF73WaXcvhoEHVmfGqk0eC4d4qeniuWmt8MBtb1A66eh/iPCo/eh27rnmtIgOn7/lMnZRPdGT58",
-	"8KDfKFIhSwNlf7/X7x93ynbi5uFus/wtf3jqCb3zlYi9M+3cfG73g0vDWbvgglK2fmvKYpBMJnmst99A",
-	"n1EcohBsLfKA7mskXgzJZQcSbHrDSWiGV9axF5HlbOXYG7IaNKSg3sIhh4KOfVzIrF7UjWJ1bTVNw8/p",
-	"iMzoNcBfGKlUuIjM/WKEPo115KQMJKGBhDH6oA05wuNAOT0ymsg4VyMQeNpup4rWxr4Qhkej0t2JmQ1Q",
-	"5PLs9ePfzsn35tNnXLxeKAIVG+bIYMpwXZHzBYv5xEqlHx6ZnQPvFVnThEOCD3fnX1IbjsJH3WJOAaBk",
-	"h4scq+tOBOjIKcjsOFchfOTdNfE1JN5PFx2qLzrDi2CK/UUnukDxBI+sCSj41omjC8CguhAhxM1yq8Av",
-	"es8srjILqiN4S+RGi1yNtCeiIpRHEQrFqJCmkZOAkRW2kdUYoyu22jKhcF2qXB4MzANjClD2jVQNjQwm",
-	"PGV1AieVYuq80C2VrCFTms8bE95+BoXBS2LmijBBxylLsOUOFKGDoQChvVz0yMjIkZEr4C4TTB3ctmDK",
-	"mstGa6toQBb5YNMkdjMttKA9I32FYe8O39z4Rh2Byw0rEIt/3ux0Sf2XmVHhMD90/N+m5f7Uv48mRKHJ",
-	"OZMCjq9z/+ED1LUCYQtRhCXaL+qpo5AamkfLRh3sEgaVGYkfg140ASC0jcv5tvfuUPF5nq7R/lqjW/vE",
-	"m5TeTXTZxUMV9GOpCw+3Pi8zz3Oc812RoZsu4grmpToXILiS8Q3dngx690Ox4KrGbHfc7P5PGB++aQyc",
-	"m2/eOYeF/Zqc77px5+61L3F5NbSOi482tAgQgQdVQwFG11qtyAag9Bket6FoPzy8Nys4t0591Osf9pHb",
-	"0s1UmvHkoHd0v/egAp066PV7O1gDbkJ1PYbx61scBotzTOyHQknvaHg8K/q4YScwX/d/yTTtXN6sDWH2",
-	"hQNsrhG7nzo2vAP/tHWYYV3WrKXSaQwx1s3zCt9eNCnoRJ08M3x4D40snNBmRZ2cE3bNshVm5ZQBpl6p",
-	"Vzr//4Zm+obJRcpK6HrzGNpCXFxzjWqdN9BLNh+bhW2O9CtbYfwWAEjo3P/V2Zvn5IqtQj8Dzvju06uz",
-	"l09v0PG00XLF4gBOsAmb6+RsGwiHG4JccYEo1q5cvKbNW0yFKzSvbtjjovq85g2FEZJycWV2271qcxD0",
-	"N4RXbssNCPszpynan7j945XN8MzylKnKwm0i+OaITz+yONcbQHHejwGNJLwgoz1bETSngk7ZHLxeoLd5",
-	"PercQNYPHFoWtKBZFhtCEq4gJbW6MxZKZHOAx7bEUyMKgJGRQmoyZmBbgqcN4qkCUmq9QZ8wmpDUwpFs",
-	"jvuMT/OMlVCWKxFXCFtnPA79Dk1dyxIoacufObFcc7wLZC/zY0P/JMESEccWecJ13U8RLNYY7RCWs//0",
-	"fv0UAHBqTrNC5WWuXblY2rm5vPn/AgAA//8=",
+	"7P19d9u2li+OvxUs/XrXaTu0Ijl22jh/zHXT9jTTNMlN0tPfPYlvBJGQhJoCVAK0o2b83r8LewMgKIEU",
+	"KctpcuacNWvqSBSIh7039uNnfxikcrmSggmtBmcfBgtGM1bAnz+8pnPz34yptOArzaUYnA1eLxi5YoXi",
+	"UiRkJgvyZHb0C9XpglCRmX88k4LhJ8NBMijYHyUvWDY400XJkoFKF2xJzbB6vWKDs4HSBRfzwc1NMngq",
+	"U4pv2XzpbwtWMKIXjAh2TfSCiznhqt/4N8lgRQu6ZNqu73FZKFnEVzgR7L3GByZEzuDVKzpnZMpmsmAJ",
+	"ueZ6AZ8qumRkxnMzqpkQN0P8UbJiPUgGgi7NHFJ8Uzi7JX3/lIm5XgzOjkejURLZjh9h0JeleKWpZrF5",
+	"SsUIF4SKtZ2jYkSZh2Em7P0qlxkbnM1orlh8ZjjxN/Cji9oEuWZL2KYvCjYbnA3+f/cqQrmHj6l7fnI3",
+	"fgG0KOg6mP8rVlzxlMW3mWdEFsTMxSyAEoUPN+2jmy0+ddGyobH9fJKx5UpqJtL1z2y9PaFzcslgI9ey",
+	"LEi6kDxlQOF6wRUxhMaUTogqDa0rQklBRSaX5Ndfn3w/JK+Y0ITOKRdIG1wnQB/2d2RBFRGSKJZKkRE2",
+	"m7FUA8vMmVYVJVGhrlnhNwDZsdqBYA1HZhFtDBDuyOlpMlhy4f493r0/z2FbaL7nPv11G3KLDZiB2IqT",
+	"qpGGRC+oJtfUrJJmiaHdydcTWPv1gmp2xQrCYe4FG5LfuF7IUhOuYTW4EPP9yfG3Caz0ZHxMrhdMmEe4",
+	"2Q1N0rIoYOPEmixlwZoXbsVuTxlr19h8uvus9dGhVtI+c3OzNJzQuQgmvZYlWdAr9ojcH52E01Ka57mb",
+	"WNt8qjus+6ReaRq5TCZfT86IFPka5wHbhTskGFkzjVsnzefXXLE9JsVEuRycvRl8PbiIErU4z34vlV4y",
+	"oeOnTf33f1OEZ34KK6oX1QSqp/pSnDhf8ajANS+/ZOvWt+JP+77xuzKbs4blTuG7tpfiE71f+liKWc7T",
+	"htem9tu2F7tn9nm1YGlcd7Ivt9/D692l2zwNN9qeE2lSq1L39d8UMT83E6GC0JxTZW4UrtunBEpUzxkV",
+	"LOP6mdQNKkgK3xuJxVqPphqm7wy+ZzR7yrRmDZuSMZqRHB5om0FWDdN3Bj/JPIu/eyHzrO2l5vver3si",
+	"rrimzdTI/fdtr66e2mcCslnnxC93vBp+3/e9T7loeGnOResbzfe9X/cLW06biGoJ37W9Ep/o/dKXLJVF",
+	"AzUV8B28FBQGrhXoitZGUWul2bJhOvjbPaZzxVUjpRX2278pIkqz3MaX21F26NN8ae7a4/HJNyff3n9w",
+	"8g3olPhhpVFyodmcFW6CZdPcylbyL8r+dP+KpUXTtafgO7MRdMkqK+bxy1/evX7+8w/PGqaBP9tjJi1W",
+	"n7XfulxF9tG+jgS+5JFtONdkKZUmSpIlFesmKzOHX4dvyNiMlrk2ZkQymMliSTWe8/3jQVLRxdjYnTsI",
+	"4hXwgNqe3JMMbkDkEZUQxVa0oJplZLomqVwuqXpEaJ6jHkmnyujWRimneT7pau7b0eOG/qYF3WouwbKf",
+	"4E/Hgb3tzP8bPDGm9Hcy4wxe8L1MS6eGplJo+yddrXKOnp97vytkZfaeLlc50I8jAVACNE01TN9t45sP",
+	"obpi7unlUTY1J5vhvwbJQE5/Z+ZnZ2+qISpdeSWVnhdM/ZEPbpKN0dRCroLhzD83xiuVlktWhAMu1zDW",
+	"xU24y21eFL8vZtfC3VjTZV7bDbcZZ8Qt5K2wW3H2VhByRD7w7IykxTIB/eqMVKtLAi0QHjnKpgmxazkj",
+	"b9yIFzfBSGbFbihYV30Uuz+1YdyOmHEGOxxym44FuzyS2R0xN8d/vXr+zBD6/z3/5WlCqOXh49MH5Gf+",
+	"3dA8qu7Z3x253w2XGcGxp0yB52Fy72rsN9y5mQy1TYw1Zi4q/HLbp4ikrFZSKCTjUM/vTsZTqtjgbHw/",
+	"GaQyzysK0zK9fJezK5Ybus5YyjOWfbc225FR8lResZyCAJxxZrS4wR8lFZrrtafxWf5u9ODh9f3f/5zN",
+	"xsVoNBqPTkb2f3NDrismWHZuRNbx6PjB0Xh8dHz/9Xh0Nhqdjcb/hAVTmPDgsSyFFTkLKvA2xuve/NH+",
+	"GnzyNddAqK9+/vVoDJ8qmV9FXj+G14/w9Qqk6/g4CbhdXe14oX30mdfZmNCyWB+ptUjN1zxjKCBofOnw",
+	"7ozlTJujtlJTMSbatgq5bXA2uKYFW8hSMZQPVzQvzfke31wkA4UOW7948ztthPncnOuSipLm5jfoRh+c",
+	"HSeDay6E0eXq43YWIZ4mI2wVWp+GvCMu/tjQ9rF78AwMWzelupM+XRqyCv8aHA9PR4NkgK6Y1OxKqbLB",
+	"jWeAwZko89xLcdFOCU5fPxtM+Q5mQDXQDe8J/3mp6ZwRCR4aohe8wEPDc8wKOtPhgY2TwXXBtWbiO/Br",
+	"1ChsdPp69LCisCmurtgxL6TiGs/fdD/+6mSaCKAyc43a59x017ciiLpl250gUtBTrMQYcnFFc561S7+M",
+	"F15mcnOvmOWYsVYFnPz4+AY/axee+LT5d6H0eYtcAMLL8j/aT+2SrQNZl9PImIGcWzKl6JzZE4GpOGcp",
+	"DewTvEthsjIrUd+RK0NEK8UKQ4crus4lzYLlD5YlugUvSz+hm4C+A0luKb8EMQ138kGlrhd9WcGvmAhF",
+	"ptKyYLNCggtRF6AVjkMx2F1jqgivgd4Dp8rQ7IRzgXQnUkuMbQfaQq8LoLcxKNJAS4s820FLXADNwYVk",
+	"zlyAoB3UKKKc5jwdbigNrRf8qHbBmwkReAWXQuHda04luP8OTwk5owovwYbLU0tNc7dblZDtTA5wuA2E",
+	"sJB5BhQQOIV6XF3e621UiQtQzwt5hYGTutS/v7/U/3tBU0Z+kquVIehkkOZSbRzo6Pj1KDhQswml3vFM",
+	"wWj9kdHRaLz5CIjM2t08Go4a7uaydp0PHjQ9OOOC5vzPzenVd2iW07kz4OA6+L1cGutKs/fmV1+Y0Y14",
+	"/OKBmRCZslxew+1sb3sbijdX2ZdfPDBPfzUcGO0L2G2nIpBz4dTDbfWkcWXpghbzyglhbG4qrKvzTThA",
+	"dbiag5fNq+2WzAvkDrO202rV48QwqFyxAgZVxt75Ap/xS8u56CRJSrhszLUDF/TA8OW7amhzj7CCy6wi",
+	"D/ORVFw7HcddLuaXR7Vfbq5GO7V/LdJg+jBpp3INnjz7xxFMchy8+8OAiSykkjqFLqXQi9oMlaZFC0lr",
+	"vmT/lMJM5tfXj+ESpJo9puiztGeyYoUTU3Vxw7TOkWzxmsQP0GlhP7FizQjdSnR1oR3/ptPOgs3JrAbZ",
+	"5jjhYArdM6l/kRmfcZbFknCC2Kp5WxBI3fuNLwo5zc2d0CiVV/jEfzTrkc6ctxv8Tmmag87INOW5oUq5",
+	"ZFOZrUm6oGLOMswusL4G5/cgS0bF9YLnbEheGu2Bu/QFKjJSsBXD5Rd2FHQfKk0F8Aj4F3BIdS/wVFkv",
+	"2BO0oXfok4a4SjU4OzGmsOOpx3bSfn4D72q6B94PVhSyqLwa9W3oTGvuJCK0Bid/zYQm14UU8yE5GY1q",
+	"uRwpFUaLnTJIFnhETkZjIiRsOVdE8blgGeHCfHEf9d08l9cMnjwJg+Lol4YEr7eCC0wp0UxQoc2zpwk5",
+	"Gd83/++ULJleyCwhiv8JccQlyzgFV5V58iGesWFWl7+FaWMzWUx5ZhgGQ+9ce6pQXBiNXL8VLu3hETk5",
+	"PraXzqoEFoMdSMgEN31CFF0rcm2zII6/rdLhuCJLrhQXc/PFQ6Ilup3dpqlH5HQ0IpSAb5nI2VshywI+",
+	"vU+UNMsz88U0DKPQrpjIjIWaSWaNBkyNATdbwIAvmS7WR+ezaMDxN64XMB1D1Kej+wmh5kGykNc4O8zH",
+	"UURLoos1csCw3Y93kwxslKOHYoVB4k21OTXclL/EHQoFcWqkKyyvpjviO8G1oQZnI6/0wN/et2P+hisB",
+	"Lyv2R2lk9shp6aNkYIgR/jCn7q9oZtRu+4UV9Mcn5ptyldm3mMVvK1pbCjhQi1vLjAuuFuHq4F4vym73",
+	"Otiu5gYt5LxgCmMJwfKCmYIJ6AJk437avblm292GXsMvhbBBgW6ixlBLw5VWlAK09ZeleMpVTx9rRjVF",
+	"PWxf6rrlaUZ+cOy9CV3P1/sHtw+4Ot2PdLSqTFPGMpaBJreg6pfQWKySZHEz+hAAnG40CAB5tnJmSEEB",
+	"LQTBxB4+pvgxhhYIxnR27ZZosG/N4l+WoiKilZQ5GPAYLAT1WRagJBuxkhvNFG1x/NPaEHUfjTvR4+oM",
+	"VrRE89lKnTbK3EPHdLvbwJBOTTqQjumnBb88T60Pz5gM2oYJKXzmw6xmzUd277aCkNN1c2LxjFCbBmHU",
+	"g0sGAd+tEfB4Y1HkKgz0xrzHPpqY+VXBPuuauUkG9TS7jSV5E7PtJH6Rgq3NUBxde1RrVpgV/T+a/f5u",
+	"EI3BZgw90G3jnuMEHaF92B7Hqpq7dgGctPisHy5xi/OziW6OTwGsb0zApV2P3P7ku1ufPHu/4gVT55FM",
+	"AcPQkOoq2BU6ZVvm9saNmcDvBhexE7xk6+gJ5lTpH2XZkMVjviUza3MUNNWsUE6dbVqW+c2vyu3pxpgS",
+	"frrkotRsj2U1MAsILnnZ4Rxjg6pUrpAaOtUcvDKPbxccBLLvQy1H48HJIJqJsUXYlr39ifiZhTQX6gch",
+	"CdX2PdyPal7NfOE0nTpvoDbTcVcsg0W2xV/a/timUuaMCpB+wQ3e/oJn1ZObuwcTrY1VvTW+6FXOWRZc",
+	"61Gh0Jo8BDcRuw44IFhVxmczVjCR9iCr7/1vYpsopOZ9RrPG9I8QdoqMBxd9wxLRFqZQ6uQUgvg6i9bk",
+	"t5xfVRlwjyBr31zh17LMM2OqG/lGSVasUeneZpIEktCiY4MNYn6H9inXRDCWQdmRFOz5DLTwnSZA4kkS",
+	"hAGmzDRljnmZ7OeMgt5sU1A31O31XumJTQHCkVSz5yJfx9hmg/zDHDWfRlgbozJLq5OvU2lFYbjpUbZR",
+	"qlyy7FeMIX4Y0CzjWMXxImAfq5pvHxm4g+3dKIWG6rwNvpNGeX7/ai1StTvhwNz55hYVBU8XS1c/2Ok3",
+	"QGHORbxrJfU5rgq25OWy86uUpiKzzt8OP7jZ3Pdk8P5oLo/Mh0cuRo/n8CRcxE2l1/fbPozK9t0F71/s",
+	"+hofSu76A11QoWjqj+iwe/fSrtocUI/tuolxRZlxfe5KDurbhFrYlrKCdnZVOeMzoS+xgAyjlBBXLagZ",
+	"+GJvuwFelQT6xUXTEn4QuogoyNRXdWzNgLpFt+oF1fbcJL1MK+c9byJMtF4bT3xwNjBW+fAlvf7F5j2g",
+	"MrKILoavoh+vjLiUpfrJ/q4u1n5i72nGUr6k+SPCliu9tnWI7oJiZlOjWnLglo+8VrE/tt82TshxQu6T",
+	"4XAIFY2y1GROV6qmRzcpnMlAlTaKv4tmzMvhqNwRJ44KqkH88YQrgV3c2DO75Y1kdwjVsyLfz0P9NPN9",
+	"yVayiKx8WshLzABsVnvAv7Mmq5ymrOXw3/jTD4wdQ5Fuk+u07Bzw10YBLBjNwEU/k6XIyPVC5qwjnS2Y",
+	"ywwK19XIeJbU+1pMSKRx2orJfbPnP5mZ3SQDWM32DjyTGPG4psqFZBKSFXK1Mn/QLGNQLbCUVyyL6cMb",
+	"M8S3VDueVGdrNylGHN+xlJaK9byPK9dKkEQ/Hm1k0d9PdnC+HSY6L1/R2ORZanKU9PGtbLktpmX2rofX",
+	"LEFnZZzZC0bTRZNZt6KFrkqOtcwzwjEZc1UwqHUApfWMjBJyOkrIN6eGFsajEVmxIrVR6G1mOJBPwLu4",
+	"cHnVWurugDZLHw/w3B9XsMlvRkcPLz6Mk/HpzZdv3w7dP49vvvrPL2Kbj0MdQHJbooqBN2wJ2OY1PWPX",
+	"Pdmlmzu0tmMBzdVZbGedSiNFbqyyftTNy33hKtBbF7zkIvx0/MluQWSV+eV5mOXW/VxtPkrdTdLn93Ft",
+	"rI2Jd5RbbTF0I4vGLi27C0+MOVCreDq1m+4KoLbVHlDCkDHqwg6zOYiwl5254xVdo3cGXTOpRDgUrjvc",
+	"cn7LLxqO8nmpzYDbkkLiF/XD2iBS2ICYyD6336CO4tL9HkGlJ7FrP4PcCuttijuwMIFnO9FobfZn2O5h",
+	"r9I5t8MiLtH6Q8sAPnOrm8fIBWe2/EXxAxkk1e65d9n1VvPrQ4TuHG9aaW17i/0yOyxuYylu3Gr+nmZi",
+	"1PZYZiz7AUPjWy5de9C7j6pJN9q1dTCBqjBrQ6unijUktOkFW2Ochc4LZlRMTEAIq7Q+xKxjn/q9jY+z",
+	"YoWComOMPtmiW2eiYgEnKcqcETtM1ES1NQtRP6gDEyFLUCMsEgvaCbYM+4zY/BcyXRMpGFE8Y4lPdpqu",
+	"4ReAPDLsF8tKZ3lUKazy0Lvqmy0hycLXmQdvLlj6Lj5OUHu2VVmrldmmdNEYMguL1HqHr1z1WhQojeYl",
+	"Q7U2BZCrUjvJXnd1B2tUV/E11tLtY4Yc1rt1VP0cr7ziWVSmKIc51mkQhwFWVbn1vMa3NXdXENcswmPX",
+	"e+WLD7crCdEFKkqpMbnjtwSFhdtPtxPB2vzc/NkHwfBKLgT8UKOwdjPBbekBtPuqJvBz8MrUCLIhJ2QL",
+	"FBCAnYzBaKvxEhRrVNs6+r8pkuYyvXxEKqnJfbqqZnm+RxDcpxU2Q2DAnJz4RTiwqP7jqk37x8xtJU2M",
+	"zbASNXrZcQ31MGq47c9xTm/8ufU/2vlVa249OScynF/dpsj7KtiYG72OXLShNCxYum9SQdoPiGjYkmly",
+	"KwdKKkU/B0p1JW4rxRW42oLRXC/WiMC5YnKVx5eA8B2vmNZczCNeRyMeEXfCPoLcQwtGLtlKE8VojuqJ",
+	"FznbyUObV0cH7A+jqaigzh+o0qbl40Qsy2LAt8IcIEuaMcPlXCuWz9o1FxWsO26GRjW7bZBNvylm73FP",
+	"h+SLD8/Of/nhhkCIUdmZ2i8HET7peqXalfpLNUj760qGpYqrpv64gwIIe+SlYpATD1h1di1czPMQPKwf",
+	"HRzI9xZCf/kD3aLs2tVvb2x/KVeCpO6vq3Z256Vsd+Aw17KTeJ/LxWznexjP154+rC68HAz54PT0/oM2",
+	"2bCk72vTDDBs3NpvWndj67orhaUzjC8Y+Qw357ygGXyI2WJZlR7WdiPGrGjAydtQ8neyYZpTpRqc7lCC",
+	"Dg9AYoggQWYGYArZpfksisQnYFxEQ8ZYuxwNbtkvQYwavWLYEHRmVdLB9oyv6dpeV4yLuTVmVUKmTGmM",
+	"zvWTUfOSFlRo1qQwUTNtfsWKtVEayaqQS4vS2Uqg3RIZ8QfRK7RcLmmx7pWr60bZ5UixJf+OlqqEXvdS",
+	"RzI1cRscTBLUqFf71yI6ZHE4sYl5DJ+D1IytGEuWmz1RGORylc3gMtCSwHdckZXktThXkAYPcQJ168AP",
+	"FDgbjop4teaUC6UrYGaI2FlVIpw2ojzntJjHebJpRzr4BMwhPHbibFulltcdx5FNmRgH98k0mWmNKYR1",
+	"t0WViuTTPvwWJG7vcOVdfMmQOogBiOjZ+5LlyFLMq1Kq9G4+VfpH9+yNr7PvnDfLU5YBjmYsCxeK5BvD",
+	"FTmbRdwEvwquFSmF5rntIPBeEym6plPY6vkd/nN4yM7wpdULIslMTQGLqpy+E/0W0X4Az22ZK2eFzcqF",
+	"ItZ00eBf7lj04SBz3DWBG5KEOGQwny4E+Jqz4ntua6ZjkQwPCtBKJPiUeT6nfbKygf5fILbS9st9pGTH",
+	"fuDbA3ap4iOeIz23OAawxOunXEnaSno33SM/KM2X9sg3FEJX5Lt9I3i5uu3WsFfT9hdt/H84Pt4M7FTb",
+	"6LcP12Wn6t7dtD0/BpJpU8FYR26yH8s8J+Yrn7vOFboVZoVcxvNIFny+aNiWS5Y37Ji8jn4ewGNsze07",
+	"jMpApXdwtXaSVRv7al7v52dXkOCW1ObQtK3/p2TK+eV6xPBLF85rTRkMU9k3J162BPhszsR2GkCAwVr7",
+	"X5AhMIod7GPrDrij+rT2orO7Kiq7bEHbd44z8mohry3AghQpG+6qTttRaPbvSrKPV0mGJxzlEByyjsC+",
+	"mVGespXe163enx/Y0qaR780Lbf51Lq6iLADo8YeoEi1srmprMZNEoBUtL1nEdd+F08oibzELMaGAyBUT",
+	"9XTzsuBHBXOFa0mX+l08D7uwcKOaCTIgGbdInHEDCQYoobeqg/ZgoF2TdLDSOVLStR2XKUQT3cht+2/K",
+	"4xkPDtpq8+D+zq+YCDvPcKVKliVbdQNtaQWNqRFq0/Po8EnxLVBaplJaZDEPY0Qrr07Mxxx6xupDLNSd",
+	"5xMjyiprym5p5cX3ubfenV+9riKRHQ58v8JDeKICsNXPwRVVR2mN52VtZ8wACodmea4IZMRbFKwly9YN",
+	"ntsgIWr72wq+tSJbwHGVpY76kh2+a9smQXmtGtSQX7dlqCSpLApA8rGlQeZXhAtiftUn9eq1+7W3ry0a",
+	"FOA/QZIVV+RSyGvRztwefnbvey/L/2hT/aLKWp8XNufltbrP5KoWEXGAtegwjp5zgGXb7ag75Yw1lA6b",
+	"E4Kjy3gGsdw50wTxrZqyzKKyucxZU1OPnGEbB5E+lmLG50NbCcxlVSs9LRi9VFUTDjySXbHsgzomu8Si",
+	"K8FRJXg15534uqbDV2E0uUcrqRJzlV7axmE28wtaN2xkkVbk5+Zf3TuORz3v1JO7/G1UKeUugQzIw0qw",
+	"QDS1y+a/F7Jc9UicTRtt4YjfvLf07S2gbiFfol7MnGqm9LCFtj8RF32UBi2ZpVZziZBSWx7zBlEcQGXZ",
+	"JLPPTG856A58bovvlnVR3xpUcXbVbtcZ7x80L5lyeeE+f9KYrqjzuDZNG5kTrhZmI+mjV2H4xmbZ6bfv",
+	"S3O6oUeer8wgD+0blXbfs9TjqBym6jOanb1Hk6Uwobp+XEaS/FZwzX7jQiUYZw3+rWRZpPZvTYs50/j3",
+	"NePzhTamKGzyCwtRl5AlK+YsIfSKFdT8gX187Hn3SdRpyD89t8nwcma0MCSs4QZdGGWHTnM2fGb/eLNB",
+	"KRc181Vd8tWRtJ1sjyA6bmwc17Rnm3YqiJ/mSMrGrLHPFljyBbOlx7XwSvPzULE8jAFOwDdAqktbIGSr",
+	"Mho0ZL1oKZq1ZbIpFVLwlIKiu6x0S9se6o1ayNXFMMjlW8jo/boZ7cJ2bLCCKD8ii91JvfT4FvXSYa+x",
+	"7jIw3oGqvrWPiGKspZ/Udu5nu/DrStHJ4IeraA/fc/I4l2UG3yoyHo4IE1cslyvDzsrRh7mADPPBxBk8",
+	"O9mGAHJ3anfID5uWYYE5XQqSp/RNkM6LRuN2W/aBCKuplDvcnclArVgaWBtuGuPhKPrmZkwOBJLvrs+6",
+	"hYcmOrt6+3ZoLMGcC/b27W5mC2dvQWPsJiQubcu+f3PLk+Yi7R+qHgWvNFu1OWXrdPXDe5rqVszMypRI",
+	"8xJFmu12UKANtaLpJdL4jDEE/U+xg/SyzDVfQWTSBeiSQUoRv0Tan+uCQ1jd3ONWlcaOFRZHC2oTC1kC",
+	"xs6U5zlMAfo3wl/YvaNBrO6Zc7F98jYpJZLrrtnKcCAl5lJgcdd/vApdY7JAkGPRUpcOvpFXnlv2R1Ot",
+	"bKFtH9qcXrHKfQYd8+BCf0Qm/xvDExOHzma1qQ707uwl2rKwvdXYQGslz8CrjMmnzNA1sbhBKpqq/yMX",
+	"mcvlrG8nwr43NHJ2d0YFh18qllW5R4rBBJZMZBtFFbfBEgywCTfduGYmCZmWGgDlAY9fLaAi+9LC+B5k",
+	"Bti/azfEguvzZTexmnrs8H9ieWZz1baJGtSsGIQMrBHgQ2z+hGt2dGYbFvjyLAvOb3W1PK+Ad+K1Wl5D",
+	"7OambKtYW9AVlAZuGVtQrLZHSVqljnabXGUfdnt+wfJeMd/GBATfIdq2hYbGm74t9AHcyTtdwNTRgHPh",
+	"WxTRPv5fHS80hnAtFmOR1FBURXHR1V0vovEKni5sNzjEOoLOETNa7Jan6PEER6flkMD/6fL37NlHsq2u",
+	"oWCB6oE/8Ha+PIBbJmDyz8It8xNXWhbrZrC+poLDOCTA7hszabRMFUIXTFkK2AIhPKoVed3hUD2nR0Ln",
+	"veDYG8xiKLm0wAM2/Ebt/K+hc0pY61cwerjZezSvphwQjU0nEmL4f7mCntqupQjKiGkhy/kCAjd0Kkvd",
+	"Ey3h94ZMg02nAO4PSjeoOLEBh42gdpNwxNwNX9RWSUlIn7w0Xwj4o11qdgBb6Oox51kofkCsWDhMkFCV",
+	"8meL+1KLrbUhl1rY8BACKGToz0ME2U6WG4uuulV+6F/Q3ha6X0RD4Si0FVmAjo26ZAcraos7FnnWyh31",
+	"t9rCozOylEWl2kEir6h6SuHdd2avXoWKnVP3ZoVcEkpmRuAYZQ/6M9lcbDuu/dfGqGDtqDPfqtVezrOy",
+	"0AvMuPcPh6VzVa2Uv5KrzG8cM44vK/Ue0ff9AVhiHb8AiU9iLU8TcIqOCvznM1C0sH8SkYKdBYqu0bqc",
+	"UJ3S9JJoifhXHpBG2badccyEjx4INywXCYFvKfcFWsiOfqB+ayOnPPAbuHKDOGPZvl8FQxa7DsAuAtCg",
+	"Dix3V8H3SMAdpftW+fUCw+IeRKqCRamkVj24DsRfkVd7cpc5nUPcBDJu3H6aN4CPftWpx+ztGbmmxq5C",
+	"dQoVz0fEteFNPFueOUJKbM3BnGMCEySpPCI2Ynbmseq4FfdUrEFQPiI0ZwWMBCF7vrQEuqJKWWw4HfpF",
+	"AFvgmgoN7eWmDAz1UFj6EJ5vGex7sFURvGRgXxuVm/9Off4LUp8Pn2cco/vqaA/A7gGdfBZMH7Sv3iDq",
+	"sEX11j28heZhM207+/6CtlaRfQrbYd8yRbtqet3gNlO2zBjwoeFhD+vEc9ffwogvI/42rseuoEFVV+3o",
+	"JFDMCaZcZybU91CphC9ZNt/ZMOp2EENhz+5uWfQl6/xsrXN3bxFpW3o3IClgxIYVzgWdS3lJqO5MiZYD",
+	"fsxpFDNhG7u6IWnfVzIemlXsBBurl7sWC/hD6FMv0Ld0NuyK3Srg3XP19thtYGwryrOEXEluEdvnsMBy",
+	"tQdHhv23Y6AitTfKglwjSpb5LP7+lld1sQTsEXtjoA+66u1VcV967FVsdzgBxGxwtwbyLMxT9SUWyK+B",
+	"6A0Eel0WhGdfO5VAHqGkabm7gHM7liD8Xi5XCWSBJlZwJKQUqpyah6ZG9GPX6CVdG0XSqKNxK8tGZzuB",
+	"y8LDLQsAzr5tUVO6MOZ0xLkBmTJnRjpeCxBEXCCVcClAdY7bw6yK73dWfjZzAhrFaVN2k7V0c2sxgGJP",
+	"BWG2Un0joJLzdhdo21TNnv9snuuNxVBJxG0l2GoSAO6GioNfDp6PilLTSiq+AQkcWNoHw3foiszgZpNs",
+	"gTRYU3w7f6CivzrltFL9IZRtyVP2WWnar5qq7KyRau4cI1Yl/KcUDkt2mscjk09R+G1gEaA3Ej1GaHgr",
+	"Igs+58KYyOZfBUsZX2limC4h8ooVNkFeaTI+tb081XYql83k/EV1JLo+BQVL+r7juBtnUU3KDeJeHDsJ",
+	"z/uR7FfNzoKWdoIwWuQcvLKGszFwA6ExrMeybe7Nhlq1DpQEh9EeOiFKFaYs0SwDDtvMUorlJOW2YrEy",
+	"maKEwMXljuh4KldrxNKvguObuEmLDsKziuA31YW1eZOvxY+yWHZ/RycNyqw+8KWKdN9a/xYE3ErNiiRl",
+	"hYntStPlqkee0kZtkVPDKtXKLyhxJ1TtYwOFX24JGhwE9D1IQ0IQTMRyrnnEZoX8k8WDg78wZ2xs5C81",
+	"uqS27KdSFdFb+3fJe0YZmsEeehTX31Z5dv4om2Fn3VJ+Me0+ZtzOA9yE9lw+i4sQ57pP/cnenkP4YXwu",
+	"0SyICYh7NcGOuTPGEjJBTUdNfByGElUuHxHBOETquJGvpdDObwPyvoZ2uRbpuwAhp+rSudG6tN79NBng",
+	"ZLyypRo4Uxc8jXVbwbvxKdUOhGkjnU+QJc9zrlgqRaYSF8rsoDzULW9ZTvOAT605eFNJGdUDj+8fMi+X",
+	"LDrbOZ/T6VozRb4cj/7fQwJ/f9VxLjPK85iVBPWBUrGEZIxmJIdaoO49GNOUKTUr87aBKfan7jgmGN6+",
+	"6Wt9TOxz6gkRrCctXU0GkQUp2KxUHd+1CeRZvbi2Mr934YEmm+RVO70ox4HB2jlb/FzUE2uN+oLtSEoA",
+	"4LOpNg7ta8NCPPpP6Hr2H77/2X809D4LMcrCFmr06M+LD/dvvth5l1d2kBsptvhn7DpwfO/b3WyLI8wO",
+	"WPXTaHl2Bo/IlOXymvzJCkk0vQSI7ll8hz6Mk/FxtzZx+zYlDOzP8IfHPYtz/EY7m7SlWsdst0fg6rHV",
+	"tTBaJOFTFj4ZRLCrnY75NqCqvnDVe0JRNTcVMzYm/6Nk9mtX5RYpHrDvbtjoeseFfk2nK2DqntvxF4B+",
+	"h8XmnbC+IztZLblpM2tgR3sJiVgjyDvm8CZObefQemS9D5c6myMsfj092SmG9tYia6Hn+GpCdXrDJWM7",
+	"SE9SeGDibi7AjV3RuctWtflKTGTtcYXn3sJuqtHuJCFwmMYSDGvfd0c+b7HJrmPwz1NZarJwTYqtQhz2",
+	"1SmFB77p3hA5znY+Rd1CeJgZxY4x3JNtSxe0+T5bMmfC6Pwsi9tgAfXGvL+NGyqo5lesgzcCMsIttTU2",
+	"pXE10o09drPnogZIGqbOpTRWt/A9nxsNDT1kADcnudCPyNEY46FibVMe49io3WDnXWEbVivaPQmWE8w9",
+	"PInmYz+AMf7cD/npG+M411ea6lLFWiVBcn1bZBYcxgvqrZG9Ol/pSnPYDsZ6e7tTh4eXzThOmRSsyZhS",
+	"2BvdVjUrQVdqIXVHW4257pTdclWCjpbRlBVjZ3Exf8VFyvZwYbb4XlcL27HS+yTsQrERHaPLhjx+ujM6",
+	"D3QAe6hleIP1nHxD+urGPYFBWupLPA52U3hPLO6UpZkqDF6R6jbJ+X1KAr7ZOE1HK1FWdK6h21XbGoLL",
+	"2fu4jGlvdRDRHXbebp0LUzrDuzWWnDSQZu5K6mP3Vp8ClH4Z4H3KVWzXO5/x3Np/oQ4t5pUWv9LqiFup",
+	"6BAXmafIz+Iue0HXe/hVKuCH2xo81UjR2fm8gU2FMouBJKR5qfgV657zB17ipmKEoocAMZ//016V7QvG",
+	"V7oXJLCU4PfRXchpTL5l2XPR1jJ8xqguix39L7YqGVsREhqTeDonSrhJVb4oi6+AM+rSucJsx7lZfO/G",
+	"KZAWv7vEPqfiKT4JJJKxvMGYWLZsbo8GDTkV0KQh2gmjeb8b2k00N6UKwnY7/NnWQqiCqbgLW4cWNIyw",
+	"i04cXfrdbqLop/4wNjur5T8ikURs3x+uWLHGEgibbgawDi43kwLU01GtfDeQsLNg3B63dRhnakhhUq7N",
+	"rXI1bxF7rYNWvJIyb6jZda3hrmVxyQpinhw2N+CO+w2uXP9MB2OeS3mpnP8kSLLtGwDxO5vUzq/p7F8U",
+	"0fz5BvQhj2nTOSMGu0xEe9z3SVvz/SpiTM6KJxVhRCiVpouwhx9ZUFtJBto4tB73yGvbpOrgeaJuoSb8",
+	"G1hAzVaZFzQrKaYoXGGACcZ+VwpIkwlQgXJQuCpYIL/rUbQm/idr6u8EyTJ24K6Bu0bgHuyLSHffS5wV",
+	"bZdh456Vq9cy/mqwzsw+eUcQZ4Vnb2v1mof2YZjOfZqAVV7zeKJCx0uXZ5GmUZZYWlJtDae+4ssy38fT",
+	"HFFPwvDASTw2YCMq94+312oj+g1UwhRWtTFCl1LMzdksH5H7FlIGjmwYNqc5PgnYexwVxVbr2ph1n7gb",
+	"DBHdWXOo50Jdx/KCIju3u7Pox+kX1aoOyWi/UV++TLHRUL+moO4QtsVvTsXr5vabcY8IuHnLpeNn2Jeo",
+	"NOmuKTnFCCYaTivUnrxK5CsDKr3J9ySD7Wsklrhlal7XT9Hc2QMMh2ycx56tqCqa3kgaMhY6WFVHai3S",
+	"SUImNLuiImXZkcuYOIKu9aX5hfneWLhHVbKP+QgBUo90QYXyefoKHmYZT839d6TK1UoW8LjK6dHDh0cP",
+	"H5p/LPiK0iMl0+MjcBFw83LzxfWCa3aU0ynLJzWiva0YswzkrugVK2DtePkeeU+G+UegPyBx6Vk9fbHO",
+	"ENFMmon72eSMTMDqZIVZ36qQM6YUnN+EyIJMzP1arAqu2GRI4Jf1KdgBoP3whHwZiNav4PdTfuQhuGk+",
+	"GZLXDkSAwKoVWdAr5ho+7trG23cvw61uJOVsVw3JVs5ISxKN+zcFoR4VKp9JtckdV4J8nLINC0nZVP9o",
+	"rZ/rsPjRtfpFtF7hc9PnkilSwxrqZGyDgt3cRsqtB/MfVQf0350VJk6xs6r97QpOLM5gJPTz42Py8OT0",
+	"G7LCJ0jGNOV5pOohXk32StNpzh6BqrZiBXa02UiwekOP/hwdPXx38R9v3w6rf3zREMSyKQ2RnfboflRk",
+	"FtdEkkxGj7KCkzwIECMXtrdqVAuhWVYwZZSiS5YZnu/TSgwJgyn9JCJMntElg/iSkc5rWZpXgFBZsHy1",
+	"ha4X71yjfGizpSAq0tKQY69MSxnDNnDeGIL23HongDY5YAkxYqjoFn3WPFavbayOK/NkE5yTbxVRbW4L",
+	"Y/wYb0v0XDAyo2Wu1wS6yzZzRSQGlZdLEb13qMftsJnG43j4P+eC3WqAxlYgv4VNljCUGK/KowVdxvPD",
+	"X4PUY8Wa+IcSsqJ6Uf2bAJnSzHxjzoVRC5Bh4bcbCgEtNHdMUj14OBqT/3r1/JkbgnBhY632mMlUNrTR",
+	"wg5bTTJckuuCa+bmuVuAt7UZeRlUgNfJpdHJfAdu3ujMqmhgc5ZD1yArVuU1ZBrsgb+AMc49ARL2wF2N",
+	"ZKghgiIiRFGuN1AkH0E53HKl15hRBNozwgEZEkR9soIlvUUEuSlAu6Q6XfzcVHG2YuJxWGiwC4YhMtWw",
+	"keMsjvKwOXmsi2jLwrJ1zTZNAhpqNKexyGuWtWWldqWlmpZiywLQW260Qs3z3HA9tCnTidmRlMEt+whr",
+	"rhs2aoujEEa+NY92J0VahPGtaf8oCwfq6TA+cZ6bgMs0Y49CjDdqq8jxaP4Wh+K2EY7OKhJUV95BT99A",
+	"kAQEHoT93RZ7vDNLcRuQDEHCSSVJ6iWEuOBmwXiAhAErYT+LbAGca5X5tg8BI2vVRrqJvsr2Dtp25Qff",
+	"7PKyu0fji/l9r+T7ZqDG9SMLG3PJVnq7X8/uJPsaiCPokX4OG83pzS9CHMe+4I3d27e8RAS4npvkMDN3",
+	"tWOKH/0V3J7fe9Nuw0NT6oUsDqZE+FZEqgEUAIUnzsl6CToDEQWNjiIcngWtcVpHcc/dVIZQ5UH8HTPp",
+	"1nSZ98MvrWCQIvV5/TK7fMuLrYQSe4nbTsEdKrx9ypcHx7EH7sEo7RbUxbnfy6BTS3i2Fy2UdhAxjkO9",
+	"KpdL+rkAGG9OuoXVtlW1MEd+N4LhHpz5CVL6QWg1ehK2wMbDb14LHC5bguLCMo7Q3DMurLsCIdyi+/BS",
+	"5rm5EW4vtE+jLfScNLQP25Dq+OSbk2/vPzj5pj20unX1XPFm87MUnbH9f1vIyp9GuAZ8aLpkgEY2MdyT",
+	"lTmbxKnT7Gn+El0C+6KSYqH5nmrRy1I8xgG2tPrv1tuNOaot2gcM9cC591xwtdhz17Yt2bIbSD9YhTaP",
+	"wRwsuMCpKGlcNKwKOS+YiqSGuBKHrgXm25Q36ppM38gEtZT5GCOEHHfryxqCgHtivXQBlnlZCosr045i",
+	"vYFS7boP+LXWL/hq2jWSizFvcNyeL9vKCCrmi2Di9QNisDNurpmxD2DLnY75UdY87YoFcWc1O3+UtBWu",
+	"gaULyRREWxzifwWeDr8mNDcTWHd8Y3vHA+2MnWlBLxGdveO4zmcU3yLv7JlCZwN+xQro/dP9wMwam+cN",
+	"RwB++B4DWqih7ZLBAHsjgeQ7kbl45f4irbl4aA9h58pSsn1cPrCVjvYq/qrGrNijjrIRoDNZN9BGYRIQ",
+	"QYM4OIRFUH4mNSBeXAe36x8lKxH1vRQC7wDANWHYW3JFC40NISuAE5DCTX2dEVUheIE9VgiiVOX9Fsun",
+	"UnJR/42OyNKCRc5oD32oMciimG7Hbr9eSKIYCiGXhAidRKJapqXYPlO7ha/UQVDAGupXaTWR9ugP7vEB",
+	"eMEe1mfBDjjXf7je2T3sJ99vexsIo0/aKA4Tn1ql592W6PfxPW0p600qZnMFPnuvX5ZiL93TFUfECm6g",
+	"dXq9IpJrnoKICqoAXfraIBlMy/xyr/LIljY9PrMIkv0lyWSCcSGQbO/cITeEmysNP5KMzqvMuYj+30Ur",
+	"t8TjER8/rjQC1d+JpM22NIHGHxwWnHdwuiH17CvPYAu+57NZRKDVHcEHcO8eOKUo6C57kPECq7GbI8CJ",
+	"n6gXoGvn2cr8cz1ow43v2JHWzuQgN5Nb02dxNQUsHMFDNnLmCrt9l9i0Z0PymE+KdMGvmtS06gUxbItG",
+	"sb6VSdDFBlsxYYyXp2i7dM7sbMSqaPeRFGWDaC1K4TvQliJjBbmmayILgBnq3voS1f0IY/R2zvQX5X0j",
+	"8xiD3Yq+xisCAif3bvHtZrJJEtvHjScSp3KAGotn12Hxp61irKwGIhjLYkmoC7klM3cmqPjYaxQQJY1+",
+	"vumetBWyFXiGkx2JnVM8gNEIBeUPJIom5G2hjTQWRnOWEapJwZQGzwCA79lcczqnvKH+sGNlmYMSsumV",
+	"ZnO8Wy+QOXZ+0cPGAjOW/eLru+onWNV9NZT20VRbt1QrRGXEZ8WIcm8nq5w2oORUV/zdF1c1whG4eXYH",
+	"GAhqjOwOhcPU1uVW0aUesX5eB6vZilXO1cupLB1EaQh7kawagGD2qaeT5Spa7u0SYTW9ZMJhg+4lWTbb",
+	"5aNgg0q5ecGwrQpXkHQLqewSEw1ZU217IZfdFfmcppdREQvrsxIfSnlnskihyt73EDSHQjLJFBFSY59V",
+	"yCXjeGNWqRLXPM/JlIXAuntAVQTXZ1Pb9q5B2gp8wvywC7U/xX2yBe1Rau/Z7MlxR5dCvSq0dRCi7kci",
+	"jWyse7Gwuxp8DSTMopOkcauvsbeZQMFr8j68tsxXvwqNaUNdFhqftZ+tY1j31ko0BD2gHDftkk22vf5h",
+	"SifP89wHQArmOrlN2SOUF1yRnM00kaUmTKBqdKASxs5pAvuUUBveZBFNfSLk9WSznNspW0JeWzPqyB7K",
+	"xd612eGBvajqyDbUyrZ66358Nivz/Bd38W8csc0Qx0YqaJsg/uk10axYKgA+gY+w/4qSZEbjZRJNrfZm",
+	"Nd+1bcbkRsUU2c7Jbh20m2fyuqUqrj6NVC4ZuNEcvEt9SnE0p9dR6oHUcrpksaXtACwyh1nTpvw6wjeG",
+	"59ioThnq2s5+3SKunCr9ai3SPcPzZeSYHfR2kDGKCoWQ2OHGXO5cEWihKayfcd8mKL6/+k4m9Cv1M2/e",
+	"s0a8zRALe6PySStAb31kazBsij6u35n8Romx4XDfHdm1VY5zEnaPas18pwF8X19g4Saz/O6j1mb8c9en",
+	"ahtUNLe1X0TmmTEnMfdviT2uuwIcOTTN+vAuEcE2kAWEHNgMc0K4MAya28oZLAkx7PAIXm9UZ1u/S8W6",
+	"UqULW5rlSNk+a+htC8XTw042RAUaYJXc9k/XBBwjsZI/yyzdPFyWi7o97Fiyq/OsyiLo0qMDGX8Pb//+",
+	"fZM2y0066PcOGbKSBBUWqWPBsHEMsFFI7cjTsTm8ZoKKwwSZM7aMAA39QjNmSGdidgyaHmbsahI38bai",
+	"b5qJftG3gs2byu9UXs5jGohayEJjri+ITyxcbsBNUZuOae+QVqUypNDgdg7hEzdE+Pmzc3j7kHzHc8Od",
+	"BDU8lcCd5UwkmwwE8zT3VwImK9fDuwxjmS0L3aFz9IH61dhDr8eq2uJTSG7d2jwtuah1UkgafPU9+zyE",
+	"R9Hrp7FKjl9dNfFmgGbd5tAL0Hi7dT6KE7sFCe3GnUGPqc5xCB8l7iJK++CJbkeJ2BZi6EZTrN04txEL",
+	"+3u6tsgp27pGP7/mjn7bUN19uCPvBznSGzqkx8Fu1XgjBEeAvbHn0cDsGw/nY3QYDxSehkNrB8YOft+F",
+	"P/oFyfDpZ/F7rtH/F/4shh/dzQOOCl/j2cRicbch9t6SaVWwJa+hVtbTV3qJrQMeSw+NruHEKgzwHcKv",
+	"2oROjkYYtvFA+zSW33QyOQ9h0B3eysIwVFqppnAzXjTdpC9yGk3+6ntftnBtP9Hagk9/l1L3lnS5AdQK",
+	"rgFwLIJ3BJ81due8nm/Vn4491OZOeo5h2ve8RG6SwT8qvbZOIXPZESmkKSPRl8TPZfzNkjszdK9K6r5t",
+	"8Qq2crywaU9dMkLBQwpJMb5AUQq9uE0hNEbZy4Lr9StATkXnvG+Vt9WC8fzFE3LJ1oA3+C7nV+zdBCyW",
+	"+w+grz1NXbNMh9o7mDJaAL3YVy+0XiH5qubEwIyqxVRS6FVtHxwSQO6wADcKKw2084DarqSA+EAvMZzI",
+	"zWiplJfcp3mcDZxF+s69vxKNuOqbG8C5mslWnG5fpOFnCtkHWCWSSaYwRRIKduhSDUkmU3WPrvhwmW1C",
+	"QYkrJkDsO5DhOXtk/gQj9eyteCuOyNdfn5d6YZ5L4Yr4+uszMjmHqkz+J3xyRr6DnSbuYIbD4QQ9wzQ4",
+	"N+tqimwwwa3yG/tWkHBvhwTAn/0lBVYpLmHFiiXHMbi2DSa/nLw/qj6ffPUId8BRm9kGRdeKXC94uiCF",
+	"zLHCBl4K7QURVpHrIS7/Saa+/ho/o2RVsBl/j4dgR8HjsIg0X06M0JwkZFKUAv/L0neTr4bk3ItCWYSJ",
+	"NikVZIrVvxmZrgnXykyFZ+Y5/Dca7Dibp1xpMx+zVjIBTPgJ+XJMtCTGpiQsV4wcn34F5OAavaFtj1iK",
+	"ZPLBSMWEVFlyCbFJcjcT+xaoTjSvMWQ9ga6xePr3LBjZf/yuEMAylRmboFeRTnOMai8AX9pQU0ImmH84",
+	"sYfGzEnWEL3whY+lcCEBQ2AYoodhrKy0s1eeriY/vKbzySMMPBjG8AQweTI7+sXY/BPy5cnxty7ckZCT",
+	"8TFeTIAqYXZZSG0hJysn9VdDGOGZFMwNM+dXTJH7oxM725dsxajmYm7mWilPSBbonCBKLpnlWJChgkye",
+	"ZGy5ktCk9uhntp48qqTIJVvbt/iP7HFB+ZEAnmCzGUsRE+n4hCxkWShPFUtuyOKMTIzN8RTJAkjA//vo",
+	"hcx5up4Yuq3FNB+RKVtLkZltwRjRyfFD3OfJS6aL9dH5TLMCaQMRmpIKZAwFD+TYB/g+ZmNzrjTLiCt1",
+	"cnkLRsA4WTokT6qTNZeMFExBKwK6WjFaJITmSgI/CMJEuXRbfUb4XMiC4ULWsiSZhJdeCnk9fCsgaJQy",
+	"gc5xnhn5NYMWD4PzFU0X7Oh4OKpkc/AZ9FK25fuDnxlbBUfiivCw9I4LLOayiicUi02lXhCP2mqdaobF",
+	"V4W88g40jPgPXtkbIfBinQ3GwxHOQq6YoCs+OBvcH45hsitqM7fuGTH7J2gimKbmafBJNjgb4LcAf7KS",
+	"QuHVejwaWee5dkD47L2+B/cBNpylRhMyV/Slu0VpTJXZqqd+ouHeGW4k5MQ0Xj8jl0xdUwQGZ28uwt3/",
+	"XjoxX8iUKQVZ+/9pNpDOldEufmGaYgOte1AF2bwl9usAUU9BBiqk24DKagtUdFFuocM8q0RXumDpJfIt",
+	"kHyVuLMEvdnf/gDNVxHYFSumUrHWjb34mCeWUgEHdjq63/Elb44uiLk5plQxgmVqb4VZOeztPhMQUuNW",
+	"mleGlzLssn3H4cnqMfXaghdEDVR1NTaa09ElQwdrA7cpjS2e1TZ9xWZbPXIPBDOkOe940CW876aR8LL+",
+	"3ZoD/hBdMv+bWshlcDw6fnA0Hh8d3389eng2Gp2NRv+s3OzfmU0rVfFu9ODh9f3f/5zNxsVoNBqPTkb2",
+	"f3NEwHUNq0WZ5xheGVyydfvPcqr0j7I0gvn4/f/9037yq9qe2XhUzcw5XNkql2uLUlOwK3mJP8MJuEbV",
+	"G8WRF4G0HZsN9XUJ1qgKSxHMSDchabeiZwMVQBFFhObPEZJVzsxlj7cFQsRlrLBmFS/Ikl5yMUesb/Mc",
+	"hIQVy69s98lIvvHe/OE5wuroKiF2E/Ee9i1LKt5wT5pdDNVsPGo1hPQexKWOZGVOLtl64hZu9RuOIt4o",
+	"QFwrls+G5AmGqWGNkLQpRYqa5SVbaSLktQNMrXMi0qttt96XFQPlDIyxC49c+51E2NLuTBYjzyZq7Exd",
+	"VSf5m7qVDf3St+TCuN+UPxFxAM2eB86QfFuORvfT+yNSUJHJZWDoAzU8sAo33BaGT+B5tlOq4IQOJ0O6",
+	"nuBju8fBKUZQnxHwCXF74SyNodM0tH3sHjxzkwyeytQj2Lc975+zs7iV+PjFGjhWOPQQFyzj6AsKb9p7",
+	"H9AhcoMCBPpuxgGyjcxQ5FoWemF0MLC2vHfGJk8jKrEUIFaUNkqG6zXElU7IkhZG4EFyCxz+tlzBL/aV",
+	"KzMwImNX90nrsvx0bn9AL2Go2xxREtd95kzvvS3GwG7cmtFnKb0+TbFzd/LGjHgfybidLJ9J/YvMjAWe",
+	"HYCcnwtWuRXDZNZKidhHZelHv8Jt64UTX2XG9ZEuLMZms61gnntdIFz+HZsLSTPUBt0GGYwZrjOea1a8",
+	"ASypi5qRF8QYjqNIpBEnPpbP2p4gikysS3QINS4sm1hsOfvpBFOkXGL+lM25IEruniqX4pZzDSFJXMOt",
+	"VINivOP1qoQIR+/3tw3JRcrqA3ZLe2lt6dvywlJonu/xwsNZpzR1mayWFsIKbMxNBpG8U5JjHekAaT1w",
+	"+GWUPJVXDKJeN9Adu9HYrFqi0JmN5trEPFcXfpMMMFs2/M7m6t1g5fticDZ4OPv2QTb6dvzttyfpN9mD",
+	"04f0eMYoHaWnpzQbjU/p/ensZDaeHk9H02+Pj9NsfJo9SMen09FsNKKjb82hrQZng/HD4+FoeDwcY2D+",
+	"istS/YSvqPXbMJrLH+3bo9gfg7PxsZGuNvY8UFdp228OazEbWbjbYGZCF/xWHkZ/d0BtxIrJVe4syrUi",
+	"Gc8SIti10RQdDqK/PswUI3cHiHt7eWzfAGdXrOAzRICNmsLPpGZkYq7TCcmMoctyxcCuRZ/xWpaB3zin",
+	"GmpVqPZ6rk3PtnDABQsAget3Ds6kduvcjkmnhbxkolJW7OkgHS0sUtvhSN6SKFQyAaqrtXd7UNhLtpJF",
+	"lMZ8qYx1OcpSHETjfuxsUmOzcuHC5lh/BHRCcjnfj8ymZTZnut0h+Z195nAC2bZxG5yORsPRqJaEW0nO",
+	"0fj1KJCcIKKnZdYug6xIrmLcDnDDy5eC0XTBssHZ6ajuvOtMBrgfjZImz4nd1YRMMZR7MGFDbfmVrShM",
+	"pdKEamhyHZy/zcaOUIBtnLbLt2Y0FnbFhCYTXMrQ7tqEaJbn0JX6dJSQb05BvoxHI2KbE2Pz5AQDHOhq",
+	"s/kd5DcIAsJhTNBpB5daVdFMC/ZW4C1oXhCMikG4mIMOz+IvddBtU/M2EfakrWfAoYd3zH2SjNdva5pM",
+	"T0unn5m36xUzPD11RLybgVVQAVv3eFmZc+8D/rHh8KrzDn6+L+/0ckKh/x3T9Q7hfFpKyJ253ZY1e6D8",
+	"ntzuqvs3o7W5eQ7gsulx/tt3Xk/njNuPC8iawPKfOuEgxt1B+KnLJbRkxZwdwVz+o434vkXi63nwWOLU",
+	"6fr5N1fUuYJQZbsMCXn9V7IIolkc6mqp4aw3mgkhoNjduyJ3PPkjOJ9CUMRm32XQOa/ZjYUPXbSmpuzw",
+	"vGmqNzxv7Z0dcDs9Wn/r4NBfrZ+f8HAOtinUjY/v1/tIDpSW6eW7nF2xHOFaUp7ZoInrCAfr8an0wOrp",
+	"LG9ndQltgxsyOsb/rMDvrAcLm2SaP9rHxSdfu3y6n389GqMeIPOrMJ5SMAWcaaMrrtphl69ro9TBXEtM",
+	"aFmsXYd5xTNmE8laHYi23YAVa4qh+6RpL1w9xOCaFmwhS8WOsikCfJYMfSF39EJolzYrJESl7OseGqpz",
+	"Tk1zkFjiTzWbG7KwPUJC+ZwMrrkQzDkDD+kwdBy222foBeBB3DlusEY3YSVJt6W0TRute3H8/O59cH/e",
+	"NMrqOfOi+k4ire174l/914X7ArSD/jveX32sVnzRclxnVtBg2dTeb2jy6PydXzHC3tNU52vo7y5nZGIk",
+	"zoR8qcPerlK5bNRrLtRXCZnAvybkS/urtSwLIq9FQgyz+bwuWyTgmHnyVnyZg3FblDkjKPu/ck6gKqke",
+	"qjhsR15MVMC8bgSTImaGxJh8rlnqWpYkl5DLEPEJ2T28BXnDtJ6vsEiqi6JR9yRVv7yNR8nfX9D4Bks5",
+	"FhT78fCMbQrzzgLve7vRPZT77sx8S8b8HigEcWP7cGclmh0DBULRt63YobcG7S0+fhDdcBy0hllbz75i",
+	"iFYDFWjs/SqHtvT2tuunYHYCCKg2wIMWb4IOx2cN0+WKeHCXvyGm0w5V2j9+ccsU9s7pyQuWXsYzesYu",
+	"o6dCqgIJOi+Y+iNvsFA3soFQbZWik4W6oYaFqioi8VqEZSD8FVXq2qivF4Gi6fRO9xguFHXwSqs0xifc",
+	"BINsOrSbMkzlMoCCMdZprhfrGkh/4yrvKM+5Ir5OapjwxTAHDK3UJUAgdfynUbnjvt0RTHniocx0wVn2",
+	"CNBvJmeaKT2xoFlUDwm2NiHuXLGzucWIbsKGjkVEqmn/pVGRRoaK88He5JxUTHI2+OLDb+cvf/jp+a+v",
+	"fnj34vzVq9+ev/z+xpC3gmotMLRu+iRJB5t5J4nSlWBCrv4kxdABhU//06qkVSnsdvWWV/1lUZObr+L6",
+	"zzOvOljAXpJu0y3ovgBDxv6jQ+TpNjKqdwp0UB99wEjU97CQep8Dm1Pji7NLxdQttjlps9/337+D5kr/",
+	"W7O6vWZlDN7v1oBgV/cJXty5FEsq0F2fhgFUXCH0fW7J3LeUcLfw8vhdDwOFm7osxO4IfH1WKXu1Wvcl",
+	"AmmwDEpMsGydIAlDLd0j9LwUEAtXhLphhuTcQidnwS68Fdhkl1BF/BUac54gpR5MNB8gkBlyome5402F",
+	"QhZWfbrZg0XuLtj5eeh2hxKEx02SsIPWFkYbvLw7vhN59+kFaD+GQnYvALuex3oRnatLFeCPD8lvALTB",
+	"ETflihVrRKew4yREinwdgD0fj0aA9oG3CUT2lMuI3rZT60635wEK8EG8Pfh6+HPOhHlxEL1y+EmXJfAL",
+	"ZNWfuYZQhuzpNK/lDGTPRb72H1gfFTxvxByUmL6B4S784KtymvN0uBH+LOS1Gpwdn4xGB/Wf4Pa1JaPa",
+	"Q3Npw/aID5WRaiGHEFQa+138dffuDj4An8ueAZba5R718zxfMaEg+RUkXtAC3QZXHDYN4Cfluby2iE9m",
+	"77BHWlJrz+6rhTCTnJzX4PExUqJQlhFARqocsjTPH5EJyGAL3YO3AAL2YNlTnSnN1tTu/n99w8BcDe76",
+	"g9rfQhol6hXTRvJ5J9tHNx6wYPTTcHOgRN+gxL/w3nxdrO/m0rTNYHdFibD96aHqIHJOFZbmOgYwM08R",
+	"ATRsiIxuE/Ohlsup0g7BXPsA15tBmqUWpdIQ3ZEu+By7G2q+ZErT5Wpgq8cuksG8pAUVmgG9ARQYv2IQ",
+	"Gk7ZGeRErYAJCRQLW7NCuYKhmsP2zQdsvAjQRqTCofcXDiuuEMzI1s+52xa5c4G1C3Xtu2qb6C5em5bz",
+	"k3n6pgbB89pc2QpTuV7gNr76P089vFAIklV9XRUcBqLnLgIbsmi7myvig4AGBs8OwCULRsxmw65YSDGL",
+	"b4HXtX1vDY4loPAuV/UW+/irVha7kk98K4hb5pP+m38+Lf7pzRs7LiBZHLByyo+JupZH08vk/kywt74K",
+	"+FuOhQpzIR0JqdmOOwgefAbPffxMhedo84WBf5tavyPeb5/6q7JTXdZ5kH9+PDwdhY3Dzgalsv5HyFGt",
+	"IXWkxQ41065vcDaY8h25q6KE0nGfSWo10eelhhA3YsnoBQeh5fRB10G8lhSJFbrfgXetlr45Oq3ph9NO",
+	"GCXRSvbDXoeedjvE+eFZAgxxkPh+MF5j0mXnApII1977kPrltd99/rHBXvlW1c8P5Cyvdubj1NKEK7jY",
+	"tZNnGVepbY1xqxe1pGZsoTjhvYAu85m5LPDK3raY7eRqR7qnw/yWaYZ/KRlBZmm5MhdsRUyobBqLEVr4",
+	"KVXWVM0OBFa30RopBIa+M/r4bSEh7ea6MGviDmgUF0S4BhywOdOqAglDCf+IUEHkigl3RfqWhjh5RC6e",
+	"QQKtIivKI0hh8JL/6dTl0hYC0gLevAUxZYxmRznTmhVH80KWq3al63tGs6fw9N/x4b7nsFGKdMC0RsgL",
+	"HSzX6o98CFna72z6NLZCNqPd/yYZeAjpwdlAlhpqbwql28IwOY1/f2q/XzKF7cNAWwe0eq6IlhIbUbpW",
+	"kKnMy6V1oh2sTCZSX3JQTWXjwNvMdySfBO8OWsy9XnEIreW5ER+GWAkSK7SxTKGmsSL+74Pvu1aLBAzQ",
+	"lfQ/0Zq+w1XbVUvtVm+HVHhIYC7DzX+VidQqSTbq9ralCUjXsw83+NdWhR/aOjtFDthaWf5HF0xXV5zX",
+	"JKZG+4op1zRpsCpkVmJYUq4gOUKxAgtK1rlEWCJ1Wfq53OxddVjm7A5qCTdK7KI1eQ5p6c5yuyum2m3z",
+	"hYLuMPl51XiNNt9tpee9D5lfYqvdV+3EXnZf8PPD2H3Bbu+7Hf1tv3AVzSlSP8oiUJ6vaQEA4ghibjML",
+	"oH9OFVj9myLy2nbySSDDQ5CJ5dPJI0LxZ14Dn/Mr208M69wgyyGDJi4CBQMrSCqLAhzkkAthu7yQgmWF",
+	"+/UaFVHChdJm3xy842Ybd5gRiBsa5ljYztnwyFvhuoJgADh4iisCXfexmbfLysDeNNapvF1UBxV9lqe/",
+	"shKuKKoc2LDIDt+NR+uzx7rU2hlZXyPrW5baHSppzKV/fBiwJUAtDmhG/3ct1LqHAOubJ/YR+fkxnq0H",
+	"MjDk/weGJ7AfTEf2NjLBCWBL6LuF3m1cNJvyoBGKzEWwlKZrkvHZjBVM6IRIQVZlsZLKige8gQ2FX7KV",
+	"bvTY3IZq77La85xoc0lZ3aE7kdoT+CSJE7xD1AoWUq7umhzdk3dFjueCyFK7W8mLZ0gWcQLesSEkGRqJ",
+	"HtxjKH5pZtNLXHsKpnXuqp7hnppju6JClvMFXgpwIeJ7XN8x1y8ohjIP23BXlF4jqeOPTFKYAhJoMLgr",
+	"H4myznN+ye5Q2vnwmm0TZhX9pEoiy4gx15DYoJ+J0RoQA5KcjkYEgp2aL1kjWeAa7pgi+ghA1KoGZ/e/",
+	"6Sz1XrofRayKn+Q15qtCI82Cs+xw7W2A+vIc2bHmnQlPDdw0h6RLQONsTuB9BTkCRyCL8NEhmRjzHtop",
+	"UvI4l2X2A3xBxsMRYeKK5XLFEoLjTNEhDc0t7e+XkHFYQAKXzR2Bfn5Tml5CVthbMXlKlT6CYY+efD9B",
+	"Tzh2A9TErItlj+x04Cig484M9fuFLIshAbwuMj4liqVSZArC9MulWQY2Iq1yKHXB6PKtyPmVUXlf+4/s",
+	"g173vmRrIgsHSL+ka6KY1auZeYOZOhekeqVvl5RLxY2anqZMqZjKiy/Ebdxmnw1OXq+Y8g0FbKtP6G6I",
+	"enlSAdcXpRjOuOBq4VHrzUdfT3rW/+v1qqn8P2jE/IYe/fnu4j++fPt2aP/86mvzj7dvv/7qP7+ItVRe",
+	"0vdPcKDTUQwa4GBQXOhGVZaEqxhSwVLGr1gF0YVphdUG1OiwtgPhwkdHDy8+jJPj0c1R8PcXe2HPQ2M7",
+	"mOYRUkW9vx3Pzsg3J+PR0fj4rYDHzkh4zG+FYc4z8uHtQK1Yamni7eDs7WA8HL0dJG8HPIN/ulHMR0qW",
+	"RcrgYyMTXMXWvXZvEfzUrBB+mLGroesePAynNLwa45N8iU/GfGrwhJm63Qo/7KaI9w++HZx9eDsoSlxc",
+	"UYpdMwXXFTysyjRlLGPZ28HNzVsBDNmjL2AlIg6WRLSgqxUT1sng/xlIeCsbIuB69qzqviSw/huFuscT",
+	"nxb0EtoB0xnT69eLginzy8lX6D7APrksz2x/ZnzsCH611agZ0gLjNRk/wWz+xR39ZpHOxX84B7r1kVfF",
+	"XhtO8wV4wsfgxgdH9yLPOvWacImLyQByNGCwykkdLTRpxccb1fDxzIQIvMJiXxQMPMQB2Ntde6Q3kvO1",
+	"1DR3O3VHbmlDArsd0sBah5AcP6EXsMEFjUzXS2Dc+2D+0+pvNqPu5WmGHx7Gx7zAOfRcaH+3Mk75IrJD",
+	"96yHtDXI+RPLs8f2uc+o5SqdKviFZQbfTcbDaUIFJd2uHDk1/weZgb7LTPWb8Wh0kwQu1GC0ZDPeZWRa",
+	"m5Sph+rqUbTu8TG9gcd5vVgHoKFkxvIc2/SNRyOiJTmGRPqH3/6vR+R09L/A+slzec2ywyYJVFTTIZ3R",
+	"+ukPlNjvcsl9zbg5CFh1vRlfE8PdNozTzG9nBcOb6cO+gzYmYkGEw95Ok40AyRS8ZBotUy0rU1DqhTHM",
+	"zdyShuDJo6qjP9fkElq0Owt2QVU3vzIu28rcT8ihjBglAB+45MqsO7zie7W+eQlL7IyDdPzRbhpzPoYB",
+	"PFuoBc1zSDucsh7cUEsR2yDqnFHF7oCqX3tnMfpHKscwhgHpJcRArV/ZurMWTCRESd+7SWmaM/QXS4H0",
+	"ysSco6sZCdm6lc2/sQQVO6Wb5W15nzHQaT3PMVKHzfhkaN1qxWDrlcslK0gBkQYmMtYjhvLSnvGNpe6/",
+	"iJifMhRcNYKeS1Krc+xFyVxccU13g2A+CZ77nLSgNGUrXUPZ2F087OLC84Km7H/X0USCZq3+5/dH27XH",
+	"XFztLArhnVvEFtCLDELqdn8OpqhUB7tbUQmIZUdL+QPQ+pPwZeBNx2T7gNJ/AR9ujNbRu9uljZXtDI+O",
+	"EszxF5eVW3nFCnO1m/erhmbxj4hiIgPNQUIeRhPyYrWivxR5sY28NwitBxJisLg76Uz1r8jIyUDLSwY8",
+	"9s8/xv+8/PM4+6b8QY5WD4ox/e5++j37cf4T/6/Lp8tn8sUfL9Xr8h/X///1P0fj4/snpw+++fYhnaYZ",
+	"m80XfJAMysIsdaH1Sp3du6fWIg3xA0JBf+/Wb+vbhX6TOCIOfv8EIgpwrYATN7AE/hJoRJg9I9QKg14C",
+	"qOmyvfeh+sfO3vMgkhqbzwtsOF+NbbFgUT+wuiBx2V+QdgBe86be8zUx1Q1CMTi9A0Iovrat/oPRjQm3",
+	"x/43IyW2LXb0bxE12EOP2M3iVSP1is0P41Pk4XHuoSb0tN/CRV9UTA5FRY1hG7MXULLrQpqrgkFgHlt3",
+	"Bg6LcmVUioxq5qpGkrhqji/8i0q+3YJRI+QKwel3dS7vF5WxawxqLyITgU1VtkeF38w0l4plia1MtzFj",
+	"jnkG2Jt5Z2cnQx5RLPqplDmj4rDl6KtVIa9o7oUIzD+ECVyuyh0oeR3aprk6w1rdu+u6tl33XrJuD864",
+	"oDn/M5zwLKcOJhp7tfUrgl+xgkuYJoOIF67neHM9cN7VcjGiVLRsgOZL9k8pzDH++voxFGhQzR7bXFUH",
+	"1cYKF6CqAymhS+Rch7hOOVvCWdtPNqrzbeQqbL83PIlvon/V/UObeoaJOtl5wNGVnM65OIyD+okf2sa7",
+	"8HhvXW3vPgW9yvx10wxmaKUvNKZAXvK6FMlZNmcFAeuPK7KU5ki35S5qDoDq8NcCLNPs91LpJSZ/GRb7",
+	"t/gAWm1C9njQ9OZ0QYt5BY8DORHC2hphS/IH1f2gOeQYBdExiEoXyPdmjaeGotl787txcjwaEU9F4Hr9",
+	"Ap+5cUvLuegU9C+haC0ZAEVZJPx31dCDSmgG4nAlFdcOHmRV2Kj9WqRHtV9ursbH19YiDaYPk/6fIqgb",
+	"iSYQ1D2FcIuS7BBzPjdgbYdkENrvNXz7O4QN8bt60Xgf3KuJyg+3eEWbOxHYBWx150FMS6UlBB4YzWwt",
+	"eBUwNFooKpjGDiEOUALnqqz1C9tqoSVQvjvw9fqthL/a/2K6ZXOzA7XJPzo+RX7bAX/kJNPfpcyueZ5b",
+	"EIheXstzTxN347Vsvp03UZnu74/K9PeCpoz8JFcrrJ+orvxq+OP67R1TAjaf2VICRodVAh50UgKadsip",
+	"Bb44/fcSAPjsdfuFGd0w2BcPzITIlOXyGsjH8ROmtxCuyZdfPDBPfzWsbuJ/Kxn9lYzR3SoZgyfP/nEE",
+	"kxwPmpSNcbuyMdpSNkZ/lbJh0xz30TVOD6xrVC0+KnFFqCIULvDPrY/ReZaZWxP3k2hJKJp7UDeh6SVw",
+	"vJzNbgEQ1K5b3PtQ/aPVsw8+KzA87RRdf6CpzNbuns+GtW6okJoUSLG/KWJ2O+bKX8orFlxvB+yj1CFN",
+	"1FPewYIAAW1uBAE6H98t1MoOqpAIdYkWNXQTzfPweugT7fDppEgZUXLJgKRYrhhCk6mo+mj7A94CUewu",
+	"1EGLxdmqDPZq2RfAj92FyvdvNNE90UT7I4U2ogNXaHCJE66f2z32W4Ex5xDZzpZGIlyiuwIOe5FlMi2X",
+	"ltJ3eU+XtLhkmVEVpGBtPtLv3aA7aiLPpxgHY1QosspmjYEZWSyprgVkmCiXgPOdmZs9VVdmE24HiGWG",
+	"qhXt/a8X3/94NB7eJ8PhsPZyOx/DkYLCRLegvbAg0MyrXgeIG5SgOps49TkxOngCWnECu5U4jTlBqZI4",
+	"YfK2eCsqxTixWm0yTkB9TzYU6mRDiU9A/TYqZ1KqzIzVv4TOUcwGgz3GTT36nqvKKIh5TGY8N2oM9uqN",
+	"4JQ3z+YwycFOC6aKvPj+R6MlPn71j0/HawWG5r0P5j839wLTqIk/n9ElgrVjkUZChEQcIwWZIKBiYtiT",
+	"XC8kUQxCpWxNpiVIGZ9wvKRrQPeJB52fcsGe14zBzyYltC3wIc3j732ozfzose0WELZo8S2kKkvWmde/",
+	"77q/WyDkMmpxn2lu7FDHAt2LYfqU4901TKanjt3xxoqsD1UDo7iY5yz0hGA1DJi0Vju+PdL3HRsUhsfa",
+	"ZMOZtRHvxor40VimUBMjReXOR4yloOBg02fNsgAHuXJWPyIn42OsIICbiaQAtii2ocS2vdo4yC3d2h8d",
+	"5vhwJvArurZ5K0jDqIAhrAVXpODzhT6oFnjmPLB3Zp96TGzNBBXa3P8VODYUt3AFSdfgtllRnhGq0Zy1",
+	"xSpQrOUbphAtyYpGegm6lfzPpZ4ngEVOhfcoER/oPBzBzPkV+3V1N+RyTnKqmTle8P5AghnPcyx/ipgd",
+	"MJW/+rxvW5r3OowcQicVJfMr8C11vYC/YwgGfSjctzsQaJsg+BDGw9I8YPrDEumKru+GQr9bkykVl0QX",
+	"VKgZKxKw1F0yL3mBlOur5jDp05Kz4UmeGaGH3Z2xHFMv2FKx/IpFoDhWdP3ZUjcgM4KC+l24YUYJPCXP",
+	"5BXk4ybEP0hOvhmPu5O83elPnOQ9tVNs7QAlnAKKkck1XR+W6K8kz+7qGlfuwsYmKSiQiavFXuU0ZRNC",
+	"jZpdT3j2ublLmrEEEiPW5gafMpcLEVEDzUI+d6n+WyHFHJcPdh5sUc9K639Innl3zCdF4+bgs4JehzTu",
+	"Mbqs07JWan5AMr+27767zJ7tpNGqEtt2TXQW0Dbxuumdu/yP/3l6qA/k2S3YO4y3QQQ1Kzh6ej9QLHuy",
+	"4RZCp7LUzqqV17YchQSg2BXZolFKqMaSeFstqoy4kzPCzMhglU0ZGLRyBl1/fkP4wxVKs4m3UrjDlYgi",
+	"ZtcNXfVJ1M9X1SxvPnRMjfGBoxNgKNyDnkLuuzK/9LzSXdJ1X5csNcBVBiUXlc8ZM4psUK57uM13k8Bf",
+	"ds7t2NqmPr/ts6PPcdExZ9xvdSI2hL1R4k0VeGcOkKFhnUJGcDrznCh2xQqaB6UHsgDnNLaWlmWeAb4o",
+	"ctgtxIYt+WoFO3AFY5+RV7sJy956pXeGZH+XXLRXKsaCtr5aUF4LSFO7I0Q2PJDdjmR7uNvgBGZ5RgC/",
+	"csiWB6DjF1UUZcqggQPW/1uf1h4FiHUSvfcB/9hVHswNo8CAijCRVZcZuNSs5B8SOwmM6zB6xYwuBmlC",
+	"4D+rDE7yM1tb/67Rz0G5f4T/jq2zKfcI33fIvKOG4mML0QDOQAfrS8WaLGVxwDJkNzKoDrN9z3lXOfLe",
+	"m3bImqJPT5b0kxNNkWo8hM+xtGLpyOLuS5rdFjY34IG8RTgkI0wu8SIvBfyJHydE8blg1rGRgUcPpBIl",
+	"l2yNGFSA4wyPW+9BNIcEY6IHESUHaB2zZ2k8Tr9vh5jPhl89mIln2OODMqwFU8Z2Gbfi3sP0KvFXDHrs",
+	"YBf2hgRZMl3wVLVhtf5iH9kFKL9gRK2osKgB0FrEQ8gbbjs6PllMEvv3+HTp//4m83/eHx1ldK0mj8jD",
+	"ETF/uc4Rw2AMDMEJxmH9UCcrZEEmXGhWXNF84rtoNSVwab5kL40d3ITFDu96Mz56eIFI7KPk5ObL5X8v",
+	"/jv776MlF6Vm6r+PFrIs1H/DhL+KobRHkeSh/YIraza3+LUssmCnxotJ06zd+hoB5GPzbZrZDtn1Clsa",
+	"7YGGffuSYmOJzdlTqtHQPL5/YkxiMct5qtXgbHyMiTH/kHlp9mU8PE4GM8pzI9BOThPEZVdqVuaDs/Hp",
+	"+NuH1p41yrf5/enx/ZMeEgKpvwnAvVweJGnkRz4vC1Y16YC8OchqQKYyn/NlndFxYl2hmeWKCbriQ7fj",
+	"Tez+HJ+7NRwNFzMJaXNBbU2ODb+8oB6Mh6PhyGyfnd3gbHB/OMaPqvOhWcbRmfSiMPPV0BfSeiqQtG1W",
+	"U+SUzHrOXzwhZtz9D4qlZQEFQ28u6rk+XPkMxPrh0MGF2/pVTkU7HguUKkF796rDHvzKegJZwdAYci1B",
+	"m2wfM8QLeN1tz89O+s1F9+hX0YLu8NqvCG1jXnjcGUsOh8q9CvYN7gbcKvCRpwspFbsFzIM5J/N801li",
+	"vxgzA9uSBh3z6UIqJozBS8V6KrN1UlUpw9GrhPxRSk2xVwLNsiNIRoukNL+wMzjU8QJ3Pbd/zhjVZWH4",
+	"6XrBNTvK6ZRBrMBW0n1xmoxGUM9IfRTJlv79KjJWkLUsC59K6zj/t2Ascz1s+BCTQc6XHIuiaZ7/iHPw",
+	"DD7z/wZSXMqM5fUauO2qONzTymfsMxrbygmDksZjd8Xacd+VAp1+trgTngEnZbDMl/YlRJUFFlrCau1v",
+	"XtA1RuVpunDt5mxOoEWKhuKqYLwXxjTZqvL7HNixUViGgi7GhRtsdpbSPC1zqluCK88koantdOqR5chv",
+	"tpeqsfywnypXZDQkE7OhauLqk2yjLJeNbjGauCCGYODC9dLYpuYaM1ERupRiDp1Jl0MyAeVigrDEoBH4",
+	"XkFcQMdXkeGxQ/Kn73ZimN+WCSrNVkY6mP/GIjN+H+BMB7cpa3LMDjxxZJaITHMRsFZO9UwWxoAzJAKK",
+	"Iy2wSR9W5cL1rtk8SAZXmooMylRPblzKsHJzo6C4gdFn6AP1sAdgAN70o+f/Y5bdGeRztOfmxIXUZsX1",
+	"4HTkis071lWfwtOuioSxeimyF0H4mBM2p3WJa2SKLZHGEZxEg69VUxH0lKqt13lJYw+cvKrO2Qg8Oya8",
+	"MkIctoTQ7JalE/flUUUw5pvXze+xgaZqK/fwugFhnENktEnUWT6DxE6XSnx4AfcbynNML3ExI6VJCXcj",
+	"Rb3Ag+51EYRFuQMX+2UpPqGWSC9LYSHyDmU2th/Ky9Jm9x9EcTSbbY7H3ArOhmpM0oeN72p7mZHvfShK",
+	"0doU52UpBnvuwoH8vEUpQsVUzgumVO9F93f6wgoutjbrLKUiZfk+OTU4YnNK7x8lK1kGC+aK4Hty5rO8",
+	"E+iFi3x7TdfYp8AmiadyueT6kY0MU2U/0CxDT/KQPMbhoFnjnHJMIqfwMtfk3dj2iYfQt/kZkZJoGOmv",
+	"JYxXWq5w9j0owTztqN/JafvlTg+ElQmvUPj3utTxVTHf+RfuLvEQ1eahI/x0KIv5PUiwunc8Oh4djY/t",
+	"SIMtB8PB/BLn5L9ePX9GcJWJTe+yb78b3Tt4n/cz4VZ7F4bNHAaPumr0ZyiWFky3X0yv7DOfUQ5DB7hk",
+	"q7q9+un5iyc//t93r5///MMzqHvT3cCNMZ7U+oo7SmHA89idwmDPFvo1oSF/ewnia0L94IgQjnWhAZk5",
+	"ookJFvimfq3aD+99wD9aExWMbgYvxeINAVPimswoz1Udy3y7Lz+MiZP7CAkFuJpDIpljoyVC7dC9dnxX",
+	"ysDe23LIlIFPjnX7sWVjdAG+/RwzBnDmtq4enSh8yTznG2UKuH8P5u+vXrpNNvpgGVEHJ09mR4YaEebo",
+	"jHw9gcQCZWsHoIN9gIJk8+bR3QOrcNepS98tGM2Cn8CIoPnJGaiNuAcKywi35Y26BVf1x1CsGNGY5bdL",
+	"18UzPRu8LUej+6nfH/gnG/Tkin/AYHfh6PnrxEVY7b9HvkK7uEBaxI7kQKLZrURHb+yhf2kpjO7l688N",
+	"x+cV0/7e/9s+QreWLuLsux2qv33o4zeEeO0c+FSsrVBWDBtCQDiNvV/lkFxv1el+HSI4pETspCW0Xq0f",
+	"zBmCtCjoOpYUYlTvwud0uthZbGKK0QIiTtWMlvT9UybmejE4QyDLWyEO3dI4glDbTuAP0dCA21g2L0tR",
+	"gVeupMxB+Ub6B1e2RNs2DOhto5XYYjf47opbEVsBjNFU8yvWU0SfHNgYAxrpYo05N+QBzbGAPysxYD/q",
+	"6tF0nxrbC/666eDR+fSNhBB+rAKz2W4Wb7OjfIB5s0s8suFKKj0vmPoDFTHkjwruxj+3pAWn2RRdoP/a",
+	"XNSTQ5qvZHQlfpaWEbrcApj6KxbLIerOk/tYRFXYJWoS/eKRXu27rA/b2EOOHly14bmfPRo5UJ2oXa4j",
+	"dW0trxg41Td93m/FDvPLbZgU+fpR3Q674sqZYS2W17bF9VaYk8ArF1p0O/siIex9ylY2XXxyRXNuqPu5",
+	"yNeThpLJfL2/dLu9sZbE8BHXpCjFmWumXCthsz35oGh4O/gQ0zrCPWjvQRXviqWoBWByRahFKWxSBCWp",
+	"FIKlGpLaXL4WF0rTPMeGezlNL5WtrWFFIYumaTpQmT7z+22xTnxG3YIb0bxuGl8gIG1U9TptVL1qZnRc",
+	"YrhHOFP3PFDloSzcCkmOzyykhc1hmNmkASpKyChGOHqjwVOlAfzzNw6hZZtrYOuGgcgB0txcOI+lmPH5",
+	"0CXnvmRK5qVtRwf5ATYN68JeIlWKRHWn3E8GRSkqxHJ76X72Guf9HnflOHJXnt4kdd7Do+x8g54bAmFZ",
+	"t4vUOg3giEDSc+UEt5ftINZpDmgZiGZuuPUakNqtzPlL3A3uGJpIfOvcLUXTLKvRc3AldqPcsaXcD+aA",
+	"jQ2wWaBio7fI4vUmWCV2gbnp1qTTCD7fj4oLrhbhaJjiWHZrq+DyGHx031z90HBg5LNxRjcby+yD6wip",
+	"PWEPAssEGHEHH+C/DI+Pu/N4o4fq4/H45+nAelGiA6seqCZcaGnu7pT1VJnBn2W+Luj10RSuZvApNxq2",
+	"HTCpIZJoJKEFKifXgA9oxCdiM7vkUKMAA5CB+TxBRPxUiitW1LoAplRIwVOaw8+jeeB2qc3Q1h2Bq/3p",
+	"DH7H3tIOydr+c02XeQzLOlrc5Djjbw6Z6VFd94fCLQoo2016lmeuDV2LL820jscn35x8e//ByTfJYMkF",
+	"fjj2s4OkVMgCTD6yb+EvchZ0ExOVWnmT1BYCh1sDBLfrOCP1ZbwVdhVnbwUhR4RnZyRchvmUEDPDM1It",
+	"5C3mALVgdpMnutYtHBuSUZuz7Q1NgOoA2v3cLP5wtZBbSAIC/7iWfrOAC7K1mxNN7TMf36dfOcipWNti",
+	"ib8pcsmMFmoB3aCzPH5SVPAI77ULBQBg9gH96smHttBBKvOcpWb6F31HrS/dbrp1q2jDBkrCmjTJGVSw",
+	"C2a35LANr59ycdnY7drcl4SLNC8zpghmx2QOuH3HPOzTH62dtbVbW9vN+uNCkZtevsvZFcvVoJN2blcU",
+	"dIy16Owfan3GkoG6LAdng1c//3oEkJILlmdBX9md4OpA5D+ztR8jGciCz2GvN64UJcvCRumqKbRDz0fx",
+	"2G/qt9eULcCIMGbLZX0iHlS+nOY8HW7sorwWP8piib90GrO5V8AAwz8aTmhcm9zGOqtCUrjC76hvNXLh",
+	"7mCNZ4DbXxuO8eHG8B5Y7XArLFFvJ6VbIb19j7i5fYRr5N4H/KM91x17CtzazfUvzd0rJh5Xde9mrCaG",
+	"l9fYBTNg3oYNuQmlw+fL3/14t8kyRkK1xbjgJkegD7OdvlgIEKI9/sDwUKUW9tXTNbyEZ0ZzwQLhmo7z",
+	"cbm7S1sIt6U9JME961zvoGH+ZJ/8nDq6WO/fIHE+x7psMEZXi4BynvfajwyFI3x66OTb2dyl5qyPNHbp",
+	"3Mjlrruz2GPefamaO+93WRaC5odgPSjRW9DVigmWYXtOx4lNhV6fL9cZSVyq3dfwK3yu7wo8RsytWWlR",
+	"TtVKwpNGv3m1Finyy8nReHR0/M3r8fHZ/ZOz02/+aRsFmlW5C8acL82ZQmfgriEeNAzxJxMZU5f131ce",
+	"bHgaPVc9QE9r2xslc9AmKmAACwXgXYSPfD0i7vVm3Q4iIRkjkGOqdXYYJmEF85yBhicABQRz/Ew5BH0v",
+	"u1wd7qnP6RIq9SIag4qruOEF5NsHgjsQ67rxOnMNPI97hID+P/autrdtWwv/FULYhw1QHDtNs8T91KUp",
+	"Ntx2zW3SFbhN7kzLx7ZgmfIVpWhekP9+wXNIiXrzW+QmK/otsWWJInkOz+vztOx60VJs4nzpRXMzdC0T",
+	"d2uN1St7Rskvazg5nj6sp4erTgT6c41PlkUmH4mjsPtebEjibhIPb0zskur8kv/4FjfpM6j1a1fyjGe3",
+	"KozvbC16byDmftDsQdFVLnoxVnaulMOiep9ynozKgKZhqj6npc978TC2ScZxe06XTihkxXdPVXe32YGm",
+	"5XGlkK9DiNCPfK5AEc8J92GtRt8X/kGhHLMesSAIGAVhJDI1RcDzfLEfMQ8XgCBK2WdMsxpwAw11kFXu",
+	"UCMamYw5p0QTHTthD7TAw15Y46MtD5T262vsQ6fN+pqsoG7zApuj1gtsNlPwiWjU6onosLdhEJBm5jEz",
+	"JR268It4xAZKJ4E6YOSglJh9klKRj4mwSkVEmO4KWFFVs+tdaavvJ3k8+mJTPVMpJtyjT94AH72DmOSz",
+	"u6J6v67ScqMtV6xxsm2irIS3aAS5TkCpeQ3n+l46/dNjLZpO/0XPdeb8L/Xp8ZESB63cVuXsumf9l2f9",
+	"l6cUlo+zoL438uxPPpqXfxdO0P6IIJtqrGtU25paI0kuj4673bIS4H7gi8mVj2Rx9NmaGPhiyqXO5gKf",
+	"UwnZSq2jdYF6utKQFMLv0R+vacJ6R93aG9vgargV8IfjKPwbBG6ABQgk6cIaRVDjVjfvmli80z96cXb6",
+	"0BR436K0pLjra9SJDhKRxYWvIt0Mfk+MWMAnZAVqOB1llFENCPEqYIkIcc2KkGkBki2n234N00KN2Y69",
+	"UXtx4/o88qb+bizL6+2KDwsQZAApqyLDQbKWJJNvyQIYx4baxASksHliHt7BiHD1daSfoJDoNjLEKS30",
+	"N5baKOgVW2uk2MmozG3zdksWeZFTceMaxebTqK9cpf3sB6uXByUWtaJkU47iZ3nnbAnxq4yFW+2KAV07",
+	"qMFP8cfjfG2fsCuiIbrwsrtF7KCTAhJeqzmkN6bUbKFm/NspcW6j5Q9LnLdkYDP1rWqnN1ip1mpiHlWt",
+	"WXunQSYHhbhEqvHbApqJrc+IbQqP+wtKAO5Dzj/rZHeYgqRT95X2GHPQu4lS2khGCKLDLnkikakpVUpt",
+	"LXIdjv1bUegaAs9o9ETEfqBLBSKQyRxGW+6F1d5Gn27a1sqX2bHUvb+VlXkH9lGbhtGMIBdbXo8wCJAu",
+	"dC+y+JsdOR0C8kKWWm3z7kltfhkzS6miUNaRoOkhf83m1D3wf+qI+DXSyaUsSgLAFyZqPVnsxtk89GHW",
+	"c4/gQmtbL8uNllkHZhZC2nfr5fE32np5vIXNclRjs5zsvS3rM5FDZIy9T8gqhc6KYMCjwIcoT5HkDVY7",
+	"adRaF6ZvZnUVnn9GVTyDRUxOpaY99iU76nYZD2RIlQ+F/lQN94+PqKFv109+Fn5I5jfca65fM28dQl36",
+	"MxEzEaaCyleTuVJuPxMEvdM/tZh+lWKMQPfHa5yqz68/Xvz64dPVxZ+Xr6+uPn/4+KaDoPBIH+X0nUPt",
+	"1Bx2D7Vvr0a54FKmpiR3DiODHeUb+PIriGNfTKTLNGZUp6pptKG/nbS89TFW1UixNNbf6zJNJFFA/AKc",
+	"mVYAcfgyM+xTpMjXbIGPyQ6usPSTofWOKyLK9nWtchuEySI0/2RzRxo14N4MI4cI6w+RH2JhMeBJRIrz",
+	"6KDbu+5azh6xBGR61SQpLE1b+oFS4f/B2Kvz6focA2dIILCWgmFfPDHt87S4Thz5PNhWGApr3nRwTMNg",
+	"JIlhLwvTTblkQwDB+CQCKh5jAY8hapNWyaKewjJp8QgqJVsK+rpgtfFUeKt8bxGmTGegshoBRGSnbcpC",
+	"0WGvzZopCfYFhZHVl3LKI0L8DZO4z8ZQ4lwy8j9cUkcZcjhgnPpGGIgQG6iNLvAFS6e+N6VA2BQCwz2D",
+	"sAj5SnAik4nzlZpQctZufqwl5aevKqqgbfoX1+GjOy48GB0Yk/Igym1KJYwyDucHccSFpLIVXSE34jE/",
+	"ABH53hRV5Uo2EHVqI5hK6uwkEue0T/ZO/vJdQf5TFSSRMubXlNhbH68Lz5FDzrC5mCYRTdm2kT60h1ey",
+	"k22duFCmOKQbmcpGgbDfdFBqnEitejIgLvKVMlwXvXR+LCEY18Tv6OnfFc/eFU9FitXhZqmG3klBNYyT",
+	"IHiv9UnGmmTIqW61rvk9TPFr+hY/uqYZeEE/2WkSLvWObOKT0wRymv8ITWh1slpktzb+GGfpNAzMSUpO",
+	"RqzjPDFEJmesPkLWMSZDNuZRa10ghkAZ5Thna2rLpFGDH0W8IL9FETNXfLfzvx9jX/0Yu+YzYEPuzRgv",
+	"vH5egVEyrx95tJHXsMrdvaYrnj9GLMzDHEBaDT4GsVEY9IKew97FFGaZ0KTlQU8ZJBOnb8ZzEOB1lVCm",
+	"JVUXSRQu4PAXiAKM0O3QIaunvWEP5jzD/zTUFe2malxJYDNYKs9RAu5VNoQgFBPJ4tDa2HouqvtaT0Ne",
+	"5qN2W2UTU4x5531s7+FNzKw5RBM4wLHUMV5Vt8kfPgjBnS23xiUN62loGJ6hsOlZ3AnWeBNhK6n6p8sM",
+	"nJtjwYzM0Lmow8GfA/s7FLCF9BTOg4xIthZRbYAG7QDtRMOvywlRLTIk6MoLS6chm/MlkwDM2GTsx0HB",
+	"PBv8VAug9gkHUJHScjlUFucpTEP2+q80mSdZvhtinGUHar5p9C7EeTTm1S0qmhgidYv/fukenN3eHz8c",
+	"0B9HDz84e8H7X5q8BPIdY9EoZWwsEUWYuJH90XHB7rN4tfs9hDrKE3f0f9lwVGKfY1Tcalbb6lCa6bvt",
+	"jvvqEx++qpUb8RjOkQz5vsYaXWdQZvW9X6i/8zzgUtpZVLsGmIqXtynmpkt/r83MqmkqFnfnU19d1EUE",
+	"cz+ZZ/q5ssgtjaoZj0DXUFsUy6edY2RkLvoUm7dsk1poUNCotFymVKQN1xjAaALtOaYplwzDNxi/xu1o",
+	"Bfp9ZCCFkuXSbJLjmIt+Kn506GmntFYBf6YE2DiMwOMyVopWAovwQKD0A1ZBYjQcBA1SssCfAcECI2cW",
+	"qkwfNLg3elpEezxFtGHuTTXMyjRMlWufuxy+dG8EgWjm246lyFBpR+vnYYTHUQASUdJEVp6szqlqvF63",
+	"E9bE2ScQn5P3/zgFmlVxnFDsZZiMJmDge3TVXIPbayY718NHPdeZ+hOljXovOi8p0jODQP2m19OhHwz1",
+	"nNE/BRk9QbZ1KzQk0PX9cu8EMI6d/tnpaXelSsUqDdL93U63+8LJ6cTVxQer9W/+w5eW0rtaCs9aU+fh",
+	"a4cfTBlO6YCr1bLNU5M3g0ThKPHi9SfQV1SHpAQ3Vnm47xs0nofFZS0ptrgSJFS3lzqw57J0ujTijVUN",
+	"MZagPiIgR4oO/lqEUbOqG3jyTluaSp6DAZvyO4S/UFopCxGp80Upfe7FrtEyWISGGkbZgzrliJfjzumw",
+	"wTj0EjlAhRfr6ZRu6d43Qsmom4c7qbIBm1zefjj/dMV+VJ++9cWHhWTYsaGWDIeMxxW7WoDnj7VW+umV",
+	"mjmMXrGSJVyn+Gh2vklr2K1f6g3GVAOUbHCRPXnnuIiOHKDO9hJZh4+8vSVeQuK9v3F4fOP0b2pL7G8c",
+	"94bUE15SUlD4rVFHN4hBdSPqEDfzqcK46KF6ucIoeOziU1xzN9f0SFsqyiV95JJSdDNt6hoN6Gpl62qL",
+	"0Z3Bcs2A6vtSw7Q1MA/KKWDbN+1qJDIY+wE0KZwgFBMThd7QyOqDjP35yoK3X9BgsIqYfclA8GEAI6Lc",
+	"wSZ0dBQwtZeIDhsoPTIwDdx5gamB2xYgtbusrLaCBaSRD6ousRlpZgXtmOnLHHuz+OrEV+YIHm7UgZj9",
+	"+7DVIfVvNaIsYN52/l+X5f7cPSEXIrPkjEuBy+ecnJ2SrVWTthBZWmLzl7owO6Rhz5NnI1s7hNFkps1P",
+	"SS8+QiC0yuH82HO3L/15EpT2fonoVl9xGfD9ZJdNPlQiH0tTenjj9VLjvKIx72sbmuESrmCSm3M1Gy4X",
+	"fLVvj3udk7pccNFi1jOuZv9nyg8/rEycq2+uTcBCf82utp24K/PY9/R6DXudXt6tWBGoAls1QxFGV3ut",
+	"JAZo9CkZ16loOz28syiYsE5z1usPfclj980kVPcLe52jk85pATq11+l2tvAGzICaOIbp60csBngJFfZj",
+	"o6S1NL43zXjciAnMtv3fQ8yd24fSLdS8+Aibq9TuvaPTO/iv7sOst2XVuxSYxghjXV0v6ekZSYHjOkmk",
+	"5PCQnCwaULWjLpwzuINoSVU5eYKpk9uVJv5fsUwvIVwEkEPXq8vIF/LFnR+TWWfd6D3Mh+rFqnf6Fywp",
+	"f4sAJHxu/+r15W9sBsu6n6Fk/HD/++v3Fw8UeKpQrmgcwDGRsBkmZ00gXE8IMvMFoVibdvEGmjePC9No",
+	"Xpyw86z7vOEJmRMS+GKmZts8qnoTijfUv7luN2Dwv4QH5H/S9A+XusIzSgKQhRfXheDVO178BV4SV4Di",
+	"rB8jGkn9CynrWaugORd8AnOMeqHdZnHUmRvpOHDdayEFTZpNCBv5EktSizOjoUSqNzjXLZ4xoQAoHSnC",
+	"mA0BfUuMtGE+VWBJrXXTN8BHLNBwJM33DXg0odggcjQMw9GSzQH3Pc14yv24iAWRP+PXMKh967f+JIkg",
+	"x8lcCq8gNXHke3W/Iz9ayxup8fxnRuc37J0Fya76sRIuNqL+EyNzyciPm35KSLTS1Tk//a/16wtE12nY",
+	"KgURygv58pflzsPtw/8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
