@@ -67,7 +67,7 @@ func (s *server) ExportUsage(ctx context.Context, req spec.ExportUsageRequestObj
 		form = plans.Form(*req.Params.Format)
 	}
 	r, w := io.Pipe()
-	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) }) // the asker is gone: the writer must not wait for ever
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })         // the asker is gone: the writer must not wait for ever
 	go func() { _ = w.CloseWithError(s.Plans.Export(ctx, who(ctx), month, form, w)) }() // the reader hears of it
 	first := make([]byte, 4096)
 	n, err := io.ReadFull(r, first)

@@ -557,7 +557,7 @@ func CostPage(v CostView) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.DataTable{Caption: "Tiers and quotas", Head: []string{"Counted", "So far", "Rate now", "Next"}, Rows: v.Tiers}.Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.DataTable{Caption: "Tiers and quotas", Head: []string{"Counted", "So far", "Rate now", "Next"}, Rows: v.Tiers, Scroll: true}.Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -585,7 +585,7 @@ func CostPage(v CostView) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else {
-					templ_7745c5c3_Err = ui.DataTable{Caption: "Differences to the month before", Head: []string{"Service", "System and object", "Before", "Now", "Difference"}, Rows: v.Changes, Numbers: 2}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.DataTable{Caption: "Differences to the month before", Head: []string{"Service", "System and object", "Before", "Now", "Difference"}, Rows: v.Changes, Numbers: 2, Scroll: true}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -614,7 +614,7 @@ func CostPage(v CostView) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else {
-					templ_7745c5c3_Err = ui.DataTable{Caption: "Operations by service, system and object", Head: []string{"Service", "System and object", "Operations", "In real time", "Complex"}, Rows: v.Places, Numbers: 2}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.DataTable{Caption: "Operations by service, system and object", Head: []string{"Service", "System and object", "Operations", "In real time", "Complex"}, Rows: v.Places, Numbers: 2, Scroll: true}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -793,7 +793,7 @@ func CostPage(v CostView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if len(v.Simulated) > 0 {
-					templ_7745c5c3_Err = ui.DataTable{Caption: "Months under the other plan", Head: []string{"Month", "As it was", "Then", "Difference"}, Rows: v.Simulated, Numbers: 1}.Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.DataTable{Caption: "Months under the other plan", Head: []string{"Month", "As it was", "Then", "Difference"}, Rows: v.Simulated, Numbers: 1, Scroll: true}.Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
