@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -657,6 +658,30 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestArrays.
+const (
+	Append  ReplayRequestArrays = "append"
+	Keyed   ReplayRequestArrays = "keyed"
+	Replace ReplayRequestArrays = "replace"
+	Union   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case Append:
+		return true
+	case Keyed:
+		return true
+	case Replace:
+		return true
+	case Union:
 		return true
 	default:
 		return false
@@ -1330,6 +1355,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1337,6 +1384,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1355,6 +1437,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2474,6 +2588,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -3103,6 +3261,16 @@ type DeleteBudgetParams struct {
 type UpdateBudgetParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
 }
 
 // ListConflictsParams defines parameters for ListConflicts.
@@ -3759,6 +3927,9 @@ type SetSecretJSONRequestBody = SecretValue
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
 
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
+
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
 
@@ -3824,6 +3995,9 @@ type ServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -4025,6 +4199,9 @@ type ServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
@@ -4190,6 +4367,12 @@ func (_ Unimplemented) GetBudget(w http.ResponseWriter, r *http.Request, budget 
 // UpdateBudget Change a budget
 // (PATCH /v1/budgets/{budget})
 func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+// (GET /v1/conflict-statistics)
+func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4592,6 +4775,12 @@ func (_ Unimplemented) GetService(w http.ResponseWriter, r *http.Request, servic
 // ApplyService Put a service document into force
 // (PUT /v1/services/{service})
 func (_ Unimplemented) ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+// (POST /v1/services/{service}/conflicts:replay)
+func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5323,6 +5512,65 @@ func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConflictStatistics operation middleware
+func (siw *ServerInterfaceWrapper) GetConflictStatistics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConflictStatisticsParams
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[since]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[since]", r.URL.Query(), &params.FilterSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[since]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[since]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[until]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[until]", r.URL.Query(), &params.FilterUntil, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[until]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[until]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConflictStatistics(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8783,6 +9031,32 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ReplayConflicts operation middleware
+func (siw *ServerInterfaceWrapper) ReplayConflicts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayConflicts(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *http.Request) {
 
@@ -10160,6 +10434,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/conflicts/{conflict}:resolve", wrapper.ResolveConflict)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-statistics", wrapper.GetConflictStatistics)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10985,6 +11265,49 @@ type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsRequestObject struct {
+	Params GetConflictStatisticsParams
+}
+
+type GetConflictStatisticsResponseObject interface {
+	VisitGetConflictStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetConflictStatistics200JSONResponse ConflictStatistics
+
+func (response GetConflictStatistics200JSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14194,6 +14517,50 @@ func (response ApplyServicedefaultApplicationProblemPlusJSONResponse) VisitApply
 	return err
 }
 
+type ReplayConflictsRequestObject struct {
+	Service InService `json:"service"`
+	Body    *ReplayConflictsJSONRequestBody
+}
+
+type ReplayConflictsResponseObject interface {
+	VisitReplayConflictsResponse(w http.ResponseWriter) error
+}
+
+type ReplayConflicts200JSONResponse ConflictReplay
+
+func (response ReplayConflicts200JSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReplayConflictsdefaultApplicationProblemPlusJSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceDocumentRequestObject struct {
 	Service InService `json:"service"`
 	Params  GetServiceDocumentParams
@@ -15585,6 +15952,9 @@ type StrictServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -15786,6 +16156,9 @@ type StrictServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(ctx context.Context, request ApplyServiceRequestObject) (ApplyServiceResponseObject, error)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(ctx context.Context, request ReplayConflictsRequestObject) (ReplayConflictsResponseObject, error)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
@@ -16261,6 +16634,32 @@ func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, bu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
 		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConflictStatistics operation middleware
+func (sh *strictHandler) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
+	var request GetConflictStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConflictStatistics(ctx, request.(GetConflictStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConflictStatistics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConflictStatisticsResponseObject); ok {
+		if err := validResponse.VisitGetConflictStatisticsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -18169,6 +18568,39 @@ func (sh *strictHandler) ApplyService(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// ReplayConflicts operation middleware
+func (sh *strictHandler) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
+	var request ReplayConflictsRequestObject
+
+	request.Service = service
+
+	var body ReplayConflictsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayConflicts(ctx, request.(ReplayConflictsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayConflicts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayConflictsResponseObject); ok {
+		if err := validResponse.VisitReplayConflictsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceDocument operation middleware
 func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
 	var request GetServiceDocumentRequestObject
@@ -18968,498 +19400,522 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19d9u2li+OvxUs/XrXaTu0Ijl22jh/zHXT9jTTNMlN0tPfPYlvBJGQhJoCVAK0o2b83r8LewMgKIEU",
-	"KctpcuacNWvqSBSIh7039uNnfxikcrmSggmtBmcfBgtGM1bAnz+8pnPz34yptOArzaUYnA1eLxi5YoXi",
-	"UiRkJgvyZHb0C9XpglCRmX88k4LhJ8NBMijYHyUvWDY400XJkoFKF2xJzbB6vWKDs4HSBRfzwc1NMngq",
-	"U4pv2XzpbwtWMKIXjAh2TfSCiznhqt/4N8lgRQu6ZNqu73FZKFnEVzgR7L3GByZEzuDVKzpnZMpmsmAJ",
-	"ueZ6AZ8qumRkxnMzqpkQN0P8UbJiPUgGgi7NHFJ8Uzi7JX3/lIm5XgzOjkejURLZjh9h0JeleKWpZrF5",
-	"SsUIF4SKtZ2jYkSZh2Em7P0qlxkbnM1orlh8ZjjxN/Cji9oEuWZL2KYvCjYbnA3+f/cqQrmHj6l7fnI3",
-	"fgG0KOg6mP8rVlzxlMW3mWdEFsTMxSyAEoUPN+2jmy0+ddGyobH9fJKx5UpqJtL1z2y9PaFzcslgI9ey",
-	"LEi6kDxlQOF6wRUxhMaUTogqDa0rQklBRSaX5Ndfn3w/JK+Y0ITOKRdIG1wnQB/2d2RBFRGSKJZKkRE2",
-	"m7FUA8vMmVYVJVGhrlnhNwDZsdqBYA1HZhFtDBDuyOlpMlhy4f493r0/z2FbaL7nPv11G3KLDZiB2IqT",
-	"qpGGRC+oJtfUrJJmiaHdydcTWPv1gmp2xQrCYe4FG5LfuF7IUhOuYTW4EPP9yfG3Caz0ZHxMrhdMmEe4",
-	"2Q1N0rIoYOPEmixlwZoXbsVuTxlr19h8uvus9dGhVtI+c3OzNJzQuQgmvZYlWdAr9ojcH52E01Ka57mb",
-	"WNt8qjus+6ReaRq5TCZfT86IFPka5wHbhTskGFkzjVsnzefXXLE9JsVEuRycvRl8PbiIErU4z34vlV4y",
-	"oeOnTf33f1OEZ34KK6oX1QSqp/pSnDhf8ajANS+/ZOvWt+JP+77xuzKbs4blTuG7tpfiE71f+liKWc7T",
-	"htem9tu2F7tn9nm1YGlcd7Ivt9/D692l2zwNN9qeE2lSq1L39d8UMT83E6GC0JxTZW4UrtunBEpUzxkV",
-	"LOP6mdQNKkgK3xuJxVqPphqm7wy+ZzR7yrRmDZuSMZqRHB5om0FWDdN3Bj/JPIu/eyHzrO2l5vver3si",
-	"rrimzdTI/fdtr66e2mcCslnnxC93vBp+3/e9T7loeGnOResbzfe9X/cLW06biGoJ37W9Ep/o/dKXLJVF",
-	"AzUV8B28FBQGrhXoitZGUWul2bJhOvjbPaZzxVUjpRX2278pIkqz3MaX21F26NN8ae7a4/HJNyff3n9w",
-	"8g3olPhhpVFyodmcFW6CZdPcylbyL8r+dP+KpUXTtafgO7MRdMkqK+bxy1/evX7+8w/PGqaBP9tjJi1W",
-	"n7XfulxF9tG+jgS+5JFtONdkKZUmSpIlFesmKzOHX4dvyNiMlrk2ZkQymMliSTWe8/3jQVLRxdjYnTsI",
-	"4hXwgNqe3JMMbkDkEZUQxVa0oJplZLomqVwuqXpEaJ6jHkmnyujWRimneT7pau7b0eOG/qYF3WouwbKf",
-	"4E/Hgb3tzP8bPDGm9Hcy4wxe8L1MS6eGplJo+yddrXKOnp97vytkZfaeLlc50I8jAVACNE01TN9t45sP",
-	"obpi7unlUTY1J5vhvwbJQE5/Z+ZnZ2+qISpdeSWVnhdM/ZEPbpKN0dRCroLhzD83xiuVlktWhAMu1zDW",
-	"xU24y21eFL8vZtfC3VjTZV7bDbcZZ8Qt5K2wW3H2VhByRD7w7IykxTIB/eqMVKtLAi0QHjnKpgmxazkj",
-	"b9yIFzfBSGbFbihYV30Uuz+1YdyOmHEGOxxym44FuzyS2R0xN8d/vXr+zBD6/z3/5WlCqOXh49MH5Gf+",
-	"3dA8qu7Z3x253w2XGcGxp0yB52Fy72rsN9y5mQy1TYw1Zi4q/HLbp4ikrFZSKCTjUM/vTsZTqtjgbHw/",
-	"GaQyzysK0zK9fJezK5Ybus5YyjOWfbc225FR8lResZyCAJxxZrS4wR8lFZrrtafxWf5u9ODh9f3f/5zN",
-	"xsVoNBqPTkb2f3NDrismWHZuRNbx6PjB0Xh8dHz/9Xh0Nhqdjcb/hAVTmPDgsSyFFTkLKvA2xuve/NH+",
-	"GnzyNddAqK9+/vVoDJ8qmV9FXj+G14/w9Qqk6/g4CbhdXe14oX30mdfZmNCyWB+ptUjN1zxjKCBofOnw",
-	"7ozlTJujtlJTMSbatgq5bXA2uKYFW8hSMZQPVzQvzfke31wkA4UOW7948ztthPncnOuSipLm5jfoRh+c",
-	"HSeDay6E0eXq43YWIZ4mI2wVWp+GvCMu/tjQ9rF78AwMWzelupM+XRqyCv8aHA9PR4NkgK6Y1OxKqbLB",
-	"jWeAwZko89xLcdFOCU5fPxtM+Q5mQDXQDe8J/3mp6ZwRCR4aohe8wEPDc8wKOtPhgY2TwXXBtWbiO/Br",
-	"1ChsdPp69LCisCmurtgxL6TiGs/fdD/+6mSaCKAyc43a59x017ciiLpl250gUtBTrMQYcnFFc561S7+M",
-	"F15mcnOvmOWYsVYFnPz4+AY/axee+LT5d6H0eYtcAMLL8j/aT+2SrQNZl9PImIGcWzKl6JzZE4GpOGcp",
-	"DewTvEthsjIrUd+RK0NEK8UKQ4crus4lzYLlD5YlugUvSz+hm4C+A0luKb8EMQ138kGlrhd9WcGvmAhF",
-	"ptKyYLNCggtRF6AVjkMx2F1jqgivgd4Dp8rQ7IRzgXQnUkuMbQfaQq8LoLcxKNJAS4s820FLXADNwYVk",
-	"zlyAoB3UKKKc5jwdbigNrRf8qHbBmwkReAWXQuHda04luP8OTwk5owovwYbLU0tNc7dblZDtTA5wuA2E",
-	"sJB5BhQQOIV6XF3e621UiQtQzwt5hYGTutS/v7/U/3tBU0Z+kquVIehkkOZSbRzo6Pj1KDhQswml3vFM",
-	"wWj9kdHRaLz5CIjM2t08Go4a7uaydp0PHjQ9OOOC5vzPzenVd2iW07kz4OA6+L1cGutKs/fmV1+Y0Y14",
-	"/OKBmRCZslxew+1sb3sbijdX2ZdfPDBPfzUcGO0L2G2nIpBz4dTDbfWkcWXpghbzyglhbG4qrKvzTThA",
-	"dbiag5fNq+2WzAvkDrO202rV48QwqFyxAgZVxt75Ap/xS8u56CRJSrhszLUDF/TA8OW7amhzj7CCy6wi",
-	"D/ORVFw7HcddLuaXR7Vfbq5GO7V/LdJg+jBpp3INnjz7xxFMchy8+8OAiSykkjqFLqXQi9oMlaZFC0lr",
-	"vmT/lMJM5tfXj+ESpJo9puiztGeyYoUTU3Vxw7TOkWzxmsQP0GlhP7FizQjdSnR1oR3/ptPOgs3JrAbZ",
-	"5jjhYArdM6l/kRmfcZbFknCC2Kp5WxBI3fuNLwo5zc2d0CiVV/jEfzTrkc6ctxv8Tmmag87INOW5oUq5",
-	"ZFOZrUm6oGLOMswusL4G5/cgS0bF9YLnbEheGu2Bu/QFKjJSsBXD5Rd2FHQfKk0F8Aj4F3BIdS/wVFkv",
-	"2BO0oXfok4a4SjU4OzGmsOOpx3bSfn4D72q6B94PVhSyqLwa9W3oTGvuJCK0Bid/zYQm14UU8yE5GY1q",
-	"uRwpFUaLnTJIFnhETkZjIiRsOVdE8blgGeHCfHEf9d08l9cMnjwJg+Lol4YEr7eCC0wp0UxQoc2zpwk5",
-	"Gd83/++ULJleyCwhiv8JccQlyzgFV5V58iGesWFWl7+FaWMzWUx5ZhgGQ+9ce6pQXBiNXL8VLu3hETk5",
-	"PraXzqoEFoMdSMgEN31CFF0rcm2zII6/rdLhuCJLrhQXc/PFQ6Ilup3dpqlH5HQ0IpSAb5nI2VshywI+",
-	"vU+UNMsz88U0DKPQrpjIjIWaSWaNBkyNATdbwIAvmS7WR+ezaMDxN64XMB1D1Kej+wmh5kGykNc4O8zH",
-	"UURLoos1csCw3Y93kwxslKOHYoVB4k21OTXclL/EHQoFcWqkKyyvpjviO8G1oQZnI6/0wN/et2P+hisB",
-	"Lyv2R2lk9shp6aNkYIgR/jCn7q9oZtRu+4UV9Mcn5ptyldm3mMVvK1pbCjhQi1vLjAuuFuHq4F4vym73",
-	"Otiu5gYt5LxgCmMJwfKCmYIJ6AJk437avblm292GXsMvhbBBgW6ixlBLw5VWlAK09ZeleMpVTx9rRjVF",
-	"PWxf6rrlaUZ+cOy9CV3P1/sHtw+4Ot2PdLSqTFPGMpaBJreg6pfQWKySZHEz+hAAnG40CAB5tnJmSEEB",
-	"LQTBxB4+pvgxhhYIxnR27ZZosG/N4l+WoiKilZQ5GPAYLAT1WRagJBuxkhvNFG1x/NPaEHUfjTvR4+oM",
-	"VrRE89lKnTbK3EPHdLvbwJBOTTqQjumnBb88T60Pz5gM2oYJKXzmw6xmzUd277aCkNN1c2LxjFCbBmHU",
-	"g0sGAd+tEfB4Y1HkKgz0xrzHPpqY+VXBPuuauUkG9TS7jSV5E7PtJH6Rgq3NUBxde1RrVpgV/T+a/f5u",
-	"EI3BZgw90G3jnuMEHaF92B7Hqpq7dgGctPisHy5xi/OziW6OTwGsb0zApV2P3P7ku1ufPHu/4gVT55FM",
-	"AcPQkOoq2BU6ZVvm9saNmcDvBhexE7xk6+gJ5lTpH2XZkMVjviUza3MUNNWsUE6dbVqW+c2vyu3pxpgS",
-	"frrkotRsj2U1MAsILnnZ4Rxjg6pUrpAaOtUcvDKPbxccBLLvQy1H48HJIJqJsUXYlr39ifiZhTQX6gch",
-	"CdX2PdyPal7NfOE0nTpvoDbTcVcsg0W2xV/a/timUuaMCpB+wQ3e/oJn1ZObuwcTrY1VvTW+6FXOWRZc",
-	"61Gh0Jo8BDcRuw44IFhVxmczVjCR9iCr7/1vYpsopOZ9RrPG9I8QdoqMBxd9wxLRFqZQ6uQUgvg6i9bk",
-	"t5xfVRlwjyBr31zh17LMM2OqG/lGSVasUeneZpIEktCiY4MNYn6H9inXRDCWQdmRFOz5DLTwnSZA4kkS",
-	"hAGmzDRljnmZ7OeMgt5sU1A31O31XumJTQHCkVSz5yJfx9hmg/zDHDWfRlgbozJLq5OvU2lFYbjpUbZR",
-	"qlyy7FeMIX4Y0CzjWMXxImAfq5pvHxm4g+3dKIWG6rwNvpNGeX7/ai1StTvhwNz55hYVBU8XS1c/2Ok3",
-	"QGHORbxrJfU5rgq25OWy86uUpiKzzt8OP7jZ3Pdk8P5oLo/Mh0cuRo/n8CRcxE2l1/fbPozK9t0F71/s",
-	"+hofSu76A11QoWjqj+iwe/fSrtocUI/tuolxRZlxfe5KDurbhFrYlrKCdnZVOeMzoS+xgAyjlBBXLagZ",
-	"+GJvuwFelQT6xUXTEn4QuogoyNRXdWzNgLpFt+oF1fbcJL1MK+c9byJMtF4bT3xwNjBW+fAlvf7F5j2g",
-	"MrKILoavoh+vjLiUpfrJ/q4u1n5i72nGUr6k+SPCliu9tnWI7oJiZlOjWnLglo+8VrE/tt82TshxQu6T",
-	"4XAIFY2y1GROV6qmRzcpnMlAlTaKv4tmzMvhqNwRJ44KqkH88YQrgV3c2DO75Y1kdwjVsyLfz0P9NPN9",
-	"yVayiKx8WshLzABsVnvAv7Mmq5ymrOXw3/jTD4wdQ5Fuk+u07Bzw10YBLBjNwEU/k6XIyPVC5qwjnS2Y",
-	"ywwK19XIeJbU+1pMSKRx2orJfbPnP5mZ3SQDWM32DjyTGPG4psqFZBKSFXK1Mn/QLGNQLbCUVyyL6cMb",
-	"M8S3VDueVGdrNylGHN+xlJaK9byPK9dKkEQ/Hm1k0d9PdnC+HSY6L1/R2ORZanKU9PGtbLktpmX2rofX",
-	"LEFnZZzZC0bTRZNZt6KFrkqOtcwzwjEZc1UwqHUApfWMjBJyOkrIN6eGFsajEVmxIrVR6G1mOJBPwLu4",
-	"cHnVWurugDZLHw/w3B9XsMlvRkcPLz6Mk/HpzZdv3w7dP49vvvrPL2Kbj0MdQHJbooqBN2wJ2OY1PWPX",
-	"Pdmlmzu0tmMBzdVZbGedSiNFbqyyftTNy33hKtBbF7zkIvx0/MluQWSV+eV5mOXW/VxtPkrdTdLn93Ft",
-	"rI2Jd5RbbTF0I4vGLi27C0+MOVCreDq1m+4KoLbVHlDCkDHqwg6zOYiwl5254xVdo3cGXTOpRDgUrjvc",
-	"cn7LLxqO8nmpzYDbkkLiF/XD2iBS2ICYyD6336CO4tL9HkGlJ7FrP4PcCuttijuwMIFnO9FobfZn2O5h",
-	"r9I5t8MiLtH6Q8sAPnOrm8fIBWe2/EXxAxkk1e65d9n1VvPrQ4TuHG9aaW17i/0yOyxuYylu3Gr+nmZi",
-	"1PZYZiz7AUPjWy5de9C7j6pJN9q1dTCBqjBrQ6unijUktOkFW2Ochc4LZlRMTEAIq7Q+xKxjn/q9jY+z",
-	"YoWComOMPtmiW2eiYgEnKcqcETtM1ES1NQtRP6gDEyFLUCMsEgvaCbYM+4zY/BcyXRMpGFE8Y4lPdpqu",
-	"4ReAPDLsF8tKZ3lUKazy0Lvqmy0hycLXmQdvLlj6Lj5OUHu2VVmrldmmdNEYMguL1HqHr1z1WhQojeYl",
-	"Q7U2BZCrUjvJXnd1B2tUV/E11tLtY4Yc1rt1VP0cr7ziWVSmKIc51mkQhwFWVbn1vMa3NXdXENcswmPX",
-	"e+WLD7crCdEFKkqpMbnjtwSFhdtPtxPB2vzc/NkHwfBKLgT8UKOwdjPBbekBtPuqJvBz8MrUCLIhJ2QL",
-	"FBCAnYzBaKvxEhRrVNs6+r8pkuYyvXxEKqnJfbqqZnm+RxDcpxU2Q2DAnJz4RTiwqP7jqk37x8xtJU2M",
-	"zbASNXrZcQ31MGq47c9xTm/8ufU/2vlVa249OScynF/dpsj7KtiYG72OXLShNCxYum9SQdoPiGjYkmly",
-	"KwdKKkU/B0p1JW4rxRW42oLRXC/WiMC5YnKVx5eA8B2vmNZczCNeRyMeEXfCPoLcQwtGLtlKE8VojuqJ",
-	"FznbyUObV0cH7A+jqaigzh+o0qbl40Qsy2LAt8IcIEuaMcPlXCuWz9o1FxWsO26GRjW7bZBNvylm73FP",
-	"h+SLD8/Of/nhhkCIUdmZ2i8HET7peqXalfpLNUj760qGpYqrpv64gwIIe+SlYpATD1h1di1czPMQPKwf",
-	"HRzI9xZCf/kD3aLs2tVvb2x/KVeCpO6vq3Z256Vsd+Aw17KTeJ/LxWznexjP154+rC68HAz54PT0/oM2",
-	"2bCk72vTDDBs3NpvWndj67orhaUzjC8Y+Qw357ygGXyI2WJZlR7WdiPGrGjAydtQ8neyYZpTpRqc7lCC",
-	"Dg9AYoggQWYGYArZpfksisQnYFxEQ8ZYuxwNbtkvQYwavWLYEHRmVdLB9oyv6dpeV4yLuTVmVUKmTGmM",
-	"zvWTUfOSFlRo1qQwUTNtfsWKtVEayaqQS4vS2Uqg3RIZ8QfRK7RcLmmx7pWr60bZ5UixJf+OlqqEXvdS",
-	"RzI1cRscTBLUqFf71yI6ZHE4sYl5DJ+D1IytGEuWmz1RGORylc3gMtCSwHdckZXktThXkAYPcQJ168AP",
-	"FDgbjop4teaUC6UrYGaI2FlVIpw2ojzntJjHebJpRzr4BMwhPHbibFulltcdx5FNmRgH98k0mWmNKYR1",
-	"t0WViuTTPvwWJG7vcOVdfMmQOogBiOjZ+5LlyFLMq1Kq9G4+VfpH9+yNr7PvnDfLU5YBjmYsCxeK5BvD",
-	"FTmbRdwEvwquFSmF5rntIPBeEym6plPY6vkd/nN4yM7wpdULIslMTQGLqpy+E/0W0X4Az22ZK2eFzcqF",
-	"ItZ00eBf7lj04SBz3DWBG5KEOGQwny4E+Jqz4ntua6ZjkQwPCtBKJPiUeT6nfbKygf5fILbS9st9pGTH",
-	"fuDbA3ap4iOeIz23OAawxOunXEnaSno33SM/KM2X9sg3FEJX5Lt9I3i5uu3WsFfT9hdt/H84Pt4M7FTb",
-	"6LcP12Wn6t7dtD0/BpJpU8FYR26yH8s8J+Yrn7vOFboVZoVcxvNIFny+aNiWS5Y37Ji8jn4ewGNsze07",
-	"jMpApXdwtXaSVRv7al7v52dXkOCW1ObQtK3/p2TK+eV6xPBLF85rTRkMU9k3J162BPhszsR2GkCAwVr7",
-	"X5AhMIod7GPrDrij+rT2orO7Kiq7bEHbd44z8mohry3AghQpG+6qTttRaPbvSrKPV0mGJxzlEByyjsC+",
-	"mVGespXe163enx/Y0qaR780Lbf51Lq6iLADo8YeoEi1srmprMZNEoBUtL1nEdd+F08oibzELMaGAyBUT",
-	"9XTzsuBHBXOFa0mX+l08D7uwcKOaCTIgGbdInHEDCQYoobeqg/ZgoF2TdLDSOVLStR2XKUQT3cht+2/K",
-	"4xkPDtpq8+D+zq+YCDvPcKVKliVbdQNtaQWNqRFq0/Po8EnxLVBaplJaZDEPY0Qrr07Mxxx6xupDLNSd",
-	"5xMjyiprym5p5cX3ubfenV+9riKRHQ58v8JDeKICsNXPwRVVR2mN52VtZ8wACodmea4IZMRbFKwly9YN",
-	"ntsgIWr72wq+tSJbwHGVpY76kh2+a9smQXmtGtSQX7dlqCSpLApA8rGlQeZXhAtiftUn9eq1+7W3ry0a",
-	"FOA/QZIVV+RSyGvRztwefnbvey/L/2hT/aLKWp8XNufltbrP5KoWEXGAtegwjp5zgGXb7ag75Yw1lA6b",
-	"E4Kjy3gGsdw50wTxrZqyzKKyucxZU1OPnGEbB5E+lmLG50NbCcxlVSs9LRi9VFUTDjySXbHsgzomu8Si",
-	"K8FRJXg15534uqbDV2E0uUcrqRJzlV7axmE28wtaN2xkkVbk5+Zf3TuORz3v1JO7/G1UKeUugQzIw0qw",
-	"QDS1y+a/F7Jc9UicTRtt4YjfvLf07S2gbiFfol7MnGqm9LCFtj8RF32UBi2ZpVZziZBSWx7zBlEcQGXZ",
-	"JLPPTG856A58bovvlnVR3xpUcXbVbtcZ7x80L5lyeeE+f9KYrqjzuDZNG5kTrhZmI+mjV2H4xmbZ6bfv",
-	"S3O6oUeer8wgD+0blXbfs9TjqBym6jOanb1Hk6Uwobp+XEaS/FZwzX7jQiUYZw3+rWRZpPZvTYs50/j3",
-	"NePzhTamKGzyCwtRl5AlK+YsIfSKFdT8gX187Hn3SdRpyD89t8nwcma0MCSs4QZdGGWHTnM2fGb/eLNB",
-	"KRc181Vd8tWRtJ1sjyA6bmwc17Rnm3YqiJ/mSMrGrLHPFljyBbOlx7XwSvPzULE8jAFOwDdAqktbIGSr",
-	"Mho0ZL1oKZq1ZbIpFVLwlIKiu6x0S9se6o1ayNXFMMjlW8jo/boZ7cJ2bLCCKD8ii91JvfT4FvXSYa+x",
-	"7jIw3oGqvrWPiGKspZ/Udu5nu/DrStHJ4IeraA/fc/I4l2UG3yoyHo4IE1cslyvDzsrRh7mADPPBxBk8",
-	"O9mGAHJ3anfID5uWYYE5XQqSp/RNkM6LRuN2W/aBCKuplDvcnclArVgaWBtuGuPhKPrmZkwOBJLvrs+6",
-	"hYcmOrt6+3ZoLMGcC/b27W5mC2dvQWPsJiQubcu+f3PLk+Yi7R+qHgWvNFu1OWXrdPXDe5rqVszMypRI",
-	"8xJFmu12UKANtaLpJdL4jDEE/U+xg/SyzDVfQWTSBeiSQUoRv0Tan+uCQ1jd3ONWlcaOFRZHC2oTC1kC",
-	"xs6U5zlMAfo3wl/YvaNBrO6Zc7F98jYpJZLrrtnKcCAl5lJgcdd/vApdY7JAkGPRUpcOvpFXnlv2R1Ot",
-	"bKFtH9qcXrHKfQYd8+BCf0Qm/xvDExOHzma1qQ707uwl2rKwvdXYQGslz8CrjMmnzNA1sbhBKpqq/yMX",
-	"mcvlrG8nwr43NHJ2d0YFh18qllW5R4rBBJZMZBtFFbfBEgywCTfduGYmCZmWGgDlAY9fLaAi+9LC+B5k",
-	"Bti/azfEguvzZTexmnrs8H9ieWZz1baJGtSsGIQMrBHgQ2z+hGt2dGYbFvjyLAvOb3W1PK+Ad+K1Wl5D",
-	"7OambKtYW9AVlAZuGVtQrLZHSVqljnabXGUfdnt+wfJeMd/GBATfIdq2hYbGm74t9AHcyTtdwNTRgHPh",
-	"WxTRPv5fHS80hnAtFmOR1FBURXHR1V0vovEKni5sNzjEOoLOETNa7Jan6PEER6flkMD/6fL37NlHsq2u",
-	"oWCB6oE/8Ha+PIBbJmDyz8It8xNXWhbrZrC+poLDOCTA7hszabRMFUIXTFkK2AIhPKoVed3hUD2nR0Ln",
-	"veDYG8xiKLm0wAM2/Ebt/K+hc0pY61cwerjZezSvphwQjU0nEmL4f7mCntqupQjKiGkhy/kCAjd0Kkvd",
-	"Ey3h94ZMg02nAO4PSjeoOLEBh42gdpNwxNwNX9RWSUlIn7w0Xwj4o11qdgBb6Oox51kofkCsWDhMkFCV",
-	"8meL+1KLrbUhl1rY8BACKGToz0ME2U6WG4uuulV+6F/Q3ha6X0RD4Si0FVmAjo26ZAcraos7FnnWyh31",
-	"t9rCozOylEWl2kEir6h6SuHdd2avXoWKnVP3ZoVcEkpmRuAYZQ/6M9lcbDuu/dfGqGDtqDPfqtVezrOy",
-	"0AvMuPcPh6VzVa2Uv5KrzG8cM44vK/Ue0ff9AVhiHb8AiU9iLU8TcIqOCvznM1C0sH8SkYKdBYqu0bqc",
-	"UJ3S9JJoifhXHpBG2badccyEjx4INywXCYFvKfcFWsiOfqB+ayOnPPAbuHKDOGPZvl8FQxa7DsAuAtCg",
-	"Dix3V8H3SMAdpftW+fUCw+IeRKqCRamkVj24DsRfkVd7cpc5nUPcBDJu3H6aN4CPftWpx+ztGbmmxq5C",
-	"dQoVz0fEteFNPFueOUJKbM3BnGMCEySpPCI2Ynbmseq4FfdUrEFQPiI0ZwWMBCF7vrQEuqJKWWw4HfpF",
-	"AFvgmgoN7eWmDAz1UFj6EJ5vGex7sFURvGRgXxuVm/9Off4LUp8Pn2cco/vqaA/A7gGdfBZMH7Sv3iDq",
-	"sEX11j28heZhM207+/6CtlaRfQrbYd8yRbtqet3gNlO2zBjwoeFhD+vEc9ffwogvI/42rseuoEFVV+3o",
-	"JFDMCaZcZybU91CphC9ZNt/ZMOp2EENhz+5uWfQl6/xsrXN3bxFpW3o3IClgxIYVzgWdS3lJqO5MiZYD",
-	"fsxpFDNhG7u6IWnfVzIemlXsBBurl7sWC/hD6FMv0Ld0NuyK3Srg3XP19thtYGwryrOEXEluEdvnsMBy",
-	"tQdHhv23Y6AitTfKglwjSpb5LP7+lld1sQTsEXtjoA+66u1VcV967FVsdzgBxGxwtwbyLMxT9SUWyK+B",
-	"6A0Eel0WhGdfO5VAHqGkabm7gHM7liD8Xi5XCWSBJlZwJKQUqpyah6ZG9GPX6CVdG0XSqKNxK8tGZzuB",
-	"y8LDLQsAzr5tUVO6MOZ0xLkBmTJnRjpeCxBEXCCVcClAdY7bw6yK73dWfjZzAhrFaVN2k7V0c2sxgGJP",
-	"BWG2Un0joJLzdhdo21TNnv9snuuNxVBJxG0l2GoSAO6GioNfDp6PilLTSiq+AQkcWNoHw3foiszgZpNs",
-	"gTRYU3w7f6CivzrltFL9IZRtyVP2WWnar5qq7KyRau4cI1Yl/KcUDkt2mscjk09R+G1gEaA3Ej1GaHgr",
-	"Igs+58KYyOZfBUsZX2limC4h8ooVNkFeaTI+tb081XYql83k/EV1JLo+BQVL+r7juBtnUU3KDeJeHDsJ",
-	"z/uR7FfNzoKWdoIwWuQcvLKGszFwA6ExrMeybe7Nhlq1DpQEh9EeOiFKFaYs0SwDDtvMUorlJOW2YrEy",
-	"maKEwMXljuh4KldrxNKvguObuEmLDsKziuA31YW1eZOvxY+yWHZ/RycNyqw+8KWKdN9a/xYE3ErNiiRl",
-	"hYntStPlqkee0kZtkVPDKtXKLyhxJ1TtYwOFX24JGhwE9D1IQ0IQTMRyrnnEZoX8k8WDg78wZ2xs5C81",
-	"uqS27KdSFdFb+3fJe0YZmsEeehTX31Z5dv4om2Fn3VJ+Me0+ZtzOA9yE9lw+i4sQ57pP/cnenkP4YXwu",
-	"0SyICYh7NcGOuTPGEjJBTUdNfByGElUuHxHBOETquJGvpdDObwPyvoZ2uRbpuwAhp+rSudG6tN79NBng",
-	"ZLyypRo4Uxc8jXVbwbvxKdUOhGkjnU+QJc9zrlgqRaYSF8rsoDzULW9ZTvOAT605eFNJGdUDj+8fMi+X",
-	"LDrbOZ/T6VozRb4cj/7fQwJ/f9VxLjPK85iVBPWBUrGEZIxmJIdaoO49GNOUKTUr87aBKfan7jgmGN6+",
-	"6Wt9TOxz6gkRrCctXU0GkQUp2KxUHd+1CeRZvbi2Mr934YEmm+RVO70ox4HB2jlb/FzUE2uN+oLtSEoA",
-	"4LOpNg7ta8NCPPpP6Hr2H77/2X809D4LMcrCFmr06M+LD/dvvth5l1d2kBsptvhn7DpwfO/b3WyLI8wO",
-	"WPXTaHl2Bo/IlOXymvzJCkk0vQSI7ll8hz6Mk/FxtzZx+zYlDOzP8IfHPYtz/EY7m7SlWsdst0fg6rHV",
-	"tTBaJOFTFj4ZRLCrnY75NqCqvnDVe0JRNTcVMzYm/6Nk9mtX5RYpHrDvbtjoeseFfk2nK2DqntvxF4B+",
-	"h8XmnbC+IztZLblpM2tgR3sJiVgjyDvm8CZObefQemS9D5c6myMsfj092SmG9tYia6Hn+GpCdXrDJWM7",
-	"SE9SeGDibi7AjV3RuctWtflKTGTtcYXn3sJuqtHuJCFwmMYSDGvfd0c+b7HJrmPwz1NZarJwTYqtQhz2",
-	"1SmFB77p3hA5znY+Rd1CeJgZxY4x3JNtSxe0+T5bMmfC6Pwsi9tgAfXGvL+NGyqo5lesgzcCMsIttTU2",
-	"pXE10o09drPnogZIGqbOpTRWt/A9nxsNDT1kADcnudCPyNEY46FibVMe49io3WDnXWEbVivaPQmWE8w9",
-	"PInmYz+AMf7cD/npG+M411ea6lLFWiVBcn1bZBYcxgvqrZG9Ol/pSnPYDsZ6e7tTh4eXzThOmRSsyZhS",
-	"2BvdVjUrQVdqIXVHW4257pTdclWCjpbRlBVjZ3Exf8VFyvZwYbb4XlcL27HS+yTsQrERHaPLhjx+ujM6",
-	"D3QAe6hleIP1nHxD+urGPYFBWupLPA52U3hPLO6UpZkqDF6R6jbJ+X1KAr7ZOE1HK1FWdK6h21XbGoLL",
-	"2fu4jGlvdRDRHXbebp0LUzrDuzWWnDSQZu5K6mP3Vp8ClH4Z4H3KVWzXO5/x3Np/oQ4t5pUWv9LqiFup",
-	"6BAXmafIz+Iue0HXe/hVKuCH2xo81UjR2fm8gU2FMouBJKR5qfgV657zB17ipmKEoocAMZ//016V7QvG",
-	"V7oXJLCU4PfRXchpTL5l2XPR1jJ8xqguix39L7YqGVsREhqTeDonSrhJVb4oi6+AM+rSucJsx7lZfO/G",
-	"KZAWv7vEPqfiKT4JJJKxvMGYWLZsbo8GDTkV0KQh2gmjeb8b2k00N6UKwnY7/NnWQqiCqbgLW4cWNIyw",
-	"i04cXfrdbqLop/4wNjur5T8ikURs3x+uWLHGEgibbgawDi43kwLU01GtfDeQsLNg3B63dRhnakhhUq7N",
-	"rXI1bxF7rYNWvJIyb6jZda3hrmVxyQpinhw2N+CO+w2uXP9MB2OeS3mpnP8kSLLtGwDxO5vUzq/p7F8U",
-	"0fz5BvQhj2nTOSMGu0xEe9z3SVvz/SpiTM6KJxVhRCiVpouwhx9ZUFtJBto4tB73yGvbpOrgeaJuoSb8",
-	"G1hAzVaZFzQrKaYoXGGACcZ+VwpIkwlQgXJQuCpYIL/rUbQm/idr6u8EyTJ24K6Bu0bgHuyLSHffS5wV",
-	"bZdh456Vq9cy/mqwzsw+eUcQZ4Vnb2v1mof2YZjOfZqAVV7zeKJCx0uXZ5GmUZZYWlJtDae+4ssy38fT",
-	"HFFPwvDASTw2YCMq94+312oj+g1UwhRWtTFCl1LMzdksH5H7FlIGjmwYNqc5PgnYexwVxVbr2ph1n7gb",
-	"DBHdWXOo50Jdx/KCIju3u7Pox+kX1aoOyWi/UV++TLHRUL+moO4QtsVvTsXr5vabcY8IuHnLpeNn2Jeo",
-	"NOmuKTnFCCYaTivUnrxK5CsDKr3J9ySD7Wsklrhlal7XT9Hc2QMMh2ycx56tqCqa3kgaMhY6WFVHai3S",
-	"SUImNLuiImXZkcuYOIKu9aX5hfneWLhHVbKP+QgBUo90QYXyefoKHmYZT839d6TK1UoW8LjK6dHDh0cP",
-	"H5p/LPiK0iMl0+MjcBFw83LzxfWCa3aU0ynLJzWiva0YswzkrugVK2DtePkeeU+G+UegPyBx6Vk9fbHO",
-	"ENFMmon72eSMTMDqZIVZ36qQM6YUnN+EyIJMzP1arAqu2GRI4Jf1KdgBoP3whHwZiNav4PdTfuQhuGk+",
-	"GZLXDkSAwKoVWdAr5ho+7trG23cvw61uJOVsVw3JVs5ISxKN+zcFoR4VKp9JtckdV4J8nLINC0nZVP9o",
-	"rZ/rsPjRtfpFtF7hc9PnkilSwxrqZGyDgt3cRsqtB/MfVQf0350VJk6xs6r97QpOLM5gJPTz42Py8OT0",
-	"G7LCJ0jGNOV5pOohXk32StNpzh6BqrZiBXa02UiwekOP/hwdPXx38R9v3w6rf3zREMSyKQ2RnfboflRk",
-	"FtdEkkxGj7KCkzwIECMXtrdqVAuhWVYwZZSiS5YZnu/TSgwJgyn9JCJMntElg/iSkc5rWZpXgFBZsHy1",
-	"ha4X71yjfGizpSAq0tKQY69MSxnDNnDeGIL23HongDY5YAkxYqjoFn3WPFavbayOK/NkE5yTbxVRbW4L",
-	"Y/wYb0v0XDAyo2Wu1wS6yzZzRSQGlZdLEb13qMftsJnG43j4P+eC3WqAxlYgv4VNljCUGK/KowVdxvPD",
-	"X4PUY8Wa+IcSsqJ6Uf2bAJnSzHxjzoVRC5Bh4bcbCgEtNHdMUj14OBqT/3r1/JkbgnBhY632mMlUNrTR",
-	"wg5bTTJckuuCa+bmuVuAt7UZeRlUgNfJpdHJfAdu3ujMqmhgc5ZD1yArVuU1ZBrsgb+AMc49ARL2wF2N",
-	"ZKghgiIiRFGuN1AkH0E53HKl15hRBNozwgEZEkR9soIlvUUEuSlAu6Q6XfzcVHG2YuJxWGiwC4YhMtWw",
-	"keMsjvKwOXmsi2jLwrJ1zTZNAhpqNKexyGuWtWWldqWlmpZiywLQW260Qs3z3HA9tCnTidmRlMEt+whr",
-	"rhs2aoujEEa+NY92J0VahPGtaf8oCwfq6TA+cZ6bgMs0Y49CjDdqq8jxaP4Wh+K2EY7OKhJUV95BT99A",
-	"kAQEHoT93RZ7vDNLcRuQDEHCSSVJ6iWEuOBmwXiAhAErYT+LbAGca5X5tg8BI2vVRrqJvsr2Dtp25Qff",
-	"7PKyu0fji/l9r+T7ZqDG9SMLG3PJVnq7X8/uJPsaiCPokX4OG83pzS9CHMe+4I3d27e8RAS4npvkMDN3",
-	"tWOKH/0V3J7fe9Nuw0NT6oUsDqZE+FZEqgEUAIUnzsl6CToDEQWNjiIcngWtcVpHcc/dVIZQ5UH8HTPp",
-	"1nSZ98MvrWCQIvV5/TK7fMuLrYQSe4nbTsEdKrx9ypcHx7EH7sEo7RbUxbnfy6BTS3i2Fy2UdhAxjkO9",
-	"KpdL+rkAGG9OuoXVtlW1MEd+N4LhHpz5CVL6QWg1ehK2wMbDb14LHC5bguLCMo7Q3DMurLsCIdyi+/BS",
-	"5rm5EW4vtE+jLfScNLQP25Dq+OSbk2/vPzj5pj20unX1XPFm87MUnbH9f1vIyp9GuAZ8aLpkgEY2MdyT",
-	"lTmbxKnT7Gn+El0C+6KSYqH5nmrRy1I8xgG2tPrv1tuNOaot2gcM9cC591xwtdhz17Yt2bIbSD9YhTaP",
-	"wRwsuMCpKGlcNKwKOS+YiqSGuBKHrgXm25Q36ppM38gEtZT5GCOEHHfryxqCgHtivXQBlnlZCosr045i",
-	"vYFS7boP+LXWL/hq2jWSizFvcNyeL9vKCCrmi2Di9QNisDNurpmxD2DLnY75UdY87YoFcWc1O3+UtBWu",
-	"gaULyRREWxzifwWeDr8mNDcTWHd8Y3vHA+2MnWlBLxGdveO4zmcU3yLv7JlCZwN+xQro/dP9wMwam+cN",
-	"RwB++B4DWqih7ZLBAHsjgeQ7kbl45f4irbl4aA9h58pSsn1cPrCVjvYq/qrGrNijjrIRoDNZN9BGYRIQ",
-	"QYM4OIRFUH4mNSBeXAe36x8lKxH1vRQC7wDANWHYW3JFC40NISuAE5DCTX2dEVUheIE9VgiiVOX9Fsun",
-	"UnJR/42OyNKCRc5oD32oMciimG7Hbr9eSKIYCiGXhAidRKJapqXYPlO7ha/UQVDAGupXaTWR9ugP7vEB",
-	"eMEe1mfBDjjXf7je2T3sJ99vexsIo0/aKA4Tn1ql592W6PfxPW0p600qZnMFPnuvX5ZiL93TFUfECm6g",
-	"dXq9IpJrnoKICqoAXfraIBlMy/xyr/LIljY9PrMIkv0lyWSCcSGQbO/cITeEmysNP5KMzqvMuYj+30Ur",
-	"t8TjER8/rjQC1d+JpM22NIHGHxwWnHdwuiH17CvPYAu+57NZRKDVHcEHcO8eOKUo6C57kPECq7GbI8CJ",
-	"n6gXoGvn2cr8cz1ow43v2JHWzuQgN5Nb02dxNQUsHMFDNnLmCrt9l9i0Z0PymE+KdMGvmtS06gUxbItG",
-	"sb6VSdDFBlsxYYyXp2i7dM7sbMSqaPeRFGWDaC1K4TvQliJjBbmmayILgBnq3voS1f0IY/R2zvQX5X0j",
-	"8xiD3Yq+xisCAif3bvHtZrJJEtvHjScSp3KAGotn12Hxp61irKwGIhjLYkmoC7klM3cmqPjYaxQQJY1+",
-	"vumetBWyFXiGkx2JnVM8gNEIBeUPJIom5G2hjTQWRnOWEapJwZQGzwCA79lcczqnvKH+sGNlmYMSsumV",
-	"ZnO8Wy+QOXZ+0cPGAjOW/eLru+onWNV9NZT20VRbt1QrRGXEZ8WIcm8nq5w2oORUV/zdF1c1whG4eXYH",
-	"GAhqjOwOhcPU1uVW0aUesX5eB6vZilXO1cupLB1EaQh7kawagGD2qaeT5Spa7u0SYTW9ZMJhg+4lWTbb",
-	"5aNgg0q5ecGwrQpXkHQLqewSEw1ZU217IZfdFfmcppdREQvrsxIfSnlnskihyt73EDSHQjLJFBFSY59V",
-	"yCXjeGNWqRLXPM/JlIXAuntAVQTXZ1Pb9q5B2gp8wvywC7U/xX2yBe1Rau/Z7MlxR5dCvSq0dRCi7kci",
-	"jWyse7Gwuxp8DSTMopOkcauvsbeZQMFr8j68tsxXvwqNaUNdFhqftZ+tY1j31ko0BD2gHDftkk22vf5h",
-	"SifP89wHQArmOrlN2SOUF1yRnM00kaUmTKBqdKASxs5pAvuUUBveZBFNfSLk9WSznNspW0JeWzPqyB7K",
-	"xd612eGBvajqyDbUyrZ66358Nivz/Bd38W8csc0Qx0YqaJsg/uk10axYKgA+gY+w/4qSZEbjZRJNrfZm",
-	"Nd+1bcbkRsUU2c7Jbh20m2fyuqUqrj6NVC4ZuNEcvEt9SnE0p9dR6oHUcrpksaXtACwyh1nTpvw6wjeG",
-	"59ioThnq2s5+3SKunCr9ai3SPcPzZeSYHfR2kDGKCoWQ2OHGXO5cEWihKayfcd8mKL6/+k4m9Cv1M2/e",
-	"s0a8zRALe6PySStAb31kazBsij6u35n8Romx4XDfHdm1VY5zEnaPas18pwF8X19g4Saz/O6j1mb8c9en",
-	"ahtUNLe1X0TmmTEnMfdviT2uuwIcOTTN+vAuEcE2kAWEHNgMc0K4MAya28oZLAkx7PAIXm9UZ1u/S8W6",
-	"UqULW5rlSNk+a+htC8XTw042RAUaYJXc9k/XBBwjsZI/yyzdPFyWi7o97Fiyq/OsyiLo0qMDGX8Pb//+",
-	"fZM2y0066PcOGbKSBBUWqWPBsHEMsFFI7cjTsTm8ZoKKwwSZM7aMAA39QjNmSGdidgyaHmbsahI38bai",
-	"b5qJftG3gs2byu9UXs5jGohayEJjri+ITyxcbsBNUZuOae+QVqUypNDgdg7hEzdE+Pmzc3j7kHzHc8Od",
-	"BDU8lcCd5UwkmwwE8zT3VwImK9fDuwxjmS0L3aFz9IH61dhDr8eq2uJTSG7d2jwtuah1UkgafPU9+zyE",
-	"R9Hrp7FKjl9dNfFmgGbd5tAL0Hi7dT6KE7sFCe3GnUGPqc5xCB8l7iJK++CJbkeJ2BZi6EZTrN04txEL",
-	"+3u6tsgp27pGP7/mjn7bUN19uCPvBznSGzqkx8Fu1XgjBEeAvbHn0cDsGw/nY3QYDxSehkNrB8YOft+F",
-	"P/oFyfDpZ/F7rtH/F/4shh/dzQOOCl/j2cRicbch9t6SaVWwJa+hVtbTV3qJrQMeSw+NruHEKgzwHcKv",
-	"2oROjkYYtvFA+zSW33QyOQ9h0B3eysIwVFqppnAzXjTdpC9yGk3+6ntftnBtP9Hagk9/l1L3lnS5AdQK",
-	"rgFwLIJ3BJ81due8nm/Vn4491OZOeo5h2ve8RG6SwT8qvbZOIXPZESmkKSPRl8TPZfzNkjszdK9K6r5t",
-	"8Qq2crywaU9dMkLBQwpJMb5AUQq9uE0hNEbZy4Lr9StATkXnvG+Vt9WC8fzFE3LJ1oA3+C7nV+zdBCyW",
-	"+w+grz1NXbNMh9o7mDJaAL3YVy+0XiH5qubEwIyqxVRS6FVtHxwSQO6wADcKKw2084DarqSA+EAvMZzI",
-	"zWiplJfcp3mcDZxF+s69vxKNuOqbG8C5mslWnG5fpOFnCtkHWCWSSaYwRRIKduhSDUkmU3WPrvhwmW1C",
-	"QYkrJkDsO5DhOXtk/gQj9eyteCuOyNdfn5d6YZ5L4Yr4+uszMjmHqkz+J3xyRr6DnSbuYIbD4QQ9wzQ4",
-	"N+tqimwwwa3yG/tWkHBvhwTAn/0lBVYpLmHFiiXHMbi2DSa/nLw/qj6ffPUId8BRm9kGRdeKXC94uiCF",
-	"zLHCBl4K7QURVpHrIS7/Saa+/ho/o2RVsBl/j4dgR8HjsIg0X06M0JwkZFKUAv/L0neTr4bk3ItCWYSJ",
-	"NikVZIrVvxmZrgnXykyFZ+Y5/Dca7Dibp1xpMx+zVjIBTPgJ+XJMtCTGpiQsV4wcn34F5OAavaFtj1iK",
-	"ZPLBSMWEVFlyCbFJcjcT+xaoTjSvMWQ9ga6xePr3LBjZf/yuEMAylRmboFeRTnOMai8AX9pQU0ImmH84",
-	"sYfGzEnWEL3whY+lcCEBQ2AYoodhrKy0s1eeriY/vKbzySMMPBjG8AQweTI7+sXY/BPy5cnxty7ckZCT",
-	"8TFeTIAqYXZZSG0hJysn9VdDGOGZFMwNM+dXTJH7oxM725dsxajmYm7mWilPSBbonCBKLpnlWJChgkye",
-	"ZGy5ktCk9uhntp48qqTIJVvbt/iP7HFB+ZEAnmCzGUsRE+n4hCxkWShPFUtuyOKMTIzN8RTJAkjA//vo",
-	"hcx5up4Yuq3FNB+RKVtLkZltwRjRyfFD3OfJS6aL9dH5TLMCaQMRmpIKZAwFD+TYB/g+ZmNzrjTLiCt1",
-	"cnkLRsA4WTokT6qTNZeMFExBKwK6WjFaJITmSgI/CMJEuXRbfUb4XMiC4ULWsiSZhJdeCnk9fCsgaJQy",
-	"gc5xnhn5NYMWD4PzFU0X7Oh4OKpkc/AZ9FK25fuDnxlbBUfiivCw9I4LLOayiicUi02lXhCP2mqdaobF",
-	"V4W88g40jPgPXtkbIfBinQ3GwxHOQq6YoCs+OBvcH45hsitqM7fuGTH7J2gimKbmafBJNjgb4LcAf7KS",
-	"QuHVejwaWee5dkD47L2+B/cBNpylRhMyV/Slu0VpTJXZqqd+ouHeGW4k5MQ0Xj8jl0xdUwQGZ28uwt3/",
-	"XjoxX8iUKQVZ+/9pNpDOldEufmGaYgOte1AF2bwl9usAUU9BBiqk24DKagtUdFFuocM8q0RXumDpJfIt",
-	"kHyVuLMEvdnf/gDNVxHYFSumUrHWjb34mCeWUgEHdjq63/Elb44uiLk5plQxgmVqb4VZOeztPhMQUuNW",
-	"mleGlzLssn3H4cnqMfXaghdEDVR1NTaa09ElQwdrA7cpjS2e1TZ9xWZbPXIPBDOkOe940CW876aR8LL+",
-	"3ZoD/hBdMv+bWshlcDw6fnA0Hh8d3389eng2Gp2NRv+s3OzfmU0rVfFu9ODh9f3f/5zNxsVoNBqPTkb2",
-	"f3NEwHUNq0WZ5xheGVyydfvPcqr0j7I0gvn4/f/9037yq9qe2XhUzcw5XNkql2uLUlOwK3mJP8MJuEbV",
-	"G8WRF4G0HZsN9XUJ1qgKSxHMSDchabeiZwMVQBFFhObPEZJVzsxlj7cFQsRlrLBmFS/Ikl5yMUesb/Mc",
-	"hIQVy69s98lIvvHe/OE5wuroKiF2E/Ee9i1LKt5wT5pdDNVsPGo1hPQexKWOZGVOLtl64hZu9RuOIt4o",
-	"QFwrls+G5AmGqWGNkLQpRYqa5SVbaSLktQNMrXMi0qttt96XFQPlDIyxC49c+51E2NLuTBYjzyZq7Exd",
-	"VSf5m7qVDf3St+TCuN+UPxFxAM2eB86QfFuORvfT+yNSUJHJZWDoAzU8sAo33BaGT+B5tlOq4IQOJ0O6",
-	"nuBju8fBKUZQnxHwCXF74SyNodM0tH3sHjxzkwyeytQj2Lc975+zs7iV+PjFGjhWOPQQFyzj6AsKb9p7",
-	"H9AhcoMCBPpuxgGyjcxQ5FoWemF0MLC2vHfGJk8jKrEUIFaUNkqG6zXElU7IkhZG4EFyCxz+tlzBL/aV",
-	"KzMwImNX90nrsvx0bn9AL2Go2xxREtd95kzvvS3GwG7cmtFnKb0+TbFzd/LGjHgfybidLJ9J/YvMjAWe",
-	"HYCcnwtWuRXDZNZKidhHZelHv8Jt64UTX2XG9ZEuLMZms61gnntdIFz+HZsLSTPUBt0GGYwZrjOea1a8",
-	"ASypi5qRF8QYjqNIpBEnPpbP2p4gikysS3QINS4sm1hsOfvpBFOkXGL+lM25IEruniqX4pZzDSFJXMOt",
-	"VINivOP1qoQIR+/3tw3JRcrqA3ZLe2lt6dvywlJonu/xwsNZpzR1mayWFsIKbMxNBpG8U5JjHekAaT1w",
-	"+GWUPJVXDKJeN9Adu9HYrFqi0JmN5trEPFcXfpMMMFs2/M7m6t1g5fticDZ4OPv2QTb6dvzttyfpN9mD",
-	"04f0eMYoHaWnpzQbjU/p/ensZDaeHk9H02+Pj9NsfJo9SMen09FsNKKjb82hrQZng/HD4+FoeDwcY2D+",
-	"istS/YSvqPXbMJrLH+3bo9gfg7PxsZGuNvY8UFdp228OazEbWbjbYGZCF/xWHkZ/d0BtxIrJVe4syrUi",
-	"Gc8SIti10RQdDqK/PswUI3cHiHt7eWzfAGdXrOAzRICNmsLPpGZkYq7TCcmMoctyxcCuRZ/xWpaB3zin",
-	"GmpVqPZ6rk3PtnDABQsAget3Ds6kduvcjkmnhbxkolJW7OkgHS0sUtvhSN6SKFQyAaqrtXd7UNhLtpJF",
-	"lMZ8qYx1OcpSHETjfuxsUmOzcuHC5lh/BHRCcjnfj8ymZTZnut0h+Z195nAC2bZxG5yORsPRqJaEW0nO",
-	"0fj1KJCcIKKnZdYug6xIrmLcDnDDy5eC0XTBssHZ6ajuvOtMBrgfjZImz4nd1YRMMZR7MGFDbfmVrShM",
-	"pdKEamhyHZy/zcaOUIBtnLbLt2Y0FnbFhCYTXMrQ7tqEaJbn0JX6dJSQb05BvoxHI2KbE2Pz5AQDHOhq",
-	"s/kd5DcIAsJhTNBpB5daVdFMC/ZW4C1oXhCMikG4mIMOz+IvddBtU/M2EfakrWfAoYd3zH2SjNdva5pM",
-	"T0unn5m36xUzPD11RLybgVVQAVv3eFmZc+8D/rHh8KrzDn6+L+/0ckKh/x3T9Q7hfFpKyJ253ZY1e6D8",
-	"ntzuqvs3o7W5eQ7gsulx/tt3Xk/njNuPC8iawPKfOuEgxt1B+KnLJbRkxZwdwVz+o434vkXi63nwWOLU",
-	"6fr5N1fUuYJQZbsMCXn9V7IIolkc6mqp4aw3mgkhoNjduyJ3PPkjOJ9CUMRm32XQOa/ZjYUPXbSmpuzw",
-	"vGmqNzxv7Z0dcDs9Wn/r4NBfrZ+f8HAOtinUjY/v1/tIDpSW6eW7nF2xHOFaUp7ZoInrCAfr8an0wOrp",
-	"LG9ndQltgxsyOsb/rMDvrAcLm2SaP9rHxSdfu3y6n389GqMeIPOrMJ5SMAWcaaMrrtphl69ro9TBXEtM",
-	"aFmsXYd5xTNmE8laHYi23YAVa4qh+6RpL1w9xOCaFmwhS8WOsikCfJYMfSF39EJolzYrJESl7OseGqpz",
-	"Tk1zkFjiTzWbG7KwPUJC+ZwMrrkQzDkDD+kwdBy222foBeBB3DlusEY3YSVJt6W0TRute3H8/O59cH/e",
-	"NMrqOfOi+k4ire174l/914X7ArSD/jveX32sVnzRclxnVtBg2dTeb2jy6PydXzHC3tNU52vo7y5nZGIk",
-	"zoR8qcPerlK5bNRrLtRXCZnAvybkS/urtSwLIq9FQgyz+bwuWyTgmHnyVnyZg3FblDkjKPu/ck6gKqke",
-	"qjhsR15MVMC8bgSTImaGxJh8rlnqWpYkl5DLEPEJ2T28BXnDtJ6vsEiqi6JR9yRVv7yNR8nfX9D4Bks5",
-	"FhT78fCMbQrzzgLve7vRPZT77sx8S8b8HigEcWP7cGclmh0DBULRt63YobcG7S0+fhDdcBy0hllbz75i",
-	"iFYDFWjs/SqHtvT2tuunYHYCCKg2wIMWb4IOx2cN0+WKeHCXvyGm0w5V2j9+ccsU9s7pyQuWXsYzesYu",
-	"o6dCqgIJOi+Y+iNvsFA3soFQbZWik4W6oYaFqioi8VqEZSD8FVXq2qivF4Gi6fRO9xguFHXwSqs0xifc",
-	"BINsOrSbMkzlMoCCMdZprhfrGkh/4yrvKM+5Ir5OapjwxTAHDK3UJUAgdfynUbnjvt0RTHniocx0wVn2",
-	"CNBvJmeaKT2xoFlUDwm2NiHuXLGzucWIbsKGjkVEqmn/pVGRRoaK88He5JxUTHI2+OLDb+cvf/jp+a+v",
-	"fnj34vzVq9+ev/z+xpC3gmotMLRu+iRJB5t5J4nSlWBCrv4kxdABhU//06qkVSnsdvWWV/1lUZObr+L6",
-	"zzOvOljAXpJu0y3ovgBDxv6jQ+TpNjKqdwp0UB99wEjU97CQep8Dm1Pji7NLxdQttjlps9/337+D5kr/",
-	"W7O6vWZlDN7v1oBgV/cJXty5FEsq0F2fhgFUXCH0fW7J3LeUcLfw8vhdDwOFm7osxO4IfH1WKXu1Wvcl",
-	"AmmwDEpMsGydIAlDLd0j9LwUEAtXhLphhuTcQidnwS68Fdhkl1BF/BUac54gpR5MNB8gkBlyome5402F",
-	"QhZWfbrZg0XuLtj5eeh2hxKEx02SsIPWFkYbvLw7vhN59+kFaD+GQnYvALuex3oRnatLFeCPD8lvALTB",
-	"ETflihVrRKew4yREinwdgD0fj0aA9oG3CUT2lMuI3rZT60635wEK8EG8Pfh6+HPOhHlxEL1y+EmXJfAL",
-	"ZNWfuYZQhuzpNK/lDGTPRb72H1gfFTxvxByUmL6B4S784KtymvN0uBH+LOS1Gpwdn4xGB/Wf4Pa1JaPa",
-	"Q3Npw/aID5WRaiGHEFQa+138dffuDj4An8ueAZba5R718zxfMaEg+RUkXtAC3QZXHDYN4Cfluby2iE9m",
-	"77BHWlJrz+6rhTCTnJzX4PExUqJQlhFARqocsjTPH5EJyGAL3YO3AAL2YNlTnSnN1tTu/n99w8BcDe76",
-	"g9rfQhol6hXTRvJ5J9tHNx6wYPTTcHOgRN+gxL/w3nxdrO/m0rTNYHdFibD96aHqIHJOFZbmOgYwM08R",
-	"ATRsiIxuE/Ohlsup0g7BXPsA15tBmqUWpdIQ3ZEu+By7G2q+ZErT5Wpgq8cuksG8pAUVmgG9ARQYv2IQ",
-	"Gk7ZGeRErYAJCRQLW7NCuYKhmsP2zQdsvAjQRqTCofcXDiuuEMzI1s+52xa5c4G1C3Xtu2qb6C5em5bz",
-	"k3n6pgbB89pc2QpTuV7gNr76P089vFAIklV9XRUcBqLnLgIbsmi7myvig4AGBs8OwCULRsxmw65YSDGL",
-	"b4HXtX1vDY4loPAuV/UW+/irVha7kk98K4hb5pP+m38+Lf7pzRs7LiBZHLByyo+JupZH08vk/kywt74K",
-	"+FuOhQpzIR0JqdmOOwgefAbPffxMhedo84WBf5tavyPeb5/6q7JTXdZ5kH9+PDwdhY3Dzgalsv5HyFGt",
-	"IXWkxQ41065vcDaY8h25q6KE0nGfSWo10eelhhA3YsnoBQeh5fRB10G8lhSJFbrfgXetlr45Oq3ph9NO",
-	"GCXRSvbDXoeedjvE+eFZAgxxkPh+MF5j0mXnApII1977kPrltd99/rHBXvlW1c8P5Cyvdubj1NKEK7jY",
-	"tZNnGVepbY1xqxe1pGZsoTjhvYAu85m5LPDK3raY7eRqR7qnw/yWaYZ/KRlBZmm5MhdsRUyobBqLEVr4",
-	"KVXWVM0OBFa30RopBIa+M/r4bSEh7ea6MGviDmgUF0S4BhywOdOqAglDCf+IUEHkigl3RfqWhjh5RC6e",
-	"QQKtIivKI0hh8JL/6dTl0hYC0gLevAUxZYxmRznTmhVH80KWq3al63tGs6fw9N/x4b7nsFGKdMC0RsgL",
-	"HSzX6o98CFna72z6NLZCNqPd/yYZeAjpwdlAlhpqbwql28IwOY1/f2q/XzKF7cNAWwe0eq6IlhIbUbpW",
-	"kKnMy6V1oh2sTCZSX3JQTWXjwNvMdySfBO8OWsy9XnEIreW5ER+GWAkSK7SxTKGmsSL+74Pvu1aLBAzQ",
-	"lfQ/0Zq+w1XbVUvtVm+HVHhIYC7DzX+VidQqSTbq9ralCUjXsw83+NdWhR/aOjtFDthaWf5HF0xXV5zX",
-	"JKZG+4op1zRpsCpkVmJYUq4gOUKxAgtK1rlEWCJ1Wfq53OxddVjm7A5qCTdK7KI1eQ5p6c5yuyum2m3z",
-	"hYLuMPl51XiNNt9tpee9D5lfYqvdV+3EXnZf8PPD2H3Bbu+7Hf1tv3AVzSlSP8oiUJ6vaQEA4ghibjML",
-	"oH9OFVj9myLy2nbySSDDQ5CJ5dPJI0LxZ14Dn/Mr208M69wgyyGDJi4CBQMrSCqLAhzkkAthu7yQgmWF",
-	"+/UaFVHChdJm3xy842Ybd5gRiBsa5ljYztnwyFvhuoJgADh4iisCXfexmbfLysDeNNapvF1UBxV9lqe/",
-	"shKuKKoc2LDIDt+NR+uzx7rU2hlZXyPrW5baHSppzKV/fBiwJUAtDmhG/3ct1LqHAOubJ/YR+fkxnq0H",
-	"MjDk/weGJ7AfTEf2NjLBCWBL6LuF3m1cNJvyoBGKzEWwlKZrkvHZjBVM6IRIQVZlsZLKige8gQ2FX7KV",
-	"bvTY3IZq77La85xoc0lZ3aE7kdoT+CSJE7xD1AoWUq7umhzdk3dFjueCyFK7W8mLZ0gWcQLesSEkGRqJ",
-	"HtxjKH5pZtNLXHsKpnXuqp7hnppju6JClvMFXgpwIeJ7XN8x1y8ohjIP23BXlF4jqeOPTFKYAhJoMLgr",
-	"H4myznN+ye5Q2vnwmm0TZhX9pEoiy4gx15DYoJ+J0RoQA5KcjkYEgp2aL1kjWeAa7pgi+ghA1KoGZ/e/",
-	"6Sz1XrofRayKn+Q15qtCI82Cs+xw7W2A+vIc2bHmnQlPDdw0h6RLQONsTuB9BTkCRyCL8NEhmRjzHtop",
-	"UvI4l2X2A3xBxsMRYeKK5XLFEoLjTNEhDc0t7e+XkHFYQAKXzR2Bfn5Tml5CVthbMXlKlT6CYY+efD9B",
-	"Tzh2A9TErItlj+x04Cig484M9fuFLIshAbwuMj4liqVSZArC9MulWQY2Iq1yKHXB6PKtyPmVUXlf+4/s",
-	"g173vmRrIgsHSL+ka6KY1auZeYOZOhekeqVvl5RLxY2anqZMqZjKiy/Ebdxmnw1OXq+Y8g0FbKtP6G6I",
-	"enlSAdcXpRjOuOBq4VHrzUdfT3rW/+v1qqn8P2jE/IYe/fnu4j++fPt2aP/86mvzj7dvv/7qP7+ItVRe",
-	"0vdPcKDTUQwa4GBQXOhGVZaEqxhSwVLGr1gF0YVphdUG1OiwtgPhwkdHDy8+jJPj0c1R8PcXe2HPQ2M7",
-	"mOYRUkW9vx3Pzsg3J+PR0fj4rYDHzkh4zG+FYc4z8uHtQK1Yamni7eDs7WA8HL0dJG8HPIN/ulHMR0qW",
-	"RcrgYyMTXMXWvXZvEfzUrBB+mLGroesePAynNLwa45N8iU/GfGrwhJm63Qo/7KaI9w++HZx9eDsoSlxc",
-	"UYpdMwXXFTysyjRlLGPZ28HNzVsBDNmjL2AlIg6WRLSgqxUT1sng/xlIeCsbIuB69qzqviSw/huFuscT",
-	"nxb0EtoB0xnT69eLginzy8lX6D7APrksz2x/ZnzsCH611agZ0gLjNRk/wWz+xR39ZpHOxX84B7r1kVfF",
-	"XhtO8wV4wsfgxgdH9yLPOvWacImLyQByNGCwykkdLTRpxccb1fDxzIQIvMJiXxQMPMQB2Ntde6Q3kvO1",
-	"1DR3O3VHbmlDArsd0sBah5AcP6EXsMEFjUzXS2Dc+2D+0+pvNqPu5WmGHx7Gx7zAOfRcaH+3Mk75IrJD",
-	"96yHtDXI+RPLs8f2uc+o5SqdKviFZQbfTcbDaUIFJd2uHDk1/weZgb7LTPWb8Wh0kwQu1GC0ZDPeZWRa",
-	"m5Sph+rqUbTu8TG9gcd5vVgHoKFkxvIc2/SNRyOiJTmGRPqH3/6vR+R09L/A+slzec2ywyYJVFTTIZ3R",
-	"+ukPlNjvcsl9zbg5CFh1vRlfE8PdNozTzG9nBcOb6cO+gzYmYkGEw95Ok40AyRS8ZBotUy0rU1DqhTHM",
-	"zdyShuDJo6qjP9fkElq0Owt2QVU3vzIu28rcT8ihjBglAB+45MqsO7zie7W+eQlL7IyDdPzRbhpzPoYB",
-	"PFuoBc1zSDucsh7cUEsR2yDqnFHF7oCqX3tnMfpHKscwhgHpJcRArV/ZurMWTCRESd+7SWmaM/QXS4H0",
-	"ysSco6sZCdm6lc2/sQQVO6Wb5W15nzHQaT3PMVKHzfhkaN1qxWDrlcslK0gBkQYmMtYjhvLSnvGNpe6/",
-	"iJifMhRcNYKeS1Krc+xFyVxccU13g2A+CZ77nLSgNGUrXUPZ2F087OLC84Km7H/X0USCZq3+5/dH27XH",
-	"XFztLArhnVvEFtCLDELqdn8OpqhUB7tbUQmIZUdL+QPQ+pPwZeBNx2T7gNJ/AR9ujNbRu9uljZXtDI+O",
-	"EszxF5eVW3nFCnO1m/erhmbxj4hiIgPNQUIeRhPyYrWivxR5sY28NwitBxJisLg76Uz1r8jIyUDLSwY8",
-	"9s8/xv+8/PM4+6b8QY5WD4ox/e5++j37cf4T/6/Lp8tn8sUfL9Xr8h/X///1P0fj4/snpw+++fYhnaYZ",
-	"m80XfJAMysIsdaH1Sp3du6fWIg3xA0JBf+/Wb+vbhX6TOCIOfv8EIgpwrYATN7AE/hJoRJg9I9QKg14C",
-	"qOmyvfeh+sfO3vMgkhqbzwtsOF+NbbFgUT+wuiBx2V+QdgBe86be8zUx1Q1CMTi9A0Iovrat/oPRjQm3",
-	"x/43IyW2LXb0bxE12EOP2M3iVSP1is0P41Pk4XHuoSb0tN/CRV9UTA5FRY1hG7MXULLrQpqrgkFgHlt3",
-	"Bg6LcmVUioxq5qpGkrhqji/8i0q+3YJRI+QKwel3dS7vF5WxawxqLyITgU1VtkeF38w0l4plia1MtzFj",
-	"jnkG2Jt5Z2cnQx5RLPqplDmj4rDl6KtVIa9o7oUIzD+ECVyuyh0oeR3aprk6w1rdu+u6tl33XrJuD864",
-	"oDn/M5zwLKcOJhp7tfUrgl+xgkuYJoOIF67neHM9cN7VcjGiVLRsgOZL9k8pzDH++voxFGhQzR7bXFUH",
-	"1cYKF6CqAymhS+Rch7hOOVvCWdtPNqrzbeQqbL83PIlvon/V/UObeoaJOtl5wNGVnM65OIyD+okf2sa7",
-	"8HhvXW3vPgW9yvx10wxmaKUvNKZAXvK6FMlZNmcFAeuPK7KU5ki35S5qDoDq8NcCLNPs91LpJSZ/GRb7",
-	"t/gAWm1C9njQ9OZ0QYt5BY8DORHC2hphS/IH1f2gOeQYBdExiEoXyPdmjaeGotl787txcjwaEU9F4Hr9",
-	"Ap+5cUvLuegU9C+haC0ZAEVZJPx31dCDSmgG4nAlFdcOHmRV2Kj9WqRHtV9ursbH19YiDaYPk/6fIqgb",
-	"iSYQ1D2FcIuS7BBzPjdgbYdkENrvNXz7O4QN8bt60Xgf3KuJyg+3eEWbOxHYBWx150FMS6UlBB4YzWwt",
-	"eBUwNFooKpjGDiEOUALnqqz1C9tqoSVQvjvw9fqthL/a/2K6ZXOzA7XJPzo+RX7bAX/kJNPfpcyueZ5b",
-	"EIheXstzTxN347Vsvp03UZnu74/K9PeCpoz8JFcrrJ+orvxq+OP67R1TAjaf2VICRodVAh50UgKadsip",
-	"Bb44/fcSAPjsdfuFGd0w2BcPzITIlOXyGsjH8ROmtxCuyZdfPDBPfzWsbuJ/Kxn9lYzR3SoZgyfP/nEE",
-	"kxwPmpSNcbuyMdpSNkZ/lbJh0xz30TVOD6xrVC0+KnFFqCIULvDPrY/ReZaZWxP3k2hJKJp7UDeh6SVw",
-	"vJzNbgEQ1K5b3PtQ/aPVsw8+KzA87RRdf6CpzNbuns+GtW6okJoUSLG/KWJ2O+bKX8orFlxvB+yj1CFN",
-	"1FPewYIAAW1uBAE6H98t1MoOqpAIdYkWNXQTzfPweugT7fDppEgZUXLJgKRYrhhCk6mo+mj7A94CUewu",
-	"1EGLxdmqDPZq2RfAj92FyvdvNNE90UT7I4U2ogNXaHCJE66f2z32W4Ex5xDZzpZGIlyiuwIOe5FlMi2X",
-	"ltJ3eU+XtLhkmVEVpGBtPtLv3aA7aiLPpxgHY1QosspmjYEZWSyprgVkmCiXgPOdmZs9VVdmE24HiGWG",
-	"qhXt/a8X3/94NB7eJ8PhsPZyOx/DkYLCRLegvbAg0MyrXgeIG5SgOps49TkxOngCWnECu5U4jTlBqZI4",
-	"YfK2eCsqxTixWm0yTkB9TzYU6mRDiU9A/TYqZ1KqzIzVv4TOUcwGgz3GTT36nqvKKIh5TGY8N2oM9uqN",
-	"4JQ3z+YwycFOC6aKvPj+R6MlPn71j0/HawWG5r0P5j839wLTqIk/n9ElgrVjkUZChEQcIwWZIKBiYtiT",
-	"XC8kUQxCpWxNpiVIGZ9wvKRrQPeJB52fcsGe14zBzyYltC3wIc3j732ozfzose0WELZo8S2kKkvWmde/",
-	"77q/WyDkMmpxn2lu7FDHAt2LYfqU4901TKanjt3xxoqsD1UDo7iY5yz0hGA1DJi0Vju+PdL3HRsUhsfa",
-	"ZMOZtRHvxor40VimUBMjReXOR4yloOBg02fNsgAHuXJWPyIn42OsIICbiaQAtii2ocS2vdo4yC3d2h8d",
-	"5vhwJvArurZ5K0jDqIAhrAVXpODzhT6oFnjmPLB3Zp96TGzNBBXa3P8VODYUt3AFSdfgtllRnhGq0Zy1",
-	"xSpQrOUbphAtyYpGegm6lfzPpZ4ngEVOhfcoER/oPBzBzPkV+3V1N+RyTnKqmTle8P5AghnPcyx/ipgd",
-	"MJW/+rxvW5r3OowcQicVJfMr8C11vYC/YwgGfSjctzsQaJsg+BDGw9I8YPrDEumKru+GQr9bkykVl0QX",
-	"VKgZKxKw1F0yL3mBlOur5jDp05Kz4UmeGaGH3Z2xHFMv2FKx/IpFoDhWdP3ZUjcgM4KC+l24YUYJPCXP",
-	"5BXk4ybEP0hOvhmPu5O83elPnOQ9tVNs7QAlnAKKkck1XR+W6K8kz+7qGlfuwsYmKSiQiavFXuU0ZRNC",
-	"jZpdT3j2ublLmrEEEiPW5gafMpcLEVEDzUI+d6n+WyHFHJcPdh5sUc9K639Innl3zCdF4+bgs4JehzTu",
-	"Mbqs07JWan5AMr+27767zJ7tpNGqEtt2TXQW0Dbxuumdu/yP/3l6qA/k2S3YO4y3QQQ1Kzh6ej9QLHuy",
-	"4RZCp7LUzqqV17YchQSg2BXZolFKqMaSeFstqoy4kzPCzMhglU0ZGLRyBl1/fkP4wxVKs4m3UrjDlYgi",
-	"ZtcNXfVJ1M9X1SxvPnRMjfGBoxNgKNyDnkLuuzK/9LzSXdJ1X5csNcBVBiUXlc8ZM4psUK57uM13k8Bf",
-	"ds7t2NqmPr/ts6PPcdExZ9xvdSI2hL1R4k0VeGcOkKFhnUJGcDrznCh2xQqaB6UHsgDnNLaWlmWeAb4o",
-	"ctgtxIYt+WoFO3AFY5+RV7sJy956pXeGZH+XXLRXKsaCtr5aUF4LSFO7I0Q2PJDdjmR7uNvgBGZ5RgC/",
-	"csiWB6DjF1UUZcqggQPW/1uf1h4FiHUSvfcB/9hVHswNo8CAijCRVZcZuNSs5B8SOwmM6zB6xYwuBmlC",
-	"4D+rDE7yM1tb/67Rz0G5f4T/jq2zKfcI33fIvKOG4mML0QDOQAfrS8WaLGVxwDJkNzKoDrN9z3lXOfLe",
-	"m3bImqJPT5b0kxNNkWo8hM+xtGLpyOLuS5rdFjY34IG8RTgkI0wu8SIvBfyJHydE8blg1rGRgUcPpBIl",
-	"l2yNGFSA4wyPW+9BNIcEY6IHESUHaB2zZ2k8Tr9vh5jPhl89mIln2OODMqwFU8Z2Gbfi3sP0KvFXDHrs",
-	"YBf2hgRZMl3wVLVhtf5iH9kFKL9gRK2osKgB0FrEQ8gbbjs6PllMEvv3+HTp//4m83/eHx1ldK0mj8jD",
-	"ETF/uc4Rw2AMDMEJxmH9UCcrZEEmXGhWXNF84rtoNSVwab5kL40d3ITFDu96Mz56eIFI7KPk5ObL5X8v",
-	"/jv776MlF6Vm6r+PFrIs1H/DhL+KobRHkeSh/YIraza3+LUssmCnxotJ06zd+hoB5GPzbZrZDtn1Clsa",
-	"7YGGffuSYmOJzdlTqtHQPL5/YkxiMct5qtXgbHyMiTH/kHlp9mU8PE4GM8pzI9BOThPEZVdqVuaDs/Hp",
-	"+NuH1p41yrf5/enx/ZMeEgKpvwnAvVweJGnkRz4vC1Y16YC8OchqQKYyn/NlndFxYl2hmeWKCbriQ7fj",
-	"Tez+HJ+7NRwNFzMJaXNBbU2ODb+8oB6Mh6PhyGyfnd3gbHB/OMaPqvOhWcbRmfSiMPPV0BfSeiqQtG1W",
-	"U+SUzHrOXzwhZtz9D4qlZQEFQ28u6rk+XPkMxPrh0MGF2/pVTkU7HguUKkF796rDHvzKegJZwdAYci1B",
-	"m2wfM8QLeN1tz89O+s1F9+hX0YLu8NqvCG1jXnjcGUsOh8q9CvYN7gbcKvCRpwspFbsFzIM5J/N801li",
-	"vxgzA9uSBh3z6UIqJozBS8V6KrN1UlUpw9GrhPxRSk2xVwLNsiNIRoukNL+wMzjU8QJ3Pbd/zhjVZWH4",
-	"6XrBNTvK6ZRBrMBW0n1xmoxGUM9IfRTJlv79KjJWkLUsC59K6zj/t2Ascz1s+BCTQc6XHIuiaZ7/iHPw",
-	"DD7z/wZSXMqM5fUauO2qONzTymfsMxrbygmDksZjd8Xacd+VAp1+trgTngEnZbDMl/YlRJUFFlrCau1v",
-	"XtA1RuVpunDt5mxOoEWKhuKqYLwXxjTZqvL7HNixUViGgi7GhRtsdpbSPC1zqluCK88koantdOqR5chv",
-	"tpeqsfywnypXZDQkE7OhauLqk2yjLJeNbjGauCCGYODC9dLYpuYaM1ERupRiDp1Jl0MyAeVigrDEoBH4",
-	"XkFcQMdXkeGxQ/Kn73ZimN+WCSrNVkY6mP/GIjN+H+BMB7cpa3LMDjxxZJaITHMRsFZO9UwWxoAzJAKK",
-	"Iy2wSR9W5cL1rtk8SAZXmooMylRPblzKsHJzo6C4gdFn6AP1sAdgAN70o+f/Y5bdGeRztOfmxIXUZsX1",
-	"4HTkis071lWfwtOuioSxeimyF0H4mBM2p3WJa2SKLZHGEZxEg69VUxH0lKqt13lJYw+cvKrO2Qg8Oya8",
-	"MkIctoTQ7JalE/flUUUw5pvXze+xgaZqK/fwugFhnENktEnUWT6DxE6XSnx4AfcbynNML3ExI6VJCXcj",
-	"Rb3Ag+51EYRFuQMX+2UpPqGWSC9LYSHyDmU2th/Ky9Jm9x9EcTSbbY7H3ArOhmpM0oeN72p7mZHvfShK",
-	"0doU52UpBnvuwoH8vEUpQsVUzgumVO9F93f6wgoutjbrLKUiZfk+OTU4YnNK7x8lK1kGC+aK4Hty5rO8",
-	"E+iFi3x7TdfYp8AmiadyueT6kY0MU2U/0CxDT/KQPMbhoFnjnHJMIqfwMtfk3dj2iYfQt/kZkZJoGOmv",
-	"JYxXWq5w9j0owTztqN/JafvlTg+ElQmvUPj3utTxVTHf+RfuLvEQ1eahI/x0KIv5PUiwunc8Oh4djY/t",
-	"SIMtB8PB/BLn5L9ePX9GcJWJTe+yb78b3Tt4n/cz4VZ7F4bNHAaPumr0ZyiWFky3X0yv7DOfUQ5DB7hk",
-	"q7q9+un5iyc//t93r5///MMzqHvT3cCNMZ7U+oo7SmHA89idwmDPFvo1oSF/ewnia0L94IgQjnWhAZk5",
-	"ookJFvimfq3aD+99wD9aExWMbgYvxeINAVPimswoz1Udy3y7Lz+MiZP7CAkFuJpDIpljoyVC7dC9dnxX",
-	"ysDe23LIlIFPjnX7sWVjdAG+/RwzBnDmtq4enSh8yTznG2UKuH8P5u+vXrpNNvpgGVEHJ09mR4YaEebo",
-	"jHw9gcQCZWsHoIN9gIJk8+bR3QOrcNepS98tGM2Cn8CIoPnJGaiNuAcKywi35Y26BVf1x1CsGNGY5bdL",
-	"18UzPRu8LUej+6nfH/gnG/Tkin/AYHfh6PnrxEVY7b9HvkK7uEBaxI7kQKLZrURHb+yhf2kpjO7l688N",
-	"x+cV0/7e/9s+QreWLuLsux2qv33o4zeEeO0c+FSsrVBWDBtCQDiNvV/lkFxv1el+HSI4pETspCW0Xq0f",
-	"zBmCtCjoOpYUYlTvwud0uthZbGKK0QIiTtWMlvT9UybmejE4QyDLWyEO3dI4glDbTuAP0dCA21g2L0tR",
-	"gVeupMxB+Ub6B1e2RNs2DOhto5XYYjf47opbEVsBjNFU8yvWU0SfHNgYAxrpYo05N+QBzbGAPysxYD/q",
-	"6tF0nxrbC/666eDR+fSNhBB+rAKz2W4Wb7OjfIB5s0s8suFKKj0vmPoDFTHkjwruxj+3pAWn2RRdoP/a",
-	"XNSTQ5qvZHQlfpaWEbrcApj6KxbLIerOk/tYRFXYJWoS/eKRXu27rA/b2EOOHly14bmfPRo5UJ2oXa4j",
-	"dW0trxg41Td93m/FDvPLbZgU+fpR3Q674sqZYS2W17bF9VaYk8ArF1p0O/siIex9ylY2XXxyRXNuqPu5",
-	"yNeThpLJfL2/dLu9sZbE8BHXpCjFmWumXCthsz35oGh4O/gQ0zrCPWjvQRXviqWoBWByRahFKWxSBCWp",
-	"FIKlGpLaXL4WF0rTPMeGezlNL5WtrWFFIYumaTpQmT7z+22xTnxG3YIb0bxuGl8gIG1U9TptVL1qZnRc",
-	"YrhHOFP3PFDloSzcCkmOzyykhc1hmNmkASpKyChGOHqjwVOlAfzzNw6hZZtrYOuGgcgB0txcOI+lmPH5",
-	"0CXnvmRK5qVtRwf5ATYN68JeIlWKRHWn3E8GRSkqxHJ76X72Guf9HnflOHJXnt4kdd7Do+x8g54bAmFZ",
-	"t4vUOg3giEDSc+UEt5ftINZpDmgZiGZuuPUakNqtzPlL3A3uGJpIfOvcLUXTLKvRc3AldqPcsaXcD+aA",
-	"jQ2wWaBio7fI4vUmWCV2gbnp1qTTCD7fj4oLrhbhaJjiWHZrq+DyGHx031z90HBg5LNxRjcby+yD6wip",
-	"PWEPAssEGHEHH+C/DI+Pu/N4o4fq4/H45+nAelGiA6seqCZcaGnu7pT1VJnBn2W+Luj10RSuZvApNxq2",
-	"HTCpIZJoJKEFKifXgA9oxCdiM7vkUKMAA5CB+TxBRPxUiitW1LoAplRIwVOaw8+jeeB2qc3Q1h2Bq/3p",
-	"DH7H3tIOydr+c02XeQzLOlrc5Djjbw6Z6VFd94fCLQoo2016lmeuDV2LL820jscn35x8e//ByTfJYMkF",
-	"fjj2s4OkVMgCTD6yb+EvchZ0ExOVWnmT1BYCh1sDBLfrOCP1ZbwVdhVnbwUhR4RnZyRchvmUEDPDM1It",
-	"5C3mALVgdpMnutYtHBuSUZuz7Q1NgOoA2v3cLP5wtZBbSAIC/7iWfrOAC7K1mxNN7TMf36dfOcipWNti",
-	"ib8pcsmMFmoB3aCzPH5SVPAI77ULBQBg9gH96smHttBBKvOcpWb6F31HrS/dbrp1q2jDBkrCmjTJGVSw",
-	"C2a35LANr59ycdnY7drcl4SLNC8zpghmx2QOuH3HPOzTH62dtbVbW9vN+uNCkZtevsvZFcvVoJN2blcU",
-	"dIy16Owfan3GkoG6LAdng1c//3oEkJILlmdBX9md4OpA5D+ztR8jGciCz2GvN64UJcvCRumqKbRDz0fx",
-	"2G/qt9eULcCIMGbLZX0iHlS+nOY8HW7sorwWP8piib90GrO5V8AAwz8aTmhcm9zGOqtCUrjC76hvNXLh",
-	"7mCNZ4DbXxuO8eHG8B5Y7XArLFFvJ6VbIb19j7i5fYRr5N4H/KM91x17CtzazfUvzd0rJh5Xde9mrCaG",
-	"l9fYBTNg3oYNuQmlw+fL3/14t8kyRkK1xbjgJkegD7OdvlgIEKI9/sDwUKUW9tXTNbyEZ0ZzwQLhmo7z",
-	"cbm7S1sIt6U9JME961zvoGH+ZJ/8nDq6WO/fIHE+x7psMEZXi4BynvfajwyFI3x66OTb2dyl5qyPNHbp",
-	"3Mjlrruz2GPefamaO+93WRaC5odgPSjRW9DVigmWYXtOx4lNhV6fL9cZSVyq3dfwK3yu7wo8RsytWWlR",
-	"TtVKwpNGv3m1Finyy8nReHR0/M3r8fHZ/ZOz02/+aRsFmlW5C8acL82ZQmfgriEeNAzxJxMZU5f131ce",
-	"bHgaPVc9QE9r2xslc9AmKmAACwXgXYSPfD0i7vVm3Q4iIRkjkGOqdXYYJmEF85yBhicABQRz/Ew5BH0v",
-	"u1wd7qnP6RIq9SIag4qruOEF5NsHgjsQ67rxOnMNPI97hID+P/autrdtWwv/FULYhw1QHDtNs8T91KUp",
-	"Ntx2zW3SFbhN7kzLx7ZgmfIVpWhekP9+wXNIiXrzW+QmK/otsWWJInkOz+vztOx60VJs4nzpRXMzdC0T",
-	"d2uN1St7Rskvazg5nj6sp4erTgT6c41PlkUmH4mjsPtebEjibhIPb0zskur8kv/4FjfpM6j1a1fyjGe3",
-	"KozvbC16byDmftDsQdFVLnoxVnaulMOiep9ynozKgKZhqj6npc978TC2ScZxe06XTihkxXdPVXe32YGm",
-	"5XGlkK9DiNCPfK5AEc8J92GtRt8X/kGhHLMesSAIGAVhJDI1RcDzfLEfMQ8XgCBK2WdMsxpwAw11kFXu",
-	"UCMamYw5p0QTHTthD7TAw15Y46MtD5T262vsQ6fN+pqsoG7zApuj1gtsNlPwiWjU6onosLdhEJBm5jEz",
-	"JR268It4xAZKJ4E6YOSglJh9klKRj4mwSkVEmO4KWFFVs+tdaavvJ3k8+mJTPVMpJtyjT94AH72DmOSz",
-	"u6J6v67ScqMtV6xxsm2irIS3aAS5TkCpeQ3n+l46/dNjLZpO/0XPdeb8L/Xp8ZESB63cVuXsumf9l2f9",
-	"l6cUlo+zoL438uxPPpqXfxdO0P6IIJtqrGtU25paI0kuj4673bIS4H7gi8mVj2Rx9NmaGPhiyqXO5gKf",
-	"UwnZSq2jdYF6utKQFMLv0R+vacJ6R93aG9vgargV8IfjKPwbBG6ABQgk6cIaRVDjVjfvmli80z96cXb6",
-	"0BR436K0pLjra9SJDhKRxYWvIt0Mfk+MWMAnZAVqOB1llFENCPEqYIkIcc2KkGkBki2n234N00KN2Y69",
-	"UXtx4/o88qb+bizL6+2KDwsQZAApqyLDQbKWJJNvyQIYx4baxASksHliHt7BiHD1daSfoJDoNjLEKS30",
-	"N5baKOgVW2uk2MmozG3zdksWeZFTceMaxebTqK9cpf3sB6uXByUWtaJkU47iZ3nnbAnxq4yFW+2KAV07",
-	"qMFP8cfjfG2fsCuiIbrwsrtF7KCTAhJeqzmkN6bUbKFm/NspcW6j5Q9LnLdkYDP1rWqnN1ip1mpiHlWt",
-	"WXunQSYHhbhEqvHbApqJrc+IbQqP+wtKAO5Dzj/rZHeYgqRT95X2GHPQu4lS2khGCKLDLnkikakpVUpt",
-	"LXIdjv1bUegaAs9o9ETEfqBLBSKQyRxGW+6F1d5Gn27a1sqX2bHUvb+VlXkH9lGbhtGMIBdbXo8wCJAu",
-	"dC+y+JsdOR0C8kKWWm3z7kltfhkzS6miUNaRoOkhf83m1D3wf+qI+DXSyaUsSgLAFyZqPVnsxtk89GHW",
-	"c4/gQmtbL8uNllkHZhZC2nfr5fE32np5vIXNclRjs5zsvS3rM5FDZIy9T8gqhc6KYMCjwIcoT5HkDVY7",
-	"adRaF6ZvZnUVnn9GVTyDRUxOpaY99iU76nYZD2RIlQ+F/lQN94+PqKFv109+Fn5I5jfca65fM28dQl36",
-	"MxEzEaaCyleTuVJuPxMEvdM/tZh+lWKMQPfHa5yqz68/Xvz64dPVxZ+Xr6+uPn/4+KaDoPBIH+X0nUPt",
-	"1Bx2D7Vvr0a54FKmpiR3DiODHeUb+PIriGNfTKTLNGZUp6pptKG/nbS89TFW1UixNNbf6zJNJFFA/AKc",
-	"mVYAcfgyM+xTpMjXbIGPyQ6usPSTofWOKyLK9nWtchuEySI0/2RzRxo14N4MI4cI6w+RH2JhMeBJRIrz",
-	"6KDbu+5azh6xBGR61SQpLE1b+oFS4f/B2Kvz6focA2dIILCWgmFfPDHt87S4Thz5PNhWGApr3nRwTMNg",
-	"JIlhLwvTTblkQwDB+CQCKh5jAY8hapNWyaKewjJp8QgqJVsK+rpgtfFUeKt8bxGmTGegshoBRGSnbcpC",
-	"0WGvzZopCfYFhZHVl3LKI0L8DZO4z8ZQ4lwy8j9cUkcZcjhgnPpGGIgQG6iNLvAFS6e+N6VA2BQCwz2D",
-	"sAj5SnAik4nzlZpQctZufqwl5aevKqqgbfoX1+GjOy48GB0Yk/Igym1KJYwyDucHccSFpLIVXSE34jE/",
-	"ABH53hRV5Uo2EHVqI5hK6uwkEue0T/ZO/vJdQf5TFSSRMubXlNhbH68Lz5FDzrC5mCYRTdm2kT60h1ey",
-	"k22duFCmOKQbmcpGgbDfdFBqnEitejIgLvKVMlwXvXR+LCEY18Tv6OnfFc/eFU9FitXhZqmG3klBNYyT",
-	"IHiv9UnGmmTIqW61rvk9TPFr+hY/uqYZeEE/2WkSLvWObOKT0wRymv8ITWh1slpktzb+GGfpNAzMSUpO",
-	"RqzjPDFEJmesPkLWMSZDNuZRa10ghkAZ5Thna2rLpFGDH0W8IL9FETNXfLfzvx9jX/0Yu+YzYEPuzRgv",
-	"vH5egVEyrx95tJHXsMrdvaYrnj9GLMzDHEBaDT4GsVEY9IKew97FFGaZ0KTlQU8ZJBOnb8ZzEOB1lVCm",
-	"JVUXSRQu4PAXiAKM0O3QIaunvWEP5jzD/zTUFe2malxJYDNYKs9RAu5VNoQgFBPJ4tDa2HouqvtaT0Ne",
-	"5qN2W2UTU4x5531s7+FNzKw5RBM4wLHUMV5Vt8kfPgjBnS23xiUN62loGJ6hsOlZ3AnWeBNhK6n6p8sM",
-	"nJtjwYzM0Lmow8GfA/s7FLCF9BTOg4xIthZRbYAG7QDtRMOvywlRLTIk6MoLS6chm/MlkwDM2GTsx0HB",
-	"PBv8VAug9gkHUJHScjlUFucpTEP2+q80mSdZvhtinGUHar5p9C7EeTTm1S0qmhgidYv/fukenN3eHz8c",
-	"0B9HDz84e8H7X5q8BPIdY9EoZWwsEUWYuJH90XHB7rN4tfs9hDrKE3f0f9lwVGKfY1Tcalbb6lCa6bvt",
-	"jvvqEx++qpUb8RjOkQz5vsYaXWdQZvW9X6i/8zzgUtpZVLsGmIqXtynmpkt/r83MqmkqFnfnU19d1EUE",
-	"cz+ZZ/q5ssgtjaoZj0DXUFsUy6edY2RkLvoUm7dsk1poUNCotFymVKQN1xjAaALtOaYplwzDNxi/xu1o",
-	"Bfp9ZCCFkuXSbJLjmIt+Kn506GmntFYBf6YE2DiMwOMyVopWAovwQKD0A1ZBYjQcBA1SssCfAcECI2cW",
-	"qkwfNLg3elpEezxFtGHuTTXMyjRMlWufuxy+dG8EgWjm246lyFBpR+vnYYTHUQASUdJEVp6szqlqvF63",
-	"E9bE2ScQn5P3/zgFmlVxnFDsZZiMJmDge3TVXIPbayY718NHPdeZ+hOljXovOi8p0jODQP2m19OhHwz1",
-	"nNE/BRk9QbZ1KzQk0PX9cu8EMI6d/tnpaXelSsUqDdL93U63+8LJ6cTVxQer9W/+w5eW0rtaCs9aU+fh",
-	"a4cfTBlO6YCr1bLNU5M3g0ThKPHi9SfQV1SHpAQ3Vnm47xs0nofFZS0ptrgSJFS3lzqw57J0ujTijVUN",
-	"MZagPiIgR4oO/lqEUbOqG3jyTluaSp6DAZvyO4S/UFopCxGp80Upfe7FrtEyWISGGkbZgzrliJfjzumw",
-	"wTj0EjlAhRfr6ZRu6d43Qsmom4c7qbIBm1zefjj/dMV+VJ++9cWHhWTYsaGWDIeMxxW7WoDnj7VW+umV",
-	"mjmMXrGSJVyn+Gh2vklr2K1f6g3GVAOUbHCRPXnnuIiOHKDO9hJZh4+8vSVeQuK9v3F4fOP0b2pL7G8c",
-	"94bUE15SUlD4rVFHN4hBdSPqEDfzqcK46KF6ucIoeOziU1xzN9f0SFsqyiV95JJSdDNt6hoN6Gpl62qL",
-	"0Z3Bcs2A6vtSw7Q1MA/KKWDbN+1qJDIY+wE0KZwgFBMThd7QyOqDjP35yoK3X9BgsIqYfclA8GEAI6Lc",
-	"wSZ0dBQwtZeIDhsoPTIwDdx5gamB2xYgtbusrLaCBaSRD6ousRlpZgXtmOnLHHuz+OrEV+YIHm7UgZj9",
-	"+7DVIfVvNaIsYN52/l+X5f7cPSEXIrPkjEuBy+ecnJ2SrVWTthBZWmLzl7owO6Rhz5NnI1s7hNFkps1P",
-	"SS8+QiC0yuH82HO3L/15EpT2fonoVl9xGfD9ZJdNPlQiH0tTenjj9VLjvKIx72sbmuESrmCSm3M1Gy4X",
-	"fLVvj3udk7pccNFi1jOuZv9nyg8/rEycq2+uTcBCf82utp24K/PY9/R6DXudXt6tWBGoAls1QxFGV3ut",
-	"JAZo9CkZ16loOz28syiYsE5z1usPfclj980kVPcLe52jk85pATq11+l2tvAGzICaOIbp60csBngJFfZj",
-	"o6S1NL43zXjciAnMtv3fQ8yd24fSLdS8+Aibq9TuvaPTO/iv7sOst2XVuxSYxghjXV0v6ekZSYHjOkmk",
-	"5PCQnCwaULWjLpwzuINoSVU5eYKpk9uVJv5fsUwvIVwEkEPXq8vIF/LFnR+TWWfd6D3Mh+rFqnf6Fywp",
-	"f4sAJHxu/+r15W9sBsu6n6Fk/HD/++v3Fw8UeKpQrmgcwDGRsBkmZ00gXE8IMvMFoVibdvEGmjePC9No",
-	"Xpyw86z7vOEJmRMS+GKmZts8qnoTijfUv7luN2Dwv4QH5H/S9A+XusIzSgKQhRfXheDVO178BV4SV4Di",
-	"rB8jGkn9CynrWaugORd8AnOMeqHdZnHUmRvpOHDdayEFTZpNCBv5EktSizOjoUSqNzjXLZ4xoQAoHSnC",
-	"mA0BfUuMtGE+VWBJrXXTN8BHLNBwJM33DXg0odggcjQMw9GSzQH3Pc14yv24iAWRP+PXMKh967f+JIkg",
-	"x8lcCq8gNXHke3W/Iz9ayxup8fxnRuc37J0Fya76sRIuNqL+EyNzyciPm35KSLTS1Tk//a/16wtE12nY",
-	"KgURygv58pflzsPtw/8DAAD//w==",
+	"7P19l9s2ki+OvxUc/XJPHoYtS223E3f/sbdjJxPvOLav7Ux+d2zfCCIhCWkKUAiwZcXb7/17UAWAoARS",
+	"pFqdxLszZ8+mLVEgUCgU6vFTHwepXK6kYEKrwfnHwYLRjBXw53dv6Nz8N2MqLfhKcykG54M3C0auWaG4",
+	"FAmZyYI8nZ38SHW6IFRk5h/PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7J",
+	"lOJbtl/684IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
+	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g/PmJjrxeD8dDQaJRFyfA+DvirFa001i81T",
+	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/hR+9r02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
+	"C6BFQTfB/F+z4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqfQtBY/R8mrHlSmom0s0/2GZ3QpfkigEhN7Is",
+	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfkp5+ePhmS10xoQueUC+QNrhPgD/s7sqCKCEkUS6XICJvN",
+	"WKrhyMyZVhUnUaHWrPAEwONYUSBYw4lZRNsBCClydpYMlly4f4/30+cFkIXmB9LpzyPILQgwA7EVZ1Uj",
+	"DYleUE3W1KySZonh3clXE1j7ekE1u2YF4TD3gg3Jz1wvZKkJ17AaXIj5/sHpNwms9MH4lKwXTJhHuKGG",
+	"JmlZFEA4sSFLWbDmhVux21PG2jU27+4ha7041kraZ25uloYduhTBpDeyJAt6zS7I/dGDcFpK8zx3E2ub",
+	"T3WHdZ/Ua00jl8nkq8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzv4avA+ytTiMvu1VHrJhI7v",
+	"NvXff64Iz/wUVlQvqglUT/XlOHG54lGBa15+xTatb8Wf9n3jt2U2Zw3LncJ3bS/FJ3q/9LEUs5ynDa9N",
+	"7bdtL3bPHPJqwdK47mRfbr+H17tLt3kabrQDJ9KkVqXu688VMT83E6GC0JxTZW4UrtunBEpUzxkVLOP6",
+	"udQNKkgK3xuJxVq3phqm7wyeMJo9Y1qzBqJkjGYkhwfaZpBVw/SdwQ8yz+LvXsg8a3up+b73656Ka65p",
+	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vMy4aXppz0fpG833v1/3IltMmplrCd22vxCd6v/QVS2XRwE0F",
+	"fAcvBYWBawW6orVR1EZptmyYDv72gOlcc9XIaYX99nNFRGmW2/hyO8oefZovzV17On7w9YNv7j988DXo",
+	"lPhhpVFyodmcFW6CZdPcylb2L8r+fP+apUXTtafgO0MIumSVFfP41Y+/vHnxj++eN0wDf3bATFqsPmu/",
+	"dbmK7KN9HQl8ySNkuNRkKZUmSpIlFZsmKzOHX4dvyNiMlrk2ZkQymMliSTXu8/3TQVLxxdjYnXsY4jWc",
+	"AbU7uacZ3IB4RlRCFFvRgmqWkemGpHK5pOqC0DxHPZJOldGtjVJO83zS1dy3o8cN/W0LutVcgmU/xZ+O",
+	"A3vbmf83uGNM6W9lxhm84IlMS6eGplJo+yddrXKOnp97vyo8yuwDXa5y4B/HAqAEaJpqmL4j49uPobpi",
+	"7unlSTY1O5vhvwbJQE5/ZeZn52+rISpdeSWVnhdM/ZYPbpKt0dRCroLhzD+3xiuVlktWhAMuNzDW+5uQ",
+	"ym1eFE8XQ7WQGhu6zGvUcMQ4J24h74Qlxfk7QcgJ+cizc5IWywT0q3NSrS4JtEB45CSbJsSu5Zy8dSO+",
+	"vwlGMit2Q8G66qNY+tSGcRQx4wz2OOS2HQt2eSSzFDE3x3++fvHcMPr/vfzxWUKoPcOnZw/JP/i3Q/Oo",
+	"umd/d+J+N1xmBMeeMgWeh8m967EnuHMzGW6bGGvMXFT45a5PEVlZraRQyMahnt+djadUscH5+H4ySGWe",
+	"VxymZXr1S86uWW74OmMpz1j27caQI6PkmbxmOQUBOOPMaHGD30oqNNcbz+Oz/JfRw0fr+7/+PpuNi9Fo",
+	"NB49GNn/zQ27rphg2aURWaej04cn4/HJ6f0349H5aHQ+Gv8LFkxhwoPHshRW5CyowNsYr3vzR/tr8Mk3",
+	"XAOjvv7HTydj+FTJ/Dry+jG8foSvVyBdx6dJcNrV9Z4X2kefe52NCS2LzYnaiNR8zTOGAoLGlw7vzljO",
+	"tNlqKzUVY6KNVHjaBueDNS3YQpaKoXy4pnlp9vf05n0yUOiw9Ys3v9NGmM/Nvi6pKGlufoNu9MH5aTJY",
+	"cyGMLlcft7MI8TwZOVah9WnYO+Lijw1tH7sHz8CwdVOqO+vTpWGr8K/B6fBsNEgG6IpJDVVKlQ1u/AEY",
+	"nIsyz70UF+2c4PT188GU7zkMqAa64T3jvyg1nTMiwUND9IIXuGm4j1lBZzrcsHEyWBdcaya+Bb9GjcNG",
+	"Z29GjyoOm+Lqij3zQi6unfmb7ttf7UwTA1RmrlH7nJtufSuGqFu23RkiBT3FSowhF9c051m79Mt44WUm",
+	"N/eKWY4Za1XAzo9Pb/CzduGJT5t/F0pftsgFYLws/619167YJpB1OY2MGci5JVOKzpndEZiKc5bSwD7B",
+	"uxQmK7MS9R25Mky0UqwwfLiim1zSLFj+YFmiW/Cq9BO6Cfg7kOSW80sQ03AnH1XqetGXFfyaiVBkKi0L",
+	"NiskuBB1AVrhOBSD3TWmivEa+D1wqgwNJZwLpDuTWmZs29AWfl0Av41BkQZeWuTZHl7iAngOLiSz5wIE",
+	"7aDGEeU05+lwS2loveBHtQveTIjAK7gUCu9esyvB/Xd8TsgZVXgJNlyeWmqaO2pVQrYzO8DmNjDCQuYZ",
+	"cEDgFOpxdXmvt1El3oN6XshrDJzUpf79w6X+3wuaMvKDXK0MQyeDNJdqa0NHp29GwYYaIpR6zzMFo/VH",
+	"Riej8fYjIDJrd/NoOGq4m8vadT542PTgjAua89+3p1en0Cync2fAwXXwa7k01pVmH8yvPjOjG/H42UMz",
+	"ITJluVzD7WxvexuKN1fZF589NE9/ORwY7QuO215FIOfCqYe76knjytIFLeaVE8LY3FRYV+fbcIBqczUH",
+	"L5tX2y2bF3g6zNrOqlWPE3NA5YoVMKgy9s5n+IxfWs5FJ0lSwmVjrh24oAfmXP5SDW3uEVZwmVXsYT6S",
+	"imun47jLxfzypPbL7dVop/ZvRBpMHybtVK7B0+f/PIFJjoN3fxwwkYVcUufQpRR6UZuh0rRoYWnNl+xf",
+	"UpjJ/PTmMVyCVLPHFH2Wdk9WrHBiqi5umNY5si1ek/gBOi3sJ1asGaFbia4uvOPfdNZZsDmZ1SDb3Ek4",
+	"mkL3XOofZcZnnGWxJJwgtmreFgRSD37jy0JOc3MnNErlFT7xt2Y90pnzlsC/KE1z0BmZpjw3XCmXbCqz",
+	"DUkXVMxZhtkF1tfg/B5kyahYL3jOhuSV0R64S1+gIiMFWzFcfmFHQfeh0lTAGQH/Ag6p7gWeKusFe4o2",
+	"9B590jBXqQbnD4wp7M7UYztpP7+BdzXdA+8HKwpZVF6NOhk685rbiQivwc6vmdBkXUgxH5IHo1EtlyOl",
+	"wmixUwbJAhfkwWhMhASSc0UUnwuWES7MF/dR381zuWbw5IMwKI5+aUjweie4wJQSzQQV2jx7lpAH4/vm",
+	"/52RJdMLmSVE8d8hjrhkGafgqjJPPsI9NofV5W9h2thMFlOemQODoXeuPVcoLoxGrt8Jl/ZwQR6cntpL",
+	"Z1XCEQMKJGSCRJ8QRTeKrG0WxOk3VTocV2TJleJibr54RLREt7MjmrogZ6MRoQR8y0TO3glZFvDpfaKk",
+	"WZ6ZL6ZhGIV2xURmLNRMMms0YGoMuNmCA/iK6WJzcjmLBhx/5noB0zFMfTa6nxBqHiQLucbZYT6OIloS",
+	"XWzwBAzb/Xg3ycBGOXooVhgk3labU3Oa8ldIoVAQp0a6wvJquiO+E1wbanA+8koP/O19O+ZvuBLwsmK/",
+	"lUZmj5yWPkoGhhnhD7Pr/opmRu22X1hBf/rAfFOuMvsWs/hdRWtHAQducWuZccHVIlwd3OtF2e1eB9vV",
+	"3KCFnBdMYSwhWF4wUzABXYBs3E+7N9dsu9vQa/ilEDYo0E3UGG5puNKKUoC2/qoUz7jq6WPNqKaohx3K",
+	"XbfczcgPTr03oev+ev/g7gZXu/sHba0q05SxjGWgyS2o+jE0FqskWSRGHwaA3Y0GASDPVs4MKyjghSCY",
+	"2MPHFN/G0ALBmM4+aokG+9Ys/lUpKiZaSZmDAY/BQlCfZQFKshErudFM0RbHP60NUffRuB09rfZgRUs0",
+	"n63UaePMA3RMR92GA+nUpCPpmH5a8MvL1PrwjMmgbZiQwmc+zGrWfGJptxOEnG6aE4tnhNo0CKMeXDEI",
+	"+O6MgNsbiyJXYaC35j320cTMrwr2WdfMTTKop9ltLcmbmG078aMUbGOG4ujao1qzwqzo/9Hs118G0Rhs",
+	"xtAD3TbuJU7QMdrH3XGsqrmPCuCkxWf9cIlbnJ9NlDg+BbBOmOCUdt1y+5Nvb73z7MOKF0xdRjIFzIGG",
+	"VFfBrtEp2zK3t27MBH43eB/bwSu2ie5gTpX+XpYNWTzmWzKzNkdBU80K5dTZpmWZ3/ykHE23xpTw0yUX",
+	"pWYHLKvhsIDgklcd9jE2qErlCrmhU83Ba/P4bsFBIPs+1nI0Hj4YRDMxdhjbHm+/I35mIc+F+kHIQjW6",
+	"h/So5tV8LpymUz8bqM10pIo9YBGy+Evbb9tUypxRAdIvuMHbX/C8enKbejDR2ljVW+OLXuWcZcG1HhUK",
+	"rclDcBOxdXACglVlfDZjBRNpD7Z64n8TI6KQmvcZzRrT30PYKTIeXPQNS0RbmEKpk1MI4ussWpPfcn5d",
+	"ZcBdQNa+ucLXsswzY6ob+UZJVmxQ6d49JAkkoUXHBhvE/A7tU66JYCyDsiMp2IsZaOF7TYDEsyQIA0yZ",
+	"acoc8zLZzxkFvSFTUDfU7fVe6YlNAcKRVLMXIt/Ejs0W+4c5aj6NsDZGZZZWO1/n0orDkOjRY6NUuWTZ",
+	"TxhD/DigWcaxiuNlcHysar67ZeAOtnejFBqq87bOnTTK84fXG5Gq/QkH5s43t6goeLpYuvrBTr8BDnMu",
+	"4n0rqc9xVbAlL5edX6U0FZl1/nb4wc023ZPBh5O5PDEfnrgYPe7D03ARN5Ve3498GJXtSwXvX+z6Gh9K",
+	"7voDXVChaOq36Li0e2VXbTaoB7luYqeizLi+dCUHdTKhFrajrKCdXVXO+EzoKywgwyglxFULagZ+f7Dd",
+	"AK9KAv3ifdMSvhO6iCjI1Fd17MyAukW36gUVeW6SXqaV8543MSZar407PjgfGKt8+Iquf7R5D6iMLKKL",
+	"4avoxysjLmWpfrC/q4u1H9gHmrGUL2l+QdhypTe2DtFdUMwQNaolB275yGsV+233beOEnCbkPhkOh1DR",
+	"KEtN5nSlanp0k8KZDFRpo/j7eMa8HLbKbXHiuKAaxG9PuBKg4hbNLMkb2e4YqmfFvp+G+mnm+4qtZBFZ",
+	"+bSQV5gB2Kz2gH9nQ1Y5TVnL5r/1ux8YO4YjHZHrvOwc8GujABaMZuCin8lSZGS9kDnryGcL5jKDwnU1",
+	"HjzL6n0tJmTSOG/F5L6h+Q9mZjfJAFazS4HnEiMea6pcSCYhWSFXK/MHzTIG1QJLec2ymD68NUN8S0Xx",
+	"pNpbS6QYc3zLUloq1vM+rlwrQRL9eLSVRX8/2XPy7TDRefmKxibPUpOjpI9vZcdtMS2zX3p4zRJ0VsYP",
+	"e8Foumgy61a00FXJsZZ5RjgmY64KBrUOoLSek1FCzkYJ+frM8MJ4NCIrVqQ2Cr17GI7kE/AuLlxetZa6",
+	"O6DN0scNvPTbFRD57ejk0fuP42R8dvPFu3dD98/Tmy//47MY8XGoI0huy1Qx8IYdAdu8puds3fO4dHOH",
+	"1igW8Fz9iO2tU2nkyK1V1re6ebkvXQV664KXXISfjv+yJIisMr+6DLPcuu+rzUepu0n6/D6ujbUd4j3l",
+	"VjsHuvGIxi4tS4WnxhyoVTydWaK7AqhdtQeUMDwYdWGH2RxE2MvO3PGKbtA7g66ZVCIcCtcdbjlP8vcN",
+	"W/mi1GbAXUkh8Yv6Zm0xKRAgJrIv7Teoo7h0vwuo9CR27eeQW2G9TXEHFibw7CYabQx9hu0e9iqdczcs",
+	"4hKtP7YM4DO3unmMXHBmx18U35BBUlHPvcuut5pfHyZ0+3jTymu7JPbL7LC4raW4cav5e56JcdtjmbHs",
+	"OwyN77h07Ubv36om3Wgf6WACVWHWllZPFWtIaNMLtsE4C50XzKiYmIAQVml9jFnHPvV7Fx9nxQoFRccY",
+	"fbJFt85ExQJOUpQ5I3aYqIlqaxaiflAHJkKWoEZYJBa0E2wZ9jmx+S9kuiFSMKJ4xhKf7DTdwC8AeWTY",
+	"L5aVzvKoUljloXfVN1tCkoWvMw/eXLD0l/g4Qe3ZTmWtVoZM6aIxZBYWqfUOX7nqtShQGs1LhmptCiBX",
+	"pXaSve7qDtaoruNrrKXbxww5rHfrqPq5s/KaZ1GZohzmWKdBHAZYVeXW8xrf1dxdQVyzCI9d75UvPiRX",
+	"EqILVJxSO+TuvCUoLBw9HSWCtfm5+b0PguGVXAjOQ43D2s0ER9InNOIMnG5egmTpSMLp5lWJB6LDwxmN",
+	"iLKngvz05vFOoDjGnmvKtfnzAEvLvLoawM87qdbbRimIsT32ZtXWtdMqxFP3qw70aZHGR5O0kFPebTrH",
+	"lB2N8az6GYoeltQaxjD1tm06grlaFbl+Cm5GN9uXlEcVou6sp5owI96spQOMgGx099Rufs8WtdaxmPEP",
+	"ck3kTDNBGE0XNs1kSdYYffaDd5hwqzehwqBwvLPec8IrobfFPK5WuNOkGl1W8poVuixE55GMpGLZa0yU",
+	"PkTgWVeDm39tCtvDtxHmFVvlsXsCNdndHX5hQUITQlFfREU11EI7LB/lWndVA2eJdm+MGYME7m43VbXt",
+	"W/o82JpQnTJlzC8Ls/ONXYqrXdCMaAkARQgIuACPY8fVu6h918Obs5neP1XzFNHST7JrTMnydF8GrEhu",
+	"xwjXZecc8qdlqGrv27gSVMqGrM4dWF+AZlxTRWw9fYLXJdVWsH2uSJrL9OqCVHYP9wUnmuX5AWlsvjCg",
+	"GcQK5uSudQT0jHowHF5E/6w3WwsbU5QRSyJqrnINFa1q2CBXPRSFjSDa+VVrbt05p/S7yLgtcvM4FrFA",
+	"ePhjrjRP1R+uuPY3e57QaLAStJr+owUqaGRQp9XFZbGVQVb77Xju0bLoSKD6/VafxROWQsaSsmVA6wVP",
+	"F7a0C44BmK1aAtOhk9J8mUvFChCkivKu98aK8qI/bUF9ijm9mLSZ/v2GQz6MWbxcpKy768Kag/wQm9ta",
+	"ko0cUwqNmRfdprKjj8TgAKkg5vfhJfO5givS5Rf2DgEDwdxsPVMmTmrsmnHbU91SfOAk+0PoGMZvdY3m",
+	"7WIspO8t1cbe2mHoA6lvBBb2eAhlgutq8QFuE7zyQERVxwaaBMiwWzbIgqWHJm2n/YBehy2Z/LcKUKdS",
+	"9AtQVy7H3aBDBV69YDTXiw12OMB9GsYN67Rg+jXTRnhHzp4xnRHXzz6Cug0tGLliK00UozlufXfjTXXA",
+	"ViRraA7gcdRAZ7BlzzgRq1BhQm2F6UaWNGNGB+NasXzW7q9QwbrjYb6o53y3iYEniqE90nRIPvv4/PLH",
+	"724IpHAqO1P75SDC6l1dlnal3mkZlFV1ZcNSxV3/fruDAnO75aViUHMMWOB2LVzM8xCcuR8fHCm3IYRW",
+	"9hu6w9k116r1iHqnZyVI6vkQFWX3Oj0tBY7jJXIS71PxE9n5Hiez4MAcgS5nORjy4dnZ/YdtsmFJP9Sm",
+	"GWCEurXftFJjxxgpheUzzN8y8hluwnlB8SrEapysKr9psleqm2vLRs05VVsK3d5jmOZUNWhdCPEFD0Di",
+	"vSBB5jtgttql+Sz1xCe4v4+m5CI2VNR1Z78EMWqsvmFDUi+rkrp3Z7ymG3tdMS7m1oWtEjJlSmP2Yz8Z",
+	"NS9pQYVmTeYsNdPm16zYGJOerAq5tF0QWhm0W6EY/iB6hZbLJS02vWoh3Sj73OcWUs3xUlUw6V7qWKYm",
+	"boONSQIMsIp+LaJDFscTm7L4VKRmbMUICdUc6cckQocc5Wxb+I4rspK8lkcYlBlDHpa6dWJdzXm6lTUw",
+	"p1woXTW+gYxIq0qE08YuOjkt5vEz2USRTq4UTR87cbarUst1V5upKdP96DHvJidax5BWVerh0+o9CRJH",
+	"O1x5l1wdKM1qcXR7SKjIUsyrUqr0/nOq9Pfu2RuPY9a5LpGnLIM+BbEqRwAha0wHi7uyfxJcKwJOANuh",
+	"7YMmUnRNV7foZHvyk+AhO8NXVi+IFIs0JYRVcGWd+LeI9lt7YWGEOCts1SOABKWLhvydjkX1DpLUXRNI",
+	"kCTEeYb5dGHAN5wVT7jFpIo6zRzoWiuT4FPm+Zz2qXoF/n+J2LW7L/eZaHvogW8PjkuVf+ZPpD8t7gBY",
+	"5vVTriRtJb2b7pHvlOZLu+VbCqEDUdq9EbxcjWQVqIaE/Lbzf7xzvB3rqcjoyYfrslN1724iz/eBZNpW",
+	"MDaRm+z7Ms+J+crXBnOFboVZIZfxPP0Fny8ayHLF8gaKyXU8nlvBD+7M7VvMxQAkreBqPcT9aV7v52dX",
+	"4H2YwRyayPp/SqacX65HjnTp0iVbS7LCUuHtiZctCZRNSQlhj4va/4IM7FFsYx9bd8Ad4X+0g3rcFWjH",
+	"VUs3M+c4I68Xcm0B7KRI2XAf+sceII9/I3X8cUgduMPRE4JD1jtcbVfspmylD3Wr9z8PbGnLdA8+C23+",
+	"dS6uo0cAunMdA4WnsLWArRkkEoEstbyKhVK7nLSyyFvMQpsZIldM1Mt5y4KfFMwBgyRd8JFwP+zCQkI1",
+	"M2TAMm6ROOMGFgy6MNwKZyqIhHUrgkAkqQhkxm5cphBNfCN37b8pj2eUO+jg7Y37O79mIuzsyZUqWZbs",
+	"1GW3pW03pp6rbc+j6/+Ab4FkGZXSIot5GCNaebVjPubQMxc67DWxd39iTFlVpViSVl58X9vo3fnV68JA",
+	"Y6sD36/wGJ6ooJnFp+CKqnfBiNe97FYkAMqhZnmuCFQcW5ThJcs2DZ7boOBk99uqPUbFttAnQ5Y66kt2",
+	"/TPaiPQ9RuJrnTV2ZagkqSwKQEq10AvmV4QLYn7Vp7Tljfu1t68t2i5m8EkByEhXQq5F++H27T0Ovvey",
+	"/Lc21S+qrPV5YXPdU6v7TK5qERHXEAQdxtF9DnqFdNvqTjU5DdBMZodg6zKeQSx3zjRB/OCmKp6obC5z",
+	"1tQ0MWfYJk+kj6WY8fnQIi1xWWFRTQtGr1TV5BC3ZF8s+6iOyS6x6EpwVAU0zVmBHjfi+FXuTe7RSqrE",
+	"XKVXtjGzrayB1nhbVXoV+7n5V/eOO6P+7NSLZ/xtVCnlruagwLQikGCBaGqXzX8vZLnqUZjYJ0G/v/Tt",
+	"LaBuIV+iXsycaqb0sIW3/yIu+igPWjZzBQQRVmqrE91iiiOoLNts9onpLUelwKe2+G5ZF3XSVHnCbdhY",
+	"9YP3T5qXTLlqMJ/dbkxX1HlcG9ytzAmHNbCV9NELeGuLWHb67XRpTgb3nb0qM8i3TolKO5dlfDxUnWj1",
+	"6wFNbJuTNY0k+bngmv3MhUowzhr8W8mySO3fmhZzpvHvNePzhTamKBD5pYUAT8iSFXOWEHrNCmr+wD6p",
+	"dr/7JOo0VAdc2mJjOTNaGDLWcIsvjLJDpzkbPrd/vN3ilPc181Vd8dWJXOFunUB03Ng4rinqLu9UEKrN",
+	"kZStWWMfY7DkC2ahnWrhlebnARFqGAP0g2+AVZcWgMHWYjZoyHrRAkpkYYhSKqTgKebvLivd0pazvVUL",
+	"uXo/DHL5FjJ6v25Hu7DdNawgeh7xiN0JHtX4FnhUYS/n7jIw3uG3TtoLohhr6de7m/vZLvy6cnQy+O7a",
+	"Lmh70o9zWWbwrSLj4Ygwcc1yucI6Ossf5gIyhw8mzuDZyS7EqrtTu0Mq2rQM2/jApSB5Tt9ugvC+0bjd",
+	"lX0gwmoq5R53ZzJQK5YG1oabxng4ir65GfMQG3V112fdwkMTnV2/ezc0lmDOBXv3rkMCfTB7C8ppiZC4",
+	"tC37/m2SJ80gWN9VPeBea7Zqc8rW+eq7DzTVrT0JKlMizUsUababXIE21IqmV8jjM8awqVqKJXzLMtd8",
+	"BZFJF6BLBilFfEhpf64LDmF1c49bVRo7AlqcYsB+KWQJGKZTnucwBeiPj2WB0PKgQawemHOxu/M2KSWS",
+	"667ZypxASsylwOKu/3jprcZkgSDHogX3C3wjr/1pObxbRWUL7frQ5vSaVe4z6EgOF/oFmfxvDE9MHPp1",
+	"ULOzh9+dvURbFnawGhtoreQ5eJUx+ZQZviYWl1VFU/W/5yJzuZx1cmJbrfh++zujajdWKpZVuUeKwQSW",
+	"TGRbRRW3wWoPsN+33bhmJgmZlhoadkG/M7WA0t4r2yblKDPA/sj7IexcH2VLxGrqsc3/geWZzVXbZWpQ",
+	"s2IQnbBGgGe0+ROumex5WDW4pr75mdXV8rwCNo1X0noNsZubsq2eeEFXUIu2Y2xBKfEBBcOVOtptcpV9",
+	"2O35Bct7xXwbExCQ/p8rzEQQIEZw9cM4YlNfd/JeFzB1POBc+LZLQx//r44DOf0cFM2lhqMqjouubr2I",
+	"xit4urDdthFLFjrzzWixX56ixxMcnfaEBP5Pl7/nyxd3sq3WULBA9cBvePu5PIJbJjjkn4Rb5geutCw2",
+	"zWDoTQWHcci1/Tdm0miZKoSGm7IUsNvC9hNW5HVvN+FPeiR03qvdVYNZDCWXFm7Iht+onf8aOlOGtX4F",
+	"o8ebvUdLbsoB0djULyHm/C9X2myQg59AGTEtZDlfQOCGTmWpe6LR/dqQabDtFED6oHSDihMbcNgKajcJ",
+	"R8zd8EVtlZSE9MkrqIOGP9qlZgcwu64ec56F4gfEim03ABKqUv5scV9qsYu35FLLMTyGAAoP9KchgmSe",
+	"NRaNH5TU1R66X0RD4Si0FVmAjo26ZAcraud0LPKs9XTU32oLj87JUhaVageJvKLq2Yt337m9ehUqdk7d",
+	"mxVySSiZGYFjlD3of2tzse249l9bo4K1o84JrV/Os7LQC8y49w+HpXNVrZS/kqvMbxwz3r9D6gOi74cD",
+	"XMY6KgPukMRaniZgSh0V+C9moGhhf1oiBTsPFF2jdTmhOqXpFdGygu4AGDoFBeFNiDZ/eCDcHLlICHxH",
+	"uS/QQnb8A/VbWznlgd/AlRvED5btq1wwPGLrAIqoHxzWXQXfIwF3lO475dcLDIt7kN4KdrKSWvXgOjB/",
+	"xV7tyV1md45xE8i4cfvXvAF89KvOPYa25wDW4wAJUPG8IAXLGVUsS/yxPHeMlNiagznHBCZIUrkgNmJ2",
+	"7rHAuRX3VGxAUF4QmrMCRoKQPV9aBl1RpSz2tg79IoAtsKZCQ/vuKQNDPRSWPoSHcx0EPa6rCF4ysK+N",
+	"ys1/pz7/CanPx88zjvF9tbVHOO4Bn3wSh/5pkJhcZ2rf1zfiAnyxg+ZhM207+/6CtsEROtGgEcMtU7TT",
+	"XDZ0hbVuM2XLjKH/DjzsQfd47voHGvGFIE4HuNHMdEvdMgkUc4Ip1/kW9T1UKuFLls33NuS9HcQQRkBY",
+	"1j2LvmSdn/WtEg4SkbOcxkCGLJICRmxY4VzQuZRXhOrOnGhPwPc5jWIm7PYGakja95WMxz4qdoKN1ctd",
+	"iwX8JvSpF+hbOltQzR53aDz5yj1342/gyz1QmSvKs4RcS247Ys1hgeXqgBOJb1xGnf0/yHX9jYBbtnGf",
+	"xd/f8qouloDdYm8M9OlecXtV3JceexXbbU7QwiO4WwN5Fuap+hILPK+B6A0Eel0WhHtf25VAHqGkabm7",
+	"4OR2LEH4tVyuEsgCTazgSEgpVDk1D02N6AfQU7KkG6NIGnU0bmXZ6Gyn5h3wcMsC4GTftqgpXRhzOuLc",
+	"gEyZcyMd1wIEERfIJVwKUJ3j9jCr4vudlZ/tnIBGcdqU3WQt3dxaDKDYU0GYrVTfCqjkvN0F2jZVQ/N/",
+	"mOd6YzFUEjGCN4maBIC7oeLgl4P7o6LctJKKb6H1hwCix8J36IrM4GaT7IA0WFN8N3+g4r8657Ry/TGU",
+	"bclT9klp2q+bquyskWruHCNWJfynFK79wDSPRyafofDbwiJAbyR6jNDwVkQWfM6FMZHNvwqWMr7SxBy6",
+	"hMhrVtgEeaXJ+IwsuSg1suuWWMJMzh+7wpb3KShY0g8/HoQsX03KDeJeHNsJf/Yj2a+anQctwwVhtMg5",
+	"eGXNycbADYTGsB7L4gcbglq1DpQE1wMrdEKUKkxZolkGJ2w7SymWk5TbisXKZIoyAhdXe6LjqVxtsFdZ",
+	"FRzfxk1adBCeVQS/qS6szZu8Ft/LYtn9HZ00KLP6wJcq0kNr/VvwySs1K5KUFSa2K02Xqx55Slu1RU4N",
+	"q1Qrv6DE7VBFxwYOv9oRNDgI6HuQhjSoehDUPWKzQv7O4sHBH5kzNrbylxpdUjv2U6mK6K39q+Q9owzN",
+	"YA89iutvqzw7f5TNsLNuKb+Ydh8zkvMIN6Hdl0/iIsS5HlJ/crDnEH4Yn0s0C2IC4l5NwO9DZowlZIKa",
+	"jpr4OAwlqlxeEME4ROq4ka+l0M5vA/K+hna5EekvAUKOi2IrcGN6gEwFPyl4ukDnWzLAyXhlSzWcTF1E",
+	"mxDYu/EZ1Q6EaafZ1ZLnOVeITp64UGYH5aFuectymgfn1JqDh3Q6oZr+U+blkkVnO+dzOt1opsgX49H/",
+	"e0Tg7y87zmVGed7YI0YqlpCM0YzkUAvUvcd9mjKlZmXeNjAkrXeOr4Hh/Xoj0ohP6ZVtUmAZEawn7Xsi",
+	"EVmQgs1K1fFd20Ce1YtrK/O0S2p9VLbYq7Z70RMHBmvnbPFLUU+sNeoLtnssAYDPpto4tK8tC/HkP6Cr",
+	"9N98f+m/NfSWDjHKwhbV9OT39x/v33y29y6v7CA3Umzxz9k6cHwf2j1650QYClj102h5dgYXZMpyuSa/",
+	"s0ISTa8AonsWp9DHcTI+7daG+9Cm74H9Gf7wtGdxjie0s0lbqnUMuT0CVw9S18JokYRPWfhkEMGu9zrm",
+	"24Cq+sJVHwhF1dy02diY/LeS2a9dlVukeMC+u4HQ9Y4LPYhda6nQkxx/Auh3WGzeCes7QslqyU3ErIEd",
+	"HSQkYo327/iEN53U9hNaj6z3OaXO5giLX88e7BVDB2uRtdBzfDWhOr3lkpHoYJmk8MDE3VyAG7uic5et",
+	"avOVmMja4wovvIXdVKPdSULgMI0lGNa+74583mKTrWPwz1NZarKQa7KkYuNS68KuZ6XwwDcNmsxbr8o0",
+	"9ci1x86nqFsIDzOj2DaGNNm1dEGb70OSORNG52dZ3AYLuPdjn/6Ngmp+zTp4IyAj3HJbY1MaVyMdn2PB",
+	"aPZC1ABJw9S5lMbqFp7wudHQ0EMGcHOSC31BTsYYDxUbm/I4bOmm+bFjYRtWK1qaBMsJ5h7uRPO2H8EY",
+	"f+GH/Osb4zjX15rqUsVaJUFyfVtkFhzGC+qtkYP6EupKc9gNxnp7u1OHh1fNOE6ZFKzJmAJM68xVNStB",
+	"V2ohdUdbjbnu/91yVR7LjGXfwW+iKSvGzuJi/rpDZ7ZoO+Vm3+tqQVXdJ2gXil3GGF025PHTvdF54AOg",
+	"oZbhDdZz8g3pq1v3BAZpqS/xONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+Iy",
+	"pr3VQUR32Hu7dS5M6Qzv1lhy0sCauSupj91bfQpQ+mWA9ylXsT1JfcZza/+FOrSYV1r8SqstbuWiY1xk",
+	"niM/ibvsJd0c4FepgB9ua/BUI0Vn5/MGthXKLAaSkOal4tese84feImbihGKHgLEfP4ve1W2Lxhf6V6Q",
+	"wFKC30epkNOYfMuyF0K19OCYMarLYk//i51KxlaEhMYkns6JEm5SlS/K4ivgjLp0rjDkuDSL7904BdLi",
+	"95fY51Q8wyeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIVdjYtaBhhF504vvTU",
+	"buLoZ34ztjur5d8jk0Rs3++uWbHBEgibbgawDi43kwLU00mtfDeQsLNg3B63dRhnakhhUq4JuXI1bxF7",
+	"rUvjYynzhppd1xpuLYsrVhDzZEMhGAbIYvrgteuf6WDMcymvlPOfBEm2fQMgnrJJbf+a9v5lEc2fb0Af",
+	"8pg2nTNisMvExxjWZZ+0Nd+vInbIWfG0YowIp9J0EfbwIwtqK8lAG5czDBGuG1jVwfNE3UJN+DewgJqt",
+	"Mi9oVlJMUbjGABOM/UspIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3YF5Huv5c4K9ouw0aa",
+	"las3Mv5qsM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5w+OJCh0vXZ5FmkZZZmlJtTUn9TVflvkhnuaIehKG",
+	"Bx7EYwM2onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LYal1bs+4Td4MhopQ1",
+	"m3op1DqWFxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMq3jS334x7RMDNWy7deQa6RKVJd03J",
+	"KUYw0XBaofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY6GBVnaiNSCcJmdDs",
+	"moqUZScuY+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbwuMrpyaNHJ48emX8s",
+	"+IrSEyXT0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/IHPpWT19sX4gopk0",
+	"E/ezyTmZgNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+SIQrV/C76f8xENw03wyJG8c",
+	"iACBVSuyoNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Ysg0LSdlU/2itn3VY",
+	"/Oha/SJar/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS+vn+MXn04OxrssIn",
+	"SMY05Xmk6iFeTfZa02nOLkBVW7ECO9psJVi9pSe/j04e/fL+b+/eDat/fNYQxLIpDRFKe3Q/KjKLayJJ",
+	"JqNbWcFJHgWIkQvbWzWqhdAsK5gyStEVy8yZ79NKDBmDKf00Ikye0yWD+JKRzhtZmleAUFmwfLWDrhfv",
+	"XKN8aLOlICrS0pBjr0zLGcM2cN4YgvbceieANzlgCTFiuOgWfdY8Vq9trI4r82wT7JNvFVERt+VgfB9v",
+	"S/RCMDKjZa43BLrLNp+KSAwqL5cieu9Qj9thM43H8fB/zgW71QCNrUB+DpssYSgxXpVHC7qM54e/AanH",
+	"ig3xDyVkRfWi+jcBNqWZ+cbsC6MWIMPCbzcUAlpo7pikevhoNCb/+frFczcE4cLGWu02k6lsaKOFHbaa",
+	"ZLgk64Jr5ua5X4C3tRl5FVSA19ml0cl8B27e6MyqaGBzlkPXICtW5TVkGhyAv4AxzgMBEg7AXY1kqCGC",
+	"IiJEUa63UCQvoBxuudIbzCgC7RnhgAwLoj5ZwZLeIoLcFKBdUp0u/tFUcbZi4nFYaLAPhiEy1bCR4yyO",
+	"8rA9eayLaMvCsnXNNk0CGmo0p7HINcvaslK78lJNS7FlAegtN1qh5nluTj20KdOJoUjK4Ja9wJrrBkLt",
+	"nCiEkW/No93LkRZhfGfa38vCgXo6jE+c5zbgMs3YRYjxRm0VOW7N53Eobhvh6KwiQXXlHfT0DQRJwOBB",
+	"2N+R2OOdWY7bgmQIEk4qSVIvIcQFNwvGIyQMWAn7SWQL4FyrzLdDGBiPVm2km+irbO+gXVd+8M0+L7t7",
+	"NL6YXw9Kvm8GatxcWNiYK7bSu/169ifZ10AcQY/0c9hqTm9+EeI49gVv7N6+5RUiwPUkksPM3NeOKb71",
+	"q5xumgDnff1tt8unHVHVdxc9KoDn7UB98eFm53bBFDBGXEev4VIitt+wc0W4UwZ8VfiaCxHmGcQ0KfCi",
+	"fMsa6n7wJt9yuYAf0JjiME2YH3zxMxdt79qBigkqsa3XNCRe1QYywLmsIDGBin6JddRLt6ZgXkn7ITEs",
+	"+wpNir6+cSPvrYq23ZNsF4LcPKzipRLQNyysngXvB1IFrFF0Drmu9Q2hXfZhVaBfOP6WaDeyB/FWa7Mm",
+	"KznfeGRv60oFsC2GwmovFVa2V1p8hrV2ak2u+/jAle8+rEzyN7LqkF7cqWXcJXHfhX2hrI1+4cEmPleE",
+	"Y3YLOVlzYZ7EoHzvZnDbMApuZnFmvgbr5Yl3rW0xbKkXsjiaEedbwakGUBZUXnFO1kvbGQguaDQX0bCy",
+	"oDVZ6yjuuZvKEVVFcH7FTOYNXeb98KMrGLpIfXS/zFrfcmgnoc/eCLZTeweEDZ9y68HJ7IZ7MGBLgro6",
+	"7WkZdMoK97aN046iRuNQr8vlkn4qAPLbk245arumclijtB9B9oCT+Rfk9KPwanQnbIGjhz9eo1JAsyXc",
+	"/Szj2BphxoV1FyOEZpQOr2SeG4389krzWfSactLQPmxTWsYPvn7wzf2HD75uT23ZUf2vebP7rxSde6v8",
+	"vJBVPINwDfj8dMkADXJiTk9W5mwS505D09zqT4eiQiPQx4Fm6atSPMYBdrwq3252GyNVJDoEjPrItU9c",
+	"cLU4kGq7nsSyW5MU8MrZPDKzsRCCpKKkcdGwKuTc6JURMW/z5rsCfOxy3qhrMVPjIaiVLMUOQnjibn1Z",
+	"QxLGgVhbXcy4V6WwFlx7F4GtLgGu+4tfa/2Cr6ZdY7nY4Q2225/LtjKu6vA1mvudsfNwxs01i/YBbHnW",
+	"MT/Vuge7YvHcWc3kbyVthcth6UIyBdFu13Glal4BvyY0NxPYdHxje8cZ7ZxN04JeYXeMjuM6n32cRN7Z",
+	"PoXOMvyaFejL6LxhZo3N84YtgDhojwEt1NtuyXaAfZRA8rPIXL7I4SKtuXjzAGHnygKzQ1zuQErHe9X5",
+	"qsasjkcd5ShAx7Nu+K3CUGCCBnFwDIug/ERq8Ly4Dm7X30pWYteNUgi8AwBXimFv3xUtNDbkrQCmQAo3",
+	"9dVHVJvgBXZbIYhdwatYLLVKyUX9NzoiSwsW2aMD9KHGILdiur13xnohiWIohFwSOHRyimqZlmP7TO0W",
+	"sSoHAQRrqF+l1UTao+9I4yOcBbtZn8RxwLlC8+Ce9tO1+80uEFEf5xgOE59apefdlukP8T3tKOtNKmYz",
+	"Agr7oF+V4iDd0xWntbpjq4p0rnkKIiqownbpw4NkMC3zq4PK01vapPkwAxRbSZLJBOPyINl+cZvckO5T",
+	"afiRYiBeZS5H9P8uWrllHh9b+WOlEaj+TiRttwULNP5gs2C/g90NuedQeQYkeMJns4hAqzuCj+DePXJK",
+	"Z9Dd+yjjBVZjN0eAEz9RL0DXzt+V+ed6gIeE79gR3M7kKDeTW9MncTUFRziCR2/kDGAprWiJTdO2JI/5",
+	"pEgX/LpJTateEMMWahTrO5lcXWywFRPGeHmGtkvnzPqWKHebj6QoG0RrUQrfAbwUGSvImm6ILADmrXvr",
+	"YVT3Iwejt3OmvyjvmxmFOTA72S/xiqzAyb1ffLuZbLPE7nbjjsS5HKAe49nNWHxvq8grq4EIxrJYEcBC",
+	"7sjMvQmCPvclCkiVRj/fdk9ahIIKvMjJjsTOKR7AaITi8xsSRXPzttBWGiGjOcsI1aRgSoNnAMBPba0P",
+	"nVPeUP/dsbLXQbnZfAdDHO/WC2SOnV90s7HAl2U/+vra+g5WdbcNpdU01dYt1QoRHPFZMaLc28kqpw0o",
+	"ZdUVf/fFrY1wMG6e3QFeghpPS6FwmNq63Cq61IPX9+toNbOxyuV6OavlgygPYS+oVQMQ1yH1zLJcReE2",
+	"XCGCpldMOGzmgyTLVtmMbawKlcrzgmFbK66g6AFKiSQmerMmbJFCLrsr8jlNr6IiFtZnJT4khsxkkQLK",
+	"ie/hajaFZJIpIqTGPteQy8vxxqxSJdY8z8mUhcDmB0AFBdfnznfrxWY/L1X3VwX+Y37YhdufIZ0soEiU",
+	"23s223Ono0uhdBXaOgpT92ORxmOsex1hdzX4GnSYRSdJ41ZfO95mAgWvyfvw2jJf/SQ0pg11WWh81n62",
+	"7sC6t1aiIejB507TPtlUpZQeoXT9Ms99AKRgrpPmlF2gvOCK5GymiSw1YQJVoyOVkHdOEzgEwsKcTRbR",
+	"1CdCrifbcBpO2RJybc2oE7sp7w/Gxgg37GVVx7ulVrbhXfQ7Z7Myz390F/92lh5W6GAjK7RNEH96TTQr",
+	"lgpT88xH2P9KSTKj8TK1plans5rv2jbDc6NiiULnZLcO2s1zuW6pSq5PI5VLBm40B69Vn1IcTe9NlHug",
+	"tIcuWWxpewDjzGbWtCm/jvCN4T42qlOGu3arD3aYK6dKv96I9MDwfBnZZtf6IMjYR4VCSOwwZi53rgi0",
+	"MBbWz3hoE6rEvm7/IfQr9TNvplkj3nHYi2Cr8lQrQM++sDVwtkQK1+9MfqPEbCXA+rb28ZOE3ftaK49o",
+	"AJ/aF9i9ySy/+6i1Gf/S9QncBXXObe0tkXlmzEnM/VtC4WHXtjsezbg+vEtEsA28AaEMiGF2CBeGQXNb",
+	"uYgleeY4XMDrjeps8ROo2FSqdGFLYx0r22cNv+2gKHvY34aoQAOsnSP/dEPAMRIrua4qRjqQyJ6ibg+7",
+	"I9nVeVZlEXTpkYQH/wBv/+F967bL/Tro9w6Zt5IEFRa0O4Jh4y44RiG345mOzeENE1QcJ8icsWUE6O1H",
+	"mjHDOhNDMWg6m7HrSdzE24m+aSb6Rd8KNm8qf1Z5OY/WCSxkoTHXF8QnAkc04Fapbce0d0irUhlWaHA7",
+	"h/C1WyL88vklvH1IvuW5OZ0ENTyVwJ3lTCSbDATzNPdXAiYr18O7DGMZkoXu0Dn6QP1q7KbXY1Vt8Slk",
+	"t25t9pZc1DrZJA2++p59dsKt6FvhsbOenxyaw3aAZtPm0AvQ0Lt1noszuwVp7nY6gx5/neMQPkrcRZT2",
+	"wXPejRKxHcTmraaE+3HGIxb2E7qxyFW7ukY/v2bYFT2m+jPdDo/Zb8v7QT71hm7qsbE7GBsIgRRgHx24",
+	"NTD7xs3p63QqAnyP1hiWe66u8DRsWntjguD3Xc5HvyAZPv08fs81+v/Cn8Xw+7t5wFHha9ybWCzuNsze",
+	"WzKtCrbkNdTgevpKL7F1xG3podE17FjVg2GP8KuI0MnRCMM2bqjPkG2VNtAic8fJ5DyE/gB6WRiGSivV",
+	"FG7G90036Usoor39fdlyavuJ1pb+IHcpdW/Jl1tA2eAaAMcieEfwWWN3zuv5Vv352EMd7+XnWE+RnpfI",
+	"TTL4Z6XX1jlkLjsiNTVlJHpIkrmMv1lyZ4YehGTRty2pKyiP2FNXjFDwkEJSjC9QlEIvbgNEgVH2suB6",
+	"8xqQq9E571uV7rTAvXz5lFyxDeC9/pLza/bLBCyW+w9JuqAFTV2zYoeaPpgyWgC/2FcvtF4h+6rmxMCM",
+	"qsVU0iL7XBH74JBAgbsFGFNYaaCdB9R2hQbEHXqF4URuRkulvOI+zeN84CzSX9z7K9GIq765AZzBmWzt",
+	"k+CLNPxMIfsAq0QyyRSmSELBDl2qIclkqu7RFR8us20oPnHNBIh9B/I+ZxfmTzBSz9+Jd+KEfPXVZakX",
+	"5rkUroivvjonk0uoyuS/wyfn5FugNHEbMxwOJ+gZpsG+WVdThMAESeUJ+06QkLZDAuD7/pICqxSXsGLF",
+	"kuMYXNsGv19MPpxUn0++vEAKOG4zZFB0o8h6wdMFKWSOFTbwUmjvinAWXA9x+U8z9dVX+Bklq4LN+Afc",
+	"BDsKbodFBPtiYoTmJCGTohT4X5b+MvlySC69KJRFmGiTUkGmWP2bkemGcK3MVHhmnsN/o8GOs3nGlTbz",
+	"MWslE+jJMSFfjImWxNiUhOWKkdOzL4EdXKNNtO0Ry5ZMPhqpmJAqSy4hNknuZmLfAtWJ5jWGrSfQtRt3",
+	"/54Fg/zbrwoBhFOZsQl6Fek0x6j2AvD9DTclZIL5hxO7aczsZA1REV/4WAoXEjAMhiF6GMbKSjt75flq",
+	"8t0bOp9cYODBHAzPAJOns5Mfjc0/IV88OP3GhTsS8mB8ihcToPoYKgupLeRv5aT+cggjPJeCuWHm/Jop",
+	"cn/0wM72FVsxqrmYm7lWyhOyBToniJJLZk8syFBBJk8ztlxJaBJ+8g+2mVxUUuSKbexb/Ed2u6D8SMCZ",
+	"YLMZSxGT7vQBWciyUJ4rltywxTmZGJvjGbIFsID/98lLmfN0MzF8W4tpXpAp20iRGbJgjOjB6SOk8+QV",
+	"08Xm5HKmWYG8gQh5SQXyiIIHcuwDfDVD2JwrzTLiSp1c3oIRME6WDsnTamfNJSMFU9AKhq5WjBYJobmS",
+	"cB4EYaJcOlKfEz4XsmC4kI0sSSbhpVdCrofvBASNUibQOc4zI79m0GJncLmi6YKdnA5HlWwOPoNe9rZ8",
+	"f/APxlbBlrgiPCy94wKLuaziCcViU6kXxKNmW6eaOeKrQl57BxpG/Aev7Y0QeLHOB+PhCGchV0zQFR+c",
+	"D+4PxzDZFbWZW/eMmP0dNBFMU/M8+DQbnA/wW8DEWUmh8Go9HY2s81y7RiTsg74H9wE2/KZGEzJX9JW7",
+	"RWlMldmpp36q4d4ZbiXkxDRePyOXTF1TBAbnb9+H1H8inZgvZMqUgqz9/zAEpHNltIsfmaaII3QPqiCb",
+	"SWK/DhBNFWSgQroNqKy2QEUX5Q461/NKdKULll7huQWWrxJ3lqA3+9sfoFErBrtmxVQq1krY93/kjqVU",
+	"wIadje53fMnbk/fE3BxTqhjBMrV3wqwcaHvIBITUSErzyvBSBirbdxyfrR5Try14QdTAVddjozmdXDF0",
+	"sDacNqWxxb7a5a/YbKtH7oFghjTnPQ+6hPf9PBJe1r9ac8Bvokvmf1sLuQxOR6cPT8bjk9P7b0aPzkej",
+	"89HoX5Wb/VtDtFIVv4wePlrf//X32WxcjEaj8ejByP5vjgjkvGDKjCfKPMfwyuCKbdp/llOlv5elEcyn",
+	"H/7v7/aTn9TuzMajambO4cpWudxYlJqCXcsr/BlOwDbr3y6OfB9I27EhqK9LsEZVWIpgRroJWbu1ewFw",
+	"ARRRRHj+EiGx5cxc9nhbIERnxgprVvGCLOkVF3PstWCeg5CwYvm17f4byTc++Hz4E2F1dJUQS0S8h33L",
+	"qOpsuCcNFUM1G7daDSG9B/sCRLIyJ1dsM3ELt/oNRxFvFCCuFctnQ/IUw9SwRkjalCJFzfKKrTQRcu0A",
+	"q+snEfkVd6H3UQyUMzDG3nvk8G8lwkZ3P2Qx9mzixs7c9ZytLwNDsbKyzZV1syMXxv2m/BcRB9Bsf+AM",
+	"yXflaHQ/vT8iBRWZXAaGPnDDQ6tww21hzgk8z/ZKFZzQ8WRI1x18bGkc7GIEdR8BnxA3HfbSGDpNQ9vH",
+	"7sEzN8ngmUx9B5G25/1zdha3Eh8/WgPHCoce4oJlHH1B4U177yM6RG5QgEDf43iDAiMzFFnLQi+MDgbW",
+	"lvfO2ORpRIWXAsSK0kbJcL3euNIJWdLCCDxIboHN35Ur+MWhcmUGRmTs6n7Quiw/ndtv0CsY6jZblMR1",
+	"nznTB5PFGNiNpBl9ktLrryl27k7emBHvIxu3s+VzqX+UmbHAsyOw8wvBKrdimMxaKRGHqCz9+Fc4sr53",
+	"4qvMuD7RhcXYbLYVzHNvCmxXcsfmQtIMtUF3QQZjhuuM55oVbwFL6n3NyNsDvrr77kthC/dtTyZFJtYl",
+	"OoQaF5ZNLLac/XSCKVIuMX/K5lwQJfdPlUtxy7mGkCSu4WGqQTHe83pVQoSj9/vbhuQiZfUBu6W9tLZU",
+	"b3lhKTTPD3jh8axTmrpMVssLYQU25iaDSN4rybGOdIC8Hjj8MkqeyWsGUa+bZEBbjM2qJRWd2WiuTcxz",
+	"deE3yQCzZcPvbK7eDVa+Lwbng0ezbx5mo2/G33zzIP06e3j2iJ7OGKWj9OyMZqPxGb0/nT2Yjaen09H0",
+	"m9PTNBufZQ/T8dl0NBuN6Ogbs2mrwflg/Oh0OBqeDscYmL/mslQ/4Ctq/Y6M5vJbO3kU+21wPj410tXG",
+	"ngfqOm37zXEtZiML9xvMTOiC38rD6O8OqI1YMbnKnUW5USTjWUIEWxtN0eEg+uvDTDFyd4C4t5fH7g1w",
+	"fs0KPkME2Kgp/FxqRibmOp2QzBi6LFcM7Fr0GW9kGfiNc6qhVoVqr+fa9GwLB1ywABC4fufgTGq3zu0O",
+	"6bSQV0xUyordHeSjhUVqOx7LWxaFSiZAdbX2bg8Oe8VWsojymC+VsS5HWYqjaNyPnU1qbFYuXNgc64+A",
+	"T0gu54ex2bTM5ky3OyS/tc8cTyDbNpqDs9FoOBrVknAryTkavxkFkhNE9LTM2mWQFclVjNsBbnj5UjCa",
+	"Llg2OD8b1Z13ndkA6dEoafKcWKomZIqh3KMJG2rLr2xFYSqVJlSTpayJGZuNHeEA27hyn2/NaCzsmglN",
+	"JriUoaXahGiW58q882yUkK/PQL6MRyNim8Nj8/oEAxzoarP5HeRnCALCZkzQaQeXWlXRTAv2TuAtaF4Q",
+	"jIpBuJiDDvfiT3XQ7XLzLhP25K3ncEKP75j7Sx68fqRpMj0tn35i3q7XzJzpqWPi/QdYBRWwdY+XlTn3",
+	"PuIfWw6v+tnBzw89O72cUOh/x3S9YziflhJyZ25HsmYPlKfJ7a66fx+0NjfPEVw2PfZ/987r6Zxx9HgP",
+	"WRNY/lNnHMS4O8p56nIJQTOfE5jL39qY7xtkvp4bjyVOna6ff5+K+qmAhj22cnn9Zx4RRLM41tXiykNP",
+	"lKaaK83T0GCIghYEHZywy7ZDNV9RcUHuj0hGN4AfIOQa8+icLcoVUdTY0JRsGC2certri86ZDnuS2Xn1",
+	"PX3fg5cqRE/8t/PM2OWbl4CWCine082r0nz8jS2CMGRteSD0fp0OEl/YjRkSrrnu24+1rr8DpWV69UvO",
+	"rlnuOwMMzh/5RmFhzr3hKahz9LUG+zxNW4UG5lJgQstic6I2IgXZ6wdFjkUXhLxmhS4L/LfhLV64ucP8",
+	"wN3lqoreDqBF46yQEIlZ04ItZKnYSTY1521t1vn2fvLNe7hKwG8EY9nuckDKmE9xZxqGoix7zVIpDCnP",
+	"HoxGZkjbgsxSf3Ry+qDme7SNvcC9Er71m/r4o7A5GQSdfi64Zj9zoWwQoJrt1ryC39l2H2ZaJWL+NLlE",
+	"Y4vpHAXfFQANAroSXcfQQ3+QayJnmgmXsEkyrgAbLCEU4PnXC6rR+7ZeML1ghW/8jI03A5FcITHuCmWb",
+	"JVp32tT6XjS6bUKAx7sPDfUWs82xpKCTdLNkxIfet6YK7hHmmuotYd6j/+WewUFo9YvbHC/gMQUcj/H9",
+	"pFXCBt1PB4OomAXVK53l7YK16oYaOeHjf1VgpDaigO1OzR/t49Z6nQ5e/+OnkzHaZTK/DuPbruepjXYf",
+	"6UYw0jSzkrI9oGPbv1g1UzF0ZzfRwtWn1W+HxOHTj08NY93JC2t3k33dI7g2bJAJLsCYEA/15arvKwRn",
+	"jhnAcSdsfwzHC8CjuNfdYI1hm8MF9L2P7s+bRlkd6LF3kvnSThP/6j8v/SJAn+lP8f7mfLXi9y3bdW4F",
+	"DZaxHvyGJg/73/k1I+wDTXW+IVIAV0+MxJmQLwIgsPVCKlcdsOZCfZmQCfxrQr6wv9rIsiByLRICPZVd",
+	"nq0t2nKHefJOfJGDs7Eoc2abK3/pnPJVkRNU1VlFBRPHsM4Gwf2ImSFZymuWEVA2IbSYS8gti/joLQ1v",
+	"wd4wrRcrLFrtomjUPfvVL2/j4ff3FzQiw9K6BcX+aDxj28K8s8B7Ygndw9nS/TDf8mA+AQ5BHO8+p7MS",
+	"ze4ABULRtxHao7cG7Yb++KQmc+KgVdfGRloVWg+Iq8Q+rHKZVbddPwWzE2BLRQAPIr8NAh+ftWuW7cG2",
+	"PkeMvT2qtH/8/S1LijqXiyxYehXPsBy7DMsKORAk6Lxg6re8wWO4lZ2JaqsUnTyGW2pYqKoiMrpFvAfG",
+	"X1Gl1kZ9fR8omk7vdI/hQlEHr7TKQTJYwE0wyKZDS5RhKpcBNNdgwWiuF5ta05TGVd5R3UnFfJ3UMOGL",
+	"E48Y6q5LgEDq+E+jcsd9uye4/dRDS+qCs+wC0Mgm55opPbEghlQPCbaaIm5foWBGWcz+Jqz+WIS6mvaf",
+	"GqVuPFDxc3AwOyfVITkffPbx58tX3/3w4qfX3/3y8vL1659fvHpyY9hbQfUsut76FK0ExLyTwpVKMOGp",
+	"/kuKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZp1LsICDJN12mMZ9AYaM/UeHTIDbyKjeJSkBXsURMwOe",
+	"wELqfWdsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83gCha9wm+v3MpllQg6D4tDri4Qkz91Ipr",
+	"binhbuHl8VQPEze2dVnIpSDw9Xml7NWwR5YIbMQyKPlDGBGCLAy1zRfoeSkgN0kR6oYZkksLZZ8FVHgn",
+	"sOk5oYr4KzTmPEFOPZpoPkJiSXgS/ZE73VYoZGHVp5sDjsjdJZ98GrrdsQThaZMk7KC1hdEGL+9O70Te",
+	"/fUSZv4Ihexe0HwgmkRzqa5U0A9iSH4G4COOOFbXrNggWpAdJyFS5JsAfP90NAL0JbxNMOPCVajs2ql1",
+	"p9uLAJX9KN6eIOFjzoR5cRC9cnh2VyWcF6hyOncN+gzb02ley+HKXoh84z+wPip43og5KPl/C8O994Ov",
+	"ymnO0+FW+LOQazU4P7WpE0fznyD52ooD7Ka5Mg67xceqELAQcAjyj/2H/rx7d885AJ/LgQGW2uUe9fO8",
+	"WDGhoBgBJJ6q0A5tcMVhhQGeXZ7LtUXgM7TDnpWYwOGQunz1Jlb2kMtauxKMlCiUZQSQ6iqHLM3zCzIB",
+	"GWyh1PAWQAA1LEOtH0pDmtrd/9/fMDBXg7v+AIuhkEaJes20kXzeyfaHGw9YwP/XcHOgRN/ixD/x3nxT",
+	"bO7m0rTNufdFibAd9bHq0nJOFUIluANgZp4iInPYoB7dJuZDLZdTpV1HCe0DXG8HaZZa1GDDdCe64HPs",
+	"Nqv5kilNl6uBreZ9nwzmJS2o0Az4DaAZ+TWD0HDKziEnagWHkAB4gzUrlEuarTls337ERrgANUeqviD+",
+	"wmHFNYLL2Xpmd9vi6VxgLVld+67a2LqL16bl/GCevqlBor0xV7bCVK6XSMbX/+eZh3sLQQurr6sc1kD0",
+	"3EVgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySe+Nc8t8/v/fX7+",
+	"Wuen99nYcwHJ4oiVrH5M1LU8umkmDz8EB+urgIfojlBhLqQTITXbcwfBg8/huT8+U+EF2nxh4N+WOu2J",
+	"99un/qzsVFcFFNQDnQ7PRmEjx/NBqaz/0eaaB8hJabFHzbTrG5wPpnxP7qooAcrDZ5JaTfRFqSHEjTUr",
+	"esFBaDl9EMDrt5MiETHhW/Cu1dI3R2c1/XDaCTMqiixy3OvQ826HOD88S+BAHCW+H4zXmHTZuaAvcmrv",
+	"fUz98trvPv/Y4KB8q+rnR3KWV5T5Y2obwxW830fJ84yr1LYqutWLWlIzdlD18F5Al/nMXBZ4Ze9azHZy",
+	"tS090GF+yzTDP5WNILO0XJkLtmImVDaNxQgtVZUqa6pmBwar22iNHAJD3xl//LyQkHazLsyauAN+xgUR",
+	"rgGXcc60qkAbUcJfECqgEtFdkb7FLE4eCxRnkECryIryCHIjvOR/One5tIWAtbAS7nBmyhjNTnKmNStO",
+	"5oUsV+1K1xNGs2fw9N/x4VtWfB4xrRHyQgfLjfotH0KW9i82fbqqZ7z/dTLwkP6D84EsNdTeFEq3hWFy",
+	"Gv/+zH6/ZArbOYK2Dt1DuCJaSmwM7FrzpjIvl9aJdrQymUh9yVE1la0NbzPfkX0SvDtoMfd6xTG0lhdG",
+	"fBhmJcis0FY4hRrzivmfBN93rRYJDkBX1v+L1vQdr9quWmq3ejvkwmMCJZrT/GeZSK2SZKtub1eagHQ9",
+	"/3iDf+1U+KGts1fkgK2V5b91wdh2xXlNYmp0qJhyTewGq0JmJYYl5QqSIxQrsKBkk0uEiVNXpZ/LzcFV",
+	"h1DIfvRawq0Su2hNnkO+u7Pc7upQ7bf5QkF3nPy8arxGm++20vPex8wvsdXuqyhxkN0X/Pw4dl9A7UPJ",
+	"0d/2C1fRnCL1vSwC5XlNC2jogE0lbGYB9DOrAqufKyLXtrNaAhkegkzsOZ1cEIo/8xr4nF/b/o5Y5wZZ",
+	"Dhk01RIoGFhBUlkU4CCHXAjbdYsULCvcrzeoiBIulDZ0c3C7QcB3IaHdFFUobmiYY0GU5nmOj7wTrksT",
+	"BoCDp7giigkYdUnWLisDe4VZp/JuUR1U9Nkz/aWVcEVR5cCGRXb4btxanz3WpdbOyPoaW9+y1O5YSWMu",
+	"/ePjgC0B+nZAM/q/a6HWAwRY3zyxP/A8P8a99UAGhv1/w/AE9ufqeLyNTHAC2DL6fqF3GxfNtjxohIZ0",
+	"ESyl6YZkfDZjBRM6IVKQVVmspLLiAW9gw+FXbKUbPTa34dq7rPa8JNpcUlZ36M6kdgf+kswJ3iFqBQsp",
+	"V3fNju7Ju2LHS0Fkqd2t5MUzJIs4Ae+OISQZGoke3GMofmlm00tcuyCmde6qnuGemmP7uEKW8wVeCnAh",
+	"4ntcH0jXvy3W9QPIcFecXmOp0z+YpTAFJNBgkCp/EGdd5vyK3aG08+E127bRKvpJlUSWEWOuIbNBfymj",
+	"NSBoGTkbjQgEOzVfska2wDXcMUf0EYCoVQ3O73/dWeq9cj+KWBU/yDXmq0Jj44Kz7HjtxoD78hyPY807",
+	"E+4auGmOyZeAjtycwPsacgROQBbho0MyMeY9tLel5HEuy+w7+IKMhyPCxDXL5YolBMeZokMamg3b3y8h",
+	"47CABC6bOwL9Vac0vYKssHdi8owqfQLDnjx9MkFPOHZn1cSsi2UXdjqwFdABbYb6/UKWxZAAfiIZnxGF",
+	"cFwQpl8uzTKwMXSVQ6kLRpfvRM6vjcr7xn9kH/S69xXbEFm4BiFLuiGKWb2amTeYqXNBqlf69nW5VNyo",
+	"6WnKlIqpvPhCJOPu8dk6yZsVU77Bi229DN1mUS9PqkYiRSmGMy64WvguIuajryY96//1ZtVU/h80xn9L",
+	"T37/5f3fvnj3bmj//PIr849377768j8+i7W4X9IPT3Ggs1EMGuBoUFzoRlWWhasYUsFSxq9ZBdGFaYUV",
+	"AWp8WKNAuPDRyaP3H8fJ6ejmJPj7s4PgDKHRKEzzBLmi3m+UZ+fk6wfj0cn49J2Ax85JuM3vhDmc5+Tj",
+	"u4FasdTyxLvB+bvBeDh6N0jeDXgG/3SjmI+ULIuUwcdGJriKrXvt3iL4qVkh/DBj10PXzX0YTml4PcYn",
+	"+RKfjPnU4AkzdUsKP+y2iPcPvhucf3w3KEpcXFGKfTMF1xU8rMo0ZSxj2bvBzc07AQeyR5/WSkQcLYlo",
+	"QVcrJqyTwf8zkPBWNkTATu1e1X1JYP03CnXf32Fa0Ctoz05nTG/eLAqmzC8nX6L7APuWszyz/fLxsRP4",
+	"1U7jfEgLjNdk/ACz+W/u6DeLdC7+4znQrY+8KvbacpovwBM+Bjc+OLoXedap949LXEwGkKMBg1VO6mih",
+	"SSs+3qiGj2cmROAVFvuiYOAhDsDe7tojvZWcr6WmuaPUHbmlDQvsd0jD0ToOdid4ARtc0HjoegmMex/N",
+	"f1r9zT8g4md/4x9+eBwf8xbqaMeF9ncr45TfRyh0z3pIW4OcP7A8e2yf+4RaYNOpgl/Yw+C7e3k4Taig",
+	"pLuVI2fm/yAz0Hf9qn4zBizcyoUajJZsx7uMTGuTMvVQXT2K1j0+prfwONeLTQAaSmYsz7Ft6ng0IlqS",
+	"U0ikf/TN/7ogZ6P/BdZPnss1y46bJFBxTYd0RuunP1Jiv8sl9zXjZiNg1fXmqE0H7rZhnObzdl4wvJk+",
+	"HjpoYyIWRDjs7TTZCpBMwUum0TLVsjIFpV4Yw9zMLWkInlw4Ey0xX10xtqos2AVV3fzKuGwrc/9CDmXE",
+	"KAH4wCVXZt3hFd+rFdkrWGJnHKTTP+ymMftjDoA/FmpB8xzSDqesx2mopYhtMXXOoIrv6Fz9xjuL0T9S",
+	"OYYxDEivIAZq/crWnbVgIiFK+v4FStOcob9YCuRXJuYcXc3IyNatbP6NJagXcDzM8na8zxjotJ7nGKsD",
+	"Mf4yvG61YrD1yuWSFaSASAMTGesRQ3ll9/jGcvefxMzPGAquGkPPJanVOfbiZC6uuab7QTCfBs99SlpQ",
+	"mrKVrqFs7C8ednHheUFT9r/raCJB82z/8/uj3dpjLq73FoXwzi27C+gNCSF1S5+jKSrVxu5XVAJmSVxK",
+	"vCwyVlQ+0iW9gmT42/P60/Bl4E3HZPuA038EH26M19G726WtIEo86yjBHH9xVbmVV9BUBN6vfDQOQBZt",
+	"cCVlF0QxkYHmICEPowl5sVrRn4q82MbeW4zWAwkxWNyddAr873iQk4GWVwzO2L9+G//r6vfT7OvyOzla",
+	"PSzG9Nv76RP2/fwH/p9Xz5bP5cvfXqk35T/X///Nv0bj0/sPzh5+/c0jOk0zNpsv+CAZlIVZ6kLrlTq/",
+	"d09tRBriB4SC/t6t39anqsts0jZzRBz8/glEFOBawUncwhL4U6ARYfaMUCsMegmgpsv23sfqH1uAiLvE",
+	"AZHEFVnLQi+8YgdWrVH3QK8LxKXFgkX9wOqCxGV/QdoBeM1jytu1vKqLqW4QisHuHRFC8Q3UdohwdGPC",
+	"HUD/ZqTEtsWO/i2iBgfoEfuPeOLjntUxP45PkYfbeYCa0NN+Cxf9vjrkUFTUGLYxtICSXRfSXBUMAvPY",
+	"SjlwWJQro1JkVDNXNZLEVXN84Z9U8u0WjBohVwhOv6fmu2dUxq4xqL2ITASIqmyPCk/MNJeKZYmtTLcx",
+	"Y455BtjzbG9nJ8MeUSz6qZQ5o+K45eirVSGvae6FCMw/hAlcrso9KHkd2li6OsNa3bvrgrlb916ybg/O",
+	"uKA5/z2c8CynDiYae2f2K4JfsYJLmCaDiBeu53R7PbDf1XIxolS0EEDzJfuXFGYbf3rzGAo0qGaPba6q",
+	"g2pjhQtQ1YGU0CVyqUNcp5wtYa/tJ1vV+TZyFbZDHT6IE9G/6v6xTT1ziDrZeXCiKzmdc3EcB/VTP7SN",
+	"d+H23rra3n0KepX566YZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2a+l0ktM/jJH7N/i",
+	"A3i1CdnjYdOb0wUt5hU8DuRECGtrvA0HqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7Xz/CZ",
+	"G7e0nItOQf8SitaSAXCURcL/pRp6UAnNQByupOLawYOsChu134j0pPbL7dX4+NpGpMH0YdL/UwR1I9ME",
+	"grqnEG5Rkh1izqcGrO2QDEL7vYZvf4ewIZ6q7xvvg3s1UfnxFq9ocyfCcQFb3XkQ01JpCYEHRjNbC14F",
+	"DI0WigqmsUOIA5TAuSpr/QJZLbQEyncHvl6/lfBXh19Mt2xudju3pD9tJ6dneN72wB85yfR3KbM1z3ML",
+	"AtHLa3npeeJuvJbNt/M2KtP9w1GZ/l7QlJEf5GqF9RPVlV8Nf1q/vWNKwPYzO0rA6LhKwMNOSkAThZxa",
+	"4IvTfy0BgM9et5+Z0c0B++yhmRCZslyugX3cecL0FsI1+eKzh+bpL4fVTfxvJaO/kjG6WyVj8PT5P09g",
+	"kuNBk7Ixblc2RjvKxujPUjZsmuMhusbZkXWNqsVHJa4IVYTCBf6p9TG6zDJzayI9iZaEorkHdROaXsGJ",
+	"l7PZLQCC2nWLex+rf7R69sFnBYannaLrDzSV2cbd89mw1g0VUpMCKfa5IobaMVf+Ul6z4Ho7Yh+lDmmi",
+	"nvOOFgQIeHMrCNB5+26hVnZQhUSoS7SoodtonsfXQ59qh08nRcqIkksGLMVyxRCaTEXVR9sf8BaIYneh",
+	"DloszlZlsFfLvgB+7C5Uvn+jiR6IJtofKbQRHbhCg0uccP3U7rGfC4w5h8h2tjQS4RLdFXDciyyTabm0",
+	"nL7Pe7qkxRXLjKogBWvzkT5xg+6pibycYhyMUaHIKps1BmZksaS6FpBholwCzndmbvZUXRsi3A4QywxV",
+	"K9r7Xy+ffH8yHt4nw+Gw9nI7H3MiBYWJ7kB7YUGgmVe9DhAJlKA6mzj1OTE6eAJacQLUSpzGnKBUSZww",
+	"eVe8E5VinFitNhknoL4nWwp1sqXEJ6B+G5UzKVVmxupfQuc4ZuuAPUainjzhqjIKYh6TGc+NGoO9eiM4",
+	"5c2zOU5ysNOCqSIvn3xvtMTHr//51/FagaF576P5z829wDRqOp/P6RLB2rFIIyFCIo6RgkwQUDEx7EnW",
+	"C0kUg1Ap25BpCVLGJxwv6QbQfeJB52dcsBc1Y/CTSQltC3xI8/gHH2ozP3psuwWELVp8C6nKknXm9a/7",
+	"7u8WCLmMWtxnmhs71B2B7sUwfcrx7hom03PH/nhjxdbHqoFRXMxzFnpCsBoGTFqrHd8e6fuODQpzxtpk",
+	"w7m1Ee/GivjeWKZQEyNF5c5HjKWg4GDbZ82yAAe5clZfkAfjU6wggJuJpAC2KHahxHa92jjILd3afzjM",
+	"8fFM4Nd0Y/NWkIdRAUNYC65IwecLfVQt8Nx5YO/MPvWY2JoJKrS5/ytwbChu4QqSrsFts6I8I1SjOWuL",
+	"VaBYyzdMIVqSFY30EnQr+Z/LPU8Bi5wK71EiPtB5PIaZ82v20+pu2OWS5FQzs73g/YEEM57nWP4UMTtg",
+	"Kn/2ft+2NO9NGDmETipK5tfgW+p6AX/LEAz6WLhvdyDQtkHwIYyHpXlw6I/LpCu6uRsO/XZDplRcEV1Q",
+	"oWasSMBSd8m85CVyrq+aw6RPy87mTPLMCD3s7ozlmHrBlorl1ywCxbGim0+WuwGZERTUb0OCGSXwjDyX",
+	"15CPmxD/IHnw9XjcneUtpf/iLO+5nWJrByjhFFCMTNZ0c1ymv5Y8u6trXLkLG5ukoEAmrhZ7ldOUTQg1",
+	"anY94dnn5i5pxhJIjNiYG3zKXC5ERA00C/nUpfrPhRRzXD7YeUCinpXW/5Q88+6YvxSPm43PCroOedxj",
+	"dFmnZa3U/IhsvrbvvrvMnt2k0aoS23ZNdBbQLvO66V26/I//eXqoD+RZEhwcxttigpoVHN297yiWPdlw",
+	"C6FTWWpn1cq1LUchASh2xbZolBKqsSTeVosqI+7kjDAzMlhlUwYGrZxB15+fEf5whdJs4q0U7nAloojZ",
+	"dUNX/SXq56tqlrcfO6bG+MDRAzhQSIOeQu7bMr/yZ6W7pOu+LllqgKsMSi4qnzNmFNmgXPdwm+8mgb/s",
+	"nNuxQ6Y+v+1D0Re46Jgz7uc6ExvG3irxpgq8M0fI0LBOISM4nXlOFLtmBc2D0gNZgHMaW0vLMs8AXxRP",
+	"2C3Ehi35agU7cAVjn5BXuwnL3nql94Zkf5VctFcqxoK2vlpQrgWkqd0RIhtuyH5Hst3cXXACszwjgF87",
+	"ZMsj8PHLKooyZdDAAev/rU/rgALEOove+4h/7CsP5uagwICKMJFVlxm41KzkHxI7CYzrMHrNjC4GaULg",
+	"P6sMTvIPtrH+XaOfg3J/gf+OrbMp9wjfd8y8o4biYwvRAM5AB+tLxYYsZXHEMmQ3MqgOs0P3eV858sFE",
+	"O2ZN0V9PlvSTE02RatyET7G0YunY4u5Lmh0JmxvwQN4ibJIRJld4kZcC/sSPE6L4XDDr2MjAowdSiZIr",
+	"tkEMKsBxhset9yCaQ4Ix0aOIkiO0jjmwNB6n37dDzCdzXj2YiT+wp0c9sBZMGdtl3Or0HqdXib9i0GMH",
+	"VDgYEmTJdMFT1YbV+qN9ZB+g/IIRtaLCogZAaxEPIW9O28npg8UksX+Pz5b+768z/+f90UlGN2pyQR6N",
+	"iPnLdY4YBmNgCE4wDuuHOlkhCzLhQrPimuYT30WrKYFL8yV7ZezgJix2eNfb8cmj94jEPkoe3Hyx/K/F",
+	"f2X/dbLkotRM/dfJQpaF+i+Y8JcxlPYokjy0X3BlzeYWX8siCyg1XkyaZu3W1wggH5tv08z2yK7X2NLo",
+	"ADTs25cUG0tszp5RjYbm6f0HxiQWs5ynWg3Ox6eYGPNPmZeGLuPhaTKYUZ4bgfbgLEFcdqVmZT44H5+N",
+	"v3lk7VmjfJvfn53ef9BDQiD3NwG4l8ujJI18z+dlwaomHZA3B1kNeKjM53xZP+g4sa7QzHLFBF3xoaN4",
+	"03F/gc/dGo6Gi5mEtLmgtibHhl9eUA/Gw9FwZMhnZzc4H9wfjvGjan9olnF0Jr0szHw19IW0ngpkbZvV",
+	"FNkls57Ll0+JGffwjWJpWUDB0Nv39VwfrnwGYn1z6OC9I/0qp6IdjwVKlaC9e9VhD35lPYGsYGgMuZag",
+	"TbaPGeIlvO62+2cn/fZ99+hX0YLu8MavCG1jXnjcGcsOx8q9CugGdwOSCnzk6UJKxW4B82D2yTzftJfY",
+	"L8bMwLakQcd8upCKCWPwUrGZymyTVFXKsPUqIb+VUlPslUCz7ASS0SIpzS/tDI61vXC6Xtg/Z4zqsjDn",
+	"ab3gmp3kdMogVmAr6T47S0YjqGekPopkS/9+EhkryEaWhU+ldSf/52Ascz1s+RCTQc6XHIuiaZ5/j3Pw",
+	"B3zm/w2suJQZy+s1cLtVcUjTymfsMxrbygmDksZTd8XacX8pBTr9bHEnPANOymCZr+xLiCoLLLSE1drf",
+	"vKQbjMrTdOHazdmcQIsUDcVVwXgvjWmyU+X3KRzHRmEZCrrYKdw6ZucpzdMyp7oluPJcEpraTqceWY78",
+	"bHupGssP+6lyRUZDMjEEVRNXn2QbZblsdIvRxAUxDAMXrpfGNjXXmImK0KUUc+hMuhySCSgXE4QlBo3A",
+	"9wriAjq+igy3HZI/fbcTc/htmaDSbGWkg/lvLDLj6QB7OrhNWZM77HAmTswS8dC8D45WTvVMFsaAMywC",
+	"iiMtsEkfVuXC9a7ZPEgGV5qKDMpUH9y4lGHl5kZBcQOjz/AH6mEPwQC86cfP/8csuzPI5+hA4sSF1HbF",
+	"9eBs5IrNO9ZVn8HTroqEsXopshdB+JgTNmd1iWtkii2RxhGcRIOvVVMR9JSqndd5SWM3nLyu9tkIPDsm",
+	"vDLCHLaE0FDL8on78qRiGPPNm+b32EBTRcoDvG7AGJcQGW0SdfacQWKnSyU+voD7GeU5ppe4mJHSpIS7",
+	"kaJe4EH3ugjCotyDi/2qFH+hlkivSmEh8o5lNrZvyqvSZvcfRXE0xDbbY24FZ0M1JukD4bvaXmbkex+L",
+	"UrQ2xXlVisGBVDiSn7coRaiYynnBlOq96P5OX1jB+x1inadUpCw/JKcGR2xO6f2tZCXLYMFcEXxPznyW",
+	"dwK9cPHcrukG+xTYJPFULpdcX9jIMFX2A80y9CQPyWMcDpo1zinHJHIKL3NN3o1tn3gIfZufESmJhpH+",
+	"XMZ4reUKZ9+DE8zTjvudnLZf7vVAWJnwGoV/r0sdXxXznX/m7hIPUW0eOsFPh7KY34MEq3uno9PRyfjU",
+	"jjTYcTAczS9xSf7z9YvnBFeZ2PQu+/a70b2D93k/E5LauzBs5jB41FWjP0OxtGC6/WJ6bZ/5hHIYOsAl",
+	"W9Xt9Q8vXj79/v/+8ubFP757DnVvuhu4McaTWl9xRykMuB/7Uxjs3kK/JjTkby9BfE2oHxwRwrEuNGAz",
+	"xzQxwQLf1K9V++G9j/hHa6KC0c3gpVi8IWBKXJMZ5bmqY5nv9uWHMXFyf0BCAa7mmEjm2GiJUDt0L4rv",
+	"Sxk4mCzHTBn4yx3dfseyMboA336KGQM4c1tXj04UvmT+5BtlCk7/AYe/v3rpiGz0wTKiDk6ezk4MNyLM",
+	"0Tn5agKJBcrWDkAH+wAFyebNo7sHVuGuU5e+WzCaBT+BEUHzkzNQG5EGCssId+WNusWp6o+hWB1EY5bf",
+	"Ll0X9/R88K4cje6nnj7wTzboeSr+CYPdhaPnzxMXYbX/AfkK7eICeRE7kgOLZrcSHb2xh/5bS2F0L68/",
+	"NRyf10z7e//zQ4RuLV3E2Xd7VH/70B/fEOKNc+BTsbFCWTFsCAHhNPZhlUNyvVWn+3WI4JASsZeX0Hq1",
+	"fjBnCNKioJtYUohRvQuf0+liZ7GJKUYLiDhVM1rSD8+YmOvF4ByBLG+FOHRL4whCbXuBP0RDA25j2bwq",
+	"RQVeuZIyB+Ub+R9c2RJt2zCgt4tWYovd4LtrbkVsBTBGU82vWU8R/eDIxhjwSBdrzLkhj2iOBeezEgP2",
+	"o64eTfepsb3gr5sOHp2/vpEQwo9VYDa7zeJtdpQPMG93icdjuJJKzwumfkNFDM9HBXfjn1vSgtNsii7Q",
+	"/96nqOcJab6S0ZX4SVpG6HILYOqvWSyHqPuZPMQiqsIuUZPoR4/0at9lfdjGHnL84KoNL/3s0ciB6kTt",
+	"ch2pa2t5zcCpvu3zfif2mF+OYFLkm4u6HXbNlTPDWiyvXYvrnTA7gVcutOh29kVC2IeUrWy6+OSa5txw",
+	"9wuRbyYNJZP55nDpdntjLYnhI25IUYpz10y5VsJme/JB0fBu8CGmdYQ0aO9BFe+KpagFYHJFqEUpbFIE",
+	"JakUgqUaktpcvhYXStM8x4Z7OU2vlK2tYUUhi6Zp/n/sXW1v2zi2/iuEsMDsAopjOy9N3E+ZTIsZTDvN",
+	"bdoNsJPcCSPTttYy5StKdT2B//sFzzmkKFmy5cROmqLfEluWKJLn8Lw+jwGV2WR8V6O5byvqRqFWzfO6",
+	"+0sEpK00vY5qTa+CG12tMcwloVD7FqhyWx5ujiQXDgjSgmoYBlQ0wGUGFcUIR68teK5SAP+8CiG1TLUG",
+	"1DcMmxwgzfWBcx7LQThsmeLcj0LFUUZ0dFAfQGVYN3SI5CUS+Zly4HtJJnPEcjp0X7zFebDBWdmpOCuP",
+	"Fn5R9nApG5+gZ3qDiH6zg5SCBrBEoOlDZRS31e2g1nkEaBmIZq6ldQZI7aRzniXcYJahbosvrTvtaN7v",
+	"F/azcyQ227kd2rn3eoG1D1BuUKHsLYp4kQQrQxaYRTOSTq34LB9VKEM1cu+GJY5ZM1oFU8dgs/v66AfC",
+	"gbatxmkvSq+5Ca4jlPa4HAQkBJhxhxjgdyPjneYyXhuhejoZf5kBrIsMA1jFRDULZRrrszsQG5rMEM/S",
+	"Xyd8tncHRzPElGsd233be9KDsOqDQLwKBnc1xksSGos7TXgqhnODkE4VSN12u83sWEoZfB9wTKVA2F2t",
+	"nbGQqcX+WMb+YGeSia/TBLu2mRL04CDi4URdS1PzeseV8KGGFkmjgjjp/6QY9p0hBq2F4pyhXV3RjK2n",
+	"7Ny27zwiuQBPBE1CNYxa+nCq9ALHWRKg0dJYfj7C4EhB76akdJgIfbOuTxaU4QzC+dCG1WANrAfBxvw8",
+	"Xz5gKmYknoqlZspuwRu3qswNWrBZKFWP+hxhX8F0IiJ2U/hfvNJUe17+/nmvg+U7IP6nubJMBKAJ6tN3",
+	"FkqJBfluYAS8lZ8FNnvBP1dhecjYS1DqCzOMBge5PZDC7EdikKLChpPitDncvzVuQfZrdKzBc0HHBlsg",
+	"j9rUvQOu1wggD4SQzA5sG8E8rDmlXlCrOZxHQttQPGBTrtJcfThKM5fNZa1JddzrYn8NYPuh2EIbi8Tl",
+	"wGYAoaq3GsLXm42nlRhgvejPfSQNCWL5RSQFotSAy1iGAY/g55WtMqRz69H/G2L72xXy/ov0+wbsn/6d",
+	"80lUBfdf2f9pjIefDHjd62J4BHpbORAR1Lmi1v4ouaPhRA+r2zl8dXhycHz4yvcmocQPO3Z0ULcPhdL+",
+	"E4dfnyme2kzKc8974RdeBBa3wJlA79Fjxde4lvQWvWvJ2B4L+z3mvob+lDE9wh7LX+QayyRX0Bqw31Iq",
+	"mjABG6DhoLYWG4sDNCPYuy8tKOq+LVgtzNngTxsMrVdwTkNLfS0+XfP0ac88h8jlnPrJflJsLOa+xbzU",
+	"UkyfJDmCzNfUZEvBlthi6tG/X5VdDeIoEoEe/s2mdy2+Ok06RZ5TLQYqhndKWSQA5EMKmpI1RPsVGd9V",
+	"KuNdKMeU5V0eljYeWSiDKOsLxbCAsG+4LdaMg65+MsZ/cgtWMnLb5UKVG4z/isQXESmvUQCD3sgh1SYC",
+	"i/sCFaPvqXFmLceFVmPavLXU22sNUNjkv4u5Y33GSThcNh19chdKQ1jNzlFJWbEonl53YgRxlvuF742L",
+	"A7G8G9ldFAat0izGM/k2Tib4S2Mn63MFrGT8o2aFOoXBld4z77WHI3xH1P4ohevz2VYAHn9sGMGHE8N6",
+	"wamB9qFNvdy3Q0p6na2702Nk/x7/WN0OhH7XozMB37V0T4XM/Re4V53AxzMkCnaEt2ZCFq52eLnyvZns",
+	"1jm2uFEJrwAyiRgj0NNp+ykBRN/6lq1tdaPRo+/m8JAQwlqIoVCwcZ5Wupsw55gp3UAT7FP+sYGF+Std",
+	"+ZJIryhB4vkmLVPUDdrpWqGgTHKy8CO9w5Fhws2DrOW/KuQzK7ivGnNd7ZrAipZ5/aGqz7z/xlkiebS1",
+	"iNKITyGQiAzGRhLremFfrtRpTZyp9cfwJV636RtYGK1Hi9Iou1PTGK7U9s3lXAYoL4d7nfZe99WnTrd3",
+	"cNg7evUf4lLVb2UOGL2+PBIK8yXrbnFcc4u/hewLNS7+Pk/ywdUYudoAF7owvZXbHDMaFjuF0FJsiPC1",
+	"bdnGuS63NiJYnHYCQ+xG6W9HSEQirGSg4wlYKs4YX6iEYOxlXajDXPWSDqEsHVWm6atNXPcAsgyrEA5E",
+	"6As8zgzHcXeDLPmWXS9ciibOFy2abwEITdxta8SH9hklv6zm5Hj+sB4NV58I+Ocan8xGJh+ZF3z4Xqyp",
+	"c2kSD6+tfUHV+Wf+4xvYpN9AOfR2Jc94dqvC+N7GoveLSHkY1XtQeJUPXoxTwFDKYWFJZDlPhgnFUTzT",
+	"n+PS5+3KENtE43h7ThclFGx98nOVJjc70EgeVwr5OhAdeuS3iqXzLUHjrNXou4KIWV9AcxZFDIMwCsjs",
+	"EsHzfHGYsAAWAFGc2RWkWQ3+C6HB2OJG7NVFkzGn3amAZwFtjfAsj+HKqVrj7oYHyvZLEN1DZ5sliLbm",
+	"uHkNYnfrNYjNFHwma7V6JlvsbRxFqJl5ykzVG9XGItXirdZJQh8w6raUmH2WarqPmXSq6WQ8eyimz7Ka",
+	"Xe9KO62R2eMBautKPksx4Q5+8ovg/XciRflsr2hwqipGb7TlimWgrk1kuxyKRpDvRZiaJ8Tr98rrnRyS",
+	"aHq9g47vTfhX/elhV4sDKbdVObv2ae/otHd0gmH51Ab1g37gfvLRvPy7eAj2RyLsVEPpt97W2D2Octk9",
+	"bLfLSoCHUSiHlyHwaeJna2Lg0xFXlM0VfIKlaCu1DukC/XStITGE38E/znDCOt125Y1d/Ekqtev43iCJ",
+	"/xYSNsBUSOAxhDJuocetb942sXiv1z04PVnUBd43KC0p7voKdUJBIrS44FWUbxFKZZ9FfIhWICGOaaMM",
+	"a0CQegZKRJCOW8aMBEhtOd32azwrlOE+sH10J25cjyfBKHwYEf16u+LDVEg0gLRVYaHinCWx8q1YJAap",
+	"YX8yASnoL5vEX0QfqUco0o9ocXgbFcOUFlrAS51m+Ipb6zV7kFGZ2+bbrermRdrZxmXc9adRT7tKu9kP",
+	"TrsjSCxoRcVGHMTP8c7ZXKREXKV3TijZLV57WwExFQ4G+do+Y+NYTXThqL1B7KA1E+FwhOkQfGNMzRba",
+	"ar6fLpBtdEVDF8iGJJWmvlXv9Bor1VlNyKPqNdveaWDloBCXmBHEZYQzsfEZsUlvRm+KCcBdyPkVJbvj",
+	"mVB46r4mjzHHBR1qpY1tGrLFLnimgMxuppXaWnBPGPv3otAJJdRo9EymYUSlAolQ2UT0N9wLq72NHt50",
+	"Wytf7lnR9/5eVuadcI/aWZyMEZV2y+sRRxEwKu9EFn9zI6d3AlotSmgEeYM5mV/GzNKqKFZVPJE05Kfs",
+	"398BRTJFxD9hpxhLskjACyP7qCo2LDYPfZj13CH+2tru9HIvum1StyGkXXenH36n3emHG9gs3Qqb5Xjn",
+	"natXyJ9jSc2fkXgPnBXJBE+iUCR5iiTvQX2QRq10YXpmVldRntiOzrGYpuhUEjN8qFi33WY8UjFWPhRa",
+	"+IkRBR6xrA/Nk78JP8T6DfdEh27mrYXAdH9lcizjmcTy1WyildsrZOnweicOGbpWjIkgCBGC8rs6+/jm",
+	"1w+fL9/8dXF2eXn14eMvLeDNAIY9r+ftk1Oz394n316PcsqVmpmS3InoG3i90DA8XIo0DeVQ+Yxg9VrL",
+	"moYM/c2k5W0IsapaFroBfU9lmsAzAxAvMDNbwQzjc2vYz5JYDg2h6mOygyss/ezOeccVEWX3uq3Sv8TZ",
+	"NDb/2LlDjRrxYAyRQ2A+EUkYQ2GxgJMIFWd3r9351HacPSRSsXrVJCkcTVv6gVbh/4HYq/f50zkEzoBj",
+	"ZS1Lza6otLZPZeV7aRLyaFNhKKx53cExiqO+QhJSG6YbcYUNuNiUDe8Q8VQk22Sec9j5oExaPoJtzpWC",
+	"HhWs1p4Kb7XvLeMZowyUrREA0grcpiyWLXZm1kxLcCgxjKy/VCOeICh6nKU9NhAlWjoj/3dz7CgDmhuI",
+	"U19Lg6LkYlniBaFks1EYjDAQNhKRoecC5Jh8JTjybaX5Sg0xOes2P/Yr2bHgqyVVsG2GLN/j/S9cBqK/",
+	"Z0zKvSS3KbUwqjSe7KUJlwrLVqhCrs9TvidkEgYjUJUrCZP0qQ14UzPvQSJxjvtk5/xYPxTkS1WQyFub",
+	"X1MiuH68LjwHmk1DeGWaRIjVspE+dIdXspNdnTjVpriYNTKVLfjJbxSUGmSKVI/FKkRfyUJf0dKFqRLR",
+	"oCJ+h0//oXh2rniWpFgfbo5q6BwXVMMgi6L3pE8ssZzh77shXfNHPIOv8Vv46BPOwAH+5EGTcEE7so5y",
+	"kzg2iSIOTGh9sjp84C5EI2ezURyZkxSdDEIEYqlITM5YfwTEjEzFbMCTreOKgBznhHbbMmn04PsJL8hv",
+	"UcTMFT/s/B/H2JMfY5/4WLA7HowZL7x+XoFRMq8febSh17DK3f2EV3z7MNpiEucY+3rwqZCNwqBv8Dns",
+	"XYphliFOWh70VFE29HpmPHsRXLcUynSk6k2WxFOx/7NIIojQPaBDlqa9Zg/mVOwvDXWF3FSC3hVsLOba",
+	"c1SEC3cnolgOFUtjZ2PTXCzva5qGvMxH77alTYwx5gfvY3cPNzGzJiIZij0YSxUp4PI2+XcopOTehlvj",
+	"Aof1PEw136Cw0Sw+CPm9ibCVVP3zZQbOzbFgRmYYr/ThEE4E+1vPS3PpKZwHlmu7ElHtFgzaW7ATDQU5",
+	"R0S1RNDppL2w2ShmEz5nSghmbDL2z9uCeXb7r0oAtc8wgCUpLZdD2ThPYRrs678mvmO0fBtinNkDNd80",
+	"tAthHo15dQOKJhWJvsX//tneO725P1zs4R/dxT+8nVCizE1eAijhoWgUMzaOiAJMXN/96LBg9+W081DD",
+	"2nYTd/h/2XDUYp9jVNwQ8ffyUAwfuDbE/nIeUyD/rnji4kmt3ISn4hz44u8rrNF1BqWt7/0T+zvPI66U",
+	"m0V1a4CxeHmTYm689I/KzKyepmJxdz71y4s6TcQkzCZWPy8t8pZGVY9HQDXUDgv9SesQSOuLPkXzlm1U",
+	"CzUKGpSWz7SKdOEaI9Efiu05pjOuGIRvIH4N29EJ9IdA0ixKlku9SQ5jLvqp8NF+QE5ppQK+wgTYIE5E",
+	"wFWqFa0SLIEDAdMPUAUJ0XAhcZCKReFYIHI60AqCygwF8R+Ap4XM8CMAZOfBiGBWRvFMu/a5yxEq/1oi",
+	"iGa+7dgMSHzdaP0kTuA4ioQClDRpy5P1ObUcr6d2woo4+1Ck5+j9P06B2iqOY4y93GX9oTDwPTlKbpXb",
+	"ayY718Pdju+NwqHWRp2D1hFGesYi0r/pdCj0A6GeU/ynIKPH7faiEBqS4Pr+eU94sacnJ+2VKhWqNFD3",
+	"t1vt9oHxpOnivdX6N//hkaP0LucycNbUWzx1+CEQlQdcpZatn5q8GSSJ+xlizq4+gZ5QHaIS3AAEWNWa",
+	"pAEUl21JsaVLQUJ9e0WBPZ/NRnMj3lDVkEIJ6iMCcqjoxNdpnNSruttAfSFLU8tzdIvQwpwlWivZEJE+",
+	"X7TS50HqGy0DRWigYbQ9SClHuBx2TovdDuIgU7eg8FKaTuWX7n0ttYz6ebgTKxugyeXth/PPl+yf+tO3",
+	"ofwwVQw6NvSSwZDhuGKXUxGEA9JK/3qtZw6iV6xkCVcpPpyd79Ia9quXusGYKoCSDS5yoL54PqAjR6Cz",
+	"g0xV4SNvbomXkHjvrz2eXnu968oS+2vPv0b1BJeUFBR8a9TRNWBQXcsqxM18qiAuuq9frjAKnvrwFN/c",
+	"zTc90o6K8lEf+agUfatNfaMBfVK2PlmM/ljM1wyoui81nm0NzANzCtD2jbsauF4GYSTqFE4Uy6GJQjc0",
+	"snpCpeFkZcHbz2AwOEXMoWJC8rtI9JGVDJrQwVGA1F4mW+xW65Fb08CdF5gauG0pFLnL2morWECEfLDs",
+	"EpuRWivogZk+69ibxdcnvjZH4HDDDkT772KjQ+p/9IhswHzb+X8qy33VPkYXwlpyxqWA5fOOT0/Q1qpI",
+	"W0iblmj+Um/MDqnZ8+jZqK0dwmAy4+bHpBfvAxDa0uH82HO3p8JJFpX2fokLnK64iPhusssmH6qANKEu",
+	"Pdx4vfQ4L3HMu9qGZriIK5jl5lzFhssFX+/bw07ruCoXXLSYacb17L/C/PBiZeJcf2NILy7oa3a56cRd",
+	"mse+x9er2ev48v6SFQEqcKtmKMDoktfq8EloGadUtJsefrAomLBOfdbr33TJY/fNMNb3izut7nHrpACd",
+	"2mm1Wxt4A2ZAdTTs+PUjFkMEGRb2Q6OkszRhMLJUl0iW6Nr+70XKvZtF6RZ6XkKAzdVq996j9A78S32Y",
+	"1basfpcCGSNirOvrFT7dkhR4vpclWg730cnCAS131MUTJr6IZI5VOXmCqZXblSb+v2SZXoh4Gokcul5f",
+	"hr5QKL+EKZp1zo3ei8mdfrHlO/0u5pi/BQASPnF/dXbxGxuLedXPQDL+cf/H2fs3Cww8LbFSEQ7gAHkq",
+	"Ddk9caxXE4KMQ4ko1qZdvIYJM+DSNJoXJ+zcdp/XPME6IVEox3q2zaOWb4Lxhuo3p3YDJv4v4xH6nzj9",
+	"d3Oq8EyySKjCi1Mh+PId33wVQZYuAcU5PwY0kuoX0tYzqaAJl3woJhD1ArvNofE0N6I4cNVrAQXNzE4I",
+	"64cKSlKLM0NQIss3OKcWzxRRALSOlHHK7gT4lhBpg3yqhJJa56a/CN5nEcGR1N834skQY4PA0XAX9+ds",
+	"ImDf44zPeJgWsSDyZ/waR5Vv/TYcZonIcTLnMihITZqEQdXv0I8meUM1nv/M6PyavTNF2dU/1sLF+th/",
+	"YmQu64dp3U8RiVb5lPOjf51fvwF0nZqtUhChvJAvf1nuLW4W/x8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
