@@ -751,6 +751,33 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RunKind.
 const (
 	First     RunKind = "first"
@@ -2686,6 +2713,56 @@ type Rollback struct {
 	Revision int     `json:"revision"`
 }
 
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Run defines model for Run.
 type Run struct {
 	// Actor Who asked for it: a name, or `schedule`.
@@ -3175,6 +3252,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -3642,6 +3722,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3921,6 +4026,12 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -4166,6 +4277,15 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -4709,6 +4829,24 @@ func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
 // CalculatePrice What a month would cost under a plan of the price list
 // (POST /v1/pricing:calculate)
 func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRuleActions What business rules did, newest first
+// (GET /v1/rule-actions)
+func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveRuleAction Say yes
+// (POST /v1/rule-actions/{ruleAction}:approve)
+func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectRuleAction Say no
+// (POST /v1/rule-actions/{ruleAction}:reject)
+func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8444,6 +8582,178 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListRuleActions operation middleware
+func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRuleActionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRuleActions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -10440,6 +10750,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:approve", wrapper.ApproveRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10657,6 +10976,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
 
@@ -13947,6 +14268,139 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type ListRuleActionsRequestObject struct {
+	Params ListRuleActionsParams
+}
+
+type ListRuleActionsResponseObject interface {
+	VisitListRuleActionsResponse(w http.ResponseWriter) error
+}
+
+type ListRuleActions200JSONResponse RuleActionList
+
+func (response ListRuleActions200JSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRuleActionsdefaultApplicationProblemPlusJSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ApproveRuleActionParams
+	Body       *ApproveRuleActionJSONRequestBody
+}
+
+type ApproveRuleActionResponseObject interface {
+	VisitApproveRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ApproveRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ApproveRuleAction200JSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     RejectRuleActionParams
+	Body       *RejectRuleActionJSONRequestBody
+}
+
+type RejectRuleActionResponseObject interface {
+	VisitRejectRuleActionResponse(w http.ResponseWriter) error
+}
+
+type RejectRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response RejectRuleAction200JSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -16123,6 +16577,15 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -18259,6 +18722,100 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// ListRuleActions operation middleware
+func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	var request ListRuleActionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRuleActions(ctx, request.(ListRuleActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRuleActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRuleActionsResponseObject); ok {
+		if err := validResponse.VisitListRuleActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRuleAction operation middleware
+func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	var request ApproveRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ApproveRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRuleAction(ctx, request.(ApproveRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveRuleActionResponseObject); ok {
+		if err := validResponse.VisitApproveRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectRuleAction operation middleware
+func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	var request RejectRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body RejectRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectRuleAction(ctx, request.(RejectRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
+		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -19400,522 +19957,534 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XJPHoYtS223E3f/sbdjJxPvOLav7Ux+d2zfCCIhCWkKUAiwZcXb7/17UAWAoARS",
-	"pFqdxLszZ8+mLVEgUCgU6vFTHwepXK6kYEKrwfnHwYLRjBXw53dv6Nz8N2MqLfhKcykG54M3C0auWaG4",
-	"FAmZyYI8nZ38SHW6IFRk5h/PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7J",
-	"lOJbtl/684IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
-	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g/PmJjrxeD8dDQaJRFyfA+DvirFa001i81T",
-	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/hR+9r02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
-	"C6BFQTfB/F+z4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqfQtBY/R8mrHlSmom0s0/2GZ3QpfkigEhN7Is",
-	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfkp5+ePhmS10xoQueUC+QNrhPgD/s7sqCKCEkUS6XICJvN",
-	"WKrhyMyZVhUnUaHWrPAEwONYUSBYw4lZRNsBCClydpYMlly4f4/30+cFkIXmB9LpzyPILQgwA7EVZ1Uj",
-	"DYleUE3W1KySZonh3clXE1j7ekE1u2YF4TD3gg3Jz1wvZKkJ17AaXIj5/sHpNwms9MH4lKwXTJhHuKGG",
-	"JmlZFEA4sSFLWbDmhVux21PG2jU27+4ha7041kraZ25uloYduhTBpDeyJAt6zS7I/dGDcFpK8zx3E2ub",
-	"T3WHdZ/Ua00jl8nkq8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzv4avA+ytTiMvu1VHrJhI7v",
-	"NvXff64Iz/wUVlQvqglUT/XlOHG54lGBa15+xTatb8Wf9n3jt2U2Zw3LncJ3bS/FJ3q/9LEUs5ynDa9N",
-	"7bdtL3bPHPJqwdK47mRfbr+H17tLt3kabrQDJ9KkVqXu688VMT83E6GC0JxTZW4UrtunBEpUzxkVLOP6",
-	"udQNKkgK3xuJxVq3phqm7wyeMJo9Y1qzBqJkjGYkhwfaZpBVw/SdwQ8yz+LvXsg8a3up+b73656Ka65p",
-	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vMy4aXppz0fpG833v1/3IltMmplrCd22vxCd6v/QVS2XRwE0F",
-	"fAcvBYWBawW6orVR1EZptmyYDv72gOlcc9XIaYX99nNFRGmW2/hyO8oefZovzV17On7w9YNv7j988DXo",
-	"lPhhpVFyodmcFW6CZdPcylb2L8r+fP+apUXTtafgO0MIumSVFfP41Y+/vHnxj++eN0wDf3bATFqsPmu/",
-	"dbmK7KN9HQl8ySNkuNRkKZUmSpIlFZsmKzOHX4dvyNiMlrk2ZkQymMliSTXu8/3TQVLxxdjYnXsY4jWc",
-	"AbU7uacZ3IB4RlRCFFvRgmqWkemGpHK5pOqC0DxHPZJOldGtjVJO83zS1dy3o8cN/W0LutVcgmU/xZ+O",
-	"A3vbmf83uGNM6W9lxhm84IlMS6eGplJo+yddrXKOnp97vyo8yuwDXa5y4B/HAqAEaJpqmL4j49uPobpi",
-	"7unlSTY1O5vhvwbJQE5/ZeZn52+rISpdeSWVnhdM/ZYPbpKt0dRCroLhzD+3xiuVlktWhAMuNzDW+5uQ",
-	"ym1eFE8XQ7WQGhu6zGvUcMQ4J24h74Qlxfk7QcgJ+cizc5IWywT0q3NSrS4JtEB45CSbJsSu5Zy8dSO+",
-	"vwlGMit2Q8G66qNY+tSGcRQx4wz2OOS2HQt2eSSzFDE3x3++fvHcMPr/vfzxWUKoPcOnZw/JP/i3Q/Oo",
-	"umd/d+J+N1xmBMeeMgWeh8m967EnuHMzGW6bGGvMXFT45a5PEVlZraRQyMahnt+djadUscH5+H4ySGWe",
-	"VxymZXr1S86uWW74OmMpz1j27caQI6PkmbxmOQUBOOPMaHGD30oqNNcbz+Oz/JfRw0fr+7/+PpuNi9Fo",
-	"NB49GNn/zQ27rphg2aURWaej04cn4/HJ6f0349H5aHQ+Gv8LFkxhwoPHshRW5CyowNsYr3vzR/tr8Mk3",
-	"XAOjvv7HTydj+FTJ/Dry+jG8foSvVyBdx6dJcNrV9Z4X2kefe52NCS2LzYnaiNR8zTOGAoLGlw7vzljO",
-	"tNlqKzUVY6KNVHjaBueDNS3YQpaKoXy4pnlp9vf05n0yUOiw9Ys3v9NGmM/Nvi6pKGlufoNu9MH5aTJY",
-	"cyGMLlcft7MI8TwZOVah9WnYO+Lijw1tH7sHz8CwdVOqO+vTpWGr8K/B6fBsNEgG6IpJDVVKlQ1u/AEY",
-	"nIsyz70UF+2c4PT188GU7zkMqAa64T3jvyg1nTMiwUND9IIXuGm4j1lBZzrcsHEyWBdcaya+Bb9GjcNG",
-	"Z29GjyoOm+Lqij3zQi6unfmb7ttf7UwTA1RmrlH7nJtufSuGqFu23RkiBT3FSowhF9c051m79Mt44WUm",
-	"N/eKWY4Za1XAzo9Pb/CzduGJT5t/F0pftsgFYLws/619167YJpB1OY2MGci5JVOKzpndEZiKc5bSwD7B",
-	"uxQmK7MS9R25Mky0UqwwfLiim1zSLFj+YFmiW/Cq9BO6Cfg7kOSW80sQ03AnH1XqetGXFfyaiVBkKi0L",
-	"NiskuBB1AVrhOBSD3TWmivEa+D1wqgwNJZwLpDuTWmZs29AWfl0Av41BkQZeWuTZHl7iAngOLiSz5wIE",
-	"7aDGEeU05+lwS2loveBHtQveTIjAK7gUCu9esyvB/Xd8TsgZVXgJNlyeWmqaO2pVQrYzO8DmNjDCQuYZ",
-	"cEDgFOpxdXmvt1El3oN6XshrDJzUpf79w6X+3wuaMvKDXK0MQyeDNJdqa0NHp29GwYYaIpR6zzMFo/VH",
-	"Riej8fYjIDJrd/NoOGq4m8vadT542PTgjAua89+3p1en0Cync2fAwXXwa7k01pVmH8yvPjOjG/H42UMz",
-	"ITJluVzD7WxvexuKN1fZF589NE9/ORwY7QuO215FIOfCqYe76knjytIFLeaVE8LY3FRYV+fbcIBqczUH",
-	"L5tX2y2bF3g6zNrOqlWPE3NA5YoVMKgy9s5n+IxfWs5FJ0lSwmVjrh24oAfmXP5SDW3uEVZwmVXsYT6S",
-	"imun47jLxfzypPbL7dVop/ZvRBpMHybtVK7B0+f/PIFJjoN3fxwwkYVcUufQpRR6UZuh0rRoYWnNl+xf",
-	"UpjJ/PTmMVyCVLPHFH2Wdk9WrHBiqi5umNY5si1ek/gBOi3sJ1asGaFbia4uvOPfdNZZsDmZ1SDb3Ek4",
-	"mkL3XOofZcZnnGWxJJwgtmreFgRSD37jy0JOc3MnNErlFT7xt2Y90pnzlsC/KE1z0BmZpjw3XCmXbCqz",
-	"DUkXVMxZhtkF1tfg/B5kyahYL3jOhuSV0R64S1+gIiMFWzFcfmFHQfeh0lTAGQH/Ag6p7gWeKusFe4o2",
-	"9B590jBXqQbnD4wp7M7UYztpP7+BdzXdA+8HKwpZVF6NOhk685rbiQivwc6vmdBkXUgxH5IHo1EtlyOl",
-	"wmixUwbJAhfkwWhMhASSc0UUnwuWES7MF/dR381zuWbw5IMwKI5+aUjweie4wJQSzQQV2jx7lpAH4/vm",
-	"/52RJdMLmSVE8d8hjrhkGafgqjJPPsI9NofV5W9h2thMFlOemQODoXeuPVcoLoxGrt8Jl/ZwQR6cntpL",
-	"Z1XCEQMKJGSCRJ8QRTeKrG0WxOk3VTocV2TJleJibr54RLREt7MjmrogZ6MRoQR8y0TO3glZFvDpfaKk",
-	"WZ6ZL6ZhGIV2xURmLNRMMms0YGoMuNmCA/iK6WJzcjmLBhx/5noB0zFMfTa6nxBqHiQLucbZYT6OIloS",
-	"XWzwBAzb/Xg3ycBGOXooVhgk3labU3Oa8ldIoVAQp0a6wvJquiO+E1wbanA+8koP/O19O+ZvuBLwsmK/",
-	"lUZmj5yWPkoGhhnhD7Pr/opmRu22X1hBf/rAfFOuMvsWs/hdRWtHAQducWuZccHVIlwd3OtF2e1eB9vV",
-	"3KCFnBdMYSwhWF4wUzABXYBs3E+7N9dsu9vQa/ilEDYo0E3UGG5puNKKUoC2/qoUz7jq6WPNqKaohx3K",
-	"XbfczcgPTr03oev+ev/g7gZXu/sHba0q05SxjGWgyS2o+jE0FqskWSRGHwaA3Y0GASDPVs4MKyjghSCY",
-	"2MPHFN/G0ALBmM4+aokG+9Ys/lUpKiZaSZmDAY/BQlCfZQFKshErudFM0RbHP60NUffRuB09rfZgRUs0",
-	"n63UaePMA3RMR92GA+nUpCPpmH5a8MvL1PrwjMmgbZiQwmc+zGrWfGJptxOEnG6aE4tnhNo0CKMeXDEI",
-	"+O6MgNsbiyJXYaC35j320cTMrwr2WdfMTTKop9ltLcmbmG078aMUbGOG4ujao1qzwqzo/9Hs118G0Rhs",
-	"xtAD3TbuJU7QMdrH3XGsqrmPCuCkxWf9cIlbnJ9NlDg+BbBOmOCUdt1y+5Nvb73z7MOKF0xdRjIFzIGG",
-	"VFfBrtEp2zK3t27MBH43eB/bwSu2ie5gTpX+XpYNWTzmWzKzNkdBU80K5dTZpmWZ3/ykHE23xpTw0yUX",
-	"pWYHLKvhsIDgklcd9jE2qErlCrmhU83Ba/P4bsFBIPs+1nI0Hj4YRDMxdhjbHm+/I35mIc+F+kHIQjW6",
-	"h/So5tV8LpymUz8bqM10pIo9YBGy+Evbb9tUypxRAdIvuMHbX/C8enKbejDR2ljVW+OLXuWcZcG1HhUK",
-	"rclDcBOxdXACglVlfDZjBRNpD7Z64n8TI6KQmvcZzRrT30PYKTIeXPQNS0RbmEKpk1MI4ussWpPfcn5d",
-	"ZcBdQNa+ucLXsswzY6ob+UZJVmxQ6d49JAkkoUXHBhvE/A7tU66JYCyDsiMp2IsZaOF7TYDEsyQIA0yZ",
-	"acoc8zLZzxkFvSFTUDfU7fVe6YlNAcKRVLMXIt/Ejs0W+4c5aj6NsDZGZZZWO1/n0orDkOjRY6NUuWTZ",
-	"TxhD/DigWcaxiuNlcHysar67ZeAOtnejFBqq87bOnTTK84fXG5Gq/QkH5s43t6goeLpYuvrBTr8BDnMu",
-	"4n0rqc9xVbAlL5edX6U0FZl1/nb4wc023ZPBh5O5PDEfnrgYPe7D03ARN5Ve3498GJXtSwXvX+z6Gh9K",
-	"7voDXVChaOq36Li0e2VXbTaoB7luYqeizLi+dCUHdTKhFrajrKCdXVXO+EzoKywgwyglxFULagZ+f7Dd",
-	"AK9KAv3ifdMSvhO6iCjI1Fd17MyAukW36gUVeW6SXqaV8543MSZar407PjgfGKt8+Iquf7R5D6iMLKKL",
-	"4avoxysjLmWpfrC/q4u1H9gHmrGUL2l+QdhypTe2DtFdUMwQNaolB275yGsV+233beOEnCbkPhkOh1DR",
-	"KEtN5nSlanp0k8KZDFRpo/j7eMa8HLbKbXHiuKAaxG9PuBKg4hbNLMkb2e4YqmfFvp+G+mnm+4qtZBFZ",
-	"+bSQV5gB2Kz2gH9nQ1Y5TVnL5r/1ux8YO4YjHZHrvOwc8GujABaMZuCin8lSZGS9kDnryGcL5jKDwnU1",
-	"HjzL6n0tJmTSOG/F5L6h+Q9mZjfJAFazS4HnEiMea6pcSCYhWSFXK/MHzTIG1QJLec2ymD68NUN8S0Xx",
-	"pNpbS6QYc3zLUloq1vM+rlwrQRL9eLSVRX8/2XPy7TDRefmKxibPUpOjpI9vZcdtMS2zX3p4zRJ0VsYP",
-	"e8Foumgy61a00FXJsZZ5RjgmY64KBrUOoLSek1FCzkYJ+frM8MJ4NCIrVqQ2Cr17GI7kE/AuLlxetZa6",
-	"O6DN0scNvPTbFRD57ejk0fuP42R8dvPFu3dD98/Tmy//47MY8XGoI0huy1Qx8IYdAdu8puds3fO4dHOH",
-	"1igW8Fz9iO2tU2nkyK1V1re6ebkvXQV664KXXISfjv+yJIisMr+6DLPcuu+rzUepu0n6/D6ujbUd4j3l",
-	"VjsHuvGIxi4tS4WnxhyoVTydWaK7AqhdtQeUMDwYdWGH2RxE2MvO3PGKbtA7g66ZVCIcCtcdbjlP8vcN",
-	"W/mi1GbAXUkh8Yv6Zm0xKRAgJrIv7Teoo7h0vwuo9CR27eeQW2G9TXEHFibw7CYabQx9hu0e9iqdczcs",
-	"4hKtP7YM4DO3unmMXHBmx18U35BBUlHPvcuut5pfHyZ0+3jTymu7JPbL7LC4raW4cav5e56JcdtjmbHs",
-	"OwyN77h07Ubv36om3Wgf6WACVWHWllZPFWtIaNMLtsE4C50XzKiYmIAQVml9jFnHPvV7Fx9nxQoFRccY",
-	"fbJFt85ExQJOUpQ5I3aYqIlqaxaiflAHJkKWoEZYJBa0E2wZ9jmx+S9kuiFSMKJ4xhKf7DTdwC8AeWTY",
-	"L5aVzvKoUljloXfVN1tCkoWvMw/eXLD0l/g4Qe3ZTmWtVoZM6aIxZBYWqfUOX7nqtShQGs1LhmptCiBX",
-	"pXaSve7qDtaoruNrrKXbxww5rHfrqPq5s/KaZ1GZohzmWKdBHAZYVeXW8xrf1dxdQVyzCI9d75UvPiRX",
-	"EqILVJxSO+TuvCUoLBw9HSWCtfm5+b0PguGVXAjOQ43D2s0ER9InNOIMnG5egmTpSMLp5lWJB6LDwxmN",
-	"iLKngvz05vFOoDjGnmvKtfnzAEvLvLoawM87qdbbRimIsT32ZtXWtdMqxFP3qw70aZHGR5O0kFPebTrH",
-	"lB2N8az6GYoeltQaxjD1tm06grlaFbl+Cm5GN9uXlEcVou6sp5owI96spQOMgGx099Rufs8WtdaxmPEP",
-	"ck3kTDNBGE0XNs1kSdYYffaDd5hwqzehwqBwvLPec8IrobfFPK5WuNOkGl1W8poVuixE55GMpGLZa0yU",
-	"PkTgWVeDm39tCtvDtxHmFVvlsXsCNdndHX5hQUITQlFfREU11EI7LB/lWndVA2eJdm+MGYME7m43VbXt",
-	"W/o82JpQnTJlzC8Ls/ONXYqrXdCMaAkARQgIuACPY8fVu6h918Obs5neP1XzFNHST7JrTMnydF8GrEhu",
-	"xwjXZecc8qdlqGrv27gSVMqGrM4dWF+AZlxTRWw9fYLXJdVWsH2uSJrL9OqCVHYP9wUnmuX5AWlsvjCg",
-	"GcQK5uSudQT0jHowHF5E/6w3WwsbU5QRSyJqrnINFa1q2CBXPRSFjSDa+VVrbt05p/S7yLgtcvM4FrFA",
-	"ePhjrjRP1R+uuPY3e57QaLAStJr+owUqaGRQp9XFZbGVQVb77Xju0bLoSKD6/VafxROWQsaSsmVA6wVP",
-	"F7a0C44BmK1aAtOhk9J8mUvFChCkivKu98aK8qI/bUF9ijm9mLSZ/v2GQz6MWbxcpKy768Kag/wQm9ta",
-	"ko0cUwqNmRfdprKjj8TgAKkg5vfhJfO5givS5Rf2DgEDwdxsPVMmTmrsmnHbU91SfOAk+0PoGMZvdY3m",
-	"7WIspO8t1cbe2mHoA6lvBBb2eAhlgutq8QFuE7zyQERVxwaaBMiwWzbIgqWHJm2n/YBehy2Z/LcKUKdS",
-	"9AtQVy7H3aBDBV69YDTXiw12OMB9GsYN67Rg+jXTRnhHzp4xnRHXzz6Cug0tGLliK00UozlufXfjTXXA",
-	"ViRraA7gcdRAZ7BlzzgRq1BhQm2F6UaWNGNGB+NasXzW7q9QwbrjYb6o53y3iYEniqE90nRIPvv4/PLH",
-	"724IpHAqO1P75SDC6l1dlnal3mkZlFV1ZcNSxV3/fruDAnO75aViUHMMWOB2LVzM8xCcuR8fHCm3IYRW",
-	"9hu6w9k116r1iHqnZyVI6vkQFWX3Oj0tBY7jJXIS71PxE9n5Hiez4MAcgS5nORjy4dnZ/YdtsmFJP9Sm",
-	"GWCEurXftFJjxxgpheUzzN8y8hluwnlB8SrEapysKr9psleqm2vLRs05VVsK3d5jmOZUNWhdCPEFD0Di",
-	"vSBB5jtgttql+Sz1xCe4v4+m5CI2VNR1Z78EMWqsvmFDUi+rkrp3Z7ymG3tdMS7m1oWtEjJlSmP2Yz8Z",
-	"NS9pQYVmTeYsNdPm16zYGJOerAq5tF0QWhm0W6EY/iB6hZbLJS02vWoh3Sj73OcWUs3xUlUw6V7qWKYm",
-	"boONSQIMsIp+LaJDFscTm7L4VKRmbMUICdUc6cckQocc5Wxb+I4rspK8lkcYlBlDHpa6dWJdzXm6lTUw",
-	"p1woXTW+gYxIq0qE08YuOjkt5vEz2USRTq4UTR87cbarUst1V5upKdP96DHvJidax5BWVerh0+o9CRJH",
-	"O1x5l1wdKM1qcXR7SKjIUsyrUqr0/nOq9Pfu2RuPY9a5LpGnLIM+BbEqRwAha0wHi7uyfxJcKwJOANuh",
-	"7YMmUnRNV7foZHvyk+AhO8NXVi+IFIs0JYRVcGWd+LeI9lt7YWGEOCts1SOABKWLhvydjkX1DpLUXRNI",
-	"kCTEeYb5dGHAN5wVT7jFpIo6zRzoWiuT4FPm+Zz2qXoF/n+J2LW7L/eZaHvogW8PjkuVf+ZPpD8t7gBY",
-	"5vVTriRtJb2b7pHvlOZLu+VbCqEDUdq9EbxcjWQVqIaE/Lbzf7xzvB3rqcjoyYfrslN1724iz/eBZNpW",
-	"MDaRm+z7Ms+J+crXBnOFboVZIZfxPP0Fny8ayHLF8gaKyXU8nlvBD+7M7VvMxQAkreBqPcT9aV7v52dX",
-	"4H2YwRyayPp/SqacX65HjnTp0iVbS7LCUuHtiZctCZRNSQlhj4va/4IM7FFsYx9bd8Ad4X+0g3rcFWjH",
-	"VUs3M+c4I68Xcm0B7KRI2XAf+sceII9/I3X8cUgduMPRE4JD1jtcbVfspmylD3Wr9z8PbGnLdA8+C23+",
-	"dS6uo0cAunMdA4WnsLWArRkkEoEstbyKhVK7nLSyyFvMQpsZIldM1Mt5y4KfFMwBgyRd8JFwP+zCQkI1",
-	"M2TAMm6ROOMGFgy6MNwKZyqIhHUrgkAkqQhkxm5cphBNfCN37b8pj2eUO+jg7Y37O79mIuzsyZUqWZbs",
-	"1GW3pW03pp6rbc+j6/+Ab4FkGZXSIot5GCNaebVjPubQMxc67DWxd39iTFlVpViSVl58X9vo3fnV68JA",
-	"Y6sD36/wGJ6ooJnFp+CKqnfBiNe97FYkAMqhZnmuCFQcW5ThJcs2DZ7boOBk99uqPUbFttAnQ5Y66kt2",
-	"/TPaiPQ9RuJrnTV2ZagkqSwKQEq10AvmV4QLYn7Vp7Tljfu1t68t2i5m8EkByEhXQq5F++H27T0Ovvey",
-	"/Lc21S+qrPV5YXPdU6v7TK5qERHXEAQdxtF9DnqFdNvqTjU5DdBMZodg6zKeQSx3zjRB/OCmKp6obC5z",
-	"1tQ0MWfYJk+kj6WY8fnQIi1xWWFRTQtGr1TV5BC3ZF8s+6iOyS6x6EpwVAU0zVmBHjfi+FXuTe7RSqrE",
-	"XKVXtjGzrayB1nhbVXoV+7n5V/eOO6P+7NSLZ/xtVCnlruagwLQikGCBaGqXzX8vZLnqUZjYJ0G/v/Tt",
-	"LaBuIV+iXsycaqb0sIW3/yIu+igPWjZzBQQRVmqrE91iiiOoLNts9onpLUelwKe2+G5ZF3XSVHnCbdhY",
-	"9YP3T5qXTLlqMJ/dbkxX1HlcG9ytzAmHNbCV9NELeGuLWHb67XRpTgb3nb0qM8i3TolKO5dlfDxUnWj1",
-	"6wFNbJuTNY0k+bngmv3MhUowzhr8W8mySO3fmhZzpvHvNePzhTamKBD5pYUAT8iSFXOWEHrNCmr+wD6p",
-	"dr/7JOo0VAdc2mJjOTNaGDLWcIsvjLJDpzkbPrd/vN3ilPc181Vd8dWJXOFunUB03Ng4rinqLu9UEKrN",
-	"kZStWWMfY7DkC2ahnWrhlebnARFqGAP0g2+AVZcWgMHWYjZoyHrRAkpkYYhSKqTgKebvLivd0pazvVUL",
-	"uXo/DHL5FjJ6v25Hu7DdNawgeh7xiN0JHtX4FnhUYS/n7jIw3uG3TtoLohhr6de7m/vZLvy6cnQy+O7a",
-	"Lmh70o9zWWbwrSLj4Ygwcc1yucI6Ossf5gIyhw8mzuDZyS7EqrtTu0Mq2rQM2/jApSB5Tt9ugvC+0bjd",
-	"lX0gwmoq5R53ZzJQK5YG1oabxng4ir65GfMQG3V112fdwkMTnV2/ezc0lmDOBXv3rkMCfTB7C8ppiZC4",
-	"tC37/m2SJ80gWN9VPeBea7Zqc8rW+eq7DzTVrT0JKlMizUsUababXIE21IqmV8jjM8awqVqKJXzLMtd8",
-	"BZFJF6BLBilFfEhpf64LDmF1c49bVRo7AlqcYsB+KWQJGKZTnucwBeiPj2WB0PKgQawemHOxu/M2KSWS",
-	"667ZypxASsylwOKu/3jprcZkgSDHogX3C3wjr/1pObxbRWUL7frQ5vSaVe4z6EgOF/oFmfxvDE9MHPp1",
-	"ULOzh9+dvURbFnawGhtoreQ5eJUx+ZQZviYWl1VFU/W/5yJzuZx1cmJbrfh++zujajdWKpZVuUeKwQSW",
-	"TGRbRRW3wWoPsN+33bhmJgmZlhoadkG/M7WA0t4r2yblKDPA/sj7IexcH2VLxGrqsc3/geWZzVXbZWpQ",
-	"s2IQnbBGgGe0+ROumex5WDW4pr75mdXV8rwCNo1X0noNsZubsq2eeEFXUIu2Y2xBKfEBBcOVOtptcpV9",
-	"2O35Bct7xXwbExCQ/p8rzEQQIEZw9cM4YlNfd/JeFzB1POBc+LZLQx//r44DOf0cFM2lhqMqjouubr2I",
-	"xit4urDdthFLFjrzzWixX56ixxMcnfaEBP5Pl7/nyxd3sq3WULBA9cBvePu5PIJbJjjkn4Rb5geutCw2",
-	"zWDoTQWHcci1/Tdm0miZKoSGm7IUsNvC9hNW5HVvN+FPeiR03qvdVYNZDCWXFm7Iht+onf8aOlOGtX4F",
-	"o8ebvUdLbsoB0djULyHm/C9X2myQg59AGTEtZDlfQOCGTmWpe6LR/dqQabDtFED6oHSDihMbcNgKajcJ",
-	"R8zd8EVtlZSE9MkrqIOGP9qlZgcwu64ec56F4gfEim03ABKqUv5scV9qsYu35FLLMTyGAAoP9KchgmSe",
-	"NRaNH5TU1R66X0RD4Si0FVmAjo26ZAcraud0LPKs9XTU32oLj87JUhaVageJvKLq2Yt337m9ehUqdk7d",
-	"mxVySSiZGYFjlD3of2tzse249l9bo4K1o84JrV/Os7LQC8y49w+HpXNVrZS/kqvMbxwz3r9D6gOi74cD",
-	"XMY6KgPukMRaniZgSh0V+C9moGhhf1oiBTsPFF2jdTmhOqXpFdGygu4AGDoFBeFNiDZ/eCDcHLlICHxH",
-	"uS/QQnb8A/VbWznlgd/AlRvED5btq1wwPGLrAIqoHxzWXQXfIwF3lO475dcLDIt7kN4KdrKSWvXgOjB/",
-	"xV7tyV1md45xE8i4cfvXvAF89KvOPYa25wDW4wAJUPG8IAXLGVUsS/yxPHeMlNiagznHBCZIUrkgNmJ2",
-	"7rHAuRX3VGxAUF4QmrMCRoKQPV9aBl1RpSz2tg79IoAtsKZCQ/vuKQNDPRSWPoSHcx0EPa6rCF4ysK+N",
-	"ys1/pz7/CanPx88zjvF9tbVHOO4Bn3wSh/5pkJhcZ2rf1zfiAnyxg+ZhM207+/6CtsEROtGgEcMtU7TT",
-	"XDZ0hbVuM2XLjKH/DjzsQfd47voHGvGFIE4HuNHMdEvdMgkUc4Ip1/kW9T1UKuFLls33NuS9HcQQRkBY",
-	"1j2LvmSdn/WtEg4SkbOcxkCGLJICRmxY4VzQuZRXhOrOnGhPwPc5jWIm7PYGakja95WMxz4qdoKN1ctd",
-	"iwX8JvSpF+hbOltQzR53aDz5yj1342/gyz1QmSvKs4RcS247Ys1hgeXqgBOJb1xGnf0/yHX9jYBbtnGf",
-	"xd/f8qouloDdYm8M9OlecXtV3JceexXbbU7QwiO4WwN5Fuap+hILPK+B6A0Eel0WhHtf25VAHqGkabm7",
-	"4OR2LEH4tVyuEsgCTazgSEgpVDk1D02N6AfQU7KkG6NIGnU0bmXZ6Gyn5h3wcMsC4GTftqgpXRhzOuLc",
-	"gEyZcyMd1wIEERfIJVwKUJ3j9jCr4vudlZ/tnIBGcdqU3WQt3dxaDKDYU0GYrVTfCqjkvN0F2jZVQ/N/",
-	"mOd6YzFUEjGCN4maBIC7oeLgl4P7o6LctJKKb6H1hwCix8J36IrM4GaT7IA0WFN8N3+g4r8657Ry/TGU",
-	"bclT9klp2q+bquyskWruHCNWJfynFK79wDSPRyafofDbwiJAbyR6jNDwVkQWfM6FMZHNvwqWMr7SxBy6",
-	"hMhrVtgEeaXJ+IwsuSg1suuWWMJMzh+7wpb3KShY0g8/HoQsX03KDeJeHNsJf/Yj2a+anQctwwVhtMg5",
-	"eGXNycbADYTGsB7L4gcbglq1DpQE1wMrdEKUKkxZolkGJ2w7SymWk5TbisXKZIoyAhdXe6LjqVxtsFdZ",
-	"FRzfxk1adBCeVQS/qS6szZu8Ft/LYtn9HZ00KLP6wJcq0kNr/VvwySs1K5KUFSa2K02Xqx55Slu1RU4N",
-	"q1Qrv6DE7VBFxwYOv9oRNDgI6HuQhjSoehDUPWKzQv7O4sHBH5kzNrbylxpdUjv2U6mK6K39q+Q9owzN",
-	"YA89iutvqzw7f5TNsLNuKb+Ydh8zkvMIN6Hdl0/iIsS5HlJ/crDnEH4Yn0s0C2IC4l5NwO9DZowlZIKa",
-	"jpr4OAwlqlxeEME4ROq4ka+l0M5vA/K+hna5EekvAUKOi2IrcGN6gEwFPyl4ukDnWzLAyXhlSzWcTF1E",
-	"mxDYu/EZ1Q6EaafZ1ZLnOVeITp64UGYH5aFuectymgfn1JqDh3Q6oZr+U+blkkVnO+dzOt1opsgX49H/",
-	"e0Tg7y87zmVGed7YI0YqlpCM0YzkUAvUvcd9mjKlZmXeNjAkrXeOr4Hh/Xoj0ohP6ZVtUmAZEawn7Xsi",
-	"EVmQgs1K1fFd20Ce1YtrK/O0S2p9VLbYq7Z70RMHBmvnbPFLUU+sNeoLtnssAYDPpto4tK8tC/HkP6Cr",
-	"9N98f+m/NfSWDjHKwhbV9OT39x/v33y29y6v7CA3Umzxz9k6cHwf2j1650QYClj102h5dgYXZMpyuSa/",
-	"s0ISTa8AonsWp9DHcTI+7daG+9Cm74H9Gf7wtGdxjie0s0lbqnUMuT0CVw9S18JokYRPWfhkEMGu9zrm",
-	"24Cq+sJVHwhF1dy02diY/LeS2a9dlVukeMC+u4HQ9Y4LPYhda6nQkxx/Auh3WGzeCes7QslqyU3ErIEd",
-	"HSQkYo327/iEN53U9hNaj6z3OaXO5giLX88e7BVDB2uRtdBzfDWhOr3lkpHoYJmk8MDE3VyAG7uic5et",
-	"avOVmMja4wovvIXdVKPdSULgMI0lGNa+74583mKTrWPwz1NZarKQa7KkYuNS68KuZ6XwwDcNmsxbr8o0",
-	"9ci1x86nqFsIDzOj2DaGNNm1dEGb70OSORNG52dZ3AYLuPdjn/6Ngmp+zTp4IyAj3HJbY1MaVyMdn2PB",
-	"aPZC1ABJw9S5lMbqFp7wudHQ0EMGcHOSC31BTsYYDxUbm/I4bOmm+bFjYRtWK1qaBMsJ5h7uRPO2H8EY",
-	"f+GH/Osb4zjX15rqUsVaJUFyfVtkFhzGC+qtkYP6EupKc9gNxnp7u1OHh1fNOE6ZFKzJmAJM68xVNStB",
-	"V2ohdUdbjbnu/91yVR7LjGXfwW+iKSvGzuJi/rpDZ7ZoO+Vm3+tqQVXdJ2gXil3GGF025PHTvdF54AOg",
-	"oZbhDdZz8g3pq1v3BAZpqS/xONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+Iy",
-	"pr3VQUR32Hu7dS5M6Qzv1lhy0sCauSupj91bfQpQ+mWA9ylXsT1JfcZza/+FOrSYV1r8SqstbuWiY1xk",
-	"niM/ibvsJd0c4FepgB9ua/BUI0Vn5/MGthXKLAaSkOal4tese84feImbihGKHgLEfP4ve1W2Lxhf6V6Q",
-	"wFKC30epkNOYfMuyF0K19OCYMarLYk//i51KxlaEhMYkns6JEm5SlS/K4ivgjLp0rjDkuDSL7904BdLi",
-	"95fY51Q8wyeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIVdjYtaBhhF504vvTU",
-	"buLoZ34ztjur5d8jk0Rs3++uWbHBEgibbgawDi43kwLU00mtfDeQsLNg3B63dRhnakhhUq4JuXI1bxF7",
-	"rUvjYynzhppd1xpuLYsrVhDzZEMhGAbIYvrgteuf6WDMcymvlPOfBEm2fQMgnrJJbf+a9v5lEc2fb0Af",
-	"8pg2nTNisMvExxjWZZ+0Nd+vInbIWfG0YowIp9J0EfbwIwtqK8lAG5czDBGuG1jVwfNE3UJN+DewgJqt",
-	"Mi9oVlJMUbjGABOM/UspIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3YF5Huv5c4K9ouw0aa",
-	"las3Mv5qsM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5w+OJCh0vXZ5FmkZZZmlJtTUn9TVflvkhnuaIehKG",
-	"Bx7EYwM2onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LYal1bs+4Td4MhopQ1",
-	"m3op1DqWFxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMq3jS334x7RMDNWy7deQa6RKVJd03J",
-	"KUYw0XBaofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY6GBVnaiNSCcJmdDs",
-	"moqUZScuY+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbwuMrpyaNHJ48emX8s",
-	"+IrSEyXT0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/IHPpWT19sX4gopk0",
-	"E/ezyTmZgNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+SIQrV/C76f8xENw03wyJG8c",
-	"iACBVSuyoNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Ysg0LSdlU/2itn3VY",
-	"/Oha/SJar/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS+vn+MXn04OxrssIn",
-	"SMY05Xmk6iFeTfZa02nOLkBVW7ECO9psJVi9pSe/j04e/fL+b+/eDat/fNYQxLIpDRFKe3Q/KjKLayJJ",
-	"JqNbWcFJHgWIkQvbWzWqhdAsK5gyStEVy8yZ79NKDBmDKf00Ikye0yWD+JKRzhtZmleAUFmwfLWDrhfv",
-	"XKN8aLOlICrS0pBjr0zLGcM2cN4YgvbceieANzlgCTFiuOgWfdY8Vq9trI4r82wT7JNvFVERt+VgfB9v",
-	"S/RCMDKjZa43BLrLNp+KSAwqL5cieu9Qj9thM43H8fB/zgW71QCNrUB+DpssYSgxXpVHC7qM54e/AanH",
-	"ig3xDyVkRfWi+jcBNqWZ+cbsC6MWIMPCbzcUAlpo7pikevhoNCb/+frFczcE4cLGWu02k6lsaKOFHbaa",
-	"ZLgk64Jr5ua5X4C3tRl5FVSA19ml0cl8B27e6MyqaGBzlkPXICtW5TVkGhyAv4AxzgMBEg7AXY1kqCGC",
-	"IiJEUa63UCQvoBxuudIbzCgC7RnhgAwLoj5ZwZLeIoLcFKBdUp0u/tFUcbZi4nFYaLAPhiEy1bCR4yyO",
-	"8rA9eayLaMvCsnXNNk0CGmo0p7HINcvaslK78lJNS7FlAegtN1qh5nluTj20KdOJoUjK4Ja9wJrrBkLt",
-	"nCiEkW/No93LkRZhfGfa38vCgXo6jE+c5zbgMs3YRYjxRm0VOW7N53Eobhvh6KwiQXXlHfT0DQRJwOBB",
-	"2N+R2OOdWY7bgmQIEk4qSVIvIcQFNwvGIyQMWAn7SWQL4FyrzLdDGBiPVm2km+irbO+gXVd+8M0+L7t7",
-	"NL6YXw9Kvm8GatxcWNiYK7bSu/169ifZ10AcQY/0c9hqTm9+EeI49gVv7N6+5RUiwPUkksPM3NeOKb71",
-	"q5xumgDnff1tt8unHVHVdxc9KoDn7UB98eFm53bBFDBGXEev4VIitt+wc0W4UwZ8VfiaCxHmGcQ0KfCi",
-	"fMsa6n7wJt9yuYAf0JjiME2YH3zxMxdt79qBigkqsa3XNCRe1QYywLmsIDGBin6JddRLt6ZgXkn7ITEs",
-	"+wpNir6+cSPvrYq23ZNsF4LcPKzipRLQNyysngXvB1IFrFF0Drmu9Q2hXfZhVaBfOP6WaDeyB/FWa7Mm",
-	"KznfeGRv60oFsC2GwmovFVa2V1p8hrV2ak2u+/jAle8+rEzyN7LqkF7cqWXcJXHfhX2hrI1+4cEmPleE",
-	"Y3YLOVlzYZ7EoHzvZnDbMApuZnFmvgbr5Yl3rW0xbKkXsjiaEedbwakGUBZUXnFO1kvbGQguaDQX0bCy",
-	"oDVZ6yjuuZvKEVVFcH7FTOYNXeb98KMrGLpIfXS/zFrfcmgnoc/eCLZTeweEDZ9y68HJ7IZ7MGBLgro6",
-	"7WkZdMoK97aN046iRuNQr8vlkn4qAPLbk245arumclijtB9B9oCT+Rfk9KPwanQnbIGjhz9eo1JAsyXc",
-	"/Szj2BphxoV1FyOEZpQOr2SeG4389krzWfSactLQPmxTWsYPvn7wzf2HD75uT23ZUf2vebP7rxSde6v8",
-	"vJBVPINwDfj8dMkADXJiTk9W5mwS505D09zqT4eiQiPQx4Fm6atSPMYBdrwq3252GyNVJDoEjPrItU9c",
-	"cLU4kGq7nsSyW5MU8MrZPDKzsRCCpKKkcdGwKuTc6JURMW/z5rsCfOxy3qhrMVPjIaiVLMUOQnjibn1Z",
-	"QxLGgVhbXcy4V6WwFlx7F4GtLgGu+4tfa/2Cr6ZdY7nY4Q2225/LtjKu6vA1mvudsfNwxs01i/YBbHnW",
-	"MT/Vuge7YvHcWc3kbyVthcth6UIyBdFu13Glal4BvyY0NxPYdHxje8cZ7ZxN04JeYXeMjuM6n32cRN7Z",
-	"PoXOMvyaFejL6LxhZo3N84YtgDhojwEt1NtuyXaAfZRA8rPIXL7I4SKtuXjzAGHnygKzQ1zuQErHe9X5",
-	"qsasjkcd5ShAx7Nu+K3CUGCCBnFwDIug/ERq8Ly4Dm7X30pWYteNUgi8AwBXimFv3xUtNDbkrQCmQAo3",
-	"9dVHVJvgBXZbIYhdwatYLLVKyUX9NzoiSwsW2aMD9KHGILdiur13xnohiWIohFwSOHRyimqZlmP7TO0W",
-	"sSoHAQRrqF+l1UTao+9I4yOcBbtZn8RxwLlC8+Ce9tO1+80uEFEf5xgOE59apefdlukP8T3tKOtNKmYz",
-	"Agr7oF+V4iDd0xWntbpjq4p0rnkKIiqownbpw4NkMC3zq4PK01vapPkwAxRbSZLJBOPyINl+cZvckO5T",
-	"afiRYiBeZS5H9P8uWrllHh9b+WOlEaj+TiRttwULNP5gs2C/g90NuedQeQYkeMJns4hAqzuCj+DePXJK",
-	"Z9Dd+yjjBVZjN0eAEz9RL0DXzt+V+ed6gIeE79gR3M7kKDeTW9MncTUFRziCR2/kDGAprWiJTdO2JI/5",
-	"pEgX/LpJTateEMMWahTrO5lcXWywFRPGeHmGtkvnzPqWKHebj6QoG0RrUQrfAbwUGSvImm6ILADmrXvr",
-	"YVT3Iwejt3OmvyjvmxmFOTA72S/xiqzAyb1ffLuZbLPE7nbjjsS5HKAe49nNWHxvq8grq4EIxrJYEcBC",
-	"7sjMvQmCPvclCkiVRj/fdk9ahIIKvMjJjsTOKR7AaITi8xsSRXPzttBWGiGjOcsI1aRgSoNnAMBPba0P",
-	"nVPeUP/dsbLXQbnZfAdDHO/WC2SOnV90s7HAl2U/+vra+g5WdbcNpdU01dYt1QoRHPFZMaLc28kqpw0o",
-	"ZdUVf/fFrY1wMG6e3QFeghpPS6FwmNq63Cq61IPX9+toNbOxyuV6OavlgygPYS+oVQMQ1yH1zLJcReE2",
-	"XCGCpldMOGzmgyTLVtmMbawKlcrzgmFbK66g6AFKiSQmerMmbJFCLrsr8jlNr6IiFtZnJT4khsxkkQLK",
-	"ie/hajaFZJIpIqTGPteQy8vxxqxSJdY8z8mUhcDmB0AFBdfnznfrxWY/L1X3VwX+Y37YhdufIZ0soEiU",
-	"23s223Ono0uhdBXaOgpT92ORxmOsex1hdzX4GnSYRSdJ41ZfO95mAgWvyfvw2jJf/SQ0pg11WWh81n62",
-	"7sC6t1aiIejB507TPtlUpZQeoXT9Ms99AKRgrpPmlF2gvOCK5GymiSw1YQJVoyOVkHdOEzgEwsKcTRbR",
-	"1CdCrifbcBpO2RJybc2oE7sp7w/Gxgg37GVVx7ulVrbhXfQ7Z7Myz390F/92lh5W6GAjK7RNEH96TTQr",
-	"lgpT88xH2P9KSTKj8TK1plans5rv2jbDc6NiiULnZLcO2s1zuW6pSq5PI5VLBm40B69Vn1IcTe9NlHug",
-	"tIcuWWxpewDjzGbWtCm/jvCN4T42qlOGu3arD3aYK6dKv96I9MDwfBnZZtf6IMjYR4VCSOwwZi53rgi0",
-	"MBbWz3hoE6rEvm7/IfQr9TNvplkj3nHYi2Cr8lQrQM++sDVwtkQK1+9MfqPEbCXA+rb28ZOE3ftaK49o",
-	"AJ/aF9i9ySy/+6i1Gf/S9QncBXXObe0tkXlmzEnM/VtC4WHXtjsezbg+vEtEsA28AaEMiGF2CBeGQXNb",
-	"uYgleeY4XMDrjeps8ROo2FSqdGFLYx0r22cNv+2gKHvY34aoQAOsnSP/dEPAMRIrua4qRjqQyJ6ibg+7",
-	"I9nVeVZlEXTpkYQH/wBv/+F967bL/Tro9w6Zt5IEFRa0O4Jh4y44RiG345mOzeENE1QcJ8icsWUE6O1H",
-	"mjHDOhNDMWg6m7HrSdzE24m+aSb6Rd8KNm8qf1Z5OY/WCSxkoTHXF8QnAkc04Fapbce0d0irUhlWaHA7",
-	"h/C1WyL88vklvH1IvuW5OZ0ENTyVwJ3lTCSbDATzNPdXAiYr18O7DGMZkoXu0Dn6QP1q7KbXY1Vt8Slk",
-	"t25t9pZc1DrZJA2++p59dsKt6FvhsbOenxyaw3aAZtPm0AvQ0Lt1noszuwVp7nY6gx5/neMQPkrcRZT2",
-	"wXPejRKxHcTmraaE+3HGIxb2E7qxyFW7ukY/v2bYFT2m+jPdDo/Zb8v7QT71hm7qsbE7GBsIgRRgHx24",
-	"NTD7xs3p63QqAnyP1hiWe66u8DRsWntjguD3Xc5HvyAZPv08fs81+v/Cn8Xw+7t5wFHha9ybWCzuNsze",
-	"WzKtCrbkNdTgevpKL7F1xG3podE17FjVg2GP8KuI0MnRCMM2bqjPkG2VNtAic8fJ5DyE/gB6WRiGSivV",
-	"FG7G90036Usoor39fdlyavuJ1pb+IHcpdW/Jl1tA2eAaAMcieEfwWWN3zuv5Vv352EMd7+XnWE+RnpfI",
-	"TTL4Z6XX1jlkLjsiNTVlJHpIkrmMv1lyZ4YehGTRty2pKyiP2FNXjFDwkEJSjC9QlEIvbgNEgVH2suB6",
-	"8xqQq9E571uV7rTAvXz5lFyxDeC9/pLza/bLBCyW+w9JuqAFTV2zYoeaPpgyWgC/2FcvtF4h+6rmxMCM",
-	"qsVU0iL7XBH74JBAgbsFGFNYaaCdB9R2hQbEHXqF4URuRkulvOI+zeN84CzSX9z7K9GIq765AZzBmWzt",
-	"k+CLNPxMIfsAq0QyyRSmSELBDl2qIclkqu7RFR8us20oPnHNBIh9B/I+ZxfmTzBSz9+Jd+KEfPXVZakX",
-	"5rkUroivvjonk0uoyuS/wyfn5FugNHEbMxwOJ+gZpsG+WVdThMAESeUJ+06QkLZDAuD7/pICqxSXsGLF",
-	"kuMYXNsGv19MPpxUn0++vEAKOG4zZFB0o8h6wdMFKWSOFTbwUmjvinAWXA9x+U8z9dVX+Bklq4LN+Afc",
-	"BDsKbodFBPtiYoTmJCGTohT4X5b+MvlySC69KJRFmGiTUkGmWP2bkemGcK3MVHhmnsN/o8GOs3nGlTbz",
-	"MWslE+jJMSFfjImWxNiUhOWKkdOzL4EdXKNNtO0Ry5ZMPhqpmJAqSy4hNknuZmLfAtWJ5jWGrSfQtRt3",
-	"/54Fg/zbrwoBhFOZsQl6Fek0x6j2AvD9DTclZIL5hxO7aczsZA1REV/4WAoXEjAMhiF6GMbKSjt75flq",
-	"8t0bOp9cYODBHAzPAJOns5Mfjc0/IV88OP3GhTsS8mB8ihcToPoYKgupLeRv5aT+cggjPJeCuWHm/Jop",
-	"cn/0wM72FVsxqrmYm7lWyhOyBToniJJLZk8syFBBJk8ztlxJaBJ+8g+2mVxUUuSKbexb/Ed2u6D8SMCZ",
-	"YLMZSxGT7vQBWciyUJ4rltywxTmZGJvjGbIFsID/98lLmfN0MzF8W4tpXpAp20iRGbJgjOjB6SOk8+QV",
-	"08Xm5HKmWYG8gQh5SQXyiIIHcuwDfDVD2JwrzTLiSp1c3oIRME6WDsnTamfNJSMFU9AKhq5WjBYJobmS",
-	"cB4EYaJcOlKfEz4XsmC4kI0sSSbhpVdCrofvBASNUibQOc4zI79m0GJncLmi6YKdnA5HlWwOPoNe9rZ8",
-	"f/APxlbBlrgiPCy94wKLuaziCcViU6kXxKNmW6eaOeKrQl57BxpG/Aev7Y0QeLHOB+PhCGchV0zQFR+c",
-	"D+4PxzDZFbWZW/eMmP0dNBFMU/M8+DQbnA/wW8DEWUmh8Go9HY2s81y7RiTsg74H9wE2/KZGEzJX9JW7",
-	"RWlMldmpp36q4d4ZbiXkxDRePyOXTF1TBAbnb9+H1H8inZgvZMqUgqz9/zAEpHNltIsfmaaII3QPqiCb",
-	"SWK/DhBNFWSgQroNqKy2QEUX5Q461/NKdKULll7huQWWrxJ3lqA3+9sfoFErBrtmxVQq1krY93/kjqVU",
-	"wIadje53fMnbk/fE3BxTqhjBMrV3wqwcaHvIBITUSErzyvBSBirbdxyfrR5Try14QdTAVddjozmdXDF0",
-	"sDacNqWxxb7a5a/YbKtH7oFghjTnPQ+6hPf9PBJe1r9ac8Bvokvmf1sLuQxOR6cPT8bjk9P7b0aPzkej",
-	"89HoX5Wb/VtDtFIVv4wePlrf//X32WxcjEaj8ejByP5vjgjkvGDKjCfKPMfwyuCKbdp/llOlv5elEcyn",
-	"H/7v7/aTn9TuzMajambO4cpWudxYlJqCXcsr/BlOwDbr3y6OfB9I27EhqK9LsEZVWIpgRroJWbu1ewFw",
-	"ARRRRHj+EiGx5cxc9nhbIERnxgprVvGCLOkVF3PstWCeg5CwYvm17f4byTc++Hz4E2F1dJUQS0S8h33L",
-	"qOpsuCcNFUM1G7daDSG9B/sCRLIyJ1dsM3ELt/oNRxFvFCCuFctnQ/IUw9SwRkjalCJFzfKKrTQRcu0A",
-	"q+snEfkVd6H3UQyUMzDG3nvk8G8lwkZ3P2Qx9mzixs7c9ZytLwNDsbKyzZV1syMXxv2m/BcRB9Bsf+AM",
-	"yXflaHQ/vT8iBRWZXAaGPnDDQ6tww21hzgk8z/ZKFZzQ8WRI1x18bGkc7GIEdR8BnxA3HfbSGDpNQ9vH",
-	"7sEzN8ngmUx9B5G25/1zdha3Eh8/WgPHCoce4oJlHH1B4U177yM6RG5QgEDf43iDAiMzFFnLQi+MDgbW",
-	"lvfO2ORpRIWXAsSK0kbJcL3euNIJWdLCCDxIboHN35Ur+MWhcmUGRmTs6n7Quiw/ndtv0CsY6jZblMR1",
-	"nznTB5PFGNiNpBl9ktLrryl27k7emBHvIxu3s+VzqX+UmbHAsyOw8wvBKrdimMxaKRGHqCz9+Fc4sr53",
-	"4qvMuD7RhcXYbLYVzHNvCmxXcsfmQtIMtUF3QQZjhuuM55oVbwFL6n3NyNsDvrr77kthC/dtTyZFJtYl",
-	"OoQaF5ZNLLac/XSCKVIuMX/K5lwQJfdPlUtxy7mGkCSu4WGqQTHe83pVQoSj9/vbhuQiZfUBu6W9tLZU",
-	"b3lhKTTPD3jh8axTmrpMVssLYQU25iaDSN4rybGOdIC8Hjj8MkqeyWsGUa+bZEBbjM2qJRWd2WiuTcxz",
-	"deE3yQCzZcPvbK7eDVa+Lwbng0ezbx5mo2/G33zzIP06e3j2iJ7OGKWj9OyMZqPxGb0/nT2Yjaen09H0",
-	"m9PTNBufZQ/T8dl0NBuN6Ogbs2mrwflg/Oh0OBqeDscYmL/mslQ/4Ctq/Y6M5vJbO3kU+21wPj410tXG",
-	"ngfqOm37zXEtZiML9xvMTOiC38rD6O8OqI1YMbnKnUW5USTjWUIEWxtN0eEg+uvDTDFyd4C4t5fH7g1w",
-	"fs0KPkME2Kgp/FxqRibmOp2QzBi6LFcM7Fr0GW9kGfiNc6qhVoVqr+fa9GwLB1ywABC4fufgTGq3zu0O",
-	"6bSQV0xUyordHeSjhUVqOx7LWxaFSiZAdbX2bg8Oe8VWsojymC+VsS5HWYqjaNyPnU1qbFYuXNgc64+A",
-	"T0gu54ex2bTM5ky3OyS/tc8cTyDbNpqDs9FoOBrVknAryTkavxkFkhNE9LTM2mWQFclVjNsBbnj5UjCa",
-	"Llg2OD8b1Z13ndkA6dEoafKcWKomZIqh3KMJG2rLr2xFYSqVJlSTpayJGZuNHeEA27hyn2/NaCzsmglN",
-	"JriUoaXahGiW58q882yUkK/PQL6MRyNim8Nj8/oEAxzoarP5HeRnCALCZkzQaQeXWlXRTAv2TuAtaF4Q",
-	"jIpBuJiDDvfiT3XQ7XLzLhP25K3ncEKP75j7Sx68fqRpMj0tn35i3q7XzJzpqWPi/QdYBRWwdY+XlTn3",
-	"PuIfWw6v+tnBzw89O72cUOh/x3S9YziflhJyZ25HsmYPlKfJ7a66fx+0NjfPEVw2PfZ/987r6Zxx9HgP",
-	"WRNY/lNnHMS4O8p56nIJQTOfE5jL39qY7xtkvp4bjyVOna6ff5+K+qmAhj22cnn9Zx4RRLM41tXiykNP",
-	"lKaaK83T0GCIghYEHZywy7ZDNV9RcUHuj0hGN4AfIOQa8+icLcoVUdTY0JRsGC2certri86ZDnuS2Xn1",
-	"PX3fg5cqRE/8t/PM2OWbl4CWCine082r0nz8jS2CMGRteSD0fp0OEl/YjRkSrrnu24+1rr8DpWV69UvO",
-	"rlnuOwMMzh/5RmFhzr3hKahz9LUG+zxNW4UG5lJgQstic6I2IgXZ6wdFjkUXhLxmhS4L/LfhLV64ucP8",
-	"wN3lqoreDqBF46yQEIlZ04ItZKnYSTY1521t1vn2fvLNe7hKwG8EY9nuckDKmE9xZxqGoix7zVIpDCnP",
-	"HoxGZkjbgsxSf3Ry+qDme7SNvcC9Er71m/r4o7A5GQSdfi64Zj9zoWwQoJrt1ryC39l2H2ZaJWL+NLlE",
-	"Y4vpHAXfFQANAroSXcfQQ3+QayJnmgmXsEkyrgAbLCEU4PnXC6rR+7ZeML1ghW/8jI03A5FcITHuCmWb",
-	"JVp32tT6XjS6bUKAx7sPDfUWs82xpKCTdLNkxIfet6YK7hHmmuotYd6j/+WewUFo9YvbHC/gMQUcj/H9",
-	"pFXCBt1PB4OomAXVK53l7YK16oYaOeHjf1VgpDaigO1OzR/t49Z6nQ5e/+OnkzHaZTK/DuPbruepjXYf",
-	"6UYw0jSzkrI9oGPbv1g1UzF0ZzfRwtWn1W+HxOHTj08NY93JC2t3k33dI7g2bJAJLsCYEA/15arvKwRn",
-	"jhnAcSdsfwzHC8CjuNfdYI1hm8MF9L2P7s+bRlkd6LF3kvnSThP/6j8v/SJAn+lP8f7mfLXi9y3bdW4F",
-	"DZaxHvyGJg/73/k1I+wDTXW+IVIAV0+MxJmQLwIgsPVCKlcdsOZCfZmQCfxrQr6wv9rIsiByLRICPZVd",
-	"nq0t2nKHefJOfJGDs7Eoc2abK3/pnPJVkRNU1VlFBRPHsM4Gwf2ImSFZymuWEVA2IbSYS8gti/joLQ1v",
-	"wd4wrRcrLFrtomjUPfvVL2/j4ff3FzQiw9K6BcX+aDxj28K8s8B7Ygndw9nS/TDf8mA+AQ5BHO8+p7MS",
-	"ze4ABULRtxHao7cG7Yb++KQmc+KgVdfGRloVWg+Iq8Q+rHKZVbddPwWzE2BLRQAPIr8NAh+ftWuW7cG2",
-	"PkeMvT2qtH/8/S1LijqXiyxYehXPsBy7DMsKORAk6Lxg6re8wWO4lZ2JaqsUnTyGW2pYqKoiMrpFvAfG",
-	"X1Gl1kZ9fR8omk7vdI/hQlEHr7TKQTJYwE0wyKZDS5RhKpcBNNdgwWiuF5ta05TGVd5R3UnFfJ3UMOGL",
-	"E48Y6q5LgEDq+E+jcsd9uye4/dRDS+qCs+wC0Mgm55opPbEghlQPCbaaIm5foWBGWcz+Jqz+WIS6mvaf",
-	"GqVuPFDxc3AwOyfVITkffPbx58tX3/3w4qfX3/3y8vL1659fvHpyY9hbQfUsut76FK0ExLyTwpVKMOGp",
-	"/kuKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZp1LsICDJN12mMZ9AYaM/UeHTIDbyKjeJSkBXsURMwOe",
-	"wELqfWdsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83gCha9wm+v3MpllQg6D4tDri4Qkz91Ipr",
-	"binhbuHl8VQPEze2dVnIpSDw9Xml7NWwR5YIbMQyKPlDGBGCLAy1zRfoeSkgN0kR6oYZkksLZZ8FVHgn",
-	"sOk5oYr4KzTmPEFOPZpoPkJiSXgS/ZE73VYoZGHVp5sDjsjdJZ98GrrdsQThaZMk7KC1hdEGL+9O70Te",
-	"/fUSZv4Ihexe0HwgmkRzqa5U0A9iSH4G4COOOFbXrNggWpAdJyFS5JsAfP90NAL0JbxNMOPCVajs2ql1",
-	"p9uLAJX9KN6eIOFjzoR5cRC9cnh2VyWcF6hyOncN+gzb02ley+HKXoh84z+wPip43og5KPl/C8O994Ov",
-	"ymnO0+FW+LOQazU4P7WpE0fznyD52ooD7Ka5Mg67xceqELAQcAjyj/2H/rx7d885AJ/LgQGW2uUe9fO8",
-	"WDGhoBgBJJ6q0A5tcMVhhQGeXZ7LtUXgM7TDnpWYwOGQunz1Jlb2kMtauxKMlCiUZQSQ6iqHLM3zCzIB",
-	"GWyh1PAWQAA1LEOtH0pDmtrd/9/fMDBXg7v+AIuhkEaJes20kXzeyfaHGw9YwP/XcHOgRN/ixD/x3nxT",
-	"bO7m0rTNufdFibAd9bHq0nJOFUIluANgZp4iInPYoB7dJuZDLZdTpV1HCe0DXG8HaZZa1GDDdCe64HPs",
-	"Nqv5kilNl6uBreZ9nwzmJS2o0Az4DaAZ+TWD0HDKziEnagWHkAB4gzUrlEuarTls337ERrgANUeqviD+",
-	"wmHFNYLL2Xpmd9vi6VxgLVld+67a2LqL16bl/GCevqlBor0xV7bCVK6XSMbX/+eZh3sLQQurr6sc1kD0",
-	"3EVgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySe+Nc8t8/v/fX7+",
-	"Wuen99nYcwHJ4oiVrH5M1LU8umkmDz8EB+urgIfojlBhLqQTITXbcwfBg8/huT8+U+EF2nxh4N+WOu2J",
-	"99un/qzsVFcFFNQDnQ7PRmEjx/NBqaz/0eaaB8hJabFHzbTrG5wPpnxP7qooAcrDZ5JaTfRFqSHEjTUr",
-	"esFBaDl9EMDrt5MiETHhW/Cu1dI3R2c1/XDaCTMqiixy3OvQ826HOD88S+BAHCW+H4zXmHTZuaAvcmrv",
-	"fUz98trvPv/Y4KB8q+rnR3KWV5T5Y2obwxW830fJ84yr1LYqutWLWlIzdlD18F5Al/nMXBZ4Ze9azHZy",
-	"tS090GF+yzTDP5WNILO0XJkLtmImVDaNxQgtVZUqa6pmBwar22iNHAJD3xl//LyQkHazLsyauAN+xgUR",
-	"rgGXcc60qkAbUcJfECqgEtFdkb7FLE4eCxRnkECryIryCHIjvOR/One5tIWAtbAS7nBmyhjNTnKmNStO",
-	"5oUsV+1K1xNGs2fw9N/x4VtWfB4xrRHyQgfLjfotH0KW9i82fbqqZ7z/dTLwkP6D84EsNdTeFEq3hWFy",
-	"Gv/+zH6/ZArbOYK2Dt1DuCJaSmwM7FrzpjIvl9aJdrQymUh9yVE1la0NbzPfkX0SvDtoMfd6xTG0lhdG",
-	"fBhmJcis0FY4hRrzivmfBN93rRYJDkBX1v+L1vQdr9quWmq3ejvkwmMCJZrT/GeZSK2SZKtub1eagHQ9",
-	"/3iDf+1U+KGts1fkgK2V5b91wdh2xXlNYmp0qJhyTewGq0JmJYYl5QqSIxQrsKBkk0uEiVNXpZ/LzcFV",
-	"h1DIfvRawq0Su2hNnkO+u7Pc7upQ7bf5QkF3nPy8arxGm++20vPex8wvsdXuqyhxkN0X/Pw4dl9A7UPJ",
-	"0d/2C1fRnCL1vSwC5XlNC2jogE0lbGYB9DOrAqufKyLXtrNaAhkegkzsOZ1cEIo/8xr4nF/b/o5Y5wZZ",
-	"Dhk01RIoGFhBUlkU4CCHXAjbdYsULCvcrzeoiBIulDZ0c3C7QcB3IaHdFFUobmiYY0GU5nmOj7wTrksT",
-	"BoCDp7giigkYdUnWLisDe4VZp/JuUR1U9Nkz/aWVcEVR5cCGRXb4btxanz3WpdbOyPoaW9+y1O5YSWMu",
-	"/ePjgC0B+nZAM/q/a6HWAwRY3zyxP/A8P8a99UAGhv1/w/AE9ufqeLyNTHAC2DL6fqF3GxfNtjxohIZ0",
-	"ESyl6YZkfDZjBRM6IVKQVVmspLLiAW9gw+FXbKUbPTa34dq7rPa8JNpcUlZ36M6kdgf+kswJ3iFqBQsp",
-	"V3fNju7Ju2LHS0Fkqd2t5MUzJIs4Ae+OISQZGoke3GMofmlm00tcuyCmde6qnuGemmP7uEKW8wVeCnAh",
-	"4ntcH0jXvy3W9QPIcFecXmOp0z+YpTAFJNBgkCp/EGdd5vyK3aG08+E127bRKvpJlUSWEWOuIbNBfymj",
-	"NSBoGTkbjQgEOzVfska2wDXcMUf0EYCoVQ3O73/dWeq9cj+KWBU/yDXmq0Jj44Kz7HjtxoD78hyPY807",
-	"E+4auGmOyZeAjtycwPsacgROQBbho0MyMeY9tLel5HEuy+w7+IKMhyPCxDXL5YolBMeZokMamg3b3y8h",
-	"47CABC6bOwL9Vac0vYKssHdi8owqfQLDnjx9MkFPOHZn1cSsi2UXdjqwFdABbYb6/UKWxZAAfiIZnxGF",
-	"cFwQpl8uzTKwMXSVQ6kLRpfvRM6vjcr7xn9kH/S69xXbEFm4BiFLuiGKWb2amTeYqXNBqlf69nW5VNyo",
-	"6WnKlIqpvPhCJOPu8dk6yZsVU77Bi229DN1mUS9PqkYiRSmGMy64WvguIuajryY96//1ZtVU/h80xn9L",
-	"T37/5f3fvnj3bmj//PIr849377768j8+i7W4X9IPT3Ggs1EMGuBoUFzoRlWWhasYUsFSxq9ZBdGFaYUV",
-	"AWp8WKNAuPDRyaP3H8fJ6ejmJPj7s4PgDKHRKEzzBLmi3m+UZ+fk6wfj0cn49J2Ax85JuM3vhDmc5+Tj",
-	"u4FasdTyxLvB+bvBeDh6N0jeDXgG/3SjmI+ULIuUwcdGJriKrXvt3iL4qVkh/DBj10PXzX0YTml4PcYn",
-	"+RKfjPnU4AkzdUsKP+y2iPcPvhucf3w3KEpcXFGKfTMF1xU8rMo0ZSxj2bvBzc07AQeyR5/WSkQcLYlo",
-	"QVcrJqyTwf8zkPBWNkTATu1e1X1JYP03CnXf32Fa0Ctoz05nTG/eLAqmzC8nX6L7APuWszyz/fLxsRP4",
-	"1U7jfEgLjNdk/ACz+W/u6DeLdC7+4znQrY+8KvbacpovwBM+Bjc+OLoXedap949LXEwGkKMBg1VO6mih",
-	"SSs+3qiGj2cmROAVFvuiYOAhDsDe7tojvZWcr6WmuaPUHbmlDQvsd0jD0ToOdid4ARtc0HjoegmMex/N",
-	"f1r9zT8g4md/4x9+eBwf8xbqaMeF9ncr45TfRyh0z3pIW4OcP7A8e2yf+4RaYNOpgl/Yw+C7e3k4Taig",
-	"pLuVI2fm/yAz0Hf9qn4zBizcyoUajJZsx7uMTGuTMvVQXT2K1j0+prfwONeLTQAaSmYsz7Ft6ng0IlqS",
-	"U0ikf/TN/7ogZ6P/BdZPnss1y46bJFBxTYd0RuunP1Jiv8sl9zXjZiNg1fXmqE0H7rZhnObzdl4wvJk+",
-	"HjpoYyIWRDjs7TTZCpBMwUum0TLVsjIFpV4Yw9zMLWkInlw4Ey0xX10xtqos2AVV3fzKuGwrc/9CDmXE",
-	"KAH4wCVXZt3hFd+rFdkrWGJnHKTTP+ymMftjDoA/FmpB8xzSDqesx2mopYhtMXXOoIrv6Fz9xjuL0T9S",
-	"OYYxDEivIAZq/crWnbVgIiFK+v4FStOcob9YCuRXJuYcXc3IyNatbP6NJagXcDzM8na8zxjotJ7nGKsD",
-	"Mf4yvG61YrD1yuWSFaSASAMTGesRQ3ll9/jGcvefxMzPGAquGkPPJanVOfbiZC6uuab7QTCfBs99SlpQ",
-	"mrKVrqFs7C8ednHheUFT9r/raCJB82z/8/uj3dpjLq73FoXwzi27C+gNCSF1S5+jKSrVxu5XVAJmSVxK",
-	"vCwyVlQ+0iW9gmT42/P60/Bl4E3HZPuA038EH26M19G726WtIEo86yjBHH9xVbmVV9BUBN6vfDQOQBZt",
-	"cCVlF0QxkYHmICEPowl5sVrRn4q82MbeW4zWAwkxWNyddAr873iQk4GWVwzO2L9+G//r6vfT7OvyOzla",
-	"PSzG9Nv76RP2/fwH/p9Xz5bP5cvfXqk35T/X///Nv0bj0/sPzh5+/c0jOk0zNpsv+CAZlIVZ6kLrlTq/",
-	"d09tRBriB4SC/t6t39anqsts0jZzRBz8/glEFOBawUncwhL4U6ARYfaMUCsMegmgpsv23sfqH1uAiLvE",
-	"AZHEFVnLQi+8YgdWrVH3QK8LxKXFgkX9wOqCxGV/QdoBeM1jytu1vKqLqW4QisHuHRFC8Q3UdohwdGPC",
-	"HUD/ZqTEtsWO/i2iBgfoEfuPeOLjntUxP45PkYfbeYCa0NN+Cxf9vjrkUFTUGLYxtICSXRfSXBUMAvPY",
-	"SjlwWJQro1JkVDNXNZLEVXN84Z9U8u0WjBohVwhOv6fmu2dUxq4xqL2ITASIqmyPCk/MNJeKZYmtTLcx",
-	"Y455BtjzbG9nJ8MeUSz6qZQ5o+K45eirVSGvae6FCMw/hAlcrso9KHkd2li6OsNa3bvrgrlb916ybg/O",
-	"uKA5/z2c8CynDiYae2f2K4JfsYJLmCaDiBeu53R7PbDf1XIxolS0EEDzJfuXFGYbf3rzGAo0qGaPba6q",
-	"g2pjhQtQ1YGU0CVyqUNcp5wtYa/tJ1vV+TZyFbZDHT6IE9G/6v6xTT1ziDrZeXCiKzmdc3EcB/VTP7SN",
-	"d+H23rra3n0KepX566YZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2a+l0ktM/jJH7N/i",
-	"A3i1CdnjYdOb0wUt5hU8DuRECGtrvA0HqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7Xz/CZ",
-	"G7e0nItOQf8SitaSAXCURcL/pRp6UAnNQByupOLawYOsChu134j0pPbL7dX4+NpGpMH0YdL/UwR1I9ME",
-	"grqnEG5Rkh1izqcGrO2QDEL7vYZvf4ewIZ6q7xvvg3s1UfnxFq9ocyfCcQFb3XkQ01JpCYEHRjNbC14F",
-	"DI0WigqmsUOIA5TAuSpr/QJZLbQEyncHvl6/lfBXh19Mt2xudju3pD9tJ6dneN72wB85yfR3KbM1z3ML",
-	"AtHLa3npeeJuvJbNt/M2KtP9w1GZ/l7QlJEf5GqF9RPVlV8Nf1q/vWNKwPYzO0rA6LhKwMNOSkAThZxa",
-	"4IvTfy0BgM9et5+Z0c0B++yhmRCZslyugX3cecL0FsI1+eKzh+bpL4fVTfxvJaO/kjG6WyVj8PT5P09g",
-	"kuNBk7Ixblc2RjvKxujPUjZsmuMhusbZkXWNqsVHJa4IVYTCBf6p9TG6zDJzayI9iZaEorkHdROaXsGJ",
-	"l7PZLQCC2nWLex+rf7R69sFnBYannaLrDzSV2cbd89mw1g0VUpMCKfa5IobaMVf+Ul6z4Ho7Yh+lDmmi",
-	"nvOOFgQIeHMrCNB5+26hVnZQhUSoS7SoodtonsfXQ59qh08nRcqIkksGLMVyxRCaTEXVR9sf8BaIYneh",
-	"DloszlZlsFfLvgB+7C5Uvn+jiR6IJtofKbQRHbhCg0uccP3U7rGfC4w5h8h2tjQS4RLdFXDciyyTabm0",
-	"nL7Pe7qkxRXLjKogBWvzkT5xg+6pibycYhyMUaHIKps1BmZksaS6FpBholwCzndmbvZUXRsi3A4QywxV",
-	"K9r7Xy+ffH8yHt4nw+Gw9nI7H3MiBYWJ7kB7YUGgmVe9DhAJlKA6mzj1OTE6eAJacQLUSpzGnKBUSZww",
-	"eVe8E5VinFitNhknoL4nWwp1sqXEJ6B+G5UzKVVmxupfQuc4ZuuAPUainjzhqjIKYh6TGc+NGoO9eiM4",
-	"5c2zOU5ysNOCqSIvn3xvtMTHr//51/FagaF576P5z829wDRqOp/P6RLB2rFIIyFCIo6RgkwQUDEx7EnW",
-	"C0kUg1Ap25BpCVLGJxwv6QbQfeJB52dcsBc1Y/CTSQltC3xI8/gHH2ozP3psuwWELVp8C6nKknXm9a/7",
-	"7u8WCLmMWtxnmhs71B2B7sUwfcrx7hom03PH/nhjxdbHqoFRXMxzFnpCsBoGTFqrHd8e6fuODQpzxtpk",
-	"w7m1Ee/GivjeWKZQEyNF5c5HjKWg4GDbZ82yAAe5clZfkAfjU6wggJuJpAC2KHahxHa92jjILd3afzjM",
-	"8fFM4Nd0Y/NWkIdRAUNYC65IwecLfVQt8Nx5YO/MPvWY2JoJKrS5/ytwbChu4QqSrsFts6I8I1SjOWuL",
-	"VaBYyzdMIVqSFY30EnQr+Z/LPU8Bi5wK71EiPtB5PIaZ82v20+pu2OWS5FQzs73g/YEEM57nWP4UMTtg",
-	"Kn/2ft+2NO9NGDmETipK5tfgW+p6AX/LEAz6WLhvdyDQtkHwIYyHpXlw6I/LpCu6uRsO/XZDplRcEV1Q",
-	"oWasSMBSd8m85CVyrq+aw6RPy87mTPLMCD3s7ozlmHrBlorl1ywCxbGim0+WuwGZERTUb0OCGSXwjDyX",
-	"15CPmxD/IHnw9XjcneUtpf/iLO+5nWJrByjhFFCMTNZ0c1ymv5Y8u6trXLkLG5ukoEAmrhZ7ldOUTQg1",
-	"anY94dnn5i5pxhJIjNiYG3zKXC5ERA00C/nUpfrPhRRzXD7YeUCinpXW/5Q88+6YvxSPm43PCroOedxj",
-	"dFmnZa3U/IhsvrbvvrvMnt2k0aoS23ZNdBbQLvO66V26/I//eXqoD+RZEhwcxttigpoVHN297yiWPdlw",
-	"C6FTWWpn1cq1LUchASh2xbZolBKqsSTeVosqI+7kjDAzMlhlUwYGrZxB15+fEf5whdJs4q0U7nAloojZ",
-	"dUNX/SXq56tqlrcfO6bG+MDRAzhQSIOeQu7bMr/yZ6W7pOu+LllqgKsMSi4qnzNmFNmgXPdwm+8mgb/s",
-	"nNuxQ6Y+v+1D0Re46Jgz7uc6ExvG3irxpgq8M0fI0LBOISM4nXlOFLtmBc2D0gNZgHMaW0vLMs8AXxRP",
-	"2C3Ehi35agU7cAVjn5BXuwnL3nql94Zkf5VctFcqxoK2vlpQrgWkqd0RIhtuyH5Hst3cXXACszwjgF87",
-	"ZMsj8PHLKooyZdDAAev/rU/rgALEOove+4h/7CsP5uagwICKMJFVlxm41KzkHxI7CYzrMHrNjC4GaULg",
-	"P6sMTvIPtrH+XaOfg3J/gf+OrbMp9wjfd8y8o4biYwvRAM5AB+tLxYYsZXHEMmQ3MqgOs0P3eV858sFE",
-	"O2ZN0V9PlvSTE02RatyET7G0YunY4u5Lmh0JmxvwQN4ibJIRJld4kZcC/sSPE6L4XDDr2MjAowdSiZIr",
-	"tkEMKsBxhset9yCaQ4Ix0aOIkiO0jjmwNB6n37dDzCdzXj2YiT+wp0c9sBZMGdtl3Or0HqdXib9i0GMH",
-	"VDgYEmTJdMFT1YbV+qN9ZB+g/IIRtaLCogZAaxEPIW9O28npg8UksX+Pz5b+768z/+f90UlGN2pyQR6N",
-	"iPnLdY4YBmNgCE4wDuuHOlkhCzLhQrPimuYT30WrKYFL8yV7ZezgJix2eNfb8cmj94jEPkoe3Hyx/K/F",
-	"f2X/dbLkotRM/dfJQpaF+i+Y8JcxlPYokjy0X3BlzeYWX8siCyg1XkyaZu3W1wggH5tv08z2yK7X2NLo",
-	"ADTs25cUG0tszp5RjYbm6f0HxiQWs5ynWg3Ox6eYGPNPmZeGLuPhaTKYUZ4bgfbgLEFcdqVmZT44H5+N",
-	"v3lk7VmjfJvfn53ef9BDQiD3NwG4l8ujJI18z+dlwaomHZA3B1kNeKjM53xZP+g4sa7QzHLFBF3xoaN4",
-	"03F/gc/dGo6Gi5mEtLmgtibHhl9eUA/Gw9FwZMhnZzc4H9wfjvGjan9olnF0Jr0szHw19IW0ngpkbZvV",
-	"FNkls57Ll0+JGffwjWJpWUDB0Nv39VwfrnwGYn1z6OC9I/0qp6IdjwVKlaC9e9VhD35lPYGsYGgMuZag",
-	"TbaPGeIlvO62+2cn/fZ99+hX0YLu8MavCG1jXnjcGcsOx8q9CugGdwOSCnzk6UJKxW4B82D2yTzftJfY",
-	"L8bMwLakQcd8upCKCWPwUrGZymyTVFXKsPUqIb+VUlPslUCz7ASS0SIpzS/tDI61vXC6Xtg/Z4zqsjDn",
-	"ab3gmp3kdMogVmAr6T47S0YjqGekPopkS/9+EhkryEaWhU+ldSf/52Ascz1s+RCTQc6XHIuiaZ5/j3Pw",
-	"B3zm/w2suJQZy+s1cLtVcUjTymfsMxrbygmDksZTd8XacX8pBTr9bHEnPANOymCZr+xLiCoLLLSE1drf",
-	"vKQbjMrTdOHazdmcQIsUDcVVwXgvjWmyU+X3KRzHRmEZCrrYKdw6ZucpzdMyp7oluPJcEpraTqceWY78",
-	"bHupGssP+6lyRUZDMjEEVRNXn2QbZblsdIvRxAUxDAMXrpfGNjXXmImK0KUUc+hMuhySCSgXE4QlBo3A",
-	"9wriAjq+igy3HZI/fbcTc/htmaDSbGWkg/lvLDLj6QB7OrhNWZM77HAmTswS8dC8D45WTvVMFsaAMywC",
-	"iiMtsEkfVuXC9a7ZPEgGV5qKDMpUH9y4lGHl5kZBcQOjz/AH6mEPwQC86cfP/8csuzPI5+hA4sSF1HbF",
-	"9eBs5IrNO9ZVn8HTroqEsXopshdB+JgTNmd1iWtkii2RxhGcRIOvVVMR9JSqndd5SWM3nLyu9tkIPDsm",
-	"vDLCHLaE0FDL8on78qRiGPPNm+b32EBTRcoDvG7AGJcQGW0SdfacQWKnSyU+voD7GeU5ppe4mJHSpIS7",
-	"kaJe4EH3ugjCotyDi/2qFH+hlkivSmEh8o5lNrZvyqvSZvcfRXE0xDbbY24FZ0M1JukD4bvaXmbkex+L",
-	"UrQ2xXlVisGBVDiSn7coRaiYynnBlOq96P5OX1jB+x1inadUpCw/JKcGR2xO6f2tZCXLYMFcEXxPznyW",
-	"dwK9cPHcrukG+xTYJPFULpdcX9jIMFX2A80y9CQPyWMcDpo1zinHJHIKL3NN3o1tn3gIfZufESmJhpH+",
-	"XMZ4reUKZ9+DE8zTjvudnLZf7vVAWJnwGoV/r0sdXxXznX/m7hIPUW0eOsFPh7KY34MEq3uno9PRyfjU",
-	"jjTYcTAczS9xSf7z9YvnBFeZ2PQu+/a70b2D93k/E5LauzBs5jB41FWjP0OxtGC6/WJ6bZ/5hHIYOsAl",
-	"W9Xt9Q8vXj79/v/+8ubFP757DnVvuhu4McaTWl9xRykMuB/7Uxjs3kK/JjTkby9BfE2oHxwRwrEuNGAz",
-	"xzQxwQLf1K9V++G9j/hHa6KC0c3gpVi8IWBKXJMZ5bmqY5nv9uWHMXFyf0BCAa7mmEjm2GiJUDt0L4rv",
-	"Sxk4mCzHTBn4yx3dfseyMboA336KGQM4c1tXj04UvmT+5BtlCk7/AYe/v3rpiGz0wTKiDk6ezk4MNyLM",
-	"0Tn5agKJBcrWDkAH+wAFyebNo7sHVuGuU5e+WzCaBT+BEUHzkzNQG5EGCssId+WNusWp6o+hWB1EY5bf",
-	"Ll0X9/R88K4cje6nnj7wTzboeSr+CYPdhaPnzxMXYbX/AfkK7eICeRE7kgOLZrcSHb2xh/5bS2F0L68/",
-	"NRyf10z7e//zQ4RuLV3E2Xd7VH/70B/fEOKNc+BTsbFCWTFsCAHhNPZhlUNyvVWn+3WI4JASsZeX0Hq1",
-	"fjBnCNKioJtYUohRvQuf0+liZ7GJKUYLiDhVM1rSD8+YmOvF4ByBLG+FOHRL4whCbXuBP0RDA25j2bwq",
-	"RQVeuZIyB+Ub+R9c2RJt2zCgt4tWYovd4LtrbkVsBTBGU82vWU8R/eDIxhjwSBdrzLkhj2iOBeezEgP2",
-	"o64eTfepsb3gr5sOHp2/vpEQwo9VYDa7zeJtdpQPMG93icdjuJJKzwumfkNFDM9HBXfjn1vSgtNsii7Q",
-	"/96nqOcJab6S0ZX4SVpG6HILYOqvWSyHqPuZPMQiqsIuUZPoR4/0at9lfdjGHnL84KoNL/3s0ciB6kTt",
-	"ch2pa2t5zcCpvu3zfif2mF+OYFLkm4u6HXbNlTPDWiyvXYvrnTA7gVcutOh29kVC2IeUrWy6+OSa5txw",
-	"9wuRbyYNJZP55nDpdntjLYnhI25IUYpz10y5VsJme/JB0fBu8CGmdYQ0aO9BFe+KpagFYHJFqEUpbFIE",
-	"JakUgqUaktpcvhYXStM8x4Z7OU2vlK2tYUUhi6Zp/n/sXW1v2zi2/iuEsMDsAopjOy9N3E+ZTIsZTDvN",
-	"bdoNsJPcCSPTttYy5StKdT2B//sFzzmkKFmy5cROmqLfEluWKJLn8Lw+jwGV2WR8V6O5byvqRqFWzfO6",
-	"+0sEpK00vY5qTa+CG12tMcwloVD7FqhyWx5ujiQXDgjSgmoYBlQ0wGUGFcUIR68teK5SAP+8CiG1TLUG",
-	"1DcMmxwgzfWBcx7LQThsmeLcj0LFUUZ0dFAfQGVYN3SI5CUS+Zly4HtJJnPEcjp0X7zFebDBWdmpOCuP",
-	"Fn5R9nApG5+gZ3qDiH6zg5SCBrBEoOlDZRS31e2g1nkEaBmIZq6ldQZI7aRzniXcYJahbosvrTvtaN7v",
-	"F/azcyQ227kd2rn3eoG1D1BuUKHsLYp4kQQrQxaYRTOSTq34LB9VKEM1cu+GJY5ZM1oFU8dgs/v66AfC",
-	"gbatxmkvSq+5Ca4jlPa4HAQkBJhxhxjgdyPjneYyXhuhejoZf5kBrIsMA1jFRDULZRrrszsQG5rMEM/S",
-	"Xyd8tncHRzPElGsd233be9KDsOqDQLwKBnc1xksSGos7TXgqhnODkE4VSN12u83sWEoZfB9wTKVA2F2t",
-	"nbGQqcX+WMb+YGeSia/TBLu2mRL04CDi4URdS1PzeseV8KGGFkmjgjjp/6QY9p0hBq2F4pyhXV3RjK2n",
-	"7Ny27zwiuQBPBE1CNYxa+nCq9ALHWRKg0dJYfj7C4EhB76akdJgIfbOuTxaU4QzC+dCG1WANrAfBxvw8",
-	"Xz5gKmYknoqlZspuwRu3qswNWrBZKFWP+hxhX8F0IiJ2U/hfvNJUe17+/nmvg+U7IP6nubJMBKAJ6tN3",
-	"FkqJBfluYAS8lZ8FNnvBP1dhecjYS1DqCzOMBge5PZDC7EdikKLChpPitDncvzVuQfZrdKzBc0HHBlsg",
-	"j9rUvQOu1wggD4SQzA5sG8E8rDmlXlCrOZxHQttQPGBTrtJcfThKM5fNZa1JddzrYn8NYPuh2EIbi8Tl",
-	"wGYAoaq3GsLXm42nlRhgvejPfSQNCWL5RSQFotSAy1iGAY/g55WtMqRz69H/G2L72xXy/ov0+wbsn/6d",
-	"80lUBfdf2f9pjIefDHjd62J4BHpbORAR1Lmi1v4ouaPhRA+r2zl8dXhycHz4yvcmocQPO3Z0ULcPhdL+",
-	"E4dfnyme2kzKc8974RdeBBa3wJlA79Fjxde4lvQWvWvJ2B4L+z3mvob+lDE9wh7LX+QayyRX0Bqw31Iq",
-	"mjABG6DhoLYWG4sDNCPYuy8tKOq+LVgtzNngTxsMrVdwTkNLfS0+XfP0ac88h8jlnPrJflJsLOa+xbzU",
-	"UkyfJDmCzNfUZEvBlthi6tG/X5VdDeIoEoEe/s2mdy2+Ok06RZ5TLQYqhndKWSQA5EMKmpI1RPsVGd9V",
-	"KuNdKMeU5V0eljYeWSiDKOsLxbCAsG+4LdaMg65+MsZ/cgtWMnLb5UKVG4z/isQXESmvUQCD3sgh1SYC",
-	"i/sCFaPvqXFmLceFVmPavLXU22sNUNjkv4u5Y33GSThcNh19chdKQ1jNzlFJWbEonl53YgRxlvuF742L",
-	"A7G8G9ldFAat0izGM/k2Tib4S2Mn63MFrGT8o2aFOoXBld4z77WHI3xH1P4ohevz2VYAHn9sGMGHE8N6",
-	"wamB9qFNvdy3Q0p6na2702Nk/x7/WN0OhH7XozMB37V0T4XM/Re4V53AxzMkCnaEt2ZCFq52eLnyvZns",
-	"1jm2uFEJrwAyiRgj0NNp+ykBRN/6lq1tdaPRo+/m8JAQwlqIoVCwcZ5Wupsw55gp3UAT7FP+sYGF+Std",
-	"+ZJIryhB4vkmLVPUDdrpWqGgTHKy8CO9w5Fhws2DrOW/KuQzK7ivGnNd7ZrAipZ5/aGqz7z/xlkiebS1",
-	"iNKITyGQiAzGRhLremFfrtRpTZyp9cfwJV636RtYGK1Hi9Iou1PTGK7U9s3lXAYoL4d7nfZe99WnTrd3",
-	"cNg7evUf4lLVb2UOGL2+PBIK8yXrbnFcc4u/hewLNS7+Pk/ywdUYudoAF7owvZXbHDMaFjuF0FJsiPC1",
-	"bdnGuS63NiJYnHYCQ+xG6W9HSEQirGSg4wlYKs4YX6iEYOxlXajDXPWSDqEsHVWm6atNXPcAsgyrEA5E",
-	"6As8zgzHcXeDLPmWXS9ciibOFy2abwEITdxta8SH9hklv6zm5Hj+sB4NV58I+Ocan8xGJh+ZF3z4Xqyp",
-	"c2kSD6+tfUHV+Wf+4xvYpN9AOfR2Jc94dqvC+N7GoveLSHkY1XtQeJUPXoxTwFDKYWFJZDlPhgnFUTzT",
-	"n+PS5+3KENtE43h7ThclFGx98nOVJjc70EgeVwr5OhAdeuS3iqXzLUHjrNXou4KIWV9AcxZFDIMwCsjs",
-	"EsHzfHGYsAAWAFGc2RWkWQ3+C6HB2OJG7NVFkzGn3amAZwFtjfAsj+HKqVrj7oYHyvZLEN1DZ5sliLbm",
-	"uHkNYnfrNYjNFHwma7V6JlvsbRxFqJl5ykzVG9XGItXirdZJQh8w6raUmH2WarqPmXSq6WQ8eyimz7Ka",
-	"Xe9KO62R2eMBautKPksx4Q5+8ovg/XciRflsr2hwqipGb7TlimWgrk1kuxyKRpDvRZiaJ8Tr98rrnRyS",
-	"aHq9g47vTfhX/elhV4sDKbdVObv2ae/otHd0gmH51Ab1g37gfvLRvPy7eAj2RyLsVEPpt97W2D2Octk9",
-	"bLfLSoCHUSiHlyHwaeJna2Lg0xFXlM0VfIKlaCu1DukC/XStITGE38E/znDCOt125Y1d/Ekqtev43iCJ",
-	"/xYSNsBUSOAxhDJuocetb942sXiv1z04PVnUBd43KC0p7voKdUJBIrS44FWUbxFKZZ9FfIhWICGOaaMM",
-	"a0CQegZKRJCOW8aMBEhtOd32azwrlOE+sH10J25cjyfBKHwYEf16u+LDVEg0gLRVYaHinCWx8q1YJAap",
-	"YX8yASnoL5vEX0QfqUco0o9ocXgbFcOUFlrAS51m+Ipb6zV7kFGZ2+bbrermRdrZxmXc9adRT7tKu9kP",
-	"TrsjSCxoRcVGHMTP8c7ZXKREXKV3TijZLV57WwExFQ4G+do+Y+NYTXThqL1B7KA1E+FwhOkQfGNMzRba",
-	"ar6fLpBtdEVDF8iGJJWmvlXv9Bor1VlNyKPqNdveaWDloBCXmBHEZYQzsfEZsUlvRm+KCcBdyPkVJbvj",
-	"mVB46r4mjzHHBR1qpY1tGrLFLnimgMxuppXaWnBPGPv3otAJJdRo9EymYUSlAolQ2UT0N9wLq72NHt50",
-	"Wytf7lnR9/5eVuadcI/aWZyMEZV2y+sRRxEwKu9EFn9zI6d3AlotSmgEeYM5mV/GzNKqKFZVPJE05Kfs",
-	"398BRTJFxD9hpxhLskjACyP7qCo2LDYPfZj13CH+2tru9HIvum1StyGkXXenH36n3emHG9gs3Qqb5Xjn",
-	"natXyJ9jSc2fkXgPnBXJBE+iUCR5iiTvQX2QRq10YXpmVldRntiOzrGYpuhUEjN8qFi33WY8UjFWPhRa",
-	"+IkRBR6xrA/Nk78JP8T6DfdEh27mrYXAdH9lcizjmcTy1WyildsrZOnweicOGbpWjIkgCBGC8rs6+/jm",
-	"1w+fL9/8dXF2eXn14eMvLeDNAIY9r+ftk1Oz394n316PcsqVmpmS3InoG3i90DA8XIo0DeVQ+Yxg9VrL",
-	"moYM/c2k5W0IsapaFroBfU9lmsAzAxAvMDNbwQzjc2vYz5JYDg2h6mOygyss/ezOeccVEWX3uq3Sv8TZ",
-	"NDb/2LlDjRrxYAyRQ2A+EUkYQ2GxgJMIFWd3r9351HacPSRSsXrVJCkcTVv6gVbh/4HYq/f50zkEzoBj",
-	"ZS1Lza6otLZPZeV7aRLyaFNhKKx53cExiqO+QhJSG6YbcYUNuNiUDe8Q8VQk22Sec9j5oExaPoJtzpWC",
-	"HhWs1p4Kb7XvLeMZowyUrREA0grcpiyWLXZm1kxLcCgxjKy/VCOeICh6nKU9NhAlWjoj/3dz7CgDmhuI",
-	"U19Lg6LkYlniBaFks1EYjDAQNhKRoecC5Jh8JTjybaX5Sg0xOes2P/Yr2bHgqyVVsG2GLN/j/S9cBqK/",
-	"Z0zKvSS3KbUwqjSe7KUJlwrLVqhCrs9TvidkEgYjUJUrCZP0qQ14UzPvQSJxjvtk5/xYPxTkS1WQyFub",
-	"X1MiuH68LjwHmk1DeGWaRIjVspE+dIdXspNdnTjVpriYNTKVLfjJbxSUGmSKVI/FKkRfyUJf0dKFqRLR",
-	"oCJ+h0//oXh2rniWpFgfbo5q6BwXVMMgi6L3pE8ssZzh77shXfNHPIOv8Vv46BPOwAH+5EGTcEE7so5y",
-	"kzg2iSIOTGh9sjp84C5EI2ezURyZkxSdDEIEYqlITM5YfwTEjEzFbMCTreOKgBznhHbbMmn04PsJL8hv",
-	"UcTMFT/s/B/H2JMfY5/4WLA7HowZL7x+XoFRMq8febSh17DK3f2EV3z7MNpiEucY+3rwqZCNwqBv8Dns",
-	"XYphliFOWh70VFE29HpmPHsRXLcUynSk6k2WxFOx/7NIIojQPaBDlqa9Zg/mVOwvDXWF3FSC3hVsLOba",
-	"c1SEC3cnolgOFUtjZ2PTXCzva5qGvMxH77alTYwx5gfvY3cPNzGzJiIZij0YSxUp4PI2+XcopOTehlvj",
-	"Aof1PEw136Cw0Sw+CPm9ibCVVP3zZQbOzbFgRmYYr/ThEE4E+1vPS3PpKZwHlmu7ElHtFgzaW7ATDQU5",
-	"R0S1RNDppL2w2ShmEz5nSghmbDL2z9uCeXb7r0oAtc8wgCUpLZdD2ThPYRrs678mvmO0fBtinNkDNd80",
-	"tAthHo15dQOKJhWJvsX//tneO725P1zs4R/dxT+8nVCizE1eAijhoWgUMzaOiAJMXN/96LBg9+W081DD",
-	"2nYTd/h/2XDUYp9jVNwQ8ffyUAwfuDbE/nIeUyD/rnji4kmt3ISn4hz44u8rrNF1BqWt7/0T+zvPI66U",
-	"m0V1a4CxeHmTYm689I/KzKyepmJxdz71y4s6TcQkzCZWPy8t8pZGVY9HQDXUDgv9SesQSOuLPkXzlm1U",
-	"CzUKGpSWz7SKdOEaI9Efiu05pjOuGIRvIH4N29EJ9IdA0ixKlku9SQ5jLvqp8NF+QE5ppQK+wgTYIE5E",
-	"wFWqFa0SLIEDAdMPUAUJ0XAhcZCKReFYIHI60AqCygwF8R+Ap4XM8CMAZOfBiGBWRvFMu/a5yxEq/1oi",
-	"iGa+7dgMSHzdaP0kTuA4ioQClDRpy5P1ObUcr6d2woo4+1Ck5+j9P06B2iqOY4y93GX9oTDwPTlKbpXb",
-	"ayY718Pdju+NwqHWRp2D1hFGesYi0r/pdCj0A6GeU/ynIKPH7faiEBqS4Pr+eU94sacnJ+2VKhWqNFD3",
-	"t1vt9oHxpOnivdX6N//hkaP0LucycNbUWzx1+CEQlQdcpZatn5q8GSSJ+xlizq4+gZ5QHaIS3AAEWNWa",
-	"pAEUl21JsaVLQUJ9e0WBPZ/NRnMj3lDVkEIJ6iMCcqjoxNdpnNSruttAfSFLU8tzdIvQwpwlWivZEJE+",
-	"X7TS50HqGy0DRWigYbQ9SClHuBx2TovdDuIgU7eg8FKaTuWX7n0ttYz6ebgTKxugyeXth/PPl+yf+tO3",
-	"ofwwVQw6NvSSwZDhuGKXUxGEA9JK/3qtZw6iV6xkCVcpPpyd79Ia9quXusGYKoCSDS5yoL54PqAjR6Cz",
-	"g0xV4SNvbomXkHjvrz2eXnu968oS+2vPv0b1BJeUFBR8a9TRNWBQXcsqxM18qiAuuq9frjAKnvrwFN/c",
-	"zTc90o6K8lEf+agUfatNfaMBfVK2PlmM/ljM1wyoui81nm0NzANzCtD2jbsauF4GYSTqFE4Uy6GJQjc0",
-	"snpCpeFkZcHbz2AwOEXMoWJC8rtI9JGVDJrQwVGA1F4mW+xW65Fb08CdF5gauG0pFLnL2morWECEfLDs",
-	"EpuRWivogZk+69ibxdcnvjZH4HDDDkT772KjQ+p/9IhswHzb+X8qy33VPkYXwlpyxqWA5fOOT0/Q1qpI",
-	"W0iblmj+Um/MDqnZ8+jZqK0dwmAy4+bHpBfvAxDa0uH82HO3p8JJFpX2fokLnK64iPhusssmH6qANKEu",
-	"Pdx4vfQ4L3HMu9qGZriIK5jl5lzFhssFX+/bw07ruCoXXLSYacb17L/C/PBiZeJcf2NILy7oa3a56cRd",
-	"mse+x9er2ev48v6SFQEqcKtmKMDoktfq8EloGadUtJsefrAomLBOfdbr33TJY/fNMNb3izut7nHrpACd",
-	"2mm1Wxt4A2ZAdTTs+PUjFkMEGRb2Q6OkszRhMLJUl0iW6Nr+70XKvZtF6RZ6XkKAzdVq996j9A78S32Y",
-	"1basfpcCGSNirOvrFT7dkhR4vpclWg730cnCAS131MUTJr6IZI5VOXmCqZXblSb+v2SZXoh4Gokcul5f",
-	"hr5QKL+EKZp1zo3ei8mdfrHlO/0u5pi/BQASPnF/dXbxGxuLedXPQDL+cf/H2fs3Cww8LbFSEQ7gAHkq",
-	"Ddk9caxXE4KMQ4ko1qZdvIYJM+DSNJoXJ+zcdp/XPME6IVEox3q2zaOWb4Lxhuo3p3YDJv4v4xH6nzj9",
-	"d3Oq8EyySKjCi1Mh+PId33wVQZYuAcU5PwY0kuoX0tYzqaAJl3woJhD1ArvNofE0N6I4cNVrAQXNzE4I",
-	"64cKSlKLM0NQIss3OKcWzxRRALSOlHHK7gT4lhBpg3yqhJJa56a/CN5nEcGR1N834skQY4PA0XAX9+ds",
-	"ImDf44zPeJgWsSDyZ/waR5Vv/TYcZonIcTLnMihITZqEQdXv0I8meUM1nv/M6PyavTNF2dU/1sLF+th/",
-	"YmQu64dp3U8RiVb5lPOjf51fvwF0nZqtUhChvJAvf1nuLW4W/x8AAP//",
+	"7P19l9s2ki+OvxUc/XJPHoYtS223E3f/sbdjJxPvJLav7Ux+d2xfCyIhCWkKUAiwZcXb7/17UAWAoARS",
+	"pFqdxLszZ8+mLVEgUCgU6vFTHwepXK6kYEKrwfnHwYLRjBXw53ev6dz8N2MqLfhKcykG54PXC0auWaG4",
+	"FAmZyYI8nZ38RHW6IFRk5h/PpGD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDH6U",
+	"KcW3bL/0lwUrGNELRgRbE73gYk646jf+TTJY0YIumbbre1wWShbxFU4E+6DxgQmRM3j1is4ZmbKZLFhC",
+	"1lwv4FNFl4zMeG5GNRPiZojfSlZsBslA0KWZQ4pvCme3pB9+ZGKuF4Pz09FolETI8T0M+rIUrzTVLDZP",
+	"qRjhglCxsXNUjCjzMMyEfVjlMmOD8xnNFYvPDCf+Bn70rjZBrtkSyPRZwWaD88H/717FKPfwMXXPT+7G",
+	"L4AWBd0E83/FimuesjiZeUZkQcxczAIoUfhwEx3dbPGpdy0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
+	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn39++mRIXjGhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
+	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT5/nQBaaH0inP48gtyDADMRWnFWN",
+	"NCR6QTVZU7NKmiWGdydfTWDt6wXV7JoVhMPcCzYkv3C9kKUmXMNqcCHm+wen3ySw0gfjU7JeMGEe4YYa",
+	"mqRlUQDhxIYsZcGaF27Fbk8Za9fYvLuHrPXiWCtpn7m5WRp26FIEk97IkizoNbsg90cPwmkpzfPcTaxt",
+	"PtUd1n1SrzSNXCaTrybnRIp8g/MAciGFBCMbppF00ny+5oodMCkmyuXg/M3gq8G7KFOLy+zXUuklEzq+",
+	"29R//7kiPPNTWFG9qCZQPdWX48TlikcFrnn5Fdu0vhV/2veN35bZnDUsdwrftb0Un+j90sdSzHKeNrw2",
+	"td+2vdg9c8irBUvjupN9uf0eXu8u3eZpuNEOnEiTWpW6rz9XxPzcTIQKQnNOlblRuG6fEihRPWdUsIzr",
+	"Z1I3qCApfG8kFmvdmmqYvjN4wmj2I9OaNRAlYzQjOTzQNoOsGqbvDH6QeRZ/90LmWdtLzfe9X/dUXHNN",
+	"m7mR++/bXl09dcgEZLPOiV/ueTX8vu97f+Si4aU5F61vNN/3ft1PbDltYqolfNf2Snyi90tfslQWDdxU",
+	"wHfwUlAYuFagK1obRW2UZsuG6eBvD5jONVeNnFbYbz9XRJRmuY0vt6Ps0af50ty1p+MHXz/45v7DB1+D",
+	"TokfVholF5rNWeEmWObsskU003TfQSiqEXpTp2wiTLnnlf3f9YqlRdOdq+A7swt0ySoT6vHLn96/fv6P",
+	"7541TAN/dsBMWkxOazx2uQfto329GHzJI2S41GQplSZKkiUVmyYTN4dfh2/I2IyWuTY2TDKYyWJJNTLZ",
+	"/dNBUjHl2Bi9e7jxFRxAtTu5pxlcv3hAVUIUW9GCapaR6Yakcrmk6oLQPEcllk6VUeyNRUDzfNLV12BH",
+	"j3sZts33VlsNlv0UfzoOjH3ne7jBHWNKfyszzuAFT2RaOh04lULbP+lqlXN0O937VeEhZR/ocpUD/zgW",
+	"AA1E01TD9B0Z33wMdSWjJCxPsqnZ2Qz/NUgGcvorMz87f1MNUSnqK6n0vGDqt3xwk2yNphZyFQxn/rk1",
+	"Xqm0XLIiHHC5gbHe3YRUbnPheLoYqoXU2NBlXqOGI8Y5cQt5Kywpzt8KQk7IR56dk7RYJqDcnZNqdUmg",
+	"gsIjJ9k0IXYt5+SNG/HdTTCSWbEbCtZVH8XSpzaMo4gZZ7DHG7jt1bDLI5mliLm2/vPV82eG0f/v5U8/",
+	"JoTaM3x69pD8g387NI+qe/Z3J+53w2VGcOwpU+D2mNy7HnuCOx+X4baJMQXNLYlf7jo0kZXVSgqFbBwa",
+	"Gd3ZeEoVG5yP7yeDVOZ5xWFaplfvc3bNcsPXGUt5xrJvN4YcGSU/ymuWUxCAM86MCjn4raRCc73xPD7L",
+	"348ePlrf//X32WxcjEaj8ejByP5vbth1xQTLLo3IOh2dPjwZj09O778ej85Ho/PR+F+wYAoTHjyWpbAi",
+	"Z0EFqgKoa5g/2l+DT77mGhj11T9+PhnDp0rm15HXj+H1I3y9Auk6Pk2C066u97zQPvrMK4xMaFlsTtRG",
+	"pOZrnjEUEDS+dHh3xnKmzVZbqakYE22kwtM2OB+sacEWslQM5cM1zUuzv6c375KBQm+xX7z5nTbCfG72",
+	"dUlFSXPzG/ThD85Pk8GaC2EUyfq4nUWI58nIsQpNX8PekfhCbGj72D14Boat23HdWZ8uDVuFfw1Oh2ej",
+	"QTJAP1BqqFKqbHDjD8DgXJR57qW4aOcEZyycD6Z8z2FAHdQN7xn/eanpnBEJ7iGiF7zATcN9zAo60+GG",
+	"jZPBuuBaM/EtOFVqHDY6ez16VHHYFFdX7JkXcnHtzN903/5qZ5oYoLKxjdrnfITrWzFE3azuzhAp6ClW",
+	"Ygy5uKY5z9qlX8YLLzO5uVfMcsxYqwJ2fnx6g5+1C0982vy7UPqyRS4A42X5b+27dsU2gazLaWTMQM4t",
+	"mVJ0zuyOwFScp5YGxhHepTBZmZWo78iVYaKVYoXhwxXd5JJmwfIHyxJ9kleln9BNwN+BJLecX4KYhjv5",
+	"qFLXi76s4NdMhCJTaVmwWSHBf6kL0ArHoRjsrjFVjNfA74FHZ2go4fwv3ZnUMmPbhrbw6wL4bQyKNPDS",
+	"Is/28BIXwHNwIZk9FyBoBzWOKKc5T4dbSkPrBT+qXfBmQgRewaVQePeaXQnuv+NzQs6owkuw4fLUUtPc",
+	"UasSsp3ZATa3gREWMs+AAwKPVI+ry7vcjSrxDtTzQl5j1KYu9e8fLvX/XtCUkR/kamUYOhmkuVRbGzo6",
+	"fT0KNtQQodR7nikYrT8yOhmNtx8BkVm7m0fDUcPdXNau88HDpgdnXNCc/749vTqFZjmdOwMOroNfy6Wx",
+	"rjT7YH71mRndiMfPHpoJkSnL5RpuZ3vb2zwAc5V98dlD8/SXw4HRvuC47VUEci6cerirnjSuLF3QYl45",
+	"IYzNTYX1s74JB6g2V3Nw8Xm13bJ5gafDrO2sWvU4MQdUrlgBgypj73yGz/il5Vx0kiQlXDbm2oELemDO",
+	"5ftqaHOPsILLrGIP85FUXDsdx10u5pcntV9ur0Y7tX8j0mD6MGmncg2ePvvnCUxyHLz744CJLOSSOocu",
+	"pdCL2gyVpkULS2u+ZP+Swkzm59eP4RKkmj2m6DC1e7JihRNTdXHDtM6RbfGaxA/QaWE/sWLNCN1KdHXh",
+	"Hf+ms86CzcmsBtnmTsLRFLpnUv8kMz7jLItlAAWBXfO2IIp78BtfFHKamzuhUSqv8Im/NeuRzpy3BH6v",
+	"NM1BZ2Sa8txwpVyyqcw2JF1QMWcZpjZYX4Pze5Alo2K94DkbkpdGe+Aud4KKjBRsxXD5hR0F3YdKUwFn",
+	"BPwLOKS6F3iqrBfsKdrQe/RJw1ylGpw/MKawO1OP7aT9/Abe1XQPvB+sKGRReTXqZOjMa24nIrwGO79m",
+	"QpN1IcV8SB6MRrVEkpQKo8VOGWQqXJAHozEREkjOFVF8LlhGuDBf3Ed9N8/lmsGTD8KIPPqlIbvsreAC",
+	"81k0E1Ro8+xZQh6M75v/d0aWTC9klhDFf4cg5pJlnIKryjz5CPfYHFaXPIY5azNZTHlmDgzG/bn2XKG4",
+	"MBq5fitczsUFeXB6ai+dVQlHDCiQkAkSfUIU3SiytikYp99UuXhckSVXiou5+eIR0RLdzo5o6oKcjUaE",
+	"EvAtEzl7K2RZwKf3iZJmeWa+mANiFNoVE5mxUDPJrNGAeTngZgsO4Eumi83J5Swa7fyF6wVMxzD12eh+",
+	"Qqh5kCzkGmeHyUCKaEl0scETMGz3490kg3qIpYd+5Ww663N77/WrpNVtU/OhWTEY+M8OVNrBSlShNDe3",
+	"2+jGXrw01fs8bXjrnX+8SQaQULLjaHi8YOkVy6rkRecvvYWvzdyr4GtDm84oVie50VNOdEGFQhqr25h5",
+	"RqETKaf5tnKP21VX7g1jgFV5gGEX8FHDnYer2brygAP7s54sdnkgNfI8f4lnNFQFUsMRwBw16wXfCc41",
+	"NTgfebUb/vbeRfM3KCWoLrHfSqM1jJydOEoGRhzCH0bueCWRGcPPfmFVjdMH5ptyldm3GDLtqvo7Jwbk",
+	"lVvLjAuuFuHqgMGLsptmCd4To8MVcl4whdGsYHnBTMEJ4eLD434saBS9dse1tzFLIWxYqiufNTJYUQrH",
+	"UD9y1dPLn1FN0RI4lLtuuZuRH5x6f1bX/fUe6t0Nrnb3D9paVaYpYxnLwJZYUPVT6K6ocsSRGH0YAHY3",
+	"GoaCNHM5M6yggBeCcHYPL2d8G0MbGKOK+6glGjwsZvEvS1Ex0UrKHFxIGK4GA04WYKYZsZIb2wi9Qfin",
+	"tWLrXkK3o6fVHqxoiQ4cK3XaOPMAK8dRt+FAOkX9SFaOnxb88jK1XmRjtGobqKbwmQ/0mzWfWNrthMGn",
+	"m+a8+hmhNgvIKKhXDFIOdkbA7Y3lMVSByDfmPfZR0IyqcLN1Dt4kg3qW6daSvJOjbSd+koJtBlbf+ThY",
+	"Ua1ZYVb0/2j26/tBNAsgYxgDaRv3EifoGO3j7jjW2NlHBQgT4LN+uMQtzs8mShyfAVsnTHBKu265/cm3",
+	"t9559mHFC6YuI7kq5kBDprdg1xgWaJnbGzdmAr8bvIvt4BXbRHcwp0p/L8uGJDbzLZlZq7egqWaFcgZV",
+	"07LMb35WjqZbY0r46ZKLUrMDltVwWEBwyasO+xgbVKVyhdzQqeTmlXl8t94mkH0fa1lCDx8MorlAO4xt",
+	"j7ffET+zkOdC/SBkoRrdQ3pU82o+F07TqZ8N1GY6UsUesAhZ/KXtt20qZc6oAOkX3ODtL3hWPblNPZho",
+	"bazqrfFFr3LOsuBajwqF1vQ1uInYOjgBwaoyPpuxgom0B1s98b+JEVFIzfuMZt0530PgMzIeXPQNS0Rv",
+	"DIVKP6cQxNdZtOZ+5vy6SgC9gKIVc4WvZZlnZIoVS5RkxQaV7t1DkkAaZHRssEHM79BDwjURjGVQdScF",
+	"ez4DLXyvCZB4lgRhgElbTbmLXib7OaOgN2QKyua6vd4rPbEpQECcavZc5JvYsdli/zBL0mfR1saozNJq",
+	"5+tcWnEYEj16bJQqlyz7GaPYHwc0yzgWMb0Ijo9VzXe3DAIS9m6UQkNx6ta5k0Z5/vBqI1K1P+XF3Pnm",
+	"FhUFTxdLVz7b6TfAYS5IsW8l9TmuCrbk5bLzq5SmIrPhhw4/uNmmezL4cDKXJ+bDE5clgvvwNFzETaXX",
+	"9yMf+pL6UsF7uLu+xiczdP1BzXd1dNq9tKs2G9SDXDexU1FmXF+6ips6mVAL21FW0M6uCsd8IcAV1k+i",
+	"Kw0i+wU1A7872G6AVyWBfvGuaQnfCV1EFGTq3bo7M6Bu0a16QUWem6SXaeXiN02MidZr444PzgfGKh++",
+	"pOufbOYNKiOL6GL4KvrxyohLWaof7O/qYu0H9oFmLOVLml8QtlzpjS3DdRcUM0SNaslBYCjyWsV+233b",
+	"OCGnCblPhsMhOJBlqcmcrlRNj25SOJOBKm0eyT6eMS+HrXJbnDguqAbx2xOuBKi4RTNL8ka2O4bqWbHv",
+	"p6F+mvm+ZCtZRFY+LeQV5qA2qz3g39mQVU5T1rL5b/zuB8aO4UhH5DovuxDQ2iiABaMZBIlmshQZWS9k",
+	"zjry2YK53LRwXY0Hz7J6X4sJmTTOWzG5b2j+g5nZTTKA1exS4JnEmNuaKhcUTEhWyNXK/EGzjEG9ylJe",
+	"syymD2/NEN9SUTyp9tYSKcYc37KUlor1vI8r10pQxjEebdVx3E/2nHw7THRevqC3ybPU5Cjp41vZcVtM",
+	"y+x9D69Zgs7K+GEvGE0XTWbdiha6qrjXMs8Ix3TgVcGg2gaU1nMySsjZKCFfnxleGI9GZMWK1OZB7B6G",
+	"I/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07uM4GZ/dfPH27dD98/Tmy//4LEZ8HOoIktsyVQy7ZEfA",
+	"Nq/pGVv3PC7d3KE1igU8Vz9ieyulGjlya5X1rW5e7gsHwNC64CUX4afjvywJIqvMry7DPMvu++pTAUIG",
+	"7PP7uDbWdoj3FPztHOjGIxq7tCwVnhpzoFZzd2aJ7krwdtUeUMLwYNSFHeYTEWEvO3PHK7pB7wy6ZlKJ",
+	"aEBcd7jlPMnfNWzl81KbAXclhcQv6pu1xaQuv2C3mNN+gzqKSzi9gEJnYtd+Dtk91tsUd2BhCtluqtvG",
+	"0GfY7mGvEop3wyIu1f9jywA+d7Cbx8gFZ3b8RfENGSRhdga+y663ml8fJnT7eNPKa7sk9svssLitpbhx",
+	"q/l7nolx22OZsew7DI3vuHTtRu/fqibdaB/pYAJVaeCWVk8Va0ip1Au2wTgLnRfMqJiYgBDmOH2MWcc+",
+	"j2kXHmrFCgUl7Rh9smXfzkTFEmJSlDkjdpioiWqrZqJ+UIelQ5agRlggIrQTLArBObH5L2S6IVIwonjG",
+	"Ep9uN93ALyBPatgvlpXO8qhSWFVCdNU3W0KShYdZCN5csPR9fJwgI2untlsrQ6Z00RgyC8ske4evXP1k",
+	"FCeQ5iVDtTYFjLdSO8led3UHa1TX8TXWcsJihhxWXHZU/dxZecWzqExRDnKv0yAOAq+qs+x5je9q7q4k",
+	"s1mEx673yhcfkisJwTUqTqkdcnfeEhQWjp6OEsHa/Nz83gfB8EouBOehxmHtZoIj6RMacQZONy9AsnQk",
+	"4XTzssQD0eHhjEZE2VNBfn79eCdQHGPPNeXa/HmApWVeXQ3g551U622jFMTYHnuzauvaaRXiqftVB/q0",
+	"SOOjSVqoaug2nWPKjsZ4Vv0MRQ9Lag1jmHrbNh3BXK3KrD8FN6Ob7QvKowpRd9ZTTaglr9fSQZZAPYR7",
+	"aje/Z4ta61jM+Ae5JnKmmSCMpgubZrIka4w++8E7TLjVm1ChoDjeWe854ZXQ22IeV63eaVKNLit5zQpd",
+	"FqLzSEZSsewVpuofIvCsq8HNvzaF7eHbCPOSrfLYPYGa7O4OP7cYuQmhqC+iohpqoR2Wj3Ktu6qBs0S7",
+	"N8aMQQJ3t5uq2vYtfR5sTaiPmjLml4X1IcYuxdUuaEa0BHwuxMNcgMex4+pd1L7r4c3ZTO+fqnmKaOkn",
+	"2TWmZHm6LwNWJLdjhOuycw750zJUtfdtXAkqZUNW5w6qNSCTrqkiFtEhweuSaivYPlckzWV6dUEqu4f7",
+	"kifN8vyANDZfGNCM4QZzctc64tlGPRgOsaR/1pst2IgpyohmEjVXuYaaajVskKseDMVGEO38qjW37pxT",
+	"+l1k3JZZeiSVWCA8/DFXmqfqD1dc+5s9T2g0WFmVIPUaLVBBI4M6rS4ui60Mstpvx3OPlkVHAtXvt/os",
+	"nrAUMpaULURbL3i6sMWFcAzAbNUSmA6dlObLXCpWgCBVlHe9N1aUF/1pC+pTzOnFpM307zcc8mHM4uUi",
+	"Zd1dF9Yc5IfY3NaSbOSYUmjMvOg2lR19JIaGSQUxvw8vmc8VXJEuv7B3CBgI5mbrmTJxUmPXjNue6pbi",
+	"AyfZH0LHMH6razRvF2MhfW+pNvbWDkMfSH0jsLDHI4gTXFeLD3Cb4JUHIqo6NtAkAEbeskGwGvKg6yvt",
+	"h3M8bMnkv1WAOpWiX4C6cjnuBh0q7PYFo7lebLDBB+7TMG5YpwXTr5g2wjty9ozpjMiS9hHUbWjByBVb",
+	"aaIYzXHruxtvqgO6J1lDbwyP5Ac6gy28x4lYhQoTaitUQbKkGTM6GNeK5bN2f4UK1h0P80U957s9PDxR",
+	"DO2RpkPy2cdnlz99d0MghVPZmdovBxFW7+qytCv1TsugrKorG5Yq7vr32x1AHNgtLxWDqneAwrdr4WKe",
+	"h9jk/fjgSLkNIbK439Adzq65Vq1H1Ds9K0FSz4eoKLvX6WkpcBwvkZN4n4qfyM73OJkFB+YIdDnLwZAP",
+	"z87uP2yTDUv6oTbNAKXWrf2mlRo7xkgpLJ9h/paRz3ATzguKVyFW42RV+U2TvVLdXFs2as6p2lLo9h7D",
+	"NKeqQetCkDl4ABLvBQky3wE12C7NZ6knPsH9XTQlF9HJoq47+yWIUWP1DRuSelmV1L074zXd2OuKcTG3",
+	"LmyVkClTGrMf+8moeUkLKjRrMmepmTa/ZsXGmPRkVcilbQLSyqDdCsXwB9ErtFwuabHpVQvpRtnnPreg",
+	"fo6XqoJJ91LHMjVxG2xMEqDQVfRrER2yOJ7YlMWnIjVjK0ZQsuZIPyYROuwyZ9vCd1yRleS1PMKgzBjy",
+	"sNStE+tqztOtrIE55ULpqu8TZERaVSKcNjaRAoSR6JlsokgnV4qmj50421Wp5bqrzdSU6X70mHeTE61j",
+	"SKsq9fBp9Z4EiaMdrrxLrg6UZrU4uj0oWWQp5lUpVXr/OVX6e/fsjUfS61yXyFOWQZuOWJUjwOA1poPF",
+	"Xdk/C64VASeAbVD4QRMpuqarW3y8PflJ8JCd4UurF0SKRZoSwirAvE78W0TbDT63QFacFbbqEWCq0kVD",
+	"/k7HonoHiuuuCSRIEiKNw3y6MOBrzoon3KKiRZ1mDvavlUnwKfN8TvtUvQL/v0D05N2X+0y0PfTAtwfH",
+	"pco/8yfSnxZ3ACzz+ilXkraS3k33yHdK86Xd8i2F0MF47d4IXq5GsgpUQ0J+2/k/3jnejvVUZPTkw3XZ",
+	"qbp3N5Hn+0AybSsYm8hN9n2Z58R85WuDuUK3wqyQy3ie/oLPFw1kuWJ5A8XkOh7PrQAwd+b2LeZiAJZb",
+	"cLUe4v40r/fzsyvwPsxgDk1k/T8lU84v1yNHunTpkq0lWWGp8PbEy5YEyqakhLDLSu1/QQb2KLaxj607",
+	"4I7wP9pBPe4KtOOqpZmfc5yRVwu5thCKUqRsuA/9Yw+Qx7+ROv44pA7c4egJwSHrDd62K3ZTttKHutX7",
+	"nwe2tGW6B5+FNv86F9fRIwDN6Y6BwlPYWsDWDBKJUKpaXsVCqV1OWlnkLWahzQyRKybq5bxlwU8K5oBB",
+	"ki74SLgfdmEhoZoZMmAZt0iccQMLBn1AboUzFUTCuhVBIJJUBDJjNy5TiCa+kbv235THM8odePX2xv2d",
+	"XzMRNrblSpUsS3bqstvSthtTz9W259F1IMG3QLKMSmmRxTyMEa282jEfc+iZCx12O9m7PzGmrKpSLEkr",
+	"L76vbfTu/Op1YaCx1YHvV3gMT1TQTuVTcEXV+7DE6152KxIA5VCzPFcEKo4tzvWSZZsGz21QcLL7bdWg",
+	"pWJb6NQiSx31JbsOLm1E+h4j8bXeLrsyVJJUFgUgpVroBfMrwgUxv+pT2vLa/drb1xbvGTP4pABkpCsh",
+	"16L9cPsGMwffe1n+W5vqF1XW+rywue6p1X0mV7WIiGtJgw7j6D4H3Wq6bXWnmpwGaCazQ7B1Gc8gljtn",
+	"miCCdVMVT1Q2lzlratuZM2zUKNLHUsz4fGiRlrissKimBaNXqmqziVuyL5Z9VMdkl1h0JTiqAprmrECP",
+	"G3H8Kvcm92glVWKu0ivbl9xW1kBzxq0qvYr93Pyre8edUX926sUz/jaqlHJXc1BgWhFIsEA0tcvmvxey",
+	"XPUoTOyToN9f+vYWULeQL1EvZk41U3rYwtt/ERd9lActm7kCgggrtdWJbjHFEVSWbTb7xPSWo1LgU1t8",
+	"t6yLOmmCVgUt2Fj1g/dPmpdMuWown91uTFfUeVwj5q3MCYc1sJX00Qt4a4tYdvrtdGlOBve95SozyDfv",
+	"iUo7l2V8PFSdaPXrAW2Um5M1jST5peCa/cKFSjDOGvxbybJI7d+aFnOm8e814/OFNqYoEPmFhQBPyJIV",
+	"c5YQes0Kav7AzhN2v/sk6jRUB1zaYmM5M1oYMtZwiy+MskOnORs+s3+82eKUdzXzVV3x1Ql21aD5CUTH",
+	"jY3j2vLu8k4FodocSdmaNXbSBku+YBbaqRZeaX4eEKGGMUA/+AZYdWkBGGwtZoOGrBctoEQWhiilQgqe",
+	"Yv7ustItbTnbG7WQq3fDIJdvIaP363a0Cxuuwwqi5xGP2J3gUY1vgUcVdhPvLgPjPabrpL0girGWjtG7",
+	"uZ/twq8rRyeD767tgrYn/TiXZQbfKjIejggT1yyXK6yjs/xhLiBz+GDiDJ6d7EKsuju1O6SiTcuwjQ9c",
+	"CpLn9O0mCO8ajdtd2QcirKZS7nF3JgO1YmlgbbhpjIej6JubMQ+xVVx3fdYtPDTR2fXbt0NjCeZcsLdv",
+	"OyTQB7O3oJyWCIlL27Lv3yZ50gyC9V3VhfCVZqs2p2ydr777QFPd2pOgMiXSvESRZvsZFmhDrWh6hTw+",
+	"Ywzb+qVYwrcsc81XEJl0AbpkkFLEh5T257rgEFY397hVpbEnpcUpBuyXQpaAYTrleQ5TyPmSI5Yx9uds",
+	"EKsH5lzs7rxNSonkumu2MieQEnMpsLjrP156qzFZIMixaMH9At/IK39aDu9WUdlCuz60Ob1mlfsMeuLD",
+	"hX5BJv8bwxMTh34d1Ozs4XdnL9GWhR2sxgZaK3kGXmVMPmWGr4nFZVXRVP3vuchcLmednNjYLb7f/s6o",
+	"Gt6VimVV7pFiMIElE9lWUcVtsNoD7PdtN66ZSUKmpYaWcdBxTy2gtPfKtkk5ygywQ/d+CDvXydsSsZp6",
+	"bPN/YHlmc9V2mRrUrBhEJ6wR4Blt/oRrZ3weVg2uqW+/Z3W1PK+ATeOVtF5D7OambKsnXtAV1KLtGFtQ",
+	"SnxAwXCljnabXGUfdnt+wfJeMd/GBASk/+cKMxEEiBFc/TCO2NTXnbzXBUwdDzgXvu3S0Mf/q+NATr8E",
+	"RXOp4aiK46KrWy+i8QqeLmy/d8SShd6QM1rsl6fo8QRHpz0hgf/T5e/58sWdbKs1FCxQPfAb3n4uj+CW",
+	"CQ75J+GW+YErLYtNMxh6U8FhHHJt/42ZNFqmCqHhpiwF7Law/YQVed3bTfiTHgmd92p31WAWQ8mlhRuy",
+	"4Tdq57+G3qhhrV/B6PFm79GSm3JANDb1S4g5/8uVNhvk4CdQRkwLWc4XELihU1nqnmh0vzZkGmw7BZA+",
+	"KN2g4sQGHLaC2k3CEXM3fFFbJSUhffIK6qDhj3ap2QHMrqvHnGeh+AGxYtsNgISqlD9b3Jda7OItudRy",
+	"DI8hgMID/WmIIJlnjUXjByV1tYfuF9FQOAptRRagY6Mu2cGK2jkdizxrPR31t9rCo3OylEWl2kEir6i6",
+	"RuPdd26vXoWKnVP3ZoVcEkpmRuAYZQ86MNtcbDuu/dfWqGDtqHNC65fzrCz0AjPu/cNh6VxVK+Wv5Crz",
+	"G8eM9++Q+oDo++EAl7Ge3oA7JLGWpwmYUkcF/vMZKFrYn5ZIwc4DRddoXU6oTml6RbSsoDsAhk5BQXgT",
+	"os0fHgg3Ry4SAt9R7gu0kB3/QP3WVk554Ddw5Qbxg2U7excMj9g6gCLqB4d1V8H3SMAdpftO+fUCw+Ie",
+	"pLeCnaykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOYD1OEACVDwvSMFyRhXLEn8szx0jJbbm",
+	"YM4xgQmSVC6IjZideyxwbsU9FRsQlBeE5qyAkSBkz5eWQVdUKYu9rUO/CGALrKnQ0EB+ysBQD4WlD+Hh",
+	"XAdBj+sqgpcM7GujcvPfqc9/Qurz8fOMY3xfbe0RjnvAJ5/EoX8aJCbXmdr39Y24AJ/voHnYTNvOvr+g",
+	"bXCETjRoxHDLFO00lw1dYa3bTNkyY+i/Aw970D2eu/6BRnwhiNMBbjQz3VK3TALFnGDKdb5FfQ+VSviS",
+	"ZfO9DXlvBzGEERCWdc+iL1nnZ32rhINE5CynMZAhi6SAERtWOBd0LuUVobozJ9oT8H1Oo5gJu72BGpL2",
+	"fSXjsY+KnWBj9XLXYgG/CX3qBfqWzhZUs8cdGk++dM/d+Bv4cg9U5oryLCHXktuOWHNYYLk64ETiG5dR",
+	"Z/8Pcl1/I+CWbdxn8fe3vKqLJWC32BsDfbpX3F4V96XHXsV2mxO08Aju1kCehXmqvsQCz2sgegOBXpcF",
+	"4d7XdiWQRyhpWu4uOLkdSxB+LZerBLJAEys4ElIKVU7NQ1Mj+gH0lCzpxiiSRh2NW1k2OtupeQc83LIA",
+	"ONm3LWpKF8acjjg3IFPm3EjHtQBBxAVyCZcCVOe4Pcyq+H5n5Wc7J6BRnDZlN1lLN7cWAyj2VBBmK9W3",
+	"Aio5b3eBtk3V0Pwf5rneWAyVRIzgTaImAeBuqDj45eD+qCg3raTiW2j9IYDosfAduiIzuNkkOyAN1hTf",
+	"zR+o+K/OOa1cfwxlW/KUfVKa9qumKjtrpJo7x4hVCf8phWs/MM3jkckfUfhtYRGgNxI9Rmh4KyILPufC",
+	"mMjmXwVLGV9pYg5dQuQ1K2yCvNJkfEaWXJQa2XVLLGEm509dYcv7FBQs6YefDkKWryblBnEvju2EP/uR",
+	"7FfNzoOW4YIwWuQcvLLmZGPgBkJjWI9l8YMNQa1aB0qC64EVOiFKFaYs0SyDE7adpRTLScptxWJlMkUZ",
+	"gYurPdHxVK422KusCo5v4yYtOgjPKoLfVBfW5k1ei+9lsez+jk4alFl94EsV6aG1/i345JWaFUnKChPb",
+	"labLVY88pa3aIqeGVaqVX1DidqiiYwOHX+0IGhwE9D1IQxpUPQjqHrFZIX9n8eDgT8wZG1v5S40uqR37",
+	"qVRF9Nb+VfKeUYZmsIcexfW3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9DuyydxEeJcD6k/OdhzCD+MzyWaBTEB",
+	"ca8m4PchM8YSMkFNR018HIYSVS4viGAcInXcyNdSaOe3AXlfQ7vciPR9gJDjotgK3JgeIFPBTwqeLtD5",
+	"lgxwMl7ZUg0nUxfRJgT2bvyRagfCtNPsasnznCtEJ09cKLOD8lC3vGU5zYNzas3BQzqdUE3/KfNyyaKz",
+	"nfM5nW40U+SL8ej/PSLw95cd5zKjPG/sESMVS0jGaEZyqAXq3uM+TZlSszJvGxiS1jvH18DwfrURacSn",
+	"9NI2KbCMCNaT9j2RiCxIwWal6viubSDP6sW1lXnaJbU+KlvsVdu96IkDg7VztvilqCfWGvUF2z2WAMBn",
+	"U20c2teWhXjyH9BV+m++v/TfGnpLhxhlYYtqevL7u4/3bz7be5dXdpAbKbb4Z2wdOL4P7R69cyIMBaz6",
+	"abQ8O4MLMmW5XJPfWSGJplcA0T2LU+jjOBmfdmvDfWjT98D+DH942rM4xxPa2aQt1TqG3B6Bqwepa2G0",
+	"SMKnLHwyiGDXex3zbUBVfeGqD4Siam7abGxM/lvJ7Neuyi1SPGDf3UDoeseFHsSutVToSY4/AfQ7LDbv",
+	"hPUdoWS15CZi1sCODhISsUb7d3zCm05q+wmtR9b7nFJnc4TFr2cP9oqhg7XIWug5vppQnd5yyUh0sExS",
+	"eGDibi7AjV3RuctWtflKTGTtcYXn3sJuqtHuJCFwmMYSDGvfd0c+b7HJ1jH456ksNVnINVlSsXGpdWHX",
+	"s1J44JsGTeaNV2WaeuTaY+dT1C2Eh5lRbBtDmuxauqDN9yHJnAmj87MsboMF3PuxT/9GQTW/Zh28EZAR",
+	"brmtsSmNq5GOz7FgNHsuaoCkYepcSmN1C0/43Gho6CEDuDnJhb4gJ2OMh4qNTXkctnTT/NixsA2rFS1N",
+	"guUEcw93onnbj2CMP/dD/vWNcZzrK011qWKtkiC5vi0yCw7jBfXWyEF9CXWlOewGY7293anDw8tmHKdM",
+	"CtZkTAGmdeaqmpWgK7WQuqOtxlz3/265Ko9lxrLv4DfRlBVjZ3Exf9WhM1u0nXKz73W1oKruE7QLxS5j",
+	"jC4b8vjp3ug88AHQUMvwBus5+Yb01a17AoO01Jd4HO2m8J5YpJTlmSoMXrHqLst5OiXBudnaTccr0aPo",
+	"XEO3q7Y1DJezD3EZ097qIKI77L3dOhemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA+5Sr2J6kPuO5tf9CHVrM",
+	"Ky1+pdUWt3LRMS4yz5GfxF32gm4O8KtUwA+3NXiqkaKz83kD2wplFgNJSPNS8WvWPecPvMRNxQhFDwFi",
+	"Pv+XvSrbF4yvdC9IYCnB76NUyGlMvmXZc6FaenDMGNVlsaf/xU4lYytCQmMST+dECTepyhdl8RVwRl06",
+	"VxhyXJrF926cAmnx+0vscyp+xCeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIV",
+	"djYtaBhhF504vvTUbuLoH/1mbHdWy79HJonYvt9ds2KDJRA23QxgHVxuJgWop5Na+W4gYWfBuD1u6zDO",
+	"1JDCpFwTcuVq3iL2WpfGx1LmDTW7rjXcWhZXrCDmyYZCMAyQxfTBa9c/08GY51JeKec/CZJs+wZAPGWT",
+	"2v417f2LIpo/34A+5DFtOmfEYJeJjzGsyz5pa75fReyQs+JpxRgRTqXpIuzhRxbUVpKBNi5nGCJcN7Cq",
+	"g+eJuoWa8G9gATVbZV7QrKSYonCNASYY+30pIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3Y",
+	"F5Huv5c4K9ouw0aalavXMv5qsM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5zeOJCh0vXZ5FmkZZZmlJtTUn",
+	"9RVflvkhnuaIehKGBx7EYwM2onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LY",
+	"al1bs+4Td4MhopQ1m3op1DqWFxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMqXje334x7RMDN",
+	"Wy7deQa6RKVJd03JKUYw0XBaofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY",
+	"6GBVnaiNSCcJmdDsmoqUZScuY+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbw",
+	"uMrpyaNHJ48emX8s+IrSEyXT0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/",
+	"IHPpWT19sX4gopk0E/ezyTmZgNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+SIQrV/C",
+	"76f8xENw03wyJK8diACBVSuyoNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Y",
+	"sg0LSdlU/2itn3VY/Oha/SJar/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS",
+	"+vn+MXn04OxrssInSMY05Xmk6iFeTfZK02nOLkBVW7ECO9psJVi9oSe/j04evX/3t7dvh9U/PmsIYtmU",
+	"hgilPbofFZnFNZEkk9GtrOAkjwLEyIXtrRrVQmiWFUwZpeiKZebM92klhozBlH4aESbP6JJBfMlI540s",
+	"zStAqCxYvtpB14t3rlE+tNlSEBVpacixV6bljGEbOG8MQXtuvRPAmxywhBgxXHSLPmseq9c2VseVebYJ",
+	"9sm3iqiI23Iwvo+3JXouGJnRMtcbAt1lm09FJAaVl0sRvXeox+2wmcbjePg/54LdaoDGViC/hE2WMJQY",
+	"r8qjBV3G88Nfg9RjxYb4hxKyonpR/ZsAm9LMfGP2hVELkGHhtxsKAS00d0xSPXw0GpP/fPX8mRuCcGFj",
+	"rXabyVQ2tNHCDltNMlySdcE1c/PcL8Db2oy8DCrA6+zS6GS+AzdvdGZVNLA5y6FrkBWr8hoyDQ7AX8AY",
+	"54EACQfgrkYy1BBBERGiKNdbKJIXUA63XOkNZhSB9oxwQIYFUZ+sYElvEUFuCtAuqU4X/2iqOFsx8Tgs",
+	"NNgHwxCZatjIcRZHediePNZFtGVh2bpmmyYBDTWa01jkmmVtWaldeammpdiyAPSWG61Q8zw3px7alOnE",
+	"UCRlcMteYM11A6F2ThTCyLfm0e7lSIswvjPt72XhQD0dxifOcxtwmWbsIsR4o7aKHLfm8zgUt41wdFaR",
+	"oLryDnr6BoIkYPAg7O9I7PHOLMdtQTIECSeVJKmXEOKCmwXjERIGrIT9JLIFcK5V5tshDIxHqzbSTfRV",
+	"tnfQris/+Gafl909Gl/Mrwcl3zcDNW4uLGzMFVvp3X49+5PsayCOoEf6OWw1pze/CHEc+4I3dm/f8hIR",
+	"4HoSyWFm7mvHFN/6VU43TYDzvv622+XTjqjqu4seFcDzdqC++HCzc7tgChgjrqPXcCkR22/YuSLcKQO+",
+	"KnzNhQjzDGKaFHhRvmUNdT94k2+5XMAPaExxmCbMD774hYu2d+1AxQSV2NZrGhKvagMZ4FxWkJhARb/E",
+	"OuqlW1Mwr6T9kBiWfYkmRV/fuJH3VkXb7km2C0FuHlbxUgnoGxZWz4L3A6kC1ig6h1zX+obQLvuwKtAv",
+	"HH9LtBvZg3irtVmTlZxvPLK3daUC2BZDYbWXCivbKy0+w1o7tSbXfXzgyncfVib5G1l1SC/u1DLukrjv",
+	"wr5Q1ka/8GATnyvCMbuFnKy5ME9iUL53M7htGAU3szgzX4P18sS71rYYttQLWRzNiPOt4FQDKAsqrzgn",
+	"66XtDAQXNJqLaFhZ0JqsdRT33E3liKoiOL9iJvOGLvN++NEVDF2kPrpfZq1vObST0GdvBNupvQPChk+5",
+	"9eBkdsM9GLAlQV2d9rQMOmWFe9vGaUdRo3GoV+VyST8VAPntSbcctV1TOaxR2o8ge8DJ/Aty+lF4NboT",
+	"tsDRwx+vUSmg2RLufpZxbI0w48K6ixFCM0qHlzLPjUZ+e6X5LHpNOWloH7YpLeMHXz/45v7DB1+3p7bs",
+	"qP7XvNn9V+bsMm2CcNaN0D5OGHyuyFoWWdUDU0jNZ3EOpcfzJd5dC4a+bsMdRx1NdbzUY+UTTLuNDAZe",
+	"G3gVOq9As5LCfLhiFCONvRrs/1FWTWMj/2mpuGBKQUd/263nj+hG3sVgqs5Hh6YEUrmGBPZS3pd7dNQm",
+	"AQ0mUs2ZZtvl050u6lUnfutic+zq+NDW6zR1Edhp0d8ubI6hD1SS69NQBbY4KUQ7xHo6C3bocPLq+GM5",
+	"XakGgw5G9rmGd9JUO+rFKUXntly/LGQVCidcQ2sXumQAJDwx1M7KnE3iio25jnNreh/aUAAxog70aL4s",
+	"xWMcYMch/+1mt6deRaJD+hgcuWyWC64WB1JtNwhVduuvBQEdm4JsNhayV6goaVyrXBVyXjAVyep21cld",
+	"saF2OW/UtQ62UejWql1jJztU1m5t50H+3oEwjd0uNHeTtd8tWw1mXOMwv9a6bVhNu8ZyscMbbLc/l20V",
+	"wNXha/QUd4ZdxRk3l7vbB7BbZsfSBhtZ6grjdmfl9r+VtBVpjaULyRQkSrlmXVXfI/g1obmZwKbjG9ub",
+	"lWkXp5gW9AobK3Uc14V74yTycdopNCXj16xAN3jnDTNrbJ43bAGk0PQY0N7Su2gfAWxeAnUzInOphoeL",
+	"tOa6/wOEnasozw7RR4GUjveq81WNWR2POkBeoNjYCO4WpgAwQYM4OIry+Mlojbvq4m8lK1E9LIXAOwAg",
+	"CRm2hV/RQmMv9wqbEKRw3qA/IiBa8AK7rZD/VCFzWXOg8o+g6yQ6IksLFtmjA/ShxvwoxXR726X1QhLF",
+	"UAi5+iFoAhjVMi3H9pnaLQw5hx4Ha6hfpdVE2o0ppPERzoLdrE/iOOBcoe98T1vn2v1mF8OuT1wFh4lP",
+	"rdLzbsv0h4QtdpT1JhWzGTyLfdAvS3GQ7unqmlsjeRWYCdc8BREVAHi4ypNBMpiW+dVByCYtHTZ9hBrq",
+	"dCXJZIIpXSDZ3rtNbsgUrTT8SB0pr4peIvp/F63cMo/3Mf2x0ghUfyeStjtKBhp/sFmw38HuhtxzqDwD",
+	"Ejzhs1lEoNVjiEeIDB65GkBI3Q8TYs94gdXYzRHgxE/UC3BNcx5F2msMt+Av6gE+T7RquS0beZSbya3p",
+	"k7iagiMcaWVi5AzA8K1oif02tySP+aRIF/y6SU2rXhCDpWsU6ztJwF1ssBUTxnj5EW2XzkVZLaGENh9J",
+	"UTaI1qIUaElyRUqRsYKs6YbIAhBCu3etR3U/cjB6O2f6i/K+SbWYPrmTOBkv5g3io/vFt5vJNkvsbjfu",
+	"SJzLASU4XhiDuC0WgKSyGohgLIvVjy3kjszcm1vu0yajWIZp9PNt96QFt6lw75zsSOyc4rHvRhRXvyFR",
+	"IFBvC21loDOas4xQTQqmNHgGADfblonSOeUN0CEdQSEcCqiNAxnieLdeIHPs/KKbjdgQLPvJQzPUd7CC",
+	"bGhA5aCptm6pVnT5iM+KEeXeTlY5bQC4rK74u8dFaEQSc/Psjg0WwANYCoXD1NblVtEFSqS+X0eDW4iB",
+	"XtSRECwfRHkI2wiuGlIMDoHCkOUqitTkatg0vWLCwfofJFm2Ki5tT24AuZgXDDsicgX1clCFKrFGiDXB",
+	"UhVy2V2Rz2l6FRWxsD4r8SGncCaLFACyfPtvsykkkwzyMAjNc7mGMhCON2aVZbfmeU6mLOyJcQDKXHB9",
+	"7ny3Xmz281J1f1W4ceaHXbj9R6STxaKKcnvPPq3udHTB2KhCW0dh6n4s0niMda8j7K4GD18Cs+gkadzq",
+	"a8fbTKDgNXkfXlvmq5+FxozTLguNz9rP1h1Y99ZKNATtW91p2iebqmqEI6CeXOa5D4AUzDVhnrILlBdc",
+	"kZzNNJGlJkyganQk9JHOGWaHoB+Zs8kimvpEyPVkG4nJKVtCrq0ZdWI35d3BsErhhr2oICC21Mo2qKR+",
+	"52xW5vlP7uLfTvDG4k7sgYi2CbYuWBPNiqXCrG7zEbZOVJLMaLzCualL9qzmu7Z9VN2omGjUOU+6g3bz",
+	"TK5bAC3q00jlkoEbzSEz1qcUB2J9HeUeqAqlSxZb2h6sUbOZNW3KryN8Y7iPjeqU4a7dwrUd5sqp0q82",
+	"Ij0wPF9Gttl1zQmKvVChEBKbU5rLnSsC3e+F9TMe2r8wsa/bfwj9Sv3Mm2nWCJUftrHZAi3QChovXNjy",
+	"aVtdi+t3Jr9RYrZqJwBys7EFte163Vq0SgPk7b49QZrM8ruPWpvxL12L2d1+ALmFbSAyz4w5iWnjS6hZ",
+	"79qxzQPh14d3iQhkveA5A/oj8cwO4cIwaG6L3rGa2xyHC3i9UZ0t9A4Vm0qVLiyqgmNl+6zhtx0Afo8Y",
+	"3xAVaEBEdeSfbgg4RmJoHVWxYQcS2VPU7WF3JLs6z6osgi7t9fDgH+DtP7zl6XaleAf93uWXVpKgaiPg",
+	"jmDY8xGOUcjteKZjc3jNBBXHCTJnbBnBCP2JZsywzsRQDPqVZ+x6EjfxdqJvmol+0beCzZuy3VVezqMl",
+	"ZgtZaCwTAfGJmEMNkIdq2zHtHdKqVIYVGtzOIfL5lgi/fHaJydrkW56b00lQw1MJ3FnORLLJQDBPc38l",
+	"YLJyPbzLMJYhWegOnaMP1K/Gbno9VtUWn0J269ahdclFrQla0uCr79miLdyKvsWBO+v52QEBbQdoNm0O",
+	"vaCRRrempXFmt/j+3U5n0B62cxzCR4m7iNI+rQB2o0RsB+x/q5/t/hYVEQv7Cd1Y0MNdXaOfX9P22G9U",
+	"/ZluR1but+X90AJ7o/712NgdeCZEzwtg8w7cGph94+b0dToVATRUawzLPVdXeBo2rb2nTfD7LufjiGU3",
+	"jf6/ei3LbuuXbh5wVPga9yYWi7sNs/eWTKuCLXkNcL6evtJLbB23GqqrRtewY1X7nj3CryJCJ0cjDNu4",
+	"oT5DtlXaQHflHSeT8xD6A+hlYRgqrVRTuBnfNd2kLwB/4fb3Zcup7SdaW1pL3aXUvSVfbvVYANcAOBbB",
+	"O4LPGrtzXs+36s/HHiV/Lz/H2lH1vERuksE/K722ziFz2RHkrykj0aNZzWX8zZI7M/Q4tWH7WslaLJKI",
+	"PXXFCAUPKSTF+Np2KfTiNhhGGGUvC643r6DpATrnfZfrne7ply+ekiu2Aajw9zm/Zu8nYLHcf0jSBS1o",
+	"6vrcu4YbgymjBfCLffVC6xWyr2pODMyoWkwlLbLPFbEPDglgo1hsSoWVBtp5QBHGDMHa6BWGE7kZLZXy",
+	"ivs0j/OBs0jfu/dXohFXfXMDELUz2dpixxdp+JlC9gFWiWSSKUyRhIIdulRDkslU3aMrPlxm2yiu4poJ",
+	"EPuuP8icXZg/wUg9fyveihPy1VeXpV6Y51K4Ir766pxMLqGgn/8On5yTb4HSxG3McDicoGeYBvtmXU0R",
+	"AhMklSfsW0FC2g4J9G3xlxRYpbiEFSuWHMfg2vaG/2Ly4aT6fPLlBVLAcZshg6IbRdYLni5IIXOssIGX",
+	"QmdwRELieojLf5qpr77CzyhZFWzGP+Am2FFwOyyY5BcTIzQnCZkUpcD/svT95MshufSiUBZhok1KBZki",
+	"cERGphvCtTJT4Zl5Dv+NBjvO5keutJmPWSuZQDunCfliTLQkxqYkLFeMnJ59CezgejSjbY8w6GTy0UjF",
+	"hFRZcgmxSXI3E/sWqE40rzFsPaGrVW53/57FEf7brwqx51OZsQl6Fek0x6j2AlrDGG5KyATzDyd205jZ",
+	"yRoYL77wsRQuJGAYDEP0MIyVlXb2yvPV5LvXdD65wMCDORieASZPZyc/GZt/Qr54cPqNC3ck5MH4FC8m",
+	"AIQzVBZSW7T4ykn95RBGeCYFc8PM+TVT5P7ogZ3tSyjb52Ju5lopT8gW6JwgSi6ZPbEgQwWZPM3YciW1",
+	"WeTJP9hmclFJkSu2sW/xH9ntgvIjAWeCzWYsRTjT0wdkIctCea5YcsMW52RibI4fkS2ABfy/T17InKeb",
+	"ieHbWkzzgkzZRorMkAVjRA9OHyGdJy+ZLjYnlzPNCuQNxDpIKnxgFDyQYx9AcxrC5lxplhFX6uTyFoyA",
+	"cbJ0SJ5WO2suGSmYgi5idLVitEgIzZWE8yAIE+XSkfqc8LmQBcOFbGRJMgkvvRJyPXwrIGiUMoHOcZ4Z",
+	"+TWD7myDyxVNF+zkdDiqZHPwmbkgHPLL4B+MrYItcUV4WHrHBRZzWcUTisWmUi+Ib7hgnWrmiEN9uHOg",
+	"YcR/8MreCIEX63wwHo5wFnLFBF3xwfng/nAMk11Rm7l1z4jZ30ETwTQ1z4NPs8H5AL8FOLWVFAqv1tPR",
+	"yDrPtethxT7oe3AfgIvxAzWakLmir9wtSmOqzE499VMN985wKyEnpvH6Gblk6poiMDh/8y6k/hPpxHwh",
+	"U6YUZO3/hyEgnSujXfzENEUIuntQBdlMEvt1AIatIAMV0m1AZbUFKrood4Adn1WiK12w9ArPLbB8lbiz",
+	"BL3Z3/6Aql0x2DUrphI86M2EffdH7lhKBWzY2eh+x5e8OXlHzM0xpYoRLFN7K8zKgbaHTEBIjaQ0rwwv",
+	"ZaCyfcfx2eox9dqCF0QNXHU9NprTyRVDB2vDaVP6EjQ4tctfsdlWj9wDwQxpznsedAnv+3kkvKx/teaA",
+	"30SXzP+mFnIZnI5OH56Mxyen91+PHp2PRuej0b8qN/u3hmilKt6PHj5a3//199lsXIxGo/Howcj+b47N",
+	"K3jBlBlPlHmO4ZXBFdu0/yynSn8vSyOYTz/839/tJz+r3ZmNR9XMnMOVrXK5sQBnBbuWV/gznABqczvF",
+	"ke8CaTs2BPV1CdaoCksRzEg3IWu3Nr4BLoAiigjPX2I3BTkzlz3eFojunLHCmlW8IEt6xcUc2/SY5yAk",
+	"rFh+bRvHR/KNDz4f/kRYHV0lxBIR72HfbbA6G+5JQ8VQzcatVkNI78GWMpGszMkV20zcwq1+w1HEGwWI",
+	"a8Xy2ZA8xTA1rNFCJaWoWV6xlSZCrl2vg/pJRH7FXeh9FAPlDIyxd77pxLcSOw50P2Qx9mzixs7c9Yyt",
+	"LwNDsbKyzZV1syMXxv2m/BcRB1fG+h84Q/JtORrdT++PSEFFJpeBoQ/c8NAq3HBbmHMCz7O9UgUndDwZ",
+	"0nUHH1saB7sYadiCWIHYcgP20hg6TUPbx+7BMzfJ4EeZ+uZTbc/75+wsbiU+frIGjhUOPcQFyzj6gsKb",
+	"9t5HdIjcoACBlvnx3jZGZgCYnV4YHQysLe+dscnT2FBEChArShslw7UJ5UonZEkLI/AguQU2f1eu4BeH",
+	"ypUZGJGxq/tB67L8dG6/QS9hqNtsURLXfeZMH0wWY2A3kmb0SUqvv6bYuTt5Y0a8j2zczpbPpP5JZsYC",
+	"z47Azs8Fq9yKYTJrpUQcorL041/hyPrOia8y4/pEFxaeudlWMM+9LrDT1R2bC0kz1AbdxaeNGa4znmtW",
+	"vAEsqXc1I28Pbvfuuy+FLdz3wKMT6xIdQo0LyyYWW85+OsEUKZeYP2VzLoiS+6fKpbjlXENIEtcrN9Wg",
+	"GO95vSohwtH7/W1DcpGy+oDd0l52wggf0rxU/JrtWUMpNM8PeOHxrFOHY+sifMOwAhtzk0Ek75XkWEc6",
+	"QF4PHH4ZJT/KawZRL4tz22RsVt0M6cxGc21inqsLv0kGmC0bfmdz9W6w8n0xOB88mn3zMBt9M/7mmwfp",
+	"19nDs0f0dMYoHaVnZzQbjc/o/enswWw8PZ2Opt+cnqbZ+Cx7mI7PpqPZaERH35hNWw3OB+NHp8PR8HQ4",
+	"xsD8NZel+gFfUWuVZzSX39rJo9hvg/PxqZGuNvY8UNdp22+OazEbWbjfYGZCF/xWHkZ/d0BtxIrJVe4s",
+	"yo0iGc8SItjaaIoOB9FfH2aKkbsDxL29PHZvgPNrVvAZgodHTeFnUjMyMdfphGTG0GW5YmDXos94I8vA",
+	"b5xTDbUqVHs916ZnWyT5ggVY8vU7B2dSu3Vud0inhbxiolJW7O4gHy0sUtvxWN6yKFQyASC4tXd7cNhL",
+	"tpJFlMd8qYx1OcpSHEXjfuxsUmOzcuHC5lh/BHxCcjk/jM2mZTZnut0h+a195ngC2XZgHpyNRsPRqJaE",
+	"W0nO0fj1KJCcIKKnZdYug6xIrmLcDnDDy5eC0XTBssH52ajuvOvMBkiPRkmT58RSNSHTjUWzPpKwobb8",
+	"ylYUplJpQjVZypqYsdnYEQ6wPY/3+daMxsKumdBkgksZWqpNiGZ5rsw7z0YJ+foM5Mt4NCIrVqTmB3IG",
+	"3fMgwIGuNpvfQX6BICBsxgSddnCpVRXNtGBvBd6C5gXBqBiEiznocC/+VAfdLjfvMmFP3noGJ/T4jrm/",
+	"5MHrR5om09Py6Sfm7XrFzJmeOibef4BVUAFb93hZmXPvI/6x5fCqnx38/NCz08sJhf53TNc7hvNpKSF3",
+	"5nYka/ZAeZrc7qr790Frc/McwWXTY/9377yezhlHj3eQNYHlP3XGQYy7o5ynLpcQ9IE7gbn8rY35vkHm",
+	"67nxWOLU6fr596monwro9WYrl9d/5hFBNItjXS2uPPREaaq50jwNDYYoaEHQ/A9aM3pU8xUVF+T+iGR0",
+	"A/gBQq4xj87ZolwRRY0NTcmG0cKpt7u26JzpsJ2lnVff0/c9eKlC9MR/O8+MXb55AWipkOI93byE5j3f",
+	"2CIIQ9aWB0Lv1+kg8YXdmCHhGiy9+Vhr8jRQWqZX73N2zXLfGWBw/sj3mAxz7qFTyvk4qDXY52naKjQw",
+	"lwITWhabE7URKchePyhyLLog5DUrdFngvw1v8cLNHeYH7i5XVfRmAN19Z4WESMyaFmwhS8VOsqk5b2uz",
+	"zjf3k2/ewVUCfiMYyzbSAVLGfIo70zAUZdkrlkphSHn2YDQyQ9rulZb6o5PTBzXfo+0JCe6V8K3f1Mcf",
+	"hX0tIej0S8E1+4ULZYMA1Wy35hX8zrb7MNMqEfOnySUaW0znKPiuAGgQ0JXoOoYe+oNcEznTTLiETZJx",
+	"BdhgCaEAz79eUI3et/WC6QUroBeugtTehczDPJgKiXFXKNss0brTptb3otFtEwI83n1oqLeYbY4lVb31",
+	"WyQjPvSuNVVwjzDXVG8J8x6tk/cMDkKrX9zmeAGPKeB4jO8nrRI26IM3GETFLKhe6SxvF6xVI+3ICR//",
+	"qwIjtREF7Cln/mgft9ZQbvDqHz+fjNEuk/l1GN927bJttPtIN4KRppmVlO0BHdv+xaqZiqE7u4kWrj6t",
+	"fjskDp9+fGoY605eWLub7OsewbVhg0y2/9iuEA/15aplOARnjhnAcSdsfwzHC8CjuNfdYI1hm8MF9L2P",
+	"7s+bRlkd6LF3kvnSThP/6j8v/SJAn+lP8f7mfLXidy3bdW4FDZaxHvyGJg/73/k1I+wDTXW+ge6dckYm",
+	"RuJMyBcBENgaekpidcCaC/VlQibwrwn5wv5qI8uCyLVICLTjd3m2tmjLHebJW/FFDs7GosyZ7cv/pXPK",
+	"V0VOUFVnFRVMHMM6GwT3I2aGZCmvWUZA2YTQYi4htyzio7c0vAV7w7Ser7BotYuiUffsV7+8jYff31/Q",
+	"iAxL6xYU+6PxjG0L884C74kldA9nS/fDfMuD+QQ4BHG8+5zOSjS7AxQIRd9GaI/eGrQb+uOTmsyJg1Zd",
+	"GxtpVWg9IK4S+7DKZVbddv0UzE6ALRUBPIj8Ngh8fNYwXa6IB9v6HDH29qjS/vF3tywp6lwusmDpVTzD",
+	"cuwyLCvkQJCg84Kp3/IGj+FWdiaqrVJ08hhuqWGhqorI6BbxHhh/RZVaG/X1XaBoOr3TPYYLRR280ioH",
+	"yWABN8Egmw4tUYapXAbQXIMFo7lebGpNUxpXeUd1JxXzdVLDhC9OPGKouy4BAqnjP43KHfftnuD2Uw8t",
+	"qQvOsgtAI5uca6b0xIIYUj0k2GqKuH2FghllMfubsPpjEepq2n9qlLrxQMXPwcHsnFSH5Hzw2cdfLl9+",
+	"98Pzn1999/7F5atXvzx/+eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
+	"r1516j/NOpdgAQdJuu0wjfsCDBn7jw6ZALeRUb1LUgK8iiNmBjyBhdT7ztgcRw+WUSqmbkHmpM1+P5x+",
+	"R61d+bdmdXvNyhi8324AUbTuE3x351IsqUDQfVoccHGFmPqpFdfcUsLdwsvjqR4mbmzrspBLQeDr80rZ",
+	"q2GPLBHYiGVQ8ocwIgRZGGqbL9DzUkBukiLUDTMklxbKPguo8FZg03NCFfFXaMx5gpx6NNF8hMSS8CT6",
+	"I3e6rVDIwqpPNwcckbtLPvk0dLtjCcLTJknYQWsLow1e3p3eibz76yXM/BEK2b2g+UA0ieZSXamgH8SQ",
+	"/ALARxxxrK5ZsUG0IDtOQqTINwH4/uloBOhLeJtgxoWrUNm1U+tOt+cBKvtRvD1BwsecCfPiIHrl8Oyu",
+	"SjgvUOV07hr0Gban07yWw5U9F/nGf2B9VPC8EXNQ8v8GhnvnB1+V05ynw63wZyHXanB+alMnjuY/QfK1",
+	"FQfYTXNlHHaLj1UhYCHgEOQf+w/9effunnMAPpcDAyy1yz3q53m+YkJBMQJIPFWhHdrgisMKAzy7PJdr",
+	"i8BnaIc9KzGBwyF1+epNrOwhl7V2JRgpUSjLCCDVVQ5ZmucXZAIy2EKp4S2AAGpYhlo/lIY0tbv/v79h",
+	"YK4Gd/0BFkMhjRL1imkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+brY3M2laZtz74sSYTvqY9Wl5ZwqhEpw",
+	"B8DMPEVE5rBBPbpNzIdaLqdKu44S2ge43gzSLLWowYbpTnTB59htVvMlU5ouVwNbzfsuGcxLWlChGfAb",
+	"QDPyawah4ZSdQ07UCg4hAfAGa1YolzRbc9i++YiNcAFqjlR9QfyFw4prBJez9czutsXTucBasrr2XbWx",
+	"dRevTcv5wTx9U4NEe22ubIWpXC+QjK/+z48e7i0ELay+rnJYA9FzF4ENWbTdzRXzQUADg2dHOCULRgyx",
+	"gSouY1AH17V9L8t2z4/h8C5X9c7x8VetLPYln/jWPLfM7//3+flrnZ/eZ2PPBSSLI1ay+jFR1/Loppk8",
+	"/BAcrK8CHqI7QoW5kE6E1GzPHQQPPoPn/vhMhedo84WBf1vqtCfeb5/6s7JTXRVQUA90OjwbhY0czwel",
+	"sv5Hm2seICelxR41065vcD6Y8j25q6IEKA+fSWo10eelhhA31qzoBQeh5fRBAK/fTopExIRvwbtWS98c",
+	"ndX0w2knzKgosshxr0PPux3i/PAsgQNxlPh+MF5j0mXngr7Iqb33MfXLa7/7/GODg/Ktqp8fyVleUeaP",
+	"qW0MV/BuHyXPM65S26roVi9qSc3YQdXDewFd5jNzWeCVvWsx28nVtvRAh/kt0wz/VDaCzNJyZS7YiplQ",
+	"2TQWI7RUVaqsqZodGKxuozVyCAx9Z/zxy0JC2s26MGviDvgZF0S4BlzGOdOqAm1ECX9BqIBKRHdF+haz",
+	"OHksUJxBAq0iK8ojyI3wkv/p3OXSFgLWwkq4w5kpYzQ7yZnWrDiZF7JctStdTxjNfoSn/44P37Li84hp",
+	"jZAXOlhu1G/5ELK039v06aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsTGw",
+	"a82byrxcWifa0cpkIvUlR9VUtja8zXxH9knw7qDF3OsVx9BanhvxYZiVILNCW+EUaswr5n8SfN+1WiQ4",
+	"AF1Z/y9a03e8artqqd3q7ZALjwmUaE7zn2UitUqSrbq9XWkC0vX84w3+tVPhh7bOXpEDtlaW/9YFY9sV",
+	"5zWJqdGhYso1sRusCpmVGJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O1",
+	"3+YLBd1x8vOq8RptvttKz3sfM7/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWw",
+	"mQXQz6wKrH6uiFzbzmoJZHgIMrHndHJBKP7Ma+Bzfm37O2KdG2Q5ZNBUS6BgYAVJZVGAgxxyIWzXLVKw",
+	"rHC/3qAiSrhQ2tDNwe0GAd+FhHZTVKG4oWGOBVGa5zk+8la4Lk0YAA6e4oooJmDUJVm7rAzsFWadyrtF",
+	"dVDRZ8/0l1bCFUWVAxsW2eG7cWt99liXWjsj62tsfctSu2Mljbn0j48DtgTo2wHN6P+uhVoPEGB988T+",
+	"wPP8GPfWAxkY9v8NwxPYn6vj8TYywQlgy+j7hd5tXDTb8qARGtJFsJSmG5Lx2YwVTOiESEFWZbGSyooH",
+	"vIENh1+xlW702NyGa++y2vOSaHNJWd2hO5PaHfhLMid4h6gVLKRc3TU7uifvih0vBZGldreSF8+QLOIE",
+	"vDuGkGRoJHpwj6H4pZlNL3HtgpjWuat6hntqju3jClnOF3gpwIWI73F9IF3/tljXDyDDXXF6jaVO/2CW",
+	"whSQQINBqvxBnHWZ8yt2h9LOh9ds20ar6CdVEllGjLmGzAb9pYzWgKBl5Gw0IhDs1HzJGtkC13DHHNFH",
+	"AKJWNTi//3VnqffS/ShiVfwg15ivCo2NC86y47UbA+7LczyONe9MuGvgpjkmXwI6cnMC7yvIETgBWYSP",
+	"DsnEmPfQ3paSx7kss+/gCzIejggT1yyXK5YQHGeKDmloNmx/v4SMwwISuGzuCPRXndL0CrLC3orJj1Tp",
+	"Exj25OmTCXrCsTurJmZdLLuw04GtgA5oM9TvF7IshgTwE8n4jCiE44Iw/XJploGNoascSl0wunwrcn5t",
+	"VN7X/iP7oNe9r9iGyMI1CFnSDVHM6tXMvMFMnQtSvdK3r8ul4kZNT1OmVEzlxRciGXePz9ZJ3qyY8g1e",
+	"bOtl6DaLenlSNRIpSjGcccHVwncRMR99NelZ/683q6by/6Ax/ht68vv7d3/74u3bof3zy6/MP96+/erL",
+	"//gs1uJ+ST88xYHORjFogKNBcaEbVVkWrmJIBUsZv2YVRBemFVYEqPFhjQLhwkcnj959HCeno5uT4O/P",
+	"DoIzhEajMM0T5Ip6v1GenZOvH4xHJ+PTtwIeOyfhNr8V5nCek49vB2rFUssTbwfnbwfj4ejtIHk74Bn8",
+	"041iPlKyLFIGHxuZ4Cq27rV7i+CnZoXww4xdD10392E4peH1GJ/kS3wy5lODJ8zULSn8sNsi3j/4dnD+",
+	"8e2gKHFxRSn2zRRcV/CwKtOUsYxlbwc3N28FHMgefVorEXG0JKIFXa2YsE4G/89AwlvZEAE7tXtV9yWB",
+	"9d8o1H1/h2lBr6A9O50xvXm9KJgyv5x8ie4D7FvO8sz2y8fHTuBXO43zIS0wXpPxA8zmv7mj3yzSufiP",
+	"50C3PvKq2GvLab4AT/gY3Pjg6F7kWafePy5xMRlAjgYMVjmpo4Umrfh4oxo+npkQgVdY7IuCgYc4AHu7",
+	"a4/0VnK+lprmjlJ35JY2LLDfIQ1H6zjYneAFbHBB46HrJTDufTT/afU3/4CIn/2Nf/jhcXzMW6ijHRfa",
+	"362MU34XodA96yFtDXL+wPLssX3uE2qBTacKfmEPg+/u5eE0oYKS7laOnJn/g8xA3/Wr+s0YsHArF2ow",
+	"WrId7zIyrU3K1EN19Sha9/iY3sLjXC82AWgombE8x7ap49GIaElOIZH+0Tf/64Kcjf4XWD95LtcsO26S",
+	"QMU1HdIZrZ/+SIn9Lpfc14ybjYBV15ujNh2424Zxms/becHwZvp46KCNiVgQ4bC302QrQDIFL5lGy1TL",
+	"yhSUemEMczO3pCF4cuFMtMR8dcXYqrJgF1R18yvjsq3M/Qs5lBGjBOADl1yZdYdXfK9WZC9hiZ1xkE7/",
+	"sJvG7I85AP5YqAXNc0g7nLIep6GWIrbF1DmDKr6jc/Vr7yxG/0jlGMYwIL2CGKj1K1t31oKJhCjp+xco",
+	"TXOG/mIpkF+ZmHN0NSMjW7ey+TeWoF7A8TDL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM",
+	"5aXd4xvL3X8SM//IUHDVGHouSa3OsRcnc3HNNd0Pgvk0eO5T0oLSlK10DWVjf/GwiwvPC5qy/11HEwma",
+	"Z/uf3x/t1h5zcb23KIR3btldQG9ICKlb+hxNUak2dr+iEjBL4lLiZZGxovKRLukVJMPfntefhi8Dbzom",
+	"2wec/hP4cGO8jt7dLm0FUeJZRwnm+Iuryq28gqYi8H7lo3EAsmiDKym7IIqJDDQHCXkYTciL1Yr+VOTF",
+	"NvbeYrQeSIjB4u6kU+B/x4OcDLS8YnDG/vXb+F9Xv59mX5ffydHqYTGm395Pn7Dv5z/w/7z6cflMvvjt",
+	"pXpd/nP9/9/8azQ+vf/g7OHX3zyi0zRjs/mCD5JBWZilLrReqfN799RGpCF+QCjo7936bX2quswmbTNH",
+	"xMHvn0BEAa4VnMQtLIE/BRoRZs8ItcKglwBqumzvfaz+sQWIuEscEElckbUs9MIrdmDVGnUP9LpAXFos",
+	"WNQPrC5IXPYXpB2A1zymvF3Lq7qY6gahGOzeESEUX0NthwhHNybcAfRvRkpsW+zo3yJqcIAesf+IJz7u",
+	"WR3z4/gUebidB6gJPe23cNHvqkMORUWNYRtDCyjZdSHNVcEgMI+tlAOHRbkyKkVGNXNVI0lcNccX/kkl",
+	"327BqBFyheD0e2q+e0Zl7BqD2ovIRICoyvao8MRMc6lYltjKdBsz5phngD3P9nZ2MuwRxaKfSpkzKo5b",
+	"jr5aFfKa5l6IwPxDmMDlqtyDktehjaWrM6zVvbsumLt17yXr9uCMC5rz38MJz3LqYKKxd2a/IvgVK7iE",
+	"aTKIeOF6TrfXA/tdLRcjSkULATRfsn9JYbbx59ePoUCDavbY5qo6qDZWuABVHUgJXSKXOsR1ytkS9tp+",
+	"slWdbyNXYTvU4YM4Ef2r7h/b1DOHqJOdBye6ktM5F8dxUD/1Q9t4F27vravt3aegV5m/bprBDK30hcYU",
+	"eJa8LkVyls0ZNPkEUbaUZkujvT7tSv5kgGWa/VoqvcTkL3PE/i0+gFebkD0eNr05XdBiXsHjQE6EsLbG",
+	"m3CA6n7QHHKMgugYRKULPPdmjWeGo9kH87txcjoaEc9F4Hr9DJ+5cUvLuegU9C+haC0ZAEdZJPz31dCD",
+	"SmgG4nAlFdcOHmRV2Kj9RqQntV9ur8bH1zYiDaYPk/6fIqgbmSYQ1D2FcIuS7BBzPjVgbYdkENrvNXz7",
+	"O4QN8VR913gf3KuJyo+3eEWbOxGOC9jqzoOYlkpLCDwwmtla8CpgaLRQVDCNHUIcoATOVVnrF8hqoSVQ",
+	"vjvw9fqthL86/GK6ZXOz27kl/Wk7OT3D87YH/shJpr9Lma15nlsQiF5ey0vPE3fjtWy+nbdRme4fjsr0",
+	"94KmjPwgVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UCHnZSApoo5NQCX5z+awkAfPa6/cyMbg7YZw/NhMiU",
+	"5XIN7OPOE6a3EK7JF589NE9/Oaxu4n8rGf2VjNHdKhmDp8/+eQKTHA+alI1xu7Ix2lE2Rn+WsmHTHA/R",
+	"Nc6OrGtULT4qcUWoIhQu8E+tj9FllplbE+lJtCQUzT2om9D0Ck68nM1uARDUrlvc+1j9o9WzDz4rMDzt",
+	"FF1/oKnMNu6ez4a1bqiQmhRIsc8VMdSOufKX8poF19sR+yh1SBP1nHe0IEDAm1tBgM7bdwu1soMqJEJd",
+	"okUN3UbzPL4e+lQ7fDopUkaUXDJgKZYrhtBkKqo+2v6At0AUuwt10GJxtiqDvVr2BfBjd6Hy/RtN9EA0",
+	"0f5IoY3owBUaXOKE66d2j/1SYMw5RLazpZEIl+iugONeZJlMy6Xl9H3e0yUtrlhmVAUpWJuP9IkbdE9N",
+	"5OUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fq2hDhdoBYZqha0d7/evHk+5Px8D4ZDoe1l9v5mBMp",
+	"KEx0B9oLCwLNvOp1gEigBNXZxKnPidHBE9CKE6BW4jTmBKVK4oTJ2+KtqBTjxGq1yTgB9T3ZUqiTLSU+",
+	"AfXbqJxJqTIzVv8SOscxWwfsMRL15AlXlVEQ85jMeG7UGOzVG8Epb57NcZKDnRZMFXnx5HujJT5+9c+/",
+	"jtcKDM17H81/bu4FplHT+XxGlwjWjkUaCREScYwUZIKAiolhT7JeSKIYhErZhkxLkDI+4XhJN4DuEw86",
+	"/8gFe14zBj+ZlNC2wIc0j3/woTbzo8e2W0DYosW3kKosWWde/7rv/m6BkMuoxX2mubFD3RHoXgzTpxzv",
+	"rmEyPXfsjzdWbH2sGhjFxTxnoScEq2HApLXa8e2Rvu/YoDBnrE02nFsb8W6siO+NZQo1MVJU7nzEWAoK",
+	"DrZ91iwLcJArZ/UFeTA+xQoCuJlICmCLYhdKbNerjYPc0q39h8McH88EfkU3Nm8FeRgVMIS14IoUfL7Q",
+	"R9UCz50H9s7sU4+JrZmgQpv7vwLHhuIWriDpGtw2K8ozQjWas7ZYBYq1fMMUoiVZ0UgvQbeS/7nc8xSw",
+	"yKnwHiXiA53HY5g5v2Y/r+6GXS5JTjUz2wveH0gw43mO5U8RswOm8mfv921L816HkUPopKJkfg2+pa4X",
+	"8LcMwaCPhft2BwJtGwQfwnhYmgeH/rhMuqKbu+HQbzdkSsUV0QUVasaKBCx1l8xLXiDn+qo5TPq07GzO",
+	"JM+M0MPuzliOqRdsqVh+zSJQHCu6+WS5G5AZQUH9NiSYUQLPyDN5Dfm4CfEPkgdfj8fdWd5S+i/O8p7b",
+	"KbZ2gBJOAcXIZE03x2X6a8mzu7rGlbuwsUkKCmTiarFXOU3ZhFCjZtcTnn1u7pJmLIHEiI25wafM5UJE",
+	"1ECzkE9dqv9SSDHH5YOdByTqWWn9T8kz7475S/G42fisoOuQxz1Gl3Va1krNj8jma/vuu8vs2U0arSqx",
+	"bddEZwHtMq+b3qXL//ifp4f6QJ4lwcFhvC0mqFnB0d37jmLZkw23EDqVpXZWrVzbchQSgGJXbItGKaEa",
+	"S+Jttagy4k7OCDMjg1U2ZWDQyhl0/fkF4Q9XKM0m3krhDlciiphdN3TVX6J+vqpmefOxY2qMDxw9gAOF",
+	"NOgp5L4t8yt/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07ZOrz2z4UfY6LjjnjfqkzsWHs",
+	"rRJvqsA7c4QMDesUMoLTmedEsWtW0DwoPZAFOKextbQs8wzwRfGE3UJs2JKvVrADVzD2CXm1m7DsrVd6",
+	"b0j2V8lFe6ViLGjrqwXlWkCa2h0hsuGG7Hck283dBScwyzMC+JVDtjwCH7+ooihTBg0csP7f+rQOKECs",
+	"s+i9j/jHvvJgbg4KDKgIE1l1mYFLzUr+IbGTwLgOo9fM6GKQJgT+s8rgJP9gG+vfNfo5KPcX+O/YOpty",
+	"j/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU/fVkST850RSpxk34FEsrlo4t",
+	"7r6k2ZGwuQEP5C3CJhlhcoUXeSngT/w4IYrPBbOOjQw8eiCVKLliG8SgAhxneNx6D6I5JBgTPYooOULr",
+	"mANL43H6fTvEfDLn1YOZ+AN7etQDa8GUsV3GrU7vcXqV+CsGPXZAhYMhQZZMFzxVbVitP9lH9gHKLxhR",
+	"KyosagC0FvEQ8ua0nZw+WEwS+/f4bOn//jrzf94fnWR0oyYX5NGImL9c54hhMAaG4ATjsH6okxWyIBMu",
+	"NCuuaT7xXbSaErg0X7KXxg5uwmKHd70Znzx6h0jso+TBzRfL/1r8V/ZfJ0suSs3Uf50sZFmo/4IJfxlD",
+	"aY8iyUP7BVfWbG7xtSyygFLjxaRp1m59jQDysfk2zWyP7HqFLY0OQMO+fUmxscTm7Eeq0dA8vf/AmMRi",
+	"lvNUq8H5+BQTY/4p89LQZTw8TQYzynMj0B6cJYjLrtSszAfn47PxN4+sPWuUb/P7s9P7D3pICOT+JgD3",
+	"cnmUpJHv+bwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P8blbw9FwMZOQNhfU1uTY8MsL",
+	"6sF4OBqODPns7Abng/vDMX5U7Q/NMo7OpBeFma+GvpDWU4GsbbOaIrtk1nP54ikx4x6+USwtCygYevOu",
+	"nuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYxQ7yA1912/+yk37zrHv0qWtAd",
+	"XvsVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2C1gHsw+meeb9hL7xZgZ2JY06JhPF1IxYQxeKjZTmW2S",
+	"qkoZtl4l5LdSaoq9EmiWnUAyWiSl+YWdwbG2F07Xc/vnjFFdFuY8rRdcs5OcThnECmwl3WdnyWgE9YzU",
+	"R5Fs6d/PImMF2ciy8Km07uT/EoxlroctH2IyyPmSY1E0zfPvcQ7+gM/8v4EVlzJjeb0GbrcqDmla+Yx9",
+	"RmNbOWFQ0njqrlg77vtSoNPPFnfCM+CkDJb50r6EqLLAQktYrf3NC7rBqDxNF67dnM0JtEjRUFwVjPfC",
+	"mCY7VX6fwnFsFJahoIudwq1jdp7SPC1zqluCK88koantdOqR5cgvtpeqsfywnypXZDQkE0NQNXH1SbZR",
+	"lstGtxhNXBDDMHDhemlsU3ONmagIXUoxh86kyyGZgHIxQVhi0Ah8ryAuoOOryHDbIfnTdzsxh9+WCSrN",
+	"VkY6mP/GIjOeDrCng9uUNbnDDmfixCwRD8274GjlVM9kYQw4wyKgONICm/RhVS5c75rNg2RwpanIoEz1",
+	"wY1LGVZubhQUNzD6DH+gHvYQDMCbfvz8f8yyO4N8jg4kTlxIbVdcD85Grti8Y131GTztqkgYq5ciexGE",
+	"jzlhc1aXuEam2BJpHMFJNPhaNRVBT6naeZ2XNHbDyatqn43As2PCKyPMYUsIDbUsn7gvTyqGMd+8bn6P",
+	"DTRVpDzA6waMcQmR0SZRZ88ZJHa6VOLjC7hfUJ5jeomLGSlNSrgbKeoFHnSviyAsypyd0LS95OK5kSpG",
+	"voDAspeK65hszE0tyZIx+LTMoRetFXPYuI5qhmlwHpeOko2xRQoiZFzFfFnm7DL9g2ov/tyGTNVSj9+W",
+	"CXcWFBQQZO9plZ/RXieS58z9llfx+n1tnqrGKU4kjU9RJoOaRFO9p3Zk5TjRmGx6ESnu7NU8BZ904uHp",
+	"s39CCxXDpGa7cjo/yY1gPYE8Per57eCuTzMuqEg5zfd1fVK64Ct2dwHFiqn2BxUR0vtIHeKmpTKyT4Ek",
+	"UCTjWXMZSu3RvY1aIhLr3sfCr/NW1SIVuVrztK3M8xibLENp5jJ+bBOKxDoQbVIMlKVjTg7H36khucyV",
+	"JCupFJ/mjED3IkKj4tAuK5jiX6rHyuMFS69YEJV1Wd2DfswaXK9HSPoLN/Qoua2bOtLXPtb17sRhwSCx",
+	"vQP/Ht486Ejs65p5C4m9gtYLngOciLncbWvvMmdN/X/+qhx6SfRmBQexKOR/M7YU8lhcuac/ysvyr6SJ",
+	"vSydsnSs8MG+fbP36FEciIbY5uKlee7amzcXawLhu/rgzchGqIjW5ogvSzE4kApHivcXpQgdlHJeMKV6",
+	"Lzo5QFAGQOYVsc5TKlKWHyZ622XubyUrWQYL5orge3Lmq/0SIgWz9tuabrBflS0WTOVyyfWFzRCkyn5g",
+	"xDZkFAzJYxwOmnbPKcdiQgov09ZBJa9ZkfhWSlYliUDjwEh/LmO80nKFs+/BCeZpx/1OcNsv90airEx4",
+	"hbdBL6MLXxXLofjMXS6+VYl56AQ/Hcpifg8S7e+djk5HJ+NTO9JgJ9B0tPjUJfnPV8+fEVxlYtP87dvv",
+	"xgcbvM/HG5HUPpRlK8ggs0I1xrUUSwum2y+mV/aZTyiXtUPbDOtRePXD8xdPv/+/718//8d3z8Da/P/Y",
+	"u9rmtm1s/VcwnJ3p7h1almznTf3kusm006TJjdNmZuvcGqYgCVcUqCVIK2pG/30H5xyAoERKlETbcabf",
+	"bIkiQQDn4Lw+T9aM5ALrijY+4o48T1yP7V4nrS3wdmJC53AN4rBB3M2RKQbxQbxtZjdNlWKBb8rHKn14",
+	"/AX/2FiwarxgeCg28SoYkszYkMtYlzlt1rQw3hMHdw+Fpfg2bTLaIOEm43TrnWZ8W+no3tPSZunoVye6",
+	"u4llbZUJfPsYK0dx5ISvhMk0ORVO8o0xBdK/h/Dvbl7aSTb2YF5hDl7/PDwyuxHhLvvsf66hwFRTD2mi",
+	"ROijYVL/JHre8Bb2OLVtXKngA+8ncEew/JIhmI04BxrhJNb1jT5AqnbH0i4E8TLj6WHOPa5pP7jKu93T",
+	"yM0P/CuCHaXid7jZXST8Hk5d+NH8PepWN6sL3IvGJaEtOjhIdeyMQflNa2EsM5g/NjzHS8j/OXW8u9It",
+	"lQ1b/26L6U8X3T8xmMtwcrUgpawp1QllVeLzLIYmSzKnd0sXSiiN3bqX0HulOJh1BHma8kVVcbAxvVPX",
+	"22NrqKoGpgVPofKoGNGUf34t1CgbB30END8IefJA5whyiVszc66omWDtXDWX+Jy9z1WRw5wlSQzGN+5/",
+	"KGlI0Lf1C7vWUev8jOStJBVb5Px4lMlbsaOKPmvZGYM90sQbs2HIFt0xTz4LNUAfNY1o2k+N7wV/LRtE",
+	"dL5+J8GHoS2yzWt7VVOVvCs0nPNUjJNci6PBTREzmiU6G6VC/wcNMZSPAvbQXTflqeSDGwyBfttStKOE",
+	"1B/JGEp8lJ4Rhtw8uqJbUVVL3lwm9/GIirRLpUv0xiH+07Mohm38IbsfLOrEuRs9OjmAUpHZnhdu6c1v",
+	"BQTVV2PeV2qL+2UnLFHx4vuyH3YrtXXDNnhe6x7XlTIrQTUWgGVI/kXIxOdIzKht8PqWx9Ls7rcqXlzX",
+	"QGfEi/212+HOWliFk71gaa76BBqiS1AGxM0M4DHryYcqq8Ofg81cpNXsqJoTEKetu0hzRcWxnEWJUiLK",
+	"oLnB1u1LpTMex0i8HPNooqnHGvLEdcO04IK7jO/jeBG6zoqxNKp5UXd/hcQElabXk1rTq+RGV2sMe4kU",
+	"+tgBlrfl4RaIwnJI0GZUyzqk4lGucig7Q1oiY8FznQEI/EcJqWWqOSX8GNjkQG1jDpyLRA3lqGPz1++F",
+	"TuLc1TuoJKNy/E90iBSlssWZchoGaa4K5ho6dB+9xXm6w1nZqzgrnyzDsuzhUjY+Qc/NBhGDZgcpBQ1g",
+	"iUDTS20Vt9PtoNZ5DKhpyGpjpHUOjD2kcx4k3GCXoW6Lr6077Wg+GJT2s3ckNtu5Pdq5UM9pfIDVRmXK",
+	"3qKIl8lQc2QDXDYja4cCGctLKpXUY/9u2OqSN6PXsnUMLrtvjn4gnuq6quzucuU1dym8hBJvn4uKhAAz",
+	"7hAD/GZkvNdcxmsjVPcn448zgPUuxwBWOVHNpMoSc3ZHYkeTGeJZ5uuUz49u4GiGmHKtY3vsyrP6EFbd",
+	"C8y1ZHBXY/2l0lrcWcozMVpYphyqQDrpdrvMjWUlgx8Cnr0SSL9gtDMWMnXYr+sYcOxcMfF5liJ6D9OC",
+	"HhzFXE71lbK9TzdcixB6qZA8NErSwXeaIf4A1pQ7SPY52tUVNYhmyi5cG/cByQV4ImgS6mUx0odTZRY4",
+	"ydMIjZbmpYQwOFLQd9NaNEqFudlJSBaU5Y7E+TCG1XALvJtfy79ywFTMSDITa6AaJyVv3KkyP2jB5lLp",
+	"PuFdwL6C6ewcUNZ/+ctvWNYvNIj/i0JZUpmjOX3nUilszPQDI+Ct/CCw6R/++ShXh4w9pSv4AJbZ6rSw",
+	"BzKY/VgMM1TYcFK8aE775IxbkP0aHWtx/dCxQSiMJ12q6QXXawzQV0Io5gbWWnW/xQRxmsN7JLSPJ0M2",
+	"4zor1IenNAvZbFjqX6Eit9M3aSyy14w4vRjWMputhjRGduMZJQaYf+bzEKv0o0TdirREmB9xlSgZ8Rh+",
+	"XtkyTTq3ngWqIceTW6EABDx0pE/074JP4yrap0ocEGs8fGdBjL8vh0egRYEDIVWdK+rsjxV3VE7NsE56",
+	"Z8/Onp8+PXsWBlOp8MOeGx30b0LpdHjP4dcHiqc2k/LC816GpReBxS1xZ9F79Fn5Na4UvUX/SjF2xOSg",
+	"z/zXMJ8yZkbYZ8WLXGGZ5AZ6K/ZzRkUTNmCDnXrY3uxicYBqCXv3sQVF/bcFq4V5G/x+g6H1Cs5rbK6v",
+	"xadr7j/tWeQQuVoQrsB3mk3EInTY50aK6ZO0QBL8nNlsKdgSLaYeNzdjFp2Mn3a9a/nVadIp8pwZMdAJ",
+	"vFPGYgFgb0rQlNTy+u3VIPpaqoltDV0bljEemVRRnA+EZlhAOLAcZ1vGQVd/2hzNbDG1i27BedPGU50l",
+	"0eTPWNyKWAeNAhj0RoUXXjSk+pTcYaAnubMcl0aNGfP2D8txttUAhU3+i1h41meSytG66RiSu7AyhM0s",
+	"bZXUZcvy6XUjxhBn+bIMg0l5II5/Lb+JZdRZmcVkrl4l6RR/ae1kc66AlYx/1KxQrzS4lfcsMJfgCHf/",
+	"nrbb1wobe3s+2wnA4ceGFXw4MZwXnFmIR9rU6307pKS32bp3eowcf8E/NrcDod91cCbgm5bumVCF/wL3",
+	"qhP4ZC4GCFjihLdmQpa+dni88r2b7NY5trhRCbcKMokYIzDT6XA1AEWi6GJsqxuNHn2zgIdICGshllbJ",
+	"xrlf6W7CoGindAdNcEz5xwYW5k905WMiP6UESRDatExZNyw3417Y5GTpR2aHI9OYnwfZyoNaymdWcKA2",
+	"5jy9ayJTWuZGQBHs/5M8VTxuLaI05jMIJLIscaAy9b2wj1fqjCbO9fZj+BKv2/UNHJzqwaI0zm/0LIEr",
+	"jX1zuVARysvZUa97dPLsQ++kf3rWf/Ls3wRvYt7KHjBmfXksNOZLtt3iac0t/hJqIPSk/PsiyQdXY+Rq",
+	"B36Q0vRWbnPMaDgMPULNcyHC713LNs71amsjYX4ozH/xaTtkIh8heunglsDxBEw9b4yPVEIw9rIt1GGv",
+	"ekyHUJ6NK9P01SaufwA5pn0IByIEGh5nGMTF0simWfKWXS9ciibOFy1a6ICobdytNQJs94wVv6zm5Hj4",
+	"sB4N15wI+OcWn8xFJg/MC+6/F2vqXJrEw2trX1B1/lH8+BNs0q+gHLpdybOe3aYwfrCz6P0oMi7jeg8K",
+	"rwrBi/EKGFZyWFgSuZonw4TiOJmbz3Hpi3ZliG2icdye00UJBVef/FClyc0ONJLHjUK+DUSHHvm1Yul8",
+	"TdA4WzX6XUHEbC+gOY9jhkEYDaTGqeBFvlimLIIFQDYP9hHSrBb/hdBgXHEj9uqiyVjQL1bAs4C2RniW",
+	"Q5C1qtb4ZMcDpf0SRP/QabME0dUcN69BPGm9BrEh1Jiq1eq56rBXSRyjZuYZs1VvVBuLlNvXRicJc8Do",
+	"65XE7INU073PlVdNp5L5vpg+62p2uyvttUbmhxMV1JV8rsSEe/jJj4IPXosM5bO7ocGpqhi90ZYrl4H6",
+	"NpHrcigbQWEQY2qemE/e6KD//IxEM+if9sJgyj+bT89OjDiQctuUs+u+6D950X/yHMPymQvqR4PI/+S9",
+	"ffnXyQjsj1S4qYbSb7OtsXsc5fLkrNtdVQJcxlKNLiXwquNnW2LgszHXlM0VfIqlaBu1DukC83SjITGE",
+	"38M/znHCeifdyhv7OORUatcLg2Ga/CUUbICZUMBnDWXcAJRobt61sfigf3L64vmyLvC+Q2lJeddXqBMK",
+	"EqHFBa+iQ4dUrwYs5iO0AucWIdLWgCAFIZSI6HEyhy4ZEiDdcrrtp2ReKsPds330Tty4Pk+jsdwPYna7",
+	"XfF2JhQaQMaqcFBx3pI4+dYsFsPMIWzTukJ/2TS5FQOkoKNIP6LF4W10AlNaagFf6TTDV2yt12wvo7Kw",
+	"zdut6uZzvtinjLv+NOobV+lu9oPX7ggSC1pRszEH8fO8c7YQGRGYmp0jFbvGa68rIKbkcFis7QM2jtVE",
+	"F550d4gddOZCjsaYDsE3xtRsqa3m2+kCaaMrGrpAdiQrt/WtZqfXWKneakIe1axZe6eBk4NSXGJOEJcx",
+	"zsTOZ8QuvRn9GSYA70LOP1KyO5kLjafu9+QxFrighCwO0HEd9o7nGkiN50apbQX3hLF/KwqdUEKtRs9V",
+	"JmMqFUiFzqegMnbZC5u9jT7etK2VX+1ZMff+VlbmtfCP2nmSThCVtuX1SOL4hkeTu5HFn/3I6Y2AVosV",
+	"NIKiwZzML2tmGVWU6Cq+cBryffbv3wGgOkXEP2CnGICMwwsjC70uNyw2D33Y9bxD/LWt3emrveiuSd2F",
+	"kO66O/3sG+1OP9vBZjmpsFme3nnn6kfkUZwKghl5QAJmcFYUEzyNpUiLFEnRg7qXRq10Yfp2VjdR37mO",
+	"zomYZehUYojafHbS7TIe6wQrH0ot/MSMB49Y14f2yV+FH+L8BvOjgZew6yAw3Z+5mqhkrrB8NZ8a5fYM",
+	"2dqC/vMwmAqNlHVGMaaCIEQIyu/j+fuXP7397fLln+/OLy8/vn3/Ywf404BpOegHx+TUHHePybc3o5xx",
+	"ree2JHcqBhZeT1qmr0uRZVKNdMgIVq+zrmnI0N9NWl5JiFXVshEP6Xsq0wS+QYB4gZnptERqYQ37eZqo",
+	"kSXWPyQ7uMHSz2+8d9wQUfava5UGMMlnif3HzR1q1JhHE4gcAgOeSGUChcUCTiJUnCdH3d6HrufsIaGe",
+	"06s2SeFp2pUfGBX+b4i9Br99uIDAGXDtbWUrvCtK1fYpTcMgSyWPdxWG0prXHRzjJB5oJKN3Ybox19iA",
+	"i03Z8A4xz0TaJgOxx9IMZdLqANZhXwr6VLBaeyq8Mr63SuaMMlCuRgBIK3CbskR12LldMyPBUmEY2Xyp",
+	"xzxFUPQkz/psKFboia383yywowzoDiFOfaUsipKPZYkXSMXmYxmNMRA2FrGlaQXkmGIluEdjiCs1wuSs",
+	"3/w4qGRJha/WVEHbTKlhwAe3XEVicGRNyqO0sCmNMOosmSJpHZatUIXcgGf8SKhURmNQlRuJM82pDXhT",
+	"82AvkbjAfXLnPKl/K8jHqiABE8a7hoqOJJZGtKALL4Bu3RKf2iYRYjdvpA/94a3Yyb5OnBlTXMwbmcoO",
+	"/ORnCkoNc02qx2EVoq/koK9o6WSmRTysiN/h0/9WPHeueNak2BxunmroPS2phmEex29InziCYcvj/Il0",
+	"za/JHL7Gb+GjDzgDp/iTvSbhHe3IOup14lonqmAwodXAleMWm84CJM7HSWxPUnQyCBGIZSK1OWPzERB0",
+	"M52wIU9bxxUBOS6IjdsyaczgBykvyW9ZxOwVf9v5fx9j936MfeATwW54NGG89PpFBcaKeX3g0YZewyZ3",
+	"9wNe8fXDaItpUmDsm8FnQjUKg77E57DXGYZZRjhpRdBTx/ko6NvxHMVw3Voo05Oql3mazMTxDyKNIUK3",
+	"R4csTXvNHsRle4yoK+SmEvSuYBOxMJ6jJly4GxEnaqRZ5pOZ0lys72uahqLMx+y2tU2MMea997G/h5uY",
+	"WVORjsQRjKWKFHB9m/wuhVI82HFrvMNhPQxTzVcobDSLeyG/NxG2FVX/cJmBC3ss2JFZxitzOMipYH+Z",
+	"eWkuPaXzIMcAdg2i2jUYtNdgJ15DoeQ1lBkBwjmdTsYLm48TNuULpoVg1iZj/7wumWfX/6oEUPsNBrAm",
+	"pavlUC7OU5oG9/oIcGYt34YYZ+5ALTYN7UKYR2tefQJFk4nU3OL//ugevfj05Wx5hH+cLP8R3AklysLm",
+	"JcxHn6FoFDM2nogCTNzA/+isZPe5ycYa1q6fuMP/Vw1HI/YFRoVxY4ol8YcCH1MK9E/vMWGp4379ict7",
+	"tXJTnokLng68Sm7PGt1mULr63j+wv/Mi5lr7WVS/BhiLl3cp5sZLf63MzJppKhd3F1O/vqizVExlPnX6",
+	"eW2RWxpVPR4B1VB/CfgU68qD552zbrDmUzRv2Ua1UKOgQWmFzKhIH64xFoORaM8xnXPNIHwD8WvYjl6g",
+	"XwJJs1ixXOpNchhz2U+Fj44jckorFfBHTIANk1REXGdG0WrBUjgQMP0AVZAQDRcKB6lZLCcCkdOBVhBU",
+	"phTEfwCeFnhiEAJPzf8EszJO5sa1L1wOqcMrhSCaxbZjcyDx9aP10ySF4ygWGlDSlCtPNufUerye2gkr",
+	"4uwjkV2g93+YAnVVHE8x9nKTD0bCwvcUKLlVbq+d7EIPn/TCYCxHRhv1TjtPMNIzEbH5Ta9HoR8I9bzA",
+	"f0oy+rTbXZZCQwpc3z++EF7si+fPuxtVKlRpoO7vdrrdU+tJ08VHm/Vv8cMnntK7XKjIW9Nged/hh0hU",
+	"HnCVWrZ+aopmkDQZ5Ig5u/kEukd1iEpwBxBgXWuSRlBc1pJiy9aChOb2mgJ7IZuPF1a8oaohgxLUAwJy",
+	"qOjE51mS1qu660jfkqVp5Dm+RmhhzlKjlVyIyJwvRunzKAutloEiNNAwxh6klCNcDjunw66HSZTra1B4",
+	"GU2nDlfufaWMjIZFuBMrG6DJ5dXbi98u2T/Np6+kejvTDDo2zJLBkOG4YpczEckhaaV/fW9mDqJXbMUS",
+	"rlJ8ODvfpDUcVi91gzFVACVbXORI3wYhoCPHoLOjXFfhI+9uia8g8X65Cnh2FfSvKkvsr4LwCtUTXLKi",
+	"oOBbq46uAIPqSlUhbhZTBXHRY/NypVHwLISnhPZuoe2R9lRUiPooRKUYOm0aWg0YkrINyWIMJ2KxZUDV",
+	"fanJvDUwD8wpQNs37mrgehnKWNQpnDhRIxuFbmhk9YXO5HRjwdsPYDB4RcxSM6H4TSwGyEoGTejgKEBq",
+	"L1cddm30yLVt4C4KTC3cthKa3GVjtZUsIEI+WHeJ7UidFbRnps859nbxzYlvzBE43LAD0f273OmQ+l8z",
+	"Ihcwbzv/T2W5z7pP0YVwlpx1KWD5gqcvnqOtVZG2UC4t0fylXtodUrPn0bPRrR3CYDLj5sekFx8AENra",
+	"4XzoudvXcprHK3t/hQucrngX87vJLtt8qAbShLr0cOP1MuO8xDHf1Ta0w0Vcwbww5yo2XCH4Zt+e9TpP",
+	"q3LBZYuZZtzM/jPMDy83Js7NN5b04h19zS53nbhL+9g3+Ho1ex1fPlyzIkAFtmqGAowuea0en4SRcUpF",
+	"++nhvUXBhnXqs16/0yWH7ptRYu6X9DonTzvPS9CpvU63s4M3YAdUR8OOXx+wGCLKsbAfGiW9pZHR2FFd",
+	"Ilmib/u/ERkPPi1XbmHmRQJsrlG7XwJK78C/1IdZbcuadymRMSLGurle49MdSUEQBnlq5PAYnSwc0HpH",
+	"XTJl4lakC6zKKRJMncKutPH/Ncv0nUhmsSig681l6AtJdSszNOu8G70R0xvzYut3+kUsMH8LACR86v/q",
+	"/N3PbCIWVT8DyfjHl1/P37xcYuBpjZWKcACHyFNpye6JY72aEGQiFaJY23bxGibMiCvbaF6esAvXfV7z",
+	"BOeExFJNzGzbR63fBOMN1W9O7QZM/CfnMfqfOP03C6rwTPNY6NKLUyH4+h1ffhZRnq0BxXk/BjSS6hcy",
+	"1jOpoClXfCSmEPUCu82j8bQ3ojhw1WsBBc3cTQgbSA0lqeWZISiR9RtcUItnhigARkeqJGM3AnxLiLRB",
+	"PlVBSa130x8FH7CY4Ejq7xvzdISxQeBouEkGCzYVsO9xxudcZmUsiOIZPyVx5Vu/kqM8FQVO5kJFJanJ",
+	"UhlV/Q79aJI3VOPFz6zOr9k7M5Rd82MjXGyA/SdW5vKBzOp+iki0OqScH/3r/foloOvUbJWSCBWFfMXL",
+	"8mD5afnfAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

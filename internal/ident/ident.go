@@ -27,6 +27,7 @@ const (
 	Conflict   = "cfl"
 	DeadLetter = "dlq"
 	Budget     = "bud"
+	RuleAction = "act"
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
