@@ -56,6 +56,10 @@ test-short: $(BIN)/testservers ## Run the tests without race detector and browse
 		'{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... \
 		| grep -v -e chromedp -e /webtest | cut -d' ' -f1)
 
+.PHONY: months
+months: ## Compare a million made-up months of billing with the oracle, to the cent (some minutes)
+	@CGO_ENABLED=0 $(GO) test ./billing/rating -run '^TestMonths$$' -count=1 -v -timeout 60m -months 1000000
+
 SEEDS ?= 10000
 SEED  ?= 1
 

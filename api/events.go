@@ -35,16 +35,18 @@ const (
 // whoMaySee says which permission an event takes, by the beginning of its type; the longest that fits counts. What is not
 // here takes the one that shows contents of records.
 var whoMaySee = map[string]auth.Permission{
-	"service.":    auth.ViewServices,
-	"run.":        auth.ViewServices,
-	"activity":    auth.ViewServices,
-	"hold":        auth.ViewServices,
-	"system.":     auth.ViewServices,
-	"connection.": auth.ViewConnections,
-	"conflict":    auth.ViewRecords,
-	"dead_letter": auth.ViewRecords,
-	"rule.":       auth.ViewRecords,
-	"invoice.":    auth.ViewInvoices,
+	"service.":      auth.ViewServices,
+	"run.":          auth.ViewServices,
+	"activity":      auth.ViewServices,
+	"hold":          auth.ViewServices,
+	"system.":       auth.ViewServices,
+	"connection.":   auth.ViewConnections,
+	"conflict":      auth.ViewRecords,
+	"dead_letter":   auth.ViewRecords,
+	"rule.":         auth.ViewRecords,
+	"invoice.":      auth.ViewInvoices,
+	"budget.":       auth.ViewInvoices,
+	"subscription.": auth.ViewInvoices,
 }
 
 func permissionFor(typ string) auth.Permission {

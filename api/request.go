@@ -100,7 +100,7 @@ func (s *server) operate(next http.Handler) http.Handler {
 			// It may be kept, but is to be asked about each time; the ETag makes that cheap.
 			w.Header().Set("Cache-Control", "private, no-cache")
 		}
-		if !req.op.stream {
+		if !req.op.stream && !req.op.long {
 			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 			defer cancel()
 			r = r.WithContext(ctx)

@@ -32,6 +32,7 @@ import (
 type operation struct {
 	id       string
 	public   bool // no authentication
+	long     bool // an answer that may take longer than requestTimeout: a file
 	stream   bool // answers with an event stream
 	rawBody  bool // the handler reads the text itself, so the check leaves it alone
 	keyed    bool // takes an Idempotency-Key
@@ -161,6 +162,7 @@ func (d *description) operation(path, method string) (*operation, error) {
 	op := &operation{bodies: map[string]*schema{}}
 	op.id, _ = o["operationId"].(string)
 	op.rawBody, _ = o["x-raw-body"].(bool)
+	op.long, _ = o["x-long"].(bool)
 	if security, said := o["security"].([]any); said {
 		op.public = len(security) == 0
 	}

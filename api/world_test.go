@@ -382,6 +382,9 @@ func (p *party) furnish() {
 		p.ids["creditNote"], p.ids["issued"] = ident.Format(ident.CreditNote, note.ID), ident.Format(ident.Invoice, past.ID)
 	}
 	p.ids["invoice"], p.ids["line"], p.ids["revision"] = ident.Format(ident.Invoice, present.ID), ident.Format(ident.Line, present.Lines[0].ID), "1"
+	budget, err := d.Plans.AddBudget(ctx, owner, billing.Budget{Name: p.canary, Amount: decimal.NewFromInt(1000)})
+	p.must(err)
+	p.ids["budget"] = ident.Format(ident.Budget, budget.ID)
 	p.ready = true
 }
 

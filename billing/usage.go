@@ -133,6 +133,14 @@ func IntegrationUsed(at time.Time, service uuid.UUID, system record.System, prem
 	}
 }
 
+// Enriched says that an outside source knew more of n records and its answers were stored in a commit.
+func Enriched(commit string, at time.Time, service uuid.UUID, source record.System, object record.Object, class string, n int64) UsageEvent {
+	return UsageEvent{
+		Key:   fmt.Sprintf("enr:%s:%s:%s", commit, source, object),
+		Meter: Enrichments, At: at, Service: service, System: source, Object: object, DataClass: class, Quantity: n,
+	}
+}
+
 // RecordsCreated says that a commit made n new entities. commit is any id of that commit which a repetition would share.
 func RecordsCreated(commit string, at time.Time, service uuid.UUID, object record.Object, class string, n int64) UsageEvent {
 	return UsageEvent{

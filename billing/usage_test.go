@@ -151,3 +151,13 @@ func TestIntegrationSlotsNeverStraddleAPeriod(t *testing.T) {
 		}
 	})
 }
+
+func TestEnrichedCountsOncePerCommit(t *testing.T) {
+	service := uuid.New()
+	a := billing.Enriched("c1", at("2026-11-05T00:00:00Z"), service, "lookup", "people", "contacts", 3)
+	again := billing.Enriched("c1", at("2026-11-06T00:00:00Z"), service, "lookup", "people", "contacts", 3)
+	other := billing.Enriched("c2", at("2026-11-05T00:00:00Z"), service, "lookup", "people", "contacts", 3)
+	if a.Key != again.Key || a.Key == other.Key || a.Meter != billing.Enrichments || a.Quantity != 3 {
+		t.Errorf("keys %s, %s, %s of %s", a.Key, again.Key, other.Key, a.Meter)
+	}
+}

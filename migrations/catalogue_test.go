@@ -42,6 +42,7 @@ var operatorGrants = map[string]string{
 	"public.api_keys":          "SELECT UPDATE",
 	"public.events":            "SELECT DELETE",
 	"public.idempotency_keys":  "SELECT DELETE",
+	"public.budgets":           "SELECT",
 	"public.billing_accounts":  "SELECT",
 	"public.collections":       "SELECT",
 	"public.collection_events": "SELECT DELETE",

@@ -24,7 +24,7 @@ func (h *Handler) routesAudit(r chi.Router) {
 }
 
 // auditActs are the groups of acts that the log can be narrowed to.
-var auditActs = []string{"conflict", "connection", "dead_letter", "hold", "invitation", "key", "member", "run", "secret", "service", "session", "tenant"}
+var auditActs = []string{"budget", "conflict", "connection", "dead_letter", "hold", "invitation", "key", "member", "run", "secret", "service", "session", "subscription", "tenant"}
 
 func (h *Handler) audit(v *visit, report *ui.Alert) (err error) {
 	f := audit.Filter{Subject: v.query("subject"), Actor: v.query("actor"), Limit: pageSize + 1}

@@ -165,38 +165,7 @@ func (view *PricingView) form(query url.Values, q plans.Question, values, wrong 
 
 func (view *PricingView) answer(base string, q plans.Question, a plans.Answer) {
 	view.Answer, view.Plan, view.Total, view.Notes = true, a.Plan.Card.Title, moneyOf(a.Total), a.Notes
-	for _, l := range a.Lines {
-		line := PricingLine{ID: "line-" + idWord(l.Price), Title: l.Title, Amount: moneyOf(l.Amount), Free: !l.Charged}
-		for _, s := range l.Explanation {
-			line.Steps = append(line.Steps, s.Text)
-		}
-		view.Lines = append(view.Lines, line)
-	}
-	for _, p := range a.Plan.Card.Prices {
-		for i, t := range p.Tiers {
-			var from int64
-			if i > 0 {
-				from = p.Tiers[i-1].UpTo
-			}
-			upTo := "from " + ui.Number(from+1)
-			if t.UpTo > 0 {
-				upTo = ui.Number(from+1) + " to " + ui.Number(t.UpTo)
-			}
-			how := "each of these"
-			if p.Scheme == billing.Volume {
-				how = "each, all of them"
-			}
-			view.Prices = append(view.Prices, []string{p.Title + ", " + upTo, billing.Money{Amount: t.Rate, Currency: a.Total.Currency}.String() + " " + how})
-		}
-		if len(p.Tiers) == 0 {
-			view.Prices = append(view.Prices, []string{p.Title, p.Words(a.Total.Currency)})
-		}
-	}
-	for _, f := range a.AddOns {
-		if add, ok := a.Plan.AddOn(f); ok {
-			view.Prices = append(view.Prices, []string{add.Title, add.Prices[0].Words(a.Total.Currency)})
-		}
-	}
+	view.Lines, view.Prices = pricingLines(a.Lines), priceRows(a.Plan, a.AddOns)
 	u := q.Usage
 	body, _ := json.Marshal(map[string]any{ //nolint:errcheck // plain values
 		"model": a.Plan.Model, "plan": or(a.Plan.Tier, a.Plan.Name()), "addOns": slices.Concat([]billing.Feature{}, a.AddOns),
@@ -217,4 +186,47 @@ func Pricing(r *http.Request) PricingView {
 		panic(err) // only a fault in the price list
 	}
 	return view
+}
+
+// pricingLines are lines with the steps to their amounts.
+func pricingLines(lines []billing.Line) (out []PricingLine) {
+	for _, l := range lines {
+		line := PricingLine{ID: "line-" + idWord(l.Price), Title: l.Title, Amount: moneyOf(l.Amount), Free: !l.Charged}
+		for _, s := range l.Explanation {
+			line.Steps = append(line.Steps, s.Text)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// priceRows say what a plan charges: what is counted, and the price.
+func priceRows(plan billing.Plan, addOns []billing.Feature) (rows [][]string) {
+	currency := plan.Card.Currency
+	for _, p := range plan.Card.Prices {
+		for i, t := range p.Tiers {
+			var from int64
+			if i > 0 {
+				from = p.Tiers[i-1].UpTo
+			}
+			upTo := "from " + ui.Number(from+1)
+			if t.UpTo > 0 {
+				upTo = ui.Number(from+1) + " to " + ui.Number(t.UpTo)
+			}
+			how := "each of these"
+			if p.Scheme == billing.Volume {
+				how = "each, all of them"
+			}
+			rows = append(rows, []string{p.Title + ", " + upTo, billing.Money{Amount: t.Rate, Currency: currency}.String() + " " + how})
+		}
+		if len(p.Tiers) == 0 {
+			rows = append(rows, []string{p.Title, p.Words(currency)})
+		}
+	}
+	for _, f := range addOns {
+		if add, ok := plan.AddOn(f); ok {
+			rows = append(rows, []string{add.Title, add.Prices[0].Words(currency)})
+		}
+	}
+	return rows
 }

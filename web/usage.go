@@ -23,6 +23,7 @@ import (
 )
 
 func (h *Handler) routesUsage(r chi.Router) {
+	h.routesCost(r)
 	r.Get("/usage", h.page(h.usage))
 	r.Get("/invoices", h.page(func(v *visit) error { return v.redirect("/usage") }))
 	r.Get("/invoices/{invoice}", h.page(h.invoice))
@@ -62,7 +63,7 @@ func (h *Handler) usage(v *visit) error {
 		return err
 	}
 	view := UsageView{Period: monthName(u.Period.Month), Money: v.can(auth.ViewInvoices), Zone: u.Period.Zone.String(), Rule: "Counted from settled facts, each once: what a system really took. Echoes, retries, failures and equal values are free."}
-	view.Months = v.months(u.Period.Month)
+	view.Months, view.Tabs = v.months(u.Period.Month), usageTabs("/usage", view.Money)
 	var draft billing.Invoice
 	if view.Money {
 		if draft, err = v.ledger(&view, u.Period); err != nil {

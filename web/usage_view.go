@@ -11,6 +11,7 @@ import (
 // UsageView is the usage of a month and the invoices.
 type UsageView struct {
 	Page     ui.Page
+	Tabs     ui.Tabs
 	Period   string // "November 2026"
 	Months   ui.Select
 	Stats    []ui.Stat

@@ -1038,16 +1038,16 @@ func (e IfNoneMatchStar) Valid() bool {
 
 // Defines values for GetInvoiceDocumentParamsFormat.
 const (
-	Csv GetInvoiceDocumentParamsFormat = "csv"
-	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+	GetInvoiceDocumentParamsFormatCsv GetInvoiceDocumentParamsFormat = "csv"
+	GetInvoiceDocumentParamsFormatPdf GetInvoiceDocumentParamsFormat = "pdf"
 )
 
 // Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
 func (e GetInvoiceDocumentParamsFormat) Valid() bool {
 	switch e {
-	case Csv:
+	case GetInvoiceDocumentParamsFormatCsv:
 		return true
-	case Pdf:
+	case GetInvoiceDocumentParamsFormatPdf:
 		return true
 	default:
 		return false
@@ -1096,6 +1096,27 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	case GetServiceDocumentParamsFormatJSON:
 		return true
 	case GetServiceDocumentParamsFormatYaml:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportUsageParamsFormat.
+const (
+	ExportUsageParamsFormatCsv   ExportUsageParamsFormat = "csv"
+	ExportUsageParamsFormatFocus ExportUsageParamsFormat = "focus"
+	ExportUsageParamsFormatJsonl ExportUsageParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the ExportUsageParamsFormat enum.
+func (e ExportUsageParamsFormat) Valid() bool {
+	switch e {
+	case ExportUsageParamsFormatCsv:
+		return true
+	case ExportUsageParamsFormatFocus:
+		return true
+	case ExportUsageParamsFormatJsonl:
 		return true
 	default:
 		return false
@@ -1254,6 +1275,41 @@ type AuditHead struct {
 // Because defines model for Because.
 type Because struct {
 	Reason string `json:"reason"`
+}
+
+// Budget defines model for Budget.
+type Budget struct {
+	Amount    string    `json:"amount"`
+	CreatedAt time.Time `json:"createdAt"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Pause     bool      `json:"pause"`
+
+	// Reached The part that was told in the present month: 0, 50, 75 or 100 percent.
+	Reached int   `json:"reached"`
+	Version int64 `json:"version"`
+}
+
+// BudgetAmount defines model for BudgetAmount.
+type BudgetAmount = string
+
+// BudgetList defines model for BudgetList.
+type BudgetList struct {
+	Data []Budget `json:"data"`
+}
+
+// BudgetNew defines model for BudgetNew.
+type BudgetNew struct {
+	Amount BudgetAmount `json:"amount"`
+	Name   string       `json:"name"`
+	Pause  *bool        `json:"pause,omitempty"`
+}
+
+// BudgetPatch defines model for BudgetPatch.
+type BudgetPatch struct {
+	Amount *BudgetAmount `json:"amount,omitempty"`
+	Name   *string       `json:"name,omitempty"`
+	Pause  *bool         `json:"pause,omitempty"`
 }
 
 // BulkApproval defines model for BulkApproval.
@@ -1519,6 +1575,77 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Cost defines model for Cost.
+type Cost struct {
+	// Before What the month before came to at this point.
+	Before  string   `json:"before"`
+	Budgets []Budget `json:"budgets"`
+
+	// Changes Against the same part of the month before, the largest first.
+	Changes  []UsageChange  `json:"changes"`
+	Currency string         `json:"currency"`
+	Forecast CostForecast   `json:"forecast"`
+	Lines    []PricedLine   `json:"lines"`
+	Next     []TierDistance `json:"next"`
+	Period   Period         `json:"period"`
+	Places   []UsagePlace   `json:"places"`
+	Total    string         `json:"total"`
+}
+
+// UsageChange defines model for Cost.changes.
+type UsageChange struct {
+	Before      int64  `json:"before"`
+	DataClass   string `json:"dataClass"`
+	Now         int64  `json:"now"`
+	Object      string `json:"object"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+	System      string `json:"system"`
+}
+
+// TierDistance defines model for Cost.next.
+type TierDistance struct {
+	// Left Units until the next one.
+	Left *int64 `json:"left,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter   `json:"meter"`
+	NextRate *string `json:"nextRate,omitempty"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+
+	// Rate Of the tier that is reached.
+	Rate  string `json:"rate"`
+	Title string `json:"title"`
+}
+
+// CostEstimate defines model for CostEstimate.
+type CostEstimate struct {
+	After    string       `json:"after"`
+	Before   string       `json:"before"`
+	Cost     string       `json:"cost"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+}
+
+// CostForecast defines model for CostForecast.
+type CostForecast struct {
+	// Days Full days that it is made from.
+	Days   int    `json:"days"`
+	High   string `json:"high"`
+	Likely string `json:"likely"`
+	Low    string `json:"low"`
+
+	// Operations By the end of the month.
+	Operations int64 `json:"operations"`
+}
+
+// CostQuestion defines model for CostQuestion.
+type CostQuestion struct {
+	// Usage The usage of a month.
+	Usage AssumedUsage `json:"usage"`
 }
 
 // Count defines model for Count.
@@ -2301,6 +2428,15 @@ type PriceTier struct {
 	UpTo *int64 `json:"upTo,omitempty"`
 }
 
+// PlanSimulation defines model for PlanSimulation.
+type PlanSimulation struct {
+	AddOns *[]string `json:"addOns,omitempty"`
+
+	// Months The present one among them; 3 when absent.
+	Months *int   `json:"months,omitempty"`
+	Plan   string `json:"plan"`
+}
+
 // PriceAnswer defines model for PriceAnswer.
 type PriceAnswer struct {
 	AddOns   []string     `json:"addOns"`
@@ -2805,6 +2941,25 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// SimulatedMonths defines model for SimulatedMonths.
+type SimulatedMonths struct {
+	Months    []SimulatedMonth `json:"months"`
+	Plan      string           `json:"plan"`
+	PlanTitle string           `json:"planTitle"`
+}
+
+// SimulatedMonth defines model for SimulatedMonths.months.
+type SimulatedMonth struct {
+	Actual string `json:"actual"`
+
+	// Currency Of the simulated plan.
+	Currency   string       `json:"currency"`
+	Difference string       `json:"difference"`
+	Lines      []PricedLine `json:"lines"`
+	Month      string       `json:"month"`
+	Simulated  string       `json:"simulated"`
+}
+
 // Subscription defines model for Subscription.
 type Subscription struct {
 	AddOns []string `json:"addOns"`
@@ -2994,6 +3149,23 @@ type SystemUsage struct {
 	System      string `json:"system"`
 }
 
+// UsagePlace defines model for UsagePlace.
+type UsagePlace struct {
+	Complex   int64  `json:"complex"`
+	DataClass string `json:"dataClass"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Object   string `json:"object"`
+	Quantity int64  `json:"quantity"`
+	Realtime int64  `json:"realtime"`
+	Service  string `json:"service"`
+
+	// ServiceName Empty when the service is gone.
+	ServiceName string `json:"serviceName"`
+	System      string `json:"system"`
+}
+
 // Version defines model for Version.
 type Version struct {
 	Go      string `json:"go"`
@@ -3040,6 +3212,9 @@ type InAdjustment = string
 
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
+
+// InBudget defines model for InBudget.
+type InBudget = string
 
 // InConflict defines model for InConflict.
 type InConflict = string
@@ -3148,6 +3323,24 @@ type ListAuditTrailParams struct {
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// CreateBudgetParams defines parameters for CreateBudget.
+type CreateBudgetParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteBudgetParams defines parameters for DeleteBudget.
+type DeleteBudgetParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateBudgetParams defines parameters for UpdateBudget.
+type UpdateBudgetParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
 }
 
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
@@ -3764,8 +3957,26 @@ type GetUsageParams struct {
 	Period *string `form:"period,omitempty" json:"period,omitempty"`
 }
 
+// ExportUsageParams defines parameters for ExportUsage.
+type ExportUsageParams struct {
+	// Period A month in the tenant's time zone; the present one when absent.
+	Period *string `form:"period,omitempty" json:"period,omitempty"`
+
+	// Format `csv` when absent.
+	Format *ExportUsageParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportUsageParamsFormat defines parameters for ExportUsage.
+type ExportUsageParamsFormat string
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// CreateBudgetJSONRequestBody defines body for CreateBudget for application/json ContentType.
+type CreateBudgetJSONRequestBody = BudgetNew
+
+// UpdateBudgetApplicationMergePatchPlusJSONRequestBody defines body for UpdateBudget for application/merge-patch+json ContentType.
+type UpdateBudgetApplicationMergePatchPlusJSONRequestBody = BudgetPatch
 
 // ResolveConflictJSONRequestBody defines body for ResolveConflict for application/json ContentType.
 type ResolveConflictJSONRequestBody = Decision
@@ -3848,6 +4059,12 @@ type PreviewSubscriptionJSONRequestBody = SubscriptionChange
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
+// EstimateCostJSONRequestBody defines body for EstimateCost for application/json ContentType.
+type EstimateCostJSONRequestBody = CostQuestion
+
+// SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
+type SimulatePlanJSONRequestBody = PlanSimulation
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// Livez Does the process live?
@@ -3874,6 +4091,21 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// ListBudgets What a month should cost at most
+	// (GET /v1/budgets)
+	ListBudgets(w http.ResponseWriter, r *http.Request)
+	// CreateBudget Set a budget
+	// (POST /v1/budgets)
+	CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams)
+	// DeleteBudget Remove a budget
+	// (DELETE /v1/budgets/{budget})
+	DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams)
+	// GetBudget One budget
+	// (GET /v1/budgets/{budget})
+	GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget)
+	// UpdateBudget Change a budget
+	// (PATCH /v1/budgets/{budget})
+	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
@@ -4159,6 +4391,18 @@ type ServerInterface interface {
 	// GetUsage What was used in a month, and what it comes to
 	// (GET /v1/usage)
 	GetUsage(w http.ResponseWriter, r *http.Request, params GetUsageParams)
+	// GetCost What the present month costs so far, why, and where it goes
+	// (GET /v1/usage/cost)
+	GetCost(w http.ResponseWriter, r *http.Request)
+	// ExportUsage The usage of a month as a file
+	// (GET /v1/usage/export)
+	ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams)
+	// EstimateCost What more usage would add to the present month
+	// (POST /v1/usage:estimate)
+	EstimateCost(w http.ResponseWriter, r *http.Request)
+	// SimulatePlan What the last months would have cost under another plan
+	// (POST /v1/usage:simulate)
+	SimulatePlan(w http.ResponseWriter, r *http.Request)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -4213,6 +4457,36 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListBudgets What a month should cost at most
+// (GET /v1/budgets)
+func (_ Unimplemented) ListBudgets(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateBudget Set a budget
+// (POST /v1/budgets)
+func (_ Unimplemented) CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteBudget Remove a budget
+// (DELETE /v1/budgets/{budget})
+func (_ Unimplemented) DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetBudget One budget
+// (GET /v1/budgets/{budget})
+func (_ Unimplemented) GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateBudget Change a budget
+// (PATCH /v1/budgets/{budget})
+func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4786,6 +5060,30 @@ func (_ Unimplemented) GetUsage(w http.ResponseWriter, r *http.Request, params G
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetCost What the present month costs so far, why, and where it goes
+// (GET /v1/usage/cost)
+func (_ Unimplemented) GetCost(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportUsage The usage of a month as a file
+// (GET /v1/usage/export)
+func (_ Unimplemented) ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EstimateCost What more usage would add to the present month
+// (POST /v1/usage:estimate)
+func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SimulatePlan What the last months would have cost under another plan
+// (POST /v1/usage:simulate)
+func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetVersion Which version this is
 // (GET /version)
 func (_ Unimplemented) GetVersion(w http.ResponseWriter, r *http.Request) {
@@ -5159,6 +5457,199 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListBudgets operation middleware
+func (siw *ServerInterfaceWrapper) ListBudgets(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBudgets(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateBudget operation middleware
+func (siw *ServerInterfaceWrapper) CreateBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateBudget(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteBudget operation middleware
+func (siw *ServerInterfaceWrapper) DeleteBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBudget operation middleware
+func (siw *ServerInterfaceWrapper) GetBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBudget(w, r, budget)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateBudget operation middleware
+func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "budget" -------------
+	var budget InBudget
+
+	err = runtime.BindStyledParameterWithOptions("simple", "budget", chi.URLParam(r, "budget"), &budget, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "budget", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateBudgetParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateBudget(w, r, budget, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9881,6 +10372,94 @@ func (siw *ServerInterfaceWrapper) GetUsage(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// GetCost operation middleware
+func (siw *ServerInterfaceWrapper) GetCost(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCost(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportUsage operation middleware
+func (siw *ServerInterfaceWrapper) ExportUsage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportUsageParams
+
+	// ------------- Optional query parameter "period" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "period", r.URL.Query(), &params.Period, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "period"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "period", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportUsage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EstimateCost operation middleware
+func (siw *ServerInterfaceWrapper) EstimateCost(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EstimateCost(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SimulatePlan operation middleware
+func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SimulatePlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -10220,6 +10799,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/usage", wrapper.GetUsage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/usage/cost", wrapper.GetCost)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/usage/export", wrapper.ExportUsage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/usage:estimate", wrapper.EstimateCost)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/usage:simulate", wrapper.SimulatePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/budgets", wrapper.ListBudgets)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/budgets", wrapper.CreateBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/budgets/{budget}", wrapper.DeleteBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/budgets/{budget}", wrapper.GetBudget)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/budgets/{budget}", wrapper.UpdateBudget)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices", wrapper.ListInvoices)
@@ -10742,6 +11348,244 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBudgetsRequestObject struct {
+}
+
+type ListBudgetsResponseObject interface {
+	VisitListBudgetsResponse(w http.ResponseWriter) error
+}
+
+type ListBudgets200JSONResponse BudgetList
+
+func (response ListBudgets200JSONResponse) VisitListBudgetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBudgetsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListBudgetsdefaultApplicationProblemPlusJSONResponse) VisitListBudgetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateBudgetRequestObject struct {
+	Params CreateBudgetParams
+	Body   *CreateBudgetJSONRequestBody
+}
+
+type CreateBudgetResponseObject interface {
+	VisitCreateBudgetResponse(w http.ResponseWriter) error
+}
+
+type CreateBudget201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateBudget201JSONResponse struct {
+	Body    Budget
+	Headers CreateBudget201ResponseHeaders
+}
+
+func (response CreateBudget201JSONResponse) VisitCreateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateBudgetdefaultApplicationProblemPlusJSONResponse) VisitCreateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+	Params DeleteBudgetParams
+}
+
+type DeleteBudgetResponseObject interface {
+	VisitDeleteBudgetResponse(w http.ResponseWriter) error
+}
+
+type DeleteBudget204Response struct {
+}
+
+func (response DeleteBudget204Response) VisitDeleteBudgetResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteBudgetdefaultApplicationProblemPlusJSONResponse) VisitDeleteBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+}
+
+type GetBudgetResponseObject interface {
+	VisitGetBudgetResponse(w http.ResponseWriter) error
+}
+
+type GetBudget200ResponseHeaders struct {
+	ETag string
+}
+
+type GetBudget200JSONResponse struct {
+	Body    Budget
+	Headers GetBudget200ResponseHeaders
+}
+
+func (response GetBudget200JSONResponse) VisitGetBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetBudgetdefaultApplicationProblemPlusJSONResponse) VisitGetBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateBudgetRequestObject struct {
+	Budget InBudget `json:"budget"`
+	Params UpdateBudgetParams
+	Body   *UpdateBudgetApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateBudgetResponseObject interface {
+	VisitUpdateBudgetResponse(w http.ResponseWriter) error
+}
+
+type UpdateBudget200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateBudget200JSONResponse struct {
+	Body    Budget
+	Headers UpdateBudget200ResponseHeaders
+}
+
+func (response UpdateBudget200JSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15259,6 +16103,226 @@ func (response GetUsagedefaultApplicationProblemPlusJSONResponse) VisitGetUsageR
 	return err
 }
 
+type GetCostRequestObject struct {
+}
+
+type GetCostResponseObject interface {
+	VisitGetCostResponse(w http.ResponseWriter) error
+}
+
+type GetCost200JSONResponse Cost
+
+func (response GetCost200JSONResponse) VisitGetCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCostdefaultApplicationProblemPlusJSONResponse) VisitGetCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportUsageRequestObject struct {
+	Params ExportUsageParams
+}
+
+type ExportUsageResponseObject interface {
+	VisitExportUsageResponse(w http.ResponseWriter) error
+}
+
+type ExportUsage200ApplicationJsonlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportUsage200ApplicationJsonlResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/jsonl")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportUsage200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportUsage200TextCsvResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportUsagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportUsagedefaultApplicationProblemPlusJSONResponse) VisitExportUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EstimateCostRequestObject struct {
+	Body *EstimateCostJSONRequestBody
+}
+
+type EstimateCostResponseObject interface {
+	VisitEstimateCostResponse(w http.ResponseWriter) error
+}
+
+type EstimateCost200JSONResponse CostEstimate
+
+func (response EstimateCost200JSONResponse) VisitEstimateCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EstimateCostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EstimateCostdefaultApplicationProblemPlusJSONResponse) VisitEstimateCostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SimulatePlanRequestObject struct {
+	Body *SimulatePlanJSONRequestBody
+}
+
+type SimulatePlanResponseObject interface {
+	VisitSimulatePlanResponse(w http.ResponseWriter) error
+}
+
+type SimulatePlan200JSONResponse SimulatedMonths
+
+func (response SimulatePlan200JSONResponse) VisitSimulatePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SimulatePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimulatePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -15327,6 +16391,21 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// ListBudgets What a month should cost at most
+	// (GET /v1/budgets)
+	ListBudgets(ctx context.Context, request ListBudgetsRequestObject) (ListBudgetsResponseObject, error)
+	// CreateBudget Set a budget
+	// (POST /v1/budgets)
+	CreateBudget(ctx context.Context, request CreateBudgetRequestObject) (CreateBudgetResponseObject, error)
+	// DeleteBudget Remove a budget
+	// (DELETE /v1/budgets/{budget})
+	DeleteBudget(ctx context.Context, request DeleteBudgetRequestObject) (DeleteBudgetResponseObject, error)
+	// GetBudget One budget
+	// (GET /v1/budgets/{budget})
+	GetBudget(ctx context.Context, request GetBudgetRequestObject) (GetBudgetResponseObject, error)
+	// UpdateBudget Change a budget
+	// (PATCH /v1/budgets/{budget})
+	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
@@ -15612,6 +16691,18 @@ type StrictServerInterface interface {
 	// GetUsage What was used in a month, and what it comes to
 	// (GET /v1/usage)
 	GetUsage(ctx context.Context, request GetUsageRequestObject) (GetUsageResponseObject, error)
+	// GetCost What the present month costs so far, why, and where it goes
+	// (GET /v1/usage/cost)
+	GetCost(ctx context.Context, request GetCostRequestObject) (GetCostResponseObject, error)
+	// ExportUsage The usage of a month as a file
+	// (GET /v1/usage/export)
+	ExportUsage(ctx context.Context, request ExportUsageRequestObject) (ExportUsageResponseObject, error)
+	// EstimateCost What more usage would add to the present month
+	// (POST /v1/usage:estimate)
+	EstimateCost(ctx context.Context, request EstimateCostRequestObject) (EstimateCostResponseObject, error)
+	// SimulatePlan What the last months would have cost under another plan
+	// (POST /v1/usage:simulate)
+	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -15862,6 +16953,150 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBudgets operation middleware
+func (sh *strictHandler) ListBudgets(w http.ResponseWriter, r *http.Request) {
+	var request ListBudgetsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBudgets(ctx, request.(ListBudgetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBudgets")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBudgetsResponseObject); ok {
+		if err := validResponse.VisitListBudgetsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateBudget operation middleware
+func (sh *strictHandler) CreateBudget(w http.ResponseWriter, r *http.Request, params CreateBudgetParams) {
+	var request CreateBudgetRequestObject
+
+	request.Params = params
+
+	var body CreateBudgetJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateBudget(ctx, request.(CreateBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateBudgetResponseObject); ok {
+		if err := validResponse.VisitCreateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteBudget operation middleware
+func (sh *strictHandler) DeleteBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params DeleteBudgetParams) {
+	var request DeleteBudgetRequestObject
+
+	request.Budget = budget
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteBudget(ctx, request.(DeleteBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteBudgetResponseObject); ok {
+		if err := validResponse.VisitDeleteBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBudget operation middleware
+func (sh *strictHandler) GetBudget(w http.ResponseWriter, r *http.Request, budget InBudget) {
+	var request GetBudgetRequestObject
+
+	request.Budget = budget
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBudget(ctx, request.(GetBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBudgetResponseObject); ok {
+		if err := validResponse.VisitGetBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateBudget operation middleware
+func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams) {
+	var request UpdateBudgetRequestObject
+
+	request.Budget = budget
+	request.Params = params
+
+	var body UpdateBudgetApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateBudget(ctx, request.(UpdateBudgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateBudget")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
+		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -18581,6 +19816,118 @@ func (sh *strictHandler) GetUsage(w http.ResponseWriter, r *http.Request, params
 	}
 }
 
+// GetCost operation middleware
+func (sh *strictHandler) GetCost(w http.ResponseWriter, r *http.Request) {
+	var request GetCostRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCost(ctx, request.(GetCostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCost")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCostResponseObject); ok {
+		if err := validResponse.VisitGetCostResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportUsage operation middleware
+func (sh *strictHandler) ExportUsage(w http.ResponseWriter, r *http.Request, params ExportUsageParams) {
+	var request ExportUsageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportUsage(ctx, request.(ExportUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportUsage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportUsageResponseObject); ok {
+		if err := validResponse.VisitExportUsageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EstimateCost operation middleware
+func (sh *strictHandler) EstimateCost(w http.ResponseWriter, r *http.Request) {
+	var request EstimateCostRequestObject
+
+	var body EstimateCostJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EstimateCost(ctx, request.(EstimateCostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EstimateCost")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EstimateCostResponseObject); ok {
+		if err := validResponse.VisitEstimateCostResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SimulatePlan operation middleware
+func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	var request SimulatePlanRequestObject
+
+	var body SimulatePlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SimulatePlan(ctx, request.(SimulatePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SimulatePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SimulatePlanResponseObject); ok {
+		if err := validResponse.VisitSimulatePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -18610,501 +19957,534 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XJPHpYtS223E7f/2Ntxkol3HNvXdsa/O7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
-	"Uq124tmZs2fTligQKBQK9fipj4NULldSMKHV4PzjYMFoxgr488dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
-	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
-	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
-	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8GgL0rxUlPNYvOU",
-	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
-	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPN3ttmd0AW5ZEDIjSwL",
-	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX59dfHPwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMMyELzA+n05xHkBgSYgdiKs6qR",
-	"hkQvqCZralZJs8Tw7uSbCax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6XQIrvTc+JesFE+YRbqih",
-	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
-	"T3WHdZ/US00jl8nkm8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4ZvAuytTiIvutVHrJhI7v",
-	"NvXff6kIz/wUVlQvqglUT/XlOHGx4lGBa15+yTatb8Wf9n3jIylmOU8bFpzab9te7J455NWCpXE1xr7c",
-	"fg+vd/df8zTcaAdOpEnDSd3XXypifm4mQgWhOafKCHeu26cE+kzPGRUs4/qp1A3aQArfG+HBWremGqbv",
-	"DH5gNHvCtGYNRMkYzUgOD7TNIKuG6TuDn2Wexd+9kHnW9lLzfe/XPRZXXNNmbuT++7ZXV08dMgHZrP7h",
-	"l3teDb/v+94nXDS8NOei9Y3m+96v+4Utp01MtYTv2l6JT/R+6QuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
-	"2TAd/O0B07niqpHTCvvtl4qI0iy38eV2lD2qLV+aa+90fO/be9/dvX/vW1Dv8MNKueNCszkr3ATLnF20",
-	"iGaa7jsIRTVCb+qUTYQp97yy/7tesrRgDZefgu/MLtAlq6yZRy9+ef/q2d9/fNowDfzZATNpsf6sHdfl",
-	"HrSP9nUo8CWPkOFCk6VUmihJllRsmqzNHH4dviFjM1rm2pgTyWAmiyXVyGR3TwdJxZRjY3/u4caXcADV",
-	"7uQeZ3D94gFVCVFsRQuqWUamG5LK5ZKqh4TmOeqTdKqMjm2Uc5rnk65mvx09bvBvW9KtZhMs+zH+dBzY",
-	"3c4NcI07xpT+XmacwQt+kGnp1NFUCm3/pKtVztEDdOc3hYeUfaDLVQ7841gANBBNUw3Td2R88zHUlYyS",
-	"sDzJpmZnM/zXIBnI6W/M/Oz8TTVEpTOvpNLzgqnf88F1sjWaWshVMJz559Z4pdJyyYpwwOUGxnp3HVK5",
-	"zZvi6WKoFlJjQ5d5jRqOGOfELeStsKQ4fysIOSEfeXZO0mKZgHJ3TqrVJYEKCo+cZNOE2LWckzduxHfX",
-	"wUhmxW4oWFd9FEuf2jCOImacwR7H3LaDwS6PZJYi5tr6r5fPnhpG/78XvzxJCLVn+PTsPvk7/35oHlV3",
-	"7O9O3O+Gy4zg2FOmwAMxuXM19gR37ibDbRNjlZlbEr/c9S0iK6uVFArZODQyurPxlCo2OB/fTQapzPOK",
-	"w7RML9/n7Irlhq8zlvKMZd9vDDkySp7IK5ZTEIAzzowKOfi9pEJzvfE8Psvfj+4/WN/97Y/ZbFyMRqPx",
-	"6N7I/m9u2HXFBMsujMg6HZ3ePxmPT07vvhqPzkej89H4n7BgChMePJKlsCJnQQWqAqhrmD/aX4NPvuIa",
-	"GPXl3389GcOnSuZXkdeP4fUjfL0C6To+TYLTrq72vNA++tQrjExoWWxO1Eak5mueMRQQNL50eHfGcqbN",
-	"VlupqRgTbaTC0zY4H6xpwRayVAzlwxXNS7O/p9fvkoFCx61fvPmdNsJ8bvZ1SUVJc/MbdKcPzk+TwZoL",
-	"YRTJ+ridRYjnycixCk1fw94RV39saPvYHXgGhq3bcd1Zny4NW4V/DU6HZ6NBMkCXTGqoUqpscO0PwOBc",
-	"lHnupbho5wRnLJwPpnzPYUAd1A3vGf9ZqemcEQmeGqIXvMBNw33MCjrT4YaNk8G64Foz8T34N2ocNjp7",
-	"NXpQcdgUV1fsmRdyce3MX3ff/mpnmhigsrGN2ufcdesbMUTdrO7OECnoKVZiDLm4ojnP2qVfxgsvM7m5",
-	"V8xyzFirAnZ+fHqNn7ULT3za/LtQ+qJFLgDjZfnv7bt2yTaBrMtpZMxAzi2ZUnTO7I7AVJzTlAbGEd6l",
-	"MFmZlajvyJVhopViheHDFd3kkmbB8gfLEt2Dl6Wf0HXA34Ekt5xfgpiGO/moUteLvqzgV0yEIlNpWbBZ",
-	"IcGVqAvQCsehGOyuMVWM18DvgUdnaCjh/C/dmdQyY9uGtvDrAvhtDIo08NIiz/bwEhfAc3AhmT0XIGgH",
-	"NY4opzlPh1tKQ+sFP6pd8GZCBF7BpVB495pdCe6/43NCzqjCS7Dh8tRS09xRqxKyndkBNreBERYyz4AD",
-	"Ao9Uj6vLe7+NKvEO1PNCXmEApS717x4u9f9W0JSRn+VqZRg6GaS5VFsbOjp9NQo21BCh1HueKRitPzI6",
-	"GY23HwGRWbubR8NRw91c1q7zwf2mB2dc0Jz/sT29OoVmOZ07Aw6ug9/KpbGuNPtgfvWFGd2Ixy/umwmR",
-	"KcvlGm5ne9vbkLy5yr764r55+uvhwGhfcNz2KgI5F0493FVPGleWLmgxr5wQxuamwvpZ34QDVJurObj4",
-	"vNpu2bzA02HWdlatepyYAypXrIBBlbF3vsBn/NJyLjpJkhIuG3PtwAU9MOfyfTW0uUdYwWVWsYf5SCqu",
-	"nY7jLhfzy5PaL7dXo53avxFpMH2YtFO5Bo+f/uMEJjkO3v1xwEQWckmdQ5dS6EVthkrTooWlNV+yf0ph",
-	"JvPrq0dwCVLNHlF0mNo9WbHCiam6uGFa58i2eE3iB+i0sJ9YsWaEbiW6uvCOf9NZZ8HmZFaDbHMn4WgK",
-	"3VOpf5EZn3GWxZJxghireVsQUD34jc8LOc3NndAolVf4xH8065HOnLcEfq80zUFnZJry3HClXLKpzDYk",
-	"XVAxZxlmGVhfg/N7kCWjYr3gORuSF0Z74C6NgYqMFGzFcPmFHQXdh0pTAWcE/As4pLoTeKqsF+wx2tB7",
-	"9EnDXKUanN8zprA7U4/spP38Bt7VdAe8H6woZFF5Nepk6MxrbicivAY7v2ZCk3UhxXxI7o1GtZyOlAqj",
-	"xU4ZJA08JPdGYyIkkJwrovhcsIxwYb64i/punss1gyfvhcFx9EtDotdbwQWmlmgmqNDm2bOE3BvfNf/v",
-	"jCyZXsgsIYr/AUHMJcs4BVeVefIB7rE5rC6PC9PHZrKY8swcGAzBc+25QnFhNHL9Vrj0h4fk3umpvXRW",
-	"JRwxoEBCJkj0CVF0o8jaZkOcflelxXFFllwpLubmiwdES3Q7O6Kph+RsNCKUgG+ZyNlbIcsCPr1LlDTL",
-	"M/PFdAyj0K6YyIyFmklmjQZMkQE3W3AAXzBdbE4uZtFo52uuFzAdw9Rno7sJoeZBspBrnB3m5SiiJdHF",
-	"Bk/AsN2Pd50M6iGWHvqVs+msz+2916+SVrdNzYdmxWDgPztQaQcrUYXS3Nxuo2t78dJU7/O04a13/vE6",
-	"GUBux46j4dGCpZcsq/IInb/0Br42c6+Crw1tOqNYneRGTznRBRUKaaxuYuYZhU6knObbyj1uV125N4wB",
-	"VuUBhl3ARw13Hq5m68oDDuzPerLY5YHUyPP8BZ7RUBVIDUcAc9SsF3wnONfU4Hzk1W7423sXzd+glKC6",
-	"xH4vjdYwcnbiKBkYcQh/GLnjlURmDD/7hVU1Tu+Zb8pVZt9iyLSr6u+cGJBXbi0zLrhahKsDBi/Kbpol",
-	"eE+MDlfIecEURrOC5QUzBSeEiw+P+7GgUfTaHdfexiyFsGGprnzWyGBFKRxDPeGqp5c/o5qiJXAod91w",
-	"NyM/OPX+rK776z3Uuxtc7e4n2lpVpiljGcvAllhQ9UvorqjStZEYfRgAdjcahoKMbzkzrKCAF4Jwdg8v",
-	"Z3wbQxsYo4r7qCUaPCxm8S9KUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwr",
-	"ddo48wArx1G34UA6Rf1IVo6fFvzyIrVeZGO0ahuopvCZD/SbNZ9Y2u2Ewaeb5hT3GaE2C8goqJcMUg52",
-	"RsDtjeUxVIHIN+Y99lHQjKpws3UOXieDesLn1pK8k6NtJ36Rgm0GVt/5OFhRrVlhVvT/aPbb+0E0CyBj",
-	"GANpG/cCJ+gY7ePuONbY2UcFCBPgs364xC3OzyZKHJ+MWidMcEq7brn9yfc33nn2YcULpi4iuSrmQEPS",
-	"tWBXGBZomdsbN2YCvxu8i+3gJdtEdzCnSv8ky4YkNvMtmVmrt6CpZoVyBlXTssxvflWOpltjSvjpkotS",
-	"swOW1XBYQHDJyw77GBtUpXKF3NCp+uWleXy39CWQfR9rWUL37w2iuUA7jG2Pt98RP7OQ50L9IGShGt1D",
-	"elTzaj4XTtOpnw3UZjpSxR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW",
-	"9DW4idg6OAHBqjI+m7GCibQHW/3gfxMjopCa9xnNunN+gsBnZDy46BuWiN4YCkV3TiGIr7Nozf3M+VWV",
-	"APoQ6kfMFb6WZZ6RKRYPUZIVG1S6dw9JAmmQ0bHBBjG/Qw8J10QwlkEBnBTs2Qy08L0mQOJZEoQBJm01",
-	"5S56meznjILekCmoYOv2eq/0xKYAAXGq2TORb2LHZov9wyxJn0VbG6MyS6udr3NpxWFI9OixUapcsuxX",
-	"jGJ/HNAs41hP9Dw4PlY1390yCEjYu1EKDXWiW+dOGuX5w8uNSNX+lBdz55tbVBQ8XSxdJWun3wCHuSDF",
-	"vpXU57gq2JKXy86vUpqKzIYfOvzgepvuyeDDyVyemA9PXJYI7sPjcBHXlV7fj3zoS+pLBe/h7voan8zQ",
-	"9Qc139XRaffCrtpsUA9yXcdORZlxfeEqbupkQi1sR1lBO7uq4fKFAJdYyoiuNIjsF9QM/O5guwFelQT6",
-	"xbumJfwodBFRkKl36+7MgLpFt+oFFXmuk16mlYvfNDEmWq+NOz44HxirfPiCrn+xmTeojCyii+Gr6Mcr",
-	"Iy5lqX62v6uLtZ/ZB5qxlC9p/pCw5UpvbEWsu6CYIWpUSw4CQ5HXKvb77tvGCTlNyF0yHA7BgSxLTeZ0",
-	"pWp6dJPCmQxUafNI9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/D/XTzPcFW8kisvJpIS8x",
-	"B7VZ7QH/zoascpqyls1/43c/MHYMRzoi13nZhYDWRgEsGM0gSDSTpcjIeiFz1pHPFszlpoXrajx4ltX7",
-	"WkzIpHHeisl9Q/OfzcyukwGsZpcCTyXG3NZUuaBgQrJCrlbmD5plDOpVlvKKZTF9eGuG+JaK4km1t5ZI",
-	"Meb4nqW0VKznfVy5VoIyjvFoq47jbrLn5NthovMq88uLMPup++R8gC480H1+H5eRbeb2njKcHdO70USO",
-	"sZKlwmNzSdcqYc4svV1hzK4wAtHI1ru8h1F+IiwLmpOn6AZtJjSYUolwGVihu4f3PMmbtvJZqc2Au+dU",
-	"4hf1zdpSCVzUb7fEyn6DksOlgT2E8kNi134OMXdrA8bNSkzs2E1A2Rj6DNv9XlWa366z0iXgfmwZwGf0",
-	"dLPjnMt0x4qLb8ggCWOm+C673mp+fZjQ7eN1K6/tktgvs8Pitpbixq3m73kmxm2PZMayHzFgteNosRu9",
-	"f6uaJNY+0sEEqoKdrbuWKtaQ6KQXbIPeTzovmBH8GBYMMw8+xnRWn12wi5+yYoWCQlP0CdtiTKc4YmEf",
-	"KcqcETtMVHG0uexR74QDmyBLcPxapA68vW1t8DmxUWky3RApGFE8Y4lPgplu4BeQvTDs52FOZ3nUw1zl",
-	"J3fV/FsCBYUvfg7eXLD0fXycIE9ip+JSK0OmdNHoyA6Ll3o7lV1VUxRIi+YlQ8dVCiBIpXaSve6ACtao",
-	"ruJrrGVqxNQrrIPqqEq7s/KSZ1GZohwmVadBHEZUVf3U8xrfVS5doVSzCI9d75WHLCRXEpa8V5xSO+Tu",
-	"vCUoLBw9HSWCtfm5+b0PQlSVXAjOQ43D2t30jqQ/0IiJPt08B8nSkYTTzYsSD0SHhzMaEWWPBfn11aOd",
-	"8E2MPdeUa/PnARq+eXU1gJ93Uq23jVLg+X7kop7b106rEE/drzrQp0UaH03SQq5xt+kcU3Y0epnrZyh6",
-	"WFIbkYWpt23TEcz/qvjxczD+3WyfUx5ViLqznmrCEni1lg5IALKU3VO7Ufctaq1jkZyf5ZrImWaCMJou",
-	"bPB3SdYYE/KDd5jwDlRgjb08NoHjnfWeE14JvS3mcTWknSbVGFGWV6zQZSE6j2QkFcteYgLtIQLPxn/d",
-	"/GtT2B6+jTAv2CqP3ROoye7u8DMLIpkQivoiKqqhFtph+SjXuqsaOEu0e2PMGKRVdrupqm3f0ufB1oSq",
-	"hSljflmYtW3sUlztgmZES0DNQcC4haGG7Lh6F0vrenhzNtP7p2qeIlr6SXb19Fqe7suAFcntGOG67JxD",
-	"/rQMVe19G1eCStmQa7UD+wrQfWuqiK2zTvC6pNoKti8VSXOZXj4kld3DfSGCZnl+QHKJT9dtRlaCOblr",
-	"HQEfox4MhyPQPxfFplHHFGXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fOKf0uXmWLnzy+QSw8Ff6YK81T",
-	"9ckV1/5mzw80GkKoCgN6jRaooJFBnVYXl8VWBlntt+O5R8uiI4Hq91t9Fj+wFPIIlC0PWS94urAlP3AM",
-	"wGzVEpgOnZTmy1wqVoAgVZR3vTdWlBf9aQvqU8zpxaTNv+03HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJo",
-	"jId2m8qOPhLDqKOCmN+Hl8yXCq5Il/XTOzADBHOz9UyZOKmxa8ZtT3VL8YGT7A+hYxi/1TWat4uxkL43",
-	"VBt7a4ehD6S+EZhu7yF2Ca6rxQe4TfDKAxFVHRtoEsCVbtkgWKN00PWV9kMfHbbk1/ZxGO76IqV43yPZ",
-	"OnQ57gYdKnDjBaO5XmwQAR/3aRg3rNOC6ZdMG+EdOXvGdEa8N/sI6ja0YOSSrTRRjOa49d2NN9UBc4+s",
-	"ATze42uBzmDLYXEiVqHCNLcK64ssacaMDsa1Yvms3V+hgnXHw3xRz/kuyL0niqE90nRIvvj49OKXH68J",
-	"JFYpO1P75SDC6l1dlnal3mkZFDt0ZcNSxV3/fruDwmO75aViUIsKWNF2LVzM8xAxuB8fHCkLOcT79Ru6",
-	"w9k116r1iHqnZyVI6knLFWX3Oj0tBY7jJXIS73PxE9n5PnfY560h8yUX4afj7SC6k3z1/IC9MI9dznIw",
-	"5P2zs7v322TDkn6oTTPAjnRrv26lxo4xUgrLZ5hVYeQz3ITzguJViDnyWZUU32SvVDfXlo2ac6q2FLq9",
-	"xzDNqWrQuhD6CR6AdFhBgnxUwPK0S/O5o4lPO30XTZRDzKCo685+CWLUWH3DhlQ7VqVa7s54TTf2umJc",
-	"zK0LWyVkypTGnKR+Mmpe0oIKzZrMWWqmza9YsTEmPVkVcmlR8lsZtFv5Bv4geoWWyyUtNr0qlNwo+9zn",
-	"FmrL8VJVxuRe6limJm6DjUkCbKiKfi2iQxbHE5uy+FykZpP/PITprf0vSBYaxRT3R/bmuqUCsvaqsNuq",
-	"+rpsaczgdDzyciHXFoNDipQN95WP7akE+3ep16cr9cIdjp4QHLLeIWA75TtlK32oBdj/PLClzfM++Cy0",
-	"mYJcXEWPAHQ3OEYZZ2GTSVuDHRKxeLS8jHn9upy0ssibc5VcEEOumKjng5cFPymYqyxLuhTY4n7YhYWE",
-	"ambIgGXcInHGDSwYAMneqFA5cNp0y9fDUuRIzdWuC6EQTXwjd0PsUx5PfnLoZ9sb9zd+xUTYpIgrVbIs",
-	"2Unsb8swasySUttKsoOwxbdAXEeltMhiynAk27DaMW8e90zbCeFy9+5PjCmrBEpL0srg9PXf3vKsXhf6",
-	"xFptTb/CYyhNAR7v56A11YF84ymau8lzAJOhWZ4rAinrFihtybJNg5ER5Ebuflsh/FZsC1C/stRRs8dB",
-	"ALcR6Sd0GtfAgXdlqCSpLAqA2rG1O+ZXhAtiftUnC/OV+7UtS/WAYRhslgJKay+FXIv2w+0Rig++97L8",
-	"9zbVL6qs9Xlhc4puhVgb+2pVM94dpjHaNtF9DuCOu211p/TRhtpes0OwdRnPwO04Z5ogBFpTwmlUNpc5",
-	"a+r7kjPs9CHSR1LM+HxoS3W5rIqZpwWjl6rq04Jbss/tetS80S5u00pwVLmezQFsX3i0ez/cVJ9uSk6r",
-	"pEpYVumy6i9tjzmbBArdPbYSyiv2c/Ov7h13Rv3Zqed5+tuoUspdelyBETCQYIFoapfNfytkueqRQ98n",
-	"l6y/9O0toG4gX2IhcpJTzZQetvD2sU5CE0d3TJCM8qBlM5frFmGltpKGLaY4gsqyzWafmd5yVAp8bovv",
-	"FiCokybAumwprq4fvH/QvGTKJS77RCxjuqLO4zp5bTn5XVncVnyiV+X2FrHs9Nvp0py35JsTVGaQR3+O",
-	"SjuXEHO8ssxoocYBfbia8wqMJHldcM1ec6ESdNMH/1ayLFL7t6bFnGn8e834fKGNKQpEfm4x5BKyZMWc",
-	"JYResYKaPxC61O53n5hSQyLbha2LkTOjhSFjDbf4wig7dJqz4VP7x5stTnlXM1/VJV+dSNv0+GQlzY1X",
-	"VH2ddnmnwuDZ9UzEEXUvsBUbWPIFs7XB18kA4enbn4eS4mEMEQK+AVZd2lpBWzbQoCHrhvbVK1pAFy2A",
-	"mqVCCp5iqsmy0i1t5vUbtZCrd8Mg7LyQ0ft1uxwQO/bBCqLnEY/YrRQ0j29Q0By2o+suA+NNyuqkfUgU",
-	"Yy0tx3bTFNqFX1eOTgY/XkXbPV+QR7ksM/hWkfFwRJi4YrlcYcq35Q9zAZnDBxNn8OxkF6PH3andMTkg",
-	"GVNTi5zpomWe07dRNN81Gre7sg9EWE2l3OPuTAZqxdLA2nDTGA9H0Tc3g2Zgr4Hu+qxbeGiis6u3b4fG",
-	"Esy5YG/fdsj1CmZvUV0sERIXYbTv3yY5fhI9CT9WbSxearZqc8rW+erHDzTVraCWlSmR5iWKNNsQo0Ab",
-	"akXTS+TxGWPYFyLFbPNlmWu+AvAqF6BLBilFgBFpf64LDhXI5h63qjQ2NbFAV1CmXMgSQHCmPM9hCtDi",
-	"EzPYATOzQaxWXS462VCF1TZ2dx6ae0TTsjRbmRNIibkUWNz1H68SgUGTsB2g3aXYDoNv5KU/LYfDnVa2",
-	"0K4PbU6vWOU+g6aKcKE/JJP/jeGJiYNPC9JL9/C7s5doy8IOVmMDrZU8Ba8y5kkww9fEAvuoaFbZT1xk",
-	"Lu2gTk7sDNDQaNzdGVXHhFKxjECurE38NhNYMpFt5f/dBOwvAA/cduOamSRkWmroOQAtG9QCqlAuLc7u",
-	"UWaALd72Q9m5VnCWiNXUY5v/M8szWz+0y9SgZsUwXmCNWuaZS8hz/bDOwwT3NfX9G6yulucVMk686MNr",
-	"iN3clG2lLwu6grTpHWMLql4OqG2p1NFuk6vsw27PL1jeK+bbmIDgO5jbtuXQm9W3LT+CO3mvC5g6HnAu",
-	"fAvz2cf/q+OYA6+D/O7UcFTFcdHVrRfReAVPF7ZhIIIRQXORGS32y1P0eIKj056QwP/pMpJ8pr1lGsfZ",
-	"OB9bQWQ3vP1cHsEtExzyz8It8zNXWhabZjS9ptz4ODrI/hszabRMFaKYTFkKMCMhfqkVed3xSv1Jj4TO",
-	"e+GlN5jFUB1gK+Nt+I3a+a+huU6Yll4werzZe7itphwQjV0hEmLO/3IFbdddpSTKiGkhy/kCAjd0Kkvd",
-	"Ezjlt4ZMg22nANIHpRskR9qAw1ZQu0k4Yu6Gz7+upCR0w7uEkh34o11qdsBd6eox51kofkCsWLxKkFCV",
-	"8mfz0HGrduRSyzE8hgAKD/TnIYJss9NofdNBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2tNkf2",
-	"nCxlUal2UGwhqrZjePed26tXoWLn1L1ZIZeEkpkROEbZgxZeNuXZjmv/tTUqWDvq3HfztZfzrCz0ghW1",
-	"h8Ms7yqt11/Jrp7a+kpVHABW6gOi74djMcWawkGJvCTQbqoJQ0lHBf6zGSha2OCISMHOA0XXaF1OqE5p",
-	"ekm0rKpMATFF2c6u8eLrTx4IN0cuEgLfUe4LtJAd/0AZreG3KO08Rlv8YNnWcAXDI7YOqub7ITfcVvA9",
-	"EnBH6b5TKbTAsLjHk6sQkiqpVQ+uA/NX7NWe3GV25xg3gYwbt3/NG8BHv+rcY2h7DnXlrnYOFc+HxHVq",
-	"TvyxPHeMlADXMjHnmMAESSoPiY2YnXvYSm7FPRUbEJQPCc1ZASNByJ4vLYOuqFIWJlKHfhEog1tToaED",
-	"4ZSBoR4KSx/C812lfZO0KoKXDOxro3Lz36nPf0Lq8/HzjGN8X23tEY57wCefxaEPOpxvMXXYxXznHt4p",
-	"PLWZtp19f0HfqQidwo7pN0zRrvqiN7jNFDaWQABneNjjw/DcNaAw4gvxBg5wo4WN16OTQDEnmHKtk1Df",
-	"Q6USvmTZfG9Hp5tVw4dt3btl0Zes87O15u69RaTt+t5Q9IcRG1Y4F3Qu5SWhujMn2hPwU06j5X078rEp",
-	"ad82hz/+UbETfMJFvMlP12IBvwl96gWqluutnnx8aqtxequAd8/VO6i3oTqtKM8SciW5hVSfwwLL1QEn",
-	"MmzRHqt/rb0RIDY27rP4+1te1cUSsFvsjYE+QMs3V8XtHgcqttucAG06uFsDeRbmqfoSCzyvgegNBHpd",
-	"FoR7X9uVQB6hpGm5u+DkdixB+K1crhLIAk2s4EhIKVQ5NQ9NjejHxuJLujGKpFFH41aWjc52wpmGh1sW",
-	"ACf7pkVN6cKY0xHnBmTKnBvpuBYgiLhALuFSgOoct4dZFd/vrPxs5wQ0itOm7CZr6ebWYgDFngrClOZL",
-	"ir3/Akmc83YXaNtUDc3/bp6DpOEOIbhfmE3yrCRiBBoJNQnAIUHFwS8H90dFuWklFd8Clg2xroombPqe",
-	"uQYd+2X62bhXV0Eea4rv5g9U/FfnnFauP4ayLXnKPitN+2VTlZ01Us2dY8SqhP+UwiHlTvN4ZPIJCr86",
-	"L/6E3kj0GKHhrYgs+JwLYyKbfxUsZXyliTl0CZFXrLAJ8kqT8Zlttql2U7lsJucvXRE2+xQULOmHXw4C",
-	"Qa0m5QZxL47thD/7kexXzc6DnnOCMFrkHLyyAprvU21DY1iPZaHuDEGtWgdKgmvXEDohShWmLNEsgxO2",
-	"naUUy0nKbcViZTJFGYGLyz3R8VSuNthWowqOb4ErskUH4VlF8Jvqwtq8yWvxkyyW3d/RSYMyqw98qSI9",
-	"tNa/BUqzUrMiSVlhYrvSdLnqkae0VVvk1LBKtfILStwOVXRs4PDLHUGDg4C+B2lIgwout+4RmxXyDxYP",
-	"Dv7CnLGxlb/U6JLasZ9KVURv7d8k7xllaAZ76FFcf1Pl2fmjbIaddUv5xbT7mJGcR7gJ7b58FhchzvWQ",
-	"+pODPYfww/hcolkQExD3aoItbWeMJWSCmo6a+DgMJapcPiSCcYjUcSNfS6Gd3wbkfQ2YaSPS99id0WLz",
-	"uDaaW71F6+1JkwFOxitbquFk6iKKl2vvxidUM5HG+zIseZ5zhUCaiQtldlAe6pa3LKd5cE6tOXgIKDfV",
-	"9B8yL5csOts5n9PpRjNFvhqP/t8DAn9/3XEuM8rzRjhzqVhCMkYzkkMtUPcmiWnKlJqVedvAFBtIdxwT",
-	"DG/flbU+5guLp2sZEawn7eH7iSxIwWal6viubcyp6sW1lXnaJTXI7y32qu1e9MSBwdo5W/xC1BNrjfqC",
-	"nYlKAXyJqTZpWRTm/VsW4sl/vhmdPHj3H1+9fTvEv77+zy+i3k/7+6276g09+ePdx7vXX+y9yys7yI0U",
-	"W/xTtg4c3/2EXxOFHqP/2KqfRsuzM3hIpiyXa/IHKyTR9BLQJGdxCn0cJ+PTa0+mj+Pk9LqBVId2DQzs",
-	"z/CHpz2LczyhnU3aUq1jyO0RuHqQuhZGiyR8ysIngwh2tdcx3wZU1RdZ8UAoqub+gsbG5L+XzH7tqtwi",
-	"xQP23Q2EroMD9+sKXWEo9iTHn4BPGRabd4KljFCyWnITMWtgRwcJiVCKfaIT3nRS209oPbLe55Q6myMs",
-	"fj27t1cMHaxF1kLP8dWE6vSWS8a2eJ6k8MDE3VxGbQZUHBt1tPlKTGTtcYVn3sJuqtHuJCFwmMYSDGvf",
-	"dwfpbLHJ1irm+pWlJgvXRdgqxGGDjlJ44JvuHYvjx86nqFsIDzOj2DaGNNm1dAX28e+BW8qE0flZFrfB",
-	"Au792KfVkKCaX7EO3gjICLfc1oif7mqk43MsGM2eiXwT/1alNFa38AOfGw0NPWQANye50A/JyRjjoWJj",
-	"Ux6HLY2fPnYsbMNqRUuTYDnB3MOdaN72Ixjjz/yQf31jHOf6UlNdqhiqPyTXt0VmwWG8oN4aOaiFjq40",
-	"h91grLe3O4ERv2jGccqkYE3GlMLm5baqWQm6UgupO9pqzDWq7ZarEjS3jaasGDuLi/nLDk1Eop3/mn2v",
-	"q4VtXut9Enah2BCD0WVDHj/dG50HPgAaahneYD0n35C+unVPYJCW+hKPo90U3hOLlLI8U4XBK1bdZTlP",
-	"pyQ4N1u76XglehSda+hm1baG4XL2IS5jjHh45EDG4/h0PSHLOxemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA",
-	"+5Sr2PZZPuN5x/Ff7cs2tJhXWvxKqy1u5aJjXGSeIz+Lu+w53RzgV6mAH25q8FQjRWfn8wa2FcosBpKQ",
-	"5qXiV6x7zh94iZuKEYoeAsR8/k97VbYvGF/pXpDAUoLfR6mQ05h8y7Jnoi54tqwaRnVZxBVhnx+xU8nY",
-	"ipDQmMTTOVHCTaryRVl8BZxRl478hhwXZvHRbhCBUzKSbrjken+JfU7FE3wSWCRjeYMxsWwhbndz0rzv",
-	"edGQk9FCb1b07J8QhO26NUitgqlIhZ1N89T2i04cX3pqN3H0E78Z201A8p+QSSK2749XrNhgCYRNNwNY",
-	"B5ebSQHq6aRWvhtI2Fkwbo/bOowzNaQwKdcvU7mat4i91qVHn5R5Q82u62KylsUlK4h5ctjciz/uN7hy",
-	"rZ4cjHku5aVy/pMgybZvAMRTNqntX9PePy+i+fMN6EMe06ZzRgx2mfgYw7rsk7bm+1XEDjkrHleMEeFU",
-	"mi7CdjPY5dYQH7RxOcMQ4bqBVR08T9Qt1IR/Awuo2SrzgmYlxRSFKwwwwdjvSwFpMgEqUA4KVwUL5Kke",
-	"RWvif0Suj18FJvUY/sKBuwbuGoF7sIUP3X8vcVa0XYaNNCtXr2T81WCdGTp5RxBnhT/e1uo1Dx1yYGA+",
-	"nW47Q4BXPJ6o0PHS5SHoBB4Bzywtqbbw6guh1rHslYj6sb9VU/vlLPpcmmZuWVN+f8ulLaMNnHyRLVWq",
-	"XPbtCLiyCtqukMipeNXczyhut4Mzslw6rgO6RHm++33urm+YaDit8I73F7fPX69ud9wcR75GZonbT+Z1",
-	"/dShvU3sccjGefyfkqkDoiMVT2+lthg7EnT/E7UR6SQhE5pdUZGy7MTF9U+gSXNpfmG+N3bYSZWSYj5C",
-	"GM8TXVChfDa5godZxlMjpU9UuVrJAh5XOT158ODkwQPzjwVfUXqiZHp6AoYsNy83X6wXXLOTnE5ZPqkx",
-	"bRiLuxcPxNnw5d3TlgPkLpIVK2DteEWceHvb/CO45ZC59KyeZFc/ENF8j4n72eScTMA2YoVZ36qQM6YU",
-	"7N+EyIJMzC1QrAqu2GRI4Jf1KdgBoJ/bhHyFmFIgs7+G30/5iQeKpvlkSF65UncCq1bYFl4KtoW4GiVj",
-	"6aCzWwvtUKj8GkXYRVI3snK2r9JhJ7OhJdXD/ZuCUI83hf08aiJuuV7h0xQXWODEpio9q6OvwxI9gpAs",
-	"FlNW+AzquWSK1BBxOpmEoAY2Nzty68EsPdUBo3ZvHYRTP6wCerOyCIuGFwlQ/PSIPLh39i1Z4RMkY5ry",
-	"PJKbH695eqnpNGcPoUvFihXYd2UrDegNPfljdPLg/bv/ePt2WP3ji4ZQiw28RyjtMeiocD3eJclkdCsr",
-	"0MOjwAVyYURlUzNjmmUFU0YpumSZOfN9Gl4hYzClH2fxRr0QBTHSeSNL8woQKguWr3Yw4OL9VZQPwLWU",
-	"7UQa73EBZfeWM4ZtELIxnOe5taGBN7nArs6Gi27QDcwjytpOlbgyzzbBPvmGBhVxWw7GT/HmOc8EIzNa",
-	"5npDVjlFi6pzr4u8XIrovUM9uoTNhx3Hg9Q5F+xGAzQ2rHgdtgLCgFe8dowWdBnPYn4FUo8VG+IfSsiK",
-	"6kX1bwJsSjPzjdkXRi2MgwWJbihXswDSMUl1/8FoTP7r5bOnbgjChY0I2m0mU9nQ7An7QDXJcEnWBdfM",
-	"zXO/AG9rhvEiqFOO9zz+FM7I6MyqmFVzLL5rKBBrxxri4QegBGAk7sAy/gPQQSN5VIjzhzhGlOstrMOH",
-	"ULS1XOkN5r0EDd8NC6I+WYFn3iDO2RRGXFKdLv7eVBe1YuJRmA6/DywgMtWw3eAsjkWwPXnM3m/LFbLV",
-	"tzaYD20fmpMt5JplbbmTXXmppqXY5HXfvl9pnufm1EMzLZ0YiqQMbtlY5/sdQNSgmT9gWLdme+7lSIuD",
-	"vTPtn2ThoCcdEiXOcxsWmGbsYYhERm2tM27Nl3HAaOuH76wiQQ3gLXSeDQRJwOBBcNqR2KNyWY7bAg4I",
-	"0iIqSVIvdMMFNwvGI4S1rYT9LGLaONcqP+sQBsajVRvpOvoq2+Fm1+EcfLPPF+wejS/mt4NSxJvhBDcP",
-	"LbjJJcNypH6NP7agBkGP9HOov+t784sQbbAvxGD3JiMvEKesJ5EcsuO+pkHxrV/ldNMEi+6rRLtdPu24",
-	"n74H5lFhJm8GPYsPNzu3C6aAMeI6eg09ERHohp3rlp0y4GuX11yIMBoe06TAi/I9a6hOwZt8y+UCfkBj",
-	"isM0YX7wxWsu2t61A2gS1Atbr2lIvKpZYYDGWAE3AhX9EuvYjG5NwbyS9kNiWPYFmhR9feNG3lsVbbtz",
-	"1i5QtnlYxRP6obtVWOMJ3g+kClij6BxyvdUbApDsw6pAv3D8LdGeWffiDcFmTVZyvvH409aVCpBQDIXV",
-	"XiqsbEev+AxrTb+aXPfxgSvffVg/429k1SEJtlNjswvivgu7F1kb/aGHRPhSEY45GORkzYV5EkPHvVuW",
-	"bRf7u5nFmfkKrJcfvGtti2FLvZDF0Yw437BMNUCHoPKKc7Je2s5wZUE7tIiGlQUNtFpHcc9dV46oKoLz",
-	"G+bbbugy74dyXIGlRap4++V/+sY4O2ln9kaw/cQ74ED4xFAPoWU33EPWWhLU1WlPy6CfU7i3bZx2FDUa",
-	"h3pZLpf0c4E53550y1HbNZXDSpr9OKcHnMy/IKcfhVejO2HL8DxI7xqVApot4e5nGUcA/xkX1l2MQI9R",
-	"OryQeW408psrzWfRa8pJQ/swplKdju99e++7u/fvfRvkV43358u4saJkKXN2kTYBDetGABonDL5UZC2L",
-	"rOrUKKTmsziH0uP5Em+vUUBft+GOo46mOl6QsPJpkN1GBgOvDWIJnVegWUlhPlwxipHGXm3gP5VV09hu",
-	"floqLphS0Hfe9pT5FD2zuxhM1fnoAJ0vlYPNt5fyvtyjo0LZN5hINWeabepOd3p9V/3irYvNsavjQ1tV",
-	"0oR1v9NIvl3YHEMfqCTX56EKbHFSiMmHVV8Wks+hudVRsnK6Ug0GHYzscw1vpfVz1ItTis7No14vZBUK",
-	"J1xDAxK6ZAB3OzHUzsqcTeKKjbmOc2t6Hwp7j0hGB3o0X5TiEQ6w45D/frPb+a0i0SFo+0cu7uSCq8WB",
-	"VNsNQpXdukBBQMcmypqNhewVKkoa1ypXhZwXTEVyj10NbVcEo13OG3Wt1mwUurWazNjJDpW1G9t5kL93",
-	"IJhgtwvN3WTtd8tWGxTX3sqvtW4bVtOusVzs8Abb7c9lW51qdfgaPcWdwUFxxs1F2fYB7OnYMQHfRpa6",
-	"go3dWlH47yVtxQNj6UIyBYlSrqVU1Z0Hfk1obiaw6fjG9pZa2sUppgW9xPY/Hcd14d44iXycdgqts/gV",
-	"K9AN3nnDzBqb5w1bACk0PQa0t/QuJkUA7pZAdYfIXKrh4SKtuTr9AGHn6p6zQ/RRIKXjvep8VWNWx6MO",
-	"4xYoNjaCu1X5DkzQIA6Oojx+Nlrjrrr4e8lKVA9LIfAOAOA8hs3LV7TQ2HG8QtADKZw36I8I2xW8wG4r",
-	"5D9V+FHWHKj8I+g6iY7I0oJF9ugAfagxP0ox3d4caL2QRDEUQquCQekRtKqLapmWY/tM7QaGnMM4gzXU",
-	"r9JqIu3GFNL4CGfBbtZncRxwrtAdvaetc+V+s4u01ieugsPEp1bpeTdl+kPCFjvKepOK2QzxxD7oF6U4",
-	"SPd01betkbwKcoNrnoKICmAmXOXJIBlMy/zyIPyNlj6QPkIN1aSSZDLBlC6QbO/dJjdkilYafqTakVdF",
-	"LxH9v4tWbpnH+5g+rTQC1d+JpO2+h4HGH2wW7HewuyH3HCrPgAQ/8NksItDqMcQjRAaPXA0gpO6HXLBn",
-	"vMBq7OYIcOIn6gW4ojmP4sE1hlvwF/UAnydatdyWjTzKzeTW9FlcTcERjjTcMHIGwOJWtMSukFuSx3xS",
-	"pAt+1aSmVS+Igac1ivWdJOAuNtiKCWO8PEHbpXNRVksooc1HUpQNorUoBVqSXJFSZKwga7ohsgAcy+69",
-	"1VHdjxyM3s6Z/qK8b1Itpk/uJE7Gi3mD+Oh+8e1mss0Su9uNOxLncsCyjRfGILqIhcmorAYiGMti9WML",
-	"uSMz9+aW+7TJKOJeGv182z1pIVgqdDYnOxI7p3jsuxFr1G9IFK7S20JbGeiM5iwjVJOCKQ2eAUB3tmWi",
-	"dE55A8BFR+gCh1Vp40CGON6tF8gcO7/oZmOjslVDePgQGANZrqJYMK7+SNNLJhxw+EFcsVUtZ7v+AkDB",
-	"vGDYc40rqHWCCkKJ9R2sCfimkMvuSlhO08vo8YD12dMK+WAzWaQAweMbDK9yKkgmGcTQsQk7pPBzlHZV",
-	"htSa5zmZshB1/wAcq0D07Xy3Xmz281cleypkKvPDLtAcT5BOFu0mCgzRsxOkK4/vgo9QhSWOwtT9WKQR",
-	"8aJrvzQEonDH2kNPwCy60P6lW33teJsJFJzmcSEGX/0qNGYLdllofNZ+tu7AurdWoiFoEOlO0z7ZVGWS",
-	"HwGx4iLPvfO6YK7N65Q9RHnBFcnZTBNZasIEXmtHQo7onB3kWGjrdXtqD9YLFtGyJkKuJySAegjzi4Vc",
-	"WxX4xG7Ku04bvW/Dnlfl+1sqQRvMTb9zNivz/BcHUridnIuFedhlDfVKBEdfE82KpcKMXPMRNmdTksxo",
-	"vDq1qQ/vrOZ3tJ0a3aiYJNI5x3UfYo/Qi6dy3QJGUJ9GKpcMXCAO+60+pTjU46so90BFH12y2NL2oBma",
-	"zawB5fh1hG8M99ERO8pdu0VHO8yVU6VfbkR6YGi1jGyz68sRFOqgQiEktr8zlztXBPprC+sjOrRDWmJf",
-	"t/8Q+pX6mTfTrBGMO2yUsVVwrhVAuz+0pa+2MhLX78w1o8Rs5b0DqF9jk1vbV7e14JAG2L59uw40mVS3",
-	"H3E041+4Jpa7iOO5LbknMs+MKYApv0uoN+7aE8pDbdeHd0Fk210e4POAGGaHcGEY8LQFy1iJa47DQ3i9",
-	"UZ0tbAoVm0qVLmxFvGNl+6zhtx2Ib49J3eDRbcBcdOSfbggYtTGkhapQrAOJ7Cnq9rA7kl0dH1UEuEsD",
-	"Lzz4B3hqD2+quF3l20G/d7mBlSSogMrdEQy7ysExCrkdz3RsDq+YoOI4AcKMLSMohL/QjBnWmRiKQUfk",
-	"jF1N4ibeTuREM9EvclKweVOmssrLebQ8aCELjSn+ID4RL6YBrk5tOxW9M1GVyrBCg8swxFbeEuEXTy8w",
-	"0ZZ8z3NzOglqeCqBO8uZSDaRA+Zp7q8ETFauh7cZgjAkC11Zc/Rf+dXYTa/HGdpiC8hu3XpALrmotVlK",
-	"GvysPZtAhVvRt7BrZz2/OhCXbef6pg3IM4Dq79YWMc7sFkG82+kMGlB29iH7CF8XUdoHbHzXw8924MS3",
-	"OmbuB8GPWNg/0I0FrNvVNfphdYYt+2OqP9Pt2K39trwf0ltvxLYeG7sDrYPIZwHk2YFbA7Nv3Jy+Tqci",
-	"gPVpjT+45+oKT8OmtXfNCH7f5XwcsWSi0f9Xr0PYbS6hOm0NKnyNexOLo9yE2XtLplXBlrwGaV1PPegl",
-	"to5bydJVo2vYsapByB7hVxGhk6MRhm3cUJ/d2CptoH/rjpPJeQj9AfSyMAxzVaop3IwxzeAflcpSZ6a5",
-	"7Ii91ZQo5EFm5jL+ZsmdhXGcko19fQgtREBEVb5khILzC2LVvuRUCr24CbQIBr/KguvNS0DMRr+rb5G6",
-	"03r34vljcsk2gOD73hja7yegjN69T9IFLWjqmiQ7tPbBlNECbgb76oXWKzwxqjlfJ6NqMZW0yL5UxD44",
-	"JABZYCHjFCYAa+fcst2oAUOJXmKkiJvRUikvuY++ng+csfHevb/ielz19TUgR85ka38GnzvtZwpBQUze",
-	"ziRTmLkEefR0qYYkk6m6Q1d8uMy2wRXFFRNwoh24/Jw9NH+C/XH+VrwVJ+Sbby5KvTDPpXD6v/nmnEwu",
-	"oM6W/wGfnJPvgdLEbcxwOJyg048G+2a9CBECEySVJ+xbQULaDgmA/nv5AwYHLmHFiiXHMbi2jYW/mnw4",
-	"qT6ffP0QKeC4zZBB0Y0i6wVPF6SQOSa+w0uhrSwClHA9xOU/ztQ33+BnlKwKNuMfcBPsKLgdFuPtq4mR",
-	"05OETIpS4H9Z+n7y9ZBcuAifIUQQ/06pIFOs586MUcq1MlPhmXkO/422GM7mCVfazMeslUygF8iEfDUm",
-	"WhJjLhCWK0ZOz74GdnANPtFsQ3RiMvloLuGEVMkrCbG5K9cT+xYoGjKvMWw9gW7huPt3LLznf/ymEBI6",
-	"lRmboMOITnMMWC6gr4DhpoRMMC1oYjeNmZ2sYWTiCx9J4by9hsEw+grDWFlpZ688X01+fEXnk4foUzYH",
-	"wzPA5PHs5Bdjzk3IV/dOv3Oe7ITcG59iMANwmgyVhdQWxLnyP349hBGeSsHcMHN+xRS5O7pnZ/sCqmm5",
-	"mJu5VvcisgXanUTJJbMnFmSoIJPHGVuuJDQnP/k720weVlLkkm3sW/xHdrugKkDAmWCzGUsRZfD0HlnI",
-	"slCeK5bcsMU5mRh18gmyBbCA//fJc5nzdDMxfFsLVz0kU7aRIjNkQff/vdMHSOfJC6aLzcnFTLMCeQNL",
-	"kJMKthMFD6S+Boh5hrA5V5plxFUguJC0ETBOlg7J42pnzSUjBVPQgoauVowWCaG5knAeBGGiXDpSnxM+",
-	"F7JguJCNLEkm4aWXQq6HbwXEA1Im0O/JMyO/ZtDaZ3CxoumCnZwOR5VsDj6DHvoWkGHwd8ZWwZa42his",
-	"iOECayysTgE1HFOpF8TjoFt/iTniULbpfCMYzB28tDdC4KA4H4yHI5yFXDFBV3xwPrg7HMNkV1Qv4Jq8",
-	"Y8TsH6CJYPaI58HH2eB8gN8CytFKCoVX6+loZP2i2jVAYR/0HbgPsNE4NXqcuaIv3S1KY6rMTpnjYw33",
-	"znAr1yKmufkZuRzHmiIwOH/zLqT+D9KJ+UKmTClIpv1PQ0A6V0a7+IVpishQd6A4qZkk9usAo1ZBYhhk",
-	"Uvy4XOmNzRvXRbmDt/a0El3pgqWXeG6B5aucjCWo6v72B7DbisGuWDGVirUS9t2n3LGUCtiws9Hdji95",
-	"c/KOmJtjShUjWD3yVpiVA20PmYCQGklpXhleykBl+47js9Uj6rUFL4gauOpqbDSnk0uGvrOG06Y0tvZX",
-	"u/wVm231yB0QzJB9uOdBl4e6n0fCy/o3aw74TXQ5tm9q3vTB6ej0/sl4fHJ699XowflodD4a/bPyoH5v",
-	"iFaq4v3o/oP13d/+mM3GxWg0Go/ujez/5ogpzwumzHiizHP0nA8u2ab9ZzlV+idZGsF8+uH//mE/+VXt",
-	"zmw8qmbmfGlslcuNxR0q2JW8xJ/hBFCb26lZehdI27EhqE8XtkZVmCFsRroOWbu1HwVwAeQ2R3j+AkHO",
-	"5cxc9nhbIOhqxgprVvGCLOklF3PsnmGeg2ifYvmV7TocSQM8+Hz4E2F1dJUQS0S8h32rqupsuCcNFUM1",
-	"G7daDSFzAzs9RBLuJpdsM3ELt/oNRxFvFCCuFctnQ/IYI5CwRotgkqJmeclWmgi5dhDk9ZOI/Iq70Pso",
-	"BsoZGGPvPBb89xKBwLsfshh7NnFjZ+56ytYXgaFYWdnmyrrekQvjflP+i4gDaPI/cIbk23I0upveHZGC",
-	"ikwuA0MfuOG+VbjhtjDnBJ5ne6UKTuh4MqTrDj6yNA52MdJHASG8EAkf9tIYOk1D28fuwDPXyeCJTH1P",
-	"mLbn/XN2FjcSH79YA8cKhx7igmUcfUHhTXvnIzpErlGAQL/leMsJIzMAY0ovjA4G1pb3zti8WMT5lwLE",
-	"itJGyXA95rjSCVnSwgg8yFuAzd+VK/jFoXJlBkZk7Oq+17osP52bb9ALGOomW5TEdZ850weTxRjYjaQZ",
-	"fZbS668pdm5P3pgR7yIbt7PlU6l/kZmxwLMjsPMzwSq3YpinWCkRh6gs/fhXOLK+c+KrzLg+0YVFTW22",
-	"FcxzrwpsQHPL5kLSXAFPd2EjY4brjOeaFW8A4uVdzcjbA6e7++4LYetpPR7gxLpEh1C+wLKJhXyyn04w",
-	"+8XlXE/ZnAui5P6pciluONcQKcC1sEw1KMZ7Xq9KiHD0fn/bkFykrD5gt4yG1lbuLS8sheb5AS88nnXq",
-	"4CVdMHIYFkZi2imI5L2SHMu7BsjrgcMvo+SJvGIQ9bLwk03GZtVkjM5sDoTNuXLlmtfJABMhw+9sGtY1",
-	"FqQuBueDB7Pv7mej78bffXcv/Ta7f/aAns4YpaP07Ixmo/EZvTud3ZuNp6fT0fS709M0G59l99Px2XQ0",
-	"G43o6DuzaavB+WD84HQ4Gp4OxxhzveKyVD/jK2odrIzm8ns7eRT7fXA+PjXSFQNz5wN1lbb95rgWs5GF",
-	"+w1mJnTBb+Rh9HcHpL2vmFzlzqLcKJLxLCGCrY2m6ODJ/PVhphi5O0Dc28tj9wY4v2IFnyGmb9QUfio1",
-	"IxNznU5IZgxdlisGdi36jDeyDPzGOdVQhkC113Nt5q0FeC5YAPFcv3NwJrVb52aHdFrISyYqZcXuDvLR",
-	"wgIoHY/lLYtCkQrg9Fp7tweHvWArWUR5zFdBWJejLMVRNO5HziY1NisXLmyOpSXAJySX88PYzLfGNZKG",
-	"K83T0DkZLTUJ4PaxJaLDEVtR8ZDcHZHM2EVaEiHXGCJzbMYVUdQcD0o2jBaEamjLv8tmc6bDBhJ2Xn01",
-	"nJ/gAgrxCv59L5ojt3kO+CSQvTHdvAC43O9s6ooha8sD4cV2akwJm46Pzk8HafzmYw1WeaC0TC/f5+yK",
-	"5R6Lb3D+wHd1CNPtAJv0fBxkLu27RLbSlgYcMhFkscFmyGZiflDkWJQu8ooVuizw34a3eOHmDvODm8zl",
-	"gr0ZQD+dWSHByFrTgi1kqdhJNjUHbW3W+eZu8t078zq8EmAsC10LpIypCzvTMBRl2UuWSmFIeXZvNDJD",
-	"2n4Rlvqjk9N7NbXCdmEAyRm+9bv6+KOwkwTYk6+NLfiaC2X1+2q2W/MKfmcBNs20SqzUbNJ2Yovp7ODa",
-	"FQANVmcluo4hbX+WayJnmgkXiyUZV1DRnRAKgHhGi09sI1gGTaldlz7skhRI4gr7YFca2wBwXB63h4hC",
-	"SIXbt/p6i9lmMzFo+9csGfGhd61RwD3C3KjN9QF6NCvaMzgIrX4m2fFsmSlUX43vJq0SNkCeHwyiYhYM",
-	"nnSWtwvWqnVV5ISP/1nBf1hjAVHczR/t49Yg3Acv//7ryRg1SZlfha4r16DKOrKOdCMYaZpZSdluq1nA",
-	"VWuZKIaaahMtXHZs/XZIHCKcUTtv6YW1u8m+7gFcG9Z+tIjfu0I8dAJWTbrA7jqmbeZO2H7zzAvAo2jO",
-	"brBGi+xwAX3no/vzulFWB3rsrTi122niX/3neVaDmsH+FO/vRq1W/K5lu86toMGk+IPf0BSY/hu/YoR9",
-	"oKnON9AvQ87IxEicCflKh41ppXKJP2su1NcJmcC/JuQr+6uNLAsi1yIh0ADPhdBtPqY7zJO34qucaXO7",
-	"ljmznfC+HpLXkHRX5S9CwqxVVDAmhCl0CMlAzAzJUl75Tq8bWZJcQtgIcuC241hAwxuwN0zr2Qrz0bso",
-	"GvWoevXLm0TX/f0F0N+YNbugiEjOM7YtzDsLvB8sobvF13se5hsezB+AQxA5q8/prESzO0CBUPTAvXv0",
-	"1gDg99PHK8yJA3DsjXWiKLQesBqWfVjl0FPf3nb9FMxOZXYVATxs2zbsWnzWrrOhL5H+EpER9qjS/vF3",
-	"N8wW7JwJtmDpZTx4OnbB0wrvASTovGDq97xWZNsYeEW1VYp27c/SYEsNC1VVxCKzGHPA+Cuq1Nqor+8C",
-	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUyKKgeLBjN9WJTgyltXOUtpZRVzNdJDRM+73i6sa2SjqKR",
-	"BRIgkDr+06jccd/uyQl77AFBdMFZ9hBqyCfnmik9sdATVA8JgjsTt6/Ylt2i5DWh48Wyw6pp/6kZYo0H",
-	"Kn4ODmbnpDok54MvPr6+ePHjz89+ffnj++cXL1++fvbih2vD3goS49H11icfLSDmreSkVYIJT/VfUgwd",
-	"Ufj0361KWpXCkqu3vOovi5q8etWp/zxT2IIFHCTpaulswRdgyNh/bGW11WUUfn4TGdU72ywoReOKzAGG",
-	"6hj6qllIHenVhi99HVypmLoBmZM2+/1w+h01Le3fmtXNNStj8H6/ARyYuk/w3a1LsaSCrvPwrMDFFc7N",
-	"55Y3d0MJdwMvj6f6O6hkS6PYi9DFnsDX55WyVysrXGLNMssgmxcrBAmyMJQtPETPS8GWEoom3DBDcmEB",
-	"CLOACm8FthkjVBF/hcacJ8ipRxPNXfRGIMYJEOM/ItIlPIn+yJ1uKxSysOrT9QFHBFGRuvtD/tV0u2MJ",
-	"wtMmSdhBawujDV7end6KvDOHgFt7bH0j6Xbj9BlolPtpFLI7AWRkNInmQl2qAMVzSF5DTTPHEvUrVmyw",
-	"ENiOkxAp8k0AmXg6GkFhNd4mmHHhks927dS60+1ZgKV3FG9PkPAxZ8K8OIheOaiKyxLOCyQwnjtIfMP2",
-	"dJpXXo2C0eyZyDf+A+ujgueNmINqnjcw3Ds/+Kqc5jwdboU/C7lWg/NTmzpxNP8Jkq/Rd5LnbtNchpZr",
-	"2HqkTEOL7oDQjIga/efdu3vOAfhcDgyw1C73qJ/n2YoJI10STLULmkDa4IqDAQCoijyXawuuYWiHXSKS",
-	"WoNKn5iNSXvkogYyi5EShbKMAAhF5ZClef6QTEAGW5QEvAUQGwEzzOuH0pCmdvf/6xsG5mpw1x+UWRXS",
-	"KFEvmTaSzzvZPrnxgLU5fw03B0r0LU78E+/NV8Xmdi5N2w5rX5QIG0AdqwYg51RhFZQ7AGbmKaLfhS3h",
-	"0G1iPtRyOVXa4YBqH+B6M0iz1OLPGaY70QWfY38XzZdMabpcDWyi/rtkMC9pQYVmwG+AusKvGISGU3YO",
-	"OVErbAYMdVnWrFAuabbmsH3zEVvPAIoEqdBc/YXDiivEjbClCu62xdMJx2Fb+64ax7iL16bl/Gyevq6h",
-	"HbwyV7bCVK7nSMaX/+eJR3II8Uiqr6sc1kD03EZgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy",
-	"3fNjOLzLVb1zfPxVK4t9ySceUPlmB+nf5+cvdn56n409F5Asjqan0mpM1LU8cFEmDz8EB+urAHXijlBh",
-	"LqQTITXbcwfBg0/huU+fqfAMbb4w8M8RoHdPvN8+9Wdlp9Ilps5Xfw1Oh2ejsP3G+aBU1v9oc82Doui0",
-	"2KNm2vUNzgdTvid3VZRQpeczSa0m+qzUEOLGmhW94CC0nD7oeijWkiKxGAp7QNfSN0dnNf1w2qkcPFo0",
-	"eNzr0PNuhzg/PEvgQBwlvh+M15h0aYHgI8fe7u/2xRec2jsfU7+89rvPPzY4KN+q+vmRnOUVZQ4hxQHi",
-	"L1jBu32UPM+4Si3A9I1e1JKasQOYgfcCusxn5rLAK3vXYraTq23pgQ7zG6YZ/qlsBJml5cpcsBUzobJp",
-	"LEZohKNUWVM1OzBY3UZr5BAY+tb44/VCQtrNujBr4g7TDRdEuAbIlTnTqsJjQQn/kFABlYjuivSNgXDy",
-	"WKA4gwRaRVaUR0BZ4CX/07nLpS0ErIWVcIczU8ZodpJDr9eTeSHLVbvSVXWG/Rs+fMOKzyOmNUJe6GC5",
-	"Ub/nQ8jSfm/Tp6t6xrvfJgOP1jk4H8hSQ+1NoXRbGCan8e/P7PdLprAJB2jrAAzMFdFSYjsn11AplXm5",
-	"tE60o5XJROpLjqqpbG14m/mO7JPg3UGLudcrjqG1PDPiwzArQWaFZlApLVV4Vf8QfN+1WiQ4AF1Z/y9a",
-	"03e8artqqd3q7ZALj4mBYk7zn2UitUqSrbq9XWkC0vX84zX+tVPhh7bOXpEDtlaW/94FPs8V5zWJqdGh",
-	"Yko6jJBVIbPStQeH5AjFCiwo2eQSESDUZenncn1w1SEUsh+9lnCrxC5ak+dALW4tt7s6VPttvlDQHSc/",
-	"rxqv0ea7qfS88zHzS2y1+ypKHGT3BT8/jt0XUPtQcvS3/cJVNKdI/SSLQHle0wKwWhEv1mYWQKuCKrD6",
-	"pSJybZsmJJDhIcjEntPJQ0LxZ14Dn/MrJgKAa8hyyAAvX6BgYAVJZVGAgxxyISygPilYVrhfb1ARJVwo",
-	"bejmkLS2m6HCjEDc0DDHwvafhEfeCgfAnvh+6PYprgj0rsWWmC4rA9sAWKfyblEdVPTZM/21lXBFUeXA",
-	"hkV2+G7cWp891qXWzsj6GlvfsNTuWEljLv3j44AtAdVqQDP6v2uh1gMEWN88sU94nh/h3nogA8P+v2N4",
-	"AqH3Ox5vIxOcALaMvl/o3cRFsy0Poib4K38WoAPHhmR8NmMFEzohUpBVWayksuIBb2DD4ZdspRs9Njfh",
-	"2tus9rwg2lxSVnfozqR2B/6SzAneIWoFCylXt82O7snbYscLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+",
-	"aWbTSxwSONM6d1XPcE/NsTNEIcv5Ai8FuBDxPa7Fi2vNEAP0BTLcFqfXWOr0E7MUpoAEGgxS5RNx1kXO",
-	"L9ktSjsfXrMdWayin1RJZBkx5hoyG0DHG60BQcvI2WhEINip+ZI1sgWu4ZY5oo8ARK1qcH73285S74X7",
-	"UcSq+FmuMV8VepYVnGXH6yQA3JfneBxr3plw18BNc0y+ZMbAa07gfQk5Aicgi/DRIZkY8x46V1HyKJdl",
-	"9iN8QcbDEWHiiuVyxRKC40zRIQ19xOzvl5BxWEACl80dgdZJU5peQlbYWzF5QpU+gWFPHv8wQU84Nl7S",
-	"xKyLZQ/tdGAroLnBDPX7hSyLIYG2b2R8RhTCcUGYfgnd8rHnW5VDCe3U34qcXxmV95X/yD7ode9LtiGy",
-	"cNi/S7ohilm9mpk3mKlzQapX+s4UuVTcqOlpypSKqbz4QiTj7vHZOsmbFVMeu9l2VYNGUqiXJxVGcFGK",
-	"4YwLrhYeINh89M2kZ/2/3qyayv+DNptv6Mkf79/9x1dv3w7tn19/Y/7x9u03X//nF7EGnEv64TEOdDaK",
-	"QQMcDYoL3ajKsnAVQypYyvgVqyC6MK2wIkCND2sUCBc+Onnw7uM4OR1dnwR/f3EQnCH0EIJpnthG/7VW",
-	"Qjw7J9/eG49OxqdvBTx2TsJtfivM4TwnH98O1IqllifeDs7fDsbD0dtB8nbAM/inG8V8pGRZpAw+NjLB",
-	"VWzdafcWwU/NCuGHGbsaukaNw3BKw6sxPsmX+GTMpwZPmKlbUvhht0W8f/Dt4Pzj20FR4uKKUuybKbiu",
-	"4GFVpiljGcveDq6v3wo4kD1aMFUi4mhJRAu6WjFhnQz+n4GEt7JhV7a7var7ksD6bxTqHrp1WtBL6LxI",
-	"Z0xvXi0KpswvJ1+j+wBbErI8s60w8bET+NVOT0xIC4zXZPwMs/kXd/SbRToX//Ec6NZHXhV7bTnNF+AJ",
-	"H4MbHxzdizzrBOvtEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4he96DB7iAOzttj3SW8n5ti0yUuqW3NKG",
-	"BfY7pOFoHQe7E7yADS5oPHS9BMadj+Y/rf7mnxHxs7/xDz88jo95C3W040L7u5Vxyu8iFLpjPaStQc6f",
-	"WZ49ss99Rt3t6FTBL+xh8MD9Hk4TKijpbuXImfk/yAz0gP7Vb8aAhVu5UIPRku14l5FpbVKmHqqrR9G6",
-	"x8f0Fh7nerEJQEPJjOU5dkQaj0ZES3IKifQPvvtfD8nZ6H+B9ZPncs2y4yYJVFzTIZ3R+umPlNjvcsl9",
-	"zbjZCFh1ve9R04G7aRin+bydFwxvpo+HDtqYiAURDns7TbYCJFPwkmm0TLWsTEGpF8YwN3NLGoInD6vm",
-	"yVyTS+iG6yzYBVXd/Mq4bCtz/0IOZcQoAfjAJVdm3eEV36vLwAtYYmccpNNPdtOY/TEHwB8LtaB5DmmH",
-	"U9bjNNRSxLaYOmdUsVvg6leLquMy9o92jmEMA9JLiIFav7J1Zy2YSIiSvn+B0jRn6C+WAvmViTlHVzMy",
-	"snUrm39jCSo2pTXL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM5YXd42vL3X8SMz9hKLhq",
-	"DD2XpFbn2IuTubjimu4HwXwcPPc5aUFpyla6hrKxv3jYxYXnBU3Z/66jiQR98fzP7452a4+5uNpbFMI7",
-	"d+MroO0LhNQtfY6mqFQbu19RCZhlT/feI/D64/Bl4E3HZPtan+rlNO4qR+/uPuTFV1UTXnSUYI6/uKzc",
-	"yitoKgLvVw19eR8SxUQGmoOEPIwm5MVqRX8q8mIbe28xWg8kxGBxt4GE+C95kJOBlpcMztg/fx//8/KP",
-	"0+zb8kc5Wt0vxvT7u+kP7Kf5z/y/Lp8sn8rnv79Qr8p/rP//m3+Oxqd3753d//a7B3SaZmw2X/BBMigL",
-	"s9SF1it1fueO2og0xA8IBf2dG7+tb8PfbeaIOPj9E4gowLWCk7iFJfCnQCPC7BmhVhj0EkBNl+2dj9U/",
-	"9rb5BZHU2OdXYG/famyLBYv6gdUFicv+grQD8Jo3tfmtialuEIrB7h0RQvGV7aocjG5MuAPo34yU2LbY",
-	"0b9F1OAAPWL/Ea961lbH/Dg+RR5u5wFqQk/7LVz0u+qQQ1FRY9jG0AJKdl1Ic1UwCMwvpdCL0GFRroxK",
-	"kVHNXNVIElfN8YV/Usm3WzBqhFwhOP2+JrH9ojJ2jUHtRWQiQFRle1R4Yqa5VCxLbGW6jRlzzDPAnmd7",
-	"OzsZ9ohi0U+lzBkVxy1HX60KeUVzL0Rg/iFM4HJV7kHJiwme0fjVqP4IFGPU6t5Hw1FD3TsWUe5/cMYF",
-	"zfkf4YRnOXUw0SCuehbBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9Uwqzjb++egQFGlSzRzZX1UG1",
-	"scIFqOpASugSCfqVwwfQzdx9slWdbyNXARG/G96LE9G/6u6xTT1ziDrZeXCiKzmdc3EcB/VjP7SNd+H2",
-	"3rja3n0KepX567oZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2W+l0ktM/jJH7N/iA3i1",
-	"CdnjftOb0wUt5hU8DuRECGtrvAkHqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7XL/CZa7e0",
-	"nItOQf8SitaSAXCURcJ/Xw09qIRmIA5XUnHt4EFWhY3ab0R6Uvvl9mp8fG0j0mD6MOn/KYK6kWkCQd1T",
-	"CLcoyQ4x53MD1nZIBqH9XsO3v0XYEE/Vd433wZ2aqPx4g1e0uRPhuICt7vtql0pLCDwwmtla8CpgaLRQ",
-	"VDCNHUIcoATOVVnrF8hqoSVQvjvw9fqthL86/GK6YXOzm7kl/Wk7OT3D87YH/shJpr9Jma15nlsQiF5e",
-	"ywvPE7fjtWy+nbdRme4ejsr0t4KmjPwsVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UC7ndSApoo5NQCX5z+",
-	"WwkAfPa6/cKMbg7YF/fNhMiU5XIN7OPOE6a3EK7JV1/cN09/Paxu4n8rGf2VjNHtKhmDx0//cQKTHA+a",
-	"lI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtULT4qcUWoIhQu8M+tj9FFlplbE+lJtCQUzT2om9D0Ek68nM1u",
-	"ABDUrlvc+Vj9o9WzDz4rMDztFF1/oKnMNu6ez4a1bqiQmhRIsS8VMdSOufKX8ooF19sR+yh1SBP1nHe0",
-	"IEDAm1tBgM7bdwO1soMqJEJdokUN3UbzPL4e+lg7fDopUkaUXDJgKZYrhtBkKqo+2v6AN0AUuw110GJx",
-	"tiqDvVr2BfBjt6Hy/RtN9EA00f5IoY3owBUaXOKE6+d2j70uMOYcItvZ0kiES3RXwHEvskym5dJy+j7v",
-	"6ZIWlywzqoIUrM1H+oMbdE9N5MUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fqyhDhZoBYZqha0d7/",
-	"ev7DTyfj4V0yHA5rL7fzMSdSUJjoDrQXFgSaedXrAJFACaqziVOfE6ODJ6AVJ0CtxGnMCUqVxAmTt8Vb",
-	"USnGidVqk3EC6nuypVAnW0p8Auq3UTmTUmVmrP4ldI5jtg7YIyTqyQ9cVUZBzGMy47lRY7BXbwSnvHk2",
-	"x0kOdlowVeT5Dz8ZLfHRy3/8dbxWYGje+Wj+c30nMI2azudTukSwdizSSIiQiGOkIBMEVEwMe5L1QhLF",
-	"IFTKNmRagpTxCcdLugF0n3jQ+QkX7FnNGPxsUkLbAh/SPP7Bh9rMjx7ZbgFhixbfQqqyZJ15/du++7sF",
-	"Qi6jFveZ5sYOdUegezFMn3K824bJ9NyxP95YsfWxamAUF/OchZ4QrIYBk9ZqxzdH+r5lg8KcsTbZcG5t",
-	"xNuxIn4ylinUxEhRufMRYykoONj2WbMswEGunNUPyb3xKVYQwM1EUgBbFLtQYrtebRzkhm7tTw5zfDwT",
-	"+CXd2LwV5GFUwBDWgitS8PlCH1ULPHce2FuzTz0mtmaCCm3u/wocG4pbuIKka3DbrCjPCNVoztpiFSjW",
-	"8g1TiJZkRSO9BN1K/udyz2PAIqfCe5SID3Qej2Hm/Ir9uroddrkgOdXMbC94fyDBjOc5lj9FzA6Yyp+9",
-	"3zctzXsVRg6hk4qS+RX4lrpewN8zBIM+Fu7bLQi0bRB8CONhaR4c+uMy6YpubodDv9+QKRWXRBdUqBkr",
-	"ErDUXTIveY6c66vmMOnTsrM5kzwzQg+7O2M5pl6wpWL5FYtAcazo5rPlbkBmBAX1+5BgRgk8I0/lFeTj",
-	"JsQ/SO59Ox53Z3lL6b84y3tup9jaAUo4BRQjkzXdHJfpryTPbusaV+7CxiYpKJCJq8Ve5TRlE0KNml1P",
-	"ePa5uUuasQQSIzbmBp8ylwsRUQPNQj53qf66kGKOywc7D0jUs9L6H5Jn3h3zl+Jxs/FZQdchj3uMLuu0",
-	"rJWaH5HN1/bdt5fZs5s0WlVi266JzgLaZV43vQuX//E/Tw/1gTxLgoPDeFtMULOCo7v3I8WyJxtuIXQq",
-	"S+2sWrm25SgkAMWu2BaNUkI1lsTbalFlxJ2cEWZGBqtsysCglTPo+vMa4Q9XKM0m3krhDlciiphdN3TV",
-	"X6J+vqpmefOxY2qMDxzdgwOFNOgp5L4v80t/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07",
-	"ZOrz2z4UfYaLjjnjXteZ2DD2Vok3VeCdOUKGhnUKGcHpzHOi2BUraB6UHsgCnNPYWlqWeQb4onjCbiA2",
-	"bMlXK9iBKxj7jLzaTVj21iu9NyT7m+SivVIxFrT11YJyLSBN7ZYQ2XBD9juS7ebughOY5RkB/NIhWx6B",
-	"j59XUZQpgwYOWP9vfVoHFCDWWfTOR/xjX3kwNwcFBlSEiay6zMClZiX/kNhJYFyH0StmdDFIEwL/WWVw",
-	"kr+zjfXvGv0clPuH+O/YOptyj/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU",
-	"/fVkST850RSpxk34HEsrlo4tbr+k2ZGwuQEP5C3CJhlhcokXeSngT/w4IYrPBbOOjQw8eiCVKLlkG8Sg",
-	"AhxneNx6D6I5JBgTPYooOULrmANL43H6fTvEfDbn1YOZ+AN7etQDa8GUsV3GjU7vcXqV+CsGPXZAhYMh",
-	"QZZMFzxVbVitv9hH9gHKLxhRKyosagC0FvEQ8ua0nZzeW0wS+/f4bOn//jbzf94dnWR0oyYPyYMRMX+5",
-	"zhHDYAwMwQnGYf1QJytkQSZcaFZc0Xziu2g1JXBpvmQvjB3chMUO73ozPnnwDpHYR8m966+W/7347+y/",
-	"T5ZclJqp/z5ZyLJQ/w0T/jqG0h5Fkof2C66s2dzia1lkAaXGi0nTrN36GgHkY/Ntmtke2fUSWxodgIZ9",
-	"85JiY4nN2ROq0dA8vXvPmMRilvNUq8H5+BQTY/4h89LQZTw8TQYzynMj0O6dJYjLrtSszAfn47Pxdw+s",
-	"PWuUb/P7s9O793pICOT+JgD3cnmUpJGf+LwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P",
-	"8Lkbw9FwMZOQNhfU1uTY8MsL6sF4OBqODPns7Abng7vDMX5U7Q/NMo7OpOeFma+GvpDWU4GsbbOaIrtk",
-	"1nPx/DEx4x6+USwtCygYevOunuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYx",
-	"QzyH1910/+yk37zrHv0qWtAdXvkVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2A1gHsw+meeb9hL7xZgZ",
-	"2JY06JhPF1IxYQxeKjZTmW2SqkoZtl4l5PdSaoq9EmiWnUAyWiSl+bmdwbG2F07XM/vnjFFdFuY8rRdc",
-	"s5OcThnECmwl3RdnyWgE9YzUR5Fs6d+vImMF2ciy8Km07uS/DsYy18OWDzEZ5HzJsSia5vlPOAd/wGf+",
-	"38CKS5mxvF4Dt1sVhzStfMY+o7GtnDAoaTx1V6wd930p0OlnizvhGXBSBst8YV9CVFlgoSWs1v7mOd1g",
-	"VJ6mC9duzuYEWqRoKK4KxntuTJOdKr/P4Tg2CstQ0MVO4dYxO09pnpY51S3BlaeS0NR2OvXIcuS17aVq",
-	"LD/sp8oVGQ3JxBBUTVx9km2U5bLRLUYTF8QwDFy4Xhrb1FxjJipCl1LMoTPpckgmoFxMEJYYNALfK4gL",
-	"6PgqMtx2SP703U7M4bdlgkqzlZEO5r+xyIynA+zp4CZlTe6ww5k4MUvEQ/MuOFo51TNZGAPOsAgojrTA",
-	"Jn1YlQvXu2bzIBlcaSoyKFO9d+1ShpWbGwXFDYw+wx+oh90HA/C6Hz//H7PsziCfowOJExdS2xXXg7OR",
-	"KzbvWFd9Bk+7KhLG6qXIXgThY07YnNUlrpEptkQaR3ASDb5WTUXQU6p2Xucljd1w8rLaZyPw7Jjwyghz",
-	"2BJCQy3LJ+7Lk4phzDevmt9jA00VKQ/wugFjXEBktEnU2XMGiZ0ulfj4Au41ynNML3ExI6VJCXcjRb3A",
-	"g+51EYRFmbMTmraXXDwzUsXIFxBY9lJxHZONuaklWTIGn5Y59KK1Yg4b11HNMA3O49JRsjG2SEGEjKuY",
-	"L8qcXaSfqPbiz23IVC31+G2ZcGdBQQFB9p5W+RntdSJ5ztxveRWv39fmqWqc4kTS+BRlMqhJNNV7akdW",
-	"jhONyaYXkeLOXs1T8EknHh4//Qe0UDFMarYrp/OT3AjWE8jTo57fDu76NOOCipTTfF/XJ6ULvmK3F1Cs",
-	"mGp/UBEhvY/UIW5aKiP7FEgCRTKeNZeh1B7d26glIrHufCz8Om9ULVKRqzVP28o8j7HJMpRmLuPHNqFI",
-	"rAPRJsVAWTrm5HD8nRqSi1xJspJK8WnOCHQvIjQqDu2ygin+pXqsPFqw9JIFUVmX1T3ox6zB9XqEpL9w",
-	"Q4+S27qpI33tY13vThwWDBLbO/Dv4c2DjsS+rpm3kNgraL3gOcCJmMvdtvYuc9bU/+evyqEXRG9WcBCL",
-	"Qv6LsaWQx+LKPf1RXpR/JU3sRemUpWOFD/btm71Hj+JANMQ2Fy/Nc9fevLlYEwjf1QdvRjZCRbQ2R3xR",
-	"isGBVDhSvL8oReiglPOCKdV70ckBgjIAMq+IdZ5SkbL8MNHbLnN/L1nJMlgwVwTfkzNf7ZcQKZi139Z0",
-	"g/2qbLFgKpdLrh/aDEGq7AdGbENGwZA8wuGgafecciwmpPAybR1U8ooViW+lZFWSCDQOjPTnMsZLLVc4",
-	"+x6cYJ523O8Et/1ybyTKyoSXeBv0MrrwVbEcii/c5eJblZiHTvDToSzmdyDR/s7p6HR0Mj61Iw12Ak1H",
-	"i09dkP96+ewpwVUmNs3fvv12fLDB+3y8EUntQ1m2ggwyK1RjXEuxtGC6/WJ6aZ/5jHJZO7TNsB6Flz8/",
-	"e/74p//7/tWzv//4FKxN3a3JBeYVtb7ilixP3I/9VqfdW+jbiQGdm0sQjw3iB8dOMYgPErCZY5qYYIFv",
-	"6teq/fDOR/yjNWHVWMHwUiziFTAlrsmM8lzVe9rsSGEcEyf3CRJLcTXH7GiDDTcJtUP3ovi+1NGDyXLM",
-	"1NG/3NHtdywbs0zg288xcxRnbvGVMJjGl8yffKNMwek/4PD3Vy8dkY0+WEbUwcnj2YnhRoS7PCffTCDB",
-	"VNkaUilYEqJh2vpJtLxhFe46dWVcBaNZ8BMYETQ/OQO1EWmgEE5iV96oG5yq/lja1UF8qWlxM+Me9/R8",
-	"8LYcje6mnj7wTzboeSr+AYPdRsDvzxMXoTf/gLzVdnGBvGhMEsui2Y1ER28Myn9pKYxpBuvPDc/xJcT/",
-	"vDjuL3RracPOvtuj+tuHPn1jMB/hpGJjhbKyoU5Iq2IfVjkUWVp1ul+4kENq7F5eQuvV+sGcIUiLgm5i",
-	"ycFG9S58bY/LoYpNTDFaQOZRNaMl/fCEibleDM4R0PxGyJM3NI4glrg3MueTmi2snc/mYh/0i1JUMcyV",
-	"lDko38j/kNIg0bYNE7t2UevCiOQVtyK2ivnRVPMr1lNE3zuyMQY80sUac27II5pjwfmsxID9qKtH031q",
-	"bC/467qDR+evbySEMLRVtHmHV5XNkveJhmtasIUsFTvJppXPaCWVnhdM/Y6KGJ6PCvbQP7ekBafZFF2g",
-	"/9qnqOcJab6S0ZX4WVpG6HIL2hVdsVguefczeYhFVIVdoibRLx7x377L+rCNPeT4waFOXPjZo5EDKBXa",
-	"1bxQ1978ioFTfdvn/VbsMb8cwaTINw/rdtgVV84Ma7G8di2ut8LshM2xACxDa18khH1I2cqWDU6uaM4N",
-	"dz8T+WbSAJ2Rbw6Xbjc31pIYTvaGFKU4t6AhqgZlYHszA3jMbvAhpnWENGjvRRrvjqqoBeJ0eRdFKWxy",
-	"LCWpFIKlGoobXN4+F0rTPMfGyzlNL5WtsYY4cdM0Hbhgn/m9XmwSX1mx4EY0b5rGF9iYIKp6nTWqXjUz",
-	"Oi4x3COcqTsesPxYFm6FKMxnFtrM5rLObPIoFSWknWFbIqPBU6UBBP41h9CyzTm1+DHA5NDaxlw4j6SY",
-	"8fnQxa9fMCXz0uc7CKltOv47e4lUqbLVnXI3GRSlqDrX2Ev3s9c47/a4K8eRu/LsOqmfPdzKzjfohWEQ",
-	"lnW7SK3TALYIJD1XTnB72Q5ineaAmoZdbcxpXUPHHitz/hR3g9uGJhbf2XfL0TTLavwcXIndOHdsORfy",
-	"OY0NsF2obKO3eMTrzVBL7AZ43a1ZOyTIuL6kXHC1CEfDUpeyW3stl8fgo/vm6ofGUyOflT263lpmn8RL",
-	"SPEOe1HZQ4ARd/AB/suc8XH3M97oofp0Z/zzdGA9L9GBVQ9UEy60NHd3ynqqzODPMl8XdH0yhasZfMqN",
-	"hu0dn551Dm7Vg8Bcawp3HOuv4E7j1gXVbL5xnXJsBtLpaDQifi5bEfwE8OwFw/YLRjpjItOQPN3FgCMX",
-	"grAPqwLRe4hi9sVpTvlSvRWu9mlKFUuglgqbh6ayyL5UBPEHMKfcQ7KvUa+O5CAakj3yZdw3CC78f+xd",
-	"a2/bOLP+K4SwwJ4DOI7tpG3q/ZRNU7TYdrdo0g2wbU5DW7StY5nyK0pVvUX++wvODCnKlmzZkZOm6LdY",
-	"0YW3GQ7n8jzwRdAkVMuipQ+HSk9wlMZDNFrqpxJC40hB76e0aBwL/bJeiywowx2J46ENq9EGeDc3l39p",
-	"gykZkWguVkA1eoXTuFVlrtOCZYFUfcK7gHUFw9m+Q1r/xR8fMK1fKBD/57mypDRHvftmgZRYmOk6RuC0",
-	"8rvAon/4cRUsNxlrSpfwAQyz1VFuDyQw+qEYJaiwYad4Xp/2yRq3IPsVOtbg+uHBBqEwnnQopxeOXhOA",
-	"vhJCMtuwxrL7DSaI1RzOJ6F8PBqxOVdJrj4cpZnLZs1U/xIVuZm+SWGSvWLE6cUwl1kvNaQxMgtPKzHA",
-	"/NPXW5ilP4zkFxEXCPOHXEYyGPIQHi8tmSadW80CVZPjyc6QBwLesqRP9HPBZ2EZ7VMpDogxHn41IMa/",
-	"Fd0jUKLAgZCq6ihq7Y+l42gw083qdY+fHZ8cPT1+1vJmgcSLXds6qN+E1OnWPbtfH8ifWk/K85P3bavQ",
-	"EZjcAncW9aPPit34JKkX/U+SsQMW+H3mdkNfZUy3sM/yjnzCNMk19FbsdUJJE8Zhg5V6WN5sfXGAaglr",
-	"97E5Rd3egtXCnAV+v87QagXnFDZX5+LTPfcf9sxjiFwuCFfgV8WmYtGy2OdaiulKnCMJfk1MtBRsiQZD",
-	"j+uLMfNKxutt31rsOg06eZ4TLQYqgj4lLBQA9iYFDUklr99OBaJvAjk1paErzdLGIwvkMEx9oRgmEPqG",
-	"42xDO+ju6/XezAZDu3gsOK1beKqSaDj9HIovIlReLQcG9Sg/hecFqS4ld8tT09RajrdajWnz9qPhONto",
-	"gMIi/0MsHOszioPxqunYouPCUhPWs7SVUpfdFnevgZiAn+XbbcubFhti+dfSQRgM20ujGGXyZRTP8Elj",
-	"J+t9Baxk/KNihrqFxi31M8dcgi3c/jxqtq4VFvbmeLYVgLtvG0bwYcewp+DEQDzSol6t2yElvcnW3es2",
-	"cvgN/1hfDoTnrjtHAn5o6Z4LmZ9f4F1VAh9lwkfAEiu8FQNy62qHxyvf28lu1cEWFyrhVkEkEX0Eejgt",
-	"rgagSORVjE1Vo9GnBwv4SABuLcTSKtg49yvddRgUzZBuoQkOKf5Yw8J8RXc+JvJTCpB4LROWKeqG2/W4",
-	"FyY4WXhIr3BkGnPjIBt5UAvxzBIO1Nqcp/smMqVprgUUwf4/SmPJw8Y8ShM+B0ciSyILKlNdC/t4pU5r",
-	"4lRt3oYv8L5te2DhVO8sSpN0oOYR3Kntm4uFHKK8HB90Owe9Z5fdXv/ouP/k2T8Eb6J7ZTYYPb88FArj",
-	"JZte8bTiFf8K6Qs1LT6fB/ngbvRcbcEPUhje0mWOEQ2LoUeoedZF+Jst2caxXi5tJMwPifEvPmuGTOQK",
-	"vJcWbgkOnoCp57TxkUoI+l42uTrMXY9pE0qTSWmYvtzEdTcgy7QP7kCEQMPtDJ24mBpZN0re8NELp6LO",
-	"4YsmrWWBqI3frTECbPuNpXNZxc7x8G49aq7eEfDPDWcy65m8Y1xw97VYkedSxx9emfuCqvNj/vA1LNLv",
-	"IB26WckzJ7t1bnxva9F7IRIehNUnKLyrBacYJ4FhKYaFKZHLcTIMKE6iTF/Hqc/LlcG3icZxc4cuCijY",
-	"/OSHSk2ut6GRPK4V8k0gOvTJ7xVL53uCxtmo0fcFEbM5geY0DBk6YRSQGseC5/HiIGZDmABk82BXEGY1",
-	"+C+EBmOTG7FWF03GnH6xBJ4FtDXCs9wFWatsjntbbijNpyC6m06TKYg257h+DmKv8RzEmlBjslKrp7LN",
-	"XkZhiJqZJ8xkvVFuLFJu32idJPQGo26WArMPkk33PpVONp2Msl0xfVbV7OajtFMamd6dqKAq5XPJJ9zF",
-	"Ky8E99+IBOWzs6bAqSwZvdaSK6aBujaRrXIoGkEtL8TQPDGfvFVe/+SYRNPrH3Vb3ox/1VePe1ocSLmt",
-	"i9l1nvefPO8/OUG3fGKd+kN/6F55bzr/JhqD/RELO9SQ+q2XNVaPo1z2jjudZSXAgzCQ44sAeNXx2gYf",
-	"+HzCFUVzBZ9hKtparUO6QH9da0h04Xfxj1McsG6vU/piF4ecUu26LW8UR/8KCQtgLiTwWUMaNwAl6pd3",
-	"jC/e6/eOnp/cVjnet0gtKa76EnVCTiK0uKArqmWR6qXPQj5GKzAzCJEmBwQpCCFFRE2iDKpkSIBUw+G2",
-	"V1FWSMPdsXx0L8e4Po+Hk2A3iNnNdsVfcyHRANJWhYWKc6bEyrdioRglFmGb5hXqy2bRF+EjBR15+hEt",
-	"Dl+jIhjSQgn4UqUZdrGxWrOdjMrcNm82q5tnfLFLGnf1btTXR6X9rAen3BEkFrSiYhMO4uecztlCJERg",
-	"qldOINkN3ntTAjEVjEb53D5g4ViFd+FJZwvfQTsTwXiC4RDsMYZmC2U1P04VSBNV0VAFsiVZuclv1Su9",
-	"wkp1ZhPiqHrOmtsNrBwU/BIZQVyGOBJb7xHb1Gb05xgA3IecX1GwO8qEwl33Nzox5righCwO0HFt9o6n",
-	"CkiNM63UNoJ7Qtt/FIVOKKFGo6cyCUJKFYiFSmegMrZZC+tPG318aVMzv1yzot/9o8zMG+FutVkUTxGV",
-	"tuH5iMJwwIfT/cjia9dzOhBQarGERpAXmJP5ZcwsrYoiVcYXTk2+z/r9PQCqk0f8EivFAGQcOows9KpY",
-	"sFjf9WHmc4/4axur05dr0W2RunUh7bs6/fgHrU4/3sJm6ZXYLE/3Xrl6hTyKM0EwIw9IwAyHFckEj8NA",
-	"xHmIJK9B3Umjlh5h+mZU11Hf2YrOqZgneKhEF7W+1ut0GA9VhJkPhRJ+YsaDT6zqQ/Pl7+IcYs8N+iHf",
-	"Cdi1EZjucyqnMsokpq+mM63cniFbm9c/aXkzoZCyTivGWBCECEH5XZ2+P3/114eL88/vTi8urv56/6IN",
-	"/GnAtOz1vUM61Bx2Dulsr1s550plJiV3JnwDrxcYpq8LkSSBHKsWI1i99qqmIUN/O2l5GYCvqpKNeET/",
-	"pzRN4BsEiBcYmXZDpBbGsM/iSI4Nsf5dooNrLP104PRxjUfZva9RGsAonUfmhx071KghH07BcwgMeCIO",
-	"IkgsFrAToeLsHXS6lx3nsIeEelavmiCFo2mXHtAq/B/wvXofLs/AcQZcexvZCvdFqdo8pWnLS+KAh9sK",
-	"Q2HOqzaOSRT6CsnorZtuwhUW4GJRNvQh5ImIm2QgdliaIU1a3oF12JWCPiWsVu4KL/XZW0YZowiUzREA",
-	"0gpcpiySbXZq5kxLcCDRjaz/qSY8RlD0KE36bCSW6ImN/A8WWFEGdIfgp/4kDYqSi2WJNwSSZZNgOEFH",
-	"2ESEhqYVkGPymeAOjSHO1BiDs27xo1/Kkgr/WlEFTTOltjzuf+FyKPwDY1IexLlNqYVRJdEMSeswbYUy",
-	"5Hye8AMh42A4AVW5ljhT79qAN5V5O4nEGa6TvfOk/lSQj1VBAiaMcw8lHQWYGtGALjwDunVDfGqKRIjd",
-	"vJY+dJu3ZCe7OnGuTXGR1TKVLfjJa3JKjVJFqsdiFeJZyUJf0dQFiRLhqMR/h1//qXj2rnhWpFhvbo5q",
-	"6D4tqIZRGoZvSZ9YgmHD43xNuubPKIN/43/h0iWOwBE+stMgvKMVWUW9TlzrRBUMJrT0bTpuvugMQGI2",
-	"iUKzk+IhgxCBWCJiEzPWl4Cgm6mIjXjcOK4IyHFObNyUSaMb78e8IL9FETN3/LTzf25j976NXfKpYAM+",
-	"nDJe6H6egbFkXt9xa8NTw7rj7iXe8f3DaItZlGPs68YnQtZyg57jd9ibBN0sYxy03OmpwnTs9U17DkK4",
-	"b8WV6UjVeRpHc3H4u4hD8NDtUCFLw16xBnHaHiPqCh1TCXpXsKlY6JOjIly4gQgjOVYscclMaSxW1zUN",
-	"Q57mo1fbyiJGH/PO69hdw3XMrJmIx+IA2lJGCri6TP4OhJTc23JpvMNmPQxTzXcobDSKOyG/1xG2JVX/",
-	"cJGBM7MtmJYZxiu9OQQzwf7V41Jfegr7QYoO7ApEtRswaG/ATryBRMkbSDMChHPanfQpLJtEbMYXTAnB",
-	"jE3G/uemYJ7d/G8pgNoHaMCKlC6nQ1k/T2EYbPcR4MxYvjUxzuyGmi8aWoUwjsa8ugZFk4hYv+L/PnYO",
-	"nl9/O749wD96t794e6FEWZi4hL70FZJGMWLjiCjAxPnupeOC3WcHG3NYO27gDn8vG45a7HOMCn2MyafE",
-	"bQpcphDoZ+czrULF/eoXb+/Vyo15Is547DuZ3I41usmgtPm9H7G+8yzkSrlRVDcHGJOXt0nmxlv/LI3M",
-	"6mEqJnfnQ786qfNYzIJ0ZvXzyiQ31KpqPALKof7m8RnmlXsn7eOOt3KmqF+yjWqhQkGD0moxrSJduMZQ",
-	"+GPR3ME044qB+wb817AcHUd/ACTNYslyqTbJoc3uOdUstWpL/G+65a7KZBzp90Xddu9p+6QA59Jtd9pb",
-	"OCFMg6qo4fDfzRMLX4Fv39BvIIFDGXNw8RV6XAKA8tEn1G8emZzwk3JDy3cb3ZcCQQTivun7FX7dAid6",
-	"LS+N9bn3EOUAG7Sa5RfNmPgi4gV6CnOjt53vRsYmWYF5eycibUBZOD19Gy7EQH4JEtQFzoveitlAd2z1",
-	"TX+IBZ4poSiKz9ynTt+91rZ52WMgDb98+/P07fktCsMKUjZhE4yQO8MQ8BHvWzlI6TSQiKxlUtgr2DmG",
-	"XJrk9+KAndmM+IovWDMhDORUj7b51OpLQJ1W9JxSIJj4T8pDhJTF4R8sKOoUp6FQhY5TcHr1jedfxRBc",
-	"qsVSR+dhqJAq75DehchDN+OSjwXSaYN/zqEWMS+ivamsWwCLm9kBYX6gIExWHBkqb1p9wRmlnSZYmZCG",
-	"PuR8DAR4a6ReJHDGkxDmc176QnCfhVQiVf3ekMdjcEOCa38xiPwFmwlY9zjiGQ+SYn1K/o1XUVja65fB",
-	"OI1Fjt2xkMOC1CRxMCx7DrYiI29oz+aPGYVfsXbmKLv6YS1czMecGCNzqR8kVY8iOo5q0TmEfjpPn0PF",
-	"X8VSKYhQHlzIO8u92+vb/wYAAP//",
+	"7P19l9s2ki+OvxUc/XJPHoYtS223E3f/sbdjJxPvJLav7Ux+d2xfCyIhCWkKUAiwZcXb7/17UAWAoARS",
+	"pFqdxLszZ8+mLVEgUCgU6vFTHwepXK6kYEKrwfnHwYLRjBXw53ev6dz8N2MqLfhKcykG54PXC0auWaG4",
+	"FAmZyYI8nZ38RHW6IFRk5h/PpGD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDH6U",
+	"KcW3bL/0lwUrGNELRgRbE73gYk646jf+TTJY0YIumbbre1wWShbxFU4E+6DxgQmRM3j1is4ZmbKZLFhC",
+	"1lwv4FNFl4zMeG5GNRPiZojfSlZsBslA0KWZQ4pvCme3pB9+ZGKuF4Pz09FolETI8T0M+rIUrzTVLDZP",
+	"qRjhglCxsXNUjCjzMMyEfVjlMmOD8xnNFYvPDCf+Bn70rjZBrtkSyPRZwWaD88H/717FKPfwMXXPT+7G",
+	"L4AWBd0E83/FimuesjiZeUZkQcxczAIoUfhwEx3dbPGpdy0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
+	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn39++mRIXjGhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
+	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT5/nQBaaH0inP48gtyDADMRWnFWN",
+	"NCR6QTVZU7NKmiWGdydfTWDt6wXV7JoVhMPcCzYkv3C9kKUmXMNqcCHm+wen3ySw0gfjU7JeMGEe4YYa",
+	"mqRlUQDhxIYsZcGaF27Fbk8Za9fYvLuHrPXiWCtpn7m5WRp26FIEk97IkizoNbsg90cPwmkpzfPcTaxt",
+	"PtUd1n1SrzSNXCaTrybnRIp8g/MAciGFBCMbppF00ny+5oodMCkmyuXg/M3gq8G7KFOLy+zXUuklEzq+",
+	"29R//7kiPPNTWFG9qCZQPdWX48TlikcFrnn5Fdu0vhV/2veN35bZnDUsdwrftb0Un+j90sdSzHKeNrw2",
+	"td+2vdg9c8irBUvjupN9uf0eXu8u3eZpuNEOnEiTWpW6rz9XxPzcTIQKQnNOlblRuG6fEihRPWdUsIzr",
+	"Z1I3qCApfG8kFmvdmmqYvjN4wmj2I9OaNRAlYzQjOTzQNoOsGqbvDH6QeRZ/90LmWdtLzfe9X/dUXHNN",
+	"m7mR++/bXl09dcgEZLPOiV/ueTX8vu97f+Si4aU5F61vNN/3ft1PbDltYqolfNf2Snyi90tfslQWDdxU",
+	"wHfwUlAYuFagK1obRW2UZsuG6eBvD5jONVeNnFbYbz9XRJRmuY0vt6Ps0af50ty1p+MHXz/45v7DB1+D",
+	"TokfVholF5rNWeEmWObsskU003TfQSiqEXpTp2wiTLnnlf3f9YqlRdOdq+A7swt0ySoT6vHLn96/fv6P",
+	"7541TAN/dsBMWkxOazx2uQfto329GHzJI2S41GQplSZKkiUVmyYTN4dfh2/I2IyWuTY2TDKYyWJJNTLZ",
+	"/dNBUjHl2Bi9e7jxFRxAtTu5pxlcv3hAVUIUW9GCapaR6Yakcrmk6oLQPEcllk6VUeyNRUDzfNLV12BH",
+	"j3sZts33VlsNlv0UfzoOjH3ne7jBHWNKfyszzuAFT2RaOh04lULbP+lqlXN0O937VeEhZR/ocpUD/zgW",
+	"AA1E01TD9B0Z33wMdSWjJCxPsqnZ2Qz/NUgGcvorMz87f1MNUSnqK6n0vGDqt3xwk2yNphZyFQxn/rk1",
+	"Xqm0XLIiHHC5gbHe3YRUbnPheLoYqoXU2NBlXqOGI8Y5cQt5Kywpzt8KQk7IR56dk7RYJqDcnZNqdUmg",
+	"gsIjJ9k0IXYt5+SNG/HdTTCSWbEbCtZVH8XSpzaMo4gZZ7DHG7jt1bDLI5mliLm2/vPV82eG0f/v5U8/",
+	"JoTaM3x69pD8g387NI+qe/Z3J+53w2VGcOwpU+D2mNy7HnuCOx+X4baJMQXNLYlf7jo0kZXVSgqFbBwa",
+	"Gd3ZeEoVG5yP7yeDVOZ5xWFaplfvc3bNcsPXGUt5xrJvN4YcGSU/ymuWUxCAM86MCjn4raRCc73xPD7L",
+	"348ePlrf//X32WxcjEaj8ejByP5vbth1xQTLLo3IOh2dPjwZj09O778ej85Ho/PR+F+wYAoTHjyWpbAi",
+	"Z0EFqgKoa5g/2l+DT77mGhj11T9+PhnDp0rm15HXj+H1I3y9Auk6Pk2C066u97zQPvrMK4xMaFlsTtRG",
+	"pOZrnjEUEDS+dHh3xnKmzVZbqakYE22kwtM2OB+sacEWslQM5cM1zUuzv6c375KBQm+xX7z5nTbCfG72",
+	"dUlFSXPzG/ThD85Pk8GaC2EUyfq4nUWI58nIsQpNX8PekfhCbGj72D14Boat23HdWZ8uDVuFfw1Oh2ej",
+	"QTJAP1BqqFKqbHDjD8DgXJR57qW4aOcEZyycD6Z8z2FAHdQN7xn/eanpnBEJ7iGiF7zATcN9zAo60+GG",
+	"jZPBuuBaM/EtOFVqHDY6ez16VHHYFFdX7JkXcnHtzN903/5qZ5oYoLKxjdrnfITrWzFE3azuzhAp6ClW",
+	"Ygy5uKY5z9qlX8YLLzO5uVfMcsxYqwJ2fnx6g5+1C0982vy7UPqyRS4A42X5b+27dsU2gazLaWTMQM4t",
+	"mVJ0zuyOwFScp5YGxhHepTBZmZWo78iVYaKVYoXhwxXd5JJmwfIHyxJ9kleln9BNwN+BJLecX4KYhjv5",
+	"qFLXi76s4NdMhCJTaVmwWSHBf6kL0ArHoRjsrjFVjNfA74FHZ2go4fwv3ZnUMmPbhrbw6wL4bQyKNPDS",
+	"Is/28BIXwHNwIZk9FyBoBzWOKKc5T4dbSkPrBT+qXfBmQgRewaVQePeaXQnuv+NzQs6owkuw4fLUUtPc",
+	"UasSsp3ZATa3gREWMs+AAwKPVI+ry7vcjSrxDtTzQl5j1KYu9e8fLvX/XtCUkR/kamUYOhmkuVRbGzo6",
+	"fT0KNtQQodR7nikYrT8yOhmNtx8BkVm7m0fDUcPdXNau88HDpgdnXNCc/749vTqFZjmdOwMOroNfy6Wx",
+	"rjT7YH71mRndiMfPHpoJkSnL5RpuZ3vb2zwAc5V98dlD8/SXw4HRvuC47VUEci6cerirnjSuLF3QYl45",
+	"IYzNTYX1s74JB6g2V3Nw8Xm13bJ5gafDrO2sWvU4MQdUrlgBgypj73yGz/il5Vx0kiQlXDbm2oELemDO",
+	"5ftqaHOPsILLrGIP85FUXDsdx10u5pcntV9ur0Y7tX8j0mD6MGmncg2ePvvnCUxyHLz744CJLOSSOocu",
+	"pdCL2gyVpkULS2u+ZP+Swkzm59eP4RKkmj2m6DC1e7JihRNTdXHDtM6RbfGaxA/QaWE/sWLNCN1KdHXh",
+	"Hf+ms86CzcmsBtnmTsLRFLpnUv8kMz7jLItlAAWBXfO2IIp78BtfFHKamzuhUSqv8Im/NeuRzpy3BH6v",
+	"NM1BZ2Sa8txwpVyyqcw2JF1QMWcZpjZYX4Pze5Alo2K94DkbkpdGe+Aud4KKjBRsxXD5hR0F3YdKUwFn",
+	"BPwLOKS6F3iqrBfsKdrQe/RJw1ylGpw/MKawO1OP7aT9/Abe1XQPvB+sKGRReTXqZOjMa24nIrwGO79m",
+	"QpN1IcV8SB6MRrVEkpQKo8VOGWQqXJAHozEREkjOFVF8LlhGuDBf3Ed9N8/lmsGTD8KIPPqlIbvsreAC",
+	"81k0E1Ro8+xZQh6M75v/d0aWTC9klhDFf4cg5pJlnIKryjz5CPfYHFaXPIY5azNZTHlmDgzG/bn2XKG4",
+	"MBq5fitczsUFeXB6ai+dVQlHDCiQkAkSfUIU3SiytikYp99UuXhckSVXiou5+eIR0RLdzo5o6oKcjUaE",
+	"EvAtEzl7K2RZwKf3iZJmeWa+mANiFNoVE5mxUDPJrNGAeTngZgsO4Eumi83J5Swa7fyF6wVMxzD12eh+",
+	"Qqh5kCzkGmeHyUCKaEl0scETMGz3490kg3qIpYd+5Ww663N77/WrpNVtU/OhWTEY+M8OVNrBSlShNDe3",
+	"2+jGXrw01fs8bXjrnX+8SQaQULLjaHi8YOkVy6rkRecvvYWvzdyr4GtDm84oVie50VNOdEGFQhqr25h5",
+	"RqETKaf5tnKP21VX7g1jgFV5gGEX8FHDnYer2brygAP7s54sdnkgNfI8f4lnNFQFUsMRwBw16wXfCc41",
+	"NTgfebUb/vbeRfM3KCWoLrHfSqM1jJydOEoGRhzCH0bueCWRGcPPfmFVjdMH5ptyldm3GDLtqvo7Jwbk",
+	"lVvLjAuuFuHqgMGLsptmCd4To8MVcl4whdGsYHnBTMEJ4eLD434saBS9dse1tzFLIWxYqiufNTJYUQrH",
+	"UD9y1dPLn1FN0RI4lLtuuZuRH5x6f1bX/fUe6t0Nrnb3D9paVaYpYxnLwJZYUPVT6K6ocsSRGH0YAHY3",
+	"GoaCNHM5M6yggBeCcHYPL2d8G0MbGKOK+6glGjwsZvEvS1Ex0UrKHFxIGK4GA04WYKYZsZIb2wi9Qfin",
+	"tWLrXkK3o6fVHqxoiQ4cK3XaOPMAK8dRt+FAOkX9SFaOnxb88jK1XmRjtGobqKbwmQ/0mzWfWNrthMGn",
+	"m+a8+hmhNgvIKKhXDFIOdkbA7Y3lMVSByDfmPfZR0IyqcLN1Dt4kg3qW6daSvJOjbSd+koJtBlbf+ThY",
+	"Ua1ZYVb0/2j26/tBNAsgYxgDaRv3EifoGO3j7jjW2NlHBQgT4LN+uMQtzs8mShyfAVsnTHBKu265/cm3",
+	"t9559mHFC6YuI7kq5kBDprdg1xgWaJnbGzdmAr8bvIvt4BXbRHcwp0p/L8uGJDbzLZlZq7egqWaFcgZV",
+	"07LMb35WjqZbY0r46ZKLUrMDltVwWEBwyasO+xgbVKVyhdzQqeTmlXl8t94mkH0fa1lCDx8MorlAO4xt",
+	"j7ffET+zkOdC/SBkoRrdQ3pU82o+F07TqZ8N1GY6UsUesAhZ/KXtt20qZc6oAOkX3ODtL3hWPblNPZho",
+	"bazqrfFFr3LOsuBajwqF1vQ1uInYOjgBwaoyPpuxgom0B1s98b+JEVFIzfuMZt0530PgMzIeXPQNS0Rv",
+	"DIVKP6cQxNdZtOZ+5vy6SgC9gKIVc4WvZZlnZIoVS5RkxQaV7t1DkkAaZHRssEHM79BDwjURjGVQdScF",
+	"ez4DLXyvCZB4lgRhgElbTbmLXib7OaOgN2QKyua6vd4rPbEpQECcavZc5JvYsdli/zBL0mfR1saozNJq",
+	"5+tcWnEYEj16bJQqlyz7GaPYHwc0yzgWMb0Ijo9VzXe3DAIS9m6UQkNx6ta5k0Z5/vBqI1K1P+XF3Pnm",
+	"FhUFTxdLVz7b6TfAYS5IsW8l9TmuCrbk5bLzq5SmIrPhhw4/uNmmezL4cDKXJ+bDE5clgvvwNFzETaXX",
+	"9yMf+pL6UsF7uLu+xiczdP1BzXd1dNq9tKs2G9SDXDexU1FmXF+6ips6mVAL21FW0M6uCsd8IcAV1k+i",
+	"Kw0i+wU1A7872G6AVyWBfvGuaQnfCV1EFGTq3bo7M6Bu0a16QUWem6SXaeXiN02MidZr444PzgfGKh++",
+	"pOufbOYNKiOL6GL4KvrxyohLWaof7O/qYu0H9oFmLOVLml8QtlzpjS3DdRcUM0SNaslBYCjyWsV+233b",
+	"OCGnCblPhsMhOJBlqcmcrlRNj25SOJOBKm0eyT6eMS+HrXJbnDguqAbx2xOuBKi4RTNL8ka2O4bqWbHv",
+	"p6F+mvm+ZCtZRFY+LeQV5qA2qz3g39mQVU5T1rL5b/zuB8aO4UhH5DovuxDQ2iiABaMZBIlmshQZWS9k",
+	"zjry2YK53LRwXY0Hz7J6X4sJmTTOWzG5b2j+g5nZTTKA1exS4JnEmNuaKhcUTEhWyNXK/EGzjEG9ylJe",
+	"syymD2/NEN9SUTyp9tYSKcYc37KUlor1vI8r10pQxjEebdVx3E/2nHw7THRevqC3ybPU5Cjp41vZcVtM",
+	"y+x9D69Zgs7K+GEvGE0XTWbdiha6qrjXMs8Ix3TgVcGg2gaU1nMySsjZKCFfnxleGI9GZMWK1OZB7B6G",
+	"I/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07uM4GZ/dfPH27dD98/Tmy//4LEZ8HOoIktsyVQy7ZEfA",
+	"Nq/pGVv3PC7d3KE1igU8Vz9ieyulGjlya5X1rW5e7gsHwNC64CUX4afjvywJIqvMry7DPMvu++pTAUIG",
+	"7PP7uDbWdoj3FPztHOjGIxq7tCwVnhpzoFZzd2aJ7krwdtUeUMLwYNSFHeYTEWEvO3PHK7pB7wy6ZlKJ",
+	"aEBcd7jlPMnfNWzl81KbAXclhcQv6pu1xaQuv2C3mNN+gzqKSzi9gEJnYtd+Dtk91tsUd2BhCtluqtvG",
+	"0GfY7mGvEop3wyIu1f9jywA+d7Cbx8gFZ3b8RfENGSRhdga+y663ml8fJnT7eNPKa7sk9svssLitpbhx",
+	"q/l7nolx22OZsew7DI3vuHTtRu/fqibdaB/pYAJVaeCWVk8Va0ip1Au2wTgLnRfMqJiYgBDmOH2MWcc+",
+	"j2kXHmrFCgUl7Rh9smXfzkTFEmJSlDkjdpioiWqrZqJ+UIelQ5agRlggIrQTLArBObH5L2S6IVIwonjG",
+	"Ep9uN93ALyBPatgvlpXO8qhSWFVCdNU3W0KShYdZCN5csPR9fJwgI2untlsrQ6Z00RgyC8ske4evXP1k",
+	"FCeQ5iVDtTYFjLdSO8led3UHa1TX8TXWcsJihhxWXHZU/dxZecWzqExRDnKv0yAOAq+qs+x5je9q7q4k",
+	"s1mEx673yhcfkisJwTUqTqkdcnfeEhQWjp6OEsHa/Nz83gfB8EouBOehxmHtZoIj6RMacQZONy9AsnQk",
+	"4XTzssQD0eHhjEZE2VNBfn79eCdQHGPPNeXa/HmApWVeXQ3g551U622jFMTYHnuzauvaaRXiqftVB/q0",
+	"SOOjSVqoaug2nWPKjsZ4Vv0MRQ9Lag1jmHrbNh3BXK3KrD8FN6Ob7QvKowpRd9ZTTaglr9fSQZZAPYR7",
+	"aje/Z4ta61jM+Ae5JnKmmSCMpgubZrIka4w++8E7TLjVm1ChoDjeWe854ZXQ22IeV63eaVKNLit5zQpd",
+	"FqLzSEZSsewVpuofIvCsq8HNvzaF7eHbCPOSrfLYPYGa7O4OP7cYuQmhqC+iohpqoR2Wj3Ktu6qBs0S7",
+	"N8aMQQJ3t5uq2vYtfR5sTaiPmjLml4X1IcYuxdUuaEa0BHwuxMNcgMex4+pd1L7r4c3ZTO+fqnmKaOkn",
+	"2TWmZHm6LwNWJLdjhOuycw750zJUtfdtXAkqZUNW5w6qNSCTrqkiFtEhweuSaivYPlckzWV6dUEqu4f7",
+	"kifN8vyANDZfGNCM4QZzctc64tlGPRgOsaR/1pst2IgpyohmEjVXuYaaajVskKseDMVGEO38qjW37pxT",
+	"+l1k3JZZeiSVWCA8/DFXmqfqD1dc+5s9T2g0WFmVIPUaLVBBI4M6rS4ui60Mstpvx3OPlkVHAtXvt/os",
+	"nrAUMpaULURbL3i6sMWFcAzAbNUSmA6dlObLXCpWgCBVlHe9N1aUF/1pC+pTzOnFpM307zcc8mHM4uUi",
+	"Zd1dF9Yc5IfY3NaSbOSYUmjMvOg2lR19JIaGSQUxvw8vmc8VXJEuv7B3CBgI5mbrmTJxUmPXjNue6pbi",
+	"AyfZH0LHMH6razRvF2MhfW+pNvbWDkMfSH0jsLDHI4gTXFeLD3Cb4JUHIqo6NtAkAEbeskGwGvKg6yvt",
+	"h3M8bMnkv1WAOpWiX4C6cjnuBh0q7PYFo7lebLDBB+7TMG5YpwXTr5g2wjty9ozpjMiS9hHUbWjByBVb",
+	"aaIYzXHruxtvqgO6J1lDbwyP5Ac6gy28x4lYhQoTaitUQbKkGTM6GNeK5bN2f4UK1h0P80U957s9PDxR",
+	"DO2RpkPy2cdnlz99d0MghVPZmdovBxFW7+qytCv1TsugrKorG5Yq7vr32x1AHNgtLxWDqneAwrdr4WKe",
+	"h9jk/fjgSLkNIbK439Adzq65Vq1H1Ds9K0FSz4eoKLvX6WkpcBwvkZN4n4qfyM73OJkFB+YIdDnLwZAP",
+	"z87uP2yTDUv6oTbNAKXWrf2mlRo7xkgpLJ9h/paRz3ATzguKVyFW42RV+U2TvVLdXFs2as6p2lLo9h7D",
+	"NKeqQetCkDl4ABLvBQky3wE12C7NZ6knPsH9XTQlF9HJoq47+yWIUWP1DRuSelmV1L074zXd2OuKcTG3",
+	"LmyVkClTGrMf+8moeUkLKjRrMmepmTa/ZsXGmPRkVcilbQLSyqDdCsXwB9ErtFwuabHpVQvpRtnnPreg",
+	"fo6XqoJJ91LHMjVxG2xMEqDQVfRrER2yOJ7YlMWnIjVjK0ZQsuZIPyYROuwyZ9vCd1yRleS1PMKgzBjy",
+	"sNStE+tqztOtrIE55ULpqu8TZERaVSKcNjaRAoSR6JlsokgnV4qmj50421Wp5bqrzdSU6X70mHeTE61j",
+	"SKsq9fBp9Z4EiaMdrrxLrg6UZrU4uj0oWWQp5lUpVXr/OVX6e/fsjUfS61yXyFOWQZuOWJUjwOA1poPF",
+	"Xdk/C64VASeAbVD4QRMpuqarW3y8PflJ8JCd4UurF0SKRZoSwirAvE78W0TbDT63QFacFbbqEWCq0kVD",
+	"/k7HonoHiuuuCSRIEiKNw3y6MOBrzoon3KKiRZ1mDvavlUnwKfN8TvtUvQL/v0D05N2X+0y0PfTAtwfH",
+	"pco/8yfSnxZ3ACzz+ilXkraS3k33yHdK86Xd8i2F0MF47d4IXq5GsgpUQ0J+2/k/3jnejvVUZPTkw3XZ",
+	"qbp3N5Hn+0AybSsYm8hN9n2Z58R85WuDuUK3wqyQy3ie/oLPFw1kuWJ5A8XkOh7PrQAwd+b2LeZiAJZb",
+	"cLUe4v40r/fzsyvwPsxgDk1k/T8lU84v1yNHunTpkq0lWWGp8PbEy5YEyqakhLDLSu1/QQb2KLaxj607",
+	"4I7wP9pBPe4KtOOqpZmfc5yRVwu5thCKUqRsuA/9Yw+Qx7+ROv44pA7c4egJwSHrDd62K3ZTttKHutX7",
+	"nwe2tGW6B5+FNv86F9fRIwDN6Y6BwlPYWsDWDBKJUKpaXsVCqV1OWlnkLWahzQyRKybq5bxlwU8K5oBB",
+	"ki74SLgfdmEhoZoZMmAZt0iccQMLBn1AboUzFUTCuhVBIJJUBDJjNy5TiCa+kbv235THM8odePX2xv2d",
+	"XzMRNrblSpUsS3bqstvSthtTz9W259F1IMG3QLKMSmmRxTyMEa282jEfc+iZCx12O9m7PzGmrKpSLEkr",
+	"L76vbfTu/Op1YaCx1YHvV3gMT1TQTuVTcEXV+7DE6152KxIA5VCzPFcEKo4tzvWSZZsGz21QcLL7bdWg",
+	"pWJb6NQiSx31JbsOLm1E+h4j8bXeLrsyVJJUFgUgpVroBfMrwgUxv+pT2vLa/drb1xbvGTP4pABkpCsh",
+	"16L9cPsGMwffe1n+W5vqF1XW+rywue6p1X0mV7WIiGtJgw7j6D4H3Wq6bXWnmpwGaCazQ7B1Gc8gljtn",
+	"miCCdVMVT1Q2lzlratuZM2zUKNLHUsz4fGiRlrissKimBaNXqmqziVuyL5Z9VMdkl1h0JTiqAprmrECP",
+	"G3H8Kvcm92glVWKu0ivbl9xW1kBzxq0qvYr93Pyre8edUX926sUz/jaqlHJXc1BgWhFIsEA0tcvmvxey",
+	"XPUoTOyToN9f+vYWULeQL1EvZk41U3rYwtt/ERd9lActm7kCgggrtdWJbjHFEVSWbTb7xPSWo1LgU1t8",
+	"t6yLOmmCVgUt2Fj1g/dPmpdMuWown91uTFfUeVwj5q3MCYc1sJX00Qt4a4tYdvrtdGlOBve95SozyDfv",
+	"iUo7l2V8PFSdaPXrAW2Um5M1jST5peCa/cKFSjDOGvxbybJI7d+aFnOm8e814/OFNqYoEPmFhQBPyJIV",
+	"c5YQes0Kav7AzhN2v/sk6jRUB1zaYmM5M1oYMtZwiy+MskOnORs+s3+82eKUdzXzVV3x1Ql21aD5CUTH",
+	"jY3j2vLu8k4FodocSdmaNXbSBku+YBbaqRZeaX4eEKGGMUA/+AZYdWkBGGwtZoOGrBctoEQWhiilQgqe",
+	"Yv7ustItbTnbG7WQq3fDIJdvIaP363a0Cxuuwwqi5xGP2J3gUY1vgUcVdhPvLgPjPabrpL0girGWjtG7",
+	"uZ/twq8rRyeD767tgrYn/TiXZQbfKjIejggT1yyXK6yjs/xhLiBz+GDiDJ6d7EKsuju1O6SiTcuwjQ9c",
+	"CpLn9O0mCO8ajdtd2QcirKZS7nF3JgO1YmlgbbhpjIej6JubMQ+xVVx3fdYtPDTR2fXbt0NjCeZcsLdv",
+	"OyTQB7O3oJyWCIlL27Lv3yZ50gyC9V3VhfCVZqs2p2ydr777QFPd2pOgMiXSvESRZvsZFmhDrWh6hTw+",
+	"Ywzb+qVYwrcsc81XEJl0AbpkkFLEh5T257rgEFY397hVpbEnpcUpBuyXQpaAYTrleQ5TyPmSI5Yx9uds",
+	"EKsH5lzs7rxNSonkumu2MieQEnMpsLjrP156qzFZIMixaMH9At/IK39aDu9WUdlCuz60Ob1mlfsMeuLD",
+	"hX5BJv8bwxMTh34d1Ozs4XdnL9GWhR2sxgZaK3kGXmVMPmWGr4nFZVXRVP3vuchcLmednNjYLb7f/s6o",
+	"Gt6VimVV7pFiMIElE9lWUcVtsNoD7PdtN66ZSUKmpYaWcdBxTy2gtPfKtkk5ygywQ/d+CDvXydsSsZp6",
+	"bPN/YHlmc9V2mRrUrBhEJ6wR4Blt/oRrZ3weVg2uqW+/Z3W1PK+ATeOVtF5D7OambKsnXtAV1KLtGFtQ",
+	"SnxAwXCljnabXGUfdnt+wfJeMd/GBASk/+cKMxEEiBFc/TCO2NTXnbzXBUwdDzgXvu3S0Mf/q+NATr8E",
+	"RXOp4aiK46KrWy+i8QqeLmy/d8SShd6QM1rsl6fo8QRHpz0hgf/T5e/58sWdbKs1FCxQPfAb3n4uj+CW",
+	"CQ75J+GW+YErLYtNMxh6U8FhHHJt/42ZNFqmCqHhpiwF7Law/YQVed3bTfiTHgmd92p31WAWQ8mlhRuy",
+	"4Tdq57+G3qhhrV/B6PFm79GSm3JANDb1S4g5/8uVNhvk4CdQRkwLWc4XELihU1nqnmh0vzZkGmw7BZA+",
+	"KN2g4sQGHLaC2k3CEXM3fFFbJSUhffIK6qDhj3ap2QHMrqvHnGeh+AGxYtsNgISqlD9b3Jda7OItudRy",
+	"DI8hgMID/WmIIJlnjUXjByV1tYfuF9FQOAptRRagY6Mu2cGK2jkdizxrPR31t9rCo3OylEWl2kEir6i6",
+	"RuPdd26vXoWKnVP3ZoVcEkpmRuAYZQ86MNtcbDuu/dfWqGDtqHNC65fzrCz0AjPu/cNh6VxVK+Wv5Crz",
+	"G8eM9++Q+oDo++EAl7Ge3oA7JLGWpwmYUkcF/vMZKFrYn5ZIwc4DRddoXU6oTml6RbSsoDsAhk5BQXgT",
+	"os0fHgg3Ry4SAt9R7gu0kB3/QP3WVk554Ddw5Qbxg2U7excMj9g6gCLqB4d1V8H3SMAdpftO+fUCw+Ie",
+	"pLeCnaykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOYD1OEACVDwvSMFyRhXLEn8szx0jJbbm",
+	"YM4xgQmSVC6IjZideyxwbsU9FRsQlBeE5qyAkSBkz5eWQVdUKYu9rUO/CGALrKnQ0EB+ysBQD4WlD+Hh",
+	"XAdBj+sqgpcM7GujcvPfqc9/Qurz8fOMY3xfbe0RjnvAJ5/EoX8aJCbXmdr39Y24AJ/voHnYTNvOvr+g",
+	"bXCETjRoxHDLFO00lw1dYa3bTNkyY+i/Aw970D2eu/6BRnwhiNMBbjQz3VK3TALFnGDKdb5FfQ+VSviS",
+	"ZfO9DXlvBzGEERCWdc+iL1nnZ32rhINE5CynMZAhi6SAERtWOBd0LuUVobozJ9oT8H1Oo5gJu72BGpL2",
+	"fSXjsY+KnWBj9XLXYgG/CX3qBfqWzhZUs8cdGk++dM/d+Bv4cg9U5oryLCHXktuOWHNYYLk64ETiG5dR",
+	"Z/8Pcl1/I+CWbdxn8fe3vKqLJWC32BsDfbpX3F4V96XHXsV2mxO08Aju1kCehXmqvsQCz2sgegOBXpcF",
+	"4d7XdiWQRyhpWu4uOLkdSxB+LZerBLJAEys4ElIKVU7NQ1Mj+gH0lCzpxiiSRh2NW1k2OtupeQc83LIA",
+	"ONm3LWpKF8acjjg3IFPm3EjHtQBBxAVyCZcCVOe4Pcyq+H5n5Wc7J6BRnDZlN1lLN7cWAyj2VBBmK9W3",
+	"Aio5b3eBtk3V0Pwf5rneWAyVRIzgTaImAeBuqDj45eD+qCg3raTiW2j9IYDosfAduiIzuNkkOyAN1hTf",
+	"zR+o+K/OOa1cfwxlW/KUfVKa9qumKjtrpJo7x4hVCf8phWs/MM3jkckfUfhtYRGgNxI9Rmh4KyILPufC",
+	"mMjmXwVLGV9pYg5dQuQ1K2yCvNJkfEaWXJQa2XVLLGEm509dYcv7FBQs6YefDkKWryblBnEvju2EP/uR",
+	"7FfNzoOW4YIwWuQcvLLmZGPgBkJjWI9l8YMNQa1aB0qC64EVOiFKFaYs0SyDE7adpRTLScptxWJlMkUZ",
+	"gYurPdHxVK422KusCo5v4yYtOgjPKoLfVBfW5k1ei+9lsez+jk4alFl94EsV6aG1/i345JWaFUnKChPb",
+	"labLVY88pa3aIqeGVaqVX1DidqiiYwOHX+0IGhwE9D1IQxpUPQjqHrFZIX9n8eDgT8wZG1v5S40uqR37",
+	"qVRF9Nb+VfKeUYZmsIcexfW3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9DuyydxEeJcD6k/OdhzCD+MzyWaBTEB",
+	"ca8m4PchM8YSMkFNR018HIYSVS4viGAcInXcyNdSaOe3AXlfQ7vciPR9gJDjotgK3JgeIFPBTwqeLtD5",
+	"lgxwMl7ZUg0nUxfRJgT2bvyRagfCtNPsasnznCtEJ09cKLOD8lC3vGU5zYNzas3BQzqdUE3/KfNyyaKz",
+	"nfM5nW40U+SL8ej/PSLw95cd5zKjPG/sESMVS0jGaEZyqAXq3uM+TZlSszJvGxiS1jvH18DwfrURacSn",
+	"9NI2KbCMCNaT9j2RiCxIwWal6viubSDP6sW1lXnaJbU+KlvsVdu96IkDg7VztvilqCfWGvUF2z2WAMBn",
+	"U20c2teWhXjyH9BV+m++v/TfGnpLhxhlYYtqevL7u4/3bz7be5dXdpAbKbb4Z2wdOL4P7R69cyIMBaz6",
+	"abQ8O4MLMmW5XJPfWSGJplcA0T2LU+jjOBmfdmvDfWjT98D+DH942rM4xxPa2aQt1TqG3B6Bqwepa2G0",
+	"SMKnLHwyiGDXex3zbUBVfeGqD4Siam7abGxM/lvJ7Neuyi1SPGDf3UDoeseFHsSutVToSY4/AfQ7LDbv",
+	"hPUdoWS15CZi1sCODhISsUb7d3zCm05q+wmtR9b7nFJnc4TFr2cP9oqhg7XIWug5vppQnd5yyUh0sExS",
+	"eGDibi7AjV3RuctWtflKTGTtcYXn3sJuqtHuJCFwmMYSDGvfd0c+b7HJ1jH456ksNVnINVlSsXGpdWHX",
+	"s1J44JsGTeaNV2WaeuTaY+dT1C2Eh5lRbBtDmuxauqDN9yHJnAmj87MsboMF3PuxT/9GQTW/Zh28EZAR",
+	"brmtsSmNq5GOz7FgNHsuaoCkYepcSmN1C0/43Gho6CEDuDnJhb4gJ2OMh4qNTXkctnTT/NixsA2rFS1N",
+	"guUEcw93onnbj2CMP/dD/vWNcZzrK011qWKtkiC5vi0yCw7jBfXWyEF9CXWlOewGY7293anDw8tmHKdM",
+	"CtZkTAGmdeaqmpWgK7WQuqOtxlz3/265Ko9lxrLv4DfRlBVjZ3Exf9WhM1u0nXKz73W1oKruE7QLxS5j",
+	"jC4b8vjp3ug88AHQUMvwBus5+Yb01a17AoO01Jd4HO2m8J5YpJTlmSoMXrHqLst5OiXBudnaTccr0aPo",
+	"XEO3q7Y1DJezD3EZ097qIKI77L3dOhemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA+5Sr2J6kPuO5tf9CHVrM",
+	"Ky1+pdUWt3LRMS4yz5GfxF32gm4O8KtUwA+3NXiqkaKz83kD2wplFgNJSPNS8WvWPecPvMRNxQhFDwFi",
+	"Pv+XvSrbF4yvdC9IYCnB76NUyGlMvmXZc6FaenDMGNVlsaf/xU4lYytCQmMST+dECTepyhdl8RVwRl06",
+	"VxhyXJrF926cAmnx+0vscyp+xCeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIV",
+	"djYtaBhhF504vvTUbuLoH/1mbHdWy79HJonYvt9ds2KDJRA23QxgHVxuJgWop5Na+W4gYWfBuD1u6zDO",
+	"1JDCpFwTcuVq3iL2WpfGx1LmDTW7rjXcWhZXrCDmyYZCMAyQxfTBa9c/08GY51JeKec/CZJs+wZAPGWT",
+	"2v417f2LIpo/34A+5DFtOmfEYJeJjzGsyz5pa75fReyQs+JpxRgRTqXpIuzhRxbUVpKBNi5nGCJcN7Cq",
+	"g+eJuoWa8G9gATVbZV7QrKSYonCNASYY+30pIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3Y",
+	"F5Huv5c4K9ouw0aalavXMv5qsM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5zeOJCh0vXZ5FmkZZZmlJtTUn",
+	"9RVflvkhnuaIehKGBx7EYwM2onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LY",
+	"al1bs+4Td4MhopQ1m3op1DqWFxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMqXje334x7RMDN",
+	"Wy7deQa6RKVJd03JKUYw0XBaofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY",
+	"6GBVnaiNSCcJmdDsmoqUZScuY+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbw",
+	"uMrpyaNHJ48emX8s+IrSEyXT0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/",
+	"IHPpWT19sX4gopk0E/ezyTmZgNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+SIQrV/C",
+	"76f8xENw03wyJK8diACBVSuyoNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Y",
+	"sg0LSdlU/2itn3VY/Oha/SJar/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS",
+	"+vn+MXn04OxrssInSMY05Xmk6iFeTfZK02nOLkBVW7ECO9psJVi9oSe/j04evX/3t7dvh9U/PmsIYtmU",
+	"hgilPbofFZnFNZEkk9GtrOAkjwLEyIXtrRrVQmiWFUwZpeiKZebM92klhozBlH4aESbP6JJBfMlI540s",
+	"zStAqCxYvtpB14t3rlE+tNlSEBVpacixV6bljGEbOG8MQXtuvRPAmxywhBgxXHSLPmseq9c2VseVebYJ",
+	"9sm3iqiI23Iwvo+3JXouGJnRMtcbAt1lm09FJAaVl0sRvXeox+2wmcbjePg/54LdaoDGViC/hE2WMJQY",
+	"r8qjBV3G88Nfg9RjxYb4hxKyonpR/ZsAm9LMfGP2hVELkGHhtxsKAS00d0xSPXw0GpP/fPX8mRuCcGFj",
+	"rXabyVQ2tNHCDltNMlySdcE1c/PcL8Db2oy8DCrA6+zS6GS+AzdvdGZVNLA5y6FrkBWr8hoyDQ7AX8AY",
+	"54EACQfgrkYy1BBBERGiKNdbKJIXUA63XOkNZhSB9oxwQIYFUZ+sYElvEUFuCtAuqU4X/2iqOFsx8Tgs",
+	"NNgHwxCZatjIcRZHediePNZFtGVh2bpmmyYBDTWa01jkmmVtWaldeammpdiyAPSWG61Q8zw3px7alOnE",
+	"UCRlcMteYM11A6F2ThTCyLfm0e7lSIswvjPt72XhQD0dxifOcxtwmWbsIsR4o7aKHLfm8zgUt41wdFaR",
+	"oLryDnr6BoIkYPAg7O9I7PHOLMdtQTIECSeVJKmXEOKCmwXjERIGrIT9JLIFcK5V5tshDIxHqzbSTfRV",
+	"tnfQris/+Gafl909Gl/Mrwcl3zcDNW4uLGzMFVvp3X49+5PsayCOoEf6OWw1pze/CHEc+4I3dm/f8hIR",
+	"4HoSyWFm7mvHFN/6VU43TYDzvv622+XTjqjqu4seFcDzdqC++HCzc7tgChgjrqPXcCkR22/YuSLcKQO+",
+	"KnzNhQjzDGKaFHhRvmUNdT94k2+5XMAPaExxmCbMD774hYu2d+1AxQSV2NZrGhKvagMZ4FxWkJhARb/E",
+	"OuqlW1Mwr6T9kBiWfYkmRV/fuJH3VkXb7km2C0FuHlbxUgnoGxZWz4L3A6kC1ig6h1zX+obQLvuwKtAv",
+	"HH9LtBvZg3irtVmTlZxvPLK3daUC2BZDYbWXCivbKy0+w1o7tSbXfXzgyncfVib5G1l1SC/u1DLukrjv",
+	"wr5Q1ka/8GATnyvCMbuFnKy5ME9iUL53M7htGAU3szgzX4P18sS71rYYttQLWRzNiPOt4FQDKAsqrzgn",
+	"66XtDAQXNJqLaFhZ0JqsdRT33E3liKoiOL9iJvOGLvN++NEVDF2kPrpfZq1vObST0GdvBNupvQPChk+5",
+	"9eBkdsM9GLAlQV2d9rQMOmWFe9vGaUdRo3GoV+VyST8VAPntSbcctV1TOaxR2o8ge8DJ/Aty+lF4NboT",
+	"tsDRwx+vUSmg2RLufpZxbI0w48K6ixFCM0qHlzLPjUZ+e6X5LHpNOWloH7YpLeMHXz/45v7DB1+3p7bs",
+	"qP7XvNn9V+bsMm2CcNaN0D5OGHyuyFoWWdUDU0jNZ3EOpcfzJd5dC4a+bsMdRx1NdbzUY+UTTLuNDAZe",
+	"G3gVOq9As5LCfLhiFCONvRrs/1FWTWMj/2mpuGBKQUd/263nj+hG3sVgqs5Hh6YEUrmGBPZS3pd7dNQm",
+	"AQ0mUs2ZZtvl050u6lUnfutic+zq+NDW6zR1Edhp0d8ubI6hD1SS69NQBbY4KUQ7xHo6C3bocPLq+GM5",
+	"XakGgw5G9rmGd9JUO+rFKUXntly/LGQVCidcQ2sXumQAJDwx1M7KnE3iio25jnNreh/aUAAxog70aL4s",
+	"xWMcYMch/+1mt6deRaJD+hgcuWyWC64WB1JtNwhVduuvBQEdm4JsNhayV6goaVyrXBVyXjAVyep21cld",
+	"saF2OW/UtQ62UejWql1jJztU1m5t50H+3oEwjd0uNHeTtd8tWw1mXOMwv9a6bVhNu8ZyscMbbLc/l20V",
+	"wNXha/QUd4ZdxRk3l7vbB7BbZsfSBhtZ6grjdmfl9r+VtBVpjaULyRQkSrlmXVXfI/g1obmZwKbjG9ub",
+	"lWkXp5gW9AobK3Uc14V74yTycdopNCXj16xAN3jnDTNrbJ43bAGk0PQY0N7Su2gfAWxeAnUzInOphoeL",
+	"tOa6/wOEnasozw7RR4GUjveq81WNWR2POkBeoNjYCO4WpgAwQYM4OIry+Mlojbvq4m8lK1E9LIXAOwAg",
+	"CRm2hV/RQmMv9wqbEKRw3qA/IiBa8AK7rZD/VCFzWXOg8o+g6yQ6IksLFtmjA/ShxvwoxXR726X1QhLF",
+	"UAi5+iFoAhjVMi3H9pnaLQw5hx4Ha6hfpdVE2o0ppPERzoLdrE/iOOBcoe98T1vn2v1mF8OuT1wFh4lP",
+	"rdLzbsv0h4QtdpT1JhWzGTyLfdAvS3GQ7unqmlsjeRWYCdc8BREVAHi4ypNBMpiW+dVByCYtHTZ9hBrq",
+	"dCXJZIIpXSDZ3rtNbsgUrTT8SB0pr4peIvp/F63cMo/3Mf2x0ghUfyeStjtKBhp/sFmw38HuhtxzqDwD",
+	"Ejzhs1lEoNVjiEeIDB65GkBI3Q8TYs94gdXYzRHgxE/UC3BNcx5F2msMt+Av6gE+T7RquS0beZSbya3p",
+	"k7iagiMcaWVi5AzA8K1oif02tySP+aRIF/y6SU2rXhCDpWsU6ztJwF1ssBUTxnj5EW2XzkVZLaGENh9J",
+	"UTaI1qIUaElyRUqRsYKs6YbIAhBCu3etR3U/cjB6O2f6i/K+SbWYPrmTOBkv5g3io/vFt5vJNkvsbjfu",
+	"SJzLASU4XhiDuC0WgKSyGohgLIvVjy3kjszcm1vu0yajWIZp9PNt96QFt6lw75zsSOyc4rHvRhRXvyFR",
+	"IFBvC21loDOas4xQTQqmNHgGADfblonSOeUN0CEdQSEcCqiNAxnieLdeIHPs/KKbjdgQLPvJQzPUd7CC",
+	"bGhA5aCptm6pVnT5iM+KEeXeTlY5bQC4rK74u8dFaEQSc/Psjg0WwANYCoXD1NblVtEFSqS+X0eDW4iB",
+	"XtSRECwfRHkI2wiuGlIMDoHCkOUqitTkatg0vWLCwfofJFm2Ki5tT24AuZgXDDsicgX1clCFKrFGiDXB",
+	"UhVy2V2Rz2l6FRWxsD4r8SGncCaLFACyfPtvsykkkwzyMAjNc7mGMhCON2aVZbfmeU6mLOyJcQDKXHB9",
+	"7ny3Xmz281J1f1W4ceaHXbj9R6STxaKKcnvPPq3udHTB2KhCW0dh6n4s0niMda8j7K4GD18Cs+gkadzq",
+	"a8fbTKDgNXkfXlvmq5+FxozTLguNz9rP1h1Y99ZKNATtW91p2iebqmqEI6CeXOa5D4AUzDVhnrILlBdc",
+	"kZzNNJGlJkyganQk9JHOGWaHoB+Zs8kimvpEyPVkG4nJKVtCrq0ZdWI35d3BsErhhr2oICC21Mo2qKR+",
+	"52xW5vlP7uLfTvDG4k7sgYi2CbYuWBPNiqXCrG7zEbZOVJLMaLzCualL9qzmu7Z9VN2omGjUOU+6g3bz",
+	"TK5bAC3q00jlkoEbzSEz1qcUB2J9HeUeqAqlSxZb2h6sUbOZNW3KryN8Y7iPjeqU4a7dwrUd5sqp0q82",
+	"Ij0wPF9Gttl1zQmKvVChEBKbU5rLnSsC3e+F9TMe2r8wsa/bfwj9Sv3Mm2nWCJUftrHZAi3QChovXNjy",
+	"aVtdi+t3Jr9RYrZqJwBys7EFte163Vq0SgPk7b49QZrM8ruPWpvxL12L2d1+ALmFbSAyz4w5iWnjS6hZ",
+	"79qxzQPh14d3iQhkveA5A/oj8cwO4cIwaG6L3rGa2xyHC3i9UZ0t9A4Vm0qVLiyqgmNl+6zhtx0Afo8Y",
+	"3xAVaEBEdeSfbgg4RmJoHVWxYQcS2VPU7WF3JLs6z6osgi7t9fDgH+DtP7zl6XaleAf93uWXVpKgaiPg",
+	"jmDY8xGOUcjteKZjc3jNBBXHCTJnbBnBCP2JZsywzsRQDPqVZ+x6EjfxdqJvmol+0beCzZuy3VVezqMl",
+	"ZgtZaCwTAfGJmEMNkIdq2zHtHdKqVIYVGtzOIfL5lgi/fHaJydrkW56b00lQw1MJ3FnORLLJQDBPc38l",
+	"YLJyPbzLMJYhWegOnaMP1K/Gbno9VtUWn0J269ahdclFrQla0uCr79miLdyKvsWBO+v52QEBbQdoNm0O",
+	"vaCRRrempXFmt/j+3U5n0B62cxzCR4m7iNI+rQB2o0RsB+x/q5/t/hYVEQv7Cd1Y0MNdXaOfX9P22G9U",
+	"/ZluR1but+X90AJ7o/712NgdeCZEzwtg8w7cGph94+b0dToVATRUawzLPVdXeBo2rb2nTfD7LufjiGU3",
+	"jf6/ei3LbuuXbh5wVPga9yYWi7sNs/eWTKuCLXkNcL6evtJLbB23GqqrRtewY1X7nj3CryJCJ0cjDNu4",
+	"oT5DtlXaQHflHSeT8xD6A+hlYRgqrVRTuBnfNd2kLwB/4fb3Zcup7SdaW1pL3aXUvSVfbvVYANcAOBbB",
+	"O4LPGrtzXs+36s/HHiV/Lz/H2lH1vERuksE/K722ziFz2RHkrykj0aNZzWX8zZI7M/Q4tWH7WslaLJKI",
+	"PXXFCAUPKSTF+Np2KfTiNhhGGGUvC643r6DpATrnfZfrne7ply+ekiu2Aajw9zm/Zu8nYLHcf0jSBS1o",
+	"6vrcu4YbgymjBfCLffVC6xWyr2pODMyoWkwlLbLPFbEPDglgo1hsSoWVBtp5QBHGDMHa6BWGE7kZLZXy",
+	"ivs0j/OBs0jfu/dXohFXfXMDELUz2dpixxdp+JlC9gFWiWSSKUyRhIIdulRDkslU3aMrPlxm2yiu4poJ",
+	"EPuuP8icXZg/wUg9fyveihPy1VeXpV6Y51K4Ir766pxMLqGgn/8On5yTb4HSxG3McDicoGeYBvtmXU0R",
+	"AhMklSfsW0FC2g4J9G3xlxRYpbiEFSuWHMfg2vaG/2Ly4aT6fPLlBVLAcZshg6IbRdYLni5IIXOssIGX",
+	"QmdwRELieojLf5qpr77CzyhZFWzGP+Am2FFwOyyY5BcTIzQnCZkUpcD/svT95MshufSiUBZhok1KBZki",
+	"cERGphvCtTJT4Zl5Dv+NBjvO5keutJmPWSuZQDunCfliTLQkxqYkLFeMnJ59CezgejSjbY8w6GTy0UjF",
+	"hFRZcgmxSXI3E/sWqE40rzFsPaGrVW53/57FEf7brwqx51OZsQl6Fek0x6j2AlrDGG5KyATzDyd205jZ",
+	"yRoYL77wsRQuJGAYDEP0MIyVlXb2yvPV5LvXdD65wMCDORieASZPZyc/GZt/Qr54cPqNC3ck5MH4FC8m",
+	"AIQzVBZSW7T4ykn95RBGeCYFc8PM+TVT5P7ogZ3tSyjb52Ju5lopT8gW6JwgSi6ZPbEgQwWZPM3YciW1",
+	"WeTJP9hmclFJkSu2sW/xH9ntgvIjAWeCzWYsRTjT0wdkIctCea5YcsMW52RibI4fkS2ABfy/T17InKeb",
+	"ieHbWkzzgkzZRorMkAVjRA9OHyGdJy+ZLjYnlzPNCuQNxDpIKnxgFDyQYx9AcxrC5lxplhFX6uTyFoyA",
+	"cbJ0SJ5WO2suGSmYgi5idLVitEgIzZWE8yAIE+XSkfqc8LmQBcOFbGRJMgkvvRJyPXwrIGiUMoHOcZ4Z",
+	"+TWD7myDyxVNF+zkdDiqZHPwmbkgHPLL4B+MrYItcUV4WHrHBRZzWcUTisWmUi+Ib7hgnWrmiEN9uHOg",
+	"YcR/8MreCIEX63wwHo5wFnLFBF3xwfng/nAMk11Rm7l1z4jZ30ETwTQ1z4NPs8H5AL8FOLWVFAqv1tPR",
+	"yDrPtethxT7oe3AfgIvxAzWakLmir9wtSmOqzE499VMN985wKyEnpvH6Gblk6poiMDh/8y6k/hPpxHwh",
+	"U6YUZO3/hyEgnSujXfzENEUIuntQBdlMEvt1AIatIAMV0m1AZbUFKrood4Adn1WiK12w9ArPLbB8lbiz",
+	"BL3Z3/6Aql0x2DUrphI86M2EffdH7lhKBWzY2eh+x5e8OXlHzM0xpYoRLFN7K8zKgbaHTEBIjaQ0rwwv",
+	"ZaCyfcfx2eox9dqCF0QNXHU9NprTyRVDB2vDaVP6EjQ4tctfsdlWj9wDwQxpznsedAnv+3kkvKx/teaA",
+	"30SXzP+mFnIZnI5OH56Mxyen91+PHp2PRuej0b8qN/u3hmilKt6PHj5a3//199lsXIxGo/Howcj+b47N",
+	"K3jBlBlPlHmO4ZXBFdu0/yynSn8vSyOYTz/839/tJz+r3ZmNR9XMnMOVrXK5sQBnBbuWV/gznABqczvF",
+	"ke8CaTs2BPV1CdaoCksRzEg3IWu3Nr4BLoAiigjPX2I3BTkzlz3eFojunLHCmlW8IEt6xcUc2/SY5yAk",
+	"rFh+bRvHR/KNDz4f/kRYHV0lxBIR72HfbbA6G+5JQ8VQzcatVkNI78GWMpGszMkV20zcwq1+w1HEGwWI",
+	"a8Xy2ZA8xTA1rNFCJaWoWV6xlSZCrl2vg/pJRH7FXeh9FAPlDIyxd77pxLcSOw50P2Qx9mzixs7c9Yyt",
+	"LwNDsbKyzZV1syMXxv2m/BcRB1fG+h84Q/JtORrdT++PSEFFJpeBoQ/c8NAq3HBbmHMCz7O9UgUndDwZ",
+	"0nUHH1saB7sYadiCWIHYcgP20hg6TUPbx+7BMzfJ4EeZ+uZTbc/75+wsbiU+frIGjhUOPcQFyzj6gsKb",
+	"9t5HdIjcoACBlvnx3jZGZgCYnV4YHQysLe+dscnT2FBEChArShslw7UJ5UonZEkLI/AguQU2f1eu4BeH",
+	"ypUZGJGxq/tB67L8dG6/QS9hqNtsURLXfeZMH0wWY2A3kmb0SUqvv6bYuTt5Y0a8j2zczpbPpP5JZsYC",
+	"z47Azs8Fq9yKYTJrpUQcorL041/hyPrOia8y4/pEFxaeudlWMM+9LrDT1R2bC0kz1AbdxaeNGa4znmtW",
+	"vAEsqXc1I28Pbvfuuy+FLdz3wKMT6xIdQo0LyyYWW85+OsEUKZeYP2VzLoiS+6fKpbjlXENIEtcrN9Wg",
+	"GO95vSohwtH7/W1DcpGy+oDd0l52wggf0rxU/JrtWUMpNM8PeOHxrFOHY+sifMOwAhtzk0Ek75XkWEc6",
+	"QF4PHH4ZJT/KawZRL4tz22RsVt0M6cxGc21inqsLv0kGmC0bfmdz9W6w8n0xOB88mn3zMBt9M/7mmwfp",
+	"19nDs0f0dMYoHaVnZzQbjc/o/enswWw8PZ2Opt+cnqbZ+Cx7mI7PpqPZaERH35hNWw3OB+NHp8PR8HQ4",
+	"xsD8NZel+gFfUWuVZzSX39rJo9hvg/PxqZGuNvY8UNdp22+OazEbWbjfYGZCF/xWHkZ/d0BtxIrJVe4s",
+	"yo0iGc8SItjaaIoOB9FfH2aKkbsDxL29PHZvgPNrVvAZgodHTeFnUjMyMdfphGTG0GW5YmDXos94I8vA",
+	"b5xTDbUqVHs916ZnWyT5ggVY8vU7B2dSu3Vud0inhbxiolJW7O4gHy0sUtvxWN6yKFQyASC4tXd7cNhL",
+	"tpJFlMd8qYx1OcpSHEXjfuxsUmOzcuHC5lh/BHxCcjk/jM2mZTZnut0h+a195ngC2XZgHpyNRsPRqJaE",
+	"W0nO0fj1KJCcIKKnZdYug6xIrmLcDnDDy5eC0XTBssH52ajuvOvMBkiPRkmT58RSNSHTjUWzPpKwobb8",
+	"ylYUplJpQjVZypqYsdnYEQ6wPY/3+daMxsKumdBkgksZWqpNiGZ5rsw7z0YJ+foM5Mt4NCIrVqTmB3IG",
+	"3fMgwIGuNpvfQX6BICBsxgSddnCpVRXNtGBvBd6C5gXBqBiEiznocC/+VAfdLjfvMmFP3noGJ/T4jrm/",
+	"5MHrR5om09Py6Sfm7XrFzJmeOibef4BVUAFb93hZmXPvI/6x5fCqnx38/NCz08sJhf53TNc7hvNpKSF3",
+	"5nYka/ZAeZrc7qr790Frc/McwWXTY/9377yezhlHj3eQNYHlP3XGQYy7o5ynLpcQ9IE7gbn8rY35vkHm",
+	"67nxWOLU6fr596monwro9WYrl9d/5hFBNItjXS2uPPREaaq50jwNDYYoaEHQ/A9aM3pU8xUVF+T+iGR0",
+	"A/gBQq4xj87ZolwRRY0NTcmG0cKpt7u26JzpsJ2lnVff0/c9eKlC9MR/O8+MXb55AWipkOI93byE5j3f",
+	"2CIIQ9aWB0Lv1+kg8YXdmCHhGiy9+Vhr8jRQWqZX73N2zXLfGWBw/sj3mAxz7qFTyvk4qDXY52naKjQw",
+	"lwITWhabE7URKchePyhyLLog5DUrdFngvw1v8cLNHeYH7i5XVfRmAN19Z4WESMyaFmwhS8VOsqk5b2uz",
+	"zjf3k2/ewVUCfiMYyzbSAVLGfIo70zAUZdkrlkphSHn2YDQyQ9rulZb6o5PTBzXfo+0JCe6V8K3f1Mcf",
+	"hX0tIej0S8E1+4ULZYMA1Wy35hX8zrb7MNMqEfOnySUaW0znKPiuAGgQ0JXoOoYe+oNcEznTTLiETZJx",
+	"BdhgCaEAz79eUI3et/WC6QUroBeugtTehczDPJgKiXFXKNss0brTptb3otFtEwI83n1oqLeYbY4lVb31",
+	"WyQjPvSuNVVwjzDXVG8J8x6tk/cMDkKrX9zmeAGPKeB4jO8nrRI26IM3GETFLKhe6SxvF6xVI+3ICR//",
+	"qwIjtREF7Cln/mgft9ZQbvDqHz+fjNEuk/l1GN927bJttPtIN4KRppmVlO0BHdv+xaqZiqE7u4kWrj6t",
+	"fjskDp9+fGoY605eWLub7OsewbVhg0y2/9iuEA/15aplOARnjhnAcSdsfwzHC8CjuNfdYI1hm8MF9L2P",
+	"7s+bRlkd6LF3kvnSThP/6j8v/SJAn+lP8f7mfLXidy3bdW4FDZaxHvyGJg/73/k1I+wDTXW+ge6dckYm",
+	"RuJMyBcBENgaekpidcCaC/VlQibwrwn5wv5qI8uCyLVICLTjd3m2tmjLHebJW/FFDs7GosyZ7cv/pXPK",
+	"V0VOUFVnFRVMHMM6GwT3I2aGZCmvWUZA2YTQYi4htyzio7c0vAV7w7Ser7BotYuiUffsV7+8jYff31/Q",
+	"iAxL6xYU+6PxjG0L884C74kldA9nS/fDfMuD+QQ4BHG8+5zOSjS7AxQIRd9GaI/eGrQb+uOTmsyJg1Zd",
+	"GxtpVWg9IK4S+7DKZVbddv0UzE6ALRUBPIj8Ngh8fNYwXa6IB9v6HDH29qjS/vF3tywp6lwusmDpVTzD",
+	"cuwyLCvkQJCg84Kp3/IGj+FWdiaqrVJ08hhuqWGhqorI6BbxHhh/RZVaG/X1XaBoOr3TPYYLRR280ioH",
+	"yWABN8Egmw4tUYapXAbQXIMFo7lebGpNUxpXeUd1JxXzdVLDhC9OPGKouy4BAqnjP43KHfftnuD2Uw8t",
+	"qQvOsgtAI5uca6b0xIIYUj0k2GqKuH2FghllMfubsPpjEepq2n9qlLrxQMXPwcHsnFSH5Hzw2cdfLl9+",
+	"98Pzn1999/7F5atXvzx/+eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
+	"r1516j/NOpdgAQdJuu0wjfsCDBn7jw6ZALeRUb1LUgK8iiNmBjyBhdT7ztgcRw+WUSqmbkHmpM1+P5x+",
+	"R61d+bdmdXvNyhi8324AUbTuE3x351IsqUDQfVoccHGFmPqpFdfcUsLdwsvjqR4mbmzrspBLQeDr80rZ",
+	"q2GPLBHYiGVQ8ocwIgRZGGqbL9DzUkBukiLUDTMklxbKPguo8FZg03NCFfFXaMx5gpx6NNF8hMSS8CT6",
+	"I3e6rVDIwqpPNwcckbtLPvk0dLtjCcLTJknYQWsLow1e3p3eibz76yXM/BEK2b2g+UA0ieZSXamgH8SQ",
+	"/ALARxxxrK5ZsUG0IDtOQqTINwH4/uloBOhLeJtgxoWrUNm1U+tOt+cBKvtRvD1BwsecCfPiIHrl8Oyu",
+	"SjgvUOV07hr0Gban07yWw5U9F/nGf2B9VPC8EXNQ8v8GhnvnB1+V05ynw63wZyHXanB+alMnjuY/QfK1",
+	"FQfYTXNlHHaLj1UhYCHgEOQf+w/9effunnMAPpcDAyy1yz3q53m+YkJBMQJIPFWhHdrgisMKAzy7PJdr",
+	"i8BnaIc9KzGBwyF1+epNrOwhl7V2JRgpUSjLCCDVVQ5ZmucXZAIy2EKp4S2AAGpYhlo/lIY0tbv/v79h",
+	"YK4Gd/0BFkMhjRL1imkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+brY3M2laZtz74sSYTvqY9Wl5ZwqhEpw",
+	"B8DMPEVE5rBBPbpNzIdaLqdKu44S2ge43gzSLLWowYbpTnTB59htVvMlU5ouVwNbzfsuGcxLWlChGfAb",
+	"QDPyawah4ZSdQ07UCg4hAfAGa1YolzRbc9i++YiNcAFqjlR9QfyFw4prBJez9czutsXTucBasrr2XbWx",
+	"dRevTcv5wTx9U4NEe22ubIWpXC+QjK/+z48e7i0ELay+rnJYA9FzF4ENWbTdzRXzQUADg2dHOCULRgyx",
+	"gSouY1AH17V9L8t2z4/h8C5X9c7x8VetLPYln/jWPLfM7//3+flrnZ/eZ2PPBSSLI1ay+jFR1/Loppk8",
+	"/BAcrK8CHqI7QoW5kE6E1GzPHQQPPoPn/vhMhedo84WBf1vqtCfeb5/6s7JTXRVQUA90OjwbhY0czwel",
+	"sv5Hm2seICelxR41065vcD6Y8j25q6IEKA+fSWo10eelhhA31qzoBQeh5fRBAK/fTopExIRvwbtWS98c",
+	"ndX0w2knzKgosshxr0PPux3i/PAsgQNxlPh+MF5j0mXngr7Iqb33MfXLa7/7/GODg/Ktqp8fyVleUeaP",
+	"qW0MV/BuHyXPM65S26roVi9qSc3YQdXDewFd5jNzWeCVvWsx28nVtvRAh/kt0wz/VDaCzNJyZS7YiplQ",
+	"2TQWI7RUVaqsqZodGKxuozVyCAx9Z/zxy0JC2s26MGviDvgZF0S4BlzGOdOqAm1ECX9BqIBKRHdF+haz",
+	"OHksUJxBAq0iK8ojyI3wkv/p3OXSFgLWwkq4w5kpYzQ7yZnWrDiZF7JctStdTxjNfoSn/44P37Li84hp",
+	"jZAXOlhu1G/5ELK039v06aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsTGw",
+	"a82byrxcWifa0cpkIvUlR9VUtja8zXxH9knw7qDF3OsVx9BanhvxYZiVILNCW+EUaswr5n8SfN+1WiQ4",
+	"AF1Z/y9a03e8artqqd3q7ZALjwmUaE7zn2UitUqSrbq9XWkC0vX84w3+tVPhh7bOXpEDtlaW/9YFY9sV",
+	"5zWJqdGhYso1sRusCpmVGJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O1",
+	"3+YLBd1x8vOq8RptvttKz3sfM7/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWw",
+	"mQXQz6wKrH6uiFzbzmoJZHgIMrHndHJBKP7Ma+Bzfm37O2KdG2Q5ZNBUS6BgYAVJZVGAgxxyIWzXLVKw",
+	"rHC/3qAiSrhQ2tDNwe0GAd+FhHZTVKG4oWGOBVGa5zk+8la4Lk0YAA6e4oooJmDUJVm7rAzsFWadyrtF",
+	"dVDRZ8/0l1bCFUWVAxsW2eG7cWt99liXWjsj62tsfctSu2Mljbn0j48DtgTo2wHN6P+uhVoPEGB988T+",
+	"wPP8GPfWAxkY9v8NwxPYn6vj8TYywQlgy+j7hd5tXDTb8qARGtJFsJSmG5Lx2YwVTOiESEFWZbGSyooH",
+	"vIENh1+xlW702NyGa++y2vOSaHNJWd2hO5PaHfhLMid4h6gVLKRc3TU7uifvih0vBZGldreSF8+QLOIE",
+	"vDuGkGRoJHpwj6H4pZlNL3HtgpjWuat6hntqju3jClnOF3gpwIWI73F9IF3/tljXDyDDXXF6jaVO/2CW",
+	"whSQQINBqvxBnHWZ8yt2h9LOh9ds20ar6CdVEllGjLmGzAb9pYzWgKBl5Gw0IhDs1HzJGtkC13DHHNFH",
+	"AKJWNTi//3VnqffS/ShiVfwg15ivCo2NC86y47UbA+7LczyONe9MuGvgpjkmXwI6cnMC7yvIETgBWYSP",
+	"DsnEmPfQ3paSx7kss+/gCzIejggT1yyXK5YQHGeKDmloNmx/v4SMwwISuGzuCPRXndL0CrLC3orJj1Tp",
+	"Exj25OmTCXrCsTurJmZdLLuw04GtgA5oM9TvF7IshgTwE8n4jCiE44Iw/XJploGNoascSl0wunwrcn5t",
+	"VN7X/iP7oNe9r9iGyMI1CFnSDVHM6tXMvMFMnQtSvdK3r8ul4kZNT1OmVEzlxRciGXePz9ZJ3qyY8g1e",
+	"bOtl6DaLenlSNRIpSjGcccHVwncRMR99NelZ/683q6by/6Ax/ht68vv7d3/74u3bof3zy6/MP96+/erL",
+	"//gs1uJ+ST88xYHORjFogKNBcaEbVVkWrmJIBUsZv2YVRBemFVYEqPFhjQLhwkcnj959HCeno5uT4O/P",
+	"DoIzhEajMM0T5Ip6v1GenZOvH4xHJ+PTtwIeOyfhNr8V5nCek49vB2rFUssTbwfnbwfj4ejtIHk74Bn8",
+	"041iPlKyLFIGHxuZ4Cq27rV7i+CnZoXww4xdD10392E4peH1GJ/kS3wy5lODJ8zULSn8sNsi3j/4dnD+",
+	"8e2gKHFxRSn2zRRcV/CwKtOUsYxlbwc3N28FHMgefVorEXG0JKIFXa2YsE4G/89AwlvZEAE7tXtV9yWB",
+	"9d8o1H1/h2lBr6A9O50xvXm9KJgyv5x8ie4D7FvO8sz2y8fHTuBXO43zIS0wXpPxA8zmv7mj3yzSufiP",
+	"50C3PvKq2GvLab4AT/gY3Pjg6F7kWafePy5xMRlAjgYMVjmpo4Umrfh4oxo+npkQgVdY7IuCgYc4AHu7",
+	"a4/0VnK+lprmjlJ35JY2LLDfIQ1H6zjYneAFbHBB46HrJTDufTT/afU3/4CIn/2Nf/jhcXzMW6ijHRfa",
+	"362MU34XodA96yFtDXL+wPLssX3uE2qBTacKfmEPg+/u5eE0oYKS7laOnJn/g8xA3/Wr+s0YsHArF2ow",
+	"WrId7zIyrU3K1EN19Sha9/iY3sLjXC82AWgombE8x7ap49GIaElOIZH+0Tf/64Kcjf4XWD95LtcsO26S",
+	"QMU1HdIZrZ/+SIn9Lpfc14ybjYBV15ujNh2424Zxms/becHwZvp46KCNiVgQ4bC302QrQDIFL5lGy1TL",
+	"yhSUemEMczO3pCF4cuFMtMR8dcXYqrJgF1R18yvjsq3M/Qs5lBGjBOADl1yZdYdXfK9WZC9hiZ1xkE7/",
+	"sJvG7I85AP5YqAXNc0g7nLIep6GWIrbF1DmDKr6jc/Vr7yxG/0jlGMYwIL2CGKj1K1t31oKJhCjp+xco",
+	"TXOG/mIpkF+ZmHN0NSMjW7ey+TeWoF7A8TDL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM",
+	"5aXd4xvL3X8SM//IUHDVGHouSa3OsRcnc3HNNd0Pgvk0eO5T0oLSlK10DWVjf/GwiwvPC5qy/11HEwma",
+	"Z/uf3x/t1h5zcb23KIR3btldQG9ICKlb+hxNUak2dr+iEjBL4lLiZZGxovKRLukVJMPfntefhi8Dbzom",
+	"2wec/hP4cGO8jt7dLm0FUeJZRwnm+Iuryq28gqYi8H7lo3EAsmiDKym7IIqJDDQHCXkYTciL1Yr+VOTF",
+	"NvbeYrQeSIjB4u6kU+B/x4OcDLS8YnDG/vXb+F9Xv59mX5ffydHqYTGm395Pn7Dv5z/w/7z6cflMvvjt",
+	"pXpd/nP9/9/8azQ+vf/g7OHX3zyi0zRjs/mCD5JBWZilLrReqfN799RGpCF+QCjo7936bX2quswmbTNH",
+	"xMHvn0BEAa4VnMQtLIE/BRoRZs8ItcKglwBqumzvfaz+sQWIuEscEElckbUs9MIrdmDVGnUP9LpAXFos",
+	"WNQPrC5IXPYXpB2A1zymvF3Lq7qY6gahGOzeESEUX0NthwhHNybcAfRvRkpsW+zo3yJqcIAesf+IJz7u",
+	"WR3z4/gUebidB6gJPe23cNHvqkMORUWNYRtDCyjZdSHNVcEgMI+tlAOHRbkyKkVGNXNVI0lcNccX/kkl",
+	"327BqBFyheD0e2q+e0Zl7BqD2ovIRICoyvao8MRMc6lYltjKdBsz5phngD3P9nZ2MuwRxaKfSpkzKo5b",
+	"jr5aFfKa5l6IwPxDmMDlqtyDktehjaWrM6zVvbsumLt17yXr9uCMC5rz38MJz3LqYKKxd2a/IvgVK7iE",
+	"aTKIeOF6TrfXA/tdLRcjSkULATRfsn9JYbbx59ePoUCDavbY5qo6qDZWuABVHUgJXSKXOsR1ytkS9tp+",
+	"slWdbyNXYTvU4YM4Ef2r7h/b1DOHqJOdBye6ktM5F8dxUD/1Q9t4F27vravt3aegV5m/bprBDK30hcYU",
+	"eJa8LkVyls0ZNPkEUbaUZkujvT7tSv5kgGWa/VoqvcTkL3PE/i0+gFebkD0eNr05XdBiXsHjQE6EsLbG",
+	"m3CA6n7QHHKMgugYRKULPPdmjWeGo9kH87txcjoaEc9F4Hr9DJ+5cUvLuegU9C+haC0ZAEdZJPz31dCD",
+	"SmgG4nAlFdcOHmRV2Kj9RqQntV9ur8bH1zYiDaYPk/6fIqgbmSYQ1D2FcIuS7BBzPjVgbYdkENrvNXz7",
+	"O4QN8VR913gf3KuJyo+3eEWbOxGOC9jqzoOYlkpLCDwwmtla8CpgaLRQVDCNHUIcoATOVVnrF8hqoSVQ",
+	"vjvw9fqthL86/GK6ZXOz27kl/Wk7OT3D87YH/shJpr9Lma15nlsQiF5ey0vPE3fjtWy+nbdRme4fjsr0",
+	"94KmjPwgVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UCHnZSApoo5NQCX5z+awkAfPa6/cyMbg7YZw/NhMiU",
+	"5XIN7OPOE6a3EK7JF589NE9/Oaxu4n8rGf2VjNHdKhmDp8/+eQKTHA+alI1xu7Ix2lE2Rn+WsmHTHA/R",
+	"Nc6OrGtULT4qcUWoIhQu8E+tj9FllplbE+lJtCQUzT2om9D0Ck68nM1uARDUrlvc+1j9o9WzDz4rMDzt",
+	"FF1/oKnMNu6ez4a1bqiQmhRIsc8VMdSOufKX8poF19sR+yh1SBP1nHe0IEDAm1tBgM7bdwu1soMqJEJd",
+	"okUN3UbzPL4e+lQ7fDopUkaUXDJgKZYrhtBkKqo+2v6At0AUuwt10GJxtiqDvVr2BfBjd6Hy/RtN9EA0",
+	"0f5IoY3owBUaXOKE66d2j/1SYMw5RLazpZEIl+iugONeZJlMy6Xl9H3e0yUtrlhmVAUpWJuP9IkbdE9N",
+	"5OUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fq2hDhdoBYZqha0d7/evHk+5Px8D4ZDoe1l9v5mBMp",
+	"KEx0B9oLCwLNvOp1gEigBNXZxKnPidHBE9CKE6BW4jTmBKVK4oTJ2+KtqBTjxGq1yTgB9T3ZUqiTLSU+",
+	"AfXbqJxJqTIzVv8SOscxWwfsMRL15AlXlVEQ85jMeG7UGOzVG8Epb57NcZKDnRZMFXnx5HujJT5+9c+/",
+	"jtcKDM17H81/bu4FplHT+XxGlwjWjkUaCREScYwUZIKAiolhT7JeSKIYhErZhkxLkDI+4XhJN4DuEw86",
+	"/8gFe14zBj+ZlNC2wIc0j3/woTbzo8e2W0DYosW3kKosWWde/7rv/m6BkMuoxX2mubFD3RHoXgzTpxzv",
+	"rmEyPXfsjzdWbH2sGhjFxTxnoScEq2HApLXa8e2Rvu/YoDBnrE02nFsb8W6siO+NZQo1MVJU7nzEWAoK",
+	"DrZ91iwLcJArZ/UFeTA+xQoCuJlICmCLYhdKbNerjYPc0q39h8McH88EfkU3Nm8FeRgVMIS14IoUfL7Q",
+	"R9UCz50H9s7sU4+JrZmgQpv7vwLHhuIWriDpGtw2K8ozQjWas7ZYBYq1fMMUoiVZ0UgvQbeS/7nc8xSw",
+	"yKnwHiXiA53HY5g5v2Y/r+6GXS5JTjUz2wveH0gw43mO5U8RswOm8mfv921L816HkUPopKJkfg2+pa4X",
+	"8LcMwaCPhft2BwJtGwQfwnhYmgeH/rhMuqKbu+HQbzdkSsUV0QUVasaKBCx1l8xLXiDn+qo5TPq07GzO",
+	"JM+M0MPuzliOqRdsqVh+zSJQHCu6+WS5G5AZQUH9NiSYUQLPyDN5Dfm4CfEPkgdfj8fdWd5S+i/O8p7b",
+	"KbZ2gBJOAcXIZE03x2X6a8mzu7rGlbuwsUkKCmTiarFXOU3ZhFCjZtcTnn1u7pJmLIHEiI25wafM5UJE",
+	"1ECzkE9dqv9SSDHH5YOdByTqWWn9T8kz7475S/G42fisoOuQxz1Gl3Va1krNj8jma/vuu8vs2U0arSqx",
+	"bddEZwHtMq+b3qXL//ifp4f6QJ4lwcFhvC0mqFnB0d37jmLZkw23EDqVpXZWrVzbchQSgGJXbItGKaEa",
+	"S+Jttagy4k7OCDMjg1U2ZWDQyhl0/fkF4Q9XKM0m3krhDlciiphdN3TVX6J+vqpmefOxY2qMDxw9gAOF",
+	"NOgp5L4t8yt/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07ZOrz2z4UfY6LjjnjfqkzsWHs",
+	"rRJvqsA7c4QMDesUMoLTmedEsWtW0DwoPZAFOKextbQs8wzwRfGE3UJs2JKvVrADVzD2CXm1m7DsrVd6",
+	"b0j2V8lFe6ViLGjrqwXlWkCa2h0hsuGG7Hck283dBScwyzMC+JVDtjwCH7+ooihTBg0csP7f+rQOKECs",
+	"s+i9j/jHvvJgbg4KDKgIE1l1mYFLzUr+IbGTwLgOo9fM6GKQJgT+s8rgJP9gG+vfNfo5KPcX+O/YOpty",
+	"j/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU/fVkST850RSpxk34FEsrlo4t",
+	"7r6k2ZGwuQEP5C3CJhlhcoUXeSngT/w4IYrPBbOOjQw8eiCVKLliG8SgAhxneNx6D6I5JBgTPYooOULr",
+	"mANL43H6fTvEfDLn1YOZ+AN7etQDa8GUsV3GrU7vcXqV+CsGPXZAhYMhQZZMFzxVbVitP9lH9gHKLxhR",
+	"KyosagC0FvEQ8ua0nZw+WEwS+/f4bOn//jrzf94fnWR0oyYX5NGImL9c54hhMAaG4ATjsH6okxWyIBMu",
+	"NCuuaT7xXbSaErg0X7KXxg5uwmKHd70Znzx6h0jso+TBzRfL/1r8V/ZfJ0suSs3Uf50sZFmo/4IJfxlD",
+	"aY8iyUP7BVfWbG7xtSyygFLjxaRp1m59jQDysfk2zWyP7HqFLY0OQMO+fUmxscTm7Eeq0dA8vf/AmMRi",
+	"lvNUq8H5+BQTY/4p89LQZTw8TQYzynMj0B6cJYjLrtSszAfn47PxN4+sPWuUb/P7s9P7D3pICOT+JgD3",
+	"cnmUpJHv+bwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P8blbw9FwMZOQNhfU1uTY8MsL",
+	"6sF4OBqODPns7Abng/vDMX5U7Q/NMo7OpBeFma+GvpDWU4GsbbOaIrtk1nP54ikx4x6+USwtCygYevOu",
+	"nuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYxQ7yA1912/+yk37zrHv0qWtAd",
+	"XvsVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2C1gHsw+meeb9hL7xZgZ2JY06JhPF1IxYQxeKjZTmW2S",
+	"qkoZtl4l5LdSaoq9EmiWnUAyWiSl+YWdwbG2F07Xc/vnjFFdFuY8rRdcs5OcThnECmwl3WdnyWgE9YzU",
+	"R5Fs6d/PImMF2ciy8Km07uT/EoxlroctH2IyyPmSY1E0zfPvcQ7+gM/8v4EVlzJjeb0GbrcqDmla+Yx9",
+	"RmNbOWFQ0njqrlg77vtSoNPPFnfCM+CkDJb50r6EqLLAQktYrf3NC7rBqDxNF67dnM0JtEjRUFwVjPfC",
+	"mCY7VX6fwnFsFJahoIudwq1jdp7SPC1zqluCK88koantdOqR5cgvtpeqsfywnypXZDQkE0NQNXH1SbZR",
+	"lstGtxhNXBDDMHDhemlsU3ONmagIXUoxh86kyyGZgHIxQVhi0Ah8ryAuoOOryHDbIfnTdzsxh9+WCSrN",
+	"VkY6mP/GIjOeDrCng9uUNbnDDmfixCwRD8274GjlVM9kYQw4wyKgONICm/RhVS5c75rNg2RwpanIoEz1",
+	"wY1LGVZubhQUNzD6DH+gHvYQDMCbfvz8f8yyO4N8jg4kTlxIbVdcD85Grti8Y131GTztqkgYq5ciexGE",
+	"jzlhc1aXuEam2BJpHMFJNPhaNRVBT6naeZ2XNHbDyatqn43As2PCKyPMYUsIDbUsn7gvTyqGMd+8bn6P",
+	"DTRVpDzA6waMcQmR0SZRZ88ZJHa6VOLjC7hfUJ5jeomLGSlNSrgbKeoFHnSviyAsypyd0LS95OK5kSpG",
+	"voDAspeK65hszE0tyZIx+LTMoRetFXPYuI5qhmlwHpeOko2xRQoiZFzFfFnm7DL9g2ov/tyGTNVSj9+W",
+	"CXcWFBQQZO9plZ/RXieS58z9llfx+n1tnqrGKU4kjU9RJoOaRFO9p3Zk5TjRmGx6ESnu7NU8BZ904uHp",
+	"s39CCxXDpGa7cjo/yY1gPYE8Per57eCuTzMuqEg5zfd1fVK64Ct2dwHFiqn2BxUR0vtIHeKmpTKyT4Ek",
+	"UCTjWXMZSu3RvY1aIhLr3sfCr/NW1SIVuVrztK3M8xibLENp5jJ+bBOKxDoQbVIMlKVjTg7H36khucyV",
+	"JCupFJ/mjED3IkKj4tAuK5jiX6rHyuMFS69YEJV1Wd2DfswaXK9HSPoLN/Qoua2bOtLXPtb17sRhwSCx",
+	"vQP/Ht486Ejs65p5C4m9gtYLngOciLncbWvvMmdN/X/+qhx6SfRmBQexKOR/M7YU8lhcuac/ysvyr6SJ",
+	"vSydsnSs8MG+fbP36FEciIbY5uKlee7amzcXawLhu/rgzchGqIjW5ogvSzE4kApHivcXpQgdlHJeMKV6",
+	"Lzo5QFAGQOYVsc5TKlKWHyZ622XubyUrWQYL5orge3Lmq/0SIgWz9tuabrBflS0WTOVyyfWFzRCkyn5g",
+	"xDZkFAzJYxwOmnbPKcdiQgov09ZBJa9ZkfhWSlYliUDjwEh/LmO80nKFs+/BCeZpx/1OcNsv90airEx4",
+	"hbdBL6MLXxXLofjMXS6+VYl56AQ/Hcpifg8S7e+djk5HJ+NTO9JgJ9B0tPjUJfnPV8+fEVxlYtP87dvv",
+	"xgcbvM/HG5HUPpRlK8ggs0I1xrUUSwum2y+mV/aZTyiXtUPbDOtRePXD8xdPv/+/718//8d3z8Da/P/Y",
+	"u9rmtm1s/VcwnJ3p7h1almznTf3kusm006TJjdNmZuvcGqYgCVcUqCVIK2pG/30H5xyAoERKlETbcabf",
+	"bIkiQQDn4Lw+T9aM5ALrijY+4o48T1yP7V4nrS3wdmJC53AN4rBB3M2RKQbxQbxtZjdNlWKBb8rHKn14",
+	"/AX/2FiwarxgeCg28SoYkszYkMtYlzlt1rQw3hMHdw+Fpfg2bTLaIOEm43TrnWZ8W+no3tPSZunoVye6",
+	"u4llbZUJfPsYK0dx5ISvhMk0ORVO8o0xBdK/h/Dvbl7aSTb2YF5hDl7/PDwyuxHhLvvsf66hwFRTD2mi",
+	"ROijYVL/JHre8Bb2OLVtXKngA+8ncEew/JIhmI04BxrhJNb1jT5AqnbH0i4E8TLj6WHOPa5pP7jKu93T",
+	"yM0P/CuCHaXid7jZXST8Hk5d+NH8PepWN6sL3IvGJaEtOjhIdeyMQflNa2EsM5g/NjzHS8j/OXW8u9It",
+	"lQ1b/26L6U8X3T8xmMtwcrUgpawp1QllVeLzLIYmSzKnd0sXSiiN3bqX0HulOJh1BHma8kVVcbAxvVPX",
+	"22NrqKoGpgVPofKoGNGUf34t1CgbB30END8IefJA5whyiVszc66omWDtXDWX+Jy9z1WRw5wlSQzGN+5/",
+	"KGlI0Lf1C7vWUev8jOStJBVb5Px4lMlbsaOKPmvZGYM90sQbs2HIFt0xTz4LNUAfNY1o2k+N7wV/LRtE",
+	"dL5+J8GHoS2yzWt7VVOVvCs0nPNUjJNci6PBTREzmiU6G6VC/wcNMZSPAvbQXTflqeSDGwyBfttStKOE",
+	"1B/JGEp8lJ4Rhtw8uqJbUVVL3lwm9/GIirRLpUv0xiH+07Mohm38IbsfLOrEuRs9OjmAUpHZnhdu6c1v",
+	"BQTVV2PeV2qL+2UnLFHx4vuyH3YrtXXDNnhe6x7XlTIrQTUWgGVI/kXIxOdIzKht8PqWx9Ls7rcqXlzX",
+	"QGfEi/212+HOWliFk71gaa76BBqiS1AGxM0M4DHryYcqq8Ofg81cpNXsqJoTEKetu0hzRcWxnEWJUiLK",
+	"oLnB1u1LpTMex0i8HPNooqnHGvLEdcO04IK7jO/jeBG6zoqxNKp5UXd/hcQElabXk1rTq+RGV2sMe4kU",
+	"+tgBlrfl4RaIwnJI0GZUyzqk4lGucig7Q1oiY8FznQEI/EcJqWWqOSX8GNjkQG1jDpyLRA3lqGPz1++F",
+	"TuLc1TuoJKNy/E90iBSlssWZchoGaa4K5ho6dB+9xXm6w1nZqzgrnyzDsuzhUjY+Qc/NBhGDZgcpBQ1g",
+	"iUDTS20Vt9PtoNZ5DKhpyGpjpHUOjD2kcx4k3GCXoW6Lr6077Wg+GJT2s3ckNtu5Pdq5UM9pfIDVRmXK",
+	"3qKIl8lQc2QDXDYja4cCGctLKpXUY/9u2OqSN6PXsnUMLrtvjn4gnuq6quzucuU1dym8hBJvn4uKhAAz",
+	"7hAD/GZkvNdcxmsjVPcn448zgPUuxwBWOVHNpMoSc3ZHYkeTGeJZ5uuUz49u4GiGmHKtY3vsyrP6EFbd",
+	"C8y1ZHBXY/2l0lrcWcozMVpYphyqQDrpdrvMjWUlgx8Cnr0SSL9gtDMWMnXYr+sYcOxcMfF5liJ6D9OC",
+	"HhzFXE71lbK9TzdcixB6qZA8NErSwXeaIf4A1pQ7SPY52tUVNYhmyi5cG/cByQV4ImgS6mUx0odTZRY4",
+	"ydMIjZbmpYQwOFLQd9NaNEqFudlJSBaU5Y7E+TCG1XALvJtfy79ywFTMSDITa6AaJyVv3KkyP2jB5lLp",
+	"PuFdwL6C6ewcUNZ/+ctvWNYvNIj/i0JZUpmjOX3nUilszPQDI+Ct/CCw6R/++ShXh4w9pSv4AJbZ6rSw",
+	"BzKY/VgMM1TYcFK8aE775IxbkP0aHWtx/dCxQSiMJ12q6QXXawzQV0Io5gbWWnW/xQRxmsN7JLSPJ0M2",
+	"4zor1IenNAvZbFjqX6Eit9M3aSyy14w4vRjWMputhjRGduMZJQaYf+bzEKv0o0TdirREmB9xlSgZ8Rh+",
+	"XtkyTTq3ngWqIceTW6EABDx0pE/074JP4yrap0ocEGs8fGdBjL8vh0egRYEDIVWdK+rsjxV3VE7NsE56",
+	"Z8/Onp8+PXsWBlOp8MOeGx30b0LpdHjP4dcHiqc2k/LC816GpReBxS1xZ9F79Fn5Na4UvUX/SjF2xOSg",
+	"z/zXMJ8yZkbYZ8WLXGGZ5AZ6K/ZzRkUTNmCDnXrY3uxicYBqCXv3sQVF/bcFq4V5G/x+g6H1Cs5rbK6v",
+	"xadr7j/tWeQQuVoQrsB3mk3EInTY50aK6ZO0QBL8nNlsKdgSLaYeNzdjFp2Mn3a9a/nVadIp8pwZMdAJ",
+	"vFPGYgFgb0rQlNTy+u3VIPpaqoltDV0bljEemVRRnA+EZlhAOLAcZ1vGQVd/2hzNbDG1i27BedPGU50l",
+	"0eTPWNyKWAeNAhj0RoUXXjSk+pTcYaAnubMcl0aNGfP2D8txttUAhU3+i1h41meSytG66RiSu7AyhM0s",
+	"bZXUZcvy6XUjxhBn+bIMg0l5II5/Lb+JZdRZmcVkrl4l6RR/ae1kc66AlYx/1KxQrzS4lfcsMJfgCHf/",
+	"nrbb1wobe3s+2wnA4ceGFXw4MZwXnFmIR9rU6307pKS32bp3eowcf8E/NrcDod91cCbgm5bumVCF/wL3",
+	"qhP4ZC4GCFjihLdmQpa+dni88r2b7NY5trhRCbcKMokYIzDT6XA1AEWi6GJsqxuNHn2zgIdICGshllbJ",
+	"xrlf6W7CoGindAdNcEz5xwYW5k905WMiP6UESRDatExZNyw3417Y5GTpR2aHI9OYnwfZyoNaymdWcKA2",
+	"5jy9ayJTWuZGQBHs/5M8VTxuLaI05jMIJLIscaAy9b2wj1fqjCbO9fZj+BKv2/UNHJzqwaI0zm/0LIEr",
+	"jX1zuVARysvZUa97dPLsQ++kf3rWf/Ls3wRvYt7KHjBmfXksNOZLtt3iac0t/hJqIPSk/PsiyQdXY+Rq",
+	"B36Q0vRWbnPMaDgMPULNcyHC713LNs71amsjYX4ozH/xaTtkIh8heunglsDxBEw9b4yPVEIw9rIt1GGv",
+	"ekyHUJ6NK9P01SaufwA5pn0IByIEGh5nGMTF0simWfKWXS9ciibOFy1a6ICobdytNQJs94wVv6zm5Hj4",
+	"sB4N15wI+OcWn8xFJg/MC+6/F2vqXJrEw2trX1B1/lH8+BNs0q+gHLpdybOe3aYwfrCz6P0oMi7jeg8K",
+	"rwrBi/EKGFZyWFgSuZonw4TiOJmbz3Hpi3ZliG2icdye00UJBVef/FClyc0ONJLHjUK+DUSHHvm1Yul8",
+	"TdA4WzX6XUHEbC+gOY9jhkEYDaTGqeBFvlimLIIFQDYP9hHSrBb/hdBgXHEj9uqiyVjQL1bAs4C2RniW",
+	"Q5C1qtb4ZMcDpf0SRP/QabME0dUcN69BPGm9BrEh1Jiq1eq56rBXSRyjZuYZs1VvVBuLlNvXRicJc8Do",
+	"65XE7INU073PlVdNp5L5vpg+62p2uyvttUbmhxMV1JV8rsSEe/jJj4IPXosM5bO7ocGpqhi90ZYrl4H6",
+	"NpHrcigbQWEQY2qemE/e6KD//IxEM+if9sJgyj+bT89OjDiQctuUs+u+6D950X/yHMPymQvqR4PI/+S9",
+	"ffnXyQjsj1S4qYbSb7OtsXsc5fLkrNtdVQJcxlKNLiXwquNnW2LgszHXlM0VfIqlaBu1DukC83SjITGE",
+	"38M/znHCeifdyhv7OORUatcLg2Ga/CUUbICZUMBnDWXcAJRobt61sfigf3L64vmyLvC+Q2lJeddXqBMK",
+	"EqHFBa+iQ4dUrwYs5iO0AucWIdLWgCAFIZSI6HEyhy4ZEiDdcrrtp2ReKsPds330Tty4Pk+jsdwPYna7",
+	"XfF2JhQaQMaqcFBx3pI4+dYsFsPMIWzTukJ/2TS5FQOkoKNIP6LF4W10AlNaagFf6TTDV2yt12wvo7Kw",
+	"zdut6uZzvtinjLv+NOobV+lu9oPX7ggSC1pRszEH8fO8c7YQGRGYmp0jFbvGa68rIKbkcFis7QM2jtVE",
+	"F550d4gddOZCjsaYDsE3xtRsqa3m2+kCaaMrGrpAdiQrt/WtZqfXWKneakIe1axZe6eBk4NSXGJOEJcx",
+	"zsTOZ8QuvRn9GSYA70LOP1KyO5kLjafu9+QxFrighCwO0HEd9o7nGkiN50apbQX3hLF/KwqdUEKtRs9V",
+	"JmMqFUiFzqegMnbZC5u9jT7etK2VX+1ZMff+VlbmtfCP2nmSThCVtuX1SOL4hkeTu5HFn/3I6Y2AVosV",
+	"NIKiwZzML2tmGVWU6Cq+cBryffbv3wGgOkXEP2CnGICMwwsjC70uNyw2D33Y9bxD/LWt3emrveiuSd2F",
+	"kO66O/3sG+1OP9vBZjmpsFme3nnn6kfkUZwKghl5QAJmcFYUEzyNpUiLFEnRg7qXRq10Yfp2VjdR37mO",
+	"zomYZehUYojafHbS7TIe6wQrH0ot/MSMB49Y14f2yV+FH+L8BvOjgZew6yAw3Z+5mqhkrrB8NZ8a5fYM",
+	"2dqC/vMwmAqNlHVGMaaCIEQIyu/j+fuXP7397fLln+/OLy8/vn3/Ywf404BpOegHx+TUHHePybc3o5xx",
+	"ree2JHcqBhZeT1qmr0uRZVKNdMgIVq+zrmnI0N9NWl5JiFXVshEP6Xsq0wS+QYB4gZnptERqYQ37eZqo",
+	"kSXWPyQ7uMHSz2+8d9wQUfava5UGMMlnif3HzR1q1JhHE4gcAgOeSGUChcUCTiJUnCdH3d6HrufsIaGe",
+	"06s2SeFp2pUfGBX+b4i9Br99uIDAGXDtbWUrvCtK1fYpTcMgSyWPdxWG0prXHRzjJB5oJKN3Ybox19iA",
+	"i03Z8A4xz0TaJgOxx9IMZdLqANZhXwr6VLBaeyq8Mr63SuaMMlCuRgBIK3CbskR12LldMyPBUmEY2Xyp",
+	"xzxFUPQkz/psKFboia383yywowzoDiFOfaUsipKPZYkXSMXmYxmNMRA2FrGlaQXkmGIluEdjiCs1wuSs",
+	"3/w4qGRJha/WVEHbTKlhwAe3XEVicGRNyqO0sCmNMOosmSJpHZatUIXcgGf8SKhURmNQlRuJM82pDXhT",
+	"82AvkbjAfXLnPKl/K8jHqiABE8a7hoqOJJZGtKALL4Bu3RKf2iYRYjdvpA/94a3Yyb5OnBlTXMwbmcoO",
+	"/ORnCkoNc02qx2EVoq/koK9o6WSmRTysiN/h0/9WPHeueNak2BxunmroPS2phmEex29InziCYcvj/Il0",
+	"za/JHL7Gb+GjDzgDp/iTvSbhHe3IOup14lonqmAwodXAleMWm84CJM7HSWxPUnQyCBGIZSK1OWPzERB0",
+	"M52wIU9bxxUBOS6IjdsyaczgBykvyW9ZxOwVf9v5fx9j936MfeATwW54NGG89PpFBcaKeX3g0YZewyZ3",
+	"9wNe8fXDaItpUmDsm8FnQjUKg77E57DXGYZZRjhpRdBTx/ko6NvxHMVw3Voo05Oql3mazMTxDyKNIUK3",
+	"R4csTXvNHsRle4yoK+SmEvSuYBOxMJ6jJly4GxEnaqRZ5pOZ0lys72uahqLMx+y2tU2MMea997G/h5uY",
+	"WVORjsQRjKWKFHB9m/wuhVI82HFrvMNhPQxTzVcobDSLeyG/NxG2FVX/cJmBC3ss2JFZxitzOMipYH+Z",
+	"eWkuPaXzIMcAdg2i2jUYtNdgJ15DoeQ1lBkBwjmdTsYLm48TNuULpoVg1iZj/7wumWfX/6oEUPsNBrAm",
+	"pavlUC7OU5oG9/oIcGYt34YYZ+5ALTYN7UKYR2tefQJFk4nU3OL//ugevfj05Wx5hH+cLP8R3AklysLm",
+	"JcxHn6FoFDM2nogCTNzA/+isZPe5ycYa1q6fuMP/Vw1HI/YFRoVxY4ol8YcCH1MK9E/vMWGp4379ict7",
+	"tXJTnokLng68Sm7PGt1mULr63j+wv/Mi5lr7WVS/BhiLl3cp5sZLf63MzJppKhd3F1O/vqizVExlPnX6",
+	"eW2RWxpVPR4B1VB/CfgU68qD552zbrDmUzRv2Ua1UKOgQWmFzKhIH64xFoORaM8xnXPNIHwD8WvYjl6g",
+	"XwJJs1ixXOpNchhz2U+Fj44jckorFfBHTIANk1REXGdG0WrBUjgQMP0AVZAQDRcKB6lZLCcCkdOBVhBU",
+	"phTEfwCeFnhiEAJPzf8EszJO5sa1L1wOqcMrhSCaxbZjcyDx9aP10ySF4ygWGlDSlCtPNufUerye2gkr",
+	"4uwjkV2g93+YAnVVHE8x9nKTD0bCwvcUKLlVbq+d7EIPn/TCYCxHRhv1TjtPMNIzEbH5Ta9HoR8I9bzA",
+	"f0oy+rTbXZZCQwpc3z++EF7si+fPuxtVKlRpoO7vdrrdU+tJ08VHm/Vv8cMnntK7XKjIW9Nged/hh0hU",
+	"HnCVWrZ+aopmkDQZ5Ig5u/kEukd1iEpwBxBgXWuSRlBc1pJiy9aChOb2mgJ7IZuPF1a8oaohgxLUAwJy",
+	"qOjE51mS1qu660jfkqVp5Dm+RmhhzlKjlVyIyJwvRunzKAutloEiNNAwxh6klCNcDjunw66HSZTra1B4",
+	"GU2nDlfufaWMjIZFuBMrG6DJ5dXbi98u2T/Np6+kejvTDDo2zJLBkOG4YpczEckhaaV/fW9mDqJXbMUS",
+	"rlJ8ODvfpDUcVi91gzFVACVbXORI3wYhoCPHoLOjXFfhI+9uia8g8X65Cnh2FfSvKkvsr4LwCtUTXLKi",
+	"oOBbq46uAIPqSlUhbhZTBXHRY/NypVHwLISnhPZuoe2R9lRUiPooRKUYOm0aWg0YkrINyWIMJ2KxZUDV",
+	"fanJvDUwD8wpQNs37mrgehnKWNQpnDhRIxuFbmhk9YXO5HRjwdsPYDB4RcxSM6H4TSwGyEoGTejgKEBq",
+	"L1cddm30yLVt4C4KTC3cthKa3GVjtZUsIEI+WHeJ7UidFbRnps859nbxzYlvzBE43LAD0f273OmQ+l8z",
+	"Ihcwbzv/T2W5z7pP0YVwlpx1KWD5gqcvnqOtVZG2UC4t0fylXtodUrPn0bPRrR3CYDLj5sekFx8AENra",
+	"4XzoudvXcprHK3t/hQucrngX87vJLtt8qAbShLr0cOP1MuO8xDHf1Ta0w0Vcwbww5yo2XCH4Zt+e9TpP",
+	"q3LBZYuZZtzM/jPMDy83Js7NN5b04h19zS53nbhL+9g3+Ho1ex1fPlyzIkAFtmqGAowuea0en4SRcUpF",
+	"++nhvUXBhnXqs16/0yWH7ptRYu6X9DonTzvPS9CpvU63s4M3YAdUR8OOXx+wGCLKsbAfGiW9pZHR2FFd",
+	"Ilmib/u/ERkPPi1XbmHmRQJsrlG7XwJK78C/1IdZbcuadymRMSLGurle49MdSUEQBnlq5PAYnSwc0HpH",
+	"XTJl4lakC6zKKRJMncKutPH/Ncv0nUhmsSig681l6AtJdSszNOu8G70R0xvzYut3+kUsMH8LACR86v/q",
+	"/N3PbCIWVT8DyfjHl1/P37xcYuBpjZWKcACHyFNpye6JY72aEGQiFaJY23bxGibMiCvbaF6esAvXfV7z",
+	"BOeExFJNzGzbR63fBOMN1W9O7QZM/CfnMfqfOP03C6rwTPNY6NKLUyH4+h1ffhZRnq0BxXk/BjSS6hcy",
+	"1jOpoClXfCSmEPUCu82j8bQ3ojhw1WsBBc3cTQgbSA0lqeWZISiR9RtcUItnhigARkeqJGM3AnxLiLRB",
+	"PlVBSa130x8FH7CY4Ejq7xvzdISxQeBouEkGCzYVsO9xxudcZmUsiOIZPyVx5Vu/kqM8FQVO5kJFJanJ",
+	"UhlV/Q79aJI3VOPFz6zOr9k7M5Rd82MjXGyA/SdW5vKBzOp+iki0OqScH/3r/foloOvUbJWSCBWFfMXL",
+	"8mD5afnfAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/rating"
@@ -37,6 +38,20 @@ type Tx interface {
 
 	QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
 	LiveDocuments(ctx context.Context) (map[string]*service.Document, error)
+
+	// UsageByPlace sums operations and lookups by where they went, the most first. UsageByDay sums operations by day. UsageEvents
+	// is the ledger itself in the order of time, behind a place in it.
+	UsageByPlace(ctx context.Context, from, to time.Time) ([]Place, error)
+	UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error)
+	UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]Counted, error)
+
+	// Budgets are by name, with what was reached in the month. The others say whether they did something: a name may be taken,
+	// a version gone, a notice given.
+	Budgets(ctx context.Context, m billing.Month) ([]billing.Budget, error)
+	AddBudget(ctx context.Context, b billing.Budget) (bool, error)
+	SaveBudget(ctx context.Context, b billing.Budget) (bool, error)
+	DropBudget(ctx context.Context, b billing.Budget) (bool, error)
+	AddBudgetNotice(ctx context.Context, budget uuid.UUID, m billing.Month, percent int, spent decimal.Decimal) (bool, error)
 
 	Audit(ctx context.Context, e audit.Entry) error
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error

@@ -57,7 +57,9 @@ func RateMonth(m Month) (Result, error) {
 			for n := first; n < len(r.lines); n++ {
 				line := &r.lines[n]
 				line.From, line.To = p.From, p.To
-				line.Title += ", " + p.Plan.Card.Title
+				if line.Title != p.Plan.Card.Title {
+					line.Title += ", " + p.Plan.Card.Title
+				}
 				if i > 0 {
 					line.Price += billing.PartMark + strconv.Itoa(i+1)
 				}

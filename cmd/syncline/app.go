@@ -135,6 +135,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
+	group.Go(func() error { return quietly(a.watchBudgets(ctx)) })
 	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
 	if a.collector != nil {
 		group.Go(func() error { return quietly(a.collector.Run(ctx)) })
@@ -171,6 +172,29 @@ func (a *app) tidy(ctx context.Context) error {
 		}
 		if err := a.auth.Tidy(ctx); err != nil {
 			a.log.WarnContext(ctx, "dropping sessions that are over", "error", err)
+		}
+	}
+}
+
+// watchBudgets tells tenants of the parts of their budgets that were reached.
+func (a *app) watchBudgets(ctx context.Context) error {
+	every := time.NewTicker(30 * time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+		tenants, err := a.db.Operator().TenantsWithBudgets(ctx)
+		if err != nil {
+			a.log.WarnContext(ctx, "looking for budgets", "error", err)
+			continue
+		}
+		for _, id := range tenants {
+			if _, err := a.plans.WatchBudgets(ctx, id, a.services); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "watching budgets", "tenant", id, "error", err)
+			}
 		}
 	}
 }

@@ -26,6 +26,7 @@ const (
 	Journal    = "jrn"
 	Conflict   = "cfl"
 	DeadLetter = "dlq"
+	Budget     = "bud"
 	RuleAction = "act"
 	Attempt    = "atm"
 	Invoice    = "bil"

@@ -4,6 +4,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -331,4 +332,27 @@ func (m *Manager) NotePool(ctx context.Context, id tenant.ID, service ID, own, u
 	return m.inTx(ctx, id, func(tx Tx) error {
 		return tx.Emit(ctx, "service.pool_moved", uuid.UUID(service), map[string]any{"id": service.Public(), "pool": own, "used": used})
 	})
+}
+
+// PauseAll pauses every active service and says how many there were. One that cannot be paused does not keep the others from it.
+func (m *Manager) PauseAll(ctx context.Context, who auth.Principal, why string) (paused int, err error) {
+	var after string
+	var failed error
+	for {
+		list, err := m.List(ctx, who, Filter{States: []State{Active}, After: after, Limit: 100})
+		if err != nil {
+			return paused, err
+		}
+		for _, s := range list {
+			if _, err := m.Pause(ctx, who, s.ID.Public(), nil); err != nil {
+				failed = fmt.Errorf("pausing %s because %s: %w", s.Name, why, err)
+				continue
+			}
+			paused++
+		}
+		if len(list) < 100 {
+			return paused, failed
+		}
+		after = list[len(list)-1].Name
+	}
 }

@@ -6,13 +6,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/plans"
+	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store/internal/db"
+	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
 var _ plans.Tx = (*Tx)(nil)
@@ -124,6 +128,108 @@ func (t *Tx) LiveDocuments(ctx context.Context) (map[string]*service.Document, e
 			return nil, fmt.Errorf("reading the document of %s: %w", r.Name, err)
 		}
 		out[r.Name] = &d
+	}
+	return out, nil
+}
+
+// UsageByPlace sums operations and lookups of a span of time by where they went, the most first.
+func (t *Tx) UsageByPlace(ctx context.Context, from, to time.Time) ([]plans.Place, error) {
+	rows, err := t.q.UsageByPlace(ctx, db.UsageByPlaceParams{PeriodStart: from, PeriodEnd: to})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]plans.Place, len(rows))
+	for i, r := range rows {
+		out[i] = plans.Place{
+			Meter: billing.Meter(r.Meter), Service: r.ServiceID, ServiceName: r.ServiceName, System: record.System(r.System), Object: record.Object(r.Object),
+			DataClass: r.DataClass, Units: r.Units, Realtime: r.Realtime, Complex: r.Complex,
+		}
+	}
+	return out, nil
+}
+
+// UsageByDay sums the operations of days that follow each other.
+func (t *Tx) UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error) {
+	out := make([]int64, len(days))
+	if len(days) == 0 {
+		return out, nil
+	}
+	starts := make([]time.Time, len(days))
+	for i, d := range days {
+		starts[i] = d.Start
+	}
+	rows, err := t.q.UsageByDay(ctx, db.UsageByDayParams{Days: starts, PeriodStart: starts[0], PeriodEnd: days[len(days)-1].End})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for _, r := range rows {
+		out[r.Day] = r.Units
+	}
+	return out, nil
+}
+
+// UsageEvents is the ledger of a span of time, a part at a time.
+func (t *Tx) UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]plans.Counted, error) {
+	rows, err := t.q.UsageEvents(ctx, db.UsageEventsParams{Meter: string(m), PeriodStart: from, PeriodEnd: to, AfterAt: afterAt, AfterKey: afterKey, Page: int32(limit)})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]plans.Counted, len(rows))
+	for i, r := range rows {
+		out[i] = plans.Counted{ServiceName: r.ServiceName, UsageEvent: billing.UsageEvent{
+			Key: r.Key, Meter: billing.Meter(r.Meter), At: r.At.UTC(), Service: r.ServiceID, System: record.System(r.System), Object: record.Object(r.Object), DataClass: r.DataClass,
+			Quantity: r.Quantity, Realtime: r.Realtime, Complex: r.Complex, Premium: r.Premium,
+		}}
+	}
+	return out, nil
+}
+
+// Budgets are the tenant's, by name, with what was reached in the month.
+func (t *Tx) Budgets(ctx context.Context, m billing.Month) ([]billing.Budget, error) {
+	rows, err := t.q.Budgets(ctx, m.String())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]billing.Budget, len(rows))
+	for i, r := range rows {
+		out[i] = billing.Budget{ID: r.ID, Name: r.Name, Amount: r.Amount, Pause: r.Pause, CreatedAt: r.CreatedAt.UTC(), CreatedBy: r.CreatedBy, Version: r.Version, Reached: int(r.Reached)}
+	}
+	return out, nil
+}
+
+// AddBudget says whether the name was free.
+func (t *Tx) AddBudget(ctx context.Context, b billing.Budget) (bool, error) {
+	n, err := t.q.AddBudget(ctx, db.AddBudgetParams{ID: b.ID, Name: b.Name, Amount: b.Amount, Pause: b.Pause, CreatedAt: b.CreatedAt, CreatedBy: b.CreatedBy})
+	return n > 0, unavailable(err)
+}
+
+// SaveBudget says whether the version was still there.
+func (t *Tx) SaveBudget(ctx context.Context, b billing.Budget) (bool, error) {
+	n, err := t.q.SaveBudget(ctx, db.SaveBudgetParams{ID: b.ID, Name: b.Name, Amount: b.Amount, Pause: b.Pause, Version: b.Version})
+	return n > 0, unavailable(err)
+}
+
+// DropBudget says whether the version was still there.
+func (t *Tx) DropBudget(ctx context.Context, b billing.Budget) (bool, error) {
+	n, err := t.q.DropBudget(ctx, db.DropBudgetParams{ID: b.ID, Version: b.Version})
+	return n > 0, unavailable(err)
+}
+
+// AddBudgetNotice says whether it had not been given yet.
+func (t *Tx) AddBudgetNotice(ctx context.Context, budget uuid.UUID, m billing.Month, percent int, spent decimal.Decimal) (bool, error) {
+	n, err := t.q.AddBudgetNotice(ctx, db.AddBudgetNoticeParams{BudgetID: budget, Period: m.String(), Percent: int32(percent), At: t.now, Spent: spent})
+	return n > 0, unavailable(err)
+}
+
+// TenantsWithBudgets are those to be looked after. Named operator statement: budgets are watched for all tenants.
+func (o *Operator) TenantsWithBudgets(ctx context.Context) ([]tenant.ID, error) {
+	rows, err := db.New(o.d.operator).TenantsWithBudgets(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]tenant.ID, len(rows))
+	for i, id := range rows {
+		out[i] = tenant.ID(id)
 	}
 	return out, nil
 }

@@ -230,3 +230,20 @@ func sqlState(err error) string {
 	}
 	return ""
 }
+
+// Lookups are a meter of their own, and whoever was asked is no integration.
+func TestEnrichmentsInTheLedger(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	id := storetest.Tenant(t, db)
+	service, when := uuid.New(), usageNovember.Start().Add(time.Hour)
+	addUsage(db, id, t,
+		billing.Enriched("c1", when, service, "lookup", "people", "contacts", 3),
+		billing.Enriched("c1", when, service, "lookup", "people", "contacts", 3), // the same commit again
+		billing.Enriched("c2", when, service, "lookup", "people", "contacts", 4),
+		billing.Operations(uuid.New(), 0, when, service, "crm", "people", "contacts", 5))
+	got := usageQuantities(db, id, t, usageNovember)
+	if got[billing.Enrichments] != 7 || got[billing.SyncOperations] != 5 || got[billing.Integrations] != 1 {
+		t.Errorf("the ledger says %v", got)
+	}
+}

@@ -66,6 +66,8 @@ func Entries() []Entry {
 		{"/settings/keys", "Settings, API keys", settings("keys")},
 		{"/settings/secrets", "Settings, secrets", settings("secrets")},
 		{"/pricing", "The calculator", pricingPage},
+		{"/usage/cost", "Cost and budgets", costPage},
+		{"/settings/plan", "Settings, plan", planPage},
 		{"/sign-in", "Sign in", signIn},
 		{"/sign-in/refused", "Sign in, refused", signInRefused},
 		{"/sign-up", "Sign up, refused", signUp},

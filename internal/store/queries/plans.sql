@@ -33,3 +33,54 @@ SELECT s.name, r.document
 FROM services s JOIN revisions r ON r.tenant_id = s.tenant_id AND r.service_id = s.id AND r.number = s.revision
 WHERE s.tenant_id = current_tenant() AND s.state IN ('active', 'paused', 'action_required')
 ORDER BY s.name;
+
+-- name: Budgets :many
+SELECT b.id, b.name, b.amount, b.pause, b.created_at, b.created_by, b.version,
+       coalesce((SELECT max(n.percent) FROM budget_notices n WHERE n.tenant_id = b.tenant_id AND n.budget_id = b.id AND n.period = $1), 0)::int AS reached
+FROM budgets b WHERE b.tenant_id = current_tenant() ORDER BY b.name, b.id;
+
+-- name: AddBudget :execrows
+INSERT INTO budgets (tenant_id, id, name, amount, pause, created_at, created_by) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6)
+ON CONFLICT (tenant_id, name) DO NOTHING;
+
+-- name: SaveBudget :execrows
+UPDATE budgets b SET name = $2, amount = $3, pause = $4, version = version + 1
+WHERE b.tenant_id = current_tenant() AND b.id = $1 AND b.version = $5
+  AND NOT EXISTS (SELECT FROM budgets o WHERE o.tenant_id = b.tenant_id AND o.name = $2 AND o.id <> b.id);
+
+-- name: DropBudget :execrows
+DELETE FROM budgets WHERE tenant_id = current_tenant() AND id = $1 AND version = $2;
+
+-- name: AddBudgetNotice :execrows
+INSERT INTO budget_notices (tenant_id, budget_id, period, percent, at, spent) VALUES (current_tenant(), $1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING;
+
+-- name: TenantsWithBudgets :many
+-- Named operator statement: budgets are looked after for all tenants, whoever is signed in.
+SELECT DISTINCT tenant_id FROM budgets ORDER BY tenant_id;
+
+-- name: UsageByPlace :many
+-- The operations and lookups of a span of time by service, system, object and data class.
+SELECT e.meter, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class,
+       sum(e.quantity)::bigint AS units,
+       coalesce(sum(e.quantity) FILTER (WHERE e.realtime), 0)::bigint AS realtime, coalesce(sum(e.quantity) FILTER (WHERE e.complex), 0)::bigint AS complex
+FROM usage_events e LEFT JOIN services s ON s.tenant_id = e.tenant_id AND s.id = e.service_id
+WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'enrichments') AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 7 DESC, 3, 4, 5, 6;
+
+-- name: UsageByDay :many
+-- The operations of each day, a day being the number of those that began, less one.
+SELECT (width_bucket(e.at, sqlc.arg(days)::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
+FROM usage_events e
+WHERE e.tenant_id = current_tenant() AND e.meter = 'sync_operations' AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
+GROUP BY 1;
+
+-- name: UsageEvents :many
+-- The ledger itself, in the order of time, a part at a time.
+SELECT e.key, e.meter, e.at, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class, e.quantity, e.realtime, e.complex, e.premium
+FROM usage_events e LEFT JOIN services s ON s.tenant_id = e.tenant_id AND s.id = e.service_id
+WHERE e.tenant_id = current_tenant() AND e.meter = sqlc.arg(meter) AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
+  AND (e.at, e.key) > (sqlc.arg(after_at)::timestamptz, sqlc.arg(after_key)::text)
+ORDER BY e.at, e.key
+LIMIT sqlc.arg(page)::int;

@@ -141,6 +141,28 @@ type Brake struct {
 	Created   int64
 }
 
+type Budget struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	Name     string
+	Amount   decimal.Decimal
+	// At the whole amount the tenant's active services are paused, once a month.
+	Pause     bool
+	CreatedAt time.Time
+	CreatedBy string
+	Version   int64
+}
+
+// Which parts of a budget were reached in which month. The key makes each be told once, by however many processes that look.
+type BudgetNotice struct {
+	TenantID uuid.UUID
+	BudgetID uuid.UUID
+	Period   string
+	Percent  int32
+	At       time.Time
+	Spent    decimal.Decimal
+}
+
 // What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
 type Collection struct {
 	TenantID   uuid.UUID
@@ -622,6 +644,42 @@ type RiverRiverQueue struct {
 	Metadata  json.RawMessage
 	PausedAt  *time.Time
 	UpdatedAt time.Time
+}
+
+// One row each time that a record came to meet a business rule.
+type RuleAction struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	EntityID   uuid.UUID
+	Collection string
+	Title      string
+	Rule       string
+	Action     string
+	System     string
+	// done: noted, for people and for what takes it up. open: waits for a person. lapsed: the record no longer meets the rule.
+	State string
+	// The record as it was when it came to meet the rule.
+	Fields json.RawMessage
+	// What the rule's `with` says.
+	Options json.RawMessage
+	// The record that this one repeats.
+	OtherID   *uuid.UUID
+	At        time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Reason    string
+	Version   int64
+}
+
+// What duplicate checks within a window compare: which record had these values when.
+type RuleSeen struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	Rule      string
+	Key       string
+	EntityID  uuid.UUID
+	At        time.Time
 }
 
 type Run struct {

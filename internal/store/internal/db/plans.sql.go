@@ -11,7 +11,64 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
 )
+
+const addBudget = `-- name: AddBudget :execrows
+INSERT INTO budgets (tenant_id, id, name, amount, pause, created_at, created_by) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6)
+ON CONFLICT (tenant_id, name) DO NOTHING
+`
+
+type AddBudgetParams struct {
+	ID        uuid.UUID
+	Name      string
+	Amount    decimal.Decimal
+	Pause     bool
+	CreatedAt time.Time
+	CreatedBy string
+}
+
+func (q *Queries) AddBudget(ctx context.Context, arg AddBudgetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, addBudget,
+		arg.ID,
+		arg.Name,
+		arg.Amount,
+		arg.Pause,
+		arg.CreatedAt,
+		arg.CreatedBy,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const addBudgetNotice = `-- name: AddBudgetNotice :execrows
+INSERT INTO budget_notices (tenant_id, budget_id, period, percent, at, spent) VALUES (current_tenant(), $1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
+`
+
+type AddBudgetNoticeParams struct {
+	BudgetID uuid.UUID
+	Period   string
+	Percent  int32
+	At       time.Time
+	Spent    decimal.Decimal
+}
+
+func (q *Queries) AddBudgetNotice(ctx context.Context, arg AddBudgetNoticeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, addBudgetNotice,
+		arg.BudgetID,
+		arg.Period,
+		arg.Percent,
+		arg.At,
+		arg.Spent,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
 
 const addCustomPlan = `-- name: AddCustomPlan :exec
 INSERT INTO custom_plans (tenant_id, name, version, plan, from_at, created_at, created_by) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6)
@@ -74,6 +131,52 @@ func (q *Queries) AddSubscription(ctx context.Context, arg AddSubscriptionParams
 	return err
 }
 
+const budgets = `-- name: Budgets :many
+SELECT b.id, b.name, b.amount, b.pause, b.created_at, b.created_by, b.version,
+       coalesce((SELECT max(n.percent) FROM budget_notices n WHERE n.tenant_id = b.tenant_id AND n.budget_id = b.id AND n.period = $1), 0)::int AS reached
+FROM budgets b WHERE b.tenant_id = current_tenant() ORDER BY b.name, b.id
+`
+
+type BudgetsRow struct {
+	ID        uuid.UUID
+	Name      string
+	Amount    decimal.Decimal
+	Pause     bool
+	CreatedAt time.Time
+	CreatedBy string
+	Version   int64
+	Reached   int32
+}
+
+func (q *Queries) Budgets(ctx context.Context, period string) ([]BudgetsRow, error) {
+	rows, err := q.db.Query(ctx, budgets, period)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []BudgetsRow{}
+	for rows.Next() {
+		var i BudgetsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Amount,
+			&i.Pause,
+			&i.CreatedAt,
+			&i.CreatedBy,
+			&i.Version,
+			&i.Reached,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const customPlans = `-- name: CustomPlans :many
 SELECT plan, from_at FROM custom_plans WHERE tenant_id = current_tenant() ORDER BY name, version DESC
 `
@@ -102,6 +205,23 @@ func (q *Queries) CustomPlans(ctx context.Context) ([]CustomPlansRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const dropBudget = `-- name: DropBudget :execrows
+DELETE FROM budgets WHERE tenant_id = current_tenant() AND id = $1 AND version = $2
+`
+
+type DropBudgetParams struct {
+	ID      uuid.UUID
+	Version int64
+}
+
+func (q *Queries) DropBudget(ctx context.Context, arg DropBudgetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, dropBudget, arg.ID, arg.Version)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const integrationsBeside = `-- name: IntegrationsBeside :one
@@ -160,6 +280,34 @@ func (q *Queries) LockSubscriptions(ctx context.Context) error {
 	return err
 }
 
+const saveBudget = `-- name: SaveBudget :execrows
+UPDATE budgets b SET name = $2, amount = $3, pause = $4, version = version + 1
+WHERE b.tenant_id = current_tenant() AND b.id = $1 AND b.version = $5
+  AND NOT EXISTS (SELECT FROM budgets o WHERE o.tenant_id = b.tenant_id AND o.name = $2 AND o.id <> b.id)
+`
+
+type SaveBudgetParams struct {
+	ID      uuid.UUID
+	Name    string
+	Amount  decimal.Decimal
+	Pause   bool
+	Version int64
+}
+
+func (q *Queries) SaveBudget(ctx context.Context, arg SaveBudgetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, saveBudget,
+		arg.ID,
+		arg.Name,
+		arg.Amount,
+		arg.Pause,
+		arg.Version,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const subscriptions = `-- name: Subscriptions :many
 SELECT id, plan, add_ons, coupons, from_at, trial_until, created_at, created_by, note
 FROM subscriptions WHERE tenant_id = current_tenant() AND withdrawn_at IS NULL ORDER BY from_at, created_at, id
@@ -197,6 +345,202 @@ func (q *Queries) Subscriptions(ctx context.Context) ([]SubscriptionsRow, error)
 			&i.CreatedAt,
 			&i.CreatedBy,
 			&i.Note,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tenantsWithBudgets = `-- name: TenantsWithBudgets :many
+SELECT DISTINCT tenant_id FROM budgets ORDER BY tenant_id
+`
+
+// Named operator statement: budgets are looked after for all tenants, whoever is signed in.
+func (q *Queries) TenantsWithBudgets(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, tenantsWithBudgets)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var tenant_id uuid.UUID
+		if err := rows.Scan(&tenant_id); err != nil {
+			return nil, err
+		}
+		items = append(items, tenant_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageByDay = `-- name: UsageByDay :many
+SELECT (width_bucket(e.at, $1::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
+FROM usage_events e
+WHERE e.tenant_id = current_tenant() AND e.meter = 'sync_operations' AND e.at >= $2 AND e.at < $3
+GROUP BY 1
+`
+
+type UsageByDayParams struct {
+	Days        []time.Time
+	PeriodStart time.Time
+	PeriodEnd   time.Time
+}
+
+type UsageByDayRow struct {
+	Day   int32
+	Units int64
+}
+
+// The operations of each day, a day being the number of those that began, less one.
+func (q *Queries) UsageByDay(ctx context.Context, arg UsageByDayParams) ([]UsageByDayRow, error) {
+	rows, err := q.db.Query(ctx, usageByDay, arg.Days, arg.PeriodStart, arg.PeriodEnd)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageByDayRow{}
+	for rows.Next() {
+		var i UsageByDayRow
+		if err := rows.Scan(&i.Day, &i.Units); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageByPlace = `-- name: UsageByPlace :many
+SELECT e.meter, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class,
+       sum(e.quantity)::bigint AS units,
+       coalesce(sum(e.quantity) FILTER (WHERE e.realtime), 0)::bigint AS realtime, coalesce(sum(e.quantity) FILTER (WHERE e.complex), 0)::bigint AS complex
+FROM usage_events e LEFT JOIN services s ON s.tenant_id = e.tenant_id AND s.id = e.service_id
+WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'enrichments') AND e.at >= $1 AND e.at < $2
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 7 DESC, 3, 4, 5, 6
+`
+
+type UsageByPlaceParams struct {
+	PeriodStart time.Time
+	PeriodEnd   time.Time
+}
+
+type UsageByPlaceRow struct {
+	Meter       string
+	ServiceID   uuid.UUID
+	ServiceName string
+	System      string
+	Object      string
+	DataClass   string
+	Units       int64
+	Realtime    int64
+	Complex     int64
+}
+
+// The operations and lookups of a span of time by service, system, object and data class.
+func (q *Queries) UsageByPlace(ctx context.Context, arg UsageByPlaceParams) ([]UsageByPlaceRow, error) {
+	rows, err := q.db.Query(ctx, usageByPlace, arg.PeriodStart, arg.PeriodEnd)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageByPlaceRow{}
+	for rows.Next() {
+		var i UsageByPlaceRow
+		if err := rows.Scan(
+			&i.Meter,
+			&i.ServiceID,
+			&i.ServiceName,
+			&i.System,
+			&i.Object,
+			&i.DataClass,
+			&i.Units,
+			&i.Realtime,
+			&i.Complex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const usageEvents = `-- name: UsageEvents :many
+SELECT e.key, e.meter, e.at, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class, e.quantity, e.realtime, e.complex, e.premium
+FROM usage_events e LEFT JOIN services s ON s.tenant_id = e.tenant_id AND s.id = e.service_id
+WHERE e.tenant_id = current_tenant() AND e.meter = $1 AND e.at >= $2 AND e.at < $3
+  AND (e.at, e.key) > ($4::timestamptz, $5::text)
+ORDER BY e.at, e.key
+LIMIT $6::int
+`
+
+type UsageEventsParams struct {
+	Meter       string
+	PeriodStart time.Time
+	PeriodEnd   time.Time
+	AfterAt     time.Time
+	AfterKey    string
+	Page        int32
+}
+
+type UsageEventsRow struct {
+	Key         string
+	Meter       string
+	At          time.Time
+	ServiceID   uuid.UUID
+	ServiceName string
+	System      string
+	Object      string
+	DataClass   string
+	Quantity    int64
+	Realtime    bool
+	Complex     bool
+	Premium     bool
+}
+
+// The ledger itself, in the order of time, a part at a time.
+func (q *Queries) UsageEvents(ctx context.Context, arg UsageEventsParams) ([]UsageEventsRow, error) {
+	rows, err := q.db.Query(ctx, usageEvents,
+		arg.Meter,
+		arg.PeriodStart,
+		arg.PeriodEnd,
+		arg.AfterAt,
+		arg.AfterKey,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsageEventsRow{}
+	for rows.Next() {
+		var i UsageEventsRow
+		if err := rows.Scan(
+			&i.Key,
+			&i.Meter,
+			&i.At,
+			&i.ServiceID,
+			&i.ServiceName,
+			&i.System,
+			&i.Object,
+			&i.DataClass,
+			&i.Quantity,
+			&i.Realtime,
+			&i.Complex,
+			&i.Premium,
 		); err != nil {
 			return nil, err
 		}
