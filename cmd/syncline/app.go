@@ -17,8 +17,12 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/connector/salesforce"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
@@ -65,7 +69,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		db.Close()
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
-	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(postgres.New(), mysql.New()), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
+	a := &app{config: c, log: log, db: db, registry: newRegistry(transport.NewPool()), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
@@ -81,6 +85,11 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		return db.Listen(ctx, channels...)
 	}, store.LiveChannel, log)
 	return a, nil
+}
+
+// newRegistry knows the connectors of the program. The pool keeps what connections of one vendor account share.
+func newRegistry(pool *transport.Pool) *connector.Registry {
+	return connector.NewRegistry(postgres.New(), mysql.New(), salesforce.New(pool), hubspot.New(pool), zendesk.New(pool))
 }
 
 func (a *app) close() { a.db.Close() }
