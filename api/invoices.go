@@ -26,14 +26,7 @@ func showInvoice(i billing.Invoice) spec.Invoice {
 func showLine(l billing.Line) spec.InvoiceLine {
 	out := spec.InvoiceLine{
 		Position: l.Position, Price: l.Price, Title: l.Title, Meter: spec.Meter(l.Meter), Quantity: l.Quantity, Amount: showMoney(l.Amount), Charged: l.Charged,
-		Explanation: shown(l.Explanation, func(step billing.Step) spec.ExplanationStep {
-			s := spec.ExplanationStep{Name: spec.ExplanationStepName(step.Name), Text: step.Text, Quantity: step.Quantity, Amount: step.Amount.String()}
-			if !step.Rate.IsZero() {
-				rate := step.Rate.String()
-				s.Rate = &rate
-			}
-			return s
-		}),
+		Explanation: shown(l.Explanation, showStep),
 	}
 	if l.ID != uuid.Nil {
 		id := public(ident.Line, l.ID)

@@ -111,8 +111,13 @@ func (s *server) operate(next http.Handler) http.Handler {
 
 // prepare authenticates, limits and checks a request.
 func (s *server) prepare(w http.ResponseWriter, r *http.Request, req *request) error {
-	if !req.op.public {
+	switch {
+	case !req.op.public:
 		if err := s.authenticate(w, r, req); err != nil {
+			return err
+		}
+	case r.Method == http.MethodPost: // anybody may ask, but not without end
+		if err := s.limit(w, "anybody:"+s.ClientIP(r)); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,27 @@ type Line struct {
 	Amount      Money  // rounded; zero when Charged is false
 	Charged     bool   // false: shown for information only
 	Explanation []Step // why the amount is what it is, in order
+
+	// From and To bound the part of the period that the line is about; both are zero when it is about all of it. A period has
+	// parts when the plan or its add-ons changed within it.
+	From, To time.Time
+	Kind     LineKind
+	Review   string // what a person should look at before the invoice goes out, as a sentence; "" for nothing
 }
+
+// LineKind says where a line comes from.
+type LineKind string
+
+// The kinds. Lines of usage and fees come first, then what is taken off or put on, in this order.
+const (
+	UsageLine    LineKind = "usage"    // counted from the ledger
+	FeeLine      LineKind = "fee"      // by the month, whatever was used
+	AddOnLine    LineKind = "addon"    // a feature that was chosen
+	MinimumLine  LineKind = "minimum"  // what is missing to the least the plan costs
+	CapLine      LineKind = "cap"      // what is above the most the plan costs
+	DiscountLine LineKind = "discount" // a coupon
+	CreditLine   LineKind = "credit"   // paid from the tenant's credit
+)
 
 // LineID is the id of the line for a price on an invoice.
 func LineID(invoice uuid.UUID, price string) uuid.UUID { return uuid.NewSHA1(invoice, []byte(price)) }
@@ -92,14 +112,30 @@ type StepName string
 
 // The steps.
 const (
+	StepIncluded StepName = "included" // counted, not charged
 	StepTier     StepName = "tier"     // units of one tier at its rate
 	StepRate     StepName = "rate"     // all units at one rate
-	StepIncluded StepName = "included" // counted, not charged
+	StepPackage  StepName = "package"  // units bought by the package
+	StepFee      StepName = "fee"      // a fixed price
+	StepPercent  StepName = "percent"  // a share of other lines
+	StepMultiply StepName = "multiply" // the price times a factor
+	StepMinimum  StepName = "minimum"  // raised to the least it costs
+	StepCap      StepName = "cap"      // lowered to the most it costs
+	StepProrate  StepName = "prorate"  // less for the part of the month it was not there
+	StepTrial    StepName = "trial"    // free while the plan is tried out
+	StepDiscount StepName = "discount" // a coupon
+	StepCredit   StepName = "credit"   // taken from the credit
+	StepReview   StepName = "review"   // not charged; for a person to look at
 	StepRound    StepName = "round"    // the exact sum brought to whole cents
 )
 
+// StepNames lists the steps in the order in which they are applied to a line.
+var StepNames = []StepName{StepIncluded, StepTier, StepRate, StepPackage, StepFee, StepPercent, StepMultiply, StepMinimum, StepCap,
+	StepProrate, StepTrial, StepDiscount, StepCredit, StepReview, StepRound}
+
 // Step is one step of the way from a quantity to an amount. The amounts of all steps but a last StepRound add up to the
-// exact amount of the line; StepRound holds what is then charged.
+// exact amount of the line; StepRound holds what is then charged. An amount that is a fraction, as a third of a fee is, is
+// shown to twelve digits, while the line is computed with the fraction itself.
 type Step struct {
 	Name     StepName        `json:"name"`
 	Text     string          `json:"text"` // the step as a sentence

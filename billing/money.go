@@ -3,6 +3,7 @@
 package billing
 
 import (
+	"math/big"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -40,8 +41,26 @@ func (m Money) Equal(n Money) bool { return m.Currency == n.Currency && m.Amount
 
 // RoundLine brings a complete line to whole cents, half to even. It is the only place where an amount is rounded: totals
 // are sums of rounded lines, so they need no rounding and always agree with what the invoice shows.
-func RoundLine(m Money) Money {
-	return Money{Amount: m.Amount.RoundBank(centDigits), Currency: m.Currency}
+func RoundLine(m Money) Money { return RoundExact(m.Amount.Rat(), m.Currency) }
+
+// RoundExact is RoundLine for an amount that no decimal holds: a share of a month is a fraction.
+func RoundExact(r *big.Rat, c Currency) Money {
+	return Money{Amount: Nearest(r, centDigits), Currency: c}
+}
+
+// Nearest is the decimal with so many digits after the point that is nearest to the fraction, the even one of two.
+func Nearest(r *big.Rat, digits int32) decimal.Decimal {
+	scaled := new(big.Int).Mul(r.Num(), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil))
+	q, rest := new(big.Int).QuoRem(scaled, r.Denom(), new(big.Int)) // towards zero
+	switch rest.Abs(rest).Lsh(rest, 1).Cmp(r.Denom()) {
+	case 1:
+		q.Add(q, big.NewInt(int64(r.Sign())))
+	case 0:
+		if q.Bit(0) == 1 {
+			q.Add(q, big.NewInt(int64(r.Sign())))
+		}
+	}
+	return decimal.NewFromBigInt(q, -digits)
 }
 
 // Fixed writes the amount with its cents and nothing else ("3200.00"), the form of the API. It does not round: an amount

@@ -4,6 +4,7 @@ package billing
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/shopspring/decimal"
 )
@@ -16,6 +17,9 @@ const (
 	Graduated Scheme = "graduated" // each unit costs the rate of the tier it falls in
 	Volume    Scheme = "volume"    // all units cost the rate of the tier that the whole quantity reaches
 	PerUnit   Scheme = "per_unit"  // each unit costs the same
+	Package   Scheme = "package"   // units are bought by the package; one that was begun costs like a full one
+	Flat      Scheme = "flat"      // a fee by the month, whatever was used
+	PercentOf Scheme = "percent"   // a share of the base price: of the lines whose price has Base set
 	Included  Scheme = "included"  // counted and shown, not charged
 )
 
@@ -38,38 +42,62 @@ func (m Match) Covers(q Quantity) bool {
 	return (m.Realtime == nil || *m.Realtime == q.Realtime) &&
 		(m.Complex == nil || *m.Complex == q.Complex) &&
 		(m.Premium == nil || *m.Premium == q.Premium) &&
-		(m.DataClass == "" || m.DataClass == q.DataClass)
+		(m.DataClass == "" || m.DataClass == q.DataClass || q.Meter == Records && m.DataClass == RecordClass(q.DataClass))
 }
 
-// Price is one entry of a rate card and becomes one invoice line.
+// Price is one entry of a rate card and becomes one invoice line. The scheme makes an amount of the quantity; the other members
+// change quantity or amount on the way, always in the order in which they stand here.
 type Price struct {
-	ID     string          `json:"id"` // stable within the card and over its versions
-	Title  string          `json:"title"`
-	Meter  Meter           `json:"meter"`
-	Match  Match           `json:"match,omitzero"`
-	Scheme Scheme          `json:"scheme"`
-	Tiers  []Tier          `json:"tiers,omitempty"` // for Graduated and Volume
-	Rate   decimal.Decimal `json:"rate,omitzero"`   // for PerUnit
+	ID       string          `json:"id"` // stable within the card and over its versions
+	Title    string          `json:"title"`
+	Meter    Meter           `json:"meter"` // Months for Flat and PercentOf
+	Match    Match           `json:"match,omitzero"`
+	Scheme   Scheme          `json:"scheme"`
+	Tiers    []Tier          `json:"tiers,omitempty"`    // for Graduated and Volume
+	Rate     decimal.Decimal `json:"rate,omitzero"`      // for PerUnit; of Package for a package; of Flat the fee
+	Size     int64           `json:"size,omitempty"`     // of Package: units in a package
+	Share    decimal.Decimal `json:"percent,omitzero"`   // for PercentOf: 50 is half of the base price
+	Base     bool            `json:"base,omitempty"`     // part of the base price, which PercentOf takes its share of
+	AddOn    bool            `json:"addOn,omitempty"`    // belongs to an add-on
+	Optional bool            `json:"optional,omitempty"` // gives no line when there was no usage
+
+	Included       int64           `json:"included,omitempty"`       // units that are free; the scheme sees the rest
+	PerIntegration bool            `json:"perIntegration,omitempty"` // each integration has Included units of its own
+	Multiply       decimal.Decimal `json:"multiply,omitzero"`        // the amount times this
+	MultiplyWhy    string          `json:"multiplyWhy,omitempty"`    // why, for the explanation: "bi-directional"
+	Minimum        decimal.Decimal `json:"minimum,omitzero"`         // the least it costs in a month, if there was any usage
+	Maximum        decimal.Decimal `json:"maximum,omitzero"`         // the most it costs in a month
+	ReviewAbove    int64           `json:"reviewAbove,omitempty"`    // for Included: units above this are for a person to look at
+}
+
+// Recurring says whether the price is by the month, so that a part of a month costs a part of it.
+func (p Price) Recurring() bool {
+	return p.Scheme == Flat || p.Scheme != PercentOf && p.Meter.Recurring()
 }
 
 // RateCard is a list of prices. A published version never changes; other prices are a new version.
 type RateCard struct {
-	Name     string   `json:"name"`
-	Version  int      `json:"version"`
-	Title    string   `json:"title"`
-	Currency Currency `json:"currency"`
-	Prices   []Price  `json:"prices"` // in the order of the invoice lines
+	Name     string          `json:"name"`
+	Version  int             `json:"version"`
+	Title    string          `json:"title"`
+	Currency Currency        `json:"currency"`
+	Prices   []Price         `json:"prices"`           // in the order of the invoice lines
+	Minimum  decimal.Decimal `json:"minimum,omitzero"` // the least a month costs, before coupons
+	Maximum  decimal.Decimal `json:"maximum,omitzero"` // the most a month costs
 }
 
-// Check says what is wrong with the card: it is made by programs, never by customers, so the error is not a fault.
+// Check says what is wrong with the card.
 func (c RateCard) Check() error {
 	if c.Name == "" || c.Version < 1 || c.Currency == "" || len(c.Prices) == 0 {
 		return fmt.Errorf("rate card %q version %d: name, version, currency and prices are needed", c.Name, c.Version)
 	}
+	if c.Minimum.IsNegative() || c.Maximum.IsNegative() || c.Maximum.IsPositive() && c.Minimum.GreaterThan(c.Maximum) {
+		return fmt.Errorf("rate card %q: minimum and maximum are not negative, and the minimum is not above the maximum", c.Name)
+	}
 	seen := map[string]bool{}
 	for _, p := range c.Prices {
-		if p.ID == "" || seen[p.ID] {
-			return fmt.Errorf("rate card %q: the price id %q is empty or used twice", c.Name, p.ID)
+		if p.ID == "" || seen[p.ID] || strings.Contains(p.ID, PartMark) {
+			return fmt.Errorf("rate card %q: the price id %q is empty or used twice, or has a %q", c.Name, p.ID, PartMark)
 		}
 		seen[p.ID] = true
 		if err := p.check(); err != nil {
@@ -79,15 +107,36 @@ func (c RateCard) Check() error {
 	return nil
 }
 
+// PartMark comes between the id of a price and the number of the part of a period, in lines of a period that has several.
+const PartMark = "@"
+
 func (p Price) check() error {
 	tiered := p.Scheme == Graduated || p.Scheme == Volume
+	counted := tiered || p.Scheme == PerUnit || p.Scheme == Package
+	fee := p.Scheme == Flat || p.Scheme == PercentOf
 	switch {
-	case !tiered && p.Scheme != PerUnit && p.Scheme != Included:
+	case !counted && !fee && p.Scheme != Included:
 		return fmt.Errorf("unknown scheme %q", p.Scheme)
 	case tiered != (len(p.Tiers) > 0):
 		return fmt.Errorf("tiers belong to graduated and volume prices, and only to them")
-	case p.Rate.IsNegative():
-		return fmt.Errorf("the rate %s is negative", p.Rate)
+	case (p.Scheme == Package) != (p.Size > 0):
+		return fmt.Errorf("a package has a size of 1 or more, and only a package has one")
+	case (p.Scheme == PercentOf) != p.Share.IsPositive():
+		return fmt.Errorf("a percent price has a percentage above 0, and only such a price has one")
+	case fee != (p.Meter == Months) && p.Meter != "":
+		return fmt.Errorf("fees are counted in months, and only they")
+	case p.Scheme == PercentOf && p.Base:
+		return fmt.Errorf("a share of the base price is not part of it")
+	case p.Rate.IsNegative() || p.Minimum.IsNegative() || p.Maximum.IsNegative() || p.Multiply.IsNegative() || p.Share.IsNegative():
+		return fmt.Errorf("a rate, minimum, maximum or factor is negative")
+	case p.Included < 0 || p.Included > 0 && !counted:
+		return fmt.Errorf("included units belong to prices that count, and are 0 or more")
+	case p.PerIntegration && p.Meter != SyncOperations:
+		return fmt.Errorf("only sync operations are known by integration")
+	case p.Maximum.IsPositive() && p.Minimum.GreaterThan(p.Maximum):
+		return fmt.Errorf("the minimum %s is above the maximum %s", p.Minimum, p.Maximum)
+	case p.ReviewAbove < 0 || p.ReviewAbove > 0 && p.Scheme != Included:
+		return fmt.Errorf("what is above a quantity is reviewed only where the price is included")
 	}
 	var from int64
 	for i, t := range p.Tiers {
@@ -104,29 +153,4 @@ func (p Price) check() error {
 		from = t.UpTo
 	}
 	return nil
-}
-
-// DefaultCard is the rate card of a tenant who has not chosen another: PerSync.
-func DefaultCard() RateCard { return PerSync() }
-
-// PerSync is the price per sync operation of DESIGN.md section 7, graduated: 100,000 operations are $500, 1,000,000 are
-// $3,200, 10,000,000 are $12,200. Records and integrations are shown, not charged.
-func PerSync() RateCard {
-	yes := true
-	rate := decimal.RequireFromString
-	return RateCard{
-		Name: "per-sync", Version: 1, Title: "Per sync", Currency: USD,
-		Prices: []Price{
-			{ID: "sync-operations", Title: "Sync operations", Meter: SyncOperations, Scheme: Graduated, Tiers: []Tier{
-				{UpTo: 100_000, Rate: rate("0.005")},
-				{UpTo: 1_000_000, Rate: rate("0.003")},
-				{UpTo: 10_000_000, Rate: rate("0.001")},
-				{Rate: rate("0.0005")},
-			}},
-			{ID: "realtime", Title: "Realtime surcharge", Meter: SyncOperations, Match: Match{Realtime: &yes}, Scheme: PerUnit, Rate: rate("0.002")},
-			{ID: "complex", Title: "Complex transformation surcharge", Meter: SyncOperations, Match: Match{Complex: &yes}, Scheme: PerUnit, Rate: rate("0.001")},
-			{ID: "records", Title: "Records under management", Meter: Records, Scheme: Included},
-			{ID: "integrations", Title: "Integrations", Meter: Integrations, Scheme: Included},
-		},
-	}
 }

@@ -28,10 +28,34 @@ const (
 	// Integrations counts distinct systems of services that were in use in the period: each (service, system) with any
 	// event in it.
 	Integrations Meter = "integrations"
+
+	// Enrichments counts records that an outside source was asked about and answered.
+	Enrichments Meter = "enrichments"
+
+	// Months and Amounts are not counted from the ledger. A fee is charged by the month; a discount, a credit, a minimum or an
+	// adjustment counts nothing but money.
+	Months  Meter = "months"
+	Amounts Meter = "amounts"
 )
 
-// Meters lists all meters in the order in which they are shown.
-var Meters = []Meter{SyncOperations, Records, Integrations}
+// Meters lists the meters that are counted, in the order in which they are shown.
+var Meters = []Meter{SyncOperations, Records, Integrations, Enrichments}
+
+// Recurring says whether a unit of the meter is paid by the month, so that a part of a month costs a part of the price. The others
+// are paid once, when they happen.
+func (m Meter) Recurring() bool { return m == Records || m == Integrations || m == Months }
+
+// RecordClass is the class of price that records of a model fall in: contacts (people and companies), products (and their
+// stock), or transactions (what happens to them, and everything that has no model). Prices say which class they are for.
+func RecordClass(model string) string {
+	switch model {
+	case "contacts", "companies", "profiles", "employees":
+		return "contacts"
+	case "products", "inventory":
+		return "products"
+	}
+	return "transactions"
+}
 
 // Unit names the counted thing for people, in the singular for 1.
 func (m Meter) Unit(n int64) string {
@@ -41,6 +65,12 @@ func (m Meter) Unit(n int64) string {
 		unit = "record"
 	case Integrations:
 		unit = "integration"
+	case Enrichments:
+		unit = "lookup"
+	case Months:
+		unit = "month"
+	case Amounts:
+		return ""
 	}
 	if n == 1 {
 		return unit
@@ -155,12 +185,13 @@ func RecordsLive(p Period, events []UsageEvent) int64 {
 	return n
 }
 
-// Quantity is the usage of a period in one cell: how much of a meter, with which flags.
+// Quantity is the usage of a span of time in one cell: how much of a meter, with which flags.
 type Quantity struct {
-	Meter     Meter
-	DataClass string
-	Realtime  bool
-	Complex   bool
-	Premium   bool
-	Units     int64
+	Meter       Meter
+	Integration string // of operations and integrations: which system of which service, as people know it; "" when it is not known
+	DataClass   string
+	Realtime    bool
+	Complex     bool
+	Premium     bool
+	Units       int64
 }

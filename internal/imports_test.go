@@ -27,7 +27,7 @@ var bands = []band{
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "billing/invoicing"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"kits", []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox"},
 		"what connectors are made of knows no vendor and nobody who uses a connector"},
@@ -83,7 +83,7 @@ var doors = []door{
 	{pkg: []string{"internal/live"}, from: []string{"cmd/syncline", "api/...", "web/...", "internal/store"}, why: "a notification is a nudge to people and programs that look; no rule may depend on what can be lost"},
 	{pkg: []string{"api/..."}, from: []string{"cmd/syncline", "api/..."}, why: "the dashboard calls the same operations, it does not call the API"},
 	{pkg: []string{"web/..."}, from: []string{"cmd/syncline", "web/..."}, why: "pages are for people; nothing else is made of them"},
-	{pkg: []string{"billing/rating"}, from: []string{"billing/invoicing"}, why: "there is one place where usage becomes money"},
+	{pkg: []string{"billing/rating"}, from: []string{"billing/invoicing", "billing/plans"}, why: "there is one place where usage becomes money"},
 	{pkg: []string{"internal/demo"}, to: []string{}, from: []string{"cmd/syncline"}, why: "the demo edits its databases as people do, from outside, or it would prove nothing"},
 	{pkg: []string{"internal/localdb"}, to: []string{"internal/fault"}, from: []string{"cmd/syncline", "internal/localdb/..."}, why: "private servers are for development and tests; the program runs on the database it is given"},
 }

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/golang-migrate/migrate/v4"
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
@@ -19,8 +20,21 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// Latest is the version that the program needs.
-const Latest = 5
+// Latest is the version that the program needs: that of the last file. Numbers may have gaps, because work that goes on side
+// by side takes its numbers from ranges of its own.
+var Latest = latest()
+
+func latest() uint {
+	names, err := files.ReadDir(".")
+	if err != nil || len(names) == 0 {
+		panic("migrations: nothing is embedded")
+	}
+	n, err := strconv.ParseUint(names[len(names)-1].Name()[:6], 10, 32)
+	if err != nil {
+		panic("migrations: " + err.Error())
+	}
+	return uint(n)
+}
 
 // Up brings the database at url (any form that pgx reads) to the latest version. It may be called by several processes at
 // once: the tool holds an advisory lock. url must belong to a role that may create tables and roles.

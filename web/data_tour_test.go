@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp/kb"
 	"github.com/jackc/pgx/v5"
@@ -301,7 +300,6 @@ func TestDeadLetters(t *testing.T) {
 	p.WaitText("#letter-now", "did not take this change")
 	path := webtest.Eval[string](p, `location.pathname`)
 	p.Click(`form[action$=":redrive"] button`)
-	time.Sleep(3*time.Second); t.Log(p.Text("#letter-now")); l,_ := h.deps.DeadLetters.List(context.Background(), h.owner, delivery.Query{Limit: 100}); for _, d := range l { t.Log(d.ID, d.Key, d.State, d.Tries) }
 	p.WaitText("#letter-now", "2 tries")
 	p.WaitText("#letter-now .state", "Open")
 	h.exec(shop, "ALTER TABLE products DROP CONSTRAINT small, ADD CONSTRAINT small CHECK (quantity <> 661)")
@@ -445,7 +443,7 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 func TestInvoiceOpensIntoItsOperations(t *testing.T) {
 	h := newHouse(t)
 	h.furnish(30)
-	p := h.open(ownerEmail, "/usage", webtest.Options{})
+	p := h.open(ownerEmail, "/usage", webtest.Options{Expect: []string{"422"}})
 	p.WaitText("#meters", "Sync operations")
 	p.WaitText("main .stats", "$0.15") // 30 at $0.005
 	p.Click(`#meters .row-link`)
@@ -530,14 +528,14 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the key may do other things than its scope says: %v", who.Scopes)
 	}
 	p.Goto(h.url + "/settings/keys")
-	p.WaitText("#keys", "warehouse import")
+	p.WaitText("#api-keys", "warehouse import")
 	if strings.Contains(webtest.Eval[string](p, `document.documentElement.outerHTML`), key) {
 		t.Error("the key is shown again")
 	}
 	p.Click(`[aria-label="Revoke warehouse import"]`)
 	p.Wait(`document.querySelector("dialog[open] [data-confirm-button]")`)
 	p.Click(`dialog[open] [data-confirm-button]`)
-	p.WaitText("#keys", "Revoked")
+	p.WaitText("#api-keys", "Revoked")
 	if _, err := h.deps.Auth.ByKey(context.Background(), key, auth.Caller{}); err == nil {
 		t.Error("the key works although it was revoked")
 	}
@@ -670,7 +668,7 @@ func TestViewerActsNowhere(t *testing.T) {
 	for _, path := range []string{conflict, letter, "/dead-letters", "/connections", "/connections/left", "/settings", "/settings/tenant", "/usage", "/records"} {
 		p.Goto(h.url + path)
 		p.Wait(`document.querySelector("main h1")`)
-		if acts := webtest.Eval[string](p, `[...document.querySelectorAll("main form[method=post] [type=submit], main [hx-post], main [data-pick], main dialog form")].map((e) => e.outerHTML.slice(0, 120)).join("\n")`); acts != "" {
+		if acts := webtest.Eval[string](p, `[...document.querySelectorAll("main form[method=post] [type=submit], main [hx-post], main [data-pick], main dialog form:not([method=dialog])")].map((e) => e.outerHTML.slice(0, 120)).join("\n")`); acts != "" {
 			t.Errorf("%s offers a viewer\n%s", path, acts)
 		}
 	}

@@ -1204,9 +1204,9 @@ func DeadLetterNow(v DeadLetterView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var49 string
-		templ_7745c5c3_Var49, templ_7745c5c3_Err = templ.JoinStringErrs("live:deadletter:" + v.Live + " from:body throttle:1s")
+		templ_7745c5c3_Var49, templ_7745c5c3_Err = templ.JoinStringErrs("live:deadletter:" + v.Live + " from:body throttle:1s, live:journal:" + v.Live + " from:body throttle:1s")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `deadletters.templ`, Line: 221, Col: 132}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `deadletters.templ`, Line: 221, Col: 183}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var49))
 		if templ_7745c5c3_Err != nil {

@@ -89,6 +89,7 @@ func (h *Handler) routes() http.Handler {
 	r.Handle(static.Prefix+"*", static.Handler())
 	h.routesSign(r)
 	h.routesDocs(r)
+	h.routesPricing(r)
 	h.routesLive(r)
 	h.routesOverview(r)
 	h.routesServices(r)

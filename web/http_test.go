@@ -63,7 +63,7 @@ func (h *house) do(c *http.Client, method, path string, header ...string) (*http
 }
 
 // public are the pages that everybody may see.
-var public = regexp.MustCompile(`^/(sign-in|sign-up|sign-out|docs.*|invitations/.*|static/.*|live)$`)
+var public = regexp.MustCompile(`^/(sign-in|sign-up|sign-out|pricing|docs.*|invitations/.*|static/.*|live)$`)
 
 // TestEveryPageAsksWho walks the table of routes, so that a page added later is under test at once.
 func TestEveryPageAsksWho(t *testing.T) {

@@ -20,10 +20,6 @@ import (
 
 func (h *Handler) routesLive(r chi.Router) { r.Get("/live", h.anybody(h.live)) }
 
-// after an activity is told, another change may follow within the quarter second in which the engine tells nothing; a
-// second word, a little later, lets the page look again.
-const echoAfter = 1200 * time.Millisecond
-
 // live is the stream of server-sent events that every open page reads (js/85-live.js). It says only that something moved
 // and where; the page asks for its parts again, with its reader's own permissions. An event carries the id of the last of
 // our events that it stands for, so a browser that was away goes on from there. It ends with the session.
@@ -52,10 +48,6 @@ func (h *Handler) live(v *visit) error {
 	s.write("retry: 1000\nid: " + last + "\nevent: hello\ndata: {}\n\n")
 	beat := time.NewTicker(h.heartbeats)
 	defer beat.Stop()
-	echo := time.NewTimer(time.Hour)
-	echo.Stop()
-	defer echo.Stop()
-	echoes := map[string]told{}
 	late := time.NewTimer(time.Hour)
 	late.Stop()
 	defer late.Stop()
@@ -73,16 +65,10 @@ func (h *Handler) live(v *visit) error {
 			}
 			for _, t := range tell(list) {
 				s.say(last, t)
-				if t.again {
-					echoes[t.kind+t.subject] = t
-				}
 			}
 			if len(list) < 500 {
 				break
 			}
-		}
-		if len(echoes) > 0 {
-			echo.Reset(echoAfter)
 		}
 		// Events are told in the order of commits, so one waits for transactions that began before it, and its news may
 		// come before it can be seen.
@@ -99,11 +85,6 @@ func (h *Handler) live(v *visit) error {
 		case <-news.News():
 			expected, tries = true, 0
 		case <-late.C:
-		case <-echo.C:
-			for key, t := range echoes {
-				s.say(last, t)
-				delete(echoes, key)
-			}
 		case <-beat.C:
 			// Whoever was signed out, removed or moved to another tenant hears nothing more.
 			now, err := h.Auth.BySession(v.ctx(), token)
@@ -156,7 +137,6 @@ func (s *stream) say(id string, t told) {
 type told struct {
 	kind    string
 	subject string
-	again   bool // to be said once more a little later
 }
 
 // kinds says which parts of pages look again when an event is told:
@@ -202,9 +182,9 @@ func tell(list []Event) (out []told) {
 			subject = e.Service.Public()
 		}
 		for _, k := range kinds(e.Type) {
-			add(told{k, subject, e.Type == "activity"})
+			add(told{k, subject})
 		}
-		add(told{"summary", "", false})
+		add(told{"summary", ""})
 	}
 	return out
 }

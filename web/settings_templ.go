@@ -1383,7 +1383,7 @@ func KeysPage(v KeysView) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.Card{ID: "keys", Title: "API keys", Text: "For programs. Each has the scopes it needs and no more.", Flush: true, Actions: opener(v.MayEdit, v.Open != "", "New key", "plus", "new-key")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var45), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Card{ID: "api-keys", Title: "API keys", Text: "For programs. Each has the scopes it needs and no more.", Flush: true, Actions: opener(v.MayEdit, v.Open != "", "New key", "plus", "new-key")}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var45), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

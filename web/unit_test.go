@@ -25,7 +25,9 @@ func TestFeedJoinsChangesWithDeliveries(t *testing.T) {
 			ServiceName: "stock", Fields: record.Fields{"name": "Ridge Vest"}, Lag: lag, Standing: standing,
 		}
 	}
-	quantity := func(n int64) record.Fields { return record.Fields{"quantity": record.Int(n), "updated_at": record.Int(n)} }
+	quantity := func(n int64) record.Fields {
+		return record.Fields{"quantity": record.Int(n), "updated_at": record.Int(n)}
+	}
 	items := feedItems([]engine.Recent{
 		entry(c, record.Changed, record.Updated, "shop", time.Second, 0, record.InDoubt, quantity(1), quantity(2)),
 		entry(a, record.Delivered, record.Updated, "market", 2*time.Second, 90*time.Millisecond, record.Synced, nil, quantity(2)),
@@ -91,7 +93,7 @@ func TestTellSumsUp(t *testing.T) {
 	s := service.NewID()
 	list := []Event{{Type: "activity", Service: s}, {Type: "activity", Service: s}, {Type: "service.changed", Service: s}, {Type: "connection.changed"}}
 	id := s.Public()
-	want := []told{{"journal", id, true}, {"service", id, true}, {"summary", "", false}, {"state", id, false}, {"service", id, false}, {"connection", "", false}, {"service", "", false}}
+	want := []told{{"journal", id}, {"service", id}, {"summary", ""}, {"state", id}, {"connection", ""}, {"service", ""}}
 	got := tell(list)
 	if len(got) != len(want) {
 		t.Fatalf("told %v", got)

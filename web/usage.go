@@ -140,6 +140,7 @@ var meterTexts = map[billing.Meter][2]string{
 	billing.SyncOperations: {"Sync operations", "one record created, changed or deleted in one system"},
 	billing.Records:        {"Records under management", "distinct records that lived at any time in the month"},
 	billing.Integrations:   {"Integrations", "systems of services that were in use"},
+	billing.Enrichments:    {"Enrichment lookups", "records that an outside source knew more about"},
 }
 
 // meters lists what is counted. The amounts are those of the invoice's lines, surcharges apart.

@@ -36,6 +36,7 @@ type visit struct {
 	who     auth.Principal
 	now     time.Time
 	zone    *time.Location // the tenant's
+	since   string         // of a whole page: the last event before anything of it was read
 }
 
 func (v *visit) ctx() context.Context { return v.r.Context() }
@@ -45,6 +46,12 @@ func (h *Handler) page(serve func(*visit) error) http.HandlerFunc {
 	return h.anybody(func(v *visit) error {
 		if !v.in {
 			return errSignIn
+		}
+		if !v.htmx() {
+			var err error
+			if _, v.since, err = h.Events(v.ctx(), v.who.Tenant, "", 0); err != nil {
+				return err
+			}
 		}
 		return serve(v)
 	})
@@ -137,7 +144,7 @@ func (v *visit) form(name string) string {
 // pairs of label and address, ending with the page's own label.
 func (v *visit) shell(title, nav string, crumbs ...string) (ui.Page, error) {
 	p := ui.Page{
-		Title: title, Prefs: PrefsFrom(v.r), Live: "/live", Search: "/search", Flash: v.flashed(),
+		Title: title, Prefs: PrefsFrom(v.r), Live: "/live", Since: v.since, Search: "/search", Flash: v.flashed(),
 		Tenant: ui.Tenant{Name: v.session.Tenant.Name, Env: env(v.session.Tenant.Demo)},
 		User:   ui.User{Name: v.session.Member.Name, Email: v.session.Member.Email, Role: string(v.session.Member.Role)},
 	}

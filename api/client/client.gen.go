@@ -206,22 +206,55 @@ func (e DifferenceKind) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
 	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
 	ExplanationStepNameRound    ExplanationStepName = "round"
 	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameCap:
+		return true
+	case ExplanationStepNameCredit:
+		return true
+	case ExplanationStepNameDiscount:
+		return true
+	case ExplanationStepNameFee:
+		return true
 	case ExplanationStepNameIncluded:
 		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
 	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
 		return true
 	case ExplanationStepNameRound:
 		return true
 	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -303,6 +336,39 @@ func (e InvoiceState) Valid() bool {
 	}
 }
 
+// Defines values for LineKind.
+const (
+	LineKindAddon    LineKind = "addon"
+	LineKindCap      LineKind = "cap"
+	LineKindCredit   LineKind = "credit"
+	LineKindDiscount LineKind = "discount"
+	LineKindFee      LineKind = "fee"
+	LineKindMinimum  LineKind = "minimum"
+	LineKindUsage    LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LinkState.
 const (
 	LinkStateConflict LinkState = "conflict"
@@ -332,7 +398,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
 	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
 	MeterRecords        Meter = "records"
 	MeterSyncOperations Meter = "sync_operations"
 )
@@ -340,7 +409,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case MeterAmounts:
+		return true
+	case MeterEnrichments:
+		return true
 	case MeterIntegrations:
+		return true
+	case MeterMonths:
 		return true
 	case MeterRecords:
 		return true
@@ -384,6 +459,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PriceQuestionModelPerIntegration PriceQuestionModel = "per-integration"
+	PriceQuestionModelPerRecord      PriceQuestionModel = "per-record"
+	PriceQuestionModelPerSync        PriceQuestionModel = "per-sync"
+	PriceQuestionModelPlatform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PriceQuestionModelPerIntegration:
+		return true
+	case PriceQuestionModelPerRecord:
+		return true
+	case PriceQuestionModelPerSync:
+		return true
+	case PriceQuestionModelPlatform:
 		return true
 	default:
 		return false
@@ -793,6 +925,29 @@ type AppliedService struct {
 	ValidateOnly bool                       `json:"validateOnly"`
 }
 
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
+}
+
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
 	ID   string         `json:"id"`
@@ -991,6 +1146,9 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Count defines model for Count.
+type Count = int64
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -1256,12 +1414,14 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
-	Position int     `json:"position"`
-	Price    string  `json:"price"`
-	Quantity int64   `json:"quantity"`
-	Title    string  `json:"title"`
+	ID *string `json:"id,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+	Title    string `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1282,6 +1442,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind defines model for LineKind.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1327,7 +1490,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1476,6 +1639,144 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+	Kind        LineKind          `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -1902,7 +2203,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -2497,6 +2800,9 @@ type CreateInvitationJSONRequestBody = NewInvitation
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -2909,6 +3215,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPricing The price list
+	//
+	// Every plan that can be chosen by anybody, with its prices, quotas and add-ons.
+	//
+	// Corresponds with GET /v1/pricing (the `GetPricing` operationId).
+	GetPricing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalculatePriceWithBody What a month would cost under a plan of the price list
+	//
+	// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+	// them. `total` is the sum of the lines, and each line explains its amount step by step.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+	CalculatePriceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalculatePrice What a month would cost under a plan of the price list
+	//
+	// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+	// them. `total` is the sum of the lines, and each line explains its amount step by step.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+	CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRuns The runs of all services, newest first
 	//
@@ -3939,6 +4272,63 @@ func (c *Client) GetMetrics(ctx context.Context, params *GetMetricsParams, reqEd
 // Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 func (c *Client) GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOpenapiRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPricing The price list
+//
+// Every plan that can be chosen by anybody, with its prices, quotas and add-ons.
+//
+// Corresponds with GET /v1/pricing (the `GetPricing` operationId).
+func (c *Client) GetPricing(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPricingRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalculatePriceWithBody What a month would cost under a plan of the price list
+//
+// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+// them. `total` is the sum of the lines, and each line explains its amount step by step.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+func (c *Client) CalculatePriceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalculatePriceRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+//
+// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+// them. `total` is the sum of the lines, and each line explains its amount step by step.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+func (c *Client) CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalculatePriceRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6843,6 +7233,73 @@ func NewGetOpenapiRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetPricingRequest constructs an http.Request for the GetPricing method
+func NewGetPricingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/pricing")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCalculatePriceRequest calls the generic CalculatePrice builder with application/json body
+func NewCalculatePriceRequest(server string, body CalculatePriceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCalculatePriceRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCalculatePriceRequestWithBody constructs an http.Request for the CalculatePrice method, with any body, and a specified content type
+func NewCalculatePriceRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/pricing:calculate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListRunsRequest constructs an http.Request for the ListRuns method
 func NewListRunsRequest(server string, params *ListRunsParams) (*http.Request, error) {
 	var err error
@@ -9117,6 +9574,35 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiResponse, error)
+
+	// GetPricingWithResponse The price list
+	//
+	// Every plan that can be chosen by anybody, with its prices, quotas and add-ons.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/pricing (the `GetPricing` operationId).
+	GetPricingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetPricingResponse, error)
+
+	// CalculatePriceWithBodyWithResponse What a month would cost under a plan of the price list
+	//
+	// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+	// them. `total` is the sum of the lines, and each line explains its amount step by step.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+	CalculatePriceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error)
+
+	// CalculatePriceWithResponse What a month would cost under a plan of the price list
+	//
+	// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+	// them. `total` is the sum of the lines, and each line explains its amount step by step.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+	CalculatePriceWithResponse(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error)
 
 	// ListRunsWithResponse The runs of all services, newest first
 	//
@@ -11688,6 +12174,116 @@ func (r GetOpenapiResponse) ContentType() string {
 	return ""
 }
 
+// GetPricingResponseDefaultHeaders the declared response headers of an HTTP default response for GetPricing
+type GetPricingResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetPricingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PriceList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetPricingResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPricingResponse) GetJSON200() *PriceList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPricingResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPricingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPricingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPricingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPricingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CalculatePriceResponseDefaultHeaders the declared response headers of an HTTP default response for CalculatePrice
+type CalculatePriceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CalculatePriceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PriceAnswer
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CalculatePriceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalculatePriceResponse) GetJSON200() *PriceAnswer {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CalculatePriceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalculatePriceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalculatePriceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalculatePriceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalculatePriceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRunsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuns
 type ListRunsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -14195,6 +14791,53 @@ func (c *ClientWithResponses) GetOpenapiWithResponse(ctx context.Context, reqEdi
 		return nil, err
 	}
 	return ParseGetOpenapiResponse(rsp)
+}
+
+// GetPricingWithResponse The price list
+//
+// Every plan that can be chosen by anybody, with its prices, quotas and add-ons.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/pricing (the `GetPricing` operationId).
+func (c *ClientWithResponses) GetPricingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetPricingResponse, error) {
+	rsp, err := c.GetPricing(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPricingResponse(rsp)
+}
+
+// CalculatePriceWithBodyWithResponse What a month would cost under a plan of the price list
+//
+// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+// them. `total` is the sum of the lines, and each line explains its amount step by step.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+func (c *ClientWithResponses) CalculatePriceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error) {
+	rsp, err := c.CalculatePriceWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalculatePriceResponse(rsp)
+}
+
+// CalculatePriceWithResponse What a month would cost under a plan of the price list
+//
+// No account is needed. What is not given is 0. `syncs` counts all operations, those in real time and the complex ones among
+// them. `total` is the sum of the lines, and each line explains its amount step by step.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
+func (c *ClientWithResponses) CalculatePriceWithResponse(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error) {
+	rsp, err := c.CalculatePrice(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalculatePriceResponse(rsp)
 }
 
 // ListRunsWithResponse The runs of all services, newest first
@@ -16705,6 +17348,98 @@ func ParseGetOpenapiResponse(rsp *http.Response) (*GetOpenapiResponse, error) {
 	switch {
 	case true:
 		var headers GetOpenapiResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPricingResponse parses an HTTP response from a GetPricingWithResponse call
+func ParseGetPricingResponse(rsp *http.Response) (*GetPricingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPricingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PriceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetPricingResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCalculatePriceResponse parses an HTTP response from a CalculatePriceWithResponse call
+func ParseCalculatePriceResponse(rsp *http.Response) (*CalculatePriceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalculatePriceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PriceAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CalculatePriceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

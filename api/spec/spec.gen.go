@@ -242,22 +242,55 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
-	Included ExplanationStepName = "included"
-	Rate     ExplanationStepName = "rate"
-	Round    ExplanationStepName = "round"
-	Tier     ExplanationStepName = "tier"
+	ExplanationStepNameCap      ExplanationStepName = "cap"
+	ExplanationStepNameCredit   ExplanationStepName = "credit"
+	ExplanationStepNameDiscount ExplanationStepName = "discount"
+	ExplanationStepNameFee      ExplanationStepName = "fee"
+	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
+	ExplanationStepNameMultiply ExplanationStepName = "multiply"
+	ExplanationStepNamePackage  ExplanationStepName = "package"
+	ExplanationStepNamePercent  ExplanationStepName = "percent"
+	ExplanationStepNameProrate  ExplanationStepName = "prorate"
+	ExplanationStepNameRate     ExplanationStepName = "rate"
+	ExplanationStepNameReview   ExplanationStepName = "review"
+	ExplanationStepNameRound    ExplanationStepName = "round"
+	ExplanationStepNameTier     ExplanationStepName = "tier"
+	ExplanationStepNameTrial    ExplanationStepName = "trial"
 )
 
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
-	case Included:
+	case ExplanationStepNameCap:
 		return true
-	case Rate:
+	case ExplanationStepNameCredit:
 		return true
-	case Round:
+	case ExplanationStepNameDiscount:
 		return true
-	case Tier:
+	case ExplanationStepNameFee:
+		return true
+	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameMinimum:
+		return true
+	case ExplanationStepNameMultiply:
+		return true
+	case ExplanationStepNamePackage:
+		return true
+	case ExplanationStepNamePercent:
+		return true
+	case ExplanationStepNameProrate:
+		return true
+	case ExplanationStepNameRate:
+		return true
+	case ExplanationStepNameReview:
+		return true
+	case ExplanationStepNameRound:
+		return true
+	case ExplanationStepNameTier:
+		return true
+	case ExplanationStepNameTrial:
 		return true
 	default:
 		return false
@@ -339,6 +372,39 @@ func (e InvoiceState) Valid() bool {
 	}
 }
 
+// Defines values for LineKind.
+const (
+	LineKindAddon    LineKind = "addon"
+	LineKindCap      LineKind = "cap"
+	LineKindCredit   LineKind = "credit"
+	LineKindDiscount LineKind = "discount"
+	LineKindFee      LineKind = "fee"
+	LineKindMinimum  LineKind = "minimum"
+	LineKindUsage    LineKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the LineKind enum.
+func (e LineKind) Valid() bool {
+	switch e {
+	case LineKindAddon:
+		return true
+	case LineKindCap:
+		return true
+	case LineKindCredit:
+		return true
+	case LineKindDiscount:
+		return true
+	case LineKindFee:
+		return true
+	case LineKindMinimum:
+		return true
+	case LineKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LinkState.
 const (
 	LinkStateConflict LinkState = "conflict"
@@ -368,7 +434,10 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
+	Amounts        Meter = "amounts"
+	Enrichments    Meter = "enrichments"
 	Integrations   Meter = "integrations"
+	Months         Meter = "months"
 	Records        Meter = "records"
 	SyncOperations Meter = "sync_operations"
 )
@@ -376,7 +445,13 @@ const (
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
+	case Amounts:
+		return true
+	case Enrichments:
+		return true
 	case Integrations:
+		return true
+	case Months:
 		return true
 	case Records:
 		return true
@@ -420,6 +495,63 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlanPriceScheme.
+const (
+	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
+	PlanPriceSchemeGraduated PlanPriceScheme = "graduated"
+	PlanPriceSchemeIncluded  PlanPriceScheme = "included"
+	PlanPriceSchemePackage   PlanPriceScheme = "package"
+	PlanPriceSchemePerUnit   PlanPriceScheme = "per_unit"
+	PlanPriceSchemePercent   PlanPriceScheme = "percent"
+	PlanPriceSchemeVolume    PlanPriceScheme = "volume"
+)
+
+// Valid indicates whether the value is a known member of the PlanPriceScheme enum.
+func (e PlanPriceScheme) Valid() bool {
+	switch e {
+	case PlanPriceSchemeFlat:
+		return true
+	case PlanPriceSchemeGraduated:
+		return true
+	case PlanPriceSchemeIncluded:
+		return true
+	case PlanPriceSchemePackage:
+		return true
+	case PlanPriceSchemePerUnit:
+		return true
+	case PlanPriceSchemePercent:
+		return true
+	case PlanPriceSchemeVolume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceQuestionModel.
+const (
+	PerIntegration PriceQuestionModel = "per-integration"
+	PerRecord      PriceQuestionModel = "per-record"
+	PerSync        PriceQuestionModel = "per-sync"
+	Platform       PriceQuestionModel = "platform"
+)
+
+// Valid indicates whether the value is a known member of the PriceQuestionModel enum.
+func (e PriceQuestionModel) Valid() bool {
+	switch e {
+	case PerIntegration:
+		return true
+	case PerRecord:
+		return true
+	case PerSync:
+		return true
+	case Platform:
 		return true
 	default:
 		return false
@@ -829,6 +961,29 @@ type AppliedService struct {
 	ValidateOnly bool                       `json:"validateOnly"`
 }
 
+// AssumedUsage The usage of a month.
+type AssumedUsage struct {
+	ComplexSyncs  *Count               `json:"complexSyncs,omitempty"`
+	Enrichments   *Count               `json:"enrichments,omitempty"`
+	Integrations  *AssumedIntegrations `json:"integrations,omitempty"`
+	RealtimeSyncs *Count               `json:"realtimeSyncs,omitempty"`
+	Records       *AssumedRecords      `json:"records,omitempty"`
+	Syncs         *Count               `json:"syncs,omitempty"`
+}
+
+// AssumedIntegrations defines model for AssumedUsage.integrations.
+type AssumedIntegrations struct {
+	Premium  *Count `json:"premium,omitempty"`
+	Standard *Count `json:"standard,omitempty"`
+}
+
+// AssumedRecords defines model for AssumedUsage.records.
+type AssumedRecords struct {
+	Contacts     *Count `json:"contacts,omitempty"`
+	Products     *Count `json:"products,omitempty"`
+	Transactions *Count `json:"transactions,omitempty"`
+}
+
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
 	ID   string         `json:"id"`
@@ -1027,6 +1182,9 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Count defines model for Count.
+type Count = int64
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -1310,12 +1468,14 @@ type InvoiceLine struct {
 	Explanation []ExplanationStep `json:"explanation"`
 
 	// ID Absent where the line is only an estimate.
-	ID       *string `json:"id,omitempty"`
-	Meter    Meter   `json:"meter"`
-	Position int     `json:"position"`
-	Price    string  `json:"price"`
-	Quantity int64   `json:"quantity"`
-	Title    string  `json:"title"`
+	ID *string `json:"id,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+	Title    string `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1336,6 +1496,9 @@ type Lag struct {
 	Count     int64 `json:"count"`
 	MaxMs     int64 `json:"maxMs"`
 }
+
+// LineKind defines model for LineKind.
+type LineKind string
 
 // Link The record's copy in a system.
 type Link struct {
@@ -1381,7 +1544,7 @@ type MemberPatch struct {
 	Role Role `json:"role"`
 }
 
-// Meter defines model for Meter.
+// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 type Meter string
 
 // Metrics defines model for Metrics.
@@ -1530,6 +1693,144 @@ type Period struct {
 	Month    string    `json:"month"`
 	Start    time.Time `json:"start"`
 	TimeZone string    `json:"timeZone"`
+}
+
+// Plan defines model for Plan.
+type Plan struct {
+	AddOns   []PlanAddOn `json:"addOns"`
+	Currency string      `json:"currency"`
+	Limits   PlanLimits  `json:"limits"`
+	Model    string      `json:"model"`
+	Name     string      `json:"name"`
+	Prices   []PlanPrice `json:"prices"`
+	Text     string      `json:"text"`
+	Tier     *string     `json:"tier,omitempty"`
+	Title    string      `json:"title"`
+	Version  int         `json:"version"`
+}
+
+// PlanAddOn defines model for Plan.addOns.
+type PlanAddOn struct {
+	Feature string `json:"feature"`
+
+	// Price As a sentence.
+	Price string `json:"price"`
+	Text  string `json:"text"`
+	Title string `json:"title"`
+}
+
+// PlanLimits defines model for PlanLimits.
+type PlanLimits struct {
+	// AllFeatures Everything may be used without an add-on.
+	AllFeatures bool     `json:"allFeatures"`
+	Features    []string `json:"features"`
+
+	// Integrations The most systems; absent for any number.
+	Integrations *int64 `json:"integrations,omitempty"`
+
+	// Pool The class of worker pool.
+	Pool *string `json:"pool,omitempty"`
+
+	// Records Above that a person looks at the invoice.
+	Records *int64 `json:"records,omitempty"`
+}
+
+// PlanPrice defines model for PlanPrice.
+type PlanPrice struct {
+	ID       string  `json:"id"`
+	Included *int64  `json:"included,omitempty"`
+	Maximum  *string `json:"maximum,omitempty"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter   Meter   `json:"meter"`
+	Minimum *string `json:"minimum,omitempty"`
+
+	// PerIntegration Each integration has that many of its own.
+	PerIntegration *bool           `json:"perIntegration,omitempty"`
+	Percent        *string         `json:"percent,omitempty"`
+	Rate           *string         `json:"rate,omitempty"`
+	Scheme         PlanPriceScheme `json:"scheme"`
+
+	// Size Units in a package.
+	Size *int64 `json:"size,omitempty"`
+
+	// Text The price as a sentence.
+	Text  string       `json:"text"`
+	Tiers *[]PriceTier `json:"tiers,omitempty"`
+	Title string       `json:"title"`
+}
+
+// PlanPriceScheme defines model for PlanPrice.Scheme.
+type PlanPriceScheme string
+
+// PriceTier defines model for PlanPrice.tiers.
+type PriceTier struct {
+	Rate string `json:"rate"`
+
+	// UpTo The last unit of the tier; absent in the last.
+	UpTo *int64 `json:"upTo,omitempty"`
+}
+
+// PriceAnswer defines model for PriceAnswer.
+type PriceAnswer struct {
+	AddOns   []string     `json:"addOns"`
+	Currency string       `json:"currency"`
+	Lines    []PricedLine `json:"lines"`
+	Model    string       `json:"model"`
+
+	// Notes What was assumed.
+	Notes     []string `json:"notes"`
+	Plan      string   `json:"plan"`
+	PlanTitle string   `json:"planTitle"`
+
+	// Total The sum of the lines.
+	Total   string `json:"total"`
+	Version int    `json:"version"`
+}
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Plans []Plan `json:"plans"`
+}
+
+// PriceQuestion defines model for PriceQuestion.
+type PriceQuestion struct {
+	// AddOns `real-time-sync`, `advanced-conflict-resolution`, `data-enrichment`, `custom-transformations`, `dedicated-support`, `sla-99-99`, `hipaa-soc2-compliance`, `white-label`.
+	AddOns *[]string          `json:"addOns,omitempty"`
+	Model  PriceQuestionModel `json:"model"`
+
+	// Plan Of `platform`: `starter`, `professional` or `enterprise`. Of `per-integration`: `standard` (when absent) or `bi-directional`. The other models have one.
+	Plan *string `json:"plan,omitempty"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// PriceQuestionModel defines model for PriceQuestion.Model.
+type PriceQuestionModel string
+
+// PricedLine defines model for PricedLine.
+type PricedLine struct {
+	// Amount In whole units of the currency of the answer.
+	Amount string `json:"amount"`
+
+	// Charged false: shown for information only.
+	Charged     bool              `json:"charged"`
+	Explanation []ExplanationStep `json:"explanation"`
+	Kind        LineKind          `json:"kind"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter    Meter  `json:"meter"`
+	Position int    `json:"position"`
+	Price    string `json:"price"`
+	Quantity int64  `json:"quantity"`
+
+	// Review What a person would look at before such an invoice goes out.
+	Review *string `json:"review,omitempty"`
+	Title  string  `json:"title"`
+
+	// Unit What the quantity counts.
+	Unit string `json:"unit"`
 }
 
 // Problem RFC 9457 problem details.
@@ -1956,7 +2257,9 @@ type DayUsage struct {
 
 // MeterUsage defines model for Usage.meters.
 type MeterUsage struct {
-	Complex  int64 `json:"complex"`
+	Complex int64 `json:"complex"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter `json:"meter"`
 	Quantity int64 `json:"quantity"`
 	Realtime int64 `json:"realtime"`
@@ -2551,6 +2854,9 @@ type CreateInvitationJSONRequestBody = NewInvitation
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
+type CalculatePriceJSONRequestBody = PriceQuestion
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -2691,6 +2997,12 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(w http.ResponseWriter, r *http.Request)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(w http.ResponseWriter, r *http.Request)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -3027,6 +3339,18 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPricing The price list
+// (GET /v1/pricing)
+func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CalculatePrice What a month would cost under a plan of the price list
+// (POST /v1/pricing:calculate)
+func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5143,6 +5467,34 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetPricing operation middleware
+func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPricing(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CalculatePrice operation middleware
+func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CalculatePrice(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -6994,6 +7346,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/pricing", wrapper.GetPricing)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -8938,6 +9296,91 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type GetPricingRequestObject struct {
+}
+
+type GetPricingResponseObject interface {
+	VisitGetPricingResponse(w http.ResponseWriter) error
+}
+
+type GetPricing200JSONResponse PriceList
+
+func (response GetPricing200JSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetPricingdefaultApplicationProblemPlusJSONResponse) VisitGetPricingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePriceRequestObject struct {
+	Body *CalculatePriceJSONRequestBody
+}
+
+type CalculatePriceResponseObject interface {
+	VisitCalculatePriceResponse(w http.ResponseWriter) error
+}
+
+type CalculatePrice200JSONResponse PriceAnswer
+
+func (response CalculatePrice200JSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CalculatePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCalculatePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -10590,6 +11033,12 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// GetPricing The price list
+	// (GET /v1/pricing)
+	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
+	// CalculatePrice What a month would cost under a plan of the price list
+	// (POST /v1/pricing:calculate)
+	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -11821,6 +12270,61 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetPricing operation middleware
+func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
+	var request GetPricingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPricing(ctx, request.(GetPricingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPricing")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPricingResponseObject); ok {
+		if err := validResponse.VisitGetPricingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CalculatePrice operation middleware
+func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	var request CalculatePriceRequestObject
+
+	var body CalculatePriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CalculatePrice(ctx, request.(CalculatePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CalculatePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CalculatePriceResponseObject); ok {
+		if err := validResponse.VisitCalculatePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -12707,338 +13211,368 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1rd9s2tjiMfxUs/btWL0PLki9porw4PzdJT3Oa2z9OJ8+Z2L8IJiEJNQWoBChFzfi7Pwt7AyQogRQl",
-	"y03cZ+bF1JEoENjY9+vnTiynMymY0Koz+NyZMJqwDP589o6OzX8TpuKMzzSXojPovJswMmeZ4lJEZCQz",
-	"8nx08JLqeEKoSMw/XknB8JNuJ+pk7I+cZyzpDHSWs6ij4gmbUrOsXs5YZ9BROuNi3Lm5iTovZEzxLasv",
-	"fT9hGSN6wohgC6InXIwJV9utfxN1ZjSjU6bt+Z7kmZJZ+IRDwT5pfGBI5AhePaNjRq7YSGYsIguuJ/Cp",
-	"olNGRjw1q5oNcbPEHznLlp2oI+jU7CHGN/m7m9JPL5gY60lncNTr9aIAOH6GRd/m4lxTzUL7lIoRLggV",
-	"S7tHxYgyD8NO2KdZKhPWGYxoqlh4Z7jxD/Cjy8oGuWZTANM3GRt1Bp3/32GJKIf4mDosNndTHIBmGV16",
-	"+z9n2ZzHLAxmnhCZEbMXcwBKFD5cB0e3W3zqsgGgIXg+T9h0JjUT8fJXtlzf0Bm5ZgDIpcwzEk8kjxlg",
-	"uJ5wRQyiMaUjonKD64pQklGRyCn57bfnT7vknAlN6JhygbjBdQT4YX9HJlQRIYlisRQJYaMRizWQzJhp",
-	"VWISFWrBsgIASI4lBLwzHJhDNBGAD5HT06gz5cL9u78ZPq8BLDTdEU5fDiC3AMAI2FYYVQ03JHpCNVlQ",
-	"c0qaRAZ3hz8M4eyLCdVszjLCYe8Z65L3XE9krgnXcBo8iPn+5OhhBCc96R+RxYQJ8wg30NAkzrMMACeW",
-	"ZCozVn9wy3a35LH2jPW3u8tZH+/rJM07N5Kl5obOhLfppczJhM7ZY3LcO/G3pTRPU7expv2UMqz9ps41",
-	"DQiT4Q/DAZEiXeI+AFwIIcHIkmkEnTSfL7hiO2yKiXzaGXzo/NC5DCK1OJvxIL8zN33Nlt8qwpPivTOq",
-	"J+VbKf50SxQTT6QYpTzW4XfG9tumF7tndnm1YHFYi7Avt9/D6534qd+GW23HjdQpGLH7+ltFzM/NRqgg",
-	"NOVUGd7KdfOWQJ3YbkdPGU1eMK1ZzZYSRhOSwgNNV5OUy2y7g+dizjWtvxxefN+0gfKpXTYg65UR/HLD",
-	"q+H32773BRc1L025aHyj+X7r171k06u6W57Cd02vxCe2fulbFsssCb80g+/gpSBJuFagRFjlVS2VZtOa",
-	"7eBvd9jOnKtaTMvst98qInJz3NqX21U2KFp8apjwUf/kx5OHxw9OfgRlAz8sVQ0uNBuzzG0wr9tb3oj+",
-	"Wb493p+zOGM17FjBdwYQdMpK9fbJ25cf373+9dmrmm3gz3bYSYM5YBX7NpzZPrqthcmnPACGM02mUmmi",
-	"JJlSsawzP1L4tf+GhI1onmqjX0adkcymVOM9Hx91ohIv+sYg2YAQ50ADan1zzxMQCEgjKiKKGTNWs4Rc",
-	"LUksp1OqHhOapqhg0CtllC6jrdE0Hba1A+3qYQtw1bRq1KPh2M/xp33PEHN24Q3eGFP6J5lwBi94KuN8",
-	"ygTcTCyFtn/S2Szl6BI4/F0hKbNPdDpLAX8cCoBM1DTWsH0Hxg+ffek96MTZ9CC5Mjeb4L86UUde/c7M",
-	"zwYfyiVKJWomlR5nTP2Rdm6ildXURM685cw/V9bLlZZTlvkLTpew1uWND+Um87qAi4GaD40lnaYVaDhg",
-	"DIg7yIWwoBhcCEIOyGeeDEicTSNQNwakPF3kKUXwyEFyFRF7lgH54Fa8vPFWMid2S8G5qqtY+FSWcRAx",
-	"63Q2eGpWLU57PJJYiBjJ8T/nr18ZRP/fs5cvIkItDR+dPiC/8p+65lF1aH934H7XnSYE175iCkzS4eG8",
-	"XwDc+R8Mtg2Nmm4EFX657mxCVFYzKRSisa/2tkfjK6pYZ9A/jjqxTNMSw7SMrz+mbM5Sg9cJi3nCkp+W",
-	"BhwJJS/knKUUGOCIszQBkqZCc70scHyUfuw9eLQ4/v3P0aif9Xq9fu+kZ/83Nug6Y4IlZ4ZlHfWOHhz0",
-	"+wdHx+/6vUGvN+j1/wUHprDhzhOZC8tyJlSgNEZxb/5ofg0++Y5rQNTzX3876MOnSqbzwOv78Poevl4B",
-	"d+0fRR61q/mGF9pHXxU6GxNaZssDtRSx+ZonDBkEDR8d3p2wlGlz1ZZrKsZEE6iQ2jqDzoJmbCJzxZA/",
-	"zGmam/s9urmMOgo9ecXhze+0YeZjc69TKnKamt+gf7UzOIo6Cy6E0eWq67ZmIQVOBsjKN8YMegd8v6Gl",
-	"7WOH8AwsW7Us2qN+DGLJIkh3TlOewLMfR5SnAJ0GtE94VhALF0AHmdJnDVcKVJGkfzRjz7WxlQs0TWlg",
-	"TQ9Fp0wpOmYWmrPMMCnrAKGeaols0AiVTCY5iio56ww6+UyxzCgVM7pMJQX9GVYx+JCjqX+dFxu68WjS",
-	"I0KRp+leSaTA0yTjcyZ8/FZaZmyUSWF2rTMQ4X0fZ9uLtxJtarDTM0m75uyvpH4pEz7iLAkFCTzfj7kE",
-	"z9GzM2q/yeRVas5di9czfOIf9fjtpIoF0UelaQoYzDTlqblbOWVXMlmSeELFmCXo/bQiz4lfMmVULCY8",
-	"ZV3y1sCFO/cqFQnJ2Izh8TO7CmqxSlMBKAFiDpdUh57CZJWx58jKN9CGwYtcdQYnhiNry9Gf2E0X++sU",
-	"Gs8hCGGWZTIrhWsVDK2xxd1EAFXg5hdGLVhkUoy75KTXq/iaYyoMRV4xcGY+Jie9PhESQM4VUXwsWEK4",
-	"MF8cI+2mqVwwePLEd9qheQQBqAvBBbq8NRNUaPPsaURO+sfm/07JlOmJTCKi+J/g3ZmyhFPQmMyTj/CO",
-	"DZ25+BKGtUYyu+KJ0TzQNch1gRWKC8Nd9IVwbtnH5OToCH7MxSwHHydAICJDBPqQKLpUxjQAL+3RwzJc",
-	"xxWZcqW4GJsvHhEt0fpxQFOPyWmvRygBE4fI0YWQeQafHhMlzfHMftFNbEh1xkRCpCCJZJYBousetD2P",
-	"AN8ynS0PzkZBR9R7riewHYPUp73jiFDzIJnIBe4O4wWKaEl0tkQK6DarkzdRxxrb7UUTRdfdqtCJDTWl",
-	"bxFCqLwg742NggTHq8hpfCdIWNUZ9KJOnDEKakXPUzHM31KAlmAsJvaHUQPMpwYH4Q9z2e7rjBlZYr/Q",
-	"Uptnj07MN/kssYubM9tXNUlEQBJ3hBEXXE38Q4HAzHKxQWBykUBwLlMgyDJp7Aq0ZL1TeTsFKebcM/3t",
-	"BJemmW5WWgvhlQthTdJ2HMYgSY0gynIBAuhtLl5wtaWGn1BNUd/cFalueZuBHxwVClHb+y200/ULLm/3",
-	"L7palccxYwlLOkarnlD1Umalg6OM3SMwtkEAuN2gCQrhfzkyqKAAFzxX1hYqb/gae49W1NSN0BI1qps5",
-	"/NtclEg0kzIFtz26qsz9cZkZO9EIfJpqPkU3mv3TutGqaqa70aPyDmY0V6CjW67ThJmFcnja+i4cdGsI",
-	"0mlHVBUhx8UtFL1iW/DLMmI2y+SMZdr6qbzL+1y6+8zpDywU15xh9ic/LesTIEaEWq+8UROuGfgf1xZi",
-	"n2Y8Y+os4L409wyBWcHmaG407O2DWzOC33UubxDjPndm1OjZZsH/e82WH0ObMNbQzzKvCS2Yb8nIaqAZ",
-	"jTXLlFNu6o5lfvObcjBdWVPCT6dc5JrtcCwkkc/rL83YXF63uMfQoiqWM8SGVhky5+bx9fQYjyQ+VxzH",
-	"D046Qfdw6Xr6YK7LHs67kWJnPs75YsNHoQrcfXiU+yrdltZ2vYksXTgBWKUNFHItoWIJLACWgpcX13Yl",
-	"ZcqoMF/6jL35Ba/KJ1ehBxutrFW+NXzoWcpZ4nH7IFNojGgAg2ILjwK8UyV8NGIZE/EWaPW0+E0IiEJq",
-	"vs1q1rT6GRyJgfWA/9ccES0jCol5Tk6Ez5k1RuRSPi/Dco8hx8Rw9oXM08QYboa/UZJkS9TF1okkgshY",
-	"cG1QTc3v0FrhmgjGEkiSk4K9HoFytlEzjAqUBGaAfvy6cFbBk4s9I6M3YPKy3Nq9vpCFoS1Ytxl7LdJl",
-	"iGxW0N8PnBWxzcoapZFS3nwVS0sMQ6AHySZPuD5zCRBVkkF5s8aWUdEsM1qKQPQ1JnahBwr81hk1C18G",
-	"BEoN01+BArwq8jhp7RGeCZ0FVAFa5Jis7YC6QzdywBI85idbaBTOa/S5Q5OEYxrXG29vqL5VDxN1Ph2M",
-	"5YH90Kil3bd08dL6LpHtToKH4bPgxzODGDJXv9jfVZH/F/aJJizmU5o+Jmw600ubH+hIkRmgBvUBzx0V",
-	"eK1if6y/rR+Ro4gck263C5mGMtdkTGeqojHUidaoo3Lrm92EM+blcFXuiiOHBeUixfX4JwEorsDMgrwW",
-	"7fYhZEv0vR+C1uz3LZvJLHDyq0xeYwCmnsGDgbMkM2NWN1z+h+L2PbXOYKQDchWXneNpYURdxmgCrqmR",
-	"zEVCFhOZspZ4NmHOu++fq5bwLKpvqxsikoZxy+MCB9Z8BJj/YnZ2E3XgNOsQeCXR07egyrkiI5JkcjYz",
-	"f9AkYZCsMZVzloQk/8oO8S0lxKPybi2QQsjxRCYseYYOjjUNDNzsARgWwZlNpA0rlM+HN1AGd1dQEwK4",
-	"wWiEnrAlmkV0nDEDJ3Qj+ZHezyEWX0S91pOvZyxTkLiExqJN3HF8FpNASJanjNhlgnzWBo2DaovLVCVT",
-	"sAhtmi8iu03lGhDrvCRXSyIFI4onLCo81VdL+AWktXa3Mz3jURo0PctgdVtB6TwYQQPQ5ap5b85Y/DG8",
-	"jhe/XsvO0cqAKZ7UWrh+oHtra9NFwINVODTNGWq0MVRQ5NpljlY1U++Mah4+YyUeGOJGGDNvKXkcrZzz",
-	"JGifKFfQ0moRV2BSRsoDG9zGnC6D6p9rQR8yuUvV2QdX5GcolphSIXJHbxEyCwdPBwnvbMXeirsvENnn",
-	"Cx49VDCs2X53IN2DclHmFdwH1aKCkOu6vA5WnEHVgBF6i4xrzUSEbI1qm4v3rSJxKuPrx6TkmryINWqW",
-	"pjv4rIqYUH0aLezJsV+sNQna2y5jZXsXlw31h8gMs1mCwo5rMpGpMavXlBJnueHPrRJt91eeufHmHMtw",
-	"xqHBfw/3g7ZgtRhgRWmYsHhXH2C8XW5/t8ExvI1AW5eVUgS5eYPj04nE1ftbepU7E0ZTPVlieeeMyVka",
-	"PgKmAJ8zrbkYB1Rnwx4xd9U+gtRDM0au2UwTxWiK6knBctbesSY6WuQPG01FebmCgJU2pwI3YkkW/TNl",
-	"3iKZ0oQZKudasXTUrLko79xhSzyo2a1XcBZAMbBHmHbJN59fnb18dkOUpiJRdqf2y06ATtqKVHvSQqh6",
-	"wZu2aJirsGpaXLeXvWKvPFcMEhqgEMqehYtx6tfjbIcHe3Kf+9U0xYWuYXZF9FuJXQjlkpFUve0lZDcK",
-	"ZQuB/Yhlx/Hui2C2+33jCvvCtGRDu1Mu/E/70QqwHOfzUtb7LVLW29Cyt+SD09PjB028YUo/Vbbp5cG7",
-	"s980QmNN3OXC4hkayYY/g+QcZzSBDzG4k5TRnCaJGLKiofRsRcnfSIZxSpUKM2PMhYQHwPUtCBBkRh2x",
-	"u6MBi6OgQM8yNuX5NLh11BJqPDT2S2CjRq/o1nhOEbo1O17QpRVXjIuxNWZVRK6Y0uhi2o5HjXOaUaFZ",
-	"ncJEzbb5nGVLozSSWSantgS0EUHbxR3xB0ERmk+nNAubUdpZuTWH2+RIgW+jApfcguVLHcpU2K13MeU9",
-	"+/BrYB0y2x/bRGf8PeCaVszcUZpCc+7BXeUWXDfUKDuFjJxP5MJmXUoRs+6mJIUN+Qb/SSj46xIK8IYb",
-	"0LlaHbwabovZTO9qrm1PD2xqY2w700KT3cbFPEgCUNm8j2ShzDryG2PaErOvtbxmAZOwDaXlWVrv+LaO",
-	"amIM9WosLs/4QcZc/kK0QaQAcuJ92IP5gKpHSA9l3CFxxyEUrFawhMML645fSAnULE0ViamxcTATf8qS",
-	"ZY0C4vn1178tC1pKvQ8qW2SugypRUfGyMyYm6R9NzDjIPrd5YX0EpqyJCX01q+i+rkYGVYMgKLzymSak",
-	"hxQX1To6UJPTIYW12hOegNU+ZppgGnpdPCHsQdiri76NB6DE89KtXu/tK0Ki6x7020qbOl96SQR+woeL",
-	"X17bZiTW3w5FtyuxuxIV3P5Lm93RS4HHVZd6YdI3meslBP87k/lsi2gkZHO3DFD8BbzgFqRcJYvX6PFJ",
-	"qWZKdxtQd1+IXoewtZlOLVDMYhHeURBTmoLDK0ixB4tkFc3uhV1SbnqvELhvh6+PVRTVlAlXMc3Qc2MM",
-	"4bTGX/OUxUXOZKNjrAroUrhVHWG9KBza3aHLgx+NrfIDQzHvM67Zey5UhI4T799K5lls/9Y0GzONfy8Y",
-	"H080S8wvWJq8sVUKEZmyDKsZt3Tq1cSqzmzgXI6MHP9WEbkAye1nyBkRTa9S1n1l//iwkjN3WUmmUdd8",
-	"diBtS7WDmTSMPCubBKyjSpm9u27phOvizrCvBwQZM2ZzbW6iDvajbH4eUnS6oQxL+AYwE1YEbzZkcNTo",
-	"WLqmOd6MZtCSwciBmAopeExBVZqWDWVsO4oPaiJnl13P7z+RQbGxQo62/QucIEh+SFH7I5RN3QL9zdll",
-	"gvvyeps0JWy26XhRBe1johhr6F+xHidqTgNti9FR59ncHmh1009SmSfwrSL9bo8wMWepnLEI6nQQPwxf",
-	"NcQHG2fwLGw1LCra57garYlqakuxnLuywPTVsqzLWvNondUBx6poShtM2KijZiz2dGS3jX63F3xzfRJq",
-	"1MGqrLZqmju4b+Sx+cVFVy1FnHLBLi42E5u/e5slbYEQORevff8qyPGTICU8+zRLqaAY3mABzZlOnYZc",
-	"xatnn2gcViydQ86BV3PMnEF1n4s4zS2Dk7kIM7Wia0o7xTyzon0d7uxTXYMtzWbYMNawZBZ2pqxcgHXG",
-	"waKR39nFwigEX7BtzwtcDeW4tEOhUsFe9exIMqZzZhO5WZpAfxwQp4/J8P+gw2foyh6s6tIC25wSThsO",
-	"prZjoP80m1Lkamk3Cq3EyCtoyIFhImawitg0dRUMqv/MReKiLlVwYnV9TR9Fx7HLrgO5YgnJheap7dJs",
-	"NjBlIllJf7hNkY5X9LPqqTI7ichVrqFuH9oeqAkU1lzbssm97ACqSFqUoOBzkQNiufXQ5f/ClZbZsr4M",
-	"oy4LJ5wnuxk5o1oVTGE+7xWLIeHWL/FhKXNhzXYlPYUjKlDRsw2t1ul/kIdks3GBApRhQbD/BfSC8BNg",
-	"Mkb3t3vwhDY5sDXW00fESKjpDJrVuSYJ6Fa7ymQ+nkBGGb2Sud4yhfj3LJwWtar9InzQrwhhWOsPWvH9",
-	"1Lkl0fFcZHqU/smok3Jxbb4Q8MdldMsM5LYeD5743jFIsrOFTuApK/mszXjBqyqQyGF+Axnuwa6vEPS9",
-	"sOz/E5j6AoGp/UeBmq92D5jt4cl9wWsZLmmW01muw0X5711xiLEllKv5x3ZJZJTJKX7JkvHGVgR7zoa9",
-	"4uHKEdhowG29lotouzu31ocs/KC5c+DCZyzjcmNE6g0+ZU2LJ9aF0Ugf7rm2QR+7z3JSB/Zqaf7RSynY",
-	"XvIKLBi8zEm3f7eTKvV6yNccifHB32BLtjpkPKHZOJR2D14j6Ge6EIAtXCAUuBSQzhrOvWelrduafaza",
-	"xwGU4kmTp8+OyDH4TiBsny4JFYQpzacUO2h45JLysJYEA3I2Ao5Zv/xMKr5Sx+ZZy7aT4edbm911eWmr",
-	"TkK3G/fqMgENjxWypcvbr95bI87tQ1hIHm7f8NVKirXARpLRkbbFSIBdQPFzCf/JhauAukrDQfsXoQFT",
-	"PxsZQq3xQqCuxNhwfMwF0RL+lbGY8ZkmBuUjIucssxFIpUn/1DaMUetORTpnGR2zl6ol1m0TsZ3STy3X",
-	"XbmLclNuEffi0E28MAZFc4/9WM6ws77XV3+lYpVNrCnULleiLhukKYNjIX6W2bT9O1pJMnN6L3FBxLvm",
-	"3DVUOJXiLuDKc4VfRhooTaezLbxbK1kMThyWftbiQJG7oRKOdbiwRpK4CMhdcF5hkUM5TMX2Dow6o0z+",
-	"ycJ2bjk/YsXrVWt8rCljucqC0uV3ybcs461Putwiye22SoyzPKxf1hogxWGaFRUE5x5khr2XeyEycK/t",
-	"qjpWYnK72ojww/BerErjE8lHbCNjs86ReyqwKosqBVVDHTrjccApbDn5CwrjyAKOWEGmPE25bWEaobnU",
-	"StRVLSmZX/lddrHNNAqsotdouzQjquk/ZZpPWXC3Yz6mV0vNFPmu3/u/jwj8/X3Lvdge3uF0IalY5Hd3",
-	"bt+sJY6ZUqM8bVqYYsuulmuCEXK+FHHASMShNq4UBAI45mZsLJvIjGRslKuW71otlihfXDlZATv/QqNV",
-	"9KrcXhDrwbhpHWU7E9WQiFEhsOVDLgAv0XOLTbXj5Yo1cfBfH3oHjy7/8d3FRRf/+v6/vgla+vb3K/Li",
-	"Az348/Lz8c03G+VpqbW7lUKHf8UWZXnEFsxnU5tFmdkRK4Oduy3uWqO2Y53AlAs3jmVFbhgVnf+RM/t1",
-	"OdNiLQ5p310D6GqZ9RbArtRRbwmOL1DpV51x06LALwDJ8sg1wKw6m7fBXKecVcZenlQgcrxPl2zFGxs+",
-	"ja93rFh5th/YMK4O2TX6BeTV2wiVrSVgImkOAr0uTJEqVEZF7LgV1eAytRFOawi1LwFsUF4XKuTLkbku",
-	"e51bpcRvMJGLa2ET1tq3twqjogVNkVVtdhS6Rh8m6yYBaFTbgGTMBMtcx8x1ZdXD3pBHqRaggmo+Zy3M",
-	"NjdtGFru13VncAmA4T1mjCZ17RYNs6ShTkFP+diIUWxnD/Uxkgv9mBz00Qstlt68kICW0qr+0uWNYCqO",
-	"hYl3HG/v/k3UX/serJbXxZJfv9WCez23Yy7We4ZAQP2soV8M+KAmtFAZd2oBo+smmP4iF4Uu2q7U+W19",
-	"mQv2bg9rvDhewqXsKUFnaiJ1S4WauTZt7ZIJvNZuwYQCowxzMT7nImY7+HoanFSziW3dVtiF9qDYkYnR",
-	"aU3snjbiwILauBjAUEtfgm25+SJU0ygncEAJLdI69iYpCpcVQsriTBm3KVF1HeUKOEUe3azcpsOVICk6",
-	"8/x2yWwG4VL2KcxjDHt44loYhHvkbdkQoXUySuvqt9o0kxrUTF2+aEhubZN0sl3RzjYpKrb9U1Ges+Yh",
-	"Le9ltdqrUFq80QXuihuxaB+CrMDIeyHL3hTx51WVLQnl2MZprvictY/ZT6XQk7pSxGwLEjWf/8sKo2bs",
-	"wVe6F0RwFO/3QSiUA7xWBN3PT8ijk9MfiR3gRbBzbyBsFC4APtdGo3oMxaAzlmEF8IpX5AM9+LN38Ojj",
-	"5T8uLrrlP75p7uscqKee0Bn0+4MKY+iNriVJZHhSRJGbupesznKGWEi1pkmSMaUIVdcsMYrsNpXeK+2e",
-	"19tJgTQ1wmwpc/MK0JQnLJ2tldqGy5hVocg1hJQDHSe4gIwmixndpjz7UDHM2JYHQzSZC+w9ZrDoFmXw",
-	"Rdq97aeCJ/P6TRf3VBQzlsBtIIyfw41gXwu21k+5dZ1rmk9F0KFMi+Ro6/zuh42dNDgvfYsFaotVsVOh",
-	"HZO21j3Rr3XKaJEJsX7HMD6ZFA9FZEb1pPw3ATSlifnG3IvRAyFDzlbShF/pqmxCnOrBo14fJ97axwgX",
-	"VrN0Q+6uZFLXgXbKkmVdpwYJ/S2Z2+fmgGZTIexbL4cp3Jlri5ZDXtBugyfdmr1NQbhyPH2DTddWpWzs",
-	"3rxDLpvtgLlTLLvUUtsF2idBesfv7TQ/yvVKnvxjSCSCDtPgP/HaEq62ht6uRxZvq45Ck+Vf6xIRZkw8",
-	"8WNfm1L9Altt0YN6dfMYqmvyOdm0LGsUYpv6WqMdp/3V+6Xb4lJFS7GRqqLJpNI8TQ3VQ88KHdmpkkbK",
-	"hvozloBabzkJpUaNnvSNGGnLlda2/bPMXNlCdfqlrrbBndKEPS57jaNXBP4JV/NtuK5HlbP2W6lIkHRz",
-	"By2XKh2iCwT3jBwHYku1BcatZEx65nXJSaqZJXjgesa4B/PIcth7YRvhXks/3y4IjKRVWekm+Cpb9b8G",
-	"3cz7ZgO6FI+GD4ODfJ4WFsSKuyTXE5ntTVZVx1UFkveQRnFPBGtLWudUNw+2Srxi6sZV3HM3pb5delR+",
-	"R/fUkk7T8AghWVPjaZMbgubElu6Sokxzrcas2nS8RX5Z4Uex24vchduTFCCoco0Cll5tr3+3TZi2F26B",
-	"S53bxpD3hG1UN91AausagR942lwpswNlfoWYvhdcDd6EjVoXLVYWODSBJlOQjyzhWOM24sJaxXPOFiw8",
-	"NOytTNMrGl9vGXJ34PNilqfBHiv+6Lsp/cSnZtNH/ZMfTx4ePzj5EWL0+GE/2iwK5rzeyslF6yLZ9xNZ",
-	"um0I1wNCAUcjg5ZDQz1JnrJhGDvXRxbv0EXfjczeRfq+zcUTXGBNefxp6WU+r4Fol6K7PQe0vNHMt++n",
-	"muXtql3dfG53sQnonDDTOdjsxZvyvMLmrau2bWrdOub12kaoaomgEocKEYJPcbcW1uVg6u0zzduktb/N",
-	"XUP+5lZ5tpjXZY67Ml5vkKMv4MttV1AuRLzedRd02RSbK4kvUDu4XQpq7fhUF4i2DxAuYLRRqwi0N0Wl",
-	"zdN3FgjHQf71iaosnkimbNtQfB16YFjGCPya0NRsYNnyjc6FED5KYftfMdd6nCWYadxy/cwOsauu/8Sm",
-	"JACowC27xYK2IGE9X8bLDo6gnkUkxDYD2J311EfOd2BKxZCHXTwAAEqHI/7MVbdmicbVPGCvhmMlHA+3",
-	"X0Ov+1DZ83sS+Sz4qSf+/shZjq2AciGQSUPKNcMGQTOaaU6rudfAJus682F+rfcCe5/gTC8TPW15QamF",
-	"ooIaXBGGjuylnXuts10x3VzEv5hIopht4JwxSHiHBj/hBtDbT4+5hc/MJSPDGXYbtoIw3gMt2Mu6F+SA",
-	"e/2na4e4hYFTtFBcT4nepj0eLhPeWvNU9a0cUzs4h9a06TodsD7vlH3Sb/PdBq3NpExrxitj88tqHhDX",
-	"PKZpNffFG55ylafXOyUF1c0EgxEltov7hCpMOcCpYDj4+KO75Jqw48Z571KwcPy2ldpskec2s6z2NDRh",
-	"bSiUp5J7lwX37d2ujz278jMAwVM+GgUYWtVTuwf/655TS7yWZXtZzzPr9jVYf6uJ+q6xWXVWfqs2Z3Yn",
-	"e5FM7kz3QjR5JBxoLGD4zBybuucKtLIVzmM+yeIJrxsB6b0glNFdy9bXIsptjK8ZE2UX6La/ahxE0OTE",
-	"yPIa1prlAs1IrkguEpaRBV0SmUFxTfsmb6juBwhja+/J9qx82wgtxuLWonAW8+u90JvZt9vJKkqsXzfe",
-	"SBjLcRhXMMsKh6tjfN6fRSkYS0LJiBO5xjM3JiokDHK5asoA4uDnq/5D24u0TBl3vCOyewpHGOpHJrkL",
-	"CdbQFLbQSjoDjAwlVJOMKQ0uASjDtA166JhyEe7I07KDjCugsWl2BjiF383jOXZ/wcteDwuvsZ2UKn2+",
-	"FPGODsU8EHl1Vam6zD3BuadCYkcQAyuuCPTpElbx2rVpRGRfF7jyFXgWJy12Xg+z2rKb+nG7zzWO2HXj",
-	"723uCp7f8UAhi+bkRW9WKpZkKrO6CWLjjSkh1Mvi37a+sI5P3b3/zqx/5jrgrNcWpTYpksg0MfSF0cop",
-	"ZIS1LdEvimqqyzvXKVlMeMoA/gg8c0N4MHQf2pQyzJUy5PAYXm+YJOYSmN8i01xQ9Dn6qGyfNfi2VsxT",
-	"VJ80tORU9eC/WhKQFKFcWEss7US+paJ2DzuSbKtNlP7UNv0UkPB3MH927zOzmofVYpJLOaWlHNfrSpIc",
-	"Cfo9PICMfGxHmg7t4R0TVOzH65awqVzHnpd2pvTQNWAnCZsPw0JqzR2h2dYTvsd1eakqzcehpv1qIjPt",
-	"NUfGjH6muo3aXNFY32noKlcz6GgdJC6/xmOFhZ+9OrPtuX/iqaFOgi0DVQQyy8UrbWgE9mnkV2SnSnfv",
-	"0q43IPP1wzEqhcVp7KVXjfcmgx3R7YsOO/avYqufhrLbfnNp9qsW67IqFNcbjNqivHZdasLIbiuZ2lGn",
-	"1+6ntWGWrs1eaGCl2xQ9rZvNbK2saaU/0eZyN3+AB+JG5yld4g0FdI2iL+o+mp1C2cP+rny7JpTbznDY",
-	"5mLXih/W2kjueDWw+9rL+Suax3oKT82lNdfHer9vQx97HALXdtLbWhmpanU1qPDV3k3IOXEbZN+aM7kx",
-	"6XX+/K3Y1lc1m68sBd7A/EKz4usvFO3L2gvdpiHyasdZ193Y62pseaHvOypVU5CMIc3gn6XKUkWmsWxZ",
-	"HVUXfSvKAMYy8Gb0tuQZ18tzc1SbM1g0z1rrEnb25jm5ZsuIDFX60RihH4egqB0/IPGEZjR2/dwAcoCd",
-	"jGbANe2rJ1rPEJtUfYAooWpyJSm0NLUPdglU8tiCN1W2G1eQWouN86AChF5j6jQ3q8VSXvPC3TfoOEX8",
-	"o3t/iRF46psbqHsdBbT5Z3OWLT2XnfZ3Cl4oTOdJJFMYKoPMKjpVXZLIWB3SGe9Ok9XSUDFnArAdG7di",
-	"AyQuUDcfXIgLcUB++OEs1xPzHM6x+uGHARmeQfos/xM+GZCfANLEXUy32x2SBdcTQr17sxZ2AMAEQVUA",
-	"9kIQH7Zd8ozGE1LQJijjyg17nnJcg2uAvyLfDT8dlJ8Pv3+MEHDYZsCg6FKRxYTHE5LJFFOh4KXQcIxM",
-	"6BxUfDz+80T98AN+RsksYyP+CS/BroLXYSvUvhsaHjaMyDDLBf6XxR+H33dJOVsNB484h2tMBbnCNO3E",
-	"GGxcK7MVnpjn8N9op+BuXnClzX7MWckw5VOuh+S7PtGSGFWasFQxcnT6PaCDa3OFJg0VasEyMvxsBFRE",
-	"ymhJRGyw5GZo3wJppOY1Bq2H/hQzW5z8D5j1NiDDWCZsiM4UepXiLOoJjJ0y2BSRIcahhvbSmLnJSoUv",
-	"vvCJFK6xnkGwBVafm2UsH7G7VwVeDZ+9o+PhYyzUMoRRIMDw+ejgpTF1huS7k6OH8AuZ64ic9I8w24pr",
-	"wgHKQmrbWrD0zX3fhRVeScHcMmM+Z4oc907sbt+yGaOai7HZaykzEC3QJoOZR5ZizVWZHT9P2HQmoY/i",
-	"wa9sOXxccpFrtrRvKT6y1wX5ZwJogo1GLMYayaMTMpF5pgqsmHKDFgMyNKrWC0QLQIHi3wdvZMrj5dDg",
-	"LQKYK5KykX5MrthSisSAJZbmlk6OHiGch2+ZzpYHZyPNMsQNrNiMyqJjZDxzHHxV1PsZwKZcaZYQl+vm",
-	"elYaBuN4aZc8L29WsIU5qSJTuiR0NmM0iwhNlQR6EMTY/g7UA8LHQmYMD7KUOUkkvBRGS10ImIYTM4E+",
-	"QZ4Y/jXiRrnvnM1oPGEHR91eyZu9z6Ddp62z6PzK2My7EpctiTmSXGA2n5W3kC14JfWEFKN+rS/BkPgs",
-	"k/PCb4BBgc65lQie8T7o9Ls93IWcMUFnvDPoHHf7sNkZ1RMQk4eGzf4JUhrDFQUOPk86gw5+a8Sxmkmh",
-	"ULQe9XrWZ6httopmn/QhyANsQUmNjmNE9LWTojQk5tcS359rkDvdlZBPSKspduSC6hVFoDP4cOlD/6l0",
-	"bD6TMVMKsjf+ywCQjpXRMV4yTbF90CGkq9aDxH7tVdgriETSNJWLZ9OZXtpEpdBUt1cl64onLL5GusV5",
-	"rubkgHhTUGML6Q+l+iWCzVl2JRVrBOzlX3ljMRVwYae945Yv+XBwCVM0r6hiBNMVL2DSHMB2lw0IqRGU",
-	"5pW+UAYo23fsH62e0EJbKBhRDVbN+0ZzOrhm6FeqoTalsemrWsev0G7LRw6BMUO4e8ODLvFhM46sjRz1",
-	"L9EldXyoeJo7R72jBwf9/sHR8bveo0GvN+j1/lV6F38yQMtV9rH34NHi+Pc/R6N+1uv1+r2Tnv3fuDL+",
-	"aCDyNEWvcueaLZt/llKlf5a5YcxHn/73T/vJb2p9Z/1euTPnZ2KzVC5tOWHG5vIaf4YbcK1rV5JkLz1u",
-	"2zcALfJTrAPUT0kxK934qN1kqyEWQDJNAOfPsEWLHBlhj9ICS8YTltmQF8/IlF5zMe4SaAjDlsD/poql",
-	"c9t7LxB33pk+CoqwOrqKiAUiymFvkqmjDfekgaKvZuNVq+6cs4Ud0BKIow+v2XLoDm71G44s3ihAXCuW",
-	"jrrkOUbn4Ix6AjNlYtQsr9lMEyEXroFKlRIRX20D5m1J0VPOwBi7LDrZ/CSxjUl7IguhZx02tsausrf0",
-	"TdXWtuORV/hCf7stfyXsAFrddpwheZH3esfxcY9kVCRy6hn6gA0PrMIN0sLQCTzPNnIV3ND+eEjbG3xi",
-	"YezdYqALFFbmYh8fuEtj6NQtbR87hGduos4LGRfdC5ueL56zu7gV+3hpDRzLHLZgFyzh6AvyJe3hZ3SI",
-	"3CADga6D4YZZhmcospCZnhgdDKytwjsDPZ1dlyIpgK0obZQM7kbJKR2RKc0Mw4OYPlz+Ol/BL3blKyMw",
-	"IkOi+6TxWMV2bn9Bb2Gp21xRFNZ9xkzvDBZjYNeCpncvudfXyXbujt+YFY8RjZvR8pXUL2ViLPBkD+j8",
-	"WrDSrWi9OytKxC4qy3b4KxxYLx37yhOuD3Rmm6HU2wrmuXcZts+7Y3Mh2mpuashwHfFUs+wDFP1eVow8",
-	"v+F/oP3A+rvPhC3gICqPJ4bjDq1LtAuZrywZ2iYA9lM70z1N7XxmNuaCKLl5q1yKW+7VL02j2BrFKB5G",
-	"Md7wepVDhGPr9zctyUXMqgu2i/Y3tltteCHMjN/hhfuzTmnsEvgsLviZ+JiSCSx5IyfHfOIO4rrn8Eso",
-	"eSHnLKVYs0AbjM2yRWoxot3mI7n6gMpEdPedTVG6wQqISWfQeTR6+CDpPew/fHgS/5g8OH1Ej0aM0l58",
-	"ekqTXv+UHl+NTkb9q6Or3tXDo6M46Z8mD+L+6VVv1OvR3kNzabPOoNN/dNTtdY+6fYxHzrnM1S/4ikr/",
-	"TaO5/NEMHsX+6Az6R4a72s7QHTWPm36zX4vZ8MLNBjMTOuO38jAWsgPqy2ZMzlJnUS4VSXgSEcEWRlN0",
-	"DSsK8WG2GJAdwO6t8FiXAIM5y/gIW/UETeFXUjMyNOJ0SBJj6LJUsQWOljT7Wsrc8xunFMc3UF3ouTYr",
-	"1fZtypjXuakqc3AnFalzOyK9yuQ1E6WyYm8H8WhiS/X3h/IWRW+iDvR7LOzdLTDsLZvJLIhj71001boc",
-	"ZS72onE/cTapsVm5cA2YsGMl4AlJ5Xg3NKv0uqhVM/yakbvXMjY8+TPIFb/urV4t8Zpk1ksofOiy0eu8",
-	"QagaNl1doLm7DoKz6JjSuDi0UtxOBdif7LyCTPj+cbVlbEdpGV9/TNmcpdjBOeaJtYdc80c4T5FhBgI2",
-	"HqXNEkRCh/AaZ23/X2V9kxVO2A/X/NG8Lj75zoXKfv3toI+cS6Zz31TKmAI6tYaTyyvaJMZWkoo6HHIh",
-	"ZLY8ULZuhCfMxogadQPb8sVKQsWQM9bBwmUqdRY0YxOZK3aQXGENZ86Qzd3RC5WWGRtlEgxO+7pHBuuc",
-	"vmKnKSudUc3GBi1snybf6Iw6Cy4Ec3J+n7qAo7DN6kDBAPfCqd1itRpAyUnX2bONCNcw6MPP7s+bWl49",
-	"ZgWrvhMnSjNMild/OUveq9/YHuLbm+3liS8brmtgGQ0mKO78hrpAyH/zOcO5l+kSRjnIERkajjMk32m/",
-	"jbNULtC84EJ9H5Eh/GtIvrO/Wso8I3IhIpzB40I2Nv/HEfPwQnyXMm2ka54ygrz/+y55D0keZb4MJGjZ",
-	"5tvog8SUDciaocTskEzlvOiLbLTUVIKbEnIuVv2mAMNboDds6/UMaxXaKBrVKE75y9tEcwr5Bc3HMEtr",
-	"QrEnGk/YKjNvzfCeWkC3i+dsScy3JMyngCFYGrwNdZas2RGQxxSLzkQb9Favg9Ff7x8zFAdtv5ZWaVcM",
-	"6+8guZR9mqUwgcJKu+0UzFYlDyUAirr01bry8K5hu1yRolztW1WMGmzYZ/H45S2zU1pnHhjbKOys7ztn",
-	"fVl7Cxx0nDH1R1opeKp19KPaKkWz9mdhsKKG+aoqFlufF5NbP3RmVKmFUV8vPUXT6Z3lgFeXJONrlZ2o",
-	"MwFJ0EmuuhYo3VhOveI2YzqnerKs9GGpPeUdpTCUyNdKDRNFntsVJsDuSSPzOIDHdYpPg3zHfbshB+F5",
-	"UZytM86Sx1DPNxxopvTQlgFT3SXYvYq4e7VzD7ENQF35fygbwZtS/CUzEmoJKkwHO6NzVBLJoPPN5/dn",
-	"b5/98vq382cf35ydn79//fbpjUFvBYmYYGjdbJP/4AHzTnIgSsaEVP1VsqE9Mp/tb6vkVrmw4NqaX23P",
-	"i+pilyXV38+UCe8AO3G6SvqE9wUYMvYfK1kUVR6Fn9+GR22d3eCVPnBFxtASZB/6qjlItZWNdZcXdRe5",
-	"YuoWYI6a7Pfd4bfXNIj/aFa316yMwfvTEufUVnyCl3fOxTCbAesNEAq2pKLsOXDf8jRuyeFu4eUpoH4J",
-	"lRPY+WBVl52ybMwIfD0olb1KGcsUa+RYAtljWJFCEIUhTdZOP87YVEKSrlumS86KKVLlkS4ENjonVJFC",
-	"hIacJ4ipe2PNbfRGAMYBAOMfAe7iU2JBckerCoXMrPp0swOJYIeK9v6Qv5tuty9GeFTHCVtobX60oeB3",
-	"R3fC7wwRcGuPLW7F3W4drjV0+hcpZIde+65xqN3cmbpWXke1LnnvxvlNqCJzli2x8MyuE+EAvbJ91VGv",
-	"B4V8KE3sQDub7LBup1adbq+9vkZ78fa4QZEfzGGFebEXvXKl0dc50AskzAxczz+D9vQqLb0aGaPJa5Eu",
-	"iw+sjwqeN2wOssc/wHKXxeKz/CrlcXcl/JnJheoMjk56vb36TxB8tb6TNHWX5jIC3MiYPWW22GpibJOF",
-	"cwa+nNzdQAfgc9kxwFIR7kE/z+sZEwpGTQLHU2XhvA2uuLJTKI1OU7mwxdwGdtgGM6qMyCgSATFJhJxV",
-	"Gv5hpEQhLyNQ9Fw6ZGmaPiZD4MG2KhelANbiYkZjlSgNaCqy/+9vGOAQaxR/xazkLjmHgaGlk+0vNx4w",
-	"F/zrcHMgR1/BxC8oN99ly7sRmrbf96YoEXa43lfOacqpwqx7RwBm5zF2IvJ73qPbxHyo5fRKadeTTRcB",
-	"rg+dOIltLyCDdAc642NsYKv5lClNp7OOTQy9jDrjnGZUaAb4BlX+fM4gNByzAeREzXAcEQ7Nju3kG5sL",
-	"WHHYfviMvXVxkn3ZWa8QOCybY52yTY110hapE8hhVfsuO+M6wWvTcn4xT99UqmvfGZGtMJXrDYLx/P//",
-	"oqgc9uvfy6/LXGKP9dxFYENmTbK5RD4IaGDwbA9UYof7A1SUPxrZimv73kqlpYfhbUT1GvkUolZmm5JP",
-	"iuaWtyOk/9DPV0Y/W9PGBgEks73pqbRcE3WtolFGIncngp31VSittySUMJoc4ASwg3Em81mzJCp7sf83",
-	"PrztJlZyY/cYZ4dEhc50qf5Iu5A29NHm87hxe53B8Y9Rp2hX0hl0ZI5z+zKlm/wCKQ1/f2q/nzKFHTrL",
-	"EbRcES0l9np23ZZjmeZTq9XtLW8zkPC4V0mycuFN8gTRJ8JqU5qNi+zCfdCRMXBI4o2rMyIrprnyLT5/",
-	"nF3b9EWPANqi/leaZL6/9O/yqO0SwBEL91kEZqj5S2WUN3KSlUTyHbgJmI9J+keb1gAuEbyOA/V25UDS",
-	"1T/NMpnkbtYGOOIVyzB5cZlKrG5R13mxl5tdM9z3yPNWUriDOd+uSOfOcodKGtmcO+Tzrf3Ef/2xnTWJ",
-	"3Ldlhoefk+KIjTp1CYnOLnmc3s/3E4TzoL0rOLZXrfxTXG6C5iDhKraNhG/1ojp34LvC8QetCpfETcvS",
-	"EZGCzPJsJhXDvjtIzoZfXLOZXnfO2b1Wbvk2qV17TlM+I9pgv2VE7cnX3sC+spH3isWQME+t4UbyWXs0",
-	"NkjmGE3Gkox7Ocn16OievCt0PBNE5npBM2i1BO2OoAflmHKIiumJ6zZoo2MRoYJw4f8CBpegX9S1TGJa",
-	"py5dHxwMY2yhl8l8PEF3tpER9j2uF6brYRfqfAJguCtMr6DU0V+MUui79FgjQuUvwqyzlF+zO+R2RUK4",
-	"bV1pNYiojH4kxKh1iGzQY4tFhGoylUqT016PgJWu+ZTVogWe4Y4xYhsGCLsSxqptzfXeuh8F1JVf3Lxu",
-	"aO6ccZbsr+UaYF+aIjlWrDj/1sCc2ydeMqM51keez8G5dQC8CB/tkqExA6DFLyVPUpknz+AL0u/2CBNz",
-	"lsoZiwiuc4XtXaHhsv39FEJlGUQerNMTesxe0fgawhkXYviCKn0Ayx48fzokY6ZtuI1rYs7Fksd2O3AV",
-	"0AUOWoMI6ILbJdAfm/RPiWKxFIkC/9IURm5hc+wy+AczmS5EyudMobjHj+yDrp8z9JKRmWuSMqVLopit",
-	"zWfmDWbrXJDylUULv1QqLsaExjFTKpTagy9EMK6TzwolL2dMFU1ubPtp6LiLSnxUNlPJctEdccHVpOik",
-	"Yj76Ybhl4YqxI2vqVrxe/R/owZ8fL//x3cVF1/75/Q/mHxcXP3z/X9+EuvhP6afnuNBpL1TTsrcacnS3",
-	"KIvCePfYJCFmfM7K2nKMh5UAqOBhBQL+wXsHjy4/96Oj3s2B9/c3O/VDgWarsM0DOy2s0nOVJwPy40m/",
-	"d9A/uhDw2ID413whDHEOyOeLjpqx2OLERWdw0el3exed6KLDE/inW8V8pGSexQw+NjzBpRoeNpuh8FNz",
-	"QvhhwuZd19G+62+pO+/jk3yKT4YMdHjCbN2Colh2lcUXD150Bp8vOlmOh8tysWmnYBPDw8XA/YvOzc2F",
-	"AILcoldtySL25v2e0NmMQXdohVk98E+Pw1vesM7b3V1VjVQu5lzTzbV1z73n7lGrWsNJZ7qSvLc5J4FN",
-	"oWlPZ5zRmP2fapKi196t+Plxbz2lgYt5s18GAN+2qVwG3Us6LOHawmdvrpfyYje7Xjxk2dCEdg/o/tx/",
-	"Geg6MjOmRqXdspGwIWRH2bupoOtd2UsWR49ib0dxXQp9O03evF/VtJd9bAwwaIGvJfQSrSvoKk/0RQu6",
-	"mtB7BdG2KLDyDncXBVZ/S0KOOlpeM6Cxf/3R/9f1n0fJj/kz2Zs9yPr0p+P4Kft5/Av/n+sX01fyzR9v",
-	"1bv8n4v/Z/mvXv/o+OT0wY8PH9GrOGGj8YR3ok6epXZSjRocHhoB66cl+Yz+8NZv27Zv7SpyBNSv4glM",
-	"VOJaASWupCh9kYor2D2McAFmsBUDqmQo+XfwufzHxm61wJJq29UKbFFbrm1LTNHjFREliZDEdWoApxDo",
-	"NHXdaitsql1llnd7e6zMemebA3urG9NvB/jXF2A1Hbb3HxbV2UGP2EziZevVksz3E67g/nXuoCZs6VHz",
-	"D31ZEnkx8D7oKYFZYRkduWnVxjQHt8lUCg30eQVOV03ymVEpEqqZi/1HYdUcX3ifRkjI6SzfUEESop5e",
-	"/11vNfx7xTf0GStHU8L8VbvY0epiAP7yXcV409q3l3NpO7+9e7I61NLVELDMxVqrGb428AqY0PFG+tEp",
-	"5td0HnZPegYMdrgV0G5SGaR3vG9LAAemtjADAOFKMobJrHtS+u3SNhCLd7cWj7WDlwMk7Ta3ZubCpyB2",
-	"zV839SU0ljihHQpiadkZPmXJmGUEjAOuyFROmQiQJQoWiQMjv2hZ719JZ3Y+74cShz1sftDthbE5ntBs",
-	"XKY7wpxBYZW8D/4CpbNN8+pI20EfslgypKhet9c7NbjCPpnf9aOjXs8ftUY1+QafMfDlyEY3FCDY8b7Q",
-	"yuBjZdTnTCquXYe7WWazMpYiPqg8trpXf5CXtzkMzNxPflV7wx6/2pIXNagS5uv7WNVst16xcirNBVqz",
-	"tp3UFYTqZS1bPITtHH42/7k5rA76DbJLnHAmR7ZYMDK2Bo70A8tDe02TFxNJFGNGz2FLcpVDR+KiSGpK",
-	"l9AQLqzkvOCCva7Q3b1xQTaxXjd22cpub3x1pdKoqIQs+YhjXb9nG1hXQ3aaneJeDmBGFnw3eWh3nVxb",
-	"YMdmBaZE633VaCguxilbG+hJgboJ1u3XJpf9FRTfov+hwFH5jjdY26gxKuAsq3tEjs7gpgldMbfbTQX4",
-	"XXLRbNKH5gQUZrVcCNBd7iiREi9kMwXYy1334pvjcTEmbsDoPgjkTcn+rxjk0KKjnGgmqNjFoV9F0cPP",
-	"+McmPxrP3NhoRZhIyo4p/rynLrGbQIHE6JyRqyX26MAh2m6oXpf8aqfsLcmUJtDrcfkY/x06Z8jfNpVz",
-	"9tINmLjr/kk2loF1xjY7wY0u3p+/rhgOkxcOjh3ueZPfbmeg7dO6+vp4yXZ8ok69xku4j9p1Mazl7n1/",
-	"DoT1PYJg9j9ckmEm1zg1JBfwJ34cEcXHAjOfoDek1HZKOTTcgBwjSEeBx+0MOvCuh3v+7IWV7KHfz44+",
-	"ZNz+3XXy+cL0WkT9duiN04Zgv5qeODbluhAxUk9YRgAKO8fOpkxnPFZNtRMv7SOb8uKMvj6jwrrXIUO6",
-	"yIQz1HZwdDIZRvbv/um0+PvHpPjzuHeQ0KUaPiaPesT85RJgu94amCYtGIfzg8dQyIwMudAsm9MUUiPH",
-	"fM5qJ4MZs+wtFWNWl1IG7/rQP3h0iQllvejk5rvpvyf/Tv59MOUi10z9+wDm/f8bNvz9N52WM8wgi9Qf",
-	"kbeQWeJBqj8Z1u3ana82Dy6037qdbeBd51iZsUOV363FP52zjI7ZC6rR33V0fBJ1vBE7/SO06P8p09zA",
-	"pd89ijo4mrwzODmNML1MqVGedgb90/7DR9atZpRv8/vTo+OTLTgEYn9dHlo+3Yu1+zMf5xnzmhCJmMi5",
-	"IXMkKvO5HfFWDkWHjbVNSZMzJuiMdx3E68j9NT5367gtFyMJ6XyeS9aYPj6j7vS7vW7PgM/urjPoHHf7",
-	"+FF5PzRJOCalv8nMfjXUzaFXxaK2dccEbsmc5+zNc2LW3fvk+neG+SQyzu3c0PDE+izfkAb4NhdfUcHu",
-	"27xodL8n4m8G9NvcOpf24jMywIZmDWla9Oys9REB4NtSkFn58HOWi8ZSw7e56OwIhT1p61nuZfvMMjnO",
-	"mFJbH3p71R1OcLkGrEFMRczSXUprcMXaki3yR85ylsCBoauXeQ80hNeQQhhBYVYuEpaRBV0SipkR4JeI",
-	"5XTK9eOydRN+oG1XUdUlT3A5qBwYUy4ggZ/Cy8ALyRVw6Gi1eUkgTxFW+rKIca7lDHe/BSaYpx32O4Ho",
-	"5n9ukiOWJ5wjF99KmuCrQhbQN04oFBl55qED/LQrs/EhBNIOj3pHvYP+kV2psyYm9iZdzsj/nL9+RfCU",
-	"kY1x27ffhbhh/vv8Djg8ZoUgiqAWB+0iVSuVsANOs2A6t8/cpxyYzdlhVp8+/+X1m+c//+/Hd69/ffYK",
-	"Ww61y+X6ctNA8D42O6Lt3e51CkgRkiwWx4RIDEt6aOaQJsRY4JuqWLUfHn7GPxrdze8nVOOgD83TFI4G",
-	"xrlR/1U1dXO9SBzWxM39BW5h25D6LlrqK3eG9hDf5PjdGSx7Tav52kh3O7KstRHh2/vo98Wdf6uwXQsV",
-	"CRihBeUbZQoHV25P/Nurlw7IRh/MA+rg8PnowGAjJmQPyA9DcA8rQo32j+XU3mS9jM1Siv383UQ/K04t",
-	"AkCJrPcTWBE0PzuEHmGgsKnvOr9Rt6Cq7cfslYR4rml2u1IWO4y0c5H3esdxAR/4J+tsSRX/hMXupIP8",
-	"F2MXt+zI3swu7HRJKI8FFL1dQ9nthy79nbkw1mks7tt0onMYFVqw4+2ZbsXp7+y7Daq/fej/kzMfnfXa",
-	"duCjUb2zIjKPKnd4Y4rRLJ58qb5xLVuHb8w7EzWNz4xl8zYXZbHOTMoUlG/Ef0jmlWjblhlyoWQ5v4Hb",
-	"nFsWWybMUugouyWLPtmzMQY40sYac27IPZpjHn2WbMB+1NajWTQa+Gz/umnh0fn6jYTCIQ8zclwuZU1j",
-	"UjwCYP1KI/xQA1/7ZLWPHz43pRmnyRW6QP/eVLQlhdSLZHQl3kvLCF1uXr75nIUiQe1pcheLqAy7BE2i",
-	"l2D/eC5C68M29pDDByg90l1yVuwejRxFl6rse0RdFf+cgVN91ed9ITaYXw5gUqTLx1U7bM6VM8MaLK91",
-	"i+tCvBbOaJti/zW0LyLCPsVsZpN+hnOacoPdr0W6HIba/xiOs9ydu93eWItC1VJLkuViUExFwUCFzNOk",
-	"KEGGlmHrwYeQ1uHDINRt5UrKlFERUm0g30rROSNcPy7KpLNc2HEsfudw2+CBK8KF0jRNsb44pfF1ZRJL",
-	"3TZdGcw2+3s/WUZF+9gJN6x5Wbe+kJrVqV6ntapXxYwOcwz3CGfq8KnjAvuycMtCBtsiM3YFYSOsn5pS",
-	"kUNeyBUbgWoD3XjfZ1yz9xxCy7Y1vh1/B0gOVU5G4DyRYsTHXZdi8ZYpmebFMB8hNdoKHy6tECmrykqZ",
-	"chx1slyUU16s0L33GufxFrKyH5CVpzdRlfbwKltL0DODICxpJ0it0wCuCDg9V45xF7wd2DpNDYddwjNA",
-	"reaH1PGcL+JucNdQh+Jr924xmiZJBZ89kdgOc/sWcz+bC4ZhSytphjZ6iyReHViYY+u+m3Y9CQzjc791",
-	"zbnK1YAKmttolad2eQxFdN+IfqhB7BU1hL2blWNuU1akaVY5qyMCjLiDD/BvQ+P99jRe66H662j8fjqw",
-	"3uTowKoGqgkXWhrZHbMtVWbwZ5mvM7o4uALRDD7lWsP20DcKa4Y8Eo6pIIuMa82gHW/GcIyjzKaY8gFl",
-	"PcIoxNcsMZ9HhKUKJrLMWVapao+pkILHNIWfB8vZ7VGflnbDivIZdG3BZipqTHE7nd+xlQ4T+dTA0v5z",
-	"SaepAWerFFVHGd8qIvLpFcseV3V/SL+lV8rW6Ie2WBDXiq7Fp2ZbR/2TH08eHj84+THqTLnAD/vF7rjQ",
-	"bAxZ2dFf7Fv4Qs6Clu3AC7XyJqocBC630qXSnmNAqse4EPYUgwtByAHhyYD4xzCfEhiyNSDlQS4wByjQ",
-	"bcVuCBq4+c2RFPaCxRzs0tA0xgLi7n2z+P3T4iAoD8H/Wku/nsHZiu/mRFP7zF/v0y8d5FQsbc/rbxW5",
-	"ZkYLRa/5FBpp4SdZWeT2SbtQANRr79Gvvmm+S5ri4JStp8ZUj26Bbt0q2pCBknAmTVIGdUiinDsb7XFI",
-	"zgsurr3xONVtGXlJuIjTPGGKYHZMMVx1wz7s05fNpvoe4xZotzb2WymuC1muP1u4jc8YT1SqmK45wOdK",
-	"k5FoddLMhKUJWhi8VW0/IPmvlck5MuNjgPWKSMGuwCtbaO58EGwHcFOVXldsAkaEMVuqI3zKngbBCc1y",
-	"IX6W2RR/6TRmHGwMrzZ/1NxQv7K5lXOW5QAgwu+oDxNS4eZgTUEAtxcbjvBBYhQe2KIZtkXq9aR0y6T3",
-	"PwFmCzFy+Bn/aM51x5YWtx+G/Hem7hkTT8rqJbNWHcHLBcNhViXx1gDkxucO95e+t6PdOssYETXyRjFj",
-	"uaYBJyidXCtsdVxUke2rMaJ79dUSXsITo7lcLdd0nL+Wutt0JXEg3YITHFrnegsN8xf75L3qaY7ev07k",
-	"fI5V3mCMrgYG5TzvlR8ZDMcBkL6Tb2NvoYqzPtBXqHUfobtuDmSvebNQNTLvd5lngqZ77tnPEqIlGGRI",
-	"iXWFXveX6gwnztVmMXyOz217gqLS99akNMmv1EzCk0a/OV+KGOnl5KDfOzj68V3/aHB8Mjj98V92QmKu",
-	"SgFj7pemTKEzcNMSD2qW+JOJhKnr6u9LDzY8jZ4rxKgtpI8FbxDNQZvAohsaT4qJTs5F+LioR7Tz7lbq",
-	"drCe3Q4RM4ZWsh8iYRkrKAMNT2XMTm+P95RC0PeyydXhnrpPQijXk2AMKqzi+gLIeoUH6OuNMNQN4gyd",
-	"uJj30zYEtGfTC6+ijfFlL61sguv8bntrKle8Y8Uuq5EcX96tZ7drJAL+ucEmKzyTt+zDsDsu1gRx2/jD",
-	"awO7yDo/lD++BCT9CnL99kt5zrJrcuN3tia9p0xTntZbUPhUBFaMF51biWFhvs9qnAzTgCZyAaMr4erL",
-	"WjzwbaJyvD+jywYUiuS7L5V3106gWXpsJPJNHSLsK7/WRhFfU9+HjRz9rvofVNIxwx0L0pSgEwbnJsLA",
-	"WEcpPCMxXAA2miLvIczqmhvYVgdF5g4WoqHKqIuBS3UzkrD3wB6GI91mHOgd5Nf4Qmef+TVFQl37BJuj",
-	"vSfYtGPwee1kkCwXXfKzTFPkzFQTl9JhE79gHgYZlmNIh1/DXKC3ufBSRYRc7NqwYp3NbjalvbofsKVv",
-	"p0LV5TOt+IT7+Ek5SFgBmtVm74cyLVuhXDXHydeJihTeqhIUdVIMzdumXC9VZ/DwxJJmZ3DchyGi5tOT",
-	"I0MOlrk1xex6jwanjwanD9EtrwunfpzE/idv3eFfyDHoHxkrQA15jQatsTQS6fLopNdbZQKUp1yMz7mI",
-	"Cw/cBh/4bEIVKybCYgpZI9exvMC83XBIdOH38Y8zBFj/qBdcuAjXO7c0/HCUyT+ZAASYMZFwMcYcRWb2",
-	"bRbvOV98Z3B0/OjhTZ3jfYvUkirWB9iJdRKhxgVHUZHtvw3KX0rHqAXadjpGKcMcEOyOCykiOM9XSGIJ",
-	"SO053PaLXFRyzHasjboTM25As3iy4/z6zXrF6xkTqAAZraLog+RdSUHfiqRspF2DaueQguKJqZyzBLuj",
-	"Wk8/tkLCZZTEsfR+feNKGQUecW+FFDsplaVuvt+URbqgy11yFOul0cCYSneDD14tD1AscEVFJhTIz7PO",
-	"yZJp21vbYA4XZIjPDgP9U/hoVN7tF6yKqPEunPa28B10F4yPJxgOwRNjaLaSM/73SXHeR8kfpDgXrRu2",
-	"EixPDabXaKnebUIc1dzZ/qRBQQcVv8TC9m9LERJby4htEo8HMwwA3gWdv7fBbrlgCqXuY2sxlk3vxoZp",
-	"S2D3okve0Bxm4euFYWobO9fB3v8uDN22wHMcPReapzZVIGMqnwLL2AYXmq2NAS66r5tfnXFg1v673MwL",
-	"5ovahcyuseXinu9DpilMOr0TWnzue06vWCynRe2r48Nl9aRVv5yaZViRDA2idFv+K4tTK26fFRTZsaGQ",
-	"9Yi/g6EgC5LlKYMD44AUVa3Gae/6cPd5h82FNpZerhZaFhWYhQvprksvT/6mpZcnW+gsRwGd5cGdl2WB",
-	"+I3plNka+i84GwCMFUEYzVLOsjJEUhZY7cRRgybMwEEVGGmQGb5yfE6RazbTaFSii9p8dtTrEZoqiZkP",
-	"lfpUKBLXBF6xzg/dm78KO6SwG8yPEi9g18WuSx9zcS3kQmD6aj41zO1HnOfZGTyMOlOmFB1bxpgxWx9v",
-	"+1S9P3v77JfXv50/+/jm7Pz8/eu3T7swFhOGAHQGnUNr1Bz2Dq1tb3Y5o0otXErulCWudxTXViM8Z1pz",
-	"MVYRsT2juuucxir621HLzxx8VbWN8kf2e5umCQPcoH8BQGYvDXHoslDsF5kUYzfz5TbRwXpN305favAl",
-	"v3Pzmb72djlsKsteWmbzmolWEuEZvoe80IhxYwRhyf9Vmo87A7efgxSeW+Pq3gTVZ3kmZ+zwJ5alwKx2",
-	"SBa2YK/Bw3Jo2H0rQMOduxYbjFyzJZHF7DU7G00RLT08t7BYx3ILhtLjaUcthcYf7YzHex5/tI4m/+RM",
-	"CNrZEjXubhLS/SQ2C8WdOjy1IbavZoDSE1DBvdl5rrOtzKCxLflTCrYF9VS0oxxleU1x+RAGAA9B5A0h",
-	"ZjQEjyt0MrLda6TCaY5TuoSBvm5MKfluWJlYOvw+WEv+G2xgw5SmMwLzrZ0BWoChOD7Wes8ypqDWtV25",
-	"tx2t7SONxUKAoxuljTPdinFFMKno5OYA/zi6CU0q2kNq5dKpaHYocA/GB7EKiULFfOJ/dFKZ8e1PbLZT",
-	"0QsbBv+9OiTckH1ZrnNpZ52vb6V+BPraHPbKG7+mieZuxM8blpHQkPMi1Pnhc+0s5uIZjONuE9fGR18F",
-	"jVQDpmqcuwT9+qXOMjbl+bTgz2uXvKdd1ZdmrM9/f9g9Cc1/b82hkS3UMGhgWhExLNLvXJGyZMyyvVVq",
-	"LKgiubLzGJEBeaFJDsNY2IrmUj+9Gfbs97F0qFavif/TPnJbZjKWZj3Z7x496D4MD7JqdyluQ3UtoPHr",
-	"/Q8QeT/h8aRos4eN2kITQqpLGLhwqGr8cHkTfe5YlRP+acNk9TMBK43gsATePK/w7UUPiU7UybPUGLZI",
-	"B7ih9YCHnBI2Z9kS/Qul0tstpZHTSdYq3u3E5Mr4XERELuZcu9nlxUJuluL6SjCi2EhtyA+jU/9XZ2+e",
-	"G9089DOghm8+vzp7+ewGiWGtI44t0xhhjzzXaNv2dw73a7nmAouMXTS/pgtfTIXLA6gC7EmRHFDzhkJN",
-	"SLm4NtB2r1pfBNhpzcmtN4iwP3KaYncdBP+VsdwNZmZ5ylTl4NZOX1/x2ScW53otj9/7MSSLhQ9kpJD1",
-	"iEypoGOGY3PAYeC1EHQLWdkUOhZ0CFoUACEJV3ScMVaFjM30Wl/giY3AaUzSyFOcVnvFiKbXTBgkARvP",
-	"6GK59hZ9ymhCUpsttr5uYJ5gBbHtUMO134G0cCSBKmf5M8eTa653huRlfmzwnyTowXNkkSdc1/0Ua/lU",
-	"ZE0F+0/v188gP7HmNitYzrVi6ah6WNq5ubz5fwMAAP//",
+	"7L1rl9u2kjb6V7B4slYumy1LfXFs+cO8HduZeOLYHrezfWa7+7UgEpKQJgGFICUrnv7vZ6EKIEEJpCi1",
+	"2pecnQ+xWuIFKBQKdX3qYxDJdC4FE7kKhh+DGaMxy+Dj0zd0qv+NmYoyPs+5FMEweDNjZMEyxaUIyURm",
+	"5Nnk6DeaRzNCRaz/eCEFw296QRhk7M+CZywOhnlWsDBQ0YylVD82X81ZMAxUnnExDW5uwuC5jCi+Zf2l",
+	"b2csYySfMSLYkuQzLqaEq92efxMGc5rRlOVmfo+LTMnMP8ORYB9yvGBE5ARePadTRsZsIjMWkiXPZ/Ct",
+	"oikjE57op+oBcf2IPwuWrYIwEDTVY4jwTe7oUvrhORPTfBYMj/v9fughx8/w0NeFuMhpznzjlIoRLggV",
+	"KzNGxYjSF8NI2Id5ImMWDCc0Ucw/Mhz4O7jpqjZAnrMUyPRNxibBMPh/7lWMcg8vU/fKwd2UE6BZRlfO",
+	"+C9YtuAR85OZx0RmRI9FT4AShRc30dGOFq+6aiGoj57PYpbOZc5EtPqVrTYHdE6uGRByJYuMRDPJIwYc",
+	"ns+4IprRmMpDogrN64pQklERy5T8/vuzJz1ywURO6JRygbzB8xD4w9xHZlQRIYlikRQxYZMJi3LYMlOW",
+	"q4qTqFBLlpUEwO1YUcCZw5GeRNsGcClydhYGKRf278F2+rwEstBkTzp9PoLcggATEFt+VtXSkOQzmpMl",
+	"1bOkcah5d/TDCOa+nNGcLVhGOIw9Yz3yluczWeSE5zAbnIj+/fT4QQgzPR0ck+WMCX0J19TISVRkGRBO",
+	"rEgqM9Y8cSN2d5SxZo7Nq7vPXB8daibtI9cnS8MKnQtn0CtZkBldsEfkpH/qDkvlPEnswNrGU51h3Qd1",
+	"kVPPYTL6YTQkUiQrHAeQCykkGFmxHEkn9fdLrtgeg2KiSIPhu+CH4MrL1OJ8zr3yTq/0NVt9qwiPy/fO",
+	"aT6r3krx1h1ZTDyWYpLwKPe/MzK/tr3YXrPPqwWL/FqEebn5HV5vj5/mYdin7TmQJgUjsj9/q4i+XQ+E",
+	"CkITTpWWrTxvHxKoE7uN6Amj8XOW56xhSDGjMUnggraliavH7DqCZ2LBc9q8OLz8vW0A1VX7DEA2KyP4",
+	"45ZXw/27vvc5Fw0vTbhofaP+fefX/cbScdMqp/Bb2yvxip1f+ppFMov9L83gN3gpnCQ8V6BEGOVVrVTO",
+	"0obh4L17DGfBVSOnZebXbxURhZ5u48vNU7YoWjzVQvh4cPrj6YOT+6c/grKBX1aqBhc5m7LMDrBoGlvR",
+	"yv5ZsTvfX7AoYw3iWMFvmhA0ZZV6+/j1b+/fvPz16YuGYeBte4ykxRwwin0XyWwu3dXC5Cn3kOE8J6lU",
+	"OVGSpFSsmsyPBO523xCzCS2SXOuXYTCRWUpzXOeT4yCs+GKgDZItDHEBe0BtDu5ZDAcC7hEVEsW0GZuz",
+	"mIxXJJJpStUjQpMEFQw6Vlrp0toaTZJRVzvQPN1vAa6bVq16NEz7Gd46cAwxaxfe4Ioxlf8kY87gBU9k",
+	"VKRMwMpEUuTmI53PE44ugXt/KNzK7ANN5wnwj2UBOBNzGuUwfEvGdx/d03sYRFl6FI/1ysb4VxAGcvwH",
+	"07cN31WPqJSouVT5NGPqzyS4CdeepmZy7jxO/7n2vELlMmWZ+8B0Bc+6unGp3GZel3TRVHOpsaJpUqOG",
+	"JcaQ2IlcCkOK4aUg5Ih85PGQRFkagroxJNXsQkcpgkuO4nFIzFyG5J194tWN8yQ9Y/somFf9KYY+tcdY",
+	"iujnBFs8NesWp5keiQ1F9MnxXxcvX2hG/5/z356HhJo9fHx2n/zKf+rpS9U9c9+Rva+XxgSfPWYKTNLR",
+	"vcWgJLj1P2huG2k1XR9U+OOmswlZWc2lUMjGrtrbnY3HVLFgODgJg0gmScVhuYyu3ydswRLN1zGLeMzi",
+	"n1aaHDElz+WCJRQE4ISzJIYtTUXO81XJ45Pkff/+w+XJH39NJoOs3+8P+qd9899Us+ucCRafa5F13D++",
+	"fzQYHB2fvBn0h/3+sD/4F0yYwoCDx7IQRuTMqMDTGI97/aH9NXjlG54Do178+vvRAL5VMll4Xj+A1/fx",
+	"9Qqk6+A4dHa7Wmx5obn0RamzMZHLbHWkViLSP/OYoYCg/qnDu2OWsFwvtZGaijHRRircbcEwWNKMzWSh",
+	"GMqHBU0Kvb7HN1dhoNCTV05e35drYT7V65pSUdBE34P+1WB4HAZLLoTW5erP7SxCSp70bCvXGNPs7fH9",
+	"+h5tLrsH18Bj65ZFd9aP4FgyDNJb0ITHcO37CeUJUKeF7WOelZuFC9gHmcrPW5YUdkWc/NnOPdfaVi7Z",
+	"NKGeZzosmjKl6JQZas4zLaSMA4Q6qiWKQX2oZDIu8KiS82AYFHPFMq1UzOkqkRT0Z3iK5ocCTf3rohzQ",
+	"jbMnnU0oiiQ56BYp+TTO+IIJl79VLjM2yaTQo84zOMIHLs92P94qtmngTsck7em5v5D5bzLmE85iX5DA",
+	"8f3oRXAcPXuz9qtMjhM970a+nuMV/2jmb3uqGBK9VzlNgINZTnmi11ambCzjFYlmVExZjN5Pc+TZ45ek",
+	"jIrljCesR15runDrXqUiJhmbM5x+Zp6CWqzKqQCWgGMOH6nuOQqTUcaeoSjfsjc0XxQqGJ5qiZwbif7Y",
+	"DLocX1BqPPfgEGZZJrPqcK2ToTO32JXwsAqs/FKrBctMimmPnPb7NV9zRIXekWMGzsxH5LQ/IEICybki",
+	"ik8FiwkX+ocT3LtJIpcMrjx1nXZoHkEA6lJwgS7vnAkqcn3tWUhOByf6f2ckZflMxiFR/C/w7qQs5hQ0",
+	"Jn3lQ1xjvc9sfAnDWhOZjXmsNQ90DfK85ArFhZYu+aWwbtlH5PT4GG7mYl6AjxMoEJIREn1EFF0pbRqA",
+	"l/b4QRWu44qkXCkupvqHhySXaP1YoqlH5KzfJ5SAiUPk5FLIIoNvT4iSenp6vOgm1lt1zkRMpCCxZEYA",
+	"ousetD1nA75mebY6Op94HVFveT6D4WimPuufhITqC8lMLnF0GC9QJJckz1a4A3rt6uRNGBhju/vRRNF1",
+	"t37oRHo3Ja+RQqi8oOyNtIIE06ud0/hOOGFVMOyHQZQxCmpF31Ex9GcpQEvQFhP7U6sB+lvNg/BBL7b9",
+	"OWP6LDE/5DLX1x6f6l+KeWwerudsXtV2IgKT2ClMuOBq5k4KDsysEFsOTC5iCM5lCg6yTGq7Ai1ZZ1bO",
+	"SOEUs+6ZwW4HV06zvF1pLQ+vQghjknaTMJpJGg6irBBwAL0uxHOudtTwY5pT1Df3ZapbrqbnhuNSIeq6",
+	"vqV2urnA1ep+oqVVRRQxFrM40Fr1jKrfZFY5OKrYPRJjFwaA1fWaoBD+lxPNCgp4wXFl7aDy+pex/3BN",
+	"Td1KLdGguunJvy5ExURzKRNw26OrSq8fl5m2E/WBT5Ocp+hGMx+NG62uZtoVPa7WYE4LBTq6kTptnFkq",
+	"h2ed18JSt2FDWu2IqjLkuLyFolcOC+6sImbzTM5Zlhs/lbN4Hyt3n579kaHihjPM3PLTqjkBYkKo8cpr",
+	"NeGagf9x40Hsw5xnTJ173Jd6nSEwK9gCzY2Wsb2zzwzhvuDqBjnuYzCnWs/WD/y/12z13jcIbQ39LIuG",
+	"0IL+lUyMBprRKGeZsspN07T0Pb8rS9O1Z0q4NeWiyNke08It8nHzpRlbyOsO6+h7qIrkHLmhU4bMhb58",
+	"Mz3G2RIfa47j+6eB1z1cuZ7e6eUyk3NWpByZy3PuseGyUI3uLj2qcVVuS2O73oRmX9gDsL438JDrSBWz",
+	"wTxkKWV5uWxjKRNGhf7RFeztL3hRXblOPRho7VnVW/2TniecxY609wqF1ogGCCi2dHaAM6uYTyYsYyLa",
+	"ga2elPf4iChkznd5mjGtfgZHoud5IP8bpoiWEYXEPHtO+OeZtUbkEr6ownKPIMdES/alLJJYG25avlES",
+	"ZyvUxTY3SQiRMe+zQTXV96G1wnMiGIshSU4K9nICytlWzTAsWRKEAfrxm8JZpUwux4yCXpPJyXLr9vry",
+	"LPQNwbjN2EuRrHzbZo393cBZGdusPaMyUqqVr3NpxWFIdO+2UapIWfw7esc+BjSOOeYcvXK2j9HYNpes",
+	"UEbdoiSVIodc0rV9J7VO9eFiJSK13QtaCBgVExmPZqnNdu10D3BYBhqd2jqT+hjnGUt5kXZ+lcqpiClG",
+	"0TvccLNO9zD4cDSVR/rLI6MgmnV45k7iplL3diMf+ht3pULpber6mtJJ2vWGPKNC0ahcosPS7rWZtV6g",
+	"Hch149sVRczzc5sWVCcTamEbygqaX1WeV5mecY3pjuiXhWhORvWDrzxqVoMqtCYb4FWho19cNU3hqcgz",
+	"j4JMy8yrjRFQO+lWvaAij75lBz3b+lKbGBONmsYVD4aBNtZ6r+nyN+PRR2Vk5p0Mn3u/nmtxKQv1i7mv",
+	"LtZ+YR9ozCKe0uQRYek8X5msWXtAMU1Ur5bsOGk9r1Xsz823DUJyHJIT0uv1IP9WFjmZ0rmq6dFNCmcY",
+	"qMJELLbxjH45LJVd4tByQfWQcnncmQAV12hmSN7IdodQPSv2/TrUTz3e12wuM8/Mx5m8xrBks9oDZv+K",
+	"zBMasZbFf1euvmPsaI60RK7zsnXHLrUCmDEag8N2IgsRk+VMJqwjn82YjXm582rceIbVd7WYkEn9vOWT",
+	"+5rmv+iR3YQBzGaTAi8k+r+XVFkHfUjiTM7n+gONYwYpTKlcsNinD6+NEN9SUTys1tYQycccj2XM4qfo",
+	"9tuwSyD45KFhGbLctrXhCdX1/gFUKQ9rrAlpDd4YXT5jK3QW0GnGNJ3QuermP3z0ifgyFrxZkjBnmYJ0",
+	"PnShmHQ2K2cxNYpkRcKIeYxXzppUCq8yb/O3SQp+EpP8jsxuEhyHxLj0yXhFpGBE8ZiFZfxmvII7INm7",
+	"t5tDJpokXodMlcLR9aC0fj2vW8RmcDpvzlj03v8cJ6tjI2ctV5pM0azR7+Omf+zsg7F5Id7aNJoUDO28",
+	"COqKitzmU9ftNWeOauGfYy1K7pNGmEnS8eSxe+WCx16rXdkyr04PsWVXVf6IZ4C7OJmqVJOPjaT3OaIq",
+	"g9IlV+jm7VacUtvkdr+FKCwsPS0lnLmVYyvXvmRkVy44+6HGYe1eLUvSAygXVbbN16Ba1BhyU5fPvXWY",
+	"UEujD71lxvOciRDFGs1Nhuq3ikSJjK4fkUpq8jICn7Mk2cOTW0ZKm5PLYUxW/GIFltcLZfO4dnf8mgQY",
+	"3zbDHC/vYcdzMpNJrHqbSom13PB2o0Sb8VVzbl05KzKscaj53+F9ry1YL5FZUxpmLNrXMx7tVvHSawmX",
+	"7HKgbZ6VUnileUs4wB6J6+u3curZZowm+WyFRc9zJueJfwqYGH/B8pyLqUd11uIRM7rNJbh7aMbINZvn",
+	"RDGaoHpSipyNd2wcHR2y6rWmopwMWuBKk2mEAzFbFr2WVTYvSWnM9C7nuWLJpF1zUc68/Za4V7PbrGsu",
+	"iaJpjzTtkW8+vjj/7ekNAT+ZMiM1PwaefdL1SDUzLQ9VJ6TZlQ0L5VdNy+V2crrMkheKQZoPlAeauXAx",
+	"Tdwqtd344EBBJbfGrFzQDc6uHf3mxC4P5UqQ1GNQFWW3HsqGAoc5lq3E+1oOZjPeV7bctdXdmnLhfjtY",
+	"d8BayecUcgw6FHJ02cvOI++fnZ3cb5MNKf1QG6ZTHWLnftNKjY3jrhCGz9BI1vIZTs5pRmP4EkOecRXj",
+	"bDsRfVY0FGSuKflbt2GUUKX8whgzhOECiG4I4oQXoFrHTK0MBYRlFOHK6/fUWkKDh8b8CGJU6xW9Bs8p",
+	"qzznmyNe0pU5rhgXU2PMqpCMmcrRxbSbjJoWNKMiZ00KE9XD5guWrbTSSOaZTE1hdCuDdovG4w3eI7RI",
+	"U5r5zajcWrkNk9vmSIFfw5KX7AOrl1qWqYlbZ2GqdXbp1yI6ZHY4sYnO+K9BahYi9x59biFe7T+nKq/v",
+	"s4gfm5PrjvKB2pN87iqJ57oFDMDqeORiJpcmvVmKiPW2ZQNtSez5d+bOp8vcwRX27hB8ZL0Mfz2CF7F5",
+	"vq8FuPt+YKkJ2+29F9pMQS4W3i0AEAKHyMrLTGygNXlEYplDLq+Zx8rsstOKLGn2pRvfN9G2fz28V2T8",
+	"KGM2USjcckoBc+J6mIm5hGpmSIdl7CRxxD4WrJeK+SMWm75kyL3NWZIoElFtNmHJS8riVYNO44QKNn+t",
+	"KscqVRJKyGSRe7WssrRsb06Mkz/bhLFXfO7ywuagTlV85vtpXlOnbTEaahteUjh1am1MD7lkqnPAoSF5",
+	"SgrjCIh5DI6AKcsJ1ns0hSj8TomDev27OBUqPq889c0OxDLKuqmC3Pa0aXLPV5vAzSGxIdFrg/pjXPhQ",
+	"3b4WDqxYwY6/cgPY/VLycd1LX3oJ2jwAFQX/M5PFfIcAZ9SoCG6S9xPIglts5fq2eIlOpITmTOW9FtY9",
+	"FKM3MWxjSmEHFjNchGvk5ZS2ePMaUxzAyFlns6/C1KkGfVAKfG2Tbw5/lGXLMVcRzdAZpG3rpMEF9IRF",
+	"ZXLyDqmN1eFW9631Q3+0eA84FTfAW5cHese8zXjO3nKhQvTFOH8rWWSR+ZzTbMpy/LxkfDrLWazvYEn8",
+	"ypQDhSRlGZYN7+gnbAh/nZtYvJzoc/xbReQSTm436U4f0XScsN4L8+HdWhreVS0/R13z+ZE02IVHc6kF",
+	"eVahcWyySpUmv2np+AtQzxFAB+KWGTPpOzdhgMCv7ddD1k/Pl7QJvwBnwhPBQQ5JIQ06Vt6AQjmnGWCf",
+	"6HMgokIKHlFQldIKucngvrxTMzm/6jmhhJn0Hhtr29HgLMEMvNsPd9ThNso2WE53cOYx3nE5IEJtOaBd",
+	"oGXqpH1EFGMtQDGboaf2zNKuHB0GTxdmQuuDfpzIIoZfFRn0+oSJBUvknIVQEIf8oeWq3nwwcAbXjjbT",
+	"6O1R0T1tVmtNNKem5tF6QEtOX69/vGo0jzZFHUismqa0xYQNAzVnkaMj22EMen3vm5vzWsMAyx+7qml2",
+	"4q6RxxaXlz21ElHCBbu83L7Z3NGbxGtDhNB6jc3710mO33h3wtMP84QKihET5tGcaWo15DpfPf1AI79i",
+	"aR1ylYYcJQWKtJxjXg5q/nMaXSOPTxj8zbKIgaaXFknO51BfYp2uYRBRzAGW5vY841BjrI9toyFGGYu5",
+	"8XVxtgTfRCH8grOEQOqm/GdGfdhcW/ahCS0vZ3NEf9Zin/kdNmuLbBx+8NDQhWky6+BbQ7CfL8r94EvN",
+	"6camlRK/7j2SZEoXzOSfsyQGsCs4sh+R0f9Bp9LI1jAZ9agDR1tFn7ZMTO0mpP+pB6XIeGUGCriA5AWg",
+	"62B0i2nOJSa7XnlzAX7mIrbBojo5ESqjARTVngoVhEihWEwKkfPEQK7rAaRMxGtZG7epuHMq+Na9YXok",
+	"IRkXOYBwAIaJmkGV3LWpgT7ICKAkrEM9GV4XWiJWQ/ct/i9c5TJbNVePNCUP+dN7tzNn2KjmKUxDHrMI",
+	"8oTdej2WMBuN7VafVzq7POV5u+zVJh0T0qdMEjHsAKVFEIx/CcAubt5OxujhRg/e1jYneY7gGCHRp2A6",
+	"B+RJi3iCrrtxJovpDBLh6FgW+Y6Zz39k/myudQ0b6YO+S4geG5/Tmn+pyfWJzu0yQaXygYZBwsW1/kHA",
+	"h6vwlonTXb0qPHY9cJAbaOqzwBtXyVmTqINLVTKR5fyWbXgA30FtQ38V3oN/B78+Q/Dr8JGm9qU9AGc7",
+	"fPK18LX04xPIdF7kfoSNt7amRdsrygJ4IPYZmWQyxR9ZPN2KK3LgJN4x9xe8wEA9rvGNFEoD1d5ZHzL0",
+	"A6R2z4LPWcbl1qjXK7zKmBaPO1Ryv7bXdQ0smXFWbXcQeKn9pt+kYAfJXTBkcBI+7fjtSOq712G+9miP",
+	"S/4We7XTJKMZzaa+agHwTAE48VIAt3CBVOBSQBauv2SAVfZ0Z/GxboN7WIrHbd5E0+9K8zuB1IBkRagg",
+	"TOU8pQiH42yXhPu1JOh2tZVwzPj+51LxtfI7x1o2sKQfb212N6XTrTsi7Wjsq6u8OZyWz5auVr++bq08",
+	"d4jDQnI/FssXe1JsBE/ijE5yU0MF3AU7fiHhn0LYwq1x4k8MeO7rFvezPkOoMV4IlMNoG45PuSC5hL8y",
+	"FjE+z4lm+ZDIBctMlFPlZHBm0J/UpuOSLlhGp+w31ZHrdokKp/RDx+eurUU1KPsQ+2LfSmhp9+uaHVMo",
+	"131G4xg2wLrHbNM/5l0SbbC0N+SI5BzbcDhNONYKednMDLFbvkdTRktbFspS/CyztPs7Op2UevZO8oWI",
+	"9s0bbCn8qo5Tj6vQ1sPp00blNJ3v4D1by8Swx23lKy4nFNoVqujYwGvXG1seHwLnOjjHsPaj6rxkgEbD",
+	"YJLJv5jfjq6azax51RqNmw1lr1CZ9/T6Q/Idq5ubE0d3SNS7rZJkLRvj9zUGTjmZdkUIyXmAM8msy1dx",
+	"JOFYuxW7rMUV97VB4Ub/WLwOwxHAUKkRop1NGAvJCHUONbJFEVqKFukjIhjPZwgREJnGCWBMgWyvFXms",
+	"RPQegXtMnr9FWFqDnaojV4UBDqZUe1TDzswzHnkc3uaUek6hb6LHySxIypOEG6zlEEff6RivW4myGLtw",
+	"4IiHj4dxCYrcLU2L5vSfMilS5h3tlE/peJUzRb4b9P/vQwKfv+84FtNswJ9uJRULXRj67vg5UcSUmhRJ",
+	"24MpYgt2fCYYWCVgV/2ZiFFVMiJYEbm0uQBEZiRjk0J1fNd6/Ur14trMStq5Cxqus1dt9bw7Dgy3zlHK",
+	"c1EP92j1BVE4CgF8iV5pRP+PVmuW0tF/vOsfPbz6x3eXlz389P1/fOP1Ypj7186qd/Tor6uPJzffbD3L",
+	"K4vEPsk3+RdsWZWX7CD4tuHBysz0ghruDQu7b9ngnnUWKRe2b9TamaXND/5nwczPVfOdjRireXcDoeuV",
+	"77sh2FUFgjuS4zMUX9abcXWoufRQsppyAzHrjvRdONcqhrX+vKc1ipwc0t1c8zT7Z+PqPGsWrIFoG0X1",
+	"buBat4G6BBN9M7UYTMTtAa6XpRlUp8qkjIt32jX4mMborTHCuldltijOS+XzU8kir5oyGK3FxfwoxLUw",
+	"CX/dEcf8rGhIU2al6xH5ltGlyaY5IhCHc4dCVSZYZqF9NxVlh3t93rJGggqa8wXrYDLatujQG6QJMMMm",
+	"UPrHmDEaN+HCamFJfeBNT/hUH6PYdwPqiyQX+SNyNEAPu1g5jY08WkqnklibE4OpTIYmznScsbsr0bzs",
+	"B7CYXpaP/PItJhzrhenHswnjAskC5y0QPuBfm9FSZdwLlSdvarX8i1xWRlGn6vPXzWVC2GTCr/FiHxyb",
+	"8qgEnauZzDsq1Mwi53VLlHDQ9rzJEloZ5mJ6wUXE9vAztTjI5jODplcajmaiCJLFaNqQl0BbeWBJTcwP",
+	"aJhL9wTbcfBlGKr1nMBOSrRMWTnYSVG6y5BShmeqmFTFqpssV9IpdPbN2mpaXvFuRWu/3y5Rz+BZ+2WM",
+	"Fg+PLaqEH7ZwR4yKzok2nasHG1NoGlgzsfm2vnNrl4Sa3Yqedkm/MYhcZXnThne2Wpf1arlSaXF6rNgl",
+	"buWiQxxkJUd+FWfZqzK2vq6yxb4c5SgpFF+w7vkI4CxrKuXMdtii+vt/mcOonXvwlfYFIUzFud9LhYT6",
+	"JEgcvxT1rb1mNzCaFxlrwKP2goKdb0lfrvKfOyOhrE3fDqqK2JrkZxxRFwxeTY5zPXkvwI7jm/GkiKR8",
+	"O3a8fv5zvBJYJGZJg7qethB3hx4bCRWvsoYgcQu9WbYjJI0Tvdji1jM6eBVTQipsLFpJ7XLSoeXLktpN",
+	"HP28XIx1XKXkZ2QSj3X5dMGyFcIrp3RV5lxbGHMKlVZHTX1GJs5zdzgP17o8bBpn2CIeHaqPbKP1TYuo",
+	"g96JLbm8Wb4WGGops2uWEX1lrxl+12+ZLyx6nkWGSKS8VtZD4SRG7eoHLikb1tavae1fZd6EtIbin7Kk",
+	"pHOIHoF7Pt4266WEAPJtcpY5nTM8nEqjmYvgRWbUgPuBvgvAw2Xh4yar2uoYr+OlqTgFJlCzBqYZjQvT",
+	"sWWBfnZ49vtC8LxelJOASlNV5ZRU9xZL8b88x8fv4GWHnAHz4K7xi8aqGkRFo9vPJW56uzUcho00K+Zv",
+	"ZEvTMk2n0tXCWVZub2NX6ov22TAwnk6nnSbAG+6P13Y8dHnsyZAyzGKI792p+tXn0Kq1k/qxHf2u/XAW",
+	"OzWm4hGLm3IyWw5t6cXEwz7Bms2wsctuwHVzo6BtComEijfNEHF+yxjcfUVquQ7o4uX57ue5Pb5hoO6w",
+	"3DO+PLjLdM3qdMfFseRrZBa/haJft5s6tEnk9QxAeGTjOP67YGqP+EPF02sRfm2pge4PvTRHIRnReEFF",
+	"xOIjG948AmTlQt+hf9eWzlEVmddfRYXKZXoEHYnK5FIFF7OYR1pKH6liPpcZXK4SevTw4dHDh/qPGZ9T",
+	"eqRkdHwEpiLXL9c/LGc8Z0cJHbNkVGNaNwJ06g//mKDZyXHLBrIHyZxlto+o/lhatPoP55RD5son9Vyj",
+	"+obwhr1H9rbRkIyw32um5zfP5IQpBes3IjIjI30KZPOMKzbqEbizPgTzAIDIHJHvsPweZPb3cP+YH5Xw",
+	"IzQZ9cgb23mBwKwVdomXYh3wwEvGwgKytHaWcTue+fdmIyvH2xKfN1IeWiLe9m/Tf9vrbPo6UqSvO2Qe",
+	"lkmUX2q6s6lbbkI7NTo6NjrUmrpW1LGIy0A6CKuzk6lkitRq6DqZhKAGNuPH2flgspLqABHRnJltStSs",
+	"+mEU0NvladvO/5shgJ8fk4enZz+SOV5BsM2U8jUL9EHLXeR0nLBHADM2Zxliy63li7yjR3/1jx6+v/rH",
+	"5WWv+uOb9iZkHkrP6ByaUwB2HbS3zCWJpb/Zb1mRfJBaXi60qGzCh6dxnDGllaJrFus9vwuG4Fpvsk3s",
+	"c4gzaOm8koV+BQiVGUvmGyBufoA8VYa4WgoJPFimXEAdm+GMXhuCgw9mZWpsaOBNLhAoX3PRLQAWS0AH",
+	"A/6LM3Oao5XrVMJkVcRt2Rg/+7sWvRRso/lXZwS1pEiF99yhZUm8SQsc+MPACRfsVg9ohEHDthqKLDMp",
+	"phutPlwUnYym/mTONyD1WLYi5UUhmdN8Vv1NgE1prH/R68KoqYs0GC3+V1r8Fp+kuv+wPyD/dfHyhX0E",
+	"4cLE3Mwyk7GMm9olpSxeNclwCc1YmB3ndgHeBrH22qlc88PIfwpnpHdkVVSoOdrdNdjW2mpsjwpG065l",
+	"rwqDKn7Xrfxh5t3v+DuKrSXl+Ro6wiMoH4N2aJBZ4vTQWO9jtptdzLsG6qAj2K9N5SFzJh67WcHbCjw9",
+	"Q+3QMG198JjE3JaNY4rxTLgceyo2pjPIJYvbMva68lJNSzE5vGVHFJXzJNG7HtBQ81BTBPq7MOFrJlIR",
+	"arM/CgDMtOYYbuVIA1KzMeyfZWbBKix2BY4zr/dsSmnMHlWN8TBfBP6EpfnWj+Zi/PCdVSQohboDMO9a",
+	"O7OSwZ3wryWx2bUlx63VyTqJB5Ukqdf74ISbBeMBAsdGwn4VUWMca5UBtQ8D49aqPenG+yqDJ7npcHZ+",
+	"2eYLtpf6J4O92J+UFsSaI6DIZzI72Fnl9HL3l2ziHsUxGWO0cyW9A7roYaTYgelrfYq97qbStytH1R+Y",
+	"uLOiaeLvdy0bAgGm7MNrTuyYSFKCc21E1+sd8jpU/ZUZJmZ4oV1wM5OSBHWpUdLSQY1z17aN0w4iLfBR",
+	"F6aLyVciNuqDbtlqmxqBm5K7HR9lj535BXL6QXjVuxImn78E711ih08ap3A+spgjstGEC2MVLzhbMn+H",
+	"+9cyScY0ut4xGGDJ53iAz7zovVYamosxYnw8OP3x9MHJ/dMfnTDyYHtY0D7LS5ZCdIZGezuTlduG8HxI",
+	"KPBoCD5wvXviImEjP3dqmiav0fLcu+UjFB/uefq+LsRjfMCG8vjTyqlH3yDRPlBLB0715YKr2Z5U2zSY",
+	"im4YZ2B8mKCuXljwtFJRUL9omGdymjHliZPbjOquRYebnNfvmrvbuAlqGbq+jeDuuFsf1hBr2rP+vwvY",
+	"wOvCdo9sb8Jg/OO2nt+Ct5VzrR/w1bBrLOfbvM5yl/uyLWu52nwexKjdinPNiJtT9M0FhAvow90pWcRp",
+	"+dvl6jsrEfizoK0lvCyaSaZMQxp8HXpgWMYI3E1oogew6vhG60LwT6W0/cfM9sljMdZgd3y+Hsvm8x+b",
+	"Yg0gFbhld3iggYnYrCRy6qZDyBgSsQ1f7S96mmsK9hBKZUfSfTwAQErLI9U+qJ5ZsXG9QtpB1lgrVIDV",
+	"b9ivh1DZi68kJ7yUp87x92fBCkTRL4RAIQ3F6AyBqOc0yxE9uqpKBzHZ1PMBK4+dF5j1BGd6VQJrABgq",
+	"LRQVVO8ToUPuQRoFNjrbFcvboRuXM0kUM63BMgZ5bADr7G8ttnur41v4zGyZNsxhv87ASOMD7AWzWF/F",
+	"dsCx/tM22tjBwCmbc2wWi+/SeAEf4x9apYjdlun3cQ5taNNNOmBzRS77kL8uxF7KoU3l9pUHQFuVeoUU",
+	"z3kEIsqpCnI6/Y6L5HqvcqmmBvZuhgmkJksSS2xhT0GyvbeL3BB2rFRwT+osrzKoPAp6F7XZMM9tGq8f",
+	"qB3nRgdzRyV3FgvW21ldl3v2lWdAgid8MvEItLqn9gD+1wOnljhA9Qd5nmPWdbPUrfjxmuldQewr+8zC",
+	"2buE7whub0ZykJPJzumrOJqcLeyBk9RyZoGtQQoFWtma5NHfZNGML5rUtOoFvlr3RrG+EVHuYnzNmaj6",
+	"i6nOGX4tLS7bnBhZ0SBas0KgGckVKUTMMrKkKyIzgB3pDu2P6r5nY+zsPdldlO8aocVY3EYUzp8Z7nih",
+	"t4tvO5J1lthcblwRP5dj53hvlhWWqpmaq8pqIIKx2JeMOJMbMnNrokLMIJerASAh8n6/7j809XxVMb2V",
+	"HaEZkz/C0NyM2y6IF12ktIXW0hkYTVhMaE4ypnJwCQBAlck5plPKG6qlOtbBWGgRk2aniVP63RyZY8bn",
+	"XezNsPCG2Emoyi9WItrToVh4Iq8Wryuvck9mMokVERJxWjWtuCKAzi6M4rUvlGdoXudZ8jV6ljMtR95M",
+	"s0ZAEhdAa7O/s37aI5OcZHJXcP5WBgpZ1mKVHXmoWJFUZk296adbU0Kog2+wK/JSk5y6e/+dfv65xT3e",
+	"RF1JTFIkkUms9xdGK1PICOsKXljCjdQfb12nZDnjCQP6I/H0CuHE0H1oUsowV0pvh0fwei0kTWI7Faa+",
+	"d0nR5+iysrlW89sGzEmJy9HSiEU1k3+8InBS+HJhzWbpduSbXdTtYrslu2oTlT+1C9Ikbvw9zJ/90X/X",
+	"87A69Aiu+v9aSVCBtdgt6MKfwjZyuR33tG8Mb5ig4jBet5ilnjrR32jMNOuMbGs/ErPFyH9IbbgjciZ2",
+	"c0dkbNqUl6qSYuprB6lmMsudlliY0d9QUKjWNfVSQ1eFmkMfM+/mctEv1kT4+Ytz05TtJ57o3UmwUYQK",
+	"4cyy8UoTGoFx6vMrJIViRvLdmV2vSebqh1NUCsvZmEWvG+9tBjuyWzew4pSLGvxi2GC87AgO6S7FTrf6",
+	"stt+t2n26xbrqq3U2oEr6obf62d2g/HSbXc6SMmdDbNko6tniyjdBQ5m02xmG4Ava9DO24GAPKXhT+jK",
+	"lBRu6hq7VVNvaXEDZQ+HW/LdavF2rqnbYWE3ih82mofsuTQw+sbF+RQtgxyFp2HR2pHDnPu77I/dvAZ4",
+	"9Qv/Oddo0Lu3+QC2VKelQYWvcW18zonbMPvOkmmesZTXQEfq/vydxNYBl2UHja5hxSqQtC3CryJClwVF",
+	"+7JxQXdpg7VezWp7Wjm9rIwsdH1HlWoKJ6NPM/hnpbLUmWkqO1ZHNUXfyjKAqfS8Gb0tRcbz1QXgfWBK",
+	"XgkrvoGffv7qGblmK8AfeK+N0PcjUNRO7pNoRjMaWaR7izUTjBnNQGqaV8/yfI7cpJoDRDFVs7Gk0GjG",
+	"XNgjUMljCt5U1WROQWotthSAChB6janTXD8tkvKal+6+YWAV8ff2/RVH4KxvbqDudSJb0aVyWwJdjhS8",
+	"UJjOE0umMFQGmVU0VT0Sy0jdo3PeS+P10lCxYAK43ULjTNkj/RF08+GluBRH5Icfzot8pq/DDuk//DAk",
+	"o3NIn+V/wTdD8hNQmtiF6fV6I0C+ItRZN2NhewhMkFQlYS8FcWnbIwBZVO5NUMZxCnOWpRyfwXOgvyLf",
+	"jT4cVd+Pvn+EFLDcpsmg6EqR5YxHM5LJBFOh4KUAxY4wCzzv4fSfxeqHH/A7SuYZm/APuAjmKbgcpkLt",
+	"u5GWYaOQjLJC4L8sej/6vkeqrv3YbtY6XCMqyBjTtGNtsPFc6aHwWF+Hf6OdgqN5zlWux6PnSkaAZDYi",
+	"3w1ILolWpQlLFCPHZ98DO1gAcDRpEFuBjD7qAyokVbQkJCZYcjMyb4E0Uv0azdYjtz++KU7+xx8KAS0i",
+	"GbMROlPoGDwsMURtkZtCMsI41MgsGtMrWavwxRc+lsJCQWgGW2L1uX6MkSNm9Krkq9HTN3Q6eoSFWnpj",
+	"lAwwejY5+k2bOiPy3enxA4vBFpLTwTFmW/GccKCykLmBoKh8c9/34AkvpGD2MVO+YIqc9E/NaF+zOaM5",
+	"F1M91urMQLZAmww6XZsdq5dKj/hZzNK5hA4TR7+y1ehRJUWu2cq8pfzKLBfknwnYE2wyYRHWSB6fkpks",
+	"MlVyRco1WwzJSKtaz5EtgAXKv49eyYRHq5HmWyQwVyRhk/wRGbOVFLEmSyT1Kp0eP0Q6j16zPFsdnU9y",
+	"liFvYMVmWBUdo+BZYLvzst5PEzbhKmcxsblutpuHFjBWlvbIs2plBVvqmSoA0KPzOaNZSGiiJOwHQbTt",
+	"b0k9JHwqZMZwIitZkFjCS6Gh+KUAZKCICfQJ8ljLrwkAEwbncxrN2NFxr1/JZuc7aIRi6iyCXxmbO0ti",
+	"syUxR5ILzOYz5y1kC45lPiMliovxJegtPs/kovQbYFAguDAngmO8D4NBr4+jkHMm6JwHw+CkN4DBzmk+",
+	"g2Pynhazf8EpjeGKkgefxcEwwF/1cazmUig8Wo/7feMzzC18G/uQ34PzAJtzUK3j6CP62p6i1HfMbyS+",
+	"P8vh3OmthXx8Wk05IhtUrykCwfDdlUv9J9KK+UxGTCnI3vgPTUA6VVrH+I3lFIGV70G6ajNJzM9Ohb2C",
+	"SCRNErl8ms7zlUlU8vXyf1GJrmjGomvct8DyMHNgvBTU2PL0h1L9isEWLBtLxVoJe/UpVyyiAhbsrH/S",
+	"8SXvjq6IPjnGVDGC6YqXQs8caLvPAITMkZT6le6hDFQ27zg8Wz2mpbZQCqIGrloMtOZ0dM3Qr9Sw21SO",
+	"7XDUJn/5Rltdcg8EM4S7t1xoEx+284h7WP9hQvzlItqkjnc1T3Nw3D++fzQYHB2fvOk/HPb7w37/X5V3",
+	"8SdNtEJl7/v3Hy5P/vhrMhlk/X5/0D/tm/+mtabXQ1EkCXqVg2u2ar8toSr/WRZaMB9/+J+/zDe/q82R",
+	"DfrVyKyfic0TuTLlhBlbyGu8DQdgm/qsJcleOdJ2oAla5qcYB6ibkqKfdOOydiuaFnABJNN4eP4cIVrk",
+	"RB/2eFpgyXjMMhPy4hlJ6TUXU8T+0tdBJEyxZGG6Enjiznvvj3JHGB1dhcQQEc/hEmiz2hv2Sk1FV83G",
+	"pVY9gI1CnCpPHH10zVYjO3Gj33AU8VoB4rliyaRHnmF0DuaYz6CTcISa5TWb50TIpQVQqe9E5FfTmmrX",
+	"regoZ2CMXZVINj9JhDHpvsl87NnEjZ25q+q6dVO3taG31IZcGOw25C9EHEAToMAakpdFv38SnfRJRkUs",
+	"U8fQB264bxRuOC30PoHr2VapggM6nAzpuoKPDY2dVfSgQGFlLuL4wFpqQ6fp0eaye3DNTRg8l1GJaNd2",
+	"fXmdGcWtxMdvxsAxwmEHcQFtgNdP2nsf0SFygwIE+jH4AbO0zFBkKbN8pnUwsLZK7wx0u7IoRVKAWFG5",
+	"VjIsQi5XeUhSmmmBBzF9WPxNuYI/7CtXJmBE+o7u09ZplcO5/QK9hkfdZolCv+4zZfneZNEGdiNp+l+l",
+	"9Poyxc7dyRv9xBNk43a2fCHz32SsLfD4AOz8UrDKrWgR9utKxD4qy278KyxZr6z4KmKeH+WZAUNpthX0",
+	"dW8yhM+7Y3MhbC65optoED7DdcKTnGXvoOj3qmbkua0QPfADm+8+F6aAw2CEKjIyLtEeZL6yeGRAAMy3",
+	"I8wMSRI858dsygVRcvtQuRS3HKtbmmYBuKMcFOMtr1cFRDh2fn/bI7mIWP2B3aL9rY1oWl5YiJwne7zw",
+	"cNYpjWwCn+EFNxMfUzJBJG+V5JhPHCCvOw6/mJLncsESijULtMXYrCBSob+g/mDykWx9wE0YYJKg+5tJ",
+	"UbrBCohZMAweTh7cj/sPBg8enEY/xvfPHtLjCaO0H52d0bg/OKMn48npZDA+HvfHD46Po3hwFt+PBmfj",
+	"/qTfp/0HetHmwTAYPDzu9XvHvQHGIxdcFuoXfEUNf1NrLn+2k0exP4Ph4FhLV9MzK1CLqO2ew1rMWhZu",
+	"N5iZyDN+Kw9jeXZAfdmcyXliLcqVIjGPQyLYUmuKFrCiPD70ED1nB4h7c3hsngDDBcv4BKF6vKbwC5kz",
+	"MtLH6YjE2tBliWJg16LPeCULx2+cUGxsSfNSzzVZqQa3KWMOclP9zMGR1E6d223ScSavmaiUFbM6yEcz",
+	"U6p/OJY3LHoTBoD3WNq7O3DYazaXmZfHSkBp43KUhTiIxv3Y2qTaZuXCAjAhYiXwCUnkdD82q2FdNKoZ",
+	"bs3I3WsZW678Gc4Vt+6tWS1xQDKbTyi86KrV67zlUNViuv6AdnQdJGeJmNL6cIBS3E0FONzZOYZM+MFJ",
+	"HTI2ULmMrt8nbMESRHCOeGzsIQv+CPMpM8zggI0mSfsJIgEhvMFZO/hXVd9kDifEw9Uf2p+LV76xobJf",
+	"fz8aoOSSycI1lTKmYJ8aw8nmFW07xtaSigIOuRAyW9lmEorHzMSIWnUDA/liTkLFUDI20cJmKgVLmrGZ",
+	"LBQ7isdYw1kwFHN39EKVy4xNMgkGp3ndQ811Vl/RC4lFCzRnU80WBqfJNTrDYMmFYPacP6QuYHfYdnWg",
+	"FIAHkdT2YY0aQCVJN8WziQg3COh7H+3Hm0ZZPWWlqL4TJ0o7TcpXfz5L3qnf2J3iu5vt1YyvWpZraAQN",
+	"Jiju/YamQMh/8gUj7AON8mQFrRzkhIy0xBmR73IXxlkqG2hecqG+D8kI/hqR78xdK1lkRC5FiN2JbcjG",
+	"5P/YzTy6FN8lLNena5EwgrL/+x55C0keVb4MJGgZ8G30QWLKBvaqIXqEJJWLEhdZa6mJBDcl5Fys+02B",
+	"hrdgbxjWyznWKnRRNOpRnOrO20RzyvMLwMcwS2tGERONx2xdmHcWeE8MobvFc3bczLfcmE+AQ7A0eJfd",
+	"WYlmu4EcoVgiE23RWx0Eo0/vH9M7DmC/bE8ixbD+DpJL2Yd5Ah0ozGm3m4LZqeShIkBZl75eV+4fNQyX",
+	"K1KWq32LVapbVOny8qtbZqd0zjzQtpHfWT+wzvqq9hYk6DRj6s+kVvDU6OhHtVWKdu3P0GBNDXNVVSy2",
+	"NkX0wPhzqtRSq69XjqJp9U57GU4UdfBKqwzCYAYnQRCPe4YovUimTnGbNp2TfLaq4bA0zvKOUhgq5uuk",
+	"hokyz22MCbAH0sgcCeBInfJbr9yxv27JQXhWFmfnGWfxI6jnGw1zpvKRKQOmeY8gehWx64pNDAwMQFP5",
+	"vy8boRr2Z81IaNxQ/n2wNzuH1SYZBt98fHv++ukvL3+/ePr+1fnFxduXr5/caPZWkIgJhtbNLvkPDjHv",
+	"JAeiEky4q79IMXRA4bP7alXSqhCGXDvLq91lUVPsstr1X2fKhDOBvSRdLX3C+QEMGfPHWhZFXUbh97eR",
+	"UTtnNzilD1yRKUCCHEJf1ROpQ9kYd3lZd1Eopm5B5rDNft+ffgdNg/i3ZnV7zUobvD+toCa/7hO8unMp",
+	"htkMWG+AVDAlFRXmwNeWp3FLCXcLL09J9SuonEDkg3VdNmXZlBH4eVgpe7UylhRr5FgM2WNYkUKQhSFN",
+	"9hF6XjKWSkjStY/pkfOyi1Q1pUuBQOeEKlIeoT7nCXLqwURzF70RiHEExPiHR7q4O7HccsfrCoXMjPp0",
+	"s8cWQYSK7v6Qv5tudyhBeNwkCTtobW60oZR3x3ci7/Qm4MYeW95Kut06XKv36SdSyO458F1TH9zcubpW",
+	"DqJaj7y17fxmVJEFy1ZYeGaeE2IDvQq+6rjfh0I+PE1MQzuT7LBpp9adbi8dXKODeHtso8h3erJCv9iJ",
+	"XtnS6OsC9gskzAwt5p9mezpOKq9Gxmj8UiSr8gvjo4LrtZiD7PF38Lir8uHzYpzwqLcW/szkUgXD49N+",
+	"/6D+EyRfo+8kSeyi2YwA2zLmQJktppoYYbKwz8DnO3e37APwuewZYKkd7l4/z8s5EwpaTYLEU1XhvAmu",
+	"2LJTKI1OErk0xdyadgiDGdZaZJSJgJgkQs5rgH8YKVEoywgUPVcOWZokj6D3f85MVS6eAliLixmN9U2p",
+	"SVM7+//+hgE2scbjr+yV3CMX0DC0crJ9cuMBc8G/DDcHSvQ1TvyM5+abbHU3h6bB+94WJUKE60PlnCac",
+	"Ksy6txtAjzxCJCIX8x7dJvrLXKZjlVtMtrwMcL0LojgyWECa6Y7yjE8RwDbnKVM5TeeBSQy9CoNpQTMq",
+	"cgb8BlX+fMEgNByxIeREzbEdETbNjkznG5MLWHPYvvuI2LrYyb5C1isPHJYtsE7ZpMba0xZ3J2yHde27",
+	"Qsa1B69Jy/lFX31Tq659o49shalcr5CMF//9vKwcduvfq5+rXGJH9NxFYENmbWdzxXwQ0MDg2QF2iWnu",
+	"D1RRbmtkc1yb99YqLR0O73JUb2yf8qiV2bbkkxLc8nYb6d/75wvbPzvvjS0HkMwOpqfS6pmoa5VAGbHc",
+	"fxPsra9Cab3ZQjGj8RF2ADuaZrKYt59EFRb7f+LFuw5iLTf2gHF2SFQI0pX6M+lB2tB7k89j2+0Fw5Mf",
+	"w6CEKwmGgSywb1+m8ja/QEL9v5+Z31OmEKGzakHLFcmlRKxni7YcyaRIjVZ3sLxNT8LjQU+StQVvO0+Q",
+	"fUKsNqXZtMwuPMQ+0gYOiZ12dfrIimihXIvPbWfXNX3R2QBdWf8LTTI/XPp3NdVuCeDIhYcsAtO7+XNl",
+	"lLdKkrVE8j2kCZiPcfJnF2gAmwjeJIH6+0ogaeuf5pmMC9trAxzximWYvLhKJFa3qOuiHMvNvhnuB5R5",
+	"aync3pxvW6RzZ7lD1R7Znjvkyq3DxH/dtp0Nidy3FYb3PsblFFt16ooSwT55nM7thwnCOdTelxy7q1bu",
+	"LK62UXMYcxUZIOFbvajJHfimdPwBVOGK2G5ZeUikIPMim0vFEHcHt7OWF9dsnm8658xYa6t8m9SuA6cp",
+	"n5Ncc78RRN23r1mBQ2UjH5SLIWGeGsONFPPubKyZzAqajMUZd3KSm9nRXnlX7HguiCzyJc0AagngjgCD",
+	"cko5RMXymUUbNNGxkFBBuHDvgMYl6Be1kEkszxObrg8OhilC6GWymM7Qna3PCPMei4VpMex8yCdAhrvi",
+	"9BpLHX9ilkLfpSMakSqfiLPOE37N7lDalQnhBrrSaBBhFf2IiVbrkNkAY4uFhOYklSonZ/0+ASs95ylr",
+	"ZAucwx1zxC4CEEYltFXbWeq9tjd51JVfbL9uAHfOOIsPB7kG3JckuB1rVpy7amDOHZIvmdYcmyPPF+Dc",
+	"OgJZhJf2yEibAQDxS8njRBbxU/iBDHp9wsSCJXLOQoLPGSO8KwAum/tTCJVlEHkwTk/AmB3T6BrCGZdi",
+	"9Jyq/Agee/TsyYhMWW7CbTwnel4sfmSGA0sBKHAADSIABbdHAB+bDM6IYpEUsQL/UgottxAcuwr+QU+m",
+	"S5HwBVN43ONX5kKL5wxYMjKzICkpXRHFTG0+02/QQ+eCVK8sIfwSqbiYEhpFTClfag++EMm4uX3WdvJq",
+	"zlQJcmPgpwFxF5X4sAJTyQrRm3DB1axEUtFf/TDasXBF25ENdSsOVv87evTX+6t/fHd52TMfv/9B/3F5",
+	"+cP3//GND8U/pR+e4YPO+r6aloPVkKO7RRkWxrVHkISI8QWrassxHlYRoMaHNQq4E+8fPbz6OAiP+zdH",
+	"zudv9sJDAbBVGOaR6RZWw1zl8ZD8eDroHw2OLwVcNiTuMl8KvTmH5ONloOYsMjxxGQwvg0GvfxmElwGP",
+	"4U/7FP2VkkUWMfhaywSbaniv3QyFW/UM4caYLXoW0b7nDqm3GOCVPMUrfQY6XKGHbkhRPnZdxJcXXgbD",
+	"j5dBVuDkskJsGynYxHBx2XD/Mri5uRSwIXfAqq1ExMG83zM6nzNAh1aY1QN/OhLeyIZN2W7Xqm6kcrHg",
+	"Od1eW/fMue4rgqrVknSe15L3tucksBRAe4JpRiP2f+pJig68W3n7SX8zpYGLRbtfBgjfFVQuA/SSgMU8",
+	"N/Q5mOulWtjtrheHWbaA0B6A3Z+5LwNdR2ba1KjBLesT1sfsePZuK+h6U2HJYutRxHYU19Whb7rJ6/er",
+	"BnjZR9oAAwj8XAKWaFNBVzWjz1rQ1cbea4y2Q4GVM7m7KLD6W27kMMjlNYM99q8/B/+6/us4/rF4Kvvz",
+	"+9mA/nQSPWE/T3/h/3X9PH0hX/35Wr0p/rn8f1f/6g+OT07P7v/44CEdRzGbTGc8CIMiS0ynGjW8d08f",
+	"sG5akivo7936bbvi1q4zh0f9Kq/ARCWeK9iJaylKn6XiCkYPLVxAGOwkgGoZSu4afKz+2IpWCyKpEa5W",
+	"IERt9WxTYooer5AoSYQkFqkBnEKg0zSh1dbEVLfKLGf1DliZ9caAAztP16bfHvRvLsBqm2z/3yIq2EOP",
+	"2L7FK+jVapsfJlzB3eXcQ03Y0aPmTvqq2uRlw3uvpwR6hWV0YrtVa9Mc3CapFDnszzE4XXNSzLVKEdOc",
+	"2dh/6FfN8YVfUwsJmc6LLRUkvt3TH7zpr4d/x3wLzljVmhL6r5qHHa8/DMhfvatsb9r49qovbfD7m8fr",
+	"TS1tDQHLbKy1nuFrAq/ACYHT0o+mmF8TPOid9jUZTHMr2LtxrZHeyaEtAWyY2sEMAIartjF0Zj2Q0m8e",
+	"bQKxuHYb8VjTeNmzpe3gNsxc+BaOXf3pprmExmxOgENBLq2Q4RMWT1lGwDjgiqQyZcKzLfFgkdgw8rOW",
+	"9X7KfWb6876reNjh5vu9vp+boxnNplW6I/QZFEbJe+c+oHK25bze0nY4gCyWDHdUv9fvn2leYR/0fYPw",
+	"uN93W63RnHyD12j6chSjWwoQTHtfgDJ4X2v1OZeK5xbhbp6ZrIyViI5ql62P1W3k5QwOAzNfp7xqXGFH",
+	"Xu0oi1pUCf3z11jVbIZes3Jq4AKdRdte6gpS9apRLN6D4dz7qP+5uVdv9OsVl9jhTE5MsWCobQ1s6QeW",
+	"R+6AJi9nkijGtJ7DVmRcACJxWSSV0hUAwvmVnOdcsJe1fffVuCDbRK9tu2zObqd9da3SqKyErOSIFV1/",
+	"ZFtEV0t2muniXjVgRhF8N3lod51cW3LHdgWmYutD1WgoLqYJ22joSWF3E6zbb0wu+xQ7vgP+ocBW+VY2",
+	"GNuoNSpgLauvaDtag5vGdM3c7tYV4A/JRbtJ7+sTUJrVcilAd7mjREpckO07wCzuphdfT4+LKbENRg+x",
+	"QV5V4n/MIIcWHeUkZ4KKfRz6dRa99xE/bPOj8cy2jVaEibhCTHH7PfWIGQQeSIwuGBmvEKMDm2jbpno9",
+	"8qvpsrciKY0B63H1CP/2zdPnb0vlgv1mG0zcNX6SiWVgnbHJTrCtiw/nryubwxSlg2OPdd7mt9ubaIe0",
+	"rr48WbKbnGhSr3ERvkbtumzWcve+P0vCZowg6P0Pi6SFyTV2DSkEfMSvQ6L4VGDmE2BDytx0KQfADcgx",
+	"gnQUuNz0oAPvuh/z5yCi5AB4P3v6kHH4d4fk85n3axn12wMbp8uG/WIwcUzKdXnEyHzGMgJU2Dt2lrI8",
+	"45Fqq534zVyyLS9O6+tzKox7HTKky0w4vduOjk9no9B8Hpyl5ecf4/LjSf8opis1ekQe9on+ZBNge84z",
+	"ME1aMA7zB4+hkBkZcZGzbEETSI2c8gVr7AymzbLXVExZU0oZvOvd4OjhFSaU9cPTm+/S/539b/y/RykX",
+	"Rc7U/x5Bv///hQF//03QsYcZZJG6LfKWMosdSg1mo6ZR2/k15sH5xts0si2y6wIrM/ao8rv18U8XLKNT",
+	"9pzm6O86PjkNA6fFzuAYLfp/yqTQdBn0jsMAW5MHw9OzENPLlJoUSTAcnA0ePDRuNa186/vPjk9Od5AQ",
+	"yP1NeWhFehBr92c+LTLmgBCJiMiF3ua4qfT3psVb1RQdBtY1JU3OmaBz3rMUb9ruL/G6W8dtuZhISOdz",
+	"XLLa9HEFdTDo9Xt9TT4zumAYnPQG+FW1PjSOOSalv8r0eHOom0OvimFt447xrJKez/mrZ0Q/9+Cd699o",
+	"4RPLqDB9Q/0d6+cZj/TGa3L2YbL0PKGiDkIxk4oJbSZRsRrL2PTWBPcmuMRVSP4sZE4NZFIcH4HvxRM2",
+	"eWVGcNtF1WM0sYg4fmk+ThjNiwyQhGY8Z0cJHTNopWnc9t+chf1+v9fv68MLvOtlFOF3oQ1kaJmBYOWV",
+	"C/+t8ywtVNYc4GGQ8JRj5jxNkp9xDCVbTMq/313dhEEqY5bU3fCbjnmkKUyJox1pHHhtgQonOnJsBbN5",
+	"7vtC8LyaK0RHjgmj0cyZ5mvzEqKKDGM2MFtzzyu6grx6fZOttTIuMIt1Ra/Rz20hKLRCuxFo6N7UXHNK",
+	"Y7ASzF3NAsbBwbMyym5edhdbjCG3Q3ton39vbZsNI5pERULRXdHU7I/QCPyHTuIOgVRgg0UP+oP+o98j",
+	"I01QNSIWKBSrRDKbRZnbFhWaYUBMw37EambwRGP3fppKMb0UkMtIRnAkjWy3fVWkZaI8F8wgncGyg68T",
+	"4ncc8NPgQXrkKmdzLR30v76qhpIOsKbBLXIby80OewKajZYIvOXWSmg+kRlAjiYU+5vRDCvUCqz8/ggq",
+	"zNSJfZQQNMPTG+shV3ZsFI57MBU0f+DpfR/Mhpvd+Pm/9bR3a+yyB3H8Qmo9eBucgSwMuodoz+BqWxLC",
+	"WD3uWYogvMwKm7O6xAUwRoTHwSdYiQY/N0ZcAZ5t7XWlpDELTi6qddYCzzwTXulhDiFzZqhl+MT+eFQx",
+	"jP7lTfN7TJS0IuUevhpgjHNIU24SdWafUUhDVrdOx2gQcAZ+B9OUlrJIYhJJlZMCzkaKekGZ09RFEGbF",
+	"lrKD14X4ggBCXhdlY50DGRvti/K6MMGsg8SoNLEBHCpJSozwxpgUEL6rxq6ffO9jVohWaIPXhQj2pMKB",
+	"vINZIVzFVE4zptTOk97dVQgzuNog1jCiImLJPqW8+MTGEnHyZ8EKFsOEAUVUvwca0ORQshBCITju2yVd",
+	"EYqZmBAHiWSa8vxRBRWJX+QGxVz1yGN8HFQqTikXUDBI4WW5UUy0RRiug6V56iLgSZ+XMS5yOcfR78AJ",
+	"+mrL/VZO237j2+xWIxMuUPjvdKjjq3we12/sWVJWAOiLjvDbnsym9yBx595x/7h/NDg2Two2zNKDWbPn",
+	"5L8uXr4gOMvQ5NSZt9+N7u28z0Xc0+eQNXxDtFHAD6sarWBE3Gs/mC7MNV9Tzu32bHSjul388vLVs5//",
+	"5/2bl78+fYEQh91yxz9f9zFcj+2Bb7O2B+06VqZAlQ/HAgxMg3LYzDKNT7DAL/Vj1Xx57yN+aA1va90M",
+	"G4vlPElgahAMmFCeqHqpyCYoDTwTB/cJwtCmAcZdtPBRdg7dKb4t0Lw3WQ6axvulbd3dtmWjTxp+/Rrj",
+	"zDjybxXCw4EThaes3PlamcJG2btv/t3VS0tkrQ8WHnVw9GxypLkRC8CG5IcRhKMVoVr7R/gWp5NvxuYJ",
+	"xf5BtoOwOU4NAwAkh3MLPBE0PzkBtRFpoLCJwKa8UbfYVbu39a02ojbLb1c6a5qfB5dFv38SlfSBP1mw",
+	"4674JzzsTjrWfDZxccsOMO3iwnSzBjgOYNHbAdjv3uTx7yyF0b28/Nq6IV5Aa/JSHO8udGtJBta+26L6",
+	"m4v+f9lj2lqvXRtMa9U7KzMBbezMNzDFaAYRp8+CU9uxVcnWPHfRALSqLZvXhaiKg+dSJqB8I/+DK1ui",
+	"besG9DaT813A2AU3IrYq0KGAYL+jiD49sDEGPNLFGrNuyAOaY87+rMSA+aqrR7MENvpoPt108Oh8+UZC",
+	"mQAAPfls7UYDELoTYF5rvONrGGCurOMG43UpzTiNx+gC/Xvvoh13SPORjK7Er9IyQpebU9+2YL7Mk+57",
+	"ch+LqAq7eE2i38D+cVyExoet7SHLD1DqnPfIeTl6NHIUXakKZ5Fa1KAFA6f6us/7UmwxvyzBpEhWj+p2",
+	"2IIra4a1WF6bFtel0CuBR26KeK9oX4SEfYjY3CQZjxY04Zq7X4pkNfIF5rXEWe0v3W5vrIW+6uwVyQox",
+	"LLuwYaACw5EG8gQgSjeDDz6tw6WBD91tLGXCqPCpNpDfreiCEZ4/KmFZskKYpAi3U4kBlOKKcKFymiSI",
+	"Z5LQ6LrW+a1pmLbsdpfxvZ2twhKufsa1aF41PV/InDWpXmeNqlfNjPZLDHsJZ+reEysFDmXhVoWTBpLb",
+	"pkXRiUkaoKKAPNQxm4BqA+j/bzOes7ccQssm18C02wUmh6pqfeA8lmLCpz2b0vmaKZkUZfNAIXOThnVl",
+	"DpEqRaI6U07CICtE1VXOHLpfvcZ5ssNZOfCclWc3YX3v4VJ2PkHPNYOwuNtBapwGsEQg6bmygruU7SDW",
+	"aaIl7Aqugd2qb6RW5nwWd4NdhiYW31h3w9E0jmv87ByJ3Th3YDj3o15gaO64VtZgore4xesNkguECr7p",
+	"hoGkBZ+914KBVk/DFMdiS5mzzRkyeQxldF8f/YB50C+zcfo3a9PcpYwZUnuc0dlNgBF38AH+bfb4oPse",
+	"b/RQfbo9/nU6sF4V6MCqB6oJF7nUZ3fEdlSZwZ+lf87o8mgMRzP4lBsN23uuUdjQVJpwTAVZZjzPGcD/",
+	"ZwzbRsssxZQPKCMWWiG+ZrH+PiQsUdABbsGyGopORIUUPKIJ3O7NAzdTfVLZDWvKp9e1BYOpqTHl6gR/",
+	"IHQfE0WqaWn+XNE00eTsVBJjd8a3iogiHbPsUV33h3IfOlYGE8g3xHJzrelaPNXDOh6c/nj64OT+6Y9h",
+	"kHKBXw7K0UFSKmQBhp/Yt/CZnAUd24+UauVNWJsILG4NFdvMY0jq07gUZhbDS0HIEeHxkLjT0N8SaOo5",
+	"JNVELjEHyIPuZgYEgLEuGKNC7HmTs10amtpYQN792ix+d7bYeNJh8E9r6TcLOCdbuznR1Fzz6X36lYOc",
+	"ipUplvhWkWumtVD0mqcA3InfZFVR/YfchgIAH+aAfvVt/eSSBBu17dylrj51Q3TjVsn1NlAS5pSThEHd",
+	"s6j63IcHbMr3nItrpx1ffVj6vCRcREkRM0UwO6Zs5r5lHObqq3ZT/YBxC7RbW/HdyuVCkRtdv0/YgiWq",
+	"W4d2M6NKxbRgRB9roGbheme7GUtitDB4JywhYPJfa536ZManQOu1IwW7EKwNoR1pyQs/dFM/vcZsBkaE",
+	"NlvqLQMrDKVinPCot0ZFuRQ/yyzFO63GrM8VMMDwQ8MKDWqDW5tnVX4IR/gd4T7iLtwerCk3wO2PDbvx",
+	"4cQoPbBl8w3D1JtJ6UZIH77j3A7HyL2P+KE91x0htG7t5vpb7+45E4+ramn9rKYNL5cMm2dWm7eBIDeu",
+	"dPh69/due7fJMkZGNcW4tisSV0STsywWgtYKZdX6oYCY7avHK3gJj7XmggXCNR3n0+7uLiholqQ7SIJ7",
+	"xrneQcP8xVz5VfVQQe9fEFqfY102aKOrRUBZz3vtJs3h2HDadfJtxTKsOes9OIadcQvvGozQLPP2Q1Wf",
+	"eX/IIhM0OXCPIBaTXIJBhjuxqdDr6911WhIXavsxfIHX7TqDElnk1ltpVozVXMKVWr+5WIkI98vp0aB/",
+	"dPzjm8Hx8OR0ePbjv0xHZj0re8Do9aUJU+gM3PaI+w2P+IuJmKnr+v2VBxuuRs9VcLPj6WPI62Vz0CYq",
+	"YADbQdK6CB+V9Yimv+5a3Q7i55impdrQig+zSVjGyp2BhicABThj/Ep3CPpetrk67FVf0yFU5DNvDMqv",
+	"4roHkPEKD9HXi3XdeJyhExfzfrqGgA5seuFSdDG+zKJVoPvW73YwENvyHWt2WcPJ8fndema4+kTAj1ts",
+	"stIzeUschf15sSGI28Uf3hjYRdH5rrr5Cpj0C8j1O+zOs5Zdmxs/2HnrPWE55UmzBYVXhWDFONG5tRgW",
+	"5vusx8kwDWgml9AqG5a+qsUD3yYqx4czukxAoUy++1x5d90ONLMfWzf5NoQI88ovFSjiS8J92CrR7wr/",
+	"oJaO6UcsSBKCThjs0wwN6u1O4RmJYAEQ2JK8hTCrBTcwUAdl5g4WoqHKmJcNHpt6MiL2wAGaMd6m/fgd",
+	"5Ne4h84h82vKhLruCTbHB0+w6Sbgi8ZOZFkheuRnmSQomWlObEqHSfyC/ltkVLU9H30JfQhfF8JJFRFy",
+	"uS9gxaaY3W5KO3U/YEvfToVqymda8wkP8JsnjMbPTdN6zWaN2fu+TMtOLFfPcXJ1ojKFt64EhUGCoXkD",
+	"AvqbCoYPTs3WDIYnA2harr89PdbbwQi3tphd/+Hw7OHw7AG65fPSqR/FkfvNazv553IK+kfGSlJDXqNm",
+	"ayyNxH15fNrvrwsByhMuphdcRKUHbosPfD6jipUd6DGFrFXqGFmg364lJLrwB/jhHAk2OO57H+yCqwEr",
+	"wI2TTP7FBDDAnIkYcCoH+nI9bv3wvvXFB8Pjk4cPbpoc7zukltS53iNOjJMINS6YigpL+D0Rk4ROUQs0",
+	"cDpaKcMcEETjhxQRNZNLSAE3G0gdONz2i1zWcsz2rI26EzNuSLNoprfdHihI2/WKl3MmUAHSWkWJg+Qs",
+	"Sbm/FUnYJLcNMaxDCoonUrlgMaKxG08/QiHhY5QEktbqG9fKKHCKByuk2EuprHTzw6Ys0iVd7ZOj2Hwa",
+	"DbWpdDf84NTywI4FqajIjML2c6xzsmK56eWhOYcLMsJrRx78FD6ZVGv7GasiGrwLZ/0dfAe9JePTGYZD",
+	"cMYYmq3ljP99UpwPUfIHKc4ldMNOB8sTzekNWqqzmhBH1Wt2uNOg3Ac1v8TS4LclSImdz4hdEo+HcwwA",
+	"3sU+f2uC3XLJFJ66j4zFWIHeTbXQliDuRY+8ooWC/j5LLdS2ItfB2P8uAt1A4FmJXoicJyZVIGOqSEFk",
+	"7MIL7dbGEB96qJVf76mkn/13WZnnzD1qlzK7RsjFA6+HTBLorH4ne/GZ6zkds0imZe2rlcNV9aRRv6ya",
+	"pUWR9DW+tkP+lMWpNbfPGovsCShkPOJvoAnZkmRFwmDC2JBN1atxurs+7HreIbjQ1tLL9ULLsgKzdCHd",
+	"denl6d+09PJ0B53l2KOz3L/zsqy32BwiZaaG/jP2IgJjRRBGs4SzrAqRVAVWe0lUrwkztFRtw/M3ck6R",
+	"azbP0ahEF7X+7rjfJzRREjMfavWpBu4fXrEpD+2bvwg7pLQb9E2xE7DrIerS+0JcC7kUmL5apFq4/YgQ",
+	"9MHwQRikTCEOvxaMGTP18Qan6u3566e/vPz94un7V+cXF29fvn7SA1B4aDoUDIN7xqi5179nbHs9yjlV",
+	"amlTclMWW+wobuHLL1ieczFVITGYUb1NSWMU/d12y88cfFWNjXkm5neTpglNFAC/AChzEEAcuioV+2Um",
+	"xdT2mLtNdLBZ0zfdHlt8yW9sP8gvHS6HpbLC0tKDz5nodCI8xfeQ5zly3BRJWMl/lRTTYGjHc5TAdRtS",
+	"3enY/rTI5Jzd+4llCQirPZKFDdkb+LBqUvq1FaDhyC3EBiPXbEVk2evV9GJVJJcOnxtabHK5IUPl8TSt",
+	"HX3tFvfm4wO3W9xkk39yJgQNdmSNu+u8+HVuNkPFvRCeumy2L6Zh42PbsMmOzCLbygzbBP0lBdth99S0",
+	"o7Knjre4fATNSkZw5NlWQxSLyzNm0Gukwu7RKV0RxRixbdHJd6Nah/TR995a8t9hAFu6Qp6bvibGAC3J",
+	"UE7/kelrgl2kOpZ7z1nGZVwrBjRcCHQ0WyHAHrJle0TojHh6c4Qfjm98nREPkFq5sioatH6C+Bkqr84W",
+	"hYr52P3q9E3fcYQ6LcaGA6j6rGwY/BsC+mvbvirXuTINfjaH0tzJzC0+2HwjOCKQ7HrCzuCPj/qD2uCx",
+	"/U85tGBzsGs3OCLi9zePQVGmOXsMfaE+ehq1tfc6c0Kd7zDV9XFClXINSjccinHcXeLaeOkLr5GqyVSP",
+	"c1ek31zUecZSXqSlfN5Y5AONqrk0w4STnW5TD3qn0Jyq3smqe/Y6ioUGAQ1CKyRaRLrIFQmLpyw7WKXG",
+	"kipSKNP/GQWQE5rk0IyFrWkuZROlDeELY3ZxLC2rNWvi/zSX3FaYTKV+nhz0ju/3HvgbZ3ZbFDugJgjo",
+	"u2re93bGo1kJs4dAbb4OIfVHaLpwqGp8d3UTfgyMygl/mjBZcw/iGhAclsDr6xW+vcSQCMKgyBJt2OI+",
+	"wAFtBjxkStiCZSv0L1RKb686jaxOslHx/opJrUDV2vUjI3Kx4DnKAudBtnfz5pN+ZStMcID8MJq6d52/",
+	"eqZ1c99tsBu++fji/LenN7gZNhBxTJnGBDHyLNC2wXf247Vcc4FFxjaa34DCF1Fh8wDqBHtcJgc0vKFU",
+	"ExIurjW17as2HwLitGHmxhtE2J8FTRBdB8k/1pa75sysSJiqTdzY6ZtPfPqBReAqrWd9OjdDsph/QvoU",
+	"Mh6RlAo6Zdg2BxwGDoSgfZA5m3zTAoSgZUkQEnNFpxljdcqYTK/NBzw2ETjsMwvojkLmZMygkajQTAI2",
+	"ntbFitx56BNGY5KYbLHN53r6F9cY2zRR3rgPTgu7JVDlrG6zMrlheee4vfTNmv9JjB48uy2KmOdNt2It",
+	"nwqNqWD+dO5+CvmJDatZ43KeK5ZM6pOlwc3Vzf8XAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

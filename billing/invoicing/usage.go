@@ -116,6 +116,8 @@ func summarize(card billing.RateCard, p billing.Period, days []billing.Day, cell
 		}
 		m.Quantity += c.Units
 		switch c.Meter {
+		case billing.Enrichments:
+			continue // of the tenant as a whole
 		case billing.Records:
 			at := place{c.Service, c.DataClass}
 			if records[at] == nil {

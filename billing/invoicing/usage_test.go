@@ -64,6 +64,7 @@ func TestUsageSummary(t *testing.T) {
 		"sync_operations 140, realtime 20, complex 7",
 		"records 59, realtime 0, complex 0",
 		"integrations 5, realtime 0, complex 0",
+		"enrichments 0, realtime 0, complex 0",
 		"(gone)/legacy 1, realtime 0, complex 0, premium false",
 		"crm contacts/sap 0, realtime 0, complex 0, premium true",
 		"crm contacts/shop 100, realtime 0, complex 0, premium false",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -156,14 +157,11 @@ func (a *app) tidy(ctx context.Context) error {
 	}
 }
 
-func newLog(c config) *slog.Logger {
+// newLog makes the program's log, from which secrets are kept out.
+func newLog(c config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, o))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	return telemetry.NewLogger(w, c.LogFormat, level)
 }

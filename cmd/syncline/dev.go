@@ -112,7 +112,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err := migrations.Up(ctx, c.DatabaseURL); err != nil {
 		return err
 	}
-	d.app, err = newApp(ctx, c, master, connection.GuardOptions{Allow: c.AllowNetworks, AllowLoopback: true}, newLog(c))
+	d.app, err = newApp(ctx, c, master, connection.GuardOptions{Allow: c.AllowNetworks, AllowLoopback: true}, newLog(c, os.Stderr))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 
@@ -107,7 +108,7 @@ func production(ctx context.Context) (*app, error) {
 	if dirty || found < migrations.Latest {
 		return nil, fault.New(fault.Unavailable, "store.schema_old", "The database's schema is at version %d and this program needs %d. Run `syncline migrate` first.", found, migrations.Latest)
 	}
-	return newApp(ctx, c, master, connection.GuardOptions{Allow: c.AllowNetworks}, newLog(c))
+	return newApp(ctx, c, master, connection.GuardOptions{Allow: c.AllowNetworks}, newLog(c, os.Stderr))
 }
 
 // listen opens the address, and says what to do when it is taken.

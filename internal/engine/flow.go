@@ -309,6 +309,9 @@ func (f *flow) trouble(ctx context.Context, system record.System, err error) err
 		}
 		return tx.Emit(ctx, "system.failing", uuid.UUID(f.guard.Service), map[string]any{"system": system, "code": c.Code, "message": c.Message})
 	})
+	if ctx.Err() != nil {
+		return ctx.Err() // stopping is no trouble
+	}
 	if note != nil {
 		f.log.Warn("recording a system's trouble", "error", note)
 	}
@@ -389,6 +392,11 @@ func (f *flow) supervise(ctx context.Context) error {
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
+		}
+		for _, l := range f.lanes {
+			if err = l.tellRest(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
 			return err

@@ -13,7 +13,9 @@ func TestHealthAgainstTheSchedule(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	due := func(d time.Duration) *time.Time { at := now.Add(d); return &at }
 	realtime := service.Service{State: service.Active, Realtime: true}
-	planned := func(d time.Duration) service.Service { return service.Service{State: service.Active, NextRunAt: due(d)} }
+	planned := func(d time.Duration) service.Service {
+		return service.Service{State: service.Active, NextRunAt: due(d)}
+	}
 	read := Overview{ReadAt: now.Add(-time.Hour), LastRun: service.RunSucceeded}
 	with := func(change func(*Overview)) Overview { o := read; change(&o); return o }
 	tests := []struct {
@@ -27,7 +29,7 @@ func TestHealthAgainstTheSchedule(t *testing.T) {
 		{"just made", Overview{}, realtime, NeverRun},
 		{"the first read", Overview{Reading: true, RunOpen: true, LastRun: service.RunRunning}, realtime, OnTrack},
 		{"a delivery that just began", with(func(o *Overview) { o.Owed, o.OwedSince = 1, now.Add(-time.Second) }), realtime, OnTime},
-		{"a delivery that waits", with(func(o *Overview) { o.Owed, o.OwedSince = 1, now.Add(-2 * time.Minute) }), realtime, Delayed},
+		{"a delivery that waits", with(func(o *Overview) { o.Owed, o.OwedSince = 1, now.Add(-2*time.Minute) }), realtime, Delayed},
 		{"a system that stutters", with(func(o *Overview) { o.Failing = []Trouble{{Since: now.Add(-time.Minute)}} }), realtime, Delayed},
 		{"a system that is gone", with(func(o *Overview) { o.Failing = []Trouble{{Since: now.Add(-time.Hour)}} }), realtime, ActionRequired},
 		{"waits for its time", read, planned(time.Minute), OnTime},

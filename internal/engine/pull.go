@@ -423,19 +423,24 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	return l.activity(ctx, tx, "in", map[string]int64{"read": o.Counts.Read, "equal": o.Counts.Equal, "conflicts": o.Counts.Conflicts, "rejected": o.Counts.Rejected})
 }
 
-// activity sums figures up and tells them at most every nudgeEvery. They are a nudge and may be lost.
+// activity sums figures up and tells them at most every nudgeEvery; what is not told at once is told by the next activity
+// or by the flow's control, see tellRest. They are a nudge, and a crash may lose them.
 func (l *lane) activity(ctx context.Context, tx Tx, direction string, figures map[string]int64) error {
 	l.mu.Lock()
-	some := false
 	for k, n := range figures {
 		if n != 0 {
 			l.nudge[direction+"."+k] += n
-			some = true
 		}
 	}
-	due := some && time.Since(l.nudgedAt) > nudgeEvery
+	l.mu.Unlock()
+	return l.tellRest(ctx, tx)
+}
+
+// tellRest tells the figures that were not told yet, when the last ones were told long enough ago.
+func (l *lane) tellRest(ctx context.Context, tx Tx) error {
+	l.mu.Lock()
 	var data map[string]any
-	if due {
+	if len(l.nudge) > 0 && time.Since(l.nudgedAt) > nudgeEvery {
 		l.nudgedAt = time.Now()
 		data = map[string]any{"system": l.System, "object": l.Object}
 		for k, n := range l.nudge {
@@ -444,7 +449,7 @@ func (l *lane) activity(ctx context.Context, tx Tx, direction string, figures ma
 		clear(l.nudge)
 	}
 	l.mu.Unlock()
-	if !due {
+	if data == nil {
 		return nil
 	}
 	return tx.Emit(ctx, "activity", uuid.UUID(l.flow.guard.Service), data)

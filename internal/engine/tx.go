@@ -128,7 +128,7 @@ type Tx interface {
 	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
 	// Redriven lists inward dead letters that a person wants read again.
 	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
-	// SettleRedriven closes those that were read again; what fails again makes a new one.
+	// SettleRedriven closes those that were read again; what failed again is open once more and stays so.
 	SettleRedriven(ctx context.Context, ids []uuid.UUID) error
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error

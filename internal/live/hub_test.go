@@ -50,7 +50,9 @@ func run(t *testing.T, h *live.Hub) {
 }
 
 func listening(db *store.DB) live.Listen {
-	return func(ctx context.Context, channels ...string) (live.Listener, error) { return db.Listen(ctx, channels...) }
+	return func(ctx context.Context, channels ...string) (live.Listener, error) {
+		return db.Listen(ctx, channels...)
+	}
 }
 
 func emit(t *testing.T, db *store.DB, id tenant.ID) {

@@ -149,7 +149,7 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'redriven' AN
 	})
 }
 
-// SettleRedriven closes dead letters that were read again; what failed again has a new one.
+// SettleRedriven closes dead letters that were read again; what failed again is open once more.
 func (t *Tx) SettleRedriven(ctx context.Context, ids []uuid.UUID) error {
 	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
 WHERE tenant_id = current_tenant() AND state = 'redriven' AND id = ANY($2)`, t.now, ids)

@@ -285,7 +285,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 			t.now, sid, string(system), uuids(st.Done))
 	}
 	if len(st.Dead) > 0 {
-		// What was redriven and failed again has a new one.
+		// Where there was an open one beside the redriven, that one goes on.
 		failed := make([]record.EntityID, len(st.Dead))
 		for i := range st.Dead {
 			failed[i] = st.Dead[i].Entity

@@ -296,7 +296,36 @@ func scanConflict(row pgx.CollectableRow) (*engine.Conflict, error) {
 	return c, err
 }
 
+// queueDead writes dead letters. One that was redriven and failed again is the same letter, open once more.
 func queueDead(b *pgx.Batch, sid uuid.UUID, now time.Time, list []engine.DeadLetter) {
+	if len(list) == 0 {
+		return
+	}
+	var entities []uuid.UUID
+	var systems, objects, keys []string
+	for i := range list {
+		if d := &list[i]; d.Inward {
+			systems, objects, keys = append(systems, string(d.System)), append(objects, string(d.Object)), append(keys, string(d.Key))
+		} else {
+			entities = append(entities, uuid.UUID(d.Entity))
+		}
+	}
+	if len(entities) > 0 { // all of one system: an attempt's
+		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.direction = 'out' AND d.state = 'redriven' AND d.entity_id = ANY($3)
+  AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.direction = 'out'
+    AND o.entity_id = d.entity_id AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
+			sid, string(list[0].System), entities)
+	}
+	if len(keys) > 0 {
+		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
+FROM unnest($2::text[], $3::text[], $4::text[]) AS n (system, object, key)
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.direction = 'in' AND d.state = 'redriven'
+  AND d.system = n.system AND d.object = n.object AND d.key = n.key
+  AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.object = d.object
+    AND o.direction = 'in' AND o.key = d.key AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
+			sid, systems, objects, keys)
+	}
 	for i := range list {
 		d := &list[i]
 		var entity *uuid.UUID

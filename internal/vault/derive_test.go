@@ -20,7 +20,7 @@ func TestDerivedKeysFollowTheMasterKeys(t *testing.T) {
 		return m
 	}
 	old, fresh := vault.NewMasterKey(), vault.NewMasterKey()
-	before, after := parse(old).Derive("cursors"), parse(fresh + "," + old).Derive("cursors")
+	before, after := parse(old).Derive("cursors"), parse(fresh+","+old).Derive("cursors")
 	if len(before) != 1 || len(before[0]) != 32 || len(after) != 2 {
 		t.Fatalf("derived %d and %d keys", len(before), len(after))
 	}

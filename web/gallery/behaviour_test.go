@@ -154,21 +154,19 @@ func TestConfirmByTyping(t *testing.T) {
 }
 
 func TestQuestionsAreAskedInOurOwnDialogAndUndoIsOffered(t *testing.T) {
-	p := open(t, "/settings", webtest.Options{})
+	p := open(t, "/runs/run_01JDCV9", webtest.Options{})
 	ask := func() {
-		p.Click(`[popovertarget="member-m2"]`)
-		p.Click(`#member-m2 [hx-confirm]`)
+		p.Click(`[hx-post$=":cancel"]`)
 		p.Wait(`document.querySelector("#confirm").open`)
 	}
 	ask()
-	p.WaitText("#confirm", "Remove Grace Okafor?")
+	p.WaitText("#confirm", "Cancel this run?")
 	p.Axe()
 	p.Click(`#confirm [value="no"]`)
-	p.Wait(`!document.querySelector("#confirm").open && document.querySelector("#row-m2")`)
+	p.Wait(`!document.querySelector("#confirm").open && document.querySelector('[hx-post$=":cancel"]')`)
 	ask()
 	p.Click(`#confirm [value="yes"]`)
-	p.Wait(`!document.querySelector("#row-m2")`)
-	p.WaitText("#toasts", "Removed")
+	p.WaitText("#toasts", "Cancelled")
 	p.Axe()
 	p.Click("[data-toast-undo]")
 	p.Wait(`!document.querySelector(".toast")`)

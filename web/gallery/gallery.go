@@ -44,6 +44,7 @@ func Entries() []Entry {
 		{"/services/inventory-sync", "A service", servicePage},
 		{"/services/first-sync", "A service in its first sync", serviceFirstSync},
 		{"/services/paused", "A service, paused, seen by a viewer", servicePaused},
+		{"/runs/run_01JDCV9", "A run under way", runPage},
 		{"/services/inventory-sync/edit", "The document of a service", editorPage},
 		{"/conflicts", "Conflicts", conflictsPage},
 		{"/conflicts/moved", "A conflict that moved on", conflictsMoved},
@@ -57,6 +58,7 @@ func Entries() []Entry {
 		{"/settings", "Settings, members", settings("members")},
 		{"/settings/keys", "Settings, API keys", settings("keys")},
 		{"/settings/secrets", "Settings, secrets", settings("secrets")},
+		{"/pricing", "The calculator", pricingPage},
 		{"/sign-in", "Sign in", signIn},
 		{"/sign-in/refused", "Sign in, refused", signInRefused},
 		{"/sign-up", "Sign up, refused", signUp},
@@ -95,12 +97,12 @@ func Handler() http.Handler {
 	// Parts that refresh themselves find nothing new here.
 	mux.HandleFunc("GET /services/{name}/parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /parts/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("POST /settings/members/{act}", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("act") == "undo" {
-			w.WriteHeader(http.StatusNoContent)
-			return
+	mux.HandleFunc("GET /runs/{run}/parts/now", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /runs/{act}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("act") != "undo" {
+			w.Header().Set("HX-Trigger", `{"toast": {"text": "Cancelled", "tone": "ok", "undo": "/runs/undo"}}`)
 		}
-		w.Header().Set("HX-Trigger", `{"toast": {"text": "Removed", "tone": "ok", "undo": "/settings/members/undo"}}`)
+		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("POST /services/{act}", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 	mux.HandleFunc("POST /services/inventory-sync/document", func(w http.ResponseWriter, r *http.Request) {

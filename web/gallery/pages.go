@@ -94,6 +94,26 @@ func serviceFirstSync(p ui.Page) templ.Component {
 	return web.ServicePage(v)
 }
 
+func runPage(p ui.Page) templ.Component {
+	p.Nav = ui.Nav("/services", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
+	p.Crumbs = crumbs("Services", "/services", "inventory-sync", "/services/inventory-sync", "Runs", "/services/inventory-sync/runs", "01JDCV9")
+	v := web.RunView{
+		Page: p, Path: "/runs/run_01JDCV9", Service: "svc_01JDCQ", Home: "/services/inventory-sync", MayRun: true, Open: true,
+		Line: web.RunLine{ID: "run_01JDCV9", Service: "inventory-sync", Kind: "First sync", State: "running", Trigger: "Ada Lindqvist", Started: ago(20 * time.Second)},
+		Progress: &ui.Progress{
+			ID: "run-progress", Title: "First sync", State: "running", Done: 64210, Total: 100000, Unit: "records", PerSecond: 3120, Left: 11500 * time.Millisecond,
+			Phases: []ui.Phase{{Name: "Read and match", State: "now"}, {Name: "Deliver, 1,204 owed", State: "now"}}, Note: "A cancel keeps what was written",
+		},
+		Stats:    []ui.Stat{{Label: "Read", Value: "64,210"}, {Label: "Applied", Value: "63,006"}, {Label: "Conflicts", Value: "1"}},
+		Facts:    []ui.KeyValue{{Key: "Revision", Text: "4"}},
+		Snippets: snippets(),
+	}
+	for _, s := range systemLines() {
+		v.Systems = append(v.Systems, web.RunSystem{System: s.System, Work: s.Work})
+	}
+	return web.RunPage(v)
+}
+
 func servicePaused(p ui.Page) templ.Component {
 	v := serviceView(p)
 	v.State, v.MayEdit, v.MayRun = "paused", false, false
@@ -255,7 +275,7 @@ func recordPage(p ui.Page) templ.Component {
 	warehouse, storefront := web.SystemRef{ID: "warehouse", Type: "postgresql"}, web.SystemRef{ID: "storefront", Type: "mariadb"}
 	marketplace := web.SystemRef{ID: "marketplace", Type: "ebay"}
 	return web.RecordPage(web.RecordView{
-		Page: p, ID: "ent_01JDCV4M8T2N6K", Path: "/records/ent_01JDCV", Title: "Trail Runner 2, blue, 42", Service: "inventory-sync", Model: "products", State: "conflict", Part: "/records/ent_01JDCV", Live: "svc_01JDCQ", Code: snippets(),
+		Page: p, ID: "ent_01JDCV4M8T2N6K", Path: "/records/ent_01JDCV", Title: "Trail Runner 2, blue, 42", Service: "inventory-sync", Model: "products", State: "conflict", Part: "/parts/record", Live: "svc_01JDCQ", Code: snippets(),
 		Notices: []ui.Alert{{Tone: ui.Split, Title: "price waits for a decision", Text: "warehouse says 79.00, storefront says 84.50.", Actions: ui.Fragments{ui.Button{Label: "Decide", Size: "sm", Href: "/conflicts/con_01JDCV"}}}},
 		Fields: []web.RecordField{
 			{Name: "sku", Value: ui.Value{Text: "SKU-10482"}, System: warehouse, At: ago(12 * 24 * time.Hour), Href: "?field=sku#history"},

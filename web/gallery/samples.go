@@ -62,31 +62,31 @@ func services() []web.ServiceLine {
 		{
 			ID: "svc_01JDCQ", Name: "inventory-sync", Href: "/services/inventory-sync", Direction: "multi-directional", State: "active", Health: "on_time",
 			Systems: []web.SystemRef{{ID: "warehouse", Type: "postgresql"}, {ID: "storefront", Type: "mariadb"}, {ID: "marketplace", Type: "ebay"}},
-			Lag:  380 * time.Millisecond, LastRun: ago(2 * time.Second), Realtime: true, Conflicts: 1, By: "Ada Lindqvist",
+			Lag:     380 * time.Millisecond, LastRun: ago(2 * time.Second), Realtime: true, Conflicts: 1, By: "Ada Lindqvist",
 			Spark: wave(24, 240, 190, 0.2), Records: 12408,
 		},
 		{
 			ID: "svc_01JDCR", Name: "crm-contact-sync", Href: "/services/crm-contact-sync", Direction: "bi-directional", State: "active", Health: "on_time",
 			Systems: []web.SystemRef{{ID: "salesforce", Type: "salesforce"}, {ID: "hubspot", Type: "hubspot"}, {ID: "zendesk", Type: "zendesk"}},
-			Lag:  4200 * time.Millisecond, LastRun: ago(41 * time.Second), Realtime: true, Conflicts: 37, By: "Tomasz Nowak",
+			Lag:     4200 * time.Millisecond, LastRun: ago(41 * time.Second), Realtime: true, Conflicts: 37, By: "Tomasz Nowak",
 			Spark: wave(24, 120, 100, 1.3), Records: 48210,
 		},
 		{
 			ID: "svc_01JDCS", Name: "financial-sync", Href: "/services/financial-sync", Direction: "unidirectional", State: "active", Health: "delayed",
 			Systems: []web.SystemRef{{ID: "stripe", Type: "stripe"}, {ID: "books", Type: "quickbooks"}},
-			Lag:  26 * time.Minute, LastRun: ago(78 * time.Minute), NextRun: now.Add(12 * time.Minute), Dead: 3, By: "Grace Okafor",
+			Lag:     26 * time.Minute, LastRun: ago(78 * time.Minute), NextRun: now.Add(12 * time.Minute), Dead: 3, By: "Grace Okafor",
 			Spark: wave(24, 40, 30, 2.1), Records: 9120,
 		},
 		{
 			ID: "svc_01JDCT", Name: "hr-data-sync", Href: "/services/hr-data-sync", Direction: "hierarchical", State: "active", Health: "action_required",
 			Systems: []web.SystemRef{{ID: "bamboohr", Type: "bamboohr"}, {ID: "okta", Type: "okta"}, {ID: "google", Type: "google-workspace"}, {ID: "adp", Type: "adp"}},
-			Lag:  3 * time.Minute, LastRun: ago(6 * time.Hour), NextRun: now.Add(3 * time.Hour), Dead: 1, By: "Ada Lindqvist",
+			Lag:     3 * time.Minute, LastRun: ago(6 * time.Hour), NextRun: now.Add(3 * time.Hour), Dead: 1, By: "Ada Lindqvist",
 			Spark: wave(24, 6, 5, 0.7), Records: 412,
 		},
 		{
 			ID: "svc_01JDCU", Name: "project-sync", Href: "/services/project-sync", Direction: "bi-directional", State: "paused", Health: "paused",
 			Systems: []web.SystemRef{{ID: "jira", Type: "jira"}, {ID: "asana", Type: "asana"}},
-			Lag:  52 * time.Second, LastRun: ago(3 * 24 * time.Hour), By: "Tomasz Nowak", Spark: make([]float64, 24), Records: 3011,
+			Lag:     52 * time.Second, LastRun: ago(3 * 24 * time.Hour), By: "Tomasz Nowak", Spark: make([]float64, 24), Records: 3011,
 		},
 		{
 			ID: "svc_01JDCV", Name: "cdp-sync", Href: "/services/cdp-sync", Direction: "multi-directional", State: "draft", Health: "never_run",

@@ -22,6 +22,7 @@ type Page struct {
 	User    User
 	Nav     []NavItem
 	Live    string // address of the event stream; empty for pages that do not change
+	Since   string // the id of the last event that the page may know of: its stream goes on behind it
 	Search  string // address that answers ?q= with PaletteResults; empty without search
 	Actions []PaletteItem
 	Editor  bool // loads the YAML editor
@@ -156,6 +157,7 @@ func (p Page) bodyAttrs() templ.Attributes {
 	a := templ.Attributes{}
 	if p.Live != "" {
 		a["data-live"] = p.Live
+		a["data-live-since"] = p.Since
 	}
 	if p.Tenant.Env != "" {
 		a["data-env"] = p.Tenant.Env

@@ -314,7 +314,7 @@ func topoNode(n Node) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if n.Reads {
+		if n.Reads && n.Lag > 0 && (n.Owed == 0 || n.Dead == 0) {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<span>lag <b>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

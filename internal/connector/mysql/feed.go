@@ -245,9 +245,13 @@ func (f *feed) start(ctx context.Context, begin place) error {
 	if begin.Pos > math.MaxUint32 { // the protocol knows no such place; what is read before it is passed over
 		begin.Pos = 4
 	}
+	if f.closed {
+		return errClosed
+	}
 	f.stop()
 	r := f.newRun(begin)
 	f.run = r
+	f.running.Add(1) // here, under the lock, so that close cannot miss it; r.start takes it over
 	for _, sb := range f.subs {
 		sb.queue, sb.full, sb.lostAt, sb.now = nil, nil, nil, sb.shape
 		if sb.from.before(begin) { // nobody has read it for long

@@ -52,19 +52,9 @@ func (s *system) mayMark(ctx context.Context, create bool) (bool, error) {
 		!create && time.Since(known.lookedFor) < lookAgainAfter {
 		return known.origin, nil
 	}
-	err := s.writes.on(ctx, func(conn *sql.Conn) error {
-		_, _, err := exec(ctx, conn, "SELECT consumer FROM "+s.originName()+" LIMIT 0")
-		if n := number(err); n != 1146 && n != 1142 || !create {
-			return err
-		}
-		_, _, err = exec(ctx, conn, "CREATE TABLE IF NOT EXISTS "+s.originName()+" ("+originColumns+") ENGINE=InnoDB ROW_FORMAT=DYNAMIC COMMENT='Syncline marks its own writes here, so that they are not taken for changes'")
-		return err
-	})
-	if err == nil {
-		err = s.writes.on(ctx, func(conn *sql.Conn) error {
-			_, _, err := exec(ctx, conn, s.markStatement("", uuid.Nil))
-			return err
-		})
+	err := s.makeOrigin(ctx, create)
+	for attempt := 1; number(err) == 1146 && create && attempt < tries; attempt++ {
+		err = s.makeOrigin(ctx, create) // another service removed the table between its making and our first mark
 	}
 	if n := number(err); err != nil && (n == 0 || !helperRefused(n)) {
 		return false, err
@@ -73,6 +63,21 @@ func (s *system) mayMark(ctx context.Context, create bool) (bool, error) {
 	defer s.mu.Unlock()
 	s.helpers.origin, s.helpers.originRefused, s.helpers.lookedFor = err == nil, create && err != nil, time.Now()
 	return err == nil, nil
+}
+
+// makeOrigin makes the table of origins where it is not there and may be made, and marks, which shows that it can be written.
+func (s *system) makeOrigin(ctx context.Context, create bool) error {
+	return s.writes.on(ctx, func(conn *sql.Conn) error {
+		_, _, err := exec(ctx, conn, "SELECT consumer FROM "+s.originName()+" LIMIT 0")
+		if n := number(err); create && (n == 1146 || n == 1142) {
+			_, _, err = exec(ctx, conn, "CREATE TABLE IF NOT EXISTS "+s.originName()+" ("+originColumns+") ENGINE=InnoDB ROW_FORMAT=DYNAMIC COMMENT='Syncline marks its own writes here, so that they are not taken for changes'")
+		}
+		if err != nil {
+			return err
+		}
+		_, _, err = exec(ctx, conn, s.markStatement("", uuid.Nil))
+		return err
+	})
 }
 
 // helperRefused says whether the server will not let us have a table of our own.

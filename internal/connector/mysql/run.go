@@ -73,13 +73,15 @@ func (r *run) start(begin place) {
 	streamer, err := r.syncer.StartSync(logpkg.Position{Name: begin.File, Pos: uint32(begin.Pos)})
 	f := r.f
 	if err != nil {
+		defer f.running.Done()
 		f.mu.Lock()
 		r.ended = err
 		f.broadcast()
 		f.mu.Unlock()
 		return
 	}
-	f.running.Go(func() {
+	go func() {
+		defer f.running.Done()
 		_, err := streamer.GetEvent(context.Background()) // events go to HandleEvent; here comes only the end
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -90,7 +92,7 @@ func (r *run) start(begin place) {
 		for w := range f.watchers {
 			w.fail(r)
 		}
-	})
+	}()
 }
 
 // keepRows stops the library from decoding rows: only keys are of interest, and only of some tables.

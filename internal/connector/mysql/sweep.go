@@ -26,6 +26,10 @@ const seenPrefix = helperPrefix + "seen_"
 // goneColumn says in which sweep a key was found to be missing; 0 is there.
 const goneColumn = "syncline_gone"
 
+// keptSweeps is for how many sweeps a missing key is kept. A reader may begin again from an older cursor, and then has to
+// be told once more what was gone at that time or later.
+const keptSweeps = 1000
+
 func mark(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:4])
@@ -196,12 +200,12 @@ func (s *system) sweep(ctx context.Context, t *table, req connector.ReadRequest,
 	return page, nil
 }
 
-// markGone marks the keys that are no longer in the table with the number of the sweep, and forgets those that were
-// told in an earlier one: a cursor in this sweep says that they arrived.
+// markGone marks the keys that are no longer in the table with the number of the sweep, and forgets those that were told
+// so long ago that no reader begins again from there.
 func (s *system) markGone(ctx context.Context, t *table, sweep int64) error {
 	n := strconv.FormatInt(sweep, 10)
 	return s.writes.on(ctx, func(conn *sql.Conn) error {
-		if _, _, err := exec(ctx, conn, "DELETE FROM "+s.seenTable(t)+" WHERE "+goneColumn+" > 0 AND "+goneColumn+" <> "+n); err != nil {
+		if _, _, err := exec(ctx, conn, "DELETE FROM "+s.seenTable(t)+" WHERE "+goneColumn+" > 0 AND "+goneColumn+" < "+strconv.FormatInt(sweep-keptSweeps, 10)); err != nil {
 			return err
 		}
 		// Looked up without locks, so that nobody who writes to the table waits for us or we for them.
@@ -242,10 +246,11 @@ func (t *table) sameKey(table, seen string) string {
 	return strings.Join(ands, " AND ")
 }
 
-// gone returns the next keys that are marked and have not come back since.
+// gone returns the next keys that were marked in the cursor's sweep or, by a reader that was further and fell back, in a
+// later one, and have not come back since. What was marked in earlier sweeps has arrived: the cursor says so.
 func (s *system) gone(ctx context.Context, t *table, c cursor, limit int) (keys []record.Key, last []string, more bool, err error) {
 	statement := "SELECT " + selectList(t.key, "s") + ", t." + name(t.key[0]) + " IS NULL FROM " + s.seenTable(t) + " s LEFT JOIN " + t.from() + " t ON " + t.sameKey("t", "s") +
-		" WHERE s." + goneColumn + " = " + strconv.FormatInt(c.Gone, 10)
+		" WHERE s." + goneColumn + " >= " + strconv.FormatInt(c.Gone, 10)
 	if len(c.After) > 0 {
 		after, err := t.afterKey(c.After, "s")
 		if err != nil {

@@ -14,7 +14,8 @@ const words = {
   live: "Live", connecting: "Connecting", paused: "Paused", offline: "Offline", ended: "Signed out",
 };
 let state = "connecting";
-let lastID = "";
+// What happened between the making of this page and the beginning of the stream is heard as well.
+let lastID = document.body.dataset.liveSince ?? "";
 let attempt = 0;
 let retry = 1000;
 let reading;
