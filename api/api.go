@@ -17,6 +17,7 @@ import (
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -54,6 +55,7 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Invoicer    *invoicing.Invoicer
+	Plans       *plans.Manager
 	Hub         *live.Hub
 	InTx        func(context.Context, tenant.ID, func(Tx) error) error
 	Keys        Keys

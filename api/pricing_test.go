@@ -3,9 +3,12 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/shopspring/decimal"
+
+	"github.com/syncline-dev/syncline/internal/auth"
 )
 
 // The calculator answers without an account, with amounts whose lines add up.
@@ -47,5 +50,48 @@ func TestPricing(t *testing.T) {
 	}
 	if list := w.want(200, call{method: "GET", path: "/v1/pricing"}).json(t)["plans"].([]any); len(list) != 7 {
 		t.Errorf("%d plans in the price list, want 7", len(list))
+	}
+}
+
+// The plan decides what documents may use, and the refusal names the place and the way up.
+func TestSubscription(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.furnish()
+	finance := func(method, path, body string) call { return p.as(method, path, body).by("", p.sessions[auth.Finance]) }
+
+	v := w.want(200, finance("GET", "/v1/subscription", "")).json(t)
+	if v["default"] != true || v["plan"].(map[string]any)["name"] != "per-sync" {
+		t.Errorf("at first: %v", v["plan"])
+	}
+	if list := w.want(200, finance("GET", "/v1/plans", "")).json(t)["plans"].([]any); len(list) != 7 {
+		t.Errorf("%d plans, want 7", len(list))
+	}
+	w.refused(403, "auth.forbidden", p.as("POST", "/v1/subscription:change", `{"plan":"per-record"}`).by("", p.sessions[auth.Admin]))
+	w.refused(422, "plans.plan_unknown", finance("POST", "/v1/subscription:change", `{"plan":"gold"}`))
+	preview := w.want(200, finance("POST", "/v1/subscription:preview", `{"plan":"platform-starter","addOns":["real-time-sync"],"when":"now"}`)).json(t)
+	if preview["fullMonth"] != "750.00" {
+		t.Errorf("the preview is %v", preview)
+	}
+	v = w.want(200, finance("POST", "/v1/subscription:change", `{"plan":"platform-starter","addOns":["real-time-sync"],"note":"as agreed"}`)).json(t)
+	if v["default"] != false || v["plan"].(map[string]any)["name"] != "platform-starter" {
+		t.Errorf("after the change: %v", v["plan"])
+	}
+	w.refused(409, "plans.nothing_scheduled", finance("POST", "/v1/subscription:withdraw", ""))
+
+	document := strings.Replace(p.document("catalog-a"), "lastWriteWins", "merge", 1)
+	put := p.as("PUT", "/v1/services/catalog-a", document, "If-Match", "*", "Content-Type", "application/yaml")
+	a := w.refused(403, "plans.feature_missing", put)
+	if text := string(a.body); !strings.Contains(text, "Advanced conflict resolution") || !strings.Contains(text, "$500.00 a month") || !strings.Contains(text, `"line"`) {
+		t.Errorf("the refusal does not show the place and the way up: %s", text)
+	}
+	w.want(200, finance("POST", "/v1/subscription:change", `{"plan":"platform-starter","addOns":["real-time-sync","advanced-conflict-resolution"]}`))
+	w.want(200, put)
+	w.refused(409, "plans.in_use", finance("POST", "/v1/subscription:change", `{"plan":"platform-starter","addOns":["real-time-sync"]}`))
+	w.want(200, finance("POST", "/v1/subscription:change", `{"plan":"per-sync","when":"next-period"}`))
+	v = w.want(200, finance("POST", "/v1/subscription:withdraw", "")).json(t)
+	if v["scheduled"] != nil {
+		t.Errorf("after taking it back: %v", v["scheduled"])
 	}
 }

@@ -159,6 +159,7 @@ func TestRolesAreWeak(t *testing.T) {
 		WHERE grantee IN `+ours+` AND ((table_name = 'audit_log' AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'usage_events' AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'audit_heads' AND privilege_type = 'DELETE')
+		   OR (table_name IN ('custom_plans', 'subscriptions') AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name IN ('revisions', 'journal') AND privilege_type = 'UPDATE'))`)
 }
 

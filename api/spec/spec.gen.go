@@ -774,6 +774,24 @@ func (e SettingKind) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionChangeWhen.
+const (
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
+func (e SubscriptionChangeWhen) Valid() bool {
+	switch e {
+	case NextPeriod:
+		return true
+	case Now:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SystemRecordStatusStatus.
 const (
 	SystemRecordStatusStatusAbsent   SystemRecordStatusStatus = "absent"
@@ -2162,6 +2180,73 @@ type Setting struct {
 // SettingKind defines model for Setting.Kind.
 type SettingKind string
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	AddOns []string `json:"addOns"`
+
+	// Coupons What is taken off.
+	Coupons []string `json:"coupons"`
+
+	// Default Nothing was agreed; this is what holds then.
+	Default bool       `json:"default"`
+	From    *time.Time `json:"from,omitempty"`
+
+	// Lacking What services in force use and the plan does not allow; their next revision will be refused.
+	Lacking    []LackingFeature       `json:"lacking"`
+	Period     Period                 `json:"period"`
+	Plan       Plan                   `json:"plan"`
+	Scheduled  *ScheduledSubscription `json:"scheduled,omitempty"`
+	Trial      bool                   `json:"trial"`
+	TrialUntil *time.Time             `json:"trialUntil,omitempty"`
+}
+
+// LackingFeature defines model for Subscription.lacking.
+type LackingFeature struct {
+	Feature string `json:"feature"`
+	Service string `json:"service"`
+	Why     string `json:"why"`
+}
+
+// ScheduledSubscription defines model for Subscription.scheduled.
+type ScheduledSubscription struct {
+	AddOns []string  `json:"addOns"`
+	From   time.Time `json:"from"`
+	Plan   string    `json:"plan"`
+	Title  string    `json:"title"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Note   *string   `json:"note,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// When `now` when absent.
+	When *SubscriptionChangeWhen `json:"when,omitempty"`
+}
+
+// SubscriptionChangeWhen `now` when absent.
+type SubscriptionChangeWhen string
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Currency string    `json:"currency"`
+	From     time.Time `json:"from"`
+
+	// FullMonth A whole month under the new terms with the usage so far.
+	FullMonth string `json:"fullMonth"`
+
+	// Lines Of the present month with the change.
+	Lines []PricedLine `json:"lines"`
+
+	// MonthNow What the present month comes to without the change.
+	MonthNow string `json:"monthNow"`
+
+	// MonthThen The same with the change.
+	MonthThen string `json:"monthThen"`
+}
+
 // SystemRecordStatus defines model for SystemRecordStatus.
 type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
@@ -2872,6 +2957,12 @@ type RollbackServiceJSONRequestBody = Rollback
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
 
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
@@ -2997,6 +3088,9 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(w http.ResponseWriter, r *http.Request)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(w http.ResponseWriter, r *http.Request)
@@ -3084,6 +3178,18 @@ type ServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(w http.ResponseWriter, r *http.Request)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams)
@@ -3342,6 +3448,12 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListPlans The plans that this tenant can choose
+// (GET /v1/plans)
+func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetPricing The price list
 // (GET /v1/pricing)
 func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
@@ -3513,6 +3625,30 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSubscription The plan the tenant is on
+// (GET /v1/subscription)
+func (_ Unimplemented) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeSubscription Choose a plan and its add-ons
+// (POST /v1/subscription:change)
+func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewSubscription What another plan would cost
+// (POST /v1/subscription:preview)
+func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawSubscription Take back a change that waits for the next period
+// (POST /v1/subscription:withdraw)
+func (_ Unimplemented) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5467,6 +5603,20 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetPricing operation middleware
 func (siw *ServerInterfaceWrapper) GetPricing(w http.ResponseWriter, r *http.Request) {
 
@@ -6912,6 +7062,62 @@ func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubscription operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubscription(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTenant operation middleware
 func (siw *ServerInterfaceWrapper) GetTenant(w http.ResponseWriter, r *http.Request) {
 
@@ -7352,6 +7558,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/pricing:calculate", wrapper.CalculatePrice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/plans", wrapper.ListPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/subscription", wrapper.GetSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:preview", wrapper.PreviewSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
@@ -9296,6 +9517,48 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListPlansRequestObject struct {
+}
+
+type ListPlansResponseObject interface {
+	VisitListPlansResponse(w http.ResponseWriter) error
+}
+
+type ListPlans200JSONResponse PriceList
+
+func (response ListPlans200JSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPlansdefaultApplicationProblemPlusJSONResponse) VisitListPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPricingRequestObject struct {
 }
 
@@ -10715,6 +10978,176 @@ func (response ValidateServicedefaultApplicationProblemPlusJSONResponse) VisitVa
 	return err
 }
 
+type GetSubscriptionRequestObject struct {
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200JSONResponse Subscription
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	Body *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200JSONResponse Subscription
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	Body *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptionRequestObject struct {
+}
+
+type WithdrawSubscriptionResponseObject interface {
+	VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubscription200JSONResponse Subscription
+
+func (response WithdrawSubscription200JSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitWithdrawSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantRequestObject struct {
 	Params GetTenantParams
 }
@@ -11033,6 +11466,9 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListPlans The plans that this tenant can choose
+	// (GET /v1/plans)
+	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
 	// GetPricing The price list
 	// (GET /v1/pricing)
 	GetPricing(ctx context.Context, request GetPricingRequestObject) (GetPricingResponseObject, error)
@@ -11120,6 +11556,18 @@ type StrictServerInterface interface {
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
+	// GetSubscription The plan the tenant is on
+	// (GET /v1/subscription)
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// ChangeSubscription Choose a plan and its add-ons
+	// (POST /v1/subscription:change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What another plan would cost
+	// (POST /v1/subscription:preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// WithdrawSubscription Take back a change that waits for the next period
+	// (POST /v1/subscription:withdraw)
+	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
 	// GetTenant The tenant that the key or session belongs to
 	// (GET /v1/tenant)
 	GetTenant(ctx context.Context, request GetTenantRequestObject) (GetTenantResponseObject, error)
@@ -12270,6 +12718,30 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPlans operation middleware
+func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlans(ctx, request.(ListPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlansResponseObject); ok {
+		if err := validResponse.VisitListPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPricing operation middleware
 func (sh *strictHandler) GetPricing(w http.ResponseWriter, r *http.Request) {
 	var request GetPricingRequestObject
@@ -13097,6 +13569,116 @@ func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request)
 	}
 }
 
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request) {
+	var request GetSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+	var request ChangeSubscriptionRequestObject
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	var request PreviewSubscriptionRequestObject
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubscription operation middleware
+func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
+	var request WithdrawSubscriptionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubscription(ctx, request.(WithdrawSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubscriptionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTenant operation middleware
 func (sh *strictHandler) GetTenant(w http.ResponseWriter, r *http.Request, params GetTenantParams) {
 	var request GetTenantRequestObject
@@ -13211,368 +13793,384 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rl9u2kjb6V7B4slYumy1LfXFs+cO8HduZeOLYHrezfWa7+7UgEpKQJgGFICUrnv7vZ6EKIEEJpCi1",
-	"2pecnQ+xWuIFKBQKdX3qYxDJdC4FE7kKhh+DGaMxy+Dj0zd0qv+NmYoyPs+5FMEweDNjZMEyxaUIyURm",
-	"5Nnk6DeaRzNCRaz/eCEFw296QRhk7M+CZywOhnlWsDBQ0YylVD82X81ZMAxUnnExDW5uwuC5jCi+Zf2l",
-	"b2csYySfMSLYkuQzLqaEq92efxMGc5rRlOVmfo+LTMnMP8ORYB9yvGBE5ARePadTRsZsIjMWkiXPZ/Ct",
-	"oikjE57op+oBcf2IPwuWrYIwEDTVY4jwTe7oUvrhORPTfBYMj/v9fughx8/w0NeFuMhpznzjlIoRLggV",
-	"KzNGxYjSF8NI2Id5ImMWDCc0Ucw/Mhz4O7jpqjZAnrMUyPRNxibBMPh/7lWMcg8vU/fKwd2UE6BZRlfO",
-	"+C9YtuAR85OZx0RmRI9FT4AShRc30dGOFq+6aiGoj57PYpbOZc5EtPqVrTYHdE6uGRByJYuMRDPJIwYc",
-	"ns+4IprRmMpDogrN64pQklERy5T8/vuzJz1ywURO6JRygbzB8xD4w9xHZlQRIYlikRQxYZMJi3LYMlOW",
-	"q4qTqFBLlpUEwO1YUcCZw5GeRNsGcClydhYGKRf278F2+rwEstBkTzp9PoLcggATEFt+VtXSkOQzmpMl",
-	"1bOkcah5d/TDCOa+nNGcLVhGOIw9Yz3yluczWeSE5zAbnIj+/fT4QQgzPR0ck+WMCX0J19TISVRkGRBO",
-	"rEgqM9Y8cSN2d5SxZo7Nq7vPXB8daibtI9cnS8MKnQtn0CtZkBldsEfkpH/qDkvlPEnswNrGU51h3Qd1",
-	"kVPPYTL6YTQkUiQrHAeQCykkGFmxHEkn9fdLrtgeg2KiSIPhu+CH4MrL1OJ8zr3yTq/0NVt9qwiPy/fO",
-	"aT6r3krx1h1ZTDyWYpLwKPe/MzK/tr3YXrPPqwWL/FqEebn5HV5vj5/mYdin7TmQJgUjsj9/q4i+XQ+E",
-	"CkITTpWWrTxvHxKoE7uN6Amj8XOW56xhSDGjMUnggraliavH7DqCZ2LBc9q8OLz8vW0A1VX7DEA2KyP4",
-	"45ZXw/27vvc5Fw0vTbhofaP+fefX/cbScdMqp/Bb2yvxip1f+ppFMov9L83gN3gpnCQ8V6BEGOVVrVTO",
-	"0obh4L17DGfBVSOnZebXbxURhZ5u48vNU7YoWjzVQvh4cPrj6YOT+6c/grKBX1aqBhc5m7LMDrBoGlvR",
-	"yv5ZsTvfX7AoYw3iWMFvmhA0ZZV6+/j1b+/fvPz16YuGYeBte4ykxRwwin0XyWwu3dXC5Cn3kOE8J6lU",
-	"OVGSpFSsmsyPBO523xCzCS2SXOuXYTCRWUpzXOeT4yCs+GKgDZItDHEBe0BtDu5ZDAcC7hEVEsW0GZuz",
-	"mIxXJJJpStUjQpMEFQw6Vlrp0toaTZJRVzvQPN1vAa6bVq16NEz7Gd46cAwxaxfe4Ioxlf8kY87gBU9k",
-	"VKRMwMpEUuTmI53PE44ugXt/KNzK7ANN5wnwj2UBOBNzGuUwfEvGdx/d03sYRFl6FI/1ysb4VxAGcvwH",
-	"07cN31WPqJSouVT5NGPqzyS4CdeepmZy7jxO/7n2vELlMmWZ+8B0Bc+6unGp3GZel3TRVHOpsaJpUqOG",
-	"JcaQ2IlcCkOK4aUg5Ih85PGQRFkagroxJNXsQkcpgkuO4nFIzFyG5J194tWN8yQ9Y/somFf9KYY+tcdY",
-	"iujnBFs8NesWp5keiQ1F9MnxXxcvX2hG/5/z356HhJo9fHx2n/zKf+rpS9U9c9+Rva+XxgSfPWYKTNLR",
-	"vcWgJLj1P2huG2k1XR9U+OOmswlZWc2lUMjGrtrbnY3HVLFgODgJg0gmScVhuYyu3ydswRLN1zGLeMzi",
-	"n1aaHDElz+WCJRQE4ISzJIYtTUXO81XJ45Pkff/+w+XJH39NJoOs3+8P+qd9899Us+ucCRafa5F13D++",
-	"fzQYHB2fvBn0h/3+sD/4F0yYwoCDx7IQRuTMqMDTGI97/aH9NXjlG54Do178+vvRAL5VMll4Xj+A1/fx",
-	"9Qqk6+A4dHa7Wmx5obn0RamzMZHLbHWkViLSP/OYoYCg/qnDu2OWsFwvtZGaijHRRircbcEwWNKMzWSh",
-	"GMqHBU0Kvb7HN1dhoNCTV05e35drYT7V65pSUdBE34P+1WB4HAZLLoTW5erP7SxCSp70bCvXGNPs7fH9",
-	"+h5tLrsH18Bj65ZFd9aP4FgyDNJb0ITHcO37CeUJUKeF7WOelZuFC9gHmcrPW5YUdkWc/NnOPdfaVi7Z",
-	"NKGeZzosmjKl6JQZas4zLaSMA4Q6qiWKQX2oZDIu8KiS82AYFHPFMq1UzOkqkRT0Z3iK5ocCTf3rohzQ",
-	"jbMnnU0oiiQ56BYp+TTO+IIJl79VLjM2yaTQo84zOMIHLs92P94qtmngTsck7em5v5D5bzLmE85iX5DA",
-	"8f3oRXAcPXuz9qtMjhM970a+nuMV/2jmb3uqGBK9VzlNgINZTnmi11ambCzjFYlmVExZjN5Pc+TZ45ek",
-	"jIrljCesR15runDrXqUiJhmbM5x+Zp6CWqzKqQCWgGMOH6nuOQqTUcaeoSjfsjc0XxQqGJ5qiZwbif7Y",
-	"DLocX1BqPPfgEGZZJrPqcK2ToTO32JXwsAqs/FKrBctMimmPnPb7NV9zRIXekWMGzsxH5LQ/IEICybki",
-	"ik8FiwkX+ocT3LtJIpcMrjx1nXZoHkEA6lJwgS7vnAkqcn3tWUhOByf6f2ckZflMxiFR/C/w7qQs5hQ0",
-	"Jn3lQ1xjvc9sfAnDWhOZjXmsNQ90DfK85ArFhZYu+aWwbtlH5PT4GG7mYl6AjxMoEJIREn1EFF0pbRqA",
-	"l/b4QRWu44qkXCkupvqHhySXaP1YoqlH5KzfJ5SAiUPk5FLIIoNvT4iSenp6vOgm1lt1zkRMpCCxZEYA",
-	"ousetD1nA75mebY6Op94HVFveT6D4WimPuufhITqC8lMLnF0GC9QJJckz1a4A3rt6uRNGBhju/vRRNF1",
-	"t37oRHo3Ja+RQqi8oOyNtIIE06ud0/hOOGFVMOyHQZQxCmpF31Ex9GcpQEvQFhP7U6sB+lvNg/BBL7b9",
-	"OWP6LDE/5DLX1x6f6l+KeWwerudsXtV2IgKT2ClMuOBq5k4KDsysEFsOTC5iCM5lCg6yTGq7Ai1ZZ1bO",
-	"SOEUs+6ZwW4HV06zvF1pLQ+vQghjknaTMJpJGg6irBBwAL0uxHOudtTwY5pT1Df3ZapbrqbnhuNSIeq6",
-	"vqV2urnA1ep+oqVVRRQxFrM40Fr1jKrfZFY5OKrYPRJjFwaA1fWaoBD+lxPNCgp4wXFl7aDy+pex/3BN",
-	"Td1KLdGguunJvy5ExURzKRNw26OrSq8fl5m2E/WBT5Ocp+hGMx+NG62uZtoVPa7WYE4LBTq6kTptnFkq",
-	"h2ed18JSt2FDWu2IqjLkuLyFolcOC+6sImbzTM5Zlhs/lbN4Hyt3n579kaHihjPM3PLTqjkBYkKo8cpr",
-	"NeGagf9x40Hsw5xnTJ173Jd6nSEwK9gCzY2Wsb2zzwzhvuDqBjnuYzCnWs/WD/y/12z13jcIbQ39LIuG",
-	"0IL+lUyMBprRKGeZsspN07T0Pb8rS9O1Z0q4NeWiyNke08It8nHzpRlbyOsO6+h7qIrkHLmhU4bMhb58",
-	"Mz3G2RIfa47j+6eB1z1cuZ7e6eUyk3NWpByZy3PuseGyUI3uLj2qcVVuS2O73oRmX9gDsL438JDrSBWz",
-	"wTxkKWV5uWxjKRNGhf7RFeztL3hRXblOPRho7VnVW/2TniecxY609wqF1ogGCCi2dHaAM6uYTyYsYyLa",
-	"ga2elPf4iChkznd5mjGtfgZHoud5IP8bpoiWEYXEPHtO+OeZtUbkEr6ownKPIMdES/alLJJYG25avlES",
-	"ZyvUxTY3SQiRMe+zQTXV96G1wnMiGIshSU4K9nICytlWzTAsWRKEAfrxm8JZpUwux4yCXpPJyXLr9vry",
-	"LPQNwbjN2EuRrHzbZo393cBZGdusPaMyUqqVr3NpxWFIdO+2UapIWfw7esc+BjSOOeYcvXK2j9HYNpes",
-	"UEbdoiSVIodc0rV9J7VO9eFiJSK13QtaCBgVExmPZqnNdu10D3BYBhqd2jqT+hjnGUt5kXZ+lcqpiClG",
-	"0TvccLNO9zD4cDSVR/rLI6MgmnV45k7iplL3diMf+ht3pULpber6mtJJ2vWGPKNC0ahcosPS7rWZtV6g",
-	"Hch149sVRczzc5sWVCcTamEbygqaX1WeV5mecY3pjuiXhWhORvWDrzxqVoMqtCYb4FWho19cNU3hqcgz",
-	"j4JMy8yrjRFQO+lWvaAij75lBz3b+lKbGBONmsYVD4aBNtZ6r+nyN+PRR2Vk5p0Mn3u/nmtxKQv1i7mv",
-	"LtZ+YR9ozCKe0uQRYek8X5msWXtAMU1Ur5bsOGk9r1Xsz823DUJyHJIT0uv1IP9WFjmZ0rmq6dFNCmcY",
-	"qMJELLbxjH45LJVd4tByQfWQcnncmQAV12hmSN7IdodQPSv2/TrUTz3e12wuM8/Mx5m8xrBks9oDZv+K",
-	"zBMasZbFf1euvmPsaI60RK7zsnXHLrUCmDEag8N2IgsRk+VMJqwjn82YjXm582rceIbVd7WYkEn9vOWT",
-	"+5rmv+iR3YQBzGaTAi8k+r+XVFkHfUjiTM7n+gONYwYpTKlcsNinD6+NEN9SUTys1tYQycccj2XM4qfo",
-	"9tuwSyD45KFhGbLctrXhCdX1/gFUKQ9rrAlpDd4YXT5jK3QW0GnGNJ3QuermP3z0ifgyFrxZkjBnmYJ0",
-	"PnShmHQ2K2cxNYpkRcKIeYxXzppUCq8yb/O3SQp+EpP8jsxuEhyHxLj0yXhFpGBE8ZiFZfxmvII7INm7",
-	"t5tDJpokXodMlcLR9aC0fj2vW8RmcDpvzlj03v8cJ6tjI2ctV5pM0azR7+Omf+zsg7F5Id7aNJoUDO28",
-	"COqKitzmU9ftNWeOauGfYy1K7pNGmEnS8eSxe+WCx16rXdkyr04PsWVXVf6IZ4C7OJmqVJOPjaT3OaIq",
-	"g9IlV+jm7VacUtvkdr+FKCwsPS0lnLmVYyvXvmRkVy44+6HGYe1eLUvSAygXVbbN16Ba1BhyU5fPvXWY",
-	"UEujD71lxvOciRDFGs1Nhuq3ikSJjK4fkUpq8jICn7Mk2cOTW0ZKm5PLYUxW/GIFltcLZfO4dnf8mgQY",
-	"3zbDHC/vYcdzMpNJrHqbSom13PB2o0Sb8VVzbl05KzKscaj53+F9ry1YL5FZUxpmLNrXMx7tVvHSawmX",
-	"7HKgbZ6VUnileUs4wB6J6+u3curZZowm+WyFRc9zJueJfwqYGH/B8pyLqUd11uIRM7rNJbh7aMbINZvn",
-	"RDGaoHpSipyNd2wcHR2y6rWmopwMWuBKk2mEAzFbFr2WVTYvSWnM9C7nuWLJpF1zUc68/Za4V7PbrGsu",
-	"iaJpjzTtkW8+vjj/7ekNAT+ZMiM1PwaefdL1SDUzLQ9VJ6TZlQ0L5VdNy+V2crrMkheKQZoPlAeauXAx",
-	"Tdwqtd344EBBJbfGrFzQDc6uHf3mxC4P5UqQ1GNQFWW3HsqGAoc5lq3E+1oOZjPeV7bctdXdmnLhfjtY",
-	"d8BayecUcgw6FHJ02cvOI++fnZ3cb5MNKf1QG6ZTHWLnftNKjY3jrhCGz9BI1vIZTs5pRmP4EkOecRXj",
-	"bDsRfVY0FGSuKflbt2GUUKX8whgzhOECiG4I4oQXoFrHTK0MBYRlFOHK6/fUWkKDh8b8CGJU6xW9Bs8p",
-	"qzznmyNe0pU5rhgXU2PMqpCMmcrRxbSbjJoWNKMiZ00KE9XD5guWrbTSSOaZTE1hdCuDdovG4w3eI7RI",
-	"U5r5zajcWrkNk9vmSIFfw5KX7AOrl1qWqYlbZ2GqdXbp1yI6ZHY4sYnO+K9BahYi9x59biFe7T+nKq/v",
-	"s4gfm5PrjvKB2pN87iqJ57oFDMDqeORiJpcmvVmKiPW2ZQNtSez5d+bOp8vcwRX27hB8ZL0Mfz2CF7F5",
-	"vq8FuPt+YKkJ2+29F9pMQS4W3i0AEAKHyMrLTGygNXlEYplDLq+Zx8rsstOKLGn2pRvfN9G2fz28V2T8",
-	"KGM2USjcckoBc+J6mIm5hGpmSIdl7CRxxD4WrJeK+SMWm75kyL3NWZIoElFtNmHJS8riVYNO44QKNn+t",
-	"KscqVRJKyGSRe7WssrRsb06Mkz/bhLFXfO7ywuagTlV85vtpXlOnbTEaahteUjh1am1MD7lkqnPAoSF5",
-	"SgrjCIh5DI6AKcsJ1ns0hSj8TomDev27OBUqPq889c0OxDLKuqmC3Pa0aXLPV5vAzSGxIdFrg/pjXPhQ",
-	"3b4WDqxYwY6/cgPY/VLycd1LX3oJ2jwAFQX/M5PFfIcAZ9SoCG6S9xPIglts5fq2eIlOpITmTOW9FtY9",
-	"FKM3MWxjSmEHFjNchGvk5ZS2ePMaUxzAyFlns6/C1KkGfVAKfG2Tbw5/lGXLMVcRzdAZpG3rpMEF9IRF",
-	"ZXLyDqmN1eFW9631Q3+0eA84FTfAW5cHese8zXjO3nKhQvTFOH8rWWSR+ZzTbMpy/LxkfDrLWazvYEn8",
-	"ypQDhSRlGZYN7+gnbAh/nZtYvJzoc/xbReQSTm436U4f0XScsN4L8+HdWhreVS0/R13z+ZE02IVHc6kF",
-	"eVahcWyySpUmv2np+AtQzxFAB+KWGTPpOzdhgMCv7ddD1k/Pl7QJvwBnwhPBQQ5JIQ06Vt6AQjmnGWCf",
-	"6HMgokIKHlFQldIKucngvrxTMzm/6jmhhJn0Hhtr29HgLMEMvNsPd9ThNso2WE53cOYx3nE5IEJtOaBd",
-	"oGXqpH1EFGMtQDGboaf2zNKuHB0GTxdmQuuDfpzIIoZfFRn0+oSJBUvknIVQEIf8oeWq3nwwcAbXjjbT",
-	"6O1R0T1tVmtNNKem5tF6QEtOX69/vGo0jzZFHUismqa0xYQNAzVnkaMj22EMen3vm5vzWsMAyx+7qml2",
-	"4q6RxxaXlz21ElHCBbu83L7Z3NGbxGtDhNB6jc3710mO33h3wtMP84QKihET5tGcaWo15DpfPf1AI79i",
-	"aR1ylYYcJQWKtJxjXg5q/nMaXSOPTxj8zbKIgaaXFknO51BfYp2uYRBRzAGW5vY841BjrI9toyFGGYu5",
-	"8XVxtgTfRCH8grOEQOqm/GdGfdhcW/ahCS0vZ3NEf9Zin/kdNmuLbBx+8NDQhWky6+BbQ7CfL8r94EvN",
-	"6camlRK/7j2SZEoXzOSfsyQGsCs4sh+R0f9Bp9LI1jAZ9agDR1tFn7ZMTO0mpP+pB6XIeGUGCriA5AWg",
-	"62B0i2nOJSa7XnlzAX7mIrbBojo5ESqjARTVngoVhEihWEwKkfPEQK7rAaRMxGtZG7epuHMq+Na9YXok",
-	"IRkXOYBwAIaJmkGV3LWpgT7ICKAkrEM9GV4XWiJWQ/ct/i9c5TJbNVePNCUP+dN7tzNn2KjmKUxDHrMI",
-	"8oTdej2WMBuN7VafVzq7POV5u+zVJh0T0qdMEjHsAKVFEIx/CcAubt5OxujhRg/e1jYneY7gGCHRp2A6",
-	"B+RJi3iCrrtxJovpDBLh6FgW+Y6Zz39k/myudQ0b6YO+S4geG5/Tmn+pyfWJzu0yQaXygYZBwsW1/kHA",
-	"h6vwlonTXb0qPHY9cJAbaOqzwBtXyVmTqINLVTKR5fyWbXgA30FtQ38V3oN/B78+Q/Dr8JGm9qU9AGc7",
-	"fPK18LX04xPIdF7kfoSNt7amRdsrygJ4IPYZmWQyxR9ZPN2KK3LgJN4x9xe8wEA9rvGNFEoD1d5ZHzL0",
-	"A6R2z4LPWcbl1qjXK7zKmBaPO1Ryv7bXdQ0smXFWbXcQeKn9pt+kYAfJXTBkcBI+7fjtSOq712G+9miP",
-	"S/4We7XTJKMZzaa+agHwTAE48VIAt3CBVOBSQBauv2SAVfZ0Z/GxboN7WIrHbd5E0+9K8zuB1IBkRagg",
-	"TOU8pQiH42yXhPu1JOh2tZVwzPj+51LxtfI7x1o2sKQfb212N6XTrTsi7Wjsq6u8OZyWz5auVr++bq08",
-	"d4jDQnI/FssXe1JsBE/ijE5yU0MF3AU7fiHhn0LYwq1x4k8MeO7rFvezPkOoMV4IlMNoG45PuSC5hL8y",
-	"FjE+z4lm+ZDIBctMlFPlZHBm0J/UpuOSLlhGp+w31ZHrdokKp/RDx+eurUU1KPsQ+2LfSmhp9+uaHVMo",
-	"131G4xg2wLrHbNM/5l0SbbC0N+SI5BzbcDhNONYKednMDLFbvkdTRktbFspS/CyztPs7Op2UevZO8oWI",
-	"9s0bbCn8qo5Tj6vQ1sPp00blNJ3v4D1by8Swx23lKy4nFNoVqujYwGvXG1seHwLnOjjHsPaj6rxkgEbD",
-	"YJLJv5jfjq6azax51RqNmw1lr1CZ9/T6Q/Idq5ubE0d3SNS7rZJkLRvj9zUGTjmZdkUIyXmAM8msy1dx",
-	"JOFYuxW7rMUV97VB4Ub/WLwOwxHAUKkRop1NGAvJCHUONbJFEVqKFukjIhjPZwgREJnGCWBMgWyvFXms",
-	"RPQegXtMnr9FWFqDnaojV4UBDqZUe1TDzswzHnkc3uaUek6hb6LHySxIypOEG6zlEEff6RivW4myGLtw",
-	"4IiHj4dxCYrcLU2L5vSfMilS5h3tlE/peJUzRb4b9P/vQwKfv+84FtNswJ9uJRULXRj67vg5UcSUmhRJ",
-	"24MpYgt2fCYYWCVgV/2ZiFFVMiJYEbm0uQBEZiRjk0J1fNd6/Ur14trMStq5Cxqus1dt9bw7Dgy3zlHK",
-	"c1EP92j1BVE4CgF8iV5pRP+PVmuW0tF/vOsfPbz6x3eXlz389P1/fOP1Ypj7186qd/Tor6uPJzffbD3L",
-	"K4vEPsk3+RdsWZWX7CD4tuHBysz0ghruDQu7b9ngnnUWKRe2b9TamaXND/5nwczPVfOdjRireXcDoeuV",
-	"77sh2FUFgjuS4zMUX9abcXWoufRQsppyAzHrjvRdONcqhrX+vKc1ipwc0t1c8zT7Z+PqPGsWrIFoG0X1",
-	"buBat4G6BBN9M7UYTMTtAa6XpRlUp8qkjIt32jX4mMborTHCuldltijOS+XzU8kir5oyGK3FxfwoxLUw",
-	"CX/dEcf8rGhIU2al6xH5ltGlyaY5IhCHc4dCVSZYZqF9NxVlh3t93rJGggqa8wXrYDLatujQG6QJMMMm",
-	"UPrHmDEaN+HCamFJfeBNT/hUH6PYdwPqiyQX+SNyNEAPu1g5jY08WkqnklibE4OpTIYmznScsbsr0bzs",
-	"B7CYXpaP/PItJhzrhenHswnjAskC5y0QPuBfm9FSZdwLlSdvarX8i1xWRlGn6vPXzWVC2GTCr/FiHxyb",
-	"8qgEnauZzDsq1Mwi53VLlHDQ9rzJEloZ5mJ6wUXE9vAztTjI5jODplcajmaiCJLFaNqQl0BbeWBJTcwP",
-	"aJhL9wTbcfBlGKr1nMBOSrRMWTnYSVG6y5BShmeqmFTFqpssV9IpdPbN2mpaXvFuRWu/3y5Rz+BZ+2WM",
-	"Fg+PLaqEH7ZwR4yKzok2nasHG1NoGlgzsfm2vnNrl4Sa3Yqedkm/MYhcZXnThne2Wpf1arlSaXF6rNgl",
-	"buWiQxxkJUd+FWfZqzK2vq6yxb4c5SgpFF+w7vkI4CxrKuXMdtii+vt/mcOonXvwlfYFIUzFud9LhYT6",
-	"JEgcvxT1rb1mNzCaFxlrwKP2goKdb0lfrvKfOyOhrE3fDqqK2JrkZxxRFwxeTY5zPXkvwI7jm/GkiKR8",
-	"O3a8fv5zvBJYJGZJg7qethB3hx4bCRWvsoYgcQu9WbYjJI0Tvdji1jM6eBVTQipsLFpJ7XLSoeXLktpN",
-	"HP28XIx1XKXkZ2QSj3X5dMGyFcIrp3RV5lxbGHMKlVZHTX1GJs5zdzgP17o8bBpn2CIeHaqPbKP1TYuo",
-	"g96JLbm8Wb4WGGops2uWEX1lrxl+12+ZLyx6nkWGSKS8VtZD4SRG7eoHLikb1tavae1fZd6EtIbin7Kk",
-	"pHOIHoF7Pt4266WEAPJtcpY5nTM8nEqjmYvgRWbUgPuBvgvAw2Xh4yar2uoYr+OlqTgFJlCzBqYZjQvT",
-	"sWWBfnZ49vtC8LxelJOASlNV5ZRU9xZL8b88x8fv4GWHnAHz4K7xi8aqGkRFo9vPJW56uzUcho00K+Zv",
-	"ZEvTMk2n0tXCWVZub2NX6ov22TAwnk6nnSbAG+6P13Y8dHnsyZAyzGKI792p+tXn0Kq1k/qxHf2u/XAW",
-	"OzWm4hGLm3IyWw5t6cXEwz7Bms2wsctuwHVzo6BtComEijfNEHF+yxjcfUVquQ7o4uX57ue5Pb5hoO6w",
-	"3DO+PLjLdM3qdMfFseRrZBa/haJft5s6tEnk9QxAeGTjOP67YGqP+EPF02sRfm2pge4PvTRHIRnReEFF",
-	"xOIjG948AmTlQt+hf9eWzlEVmddfRYXKZXoEHYnK5FIFF7OYR1pKH6liPpcZXK4SevTw4dHDh/qPGZ9T",
-	"eqRkdHwEpiLXL9c/LGc8Z0cJHbNkVGNaNwJ06g//mKDZyXHLBrIHyZxlto+o/lhatPoP55RD5son9Vyj",
-	"+obwhr1H9rbRkIyw32um5zfP5IQpBes3IjIjI30KZPOMKzbqEbizPgTzAIDIHJHvsPweZPb3cP+YH5Xw",
-	"IzQZ9cgb23mBwKwVdomXYh3wwEvGwgKytHaWcTue+fdmIyvH2xKfN1IeWiLe9m/Tf9vrbPo6UqSvO2Qe",
-	"lkmUX2q6s6lbbkI7NTo6NjrUmrpW1LGIy0A6CKuzk6lkitRq6DqZhKAGNuPH2flgspLqABHRnJltStSs",
-	"+mEU0NvladvO/5shgJ8fk4enZz+SOV5BsM2U8jUL9EHLXeR0nLBHADM2Zxliy63li7yjR3/1jx6+v/rH",
-	"5WWv+uOb9iZkHkrP6ByaUwB2HbS3zCWJpb/Zb1mRfJBaXi60qGzCh6dxnDGllaJrFus9vwuG4Fpvsk3s",
-	"c4gzaOm8koV+BQiVGUvmGyBufoA8VYa4WgoJPFimXEAdm+GMXhuCgw9mZWpsaOBNLhAoX3PRLQAWS0AH",
-	"A/6LM3Oao5XrVMJkVcRt2Rg/+7sWvRRso/lXZwS1pEiF99yhZUm8SQsc+MPACRfsVg9ohEHDthqKLDMp",
-	"phutPlwUnYym/mTONyD1WLYi5UUhmdN8Vv1NgE1prH/R68KoqYs0GC3+V1r8Fp+kuv+wPyD/dfHyhX0E",
-	"4cLE3Mwyk7GMm9olpSxeNclwCc1YmB3ndgHeBrH22qlc88PIfwpnpHdkVVSoOdrdNdjW2mpsjwpG065l",
-	"rwqDKn7Xrfxh5t3v+DuKrSXl+Ro6wiMoH4N2aJBZ4vTQWO9jtptdzLsG6qAj2K9N5SFzJh67WcHbCjw9",
-	"Q+3QMG198JjE3JaNY4rxTLgceyo2pjPIJYvbMva68lJNSzE5vGVHFJXzJNG7HtBQ81BTBPq7MOFrJlIR",
-	"arM/CgDMtOYYbuVIA1KzMeyfZWbBKix2BY4zr/dsSmnMHlWN8TBfBP6EpfnWj+Zi/PCdVSQohboDMO9a",
-	"O7OSwZ3wryWx2bUlx63VyTqJB5Ukqdf74ISbBeMBAsdGwn4VUWMca5UBtQ8D49aqPenG+yqDJ7npcHZ+",
-	"2eYLtpf6J4O92J+UFsSaI6DIZzI72Fnl9HL3l2ziHsUxGWO0cyW9A7roYaTYgelrfYq97qbStytH1R+Y",
-	"uLOiaeLvdy0bAgGm7MNrTuyYSFKCc21E1+sd8jpU/ZUZJmZ4oV1wM5OSBHWpUdLSQY1z17aN0w4iLfBR",
-	"F6aLyVciNuqDbtlqmxqBm5K7HR9lj535BXL6QXjVuxImn78E711ih08ap3A+spgjstGEC2MVLzhbMn+H",
-	"+9cyScY0ut4xGGDJ53iAz7zovVYamosxYnw8OP3x9MHJ/dMfnTDyYHtY0D7LS5ZCdIZGezuTlduG8HxI",
-	"KPBoCD5wvXviImEjP3dqmiav0fLcu+UjFB/uefq+LsRjfMCG8vjTyqlH3yDRPlBLB0715YKr2Z5U2zSY",
-	"im4YZ2B8mKCuXljwtFJRUL9omGdymjHliZPbjOquRYebnNfvmrvbuAlqGbq+jeDuuFsf1hBr2rP+vwvY",
-	"wOvCdo9sb8Jg/OO2nt+Ct5VzrR/w1bBrLOfbvM5yl/uyLWu52nwexKjdinPNiJtT9M0FhAvow90pWcRp",
-	"+dvl6jsrEfizoK0lvCyaSaZMQxp8HXpgWMYI3E1oogew6vhG60LwT6W0/cfM9sljMdZgd3y+Hsvm8x+b",
-	"Yg0gFbhld3iggYnYrCRy6qZDyBgSsQ1f7S96mmsK9hBKZUfSfTwAQErLI9U+qJ5ZsXG9QtpB1lgrVIDV",
-	"b9ivh1DZi68kJ7yUp87x92fBCkTRL4RAIQ3F6AyBqOc0yxE9uqpKBzHZ1PMBK4+dF5j1BGd6VQJrABgq",
-	"LRQVVO8ToUPuQRoFNjrbFcvboRuXM0kUM63BMgZ5bADr7G8ttnur41v4zGyZNsxhv87ASOMD7AWzWF/F",
-	"dsCx/tM22tjBwCmbc2wWi+/SeAEf4x9apYjdlun3cQ5taNNNOmBzRS77kL8uxF7KoU3l9pUHQFuVeoUU",
-	"z3kEIsqpCnI6/Y6L5HqvcqmmBvZuhgmkJksSS2xhT0GyvbeL3BB2rFRwT+osrzKoPAp6F7XZMM9tGq8f",
-	"qB3nRgdzRyV3FgvW21ldl3v2lWdAgid8MvEItLqn9gD+1wOnljhA9Qd5nmPWdbPUrfjxmuldQewr+8zC",
-	"2buE7whub0ZykJPJzumrOJqcLeyBk9RyZoGtQQoFWtma5NHfZNGML5rUtOoFvlr3RrG+EVHuYnzNmaj6",
-	"i6nOGX4tLS7bnBhZ0SBas0KgGckVKUTMMrKkKyIzgB3pDu2P6r5nY+zsPdldlO8aocVY3EYUzp8Z7nih",
-	"t4tvO5J1lthcblwRP5dj53hvlhWWqpmaq8pqIIKx2JeMOJMbMnNrokLMIJerASAh8n6/7j809XxVMb2V",
-	"HaEZkz/C0NyM2y6IF12ktIXW0hkYTVhMaE4ypnJwCQBAlck5plPKG6qlOtbBWGgRk2aniVP63RyZY8bn",
-	"XezNsPCG2Emoyi9WItrToVh4Iq8Wryuvck9mMokVERJxWjWtuCKAzi6M4rUvlGdoXudZ8jV6ljMtR95M",
-	"s0ZAEhdAa7O/s37aI5OcZHJXcP5WBgpZ1mKVHXmoWJFUZk296adbU0Kog2+wK/JSk5y6e/+dfv65xT3e",
-	"RF1JTFIkkUms9xdGK1PICOsKXljCjdQfb12nZDnjCQP6I/H0CuHE0H1oUsowV0pvh0fwei0kTWI7Faa+",
-	"d0nR5+iysrlW89sGzEmJy9HSiEU1k3+8InBS+HJhzWbpduSbXdTtYrslu2oTlT+1C9Ikbvw9zJ/90X/X",
-	"87A69Aiu+v9aSVCBtdgt6MKfwjZyuR33tG8Mb5ig4jBet5ilnjrR32jMNOuMbGs/ErPFyH9IbbgjciZ2",
-	"c0dkbNqUl6qSYuprB6lmMsudlliY0d9QUKjWNfVSQ1eFmkMfM+/mctEv1kT4+Ytz05TtJ57o3UmwUYQK",
-	"4cyy8UoTGoFx6vMrJIViRvLdmV2vSebqh1NUCsvZmEWvG+9tBjuyWzew4pSLGvxi2GC87AgO6S7FTrf6",
-	"stt+t2n26xbrqq3U2oEr6obf62d2g/HSbXc6SMmdDbNko6tniyjdBQ5m02xmG4Ava9DO24GAPKXhT+jK",
-	"lBRu6hq7VVNvaXEDZQ+HW/LdavF2rqnbYWE3ih82mofsuTQw+sbF+RQtgxyFp2HR2pHDnPu77I/dvAZ4",
-	"9Qv/Oddo0Lu3+QC2VKelQYWvcW18zonbMPvOkmmesZTXQEfq/vydxNYBl2UHja5hxSqQtC3CryJClwVF",
-	"+7JxQXdpg7VezWp7Wjm9rIwsdH1HlWoKJ6NPM/hnpbLUmWkqO1ZHNUXfyjKAqfS8Gb0tRcbz1QXgfWBK",
-	"XgkrvoGffv7qGblmK8AfeK+N0PcjUNRO7pNoRjMaWaR7izUTjBnNQGqaV8/yfI7cpJoDRDFVs7Gk0GjG",
-	"XNgjUMljCt5U1WROQWotthSAChB6janTXD8tkvKal+6+YWAV8ff2/RVH4KxvbqDudSJb0aVyWwJdjhS8",
-	"UJjOE0umMFQGmVU0VT0Sy0jdo3PeS+P10lCxYAK43ULjTNkj/RF08+GluBRH5Icfzot8pq/DDuk//DAk",
-	"o3NIn+V/wTdD8hNQmtiF6fV6I0C+ItRZN2NhewhMkFQlYS8FcWnbIwBZVO5NUMZxCnOWpRyfwXOgvyLf",
-	"jT4cVd+Pvn+EFLDcpsmg6EqR5YxHM5LJBFOh4KUAxY4wCzzv4fSfxeqHH/A7SuYZm/APuAjmKbgcpkLt",
-	"u5GWYaOQjLJC4L8sej/6vkeqrv3YbtY6XCMqyBjTtGNtsPFc6aHwWF+Hf6OdgqN5zlWux6PnSkaAZDYi",
-	"3w1ILolWpQlLFCPHZ98DO1gAcDRpEFuBjD7qAyokVbQkJCZYcjMyb4E0Uv0azdYjtz++KU7+xx8KAS0i",
-	"GbMROlPoGDwsMURtkZtCMsI41MgsGtMrWavwxRc+lsJCQWgGW2L1uX6MkSNm9Krkq9HTN3Q6eoSFWnpj",
-	"lAwwejY5+k2bOiPy3enxA4vBFpLTwTFmW/GccKCykLmBoKh8c9/34AkvpGD2MVO+YIqc9E/NaF+zOaM5",
-	"F1M91urMQLZAmww6XZsdq5dKj/hZzNK5hA4TR7+y1ehRJUWu2cq8pfzKLBfknwnYE2wyYRHWSB6fkpks",
-	"MlVyRco1WwzJSKtaz5EtgAXKv49eyYRHq5HmWyQwVyRhk/wRGbOVFLEmSyT1Kp0eP0Q6j16zPFsdnU9y",
-	"liFvYMVmWBUdo+BZYLvzst5PEzbhKmcxsblutpuHFjBWlvbIs2plBVvqmSoA0KPzOaNZSGiiJOwHQbTt",
-	"b0k9JHwqZMZwIitZkFjCS6Gh+KUAZKCICfQJ8ljLrwkAEwbncxrN2NFxr1/JZuc7aIRi6iyCXxmbO0ti",
-	"syUxR5ILzOYz5y1kC45lPiMliovxJegtPs/kovQbYFAguDAngmO8D4NBr4+jkHMm6JwHw+CkN4DBzmk+",
-	"g2Pynhazf8EpjeGKkgefxcEwwF/1cazmUig8Wo/7feMzzC18G/uQ34PzAJtzUK3j6CP62p6i1HfMbyS+",
-	"P8vh3OmthXx8Wk05IhtUrykCwfDdlUv9J9KK+UxGTCnI3vgPTUA6VVrH+I3lFIGV70G6ajNJzM9Ohb2C",
-	"SCRNErl8ms7zlUlU8vXyf1GJrmjGomvct8DyMHNgvBTU2PL0h1L9isEWLBtLxVoJe/UpVyyiAhbsrH/S",
-	"8SXvjq6IPjnGVDGC6YqXQs8caLvPAITMkZT6le6hDFQ27zg8Wz2mpbZQCqIGrloMtOZ0dM3Qr9Sw21SO",
-	"7XDUJn/5Rltdcg8EM4S7t1xoEx+284h7WP9hQvzlItqkjnc1T3Nw3D++fzQYHB2fvOk/HPb7w37/X5V3",
-	"8SdNtEJl7/v3Hy5P/vhrMhlk/X5/0D/tm/+mtabXQ1EkCXqVg2u2ar8toSr/WRZaMB9/+J+/zDe/q82R",
-	"DfrVyKyfic0TuTLlhBlbyGu8DQdgm/qsJcleOdJ2oAla5qcYB6ibkqKfdOOydiuaFnABJNN4eP4cIVrk",
-	"RB/2eFpgyXjMMhPy4hlJ6TUXU8T+0tdBJEyxZGG6Enjiznvvj3JHGB1dhcQQEc/hEmiz2hv2Sk1FV83G",
-	"pVY9gI1CnCpPHH10zVYjO3Gj33AU8VoB4rliyaRHnmF0DuaYz6CTcISa5TWb50TIpQVQqe9E5FfTmmrX",
-	"regoZ2CMXZVINj9JhDHpvsl87NnEjZ25q+q6dVO3taG31IZcGOw25C9EHEAToMAakpdFv38SnfRJRkUs",
-	"U8fQB264bxRuOC30PoHr2VapggM6nAzpuoKPDY2dVfSgQGFlLuL4wFpqQ6fp0eaye3DNTRg8l1GJaNd2",
-	"fXmdGcWtxMdvxsAxwmEHcQFtgNdP2nsf0SFygwIE+jH4AbO0zFBkKbN8pnUwsLZK7wx0u7IoRVKAWFG5",
-	"VjIsQi5XeUhSmmmBBzF9WPxNuYI/7CtXJmBE+o7u09ZplcO5/QK9hkfdZolCv+4zZfneZNEGdiNp+l+l",
-	"9Poyxc7dyRv9xBNk43a2fCHz32SsLfD4AOz8UrDKrWgR9utKxD4qy278KyxZr6z4KmKeH+WZAUNpthX0",
-	"dW8yhM+7Y3MhbC65optoED7DdcKTnGXvoOj3qmbkua0QPfADm+8+F6aAw2CEKjIyLtEeZL6yeGRAAMy3",
-	"I8wMSRI858dsygVRcvtQuRS3HKtbmmYBuKMcFOMtr1cFRDh2fn/bI7mIWP2B3aL9rY1oWl5YiJwne7zw",
-	"cNYpjWwCn+EFNxMfUzJBJG+V5JhPHCCvOw6/mJLncsESijULtMXYrCBSob+g/mDykWx9wE0YYJKg+5tJ",
-	"UbrBCohZMAweTh7cj/sPBg8enEY/xvfPHtLjCaO0H52d0bg/OKMn48npZDA+HvfHD46Po3hwFt+PBmfj",
-	"/qTfp/0HetHmwTAYPDzu9XvHvQHGIxdcFuoXfEUNf1NrLn+2k0exP4Ph4FhLV9MzK1CLqO2ew1rMWhZu",
-	"N5iZyDN+Kw9jeXZAfdmcyXliLcqVIjGPQyLYUmuKFrCiPD70ED1nB4h7c3hsngDDBcv4BKF6vKbwC5kz",
-	"MtLH6YjE2tBliWJg16LPeCULx2+cUGxsSfNSzzVZqQa3KWMOclP9zMGR1E6d223ScSavmaiUFbM6yEcz",
-	"U6p/OJY3LHoTBoD3WNq7O3DYazaXmZfHSkBp43KUhTiIxv3Y2qTaZuXCAjAhYiXwCUnkdD82q2FdNKoZ",
-	"bs3I3WsZW678Gc4Vt+6tWS1xQDKbTyi86KrV67zlUNViuv6AdnQdJGeJmNL6cIBS3E0FONzZOYZM+MFJ",
-	"HTI2ULmMrt8nbMESRHCOeGzsIQv+CPMpM8zggI0mSfsJIgEhvMFZO/hXVd9kDifEw9Uf2p+LV76xobJf",
-	"fz8aoOSSycI1lTKmYJ8aw8nmFW07xtaSigIOuRAyW9lmEorHzMSIWnUDA/liTkLFUDI20cJmKgVLmrGZ",
-	"LBQ7isdYw1kwFHN39EKVy4xNMgkGp3ndQ811Vl/RC4lFCzRnU80WBqfJNTrDYMmFYPacP6QuYHfYdnWg",
-	"FIAHkdT2YY0aQCVJN8WziQg3COh7H+3Hm0ZZPWWlqL4TJ0o7TcpXfz5L3qnf2J3iu5vt1YyvWpZraAQN",
-	"Jiju/YamQMh/8gUj7AON8mQFrRzkhIy0xBmR73IXxlkqG2hecqG+D8kI/hqR78xdK1lkRC5FiN2JbcjG",
-	"5P/YzTy6FN8lLNena5EwgrL/+x55C0keVb4MJGgZ8G30QWLKBvaqIXqEJJWLEhdZa6mJBDcl5Fys+02B",
-	"hrdgbxjWyznWKnRRNOpRnOrO20RzyvMLwMcwS2tGERONx2xdmHcWeE8MobvFc3bczLfcmE+AQ7A0eJfd",
-	"WYlmu4EcoVgiE23RWx0Eo0/vH9M7DmC/bE8ixbD+DpJL2Yd5Ah0ozGm3m4LZqeShIkBZl75eV+4fNQyX",
-	"K1KWq32LVapbVOny8qtbZqd0zjzQtpHfWT+wzvqq9hYk6DRj6s+kVvDU6OhHtVWKdu3P0GBNDXNVVSy2",
-	"NkX0wPhzqtRSq69XjqJp9U57GU4UdfBKqwzCYAYnQRCPe4YovUimTnGbNp2TfLaq4bA0zvKOUhgq5uuk",
-	"hokyz22MCbAH0sgcCeBInfJbr9yxv27JQXhWFmfnGWfxI6jnGw1zpvKRKQOmeY8gehWx64pNDAwMQFP5",
-	"vy8boRr2Z81IaNxQ/n2wNzuH1SYZBt98fHv++ukvL3+/ePr+1fnFxduXr5/caPZWkIgJhtbNLvkPDjHv",
-	"JAeiEky4q79IMXRA4bP7alXSqhCGXDvLq91lUVPsstr1X2fKhDOBvSRdLX3C+QEMGfPHWhZFXUbh97eR",
-	"UTtnNzilD1yRKUCCHEJf1ROpQ9kYd3lZd1Eopm5B5rDNft+ffgdNg/i3ZnV7zUobvD+toCa/7hO8unMp",
-	"htkMWG+AVDAlFRXmwNeWp3FLCXcLL09J9SuonEDkg3VdNmXZlBH4eVgpe7UylhRr5FgM2WNYkUKQhSFN",
-	"9hF6XjKWSkjStY/pkfOyi1Q1pUuBQOeEKlIeoT7nCXLqwURzF70RiHEExPiHR7q4O7HccsfrCoXMjPp0",
-	"s8cWQYSK7v6Qv5tudyhBeNwkCTtobW60oZR3x3ci7/Qm4MYeW95Kut06XKv36SdSyO458F1TH9zcubpW",
-	"DqJaj7y17fxmVJEFy1ZYeGaeE2IDvQq+6rjfh0I+PE1MQzuT7LBpp9adbi8dXKODeHtso8h3erJCv9iJ",
-	"XtnS6OsC9gskzAwt5p9mezpOKq9Gxmj8UiSr8gvjo4LrtZiD7PF38Lir8uHzYpzwqLcW/szkUgXD49N+",
-	"/6D+EyRfo+8kSeyi2YwA2zLmQJktppoYYbKwz8DnO3e37APwuewZYKkd7l4/z8s5EwpaTYLEU1XhvAmu",
-	"2LJTKI1OErk0xdyadgiDGdZaZJSJgJgkQs5rgH8YKVEoywgUPVcOWZokj6D3f85MVS6eAliLixmN9U2p",
-	"SVM7+//+hgE2scbjr+yV3CMX0DC0crJ9cuMBc8G/DDcHSvQ1TvyM5+abbHU3h6bB+94WJUKE60PlnCac",
-	"Ksy6txtAjzxCJCIX8x7dJvrLXKZjlVtMtrwMcL0LojgyWECa6Y7yjE8RwDbnKVM5TeeBSQy9CoNpQTMq",
-	"cgb8BlX+fMEgNByxIeREzbEdETbNjkznG5MLWHPYvvuI2LrYyb5C1isPHJYtsE7ZpMba0xZ3J2yHde27",
-	"Qsa1B69Jy/lFX31Tq659o49shalcr5CMF//9vKwcduvfq5+rXGJH9NxFYENmbWdzxXwQ0MDg2QF2iWnu",
-	"D1RRbmtkc1yb99YqLR0O73JUb2yf8qiV2bbkkxLc8nYb6d/75wvbPzvvjS0HkMwOpqfS6pmoa5VAGbHc",
-	"fxPsra9Cab3ZQjGj8RF2ADuaZrKYt59EFRb7f+LFuw5iLTf2gHF2SFQI0pX6M+lB2tB7k89j2+0Fw5Mf",
-	"w6CEKwmGgSywb1+m8ja/QEL9v5+Z31OmEKGzakHLFcmlRKxni7YcyaRIjVZ3sLxNT8LjQU+StQVvO0+Q",
-	"fUKsNqXZtMwuPMQ+0gYOiZ12dfrIimihXIvPbWfXNX3R2QBdWf8LTTI/XPp3NdVuCeDIhYcsAtO7+XNl",
-	"lLdKkrVE8j2kCZiPcfJnF2gAmwjeJIH6+0ogaeuf5pmMC9trAxzximWYvLhKJFa3qOuiHMvNvhnuB5R5",
-	"aync3pxvW6RzZ7lD1R7Znjvkyq3DxH/dtp0Nidy3FYb3PsblFFt16ooSwT55nM7thwnCOdTelxy7q1bu",
-	"LK62UXMYcxUZIOFbvajJHfimdPwBVOGK2G5ZeUikIPMim0vFEHcHt7OWF9dsnm8658xYa6t8m9SuA6cp",
-	"n5Ncc78RRN23r1mBQ2UjH5SLIWGeGsONFPPubKyZzAqajMUZd3KSm9nRXnlX7HguiCzyJc0AagngjgCD",
-	"cko5RMXymUUbNNGxkFBBuHDvgMYl6Be1kEkszxObrg8OhilC6GWymM7Qna3PCPMei4VpMex8yCdAhrvi",
-	"9BpLHX9ilkLfpSMakSqfiLPOE37N7lDalQnhBrrSaBBhFf2IiVbrkNkAY4uFhOYklSonZ/0+ASs95ylr",
-	"ZAucwx1zxC4CEEYltFXbWeq9tjd51JVfbL9uAHfOOIsPB7kG3JckuB1rVpy7amDOHZIvmdYcmyPPF+Dc",
-	"OgJZhJf2yEibAQDxS8njRBbxU/iBDHp9wsSCJXLOQoLPGSO8KwAum/tTCJVlEHkwTk/AmB3T6BrCGZdi",
-	"9Jyq/Agee/TsyYhMWW7CbTwnel4sfmSGA0sBKHAADSIABbdHAB+bDM6IYpEUsQL/UgottxAcuwr+QU+m",
-	"S5HwBVN43ONX5kKL5wxYMjKzICkpXRHFTG0+02/QQ+eCVK8sIfwSqbiYEhpFTClfag++EMm4uX3WdvJq",
-	"zlQJcmPgpwFxF5X4sAJTyQrRm3DB1axEUtFf/TDasXBF25ENdSsOVv87evTX+6t/fHd52TMfv/9B/3F5",
-	"+cP3//GND8U/pR+e4YPO+r6aloPVkKO7RRkWxrVHkISI8QWrassxHlYRoMaHNQq4E+8fPbz6OAiP+zdH",
-	"zudv9sJDAbBVGOaR6RZWw1zl8ZD8eDroHw2OLwVcNiTuMl8KvTmH5ONloOYsMjxxGQwvg0GvfxmElwGP",
-	"4U/7FP2VkkUWMfhaywSbaniv3QyFW/UM4caYLXoW0b7nDqm3GOCVPMUrfQY6XKGHbkhRPnZdxJcXXgbD",
-	"j5dBVuDkskJsGynYxHBx2XD/Mri5uRSwIXfAqq1ExMG83zM6nzNAh1aY1QN/OhLeyIZN2W7Xqm6kcrHg",
-	"Od1eW/fMue4rgqrVknSe15L3tucksBRAe4JpRiP2f+pJig68W3n7SX8zpYGLRbtfBgjfFVQuA/SSgMU8",
-	"N/Q5mOulWtjtrheHWbaA0B6A3Z+5LwNdR2ba1KjBLesT1sfsePZuK+h6U2HJYutRxHYU19Whb7rJ6/er",
-	"BnjZR9oAAwj8XAKWaFNBVzWjz1rQ1cbea4y2Q4GVM7m7KLD6W27kMMjlNYM99q8/B/+6/us4/rF4Kvvz",
-	"+9mA/nQSPWE/T3/h/3X9PH0hX/35Wr0p/rn8f1f/6g+OT07P7v/44CEdRzGbTGc8CIMiS0ynGjW8d08f",
-	"sG5akivo7936bbvi1q4zh0f9Kq/ARCWeK9iJaylKn6XiCkYPLVxAGOwkgGoZSu4afKz+2IpWCyKpEa5W",
-	"IERt9WxTYooer5AoSYQkFqkBnEKg0zSh1dbEVLfKLGf1DliZ9caAAztP16bfHvRvLsBqm2z/3yIq2EOP",
-	"2L7FK+jVapsfJlzB3eXcQ03Y0aPmTvqq2uRlw3uvpwR6hWV0YrtVa9Mc3CapFDnszzE4XXNSzLVKEdOc",
-	"2dh/6FfN8YVfUwsJmc6LLRUkvt3TH7zpr4d/x3wLzljVmhL6r5qHHa8/DMhfvatsb9r49qovbfD7m8fr",
-	"TS1tDQHLbKy1nuFrAq/ACYHT0o+mmF8TPOid9jUZTHMr2LtxrZHeyaEtAWyY2sEMAIartjF0Zj2Q0m8e",
-	"bQKxuHYb8VjTeNmzpe3gNsxc+BaOXf3pprmExmxOgENBLq2Q4RMWT1lGwDjgiqQyZcKzLfFgkdgw8rOW",
-	"9X7KfWb6876reNjh5vu9vp+boxnNplW6I/QZFEbJe+c+oHK25bze0nY4gCyWDHdUv9fvn2leYR/0fYPw",
-	"uN93W63RnHyD12j6chSjWwoQTHtfgDJ4X2v1OZeK5xbhbp6ZrIyViI5ql62P1W3k5QwOAzNfp7xqXGFH",
-	"Xu0oi1pUCf3z11jVbIZes3Jq4AKdRdte6gpS9apRLN6D4dz7qP+5uVdv9OsVl9jhTE5MsWCobQ1s6QeW",
-	"R+6AJi9nkijGtJ7DVmRcACJxWSSV0hUAwvmVnOdcsJe1fffVuCDbRK9tu2zObqd9da3SqKyErOSIFV1/",
-	"ZFtEV0t2muniXjVgRhF8N3lod51cW3LHdgWmYutD1WgoLqYJ22joSWF3E6zbb0wu+xQ7vgP+ocBW+VY2",
-	"GNuoNSpgLauvaDtag5vGdM3c7tYV4A/JRbtJ7+sTUJrVcilAd7mjREpckO07wCzuphdfT4+LKbENRg+x",
-	"QV5V4n/MIIcWHeUkZ4KKfRz6dRa99xE/bPOj8cy2jVaEibhCTHH7PfWIGQQeSIwuGBmvEKMDm2jbpno9",
-	"8qvpsrciKY0B63H1CP/2zdPnb0vlgv1mG0zcNX6SiWVgnbHJTrCtiw/nryubwxSlg2OPdd7mt9ubaIe0",
-	"rr48WbKbnGhSr3ERvkbtumzWcve+P0vCZowg6P0Pi6SFyTV2DSkEfMSvQ6L4VGDmE2BDytx0KQfADcgx",
-	"gnQUuNz0oAPvuh/z5yCi5AB4P3v6kHH4d4fk85n3axn12wMbp8uG/WIwcUzKdXnEyHzGMgJU2Dt2lrI8",
-	"45Fqq534zVyyLS9O6+tzKox7HTKky0w4vduOjk9no9B8Hpyl5ecf4/LjSf8opis1ekQe9on+ZBNge84z",
-	"ME1aMA7zB4+hkBkZcZGzbEETSI2c8gVr7AymzbLXVExZU0oZvOvd4OjhFSaU9cPTm+/S/539b/y/RykX",
-	"Rc7U/x5Bv///hQF//03QsYcZZJG6LfKWMosdSg1mo6ZR2/k15sH5xts0si2y6wIrM/ao8rv18U8XLKNT",
-	"9pzm6O86PjkNA6fFzuAYLfp/yqTQdBn0jsMAW5MHw9OzENPLlJoUSTAcnA0ePDRuNa186/vPjk9Od5AQ",
-	"yP1NeWhFehBr92c+LTLmgBCJiMiF3ua4qfT3psVb1RQdBtY1JU3OmaBz3rMUb9ruL/G6W8dtuZhISOdz",
-	"XLLa9HEFdTDo9Xt9TT4zumAYnPQG+FW1PjSOOSalv8r0eHOom0OvimFt447xrJKez/mrZ0Q/9+Cd699o",
-	"4RPLqDB9Q/0d6+cZj/TGa3L2YbL0PKGiDkIxk4oJbSZRsRrL2PTWBPcmuMRVSP4sZE4NZFIcH4HvxRM2",
-	"eWVGcNtF1WM0sYg4fmk+ThjNiwyQhGY8Z0cJHTNopWnc9t+chf1+v9fv68MLvOtlFOF3oQ1kaJmBYOWV",
-	"C/+t8ywtVNYc4GGQ8JRj5jxNkp9xDCVbTMq/313dhEEqY5bU3fCbjnmkKUyJox1pHHhtgQonOnJsBbN5",
-	"7vtC8LyaK0RHjgmj0cyZ5mvzEqKKDGM2MFtzzyu6grx6fZOttTIuMIt1Ra/Rz20hKLRCuxFo6N7UXHNK",
-	"Y7ASzF3NAsbBwbMyym5edhdbjCG3Q3ton39vbZsNI5pERULRXdHU7I/QCPyHTuIOgVRgg0UP+oP+o98j",
-	"I01QNSIWKBSrRDKbRZnbFhWaYUBMw37EambwRGP3fppKMb0UkMtIRnAkjWy3fVWkZaI8F8wgncGyg68T",
-	"4ncc8NPgQXrkKmdzLR30v76qhpIOsKbBLXIby80OewKajZYIvOXWSmg+kRlAjiYU+5vRDCvUCqz8/ggq",
-	"zNSJfZQQNMPTG+shV3ZsFI57MBU0f+DpfR/Mhpvd+Pm/9bR3a+yyB3H8Qmo9eBucgSwMuodoz+BqWxLC",
-	"WD3uWYogvMwKm7O6xAUwRoTHwSdYiQY/N0ZcAZ5t7XWlpDELTi6qddYCzzwTXulhDiFzZqhl+MT+eFQx",
-	"jP7lTfN7TJS0IuUevhpgjHNIU24SdWafUUhDVrdOx2gQcAZ+B9OUlrJIYhJJlZMCzkaKekGZ09RFEGbF",
-	"lrKD14X4ggBCXhdlY50DGRvti/K6MMGsg8SoNLEBHCpJSozwxpgUEL6rxq6ffO9jVohWaIPXhQj2pMKB",
-	"vINZIVzFVE4zptTOk97dVQgzuNog1jCiImLJPqW8+MTGEnHyZ8EKFsOEAUVUvwca0ORQshBCITju2yVd",
-	"EYqZmBAHiWSa8vxRBRWJX+QGxVz1yGN8HFQqTikXUDBI4WW5UUy0RRiug6V56iLgSZ+XMS5yOcfR78AJ",
-	"+mrL/VZO237j2+xWIxMuUPjvdKjjq3we12/sWVJWAOiLjvDbnsym9yBx595x/7h/NDg2Two2zNKDWbPn",
-	"5L8uXr4gOMvQ5NSZt9+N7u28z0Xc0+eQNXxDtFHAD6sarWBE3Gs/mC7MNV9Tzu32bHSjul388vLVs5//",
-	"5/2bl78+fYEQh91yxz9f9zFcj+2Bb7O2B+06VqZAlQ/HAgxMg3LYzDKNT7DAL/Vj1Xx57yN+aA1va90M",
-	"G4vlPElgahAMmFCeqHqpyCYoDTwTB/cJwtCmAcZdtPBRdg7dKb4t0Lw3WQ6axvulbd3dtmWjTxp+/Rrj",
-	"zDjybxXCw4EThaes3PlamcJG2btv/t3VS0tkrQ8WHnVw9GxypLkRC8CG5IcRhKMVoVr7R/gWp5NvxuYJ",
-	"xf5BtoOwOU4NAwAkh3MLPBE0PzkBtRFpoLCJwKa8UbfYVbu39a02ojbLb1c6a5qfB5dFv38SlfSBP1mw",
-	"4674JzzsTjrWfDZxccsOMO3iwnSzBjgOYNHbAdjv3uTx7yyF0b28/Nq6IV5Aa/JSHO8udGtJBta+26L6",
-	"m4v+f9lj2lqvXRtMa9U7KzMBbezMNzDFaAYRp8+CU9uxVcnWPHfRALSqLZvXhaiKg+dSJqB8I/+DK1ui",
-	"besG9DaT813A2AU3IrYq0KGAYL+jiD49sDEGPNLFGrNuyAOaY87+rMSA+aqrR7MENvpoPt108Oh8+UZC",
-	"mQAAPfls7UYDELoTYF5rvONrGGCurOMG43UpzTiNx+gC/Xvvoh13SPORjK7Er9IyQpebU9+2YL7Mk+57",
-	"ch+LqAq7eE2i38D+cVyExoet7SHLD1DqnPfIeTl6NHIUXakKZ5Fa1KAFA6f6us/7UmwxvyzBpEhWj+p2",
-	"2IIra4a1WF6bFtel0CuBR26KeK9oX4SEfYjY3CQZjxY04Zq7X4pkNfIF5rXEWe0v3W5vrIW+6uwVyQox",
-	"LLuwYaACw5EG8gQgSjeDDz6tw6WBD91tLGXCqPCpNpDfreiCEZ4/KmFZskKYpAi3U4kBlOKKcKFymiSI",
-	"Z5LQ6LrW+a1pmLbsdpfxvZ2twhKufsa1aF41PV/InDWpXmeNqlfNjPZLDHsJZ+reEysFDmXhVoWTBpLb",
-	"pkXRiUkaoKKAPNQxm4BqA+j/bzOes7ccQssm18C02wUmh6pqfeA8lmLCpz2b0vmaKZkUZfNAIXOThnVl",
-	"DpEqRaI6U07CICtE1VXOHLpfvcZ5ssNZOfCclWc3YX3v4VJ2PkHPNYOwuNtBapwGsEQg6bmygruU7SDW",
-	"aaIl7Aqugd2qb6RW5nwWd4NdhiYW31h3w9E0jmv87ByJ3Th3YDj3o15gaO64VtZgore4xesNkguECr7p",
-	"hoGkBZ+914KBVk/DFMdiS5mzzRkyeQxldF8f/YB50C+zcfo3a9PcpYwZUnuc0dlNgBF38AH+bfb4oPse",
-	"b/RQfbo9/nU6sF4V6MCqB6oJF7nUZ3fEdlSZwZ+lf87o8mgMRzP4lBsN23uuUdjQVJpwTAVZZjzPGcD/",
-	"ZwzbRsssxZQPKCMWWiG+ZrH+PiQsUdABbsGyGopORIUUPKIJ3O7NAzdTfVLZDWvKp9e1BYOpqTHl6gR/",
-	"IHQfE0WqaWn+XNE00eTsVBJjd8a3iogiHbPsUV33h3IfOlYGE8g3xHJzrelaPNXDOh6c/nj64OT+6Y9h",
-	"kHKBXw7K0UFSKmQBhp/Yt/CZnAUd24+UauVNWJsILG4NFdvMY0jq07gUZhbDS0HIEeHxkLjT0N8SaOo5",
-	"JNVELjEHyIPuZgYEgLEuGKNC7HmTs10amtpYQN792ix+d7bYeNJh8E9r6TcLOCdbuznR1Fzz6X36lYOc",
-	"ipUplvhWkWumtVD0mqcA3InfZFVR/YfchgIAH+aAfvVt/eSSBBu17dylrj51Q3TjVsn1NlAS5pSThEHd",
-	"s6j63IcHbMr3nItrpx1ffVj6vCRcREkRM0UwO6Zs5r5lHObqq3ZT/YBxC7RbW/HdyuVCkRtdv0/YgiWq",
-	"W4d2M6NKxbRgRB9roGbheme7GUtitDB4JywhYPJfa536ZManQOu1IwW7EKwNoR1pyQs/dFM/vcZsBkaE",
-	"NlvqLQMrDKVinPCot0ZFuRQ/yyzFO63GrM8VMMDwQ8MKDWqDW5tnVX4IR/gd4T7iLtwerCk3wO2PDbvx",
-	"4cQoPbBl8w3D1JtJ6UZIH77j3A7HyL2P+KE91x0htG7t5vpb7+45E4+ramn9rKYNL5cMm2dWm7eBIDeu",
-	"dPh69/due7fJMkZGNcW4tisSV0STsywWgtYKZdX6oYCY7avHK3gJj7XmggXCNR3n0+7uLiholqQ7SIJ7",
-	"xrneQcP8xVz5VfVQQe9fEFqfY102aKOrRUBZz3vtJs3h2HDadfJtxTKsOes9OIadcQvvGozQLPP2Q1Wf",
-	"eX/IIhM0OXCPIBaTXIJBhjuxqdDr6911WhIXavsxfIHX7TqDElnk1ltpVozVXMKVWr+5WIkI98vp0aB/",
-	"dPzjm8Hx8OR0ePbjv0xHZj0re8Do9aUJU+gM3PaI+w2P+IuJmKnr+v2VBxuuRs9VcLPj6WPI62Vz0CYq",
-	"YADbQdK6CB+V9Yimv+5a3Q7i55impdrQig+zSVjGyp2BhicABThj/Ep3CPpetrk67FVf0yFU5DNvDMqv",
-	"4roHkPEKD9HXi3XdeJyhExfzfrqGgA5seuFSdDG+zKJVoPvW73YwENvyHWt2WcPJ8fndema4+kTAj1ts",
-	"stIzeUschf15sSGI28Uf3hjYRdH5rrr5Cpj0C8j1O+zOs5Zdmxs/2HnrPWE55UmzBYVXhWDFONG5tRgW",
-	"5vusx8kwDWgml9AqG5a+qsUD3yYqx4czukxAoUy++1x5d90ONLMfWzf5NoQI88ovFSjiS8J92CrR7wr/",
-	"oJaO6UcsSBKCThjs0wwN6u1O4RmJYAEQ2JK8hTCrBTcwUAdl5g4WoqHKmJcNHpt6MiL2wAGaMd6m/fgd",
-	"5Ne4h84h82vKhLruCTbHB0+w6Sbgi8ZOZFkheuRnmSQomWlObEqHSfyC/ltkVLU9H30JfQhfF8JJFRFy",
-	"uS9gxaaY3W5KO3U/YEvfToVqymda8wkP8JsnjMbPTdN6zWaN2fu+TMtOLFfPcXJ1ojKFt64EhUGCoXkD",
-	"AvqbCoYPTs3WDIYnA2harr89PdbbwQi3tphd/+Hw7OHw7AG65fPSqR/FkfvNazv553IK+kfGSlJDXqNm",
-	"ayyNxH15fNrvrwsByhMuphdcRKUHbosPfD6jipUd6DGFrFXqGFmg364lJLrwB/jhHAk2OO57H+yCqwEr",
-	"wI2TTP7FBDDAnIkYcCoH+nI9bv3wvvXFB8Pjk4cPbpoc7zukltS53iNOjJMINS6YigpL+D0Rk4ROUQs0",
-	"cDpaKcMcEETjhxQRNZNLSAE3G0gdONz2i1zWcsz2rI26EzNuSLNoprfdHihI2/WKl3MmUAHSWkWJg+Qs",
-	"Sbm/FUnYJLcNMaxDCoonUrlgMaKxG08/QiHhY5QEktbqG9fKKHCKByuk2EuprHTzw6Ys0iVd7ZOj2Hwa",
-	"DbWpdDf84NTywI4FqajIjML2c6xzsmK56eWhOYcLMsJrRx78FD6ZVGv7GasiGrwLZ/0dfAe9JePTGYZD",
-	"cMYYmq3ljP99UpwPUfIHKc4ldMNOB8sTzekNWqqzmhBH1Wt2uNOg3Ac1v8TS4LclSImdz4hdEo+HcwwA",
-	"3sU+f2uC3XLJFJ66j4zFWIHeTbXQliDuRY+8ooWC/j5LLdS2ItfB2P8uAt1A4FmJXoicJyZVIGOqSEFk",
-	"7MIL7dbGEB96qJVf76mkn/13WZnnzD1qlzK7RsjFA6+HTBLorH4ne/GZ6zkds0imZe2rlcNV9aRRv6ya",
-	"pUWR9DW+tkP+lMWpNbfPGovsCShkPOJvoAnZkmRFwmDC2JBN1atxurs+7HreIbjQ1tLL9ULLsgKzdCHd",
-	"denl6d+09PJ0B53l2KOz3L/zsqy32BwiZaaG/jP2IgJjRRBGs4SzrAqRVAVWe0lUrwkztFRtw/M3ck6R",
-	"azbP0ahEF7X+7rjfJzRREjMfavWpBu4fXrEpD+2bvwg7pLQb9E2xE7DrIerS+0JcC7kUmL5apFq4/YgQ",
-	"9MHwQRikTCEOvxaMGTP18Qan6u3566e/vPz94un7V+cXF29fvn7SA1B4aDoUDIN7xqi5179nbHs9yjlV",
-	"amlTclMWW+wobuHLL1ieczFVITGYUb1NSWMU/d12y88cfFWNjXkm5neTpglNFAC/AChzEEAcuioV+2Um",
-	"xdT2mLtNdLBZ0zfdHlt8yW9sP8gvHS6HpbLC0tKDz5nodCI8xfeQ5zly3BRJWMl/lRTTYGjHc5TAdRtS",
-	"3enY/rTI5Jzd+4llCQirPZKFDdkb+LBqUvq1FaDhyC3EBiPXbEVk2evV9GJVJJcOnxtabHK5IUPl8TSt",
-	"HX3tFvfm4wO3W9xkk39yJgQNdmSNu+u8+HVuNkPFvRCeumy2L6Zh42PbsMmOzCLbygzbBP0lBdth99S0",
-	"o7Knjre4fATNSkZw5NlWQxSLyzNm0Gukwu7RKV0RxRixbdHJd6Nah/TR995a8t9hAFu6Qp6bvibGAC3J",
-	"UE7/kelrgl2kOpZ7z1nGZVwrBjRcCHQ0WyHAHrJle0TojHh6c4Qfjm98nREPkFq5sioatH6C+Bkqr84W",
-	"hYr52P3q9E3fcYQ6LcaGA6j6rGwY/BsC+mvbvirXuTINfjaH0tzJzC0+2HwjOCKQ7HrCzuCPj/qD2uCx",
-	"/U85tGBzsGs3OCLi9zePQVGmOXsMfaE+ehq1tfc6c0Kd7zDV9XFClXINSjccinHcXeLaeOkLr5GqyVSP",
-	"c1ek31zUecZSXqSlfN5Y5AONqrk0w4STnW5TD3qn0Jyq3smqe/Y6ioUGAQ1CKyRaRLrIFQmLpyw7WKXG",
-	"kipSKNP/GQWQE5rk0IyFrWkuZROlDeELY3ZxLC2rNWvi/zSX3FaYTKV+nhz0ju/3HvgbZ3ZbFDugJgjo",
-	"u2re93bGo1kJs4dAbb4OIfVHaLpwqGp8d3UTfgyMygl/mjBZcw/iGhAclsDr6xW+vcSQCMKgyBJt2OI+",
-	"wAFtBjxkStiCZSv0L1RKb686jaxOslHx/opJrUDV2vUjI3Kx4DnKAudBtnfz5pN+ZStMcID8MJq6d52/",
-	"eqZ1c99tsBu++fji/LenN7gZNhBxTJnGBDHyLNC2wXf247Vcc4FFxjaa34DCF1Fh8wDqBHtcJgc0vKFU",
-	"ExIurjW17as2HwLitGHmxhtE2J8FTRBdB8k/1pa75sysSJiqTdzY6ZtPfPqBReAqrWd9OjdDsph/QvoU",
-	"Mh6RlAo6Zdg2BxwGDoSgfZA5m3zTAoSgZUkQEnNFpxljdcqYTK/NBzw2ETjsMwvojkLmZMygkajQTAI2",
-	"ntbFitx56BNGY5KYbLHN53r6F9cY2zRR3rgPTgu7JVDlrG6zMrlheee4vfTNmv9JjB48uy2KmOdNt2It",
-	"nwqNqWD+dO5+CvmJDatZ43KeK5ZM6pOlwc3Vzf8XAAD//w==",
+	"7L1pdxu3sjb6V7B4s1aGTdKkJDs2/eG8ioc3PvF0LGf7nm3pmGA3SCLqBhigWzTjo/9+F6qAbjSJbjYp",
+	"ykPuzoeYInvAUFWo8alPnUimCymYyHRn9KkzZzRmCj4+eUtn5t+Y6UjxRcal6Iw6b+eMXDGluRRdMpWK",
+	"PJv2XtAsmhMqYvPHSykYftPvdDuK/ZlzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu53nMqL4lvWX",
+	"vpszxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3KlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
+	"pikjU56Yp5oBcfOIP3OmVp1uR9DUjCHCN/mjS+nH50zMsnlndDQYDLqB5XgKD32Ti7OMZiw0TqkZ4YJQ",
+	"sbJj1IxoczGMhH1cJDJmndGUJpqFR4YDfw83XVQGyDOWwjJ9p9i0M+r8P3dKQrmDl+k7xeCuiwlQpejK",
+	"G/8ZU1c8YuFl5jGRipixmAlQovHiunV0o8WrLhoWNLSez2KWLmTGRLT6ja02B3RKLhks5ErmikRzySMG",
+	"FJ7NuSaG0JjOukTnhtY1oURREcuU/P77s8d9csZERuiMcoG0wbMu0Ie9j8ypJkISzSIpYsKmUxZlwDIz",
+	"lumSkqjQS6aKBUB2LFfAm0PPTKKJAfwVuXu320m5cH8Pt6/PK1gWmuy5Tl9uQW6wAFMQW2FSNdKQZHOa",
+	"kSU1s6Rx19Du+KcxzH05pxm7YopwGLtiffKOZ3OZZ4RnMBuciPn95Oh+F2Z6MjwiyzkT5hJuViMjUa4U",
+	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHx5qJs0jNydLzQ6dCm/QK5mTOb1iD8nx4MQfls54kriBNY2nPMPa",
+	"D+oso4HDZPzTeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN63/mpcxEkanG64EF5Z3b6kq2+14TH",
+	"xXsXNJuXb6V4644kJh5JMU14lIXfGdlfm17srtnn1YJFYS3Cvtz+Dq93x0/9MNzT9hxInYIRuZ+/18Tc",
+	"bgZCBaEJp9rIVp41DwnUid1G9JjR+DnLMlYzpJjRmCRwQdPWxOVjdh3BM3HFM1q/Obz4vWkA5VX7DEDW",
+	"KyP445ZXw/27vvc5FzUvTbhofKP5fefXvWDppG6XU/it6ZV4xc4vfcMiqeLwSxX8Bi+Fk4RnGpQIq7zq",
+	"lc5YWjMcvHeP4VxxXUtpyv76vSYiN9Otfbl9yhZFi6dGCB8NT34+uX987+RnUDbwy1LV4CJjM6bcAPO6",
+	"seWN5K/y3en+jEWK1YhjDb+ZhaApK9XbR29efHj76rcnL2uGgbftMZIGc8Aq9m0ks710VwuTpzywDKcZ",
+	"SaXOiJYkpWJVZ34kcLf/hphNaZ5kRr/sdqZSpTTDfT4+6nRLuhgag2QLQZwBD+jNwT2L4UBAHtFdopkx",
+	"YzMWk8mKRDJNqX5IaJKggkEn2ihdRlujSTJuawfap4ctwHXTqlGPhmk/w1uHniHm7MJr3DGms19kzBm8",
+	"4LGM8pQJ2JlIisx+pItFwtElcOcPjazMPtJ0kQD9OBKAMzGjUQbDd8v4/pN/eo86kUp78cTsbIx/dbod",
+	"OfmDmdtG78tHlErUQupsppj+M+lcd9eepudy4T3O/Ln2vFxnMmXKf2C6gmddXPur3GReF+tiVs1fjRVN",
+	"k8pquMUYETeRc2GXYnQuCOmRTzwekUilXVA3RqScXddTiuCSXjzpEjuXEXnvnnhx7T3JzNg9CuZVfYpd",
+	"n8pj3IqY53S2eGrWLU47PRLbFTEnx3+evXppCP2/T1887xJqefjo7j3yG/+lby7Vd+x9PXdfP40JPnvC",
+	"NJik4ztXw2LBnf/BUNvYqOnmoMIfN51NSMp6IYVGMvbV3vZkPKGadUbD424nkklSUlgmo8sPCbtiiaHr",
+	"mEU8ZvEvK7McMSXP5RVLKAjAKWdJDCxNRcazVUHj0+TD4N6D5fEff02nQzUYDIaDk4H9b2bIdcEEi0+N",
+	"yDoaHN3rDYe9o+O3w8FoMBgNhv+CCVMYcOeRzIUVOXMq8DTG4958aH4NXvmWZ0CoZ7/93hvCt1omV4HX",
+	"D+H1A3y9Buk6POp63K6vtrzQXvqy0NmYyKRa9fRKROZnHjMUEDQ8dXh3zBKWma22UlMzJpqWCrmtM+os",
+	"qWJzmWuG8uGKJrnZ36Pri25HoyevmLy5LzPCfGb2NaUip4m5B/2rndFRt7PkQhhdrvrc1iKkoMkAW/nG",
+	"mCHvgO839Gh72R24Bh5btSzak34Ex5IlkP4VTXgM136YUp7A6jSQfcxVwSxcAB8onZ02bClwRZz82Uw9",
+	"l8ZWLsg0oYFneiSaMq3pjNnVXCgjpKwDhHqqJYpBc6goGed4VMlFZ9TJF5opo1Qs6CqRFPRneIqhhxxN",
+	"/cu8GNC1x5MeE4o8SQ7KIgWdxopfMeHTt86kYlMlhRl1puAIH/o02/54K8mmhjo9k7Rv5v5SZi9kzKec",
+	"xaEggef7MZvgOXr2Ju3XSk4SM+9aul7gFf+op293qtgl+qAzmgAFs4zyxOytTNlExisSzamYsRi9n/bI",
+	"c8cvSRkVyzlPWJ+8MevCnXuVipgotmA4fWWfglqszqgAkoBjDh+p73gKk1XGnqEo38Ibhi5y3RmdGImc",
+	"WYn+yA66GF+n0HjuwCHMlJKqPFyry9CaWtxOBEgFdn5p1IKlkmLWJyeDQcXXHFFhOHLCwJn5kJwMhkRI",
+	"WHKuieYzwWLChfnhGHk3SeSSwZUnvtMOzSMIQJ0LLtDlnTFBRWauvdslJ8Nj87+7JGXZXMZdovlf4N1J",
+	"WcwpaEzmyge4x4bPXHwJw1pTqSY8NpoHugZ5VlCF5sJIl+xcOLfsQ3JydAQ3c7HIwccJK9AlY1z0MdF0",
+	"pY1pAF7ao/tluI5rknKtuZiZHx6QTKL14xZNPyR3BwNCCZg4RE7PhcwVfHtMtDTTM+NFN7Fh1QUTMZGC",
+	"xJJZAYiue9D2PAZ8wzK16p1Og46odzybw3AMUd8dHHcJNReSuVzi6DBeoEkmSaZWyAH9ZnXyutuxxnb7",
+	"o4mi62790IkMNyVvcIVQeUHZGxkFCaZXOafxnXDC6s5o0O1EilFQKwaeimE+SwFagrGY2J9GDTDfGhqE",
+	"D2az3c+KmbPE/pDJzFx7dGJ+yRexfbiZs31V04kIROKmMOWC67k/KTgwVS62HJhcxBCcUxoOMiWNXYGW",
+	"rDcrb6Rwijn3zHC3gyujKmtWWovDKxfCmqTtJIwhkpqDSOUCDqA3uXjO9Y4afkwzivrmvkR1w90M3HBU",
+	"KERt97fQTjc3uNzdz7S1Oo8ixmIWd4xWPaf6hVSlg6OM3eNi7EIAsLtBExTC/3JqSEEDLXiurB1U3vA2",
+	"Dh6sqalbV0vUqG5m8m9yURLRQsoE3PboqjL7x6UydqI58GmS8RTdaPajdaNV1Uy3o0flHixorkFHt1Kn",
+	"iTIL5fBu671wq1vDkE47oroIOS5voOgVw4I7y4jZQskFU5n1U3mb96l095nZ9+wqbjjD7C2/rOoTIKaE",
+	"Wq+8URMuGfgfNx7EPi64Yvo04L40+wyBWcGu0NxoGNt798wu3Ne5uEaK+9RZUKNnmwf+zyVbfQgNwlhD",
+	"T2VeE1owv5Kp1UAVjTKmtFNu6qZl7vlduzVde6aEW1Mu8oztMS1kkU+bL1XsSl622MfQQ3UkF0gNrTJk",
+	"zszlm+kxHkt8qjiO7510gu7h0vX03myXnZy3I8XIfJrzjw2fhCrr7q9HOa7SbWlt1+uu5Qt3AFZ5Aw+5",
+	"lqtiGSywLIUsL7ZtImXCqDA/+oK9+QUvyyvXVw8GWnlW+dbwpBcJZ7En7YNCoTGiAQKKLT0O8GYV8+mU",
+	"KSaiHcjqcXFPaBGFzPguT7Om1VNwJAaeB/K/ZopoGVFIzHPnRHieqjEil/CrMiz3EHJMjGRfyjyJjeFm",
+	"5BslsVqhLrbJJF2IjAWfDaqpuQ+tFZ4RwVgMSXJSsFdTUM62aobdgiRBGKAfvy6cVcjkYswo6M0yeVlu",
+	"7V5fnIWhIVi3GXslklWIbdbI3w+cFbHNyjNKI6Xc+SqVlhSGix5kG63zlMW/o3fsU4fGMceco9ce+1iN",
+	"bXPLcm3VLUpSKTLIJV3jO2l0qo9nKxHp7V7QXMComFA8mqcu27XVPUBhCjQ6vXUm1TEuFEt5nrZ+lc6o",
+	"iClG0VvccL2+7t3Ox95M9syXPasg2n145k/iulT3dls+9DfuugqFt6ntawonadsbMkWFplGxRYdduzd2",
+	"1maDdliu6xBX5DHPTl1aUHWZUAvbUFbQ/CrzvIr0jEtMd0S/LERzFDUPvgioWTWq0JpsgFd1Pf3iom4K",
+	"T0SmAgoyLTKvNkZA3aQb9YJyecwtO+jZzpdaR5ho1NTueGfUMcZa/w1dvrAefVRG5sHJ8EXw64URlzLX",
+	"v9r7qmLtV/aRxiziKU0eEpYuspXNmnUHFDOLGtSSPSdt4LWa/bn5tmGXHHXJMen3+5B/K/OMzOhCV/To",
+	"OoWz29G5jVhsoxnzctgqt8VdRwXlQ4rt8WcCq7i2ZnbJa8nuEKpnSb7fhvppxvuGLaQKzHyi5CWGJevV",
+	"HjD7V2SR0Ig1bP77Yvc9Y8dQpFvkKi07d+zSKICK0RgctlOZi5gs5zJhLelszlzMy59XLeNZUt/VYkIi",
+	"DdNWSO6bNf/VjOy624HZbK7AS4n+7yXVzkHfJbGSi4X5QOOYQQpTKq9YHNKH10aIbylXvFvurV2kEHE8",
+	"kjGLn6Dbb8MugeBTYA2LkOU21oYnlNeHB1CmPKyRJqQ1BGN02Zyt0FlAZ4qZdULnqp//8Ckk4otY8GZJ",
+	"woIpDel86EKx6WxOzmJqFFF5woh9TFDO2lSKoDLv8rdJCn4Sm/yOxG4THEfEuvTJZEWkYETzmHWL+M1k",
+	"BXdAsnd/N4dMNE2CDpkyhaPtQen8ekG3iMvg9N6sWPQh/Bwvq2MjZy3TZpmiea3fx0//2NkH4/JCgrVp",
+	"NMkZ2nkR1BXlmcunrtpr3hz1VXiOlSh5SBphJknLk8fxyhmPg1a7dmVerR7iyq7K/JHAAHdxMpWpJp9q",
+	"lz7kiCoNSn+5un7ebkkpFSZ3/NZFYeHW062EN7dibMXeF4TsywWPHyoU1uzVckt6AOWizLb5FlSLCkFu",
+	"6vJZsA4TamnMobdUPMuY6KJYo5nNUP1ekyiR0eVDUkpNXkTgM5Yke3hyi0hpfXI5jMmJX6zACnqhXB7X",
+	"7o5fmwATYjPM8Qoedjwjc5nEur+plDjLDW+3SrQdXznnxp1zIsMZh4b+PdoP2oLVEpk1pWHOon0949Fu",
+	"FS/9hnDJLgfa5lkpRVCaN4QD3JG4vn8rr55tzmiSzVdY9LxgcpGEp4CJ8Wcsy7iYBVRnIx4xo9tegtxD",
+	"FSOXbJERzWiC6kkhcjbesXF0tMiqN5qK9jJogSptphEOxLIsei3LbF6S0pgZLueZZsm0WXPR3rzDlnhQ",
+	"s9usay4Wxaw9rmmffPfp5emLJ9cE/GTajtT+2AnwSdsj1c60OFS9kGZbMsx1WDUtttvL6bJbnmsGaT5Q",
+	"HmjnwsUs8avUdqODAwWV/BqzYkM3KLty9NsTuziUS0FSjUGVK7v1ULYrcJhj2Um8b+VgtuN97cpdG92t",
+	"KRf+t8N1B6yTfF4hx7BFIUcbXvYeee/u3eN7TbIhpR8rw/SqQ9zcrxtXY+O4y4WlMzSSjXyGk3OmaAxf",
+	"YsgzLmOcTSdiyIqGgsw1JX8rG0YJ1TosjDFDGC6A6IYgXngBqnXs1IpQQLeIIlwE/Z5GS6jx0NgfQYwa",
+	"vaJf4zllped8c8RLurLHFeNiZo1Z3SUTpjN0Me0mo2Y5VVRkrE5hombY/IqplVEayULJ1BZGNxJou2g8",
+	"3hA8QvM0pSpsRmXOyq2Z3DZHCvzaLWjJPbB8qSOZirj1NqbcZ3/9GkSHVIcTm+iM/xakZi6y4NHnF+JV",
+	"/vOq8gYhi/iRPbluKR+oOcnntpJ4LhvAAJyOR87mcmnTm6WIWH9bNtCWxJ5/Z+58vswd3OEgh+Ajq2X4",
+	"6xG8iC2yfS3A3fmBpTZstzcvNJmCXFwFWQAgBA6RladsbKAxeURimUMmL1nAymzDablK6n3p1vdNjO1f",
+	"De/livcUc4lC3S2nFBAn7oedmL9Q9QTpkYybJI44RILVUrFwxGLTlwy5txlLEk0iaswmLHlJWbyq0Wm8",
+	"UMHmr2XlWKlKQgmZzLOgllWUlu1NiXHyZ5MwDorPXV5YH9Qpi89CPy0q6rQrRkNtI7gUXp1aE9FDLplu",
+	"HXCoSZ6SwjoCYh6DI2DGMoL1HnUhirBT4qBe/zZOhZLOS099vQOxiLJuqiA3PW3q3PMlE/g5JC4kemlR",
+	"f6wLH6rb18KBJSm48ZduAMcvBR1XvfSFl6DJA1Cu4P9VMl/sEOCMahXBzeX9DLLgBqxcZYtX6ERKaMZ0",
+	"1m8g3UMReh3B1qYUtiAxS0W4R0FKaYo3rxHFAYycdTL7JkydctAHXYFvbfL14Y+ibDnmOqIKnUHGtk5q",
+	"XECPWVQkJ++Q2lgeblXf2qAbjhbvAafiB3ir8sBwzDvFM/aOC91FX4z3t5a5iuznjKoZy/DzkvHZPGOx",
+	"uYMl8WtbDtQlKVNYNryjn7Am/HVqY/Fyas7x7zWRSzi5/aQ7c0TTScL6L+2H92tpeBeV/Bx9yRc9abEL",
+	"ewtpBLkq0Tg2SaVMk9+0dMIFqKcIoANxS8Vs+s51t4PAr83XQ9ZPP5S0Cb8AZcITwUEOSSE1OlZWg0K5",
+	"oAqwT8w5EFEhBY8oqEppidxkcV/e67lcXPS9UMJcBo+NNXa0OEswgyD7IUcdjlG2wXL6g7OPCY7LAxFq",
+	"ygFtAy1TXdqHRDPWABSzGXpqzixtS9HdzpMrO6H1QT9KZB7Dr5oM+wPCxBVL5IJ1oSAO6cPIVcN8MHAG",
+	"14430+jdUdE+bdZoTTSjtubReUALSl+vf7yoNY82RR1IrIqmtMWE7Xb0gkWejuyGMewPgm+uz2vtdrD8",
+	"sa2a5ibuG3ns6vy8r1ciSrhg5+fbmc0fvU28tovQdV5j+/71Jcdvgpzw5OMioYJixIQFNGeaOg25SldP",
+	"PtIorFg6h1ypIUdJjiIt45iXg5r/gkaXSONTBn8zFTHQ9NI8yfgC6kuc07XbiSjmAEt7e6Y41BibY9tq",
+	"iJFiMbe+Ls6W4JvIRVhwFhBI7ZR/ZdWHzb1lH+vQ8jK2QPRnI/ZZ2GGztsnW4QcP7fowTXYfQnsI9vNZ",
+	"wQ+h1Jx2ZFoq8eveI0lm9IrZ/HOWxAB2BUf2QzL+P+hUGrsaJqsetaBop+jThonp3YT0P82gNJms7EAB",
+	"F5C8BHQdjG4xQ7nEZtfrYC7AUy5iFyyqLidCZdSAorpToYQQyTWLSS4ynljIdTOAlIl4LWvjJhV3XgXf",
+	"ujfMjKRLJnkGIByAYaLnUCV3aWugDzICKAlrUU+G13XdIpZDD23+r1xnUq3qq0fqkofC6b3bibNbq+Zp",
+	"TEOesAjyhP16PZYwF41tV59XOLsC5Xm78GqdjgnpUzaJGDhAGxEE418CsIuft6MYPdzowdva5CTPEByj",
+	"S8wpmC4AedIhnqDrbqJkPptDIhydyDzbMfP5DxXO5lrXsHF90HcJ0WPrc1rzL9W5PtG5XSSolD7Qbifh",
+	"4tL8IODDRfeGidNtvSo89j1wkBto67PAG1fKWZuog1tVEJGj/AY2PIDvoMLQ34T34N/Bry8Q/Dp8pKl5",
+	"aw9A2R6dfCt0LcP4BDJd5FkYYeOdq2kx9op2AB6IfUamSqb4I4tnW3FFDpzEO+HhghcYaMA1vpFCaaHa",
+	"W+tDdv0AqT2w4QumuNwa9XqNV1nT4lGLSu437rq2gSU7zrLtDgIvNd/0Qgp2kNwFuwxewqcbvxtJlXs9",
+	"4muO9vjL32CvtppkNKdqFqoWAM8UgBMvBVALF7gKXArIwg2XDLDSnm4tPtZt8ABJ8bjJm2j7XRl6J5Aa",
+	"kKwIFYTpjKcU4XA8dkl4WEuCbldbF45Z3/9Car5WfudZyxaW9NONze66dLp1R6QbjXt1mTeH0wrZ0uXu",
+	"V/etkeYOcVhIHsZi+WpPio3gSazoNLM1VEBdwPFXEv7JhSvcmiThxIDnoW5xT80ZQq3xQqAcxthwfMYF",
+	"yST8pVjE+CIjhuS7RF4xZaOcOiPDuxb9SW86LukVU3TGXuiWVLdLVDilH1s+d20vykG5h7gXh3bCSLvf",
+	"1uyYXPvuMxrHwADrHrNN/1hwS4zB0tyQI5ILbMPhNeFYK+RlczvEdvkedRktTVkoS/FUqrT9O1qdlGb2",
+	"XvKFiPbNG2wo/CqP04Cr0NXDmdNGZzRd7OA9W8vEcMdt6SsuJtR1O1SuYw2tXW6wPD4EznVwjmHtR9l5",
+	"yQKNdjtTJf9iYTu6bDaz5lWrNW42lL1cq+Dp9YfkO1Y31yeO7pCod1MlyVk21u9rDZxiMs2KEC7nAc4k",
+	"uy/fxJGEY21X7LIWV9zXBoUbw2MJOgzHAEOlx4h2NmWsS8aoc+ixK4owUjRPHxLBeDZHiIDINk4AYwpk",
+	"e6XIYyWiDwjcY/P8HcLSGuxUFbmq28HBFGqPruHMTPEo4PC2p9RzCn0TA05mQVKeJNxiLXdx9K2O8aqV",
+	"KPOJDweOePh4GBegyO3StGhG/ymTPGXB0c74jE5WGdPkh+Hgfx4Q+Pxjy7HYZgPhdCupWdeHoW+PnxNF",
+	"TOtpnjQ9mCK2YMtngoFVAHZVn4kYVQUhghWRSZcLQKQiik1z3fJd6/Ur5YsrMyvWzt/Q7jp5VXYvyHFg",
+	"uLWOUp6KarjHqC+IwpELoEv0SiP6f7Ras5R6//F+0Htw8Y8fzs/7+OnH//gu6MWw96+dVe9p76+LT8fX",
+	"3209y0uLxD0pNPmXbFmWl+wg+LbhwUple0GN9oaF3bdscM86i5QL1zdq7cwy5gf/M2f257L5zkaM1b67",
+	"ZqGrle+7IdiVBYI7LscXKL6sNuNqUXMZWMlyyjWLWXWk70K5TjGs9Oc9qazI8SHdzRVPc3g2vs6zZsFa",
+	"iLZxVO0GbnQbqEuw0Tdbi8FE3BzgelWYQdVVmRZx8VZcg4+pjd5aI6x9VWaD4rzUIT+VzLOyKYPVWnzM",
+	"j1xcCpvw1x5xLEyKdmmKrHQzotA2+muyaY4IxOHcoVCVCaYctO+mouxRb8hbVruggmb8irUwGV1bdOgN",
+	"UgeY4RIow2NUjMZ1uLBGWNIQeNNjPjPHKPbdgPoiyUX2kPSG6GEXK6+xUUBLaVUS63JiMJXJrok3HW/s",
+	"/k7Ub/sBLKZXxSO/fosJx3pm+/FswrhAssBpA4QP+NfmtFAZ90LlyepaLf8ql6VR1Kr6/E19mRA2mQhr",
+	"vNgHx6U8akEXei6zlgo1c8h57RIlPLS9YLKEUYa5mJ1xEbE9/EwNDrLF3KLpFYajnSiCZDGa1uQl0EYa",
+	"WFIb84M1zKR/gu04+CIM1XhOYCclWqSsHOykKNxluFKWZsqYVEmqmyRXrFPX45u13XS0EmRFZ7/fLFHP",
+	"4lmHZYwRD48cqkQYtnBHjIrWiTatqwdrU2hqSDNx+bahc2uXhJrdip52Sb+xiFxFedOGd7bcl/VquUJp",
+	"8XqsuC1upKJDHGQFRX4TZ9nrIra+rrLFoRzlKMk1v2Lt8xHAWVZXyql2YFHz/b/sYdRMPfhK94IuTMW7",
+	"P7gKCQ1JkDh+JaqsvWY3MJrlitXgUQdBwU63pC+X+c+tkVDWpu8GVUZsbfIzjqgNBq9ZjlMz+SDAjueb",
+	"CaSIpHw7drx5/nO8EkgkZkmNup42LO4OPTYSKl6rmiBxw3oztSMkjRe92OLWszp4GVPCVdjYtGK1i0l3",
+	"HV0Wq11H0c+LzVjHVUqeIpEErMsnV0ytEF45pasi59rBmFOotOrV9RmZes/d4Txc6/KwaZxhi3h0qD50",
+	"jdY3LaIWeie25Apm+TpgqKVUl0wRc2W/Hn43bJlfOfQ8hwyRSHmpnYfCS4za1Q9crGy3sn91e/9aBRPS",
+	"aop/ipKS1iF6BO75dNOslwICKMTkTHmdMwKUSqO5j+BF5tSC+4G+C8DDReHjJqm66pig46WuOAUmULEG",
+	"ZorGue3YcoV+dnj2h1zwrFqUk4BKU1blFKseLJbifwWOj9/Byw45A/bBbeMXtVU1iIpGt59L3PZ2qzkM",
+	"a9csX7yVDU3LzDoVrhbOVMHe1q40F+3DMDCeVqedWYC3PByvbXno8jiQIWWJxS5+kFPNq0+hVWsr9WM7",
+	"+l3z4Sx2akzFIxbX5WQ2HNoyiImHfYINmWFjl92A6xZWQdsUEgkVb+sh4sKWMbj78tRRHaxLkObbn+fu",
+	"+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVezwCER9aO479ypveIP5Q0vRbhN5Ya6P7QS3Pc",
+	"JWMaX1ERsbjnwps9QFbOzR3md2Pp9MrIvPkqynUm0x50JCqSSzVczGIeGSnd0/liIRVcrhPae/Cg9+CB",
+	"+WPOF5T2tIyOemAqcvNy88NyzjPWS+iEJeMK0foRoJNw+McGzY6PGhjIHSQLplwfUfOxsGjNH94ph8SV",
+	"Tau5RlWGCIa9x+628YiMsd+rMvNbKDllWsP+jYlUZGxOAbVQXLNxn8Cd1SHYBwBE5pj8gOX3ILN/hPsn",
+	"vFfAj9Bk3CdvXecFArPW2CVeinXAg+Ay5g6QpbGzjN/xLMybtaQcb0t83kh5aIh4u79t/+2gs+nbSJG+",
+	"bJF5WCRRfq3pzrZuuQ7t1Oro2OjQaOpGUcciLgvpIJzOTmaSaVKpoWtlEoIaWI8f5+aDyUq6BUREfWa2",
+	"LVFz6odVQG+Wp+06/2+GAJ4+Ig9O7v5MFngFwTZTOtQsMAQtd5bRScIeAszYginEllvLF3lPe38Neg8+",
+	"XPzj/Lxf/vFdcxOywErP6QKaUwB2HbS3zCSJZbjZb1GRfJBaXi6MqKzDh6dxrJg2StEliw3P74IhuNab",
+	"bBP7HOIMRjqvZG5eAUJlzpLFBohbGCBPFyGuhkKCAJYpF1DHZimj34TgEIJZmVkbGmiTCwTKN1R0A4DF",
+	"AtDBgv/izLzmaMU+FTBZ5eI2MMbTcNeiV4JtNP9qjaCW5KkInju0KIm3aYHDcBg44YLd6AG1MGjYVkOT",
+	"pZJittHqw0fRUTQNJ3O+BanH1IoUF3XJgmbz8m8CZEpj84vZF0ZtXaTFaAm/0uG3hCTVvQeDIfnPs1cv",
+	"3SMIFzbmZreZTGRc1y4pZfGqToZLaMbC3Di3C/AmiLU3XuVaGEb+czgjgyMro0L10e62wbbGVmN7VDDa",
+	"di17VRiU8bt25Q/zIL/j7yi2lpRna+gID6F8DNqhQWaJ10NjvY/ZbnYxbxuog45gv9WVhyyYeORnBW8r",
+	"8AwMtUXDtPXBYxJzUzaOLcaz4XLsqVibziCXLG7K2GtLSxUtxebwFh1RdMaTxHA9oKFmXbMi0N+FiVAz",
+	"kXKhNvujAMBMY47hVoq0IDUbw34qlQOrcNgVOM6s2rMppTF7WDbGw3wR+BO25vswmov1w7dWkaAU6hbA",
+	"vCvtzAoC98K/bokt1xYUt1Yn6yUelJKkWu+DE64XjAcIHFsJ+01EjXGsZQbUPgSMrFV50nXwVRZPctPh",
+	"7P2yzRfsLg1PBnuxPy4siDVHQJ7NpTrYWeX1cg+XbCKP4pisMdq6kt4DXQwQUuzB9DU+xV13XerbpaPq",
+	"D0zcWdE0Cfe7ljWBAFv2ETQndkwkKcC5NqLr1Q55Lar+igwTO7yu23A7k2IJqlKjWEsPNc7f2yZKO4i0",
+	"wEed2S4m34jYqA66gdU2NQI/JXc7PsoenPkVUvpBaDW4EzafvwDvXWKHTxqncD6ymCOy0ZQLaxVfcbZk",
+	"4Q73b2SSTGh0uWMwwC2f5wG+G0TvddLQXowR46Phyc8n94/vnfzshZGH28OC7lnBZclFa2i0d3NZum0I",
+	"z0aEAo12wQduuCfOEzYOU6dZ0+QNWp57t3yE4sM9T983uXiED9hQHn9ZefXoG0u0D9TSgVN9ueB6vueq",
+	"bRpMeTuMMzA+bFDXbCx4WqnIaVg0LJScKaYDcXKXUd226HCT8gZtc3drmaCSoRtiBJ/jbnxYQ6xpz/r/",
+	"NmADb3LXPbK5CYP1j7t6fgfeVsy1esCXw66QXIh5ve0u+LIpa7lkvgBi1G7FuXbE9Sn69gLCBfThbpUs",
+	"4rX8bXP1rZUI/JnTxhJeFs0l07YhDb4OPTBMMQJ3E5qYAaxavtG5EMJTKWz/CXN98liMNdgtn2/Gsvn8",
+	"R7ZYA5YK3LI7PNDCRGxWEnl1013IGBKxC1/tL3rqawr2EEpFR9J9PACwlI5GSj4on1mScbVC2kPWWCtU",
+	"gN2v4ddDqOz5N5ITXshT7/j7M2c5oujnQqCQhmJ0hkDUC6oyRI8uq9JBTNb1fMDKY+8Fdj/BmV6WwFoA",
+	"hlILRQU1+ETokHuQRoG1znbNsmboxuVcEs1sazDFII8NYJ3DrcV2b3V8A5+ZK9OGOezXGRjX+AC8YDfr",
+	"m2AHHOs/XaONHQycojnHZrH4Lo0X8DHhoZWK2E2Jfh/n0IY2XacD1lfkso/Zm1zspRy6VO5QeQC0ValW",
+	"SPGMRyCivKogr9PvJE8u9yqXqmtg72eYQGqyJLHEFvYUJNsHt8k1YcdSBQ+kzvIygyqgoLdRmy3x3KTx",
+	"+oHacW50MPdUcm+zYL+93fWpZ195BkvwmE+nAYFW9dQewP964NQSD6j+IM/zzLp2lroTP0EzvS2IfWmf",
+	"OTh7f+FbgtvbkRzkZHJz+iaOJo+FA3CSRs5cYWuQXINWtiZ5zDcqmvOrOjWtfEGo1r1WrG9ElNsYXwsm",
+	"yv5iunWGX0OLyyYnhsprRKvKBZqRXJNcxEyRJV0RqQB2pD20P6r7AcbY2XuyuyjfNUKLsbiNKFw4M9zz",
+	"Qm8X324k6ySxud24I2Eqx87xwSwrLFWzNVel1UAEY3EoGXEuN2Tm1kSFmEEuVw1AQhT8ft1/aOv5ymJ6",
+	"Jzu6dkzhCEN9M263IUF0kcIWWktnYDRhMaEZUUxn4BIAgCqbc0xnlNdUS7Wsg3HQIjbNzixO4XfzZI4d",
+	"X3Cz84k34oPUxMh8ESwsdMlsGb1kgsjpdLfcG48q1lIvJRIlVLvMFGPxQ+wxzTUmn84lJguxuipKJdNd",
+	"epxGl0H2gPlZboWisalUEdRzws6DjZpQQWLJNHT4pUkil5APwlHalXHoJU8SMmE+kt0eRdGe6Nv4bTlf",
+	"7dLutCxzNje2qfN6jutkSycPATTvai3aFNuUcYODEPVuJFJbPtUWDhyrmhxbF3VMMIo2a3/mZl9h72vX",
+	"dCwoxOCn30WGORltJhoedTFax7BlqzMnGjxwfcdN22QTOm0PVP50miR4hKFD1faUmrCHKC+4JgmbZkTm",
+	"GWECj7UDlSG1jsE6Elp73RYkveU81HZ/LORyTLy6IR+XVcilVYF7dlMuWm30tg17XdaCrKkETTWTu/HZ",
+	"NE+SFw7xYr1vJGZ5AjqF1SsRy25JMqZSDSX28BVUPBEtyZSGU53rGnFMK35HfFPxVExz26FHWXP5p8jm",
+	"L+WyobKlOoxIpgxcIA5IoDqkMG7I2yD1QHooTVloalugMcxmVqoui3n4b/T30S12kLo2M9g2iCuhOjtb",
+	"iWjP2Gce2GYHLZqVabKoUAiJkPLmcOeaQCMZYX1E+6KOd+3rtjNhMdNi5PVrVoud5mN9rjff04DE99Dm",
+	"Uds0W5y/M9eMEuM6sLrmgVSsSCpr6hQSbJzQmL1KPSimXUEi60yq2w81muefuhYNmwBxia3fIDKJjSmA",
+	"iVUpJK+3xVkukNGqj3dRXrKc84TB+uPimR3CiWGk02a/Y1q3YYeH8HqjOtsaPCpWpSqtbHmFI2V7raG3",
+	"DUS2AkKsoWecrl/+yYqAURsq27HM0s47Ybmo3cWOJds6PsrQbxtQbGT8PTy1+zcqWE8Zb6HfO5SvUhKU",
+	"uHKOBX2kdmAjn9qRp0NjeMsEFYcJEMYsDUBavKAxM6Qzdl2IScyuxmETbyNykjGxW+REsVldCY1O8llI",
+	"A9FzqTKveycWH9ZgH+h1p2LhTNS5XkDL1SBz+UBdayL89OWp7R/7C08MdxLU8HQXzixnItksDhinOb+6",
+	"YLLyrH+bIQizZL4ra4b+q2I2dtOrcYam2AKSW7u+CikXFaTobo2fdUcca38rdro1lIj/u6sIXHeur5pQ",
+	"YTxkxXatBsLEbuHo2nGn19ShtQ852WhA3iBKd0Gu2/Twsw1surUuFNsxCwMW9mO6sugHm7rGbsAvW7rx",
+	"QYXm4bZ8N9iAncv/d9jYjTrNjT5ne24NjL52cz5Hd0NP4anZtGaQU+/+NvyxW4ADr34ZPudq/X/+bSEs",
+	"UN1qa1Dhq92bUBzlJsS+s2RaKJbyCj5aNfVgJ7F1wG3ZQaOr2bESz3WL8CsXoZWjER5bu6G7dOxcdzI5",
+	"D6HXdtPKQj/MVaqmcDKGNIN/lipLlZhmsmUhd12iUFGxOJOBN2NgKFc8W50BNBn6JIsOKButXk5fPyOX",
+	"bAVQSR+MEfphDIra8T0SzamikWvK42DxOhNGFUhN++p5li2QmnR9LktM9XwiKfTEsxf2CRQd29p8XfbD",
+	"BceP7X4Exar0EqMo3DwtkvKSF5HJUccp4h/c+0uKwFlfXwNEx1Q2AmE612w5UgiYYeZxLJnGrB5IAqep",
+	"7pNYRvoOXfB+Gq+jWIgrJoDaHYrfjD00H0E3H52Lc9EjP/10mmdzc10EnPHTTyMyPoVKH/4XfDMiv8BK",
+	"E7cx/X5/jA4x6u2btbADC0xwqYqFPRfEX9s+AXTFgjdBGccpLJhKOT6DZ7D+mvww/tgrvx//+BBXwFGb",
+	"WQZNV5os5zyaEyUTzNqGl0LXGESE4lkfp/8s1j/9hN9RslBsyj/iJtin4HbYYvofxkaGjbtkrHKB/7Lo",
+	"w/jHPjl10S/bGd/FhiMqyAQrymJjsPFMm6Hw2FyHf6OdgqN5znVmxmPmSsYAujomPwxJJolRpQlLNCNH",
+	"d38EcnC9StCkQRgoMv5kDqguKRM7usTmdVyP7Vug4sW8xpD1GLpT4e7fsTgq//hDI/ZWJGM2RmcKnSQY",
+	"zJsDgKOhpi4ZY8rM2G4aMztZASPBFz6SwnlCDYFhZBIeY+WIHb0u6Gr85C2djR+iv9UwRkEA42fT3gtj",
+	"6ozJDydH952Xt0tOhkfo6OcZ4bDKQmYWLav0zf3Yhye8lIK5x8z4FdPkeHBiR/uGLRjNuJiZsZZnBpIF",
+	"2mREy5RZjjVbZUb8LGbpQkIzrN5vbDV+WEqRS7aybym+stsFqfICeIJNpyxCOIejEzKXudIFVaTckMWI",
+	"jI2q9RzJAkig+Lv3WiY8Wo0N3VZCOQ/JhK2kiM2yoGv85OgBrvP4DcvUqnc6zZhC2kBwiW6Jj4KCB9JC",
+	"PWgCs7AJ1xmLiUvLd+FaI2CcLO2TZ+XOCrY0M9WA9UsXC0ZVl9BES+AHQYzt75Z6RPhMSMVwIiuZk1jC",
+	"Sy+FXPbPBfjKIybQJ8hjI7+mgKHcOV3QaM56R/1BKZu976Bnmy0J7fzG2MLbElfYgeUcXGDhgT1vobBh",
+	"IrM5KQDnrC/BsPhCyavCb4CBzs6ZPRE8433UGfYHOAq5YIIueGfUOe4PYbALms3hmLxjxOxfcEpjZkVB",
+	"g8/izqiDv5rjWC+k0Hi0Hg0G1meYOaRZ9jG7A+cB9hGjRscxR/SlO0Vp6JjfqNF7lsG501/LQwhpNcWI",
+	"XP5fRRHojN5f+Kv/WDoxr2TEtIZE0/8wC0hn2ugYL1hGsQfEHaisqV8S+7MHBqQhaQqyDJ6ki2xlc6oz",
+	"lbNuAL7Kiq5ozqJL5Fsg+TJfIQU1tjj9AVWoJLArpiZSs8aFvficOxZRARt2d3Dc8iXvexfEnBwTqhnB",
+	"yopzYWYOa7vPAITMcCnNK/1DGVbZvuPwZPWIFtpCIYhqqOpqaDSn3iVDv1INt+kMO/fpTfoKjba85A4I",
+	"ZsjM23Khy9HcTiP+Yf2HzUYsNtHln76veJo7R4Oje73hsHd0/HbwYDQYjAaDf5XexV/MouVafRjce7A8",
+	"/uOv6XSoBoPBcHAysP/NELzP9SEUeZKgV7lzyVbNtyVUZ09lbgTz0cf//st+87veHNlwUI7M+ZnYIpEr",
+	"i3yg2JW8xNtwAK7/4Fo9z4UnbYdmQYtUWusA9bNnzZOufdJuBP4EKoC83wDNnyKanJyawx5PC0S3iZmy",
+	"IS+uSEovuZghTKm5DiJhmiVXtoFSIEVub/4oOMLq6LpL7CLiOVxggpe84a40q+ir2bjVug9ZDQipGUhG",
+	"G1+y1dhN3Oo3HEW8UYB4plky7ZNnGJ2DOUKumhQRapaXbJERIZcO663KiUivtovmrqzoKWdgjF0UoHu/",
+	"SERca89kIfKso8bW1FU2CL2u2trQBnNDLgx3G/JXIg6gX2HHGZLn+WBwHB0PiKIilqln6AM13LMKN5wW",
+	"hk/gerZVquCADidD2u7gI7vG3i4GACsRRAQhB2EvjaFT92h72R245rrbeS6jAny36friOjuKG4mPF9bA",
+	"scJhB3HBYo6+IP+kvfMJHSLXKECgdVQY29PIDE2WUmVzo4OBtVV4Z2zOKAIqSgFiRWdGyXBg/lxnXZJS",
+	"ZQQexPRh8zflCv6wr1yZghEZOrpPGqdVDOfmG/QGHnWTLeqGdZ8Zy/ZeFmNg1y7N4JuUXl+n2Lk9eWOe",
+	"eIxk3EyWL2X2QsbGAo8PQM6vBCvdin4OX6lE7KOy7Ea/wi3rhRNfecyzXqYsblu9rWCue6sQ6feWzYVu",
+	"fXU43QSuChmuU55kTL0HfJKLipHnd20OZOluvvtU2FpTC2euydi6RPuQ2s/iscUrst+OMTPE5SNP2IwL",
+	"ouX2oXIpbjhWv4re9QqJMlCMt7xe5xDh2Pn9TY/kImLVB7aL9jf2zGt4YS4ynuzxwsNZpzRyCXyWFvyi",
+	"QUzJBJG8VZJj6VMHad1z+MWUPJdXLKFYXkkbjM0SzR1aIZsPNh/JlTJedzuYJOj/ZlOUrrFYc94ZdR5M",
+	"79+LB/eH9++fRD/H9+4+oEdTRukgunuXxoPhXXo8mZ5Mh5OjyWBy/+goiod343vR8O5kMB0M6OC+2bRF",
+	"Z9QZPjjqD/pH/SHGI6+4zPWv+IoKVLjRXP5sXh7N/uyMhkdGutr2nh19FTXdc1iL2cjC7QYzE5niN/Iw",
+	"FmcHpIQvmFwkzqJcaRLzuEsEWxpN0WFrFceHGWLg7ABxbw+PzRNgdMUUnyKqYNAUfikzRsbmOB2T2Bi6",
+	"LNEM7Fr0Ga9k7vmNE4o9uGlW6Lk2K9VCTCrmgUxWzxwcSeXUuRmTTpS8ZKJUVuzuIB3NLarQ4UjekigU",
+	"cABSoLV3d6CwN2whVZDGigoB63KUuTiIxv3I2aTGZuXCYUVi2QXQCUnkbD8yq8By1aoZfnnr7WsZW658",
+	"CueKX6Jfr5Z4eN71JxRedNHodd5yqBoxXX1AMxAgLmcB7tb4cEB93k0FONzZOYFM+OFxFd2+ozMZXX5I",
+	"2BVLsAAt4rG1hxxONcynyDCDAzaaJs0niIRmJjXO2uG/ylJsezghdL/50PxcvPKtC5X99ntviJJLJle+",
+	"qaSYBj61hpPLK9p2jK0lFXU45EJItXJ9rzSPmY0RNeoGFp3OnoSaoWSsWwuXqdRZUsXmMtesF08QbiJn",
+	"KOZu6YU6k4pNlQSD077ugaE6p6+YjcSiBZqxmSELCynpG53dzpILwdw5f0hdwHHYdnWgEIAHkdTuYbUa",
+	"QClJN8WzjQjXCOg7n9zH61pZPWOFqL4VJ0rzmhSv/nKWvFe/sfuK7262lzO+aNiukRU0mKC49xvqAiH/",
+	"l18xwj7SKEtW0HVKTsnYSJwx+SHzO05I7QLNSy70j10yhr/G5Ad710rmisil6BLDbEXIxub/OGYen4sf",
+	"EpaZ0zVPGEHZ/2OfvIMkjzJfBhK0bJ8Q9EFiygaWxxIzQpLKq6KFg9FSEwluSsi5WPebwhregLxhWK8W",
+	"WKvQRtGoRnHKO28SzSnOL8BJxSytOUX4Vh6zdWHeWuA9tgvdLp6zIzPfkDEfA4Ugisku3FmKZsdAnlAs",
+	"QBS36K0e2OLn948ZjgOEUtc+UTOsv4PkUvZxkUCzLHva7aZgtip5KBeggNBZh8AJjxqGyzUpytW+xyrV",
+	"Lap0cfnFDbNTWmceGNso7KwfOmd9WXsLEnSmmP4zqRQ81Tr6UW2Voln7s2uwpob5qiriwli8HyD8BdV6",
+	"adTXC0/RdHqnuwwnijp4qVV2up05nASdeNK3i9KPZOoVtxnTOcnmqwpkXO0sbymFoSS+VmqYKPLcJpgA",
+	"eyCNzJMAntQpvg3KHffrlhyEZ0VxdqY4ix9CPd94lDGdjW0ZMM36BIE2idtX7LdkEYvqkIpC2QjlsL9o",
+	"RkItQ4X5YG9y7pZMMup89+nd6Zsnv776/ezJh9enZ2fvXr15fG3IW0MiJhha17vkP3iLeSs5EKVgQq7+",
+	"KsXQAYXP7rtVSqtc2OXaWV7tLovqYpcl13+bKRPeBPaSdJX0Ce8HMGTsH2tZFFUZhd/fREbtnN3glT5w",
+	"TWYACXIIfdVMpIq6Z93lRd1Frpm+wTJ3m+z3/dfvoGkQ/9asbq5ZGYP3lxXU5Fd9ghe3LsW6JYxQAZUH",
+	"VFxiDnxreRo3lHA38PIUq34BlRNREAcrZWrGCPw8KpW9ShlLijVyLIbsMaxIIUjCkCb7ED0viqUSknTd",
+	"Y/rktGh4WU7pXGBPFkI1KY7QkPMEKfVgormN3giL0YPF+EdAuvicWLDc0bpCIZVVn673YBFEqGjvD/m7",
+	"6XaHEoRHdZKwhdbmRxsKeXd0K/LOMAG39tjyRtLtxuFaw6efSSG748F3zULIuKf6UnuIan3yznUenlNN",
+	"rphaYeGZfU4Xe/2W8FVHgwEU8uFpYnvv2mSHTTu16nR75eEaHcTb43pavzeTFebFXvTKlUZf5sAvkDAz",
+	"cvDEhuzpJCm9GorR+JVIVsUX1kcF1xsxB9nj7+FxF8XDF/kk4VF/Lfyp5FJ3Rkcng8FB/Se4fLW+kyRx",
+	"m+YyAlx3uwNltthqYoTJQgTPL3fubuED8LnsGWCpHO5BP8+rBRMaumKDxNNl4bwNrriyUyiNThK5tMXc",
+	"Zu0Qsbtb6eZVJAJikgg5rQD+YaREoywjUPRcOmRpkjwkY5DBtioXTwGsxcWMxipTmqWpnP1/f8PAHA3u",
+	"+IO0fiWNEnUGvc1LJ9tnNx4wF/zrcHOgRF+jxC94br5Vq9s5NG1rkm1RImzGcaic04RTjVn3jgHMyCNE",
+	"IvLb86DbxHyZyXSiM4fJlhUBrvedKI4sFpAhul6m+Ayx9jOeMp3RdNGxiaEX3c4sp4qKjAG9QZU/v2IQ",
+	"Go7YCHKiFtg5EeoArFmhXS5gxWH7/hO2AYCqZVIi6xUHDlNXWKdsU2PdaYvcCeywrn2XIP7u4LVpOb+a",
+	"q68r1bVvzZGtMZXrNS7j2X89LyqH/fr38ucyl9gTPbcR2JCq6WwuiQ8CGhg8OwCXzBkxiw2rYtECbOka",
+	"Htf2vZVKS4/C2xzVG+xTHLVSbUs+KcAtb8ZI/+afr4x/duaNLQeQVAfTU2n5TNS1CqCMWO7PBHvrq1Ba",
+	"b1koZjTuYbPS3kzJfNF8EpVtY/4vXrzrINZyYw8YZ4dEhU660n8mfUgb+mDzeVxn4M7o+Odup4Ar6Yw6",
+	"MscWw0pnTX6BhIZ/v2t/T5lGhM6yWz7XJJMSsZ4d2nIkkzy1Wt3B8jYDCY8HPUnWNrzpPEHy6WK1KVWz",
+	"IrvwEHxkDBwSe511zZEV0Vz7Fp/febdt+qLHAG1J/ytNMj9c+nc51XYJ4EiFhywCM9z8pTLKGyXJWiL5",
+	"HtIEzMc4+bMNNIBLBK+TQIN9JZB09U8LJePctQUDR7xmCpMXV4nE6hZ9mRdjud43w/2AMm8thTuY8+2K",
+	"dG4td6jkke25Q77cOkz81+8wXpPIfVNheOdTXEyxUacuV6KzTx6nd/thgnDeau+7HLurVv4sLrat5ijm",
+	"OrJAwjd6UZ078G3h+AOowhVxjT2zLpGCLHK1kJoh7g6ys5EXl2yRbTrn7Fgru3yT1K4DpymfksxQvxVE",
+	"7dnX7sChspEPSsWQME+t4UbyRXsyNkTmBI1iseJeTnI9Oborb4scTwWRebakCqCWAO4IMChnlENULJs7",
+	"tEEbHesSKggX/h3QuAT9og4yiWVZ4tL1wcEwQwg9JfPZHN3Z5oyw73FYmA7DLoR8AstwW5ReIamjz0xS",
+	"6Lv0RCOuymeirNOEX7JblHZFQriFrrQaRLeMfsTEqHVIbICxxbqEZiSVOiN3BwMCVnrGU1ZLFjiHW6aI",
+	"XQQgjEoYq7a11HvjbgqoK7/KJQZaAdxZcRYfDnINqC9JkB0rVpy/a2DOHZIumdEc6yPPZ+Dc6oEswkv7",
+	"ZGzMAID4peRRIvP4CfxAhv0BYeKKJXLBugSfM0F4VwBctvenECpTEHmwTk/AmJ3Q6BLCGedi/JzqrAeP",
+	"7T17PCYzltlwG8+ImReLH9rhwFYAChxAgwhAwe0TwMcmw7tEs0iKWIN/KYWWWwiOXQb/oCfTuUj4FdN4",
+	"3ONX9kKH5wxYMlI5kJSUrohmtjafmTeYoXNBylcWEH6J1FzMCI0ipnUotQdfiMu4yT5rnLxaMF2A3Fj4",
+	"aUDcRSW+W4KpqFz0p1xwPS+QVMxXP413LFwxdmRN3YqH1f+e9v76cPGPH87P+/bjjz+ZP87Pf/rxP77r",
+	"NDZ/vDsI1bQcrIYc3S3akjDuPYIkRIxfsbK2HONh5QJU6LCyAv7EB70HF5+G3aPBdc/7/N1eeCgAtgrD",
+	"7NluYRXMVR6PyM8nw0FveHQu4LIR8bf5XBjmHJFP5x29YJGlifPO6Lwz7A/OO93zDo/hT/cU85WWuYoY",
+	"fG1kgks1vNNshsKtZoZwY8yu+g7Rvu8PqX81xCt5ileGDHS4wgzdLkXx2HURX1x43hl9Ou+oHCencrFt",
+	"pGATw8U6jyLGYhafd66vzwUw5A5YtaWIOJj3e04XCwbo0BqzeuBPT8Jb2bAp291eVY1ULq54RrfX1j3z",
+	"rvuGoGqNJF1kleS97TkJLAXQns5M0Yj9n2qSogfvVtx+PNhMaeDiqtkvAwvfFlROAXpJh8U8s+tzMNdL",
+	"ubHbXS8esWwBoT0AuT/zXwa6jlTG1KjALZsTNkTsePZuK+h6W2LJFr3MScLFZXnoL5gyBr15v66Bl31o",
+	"DDCAwM8kYInWFXSVM/qiBV1N5L1GaDsUWHmTu40Cq78lI3c7mbxkwGP/+nP4r8u/juKf8ydysLinhvSX",
+	"4+gxezr7lf/n5fP0pXz95xv9Nv/n8v9d/WswPDo+uXvv5/sP6CSK2XQ2551uJ1eJ7VSjR3fumAPWT0vy",
+	"Bf2dG79tV9zadeIIqF/FFZioxDMNnLiWovRFKq5g9NDCBYTBTgKokqHk78Gn8o+taLUgkmrhagVC1JbP",
+	"tiWm6PHqEi2JkMQhNYBTCHSaOrTaiphqV5nl7d4BK7PeWnBg7+nG9Ntj/esLsJomO/i3iOrsoUdsZ/ES",
+	"erVk88OEK7i/nXuoCTt61PxJX5RMLo2eXespgV5hik5dt+q1FvNckwk4XTOSL4xKEdOMudh/N6ya4wu/",
+	"pRYSMl3kWypIQtwzGL4drId/J3wLzljZmhL6r9qHHa0/DJa/fFfR3rT27WVf2s7vbx+tN7V0NQRMuVhr",
+	"NcPXBl6BEjpeSz+aYn5N537/ZOC3+Te8G1ca6R0f2hLAhqktzAAguJKNoTPrgZR++2gbiMW924jH2sbL",
+	"AZZ2g9swc+FbOHbNp+v6EhrLnACHglRaIsMnLJ4xRcA44JqkMmUiwJZ4sEhsGPlFy3o/J5/Z/rzvSxr2",
+	"qPlefxCm5mhO1axMd4Q+g8Iqee/9B5TOtoxXW9qOhpDFopCjBv3B4K6hFfbR3DfsHg0Gfqs1mpHv8Bqz",
+	"vhzF6JYCBNveF6AMPlRafS6k5plDuFsom5WxElGvctn6WP1GXt7gMDDzbcqr2h325NWOsqhBlTA/f4tV",
+	"zXboFSunAi7QWrTtpa7gql7UisU7MJw7n8w/13eqjX6D4hI7nMmpLRbsGlsDW/qB5ZF5oMnLuSSaMaPn",
+	"sBWZ5IBIXBRJpXQFgHBhJec5F+xVhe++GRdkk+h1bZft2e21r65UGhWVkKUccaLrD7VFdDVkp9ku7mUD",
+	"ZhTBt5OHdtvJtQV1bFdgSrI+VI2G5mKWsI2GnhS4m2Ddfm1y2efg+Bb4hwJb5TvZYG2jxqiAs6y+IXZ0",
+	"BjeN6Zq53a4rwB+Si2aTPtQnoDCr5VKA7nJLiZS4Ids5wG7uphffTI+LGXENRg/BIK9L8T9hkEOLjnKS",
+	"MUHFPg79Kone+YQftvnRuHJtozVhIi4RU/x+T31iB4EHEqNXjExWiNGBTbRdU70++c122VuRlMaA9bh6",
+	"iH+H5hnyt6Xyir1wDSZuGz/JxjKwzthmJ7jWxYfz1xXNYfLCwbHHPm/z2+29aIe0rr4+WbKbnKhTr3ET",
+	"vkXtumjWcvu+P7eE9RhB0PsfNskIk0vsGpIL+Ihfd4nmM4GZT4ANKTPbpRwANyDHCNJR4HLbgw6862HM",
+	"n4OIkgPg/ezpQ8bh3x6Szxfm1yLqtwc2ThuG/WowcWzKdXHEyGzOFIFV2Dt2lrJM8Ug31U68sJdsy4sz",
+	"+vqCCutehwzpIhPOcFvv6GQ+7trPw7tp8fnnuPh4POjFdKXHD8mDATGfXAJs33sGpkkLxmH+4DEUUpEx",
+	"FxlTVzSB1MgZv2K1ncGMWfaGihmrSymDd70f9h5cYELZoHty/UP6v/P/jf+3l3KRZ0z/bw/6/f8vDPjH",
+	"7zote5hBFqnfIm8pVeyt1HA+rhu1m19tHlxovHUj2yK7zrAyY48qvxsf//SKKTpjz2mG/q6j45Nux2ux",
+	"MzxCi/6fMsnNugz7R90OtibvjE7udjG9TOtpnnRGw7vD+w+sW80o3+b+u0fHJztICKT+ujy0PD2ItfuU",
+	"z3LFPBAiERF5Zdgcmcp8b1u8lU3RYWBtU9Lkggm64H234nXs/gqvu3HclouphHQ+zyVrTB9fUHeG/UF/",
+	"YJbPjq4z6hz3h/hVuT80jjkmpb9WZrwZ1M2hV8WStnXHBHbJzOf09TNinnvwzvVvjfCJZZTbvqHhjvWL",
+	"hIrmwCV4uG3/W6OxQPzS3GVzZZliaAy5Msk628c84jW87qb7Zwf9vn0/7NeqIc71tpgR2sZcFQFaSw6H",
+	"chp56wZnAy4VQBlEcykr1di7BrzMPpnr6/YS097NCKpwInOpmTAGLxWriYxtl1RwVMPW6y75M5cZteBX",
+	"cdwDL1ogAPbajuBQ2wvc9cp+nDKa5QowoeY8Y72EThg0RbUBmO/udgeDQX8wMGoIxEmKeNDvImYKm58g",
+	"7HwZjHnnPcscD2uhjG4n4SnHGgiaJE9xDAWDT4u/gRRTGbOkGlDZDLHgmsKUOHoErCu2KeTkxbmO3BFr",
+	"n/shFzwr5wpxriPCaDT3pvnGvoToXGH0DWZr73lNV8C85iZXNWedmQ61jF5ixMKBiRjTZCNk9C2wY62w",
+	"9AVdiAvX2GwU0STKE4qOp7q2jYRG4An2UrAIJHXbrgKgCZo/Bn0yNguqx8RBvmK9j3L5sJlrNmIIBg7c",
+	"QhrbmAIAzBKaSjE7F5CVSsagXIDSmaFGUJQ8cMEsZh1sO3itIRLLAQkPHmRGrjO2MNLB/BuqTynWAfa0",
+	"c4Ms1YLZgSegbWyBpVywVkKzqVQAHptQ7FRHFdYa5ljD/wmU0ZkXxSrAhEYn1y7Wod3YKChuYPQZ+kA9",
+	"7B4YgNe70fN/mWnv1qJnj8UJC6n1MHznLsjCTvtg+1242hX3MFaNYBciCC9zwuZuVeICrCYCHeETnESD",
+	"n2tj5wC0t/a6QtLYDSdn5T4bgWefCa8MEIeQGbOrZenE/dgrCcb88rb+PTbeXS7lHl43IIxTSDivE3WW",
+	"zygklOsbJ9bUCDgLpIQJZ0uZJzGJpM5IDmcjRb2gyE5rIwhVvqWA5E0uviKolzd50SLpQGZj86a8yW1Y",
+	"8iCKo1lsgPlKkgLtvTa6CAvf1vYyT77zSeWiEaTiTS46e67Cgfy8Khe+Yipnimm986R3d/rCDC42FmsU",
+	"URGxZJ+ibHxibbE/+TNnOYthwoAHa94DrYQyKD7pQkk/8u2SrgjFnFqIaEUyTXn2sAT9xC8yi0ev++QR",
+	"Pg5qTmeUCyj9pPCyzComxrbvrsPeBSpc4ElfljDOMrnA0e9ACeZqR/1OTrvO8ds8EFYmnKHw3+lQx1eF",
+	"fOffubOkqOUwF/Xw275UszuQgnXnaHA06A2P7JM6Gw6Gg/klTsl/nr16SXCWXZsdad9+O7q39z4fO9Gc",
+	"Q86F0UUbBTzqutafgdiJzQfTmb3mW8qe3l5XYFW3s19fvX729L8/vH3125OXCFbZrgrgy/WRw/3YnsJg",
+	"9/ag/eOKZLbi4VhKgwltHpk5ogkJFvileqzaL+98wg+NiQpGN8MWcRlPEpgahHWmlCe6WvSzCS8Ez8TB",
+	"fYaEAtvK5DaaMWk3h/Yrvi1lYO9lOWhC9tfGuruxZW10AX79FjMGcOTfawT6AycKT1nB+UaZwpbnuzP/",
+	"7uqlW2SjD+YBdXD8bNoz1IilfCPy0xgSCzShRvtHIB6vJ7Nii4RiJyjXC9oep5YAAFzFuwWeCJqfnILa",
+	"iGugsR3EprzRN+Cq3Rs0l4xozPKbFUHbNvad83wwOI6K9YE/WWdHrvgnPOxWeg99MXFxw14+zeLC9iUH",
+	"YBUg0Zu1Iti9XeffWQqje3n5rfW1PIMm84U43l3oVtJFnH23RfW3F/3/slu4s17btgo3qrcqcjpd7Cw0",
+	"MM2ogojTF0Ecbtl0ZmvFgqiBzDWWzZtclGXeCykTUL6R/sGVLdG29QN6m2UWPvTvFbcitiy1otCLYEcR",
+	"fXJgYwxopI015tyQBzTHPP4sxYD9qq1Hs4Co+mQ/Xbfw6Hz9RkKRygHdFV0VTg2kvRdgXmuhFGr9YK+s",
+	"IkDjdSlVnMYTdIH+vbloRw6pP5LRlfhNWkbocvMqFa9YKIeoPU/uYxGVYZegSfQC7B/PRWh92MYecvQA",
+	"RetZn5wWo0cjR9OVLhEzqcN/umLgVF/3eZ+LLeaXWzApktXDqh12xbUzwxosr02L61yYncAjN0XkXrQv",
+	"uoR9jNjCpouPr2jCDXW/EslqHArMG4mz2l+63dxY64bq7FdE5WJU9NPDQAWGIy14DYDNbgYfQlqHvwYh",
+	"nL6JlAmjIqTaQKa+pleM8OxhAbCjcmGTIvyeM2W+Fhc6o0mCyDQJjS4rPfzqhukKqHcZ37v5qltk1M25",
+	"Ec2ruucLmbE61eturepVMaPDEsNdwpm+89hJgUNZuGUJrAVXd2lRdGqTBqjIIaN4wqag2kAfh3eKZ+wd",
+	"h9CyzTWwjZOByKE+3hw4j6SY8lnfJee+YVomedEGUsjMpmFd2EOkTJEoz5TjbkflouwPaA/db17jPN7h",
+	"rBwGzsq7190q7+FWtj5BTw2BsLjdQWqdBrBFIOm5doK7kO0g1mliJOwKrgFuNTdSJ3O+iLvBbUMdiW/s",
+	"u6VoGscVevaOxHaUO7SU+8lsMLTpXCtQsdFbZPFqq+scQZ+v26FZGcHn7nWwruXTMMUx31Kw7nKGbB5D",
+	"Ed03Rz+gVwyKbJzB9do0dylIh9Qeb3SOCTDiDj7Avw2PD9vzeK2H6vPx+LfpwHqdowOrGqgmXGTSnN0R",
+	"21FlBn+W+VnRZW8CRzP4lGsN2zu+UVjTHpxwTAVZKp5lDBo5KIYNwKVKMeUDCsKFUYgvWWy+7xKWaOjl",
+	"d8VUBQ8pokIKHtEEbg/mgdupPi7thjXlM+jagsFU1Jhidzp/IAgjE3lq1tL+uaJpYpazVXGT44zvNRF5",
+	"OmHqYVX3h8ItOtEW3Sk0xIK51nQtnpphHQ1Pfj65f3zv5OduJ+UCvxwWo4OkVMgC7H5m38IXcha0bCRT",
+	"qJXX3cpEYHMr+OZ2HiNSnca5sLMYnQtCeoTHI+JPw3xLoD3riJQTOcccoABOnx0QQP/6sJoauwjYnO3C",
+	"0DTGAtLut2bx+7PFFqIegX9eS79ewHnZ2vWJpvaaz+/TLx3kVKxsscT3mlwyo4Wi1zwFCFb8RpXwCB8z",
+	"FwoApJ8D+tW3dQZMEmy5t3O/werU7aJbt0pm2EBLmFNGEgYV7MJ10aqb3X7tFZ9zcek1VqwOy5yXhIso",
+	"yWOmCWbHFG35t4zDXn3RbKofMG6BdmsjUl+xXShyo8sPCbtiiW7Xa9/OqFQxHazUpwo8XXe9R+GcJTFa",
+	"GLwVKhQQ+W+VnotS8Rms9dqRgv0k1obQjJkVBJK6rp5eEzYHI8KYLdXmjyUaVj5JeNRfW0W5FE+lSvFO",
+	"pzGbcwUMMPxQs0PDyuDW5lkWksIRfksInsiF24M1BQPc/NhwjA8nRuGBLdqoWKLeTEq3QvrwvQN3OEbu",
+	"fMIPzbnuCIZ2YzfX35q7F0w8KuvezbPqGF4uGbZBLZm3ZkGufenw7fL3brxbZxkjodpiXNffimtilrMo",
+	"FoImGQX+wKEgtd2rJyt4CY+N5oIFwhUd5/Nydxs8O7ekO0iCO9a53kLD/NVe+U11w0HvX6frfI5V2WCM",
+	"rgYB5TzvlZsMhWPrcN/JtxWVsuKsDyBStkagvG1YSbvN2w9Vc+b9IXMlaHLgbk8sJpkEgww5sa7Q69vl",
+	"OiOJc739GD7D63adQYERc2NWmucTvZBwpdFvzlYiQn456Q0HvaOf3w6PRscno7s//8v21jazcgeM2V+a",
+	"MI3OwG2PuFfziL+YiJm+rN5ferDhavRcda53PH3s8gbJHLSJEhjA9QJ1LsKHRT2i7ZS8VreDSEi2/awx",
+	"tOLDMAlTrOAMNDwBKMAb4zfKIeh72ebqcFd9S4dQns2DMaiwiusfQNYrPEJfL9Z143GGTlzM+2kbAjqw",
+	"6YVb0cb4sptWtk9wfreDwREX71izy2pOji/v1rPDNScCftxikxWeyRviKOxPizVB3Db+8NrALorO9+XN",
+	"F0CkX0Gu32E5z1l2TW78zs6s95hllCf1FhRe1QUrxovOrcWwMN9nPU6GaUBzuYSm57D1ZS0e+DZROT6c",
+	"0WUDCkXy3ZfKu2t3oFl+bGTybQgR9pVfK1DE14T7sFWi3xb+QSUdM4xYkCQEnTDYcVsxWsaLuSIRbABC",
+	"lJJ3EGZ14AYW6qDI3MFCNFQZs6JVZ113TcQeOEBbzZs0kr+F/Br/0Dlkfk2RUNc+webo4Ak27QR8XttT",
+	"TuWiT57KJEHJTDPiUjps4hd0UiPjsoH9+GvoKPkmF16qiJDLfQErNsXsdlPaq/vJb46+WJfPtOYTHuI3",
+	"jxmNn7MM+XPQkL0fyrRsRXLVHCdfJypSeKtKULeTYGjewrm+0J3R/RPLmp3R8RDaz5tvT44MO1jh1hSz",
+	"GzwY3X0wunsf3fJZ4dSP4sj/5o2b/HM5A/1DsWKpIa/RkDWWRiJfHp0MButCgPKEi9kZF1HhgdviA1/M",
+	"qbbRXEZTTCFrlDpWFpi3GwmJLvwhfjjFBRseDYIP9sHVgBTgxqmSfzEBBLBgIgacyqG53IzbPHzgfPGd",
+	"0dHxg/vXdY73HVJLqlQfECfWSYQaF0xFdwv4PRGThM5QC7RwOkYpwxwQ7KsAKSJ6LpeQAm4ZSB843Par",
+	"XFZyzPasjboVM25EVTQ3bLcHCtJ2veLVgglUgIxWUeAgeVtS8LcmCZtmrrWJc0hB8UQqr1iMuPrW049Q",
+	"SPgYLWFJK/WNa2UUOMWDFVLspVSWuvlhUxbpkq72yVGsP41GxlS6HXrwanmAY0EqajKnwH6edU5WLLNd",
+	"WQzlcEHGeO04gJ/Cp9Nyb79gVUSNd+HuYAffQX/J+GyO4RCcMYZmKznjf58U50OU/EGKcwHdsNPB8thQ",
+	"eo2W6u0mxFHNnh3uNCj4oOKXWFr8tgRXYuczYpfE49ECA4C3wefvbLBbLpnGU/ehtRhL0LuZEdoSxL3o",
+	"k9c019CpaWmE2lbkOhj730WgWwg8J9FzkfHEpgoopvMURMYutNBsbYzwoYfa+fXuWObZf5edec78o3Yp",
+	"1SVCLh54P2SSQI/8W+HFZ77ndMIimRa1r04Ol9WTVv1yapYRRTLUwtwN+XMWp1bcPmsksiegkPWIv4V2",
+	"ckui8oTBhLG1nq5W47R3fbj9vEVwoa2ll+uFlkUFZuFCuu3Sy5O/aenlyQ46y1FAZ7l362VZ77A5RMps",
+	"Df0X7CoFxoogjKqEM1WGSMoCq70katCEGblVbcLzt3JOk0u2yNCoRBe1+e5oMCA00RIzHyr1qRbuH16x",
+	"KQ/dm78KO6SwG8xNsRew6yPq0odcXAq5FJi+mqdGuP2MEPSd0f1uJ2UacfiNYFTM1sdbnKp3p2+e/Prq",
+	"97MnH16fnp29e/XmcR9A4aF9VGfUuWONmjuDO9a2N6NcUK2XLiU3ZbHDjuIOvvyMZRkXM90lFjOqvylp",
+	"rKK/G7c85eCrqm2xNLW/2zRNaKIA+AWwMgcBxKGrQrFfKilmrlvgTaKDDZp+PvHm2OBR9q87aG8DmS+k",
+	"+6NYO5SoCY0uwXP4/rO2zMcGAltbMNxWn5jD92npdjLFabIrM1T2vO7gmMsk1thhr3DTzakmE8YEoTPF",
+	"MHmMJDRj6pBtlbzWU5AmLW7QSsnngpFNWK09FZ4a21vIJbERqCJHABDZkUyJFH1y6vbMcDAX6EY2P+o5",
+	"VYj4K/NsRKZsreeS4//JCivKoIcD+KnPhYMI8YHa8AIuyHLOozk6wuYscb1nABah3AmKzWSycqdmGJz1",
+	"ix/jYOsX+GlDFBy6/Uu3Q+MrKiIW95xK2VOlTmmYUWcy7WWKCo1pKzZDLqYZ7TGheDQHUdnYDcSc2gCm",
+	"suzsxRKPkE5uvfnLvwXktyogsSljec1a99aby8JH0EPOdXNxRSK2ZVsreegPb01P9mXiwqjibNlKVXYC",
+	"hDyzTqlprq3oKYC40FYqcF3s1vFMs2Qa8N/h2/8teG5d8GxwsTncPNEwvFcRDdM8SV5YeVJ0TXLNqS6s",
+	"rHkpl/Az/gpfvcUVOMZb9lqE15Yi6/rJ2QZytv8RqNDmZPWa3fr4Y5Qs5zJxJykaGZn182RMuZix+Qq6",
+	"jhEtyZSqg1WBuAbKwMdlt6ZDqTRm8LGiFf6tspi74t96/r+Psc9+jL2ll4xMaHRJaGX6ZQbGmnp9w6MN",
+	"rYYmc/ctXvH1Y8SyVJYA0mbwGROt3KBP8D3keYZulhkuWun01Ek+64zceHoJXLfhyvS46kmu5ILd+YWp",
+	"BDx0e1TI2mWvocGyz/C3hrpizVSLK8nIJVsZy1EzoFUyYYkUM00y6RG2XYtNurbLUKb5GGrbIGL0Me9N",
+	"xz4Nt1GzUqZmrAdjCXW82iSTf3ImBO3sSBqvcVhfpg3DV8hsdhX3gjVuw2xrov7LRQYeuWPBjcy1czGH",
+	"A08Z+UsKtgP3VM6DopFsEFFtDArtGPRE11+XIqKack3QjRW2nEuS0hXRjBGnk5EfxhX1bPxjEEDtdxjA",
+	"Bpeup0MVfp7KMhTTf2ibeaLm2xLjrDhQS6KxVAjr6NSrCxA0GVPmEf/zftB7cPHp5LqHH46uv+vcCt7/",
+	"ysUloN8xJI1ixMZjUYCJi/2vTip6n9dXezQEqKMycId/ryuOhu1LjIoL29V2cyj17bv9ivvNN15/Vi1X",
+	"0Yw9gmbInwLa6DaFssjvfY/1nY8SqrUfRfVzgDF5eZdkbrz0ZTAya5apmtxdLv3mpi4US3meFvJ5Y5MP",
+	"NKp6PAKbQ+21WL7fP4GOzFWbon3JNoqFGgENQqtLjIj04RoTFs/Y4QzTJdUE3DfgvwZy9Bz9HDqQsjXN",
+	"pV4lhzH7dqojtXpN/J/2kpsKk5k0z5PD/tG9/v0KnMuwP+jv4IRwA6rre3RbHevfgW/fYcsjOnmoLWb1",
+	"EWZdOED5GAv1U8eqnPCnzQ0NnzZmLhX0c8R9M9drfHsBnNjpdnJl7N47yAc4oM0sP5kSdsXUCj2FpdLb",
+	"L08jp5NswLy9ZtIoUAWcnrkMCZGLK56hLPAe9IKlEzOxzSf9xlZoU0JRFE39u05fPzO6eeg24IbvPr08",
+	"ffHkGplhAwbWYhNMERjedZeyTY3CIKWXXCCylkthr4Gej6hwye/VBXtUZMTXvKFQExIuLs1qu1dtPgTE",
+	"ac3MbQoEYX/mNEFIWVz+ycpGnVSeMF2ZuA1Obz7xyUcWgUu1Wuro3QwVUuEJmVPIeuhSKuiMYa9Y8M95",
+	"uPnuQfZsCk0LYHGXxYKQmGsIk1VXxpY3bT7gkU07zbAyIU9iyPmYMPDWCEMkYOMJCPN5D33MaEwSWyK1",
+	"+dynfJYrVsJrrERUIexM8Sh0H5wWjiVQ5SxvczK5ZnsXyF7mZkP/JMa0FccWecyzulsRwEZ3ralg//Tu",
+	"fgJFeTW7WaHy0v9fTpZ2ri+u/78AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
-	"github.com/syncline-dev/syncline/billing/rating"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
@@ -30,7 +29,10 @@ func (i *Invoicer) Draft(ctx context.Context, id tenant.ID, month billing.Month)
 }
 
 func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.Invoice, error) {
-	card := i.card()
+	agreements, card, err := terms(ctx, tx, p)
+	if err != nil {
+		return billing.Invoice{}, err
+	}
 	next := billing.Invoice{
 		ID:          uuid.Must(uuid.NewV7()),
 		Period:      p,
@@ -52,11 +54,7 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 	if held.State != billing.Draft {
 		return held, nil
 	}
-	usage, err := tx.Quantities(ctx, p)
-	if err != nil {
-		return billing.Invoice{}, err
-	}
-	rated, err := rating.Rate(card, usage)
+	rated, err := rateTerms(ctx, tx, p, agreements)
 	if err != nil {
 		return billing.Invoice{}, err
 	}

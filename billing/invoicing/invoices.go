@@ -98,7 +98,11 @@ func (i *Invoicer) LineOperations(ctx context.Context, id tenant.ID, invoice, li
 				return fault.New(fault.Invalid, "invoicing.line_without_operations",
 					"The line %q counts %s, not operations; its explanation says what it is made of.", l.Title, l.Meter.Unit(2))
 			}
-			list, err = tx.Operations(ctx, inv.Period, l.Match, after, page.limit()+1)
+			from, to := inv.Period.Start(), inv.Period.End()
+			if !l.From.IsZero() { // the line is about a part of the period
+				from, to = l.From, l.To
+			}
+			list, err = tx.Operations(ctx, from, to, l.Match, after, page.limit()+1)
 			return err
 		}
 		return fault.New(fault.NotFound, "invoicing.line_not_found",

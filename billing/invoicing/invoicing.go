@@ -25,8 +25,11 @@ type Tx interface {
 	// BillingZone is the IANA time zone of the tenant.
 	BillingZone(ctx context.Context) (string, error)
 
-	// Quantities sums the ledger of the period, of all meters, in one statement.
-	Quantities(ctx context.Context, p billing.Period) ([]billing.Quantity, error)
+	// Subscriptions are what the tenant agreed to, in the order in which it holds.
+	Subscriptions(ctx context.Context) ([]billing.Subscription, error)
+
+	// QuantitiesIn sums the ledger of a span of time, of all meters, in one statement.
+	QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
 
 	// UsageCells sums the ledger of the period by service, system, day and flags, in one statement. days are the days of
 	// the period in order.
@@ -49,18 +52,17 @@ type Tx interface {
 	Invoices(ctx context.Context, after *InvoicePosition, limit int) ([]billing.Invoice, error)
 
 	// Operations are the journal entries behind the usage events that match, newest first, after the given position.
-	Operations(ctx context.Context, p billing.Period, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
+	Operations(ctx context.Context, from, to time.Time, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
 }
 
 // Invoicer computes and shows what tenants owe.
 type Invoicer struct {
 	inTx func(context.Context, tenant.ID, func(Tx) error) error
-	card func() billing.RateCard
 }
 
-// NewInvoicer makes an Invoicer that works in the given transactions. Every tenant is on the default rate card.
+// NewInvoicer makes an Invoicer that works in the given transactions.
 func NewInvoicer(inTx func(context.Context, tenant.ID, func(Tx) error) error) *Invoicer {
-	return &Invoicer{inTx: inTx, card: billing.DefaultCard}
+	return &Invoicer{inTx: inTx}
 }
 
 // period is the month in the tenant's zone; the zero month is the present one. A month that has not begun is refused.

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
-	"github.com/syncline-dev/syncline/billing/rating"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
@@ -71,8 +70,8 @@ type DayUsage struct {
 	Complex    int64
 }
 
-// Usage sums up a month from the ledger; the zero month is the present one. Everything comes from one statement, so the
-// parts agree with each other.
+// Usage sums up a month from the ledger; the zero month is the present one. What was used comes from
+// one statement, so its parts agree with each other; the lines may be ahead of it by what was counted in between.
 func (i *Invoicer) Usage(ctx context.Context, id tenant.ID, month billing.Month) (Usage, error) {
 	var usage Usage
 	err := i.inTx(ctx, id, func(tx Tx) error {
@@ -85,13 +84,19 @@ func (i *Invoicer) Usage(ctx context.Context, id tenant.ID, month billing.Month)
 		if err != nil {
 			return err
 		}
-		usage, err = summarize(i.card(), p, days, cells)
+		agreements, card, err := terms(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		usage = summarize(card, p, days, cells)
+		rated, err := rateTerms(ctx, tx, p, agreements)
+		usage.Lines, usage.Total = rated.Lines, rated.Total
 		return err
 	})
 	return usage, err
 }
 
-func summarize(card billing.RateCard, p billing.Period, days []billing.Day, cells []Cell) (Usage, error) {
+func summarize(card billing.RateCard, p billing.Period, days []billing.Day, cells []Cell) Usage {
 	u := Usage{Period: p, RateCard: card, Days: make([]DayUsage, len(days))}
 	for n, d := range days {
 		u.Days[n].Day = d
@@ -106,10 +111,8 @@ func summarize(card billing.RateCard, p billing.Period, days []billing.Day, cell
 	}
 	systems := map[place]*SystemUsage{}
 	records := map[place]*RecordUsage{}
-	quantities := make([]billing.Quantity, len(cells))
 
-	for n, c := range cells {
-		quantities[n] = c.Quantity
+	for _, c := range cells {
 		m := meters[c.Meter]
 		if m == nil {
 			continue // a meter of a later version: rated if the card knows it, not shown here
@@ -165,10 +168,5 @@ func summarize(card billing.RateCard, p billing.Period, days []billing.Day, cell
 	slices.SortFunc(u.Records, func(a, b RecordUsage) int {
 		return cmp.Or(cmp.Compare(a.ServiceName, b.ServiceName), cmp.Compare(a.Service.String(), b.Service.String()), cmp.Compare(a.DataClass, b.DataClass))
 	})
-	rated, err := rating.Rate(card, quantities)
-	if err != nil {
-		return Usage{}, err
-	}
-	u.Lines, u.Total = rated.Lines, rated.Total
-	return u, nil
+	return u
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/rating"
 	"github.com/syncline-dev/syncline/internal/fault"
@@ -222,3 +224,6 @@ func or(a, b string) string {
 	}
 	return a
 }
+
+// zero is no credit.
+var zero decimal.Decimal

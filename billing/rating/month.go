@@ -280,3 +280,13 @@ func couponCovers(c billing.Coupon, l billing.Line) bool {
 	price, _, _ := strings.Cut(l.Price, billing.PartMark)
 	return slices.Contains(c.Prices, price)
 }
+
+// Agreed puts a month together from its agreements and the usage of each. The coupons are those of the last one.
+func Agreed(from, to time.Time, agreements []billing.Agreement, usage [][]billing.Quantity, credit decimal.Decimal) Month {
+	m := Month{From: from, To: to, Credit: credit}
+	for i, a := range agreements {
+		m.Parts = append(m.Parts, Part{Plan: a.Plan, AddOns: a.AddOns, From: a.Start, To: a.End, Trial: a.Trial, Usage: usage[i]})
+		m.Coupons = a.Coupons
+	}
+	return m
+}

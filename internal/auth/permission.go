@@ -33,6 +33,7 @@ const (
 	ViewUsage          Permission = "usage.view"          // counted operations and records
 	ViewInvoices       Permission = "invoices.view"       // amounts, prices, invoices and their lines
 	EditInvoices       Permission = "invoices.edit"       // review, adjust, approve
+	EditSubscription   Permission = "subscription.edit"   // choose the plan and its add-ons, set budgets
 	ViewAudit          Permission = "audit.view"          // the audit log, and checking it
 	ViewTenant         Permission = "tenant.view"         // name, region, time zone
 	EditTenant         Permission = "tenant.edit"         // change these, renew the tenant's key
@@ -76,6 +77,7 @@ var rights = []struct {
 	{ViewUsage, []Role{Owner, Admin, Editor, Finance, Viewer}},
 	{ViewInvoices, []Role{Owner, Admin, Finance}},
 	{EditInvoices, []Role{Owner, Finance}},
+	{EditSubscription, []Role{Owner, Finance}},
 	{ViewAudit, []Role{Owner, Admin}},
 	{ViewTenant, []Role{Owner, Admin, Editor, Finance, Viewer}},
 	{EditTenant, []Role{Owner}},

@@ -129,6 +129,11 @@ func (m *Manager) accept(ctx context.Context, tx Tx, who auth.Principal, a accep
 	if err := refusal(found, a.draft); err != nil {
 		return Applied{}, err
 	}
+	if !a.draft {
+		if err := m.entitled(ctx, tx, s, a.doc); err != nil {
+			return Applied{}, err
+		}
+	}
 	zoneName, err := tx.TenantZone(ctx)
 	if err != nil {
 		return Applied{}, err

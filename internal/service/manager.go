@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -58,6 +59,10 @@ type Tx interface {
 	TenantZone(ctx context.Context) (string, error)
 	SecretsAmong(ctx context.Context, names []string) ([]string, error)
 	ConnectionTypes(ctx context.Context, names []string) (map[string]string, error)
+
+	// What the tenant agreed to, and how many systems its other services have in use.
+	SubscriptionNow(ctx context.Context) (billing.Subscription, error)
+	IntegrationsBeside(ctx context.Context, id ID) (int64, error)
 
 	InsertRun(ctx context.Context, r Run) error
 	Run(ctx context.Context, id RunID) (Run, error)

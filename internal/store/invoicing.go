@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
@@ -65,7 +66,7 @@ func (t *Tx) SaveDraft(ctx context.Context, i billing.Invoice) error {
 		if err != nil {
 			return err
 		}
-		selector, err := json.Marshal(l.Match)
+		selector, err := json.Marshal(selectorOf(l))
 		if err != nil {
 			return err
 		}
@@ -130,12 +131,27 @@ func (t *Tx) InvoiceLines(ctx context.Context, invoice uuid.UUID) ([]billing.Lin
 		if err := json.Unmarshal(r.Explanation, &l.Explanation); err != nil {
 			return nil, fmt.Errorf("reading the explanation of line %d of invoice %s: %w", r.Number, invoice, err)
 		}
-		if err := json.Unmarshal(r.Selector, &l.Match); err != nil {
+		var selector lineSelector
+		if err := json.Unmarshal(r.Selector, &selector); err != nil {
 			return nil, fmt.Errorf("reading the selector of line %d of invoice %s: %w", r.Number, invoice, err)
 		}
+		l.Match, l.From, l.To, l.Kind, l.Review = selector.Match, selector.From, selector.To, selector.Kind, selector.Review
 		lines[i] = l
 	}
 	return lines, nil
+}
+
+// lineSelector is what is kept of a line beside its columns: which usage it counts, and where it comes from.
+type lineSelector struct {
+	billing.Match
+	From   time.Time        `json:"from,omitzero"`
+	To     time.Time        `json:"to,omitzero"`
+	Kind   billing.LineKind `json:"kind,omitempty"`
+	Review string           `json:"review,omitempty"`
+}
+
+func selectorOf(l billing.Line) lineSelector {
+	return lineSelector{Match: l.Match, From: l.From, To: l.To, Kind: l.Kind, Review: l.Review}
 }
 
 func invoiceOf(r db.InvoiceRow) (billing.Invoice, error) {

@@ -43,14 +43,19 @@ func (t *Tx) AddUsage(ctx context.Context, events []billing.UsageEvent) error {
 
 // Quantities sums the ledger of the period, of all meters.
 func (t *Tx) Quantities(ctx context.Context, p billing.Period) ([]billing.Quantity, error) {
-	rows, err := t.q.Quantities(ctx, db.QuantitiesParams{PeriodStart: p.Start(), PeriodEnd: p.End()})
+	return t.QuantitiesIn(ctx, p.Start(), p.End())
+}
+
+// QuantitiesIn sums the ledger of a span of time, of all meters.
+func (t *Tx) QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error) {
+	rows, err := t.q.Quantities(ctx, db.QuantitiesParams{PeriodStart: from, PeriodEnd: to})
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	quantities := make([]billing.Quantity, len(rows))
 	for i, r := range rows {
 		quantities[i] = billing.Quantity{
-			Meter: billing.Meter(r.Meter), DataClass: r.DataClass,
+			Meter: billing.Meter(r.Meter), Integration: r.Integration, DataClass: r.DataClass,
 			Realtime: r.Realtime, Complex: r.Complex, Premium: r.Premium, Units: r.Units,
 		}
 	}
@@ -81,9 +86,9 @@ func (t *Tx) UsageCells(ctx context.Context, p billing.Period, days []billing.Da
 }
 
 // Operations are the journal entries behind the usage events of sync operations that match, newest first.
-func (t *Tx) Operations(ctx context.Context, p billing.Period, m billing.Match, after *invoicing.OperationPosition, limit int) ([]invoicing.Operation, error) {
+func (t *Tx) Operations(ctx context.Context, from, to time.Time, m billing.Match, after *invoicing.OperationPosition, limit int) ([]invoicing.Operation, error) {
 	q := db.BilledOperationsParams{
-		PeriodStart: p.Start(), PeriodEnd: p.End(),
+		PeriodStart: from, PeriodEnd: to,
 		Realtime: m.Realtime, Complex: m.Complex, Premium: m.Premium, DataClass: m.DataClass, Page: int32(limit),
 	}
 	if after != nil {

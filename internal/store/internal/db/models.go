@@ -195,6 +195,18 @@ type Cursor struct {
 	Error        string
 }
 
+// Plans made for one tenant by an operator. A version never changes; other prices are another version. The published price list is a part of the program.
+type CustomPlan struct {
+	TenantID uuid.UUID
+	Name     string
+	Version  int32
+	Plan     json.RawMessage
+	// From when on the version can be chosen.
+	FromAt    time.Time
+	CreatedAt time.Time
+	CreatedBy string
+}
+
 // Changes that could not be taken in or sent out, waiting for a person (invariant 2).
 type DeadLetter struct {
 	TenantID  uuid.UUID
@@ -502,6 +514,25 @@ type Session struct {
 	ExpiresAt time.Time
 	UserAgent string
 	Ip        string
+}
+
+// What was agreed from when on, until the next one begins. Never changed: other terms are another row, so that what a past period costs is always known. A tenant without a row is on the default plan.
+type Subscription struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	PlanName    string
+	PlanVersion int32
+	// The plan as agreed, prices included: a change of the price list changes no agreement.
+	Plan       json.RawMessage
+	AddOns     []string
+	Coupons    json.RawMessage
+	FromAt     time.Time
+	TrialUntil *time.Time
+	CreatedAt  time.Time
+	CreatedBy  string
+	Note       string
+	// Taken back before it began.
+	WithdrawnAt *time.Time
 }
 
 type Tenant struct {

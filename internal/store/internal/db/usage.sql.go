@@ -163,23 +163,29 @@ const quantities = `-- name: Quantities :many
 WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations')
+    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= $1 AND e.at < $2
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE meter <> 'enrichments' GROUP BY service_id, system
+), named AS (
+    SELECT c.meter, (c.system || ' of ' || coalesce(s.name, c.service_id::text))::text AS integration, c.data_class, c.realtime, c.complex, c.premium, c.units
+    FROM cells c LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = c.service_id WHERE c.meter = 'sync_operations'
+    UNION ALL
+    SELECT 'integrations', i.system || ' of ' || coalesce(s.name, i.service_id::text), '', false, false, i.premium, 1
+    FROM integrations i LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = i.service_id
+    UNION ALL
+    SELECT 'enrichments', '', c.data_class, false, false, false, c.units FROM cells c WHERE c.meter = 'enrichments'
+    UNION ALL
+    SELECT 'records', '', r.data_class, false, false, false, sum(r.quantity)::bigint
+    FROM usage_events r
+    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $2
+      AND CASE WHEN r.quantity < 0 THEN r.at <= $1
+               ELSE r.since IS NULL OR r.since <= $1 END
+    GROUP BY r.data_class
 )
-SELECT c.meter, c.data_class, c.realtime, c.complex, c.premium, sum(c.units)::bigint AS units
-FROM cells c WHERE c.meter = 'sync_operations' GROUP BY c.meter, c.data_class, c.realtime, c.complex, c.premium
-UNION ALL
-SELECT 'integrations', '', false, false, i.premium, count(*)::bigint FROM integrations i GROUP BY i.premium
-UNION ALL
-SELECT 'records', r.data_class, false, false, false, sum(r.quantity)::bigint
-FROM usage_events r
-WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $2
-  AND CASE WHEN r.quantity < 0 THEN r.at <= $1
-           ELSE r.since IS NULL OR r.since <= $1 END
-GROUP BY r.data_class
+SELECT n.meter, n.integration, n.data_class, n.realtime, n.complex, n.premium, sum(n.units)::bigint AS units
+FROM named n GROUP BY 1, 2, 3, 4, 5, 6
 `
 
 type QuantitiesParams struct {
@@ -188,16 +194,17 @@ type QuantitiesParams struct {
 }
 
 type QuantitiesRow struct {
-	Meter     string
-	DataClass string
-	Realtime  bool
-	Complex   bool
-	Premium   bool
-	Units     int64
+	Meter       string
+	Integration string
+	DataClass   string
+	Realtime    bool
+	Complex     bool
+	Premium     bool
+	Units       int64
 }
 
-// The usage of a period. Operations are a sum; integrations are the distinct (service, system) with any event; records
-// are as billing.RecordsLive defines them.
+// The usage of a span of time. Operations are a sum, for each integration; integrations are the distinct (service, system) with
+// any event; records are as billing.RecordsLive defines them.
 func (q *Queries) Quantities(ctx context.Context, arg QuantitiesParams) ([]QuantitiesRow, error) {
 	rows, err := q.db.Query(ctx, quantities, arg.PeriodStart, arg.PeriodEnd)
 	if err != nil {
@@ -209,6 +216,7 @@ func (q *Queries) Quantities(ctx context.Context, arg QuantitiesParams) ([]Quant
 		var i QuantitiesRow
 		if err := rows.Scan(
 			&i.Meter,
+			&i.Integration,
 			&i.DataClass,
 			&i.Realtime,
 			&i.Complex,
@@ -230,13 +238,13 @@ WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium,
            (width_bucket(e.at, $1::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations')
+    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= $2 AND e.at < $3
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 ), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells GROUP BY service_id, system
+    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE meter <> 'enrichments' GROUP BY service_id, system
 ), usage AS (
-    SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter = 'sync_operations'
+    SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter IN ('sync_operations', 'enrichments')
     UNION ALL
     SELECT 'integrations', i.service_id, i.system, '', false, false, i.premium, 0, 1 FROM integrations i
     UNION ALL
