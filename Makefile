@@ -56,6 +56,10 @@ test-short: $(BIN)/testservers ## Run the tests without race detector and browse
 		'{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... \
 		| grep -v -e chromedp -e /webtest | cut -d' ' -f1)
 
+.PHONY: laws
+laws: ## Try the laws of merging and deciding on a million generated cases each (CASES=30000 for fewer)
+	@exec $(GO) test -run '^TestLaw' -count 1 -timeout 60m ./internal/conflict -rapid.checks=$(or $(CASES),1000000)
+
 .PHONY: bench
 bench: $(BIN)/testservers ## Run the benchmarks
 	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...

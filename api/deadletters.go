@@ -10,6 +10,7 @@ import (
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -27,6 +28,7 @@ func showDeadLetter(d delivery.DeadLetter) spec.DeadLetter {
 		System: string(d.System), Object: string(d.Object), Key: string(d.Key), Record: entity, Op: spec.DeadLetterOp(d.Op), Code: d.Code, Message: d.Message,
 		Payload: values(d.Payload), Tries: d.Tries, State: spec.DeadLetterState(d.State), FirstAt: d.FirstAt.UTC(), LastAt: d.LastAt.UTC(),
 		DecidedBy: d.DecidedBy, Reason: d.Reason, Version: d.Version,
+		Field: someText(d.Field), Rule: someText(d.Rule), Edit: values(d.Edit), EditedBy: d.EditedBy,
 	}
 }
 
@@ -81,6 +83,31 @@ func (s *server) GetDeadLetter(ctx context.Context, req spec.GetDeadLetterReques
 		return nil, err
 	}
 	return spec.GetDeadLetter200JSONResponse{DeadLetterJSONResponse: spec.DeadLetterJSONResponse(showDeadLetter(d))}, nil
+}
+
+func (s *server) EditDeadLetter(ctx context.Context, req spec.EditDeadLetterRequestObject) (spec.EditDeadLetterResponseObject, error) {
+	if err := who(ctx).May(auth.RedriveDeadLetters); err != nil {
+		return nil, err
+	}
+	id, err := named(ident.DeadLetter, req.DeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	var version int64
+	if req.Params.IfMatch != nil {
+		if version, err = wantedOrAny(*req.Params.IfMatch); err != nil {
+			return nil, err
+		}
+	}
+	var fields record.Fields
+	if err := fields.UnmarshalJSON(req.Body.Fields); err != nil {
+		return nil, fault.Wrap(err, fault.Malformed, "request.malformed", "The fields cannot be read.").At(fault.Field{Pointer: "/fields", Message: "The fields cannot be read."})
+	}
+	d, err := s.DeadLetters.Edit(ctx, who(ctx), id, fields, version)
+	if err != nil {
+		return nil, err
+	}
+	return spec.EditDeadLetter200JSONResponse{DeadLetterJSONResponse: spec.DeadLetterJSONResponse(showDeadLetter(d))}, nil
 }
 
 func (s *server) RedriveDeadLetter(ctx context.Context, req spec.RedriveDeadLetterRequestObject) (spec.RedriveDeadLetterResponseObject, error) {

@@ -497,6 +497,9 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	if v := w.want(200, p.as("GET", letter, "")).json(t); v["payload"].(map[string]any)["name"] == nil || v["direction"] != "out" {
 		t.Errorf("the dead letter is %v", v)
 	}
+	w.refused(409, "dead_letter.not_editable", p.as("PATCH", letter, `{"fields":{"name":"short"}}`, "Content-Type", "application/merge-patch+json"))
+	w.refused(422, "request.invalid", p.as("PATCH", letter, `{"fields":{}}`, "Content-Type", "application/merge-patch+json"))
+	w.refused(404, "dead_letter.not_found", p.as("PATCH", "/v1/dead-letters/dlq_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"fields":{"name":"short"}}`, "Content-Type", "application/merge-patch+json"))
 	w.refused(422, "request.invalid", p.as("POST", letter+":discard", `{"reason":""}`))
 	if v := w.want(200, p.as("POST", letter+":discard", `{"reason":"A test"}`)).json(t); v["state"] != "discarded" || v["reason"] != "A test" {
 		t.Errorf("discarded: %v", v)

@@ -23,7 +23,7 @@ type band struct {
 var bands = []band{
 	{"words", []string{"docs", "internal/fault", "internal/tenant", "internal/record", "internal/ident", "internal/idempotency", "internal/telemetry"},
 		"words are what everything else is said in; a word that knows its speakers cannot be shared by them"},
-	{"rules", []string{"internal/mapping", "internal/match", "internal/conflict", "internal/connector", "internal/audit", "internal/auth", "billing", "billing/rating"},
+	{"rules", []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "internal/connector", "internal/audit", "internal/auth", "billing", "billing/rating"},
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
@@ -110,7 +110,8 @@ var homes = []home{
 	{"github.com/tink-crypto/tink-go", []string{"internal/vault"}, false, "one place seals and opens"},
 	{"github.com/alexedwards/argon2id", []string{"internal/auth"}, false, "one place checks passwords"},
 	{"code.dny.dev/ssrf", []string{"internal/connection"}, false, "one guard opens every connection to a customer's system"},
-	{"github.com/expr-lang/expr", []string{"internal/service"}, false, "expressions are compiled with the document that holds them"},
+	{"github.com/expr-lang/expr", []string{"internal/expression"}, false, "one place parses the customers' expressions, and evaluates them within a budget"},
+	{"github.com/nyaruka/phonenumbers", []string{"internal/quality"}, false, "telephone numbers are checked where values are"},
 	{"github.com/goccy/go-yaml", []string{"internal/service", "internal/connector/manifest", "api"}, false, "documents are parsed in one place, with positions; the API only writes them"},
 	{"github.com/adhocore/gronx", []string{"internal/service"}, false, "schedules are part of the document"},
 	{"github.com/stripe/stripe-go", []string{"billing/stripe"}, true, "money does not depend on who collects it"},
@@ -126,7 +127,7 @@ var homes = []home{
 
 // pure are packages, and files of others, that are functions of their arguments: what a change means can then be tried out
 // with any input at any time, and a simulation of the whole engine can be repeated from its seed.
-var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go"}
+var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go"}
 
 var impure = []string{"context", "database/sql", "github.com/jackc/pgx", "net", "os", "io", "log", "sync", "math/rand", "crypto/rand", "unsafe"}
 

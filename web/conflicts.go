@@ -534,6 +534,11 @@ func valueLike(typed string, c engine.Case) (value record.Value, wrong string) {
 			like = s.Value
 		}
 	}
+	return valueAs(typed, like)
+}
+
+// valueAs reads a typed value as the kind of value that like is; wrong says why it cannot be one.
+func valueAs(typed string, like record.Value) (value record.Value, wrong string) {
 	switch like.(type) {
 	case nil, string:
 		return typed, ""

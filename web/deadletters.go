@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -17,6 +19,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/ui"
 )
 
@@ -25,6 +28,7 @@ func (h *Handler) routesDeadLetters(r chi.Router) {
 	r.Get("/dead-letters/{letter}", h.page(h.deadLetter))
 	r.Get("/dead-letters/{letter}/parts/now", h.page(h.deadLetterNow))
 	r.Post("/dead-letters/{letter}:redrive", h.page(h.redrive))
+	r.Post("/dead-letters/{letter}:edit", h.page(h.editDeadLetter))
 	r.Post("/dead-letters/{letter}:redriveAlike", h.page(h.redriveAlike))
 	r.Post("/dead-letters/{letter}:discard", h.page(h.discard))
 	r.Post("/dead-letters/{letter}:discardAlike", h.page(h.discardAlike))
@@ -290,8 +294,14 @@ func (v *visit) deadLetterView() (view DeadLetterView, err error) {
 	if !d.Entity.IsZero() {
 		view.Record = recordPath(s.Name, d.Entity)
 	}
+	if d.Rule != "" {
+		view.Facts = append(view.Facts, ui.KeyValue{Key: "Rule", Text: d.Field + ": " + d.Rule, Mono: true})
+	}
 	if d.State != delivery.Open {
 		return view, nil
+	}
+	if view.May && view.Inward && d.Op == record.Upsert {
+		view.Edit, view.Edited, view.Version = editFields(d, revision.Document), d.EditedBy, strconv.FormatInt(d.Version, 10)
 	}
 	groups, err := v.h.DeadLetters.Groups(v.ctx(), v.who, d.Service)
 	for _, g := range groups {
@@ -300,6 +310,113 @@ func (v *visit) deadLetterView() (view DeadLetterView, err error) {
 		}
 	}
 	return view, err
+}
+
+// mostEdited bounds the form of a record in quarantine.
+const mostEdited = 60
+
+// editFields is the record's form, what is wrong first.
+func editFields(d delivery.DeadLetter, doc *service.Document) []EditField {
+	broken := d.Field // in the entity's terms, where a rule is broken
+	if doc != nil && d.Rule != "" {
+		for _, m := range doc.FieldMapOf(string(d.System), string(d.Object)) {
+			if _, there := d.Payload[m.Alias]; there && m.Field == d.Field {
+				broken = m.Alias
+			}
+		}
+	}
+	var list []EditField
+	for _, name := range slices.Sorted(maps.Keys(d.Payload)) {
+		if len(list) == mostEdited {
+			break
+		}
+		was := d.Payload[name]
+		f := EditField{Name: name, Value: record.Text(was)}
+		switch was.(type) {
+		case []any, map[string]any:
+			f.JSON = true
+		}
+		if v, changed := d.Edit[name]; changed {
+			f.Value, f.Was, f.Changed = record.Text(v), record.Text(was), true
+		}
+		if name == broken {
+			f.Broken = d.Rule
+			list = slices.Insert(list, 0, f)
+			continue
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// editDeadLetter keeps a correction, and has the record tried again when that is asked for.
+func (h *Handler) editDeadLetter(v *visit) error {
+	d, err := v.letter()
+	if err != nil {
+		return err
+	}
+	version, _ := strconv.ParseInt(v.form("version"), 10, 64) // 0 takes it as it is; the form always sends one
+	wrong := make(map[string]string)
+	fields := record.Fields{}
+	for name, was := range d.Payload {
+		typed, there := v.r.PostForm["f."+name]
+		if !there {
+			continue
+		}
+		shown := was
+		if e, changed := d.Edit[name]; changed {
+			shown = e
+		}
+		if len(typed) != 1 || typed[0] == record.Text(shown) {
+			continue // as it was shown
+		}
+		value, bad := valueAs(typed[0], was)
+		if bad != "" {
+			wrong[name] = bad
+			continue
+		}
+		fields[name] = value
+	}
+	if len(wrong) == 0 && len(fields) > 0 {
+		if d, err = h.DeadLetters.Edit(v.ctx(), v.who, d.ID, fields, version); err != nil {
+			return v.editAgain(d, wrong, err)
+		}
+	}
+	if len(wrong) > 0 {
+		return v.editAgain(d, wrong, nil)
+	}
+	if v.form("then") != "redrive" {
+		v.flash(ui.OK, "The correction is kept. It counts when the record is tried again.")
+		return v.redirect(deadLetterPath(d.ID))
+	}
+	if _, err := h.DeadLetters.Redrive(v.ctx(), v.who, d.ID); err != nil {
+		return v.deadLetterAgain(d, err)
+	}
+	v.flash(ui.OK, "It is being tried again as you corrected it.")
+	return v.redirect(deadLetterPath(d.ID))
+}
+
+// editAgain shows the form with what was typed and what is wrong with it.
+func (v *visit) editAgain(d delivery.DeadLetter, wrong map[string]string, err error) error {
+	if err != nil && !refused(err) {
+		return err
+	}
+	view, readErr := v.deadLetterView()
+	if readErr != nil {
+		return readErr
+	}
+	for i := range view.Edit {
+		f := &view.Edit[i]
+		f.Error = wrong[f.Name]
+		if typed, there := v.r.PostForm["f."+f.Name]; there {
+			f.Value = typed[0]
+		}
+	}
+	status := statuses[fault.Invalid]
+	if err != nil {
+		view.EditBad, status = fault.As(err).Message, statusOf(err)
+	}
+	return v.deadLetterPage(status, view)
 }
 
 func (h *Handler) redrive(v *visit) error {

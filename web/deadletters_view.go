@@ -83,4 +83,20 @@ type DeadLetterView struct {
 	Alike  int64  // open ones with the same cause, this one included
 	May    bool
 	Wrong  string // beside the reason
+
+	Edit    []EditField // what can be corrected; empty where nothing can
+	Edited  string      // who corrected it, "" for nobody
+	Version string
+	EditBad string // why a correction was not kept, where no field says so
+}
+
+// EditField is a field of a record in quarantine.
+type EditField struct {
+	Name    string
+	Value   string // as it is corrected, else as the system holds it
+	Was     string // what the system holds, where it is corrected
+	Changed bool
+	Broken  string // the rule it breaks
+	JSON    bool   // a list or an object
+	Error   string
 }

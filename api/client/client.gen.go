@@ -1210,20 +1210,32 @@ type DeadLetter struct {
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1274,6 +1286,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1282,7 +1300,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -2543,6 +2561,12 @@ type ListDeadLettersParams struct {
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
 }
 
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
 type DiscardDeadLetterParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -2876,6 +2900,9 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
@@ -3164,6 +3191,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/dead-letters/{deadLetter} (the `GetDeadLetter` operationId).
 	GetDeadLetter(ctx context.Context, deadLetter InDeadLetter, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditDeadLetterWithBody Correct a record in quarantine
+	//
+	// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+	// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+	// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+	// the record changed since you looked.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+	EditDeadLetterWithBody(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditDeadLetterWithApplicationMergePatchPlusJSONBody Correct a record in quarantine
+	//
+	// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+	// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+	// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+	// the record changed since you looked.
+	//
+	// Takes a body of the `application/merge-patch+json` content type.
+	//
+	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+	EditDeadLetterWithApplicationMergePatchPlusJSONBody(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DiscardDeadLetterWithBody Give a change up
 	//
@@ -4076,6 +4127,50 @@ func (c *Client) ListDeadLetters(ctx context.Context, params *ListDeadLettersPar
 // Corresponds with GET /v1/dead-letters/{deadLetter} (the `GetDeadLetter` operationId).
 func (c *Client) GetDeadLetter(ctx context.Context, deadLetter InDeadLetter, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetDeadLetterRequest(c.Server, deadLetter)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditDeadLetterWithBody Correct a record in quarantine
+//
+// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+// the record changed since you looked.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+func (c *Client) EditDeadLetterWithBody(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditDeadLetterRequestWithBody(c.Server, deadLetter, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditDeadLetterWithApplicationMergePatchPlusJSONBody Correct a record in quarantine
+//
+// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+// the record changed since you looked.
+//
+// Takes a body of the `application/merge-patch+json` content type.
+//
+// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+func (c *Client) EditDeadLetterWithApplicationMergePatchPlusJSONBody(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditDeadLetterRequestWithApplicationMergePatchPlusJSONBody(c.Server, deadLetter, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6537,6 +6632,68 @@ func NewGetDeadLetterRequest(server string, deadLetter InDeadLetter) (*http.Requ
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEditDeadLetterRequestWithApplicationMergePatchPlusJSONBody calls the generic EditDeadLetter builder with application/merge-patch+json body
+func NewEditDeadLetterRequestWithApplicationMergePatchPlusJSONBody(server string, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEditDeadLetterRequestWithBody(server, deadLetter, params, "application/merge-patch+json", bodyReader)
+}
+
+// NewEditDeadLetterRequestWithBody constructs an http.Request for the EditDeadLetter method, with any body, and a specified content type
+func NewEditDeadLetterRequestWithBody(server string, deadLetter InDeadLetter, params *EditDeadLetterParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "deadLetter", deadLetter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/dead-letters/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9837,6 +9994,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/dead-letters/{deadLetter} (the `GetDeadLetter` operationId).
 	GetDeadLetterWithResponse(ctx context.Context, deadLetter InDeadLetter, reqEditors ...RequestEditorFn) (*GetDeadLetterResponse, error)
 
+	// EditDeadLetterWithBodyWithResponse Correct a record in quarantine
+	//
+	// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+	// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+	// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+	// the record changed since you looked.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+	EditDeadLetterWithBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditDeadLetterResponse, error)
+
+	// EditDeadLetterWithApplicationMergePatchPlusJSONBodyWithResponse Correct a record in quarantine
+	//
+	// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+	// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+	// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+	// the record changed since you looked.
+	//
+	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+	EditDeadLetterWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*EditDeadLetterResponse, error)
+
 	// DiscardDeadLetterWithBodyWithResponse Give a change up
 	//
 	// The systems stay different, on purpose. The reason is kept.
@@ -11705,6 +11886,61 @@ func (r GetDeadLetterResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetDeadLetterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EditDeadLetterResponseDefaultHeaders the declared response headers of an HTTP default response for EditDeadLetter
+type EditDeadLetterResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EditDeadLetterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLetter
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EditDeadLetterResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EditDeadLetterResponse) GetJSON200() *DeadLetter {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EditDeadLetterResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EditDeadLetterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EditDeadLetterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EditDeadLetterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EditDeadLetterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15271,6 +15507,42 @@ func (c *ClientWithResponses) GetDeadLetterWithResponse(ctx context.Context, dea
 	return ParseGetDeadLetterResponse(rsp)
 }
 
+// EditDeadLetterWithBodyWithResponse Correct a record in quarantine
+//
+// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+// the record changed since you looked.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+func (c *ClientWithResponses) EditDeadLetterWithBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditDeadLetterResponse, error) {
+	rsp, err := c.EditDeadLetterWithBody(ctx, deadLetter, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditDeadLetterResponse(rsp)
+}
+
+// EditDeadLetterWithApplicationMergePatchPlusJSONBodyWithResponse Correct a record in quarantine
+//
+// For an open inward one. The fields have the system's own names, as in `payload`; a field that is given the value it had is
+// no longer corrected. When it is redriven they count instead of what the system holds, as long as the system still holds
+// the same, and the system is sent them where it takes changes. With `If-Match` (the version) the correction is refused when
+// the record changed since you looked.
+//
+// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
+func (c *ClientWithResponses) EditDeadLetterWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*EditDeadLetterResponse, error) {
+	rsp, err := c.EditDeadLetterWithApplicationMergePatchPlusJSONBody(ctx, deadLetter, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditDeadLetterResponse(rsp)
+}
+
 // DiscardDeadLetterWithBodyWithResponse Give a change up
 //
 // The systems stay different, on purpose. The reason is kept.
@@ -17386,6 +17658,52 @@ func ParseGetDeadLetterResponse(rsp *http.Response) (*GetDeadLetterResponse, err
 	switch {
 	case true:
 		var headers GetDeadLetterResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEditDeadLetterResponse parses an HTTP response from a EditDeadLetterWithResponse call
+func ParseEditDeadLetterResponse(rsp *http.Response) (*EditDeadLetterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EditDeadLetterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLetter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EditDeadLetterResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -1246,20 +1246,32 @@ type DeadLetter struct {
 	Code      string              `json:"code"`
 	DecidedBy string              `json:"decidedBy"`
 	Direction DeadLetterDirection `json:"direction"`
-	FirstAt   time.Time           `json:"firstAt"`
-	ID        string              `json:"id"`
-	Key       string              `json:"key"`
-	LastAt    time.Time           `json:"lastAt"`
-	Message   string              `json:"message"`
-	Object    string              `json:"object"`
-	Op        DeadLetterOp        `json:"op"`
+
+	// Edit Values by field name. Numbers are exact decimals.
+	Edit Fields `json:"edit"`
+
+	// EditedBy Who corrected the fields in edit.
+	EditedBy string `json:"editedBy"`
+
+	// Field The field that is wrong, where one is known.
+	Field   nullable.Nullable[string] `json:"field"`
+	FirstAt time.Time                 `json:"firstAt"`
+	ID      string                    `json:"id"`
+	Key     string                    `json:"key"`
+	LastAt  time.Time                 `json:"lastAt"`
+	Message string                    `json:"message"`
+	Object  string                    `json:"object"`
+	Op      DeadLetterOp              `json:"op"`
 
 	// Payload Values by field name. Numbers are exact decimals.
 	Payload Fields `json:"payload"`
 	Reason  string `json:"reason"`
 
 	// Record null for one that did not get in.
-	Record      nullable.Nullable[string] `json:"record"`
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Rule The rule of syncConfig.validation that it breaks, such as format.
+	Rule        nullable.Nullable[string] `json:"rule"`
 	Service     string                    `json:"service"`
 	ServiceName string                    `json:"serviceName"`
 	State       DeadLetterState           `json:"state"`
@@ -1310,6 +1322,12 @@ type DeadLetterList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// DeadLetterPatch defines model for DeadLetterPatch.
+type DeadLetterPatch struct {
+	// Fields Values by the system's own field name.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
 
@@ -1318,7 +1336,7 @@ type Decision struct {
 	Reason *string `json:"reason,omitempty"`
 	Side   *string `json:"side,omitempty"`
 
-	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge.
+	// Strategy lastWriteWins, firstWriteWins, sourceWins, targetWins, weighted, fieldPriority, merge, average, custom.
 	Strategy *string `json:"strategy,omitempty"`
 
 	// Value A value of one's own.
@@ -2597,6 +2615,12 @@ type ListDeadLettersParams struct {
 	FilterCode    *string          `form:"filter[code],omitempty" json:"filter[code],omitempty"`
 }
 
+// EditDeadLetterParams defines parameters for EditDeadLetter.
+type EditDeadLetterParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
 // DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
 type DiscardDeadLetterParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -2930,6 +2954,9 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
+type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
@@ -3037,6 +3064,9 @@ type ServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -3343,6 +3373,12 @@ func (_ Unimplemented) ListDeadLetters(w http.ResponseWriter, r *http.Request, p
 // GetDeadLetter One dead letter
 // (GET /v1/dead-letters/{deadLetter})
 func (_ Unimplemented) GetDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditDeadLetter Correct a record in quarantine
+// (PATCH /v1/dead-letters/{deadLetter})
+func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4784,6 +4820,56 @@ func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditDeadLetterParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditDeadLetter(w, r, deadLetter, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7530,6 +7616,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
@@ -8696,6 +8785,51 @@ type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Params     EditDeadLetterParams
+	Body       *EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+}
+
+type EditDeadLetterResponseObject interface {
+	VisitEditDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type EditDeadLetter200JSONResponse struct{ DeadLetterJSONResponse }
+
+func (response EditDeadLetter200JSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEditDeadLetterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11415,6 +11549,9 @@ type StrictServerInterface interface {
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{deadLetter})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// EditDeadLetter Correct a record in quarantine
+	// (PATCH /v1/dead-letters/{deadLetter})
+	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -12241,6 +12378,40 @@ func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, d
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
 		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditDeadLetter operation middleware
+func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams) {
+	var request EditDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+	request.Params = params
+
+	var body EditDeadLetterApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditDeadLetter(ctx, request.(EditDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditDeadLetterResponseObject); ok {
+		if err := validResponse.VisitEditDeadLetterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13793,384 +13964,390 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1pdxu3sjb6V7B4s1aGTdKkJDs2/eG8ioc3PvF0LGf7nm3pmGA3SCLqBhigWzTjo/9+F6qAbjSJbjYp",
-	"ykPuzoeYInvAUFWo8alPnUimCymYyHRn9KkzZzRmCj4+eUtn5t+Y6UjxRcal6Iw6b+eMXDGluRRdMpWK",
-	"PJv2XtAsmhMqYvPHSykYftPvdDuK/ZlzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu53nMqL4lvWX",
-	"vpszxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3KlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
-	"pikjU56Yp5oBcfOIP3OmVp1uR9DUjCHCN/mjS+nH50zMsnlndDQYDLqB5XgKD32Ti7OMZiw0TqkZ4YJQ",
-	"sbJj1IxoczGMhH1cJDJmndGUJpqFR4YDfw83XVQGyDOWwjJ9p9i0M+r8P3dKQrmDl+k7xeCuiwlQpejK",
-	"G/8ZU1c8YuFl5jGRipixmAlQovHiunV0o8WrLhoWNLSez2KWLmTGRLT6ja02B3RKLhks5ErmikRzySMG",
-	"FJ7NuSaG0JjOukTnhtY1oURREcuU/P77s8d9csZERuiMcoG0wbMu0Ie9j8ypJkISzSIpYsKmUxZlwDIz",
-	"lumSkqjQS6aKBUB2LFfAm0PPTKKJAfwVuXu320m5cH8Pt6/PK1gWmuy5Tl9uQW6wAFMQW2FSNdKQZHOa",
-	"kSU1s6Rx19Du+KcxzH05pxm7YopwGLtiffKOZ3OZZ4RnMBuciPn95Oh+F2Z6MjwiyzkT5hJuViMjUa4U",
-	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHx5qJs0jNydLzQ6dCm/QK5mTOb1iD8nx4MQfls54kriBNY2nPMPa",
-	"D+oso4HDZPzTeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN63/mpcxEkanG64EF5Z3b6kq2+14TH",
-	"xXsXNJuXb6V4644kJh5JMU14lIXfGdlfm17srtnn1YJFYS3Cvtz+Dq93x0/9MNzT9hxInYIRuZ+/18Tc",
-	"bgZCBaEJp9rIVp41DwnUid1G9JjR+DnLMlYzpJjRmCRwQdPWxOVjdh3BM3HFM1q/Obz4vWkA5VX7DEDW",
-	"KyP445ZXw/27vvc5FzUvTbhofKP5fefXvWDppG6XU/it6ZV4xc4vfcMiqeLwSxX8Bi+Fk4RnGpQIq7zq",
-	"lc5YWjMcvHeP4VxxXUtpyv76vSYiN9Otfbl9yhZFi6dGCB8NT34+uX987+RnUDbwy1LV4CJjM6bcAPO6",
-	"seWN5K/y3en+jEWK1YhjDb+ZhaApK9XbR29efHj76rcnL2uGgbftMZIGc8Aq9m0ks710VwuTpzywDKcZ",
-	"SaXOiJYkpWJVZ34kcLf/hphNaZ5kRr/sdqZSpTTDfT4+6nRLuhgag2QLQZwBD+jNwT2L4UBAHtFdopkx",
-	"YzMWk8mKRDJNqX5IaJKggkEn2ihdRlujSTJuawfap4ctwHXTqlGPhmk/w1uHniHm7MJr3DGms19kzBm8",
-	"4LGM8pQJ2JlIisx+pItFwtElcOcPjazMPtJ0kQD9OBKAMzGjUQbDd8v4/pN/eo86kUp78cTsbIx/dbod",
-	"OfmDmdtG78tHlErUQupsppj+M+lcd9eepudy4T3O/Ln2vFxnMmXKf2C6gmddXPur3GReF+tiVs1fjRVN",
-	"k8pquMUYETeRc2GXYnQuCOmRTzwekUilXVA3RqScXddTiuCSXjzpEjuXEXnvnnhx7T3JzNg9CuZVfYpd",
-	"n8pj3IqY53S2eGrWLU47PRLbFTEnx3+evXppCP2/T1887xJqefjo7j3yG/+lby7Vd+x9PXdfP40JPnvC",
-	"NJik4ztXw2LBnf/BUNvYqOnmoMIfN51NSMp6IYVGMvbV3vZkPKGadUbD424nkklSUlgmo8sPCbtiiaHr",
-	"mEU8ZvEvK7McMSXP5RVLKAjAKWdJDCxNRcazVUHj0+TD4N6D5fEff02nQzUYDIaDk4H9b2bIdcEEi0+N",
-	"yDoaHN3rDYe9o+O3w8FoMBgNhv+CCVMYcOeRzIUVOXMq8DTG4958aH4NXvmWZ0CoZ7/93hvCt1omV4HX",
-	"D+H1A3y9Buk6POp63K6vtrzQXvqy0NmYyKRa9fRKROZnHjMUEDQ8dXh3zBKWma22UlMzJpqWCrmtM+os",
-	"qWJzmWuG8uGKJrnZ36Pri25HoyevmLy5LzPCfGb2NaUip4m5B/2rndFRt7PkQhhdrvrc1iKkoMkAW/nG",
-	"mCHvgO839Gh72R24Bh5btSzak34Ex5IlkP4VTXgM136YUp7A6jSQfcxVwSxcAB8onZ02bClwRZz82Uw9",
-	"l8ZWLsg0oYFneiSaMq3pjNnVXCgjpKwDhHqqJYpBc6goGed4VMlFZ9TJF5opo1Qs6CqRFPRneIqhhxxN",
-	"/cu8GNC1x5MeE4o8SQ7KIgWdxopfMeHTt86kYlMlhRl1puAIH/o02/54K8mmhjo9k7Rv5v5SZi9kzKec",
-	"xaEggef7MZvgOXr2Ju3XSk4SM+9aul7gFf+op293qtgl+qAzmgAFs4zyxOytTNlExisSzamYsRi9n/bI",
-	"c8cvSRkVyzlPWJ+8MevCnXuVipgotmA4fWWfglqszqgAkoBjDh+p73gKk1XGnqEo38Ibhi5y3RmdGImc",
-	"WYn+yA66GF+n0HjuwCHMlJKqPFyry9CaWtxOBEgFdn5p1IKlkmLWJyeDQcXXHFFhOHLCwJn5kJwMhkRI",
-	"WHKuieYzwWLChfnhGHk3SeSSwZUnvtMOzSMIQJ0LLtDlnTFBRWauvdslJ8Nj87+7JGXZXMZdovlf4N1J",
-	"WcwpaEzmyge4x4bPXHwJw1pTqSY8NpoHugZ5VlCF5sJIl+xcOLfsQ3JydAQ3c7HIwccJK9AlY1z0MdF0",
-	"pY1pAF7ao/tluI5rknKtuZiZHx6QTKL14xZNPyR3BwNCCZg4RE7PhcwVfHtMtDTTM+NFN7Fh1QUTMZGC",
-	"xJJZAYiue9D2PAZ8wzK16p1Og46odzybw3AMUd8dHHcJNReSuVzi6DBeoEkmSaZWyAH9ZnXyutuxxnb7",
-	"o4mi62790IkMNyVvcIVQeUHZGxkFCaZXOafxnXDC6s5o0O1EilFQKwaeimE+SwFagrGY2J9GDTDfGhqE",
-	"D2az3c+KmbPE/pDJzFx7dGJ+yRexfbiZs31V04kIROKmMOWC67k/KTgwVS62HJhcxBCcUxoOMiWNXYGW",
-	"rDcrb6Rwijn3zHC3gyujKmtWWovDKxfCmqTtJIwhkpqDSOUCDqA3uXjO9Y4afkwzivrmvkR1w90M3HBU",
-	"KERt97fQTjc3uNzdz7S1Oo8ixmIWd4xWPaf6hVSlg6OM3eNi7EIAsLtBExTC/3JqSEEDLXiurB1U3vA2",
-	"Dh6sqalbV0vUqG5m8m9yURLRQsoE3PboqjL7x6UydqI58GmS8RTdaPajdaNV1Uy3o0flHixorkFHt1Kn",
-	"iTIL5fBu671wq1vDkE47oroIOS5voOgVw4I7y4jZQskFU5n1U3mb96l095nZ9+wqbjjD7C2/rOoTIKaE",
-	"Wq+8URMuGfgfNx7EPi64Yvo04L40+wyBWcGu0NxoGNt798wu3Ne5uEaK+9RZUKNnmwf+zyVbfQgNwlhD",
-	"T2VeE1owv5Kp1UAVjTKmtFNu6qZl7vlduzVde6aEW1Mu8oztMS1kkU+bL1XsSl622MfQQ3UkF0gNrTJk",
-	"zszlm+kxHkt8qjiO7510gu7h0vX03myXnZy3I8XIfJrzjw2fhCrr7q9HOa7SbWlt1+uu5Qt3AFZ5Aw+5",
-	"lqtiGSywLIUsL7ZtImXCqDA/+oK9+QUvyyvXVw8GWnlW+dbwpBcJZ7En7YNCoTGiAQKKLT0O8GYV8+mU",
-	"KSaiHcjqcXFPaBGFzPguT7Om1VNwJAaeB/K/ZopoGVFIzHPnRHieqjEil/CrMiz3EHJMjGRfyjyJjeFm",
-	"5BslsVqhLrbJJF2IjAWfDaqpuQ+tFZ4RwVgMSXJSsFdTUM62aobdgiRBGKAfvy6cVcjkYswo6M0yeVlu",
-	"7V5fnIWhIVi3GXslklWIbdbI3w+cFbHNyjNKI6Xc+SqVlhSGix5kG63zlMW/o3fsU4fGMceco9ce+1iN",
-	"bXPLcm3VLUpSKTLIJV3jO2l0qo9nKxHp7V7QXMComFA8mqcu27XVPUBhCjQ6vXUm1TEuFEt5nrZ+lc6o",
-	"iClG0VvccL2+7t3Ox95M9syXPasg2n145k/iulT3dls+9DfuugqFt6ntawonadsbMkWFplGxRYdduzd2",
-	"1maDdliu6xBX5DHPTl1aUHWZUAvbUFbQ/CrzvIr0jEtMd0S/LERzFDUPvgioWTWq0JpsgFd1Pf3iom4K",
-	"T0SmAgoyLTKvNkZA3aQb9YJyecwtO+jZzpdaR5ho1NTueGfUMcZa/w1dvrAefVRG5sHJ8EXw64URlzLX",
-	"v9r7qmLtV/aRxiziKU0eEpYuspXNmnUHFDOLGtSSPSdt4LWa/bn5tmGXHHXJMen3+5B/K/OMzOhCV/To",
-	"OoWz29G5jVhsoxnzctgqt8VdRwXlQ4rt8WcCq7i2ZnbJa8nuEKpnSb7fhvppxvuGLaQKzHyi5CWGJevV",
-	"HjD7V2SR0Ig1bP77Yvc9Y8dQpFvkKi07d+zSKICK0RgctlOZi5gs5zJhLelszlzMy59XLeNZUt/VYkIi",
-	"DdNWSO6bNf/VjOy624HZbK7AS4n+7yXVzkHfJbGSi4X5QOOYQQpTKq9YHNKH10aIbylXvFvurV2kEHE8",
-	"kjGLn6Dbb8MugeBTYA2LkOU21oYnlNeHB1CmPKyRJqQ1BGN02Zyt0FlAZ4qZdULnqp//8Ckk4otY8GZJ",
-	"woIpDel86EKx6WxOzmJqFFF5woh9TFDO2lSKoDLv8rdJCn4Sm/yOxG4THEfEuvTJZEWkYETzmHWL+M1k",
-	"BXdAsnd/N4dMNE2CDpkyhaPtQen8ekG3iMvg9N6sWPQh/Bwvq2MjZy3TZpmiea3fx0//2NkH4/JCgrVp",
-	"NMkZ2nkR1BXlmcunrtpr3hz1VXiOlSh5SBphJknLk8fxyhmPg1a7dmVerR7iyq7K/JHAAHdxMpWpJp9q",
-	"lz7kiCoNSn+5un7ebkkpFSZ3/NZFYeHW062EN7dibMXeF4TsywWPHyoU1uzVckt6AOWizLb5FlSLCkFu",
-	"6vJZsA4TamnMobdUPMuY6KJYo5nNUP1ekyiR0eVDUkpNXkTgM5Yke3hyi0hpfXI5jMmJX6zACnqhXB7X",
-	"7o5fmwATYjPM8Qoedjwjc5nEur+plDjLDW+3SrQdXznnxp1zIsMZh4b+PdoP2oLVEpk1pWHOon0949Fu",
-	"FS/9hnDJLgfa5lkpRVCaN4QD3JG4vn8rr55tzmiSzVdY9LxgcpGEp4CJ8Wcsy7iYBVRnIx4xo9tegtxD",
-	"FSOXbJERzWiC6kkhcjbesXF0tMiqN5qK9jJogSptphEOxLIsei3LbF6S0pgZLueZZsm0WXPR3rzDlnhQ",
-	"s9usay4Wxaw9rmmffPfp5emLJ9cE/GTajtT+2AnwSdsj1c60OFS9kGZbMsx1WDUtttvL6bJbnmsGaT5Q",
-	"HmjnwsUs8avUdqODAwWV/BqzYkM3KLty9NsTuziUS0FSjUGVK7v1ULYrcJhj2Um8b+VgtuN97cpdG92t",
-	"KRf+t8N1B6yTfF4hx7BFIUcbXvYeee/u3eN7TbIhpR8rw/SqQ9zcrxtXY+O4y4WlMzSSjXyGk3OmaAxf",
-	"YsgzLmOcTSdiyIqGgsw1JX8rG0YJ1TosjDFDGC6A6IYgXngBqnXs1IpQQLeIIlwE/Z5GS6jx0NgfQYwa",
-	"vaJf4zllped8c8RLurLHFeNiZo1Z3SUTpjN0Me0mo2Y5VVRkrE5hombY/IqplVEayULJ1BZGNxJou2g8",
-	"3hA8QvM0pSpsRmXOyq2Z3DZHCvzaLWjJPbB8qSOZirj1NqbcZ3/9GkSHVIcTm+iM/xakZi6y4NHnF+JV",
-	"/vOq8gYhi/iRPbluKR+oOcnntpJ4LhvAAJyOR87mcmnTm6WIWH9bNtCWxJ5/Z+58vswd3OEgh+Ajq2X4",
-	"6xG8iC2yfS3A3fmBpTZstzcvNJmCXFwFWQAgBA6RladsbKAxeURimUMmL1nAymzDablK6n3p1vdNjO1f",
-	"De/livcUc4lC3S2nFBAn7oedmL9Q9QTpkYybJI44RILVUrFwxGLTlwy5txlLEk0iaswmLHlJWbyq0Wm8",
-	"UMHmr2XlWKlKQgmZzLOgllWUlu1NiXHyZ5MwDorPXV5YH9Qpi89CPy0q6rQrRkNtI7gUXp1aE9FDLplu",
-	"HXCoSZ6SwjoCYh6DI2DGMoL1HnUhirBT4qBe/zZOhZLOS099vQOxiLJuqiA3PW3q3PMlE/g5JC4kemlR",
-	"f6wLH6rb18KBJSm48ZduAMcvBR1XvfSFl6DJA1Cu4P9VMl/sEOCMahXBzeX9DLLgBqxcZYtX6ERKaMZ0",
-	"1m8g3UMReh3B1qYUtiAxS0W4R0FKaYo3rxHFAYycdTL7JkydctAHXYFvbfL14Y+ibDnmOqIKnUHGtk5q",
-	"XECPWVQkJ++Q2lgeblXf2qAbjhbvAafiB3ir8sBwzDvFM/aOC91FX4z3t5a5iuznjKoZy/DzkvHZPGOx",
-	"uYMl8WtbDtQlKVNYNryjn7Am/HVqY/Fyas7x7zWRSzi5/aQ7c0TTScL6L+2H92tpeBeV/Bx9yRc9abEL",
-	"ewtpBLkq0Tg2SaVMk9+0dMIFqKcIoANxS8Vs+s51t4PAr83XQ9ZPP5S0Cb8AZcITwUEOSSE1OlZWg0K5",
-	"oAqwT8w5EFEhBY8oqEppidxkcV/e67lcXPS9UMJcBo+NNXa0OEswgyD7IUcdjlG2wXL6g7OPCY7LAxFq",
-	"ygFtAy1TXdqHRDPWABSzGXpqzixtS9HdzpMrO6H1QT9KZB7Dr5oM+wPCxBVL5IJ1oSAO6cPIVcN8MHAG",
-	"14430+jdUdE+bdZoTTSjtubReUALSl+vf7yoNY82RR1IrIqmtMWE7Xb0gkWejuyGMewPgm+uz2vtdrD8",
-	"sa2a5ibuG3ns6vy8r1ciSrhg5+fbmc0fvU28tovQdV5j+/71Jcdvgpzw5OMioYJixIQFNGeaOg25SldP",
-	"PtIorFg6h1ypIUdJjiIt45iXg5r/gkaXSONTBn8zFTHQ9NI8yfgC6kuc07XbiSjmAEt7e6Y41BibY9tq",
-	"iJFiMbe+Ls6W4JvIRVhwFhBI7ZR/ZdWHzb1lH+vQ8jK2QPRnI/ZZ2GGztsnW4QcP7fowTXYfQnsI9vNZ",
-	"wQ+h1Jx2ZFoq8eveI0lm9IrZ/HOWxAB2BUf2QzL+P+hUGrsaJqsetaBop+jThonp3YT0P82gNJms7EAB",
-	"F5C8BHQdjG4xQ7nEZtfrYC7AUy5iFyyqLidCZdSAorpToYQQyTWLSS4ynljIdTOAlIl4LWvjJhV3XgXf",
-	"ujfMjKRLJnkGIByAYaLnUCV3aWugDzICKAlrUU+G13XdIpZDD23+r1xnUq3qq0fqkofC6b3bibNbq+Zp",
-	"TEOesAjyhP16PZYwF41tV59XOLsC5Xm78GqdjgnpUzaJGDhAGxEE418CsIuft6MYPdzowdva5CTPEByj",
-	"S8wpmC4AedIhnqDrbqJkPptDIhydyDzbMfP5DxXO5lrXsHF90HcJ0WPrc1rzL9W5PtG5XSSolD7Qbifh",
-	"4tL8IODDRfeGidNtvSo89j1wkBto67PAG1fKWZuog1tVEJGj/AY2PIDvoMLQ34T34N/Bry8Q/Dp8pKl5",
-	"aw9A2R6dfCt0LcP4BDJd5FkYYeOdq2kx9op2AB6IfUamSqb4I4tnW3FFDpzEO+HhghcYaMA1vpFCaaHa",
-	"W+tDdv0AqT2w4QumuNwa9XqNV1nT4lGLSu437rq2gSU7zrLtDgIvNd/0Qgp2kNwFuwxewqcbvxtJlXs9",
-	"4muO9vjL32CvtppkNKdqFqoWAM8UgBMvBVALF7gKXArIwg2XDLDSnm4tPtZt8ABJ8bjJm2j7XRl6J5Aa",
-	"kKwIFYTpjKcU4XA8dkl4WEuCbldbF45Z3/9Car5WfudZyxaW9NONze66dLp1R6QbjXt1mTeH0wrZ0uXu",
-	"V/etkeYOcVhIHsZi+WpPio3gSazoNLM1VEBdwPFXEv7JhSvcmiThxIDnoW5xT80ZQq3xQqAcxthwfMYF",
-	"yST8pVjE+CIjhuS7RF4xZaOcOiPDuxb9SW86LukVU3TGXuiWVLdLVDilH1s+d20vykG5h7gXh3bCSLvf",
-	"1uyYXPvuMxrHwADrHrNN/1hwS4zB0tyQI5ILbMPhNeFYK+RlczvEdvkedRktTVkoS/FUqrT9O1qdlGb2",
-	"XvKFiPbNG2wo/CqP04Cr0NXDmdNGZzRd7OA9W8vEcMdt6SsuJtR1O1SuYw2tXW6wPD4EznVwjmHtR9l5",
-	"yQKNdjtTJf9iYTu6bDaz5lWrNW42lL1cq+Dp9YfkO1Y31yeO7pCod1MlyVk21u9rDZxiMs2KEC7nAc4k",
-	"uy/fxJGEY21X7LIWV9zXBoUbw2MJOgzHAEOlx4h2NmWsS8aoc+ixK4owUjRPHxLBeDZHiIDINk4AYwpk",
-	"e6XIYyWiDwjcY/P8HcLSGuxUFbmq28HBFGqPruHMTPEo4PC2p9RzCn0TA05mQVKeJNxiLXdx9K2O8aqV",
-	"KPOJDweOePh4GBegyO3StGhG/ymTPGXB0c74jE5WGdPkh+Hgfx4Q+Pxjy7HYZgPhdCupWdeHoW+PnxNF",
-	"TOtpnjQ9mCK2YMtngoFVAHZVn4kYVQUhghWRSZcLQKQiik1z3fJd6/Ur5YsrMyvWzt/Q7jp5VXYvyHFg",
-	"uLWOUp6KarjHqC+IwpELoEv0SiP6f7Ras5R6//F+0Htw8Y8fzs/7+OnH//gu6MWw96+dVe9p76+LT8fX",
-	"3209y0uLxD0pNPmXbFmWl+wg+LbhwUple0GN9oaF3bdscM86i5QL1zdq7cwy5gf/M2f257L5zkaM1b67",
-	"ZqGrle+7IdiVBYI7LscXKL6sNuNqUXMZWMlyyjWLWXWk70K5TjGs9Oc9qazI8SHdzRVPc3g2vs6zZsFa",
-	"iLZxVO0GbnQbqEuw0Tdbi8FE3BzgelWYQdVVmRZx8VZcg4+pjd5aI6x9VWaD4rzUIT+VzLOyKYPVWnzM",
-	"j1xcCpvw1x5xLEyKdmmKrHQzotA2+muyaY4IxOHcoVCVCaYctO+mouxRb8hbVruggmb8irUwGV1bdOgN",
-	"UgeY4RIow2NUjMZ1uLBGWNIQeNNjPjPHKPbdgPoiyUX2kPSG6GEXK6+xUUBLaVUS63JiMJXJrok3HW/s",
-	"/k7Ub/sBLKZXxSO/fosJx3pm+/FswrhAssBpA4QP+NfmtFAZ90LlyepaLf8ql6VR1Kr6/E19mRA2mQhr",
-	"vNgHx6U8akEXei6zlgo1c8h57RIlPLS9YLKEUYa5mJ1xEbE9/EwNDrLF3KLpFYajnSiCZDGa1uQl0EYa",
-	"WFIb84M1zKR/gu04+CIM1XhOYCclWqSsHOykKNxluFKWZsqYVEmqmyRXrFPX45u13XS0EmRFZ7/fLFHP",
-	"4lmHZYwRD48cqkQYtnBHjIrWiTatqwdrU2hqSDNx+bahc2uXhJrdip52Sb+xiFxFedOGd7bcl/VquUJp",
-	"8XqsuC1upKJDHGQFRX4TZ9nrIra+rrLFoRzlKMk1v2Lt8xHAWVZXyql2YFHz/b/sYdRMPfhK94IuTMW7",
-	"P7gKCQ1JkDh+JaqsvWY3MJrlitXgUQdBwU63pC+X+c+tkVDWpu8GVUZsbfIzjqgNBq9ZjlMz+SDAjueb",
-	"CaSIpHw7drx5/nO8EkgkZkmNup42LO4OPTYSKl6rmiBxw3oztSMkjRe92OLWszp4GVPCVdjYtGK1i0l3",
-	"HV0Wq11H0c+LzVjHVUqeIpEErMsnV0ytEF45pasi59rBmFOotOrV9RmZes/d4Txc6/KwaZxhi3h0qD50",
-	"jdY3LaIWeie25Apm+TpgqKVUl0wRc2W/Hn43bJlfOfQ8hwyRSHmpnYfCS4za1Q9crGy3sn91e/9aBRPS",
-	"aop/ipKS1iF6BO75dNOslwICKMTkTHmdMwKUSqO5j+BF5tSC+4G+C8DDReHjJqm66pig46WuOAUmULEG",
-	"ZorGue3YcoV+dnj2h1zwrFqUk4BKU1blFKseLJbifwWOj9/Byw45A/bBbeMXtVU1iIpGt59L3PZ2qzkM",
-	"a9csX7yVDU3LzDoVrhbOVMHe1q40F+3DMDCeVqedWYC3PByvbXno8jiQIWWJxS5+kFPNq0+hVWsr9WM7",
-	"+l3z4Sx2akzFIxbX5WQ2HNoyiImHfYINmWFjl92A6xZWQdsUEgkVb+sh4sKWMbj78tRRHaxLkObbn+fu",
-	"+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVezwCER9aO479ypveIP5Q0vRbhN5Ya6P7QS3Pc",
-	"JWMaX1ERsbjnwps9QFbOzR3md2Pp9MrIvPkqynUm0x50JCqSSzVczGIeGSnd0/liIRVcrhPae/Cg9+CB",
-	"+WPOF5T2tIyOemAqcvNy88NyzjPWS+iEJeMK0foRoJNw+McGzY6PGhjIHSQLplwfUfOxsGjNH94ph8SV",
-	"Tau5RlWGCIa9x+628YiMsd+rMvNbKDllWsP+jYlUZGxOAbVQXLNxn8Cd1SHYBwBE5pj8gOX3ILN/hPsn",
-	"vFfAj9Bk3CdvXecFArPW2CVeinXAg+Ay5g6QpbGzjN/xLMybtaQcb0t83kh5aIh4u79t/+2gs+nbSJG+",
-	"bJF5WCRRfq3pzrZuuQ7t1Oro2OjQaOpGUcciLgvpIJzOTmaSaVKpoWtlEoIaWI8f5+aDyUq6BUREfWa2",
-	"LVFz6odVQG+Wp+06/2+GAJ4+Ig9O7v5MFngFwTZTOtQsMAQtd5bRScIeAszYginEllvLF3lPe38Neg8+",
-	"XPzj/Lxf/vFdcxOywErP6QKaUwB2HbS3zCSJZbjZb1GRfJBaXi6MqKzDh6dxrJg2StEliw3P74IhuNab",
-	"bBP7HOIMRjqvZG5eAUJlzpLFBohbGCBPFyGuhkKCAJYpF1DHZimj34TgEIJZmVkbGmiTCwTKN1R0A4DF",
-	"AtDBgv/izLzmaMU+FTBZ5eI2MMbTcNeiV4JtNP9qjaCW5KkInju0KIm3aYHDcBg44YLd6AG1MGjYVkOT",
-	"pZJittHqw0fRUTQNJ3O+BanH1IoUF3XJgmbz8m8CZEpj84vZF0ZtXaTFaAm/0uG3hCTVvQeDIfnPs1cv",
-	"3SMIFzbmZreZTGRc1y4pZfGqToZLaMbC3Di3C/AmiLU3XuVaGEb+czgjgyMro0L10e62wbbGVmN7VDDa",
-	"di17VRiU8bt25Q/zIL/j7yi2lpRna+gID6F8DNqhQWaJ10NjvY/ZbnYxbxuog45gv9WVhyyYeORnBW8r",
-	"8AwMtUXDtPXBYxJzUzaOLcaz4XLsqVibziCXLG7K2GtLSxUtxebwFh1RdMaTxHA9oKFmXbMi0N+FiVAz",
-	"kXKhNvujAMBMY47hVoq0IDUbw34qlQOrcNgVOM6s2rMppTF7WDbGw3wR+BO25vswmov1w7dWkaAU6hbA",
-	"vCvtzAoC98K/bokt1xYUt1Yn6yUelJKkWu+DE64XjAcIHFsJ+01EjXGsZQbUPgSMrFV50nXwVRZPctPh",
-	"7P2yzRfsLg1PBnuxPy4siDVHQJ7NpTrYWeX1cg+XbCKP4pisMdq6kt4DXQwQUuzB9DU+xV13XerbpaPq",
-	"D0zcWdE0Cfe7ljWBAFv2ETQndkwkKcC5NqLr1Q55Lar+igwTO7yu23A7k2IJqlKjWEsPNc7f2yZKO4i0",
-	"wEed2S4m34jYqA66gdU2NQI/JXc7PsoenPkVUvpBaDW4EzafvwDvXWKHTxqncD6ymCOy0ZQLaxVfcbZk",
-	"4Q73b2SSTGh0uWMwwC2f5wG+G0TvddLQXowR46Phyc8n94/vnfzshZGH28OC7lnBZclFa2i0d3NZum0I",
-	"z0aEAo12wQduuCfOEzYOU6dZ0+QNWp57t3yE4sM9T983uXiED9hQHn9ZefXoG0u0D9TSgVN9ueB6vueq",
-	"bRpMeTuMMzA+bFDXbCx4WqnIaVg0LJScKaYDcXKXUd226HCT8gZtc3drmaCSoRtiBJ/jbnxYQ6xpz/r/",
-	"NmADb3LXPbK5CYP1j7t6fgfeVsy1esCXw66QXIh5ve0u+LIpa7lkvgBi1G7FuXbE9Sn69gLCBfThbpUs",
-	"4rX8bXP1rZUI/JnTxhJeFs0l07YhDb4OPTBMMQJ3E5qYAaxavtG5EMJTKWz/CXN98liMNdgtn2/Gsvn8",
-	"R7ZYA5YK3LI7PNDCRGxWEnl1013IGBKxC1/tL3rqawr2EEpFR9J9PACwlI5GSj4on1mScbVC2kPWWCtU",
-	"gN2v4ddDqOz5N5ITXshT7/j7M2c5oujnQqCQhmJ0hkDUC6oyRI8uq9JBTNb1fMDKY+8Fdj/BmV6WwFoA",
-	"hlILRQU1+ETokHuQRoG1znbNsmboxuVcEs1sazDFII8NYJ3DrcV2b3V8A5+ZK9OGOezXGRjX+AC8YDfr",
-	"m2AHHOs/XaONHQycojnHZrH4Lo0X8DHhoZWK2E2Jfh/n0IY2XacD1lfkso/Zm1zspRy6VO5QeQC0ValW",
-	"SPGMRyCivKogr9PvJE8u9yqXqmtg72eYQGqyJLHEFvYUJNsHt8k1YcdSBQ+kzvIygyqgoLdRmy3x3KTx",
-	"+oHacW50MPdUcm+zYL+93fWpZ195BkvwmE+nAYFW9dQewP964NQSD6j+IM/zzLp2lroTP0EzvS2IfWmf",
-	"OTh7f+FbgtvbkRzkZHJz+iaOJo+FA3CSRs5cYWuQXINWtiZ5zDcqmvOrOjWtfEGo1r1WrG9ElNsYXwsm",
-	"yv5iunWGX0OLyyYnhsprRKvKBZqRXJNcxEyRJV0RqQB2pD20P6r7AcbY2XuyuyjfNUKLsbiNKFw4M9zz",
-	"Qm8X324k6ySxud24I2Eqx87xwSwrLFWzNVel1UAEY3EoGXEuN2Tm1kSFmEEuVw1AQhT8ft1/aOv5ymJ6",
-	"Jzu6dkzhCEN9M263IUF0kcIWWktnYDRhMaEZUUxn4BIAgCqbc0xnlNdUS7Wsg3HQIjbNzixO4XfzZI4d",
-	"X3Cz84k34oPUxMh8ESwsdMlsGb1kgsjpdLfcG48q1lIvJRIlVLvMFGPxQ+wxzTUmn84lJguxuipKJdNd",
-	"epxGl0H2gPlZboWisalUEdRzws6DjZpQQWLJNHT4pUkil5APwlHalXHoJU8SMmE+kt0eRdGe6Nv4bTlf",
-	"7dLutCxzNje2qfN6jutkSycPATTvai3aFNuUcYODEPVuJFJbPtUWDhyrmhxbF3VMMIo2a3/mZl9h72vX",
-	"dCwoxOCn30WGORltJhoedTFax7BlqzMnGjxwfcdN22QTOm0PVP50miR4hKFD1faUmrCHKC+4JgmbZkTm",
-	"GWECj7UDlSG1jsE6Elp73RYkveU81HZ/LORyTLy6IR+XVcilVYF7dlMuWm30tg17XdaCrKkETTWTu/HZ",
-	"NE+SFw7xYr1vJGZ5AjqF1SsRy25JMqZSDSX28BVUPBEtyZSGU53rGnFMK35HfFPxVExz26FHWXP5p8jm",
-	"L+WyobKlOoxIpgxcIA5IoDqkMG7I2yD1QHooTVloalugMcxmVqoui3n4b/T30S12kLo2M9g2iCuhOjtb",
-	"iWjP2Gce2GYHLZqVabKoUAiJkPLmcOeaQCMZYX1E+6KOd+3rtjNhMdNi5PVrVoud5mN9rjff04DE99Dm",
-	"Uds0W5y/M9eMEuM6sLrmgVSsSCpr6hQSbJzQmL1KPSimXUEi60yq2w81muefuhYNmwBxia3fIDKJjSmA",
-	"iVUpJK+3xVkukNGqj3dRXrKc84TB+uPimR3CiWGk02a/Y1q3YYeH8HqjOtsaPCpWpSqtbHmFI2V7raG3",
-	"DUS2AkKsoWecrl/+yYqAURsq27HM0s47Ybmo3cWOJds6PsrQbxtQbGT8PTy1+zcqWE8Zb6HfO5SvUhKU",
-	"uHKOBX2kdmAjn9qRp0NjeMsEFYcJEMYsDUBavKAxM6Qzdl2IScyuxmETbyNykjGxW+REsVldCY1O8llI",
-	"A9FzqTKveycWH9ZgH+h1p2LhTNS5XkDL1SBz+UBdayL89OWp7R/7C08MdxLU8HQXzixnItksDhinOb+6",
-	"YLLyrH+bIQizZL4ra4b+q2I2dtOrcYam2AKSW7u+CikXFaTobo2fdUcca38rdro1lIj/u6sIXHeur5pQ",
-	"YTxkxXatBsLEbuHo2nGn19ShtQ852WhA3iBKd0Gu2/Twsw1surUuFNsxCwMW9mO6sugHm7rGbsAvW7rx",
-	"QYXm4bZ8N9iAncv/d9jYjTrNjT5ne24NjL52cz5Hd0NP4anZtGaQU+/+NvyxW4ADr34ZPudq/X/+bSEs",
-	"UN1qa1Dhq92bUBzlJsS+s2RaKJbyCj5aNfVgJ7F1wG3ZQaOr2bESz3WL8CsXoZWjER5bu6G7dOxcdzI5",
-	"D6HXdtPKQj/MVaqmcDKGNIN/lipLlZhmsmUhd12iUFGxOJOBN2NgKFc8W50BNBn6JIsOKButXk5fPyOX",
-	"bAVQSR+MEfphDIra8T0SzamikWvK42DxOhNGFUhN++p5li2QmnR9LktM9XwiKfTEsxf2CRQd29p8XfbD",
-	"BceP7X4Exar0EqMo3DwtkvKSF5HJUccp4h/c+0uKwFlfXwNEx1Q2AmE612w5UgiYYeZxLJnGrB5IAqep",
-	"7pNYRvoOXfB+Gq+jWIgrJoDaHYrfjD00H0E3H52Lc9EjP/10mmdzc10EnPHTTyMyPoVKH/4XfDMiv8BK",
-	"E7cx/X5/jA4x6u2btbADC0xwqYqFPRfEX9s+AXTFgjdBGccpLJhKOT6DZ7D+mvww/tgrvx//+BBXwFGb",
-	"WQZNV5os5zyaEyUTzNqGl0LXGESE4lkfp/8s1j/9hN9RslBsyj/iJtin4HbYYvofxkaGjbtkrHKB/7Lo",
-	"w/jHPjl10S/bGd/FhiMqyAQrymJjsPFMm6Hw2FyHf6OdgqN5znVmxmPmSsYAujomPwxJJolRpQlLNCNH",
-	"d38EcnC9StCkQRgoMv5kDqguKRM7usTmdVyP7Vug4sW8xpD1GLpT4e7fsTgq//hDI/ZWJGM2RmcKnSQY",
-	"zJsDgKOhpi4ZY8rM2G4aMztZASPBFz6SwnlCDYFhZBIeY+WIHb0u6Gr85C2djR+iv9UwRkEA42fT3gtj",
-	"6ozJDydH952Xt0tOhkfo6OcZ4bDKQmYWLav0zf3Yhye8lIK5x8z4FdPkeHBiR/uGLRjNuJiZsZZnBpIF",
-	"2mREy5RZjjVbZUb8LGbpQkIzrN5vbDV+WEqRS7aybym+stsFqfICeIJNpyxCOIejEzKXudIFVaTckMWI",
-	"jI2q9RzJAkig+Lv3WiY8Wo0N3VZCOQ/JhK2kiM2yoGv85OgBrvP4DcvUqnc6zZhC2kBwiW6Jj4KCB9JC",
-	"PWgCs7AJ1xmLiUvLd+FaI2CcLO2TZ+XOCrY0M9WA9UsXC0ZVl9BES+AHQYzt75Z6RPhMSMVwIiuZk1jC",
-	"Sy+FXPbPBfjKIybQJ8hjI7+mgKHcOV3QaM56R/1BKZu976Bnmy0J7fzG2MLbElfYgeUcXGDhgT1vobBh",
-	"IrM5KQDnrC/BsPhCyavCb4CBzs6ZPRE8433UGfYHOAq5YIIueGfUOe4PYbALms3hmLxjxOxfcEpjZkVB",
-	"g8/izqiDv5rjWC+k0Hi0Hg0G1meYOaRZ9jG7A+cB9hGjRscxR/SlO0Vp6JjfqNF7lsG501/LQwhpNcWI",
-	"XP5fRRHojN5f+Kv/WDoxr2TEtIZE0/8wC0hn2ugYL1hGsQfEHaisqV8S+7MHBqQhaQqyDJ6ki2xlc6oz",
-	"lbNuAL7Kiq5ozqJL5Fsg+TJfIQU1tjj9AVWoJLArpiZSs8aFvficOxZRARt2d3Dc8iXvexfEnBwTqhnB",
-	"yopzYWYOa7vPAITMcCnNK/1DGVbZvuPwZPWIFtpCIYhqqOpqaDSn3iVDv1INt+kMO/fpTfoKjba85A4I",
-	"ZsjM23Khy9HcTiP+Yf2HzUYsNtHln76veJo7R4Oje73hsHd0/HbwYDQYjAaDf5XexV/MouVafRjce7A8",
-	"/uOv6XSoBoPBcHAysP/NELzP9SEUeZKgV7lzyVbNtyVUZ09lbgTz0cf//st+87veHNlwUI7M+ZnYIpEr",
-	"i3yg2JW8xNtwAK7/4Fo9z4UnbYdmQYtUWusA9bNnzZOufdJuBP4EKoC83wDNnyKanJyawx5PC0S3iZmy",
-	"IS+uSEovuZghTKm5DiJhmiVXtoFSIEVub/4oOMLq6LpL7CLiOVxggpe84a40q+ir2bjVug9ZDQipGUhG",
-	"G1+y1dhN3Oo3HEW8UYB4plky7ZNnGJ2DOUKumhQRapaXbJERIZcO663KiUivtovmrqzoKWdgjF0UoHu/",
-	"SERca89kIfKso8bW1FU2CL2u2trQBnNDLgx3G/JXIg6gX2HHGZLn+WBwHB0PiKIilqln6AM13LMKN5wW",
-	"hk/gerZVquCADidD2u7gI7vG3i4GACsRRAQhB2EvjaFT92h72R245rrbeS6jAny36friOjuKG4mPF9bA",
-	"scJhB3HBYo6+IP+kvfMJHSLXKECgdVQY29PIDE2WUmVzo4OBtVV4Z2zOKAIqSgFiRWdGyXBg/lxnXZJS",
-	"ZQQexPRh8zflCv6wr1yZghEZOrpPGqdVDOfmG/QGHnWTLeqGdZ8Zy/ZeFmNg1y7N4JuUXl+n2Lk9eWOe",
-	"eIxk3EyWL2X2QsbGAo8PQM6vBCvdin4OX6lE7KOy7Ea/wi3rhRNfecyzXqYsblu9rWCue6sQ6feWzYVu",
-	"fXU43QSuChmuU55kTL0HfJKLipHnd20OZOluvvtU2FpTC2euydi6RPuQ2s/iscUrst+OMTPE5SNP2IwL",
-	"ouX2oXIpbjhWv4re9QqJMlCMt7xe5xDh2Pn9TY/kImLVB7aL9jf2zGt4YS4ynuzxwsNZpzRyCXyWFvyi",
-	"QUzJBJG8VZJj6VMHad1z+MWUPJdXLKFYXkkbjM0SzR1aIZsPNh/JlTJedzuYJOj/ZlOUrrFYc94ZdR5M",
-	"79+LB/eH9++fRD/H9+4+oEdTRukgunuXxoPhXXo8mZ5Mh5OjyWBy/+goiod343vR8O5kMB0M6OC+2bRF",
-	"Z9QZPjjqD/pH/SHGI6+4zPWv+IoKVLjRXP5sXh7N/uyMhkdGutr2nh19FTXdc1iL2cjC7QYzE5niN/Iw",
-	"FmcHpIQvmFwkzqJcaRLzuEsEWxpN0WFrFceHGWLg7ABxbw+PzRNgdMUUnyKqYNAUfikzRsbmOB2T2Bi6",
-	"LNEM7Fr0Ga9k7vmNE4o9uGlW6Lk2K9VCTCrmgUxWzxwcSeXUuRmTTpS8ZKJUVuzuIB3NLarQ4UjekigU",
-	"cABSoLV3d6CwN2whVZDGigoB63KUuTiIxv3I2aTGZuXCYUVi2QXQCUnkbD8yq8By1aoZfnnr7WsZW658",
-	"CueKX6Jfr5Z4eN71JxRedNHodd5yqBoxXX1AMxAgLmcB7tb4cEB93k0FONzZOYFM+OFxFd2+ozMZXX5I",
-	"2BVLsAAt4rG1hxxONcynyDCDAzaaJs0niIRmJjXO2uG/ylJsezghdL/50PxcvPKtC5X99ntviJJLJle+",
-	"qaSYBj61hpPLK9p2jK0lFXU45EJItXJ9rzSPmY0RNeoGFp3OnoSaoWSsWwuXqdRZUsXmMtesF08QbiJn",
-	"KOZu6YU6k4pNlQSD077ugaE6p6+YjcSiBZqxmSELCynpG53dzpILwdw5f0hdwHHYdnWgEIAHkdTuYbUa",
-	"QClJN8WzjQjXCOg7n9zH61pZPWOFqL4VJ0rzmhSv/nKWvFe/sfuK7262lzO+aNiukRU0mKC49xvqAiH/",
-	"l18xwj7SKEtW0HVKTsnYSJwx+SHzO05I7QLNSy70j10yhr/G5Ad710rmisil6BLDbEXIxub/OGYen4sf",
-	"EpaZ0zVPGEHZ/2OfvIMkjzJfBhK0bJ8Q9EFiygaWxxIzQpLKq6KFg9FSEwluSsi5WPebwhregLxhWK8W",
-	"WKvQRtGoRnHKO28SzSnOL8BJxSytOUX4Vh6zdWHeWuA9tgvdLp6zIzPfkDEfA4Ugisku3FmKZsdAnlAs",
-	"QBS36K0e2OLn948ZjgOEUtc+UTOsv4PkUvZxkUCzLHva7aZgtip5KBeggNBZh8AJjxqGyzUpytW+xyrV",
-	"Lap0cfnFDbNTWmceGNso7KwfOmd9WXsLEnSmmP4zqRQ81Tr6UW2Voln7s2uwpob5qiriwli8HyD8BdV6",
-	"adTXC0/RdHqnuwwnijp4qVV2up05nASdeNK3i9KPZOoVtxnTOcnmqwpkXO0sbymFoSS+VmqYKPLcJpgA",
-	"eyCNzJMAntQpvg3KHffrlhyEZ0VxdqY4ix9CPd94lDGdjW0ZMM36BIE2idtX7LdkEYvqkIpC2QjlsL9o",
-	"RkItQ4X5YG9y7pZMMup89+nd6Zsnv776/ezJh9enZ2fvXr15fG3IW0MiJhha17vkP3iLeSs5EKVgQq7+",
-	"KsXQAYXP7rtVSqtc2OXaWV7tLovqYpcl13+bKRPeBPaSdJX0Ce8HMGTsH2tZFFUZhd/fREbtnN3glT5w",
-	"TWYACXIIfdVMpIq6Z93lRd1Frpm+wTJ3m+z3/dfvoGkQ/9asbq5ZGYP3lxXU5Fd9ghe3LsW6JYxQAZUH",
-	"VFxiDnxreRo3lHA38PIUq34BlRNREAcrZWrGCPw8KpW9ShlLijVyLIbsMaxIIUjCkCb7ED0viqUSknTd",
-	"Y/rktGh4WU7pXGBPFkI1KY7QkPMEKfVgormN3giL0YPF+EdAuvicWLDc0bpCIZVVn673YBFEqGjvD/m7",
-	"6XaHEoRHdZKwhdbmRxsKeXd0K/LOMAG39tjyRtLtxuFaw6efSSG748F3zULIuKf6UnuIan3yznUenlNN",
-	"rphaYeGZfU4Xe/2W8FVHgwEU8uFpYnvv2mSHTTu16nR75eEaHcTb43pavzeTFebFXvTKlUZf5sAvkDAz",
-	"cvDEhuzpJCm9GorR+JVIVsUX1kcF1xsxB9nj7+FxF8XDF/kk4VF/Lfyp5FJ3Rkcng8FB/Se4fLW+kyRx",
-	"m+YyAlx3uwNltthqYoTJQgTPL3fubuED8LnsGWCpHO5BP8+rBRMaumKDxNNl4bwNrriyUyiNThK5tMXc",
-	"Zu0Qsbtb6eZVJAJikgg5rQD+YaREoywjUPRcOmRpkjwkY5DBtioXTwGsxcWMxipTmqWpnP1/f8PAHA3u",
-	"+IO0fiWNEnUGvc1LJ9tnNx4wF/zrcHOgRF+jxC94br5Vq9s5NG1rkm1RImzGcaic04RTjVn3jgHMyCNE",
-	"IvLb86DbxHyZyXSiM4fJlhUBrvedKI4sFpAhul6m+Ayx9jOeMp3RdNGxiaEX3c4sp4qKjAG9QZU/v2IQ",
-	"Go7YCHKiFtg5EeoArFmhXS5gxWH7/hO2AYCqZVIi6xUHDlNXWKdsU2PdaYvcCeywrn2XIP7u4LVpOb+a",
-	"q68r1bVvzZGtMZXrNS7j2X89LyqH/fr38ucyl9gTPbcR2JCq6WwuiQ8CGhg8OwCXzBkxiw2rYtECbOka",
-	"Htf2vZVKS4/C2xzVG+xTHLVSbUs+KcAtb8ZI/+afr4x/duaNLQeQVAfTU2n5TNS1CqCMWO7PBHvrq1Ba",
-	"b1koZjTuYbPS3kzJfNF8EpVtY/4vXrzrINZyYw8YZ4dEhU660n8mfUgb+mDzeVxn4M7o+Odup4Ar6Yw6",
-	"MscWw0pnTX6BhIZ/v2t/T5lGhM6yWz7XJJMSsZ4d2nIkkzy1Wt3B8jYDCY8HPUnWNrzpPEHy6WK1KVWz",
-	"IrvwEHxkDBwSe511zZEV0Vz7Fp/febdt+qLHAG1J/ytNMj9c+nc51XYJ4EiFhywCM9z8pTLKGyXJWiL5",
-	"HtIEzMc4+bMNNIBLBK+TQIN9JZB09U8LJePctQUDR7xmCpMXV4nE6hZ9mRdjud43w/2AMm8thTuY8+2K",
-	"dG4td6jkke25Q77cOkz81+8wXpPIfVNheOdTXEyxUacuV6KzTx6nd/thgnDeau+7HLurVv4sLrat5ijm",
-	"OrJAwjd6UZ078G3h+AOowhVxjT2zLpGCLHK1kJoh7g6ys5EXl2yRbTrn7Fgru3yT1K4DpymfksxQvxVE",
-	"7dnX7sChspEPSsWQME+t4UbyRXsyNkTmBI1iseJeTnI9Oborb4scTwWRebakCqCWAO4IMChnlENULJs7",
-	"tEEbHesSKggX/h3QuAT9og4yiWVZ4tL1wcEwQwg9JfPZHN3Z5oyw73FYmA7DLoR8AstwW5ReIamjz0xS",
-	"6Lv0RCOuymeirNOEX7JblHZFQriFrrQaRLeMfsTEqHVIbICxxbqEZiSVOiN3BwMCVnrGU1ZLFjiHW6aI",
-	"XQQgjEoYq7a11HvjbgqoK7/KJQZaAdxZcRYfDnINqC9JkB0rVpy/a2DOHZIumdEc6yPPZ+Dc6oEswkv7",
-	"ZGzMAID4peRRIvP4CfxAhv0BYeKKJXLBugSfM0F4VwBctvenECpTEHmwTk/AmJ3Q6BLCGedi/JzqrAeP",
-	"7T17PCYzltlwG8+ImReLH9rhwFYAChxAgwhAwe0TwMcmw7tEs0iKWIN/KYWWWwiOXQb/oCfTuUj4FdN4",
-	"3ONX9kKH5wxYMlI5kJSUrohmtjafmTeYoXNBylcWEH6J1FzMCI0ipnUotQdfiMu4yT5rnLxaMF2A3Fj4",
-	"aUDcRSW+W4KpqFz0p1xwPS+QVMxXP413LFwxdmRN3YqH1f+e9v76cPGPH87P+/bjjz+ZP87Pf/rxP77r",
-	"NDZ/vDsI1bQcrIYc3S3akjDuPYIkRIxfsbK2HONh5QJU6LCyAv7EB70HF5+G3aPBdc/7/N1eeCgAtgrD",
-	"7NluYRXMVR6PyM8nw0FveHQu4LIR8bf5XBjmHJFP5x29YJGlifPO6Lwz7A/OO93zDo/hT/cU85WWuYoY",
-	"fG1kgks1vNNshsKtZoZwY8yu+g7Rvu8PqX81xCt5ileGDHS4wgzdLkXx2HURX1x43hl9Ou+oHCencrFt",
-	"pGATw8U6jyLGYhafd66vzwUw5A5YtaWIOJj3e04XCwbo0BqzeuBPT8Jb2bAp291eVY1ULq54RrfX1j3z",
-	"rvuGoGqNJF1kleS97TkJLAXQns5M0Yj9n2qSogfvVtx+PNhMaeDiqtkvAwvfFlROAXpJh8U8s+tzMNdL",
-	"ubHbXS8esWwBoT0AuT/zXwa6jlTG1KjALZsTNkTsePZuK+h6W2LJFr3MScLFZXnoL5gyBr15v66Bl31o",
-	"DDCAwM8kYInWFXSVM/qiBV1N5L1GaDsUWHmTu40Cq78lI3c7mbxkwGP/+nP4r8u/juKf8ydysLinhvSX",
-	"4+gxezr7lf/n5fP0pXz95xv9Nv/n8v9d/WswPDo+uXvv5/sP6CSK2XQ2551uJ1eJ7VSjR3fumAPWT0vy",
-	"Bf2dG79tV9zadeIIqF/FFZioxDMNnLiWovRFKq5g9NDCBYTBTgKokqHk78Gn8o+taLUgkmrhagVC1JbP",
-	"tiWm6PHqEi2JkMQhNYBTCHSaOrTaiphqV5nl7d4BK7PeWnBg7+nG9Ntj/esLsJomO/i3iOrsoUdsZ/ES",
-	"erVk88OEK7i/nXuoCTt61PxJX5RMLo2eXespgV5hik5dt+q1FvNckwk4XTOSL4xKEdOMudh/N6ya4wu/",
-	"pRYSMl3kWypIQtwzGL4drId/J3wLzljZmhL6r9qHHa0/DJa/fFfR3rT27WVf2s7vbx+tN7V0NQRMuVhr",
-	"NcPXBl6BEjpeSz+aYn5N537/ZOC3+Te8G1ca6R0f2hLAhqktzAAguJKNoTPrgZR++2gbiMW924jH2sbL",
-	"AZZ2g9swc+FbOHbNp+v6EhrLnACHglRaIsMnLJ4xRcA44JqkMmUiwJZ4sEhsGPlFy3o/J5/Z/rzvSxr2",
-	"qPlefxCm5mhO1axMd4Q+g8Iqee/9B5TOtoxXW9qOhpDFopCjBv3B4K6hFfbR3DfsHg0Gfqs1mpHv8Bqz",
-	"vhzF6JYCBNveF6AMPlRafS6k5plDuFsom5WxElGvctn6WP1GXt7gMDDzbcqr2h325NWOsqhBlTA/f4tV",
-	"zXboFSunAi7QWrTtpa7gql7UisU7MJw7n8w/13eqjX6D4hI7nMmpLRbsGlsDW/qB5ZF5oMnLuSSaMaPn",
-	"sBWZ5IBIXBRJpXQFgHBhJec5F+xVhe++GRdkk+h1bZft2e21r65UGhWVkKUccaLrD7VFdDVkp9ku7mUD",
-	"ZhTBt5OHdtvJtQV1bFdgSrI+VI2G5mKWsI2GnhS4m2Ddfm1y2efg+Bb4hwJb5TvZYG2jxqiAs6y+IXZ0",
-	"BjeN6Zq53a4rwB+Si2aTPtQnoDCr5VKA7nJLiZS4Ids5wG7uphffTI+LGXENRg/BIK9L8T9hkEOLjnKS",
-	"MUHFPg79Kone+YQftvnRuHJtozVhIi4RU/x+T31iB4EHEqNXjExWiNGBTbRdU70++c122VuRlMaA9bh6",
-	"iH+H5hnyt6Xyir1wDSZuGz/JxjKwzthmJ7jWxYfz1xXNYfLCwbHHPm/z2+29aIe0rr4+WbKbnKhTr3ET",
-	"vkXtumjWcvu+P7eE9RhB0PsfNskIk0vsGpIL+Ihfd4nmM4GZT4ANKTPbpRwANyDHCNJR4HLbgw6862HM",
-	"n4OIkgPg/ezpQ8bh3x6Szxfm1yLqtwc2ThuG/WowcWzKdXHEyGzOFIFV2Dt2lrJM8Ug31U68sJdsy4sz",
-	"+vqCCutehwzpIhPOcFvv6GQ+7trPw7tp8fnnuPh4POjFdKXHD8mDATGfXAJs33sGpkkLxmH+4DEUUpEx",
-	"FxlTVzSB1MgZv2K1ncGMWfaGihmrSymDd70f9h5cYELZoHty/UP6v/P/jf+3l3KRZ0z/bw/6/f8vDPjH",
-	"7zote5hBFqnfIm8pVeyt1HA+rhu1m19tHlxovHUj2yK7zrAyY48qvxsf//SKKTpjz2mG/q6j45Nux2ux",
-	"MzxCi/6fMsnNugz7R90OtibvjE7udjG9TOtpnnRGw7vD+w+sW80o3+b+u0fHJztICKT+ujy0PD2ItfuU",
-	"z3LFPBAiERF5Zdgcmcp8b1u8lU3RYWBtU9Lkggm64H234nXs/gqvu3HclouphHQ+zyVrTB9fUHeG/UF/",
-	"YJbPjq4z6hz3h/hVuT80jjkmpb9WZrwZ1M2hV8WStnXHBHbJzOf09TNinnvwzvVvjfCJZZTbvqHhjvWL",
-	"hIrmwCV4uG3/W6OxQPzS3GVzZZliaAy5Msk628c84jW87qb7Zwf9vn0/7NeqIc71tpgR2sZcFQFaSw6H",
-	"chp56wZnAy4VQBlEcykr1di7BrzMPpnr6/YS097NCKpwInOpmTAGLxWriYxtl1RwVMPW6y75M5cZteBX",
-	"cdwDL1ogAPbajuBQ2wvc9cp+nDKa5QowoeY8Y72EThg0RbUBmO/udgeDQX8wMGoIxEmKeNDvImYKm58g",
-	"7HwZjHnnPcscD2uhjG4n4SnHGgiaJE9xDAWDT4u/gRRTGbOkGlDZDLHgmsKUOHoErCu2KeTkxbmO3BFr",
-	"n/shFzwr5wpxriPCaDT3pvnGvoToXGH0DWZr73lNV8C85iZXNWedmQ61jF5ixMKBiRjTZCNk9C2wY62w",
-	"9AVdiAvX2GwU0STKE4qOp7q2jYRG4An2UrAIJHXbrgKgCZo/Bn0yNguqx8RBvmK9j3L5sJlrNmIIBg7c",
-	"QhrbmAIAzBKaSjE7F5CVSsagXIDSmaFGUJQ8cMEsZh1sO3itIRLLAQkPHmRGrjO2MNLB/BuqTynWAfa0",
-	"c4Ms1YLZgSegbWyBpVywVkKzqVQAHptQ7FRHFdYa5ljD/wmU0ZkXxSrAhEYn1y7Wod3YKChuYPQZ+kA9",
-	"7B4YgNe70fN/mWnv1qJnj8UJC6n1MHznLsjCTvtg+1242hX3MFaNYBciCC9zwuZuVeICrCYCHeETnESD",
-	"n2tj5wC0t/a6QtLYDSdn5T4bgWefCa8MEIeQGbOrZenE/dgrCcb88rb+PTbeXS7lHl43IIxTSDivE3WW",
-	"zygklOsbJ9bUCDgLpIQJZ0uZJzGJpM5IDmcjRb2gyE5rIwhVvqWA5E0uviKolzd50SLpQGZj86a8yW1Y",
-	"8iCKo1lsgPlKkgLtvTa6CAvf1vYyT77zSeWiEaTiTS46e67Cgfy8Khe+Yipnimm986R3d/rCDC42FmsU",
-	"URGxZJ+ibHxibbE/+TNnOYthwoAHa94DrYQyKD7pQkk/8u2SrgjFnFqIaEUyTXn2sAT9xC8yi0ev++QR",
-	"Pg5qTmeUCyj9pPCyzComxrbvrsPeBSpc4ElfljDOMrnA0e9ACeZqR/1OTrvO8ds8EFYmnKHw3+lQx1eF",
-	"fOffubOkqOUwF/Xw275UszuQgnXnaHA06A2P7JM6Gw6Gg/klTsl/nr16SXCWXZsdad9+O7q39z4fO9Gc",
-	"Q86F0UUbBTzqutafgdiJzQfTmb3mW8qe3l5XYFW3s19fvX729L8/vH3125OXCFbZrgrgy/WRw/3YnsJg",
-	"9/ag/eOKZLbi4VhKgwltHpk5ogkJFvileqzaL+98wg+NiQpGN8MWcRlPEpgahHWmlCe6WvSzCS8Ez8TB",
-	"fYaEAtvK5DaaMWk3h/Yrvi1lYO9lOWhC9tfGuruxZW10AX79FjMGcOTfawT6AycKT1nB+UaZwpbnuzP/",
-	"7uqlW2SjD+YBdXD8bNoz1IilfCPy0xgSCzShRvtHIB6vJ7Nii4RiJyjXC9oep5YAAFzFuwWeCJqfnILa",
-	"iGugsR3EprzRN+Cq3Rs0l4xozPKbFUHbNvad83wwOI6K9YE/WWdHrvgnPOxWeg99MXFxw14+zeLC9iUH",
-	"YBUg0Zu1Iti9XeffWQqje3n5rfW1PIMm84U43l3oVtJFnH23RfW3F/3/slu4s17btgo3qrcqcjpd7Cw0",
-	"MM2ogojTF0Ecbtl0ZmvFgqiBzDWWzZtclGXeCykTUL6R/sGVLdG29QN6m2UWPvTvFbcitiy1otCLYEcR",
-	"fXJgYwxopI015tyQBzTHPP4sxYD9qq1Hs4Co+mQ/Xbfw6Hz9RkKRygHdFV0VTg2kvRdgXmuhFGr9YK+s",
-	"IkDjdSlVnMYTdIH+vbloRw6pP5LRlfhNWkbocvMqFa9YKIeoPU/uYxGVYZegSfQC7B/PRWh92MYecvQA",
-	"RetZn5wWo0cjR9OVLhEzqcN/umLgVF/3eZ+LLeaXWzApktXDqh12xbUzwxosr02L61yYncAjN0XkXrQv",
-	"uoR9jNjCpouPr2jCDXW/EslqHArMG4mz2l+63dxY64bq7FdE5WJU9NPDQAWGIy14DYDNbgYfQlqHvwYh",
-	"nL6JlAmjIqTaQKa+pleM8OxhAbCjcmGTIvyeM2W+Fhc6o0mCyDQJjS4rPfzqhukKqHcZ37v5qltk1M25",
-	"Ec2ruucLmbE61eturepVMaPDEsNdwpm+89hJgUNZuGUJrAVXd2lRdGqTBqjIIaN4wqag2kAfh3eKZ+wd",
-	"h9CyzTWwjZOByKE+3hw4j6SY8lnfJee+YVomedEGUsjMpmFd2EOkTJEoz5TjbkflouwPaA/db17jPN7h",
-	"rBwGzsq7190q7+FWtj5BTw2BsLjdQWqdBrBFIOm5doK7kO0g1mliJOwKrgFuNTdSJ3O+iLvBbUMdiW/s",
-	"u6VoGscVevaOxHaUO7SU+8lsMLTpXCtQsdFbZPFqq+scQZ+v26FZGcHn7nWwruXTMMUx31Kw7nKGbB5D",
-	"Ed03Rz+gVwyKbJzB9do0dylIh9Qeb3SOCTDiDj7Avw2PD9vzeK2H6vPx+LfpwHqdowOrGqgmXGTSnN0R",
-	"21FlBn+W+VnRZW8CRzP4lGsN2zu+UVjTHpxwTAVZKp5lDBo5KIYNwKVKMeUDCsKFUYgvWWy+7xKWaOjl",
-	"d8VUBQ8pokIKHtEEbg/mgdupPi7thjXlM+jagsFU1Jhidzp/IAgjE3lq1tL+uaJpYpazVXGT44zvNRF5",
-	"OmHqYVX3h8ItOtEW3Sk0xIK51nQtnpphHQ1Pfj65f3zv5OduJ+UCvxwWo4OkVMgC7H5m38IXcha0bCRT",
-	"qJXX3cpEYHMr+OZ2HiNSnca5sLMYnQtCeoTHI+JPw3xLoD3riJQTOcccoABOnx0QQP/6sJoauwjYnO3C",
-	"0DTGAtLut2bx+7PFFqIegX9eS79ewHnZ2vWJpvaaz+/TLx3kVKxsscT3mlwyo4Wi1zwFCFb8RpXwCB8z",
-	"FwoApJ8D+tW3dQZMEmy5t3O/werU7aJbt0pm2EBLmFNGEgYV7MJ10aqb3X7tFZ9zcek1VqwOy5yXhIso",
-	"yWOmCWbHFG35t4zDXn3RbKofMG6BdmsjUl+xXShyo8sPCbtiiW7Xa9/OqFQxHazUpwo8XXe9R+GcJTFa",
-	"GLwVKhQQ+W+VnotS8Rms9dqRgv0k1obQjJkVBJK6rp5eEzYHI8KYLdXmjyUaVj5JeNRfW0W5FE+lSvFO",
-	"pzGbcwUMMPxQs0PDyuDW5lkWksIRfksInsiF24M1BQPc/NhwjA8nRuGBLdqoWKLeTEq3QvrwvQN3OEbu",
-	"fMIPzbnuCIZ2YzfX35q7F0w8KuvezbPqGF4uGbZBLZm3ZkGufenw7fL3brxbZxkjodpiXNffimtilrMo",
-	"FoImGQX+wKEgtd2rJyt4CY+N5oIFwhUd5/Nydxs8O7ekO0iCO9a53kLD/NVe+U11w0HvX6frfI5V2WCM",
-	"rgYB5TzvlZsMhWPrcN/JtxWVsuKsDyBStkagvG1YSbvN2w9Vc+b9IXMlaHLgbk8sJpkEgww5sa7Q69vl",
-	"OiOJc739GD7D63adQYERc2NWmucTvZBwpdFvzlYiQn456Q0HvaOf3w6PRscno7s//8v21jazcgeM2V+a",
-	"MI3OwG2PuFfziL+YiJm+rN5ferDhavRcda53PH3s8gbJHLSJEhjA9QJ1LsKHRT2i7ZS8VreDSEi2/awx",
-	"tOLDMAlTrOAMNDwBKMAb4zfKIeh72ebqcFd9S4dQns2DMaiwiusfQNYrPEJfL9Z143GGTlzM+2kbAjqw",
-	"6YVb0cb4sptWtk9wfreDwREX71izy2pOji/v1rPDNScCftxikxWeyRviKOxPizVB3Db+8NrALorO9+XN",
-	"F0CkX0Gu32E5z1l2TW78zs6s95hllCf1FhRe1QUrxovOrcWwMN9nPU6GaUBzuYSm57D1ZS0e+DZROT6c",
-	"0WUDCkXy3ZfKu2t3oFl+bGTybQgR9pVfK1DE14T7sFWi3xb+QSUdM4xYkCQEnTDYcVsxWsaLuSIRbABC",
-	"lJJ3EGZ14AYW6qDI3MFCNFQZs6JVZ113TcQeOEBbzZs0kr+F/Br/0Dlkfk2RUNc+webo4Ak27QR8XttT",
-	"TuWiT57KJEHJTDPiUjps4hd0UiPjsoH9+GvoKPkmF16qiJDLfQErNsXsdlPaq/vJb46+WJfPtOYTHuI3",
-	"jxmNn7MM+XPQkL0fyrRsRXLVHCdfJypSeKtKULeTYGjewrm+0J3R/RPLmp3R8RDaz5tvT44MO1jh1hSz",
-	"GzwY3X0wunsf3fJZ4dSP4sj/5o2b/HM5A/1DsWKpIa/RkDWWRiJfHp0MButCgPKEi9kZF1HhgdviA1/M",
-	"qbbRXEZTTCFrlDpWFpi3GwmJLvwhfjjFBRseDYIP9sHVgBTgxqmSfzEBBLBgIgacyqG53IzbPHzgfPGd",
-	"0dHxg/vXdY73HVJLqlQfECfWSYQaF0xFdwv4PRGThM5QC7RwOkYpwxwQ7KsAKSJ6LpeQAm4ZSB843Par",
-	"XFZyzPasjboVM25EVTQ3bLcHCtJ2veLVgglUgIxWUeAgeVtS8LcmCZtmrrWJc0hB8UQqr1iMuPrW049Q",
-	"SPgYLWFJK/WNa2UUOMWDFVLspVSWuvlhUxbpkq72yVGsP41GxlS6HXrwanmAY0EqajKnwH6edU5WLLNd",
-	"WQzlcEHGeO04gJ/Cp9Nyb79gVUSNd+HuYAffQX/J+GyO4RCcMYZmKznjf58U50OU/EGKcwHdsNPB8thQ",
-	"eo2W6u0mxFHNnh3uNCj4oOKXWFr8tgRXYuczYpfE49ECA4C3wefvbLBbLpnGU/ehtRhL0LuZEdoSxL3o",
-	"k9c019CpaWmE2lbkOhj730WgWwg8J9FzkfHEpgoopvMURMYutNBsbYzwoYfa+fXuWObZf5edec78o3Yp",
-	"1SVCLh54P2SSQI/8W+HFZ77ndMIimRa1r04Ol9WTVv1yapYRRTLUwtwN+XMWp1bcPmsksiegkPWIv4V2",
-	"ckui8oTBhLG1nq5W47R3fbj9vEVwoa2ll+uFlkUFZuFCuu3Sy5O/aenlyQ46y1FAZ7l362VZ77A5RMps",
-	"Df0X7CoFxoogjKqEM1WGSMoCq70katCEGblVbcLzt3JOk0u2yNCoRBe1+e5oMCA00RIzHyr1qRbuH16x",
-	"KQ/dm78KO6SwG8xNsRew6yPq0odcXAq5FJi+mqdGuP2MEPSd0f1uJ2UacfiNYFTM1sdbnKp3p2+e/Prq",
-	"97MnH16fnp29e/XmcR9A4aF9VGfUuWONmjuDO9a2N6NcUK2XLiU3ZbHDjuIOvvyMZRkXM90lFjOqvylp",
-	"rKK/G7c85eCrqm2xNLW/2zRNaKIA+AWwMgcBxKGrQrFfKilmrlvgTaKDDZp+PvHm2OBR9q87aG8DmS+k",
-	"+6NYO5SoCY0uwXP4/rO2zMcGAltbMNxWn5jD92npdjLFabIrM1T2vO7gmMsk1thhr3DTzakmE8YEoTPF",
-	"MHmMJDRj6pBtlbzWU5AmLW7QSsnngpFNWK09FZ4a21vIJbERqCJHABDZkUyJFH1y6vbMcDAX6EY2P+o5",
-	"VYj4K/NsRKZsreeS4//JCivKoIcD+KnPhYMI8YHa8AIuyHLOozk6wuYscb1nABah3AmKzWSycqdmGJz1",
-	"ix/jYOsX+GlDFBy6/Uu3Q+MrKiIW95xK2VOlTmmYUWcy7WWKCo1pKzZDLqYZ7TGheDQHUdnYDcSc2gCm",
-	"suzsxRKPkE5uvfnLvwXktyogsSljec1a99aby8JH0EPOdXNxRSK2ZVsreegPb01P9mXiwqjibNlKVXYC",
-	"hDyzTqlprq3oKYC40FYqcF3s1vFMs2Qa8N/h2/8teG5d8GxwsTncPNEwvFcRDdM8SV5YeVJ0TXLNqS6s",
-	"rHkpl/Az/gpfvcUVOMZb9lqE15Yi6/rJ2QZytv8RqNDmZPWa3fr4Y5Qs5zJxJykaGZn182RMuZix+Qq6",
-	"jhEtyZSqg1WBuAbKwMdlt6ZDqTRm8LGiFf6tspi74t96/r+Psc9+jL2ll4xMaHRJaGX6ZQbGmnp9w6MN",
-	"rYYmc/ctXvH1Y8SyVJYA0mbwGROt3KBP8D3keYZulhkuWun01Ek+64zceHoJXLfhyvS46kmu5ILd+YWp",
-	"BDx0e1TI2mWvocGyz/C3hrpizVSLK8nIJVsZy1EzoFUyYYkUM00y6RG2XYtNurbLUKb5GGrbIGL0Me9N",
-	"xz4Nt1GzUqZmrAdjCXW82iSTf3ImBO3sSBqvcVhfpg3DV8hsdhX3gjVuw2xrov7LRQYeuWPBjcy1czGH",
-	"A08Z+UsKtgP3VM6DopFsEFFtDArtGPRE11+XIqKack3QjRW2nEuS0hXRjBGnk5EfxhX1bPxjEEDtdxjA",
-	"Bpeup0MVfp7KMhTTf2ibeaLm2xLjrDhQS6KxVAjr6NSrCxA0GVPmEf/zftB7cPHp5LqHH46uv+vcCt7/",
-	"ysUloN8xJI1ixMZjUYCJi/2vTip6n9dXezQEqKMycId/ryuOhu1LjIoL29V2cyj17bv9ivvNN15/Vi1X",
-	"0Yw9gmbInwLa6DaFssjvfY/1nY8SqrUfRfVzgDF5eZdkbrz0ZTAya5apmtxdLv3mpi4US3meFvJ5Y5MP",
-	"NKp6PAKbQ+21WL7fP4GOzFWbon3JNoqFGgENQqtLjIj04RoTFs/Y4QzTJdUE3DfgvwZy9Bz9HDqQsjXN",
-	"pV4lhzH7dqojtXpN/J/2kpsKk5k0z5PD/tG9/v0KnMuwP+jv4IRwA6rre3RbHevfgW/fYcsjOnmoLWb1",
-	"EWZdOED5GAv1U8eqnPCnzQ0NnzZmLhX0c8R9M9drfHsBnNjpdnJl7N47yAc4oM0sP5kSdsXUCj2FpdLb",
-	"L08jp5NswLy9ZtIoUAWcnrkMCZGLK56hLPAe9IKlEzOxzSf9xlZoU0JRFE39u05fPzO6eeg24IbvPr08",
-	"ffHkGplhAwbWYhNMERjedZeyTY3CIKWXXCCylkthr4Gej6hwye/VBXtUZMTXvKFQExIuLs1qu1dtPgTE",
-	"ac3MbQoEYX/mNEFIWVz+ycpGnVSeMF2ZuA1Obz7xyUcWgUu1Wuro3QwVUuEJmVPIeuhSKuiMYa9Y8M95",
-	"uPnuQfZsCk0LYHGXxYKQmGsIk1VXxpY3bT7gkU07zbAyIU9iyPmYMPDWCEMkYOMJCPN5D33MaEwSWyK1",
-	"+dynfJYrVsJrrERUIexM8Sh0H5wWjiVQ5SxvczK5ZnsXyF7mZkP/JMa0FccWecyzulsRwEZ3ralg//Tu",
-	"fgJFeTW7WaHy0v9fTpZ2ri+u/78AAAD//w==",
+	"7L1rd9u2lj/8VbD0dK3T9kiKZDtpo7yYcXOZZprbxOnJMyf2RBAJSahJQAFIK2qOv/t/YW+ABCWQomQ5",
+	"l67TF40s8YLL3hv7+tufOpFMF1IwkenO6FNnzmjMFHx8/IbOzL8x05Hii4xL0Rl13swZuWJKcym6ZCoV",
+	"eTrtPadZNCdUxOaPF1Iw/Kbf6XYU+5BzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu51nMqL4lvWX",
+	"vp0zxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3MlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
+	"pikjU56Yp5oBcfOIDzlTq063I2hqxhDhm/zRpfTjMyZm2bwzOhoMBt3AcjyBh77OxVlGMxYap9SMcEGo",
+	"WNkxaka0uRhGwj4uEhmzzmhKE83CI8OBv4ObLioD5BlLYZm+U2zaGXX+vzslodzBy/SdYnDXxQSoUnTl",
+	"jf+MqSsesfAy85hIRcxYzAQo0Xhx3Tq60eJVFw0LGlrPpzFLFzJjIlr9xlabAzollwwWciVzRaK55BED",
+	"Cs/mXBNDaExnXaJzQ+uaUKKoiGVKfv/96aM+OWMiI3RGuUDa4FkX6MPeR+ZUEyGJZpEUMWHTKYsyYJkZ",
+	"y3RJSVToJVPFAiA7livgzaFnJtHEAP6K3L3b7aRcuL+H29fnJSwLTfZcpy+3IDdYgCmIrTCpGmlIsjnN",
+	"yJKaWdK4a2h3/OMY5r6c04xdMUU4jF2xPnnLs7nMM8IzmA1OxPx+cvRzF2Z6MjwiyzkT5hJuViMjUa4U",
+	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHxxqJs0jNydLzQ6dCm/QK5mTOb1iD8jx4MQfls54kriBNY2nPMPa",
+	"D+oso4HDZPzjeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN61/mxcxEkanG64EF5Z3b6kq3+pgmP",
+	"i/cuaDYv30rx1h1JTDyUYprwKAu/M7K/Nr3YXbPPqwWLwlqEfbn9HV7vjp/6Ybin7TmQOgUjcj//TRNz",
+	"uxkIFYQmnGojW3nWPCRQJ3Yb0SNG42csy1jNkGJGY5LABU1bE5eP2XUET8UVz2j95vDi96YBlFftMwBZ",
+	"r4zgj1teDffv+t5nXNS8NOGi8Y3m951f95ylk7pdTuG3plfiFTu/9DWLpIrDL1XwG7wUThKeaVAirPKq",
+	"Vzpjac1w8N49hnPFdS2lKfvr3zQRuZlu7cvtU7YoWjw1QvhoePLTyc/H905+AmUDvyxVDS4yNmPKDTCv",
+	"G1veSP4q353uz1ikWI041vCbWQiaslK9ffj6+fs3L397/KJmGHjbHiNpMAesYt9GMttLd7UwecoDy3Ca",
+	"kVTqjGhJUipWdeZHAnf7b4jZlOZJZvTLbmcqVUoz3Ofjo063pIuhMUi2EMQZ8IDeHNzTGA4E5BHdJZoZ",
+	"MzZjMZmsSCTTlOoHhCYJKhh0oo3SZbQ1miTjtnagfXrYAlw3rRr1aJj2U7x16Blizi68xh1jOvtFxpzB",
+	"Cx7JKE+ZgJ2JpMjsR7pYJBxdAnf+0MjK7CNNFwnQjyMBOBMzGmUwfLeM7z75p/eoE6m0F0/Mzsb4V6fb",
+	"kZM/mLlt9K58RKlELaTOZorpD0nnurv2ND2XC+9x5s+15+U6kylT/gPTFTzr4tpf5SbzulgXs2r+aqxo",
+	"mlRWwy3GiLiJnAu7FKNzQUiPfOLxiEQq7YK6MSLl7LqeUgSX9OJJl9i5jMg798SLa+9JZsbuUTCv6lPs",
+	"+lQe41bEPKezxVOzbnHa6ZHYrog5Of777OULQ+j/e/r8WZdQy8NHd++R3/gvfXOpvmPv67n7+mlM8NkT",
+	"psEkHd+5GhYL7vwPhtrGRk03BxX+uOlsQlLWCyk0krGv9rYn4wnVrDMaHnc7kUySksIyGV2+T9gVSwxd",
+	"xyziMYt/WZnliCl5Jq9YQkEATjlLYmBpKjKerQoanybvB/fuL4//+HM6HarBYDAcnAzsfzNDrgsmWHxq",
+	"RNbR4OhebzjsHR2/GQ5Gg8FoMPwnTJjCgDsPZS6syJlTgacxHvfmQ/Nr8Mo3PANCPfvt994QvtUyuQq8",
+	"fgivH+DrNUjX4VHX43Z9teWF9tIXhc7GRCbVqqdXIjI/85ihgKDhqcO7Y5awzGy1lZqaMdG0VMhtnVFn",
+	"SRWby1wzlA9XNMnN/h5dX3Q7Gj15xeTNfZkR5jOzrykVOU3MPehf7YyOup0lF8LoctXnthYhBU0G2Mo3",
+	"xgx5B3y/oUfby+7ANfDYqmXRnvQjOJYsgfS5uKIJj5uJPeaqYBFuxAiL8URfKKCO4dE1ftfMK3i1+Vvp",
+	"7LSBDICT4uRDM8VdGvu6IO2EBp7pkXXKtKYzZncAhuKcJtRTR1F0wmBlnOPxJhedUSdfaKaMIrKgq0TS",
+	"2Jt+J83RPXCZFwO69vjYY1yRJ0m3o3LgShDBB2WygtJjxa+Y8DlEZ1KxqZLCzCFToAQMfapvf0CWhFdD",
+	"355R2zcr8UJmz2XMp5zFoTCD5z0yW+K5ivZmjldKThIz71rOWOAVf6/nEHcu2SV6rzOaADewjPLE7LRM",
+	"2UTGKxLNqZixGP2n9tB0BzhJGRXLOU9Yn7w268Kdg5aKmCi2YDh9ZZ+CerDOqACSgIMSH6nveCqXVeee",
+	"4mGwhVMMXeS6MzoxMj2zZ8JDO+hifJ1CZ7oDxzhTSqryeK4uQ2tqcTsRIBXY+aVRLJZKilmfnAwGFW91",
+	"RIXhzwkDd+gDcjIYEiFhybkmms8EiwkX5odj5OQkkUsGV574bj80sCCEdS64QKd5xgQVmbn2bpecDI/N",
+	"/+6SlGVzGXeJ5n+CfyhlMaegc5kr7+MeGz5zESoMjE2lmvDY6C7oXORZQRWaCyNrsnPhHLsPyMnREdzM",
+	"xSIHLymsQJeMcdHHRNOVNsYF+HmPfi4DflyTlGvNxcz8cJ9kEu0nt2j6Abk7GBBKwEgicnouZK7g22Oi",
+	"pZmeGS86mg2rLpiIiRQklsyKQ3T+g77oMeBrlqlV73QadGW95dkchmOI+u7guEuouZDM5RJHhxEHTTJJ",
+	"MrVCDug3K6TX3Y4119sfbhSdf+snUGS4KXmNK4TqD0riyKhYML3KSY/vhDNad0aDbidSjIJiMvCUFPNZ",
+	"Cjj/jM3FPhhFwnxraBA+mM12PytmThb7QyYzc+3RifklX8T24WbO9lVN5yMQiZvClAuu5/6k4PhUudhy",
+	"fHIRQ3hPaTjWlDSWCdrC3qy8kcKZ5hw8w90OroyqrFntLQ6vXAhr1LaTMIZIag4ilQs4gF7n4hnXO9oI",
+	"Mc0oaqz7EtUNdzNww1GhHrXd30K/3dzgcnc/09bqPIoYi1ncMXr5nOrnUpUukjL6j4uxCwHA7gaNWEgg",
+	"kFNDChpowXOG7aA0h7dxcH9Nad26WqJGdTOTf52LkogWUibg+Ednl9k/LpWxNM2BT5OMp+iIsx+tI66q",
+	"dLodPSr3YEFzDTaQlTpNlFkoh3db74Vb3RqGdNoR1UXQcnkDRa8YFtxZxtwWSi6Yyqyny9u8T6XD0My+",
+	"Z1dxw51mb/llVZ9CMSXU+vWNmnDJwIO58SD2ccEV06cBB6jZZwjtCnaFxkfD2N65Z3bhvs7FNVLcp86C",
+	"Gj3bPPD/LtnqfWgQxjZ6IvOa4IT5lUytBqpolDGlnXJTNy1zz+/arenaMyXcmnKRZ2yPaSGLfNp8qWJX",
+	"8rLFPoYeqiO5QGpolWNzZi7fTLDxWOJTxfV876QTdDCXzqt3HbCyYXLejhQj82nOPzZ8Eqqsu78e5bhK",
+	"x6e1ZK+7li/cAVjlDTzkWq6KZbDAshSyvNi2iZQJo8L86Av25he8KK9cXz0YaOVZ5VvDk14knMWetA8K",
+	"hcaYCAgotvQ4wJtVzKdTppiIdiCrR8U9oUUUMuO7PM2aVk/AvRJ4Hsj/mimiZUQhtc+dE+F5qsaYXsKv",
+	"ysDeA8hSMZJ9KfMkNoabkW+UxGqFutgmk3QhthZ8Nqim5j60VnhGBGMxpNlJwV5OQTnbqhl2C5IEYYCR",
+	"gLqAWCGTizGjoDfL5OXJtXt9cRaGhgBuN5qxlyJZhdhmjfz90FsRHa08ozRSyp2vUmlJYbjoQbbROk9Z",
+	"/Dv6yj51aBxzzFp65bGP1dg2tyzXVt2iJJUig2zUNb6TRqf6eLYSkd7uR80FjIoJxaN56vJlW90DFKZA",
+	"o9NbZ1Id40KxlOdp61fpjIqYYhy+xQ3X6+ve7XzszWTPfNmzCqLdh6f+JK5LdW+35UPv466rUHib2r6m",
+	"cJm2vSFTVGgaFVt02LV7bWdtNmiH5boOcUUe8+zUJRZVlwm1sA1lBc2vMlOsSPC4xIRJ9MtCPEhR8+CL",
+	"gJpVowqtyQZ4VdfTLy7qpvBYZCqgINMid2tjBNRNulEvKJfH3LKDnu18qXWEiUZN7Y53Rh1jrPVf0+Vz",
+	"699HZWQenAxfBL9eGHEpc/2rva8q1n5lH2nMIp7S5AFh6SJb2bxbd0Axs6hBLdlz0gZeq9mHzbcNu+So",
+	"S45Jv9+HDF6ZZ2RGF7qiR9cpnN2Ozm38YhvNmJfDVrkt7joqKB9SbI8/E1jFtTWzS15LdodQPUvy/TbU",
+	"TzPe12whVWDmEyUvMbBZr/aA2b8ii4RGrGHz3xW77xk7hiLdIldp2bljl0YBVIzG4LCdylzEZDmXCWtJ",
+	"Z3PmImD+vGoZz5L6rhYTEmmYtkJy36z5r2Zk190OzGZzBV5I9H8vqXYO+i6JlVwszAcaxwySoFJ5xeKQ",
+	"Prw2QnxLueLdcm/tIoWI46GMWfwY3X4bdgkEnwJrWAQwt7E2PKG8PjyAMmlijTQhMSIYo8vmbIXOAjpT",
+	"zKwTOlf9DIpPIRFfxJU3ixoWTGlICEQXik2Ic3IWk6uIyhNG7GOCctYGmIPKvMsAJyn4SWz6PBK7TZEc",
+	"EevSJ5MVkYIRzWPWLeI3kxXcAeni/d0cMtE0CTpkyiSQtgel8+sF3SIuB9R7s2LR+/BzvLyQjay3TJtl",
+	"iua1fh8/gWRnH4zLLAlWt9EkZ2jnRVCZlGcuI7tqr3lz1FfhOVai5CFphLkoLU8exytnPA5a7doVirV6",
+	"iCvcKjNQAgPcxclUJqt8ql36kCOqNCj95er6mb8lpVSY3PFbF4WFW0+3Et7cirEVe18Qsi8XPH6oUFiz",
+	"V8st6QGUizJf51tQLSoEuanLZ8FKTqjGMYfeUvEsY6KLYo1mNsf1b5pEiYwuH5BSavIiAp+xJNnDk1tE",
+	"SuvT02FMTvxiDVfQC+UywXZ3/NoEmBCbYZZY8LDjGZnLJNb9TaXEWW54u1Wi7fjKOTfunBMZzjg09O/R",
+	"ftAWrBbZrCkNcxbt6xmPdquZ6TeES3Y50DbPSimC0rwhHOCOxPX9W3kVcXNGk2y+wrLpBZOLJDwFTK0/",
+	"Y1nGxSygOhvxiDnh9hLkHqoYuWSLjGhGE1RPCpGz8Y6No6NFXr7RVLSXgwtUaTONcCCWZdFrWeYDk5TG",
+	"zHA5zzRLps2ai/bmHbbEg5rdZmV0sShm7XFN++S7Ty9Onz++JuAn03ak9sdOgE/aHql2psWh6oU025Jh",
+	"rsOqabHdXk6X3fJcM0jzgQJDOxcuZolf57YbHRwoqORXqRUbukHZlaPfntjFoVwKkmoMqlzZrYeyXYHD",
+	"HMtO4n0rB7Md7ytXMNvobk258L8drjtgneTzSkGGLUpB2vCy98h7d+8e32uSDSn9WBmmV1/i5n7duBob",
+	"x10uLJ2hkWzkM5ycM0Vj+BJDnnEZ42w6EUNWNJR0rin5W9kwSqjWYWGM+cJwAUQ3BPHCC1DvY6dWhAK6",
+	"RRThIuj3NFpCjYfG/ghi1OgV/RrPKSs955sjXtKVPa4YFzNrzOoumTCdoYtpNxk1y6miImN1ChM1w+ZX",
+	"TK2M0kgWSqa2tLqRQNtF4/GG4BGapylVYTMqc1ZuzeS2OVJsfrajJffA8qWOZCri1tuYcp/99WsQHVId",
+	"TmyiM/5bkJq5yIJHn1/KV/nPq+sbhCzih/bkuqV8oOYkn9tK4rlsgBNwOh45m8ulTW+WImL9bdlAWxJ7",
+	"/p258/kyd3CHgxyCj6wW8q9H8CK2yPa1AHfnB5basN3evNBkCnJxFWQBACE4RFaesrGBxuQRiWUOmbxk",
+	"ASuzDaflKqn3pVvfNzG2fzW8lyveU8wlCnW3nFJAnLgfdmL+QtUTpEcybpI44hAJVovNwhGLTV8y5N5m",
+	"LEk0iagxm7DkJWXxqkan8UIFm7+WVWilKgnlaDLPglqWK1Nr2mbIntKdSgHb5pZJEkmlIH/fRn7NXYQL",
+	"Yu7aJSjxxt1tk5qK0g8o9oDwA9fkUsilaDbZiyq6vdksTj40nTTBs2GXF9ZHrMo6u9BPi4qt4OruUJUK",
+	"7rNXktduq1tFU2oyw8wOwdbFPAYvx4xlBItZ6uIvwWBInrA6KIqEIfiAiB5KMeWzvk304rJMhZsoRi91",
+	"CR2BW7LNy3PQMEobL00pOMrQR71Htghbb+p0Nz2+6+IdpVTxk3JcjPnSAjHZmAgADqzFV0vyc+Mv/SqO",
+	"RwveqYY9CrdLqQO40AqQh5Vgnmhqls3/pWS+2CGkHNWq3pvrv7v03VlA3UC+VLnoJbrtEpoxnfUbaPtQ",
+	"nFBH0bVJnC1o0JIZ7lGQlJoi/GtEcQCzcp3Mvgnjshz0QVfgW5t8O39kdWlQxdmWmldlvH/QJGfaZUwU",
+	"kUWjKaPO48CF1nyKd61Nv+YO3Snvb22x7PCb16U+EFcU0MdcR1ShW1KzLEtqnJGPWFSkye+wyqUmUvXy",
+	"DrrhvIU9oIH8VIPqdhlJ8lbxjL3lQnfRK+j9rWWuIvs5o2rGMvy8ZHw2z1jcxU19ZQvTuiRlasa6hF4x",
+	"Rc0HRJ+x+72LC7smMntq00Tk1GhhSFj9Nbowyg6dJKz/wn54t0YpF5XUMX3JFz1pgTl7C2lOPFVCzWzS",
+	"TlnBsWmEh2ujTxEdCkLqitnMsutuB1GNm6+HhLR+KJ8YfgFShSdC7AbylWo05KwGYnVBFQD7GIaNqJCC",
+	"RxQU3bTULS2o0Ts9l4uLvhflmsvg+brGihZEDGYQ5EdkscNxzjbMWX9w9jHBcXkIWe1lYBg3qbq0D4hm",
+	"rAEFaTMq2iz82lJ0t/P4yk5ofdAPE5nH8Ksmw/6AMHHFErkw7KwdfZgDyDAfDJzBtePNCg93prbP6Dbq",
+	"Jc2oLcd1zvmC0tdLcy9qjdtN2QcirKJSbvGudDt6wSLP2nDDGPYHwTfXp1x3O1iZ21afdRP3TXR2dX7e",
+	"N5ZgwgU7P9/ObP7obU2AXYSuC2jY968vOX4T5ITHHxcJFRSDeSxgYtDUmRJVunr8kUZhDdz5iktTIkpy",
+	"FGkZx5QxtKEWNLpEGp8y+JupiIFKnOZJxhdQ+uTiAd1ORDE9XdrbM8Wh/N2c41aVjpQ1qxS74mwJbrNc",
+	"hAVnge/VzkpSVp/Y3Fv2sQ4KMmMLhDY3Yp+FfYlrm2x90fDQro9BZvchtIfg/Tgr+CGUNdaOTEtrZ9NL",
+	"NqNXrHSQAZIbHNkPyPg/0d85duV1Vl9qQdHOIqINE9tbUfX0UvICYKAw8MoM5RJb+KGDaSpPuIhdHLO6",
+	"nIjiUoP4606FEt0m1ywmuch4YvsJmAGkTMRrCUU3KQb1ikvXHbVmJF0yyTPAhwF4HT2HAs5LW55/kBEg",
+	"0Nj2UkcHSGYXsRx6aPN/5TqTalVf2FSX1xbOPN9OnN1aNU9jhvyERZDC7peSsoS5RIF2paOFqzJQOboL",
+	"r9bpmJDZZ/PbrS+b2vEvAXPITylTjB5u9BAIaIrfZIjb0iXmFEwXAKvqwHjQ+zlRMp/NwQtKJzLPdkzK",
+	"/0OFEw3XNWxcH/Q8Q2KD9d6tJT/VOa4x7lLkTpUe7G4n4eLS/CDgw0X3hjn9bd1PPPZ9mZC2aksHwa9Z",
+	"ylmbQ4ZbVRCRo/wGNjyAk6XC0N+Em+XfcdkvEJc9fBC0eWsPQNkenXwrdC3D0BkyXeRZGPzlrSu3MvaK",
+	"dtgyCMtHpkqm+COLZ1shbw6cXz7h4VosGGgghrCR3Wv7ELTWh+z6QRuCwIYvmOJya8zyFV5lTYuHLUAG",
+	"Xrvr2obo7DjLnlKICdZ803Mp2EHSauwyeLnIbvxuJFXu9YivORXZX/4Ge7XVJKM5VbNQIQt4pgB5eymA",
+	"WrjAVeBSQIJ4uJqFlfZ0a/GxboMHSIrHTd5E28zN0DuBrJVkRaggTGc8pYjU5LFLwsNaErRy27pwzAZJ",
+	"FlLztcpQz1q2+Lmfbmx212V6rjsi3Wi6BRaxS+nEaYVs6XL3q/vWSHOHOCwkD8MEfbUnxUY0JVZ0mtny",
+	"PqAu4PgrCf/kwtUUTpJwWsezUCvEJ+YModZ4IZALYWw4PuOCZBL+UixifJERQ/JdIq+YsuFgnZHhXQtM",
+	"pjcdlzZu8Vy3pLpdwucp/djyuWt7UQ7KPcS9OLQTRtr9tmbH5Np3n9E4BgZY95ht+seCW2IMluZuM5Fc",
+	"YI8Zr8PMWo05m9shtsvWqctHasohWoonUqXt39HqpDSz99JYRLRvSmtDTWJ5nAZchX5AVWc0XezgPVvL",
+	"aXHHbekrLibUdTtUrmMNrV1usDw+BM51cI5hWVLZVsxi4HY7UyX/ZGE7uuyktOZVqzVuNpS9XKvg6fWH",
+	"5DsW3tfnNO+QQ3pTJclZNtbvaw2cYjLNihAu5wHOJLsv38SRhGPdJ+9hbxsUbgyPJegwHANCmh4jEN+U",
+	"sS4Zo86hx65ex0jRPH1ABOPZHNErItsVBIwpkO2V+qOViN4jppQtQXHgX2uIaFVQtW4HB1OoPbqGMzPF",
+	"o4DD255Szyg0BQ04mQVJeZJwCwPexdG3OsarVqLMJz5SPTZuwMO4wOtul89GM/oPmeQpC452xmd0ssqY",
+	"Jt8PB/93n8DnH1qOZUp5ErIWIC9Natb1OyS0h3aKIqb1NE+aHkwR9rLlM8HAKrDkqs9E+LSCEMGKyKTL",
+	"BSBSEcWmuW75rvXSqvLFlZkVa+dvaHedvCq7F+Q4MNxaRylPRTXcY9QXBIjJBdAleqWxMUW0WrOUev/x",
+	"btC7f/H378/P+/jph//4LujFsPevnVXvaO/Pi0/H199tPctLi8Q9KTT5F2xZVj7tIPi2QRVLZRudjfZG",
+	"LN63onXPEqCUC9cUbe3MMuYH/5Az+3PZWWojxmrfXbPQVVCG3cAVy9rVHZfjC9QFVzvNtSgHDqxkOeWa",
+	"xaw60nehXKcYVppPn1RW5PiQ7uaKpzk8G1/nWbNgLXrgOKq2uje6DZTM2OibLRNiIm4OcL0szKC6BM5W",
+	"XIOPqY3eWiOsfcFwg+K81CE/lcyzsl+I1Vp8OJpcFFUx7cHwwqRol6bI7zcjCm2jvyab5ohAiNgdaqiZ",
+	"YMqhTm8qyh71hrxltQsqaMavWAuT0fX8h7Y1dVguLoEyPEbFaFwHWWyEJQ1VtTziM3OMYksYKH2TXGQP",
+	"SG+IHnax8jpwBbSUVtXaLicGU5nsmnjT8cbu70T9th/AYnpZPPLrt5hwrGe2VdQmwhAkC5w2oEuBf21O",
+	"C5VxL8CorK6P+K9yWRpFrYARXtcXeWH/k7DGiy2aXMqjFnSh5zJrqVAzB+rYLlHCA4IMJksYZZiL2RkX",
+	"EdvDz9TgIFvMLdBjYTjaiSJ+G6NpTV4CbaSBJbUxP1jDTPon2I6DL8JQjecENvmiRcrKwU6Kwl2GK2Vp",
+	"poxJlaS6SXLFOnU9vlnbTUcrQVZ09vvNEvUs1HpYxhjx8NABnoSLV3eET2mdaNO69rM2haaGNBOXbxs6",
+	"t3ZJqNmtOmyX9BsLFlfUgW14Z8t9Wa87LJQWr/2P2+JGKjrEQVZQ5Ddxlr0qYuvrKlscylGOklzzK9Y+",
+	"HwGcZXVFsWoHFjXf/9MeRs3Ug690L+jCVLz7g6uQ0JAEieOXosraa3YDo1muWA1UehCv7nRL+nKZ/9wa",
+	"pGe9nMsOqozY2uRnHFEbeGizHKdm8kHsJ883E0gRSfn2tgbm+c/wSiCRmCU16nrasLg7tH9JqHilaoLE",
+	"DevN1I5oSV70Yotbz+rgZUwJV2Fj04rVLibddXRZrHYdRT8rNmMd8it5gkQSsC4fXzG1QuTvlK6KnGuH",
+	"sE+h0qpX1wJn6j13h/NwrQHJpnEGvdOtQ/WBda4FLKIWeid2iwtm+TrMsqVUl0wRc2W/Hhk6bJlfOWBH",
+	"B1qSSHmpnYfCS4za1Q9crGy3sn91e/9KBRPSaop/ipKS1iF6xJT6dNOslwKdKsTkTHlNXQKUSqO5Dy5H",
+	"5tTiToK+C5jYReHjJqm66pig46WuOAUmULEGZorGuW0mdIV+dnj2+1zwrFqUk4BKU1blFKseLJbifwaO",
+	"j9/Byw45A/bBbeMXtVU1CNhHt59L3LYdrDkMa9csX7yRDf30zDoVrhbOVMHe1q40F+3DMDCeVqedWYA3",
+	"PByvbXno8jiQIWWJxS5+kFPNq0+hi3Ar9WM7MGPz4Sx26pnGIxbX5WQ2HNoyCNeILawNmWHPod0wFRdW",
+	"QdsUEgkVb+rRC8OWMbj78tRRHaxLkObbn+fu+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVe",
+	"zwCER9aO439ypveIP5Q0vRbhN5Ya6P7Q5nXcJWMaX1ERsbjnwps9AP3OzR3md2Pp9MrIvPkKq+h70Cyr",
+	"SC7VcDGLeWSkdE/ni4VUcLlOaO/+/d79++aPOV9Q2tMyOuqBqcjNy80PyznPWC+hE5aMK0TrR4BOwuEf",
+	"GzQ7PmpgIHeQLJhyLW7Nx8KiNX94pxwSVzat5hpVGSIY9h6728YjMsZWxMrMb6HklGkN+zcmUpGxOQXU",
+	"QnHNxn0Cd1aHYB8A6K1j8j2W34PM/gHun/BegdNCk3GfvHFNQQjMWpM5vQIArzXAg+Ay5g65prHpkd+M",
+	"L8ybtaQcb0t83kh5aIh4u79ta/igs+nbSJG+bJF5WCRRfq3pzrZuuQ6I1+ro2IPTaOpGUcciLgvpIJzO",
+	"TmaSaVKpoWtlEoIaWA9t6OaDyUq6BUREfWa2LVFz6odVQG+Wp21LVQMhgCcPyf2Tuz+RBV5BsAOaDvWx",
+	"DKEenmV0krAHABK3YAphD9fyRd7R3p+D3v33F38/P++Xf3zX3B8vsNJzuoC+KQCrCJ1XM0liGe5DXVQk",
+	"H6SWlwsjKutaF9A4VkwbpeiSxYbnd4G3XGubtwnLD3EGI51XMjevAKEyZ8liA4IvDG+oixBXQyFBAGaX",
+	"C6hjs5TRb0JwCMGszKwNDbTJBfZwMFR0A+zPAtDB4lLjzLy+fcU+FXhi5eI2MMaTMHblS8E2+tK1hppL",
+	"8lQEzx1alMTbtMBhOAyccMFu9IBavLi3PhLnRhcaH0VH0TSczPkGpB5TK1Jc1CULms3LvwmQKY3NL2Zf",
+	"GLV1kRajJfxKh98SklT37g+G5L/PXr5wjyBc2Jib3WYykXFdJ6+Uxas6GS6hTxBz49wuwJuw6F57lWvh",
+	"DgefwxkZHFkZFaqPdrcNtjV2wdujgtF2EtqrwqCM37Urf5gH+R1/R7G1pDxbQ0d4AOVj0KkPMku89i7r",
+	"LfZ2s4t520AdNKv7ra48ZMHEQz8reFuBZ2CoLXr5rQ8ek5ibsnFsMZ4Nl2O7z9p0BrlkcVPGXltaqmgp",
+	"Noe3aNajM54khusByzbrmhWB1kNMhPrclAu12boHAGYacwy3UqQFqdkY9hOpHFiFw67AcWbVdmIpjdmD",
+	"smcj5ovAn7A1fwujuVg/fGsVCUqhbgFnvtJpryBwL/zrlthybUFxa3WyXuJBKUmq9T444XrBeIDAsZWw",
+	"30TUGMdaZkDtQ8DIWpUnXQdfZQEmNx3O3i/bfMHu0vBkrkBIPyosiDVHQJ7NpTrYWVXAIuqakk3kURyT",
+	"NUZbV9J7oIsBQoo9mL7Gp7jrrkt9u3RU/YGJOyuaJuFW7LImEGDLPoLmxI6JJAU410Z0vdq8sUXVX5Fh",
+	"YofXdRtuZ1IsQVVqFGvpocb5e9tEaQeRFvioM9tg5xsRG9VBN7Dapkbgp+Rux0fZgzO/Qko/CK0Gd8Lm",
+	"8xdovktsPkvjFM5HFnNENppyYa3iK86WFUyjcrqvZZJMaHS5YzDALZ/nAb4bhPN10tBejBHjo+HJTyc/",
+	"H987+ckLIw+3hwXds4LLkovW0Ghv57J02xCejQgFGu2CD9xwT5wnbBymTrOmyWu0PPfuRgrFh3uevq9z",
+	"8RAfsKE8/rLy6tE3lmgfqKUDp/pywfV8z1XbNJjydhhnYHzYoK7ZWPC0UpHTsGhYKDlTTAfi5C6jum3R",
+	"4SblDdrm7tYyQSVDN8QIPsfd+LCGWNOe9f9twAZe566xaXM7C+sfd/X8DrytmGv1gC+HXSG5EPN6213w",
+	"ZVPWcsl8AcSo3Ypz7YjrU/TtBYQLwtvm5nvdqNtcfWslAh9y2ljCy6K5ZNr2SsLXoQeGKUbgbkITM4BV",
+	"yzc6F0J4KoXtP2GuhSOLsQa75fPNWDaf/9AWa8BSgVt2hwdamIjNSiKvbroLGUMiduGr/UVPfU3BHkKp",
+	"aJa7jwcAltLRSMkH5TNLMq5WSHvIGmuFCrD7Nfx6CJU9/0Zywgt56h1/H3KWI4p+LgQKaShGZwhEvaAq",
+	"Q/TosiodxGRdEwisPPZeYPcTnOllCawFYCi1UFRQg0+E5s0H6WFZ62zXLGuGblzOJdHMdq1TDPLYANY5",
+	"3PVu9y7cN/CZuTJtmMN+TatxjQ/AC3azvgl2wLH+wzXa2MHAKZpzbBaL79J4AR8THlqpiN2U6PdxDm1o",
+	"03U6YH1FLvuYvc7FXsqhS+UOlQdAn5VqhRTPeAQiyqsK8ppQT/Lkcq9yKVc72ZRhAqnJksSyi/EBkGzv",
+	"3SbXhB1LFTyQOsvLDKqAgt5GbbbEU8B0fV5p5HeK3Wiu76nk3mbBfnu761PPvvIMluARn04DAq3qqT2A",
+	"//XAqSUeUP1BnueZde0sdSd+gmZ6WxD70j5zcPb+wrcEt7cjOcjJ5Ob0TRxNHgsH4CSNnLnC1iC5Bq1s",
+	"TfKYb1Q051d1alr5glCte61Y34gotzG+FkyUDcd06wy/hgalTU4MlYu6rqKi6Dibi5gpsqQrIhXAjrSH",
+	"9kd1P8AYO3tPdhflu0ZoMRa3EYULZ4Z7Xujt4tuNZJ0kNrcbdyRM5QDHE86ywlI1W3NVWg1EMBaHkhHn",
+	"ckNmbk1UiBnkctUAJETB79f9h7aeryymd7Kja8cUjjDU94l3GxJEFylsobV0BkYTFhOaEcV0Bi4BAKiy",
+	"Ocd0RnlNtVTLOhgHLWLT7MziFH43T+bY8QU3O594Iz5ITYzMF8HCQpfMltFLJoicTnfLvfGoYi31UiJR",
+	"QrXLTDEWP8D251xj8ulcYrIQq6uiVDLdpRlsdBlkD5if5VYoGptKFUE9J+w82KgJFSSWTEN/Zpokcgn5",
+	"IBylXRmHXvIkIRPmI9ntURTtib6N35bz1S59YcsyZ3NjmzqvZ7hOtnTyEEDzrtaiTbFNGTc4CFHvRiK1",
+	"5VNt4cCxqsmxdVHHBKNos/ZnbvYV9r52TceCQgx++l1kmJPRZqLhURejdQxbtjpzosED13fctE02odP2",
+	"QOVPp0mCRxg6VG1PqQl7gPKCa5KwaUZknhEm8Fg7UBlS6xisI6G1121B0lvOWUDLGgu5HBOvbsjHZRVy",
+	"aVXgnt2Ui1YbvW3DXpW1IGsqQVPN5G58Ns2T5LlDvFjvG4lZnoBOYfVKxLJbkoypVEOJPXwFFU9ESzKl",
+	"4VTnukYc04rfEd9UPBXT3HboUdZc/imy+Qu5bKhsqQ4jkikDF4gDEqgOKYwb8iZIPZAeSlMWmtoWaAyz",
+	"mZWqy2Ie/hv9fXSLHaSuzQy2DeJKqM7OViLaM/aZB7bZQYuWjaOtQiEkQsqbw51rAo1khPUR7Ys63rWv",
+	"286ExUyLkdevWS12mo/1ud58TwMS3wObR23TbHH+zlwzSozrwOqaB1KxIqmsqVNIsHFCY/Yq9aCYdgWJ",
+	"rDOpbj/UaJ5/6lo0bALEJbZ+g8gkNqYAJlalkLzeFme5QEarPt5FeclyzhMG64+LZ3YIJ4aRTpv9jmnd",
+	"hh0ewOuN6mxr8KhYlaq0suUVjpTttYbeNhDZCgixhp5xun75JysCRm2obMcySzvvhOWidhc7lmzr+ChD",
+	"v21AsZHx9/DU7t+oYD1lvIV+71C+SklQ4so5FvSR2oGNfGpHng6N4Q0TVBwmQBizNABp8ZzGzJDO2HUh",
+	"JjG7GodNvI3IScbEbpETxWZ1JTQ6yWchDUTPpcq87p1YfFiDfaDXnYqFM1HnegEtV4PM5QN1rYnw0xen",
+	"tn/sLzwx3ElQw9NdOLOciWSzOGCc5vzqgsnKs/5thiDMkvmurBn6r4rZ2E2vxhmaYgtIbu36KqRcVJCi",
+	"uzV+1h1xrP2t2OnWUCL+764icN25vmpChfGQFdu1GggTu4Wja8edXlOH1j7kZKMBeYMo3QW5btPDzzaw",
+	"6da6UGzHLAxY2I/oyqIfbOoauwG/bOnGBxWah9vy3WADdi7/32FjN+o0N/qc7bk1MPrazfkc3Q09hadm",
+	"05pBTr372/DHbgEOvPpF+Jyr9f/5t4WwQHWrrUGFr3ZvQnGUmxD7zpJpoVjKK/ho1dSDncTWAbdlB42u",
+	"ZsdKPNctwq9chFaORnhs7Ybu0rFz3cnkPIRe200rC/0wV6mawskY0gz+UaosVWKayZaF3HWJQkXF4kwG",
+	"3oyBoVzxbHUG0GTokyw6oGy0ejl99ZRcshVAJb03Ruj7MShqx/dINKeKRq4pj4PF60wYVSA17avnWbZA",
+	"atL1uSwx1fOJpNATz17YJ1B0bGvzddkPFxw/tvsRFKvSS4yicPO0SMpLXkQmRx2niL937y8pAmd9fQ0Q",
+	"HVPZCITpXLPlSCFghpnHsWQas3ogCZymuk9iGek7dMH7abyOYiGumABqdyh+M/bAfATdfHQuzkWP/Pjj",
+	"aZ7NzXURcMaPP47I+BQqffif8M2I/AIrTdzG9Pv9MTrEqLdv1sIOLDDBpSoW9lwQf237BNAVC94EZRyn",
+	"sGAq5fgMnsH6a/L9+GOv/H78wwNcAUdtZhk0XWmynPNoTpRMMGsbXgpdYxARimd9nP7TWP/4I35HyUKx",
+	"Kf+Im2Cfgtthi+m/HxsZNu6SscoF/sui9+Mf+uTURb9sZ3wXG46oIBOsKIuNwcYzbYbCY3Md/o12Co7m",
+	"GdeZGY+ZKxkD6OqYfD8kmSRGlSYs0Ywc3f0ByMH1KkGTBmGgyPiTOaC6pEzs6BKb13E9tm+BihfzGkPW",
+	"Y+hOhbt/x+Ko/P0PjdhbkYzZGJ0pdJJgMG8OAI6GmrpkjCkzY7tpzOxkBYwEX/hQCucJNQSGkUl4jJUj",
+	"dvS6oKvx4zd0Nn6A/lbDGAUBjJ9Oe8+NqTMm358c/ey8vF1yMjxCRz/PCIdVFjKzaFmlb+6HPjzhhRTM",
+	"PWbGr5gmx4MTO9rXbMFoxsXMjLU8M5As0CYjWqbMcqzZKjPipzFLFxKaYfV+Y6vxg1KKXLKVfUvxld0u",
+	"SJUXwBNsOmURwjkcnZC5zJUuqCLlhixGZGxUrWdIFkACxd+9VzLh0Wps6LYSynlAJmwlRWyWBV3jJ0f3",
+	"cZ3Hr1mmVr3TacYU0gaCS3RLfBQUPJAW6kETmIVNuM5YTFxavgvXGgHjZGmfPC13VrClmakGrF+6WDCq",
+	"uoQmWgI/CGJsf7fUI8JnQiqGE1nJnMQSXnop5LJ/LsBXHjGBPkEeG/k1BQzlzumCRnPWO+oPStnsfQc9",
+	"22xJaOc3xhbelrjCDizn4AILD+x5C4UNE5nNSQE4Z30JhsUXSl4VfgMMdHbO7IngGe+jzrA/wFHIBRN0",
+	"wTujznF/CINd0GwOx+QdI2b/hFMaMysKGnwad0Yd/NUcx3ohhcaj9WgwsD7DzCHNso/ZHTgPsI8YNTqO",
+	"OaIv3SlKQ8f8Ro3e0wzOnf5aHkJIqylG5PL/KopAZ/Tuwl/9R9KJeSUjpjUkmv6HWUA600bHeM4yij0g",
+	"7kBlTf2S2J89MCANSVOQZfA4XWQrm1OdqZx1A/BVVnRFcxZdIt8CyZf5CimoscXpD6hCJYFdMTWRmjUu",
+	"7MXn3LGICtiwu4Pjli9517sg5uSYUM0IVlacCzNzWNt9BiBkhktpXukfyrDK9h2HJ6uHtNAWCkFUQ1VX",
+	"Q6M59S4Z+pVquE1n2LlPb9JXaLTlJXdAMENm3pYLXY7mdhrxD+s/bDZisYku//RdxdPcORoc3esNh72j",
+	"4zeD+6PBYDQY/LP0Lv5iFi3X6v3g3v3l8R9/TqdDNRgMhoOTgf1vhuB9rg+hyJMEvcqdS7Zqvi2hOnsi",
+	"cyOYjz7+75/2m9/15siGg3Jkzs/EFolcWeQDxa7kJd6GA3D9B9fqeS48aTs0C1qk0loHqJ89a5507ZN2",
+	"I/AnUAHk/QZo/hTR5OTUHPZ4WiC6TcyUDXlxRVJ6ycUMYUrNdRAJ0yy5sg2UAilye/NHwRFWR9ddYhcR",
+	"z+ECE7zkDXelWUVfzcat1n3IakBIzUAy2viSrcZu4la/4SjijQLEM82SaZ88xegczBFy1aSIULO8ZIuM",
+	"CLl0WG9VTkR6tV00d2VFTzkDY+yiAN37RSLiWnsmC5FnHTW2pq6yQeh11daGNpgbcmG425C/EnEA/Qo7",
+	"zpA8zweD4+h4QBQVsUw9Qx+o4Z5VuOG0MHwC17OtUgUHdDgZ0nYHH9o19nYxAFiJICIIOQh7aQydukfb",
+	"y+7ANdfdzjMZFeC7TdcX19lR3Eh8PLcGjhUOO4gLFnP0Bfkn7Z1P6BC5RgECraPC2J5GZmiylCqbGx0M",
+	"rK3CO2NzRhFQUQoQKzozSoYD8+c665KUKiPwIKYPm78pV/CHfeXKFIzI0NF90jitYjg336DX8KibbFE3",
+	"rPvMWLb3shgDu3ZpBt+k9Po6xc7tyRvzxGMk42ayfCGz5zI2Fnh8AHJ+KVjpVvRz+EolYh+VZTf6FW5Z",
+	"L5z4ymOe9TJlcdvqbQVz3RuFSL+3bC5066vD6SZwVchwnfIkY+od4JNcVIw8v2tzIEt3892nwtaaWjhz",
+	"TcbWJdqH1H4Wjy1ekf12jJkhLh95wmZcEC23D5VLccOx+lX0rldIlIFivOX1OocIx87vb3okFxGrPrBd",
+	"tL+xZ17DC3OR8WSPFx7OOqWRS+CztOAXDWJKJojkrZIcS586SOuewy+m5Jm8YgnF8kraYGyWaO7QCtl8",
+	"sPlIrpTxutvBJEH/N5uidI3FmvPOqHN/+vO9ePDz8OefT6Kf4nt379OjKaN0EN29S+PB8C49nkxPpsPJ",
+	"0WQw+fnoKIqHd+N70fDuZDAdDOjgZ7Npi86oM7x/1B/0j/pDjEdecZnrX/EVFahwo7l8aF4ezT50RsMj",
+	"I11te8+Ovoqa7jmsxWxk4XaDmYlM8Rt5GIuzA1LCF0wuEmdRrjSJedwlgi2NpuiwtYrjwwwxcHaAuLeH",
+	"x+YJMLpiik8RVTBoCr+QGSNjc5yOSWwMXZZoBnYt+oxXMvf8xgnFHtw0K/Rcm5VqISYV80Amq2cOjqRy",
+	"6tyMSSdKXjJRKit2d5CO5hZV6HAkb0kUCjgAKdDauztQ2Gu2kCpIY0WFgHU5ylwcRON+6GxSY7Ny4bAi",
+	"sewC6IQkcrYfmVVguWrVDL+89fa1jC1XPoFzxS/Rr1dLPDzv+hMKL7po9DpvOVSNmK4+oBkIEJezAHdr",
+	"fDigPu+mAhzu7JxAJvzwuIpu39GZjC7fJ+yKJViAFvHY2kMOpxrmU2SYwQEbTZPmE0RCM5MaZ+3wn2Up",
+	"tj2cELrffGh+Ll75xoXKfvu9N0TJJZMr31RSTAOfWsPJ5RVtO8bWkoo6HHIhpFq5vleax8zGiBp1A4tO",
+	"Z09CzVAy1q2Fy1TqLKlic5lr1osnCDeRMxRzt/RCnUnFpkqCwWlfd99QndNXzEZi0QLN2MyQhYWU9I3O",
+	"bmfJhWDunD+kLuA4bLs6UAjAg0hq97BaDaCUpJvi2UaEawT0nU/u43WtrJ6xQlTfihOleU2KV385S96r",
+	"39h9xXc328sZXzRs18gKGkxQ3PsNdYGQ/+JXjLCPNMqSFXSdklMyNhJnTL7P/I4TUrtA85IL/UOXjOGv",
+	"Mfne3rWSuSJyKbrEMFsRsrH5P46Zx+fi+4Rl5nTNE0ZQ9v/QJ28hyaPMl4EELdsnBH2QmLKB5bHEjJCk",
+	"8qpo4WC01ESCmxJyLtb9prCGNyBvGNbLBdYqtFE0qlGc8s6bRHOK8wtwUjFLa04RvpXHbF2YtxZ4j+xC",
+	"t4vn7MjMN2TMR0AhiGKyC3eWotkxkCcUCxDFLXqrB7b4+f1jhuMAodS1T9QM6+8guZR9XCTQLMuedrsp",
+	"mK1KHsoFKCB01iFwwqOG4XJNinK1v2GV6hZVurj84obZKa0zD4xtFHbWD52zvqy9BQk6U0x/SCoFT7WO",
+	"flRbpWjW/uwarKlhvqqKuDAW7wcIf0G1Xhr19cJTNJ3e6S7DiaIOXmqVnW5nDidBJ5707aL0I5l6xW3G",
+	"dE6y+aoCGVc7y1tKYSiJr5UaJoo8twkmwB5II/MkgCd1im+Dcsf9uiUH4WlRnJ0pzuIHUM83HmVMZ2Nb",
+	"BkyzPkGgTeL2FfstWcSiOqSiUDZCOewvmpFQy1BhPtibnLslk4w63316e/r68a8vfz97/P7V6dnZ25ev",
+	"H10b8taQiAmG1vUu+Q/eYt5KDkQpmJCrv0oxdEDhs/tuldIqF3a5dpZXu8uiuthlyfXfZsqEN4G9JF0l",
+	"fcL7AQwZ+8daFkVVRuH3N5FRO2c3eKUPXJMZQIIcQl81E6mi7ll3eVF3kWumb7DM3Sb7ff/1O2gaxL81",
+	"q5trVsbg/WUFNflVn+DFrUuxbgkjVEDlARWXmAPfWp7GDSXcDbw8xapfQOVEFMTBSpmaMQI/j0plr1LG",
+	"kmKNHIshewwrUgiSMKTJPkDPi2KphCRd95g+OS0aXpZTOhfYk4VQTYojNOQ8QUo9mGhuozfCYvRgMf4e",
+	"kC4+JxYsd7SuUEhl1afrPVgEESra+0P+arrdoQThUZ0kbKG1+dGGQt4d3Yq8M0zArT22vJF0u3G41vDp",
+	"Z1LI7njwXbMQMu6pvtQeolqfvHWdh+dUkyumVlh4Zp/TxV6/JXzV0WAAhXx4mtjeuzbZYdNOrTrdXnq4",
+	"Rgfx9rie1u/MZIV5sRe9cqXRlznwCyTMjBw8sSF7OklKr4ZiNH4pklXxhfVRwfVGzEH2+Dt43EXx8EU+",
+	"SXjUXwt/KrnUndHRyWBwUP8JLl+t7yRJ3Ka5jADX3e5AmS22mhhhshDB88udu1v4AHwuewZYKod70M/z",
+	"csGEhq7YIPF0WThvgyuu7BRKo5NELm0xt1k7ROzuVrp5FYmAmCRCTiuAfxgp0SjLCBQ9lw5ZmiQPyBhk",
+	"sK3KxVMAa3Exo7HKlGZpKmf/X98wMEeDO/4grV9Jo0SdQW/z0sn22Y0HzAX/OtwcKNHXKPELnptv1Op2",
+	"Dk3bmmRblAibcRwq5zThVGPWvWMAM/IIkYj89jzoNjFfZjKd6MxhsmVFgOtdJ4ojiwVkiK6XKT5DrP2M",
+	"p0xnNF10bGLoRbczy6miImNAb1Dlz68YhIYjNoKcqAV2ToQ6AGtWaJcLWHHYvvuEbQCgapmUyHrFgcPU",
+	"FdYp29RYd9oidwI7rGvfJYi/O3htWs6v5urrSnXtG3Nka0zleoXLePY/z4rKYb/+vfy5zCX2RM9tBDak",
+	"ajqbS+KDgAYGzw7AJXNGzGLDqli0AFu6hse1fW+l0tKj8DZH9Qb7FEetVNuSTwpwy5sx0r/55yvjn515",
+	"Y8sBJNXB9FRaPhN1rQIoI5b7M8He+iqU1lsWihmNe9istDdTMl80n0Rl25j/wot3HcRabuwB4+yQqNBJ",
+	"V/pD0oe0ofc2n8d1Bu6Mjn/qdgq4ks6oI3NsMax01uQXSGj497v295RpROgsu+VzTTIpEevZoS1HMslT",
+	"q9UdLG8zkPB40JNkbcObzhMkny5Wm1I1K7ILD8FHxsAhsddZ1xxZEc21b/H5nXfbpi96DNCW9L/SJPPD",
+	"pX+XU22XAI5UeMgiMMPNXyqjvFGSrCWSb0oT0O9Hn67x00bKOVpqW0UO2Jhx8qENfoDLFq8TU4N9xZR0",
+	"RVILJePc9Q4Db71mCjMcV4nEEhh9mRdjud47DT5P2C0kt6/lfAeTxF1Vz60lG5VMtT3ZyBd0hwkY+y3J",
+	"azK/byo973yKiyk2KuHlSnT2Sfz0bj9M1M5b7X2XY3ddzJ9FfczuiVHJBTGUS7hYUgVgNQiYY13dgNVY",
+	"evr+polcWtTILoQcBBlbPh0/IBRvK/p2zPgVEx7CF7jdYwAMFCgYmCKRVAosNnDOW0RBolis3N0rAioW",
+	"4UJnZt1cKfF6pxQYEYgb6jv9bXMKuORcOAS6btEszV7FNYHGNtgvw4UJEAfRWjmbWd6QYm55+gcr4ZQq",
+	"kzL8rG98N25tEc5sk/xtZH2FrG+Y+32oKKaLR3zqsBTKejs0pv9Z8f3tIcB2DVx+Rn5+iHtbVNYZ8v+A",
+	"9jJiD7ZkbyMTnAC2hL5d6I1iriMLEH5TeRB0878peAEgSFfENezNukQKssjVQmorHvAENhR+yRbZptPd",
+	"jvUmVHub5QenJDOHlNUd2hOp3YGvkjihEIZawULyxW2To7vytsjxVBCZZ+5UKsQzRC+cgHdsCFFvI9G9",
+	"cwzFL41tvMNBobEsS1wZDpxTM4TGVDKfzfFQgAMR3+Mwbh02ZQjRCJbhtii9QlJHn5mkMCbhaTC4Kp+J",
+	"sk4TfsluUdoVhR4WktYq+t0yqhkTY64hsQF2ntEaMpJKnZG7gwEB71vGU1ZLFjiHW6aIXQQgalWd0fFP",
+	"raXea3dTwKr4VS4xgQJA2xVn8eGgFIH6kgTZseKd8XcN3DSHpEtmDLz6jJIzcFr3QBbhpX0yNuY9QHdT",
+	"8jCRefwYfiDD/oAwccUSuWBdgs+ZIGwzAKnb+1MIgSuIKNpgBmBHT2h0CWHKczF+RnXWg8f2nj4akxnL",
+	"bBidZ8TMi8UP7HBgKwDdcYr6/Vzmqk8A954M7xLNIiliDX7jFFrpIeh9GdSHXmvnIuFXRuV9U3xlLyx0",
+	"70sG/dMt+FFKV0Qzq1cz8wYzdC5I+coCmjORmhs1PYqY1iGVF1+Iy7jJPmucvFowXYBXWVh5QNJGvbxb",
+	"giSpXPSnXHA9LxCSzFc/jncsSMtWi7p6NK8Hxzva+/P9xd+/Pz/v248//Gj+OD//8Yf/+K7T2NT17iBU",
+	"q3YwbAh0o2pLwrj3CH4SMX7FSswIjHOXC1Chw8oK+BMf9O5ffBp2jwbXPe/zd3vhHAGIMgyzZ7sAVrCU",
+	"eTwiP50MB73h0bmAy0bE3+ZzYZhzRD6dd/SCRZYmzjuj886wPzjvdM87PIY/3VPMV1rmKmLwtZEJLoX4",
+	"TrO3CG41M4QbY3bVd50q+v6Q+ldDvJKneGXIpwZXmKHbpSgeuy7iiwvPO6NP5x2V4+RULraNFFxXcLHO",
+	"o4ixmMXnnevrcwEMuQMGdSkiDhbVmtPFggnrZCj+9CS8lQ2bst3tVdWXxMUVz+j2mtmn3nXfEAS1kaSL",
+	"rJKUuz3XyFntM0Uj9p/V5GMPtrG4/XiwmarExVWz+xQWvi1YpAJUInB42PU5mIe03NjtHlKPWLaASx+A",
+	"3J/6LwNdRypjalRg1M0JGyJ2PHu3FWq+KTGisaUwYraKy/LQXzBlDHrzfl0DG/3AGGDQ2iKT4CWrK9Qs",
+	"Z/RFCzWbyHuN0HYonPQmdxuFk39JRu52MnnJgMf++WH4z8s/j+Kf8sdysLinhvSX4+gRezL7lf/35bP0",
+	"hXz14bV+k/9j+f+v/jkYHh2f3L3308/36SSK2XQ2551uJ1eJ7UClR3fumAPWTzf0Bf2dG79tVzzqdeII",
+	"qF/FFZiAyDMNnLiWevhFKilh9NCaCYTBTgKoknno78Gn8o+tKNQgkmphqAVCT5fPtqXj6PHqEi2JkMT5",
+	"5sEpBDpNHQp1RUy1q7j0du+AFZdvLOi393Rj+u2x/vWFlU2THfxbRHX20CO2s3gJqVyy+WGiitzfzj3U",
+	"hB09av6kL0oml0bPrvWUQA9ARaeuC70xzcFtkkqRAX9OwOmakXxhVIqYZszl9HTDqjm+8FtqDSPTRb6l",
+	"MizEPYPhm8F6xsaEb8EPLFvOQl9l+7Cj9YfB8pfvKtoW17697Dfd+f3Nw/Vmta42iCmXElHN3Lf5EUAJ",
+	"Ha9VJ00xb67zc/9kYJbBNq0D3o0rDTKPD20JYCPkFmYAEFzJxtBx+UBKv320zZfAvdtIm7AN1QMs7Qa3",
+	"YebCt3Dsmk/X9aVxljkB5giptOz4kLB4xhQB44BrksqUiQBb4sEisRHsFy3X/5x8Zvtuvytp2KPme/1B",
+	"mJqjOVWzMo0Z+ocKq+S98x9QOtsyXm1VPRpCdppCjhr0B4O7hlbYR3PfsHs0GPgtFGlGvsNrzPpyFKNb",
+	"Cots226AKHlfaeG7kJpnDrlyoWzy1EpEvcpl62P1G/R5g8PAzLcpr2p32JNXO8qiBlXC/PwtohXYoVes",
+	"nApoSGvRtpe6gqt6USsW78Bw7nwy/1zfqTbwDopL7FwopzYzqmtsDWzVCZZH5oGhL+eSaMaMnsNWZJID",
+	"0nhR/JjSFeT6hJWcZ1ywlxW++2ZckE2i17VTt2e315a+UkFYVDiXcsSJrj/UFtHVkFBqNEu/C7kVwe1T",
+	"R3dJF73tpPmCOrYrMCVZH6r2SnMxS9hGo14K3I1pevU5oJ+D41vgmgrDY6VssLZRY1TAWVbfEDvWpeR1",
+	"W3b7+ENy0WzSh/p/FGa1XArQXW4p3xk3ZDsH2M3d9OKb6XExI65x8CEY5FUp/icM8lDRUU4yJqjYx6Ff",
+	"JdE7n/DDNj8aV64dvCZMxCUSkt/HrU/sIPBAYvSKkckKsXewOb5rltknv9numSuS0hgwXFcP8O/QPEP+",
+	"tlReseeuccxt46LZWAbiB9jsBNeS/HD+uqLpU144OPbY521+u70X7ZDW1dcnS3aTE3XqNW7Ct6hdF02Y",
+	"bt/355awvo7gpUhWBDbJCJNL7AaUC/iIX3eJ5jOBmU+A+SozlEoUgHQgxwjSUeBy21sSvOthLK+DiJID",
+	"ZMDv6UPG4d8eQtcX5tci6rcH5lUbhv1qsK5synVxxMhszhSBVdg7dpayTPFIN5U4PbeXbMuLM/r6ggrr",
+	"XocM6SITznBb7+hkPu7az8O7afH5p7j4eDzoxXSlxw/I/QExn1wCbN97BqZJC8Zh/uAxFFKRMRcZU1c0",
+	"GRfFQHUA6sYse03FjNWllMG73g179y8woWzQPbn+Pv3X/F/xv3opF3nG9L96c5kr/S8Y8A/fdVr2JoQs",
+	"Ur/15VKq2Fup4XxcN2o3v9o8uNB460a2RXadYWXGHtW7Nz7+6RVTdMae0Qz9XUfHJ92O1zpreIQW/T9k",
+	"kpt1GfaPup0p5YkRaCd3u5hepvU0Tzqj4d3hz/etW80o3+b+u0fHJztICKT+ujy0PD2ItfuEz3LFPHAx",
+	"ERF5Zdgcmcp8b1s3FoyOA2ubkiYXTNAF77sVr2P3l3jdjeO2XEwlpPN5LtkE65YKQd0Z9gf9gVk+O7rO",
+	"qHPcH+JX5f7QOOaYlP5KmfFmUN6KXhVL2tYdE9glM5/TV0+Jee7+G8WiXIGf+V0V88MIn1hGue0H7G0O",
+	"7Vy4pV8kVDQHLsHDbftau0JBuMvmyjLF0Bhylc11to95xCt43U33zw76Xfs+969UQ5zrTTEjtI25KgK0",
+	"lhwO5TTy1g3OBlwqgCiJ5lJWUBZ2DXiZfTLX1+0lpr2bEVRhguZSM2EMXipWExnb7sfgqIat113yIZcZ",
+	"taB2cdwDL1ogAPbKjuBQ2wvc9dJ+nDKa5Qqw3uY8Y72EThg0O7YBmO/udgeDQX8wMGoIxEmKeNDvImYK",
+	"mxphO4kyGPPWe5Y5HtZCGd1OwlOONRA0SZ7gGAoGnxZ/AymmMmZJNaCyGWLBNYUpcfQIWFdsU8jJi3Md",
+	"uSPWPvd9LnhWzhXiXEeE0WjuTfO1fQnRucLoG8zW3vOKroB5zU2uas46Mx0aIb3EiIUDCTKmyUbI6Ftg",
+	"x1ph6Qu6EBeusdkookmUJxQdT3XtWAmNbMF2kYJF3tqScGP5YVk412TQJ2OzoHpMHJQz1vsolw+buSZC",
+	"hmDgwC2ksY0pAHA0oakUMyiwTvtkDMoFKJ0ZagRFyQMXzGJRwraD1xoisRwQLuFBZuQ6YwsjHcy/ofqU",
+	"Yh1gTzs3yFItmB14AtpBFxjpBWslNJtKBaDQCcUOlFRhrWGOsBufQBmdeVGsAiRsdHLtYh3ajY2C4gZG",
+	"n6EP1MPugQF4vRs9/4+Z9m6tt/ZYnLCQWg/Dd+6CLOy0D7bfhatdcQ9j1Qh2IYLwMids7lYlLsDlIoAZ",
+	"PsFJNPi5NnYOAJprryskjd1wclbusxF49pnwygBxCJkxu1qWTtyPvZJgzC9v6t9j493lUu7hdQPCOIWE",
+	"8zpRZ/mMQkK5vnFiTY2AswBpmHC2lHkSk0jqjORwNlLUC4rstDaCUOVbCkhe5+IrgnB6nRetzw5kNjZv",
+	"yuvchiUPojiaxQb4viQpujjURhdh4dvaXubJdz6pXDRiybzORWfPVTiQn1flwldM5UwxrXee9O5OX5jB",
+	"xcZijSIqIpbsU5SNT6wt9icfcpazGCYMOM/mPdAiLIPiky6U9CPfLumKUMyphYhWJNOUZw9KMF/8IrN9",
+	"JnSfPMTHQc3pjHIBpZ8UXuawaoxt312HswxUuMCTvixhnGVygaPfgRLM1Y76nZy2P271QFiZcIbCf6dD",
+	"HV8V8p1/586SopbDXNTDb/tSze5ACtado8HRoDc8sk/qbDgYDuaXOCX/ffbyBcFZdm12pH377eje3vt8",
+	"TFRzDjkXRhdtFPCo61p/BmKiNh9MZ/aabyl7entdgVXdzn59+erpk/99/+blb49fIAhtuyqAL9cfEvdj",
+	"ewqD3duD9oUsktmKh2MpDSa0eWTmiCYkWOCX6rFqv7zzCT80JioY3QxbPwI8F2CKEZ6RKeWJrhb9bMIL",
+	"wTNxcJ8hocC2KLqNJmvazaH9im9LGdh7WQ6akP21se5ubFkbXYBfv8WMARz53zRic4IThaes4HyjTAH3",
+	"78H8u6uXbpGNPpgH1MHx02nPUCOW8o3Ij2NILNCEGu0fgXg8FD7FFgnFDm8OatAep5YAAFzFuwWeCJqf",
+	"xRLENdDY5mVT3ugbcNXujddLRjRm+c2KoHFPR53zfDA4jor1gT9ZZ0eu+Ac87FZ6in0xcXHDHl3N4gJp",
+	"EYFVgERv1mJk9za8f2UpjO7l5bfWr/aMZcW5/7d9hG4lXcTZd1tUf3vR5/BLhWDWIO1rZYWyhgzSjOkd",
+	"QZcCOOMF6lIzLaH1av1gAVilTdVbFTmdLnYWGphmVEHE6YsgibdsJrW1YkHUIFsby+Z1Lsoy74WUCSjf",
+	"SP/gypZo2/oBvc0yCx+t+4pbEVuWWlHoMbKjiD45sDEGNNLGGnNuyAOaYx5/lmLAftXWo1lAVH2yn65b",
+	"eHS+fiOhSOWArqmuCqemVYUXYF5rjRZq6WKvrAK143UpVZzGE3SB/rW5aEcOqT+S0ZX4TVpG6HLzKhWv",
+	"WCiHqD1P7mMRlWGXoEn0HOwfz0VofdjGHnL0AEXrWZ+cFqNHI0fTlS4RM6nDf7pi4FRf93mfiy3ml1sw",
+	"KZLVg6oddsW1M8MaLK9Ni+tcmJ3AIzdF5F60L7qEfYzYwqaLj69owg11vxTJahwKzBuJs9pfut3cWOuG",
+	"6uxXROViVPTJxEAFhiMteA2AzW4GH0Jah78GIZy+iZQJoyKk2kCmvqZXjPDsQQGwo3JhkyL8XlJlvhYX",
+	"OqNJgsg0CY0uK70564bpCqh3Gd/b+apbZNTNuRHNq7rnC5mxOtXrbq3qVTGjwxLDXcKZvvPISYFDWbhl",
+	"CawFV3dpUXRqkwaoyCGjeMKmoNpA65W3imfsLYfQss01sB0EgMihPt4cOA+lmPJZ3yXnvmZaJnnR3lXI",
+	"zKZhXdhDpEyRKM+U425H5WKjU8o3r3Ee73BWDgNn5d3rbpX3cCtbn6CnhkBY3O4gtU4D2CKQ9Fw7wV3I",
+	"dhDrNDESdgXXALeaG6mTOV/E3eC2oY7EN/bdUjSN4wo9e0diO8odWsr9ZDYY2u+uFajY6C2yeLWFfY6g",
+	"z9ft0KyM4Cv7LSGsa/k0THHMtxSsu5whm8dQRPfN0Q/oFYMiG2dwvTbNXQrSIbXHG51jAoy4gw/wL8Pj",
+	"w/Y8Xuuh+nw8/m06sF7l6MCqBqoJF5k0Z3fEdlSZwZ9lflZ02ZvA0Qw+5VrD9o5vFNa0/SccU0GWimcZ",
+	"E7ahDzT2lyrFlA8oCBdGIb5ksfm+S1iioUfnFVMVPKSICil4RBO4PZgHbqf6qLQb1pTPoGsLBlNRY4rd",
+	"6fyBIIxM5KlZS/vniqaJWc5WxU2OM/6micjTCVMPqro/FG7RibboTqEhFsy1pmvx1AzraHjy08nPx/dO",
+	"fup2Ui7wy2ExOkhKhSzA7mf2LXwhZ0HLRjKFWnndrUwENreCb27nMSLVaZwLO4vRuSCkR3g8Iv40zLcE",
+	"2i6PSDmRc8wBCuD02QEB9K8Pq6mxi4DN2S4MTWMsIO1+axa/P1tsDewR+Oe19OsFnJetXZ9oaq/5/D79",
+	"0kFOxarsDHfJjBaKXvMUIFjxG1XCI3zMXCgAkH4O6Fff1vEzSbAp2859RKtTt4tu3SqZYQMtYU4ZSRhU",
+	"sAvXRatudvu1TX3GxaXXMLU6LHNeEi6iJI+ZJpgdEzvEqS3jsFdfNJvqB4xboN3aiNRXbBeK3OjyfcKu",
+	"WKI7rbRzO6NSxSwb1fnwdN31tqJzaKL6ziFObUWFAiL/rdImVSo+g7VeO1Kwn8TaEJoxs4JAUtfV02vC",
+	"5mBEGLOl2q+1RMPKJwmP+murKJfiiVQp3uk0ZnOugAGGH2p2aFgZ3No8y0JSOMJvCcETuXB7sKZggJsf",
+	"G47x4cQoPLBFGxXXznEjKd0K6cO3+NzhGLnzCT8057ojGNqN3Vx/ae5eMPGwrHs3z6pjeLlk2Lm4ZN6a",
+	"Bbn2pcO3y9+78W6dZYyEaotxXX8rrolZzqJYCJpkFPgDh4LUdq+erOAlPDaaCxYIV3Scz8vdbfDs3JLu",
+	"IAnuWOd6Cw3zV3vlN9UNB71/na7zOVZlgzG6GgSU87xXbjIUDr3mKk6+raiUFWd9AJGyNQLlbcNK2m3e",
+	"fqiaM+8PmStBkwN3e2IxyWTRXLe+0Ovb5TojiXO9/Rg+w+t2nUGBEXNjVprnE72QcKXRb85WIkJ+OekN",
+	"B72jn94Mj0bHJ6O7P/3TtsA3s3IHjNlfmjCNzsBtj7hX84g/mYiZvqzeX3qw4Wr0XO3QZrqyvEEyxw7m",
+	"BTCA6wXqXIQPinpE2yl5rW4HkZBs+1ljaMWHYRKmWNl2GgxPAArwxviNcgj6Xra5OtxV39IhlGfzYAwq",
+	"rOL6B5D1Co/Q14t13XicoRMX837ahoAObHrhVrQxvuymle0TnN/tYHDExTvW7LKak+PLu/XscM2JgB+3",
+	"2GSFZ/KGOAr702JNELeNP7w2sIui81158wUQ6VeQ63dYznOWXZMbv7Mz6z1iGeVJvQWFV3XBivGic2sx",
+	"LMz3WY+TYRrQXC6h6TlsfVmLB75NVI4PZ3TZgEKRfPel8u7aHWiWHxuZfBtChH3l1woU8TXhPmyV6LeF",
+	"f1BJxwwjFiQJQScMdtxWjJbxYq5IBBuAEKXkLYRZHbiBhTooMnewEA1Vxqxo1VnXXROxBw7QVvMmjeRv",
+	"Ib/GP3QOmV9TJNS1T7A5OniCTTsBn9f2lFO56JMnMklQMtOMuJQOm/gFndTIuGxgP/4aOkq+zoWXKiLk",
+	"cl/Aik0xu92U9up+8pujL9blM635hIf4zSNG42csQ/4cNGTvhzItW5FcNcfJ14mKFN6qEtTtJBiat3Cu",
+	"z3Vn9POJZc3O6HgI7efNtydHhh2scGuK2Q3uj+7eH939Gd3yWeHUj+LI/+a1m/wzOQP9Q7FiqSGv0ZA1",
+	"lkYiXx6dDAbrQoDyhIvZGRdR4YHb4gNfzKm20VxGU0wha5Q6VhaYtxsJiS78IX44xQUbHg2CD/bB1YAU",
+	"4Mapkn8yAQSwYCIGnMqhudyM2zx84HzxndHR8f2fr+sc7zukllSpPiBOrJMINS6Yiu4W8HsiJgmdoRZo",
+	"4XSMUoY5INhXAVJE9FwuIQXcMpA+cLjtV7ms5JjtWRt1K2bciKpobthuDxSk7XrFywUTqAAZraLAQfK2",
+	"pOBvTRI2zVxrE+eQguKJVF6xGHH1racfoZDwMVrCklbqG9fKKHCKByuk2EupLHXzw6Ys0iVd7ZOjWH8a",
+	"jYypdDv04NXyAMeCVNRkToH9POucrFhmu7IYyuGCjPHacQA/hU+n5d5+waqIGu/C3cEOvoP+kvHZHMMh",
+	"OGMMzVZyxv86Kc6HKPmDFOcCumGng+WRofQaLdXbTYijmj073GlQ8EHFL7G0+G0JrsTOZ8QuicejBQYA",
+	"b4PP39pgt1wyjafuA2sxlqB3MyO0JYh70SevaK6hU9PSCLWtyHUw9r+KQLcQeE6i5yLjiU0VUEznKYiM",
+	"XWih2doY4UMPtfPr3bHMs/8qO/OM+UftUqpLhFw88H7IJIEe+bfCi099z+mERTItal+dHC6rJ6365dQs",
+	"I4pkqIW5G/LnLE6tuH3WSGRPQCHrEX8D7eSWROUJgwljaz1drcZp7/pw+3mL4EJbSy/XCy2LCszChXTb",
+	"pZcnf9HSy5MddJajgM5y79bLst5ic4iU2Rr6L9hVCowVQRhVCWeqDJGUBVZ7SdSgCTNyq9qE52/lnCaX",
+	"bJGhUYkuavPd0WBAaKIlZj5U6lMt3D+8YlMeujd/FXZIYTeYm2IvYNdH1KX3ubgUcikwfTVPjXD7CSHo",
+	"O6Ofu52UacThN4JRMVsfb3Gq3p6+fvzry9/PHr9/dXp29vbl60d9AIWH9lGdUeeONWruDO5Y296MckG1",
+	"XrqU3JTFDjuKO/jyM5ZlXMx0l1jMqP6mpLGK/m7c8oSDr6q2xdLU/m7TNKGJAuAXwMocBBCHrgrFfqmk",
+	"mLlugTeJDjZo+vnEm2ODR9m/7qC9DWS+kO6PYu1QoiY0ugTP4bvP2jIfGwhsbcFwW31iDt+npdvJFKfJ",
+	"rsxQ2fO6g2Muk1hjh73CTTenmkwYE4TOFMPkMZLQjKlDtlXyWk9BmrS4QSslnwtGNmG19lR4YmxvIZfE",
+	"RqCKHAFAZEcyJVL0yanbM8PBXKAb2fyo51Qh4q/MsxGZsrWeS47/JyusKIMeDuCnPhcOIsQHasMLuCDL",
+	"OY/m6Aibs8T1ngFYhHInKDaTycqdmmFw1i9+jIOtX+CnDVFw6PYv3Q6Nr6iIWNxzKmVPlTqlYUadybSX",
+	"KSo0pq3YDLmYZrTHhOLRHERlYzcQc2oDmMqysxdLPEQ6ufXmL/8WkN+qgMSmjOU1a91bby4LH0IPOdfN",
+	"xRWJ2JZtreShP7w1PdmXiQujirNlK1XZCRDy1Dqlprm2oqcA4kJbqcB1sVvHM82SacB/h2//t+C5dcGz",
+	"wcXmcPNEw/BeRTRM8yR5buVJ0TXJNae6sLLmhVzCz/grfPUGV+AYb9lrEV5ZiqzrJ2cbyNn+R6BCm5PV",
+	"a3br449RspzLxJ2kaGRk1s+TMeVixuYr6DpGtCRTqg5WBeIaKAMfl92aDqXSmMHHilb4t8pi7op/6/n/",
+	"PsY++zH2hl4yMqHRJaGV6ZcZGGvq9Q2PNrQamszdN3jF148Ry1JZAkibwWdMtHKDPsb3kGcZullmuGil",
+	"01Mn+awzcuPpJXDdhivT46rHuZILducXphLw0O1RIWuXvYYGyz7D3xrqijVTLa4kI5dsZSxHzYBWyYQl",
+	"Usw0yaRH2HYtNunaLkOZ5mOobYOI0ce8Nx37NNxGzUqZmrEejCXU8WqTTP7BmRC0syNpvMJhfZk2DF8h",
+	"s9lV3AvWuA2zrYn6LxcZeOiOBTcy187FHA48ZeRPKdgO3FM5D4pGskFEtTEotGPQE11/XYqIaso1QTdW",
+	"2HIuSUpXRDNGnE5Gvh9X1LPxD0EAtd9hABtcup4OVfh5KstQTP+BbeaJmm9LjLPiQC2JxlIhrKNTry5A",
+	"0GRMmUf837tB7/7Fp5PrHn44uv6ucyt4/ysXl4B+x5A0ihEbj0UBJi72vzqp6H1eX+3REKCOysAd/r2u",
+	"OBq2LzEqLmxX282h1Lfv9ivuN994/Vm1XEUz9hCaIX8KaKPbFMoiv/cd1nc+TKjWfhTVzwHG5OVdkrnx",
+	"0hfByKxZpmpyd7n0m5u6UCzleVrI541NPtCo6vEIbA6112L55/4JdGSu2hTtS7ZRLNQIaBBaXWJEpA/X",
+	"mLB4xg5nmC6pJuC+Af81kKPn6OfQgZStaS71KjmM2bdTHanVa+L/sJfcVJjMpHmeHPaP7vV/rsC5DPuD",
+	"/g5OCDegur5Ht9Wx/i349h22PKKTh9piVh9h1oUDlI+xUD91rMoJf9rc0PBpY+ZSQT9H3Ddzvca3F8CJ",
+	"nW4nV8buvYN8gAPazPKTKWFXTK3QU1gqvf3yNHI6yQbM2ysmjQJVwOmZy5AQubjiGcoC70HPWToxE9t8",
+	"0m9shTYlFEXR1L/r9NVTo5uHbgNu+O7Ti9Pnj6+RGTZgYC02wRSB4V13KdvUKAxSeskFImu5FPYa6PmI",
+	"Cpf8Xl2wh0VGfM0bCjUh4eLSrLZ71eZDQJzWzNymQBD2IacJQsri8k9WNuqk8oTpysRtcHrziY8/sghc",
+	"qtVSR+9mqJAKT8icQtZDl1JBZwx7xYJ/zsPNdw+yZ1NoWgCLuywWhMRcQ5isujK2vGnzAQ9t2mmGlQl5",
+	"EkPOx4SBt0YYIgEbT0CYz3voI0ZjktgSqc3nPuGzXLESXmMlogphZ4pHofvgtHAsgSpneZuTyTXbu0D2",
+	"Mjcb+icxpq04tshjntXdigA2umtNBfund/djKMqr2c0KlZf+/3KytHN9cf3/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

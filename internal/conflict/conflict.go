@@ -7,6 +7,7 @@ package conflict
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/record"
@@ -25,17 +26,43 @@ const (
 	Weighted       Strategy = "weighted"
 	FieldPriority  Strategy = "fieldPriority"
 	Merge          Strategy = "merge"
+	Average        Strategy = "average" // of numbers; the document allows it for single fields alone
+	Custom         Strategy = "custom"  // an expression
 	Manual         Strategy = "manual"
+)
+
+// Arrays says what Merge does with lists.
+type Arrays string
+
+// The ways of merging lists. Each is told by what both sides did to the list they last agreed on: an item that either
+// took out stays out, whatever way it is.
+const (
+	Union   Arrays = "union"   // what either added, each once; the usual one
+	Append  Arrays = "append"  // what the first to write added, then what the other added
+	Replace Arrays = "replace" // the list of the last to write
+	Keyed   Arrays = "keyed"   // items are objects with a key: those of one key are merged like objects
 )
 
 // Rule is the strategy for a field with what it needs to know of the service.
 type Rule struct {
 	Strategy Strategy
-	System   record.System                // for SystemWins
-	Source   record.System                // the primary system, or the first
-	Weights  map[record.System]int        // for Weighted; a missing weight is 0
-	Priority []record.System              // for FieldPriority: the first that holds a value wins
-	Rank     func(record.System) (at int) // the system's place in the document; decides what nothing else does. May be nil
+	System   record.System                      // for SystemWins
+	Source   record.System                      // the primary system, or the first
+	Weights  map[record.System]int              // for Weighted; a missing weight is 0
+	Priority []record.System                    // for FieldPriority: the first that holds a value wins
+	Rank     func(record.System) (at int)       // the system's place in the document; decides what nothing else does. May be nil
+	Arrays   Arrays                             // for Merge; "" is Union
+	Key      string                             // for Keyed: the field of an item that is its key; "" is id
+	Custom   func(Claims) (record.Value, error) // for Custom: evaluates the field's expression
+	Record   record.Fields                      // for Custom: the record as it is held, for expressions that look at other fields
+}
+
+// Claims are what an expression decides about. First and Last are the two sides in the order in which they were written, so
+// that the order of arrival can make no difference.
+type Claims struct {
+	Base        record.Value
+	First, Last Side
+	Record      record.Fields
 }
 
 // Side is one system's claim to a field.
@@ -107,11 +134,55 @@ func (r Rule) Decide(base record.Value, held, incoming Side) Decision {
 			}
 		}
 	case Merge:
-		if v, ok := mergeObjects(base, held.Value, incoming.Value); ok {
-			return Decision{Winner: incoming.System, Value: v, Reason: "Both sides changed different parts of the value; both changes are kept."}
+		first, last := r.inOrder(held, incoming)
+		if v, ok := r.merge(base, first.Value, last.Value); ok {
+			return named(held, incoming, last, v, "Both sides changed the value; what each changed is kept, and where both changed the same part the last to write won.")
 		}
+	case Average:
+		if v, ok := average(held.Value, incoming.Value); ok {
+			_, last := r.inOrder(held, incoming)
+			return named(held, incoming, last, v, fmt.Sprintf("The mean of %s and %s.", record.Text(held.Value), record.Text(incoming.Value)))
+		}
+	case Custom:
+		if r.Custom == nil || held.Deleted || incoming.Deleted {
+			break // an expression gives values; what becomes of a record is no value
+		}
+		first, last := r.inOrder(held, incoming)
+		v, err := r.Custom(Claims{Base: base, First: first, Last: last, Record: r.Record})
+		if err != nil {
+			return Decision{Open: true, Reason: fmt.Sprintf("The expression gave no value, so somebody decides: %s.", strings.TrimSuffix(err.Error(), "."))}
+		}
+		return named(held, incoming, last, v, "The field's expression gave the value.")
 	}
 	return r.byTime(held, incoming, true)
+}
+
+// inOrder is the two sides by the time they wrote; at equal times the one that comes first in the document is the last, as
+// it is for byTime.
+func (r Rule) inOrder(a, b Side) (first, last Side) {
+	x, y := a.when(), b.when()
+	switch {
+	case x.Before(y):
+		return a, b
+	case y.Before(x):
+		return b, a
+	case r.rank(b.System) < r.rank(a.System), r.rank(a.System) == r.rank(b.System) && b.System < a.System:
+		return a, b
+	}
+	return b, a
+}
+
+// named is the outcome v, won by the side that claimed it, else by the last.
+func named(held, incoming, last Side, v record.Value, reason string) Decision {
+	d := Decision{Winner: last.System, Value: v, Reason: reason}
+	if !record.Equal(last.Value, v) {
+		for _, s := range []Side{held, incoming} {
+			if record.Equal(s.Value, v) {
+				d.Winner = s.System
+			}
+		}
+	}
+	return d
 }
 
 func won(s Side, reason string) Decision {
@@ -165,45 +236,4 @@ func (r Rule) rank(s record.System) int {
 		return 0
 	}
 	return r.Rank(s)
-}
-
-// mergeObjects merges two objects that grew from base key by key; it gives up (false) when a value is not an object or
-// both sides changed the same key differently.
-func mergeObjects(base, a, b record.Value) (record.Value, bool) {
-	am, aok := a.(map[string]any)
-	bm, bok := b.(map[string]any)
-	if !aok || !bok {
-		return nil, false
-	}
-	basem, _ := base.(map[string]any)
-	out := make(map[string]any, len(am)+len(bm))
-	keys := make(map[string]bool, len(am)+len(bm))
-	for k := range am {
-		keys[k] = true
-	}
-	for k := range bm {
-		keys[k] = true
-	}
-	for k := range keys {
-		av, ain := am[k]
-		bv, bin := bm[k]
-		ov, oin := basem[k]
-		same := func(x any, xin bool, y any, yin bool) bool { return xin == yin && record.Equal(x, y) }
-		switch {
-		case same(av, ain, bv, bin):
-		case same(bv, bin, ov, oin): // only a changed it
-		case same(av, ain, ov, oin): // only b changed it
-			av, ain = bv, bin
-		default:
-			m, ok := mergeObjects(ov, av, bv)
-			if !ok {
-				return nil, false
-			}
-			av, ain = m, true
-		}
-		if ain {
-			out[k] = av
-		}
-	}
-	return out, true
 }

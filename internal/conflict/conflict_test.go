@@ -3,6 +3,7 @@
 package conflict_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,13 @@ func TestDecide(t *testing.T) {
 			m[pairs[i].(string)] = pairs[i+1]
 		}
 		return m
+	}
+	list := func(items ...any) record.Value { return append([]any{}, items...) }
+	joined := func(c conflict.Claims) (record.Value, error) {
+		if c.Last.Value == nil {
+			return nil, errors.New("nothing to join")
+		}
+		return record.Text(c.First.Value) + "+" + record.Text(c.Last.Value), nil
 	}
 	tests := []struct {
 		name           string
@@ -87,6 +95,28 @@ func TestDecide(t *testing.T) {
 			held: at("crm", 2, object("city", "Bonn")), incoming: at("shop", 1, object("city", "Köln")), want: object("city", "Bonn")},
 		{name: "taken away here, changed there: the last write", rule: conflict.Rule{Strategy: conflict.Merge}, base: object("city", "Ulm"),
 			held: at("crm", 1, object()), incoming: at("shop", 2, object("city", "Köln")), want: object("city", "Köln")},
+		{name: "of parts that both changed the last write, of others each side's own", rule: conflict.Rule{Strategy: conflict.Merge}, base: object("city", "Ulm", "zip", "1", "street", "A"),
+			held: at("crm", 2, object("city", "Bonn", "zip", "2", "street", "A")), incoming: at("shop", 1, object("city", "Köln", "zip", "1", "street", "B")), want: object("city", "Bonn", "zip", "2", "street", "B")},
+		{name: "lists: what either added, once", rule: conflict.Rule{Strategy: conflict.Merge}, base: list("a", "b"),
+			held: at("crm", 1, list("a", "b", "c", "x")), incoming: at("shop", 2, list("a", "d", "x")), want: list("a", "c", "x", "d")},
+		{name: "lists appended: the first to write comes first", rule: conflict.Rule{Strategy: conflict.Merge, Arrays: conflict.Append}, base: list("a"),
+			held: at("crm", 2, list("a", "x", "y")), incoming: at("shop", 1, list("a", "x")), want: list("a", "x", "x", "y")},
+		{name: "lists replaced: the last write", rule: conflict.Rule{Strategy: conflict.Merge, Arrays: conflict.Replace}, base: list("a"),
+			held: at("crm", 2, list("b")), incoming: at("shop", 1, list("c")), want: list("b")},
+		{name: "lists by key: items are merged like objects", rule: conflict.Rule{Strategy: conflict.Merge, Arrays: conflict.Keyed, Key: "sku"},
+			base: list(object("sku", "A", "n", "1", "p", "1"), object("sku", "B", "n", "1")),
+			held: at("crm", 1, list(object("sku", "A", "n", "2", "p", "1"), object("sku", "C", "n", "1"))), incoming: at("shop", 2, list(object("sku", "A", "n", "1", "p", "9"), object("sku", "B", "n", "1"))),
+			want: list(object("sku", "A", "n", "2", "p", "9"), object("sku", "C", "n", "1"))},
+		{name: "lists by key without keys: what either added", rule: conflict.Rule{Strategy: conflict.Merge, Arrays: conflict.Keyed}, base: list(),
+			held: at("crm", 1, list("a")), incoming: at("shop", 2, list("b")), want: list("a", "b")},
+		{name: "lists within objects", rule: conflict.Rule{Strategy: conflict.Merge}, base: object("tags", list("a")),
+			held: at("crm", 1, object("tags", list("a", "b"))), incoming: at("shop", 2, object("tags", list("a", "c"))), want: object("tags", list("a", "b", "c"))},
+		{name: "the mean", rule: conflict.Rule{Strategy: conflict.Average}, held: at("crm", 1, record.Number("1.5")), incoming: at("shop", 2, record.Number("2")), want: record.Number("1.8")},
+		{name: "the mean of whole numbers is whole, a half goes to the even", rule: conflict.Rule{Strategy: conflict.Average}, held: at("crm", 1, record.Number("7")), incoming: at("shop", 2, record.Number("8")), want: record.Number("8")},
+		{name: "the mean of negative numbers", rule: conflict.Rule{Strategy: conflict.Average}, held: at("crm", 1, record.Number("-7")), incoming: at("shop", 2, record.Number("-8")), want: record.Number("-8")},
+		{name: "what is no number has no mean: the last write", rule: conflict.Rule{Strategy: conflict.Average}, held: at("crm", 1, record.Number("7")), incoming: at("shop", 2, nil), want: nil},
+		{name: "an expression gives the value", rule: conflict.Rule{Strategy: conflict.Custom, Custom: joined}, held: at("shop", 2, "new"), incoming: at("crm", 1, "old"), want: "old+new"},
+		{name: "an expression that fails is for a person", rule: conflict.Rule{Strategy: conflict.Custom, Custom: joined}, held: at("shop", 2, nil), incoming: at("crm", 1, "old"), open: true},
 		{name: "plain values cannot be merged", rule: conflict.Rule{Strategy: conflict.Merge}, base: "x", held: at("crm", 1, "y"), incoming: at("shop", 2, "z"), want: "z"},
 	}
 	for _, test := range tests {
@@ -123,77 +153,6 @@ func TestWithoutTimes(t *testing.T) {
 			t.Errorf("%s becomes %s, want %s", strategy, got, want)
 		}
 	}
-}
-
-var strategies = []conflict.Strategy{conflict.LastWriteWins, conflict.FirstWriteWins, conflict.SourceWins, conflict.TargetWins, conflict.SystemWins,
-	conflict.Weighted, conflict.FieldPriority, conflict.Merge, conflict.Manual}
-
-// claims are two systems' different claims at different times, and the value they last agreed on.
-func claims(t *rapid.T) (base record.Value, a, b conflict.Side) {
-	leaf := rapid.SampledFrom([]record.Value{nil, "a", "b", record.Number("1"), true})
-	value := rapid.OneOf(leaf, rapid.Custom(func(t *rapid.T) record.Value {
-		m := rapid.MapOfN(rapid.SampledFrom([]string{"x", "y", "z"}), leaf, 0, 3).Draw(t, "object")
-		return m
-	}))
-	systems := rapid.Permutation(order).Draw(t, "systems")
-	seconds := rapid.SliceOfNDistinct(rapid.IntRange(0, 1000), 2, 2, rapid.ID[int]).Draw(t, "seconds")
-	a, b = at(systems[0], seconds[0], value.Draw(t, "a")), at(systems[1], seconds[1], value.Draw(t, "b"))
-	return value.Draw(t, "base"), a, b
-}
-
-func rules() *rapid.Generator[conflict.Rule] {
-	return rapid.Custom(func(t *rapid.T) conflict.Rule {
-		return conflict.Rule{
-			Strategy: rapid.SampledFrom(strategies).Draw(t, "strategy"), Rank: rank,
-			Source: rapid.SampledFrom(order).Draw(t, "source"), System: rapid.SampledFrom(order).Draw(t, "system"),
-			Priority: rapid.SliceOfDistinct(rapid.SampledFrom(order), rapid.ID[record.System]).Draw(t, "priority"),
-			Weights:  rapid.MapOf(rapid.SampledFrom(order), rapid.IntRange(0, 3)).Draw(t, "weights"),
-		}
-	})
-}
-
-// Which claim arrived first makes no difference to the value, so systems that are read in another order, or again after a
-// crash, end with the same.
-func TestTheOrderOfArrivalMakesNoDifference(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		rule := rules().Draw(t, "rule")
-		base, a, b := claims(t)
-		one, other := rule.Decide(base, a, b), rule.Decide(base, b, a)
-		if one.Open != other.Open || !record.Equal(one.Value, other.Value) {
-			t.Fatalf("%s: %v (%s) or %v (%s)", rule.Strategy, one.Value, one.Reason, other.Value, other.Reason)
-		}
-	})
-}
-
-// No value is invented: what wins is one side's, or an object every part of which is one side's.
-func TestNothingIsInvented(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		rule := rules().Draw(t, "rule")
-		base, a, b := claims(t)
-		d := rule.Decide(base, a, b)
-		if d.Open {
-			if rule.Strategy != conflict.Manual {
-				t.Fatalf("%s left it to a person", rule.Strategy)
-			}
-			return
-		}
-		if record.Equal(d.Value, a.Value) || record.Equal(d.Value, b.Value) {
-			return
-		}
-		merged, ok := d.Value.(map[string]any)
-		if rule.Strategy != conflict.Merge || !ok {
-			t.Fatalf("%s made %v of %v and %v", rule.Strategy, d.Value, a.Value, b.Value)
-		}
-		am, _ := a.Value.(map[string]any)
-		bm, _ := b.Value.(map[string]any)
-		for k, v := range merged {
-			av, ain := am[k]
-			bv, bin := bm[k]
-			if !(ain && record.Equal(v, av)) && !(bin && record.Equal(v, bv)) {
-				t.Fatalf("%s = %v is neither side's: %v and %v", k, v, am, bm)
-			}
-		}
-	})
 }
 
 // A merge keeps each side's own changes: no edit of a part that only one side touched is lost.

@@ -7,6 +7,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +46,10 @@ type DeadLetter struct {
 	Code        string // its page in docs/errors tells cause and remedy
 	Message     string
 	Payload     record.Fields // the record as the system gave it, or what was sent
+	Field       string        // the field that is wrong, where one is known
+	Rule        string        // the rule it breaks, in the document's word
+	Edit        record.Fields // fields as a person corrected them; they count when it is redriven
+	EditedBy    string
 	Tries       int
 	State       State
 	FirstAt     time.Time
@@ -87,6 +92,8 @@ type Tx interface {
 	LockDeadLetter(ctx context.Context, id uuid.UUID) (DeadLetter, error)
 	// SaveDeadLetter writes state, decidedBy and reason.
 	SaveDeadLetter(ctx context.Context, d DeadLetter) error
+	// SaveEdit writes edit and editedBy.
+	SaveEdit(ctx context.Context, d DeadLetter) error
 	// OweAgain makes the delivery that an outward dead letter stands for.
 	OweAgain(ctx context.Context, d DeadLetter) error
 	// OpenLike lists the ids of open dead letters with the same service, system and code, at most limit.
@@ -169,6 +176,60 @@ func (m *Manager) redrive(ctx context.Context, tx Tx, who auth.Principal, d *Dea
 	}
 	d.Version++
 	return m.record(ctx, tx, who, "dead_letter.redriven", *d)
+}
+
+// Edit corrects fields of an inward dead letter; a field that is given the value it had is no longer corrected. When the
+// letter is redriven they count instead of what the system holds, and the system is sent them if it takes changes.
+// Faults: dead_letter.not_open, dead_letter.not_editable, dead_letter.version_stale, dead_letter.field_unknown.
+func (m *Manager) Edit(ctx context.Context, who auth.Principal, id uuid.UUID, fields record.Fields, version int64) (d DeadLetter, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return d, err
+	}
+	return d, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		if d, err = tx.LockDeadLetter(ctx, id); err != nil {
+			return err
+		}
+		switch {
+		case d.State != Open:
+			return fault.New(fault.Conflict, "dead_letter.not_open", "This dead letter is %s; there is nothing to correct.", d.State)
+		case d.Direction != "in" || d.Op != record.Upsert:
+			return fault.New(fault.Conflict, "dead_letter.not_editable", "Only records that could not be taken in are corrected here. Correct this one in a system, and it is sent again by itself.")
+		case version != 0 && version != d.Version:
+			return fault.New(fault.Stale, "dead_letter.version_stale", "The record or its correction changed since you looked at it. Look again; yours was not kept.")
+		}
+		edit := d.Edit.Clone()
+		if edit == nil {
+			edit = record.Fields{}
+		}
+		var changed []string
+		for f, v := range fields {
+			was, known := d.Payload[f]
+			if !known {
+				return fault.New(fault.Invalid, "dead_letter.field_unknown", "The record has no field %s.", f).
+					At(fault.Field{Pointer: "/fields/" + f, Message: "The record has no such field.", Remedy: "Use the system's own names, as in the payload."})
+			}
+			changed = append(changed, f)
+			if record.Equal(was, v) {
+				delete(edit, f)
+			} else {
+				edit[f] = v
+			}
+		}
+		slices.Sort(changed)
+		d.Edit, d.EditedBy = edit, who.Name
+		if len(edit) == 0 {
+			d.Edit, d.EditedBy = nil, ""
+		}
+		if err := tx.SaveEdit(ctx, d); err != nil {
+			return err
+		}
+		d.Version++
+		out := ident.Format(ident.DeadLetter, d.ID)
+		if err := tx.Emit(ctx, "dead_letter.edited", uuid.UUID(d.Service), map[string]any{"deadLetter": out, "system": d.System}); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did("dead_letter.edited", out, map[string]any{"system": d.System, "key": d.Key, "fields": changed}))
+	})
 }
 
 // RedriveLike tries all open dead letters with the cause of this one again, at most limit, and says how many there were.

@@ -14,6 +14,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/conflict"
 	"github.com/syncline-dev/syncline/internal/mapping"
 	"github.com/syncline-dev/syncline/internal/match"
+	"github.com/syncline-dev/syncline/internal/quality"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -60,6 +61,8 @@ type DeadLetter struct {
 	Code      string
 	Message   string
 	Payload   record.Fields // the record as the system gave it, or as it was sent
+	Field     string        // what is wrong, where one field is: the entity's, or the system's where the mapping failed
+	Rule      string        // the rule it breaks, in the document's word
 	SettleKey bool
 }
 
@@ -116,8 +119,19 @@ type linkFate struct {
 type Mapped struct {
 	*record.Change
 	In       record.Fields
+	Own      record.Fields   // fields that the system itself holds otherwise than In has them: they were tidied, or corrected by a person
+	Fixed    map[string]bool // fields that a person corrected in quarantine
+	FixedBy  string
 	MatchKey string
 	Err      error
+}
+
+// own is what the system itself holds in the field.
+func (m *Mapped) own(field string) record.Value {
+	if v, other := m.Own[field]; other {
+		return v
+	}
+	return m.In[field]
 }
 
 // MapAll maps a page of changes, before the commit's transaction opens.
@@ -129,14 +143,59 @@ func MapAll(seat *Seat, changes []record.Change) []Mapped {
 		if m.Op == record.Delete {
 			continue
 		}
-		if m.In, m.Err = seat.Map.In(m.Fields); m.Err == nil && seat.Collection.Check != nil {
-			m.Err = seat.Collection.Check(m.In)
-		}
-		if m.Err == nil {
-			m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
-		}
+		m.In, m.Err = seat.Map.In(m.Fields)
+		m.check(seat)
 	}
 	return out
+}
+
+// Correct takes what a person wrote in quarantine instead of what the system says, field by field: only as long as the
+// system still says what the person saw.
+func (m *Mapped) Correct(seat *Seat, r Redrive) {
+	if m.Op == record.Delete {
+		return
+	}
+	fixed, any := m.Fields.Clone(), false
+	for f, v := range r.Edit {
+		if record.Equal(m.Fields[f], r.Payload[f]) {
+			fixed[f], any = v, true
+		}
+	}
+	if !any {
+		return
+	}
+	m.Own = nil
+	m.In, m.Err = seat.Map.In(fixed)
+	if m.check(seat); m.Err != nil {
+		return
+	}
+	held := seat.Map.InLoose(m.Fields)
+	m.Own, m.Fixed, m.FixedBy = nil, make(map[string]bool), r.By
+	for f, v := range m.In {
+		if record.Equal(held[f], v) {
+			continue
+		}
+		if m.Own == nil {
+			m.Own = record.Fields{}
+		}
+		m.Own[f] = held[f]
+		if clean := seat.Collection.CleanField; clean == nil || !record.Equal(clean(f, held[f]), v) {
+			m.Fixed[f] = true
+		}
+	}
+}
+
+// check tidies and validates what was mapped, in this order.
+func (m *Mapped) check(seat *Seat) {
+	if m.Err == nil && seat.Collection.Clean != nil {
+		m.In, m.Own = seat.Collection.Clean(m.In)
+	}
+	if m.Err == nil && seat.Collection.Check != nil {
+		m.Err = seat.Collection.Check(seat, m.In)
+	}
+	if m.Err == nil {
+		m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+	}
 }
 
 // Apply decides what a page of changes from the seat means for the entities loaded. It is a function of its arguments:
@@ -242,13 +301,18 @@ func heldSide(e *record.Entity, field string) conflict.Side {
 
 func (b *batch) upsert(m *Mapped) {
 	c, in, key := m.Change, m.In, m.MatchKey
+	known := b.byKey[c.Key]
 	if m.Err != nil {
-		b.reject(c, m.Err)
-		return
+		var broken *quality.Failure
+		if !errors.As(m.Err, &broken) || known == nil || !b.echoes(known, m) {
+			b.reject(c, m.Err)
+			return
+		}
+		// What was taken in before is not refused because it is seen again.
 	}
-	if e := b.byKey[c.Key]; e != nil {
+	if known != nil {
 		b.settleKey(c)
-		b.update(e, e.Links[b.seat.System], c, in)
+		b.update(known, known.Links[b.seat.System], m)
 		return
 	}
 	outcome, e := match.New, (*record.Entity)(nil)
@@ -262,10 +326,10 @@ func (b *batch) upsert(m *Mapped) {
 			b.out.Counts.Equal++ // a target's own record that nothing matches is none of the service's business
 			return
 		}
-		b.create(c, in, key)
+		b.create(m)
 	case match.Found:
 		b.settleKey(c)
-		b.link(e, c, in)
+		b.link(e, m)
 	case match.Duplicate:
 		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
 	case match.Ambiguous:
@@ -284,25 +348,41 @@ func describe(fields []string, in record.Fields) string {
 	return s
 }
 
-func (b *batch) reject(c *record.Change, err error) {
-	code := "record.invalid"
-	var m *mapping.Error
-	if errors.As(err, &m) {
-		code = "mapping.not_convertible"
+// echoes says whether the system holds what it held before.
+func (b *batch) echoes(e *record.Entity, m *Mapped) bool {
+	l := e.Links[b.seat.System]
+	for f := range m.In {
+		if !record.Equal(m.own(f), l.Shadow(e, f)) {
+			return false
+		}
 	}
-	b.rejectAs(c, code, fmt.Sprintf("The record cannot be taken in: %v.", err))
+	return true
 }
 
-func (b *batch) rejectAs(c *record.Change, code, message string) {
+func (b *batch) reject(c *record.Change, err error) {
+	d := b.rejectAs(c, "record.invalid", fmt.Sprintf("The record cannot be taken in: %v.", err))
+	var unfit *mapping.Error
+	var broken *quality.Failure
+	switch {
+	case errors.As(err, &unfit):
+		d.Code, d.Field = "mapping.not_convertible", unfit.Field
+	case errors.As(err, &broken):
+		d.Field, d.Rule = broken.Field, broken.Rule
+	}
+}
+
+func (b *batch) rejectAs(c *record.Change, code, message string) *DeadLetter {
 	b.out.Counts.Rejected++
 	b.out.Dead = append(b.out.Dead, DeadLetter{ID: newID(), Inward: true, System: b.seat.System, Object: b.seat.Object, Key: c.Key,
 		Op: c.Op, Code: code, Message: message, Payload: c.Fields})
+	return &b.out.Dead[len(b.out.Dead)-1]
 }
 
 func (b *batch) settleKey(c *record.Change) { b.out.Settled = append(b.out.Settled, c.Key) }
 
 // create makes a new entity of a record that nothing matches.
-func (b *batch) create(c *record.Change, in record.Fields, key string) {
+func (b *batch) create(m *Mapped) {
+	c, in, key := m.Change, m.In, m.MatchKey
 	e := &record.Entity{
 		ID: record.NewEntityID(), Collection: b.seat.Collection.Name, MatchKey: key, Fields: in,
 		Origin: b.seat.System, Version: 1, CreatedAt: b.at(c), ChangedAt: b.now,
@@ -314,11 +394,19 @@ func (b *batch) create(c *record.Change, in record.Fields, key string) {
 	b.isNew[e] = true
 	b.touched[e] = true
 	b.out.Born++
-	b.addLink(e, c)
+	l := b.addLink(e, c)
+	for f, v := range m.Own {
+		l.Holds(f, v, in[f], !b.corrects(f))
+	}
 	if key != "" {
 		b.byMatch[key] = append(b.byMatch[key], e)
 	}
-	b.journal(e, record.Created, nil, in)
+	born := in
+	if len(b.seat.Collection.Computed) > 0 {
+		born = in.Clone() // the entity's own go on
+	}
+	b.journal(e, record.Created, nil, born)
+	b.corrected(e, m)
 	b.oweAll(e, c)
 }
 
@@ -348,20 +436,22 @@ func (b *batch) journal(e *record.Entity, op record.JournalOp, before, after rec
 
 // link makes a record the entity's copy in this system. They never agreed before, so where they differ there is no base:
 // the strategy decides.
-func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
+func (b *batch) link(e *record.Entity, m *Mapped) {
+	c, in := m.Change, m.In
 	l := b.addLink(e, c)
 	if e.DeletedAt != nil {
 		// It came back before its deletion reached every system.
 		b.raise(e)
 		for f := range in {
-			l.Holds(f, in[f], e.Fields[f], false)
+			l.Holds(f, m.own(f), e.Fields[f], false)
 		}
 		// The returning record is the newer fact: what it says goes to all.
 		before, after := record.Fields{}, record.Fields{}
 		for f, v := range in {
 			if !record.Equal(v, e.Fields[f]) {
 				before[f], after[f] = e.Fields[f], v
-				b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+				b.setField(e, l, f, v, b.stamp(m, f))
+				b.holdsOwn(l, m, f)
 			}
 		}
 		b.journal(e, record.Created, before, after)
@@ -373,18 +463,22 @@ func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
 		v := in[f]
 		present, has := e.Fields[f]
 		switch {
+		case b.seat.Collection.computes(f):
+			l.Holds(f, m.own(f), present, !b.corrects(f))
 		case record.Equal(v, present) && has:
+			l.Holds(f, m.own(f), present, !b.corrects(f))
 		case !has:
 			before[f], after[f] = present, v
-			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+			b.setField(e, l, f, v, b.stamp(m, f))
+			b.holdsOwn(l, m, f)
 		case record.Equal(v, b.seat.Map.Form(f, present)):
-			l.Holds(f, v, present, true)
+			l.Holds(f, m.own(f), present, true)
 		case !b.goesAnywhere(f):
 			// Nobody takes the field from this system: it is brought up to date, or it keeps its own.
-			l.Holds(f, v, present, !b.seat.takes(e, f))
+			l.Holds(f, m.own(f), present, !b.seat.takes(e, f))
 		default:
-			l.Holds(f, v, present, false)
-			b.decide(e, l, f, nil, c, v, before, after, true)
+			l.Holds(f, m.own(f), present, false)
+			b.decide(e, l, f, nil, m, v, before, after, true)
 		}
 	}
 	if len(after) > 0 {
@@ -395,10 +489,11 @@ func (b *batch) link(e *record.Entity, c *record.Change, in record.Fields) {
 }
 
 // update meets a linked entity: the shadow tells what the system really changed (invariant 5: nothing means an echo).
-func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in record.Fields) {
+func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
+	c, in := m.Change, m.In
 	var changed []string
 	for f, v := range in {
-		if !record.Equal(v, l.Shadow(e, f)) {
+		if !record.Equal(m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
 			changed = append(changed, f)
 		}
 	}
@@ -420,7 +515,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in re
 	if thawed {
 		l.State = record.Synced
 	}
-	if e.DeletedAt != nil && !b.revive(e, l, c, in, changed) {
+	if e.DeletedAt != nil && !b.revive(e, l, m, changed) {
 		return
 	}
 	before, after := record.Fields{}, record.Fields{}
@@ -428,28 +523,96 @@ func (b *batch) update(e *record.Entity, l *record.Link, c *record.Change, in re
 		v, present := in[f], e.Fields[f]
 		base, behind := l.Behind[f]
 		switch {
+		case b.seat.Collection.computes(f):
+			// The rule says what it is; the system is told so.
+			l.Holds(f, m.own(f), present, !b.corrects(f))
 		case record.Equal(v, present), record.Equal(v, b.seat.Map.Form(f, present)):
-			// Both came to the same value on their own: agreed.
-			l.Holds(f, v, present, true)
+			// Both came to the same value on their own: agreed. A form of its own is left as it is, or a system that keeps to
+			// its form would be written to without end.
+			l.Holds(f, m.own(f), present, true)
 			b.closeConflict(e, f, "Both systems came to the same value.")
 		case e.IsHeld(f):
-			b.moreClaims(e, l, f, c, v, before, after)
-		case !b.goesAnywhere(f):
+			b.moreClaims(e, l, f, m, v, before, after)
+		case !m.Fixed[f] && !b.goesAnywhere(f):
 			// Nobody wants this system's changes. It keeps its own until the field changes at its source, and then loses it.
-			l.Holds(f, v, present, !behind)
-		case !behind:
+			l.Holds(f, m.own(f), present, !behind)
+		case !behind, m.Fixed[f], b.awaitsTidying(e, f, base):
 			before[f], after[f] = present, v
-			b.setField(e, l, f, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+			b.setField(e, l, f, v, b.stamp(m, f))
+			b.holdsOwn(l, m, f)
 		default:
-			l.Holds(f, v, present, false)
-			b.decide(e, l, f, base, c, v, before, after, false)
+			l.Holds(f, m.own(f), present, false)
+			b.decide(e, l, f, base, m, v, before, after, false)
 		}
 	}
 	if len(after) > 0 {
 		b.touch(e)
 		b.journal(e, record.Updated, before, after)
 	}
+	b.corrected(e, m)
 	b.oweAll(e, c)
+}
+
+// stamp says who gives the field of the change its value: the system, or the person who corrected it.
+func (b *batch) stamp(m *Mapped, field string) record.Stamp {
+	if m.Fixed[field] {
+		return record.Stamp{System: record.Person, At: b.now}
+	}
+	return record.Stamp{System: b.seat.System, At: b.at(m.Change)}
+}
+
+// corrects says whether this system is sent the field when it holds it otherwise than the service wants it.
+func (b *batch) corrects(field string) bool {
+	return b.seat.Writes && b.seat.Map.Writable(field)
+}
+
+// holdsOwn notes, after the entity took the field from the system, that the system itself holds it untidied.
+func (b *batch) holdsOwn(l *record.Link, m *Mapped, field string) {
+	if own, other := m.Own[field]; other {
+		l.Holds(field, own, m.In[field], !b.corrects(field))
+	}
+}
+
+// awaitsTidying says whether the system is behind only because its own value was tidied and is not yet sent back.
+func (b *batch) awaitsTidying(e *record.Entity, field string, held record.Value) bool {
+	clean := b.seat.Collection.CleanField
+	return clean != nil && e.StampOf(field).System == b.seat.System && record.Equal(clean(field, held), e.Fields[field])
+}
+
+// corrected notes in the journal what a person corrected in quarantine, apart from what the system says.
+func (b *batch) corrected(e *record.Entity, m *Mapped) {
+	if len(m.Fixed) == 0 {
+		return
+	}
+	fields := sortedKeys(m.Fixed)
+	b.journal(e, record.Updated, pick(m.Own, fields), pick(m.In, fields))
+	entry := &b.out.Journal[len(b.out.Journal)-1]
+	entry.Kind, entry.Actor, entry.System = record.Decided, m.FixedBy, record.Person
+}
+
+// compute brings the fields that rules compute up to date with those they are computed from.
+func (b *batch) compute(e *record.Entity, c *record.Change) {
+	if e.DeletedAt != nil {
+		return
+	}
+	for _, rule := range b.seat.Collection.Computed {
+		v, present := rule.Value(e.Fields), e.Fields[rule.Field]
+		if _, has := e.Fields[rule.Field]; has && record.Equal(v, present) || !has && v == nil {
+			continue
+		}
+		own, behind := record.Value(nil), false
+		l := e.Links[b.seat.System]
+		if l != nil && b.seat.Map.Has(rule.Field) {
+			own, behind = l.Shadow(e, rule.Field), true
+		}
+		b.setField(e, nil, rule.Field, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+		if behind {
+			l.Holds(rule.Field, own, v, !b.corrects(rule.Field))
+		}
+		b.journal(e, record.Updated, record.Fields{rule.Field: present}, record.Fields{rule.Field: v})
+		entry := &b.out.Journal[len(b.out.Journal)-1]
+		entry.Kind, entry.Actor = record.Decided, "rule "+rule.Rule
+	}
 }
 
 // goesAnywhere says whether this system's changes to the field are wanted by any other.
@@ -492,14 +655,22 @@ func (b *batch) setField(e *record.Entity, l *record.Link, field string, v recor
 }
 
 // decide settles, or leaves to a person, that this system and another changed the field since they agreed on base.
-func (b *batch) decide(e *record.Entity, l *record.Link, field string, base record.Value, c *record.Change, v record.Value, before, after record.Fields, first bool) {
+func (b *batch) decide(e *record.Entity, l *record.Link, field string, base record.Value, m *Mapped, v record.Value, before, after record.Fields, first bool) {
+	c := m.Change
 	held, incoming := heldSide(e, field), b.side(c, v)
 	rule := b.seat.Collection.Rule(field)
+	rule.Record = e.Fields
 	if first && c.At.IsZero() && rule.Strategy != conflict.Manual {
 		// They never agreed, and no clock says who wrote last: the order of reading must not decide.
 		rule = rule.WithoutTimes()
 	}
 	d := rule.Decide(base, held, incoming)
+	if check := b.seat.Collection.CheckField; check != nil && !d.Open {
+		// What a rule made of two good values can be a bad one. It is not taken; both sides keep theirs.
+		if err := check(field, d.Value); err != nil {
+			d = conflict.Decision{Open: true, Reason: fmt.Sprintf("The outcome would not be valid, so somebody decides: %v.", err)}
+		}
+	}
 	cf := &Conflict{ID: newID(), Entity: e.ID, Collection: e.Collection, Field: field, Base: base, Sides: []conflict.Side{held, incoming},
 		Open: d.Open, Strategy: rule.Strategy, Winner: d.Winner, Result: d.Value, Reason: d.Reason, OpenedAt: b.now, Version: 1, isNew: true}
 	b.out.Counts.Conflicts++
@@ -519,7 +690,11 @@ func (b *batch) decide(e *record.Entity, l *record.Link, field string, base reco
 		stamp.At = b.now
 	}
 	b.setField(e, l, field, d.Value, stamp)
-	l.Holds(field, v, d.Value, false) // a merged value is neither side's
+	if record.Equal(v, d.Value) {
+		b.holdsOwn(l, m, field)
+		return
+	}
+	l.Holds(field, m.own(field), d.Value, false) // a merged value is neither side's
 }
 
 func (b *batch) hold(e *record.Entity, field string) {
@@ -537,12 +712,14 @@ func (b *batch) hold(e *record.Entity, field string) {
 }
 
 // moreClaims notes that a field in an open conflict changed again: the sides are brought up to date, nothing is sent.
-func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, c *record.Change, v record.Value, before, after record.Fields) {
+func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, m *Mapped, v record.Value, before, after record.Fields) {
+	c := m.Change
 	if _, behind := l.Behind[field]; behind {
-		l.Behind[field] = v
+		l.Behind[field] = m.own(field)
 	} else {
 		before[field], after[field] = e.Fields[field], v
-		b.setField(e, l, field, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+		b.setField(e, l, field, v, b.stamp(m, field))
+		b.holdsOwn(l, m, field)
 	}
 	for _, cf := range b.open[e.ID] {
 		if cf.Field != field && cf.Field != record.WholeRecord {
@@ -603,20 +780,21 @@ func (b *batch) release(e *record.Entity, field string) {
 
 // revive settles that a system changed a record which another deleted. It returns true when the entity lives on and the
 // changes are to be applied.
-func (b *batch) revive(e *record.Entity, l *record.Link, c *record.Change, in record.Fields, changed []string) bool {
+func (b *batch) revive(e *record.Entity, l *record.Link, m *Mapped, changed []string) bool {
+	c := m.Change
 	deleter := e.StampOf(record.WholeRecord)
 	held := conflict.Side{System: deleter.System, At: deleter.At, SeenAt: e.ChangedAt, Deleted: true}
 	incoming := b.side(c, nil)
 	d := b.decideRecord(e, held, incoming)
 	if d.Open {
 		for _, f := range changed {
-			l.Holds(f, in[f], e.Fields[f], false)
+			l.Holds(f, m.own(f), e.Fields[f], false)
 		}
 		return false
 	}
 	if d.Winner != incoming.System {
 		for _, f := range changed {
-			l.Holds(f, in[f], e.Fields[f], false)
+			l.Holds(f, m.own(f), e.Fields[f], false)
 		}
 		b.owe(e, l.System, c)
 		return false
@@ -755,6 +933,7 @@ func latestField(e *record.Entity, l *record.Link) string {
 
 // oweAll notes which systems are now owed the entity's state.
 func (b *batch) oweAll(e *record.Entity, c *record.Change) {
+	b.compute(e, c)
 	for _, s := range b.seat.Collection.Seats {
 		if Owes(e, s) {
 			b.owe(e, s.System, c)

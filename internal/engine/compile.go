@@ -187,8 +187,10 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 	if coll.Admit, err = filter(conditions); err != nil {
 		return nil, fault.New(fault.Invalid, "service.filter_invalid", "A filter condition cannot be used: %v.", err)
 	}
-	coll.Rule, err = rules(doc)
-	return coll, err
+	if coll.Rule, err = rules(doc); err != nil {
+		return nil, err
+	}
+	return coll, compileQuality(doc, coll)
 }
 
 // fieldsOf turns the document's mapping into candidates for package mapping; nil when the document says nothing, so that
@@ -296,7 +298,13 @@ func rules(doc *service.Document) (func(string) conflict.Rule, error) {
 		if !ok {
 			return r, fault.New(fault.Invalid, "service.strategy_unavailable", "The conflict strategy %q is not available yet.", st.Kind)
 		}
-		r.Strategy = strategy
+		r.Strategy, r.Arrays, r.Key = strategy, conflict.Arrays(st.Arrays), st.ArrayKey
+		if strategy == conflict.Custom {
+			var err error
+			if r.Custom, err = custom(doc, st.Expression); err != nil {
+				return r, err
+			}
+		}
 		return r, nil
 	}
 	byField := make(map[string]conflict.Rule)
@@ -330,5 +338,7 @@ var strategies = map[service.StrategyKind]conflict.Strategy{
 	service.Weighted:       conflict.Weighted,
 	service.FieldPriority:  conflict.FieldPriority,
 	service.Merge:          conflict.Merge,
+	service.Average:        conflict.Average,
+	service.Custom:         conflict.Custom,
 	service.Manual:         conflict.Manual,
 }

@@ -106,6 +106,9 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 		if err != nil {
 			return err
 		}
+		if err := recompute(e, doc, &entry); err != nil {
+			return err
+		}
 		changed := []*Conflict{c.Conflict}
 		if e.DeletedAt != nil {
 			// The record goes: what else was open about it is moot.
@@ -135,6 +138,31 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 		}
 		return tx.Audit(ctx, who.Did("conflict.resolved", ident.Format(ident.Conflict, id), detail))
 	})
+}
+
+// recompute brings the fields that rules compute up to date after a decision; the entry tells of them, too.
+func recompute(e *record.Entity, doc *service.Document, entry *record.Entry) error {
+	rules, err := computedFields(doc)
+	if err != nil || e.DeletedAt != nil {
+		return err
+	}
+	for _, rule := range rules {
+		present, has := e.Fields[rule.Field]
+		v := rule.Value(e.Fields)
+		if !has || record.Equal(v, present) {
+			continue
+		}
+		entry.Before[rule.Field], entry.After[rule.Field] = present, v
+		for _, l := range e.Links {
+			l.Holds(rule.Field, l.Shadow(e, rule.Field), v, false)
+		}
+		e.Fields[rule.Field] = v
+		if e.Stamps == nil {
+			e.Stamps = make(map[string]record.Stamp)
+		}
+		e.Stamps[rule.Field] = record.Stamp{System: record.Person, At: entry.At}
+	}
+	return nil
 }
 
 // lifeUsage counts that a decision ended an entity's life or gave it back.
@@ -175,7 +203,15 @@ func (d *Decider) byRule(ctx context.Context, tx DecideTx, c Case, decision Deci
 	if len(c.Sides) < 2 {
 		return decision, invalidDecision("/strategy", "Only one side is left; choose it or give a value.")
 	}
-	rule := conflict.Rule{Strategy: decision.Strategy, Source: record.System(doc.Primary().ID), Weights: make(map[record.System]int)}
+	of, err := rules(doc)
+	if err != nil {
+		return decision, err
+	}
+	rule := of(c.Field)
+	if decision.Strategy == conflict.Custom && rule.Strategy != conflict.Custom {
+		return decision, invalidDecision("/strategy", "The field has no expression that could decide.")
+	}
+	rule.Strategy, rule.Source, rule.Weights = decision.Strategy, record.System(doc.Primary().ID), make(map[record.System]int)
 	ids := doc.SystemIDs()
 	rule.Rank = func(s record.System) int { return slices.Index(ids, string(s)) }
 	for _, id := range ids {
@@ -187,6 +223,9 @@ func (d *Decider) byRule(ctx context.Context, tx DecideTx, c Case, decision Deci
 	var outcome conflict.Decision
 	for _, other := range c.Sides[1:] {
 		outcome = rule.Decide(c.Base, best, other)
+		if outcome.Open {
+			return decision, invalidDecision("/strategy", "%s", outcome.Reason)
+		}
 		if outcome.Winner == other.System {
 			best = other
 		}

@@ -4,11 +4,10 @@ package engine
 
 import (
 	"fmt"
-	"math/big"
 	"regexp"
 	"strings"
-	"time"
 
+	"github.com/syncline-dev/syncline/internal/expression"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 )
@@ -72,7 +71,7 @@ func operator(c service.FilterCondition) (func(record.Value) bool, error) {
 	values := c.Values
 	in := func(v record.Value) bool {
 		for _, w := range values {
-			if same(v, w.Value) {
+			if expression.Same(v, w.Value) {
 				return true
 			}
 		}
@@ -83,7 +82,7 @@ func operator(c service.FilterCondition) (func(record.Value) bool, error) {
 			if v == nil {
 				return false
 			}
-			cmp, ok := compare(v, want)
+			cmp, ok := expression.Compare(v, want)
 			return ok && holds(cmp)
 		}
 	}
@@ -92,9 +91,9 @@ func operator(c service.FilterCondition) (func(record.Value) bool, error) {
 	}
 	switch service.Operator(c.Operator) {
 	case service.Equals:
-		return func(v record.Value) bool { return v != nil && same(v, want) }, nil
+		return func(v record.Value) bool { return v != nil && expression.Same(v, want) }, nil
 	case service.NotEquals:
-		return func(v record.Value) bool { return !same(v, want) }, nil
+		return func(v record.Value) bool { return !expression.Same(v, want) }, nil
 	case service.GreaterThan:
 		return order(func(n int) bool { return n > 0 }), nil
 	case service.GreaterOrEqual:
@@ -111,8 +110,8 @@ func operator(c service.FilterCondition) (func(record.Value) bool, error) {
 			if v == nil {
 				return false
 			}
-			low, ok1 := compare(v, values[0].Value)
-			high, ok2 := compare(v, values[1].Value)
+			low, ok1 := expression.Compare(v, values[0].Value)
+			high, ok2 := expression.Compare(v, values[1].Value)
 			return ok1 && ok2 && low >= 0 && high <= 0
 		}, nil
 	case service.In:
@@ -154,7 +153,7 @@ func contains(want record.Value) func(record.Value) bool {
 	return func(v record.Value) bool {
 		if list, ok := v.([]any); ok {
 			for _, item := range list {
-				if same(item, want) {
+				if expression.Same(item, want) {
 					return true
 				}
 			}
@@ -162,66 +161,4 @@ func contains(want record.Value) func(record.Value) bool {
 		}
 		return v != nil && strings.Contains(record.Text(v), text)
 	}
-}
-
-// same compares as the document's author sees values: the number 5 and the text "5" are the same.
-func same(a, b record.Value) bool {
-	if record.Equal(a, b) {
-		return true
-	}
-	if a == nil || b == nil {
-		return false
-	}
-	n, ok := compare(a, b)
-	return ok && n == 0
-}
-
-// compare orders two values as numbers or points in time when both are, else as text.
-func compare(a, b record.Value) (int, bool) {
-	x, aok := rational(a)
-	y, bok := rational(b)
-	if aok && bok {
-		return x.Cmp(y), true
-	}
-	s, aok := instant(a)
-	t, bok := instant(b)
-	if aok && bok {
-		return s.Compare(t), true
-	}
-	switch a.(type) {
-	case []any, map[string]any:
-		return 0, false
-	}
-	return strings.Compare(record.Text(a), record.Text(b)), true
-}
-
-var instantLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", time.DateOnly}
-
-// instant reads a date, or a date with a time; without a zone it is taken as UTC, as in package mapping.
-func instant(v record.Value) (t time.Time, ok bool) {
-	s, isText := v.(string)
-	if !isText || len(s) < len(time.DateOnly) || s[4] != '-' || s[7] != '-' {
-		return t, false
-	}
-	for _, layout := range instantLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
-		}
-	}
-	return t, false
-}
-
-func rational(v record.Value) (*big.Rat, bool) {
-	s, ok := v.(string)
-	if n, isNumber := v.(record.Number); isNumber {
-		s, ok = string(n), true
-	}
-	if !ok {
-		return nil, false
-	}
-	n, err := record.ParseNumber(s)
-	if err != nil {
-		return nil, false
-	}
-	return new(big.Rat).SetString(string(n))
 }

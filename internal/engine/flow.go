@@ -143,7 +143,8 @@ type lane struct {
 	// Set before a write and cleared when its receipts are settled; under lock. A lane that finds it set does nothing more:
 	// what became of the write is found out by the next flow.
 	unsettled bool
-	doubt     bool // an attempt was cut short and may have reached the system: found out before anything else; under lock
+	edits     map[record.Key]Redrive // corrections that count for the records being read again; under lock
+	doubt     bool                   // an attempt was cut short and may have reached the system: found out before anything else; under lock
 	queue     chan Attempt
 	room      chan struct{} // a token per free place in queue
 	wake      chan struct{} // something to read
@@ -491,19 +492,30 @@ func (f *flow) redrive(ctx context.Context, list []Redrive) error {
 	for _, l := range f.lanes {
 		var keys []record.Key
 		var ids []uuid.UUID
+		edits := make(map[record.Key]Redrive)
 		for _, r := range list {
 			if r.System == l.System && r.Object == l.Object {
 				keys, ids = append(keys, r.Key), append(ids, r.ID)
+				if len(r.Edit) > 0 {
+					edits[r.Key] = r
+				}
 			}
 		}
 		if len(keys) == 0 {
 			continue
 		}
 		l.lock.Lock()
+		l.edits = edits
 		err := l.reread(ctx, keys)
+		l.edits = nil
 		l.lock.Unlock()
 		if err == nil {
-			err = f.inTx(ctx, func(tx Tx) error { return tx.SettleRedriven(ctx, ids) })
+			err = f.inTx(ctx, func(tx Tx) error {
+				if err := tx.SettleRedriven(ctx, ids); err != nil {
+					return err
+				}
+				return tx.Emit(ctx, "dead_letter.settled", uuid.UUID(f.guard.Service), map[string]any{"system": l.System, "count": len(ids)})
+			})
 		}
 		if err != nil {
 			return err

@@ -39,8 +39,31 @@ type Collection struct {
 	Flows func(from, to record.System, field string) bool
 	// Admit says whether an entity passes the filter conditions; one that does not is sent nowhere.
 	Admit func(record.Fields) bool
-	// Check validates an incoming record's entity fields; a failing one is quarantined as a dead letter. May be nil.
-	Check func(record.Fields) error
+	// Check validates a record that came in from a system; a failing one is quarantined as a dead letter. May be nil.
+	Check func(from *Seat, fields record.Fields) error
+	// CheckField validates what a rule made of two claims: a result that breaks the field's rule is not taken. May be nil.
+	CheckField func(field string, v record.Value) error
+	// Clean tidies a record that came in; own holds the fields that came out other than they went in, as they were. Tidying
+	// twice changes nothing more. May be nil.
+	Clean func(record.Fields) (clean, own record.Fields)
+	// CleanField is Clean for one field. Nil when Clean is.
+	CleanField func(field string, v record.Value) record.Value
+	// Computed are the fields that business rules compute, in the order in which they are computed.
+	Computed []Computed
+}
+
+// Computed is a field that a rule computes from the record's others. What a system says of it does not count.
+type Computed struct {
+	Field string
+	Rule  string // the business rule's name
+	// Value computes it. A record for which it cannot be computed, because a field it needs has no value or one of another
+	// kind, has none.
+	Value func(record.Fields) record.Value
+}
+
+// computes returns the rule that computes the field.
+func (c *Collection) computes(field string) bool {
+	return slices.ContainsFunc(c.Computed, func(p Computed) bool { return p.Field == field })
 }
 
 // Seat is one object of one system in a collection, opened.

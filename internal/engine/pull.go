@@ -284,6 +284,11 @@ func (l *lane) open() bool {
 func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, r rooms) error {
 	f := l.flow
 	mapped := MapAll(l.Seat, changes)
+	for i := range mapped {
+		if r, ok := l.edits[mapped[i].Key]; ok {
+			mapped[i].Correct(l.Seat, r)
+		}
+	}
 	keys := make([]record.Key, len(mapped))
 	var matchKeys []string
 	for i := range mapped {

@@ -142,10 +142,13 @@ type SeatID struct {
 
 // Redrive is an inward dead letter that is to be read again.
 type Redrive struct {
-	ID     uuid.UUID
-	System record.System
-	Object record.Object
-	Key    record.Key
+	ID      uuid.UUID
+	System  record.System
+	Object  record.Object
+	Key     record.Key
+	Payload record.Fields // the record as it was when it was corrected; nil when nobody did
+	Edit    record.Fields // its corrected fields
+	By      string        // who corrected it
 }
 
 // Owing is how much a seat is owed.

@@ -45,6 +45,8 @@ type world struct {
 	now       time.Time
 	last      engine.Outcome
 	settled   engine.Settlement
+
+	corrections map[record.Key]engine.Redrive // what people wrote in quarantine of the records being read again
 }
 
 // newWorld compiles the document against systems that have these objects.
@@ -139,7 +141,13 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 	}
 	loaded := engine.Loaded{Entities: slices.Collect(maps.Values(w.entities)), Conflicts: slices.Collect(maps.Values(w.conflicts))}
 	slices.SortFunc(loaded.Entities, func(a, b *record.Entity) int { return strings.Compare(string(a.ID[:]), string(b.ID[:])) })
-	out := engine.Apply(seat, engine.MapAll(seat, changes), loaded, w.now, uuid.UUID{})
+	mapped := engine.MapAll(seat, changes)
+	for i := range mapped {
+		if r, ok := w.corrections[mapped[i].Key]; ok {
+			mapped[i].Correct(seat, r)
+		}
+	}
+	out := engine.Apply(seat, mapped, loaded, w.now, uuid.UUID{})
 	w.last = out
 	for _, e := range out.New {
 		w.entities[e.ID] = e

@@ -220,6 +220,24 @@ func (p *Plan) In(native record.Fields) (record.Fields, error) {
 	return out, nil
 }
 
+// InLoose maps a record's fields to the entity's; a value that cannot be mapped stays as the system has it.
+func (p *Plan) InLoose(native record.Fields) record.Fields {
+	out := make(record.Fields, len(p.pairs))
+	for i := range p.pairs {
+		q := &p.pairs[i]
+		v, err := q.inward(native)
+		if err != nil {
+			v = native[q.native]
+			for _, step := range q.steps() {
+				m, _ := v.(map[string]any)
+				v = m[step]
+			}
+		}
+		out[q.entity] = v
+	}
+	return out
+}
+
 // InSome maps those of the record's fields that are there; used for what a system says it stored.
 func (p *Plan) InSome(native record.Fields) (record.Fields, error) {
 	out := make(record.Fields, len(native))

@@ -151,7 +151,8 @@ type FieldResolution struct {
 	Strategy   string   `json:"strategy,omitempty"`   // see the constants beside Strategy; or "<systemId>-wins"
 	Priority   []string `json:"priority,omitempty"`   // system ids for fieldPriority: the first that holds a value wins
 	Expression string   `json:"expression,omitempty"` // for custom: gives the winning value
-	Arrays     string   `json:"arrays,omitempty"`     // for merge: append, replace, union (default)
+	Arrays     string   `json:"arrays,omitempty"`     // for merge: append, replace, union (default), keyed
+	ArrayKey   string   `json:"arrayKey,omitempty"`   // for merge with arrays keyed: the field that is an item's key; "" is id
 }
 
 // FilterCondition lets records pass. Conditions of a list must all hold. It is either a test of one field or a group.
@@ -276,6 +277,7 @@ type FieldRule struct {
 	Required  bool          `json:"required,omitempty"`
 	Type      string        `json:"type,omitempty"`      // string, number, integer, boolean, date, datetime, array, object
 	Format    string        `json:"format,omitempty"`    // email, E.164, url, uuid, date, date-time
+	Region    string        `json:"region,omitempty"`    // for E.164: the country of numbers that do not name theirs
 	Normalize bool          `json:"normalize,omitempty"` // bring it into the format's usual form first
 	Min       record.Number `json:"min,omitempty"`
 	Max       record.Number `json:"max,omitempty"`

@@ -3,76 +3,18 @@
 package service
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/file"
+	"github.com/syncline-dev/syncline/internal/expression"
 )
 
-// MaxExpressionNodes bounds what a customer's expression can cost.
-const MaxExpressionNodes = 200
-
 // ExpressionError is a faulty expression and the place within it.
-type ExpressionError struct {
-	Message string
-	Column  int // 1-based, in characters of the expression; 0 when it is about the whole
-}
-
-func (e *ExpressionError) Error() string { return e.Message }
+type ExpressionError = expression.Error
 
 // CheckExpression says what is wrong with an expression of the document, nil when it can be evaluated. Names that are not
-// known are fields. Predicates inside predicates (all(xs, all(ys, ...))) are refused, because their cost is the product of
-// the lists' lengths and the evaluator has no time limit.
-func CheckExpression(code string) error {
-	check := &expressionCheck{}
-	_, err := expr.Compile(code, expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), expr.MaxNodes(MaxExpressionNodes), expr.Patch(check))
-	if check.found != nil {
-		return check.found
-	}
-	if err == nil {
-		return nil
-	}
-	var e *file.Error
-	if !errors.As(err, &e) {
-		return &ExpressionError{Message: sentence(err.Error())}
-	}
-	if strings.Contains(e.Message, "maximum allowed nodes") {
-		return &ExpressionError{Message: fmt.Sprintf("The expression is too long: at most %d parts are possible.", MaxExpressionNodes)}
-	}
-	return &ExpressionError{Message: sentence(e.Message), Column: e.Column + 1}
-}
-
-func sentence(s string) string {
-	s = strings.TrimSuffix(strings.TrimSpace(s), ".")
-	if s == "" {
-		return "The expression is not valid."
-	}
-	return "The expression is not valid: " + shorten(s) + "."
-}
-
-type expressionCheck struct{ found *ExpressionError }
-
-// Visit sees each node after its children.
-func (c *expressionCheck) Visit(n *ast.Node) {
-	if c.found != nil {
-		return
-	}
-	switch n := (*n).(type) {
-	case *ast.PredicateNode:
-		inner := ast.Find(n.Node, func(m ast.Node) bool { _, is := m.(*ast.PredicateNode); return is })
-		if inner != nil {
-			c.found = &ExpressionError{Message: "Predicates inside predicates are not possible.", Column: inner.Location().From + 1}
-		}
-	case *ast.CallNode:
-		if id, ok := n.Callee.(*ast.IdentifierNode); ok {
-			c.found = &ExpressionError{Message: fmt.Sprintf("There is no function %s.", shorten(id.Value)), Column: id.Location().From + 1}
-		}
-	}
-}
+// known are fields.
+func CheckExpression(code string) error { return expression.Check(code) }
 
 var ruleTarget = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*=([^=~].*)$`)
 

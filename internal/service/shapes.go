@@ -68,7 +68,8 @@ func makeDocumentShape() *shape {
 			part("strategy", strategyShape(), "Who wins.").alias("default"),
 			part("priority", aList(aSystemID()).atLeast(1), "For fieldPriority: the first of these systems that holds a value wins."),
 			part("expression", aText(), "For custom: an expression that gives the winning value."),
-			part("arrays", aWord("append", "replace", "union"), "For merge: what happens to lists."),
+			part("arrays", aWord("append", "replace", "union", "keyed"), "For merge: what happens to lists."),
+			part("arrayKey", aName(), "For merge with arrays keyed: the field that is an item's key; id when absent."),
 		}
 	}
 	fieldResolution := oneOf(
@@ -83,6 +84,7 @@ func makeDocumentShape() *shape {
 		part("required", aBoolean(), "A value must be there."),
 		part("type", aWord("string", "number", "integer", "boolean", "date", "datetime", "array", "object"), "The value's type."),
 		part("format", aWord("email", "E.164", "url", "uuid", "date", "date-time"), "The text's format; E.164 is the international form of phone numbers."),
+		part("region", aMatch(`^[A-Z]{2}$`, "a country's two letters, such as DE"), "For E.164: the country of numbers that do not name theirs."),
 		part("normalize", aBoolean(), "Bring the value into the format's usual form before it is checked."),
 		part("min", aNumber("", ""), "The least number."),
 		part("max", aNumber("", ""), "The greatest number."),

@@ -28,7 +28,8 @@ type Strategy struct {
 	System     string         // for SystemWins: the winner; for SourceWins and TargetWins: the primary
 	Priority   []string       // for FieldPriority
 	Expression string         // for Custom
-	Arrays     string         // for Merge: append, replace or union
+	Arrays     string         // for Merge: append, replace, union or keyed
+	ArrayKey   string         // for Merge with keyed
 	Weights    map[string]int // for Weighted: by system id
 }
 
@@ -52,6 +53,9 @@ func (d *Document) StrategyFor(field string) Strategy {
 			if own.Arrays == "" {
 				own.Arrays = rule.Arrays
 			}
+			if own.ArrayKey == "" {
+				own.ArrayKey = rule.ArrayKey
+			}
 			rule = own
 		}
 	}
@@ -74,7 +78,7 @@ func (d *Document) strategy(rule FieldResolution) Strategy {
 	case Custom:
 		s.Expression = rule.Expression
 	case Merge:
-		s.Arrays = rule.Arrays
+		s.Arrays, s.ArrayKey = rule.Arrays, rule.ArrayKey
 		if s.Arrays == "" {
 			s.Arrays = "union"
 		}

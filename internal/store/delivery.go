@@ -18,16 +18,16 @@ import (
 var _ delivery.Tx = (*Tx)(nil)
 
 const deadLetterSQL = `SELECT d.id, d.service_id, s.name, d.direction, d.system, d.object, d.key, d.entity_id, d.op, d.code, d.message, d.payload, d.tries,
-  d.state, d.first_at, d.last_at, d.decided_by, d.reason, d.version
+  d.state, d.first_at, d.last_at, d.decided_by, d.reason, d.version, d.field, d.rule, d.edit, d.edited_by
 FROM dead_letters d JOIN services s ON s.tenant_id = d.tenant_id AND s.id = d.service_id WHERE d.tenant_id = current_tenant()`
 
 func scanDeadLetter(row pgx.CollectableRow) (d delivery.DeadLetter, err error) {
 	var sid uuid.UUID
 	var entity *[16]byte
 	var system, object, key, op, state string
-	var payload []byte
+	var payload, edit []byte
 	if err = row.Scan(&d.ID, &sid, &d.ServiceName, &d.Direction, &system, &object, &key, &entity, &op, &d.Code, &d.Message, &payload, &d.Tries,
-		&state, &d.FirstAt, &d.LastAt, &d.DecidedBy, &d.Reason, &d.Version); err != nil {
+		&state, &d.FirstAt, &d.LastAt, &d.DecidedBy, &d.Reason, &d.Version, &d.Field, &d.Rule, &edit, &d.EditedBy); err != nil {
 		return d, err
 	}
 	d.Service, d.System, d.Object, d.Key = service.ID(sid), record.System(system), record.Object(object), record.Key(key)
@@ -36,7 +36,12 @@ func scanDeadLetter(row pgx.CollectableRow) (d delivery.DeadLetter, err error) {
 		d.Entity = record.EntityID(*entity)
 	}
 	if payload != nil {
-		err = d.Payload.UnmarshalJSON(payload)
+		if err = d.Payload.UnmarshalJSON(payload); err != nil {
+			return d, err
+		}
+	}
+	if edit != nil {
+		err = d.Edit.UnmarshalJSON(edit)
 	}
 	return d, err
 }
@@ -115,6 +120,13 @@ WHERE tenant_id = current_tenant() AND id = $1`, d.ID, string(d.State), d.Decide
 	return unavailable(err)
 }
 
+// SaveEdit writes how a person corrected the record.
+func (t *Tx) SaveEdit(ctx context.Context, d delivery.DeadLetter) error {
+	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET edit = $2::jsonb, edited_by = $3, version = version + 1
+WHERE tenant_id = current_tenant() AND id = $1`, d.ID, fieldsText(d.Edit), d.EditedBy)
+	return unavailable(err)
+}
+
 // OweAgain makes the delivery that an outward dead letter stands for.
 func (t *Tx) OweAgain(ctx context.Context, d delivery.DeadLetter) error {
 	_, err := t.tx.Exec(ctx, `INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
@@ -136,15 +148,24 @@ AND direction = $2 AND system = $3 AND code = $4 ORDER BY id LIMIT $5`, uuid.UUI
 
 // Redriven lists inward dead letters that are to be read again.
 func (t *Tx) Redriven(ctx context.Context, s service.ID) ([]engine.Redrive, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key FROM dead_letters
+	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, payload, edit, edited_by FROM dead_letters
 WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'redriven' AND direction = 'in' ORDER BY id LIMIT 500`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r engine.Redrive, err error) {
 		var system, object, key string
-		err = row.Scan(&r.ID, &system, &object, &key)
+		var payload, edit []byte
+		if err = row.Scan(&r.ID, &system, &object, &key, &payload, &edit, &r.By); err != nil {
+			return r, err
+		}
 		r.System, r.Object, r.Key = record.System(system), record.Object(object), record.Key(key)
+		if edit == nil || payload == nil {
+			return r, nil
+		}
+		if err = r.Payload.UnmarshalJSON(payload); err == nil {
+			err = r.Edit.UnmarshalJSON(edit)
+		}
 		return r, err
 	})
 }

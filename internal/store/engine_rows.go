@@ -337,11 +337,12 @@ WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.direction = 'in
 		if d.Inward {
 			direction, target = "in", "(tenant_id, service_id, system, object, key) WHERE state = 'open' AND direction = 'in'"
 		}
-		b.Queue(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, payload, state, first_at, last_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'open', $12, $12)
+		b.Queue(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, payload, field, rule, state, first_at, last_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, 'open', $12, $12)
 ON CONFLICT `+target+` DO UPDATE SET op = excluded.op, code = excluded.code, message = excluded.message, payload = excluded.payload,
+  field = excluded.field, rule = excluded.rule, edit = CASE WHEN dead_letters.payload = excluded.payload THEN dead_letters.edit END,
   tries = dead_letters.tries + 1, last_at = excluded.last_at, version = dead_letters.version + 1`,
-			d.ID, sid, direction, string(d.System), string(d.Object), string(d.Key), entity, string(d.Op), d.Code, d.Message, fieldsText(d.Payload), now)
+			d.ID, sid, direction, string(d.System), string(d.Object), string(d.Key), entity, string(d.Op), d.Code, d.Message, fieldsText(d.Payload), now, d.Field, d.Rule)
 	}
 }
 

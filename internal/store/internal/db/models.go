@@ -228,6 +228,12 @@ type DeadLetter struct {
 	DecidedBy string
 	Reason    string
 	Version   int64
+	Field     string
+	// The rule that the field breaks, in the document's word; empty when no rule is broken.
+	Rule string
+	// Fields of the payload as a person corrected them: when the letter is redriven they count instead of what the system holds, as long as the system still holds the same.
+	Edit     json.RawMessage
+	EditedBy string
 }
 
 // The duty to bring a system up to date with an entity; one at a time, whatever happened since (bursts coalesce). A row goes when the duty is settled.

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/syncline-dev/syncline/docs"
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/expression"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// The worked examples of the documentation are run: the document in the page's yaml block, records from its json blocks.
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
+
+func blocks(t *testing.T, guide, lang string) (out []string) {
+	t.Helper()
+	page, found := docs.Guide(guide)
+	if !found {
+		t.Fatalf("there is no page %s", guide)
+	}
+	for _, m := range fence.FindAllStringSubmatch(string(page), -1) {
+		if m[1] == lang {
+			out = append(out, m[2])
+		}
+	}
+	return out
+}
+
+func recordsOf(t *testing.T, json string) (out []record.Fields) {
+	t.Helper()
+	v, err := record.ParseJSON([]byte(json))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range v.([]any) {
+		out = append(out, record.Fields(r.(map[string]any)))
+	}
+	return out
+}
+
+func (w *world) putAll(s record.System, key string, list []record.Fields) {
+	for _, r := range list {
+		w.put(s, record.Key(record.Text(r[key])), r)
+	}
+}
+
+func (w *world) holdsAll(s record.System, key string, list []record.Fields) {
+	w.t.Helper()
+	for _, r := range list {
+		for f, v := range r {
+			w.holds(s, record.Key(record.Text(r[key])), f, v)
+		}
+	}
+}
+
+func TestDocsDataQuality(t *testing.T) {
+	w := newWorld(t, blocks(t, "data-quality", "yaml")[0], map[record.System]connector.ObjectInfo{"crm": contacts, "shop": contacts})
+	records := blocks(t, "data-quality", "json")
+	w.putAll("crm", "id", recordsOf(t, records[0]))
+	w.settle()
+	for _, s := range w.systems() {
+		w.holdsAll(s, "id", recordsOf(t, records[1]))
+	}
+	if n := len(w.user("shop").All()); n != 1 {
+		t.Errorf("the shop has %d records", n)
+	}
+	for key, want := range map[record.Key][2]string{"2": {"email", "format"}, "3": {"score", "precision"}} {
+		if d := w.deadIn["crm"][key]; d.Field != want[0] || d.Rule != want[1] {
+			t.Errorf("record %s waits because of %s %s, want %v", key, d.Field, d.Rule, want)
+		}
+	}
+}
+
+func TestDocsMerging(t *testing.T) {
+	w := newWorld(t, blocks(t, "merging", "yaml")[0], map[record.System]connector.ObjectInfo{"crm": contacts, "shop": contacts})
+	records := blocks(t, "merging", "json")
+	w.putAll("crm", "id", recordsOf(t, records[0]))
+	w.settle()
+	w.putAll("crm", "id", recordsOf(t, records[1]))
+	w.putAll("shop", "id", recordsOf(t, records[2]))
+	w.settle()
+	for _, s := range w.systems() {
+		w.holdsAll(s, "id", recordsOf(t, records[3]))
+	}
+}
+
+func TestDocsBusinessRules(t *testing.T) {
+	w := newWorld(t, blocks(t, "business-rules", "yaml")[0], map[record.System]connector.ObjectInfo{"warehouse": products, "shop": products})
+	records := blocks(t, "business-rules", "json")
+	w.putAll("warehouse", "sku", recordsOf(t, records[0]))
+	w.settle()
+	for _, s := range w.systems() {
+		w.holdsAll(s, "sku", recordsOf(t, records[1]))
+	}
+	// The page names each function, and no other.
+	page, _ := docs.Guide("business-rules")
+	for _, name := range expression.Functions() {
+		if !regexp.MustCompile("`" + name + "`").Match(page) {
+			t.Errorf("the page does not name the function %s", name)
+		}
+	}
+}

@@ -1,0 +1,1 @@
+ALTER TABLE dead_letters DROP COLUMN field, DROP COLUMN rule, DROP COLUMN edit, DROP COLUMN edited_by;
