@@ -42,6 +42,7 @@ var whoMaySee = map[string]auth.Permission{
 	"connection.": auth.ViewConnections,
 	"conflict":    auth.ViewRecords,
 	"dead_letter": auth.ViewRecords,
+	"invoice.":    auth.ViewInvoices,
 }
 
 func permissionFor(typ string) auth.Permission {

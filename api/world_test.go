@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing"
@@ -336,8 +337,27 @@ func (p *party) furnish() {
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
-	_, err = d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))
 	p.must(err)
+	present, err = d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
+	p.must(err)
+	p.ids["adjustment"] = ident.Format(ident.Adjustment, adjustment.ID)
+	// The month before is issued, with two credit notes.
+	past, err := d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	p.must(err)
+	_, _, err = d.Invoicer.Adjust(ctx, owner, past.ID, 0, "Set-up for "+p.canary, "because of "+p.canary, decimal.New(100, 0))
+	p.must(err)
+	p.exec(`UPDATE invoices SET closed_at = now() WHERE id = $1`, past.ID)
+	finance := auth.Principal{Kind: auth.KindMember, ID: p.members[auth.Finance].String(), Name: "finance of " + p.canary, Tenant: p.tenant, Role: auth.Finance}
+	_, err = d.Invoicer.Approve(ctx, finance, past.ID, 0)
+	p.must(err)
+	_, err = d.Invoicer.Finalize(ctx, finance, past.ID, 0)
+	p.must(err)
+	for range 2 {
+		note, err := d.Invoicer.Credit(ctx, owner, past.ID, decimal.New(10, 0), "Outage of "+p.canary)
+		p.must(err)
+		p.ids["creditNote"], p.ids["issued"] = ident.Format(ident.CreditNote, note.ID), ident.Format(ident.Invoice, past.ID)
+	}
 	p.ids["invoice"], p.ids["line"], p.ids["revision"] = ident.Format(ident.Invoice, present.ID), ident.Format(ident.Line, present.Lines[0].ID), "1"
 	p.ready = true
 }

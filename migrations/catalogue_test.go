@@ -42,6 +42,8 @@ var operatorGrants = map[string]string{
 	"public.api_keys":          "SELECT UPDATE",
 	"public.events":            "SELECT DELETE",
 	"public.idempotency_keys":  "SELECT DELETE",
+	"public.billing_accounts":  "SELECT",
+	"public.invoices":          "SELECT",
 	"public.services":          "SELECT UPDATE",
 	"public.runs":              "SELECT INSERT UPDATE",
 	"public.leases":            "SELECT INSERT UPDATE",

@@ -111,6 +111,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -242,11 +263,14 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -262,6 +286,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -271,6 +299,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -374,19 +404,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -395,6 +429,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -879,6 +915,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -925,6 +979,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1056,6 +1128,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1238,6 +1348,33 @@ type CreatedInvitation struct {
 
 	// URL What the person opens.
 	URL string `json:"url"`
+}
+
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
 // DeadLetter defines model for DeadLetter.
@@ -1481,18 +1618,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1506,12 +1672,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1533,7 +1705,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1609,6 +1781,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1622,6 +1802,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1720,6 +1906,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1853,7 +2044,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -2393,6 +2586,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2420,6 +2621,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2431,6 +2635,9 @@ type InConnection = string
 
 // InConnector defines model for InConnector.
 type InConnector = string
+
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
 
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
@@ -2594,6 +2801,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2673,6 +2910,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2681,6 +2924,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2688,6 +2961,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2963,6 +3296,24 @@ type DiscardDeadLetterJSONRequestBody = Discard
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
 
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
+
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
@@ -3055,6 +3406,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -3097,9 +3460,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -3358,6 +3754,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -3442,9 +3862,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4672,6 +5158,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -5274,6 +5991,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -5326,6 +6069,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5390,6 +6365,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7640,6 +9094,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
 	})
 	r.Group(func(r chi.Router) {
@@ -7700,7 +9199,25 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8670,6 +10187,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -9327,6 +11021,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -9358,6 +11286,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11540,6 +13785,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -11582,9 +13839,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -12307,6 +14597,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -12697,6 +15093,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -12718,6 +15237,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13964,390 +16699,443 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rd9u2lj/8VbD0dK3T9kiKZDtpo7yYcXOZZprbxOnJMyf2RBAJSahJQAFIK2qOv/t/YW+ABCWQomQ5",
-	"l67TF40s8YLL3hv7+tufOpFMF1IwkenO6FNnzmjMFHx8/IbOzL8x05Hii4xL0Rl13swZuWJKcym6ZCoV",
-	"eTrtPadZNCdUxOaPF1Iw/Kbf6XYU+5BzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu51nMqL4lvWX",
-	"vp0zxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3MlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
-	"pikjU56Yp5oBcfOIDzlTq063I2hqxhDhm/zRpfTjMyZm2bwzOhoMBt3AcjyBh77OxVlGMxYap9SMcEGo",
-	"WNkxaka0uRhGwj4uEhmzzmhKE83CI8OBv4ObLioD5BlLYZm+U2zaGXX+vzslodzBy/SdYnDXxQSoUnTl",
-	"jf+MqSsesfAy85hIRcxYzAQo0Xhx3Tq60eJVFw0LGlrPpzFLFzJjIlr9xlabAzollwwWciVzRaK55BED",
-	"Cs/mXBNDaExnXaJzQ+uaUKKoiGVKfv/96aM+OWMiI3RGuUDa4FkX6MPeR+ZUEyGJZpEUMWHTKYsyYJkZ",
-	"y3RJSVToJVPFAiA7livgzaFnJtHEAP6K3L3b7aRcuL+H29fnJSwLTfZcpy+3IDdYgCmIrTCpGmlIsjnN",
-	"yJKaWdK4a2h3/OMY5r6c04xdMUU4jF2xPnnLs7nMM8IzmA1OxPx+cvRzF2Z6MjwiyzkT5hJuViMjUa4U",
-	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHxxqJs0jNydLzQ6dCm/QK5mTOb1iD8jx4MQfls54kriBNY2nPMPa",
-	"D+oso4HDZPzjeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN61/mxcxEkanG64EF5Z3b6kq3+pgmP",
-	"i/cuaDYv30rx1h1JTDyUYprwKAu/M7K/Nr3YXbPPqwWLwlqEfbn9HV7vjp/6Ybin7TmQOgUjcj//TRNz",
-	"uxkIFYQmnGojW3nWPCRQJ3Yb0SNG42csy1jNkGJGY5LABU1bE5eP2XUET8UVz2j95vDi96YBlFftMwBZ",
-	"r4zgj1teDffv+t5nXNS8NOGi8Y3m951f95ylk7pdTuG3plfiFTu/9DWLpIrDL1XwG7wUThKeaVAirPKq",
-	"Vzpjac1w8N49hnPFdS2lKfvr3zQRuZlu7cvtU7YoWjw1QvhoePLTyc/H905+AmUDvyxVDS4yNmPKDTCv",
-	"G1veSP4q353uz1ikWI041vCbWQiaslK9ffj6+fs3L397/KJmGHjbHiNpMAesYt9GMttLd7UwecoDy3Ca",
-	"kVTqjGhJUipWdeZHAnf7b4jZlOZJZvTLbmcqVUoz3Ofjo063pIuhMUi2EMQZ8IDeHNzTGA4E5BHdJZoZ",
-	"MzZjMZmsSCTTlOoHhCYJKhh0oo3SZbQ1miTjtnagfXrYAlw3rRr1aJj2U7x16Blizi68xh1jOvtFxpzB",
-	"Cx7JKE+ZgJ2JpMjsR7pYJBxdAnf+0MjK7CNNFwnQjyMBOBMzGmUwfLeM7z75p/eoE6m0F0/Mzsb4V6fb",
-	"kZM/mLlt9K58RKlELaTOZorpD0nnurv2ND2XC+9x5s+15+U6kylT/gPTFTzr4tpf5SbzulgXs2r+aqxo",
-	"mlRWwy3GiLiJnAu7FKNzQUiPfOLxiEQq7YK6MSLl7LqeUgSX9OJJl9i5jMg798SLa+9JZsbuUTCv6lPs",
-	"+lQe41bEPKezxVOzbnHa6ZHYrog5Of777OULQ+j/e/r8WZdQy8NHd++R3/gvfXOpvmPv67n7+mlM8NkT",
-	"psEkHd+5GhYL7vwPhtrGRk03BxX+uOlsQlLWCyk0krGv9rYn4wnVrDMaHnc7kUySksIyGV2+T9gVSwxd",
-	"xyziMYt/WZnliCl5Jq9YQkEATjlLYmBpKjKerQoanybvB/fuL4//+HM6HarBYDAcnAzsfzNDrgsmWHxq",
-	"RNbR4OhebzjsHR2/GQ5Gg8FoMPwnTJjCgDsPZS6syJlTgacxHvfmQ/Nr8Mo3PANCPfvt994QvtUyuQq8",
-	"fgivH+DrNUjX4VHX43Z9teWF9tIXhc7GRCbVqqdXIjI/85ihgKDhqcO7Y5awzGy1lZqaMdG0VMhtnVFn",
-	"SRWby1wzlA9XNMnN/h5dX3Q7Gj15xeTNfZkR5jOzrykVOU3MPehf7YyOup0lF8LoctXnthYhBU0G2Mo3",
-	"xgx5B3y/oUfby+7ANfDYqmXRnvQjOJYsgfS5uKIJj5uJPeaqYBFuxAiL8URfKKCO4dE1ftfMK3i1+Vvp",
-	"7LSBDICT4uRDM8VdGvu6IO2EBp7pkXXKtKYzZncAhuKcJtRTR1F0wmBlnOPxJhedUSdfaKaMIrKgq0TS",
-	"2Jt+J83RPXCZFwO69vjYY1yRJ0m3o3LgShDBB2WygtJjxa+Y8DlEZ1KxqZLCzCFToAQMfapvf0CWhFdD",
-	"355R2zcr8UJmz2XMp5zFoTCD5z0yW+K5ivZmjldKThIz71rOWOAVf6/nEHcu2SV6rzOaADewjPLE7LRM",
-	"2UTGKxLNqZixGP2n9tB0BzhJGRXLOU9Yn7w268Kdg5aKmCi2YDh9ZZ+CerDOqACSgIMSH6nveCqXVeee",
-	"4mGwhVMMXeS6MzoxMj2zZ8JDO+hifJ1CZ7oDxzhTSqryeK4uQ2tqcTsRIBXY+aVRLJZKilmfnAwGFW91",
-	"RIXhzwkDd+gDcjIYEiFhybkmms8EiwkX5odj5OQkkUsGV574bj80sCCEdS64QKd5xgQVmbn2bpecDI/N",
-	"/+6SlGVzGXeJ5n+CfyhlMaegc5kr7+MeGz5zESoMjE2lmvDY6C7oXORZQRWaCyNrsnPhHLsPyMnREdzM",
-	"xSIHLymsQJeMcdHHRNOVNsYF+HmPfi4DflyTlGvNxcz8cJ9kEu0nt2j6Abk7GBBKwEgicnouZK7g22Oi",
-	"pZmeGS86mg2rLpiIiRQklsyKQ3T+g77oMeBrlqlV73QadGW95dkchmOI+u7guEuouZDM5RJHhxEHTTJJ",
-	"MrVCDug3K6TX3Y4119sfbhSdf+snUGS4KXmNK4TqD0riyKhYML3KSY/vhDNad0aDbidSjIJiMvCUFPNZ",
-	"Cjj/jM3FPhhFwnxraBA+mM12PytmThb7QyYzc+3RifklX8T24WbO9lVN5yMQiZvClAuu5/6k4PhUudhy",
-	"fHIRQ3hPaTjWlDSWCdrC3qy8kcKZ5hw8w90OroyqrFntLQ6vXAhr1LaTMIZIag4ilQs4gF7n4hnXO9oI",
-	"Mc0oaqz7EtUNdzNww1GhHrXd30K/3dzgcnc/09bqPIoYi1ncMXr5nOrnUpUukjL6j4uxCwHA7gaNWEgg",
-	"kFNDChpowXOG7aA0h7dxcH9Nad26WqJGdTOTf52LkogWUibg+Ednl9k/LpWxNM2BT5OMp+iIsx+tI66q",
-	"dLodPSr3YEFzDTaQlTpNlFkoh3db74Vb3RqGdNoR1UXQcnkDRa8YFtxZxtwWSi6Yyqyny9u8T6XD0My+",
-	"Z1dxw51mb/llVZ9CMSXU+vWNmnDJwIO58SD2ccEV06cBB6jZZwjtCnaFxkfD2N65Z3bhvs7FNVLcp86C",
-	"Gj3bPPD/LtnqfWgQxjZ6IvOa4IT5lUytBqpolDGlnXJTNy1zz+/arenaMyXcmnKRZ2yPaSGLfNp8qWJX",
-	"8rLFPoYeqiO5QGpolWNzZi7fTLDxWOJTxfV876QTdDCXzqt3HbCyYXLejhQj82nOPzZ8Eqqsu78e5bhK",
-	"x6e1ZK+7li/cAVjlDTzkWq6KZbDAshSyvNi2iZQJo8L86Av25he8KK9cXz0YaOVZ5VvDk14knMWetA8K",
-	"hcaYCAgotvQ4wJtVzKdTppiIdiCrR8U9oUUUMuO7PM2aVk/AvRJ4Hsj/mimiZUQhtc+dE+F5qsaYXsKv",
-	"ysDeA8hSMZJ9KfMkNoabkW+UxGqFutgmk3QhthZ8Nqim5j60VnhGBGMxpNlJwV5OQTnbqhl2C5IEYYCR",
-	"gLqAWCGTizGjoDfL5OXJtXt9cRaGhgBuN5qxlyJZhdhmjfz90FsRHa08ozRSyp2vUmlJYbjoQbbROk9Z",
-	"/Dv6yj51aBxzzFp65bGP1dg2tyzXVt2iJJUig2zUNb6TRqf6eLYSkd7uR80FjIoJxaN56vJlW90DFKZA",
-	"o9NbZ1Id40KxlOdp61fpjIqYYhy+xQ3X6+ve7XzszWTPfNmzCqLdh6f+JK5LdW+35UPv466rUHib2r6m",
-	"cJm2vSFTVGgaFVt02LV7bWdtNmiH5boOcUUe8+zUJRZVlwm1sA1lBc2vMlOsSPC4xIRJ9MtCPEhR8+CL",
-	"gJpVowqtyQZ4VdfTLy7qpvBYZCqgINMid2tjBNRNulEvKJfH3LKDnu18qXWEiUZN7Y53Rh1jrPVf0+Vz",
-	"699HZWQenAxfBL9eGHEpc/2rva8q1n5lH2nMIp7S5AFh6SJb2bxbd0Axs6hBLdlz0gZeq9mHzbcNu+So",
-	"S45Jv9+HDF6ZZ2RGF7qiR9cpnN2Ozm38YhvNmJfDVrkt7joqKB9SbI8/E1jFtTWzS15LdodQPUvy/TbU",
-	"TzPe12whVWDmEyUvMbBZr/aA2b8ii4RGrGHz3xW77xk7hiLdIldp2bljl0YBVIzG4LCdylzEZDmXCWtJ",
-	"Z3PmImD+vGoZz5L6rhYTEmmYtkJy36z5r2Zk190OzGZzBV5I9H8vqXYO+i6JlVwszAcaxwySoFJ5xeKQ",
-	"Prw2QnxLueLdcm/tIoWI46GMWfwY3X4bdgkEnwJrWAQwt7E2PKG8PjyAMmlijTQhMSIYo8vmbIXOAjpT",
-	"zKwTOlf9DIpPIRFfxJU3ixoWTGlICEQXik2Ic3IWk6uIyhNG7GOCctYGmIPKvMsAJyn4SWz6PBK7TZEc",
-	"EevSJ5MVkYIRzWPWLeI3kxXcAeni/d0cMtE0CTpkyiSQtgel8+sF3SIuB9R7s2LR+/BzvLyQjay3TJtl",
-	"iua1fh8/gWRnH4zLLAlWt9EkZ2jnRVCZlGcuI7tqr3lz1FfhOVai5CFphLkoLU8exytnPA5a7doVirV6",
-	"iCvcKjNQAgPcxclUJqt8ql36kCOqNCj95er6mb8lpVSY3PFbF4WFW0+3Et7cirEVe18Qsi8XPH6oUFiz",
-	"V8st6QGUizJf51tQLSoEuanLZ8FKTqjGMYfeUvEsY6KLYo1mNsf1b5pEiYwuH5BSavIiAp+xJNnDk1tE",
-	"SuvT02FMTvxiDVfQC+UywXZ3/NoEmBCbYZZY8LDjGZnLJNb9TaXEWW54u1Wi7fjKOTfunBMZzjg09O/R",
-	"ftAWrBbZrCkNcxbt6xmPdquZ6TeES3Y50DbPSimC0rwhHOCOxPX9W3kVcXNGk2y+wrLpBZOLJDwFTK0/",
-	"Y1nGxSygOhvxiDnh9hLkHqoYuWSLjGhGE1RPCpGz8Y6No6NFXr7RVLSXgwtUaTONcCCWZdFrWeYDk5TG",
-	"zHA5zzRLps2ai/bmHbbEg5rdZmV0sShm7XFN++S7Ty9Onz++JuAn03ak9sdOgE/aHql2psWh6oU025Jh",
-	"rsOqabHdXk6X3fJcM0jzgQJDOxcuZolf57YbHRwoqORXqRUbukHZlaPfntjFoVwKkmoMqlzZrYeyXYHD",
-	"HMtO4n0rB7Md7ytXMNvobk258L8drjtgneTzSkGGLUpB2vCy98h7d+8e32uSDSn9WBmmV1/i5n7duBob",
-	"x10uLJ2hkWzkM5ycM0Vj+BJDnnEZ42w6EUNWNJR0rin5W9kwSqjWYWGM+cJwAUQ3BPHCC1DvY6dWhAK6",
-	"RRThIuj3NFpCjYfG/ghi1OgV/RrPKSs955sjXtKVPa4YFzNrzOoumTCdoYtpNxk1y6miImN1ChM1w+ZX",
-	"TK2M0kgWSqa2tLqRQNtF4/GG4BGapylVYTMqc1ZuzeS2OVJsfrajJffA8qWOZCri1tuYcp/99WsQHVId",
-	"TmyiM/5bkJq5yIJHn1/KV/nPq+sbhCzih/bkuqV8oOYkn9tK4rlsgBNwOh45m8ulTW+WImL9bdlAWxJ7",
-	"/p258/kyd3CHgxyCj6wW8q9H8CK2yPa1AHfnB5basN3evNBkCnJxFWQBACE4RFaesrGBxuQRiWUOmbxk",
-	"ASuzDaflKqn3pVvfNzG2fzW8lyveU8wlCnW3nFJAnLgfdmL+QtUTpEcybpI44hAJVovNwhGLTV8y5N5m",
-	"LEk0iagxm7DkJWXxqkan8UIFm7+WVWilKgnlaDLPglqWK1Nr2mbIntKdSgHb5pZJEkmlIH/fRn7NXYQL",
-	"Yu7aJSjxxt1tk5qK0g8o9oDwA9fkUsilaDbZiyq6vdksTj40nTTBs2GXF9ZHrMo6u9BPi4qt4OruUJUK",
-	"7rNXktduq1tFU2oyw8wOwdbFPAYvx4xlBItZ6uIvwWBInrA6KIqEIfiAiB5KMeWzvk304rJMhZsoRi91",
-	"CR2BW7LNy3PQMEobL00pOMrQR71Htghbb+p0Nz2+6+IdpVTxk3JcjPnSAjHZmAgADqzFV0vyc+Mv/SqO",
-	"RwveqYY9CrdLqQO40AqQh5Vgnmhqls3/pWS+2CGkHNWq3pvrv7v03VlA3UC+VLnoJbrtEpoxnfUbaPtQ",
-	"nFBH0bVJnC1o0JIZ7lGQlJoi/GtEcQCzcp3Mvgnjshz0QVfgW5t8O39kdWlQxdmWmldlvH/QJGfaZUwU",
-	"kUWjKaPO48CF1nyKd61Nv+YO3Snvb22x7PCb16U+EFcU0MdcR1ShW1KzLEtqnJGPWFSkye+wyqUmUvXy",
-	"DrrhvIU9oIH8VIPqdhlJ8lbxjL3lQnfRK+j9rWWuIvs5o2rGMvy8ZHw2z1jcxU19ZQvTuiRlasa6hF4x",
-	"Rc0HRJ+x+72LC7smMntq00Tk1GhhSFj9Nbowyg6dJKz/wn54t0YpF5XUMX3JFz1pgTl7C2lOPFVCzWzS",
-	"TlnBsWmEh2ujTxEdCkLqitnMsutuB1GNm6+HhLR+KJ8YfgFShSdC7AbylWo05KwGYnVBFQD7GIaNqJCC",
-	"RxQU3bTULS2o0Ts9l4uLvhflmsvg+brGihZEDGYQ5EdkscNxzjbMWX9w9jHBcXkIWe1lYBg3qbq0D4hm",
-	"rAEFaTMq2iz82lJ0t/P4yk5ofdAPE5nH8Ksmw/6AMHHFErkw7KwdfZgDyDAfDJzBtePNCg93prbP6Dbq",
-	"Jc2oLcd1zvmC0tdLcy9qjdtN2QcirKJSbvGudDt6wSLP2nDDGPYHwTfXp1x3O1iZ21afdRP3TXR2dX7e",
-	"N5ZgwgU7P9/ObP7obU2AXYSuC2jY968vOX4T5ITHHxcJFRSDeSxgYtDUmRJVunr8kUZhDdz5iktTIkpy",
-	"FGkZx5QxtKEWNLpEGp8y+JupiIFKnOZJxhdQ+uTiAd1ORDE9XdrbM8Wh/N2c41aVjpQ1qxS74mwJbrNc",
-	"hAVnge/VzkpSVp/Y3Fv2sQ4KMmMLhDY3Yp+FfYlrm2x90fDQro9BZvchtIfg/Tgr+CGUNdaOTEtrZ9NL",
-	"NqNXrHSQAZIbHNkPyPg/0d85duV1Vl9qQdHOIqINE9tbUfX0UvICYKAw8MoM5RJb+KGDaSpPuIhdHLO6",
-	"nIjiUoP4606FEt0m1ywmuch4YvsJmAGkTMRrCUU3KQb1ikvXHbVmJF0yyTPAhwF4HT2HAs5LW55/kBEg",
-	"0Nj2UkcHSGYXsRx6aPN/5TqTalVf2FSX1xbOPN9OnN1aNU9jhvyERZDC7peSsoS5RIF2paOFqzJQOboL",
-	"r9bpmJDZZ/PbrS+b2vEvAXPITylTjB5u9BAIaIrfZIjb0iXmFEwXAKvqwHjQ+zlRMp/NwQtKJzLPdkzK",
-	"/0OFEw3XNWxcH/Q8Q2KD9d6tJT/VOa4x7lLkTpUe7G4n4eLS/CDgw0X3hjn9bd1PPPZ9mZC2aksHwa9Z",
-	"ylmbQ4ZbVRCRo/wGNjyAk6XC0N+Em+XfcdkvEJc9fBC0eWsPQNkenXwrdC3D0BkyXeRZGPzlrSu3MvaK",
-	"dtgyCMtHpkqm+COLZ1shbw6cXz7h4VosGGgghrCR3Wv7ELTWh+z6QRuCwIYvmOJya8zyFV5lTYuHLUAG",
-	"Xrvr2obo7DjLnlKICdZ803Mp2EHSauwyeLnIbvxuJFXu9YivORXZX/4Ge7XVJKM5VbNQIQt4pgB5eymA",
-	"WrjAVeBSQIJ4uJqFlfZ0a/GxboMHSIrHTd5E28zN0DuBrJVkRaggTGc8pYjU5LFLwsNaErRy27pwzAZJ",
-	"FlLztcpQz1q2+Lmfbmx212V6rjsi3Wi6BRaxS+nEaYVs6XL3q/vWSHOHOCwkD8MEfbUnxUY0JVZ0mtny",
-	"PqAu4PgrCf/kwtUUTpJwWsezUCvEJ+YModZ4IZALYWw4PuOCZBL+UixifJERQ/JdIq+YsuFgnZHhXQtM",
-	"pjcdlzZu8Vy3pLpdwucp/djyuWt7UQ7KPcS9OLQTRtr9tmbH5Np3n9E4BgZY95ht+seCW2IMluZuM5Fc",
-	"YI8Zr8PMWo05m9shtsvWqctHasohWoonUqXt39HqpDSz99JYRLRvSmtDTWJ5nAZchX5AVWc0XezgPVvL",
-	"aXHHbekrLibUdTtUrmMNrV1usDw+BM51cI5hWVLZVsxi4HY7UyX/ZGE7uuyktOZVqzVuNpS9XKvg6fWH",
-	"5DsW3tfnNO+QQ3pTJclZNtbvaw2cYjLNihAu5wHOJLsv38SRhGPdJ+9hbxsUbgyPJegwHANCmh4jEN+U",
-	"sS4Zo86hx65ex0jRPH1ABOPZHNErItsVBIwpkO2V+qOViN4jppQtQXHgX2uIaFVQtW4HB1OoPbqGMzPF",
-	"o4DD255Szyg0BQ04mQVJeZJwCwPexdG3OsarVqLMJz5SPTZuwMO4wOtul89GM/oPmeQpC452xmd0ssqY",
-	"Jt8PB/93n8DnH1qOZUp5ErIWIC9Natb1OyS0h3aKIqb1NE+aHkwR9rLlM8HAKrDkqs9E+LSCEMGKyKTL",
-	"BSBSEcWmuW75rvXSqvLFlZkVa+dvaHedvCq7F+Q4MNxaRylPRTXcY9QXBIjJBdAleqWxMUW0WrOUev/x",
-	"btC7f/H378/P+/jph//4LujFsPevnVXvaO/Pi0/H199tPctLi8Q9KTT5F2xZVj7tIPi2QRVLZRudjfZG",
-	"LN63onXPEqCUC9cUbe3MMuYH/5Az+3PZWWojxmrfXbPQVVCG3cAVy9rVHZfjC9QFVzvNtSgHDqxkOeWa",
-	"xaw60nehXKcYVppPn1RW5PiQ7uaKpzk8G1/nWbNgLXrgOKq2uje6DZTM2OibLRNiIm4OcL0szKC6BM5W",
-	"XIOPqY3eWiOsfcFwg+K81CE/lcyzsl+I1Vp8OJpcFFUx7cHwwqRol6bI7zcjCm2jvyab5ohAiNgdaqiZ",
-	"YMqhTm8qyh71hrxltQsqaMavWAuT0fX8h7Y1dVguLoEyPEbFaFwHWWyEJQ1VtTziM3OMYksYKH2TXGQP",
-	"SG+IHnax8jpwBbSUVtXaLicGU5nsmnjT8cbu70T9th/AYnpZPPLrt5hwrGe2VdQmwhAkC5w2oEuBf21O",
-	"C5VxL8CorK6P+K9yWRpFrYARXtcXeWH/k7DGiy2aXMqjFnSh5zJrqVAzB+rYLlHCA4IMJksYZZiL2RkX",
-	"EdvDz9TgIFvMLdBjYTjaiSJ+G6NpTV4CbaSBJbUxP1jDTPon2I6DL8JQjecENvmiRcrKwU6Kwl2GK2Vp",
-	"poxJlaS6SXLFOnU9vlnbTUcrQVZ09vvNEvUs1HpYxhjx8NABnoSLV3eET2mdaNO69rM2haaGNBOXbxs6",
-	"t3ZJqNmtOmyX9BsLFlfUgW14Z8t9Wa87LJQWr/2P2+JGKjrEQVZQ5Ddxlr0qYuvrKlscylGOklzzK9Y+",
-	"HwGcZXVFsWoHFjXf/9MeRs3Ug690L+jCVLz7g6uQ0JAEieOXosraa3YDo1muWA1UehCv7nRL+nKZ/9wa",
-	"pGe9nMsOqozY2uRnHFEbeGizHKdm8kHsJ883E0gRSfn2tgbm+c/wSiCRmCU16nrasLg7tH9JqHilaoLE",
-	"DevN1I5oSV70Yotbz+rgZUwJV2Fj04rVLibddXRZrHYdRT8rNmMd8it5gkQSsC4fXzG1QuTvlK6KnGuH",
-	"sE+h0qpX1wJn6j13h/NwrQHJpnEGvdOtQ/WBda4FLKIWeid2iwtm+TrMsqVUl0wRc2W/Hhk6bJlfOWBH",
-	"B1qSSHmpnYfCS4za1Q9crGy3sn91e/9KBRPSaop/ipKS1iF6xJT6dNOslwKdKsTkTHlNXQKUSqO5Dy5H",
-	"5tTiToK+C5jYReHjJqm66pig46WuOAUmULEGZorGuW0mdIV+dnj2+1zwrFqUk4BKU1blFKseLJbifwaO",
-	"j9/Byw45A/bBbeMXtVU1CNhHt59L3LYdrDkMa9csX7yRDf30zDoVrhbOVMHe1q40F+3DMDCeVqedWYA3",
-	"PByvbXno8jiQIWWJxS5+kFPNq0+hi3Ar9WM7MGPz4Sx26pnGIxbX5WQ2HNoyCNeILawNmWHPod0wFRdW",
-	"QdsUEgkVb+rRC8OWMbj78tRRHaxLkObbn+fu+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVe",
-	"zwCER9aO439ypveIP5Q0vRbhN5Ya6P7Q5nXcJWMaX1ERsbjnwps9AP3OzR3md2Pp9MrIvPkKq+h70Cyr",
-	"SC7VcDGLeWSkdE/ni4VUcLlOaO/+/d79++aPOV9Q2tMyOuqBqcjNy80PyznPWC+hE5aMK0TrR4BOwuEf",
-	"GzQ7PmpgIHeQLJhyLW7Nx8KiNX94pxwSVzat5hpVGSIY9h6728YjMsZWxMrMb6HklGkN+zcmUpGxOQXU",
-	"QnHNxn0Cd1aHYB8A6K1j8j2W34PM/gHun/BegdNCk3GfvHFNQQjMWpM5vQIArzXAg+Ay5g65prHpkd+M",
-	"L8ybtaQcb0t83kh5aIh4u79ta/igs+nbSJG+bJF5WCRRfq3pzrZuuQ6I1+ro2IPTaOpGUcciLgvpIJzO",
-	"TmaSaVKpoWtlEoIaWA9t6OaDyUq6BUREfWa2LVFz6odVQG+Wp21LVQMhgCcPyf2Tuz+RBV5BsAOaDvWx",
-	"DKEenmV0krAHABK3YAphD9fyRd7R3p+D3v33F38/P++Xf3zX3B8vsNJzuoC+KQCrCJ1XM0liGe5DXVQk",
-	"H6SWlwsjKutaF9A4VkwbpeiSxYbnd4G3XGubtwnLD3EGI51XMjevAKEyZ8liA4IvDG+oixBXQyFBAGaX",
-	"C6hjs5TRb0JwCMGszKwNDbTJBfZwMFR0A+zPAtDB4lLjzLy+fcU+FXhi5eI2MMaTMHblS8E2+tK1hppL",
-	"8lQEzx1alMTbtMBhOAyccMFu9IBavLi3PhLnRhcaH0VH0TSczPkGpB5TK1Jc1CULms3LvwmQKY3NL2Zf",
-	"GLV1kRajJfxKh98SklT37g+G5L/PXr5wjyBc2Jib3WYykXFdJ6+Uxas6GS6hTxBz49wuwJuw6F57lWvh",
-	"DgefwxkZHFkZFaqPdrcNtjV2wdujgtF2EtqrwqCM37Urf5gH+R1/R7G1pDxbQ0d4AOVj0KkPMku89i7r",
-	"LfZ2s4t520AdNKv7ra48ZMHEQz8reFuBZ2CoLXr5rQ8ek5ibsnFsMZ4Nl2O7z9p0BrlkcVPGXltaqmgp",
-	"Noe3aNajM54khusByzbrmhWB1kNMhPrclAu12boHAGYacwy3UqQFqdkY9hOpHFiFw67AcWbVdmIpjdmD",
-	"smcj5ovAn7A1fwujuVg/fGsVCUqhbgFnvtJpryBwL/zrlthybUFxa3WyXuJBKUmq9T444XrBeIDAsZWw",
-	"30TUGMdaZkDtQ8DIWpUnXQdfZQEmNx3O3i/bfMHu0vBkrkBIPyosiDVHQJ7NpTrYWVXAIuqakk3kURyT",
-	"NUZbV9J7oIsBQoo9mL7Gp7jrrkt9u3RU/YGJOyuaJuFW7LImEGDLPoLmxI6JJAU410Z0vdq8sUXVX5Fh",
-	"YofXdRtuZ1IsQVVqFGvpocb5e9tEaQeRFvioM9tg5xsRG9VBN7Dapkbgp+Rux0fZgzO/Qko/CK0Gd8Lm",
-	"8xdovktsPkvjFM5HFnNENppyYa3iK86WFUyjcrqvZZJMaHS5YzDALZ/nAb4bhPN10tBejBHjo+HJTyc/",
-	"H987+ckLIw+3hwXds4LLkovW0Ghv57J02xCejQgFGu2CD9xwT5wnbBymTrOmyWu0PPfuRgrFh3uevq9z",
-	"8RAfsKE8/rLy6tE3lmgfqKUDp/pywfV8z1XbNJjydhhnYHzYoK7ZWPC0UpHTsGhYKDlTTAfi5C6jum3R",
-	"4SblDdrm7tYyQSVDN8QIPsfd+LCGWNOe9f9twAZe566xaXM7C+sfd/X8DrytmGv1gC+HXSG5EPN6213w",
-	"ZVPWcsl8AcSo3Ypz7YjrU/TtBYQLwtvm5nvdqNtcfWslAh9y2ljCy6K5ZNr2SsLXoQeGKUbgbkITM4BV",
-	"yzc6F0J4KoXtP2GuhSOLsQa75fPNWDaf/9AWa8BSgVt2hwdamIjNSiKvbroLGUMiduGr/UVPfU3BHkKp",
-	"aJa7jwcAltLRSMkH5TNLMq5WSHvIGmuFCrD7Nfx6CJU9/0Zywgt56h1/H3KWI4p+LgQKaShGZwhEvaAq",
-	"Q/TosiodxGRdEwisPPZeYPcTnOllCawFYCi1UFRQg0+E5s0H6WFZ62zXLGuGblzOJdHMdq1TDPLYANY5",
-	"3PVu9y7cN/CZuTJtmMN+TatxjQ/AC3azvgl2wLH+wzXa2MHAKZpzbBaL79J4AR8THlqpiN2U6PdxDm1o",
-	"03U6YH1FLvuYvc7FXsqhS+UOlQdAn5VqhRTPeAQiyqsK8ppQT/Lkcq9yKVc72ZRhAqnJksSyi/EBkGzv",
-	"3SbXhB1LFTyQOsvLDKqAgt5GbbbEU8B0fV5p5HeK3Wiu76nk3mbBfnu761PPvvIMluARn04DAq3qqT2A",
-	"//XAqSUeUP1BnueZde0sdSd+gmZ6WxD70j5zcPb+wrcEt7cjOcjJ5Ob0TRxNHgsH4CSNnLnC1iC5Bq1s",
-	"TfKYb1Q051d1alr5glCte61Y34gotzG+FkyUDcd06wy/hgalTU4MlYu6rqKi6Dibi5gpsqQrIhXAjrSH",
-	"9kd1P8AYO3tPdhflu0ZoMRa3EYULZ4Z7Xujt4tuNZJ0kNrcbdyRM5QDHE86ywlI1W3NVWg1EMBaHkhHn",
-	"ckNmbk1UiBnkctUAJETB79f9h7aeryymd7Kja8cUjjDU94l3GxJEFylsobV0BkYTFhOaEcV0Bi4BAKiy",
-	"Ocd0RnlNtVTLOhgHLWLT7MziFH43T+bY8QU3O594Iz5ITYzMF8HCQpfMltFLJoicTnfLvfGoYi31UiJR",
-	"QrXLTDEWP8D251xj8ulcYrIQq6uiVDLdpRlsdBlkD5if5VYoGptKFUE9J+w82KgJFSSWTEN/Zpokcgn5",
-	"IBylXRmHXvIkIRPmI9ntURTtib6N35bz1S59YcsyZ3NjmzqvZ7hOtnTyEEDzrtaiTbFNGTc4CFHvRiK1",
-	"5VNt4cCxqsmxdVHHBKNos/ZnbvYV9r52TceCQgx++l1kmJPRZqLhURejdQxbtjpzosED13fctE02odP2",
-	"QOVPp0mCRxg6VG1PqQl7gPKCa5KwaUZknhEm8Fg7UBlS6xisI6G1121B0lvOWUDLGgu5HBOvbsjHZRVy",
-	"aVXgnt2Ui1YbvW3DXpW1IGsqQVPN5G58Ns2T5LlDvFjvG4lZnoBOYfVKxLJbkoypVEOJPXwFFU9ESzKl",
-	"4VTnukYc04rfEd9UPBXT3HboUdZc/imy+Qu5bKhsqQ4jkikDF4gDEqgOKYwb8iZIPZAeSlMWmtoWaAyz",
-	"mZWqy2Ie/hv9fXSLHaSuzQy2DeJKqM7OViLaM/aZB7bZQYuWjaOtQiEkQsqbw51rAo1khPUR7Ys63rWv",
-	"286ExUyLkdevWS12mo/1ud58TwMS3wObR23TbHH+zlwzSozrwOqaB1KxIqmsqVNIsHFCY/Yq9aCYdgWJ",
-	"rDOpbj/UaJ5/6lo0bALEJbZ+g8gkNqYAJlalkLzeFme5QEarPt5FeclyzhMG64+LZ3YIJ4aRTpv9jmnd",
-	"hh0ewOuN6mxr8KhYlaq0suUVjpTttYbeNhDZCgixhp5xun75JysCRm2obMcySzvvhOWidhc7lmzr+ChD",
-	"v21AsZHx9/DU7t+oYD1lvIV+71C+SklQ4so5FvSR2oGNfGpHng6N4Q0TVBwmQBizNABp8ZzGzJDO2HUh",
-	"JjG7GodNvI3IScbEbpETxWZ1JTQ6yWchDUTPpcq87p1YfFiDfaDXnYqFM1HnegEtV4PM5QN1rYnw0xen",
-	"tn/sLzwx3ElQw9NdOLOciWSzOGCc5vzqgsnKs/5thiDMkvmurBn6r4rZ2E2vxhmaYgtIbu36KqRcVJCi",
-	"uzV+1h1xrP2t2OnWUCL+764icN25vmpChfGQFdu1GggTu4Wja8edXlOH1j7kZKMBeYMo3QW5btPDzzaw",
-	"6da6UGzHLAxY2I/oyqIfbOoauwG/bOnGBxWah9vy3WADdi7/32FjN+o0N/qc7bk1MPrazfkc3Q09hadm",
-	"05pBTr372/DHbgEOvPpF+Jyr9f/5t4WwQHWrrUGFr3ZvQnGUmxD7zpJpoVjKK/ho1dSDncTWAbdlB42u",
-	"ZsdKPNctwq9chFaORnhs7Ybu0rFz3cnkPIRe200rC/0wV6mawskY0gz+UaosVWKayZaF3HWJQkXF4kwG",
-	"3oyBoVzxbHUG0GTokyw6oGy0ejl99ZRcshVAJb03Ruj7MShqx/dINKeKRq4pj4PF60wYVSA17avnWbZA",
-	"atL1uSwx1fOJpNATz17YJ1B0bGvzddkPFxw/tvsRFKvSS4yicPO0SMpLXkQmRx2niL937y8pAmd9fQ0Q",
-	"HVPZCITpXLPlSCFghpnHsWQas3ogCZymuk9iGek7dMH7abyOYiGumABqdyh+M/bAfATdfHQuzkWP/Pjj",
-	"aZ7NzXURcMaPP47I+BQqffif8M2I/AIrTdzG9Pv9MTrEqLdv1sIOLDDBpSoW9lwQf237BNAVC94EZRyn",
-	"sGAq5fgMnsH6a/L9+GOv/H78wwNcAUdtZhk0XWmynPNoTpRMMGsbXgpdYxARimd9nP7TWP/4I35HyUKx",
-	"Kf+Im2Cfgtthi+m/HxsZNu6SscoF/sui9+Mf+uTURb9sZ3wXG46oIBOsKIuNwcYzbYbCY3Md/o12Co7m",
-	"GdeZGY+ZKxkD6OqYfD8kmSRGlSYs0Ywc3f0ByMH1KkGTBmGgyPiTOaC6pEzs6BKb13E9tm+BihfzGkPW",
-	"Y+hOhbt/x+Ko/P0PjdhbkYzZGJ0pdJJgMG8OAI6GmrpkjCkzY7tpzOxkBYwEX/hQCucJNQSGkUl4jJUj",
-	"dvS6oKvx4zd0Nn6A/lbDGAUBjJ9Oe8+NqTMm358c/ey8vF1yMjxCRz/PCIdVFjKzaFmlb+6HPjzhhRTM",
-	"PWbGr5gmx4MTO9rXbMFoxsXMjLU8M5As0CYjWqbMcqzZKjPipzFLFxKaYfV+Y6vxg1KKXLKVfUvxld0u",
-	"SJUXwBNsOmURwjkcnZC5zJUuqCLlhixGZGxUrWdIFkACxd+9VzLh0Wps6LYSynlAJmwlRWyWBV3jJ0f3",
-	"cZ3Hr1mmVr3TacYU0gaCS3RLfBQUPJAW6kETmIVNuM5YTFxavgvXGgHjZGmfPC13VrClmakGrF+6WDCq",
-	"uoQmWgI/CGJsf7fUI8JnQiqGE1nJnMQSXnop5LJ/LsBXHjGBPkEeG/k1BQzlzumCRnPWO+oPStnsfQc9",
-	"22xJaOc3xhbelrjCDizn4AILD+x5C4UNE5nNSQE4Z30JhsUXSl4VfgMMdHbO7IngGe+jzrA/wFHIBRN0",
-	"wTujznF/CINd0GwOx+QdI2b/hFMaMysKGnwad0Yd/NUcx3ohhcaj9WgwsD7DzCHNso/ZHTgPsI8YNTqO",
-	"OaIv3SlKQ8f8Ro3e0wzOnf5aHkJIqylG5PL/KopAZ/Tuwl/9R9KJeSUjpjUkmv6HWUA600bHeM4yij0g",
-	"7kBlTf2S2J89MCANSVOQZfA4XWQrm1OdqZx1A/BVVnRFcxZdIt8CyZf5CimoscXpD6hCJYFdMTWRmjUu",
-	"7MXn3LGICtiwu4Pjli9517sg5uSYUM0IVlacCzNzWNt9BiBkhktpXukfyrDK9h2HJ6uHtNAWCkFUQ1VX",
-	"Q6M59S4Z+pVquE1n2LlPb9JXaLTlJXdAMENm3pYLXY7mdhrxD+s/bDZisYku//RdxdPcORoc3esNh72j",
-	"4zeD+6PBYDQY/LP0Lv5iFi3X6v3g3v3l8R9/TqdDNRgMhoOTgf1vhuB9rg+hyJMEvcqdS7Zqvi2hOnsi",
-	"cyOYjz7+75/2m9/15siGg3Jkzs/EFolcWeQDxa7kJd6GA3D9B9fqeS48aTs0C1qk0loHqJ89a5507ZN2",
-	"I/AnUAHk/QZo/hTR5OTUHPZ4WiC6TcyUDXlxRVJ6ycUMYUrNdRAJ0yy5sg2UAilye/NHwRFWR9ddYhcR",
-	"z+ECE7zkDXelWUVfzcat1n3IakBIzUAy2viSrcZu4la/4SjijQLEM82SaZ88xegczBFy1aSIULO8ZIuM",
-	"CLl0WG9VTkR6tV00d2VFTzkDY+yiAN37RSLiWnsmC5FnHTW2pq6yQeh11daGNpgbcmG425C/EnEA/Qo7",
-	"zpA8zweD4+h4QBQVsUw9Qx+o4Z5VuOG0MHwC17OtUgUHdDgZ0nYHH9o19nYxAFiJICIIOQh7aQydukfb",
-	"y+7ANdfdzjMZFeC7TdcX19lR3Eh8PLcGjhUOO4gLFnP0Bfkn7Z1P6BC5RgECraPC2J5GZmiylCqbGx0M",
-	"rK3CO2NzRhFQUQoQKzozSoYD8+c665KUKiPwIKYPm78pV/CHfeXKFIzI0NF90jitYjg336DX8KibbFE3",
-	"rPvMWLb3shgDu3ZpBt+k9Po6xc7tyRvzxGMk42ayfCGz5zI2Fnh8AHJ+KVjpVvRz+EolYh+VZTf6FW5Z",
-	"L5z4ymOe9TJlcdvqbQVz3RuFSL+3bC5066vD6SZwVchwnfIkY+od4JNcVIw8v2tzIEt3892nwtaaWjhz",
-	"TcbWJdqH1H4Wjy1ekf12jJkhLh95wmZcEC23D5VLccOx+lX0rldIlIFivOX1OocIx87vb3okFxGrPrBd",
-	"tL+xZ17DC3OR8WSPFx7OOqWRS+CztOAXDWJKJojkrZIcS586SOuewy+m5Jm8YgnF8kraYGyWaO7QCtl8",
-	"sPlIrpTxutvBJEH/N5uidI3FmvPOqHN/+vO9ePDz8OefT6Kf4nt379OjKaN0EN29S+PB8C49nkxPpsPJ",
-	"0WQw+fnoKIqHd+N70fDuZDAdDOjgZ7Npi86oM7x/1B/0j/pDjEdecZnrX/EVFahwo7l8aF4ezT50RsMj",
-	"I11te8+Ovoqa7jmsxWxk4XaDmYlM8Rt5GIuzA1LCF0wuEmdRrjSJedwlgi2NpuiwtYrjwwwxcHaAuLeH",
-	"x+YJMLpiik8RVTBoCr+QGSNjc5yOSWwMXZZoBnYt+oxXMvf8xgnFHtw0K/Rcm5VqISYV80Amq2cOjqRy",
-	"6tyMSSdKXjJRKit2d5CO5hZV6HAkb0kUCjgAKdDauztQ2Gu2kCpIY0WFgHU5ylwcRON+6GxSY7Ny4bAi",
-	"sewC6IQkcrYfmVVguWrVDL+89fa1jC1XPoFzxS/Rr1dLPDzv+hMKL7po9DpvOVSNmK4+oBkIEJezAHdr",
-	"fDigPu+mAhzu7JxAJvzwuIpu39GZjC7fJ+yKJViAFvHY2kMOpxrmU2SYwQEbTZPmE0RCM5MaZ+3wn2Up",
-	"tj2cELrffGh+Ll75xoXKfvu9N0TJJZMr31RSTAOfWsPJ5RVtO8bWkoo6HHIhpFq5vleax8zGiBp1A4tO",
-	"Z09CzVAy1q2Fy1TqLKlic5lr1osnCDeRMxRzt/RCnUnFpkqCwWlfd99QndNXzEZi0QLN2MyQhYWU9I3O",
-	"bmfJhWDunD+kLuA4bLs6UAjAg0hq97BaDaCUpJvi2UaEawT0nU/u43WtrJ6xQlTfihOleU2KV385S96r",
-	"39h9xXc328sZXzRs18gKGkxQ3PsNdYGQ/+JXjLCPNMqSFXSdklMyNhJnTL7P/I4TUrtA85IL/UOXjOGv",
-	"Mfne3rWSuSJyKbrEMFsRsrH5P46Zx+fi+4Rl5nTNE0ZQ9v/QJ28hyaPMl4EELdsnBH2QmLKB5bHEjJCk",
-	"8qpo4WC01ESCmxJyLtb9prCGNyBvGNbLBdYqtFE0qlGc8s6bRHOK8wtwUjFLa04RvpXHbF2YtxZ4j+xC",
-	"t4vn7MjMN2TMR0AhiGKyC3eWotkxkCcUCxDFLXqrB7b4+f1jhuMAodS1T9QM6+8guZR9XCTQLMuedrsp",
-	"mK1KHsoFKCB01iFwwqOG4XJNinK1v2GV6hZVurj84obZKa0zD4xtFHbWD52zvqy9BQk6U0x/SCoFT7WO",
-	"flRbpWjW/uwarKlhvqqKuDAW7wcIf0G1Xhr19cJTNJ3e6S7DiaIOXmqVnW5nDidBJ5707aL0I5l6xW3G",
-	"dE6y+aoCGVc7y1tKYSiJr5UaJoo8twkmwB5II/MkgCd1im+Dcsf9uiUH4WlRnJ0pzuIHUM83HmVMZ2Nb",
-	"BkyzPkGgTeL2FfstWcSiOqSiUDZCOewvmpFQy1BhPtibnLslk4w63316e/r68a8vfz97/P7V6dnZ25ev",
-	"H10b8taQiAmG1vUu+Q/eYt5KDkQpmJCrv0oxdEDhs/tuldIqF3a5dpZXu8uiuthlyfXfZsqEN4G9JF0l",
-	"fcL7AQwZ+8daFkVVRuH3N5FRO2c3eKUPXJMZQIIcQl81E6mi7ll3eVF3kWumb7DM3Sb7ff/1O2gaxL81",
-	"q5trVsbg/WUFNflVn+DFrUuxbgkjVEDlARWXmAPfWp7GDSXcDbw8xapfQOVEFMTBSpmaMQI/j0plr1LG",
-	"kmKNHIshewwrUgiSMKTJPkDPi2KphCRd95g+OS0aXpZTOhfYk4VQTYojNOQ8QUo9mGhuozfCYvRgMf4e",
-	"kC4+JxYsd7SuUEhl1afrPVgEESra+0P+arrdoQThUZ0kbKG1+dGGQt4d3Yq8M0zArT22vJF0u3G41vDp",
-	"Z1LI7njwXbMQMu6pvtQeolqfvHWdh+dUkyumVlh4Zp/TxV6/JXzV0WAAhXx4mtjeuzbZYdNOrTrdXnq4",
-	"Rgfx9rie1u/MZIV5sRe9cqXRlznwCyTMjBw8sSF7OklKr4ZiNH4pklXxhfVRwfVGzEH2+Dt43EXx8EU+",
-	"SXjUXwt/KrnUndHRyWBwUP8JLl+t7yRJ3Ka5jADX3e5AmS22mhhhshDB88udu1v4AHwuewZYKod70M/z",
-	"csGEhq7YIPF0WThvgyuu7BRKo5NELm0xt1k7ROzuVrp5FYmAmCRCTiuAfxgp0SjLCBQ9lw5ZmiQPyBhk",
-	"sK3KxVMAa3Exo7HKlGZpKmf/X98wMEeDO/4grV9Jo0SdQW/z0sn22Y0HzAX/OtwcKNHXKPELnptv1Op2",
-	"Dk3bmmRblAibcRwq5zThVGPWvWMAM/IIkYj89jzoNjFfZjKd6MxhsmVFgOtdJ4ojiwVkiK6XKT5DrP2M",
-	"p0xnNF10bGLoRbczy6miImNAb1Dlz68YhIYjNoKcqAV2ToQ6AGtWaJcLWHHYvvuEbQCgapmUyHrFgcPU",
-	"FdYp29RYd9oidwI7rGvfJYi/O3htWs6v5urrSnXtG3Nka0zleoXLePY/z4rKYb/+vfy5zCX2RM9tBDak",
-	"ajqbS+KDgAYGzw7AJXNGzGLDqli0AFu6hse1fW+l0tKj8DZH9Qb7FEetVNuSTwpwy5sx0r/55yvjn515",
-	"Y8sBJNXB9FRaPhN1rQIoI5b7M8He+iqU1lsWihmNe9istDdTMl80n0Rl25j/wot3HcRabuwB4+yQqNBJ",
-	"V/pD0oe0ofc2n8d1Bu6Mjn/qdgq4ks6oI3NsMax01uQXSGj497v295RpROgsu+VzTTIpEevZoS1HMslT",
-	"q9UdLG8zkPB40JNkbcObzhMkny5Wm1I1K7ILD8FHxsAhsddZ1xxZEc21b/H5nXfbpi96DNCW9L/SJPPD",
-	"pX+XU22XAI5UeMgiMMPNXyqjvFGSrCWSb0oT0O9Hn67x00bKOVpqW0UO2Jhx8qENfoDLFq8TU4N9xZR0",
-	"RVILJePc9Q4Db71mCjMcV4nEEhh9mRdjud47DT5P2C0kt6/lfAeTxF1Vz60lG5VMtT3ZyBd0hwkY+y3J",
-	"azK/byo973yKiyk2KuHlSnT2Sfz0bj9M1M5b7X2XY3ddzJ9FfczuiVHJBTGUS7hYUgVgNQiYY13dgNVY",
-	"evr+polcWtTILoQcBBlbPh0/IBRvK/p2zPgVEx7CF7jdYwAMFCgYmCKRVAosNnDOW0RBolis3N0rAioW",
-	"4UJnZt1cKfF6pxQYEYgb6jv9bXMKuORcOAS6btEszV7FNYHGNtgvw4UJEAfRWjmbWd6QYm55+gcr4ZQq",
-	"kzL8rG98N25tEc5sk/xtZH2FrG+Y+32oKKaLR3zqsBTKejs0pv9Z8f3tIcB2DVx+Rn5+iHtbVNYZ8v+A",
-	"9jJiD7ZkbyMTnAC2hL5d6I1iriMLEH5TeRB0878peAEgSFfENezNukQKssjVQmorHvAENhR+yRbZptPd",
-	"jvUmVHub5QenJDOHlNUd2hOp3YGvkjihEIZawULyxW2To7vytsjxVBCZZ+5UKsQzRC+cgHdsCFFvI9G9",
-	"cwzFL41tvMNBobEsS1wZDpxTM4TGVDKfzfFQgAMR3+Mwbh02ZQjRCJbhtii9QlJHn5mkMCbhaTC4Kp+J",
-	"sk4TfsluUdoVhR4WktYq+t0yqhkTY64hsQF2ntEaMpJKnZG7gwEB71vGU1ZLFjiHW6aIXQQgalWd0fFP",
-	"raXea3dTwKr4VS4xgQJA2xVn8eGgFIH6kgTZseKd8XcN3DSHpEtmDLz6jJIzcFr3QBbhpX0yNuY9QHdT",
-	"8jCRefwYfiDD/oAwccUSuWBdgs+ZIGwzAKnb+1MIgSuIKNpgBmBHT2h0CWHKczF+RnXWg8f2nj4akxnL",
-	"bBidZ8TMi8UP7HBgKwDdcYr6/Vzmqk8A954M7xLNIiliDX7jFFrpIeh9GdSHXmvnIuFXRuV9U3xlLyx0",
-	"70sG/dMt+FFKV0Qzq1cz8wYzdC5I+coCmjORmhs1PYqY1iGVF1+Iy7jJPmucvFowXYBXWVh5QNJGvbxb",
-	"giSpXPSnXHA9LxCSzFc/jncsSMtWi7p6NK8Hxzva+/P9xd+/Pz/v248//Gj+OD//8Yf/+K7T2NT17iBU",
-	"q3YwbAh0o2pLwrj3CH4SMX7FSswIjHOXC1Chw8oK+BMf9O5ffBp2jwbXPe/zd3vhHAGIMgyzZ7sAVrCU",
-	"eTwiP50MB73h0bmAy0bE3+ZzYZhzRD6dd/SCRZYmzjuj886wPzjvdM87PIY/3VPMV1rmKmLwtZEJLoX4",
-	"TrO3CG41M4QbY3bVd50q+v6Q+ldDvJKneGXIpwZXmKHbpSgeuy7iiwvPO6NP5x2V4+RULraNFFxXcLHO",
-	"o4ixmMXnnevrcwEMuQMGdSkiDhbVmtPFggnrZCj+9CS8lQ2bst3tVdWXxMUVz+j2mtmn3nXfEAS1kaSL",
-	"rJKUuz3XyFntM0Uj9p/V5GMPtrG4/XiwmarExVWz+xQWvi1YpAJUInB42PU5mIe03NjtHlKPWLaASx+A",
-	"3J/6LwNdRypjalRg1M0JGyJ2PHu3FWq+KTGisaUwYraKy/LQXzBlDHrzfl0DG/3AGGDQ2iKT4CWrK9Qs",
-	"Z/RFCzWbyHuN0HYonPQmdxuFk39JRu52MnnJgMf++WH4z8s/j+Kf8sdysLinhvSX4+gRezL7lf/35bP0",
-	"hXz14bV+k/9j+f+v/jkYHh2f3L3308/36SSK2XQ2551uJ1eJ7UClR3fumAPWTzf0Bf2dG79tVzzqdeII",
-	"qF/FFZiAyDMNnLiWevhFKilh9NCaCYTBTgKoknno78Gn8o+tKNQgkmphqAVCT5fPtqXj6PHqEi2JkMT5",
-	"5sEpBDpNHQp1RUy1q7j0du+AFZdvLOi393Rj+u2x/vWFlU2THfxbRHX20CO2s3gJqVyy+WGiitzfzj3U",
-	"hB09av6kL0oml0bPrvWUQA9ARaeuC70xzcFtkkqRAX9OwOmakXxhVIqYZszl9HTDqjm+8FtqDSPTRb6l",
-	"MizEPYPhm8F6xsaEb8EPLFvOQl9l+7Cj9YfB8pfvKtoW17697Dfd+f3Nw/Vmta42iCmXElHN3Lf5EUAJ",
-	"Ha9VJ00xb67zc/9kYJbBNq0D3o0rDTKPD20JYCPkFmYAEFzJxtBx+UBKv320zZfAvdtIm7AN1QMs7Qa3",
-	"YebCt3Dsmk/X9aVxljkB5giptOz4kLB4xhQB44BrksqUiQBb4sEisRHsFy3X/5x8Zvtuvytp2KPme/1B",
-	"mJqjOVWzMo0Z+ocKq+S98x9QOtsyXm1VPRpCdppCjhr0B4O7hlbYR3PfsHs0GPgtFGlGvsNrzPpyFKNb",
-	"Cots226AKHlfaeG7kJpnDrlyoWzy1EpEvcpl62P1G/R5g8PAzLcpr2p32JNXO8qiBlXC/PwtohXYoVes",
-	"nApoSGvRtpe6gqt6USsW78Bw7nwy/1zfqTbwDopL7FwopzYzqmtsDWzVCZZH5oGhL+eSaMaMnsNWZJID",
-	"0nhR/JjSFeT6hJWcZ1ywlxW++2ZckE2i17VTt2e315a+UkFYVDiXcsSJrj/UFtHVkFBqNEu/C7kVwe1T",
-	"R3dJF73tpPmCOrYrMCVZH6r2SnMxS9hGo14K3I1pevU5oJ+D41vgmgrDY6VssLZRY1TAWVbfEDvWpeR1",
-	"W3b7+ENy0WzSh/p/FGa1XArQXW4p3xk3ZDsH2M3d9OKb6XExI65x8CEY5FUp/icM8lDRUU4yJqjYx6Ff",
-	"JdE7n/DDNj8aV64dvCZMxCUSkt/HrU/sIPBAYvSKkckKsXewOb5rltknv9numSuS0hgwXFcP8O/QPEP+",
-	"tlReseeuccxt46LZWAbiB9jsBNeS/HD+uqLpU144OPbY521+u70X7ZDW1dcnS3aTE3XqNW7Ct6hdF02Y",
-	"bt/355awvo7gpUhWBDbJCJNL7AaUC/iIX3eJ5jOBmU+A+SozlEoUgHQgxwjSUeBy21sSvOthLK+DiJID",
-	"ZMDv6UPG4d8eQtcX5tci6rcH5lUbhv1qsK5synVxxMhszhSBVdg7dpayTPFIN5U4PbeXbMuLM/r6ggrr",
-	"XocM6SITznBb7+hkPu7az8O7afH5p7j4eDzoxXSlxw/I/QExn1wCbN97BqZJC8Zh/uAxFFKRMRcZU1c0",
-	"GRfFQHUA6sYse03FjNWllMG73g179y8woWzQPbn+Pv3X/F/xv3opF3nG9L96c5kr/S8Y8A/fdVr2JoQs",
-	"Ur/15VKq2Fup4XxcN2o3v9o8uNB460a2RXadYWXGHtW7Nz7+6RVTdMae0Qz9XUfHJ92O1zpreIQW/T9k",
-	"kpt1GfaPup0p5YkRaCd3u5hepvU0Tzqj4d3hz/etW80o3+b+u0fHJztICKT+ujy0PD2ItfuEz3LFPHAx",
-	"ERF5Zdgcmcp8b1s3FoyOA2ubkiYXTNAF77sVr2P3l3jdjeO2XEwlpPN5LtkE65YKQd0Z9gf9gVk+O7rO",
-	"qHPcH+JX5f7QOOaYlP5KmfFmUN6KXhVL2tYdE9glM5/TV0+Jee7+G8WiXIGf+V0V88MIn1hGue0H7G0O",
-	"7Vy4pV8kVDQHLsHDbftau0JBuMvmyjLF0Bhylc11to95xCt43U33zw76Xfs+969UQ5zrTTEjtI25KgK0",
-	"lhwO5TTy1g3OBlwqgCiJ5lJWUBZ2DXiZfTLX1+0lpr2bEVRhguZSM2EMXipWExnb7sfgqIat113yIZcZ",
-	"taB2cdwDL1ogAPbKjuBQ2wvc9dJ+nDKa5Qqw3uY8Y72EThg0O7YBmO/udgeDQX8wMGoIxEmKeNDvImYK",
-	"mxphO4kyGPPWe5Y5HtZCGd1OwlOONRA0SZ7gGAoGnxZ/AymmMmZJNaCyGWLBNYUpcfQIWFdsU8jJi3Md",
-	"uSPWPvd9LnhWzhXiXEeE0WjuTfO1fQnRucLoG8zW3vOKroB5zU2uas46Mx0aIb3EiIUDCTKmyUbI6Ftg",
-	"x1ph6Qu6EBeusdkookmUJxQdT3XtWAmNbMF2kYJF3tqScGP5YVk412TQJ2OzoHpMHJQz1vsolw+buSZC",
-	"hmDgwC2ksY0pAHA0oakUMyiwTvtkDMoFKJ0ZagRFyQMXzGJRwraD1xoisRwQLuFBZuQ6YwsjHcy/ofqU",
-	"Yh1gTzs3yFItmB14AtpBFxjpBWslNJtKBaDQCcUOlFRhrWGOsBufQBmdeVGsAiRsdHLtYh3ajY2C4gZG",
-	"n6EP1MPugQF4vRs9/4+Z9m6tt/ZYnLCQWg/Dd+6CLOy0D7bfhatdcQ9j1Qh2IYLwMids7lYlLsDlIoAZ",
-	"PsFJNPi5NnYOAJprryskjd1wclbusxF49pnwygBxCJkxu1qWTtyPvZJgzC9v6t9j493lUu7hdQPCOIWE",
-	"8zpRZ/mMQkK5vnFiTY2AswBpmHC2lHkSk0jqjORwNlLUC4rstDaCUOVbCkhe5+IrgnB6nRetzw5kNjZv",
-	"yuvchiUPojiaxQb4viQpujjURhdh4dvaXubJdz6pXDRiybzORWfPVTiQn1flwldM5UwxrXee9O5OX5jB",
-	"xcZijSIqIpbsU5SNT6wt9icfcpazGCYMOM/mPdAiLIPiky6U9CPfLumKUMyphYhWJNOUZw9KMF/8IrN9",
-	"JnSfPMTHQc3pjHIBpZ8UXuawaoxt312HswxUuMCTvixhnGVygaPfgRLM1Y76nZy2P271QFiZcIbCf6dD",
-	"HV8V8p1/586SopbDXNTDb/tSze5ACtado8HRoDc8sk/qbDgYDuaXOCX/ffbyBcFZdm12pH377eje3vt8",
-	"TFRzDjkXRhdtFPCo61p/BmKiNh9MZ/aabyl7entdgVXdzn59+erpk/99/+blb49fIAhtuyqAL9cfEvdj",
-	"ewqD3duD9oUsktmKh2MpDSa0eWTmiCYkWOCX6rFqv7zzCT80JioY3QxbPwI8F2CKEZ6RKeWJrhb9bMIL",
-	"wTNxcJ8hocC2KLqNJmvazaH9im9LGdh7WQ6akP21se5ubFkbXYBfv8WMARz53zRic4IThaes4HyjTAH3",
-	"78H8u6uXbpGNPpgH1MHx02nPUCOW8o3Ij2NILNCEGu0fgXg8FD7FFgnFDm8OatAep5YAAFzFuwWeCJqf",
-	"xRLENdDY5mVT3ugbcNXujddLRjRm+c2KoHFPR53zfDA4jor1gT9ZZ0eu+Ac87FZ6in0xcXHDHl3N4gJp",
-	"EYFVgERv1mJk9za8f2UpjO7l5bfWr/aMZcW5/7d9hG4lXcTZd1tUf3vR5/BLhWDWIO1rZYWyhgzSjOkd",
-	"QZcCOOMF6lIzLaH1av1gAVilTdVbFTmdLnYWGphmVEHE6YsgibdsJrW1YkHUIFsby+Z1Lsoy74WUCSjf",
-	"SP/gypZo2/oBvc0yCx+t+4pbEVuWWlHoMbKjiD45sDEGNNLGGnNuyAOaYx5/lmLAftXWo1lAVH2yn65b",
-	"eHS+fiOhSOWArqmuCqemVYUXYF5rjRZq6WKvrAK143UpVZzGE3SB/rW5aEcOqT+S0ZX4TVpG6HLzKhWv",
-	"WCiHqD1P7mMRlWGXoEn0HOwfz0VofdjGHnL0AEXrWZ+cFqNHI0fTlS4RM6nDf7pi4FRf93mfiy3ml1sw",
-	"KZLVg6oddsW1M8MaLK9Ni+tcmJ3AIzdF5F60L7qEfYzYwqaLj69owg11vxTJahwKzBuJs9pfut3cWOuG",
-	"6uxXROViVPTJxEAFhiMteA2AzW4GH0Jah78GIZy+iZQJoyKk2kCmvqZXjPDsQQGwo3JhkyL8XlJlvhYX",
-	"OqNJgsg0CY0uK70564bpCqh3Gd/b+apbZNTNuRHNq7rnC5mxOtXrbq3qVTGjwxLDXcKZvvPISYFDWbhl",
-	"CawFV3dpUXRqkwaoyCGjeMKmoNpA65W3imfsLYfQss01sB0EgMihPt4cOA+lmPJZ3yXnvmZaJnnR3lXI",
-	"zKZhXdhDpEyRKM+U425H5WKjU8o3r3Ee73BWDgNn5d3rbpX3cCtbn6CnhkBY3O4gtU4D2CKQ9Fw7wV3I",
-	"dhDrNDESdgXXALeaG6mTOV/E3eC2oY7EN/bdUjSN4wo9e0diO8odWsr9ZDYY2u+uFajY6C2yeLWFfY6g",
-	"z9ft0KyM4Cv7LSGsa/k0THHMtxSsu5whm8dQRPfN0Q/oFYMiG2dwvTbNXQrSIbXHG51jAoy4gw/wL8Pj",
-	"w/Y8Xuuh+nw8/m06sF7l6MCqBqoJF5k0Z3fEdlSZwZ9lflZ02ZvA0Qw+5VrD9o5vFNa0/SccU0GWimcZ",
-	"E7ahDzT2lyrFlA8oCBdGIb5ksfm+S1iioUfnFVMVPKSICil4RBO4PZgHbqf6qLQb1pTPoGsLBlNRY4rd",
-	"6fyBIIxM5KlZS/vniqaJWc5WxU2OM/6micjTCVMPqro/FG7RibboTqEhFsy1pmvx1AzraHjy08nPx/dO",
-	"fup2Ui7wy2ExOkhKhSzA7mf2LXwhZ0HLRjKFWnndrUwENreCb27nMSLVaZwLO4vRuSCkR3g8Iv40zLcE",
-	"2i6PSDmRc8wBCuD02QEB9K8Pq6mxi4DN2S4MTWMsIO1+axa/P1tsDewR+Oe19OsFnJetXZ9oaq/5/D79",
-	"0kFOxarsDHfJjBaKXvMUIFjxG1XCI3zMXCgAkH4O6Fff1vEzSbAp2859RKtTt4tu3SqZYQMtYU4ZSRhU",
-	"sAvXRatudvu1TX3GxaXXMLU6LHNeEi6iJI+ZJpgdEzvEqS3jsFdfNJvqB4xboN3aiNRXbBeK3OjyfcKu",
-	"WKI7rbRzO6NSxSwb1fnwdN31tqJzaKL6ziFObUWFAiL/rdImVSo+g7VeO1Kwn8TaEJoxs4JAUtfV02vC",
-	"5mBEGLOl2q+1RMPKJwmP+murKJfiiVQp3uk0ZnOugAGGH2p2aFgZ3No8y0JSOMJvCcETuXB7sKZggJsf",
-	"G47x4cQoPLBFGxXXznEjKd0K6cO3+NzhGLnzCT8057ojGNqN3Vx/ae5eMPGwrHs3z6pjeLlk2Lm4ZN6a",
-	"Bbn2pcO3y9+78W6dZYyEaotxXX8rrolZzqJYCJpkFPgDh4LUdq+erOAlPDaaCxYIV3Scz8vdbfDs3JLu",
-	"IAnuWOd6Cw3zV3vlN9UNB71/na7zOVZlgzG6GgSU87xXbjIUDr3mKk6+raiUFWd9AJGyNQLlbcNK2m3e",
-	"fqiaM+8PmStBkwN3e2IxyWTRXLe+0Ovb5TojiXO9/Rg+w+t2nUGBEXNjVprnE72QcKXRb85WIkJ+OekN",
-	"B72jn94Mj0bHJ6O7P/3TtsA3s3IHjNlfmjCNzsBtj7hX84g/mYiZvqzeX3qw4Wr0XO3QZrqyvEEyxw7m",
-	"BTCA6wXqXIQPinpE2yl5rW4HkZBs+1ljaMWHYRKmWNl2GgxPAArwxviNcgj6Xra5OtxV39IhlGfzYAwq",
-	"rOL6B5D1Co/Q14t13XicoRMX837ahoAObHrhVrQxvuymle0TnN/tYHDExTvW7LKak+PLu/XscM2JgB+3",
-	"2GSFZ/KGOAr702JNELeNP7w2sIui81158wUQ6VeQ63dYznOWXZMbv7Mz6z1iGeVJvQWFV3XBivGic2sx",
-	"LMz3WY+TYRrQXC6h6TlsfVmLB75NVI4PZ3TZgEKRfPel8u7aHWiWHxuZfBtChH3l1woU8TXhPmyV6LeF",
-	"f1BJxwwjFiQJQScMdtxWjJbxYq5IBBuAEKXkLYRZHbiBhTooMnewEA1Vxqxo1VnXXROxBw7QVvMmjeRv",
-	"Ib/GP3QOmV9TJNS1T7A5OniCTTsBn9f2lFO56JMnMklQMtOMuJQOm/gFndTIuGxgP/4aOkq+zoWXKiLk",
-	"cl/Aik0xu92U9up+8pujL9blM635hIf4zSNG42csQ/4cNGTvhzItW5FcNcfJ14mKFN6qEtTtJBiat3Cu",
-	"z3Vn9POJZc3O6HgI7efNtydHhh2scGuK2Q3uj+7eH939Gd3yWeHUj+LI/+a1m/wzOQP9Q7FiqSGv0ZA1",
-	"lkYiXx6dDAbrQoDyhIvZGRdR4YHb4gNfzKm20VxGU0wha5Q6VhaYtxsJiS78IX44xQUbHg2CD/bB1YAU",
-	"4Mapkn8yAQSwYCIGnMqhudyM2zx84HzxndHR8f2fr+sc7zukllSpPiBOrJMINS6Yiu4W8HsiJgmdoRZo",
-	"4XSMUoY5INhXAVJE9FwuIQXcMpA+cLjtV7ms5JjtWRt1K2bciKpobthuDxSk7XrFywUTqAAZraLAQfK2",
-	"pOBvTRI2zVxrE+eQguKJVF6xGHH1racfoZDwMVrCklbqG9fKKHCKByuk2EupLHXzw6Ys0iVd7ZOjWH8a",
-	"jYypdDv04NXyAMeCVNRkToH9POucrFhmu7IYyuGCjPHacQA/hU+n5d5+waqIGu/C3cEOvoP+kvHZHMMh",
-	"OGMMzVZyxv86Kc6HKPmDFOcCumGng+WRofQaLdXbTYijmj073GlQ8EHFL7G0+G0JrsTOZ8QuicejBQYA",
-	"b4PP39pgt1wyjafuA2sxlqB3MyO0JYh70SevaK6hU9PSCLWtyHUw9r+KQLcQeE6i5yLjiU0VUEznKYiM",
-	"XWih2doY4UMPtfPr3bHMs/8qO/OM+UftUqpLhFw88H7IJIEe+bfCi099z+mERTItal+dHC6rJ6365dQs",
-	"I4pkqIW5G/LnLE6tuH3WSGRPQCHrEX8D7eSWROUJgwljaz1drcZp7/pw+3mL4EJbSy/XCy2LCszChXTb",
-	"pZcnf9HSy5MddJajgM5y79bLst5ic4iU2Rr6L9hVCowVQRhVCWeqDJGUBVZ7SdSgCTNyq9qE52/lnCaX",
-	"bJGhUYkuavPd0WBAaKIlZj5U6lMt3D+8YlMeujd/FXZIYTeYm2IvYNdH1KX3ubgUcikwfTVPjXD7CSHo",
-	"O6Ofu52UacThN4JRMVsfb3Gq3p6+fvzry9/PHr9/dXp29vbl60d9AIWH9lGdUeeONWruDO5Y296MckG1",
-	"XrqU3JTFDjuKO/jyM5ZlXMx0l1jMqP6mpLGK/m7c8oSDr6q2xdLU/m7TNKGJAuAXwMocBBCHrgrFfqmk",
-	"mLlugTeJDjZo+vnEm2ODR9m/7qC9DWS+kO6PYu1QoiY0ugTP4bvP2jIfGwhsbcFwW31iDt+npdvJFKfJ",
-	"rsxQ2fO6g2Muk1hjh73CTTenmkwYE4TOFMPkMZLQjKlDtlXyWk9BmrS4QSslnwtGNmG19lR4YmxvIZfE",
-	"RqCKHAFAZEcyJVL0yanbM8PBXKAb2fyo51Qh4q/MsxGZsrWeS47/JyusKIMeDuCnPhcOIsQHasMLuCDL",
-	"OY/m6Aibs8T1ngFYhHInKDaTycqdmmFw1i9+jIOtX+CnDVFw6PYv3Q6Nr6iIWNxzKmVPlTqlYUadybSX",
-	"KSo0pq3YDLmYZrTHhOLRHERlYzcQc2oDmMqysxdLPEQ6ufXmL/8WkN+qgMSmjOU1a91bby4LH0IPOdfN",
-	"xRWJ2JZtreShP7w1PdmXiQujirNlK1XZCRDy1Dqlprm2oqcA4kJbqcB1sVvHM82SacB/h2//t+C5dcGz",
-	"wcXmcPNEw/BeRTRM8yR5buVJ0TXJNae6sLLmhVzCz/grfPUGV+AYb9lrEV5ZiqzrJ2cbyNn+R6BCm5PV",
-	"a3br449RspzLxJ2kaGRk1s+TMeVixuYr6DpGtCRTqg5WBeIaKAMfl92aDqXSmMHHilb4t8pi7op/6/n/",
-	"PsY++zH2hl4yMqHRJaGV6ZcZGGvq9Q2PNrQamszdN3jF148Ry1JZAkibwWdMtHKDPsb3kGcZullmuGil",
-	"01Mn+awzcuPpJXDdhivT46rHuZILducXphLw0O1RIWuXvYYGyz7D3xrqijVTLa4kI5dsZSxHzYBWyYQl",
-	"Usw0yaRH2HYtNunaLkOZ5mOobYOI0ce8Nx37NNxGzUqZmrEejCXU8WqTTP7BmRC0syNpvMJhfZk2DF8h",
-	"s9lV3AvWuA2zrYn6LxcZeOiOBTcy187FHA48ZeRPKdgO3FM5D4pGskFEtTEotGPQE11/XYqIaso1QTdW",
-	"2HIuSUpXRDNGnE5Gvh9X1LPxD0EAtd9hABtcup4OVfh5KstQTP+BbeaJmm9LjLPiQC2JxlIhrKNTry5A",
-	"0GRMmUf837tB7/7Fp5PrHn44uv6ucyt4/ysXl4B+x5A0ihEbj0UBJi72vzqp6H1eX+3REKCOysAd/r2u",
-	"OBq2LzEqLmxX282h1Lfv9ivuN994/Vm1XEUz9hCaIX8KaKPbFMoiv/cd1nc+TKjWfhTVzwHG5OVdkrnx",
-	"0hfByKxZpmpyd7n0m5u6UCzleVrI541NPtCo6vEIbA6112L55/4JdGSu2hTtS7ZRLNQIaBBaXWJEpA/X",
-	"mLB4xg5nmC6pJuC+Af81kKPn6OfQgZStaS71KjmM2bdTHanVa+L/sJfcVJjMpHmeHPaP7vV/rsC5DPuD",
-	"/g5OCDegur5Ht9Wx/i349h22PKKTh9piVh9h1oUDlI+xUD91rMoJf9rc0PBpY+ZSQT9H3Ddzvca3F8CJ",
-	"nW4nV8buvYN8gAPazPKTKWFXTK3QU1gqvf3yNHI6yQbM2ysmjQJVwOmZy5AQubjiGcoC70HPWToxE9t8",
-	"0m9shTYlFEXR1L/r9NVTo5uHbgNu+O7Ti9Pnj6+RGTZgYC02wRSB4V13KdvUKAxSeskFImu5FPYa6PmI",
-	"Cpf8Xl2wh0VGfM0bCjUh4eLSrLZ71eZDQJzWzNymQBD2IacJQsri8k9WNuqk8oTpysRtcHrziY8/sghc",
-	"qtVSR+9mqJAKT8icQtZDl1JBZwx7xYJ/zsPNdw+yZ1NoWgCLuywWhMRcQ5isujK2vGnzAQ9t2mmGlQl5",
-	"EkPOx4SBt0YYIgEbT0CYz3voI0ZjktgSqc3nPuGzXLESXmMlogphZ4pHofvgtHAsgSpneZuTyTXbu0D2",
-	"Mjcb+icxpq04tshjntXdigA2umtNBfund/djKMqr2c0KlZf+/3KytHN9cf3/AgAA//8=",
+	"7L1rm9s2kj/6VfDo5Dy5DCVLfXFi+cX+O3Y88cax/Xc78dlx91oQCUlIU4BCkC0r3v7u50EVAIISSFFq",
+	"tS+zmReTtkSBuFQV6vqrD51YzhdSMJGrzvBDZ8ZowjL486fXdKr/mzAVZ3yRcyk6w87rGSPXLFNciohM",
+	"ZEaeTrq/0jyeESoS/Y/nUjD8pNeJOhn7s+AZSzrDPCtY1FHxjM2pHjZfLVhn2FF5xsW0c3MTdZ7JmOJb",
+	"1l/6ZsYyRvIZI4ItST7jYkq42m38m6izoBmds9ys71GRKZmFVzgS7H2OD4yInMCrF3TKyJhNZMYisuT5",
+	"DD5VdM7IhKd6VD0hrof4s2DZqhN1BJ3rOcT4Jn92c/r+GRPTfNYZHvX7/SiwHU9g0FeFOM9pzkLzlIoR",
+	"LggVKzNHxYjSD8NM2PtFKhPWGU5oqlh4Zjjxt/Cjy8oEec7msE1fZWzSGXb+n3slodzDx9Q9N7kbtwCa",
+	"ZXTlzf+cZdc8ZuFt5gmRGdFz0QugROHDdftoZ4tPXTZsaGg/nyZsvpA5E/HqF7banNAZuWKwkStZZCSe",
+	"SR4zoPB8xhXRhMZUHhFVaFpXhJKMikTOyW+/PX3cI+dM5IROKRdIGzyPgD7M78iMKiIkUSyWIiFsMmFx",
+	"DiwzZbkqKYkKtWSZ2wBkx3IHvDV09SKaGMDfkdPTqDPnwv57sH1/XsC20HTPffp0G3KLDZiA2AqTqpaG",
+	"JJ/RnCypXiVNIk27o+9GsPbljObsmmWEw9wz1iNveD6TRU54DqvBhejvT45+iGClJ4MjspwxoR/hejdy",
+	"EhdZBhsnVmQuM1a/cCN2d5SxZo31p7vPWh8eaiXNM9c3S80JnQlv0itZkBm9Zg/Jcf/En5bKeZraiTXN",
+	"p7zD2k/qPKeBy2T03WhIpEhXOA/YLtwhwciK5bh1Un++5IrtMSkminln+LbzXecySNTiLPmjUPmciTx8",
+	"2tR9/7UiPHFTWNB8Vk6gfGpXihNnCx4UuPrlV2zV+Fb86a5vfCTFJOVxzYJj823Ti+0z+7xasDisxpiX",
+	"m+/h9fb+q5+GHW3PidRpOLH9+mtF9M/1RKggNOVUaeHO8+YpgT6z44wylvD8ucxrtIEYvtfCgzUeTTnM",
+	"rjN4zGjyjOU5q9mUhNGEpPBA0wyScphdZ/BUXPOc1pMHd983TaB8ap8JyHp9DL/c8mr4/a7vfcZFzUtT",
+	"LhrfqL/f+XW/svm47pTn8F3TK/GJnV/6isUyS8IvzeA7eClcpjxXoEcZ/V2tVM7mNdPB3+4xnWuuaikt",
+	"M99+rYgo9HJrX25G2aJr8rm+h44GJ9+f/HB8/+R70Lfww1Lb4iJnU5bZCRZ1cysayT8rdqf7cxZnrOZC",
+	"UPCd3gg6Z6WG/+jVr+9ev/jlp+c108Cf7TGTBovI2DZt7gbz6K5GNp/zwDac5WQuVU6UJHMqVnUWWAq/",
+	"9t+QsAkt0lyr2FFnIrM5zfGcj486UUkXA22TbSGIc+ABtTm5pwlcScgjKiKKaUs+ZwkZr0gs53OqHhKa",
+	"pqhj0bHSeqdWWGmajtqawmb0sBG8bl02mhKw7Kf404Fni1rT+AZPjKn8R5lwBi94LOPCqmixFLn5ky4W",
+	"KUevyL0/FLIye0/nixTox5IA3Mo5jXOYvt3Gtx98/UFfnPNuMtYnm+C/OlFHjv9g+mfDt+UQpR65kCqf",
+	"Zkz9mXZuorXR1EwuvOH0P9fGK1Qu5yzzB5yvYKzLG3+XmzwMbl/0rvm7saLztLIbdjOGxC7kQpitGF4I",
+	"QrrkA0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJG/tiJc33kh6xXYoWFd1FLM/lWHsjuhxOlucVetGt1ke",
+	"ScyO6JvjP89fPNeE/l9nvz6LCDU8fHR6n/zCf+zpR9U987uu/V1vnhAce8wUWOWje9cDt+HWBaOpbaQt",
+	"FX1R4Zeb/jYkZbWQQiEZ+4p3ezIeU8U6w8Fx1IllmpYUlsv46l3Krlmq6TphMU9Y8uNKb0dCyTN5zVIK",
+	"AnDCWZoAS1OR83zlaHySvuvff7A8/uOvyWSQ9fv9Qf+kb/431eS6YIIlZ1pkHfWP7ncHg+7R8etBf9jv",
+	"D/uDf8GCKUy480gWwoicGRV4G+N1r/9ofg0++ZrnQKjnv/zWHcCnSqbXgdcP4PV9fL0C6To4ijxuV9db",
+	"Xmgefe50NiZyma26aiVi/TVPGAoIGl46vDthKcv1URupqRgTTVuF3NYZdpY0YzNZKIby4ZqmhT7fo5vL",
+	"qKPQmekWr3+Xa2E+1ec6p6Kgqf4Nupg7w6Oos+RCaF2uOm5rEeJoMsBWvjmoyTvg/g4NbR67B8/AsFXb",
+	"pj3p07kmK/+vzlHvtN+JOuimiPWuFCrp3DgG6AxFkaZOiotmSrD6+rAz5luYAdVAO7wj/BdFTqeMSPBe",
+	"kHzGMzw0PMcko5PcP7BB1FlmPM+Z+BFs/gqF9U9f9x+UFDbG1WVb5oVUXOH5m/bHX55MHQGUdqdW+6wL",
+	"a3krgqiamu0JIgY9xUiMHhfXNOVJs/RLeOZkJtf3il6OHmuRwckPjm7ws2bhiU/rf2cqP2uQC0B4Sfpn",
+	"86ldsZUn61IaGNOTc3OmFJ0ycyIwFetIpJ59gncpTFYmBeo7cqGJaKFYpulwQVeppIm3/M68QJfZVeEm",
+	"dOPRtyfJDeUXIKbhTj6o1HWiL8n4NRO+yFS5zNgkk+BeyzPQCge+GGyvMZWEV0Pvnpej1wGTxLkEdhBc",
+	"zh+oL5JLUM4yeY0u5SrPH+/P8//MaMzIz3Kx0MuJOnEq1dqF2T963feIU+9IkW95JmO0+ki/2x+sPwIM",
+	"U5HM/V6/RjIXFWHeuV/34IQLmvK/1qdX3aFJSqdWfQdh8Ecx17p1zt7rX32lR9fM8dV9PSEyZqlcgmw2",
+	"st4EKbUg++ar+/rpb3sdffcC4269BlIurHKweTnVriye0WxamqDa4qLCOLre+gOUh5tz8LE4pW04ANsq",
+	"Qy7RazstVz2Ijvp9Ihcsg0GV1na/wmfc0lK+5TK84iKBKWtRo4UOiOeO5s935dBairCMy6QkD/2RVDy3",
+	"N5wVLfqX3cov11eTW6VvJWJv+jBpe+F2nj7/vQuTHHjv/tBhIvGppEqhcym0+enNUOU0ayDpnM/Zv6TQ",
+	"k/nt9SMQgTRnjyh6rMyZLFhmxVV5o2vZw/I8RbJFIYkfoMlqPjHiTevU+nUyN8JgK+24N522lnJWZtWI",
+	"OMsJB7vOn8v8V5nwCWdJKD3Bizrpt3khpr3f+DKT41TfDbVSeYFP/KNei7DGnNngdyqnKWgMLKc81VQp",
+	"52wskxWJZ1RMWYJxV2NpWquXzBkVyxlPWY+80ncHt4FdKhKSsQXD5WdmFHQeqZwK4BGwLnFIdc/zUxgf",
+	"yFO0oLZoE5q4CtUZnmhDyPLUIzNpN7+OczTcA9uXZZnMSpu2ug2tac2eRIDW4OSX2hpfZlJMe+Sk369E",
+	"uWMqtA4zZhBGfUhO+gMiJGw5V0TxqWAJ4UJ/cYzaTprKJYMnT/xwIXolIfXlQnCBwfacCSpy/expRE4G",
+	"x/r/Tsmc5TOZRETxvyCsM2cJp+Co0E8+wDPWzGozWzChZiKzMU80w2BQkueOKhQXWh/LL4QNCD8kJ0dH",
+	"5tJZFMBisAMRGeGmj4iiK0WWJj589EOZKMQVmXOluJjqLx6QXKLT0W6aekhO+31CCXgWiZxcCFlk8Okx",
+	"UVIvT88XA9RanVkwkWj7JJHMqIyYNABOFo8BX7E8W3XPJsH4zxuez2A6mqhP+8cRofpBMpNLnB1mKiiS",
+	"S5JnK+SAXrMX5ybqGB/3DooVxuzWtfRYc1P6CnfIF8Sxlq6wvIp5jO8Ew1Z1hn2n9MDfzrLXf8OVgJcV",
+	"+1Nb3/pTTYPwhz5sdzMzrX2bL4x8PzrR3xSLxAyu17ypX23YEEAkdgkTLria+YuC6zwr2l3nYLDoizOT",
+	"04wpdCB7q/JmCnq/jYoMdlPu9e3a7CtyCn4hhPEEt5MwmkhqbrKsEKCkvyrEM652dKwlNKeofu1LVLc8",
+	"zcAPjpwJ2fZ8nVNo84DL0/1IR6uKOGYsYQkocDOqfpVZGVcoswZxM3YhADjdoOcXEg/lRJOCAlrwIkg7",
+	"OBbCx+gbHujI37Zbosa81Yt/VYiSiBZSphAtxwgRaM0yA91Yi5VUK6ToYcU/jelQNcztiR6VZ7CghQLH",
+	"oZE6TZS5h2ppd7eGIa12dCDV0k0LfnkWG8eNthRyExui8JmLrek1d83ebUSexqv6TMsJoSb2rbWCKwZR",
+	"vo0R8HhDocPS9/9Wv8c8Gun5lREe46G5iTrVvKO1JTnLsukkfpWCrfRQHP05NM9Zplf03zT5410nGHhL",
+	"GLodm8Y9wwlaQvuwOY7RMLftAnjm8Fk3XGQX52YT3ByXE1XdGI9L2x65+cmPtz559n7BM6bOAuFhzdCQ",
+	"+yfYNXriGub21o4Zwe86l6ETvGKr4AmmVOVPZFGTuqG/JRNjamQ0zlmmrBZbtyz9m9+U3dO1MSX8dM5F",
+	"kbM9llXDLCC45FWLcwwNqmK5QGpolYR9rh/fzMD2ZN+HSmD+/kknGH7fIGzD3u5E3Mx8mvP1A5+EKvvu",
+	"70c5r3q+sJpOlTdQm2m5K4bBAtviLm13bGMpU0YFSD/vBm9+wfPyyfXdg4lWxirfGl70IuUs8a71oFBo",
+	"zBiBm4gtPQ7wVpXwyYRlTMQ7kNVj95vQJgqZ811GMzb0E4g1BMaDi75miWgCU6j9sApBeJ1ZY8ZTyq/L",
+	"tKeHkMasr/ClLNJEW+havlGSZCtUujeZJILMo+DYYIPo36FZynMiGEugDkMK9mICWvhWEyByJAnCAPMk",
+	"6tKFnEx2c0ZBr7fJK6Ro93qn9ISmADEomrMXIl2F2GaN/P3EJJc7VhmjtEbLk69SaUlhuOlBtlGqmLPk",
+	"NwwcfejQJOGY1v7SYx+jmm8eGXiBzd0oRQ7lSmt8J7Xy/P58JWK1Pcqs73x9i4qMx7O5Lahq9RugMOsZ",
+	"3raS6hwXGZvzYt76VSqnIjE+3xY/uFnf96jzvjuVXf1h1wZm8Rye+ou4KfX63bYPQ3G77oJzK7Z9jYsf",
+	"tv1BnlGhaOyO6LB798qsWh/QDtt1E+KKIuH5mU38rm4TamEbygra2WUpgUt/vcKKGgxSQrZMRvXAl3vb",
+	"DfCqyNMvLuuW8JPIs4CCTF1u/cYMqF10o15Qbs9NtJNpZZ3mdYSJ1mvtiXeGHW2V917R5a8m2I3KyCy4",
+	"GL4IfrzQ4lIW6mfzu6pY+5m9pwmL+ZymDwmbL/KVKcyyFxTTmxrUkj1vfOC1iv25+bZBRI4ickx6vR6U",
+	"eMkiJ1O6UBU9uk7hjDqqMMH8bTSjXw5HZY84slRQDuKOx18J7OLanpktryW7Q6ieJfl+Geqnnu8rtpBZ",
+	"YOXjTF5h2le92gP+nRVZpDRmDYf/1p2+Z+xoirSbXKVl63dfagUwYzQBz/xEFiIhy5lMWUs6mzGbDuKv",
+	"q5bxDKnvajEhkYZpKyT39Z7/rGd2E3VgNZs78FxioGNJlY3ERCTJ5GKh/6BJwiBFfC6vWRLSh9dmiG8p",
+	"dzwqz9ZsUog4fmQxLRTb8T4uXSte5vSgv5Y6fRxt4XwzTHBeRXp15qectJ+cCQ5XjZddfh+WkU3m9pbM",
+	"9w3Tu9ZEDpGS2YWn+pKuJJ+fmv22ueibwghEI1tu0h6GVokwJKg5T9EV2kxoMMUSq7axUGwL7bktrzvK",
+	"F0WuB9zkU4lfVA9rTSWADQgZj2fmG5QcNvfmIRTdELP2IQQ6jQ0YNisxmr4Z9V/p/ek1+73K3KpNZ6XN",
+	"efvQMIBLo2hnx1mX6YYVFz6QTlTunn2XWW85v12I0J7jTSOtbW6xW2aLxa0txY5bzt/RTIjaHsmEJT9h",
+	"wGrD0WIOevtR1UmsbVsHEyhz5NfuWqpYTXZJPmMr9H7Saca04MewoJ8w/yGks7qs0c0y/gXLFNR/oU/Y",
+	"1D9ZxRFraUhWpIyYYYKKo0kfDXonbM0zmYPj1xSM4+1tKuKGxASjyXhFpGBE8YRFLvNgvIJfQIF0bzcP",
+	"czxJgx7mMue/rebfECjIXMmf9+aMxe/C43hlABtFTrnS2xTPah3Zfr3Azk5lW0gQxHOhacHQcRUDFkeR",
+	"W8ledUB5a1TX4TVWcmBD6hWWHrRUpS2vnPMkKFOUhUZpNYiFKikLDna8xjeVS1ubUC/CQ9d76SHztyvy",
+	"Cz1LSqkwueW3CIWF3U+7E97a3Nzc2XshqlIuePxQobBmN73d0gNYS2V5xpdgK1UIsiZSu4FdBPgTWos3",
+	"hRERijWam5LGrxWJUxlfPSSl1OQudyxnabpHaMrl+NRXI8OcrPhF1JKg/mMLf3aPZJn09hCbYVFQ8LLj",
+	"OZnJNFG9TSvLuqLw58YrYOZXrrnx5KzIsN4uk6/qCpJCzq0qqsOa0jBj8b6hvng3kIZeQ/x3lwtt866U",
+	"4t0OyQD+lbipFJcYMDNG03y2QqCwBZOLNLwErKQ+Z3nOxTTgC9DiEUuAzSPIPTRj5IotcqIYTVE9cSJn",
+	"M6S/fnW0KMPWmorySi6BKk2OLE7EsCyGYcryTzKnCdNcznPF0kmz5qK8dYfN0KBmt4kF5jZF7z3uaY98",
+	"9eH52a8/3RBw/CszU/NlJ8Anba9Us1J3qXrJOG3JsFBh1dQdt5eNbI68UAwSVAFSx6yFi2nqA6vsRgcH",
+	"ipL7sCjuQDcou3L1mxvbXcqlIKkG1cud3Xopmx04zLVsJd6XcjGb+b60EFGNLp05F/6ng3Unj5V8Vf/V",
+	"1sr/NrzsDXn/9PT4fpNsmNP3lWl6cAJ27TeNu7Fx3RXC0Bl6/bR8hptzmtEEPsQcjqRM2mi6EUNWNGAI",
+	"rSn5W9kwTqlSYWGM1YDwAIRrBfHipQDvYJbmYpuRC4teBgM5WkuocTmbL0GMar2iVxMKYmUocHPGS7oy",
+	"1xXjYmqMWRWRMVM5+sx3k1HTgmZU5KxOYaJ62vyaZSutNJJFJucGTKyRQNulF+EPgldoMZ/TbLVTBp0d",
+	"ZZsjxVRfWloq0+zsSy3JVMStdzDlOfv71yA6ZHY4sYnRxS9Bapo0zE2PtYfcUvmf58zuhyziR+bmuqME",
+	"x+asxbvKSrxqwK+zOh45n8mlKcyRIma9bemNWzIV/05F/HipiHjCQQ7BIau4bespCTFb5PtagLvzA5ub",
+	"PIS9eaHJFOTiOsgCgDl3iDTjzAQ7G7PhJBbo5fKKBazMNpxWZGm9L934vom2/av5CkXGuxmzmY9RmwRw",
+	"PA+zMH+j6gnSIxm7SJxxDQl62CK3SqR3ECJt40mYKh/ICdx0IWSijm7kpvt4zMPOeVsSvX5w/+TXTPhY",
+	"rlypgiXRRuJJkwe81ouv1pVki2qCb4HcRBXTLAkpw4FoWHlizjze0a3sI6hsPZ8QUZYBPrOlpcHp6hOc",
+	"5Vm+riSRLbamW+EhlCYPouVL0Jqq2C7hEOJmcAfKuHKWpopASoWpnp6zZFVjZHixu81vS9CXkmwB/UUW",
+	"edDssagwTZsE+dmqU8GL2ZShksQyy6AU1OSW6V8RLoj+1S5Rwtf21yZt2lURQ90wxAO5IldCLkUzczvQ",
+	"mr3vvST9s0n1Cypru7ywPoRcwtqEvlpUjHcLc4O2TfCcPQScdkfdKrxZk3uuTwiOLuEJuB2nLCdYF10X",
+	"EA3K5iJldVCgKUPwRxE/kmLCpz2TSs5lmWw/zhi9UiV0Jx7JNrfrQeOabdympeAoY5H1IRKXGLd5P9xW",
+	"n64LQJZSxU/7tVkfVwaK2wQpAfBxLeGhJD87//LesTzqeKcah3S3UamU21gnkIeRYJ5oapbN/8xksdgh",
+	"xyOutYU393936buzgLqFfKly0Qv0o6c0ZyrvNdD2oTihjqJry0Ra0KAhs9hoLgFSakq5WSOKA6gs62T2",
+	"hektB92BL23x7QIE1a1BFWdb8n+V8X6nacGUTWFyoX5tuqLOY8Gd15z8Nm1zLT6xU2XB2maZ6TfvS31k",
+	"3OHVlWaQg4QKSrvHLHaFeIdJGw4mEu0Bzezn/lSPS0uSNxnP2RsuVIRueu/fShZZbP7OaTZlOf69ZHw6",
+	"y7UpCpv80mAcRGTOsimLCL1mGdV/IPqvOe9dYko1qRJnJm9LTrQWhoTVW6MLrezQccp6z80fb9co5bJi",
+	"vqorvuhK0xumu5D6xstKqN9N2ilrRDc9E2GYnTNE5wZLPmMmd/0m6iBmXfPzkPLeC1UswTdAqnOTy2oS",
+	"CGs05Lymy8+CZgCsrBk2pkIKHlNQdOelbmlApd+qmVxc9ryw80wG79f1dFUEcYcVBPkRWexOEu4Ht0i4",
+	"9xHK28vAMG51dWsfEsVYAwr1ZppCs/BrS9FR56frYFecM/IolUUC3yoy6PUJE9cslQvNzsrSh76ANPPB",
+	"xBk8O9qsIbV3avuaMa1e0pwaZBcbLXOUvo7ycllr3G7KPhBhFZVyi7sz6qgFiz1rw05j0OsH31xf1IUA",
+	"hO31Wbtw30Rn1xcXPW0Jplywi4vtzObP3lQdmk2IbITRvH99y/GTICf8VGJbnuds0eSUrdLVT+9pnDeC",
+	"rpSmRJwWKNIMSmaGNtSCxldI4xPGECwyxp5M8yLN+QKKq22ALurEFAvgpPl5nnHIkNf3uFGlEenUFGJD",
+	"Gn0mCyjSHPM0hSlA1wf4C1Ffa8RqCX3ZyobKjLaxefKA+BlMy8rZAnvv6UuBhV3/ayRgQkcwaOQjxJtT",
+	"Cp0w+EbOHbfsD8dT2kKbPrQpvWal+wxw9uFCf0hG/wfDEyNb3m+0qRb0bu0l2rCwvdVYT2slz8GrjHkS",
+	"TNM1MYWnKphV9oSLxKYdVLcT4QJr+jHZO6OEUSwUS0ghcp6ahpd6AnMmkrX8v9uAUXjgFutuXD2TiIyL",
+	"HIAIAcdRzaB46MrgQB1kBoj6vR1qwaKDm00spx46/J+5ymW2qi+srktDDReKbCfOqFYJVFjQMmYxVJz4",
+	"UBYsZTavp12IyjkyA1GqnaCzajRQSMQ15SjG003N/JcAbulngGaMHm72rvKyLtyaI0BgRPQdOV9A0xuL",
+	"+oi+0XEmi+kMfKR0LIt8xxqaP2qCeuv6N+4P+qUhD8n49tbiR3VubQyTulTH0r8NaNRX+gsBf1xGtyzB",
+	"aeuc4onv6YQscwNdAF7PUs6alE88KkdElvIb2PAALpgKQ38RTpi/0yg+QRrF4XMWmo/2AJTt0cmXQtcy",
+	"CN1VaZOw4ZnfSGI3UfvWeoSHsRjYJ78lwy3TPcrGCzX1TQpBlBCsAB521Uw8tWBLXBG6pJrS9iho8js7",
+	"BCeRm2aSysIEIpQ2mWRyjl+yZLoVvfB2lTV+34h2GTkFa/1spXvEziLStJWoSSBG649lVp1NpbwiNG9N",
+	"iYYDnqQ0mCq8IR/rEoBM94nDs4qZIPQhDen8bROP3CHskntU9nRotArwqbXODI0C3j5XbdHQVIO4oDyJ",
+	"yLXkBj5kCgssFntwpN8DIpRLX3kjNA5f2c/C7294VZvwujliF1vfBVTg9jF1c8ZeYY89HA9ZwbtbPXnm",
+	"x7xduhbyqyd6PYFelQX+2VdOxZNHKGka7i7g3JbpTH8U80UEEeXICI6IFEIVY2wrmDw0nQvmVNt4rv17",
+	"raenFaYCPNywANth+FYJkq6NzfqSwesOXR2XAgQRF0glXAqoRguXzlb64LRUftb9i7XitC5SkjF3FxJI",
+	"kU1XhArCVM7nFHFuPUmc8mYbr2mqes9/0c/duG46WzaamYBxKREDDZpRk4CaRlQc3HLwfFSQmsoOPaGU",
+	"GdOy58Ot/ZYtsaHdbCLXWc2WsBhLctMXWdJflXIaqf4Qyjb20vmCNO3zuoxdE7PWd44WqxL+UwgLoTBO",
+	"w0lzz1D4VWnxiVYcqXH+EMg0U0RmfMoFySX8K2Mx44ucaKaLiLxmmUm2UTkZnBpgabUZFjJR4V9VS6Lb",
+	"JTlpTt+3HHftLMpJ2UHsi0Mn4Xg/EEnP2dDDVxWE0SzlLDOcjZ4p8P1hbqdptaI31HZu0kqChSbya/xs",
+	"7y4Mf9AkAQ5bj3iE4hupyX4uTaYgIXBxtaWDeywX2Lfd69q+BuTDZi2EZ5mBWZdj2pQXuhRPZDZv/45W",
+	"GpRevZeaKOJ964YagB9KNSsQ4PGTZFRO54sdYh5reYpWDStVK7egyJ5QuY81FH61IWhwEND3IKSBtd8I",
+	"YeK1yIk6k0z+xcLez1+ZNTbWYiG1LqkN+6lQWfDW/kPyHdGN6gvHdijUua3ybP1RJlpn3FJuMc3FCLid",
+	"B7gJzbl8ERchznWfXLa9PYfww/BcgmGeEYh7NUL49gljERmhpqNGtihaS9Fi/pAIxrXNAN3zTKdt8NuA",
+	"vK8UeW80a7SQ0Ws42lUobtMwUTllS9VwZp7xOAQyiHfjM5pj78KN0KAgc56m3HQJi3D2rZSHquUti7Hf",
+	"yM6YgzeR386rXY4yzenvMi3mLDjbKZ/S8Spninwz6P/3AwJ/f9tyLhPK05CVBLnGUrHIbzLbHhA4jplS",
+	"kyJtGphis4SWY4Lh7RDIq2Mi6LYjRLCecmnzu4jMSMYmhWr5rvX69fLFlZW5vfMPNFonr8rpBTkODNbW",
+	"mSdnohqk1+oLovAVAugSY4m2Neeahdj9j7f97oPLf3xzcdHDv779j6+C3k/X2rNyV72l3b8uPxzffLX1",
+	"Li/tIDtSaPHP2bLaXGgH4Ve3Q0+F30L3a+X24qFpsPsXyyTJ6RUg00zCO/RhEA2Obtw2fRhERzc1W7Uv",
+	"Qq5nf/o/PNox0c9t9Fr3orrtdtX8O2z1tn5CMiMUfBbDvdsK7YvSsmdZez2WrrYx+Z8FM1/bjNlAIpJ5",
+	"d81GV4HGduuAUOKx7LgdnwDrptKzqw3ETWAnyyXXbWalcHovIeFLsY/E4XWc2syh1cj6LlxqbQ4/kf70",
+	"ZKsY2luLrISew6vx1ek1l4xpZzCK4YGRvbm02gwVtibqaMr8mUia4wovnIVdV+/RSkLgMLXpXMa+bw/4",
+	"02CTLVXI9SuLvOxUaxRiH06yEK6Itj06f5jtzNa4ckA9o9Ax+nuyaekK7FmzAwYSE1rnZ0nYBvOoN+T9",
+	"rd1QQXN+zVp4IyDlzTZMrsNitPUW4TlmjCZ1PZT0xUBDRbCP+VRraOghA+gKyUX+kHQHGA8VK4J6ebhj",
+	"VTu0JZski5nPZk+85Xhz90+i/tgPYIy/cEN+/sY4zvXcNCnfRAiF7MGmyCw4jGfUWSN7Ab7mpeawGYx1",
+	"9nYrYLNX9TXh2Hk3bExhc3BbIaEEXaiZzFvaasyCsrfLVfGA3IMpK9rO4mJ6zkXM9nBhNvheFzMD1O58",
+	"EmahiL/M6LwmUZFujc4DHcAe5tK/wXacvIt8N94TGKSlLof1YDeF88TiThmaKcPgJalukpzbp8jjm7XT",
+	"tLQSZEXrGrpd5r7p/RaWMVo8PLKAhWGsix3hD1tn3raGiqjNqa0hzdSW54TurV0ybHcrJt8lH9eAPbuy",
+	"8Q3Hf3ku6zAFTmnxGk/bI26kokNcZI4iv4i77CVd7eFXKYvIbt/0x44UnJ3LG1hXKJNQwVWcFopfs/Y5",
+	"f+AlrkP4yHYQIPrzf5mrsnnB+Er7ggiW4v0+uAspDcm3JHkhmjrlTBjNi4zVdJYLomGfbam2qk3iaZ0o",
+	"YSdV+qJMrRbOqE33Gb0dZ3rxQWRZzykZSDec8+1dIPX4z/BJIJGEpTXGxLxhc3folptS8TKryclo2G+W",
+	"7YjF6oXttvizjYVQBlNxFzYOze22W3Rk6dLtdh1FP3OHsQ4onD5BIgnYvj9ds2yFXapMuhmUiNncTApl",
+	"4926jsETb9wdbuu1fq2hFCZluzuoh8bNGbDXWmjFCynTmqIki4i8lNkVy4h+slffdybsN7i2sPEWEjGV",
+	"8kpZ/4mXZLtrAMTtbFQ5v7qzf5kF8+drKpldfWzrjBhErA22dtolbc1h34aYnGVeD9wApdJ45kNXkxk1",
+	"qPagjUPHHYfisEmqttQ36Baqq6WFBVRslWlGk8L0Xr7GABOM/a4QkCbjVRinoHCVJcZu14OV3/yvwPXx",
+	"m8CkHk1fOHDbwF1tETDCgdPt9xJnWdNlWLtnxeK1rOkgrq0zvU/OEcRZ5tjbWL36oX0YBubT6rbTG/Ca",
+	"hxMVWl66PPFEN7KAI5aGVFt49ZlQy1D2SkD92A773nw5i51azPOYJXX5/Q2XtgyCwUNdBGShYYvm3RDb",
+	"F0ZB2xQSKRWv67HRw3Y7OCOLuaU62Jcgzbe/z+31DRP1p+Xf8e7idvnr5e2Oh2O3r5ZYwvaTft1u6tDm",
+	"Jq/n28KQtfP4vwVTe0RHSppeS23RdiTo/l21EvEoIiOaXFMRs6Rr4/pdaClU6F/o77Ud1i1TUvRHCAnU",
+	"hd7iLptcwcMs4bGW0l1VLBYyg8dVSrsPHnQfPND/mPEFpV0l46MuGLJcv1x/sZzxnHVTOmbpqEK0fizu",
+	"JByIM+HL46MGBrIXyYJlsHa8IrrO3tb/8G45JK58Uk2yqzJEMN9jZH82GpIR2EYs0+tbZHLClILzGxGZ",
+	"kZG+BbJFxhUb9Qj8sjoFMwD0hhiRbxBLCGT2t/D7Me860DmajnrktW05SGDViszoNaCRrqE3BbexsDB8",
+	"jYV2KFR+C6J14VbXknKyrdJhI7OhIdXD/puCUA83mPoyaiLuuF7h4xQX1PXjfVPR0Zd+iR7BmnODTyVc",
+	"BvVUMkUqJf+tTEJQA+uB0+16MEtPtcC72loHYdUPo4DerizCIGsEAhRPHpEHJ6ffkwU+QbBhfCA3P1zz",
+	"dJ7TccoeAuLtgmWI4byWBvSWdv/qdx+8u/zHxUWv/MdXNaEWE3gP7PSMLqArI2BEQ9PlXJJEBo+yBFA5",
+	"CPQIF1pU1jVGo0mSMaWVoiuWaJ7fBTzf780fbPoFURAtnVey0K8AoTJj6WIDTziM1axcAK6hbCfQxIML",
+	"KLs3lNFrgqMKYcZNjQ0NtMkFdojTVHSLzgIOncp0vcGVObLxzsmBo5ab28AYT8JA3C8E22jj3xo3Ny3m",
+	"InjvUIfgY/JhB+EgdcoFu9UAteC3b3xY8Y0elz4kYEbn4Szm1yD1WLYi7qGILGg+K/9NgExpor/R58Ko",
+	"gXEwgHM15WoGjC4kqe4/6A/If56/eG6HIFyYiKA5ZjKWSV2f4DlLVnUyXEIXUmbnuV2ANwHrvvLqlMP9",
+	"0z6GMzI4szJmVR+LbxsKbOyxvQdKgOlTul8Zv4sutqv7mQX5Hb9HsbWkPF8Dc3oIRVvQBxzyXrzmkesN",
+	"vHezi3nbMCK0wv6lri5qwcQjPx1+G1hAYKotOoWvTx6z95tyhUz1rQnmA4RsfbKFXLKkKXeyLS1VtBST",
+	"vO5agaqcp6nmegDmzyO9I9DYlIlQF81yozYbgwIeXmO251aKNJh6G9N+IjOLrWWhtnCeebVZ8Zwm7GHZ",
+	"ER6zWeCfcDRfh8HnjB++tYoENYB30MWq0sfbEbgXnLZbbLjWUdwacICXFlFKkmqhGy64XjAeIKxtJOwX",
+	"EdPGuZb5WfsQMLJWZaSb4KsMWvamw9n7Zpsv2D4aXsw1COnHzoJYcwQU+UxmB7urHMazqqmQRh7FORlj",
+	"tDUqi4cgHSCkxMMcbhzFPndT6tulo+oPTCta0Xka9EAJWRMIKDFhAsVKu6W5OCzRjeh6tTV8i3JXl//i",
+	"kELMgZuVuC2oSg23lx4Ern+2TZR2EGmBQ52b9p1fiNioTrqB1TY1Aj9heDuc2x6c+RlS+kFoNXgSptrA",
+	"tSZYChwumcP9yBKOQIwTLoxVjHhWwX14JdN0TOOrHYMBdvs8D/BpsDeBlYbmYYwYHw1Ovj/54fj+yfde",
+	"GHmwPSxoxwpuSyFaI7m+mcnSbUN4PiQUaBSgmUaae5IiZaMwdeo9TV+h5bkvRCNW3e55+74qxCMcYEN5",
+	"/HHlATFsbNE+yJAHTkTmgqvZnru2aTAV7SBZwfgwQV19sOBppaKgYdGwyOQ0YyoQJ7f53m2rbTcpr982",
+	"s7iWCSr5wyFG8Dnu1pc1xJr2BL5og7LxqjBt2bf05jL+cde30WDNurVWL/hy2hWSCzGvd9yOL5tyqkvm",
+	"CwCE7VaVbmZcX0BgHiBcEN62csBYQW0L4++sgOHPgjbWrrN4JpkyjR/xdeiBYRkj8GtCUz2BVcs3WhdC",
+	"eCnO9h8z2yCeJQg+0HJ8PZfN8R+ZUhLYKnDL7jCgwUfZrHPyAAMiyBgSiQ1f7S966ise9hBKNpc+2ccD",
+	"AFtpaaTkg3LMkoyr0AAepMxaGQWcfg2/HkJlL76QjHUnT73r78+CYeferBAChTSgMDDsqrGgWY6tMEo4",
+	"BhCTdR2tsAbce4E5T3Cml8XIBnmk1EJRQQ2OyOKM5QfpkF/rbFcsb0aaXs4kUcz0xM4Y5LFBF4pwT20k",
+	"1V2mdgufmS2YhzVU77pyIs1RANzjA/CCOawvgh1wrr/brmE7GDiu09hm2f4u4BI4THhqpSJ2W6Lfxzm0",
+	"oU3X6YD19cLsff6qEHsphzaVO1QeAE3jqvVbPOcxiCivZsmmMXWizrhIr/Yq5rKVnU0ZJpCaLEkiI4wP",
+	"gGR7Zw+5JuxYquCB1FleZlAFFPQ2arMhHodP93GlEejmViRZhN+yZNGp5N5hwXl7p+tTz77yDLbgMZ9M",
+	"AgKt6qk9gP/1wKklXl+dg4znmXXtLHUrfoJmetueO6V9Zrvv+BvfshePmclBbia7pi/iavJYOIDequXM",
+	"NfY5KxR2HKtKHv1JFs/4dZ2aVr4gVIlfK9Y3IsptjK8FE2X3VNU6w6+h23qTEyMrRF2LdOHa5xciYRlZ",
+	"0hWRGYCitO9EhOp+gDF29p7sLsp3jdBiLG4jChfODPe80NvFt53JOklsHjeeSJjKARgpnGWFpWqm5qq0",
+	"GohgLAklI87khszcmqiQMMjlqoFviIOfr/sPTT1fWepvZUdk5hSOMNQC17gDCWKfOFtoLZ2B0ZQlhOYk",
+	"YyoHlwBAhZmcYzqlvKZaqmUdjAU+MWl2enOc382TOWZ+wcNG1PtFDeTAPjUxslgECwttMltOr5iwKHR7",
+	"UcVa6qVEooRql2nGEMCfK0icg3RUiclCrK6KMpPzXTrbx1dB9oD1GW6ForGJzGKo54STBxs1pYIkkiki",
+	"ZE5omsol5INwlHZlHHrJ05SMmQ/huEdRtCf6Nr5bzla7NLkvy5z1D9vUeT3DfTKlk8Eqox3bithaizbF",
+	"NmXc4CBEvRuJ1JZPtQXfx6omy9aujglm0Wbvz+3qK+x9YzuoBoUYfPWbyDEno81Cw7N2s7UMW/ZttaLB",
+	"6zZiuWmbbEKn7YHKn87SFK8wdKiankFj9hDlBVckZZOcyCInTOC1dqAypNYxWEtCa6/bgmm4nLGAljUS",
+	"cjkiXt2QD0gs5NKowF1zKJetDnrbgb0sa0HWVIKmmsnd+GxSpOmvFvFivQk2ZnkiZD/qlYi0tyQ5y+YK",
+	"SuzhI0T6V5JMaDjVua6p06TidzRtP+yomOa2Q0vV5vJPkc+ey2VDZUt1GrGcM3CBWCCB6pTCuCGvg9QD",
+	"6aF0zkJL2wKNoQ+zUnXp1uG/0T9Hu9lB6trMYNsgrpSq/Hwl4j1jn0XgmC3Ia16myaJCIST2UtCXO1cE",
+	"mrUJ4yPaF24/Mq/bzoRupW7m9XtWi+zmo66u9wpWgBP40ORRmzRbXL8117QSY9vJ217HVKzqOyaZJk2N",
+	"2avUA4raFcKyzqS6+1CjHv/MdkTZhK9LTf0GkWmiTQFMrJpD8npbgHGH21Yd3kZ5TatCwGKAzdAnhAvD",
+	"SKfJfse0bs0OD+H1WnU2NXhUrEpVOjPlFZaUzbOa3jbw4hzAWUOLW1W//eMVAaM2VLZjmKWdd8JwUbuH",
+	"LUu2dXyUod82aPDI+Ht4avfv0LGeMt5Cv7cYZKUkKFHvLAv6LQqAjXxqR54OzeE1E1QcJkCYsHkA0uJX",
+	"mjBNOiO9Y9BeK2HXo7CJtxE5yZnYLXKSsWldCY1Ki2lIA1EzmeVes3EsPqzBPlDrTkXnTFSFWkCH+CBz",
+	"+UBdayL87PmZaXf/I081dxLU8FQEd5Y1kUwWB8xT318RmKw8791lCEJvme/KmqL/yq3GHHo1ztAUW0By",
+	"a9dQZM5FBbM7qvGz7ogo7h/FTj8NJeL/ZisC153rqyZUGA/3sV2PjTCxGzi6dtzpdTNp7UN2Eb42onQX",
+	"5LpNDz/bwKZba7+yHVExYGE/piuDfrCpa+wG/LKlsytUaB7uyHeDDdi5/H+Hg92o08Qyeq9+fs+jgdnX",
+	"Hs7H6GXrKTw1h9YMwer9vg1/7BbgwKefh++5Wv+f/7MQUqlqdTSo8NWeTSiOchti31kyLTI25xV8tGrq",
+	"wU5i64DHsoNGV3NiJdrsFuFXbkIrRyMMW3ugu7QwXncyWQ+h14fYyEI/zFWqpnAzhjSD30uVpUpMU9my",
+	"kLsuUchVLE5l+M2SWwtjJyzafXvrZAzQD0Kq8hUjFJxfEKt2hT1S5LOQxryZ/Rlu3oHBryLj+eoc4NfQ",
+	"7+r67Wz0cTp7+ZRcsRXAQb3Thva7ESijx/ehOS6NbcctC/3XGTOawc1gXj3L8wVyjKrP10momo0lhYaX",
+	"5sEegcJqgz+gyr764Nwyrc2gIJdeYaSI69FiKa+4i74OO9bYeGffX1I9rvrmBmBIJrIR7NO6n8uZQlAQ",
+	"s6sTyRRmLkGiO52rHklkrO7RBe/Nk3WkDnHNBHC0RSqcsof6T7A/hhfiQnTJd9+dFflMPxcD93/33ZCM",
+	"zqCaif8FnwzJj7DTxB5Mr9cbodOPeudmvAiBDSa4VW5jLwTx97ZHAEHSyR8wOHAJC5bNOY7Bc9Ol6pvR",
+	"+275+ejbh7gDltr0Nii6UmQ54/GMZDLFzHR4KfQoQtQrnvdw+U8T9d13+Bkli4xN+Hs8BDMKHocBDPhm",
+	"pOX0KCKjrBD4Xxa/G33bI2c2wqc3wot/x1SQMVbNJdoo5bnSU+HQJB7/jbYYzuYZV7mej14rGQGw7Ih8",
+	"MyC5JNpcICxVjBydfgvkYLvFoNmGUFdk9EFfwhEpk1ciYnJXbkbmLVDVo1+jyXoErefw9O8ZrJh//KEQ",
+	"XyyWCRuhw4iOUwxYzgCkUlNTREaYFjQyh8b0SVYAV/CFj6Sw3l5NYBh9hWGMrDSzV46uRj+9ptPRQ/Qp",
+	"a8ZwBDB6Oun+qs25Efnm5OgH68mOyMngCIMZPCccdlnI3CCClf7Hb3swwnMpmB1myq+ZIsf9EzPbV2zB",
+	"aM7FVM+1vBeRLNDuJErOmeFYkKGCjJ4mbL6Q0Omu+wtbjR6WUuSKrcxb3EfmuKAcQABPsMmExQhZcXRC",
+	"ZrLIlKOKOddkMSQjrU4+Q7IAEnD/7r6UKY9XI023lXDVQzJmKykSvS3o/j85eoD7PHrF8mzVPZvkLEPa",
+	"QACNqMSAQcEDqa8e/ILe2JSrnCXElh7YkLQWMFaW9sjT8mT1JSMFU4BnTBcLRrOI0FRJ4AdBmCjmdquH",
+	"hE+FzBguZCULkkh46ZWQy96FgHhAzAT6PXmi5dcEcKI7Zwsaz1j3qNcvZbP3GTRkNGWvnV8YW3hHYotX",
+	"sGSFCyyuMDoFFG+MZT4jDlTP+Es0i0NHZ+sbwWBu59zcCJ6DYtgZ9Po4C7lggi54Z9g57g1gsguaz+Ca",
+	"vKfF7F+giWD2iKPBp0ln2MFv9UWsFlIovFqP+n3jF80tmi57n9+D+wC71lGtx+kr+sreojSkymzUIT7N",
+	"4d7preVahDQ3NyOb41hRBDrDt5f+7j+WVsxnMmZKQTLtf+gNpFOltYtfWU6xC8c9qB6q3xLztQd4pCAx",
+	"DDIpfpov8pXJG8+zgkUBiC4juuIZi6+Qb4Hky5yMOajq7vYH5KSSwK5ZNpaKNW7s5cc8sZgKOLDT/nHL",
+	"l7ztXhJ9c4ypYgSrRy6EXjns7T4TEDLHrdSv9C9l2GXzjsOT1SPqtAUniGqo6nqgNafuFUPfWQ23qRz7",
+	"RKpN+grNtnzkHghmyD7c8qDNQ91OI/5l/YcxB9wh2hzbtxVveueof3S/Oxh0j45f9x8M+/1hv/+v0oP6",
+	"o960QmXv+vcfLI//+GsyGWT9fn/QP+mb/00RoNB2vRRFmqLnvHPFVs0/S6nKn8hCC+aj9//1l/nkN7U5",
+	"s0G/nJn1pbFFKlcG3SFj1/IKf4YTsN0u12qWLj1pO9Ab6tKFjVHlZwjrkW580m4ENwUqgNzmAM2fIWKe",
+	"nOjLHm8LRPBJWGbMKp6ROb3iYopQrPo5iPYpll6bFlaBNMC9+cNxhNHRVUTMJuI97HDPS96wT+pd9NVs",
+	"PGrVg8wNhA0NJNyNrthqZBdu9BuOIl4rQDxXLJ30yFOMQMIaIR9Pihg1yyu2yImQS4tnV+VEpFfTs3VX",
+	"VvSUMzDGLh2w4I8SUeXaM1mIPOuosTV1le1ob6pWNjRd3ZALg92m/JmIA+gY2bGG5EXR7x/Hx32SUZHI",
+	"uWfoAzXcNwo33BaaT+B5tlWq4IQOJ0PanuAjs8feKQZAOREoBWEV4Sy1oVM3tHnsHjxzE3WeydgBDDc9",
+	"754zs7iV+PjVGDhGOOwgLljC0Rfk37T3PqBD5AYFCDTvCuOXapmhyFJm+UzrYGBtOe+MyYtF0EgpQKyo",
+	"XCsZtmEBV3lE5jTTAg/yFuDwN+UKfrGvXJmAERm6uk8al+Wmc/sDegVD3eaIorDuM2X53tuiDezarel/",
+	"kdLr8xQ7dydv9IjHSMbNZPlc5r/KRFvgyQHI+YVgpVvRz1MslYh9VJbd6FfYbb204qtIeN7NM4NNV28r",
+	"6OdeZ4hmfMfmQlRfAU83wblChuuEpznL3gIGy2XFyPP7ZgcykTfffSZMPa2BbFdkZFyiPShfYMnIYDKZ",
+	"T0eY/WJzrsdsygVRcvtUuRS3nKuPFGD7ocQ5KMZbXq8KiHDs/P6mIbmIWXXAdhkNjX0BG15YiJyne7zw",
+	"cNYpjW2SoqEFvzAS005BJG+V5Fje1UFa9xx+CSXP5DWDqNcNtNisNTZLxHpoRq3/MDlXtlzzJupgIqT/",
+	"nUnDusGC1Fln2Hkw+eF+0v9h8MMPJ/H3yf3TB/Rowijtx6enNOkPTunxeHIyGYyPxv3xD0dHcTI4Te7H",
+	"g9Nxf9Lv0/4P+tAWnWFn8OCo1+8d9QYYc73mslA/4ysqcOhac/mzeXsU+7MzHBxp6WoarHbUddz0m8Na",
+	"zFoWbjeYmcgzfisPo7s7IO19weQitRblSpGEJxERbKk1RYsf5q4PPcXA3QHi3lwemzfA8JplfILIiUFT",
+	"+LnMGRnp63REEm3oslQxsGvRZ7yShec3Til2Qae503NN5q2B0cyYB6RZvXNwJpVb53ZMOs7kFROlsmJO",
+	"B+loZpCTDkfyhkShSAXQEI29uwOFvWILmQVpzFVBGJejLMRBNO5H1ibVNisXNmyOpSVAJySV0/3IrAI9",
+	"Vqtm+CW8d69lbHnyCdwrPgxBvVriYZbX31D40GWj13nLparFdHWAZrBD3E4HYNc4OCBb76YCHO7uHEO2",
+	"/+C4iuDfUbmMr96l7JqlWGQX88TYQxaLG9bjsujggo0nafMNIqFhS42zdvCvstzcXE7YnkD/0TwuPvna",
+	"hsp++a07QMkl02vfVMqYAj41hpPNndp2ja0lTnU45ELIbGV7eymeMBMjatQNDAKfuQkVQ8lYtxc2G6uz",
+	"pBmbyUKxbjJGSI2CoZi7oxeqXGZskkkwOM3rHmiqs/qKPkgszKA5m2qyMLCZvtEZdZZcCGbv+UPqApbD",
+	"tqsDTgAeRFLbwWo1gFKSbopnExGuEdD3Ptg/b2pl9ZQ5UX0nTpTmPXGv/nSWvFejsvuO7262lyu+bDiu",
+	"oRE0mIS59xvqAiH/5NeMsPc0ztMVdNaSEzLSEmdEvsn9rhpS2UDzkgv1bURG8K8R+cb8aiWLjMiliIhm",
+	"NheyMfk/lplHF+KblOX6di1SRlD2f9sjbyDJo8yXgQQt0wsFfZCYsoElwETPkMzltWtTobXUVIKbEnIu",
+	"1v2msIe3IG+Y1osF5j+2UTSqUZzyl7eJ5rj7C7BgMUtrRhGilidsXZi3FniPzUa3i+fsyMy3ZMzHQCGI",
+	"1LILd5ai2TKQJxQdUOQWvdUDlPz4/jHNcYDCaltEKoY1hpBcyt4vUmgIZm673RTMVmUd5QY4mKB1mJ/w",
+	"rGG6XBFXkvc1VuJuUaXd45e3zE5pnXmgbaOws35gnfVlfTFI0GnG1J9ppair1tGPaqsUzdqf2YM1NcxX",
+	"VRH7xmAaAeEvqFJLrb5eeoqm1TvtY7hQ1MFLrbITdWZwE3SScc9sSi+Wc6+AT5vOaT5bVWDxald5RykM",
+	"JfG1UsOEy3MbYwLsgTQyTwJ4Usd9GpQ79tstOQhPXQF6nnGWPISaxdEwZyofmVJnmvcIgokSe67YU8qg",
+	"MtWhMYWyEcppf9KMhFqGCvPB3uQclUwy7Hz14c3Zq59+fvHb+U/vXp6dn7958erxjSZvBYmYYGjd7JL/",
+	"4G3mneRAlIIJufqzFEMHFD67n1YprQphtmtnebW7LKqLXZZc/2WmTHgL2EvSVdInvC/AkDH/WMuiqMoo",
+	"/Pw2Mmrn7Aav9IErMgXYk0Poq3ohVWRB4y53dReFYuoW2xw12e/7799B0yD+1qxur1lpg/fHFeAOVH2C",
+	"l3cuxaISKsnBAQIVl7gKX1qexi0l3C28PG7XL6FyIg5ifc1ZNmUEvh6Wyl6ljGWONXIsgewxrEghSMKQ",
+	"JvsQPS8Zm0tI0rXD9MiZa+pZLulCYN8ZQhVxV2jIeYKUejDR3EZvhM3owmb8IyBdfE50LHe0rlDIzKhP",
+	"N3uwCKJwtPeH/LvpdocShEd1krCF1uZHG5y8O7oTeaeZgBt7bHkr6XbrcK3m04+kkN3zIMqmIfTfM3Wl",
+	"PNS4HnljuyvPqCLXLFth4ZkZJ8J+xiVE11G/D4V8eJuY/sIm2WHTTq063V542E0H8fbYvt1v9WKFfrEX",
+	"vbKl0VcF8AskzAwtBLMmezpOS69GxmjyQqQr94HxUcHzWsxB9vhbGO7SDb4oximPe2vhz0wuVWd4dNLv",
+	"H9R/gttX6ztJU3toNiPAdvA7UGaLqSZGKDBEKf109+4WPgCfy54BlsrlHvTzvFgwoaDzN0g8VRbOm+CK",
+	"LTuF0ug0lUtTzK33DlHJo0rHMpcIiEki5KwCaoiREoWyjEDRc+mQpWn6kIxABpuqXLwFsBYXMxqrTKm3",
+	"pnL3//sbBvpqsNcfpPVnUitR59C/vXSyfXTjAXPBPw83B0r0NUr8hPfm62x1N5emab+yLUqEDUcOlXOa",
+	"cqow694ygJ55jGhLfgsidJvoD3M5H6vc4s7lLsD1thMnscE70kTXzTM+xX4COZ8zldP5omMSQy+jzrSg",
+	"GRU5A3qDKn9+zSA0HLMh5EQtsDsk1AEYs0LZXMCKw/btB2x1AFXLpEQPdBcOy66xTtmkxtrbFrkT2GFd",
+	"+y4bFdiL16Tl/KyfvqlU177WV7bCVK6XuI3n//eZqxz269/Lr8tcYk/03EVgQ2ZNd3NJfBDQwODZAbhk",
+	"xojebNgVgxZgStfwujbvrVRaehTe5qreYB931cpsW/KJA/C8HSP9zT+fGf/szBtbLiCZHUxPpeWYqGs5",
+	"oIxE7s8Ee+urUFpvWSjTF1JXyJxtuYPgwefw3MfPVHiBNp8f+OcICLkl3m+e+lTZqXQuC/ML81fnqHfa",
+	"9+Heh51CGf8j5KhWivDibIuaadbXGXbGfEvuqm3/bzNJjSb6osghxI1lovmMZ2U76qHr2VVJisTke+w5",
+	"Wknf7J9W9MNxq/LDYJHKYa9DR7st4vzwLAGGOEh83xuvNunSAA8H2N6c7/rF53HtvQ+xW17z3ece6+yV",
+	"b1X+/EDO8nJn9tmKPcSft4LLbTs5TLiKDaDprV7UkJqxUaCN9wK6zCf6ssAre9NiNpOrHOmeDvNbphl+",
+	"UjKCzNJioS/YkphMt3VqGi8oVVRUzRYEVrXRaikEhr4z+ngzk5B2s8z0mrjFEMIFEZ5Dif+U5aqs/0cJ",
+	"/5BQQeSCCXtFukYUOHkEJZtAAq0iC8oDIADwkv/t1GXTFjzSAt68BTEljCZd7H/fnWayWDQrXWUnwn/i",
+	"w7uew1op0gHTGiEvtDNfqT/THmRpvzPp09jASo92/H3UcehwnWFHFjnU3mQqbwrDpDT8/an5fs4Ugr6D",
+	"tg5AlFyRXEpsH2IbeMQyLebGiXawMplAfclBNZW1A28y35F8Irw7aDZ1esUhtJYXWnxoYiVIrNB8JKaF",
+	"8q/qx973batFPAZoS/qfaU3f4artyqW2q7dDKjxkzb3m5k9lIjVKkrW6vU1pAtJ1+OEG/9qo8ENbZ6vI",
+	"AVsrSf9sA9dki/PqxFR/XzElbU36IpNJYdvRQnKEYhkWlKxSiRXH6qpwc7nZu+qwSNkd1BKuldgFa/Js",
+	"EfWd5XaXTLXd5vMF3WHy88rxam2+20rPex8St8RGu6/cib3sPu/nh7H7vN3edzt2t/38VdSnSD2Rmac8",
+	"L2kG2ICIT2gyCwAauwysfq2IXBqQ7ggyPAQZGT4dPSQUf+Y08Cm/ZsIDVIUshwTwmQUKBpaRWGYZOMgh",
+	"F8IAOJOMJZn99QoVUcKFyvW+WeSW9eZ7MCMQN9TPsTD9zuCRC2EBfyPXf9c8xRWBXonYgs1mZSDstHEq",
+	"bxbVQUWf4elvjYTLsjIH1i+yw3fj0brssTa1dlrWV8j6lqV2h0oas+kfHzpsDigqHZrQ/1MJte4hwHbN",
+	"E/uI/PwIz9YBGWjy/xPDEwj13JK9tUywAtgQ+nahdxsXzbo8CJrgrx0vAOL7iiR8MmEZE3lEpCCLIltI",
+	"ZcQD3sCawq/YIq/12NyGau+y2vOM5PqSMrpDeyI1J/BZEid4h6gRLKRY3DU52ifvihzPBJFFbm8lJ54h",
+	"WcQKeMuGkGSoJbp3j6H4pYlJL7HIsyzPU1v1DPfUFJHIM1lMZ3gpwIWI77EtBSwUeAhAErbhrii9QlJH",
+	"H5mkMAXE02BwVz4SZZ2l/IrdobRz4TXTAcAo+lGZRJYQba4hsQFUsdYacjKXKien/T6BYGfO56yWLHAN",
+	"d0wRuwhA1Ko6w+PvW0u9V/ZHAaviZ7nEfFXokZNxlhwOuRqoL02RHSveGf/UwE1zSLpk2sCrT+A9hxyB",
+	"LsgifLRHRtq8h04plDxKZZH8BF+QQa9PmLhmqVywiOA4Y3RIQ98a8/s5ZBxmkMBlckegVceYxleQFXYh",
+	"Rs+oyrswbPfp4xF6wrHRR070uljy0EwHjgLAtCeo389kkfUItBkig1OiWCxFoiBMP4fuzNhjqMyhhPa9",
+	"FyLl11rlfe0+Mg863fuKrYjMLNbknK6IYkavZvoNeupckPKVDgk9lYprNT2OmVIhlRdfiNu4yT5rnLxa",
+	"MOWwQk0XH2hcgnp5VGJSZoXoTbjgauYAKfVH3412rP/PV4u68n+vrdtb2v3r3eU/vrm46Jk/v/1O/+Pi",
+	"4rtv/+OrYMd1+v4pDnTaD0EDHAyKC92oypBwGUPKWMz4NSshujCtsNyACh1WdsBfeL/74PLDIDrq33S9",
+	"v7/aC1YSelbANLumsXSldQVPhuT7k0G/Ozi6EPDYkPjHfCE0cw7Jh4uOWrDY0MRFZ3jRGfT6F53oosMT",
+	"+KcdRX+kZJHFDD7WMsFWbN1r9hbBT/UK4YcJu+7ZxmA9f0q96wE+yef4ZMinBk/oqZutcMOui3j34EVn",
+	"+OGikxW4uKwQ22YKrit4WBVxzFjCkovOzc2FAIbcoeVHKSIOlkQ0o4sFE8bJ4P7pSXgjGzZluz2rqi+J",
+	"i2ue0+0QJU+9576gjh9aki7ySg3U9tRua7VPMxqz/1Ot9fJQst3Pj/ubmeFcXG9N2eGtsbkzAIEEh4fZ",
+	"n4N5SMuD3e4h9YhlSy+PA5D7U/9loOtgKkSla42+YUPEjnfvNlyM12VLDvCCmQwMcVVe+guWaYNev1/V",
+	"dOl4qA0w6CSWS/CS1eFilCv6pLgYTeS9Rmg74FR4i7sLnIp/S0aOOrm8YsBj//pz8K+rv46S74ufZH9x",
+	"PxvQH4/jx+zJ9Gf+n1fP5s/lyz9fqdfF78v/b/Wv/uDo+OT0/vc/PKDjOGGT6Yx3ok6Rpabhpxreu6cv",
+	"WL+6wxf09279tl3bf6wTR0D9ck9gvQfPFXDiWqXHJwGugNlDJ0wQBjsJoEreh38GH8p/bG36ASKptuuH",
+	"wE4f5dgGqQc9XhFRkghJrG8enEKg09Q1/aiIqXYAF97pHRDg4rXpseKNrk2/Pfa/HseiabH9v0VUZw89",
+	"YjuLlx0sSjY/TFSR+8e5h5qwo0fNX/RlyeSQ8lXrKYGWy35j6UXGwG0CDaY1A43B6ZqTYqFVioTmzOb0",
+	"RGHVHF/4iRLy7YJRI8S2uPm2jPwdk2PMGr3MmMBEYFOVQRB1mxmnUrEkMnUDxqLn6AVCUPytuNuaPIJI",
+	"gWUL8AOaLItFJq9p6oQIzN8HcZgvii0YBiHB0x+87lcfgVSZSlVCv9evqUrAFNftD064oCn/y5/wJKUW",
+	"xAvE1Y4lCqa3vd4tqD3C9RytrwfOu1wuZqBkDRuQ8zn7lxT6GH97/QjSZ2zz/LKd3YJlNqGlWuaK4RKv",
+	"exF8AL2N7CdrtROuvb/bxB96J+FNdK86PrSpp5molZ0HHF3K6ZSLwxRCPHVDm4QYPN5b10LYT0Gv0n/d",
+	"1ENNGOkLsKHIS2UHtZQlU5YRsP64InOpj3RT7qLmADU3nxb+iiZ/FCqfo2tes9jf4gNota7u6n7dm+MZ",
+	"zaZl8SJ7v0ipMLbGW3+A8n7IOXiAXfuA4QCSJDPke73GU03R7L3+3SA66vf9xuk0J1/hMzd2aSkXrTr7",
+	"FJBSGHWAogxO4bty6E4pND1xuJCK57Z4a5GZLL+ViLuVX66vxm/c7U0fJv2/RVDXEo0nqHcUwg1Ksq1n",
+	"/NJgz2ydiW+/V9AH77Coy+3qZe19cK8iKj/c4hVN7kRgF7DVXZedQuVyzjIIZJpM/TJNSGuhqGBqO4TY",
+	"ch+cqzLWL2yrKfxB+W6h8aq3Ev5q/4vpltDzt3NLOm7rHp0iv20pTrWS6Z9SJkuepqZEZyev5Zmjibvx",
+	"Wtbfzus1s8f718z+M6MxIz/LxQKzW8orvxz+qHp7h5SA9Wc2lID+YZWA+62UgLodsmqBKx34owB4BHPd",
+	"fqVH1wz21X09ITJmqVwC+Vh+KpuJffPVff30t73yJv5bydhdyejfrZLRefr89y5MctCpUzYGzcpGf0PZ",
+	"6H8qZcOUReyja5weWNcoAVhLcUWoIhQu8C8NZfosSfStiftJckkomnuQ1ZLTK+B4OZnconyzWbe496H8",
+	"R6NnH3xWYHiaKVr05rFMVvaeT3qVXjWQde9Jsa8V0bsdcuXP5TXzrrcDoly3yOB1lHewIIBHm2tBgNbH",
+	"dwu1MmrTHNnTJRrU0HWslcProU9zix4gRcyIknMGJMVSxbBwXAXVR9O94Rb13nehDhqklEZlcKeGCl5x",
+	"+F2ofH9jveyJ9bI7jkstdlNZqx9Z4fql3WNvMow5+7gDJnEVwSzsFXDYiyyRcTE3lL7Nezqn2RVLtKog",
+	"BWvykT62g27JWD0bYxyMUaHIIpnUBmawMbdPMEwUc0BhS/TNHqtrvQm3K1fWQ1VSKv/fl4+fdAe9Y9Lr",
+	"9cKNwsdcUJjoRuE1pmvqeVWzNHGDIlRnI6s+R1oHj0ArjmC3IqsxRyhVIitMLrILUSrGkdFqo0EE6nu0",
+	"plBHa0p8BOq3VjmjQiV6rN0THC3FrDHYI9zU7mOuSqMg5DGZ8FSrMdhJKYAiVz+bw6AUWi2YKvLy8ROt",
+	"JT46//3z8VqBoXnvg/7PzT3PNKrjz+d0jlB6WIUYESGxylRBJkju9QJfziRRDEKlbEXGBUgZh/07pyuo",
+	"vQwHnZ9xwV5UjMEvJiW0KfAh9ePvXahN/+iRwXL0AXQdwHdpyVrz+o9t93dDgX9CDSoXTbUdalmgfSn/",
+	"LuX7dw1i4qhje7yxJOtDQY8qLqYp8z0h2N8CTFqjHd8eh+2ODQrNY02yYWhsxLuxIp5oyxTKvaUo3flY",
+	"AYtlhlDdtO6zZomHUlU6qx+Sk8ERlg3CzURigMIQm4Xem15tHOSWbu2PDkJ1OBP4nK5M3grSMCpgWHTE",
+	"Fcn4dJYfVAscWg/sndmnDrEsZ4KKXN//JXQZFClxBUnX4LZZUJ4QmqM5aypUAYfAwdmSXJIFDXR6sCv5",
+	"30s9TwEpjgrnUSIu0Hk4gpnya/bb4m7I5YykNGf6eMH7AwlmPE3BGRboQYlT+dTnfdtK/Nd+5BBwbqG1",
+	"sNghvPUjQ6iuQ1Xl34FAW4cohDCevjjGDJj+sES6oKu7odAfV2RMxRXJMyrUhGURWOo2mZe8RMp11fSY",
+	"9GnIWfMkT7TQw95b2Gs7n7G5Yuk1dmCuEviCrr5Y6gbcDFBQf/Q3TCuBp+S5vIZ83Ii4B8nJ94NBe5I3",
+	"O/2Zk7yjdorAm9h7W+o7jSzp6rBEfy15clfXuLIXNkLYokA2WEAZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW",
+	"+gYfM5sLEVAD9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgy",
+	"X5p3311mz2bSqIFcMSD+Y+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tW",
+	"Lv0WpCboUZItGqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4DJ/AbBKRYozUbOSuEWMi2IZ1Y1dNVnAQ1V",
+	"VrO8/dAyNcYFjk6AoXAPdhRyPxbpleOVu+iNKYscwES8kovS54wZRSYo1z7c5rA+8Zetczs2tmmX3+6y",
+	"oy9w0SFn3JsqEWvCXivxpgq8MwfI0DBOIS04rXlOFLtmGU290gOZgXMaG3/JIk2wvyNw2C3Ehin5agQ7",
+	"sAVjX5BXuw5p0Hilt4Zk/5BcNFcqhoK2rlpQLgWkqd0RjCseyHZHsjncTXACvTwtgM8t7sgB6PhlGUUZ",
+	"M4DXxPp/49PaowCxSqL3PuAf28qDuWYUGFARJpLyMgOXmpH8PWImgXEdRq+Z1sUgTQj8Z6XBSX5hK+Pf",
+	"1fo5KPcP8d+hddblHuH7PkJ3fQPRgF0oDegSFSsyl9kBy5DtyKA6TPY9523lyHtv2iFrij4/WbKbnKiL",
+	"VOMhfImlFXNLFndf0my3sB4eGfIW4ZC0MLnCi7wQ8Cd+HBHFp4IZx0YCHj2QShTaMQN0GqBswePGexDM",
+	"IcGY6EFEyQGAffcsjcfp312f90/Mrw7MZI/O6W0Y9rPpmG6QZN0Vgx472IW9IUHmLM94rJqQ2381j2yD",
+	"+5sxohZUGNQAAH51AH+a27pHJ7NRZP4enM7d398n7s/jfjehKzV6SB70if7L4nr2vDEwBCcYh/VDnayQ",
+	"GRlxkbPsmqYjh3Fel8CV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
+	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mpLcvqRYW2JT9ozmaGgeHZ9A",
+	"q+xJyqGD/+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
+	"V8wPkjTyhE+LjHkt6kVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtiZFOHYn",
+	"qDuDXr/X19tnZtcZdo57A/yoPB+aJBydSS8zPd8cunYYTwWStslqCpySXs/Zy6dEj7v/QbG4yKBg6G21",
+	"c6wWPkmZXuodDu1c2q1fpFQ047FAqRI03yv7H8CvjCeQZQyNIduwpc720UO8hNfd9vzMpN9eto9+ZQ3o",
+	"Dq/ditA25pnDnTHkcKjcK2/f4G7ArQIfeTyTUrFbwDzoc9LP150lovnqGVSbTc+kYkIbvFSsxjJZRWWV",
+	"Mhy9isifhcwp9uSlSdKFZLRASvNLM4NDHS9w1wvz54TRvMg0Py1nPGfdlI4ZxApMJd1Xp1G/D/WM1EWR",
+	"TOnfbyJhGVnJInOptJbz33hj6ethzYcYdVI+51gUTdP0Cc7BMfjE/RtIcS4TllZr4Dar4nBPS5+xy2hs",
+	"Kif0ShqP7BVrxn1XCHT6meJOeAaclN4yX5mXEFVkWGgJqzW/eUlXGJWn8cw2AzA5gQbXHIqr/FbT2jTZ",
+	"qPL7EtixVlj6gi7EhWtsNoxpGhcpzRuCK88lobHpQ+OQ5cgb0+lGW37Y7YYr0u+Rkd5QNbL1SQbG3Gaj",
+	"G4wmLogmGLhwnTQ2qbnaTFSEzqWYQt+YeY+MQLkApTNHjcAhOXMB/XhEgscOyZ9QdMv1xufKlgmqnC20",
+	"dND/DUVm3D7AmXZuU9ZkmR14oquXiExz6bFWSvOJzLQBp0kE+8hn2EIBq3Lhes/Z1EsGd63mhyc3NmVY",
+	"2blRUNzA6NP0gXrYfTAAb3aj5/+rl90a5LO/5+aEhdR6xXXntG+LzVvWVZ/C07aKhLFqKbITQfiYFTan",
+	"VYmrZYopkcYRrESDr1VdEfSYqo3XOUljDpycl+esBZ4ZE14ZIA5TQqh3y9CJ/bJbEoz+5nX9e0ygqdzK",
+	"PbxuQBhnEBmtE3WGzyCx06YSH17AmTb7mF5iY0YqJwXcjRT1Age610YQZsUWXOxXhfiMOlO+KoSByDuU",
+	"2dh8KK8Kk91/EMVRb7Y+Hn0rWBuqNkkfNr6t7aVHvvchK0Rji7xXhejsuQsH8vNmhfAVUznNmFI7L3p3",
+	"py+s4HJjs4YxFTFL98mpwRHrU3r/LFjBElgwVwTfkzKX5R1BpyLk2yVdEYpQoRDRiuV8zvOHJjJMlfkg",
+	"Zwl6knvkEQ4HrTSmlGMSOYWX2RZ82raPbP+6+g7rOLFPSxjnuVzg7HegBP20pX4rp82XWz0QRiaco/Df",
+	"6VLHV4V851/Zu8RBVOuHuvhpT2bTe5Bgde+of9TvDo7MSJ0NB8PB/BJn5D/PXzwnuMrIpHeZt9+N7u29",
+	"z/mZcKudC8NkDoNHXdX6MxSLM5Y3X0zn5pkvKIehBVyyUd3Of37x8umT/3r3+sUvPz2Hure8HbgxxpMa",
+	"X3FHKQx4HttTGMzZRtocQUP+9hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1H977gH80Jipo3QxeisUb0CqV",
+	"8JxMKE9VFct8s2sijImT+wgJBbiaQyKZP4YFEGqG3mnHt6UM7L0th0wZ+OxYdze2rI0uwLdfYsYAztzU",
+	"1aMThc+Z43ytTAH378H8u6uXdpO1PlgE1MHR00lXUyPCHA3JdyNILFCmdgD6C3ooSCZvXnkdlM11atN3",
+	"M0YT7ycwImh+pkUy7oHCMsJNeaNuwVW7YyiWjKjN8tul6+KZDjsXRb9/HLv9gX+yzo5c8TsMdheOnk8n",
+	"Lvxq/z3yFZrFBdIi9osDEk1uJTp2xh76t5bC6F5efmk4Pucsd/f+1/sI3Uq6iLXvtqj+5qGP3xDitXXg",
+	"U7EyQlkxbAihduwlGegQ4ZpJNtMSWq/GDxboFrmpemcup9PGzkITU4xmEHEqZzSn758xMc1nnSECWd4K",
+	"ceiWxhGE2rYCf7hkFgNn4qJ47H3+qhAleOVCyhSUb6R/cGVLtG39gN4mWokpdoPvrrkRsSXAGI1zfs12",
+	"FNEnBzbGgEbaWGPWDXlAc8zjz1IMmI/aejRd580P5q+bFh6dz99I8OHHSjCbDVo17fjLAPOSZmwmC8W6",
+	"ybj0GS2kyqcZU3+iIob8UcLduOfmNOM0GaML9N+bi3bkkPorGV2JX6RlhC43D6b+moVyiNrz5D4WURl2",
+	"CZpEvzqkV9d+HXzY2h6y9GCrDc/c7NHIgepE1wic2raW1wyc6us+7wuxxfyyGyZFunpYtcOuubJmWIPl",
+	"tWlxXQh9EnjlzgHDxtgXEWHvY7Yw6eKja5pyTd0vRLoa1ZRMpqv9pdvtjbUohI+4IlkhhqZYVFVK2ExP",
+	"Piga3gw+hLQOfw+ae1CFu2IpagCYbBFqVgiTFEFJLIVgcS4zL1+LC5XTNMWGeymNr5SprWFZJrO6aVpQ",
+	"mV3m92a2ilxG3Yxr0byqG18gIG1Q9TqtVb0qZnRYYthHOFP3HFDloSzcEkmOTwykhclhmJikASoKyChG",
+	"OHqtwVOVA/jnGw6hZZNrYOqGgcgB0lxfOI+kmPBpzybnvmJKpoVpRwf5ASYN69JcImWKRHmnHEedrBAl",
+	"Yrm5dL94jfN4h7tyELgrT2+iKu/hUba+Qc80gbCk3UVqnAZwRCDpubKC28l2EOs0BbQMRDPX3LoEpHYj",
+	"cz6Ju8EeQx2Jb5y7oWiaJBV69q7EdpQ7MJT7QR+wtgHWC1RM9BZZvNoEq8AuMDftmnRqwef6UZlu9eVo",
+	"mOJYtGurYPMYXHRfX/3QcKDvsnH6N2vL3AXXEVJ7/B4Ehgkw4g4+wH8bHh+05/FaD9XH4/Ev04H1skAH",
+	"VjVQTbjIpb67Y7ajygz+LP11RpfdMVzN4FOuNWxbYFJDJFFLQgNUTpaAD6jFJ2Iz2+RQrQADkIH+PEJE",
+	"/FiKa5ZVugDGVEjBY5rCz4N54Gap9dDWLYGr3el0/sDe0hbJ2vxzRedpCMs6WNxkOeNri8z0sKr7Q+EW",
+	"BZTtOj3LMdearsXnelpHg5PvT344vn/yfdSZc4EfDtzsICkVsgCjj+xb+ETOgnZiolQrb6LKQuBwK4Dg",
+	"Zh1DUl3GhTCrGF4IQrqEJ0PiL0N/Soie4ZCUC7nAHKAGzG7yNK90C8eGZNTkbDtDE6A6gHa/NIvfXy3k",
+	"FhKPwD+upV8v4Lxs7fpEU/PMx/fplw5yKlamWOJrRa6Y1kINoBt0lsdPshIe4X1uQwEAmH1Av3r0oSl0",
+	"EMs0ZbGe/uWuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/4+Kqttu1vi8JF3FaJEwRzI5JLHD7lnmY",
+	"pz9aO2tjtza2m3XHhSI3vnqXsmuWqk4r7dysyOsYa9DZP1T6jEUddVV0hp3zX37rAqTkjKWJ11d2K7g6",
+	"EPkvbOXGiDoy41PY67UrRckiM1G6cgrN0PNBPPab6u01ZjMwIrTZclWdiAOVL8Ypj3truyiX4onM5vhL",
+	"qzHrewUMMPyj5oQGlcmtrbMsJIUr/I76ViMXbg/WOAa4/bVhGR9uDOeBzS1uhSHqzaR0I6Q37xE7t49w",
+	"jdz7gH8057pjT4Fbu7n+rbl7wcSjsu5dj1XH8HKJXTA95q3ZkBtfOny5/L0b79ZZxkiophgX3OQI9KG3",
+	"0xULAUK0wx/oHarUwrx6vIKX8ERrLlggXNFxPi53t2kLYbd0B0lwzzjXW2iYP5snv6SOLsb714msz7Eq",
+	"G7TR1SCgrOe98iNN4Qif7jv5tjZ3qTjrA41dWjdyuevuLOaYt1+q+s77QxaZoOkhWA9K9GZ0sWCCJdie",
+	"03JiXaHXl8t1WhIXavs1fI7P7boChxFza1aaFWO1kPCk1m/OVyJGfjnpDvrdo+9fD46GxyfD0+//ZRoF",
+	"6lXZC0afL02ZQmfgtiHu1wzxFxMJU1fV35cebHgaPVc7gJ5WtjdI5qBNlMAABgrAuQgfunpE3Ov1uh1E",
+	"QtJGIMdU6+QwTMIy5jgDDU8ACvDm+IVyCPpetrk67FNf0iVU5LNgDCqs4voXkGsfCO5ArOvG68w28Dza",
+	"IQR0YNMLj6KN8WUOLXLoWtbvdrCuXu4da3ZZzc3x6d16Zrr6RsA/t9hkzjN5SxyF/WmxJojbxh9eG9hF",
+	"0fm2/PElEOlnkOt3WM6zll2TG7+zM+s9Zjnlab0FhU9FYMV40bm1GBbm+6zHyTANaCaX+nM8+rIWD3yb",
+	"qBwfzugyAQWXfPep8u7aXWiGHxuZfBtChHnl5woU8TnhPmyV6HeFf1BJxwwjFqQpQSeMgk5NGaNlvJhn",
+	"JIYDQIhS8gbCrBbcwEAduMwdLERDlbHsKVHXjh2xBw7Qh71yxkc7XiiHz6/xL51D5te4hLr2CTZHB0+w",
+	"aSfgC1Er1QvRI09kmqJkpjmxKR0m8Qv7iI20TGL6glGjtcDsJ0kVeVUIL1VEyOW+gBWbYna7Ke3V/RS3",
+	"R1+sy2da8wkP8JPHjCbPWI782W/I3g9lWrYiuWqOk68TuRTeqhIUdVIMzRs4119VZ/jDiWHNzvB4EHXm",
+	"9L3+9ORIs4MRbk0xu/6D4emD4ekP6JbPnVM/TmL/k1d28c/kFPSPjLmthrxGTdZYGol8eXTS768LAcpT",
+	"LqbnHJrF4WdbfOCLGVUmmsvoHFPIGqWOkQX67VpCogt/gH+c4YYNjvrBgX1wNSAF+OEkk38xAQSwYAKa",
+	"dEGOItPz1oP3rS++Mzw6fvDDTZ3jfYfUkirVB8SJcRKhxgVLUZGD3xMJSekUtUADp6OVMswBwb4KkCKC",
+	"vWaFJIaB1IHDbT/LZSXHbM/aqDsx44Y0i2d8vy7L2/WKFwsmUAHSWoXDQfKOxPG3Iimb5La1iXVIQfHE",
+	"XF6zBHH1jacfoZBwGCVhSyv1jWtlFLjEgxVS7KVUlrr5YVMWabWnYuscxfrbaKhNpbuhB6+WBzgWpKIi",
+	"Mwrs51nnZMXyh64Lt6aKET47CuCn8MmkPNtPWBVR41047e/gO+gtGTS81nuIK8bQbCVn/N8nxfkQJX+Q",
+	"4rxjBzab36opvUZL9U4T4qj6zA53Gzg+qPgllga/LcWd2PmO2CXxeLjAAOBd8PkbE+yWS6bw1n1oLMYS",
+	"9G6qhTY0I2SiR17SQkGnpqUWaluR62Du/y4C3UDgWYleiJynJlUgY6qYs2RHWmi2NoY46KFOfr07lh77",
+	"3+VknjH/ql3K7AohFw98HjJNoV3onfDiU99zOmbQF3Kt1LasnjTql1WztCiSKtQEzUz5Yxan3kH/T+MR",
+	"fw3t5JYkK1IGC8bWeqpajdPe9WHP8w7BhbaWXq4XWroKTOdCuuvSy5N/09LLkx10lqOAznL/zsuy3mBz",
+	"CNex9xN2lQJjRRBGs5SzrAyRlAVWe0nUoAkztLvahOfvWhVfsUWORqVpe8wVOer3CU2VxMyHSn2qgfuH",
+	"VwTat5s3fxZ2iLMbPphev3bfeoi69K4QV0IuBaavFnMt3L5HCPrO8Aev068WjBkz9fEGp+rN2auffn7x",
+	"2/lP716enZ+/efHqcQ9A4aF9VGfYuWeMmnv9e8a217NcUKWWNiV3zhKLHcUtfPk5y3MupioiBjOqtylp",
+	"jKK/G7c84eCrqm2xNDHfmzRNaKIA+AWwMwcBxKErp9gvoUW+6RZ4m+hgg6ZfjL01NniU/ecO2ttAFgtp",
+	"/+H2DiVqSuMr8BwCrD/LuITEYgY3EQrOo25/8LrvGXvYJcDJVRuk8CTt2g+0CP8X+F47v71+BI4zaCCw",
+	"tQXDXfWJOXyflqiTZ5ymuzJD5czrLo6ZTBOFHfacm25GFRkzJgidZgyTx0hKc5Ydsq2S13oK0qTFLVop",
+	"+VwwNAmrtbfCE217C7kkJgLlcgQAkR3JlEjRI2f2zDQHc4FuZP2lmtEMEX9lkQ/JhK31XLL8P15hRRn0",
+	"cAA/9YWwECE+UBs+wAVZzng8Q0fYjKW29wzAIpQnQbGZTF6e1BSDs37xY7ApP361IQoO3f4l6tDkmoqY",
+	"JV2rUnazUqfUzKhyOe/mGRUK01ZMhlxCc9plIuPxDERlYzcQfWsDmMqysxdLPEI6ufPmL38LyC9VQGJT",
+	"xvKZte6tt5eFj6CHnO3mYotETMu2VvLQn96anuzLxIVWxdmylapsBQh5apxSk0IZ0eOAuNBWcrgu5uh4",
+	"rlg6Cfjv8O1/C547FzwbXKwvN080DO5XRMOkSNNfjTxxXZNsc6pLI2ueyyV8jd/CR69xB47xJ3ttwktD",
+	"kXX95EwDOdP/CFRofbN6zW59/DFKljOZ2psUjYzc+HlyltmYsf4Iuo4RJcmEZgerArENlIGPy25Nh1Jp",
+	"9OSTjFb4t8pi9om/9fy/r7GPfo29pleMjGl8RWhl+WUGxpp6fcurDa2GJnP3NT7x+WPEsrksAaT15HMm",
+	"WrlBf8L3kGc5ulmmuGml01OlxbQztPPppvDchivT46qfikwu2L0fWZaCh26PClmz7TU0WPYZ/tJQV4yZ",
+	"anAlGbliK205Kga0SsYslWKqSC49wjZ7sUnXZhvKNB9NbRtEjD7mvenYp+E2atacZVPWhbmEOl5tksnv",
+	"nAlBOzuSxkuc1qdpw/AZMpvZxb1gjdsw25qo/3SRgUf2WrAzs+1c9OXA54z8JQXbgXsq94FrJBtEVBuB",
+	"QjsCPdH216WIqJbZJujaClvOJJnTFVGMEauTkW9GFfVs9G0QQO03mMAGl66nQzk/T2Ub3PIfmmaeqPm2",
+	"xDhzF2pJNIYKYR+tenUJgiZnmR7iv9/2uw8uP5zcdPGPo5uvOneC97+ycQnodwxJoxix8VgUYOIS/6OT",
+	"it7n9dUeDgDqqAzc4b/XFUfN9iVGxaXpars5lfr23X7F/eYbbz6qlpvRnD2CZsgfAtroNoXS5fe+xfrO",
+	"RylVyo+i+jnAmLy8SzI3Pvo8GJnV21RN7i63fvNQFxmb82Lu5PPGIR9oVvV4BCaH2mux/EPvBDoyV22K",
+	"9iXbKBZqBDQIrYhoEenDNaYsmbLDGaZLqgi4b8B/DeToOfo5dCBla5pLvUoOc/btVEtq9Zr47+aR2wqT",
+	"qdTjyUHv6H7vhwqcy6DX7+3ghLATqut7dFcd69+Ab99iyyM6eagtZnUIvS8coHy0hfqhY1RO+KfJDQ3f",
+	"Nnot/z9dV5fbMAiDrxJVe6y2M1RdJk1Tp15gDyTxKtSEbknoFk25++QfAgh4rBSb2thgjP0RoZ8z7ht+",
+	"P/HoG3Dibr+zI557n9gP+A+lVX63oYI7jAtnCn3Q++h3IxeTJDBvZ7hhALXB6eFnbIja3PXMa0HA6ARD",
+	"g4KlnN5g4TMlNUWpIaQ6nF8xNs+RkTc8/L0fTvXKzpDAwAo2wScDw7vXpeRRozxI6VUbRtZyJewF6PlW",
+	"GVf8HivsuFXEF0bYwoRemytq2w2VMqHltCC5lEBU8G1Vz5CyrP5mkVun0fYwRYLL5XTKsf6FllKqcatj",
+	"QEwdUnmBcBeSDN2gjLoAvxVL+bkAN98xkr0pJxbB4v5sCqk6PdE1WawZaW9KGRyl7HTmzgTbd1Tz0QBl",
+	"awwaCZ3xDF3zBUyfQXVVLy1SKd8XfbEjeHiNxbSRYc+jbnN0tFs4l+CQ05O5NbkwvV/sXkiM9l91XLbi",
+	"3MJ2ei6RMoDNtJejgvwMqGtqyivMZmTlPv/vhVW79WP9DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

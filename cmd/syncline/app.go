@@ -53,6 +53,7 @@ type app struct {
 	decider     *engine.Decider
 	deadLetters *delivery.Manager
 	invoicer    *invoicing.Invoicer
+	closer      *invoicing.Closer
 	plans       *plans.Manager
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
@@ -81,6 +82,9 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
+	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
+		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
+	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx }))
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
@@ -124,6 +128,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
+	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
 	if w != nil {
 		group.Go(func() error { return w.Run(ctx) })
 	}

@@ -29,6 +29,8 @@ type config struct {
 	LogFormat     string        `env:"SYNCLINE_LOG_FORMAT" envDefault:"json"`
 	Lease         time.Duration `env:"SYNCLINE_LEASE" envDefault:"10s"` // how long a lost worker keeps its services
 	StopWithin    time.Duration `env:"SYNCLINE_STOP_WITHIN" envDefault:"20s"`
+	InvoiceGrace  time.Duration `env:"SYNCLINE_INVOICE_GRACE" envDefault:"24h"` // how long after its end a month waits for late usage
+	InvoiceIssuer string        `env:"SYNCLINE_INVOICE_ISSUER"`                 // who invoices are from: name and address, in lines
 	MaxConns      int32         `env:"SYNCLINE_MAX_CONNECTIONS" envDefault:"16"`
 }
 

@@ -29,6 +29,8 @@ const (
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
+	Adjustment = "adj" // of a draft
+	CreditNote = "crn"
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"

@@ -116,6 +116,16 @@ type AuditLog struct {
 	Hash      []byte
 }
 
+// Where a tenant's billing stands. Its row lock puts closing, approving, numbering, voiding and crediting of one tenant in order; nothing that meters takes it.
+type BillingAccount struct {
+	TenantID uuid.UUID
+	// The last month that was closed; empty: none yet.
+	ClosedThrough string
+	// How many numbers were given; the next invoice has the next.
+	Invoices    int64
+	CreditNotes int64
+}
+
 type Conflict struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
@@ -173,6 +183,26 @@ type Counter struct {
 	LagMaxMs  int64
 	LagCount  int64
 	Bytes     int64
+}
+
+// What is taken back of an invoice that was issued; one person writes it, another issues it.
+type CreditNote struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -318,6 +348,40 @@ type Invoice struct {
 	ComputedAt  time.Time
 	CreatedAt   time.Time
 	Version     int64
+	// Given when the invoice is finalized, 1, 2, 3 ... per tenant, without gaps; see billing_accounts.
+	Number *int64
+	// What a reviewer should look at: [{"code", "text"}], computed with the lines.
+	Flags json.RawMessage
+	// When the period was closed: its end and the grace window for late usage had passed.
+	ClosedAt *time.Time
+	// From here on the lines are as approved and are not computed again.
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	// When it was paid, voided or given up.
+	SettledAt *time.Time
+	// Why it was voided or given up, or how it was paid.
+	Settlement string
+	// The sum of its issued credit notes.
+	Credited decimal.Decimal
+}
+
+// What people added to or took off a draft. A removed one stays, so that nobody approves what they had a hand in.
+type InvoiceAdjustment struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Title     string
+	Reason    string
+	Amount    decimal.Decimal
+	Actor     string
+	ActorName string
+	// The member behind it: for an API key, whoever made the key.
+	Person    string
+	CreatedAt time.Time
+	RemovedAt *time.Time
+	RemovedBy string
 }
 
 type InvoiceLine struct {
@@ -334,6 +398,18 @@ type InvoiceLine struct {
 	Explanation json.RawMessage
 	// Which usage events the line is made of: the filter that opens it into its operations.
 	Selector json.RawMessage
+	// usage, fee, addon, minimum, cap, discount, credit as rating makes them; late and adjustment as reviewing does.
+	Kind string
+	// The month whose usage the line charges; empty: that of the invoice. Late usage of a closed month is a line of a later invoice.
+	Period string
+	// With part_to: the part of the month that the line is about, where its plan changed within it; null for all of it.
+	PartFrom *time.Time
+	PartTo   *time.Time
+	// What a person should look at before the invoice goes out.
+	Review string
+	Reason string
+	// Of an adjustment: who made it.
+	Author string
 }
 
 // What happened to each entity: a change that came in, a delivery that was applied, a person's decision. Ids are in the order of time. Only ever added to.
