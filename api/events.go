@@ -38,10 +38,12 @@ var whoMaySee = map[string]auth.Permission{
 	"service.":    auth.ViewServices,
 	"run.":        auth.ViewServices,
 	"activity":    auth.ViewServices,
+	"hold":        auth.ViewServices,
 	"system.":     auth.ViewServices,
 	"connection.": auth.ViewConnections,
 	"conflict":    auth.ViewRecords,
 	"dead_letter": auth.ViewRecords,
+	"invoice.":    auth.ViewInvoices,
 }
 
 func permissionFor(typ string) auth.Permission {

@@ -3,7 +3,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/oapi-codegen/nullable"
@@ -20,13 +22,36 @@ func showInvoice(i billing.Invoice) spec.Invoice {
 		ID: public(ident.Invoice, i.ID), Period: showPeriod(i.Period), State: spec.InvoiceState(i.State),
 		RateCard: spec.RateCard{Name: i.RateCard, Version: i.CardVersion}, Total: showMoney(i.Total),
 		CreatedAt: i.CreatedAt.UTC(), ComputedAt: i.ComputedAt.UTC(), Version: i.Version,
+		Number: numbered(i.Number, i.Name()), ClosedAt: someTime(i.ClosedAt), FinalizedAt: someTime(i.FinalizedAt), SettledAt: someTime(i.SettledAt),
+		Settlement: someText(i.Settlement), Approval: acted(i.ApprovedBy, i.ApprovedName, i.ApprovedAt),
+		Credited: showMoney(billing.Money{Amount: i.Credited.Amount, Currency: i.Currency}), Due: showMoney(i.Due()),
+		Flags: shown(i.Flags, func(f billing.Flag) spec.InvoiceFlag { return spec.InvoiceFlag{Code: string(f.Code), Text: f.Text} }),
 	}
+}
+
+// numbered is null for what has no number yet.
+func numbered(n int64, name string) nullable.Nullable[string] {
+	if n == 0 {
+		return nullable.NewNullNullable[string]()
+	}
+	return nullable.NewNullableWithValue(name)
+}
+
+// acted is null for what nobody did yet.
+func acted(by, name string, at time.Time) nullable.Nullable[spec.Act] {
+	if at.IsZero() {
+		return nullable.NewNullNullable[spec.Act]()
+	}
+	return nullable.NewNullableWithValue(spec.Act{By: by, Name: name, At: at.UTC()})
 }
 
 func showLine(l billing.Line) spec.InvoiceLine {
 	out := spec.InvoiceLine{
-		Position: l.Position, Price: l.Price, Title: l.Title, Meter: spec.Meter(l.Meter), Quantity: l.Quantity, Amount: showMoney(l.Amount), Charged: l.Charged,
+		Position: l.Position, Price: l.Price, Title: l.Title, Kind: spec.LineKind(cmp.Or(l.Kind, billing.UsageLine)), Meter: optional(spec.Meter(l.Meter)), Quantity: l.Quantity, Amount: showMoney(l.Amount), Charged: l.Charged,
 		Explanation: shown(l.Explanation, showStep),
+	}
+	if !l.Of.IsZero() {
+		out.Period = optional(l.Of.String())
 	}
 	if l.ID != uuid.Nil {
 		id := public(ident.Line, l.ID)
@@ -44,12 +69,16 @@ func (s *server) ListInvoices(ctx context.Context, req spec.ListInvoicesRequestO
 		return nil, err
 	}
 	id := who(ctx).Tenant
+	f := invoicing.Filter{Review: req.Params.FilterReview != nil && *req.Params.FilterReview}
+	if req.Params.FilterState != nil {
+		f.States = []billing.InvoiceState{billing.InvoiceState(*req.Params.FilterState)}
+	}
 	if p.After == "" {
 		if _, err := s.Invoicer.Draft(ctx, id, billing.Month{}); err != nil {
 			return nil, err
 		}
 	}
-	list, after, err := s.Invoicer.Invoices(ctx, id, p)
+	list, after, err := s.Invoicer.Find(ctx, id, f, p)
 	if err != nil {
 		return nil, err
 	}
@@ -74,15 +103,7 @@ func (s *server) invoice(ctx context.Context, text string) (billing.Invoice, err
 	if err != nil {
 		return billing.Invoice{}, err
 	}
-	i, err := s.Invoicer.Invoice(ctx, who(ctx).Tenant, id)
-	if err != nil || i.State != billing.Draft {
-		return i, err
-	}
-	fresh, err := s.Invoicer.Draft(ctx, who(ctx).Tenant, i.Period.Month)
-	if err != nil || fresh.ID != i.ID {
-		return i, err
-	}
-	return fresh, nil
+	return s.Invoicer.Current(ctx, who(ctx), id)
 }
 
 func (s *server) GetInvoice(ctx context.Context, req spec.GetInvoiceRequestObject) (spec.GetInvoiceResponseObject, error) {
@@ -94,8 +115,10 @@ func (s *server) GetInvoice(ctx context.Context, req spec.GetInvoiceRequestObjec
 	if current(req.Params.IfNoneMatch, tag) {
 		return spec.GetInvoice304Response{Headers: spec.NotModifiedResponseHeaders{ETag: tag}}, nil
 	}
-	body, lines := showInvoice(i), shown(i.Lines, showLine)
-	body.Lines = &lines
+	body, err := s.wholeInvoice(ctx, i)
+	if err != nil {
+		return nil, err
+	}
 	return spec.GetInvoice200JSONResponse{Body: body, Headers: spec.GetInvoice200ResponseHeaders{ETag: tag}}, nil
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing"
@@ -35,6 +36,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
@@ -135,6 +137,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
@@ -266,6 +269,7 @@ syncConfig:
     strategy: lastWriteWins
     fields:
       name: {strategy: manual}
+  safetyThreshold: {maxDecreasePercent: 50, fields: [quantity]}
 `, name, p.name, p.canary)
 }
 
@@ -307,9 +311,14 @@ func (p *party) furnish() {
 	for i := range 4 {
 		left.Put(record.Key(fmt.Sprint("SKU-", i)), record.Fields{"name": p.canary, "quantity": record.Int(int64(i))})
 	}
+	for i := range 2 { // numbers that are to fall
+		for _, side := range []connectortest.User{left, right} {
+			side.Put(record.Key(fmt.Sprintf("STOCK-%d-%s", i, p.canary)), record.Fields{"name": p.canary, "quantity": record.Int(100)})
+		}
+	}
 	id := applied.Service.ID
 	p.carry(id, func() {
-		p.eventually("the first sync", func() bool { return len(right.All()) == 4 && p.quiet(id) })
+		p.eventually("the first sync", func() bool { return len(right.All()) == 6 && p.quiet(id) })
 	})
 	// Two edited on both sides while nobody looks: conflicts. Two with names that the right system does not take: dead letters.
 	for i := range 2 {
@@ -318,12 +327,19 @@ func (p *party) furnish() {
 		right.Put(key, record.Fields{"name": "right " + p.canary})
 		left.Put(record.Key(fmt.Sprint("SKU-", i+2)), record.Fields{"name": strings.Repeat("long ", 12) + p.canary})
 	}
+	// Numbers that fall too far on either side: two holds, with two changes each.
+	for i := range 2 {
+		key := record.Key(fmt.Sprintf("STOCK-%d-%s", i, p.canary))
+		left.Put(key, record.Fields{"quantity": record.Int(1)})
+		right.Put(key, record.Fields{"quantity": record.Int(2)})
+	}
 	_, _, err = d.Services.RunNow(ctx, owner, applied.Service.Name)
 	p.must(err)
 	p.carry(id, func() {
 		p.eventually("conflicts and dead letters", func() bool {
 			return p.number(`SELECT count(*) FROM conflicts WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
-				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 && p.quiet(id)
+				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
+				p.number(`SELECT count(*) FROM held_changes WHERE tenant_id = $1`, p.tenant) == 4 && p.quiet(id)
 		})
 	})
 	p.apply(strings.Replace(p.document("catalog-"+p.name), "lastWriteWins", "sourceWins", 1))
@@ -334,10 +350,32 @@ func (p *party) furnish() {
 	letters, err := d.DeadLetters.List(ctx, owner, delivery.Query{Limit: 10})
 	p.must(err)
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
+	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
+	p.must(err)
+	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
-	_, err = d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))
 	p.must(err)
+	present, err = d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
+	p.must(err)
+	p.ids["adjustment"] = ident.Format(ident.Adjustment, adjustment.ID)
+	// The month before is issued, with two credit notes.
+	past, err := d.Invoicer.Draft(ctx, p.tenant, present.Period.Previous())
+	p.must(err)
+	_, _, err = d.Invoicer.Adjust(ctx, owner, past.ID, 0, "Set-up for "+p.canary, "because of "+p.canary, decimal.New(100, 0))
+	p.must(err)
+	p.exec(`UPDATE invoices SET closed_at = now() WHERE id = $1`, past.ID)
+	finance := auth.Principal{Kind: auth.KindMember, ID: p.members[auth.Finance].String(), Name: "finance of " + p.canary, Tenant: p.tenant, Role: auth.Finance}
+	_, err = d.Invoicer.Approve(ctx, finance, past.ID, 0)
+	p.must(err)
+	_, err = d.Invoicer.Finalize(ctx, finance, past.ID, 0)
+	p.must(err)
+	for range 2 {
+		note, err := d.Invoicer.Credit(ctx, owner, past.ID, decimal.New(10, 0), "Outage of "+p.canary)
+		p.must(err)
+		p.ids["creditNote"], p.ids["issued"] = ident.Format(ident.CreditNote, note.ID), ident.Format(ident.Invoice, past.ID)
+	}
 	p.ids["invoice"], p.ids["line"], p.ids["revision"] = ident.Format(ident.Invoice, present.ID), ident.Format(ident.Line, present.Lines[0].ID), "1"
 	p.ready = true
 }

@@ -3,6 +3,7 @@
 package billing
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -58,7 +59,46 @@ type Invoice struct {
 	CreatedAt   time.Time
 	ComputedAt  time.Time // when the lines last followed from the ledger
 	Version     int64     // counts changes, for If-Match
+
+	Number       int64     // given when finalized, without gaps per tenant; 0 before
+	Flags        []Flag    // what a reviewer should look at
+	ClosedAt     time.Time // when the period was closed; zero while usage is awaited
+	ApprovedAt   time.Time // zero: not approved; from then on the lines stay as they are
+	ApprovedBy   string    // the public id of who approved it
+	ApprovedName string
+	FinalizedAt  time.Time
+	SettledAt    time.Time // when it was paid, voided or given up
+	Settlement   string    // how it was paid, or why it was voided or given up
+	Credited     Money     // the sum of its issued credit notes
 }
+
+// Approved says whether somebody approved what the invoice shows.
+func (i Invoice) Approved() bool { return !i.ApprovedAt.IsZero() }
+
+// Frozen says whether the lines are not computed any more: what was approved is what is issued.
+func (i Invoice) Frozen() bool { return i.State != Draft || i.Approved() }
+
+// Due is what is still to be paid.
+func (i Invoice) Due() Money {
+	if i.State != Open && i.State != Uncollectible {
+		return Zero(i.Currency)
+	}
+	return Money{Amount: i.Total.Amount.Sub(i.Credited.Amount), Currency: i.Currency}
+}
+
+// Name is how people call the invoice: its number, or its month while it has none.
+func (i Invoice) Name() string {
+	if i.Number == 0 {
+		return "Draft " + i.Period.Month.String()
+	}
+	return InvoiceNumber(i.Number)
+}
+
+// InvoiceNumber writes an invoice's number: "INV-000042".
+func InvoiceNumber(n int64) string { return fmt.Sprintf("INV-%06d", n) }
+
+// CreditNoteNumber writes a credit note's number: "CN-000042".
+func CreditNoteNumber(n int64) string { return fmt.Sprintf("CN-%06d", n) }
 
 // Become moves the invoice to another state or says why that is not allowed.
 func (i Invoice) Become(next InvoiceState) (Invoice, error) {
@@ -88,6 +128,9 @@ type Line struct {
 	From, To time.Time
 	Kind     LineKind
 	Review   string // what a person should look at before the invoice goes out, as a sentence; "" for nothing
+	Of       Month  // the month whose usage it charges: the invoice's own, or for late usage an earlier one
+	Reason   string // of an adjustment
+	Author   string // of an adjustment: who made it, for people
 }
 
 // LineKind says where a line comes from.
@@ -102,10 +145,24 @@ const (
 	CapLine      LineKind = "cap"      // what is above the most the plan costs
 	DiscountLine LineKind = "discount" // a coupon
 	CreditLine   LineKind = "credit"   // paid from the tenant's credit
+
+	LateLine       LineKind = "late"       // usage of a month that was invoiced before it was known
+	AdjustmentLine LineKind = "adjustment" // a person's
 )
 
 // LineID is the id of the line for a price on an invoice.
 func LineID(invoice uuid.UUID, price string) uuid.UUID { return uuid.NewSHA1(invoice, []byte(price)) }
+
+// Key names the line within its invoice, the same at each recomputation.
+func (l Line) Key() string {
+	switch {
+	case l.Kind == LateLine:
+		return "late/" + l.Of.String() + "/" + l.Price
+	case !l.From.IsZero():
+		return l.Price + "@" + l.From.UTC().Format(time.RFC3339)
+	}
+	return l.Price
+}
 
 // StepName says what a step of an explanation does.
 type StepName string
@@ -127,6 +184,9 @@ const (
 	StepCredit   StepName = "credit"   // taken from the credit
 	StepReview   StepName = "review"   // not charged; for a person to look at
 	StepRound    StepName = "round"    // the exact sum brought to whole cents
+	StepBilled   StepName = "billed"   // what earlier invoices charged already is taken off
+	StepLimited  StepName = "limited"  // a credit is not larger than the invoice; the rest follows on the next
+	StepAdjusted StepName = "adjusted" // a person's amount, with the reason
 )
 
 // StepNames lists the steps in the order in which they are applied to a line.

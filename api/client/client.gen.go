@@ -105,6 +105,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -206,11 +227,14 @@ func (e DifferenceKind) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -226,6 +250,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -235,6 +263,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -255,6 +285,24 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameTier:
 		return true
 	case ExplanationStepNameTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
 		return true
 	default:
 		return false
@@ -309,6 +357,57 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -338,19 +437,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -359,6 +462,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -843,6 +948,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	GetInvoiceDocumentParamsFormatCsv GetInvoiceDocumentParamsFormat = "csv"
+	GetInvoiceDocumentParamsFormatPdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case GetInvoiceDocumentParamsFormatCsv:
+		return true
+	case GetInvoiceDocumentParamsFormatPdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -889,6 +1012,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1020,6 +1161,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1204,6 +1383,33 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
@@ -1367,6 +1573,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1403,6 +1653,55 @@ type HistoryList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	AcceptedAt nullable.Nullable[time.Time] `json:"acceptedAt"`
@@ -1427,18 +1726,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1452,12 +1780,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1479,7 +1813,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1555,6 +1889,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1568,6 +1910,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1666,6 +2014,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1799,7 +2152,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -1915,6 +2270,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2010,6 +2379,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2339,6 +2711,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2366,6 +2746,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2378,8 +2761,14 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
+
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
+
+// InHold defines model for InHold.
+type InHold = string
 
 // InInvitation defines model for InInvitation.
 type InInvitation = string
@@ -2540,6 +2929,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2597,6 +3016,40 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
 	// Limit At most so many.
@@ -2619,6 +3072,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2627,6 +3086,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2634,6 +3123,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2906,8 +3455,32 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
+
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
@@ -3177,6 +3750,30 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/connectors/{connector} (the `GetConnector` operationId).
 	GetConnector(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListCreditNotes Credit notes, newest first
+	//
+	// Corresponds with GET /v1/credit-notes (the `ListCreditNotes` operationId).
+	ListCreditNotes(ctx context.Context, params *ListCreditNotesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCreditNote One credit note
+	//
+	// Corresponds with GET /v1/credit-notes/{creditNote} (the `GetCreditNote` operationId).
+	GetCreditNote(ctx context.Context, creditNote InCreditNote, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardCreditNote Give up a credit note that was not issued
+	//
+	// It stays in the list and counts for nothing.
+	//
+	// Corresponds with POST /v1/credit-notes/{creditNote}:discard (the `DiscardCreditNote` operationId).
+	DiscardCreditNote(ctx context.Context, creditNote InCreditNote, params *DiscardCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssueCreditNote Make a credit note count
+	//
+	// Whoever wrote it cannot issue it. It gets the next number; an open invoice that is credited in full is paid.
+	//
+	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
+	IssueCreditNote(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDeadLetterGroups Open dead letters by cause
 	//
 	// Corresponds with GET /v1/dead-letter-groups (the `ListDeadLetterGroups` operationId).
@@ -3257,6 +3854,59 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListHolds Holds, newest first
+	//
+	// What the brake (`safetyThreshold`) holds and held. docs/safety-brake.md explains the kinds.
+	//
+	// Corresponds with GET /v1/holds (the `ListHolds` operationId).
+	ListHolds(ctx context.Context, params *ListHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetHold One hold
+	//
+	// Corresponds with GET /v1/holds/{hold} (the `GetHold` operationId).
+	GetHold(ctx context.Context, hold InHold, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListHeldChanges The changes that are held, by key
+	//
+	// Corresponds with GET /v1/holds/{hold}/changes (the `ListHeldChanges` operationId).
+	ListHeldChanges(ctx context.Context, hold InHold, params *ListHeldChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectHoldWithBody The held changes shall not be
+	//
+	// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+	RejectHoldWithBody(ctx context.Context, hold InHold, params *RejectHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectHold The held changes shall not be
+	//
+	// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+	RejectHold(ctx context.Context, hold InHold, params *RejectHoldParams, body RejectHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseHoldWithBody Let the held changes go on
+	//
+	// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+	ReleaseHoldWithBody(ctx context.Context, hold InHold, params *ReleaseHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseHold Let the held changes go on
+	//
+	// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+	ReleaseHold(ctx context.Context, hold InHold, params *ReleaseHoldParams, body ReleaseHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInvitations Invitations, open or not
 	//
 	// Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
@@ -3306,12 +3956,157 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/invoices/{invoice} (the `GetInvoice` operationId).
 	GetInvoice(ctx context.Context, invoice InInvoice, params *GetInvoiceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AdjustInvoiceWithBody Add an amount to a draft, or take it off
+	//
+	// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+	AdjustInvoiceWithBody(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AdjustInvoice Add an amount to a draft, or take it off
+	//
+	// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+	AdjustInvoice(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, body AdjustInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveAdjustment Take an adjustment back
+	//
+	// Only from a draft that nobody approved. `If-Match` takes the invoice's ETag.
+	//
+	// Corresponds with DELETE /v1/invoices/{invoice}/adjustments/{adjustment} (the `RemoveAdjustment` operationId).
+	RemoveAdjustment(ctx context.Context, invoice InInvoice, adjustment InAdjustment, params *RemoveAdjustmentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCreditNoteWithBody Write a credit note for an issued invoice
+	//
+	// It counts once somebody else issues it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+	CreateCreditNoteWithBody(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCreditNote Write a credit note for an issued invoice
+	//
+	// It counts once somebody else issues it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+	CreateCreditNote(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, body CreateCreditNoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInvoiceDocument The invoice as PDF or CSV
+	//
+	// A draft is marked as one.
+	//
+	// Corresponds with GET /v1/invoices/{invoice}/document (the `GetInvoiceDocument` operationId).
+	GetInvoiceDocument(ctx context.Context, invoice InInvoice, params *GetInvoiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListLineOperations The single operations that a line counts, newest first
 	//
 	// Names of fields, no values, so that people who see money but not records may look.
 	//
 	// Corresponds with GET /v1/invoices/{invoice}/lines/{line}/operations (the `ListLineOperations` operationId).
 	ListLineOperations(ctx context.Context, invoice InInvoice, line InLine, params *ListLineOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveInvoice Say that what a draft shows is right
+	//
+	// From here on its lines stay as they are. Whoever adjusted it cannot approve it; 412 when usage came in since you looked.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:approve (the `ApproveInvoice` operationId).
+	ApproveInvoice(ctx context.Context, invoice InInvoice, params *ApproveInvoiceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FinalizeInvoice Issue an approved draft
+	//
+	// It gets the tenant's next number and is open, or paid at once when there is nothing to pay.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:finalize (the `FinalizeInvoice` operationId).
+	FinalizeInvoice(ctx context.Context, invoice InInvoice, params *FinalizeInvoiceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveUpInvoiceWithBody Say that an open invoice will not be paid
+	//
+	// A late payment is still taken.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+	GiveUpInvoiceWithBody(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveUpInvoice Say that an open invoice will not be paid
+	//
+	// A late payment is still taken.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+	GiveUpInvoice(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, body GiveUpInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PayInvoiceWithBody Say that an invoice was paid in another way
+	//
+	// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+	PayInvoiceWithBody(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PayInvoice Say that an invoice was paid in another way
+	//
+	// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+	PayInvoice(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, body PayInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VoidInvoiceWithBody Withdraw an invoice that was issued by mistake
+	//
+	// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+	VoidInvoiceWithBody(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	//
+	// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+	VoidInvoice(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, body VoidInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WithdrawApproval Take an approval back
+	//
+	// The draft is computed again and can be adjusted.
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:withdraw (the `WithdrawApproval` operationId).
+	WithdrawApproval(ctx context.Context, invoice InInvoice, params *WithdrawApprovalParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveInvoicesWithBody Approve and finalize several invoices, or see what would come of it
+	//
+	// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+	// `preview` nothing is changed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+	ApproveInvoicesWithBody(ctx context.Context, params *ApproveInvoicesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	//
+	// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+	// `preview` nothing is changed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+	ApproveInvoices(ctx context.Context, params *ApproveInvoicesParams, body ApproveInvoicesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMembers People who belong to the tenant
 	//
@@ -4092,6 +4887,70 @@ func (c *Client) GetConnector(ctx context.Context, connector InConnector, reqEdi
 	return c.Client.Do(req)
 }
 
+// ListCreditNotes Credit notes, newest first
+//
+// Corresponds with GET /v1/credit-notes (the `ListCreditNotes` operationId).
+func (c *Client) ListCreditNotes(ctx context.Context, params *ListCreditNotesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCreditNotesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCreditNote One credit note
+//
+// Corresponds with GET /v1/credit-notes/{creditNote} (the `GetCreditNote` operationId).
+func (c *Client) GetCreditNote(ctx context.Context, creditNote InCreditNote, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCreditNoteRequest(c.Server, creditNote)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+//
+// It stays in the list and counts for nothing.
+//
+// Corresponds with POST /v1/credit-notes/{creditNote}:discard (the `DiscardCreditNote` operationId).
+func (c *Client) DiscardCreditNote(ctx context.Context, creditNote InCreditNote, params *DiscardCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardCreditNoteRequest(c.Server, creditNote, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssueCreditNote Make a credit note count
+//
+// Whoever wrote it cannot issue it. It gets the next number; an open invoice that is credited in full is paid.
+//
+// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
+func (c *Client) IssueCreditNote(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssueCreditNoteRequest(c.Server, creditNote, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 //
 // Corresponds with GET /v1/dead-letter-groups (the `ListDeadLetterGroups` operationId).
@@ -4272,6 +5131,129 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// ListHolds Holds, newest first
+//
+// What the brake (`safetyThreshold`) holds and held. docs/safety-brake.md explains the kinds.
+//
+// Corresponds with GET /v1/holds (the `ListHolds` operationId).
+func (c *Client) ListHolds(ctx context.Context, params *ListHoldsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHoldsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetHold One hold
+//
+// Corresponds with GET /v1/holds/{hold} (the `GetHold` operationId).
+func (c *Client) GetHold(ctx context.Context, hold InHold, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetHoldRequest(c.Server, hold)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListHeldChanges The changes that are held, by key
+//
+// Corresponds with GET /v1/holds/{hold}/changes (the `ListHeldChanges` operationId).
+func (c *Client) ListHeldChanges(ctx context.Context, hold InHold, params *ListHeldChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHeldChangesRequest(c.Server, hold, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectHoldWithBody The held changes shall not be
+//
+// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+func (c *Client) RejectHoldWithBody(ctx context.Context, hold InHold, params *RejectHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectHoldRequestWithBody(c.Server, hold, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectHold The held changes shall not be
+//
+// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+func (c *Client) RejectHold(ctx context.Context, hold InHold, params *RejectHoldParams, body RejectHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectHoldRequest(c.Server, hold, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseHoldWithBody Let the held changes go on
+//
+// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+func (c *Client) ReleaseHoldWithBody(ctx context.Context, hold InHold, params *ReleaseHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseHoldRequestWithBody(c.Server, hold, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseHold Let the held changes go on
+//
+// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+func (c *Client) ReleaseHold(ctx context.Context, hold InHold, params *ReleaseHoldParams, body ReleaseHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseHoldRequest(c.Server, hold, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListInvitations Invitations, open or not
 //
 // Corresponds with GET /v1/invitations (the `ListInvitations` operationId).
@@ -4391,6 +5373,116 @@ func (c *Client) GetInvoice(ctx context.Context, invoice InInvoice, params *GetI
 	return c.Client.Do(req)
 }
 
+// AdjustInvoiceWithBody Add an amount to a draft, or take it off
+//
+// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+func (c *Client) AdjustInvoiceWithBody(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAdjustInvoiceRequestWithBody(c.Server, invoice, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AdjustInvoice Add an amount to a draft, or take it off
+//
+// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+func (c *Client) AdjustInvoice(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, body AdjustInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAdjustInvoiceRequest(c.Server, invoice, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveAdjustment Take an adjustment back
+//
+// Only from a draft that nobody approved. `If-Match` takes the invoice's ETag.
+//
+// Corresponds with DELETE /v1/invoices/{invoice}/adjustments/{adjustment} (the `RemoveAdjustment` operationId).
+func (c *Client) RemoveAdjustment(ctx context.Context, invoice InInvoice, adjustment InAdjustment, params *RemoveAdjustmentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveAdjustmentRequest(c.Server, invoice, adjustment, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCreditNoteWithBody Write a credit note for an issued invoice
+//
+// It counts once somebody else issues it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+func (c *Client) CreateCreditNoteWithBody(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCreditNoteRequestWithBody(c.Server, invoice, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+//
+// It counts once somebody else issues it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+func (c *Client) CreateCreditNote(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, body CreateCreditNoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCreditNoteRequest(c.Server, invoice, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+//
+// A draft is marked as one.
+//
+// Corresponds with GET /v1/invoices/{invoice}/document (the `GetInvoiceDocument` operationId).
+func (c *Client) GetInvoiceDocument(ctx context.Context, invoice InInvoice, params *GetInvoiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInvoiceDocumentRequest(c.Server, invoice, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 //
 // Names of fields, no values, so that people who see money but not records may look.
@@ -4398,6 +5490,211 @@ func (c *Client) GetInvoice(ctx context.Context, invoice InInvoice, params *GetI
 // Corresponds with GET /v1/invoices/{invoice}/lines/{line}/operations (the `ListLineOperations` operationId).
 func (c *Client) ListLineOperations(ctx context.Context, invoice InInvoice, line InLine, params *ListLineOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListLineOperationsRequest(c.Server, invoice, line, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+//
+// From here on its lines stay as they are. Whoever adjusted it cannot approve it; 412 when usage came in since you looked.
+//
+// Corresponds with POST /v1/invoices/{invoice}:approve (the `ApproveInvoice` operationId).
+func (c *Client) ApproveInvoice(ctx context.Context, invoice InInvoice, params *ApproveInvoiceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveInvoiceRequest(c.Server, invoice, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FinalizeInvoice Issue an approved draft
+//
+// It gets the tenant's next number and is open, or paid at once when there is nothing to pay.
+//
+// Corresponds with POST /v1/invoices/{invoice}:finalize (the `FinalizeInvoice` operationId).
+func (c *Client) FinalizeInvoice(ctx context.Context, invoice InInvoice, params *FinalizeInvoiceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFinalizeInvoiceRequest(c.Server, invoice, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GiveUpInvoiceWithBody Say that an open invoice will not be paid
+//
+// A late payment is still taken.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+func (c *Client) GiveUpInvoiceWithBody(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveUpInvoiceRequestWithBody(c.Server, invoice, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+//
+// A late payment is still taken.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+func (c *Client) GiveUpInvoice(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, body GiveUpInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveUpInvoiceRequest(c.Server, invoice, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PayInvoiceWithBody Say that an invoice was paid in another way
+//
+// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+func (c *Client) PayInvoiceWithBody(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPayInvoiceRequestWithBody(c.Server, invoice, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+//
+// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+func (c *Client) PayInvoice(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, body PayInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPayInvoiceRequest(c.Server, invoice, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VoidInvoiceWithBody Withdraw an invoice that was issued by mistake
+//
+// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+func (c *Client) VoidInvoiceWithBody(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVoidInvoiceRequestWithBody(c.Server, invoice, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+//
+// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+func (c *Client) VoidInvoice(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, body VoidInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVoidInvoiceRequest(c.Server, invoice, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WithdrawApproval Take an approval back
+//
+// The draft is computed again and can be adjusted.
+//
+// Corresponds with POST /v1/invoices/{invoice}:withdraw (the `WithdrawApproval` operationId).
+func (c *Client) WithdrawApproval(ctx context.Context, invoice InInvoice, params *WithdrawApprovalParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWithdrawApprovalRequest(c.Server, invoice, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveInvoicesWithBody Approve and finalize several invoices, or see what would come of it
+//
+// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+// `preview` nothing is changed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+func (c *Client) ApproveInvoicesWithBody(ctx context.Context, params *ApproveInvoicesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveInvoicesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+//
+// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+// `preview` nothing is changed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+func (c *Client) ApproveInvoices(ctx context.Context, params *ApproveInvoicesParams, body ApproveInvoicesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveInvoicesRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6435,6 +7732,234 @@ func NewGetConnectorRequest(server string, connector InConnector) (*http.Request
 	return req, nil
 }
 
+// NewListCreditNotesRequest constructs an http.Request for the ListCreditNotes method
+func NewListCreditNotesRequest(server string, params *ListCreditNotesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credit-notes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterInvoice != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[invoice]", *params.FilterInvoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetCreditNoteRequest constructs an http.Request for the GetCreditNote method
+func NewGetCreditNoteRequest(server string, creditNote InCreditNote) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "creditNote", creditNote, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credit-notes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDiscardCreditNoteRequest constructs an http.Request for the DiscardCreditNote method
+func NewDiscardCreditNoteRequest(server string, creditNote InCreditNote, params *DiscardCreditNoteParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "creditNote", creditNote, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credit-notes/%s:discard", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewIssueCreditNoteRequest constructs an http.Request for the IssueCreditNote method
+func NewIssueCreditNoteRequest(server string, creditNote InCreditNote, params *IssueCreditNoteParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "creditNote", creditNote, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credit-notes/%s:issue", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListDeadLetterGroupsRequest constructs an http.Request for the ListDeadLetterGroups method
 func NewListDeadLetterGroupsRequest(server string, params *ListDeadLetterGroupsParams) (*http.Request, error) {
 	var err error
@@ -6940,6 +8465,327 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 	return req, nil
 }
 
+// NewListHoldsRequest constructs an http.Request for the ListHolds method
+func NewListHoldsRequest(server string, params *ListHoldsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holds")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetHoldRequest constructs an http.Request for the GetHold method
+func NewGetHoldRequest(server string, hold InHold) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "hold", hold, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holds/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListHeldChangesRequest constructs an http.Request for the ListHeldChanges method
+func NewListHeldChangesRequest(server string, hold InHold, params *ListHeldChangesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "hold", hold, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holds/%s/changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRejectHoldRequest calls the generic RejectHold builder with application/json body
+func NewRejectHoldRequest(server string, hold InHold, params *RejectHoldParams, body RejectHoldJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRejectHoldRequestWithBody(server, hold, params, "application/json", bodyReader)
+}
+
+// NewRejectHoldRequestWithBody constructs an http.Request for the RejectHold method, with any body, and a specified content type
+func NewRejectHoldRequestWithBody(server string, hold InHold, params *RejectHoldParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "hold", hold, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holds/%s:reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReleaseHoldRequest calls the generic ReleaseHold builder with application/json body
+func NewReleaseHoldRequest(server string, hold InHold, params *ReleaseHoldParams, body ReleaseHoldJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReleaseHoldRequestWithBody(server, hold, params, "application/json", bodyReader)
+}
+
+// NewReleaseHoldRequestWithBody constructs an http.Request for the ReleaseHold method, with any body, and a specified content type
+func NewReleaseHoldRequestWithBody(server string, hold InHold, params *ReleaseHoldParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "hold", hold, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holds/%s:release", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListInvitationsRequest constructs an http.Request for the ListInvitations method
 func NewListInvitationsRequest(server string, params *ListInvitationsParams) (*http.Request, error) {
 	var err error
@@ -7179,6 +9025,30 @@ func NewListInvoicesRequest(server string, params *ListInvoicesParams) (*http.Re
 
 		}
 
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterReview != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[review]", *params.FilterReview, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -7237,6 +9107,252 @@ func NewGetInvoiceRequest(server string, invoice InInvoice, params *GetInvoicePa
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewAdjustInvoiceRequest calls the generic AdjustInvoice builder with application/json body
+func NewAdjustInvoiceRequest(server string, invoice InInvoice, params *AdjustInvoiceParams, body AdjustInvoiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAdjustInvoiceRequestWithBody(server, invoice, params, "application/json", bodyReader)
+}
+
+// NewAdjustInvoiceRequestWithBody constructs an http.Request for the AdjustInvoice method, with any body, and a specified content type
+func NewAdjustInvoiceRequestWithBody(server string, invoice InInvoice, params *AdjustInvoiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s/adjustments", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam1)
+
+	}
+
+	return req, nil
+}
+
+// NewRemoveAdjustmentRequest constructs an http.Request for the RemoveAdjustment method
+func NewRemoveAdjustmentRequest(server string, invoice InInvoice, adjustment InAdjustment, params *RemoveAdjustmentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "adjustment", adjustment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s/adjustments/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCreateCreditNoteRequest calls the generic CreateCreditNote builder with application/json body
+func NewCreateCreditNoteRequest(server string, invoice InInvoice, params *CreateCreditNoteParams, body CreateCreditNoteJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateCreditNoteRequestWithBody(server, invoice, params, "application/json", bodyReader)
+}
+
+// NewCreateCreditNoteRequestWithBody constructs an http.Request for the CreateCreditNote method, with any body, and a specified content type
+func NewCreateCreditNoteRequestWithBody(server string, invoice InInvoice, params *CreateCreditNoteParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s/credit-notes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetInvoiceDocumentRequest constructs an http.Request for the GetInvoiceDocument method
+func NewGetInvoiceDocumentRequest(server string, invoice InInvoice, params *GetInvoiceDocumentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s/document", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7317,6 +9433,448 @@ func NewListLineOperationsRequest(server string, invoice InInvoice, line InLine,
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewApproveInvoiceRequest constructs an http.Request for the ApproveInvoice method
+func NewApproveInvoiceRequest(server string, invoice InInvoice, params *ApproveInvoiceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewFinalizeInvoiceRequest constructs an http.Request for the FinalizeInvoice method
+func NewFinalizeInvoiceRequest(server string, invoice InInvoice, params *FinalizeInvoiceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:finalize", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGiveUpInvoiceRequest calls the generic GiveUpInvoice builder with application/json body
+func NewGiveUpInvoiceRequest(server string, invoice InInvoice, params *GiveUpInvoiceParams, body GiveUpInvoiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGiveUpInvoiceRequestWithBody(server, invoice, params, "application/json", bodyReader)
+}
+
+// NewGiveUpInvoiceRequestWithBody constructs an http.Request for the GiveUpInvoice method, with any body, and a specified content type
+func NewGiveUpInvoiceRequestWithBody(server string, invoice InInvoice, params *GiveUpInvoiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:giveUp", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPayInvoiceRequest calls the generic PayInvoice builder with application/json body
+func NewPayInvoiceRequest(server string, invoice InInvoice, params *PayInvoiceParams, body PayInvoiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPayInvoiceRequestWithBody(server, invoice, params, "application/json", bodyReader)
+}
+
+// NewPayInvoiceRequestWithBody constructs an http.Request for the PayInvoice method, with any body, and a specified content type
+func NewPayInvoiceRequestWithBody(server string, invoice InInvoice, params *PayInvoiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:pay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewVoidInvoiceRequest calls the generic VoidInvoice builder with application/json body
+func NewVoidInvoiceRequest(server string, invoice InInvoice, params *VoidInvoiceParams, body VoidInvoiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewVoidInvoiceRequestWithBody(server, invoice, params, "application/json", bodyReader)
+}
+
+// NewVoidInvoiceRequestWithBody constructs an http.Request for the VoidInvoice method, with any body, and a specified content type
+func NewVoidInvoiceRequestWithBody(server string, invoice InInvoice, params *VoidInvoiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:void", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWithdrawApprovalRequest constructs an http.Request for the WithdrawApproval method
+func NewWithdrawApprovalRequest(server string, invoice InInvoice, params *WithdrawApprovalParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "invoice", invoice, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices/%s:withdraw", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewApproveInvoicesRequest calls the generic ApproveInvoices builder with application/json body
+func NewApproveInvoicesRequest(server string, params *ApproveInvoicesParams, body ApproveInvoicesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApproveInvoicesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewApproveInvoicesRequestWithBody constructs an http.Request for the ApproveInvoices method, with any body, and a specified content type
+func NewApproveInvoicesRequestWithBody(server string, params *ApproveInvoicesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/invoices:approve")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9973,6 +12531,38 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connectors/{connector} (the `GetConnector` operationId).
 	GetConnectorWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorResponse, error)
 
+	// ListCreditNotesWithResponse Credit notes, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/credit-notes (the `ListCreditNotes` operationId).
+	ListCreditNotesWithResponse(ctx context.Context, params *ListCreditNotesParams, reqEditors ...RequestEditorFn) (*ListCreditNotesResponse, error)
+
+	// GetCreditNoteWithResponse One credit note
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/credit-notes/{creditNote} (the `GetCreditNote` operationId).
+	GetCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, reqEditors ...RequestEditorFn) (*GetCreditNoteResponse, error)
+
+	// DiscardCreditNoteWithResponse Give up a credit note that was not issued
+	//
+	// It stays in the list and counts for nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/credit-notes/{creditNote}:discard (the `DiscardCreditNote` operationId).
+	DiscardCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *DiscardCreditNoteParams, reqEditors ...RequestEditorFn) (*DiscardCreditNoteResponse, error)
+
+	// IssueCreditNoteWithResponse Make a credit note count
+	//
+	// Whoever wrote it cannot issue it. It gets the next number; an open invoice that is credited in full is paid.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
+	IssueCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*IssueCreditNoteResponse, error)
+
 	// ListDeadLetterGroupsWithResponse Open dead letters by cause
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10065,6 +12655,65 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// ListHoldsWithResponse Holds, newest first
+	//
+	// What the brake (`safetyThreshold`) holds and held. docs/safety-brake.md explains the kinds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holds (the `ListHolds` operationId).
+	ListHoldsWithResponse(ctx context.Context, params *ListHoldsParams, reqEditors ...RequestEditorFn) (*ListHoldsResponse, error)
+
+	// GetHoldWithResponse One hold
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holds/{hold} (the `GetHold` operationId).
+	GetHoldWithResponse(ctx context.Context, hold InHold, reqEditors ...RequestEditorFn) (*GetHoldResponse, error)
+
+	// ListHeldChangesWithResponse The changes that are held, by key
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holds/{hold}/changes (the `ListHeldChanges` operationId).
+	ListHeldChangesWithResponse(ctx context.Context, hold InHold, params *ListHeldChangesParams, reqEditors ...RequestEditorFn) (*ListHeldChangesResponse, error)
+
+	// RejectHoldWithBodyWithResponse The held changes shall not be
+	//
+	// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+	RejectHoldWithBodyWithResponse(ctx context.Context, hold InHold, params *RejectHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectHoldResponse, error)
+
+	// RejectHoldWithResponse The held changes shall not be
+	//
+	// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+	RejectHoldWithResponse(ctx context.Context, hold InHold, params *RejectHoldParams, body RejectHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectHoldResponse, error)
+
+	// ReleaseHoldWithBodyWithResponse Let the held changes go on
+	//
+	// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+	ReleaseHoldWithBodyWithResponse(ctx context.Context, hold InHold, params *ReleaseHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error)
+
+	// ReleaseHoldWithResponse Let the held changes go on
+	//
+	// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+	ReleaseHoldWithResponse(ctx context.Context, hold InHold, params *ReleaseHoldParams, body ReleaseHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error)
+
 	// ListInvitationsWithResponse Invitations, open or not
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10124,6 +12773,60 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/invoices/{invoice} (the `GetInvoice` operationId).
 	GetInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *GetInvoiceParams, reqEditors ...RequestEditorFn) (*GetInvoiceResponse, error)
 
+	// AdjustInvoiceWithBodyWithResponse Add an amount to a draft, or take it off
+	//
+	// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+	AdjustInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdjustInvoiceResponse, error)
+
+	// AdjustInvoiceWithResponse Add an amount to a draft, or take it off
+	//
+	// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+	AdjustInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, body AdjustInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*AdjustInvoiceResponse, error)
+
+	// RemoveAdjustmentWithResponse Take an adjustment back
+	//
+	// Only from a draft that nobody approved. `If-Match` takes the invoice's ETag.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/invoices/{invoice}/adjustments/{adjustment} (the `RemoveAdjustment` operationId).
+	RemoveAdjustmentWithResponse(ctx context.Context, invoice InInvoice, adjustment InAdjustment, params *RemoveAdjustmentParams, reqEditors ...RequestEditorFn) (*RemoveAdjustmentResponse, error)
+
+	// CreateCreditNoteWithBodyWithResponse Write a credit note for an issued invoice
+	//
+	// It counts once somebody else issues it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+	CreateCreditNoteWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCreditNoteResponse, error)
+
+	// CreateCreditNoteWithResponse Write a credit note for an issued invoice
+	//
+	// It counts once somebody else issues it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+	CreateCreditNoteWithResponse(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, body CreateCreditNoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCreditNoteResponse, error)
+
+	// GetInvoiceDocumentWithResponse The invoice as PDF or CSV
+	//
+	// A draft is marked as one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/invoices/{invoice}/document (the `GetInvoiceDocument` operationId).
+	GetInvoiceDocumentWithResponse(ctx context.Context, invoice InInvoice, params *GetInvoiceDocumentParams, reqEditors ...RequestEditorFn) (*GetInvoiceDocumentResponse, error)
+
 	// ListLineOperationsWithResponse The single operations that a line counts, newest first
 	//
 	// Names of fields, no values, so that people who see money but not records may look.
@@ -10132,6 +12835,107 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/invoices/{invoice}/lines/{line}/operations (the `ListLineOperations` operationId).
 	ListLineOperationsWithResponse(ctx context.Context, invoice InInvoice, line InLine, params *ListLineOperationsParams, reqEditors ...RequestEditorFn) (*ListLineOperationsResponse, error)
+
+	// ApproveInvoiceWithResponse Say that what a draft shows is right
+	//
+	// From here on its lines stay as they are. Whoever adjusted it cannot approve it; 412 when usage came in since you looked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:approve (the `ApproveInvoice` operationId).
+	ApproveInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *ApproveInvoiceParams, reqEditors ...RequestEditorFn) (*ApproveInvoiceResponse, error)
+
+	// FinalizeInvoiceWithResponse Issue an approved draft
+	//
+	// It gets the tenant's next number and is open, or paid at once when there is nothing to pay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:finalize (the `FinalizeInvoice` operationId).
+	FinalizeInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *FinalizeInvoiceParams, reqEditors ...RequestEditorFn) (*FinalizeInvoiceResponse, error)
+
+	// GiveUpInvoiceWithBodyWithResponse Say that an open invoice will not be paid
+	//
+	// A late payment is still taken.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+	GiveUpInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveUpInvoiceResponse, error)
+
+	// GiveUpInvoiceWithResponse Say that an open invoice will not be paid
+	//
+	// A late payment is still taken.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+	GiveUpInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, body GiveUpInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveUpInvoiceResponse, error)
+
+	// PayInvoiceWithBodyWithResponse Say that an invoice was paid in another way
+	//
+	// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+	PayInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PayInvoiceResponse, error)
+
+	// PayInvoiceWithResponse Say that an invoice was paid in another way
+	//
+	// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+	PayInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, body PayInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*PayInvoiceResponse, error)
+
+	// VoidInvoiceWithBodyWithResponse Withdraw an invoice that was issued by mistake
+	//
+	// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+	VoidInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VoidInvoiceResponse, error)
+
+	// VoidInvoiceWithResponse Withdraw an invoice that was issued by mistake
+	//
+	// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+	VoidInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, body VoidInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*VoidInvoiceResponse, error)
+
+	// WithdrawApprovalWithResponse Take an approval back
+	//
+	// The draft is computed again and can be adjusted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices/{invoice}:withdraw (the `WithdrawApproval` operationId).
+	WithdrawApprovalWithResponse(ctx context.Context, invoice InInvoice, params *WithdrawApprovalParams, reqEditors ...RequestEditorFn) (*WithdrawApprovalResponse, error)
+
+	// ApproveInvoicesWithBodyWithResponse Approve and finalize several invoices, or see what would come of it
+	//
+	// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+	// `preview` nothing is changed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+	ApproveInvoicesWithBodyWithResponse(ctx context.Context, params *ApproveInvoicesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveInvoicesResponse, error)
+
+	// ApproveInvoicesWithResponse Approve and finalize several invoices, or see what would come of it
+	//
+	// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+	// `preview` nothing is changed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+	ApproveInvoicesWithResponse(ctx context.Context, params *ApproveInvoicesParams, body ApproveInvoicesJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveInvoicesResponse, error)
 
 	// ListMembersWithResponse People who belong to the tenant
 	//
@@ -11727,6 +14531,247 @@ func (r GetConnectorResponse) ContentType() string {
 	return ""
 }
 
+// ListCreditNotesResponseDefaultHeaders the declared response headers of an HTTP default response for ListCreditNotes
+type ListCreditNotesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListCreditNotesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditNoteList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListCreditNotesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCreditNotesResponse) GetJSON200() *CreditNoteList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCreditNotesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCreditNotesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCreditNotesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCreditNotesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCreditNotesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetCreditNoteResponse200Headers the declared response headers of an HTTP 200 response for GetCreditNote
+type GetCreditNoteResponse200Headers struct {
+	ETag string
+}
+
+// GetCreditNoteResponseDefaultHeaders the declared response headers of an HTTP default response for GetCreditNote
+type GetCreditNoteResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetCreditNoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditNote
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCreditNoteResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetCreditNoteResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCreditNoteResponse) GetJSON200() *CreditNote {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetCreditNoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCreditNoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCreditNoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCreditNoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCreditNoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DiscardCreditNoteResponse200Headers the declared response headers of an HTTP 200 response for DiscardCreditNote
+type DiscardCreditNoteResponse200Headers struct {
+	ETag string
+}
+
+// DiscardCreditNoteResponseDefaultHeaders the declared response headers of an HTTP default response for DiscardCreditNote
+type DiscardCreditNoteResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DiscardCreditNoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditNote
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DiscardCreditNoteResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DiscardCreditNoteResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiscardCreditNoteResponse) GetJSON200() *CreditNote {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiscardCreditNoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiscardCreditNoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiscardCreditNoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiscardCreditNoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiscardCreditNoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// IssueCreditNoteResponse200Headers the declared response headers of an HTTP 200 response for IssueCreditNote
+type IssueCreditNoteResponse200Headers struct {
+	ETag string
+}
+
+// IssueCreditNoteResponseDefaultHeaders the declared response headers of an HTTP default response for IssueCreditNote
+type IssueCreditNoteResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type IssueCreditNoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditNote
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *IssueCreditNoteResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *IssueCreditNoteResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssueCreditNoteResponse) GetJSON200() *CreditNote {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r IssueCreditNoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r IssueCreditNoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssueCreditNoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssueCreditNoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssueCreditNoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListDeadLetterGroupsResponseDefaultHeaders the declared response headers of an HTTP default response for ListDeadLetterGroups
 type ListDeadLetterGroupsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -12160,6 +15205,281 @@ func (r StreamEventsResponse) ContentType() string {
 	return ""
 }
 
+// ListHoldsResponseDefaultHeaders the declared response headers of an HTTP default response for ListHolds
+type ListHoldsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListHoldsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HoldList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListHoldsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHoldsResponse) GetJSON200() *HoldList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListHoldsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHoldsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHoldsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHoldsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHoldsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetHoldResponseDefaultHeaders the declared response headers of an HTTP default response for GetHold
+type GetHoldResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Hold
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetHoldResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetHoldResponse) GetJSON200() *Hold {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetHoldResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListHeldChangesResponseDefaultHeaders the declared response headers of an HTTP default response for ListHeldChanges
+type ListHeldChangesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListHeldChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HeldChangeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListHeldChangesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHeldChangesResponse) GetJSON200() *HeldChangeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListHeldChangesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHeldChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHeldChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHeldChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHeldChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RejectHoldResponseDefaultHeaders the declared response headers of an HTTP default response for RejectHold
+type RejectHoldResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RejectHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Hold
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RejectHoldResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RejectHoldResponse) GetJSON202() *Hold {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RejectHoldResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RejectHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RejectHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RejectHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RejectHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReleaseHoldResponseDefaultHeaders the declared response headers of an HTTP default response for ReleaseHold
+type ReleaseHoldResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReleaseHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Hold
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReleaseHoldResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ReleaseHoldResponse) GetJSON202() *Hold {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseHoldResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListInvitationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListInvitations
 type ListInvitationsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -12504,6 +15824,249 @@ func (r GetInvoiceResponse) ContentType() string {
 	return ""
 }
 
+// AdjustInvoiceResponse201Headers the declared response headers of an HTTP 201 response for AdjustInvoice
+type AdjustInvoiceResponse201Headers struct {
+	ETag     string
+	Location string
+}
+
+// AdjustInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for AdjustInvoice
+type AdjustInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type AdjustInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AdjustInvoiceResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AdjustInvoiceResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AdjustInvoiceResponse) GetJSON201() *Invoice {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AdjustInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AdjustInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AdjustInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AdjustInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AdjustInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemoveAdjustmentResponse200Headers the declared response headers of an HTTP 200 response for RemoveAdjustment
+type RemoveAdjustmentResponse200Headers struct {
+	ETag string
+}
+
+// RemoveAdjustmentResponseDefaultHeaders the declared response headers of an HTTP default response for RemoveAdjustment
+type RemoveAdjustmentResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RemoveAdjustmentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveAdjustmentResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RemoveAdjustmentResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RemoveAdjustmentResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveAdjustmentResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveAdjustmentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveAdjustmentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveAdjustmentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveAdjustmentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateCreditNoteResponse201Headers the declared response headers of an HTTP 201 response for CreateCreditNote
+type CreateCreditNoteResponse201Headers struct {
+	ETag     string
+	Location string
+}
+
+// CreateCreditNoteResponseDefaultHeaders the declared response headers of an HTTP default response for CreateCreditNote
+type CreateCreditNoteResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CreateCreditNoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreditNote
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateCreditNoteResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateCreditNoteResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateCreditNoteResponse) GetJSON201() *CreditNote {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateCreditNoteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateCreditNoteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateCreditNoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateCreditNoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateCreditNoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetInvoiceDocumentResponse200Headers the declared response headers of an HTTP 200 response for GetInvoiceDocument
+type GetInvoiceDocumentResponse200Headers struct {
+	ContentDisposition string
+}
+
+// GetInvoiceDocumentResponseDefaultHeaders the declared response headers of an HTTP default response for GetInvoiceDocument
+type GetInvoiceDocumentResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetInvoiceDocumentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetInvoiceDocumentResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetInvoiceDocumentResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetInvoiceDocumentResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetInvoiceDocumentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInvoiceDocumentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInvoiceDocumentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetInvoiceDocumentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListLineOperationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListLineOperations
 type ListLineOperationsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -12553,6 +16116,433 @@ func (r ListLineOperationsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListLineOperationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApproveInvoiceResponse200Headers the declared response headers of an HTTP 200 response for ApproveInvoice
+type ApproveInvoiceResponse200Headers struct {
+	ETag string
+}
+
+// ApproveInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for ApproveInvoice
+type ApproveInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ApproveInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ApproveInvoiceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ApproveInvoiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveInvoiceResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FinalizeInvoiceResponse200Headers the declared response headers of an HTTP 200 response for FinalizeInvoice
+type FinalizeInvoiceResponse200Headers struct {
+	ETag string
+}
+
+// FinalizeInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for FinalizeInvoice
+type FinalizeInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FinalizeInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *FinalizeInvoiceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FinalizeInvoiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FinalizeInvoiceResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FinalizeInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FinalizeInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FinalizeInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FinalizeInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FinalizeInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GiveUpInvoiceResponse200Headers the declared response headers of an HTTP 200 response for GiveUpInvoice
+type GiveUpInvoiceResponse200Headers struct {
+	ETag string
+}
+
+// GiveUpInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for GiveUpInvoice
+type GiveUpInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GiveUpInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GiveUpInvoiceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GiveUpInvoiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GiveUpInvoiceResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GiveUpInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GiveUpInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GiveUpInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GiveUpInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GiveUpInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PayInvoiceResponse200Headers the declared response headers of an HTTP 200 response for PayInvoice
+type PayInvoiceResponse200Headers struct {
+	ETag string
+}
+
+// PayInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for PayInvoice
+type PayInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PayInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PayInvoiceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PayInvoiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PayInvoiceResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PayInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PayInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PayInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PayInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PayInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// VoidInvoiceResponse200Headers the declared response headers of an HTTP 200 response for VoidInvoice
+type VoidInvoiceResponse200Headers struct {
+	ETag string
+}
+
+// VoidInvoiceResponseDefaultHeaders the declared response headers of an HTTP default response for VoidInvoice
+type VoidInvoiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type VoidInvoiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *VoidInvoiceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *VoidInvoiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VoidInvoiceResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VoidInvoiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VoidInvoiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VoidInvoiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VoidInvoiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VoidInvoiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// WithdrawApprovalResponse200Headers the declared response headers of an HTTP 200 response for WithdrawApproval
+type WithdrawApprovalResponse200Headers struct {
+	ETag string
+}
+
+// WithdrawApprovalResponseDefaultHeaders the declared response headers of an HTTP default response for WithdrawApproval
+type WithdrawApprovalResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type WithdrawApprovalResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Invoice
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *WithdrawApprovalResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *WithdrawApprovalResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WithdrawApprovalResponse) GetJSON200() *Invoice {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WithdrawApprovalResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WithdrawApprovalResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WithdrawApprovalResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WithdrawApprovalResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WithdrawApprovalResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApproveInvoicesResponseDefaultHeaders the declared response headers of an HTTP default response for ApproveInvoices
+type ApproveInvoicesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ApproveInvoicesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BulkOutcome
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ApproveInvoicesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveInvoicesResponse) GetJSON200() *BulkOutcome {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveInvoicesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveInvoicesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveInvoicesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveInvoicesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveInvoicesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15468,6 +19458,62 @@ func (c *ClientWithResponses) GetConnectorWithResponse(ctx context.Context, conn
 	return ParseGetConnectorResponse(rsp)
 }
 
+// ListCreditNotesWithResponse Credit notes, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/credit-notes (the `ListCreditNotes` operationId).
+func (c *ClientWithResponses) ListCreditNotesWithResponse(ctx context.Context, params *ListCreditNotesParams, reqEditors ...RequestEditorFn) (*ListCreditNotesResponse, error) {
+	rsp, err := c.ListCreditNotes(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCreditNotesResponse(rsp)
+}
+
+// GetCreditNoteWithResponse One credit note
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/credit-notes/{creditNote} (the `GetCreditNote` operationId).
+func (c *ClientWithResponses) GetCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, reqEditors ...RequestEditorFn) (*GetCreditNoteResponse, error) {
+	rsp, err := c.GetCreditNote(ctx, creditNote, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCreditNoteResponse(rsp)
+}
+
+// DiscardCreditNoteWithResponse Give up a credit note that was not issued
+//
+// It stays in the list and counts for nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/credit-notes/{creditNote}:discard (the `DiscardCreditNote` operationId).
+func (c *ClientWithResponses) DiscardCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *DiscardCreditNoteParams, reqEditors ...RequestEditorFn) (*DiscardCreditNoteResponse, error) {
+	rsp, err := c.DiscardCreditNote(ctx, creditNote, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardCreditNoteResponse(rsp)
+}
+
+// IssueCreditNoteWithResponse Make a credit note count
+//
+// Whoever wrote it cannot issue it. It gets the next number; an open invoice that is credited in full is paid.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
+func (c *ClientWithResponses) IssueCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*IssueCreditNoteResponse, error) {
+	rsp, err := c.IssueCreditNote(ctx, creditNote, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssueCreditNoteResponse(rsp)
+}
+
 // ListDeadLetterGroupsWithResponse Open dead letters by cause
 //
 // Returns a wrapper object for the known response body format(s).
@@ -15620,6 +19666,107 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// ListHoldsWithResponse Holds, newest first
+//
+// What the brake (`safetyThreshold`) holds and held. docs/safety-brake.md explains the kinds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holds (the `ListHolds` operationId).
+func (c *ClientWithResponses) ListHoldsWithResponse(ctx context.Context, params *ListHoldsParams, reqEditors ...RequestEditorFn) (*ListHoldsResponse, error) {
+	rsp, err := c.ListHolds(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHoldsResponse(rsp)
+}
+
+// GetHoldWithResponse One hold
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holds/{hold} (the `GetHold` operationId).
+func (c *ClientWithResponses) GetHoldWithResponse(ctx context.Context, hold InHold, reqEditors ...RequestEditorFn) (*GetHoldResponse, error) {
+	rsp, err := c.GetHold(ctx, hold, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetHoldResponse(rsp)
+}
+
+// ListHeldChangesWithResponse The changes that are held, by key
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holds/{hold}/changes (the `ListHeldChanges` operationId).
+func (c *ClientWithResponses) ListHeldChangesWithResponse(ctx context.Context, hold InHold, params *ListHeldChangesParams, reqEditors ...RequestEditorFn) (*ListHeldChangesResponse, error) {
+	rsp, err := c.ListHeldChanges(ctx, hold, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHeldChangesResponse(rsp)
+}
+
+// RejectHoldWithBodyWithResponse The held changes shall not be
+//
+// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+func (c *ClientWithResponses) RejectHoldWithBodyWithResponse(ctx context.Context, hold InHold, params *RejectHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectHoldResponse, error) {
+	rsp, err := c.RejectHoldWithBody(ctx, hold, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectHoldResponse(rsp)
+}
+
+// RejectHoldWithResponse The held changes shall not be
+//
+// With `restore` the system is brought back to what the others hold, where it takes changes; without, it keeps what it has. The reason is kept.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/holds/{hold}:reject (the `RejectHold` operationId).
+func (c *ClientWithResponses) RejectHoldWithResponse(ctx context.Context, hold InHold, params *RejectHoldParams, body RejectHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectHoldResponse, error) {
+	rsp, err := c.RejectHold(ctx, hold, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectHoldResponse(rsp)
+}
+
+// ReleaseHoldWithBodyWithResponse Let the held changes go on
+//
+// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+func (c *ClientWithResponses) ReleaseHoldWithBodyWithResponse(ctx context.Context, hold InHold, params *ReleaseHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error) {
+	rsp, err := c.ReleaseHoldWithBody(ctx, hold, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseHoldResponse(rsp)
+}
+
+// ReleaseHoldWithResponse Let the held changes go on
+//
+// The records are read again and taken in as they are then, so nothing stale goes on. The engine is at it when this answers; the hold is settled when it is through.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/holds/{hold}:release (the `ReleaseHold` operationId).
+func (c *ClientWithResponses) ReleaseHoldWithResponse(ctx context.Context, hold InHold, params *ReleaseHoldParams, body ReleaseHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseHoldResponse, error) {
+	rsp, err := c.ReleaseHold(ctx, hold, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseHoldResponse(rsp)
+}
+
 // ListInvitationsWithResponse Invitations, open or not
 //
 // Returns a wrapper object for the known response body format(s).
@@ -15721,6 +19868,96 @@ func (c *ClientWithResponses) GetInvoiceWithResponse(ctx context.Context, invoic
 	return ParseGetInvoiceResponse(rsp)
 }
 
+// AdjustInvoiceWithBodyWithResponse Add an amount to a draft, or take it off
+//
+// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+func (c *ClientWithResponses) AdjustInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdjustInvoiceResponse, error) {
+	rsp, err := c.AdjustInvoiceWithBody(ctx, invoice, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAdjustInvoiceResponse(rsp)
+}
+
+// AdjustInvoiceWithResponse Add an amount to a draft, or take it off
+//
+// The title is what the customer reads, the reason is for reviewers. Whoever adjusts an invoice cannot approve it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}/adjustments (the `AdjustInvoice` operationId).
+func (c *ClientWithResponses) AdjustInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *AdjustInvoiceParams, body AdjustInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*AdjustInvoiceResponse, error) {
+	rsp, err := c.AdjustInvoice(ctx, invoice, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAdjustInvoiceResponse(rsp)
+}
+
+// RemoveAdjustmentWithResponse Take an adjustment back
+//
+// Only from a draft that nobody approved. `If-Match` takes the invoice's ETag.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/invoices/{invoice}/adjustments/{adjustment} (the `RemoveAdjustment` operationId).
+func (c *ClientWithResponses) RemoveAdjustmentWithResponse(ctx context.Context, invoice InInvoice, adjustment InAdjustment, params *RemoveAdjustmentParams, reqEditors ...RequestEditorFn) (*RemoveAdjustmentResponse, error) {
+	rsp, err := c.RemoveAdjustment(ctx, invoice, adjustment, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveAdjustmentResponse(rsp)
+}
+
+// CreateCreditNoteWithBodyWithResponse Write a credit note for an issued invoice
+//
+// It counts once somebody else issues it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+func (c *ClientWithResponses) CreateCreditNoteWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCreditNoteResponse, error) {
+	rsp, err := c.CreateCreditNoteWithBody(ctx, invoice, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCreditNoteResponse(rsp)
+}
+
+// CreateCreditNoteWithResponse Write a credit note for an issued invoice
+//
+// It counts once somebody else issues it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}/credit-notes (the `CreateCreditNote` operationId).
+func (c *ClientWithResponses) CreateCreditNoteWithResponse(ctx context.Context, invoice InInvoice, params *CreateCreditNoteParams, body CreateCreditNoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCreditNoteResponse, error) {
+	rsp, err := c.CreateCreditNote(ctx, invoice, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCreditNoteResponse(rsp)
+}
+
+// GetInvoiceDocumentWithResponse The invoice as PDF or CSV
+//
+// A draft is marked as one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/invoices/{invoice}/document (the `GetInvoiceDocument` operationId).
+func (c *ClientWithResponses) GetInvoiceDocumentWithResponse(ctx context.Context, invoice InInvoice, params *GetInvoiceDocumentParams, reqEditors ...RequestEditorFn) (*GetInvoiceDocumentResponse, error) {
+	rsp, err := c.GetInvoiceDocument(ctx, invoice, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInvoiceDocumentResponse(rsp)
+}
+
 // ListLineOperationsWithResponse The single operations that a line counts, newest first
 //
 // Names of fields, no values, so that people who see money but not records may look.
@@ -15734,6 +19971,173 @@ func (c *ClientWithResponses) ListLineOperationsWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseListLineOperationsResponse(rsp)
+}
+
+// ApproveInvoiceWithResponse Say that what a draft shows is right
+//
+// From here on its lines stay as they are. Whoever adjusted it cannot approve it; 412 when usage came in since you looked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:approve (the `ApproveInvoice` operationId).
+func (c *ClientWithResponses) ApproveInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *ApproveInvoiceParams, reqEditors ...RequestEditorFn) (*ApproveInvoiceResponse, error) {
+	rsp, err := c.ApproveInvoice(ctx, invoice, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveInvoiceResponse(rsp)
+}
+
+// FinalizeInvoiceWithResponse Issue an approved draft
+//
+// It gets the tenant's next number and is open, or paid at once when there is nothing to pay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:finalize (the `FinalizeInvoice` operationId).
+func (c *ClientWithResponses) FinalizeInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *FinalizeInvoiceParams, reqEditors ...RequestEditorFn) (*FinalizeInvoiceResponse, error) {
+	rsp, err := c.FinalizeInvoice(ctx, invoice, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFinalizeInvoiceResponse(rsp)
+}
+
+// GiveUpInvoiceWithBodyWithResponse Say that an open invoice will not be paid
+//
+// A late payment is still taken.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+func (c *ClientWithResponses) GiveUpInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveUpInvoiceResponse, error) {
+	rsp, err := c.GiveUpInvoiceWithBody(ctx, invoice, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveUpInvoiceResponse(rsp)
+}
+
+// GiveUpInvoiceWithResponse Say that an open invoice will not be paid
+//
+// A late payment is still taken.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:giveUp (the `GiveUpInvoice` operationId).
+func (c *ClientWithResponses) GiveUpInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *GiveUpInvoiceParams, body GiveUpInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveUpInvoiceResponse, error) {
+	rsp, err := c.GiveUpInvoice(ctx, invoice, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveUpInvoiceResponse(rsp)
+}
+
+// PayInvoiceWithBodyWithResponse Say that an invoice was paid in another way
+//
+// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+func (c *ClientWithResponses) PayInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PayInvoiceResponse, error) {
+	rsp, err := c.PayInvoiceWithBody(ctx, invoice, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePayInvoiceResponse(rsp)
+}
+
+// PayInvoiceWithResponse Say that an invoice was paid in another way
+//
+// By bank transfer, for example. Payments through the payment provider are noted by themselves.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:pay (the `PayInvoice` operationId).
+func (c *ClientWithResponses) PayInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *PayInvoiceParams, body PayInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*PayInvoiceResponse, error) {
+	rsp, err := c.PayInvoice(ctx, invoice, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePayInvoiceResponse(rsp)
+}
+
+// VoidInvoiceWithBodyWithResponse Withdraw an invoice that was issued by mistake
+//
+// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+func (c *ClientWithResponses) VoidInvoiceWithBodyWithResponse(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VoidInvoiceResponse, error) {
+	rsp, err := c.VoidInvoiceWithBody(ctx, invoice, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVoidInvoiceResponse(rsp)
+}
+
+// VoidInvoiceWithResponse Withdraw an invoice that was issued by mistake
+//
+// Its number stays taken. With `replace` a new draft of the month is made, ready to be reviewed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:void (the `VoidInvoice` operationId).
+func (c *ClientWithResponses) VoidInvoiceWithResponse(ctx context.Context, invoice InInvoice, params *VoidInvoiceParams, body VoidInvoiceJSONRequestBody, reqEditors ...RequestEditorFn) (*VoidInvoiceResponse, error) {
+	rsp, err := c.VoidInvoice(ctx, invoice, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVoidInvoiceResponse(rsp)
+}
+
+// WithdrawApprovalWithResponse Take an approval back
+//
+// The draft is computed again and can be adjusted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices/{invoice}:withdraw (the `WithdrawApproval` operationId).
+func (c *ClientWithResponses) WithdrawApprovalWithResponse(ctx context.Context, invoice InInvoice, params *WithdrawApprovalParams, reqEditors ...RequestEditorFn) (*WithdrawApprovalResponse, error) {
+	rsp, err := c.WithdrawApproval(ctx, invoice, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWithdrawApprovalResponse(rsp)
+}
+
+// ApproveInvoicesWithBodyWithResponse Approve and finalize several invoices, or see what would come of it
+//
+// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+// `preview` nothing is changed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+func (c *ClientWithResponses) ApproveInvoicesWithBodyWithResponse(ctx context.Context, params *ApproveInvoicesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveInvoicesResponse, error) {
+	rsp, err := c.ApproveInvoicesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveInvoicesResponse(rsp)
+}
+
+// ApproveInvoicesWithResponse Approve and finalize several invoices, or see what would come of it
+//
+// Each is decided about on its own, with the version that was looked at; the answer says of each what became of it. With
+// `preview` nothing is changed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/invoices:approve (the `ApproveInvoices` operationId).
+func (c *ClientWithResponses) ApproveInvoicesWithResponse(ctx context.Context, params *ApproveInvoicesParams, body ApproveInvoicesJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveInvoicesResponse, error) {
+	rsp, err := c.ApproveInvoices(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveInvoicesResponse(rsp)
 }
 
 // ListMembersWithResponse People who belong to the tenant
@@ -17533,6 +21937,220 @@ func ParseGetConnectorResponse(rsp *http.Response) (*GetConnectorResponse, error
 	return response, nil
 }
 
+// ParseListCreditNotesResponse parses an HTTP response from a ListCreditNotesWithResponse call
+func ParseListCreditNotesResponse(rsp *http.Response) (*ListCreditNotesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCreditNotesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditNoteList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListCreditNotesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetCreditNoteResponse parses an HTTP response from a GetCreditNoteWithResponse call
+func ParseGetCreditNoteResponse(rsp *http.Response) (*GetCreditNoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCreditNoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditNote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCreditNoteResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetCreditNoteResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDiscardCreditNoteResponse parses an HTTP response from a DiscardCreditNoteWithResponse call
+func ParseDiscardCreditNoteResponse(rsp *http.Response) (*DiscardCreditNoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiscardCreditNoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditNote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DiscardCreditNoteResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers DiscardCreditNoteResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseIssueCreditNoteResponse parses an HTTP response from a IssueCreditNoteWithResponse call
+func ParseIssueCreditNoteResponse(rsp *http.Response) (*IssueCreditNoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssueCreditNoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditNote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers IssueCreditNoteResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers IssueCreditNoteResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListDeadLetterGroupsResponse parses an HTTP response from a ListDeadLetterGroupsWithResponse call
 func ParseListDeadLetterGroupsResponse(rsp *http.Response) (*ListDeadLetterGroupsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17894,6 +22512,236 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	return response, nil
 }
 
+// ParseListHoldsResponse parses an HTTP response from a ListHoldsWithResponse call
+func ParseListHoldsResponse(rsp *http.Response) (*ListHoldsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHoldsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HoldList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListHoldsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetHoldResponse parses an HTTP response from a GetHoldWithResponse call
+func ParseGetHoldResponse(rsp *http.Response) (*GetHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetHoldResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListHeldChangesResponse parses an HTTP response from a ListHeldChangesWithResponse call
+func ParseListHeldChangesResponse(rsp *http.Response) (*ListHeldChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHeldChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HeldChangeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListHeldChangesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRejectHoldResponse parses an HTTP response from a RejectHoldWithResponse call
+func ParseRejectHoldResponse(rsp *http.Response) (*RejectHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RejectHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RejectHoldResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReleaseHoldResponse parses an HTTP response from a ReleaseHoldWithResponse call
+func ParseReleaseHoldResponse(rsp *http.Response) (*ReleaseHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReleaseHoldResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListInvitationsResponse parses an HTTP response from a ListInvitationsWithResponse call
 func ParseListInvitationsResponse(rsp *http.Response) (*ListInvitationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18199,6 +23047,237 @@ func ParseGetInvoiceResponse(rsp *http.Response) (*GetInvoiceResponse, error) {
 	return response, nil
 }
 
+// ParseAdjustInvoiceResponse parses an HTTP response from a AdjustInvoiceWithResponse call
+func ParseAdjustInvoiceResponse(rsp *http.Response) (*AdjustInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AdjustInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers AdjustInvoiceResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers AdjustInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveAdjustmentResponse parses an HTTP response from a RemoveAdjustmentWithResponse call
+func ParseRemoveAdjustmentResponse(rsp *http.Response) (*RemoveAdjustmentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveAdjustmentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveAdjustmentResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers RemoveAdjustmentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateCreditNoteResponse parses an HTTP response from a CreateCreditNoteWithResponse call
+func ParseCreateCreditNoteResponse(rsp *http.Response) (*CreateCreditNoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateCreditNoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreditNote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateCreditNoteResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CreateCreditNoteResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetInvoiceDocumentResponse parses an HTTP response from a GetInvoiceDocumentWithResponse call
+func ParseGetInvoiceDocumentResponse(rsp *http.Response) (*GetInvoiceDocumentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInvoiceDocumentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetInvoiceDocumentResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetInvoiceDocumentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListLineOperationsResponse parses an HTTP response from a ListLineOperationsWithResponse call
 func ParseListLineOperationsResponse(rsp *http.Response) (*ListLineOperationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18232,6 +23311,388 @@ func ParseListLineOperationsResponse(rsp *http.Response) (*ListLineOperationsRes
 	switch {
 	case true:
 		var headers ListLineOperationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseApproveInvoiceResponse parses an HTTP response from a ApproveInvoiceWithResponse call
+func ParseApproveInvoiceResponse(rsp *http.Response) (*ApproveInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ApproveInvoiceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ApproveInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFinalizeInvoiceResponse parses an HTTP response from a FinalizeInvoiceWithResponse call
+func ParseFinalizeInvoiceResponse(rsp *http.Response) (*FinalizeInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FinalizeInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers FinalizeInvoiceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers FinalizeInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGiveUpInvoiceResponse parses an HTTP response from a GiveUpInvoiceWithResponse call
+func ParseGiveUpInvoiceResponse(rsp *http.Response) (*GiveUpInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GiveUpInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GiveUpInvoiceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GiveUpInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePayInvoiceResponse parses an HTTP response from a PayInvoiceWithResponse call
+func ParsePayInvoiceResponse(rsp *http.Response) (*PayInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PayInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PayInvoiceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers PayInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseVoidInvoiceResponse parses an HTTP response from a VoidInvoiceWithResponse call
+func ParseVoidInvoiceResponse(rsp *http.Response) (*VoidInvoiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VoidInvoiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers VoidInvoiceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers VoidInvoiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseWithdrawApprovalResponse parses an HTTP response from a WithdrawApprovalWithResponse call
+func ParseWithdrawApprovalResponse(rsp *http.Response) (*WithdrawApprovalResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WithdrawApprovalResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Invoice
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers WithdrawApprovalResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers WithdrawApprovalResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseApproveInvoicesResponse parses an HTTP response from a ApproveInvoicesWithResponse call
+func ParseApproveInvoicesResponse(rsp *http.Response) (*ApproveInvoicesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveInvoicesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BulkOutcome
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ApproveInvoicesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -111,6 +111,27 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for CreditNoteState.
+const (
+	CreditNoteStateDiscarded CreditNoteState = "discarded"
+	CreditNoteStateDraft     CreditNoteState = "draft"
+	CreditNoteStateIssued    CreditNoteState = "issued"
+)
+
+// Valid indicates whether the value is a known member of the CreditNoteState enum.
+func (e CreditNoteState) Valid() bool {
+	switch e {
+	case CreditNoteStateDiscarded:
+		return true
+	case CreditNoteStateDraft:
+		return true
+	case CreditNoteStateIssued:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterDirection.
 const (
 	DeadLetterDirectionIn  DeadLetterDirection = "in"
@@ -242,11 +263,14 @@ func (e EventSpecversion) Valid() bool {
 
 // Defines values for ExplanationStepName.
 const (
+	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
+	ExplanationStepNameBilled   ExplanationStepName = "billed"
 	ExplanationStepNameCap      ExplanationStepName = "cap"
 	ExplanationStepNameCredit   ExplanationStepName = "credit"
 	ExplanationStepNameDiscount ExplanationStepName = "discount"
 	ExplanationStepNameFee      ExplanationStepName = "fee"
 	ExplanationStepNameIncluded ExplanationStepName = "included"
+	ExplanationStepNameLimited  ExplanationStepName = "limited"
 	ExplanationStepNameMinimum  ExplanationStepName = "minimum"
 	ExplanationStepNameMultiply ExplanationStepName = "multiply"
 	ExplanationStepNamePackage  ExplanationStepName = "package"
@@ -262,6 +286,10 @@ const (
 // Valid indicates whether the value is a known member of the ExplanationStepName enum.
 func (e ExplanationStepName) Valid() bool {
 	switch e {
+	case ExplanationStepNameAdjusted:
+		return true
+	case ExplanationStepNameBilled:
+		return true
 	case ExplanationStepNameCap:
 		return true
 	case ExplanationStepNameCredit:
@@ -271,6 +299,8 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameFee:
 		return true
 	case ExplanationStepNameIncluded:
+		return true
+	case ExplanationStepNameLimited:
 		return true
 	case ExplanationStepNameMinimum:
 		return true
@@ -291,6 +321,24 @@ func (e ExplanationStepName) Valid() bool {
 	case ExplanationStepNameTier:
 		return true
 	case ExplanationStepNameTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
 		return true
 	default:
 		return false
@@ -345,6 +393,57 @@ func (e HistoryEntryOp) Valid() bool {
 	}
 }
 
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -374,19 +473,23 @@ func (e InvoiceState) Valid() bool {
 
 // Defines values for LineKind.
 const (
-	LineKindAddon    LineKind = "addon"
-	LineKindCap      LineKind = "cap"
-	LineKindCredit   LineKind = "credit"
-	LineKindDiscount LineKind = "discount"
-	LineKindFee      LineKind = "fee"
-	LineKindMinimum  LineKind = "minimum"
-	LineKindUsage    LineKind = "usage"
+	LineKindAddon      LineKind = "addon"
+	LineKindAdjustment LineKind = "adjustment"
+	LineKindCap        LineKind = "cap"
+	LineKindCredit     LineKind = "credit"
+	LineKindDiscount   LineKind = "discount"
+	LineKindFee        LineKind = "fee"
+	LineKindLate       LineKind = "late"
+	LineKindMinimum    LineKind = "minimum"
+	LineKindUsage      LineKind = "usage"
 )
 
 // Valid indicates whether the value is a known member of the LineKind enum.
 func (e LineKind) Valid() bool {
 	switch e {
 	case LineKindAddon:
+		return true
+	case LineKindAdjustment:
 		return true
 	case LineKindCap:
 		return true
@@ -395,6 +498,8 @@ func (e LineKind) Valid() bool {
 	case LineKindDiscount:
 		return true
 	case LineKindFee:
+		return true
+	case LineKindLate:
 		return true
 	case LineKindMinimum:
 		return true
@@ -879,6 +984,24 @@ func (e IfNoneMatchStar) Valid() bool {
 	}
 }
 
+// Defines values for GetInvoiceDocumentParamsFormat.
+const (
+	Csv GetInvoiceDocumentParamsFormat = "csv"
+	Pdf GetInvoiceDocumentParamsFormat = "pdf"
+)
+
+// Valid indicates whether the value is a known member of the GetInvoiceDocumentParamsFormat enum.
+func (e GetInvoiceDocumentParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Pdf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SetSecretParamsIfNoneMatch.
 const (
 	SetSecretParamsIfNoneMatchAsterisk SetSecretParamsIfNoneMatch = "*"
@@ -925,6 +1048,24 @@ func (e GetServiceDocumentParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Act defines model for Act.
+type Act struct {
+	At time.Time `json:"at"`
+
+	// By The id of a member or key.
+	By   string `json:"by"`
+	Name string `json:"name"`
+}
+
+// Adjustment defines model for Adjustment.
+type Adjustment struct {
+	Amount Money  `json:"amount"`
+	ID     string `json:"id"`
+	MadeBy Act    `json:"madeBy"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
 }
 
 // APIKey defines model for ApiKey.
@@ -1056,6 +1197,44 @@ type AuditReport struct {
 type AuditHead struct {
 	Hash string `json:"hash"`
 	Seq  int64  `json:"seq"`
+}
+
+// Because defines model for Because.
+type Because struct {
+	Reason string `json:"reason"`
+}
+
+// BulkApproval defines model for BulkApproval.
+type BulkApproval struct {
+	Invoices []ApprovalItem `json:"invoices"`
+
+	// Preview Change nothing and say what would come of it.
+	Preview *bool `json:"preview,omitempty"`
+}
+
+// ApprovalItem defines model for BulkApproval.invoices.
+type ApprovalItem struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+// BulkOutcome defines model for BulkOutcome.
+type BulkOutcome struct {
+	Outcomes []ApprovalOutcome `json:"outcomes"`
+	Preview  bool              `json:"preview"`
+	Total    Money             `json:"total"`
+}
+
+// ApprovalOutcome defines model for BulkOutcome.outcomes.
+type ApprovalOutcome struct {
+	// Approved Approved and finalized; in a preview: it could be.
+	Approved bool `json:"approved"`
+
+	// Code Why not.
+	Code    nullable.Nullable[string] `json:"code"`
+	Invoice string                    `json:"invoice"`
+	Message nullable.Nullable[string] `json:"message"`
+	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
 // CodedError defines model for CodedError.
@@ -1240,6 +1419,33 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// CreditNote defines model for CreditNote.
+type CreditNote struct {
+	Amount  Money                  `json:"amount"`
+	Decided nullable.Nullable[Act] `json:"decided"`
+	ID      string                 `json:"id"`
+	Invoice string                 `json:"invoice"`
+
+	// Number Given when it is issued, without gaps.
+	Number    nullable.Nullable[string] `json:"number"`
+	Reason    string                    `json:"reason"`
+	State     CreditNoteState           `json:"state"`
+	Version   int64                     `json:"version"`
+	WrittenBy Act                       `json:"writtenBy"`
+}
+
+// CreditNoteState defines model for CreditNote.state.
+type CreditNoteState string
+
+// CreditNoteList defines model for CreditNoteList.
+type CreditNoteList struct {
+	Data    []CreditNote `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	// Code Its page tells cause and remedy.
@@ -1421,6 +1627,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1457,6 +1707,55 @@ type HistoryList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
+
 // Invitation defines model for Invitation.
 type Invitation struct {
 	AcceptedAt nullable.Nullable[time.Time] `json:"acceptedAt"`
@@ -1481,18 +1780,47 @@ type InvitationList struct {
 
 // Invoice defines model for Invoice.
 type Invoice struct {
+	// Adjustments Only for a single invoice.
+	Adjustments *[]Adjustment          `json:"adjustments,omitempty"`
+	Approval    nullable.Nullable[Act] `json:"approval"`
+
+	// ClosedAt When its month was closed; null while usage is awaited.
+	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
+
 	// ComputedAt When the lines last followed from the ledger.
-	ComputedAt time.Time `json:"computedAt"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ID         string    `json:"id"`
+	ComputedAt  time.Time                    `json:"computedAt"`
+	CreatedAt   time.Time                    `json:"createdAt"`
+	Credited    Money                        `json:"credited"`
+	Due         Money                        `json:"due"`
+	FinalizedAt nullable.Nullable[time.Time] `json:"finalizedAt"`
+
+	// Flags What a reviewer should look at.
+	Flags []InvoiceFlag `json:"flags"`
+	ID    string        `json:"id"`
 
 	// Lines Only for a single invoice.
-	Lines    *[]InvoiceLine `json:"lines,omitempty"`
-	Period   Period         `json:"period"`
-	RateCard RateCard       `json:"rateCard"`
-	State    InvoiceState   `json:"state"`
-	Total    Money          `json:"total"`
-	Version  int64          `json:"version"`
+	Lines *[]InvoiceLine `json:"lines,omitempty"`
+
+	// Number Given when it is finalized, without gaps.
+	Number   nullable.Nullable[string] `json:"number"`
+	Period   Period                    `json:"period"`
+	RateCard RateCard                  `json:"rateCard"`
+
+	// SettledAt When it was paid, voided or given up.
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// Settlement How it was paid, or why it was voided or given up.
+	Settlement nullable.Nullable[string] `json:"settlement"`
+	State      InvoiceState              `json:"state"`
+	Total      Money                     `json:"total"`
+	Version    int64                     `json:"version"`
+}
+
+// InvoiceFlag defines model for InvoiceFlag.
+type InvoiceFlag struct {
+	// Code jump, late, review, unsubscribed; there may be more.
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // InvoiceLine defines model for InvoiceLine.
@@ -1506,12 +1834,18 @@ type InvoiceLine struct {
 	// ID Absent where the line is only an estimate.
 	ID *string `json:"id,omitempty"`
 
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
+
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
-	Meter    Meter  `json:"meter"`
-	Position int    `json:"position"`
-	Price    string `json:"price"`
-	Quantity int64  `json:"quantity"`
-	Title    string `json:"title"`
+	Meter *Meter `json:"meter,omitempty"`
+
+	// Period The month whose usage the line charges.
+	Period   *string `json:"period,omitempty"`
+	Position int     `json:"position"`
+	Price    string  `json:"price"`
+	Quantity int64   `json:"quantity"`
+	Title    string  `json:"title"`
 }
 
 // InvoiceList defines model for InvoiceList.
@@ -1533,7 +1867,7 @@ type Lag struct {
 	MaxMs     int64 `json:"maxMs"`
 }
 
-// LineKind defines model for LineKind.
+// LineKind late: usage of an earlier month that became known after its invoice was approved.
 type LineKind string
 
 // Link The record's copy in a system.
@@ -1609,6 +1943,14 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NewAdjustment defines model for NewAdjustment.
+type NewAdjustment struct {
+	// Amount In the invoice's currency; below zero takes off.
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
+	Title  string `json:"title"`
+}
+
 // NewAPIKey defines model for NewApiKey.
 type NewAPIKey struct {
 	// ExpiresAt null or absent: never.
@@ -1622,6 +1964,12 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCreditNote defines model for NewCreditNote.
+type NewCreditNote struct {
+	Amount string `json:"amount"`
+	Reason string `json:"reason"`
 }
 
 // NewInvitation defines model for NewInvitation.
@@ -1720,6 +2068,11 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// Payment defines model for Payment.
+type Payment struct {
+	Reference string `json:"reference"`
 }
 
 // Period defines model for Period.
@@ -1853,7 +2206,9 @@ type PricedLine struct {
 	// Charged false: shown for information only.
 	Charged     bool              `json:"charged"`
 	Explanation []ExplanationStep `json:"explanation"`
-	Kind        LineKind          `json:"kind"`
+
+	// Kind late: usage of an earlier month that became known after its invoice was approved.
+	Kind LineKind `json:"kind"`
 
 	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
 	Meter    Meter  `json:"meter"`
@@ -1969,6 +2324,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2064,6 +2433,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2393,6 +2765,14 @@ type Version struct {
 	Version string `json:"version"`
 }
 
+// Voiding defines model for Voiding.
+type Voiding struct {
+	Reason string `json:"reason"`
+
+	// Replace Make a new draft of the month.
+	Replace *bool `json:"replace,omitempty"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -2420,6 +2800,9 @@ type IfNoneMatch = string
 // IfNoneMatchStar defines model for IfNoneMatchStar.
 type IfNoneMatchStar string
 
+// InAdjustment defines model for InAdjustment.
+type InAdjustment = string
+
 // InAPIKey defines model for InApiKey.
 type InAPIKey = string
 
@@ -2432,8 +2815,14 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCreditNote defines model for InCreditNote.
+type InCreditNote = string
+
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
+
+// InHold defines model for InHold.
+type InHold = string
 
 // InInvitation defines model for InInvitation.
 type InInvitation = string
@@ -2594,6 +2983,36 @@ type UpdateConnectionParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListCreditNotesParams defines parameters for ListCreditNotes.
+type ListCreditNotesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterInvoice Only those of this invoice.
+	FilterInvoice *string `form:"filter[invoice],omitempty" json:"filter[invoice],omitempty"`
+}
+
+// DiscardCreditNoteParams defines parameters for DiscardCreditNote.
+type DiscardCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// IssueCreditNoteParams defines parameters for IssueCreditNote.
+type IssueCreditNoteParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeadLetterGroupsParams defines parameters for ListDeadLetterGroups.
 type ListDeadLetterGroupsParams struct {
 	// FilterService The id or name of a service.
@@ -2651,6 +3070,40 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
 	// Limit At most so many.
@@ -2673,6 +3126,12 @@ type ListInvoicesParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterState Only invoices in this state.
+	FilterState *InvoiceState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterReview Only drafts whose month is closed, those that wait for people.
+	FilterReview *bool `form:"filter[review],omitempty" json:"filter[review],omitempty"`
 }
 
 // GetInvoiceParams defines parameters for GetInvoice.
@@ -2681,6 +3140,36 @@ type GetInvoiceParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// AdjustInvoiceParams defines parameters for AdjustInvoice.
+type AdjustInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAdjustmentParams defines parameters for RemoveAdjustment.
+type RemoveAdjustmentParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateCreditNoteParams defines parameters for CreateCreditNote.
+type CreateCreditNoteParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetInvoiceDocumentParams defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParams struct {
+	// Format Absent means pdf.
+	Format *GetInvoiceDocumentParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetInvoiceDocumentParamsFormat defines parameters for GetInvoiceDocument.
+type GetInvoiceDocumentParamsFormat string
+
 // ListLineOperationsParams defines parameters for ListLineOperations.
 type ListLineOperationsParams struct {
 	// Limit At most so many.
@@ -2688,6 +3177,66 @@ type ListLineOperationsParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ApproveInvoiceParams defines parameters for ApproveInvoice.
+type ApproveInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FinalizeInvoiceParams defines parameters for FinalizeInvoice.
+type FinalizeInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveUpInvoiceParams defines parameters for GiveUpInvoice.
+type GiveUpInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PayInvoiceParams defines parameters for PayInvoice.
+type PayInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// VoidInvoiceParams defines parameters for VoidInvoice.
+type VoidInvoiceParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawApprovalParams defines parameters for WithdrawApproval.
+type WithdrawApprovalParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ApproveInvoicesParams defines parameters for ApproveInvoices.
+type ApproveInvoicesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2960,8 +3509,32 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
+
+// AdjustInvoiceJSONRequestBody defines body for AdjustInvoice for application/json ContentType.
+type AdjustInvoiceJSONRequestBody = NewAdjustment
+
+// CreateCreditNoteJSONRequestBody defines body for CreateCreditNote for application/json ContentType.
+type CreateCreditNoteJSONRequestBody = NewCreditNote
+
+// GiveUpInvoiceJSONRequestBody defines body for GiveUpInvoice for application/json ContentType.
+type GiveUpInvoiceJSONRequestBody = Because
+
+// PayInvoiceJSONRequestBody defines body for PayInvoice for application/json ContentType.
+type PayInvoiceJSONRequestBody = Payment
+
+// VoidInvoiceJSONRequestBody defines body for VoidInvoice for application/json ContentType.
+type VoidInvoiceJSONRequestBody = Voiding
+
+// ApproveInvoicesJSONRequestBody defines body for ApproveInvoices for application/json ContentType.
+type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
@@ -3055,6 +3628,18 @@ type ServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -3079,6 +3664,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -3097,9 +3697,42 @@ type ServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceParams)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(w http.ResponseWriter, r *http.Request, params ListMembersParams)
@@ -3358,6 +3991,30 @@ func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, conn
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCreditNotes Credit notes, newest first
+// (GET /v1/credit-notes)
+func (_ Unimplemented) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetCreditNote One credit note
+// (GET /v1/credit-notes/{creditNote})
+func (_ Unimplemented) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardCreditNote Give up a credit note that was not issued
+// (POST /v1/credit-notes/{creditNote}:discard)
+func (_ Unimplemented) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IssueCreditNote Make a credit note count
+// (POST /v1/credit-notes/{creditNote}:issue)
+func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -3406,6 +4063,36 @@ func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, para
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInvitations Invitations, open or not
 // (GET /v1/invitations)
 func (_ Unimplemented) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
@@ -3442,9 +4129,75 @@ func (_ Unimplemented) GetInvoice(w http.ResponseWriter, r *http.Request, invoic
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AdjustInvoice Add an amount to a draft, or take it off
+// (POST /v1/invoices/{invoice}/adjustments)
+func (_ Unimplemented) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveAdjustment Take an adjustment back
+// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+func (_ Unimplemented) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateCreditNote Write a credit note for an issued invoice
+// (POST /v1/invoices/{invoice}/credit-notes)
+func (_ Unimplemented) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetInvoiceDocument The invoice as PDF or CSV
+// (GET /v1/invoices/{invoice}/document)
+func (_ Unimplemented) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLineOperations The single operations that a line counts, newest first
 // (GET /v1/invoices/{invoice}/lines/{line}/operations)
 func (_ Unimplemented) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoice Say that what a draft shows is right
+// (POST /v1/invoices/{invoice}:approve)
+func (_ Unimplemented) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FinalizeInvoice Issue an approved draft
+// (POST /v1/invoices/{invoice}:finalize)
+func (_ Unimplemented) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveUpInvoice Say that an open invoice will not be paid
+// (POST /v1/invoices/{invoice}:giveUp)
+func (_ Unimplemented) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PayInvoice Say that an invoice was paid in another way
+// (POST /v1/invoices/{invoice}:pay)
+func (_ Unimplemented) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VoidInvoice Withdraw an invoice that was issued by mistake
+// (POST /v1/invoices/{invoice}:void)
+func (_ Unimplemented) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawApproval Take an approval back
+// (POST /v1/invoices/{invoice}:withdraw)
+func (_ Unimplemented) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+// (POST /v1/invoices:approve)
+func (_ Unimplemented) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4672,6 +5425,237 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListCreditNotes operation middleware
+func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreditNotesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[invoice]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[invoice]", r.URL.Query(), &params.FilterInvoice, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[invoice]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[invoice]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreditNotes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) GetCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreditNote(w, r, creditNote)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) DiscardCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "creditNote" -------------
+	var creditNote InCreditNote
+
+	err = runtime.BindStyledParameterWithOptions("simple", "creditNote", chi.URLParam(r, "creditNote"), &creditNote, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creditNote", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCreditNote(w, r, creditNote, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -5096,6 +6080,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInvitations operation middleware
 func (siw *ServerInterfaceWrapper) ListInvitations(w http.ResponseWriter, r *http.Request) {
 
@@ -5274,6 +6511,32 @@ func (siw *ServerInterfaceWrapper) ListInvoices(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[review]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[review]", r.URL.Query(), &params.FilterReview, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[review]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[review]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListInvoices(w, r, params)
 	}))
@@ -5326,6 +6589,238 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AdjustInvoice operation middleware
+func (siw *ServerInterfaceWrapper) AdjustInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdjustInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AdjustInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveAdjustment operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdjustment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "adjustment" -------------
+	var adjustment InAdjustment
+
+	err = runtime.BindStyledParameterWithOptions("simple", "adjustment", chi.URLParam(r, "adjustment"), &adjustment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "adjustment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdjustmentParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveAdjustment(w, r, invoice, adjustment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCreditNote operation middleware
+func (siw *ServerInterfaceWrapper) CreateCreditNote(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCreditNoteParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCreditNote(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInvoiceDocument operation middleware
+func (siw *ServerInterfaceWrapper) GetInvoiceDocument(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInvoiceDocumentParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInvoiceDocument(w, r, invoice, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5390,6 +6885,485 @@ func (siw *ServerInterfaceWrapper) ListLineOperations(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLineOperations(w, r, invoice, line, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinalizeInvoice operation middleware
+func (siw *ServerInterfaceWrapper) FinalizeInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinalizeInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinalizeInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveUpInvoice operation middleware
+func (siw *ServerInterfaceWrapper) GiveUpInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveUpInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveUpInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PayInvoice operation middleware
+func (siw *ServerInterfaceWrapper) PayInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PayInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PayInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VoidInvoice operation middleware
+func (siw *ServerInterfaceWrapper) VoidInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VoidInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VoidInvoice(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawApproval operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawApproval(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice" -------------
+	var invoice InInvoice
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice", chi.URLParam(r, "invoice"), &invoice, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawApprovalParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawApproval(w, r, invoice, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveInvoices operation middleware
+func (siw *ServerInterfaceWrapper) ApproveInvoices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveInvoicesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveInvoices(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7628,6 +9602,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
 	})
 	r.Group(func(r chi.Router) {
@@ -7638,6 +9627,51 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}", wrapper.GetInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices:approve", wrapper.ApproveInvoices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/invoices/{invoice}/document", wrapper.GetInvoiceDocument)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/adjustments", wrapper.AdjustInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/invoices/{invoice}/adjustments/{adjustment}", wrapper.RemoveAdjustment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:approve", wrapper.ApproveInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:withdraw", wrapper.WithdrawApproval)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:finalize", wrapper.FinalizeInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:void", wrapper.VoidInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:giveUp", wrapper.GiveUpInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}:pay", wrapper.PayInvoice)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credit-notes/{creditNote}", wrapper.GetCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:issue", wrapper.IssueCreditNote)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/credit-notes/{creditNote}:discard", wrapper.DiscardCreditNote)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/invoices/{invoice}/lines/{line}/operations", wrapper.ListLineOperations)
@@ -7700,7 +9734,27 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CreditNoteResponseHeaders struct {
+	ETag string
+}
+type CreditNoteJSONResponse struct {
+	Body CreditNote
+
+	Headers CreditNoteResponseHeaders
+}
+
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
+
+type InvoiceResponseHeaders struct {
+	ETag string
+}
+type InvoiceJSONResponse struct {
+	Body Invoice
+
+	Headers InvoiceResponseHeaders
+}
 
 type NotModifiedResponseHeaders struct {
 	ETag string
@@ -8670,6 +10724,183 @@ func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetCo
 	return err
 }
 
+type ListCreditNotesRequestObject struct {
+	Params ListCreditNotesParams
+}
+
+type ListCreditNotesResponseObject interface {
+	VisitListCreditNotesResponse(w http.ResponseWriter) error
+}
+
+type ListCreditNotes200JSONResponse CreditNoteList
+
+func (response ListCreditNotes200JSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditNotesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditNotesdefaultApplicationProblemPlusJSONResponse) VisitListCreditNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+}
+
+type GetCreditNoteResponseObject interface {
+	VisitGetCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type GetCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response GetCreditNote200JSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetCreditNotedefaultApplicationProblemPlusJSONResponse) VisitGetCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     DiscardCreditNoteParams
+}
+
+type DiscardCreditNoteResponseObject interface {
+	VisitDiscardCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type DiscardCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response DiscardCreditNote200JSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardCreditNotedefaultApplicationProblemPlusJSONResponse) VisitDiscardCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNoteRequestObject struct {
+	CreditNote InCreditNote `json:"creditNote"`
+	Params     IssueCreditNoteParams
+}
+
+type IssueCreditNoteResponseObject interface {
+	VisitIssueCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type IssueCreditNote200JSONResponse struct{ CreditNoteJSONResponse }
+
+func (response IssueCreditNote200JSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIssueCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -9049,6 +11280,226 @@ func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStrea
 	return err
 }
 
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInvitationsRequestObject struct {
 	Params ListInvitationsParams
 }
@@ -9327,6 +11778,240 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type AdjustInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  AdjustInvoiceParams
+	Body    *AdjustInvoiceJSONRequestBody
+}
+
+type AdjustInvoiceResponseObject interface {
+	VisitAdjustInvoiceResponse(w http.ResponseWriter) error
+}
+
+type AdjustInvoice201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AdjustInvoice201JSONResponse struct {
+	Body    Invoice
+	Headers AdjustInvoice201ResponseHeaders
+}
+
+func (response AdjustInvoice201JSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AdjustInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AdjustInvoicedefaultApplicationProblemPlusJSONResponse) VisitAdjustInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentRequestObject struct {
+	Invoice    InInvoice    `json:"invoice"`
+	Adjustment InAdjustment `json:"adjustment"`
+	Params     RemoveAdjustmentParams
+}
+
+type RemoveAdjustmentResponseObject interface {
+	VisitRemoveAdjustmentResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdjustment200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response RemoveAdjustment200JSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RemoveAdjustmentdefaultApplicationProblemPlusJSONResponse) VisitRemoveAdjustmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNoteRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  CreateCreditNoteParams
+	Body    *CreateCreditNoteJSONRequestBody
+}
+
+type CreateCreditNoteResponseObject interface {
+	VisitCreateCreditNoteResponse(w http.ResponseWriter) error
+}
+
+type CreateCreditNote201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateCreditNote201JSONResponse struct {
+	Body    CreditNote
+	Headers CreateCreditNote201ResponseHeaders
+}
+
+func (response CreateCreditNote201JSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCreditNotedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateCreditNotedefaultApplicationProblemPlusJSONResponse) VisitCreateCreditNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInvoiceDocumentRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GetInvoiceDocumentParams
+}
+
+type GetInvoiceDocumentResponseObject interface {
+	VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error
+}
+
+type GetInvoiceDocument200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetInvoiceDocument200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200ApplicationPdfResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocument200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetInvoiceDocument200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetInvoiceDocument200TextCsvResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetInvoiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetInvoiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLineOperationsRequestObject struct {
 	Invoice InInvoice `json:"invoice"`
 	Line    InLine    `json:"line"`
@@ -9358,6 +12043,323 @@ type ListLineOperationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLineOperationsdefaultApplicationProblemPlusJSONResponse) VisitListLineOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  ApproveInvoiceParams
+}
+
+type ApproveInvoiceResponseObject interface {
+	VisitApproveInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response ApproveInvoice200JSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicedefaultApplicationProblemPlusJSONResponse) VisitApproveInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  FinalizeInvoiceParams
+}
+
+type FinalizeInvoiceResponseObject interface {
+	VisitFinalizeInvoiceResponse(w http.ResponseWriter) error
+}
+
+type FinalizeInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response FinalizeInvoice200JSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinalizeInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FinalizeInvoicedefaultApplicationProblemPlusJSONResponse) VisitFinalizeInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  GiveUpInvoiceParams
+	Body    *GiveUpInvoiceJSONRequestBody
+}
+
+type GiveUpInvoiceResponseObject interface {
+	VisitGiveUpInvoiceResponse(w http.ResponseWriter) error
+}
+
+type GiveUpInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response GiveUpInvoice200JSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveUpInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveUpInvoicedefaultApplicationProblemPlusJSONResponse) VisitGiveUpInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  PayInvoiceParams
+	Body    *PayInvoiceJSONRequestBody
+}
+
+type PayInvoiceResponseObject interface {
+	VisitPayInvoiceResponse(w http.ResponseWriter) error
+}
+
+type PayInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response PayInvoice200JSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PayInvoicedefaultApplicationProblemPlusJSONResponse) VisitPayInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoiceRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  VoidInvoiceParams
+	Body    *VoidInvoiceJSONRequestBody
+}
+
+type VoidInvoiceResponseObject interface {
+	VisitVoidInvoiceResponse(w http.ResponseWriter) error
+}
+
+type VoidInvoice200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response VoidInvoice200JSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VoidInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response VoidInvoicedefaultApplicationProblemPlusJSONResponse) VisitVoidInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovalRequestObject struct {
+	Invoice InInvoice `json:"invoice"`
+	Params  WithdrawApprovalParams
+}
+
+type WithdrawApprovalResponseObject interface {
+	VisitWithdrawApprovalResponse(w http.ResponseWriter) error
+}
+
+type WithdrawApproval200JSONResponse struct{ InvoiceJSONResponse }
+
+func (response WithdrawApproval200JSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawApprovaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawApprovaldefaultApplicationProblemPlusJSONResponse) VisitWithdrawApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesRequestObject struct {
+	Params ApproveInvoicesParams
+	Body   *ApproveInvoicesJSONRequestBody
+}
+
+type ApproveInvoicesResponseObject interface {
+	VisitApproveInvoicesResponse(w http.ResponseWriter) error
+}
+
+type ApproveInvoices200JSONResponse BulkOutcome
+
+func (response ApproveInvoices200JSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveInvoicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveInvoicesdefaultApplicationProblemPlusJSONResponse) VisitApproveInvoicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11540,6 +14542,18 @@ type StrictServerInterface interface {
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ListCreditNotes Credit notes, newest first
+	// (GET /v1/credit-notes)
+	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
+	// GetCreditNote One credit note
+	// (GET /v1/credit-notes/{creditNote})
+	GetCreditNote(ctx context.Context, request GetCreditNoteRequestObject) (GetCreditNoteResponseObject, error)
+	// DiscardCreditNote Give up a credit note that was not issued
+	// (POST /v1/credit-notes/{creditNote}:discard)
+	DiscardCreditNote(ctx context.Context, request DiscardCreditNoteRequestObject) (DiscardCreditNoteResponseObject, error)
+	// IssueCreditNote Make a credit note count
+	// (POST /v1/credit-notes/{creditNote}:issue)
+	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -11564,6 +14578,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -11582,9 +14611,42 @@ type StrictServerInterface interface {
 	// GetInvoice One invoice with its lines
 	// (GET /v1/invoices/{invoice})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// AdjustInvoice Add an amount to a draft, or take it off
+	// (POST /v1/invoices/{invoice}/adjustments)
+	AdjustInvoice(ctx context.Context, request AdjustInvoiceRequestObject) (AdjustInvoiceResponseObject, error)
+	// RemoveAdjustment Take an adjustment back
+	// (DELETE /v1/invoices/{invoice}/adjustments/{adjustment})
+	RemoveAdjustment(ctx context.Context, request RemoveAdjustmentRequestObject) (RemoveAdjustmentResponseObject, error)
+	// CreateCreditNote Write a credit note for an issued invoice
+	// (POST /v1/invoices/{invoice}/credit-notes)
+	CreateCreditNote(ctx context.Context, request CreateCreditNoteRequestObject) (CreateCreditNoteResponseObject, error)
+	// GetInvoiceDocument The invoice as PDF or CSV
+	// (GET /v1/invoices/{invoice}/document)
+	GetInvoiceDocument(ctx context.Context, request GetInvoiceDocumentRequestObject) (GetInvoiceDocumentResponseObject, error)
 	// ListLineOperations The single operations that a line counts, newest first
 	// (GET /v1/invoices/{invoice}/lines/{line}/operations)
 	ListLineOperations(ctx context.Context, request ListLineOperationsRequestObject) (ListLineOperationsResponseObject, error)
+	// ApproveInvoice Say that what a draft shows is right
+	// (POST /v1/invoices/{invoice}:approve)
+	ApproveInvoice(ctx context.Context, request ApproveInvoiceRequestObject) (ApproveInvoiceResponseObject, error)
+	// FinalizeInvoice Issue an approved draft
+	// (POST /v1/invoices/{invoice}:finalize)
+	FinalizeInvoice(ctx context.Context, request FinalizeInvoiceRequestObject) (FinalizeInvoiceResponseObject, error)
+	// GiveUpInvoice Say that an open invoice will not be paid
+	// (POST /v1/invoices/{invoice}:giveUp)
+	GiveUpInvoice(ctx context.Context, request GiveUpInvoiceRequestObject) (GiveUpInvoiceResponseObject, error)
+	// PayInvoice Say that an invoice was paid in another way
+	// (POST /v1/invoices/{invoice}:pay)
+	PayInvoice(ctx context.Context, request PayInvoiceRequestObject) (PayInvoiceResponseObject, error)
+	// VoidInvoice Withdraw an invoice that was issued by mistake
+	// (POST /v1/invoices/{invoice}:void)
+	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
+	// WithdrawApproval Take an approval back
+	// (POST /v1/invoices/{invoice}:withdraw)
+	WithdrawApproval(ctx context.Context, request WithdrawApprovalRequestObject) (WithdrawApprovalResponseObject, error)
+	// ApproveInvoices Approve and finalize several invoices, or see what would come of it
+	// (POST /v1/invoices:approve)
+	ApproveInvoices(ctx context.Context, request ApproveInvoicesRequestObject) (ApproveInvoicesResponseObject, error)
 	// ListMembers People who belong to the tenant
 	// (GET /v1/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -12307,6 +15369,112 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 	}
 }
 
+// ListCreditNotes operation middleware
+func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams) {
+	var request ListCreditNotesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreditNotes(ctx, request.(ListCreditNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreditNotes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditNotesResponseObject); ok {
+		if err := validResponse.VisitListCreditNotesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreditNote operation middleware
+func (sh *strictHandler) GetCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote) {
+	var request GetCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreditNote(ctx, request.(GetCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreditNoteResponseObject); ok {
+		if err := validResponse.VisitGetCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardCreditNote operation middleware
+func (sh *strictHandler) DiscardCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params DiscardCreditNoteParams) {
+	var request DiscardCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardCreditNote(ctx, request.(DiscardCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardCreditNoteResponseObject); ok {
+		if err := validResponse.VisitDiscardCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCreditNote operation middleware
+func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams) {
+	var request IssueCreditNoteRequestObject
+
+	request.CreditNote = creditNote
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCreditNote(ctx, request.(IssueCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCreditNoteResponseObject); ok {
+		if err := validResponse.VisitIssueCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -12533,6 +15701,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 	}
 }
 
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInvitations operation middleware
 func (sh *strictHandler) ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams) {
 	var request ListInvitationsRequestObject
@@ -12697,6 +16015,129 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// AdjustInvoice operation middleware
+func (sh *strictHandler) AdjustInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params AdjustInvoiceParams) {
+	var request AdjustInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body AdjustInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AdjustInvoice(ctx, request.(AdjustInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AdjustInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AdjustInvoiceResponseObject); ok {
+		if err := validResponse.VisitAdjustInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdjustment operation middleware
+func (sh *strictHandler) RemoveAdjustment(w http.ResponseWriter, r *http.Request, invoice InInvoice, adjustment InAdjustment, params RemoveAdjustmentParams) {
+	var request RemoveAdjustmentRequestObject
+
+	request.Invoice = invoice
+	request.Adjustment = adjustment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdjustment(ctx, request.(RemoveAdjustmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdjustment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveAdjustmentResponseObject); ok {
+		if err := validResponse.VisitRemoveAdjustmentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCreditNote operation middleware
+func (sh *strictHandler) CreateCreditNote(w http.ResponseWriter, r *http.Request, invoice InInvoice, params CreateCreditNoteParams) {
+	var request CreateCreditNoteRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body CreateCreditNoteJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCreditNote(ctx, request.(CreateCreditNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCreditNote")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCreditNoteResponseObject); ok {
+		if err := validResponse.VisitCreateCreditNoteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInvoiceDocument operation middleware
+func (sh *strictHandler) GetInvoiceDocument(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GetInvoiceDocumentParams) {
+	var request GetInvoiceDocumentRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInvoiceDocument(ctx, request.(GetInvoiceDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInvoiceDocument")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInvoiceDocumentResponseObject); ok {
+		if err := validResponse.VisitGetInvoiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLineOperations operation middleware
 func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Request, invoice InInvoice, line InLine, params ListLineOperationsParams) {
 	var request ListLineOperationsRequestObject
@@ -12718,6 +16159,222 @@ func (sh *strictHandler) ListLineOperations(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListLineOperationsResponseObject); ok {
 		if err := validResponse.VisitListLineOperationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoice operation middleware
+func (sh *strictHandler) ApproveInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params ApproveInvoiceParams) {
+	var request ApproveInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoice(ctx, request.(ApproveInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoiceResponseObject); ok {
+		if err := validResponse.VisitApproveInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinalizeInvoice operation middleware
+func (sh *strictHandler) FinalizeInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params FinalizeInvoiceParams) {
+	var request FinalizeInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinalizeInvoice(ctx, request.(FinalizeInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinalizeInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinalizeInvoiceResponseObject); ok {
+		if err := validResponse.VisitFinalizeInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveUpInvoice operation middleware
+func (sh *strictHandler) GiveUpInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params GiveUpInvoiceParams) {
+	var request GiveUpInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body GiveUpInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveUpInvoice(ctx, request.(GiveUpInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveUpInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveUpInvoiceResponseObject); ok {
+		if err := validResponse.VisitGiveUpInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PayInvoice operation middleware
+func (sh *strictHandler) PayInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params PayInvoiceParams) {
+	var request PayInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body PayInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PayInvoice(ctx, request.(PayInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PayInvoiceResponseObject); ok {
+		if err := validResponse.VisitPayInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VoidInvoice operation middleware
+func (sh *strictHandler) VoidInvoice(w http.ResponseWriter, r *http.Request, invoice InInvoice, params VoidInvoiceParams) {
+	var request VoidInvoiceRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	var body VoidInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VoidInvoice(ctx, request.(VoidInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VoidInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VoidInvoiceResponseObject); ok {
+		if err := validResponse.VisitVoidInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawApproval operation middleware
+func (sh *strictHandler) WithdrawApproval(w http.ResponseWriter, r *http.Request, invoice InInvoice, params WithdrawApprovalParams) {
+	var request WithdrawApprovalRequestObject
+
+	request.Invoice = invoice
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawApproval(ctx, request.(WithdrawApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawApproval")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawApprovalResponseObject); ok {
+		if err := validResponse.VisitWithdrawApprovalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveInvoices operation middleware
+func (sh *strictHandler) ApproveInvoices(w http.ResponseWriter, r *http.Request, params ApproveInvoicesParams) {
+	var request ApproveInvoicesRequestObject
+
+	request.Params = params
+
+	var body ApproveInvoicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveInvoices(ctx, request.(ApproveInvoicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveInvoices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveInvoicesResponseObject); ok {
+		if err := validResponse.VisitApproveInvoicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -13964,390 +17621,466 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rd9u2lj/8VbD0dK3T9kiKZDtpo7yYcXOZZprbxOnJMyf2RBAJSahJQAFIK2qOv/t/YW+ABCWQomQ5",
-	"l67TF40s8YLL3hv7+tufOpFMF1IwkenO6FNnzmjMFHx8/IbOzL8x05Hii4xL0Rl13swZuWJKcym6ZCoV",
-	"eTrtPadZNCdUxOaPF1Iw/Kbf6XYU+5BzxeLOKFM563Z0NGcpNY/NVgvWGXV0priYda6vu51nMqL4lvWX",
-	"vp0zxUg2Z0SwJcnmXMwI17s9/7rbWVBFU5bZ+T3MlZYqPMOxYB8zvGBM5BRevaAzRiZsKhXrkiXP5vCt",
-	"pikjU56Yp5oBcfOIDzlTq063I2hqxhDhm/zRpfTjMyZm2bwzOhoMBt3AcjyBh77OxVlGMxYap9SMcEGo",
-	"WNkxaka0uRhGwj4uEhmzzmhKE83CI8OBv4ObLioD5BlLYZm+U2zaGXX+vzslodzBy/SdYnDXxQSoUnTl",
-	"jf+MqSsesfAy85hIRcxYzAQo0Xhx3Tq60eJVFw0LGlrPpzFLFzJjIlr9xlabAzollwwWciVzRaK55BED",
-	"Cs/mXBNDaExnXaJzQ+uaUKKoiGVKfv/96aM+OWMiI3RGuUDa4FkX6MPeR+ZUEyGJZpEUMWHTKYsyYJkZ",
-	"y3RJSVToJVPFAiA7livgzaFnJtHEAP6K3L3b7aRcuL+H29fnJSwLTfZcpy+3IDdYgCmIrTCpGmlIsjnN",
-	"yJKaWdK4a2h3/OMY5r6c04xdMUU4jF2xPnnLs7nMM8IzmA1OxPx+cvRzF2Z6MjwiyzkT5hJuViMjUa4U",
-	"LJxYkVQqVj9xK3Z3lLF2jvW7u89cHxxqJs0jNydLzQ6dCm/QK5mTOb1iD8jx4MQfls54kriBNY2nPMPa",
-	"D+oso4HDZPzjeESkSFY4DlguXCHByIpluHTSfL/kmu0xKCbytDN61/mxcxEkanG64EF5Z3b6kq3+pgmP",
-	"i/cuaDYv30rx1h1JTDyUYprwKAu/M7K/Nr3YXbPPqwWLwlqEfbn9HV7vjp/6Ybin7TmQOgUjcj//TRNz",
-	"uxkIFYQmnGojW3nWPCRQJ3Yb0SNG42csy1jNkGJGY5LABU1bE5eP2XUET8UVz2j95vDi96YBlFftMwBZ",
-	"r4zgj1teDffv+t5nXNS8NOGi8Y3m951f95ylk7pdTuG3plfiFTu/9DWLpIrDL1XwG7wUThKeaVAirPKq",
-	"Vzpjac1w8N49hnPFdS2lKfvr3zQRuZlu7cvtU7YoWjw1QvhoePLTyc/H905+AmUDvyxVDS4yNmPKDTCv",
-	"G1veSP4q353uz1ikWI041vCbWQiaslK9ffj6+fs3L397/KJmGHjbHiNpMAesYt9GMttLd7UwecoDy3Ca",
-	"kVTqjGhJUipWdeZHAnf7b4jZlOZJZvTLbmcqVUoz3Ofjo063pIuhMUi2EMQZ8IDeHNzTGA4E5BHdJZoZ",
-	"MzZjMZmsSCTTlOoHhCYJKhh0oo3SZbQ1miTjtnagfXrYAlw3rRr1aJj2U7x16Blizi68xh1jOvtFxpzB",
-	"Cx7JKE+ZgJ2JpMjsR7pYJBxdAnf+0MjK7CNNFwnQjyMBOBMzGmUwfLeM7z75p/eoE6m0F0/Mzsb4V6fb",
-	"kZM/mLlt9K58RKlELaTOZorpD0nnurv2ND2XC+9x5s+15+U6kylT/gPTFTzr4tpf5SbzulgXs2r+aqxo",
-	"mlRWwy3GiLiJnAu7FKNzQUiPfOLxiEQq7YK6MSLl7LqeUgSX9OJJl9i5jMg798SLa+9JZsbuUTCv6lPs",
-	"+lQe41bEPKezxVOzbnHa6ZHYrog5Of777OULQ+j/e/r8WZdQy8NHd++R3/gvfXOpvmPv67n7+mlM8NkT",
-	"psEkHd+5GhYL7vwPhtrGRk03BxX+uOlsQlLWCyk0krGv9rYn4wnVrDMaHnc7kUySksIyGV2+T9gVSwxd",
-	"xyziMYt/WZnliCl5Jq9YQkEATjlLYmBpKjKerQoanybvB/fuL4//+HM6HarBYDAcnAzsfzNDrgsmWHxq",
-	"RNbR4OhebzjsHR2/GQ5Gg8FoMPwnTJjCgDsPZS6syJlTgacxHvfmQ/Nr8Mo3PANCPfvt994QvtUyuQq8",
-	"fgivH+DrNUjX4VHX43Z9teWF9tIXhc7GRCbVqqdXIjI/85ihgKDhqcO7Y5awzGy1lZqaMdG0VMhtnVFn",
-	"SRWby1wzlA9XNMnN/h5dX3Q7Gj15xeTNfZkR5jOzrykVOU3MPehf7YyOup0lF8LoctXnthYhBU0G2Mo3",
-	"xgx5B3y/oUfby+7ANfDYqmXRnvQjOJYsgfS5uKIJj5uJPeaqYBFuxAiL8URfKKCO4dE1ftfMK3i1+Vvp",
-	"7LSBDICT4uRDM8VdGvu6IO2EBp7pkXXKtKYzZncAhuKcJtRTR1F0wmBlnOPxJhedUSdfaKaMIrKgq0TS",
-	"2Jt+J83RPXCZFwO69vjYY1yRJ0m3o3LgShDBB2WygtJjxa+Y8DlEZ1KxqZLCzCFToAQMfapvf0CWhFdD",
-	"355R2zcr8UJmz2XMp5zFoTCD5z0yW+K5ivZmjldKThIz71rOWOAVf6/nEHcu2SV6rzOaADewjPLE7LRM",
-	"2UTGKxLNqZixGP2n9tB0BzhJGRXLOU9Yn7w268Kdg5aKmCi2YDh9ZZ+CerDOqACSgIMSH6nveCqXVeee",
-	"4mGwhVMMXeS6MzoxMj2zZ8JDO+hifJ1CZ7oDxzhTSqryeK4uQ2tqcTsRIBXY+aVRLJZKilmfnAwGFW91",
-	"RIXhzwkDd+gDcjIYEiFhybkmms8EiwkX5odj5OQkkUsGV574bj80sCCEdS64QKd5xgQVmbn2bpecDI/N",
-	"/+6SlGVzGXeJ5n+CfyhlMaegc5kr7+MeGz5zESoMjE2lmvDY6C7oXORZQRWaCyNrsnPhHLsPyMnREdzM",
-	"xSIHLymsQJeMcdHHRNOVNsYF+HmPfi4DflyTlGvNxcz8cJ9kEu0nt2j6Abk7GBBKwEgicnouZK7g22Oi",
-	"pZmeGS86mg2rLpiIiRQklsyKQ3T+g77oMeBrlqlV73QadGW95dkchmOI+u7guEuouZDM5RJHhxEHTTJJ",
-	"MrVCDug3K6TX3Y4119sfbhSdf+snUGS4KXmNK4TqD0riyKhYML3KSY/vhDNad0aDbidSjIJiMvCUFPNZ",
-	"Cjj/jM3FPhhFwnxraBA+mM12PytmThb7QyYzc+3RifklX8T24WbO9lVN5yMQiZvClAuu5/6k4PhUudhy",
-	"fHIRQ3hPaTjWlDSWCdrC3qy8kcKZ5hw8w90OroyqrFntLQ6vXAhr1LaTMIZIag4ilQs4gF7n4hnXO9oI",
-	"Mc0oaqz7EtUNdzNww1GhHrXd30K/3dzgcnc/09bqPIoYi1ncMXr5nOrnUpUukjL6j4uxCwHA7gaNWEgg",
-	"kFNDChpowXOG7aA0h7dxcH9Nad26WqJGdTOTf52LkogWUibg+Ednl9k/LpWxNM2BT5OMp+iIsx+tI66q",
-	"dLodPSr3YEFzDTaQlTpNlFkoh3db74Vb3RqGdNoR1UXQcnkDRa8YFtxZxtwWSi6Yyqyny9u8T6XD0My+",
-	"Z1dxw51mb/llVZ9CMSXU+vWNmnDJwIO58SD2ccEV06cBB6jZZwjtCnaFxkfD2N65Z3bhvs7FNVLcp86C",
-	"Gj3bPPD/LtnqfWgQxjZ6IvOa4IT5lUytBqpolDGlnXJTNy1zz+/arenaMyXcmnKRZ2yPaSGLfNp8qWJX",
-	"8rLFPoYeqiO5QGpolWNzZi7fTLDxWOJTxfV876QTdDCXzqt3HbCyYXLejhQj82nOPzZ8Eqqsu78e5bhK",
-	"x6e1ZK+7li/cAVjlDTzkWq6KZbDAshSyvNi2iZQJo8L86Av25he8KK9cXz0YaOVZ5VvDk14knMWetA8K",
-	"hcaYCAgotvQ4wJtVzKdTppiIdiCrR8U9oUUUMuO7PM2aVk/AvRJ4Hsj/mimiZUQhtc+dE+F5qsaYXsKv",
-	"ysDeA8hSMZJ9KfMkNoabkW+UxGqFutgmk3QhthZ8Nqim5j60VnhGBGMxpNlJwV5OQTnbqhl2C5IEYYCR",
-	"gLqAWCGTizGjoDfL5OXJtXt9cRaGhgBuN5qxlyJZhdhmjfz90FsRHa08ozRSyp2vUmlJYbjoQbbROk9Z",
-	"/Dv6yj51aBxzzFp65bGP1dg2tyzXVt2iJJUig2zUNb6TRqf6eLYSkd7uR80FjIoJxaN56vJlW90DFKZA",
-	"o9NbZ1Id40KxlOdp61fpjIqYYhy+xQ3X6+ve7XzszWTPfNmzCqLdh6f+JK5LdW+35UPv466rUHib2r6m",
-	"cJm2vSFTVGgaFVt02LV7bWdtNmiH5boOcUUe8+zUJRZVlwm1sA1lBc2vMlOsSPC4xIRJ9MtCPEhR8+CL",
-	"gJpVowqtyQZ4VdfTLy7qpvBYZCqgINMid2tjBNRNulEvKJfH3LKDnu18qXWEiUZN7Y53Rh1jrPVf0+Vz",
-	"699HZWQenAxfBL9eGHEpc/2rva8q1n5lH2nMIp7S5AFh6SJb2bxbd0Axs6hBLdlz0gZeq9mHzbcNu+So",
-	"S45Jv9+HDF6ZZ2RGF7qiR9cpnN2Ozm38YhvNmJfDVrkt7joqKB9SbI8/E1jFtTWzS15LdodQPUvy/TbU",
-	"TzPe12whVWDmEyUvMbBZr/aA2b8ii4RGrGHz3xW77xk7hiLdIldp2bljl0YBVIzG4LCdylzEZDmXCWtJ",
-	"Z3PmImD+vGoZz5L6rhYTEmmYtkJy36z5r2Zk190OzGZzBV5I9H8vqXYO+i6JlVwszAcaxwySoFJ5xeKQ",
-	"Prw2QnxLueLdcm/tIoWI46GMWfwY3X4bdgkEnwJrWAQwt7E2PKG8PjyAMmlijTQhMSIYo8vmbIXOAjpT",
-	"zKwTOlf9DIpPIRFfxJU3ixoWTGlICEQXik2Ic3IWk6uIyhNG7GOCctYGmIPKvMsAJyn4SWz6PBK7TZEc",
-	"EevSJ5MVkYIRzWPWLeI3kxXcAeni/d0cMtE0CTpkyiSQtgel8+sF3SIuB9R7s2LR+/BzvLyQjay3TJtl",
-	"iua1fh8/gWRnH4zLLAlWt9EkZ2jnRVCZlGcuI7tqr3lz1FfhOVai5CFphLkoLU8exytnPA5a7doVirV6",
-	"iCvcKjNQAgPcxclUJqt8ql36kCOqNCj95er6mb8lpVSY3PFbF4WFW0+3Et7cirEVe18Qsi8XPH6oUFiz",
-	"V8st6QGUizJf51tQLSoEuanLZ8FKTqjGMYfeUvEsY6KLYo1mNsf1b5pEiYwuH5BSavIiAp+xJNnDk1tE",
-	"SuvT02FMTvxiDVfQC+UywXZ3/NoEmBCbYZZY8LDjGZnLJNb9TaXEWW54u1Wi7fjKOTfunBMZzjg09O/R",
-	"ftAWrBbZrCkNcxbt6xmPdquZ6TeES3Y50DbPSimC0rwhHOCOxPX9W3kVcXNGk2y+wrLpBZOLJDwFTK0/",
-	"Y1nGxSygOhvxiDnh9hLkHqoYuWSLjGhGE1RPCpGz8Y6No6NFXr7RVLSXgwtUaTONcCCWZdFrWeYDk5TG",
-	"zHA5zzRLps2ai/bmHbbEg5rdZmV0sShm7XFN++S7Ty9Onz++JuAn03ak9sdOgE/aHql2psWh6oU025Jh",
-	"rsOqabHdXk6X3fJcM0jzgQJDOxcuZolf57YbHRwoqORXqRUbukHZlaPfntjFoVwKkmoMqlzZrYeyXYHD",
-	"HMtO4n0rB7Md7ytXMNvobk258L8drjtgneTzSkGGLUpB2vCy98h7d+8e32uSDSn9WBmmV1/i5n7duBob",
-	"x10uLJ2hkWzkM5ycM0Vj+BJDnnEZ42w6EUNWNJR0rin5W9kwSqjWYWGM+cJwAUQ3BPHCC1DvY6dWhAK6",
-	"RRThIuj3NFpCjYfG/ghi1OgV/RrPKSs955sjXtKVPa4YFzNrzOoumTCdoYtpNxk1y6miImN1ChM1w+ZX",
-	"TK2M0kgWSqa2tLqRQNtF4/GG4BGapylVYTMqc1ZuzeS2OVJsfrajJffA8qWOZCri1tuYcp/99WsQHVId",
-	"TmyiM/5bkJq5yIJHn1/KV/nPq+sbhCzih/bkuqV8oOYkn9tK4rlsgBNwOh45m8ulTW+WImL9bdlAWxJ7",
-	"/p258/kyd3CHgxyCj6wW8q9H8CK2yPa1AHfnB5basN3evNBkCnJxFWQBACE4RFaesrGBxuQRiWUOmbxk",
-	"ASuzDaflKqn3pVvfNzG2fzW8lyveU8wlCnW3nFJAnLgfdmL+QtUTpEcybpI44hAJVovNwhGLTV8y5N5m",
-	"LEk0iagxm7DkJWXxqkan8UIFm7+WVWilKgnlaDLPglqWK1Nr2mbIntKdSgHb5pZJEkmlIH/fRn7NXYQL",
-	"Yu7aJSjxxt1tk5qK0g8o9oDwA9fkUsilaDbZiyq6vdksTj40nTTBs2GXF9ZHrMo6u9BPi4qt4OruUJUK",
-	"7rNXktduq1tFU2oyw8wOwdbFPAYvx4xlBItZ6uIvwWBInrA6KIqEIfiAiB5KMeWzvk304rJMhZsoRi91",
-	"CR2BW7LNy3PQMEobL00pOMrQR71Htghbb+p0Nz2+6+IdpVTxk3JcjPnSAjHZmAgADqzFV0vyc+Mv/SqO",
-	"RwveqYY9CrdLqQO40AqQh5Vgnmhqls3/pWS+2CGkHNWq3pvrv7v03VlA3UC+VLnoJbrtEpoxnfUbaPtQ",
-	"nFBH0bVJnC1o0JIZ7lGQlJoi/GtEcQCzcp3Mvgnjshz0QVfgW5t8O39kdWlQxdmWmldlvH/QJGfaZUwU",
-	"kUWjKaPO48CF1nyKd61Nv+YO3Snvb22x7PCb16U+EFcU0MdcR1ShW1KzLEtqnJGPWFSkye+wyqUmUvXy",
-	"DrrhvIU9oIH8VIPqdhlJ8lbxjL3lQnfRK+j9rWWuIvs5o2rGMvy8ZHw2z1jcxU19ZQvTuiRlasa6hF4x",
-	"Rc0HRJ+x+72LC7smMntq00Tk1GhhSFj9Nbowyg6dJKz/wn54t0YpF5XUMX3JFz1pgTl7C2lOPFVCzWzS",
-	"TlnBsWmEh2ujTxEdCkLqitnMsutuB1GNm6+HhLR+KJ8YfgFShSdC7AbylWo05KwGYnVBFQD7GIaNqJCC",
-	"RxQU3bTULS2o0Ts9l4uLvhflmsvg+brGihZEDGYQ5EdkscNxzjbMWX9w9jHBcXkIWe1lYBg3qbq0D4hm",
-	"rAEFaTMq2iz82lJ0t/P4yk5ofdAPE5nH8Ksmw/6AMHHFErkw7KwdfZgDyDAfDJzBtePNCg93prbP6Dbq",
-	"Jc2oLcd1zvmC0tdLcy9qjdtN2QcirKJSbvGudDt6wSLP2nDDGPYHwTfXp1x3O1iZ21afdRP3TXR2dX7e",
-	"N5ZgwgU7P9/ObP7obU2AXYSuC2jY968vOX4T5ITHHxcJFRSDeSxgYtDUmRJVunr8kUZhDdz5iktTIkpy",
-	"FGkZx5QxtKEWNLpEGp8y+JupiIFKnOZJxhdQ+uTiAd1ORDE9XdrbM8Wh/N2c41aVjpQ1qxS74mwJbrNc",
-	"hAVnge/VzkpSVp/Y3Fv2sQ4KMmMLhDY3Yp+FfYlrm2x90fDQro9BZvchtIfg/Tgr+CGUNdaOTEtrZ9NL",
-	"NqNXrHSQAZIbHNkPyPg/0d85duV1Vl9qQdHOIqINE9tbUfX0UvICYKAw8MoM5RJb+KGDaSpPuIhdHLO6",
-	"nIjiUoP4606FEt0m1ywmuch4YvsJmAGkTMRrCUU3KQb1ikvXHbVmJF0yyTPAhwF4HT2HAs5LW55/kBEg",
-	"0Nj2UkcHSGYXsRx6aPN/5TqTalVf2FSX1xbOPN9OnN1aNU9jhvyERZDC7peSsoS5RIF2paOFqzJQOboL",
-	"r9bpmJDZZ/PbrS+b2vEvAXPITylTjB5u9BAIaIrfZIjb0iXmFEwXAKvqwHjQ+zlRMp/NwQtKJzLPdkzK",
-	"/0OFEw3XNWxcH/Q8Q2KD9d6tJT/VOa4x7lLkTpUe7G4n4eLS/CDgw0X3hjn9bd1PPPZ9mZC2aksHwa9Z",
-	"ylmbQ4ZbVRCRo/wGNjyAk6XC0N+Em+XfcdkvEJc9fBC0eWsPQNkenXwrdC3D0BkyXeRZGPzlrSu3MvaK",
-	"dtgyCMtHpkqm+COLZ1shbw6cXz7h4VosGGgghrCR3Wv7ELTWh+z6QRuCwIYvmOJya8zyFV5lTYuHLUAG",
-	"Xrvr2obo7DjLnlKICdZ803Mp2EHSauwyeLnIbvxuJFXu9YivORXZX/4Ge7XVJKM5VbNQIQt4pgB5eymA",
-	"WrjAVeBSQIJ4uJqFlfZ0a/GxboMHSIrHTd5E28zN0DuBrJVkRaggTGc8pYjU5LFLwsNaErRy27pwzAZJ",
-	"FlLztcpQz1q2+Lmfbmx212V6rjsi3Wi6BRaxS+nEaYVs6XL3q/vWSHOHOCwkD8MEfbUnxUY0JVZ0mtny",
-	"PqAu4PgrCf/kwtUUTpJwWsezUCvEJ+YModZ4IZALYWw4PuOCZBL+UixifJERQ/JdIq+YsuFgnZHhXQtM",
-	"pjcdlzZu8Vy3pLpdwucp/djyuWt7UQ7KPcS9OLQTRtr9tmbH5Np3n9E4BgZY95ht+seCW2IMluZuM5Fc",
-	"YI8Zr8PMWo05m9shtsvWqctHasohWoonUqXt39HqpDSz99JYRLRvSmtDTWJ5nAZchX5AVWc0XezgPVvL",
-	"aXHHbekrLibUdTtUrmMNrV1usDw+BM51cI5hWVLZVsxi4HY7UyX/ZGE7uuyktOZVqzVuNpS9XKvg6fWH",
-	"5DsW3tfnNO+QQ3pTJclZNtbvaw2cYjLNihAu5wHOJLsv38SRhGPdJ+9hbxsUbgyPJegwHANCmh4jEN+U",
-	"sS4Zo86hx65ex0jRPH1ABOPZHNErItsVBIwpkO2V+qOViN4jppQtQXHgX2uIaFVQtW4HB1OoPbqGMzPF",
-	"o4DD255Szyg0BQ04mQVJeZJwCwPexdG3OsarVqLMJz5SPTZuwMO4wOtul89GM/oPmeQpC452xmd0ssqY",
-	"Jt8PB/93n8DnH1qOZUp5ErIWIC9Natb1OyS0h3aKIqb1NE+aHkwR9rLlM8HAKrDkqs9E+LSCEMGKyKTL",
-	"BSBSEcWmuW75rvXSqvLFlZkVa+dvaHedvCq7F+Q4MNxaRylPRTXcY9QXBIjJBdAleqWxMUW0WrOUev/x",
-	"btC7f/H378/P+/jph//4LujFsPevnVXvaO/Pi0/H199tPctLi8Q9KTT5F2xZVj7tIPi2QRVLZRudjfZG",
-	"LN63onXPEqCUC9cUbe3MMuYH/5Az+3PZWWojxmrfXbPQVVCG3cAVy9rVHZfjC9QFVzvNtSgHDqxkOeWa",
-	"xaw60nehXKcYVppPn1RW5PiQ7uaKpzk8G1/nWbNgLXrgOKq2uje6DZTM2OibLRNiIm4OcL0szKC6BM5W",
-	"XIOPqY3eWiOsfcFwg+K81CE/lcyzsl+I1Vp8OJpcFFUx7cHwwqRol6bI7zcjCm2jvyab5ohAiNgdaqiZ",
-	"YMqhTm8qyh71hrxltQsqaMavWAuT0fX8h7Y1dVguLoEyPEbFaFwHWWyEJQ1VtTziM3OMYksYKH2TXGQP",
-	"SG+IHnax8jpwBbSUVtXaLicGU5nsmnjT8cbu70T9th/AYnpZPPLrt5hwrGe2VdQmwhAkC5w2oEuBf21O",
-	"C5VxL8CorK6P+K9yWRpFrYARXtcXeWH/k7DGiy2aXMqjFnSh5zJrqVAzB+rYLlHCA4IMJksYZZiL2RkX",
-	"EdvDz9TgIFvMLdBjYTjaiSJ+G6NpTV4CbaSBJbUxP1jDTPon2I6DL8JQjecENvmiRcrKwU6Kwl2GK2Vp",
-	"poxJlaS6SXLFOnU9vlnbTUcrQVZ09vvNEvUs1HpYxhjx8NABnoSLV3eET2mdaNO69rM2haaGNBOXbxs6",
-	"t3ZJqNmtOmyX9BsLFlfUgW14Z8t9Wa87LJQWr/2P2+JGKjrEQVZQ5Ddxlr0qYuvrKlscylGOklzzK9Y+",
-	"HwGcZXVFsWoHFjXf/9MeRs3Ug690L+jCVLz7g6uQ0JAEieOXosraa3YDo1muWA1UehCv7nRL+nKZ/9wa",
-	"pGe9nMsOqozY2uRnHFEbeGizHKdm8kHsJ883E0gRSfn2tgbm+c/wSiCRmCU16nrasLg7tH9JqHilaoLE",
-	"DevN1I5oSV70Yotbz+rgZUwJV2Fj04rVLibddXRZrHYdRT8rNmMd8it5gkQSsC4fXzG1QuTvlK6KnGuH",
-	"sE+h0qpX1wJn6j13h/NwrQHJpnEGvdOtQ/WBda4FLKIWeid2iwtm+TrMsqVUl0wRc2W/Hhk6bJlfOWBH",
-	"B1qSSHmpnYfCS4za1Q9crGy3sn91e/9KBRPSaop/ipKS1iF6xJT6dNOslwKdKsTkTHlNXQKUSqO5Dy5H",
-	"5tTiToK+C5jYReHjJqm66pig46WuOAUmULEGZorGuW0mdIV+dnj2+1zwrFqUk4BKU1blFKseLJbifwaO",
-	"j9/Byw45A/bBbeMXtVU1CNhHt59L3LYdrDkMa9csX7yRDf30zDoVrhbOVMHe1q40F+3DMDCeVqedWYA3",
-	"PByvbXno8jiQIWWJxS5+kFPNq0+hi3Ar9WM7MGPz4Sx26pnGIxbX5WQ2HNoyCNeILawNmWHPod0wFRdW",
-	"QdsUEgkVb+rRC8OWMbj78tRRHaxLkObbn+fu+IaB+sPyz/ji4C7SNcvTHTfHLV8tsYQtFPO63dShzUVe",
-	"zwCER9aO439ypveIP5Q0vRbhN5Ya6P7Q5nXcJWMaX1ERsbjnwps9AP3OzR3md2Pp9MrIvPkKq+h70Cyr",
-	"SC7VcDGLeWSkdE/ni4VUcLlOaO/+/d79++aPOV9Q2tMyOuqBqcjNy80PyznPWC+hE5aMK0TrR4BOwuEf",
-	"GzQ7PmpgIHeQLJhyLW7Nx8KiNX94pxwSVzat5hpVGSIY9h6728YjMsZWxMrMb6HklGkN+zcmUpGxOQXU",
-	"QnHNxn0Cd1aHYB8A6K1j8j2W34PM/gHun/BegdNCk3GfvHFNQQjMWpM5vQIArzXAg+Ay5g65prHpkd+M",
-	"L8ybtaQcb0t83kh5aIh4u79ta/igs+nbSJG+bJF5WCRRfq3pzrZuuQ6I1+ro2IPTaOpGUcciLgvpIJzO",
-	"TmaSaVKpoWtlEoIaWA9t6OaDyUq6BUREfWa2LVFz6odVQG+Wp21LVQMhgCcPyf2Tuz+RBV5BsAOaDvWx",
-	"DKEenmV0krAHABK3YAphD9fyRd7R3p+D3v33F38/P++Xf3zX3B8vsNJzuoC+KQCrCJ1XM0liGe5DXVQk",
-	"H6SWlwsjKutaF9A4VkwbpeiSxYbnd4G3XGubtwnLD3EGI51XMjevAKEyZ8liA4IvDG+oixBXQyFBAGaX",
-	"C6hjs5TRb0JwCMGszKwNDbTJBfZwMFR0A+zPAtDB4lLjzLy+fcU+FXhi5eI2MMaTMHblS8E2+tK1hppL",
-	"8lQEzx1alMTbtMBhOAyccMFu9IBavLi3PhLnRhcaH0VH0TSczPkGpB5TK1Jc1CULms3LvwmQKY3NL2Zf",
-	"GLV1kRajJfxKh98SklT37g+G5L/PXr5wjyBc2Jib3WYykXFdJ6+Uxas6GS6hTxBz49wuwJuw6F57lWvh",
-	"DgefwxkZHFkZFaqPdrcNtjV2wdujgtF2EtqrwqCM37Urf5gH+R1/R7G1pDxbQ0d4AOVj0KkPMku89i7r",
-	"LfZ2s4t520AdNKv7ra48ZMHEQz8reFuBZ2CoLXr5rQ8ek5ibsnFsMZ4Nl2O7z9p0BrlkcVPGXltaqmgp",
-	"Noe3aNajM54khusByzbrmhWB1kNMhPrclAu12boHAGYacwy3UqQFqdkY9hOpHFiFw67AcWbVdmIpjdmD",
-	"smcj5ovAn7A1fwujuVg/fGsVCUqhbgFnvtJpryBwL/zrlthybUFxa3WyXuJBKUmq9T444XrBeIDAsZWw",
-	"30TUGMdaZkDtQ8DIWpUnXQdfZQEmNx3O3i/bfMHu0vBkrkBIPyosiDVHQJ7NpTrYWVXAIuqakk3kURyT",
-	"NUZbV9J7oIsBQoo9mL7Gp7jrrkt9u3RU/YGJOyuaJuFW7LImEGDLPoLmxI6JJAU410Z0vdq8sUXVX5Fh",
-	"YofXdRtuZ1IsQVVqFGvpocb5e9tEaQeRFvioM9tg5xsRG9VBN7Dapkbgp+Rux0fZgzO/Qko/CK0Gd8Lm",
-	"8xdovktsPkvjFM5HFnNENppyYa3iK86WFUyjcrqvZZJMaHS5YzDALZ/nAb4bhPN10tBejBHjo+HJTyc/",
-	"H987+ckLIw+3hwXds4LLkovW0Ghv57J02xCejQgFGu2CD9xwT5wnbBymTrOmyWu0PPfuRgrFh3uevq9z",
-	"8RAfsKE8/rLy6tE3lmgfqKUDp/pywfV8z1XbNJjydhhnYHzYoK7ZWPC0UpHTsGhYKDlTTAfi5C6jum3R",
-	"4SblDdrm7tYyQSVDN8QIPsfd+LCGWNOe9f9twAZe566xaXM7C+sfd/X8DrytmGv1gC+HXSG5EPN6213w",
-	"ZVPWcsl8AcSo3Ypz7YjrU/TtBYQLwtvm5nvdqNtcfWslAh9y2ljCy6K5ZNr2SsLXoQeGKUbgbkITM4BV",
-	"yzc6F0J4KoXtP2GuhSOLsQa75fPNWDaf/9AWa8BSgVt2hwdamIjNSiKvbroLGUMiduGr/UVPfU3BHkKp",
-	"aJa7jwcAltLRSMkH5TNLMq5WSHvIGmuFCrD7Nfx6CJU9/0Zywgt56h1/H3KWI4p+LgQKaShGZwhEvaAq",
-	"Q/TosiodxGRdEwisPPZeYPcTnOllCawFYCi1UFRQg0+E5s0H6WFZ62zXLGuGblzOJdHMdq1TDPLYANY5",
-	"3PVu9y7cN/CZuTJtmMN+TatxjQ/AC3azvgl2wLH+wzXa2MHAKZpzbBaL79J4AR8THlqpiN2U6PdxDm1o",
-	"03U6YH1FLvuYvc7FXsqhS+UOlQdAn5VqhRTPeAQiyqsK8ppQT/Lkcq9yKVc72ZRhAqnJksSyi/EBkGzv",
-	"3SbXhB1LFTyQOsvLDKqAgt5GbbbEU8B0fV5p5HeK3Wiu76nk3mbBfnu761PPvvIMluARn04DAq3qqT2A",
-	"//XAqSUeUP1BnueZde0sdSd+gmZ6WxD70j5zcPb+wrcEt7cjOcjJ5Ob0TRxNHgsH4CSNnLnC1iC5Bq1s",
-	"TfKYb1Q051d1alr5glCte61Y34gotzG+FkyUDcd06wy/hgalTU4MlYu6rqKi6Dibi5gpsqQrIhXAjrSH",
-	"9kd1P8AYO3tPdhflu0ZoMRa3EYULZ4Z7Xujt4tuNZJ0kNrcbdyRM5QDHE86ywlI1W3NVWg1EMBaHkhHn",
-	"ckNmbk1UiBnkctUAJETB79f9h7aeryymd7Kja8cUjjDU94l3GxJEFylsobV0BkYTFhOaEcV0Bi4BAKiy",
-	"Ocd0RnlNtVTLOhgHLWLT7MziFH43T+bY8QU3O594Iz5ITYzMF8HCQpfMltFLJoicTnfLvfGoYi31UiJR",
-	"QrXLTDEWP8D251xj8ulcYrIQq6uiVDLdpRlsdBlkD5if5VYoGptKFUE9J+w82KgJFSSWTEN/Zpokcgn5",
-	"IBylXRmHXvIkIRPmI9ntURTtib6N35bz1S59YcsyZ3NjmzqvZ7hOtnTyEEDzrtaiTbFNGTc4CFHvRiK1",
-	"5VNt4cCxqsmxdVHHBKNos/ZnbvYV9r52TceCQgx++l1kmJPRZqLhURejdQxbtjpzosED13fctE02odP2",
-	"QOVPp0mCRxg6VG1PqQl7gPKCa5KwaUZknhEm8Fg7UBlS6xisI6G1121B0lvOWUDLGgu5HBOvbsjHZRVy",
-	"aVXgnt2Ui1YbvW3DXpW1IGsqQVPN5G58Ns2T5LlDvFjvG4lZnoBOYfVKxLJbkoypVEOJPXwFFU9ESzKl",
-	"4VTnukYc04rfEd9UPBXT3HboUdZc/imy+Qu5bKhsqQ4jkikDF4gDEqgOKYwb8iZIPZAeSlMWmtoWaAyz",
-	"mZWqy2Ie/hv9fXSLHaSuzQy2DeJKqM7OViLaM/aZB7bZQYuWjaOtQiEkQsqbw51rAo1khPUR7Ys63rWv",
-	"286ExUyLkdevWS12mo/1ud58TwMS3wObR23TbHH+zlwzSozrwOqaB1KxIqmsqVNIsHFCY/Yq9aCYdgWJ",
-	"rDOpbj/UaJ5/6lo0bALEJbZ+g8gkNqYAJlalkLzeFme5QEarPt5FeclyzhMG64+LZ3YIJ4aRTpv9jmnd",
-	"hh0ewOuN6mxr8KhYlaq0suUVjpTttYbeNhDZCgixhp5xun75JysCRm2obMcySzvvhOWidhc7lmzr+ChD",
-	"v21AsZHx9/DU7t+oYD1lvIV+71C+SklQ4so5FvSR2oGNfGpHng6N4Q0TVBwmQBizNABp8ZzGzJDO2HUh",
-	"JjG7GodNvI3IScbEbpETxWZ1JTQ6yWchDUTPpcq87p1YfFiDfaDXnYqFM1HnegEtV4PM5QN1rYnw0xen",
-	"tn/sLzwx3ElQw9NdOLOciWSzOGCc5vzqgsnKs/5thiDMkvmurBn6r4rZ2E2vxhmaYgtIbu36KqRcVJCi",
-	"uzV+1h1xrP2t2OnWUCL+764icN25vmpChfGQFdu1GggTu4Wja8edXlOH1j7kZKMBeYMo3QW5btPDzzaw",
-	"6da6UGzHLAxY2I/oyqIfbOoauwG/bOnGBxWah9vy3WADdi7/32FjN+o0N/qc7bk1MPrazfkc3Q09hadm",
-	"05pBTr372/DHbgEOvPpF+Jyr9f/5t4WwQHWrrUGFr3ZvQnGUmxD7zpJpoVjKK/ho1dSDncTWAbdlB42u",
-	"ZsdKPNctwq9chFaORnhs7Ybu0rFz3cnkPIRe200rC/0wV6mawskY0gz+UaosVWKayZaF3HWJQkXF4kwG",
-	"3oyBoVzxbHUG0GTokyw6oGy0ejl99ZRcshVAJb03Ruj7MShqx/dINKeKRq4pj4PF60wYVSA17avnWbZA",
-	"atL1uSwx1fOJpNATz17YJ1B0bGvzddkPFxw/tvsRFKvSS4yicPO0SMpLXkQmRx2niL937y8pAmd9fQ0Q",
-	"HVPZCITpXLPlSCFghpnHsWQas3ogCZymuk9iGek7dMH7abyOYiGumABqdyh+M/bAfATdfHQuzkWP/Pjj",
-	"aZ7NzXURcMaPP47I+BQqffif8M2I/AIrTdzG9Pv9MTrEqLdv1sIOLDDBpSoW9lwQf237BNAVC94EZRyn",
-	"sGAq5fgMnsH6a/L9+GOv/H78wwNcAUdtZhk0XWmynPNoTpRMMGsbXgpdYxARimd9nP7TWP/4I35HyUKx",
-	"Kf+Im2Cfgtthi+m/HxsZNu6SscoF/sui9+Mf+uTURb9sZ3wXG46oIBOsKIuNwcYzbYbCY3Md/o12Co7m",
-	"GdeZGY+ZKxkD6OqYfD8kmSRGlSYs0Ywc3f0ByMH1KkGTBmGgyPiTOaC6pEzs6BKb13E9tm+BihfzGkPW",
-	"Y+hOhbt/x+Ko/P0PjdhbkYzZGJ0pdJJgMG8OAI6GmrpkjCkzY7tpzOxkBYwEX/hQCucJNQSGkUl4jJUj",
-	"dvS6oKvx4zd0Nn6A/lbDGAUBjJ9Oe8+NqTMm358c/ey8vF1yMjxCRz/PCIdVFjKzaFmlb+6HPjzhhRTM",
-	"PWbGr5gmx4MTO9rXbMFoxsXMjLU8M5As0CYjWqbMcqzZKjPipzFLFxKaYfV+Y6vxg1KKXLKVfUvxld0u",
-	"SJUXwBNsOmURwjkcnZC5zJUuqCLlhixGZGxUrWdIFkACxd+9VzLh0Wps6LYSynlAJmwlRWyWBV3jJ0f3",
-	"cZ3Hr1mmVr3TacYU0gaCS3RLfBQUPJAW6kETmIVNuM5YTFxavgvXGgHjZGmfPC13VrClmakGrF+6WDCq",
-	"uoQmWgI/CGJsf7fUI8JnQiqGE1nJnMQSXnop5LJ/LsBXHjGBPkEeG/k1BQzlzumCRnPWO+oPStnsfQc9",
-	"22xJaOc3xhbelrjCDizn4AILD+x5C4UNE5nNSQE4Z30JhsUXSl4VfgMMdHbO7IngGe+jzrA/wFHIBRN0",
-	"wTujznF/CINd0GwOx+QdI2b/hFMaMysKGnwad0Yd/NUcx3ohhcaj9WgwsD7DzCHNso/ZHTgPsI8YNTqO",
-	"OaIv3SlKQ8f8Ro3e0wzOnf5aHkJIqylG5PL/KopAZ/Tuwl/9R9KJeSUjpjUkmv6HWUA600bHeM4yij0g",
-	"7kBlTf2S2J89MCANSVOQZfA4XWQrm1OdqZx1A/BVVnRFcxZdIt8CyZf5CimoscXpD6hCJYFdMTWRmjUu",
-	"7MXn3LGICtiwu4Pjli9517sg5uSYUM0IVlacCzNzWNt9BiBkhktpXukfyrDK9h2HJ6uHtNAWCkFUQ1VX",
-	"Q6M59S4Z+pVquE1n2LlPb9JXaLTlJXdAMENm3pYLXY7mdhrxD+s/bDZisYku//RdxdPcORoc3esNh72j",
-	"4zeD+6PBYDQY/LP0Lv5iFi3X6v3g3v3l8R9/TqdDNRgMhoOTgf1vhuB9rg+hyJMEvcqdS7Zqvi2hOnsi",
-	"cyOYjz7+75/2m9/15siGg3Jkzs/EFolcWeQDxa7kJd6GA3D9B9fqeS48aTs0C1qk0loHqJ89a5507ZN2",
-	"I/AnUAHk/QZo/hTR5OTUHPZ4WiC6TcyUDXlxRVJ6ycUMYUrNdRAJ0yy5sg2UAilye/NHwRFWR9ddYhcR",
-	"z+ECE7zkDXelWUVfzcat1n3IakBIzUAy2viSrcZu4la/4SjijQLEM82SaZ88xegczBFy1aSIULO8ZIuM",
-	"CLl0WG9VTkR6tV00d2VFTzkDY+yiAN37RSLiWnsmC5FnHTW2pq6yQeh11daGNpgbcmG425C/EnEA/Qo7",
-	"zpA8zweD4+h4QBQVsUw9Qx+o4Z5VuOG0MHwC17OtUgUHdDgZ0nYHH9o19nYxAFiJICIIOQh7aQydukfb",
-	"y+7ANdfdzjMZFeC7TdcX19lR3Eh8PLcGjhUOO4gLFnP0Bfkn7Z1P6BC5RgECraPC2J5GZmiylCqbGx0M",
-	"rK3CO2NzRhFQUQoQKzozSoYD8+c665KUKiPwIKYPm78pV/CHfeXKFIzI0NF90jitYjg336DX8KibbFE3",
-	"rPvMWLb3shgDu3ZpBt+k9Po6xc7tyRvzxGMk42ayfCGz5zI2Fnh8AHJ+KVjpVvRz+EolYh+VZTf6FW5Z",
-	"L5z4ymOe9TJlcdvqbQVz3RuFSL+3bC5066vD6SZwVchwnfIkY+od4JNcVIw8v2tzIEt3892nwtaaWjhz",
-	"TcbWJdqH1H4Wjy1ekf12jJkhLh95wmZcEC23D5VLccOx+lX0rldIlIFivOX1OocIx87vb3okFxGrPrBd",
-	"tL+xZ17DC3OR8WSPFx7OOqWRS+CztOAXDWJKJojkrZIcS586SOuewy+m5Jm8YgnF8kraYGyWaO7QCtl8",
-	"sPlIrpTxutvBJEH/N5uidI3FmvPOqHN/+vO9ePDz8OefT6Kf4nt379OjKaN0EN29S+PB8C49nkxPpsPJ",
-	"0WQw+fnoKIqHd+N70fDuZDAdDOjgZ7Npi86oM7x/1B/0j/pDjEdecZnrX/EVFahwo7l8aF4ezT50RsMj",
-	"I11te8+Ovoqa7jmsxWxk4XaDmYlM8Rt5GIuzA1LCF0wuEmdRrjSJedwlgi2NpuiwtYrjwwwxcHaAuLeH",
-	"x+YJMLpiik8RVTBoCr+QGSNjc5yOSWwMXZZoBnYt+oxXMvf8xgnFHtw0K/Rcm5VqISYV80Amq2cOjqRy",
-	"6tyMSSdKXjJRKit2d5CO5hZV6HAkb0kUCjgAKdDauztQ2Gu2kCpIY0WFgHU5ylwcRON+6GxSY7Ny4bAi",
-	"sewC6IQkcrYfmVVguWrVDL+89fa1jC1XPoFzxS/Rr1dLPDzv+hMKL7po9DpvOVSNmK4+oBkIEJezAHdr",
-	"fDigPu+mAhzu7JxAJvzwuIpu39GZjC7fJ+yKJViAFvHY2kMOpxrmU2SYwQEbTZPmE0RCM5MaZ+3wn2Up",
-	"tj2cELrffGh+Ll75xoXKfvu9N0TJJZMr31RSTAOfWsPJ5RVtO8bWkoo6HHIhpFq5vleax8zGiBp1A4tO",
-	"Z09CzVAy1q2Fy1TqLKlic5lr1osnCDeRMxRzt/RCnUnFpkqCwWlfd99QndNXzEZi0QLN2MyQhYWU9I3O",
-	"bmfJhWDunD+kLuA4bLs6UAjAg0hq97BaDaCUpJvi2UaEawT0nU/u43WtrJ6xQlTfihOleU2KV385S96r",
-	"39h9xXc328sZXzRs18gKGkxQ3PsNdYGQ/+JXjLCPNMqSFXSdklMyNhJnTL7P/I4TUrtA85IL/UOXjOGv",
-	"Mfne3rWSuSJyKbrEMFsRsrH5P46Zx+fi+4Rl5nTNE0ZQ9v/QJ28hyaPMl4EELdsnBH2QmLKB5bHEjJCk",
-	"8qpo4WC01ESCmxJyLtb9prCGNyBvGNbLBdYqtFE0qlGc8s6bRHOK8wtwUjFLa04RvpXHbF2YtxZ4j+xC",
-	"t4vn7MjMN2TMR0AhiGKyC3eWotkxkCcUCxDFLXqrB7b4+f1jhuMAodS1T9QM6+8guZR9XCTQLMuedrsp",
-	"mK1KHsoFKCB01iFwwqOG4XJNinK1v2GV6hZVurj84obZKa0zD4xtFHbWD52zvqy9BQk6U0x/SCoFT7WO",
-	"flRbpWjW/uwarKlhvqqKuDAW7wcIf0G1Xhr19cJTNJ3e6S7DiaIOXmqVnW5nDidBJ5707aL0I5l6xW3G",
-	"dE6y+aoCGVc7y1tKYSiJr5UaJoo8twkmwB5II/MkgCd1im+Dcsf9uiUH4WlRnJ0pzuIHUM83HmVMZ2Nb",
-	"BkyzPkGgTeL2FfstWcSiOqSiUDZCOewvmpFQy1BhPtibnLslk4w63316e/r68a8vfz97/P7V6dnZ25ev",
-	"H10b8taQiAmG1vUu+Q/eYt5KDkQpmJCrv0oxdEDhs/tuldIqF3a5dpZXu8uiuthlyfXfZsqEN4G9JF0l",
-	"fcL7AQwZ+8daFkVVRuH3N5FRO2c3eKUPXJMZQIIcQl81E6mi7ll3eVF3kWumb7DM3Sb7ff/1O2gaxL81",
-	"q5trVsbg/WUFNflVn+DFrUuxbgkjVEDlARWXmAPfWp7GDSXcDbw8xapfQOVEFMTBSpmaMQI/j0plr1LG",
-	"kmKNHIshewwrUgiSMKTJPkDPi2KphCRd95g+OS0aXpZTOhfYk4VQTYojNOQ8QUo9mGhuozfCYvRgMf4e",
-	"kC4+JxYsd7SuUEhl1afrPVgEESra+0P+arrdoQThUZ0kbKG1+dGGQt4d3Yq8M0zArT22vJF0u3G41vDp",
-	"Z1LI7njwXbMQMu6pvtQeolqfvHWdh+dUkyumVlh4Zp/TxV6/JXzV0WAAhXx4mtjeuzbZYdNOrTrdXnq4",
-	"Rgfx9rie1u/MZIV5sRe9cqXRlznwCyTMjBw8sSF7OklKr4ZiNH4pklXxhfVRwfVGzEH2+Dt43EXx8EU+",
-	"SXjUXwt/KrnUndHRyWBwUP8JLl+t7yRJ3Ka5jADX3e5AmS22mhhhshDB88udu1v4AHwuewZYKod70M/z",
-	"csGEhq7YIPF0WThvgyuu7BRKo5NELm0xt1k7ROzuVrp5FYmAmCRCTiuAfxgp0SjLCBQ9lw5ZmiQPyBhk",
-	"sK3KxVMAa3Exo7HKlGZpKmf/X98wMEeDO/4grV9Jo0SdQW/z0sn22Y0HzAX/OtwcKNHXKPELnptv1Op2",
-	"Dk3bmmRblAibcRwq5zThVGPWvWMAM/IIkYj89jzoNjFfZjKd6MxhsmVFgOtdJ4ojiwVkiK6XKT5DrP2M",
-	"p0xnNF10bGLoRbczy6miImNAb1Dlz68YhIYjNoKcqAV2ToQ6AGtWaJcLWHHYvvuEbQCgapmUyHrFgcPU",
-	"FdYp29RYd9oidwI7rGvfJYi/O3htWs6v5urrSnXtG3Nka0zleoXLePY/z4rKYb/+vfy5zCX2RM9tBDak",
-	"ajqbS+KDgAYGzw7AJXNGzGLDqli0AFu6hse1fW+l0tKj8DZH9Qb7FEetVNuSTwpwy5sx0r/55yvjn515",
-	"Y8sBJNXB9FRaPhN1rQIoI5b7M8He+iqU1lsWihmNe9istDdTMl80n0Rl25j/wot3HcRabuwB4+yQqNBJ",
-	"V/pD0oe0ofc2n8d1Bu6Mjn/qdgq4ks6oI3NsMax01uQXSGj497v295RpROgsu+VzTTIpEevZoS1HMslT",
-	"q9UdLG8zkPB40JNkbcObzhMkny5Wm1I1K7ILD8FHxsAhsddZ1xxZEc21b/H5nXfbpi96DNCW9L/SJPPD",
-	"pX+XU22XAI5UeMgiMMPNXyqjvFGSrCWSb0oT0O9Hn67x00bKOVpqW0UO2Jhx8qENfoDLFq8TU4N9xZR0",
-	"RVILJePc9Q4Db71mCjMcV4nEEhh9mRdjud47DT5P2C0kt6/lfAeTxF1Vz60lG5VMtT3ZyBd0hwkY+y3J",
-	"azK/byo973yKiyk2KuHlSnT2Sfz0bj9M1M5b7X2XY3ddzJ9FfczuiVHJBTGUS7hYUgVgNQiYY13dgNVY",
-	"evr+polcWtTILoQcBBlbPh0/IBRvK/p2zPgVEx7CF7jdYwAMFCgYmCKRVAosNnDOW0RBolis3N0rAioW",
-	"4UJnZt1cKfF6pxQYEYgb6jv9bXMKuORcOAS6btEszV7FNYHGNtgvw4UJEAfRWjmbWd6QYm55+gcr4ZQq",
-	"kzL8rG98N25tEc5sk/xtZH2FrG+Y+32oKKaLR3zqsBTKejs0pv9Z8f3tIcB2DVx+Rn5+iHtbVNYZ8v+A",
-	"9jJiD7ZkbyMTnAC2hL5d6I1iriMLEH5TeRB0878peAEgSFfENezNukQKssjVQmorHvAENhR+yRbZptPd",
-	"jvUmVHub5QenJDOHlNUd2hOp3YGvkjihEIZawULyxW2To7vytsjxVBCZZ+5UKsQzRC+cgHdsCFFvI9G9",
-	"cwzFL41tvMNBobEsS1wZDpxTM4TGVDKfzfFQgAMR3+Mwbh02ZQjRCJbhtii9QlJHn5mkMCbhaTC4Kp+J",
-	"sk4TfsluUdoVhR4WktYq+t0yqhkTY64hsQF2ntEaMpJKnZG7gwEB71vGU1ZLFjiHW6aIXQQgalWd0fFP",
-	"raXea3dTwKr4VS4xgQJA2xVn8eGgFIH6kgTZseKd8XcN3DSHpEtmDLz6jJIzcFr3QBbhpX0yNuY9QHdT",
-	"8jCRefwYfiDD/oAwccUSuWBdgs+ZIGwzAKnb+1MIgSuIKNpgBmBHT2h0CWHKczF+RnXWg8f2nj4akxnL",
-	"bBidZ8TMi8UP7HBgKwDdcYr6/Vzmqk8A954M7xLNIiliDX7jFFrpIeh9GdSHXmvnIuFXRuV9U3xlLyx0",
-	"70sG/dMt+FFKV0Qzq1cz8wYzdC5I+coCmjORmhs1PYqY1iGVF1+Iy7jJPmucvFowXYBXWVh5QNJGvbxb",
-	"giSpXPSnXHA9LxCSzFc/jncsSMtWi7p6NK8Hxzva+/P9xd+/Pz/v248//Gj+OD//8Yf/+K7T2NT17iBU",
-	"q3YwbAh0o2pLwrj3CH4SMX7FSswIjHOXC1Chw8oK+BMf9O5ffBp2jwbXPe/zd3vhHAGIMgyzZ7sAVrCU",
-	"eTwiP50MB73h0bmAy0bE3+ZzYZhzRD6dd/SCRZYmzjuj886wPzjvdM87PIY/3VPMV1rmKmLwtZEJLoX4",
-	"TrO3CG41M4QbY3bVd50q+v6Q+ldDvJKneGXIpwZXmKHbpSgeuy7iiwvPO6NP5x2V4+RULraNFFxXcLHO",
-	"o4ixmMXnnevrcwEMuQMGdSkiDhbVmtPFggnrZCj+9CS8lQ2bst3tVdWXxMUVz+j2mtmn3nXfEAS1kaSL",
-	"rJKUuz3XyFntM0Uj9p/V5GMPtrG4/XiwmarExVWz+xQWvi1YpAJUInB42PU5mIe03NjtHlKPWLaASx+A",
-	"3J/6LwNdRypjalRg1M0JGyJ2PHu3FWq+KTGisaUwYraKy/LQXzBlDHrzfl0DG/3AGGDQ2iKT4CWrK9Qs",
-	"Z/RFCzWbyHuN0HYonPQmdxuFk39JRu52MnnJgMf++WH4z8s/j+Kf8sdysLinhvSX4+gRezL7lf/35bP0",
-	"hXz14bV+k/9j+f+v/jkYHh2f3L3308/36SSK2XQ2551uJ1eJ7UClR3fumAPWTzf0Bf2dG79tVzzqdeII",
-	"qF/FFZiAyDMNnLiWevhFKilh9NCaCYTBTgKoknno78Gn8o+tKNQgkmphqAVCT5fPtqXj6PHqEi2JkMT5",
-	"5sEpBDpNHQp1RUy1q7j0du+AFZdvLOi393Rj+u2x/vWFlU2THfxbRHX20CO2s3gJqVyy+WGiitzfzj3U",
-	"hB09av6kL0oml0bPrvWUQA9ARaeuC70xzcFtkkqRAX9OwOmakXxhVIqYZszl9HTDqjm+8FtqDSPTRb6l",
-	"MizEPYPhm8F6xsaEb8EPLFvOQl9l+7Cj9YfB8pfvKtoW17697Dfd+f3Nw/Vmta42iCmXElHN3Lf5EUAJ",
-	"Ha9VJ00xb67zc/9kYJbBNq0D3o0rDTKPD20JYCPkFmYAEFzJxtBx+UBKv320zZfAvdtIm7AN1QMs7Qa3",
-	"YebCt3Dsmk/X9aVxljkB5giptOz4kLB4xhQB44BrksqUiQBb4sEisRHsFy3X/5x8Zvtuvytp2KPme/1B",
-	"mJqjOVWzMo0Z+ocKq+S98x9QOtsyXm1VPRpCdppCjhr0B4O7hlbYR3PfsHs0GPgtFGlGvsNrzPpyFKNb",
-	"Cots226AKHlfaeG7kJpnDrlyoWzy1EpEvcpl62P1G/R5g8PAzLcpr2p32JNXO8qiBlXC/PwtohXYoVes",
-	"nApoSGvRtpe6gqt6USsW78Bw7nwy/1zfqTbwDopL7FwopzYzqmtsDWzVCZZH5oGhL+eSaMaMnsNWZJID",
-	"0nhR/JjSFeT6hJWcZ1ywlxW++2ZckE2i17VTt2e315a+UkFYVDiXcsSJrj/UFtHVkFBqNEu/C7kVwe1T",
-	"R3dJF73tpPmCOrYrMCVZH6r2SnMxS9hGo14K3I1pevU5oJ+D41vgmgrDY6VssLZRY1TAWVbfEDvWpeR1",
-	"W3b7+ENy0WzSh/p/FGa1XArQXW4p3xk3ZDsH2M3d9OKb6XExI65x8CEY5FUp/icM8lDRUU4yJqjYx6Ff",
-	"JdE7n/DDNj8aV64dvCZMxCUSkt/HrU/sIPBAYvSKkckKsXewOb5rltknv9numSuS0hgwXFcP8O/QPEP+",
-	"tlReseeuccxt46LZWAbiB9jsBNeS/HD+uqLpU144OPbY521+u70X7ZDW1dcnS3aTE3XqNW7Ct6hdF02Y",
-	"bt/355awvo7gpUhWBDbJCJNL7AaUC/iIX3eJ5jOBmU+A+SozlEoUgHQgxwjSUeBy21sSvOthLK+DiJID",
-	"ZMDv6UPG4d8eQtcX5tci6rcH5lUbhv1qsK5synVxxMhszhSBVdg7dpayTPFIN5U4PbeXbMuLM/r6ggrr",
-	"XocM6SITznBb7+hkPu7az8O7afH5p7j4eDzoxXSlxw/I/QExn1wCbN97BqZJC8Zh/uAxFFKRMRcZU1c0",
-	"GRfFQHUA6sYse03FjNWllMG73g179y8woWzQPbn+Pv3X/F/xv3opF3nG9L96c5kr/S8Y8A/fdVr2JoQs",
-	"Ur/15VKq2Fup4XxcN2o3v9o8uNB460a2RXadYWXGHtW7Nz7+6RVTdMae0Qz9XUfHJ92O1zpreIQW/T9k",
-	"kpt1GfaPup0p5YkRaCd3u5hepvU0Tzqj4d3hz/etW80o3+b+u0fHJztICKT+ujy0PD2ItfuEz3LFPHAx",
-	"ERF5Zdgcmcp8b1s3FoyOA2ubkiYXTNAF77sVr2P3l3jdjeO2XEwlpPN5LtkE65YKQd0Z9gf9gVk+O7rO",
-	"qHPcH+JX5f7QOOaYlP5KmfFmUN6KXhVL2tYdE9glM5/TV0+Jee7+G8WiXIGf+V0V88MIn1hGue0H7G0O",
-	"7Vy4pV8kVDQHLsHDbftau0JBuMvmyjLF0Bhylc11to95xCt43U33zw76Xfs+969UQ5zrTTEjtI25KgK0",
-	"lhwO5TTy1g3OBlwqgCiJ5lJWUBZ2DXiZfTLX1+0lpr2bEVRhguZSM2EMXipWExnb7sfgqIat113yIZcZ",
-	"taB2cdwDL1ogAPbKjuBQ2wvc9dJ+nDKa5Qqw3uY8Y72EThg0O7YBmO/udgeDQX8wMGoIxEmKeNDvImYK",
-	"mxphO4kyGPPWe5Y5HtZCGd1OwlOONRA0SZ7gGAoGnxZ/AymmMmZJNaCyGWLBNYUpcfQIWFdsU8jJi3Md",
-	"uSPWPvd9LnhWzhXiXEeE0WjuTfO1fQnRucLoG8zW3vOKroB5zU2uas46Mx0aIb3EiIUDCTKmyUbI6Ftg",
-	"x1ph6Qu6EBeusdkookmUJxQdT3XtWAmNbMF2kYJF3tqScGP5YVk412TQJ2OzoHpMHJQz1vsolw+buSZC",
-	"hmDgwC2ksY0pAHA0oakUMyiwTvtkDMoFKJ0ZagRFyQMXzGJRwraD1xoisRwQLuFBZuQ6YwsjHcy/ofqU",
-	"Yh1gTzs3yFItmB14AtpBFxjpBWslNJtKBaDQCcUOlFRhrWGOsBufQBmdeVGsAiRsdHLtYh3ajY2C4gZG",
-	"n6EP1MPugQF4vRs9/4+Z9m6tt/ZYnLCQWg/Dd+6CLOy0D7bfhatdcQ9j1Qh2IYLwMids7lYlLsDlIoAZ",
-	"PsFJNPi5NnYOAJprryskjd1wclbusxF49pnwygBxCJkxu1qWTtyPvZJgzC9v6t9j493lUu7hdQPCOIWE",
-	"8zpRZ/mMQkK5vnFiTY2AswBpmHC2lHkSk0jqjORwNlLUC4rstDaCUOVbCkhe5+IrgnB6nRetzw5kNjZv",
-	"yuvchiUPojiaxQb4viQpujjURhdh4dvaXubJdz6pXDRiybzORWfPVTiQn1flwldM5UwxrXee9O5OX5jB",
-	"xcZijSIqIpbsU5SNT6wt9icfcpazGCYMOM/mPdAiLIPiky6U9CPfLumKUMyphYhWJNOUZw9KMF/8IrN9",
-	"JnSfPMTHQc3pjHIBpZ8UXuawaoxt312HswxUuMCTvixhnGVygaPfgRLM1Y76nZy2P271QFiZcIbCf6dD",
-	"HV8V8p1/586SopbDXNTDb/tSze5ACtado8HRoDc8sk/qbDgYDuaXOCX/ffbyBcFZdm12pH377eje3vt8",
-	"TFRzDjkXRhdtFPCo61p/BmKiNh9MZ/aabyl7entdgVXdzn59+erpk/99/+blb49fIAhtuyqAL9cfEvdj",
-	"ewqD3duD9oUsktmKh2MpDSa0eWTmiCYkWOCX6rFqv7zzCT80JioY3QxbPwI8F2CKEZ6RKeWJrhb9bMIL",
-	"wTNxcJ8hocC2KLqNJmvazaH9im9LGdh7WQ6akP21se5ubFkbXYBfv8WMARz53zRic4IThaes4HyjTAH3",
-	"78H8u6uXbpGNPpgH1MHx02nPUCOW8o3Ij2NILNCEGu0fgXg8FD7FFgnFDm8OatAep5YAAFzFuwWeCJqf",
-	"xRLENdDY5mVT3ugbcNXujddLRjRm+c2KoHFPR53zfDA4jor1gT9ZZ0eu+Ac87FZ6in0xcXHDHl3N4gJp",
-	"EYFVgERv1mJk9za8f2UpjO7l5bfWr/aMZcW5/7d9hG4lXcTZd1tUf3vR5/BLhWDWIO1rZYWyhgzSjOkd",
-	"QZcCOOMF6lIzLaH1av1gAVilTdVbFTmdLnYWGphmVEHE6YsgibdsJrW1YkHUIFsby+Z1Lsoy74WUCSjf",
-	"SP/gypZo2/oBvc0yCx+t+4pbEVuWWlHoMbKjiD45sDEGNNLGGnNuyAOaYx5/lmLAftXWo1lAVH2yn65b",
-	"eHS+fiOhSOWArqmuCqemVYUXYF5rjRZq6WKvrAK143UpVZzGE3SB/rW5aEcOqT+S0ZX4TVpG6HLzKhWv",
-	"WCiHqD1P7mMRlWGXoEn0HOwfz0VofdjGHnL0AEXrWZ+cFqNHI0fTlS4RM6nDf7pi4FRf93mfiy3ml1sw",
-	"KZLVg6oddsW1M8MaLK9Ni+tcmJ3AIzdF5F60L7qEfYzYwqaLj69owg11vxTJahwKzBuJs9pfut3cWOuG",
-	"6uxXROViVPTJxEAFhiMteA2AzW4GH0Jah78GIZy+iZQJoyKk2kCmvqZXjPDsQQGwo3JhkyL8XlJlvhYX",
-	"OqNJgsg0CY0uK70564bpCqh3Gd/b+apbZNTNuRHNq7rnC5mxOtXrbq3qVTGjwxLDXcKZvvPISYFDWbhl",
-	"CawFV3dpUXRqkwaoyCGjeMKmoNpA65W3imfsLYfQss01sB0EgMihPt4cOA+lmPJZ3yXnvmZaJnnR3lXI",
-	"zKZhXdhDpEyRKM+U425H5WKjU8o3r3Ee73BWDgNn5d3rbpX3cCtbn6CnhkBY3O4gtU4D2CKQ9Fw7wV3I",
-	"dhDrNDESdgXXALeaG6mTOV/E3eC2oY7EN/bdUjSN4wo9e0diO8odWsr9ZDYY2u+uFajY6C2yeLWFfY6g",
-	"z9ft0KyM4Cv7LSGsa/k0THHMtxSsu5whm8dQRPfN0Q/oFYMiG2dwvTbNXQrSIbXHG51jAoy4gw/wL8Pj",
-	"w/Y8Xuuh+nw8/m06sF7l6MCqBqoJF5k0Z3fEdlSZwZ9lflZ02ZvA0Qw+5VrD9o5vFNa0/SccU0GWimcZ",
-	"E7ahDzT2lyrFlA8oCBdGIb5ksfm+S1iioUfnFVMVPKSICil4RBO4PZgHbqf6qLQb1pTPoGsLBlNRY4rd",
-	"6fyBIIxM5KlZS/vniqaJWc5WxU2OM/6micjTCVMPqro/FG7RibboTqEhFsy1pmvx1AzraHjy08nPx/dO",
-	"fup2Ui7wy2ExOkhKhSzA7mf2LXwhZ0HLRjKFWnndrUwENreCb27nMSLVaZwLO4vRuSCkR3g8Iv40zLcE",
-	"2i6PSDmRc8wBCuD02QEB9K8Pq6mxi4DN2S4MTWMsIO1+axa/P1tsDewR+Oe19OsFnJetXZ9oaq/5/D79",
-	"0kFOxarsDHfJjBaKXvMUIFjxG1XCI3zMXCgAkH4O6Fff1vEzSbAp2859RKtTt4tu3SqZYQMtYU4ZSRhU",
-	"sAvXRatudvu1TX3GxaXXMLU6LHNeEi6iJI+ZJpgdEzvEqS3jsFdfNJvqB4xboN3aiNRXbBeK3OjyfcKu",
-	"WKI7rbRzO6NSxSwb1fnwdN31tqJzaKL6ziFObUWFAiL/rdImVSo+g7VeO1Kwn8TaEJoxs4JAUtfV02vC",
-	"5mBEGLOl2q+1RMPKJwmP+murKJfiiVQp3uk0ZnOugAGGH2p2aFgZ3No8y0JSOMJvCcETuXB7sKZggJsf",
-	"G47x4cQoPLBFGxXXznEjKd0K6cO3+NzhGLnzCT8057ojGNqN3Vx/ae5eMPGwrHs3z6pjeLlk2Lm4ZN6a",
-	"Bbn2pcO3y9+78W6dZYyEaotxXX8rrolZzqJYCJpkFPgDh4LUdq+erOAlPDaaCxYIV3Scz8vdbfDs3JLu",
-	"IAnuWOd6Cw3zV3vlN9UNB71/na7zOVZlgzG6GgSU87xXbjIUDr3mKk6+raiUFWd9AJGyNQLlbcNK2m3e",
-	"fqiaM+8PmStBkwN3e2IxyWTRXLe+0Ovb5TojiXO9/Rg+w+t2nUGBEXNjVprnE72QcKXRb85WIkJ+OekN",
-	"B72jn94Mj0bHJ6O7P/3TtsA3s3IHjNlfmjCNzsBtj7hX84g/mYiZvqzeX3qw4Wr0XO3QZrqyvEEyxw7m",
-	"BTCA6wXqXIQPinpE2yl5rW4HkZBs+1ljaMWHYRKmWNl2GgxPAArwxviNcgj6Xra5OtxV39IhlGfzYAwq",
-	"rOL6B5D1Co/Q14t13XicoRMX837ahoAObHrhVrQxvuymle0TnN/tYHDExTvW7LKak+PLu/XscM2JgB+3",
-	"2GSFZ/KGOAr702JNELeNP7w2sIui81158wUQ6VeQ63dYznOWXZMbv7Mz6z1iGeVJvQWFV3XBivGic2sx",
-	"LMz3WY+TYRrQXC6h6TlsfVmLB75NVI4PZ3TZgEKRfPel8u7aHWiWHxuZfBtChH3l1woU8TXhPmyV6LeF",
-	"f1BJxwwjFiQJQScMdtxWjJbxYq5IBBuAEKXkLYRZHbiBhTooMnewEA1Vxqxo1VnXXROxBw7QVvMmjeRv",
-	"Ib/GP3QOmV9TJNS1T7A5OniCTTsBn9f2lFO56JMnMklQMtOMuJQOm/gFndTIuGxgP/4aOkq+zoWXKiLk",
-	"cl/Aik0xu92U9up+8pujL9blM635hIf4zSNG42csQ/4cNGTvhzItW5FcNcfJ14mKFN6qEtTtJBiat3Cu",
-	"z3Vn9POJZc3O6HgI7efNtydHhh2scGuK2Q3uj+7eH939Gd3yWeHUj+LI/+a1m/wzOQP9Q7FiqSGv0ZA1",
-	"lkYiXx6dDAbrQoDyhIvZGRdR4YHb4gNfzKm20VxGU0wha5Q6VhaYtxsJiS78IX44xQUbHg2CD/bB1YAU",
-	"4Mapkn8yAQSwYCIGnMqhudyM2zx84HzxndHR8f2fr+sc7zukllSpPiBOrJMINS6Yiu4W8HsiJgmdoRZo",
-	"4XSMUoY5INhXAVJE9FwuIQXcMpA+cLjtV7ms5JjtWRt1K2bciKpobthuDxSk7XrFywUTqAAZraLAQfK2",
-	"pOBvTRI2zVxrE+eQguKJVF6xGHH1racfoZDwMVrCklbqG9fKKHCKByuk2EupLHXzw6Ys0iVd7ZOjWH8a",
-	"jYypdDv04NXyAMeCVNRkToH9POucrFhmu7IYyuGCjPHacQA/hU+n5d5+waqIGu/C3cEOvoP+kvHZHMMh",
-	"OGMMzVZyxv86Kc6HKPmDFOcCumGng+WRofQaLdXbTYijmj073GlQ8EHFL7G0+G0JrsTOZ8QuicejBQYA",
-	"b4PP39pgt1wyjafuA2sxlqB3MyO0JYh70SevaK6hU9PSCLWtyHUw9r+KQLcQeE6i5yLjiU0VUEznKYiM",
-	"XWih2doY4UMPtfPr3bHMs/8qO/OM+UftUqpLhFw88H7IJIEe+bfCi099z+mERTItal+dHC6rJ6365dQs",
-	"I4pkqIW5G/LnLE6tuH3WSGRPQCHrEX8D7eSWROUJgwljaz1drcZp7/pw+3mL4EJbSy/XCy2LCszChXTb",
-	"pZcnf9HSy5MddJajgM5y79bLst5ic4iU2Rr6L9hVCowVQRhVCWeqDJGUBVZ7SdSgCTNyq9qE52/lnCaX",
-	"bJGhUYkuavPd0WBAaKIlZj5U6lMt3D+8YlMeujd/FXZIYTeYm2IvYNdH1KX3ubgUcikwfTVPjXD7CSHo",
-	"O6Ofu52UacThN4JRMVsfb3Gq3p6+fvzry9/PHr9/dXp29vbl60d9AIWH9lGdUeeONWruDO5Y296MckG1",
-	"XrqU3JTFDjuKO/jyM5ZlXMx0l1jMqP6mpLGK/m7c8oSDr6q2xdLU/m7TNKGJAuAXwMocBBCHrgrFfqmk",
-	"mLlugTeJDjZo+vnEm2ODR9m/7qC9DWS+kO6PYu1QoiY0ugTP4bvP2jIfGwhsbcFwW31iDt+npdvJFKfJ",
-	"rsxQ2fO6g2Muk1hjh73CTTenmkwYE4TOFMPkMZLQjKlDtlXyWk9BmrS4QSslnwtGNmG19lR4YmxvIZfE",
-	"RqCKHAFAZEcyJVL0yanbM8PBXKAb2fyo51Qh4q/MsxGZsrWeS47/JyusKIMeDuCnPhcOIsQHasMLuCDL",
-	"OY/m6Aibs8T1ngFYhHInKDaTycqdmmFw1i9+jIOtX+CnDVFw6PYv3Q6Nr6iIWNxzKmVPlTqlYUadybSX",
-	"KSo0pq3YDLmYZrTHhOLRHERlYzcQc2oDmMqysxdLPEQ6ufXmL/8WkN+qgMSmjOU1a91bby4LH0IPOdfN",
-	"xRWJ2JZtreShP7w1PdmXiQujirNlK1XZCRDy1Dqlprm2oqcA4kJbqcB1sVvHM82SacB/h2//t+C5dcGz",
-	"wcXmcPNEw/BeRTRM8yR5buVJ0TXJNae6sLLmhVzCz/grfPUGV+AYb9lrEV5ZiqzrJ2cbyNn+R6BCm5PV",
-	"a3br449RspzLxJ2kaGRk1s+TMeVixuYr6DpGtCRTqg5WBeIaKAMfl92aDqXSmMHHilb4t8pi7op/6/n/",
-	"PsY++zH2hl4yMqHRJaGV6ZcZGGvq9Q2PNrQamszdN3jF148Ry1JZAkibwWdMtHKDPsb3kGcZullmuGil",
-	"01Mn+awzcuPpJXDdhivT46rHuZILducXphLw0O1RIWuXvYYGyz7D3xrqijVTLa4kI5dsZSxHzYBWyYQl",
-	"Usw0yaRH2HYtNunaLkOZ5mOobYOI0ce8Nx37NNxGzUqZmrEejCXU8WqTTP7BmRC0syNpvMJhfZk2DF8h",
-	"s9lV3AvWuA2zrYn6LxcZeOiOBTcy187FHA48ZeRPKdgO3FM5D4pGskFEtTEotGPQE11/XYqIaso1QTdW",
-	"2HIuSUpXRDNGnE5Gvh9X1LPxD0EAtd9hABtcup4OVfh5KstQTP+BbeaJmm9LjLPiQC2JxlIhrKNTry5A",
-	"0GRMmUf837tB7/7Fp5PrHn44uv6ucyt4/ysXl4B+x5A0ihEbj0UBJi72vzqp6H1eX+3REKCOysAd/r2u",
-	"OBq2LzEqLmxX282h1Lfv9ivuN994/Vm1XEUz9hCaIX8KaKPbFMoiv/cd1nc+TKjWfhTVzwHG5OVdkrnx",
-	"0hfByKxZpmpyd7n0m5u6UCzleVrI541NPtCo6vEIbA6112L55/4JdGSu2hTtS7ZRLNQIaBBaXWJEpA/X",
-	"mLB4xg5nmC6pJuC+Af81kKPn6OfQgZStaS71KjmM2bdTHanVa+L/sJfcVJjMpHmeHPaP7vV/rsC5DPuD",
-	"/g5OCDegur5Ht9Wx/i349h22PKKTh9piVh9h1oUDlI+xUD91rMoJf9rc0PBpY+ZSQT9H3Ddzvca3F8CJ",
-	"nW4nV8buvYN8gAPazPKTKWFXTK3QU1gqvf3yNHI6yQbM2ysmjQJVwOmZy5AQubjiGcoC70HPWToxE9t8",
-	"0m9shTYlFEXR1L/r9NVTo5uHbgNu+O7Ti9Pnj6+RGTZgYC02wRSB4V13KdvUKAxSeskFImu5FPYa6PmI",
-	"Cpf8Xl2wh0VGfM0bCjUh4eLSrLZ71eZDQJzWzNymQBD2IacJQsri8k9WNuqk8oTpysRtcHrziY8/sghc",
-	"qtVSR+9mqJAKT8icQtZDl1JBZwx7xYJ/zsPNdw+yZ1NoWgCLuywWhMRcQ5isujK2vGnzAQ9t2mmGlQl5",
-	"EkPOx4SBt0YYIgEbT0CYz3voI0ZjktgSqc3nPuGzXLESXmMlogphZ4pHofvgtHAsgSpneZuTyTXbu0D2",
-	"Mjcb+icxpq04tshjntXdigA2umtNBfund/djKMqr2c0KlZf+/3KytHN9cf3/AgAA//8=",
+	"7P19l9s2ki+OvxUc/XLPJFm2LPWDE6v/2Ntxkok3ju1rO+PfHXdfCyIhCWkKUAiyZcXb7/17UAWAoARS",
+	"pFrth9mZs2fTligQD1WFevzUh14sF0spmMhVb/ShN2c0YRn8+dNrOtP/TZiKM77MuRS9Ue/1nJEbliku",
+	"RUSmMiNPpke/0TyeEyoS/Y9nUjD8pN+Lehn7s+AZS3qjPCtY1FPxnC2oHjZfL1lv1FN5xsWsd3sb9Z7K",
+	"mOJbNl/6Zs4yRvI5I4KtSD7nYka46jb+bdRb0owuWG7W97jIlMzCKxwL9j7HB8ZETuHVSzpjZMKmMmMR",
+	"WfF8Dp8qumBkylM9qp4Q10P8WbBs3Yt6gi70HGJ8kz+7BX3/lIlZPu+NjgeDQRTYjp9h0JeFeJXTnIXm",
+	"KRUjXBAq1maOihGlH4aZsPfLVCasN5rSVLHwzHDib+FHV5UJ8pwtYJu+yti0N+r9/x6UhPIAH1MP3ORu",
+	"3QJoltG1N/9XLLvhMQtvM0+IzIiei14AJQofrttHO1t86qphQ0P7+SRhi6XMmYjXv7L19oQuyDWDjVzL",
+	"IiPxXPKYAYXnc66IJjSm8oioQtO6IpRkVCRyQX7//cmPffKKiZzQGeUCaYPnEdCH+R2ZU0WEJIrFUiSE",
+	"TacszoFlZixXJSVRoVYscxuA7FjugLeGI72IJgbwd+TsLOotuLD/Hu7en+ewLTTdc58+3YbcYQOmILbC",
+	"pKqlIcnnNCcrqldJk0jT7vjbMax9Nac5u2EZ4TD3jPXJG57PZZETnsNqcCH6+9Pj7yNY6enwmKzmTOhH",
+	"uN6NnMRFlsHGiTVZyIzVL9yI3Y4y1qyx/nT3Wev5oVbSPHN9s9Sc0IXwJr2WBZnTG3ZOTgan/rRUztPU",
+	"TqxpPuUd1n5Sr3IauEzG345HRIp0jfOA7cIdEoysWY5bJ/XnK67YHpNiolj0Rm973/augkQtLpI/CpUv",
+	"mMjDp03d939ThCduCkuaz8sJlE91pThxseRBgatffs3WjW/Fn3Z942MppimPaxYcm2+bXmyf2efVgsVh",
+	"Nca83HwPr7f3X/007Gh7TqROw4nt139TRP9cT4QKQlNOlRbuPG+eEugzHWeUsYTnz2Reow3E8L0WHqzx",
+	"aMphus7gR0aTpyzPWc2mJIwmJIUHmmaQlMN0ncEvMk3C757LNGl6qf6+8+ueiBue03pq5O77pleXT+0z",
+	"AVmv/uGXO14Nv+/63qdc1Lw05aLxjfr7zq/7jS0mdUS1gO+aXolPdH7pSxbLrIaaMvgOXgp3N88VqG3G",
+	"XFBrlbNFzXTwt3tM54arWkrLzLd/U0QUerm1Lzej7FBt+UJfe8fD0+9Ovz95ePodqHf4YanccZGzGcvs",
+	"BIu6uRWN5J8V3en+FYszVnP/KPhObwRdsNKgePzyt3evn//607OaaeDP9phJgwFmTKk2V5F5tKtNzxc8",
+	"sA0XOVlIlRMlyYKKdZ3Bl8Kv/TckbEqLNNcafdSbymxBczznk+NeVNLFUJuAOwjiFfCA2p7ckwRuQOQR",
+	"FRHFljSjOUvIZE1iuVhQdU5omqJKRydKq7laP6ZpOm5reZvRwzb3pjHbaLnAsp/gT4ee6Wst8Vs8Maby",
+	"H2TCGbzgRxkXViOMpcjNn3S5TDk6YR78oZCV2Xu6WKZAP5YEQAnIaZzD9O02vv3gqyv6nl4cJRN9sgn+",
+	"qxf15OQPpn82elsOUaqtS6nyWcbUn2nvNtoYTc3l0htO/3NjvELlcsEyf8DFGsa6uvV3ucmh4fZF75q/",
+	"G2u6SCu7YTdjROxCLoXZitGlIOSIfODJiMTZIgL9akTK1UWeFgiPHCWTiJi1jMhbO+LVrTeSXrEdCtZV",
+	"HcXsT2UYuyN6nN4O39imjW+WRxKzI/rm+K9Xz59pQv+/F789jQg1PHx89pD8yn/o60fVA/O7I/u7/iIh",
+	"OPaEKXACjB/cDN2GW4+PpraxNoz0RYVfbrv3kJTVUgqFZOzr+e3JeEIV642GJ1EvlmlaUlgu4+t3Kbth",
+	"qabrhMU8YckPa70dCSVP5Q1LKQjAKWdai+v9WVCR83ztaHyavhs8fLQ6+eOv6XSYDQaD4eB0YP430+S6",
+	"ZIIlF1pkHQ+OHx4Nh0fHJ6+Hg9FgMBoM/wkLpjDh3mNZCCNy5lTgbYzXvf6j+TX45GueA6G++vX3oyF8",
+	"qmR6E3j9EF4/wNcrkK7D48jjdnWz44Xm0WdOZ2Mil9n6SK1FrL/mCUMBQcNLh3cnLGW5PmojNRVjommr",
+	"kNt6o96KZmwuC8VQPtzQtNDne3x7FfUU+k7d4vXvci3MZ/pcF1QUNNW/QY92b3Qc9VZcCK3LVcdtLUIc",
+	"TQbYyrc+NXkHvO2hoc1jD+AZGLZqSrUnfbrQZOX/1Tvunw16UQ+9IrHelUIlvVvHAL2RKNLUSXHRTAlW",
+	"Xx/1JnwHM6AaaId3hP+8yOmMEQnOEpLPeYaHhueYZHSa+wc2jHqrjOc5Ez+Ai6FCYYOz14NHJYVNcHXZ",
+	"jnkhFVd4/rb98ZcnU0cApZmr1T7rMVvdiSCqlm17gohBTzESo8/FDU150iz9Ep45mcn1vaKXo8daZnDy",
+	"w+Nb/KxZeOLT+t+Zyi8a5AIQXpL+2Xxq12ztybqUBsb05NyCKUVnzJwITMX6Lalnn+BdCpOVSYH6jlxq",
+	"Iloqlmk6XNJ1KmniLb+3KNBDd124Cd169O1JckP5BYhpuJMPKnWd6EsyfsOELzJVLjM2zSR48/IMtMKh",
+	"Lwbba0wl4dXQu+dU6eudsC6Q9kRqiLHpQBvodQ70NgRFGmhpniY7aIkLoDm4kPSZCxC0vQpFFJOUx/0N",
+	"paHxgh9ULng9IQKv4FIovHv1qXj33+EpIWVU4SVYc3nmMqep3a1SyLYmBzjcGkKYyzQBCvCcQh2uLueA",
+	"1qrEFajnmbzBGEZV6p/sL/X/ntGYkV/kcqkJOurFqVQbBzo4fj3wDlRvQpHveCZjtPrI4Ggw3HwERGbl",
+	"bh70BzV3c1G5znsP6x6cckFT/tfm9Ko7NE3pzBpwcB38USy0dZWz9/pXX+nRtXj86qGeEJmwVK7gdja3",
+	"vYmK66vs668e6qe/6fe09gXstlMRSLmw6uG2elK7snhOs1nphNA2NxXG1fnWH6A83JyDl82p7YbMM+QO",
+	"vbazctXDSDOoXLIMBlXa3vkKn3FLS7loJUkKuGz0tQMXdE/z5btyaH2PsIzLpCQP/ZFUPLc6jr1c9C+P",
+	"Kr/cXE1u1f61iL3pw6StytV78uwfRzDJoffuDz0mEp9KqhS6kCKfV2aocpo1kHTOF+yfUujJ/P76MVyC",
+	"NGePKfoszZksWWbFVFXcsDxPkWzxmsQP0GlhPjFiTQvdUnS1oR33prPWgs3KrBrZZjnhYArdM5n/JhM+",
+	"5SwJ5cN4YU79Ni+mufcbX2Rykuo7oVYqL/GJ/6jXI605bzb4ncppCjojyylPNVXKBZvIZE3iORUzlmCg",
+	"3/garN+DLBgVqzlPWZ+81NoDt5kEVCQkY0uGy8/MKOg+VDkVwCPgX8Ah1QPPU2W8YE/Qht6hT2riKlRv",
+	"dKpNYctTj82k3fx6ztX0ALwfLMtkVno1qtvQmtbsSQRoDU5+xUROVpkUsz45HQwqaRUxFVqLnTCI25+T",
+	"08GQCAlbzhVRfCZYQrjQX5ygvpumcsXgyVM/Po1+aci1uhRcYHZHzgQVuX72LCKnwxP9/87IguVzmURE",
+	"8b8gjrhgCafgqtJPPsIz1sxqU6kwg2sqswlPNMNgFJznjioUF1ojzy+FzUA4J6fHx+bSWRbAYrADERnj",
+	"po+JomtFViYh4fj7MjONK7LgSnEx0188IrlEt7PdNHVOzgYDQgn4lomcXgpZZPDpCVFSL0/PFzMitEK7",
+	"ZCLRFmoimTEaMEsF3GweA75kebY+upgGA45veD6H6WiiPhucRITqB8lcrnB2mBqjSC5Jnq2RA/rNfrzb",
+	"qGeiHB0UKwwSb6rNseam9CXukC+IYy1dYXkV3RHfCa4N1RsNnNIDfzvfjv4brgS8rNifhZbZA6ulD6Ke",
+	"Jkb4Q5+6u6KZVrvNF0bQH5/qb4plYt6iF7+taG0p4EAtdi1TLria+6uDez0r2t3rYLvqGzSTs4wpjCV4",
+	"y/NmCiagDZANu2n3+pptdhs6Db8QwgQF2okaTS01V1pWCNDWXxbiKVcdfawJzSnqYftS1x1PM/CDY+dN",
+	"aHu+zj+4fcDl6X6ko1VFHDOWsAQ0uTlVv/nGYpmvipvRhQDgdINBAEh5lVNNCgpowQsmdvAxhY/Rt0Aw",
+	"prNrt0SNfasX/7IQJREtpUzBgMdgIajPMgMlWYuVVGumaIvjn8aGqPpo7Ikel2ewpAWaz0bqNFHmHjqm",
+	"3d0ahrRq0oF0TDct+OVFbHx42mTITZiQwmcuzKrXfGT2bisIOVnX5/hOCTVpEFo9uGYQ8N0aAY83FEUu",
+	"w0Bv9XvMo5GeXxnsM66Z26hXzXjbWJIzMZtO4jcp2FoPxdG1R/OcZXpF/48mf7zrBWOwCUMPdNO4FzhB",
+	"S2gftscxquauXQAnLT7rhovs4txsgpvjsvGqG+NxadsjNz/54c4nz94vecbURSBTQDM0ZJ0KdoNO2Ya5",
+	"vbVjRvC73lXoBK/ZOniCKVX5z7KoyeLR35KpsTkyGucsU1adrVuW/s3vyu7pxpgSfrrgosjZHsuqYRYQ",
+	"XPK6xTmGBlWxXCI1tEr/f6Uf387992Tfh0qOxsPTXjATY4uwDXu7E3Ez82nO1w98Eqrsu78f5bzq+cJq",
+	"OlXeQG2m5a4YBgtsi7u03bFNpEwZFSD9vBu8+QXPyic3dw8mWhmrfGt40cuUs8S71oNCoTF5CG4itvI4",
+	"wFtVwqdTljERdyCrH91vQpsoZM67jGaM6Z8h7BQYDy76miWiLUyh6sgqBOF1Zo3Jbym/KTPgziGBXl/h",
+	"K1mkiTbVtXyjJMnWqHRvM0kESWjBscEG0b9D+5TnRDCWQAWQFOz5FLTwnSZA5EgShAGmzNRljjmZ7OaM",
+	"gl5vk1fC0+71TukJTQHCkTRnz0W6DrHNBvn7OWoujbAyRmmWlidfpdKSwnDTg2yjVLFgye8YQ/zQo0nC",
+	"saDihcc+RjXfPjJwB5u7UYocCuU2+E5q5fn9q7WI1e6EA33n61tUZDyeL2wpX6vfAIVZF/GulVTnuMzY",
+	"gheL1q9SORWJcf62+MHt5r5HvfdHM3mkPzyyMXo8hyf+Im5Lvb7b9mFUtusuOP9i29e4UHLbH+QZFYrG",
+	"7ogOu3cvzar1AXXYrtsQVxQJzy9syUF1m1AL21JW0M4ui1hcJvQ11nJhlBLiqhnVA1/tbTfAqyJPv7iq",
+	"W8JPIs8CCjJ1VR1bM6B20Y16Qbk9t1En08p6z+sIE63X2hPvjXraKu+/pKvfTN4DKiPz4GL4MvjxUotL",
+	"WahfzO+qYu0X9p4mLOYLmp4Ttljma1MSaC8opjc1qCV7bvnAaxX7c/ttw4gcR+SE9Pt9KC6URU5mdKkq",
+	"enSdwhn1VGGi+LtoRr8cjsoecWSpoBzEHY+/EtjFjT0zW15LdodQPUvy/TLUTz3fl2wps8DKJ5m8xgzA",
+	"erUH/DtrskxpzBoO/607fc/Y0RRpN7lKy9YBv9IKYMZoAi76qSxEQlZzmbKWdDZnNjPIX1ct4xlS72ox",
+	"IZGGaSsk9/We/6Jndhv1YDXbO/BMYsRjRZUNyUQkyeRyqf+gScKgWmAhb1gS0oc3ZohvKXc8Ks/WbFKI",
+	"OH5gMS0U63gfl64VL4l+ONjIoj+JdnC+GSY4ryK9vvBzT9pPzkSJq8ZLl9+HZWSTub2jCGLL9K41kUOk",
+	"ZHbhib6kK3UIZ2a/bVnCtjAC0chW27SHMVYiDAlqzlN0jTYTGkyxRLwALFHcQXtuy+uO8nmR6wG3+VTi",
+	"F9XD2lAJYANCxuOF+QYlh03COYf6K2LWPoKIp7EBw2YlhtW3w/9rvT/9Zr9XmWS17ay06Y8fGgZw+RTt",
+	"7DjrMt2y4sIH0ovK3bPvMust59eFCO053jbS2vYWu2W2WNzGUuy45fwdzYSo7bFMWPITBqy2HC3moHcf",
+	"VZ3E2rV1MIGyXGLjrqWK1aSZ5HO2Ru8nnWVMC34MC/q1Ex9COqtLyNwGkFiyTEEpIPqETSmcVRyxrIpk",
+	"RcqIGSaoOJpM4qB3wlbbkwU4fg1UAd7epjhyRExUmkzWRApGFE9Y5FIQJmv4BZTm97t5mONpGvQwl9mh",
+	"bTX/hkBB5qo/vTdnLH4XHserCNmqd8uV3qZ4XuvI9ktHOjuVbU1JEEmIpgVDx1UMKDBFbiV71QHlrVHd",
+	"hNdYSYINqVdYhdJSlba88oonQZmiLChPq0EsSE5Ze9LxGt9WLm2ZSr0ID13vpYfM367Ir/ktKaXC5Jbf",
+	"IhQWdj/tTnhrc3NzZ++FqEq54PFDhcKa3fR2Sw9gLZWVOl+CrVQhyJpI7RZqFiCfaC3e1MhEKNZobqpb",
+	"/6ZInMr4+pyUUpO7JLKcpekeoSmX7FNfmA5zsuIX8XKC+o+tAeseyTL57SE2w/qw4GXHc8hSV/1tK8u6",
+	"ovDnxitg5leuufHkrMiw3i6TuOpq00LOrSqeyIbSMGfxvqG+uBs8SL8h/tvlQtu+K6V41yEZwL8St5Xi",
+	"En1ozmiaz9cIUbdkcpmGl4BF9a9YnnMxC/gCtHjEanDzCHIPzRi5ZsucKEZTVE+cyNkO6W9eHS0q8rWm",
+	"orzqW6BKkyyLEzEsi2GYshKYLGjCNJfzXLF02qy5KG/dYTM0qNlto9C5TdF7j3vaJ199eHbx20+3BBz/",
+	"yszUfNkL8EnbK9Ws1F2qXjJOWzIsVFg1dcftpSWbIy8Ug0xVAHMya+FilvqQPt3o4EBRch+Qxx3oFmVX",
+	"rn5zY7tLuRQk1aB6ubM7L2WzA4e5lq3E+1IuZjPfFxacrNGls+DC/3S46eSxkq/qv9oJAtGGl70hH56d",
+	"nTxskg0L+r4yTQ9Zwq79tnE3tq67Qhg6Q6+fls9wc84ymsCHmMORlEkbTTdiyIoG9KoNJX8nG8YpVSos",
+	"jLEwFB6AcK0gXrwUkD7M0lxsM3Jh0atgIAcrCoMuZ/MliFGtV/RrQkGsDAVuz3hF1+a6YlzMjDGrIjJh",
+	"KkefeTcZNStoRkXO6hQmqqfNb1i21kojWWZyYWDsGgm0XXoR/iB4hRaLBc3WnTLo7Ci7HCmmENfSUplm",
+	"Z19qSaYibr2DibzK0XL/GkSHzA4nNjG6+CVITZOGue2x9kB8Kv/znNmDkEX82Nxc95Tg2Jy1eF9ZidcN",
+	"yIlWxyOv5nJlKnSkiFl/V3rjjkzFf6cifrxURDzhIIfgkFUIv82UhJgt830twO78wBYmD2FvXmgyBbm4",
+	"CbIAwA8eIs04M8HOxmw4iZV6ubxmASuzDacVWVrvSze+b6Jt/2q+QpHxo4zZzMeoTQI4nodZmL9R9QTp",
+	"kYxdJM64hgQ9mJk7JdI7NJm28SRMlQ/kBG67EDJRRzdy23084WHnvK2N3jy4v/MbJnwUYa5UwZJoK/Gk",
+	"yQNe68VXm0qyBbjBt0BuoopploSU4UA0rDwxZx53dCv7YDo7zydElGWAz2xpaXC6+gRneZavK0lkh63p",
+	"VngIpclD6/kStKYqzE84hLgd3IEyrpylqSKQUmHKqBcsWdcYGV7sbvvbEv+nJFsAApJFHjR7LEBQ0yZB",
+	"frbqVaCDtmWoJLHMMigFNbll+leEC6J/1SVK+Nr+2qRNu3JiKCCGeCBX5FrIlWhmbodftPe9l6R/Nql+",
+	"QWWtywvrQ8glnk3oq2XFeLeIR2jbBM/ZA0Nqd9Stwps1uef6hODoEp6A23HGcoIF0nUB0aBsLlJWhwqb",
+	"MsQBFfFjKaZ81jep5FyWyfaTjNFrVaK44pHscrseNK7Zxm1aCo4yFlkfInGJcdv3w1316boAZClV/LRf",
+	"m/VxbUDgTZASsD83Eh5K8rPzL+8dy6OOd6pxSHcblUq5jXUCeRgJ5ommZtn890wWyw45HnGtLby9/92l",
+	"b2cBdQf5UuWi5+hHT2nOVN5voO1DcUIdRdeWibSgQUNmsdFcAqTUlHKzQRQHUFk2yewL01sOugNf2uLb",
+	"BQiqW4Mqzq7k/yrj/YOmBVM2hcmF+rXpijqPxfnecPLbtM2N+ESnyoKNzTLTb96X+si4gy4szSCHDRWU",
+	"dj+y2BXiHSZtOJhItAdKt5/7Uz0uLUneZDxnb7hQEbrpvX8rWWSx+Tun2Yzl+PeK8dk816YobPILg3EQ",
+	"kQXLZiwi9IZlVP+BQNDmvLvElGpSJS5M3pacai0MCau/QRda2aGTlPWfmT/eblDKVcV8Vdd8eSRNV6Kj",
+	"pdQ3XlaiPm/TTlkjuu2ZCOPtXCBQO1jyGTO567dRD8Hrmp+HlPd+qGIJvgFSXZhcVpNAWKMh5zX9pZY0",
+	"A4xtzbAxFVLwmIKiuyh1S4Mv/lbN5fKq74Wd5zJ4v26mqyKeP6wgyI/IYveScD+8Q8K9D1bfXgaGIcyr",
+	"W3tOFGMNgOTbaQrNwq8tRUe9n26C/ZguyONUFgl8q8iwPyBM3LBULjU7K0sf+gLSzAcTZ/DseLuG1N6p",
+	"7WvGtHpJc2qQXWy0zFH6JsrLVa1xuy37QIRVVMod7s6op5Ys9qwNO41hfxB8c31RFyIRttdn7cJ9E53d",
+	"XF72tSWYcsEuL3czmz97U3VoNiGyEUbz/s0tx0+CnPBTCXL5KmfLJqdsla5+ek/jvBF0pTQl4rRAkWbg",
+	"MjO0oZY0vkYanzKGqJExdgNbFGnOl1BcbQN0US+mWAAnzc/zjEOGvL7HjSqNkKemEBvS6DNZQJHmhKcp",
+	"TAEagMBfCP9aI1ZLDMxWNlRmtI3tkwfoz2BaVs6W2PVRXwos7PrfIAETOoJBI79ZgDml0AmDb+SV45b9",
+	"4XhKW2jbhzajN6x0n0HLBbjQz8n4f2N4YmzL+4021YLerb1EGxa2txrraa3kGXiVMU+CabompvBUBbPK",
+	"fuYisWkH1e1E3MCaTmD2zijxFAvFElKInKem1aqewIKJZCP/7y5gFB64xaYbV88kIpMiB0RCAHRUcyge",
+	"ujY4UAeZAQLA74ZasEDxZhPLqYcO/xeWJljXFSBqULNCNYiwxlymiU3Is2jZI4N46TKJDbqj0dXStKzc",
+	"DKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsTEFyLMdNXDDq3uL5iB3An73QB",
+	"U0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBHpzTbLU/R4wmOTsMhnv/TZiSZ",
+	"s3dEYykb52Ny1M2BN/PlAdwyHpN/EW6ZX7jKZbauR3uoy40PV6/tvjGjWstUYZXdhMVQBufj6xiR1x5P",
+	"x3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2NiOb/xRKasllMWpQRk0wWszkE",
+	"buhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/IeCPZqnZoi6wrcecJ774AbFi",
+	"8FRAQpXKn8lDx6PakksNbHgIAeQz9JchgkwrlI1Fl+1OPnSvvWoK3c+DoXAU2orMQcdGXbKFFbXFHfM0",
+	"aeSO6ltNjuwImoOXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A+DYpz2Zc86+NUcHaUSPX68dc",
+	"ztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprNWF2Nbx4U+M+noGghADeRgo08",
+	"RVdrXVaoTmh8TXKJUA2udlqZvi/h8r6PHgjXLBcIgW8p9xlayJZ+oDpZ01tw7xyGQJixDHB8xpDFVl5d",
+	"plff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14Vt1I3k1ZzcpU/nEDeBDBu3n+cN4KJfVerRezsi",
+	"K6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1CMpzQlOWwUgQsucLQ6BLqpSB",
+	"Mcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579TnT5D6fPg84xDdl0d7AHb36OSLYHqv",
+	"/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozBww6BgKcWIFWLLy3+Nq7HtvXt",
+	"ZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llEmp5wNUV/GLFhmXVBp1JeE5q3",
+	"pkTDAT+nNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry8amNtmqNAt4+V+2v1oQbsqQ8",
+	"iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNdgMDuroqbM/ZUbHs4Hhqad7d6",
+	"8szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZGcESkEKqYYFf45Ny0HVvQtVYk",
+	"tToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoctocrTSxbKj+bOQG14rQuu8lY",
+	"uqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/1c/dulaYOzaamSTPUiJuK8FGkwAcElQc3HLwfFSQmsr2",
+	"mqE0d9Nv88Odcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPML0rRf1VXZGSNV3zlarEr4TyEs",
+	"7NkkDUcmn6Lwq9Liz+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMykyCvcjI8M81g1HYql8nk/E21",
+	"JLouBQUL+r7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFwA6ExrMcyfRL1htq2q1pJsHCi",
+	"vhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8k81bCM8ygl9XF9bkTV6Jn2W2",
+	"aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3oMieULmPNRR+vSVocBDQ9yAN",
+	"CfGaEHaw4hGbZvIvFg4O/sassbGRv1TrktqynwqVBW/tPyTvGGWoB3voUFx/V+XZ+qNMhp1xS7nFNPuY",
+	"cTsPcBOac/kiLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2cRhKVLE4J4JxiNRxLV8LkVu/",
+	"Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6nyALnqbctPiNbCizhfJQtbxl",
+	"MfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8PB//vEYG/v2k5lynlachKgvpAqVhEEkYTkkIt",
+	"UPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQLd+1iTlVvriyMrd3/oFGm+RV",
+	"Ob0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPrPt4OjR1f/8fXlZR//+uY/vwp6P11f/spd9ZYe",
+	"/XX14eT2q513eWkH2ZFCi3/GVtWGoB2EX90OPRGmFTmon39Tbi/OyYSlckX+YpkkOb0GNMlpeIc+DKPh",
+	"8a3bpg/D6Pi2Zqv27Wrh2Z/+D487Fue4jd7oOFq33Q6Bq8NW7+oBKjOXDLJvK9B9kRX3hKKq73+hbUz+",
+	"Z8HM17bKLVA8YN5ds9FVcOBuXctKDMWO2/EJ8CkrfXbbwFIGdrJcct1mVsCO9hISvhT7SBxex6nNHFqN",
+	"rHfhUmtz+MWvZ6c7xdDeWmQl9Bxeja9Ob7hkTAuycQwPjO3NpdVmQMUxUUeTr8RE0hxXeO4s7Loa7VYS",
+	"AoepLcEw9n17kM4Gm2ylQq5fWeRkbrtcGYXYh4AvhAO+ad9RK8x2LkXdQHjoGYWO0d+TbUtXYJ/JDril",
+	"TGidnyVhG8yj3pD3t3ZDBc35DWvhjYCMcENttfjptkY6PMeM0aSu76m+GGiobuFHPtMaGnrIAG5OcpGf",
+	"k6MhxkPF2qQ8hrvMtkNItYVtWK1o9sRbjjd3/yTqj/0AxvhzN+Tnb4zjXF/lNC9UCNUfkuubIrPgMJ5T",
+	"Z43s1aQhLzWH7WCss7dbgRG/rMdxSqRgdcaUwuZ6pqpZCbpUc5m3tNWYbaTULlfFa74UTFnRdhYXs1dc",
+	"xGwPF2aD73U5N82VnE/CLBR7pjC6qMnjpzuj80AHsIe59G+wjpOvSV/duCcwSEtdicfBbgrnicWdMjRT",
+	"hsFLUt0mObdPkcc3G6dpaSXIitY1dLdqW9OvOSxjtHh4bEHGw/h0HSHLWxemtIZ3qy05qSHN1JbUh+6t",
+	"LgUo3TLAu5SrmAYtLuN5y/FfnssmtJhTWtxKyyNupKJDXGSOIr+Iu+wFXe/hVymBH+7eqNOOFJydyxvY",
+	"VCiTEEhCnBaK37D2OX/gJa4rRsg6CBD9+T/NVdm8YHylfUEES/F+H9yFlIbkW5I8F03dLaeM5kXGarpB",
+	"BzvYXOxASKhN4mmdKGEnVfqiDL4CzqhNx0i9HRd68cFuEJ5TMpBuuOC7O7fr8Z/ik0AiCUtrjIlFw+a2",
+	"Nyf1+15kNTkZDfvNso79E7yw3Q5/trEQymAq7sLWobnddouOLF263a6j6KfuMDabgKQ/I5EEbN+fbli2",
+	"xhIIk24GsA42N5MC1NNRpXzXk7BTb9wOt7UfZ6pJYVK2I5uyNW8Be62FVryUMq2p2bVdTFYyu2YZ0U/2",
+	"63tFhv0GN7bVk4UxT6W8VtZ/4iXZdg2AuJ2NKudXd/YvsmD+fA36kMO0aZ0Rg10mgu1Yu6StuX4VISZn",
+	"2ZOSMAKUSuO5326GzKmpJANtHLpkOuS1bVK18DxBt1Ad/g0soGKrzDKaFBRTFG4wwARjvysEpMl4qEAp",
+	"KFwlLJDb9SBaE/8rcH38LjCpR9MXDtw2cFcL3IMtfOjue4mzrOkyrN2zYvlahl8N1pneJ+cI4ixz7G2s",
+	"Xv3QPgwD82l12+kNeM3DiQotL13ug04gCzhiaUi1hVdfCLUKZa8E1I/drZqaL2fR5dLUc0vq8vsbLm0Z",
+	"bODkimypUsWia0fApVHQtoVESsXr+n5GYbsdnJHFwlId7EuQ5tvf5/b6hon60/LveHdxu/z18nbHw7Hb",
+	"V0ssYftJv66bOrS9yZv5tjBk7Tz+T8HUHtGRkqY3Ulu0HQm6/5Fai3gckTFNbqiIWXJk4/pH0Aa00L/Q",
+	"32s77KhMSdEfIYznUZ5RoVw2uYKHWcJjLaWPVLFcygweVyk9evTo6NEj/Y85X1J6pGR8fASGLNcv11+s",
+	"5jxnRymdsHRcIVo/FncaDsSZ8OXJcQMD2YtkyTJYO14RR87e1v/wbjkkrnxaTbKrMkQw32NsfzYekTHY",
+	"RizT61tmcsqUgvMbE5mRsb4FsmXGFRv3CfyyOgUzAPRzG5OvEVMKZPY38PsJP3JA0TQd98lrW+pOYNWK",
+	"zOkNdBDYQFwNbmNhobMbC+1QqPweRNjFra4l5WRXpcNWZkNDqof9NwWhHm4K+2XURNxzvcLHKS4wwIl1",
+	"VXpGR1/5JXoEIVkMpqxwGdQzyRSpIOK0MglBDaxvdmTXg1l6qgVG7c46CKt+GAX0bmURBg0vEKD4+TF5",
+	"dHr2HVniEyRhOeVpIDc/XPP0KqeTlJ1Dl4oly7DvykYa0Ft69Nfg6NG7q/+4vOyX//iqJtRiAu+BnXYY",
+	"dFQkBn1DkkQGj7IEPTwIXCAXWlTWNTOmSZIxpZWia5Zonu/S8AoJg6n8SRJu1AtREC2d17LQrwChMmfp",
+	"cgsDLtxfRbkAXEPZTqDxHhdQdm8oo98EIRvCeZ4ZGxpokwvs6qyp6A7dwByirOlUiStzZOOdk2toUG5u",
+	"A2P8HG6e81wwMqVFmq/JMqVoUbXudZEWCxG8d6hDlzD5sMNwkDrlgt1pgNqGFW/8VkBbfel9GO+MLsJZ",
+	"zK9B6rFsTdxDEVnSfF7+mwCZ0kR/o8+FUQPjYECia8rVDIB0SFI9fDQYkv969fyZHYJwYSKC5pjJRNY0",
+	"e8I+UHUyXJJVxnNm57lbgDc1w3jp1SmHex5/DGdkcGZlzKo+Ft82FIi1YzXx8D1QAjASt2cZ/x7ooIE8",
+	"KsT5QxwjyvMNrMNzKNpaLPM15r14Dd81CaI+WYJn3iHOWRdGXNA8nv9aVxe1ZOKxnw6/CywgMFW/3eA0",
+	"jEWwOXnM3m/KFTLVtyaYD20f6pMt5IolTbmTbWmpoqWY5HXXvl/lPE0110MzrTzSOxIzuGVDne+3AFG9",
+	"Zv6AYd2Y7bmTIg0O9ta0f5aZhZ60SJQ4z01YYJqwcx+JjJpaZzyav4UBo40fvrWKBDWA99B51hMkHoF7",
+	"wWm7xQ6Vy1DcBnCAlxZRSpJqoRsuuF4wHiCsbSTsFxHTxrmW+Vn7EDCyVmWk2+CrTIebbYez980uX7B9",
+	"NLyYP/ZKEa+HE1yfG3CTa4blSN0af2xADYIe6eZQfdcP+hc+2mBXiMH2TUZeIk5Zx02yyI67mgaFj/4G",
+	"bs8fnWm34aEp8rnMDqZEuIY5qqZ0HYUnzsl4CVrD5XjteAIcnngNXBpHsc/dloZQ6UH8A/O91nSRdkPZ",
+	"LMF6AlVk3fKPXGOGrbQHc4mbfrYt6pBdYpKDcDEH7iATzRZUxbnbS6+fiH+2Vw2UdhAxjkO9KhYL+qXA",
+	"7G5OuoHVtlU1P5N7N87eHpz5GVL6QWg1eBKmDMSBRK4EDpcsQHFhCUcA6SkXxl2BQGPBfXgp01TfCHcX",
+	"2mfBRm9WGpqHMZR/PDz97vT7k4en33nx/eHueK0dK7gthWiNQP9mLkt/GuE5oBjTBQPMrLHmnqRI2ThM",
+	"nXpP05foEtgXOxPLofdUi14W4jEOsKXV/7Debh9RbtE+kJ0HzhDngqv5nru2bckW7aDkwSo00XZ9sOAC",
+	"p6KgYdGwzOQsYyqQwGAT8duWQW9T3qBtynctE1QSu0OM4HPcnS9rCALuiUjSBv7kZSEM+kkz1vIGlrLF",
+	"yHdrrV7w5bQrJBdiXu+4HV82JbuXzBdAbusGF2BmXF/ZYR7AxjAts3iMedoWseDeKkv+LGgjqACL55Ip",
+	"00UfX1dCfMOvCU31BNYt39iMy59bY2eS0WvEEG85rvUZhbfIOXsmgL/Pb1gGHWraH5heY/284QjAD99h",
+	"QAOIs13Y5iFERJAiJhIbr9xfpNWXuOwh7GzxRLKPywe20tJeyV/lmCV7VLEgPAwh4wbaKJ8BIqgRB4ew",
+	"CIovpFLBiWvvdv2zYAVikxdC4B0A6BsMOyAuaZZj28IShgOkcF33Yaz9915gjhWCKGURukGcKZVc1H+D",
+	"I7I4Y4Ez2kMfqg2yKJY3I4yv5pIohkJomTHIX4R+F0Et01Bsl6ndwVdqgRJgDdWrtJxIc/QH9/gAvGAO",
+	"64tgB5zrP2yH5w72k+sKvQ3X0AVUBIcJT63U8+5K9Pv4nraU9ToVs75OnL3PXxZiL93TpvCHykKgwXe1",
+	"bo/nPAYR5dWq2fS1XtSbFOn1XkV8Dc1kXGYRpKRLksgI40Ig2d7ZQ64JN5cafiBlmpeZcwH9v41WbojH",
+	"4RJ+XGkEqr8VSZvNUzyN3zssOG/vdH3q2VeewRb8yKfTgECrOoIP4N49cEqR1wP1ION5VmM7R4AVP0Ev",
+	"QNv+qKX5Zzul+hvfsm+qmclBbia7pi/iavJYOIDaq+XMDfakLrC1zIbk0Z9k8Zzf1Klp5QtCCAy1Yn0r",
+	"k6CNDbZkQhsvT9F2aZ3ZWYuo0OwjyYoa0ZoVwvVJLUTCMrKiayIzAMNp36AR1f0AY3R2znQX5V0j8xiD",
+	"3Yq+hisCPCf3bvFtZ7JJEtvHjScSpnIAxApn12GJoqm1K60GIhhLQkmoc7klM3cmqLjYaxC2Iw5+vume",
+	"NHWcJcSDlR2RmVM4gFELWOQOJIh542yhjTQWRlOWEJqTjKkcPAMAEWdyzemM8poquZb1TxbwxqRX6s1x",
+	"bj1P5pj5BQ8bux0sa6Am9qmFksUyWFBqkxhzes2ERR/ciyo2G3IjUUKV0yxj2LiBK0iYhDRkiUlirK56",
+	"NpOL9kpYSuPrIHvA+gy3QrHgVGYx1PG6LmXLlAqSSKaIkDl2coQ8II7Srgxzr3iakgnzoTv3KIb3RF9d",
+	"Y+i2AbayvF3/sE1931PcJ1MyG6wu69hOxtbYtCmyKsMSByHqbiRSWzbXtukCVrNZtnb1azCLNnv/yq6+",
+	"wt56AhmnaViIwVe/ixxTPtosNDxrN1vLsPatpWjwusxYbtolm8ou/Qcoe7uAvunovM6Y7RU1YecoL7gi",
+	"KZvmRBY5YQKvtQOVn7UO8VoS2njdjgSm1ZwFtKyxkKsx8erFfCBqIVdGBT4yh3LV6qB3HdiLsgZoQyVo",
+	"qpXtxmfTIk1/s0gnG0dssnuxVQPqlYiwuCI5yxYKoBXgI+zwoOr639c385pW/I6m3YsdFdMbWycq7Sr7",
+	"Ffn8mVw1VDRVpxHLBQMXiAWQqE4pjBfzOkg9kBZMFyy0tB2QKPowK9W2bh3+G/1ztJsdpK7tzMUt4kqp",
+	"yl+tRbxnaLUIHLMF9/Wy/VChEBJ7aOjLnSsCTfqE8RHt22bBdXDeyYRupW7m9XtWi+jno+1uVK3kCvAh",
+	"z03+vEmvxvVbc00rMSaU6fqv2satYU7C/jSNWcvUAwjrCl1aZ1Ldf8RRj39hO+Fswxampm6HyDTRpgDm",
+	"bS2wi25bCBWL11cd3gaRTYtKwOCAzdAnhAvDgKepesB0fs0O5/B6rTqb2ksq1qUqnZmyGkvK5llNb1s4",
+	"gQ7YrsajWwPcYrd/siZg1IbKtQyztPNOGC5q97BlybaOjzIC3KYLADL+Hp7a/TuzbJYKtNDvLfZcKQlK",
+	"tEPLgn5rCmAjn9qRp0NzeM0EFYcJECZsEYAy+Y0mTJPOWO8YtFVL2M04bOJtRU5yJrpFTjI2qyudUmkx",
+	"C2kgai6zHPM0QXxi0WkN5oXadCo6Z6IqlCaFGpehD9C2IcIvnl3A2/vkB55q7iSo4akI7ixrIplEDpin",
+	"vr8iMFl53r/PEITeMt+VNUP/lVuNOfRqnKEptoDk1q6RzIKLClZ7VONn7Ygk7x9Fp5+GsvB/t5Wgm871",
+	"dRMakIf32a63SpjYDQxhO+70uti09iG7CF8bUdoFsXDbw8+2MAk32u7sRtIMWNg/0rVBvdjWNboB/uzo",
+	"6AuVuYc78m5wEZ1hHzoc7FZ9LsIneLgJex4NzL72cD5GD2NP4ak5tGboXe/3bfijW4ADn34Wvudq/X/+",
+	"z0IItarV0aDCV3s2oTjKXYi9s2RaZmzBK7h41dSDTmLrgMfSQaOrObESZXiH8Cs3oZWjEYatPdAuras3",
+	"nUzWQ+j1nzay0A9zlaop3IwhzeAfpcpSJaaZbFnAX5co5CpVZzL8ZsmthbFXgWPXnkoZA9SLkKp8zQgF",
+	"5xfEql3dkBT5/C71iRj8KjKer18B7B76XV2fpa3+XRcvnpBrtgYYsHfa0H43BmX05CE0Raax7bRmIR97",
+	"E0YzuBnMq+d5vkSOUfX5OglV84mk0OjUPNgnUFBvcCcUJgDn1rllWtpBITa9xkgR16PFUl5zF30d9ayx",
+	"8c6+v6R6XPXtLcDPTGUjyKvLnXYzhaAgJm8nkinMXII8erpQfZLIWD2gS95fJJsILeKGCeBoi1A5Y+f6",
+	"T7A/RpfiUhyRb7+9KPK5fi4G7v/22xEZX0CxFP8LPhmRH2CniT2Yfr8/Rqcf9c7NeBECG0xwq9zGXgri",
+	"722fAHKokz9gcOASlixbcByD56Y72dfj90fl5+NvznEHLLXpbVB0rchqzuM5yWSKie/wUuhNhWhnPO/j",
+	"8p8k6ttv8TNKlhmb8vd4CGYUPA4DFPH1WMvpcUTGWSHwvyx+N/6mTy5shE9vhBf/jqkgEyzKS7RRynOl",
+	"p8IT/Rz+G20xnM1TrnI9H71WMgZA4TH5ekhySbS5QFiqGDk++wbIwXYJQrMNIc7I+IO+hCNSJq9ExOSu",
+	"3I7NW6BoSL9Gk/UYWg7i6T8wGEH/8YdCXLlYJmyMDiM6STFgOQdwUk1NERljWtDYHBrTJ1kB2sEXPpbC",
+	"ens1gWH0FYYxstLMXjm6Gv/0ms7G5+hT1ozhCGD8ZHr0mzbnxuTr0+PvrSc7IqfDYwxmQLG33mUhc4ME",
+	"V/ofv+nDCM+kYHaYGb9hipwMTs1sX7IlozkXMz3X8l5EskC7kyi5YIZjQYYKMn6SsMVSQofDo1/Zenxe",
+	"SpFrtjZvcR+Z44KqAAE8waZTFiNUyfEpmcsiU44qFlyTxYiMtTr5FMkCSMD9++iFTHm8Hmu6rYSrzsmE",
+	"raVI9Lag+//0+BHu8/gly7P10cU0ZxnSBgKnRCX2DwoeSH31YDf0xqZc5SwhtgLBhqS1gLGytE+elCer",
+	"LxkpmAIca7pcMppFhKZKAj8IwkSxsFs9InwmZMZwIWtZkETCS6+FXPUvBcQDYibQ78kTLb+mgA/eu1jS",
+	"eM6OjvuDUjZ7n0EjTlNV2/uVsaV3JLY2BitiuMAaC6NTQA3HROZz4sAUjb9Eszh08ra+EQzm9l6ZG8Fz",
+	"UIx6w/4AZyGXTNAl7416J/0hTHZJ8zlckw+0mP0LNBHMHnE0+CTpjXr4LaASLKVQeLUeDwbGL5pbFGX2",
+	"Pn8A9wF2K6Raj9NX9LW9RWlIldkqc3ySw73T38i1CGlubkY2x7GiCPRGb6/83f9RWjGfyZgpBcm0/6k3",
+	"kM6U1i5+YznF7isPoDipfkvM1x7QlYLEMMik+GmxzNcmbzzPii3Qhmel6IrnLL5GvgWSL3MyFqCqu9sf",
+	"ELNKArth2UQq1rixVx/zxGIq4MDOBictX/L26Irom2NCFSNYPXIp9Mphb/eZgJA5bqV+pX8pwy6bdxye",
+	"rB5Tpy04QVRDVTdDrTkdXTP0ndVwm8qxP6japq/QbMtHHoBghuzDHQ/aPNTdNOJf1n8Yc8Ados2xfVvx",
+	"pveOB8cPj4bDo+OT14NHo8FgNBj8s/Sg/qA3rVDZu8HDR6uTP/6aTofZYDAYDk4H5n8zBKa03U5Fkabo",
+	"Oe9ds3Xzz1Kq8p9loQXz8fv/+5f55He1PbPhoJyZ9aWxZSrXBjwiYzfyGn+GE7BdTjdqlq48aTvUG+rS",
+	"hY1R5WcI65FufdJuBLUFKoDc5gDNXyBSopzqyx5vC0RuSlhmzCqekQW95mKGELz6OYj2KZbemNZlgTTA",
+	"vfnDcYTR0VVEzCbiPezw7kvesE/qXfTVbDxq1YfMDYSLDSTcja/ZemwXbvQbjiJeK0A8Vyyd9skTjEDC",
+	"GiEfT4oYNctrtsyJkCuLY1jlRKRX06u3Kyt6yhkYY1cOUPIHiWiC7ZksRJ511Niauso2xLdVKxua7W7J",
+	"hWG3KX8m4gA6hfasIXlZDAYn8cmAZFQkcuEZ+kAND43CDbeF5hN4nu2UKjihw8mQtif42Oyxd4oBMFbE",
+	"YUE4TThLbejUDW0eewDP3Ea9pzJ2wNJNz7vnzCzuJD5+MwaOEQ4dxAVLOPqC/Jv2wQd0iNyiAIGmbWHc",
+	"Wi0zFFnJLJ9rHQysLeedMXmxCBYqBYgVlWslwzaq4CqPyIJmWuBB3gIc/rZcwS/2lStTMCJDV/dp47Lc",
+	"dO5+QC9hqLscURTWfWYs33tbtIFduzWDL1J6fZ5i5/7kjR7xBMm4mSyfyfw3mWgLPDkAOT8XrHQr+nmK",
+	"pRKxj8rSjX6F3dYrK76KhOdHeWag7+ptBf3c6wxRrO/ZXIjqK+DpNvZXyHCd8jRn2VuAeLmqGHl+v/Qg",
+	"QGDAiY9VbQaqX5GxcYn2oXyBJWMD+WQ+HWP2i825nrAZF0TJ3VPlUtxxrj5SgO2DE+egGO94vSogwtH5",
+	"/U1DchGz6oDtMhoa+0E2vLAQOU/3eOHhrFMa2yRFQwt+YSSmnYJI3inJsbyrh7TuOfwSSp7KGwZRr1to",
+	"rVprbJadCqAJuf7D5FzZcs3bqIeJkP53Jg3rFgtS571R79H0+4fJ4Pvh99+fxt8lD88e0eMpo3QQn53R",
+	"ZDA8oyeT6el0ODmeDCbfHx/HyfAseRgPzyaD6WBAB9/rQ1v2Rr3ho+P+oH/cH2LM9YbLQv2Cr6jA4GvN",
+	"5c/m7VHsz95oeKylq2ms21M3cdNvDmsxa1m422BmIs/4nTyM7u6AtPclk8vUWpRrRRKeRESwldYULTyZ",
+	"uz70FAN3B4h7c3ls3wCjG5bxKQIzBk3hZzJnZKyv0zFJtKHLUsXArkWf8VoWnt84pdj9nuZOzzWZtwal",
+	"M2MeTmf1zsGZVG6duzHpJJPXTJTKijkdpKO5AVA6HMkbEoUiFQBbNPZuBwp7yZYyC9KYq4IwLkdZiINo",
+	"3I+tTaptVi5s2BxLS4BOSCpn+5FZBdmsVs3wS3jvX8vY8eTPcK/4MAT1aomHVV9/Q+FDV41e5x2XqhbT",
+	"1QGasRRxOx0+XuPggGjeTQU43N05gWz/4Um1c0NP5TK+fpeyG5ZikV3ME2MPWQx2WI/LooMLNp6mzTeI",
+	"hEY9Nc7a4T/LcnNzOWFbCv1H87j45GsbKvv196MhSi6Z3vimUsYU8KkxnGzu1K5rbCNxqschF0Jma9vT",
+	"TfGEmRhRo25gAP7MTagYSsa6vbDZWL0VzdhcFoodJROE1CgYirl7eiEAlE8zCQaned0jTXVWX9EHiYUZ",
+	"NGczTRYGldM3OqPeigvB7D1/SF3ActhudcAJwINIajtYrQZQStJt8WwiwjUC+sEH++dtrayeMSeq78WJ",
+	"0rwn7tWfzpL3alS673h3s71c8VXDcY2MoMEkzL3fUBcI+Tu/YYS9p3GerqGjmpySsZY4Y/J17ndTkcoG",
+	"mldcqG8iMoZ/jcnX5ldrWWRErkRENLO5kI3J/7HMPL4UX6cs17drkTKCsv+bPnkDSR5lvgwkaJkeOOiD",
+	"xJQNLAEmeoZkIW9cexKtpaYS3JSQc7HpN4U9vAN5w7SeLzH/sY2iUY3ilL+8SzTH3V8ANYtZWnOKCLg8",
+	"YZvCvLXA+9FsdLt4TkdmviNj/ggUgkgtXbizFM2WgTyh6IAid+itHqDkx/ePaY4DMFbbGlQxrDGE5FL2",
+	"fplCIzhz23VTMFuVdZQb4GCCNmF+wrOG6XJFXEne37ASd4cq7R6/umN2SuvMA20bhZ31Q+usL+uLQYLO",
+	"Mqb+TCtFXbWOflRbpWjW/swebKhhvqqK2DcG0wgIf0mVWmn19cpTNK3eaR/DhaIOXmqVvag3h5ugl0z6",
+	"ZlP6sVx4BXzadE7z+boCi1e7yntKYSiJr5UaJlye2wQTYA+kkXkSwJM67tOg3LHf7shBeOIK0POMs+Qc",
+	"ahbHo5ypfGxKnWneJwgmSuy5Yi8xg8pUh8YUykYop/1JMxJqGSrMB3uTc1Qyyaj31Yc3Fy9/+uX5769+",
+	"evfi4tWrN89f/niryVtBIiYYWrdd8h+8zbyXHIhSMCFXf5Zi6IDCp/tpldKqEGa7Osur7rKoLnZZcv2X",
+	"mTLhLWAvSVdJn/C+AEPG/GMji6Iqo/Dzu8ioztkNXukDV2QGsCeH0Ff1QqrIgsZd7uouCsXUHbY5arLf",
+	"99+/g6ZB/FuzurtmpQ3eH9aAO1D1CV7duxSLSqgkBwcIVFziKnxpeRp3lHB38PK4Xb+Cyok4iPW1YNmM",
+	"Efh6VCp7lTKWBdbIsQSyx7AihSAJQ5rsOXpeMraQkKRrh+mTC9fMtVzSpcC2NoQq4q7QkPMEKfVgormN",
+	"3gibcQSb8R8B6eJzomO5402FQmZGfbrdg0UQhaO9P+RfTbc7lCA8rpOELbQ2P9rg5N3xvcg7zQTc2GOr",
+	"O0m3O4drNZ9+JIXsgQdRNguh/16oa+WhxvXJG9tVe04VuWHZGgvPzDgR9rEuIbqOBwMo5MPbxPSVNskO",
+	"23Zq1en23MNuOoi3x/Zrf6sXK/SLveiVLY2+LoBfIGFmZCGYNdnTSVp6NTJGk+ciXbsPjI8KntdiDrLH",
+	"38JwV27wZTFJedzfCH9mcqV6o+PTweCg/hPcvlrfSZraQ7MZAbZB4IEyW0w1MUKBIUrpp7t3d/AB+Fz2",
+	"DLBULvegn+f5kgkFHd9B4nlNx0xwxZadQml0msqVKebWe4eo5FGlIZpLBMQkEXJRATXESIlCWUag6Ll0",
+	"yNI0PSdjkMGmKhdvAazFxYzGKlPqranc/f/6hoG+Guz1B2n9mdRK1Cvo21862T668YC54J+HmwMl+gYl",
+	"fsJ783W2vp9L07Rf2RUlwoYjh8o5TTlVmHVvGUDPPEa0Jb8FEbpN9Ie5XExUbnHnchfgetuLk9jgHWmi",
+	"O8ozPsN+AjlfMJXTxbJnEkOvot6soBkVOQN6gyp/fsMgNByzEeRELbH5JNQBGLNC2VzAisP27QdsdQBV",
+	"y6RED3QXDstusE7ZpMba2xa5E9hhU/suGxXYi9ek5fyin76tVNe+1le2wlSuF7iNr/7PU1c57Ne/l1+X",
+	"ucSe6LmPwIbMmu7mkvggoIHBswNwyZwRvdmwKwYtwJSu4XVt3luptPQovM1VvcU+7qqV2a7kEwfgeTdG",
+	"+jf/fGb805k3dlxAMjuYnkrLMVHXckAZidyfCfbWV6G03rJQpi+kIyFztuMOggefwXMfP1PhOdp8fuCf",
+	"IyDkjni/eepTZafShSzML8xfveP+2cCHex/1CmX8j5CjWinCi7MdaqZZX2/Um/Aduaum+b/LJDWa6PMi",
+	"hxA3lonmc56V3a5HrmdXJSkSk++x52glfXNwVtEPJ63KD4NFKoe9Dh3ttojzw7MEGOIg8X1vvNqkSwM8",
+	"HGB7c76bF5/HtQ8+xG55zXefe6y3V75V+fMDOcvLndlnK/YQf94Krnbt5CjhKjaApnd6UUNqxlaBNt4L",
+	"6DKf6ssCr+xti9lMrnKkezrM75hm+EnJCDJLi6W+YEtiMs3cqWm8oFRRUTVbEFjVRqulEBj63ujjzVxC",
+	"2s0q02viFkMIF0R4DiX+M5arsv4fJfw5oYLIJRP2inSNKHDyCEo2hQRaRZaUB0AA4CX/06nLpi14pAW8",
+	"eQdiShhNjrAN/tEsk8WyWekqOxH+HR/ueg4bpUgHTGuEvNDeYq3+TPuQpf3OpE9jAys92sl3Uc+hw/VG",
+	"PVnkUHuTqbwpDJPS8Pdn5vsFUwj6Dto6AFFyRXIpsX2IbeARy7RYGCfawcpkAvUlB9VUNg68yXxH8onw",
+	"7qDZzOkVh9BanmvxoYmVILFC85GYFsq/qn/0vm9bLeIxQFvS/0xr+g5XbVcutV29HVLhIWvuNTd/KhOp",
+	"UZJs1O1tSxOQrqMPt/jXVoUf2jo7RQ7YWkn6Zxu4JlucVyemBvuKKWlr0peZTArbjhaSIxTLsKBknUqs",
+	"OFbXhZvL7d5Vh0XK7qGWcKPELliTZ4uo7y23u2Sq3TafL+gOk59Xjldr891Vej74kLglNtp95U7sZfd5",
+	"Pz+M3eft9r7b0d3281dRnyL1s8w85XlFM8AGRHxCk1kA0NhlYPVvisiVAemOIMNDkLHh0/E5ofgzp4HP",
+	"+A0THqAqZDkkgM8sUDCwjMQyy8BBDrkQBsCZZCzJ7K/XqIgSLlSu980it2w234MZgbihfo6F6XcGj1wK",
+	"C/gbuf675imuCPRKxBZsNisDYaeNU3m7qA4q+gxPf2MkXJaVObB+kR2+G4/WZY+1qbXTsr5C1ncstTtU",
+	"0phN//jQYwtAUenRhP7vSqh1DwHWNU/sI/LzYzxbB2Sgyf9PDE8g1HNL9tYywQpgQ+i7hd5dXDSb8iBo",
+	"gr92vACI72uS8OmUZUzkEZGCLItsKZURD3gDawq/Zsu81mNzF6q9z2rPC5LrS8roDu2J1JzAZ0mc4B2i",
+	"RrCQYnnf5GifvC9yvBBEFrm9lZx4hmQRK+AtG0KSoZbo3j2G4pcmJr3EIs+yPE9t1TPcUzNEIs9kMZvj",
+	"pQAXIr7HthSwUOAhAEnYhvui9ApJHX9kksIUEE+DwV35SJR1kfJrdo/SzoXXTAcAo+hHZRJZQrS5hsQG",
+	"UMVaa8jJQqqcnA0GBIKdOV+wWrLANdwzRXQRgKhV9UYn37WWei/tjwJWxS9yhfmq0CMn4yw5HHI1UF+a",
+	"IjtWvDP+qYGb5pB0ybSBV5/A+wpyBI5AFuGjfTLW5j10SqHkcSqL5Cf4ggz7A8LEDUvlkkUEx5mgQxr6",
+	"1pjfLyDjMIMELpM7Aq06JjS+hqywSzF+SlV+BMMePflxjJ5wbPSRE70ulpyb6cBRAJj2FPX7uSyyPoE2",
+	"Q2R4RhSLpUgUhOkX0J0ZewyVOZTQvvdSpPxGq7yv3UfmQad7X7M1kZnFmlzQNVHM6NVMv0FPnQtSvtIh",
+	"oadSca2mxzFTKqTy4gtxG7fZZ4OT10umHFao6eIDjUtQL49KTMqsEP0pF1zNHSCl/ujbccf6/3y9rCv/",
+	"99q6vaVHf727+o+vLy/75s9vvtX/uLz89pv//CrYcZ2+f4IDnQ1C0AAHg+JCN6oyJFzGkDIWM37DSogu",
+	"TCssN6BCh5Ud8Bc+OHp09WEYHQ9uj7y/v9oLVhJ6VsA0j0xj6UrrCp6MyHenw8HR8PhSwGMj4h/zpdDM",
+	"OSIfLntqyWJDE5e90WVv2B9c9qLLHk/gn3YU/ZGSRRYz+FjLBFux9aDZWwQ/1SuEHybspm8bg/X9KfVv",
+	"hvgkX+CTIZ8aPKGnbrbCDbsp4t2Dl73Rh8teVuDiskLsmim4ruBhVcQxYwlLLnu3t5cCGLJDy49SRBws",
+	"iWhOl0smjJPB/dOT8EY2bMt2e1ZVXxJY/7VC3UEFTjJ6DZ2+6JTl69fzjCn9y/E3pr0/tMBiaWJar+Fj",
+	"R/CrrR5skBYYrsn4BWbzL+7o14u0Lv7DOdCNj7ws9tpwms/BEz4ENz44uudp0gpG1iYuRj3I0YDBSid1",
+	"sNCkER9vUMHH0xMi8ArXZRM8xB7Y2317pDeS800bTtype3JLaxLY7ZAG1jqE5PgFvYA1Lmhkuk4C48EH",
+	"/Z9Gf7MedS9PM/zwMD7mOc6h40K7u5VxyleBHXpgPKSNQc5fWJo8Ns99Qd2U6ETBLwwzOKDosg/2cQBl",
+	"evBodKb/DzIDHYB0+ZvhYHAbeS5Ub7RoM96lZVqTlKmG6qpRtPbxsXwDj3M1X3ugoWTK0hQ7cAwHA5JL",
+	"cgyJ9I++/1/n5Gzwv8D6SVO5YslhkwRKqmmRzmj89AdK7Le55K5mXB8ErLraZ6OO4e4axqnnt1HG8Gb6",
+	"sO+gtYlYEOEwt9N4I0AyAS9ZjpZpLktTUOZzbZjruUU1wZPzslknz8k1dF+0FuycqnZ+ZVy2kbmfkUMZ",
+	"MUoAPnDBlV63f8V3QrV+CUtsjYN0/NFuGn0+mgEcW6g5TVNIO5ywDtxQSRHbIOqUUcXugapfz8sOn9iv",
+	"1DqGMQxIryEGavzKxp01ZyIiSjpYdpXTlKG/WAqkVyZmHF3NSMjGraz/jSWo2ARRL2/L+4yBTuN5DpE6",
+	"bMZnQ+tGKwZbr1gsWEYyiDQwkbAOMZSX5oxvDXV/ImJ+ylBwVQh6JkmlzrETJXNxw3O6GwTziffcl6QF",
+	"xTFb5hWUjd3FwzYuPMtozP53FU3E68Pkfn4y2K495uJmZ1EIb939KYM2AxBSN/tzMEWlPNjdiopHLDu6",
+	"RR6A1p/4LwNvOibbV/qiLiZhVzl6d3chL74umz6iowRz/MV16VZeskxf7fr9qqYP5DlRDHtV5xLyMOqQ",
+	"F8sVfVLkxSby3iC0DkiI3uLuAwnxX5KRo14urxnw2D//HP7z+q/j5LviJzlYPsyG9IeT+Ef28+wX/l/X",
+	"TxfP5Is/X6rXxT9W///1PwfD45PTs4ffff+ITuKETWdz3ot6RaaXOs/zpRo9eKDWIvbxA3xB/+DOb+va",
+	"YHKTOAIOfvcEIgrwXAEnbmAJfBJoRJg9I9QIg04CqO6yffCh/MfOtpIgkmr7SgrsJVmObbBgUT8wuiCx",
+	"2V+QdgBe87q2khUx1Q5C0Tu9A0IovjZdPL3RtQm3x/7XIyU2LXbwbxHV20OP2M3iZY/Eks0P41Pk/nHu",
+	"oSZ0tN/8RV+VTA5FRbVhG70XULJrQ5rLjEFgfiFFPvcdFsVSqxQJzZmtGonCqjm+8BOVfNsFo0bIFYLT",
+	"72pK2C0qY9bo1V4EJgKbqkyPCreZcSoVSyJTmW5ixhzzDLDt2s7OTpo8glj0EylTRsVhy9GXy0ze0NQJ",
+	"EZi/DxO4WBY7UPJCgmcwfD2oPgLFGJW690F/UFP3jkWUux+cckFT/pc/4WlKLUw0iKuORfBLlnEJ02QQ",
+	"8cL1HG+uB867XC5GlLKGDcj5gv1TCn2Mv79+DAUaNGePTa6qhWpjmQ1QVYGU0CXi9ceFD6B7rv1kozrf",
+	"RK68Tfy+fxreRPeqk0ObepqJWtl5wNGlnE65OIyD+okb2sS78HjvXG1vPwW9Sv91Ww9maKQvNKZAXip7",
+	"dKcsmbGMgPXHFVlIfaTbchc1B0B1+LQAyzT5o1D5ApO/NIv9W3wArdYhezyse3M8p9mshMeBnAhhbI23",
+	"/gDl/ZBzyDHyomMQlc6Q7/UazzRFs/f6d8PoeDAgjorA9foVPnNrl5Zy0SroX0DRWtQDijJI+O/KoXul",
+	"0PTE4VIqnlt4kGVmovZrER9Vfrm5GhdfW4vYmz5M+n+KoK4lGk9QdxTCDUqyRcz50oC1LZKBb79X8O3v",
+	"ETbE7epV7X3woCIqP9zhFU3uRGAXsNVdH9dC5RICD4wmpha8DBhqLRQVTG2HEAsogXNVxvqFbTXQEijf",
+	"Lfh69VbCX+1/Md2xudnd3JKO246Oz5DfdsAfWcn0dymTFU9TAwLRyWt54WjifryW9bfzJirTyf6oTH/P",
+	"aMzIL3K5xPqJ8sovhz+u3t4hJWDzmS0lYHBYJeBhKyWgboesWuCK0/8oAIDPXLdf6dE1g331UE+ITFgq",
+	"V0A+lp/KdtVff/VQP/1Nv7yJ/61kdFcyBverZPSePPvHEUxy2KtTNobNysZgS9kYfCplw6Q57qNrnB1Y",
+	"1yhbfJTiilBFKFzgX1ofo4sk0bcm7ifJJaFo7kHdRE6vgePldHoHgKBm3eLBh/IfjZ598FmB4WmmaPsD",
+	"TWSytvd80q90Q4XUJE+K/U0RvdshV/5C3jDvejtgH6UWaaKO8g4WBPBocyMI0Pr47qBWtlCFhK9LNKih",
+	"m2ieh9dDn+QWn06KmBElFwxIiqWKITSZCqqPpj/gHRDF7kMdNFicjcpgp5Z9HvzYfah8/0YT3RNNtDtS",
+	"aC06cIkGF1nh+qXdY28yjDn7yHamNBLhEu0VcNiLLJFxsTCUvst7uqDZNUu0qiAFa/KR/mgH3VETeTHB",
+	"OBijQpFlMq0NzMhsQfNKQIaJYgE434m+2WN1ozfhboBYeqhK0d7/evHjz0fD/gnp9/uVl5v5aI4UFCa6",
+	"Be2FBYF6XtU6QNygCNXZyKrPkdbBI9CKI9ityGrMEUqVyAqTy+xSlIpxZLTaaBiB+h5tKNTRhhIfgfqt",
+	"Vc6oUIkeq3sJnaWYDQZ7jJt69CNXpVEQ8phMearVGOzVG8Apr5/NYZKDrRZMFXnx489aS3z86h+fj9cK",
+	"DM0HH/R/bh94plEdfz6jCwRrxyKNiAiJOEYKMkFAxcSwJ1nNJVEMQqVsTSYFSBmXcLyga0D3CQedn3LB",
+	"nleMwS8mJbQp8CH14+9dqE3/6LHpFuC3aHEtpEpL1prXf+y6vxsg5BJqcJ9pqu1QywLti2G6lOPdN0ym",
+	"o47d8caSrA9VA6O4mKXM94RgNQyYtEY7vjvS9z0bFJrHmmTDyNiI92NF/KwtU6iJkaJ05yPGkldwsOmz",
+	"ZomHg1w6q8/J6fAYKwjgZiIxgC2KbSixba82DnJHt/ZHhzk+nAn8iq5N3grSMCpgCGvBFcn4bJ4fVAsc",
+	"WQ/svdmnDhM7Z4KKXN//JTg2FLdwBUnX4LZZUp4QmqM5a4pVoFjLNUwhuSRLGuglaFfyP5d6ngAWORXO",
+	"o0RcoPNwBDPjN+z35f2QywVJac708YL3BxLMeJpi+VPA7ICpfOrzvmtp3ms/cgidVJRMb8C31PYC/oEh",
+	"GPShcN/uQaBtguBDGA9L84DpD0ukS7q+Hwr9YU0mVFyTPKNCTVkWgaVuk3nJC6RcVzWHSZ+GnDVP8kQL",
+	"PezujOWY+ZwtFEtvWACKY0nXXyx1AzIjKKg/+BumlcAz8kzeQD5uRNyD5PS74bA9yZud/sxJ3lE7xdYO",
+	"UMIpoBiZrOj6sER/I3lyX9e4shc2NklBgUxsLfYypTEbE6rV7GrCs8vNXdCERZAYsdY3+ITZXIiAGqgX",
+	"8qVL9TeZFDNcPth5sEUdK63/IXni3DGfFY3rg08yuvJp3GF0GadlpdT8gGS+Mu++v8ye7aTRshLbdE20",
+	"FtA28drpXdj8j/95eqgL5Jkt2DuMt0EEFSs4eHo/USx7MuEWQieyyK1VK1emHIV4oNgl2aJRSmiOJfGm",
+	"WlRpcSenhOmRwSqbMDBo5RS6/rxB+MMlSrOxs1K4xZUIImZXDV31WdTPl9Usbz+0TI1xgaNTYCjcg45C",
+	"7ocivXa80l7StV+XLHKAq/RKLkqfM2YUmaBc+3Cb6yaBv2yd27G1TV1+22VHn+OiQ864N1Ui1oS9UeJN",
+	"FXhnDpChYZxCWnBa85wodsMymnqlBzID5zS2lpZFmgC+KHLYHcSGKflqBDuwBWNfkFe7DsveeKV3hmT/",
+	"kFw0VyqGgrauWlCuBKSp3RMiGx7IbkeyOdxtcAK9PC2AX1lkywPQ8YsyijJh0MAB6/+NT2uPAsQqiT74",
+	"gH/sKg/mmlFgQEWYSMrLDFxqRvL3iZkExnUYvWFaF4M0IfCflQYn+ZWtjX9X6+eg3J/jv0PrrMs9wvcd",
+	"Mu+opvjYQDSAM9DC+lKxJguZHbAM2Y4MqsN033PeVY6896Ydsqbo85Ml3eREXaQaD+FLLK1YWLK4/5Jm",
+	"u4X1DXggbxEOSQuTa7zICwF/4scRUXwmmHFsJODRA6lEyTVbIwYV4DjD48Z7EMwhwZjoQUTJAVrH7Fka",
+	"j9Pv2iHmi+FXB2biGPb4oAxrwJSxXcaduPcwvUrcFYMeO9iFvSFBFizPeKyasFp/M4/sApSfM6KWVBjU",
+	"AGgt4iDkNbcdHZ/Ox5H5e3i2cH9/l7g/TwZHCV2r8Tl5NCD6L9s5ou+NgSE4wTisH+pkhczImIucZTc0",
+	"HbsuWnUJXDlfsJfaDq7DYod3vR0ePbpCJPZBdHr79eK/5/+d/PfRgosiZ+q/j+ayyNR/w4S/CaG0B5Hk",
+	"of2CLWvWt/hKZom3U8P5uG7Wdn21APKh+dbNbIfseoUtjfZAw757SbG2xGbsKc3R0Dw+OdUmsZimPM5V",
+	"bzQ8xsSYf8i00Psy7B9HvSnlqRZop2cR4rIrNS3S3mh4Nvz+kbFntfKtf392fHLaQUIg9dcBuBeLgySN",
+	"/MxnRcbKJh2QNwdZDchU+nO+qDI6TqwtNLNcMkGXvG93vI7dn+Nzd4aj4WIqIW3Oq61JseGXE9S9YX/Q",
+	"H+jtM7PrjXon/SF+VJ4PTRKOzqQXmZ5vDn0hjacCSdtkNQVOSa/n4sUTosfd/6BYXGRQMPT2qprrw5XL",
+	"QKweDu1d2a1fplQ047FAqRK0dy877MGvjCeQZQyNIdsStM720UO8gNfd9fzMpN9etY9+ZQ3oDq/ditA2",
+	"5pnDnTHkcKjcK2/f4G7ArQIfeTyXUrE7wDzoc9LP150l9ovRMzAtadAxH8+lYkIbvFSsJzJZR2WVMhy9",
+	"isifhcwp9kqgSXIEyWiBlOYXZgaHOl7grufmzymjeZFpflrNec6OUjphECswlXRfnUWDAdQzUhdFMqV/",
+	"v4uEZWQti8yl0lrOf+ONpa+HDR9i1Ev5gmNRNE3Tn3EOjsGn7t9AiguZsLRaA7ddFYd7WvqMXUZjUzmh",
+	"V9J4bK9YM+67QqDTzxR3wjPgpPSW+dK8hKgiw0JLWK35zQu6xqg8jee23ZzJCTRI0VBc5Y33QpsmW1V+",
+	"XwI71gpLX9CFuHCDzUYxTeMipXlDcOWZJDQ2nU4dshx5Y3qpassP+6lyRQZ9MtYbqsa2Psk0yrLZ6Aaj",
+	"iQuiCQYuXCeNTWquNhMVoQspZtCZdNEnY1AuxghLDBqB6xXEBXR8FQkeOyR/um4nmvlNmaDK2VJLB/3f",
+	"UGTG7QOcae8uZU2W2YEnjvQSkWmuPNZKaT6VmTbgNImA4kgzbNKHVblwveds5iWDq5yKBMpUT29tyrCy",
+	"c6OguIHRp+kD9bCHYADedqPn/6OX3Rrkc7Dn5oSF1GbFde9sYIvNW9ZVn8HTtoqEsWopshNB+JgVNmdV",
+	"iatliimRxhGsRIOvVV0R9ISqrdc5SWMOnLwqz1kLPDMmvDJAHKaEUO+WoRP75VFJMPqb1/XvMYGmciv3",
+	"8LoBYVxAZLRO1Bk+g8ROm0p8eAH3BuU5ppfYmJHKSQF3I0W9wIHutRGEWbEDF/tlIT6jlkgvC2Eg8g5l",
+	"NjYfysvCZPcfRHHUm62PR98K1oaqTdKHjW9re+mRH3zICtHYFOdlIXp77sKB/LxZIXzFVM4yplTnRXd3",
+	"+sIKrrY2axRTEbN0n5waHLE+pffPghUsgQVzRfA9KXNZ3hH0wkW+XdE19ikwSeKxXCx4fm4iw1SZD3KW",
+	"oCe5Tx7jcNCscUY5JpFTeJlt8q5t+8hB6Jv8jEBJNIz0aQnjVS6XOPsOlKCfttRv5bT5cqcHwsiEVyj8",
+	"O13q+KqQ7/wre5c4iGr90BF+2pfZ7AEkWD04HhwPjobHZqTeloPhYH6JC/Jfr54/I7jKyKR3mbffj+7t",
+	"vc/5mXCrnQvDZA6DR13V+jMUizOWN19Mr8wzX1AOQwu4ZKO6vfrl+YsnP//fd6+f//rTM6h7y9uBG2M8",
+	"qfEV95TCgOexO4XBnC30a0JD/u4SxNWEusERIRzrQj0ys0QTEizwTfVaNR8++IB/NCYqaN0MXorFGwKm",
+	"xHMypTxVVSzz7b78MCZO7iMkFOBqDolkjo2WCDVDd9rxXSkDe2/LIVMGPjvW7caWtdEF+PZLzBjAmZu6",
+	"enSi8AVznK+VKeD+PZi/u3ppN1nrg0VAHRw/mR5pakSYoxH5dgyJBcrUDkAHew8FyeTNo7sHVmGvU5u+",
+	"mzGaeD+BEUHzk1NQG3EPFJYRbssbdQeu6o6hWDKiNsvvlq6LZzrqXRaDwUns9gf+yXodueIfMNh9OHo+",
+	"nbjwq/33yFdoFhdIi9iRHEg0uZPo6Iw99C8thdG9vPrScHxesdzd+3/bR+hW0kWsfbdD9TcPffyGEK+t",
+	"A5+KtRHKimFDCAinsffLFJLrjTrdrUMEh5SInbSE1qvxg1lDkGYZXYeSQrTqnbmcThs7C01MMZpBxKmc",
+	"0YK+f8rELJ/3RghkeSfEoTsaRxBq2wn8IWoacGvL5mUhSvDKpZQpKN9I/+DKlmjb+gG9bbQSU+wG391w",
+	"I2JLgDEa5/yGdRTRpwc2xoBG2lhj1g15QHPM489SDJiP2no07afa9oK/blt4dD5/I8GHHyvBbLabxZvs",
+	"KBdg3uwSj2y4lCqfZUz9iYoY8kcJd+OeW9CM02SCLtB/bS7qyCH1VzK6Er9Iywhdbh5M/Q0L5RC158l9",
+	"LKIy7BI0iX5zSK/mXcaHre0hSw+22vDCzR6NHKhOzG2uI7VtLW8YONU3fd6XYof5ZTdMinR9XrXDbriy",
+	"ZliD5bVtcV0KfRJ45UKLbmtfRIS9j9nSpIuPb2jKNXU/F+l6XFMyma73l253N9aiED7immSFGNlmypUS",
+	"NtOTD4qGt4MPIa3D34PmHlThrliKGgAmW4SaFcIkRVASSyFYnENSm83X4kLlNE2x4V5K42tlamtYlsms",
+	"bpoWVKbL/N7M15HLqJtzLZrXdeMLBKQNql5ntapXxYwOSwz7CGfqgQOqPJSFWyLJ8amBtDA5DFOTNEBF",
+	"ARnFCEevNXiqcgD/fMMhtGxyDUzdMBA5QJrrC+exFFM+69vk3JdMybQw7eggP8CkYV2ZS6RMkSjvlJOo",
+	"lxWiRCw3l+4Xr3GedLgrh4G78uw2qvIeHmXrG/RCEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza0r",
+	"QGo3MueTuBvsMdSR+Na5G4qmSVKhZ+9KbEe5Q0O5H/QBaxtgs0DFRG+RxatNsArsAnPbrkmnFnyuHxUX",
+	"XM390TDFsWjXVsHmMbjovr76oeHAwGXjDG43ltkF1xFSe/weBIYJMOIOPsB/GR4ftufxWg/Vx+PxL9OB",
+	"9aJAB1Y1UE24yKW+u2PWUWUGf5b+OqOrowlczeBTrjVsW2BSQyRRS0IDVE5WgA+oxSdiM9vkUK0AA5CB",
+	"/jxCRPxYihuWVboAxlRIwWOaws+DeeBmqfXQ1i2Bq93p9P7A3tIWydr8c00XaQjLOljcZDnjbxaZ6byq",
+	"+0PhFgWU7To9yzHXhq7FF3pax8PT706/P3l4+l3UW3CBHw7d7CApFbIAo4/sW/hEzoJ2YqJUK2+jykLg",
+	"cCuA4GYdI1JdxqUwqxhdCkKOCE9GxF+G/pQQPcMRKRdyiTlADZjd5Ele6RaODcmoydl2hiZAdQDtfmkW",
+	"v79ayC0kHoF/XEu/XsB52dr1iabmmY/v0y8d5FSsTbHE3xS5ZloLNYBu0FkeP8lKeIT3uQ0FAGD2Af3q",
+	"0Yem0EEs05TFevpXXUetLt1sunGr5JoNlIQ15SRlUMEumNmSwza8fsrFdW23a31fEi7itEiYIpgdk1jg",
+	"9h3zME9/tHbWxm5tbDfrjgtFbnz9LmU3LFW9Vtq5WZHXMdags3+o9BmLeuq66I16r379/QggJecsTby+",
+	"sjvB1YHIf2VrN0bUkxmfwV5vXClKFpmJ0pVTaIaeD+Kx31ZvrwmbgxGhzZbr6kQcqHwxSXnc39hFuRI/",
+	"y2yBv7Qas75XwADDP2pOaFiZ3MY6y0JSuMLvqW81cuHuYI1jgLtfG5bx4cZwHtjc4lYYot5OSjdCevse",
+	"sXP7CNfIgw/4R3OuO/YUuLOb61+au5dMPC7r3vVYdQwvV9gF02Pemg259aXDl8vf3Xi3zjJGQjXFuOAm",
+	"R6APvZ2uWAgQoh3+QP9QpRbm1ZM1vIQnWnPBAuGKjvNxubtNWwi7pR0kwQPjXG+hYf5invySOroY718v",
+	"sj7HqmzQRleDgLKe98qPNIUjfLrv5NvZ3KXirA80dmndyOW+u7OYY959qeo77w9ZZIKmh2A9KNGb0+WS",
+	"CZZge07LiXWFXl8u12lJXKjd1/ArfK7rChxGzJ1ZaV5M1FLCk1q/ebUWMfLL6dFwcHT83evh8ejkdHT2",
+	"3T9No0C9KnvB6POlKVPoDNw1xMOaIf5iImHquvr70oMNT6PnqgPoaWV7g2QO2kQJDGCgAJyL8NzVI+Je",
+	"b9btIBKSNgI5plonh2ESljHHGWh4AlCAN8cvlEPQ97LL1WGf+pIuoSKfB2NQYRXXv4Bc+0BwB2JdN15n",
+	"toHncYcQ0IFNLzyKNsaXObTIoWtZv9vBunq5d2zYZTU3x6d365np6hsB/9xhkznP5B1xFPanxZogbht/",
+	"eG1gF0Xn2/LHV0Ckn0Gu32E5z1p2TW78XmfW+5HllKf1FhQ+FYEV40XnNmJYmO+zGSfDNKC5XOnP8ejL",
+	"WjzwbaJyfDijywQUXPLdp8q7a3ehGX5sZPJdCBHmlZ8rUMTnhPuwU6LfF/5BJR0zjFiQpgSdMAo6NWWM",
+	"lvFinpEYDgAhSskbCLNacAMDdeAyd7AQDVXGsqdEXTt2xB44QB/2yhkfd7xQDp9f4186h8yvcQl17RNs",
+	"jg+eYNNOwBeiVqoXok9+lmmKkpnmxKZ0mMQv7CM21jKJ6QtGjTcCs58kVeRlIbxUESFX+wJWbIvZ3aa0",
+	"V/dT3B19sS6facMnPMRPfmQ0ecpy5M9BQ/Z+KNOyFclVc5x8ncil8FaVoKiXYmjewLn+pnqj708Na/ZG",
+	"J8Oot6Dv9aenx5odjHBritkNHo3OHo3Ovke3fO6c+nES+5+8tIt/Kmegf2TMbTXkNWqyxtJI5Mvj08Fg",
+	"UwhQnnIxe8WhWRx+tsMHvpxTZaK5jC4whaxR6hhZoN+uJSS68If4xwVu2PB4EBzYB1cDUoAfTjP5FxNA",
+	"AEsmoEkX5CgyPW89+MD64nuj45NH39/WOd47pJZUqT4gToyTCDUuWIqKHPyeSEhKZ6gFGjgdrZRhDgj2",
+	"VYAUEew1KyQxDKQOHG77Ra4qOWZ71kbdixk3olk85/t1Wd6tVzxfMoEKkNYqHA6SdySOvxVJ2TS3rU2s",
+	"QwqKJxbyhiWIq288/QiFhMMoCVtaqW/cKKPAJR6skGIvpbLUzQ+bskirPRVb5yjW30YjbSrdDz14tTzA",
+	"sSAVFZlTYD/POidrlp+7LtyaKsb47DiAn8Kn0/JsP2FVRI134WzQwXfQXzFoeK33EFeModlKzvi/Torz",
+	"IUr+IMW5Ywc2m9+qKb1GS/VOE+Ko+swOdxs4Pqj4JVYGvy3Fneh8R3RJPB4tMQB4H3z+xgS75YopvHXP",
+	"jcVYgt7NtNCGZoRM9MkLWijo1LTSQm0nch3M/V9FoBsIPCvRC5Hz1KQKZEwVC5Z0pIVma2OEgx7q5De7",
+	"Y+mx/1VO5inzr9qVzK4RcvHA5yHTFNqF3gsvPvE9pxMGfSE3Sm3L6kmjflk1S4siqUJN0MyUP2Zx6j30",
+	"/zQe8dfQTm5FsiJlsGBsraeq1TjtXR/2PO8RXGhn6eVmoaWrwHQupPsuvTz9Fy29PO2gsxwHdJaH916W",
+	"9QabQ7iOvZ+wqxQYK4IwmqWcZWWIpCyw2kuiBk2Ykd3VJjx/16r4mi1zNCpN22OuyPFgQGiqJGY+VOpT",
+	"Ddw/vCLQvt28+bOwQ5zd8MH0+rX71kfUpXeF+P/Yu97etm0m/lUIoS+eB7CdpCu6znuVuS5abG2DJmmA",
+	"ddlCW2eZsER6lBTNC/zdB96REmVJqZ04/QPkXRxJFHm6Ox6Px99vIVUhqXw1T4xz+5Eg6IPhC4/p1zhG",
+	"DfZ8vMWpujj+MH79/vx0/NfJ8enpxfsPLwcICo/0UcEwOLCLmoPDA7u2N71c8jQtXEluAqHDjhIOvvwU",
+	"skzIKO0xixk1aHoaG+jvZi2vBOaqOimWZva6LdNEEgXEL0DJ7AUQh6/KwL5AinzLFnif3cFbIv184o3x",
+	"loyyf99euQ1UvlTuRyk78qgxny4wc4iw/qCFwsJiwJmIHOfT/uHR2aG32COWgNKvuk0Kz9NuPGBc+O+Y",
+	"ew3Oz0aYOEMCgc9SMDwUT8z+eVp6QaYFj3c1hto375o45ioOU2LYK9N0c56yCYBkPNJAxWMs5hnofdIq",
+	"edRTWCYt70Gl5FvB0Basds4Kr8zaW6qC2R2oskYAEdlJTZmSA3bsvpmxYCEpjWwupnOuCfFX5dmQzWCD",
+	"c8nZ/2RFJ8qQwwHz1H9IBxHiA7XRDUKyYi6mc0qEzSF23DMIi1B9CU5kMln1pSLanPUPP7aS8tOlhivY",
+	"N/1LL+DhNZdTCPsupOzrKqY0xphmKulnmsuUylZshVzIM94HqcV0jq7yVjYQM2sjmEoR3MkkRqQnD07+",
+	"8uggv1cHSaSM1T0b7K3394Uj5JBzbC7ukIilbNvKH/rd24iTfZ+4NKE4FFuFys6BsDc2KTXLU+t6SiAu",
+	"WiuVuC7204kshXjWkr+jtz86ngd3PA0rNpOb5xqOntdcwyyP47fWn5SsSY6c6tL6mneqwMt0Ff91RhL4",
+	"gR65kxBOrEZ28clZAjnLf4QhtJlZPbJbH3+Ms2KuYjeT0iIjs3meDLTbMzb/QtYxlio243pvp0AcgTLa",
+	"ccXWtK+QxnQ+1Lxmv3UTc3c8xvmP09gXn8bO+ALYhE8XjNeGX1VgbITX95zaaNVw23L3jO749jFiIVEV",
+	"gLTpfAZyqzTomN7DfssozRKR0KqkZxrnUTB0/enHeF8jlelZ1TjXagkHv4COMUN3hxOyVuwdOljxDH9v",
+	"qCt2mWpxJYEtYGVWjimgrrIJxEpGKcuUp9hWFk29tmKoynyMtjWUmHLMd9ZjX4e3CbMS0BH0sS9tjFdN",
+	"NfkoQEoe7KgaJ9Str0PD8A0am5XinWCNtzG2DVf/9XYGRm5acD1zdC5mchAJsH+VhB2spzYflESyrYhq",
+	"VxjQXmGc6Ph1OSGqaUeCblZhxVyxhK9YCsBcTMb+d1ULz67+3wqgdo4daFjpZjlUmeepiaEc/s+WzJMi",
+	"3y0xzsoJtVIaq4UoRxdeXaKjyUCbJv78dNj/6fLm2bpPfzxdPwkeBO9/5fYlkO8Yi0Zpx8YzUYSJC/1/",
+	"PavFfR6v9vAIoY6qjTv6vRk4GrOvMCouLattsyvd9N3+ifvmG9dfNMrVPIMRkiHftESjnwsoy/reT3S+",
+	"cxTzNPV3Uf0aYCpe3qWYm25917oza8RUL+6uRN/8qEsNiciT0j83PvKeetWNR2BrqD2K5ReDZ8jIXF9T",
+	"bH9km9xCh4NGp9VjxkX6cI0xhBHsb2Fa8JRh+gbz16iOXqJfIAMpbEQu3SE59tlfpzpV647EP9pb7utM",
+	"ImXaU0eDp88HL2pwLkeDw8EOSQjXoS7eo4dirL/A3L7Dlid08jZazHoTRi4CoXzMCvUmsCEn/rS1oe2z",
+	"jRlLDf2ccN/M/Sm9vQRODHpBrs2694DsgDrUrPJTCYNr0CvKFFZB76CajVxM0oB5OwFlAqgSTs/cRooo",
+	"5LXIyBd4Db2FZGIG1mzpV1jRmhIPRfHEf+r45I2JzdseQ2t4cvPu+O14TcbQgIG12AQzAoZ37FKW1Kgd",
+	"pHQhJCFruRL2Duj5KZeu+L0usFFZEd/xhjJMiIVcGGm7VzUbQXfaMXJbAsHg75zHBClL4p+s7K6TzmNI",
+	"awO3m9PNFsf/wBRTqvWjjt7DeEKqfUBmFrIZuoRLHgFxxWJ+zsPNdw3ZualtWAiLW5QCYaFIcZusLhl7",
+	"vKnZwMiWnWZ0MiGPQ6z5mABma6RRElzjSdzm8xp9CTxksT0i1d1uzHWEaUhM7a8mKlyxBFDvSeIFF1n9",
+	"fEr1jtcqbh31KxHlGirsjpWc1qwm02La9hxORc7eKJ6tHnMOv0N3lmS75mFjXCykmhhnc3kosq5HCR0n",
+	"7dl1iP3pPT3GE38dqlIzoWpzoRosD9aX6/8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -42,14 +42,25 @@ func (i *Invoicer) Invoice(ctx context.Context, id tenant.ID, invoice uuid.UUID)
 	return found, err
 }
 
+// Filter chooses invoices. The zero value chooses all.
+type Filter struct {
+	States []billing.InvoiceState // any of these
+	Review bool                   // only drafts whose month is closed: those that wait for people
+}
+
 // Invoices lists the tenant's invoices without their lines, newest period first. next is "" at the end.
 func (i *Invoicer) Invoices(ctx context.Context, id tenant.ID, page Page) (list []billing.Invoice, next string, err error) {
+	return i.Find(ctx, id, Filter{}, page)
+}
+
+// Find lists the tenant's invoices that the filter chooses, as Invoices does.
+func (i *Invoicer) Find(ctx context.Context, id tenant.ID, f Filter, page Page) (list []billing.Invoice, next string, err error) {
 	after, err := parsePosition[InvoicePosition](page.After)
 	if err != nil {
 		return nil, "", err
 	}
 	err = i.inTx(ctx, id, func(tx Tx) (err error) {
-		list, err = tx.Invoices(ctx, after, page.limit()+1)
+		list, err = tx.Invoices(ctx, f, after, page.limit()+1)
 		return err
 	})
 	if err != nil {
@@ -94,12 +105,20 @@ func (i *Invoicer) LineOperations(ctx context.Context, id tenant.ID, invoice, li
 			if l.ID != line {
 				continue
 			}
+			if l.Kind == billing.AdjustmentLine {
+				return fault.New(fault.Invalid, "invoicing.line_without_operations",
+					"The line %q is an adjustment by a person; its explanation says by whom and why.", l.Title)
+			}
 			if l.Meter != billing.SyncOperations {
 				return fault.New(fault.Invalid, "invoicing.line_without_operations",
 					"The line %q counts %s, not operations; its explanation says what it is made of.", l.Title, l.Meter.Unit(2))
 			}
 			from, to := inv.Period.Start(), inv.Period.End()
-			if !l.From.IsZero() { // the line is about a part of the period
+			switch {
+			case l.Kind == billing.LateLine: // all operations of that month: the line is what they come to, less what was charged
+				of := l.Of.In(inv.Period.Zone)
+				from, to = of.Start(), of.End()
+			case !l.From.IsZero(): // the line is about a part of the period
 				from, to = l.From, l.To
 			}
 			list, err = tx.Operations(ctx, from, to, l.Match, after, page.limit()+1)

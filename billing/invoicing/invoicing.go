@@ -4,7 +4,12 @@
 //
 // A draft is always recomputed as a whole: the quantities of its period are read from the ledger in one statement, rated, and
 // the lines replaced. So the order, repetition or lateness of usage events makes no difference, and computing twice
-// changes nothing. An invoice that has left the draft state is never touched.
+// changes nothing. Once somebody approved what a draft shows, its lines are never touched again.
+//
+//	draft ── its month ends, and the grace window ── closed ── reviewed, adjusted ── approved ── finalized: open
+//
+// Usage that becomes known later is not lost and changes nothing that was approved: it is the difference between what the
+// month comes to now and what was charged for it, and is a line of the next draft (late.go).
 package invoicing
 
 import (
@@ -14,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/internal/audit"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
@@ -49,20 +55,107 @@ type Tx interface {
 	Invoice(ctx context.Context, id uuid.UUID) (billing.Invoice, error)
 
 	// Invoices are heads without lines, newest period first, after the given position.
-	Invoices(ctx context.Context, after *InvoicePosition, limit int) ([]billing.Invoice, error)
+	Invoices(ctx context.Context, f Filter, after *InvoicePosition, limit int) ([]billing.Invoice, error)
+
+	// LockInvoiceByID returns the invoice locked until the commit, without lines.
+	LockInvoiceByID(ctx context.Context, id uuid.UUID) (billing.Invoice, error)
+
+	// SaveInvoiceHead saves everything but what is computed.
+	SaveInvoiceHead(ctx context.Context, i billing.Invoice) error
+
+	// DropDraft removes a draft that says nothing.
+	DropDraft(ctx context.Context, id uuid.UUID) error
+
+	// LockAccount returns where the tenant's billing stands, locked until the commit: closing, approving, numbering, voiding
+	// and crediting of one tenant go one after the other. Nothing that meters waits for it.
+	LockAccount(ctx context.Context) (Account, error)
+	SetClosedThrough(ctx context.Context, m billing.Month) error
+	NextInvoiceNumber(ctx context.Context) (int64, error)
+	NextCreditNoteNumber(ctx context.Context) (int64, error)
+
+	// FrozenPeriods are the months from since up to, but not including, before, whose invoice is not computed any more, and
+	// whose late usage belongs to the draft of before: no draft of a month between them is.
+	FrozenPeriods(ctx context.Context, since, before billing.Month) ([]billing.Period, error)
+
+	// BilledFor says what invoices that are not computed any more charged for the usage of a month, by the price's id.
+	BilledFor(ctx context.Context, m billing.Month) (map[string]Billed, error)
+
+	// TotalsBefore are the totals of up to n invoices before the month, the latest first.
+	TotalsBefore(ctx context.Context, m billing.Month, n int) ([]billing.Money, error)
+
+	AddAdjustment(ctx context.Context, a billing.Adjustment) error
+	RemoveAdjustment(ctx context.Context, invoice, id uuid.UUID, by string) (bool, error)
+	Adjustments(ctx context.Context, invoice uuid.UUID) ([]billing.Adjustment, error) // removed ones, too, in the order of their making
+
+	AddCreditNote(ctx context.Context, c billing.CreditNote) error
+	SaveCreditNote(ctx context.Context, c billing.CreditNote) error
+	CreditNote(ctx context.Context, id uuid.UUID) (billing.CreditNote, error)
+	CreditNotes(ctx context.Context, invoice *uuid.UUID, after *uuid.UUID, limit int) ([]billing.CreditNote, error) // newest first
+
+	// TenantName is how the tenant calls itself.
+	TenantName(ctx context.Context) (string, error)
+
+	// KeyMaker is the public id of who made the API key.
+	KeyMaker(ctx context.Context, key uuid.UUID) (string, error)
+
+	Audit(ctx context.Context, e audit.Entry) error
+	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+	Enqueue(ctx context.Context, args interface{ Kind() string }) error
 
 	// Operations are the journal entries behind the usage events that match, newest first, after the given position.
 	Operations(ctx context.Context, from, to time.Time, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
 }
 
+// Account is where a tenant's billing stands.
+type Account struct {
+	ClosedThrough billing.Month // the last month that was closed; zero: none yet
+	Since         time.Time     // when the tenant came
+}
+
+// Billed is what was charged for a price.
+type Billed struct {
+	Units  int64
+	Amount billing.Money
+}
+
+// DefaultGrace is how long after its end a month waits for late usage before it is closed.
+const DefaultGrace = 24 * time.Hour
+
 // Invoicer computes and shows what tenants owe.
 type Invoicer struct {
-	inTx func(context.Context, tenant.ID, func(Tx) error) error
+	inTx   func(context.Context, tenant.ID, func(Tx) error) error
+	grace  time.Duration
+	issuer string // who stands on the documents
+
+	collects bool // somebody collects: jobs bring them what is issued
+}
+
+// WithIssuer returns an Invoicer whose documents are from there: a name and an address, in lines.
+func (i *Invoicer) WithIssuer(issuer string) *Invoicer {
+	with := *i
+	with.issuer = issuer
+	return &with
+}
+
+// Collected returns an Invoicer whose invoices are brought to whoever collects the money.
+func (i *Invoicer) Collected() *Invoicer {
+	with := *i
+	with.collects = true
+	return &with
+}
+
+// WithGrace returns an Invoicer that closes months so long after their end; zero means DefaultGrace.
+func (i *Invoicer) WithGrace(grace time.Duration) *Invoicer {
+	with := *i
+	if grace > 0 {
+		with.grace = grace
+	}
+	return &with
 }
 
 // NewInvoicer makes an Invoicer that works in the given transactions.
 func NewInvoicer(inTx func(context.Context, tenant.ID, func(Tx) error) error) *Invoicer {
-	return &Invoicer{inTx: inTx}
+	return &Invoicer{inTx: inTx, grace: DefaultGrace}
 }
 
 // period is the month in the tenant's zone; the zero month is the present one. A month that has not begun is refused.

@@ -139,7 +139,9 @@ func TestTemplateInTheSandbox(t *testing.T) {
 		}
 	}
 	holds := func(system, text string) bool { return strings.Contains(ada.get(playground(system)), text) }
-	until("the first sync", func() bool { return holds("zendesk", "kenji.ito@example.com") && holds("salesforce", "tom.baker@example.com") && holds("hubspot", "jo.fischer@example.com") })
+	until("the first sync", func() bool {
+		return holds("zendesk", "kenji.ito@example.com") && holds("salesforce", "tom.baker@example.com") && holds("hubspot", "jo.fischer@example.com")
+	})
 
 	ada.post(playground("salesforce"), url.Values{"table": {"Contact"}, "key": {""}, "field.Email": {"jane@example.com"}, "field.FirstName": {"Jane"}, "field.LastName": {"Smith"}, "field.Phone": {"+14155551234"}, "field.Company__c": {"Acme"}})
 	until("the new contact", func() bool { return holds("hubspot", "jane@example.com") && holds("zendesk", "jane@example.com") })

@@ -29,6 +29,9 @@ const (
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
+	Hold       = "hld"
+	Adjustment = "adj" // of a draft
+	CreditNote = "crn"
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,16 +47,23 @@ func (t *Tx) LockInvoice(ctx context.Context, draft billing.Invoice) (billing.In
 // SaveDraft replaces head and lines of a draft. An invoice that is no draft is not touched: that is the fault
 // billing.invoice_state.
 func (t *Tx) SaveDraft(ctx context.Context, i billing.Invoice) error {
+	if i.Flags == nil {
+		i.Flags = []billing.Flag{}
+	}
+	flags, err := json.Marshal(i.Flags)
+	if err != nil {
+		return err
+	}
 	n, err := t.q.SaveDraft(ctx, db.SaveDraftParams{
 		ID: i.ID, PeriodStart: i.Period.Start(), PeriodEnd: i.Period.End(), TimeZone: i.Period.Zone.String(),
 		Plan: i.RateCard, PlanVersion: int32(i.CardVersion), Currency: string(i.Currency), Total: i.Total.Amount,
-		ComputedAt: i.ComputedAt, Version: i.Version,
+		ComputedAt: i.ComputedAt, Version: i.Version, Flags: flags,
 	})
 	if err != nil {
 		return unavailable(err)
 	}
 	if n != 1 {
-		return fault.New(fault.Conflict, "billing.invoice_state", "The invoice for %s is no draft any more, so its lines cannot change.", i.Period.Month)
+		return fault.New(fault.Conflict, "billing.invoice_state", "The invoice for %s is approved or no draft any more, so its lines cannot change.", i.Period.Month)
 	}
 	if err := t.q.DropInvoiceLines(ctx, i.ID); err != nil {
 		return unavailable(err)
@@ -79,6 +87,13 @@ func (t *Tx) SaveDraft(ctx context.Context, i billing.Invoice) error {
 		p.Charged = append(p.Charged, l.Charged)
 		p.Explanations = append(p.Explanations, string(explanation))
 		p.Selectors = append(p.Selectors, string(selector))
+		p.Kinds = append(p.Kinds, string(cmp.Or(l.Kind, billing.UsageLine)))
+		p.Periods = append(p.Periods, cmp.Or(l.Of, i.Period.Month).String())
+		p.Reasons = append(p.Reasons, clean(l.Reason))
+		p.Authors = append(p.Authors, l.Author)
+		p.PartFroms = append(p.PartFroms, l.From)
+		p.PartTos = append(p.PartTos, l.To)
+		p.Reviews = append(p.Reviews, l.Review)
 	}
 	return unavailable(t.q.AddInvoiceLines(ctx, p))
 }
@@ -98,8 +113,8 @@ func (t *Tx) Invoice(ctx context.Context, id uuid.UUID) (billing.Invoice, error)
 }
 
 // Invoices are heads without lines, newest period first.
-func (t *Tx) Invoices(ctx context.Context, after *invoicing.InvoicePosition, limit int) ([]billing.Invoice, error) {
-	p := db.InvoicesParams{Page: int32(limit)}
+func (t *Tx) Invoices(ctx context.Context, f invoicing.Filter, after *invoicing.InvoicePosition, limit int) ([]billing.Invoice, error) {
+	p := db.InvoicesParams{Page: int32(limit), States: texts(f.States), Review: f.Review}
 	if after != nil {
 		p.AfterPeriod, p.AfterID = &after.Month, after.ID
 	}
@@ -125,9 +140,14 @@ func (t *Tx) InvoiceLines(ctx context.Context, invoice uuid.UUID) ([]billing.Lin
 	lines := make([]billing.Line, len(rows))
 	for i, r := range rows {
 		l := billing.Line{
-			ID: billing.LineID(invoice, r.Price), Position: int(r.Number), Price: r.Price, Title: r.Description,
+			Position: int(r.Number), Price: r.Price, Title: r.Description, Kind: billing.LineKind(r.Kind), Reason: r.Reason, Author: r.Author,
+			From: value(r.PartFrom).UTC(), To: value(r.PartTo).UTC(), Review: r.Review,
 			Meter: billing.Meter(r.Meter), Quantity: r.Quantity, Amount: money(r.Amount, r.Currency), Charged: r.Charged,
 		}
+		if l.Of, err = billing.ParseMonth(r.Period); err != nil {
+			return nil, fmt.Errorf("reading line %d of invoice %s: %w", r.Number, invoice, err)
+		}
+		l.ID = billing.LineID(invoice, l.Key())
 		if err := json.Unmarshal(r.Explanation, &l.Explanation); err != nil {
 			return nil, fmt.Errorf("reading the explanation of line %d of invoice %s: %w", r.Number, invoice, err)
 		}
@@ -163,8 +183,18 @@ func invoiceOf(r db.InvoiceRow) (billing.Invoice, error) {
 	if err != nil {
 		return billing.Invoice{}, fmt.Errorf("reading invoice %s: %w", r.ID, err)
 	}
+	var flags []billing.Flag
+	if err := json.Unmarshal(r.Flags, &flags); err != nil {
+		return billing.Invoice{}, fmt.Errorf("reading the flags of invoice %s: %w", r.ID, err)
+	}
+	if len(flags) == 0 {
+		flags = nil
+	}
 	return billing.Invoice{
-		ID: r.ID, Period: month.In(zone), State: billing.InvoiceState(r.State), RateCard: r.Plan, CardVersion: int(r.PlanVersion),
+		Number: value(r.Number), Flags: flags, ClosedAt: value(r.ClosedAt).UTC(), ApprovedAt: value(r.ApprovedAt).UTC(), ApprovedBy: r.ApprovedBy,
+		ApprovedName: r.ApprovedName, FinalizedAt: value(r.FinalizedAt).UTC(), SettledAt: value(r.SettledAt).UTC(), Settlement: r.Settlement,
+		Credited: money(r.Credited, r.Currency),
+		ID:       r.ID, Period: month.In(zone), State: billing.InvoiceState(r.State), RateCard: r.Plan, CardVersion: int(r.PlanVersion),
 		Currency: billing.Currency(r.Currency), Total: money(r.Total, r.Currency),
 		CreatedAt: r.CreatedAt.UTC(), ComputedAt: r.ComputedAt.UTC(), Version: r.Version,
 	}, nil

@@ -31,6 +31,8 @@ var jobOptions = map[string]river.InsertOpts{
 	"sync": {MaxAttempts: 1},
 	// A system that is away for a while comes back, mostly; with River's pauses these tries span half a day.
 	"clean": {MaxAttempts: 14},
+	// Whoever collects may be away for a day; what is given up here is taken up again by the next look at open invoices.
+	"collect": {MaxAttempts: 16},
 }
 
 func optionsFor(args JobArgs) *river.InsertOpts {

@@ -14,14 +14,82 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+const addAdjustment = `-- name: AddAdjustment :exec
+INSERT INTO invoice_adjustments (tenant_id, id, invoice_id, title, reason, amount, actor, actor_name, person, created_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+`
+
+type AddAdjustmentParams struct {
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Title     string
+	Reason    string
+	Amount    decimal.Decimal
+	Actor     string
+	ActorName string
+	Person    string
+	CreatedAt time.Time
+}
+
+func (q *Queries) AddAdjustment(ctx context.Context, arg AddAdjustmentParams) error {
+	_, err := q.db.Exec(ctx, addAdjustment,
+		arg.ID,
+		arg.InvoiceID,
+		arg.Title,
+		arg.Reason,
+		arg.Amount,
+		arg.Actor,
+		arg.ActorName,
+		arg.Person,
+		arg.CreatedAt,
+	)
+	return err
+}
+
+const addCreditNote = `-- name: AddCreditNote :exec
+INSERT INTO credit_notes (tenant_id, id, invoice_id, state, amount, currency, reason, actor, actor_name, person, created_at)
+VALUES (current_tenant(), $1, $2, 'draft', $3, $4, $5, $6, $7, $8, $9)
+`
+
+type AddCreditNoteParams struct {
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Amount    decimal.Decimal
+	Currency  string
+	Reason    string
+	Actor     string
+	ActorName string
+	Person    string
+	CreatedAt time.Time
+}
+
+func (q *Queries) AddCreditNote(ctx context.Context, arg AddCreditNoteParams) error {
+	_, err := q.db.Exec(ctx, addCreditNote,
+		arg.ID,
+		arg.InvoiceID,
+		arg.Amount,
+		arg.Currency,
+		arg.Reason,
+		arg.Actor,
+		arg.ActorName,
+		arg.Person,
+		arg.CreatedAt,
+	)
+	return err
+}
+
 const addInvoiceLines = `-- name: AddInvoiceLines :exec
-INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector)
-SELECT current_tenant(), $1, l.number, l.price, l.meter, l.description, l.quantity, l.amount, l.charged, l.explanation::jsonb, l.selector::jsonb
+INSERT INTO invoice_lines (tenant_id, invoice_id, number, price, meter, description, quantity, amount, charged, explanation, selector, kind, period, reason, author, part_from, part_to, review)
+SELECT current_tenant(), $1, l.number, l.price, l.meter, l.description, l.quantity, l.amount, l.charged, l.explanation::jsonb, l.selector::jsonb,
+       l.kind, l.period, l.reason, l.author, nullif(l.part_from, '0001-01-01 00:00:00+00'), nullif(l.part_to, '0001-01-01 00:00:00+00'), l.review
 FROM (
     SELECT unnest($2::int[]) AS number, unnest($3::text[]) AS price, unnest($4::text[]) AS meter,
            unnest($5::text[]) AS description, unnest($6::bigint[]) AS quantity,
            unnest($7::numeric[]) AS amount, unnest($8::boolean[]) AS charged,
-           unnest($9::text[]) AS explanation, unnest($10::text[]) AS selector
+           unnest($9::text[]) AS explanation, unnest($10::text[]) AS selector,
+           unnest($11::text[]) AS kind, unnest($12::text[]) AS period,
+           unnest($13::text[]) AS reason, unnest($14::text[]) AS author,
+           unnest($15::timestamptz[]) AS part_from, unnest($16::timestamptz[]) AS part_to, unnest($17::text[]) AS review
 ) l
 `
 
@@ -36,6 +104,13 @@ type AddInvoiceLinesParams struct {
 	Charged      []bool
 	Explanations []string
 	Selectors    []string
+	Kinds        []string
+	Periods      []string
+	Reasons      []string
+	Authors      []string
+	PartFroms    []time.Time
+	PartTos      []time.Time
+	Reviews      []string
 }
 
 func (q *Queries) AddInvoiceLines(ctx context.Context, arg AddInvoiceLinesParams) error {
@@ -50,8 +125,108 @@ func (q *Queries) AddInvoiceLines(ctx context.Context, arg AddInvoiceLinesParams
 		arg.Charged,
 		arg.Explanations,
 		arg.Selectors,
+		arg.Kinds,
+		arg.Periods,
+		arg.Reasons,
+		arg.Authors,
+		arg.PartFroms,
+		arg.PartTos,
+		arg.Reviews,
 	)
 	return err
+}
+
+const adjustments = `-- name: Adjustments :many
+SELECT a.id, a.invoice_id, a.title, a.reason, a.amount, i.currency, a.actor, a.actor_name, a.person, a.created_at, a.removed_at
+FROM invoice_adjustments a JOIN invoices i ON i.tenant_id = a.tenant_id AND i.id = a.invoice_id
+WHERE a.tenant_id = current_tenant() AND a.invoice_id = $1 ORDER BY a.id
+`
+
+type AdjustmentsRow struct {
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Title     string
+	Reason    string
+	Amount    decimal.Decimal
+	Currency  string
+	Actor     string
+	ActorName string
+	Person    string
+	CreatedAt time.Time
+	RemovedAt *time.Time
+}
+
+func (q *Queries) Adjustments(ctx context.Context, invoiceID uuid.UUID) ([]AdjustmentsRow, error) {
+	rows, err := q.db.Query(ctx, adjustments, invoiceID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AdjustmentsRow{}
+	for rows.Next() {
+		var i AdjustmentsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.InvoiceID,
+			&i.Title,
+			&i.Reason,
+			&i.Amount,
+			&i.Currency,
+			&i.Actor,
+			&i.ActorName,
+			&i.Person,
+			&i.CreatedAt,
+			&i.RemovedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const billedFor = `-- name: BilledFor :many
+SELECT l.price, i.currency, sum(l.quantity)::bigint AS quantity, sum(l.amount)::numeric AS amount
+FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
+WHERE l.tenant_id = current_tenant() AND l.kind NOT IN ('credit', 'adjustment') AND coalesce(nullif(l.period, ''), i.period) = $1::text
+  AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
+GROUP BY l.price, i.currency
+`
+
+type BilledForRow struct {
+	Price    string
+	Currency string
+	Quantity int64
+	Amount   decimal.Decimal
+}
+
+// What invoices that are not computed any more charged for the usage of a month, by price.
+func (q *Queries) BilledFor(ctx context.Context, month string) ([]BilledForRow, error) {
+	rows, err := q.db.Query(ctx, billedFor, month)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []BilledForRow{}
+	for rows.Next() {
+		var i BilledForRow
+		if err := rows.Scan(
+			&i.Price,
+			&i.Currency,
+			&i.Quantity,
+			&i.Amount,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const billingZone = `-- name: BillingZone :one
@@ -65,6 +240,254 @@ func (q *Queries) BillingZone(ctx context.Context) (string, error) {
 	return time_zone, err
 }
 
+const collectionOf = `-- name: CollectionOf :one
+SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at
+FROM collections c JOIN invoices i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
+WHERE c.tenant_id = current_tenant() AND c.invoice_id = $1
+`
+
+type CollectionOfRow struct {
+	InvoiceID  uuid.UUID
+	ExternalID string
+	State      string
+	Url        string
+	Problem    string
+	Refunded   decimal.Decimal
+	Currency   string
+	Dispute    string
+	UpdatedAt  time.Time
+}
+
+func (q *Queries) CollectionOf(ctx context.Context, invoiceID uuid.UUID) (CollectionOfRow, error) {
+	row := q.db.QueryRow(ctx, collectionOf, invoiceID)
+	var i CollectionOfRow
+	err := row.Scan(
+		&i.InvoiceID,
+		&i.ExternalID,
+		&i.State,
+		&i.Url,
+		&i.Problem,
+		&i.Refunded,
+		&i.Currency,
+		&i.Dispute,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const creditNote = `-- name: CreditNote :one
+SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
+FROM credit_notes WHERE tenant_id = current_tenant() AND id = $1
+`
+
+type CreditNoteRow struct {
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
+func (q *Queries) CreditNote(ctx context.Context, id uuid.UUID) (CreditNoteRow, error) {
+	row := q.db.QueryRow(ctx, creditNote, id)
+	var i CreditNoteRow
+	err := row.Scan(
+		&i.ID,
+		&i.InvoiceID,
+		&i.Number,
+		&i.State,
+		&i.Amount,
+		&i.Currency,
+		&i.Reason,
+		&i.Actor,
+		&i.ActorName,
+		&i.Person,
+		&i.CreatedAt,
+		&i.DecidedAt,
+		&i.DecidedBy,
+		&i.DecidedName,
+		&i.Version,
+	)
+	return i, err
+}
+
+const creditNotes = `-- name: CreditNotes :many
+SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
+FROM credit_notes
+WHERE tenant_id = current_tenant() AND ($1::uuid IS NULL OR invoice_id = $1)
+  AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC LIMIT $3::int
+`
+
+type CreditNotesParams struct {
+	Invoice *uuid.UUID
+	After   *uuid.UUID
+	Page    int32
+}
+
+type CreditNotesRow struct {
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
+func (q *Queries) CreditNotes(ctx context.Context, arg CreditNotesParams) ([]CreditNotesRow, error) {
+	rows, err := q.db.Query(ctx, creditNotes, arg.Invoice, arg.After, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CreditNotesRow{}
+	for rows.Next() {
+		var i CreditNotesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.InvoiceID,
+			&i.Number,
+			&i.State,
+			&i.Amount,
+			&i.Currency,
+			&i.Reason,
+			&i.Actor,
+			&i.ActorName,
+			&i.Person,
+			&i.CreatedAt,
+			&i.DecidedAt,
+			&i.DecidedBy,
+			&i.DecidedName,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const creditsToSend = `-- name: CreditsToSend :many
+SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
+FROM credit_notes WHERE tenant_id = current_tenant() AND invoice_id = $1 AND state = 'issued' AND external_id = '' ORDER BY number
+`
+
+type CreditsToSendRow struct {
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
+func (q *Queries) CreditsToSend(ctx context.Context, invoiceID uuid.UUID) ([]CreditsToSendRow, error) {
+	rows, err := q.db.Query(ctx, creditsToSend, invoiceID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CreditsToSendRow{}
+	for rows.Next() {
+		var i CreditsToSendRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.InvoiceID,
+			&i.Number,
+			&i.State,
+			&i.Amount,
+			&i.Currency,
+			&i.Reason,
+			&i.Actor,
+			&i.ActorName,
+			&i.Person,
+			&i.CreatedAt,
+			&i.DecidedAt,
+			&i.DecidedBy,
+			&i.DecidedName,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const customer = `-- name: Customer :one
+SELECT coalesce(b.customer, '')::text AS customer, t.name,
+       coalesce((SELECT m.email FROM members m WHERE m.tenant_id = t.id AND m.role = 'owner' ORDER BY m.created_at, m.user_id LIMIT 1), '')::text AS email
+FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id WHERE t.id = current_tenant()
+`
+
+type CustomerRow struct {
+	Customer string
+	Name     string
+	Email    string
+}
+
+func (q *Queries) Customer(ctx context.Context) (CustomerRow, error) {
+	row := q.db.QueryRow(ctx, customer)
+	var i CustomerRow
+	err := row.Scan(&i.Customer, &i.Name, &i.Email)
+	return i, err
+}
+
+const dropCollectionEvents = `-- name: DropCollectionEvents :execrows
+DELETE FROM collection_events WHERE heard_at < $1
+`
+
+func (q *Queries) DropCollectionEvents(ctx context.Context, heardAt time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, dropCollectionEvents, heardAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const dropDraft = `-- name: DropDraft :exec
+DELETE FROM invoices WHERE tenant_id = current_tenant() AND id = $1 AND state = 'draft' AND approved_at IS NULL
+`
+
+func (q *Queries) DropDraft(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, dropDraft, id)
+	return err
+}
+
 const dropInvoiceLines = `-- name: DropInvoiceLines :exec
 DELETE FROM invoice_lines WHERE tenant_id = current_tenant() AND invoice_id = $1
 `
@@ -74,23 +497,93 @@ func (q *Queries) DropInvoiceLines(ctx context.Context, invoiceID uuid.UUID) err
 	return err
 }
 
+const frozenPeriods = `-- name: FrozenPeriods :many
+SELECT period, time_zone FROM invoices f
+WHERE f.tenant_id = current_tenant() AND f.state <> 'void' AND (f.state <> 'draft' OR f.approved_at IS NOT NULL)
+  AND f.period < $1 AND f.period >= $2
+  AND NOT EXISTS (
+      SELECT FROM invoices d
+      WHERE d.tenant_id = current_tenant() AND d.state = 'draft' AND d.approved_at IS NULL AND d.period > f.period AND d.period < $1)
+ORDER BY f.period
+`
+
+type FrozenPeriodsParams struct {
+	Before string
+	Since  string
+}
+
+type FrozenPeriodsRow struct {
+	Period   string
+	TimeZone string
+}
+
+// The months before this one whose invoice is not computed any more, and none that another draft is nearer to.
+func (q *Queries) FrozenPeriods(ctx context.Context, arg FrozenPeriodsParams) ([]FrozenPeriodsRow, error) {
+	rows, err := q.db.Query(ctx, frozenPeriods, arg.Before, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []FrozenPeriodsRow{}
+	for rows.Next() {
+		var i FrozenPeriodsRow
+		if err := rows.Scan(&i.Period, &i.TimeZone); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const hearCollection = `-- name: HearCollection :execrows
+INSERT INTO collection_events (tenant_id, id, type, heard_at) VALUES (current_tenant(), $1, $2, $3) ON CONFLICT (tenant_id, id) DO NOTHING
+`
+
+type HearCollectionParams struct {
+	ID      string
+	Type    string
+	HeardAt time.Time
+}
+
+func (q *Queries) HearCollection(ctx context.Context, arg HearCollectionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, hearCollection, arg.ID, arg.Type, arg.HeardAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const invoice = `-- name: Invoice :one
-SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version
+SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version,
+       number, flags, closed_at, approved_at, approved_by, approved_name, finalized_at, settled_at, settlement, credited
 FROM invoices WHERE tenant_id = current_tenant() AND id = $1
 `
 
 type InvoiceRow struct {
-	ID          uuid.UUID
-	State       string
-	Period      string
-	TimeZone    string
-	Plan        string
-	PlanVersion int32
-	Currency    string
-	Total       decimal.Decimal
-	ComputedAt  time.Time
-	CreatedAt   time.Time
-	Version     int64
+	ID           uuid.UUID
+	State        string
+	Period       string
+	TimeZone     string
+	Plan         string
+	PlanVersion  int32
+	Currency     string
+	Total        decimal.Decimal
+	ComputedAt   time.Time
+	CreatedAt    time.Time
+	Version      int64
+	Number       *int64
+	Flags        json.RawMessage
+	ClosedAt     *time.Time
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	SettledAt    *time.Time
+	Settlement   string
+	Credited     decimal.Decimal
 }
 
 func (q *Queries) Invoice(ctx context.Context, id uuid.UUID) (InvoiceRow, error) {
@@ -108,12 +601,23 @@ func (q *Queries) Invoice(ctx context.Context, id uuid.UUID) (InvoiceRow, error)
 		&i.ComputedAt,
 		&i.CreatedAt,
 		&i.Version,
+		&i.Number,
+		&i.Flags,
+		&i.ClosedAt,
+		&i.ApprovedAt,
+		&i.ApprovedBy,
+		&i.ApprovedName,
+		&i.FinalizedAt,
+		&i.SettledAt,
+		&i.Settlement,
+		&i.Credited,
 	)
 	return i, err
 }
 
 const invoiceLines = `-- name: InvoiceLines :many
-SELECT l.number, l.price, l.meter, l.description, l.quantity, l.amount, i.currency, l.charged, l.explanation, l.selector
+SELECT l.number, l.price, l.meter, l.description, l.quantity, l.amount, i.currency, l.charged, l.explanation, l.selector,
+       l.kind, coalesce(nullif(l.period, ''), i.period)::text AS period, l.reason, l.author, l.part_from, l.part_to, l.review
 FROM invoice_lines l JOIN invoices i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
 WHERE l.tenant_id = current_tenant() AND l.invoice_id = $1 ORDER BY l.number
 `
@@ -129,6 +633,13 @@ type InvoiceLinesRow struct {
 	Charged     bool
 	Explanation json.RawMessage
 	Selector    json.RawMessage
+	Kind        string
+	Period      string
+	Reason      string
+	Author      string
+	PartFrom    *time.Time
+	PartTo      *time.Time
+	Review      string
 }
 
 func (q *Queries) InvoiceLines(ctx context.Context, invoiceID uuid.UUID) ([]InvoiceLinesRow, error) {
@@ -151,6 +662,13 @@ func (q *Queries) InvoiceLines(ctx context.Context, invoiceID uuid.UUID) ([]Invo
 			&i.Charged,
 			&i.Explanation,
 			&i.Selector,
+			&i.Kind,
+			&i.Period,
+			&i.Reason,
+			&i.Author,
+			&i.PartFrom,
+			&i.PartTo,
+			&i.Review,
 		); err != nil {
 			return nil, err
 		}
@@ -163,36 +681,57 @@ func (q *Queries) InvoiceLines(ctx context.Context, invoiceID uuid.UUID) ([]Invo
 }
 
 const invoices = `-- name: Invoices :many
-SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version
+SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version,
+       number, flags, closed_at, approved_at, approved_by, approved_name, finalized_at, settled_at, settlement, credited
 FROM invoices
 WHERE tenant_id = current_tenant()
-  AND ($1::text IS NULL OR (period, id) < ($1::text, $2::uuid))
+  AND (cardinality($1::text[]) = 0 OR state = ANY ($1::text[]))
+  AND (NOT $2::boolean OR (state = 'draft' AND closed_at IS NOT NULL))
+  AND ($3::text IS NULL OR (period, id) < ($3::text, $4::uuid))
 ORDER BY period DESC, id DESC
-LIMIT $3::int
+LIMIT $5::int
 `
 
 type InvoicesParams struct {
+	States      []string
+	Review      bool
 	AfterPeriod *string
 	AfterID     uuid.UUID
 	Page        int32
 }
 
 type InvoicesRow struct {
-	ID          uuid.UUID
-	State       string
-	Period      string
-	TimeZone    string
-	Plan        string
-	PlanVersion int32
-	Currency    string
-	Total       decimal.Decimal
-	ComputedAt  time.Time
-	CreatedAt   time.Time
-	Version     int64
+	ID           uuid.UUID
+	State        string
+	Period       string
+	TimeZone     string
+	Plan         string
+	PlanVersion  int32
+	Currency     string
+	Total        decimal.Decimal
+	ComputedAt   time.Time
+	CreatedAt    time.Time
+	Version      int64
+	Number       *int64
+	Flags        json.RawMessage
+	ClosedAt     *time.Time
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	SettledAt    *time.Time
+	Settlement   string
+	Credited     decimal.Decimal
 }
 
 func (q *Queries) Invoices(ctx context.Context, arg InvoicesParams) ([]InvoicesRow, error) {
-	rows, err := q.db.Query(ctx, invoices, arg.AfterPeriod, arg.AfterID, arg.Page)
+	rows, err := q.db.Query(ctx, invoices,
+		arg.States,
+		arg.Review,
+		arg.AfterPeriod,
+		arg.AfterID,
+		arg.Page,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +751,16 @@ func (q *Queries) Invoices(ctx context.Context, arg InvoicesParams) ([]InvoicesR
 			&i.ComputedAt,
 			&i.CreatedAt,
 			&i.Version,
+			&i.Number,
+			&i.Flags,
+			&i.ClosedAt,
+			&i.ApprovedAt,
+			&i.ApprovedBy,
+			&i.ApprovedName,
+			&i.FinalizedAt,
+			&i.SettledAt,
+			&i.Settlement,
+			&i.Credited,
 		); err != nil {
 			return nil, err
 		}
@@ -223,23 +772,97 @@ func (q *Queries) Invoices(ctx context.Context, arg InvoicesParams) ([]InvoicesR
 	return items, nil
 }
 
+const invoicesToCollect = `-- name: InvoicesToCollect :many
+SELECT i.tenant_id, i.id FROM invoices i LEFT JOIN collections c ON c.tenant_id = i.tenant_id AND c.invoice_id = i.id
+WHERE i.state = 'open' AND i.finalized_at < $1::timestamptz AND (c.updated_at IS NULL OR c.updated_at < $1::timestamptz)
+  AND (i.tenant_id, i.id) > ($2::uuid, $3::uuid)
+ORDER BY i.tenant_id, i.id LIMIT $4::int
+`
+
+type InvoicesToCollectParams struct {
+	Before      time.Time
+	AfterTenant uuid.UUID
+	AfterID     uuid.UUID
+	Page        int32
+}
+
+type InvoicesToCollectRow struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+}
+
+// Open invoices that the payment provider was not asked about for a while: those that never came there, and those whose
+// messages may have been lost.
+func (q *Queries) InvoicesToCollect(ctx context.Context, arg InvoicesToCollectParams) ([]InvoicesToCollectRow, error) {
+	rows, err := q.db.Query(ctx, invoicesToCollect,
+		arg.Before,
+		arg.AfterTenant,
+		arg.AfterID,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []InvoicesToCollectRow{}
+	for rows.Next() {
+		var i InvoicesToCollectRow
+		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockBillingAccount = `-- name: LockBillingAccount :one
+SELECT b.closed_through, t.created_at FROM billing_accounts b JOIN tenants t ON t.id = b.tenant_id
+WHERE b.tenant_id = current_tenant() FOR UPDATE OF b
+`
+
+type LockBillingAccountRow struct {
+	ClosedThrough string
+	CreatedAt     time.Time
+}
+
+func (q *Queries) LockBillingAccount(ctx context.Context) (LockBillingAccountRow, error) {
+	row := q.db.QueryRow(ctx, lockBillingAccount)
+	var i LockBillingAccountRow
+	err := row.Scan(&i.ClosedThrough, &i.CreatedAt)
+	return i, err
+}
+
 const lockInvoice = `-- name: LockInvoice :one
-SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version
+SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version,
+       number, flags, closed_at, approved_at, approved_by, approved_name, finalized_at, settled_at, settlement, credited
 FROM invoices WHERE tenant_id = current_tenant() AND period = $1 AND state <> 'void' FOR UPDATE
 `
 
 type LockInvoiceRow struct {
-	ID          uuid.UUID
-	State       string
-	Period      string
-	TimeZone    string
-	Plan        string
-	PlanVersion int32
-	Currency    string
-	Total       decimal.Decimal
-	ComputedAt  time.Time
-	CreatedAt   time.Time
-	Version     int64
+	ID           uuid.UUID
+	State        string
+	Period       string
+	TimeZone     string
+	Plan         string
+	PlanVersion  int32
+	Currency     string
+	Total        decimal.Decimal
+	ComputedAt   time.Time
+	CreatedAt    time.Time
+	Version      int64
+	Number       *int64
+	Flags        json.RawMessage
+	ClosedAt     *time.Time
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	SettledAt    *time.Time
+	Settlement   string
+	Credited     decimal.Decimal
 }
 
 func (q *Queries) LockInvoice(ctx context.Context, period string) (LockInvoiceRow, error) {
@@ -257,8 +880,86 @@ func (q *Queries) LockInvoice(ctx context.Context, period string) (LockInvoiceRo
 		&i.ComputedAt,
 		&i.CreatedAt,
 		&i.Version,
+		&i.Number,
+		&i.Flags,
+		&i.ClosedAt,
+		&i.ApprovedAt,
+		&i.ApprovedBy,
+		&i.ApprovedName,
+		&i.FinalizedAt,
+		&i.SettledAt,
+		&i.Settlement,
+		&i.Credited,
 	)
 	return i, err
+}
+
+const lockInvoiceByID = `-- name: LockInvoiceByID :one
+SELECT id, state, period, time_zone, plan, plan_version, currency, total, computed_at, created_at, version,
+       number, flags, closed_at, approved_at, approved_by, approved_name, finalized_at, settled_at, settlement, credited
+FROM invoices WHERE tenant_id = current_tenant() AND id = $1 FOR UPDATE
+`
+
+type LockInvoiceByIDRow struct {
+	ID           uuid.UUID
+	State        string
+	Period       string
+	TimeZone     string
+	Plan         string
+	PlanVersion  int32
+	Currency     string
+	Total        decimal.Decimal
+	ComputedAt   time.Time
+	CreatedAt    time.Time
+	Version      int64
+	Number       *int64
+	Flags        json.RawMessage
+	ClosedAt     *time.Time
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	SettledAt    *time.Time
+	Settlement   string
+	Credited     decimal.Decimal
+}
+
+func (q *Queries) LockInvoiceByID(ctx context.Context, id uuid.UUID) (LockInvoiceByIDRow, error) {
+	row := q.db.QueryRow(ctx, lockInvoiceByID, id)
+	var i LockInvoiceByIDRow
+	err := row.Scan(
+		&i.ID,
+		&i.State,
+		&i.Period,
+		&i.TimeZone,
+		&i.Plan,
+		&i.PlanVersion,
+		&i.Currency,
+		&i.Total,
+		&i.ComputedAt,
+		&i.CreatedAt,
+		&i.Version,
+		&i.Number,
+		&i.Flags,
+		&i.ClosedAt,
+		&i.ApprovedAt,
+		&i.ApprovedBy,
+		&i.ApprovedName,
+		&i.FinalizedAt,
+		&i.SettledAt,
+		&i.Settlement,
+		&i.Credited,
+	)
+	return i, err
+}
+
+const makeBillingAccount = `-- name: MakeBillingAccount :exec
+INSERT INTO billing_accounts (tenant_id) VALUES (current_tenant()) ON CONFLICT (tenant_id) DO NOTHING
+`
+
+func (q *Queries) MakeBillingAccount(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, makeBillingAccount)
+	return err
 }
 
 const makeInvoice = `-- name: MakeInvoice :exec
@@ -295,10 +996,154 @@ func (q *Queries) MakeInvoice(ctx context.Context, arg MakeInvoiceParams) error 
 	return err
 }
 
+const nextCreditNoteNumber = `-- name: NextCreditNoteNumber :one
+UPDATE billing_accounts SET credit_notes = credit_notes + 1 WHERE tenant_id = current_tenant() RETURNING credit_notes
+`
+
+func (q *Queries) NextCreditNoteNumber(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, nextCreditNoteNumber)
+	var credit_notes int64
+	err := row.Scan(&credit_notes)
+	return credit_notes, err
+}
+
+const nextInvoiceNumber = `-- name: NextInvoiceNumber :one
+UPDATE billing_accounts SET invoices = invoices + 1 WHERE tenant_id = current_tenant() RETURNING invoices
+`
+
+// Two commits never have the same number, and one that is rolled back leaves no gap: the row is locked until the commit.
+func (q *Queries) NextInvoiceNumber(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, nextInvoiceNumber)
+	var invoices int64
+	err := row.Scan(&invoices)
+	return invoices, err
+}
+
+const personBehindKey = `-- name: PersonBehindKey :one
+SELECT created_by FROM api_keys WHERE tenant_id = current_tenant() AND id = $1
+`
+
+func (q *Queries) PersonBehindKey(ctx context.Context, id uuid.UUID) (string, error) {
+	row := q.db.QueryRow(ctx, personBehindKey, id)
+	var created_by string
+	err := row.Scan(&created_by)
+	return created_by, err
+}
+
+const removeAdjustment = `-- name: RemoveAdjustment :execrows
+UPDATE invoice_adjustments SET removed_at = $3, removed_by = $4
+WHERE tenant_id = current_tenant() AND invoice_id = $1 AND id = $2 AND removed_at IS NULL
+`
+
+type RemoveAdjustmentParams struct {
+	InvoiceID uuid.UUID
+	ID        uuid.UUID
+	RemovedAt *time.Time
+	RemovedBy string
+}
+
+func (q *Queries) RemoveAdjustment(ctx context.Context, arg RemoveAdjustmentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, removeAdjustment,
+		arg.InvoiceID,
+		arg.ID,
+		arg.RemovedAt,
+		arg.RemovedBy,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const saveCollection = `-- name: SaveCollection :exec
+INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (tenant_id, invoice_id) DO UPDATE
+SET external_id = excluded.external_id, state = excluded.state, url = excluded.url, problem = excluded.problem, refunded = excluded.refunded,
+    dispute = excluded.dispute, updated_at = excluded.updated_at
+`
+
+type SaveCollectionParams struct {
+	InvoiceID  uuid.UUID
+	ExternalID string
+	State      string
+	Url        string
+	Problem    string
+	Refunded   decimal.Decimal
+	Dispute    string
+	UpdatedAt  time.Time
+}
+
+func (q *Queries) SaveCollection(ctx context.Context, arg SaveCollectionParams) error {
+	_, err := q.db.Exec(ctx, saveCollection,
+		arg.InvoiceID,
+		arg.ExternalID,
+		arg.State,
+		arg.Url,
+		arg.Problem,
+		arg.Refunded,
+		arg.Dispute,
+		arg.UpdatedAt,
+	)
+	return err
+}
+
+const saveCreditNote = `-- name: SaveCreditNote :exec
+UPDATE credit_notes SET state = $2, number = $3, decided_at = $4, decided_by = $5, decided_name = $6, version = $7
+WHERE tenant_id = current_tenant() AND id = $1
+`
+
+type SaveCreditNoteParams struct {
+	ID          uuid.UUID
+	State       string
+	Number      *int64
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
+func (q *Queries) SaveCreditNote(ctx context.Context, arg SaveCreditNoteParams) error {
+	_, err := q.db.Exec(ctx, saveCreditNote,
+		arg.ID,
+		arg.State,
+		arg.Number,
+		arg.DecidedAt,
+		arg.DecidedBy,
+		arg.DecidedName,
+		arg.Version,
+	)
+	return err
+}
+
+const saveCreditSent = `-- name: SaveCreditSent :exec
+UPDATE credit_notes SET external_id = $2 WHERE tenant_id = current_tenant() AND id = $1
+`
+
+type SaveCreditSentParams struct {
+	ID         uuid.UUID
+	ExternalID string
+}
+
+func (q *Queries) SaveCreditSent(ctx context.Context, arg SaveCreditSentParams) error {
+	_, err := q.db.Exec(ctx, saveCreditSent, arg.ID, arg.ExternalID)
+	return err
+}
+
+const saveCustomer = `-- name: SaveCustomer :exec
+INSERT INTO billing_accounts (tenant_id, customer) VALUES (current_tenant(), $1)
+ON CONFLICT (tenant_id) DO UPDATE SET customer = excluded.customer
+`
+
+func (q *Queries) SaveCustomer(ctx context.Context, customer string) error {
+	_, err := q.db.Exec(ctx, saveCustomer, customer)
+	return err
+}
+
 const saveDraft = `-- name: SaveDraft :execrows
 UPDATE invoices
-SET period_start = $2, period_end = $3, time_zone = $4, plan = $5, plan_version = $6, currency = $7, total = $8, computed_at = $9, version = $10
-WHERE tenant_id = current_tenant() AND id = $1 AND state = 'draft'
+SET period_start = $2, period_end = $3, time_zone = $4, plan = $5, plan_version = $6, currency = $7, total = $8, computed_at = $9, version = $10, flags = $11
+WHERE tenant_id = current_tenant() AND id = $1 AND state = 'draft' AND approved_at IS NULL
 `
 
 type SaveDraftParams struct {
@@ -312,6 +1157,7 @@ type SaveDraftParams struct {
 	Total       decimal.Decimal
 	ComputedAt  time.Time
 	Version     int64
+	Flags       json.RawMessage
 }
 
 func (q *Queries) SaveDraft(ctx context.Context, arg SaveDraftParams) (int64, error) {
@@ -326,9 +1172,145 @@ func (q *Queries) SaveDraft(ctx context.Context, arg SaveDraftParams) (int64, er
 		arg.Total,
 		arg.ComputedAt,
 		arg.Version,
+		arg.Flags,
 	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const saveInvoiceHead = `-- name: SaveInvoiceHead :execrows
+UPDATE invoices
+SET state = $2, number = $3, closed_at = $4, approved_at = $5, approved_by = $6, approved_name = $7, finalized_at = $8, settled_at = $9,
+    settlement = $10, credited = $11, version = $12
+WHERE tenant_id = current_tenant() AND id = $1
+`
+
+type SaveInvoiceHeadParams struct {
+	ID           uuid.UUID
+	State        string
+	Number       *int64
+	ClosedAt     *time.Time
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	SettledAt    *time.Time
+	Settlement   string
+	Credited     decimal.Decimal
+	Version      int64
+}
+
+// Everything but what is computed.
+func (q *Queries) SaveInvoiceHead(ctx context.Context, arg SaveInvoiceHeadParams) (int64, error) {
+	result, err := q.db.Exec(ctx, saveInvoiceHead,
+		arg.ID,
+		arg.State,
+		arg.Number,
+		arg.ClosedAt,
+		arg.ApprovedAt,
+		arg.ApprovedBy,
+		arg.ApprovedName,
+		arg.FinalizedAt,
+		arg.SettledAt,
+		arg.Settlement,
+		arg.Credited,
+		arg.Version,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const setClosedThrough = `-- name: SetClosedThrough :exec
+UPDATE billing_accounts SET closed_through = $1 WHERE tenant_id = current_tenant()
+`
+
+func (q *Queries) SetClosedThrough(ctx context.Context, closedThrough string) error {
+	_, err := q.db.Exec(ctx, setClosedThrough, closedThrough)
+	return err
+}
+
+const tenantName = `-- name: TenantName :one
+SELECT name FROM tenants WHERE id = current_tenant()
+`
+
+func (q *Queries) TenantName(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, tenantName)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
+const tenantsToClose = `-- name: TenantsToClose :many
+SELECT t.id FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id
+WHERE t.id > $1
+  AND coalesce(nullif(b.closed_through, ''), to_char(t.created_at - interval '1 month 1 day', 'YYYY-MM')) < $2::text
+ORDER BY t.id LIMIT $3::int
+`
+
+type TenantsToCloseParams struct {
+	After uuid.UUID
+	Due   string
+	Page  int32
+}
+
+// Tenants that may have a month to close, in the order of their ids. In no zone of the world does a month end earlier than
+// 14 hours before it does in UTC; the tenant's own zone decides when it is its turn.
+func (q *Queries) TenantsToClose(ctx context.Context, arg TenantsToCloseParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, tenantsToClose, arg.After, arg.Due, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const totalsBefore = `-- name: TotalsBefore :many
+SELECT total, currency FROM invoices
+WHERE tenant_id = current_tenant() AND state <> 'void' AND period < $1 AND (state <> 'draft' OR closed_at IS NOT NULL)
+ORDER BY period DESC LIMIT $2::int
+`
+
+type TotalsBeforeParams struct {
+	Before string
+	Page   int32
+}
+
+type TotalsBeforeRow struct {
+	Total    decimal.Decimal
+	Currency string
+}
+
+func (q *Queries) TotalsBefore(ctx context.Context, arg TotalsBeforeParams) ([]TotalsBeforeRow, error) {
+	rows, err := q.db.Query(ctx, totalsBefore, arg.Before, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TotalsBeforeRow{}
+	for rows.Next() {
+		var i TotalsBeforeRow
+		if err := rows.Scan(&i.Total, &i.Currency); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -116,6 +116,55 @@ type AuditLog struct {
 	Hash      []byte
 }
 
+// Where a tenant's billing stands. Its row lock puts closing, approving, numbering, voiding and crediting of one tenant in order; nothing that meters takes it.
+type BillingAccount struct {
+	TenantID uuid.UUID
+	// The last month that was closed; empty: none yet.
+	ClosedThrough string
+	// How many numbers were given; the next invoice has the next.
+	Invoices    int64
+	CreditNotes int64
+	// The tenant's id at the payment provider; empty: not known there yet.
+	Customer string
+}
+
+// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
+type Brake struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Since     time.Time
+	RunID     *uuid.UUID
+	Deletes   int64
+	Changes   int64
+	Created   int64
+}
+
+// What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
+type Collection struct {
+	TenantID   uuid.UUID
+	InvoiceID  uuid.UUID
+	ExternalID string
+	// waiting: not there yet; sent: waits for the customer; refused: a person must look, see problem; settled: nothing more is expected.
+	State string
+	// Where the customer pays.
+	Url      string
+	Problem  string
+	Refunded decimal.Decimal
+	// The provider's word for how a dispute stands; empty: none.
+	Dispute   string
+	UpdatedAt time.Time
+}
+
+// Messages of the payment provider that were taken, so that each counts once. Kept for 90 days.
+type CollectionEvent struct {
+	TenantID uuid.UUID
+	ID       string
+	Type     string
+	HeardAt  time.Time
+}
+
 type Conflict struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
@@ -173,6 +222,28 @@ type Counter struct {
 	LagMaxMs  int64
 	LagCount  int64
 	Bytes     int64
+}
+
+// What is taken back of an invoice that was issued; one person writes it, another issues it.
+type CreditNote struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+	// Its id at the payment provider.
+	ExternalID string
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -278,6 +349,50 @@ type Event struct {
 	Data      json.RawMessage
 }
 
+// Changes as they were read, the latest of each record. Neither the entity nor any other system knows of them; the cursor has moved on, so this is where they are (invariant 2).
+type HeldChange struct {
+	TenantID      uuid.UUID
+	ServiceID     uuid.UUID
+	System        string
+	Object        string
+	Key           string
+	HoldID        uuid.UUID
+	EntityID      *uuid.UUID
+	Title         string
+	Op            string
+	Absent        bool
+	Fields        json.RawMessage
+	RecordVersion string
+	At            *time.Time
+	Why           string
+	Before        json.RawMessage
+	After         json.RawMessage
+	HeldAt        time.Time
+}
+
+// Questions to people: may these changes of one object go on? One open question of each kind.
+type Hold struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Kind       string
+	// gathering: the reading that shows what is missing is not at its end; open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the document only wants to be told.
+	State     string
+	Reason    string
+	OpenedAt  time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Note      string
+	// Of a rejected one: the system is brought back to what the others hold; otherwise it keeps what it has.
+	Restore bool
+	// How many changes were held when a person decided.
+	Total   int64
+	Version int64
+}
+
 type IdempotencyKey struct {
 	TenantID    uuid.UUID
 	Key         string
@@ -318,6 +433,40 @@ type Invoice struct {
 	ComputedAt  time.Time
 	CreatedAt   time.Time
 	Version     int64
+	// Given when the invoice is finalized, 1, 2, 3 ... per tenant, without gaps; see billing_accounts.
+	Number *int64
+	// What a reviewer should look at: [{"code", "text"}], computed with the lines.
+	Flags json.RawMessage
+	// When the period was closed: its end and the grace window for late usage had passed.
+	ClosedAt *time.Time
+	// From here on the lines are as approved and are not computed again.
+	ApprovedAt   *time.Time
+	ApprovedBy   string
+	ApprovedName string
+	FinalizedAt  *time.Time
+	// When it was paid, voided or given up.
+	SettledAt *time.Time
+	// Why it was voided or given up, or how it was paid.
+	Settlement string
+	// The sum of its issued credit notes.
+	Credited decimal.Decimal
+}
+
+// What people added to or took off a draft. A removed one stays, so that nobody approves what they had a hand in.
+type InvoiceAdjustment struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	InvoiceID uuid.UUID
+	Title     string
+	Reason    string
+	Amount    decimal.Decimal
+	Actor     string
+	ActorName string
+	// The member behind it: for an API key, whoever made the key.
+	Person    string
+	CreatedAt time.Time
+	RemovedAt *time.Time
+	RemovedBy string
 }
 
 type InvoiceLine struct {
@@ -334,6 +483,18 @@ type InvoiceLine struct {
 	Explanation json.RawMessage
 	// Which usage events the line is made of: the filter that opens it into its operations.
 	Selector json.RawMessage
+	// usage, fee, addon, minimum, cap, discount, credit as rating makes them; late and adjustment as reviewing does.
+	Kind string
+	// The month whose usage the line charges; empty: that of the invoice. Late usage of a closed month is a line of a later invoice.
+	Period string
+	// With part_to: the part of the month that the line is about, where its plan changed within it; null for all of it.
+	PartFrom *time.Time
+	PartTo   *time.Time
+	// What a person should look at before the invoice goes out.
+	Review string
+	Reason string
+	// Of an adjustment: who made it.
+	Author string
 }
 
 // What happened to each entity: a change that came in, a delivery that was applied, a person's decision. Ids are in the order of time. Only ever added to.
