@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -54,6 +55,7 @@ type Deps struct {
 	Records     *engine.Reader
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
+	Holds       *safety.Holds
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Hub         *live.Hub

@@ -38,6 +38,7 @@ var whoMaySee = map[string]auth.Permission{
 	"service.":    auth.ViewServices,
 	"run.":        auth.ViewServices,
 	"activity":    auth.ViewServices,
+	"hold":        auth.ViewServices,
 	"system.":     auth.ViewServices,
 	"connection.": auth.ViewConnections,
 	"conflict":    auth.ViewRecords,

@@ -418,7 +418,7 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 
 	// Records: by id, by any system's key, searched.
 	list := w.want(200, p.as("GET", at+"/records", "")).json(t)["data"].([]any)
-	if len(list) != 4 {
+	if len(list) != 6 {
 		t.Fatalf("%d records", len(list))
 	}
 	byKey := w.want(200, p.as("GET", at+"/records/SKU-2", "")).json(t)
@@ -429,7 +429,7 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	w.refused(404, "record.not_found", p.as("GET", at+"/records/SKU-99", ""))
 	w.refused(404, "record.not_found", p.as("GET", at+"/records/"+url.PathEscape("a/b:c?d%"), ""))
 	for query, want := range map[string]int{
-		"?search=SKU-3": 1, "?search=%25": 0, "?filter[state]=rejected": 2, "?filter[state]=frozen": 0, "?filter[collection]=nothing": 0, "?filter[deleted]=true": 4,
+		"?search=SKU-3": 1, "?search=%25": 0, "?filter[state]=rejected": 2, "?filter[state]=frozen": 0, "?filter[collection]=nothing": 0, "?filter[deleted]=true": 6,
 	} {
 		if list := w.want(200, p.as("GET", at+"/records"+query, "")).json(t)["data"].([]any); len(list) != want {
 			t.Errorf("%s finds %d records, want %d", query, len(list), want)

@@ -22,7 +22,7 @@ func showRun(r service.Run) spec.Run {
 	for system, c := range r.Counts {
 		out.Counts[string(system)] = spec.RunCounts{
 			Read: c.Read, Equal: c.Equal, Created: c.Created, Updated: c.Updated, Deleted: c.Deleted,
-			Conflicts: c.Conflicts, Rejected: c.Rejected, Done: c.Done, Total: c.Total, Owed: c.Owed,
+			Conflicts: c.Conflicts, Rejected: c.Rejected, Held: c.Held, Done: c.Done, Total: c.Total, Owed: c.Owed,
 		}
 	}
 	return out

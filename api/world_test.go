@@ -36,6 +36,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
@@ -136,6 +137,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
@@ -267,6 +269,7 @@ syncConfig:
     strategy: lastWriteWins
     fields:
       name: {strategy: manual}
+  safetyThreshold: {maxDecreasePercent: 50, fields: [quantity]}
 `, name, p.name, p.canary)
 }
 
@@ -308,9 +311,14 @@ func (p *party) furnish() {
 	for i := range 4 {
 		left.Put(record.Key(fmt.Sprint("SKU-", i)), record.Fields{"name": p.canary, "quantity": record.Int(int64(i))})
 	}
+	for i := range 2 { // numbers that are to fall
+		for _, side := range []connectortest.User{left, right} {
+			side.Put(record.Key(fmt.Sprintf("STOCK-%d-%s", i, p.canary)), record.Fields{"name": p.canary, "quantity": record.Int(100)})
+		}
+	}
 	id := applied.Service.ID
 	p.carry(id, func() {
-		p.eventually("the first sync", func() bool { return len(right.All()) == 4 && p.quiet(id) })
+		p.eventually("the first sync", func() bool { return len(right.All()) == 6 && p.quiet(id) })
 	})
 	// Two edited on both sides while nobody looks: conflicts. Two with names that the right system does not take: dead letters.
 	for i := range 2 {
@@ -319,12 +327,19 @@ func (p *party) furnish() {
 		right.Put(key, record.Fields{"name": "right " + p.canary})
 		left.Put(record.Key(fmt.Sprint("SKU-", i+2)), record.Fields{"name": strings.Repeat("long ", 12) + p.canary})
 	}
+	// Numbers that fall too far on either side: two holds, with two changes each.
+	for i := range 2 {
+		key := record.Key(fmt.Sprintf("STOCK-%d-%s", i, p.canary))
+		left.Put(key, record.Fields{"quantity": record.Int(1)})
+		right.Put(key, record.Fields{"quantity": record.Int(2)})
+	}
 	_, _, err = d.Services.RunNow(ctx, owner, applied.Service.Name)
 	p.must(err)
 	p.carry(id, func() {
 		p.eventually("conflicts and dead letters", func() bool {
 			return p.number(`SELECT count(*) FROM conflicts WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
-				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 && p.quiet(id)
+				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
+				p.number(`SELECT count(*) FROM held_changes WHERE tenant_id = $1`, p.tenant) == 4 && p.quiet(id)
 		})
 	})
 	p.apply(strings.Replace(p.document("catalog-"+p.name), "lastWriteWins", "sourceWins", 1))
@@ -335,6 +350,9 @@ func (p *party) furnish() {
 	letters, err := d.DeadLetters.List(ctx, owner, delivery.Query{Limit: 10})
 	p.must(err)
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
+	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
+	p.must(err)
+	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
 	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))

@@ -27,16 +27,16 @@ var bands = []band{
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "billing/invoicing", "billing/plans"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"kits", []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox"},
 		"what connectors are made of knows no vendor and nobody who uses a connector"},
-	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql",
+	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/kafka",
 		"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/store/storetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -51,6 +51,7 @@ var allowed = map[[2]string]string{
 	{"internal/connection", "internal/vault"}:                       "credentials are sealed",
 	{"internal/service", "internal/connection"}:                     "a document's systems are connections",
 	{"internal/connector/manifest", "internal/connector/transport"}: "a manifest's requests are made there",
+	{"internal/safety", "internal/engine"}:                          "what people decide beforehand or take back is in the engine's words and decided by its functions",
 	{"internal/store", "internal/live"}:                             "events are read back in the hub's words",
 	{"api", "internal/live"}:                                        "open event streams hear from the hub that there is something to read",
 	{"web", "internal/live"}:                                        "so do open pages",
@@ -59,6 +60,10 @@ var allowed = map[[2]string]string{
 	{"cmd/syncline", "migrations"}:                                  "`syncline migrate`",
 	{"internal/store/storetest", "internal/localdb/testdb"}:         "a test's database is on a private server",
 	{"internal/localdb/cmd/testservers", "internal/localdb/testdb"}: "it hands the servers' addresses to the tests",
+
+	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
+	{"internal/connector/files", "internal/connector/filestore"}:                       "a place of files reads and writes them as all places do",
+	{"internal/connector/filestore/filestoretest", "internal/connector/connectortest"}: "it runs the suite",
 }
 
 // A door is a package that only some may enter, or that may enter only some.
@@ -72,7 +77,11 @@ type door struct {
 var doors = []door{
 	{pkg: []string{"internal/record", "internal/fault", "internal/audit", "internal/tenant", "internal/telemetry", "docs", "migrations"}, to: []string{},
 		why: "it can be read, and moved elsewhere, without anything else of the house"},
-	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+	{pkg: []string{"internal/connector/filestore"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"internal/connector/files", "internal/connector/s3"},
+		why: "it is the common part of the connectors of files"},
+	{pkg: []string{"internal/connector/files", "internal/connector/s3"}, to: []string{"internal/connector", "internal/connector/filestore", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+		why: "see postgres"},
+	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql", "internal/connector/kafka"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
 	{pkg: []string{"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk"}, from: []string{"cmd/syncline"},
 		to:  []string{"internal/connector", "internal/connector/manifest", "internal/connector/transport", "internal/connector/sandbox", "internal/record", "internal/fault"},
@@ -85,6 +94,7 @@ var doors = []door{
 	{pkg: []string{"api/..."}, from: []string{"cmd/syncline", "api/..."}, why: "the dashboard calls the same operations, it does not call the API"},
 	{pkg: []string{"web/..."}, from: []string{"cmd/syncline", "web/..."}, why: "pages are for people; nothing else is made of them"},
 	{pkg: []string{"billing/rating"}, from: []string{"billing/invoicing", "billing/plans"}, why: "there is one place where usage becomes money"},
+	{pkg: []string{"billing/stripe"}, from: []string{"cmd/syncline"}, why: "money does not depend on who collects it; cmd hands the gateway over"},
 	{pkg: []string{"internal/demo"}, to: []string{}, from: []string{"cmd/syncline"}, why: "the demo edits its databases as people do, from outside, or it would prove nothing"},
 	{pkg: []string{"internal/localdb"}, to: []string{"internal/fault"}, from: []string{"cmd/syncline", "internal/localdb/..."}, why: "private servers are for development and tests; the program runs on the database it is given"},
 }
@@ -102,6 +112,9 @@ var homes = []home{
 	{"database/sql", []string{"internal/store/internal/db", "internal/connector/mysql", "internal/connector/connectortest", "cmd/syncline", "internal/localdb/...", "internal/demo"}, false, "SQL is in the store, beside the concept it serves"},
 	{"github.com/go-sql-driver/mysql", []string{"internal/connector/mysql", "cmd/syncline", "internal/localdb/...", "internal/demo"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/go-mysql-org/go-mysql", []string{"internal/connector/mysql"}, false, "a vendor is spoken to in its connector"},
+	{"github.com/xuri/excelize", []string{"internal/connector/filestore"}, false, "workbooks are a format of files"},
+	{"github.com/parquet-go/parquet-go", []string{"internal/connector/filestore/..."}, false, "so is Parquet"},
+	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, true, "a vendor is spoken to in its connector"},
 	{"github.com/riverqueue/river", []string{"internal/store", "internal/worker", "cmd/syncline"}, false, "jobs go in through the store's transaction and come out at the worker; packages declare arguments without knowing the queue"},
 	{"github.com/golang-migrate/migrate", []string{"migrations"}, false, "one tool owns the schema"},
 	{"github.com/a-h/templ", []string{"web/..."}, false, "markup is made by pages"},
@@ -130,7 +143,7 @@ var homes = []home{
 
 // pure are packages, and files of others, that are functions of their arguments: what a change means can then be tried out
 // with any input at any time, and a simulation of the whole engine can be repeated from its seed.
-var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go"}
+var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go", "internal/engine/brake.go"}
 
 var impure = []string{"context", "database/sql", "github.com/jackc/pgx", "net", "os", "io", "log", "sync", "math/rand", "crypto/rand", "unsafe"}
 

@@ -24,7 +24,7 @@ func (h *Handler) routesAudit(r chi.Router) {
 }
 
 // auditActs are the groups of acts that the log can be narrowed to.
-var auditActs = []string{"conflict", "connection", "dead_letter", "invitation", "key", "member", "run", "secret", "service", "session", "tenant"}
+var auditActs = []string{"conflict", "connection", "dead_letter", "hold", "invitation", "key", "member", "run", "secret", "service", "session", "tenant"}
 
 func (h *Handler) audit(v *visit, report *ui.Alert) (err error) {
 	f := audit.Filter{Subject: v.query("subject"), Actor: v.query("actor"), Limit: pageSize + 1}
@@ -81,6 +81,8 @@ func subjectPath(subject string) string {
 		return "/conflicts/" + subject
 	case ident.DeadLetter:
 		return "/dead-letters/" + subject
+	case ident.Hold:
+		return "/holds/" + subject
 	case ident.Connection:
 		return connectionPath(subject)
 	case ident.Run:

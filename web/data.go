@@ -21,6 +21,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesRecords(r)
 	h.routesConflicts(r)
 	h.routesDeadLetters(r)
+	h.routesHolds(r)
 	h.routesConnections(r)
 	h.routesUsage(r)
 	h.routesSettings(r)

@@ -21,6 +21,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
 	"github.com/syncline-dev/syncline/internal/vault"
@@ -38,6 +39,7 @@ type Deps struct {
 	Reader      *engine.Reader
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
+	Holds       *safety.Holds
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Hub         *live.Hub
@@ -100,6 +102,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesRevisions(r)
 	h.routesTryIt(r)
 	h.routesData(r)
+	h.routesSandbox(r)
 	h.routesSearch(r)
 	r.NotFound(h.anybody(func(v *visit) error { return errNoPage }))
 	r.MethodNotAllowed(h.anybody(func(v *visit) error { return errNoPage }))

@@ -147,6 +147,7 @@ type told struct {
 //	run         runs and their progress
 //	conflict    the inbox
 //	deadletter  the list of dead letters
+//	hold        what the brake holds
 //	connection  health of connections
 //	summary     the overview; said with each of the others
 func kinds(event string) []string {
@@ -157,6 +158,8 @@ func kinds(event string) []string {
 		return []string{"run", "service"}
 	case "conflict":
 		return []string{"conflict", "journal", "service"}
+	case "hold":
+		return []string{"hold", "service"}
 	case "dead_letter":
 		return []string{"deadletter", "service"}
 	case "connection":

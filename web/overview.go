@@ -241,6 +241,11 @@ func (h *Handler) needs(v *visit, st state, f Figures) (lines []ui.Line, err err
 			lines = append(lines, ui.Line{Icon: "triangle-alert", Tone: ui.Warn, Title: s.Name + " stopped and needs you", Href: servicePath(s.Name), Text: s.Reason})
 		}
 	}
+	held, err := v.heldNeeds()
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, held...)
 	if v.can(auth.ViewConnections) {
 		ill, err := h.Connections.List(v.ctx(), v.who, connection.Filter{States: []connection.State{connection.Expired, connection.Revoked}})
 		if err != nil {

@@ -305,7 +305,11 @@ func (v *visit) atPresent(view *ServiceView, s subject) error {
 	if view.Progress, err = v.openRun(s, p.o); err != nil {
 		return err
 	}
-	view.Notices = p.notices(view)
+	held, err := v.heldNotices(s.ID)
+	if err != nil {
+		return err
+	}
+	view.Notices = append(held, p.notices(view)...)
 	view.Stats = p.stats()
 	view.Topology = p.topology()
 	view.Systems = p.systems()

@@ -19,8 +19,10 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/ui"
 )
@@ -192,6 +194,11 @@ func (v *visit) counts() (n ui.NavCounts, err error) {
 	if n.Conflicts, n.DeadLetters, err = v.h.Reader.CountOpen(v.ctx(), v.who, service.ID{}); err != nil {
 		return n, err
 	}
+	held, err := v.h.Holds.List(v.ctx(), v.who, safety.HoldQuery{State: engine.HoldOpen, Limit: 99})
+	if err != nil {
+		return n, err
+	}
+	n.Holds = int64(len(held))
 	if v.can(auth.ViewConnections) {
 		ill, err := v.h.Connections.List(v.ctx(), v.who, connection.Filter{States: []connection.State{connection.Degraded, connection.Expired, connection.Revoked}})
 		if err != nil {

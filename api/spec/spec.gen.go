@@ -327,6 +327,24 @@ func (e ExplanationStepName) Valid() bool {
 	}
 }
 
+// Defines values for HeldChangeOp.
+const (
+	HeldChangeOpDelete HeldChangeOp = "delete"
+	HeldChangeOpUpsert HeldChangeOp = "upsert"
+)
+
+// Valid indicates whether the value is a known member of the HeldChangeOp enum.
+func (e HeldChangeOp) Valid() bool {
+	switch e {
+	case HeldChangeOpDelete:
+		return true
+	case HeldChangeOpUpsert:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HistoryEntryKind.
 const (
 	HistoryEntryKindChange   HistoryEntryKind = "change"
@@ -369,6 +387,57 @@ func (e HistoryEntryOp) Valid() bool {
 	case HistoryEntryOpUnlink:
 		return true
 	case HistoryEntryOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldKind.
+const (
+	HoldKindAbsent  HoldKind = "absent"
+	HoldKindChanges HoldKind = "changes"
+	HoldKindDeletes HoldKind = "deletes"
+	HoldKindValues  HoldKind = "values"
+)
+
+// Valid indicates whether the value is a known member of the HoldKind enum.
+func (e HoldKind) Valid() bool {
+	switch e {
+	case HoldKindAbsent:
+		return true
+	case HoldKindChanges:
+		return true
+	case HoldKindDeletes:
+		return true
+	case HoldKindValues:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldState.
+const (
+	HoldStateAlerted  HoldState = "alerted"
+	HoldStateOpen     HoldState = "open"
+	HoldStateRejected HoldState = "rejected"
+	HoldStateReleased HoldState = "released"
+	HoldStateSettled  HoldState = "settled"
+)
+
+// Valid indicates whether the value is a known member of the HoldState enum.
+func (e HoldState) Valid() bool {
+	switch e {
+	case HoldStateAlerted:
+		return true
+	case HoldStateOpen:
+		return true
+	case HoldStateRejected:
+		return true
+	case HoldStateReleased:
+		return true
+	case HoldStateSettled:
 		return true
 	default:
 		return false
@@ -1558,6 +1627,50 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// HeldChange defines model for HeldChange.
+type HeldChange struct {
+	// Absent Nobody told of the deletion: the record was missing when all were read.
+	Absent bool `json:"absent"`
+
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// At When it happened by the system's clock.
+	At nullable.Nullable[time.Time] `json:"at"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields    `json:"fields"`
+	HeldAt time.Time `json:"heldAt"`
+
+	// Key The record's key in its system.
+	Key string       `json:"key"`
+	Op  HeldChangeOp `json:"op"`
+
+	// Record null for a record that is new.
+	Record nullable.Nullable[string] `json:"record"`
+
+	// Title What people call the record.
+	Title string `json:"title"`
+
+	// Why Which number moved too far.
+	Why string `json:"why"`
+}
+
+// HeldChangeOp defines model for HeldChange.Op.
+type HeldChangeOp string
+
+// HeldChangeList defines model for HeldChangeList.
+type HeldChangeList struct {
+	Data    []HeldChange `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // HistoryEntry defines model for HistoryEntry.
 type HistoryEntry struct {
 	// Actor The person's or key's name for a decision.
@@ -1593,6 +1706,55 @@ type HistoryList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// Hold defines model for Hold.
+type Hold struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Held Changes held now.
+	Held int64  `json:"held"`
+	ID   string `json:"id"`
+
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	Kind     HoldKind  `json:"kind"`
+	Note     string    `json:"note"`
+	Object   string    `json:"object"`
+	OpenedAt time.Time `json:"openedAt"`
+
+	// Reason What was too large.
+	Reason string `json:"reason"`
+
+	// Restore Of a rejected one: the system is brought back to what the others hold.
+	Restore     bool   `json:"restore"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// State open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+	State HoldState `json:"state"`
+
+	// System Where the changes came from.
+	System string `json:"system"`
+
+	// Total Changes that were held when it was decided.
+	Total   int64 `json:"total"`
+	Version int64 `json:"version"`
+}
+
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+type HoldKind string
+
+// HoldList defines model for HoldList.
+type HoldList struct {
+	Data    []Hold `json:"data"`
+	HasMore bool   `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// HoldState open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the limit was passed and the document only wants to be told.
+type HoldState string
 
 // Invitation defines model for Invitation.
 type Invitation struct {
@@ -2162,6 +2324,20 @@ type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
+// Rejection defines model for Rejection.
+type Rejection struct {
+	// Reason Why; it is kept.
+	Reason string `json:"reason"`
+
+	// Restore Bring the system back to what the others hold.
+	Restore *bool `json:"restore,omitempty"`
+}
+
+// Release defines model for Release.
+type Release struct {
+	Note *string `json:"note,omitempty"`
+}
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2257,6 +2433,9 @@ type RunCounts struct {
 
 	// Equal Of those, echoes and records that were equal already.
 	Equal int64 `json:"equal"`
+
+	// Held Changes that the brake held.
+	Held int64 `json:"held"`
 
 	// Owed Records still to be delivered to it.
 	Owed int64 `json:"owed"`
@@ -2642,6 +2821,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InHold defines model for InHold.
+type InHold = string
+
 // InInvitation defines model for InInvitation.
 type InInvitation = string
 
@@ -2886,6 +3068,40 @@ type StreamEventsParams struct {
 
 	// LastEventID The id of the last event that was received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *HoldState     `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ListHeldChangesParams defines parameters for ListHeldChanges.
+type ListHeldChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RejectHoldParams defines parameters for RejectHold.
+type RejectHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseHoldParams defines parameters for ReleaseHold.
+type ReleaseHoldParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
@@ -3293,6 +3509,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
+type RejectHoldJSONRequestBody = Rejection
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = Release
+
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = NewInvitation
 
@@ -3442,6 +3664,21 @@ type ServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(w http.ResponseWriter, r *http.Request, hold InHold)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(w http.ResponseWriter, r *http.Request, params ListInvitationsParams)
@@ -3823,6 +4060,36 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHolds Holds, newest first
+// (GET /v1/holds)
+func (_ Unimplemented) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHold One hold
+// (GET /v1/holds/{hold})
+func (_ Unimplemented) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHeldChanges The changes that are held, by key
+// (GET /v1/holds/{hold}/changes)
+func (_ Unimplemented) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectHold The held changes shall not be
+// (POST /v1/holds/{hold}:reject)
+func (_ Unimplemented) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseHold Let the held changes go on
+// (POST /v1/holds/{hold}:release)
+func (_ Unimplemented) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5804,6 +6071,259 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.StreamEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHolds operation middleware
+func (siw *ServerInterfaceWrapper) ListHolds(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHolds(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHold operation middleware
+func (siw *ServerInterfaceWrapper) GetHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHold(w, r, hold)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHeldChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListHeldChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHeldChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHeldChanges(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectHold operation middleware
+func (siw *ServerInterfaceWrapper) RejectHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectHold(w, r, hold, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseHold operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseHold(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "hold" -------------
+	var hold InHold
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hold", chi.URLParam(r, "hold"), &hold, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hold", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseHoldParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseHold(w, r, hold, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9082,6 +9602,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:discard", wrapper.DiscardDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds", wrapper.ListHolds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}", wrapper.GetHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/holds/{hold}/changes", wrapper.ListHeldChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:release", wrapper.ReleaseHold)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/holds/{hold}:reject", wrapper.RejectHold)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/metrics", wrapper.GetMetrics)
 	})
 	r.Group(func(r chi.Router) {
@@ -9209,6 +9744,8 @@ type CreditNoteJSONResponse struct {
 }
 
 type DeadLetterJSONResponse DeadLetter
+
+type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
 	ETag string
@@ -10729,6 +11266,226 @@ type StreamEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsRequestObject struct {
+	Params ListHoldsParams
+}
+
+type ListHoldsResponseObject interface {
+	VisitListHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListHolds200JSONResponse HoldList
+
+func (response ListHolds200JSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHoldsdefaultApplicationProblemPlusJSONResponse) VisitListHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHoldRequestObject struct {
+	Hold InHold `json:"hold"`
+}
+
+type GetHoldResponseObject interface {
+	VisitGetHoldResponse(w http.ResponseWriter) error
+}
+
+type GetHold200JSONResponse struct{ HoldJSONResponse }
+
+func (response GetHold200JSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetHolddefaultApplicationProblemPlusJSONResponse) VisitGetHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ListHeldChangesParams
+}
+
+type ListHeldChangesResponseObject interface {
+	VisitListHeldChangesResponse(w http.ResponseWriter) error
+}
+
+type ListHeldChanges200JSONResponse HeldChangeList
+
+func (response ListHeldChanges200JSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHeldChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListHeldChangesdefaultApplicationProblemPlusJSONResponse) VisitListHeldChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params RejectHoldParams
+	Body   *RejectHoldJSONRequestBody
+}
+
+type RejectHoldResponseObject interface {
+	VisitRejectHoldResponse(w http.ResponseWriter) error
+}
+
+type RejectHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response RejectHold202JSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectHolddefaultApplicationProblemPlusJSONResponse) VisitRejectHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHoldRequestObject struct {
+	Hold   InHold `json:"hold"`
+	Params ReleaseHoldParams
+	Body   *ReleaseHoldJSONRequestBody
+}
+
+type ReleaseHoldResponseObject interface {
+	VisitReleaseHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseHold202JSONResponse struct{ HoldJSONResponse }
+
+func (response ReleaseHold202JSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseHoldResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13821,6 +14578,21 @@ type StrictServerInterface interface {
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListHolds Holds, newest first
+	// (GET /v1/holds)
+	ListHolds(ctx context.Context, request ListHoldsRequestObject) (ListHoldsResponseObject, error)
+	// GetHold One hold
+	// (GET /v1/holds/{hold})
+	GetHold(ctx context.Context, request GetHoldRequestObject) (GetHoldResponseObject, error)
+	// ListHeldChanges The changes that are held, by key
+	// (GET /v1/holds/{hold}/changes)
+	ListHeldChanges(ctx context.Context, request ListHeldChangesRequestObject) (ListHeldChangesResponseObject, error)
+	// RejectHold The held changes shall not be
+	// (POST /v1/holds/{hold}:reject)
+	RejectHold(ctx context.Context, request RejectHoldRequestObject) (RejectHoldResponseObject, error)
+	// ReleaseHold Let the held changes go on
+	// (POST /v1/holds/{hold}:release)
+	ReleaseHold(ctx context.Context, request ReleaseHoldRequestObject) (ReleaseHoldResponseObject, error)
 	// ListInvitations Invitations, open or not
 	// (GET /v1/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -14922,6 +15694,156 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
 		if err := validResponse.VisitStreamEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHolds operation middleware
+func (sh *strictHandler) ListHolds(w http.ResponseWriter, r *http.Request, params ListHoldsParams) {
+	var request ListHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHolds(ctx, request.(ListHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHolds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHoldsResponseObject); ok {
+		if err := validResponse.VisitListHoldsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHold operation middleware
+func (sh *strictHandler) GetHold(w http.ResponseWriter, r *http.Request, hold InHold) {
+	var request GetHoldRequestObject
+
+	request.Hold = hold
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHold(ctx, request.(GetHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHoldResponseObject); ok {
+		if err := validResponse.VisitGetHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHeldChanges operation middleware
+func (sh *strictHandler) ListHeldChanges(w http.ResponseWriter, r *http.Request, hold InHold, params ListHeldChangesParams) {
+	var request ListHeldChangesRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHeldChanges(ctx, request.(ListHeldChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHeldChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHeldChangesResponseObject); ok {
+		if err := validResponse.VisitListHeldChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectHold operation middleware
+func (sh *strictHandler) RejectHold(w http.ResponseWriter, r *http.Request, hold InHold, params RejectHoldParams) {
+	var request RejectHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body RejectHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectHold(ctx, request.(RejectHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectHoldResponseObject); ok {
+		if err := validResponse.VisitRejectHoldResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseHold operation middleware
+func (sh *strictHandler) ReleaseHold(w http.ResponseWriter, r *http.Request, hold InHold, params ReleaseHoldParams) {
+	var request ReleaseHoldRequestObject
+
+	request.Hold = hold
+	request.Params = params
+
+	var body ReleaseHoldJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseHold(ctx, request.(ReleaseHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseHold")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseHoldResponseObject); ok {
+		if err := validResponse.VisitReleaseHoldResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16699,443 +17621,466 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rm9s2kj/6VfDo5Dy5DCVLfXFi+cX+O3Y88cax/Xc78dlx91oQCUlIU4BCkC0r3v7u50EVAIISSFFq",
-	"tS+zmReTtkSBuFQV6vqrD51YzhdSMJGrzvBDZ8ZowjL486fXdKr/mzAVZ3yRcyk6w87rGSPXLFNciohM",
-	"ZEaeTrq/0jyeESoS/Y/nUjD8pNeJOhn7s+AZSzrDPCtY1FHxjM2pHjZfLVhn2FF5xsW0c3MTdZ7JmOJb",
-	"1l/6ZsYyRvIZI4ItST7jYkq42m38m6izoBmds9ys71GRKZmFVzgS7H2OD4yInMCrF3TKyJhNZMYisuT5",
-	"DD5VdM7IhKd6VD0hrof4s2DZqhN1BJ3rOcT4Jn92c/r+GRPTfNYZHvX7/SiwHU9g0FeFOM9pzkLzlIoR",
-	"LggVKzNHxYjSD8NM2PtFKhPWGU5oqlh4Zjjxt/Cjy8oEec7msE1fZWzSGXb+n3slodzDx9Q9N7kbtwCa",
-	"ZXTlzf+cZdc8ZuFt5gmRGdFz0QugROHDdftoZ4tPXTZsaGg/nyZsvpA5E/HqF7banNAZuWKwkStZZCSe",
-	"SR4zoPB8xhXRhMZUHhFVaFpXhJKMikTOyW+/PX3cI+dM5IROKRdIGzyPgD7M78iMKiIkUSyWIiFsMmFx",
-	"DiwzZbkqKYkKtWSZ2wBkx3IHvDV09SKaGMDfkdPTqDPnwv57sH1/XsC20HTPffp0G3KLDZiA2AqTqpaG",
-	"JJ/RnCypXiVNIk27o+9GsPbljObsmmWEw9wz1iNveD6TRU54DqvBhejvT45+iGClJ4MjspwxoR/hejdy",
-	"EhdZBhsnVmQuM1a/cCN2d5SxZo31p7vPWh8eaiXNM9c3S80JnQlv0itZkBm9Zg/Jcf/En5bKeZraiTXN",
-	"p7zD2k/qPKeBy2T03WhIpEhXOA/YLtwhwciK5bh1Un++5IrtMSkminln+LbzXecySNTiLPmjUPmciTx8",
-	"2tR9/7UiPHFTWNB8Vk6gfGpXihNnCx4UuPrlV2zV+Fb86a5vfCTFJOVxzYJj823Ti+0z+7xasDisxpiX",
-	"m+/h9fb+q5+GHW3PidRpOLH9+mtF9M/1RKggNOVUaeHO8+YpgT6z44wylvD8ucxrtIEYvtfCgzUeTTnM",
-	"rjN4zGjyjOU5q9mUhNGEpPBA0wyScphdZ/BUXPOc1pMHd983TaB8ap8JyHp9DL/c8mr4/a7vfcZFzUtT",
-	"LhrfqL/f+XW/svm47pTn8F3TK/GJnV/6isUyS8IvzeA7eClcpjxXoEcZ/V2tVM7mNdPB3+4xnWuuaikt",
-	"M99+rYgo9HJrX25G2aJr8rm+h44GJ9+f/HB8/+R70Lfww1Lb4iJnU5bZCRZ1cysayT8rdqf7cxZnrOZC",
-	"UPCd3gg6Z6WG/+jVr+9ev/jlp+c108Cf7TGTBovI2DZt7gbz6K5GNp/zwDac5WQuVU6UJHMqVnUWWAq/",
-	"9t+QsAkt0lyr2FFnIrM5zfGcj486UUkXA22TbSGIc+ABtTm5pwlcScgjKiKKaUs+ZwkZr0gs53OqHhKa",
-	"pqhj0bHSeqdWWGmajtqawmb0sBG8bl02mhKw7Kf404Fni1rT+AZPjKn8R5lwBi94LOPCqmixFLn5ky4W",
-	"KUevyL0/FLIye0/nixTox5IA3Mo5jXOYvt3Gtx98/UFfnPNuMtYnm+C/OlFHjv9g+mfDt+UQpR65kCqf",
-	"Zkz9mXZuorXR1EwuvOH0P9fGK1Qu5yzzB5yvYKzLG3+XmzwMbl/0rvm7saLztLIbdjOGxC7kQpitGF4I",
-	"QrrkA0+GJM7mESg8Q1KuLvLUMnikm4wjYtYyJG/tiJc33kh6xXYoWFd1FLM/lWHsjuhxOlucVetGt1ke",
-	"ScyO6JvjP89fPNeE/l9nvz6LCDU8fHR6n/zCf+zpR9U987uu/V1vnhAce8wUWOWje9cDt+HWBaOpbaQt",
-	"FX1R4Zeb/jYkZbWQQiEZ+4p3ezIeU8U6w8Fx1IllmpYUlsv46l3Krlmq6TphMU9Y8uNKb0dCyTN5zVIK",
-	"AnDCWZoAS1OR83zlaHySvuvff7A8/uOvyWSQ9fv9Qf+kb/431eS6YIIlZ1pkHfWP7ncHg+7R8etBf9jv",
-	"D/uDf8GCKUy480gWwoicGRV4G+N1r/9ofg0++ZrnQKjnv/zWHcCnSqbXgdcP4PV9fL0C6To4ijxuV9db",
-	"Xmgefe50NiZyma26aiVi/TVPGAoIGl46vDthKcv1URupqRgTTVuF3NYZdpY0YzNZKIby4ZqmhT7fo5vL",
-	"qKPQmekWr3+Xa2E+1ec6p6Kgqf4Nupg7w6Oos+RCaF2uOm5rEeJoMsBWvjmoyTvg/g4NbR67B8/AsFXb",
-	"pj3p07kmK/+vzlHvtN+JOuimiPWuFCrp3DgG6AxFkaZOiotmSrD6+rAz5luYAdVAO7wj/BdFTqeMSPBe",
-	"kHzGMzw0PMcko5PcP7BB1FlmPM+Z+BFs/gqF9U9f9x+UFDbG1WVb5oVUXOH5m/bHX55MHQGUdqdW+6wL",
-	"a3krgqiamu0JIgY9xUiMHhfXNOVJs/RLeOZkJtf3il6OHmuRwckPjm7ws2bhiU/rf2cqP2uQC0B4Sfpn",
-	"86ldsZUn61IaGNOTc3OmFJ0ycyIwFetIpJ59gncpTFYmBeo7cqGJaKFYpulwQVeppIm3/M68QJfZVeEm",
-	"dOPRtyfJDeUXIKbhTj6o1HWiL8n4NRO+yFS5zNgkk+BeyzPQCge+GGyvMZWEV0Pvnpej1wGTxLkEdhBc",
-	"zh+oL5JLUM4yeY0u5SrPH+/P8//MaMzIz3Kx0MuJOnEq1dqF2T963feIU+9IkW95JmO0+ki/2x+sPwIM",
-	"U5HM/V6/RjIXFWHeuV/34IQLmvK/1qdX3aFJSqdWfQdh8Ecx17p1zt7rX32lR9fM8dV9PSEyZqlcgmw2",
-	"st4EKbUg++ar+/rpb3sdffcC4269BlIurHKweTnVriye0WxamqDa4qLCOLre+gOUh5tz8LE4pW04ANsq",
-	"Qy7RazstVz2Ijvp9Ihcsg0GV1na/wmfc0lK+5TK84iKBKWtRo4UOiOeO5s935dBairCMy6QkD/2RVDy3",
-	"N5wVLfqX3cov11eTW6VvJWJv+jBpe+F2nj7/vQuTHHjv/tBhIvGppEqhcym0+enNUOU0ayDpnM/Zv6TQ",
-	"k/nt9SMQgTRnjyh6rMyZLFhmxVV5o2vZw/I8RbJFIYkfoMlqPjHiTevU+nUyN8JgK+24N522lnJWZtWI",
-	"OMsJB7vOn8v8V5nwCWdJKD3Bizrpt3khpr3f+DKT41TfDbVSeYFP/KNei7DGnNngdyqnKWgMLKc81VQp",
-	"52wskxWJZ1RMWYJxV2NpWquXzBkVyxlPWY+80ncHt4FdKhKSsQXD5WdmFHQeqZwK4BGwLnFIdc/zUxgf",
-	"yFO0oLZoE5q4CtUZnmhDyPLUIzNpN7+OczTcA9uXZZnMSpu2ug2tac2eRIDW4OSX2hpfZlJMe+Sk369E",
-	"uWMqtA4zZhBGfUhO+gMiJGw5V0TxqWAJ4UJ/cYzaTprKJYMnT/xwIXolIfXlQnCBwfacCSpy/expRE4G",
-	"x/r/Tsmc5TOZRETxvyCsM2cJp+Co0E8+wDPWzGozWzChZiKzMU80w2BQkueOKhQXWh/LL4QNCD8kJ0dH",
-	"5tJZFMBisAMRGeGmj4iiK0WWJj589EOZKMQVmXOluJjqLx6QXKLT0W6aekhO+31CCXgWiZxcCFlk8Okx",
-	"UVIvT88XA9RanVkwkWj7JJHMqIyYNABOFo8BX7E8W3XPJsH4zxuez2A6mqhP+8cRofpBMpNLnB1mKiiS",
-	"S5JnK+SAXrMX5ybqGB/3DooVxuzWtfRYc1P6CnfIF8Sxlq6wvIp5jO8Ew1Z1hn2n9MDfzrLXf8OVgJcV",
-	"+1Nb3/pTTYPwhz5sdzMzrX2bL4x8PzrR3xSLxAyu17ypX23YEEAkdgkTLria+YuC6zwr2l3nYLDoizOT",
-	"04wpdCB7q/JmCnq/jYoMdlPu9e3a7CtyCn4hhPEEt5MwmkhqbrKsEKCkvyrEM652dKwlNKeofu1LVLc8",
-	"zcAPjpwJ2fZ8nVNo84DL0/1IR6uKOGYsYQkocDOqfpVZGVcoswZxM3YhADjdoOcXEg/lRJOCAlrwIkg7",
-	"OBbCx+gbHujI37Zbosa81Yt/VYiSiBZSphAtxwgRaM0yA91Yi5VUK6ToYcU/jelQNcztiR6VZ7CghQLH",
-	"oZE6TZS5h2ppd7eGIa12dCDV0k0LfnkWG8eNthRyExui8JmLrek1d83ebUSexqv6TMsJoSb2rbWCKwZR",
-	"vo0R8HhDocPS9/9Wv8c8Gun5lREe46G5iTrVvKO1JTnLsukkfpWCrfRQHP05NM9Zplf03zT5410nGHhL",
-	"GLodm8Y9wwlaQvuwOY7RMLftAnjm8Fk3XGQX52YT3ByXE1XdGI9L2x65+cmPtz559n7BM6bOAuFhzdCQ",
-	"+yfYNXriGub21o4Zwe86l6ETvGKr4AmmVOVPZFGTuqG/JRNjamQ0zlmmrBZbtyz9m9+U3dO1MSX8dM5F",
-	"kbM9llXDLCC45FWLcwwNqmK5QGpolYR9rh/fzMD2ZN+HSmD+/kknGH7fIGzD3u5E3Mx8mvP1A5+EKvvu",
-	"70c5r3q+sJpOlTdQm2m5K4bBAtviLm13bGMpU0YFSD/vBm9+wfPyyfXdg4lWxirfGl70IuUs8a71oFBo",
-	"zBiBm4gtPQ7wVpXwyYRlTMQ7kNVj95vQJgqZ811GMzb0E4g1BMaDi75miWgCU6j9sApBeJ1ZY8ZTyq/L",
-	"tKeHkMasr/ClLNJEW+havlGSZCtUujeZJILMo+DYYIPo36FZynMiGEugDkMK9mICWvhWEyByJAnCAPMk",
-	"6tKFnEx2c0ZBr7fJK6Ro93qn9ISmADEomrMXIl2F2GaN/P3EJJc7VhmjtEbLk69SaUlhuOlBtlGqmLPk",
-	"NwwcfejQJOGY1v7SYx+jmm8eGXiBzd0oRQ7lSmt8J7Xy/P58JWK1Pcqs73x9i4qMx7O5Lahq9RugMOsZ",
-	"3raS6hwXGZvzYt76VSqnIjE+3xY/uFnf96jzvjuVXf1h1wZm8Rye+ou4KfX63bYPQ3G77oJzK7Z9jYsf",
-	"tv1BnlGhaOyO6LB798qsWh/QDtt1E+KKIuH5mU38rm4TamEbygra2WUpgUt/vcKKGgxSQrZMRvXAl3vb",
-	"DfCqyNMvLuuW8JPIs4CCTF1u/cYMqF10o15Qbs9NtJNpZZ3mdYSJ1mvtiXeGHW2V917R5a8m2I3KyCy4",
-	"GL4IfrzQ4lIW6mfzu6pY+5m9pwmL+ZymDwmbL/KVKcyyFxTTmxrUkj1vfOC1iv25+bZBRI4ickx6vR6U",
-	"eMkiJ1O6UBU9uk7hjDqqMMH8bTSjXw5HZY84slRQDuKOx18J7OLanpktryW7Q6ieJfl+Geqnnu8rtpBZ",
-	"YOXjTF5h2le92gP+nRVZpDRmDYf/1p2+Z+xoirSbXKVl63dfagUwYzQBz/xEFiIhy5lMWUs6mzGbDuKv",
-	"q5bxDKnvajEhkYZpKyT39Z7/rGd2E3VgNZs78FxioGNJlY3ERCTJ5GKh/6BJwiBFfC6vWRLSh9dmiG8p",
-	"dzwqz9ZsUog4fmQxLRTb8T4uXSte5vSgv5Y6fRxt4XwzTHBeRXp15qectJ+cCQ5XjZddfh+WkU3m9pbM",
-	"9w3Tu9ZEDpGS2YWn+pKuJJ+fmv22ueibwghEI1tu0h6GVokwJKg5T9EV2kxoMMUSq7axUGwL7bktrzvK",
-	"F0WuB9zkU4lfVA9rTSWADQgZj2fmG5QcNvfmIRTdELP2IQQ6jQ0YNisxmr4Z9V/p/ek1+73K3KpNZ6XN",
-	"efvQMIBLo2hnx1mX6YYVFz6QTlTunn2XWW85v12I0J7jTSOtbW6xW2aLxa0txY5bzt/RTIjaHsmEJT9h",
-	"wGrD0WIOevtR1UmsbVsHEyhz5NfuWqpYTXZJPmMr9H7Saca04MewoJ8w/yGks7qs0c0y/gXLFNR/oU/Y",
-	"1D9ZxRFraUhWpIyYYYKKo0kfDXonbM0zmYPj1xSM4+1tKuKGxASjyXhFpGBE8YRFLvNgvIJfQIF0bzcP",
-	"czxJgx7mMue/rebfECjIXMmf9+aMxe/C43hlABtFTrnS2xTPah3Zfr3Azk5lW0gQxHOhacHQcRUDFkeR",
-	"W8ledUB5a1TX4TVWcmBD6hWWHrRUpS2vnPMkKFOUhUZpNYiFKikLDna8xjeVS1ubUC/CQ9d76SHztyvy",
-	"Cz1LSqkwueW3CIWF3U+7E97a3Nzc2XshqlIuePxQobBmN73d0gNYS2V5xpdgK1UIsiZSu4FdBPgTWos3",
-	"hRERijWam5LGrxWJUxlfPSSl1OQudyxnabpHaMrl+NRXI8OcrPhF1JKg/mMLf3aPZJn09hCbYVFQ8LLj",
-	"OZnJNFG9TSvLuqLw58YrYOZXrrnx5KzIsN4uk6/qCpJCzq0qqsOa0jBj8b6hvng3kIZeQ/x3lwtt866U",
-	"4t0OyQD+lbipFJcYMDNG03y2QqCwBZOLNLwErKQ+Z3nOxTTgC9DiEUuAzSPIPTRj5IotcqIYTVE9cSJn",
-	"M6S/fnW0KMPWmorySi6BKk2OLE7EsCyGYcryTzKnCdNcznPF0kmz5qK8dYfN0KBmt4kF5jZF7z3uaY98",
-	"9eH52a8/3RBw/CszU/NlJ8Anba9Us1J3qXrJOG3JsFBh1dQdt5eNbI68UAwSVAFSx6yFi2nqA6vsRgcH",
-	"ipL7sCjuQDcou3L1mxvbXcqlIKkG1cud3Xopmx04zLVsJd6XcjGb+b60EFGNLp05F/6ng3Unj5V8Vf/V",
-	"1sr/NrzsDXn/9PT4fpNsmNP3lWl6cAJ27TeNu7Fx3RXC0Bl6/bR8hptzmtEEPsQcjqRM2mi6EUNWNGAI",
-	"rSn5W9kwTqlSYWGM1YDwAIRrBfHipQDvYJbmYpuRC4teBgM5WkuocTmbL0GMar2iVxMKYmUocHPGS7oy",
-	"1xXjYmqMWRWRMVM5+sx3k1HTgmZU5KxOYaJ62vyaZSutNJJFJucGTKyRQNulF+EPgldoMZ/TbLVTBp0d",
-	"ZZsjxVRfWloq0+zsSy3JVMStdzDlOfv71yA6ZHY4sYnRxS9Bapo0zE2PtYfcUvmf58zuhyziR+bmuqME",
-	"x+asxbvKSrxqwK+zOh45n8mlKcyRIma9bemNWzIV/05F/HipiHjCQQ7BIau4bespCTFb5PtagLvzA5ub",
-	"PIS9eaHJFOTiOsgCgDl3iDTjzAQ7G7PhJBbo5fKKBazMNpxWZGm9L934vom2/av5CkXGuxmzmY9RmwRw",
-	"PA+zMH+j6gnSIxm7SJxxDQl62CK3SqR3ECJt40mYKh/ICdx0IWSijm7kpvt4zMPOeVsSvX5w/+TXTPhY",
-	"rlypgiXRRuJJkwe81ouv1pVki2qCb4HcRBXTLAkpw4FoWHlizjze0a3sI6hsPZ8QUZYBPrOlpcHp6hOc",
-	"5Vm+riSRLbamW+EhlCYPouVL0Jqq2C7hEOJmcAfKuHKWpopASoWpnp6zZFVjZHixu81vS9CXkmwB/UUW",
-	"edDssagwTZsE+dmqU8GL2ZShksQyy6AU1OSW6V8RLoj+1S5Rwtf21yZt2lURQ90wxAO5IldCLkUzczvQ",
-	"mr3vvST9s0n1Cypru7ywPoRcwtqEvlpUjHcLc4O2TfCcPQScdkfdKrxZk3uuTwiOLuEJuB2nLCdYF10X",
-	"EA3K5iJldVCgKUPwRxE/kmLCpz2TSs5lmWw/zhi9UiV0Jx7JNrfrQeOabdympeAoY5H1IRKXGLd5P9xW",
-	"n64LQJZSxU/7tVkfVwaK2wQpAfBxLeGhJD87//LesTzqeKcah3S3UamU21gnkIeRYJ5oapbN/8xksdgh",
-	"xyOutYU393936buzgLqFfKly0Qv0o6c0ZyrvNdD2oTihjqJry0Ra0KAhs9hoLgFSakq5WSOKA6gs62T2",
-	"hektB92BL23x7QIE1a1BFWdb8n+V8X6nacGUTWFyoX5tuqLOY8Gd15z8Nm1zLT6xU2XB2maZ6TfvS31k",
-	"3OHVlWaQg4QKSrvHLHaFeIdJGw4mEu0Bzezn/lSPS0uSNxnP2RsuVIRueu/fShZZbP7OaTZlOf69ZHw6",
-	"y7UpCpv80mAcRGTOsimLCL1mGdV/IPqvOe9dYko1qRJnJm9LTrQWhoTVW6MLrezQccp6z80fb9co5bJi",
-	"vqorvuhK0xumu5D6xstKqN9N2ilrRDc9E2GYnTNE5wZLPmMmd/0m6iBmXfPzkPLeC1UswTdAqnOTy2oS",
-	"CGs05Lymy8+CZgCsrBk2pkIKHlNQdOelbmlApd+qmVxc9ryw80wG79f1dFUEcYcVBPkRWexOEu4Ht0i4",
-	"9xHK28vAMG51dWsfEsVYAwr1ZppCs/BrS9FR56frYFecM/IolUUC3yoy6PUJE9cslQvNzsrSh76ANPPB",
-	"xBk8O9qsIbV3avuaMa1e0pwaZBcbLXOUvo7ycllr3G7KPhBhFZVyi7sz6qgFiz1rw05j0OsH31xf1IUA",
-	"hO31Wbtw30Rn1xcXPW0Jplywi4vtzObP3lQdmk2IbITRvH99y/GTICf8VGJbnuds0eSUrdLVT+9pnDeC",
-	"rpSmRJwWKNIMSmaGNtSCxldI4xPGECwyxp5M8yLN+QKKq22ALurEFAvgpPl5nnHIkNf3uFGlEenUFGJD",
-	"Gn0mCyjSHPM0hSlA1wf4C1Ffa8RqCX3ZyobKjLaxefKA+BlMy8rZAnvv6UuBhV3/ayRgQkcwaOQjxJtT",
-	"Cp0w+EbOHbfsD8dT2kKbPrQpvWal+wxw9uFCf0hG/wfDEyNb3m+0qRb0bu0l2rCwvdVYT2slz8GrjHkS",
-	"TNM1MYWnKphV9oSLxKYdVLcT4QJr+jHZO6OEUSwUS0ghcp6ahpd6AnMmkrX8v9uAUXjgFutuXD2TiIyL",
-	"HIAIAcdRzaB46MrgQB1kBoj6vR1qwaKDm00spx46/J+5ymW2qi+srktDDReKbCfOqFYJVFjQMmYxVJz4",
-	"UBYsZTavp12IyjkyA1GqnaCzajRQSMQ15SjG003N/JcAbulngGaMHm72rvKyLtyaI0BgRPQdOV9A0xuL",
-	"+oi+0XEmi+kMfKR0LIt8xxqaP2qCeuv6N+4P+qUhD8n49tbiR3VubQyTulTH0r8NaNRX+gsBf1xGtyzB",
-	"aeuc4onv6YQscwNdAF7PUs6alE88KkdElvIb2PAALpgKQ38RTpi/0yg+QRrF4XMWmo/2AJTt0cmXQtcy",
-	"CN1VaZOw4ZnfSGI3UfvWeoSHsRjYJ78lwy3TPcrGCzX1TQpBlBCsAB521Uw8tWBLXBG6pJrS9iho8js7",
-	"BCeRm2aSysIEIpQ2mWRyjl+yZLoVvfB2lTV+34h2GTkFa/1spXvEziLStJWoSSBG649lVp1NpbwiNG9N",
-	"iYYDnqQ0mCq8IR/rEoBM94nDs4qZIPQhDen8bROP3CHskntU9nRotArwqbXODI0C3j5XbdHQVIO4oDyJ",
-	"yLXkBj5kCgssFntwpN8DIpRLX3kjNA5f2c/C7294VZvwujliF1vfBVTg9jF1c8ZeYY89HA9ZwbtbPXnm",
-	"x7xduhbyqyd6PYFelQX+2VdOxZNHKGka7i7g3JbpTH8U80UEEeXICI6IFEIVY2wrmDw0nQvmVNt4rv17",
-	"raenFaYCPNywANth+FYJkq6NzfqSwesOXR2XAgQRF0glXAqoRguXzlb64LRUftb9i7XitC5SkjF3FxJI",
-	"kU1XhArCVM7nFHFuPUmc8mYbr2mqes9/0c/duG46WzaamYBxKREDDZpRk4CaRlQc3HLwfFSQmsoOPaGU",
-	"GdOy58Ot/ZYtsaHdbCLXWc2WsBhLctMXWdJflXIaqf4Qyjb20vmCNO3zuoxdE7PWd44WqxL+UwgLoTBO",
-	"w0lzz1D4VWnxiVYcqXH+EMg0U0RmfMoFySX8K2Mx44ucaKaLiLxmmUm2UTkZnBpgabUZFjJR4V9VS6Lb",
-	"JTlpTt+3HHftLMpJ2UHsi0Mn4Xg/EEnP2dDDVxWE0SzlLDOcjZ4p8P1hbqdptaI31HZu0kqChSbya/xs",
-	"7y4Mf9AkAQ5bj3iE4hupyX4uTaYgIXBxtaWDeywX2Lfd69q+BuTDZi2EZ5mBWZdj2pQXuhRPZDZv/45W",
-	"GpRevZeaKOJ964YagB9KNSsQ4PGTZFRO54sdYh5reYpWDStVK7egyJ5QuY81FH61IWhwEND3IKSBtd8I",
-	"YeK1yIk6k0z+xcLez1+ZNTbWYiG1LqkN+6lQWfDW/kPyHdGN6gvHdijUua3ybP1RJlpn3FJuMc3FCLid",
-	"B7gJzbl8ERchznWfXLa9PYfww/BcgmGeEYh7NUL49gljERmhpqNGtihaS9Fi/pAIxrXNAN3zTKdt8NuA",
-	"vK8UeW80a7SQ0Ws42lUobtMwUTllS9VwZp7xOAQyiHfjM5pj78KN0KAgc56m3HQJi3D2rZSHquUti7Hf",
-	"yM6YgzeR386rXY4yzenvMi3mLDjbKZ/S8Spninwz6P/3AwJ/f9tyLhPK05CVBLnGUrHIbzLbHhA4jplS",
-	"kyJtGphis4SWY4Lh7RDIq2Mi6LYjRLCecmnzu4jMSMYmhWr5rvX69fLFlZW5vfMPNFonr8rpBTkODNbW",
-	"mSdnohqk1+oLovAVAugSY4m2Neeahdj9j7f97oPLf3xzcdHDv779j6+C3k/X2rNyV72l3b8uPxzffLX1",
-	"Li/tIDtSaPHP2bLaXGgH4Ve3Q0+F30L3a+X24qFpsPsXyyTJ6RUg00zCO/RhEA2Obtw2fRhERzc1W7Uv",
-	"Qq5nf/o/PNox0c9t9Fr3orrtdtX8O2z1tn5CMiMUfBbDvdsK7YvSsmdZez2WrrYx+Z8FM1/bjNlAIpJ5",
-	"d81GV4HGduuAUOKx7LgdnwDrptKzqw3ETWAnyyXXbWalcHovIeFLsY/E4XWc2syh1cj6LlxqbQ4/kf70",
-	"ZKsY2luLrISew6vx1ek1l4xpZzCK4YGRvbm02gwVtibqaMr8mUia4wovnIVdV+/RSkLgMLXpXMa+bw/4",
-	"02CTLVXI9SuLvOxUaxRiH06yEK6Itj06f5jtzNa4ckA9o9Ax+nuyaekK7FmzAwYSE1rnZ0nYBvOoN+T9",
-	"rd1QQXN+zVp4IyDlzTZMrsNitPUW4TlmjCZ1PZT0xUBDRbCP+VRraOghA+gKyUX+kHQHGA8VK4J6ebhj",
-	"VTu0JZski5nPZk+85Xhz90+i/tgPYIy/cEN+/sY4zvXcNCnfRAiF7MGmyCw4jGfUWSN7Ab7mpeawGYx1",
-	"9nYrYLNX9TXh2Hk3bExhc3BbIaEEXaiZzFvaasyCsrfLVfGA3IMpK9rO4mJ6zkXM9nBhNvheFzMD1O58",
-	"EmahiL/M6LwmUZFujc4DHcAe5tK/wXacvIt8N94TGKSlLof1YDeF88TiThmaKcPgJalukpzbp8jjm7XT",
-	"tLQSZEXrGrpd5r7p/RaWMVo8PLKAhWGsix3hD1tn3raGiqjNqa0hzdSW54TurV0ybHcrJt8lH9eAPbuy",
-	"8Q3Hf3ku6zAFTmnxGk/bI26kokNcZI4iv4i77CVd7eFXKYvIbt/0x44UnJ3LG1hXKJNQwVWcFopfs/Y5",
-	"f+AlrkP4yHYQIPrzf5mrsnnB+Er7ggiW4v0+uAspDcm3JHkhmjrlTBjNi4zVdJYLomGfbam2qk3iaZ0o",
-	"YSdV+qJMrRbOqE33Gb0dZ3rxQWRZzykZSDec8+1dIPX4z/BJIJGEpTXGxLxhc3folptS8TKryclo2G+W",
-	"7YjF6oXttvizjYVQBlNxFzYOze22W3Rk6dLtdh1FP3OHsQ4onD5BIgnYvj9ds2yFXapMuhmUiNncTApl",
-	"4926jsETb9wdbuu1fq2hFCZluzuoh8bNGbDXWmjFCynTmqIki4i8lNkVy4h+slffdybsN7i2sPEWEjGV",
-	"8kpZ/4mXZLtrAMTtbFQ5v7qzf5kF8+drKpldfWzrjBhErA22dtolbc1h34aYnGVeD9wApdJ45kNXkxk1",
-	"qPagjUPHHYfisEmqttQ36Baqq6WFBVRslWlGk8L0Xr7GABOM/a4QkCbjVRinoHCVJcZu14OV3/yvwPXx",
-	"m8CkHk1fOHDbwF1tETDCgdPt9xJnWdNlWLtnxeK1rOkgrq0zvU/OEcRZ5tjbWL36oX0YBubT6rbTG/Ca",
-	"hxMVWl66PPFEN7KAI5aGVFt49ZlQy1D2SkD92A773nw5i51azPOYJXX5/Q2XtgyCwUNdBGShYYvm3RDb",
-	"F0ZB2xQSKRWv67HRw3Y7OCOLuaU62Jcgzbe/z+31DRP1p+Xf8e7idvnr5e2Oh2O3r5ZYwvaTft1u6tDm",
-	"Jq/n28KQtfP4vwVTe0RHSppeS23RdiTo/l21EvEoIiOaXFMRs6Rr4/pdaClU6F/o77Ud1i1TUvRHCAnU",
-	"hd7iLptcwcMs4bGW0l1VLBYyg8dVSrsPHnQfPND/mPEFpV0l46MuGLJcv1x/sZzxnHVTOmbpqEK0fizu",
-	"JByIM+HL46MGBrIXyYJlsHa8IrrO3tb/8G45JK58Uk2yqzJEMN9jZH82GpIR2EYs0+tbZHLClILzGxGZ",
-	"kZG+BbJFxhUb9Qj8sjoFMwD0hhiRbxBLCGT2t/D7Me860DmajnrktW05SGDViszoNaCRrqE3BbexsDB8",
-	"jYV2KFR+C6J14VbXknKyrdJhI7OhIdXD/puCUA83mPoyaiLuuF7h4xQX1PXjfVPR0Zd+iR7BmnODTyVc",
-	"BvVUMkUqJf+tTEJQA+uB0+16MEtPtcC72loHYdUPo4DerizCIGsEAhRPHpEHJ6ffkwU+QbBhfCA3P1zz",
-	"dJ7TccoeAuLtgmWI4byWBvSWdv/qdx+8u/zHxUWv/MdXNaEWE3gP7PSMLqArI2BEQ9PlXJJEBo+yBFA5",
-	"CPQIF1pU1jVGo0mSMaWVoiuWaJ7fBTzf780fbPoFURAtnVey0K8AoTJj6WIDTziM1axcAK6hbCfQxIML",
-	"KLs3lNFrgqMKYcZNjQ0NtMkFdojTVHSLzgIOncp0vcGVObLxzsmBo5ab28AYT8JA3C8E22jj3xo3Ny3m",
-	"InjvUIfgY/JhB+EgdcoFu9UAteC3b3xY8Y0elz4kYEbn4Szm1yD1WLYi7qGILGg+K/9NgExpor/R58Ko",
-	"gXEwgHM15WoGjC4kqe4/6A/If56/eG6HIFyYiKA5ZjKWSV2f4DlLVnUyXEIXUmbnuV2ANwHrvvLqlMP9",
-	"0z6GMzI4szJmVR+LbxsKbOyxvQdKgOlTul8Zv4sutqv7mQX5Hb9HsbWkPF8Dc3oIRVvQBxzyXrzmkesN",
-	"vHezi3nbMCK0wv6lri5qwcQjPx1+G1hAYKotOoWvTx6z95tyhUz1rQnmA4RsfbKFXLKkKXeyLS1VtBST",
-	"vO5agaqcp6nmegDmzyO9I9DYlIlQF81yozYbgwIeXmO251aKNJh6G9N+IjOLrWWhtnCeebVZ8Zwm7GHZ",
-	"ER6zWeCfcDRfh8HnjB++tYoENYB30MWq0sfbEbgXnLZbbLjWUdwacICXFlFKkmqhGy64XjAeIKxtJOwX",
-	"EdPGuZb5WfsQMLJWZaSb4KsMWvamw9n7Zpsv2D4aXsw1COnHzoJYcwQU+UxmB7urHMazqqmQRh7FORlj",
-	"tDUqi4cgHSCkxMMcbhzFPndT6tulo+oPTCta0Xka9EAJWRMIKDFhAsVKu6W5OCzRjeh6tTV8i3JXl//i",
-	"kELMgZuVuC2oSg23lx4Ern+2TZR2EGmBQ52b9p1fiNioTrqB1TY1Aj9heDuc2x6c+RlS+kFoNXgSptrA",
-	"tSZYChwumcP9yBKOQIwTLoxVjHhWwX14JdN0TOOrHYMBdvs8D/BpsDeBlYbmYYwYHw1Ovj/54fj+yfde",
-	"GHmwPSxoxwpuSyFaI7m+mcnSbUN4PiQUaBSgmUaae5IiZaMwdeo9TV+h5bkvRCNW3e55+74qxCMcYEN5",
-	"/HHlATFsbNE+yJAHTkTmgqvZnru2aTAV7SBZwfgwQV19sOBppaKgYdGwyOQ0YyoQJ7f53m2rbTcpr982",
-	"s7iWCSr5wyFG8Dnu1pc1xJr2BL5og7LxqjBt2bf05jL+cde30WDNurVWL/hy2hWSCzGvd9yOL5tyqkvm",
-	"CwCE7VaVbmZcX0BgHiBcEN62csBYQW0L4++sgOHPgjbWrrN4JpkyjR/xdeiBYRkj8GtCUz2BVcs3WhdC",
-	"eCnO9h8z2yCeJQg+0HJ8PZfN8R+ZUhLYKnDL7jCgwUfZrHPyAAMiyBgSiQ1f7S966ise9hBKNpc+2ccD",
-	"AFtpaaTkg3LMkoyr0AAepMxaGQWcfg2/HkJlL76QjHUnT73r78+CYeferBAChTSgMDDsqrGgWY6tMEo4",
-	"BhCTdR2tsAbce4E5T3Cml8XIBnmk1EJRQQ2OyOKM5QfpkF/rbFcsb0aaXs4kUcz0xM4Y5LFBF4pwT20k",
-	"1V2mdgufmS2YhzVU77pyIs1RANzjA/CCOawvgh1wrr/brmE7GDiu09hm2f4u4BI4THhqpSJ2W6Lfxzm0",
-	"oU3X6YD19cLsff6qEHsphzaVO1QeAE3jqvVbPOcxiCivZsmmMXWizrhIr/Yq5rKVnU0ZJpCaLEkiI4wP",
-	"gGR7Zw+5JuxYquCB1FleZlAFFPQ2arMhHodP93GlEejmViRZhN+yZNGp5N5hwXl7p+tTz77yDLbgMZ9M",
-	"AgKt6qk9gP/1wKklXl+dg4znmXXtLHUrfoJmetueO6V9Zrvv+BvfshePmclBbia7pi/iavJYOIDequXM",
-	"NfY5KxR2HKtKHv1JFs/4dZ2aVr4gVIlfK9Y3IsptjK8FE2X3VNU6w6+h23qTEyMrRF2LdOHa5xciYRlZ",
-	"0hWRGYCitO9EhOp+gDF29p7sLsp3jdBiLG4jChfODPe80NvFt53JOklsHjeeSJjKARgpnGWFpWqm5qq0",
-	"GohgLAklI87khszcmqiQMMjlqoFviIOfr/sPTT1fWepvZUdk5hSOMNQC17gDCWKfOFtoLZ2B0ZQlhOYk",
-	"YyoHlwBAhZmcYzqlvKZaqmUdjAU+MWl2enOc382TOWZ+wcNG1PtFDeTAPjUxslgECwttMltOr5iwKHR7",
-	"UcVa6qVEooRql2nGEMCfK0icg3RUiclCrK6KMpPzXTrbx1dB9oD1GW6ForGJzGKo54STBxs1pYIkkiki",
-	"ZE5omsol5INwlHZlHHrJ05SMmQ/huEdRtCf6Nr5bzla7NLkvy5z1D9vUeT3DfTKlk8Eqox3bithaizbF",
-	"NmXc4CBEvRuJ1JZPtQXfx6omy9aujglm0Wbvz+3qK+x9YzuoBoUYfPWbyDEno81Cw7N2s7UMW/ZttaLB",
-	"6zZiuWmbbEKn7YHKn87SFK8wdKiankFj9hDlBVckZZOcyCInTOC1dqAypNYxWEtCa6/bgmm4nLGAljUS",
-	"cjkiXt2QD0gs5NKowF1zKJetDnrbgb0sa0HWVIKmmsnd+GxSpOmvFvFivQk2ZnkiZD/qlYi0tyQ5y+YK",
-	"SuzhI0T6V5JMaDjVua6p06TidzRtP+yomOa2Q0vV5vJPkc+ey2VDZUt1GrGcM3CBWCCB6pTCuCGvg9QD",
-	"6aF0zkJL2wKNoQ+zUnXp1uG/0T9Hu9lB6trMYNsgrpSq/Hwl4j1jn0XgmC3Ia16myaJCIST2UtCXO1cE",
-	"mrUJ4yPaF24/Mq/bzoRupW7m9XtWi+zmo66u9wpWgBP40ORRmzRbXL8117QSY9vJ217HVKzqOyaZJk2N",
-	"2avUA4raFcKyzqS6+1CjHv/MdkTZhK9LTf0GkWmiTQFMrJpD8npbgHGH21Yd3kZ5TatCwGKAzdAnhAvD",
-	"SKfJfse0bs0OD+H1WnU2NXhUrEpVOjPlFZaUzbOa3jbw4hzAWUOLW1W//eMVAaM2VLZjmKWdd8JwUbuH",
-	"LUu2dXyUod82aPDI+Ht4avfv0LGeMt5Cv7cYZKUkKFHvLAv6LQqAjXxqR54OzeE1E1QcJkCYsHkA0uJX",
-	"mjBNOiO9Y9BeK2HXo7CJtxE5yZnYLXKSsWldCY1Ki2lIA1EzmeVes3EsPqzBPlDrTkXnTFSFWkCH+CBz",
-	"+UBdayL87PmZaXf/I081dxLU8FQEd5Y1kUwWB8xT318RmKw8791lCEJvme/KmqL/yq3GHHo1ztAUW0By",
-	"a9dQZM5FBbM7qvGz7ogo7h/FTj8NJeL/ZisC153rqyZUGA/3sV2PjTCxGzi6dtzpdTNp7UN2Eb42onQX",
-	"5LpNDz/bwKZba7+yHVExYGE/piuDfrCpa+wG/LKlsytUaB7uyHeDDdi5/H+Hg92o08Qyeq9+fs+jgdnX",
-	"Hs7H6GXrKTw1h9YMwer9vg1/7BbgwKefh++5Wv+f/7MQUqlqdTSo8NWeTSiOchti31kyLTI25xV8tGrq",
-	"wU5i64DHsoNGV3NiJdrsFuFXbkIrRyMMW3ugu7QwXncyWQ+h14fYyEI/zFWqpnAzhjSD30uVpUpMU9my",
-	"kLsuUchVLE5l+M2SWwtjJyzafXvrZAzQD0Kq8hUjFJxfEKt2hT1S5LOQxryZ/Rlu3oHBryLj+eoc4NfQ",
-	"7+r67Wz0cTp7+ZRcsRXAQb3Thva7ESijx/ehOS6NbcctC/3XGTOawc1gXj3L8wVyjKrP10momo0lhYaX",
-	"5sEegcJqgz+gyr764Nwyrc2gIJdeYaSI69FiKa+4i74OO9bYeGffX1I9rvrmBmBIJrIR7NO6n8uZQlAQ",
-	"s6sTyRRmLkGiO52rHklkrO7RBe/Nk3WkDnHNBHC0RSqcsof6T7A/hhfiQnTJd9+dFflMPxcD93/33ZCM",
-	"zqCaif8FnwzJj7DTxB5Mr9cbodOPeudmvAiBDSa4VW5jLwTx97ZHAEHSyR8wOHAJC5bNOY7Bc9Ol6pvR",
-	"+275+ejbh7gDltr0Nii6UmQ54/GMZDLFzHR4KfQoQtQrnvdw+U8T9d13+Bkli4xN+Hs8BDMKHocBDPhm",
-	"pOX0KCKjrBD4Xxa/G33bI2c2wqc3wot/x1SQMVbNJdoo5bnSU+HQJB7/jbYYzuYZV7mej14rGQGw7Ih8",
-	"MyC5JNpcICxVjBydfgvkYLvFoNmGUFdk9EFfwhEpk1ciYnJXbkbmLVDVo1+jyXoErefw9O8ZrJh//KEQ",
-	"XyyWCRuhw4iOUwxYzgCkUlNTREaYFjQyh8b0SVYAV/CFj6Sw3l5NYBh9hWGMrDSzV46uRj+9ptPRQ/Qp",
-	"a8ZwBDB6Oun+qs25Efnm5OgH68mOyMngCIMZPCccdlnI3CCClf7Hb3swwnMpmB1myq+ZIsf9EzPbV2zB",
-	"aM7FVM+1vBeRLNDuJErOmeFYkKGCjJ4mbL6Q0Omu+wtbjR6WUuSKrcxb3EfmuKAcQABPsMmExQhZcXRC",
-	"ZrLIlKOKOddkMSQjrU4+Q7IAEnD/7r6UKY9XI023lXDVQzJmKykSvS3o/j85eoD7PHrF8mzVPZvkLEPa",
-	"QACNqMSAQcEDqa8e/ILe2JSrnCXElh7YkLQWMFaW9sjT8mT1JSMFU4BnTBcLRrOI0FRJ4AdBmCjmdquH",
-	"hE+FzBguZCULkkh46ZWQy96FgHhAzAT6PXmi5dcEcKI7Zwsaz1j3qNcvZbP3GTRkNGWvnV8YW3hHYotX",
-	"sGSFCyyuMDoFFG+MZT4jDlTP+Es0i0NHZ+sbwWBu59zcCJ6DYtgZ9Po4C7lggi54Z9g57g1gsguaz+Ca",
-	"vKfF7F+giWD2iKPBp0ln2MFv9UWsFlIovFqP+n3jF80tmi57n9+D+wC71lGtx+kr+sreojSkymzUIT7N",
-	"4d7preVahDQ3NyOb41hRBDrDt5f+7j+WVsxnMmZKQTLtf+gNpFOltYtfWU6xC8c9qB6q3xLztQd4pCAx",
-	"DDIpfpov8pXJG8+zgkUBiC4juuIZi6+Qb4Hky5yMOajq7vYH5KSSwK5ZNpaKNW7s5cc8sZgKOLDT/nHL",
-	"l7ztXhJ9c4ypYgSrRy6EXjns7T4TEDLHrdSv9C9l2GXzjsOT1SPqtAUniGqo6nqgNafuFUPfWQ23qRz7",
-	"RKpN+grNtnzkHghmyD7c8qDNQ91OI/5l/YcxB9wh2hzbtxVveueof3S/Oxh0j45f9x8M+/1hv/+v0oP6",
-	"o960QmXv+vcfLI//+GsyGWT9fn/QP+mb/00RoNB2vRRFmqLnvHPFVs0/S6nKn8hCC+aj9//1l/nkN7U5",
-	"s0G/nJn1pbFFKlcG3SFj1/IKf4YTsN0u12qWLj1pO9Ab6tKFjVHlZwjrkW580m4ENwUqgNzmAM2fIWKe",
-	"nOjLHm8LRPBJWGbMKp6ROb3iYopQrPo5iPYpll6bFlaBNMC9+cNxhNHRVUTMJuI97HDPS96wT+pd9NVs",
-	"PGrVg8wNhA0NJNyNrthqZBdu9BuOIl4rQDxXLJ30yFOMQMIaIR9Pihg1yyu2yImQS4tnV+VEpFfTs3VX",
-	"VvSUMzDGLh2w4I8SUeXaM1mIPOuosTV1le1ob6pWNjRd3ZALg92m/JmIA+gY2bGG5EXR7x/Hx32SUZHI",
-	"uWfoAzXcNwo33BaaT+B5tlWq4IQOJ0PanuAjs8feKQZAOREoBWEV4Sy1oVM3tHnsHjxzE3WeydgBDDc9",
-	"754zs7iV+PjVGDhGOOwgLljC0Rfk37T3PqBD5AYFCDTvCuOXapmhyFJm+UzrYGBtOe+MyYtF0EgpQKyo",
-	"XCsZtmEBV3lE5jTTAg/yFuDwN+UKfrGvXJmAERm6uk8al+Wmc/sDegVD3eaIorDuM2X53tuiDezarel/",
-	"kdLr8xQ7dydv9IjHSMbNZPlc5r/KRFvgyQHI+YVgpVvRz1MslYh9VJbd6FfYbb204qtIeN7NM4NNV28r",
-	"6OdeZ4hmfMfmQlRfAU83wblChuuEpznL3gIGy2XFyPP7ZgcykTfffSZMPa2BbFdkZFyiPShfYMnIYDKZ",
-	"T0eY/WJzrsdsygVRcvtUuRS3nKuPFGD7ocQ5KMZbXq8KiHDs/P6mIbmIWXXAdhkNjX0BG15YiJyne7zw",
-	"cNYpjW2SoqEFvzAS005BJG+V5Fje1UFa9xx+CSXP5DWDqNcNtNisNTZLxHpoRq3/MDlXtlzzJupgIqT/",
-	"nUnDusGC1Fln2Hkw+eF+0v9h8MMPJ/H3yf3TB/Rowijtx6enNOkPTunxeHIyGYyPxv3xD0dHcTI4Te7H",
-	"g9Nxf9Lv0/4P+tAWnWFn8OCo1+8d9QYYc73mslA/4ysqcOhac/mzeXsU+7MzHBxp6WoarHbUddz0m8Na",
-	"zFoWbjeYmcgzfisPo7s7IO19weQitRblSpGEJxERbKk1RYsf5q4PPcXA3QHi3lwemzfA8JplfILIiUFT",
-	"+LnMGRnp63REEm3oslQxsGvRZ7yShec3Til2Qae503NN5q2B0cyYB6RZvXNwJpVb53ZMOs7kFROlsmJO",
-	"B+loZpCTDkfyhkShSAXQEI29uwOFvWILmQVpzFVBGJejLMRBNO5H1ibVNisXNmyOpSVAJySV0/3IrAI9",
-	"Vqtm+CW8d69lbHnyCdwrPgxBvVriYZbX31D40GWj13nLparFdHWAZrBD3E4HYNc4OCBb76YCHO7uHEO2",
-	"/+C4iuDfUbmMr96l7JqlWGQX88TYQxaLG9bjsujggo0nafMNIqFhS42zdvCvstzcXE7YnkD/0TwuPvna",
-	"hsp++a07QMkl02vfVMqYAj41hpPNndp2ja0lTnU45ELIbGV7eymeMBMjatQNDAKfuQkVQ8lYtxc2G6uz",
-	"pBmbyUKxbjJGSI2CoZi7oxeqXGZskkkwOM3rHmiqs/qKPkgszKA5m2qyMLCZvtEZdZZcCGbv+UPqApbD",
-	"tqsDTgAeRFLbwWo1gFKSbopnExGuEdD3Ptg/b2pl9ZQ5UX0nTpTmPXGv/nSWvFejsvuO7262lyu+bDiu",
-	"oRE0mIS59xvqAiH/5NeMsPc0ztMVdNaSEzLSEmdEvsn9rhpS2UDzkgv1bURG8K8R+cb8aiWLjMiliIhm",
-	"NheyMfk/lplHF+KblOX6di1SRlD2f9sjbyDJo8yXgQQt0wsFfZCYsoElwETPkMzltWtTobXUVIKbEnIu",
-	"1v2msIe3IG+Y1osF5j+2UTSqUZzyl7eJ5rj7C7BgMUtrRhGilidsXZi3FniPzUa3i+fsyMy3ZMzHQCGI",
-	"1LILd5ai2TKQJxQdUOQWvdUDlPz4/jHNcYDCaltEKoY1hpBcyt4vUmgIZm673RTMVmUd5QY4mKB1mJ/w",
-	"rGG6XBFXkvc1VuJuUaXd45e3zE5pnXmgbaOws35gnfVlfTFI0GnG1J9ppair1tGPaqsUzdqf2YM1NcxX",
-	"VRH7xmAaAeEvqFJLrb5eeoqm1TvtY7hQ1MFLrbITdWZwE3SScc9sSi+Wc6+AT5vOaT5bVWDxald5RykM",
-	"JfG1UsOEy3MbYwLsgTQyTwJ4Usd9GpQ79tstOQhPXQF6nnGWPISaxdEwZyofmVJnmvcIgokSe67YU8qg",
-	"MtWhMYWyEcppf9KMhFqGCvPB3uQclUwy7Hz14c3Zq59+fvHb+U/vXp6dn7958erxjSZvBYmYYGjd7JL/",
-	"4G3mneRAlIIJufqzFEMHFD67n1YprQphtmtnebW7LKqLXZZc/2WmTHgL2EvSVdInvC/AkDH/WMuiqMoo",
-	"/Pw2Mmrn7Aav9IErMgXYk0Poq3ohVWRB4y53dReFYuoW2xw12e/7799B0yD+1qxur1lpg/fHFeAOVH2C",
-	"l3cuxaISKsnBAQIVl7gKX1qexi0l3C28PG7XL6FyIg5ifc1ZNmUEvh6Wyl6ljGWONXIsgewxrEghSMKQ",
-	"JvsQPS8Zm0tI0rXD9MiZa+pZLulCYN8ZQhVxV2jIeYKUejDR3EZvhM3owmb8IyBdfE50LHe0rlDIzKhP",
-	"N3uwCKJwtPeH/LvpdocShEd1krCF1uZHG5y8O7oTeaeZgBt7bHkr6XbrcK3m04+kkN3zIMqmIfTfM3Wl",
-	"PNS4HnljuyvPqCLXLFth4ZkZJ8J+xiVE11G/D4V8eJuY/sIm2WHTTq063V542E0H8fbYvt1v9WKFfrEX",
-	"vbKl0VcF8AskzAwtBLMmezpOS69GxmjyQqQr94HxUcHzWsxB9vhbGO7SDb4oximPe2vhz0wuVWd4dNLv",
-	"H9R/gttX6ztJU3toNiPAdvA7UGaLqSZGKDBEKf109+4WPgCfy54BlsrlHvTzvFgwoaDzN0g8VRbOm+CK",
-	"LTuF0ug0lUtTzK33DlHJo0rHMpcIiEki5KwCaoiREoWyjEDRc+mQpWn6kIxABpuqXLwFsBYXMxqrTKm3",
-	"pnL3//sbBvpqsNcfpPVnUitR59C/vXSyfXTjAXPBPw83B0r0NUr8hPfm62x1N5emab+yLUqEDUcOlXOa",
-	"cqow694ygJ55jGhLfgsidJvoD3M5H6vc4s7lLsD1thMnscE70kTXzTM+xX4COZ8zldP5omMSQy+jzrSg",
-	"GRU5A3qDKn9+zSA0HLMh5EQtsDsk1AEYs0LZXMCKw/btB2x1AFXLpEQPdBcOy66xTtmkxtrbFrkT2GFd",
-	"+y4bFdiL16Tl/KyfvqlU177WV7bCVK6XuI3n//eZqxz269/Lr8tcYk/03EVgQ2ZNd3NJfBDQwODZAbhk",
-	"xojebNgVgxZgStfwujbvrVRaehTe5qreYB931cpsW/KJA/C8HSP9zT+fGf/szBtbLiCZHUxPpeWYqGs5",
-	"oIxE7s8Ee+urUFpvWSjTF1JXyJxtuYPgwefw3MfPVHiBNp8f+OcICLkl3m+e+lTZqXQuC/ML81fnqHfa",
-	"9+Heh51CGf8j5KhWivDibIuaadbXGXbGfEvuqm3/bzNJjSb6osghxI1lovmMZ2U76qHr2VVJisTke+w5",
-	"Wknf7J9W9MNxq/LDYJHKYa9DR7st4vzwLAGGOEh83xuvNunSAA8H2N6c7/rF53HtvQ+xW17z3ece6+yV",
-	"b1X+/EDO8nJn9tmKPcSft4LLbTs5TLiKDaDprV7UkJqxUaCN9wK6zCf6ssAre9NiNpOrHOmeDvNbphl+",
-	"UjKCzNJioS/YkphMt3VqGi8oVVRUzRYEVrXRaikEhr4z+ngzk5B2s8z0mrjFEMIFEZ5Dif+U5aqs/0cJ",
-	"/5BQQeSCCXtFukYUOHkEJZtAAq0iC8oDIADwkv/t1GXTFjzSAt68BTEljCZd7H/fnWayWDQrXWUnwn/i",
-	"w7uew1op0gHTGiEvtDNfqT/THmRpvzPp09jASo92/H3UcehwnWFHFjnU3mQqbwrDpDT8/an5fs4Ugr6D",
-	"tg5AlFyRXEpsH2IbeMQyLebGiXawMplAfclBNZW1A28y35F8Irw7aDZ1esUhtJYXWnxoYiVIrNB8JKaF",
-	"8q/qx973batFPAZoS/qfaU3f4artyqW2q7dDKjxkzb3m5k9lIjVKkrW6vU1pAtJ1+OEG/9qo8ENbZ6vI",
-	"AVsrSf9sA9dki/PqxFR/XzElbU36IpNJYdvRQnKEYhkWlKxSiRXH6qpwc7nZu+qwSNkd1BKuldgFa/Js",
-	"EfWd5XaXTLXd5vMF3WHy88rxam2+20rPex8St8RGu6/cib3sPu/nh7H7vN3edzt2t/38VdSnSD2Rmac8",
-	"L2kG2ICIT2gyCwAauwysfq2IXBqQ7ggyPAQZGT4dPSQUf+Y08Cm/ZsIDVIUshwTwmQUKBpaRWGYZOMgh",
-	"F8IAOJOMJZn99QoVUcKFyvW+WeSW9eZ7MCMQN9TPsTD9zuCRC2EBfyPXf9c8xRWBXonYgs1mZSDstHEq",
-	"bxbVQUWf4elvjYTLsjIH1i+yw3fj0brssTa1dlrWV8j6lqV2h0oas+kfHzpsDigqHZrQ/1MJte4hwHbN",
-	"E/uI/PwIz9YBGWjy/xPDEwj13JK9tUywAtgQ+nahdxsXzbo8CJrgrx0vAOL7iiR8MmEZE3lEpCCLIltI",
-	"ZcQD3sCawq/YIq/12NyGau+y2vOM5PqSMrpDeyI1J/BZEid4h6gRLKRY3DU52ifvihzPBJFFbm8lJ54h",
-	"WcQKeMuGkGSoJbp3j6H4pYlJL7HIsyzPU1v1DPfUFJHIM1lMZ3gpwIWI77EtBSwUeAhAErbhrii9QlJH",
-	"H5mkMAXE02BwVz4SZZ2l/IrdobRz4TXTAcAo+lGZRJYQba4hsQFUsdYacjKXKien/T6BYGfO56yWLHAN",
-	"d0wRuwhA1Ko6w+PvW0u9V/ZHAaviZ7nEfFXokZNxlhwOuRqoL02RHSveGf/UwE1zSLpk2sCrT+A9hxyB",
-	"LsgifLRHRtq8h04plDxKZZH8BF+QQa9PmLhmqVywiOA4Y3RIQ98a8/s5ZBxmkMBlckegVceYxleQFXYh",
-	"Rs+oyrswbPfp4xF6wrHRR070uljy0EwHjgLAtCeo389kkfUItBkig1OiWCxFoiBMP4fuzNhjqMyhhPa9",
-	"FyLl11rlfe0+Mg863fuKrYjMLNbknK6IYkavZvoNeupckPKVDgk9lYprNT2OmVIhlRdfiNu4yT5rnLxa",
-	"MOWwQk0XH2hcgnp5VGJSZoXoTbjgauYAKfVH3412rP/PV4u68n+vrdtb2v3r3eU/vrm46Jk/v/1O/+Pi",
-	"4rtv/+OrYMd1+v4pDnTaD0EDHAyKC92oypBwGUPKWMz4NSshujCtsNyACh1WdsBfeL/74PLDIDrq33S9",
-	"v7/aC1YSelbANLumsXSldQVPhuT7k0G/Ozi6EPDYkPjHfCE0cw7Jh4uOWrDY0MRFZ3jRGfT6F53oosMT",
-	"+KcdRX+kZJHFDD7WMsFWbN1r9hbBT/UK4YcJu+7ZxmA9f0q96wE+yef4ZMinBk/oqZutcMOui3j34EVn",
-	"+OGikxW4uKwQ22YKrit4WBVxzFjCkovOzc2FAIbcoeVHKSIOlkQ0o4sFE8bJ4P7pSXgjGzZluz2rqi+J",
-	"i2ue0+0QJU+9576gjh9aki7ySg3U9tRua7VPMxqz/1Ot9fJQst3Pj/ubmeFcXG9N2eGtsbkzAIEEh4fZ",
-	"n4N5SMuD3e4h9YhlSy+PA5D7U/9loOtgKkSla42+YUPEjnfvNlyM12VLDvCCmQwMcVVe+guWaYNev1/V",
-	"dOl4qA0w6CSWS/CS1eFilCv6pLgYTeS9Rmg74FR4i7sLnIp/S0aOOrm8YsBj//pz8K+rv46S74ufZH9x",
-	"PxvQH4/jx+zJ9Gf+n1fP5s/lyz9fqdfF78v/b/Wv/uDo+OT0/vc/PKDjOGGT6Yx3ok6Rpabhpxreu6cv",
-	"WL+6wxf09279tl3bf6wTR0D9ck9gvQfPFXDiWqXHJwGugNlDJ0wQBjsJoEreh38GH8p/bG36ASKptuuH",
-	"wE4f5dgGqQc9XhFRkghJrG8enEKg09Q1/aiIqXYAF97pHRDg4rXpseKNrk2/Pfa/HseiabH9v0VUZw89",
-	"YjuLlx0sSjY/TFSR+8e5h5qwo0fNX/RlyeSQ8lXrKYGWy35j6UXGwG0CDaY1A43B6ZqTYqFVioTmzOb0",
-	"RGHVHF/4iRLy7YJRI8S2uPm2jPwdk2PMGr3MmMBEYFOVQRB1mxmnUrEkMnUDxqLn6AVCUPytuNuaPIJI",
-	"gWUL8AOaLItFJq9p6oQIzN8HcZgvii0YBiHB0x+87lcfgVSZSlVCv9evqUrAFNftD064oCn/y5/wJKUW",
-	"xAvE1Y4lCqa3vd4tqD3C9RytrwfOu1wuZqBkDRuQ8zn7lxT6GH97/QjSZ2zz/LKd3YJlNqGlWuaK4RKv",
-	"exF8AL2N7CdrtROuvb/bxB96J+FNdK86PrSpp5molZ0HHF3K6ZSLwxRCPHVDm4QYPN5b10LYT0Gv0n/d",
-	"1ENNGOkLsKHIS2UHtZQlU5YRsP64InOpj3RT7qLmADU3nxb+iiZ/FCqfo2tes9jf4gNota7u6n7dm+MZ",
-	"zaZl8SJ7v0ipMLbGW3+A8n7IOXiAXfuA4QCSJDPke73GU03R7L3+3SA66vf9xuk0J1/hMzd2aSkXrTr7",
-	"FJBSGHWAogxO4bty6E4pND1xuJCK57Z4a5GZLL+ViLuVX66vxm/c7U0fJv2/RVDXEo0nqHcUwg1Ksq1n",
-	"/NJgz2ydiW+/V9AH77Coy+3qZe19cK8iKj/c4hVN7kRgF7DVXZedQuVyzjIIZJpM/TJNSGuhqGBqO4TY",
-	"ch+cqzLWL2yrKfxB+W6h8aq3Ev5q/4vpltDzt3NLOm7rHp0iv20pTrWS6Z9SJkuepqZEZyev5Zmjibvx",
-	"Wtbfzus1s8f718z+M6MxIz/LxQKzW8orvxz+qHp7h5SA9Wc2lID+YZWA+62UgLodsmqBKx34owB4BHPd",
-	"fqVH1wz21X09ITJmqVwC+Vh+KpuJffPVff30t73yJv5bydhdyejfrZLRefr89y5MctCpUzYGzcpGf0PZ",
-	"6H8qZcOUReyja5weWNcoAVhLcUWoIhQu8C8NZfosSfStiftJckkomnuQ1ZLTK+B4OZnconyzWbe496H8",
-	"R6NnH3xWYHiaKVr05rFMVvaeT3qVXjWQde9Jsa8V0bsdcuXP5TXzrrcDoly3yOB1lHewIIBHm2tBgNbH",
-	"dwu1MmrTHNnTJRrU0HWslcProU9zix4gRcyIknMGJMVSxbBwXAXVR9O94Rb13nehDhqklEZlcKeGCl5x",
-	"+F2ofH9jveyJ9bI7jkstdlNZqx9Z4fql3WNvMow5+7gDJnEVwSzsFXDYiyyRcTE3lL7Nezqn2RVLtKog",
-	"BWvykT62g27JWD0bYxyMUaHIIpnUBmawMbdPMEwUc0BhS/TNHqtrvQm3K1fWQ1VSKv/fl4+fdAe9Y9Lr",
-	"9cKNwsdcUJjoRuE1pmvqeVWzNHGDIlRnI6s+R1oHj0ArjmC3IqsxRyhVIitMLrILUSrGkdFqo0EE6nu0",
-	"plBHa0p8BOq3VjmjQiV6rN0THC3FrDHYI9zU7mOuSqMg5DGZ8FSrMdhJKYAiVz+bw6AUWi2YKvLy8ROt",
-	"JT46//3z8VqBoXnvg/7PzT3PNKrjz+d0jlB6WIUYESGxylRBJkju9QJfziRRDEKlbEXGBUgZh/07pyuo",
-	"vQwHnZ9xwV5UjMEvJiW0KfAh9ePvXahN/+iRwXL0AXQdwHdpyVrz+o9t93dDgX9CDSoXTbUdalmgfSn/",
-	"LuX7dw1i4qhje7yxJOtDQY8qLqYp8z0h2N8CTFqjHd8eh+2ODQrNY02yYWhsxLuxIp5oyxTKvaUo3flY",
-	"AYtlhlDdtO6zZomHUlU6qx+Sk8ERlg3CzURigMIQm4Xem15tHOSWbu2PDkJ1OBP4nK5M3grSMCpgWHTE",
-	"Fcn4dJYfVAscWg/sndmnDrEsZ4KKXN//JXQZFClxBUnX4LZZUJ4QmqM5aypUAYfAwdmSXJIFDXR6sCv5",
-	"30s9TwEpjgrnUSIu0Hk4gpnya/bb4m7I5YykNGf6eMH7AwlmPE3BGRboQYlT+dTnfdtK/Nd+5BBwbqG1",
-	"sNghvPUjQ6iuQ1Xl34FAW4cohDCevjjGDJj+sES6oKu7odAfV2RMxRXJMyrUhGURWOo2mZe8RMp11fSY",
-	"9GnIWfMkT7TQw95b2Gs7n7G5Yuk1dmCuEviCrr5Y6gbcDFBQf/Q3TCuBp+S5vIZ83Ii4B8nJ94NBe5I3",
-	"O/2Zk7yjdorAm9h7W+o7jSzp6rBEfy15clfXuLIXNkLYokA2WEAZW6Q0ZiNCtZpdTXh2ublzmrAIEiNW",
-	"+gYfM5sLEVAD9UK+dKn+JpNiissHOw+2yNFnOxr/XfLEuWM+KxrXB59kdOnTuKugNk7L8YrMudKUclgy",
-	"X5p3311mz2bSqIFcMSD+Y+YsoE3itdM7s/kf//v0UBfIM1uwdxhvjQgqVnDw9H6iWPZkwi2EjmWRW6tW",
-	"Lv0WpCboUZItGqWE5g8xQo7VokqLOzkhTI8MVtmYgUErJ4DJ/AbBKRYozUbOSuEWMi2IZ1Y1dNVnAQ1V",
-	"VrO8/dAyNcYFjk6AoXAPdhRyPxbpleOVu+iNKYscwES8kovS54wZRSYo1z7c5rA+8Zetczs2tmmX3+6y",
-	"oy9w0SFn3JsqEWvCXivxpgq8MwfI0DBOIS04rXlOFLtmGU290gOZgXMaG3/JIk2wvyNw2C3Ehin5agQ7",
-	"sAVjX5BXuw5p0Hilt4Zk/5BcNFcqhoK2rlpQLgWkqd0RjCseyHZHsjncTXACvTwtgM8t7sgB6PhlGUUZ",
-	"M4DXxPp/49PaowCxSqL3PuAf28qDuWYUGFARJpLyMgOXmpH8PWImgXEdRq+Z1sUgTQj8Z6XBSX5hK+Pf",
-	"1fo5KPcP8d+hddblHuH7PkJ3fQPRgF0oDegSFSsyl9kBy5DtyKA6TPY9523lyHtv2iFrij4/WbKbnKiL",
-	"VOMhfImlFXNLFndf0my3sB4eGfIW4ZC0MLnCi7wQ8Cd+HBHFp4IZx0YCHj2QShTaMQN0GqBswePGexDM",
-	"IcGY6EFEyQGAffcsjcfp312f90/Mrw7MZI/O6W0Y9rPpmG6QZN0Vgx472IW9IUHmLM94rJqQ2381j2yD",
-	"+5sxohZUGNQAAH51AH+a27pHJ7NRZP4enM7d398n7s/jfjehKzV6SB70if7L4nr2vDEwBCcYh/VDnayQ",
-	"GRlxkbPsmqYjh3Fel8CV8zl7pe3gOqQ8eNfbQffBJeLk9aOTm2/m/zP7n+R/unMuipyp/+nOZJGp/4EJ",
-	"fxvC0Avi/AE4pi1r1rf4UmaJt1OD2ahu1nZ9tfB+ofnWzWyL7DpHwOk9mpLcvqRYW2JT9ozmaGgeHZ9A",
-	"q+xJyqGD/+AIE2N+l2mh92XQO4o6E8pTLdBOTiNEzVNqUqSd4eB08MMDY89q5Vv//vTo+GQHCYHUXwev",
-	"V8wPkjTyhE+LjHkt6kVMJGQ1IFPpz/m8yug4sbZIe3LBBF3wnt3xOnZ/gc/dGo6Gi4mEtDmvtiZFOHYn",
-	"qDuDXr/X19tnZtcZdo57A/yoPB+aJBydSS8zPd8cunYYTwWStslqCpySXs/Zy6dEj7v/QbG4yKBg6G21",
-	"c6wWPkmZXuodDu1c2q1fpFQ047FAqRI03yv7H8CvjCeQZQyNIduwpc720UO8hNfd9vzMpN9eto9+ZQ3o",
-	"Dq/ditA25pnDnTHkcKjcK2/f4G7ArQIfeTyTUrFbwDzoc9LP150lovnqGVSbTc+kYkIbvFSsxjJZRWWV",
-	"Mhy9isifhcwp9uSlSdKFZLRASvNLM4NDHS9w1wvz54TRvMg0Py1nPGfdlI4ZxApMJd1Xp1G/D/WM1EWR",
-	"TOnfbyJhGVnJInOptJbz33hj6ethzYcYdVI+51gUTdP0Cc7BMfjE/RtIcS4TllZr4Dar4nBPS5+xy2hs",
-	"Kif0ShqP7BVrxn1XCHT6meJOeAaclN4yX5mXEFVkWGgJqzW/eUlXGJWn8cw2AzA5gQbXHIqr/FbT2jTZ",
-	"qPL7EtixVlj6gi7EhWtsNoxpGhcpzRuCK88lobHpQ+OQ5cgb0+lGW37Y7YYr0u+Rkd5QNbL1SQbG3Gaj",
-	"G4wmLogmGLhwnTQ2qbnaTFSEzqWYQt+YeY+MQLkApTNHjcAhOXMB/XhEgscOyZ9QdMv1xufKlgmqnC20",
-	"dND/DUVm3D7AmXZuU9ZkmR14oquXiExz6bFWSvOJzLQBp0kE+8hn2EIBq3Lhes/Z1EsGd63mhyc3NmVY",
-	"2blRUNzA6NP0gXrYfTAAb3aj5/+rl90a5LO/5+aEhdR6xXXntG+LzVvWVZ/C07aKhLFqKbITQfiYFTan",
-	"VYmrZYopkcYRrESDr1VdEfSYqo3XOUljDpycl+esBZ4ZE14ZIA5TQqh3y9CJ/bJbEoz+5nX9e0ygqdzK",
-	"PbxuQBhnEBmtE3WGzyCx06YSH17AmTb7mF5iY0YqJwXcjRT1Age610YQZsUWXOxXhfiMOlO+KoSByDuU",
-	"2dh8KK8Kk91/EMVRb7Y+Hn0rWBuqNkkfNr6t7aVHvvchK0Rji7xXhejsuQsH8vNmhfAVUznNmFI7L3p3",
-	"py+s4HJjs4YxFTFL98mpwRHrU3r/LFjBElgwVwTfkzKX5R1BpyLk2yVdEYpQoRDRiuV8zvOHJjJMlfkg",
-	"Zwl6knvkEQ4HrTSmlGMSOYWX2RZ82raPbP+6+g7rOLFPSxjnuVzg7HegBP20pX4rp82XWz0QRiaco/Df",
-	"6VLHV4V851/Zu8RBVOuHuvhpT2bTe5Bgde+of9TvDo7MSJ0NB8PB/BJn5D/PXzwnuMrIpHeZt9+N7u29",
-	"z/mZcKudC8NkDoNHXdX6MxSLM5Y3X0zn5pkvKIehBVyyUd3Of37x8umT/3r3+sUvPz2Hure8HbgxxpMa",
-	"X3FHKQx4HttTGMzZRtocQUP+9hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1H977gH80Jipo3QxeisUb0CqV",
-	"8JxMKE9VFct8s2sijImT+wgJBbiaQyKZP4YFEGqG3mnHt6UM7L0th0wZ+OxYdze2rI0uwLdfYsYAztzU",
-	"1aMThc+Z43ytTAH378H8u6uXdpO1PlgE1MHR00lXUyPCHA3JdyNILFCmdgD6C3ooSCZvXnkdlM11atN3",
-	"M0YT7ycwImh+pkUy7oHCMsJNeaNuwVW7YyiWjKjN8tul6+KZDjsXRb9/HLv9gX+yzo5c8TsMdheOnk8n",
-	"Lvxq/z3yFZrFBdIi9osDEk1uJTp2xh76t5bC6F5efmk4Pucsd/f+1/sI3Uq6iLXvtqj+5qGP3xDitXXg",
-	"U7EyQlkxbAihduwlGegQ4ZpJNtMSWq/GDxboFrmpemcup9PGzkITU4xmEHEqZzSn758xMc1nnSECWd4K",
-	"ceiWxhGE2rYCf7hkFgNn4qJ47H3+qhAleOVCyhSUb6R/cGVLtG39gN4mWokpdoPvrrkRsSXAGI1zfs12",
-	"FNEnBzbGgEbaWGPWDXlAc8zjz1IMmI/aejRd580P5q+bFh6dz99I8OHHSjCbDVo17fjLAPOSZmwmC8W6",
-	"ybj0GS2kyqcZU3+iIob8UcLduOfmNOM0GaML9N+bi3bkkPorGV2JX6RlhC43D6b+moVyiNrz5D4WURl2",
-	"CZpEvzqkV9d+HXzY2h6y9GCrDc/c7NHIgepE1wic2raW1wyc6us+7wuxxfyyGyZFunpYtcOuubJmWIPl",
-	"tWlxXQh9EnjlzgHDxtgXEWHvY7Yw6eKja5pyTd0vRLoa1ZRMpqv9pdvtjbUohI+4IlkhhqZYVFVK2ExP",
-	"Piga3gw+hLQOfw+ae1CFu2IpagCYbBFqVgiTFEFJLIVgcS4zL1+LC5XTNMWGeymNr5SprWFZJrO6aVpQ",
-	"mV3m92a2ilxG3Yxr0byqG18gIG1Q9TqtVb0qZnRYYthHOFP3HFDloSzcEkmOTwykhclhmJikASoKyChG",
-	"OHqtwVOVA/jnGw6hZZNrYOqGgcgB0lxfOI+kmPBpzybnvmJKpoVpRwf5ASYN69JcImWKRHmnHEedrBAl",
-	"Yrm5dL94jfN4h7tyELgrT2+iKu/hUba+Qc80gbCk3UVqnAZwRCDpubKC28l2EOs0BbQMRDPX3LoEpHYj",
-	"cz6Ju8EeQx2Jb5y7oWiaJBV69q7EdpQ7MJT7QR+wtgHWC1RM9BZZvNoEq8AuMDftmnRqwef6UZlu9eVo",
-	"mOJYtGurYPMYXHRfX/3QcKDvsnH6N2vL3AXXEVJ7/B4Ehgkw4g4+wH8bHh+05/FaD9XH4/Ev04H1skAH",
-	"VjVQTbjIpb67Y7ajygz+LP11RpfdMVzN4FOuNWxbYFJDJFFLQgNUTpaAD6jFJ2Iz2+RQrQADkIH+PEJE",
-	"/FiKa5ZVugDGVEjBY5rCz4N54Gap9dDWLYGr3el0/sDe0hbJ2vxzRedpCMs6WNxkOeNri8z0sKr7Q+EW",
-	"BZTtOj3LMdearsXnelpHg5PvT344vn/yfdSZc4EfDtzsICkVsgCjj+xb+ETOgnZiolQrb6LKQuBwK4Dg",
-	"Zh1DUl3GhTCrGF4IQrqEJ0PiL0N/Soie4ZCUC7nAHKAGzG7yNK90C8eGZNTkbDtDE6A6gHa/NIvfXy3k",
-	"FhKPwD+upV8v4Lxs7fpEU/PMx/fplw5yKlamWOJrRa6Y1kINoBt0lsdPshIe4X1uQwEAmH1Av3r0oSl0",
-	"EMs0ZbGe/uWuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/4+Kqttu1vi8JF3FaJEwRzI5JLHD7lnmY",
-	"pz9aO2tjtza2m3XHhSI3vnqXsmuWqk4r7dysyOsYa9DZP1T6jEUddVV0hp3zX37rAqTkjKWJ11d2K7g6",
-	"EPkvbOXGiDoy41PY67UrRckiM1G6cgrN0PNBPPab6u01ZjMwIrTZclWdiAOVL8Ypj3truyiX4onM5vhL",
-	"qzHrewUMMPyj5oQGlcmtrbMsJIUr/I76ViMXbg/WOAa4/bVhGR9uDOeBzS1uhSHqzaR0I6Q37xE7t49w",
-	"jdz7gH8057pjT4Fbu7n+rbl7wcSjsu5dj1XH8HKJXTA95q3ZkBtfOny5/L0b79ZZxkiophgX3OQI9KG3",
-	"0xULAUK0wx/oHarUwrx6vIKX8ERrLlggXNFxPi53t2kLYbd0B0lwzzjXW2iYP5snv6SOLsb714msz7Eq",
-	"G7TR1SCgrOe98iNN4Qif7jv5tjZ3qTjrA41dWjdyuevuLOaYt1+q+s77QxaZoOkhWA9K9GZ0sWCCJdie",
-	"03JiXaHXl8t1WhIXavs1fI7P7boChxFza1aaFWO1kPCk1m/OVyJGfjnpDvrdo+9fD46GxyfD0+//ZRoF",
-	"6lXZC0afL02ZQmfgtiHu1wzxFxMJU1fV35cebHgaPVc7gJ5WtjdI5qBNlMAABgrAuQgfunpE3Ov1uh1E",
-	"QtJGIMdU6+QwTMIy5jgDDU8ACvDm+IVyCPpetrk67FNf0iVU5LNgDCqs4voXkGsfCO5ArOvG68w28Dza",
-	"IQR0YNMLj6KN8WUOLXLoWtbvdrCuXu4da3ZZzc3x6d16Zrr6RsA/t9hkzjN5SxyF/WmxJojbxh9eG9hF",
-	"0fm2/PElEOlnkOt3WM6zll2TG7+zM+s9Zjnlab0FhU9FYMV40bm1GBbm+6zHyTANaCaX+nM8+rIWD3yb",
-	"qBwfzugyAQWXfPep8u7aXWiGHxuZfBtChHnl5woU8TnhPmyV6HeFf1BJxwwjFqQpQSeMgk5NGaNlvJhn",
-	"JIYDQIhS8gbCrBbcwEAduMwdLERDlbHsKVHXjh2xBw7Qh71yxkc7XiiHz6/xL51D5te4hLr2CTZHB0+w",
-	"aSfgC1Er1QvRI09kmqJkpjmxKR0m8Qv7iI20TGL6glGjtcDsJ0kVeVUIL1VEyOW+gBWbYna7Ke3V/RS3",
-	"R1+sy2da8wkP8JPHjCbPWI782W/I3g9lWrYiuWqOk68TuRTeqhIUdVIMzRs4119VZ/jDiWHNzvB4EHXm",
-	"9L3+9ORIs4MRbk0xu/6D4emD4ekP6JbPnVM/TmL/k1d28c/kFPSPjLmthrxGTdZYGol8eXTS768LAcpT",
-	"LqbnHJrF4WdbfOCLGVUmmsvoHFPIGqWOkQX67VpCogt/gH+c4YYNjvrBgX1wNSAF+OEkk38xAQSwYAKa",
-	"dEGOItPz1oP3rS++Mzw6fvDDTZ3jfYfUkirVB8SJcRKhxgVLUZGD3xMJSekUtUADp6OVMswBwb4KkCKC",
-	"vWaFJIaB1IHDbT/LZSXHbM/aqDsx44Y0i2d8vy7L2/WKFwsmUAHSWoXDQfKOxPG3Iimb5La1iXVIQfHE",
-	"XF6zBHH1jacfoZBwGCVhSyv1jWtlFLjEgxVS7KVUlrr5YVMWabWnYuscxfrbaKhNpbuhB6+WBzgWpKIi",
-	"Mwrs51nnZMXyh64Lt6aKET47CuCn8MmkPNtPWBVR41047e/gO+gtGTS81nuIK8bQbCVn/N8nxfkQJX+Q",
-	"4rxjBzab36opvUZL9U4T4qj6zA53Gzg+qPgllga/LcWd2PmO2CXxeLjAAOBd8PkbE+yWS6bw1n1oLMYS",
-	"9G6qhTY0I2SiR17SQkGnpqUWaluR62Du/y4C3UDgWYleiJynJlUgY6qYs2RHWmi2NoY46KFOfr07lh77",
-	"3+VknjH/ql3K7AohFw98HjJNoV3onfDiU99zOmbQF3Kt1LasnjTql1WztCiSKtQEzUz5Yxan3kH/T+MR",
-	"fw3t5JYkK1IGC8bWeqpajdPe9WHP8w7BhbaWXq4XWroKTOdCuuvSy5N/09LLkx10lqOAznL/zsuy3mBz",
-	"CNex9xN2lQJjRRBGs5SzrAyRlAVWe0nUoAkztLvahOfvWhVfsUWORqVpe8wVOer3CU2VxMyHSn2qgfuH",
-	"VwTat5s3fxZ2iLMbPphev3bfeoi69K4QV0IuBaavFnMt3L5HCPrO8Aev068WjBkz9fEGp+rN2auffn7x",
-	"2/lP716enZ+/efHqcQ9A4aF9VGfYuWeMmnv9e8a217NcUKWWNiV3zhKLHcUtfPk5y3MupioiBjOqtylp",
-	"jKK/G7c84eCrqm2xNDHfmzRNaKIA+AWwMwcBxKErp9gvoUW+6RZ4m+hgg6ZfjL01NniU/ecO2ttAFgtp",
-	"/+H2DiVqSuMr8BwCrD/LuITEYgY3EQrOo25/8LrvGXvYJcDJVRuk8CTt2g+0CP8X+F47v71+BI4zaCCw",
-	"tQXDXfWJOXyflqiTZ5ymuzJD5czrLo6ZTBOFHfacm25GFRkzJgidZgyTx0hKc5Ydsq2S13oK0qTFLVop",
-	"+VwwNAmrtbfCE217C7kkJgLlcgQAkR3JlEjRI2f2zDQHc4FuZP2lmtEMEX9lkQ/JhK31XLL8P15hRRn0",
-	"cAA/9YWwECE+UBs+wAVZzng8Q0fYjKW29wzAIpQnQbGZTF6e1BSDs37xY7ApP361IQoO3f4l6tDkmoqY",
-	"JV2rUnazUqfUzKhyOe/mGRUK01ZMhlxCc9plIuPxDERlYzcQfWsDmMqysxdLPEI6ufPmL38LyC9VQGJT",
-	"xvKZte6tt5eFj6CHnO3mYotETMu2VvLQn96anuzLxIVWxdmylapsBQh5apxSk0IZ0eOAuNBWcrgu5uh4",
-	"rlg6Cfjv8O1/C547FzwbXKwvN080DO5XRMOkSNNfjTxxXZNsc6pLI2ueyyV8jd/CR69xB47xJ3ttwktD",
-	"kXX95EwDOdP/CFRofbN6zW59/DFKljOZ2psUjYzc+HlyltmYsf4Iuo4RJcmEZgerArENlIGPy25Nh1Jp",
-	"9OSTjFb4t8pi9om/9fy/r7GPfo29pleMjGl8RWhl+WUGxpp6fcurDa2GJnP3NT7x+WPEsrksAaT15HMm",
-	"WrlBf8L3kGc5ulmmuGml01OlxbQztPPppvDchivT46qfikwu2L0fWZaCh26PClmz7TU0WPYZ/tJQV4yZ",
-	"anAlGbliK205Kga0SsYslWKqSC49wjZ7sUnXZhvKNB9NbRtEjD7mvenYp+E2atacZVPWhbmEOl5tksnv",
-	"nAlBOzuSxkuc1qdpw/AZMpvZxb1gjdsw25qo/3SRgUf2WrAzs+1c9OXA54z8JQXbgXsq94FrJBtEVBuB",
-	"QjsCPdH216WIqJbZJujaClvOJJnTFVGMEauTkW9GFfVs9G0QQO03mMAGl66nQzk/T2Ub3PIfmmaeqPm2",
-	"xDhzF2pJNIYKYR+tenUJgiZnmR7iv9/2uw8uP5zcdPGPo5uvOneC97+ycQnodwxJoxix8VgUYOIS/6OT",
-	"it7n9dUeDgDqqAzc4b/XFUfN9iVGxaXpars5lfr23X7F/eYbbz6qlpvRnD2CZsgfAtroNoXS5fe+xfrO",
-	"RylVyo+i+jnAmLy8SzI3Pvo8GJnV21RN7i63fvNQFxmb82Lu5PPGIR9oVvV4BCaH2mux/EPvBDoyV22K",
-	"9iXbKBZqBDQIrYhoEenDNaYsmbLDGaZLqgi4b8B/DeToOfo5dCBla5pLvUoOc/btVEtq9Zr47+aR2wqT",
-	"qdTjyUHv6H7vhwqcy6DX7+3ghLATqut7dFcd69+Ab99iyyM6eagtZnUIvS8coHy0hfqhY1RO+KfJDQ3f",
-	"Nnot/z9dV5fbMAiDrxJVe6y2M1RdJk1Tp15gDyTxKtSEbknoFk25++QfAgh4rBSb2thgjP0RoZ8z7ht+",
-	"P/HoG3Dibr+zI557n9gP+A+lVX63oYI7jAtnCn3Q++h3IxeTJDBvZ7hhALXB6eFnbIja3PXMa0HA6ARD",
-	"g4KlnN5g4TMlNUWpIaQ6nF8xNs+RkTc8/L0fTvXKzpDAwAo2wScDw7vXpeRRozxI6VUbRtZyJewF6PlW",
-	"GVf8HivsuFXEF0bYwoRemytq2w2VMqHltCC5lEBU8G1Vz5CyrP5mkVun0fYwRYLL5XTKsf6FllKqcatj",
-	"QEwdUnmBcBeSDN2gjLoAvxVL+bkAN98xkr0pJxbB4v5sCqk6PdE1WawZaW9KGRyl7HTmzgTbd1Tz0QBl",
-	"awwaCZ3xDF3zBUyfQXVVLy1SKd8XfbEjeHiNxbSRYc+jbnN0tFs4l+CQ05O5NbkwvV/sXkiM9l91XLbi",
-	"3MJ2ei6RMoDNtJejgvwMqGtqyivMZmTlPv/vhVW79WP9DwAA//8=",
+	"7P19l9s2ki+OvxUc/XLPJFm2LPWDE6v/2Ntxkok3ju1rO+PfHXdfCyIhCWkKUAiyZcXb7/17UAWAoARS",
+	"pFrth9mZs2fTligQD1WFevzUh14sF0spmMhVb/ShN2c0YRn8+dNrOtP/TZiKM77MuRS9Ue/1nJEbliku",
+	"RUSmMiNPpke/0TyeEyoS/Y9nUjD8pN+Lehn7s+AZS3qjPCtY1FPxnC2oHjZfL1lv1FN5xsWsd3sb9Z7K",
+	"mOJbNl/6Zs4yRvI5I4KtSD7nYka46jb+bdRb0owuWG7W97jIlMzCKxwL9j7HB8ZETuHVSzpjZMKmMmMR",
+	"WfF8Dp8qumBkylM9qp4Q10P8WbBs3Yt6gi70HGJ8kz+7BX3/lIlZPu+NjgeDQRTYjp9h0JeFeJXTnIXm",
+	"KRUjXBAq1maOihGlH4aZsPfLVCasN5rSVLHwzHDib+FHV5UJ8pwtYJu+yti0N+r9/x6UhPIAH1MP3ORu",
+	"3QJoltG1N/9XLLvhMQtvM0+IzIiei14AJQofrttHO1t86qphQ0P7+SRhi6XMmYjXv7L19oQuyDWDjVzL",
+	"IiPxXPKYAYXnc66IJjSm8oioQtO6IpRkVCRyQX7//cmPffKKiZzQGeUCaYPnEdCH+R2ZU0WEJIrFUiSE",
+	"TacszoFlZixXJSVRoVYscxuA7FjugLeGI72IJgbwd+TsLOotuLD/Hu7en+ewLTTdc58+3YbcYQOmILbC",
+	"pKqlIcnnNCcrqldJk0jT7vjbMax9Nac5u2EZ4TD3jPXJG57PZZETnsNqcCH6+9Pj7yNY6enwmKzmTOhH",
+	"uN6NnMRFlsHGiTVZyIzVL9yI3Y4y1qyx/nT3Wev5oVbSPHN9s9Sc0IXwJr2WBZnTG3ZOTgan/rRUztPU",
+	"TqxpPuUd1n5Sr3IauEzG345HRIp0jfOA7cIdEoysWY5bJ/XnK67YHpNiolj0Rm973/augkQtLpI/CpUv",
+	"mMjDp03d939ThCduCkuaz8sJlE91pThxseRBgatffs3WjW/Fn3Z942MppimPaxYcm2+bXmyf2efVgsVh",
+	"Nca83HwPr7f3X/007Gh7TqROw4nt139TRP9cT4QKQlNOlRbuPG+eEugzHWeUsYTnz2Reow3E8L0WHqzx",
+	"aMphus7gR0aTpyzPWc2mJIwmJIUHmmaQlMN0ncEvMk3C757LNGl6qf6+8+ueiBue03pq5O77pleXT+0z",
+	"AVmv/uGXO14Nv+/63qdc1Lw05aLxjfr7zq/7jS0mdUS1gO+aXolPdH7pSxbLrIaaMvgOXgp3N88VqG3G",
+	"XFBrlbNFzXTwt3tM54arWkrLzLd/U0QUerm1Lzej7FBt+UJfe8fD0+9Ovz95ePodqHf4YanccZGzGcvs",
+	"BIu6uRWN5J8V3en+FYszVnP/KPhObwRdsNKgePzyt3evn//607OaaeDP9phJgwFmTKk2V5F5tKtNzxc8",
+	"sA0XOVlIlRMlyYKKdZ3Bl8Kv/TckbEqLNNcafdSbymxBczznk+NeVNLFUJuAOwjiFfCA2p7ckwRuQOQR",
+	"FRHFljSjOUvIZE1iuVhQdU5omqJKRydKq7laP6ZpOm5reZvRwzb3pjHbaLnAsp/gT4ee6Wst8Vs8Maby",
+	"H2TCGbzgRxkXViOMpcjNn3S5TDk6YR78oZCV2Xu6WKZAP5YEQAnIaZzD9O02vv3gqyv6nl4cJRN9sgn+",
+	"qxf15OQPpn82elsOUaqtS6nyWcbUn2nvNtoYTc3l0htO/3NjvELlcsEyf8DFGsa6uvV3ucmh4fZF75q/",
+	"G2u6SCu7YTdjROxCLoXZitGlIOSIfODJiMTZIgL9akTK1UWeFgiPHCWTiJi1jMhbO+LVrTeSXrEdCtZV",
+	"HcXsT2UYuyN6nN4O39imjW+WRxKzI/rm+K9Xz59pQv+/F789jQg1PHx89pD8yn/o60fVA/O7I/u7/iIh",
+	"OPaEKXACjB/cDN2GW4+PpraxNoz0RYVfbrv3kJTVUgqFZOzr+e3JeEIV642GJ1EvlmlaUlgu4+t3Kbth",
+	"qabrhMU8YckPa70dCSVP5Q1LKQjAKWdai+v9WVCR83ztaHyavhs8fLQ6+eOv6XSYDQaD4eB0YP430+S6",
+	"ZIIlF1pkHQ+OHx4Nh0fHJ6+Hg9FgMBoM/wkLpjDh3mNZCCNy5lTgbYzXvf6j+TX45GueA6G++vX3oyF8",
+	"qmR6E3j9EF4/wNcrkK7D48jjdnWz44Xm0WdOZ2Mil9n6SK1FrL/mCUMBQcNLh3cnLGW5PmojNRVjommr",
+	"kNt6o96KZmwuC8VQPtzQtNDne3x7FfUU+k7d4vXvci3MZ/pcF1QUNNW/QY92b3Qc9VZcCK3LVcdtLUIc",
+	"TQbYyrc+NXkHvO2hoc1jD+AZGLZqSrUnfbrQZOX/1Tvunw16UQ+9IrHelUIlvVvHAL2RKNLUSXHRTAlW",
+	"Xx/1JnwHM6AaaId3hP+8yOmMEQnOEpLPeYaHhueYZHSa+wc2jHqrjOc5Ez+Ai6FCYYOz14NHJYVNcHXZ",
+	"jnkhFVd4/rb98ZcnU0cApZmr1T7rMVvdiSCqlm17gohBTzESo8/FDU150iz9Ep45mcn1vaKXo8daZnDy",
+	"w+Nb/KxZeOLT+t+Zyi8a5AIQXpL+2Xxq12ztybqUBsb05NyCKUVnzJwITMX6Lalnn+BdCpOVSYH6jlxq",
+	"Iloqlmk6XNJ1KmniLb+3KNBDd124Cd169O1JckP5BYhpuJMPKnWd6EsyfsOELzJVLjM2zSR48/IMtMKh",
+	"Lwbba0wl4dXQu+dU6eudsC6Q9kRqiLHpQBvodQ70NgRFGmhpniY7aIkLoDm4kPSZCxC0vQpFFJOUx/0N",
+	"paHxgh9ULng9IQKv4FIovHv1qXj33+EpIWVU4SVYc3nmMqep3a1SyLYmBzjcGkKYyzQBCvCcQh2uLueA",
+	"1qrEFajnmbzBGEZV6p/sL/X/ntGYkV/kcqkJOurFqVQbBzo4fj3wDlRvQpHveCZjtPrI4Ggw3HwERGbl",
+	"bh70BzV3c1G5znsP6x6cckFT/tfm9Ko7NE3pzBpwcB38USy0dZWz9/pXX+nRtXj86qGeEJmwVK7gdja3",
+	"vYmK66vs668e6qe/6fe09gXstlMRSLmw6uG2elK7snhOs1nphNA2NxXG1fnWH6A83JyDl82p7YbMM+QO",
+	"vbazctXDSDOoXLIMBlXa3vkKn3FLS7loJUkKuGz0tQMXdE/z5btyaH2PsIzLpCQP/ZFUPLc6jr1c9C+P",
+	"Kr/cXE1u1f61iL3pw6StytV78uwfRzDJoffuDz0mEp9KqhS6kCKfV2aocpo1kHTOF+yfUujJ/P76MVyC",
+	"NGePKfoszZksWWbFVFXcsDxPkWzxmsQP0GlhPjFiTQvdUnS1oR33prPWgs3KrBrZZjnhYArdM5n/JhM+",
+	"5SwJ5cN4YU79Ni+mufcbX2Rykuo7oVYqL/GJ/6jXI605bzb4ncppCjojyylPNVXKBZvIZE3iORUzlmCg",
+	"3/garN+DLBgVqzlPWZ+81NoDt5kEVCQkY0uGy8/MKOg+VDkVwCPgX8Ah1QPPU2W8YE/Qht6hT2riKlRv",
+	"dKpNYctTj82k3fx6ztX0ALwfLMtkVno1qtvQmtbsSQRoDU5+xUROVpkUsz45HQwqaRUxFVqLnTCI25+T",
+	"08GQCAlbzhVRfCZYQrjQX5ygvpumcsXgyVM/Po1+aci1uhRcYHZHzgQVuX72LCKnwxP9/87IguVzmURE",
+	"8b8gjrhgCafgqtJPPsIz1sxqU6kwg2sqswlPNMNgFJznjioUF1ojzy+FzUA4J6fHx+bSWRbAYrADERnj",
+	"po+JomtFViYh4fj7MjONK7LgSnEx0188IrlEt7PdNHVOzgYDQgn4lomcXgpZZPDpCVFSL0/PFzMitEK7",
+	"ZCLRFmoimTEaMEsF3GweA75kebY+upgGA45veD6H6WiiPhucRITqB8lcrnB2mBqjSC5Jnq2RA/rNfrzb",
+	"qGeiHB0UKwwSb6rNseam9CXukC+IYy1dYXkV3RHfCa4N1RsNnNIDfzvfjv4brgS8rNifhZbZA6ulD6Ke",
+	"Jkb4Q5+6u6KZVrvNF0bQH5/qb4plYt6iF7+taG0p4EAtdi1TLria+6uDez0r2t3rYLvqGzSTs4wpjCV4",
+	"y/NmCiagDZANu2n3+pptdhs6Db8QwgQF2okaTS01V1pWCNDWXxbiKVcdfawJzSnqYftS1x1PM/CDY+dN",
+	"aHu+zj+4fcDl6X6ko1VFHDOWsAQ0uTlVv/nGYpmvipvRhQDgdINBAEh5lVNNCgpowQsmdvAxhY/Rt0Aw",
+	"prNrt0SNfasX/7IQJREtpUzBgMdgIajPMgMlWYuVVGumaIvjn8aGqPpo7Ikel2ewpAWaz0bqNFHmHjqm",
+	"3d0ahrRq0oF0TDct+OVFbHx42mTITZiQwmcuzKrXfGT2bisIOVnX5/hOCTVpEFo9uGYQ8N0aAY83FEUu",
+	"w0Bv9XvMo5GeXxnsM66Z26hXzXjbWJIzMZtO4jcp2FoPxdG1R/OcZXpF/48mf7zrBWOwCUMPdNO4FzhB",
+	"S2gftscxquauXQAnLT7rhovs4txsgpvjsvGqG+NxadsjNz/54c4nz94vecbURSBTQDM0ZJ0KdoNO2Ya5",
+	"vbVjRvC73lXoBK/ZOniCKVX5z7KoyeLR35KpsTkyGucsU1adrVuW/s3vyu7pxpgSfrrgosjZHsuqYRYQ",
+	"XPK6xTmGBlWxXCI1tEr/f6Uf387992Tfh0qOxsPTXjATY4uwDXu7E3Ez82nO1w98Eqrsu78f5bzq+cJq",
+	"OlXeQG2m5a4YBgtsi7u03bFNpEwZFSD9vBu8+QXPyic3dw8mWhmrfGt40cuUs8S71oNCoTF5CG4itvI4",
+	"wFtVwqdTljERdyCrH91vQpsoZM67jGaM6Z8h7BQYDy76miWiLUyh6sgqBOF1Zo3Jbym/KTPgziGBXl/h",
+	"K1mkiTbVtXyjJMnWqHRvM0kESWjBscEG0b9D+5TnRDCWQAWQFOz5FLTwnSZA5EgShAGmzNRljjmZ7OaM",
+	"gl5vk1fC0+71TukJTQHCkTRnz0W6DrHNBvn7OWoujbAyRmmWlidfpdKSwnDTg2yjVLFgye8YQ/zQo0nC",
+	"saDihcc+RjXfPjJwB5u7UYocCuU2+E5q5fn9q7WI1e6EA33n61tUZDyeL2wpX6vfAIVZF/GulVTnuMzY",
+	"gheL1q9SORWJcf62+MHt5r5HvfdHM3mkPzyyMXo8hyf+Im5Lvb7b9mFUtusuOP9i29e4UHLbH+QZFYrG",
+	"7ogOu3cvzar1AXXYrtsQVxQJzy9syUF1m1AL21JW0M4ui1hcJvQ11nJhlBLiqhnVA1/tbTfAqyJPv7iq",
+	"W8JPIs8CCjJ1VR1bM6B20Y16Qbk9t1En08p6z+sIE63X2hPvjXraKu+/pKvfTN4DKiPz4GL4MvjxUotL",
+	"WahfzO+qYu0X9p4mLOYLmp4Ttljma1MSaC8opjc1qCV7bvnAaxX7c/ttw4gcR+SE9Pt9KC6URU5mdKkq",
+	"enSdwhn1VGGi+LtoRr8cjsoecWSpoBzEHY+/EtjFjT0zW15LdodQPUvy/TLUTz3fl2wps8DKJ5m8xgzA",
+	"erUH/DtrskxpzBoO/607fc/Y0RRpN7lKy9YBv9IKYMZoAi76qSxEQlZzmbKWdDZnNjPIX1ct4xlS72ox",
+	"IZGGaSsk9/We/6Jndhv1YDXbO/BMYsRjRZUNyUQkyeRyqf+gScKgWmAhb1gS0oc3ZohvKXc8Ks/WbFKI",
+	"OH5gMS0U63gfl64VL4l+ONjIoj+JdnC+GSY4ryK9vvBzT9pPzkSJq8ZLl9+HZWSTub2jCGLL9K41kUOk",
+	"ZHbhib6kK3UIZ2a/bVnCtjAC0chW27SHMVYiDAlqzlN0jTYTGkyxRLwALFHcQXtuy+uO8nmR6wG3+VTi",
+	"F9XD2lAJYANCxuOF+QYlh03COYf6K2LWPoKIp7EBw2YlhtW3w/9rvT/9Zr9XmWS17ay06Y8fGgZw+RTt",
+	"7DjrMt2y4sIH0ovK3bPvMust59eFCO053jbS2vYWu2W2WNzGUuy45fwdzYSo7bFMWPITBqy2HC3moHcf",
+	"VZ3E2rV1MIGyXGLjrqWK1aSZ5HO2Ru8nnWVMC34MC/q1Ex9COqtLyNwGkFiyTEEpIPqETSmcVRyxrIpk",
+	"RcqIGSaoOJpM4qB3wlbbkwU4fg1UAd7epjhyRExUmkzWRApGFE9Y5FIQJmv4BZTm97t5mONpGvQwl9mh",
+	"bTX/hkBB5qo/vTdnLH4XHserCNmqd8uV3qZ4XuvI9ktHOjuVbU1JEEmIpgVDx1UMKDBFbiV71QHlrVHd",
+	"hNdYSYINqVdYhdJSlba88oonQZmiLChPq0EsSE5Ze9LxGt9WLm2ZSr0ID13vpYfM367Ir/ktKaXC5Jbf",
+	"IhQWdj/tTnhrc3NzZ++FqEq54PFDhcKa3fR2Sw9gLZWVOl+CrVQhyJpI7RZqFiCfaC3e1MhEKNZobqpb",
+	"/6ZInMr4+pyUUpO7JLKcpekeoSmX7FNfmA5zsuIX8XKC+o+tAeseyTL57SE2w/qw4GXHc8hSV/1tK8u6",
+	"ovDnxitg5leuufHkrMiw3i6TuOpq00LOrSqeyIbSMGfxvqG+uBs8SL8h/tvlQtu+K6V41yEZwL8St5Xi",
+	"En1ozmiaz9cIUbdkcpmGl4BF9a9YnnMxC/gCtHjEanDzCHIPzRi5ZsucKEZTVE+cyNkO6W9eHS0q8rWm",
+	"orzqW6BKkyyLEzEsi2GYshKYLGjCNJfzXLF02qy5KG/dYTM0qNlto9C5TdF7j3vaJ199eHbx20+3BBz/",
+	"yszUfNkL8EnbK9Ws1F2qXjJOWzIsVFg1dcftpSWbIy8Ug0xVAHMya+FilvqQPt3o4EBRch+Qxx3oFmVX",
+	"rn5zY7tLuRQk1aB6ubM7L2WzA4e5lq3E+1IuZjPfFxacrNGls+DC/3S46eSxkq/qv9oJAtGGl70hH56d",
+	"nTxskg0L+r4yTQ9Zwq79tnE3tq67Qhg6Q6+fls9wc84ymsCHmMORlEkbTTdiyIoG9KoNJX8nG8YpVSos",
+	"jLEwFB6AcK0gXrwUkD7M0lxsM3Jh0atgIAcrCoMuZ/MliFGtV/RrQkGsDAVuz3hF1+a6YlzMjDGrIjJh",
+	"KkefeTcZNStoRkXO6hQmqqfNb1i21kojWWZyYWDsGgm0XXoR/iB4hRaLBc3WnTLo7Ci7HCmmENfSUplm",
+	"Z19qSaYibr2DibzK0XL/GkSHzA4nNjG6+CVITZOGue2x9kB8Kv/znNmDkEX82Nxc95Tg2Jy1eF9ZidcN",
+	"yIlWxyOv5nJlKnSkiFl/V3rjjkzFf6cifrxURDzhIIfgkFUIv82UhJgt830twO78wBYmD2FvXmgyBbm4",
+	"CbIAwA8eIs04M8HOxmw4iZV6ubxmASuzDacVWVrvSze+b6Jt/2q+QpHxo4zZzMeoTQI4nodZmL9R9QTp",
+	"kYxdJM64hgQ9mJk7JdI7NJm28SRMlQ/kBG67EDJRRzdy23084WHnvK2N3jy4v/MbJnwUYa5UwZJoK/Gk",
+	"yQNe68VXm0qyBbjBt0BuoopploSU4UA0rDwxZx53dCv7YDo7zydElGWAz2xpaXC6+gRneZavK0lkh63p",
+	"VngIpclD6/kStKYqzE84hLgd3IEyrpylqSKQUmHKqBcsWdcYGV7sbvvbEv+nJFsAApJFHjR7LEBQ0yZB",
+	"frbqVaCDtmWoJLHMMigFNbll+leEC6J/1SVK+Nr+2qRNu3JiKCCGeCBX5FrIlWhmbodftPe9l6R/Nql+",
+	"QWWtywvrQ8glnk3oq2XFeLeIR2jbBM/ZA0Nqd9Stwps1uef6hODoEp6A23HGcoIF0nUB0aBsLlJWhwqb",
+	"MsQBFfFjKaZ81jep5FyWyfaTjNFrVaK44pHscrseNK7Zxm1aCo4yFlkfInGJcdv3w1316boAZClV/LRf",
+	"m/VxbUDgTZASsD83Eh5K8rPzL+8dy6OOd6pxSHcblUq5jXUCeRgJ5ommZtn890wWyw45HnGtLby9/92l",
+	"b2cBdQf5UuWi5+hHT2nOVN5voO1DcUIdRdeWibSgQUNmsdFcAqTUlHKzQRQHUFk2yewL01sOugNf2uLb",
+	"BQiqW4Mqzq7k/yrj/YOmBVM2hcmF+rXpijqPxfnecPLbtM2N+ESnyoKNzTLTb96X+si4gy4szSCHDRWU",
+	"dj+y2BXiHSZtOJhItAdKt5/7Uz0uLUneZDxnb7hQEbrpvX8rWWSx+Tun2Yzl+PeK8dk816YobPILg3EQ",
+	"kQXLZiwi9IZlVP+BQNDmvLvElGpSJS5M3pacai0MCau/QRda2aGTlPWfmT/eblDKVcV8Vdd8eSRNV6Kj",
+	"pdQ3XlaiPm/TTlkjuu2ZCOPtXCBQO1jyGTO567dRD8Hrmp+HlPd+qGIJvgFSXZhcVpNAWKMh5zX9pZY0",
+	"A4xtzbAxFVLwmIKiuyh1S4Mv/lbN5fKq74Wd5zJ4v26mqyKeP6wgyI/IYveScD+8Q8K9D1bfXgaGIcyr",
+	"W3tOFGMNgOTbaQrNwq8tRUe9n26C/ZguyONUFgl8q8iwPyBM3LBULjU7K0sf+gLSzAcTZ/DseLuG1N6p",
+	"7WvGtHpJc2qQXWy0zFH6JsrLVa1xuy37QIRVVMod7s6op5Ys9qwNO41hfxB8c31RFyIRttdn7cJ9E53d",
+	"XF72tSWYcsEuL3czmz97U3VoNiGyEUbz/s0tx0+CnPBTCXL5KmfLJqdsla5+ek/jvBF0pTQl4rRAkWbg",
+	"MjO0oZY0vkYanzKGqJExdgNbFGnOl1BcbQN0US+mWAAnzc/zjEOGvL7HjSqNkKemEBvS6DNZQJHmhKcp",
+	"TAEagMBfCP9aI1ZLDMxWNlRmtI3tkwfoz2BaVs6W2PVRXwos7PrfIAETOoJBI79ZgDml0AmDb+SV45b9",
+	"4XhKW2jbhzajN6x0n0HLBbjQz8n4f2N4YmzL+4021YLerb1EGxa2txrraa3kGXiVMU+CabompvBUBbPK",
+	"fuYisWkH1e1E3MCaTmD2zijxFAvFElKInKem1aqewIKJZCP/7y5gFB64xaYbV88kIpMiB0RCAHRUcyge",
+	"ujY4UAeZAQLA74ZasEDxZhPLqYcO/xeWJljXFSBqULNCNYiwxlymiU3Is2jZI4N46TKJDbqj0dXStKzc",
+	"DKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsTEFyLMdNXDDq3uL5iB3An73QB",
+	"U0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBHpzTbLU/R4wmOTsMhnv/TZiSZ",
+	"s3dEYykb52Ny1M2BN/PlAdwyHpN/EW6ZX7jKZbauR3uoy40PV6/tvjGjWstUYZXdhMVQBufj6xiR1x5P",
+	"x3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2NiOb/xRKasllMWpQRk0wWszkE",
+	"buhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/IeCPZqnZoi6wrcecJ774AbFi",
+	"8FRAQpXKn8lDx6PakksNbHgIAeQz9JchgkwrlI1Fl+1OPnSvvWoK3c+DoXAU2orMQcdGXbKFFbXFHfM0",
+	"aeSO6ltNjuwImoOXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A+DYpz2Zc86+NUcHaUSPX68dc",
+	"ztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprNWF2Nbx4U+M+noGghADeRgo08",
+	"RVdrXVaoTmh8TXKJUA2udlqZvi/h8r6PHgjXLBcIgW8p9xlayJZ+oDpZ01tw7xyGQJixDHB8xpDFVl5d",
+	"plff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14Vt1I3k1ZzcpU/nEDeBDBu3n+cN4KJfVerRezsi",
+	"K6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1CMpzQlOWwUgQsucLQ6BLqpSB",
+	"Mcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579TnT5D6fPg84xDdl0d7AHb36OSLYHqv",
+	"/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozBww6BgKcWIFWLLy3+Nq7HtvXt",
+	"ZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llEmp5wNUV/GLFhmXVBp1JeE5q3",
+	"pkTDAT+nNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry8amNtmqNAt4+V+2v1oQbsqQ8",
+	"iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNdgMDuroqbM/ZUbHs4Hhqad7d6",
+	"8szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZGcESkEKqYYFf45Ny0HVvQtVYk",
+	"tToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoctocrTSxbKj+bOQG14rQuu8lY",
+	"uqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/1c/dulaYOzaamSTPUiJuK8FGkwAcElQc3HLwfFSQmsr2",
+	"mqE0d9Nv88Odcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPML0rRf1VXZGSNV3zlarEr4TyEs",
+	"7NkkDUcmn6Lwq9Liz+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMykyCvcjI8M81g1HYql8nk/E21",
+	"JLouBQUL+r7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFwA6ExrMcyfRL1htq2q1pJsHCi",
+	"vhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8k81bCM8ygl9XF9bkTV6Jn2W2",
+	"aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3oMieULmPNRR+vSVocBDQ9yAN",
+	"CfGaEHaw4hGbZvIvFg4O/sassbGRv1TrktqynwqVBW/tPyTvGGWoB3voUFx/V+XZ+qNMhp1xS7nFNPuY",
+	"cTsPcBOac/kiLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2cRhKVLE4J4JxiNRxLV8LkVu/",
+	"Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6nyALnqbctPiNbCizhfJQtbxl",
+	"MfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8PB//vEYG/v2k5lynlachKgvpAqVhEEkYTkkIt",
+	"UPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQLd+1iTlVvriyMrd3/oFGm+RV",
+	"Ob0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPrPt4OjR1f/8fXlZR//+uY/vwp6P11f/spd9ZYe",
+	"/XX14eT2q513eWkH2ZFCi3/GVtWGoB2EX90OPRGmFTmon39Tbi/OyYSlckX+YpkkOb0GNMlpeIc+DKPh",
+	"8a3bpg/D6Pi2Zqv27Wrh2Z/+D487Fue4jd7oOFq33Q6Bq8NW7+oBKjOXDLJvK9B9kRX3hKKq73+hbUz+",
+	"Z8HM17bKLVA8YN5ds9FVcOBuXctKDMWO2/EJ8CkrfXbbwFIGdrJcct1mVsCO9hISvhT7SBxex6nNHFqN",
+	"rHfhUmtz+MWvZ6c7xdDeWmQl9Bxeja9Ob7hkTAuycQwPjO3NpdVmQMUxUUeTr8RE0hxXeO4s7Loa7VYS",
+	"AoepLcEw9n17kM4Gm2ylQq5fWeRkbrtcGYXYh4AvhAO+ad9RK8x2LkXdQHjoGYWO0d+TbUtXYJ/JDril",
+	"TGidnyVhG8yj3pD3t3ZDBc35DWvhjYCMcENttfjptkY6PMeM0aSu76m+GGiobuFHPtMaGnrIAG5OcpGf",
+	"k6MhxkPF2qQ8hrvMtkNItYVtWK1o9sRbjjd3/yTqj/0AxvhzN+Tnb4zjXF/lNC9UCNUfkuubIrPgMJ5T",
+	"Z43s1aQhLzWH7WCss7dbgRG/rMdxSqRgdcaUwuZ6pqpZCbpUc5m3tNWYbaTULlfFa74UTFnRdhYXs1dc",
+	"xGwPF2aD73U5N82VnE/CLBR7pjC6qMnjpzuj80AHsIe59G+wjpOvSV/duCcwSEtdicfBbgrnicWdMjRT",
+	"hsFLUt0mObdPkcc3G6dpaSXIitY1dLdqW9OvOSxjtHh4bEHGw/h0HSHLWxemtIZ3qy05qSHN1JbUh+6t",
+	"LgUo3TLAu5SrmAYtLuN5y/FfnssmtJhTWtxKyyNupKJDXGSOIr+Iu+wFXe/hVymBH+7eqNOOFJydyxvY",
+	"VCiTEEhCnBaK37D2OX/gJa4rRsg6CBD9+T/NVdm8YHylfUEES/F+H9yFlIbkW5I8F03dLaeM5kXGarpB",
+	"BzvYXOxASKhN4mmdKGEnVfqiDL4CzqhNx0i9HRd68cFuEJ5TMpBuuOC7O7fr8Z/ik0AiCUtrjIlFw+a2",
+	"Nyf1+15kNTkZDfvNso79E7yw3Q5/trEQymAq7sLWobnddouOLF263a6j6KfuMDabgKQ/I5EEbN+fbli2",
+	"xhIIk24GsA42N5MC1NNRpXzXk7BTb9wOt7UfZ6pJYVK2I5uyNW8Be62FVryUMq2p2bVdTFYyu2YZ0U/2",
+	"63tFhv0GN7bVk4UxT6W8VtZ/4iXZdg2AuJ2NKudXd/YvsmD+fA36kMO0aZ0Rg10mgu1Yu6StuX4VISZn",
+	"2ZOSMAKUSuO5326GzKmpJANtHLpkOuS1bVK18DxBt1Ad/g0soGKrzDKaFBRTFG4wwARjvysEpMl4qEAp",
+	"KFwlLJDb9SBaE/8rcH38LjCpR9MXDtw2cFcL3IMtfOjue4mzrOkyrN2zYvlahl8N1pneJ+cI4ixz7G2s",
+	"Xv3QPgwD82l12+kNeM3DiQotL13ug04gCzhiaUi1hVdfCLUKZa8E1I/drZqaL2fR5dLUc0vq8vsbLm0Z",
+	"bODkimypUsWia0fApVHQtoVESsXr+n5GYbsdnJHFwlId7EuQ5tvf5/b6hon60/LveHdxu/z18nbHw7Hb",
+	"V0ssYftJv66bOrS9yZv5tjBk7Tz+T8HUHtGRkqY3Ulu0HQm6/5Fai3gckTFNbqiIWXJk4/pH0Aa00L/Q",
+	"32s77KhMSdEfIYznUZ5RoVw2uYKHWcJjLaWPVLFcygweVyk9evTo6NEj/Y85X1J6pGR8fASGLNcv11+s",
+	"5jxnRymdsHRcIVo/FncaDsSZ8OXJcQMD2YtkyTJYO14RR87e1v/wbjkkrnxaTbKrMkQw32NsfzYekTHY",
+	"RizT61tmcsqUgvMbE5mRsb4FsmXGFRv3CfyyOgUzAPRzG5OvEVMKZPY38PsJP3JA0TQd98lrW+pOYNWK",
+	"zOkNdBDYQFwNbmNhobMbC+1QqPweRNjFra4l5WRXpcNWZkNDqof9NwWhHm4K+2XURNxzvcLHKS4wwIl1",
+	"VXpGR1/5JXoEIVkMpqxwGdQzyRSpIOK0MglBDaxvdmTXg1l6qgVG7c46CKt+GAX0bmURBg0vEKD4+TF5",
+	"dHr2HVniEyRhOeVpIDc/XPP0KqeTlJ1Dl4oly7DvykYa0Ft69Nfg6NG7q/+4vOyX//iqJtRiAu+BnXYY",
+	"dFQkBn1DkkQGj7IEPTwIXCAXWlTWNTOmSZIxpZWia5Zonu/S8AoJg6n8SRJu1AtREC2d17LQrwChMmfp",
+	"cgsDLtxfRbkAXEPZTqDxHhdQdm8oo98EIRvCeZ4ZGxpokwvs6qyp6A7dwByirOlUiStzZOOdk2toUG5u",
+	"A2P8HG6e81wwMqVFmq/JMqVoUbXudZEWCxG8d6hDlzD5sMNwkDrlgt1pgNqGFW/8VkBbfel9GO+MLsJZ",
+	"zK9B6rFsTdxDEVnSfF7+mwCZ0kR/o8+FUQPjYECia8rVDIB0SFI9fDQYkv969fyZHYJwYSKC5pjJRNY0",
+	"e8I+UHUyXJJVxnNm57lbgDc1w3jp1SmHex5/DGdkcGZlzKo+Ft82FIi1YzXx8D1QAjASt2cZ/x7ooIE8",
+	"KsT5QxwjyvMNrMNzKNpaLPM15r14Dd81CaI+WYJn3iHOWRdGXNA8nv9aVxe1ZOKxnw6/CywgMFW/3eA0",
+	"jEWwOXnM3m/KFTLVtyaYD20f6pMt5IolTbmTbWmpoqWY5HXXvl/lPE0110MzrTzSOxIzuGVDne+3AFG9",
+	"Zv6AYd2Y7bmTIg0O9ta0f5aZhZ60SJQ4z01YYJqwcx+JjJpaZzyav4UBo40fvrWKBDWA99B51hMkHoF7",
+	"wWm7xQ6Vy1DcBnCAlxZRSpJqoRsuuF4wHiCsbSTsFxHTxrmW+Vn7EDCyVmWk2+CrTIebbYez980uX7B9",
+	"NLyYP/ZKEa+HE1yfG3CTa4blSN0af2xADYIe6eZQfdcP+hc+2mBXiMH2TUZeIk5Zx02yyI67mgaFj/4G",
+	"bs8fnWm34aEp8rnMDqZEuIY5qqZ0HYUnzsl4CVrD5XjteAIcnngNXBpHsc/dloZQ6UH8A/O91nSRdkPZ",
+	"LMF6AlVk3fKPXGOGrbQHc4mbfrYt6pBdYpKDcDEH7iATzRZUxbnbS6+fiH+2Vw2UdhAxjkO9KhYL+qXA",
+	"7G5OuoHVtlU1P5N7N87eHpz5GVL6QWg1eBKmDMSBRK4EDpcsQHFhCUcA6SkXxl2BQGPBfXgp01TfCHcX",
+	"2mfBRm9WGpqHMZR/PDz97vT7k4en33nx/eHueK0dK7gthWiNQP9mLkt/GuE5oBjTBQPMrLHmnqRI2ThM",
+	"nXpP05foEtgXOxPLofdUi14W4jEOsKXV/7Debh9RbtE+kJ0HzhDngqv5nru2bckW7aDkwSo00XZ9sOAC",
+	"p6KgYdGwzOQsYyqQwGAT8duWQW9T3qBtynctE1QSu0OM4HPcnS9rCALuiUjSBv7kZSEM+kkz1vIGlrLF",
+	"yHdrrV7w5bQrJBdiXu+4HV82JbuXzBdAbusGF2BmXF/ZYR7AxjAts3iMedoWseDeKkv+LGgjqACL55Ip",
+	"00UfX1dCfMOvCU31BNYt39iMy59bY2eS0WvEEG85rvUZhbfIOXsmgL/Pb1gGHWraH5heY/284QjAD99h",
+	"QAOIs13Y5iFERJAiJhIbr9xfpNWXuOwh7GzxRLKPywe20tJeyV/lmCV7VLEgPAwh4wbaKJ8BIqgRB4ew",
+	"CIovpFLBiWvvdv2zYAVikxdC4B0A6BsMOyAuaZZj28IShgOkcF33Yaz9915gjhWCKGURukGcKZVc1H+D",
+	"I7I4Y4Ez2kMfqg2yKJY3I4yv5pIohkJomTHIX4R+F0Et01Bsl6ndwVdqgRJgDdWrtJxIc/QH9/gAvGAO",
+	"64tgB5zrP2yH5w72k+sKvQ3X0AVUBIcJT63U8+5K9Pv4nraU9ToVs75OnL3PXxZiL93TpvCHykKgwXe1",
+	"bo/nPAYR5dWq2fS1XtSbFOn1XkV8Dc1kXGYRpKRLksgI40Ig2d7ZQ64JN5cafiBlmpeZcwH9v41WbojH",
+	"4RJ+XGkEqr8VSZvNUzyN3zssOG/vdH3q2VeewRb8yKfTgECrOoIP4N49cEqR1wP1ION5VmM7R4AVP0Ev",
+	"QNv+qKX5Zzul+hvfsm+qmclBbia7pi/iavJYOIDaq+XMDfakLrC1zIbk0Z9k8Zzf1Klp5QtCCAy1Yn0r",
+	"k6CNDbZkQhsvT9F2aZ3ZWYuo0OwjyYoa0ZoVwvVJLUTCMrKiayIzAMNp36AR1f0AY3R2znQX5V0j8xiD",
+	"3Yq+hisCPCf3bvFtZ7JJEtvHjScSpnIAxApn12GJoqm1K60GIhhLQkmoc7klM3cmqLjYaxC2Iw5+vume",
+	"NHWcJcSDlR2RmVM4gFELWOQOJIh542yhjTQWRlOWEJqTjKkcPAMAEWdyzemM8poquZb1TxbwxqRX6s1x",
+	"bj1P5pj5BQ8bux0sa6Am9qmFksUyWFBqkxhzes2ERR/ciyo2G3IjUUKV0yxj2LiBK0iYhDRkiUlirK56",
+	"NpOL9kpYSuPrIHvA+gy3QrHgVGYx1PG6LmXLlAqSSKaIkDl2coQ8II7Srgxzr3iakgnzoTv3KIb3RF9d",
+	"Y+i2AbayvF3/sE1931PcJ1MyG6wu69hOxtbYtCmyKsMSByHqbiRSWzbXtukCVrNZtnb1azCLNnv/yq6+",
+	"wt56AhmnaViIwVe/ixxTPtosNDxrN1vLsPatpWjwusxYbtolm8ou/Qcoe7uAvunovM6Y7RU1YecoL7gi",
+	"KZvmRBY5YQKvtQOVn7UO8VoS2njdjgSm1ZwFtKyxkKsx8erFfCBqIVdGBT4yh3LV6qB3HdiLsgZoQyVo",
+	"qpXtxmfTIk1/s0gnG0dssnuxVQPqlYiwuCI5yxYKoBXgI+zwoOr639c385pW/I6m3YsdFdMbWycq7Sr7",
+	"Ffn8mVw1VDRVpxHLBQMXiAWQqE4pjBfzOkg9kBZMFyy0tB2QKPowK9W2bh3+G/1ztJsdpK7tzMUt4kqp",
+	"yl+tRbxnaLUIHLMF9/Wy/VChEBJ7aOjLnSsCTfqE8RHt22bBdXDeyYRupW7m9XtWi+jno+1uVK3kCvAh",
+	"z03+vEmvxvVbc00rMSaU6fqv2satYU7C/jSNWcvUAwjrCl1aZ1Ldf8RRj39hO+Fswxampm6HyDTRpgDm",
+	"bS2wi25bCBWL11cd3gaRTYtKwOCAzdAnhAvDgKepesB0fs0O5/B6rTqb2ksq1qUqnZmyGkvK5llNb1s4",
+	"gQ7YrsajWwPcYrd/siZg1IbKtQyztPNOGC5q97BlybaOjzIC3KYLADL+Hp7a/TuzbJYKtNDvLfZcKQlK",
+	"tEPLgn5rCmAjn9qRp0NzeM0EFYcJECZsEYAy+Y0mTJPOWO8YtFVL2M04bOJtRU5yJrpFTjI2qyudUmkx",
+	"C2kgai6zHPM0QXxi0WkN5oXadCo6Z6IqlCaFGpehD9C2IcIvnl3A2/vkB55q7iSo4akI7ixrIplEDpin",
+	"vr8iMFl53r/PEITeMt+VNUP/lVuNOfRqnKEptoDk1q6RzIKLClZ7VONn7Ygk7x9Fp5+GsvB/t5Wgm871",
+	"dRMakIf32a63SpjYDQxhO+70uti09iG7CF8bUdoFsXDbw8+2MAk32u7sRtIMWNg/0rVBvdjWNboB/uzo",
+	"6AuVuYc78m5wEZ1hHzoc7FZ9LsIneLgJex4NzL72cD5GD2NP4ak5tGboXe/3bfijW4ADn34Wvudq/X/+",
+	"z0IItarV0aDCV3s2oTjKXYi9s2RaZmzBK7h41dSDTmLrgMfSQaOrObESZXiH8Cs3oZWjEYatPdAuras3",
+	"nUzWQ+j1nzay0A9zlaop3IwhzeAfpcpSJaaZbFnAX5co5CpVZzL8ZsmthbFXgWPXnkoZA9SLkKp8zQgF",
+	"5xfEql3dkBT5/C71iRj8KjKer18B7B76XV2fpa3+XRcvnpBrtgYYsHfa0H43BmX05CE0Raax7bRmIR97",
+	"E0YzuBnMq+d5vkSOUfX5OglV84mk0OjUPNgnUFBvcCcUJgDn1rllWtpBITa9xkgR16PFUl5zF30d9ayx",
+	"8c6+v6R6XPXtLcDPTGUjyKvLnXYzhaAgJm8nkinMXII8erpQfZLIWD2gS95fJJsILeKGCeBoi1A5Y+f6",
+	"T7A/RpfiUhyRb7+9KPK5fi4G7v/22xEZX0CxFP8LPhmRH2CniT2Yfr8/Rqcf9c7NeBECG0xwq9zGXgri",
+	"722fAHKokz9gcOASlixbcByD56Y72dfj90fl5+NvznEHLLXpbVB0rchqzuM5yWSKie/wUuhNhWhnPO/j",
+	"8p8k6ttv8TNKlhmb8vd4CGYUPA4DFPH1WMvpcUTGWSHwvyx+N/6mTy5shE9vhBf/jqkgEyzKS7RRynOl",
+	"p8IT/Rz+G20xnM1TrnI9H71WMgZA4TH5ekhySbS5QFiqGDk++wbIwXYJQrMNIc7I+IO+hCNSJq9ExOSu",
+	"3I7NW6BoSL9Gk/UYWg7i6T8wGEH/8YdCXLlYJmyMDiM6STFgOQdwUk1NERljWtDYHBrTJ1kB2sEXPpbC",
+	"ens1gWH0FYYxstLMXjm6Gv/0ms7G5+hT1ozhCGD8ZHr0mzbnxuTr0+PvrSc7IqfDYwxmQLG33mUhc4ME",
+	"V/ofv+nDCM+kYHaYGb9hipwMTs1sX7IlozkXMz3X8l5EskC7kyi5YIZjQYYKMn6SsMVSQofDo1/Zenxe",
+	"SpFrtjZvcR+Z44KqAAE8waZTFiNUyfEpmcsiU44qFlyTxYiMtTr5FMkCSMD9++iFTHm8Hmu6rYSrzsmE",
+	"raVI9Lag+//0+BHu8/gly7P10cU0ZxnSBgKnRCX2DwoeSH31YDf0xqZc5SwhtgLBhqS1gLGytE+elCer",
+	"LxkpmAIca7pcMppFhKZKAj8IwkSxsFs9InwmZMZwIWtZkETCS6+FXPUvBcQDYibQ78kTLb+mgA/eu1jS",
+	"eM6OjvuDUjZ7n0EjTlNV2/uVsaV3JLY2BitiuMAaC6NTQA3HROZz4sAUjb9Eszh08ra+EQzm9l6ZG8Fz",
+	"UIx6w/4AZyGXTNAl7416J/0hTHZJ8zlckw+0mP0LNBHMHnE0+CTpjXr4LaASLKVQeLUeDwbGL5pbFGX2",
+	"Pn8A9wF2K6Raj9NX9LW9RWlIldkqc3ySw73T38i1CGlubkY2x7GiCPRGb6/83f9RWjGfyZgpBcm0/6k3",
+	"kM6U1i5+YznF7isPoDipfkvM1x7QlYLEMMik+GmxzNcmbzzPii3Qhmel6IrnLL5GvgWSL3MyFqCqu9sf",
+	"ELNKArth2UQq1rixVx/zxGIq4MDOBictX/L26Irom2NCFSNYPXIp9Mphb/eZgJA5bqV+pX8pwy6bdxye",
+	"rB5Tpy04QVRDVTdDrTkdXTP0ndVwm8qxP6japq/QbMtHHoBghuzDHQ/aPNTdNOJf1n8Yc8Ados2xfVvx",
+	"pveOB8cPj4bDo+OT14NHo8FgNBj8s/Sg/qA3rVDZu8HDR6uTP/6aTofZYDAYDk4H5n8zBKa03U5Fkabo",
+	"Oe9ds3Xzz1Kq8p9loQXz8fv/+5f55He1PbPhoJyZ9aWxZSrXBjwiYzfyGn+GE7BdTjdqlq48aTvUG+rS",
+	"hY1R5WcI65FufdJuBLUFKoDc5gDNXyBSopzqyx5vC0RuSlhmzCqekQW95mKGELz6OYj2KZbemNZlgTTA",
+	"vfnDcYTR0VVEzCbiPezw7kvesE/qXfTVbDxq1YfMDYSLDSTcja/ZemwXbvQbjiJeK0A8Vyyd9skTjEDC",
+	"GiEfT4oYNctrtsyJkCuLY1jlRKRX06u3Kyt6yhkYY1cOUPIHiWiC7ZksRJ511Niauso2xLdVKxua7W7J",
+	"hWG3KX8m4gA6hfasIXlZDAYn8cmAZFQkcuEZ+kAND43CDbeF5hN4nu2UKjihw8mQtif42Oyxd4oBMFbE",
+	"YUE4TThLbejUDW0eewDP3Ea9pzJ2wNJNz7vnzCzuJD5+MwaOEQ4dxAVLOPqC/Jv2wQd0iNyiAIGmbWHc",
+	"Wi0zFFnJLJ9rHQysLeedMXmxCBYqBYgVlWslwzaq4CqPyIJmWuBB3gIc/rZcwS/2lStTMCJDV/dp47Lc",
+	"dO5+QC9hqLscURTWfWYs33tbtIFduzWDL1J6fZ5i5/7kjR7xBMm4mSyfyfw3mWgLPDkAOT8XrHQr+nmK",
+	"pRKxj8rSjX6F3dYrK76KhOdHeWag7+ptBf3c6wxRrO/ZXIjqK+DpNvZXyHCd8jRn2VuAeLmqGHl+v/Qg",
+	"QGDAiY9VbQaqX5GxcYn2oXyBJWMD+WQ+HWP2i825nrAZF0TJ3VPlUtxxrj5SgO2DE+egGO94vSogwtH5",
+	"/U1DchGz6oDtMhoa+0E2vLAQOU/3eOHhrFMa2yRFQwt+YSSmnYJI3inJsbyrh7TuOfwSSp7KGwZRr1to",
+	"rVprbJadCqAJuf7D5FzZcs3bqIeJkP53Jg3rFgtS571R79H0+4fJ4Pvh99+fxt8lD88e0eMpo3QQn53R",
+	"ZDA8oyeT6el0ODmeDCbfHx/HyfAseRgPzyaD6WBAB9/rQ1v2Rr3ho+P+oH/cH2LM9YbLQv2Cr6jA4GvN",
+	"5c/m7VHsz95oeKylq2ms21M3cdNvDmsxa1m422BmIs/4nTyM7u6AtPclk8vUWpRrRRKeRESwldYULTyZ",
+	"uz70FAN3B4h7c3ls3wCjG5bxKQIzBk3hZzJnZKyv0zFJtKHLUsXArkWf8VoWnt84pdj9nuZOzzWZtwal",
+	"M2MeTmf1zsGZVG6duzHpJJPXTJTKijkdpKO5AVA6HMkbEoUiFQBbNPZuBwp7yZYyC9KYq4IwLkdZiINo",
+	"3I+tTaptVi5s2BxLS4BOSCpn+5FZBdmsVs3wS3jvX8vY8eTPcK/4MAT1aomHVV9/Q+FDV41e5x2XqhbT",
+	"1QGasRRxOx0+XuPggGjeTQU43N05gWz/4Um1c0NP5TK+fpeyG5ZikV3ME2MPWQx2WI/LooMLNp6mzTeI",
+	"hEY9Nc7a4T/LcnNzOWFbCv1H87j45GsbKvv196MhSi6Z3vimUsYU8KkxnGzu1K5rbCNxqschF0Jma9vT",
+	"TfGEmRhRo25gAP7MTagYSsa6vbDZWL0VzdhcFoodJROE1CgYirl7eiEAlE8zCQaned0jTXVWX9EHiYUZ",
+	"NGczTRYGldM3OqPeigvB7D1/SF3ActhudcAJwINIajtYrQZQStJt8WwiwjUC+sEH++dtrayeMSeq78WJ",
+	"0rwn7tWfzpL3alS673h3s71c8VXDcY2MoMEkzL3fUBcI+Tu/YYS9p3GerqGjmpySsZY4Y/J17ndTkcoG",
+	"mldcqG8iMoZ/jcnX5ldrWWRErkRENLO5kI3J/7HMPL4UX6cs17drkTKCsv+bPnkDSR5lvgwkaJkeOOiD",
+	"xJQNLAEmeoZkIW9cexKtpaYS3JSQc7HpN4U9vAN5w7SeLzH/sY2iUY3ilL+8SzTH3V8ANYtZWnOKCLg8",
+	"YZvCvLXA+9FsdLt4TkdmviNj/ggUgkgtXbizFM2WgTyh6IAid+itHqDkx/ePaY4DMFbbGlQxrDGE5FL2",
+	"fplCIzhz23VTMFuVdZQb4GCCNmF+wrOG6XJFXEne37ASd4cq7R6/umN2SuvMA20bhZ31Q+usL+uLQYLO",
+	"Mqb+TCtFXbWOflRbpWjW/swebKhhvqqK2DcG0wgIf0mVWmn19cpTNK3eaR/DhaIOXmqVvag3h5ugl0z6",
+	"ZlP6sVx4BXzadE7z+boCi1e7yntKYSiJr5UaJlye2wQTYA+kkXkSwJM67tOg3LHf7shBeOIK0POMs+Qc",
+	"ahbHo5ypfGxKnWneJwgmSuy5Yi8xg8pUh8YUykYop/1JMxJqGSrMB3uTc1Qyyaj31Yc3Fy9/+uX5769+",
+	"evfi4tWrN89f/niryVtBIiYYWrdd8h+8zbyXHIhSMCFXf5Zi6IDCp/tpldKqEGa7Osur7rKoLnZZcv2X",
+	"mTLhLWAvSVdJn/C+AEPG/GMji6Iqo/Dzu8ioztkNXukDV2QGsCeH0Ff1QqrIgsZd7uouCsXUHbY5arLf",
+	"99+/g6ZB/FuzurtmpQ3eH9aAO1D1CV7duxSLSqgkBwcIVFziKnxpeRp3lHB38PK4Xb+Cyok4iPW1YNmM",
+	"Efh6VCp7lTKWBdbIsQSyx7AihSAJQ5rsOXpeMraQkKRrh+mTC9fMtVzSpcC2NoQq4q7QkPMEKfVgormN",
+	"3gibcQSb8R8B6eJzomO5402FQmZGfbrdg0UQhaO9P+RfTbc7lCA8rpOELbQ2P9rg5N3xvcg7zQTc2GOr",
+	"O0m3O4drNZ9+JIXsgQdRNguh/16oa+WhxvXJG9tVe04VuWHZGgvPzDgR9rEuIbqOBwMo5MPbxPSVNskO",
+	"23Zq1en23MNuOoi3x/Zrf6sXK/SLveiVLY2+LoBfIGFmZCGYNdnTSVp6NTJGk+ciXbsPjI8KntdiDrLH",
+	"38JwV27wZTFJedzfCH9mcqV6o+PTweCg/hPcvlrfSZraQ7MZAbZB4IEyW0w1MUKBIUrpp7t3d/AB+Fz2",
+	"DLBULvegn+f5kgkFHd9B4nlNx0xwxZadQml0msqVKebWe4eo5FGlIZpLBMQkEXJRATXESIlCWUag6Ll0",
+	"yNI0PSdjkMGmKhdvAazFxYzGKlPqranc/f/6hoG+Guz1B2n9mdRK1Cvo21862T668YC54J+HmwMl+gYl",
+	"fsJ783W2vp9L07Rf2RUlwoYjh8o5TTlVmHVvGUDPPEa0Jb8FEbpN9Ie5XExUbnHnchfgetuLk9jgHWmi",
+	"O8ozPsN+AjlfMJXTxbJnEkOvot6soBkVOQN6gyp/fsMgNByzEeRELbH5JNQBGLNC2VzAisP27QdsdQBV",
+	"y6RED3QXDstusE7ZpMba2xa5E9hhU/suGxXYi9ek5fyin76tVNe+1le2wlSuF7iNr/7PU1c57Ne/l1+X",
+	"ucSe6LmPwIbMmu7mkvggoIHBswNwyZwRvdmwKwYtwJSu4XVt3luptPQovM1VvcU+7qqV2a7kEwfgeTdG",
+	"+jf/fGb805k3dlxAMjuYnkrLMVHXckAZidyfCfbWV6G03rJQpi+kIyFztuMOggefwXMfP1PhOdp8fuCf",
+	"IyDkjni/eepTZafShSzML8xfveP+2cCHex/1CmX8j5CjWinCi7MdaqZZX2/Um/Aduaum+b/LJDWa6PMi",
+	"hxA3lonmc56V3a5HrmdXJSkSk++x52glfXNwVtEPJ63KD4NFKoe9Dh3ttojzw7MEGOIg8X1vvNqkSwM8",
+	"HGB7c76bF5/HtQ8+xG55zXefe6y3V75V+fMDOcvLndlnK/YQf94Krnbt5CjhKjaApnd6UUNqxlaBNt4L",
+	"6DKf6ssCr+xti9lMrnKkezrM75hm+EnJCDJLi6W+YEtiMs3cqWm8oFRRUTVbEFjVRqulEBj63ujjzVxC",
+	"2s0q02viFkMIF0R4DiX+M5arsv4fJfw5oYLIJRP2inSNKHDyCEo2hQRaRZaUB0AA4CX/06nLpi14pAW8",
+	"eQdiShhNjrAN/tEsk8WyWekqOxH+HR/ueg4bpUgHTGuEvNDeYq3+TPuQpf3OpE9jAys92sl3Uc+hw/VG",
+	"PVnkUHuTqbwpDJPS8Pdn5vsFUwj6Dto6AFFyRXIpsX2IbeARy7RYGCfawcpkAvUlB9VUNg68yXxH8onw",
+	"7qDZzOkVh9BanmvxoYmVILFC85GYFsq/qn/0vm9bLeIxQFvS/0xr+g5XbVcutV29HVLhIWvuNTd/KhOp",
+	"UZJs1O1tSxOQrqMPt/jXVoUf2jo7RQ7YWkn6Zxu4JlucVyemBvuKKWlr0peZTArbjhaSIxTLsKBknUqs",
+	"OFbXhZvL7d5Vh0XK7qGWcKPELliTZ4uo7y23u2Sq3TafL+gOk59Xjldr891Vej74kLglNtp95U7sZfd5",
+	"Pz+M3eft9r7b0d3281dRnyL1s8w85XlFM8AGRHxCk1kA0NhlYPVvisiVAemOIMNDkLHh0/E5ofgzp4HP",
+	"+A0THqAqZDkkgM8sUDCwjMQyy8BBDrkQBsCZZCzJ7K/XqIgSLlSu980it2w234MZgbihfo6F6XcGj1wK",
+	"C/gbuf675imuCPRKxBZsNisDYaeNU3m7qA4q+gxPf2MkXJaVObB+kR2+G4/WZY+1qbXTsr5C1ncstTtU",
+	"0phN//jQYwtAUenRhP7vSqh1DwHWNU/sI/LzYzxbB2Sgyf9PDE8g1HNL9tYywQpgQ+i7hd5dXDSb8iBo",
+	"gr92vACI72uS8OmUZUzkEZGCLItsKZURD3gDawq/Zsu81mNzF6q9z2rPC5LrS8roDu2J1JzAZ0mc4B2i",
+	"RrCQYnnf5GifvC9yvBBEFrm9lZx4hmQRK+AtG0KSoZbo3j2G4pcmJr3EIs+yPE9t1TPcUzNEIs9kMZvj",
+	"pQAXIr7HthSwUOAhAEnYhvui9ApJHX9kksIUEE+DwV35SJR1kfJrdo/SzoXXTAcAo+hHZRJZQrS5hsQG",
+	"UMVaa8jJQqqcnA0GBIKdOV+wWrLANdwzRXQRgKhV9UYn37WWei/tjwJWxS9yhfmq0CMn4yw5HHI1UF+a",
+	"IjtWvDP+qYGb5pB0ybSBV5/A+wpyBI5AFuGjfTLW5j10SqHkcSqL5Cf4ggz7A8LEDUvlkkUEx5mgQxr6",
+	"1pjfLyDjMIMELpM7Aq06JjS+hqywSzF+SlV+BMMePflxjJ5wbPSRE70ulpyb6cBRAJj2FPX7uSyyPoE2",
+	"Q2R4RhSLpUgUhOkX0J0ZewyVOZTQvvdSpPxGq7yv3UfmQad7X7M1kZnFmlzQNVHM6NVMv0FPnQtSvtIh",
+	"oadSca2mxzFTKqTy4gtxG7fZZ4OT10umHFao6eIDjUtQL49KTMqsEP0pF1zNHSCl/ujbccf6/3y9rCv/",
+	"99q6vaVHf727+o+vLy/75s9vvtX/uLz89pv//CrYcZ2+f4IDnQ1C0AAHg+JCN6oyJFzGkDIWM37DSogu",
+	"TCssN6BCh5Ud8Bc+OHp09WEYHQ9uj7y/v9oLVhJ6VsA0j0xj6UrrCp6MyHenw8HR8PhSwGMj4h/zpdDM",
+	"OSIfLntqyWJDE5e90WVv2B9c9qLLHk/gn3YU/ZGSRRYz+FjLBFux9aDZWwQ/1SuEHybspm8bg/X9KfVv",
+	"hvgkX+CTIZ8aPKGnbrbCDbsp4t2Dl73Rh8teVuDiskLsmim4ruBhVcQxYwlLLnu3t5cCGLJDy49SRBws",
+	"iWhOl0smjJPB/dOT8EY2bMt2e1ZVXxJY/7VC3UEFTjJ6DZ2+6JTl69fzjCn9y/E3pr0/tMBiaWJar+Fj",
+	"R/CrrR5skBYYrsn4BWbzL+7o14u0Lv7DOdCNj7ws9tpwms/BEz4ENz44uudp0gpG1iYuRj3I0YDBSid1",
+	"sNCkER9vUMHH0xMi8ArXZRM8xB7Y2317pDeS800bTtype3JLaxLY7ZAG1jqE5PgFvYA1Lmhkuk4C48EH",
+	"/Z9Gf7MedS9PM/zwMD7mOc6h40K7u5VxyleBHXpgPKSNQc5fWJo8Ns99Qd2U6ETBLwwzOKDosg/2cQBl",
+	"evBodKb/DzIDHYB0+ZvhYHAbeS5Ub7RoM96lZVqTlKmG6qpRtPbxsXwDj3M1X3ugoWTK0hQ7cAwHA5JL",
+	"cgyJ9I++/1/n5Gzwv8D6SVO5YslhkwRKqmmRzmj89AdK7Le55K5mXB8ErLraZ6OO4e4axqnnt1HG8Gb6",
+	"sO+gtYlYEOEwt9N4I0AyAS9ZjpZpLktTUOZzbZjruUU1wZPzslknz8k1dF+0FuycqnZ+ZVy2kbmfkUMZ",
+	"MUoAPnDBlV63f8V3QrV+CUtsjYN0/NFuGn0+mgEcW6g5TVNIO5ywDtxQSRHbIOqUUcXugapfz8sOn9iv",
+	"1DqGMQxIryEGavzKxp01ZyIiSjpYdpXTlKG/WAqkVyZmHF3NSMjGraz/jSWo2ARRL2/L+4yBTuN5DpE6",
+	"bMZnQ+tGKwZbr1gsWEYyiDQwkbAOMZSX5oxvDXV/ImJ+ylBwVQh6JkmlzrETJXNxw3O6GwTziffcl6QF",
+	"xTFb5hWUjd3FwzYuPMtozP53FU3E68Pkfn4y2K495uJmZ1EIb939KYM2AxBSN/tzMEWlPNjdiopHLDu6",
+	"RR6A1p/4LwNvOibbV/qiLiZhVzl6d3chL74umz6iowRz/MV16VZeskxf7fr9qqYP5DlRDHtV5xLyMOqQ",
+	"F8sVfVLkxSby3iC0DkiI3uLuAwnxX5KRo14urxnw2D//HP7z+q/j5LviJzlYPsyG9IeT+Ef28+wX/l/X",
+	"TxfP5Is/X6rXxT9W///1PwfD45PTs4ffff+ITuKETWdz3ot6RaaXOs/zpRo9eKDWIvbxA3xB/+DOb+va",
+	"YHKTOAIOfvcEIgrwXAEnbmAJfBJoRJg9I9QIg04CqO6yffCh/MfOtpIgkmr7SgrsJVmObbBgUT8wuiCx",
+	"2V+QdgBe87q2khUx1Q5C0Tu9A0IovjZdPL3RtQm3x/7XIyU2LXbwbxHV20OP2M3iZY/Eks0P41Pk/nHu",
+	"oSZ0tN/8RV+VTA5FRbVhG70XULJrQ5rLjEFgfiFFPvcdFsVSqxQJzZmtGonCqjm+8BOVfNsFo0bIFYLT",
+	"72pK2C0qY9bo1V4EJgKbqkyPCreZcSoVSyJTmW5ixhzzDLDt2s7OTpo8glj0EylTRsVhy9GXy0ze0NQJ",
+	"EZi/DxO4WBY7UPJCgmcwfD2oPgLFGJW690F/UFP3jkWUux+cckFT/pc/4WlKLUw0iKuORfBLlnEJ02QQ",
+	"8cL1HG+uB867XC5GlLKGDcj5gv1TCn2Mv79+DAUaNGePTa6qhWpjmQ1QVYGU0CXi9ceFD6B7rv1kozrf",
+	"RK68Tfy+fxreRPeqk0ObepqJWtl5wNGlnE65OIyD+okb2sS78HjvXG1vPwW9Sv91Ww9maKQvNKZAXip7",
+	"dKcsmbGMgPXHFVlIfaTbchc1B0B1+LQAyzT5o1D5ApO/NIv9W3wArdYhezyse3M8p9mshMeBnAhhbI23",
+	"/gDl/ZBzyDHyomMQlc6Q7/UazzRFs/f6d8PoeDAgjorA9foVPnNrl5Zy0SroX0DRWtQDijJI+O/KoXul",
+	"0PTE4VIqnlt4kGVmovZrER9Vfrm5GhdfW4vYmz5M+n+KoK4lGk9QdxTCDUqyRcz50oC1LZKBb79X8O3v",
+	"ETbE7epV7X3woCIqP9zhFU3uRGAXsNVdH9dC5RICD4wmpha8DBhqLRQVTG2HEAsogXNVxvqFbTXQEijf",
+	"Lfh69VbCX+1/Md2xudnd3JKO246Oz5DfdsAfWcn0dymTFU9TAwLRyWt54WjifryW9bfzJirTyf6oTH/P",
+	"aMzIL3K5xPqJ8sovhz+u3t4hJWDzmS0lYHBYJeBhKyWgboesWuCK0/8oAIDPXLdf6dE1g331UE+ITFgq",
+	"V0A+lp/KdtVff/VQP/1Nv7yJ/61kdFcyBverZPSePPvHEUxy2KtTNobNysZgS9kYfCplw6Q57qNrnB1Y",
+	"1yhbfJTiilBFKFzgX1ofo4sk0bcm7ifJJaFo7kHdRE6vgePldHoHgKBm3eLBh/IfjZ598FmB4WmmaPsD",
+	"TWSytvd80q90Q4XUJE+K/U0RvdshV/5C3jDvejtgH6UWaaKO8g4WBPBocyMI0Pr47qBWtlCFhK9LNKih",
+	"m2ieh9dDn+QWn06KmBElFwxIiqWKITSZCqqPpj/gHRDF7kMdNFicjcpgp5Z9HvzYfah8/0YT3RNNtDtS",
+	"aC06cIkGF1nh+qXdY28yjDn7yHamNBLhEu0VcNiLLJFxsTCUvst7uqDZNUu0qiAFa/KR/mgH3VETeTHB",
+	"OBijQpFlMq0NzMhsQfNKQIaJYgE434m+2WN1ozfhboBYeqhK0d7/evHjz0fD/gnp9/uVl5v5aI4UFCa6",
+	"Be2FBYF6XtU6QNygCNXZyKrPkdbBI9CKI9ityGrMEUqVyAqTy+xSlIpxZLTaaBiB+h5tKNTRhhIfgfqt",
+	"Vc6oUIkeq3sJnaWYDQZ7jJt69CNXpVEQ8phMearVGOzVG8Apr5/NYZKDrRZMFXnx489aS3z86h+fj9cK",
+	"DM0HH/R/bh94plEdfz6jCwRrxyKNiAiJOEYKMkFAxcSwJ1nNJVEMQqVsTSYFSBmXcLyga0D3CQedn3LB",
+	"nleMwS8mJbQp8CH14+9dqE3/6LHpFuC3aHEtpEpL1prXf+y6vxsg5BJqcJ9pqu1QywLti2G6lOPdN0ym",
+	"o47d8caSrA9VA6O4mKXM94RgNQyYtEY7vjvS9z0bFJrHmmTDyNiI92NF/KwtU6iJkaJ05yPGkldwsOmz",
+	"ZomHg1w6q8/J6fAYKwjgZiIxgC2KbSixba82DnJHt/ZHhzk+nAn8iq5N3grSMCpgCGvBFcn4bJ4fVAsc",
+	"WQ/svdmnDhM7Z4KKXN//JTg2FLdwBUnX4LZZUp4QmqM5a4pVoFjLNUwhuSRLGuglaFfyP5d6ngAWORXO",
+	"o0RcoPNwBDPjN+z35f2QywVJac708YL3BxLMeJpi+VPA7ICpfOrzvmtp3ms/cgidVJRMb8C31PYC/oEh",
+	"GPShcN/uQaBtguBDGA9L84DpD0ukS7q+Hwr9YU0mVFyTPKNCTVkWgaVuk3nJC6RcVzWHSZ+GnDVP8kQL",
+	"PezujOWY+ZwtFEtvWACKY0nXXyx1AzIjKKg/+BumlcAz8kzeQD5uRNyD5PS74bA9yZud/sxJ3lE7xdYO",
+	"UMIpoBiZrOj6sER/I3lyX9e4shc2NklBgUxsLfYypTEbE6rV7GrCs8vNXdCERZAYsdY3+ITZXIiAGqgX",
+	"8qVL9TeZFDNcPth5sEUdK63/IXni3DGfFY3rg08yuvJp3GF0GadlpdT8gGS+Mu++v8ye7aTRshLbdE20",
+	"FtA28drpXdj8j/95eqgL5Jkt2DuMt0EEFSs4eHo/USx7MuEWQieyyK1VK1emHIV4oNgl2aJRSmiOJfGm",
+	"WlRpcSenhOmRwSqbMDBo5RS6/rxB+MMlSrOxs1K4xZUIImZXDV31WdTPl9Usbz+0TI1xgaNTYCjcg45C",
+	"7ocivXa80l7StV+XLHKAq/RKLkqfM2YUmaBc+3Cb6yaBv2yd27G1TV1+22VHn+OiQ864N1Ui1oS9UeJN",
+	"FXhnDpChYZxCWnBa85wodsMymnqlBzID5zS2lpZFmgC+KHLYHcSGKflqBDuwBWNfkFe7DsveeKV3hmT/",
+	"kFw0VyqGgrauWlCuBKSp3RMiGx7IbkeyOdxtcAK9PC2AX1lkywPQ8YsyijJh0MAB6/+NT2uPAsQqiT74",
+	"gH/sKg/mmlFgQEWYSMrLDFxqRvL3iZkExnUYvWFaF4M0IfCflQYn+ZWtjX9X6+eg3J/jv0PrrMs9wvcd",
+	"Mu+opvjYQDSAM9DC+lKxJguZHbAM2Y4MqsN033PeVY6896Ydsqbo85Ml3eREXaQaD+FLLK1YWLK4/5Jm",
+	"u4X1DXggbxEOSQuTa7zICwF/4scRUXwmmHFsJODRA6lEyTVbIwYV4DjD48Z7EMwhwZjoQUTJAVrH7Fka",
+	"j9Pv2iHmi+FXB2biGPb4oAxrwJSxXcaduPcwvUrcFYMeO9iFvSFBFizPeKyasFp/M4/sApSfM6KWVBjU",
+	"AGgt4iDkNbcdHZ/Ox5H5e3i2cH9/l7g/TwZHCV2r8Tl5NCD6L9s5ou+NgSE4wTisH+pkhczImIucZTc0",
+	"HbsuWnUJXDlfsJfaDq7DYod3vR0ePbpCJPZBdHr79eK/5/+d/PfRgosiZ+q/j+ayyNR/w4S/CaG0B5Hk",
+	"of2CLWvWt/hKZom3U8P5uG7Wdn21APKh+dbNbIfseoUtjfZAw757SbG2xGbsKc3R0Dw+OdUmsZimPM5V",
+	"bzQ8xsSYf8i00Psy7B9HvSnlqRZop2cR4rIrNS3S3mh4Nvz+kbFntfKtf392fHLaQUIg9dcBuBeLgySN",
+	"/MxnRcbKJh2QNwdZDchU+nO+qDI6TqwtNLNcMkGXvG93vI7dn+Nzd4aj4WIqIW3Oq61JseGXE9S9YX/Q",
+	"H+jtM7PrjXon/SF+VJ4PTRKOzqQXmZ5vDn0hjacCSdtkNQVOSa/n4sUTosfd/6BYXGRQMPT2qprrw5XL",
+	"QKweDu1d2a1fplQ047FAqRK0dy877MGvjCeQZQyNIdsStM720UO8gNfd9fzMpN9etY9+ZQ3oDq/ditA2",
+	"5pnDnTHkcKjcK2/f4G7ArQIfeTyXUrE7wDzoc9LP150l9ovRMzAtadAxH8+lYkIbvFSsJzJZR2WVMhy9",
+	"isifhcwp9kqgSXIEyWiBlOYXZgaHOl7grufmzymjeZFpflrNec6OUjphECswlXRfnUWDAdQzUhdFMqV/",
+	"v4uEZWQti8yl0lrOf+ONpa+HDR9i1Ev5gmNRNE3Tn3EOjsGn7t9AiguZsLRaA7ddFYd7WvqMXUZjUzmh",
+	"V9J4bK9YM+67QqDTzxR3wjPgpPSW+dK8hKgiw0JLWK35zQu6xqg8jee23ZzJCTRI0VBc5Y33QpsmW1V+",
+	"XwI71gpLX9CFuHCDzUYxTeMipXlDcOWZJDQ2nU4dshx5Y3qpassP+6lyRQZ9MtYbqsa2Psk0yrLZ6Aaj",
+	"iQuiCQYuXCeNTWquNhMVoQspZtCZdNEnY1AuxghLDBqB6xXEBXR8FQkeOyR/um4nmvlNmaDK2VJLB/3f",
+	"UGTG7QOcae8uZU2W2YEnjvQSkWmuPNZKaT6VmTbgNImA4kgzbNKHVblwveds5iWDq5yKBMpUT29tyrCy",
+	"c6OguIHRp+kD9bCHYADedqPn/6OX3Rrkc7Dn5oSF1GbFde9sYIvNW9ZVn8HTtoqEsWopshNB+JgVNmdV",
+	"iatliimRxhGsRIOvVV0R9ISqrdc5SWMOnLwqz1kLPDMmvDJAHKaEUO+WoRP75VFJMPqb1/XvMYGmciv3",
+	"8LoBYVxAZLRO1Bk+g8ROm0p8eAH3BuU5ppfYmJHKSQF3I0W9wIHutRGEWbEDF/tlIT6jlkgvC2Eg8g5l",
+	"NjYfysvCZPcfRHHUm62PR98K1oaqTdKHjW9re+mRH3zICtHYFOdlIXp77sKB/LxZIXzFVM4yplTnRXd3",
+	"+sIKrrY2axRTEbN0n5waHLE+pffPghUsgQVzRfA9KXNZ3hH0wkW+XdE19ikwSeKxXCx4fm4iw1SZD3KW",
+	"oCe5Tx7jcNCscUY5JpFTeJlt8q5t+8hB6Jv8jEBJNIz0aQnjVS6XOPsOlKCfttRv5bT5cqcHwsiEVyj8",
+	"O13q+KqQ7/wre5c4iGr90BF+2pfZ7AEkWD04HhwPjobHZqTeloPhYH6JC/Jfr54/I7jKyKR3mbffj+7t",
+	"vc/5mXCrnQvDZA6DR13V+jMUizOWN19Mr8wzX1AOQwu4ZKO6vfrl+YsnP//fd6+f//rTM6h7y9uBG2M8",
+	"qfEV95TCgOexO4XBnC30a0JD/u4SxNWEusERIRzrQj0ys0QTEizwTfVaNR8++IB/NCYqaN0MXorFGwKm",
+	"xHMypTxVVSzz7b78MCZO7iMkFOBqDolkjo2WCDVDd9rxXSkDe2/LIVMGPjvW7caWtdEF+PZLzBjAmZu6",
+	"enSi8AVznK+VKeD+PZi/u3ppN1nrg0VAHRw/mR5pakSYoxH5dgyJBcrUDkAHew8FyeTNo7sHVmGvU5u+",
+	"mzGaeD+BEUHzk1NQG3EPFJYRbssbdQeu6o6hWDKiNsvvlq6LZzrqXRaDwUns9gf+yXodueIfMNh9OHo+",
+	"nbjwq/33yFdoFhdIi9iRHEg0uZPo6Iw99C8thdG9vPrScHxesdzd+3/bR+hW0kWsfbdD9TcPffyGEK+t",
+	"A5+KtRHKimFDCAinsffLFJLrjTrdrUMEh5SInbSE1qvxg1lDkGYZXYeSQrTqnbmcThs7C01MMZpBxKmc",
+	"0YK+f8rELJ/3RghkeSfEoTsaRxBq2wn8IWoacGvL5mUhSvDKpZQpKN9I/+DKlmjb+gG9bbQSU+wG391w",
+	"I2JLgDEa5/yGdRTRpwc2xoBG2lhj1g15QHPM489SDJiP2no07afa9oK/blt4dD5/I8GHHyvBbLabxZvs",
+	"KBdg3uwSj2y4lCqfZUz9iYoY8kcJd+OeW9CM02SCLtB/bS7qyCH1VzK6Er9Iywhdbh5M/Q0L5RC158l9",
+	"LKIy7BI0iX5zSK/mXcaHre0hSw+22vDCzR6NHKhOzG2uI7VtLW8YONU3fd6XYof5ZTdMinR9XrXDbriy",
+	"ZliD5bVtcV0KfRJ45UKLbmtfRIS9j9nSpIuPb2jKNXU/F+l6XFMyma73l253N9aiED7immSFGNlmypUS",
+	"NtOTD4qGt4MPIa3D34PmHlThrliKGgAmW4SaFcIkRVASSyFYnENSm83X4kLlNE2x4V5K42tlamtYlsms",
+	"bpoWVKbL/N7M15HLqJtzLZrXdeMLBKQNql5ntapXxYwOSwz7CGfqgQOqPJSFWyLJ8amBtDA5DFOTNEBF",
+	"ARnFCEevNXiqcgD/fMMhtGxyDUzdMBA5QJrrC+exFFM+69vk3JdMybQw7eggP8CkYV2ZS6RMkSjvlJOo",
+	"lxWiRCw3l+4Xr3GedLgrh4G78uw2qvIeHmXrG/RCEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza0r",
+	"QGo3MueTuBvsMdSR+Na5G4qmSVKhZ+9KbEe5Q0O5H/QBaxtgs0DFRG+RxatNsArsAnPbrkmnFnyuHxUX",
+	"XM390TDFsWjXVsHmMbjovr76oeHAwGXjDG43ltkF1xFSe/weBIYJMOIOPsB/GR4ftufxWg/Vx+PxL9OB",
+	"9aJAB1Y1UE24yKW+u2PWUWUGf5b+OqOrowlczeBTrjVsW2BSQyRRS0IDVE5WgA+oxSdiM9vkUK0AA5CB",
+	"/jxCRPxYihuWVboAxlRIwWOaws+DeeBmqfXQ1i2Bq93p9P7A3tIWydr8c00XaQjLOljcZDnjbxaZ6byq",
+	"+0PhFgWU7To9yzHXhq7FF3pax8PT706/P3l4+l3UW3CBHw7d7CApFbIAo4/sW/hEzoJ2YqJUK2+jykLg",
+	"cCuA4GYdI1JdxqUwqxhdCkKOCE9GxF+G/pQQPcMRKRdyiTlADZjd5Ele6RaODcmoydl2hiZAdQDtfmkW",
+	"v79ayC0kHoF/XEu/XsB52dr1iabmmY/v0y8d5FSsTbHE3xS5ZloLNYBu0FkeP8lKeIT3uQ0FAGD2Af3q",
+	"0Yem0EEs05TFevpXXUetLt1sunGr5JoNlIQ15SRlUMEumNmSwza8fsrFdW23a31fEi7itEiYIpgdk1jg",
+	"9h3zME9/tHbWxm5tbDfrjgtFbnz9LmU3LFW9Vtq5WZHXMdags3+o9BmLeuq66I16r379/QggJecsTby+",
+	"sjvB1YHIf2VrN0bUkxmfwV5vXClKFpmJ0pVTaIaeD+Kx31ZvrwmbgxGhzZbr6kQcqHwxSXnc39hFuRI/",
+	"y2yBv7Qas75XwADDP2pOaFiZ3MY6y0JSuMLvqW81cuHuYI1jgLtfG5bx4cZwHtjc4lYYot5OSjdCevse",
+	"sXP7CNfIgw/4R3OuO/YUuLOb61+au5dMPC7r3vVYdQwvV9gF02Pemg259aXDl8vf3Xi3zjJGQjXFuOAm",
+	"R6APvZ2uWAgQoh3+QP9QpRbm1ZM1vIQnWnPBAuGKjvNxubtNWwi7pR0kwQPjXG+hYf5invySOroY718v",
+	"sj7HqmzQRleDgLKe98qPNIUjfLrv5NvZ3KXirA80dmndyOW+u7OYY959qeo77w9ZZIKmh2A9KNGb0+WS",
+	"CZZge07LiXWFXl8u12lJXKjd1/ArfK7rChxGzJ1ZaV5M1FLCk1q/ebUWMfLL6dFwcHT83evh8ejkdHT2",
+	"3T9No0C9KnvB6POlKVPoDNw1xMOaIf5iImHquvr70oMNT6PnqgPoaWV7g2QO2kQJDGCgAJyL8NzVI+Je",
+	"b9btIBKSNgI5plonh2ESljHHGWh4AlCAN8cvlEPQ97LL1WGf+pIuoSKfB2NQYRXXv4Bc+0BwB2JdN15n",
+	"toHncYcQ0IFNLzyKNsaXObTIoWtZv9vBunq5d2zYZTU3x6d365np6hsB/9xhkznP5B1xFPanxZogbht/",
+	"eG1gF0Xn2/LHV0Ckn0Gu32E5z1p2TW78XmfW+5HllKf1FhQ+FYEV40XnNmJYmO+zGSfDNKC5XOnP8ejL",
+	"WjzwbaJyfDijywQUXPLdp8q7a3ehGX5sZPJdCBHmlZ8rUMTnhPuwU6LfF/5BJR0zjFiQpgSdMAo6NWWM",
+	"lvFinpEYDgAhSskbCLNacAMDdeAyd7AQDVXGsqdEXTt2xB44QB/2yhkfd7xQDp9f4186h8yvcQl17RNs",
+	"jg+eYNNOwBeiVqoXok9+lmmKkpnmxKZ0mMQv7CM21jKJ6QtGjTcCs58kVeRlIbxUESFX+wJWbIvZ3aa0",
+	"V/dT3B19sS6facMnPMRPfmQ0ecpy5M9BQ/Z+KNOyFclVc5x8ncil8FaVoKiXYmjewLn+pnqj708Na/ZG",
+	"J8Oot6Dv9aenx5odjHBritkNHo3OHo3Ovke3fO6c+nES+5+8tIt/Kmegf2TMbTXkNWqyxtJI5Mvj08Fg",
+	"UwhQnnIxe8WhWRx+tsMHvpxTZaK5jC4whaxR6hhZoN+uJSS68If4xwVu2PB4EBzYB1cDUoAfTjP5FxNA",
+	"AEsmoEkX5CgyPW89+MD64nuj45NH39/WOd47pJZUqT4gToyTCDUuWIqKHPyeSEhKZ6gFGjgdrZRhDgj2",
+	"VYAUEew1KyQxDKQOHG77Ra4qOWZ71kbdixk3olk85/t1Wd6tVzxfMoEKkNYqHA6SdySOvxVJ2TS3rU2s",
+	"QwqKJxbyhiWIq288/QiFhMMoCVtaqW/cKKPAJR6skGIvpbLUzQ+bskirPRVb5yjW30YjbSrdDz14tTzA",
+	"sSAVFZlTYD/POidrlp+7LtyaKsb47DiAn8Kn0/JsP2FVRI134WzQwXfQXzFoeK33EFeModlKzvi/Torz",
+	"IUr+IMW5Ywc2m9+qKb1GS/VOE+Ko+swOdxs4Pqj4JVYGvy3Fneh8R3RJPB4tMQB4H3z+xgS75YopvHXP",
+	"jcVYgt7NtNCGZoRM9MkLWijo1LTSQm0nch3M/V9FoBsIPCvRC5Hz1KQKZEwVC5Z0pIVma2OEgx7q5De7",
+	"Y+mx/1VO5inzr9qVzK4RcvHA5yHTFNqF3gsvPvE9pxMGfSE3Sm3L6kmjflk1S4siqUJN0MyUP2Zx6j30",
+	"/zQe8dfQTm5FsiJlsGBsraeq1TjtXR/2PO8RXGhn6eVmoaWrwHQupPsuvTz9Fy29PO2gsxwHdJaH916W",
+	"9QabQ7iOvZ+wqxQYK4IwmqWcZWWIpCyw2kuiBk2Ykd3VJjx/16r4mi1zNCpN22OuyPFgQGiqJGY+VOpT",
+	"Ddw/vCLQvt28+bOwQ5zd8MH0+rX71kfUpXeF+P/Yu97etm0m/lUIoS+eB7CdpCu6znuVuS5abG2DJmmA",
+	"ddlCW2eZsER6lBTNC/zdB96REmVJqZ04/QPkXRxJFHm6Ox6Px99vIVUhqXw1T4xz+5Eg6IPhC4/p1zhG",
+	"DfZ8vMWpujj+MH79/vx0/NfJ8enpxfsPLwcICo/0UcEwOLCLmoPDA7u2N71c8jQtXEluAqHDjhIOvvwU",
+	"skzIKO0xixk1aHoaG+jvZi2vBOaqOimWZva6LdNEEgXEL0DJ7AUQh6/KwL5AinzLFnif3cFbIv184o3x",
+	"loyyf99euQ1UvlTuRyk78qgxny4wc4iw/qCFwsJiwJmIHOfT/uHR2aG32COWgNKvuk0Kz9NuPGBc+O+Y",
+	"ew3Oz0aYOEMCgc9SMDwUT8z+eVp6QaYFj3c1hto375o45ioOU2LYK9N0c56yCYBkPNJAxWMs5hnofdIq",
+	"edRTWCYt70Gl5FvB0Basds4Kr8zaW6qC2R2oskYAEdlJTZmSA3bsvpmxYCEpjWwupnOuCfFX5dmQzWCD",
+	"c8nZ/2RFJ8qQwwHz1H9IBxHiA7XRDUKyYi6mc0qEzSF23DMIi1B9CU5kMln1pSLanPUPP7aS8tOlhivY",
+	"N/1LL+DhNZdTCPsupOzrKqY0xphmKulnmsuUylZshVzIM94HqcV0jq7yVjYQM2sjmEoR3MkkRqQnD07+",
+	"8uggv1cHSaSM1T0b7K3394Uj5JBzbC7ukIilbNvKH/rd24iTfZ+4NKE4FFuFys6BsDc2KTXLU+t6SiAu",
+	"WiuVuC7204kshXjWkr+jtz86ngd3PA0rNpOb5xqOntdcwyyP47fWn5SsSY6c6tL6mneqwMt0Ff91RhL4",
+	"gR65kxBOrEZ28clZAjnLf4QhtJlZPbJbH3+Ms2KuYjeT0iIjs3meDLTbMzb/QtYxlio243pvp0AcgTLa",
+	"ccXWtK+QxnQ+1Lxmv3UTc3c8xvmP09gXn8bO+ALYhE8XjNeGX1VgbITX95zaaNVw23L3jO749jFiIVEV",
+	"gLTpfAZyqzTomN7DfssozRKR0KqkZxrnUTB0/enHeF8jlelZ1TjXagkHv4COMUN3hxOyVuwdOljxDH9v",
+	"qCt2mWpxJYEtYGVWjimgrrIJxEpGKcuUp9hWFk29tmKoynyMtjWUmHLMd9ZjX4e3CbMS0BH0sS9tjFdN",
+	"NfkoQEoe7KgaJ9Str0PD8A0am5XinWCNtzG2DVf/9XYGRm5acD1zdC5mchAJsH+VhB2spzYflESyrYhq",
+	"VxjQXmGc6Ph1OSGqaUeCblZhxVyxhK9YCsBcTMb+d1ULz67+3wqgdo4daFjpZjlUmeepiaEc/s+WzJMi",
+	"3y0xzsoJtVIaq4UoRxdeXaKjyUCbJv78dNj/6fLm2bpPfzxdPwkeBO9/5fYlkO8Yi0Zpx8YzUYSJC/1/",
+	"PavFfR6v9vAIoY6qjTv6vRk4GrOvMCouLattsyvd9N3+ifvmG9dfNMrVPIMRkiHftESjnwsoy/reT3S+",
+	"cxTzNPV3Uf0aYCpe3qWYm25917oza8RUL+6uRN/8qEsNiciT0j83PvKeetWNR2BrqD2K5ReDZ8jIXF9T",
+	"bH9km9xCh4NGp9VjxkX6cI0xhBHsb2Fa8JRh+gbz16iOXqJfIAMpbEQu3SE59tlfpzpV647EP9pb7utM",
+	"ImXaU0eDp88HL2pwLkeDw8EOSQjXoS7eo4dirL/A3L7Dlid08jZazHoTRi4CoXzMCvUmsCEn/rS1oe2z",
+	"jRlLDf2ccN/M/Sm9vQRODHpBrs2694DsgDrUrPJTCYNr0CvKFFZB76CajVxM0oB5OwFlAqgSTs/cRooo",
+	"5LXIyBd4Db2FZGIG1mzpV1jRmhIPRfHEf+r45I2JzdseQ2t4cvPu+O14TcbQgIG12AQzAoZ37FKW1Kgd",
+	"pHQhJCFruRL2Duj5KZeu+L0usFFZEd/xhjJMiIVcGGm7VzUbQXfaMXJbAsHg75zHBClL4p+s7K6TzmNI",
+	"awO3m9PNFsf/wBRTqvWjjt7DeEKqfUBmFrIZuoRLHgFxxWJ+zsPNdw3ZualtWAiLW5QCYaFIcZusLhl7",
+	"vKnZwMiWnWZ0MiGPQ6z5mABma6RRElzjSdzm8xp9CTxksT0i1d1uzHWEaUhM7a8mKlyxBFDvSeIFF1n9",
+	"fEr1jtcqbh31KxHlGirsjpWc1qwm02La9hxORc7eKJ6tHnMOv0N3lmS75mFjXCykmhhnc3kosq5HCR0n",
+	"7dl1iP3pPT3GE38dqlIzoWpzoRosD9aX6/8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -16,18 +16,14 @@ import (
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/plans"
+	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/connector/hubspot"
-	"github.com/syncline-dev/syncline/internal/connector/mysql"
-	"github.com/syncline-dev/syncline/internal/connector/postgres"
-	"github.com/syncline-dev/syncline/internal/connector/salesforce"
-	"github.com/syncline-dev/syncline/internal/connector/transport"
-	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
@@ -52,8 +48,10 @@ type app struct {
 	reader      *engine.Reader
 	decider     *engine.Decider
 	deadLetters *delivery.Manager
+	holds       *safety.Holds
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
+	collector   *invoicing.Collector // nil: nobody collects
 	plans       *plans.Manager
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
@@ -73,20 +71,31 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		db.Close()
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
-	a := &app{config: c, log: log, db: db, registry: newRegistry(transport.NewPool()), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
+	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(connectors(c)...), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
-	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g)
+	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g).
+		WithSandboxes(newSandboxes(store.InTx(db, func(tx *store.Tx) sandboxTx { return tx })))
 	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.registry, a.connections)
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
+	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
+	pay, err := c.stripe()
+	if err != nil {
+		db.Close()
+		return nil, usageError{err}
+	}
+	if pay != nil {
+		a.invoicer = a.invoicer.Collected()
+		a.collector = invoicing.NewCollector(store.InTx(db, func(tx *store.Tx) invoicing.CollectTx { return tx }),
+			store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.CollectOperatorTx { return tx }), a.invoicer, stripe.New(*pay), log)
+	}
 	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
-	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx }))
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
@@ -95,22 +104,21 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	return a, nil
 }
 
-// newRegistry knows the connectors of the program. The pool keeps what connections of one vendor account share.
-func newRegistry(pool *transport.Pool) *connector.Registry {
-	return connector.NewRegistry(postgres.New(), mysql.New(), salesforce.New(pool), hubspot.New(pool), zendesk.New(pool))
-}
-
 func (a *app) close() { a.db.Close() }
 
 // newWorker makes the worker of this process.
 func (a *app) newWorker() (*worker.Worker, error) {
+	var collector worker.Collector
+	if a.collector != nil {
+		collector = a.collector
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
 		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
-		TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
+		Collector: collector, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
 	})
 }
 
@@ -129,6 +137,9 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
 	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
+	if a.collector != nil {
+		group.Go(func() error { return quietly(a.collector.Run(ctx)) })
+	}
 	if w != nil {
 		group.Go(func() error { return w.Run(ctx) })
 	}

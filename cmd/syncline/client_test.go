@@ -309,3 +309,45 @@ func TestHowTheClientFails(t *testing.T) {
 		t.Errorf("somebody else answers: %v", err)
 	}
 }
+
+// What the brake holds is seen and decided from a shell.
+func TestHolds(t *testing.T) {
+	b := newBench(t)
+	if _, talk, code := b.syncline("apply", "-f", b.file("stock.yaml", stock), "--yes"); code != 0 {
+		t.Fatalf("apply: %d %s", code, talk)
+	}
+	if _, talk, code := b.syncline("holds"); code != 0 || !strings.Contains(talk, "Nothing is held") {
+		t.Errorf("without holds: %d %q", code, talk)
+	}
+	b.exec(`INSERT INTO holds (tenant_id, id, service_id, system, object, collection, kind, state, reason, opened_at)
+SELECT tenant_id, ('0192f000-0000-7000-8000-00000000000' || n)::uuid, id, 'warehouse', 'stock', 'stock', k, 'open', '3 deletions, and 2 are allowed', now()
+FROM services, (VALUES (1, 'deletes'), (2, 'values')) v (n, k)`)
+	out, talk, code := b.syncline("holds", "stock")
+	if code != 1 || !strings.Contains(out, "3 deletions, and 2 are allowed") || !strings.Contains(talk, "2 wait") {
+		t.Fatalf("holds: %d %q %q", code, out, talk)
+	}
+	id := func(kind string) string {
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, kind) {
+				return strings.Fields(line)[0]
+			}
+		}
+		t.Fatalf("no %s in %q", kind, out)
+		return ""
+	}
+	if _, _, code := b.syncline("reject", id("deletes")); code != 2 {
+		t.Errorf("reject without a reason: %d", code)
+	}
+	if out, _, code := b.syncline("reject", id(" values"), "--reason", "a slip", "--restore"); code != 0 || !strings.Contains(out, "shall not be") {
+		t.Errorf("reject: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("release", id("deletes"), "--note", "meant"); code != 0 || !strings.Contains(out, "go on") {
+		t.Errorf("release: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("release", id("deletes")); code != 1 {
+		t.Errorf("a second release: %d", code)
+	}
+	if _, talk, code := b.syncline("holds"); code != 0 {
+		t.Errorf("after all is decided: %d %q", code, talk)
+	}
+}

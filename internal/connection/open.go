@@ -59,7 +59,10 @@ func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, sealed c
 	if settings, err = spec.Check(settings); err != nil {
 		return nil, spec, err
 	}
-	extras.Dial = m.guard.Dial
+	extras.Dial, extras.Tenant = m.guard.Dial, id.String()
+	if m.sandboxes != nil {
+		extras.Sandbox = m.sandboxes.Through(id, c.ID, c.Connector)
+	}
 	system, err := found.Open(ctx, settings, extras)
 	return system, spec, err
 }

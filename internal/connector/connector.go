@@ -78,6 +78,9 @@ type Env struct {
 	// ("svc_0192..."). Connectors use it to name what they leave in the system (replication slot, change log consumer)
 	// and to mark their own writes, so that echoes can be dropped at the source.
 	Consumer string
+	// Tenant is the id of the tenant that the connection belongs to. Only a connector whose systems are places of the
+	// installation itself needs it, to keep tenants apart.
+	Tenant string
 	// Detection is the way of seeing changes to use, one of Spec.Detections; "" and "auto" leave it to the connector.
 	Detection string
 	// Credentials keeps what the system hands out while it is used (tokens); nil keeps them in memory.
@@ -165,6 +168,8 @@ type ObjectInfo struct {
 	// they are called here, dots reaching inside.
 	Model    string            `json:"model,omitempty"`
 	Bindings map[string]string `json:"bindings,omitempty"`
+	// Open says that the fields are known by example only: others can be read and written all the same.
+	Open bool `json:"open,omitempty"`
 }
 
 // Field returns the field of that name.

@@ -92,7 +92,7 @@ type LinkRow struct {
 }
 
 // Counts are a batch's figures.
-type Counts struct{ Read, Equal, Conflicts, Rejected int64 }
+type Counts struct{ Read, Equal, Conflicts, Rejected, Held int64 }
 
 // batch applies the changes of one page, one after the other.
 type batch struct {
@@ -203,6 +203,24 @@ func (m *Mapped) check(seat *Seat) {
 //
 // Deletions go first, so that a record that got another key in the same page keeps its entity.
 func Apply(seat *Seat, changes []Mapped, loaded Loaded, now time.Time, cause uuid.UUID) Outcome {
+	b := newBatch(seat, loaded, now, cause)
+	for i := range changes {
+		if changes[i].Op == record.Delete {
+			b.delete(changes[i].Change)
+		}
+	}
+	for i := range changes {
+		if changes[i].Op == record.Upsert {
+			b.upsert(&changes[i])
+		}
+	}
+	b.out.Counts.Read = int64(len(changes))
+	b.collect()
+	return b.out
+}
+
+// newBatch is a page about to be applied to what was loaded for it.
+func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch {
 	b := &batch{
 		seat: seat, now: now, cause: cause,
 		byKey:   make(map[record.Key]*record.Entity, len(loaded.Entities)),
@@ -226,19 +244,7 @@ func Apply(seat *Seat, changes []Mapped, loaded Loaded, now time.Time, cause uui
 	for _, c := range loaded.Conflicts {
 		b.open[c.Entity] = append(b.open[c.Entity], c)
 	}
-	for i := range changes {
-		if changes[i].Op == record.Delete {
-			b.delete(changes[i].Change)
-		}
-	}
-	for i := range changes {
-		if changes[i].Op == record.Upsert {
-			b.upsert(&changes[i])
-		}
-	}
-	b.out.Counts.Read = int64(len(changes))
-	b.collect()
-	return b.out
+	return b
 }
 
 func (b *batch) collect() {

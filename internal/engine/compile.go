@@ -187,6 +187,9 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 	if coll.Admit, err = filter(conditions); err != nil {
 		return nil, fault.New(fault.Invalid, "service.filter_invalid", "A filter condition cannot be used: %v.", err)
 	}
+	if coll.Brake, err = NewBrake(doc.SyncConfig.SafetyThreshold); err != nil {
+		return nil, err
+	}
 	if coll.Rule, err = rules(doc); err != nil {
 		return nil, err
 	}

@@ -267,7 +267,7 @@ func (l *lane) reread(ctx context.Context, keys []record.Key) error {
 		_ = l.flow.trouble(ctx, l.System, err)
 		return nil // the deliveries stand; they are tried again
 	}
-	return l.intake(ctx, changes, nil, nil)
+	return l.intake(ctx, taking{changes: changes})
 }
 
 // writeFailed makes the attempt a delivery for later. When what the batch did is unknown it is marked so, and found out

@@ -127,6 +127,7 @@ type flow struct {
 	run      *service.Run // the run being executed; nil between runs
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
+	holding  bool // the brake may hold something
 	troubled map[record.System]bool
 	objects  map[record.System][]record.Object
 }
@@ -166,6 +167,7 @@ type lane struct {
 	moved     map[record.EntityID]int
 	halted    bool // the run was cancelled: the snapshot goes on with the next one
 	usedSlot  time.Time
+	gathering bool          // the brake keeps records that a reading did not show, until its end
 	complete  chan struct{} // closed when the snapshot is complete
 	completed sync.Once
 }
@@ -179,6 +181,7 @@ func (f *flow) carry(ctx context.Context) error {
 	var doc *service.Document
 	var positions []Position
 	var doubts []SeatID
+	var holds []Hold
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if svc, doc, err = tx.Loadable(ctx, f.guard.Service); err != nil {
 			return err
@@ -188,6 +191,9 @@ func (f *flow) carry(ctx context.Context) error {
 			return err
 		}
 		if f.dead, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		positions, err = tx.Positions(ctx, f.guard.Service)
@@ -209,6 +215,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	f.prepare(positions, doubts)
+	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
@@ -389,6 +396,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	var next service.Run
 	var found bool
 	var redrives []Redrive
+	var holds []Hold
 	quiet := f.current() != nil && f.quiet()
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
@@ -405,6 +413,11 @@ func (f *flow) supervise(ctx context.Context) error {
 		if redrives, err = tx.Redriven(ctx, f.guard.Service); err != nil {
 			return err
 		}
+		if f.mayHold() {
+			if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {
+				return err
+			}
+		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
 			return err
 		}
@@ -420,7 +433,7 @@ func (f *flow) supervise(ctx context.Context) error {
 		case quiet && f.current() != nil && f.current().ID == next.ID && dueNow(owing, tx.Now()) == 0:
 			state := service.RunSucceeded
 			for _, c := range next.Counts {
-				if c.Rejected > 0 || c.Conflicts > 0 {
+				if c.Rejected > 0 || c.Conflicts > 0 || c.Held > 0 {
 					state = service.RunPartial
 				}
 			}
@@ -451,6 +464,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		if err := f.redrive(ctx, redrives); err != nil {
 			return err
 		}
+	}
+	if err := f.carryHolds(ctx, holds); err != nil {
+		return err
 	}
 	if !f.plan.Realtime && (!found || next.Over()) {
 		f.stop(errDone)

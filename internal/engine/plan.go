@@ -50,6 +50,7 @@ type Collection struct {
 	CleanField func(field string, v record.Value) record.Value
 	// Computed are the fields that business rules compute, in the order in which they are computed.
 	Computed []Computed
+	Brake    *Brake // holds changes that are larger than anybody meant; nil is the one that is always on
 }
 
 // Computed is a field that a rule computes from the record's others. What a system says of it does not count.

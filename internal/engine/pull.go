@@ -143,7 +143,7 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 	}
 	stepped := pos.Phase != next.Phase || len(page.Changes) > 0
 	if stepped || (!bytes.Equal(l.saved, next.Cursor) && time.Since(l.savedAt) > moveEvery) {
-		if err := l.intake(ctx, page.Changes, &Move{Position: next, Changed: len(page.Changes) > 0, Complete: complete}, rooms); err != nil {
+		if err := l.intake(ctx, taking{changes: page.Changes, move: &Move{Position: next, Changed: len(page.Changes) > 0, Complete: complete}, rooms: rooms, anew: pos.Phase == connector.Snapshot}); err != nil {
 			return false, false, err
 		}
 		l.saved, l.savedAt = next.Cursor, time.Now()
@@ -158,6 +158,9 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 		})
 	}
 	if !page.More {
+		if err := l.judge(ctx); err != nil {
+			return false, false, err
+		}
 		l.markRead(began)
 		if err := l.noteRead(ctx); err != nil {
 			return false, false, err
@@ -183,7 +186,8 @@ func (l *lane) noteRead(ctx context.Context) error {
 
 // missing finds what was deleted in the system while nobody looked: a snapshot that begins anew, because its place in the
 // stream was lost, shows what is there and not what is gone. So the records that were known before are asked for by key, in
-// the order of their keys, before the snapshot counts as complete; a crash on the way begins this again.
+// the order of their keys, before the snapshot counts as complete; a crash on the way begins this again. The brake keeps
+// them until all are known, see judge.
 func (l *lane) missing(ctx context.Context) error {
 	reader, ok := l.Open.(connector.KeyReader)
 	if !ok {
@@ -207,11 +211,12 @@ func (l *lane) missing(ctx context.Context) error {
 		gone := changes[:0]
 		for _, c := range changes {
 			if c.Op == record.Delete {
+				c.Absent = true
 				gone = append(gone, c)
 			}
 		}
 		if len(gone) > 0 {
-			if err := l.intake(ctx, gone, nil, nil); err != nil {
+			if err := l.intake(ctx, taking{changes: gone}); err != nil {
 				return err
 			}
 		}
@@ -279,10 +284,20 @@ func (l *lane) open() bool {
 	return time.Now().After(l.failing)
 }
 
+// taking is a page to be committed.
+type taking struct {
+	changes []record.Change
+	move    *Move // nil when records were read by key
+	rooms   rooms
+	anew    bool  // of a snapshot: records that are new here were not made just now
+	decided *Hold // what was held and is decided; nil for what the brake has to weigh yet
+	unheld  []record.Key
+}
+
 // intake commits a page: what it means, what is owed for it, and the cursor, in one transaction (invariant 1). The lane's
 // lock is held.
-func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, r rooms) error {
-	f := l.flow
+func (l *lane) intake(ctx context.Context, t taking) error {
+	f, changes, move, r := l.flow, t.changes, t.move, t.rooms
 	mapped := MapAll(l.Seat, changes)
 	for i := range mapped {
 		if r, ok := l.edits[mapped[i].Key]; ok {
@@ -299,6 +314,7 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 	}
 	var attempts []Attempt
 	var outcome Outcome
+	var braked *Braked
 	collection := f.commit[l.Collection.Name]
 	collection.Lock()
 	defer collection.Unlock()
@@ -314,8 +330,30 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 			return err
 		}
 		run := f.runID()
-		outcome = Apply(l.Seat, mapped, loaded, tx.Now(), uuid.UUID(run))
-		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID)}
+		unheld := t.unheld
+		switch {
+		case t.decided != nil && t.decided.State == HoldRejected:
+			outcome, braked = refusal(l.Seat, mapped, loaded, tx.Now(), t.decided), nil
+		case t.decided != nil:
+			outcome, braked = Apply(l.Seat, mapped, loaded, tx.Now(), uuid.UUID(run)), nil
+			outcome.Counts.Read = 0 // counted when it was held
+		default:
+			var pass []Mapped
+			if pass, braked, err = l.brake(ctx, tx, mapped, loaded, t.anew); err != nil {
+				return err
+			}
+			outcome = Apply(l.Seat, pass, loaded, tx.Now(), uuid.UUID(run))
+			outcome.Counts.Read = int64(len(changes))
+			if braked != nil {
+				outcome.Counts.Held = int64(len(braked.Held))
+			}
+			if f.mayHold() {
+				for i := range pass {
+					unheld = append(unheld, pass[i].Key)
+				}
+			}
+		}
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Braked: braked, Unheld: unheld}
 		attempts = attempts[:0]
 		for system, ids := range outcome.Owed {
 			if target := f.laneOf(system, l.Collection); target != nil && r[target] && target.open() {
@@ -339,6 +377,9 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 		if err := tx.SaveIntake(ctx, f.guard, in); err != nil {
 			return err
 		}
+		if err := f.tellHeld(ctx, tx, braked); err != nil {
+			return err
+		}
 		f.engine.seam("intake saved")
 		return l.tell(ctx, tx, outcome)
 	})
@@ -352,6 +393,7 @@ func (l *lane) intake(ctx context.Context, changes []record.Change, move *Move, 
 		f.dead = true
 		f.mu.Unlock()
 	}
+	l.noteHeld(braked)
 	for _, a := range attempts {
 		target := f.laneOf(a.System, l.Collection)
 		delete(r, target) // its place is taken; the sender gives it back
@@ -425,7 +467,7 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 			return err
 		}
 	}
-	return l.activity(ctx, tx, "in", map[string]int64{"read": o.Counts.Read, "equal": o.Counts.Equal, "conflicts": o.Counts.Conflicts, "rejected": o.Counts.Rejected})
+	return l.activity(ctx, tx, "in", map[string]int64{"read": o.Counts.Read, "equal": o.Counts.Equal, "conflicts": o.Counts.Conflicts, "rejected": o.Counts.Rejected, "held": o.Counts.Held})
 }
 
 // activity sums figures up and tells them at most every nudgeEvery; what is not told at once is told by the next activity

@@ -59,9 +59,25 @@ type Intake struct {
 	Settle   bool                                // there may be open inward dead letters to settle
 	Usage    []billing.UsageEvent
 	Bytes    int64
+	Braked   *Braked      // what the brake holds of the page; nil for nothing
+	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
+}
+
+// Braked is what the brake counts and holds of a page.
+type Braked struct {
+	Tally  Tally
+	Held   []Held
+	Opened []Hold // for each kind held, and for limits of which the document only wants to be told; stored unless one is open
+}
+
+// Braking is what the store knows of a seat's brake.
+type Braking struct {
+	Tally Tally
+	Open  map[HoldKind]bool      // kinds that wait for a person
+	Told  map[HoldKind]time.Time // when a passed limit was last told of
 }
 
 // Settling is what the commit of an attempt's receipts writes.
@@ -104,6 +120,18 @@ type Tx interface {
 	Postpone(ctx context.Context, g Guard, a Attempt, due time.Time, unknown bool) error
 	// Owing counts the duties per seat, and says when the earliest is due.
 	Owing(ctx context.Context, s service.ID) (map[SeatID]Owing, error)
+
+	// Braking reads the seat's tally and open holds.
+	Braking(ctx context.Context, g Guard, seat *Seat) (Braking, error)
+	// CountLinks counts the seat's links that are not frozen, up to a number.
+	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
+	// Holds lists the service's holds that are not settled. Held is exact for one that is gathering; for the others it tells
+	// something from nothing.
+	Holds(ctx context.Context, s service.ID) ([]Hold, error)
+	// HeldChanges returns the next changes of a hold, in the order of their keys.
+	HeldChanges(ctx context.Context, hold uuid.UUID, limit int) ([]record.Change, error)
+	// SaveHold writes a hold's state and reason and, unless nil, the seat's tally.
+	SaveHold(ctx context.Context, g Guard, h Hold, t *Tally) error
 
 	// LinkKeys lists keys of the seat's links that were last in step before the time, in order, those after the one given.
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)

@@ -29,6 +29,7 @@ const (
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
+	Hold       = "hld"
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"

@@ -107,6 +107,7 @@ type Change struct {
 	Fields  Fields    // the record as it is now, in the system's own field names; nil for a delete
 	Version string    // the system's own stamp of this state, "" where it has none
 	At      time.Time // when it happened by the system's clock; zero when the system cannot tell
+	Absent  bool      // a delete that nobody told of: the record was missing from a full reading
 }
 
 // Cursor is where reading a system's object stands, opaque to all but its connector; nil is the beginning.

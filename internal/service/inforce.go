@@ -43,7 +43,6 @@ func (v *validation) inForce() {
 		{c.Validation != nil, "/syncConfig/validation", "Validation of records"},
 		{c.Cleansing != nil, "/syncConfig/cleansing", "Cleansing"},
 		{c.Deduplication != nil && (len(c.Deduplication.FuzzyMatch) > 0 || c.Deduplication.MergeStrategy != ""), "/syncConfig/deduplication", "Fuzzy matching and merging of duplicates (exact matchFields are applied)"},
-		{c.SafetyThreshold != nil, "/syncConfig/safetyThreshold", "The brake on large changes"},
 		{c.Consistency != nil && c.Consistency.Level != "" && c.Consistency.Level != "eventual", "/syncConfig/consistency", "Consistency stronger than eventual"},
 		{c.Reconciliation != nil, "/syncConfig/reconciliation", "Reconciliation"},
 		{c.Enrichment != nil, "/syncConfig/enrichment", "Enrichment"},

@@ -80,6 +80,7 @@ type Counts struct {
 	Deleted   int64 `json:"deleted"`   // records deleted in it
 	Conflicts int64 `json:"conflicts"` // conflicts its changes were part of
 	Rejected  int64 `json:"rejected"`  // dead letters, in and out
+	Held      int64 `json:"held"`      // changes the brake held
 	Done      int64 `json:"done"`      // snapshot: records read
 	Total     int64 `json:"total"`     // snapshot: about how many there are; 0 when unknown
 	Owed      int64 `json:"owed"`      // records still to be delivered to it
@@ -94,6 +95,7 @@ func (c Counts) Add(d Counts) Counts {
 	c.Deleted += d.Deleted
 	c.Conflicts += d.Conflicts
 	c.Rejected += d.Rejected
+	c.Held += d.Held
 	if d.Done > 0 {
 		c.Done = d.Done
 	}

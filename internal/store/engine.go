@@ -222,6 +222,8 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
+	queueUnheld(b, sid, in.Seat, in.Unheld)
+	queueBraked(b, sid, t.now, in.Seat, in.Braked)
 	if in.Settle && len(o.Settled) > 0 {
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
 WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND state = 'open' AND system = $3 AND object = $4 AND key = ANY($5)`,

@@ -480,3 +480,36 @@ func serviceActivity() ui.BarChart {
 	}
 	return c
 }
+
+func holdsPage(p ui.Page) templ.Component {
+	p.Nav = ui.Nav("/holds", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1, Holds: 2})
+	return web.HoldsPage(web.HoldsView{Page: p, Refresh: "/holds", Pager: ui.Pager{Shown: "2 holds"},
+		Tabs: ui.Tabs{Label: "Held changes", Items: []ui.Tab{{Label: "Waiting", Href: "/holds", Current: true}, {Label: "Released", Href: "/holds?state=released"}, {Label: "Rejected", Href: "/holds?state=rejected"}, {Label: "Settled", Href: "/holds?state=settled"}, {Label: "Only told", Href: "/holds?state=alerted"}}},
+		Holds: []web.HoldLine{
+			{ID: "hld_01JDCA", Href: "/holds/hld_01JDCA", Title: "1,204 missing records from warehouse", Reason: "public.stock_levels in warehouse turned empty: none of its 1204 records was there when it was read.", System: web.SystemRef{ID: "warehouse", Type: "postgresql"}, Service: "inventory-sync", State: "open", At: ago(12 * time.Minute)},
+			{ID: "hld_01JDCB", Href: "/holds/hld_01JDCB", Title: "2 numbers that moved far from storefront", Reason: "A number in products in storefront moved further than allowed.", System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Service: "inventory-sync", State: "open", At: ago(3 * time.Hour)},
+		}})
+}
+
+func holdsEmpty(p ui.Page) templ.Component {
+	p.Nav = ui.Nav("/holds", ui.NavCounts{})
+	return web.HoldsPage(web.HoldsView{Page: p, Refresh: "/holds", Tabs: ui.Tabs{Label: "Held changes", Items: []ui.Tab{{Label: "Waiting", Href: "/holds", Current: true}}}, Pager: ui.Pager{Shown: "0 holds"}})
+}
+
+func holdPage(p ui.Page) templ.Component {
+	p.Nav = ui.Nav("/holds", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1, Holds: 2})
+	p.Title, p.Crumbs = "2 numbers that moved far from storefront", crumbs("Held changes", "/holds", "2 numbers that moved far from storefront")
+	change := func(key, title, why, from, to string) web.HeldLine {
+		return web.HeldLine{Key: key, Title: title, Href: "/records/" + key, What: "change", Why: why, At: ago(3 * time.Hour), Diff: ui.Diff{Bare: true, Fields: []ui.FieldDiff{{Field: "quantity", Before: ui.Value{Text: from}, After: ui.Value{Text: to}}}}}
+	}
+	return web.HoldPage(web.HoldView{
+		Page: p, Path: "/holds/hld_01JDCB", Part: "/holds/hld_01JDCB/parts/now", Live: "svc_01JDCQ", Kind: "values", Held: 2, May: true, MayRead: true, MayRestore: true,
+		Line:  web.HoldLine{ID: "hld_01JDCB", Title: "2 numbers that moved far from storefront", Reason: "A number in products in storefront moved further than allowed.", System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Service: "inventory-sync", State: "open", At: ago(3 * time.Hour)},
+		Facts: []ui.KeyValue{{Key: "Service", Text: "inventory-sync"}, {Key: "System", Text: "storefront"}, {Key: "Object", Text: "products", Mono: true}},
+		Changes: []web.HeldLine{
+			change("SKU-1", "Trail Gaiters", "quantity fell from 100 to 2, by 98%; 50% is allowed", "100", "2"),
+			change("SKU-2", "Rain Shell, blue", "quantity fell from 40 to 0, by 100%; 50% is allowed", "40", "0"),
+		},
+		Pager: ui.Pager{Shown: "2 changes"},
+	})
+}

@@ -84,6 +84,7 @@ type NavItem struct {
 type NavCounts struct {
 	Conflicts   int64 // open
 	DeadLetters int64 // waiting
+	Holds       int64 // waiting
 	Connections int64 // that need a person
 }
 
@@ -95,6 +96,7 @@ func Nav(current string, n NavCounts) []NavItem {
 		{Label: "Records", Href: "/records", Icon: "table-2", Jump: "r"},
 		{Label: "Conflicts", Short: "Conflicts", Href: "/conflicts", Icon: "split", Jump: "c", Count: n.Conflicts, Tone: Split, What: "open"},
 		{Label: "Dead letters", Short: "Dead", Href: "/dead-letters", Icon: "inbox", Jump: "d", Count: n.DeadLetters, Tone: Bad, What: "waiting"},
+		{Label: "Held changes", Href: "/holds", Icon: "shield-alert", Jump: "h", Count: n.Holds, Tone: Warn, What: "waiting"},
 		{Label: "Connections", Href: "/connections", Icon: "plug", Jump: "n", Count: n.Connections, Tone: Warn, What: "need attention"},
 		{Label: "Usage & invoices", Href: "/usage", Icon: "receipt", Jump: "u"},
 		{Label: "Settings", Href: "/settings", Icon: "settings", Jump: "t"},

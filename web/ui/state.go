@@ -45,6 +45,9 @@ var states = map[string]look{
 	"conflict": {Split, "split"},
 	"rejected": {Bad, "circle-x"},
 	"frozen":   {Idle, "snowflake"},
+	// holds
+	"released": {Info, "play"},
+	"alerted":  {Warn, "bell"},
 	// connections
 	"healthy":  {OK, "circle-check"},
 	"degraded": {Warn, "triangle-alert"},

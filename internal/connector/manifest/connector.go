@@ -107,7 +107,7 @@ func rank(detection string) int {
 }
 
 // Sandboxed says whether the settings belong to a sandbox.
-func (c *Connector) Sandboxed(settings connector.Settings) bool {
+func (c *Connector) Sandboxed(settings map[string]string) bool {
 	if settings[Environment] == "sandbox" {
 		return true
 	}

@@ -189,7 +189,7 @@ func (s *system) sweep(ctx context.Context, t *table, req connector.ReadRequest,
 		return connector.Page{}, classify(err, "looking for deletes in "+t.name)
 	}
 	for _, k := range keys {
-		page.Changes = append(page.Changes, record.Change{Key: k, Op: record.Delete})
+		page.Changes = append(page.Changes, record.Change{Key: k, Op: record.Delete, Absent: true})
 	}
 	c.After = last
 	if !more {

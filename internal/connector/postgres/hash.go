@@ -181,7 +181,7 @@ FROM e LEFT JOIN b ON true LEFT JOIN d ON true LEFT JOIN %[3]s t ON NOT d.gone A
 		key := v[2+n : 2+2*n]
 		cut = raw(key)
 		if string(v[1+n]) == "t" {
-			page.Changes = append(page.Changes, record.Change{Key: keys(key), Op: record.Delete})
+			page.Changes = append(page.Changes, record.Change{Key: keys(key), Op: record.Delete, Absent: true})
 			return nil
 		}
 		f := r.fields(v[2+2*n:])

@@ -503,3 +503,10 @@ func (v *Simulator) composite(x *sandbox.Exchange) {
 
 // Message is nil: there are no webhooks over plain HTTP.
 func (*Simulator) Message(*sandbox.World, sandbox.Hook, sandbox.Event) *http.Request { return nil }
+
+var _ sandbox.Maker = (*Simulator)(nil)
+
+// Make is a person's new record, with an id of this vendor's kind.
+func (v *Simulator) Make(w *sandbox.World, _ string, set map[string]any) string {
+	return v.insert(w, set).ID
+}

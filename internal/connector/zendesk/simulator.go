@@ -493,3 +493,23 @@ func (v *Simulator) Message(w *sandbox.World, h sandbox.Hook, e sandbox.Event) *
 	r.Header.Set("X-Zendesk-Webhook-Signature-Timestamp", at)
 	return r
 }
+
+var _ sandbox.Maker = (*Simulator)(nil)
+
+// Make is a person's new record, with what a new user has.
+func (v *Simulator) Make(w *sandbox.World, table string, set map[string]any) string {
+	nested := map[string]any{}
+	for k, x := range set {
+		if head, tail, inside := strings.Cut(k, "."); inside {
+			m, ok := nested[head].(map[string]any)
+			if !ok {
+				m = map[string]any{}
+				nested[head] = m
+			}
+			m[tail] = x
+			continue
+		}
+		nested[k] = x
+	}
+	return w.Insert(table, "", fresh(nested)).ID
+}

@@ -124,6 +124,45 @@ type BillingAccount struct {
 	// How many numbers were given; the next invoice has the next.
 	Invoices    int64
 	CreditNotes int64
+	// The tenant's id at the payment provider; empty: not known there yet.
+	Customer string
+}
+
+// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
+type Brake struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Since     time.Time
+	RunID     *uuid.UUID
+	Deletes   int64
+	Changes   int64
+	Created   int64
+}
+
+// What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
+type Collection struct {
+	TenantID   uuid.UUID
+	InvoiceID  uuid.UUID
+	ExternalID string
+	// waiting: not there yet; sent: waits for the customer; refused: a person must look, see problem; settled: nothing more is expected.
+	State string
+	// Where the customer pays.
+	Url      string
+	Problem  string
+	Refunded decimal.Decimal
+	// The provider's word for how a dispute stands; empty: none.
+	Dispute   string
+	UpdatedAt time.Time
+}
+
+// Messages of the payment provider that were taken, so that each counts once. Kept for 90 days.
+type CollectionEvent struct {
+	TenantID uuid.UUID
+	ID       string
+	Type     string
+	HeardAt  time.Time
 }
 
 type Conflict struct {
@@ -203,6 +242,8 @@ type CreditNote struct {
 	DecidedBy   string
 	DecidedName string
 	Version     int64
+	// Its id at the payment provider.
+	ExternalID string
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -306,6 +347,50 @@ type Event struct {
 	Type      string
 	ServiceID *uuid.UUID
 	Data      json.RawMessage
+}
+
+// Changes as they were read, the latest of each record. Neither the entity nor any other system knows of them; the cursor has moved on, so this is where they are (invariant 2).
+type HeldChange struct {
+	TenantID      uuid.UUID
+	ServiceID     uuid.UUID
+	System        string
+	Object        string
+	Key           string
+	HoldID        uuid.UUID
+	EntityID      *uuid.UUID
+	Title         string
+	Op            string
+	Absent        bool
+	Fields        json.RawMessage
+	RecordVersion string
+	At            *time.Time
+	Why           string
+	Before        json.RawMessage
+	After         json.RawMessage
+	HeldAt        time.Time
+}
+
+// Questions to people: may these changes of one object go on? One open question of each kind.
+type Hold struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Kind       string
+	// gathering: the reading that shows what is missing is not at its end; open: waits for a person; released, rejected: decided, the engine is at it; settled: nothing is held any more; alerted: the document only wants to be told.
+	State     string
+	Reason    string
+	OpenedAt  time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Note      string
+	// Of a rejected one: the system is brought back to what the others hold; otherwise it keeps what it has.
+	Restore bool
+	// How many changes were held when a person decided.
+	Total   int64
+	Version int64
 }
 
 type IdempotencyKey struct {
@@ -556,6 +641,16 @@ type Run struct {
 	ErrorCode string
 	Error     string
 	Version   int64
+}
+
+// Made-up records of a simulated account. A call locks its row, so all processes see one account.
+type Sandbox struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Vendor       string
+	// As the simulator writes it; at most 4 MB.
+	State     []byte
+	UpdatedAt time.Time
 }
 
 // What ${NAME} in a service document stands for, sealed; associated data are tenant and name.

@@ -1,0 +1,1 @@
+DROP TABLE brakes, held_changes, holds;
