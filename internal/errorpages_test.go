@@ -21,7 +21,7 @@ import (
 var codeForm = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$`)
 
 // codeless are folders whose codes no user can meet: the system that tests use, and the gallery's samples.
-var codeless = []string{"internal/connector/connectortest", "web/gallery/..."}
+var codeless = []string{"internal/connector/connectortest", "internal/simulation", "web/gallery/..."}
 
 // errorCodes finds the codes that the program can give, each with a place where it does. A code is what stands
 //

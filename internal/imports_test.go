@@ -36,7 +36,7 @@ var bands = []band{
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/simulation", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -59,6 +59,7 @@ var allowed = map[[2]string]string{
 	{"cmd/syncline", "internal/demo"}:                               "`syncline dev` brings its own demo",
 	{"cmd/syncline", "migrations"}:                                  "`syncline migrate`",
 	{"internal/store/storetest", "internal/localdb/testdb"}:         "a test's database is on a private server",
+	{"internal/simulation", "internal/connector/connectortest"}:     "the systems between which it simulates are the suite's own",
 	{"internal/localdb/cmd/testservers", "internal/localdb/testdb"}: "it hands the servers' addresses to the tests",
 
 	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
