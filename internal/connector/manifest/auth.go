@@ -262,7 +262,7 @@ func (s *system) tokenCall(ctx context.Context, form url.Values, header http.Hea
 			return nil, &connector.Error{Class: connector.Retry, Code: "http.server_error", Message: "The system had trouble of its own when asked for a token. It will be tried again.", Err: says}
 		}
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended",
-			Message: "The system gives no new token: the authorization has ended or was taken back. Connect again.", Err: says}
+			Message: "The system gives no new token: the authorization has ended or was taken back. Authorize the app again and enter the new refresh token.", Err: says}
 	}
 	next := map[string]string{accessToken: token}
 	if r := digText(body, "refresh_token"); r != "" {

@@ -342,7 +342,7 @@ func (s *system) problem(class string, after time.Duration, said, message, remed
 
 // kinds are what the classes of a manifest mean to the engine.
 var kinds = map[string]connector.Error{
-	"renew":      {Class: connector.Reconnect, Code: "http.unauthorized", Message: "%s does not accept the credentials. Enter new ones or connect again."},
+	"renew":      {Class: connector.Reconnect, Code: "http.unauthorized", Message: "%s does not accept the credentials. Enter new ones."},
 	"reconnect":  {Class: connector.Reconnect, Code: "http.forbidden", Message: "%s does not let these credentials do this. Check what they are allowed."},
 	"slow_down":  {Class: connector.SlowDown, Code: "http.rate_limited", Message: "%s asks to slow down; it goes on by itself."},
 	"gone":       {Class: connector.Missing, Code: "http.not_found", Message: "%s has no such record or address."},

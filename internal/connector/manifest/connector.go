@@ -30,6 +30,7 @@ type Connector struct {
 	m     *Manifest
 	hooks Hooks
 	pool  *transport.Pool
+	told  bool // the program hands on what vendors tell
 
 	mu     sync.Mutex
 	tokens map[string]*memory // by account, where the process lends no Credentials
@@ -60,6 +61,12 @@ func MustNew(source []byte, hooks Hooks, pool *transport.Pool) *Connector {
 	return c
 }
 
+// WithWebhooks says that the program hands on what vendors tell: only then is that a way to see changes.
+func (c *Connector) WithWebhooks() *Connector {
+	c.told = true
+	return c
+}
+
 // Manifest is what the connector was made of.
 func (c *Connector) Manifest() *Manifest { return c.m }
 
@@ -79,7 +86,7 @@ func (c *Connector) Spec() connector.Spec {
 	}
 	s.Settings = append(s.Settings, connector.Setting{Name: Environment, Title: "Environment", Kind: connector.Choice, Default: "production", Choices: []string{"production", "sandbox"},
 		Doc: "production speaks to the vendor; sandbox to the simulator of it that comes with the program, which needs no account. Credentials that begin with " + SandboxMark + " choose the sandbox, too."})
-	if m.Webhook != nil {
+	if m.Webhook != nil && c.told {
 		s.Detections = append(s.Detections, "webhook")
 	}
 	for _, o := range m.Objects {

@@ -51,7 +51,7 @@ type Auth struct {
 	User  string   `yaml:"user" doc:"basic: the name."`
 	Pass  string   `yaml:"password" doc:"basic: the password."`
 
-	AuthorizeURL   string            `yaml:"authorizeUrl" doc:"oauth2: where a person grants access. With it, the dashboard offers Connect."`
+	AuthorizeURL   string            `yaml:"authorizeUrl" doc:"oauth2: where a person grants access."`
 	TokenURL       string            `yaml:"tokenUrl" doc:"oauth2, clientCredentials, assertion: where tokens are made."`
 	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}."`
 	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}."`
