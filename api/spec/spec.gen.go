@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -663,6 +664,30 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ReplayRequestArrays.
+const (
+	Append  ReplayRequestArrays = "append"
+	Keyed   ReplayRequestArrays = "keyed"
+	Replace ReplayRequestArrays = "replace"
+	Union   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case Append:
+		return true
+	case Keyed:
+		return true
+	case Replace:
+		return true
+	case Union:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -1274,6 +1299,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1281,6 +1328,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1299,6 +1381,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2338,6 +2452,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
 	Author    string    `json:"author"`
@@ -2907,6 +3065,16 @@ type ListAuditTrailParams struct {
 	// FilterSubject The id of what was acted on.
 	FilterSubject *string    `form:"filter[subject],omitempty" json:"filter[subject],omitempty"`
 	FilterSince   *time.Time `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
@@ -3548,6 +3716,9 @@ type SetSecretJSONRequestBody = SecretValue
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
 
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
+
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
 
@@ -3592,6 +3763,9 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -3793,6 +3967,9 @@ type ServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
@@ -3916,6 +4093,12 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+// (GET /v1/conflict-statistics)
+func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4318,6 +4501,12 @@ func (_ Unimplemented) GetService(w http.ResponseWriter, r *http.Request, servic
 // ApplyService Put a service document into force
 // (PUT /v1/services/{service})
 func (_ Unimplemented) ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+// (POST /v1/services/{service}/conflicts:replay)
+func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4832,6 +5021,65 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConflictStatistics operation middleware
+func (siw *ServerInterfaceWrapper) GetConflictStatistics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConflictStatisticsParams
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[since]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[since]", r.URL.Query(), &params.FilterSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[since]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[since]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[until]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[until]", r.URL.Query(), &params.FilterUntil, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[until]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[until]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConflictStatistics(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8292,6 +8540,32 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ReplayConflicts operation middleware
+func (siw *ServerInterfaceWrapper) ReplayConflicts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayConflicts(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *http.Request) {
 
@@ -9581,6 +9855,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/conflicts/{conflict}:resolve", wrapper.ResolveConflict)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-statistics", wrapper.GetConflictStatistics)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10141,6 +10421,49 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsRequestObject struct {
+	Params GetConflictStatisticsParams
+}
+
+type GetConflictStatisticsResponseObject interface {
+	VisitGetConflictStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetConflictStatistics200JSONResponse ConflictStatistics
+
+func (response GetConflictStatistics200JSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13350,6 +13673,50 @@ func (response ApplyServicedefaultApplicationProblemPlusJSONResponse) VisitApply
 	return err
 }
 
+type ReplayConflictsRequestObject struct {
+	Service InService `json:"service"`
+	Body    *ReplayConflictsJSONRequestBody
+}
+
+type ReplayConflictsResponseObject interface {
+	VisitReplayConflictsResponse(w http.ResponseWriter) error
+}
+
+type ReplayConflicts200JSONResponse ConflictReplay
+
+func (response ReplayConflicts200JSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReplayConflictsdefaultApplicationProblemPlusJSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceDocumentRequestObject struct {
 	Service InService `json:"service"`
 	Params  GetServiceDocumentParams
@@ -14506,6 +14873,9 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -14707,6 +15077,9 @@ type StrictServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(ctx context.Context, request ApplyServiceRequestObject) (ApplyServiceResponseObject, error)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(ctx context.Context, request ReplayConflictsRequestObject) (ReplayConflictsResponseObject, error)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
@@ -15026,6 +15399,32 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConflictStatistics operation middleware
+func (sh *strictHandler) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
+	var request GetConflictStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConflictStatistics(ctx, request.(GetConflictStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConflictStatistics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConflictStatisticsResponseObject); ok {
+		if err := validResponse.VisitGetConflictStatisticsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16934,6 +17333,39 @@ func (sh *strictHandler) ApplyService(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// ReplayConflicts operation middleware
+func (sh *strictHandler) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
+	var request ReplayConflictsRequestObject
+
+	request.Service = service
+
+	var body ReplayConflictsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayConflicts(ctx, request.(ReplayConflictsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayConflicts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayConflictsResponseObject); ok {
+		if err := validResponse.VisitReplayConflictsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceDocument operation middleware
 func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
 	var request GetServiceDocumentRequestObject
@@ -17621,466 +18053,489 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XLPJFm2LPWDE6v/2Ntxkok3ju1rO+PfHXdfCyIhCWkKUAiyZcXb7/17UAWAoARS",
-	"pFrth9mZs2fTligQD1WFevzUh14sF0spmMhVb/ShN2c0YRn8+dNrOtP/TZiKM77MuRS9Ue/1nJEbliku",
-	"RUSmMiNPpke/0TyeEyoS/Y9nUjD8pN+Lehn7s+AZS3qjPCtY1FPxnC2oHjZfL1lv1FN5xsWsd3sb9Z7K",
-	"mOJbNl/6Zs4yRvI5I4KtSD7nYka46jb+bdRb0owuWG7W97jIlMzCKxwL9j7HB8ZETuHVSzpjZMKmMmMR",
-	"WfF8Dp8qumBkylM9qp4Q10P8WbBs3Yt6gi70HGJ8kz+7BX3/lIlZPu+NjgeDQRTYjp9h0JeFeJXTnIXm",
-	"KRUjXBAq1maOihGlH4aZsPfLVCasN5rSVLHwzHDib+FHV5UJ8pwtYJu+yti0N+r9/x6UhPIAH1MP3ORu",
-	"3QJoltG1N/9XLLvhMQtvM0+IzIiei14AJQofrttHO1t86qphQ0P7+SRhi6XMmYjXv7L19oQuyDWDjVzL",
-	"IiPxXPKYAYXnc66IJjSm8oioQtO6IpRkVCRyQX7//cmPffKKiZzQGeUCaYPnEdCH+R2ZU0WEJIrFUiSE",
-	"TacszoFlZixXJSVRoVYscxuA7FjugLeGI72IJgbwd+TsLOotuLD/Hu7en+ewLTTdc58+3YbcYQOmILbC",
-	"pKqlIcnnNCcrqldJk0jT7vjbMax9Nac5u2EZ4TD3jPXJG57PZZETnsNqcCH6+9Pj7yNY6enwmKzmTOhH",
-	"uN6NnMRFlsHGiTVZyIzVL9yI3Y4y1qyx/nT3Wev5oVbSPHN9s9Sc0IXwJr2WBZnTG3ZOTgan/rRUztPU",
-	"TqxpPuUd1n5Sr3IauEzG345HRIp0jfOA7cIdEoysWY5bJ/XnK67YHpNiolj0Rm973/augkQtLpI/CpUv",
-	"mMjDp03d939ThCduCkuaz8sJlE91pThxseRBgatffs3WjW/Fn3Z942MppimPaxYcm2+bXmyf2efVgsVh",
-	"Nca83HwPr7f3X/007Gh7TqROw4nt139TRP9cT4QKQlNOlRbuPG+eEugzHWeUsYTnz2Reow3E8L0WHqzx",
-	"aMphus7gR0aTpyzPWc2mJIwmJIUHmmaQlMN0ncEvMk3C757LNGl6qf6+8+ueiBue03pq5O77pleXT+0z",
-	"AVmv/uGXO14Nv+/63qdc1Lw05aLxjfr7zq/7jS0mdUS1gO+aXolPdH7pSxbLrIaaMvgOXgp3N88VqG3G",
-	"XFBrlbNFzXTwt3tM54arWkrLzLd/U0QUerm1Lzej7FBt+UJfe8fD0+9Ovz95ePodqHf4YanccZGzGcvs",
-	"BIu6uRWN5J8V3en+FYszVnP/KPhObwRdsNKgePzyt3evn//607OaaeDP9phJgwFmTKk2V5F5tKtNzxc8",
-	"sA0XOVlIlRMlyYKKdZ3Bl8Kv/TckbEqLNNcafdSbymxBczznk+NeVNLFUJuAOwjiFfCA2p7ckwRuQOQR",
-	"FRHFljSjOUvIZE1iuVhQdU5omqJKRydKq7laP6ZpOm5reZvRwzb3pjHbaLnAsp/gT4ee6Wst8Vs8Maby",
-	"H2TCGbzgRxkXViOMpcjNn3S5TDk6YR78oZCV2Xu6WKZAP5YEQAnIaZzD9O02vv3gqyv6nl4cJRN9sgn+",
-	"qxf15OQPpn82elsOUaqtS6nyWcbUn2nvNtoYTc3l0htO/3NjvELlcsEyf8DFGsa6uvV3ucmh4fZF75q/",
-	"G2u6SCu7YTdjROxCLoXZitGlIOSIfODJiMTZIgL9akTK1UWeFgiPHCWTiJi1jMhbO+LVrTeSXrEdCtZV",
-	"HcXsT2UYuyN6nN4O39imjW+WRxKzI/rm+K9Xz59pQv+/F789jQg1PHx89pD8yn/o60fVA/O7I/u7/iIh",
-	"OPaEKXACjB/cDN2GW4+PpraxNoz0RYVfbrv3kJTVUgqFZOzr+e3JeEIV642GJ1EvlmlaUlgu4+t3Kbth",
-	"qabrhMU8YckPa70dCSVP5Q1LKQjAKWdai+v9WVCR83ztaHyavhs8fLQ6+eOv6XSYDQaD4eB0YP430+S6",
-	"ZIIlF1pkHQ+OHx4Nh0fHJ6+Hg9FgMBoM/wkLpjDh3mNZCCNy5lTgbYzXvf6j+TX45GueA6G++vX3oyF8",
-	"qmR6E3j9EF4/wNcrkK7D48jjdnWz44Xm0WdOZ2Mil9n6SK1FrL/mCUMBQcNLh3cnLGW5PmojNRVjommr",
-	"kNt6o96KZmwuC8VQPtzQtNDne3x7FfUU+k7d4vXvci3MZ/pcF1QUNNW/QY92b3Qc9VZcCK3LVcdtLUIc",
-	"TQbYyrc+NXkHvO2hoc1jD+AZGLZqSrUnfbrQZOX/1Tvunw16UQ+9IrHelUIlvVvHAL2RKNLUSXHRTAlW",
-	"Xx/1JnwHM6AaaId3hP+8yOmMEQnOEpLPeYaHhueYZHSa+wc2jHqrjOc5Ez+Ai6FCYYOz14NHJYVNcHXZ",
-	"jnkhFVd4/rb98ZcnU0cApZmr1T7rMVvdiSCqlm17gohBTzESo8/FDU150iz9Ep45mcn1vaKXo8daZnDy",
-	"w+Nb/KxZeOLT+t+Zyi8a5AIQXpL+2Xxq12ztybqUBsb05NyCKUVnzJwITMX6Lalnn+BdCpOVSYH6jlxq",
-	"Iloqlmk6XNJ1KmniLb+3KNBDd124Cd169O1JckP5BYhpuJMPKnWd6EsyfsOELzJVLjM2zSR48/IMtMKh",
-	"Lwbba0wl4dXQu+dU6eudsC6Q9kRqiLHpQBvodQ70NgRFGmhpniY7aIkLoDm4kPSZCxC0vQpFFJOUx/0N",
-	"paHxgh9ULng9IQKv4FIovHv1qXj33+EpIWVU4SVYc3nmMqep3a1SyLYmBzjcGkKYyzQBCvCcQh2uLueA",
-	"1qrEFajnmbzBGEZV6p/sL/X/ntGYkV/kcqkJOurFqVQbBzo4fj3wDlRvQpHveCZjtPrI4Ggw3HwERGbl",
-	"bh70BzV3c1G5znsP6x6cckFT/tfm9Ko7NE3pzBpwcB38USy0dZWz9/pXX+nRtXj86qGeEJmwVK7gdja3",
-	"vYmK66vs668e6qe/6fe09gXstlMRSLmw6uG2elK7snhOs1nphNA2NxXG1fnWH6A83JyDl82p7YbMM+QO",
-	"vbazctXDSDOoXLIMBlXa3vkKn3FLS7loJUkKuGz0tQMXdE/z5btyaH2PsIzLpCQP/ZFUPLc6jr1c9C+P",
-	"Kr/cXE1u1f61iL3pw6StytV78uwfRzDJoffuDz0mEp9KqhS6kCKfV2aocpo1kHTOF+yfUujJ/P76MVyC",
-	"NGePKfoszZksWWbFVFXcsDxPkWzxmsQP0GlhPjFiTQvdUnS1oR33prPWgs3KrBrZZjnhYArdM5n/JhM+",
-	"5SwJ5cN4YU79Ni+mufcbX2Rykuo7oVYqL/GJ/6jXI605bzb4ncppCjojyylPNVXKBZvIZE3iORUzlmCg",
-	"3/garN+DLBgVqzlPWZ+81NoDt5kEVCQkY0uGy8/MKOg+VDkVwCPgX8Ah1QPPU2W8YE/Qht6hT2riKlRv",
-	"dKpNYctTj82k3fx6ztX0ALwfLMtkVno1qtvQmtbsSQRoDU5+xUROVpkUsz45HQwqaRUxFVqLnTCI25+T",
-	"08GQCAlbzhVRfCZYQrjQX5ygvpumcsXgyVM/Po1+aci1uhRcYHZHzgQVuX72LCKnwxP9/87IguVzmURE",
-	"8b8gjrhgCafgqtJPPsIz1sxqU6kwg2sqswlPNMNgFJznjioUF1ojzy+FzUA4J6fHx+bSWRbAYrADERnj",
-	"po+JomtFViYh4fj7MjONK7LgSnEx0188IrlEt7PdNHVOzgYDQgn4lomcXgpZZPDpCVFSL0/PFzMitEK7",
-	"ZCLRFmoimTEaMEsF3GweA75kebY+upgGA45veD6H6WiiPhucRITqB8lcrnB2mBqjSC5Jnq2RA/rNfrzb",
-	"qGeiHB0UKwwSb6rNseam9CXukC+IYy1dYXkV3RHfCa4N1RsNnNIDfzvfjv4brgS8rNifhZbZA6ulD6Ke",
-	"Jkb4Q5+6u6KZVrvNF0bQH5/qb4plYt6iF7+taG0p4EAtdi1TLria+6uDez0r2t3rYLvqGzSTs4wpjCV4",
-	"y/NmCiagDZANu2n3+pptdhs6Db8QwgQF2okaTS01V1pWCNDWXxbiKVcdfawJzSnqYftS1x1PM/CDY+dN",
-	"aHu+zj+4fcDl6X6ko1VFHDOWsAQ0uTlVv/nGYpmvipvRhQDgdINBAEh5lVNNCgpowQsmdvAxhY/Rt0Aw",
-	"prNrt0SNfasX/7IQJREtpUzBgMdgIajPMgMlWYuVVGumaIvjn8aGqPpo7Ikel2ewpAWaz0bqNFHmHjqm",
-	"3d0ahrRq0oF0TDct+OVFbHx42mTITZiQwmcuzKrXfGT2bisIOVnX5/hOCTVpEFo9uGYQ8N0aAY83FEUu",
-	"w0Bv9XvMo5GeXxnsM66Z26hXzXjbWJIzMZtO4jcp2FoPxdG1R/OcZXpF/48mf7zrBWOwCUMPdNO4FzhB",
-	"S2gftscxquauXQAnLT7rhovs4txsgpvjsvGqG+NxadsjNz/54c4nz94vecbURSBTQDM0ZJ0KdoNO2Ya5",
-	"vbVjRvC73lXoBK/ZOniCKVX5z7KoyeLR35KpsTkyGucsU1adrVuW/s3vyu7pxpgSfrrgosjZHsuqYRYQ",
-	"XPK6xTmGBlWxXCI1tEr/f6Uf387992Tfh0qOxsPTXjATY4uwDXu7E3Ez82nO1w98Eqrsu78f5bzq+cJq",
-	"OlXeQG2m5a4YBgtsi7u03bFNpEwZFSD9vBu8+QXPyic3dw8mWhmrfGt40cuUs8S71oNCoTF5CG4itvI4",
-	"wFtVwqdTljERdyCrH91vQpsoZM67jGaM6Z8h7BQYDy76miWiLUyh6sgqBOF1Zo3Jbym/KTPgziGBXl/h",
-	"K1mkiTbVtXyjJMnWqHRvM0kESWjBscEG0b9D+5TnRDCWQAWQFOz5FLTwnSZA5EgShAGmzNRljjmZ7OaM",
-	"gl5vk1fC0+71TukJTQHCkTRnz0W6DrHNBvn7OWoujbAyRmmWlidfpdKSwnDTg2yjVLFgye8YQ/zQo0nC",
-	"saDihcc+RjXfPjJwB5u7UYocCuU2+E5q5fn9q7WI1e6EA33n61tUZDyeL2wpX6vfAIVZF/GulVTnuMzY",
-	"gheL1q9SORWJcf62+MHt5r5HvfdHM3mkPzyyMXo8hyf+Im5Lvb7b9mFUtusuOP9i29e4UHLbH+QZFYrG",
-	"7ogOu3cvzar1AXXYrtsQVxQJzy9syUF1m1AL21JW0M4ui1hcJvQ11nJhlBLiqhnVA1/tbTfAqyJPv7iq",
-	"W8JPIs8CCjJ1VR1bM6B20Y16Qbk9t1En08p6z+sIE63X2hPvjXraKu+/pKvfTN4DKiPz4GL4MvjxUotL",
-	"WahfzO+qYu0X9p4mLOYLmp4Ttljma1MSaC8opjc1qCV7bvnAaxX7c/ttw4gcR+SE9Pt9KC6URU5mdKkq",
-	"enSdwhn1VGGi+LtoRr8cjsoecWSpoBzEHY+/EtjFjT0zW15LdodQPUvy/TLUTz3fl2wps8DKJ5m8xgzA",
-	"erUH/DtrskxpzBoO/607fc/Y0RRpN7lKy9YBv9IKYMZoAi76qSxEQlZzmbKWdDZnNjPIX1ct4xlS72ox",
-	"IZGGaSsk9/We/6Jndhv1YDXbO/BMYsRjRZUNyUQkyeRyqf+gScKgWmAhb1gS0oc3ZohvKXc8Ks/WbFKI",
-	"OH5gMS0U63gfl64VL4l+ONjIoj+JdnC+GSY4ryK9vvBzT9pPzkSJq8ZLl9+HZWSTub2jCGLL9K41kUOk",
-	"ZHbhib6kK3UIZ2a/bVnCtjAC0chW27SHMVYiDAlqzlN0jTYTGkyxRLwALFHcQXtuy+uO8nmR6wG3+VTi",
-	"F9XD2lAJYANCxuOF+QYlh03COYf6K2LWPoKIp7EBw2YlhtW3w/9rvT/9Zr9XmWS17ay06Y8fGgZw+RTt",
-	"7DjrMt2y4sIH0ovK3bPvMust59eFCO053jbS2vYWu2W2WNzGUuy45fwdzYSo7bFMWPITBqy2HC3moHcf",
-	"VZ3E2rV1MIGyXGLjrqWK1aSZ5HO2Ru8nnWVMC34MC/q1Ex9COqtLyNwGkFiyTEEpIPqETSmcVRyxrIpk",
-	"RcqIGSaoOJpM4qB3wlbbkwU4fg1UAd7epjhyRExUmkzWRApGFE9Y5FIQJmv4BZTm97t5mONpGvQwl9mh",
-	"bTX/hkBB5qo/vTdnLH4XHserCNmqd8uV3qZ4XuvI9ktHOjuVbU1JEEmIpgVDx1UMKDBFbiV71QHlrVHd",
-	"hNdYSYINqVdYhdJSlba88oonQZmiLChPq0EsSE5Ze9LxGt9WLm2ZSr0ID13vpYfM367Ir/ktKaXC5Jbf",
-	"IhQWdj/tTnhrc3NzZ++FqEq54PFDhcKa3fR2Sw9gLZWVOl+CrVQhyJpI7RZqFiCfaC3e1MhEKNZobqpb",
-	"/6ZInMr4+pyUUpO7JLKcpekeoSmX7FNfmA5zsuIX8XKC+o+tAeseyTL57SE2w/qw4GXHc8hSV/1tK8u6",
-	"ovDnxitg5leuufHkrMiw3i6TuOpq00LOrSqeyIbSMGfxvqG+uBs8SL8h/tvlQtu+K6V41yEZwL8St5Xi",
-	"En1ozmiaz9cIUbdkcpmGl4BF9a9YnnMxC/gCtHjEanDzCHIPzRi5ZsucKEZTVE+cyNkO6W9eHS0q8rWm",
-	"orzqW6BKkyyLEzEsi2GYshKYLGjCNJfzXLF02qy5KG/dYTM0qNlto9C5TdF7j3vaJ199eHbx20+3BBz/",
-	"yszUfNkL8EnbK9Ws1F2qXjJOWzIsVFg1dcftpSWbIy8Ug0xVAHMya+FilvqQPt3o4EBRch+Qxx3oFmVX",
-	"rn5zY7tLuRQk1aB6ubM7L2WzA4e5lq3E+1IuZjPfFxacrNGls+DC/3S46eSxkq/qv9oJAtGGl70hH56d",
-	"nTxskg0L+r4yTQ9Zwq79tnE3tq67Qhg6Q6+fls9wc84ymsCHmMORlEkbTTdiyIoG9KoNJX8nG8YpVSos",
-	"jLEwFB6AcK0gXrwUkD7M0lxsM3Jh0atgIAcrCoMuZ/MliFGtV/RrQkGsDAVuz3hF1+a6YlzMjDGrIjJh",
-	"KkefeTcZNStoRkXO6hQmqqfNb1i21kojWWZyYWDsGgm0XXoR/iB4hRaLBc3WnTLo7Ci7HCmmENfSUplm",
-	"Z19qSaYibr2DibzK0XL/GkSHzA4nNjG6+CVITZOGue2x9kB8Kv/znNmDkEX82Nxc95Tg2Jy1eF9ZidcN",
-	"yIlWxyOv5nJlKnSkiFl/V3rjjkzFf6cifrxURDzhIIfgkFUIv82UhJgt830twO78wBYmD2FvXmgyBbm4",
-	"CbIAwA8eIs04M8HOxmw4iZV6ubxmASuzDacVWVrvSze+b6Jt/2q+QpHxo4zZzMeoTQI4nodZmL9R9QTp",
-	"kYxdJM64hgQ9mJk7JdI7NJm28SRMlQ/kBG67EDJRRzdy23084WHnvK2N3jy4v/MbJnwUYa5UwZJoK/Gk",
-	"yQNe68VXm0qyBbjBt0BuoopploSU4UA0rDwxZx53dCv7YDo7zydElGWAz2xpaXC6+gRneZavK0lkh63p",
-	"VngIpclD6/kStKYqzE84hLgd3IEyrpylqSKQUmHKqBcsWdcYGV7sbvvbEv+nJFsAApJFHjR7LEBQ0yZB",
-	"frbqVaCDtmWoJLHMMigFNbll+leEC6J/1SVK+Nr+2qRNu3JiKCCGeCBX5FrIlWhmbodftPe9l6R/Nql+",
-	"QWWtywvrQ8glnk3oq2XFeLeIR2jbBM/ZA0Nqd9Stwps1uef6hODoEp6A23HGcoIF0nUB0aBsLlJWhwqb",
-	"MsQBFfFjKaZ81jep5FyWyfaTjNFrVaK44pHscrseNK7Zxm1aCo4yFlkfInGJcdv3w1316boAZClV/LRf",
-	"m/VxbUDgTZASsD83Eh5K8rPzL+8dy6OOd6pxSHcblUq5jXUCeRgJ5ommZtn890wWyw45HnGtLby9/92l",
-	"b2cBdQf5UuWi5+hHT2nOVN5voO1DcUIdRdeWibSgQUNmsdFcAqTUlHKzQRQHUFk2yewL01sOugNf2uLb",
-	"BQiqW4Mqzq7k/yrj/YOmBVM2hcmF+rXpijqPxfnecPLbtM2N+ESnyoKNzTLTb96X+si4gy4szSCHDRWU",
-	"dj+y2BXiHSZtOJhItAdKt5/7Uz0uLUneZDxnb7hQEbrpvX8rWWSx+Tun2Yzl+PeK8dk816YobPILg3EQ",
-	"kQXLZiwi9IZlVP+BQNDmvLvElGpSJS5M3pacai0MCau/QRda2aGTlPWfmT/eblDKVcV8Vdd8eSRNV6Kj",
-	"pdQ3XlaiPm/TTlkjuu2ZCOPtXCBQO1jyGTO567dRD8Hrmp+HlPd+qGIJvgFSXZhcVpNAWKMh5zX9pZY0",
-	"A4xtzbAxFVLwmIKiuyh1S4Mv/lbN5fKq74Wd5zJ4v26mqyKeP6wgyI/IYveScD+8Q8K9D1bfXgaGIcyr",
-	"W3tOFGMNgOTbaQrNwq8tRUe9n26C/ZguyONUFgl8q8iwPyBM3LBULjU7K0sf+gLSzAcTZ/DseLuG1N6p",
-	"7WvGtHpJc2qQXWy0zFH6JsrLVa1xuy37QIRVVMod7s6op5Ys9qwNO41hfxB8c31RFyIRttdn7cJ9E53d",
-	"XF72tSWYcsEuL3czmz97U3VoNiGyEUbz/s0tx0+CnPBTCXL5KmfLJqdsla5+ek/jvBF0pTQl4rRAkWbg",
-	"MjO0oZY0vkYanzKGqJExdgNbFGnOl1BcbQN0US+mWAAnzc/zjEOGvL7HjSqNkKemEBvS6DNZQJHmhKcp",
-	"TAEagMBfCP9aI1ZLDMxWNlRmtI3tkwfoz2BaVs6W2PVRXwos7PrfIAETOoJBI79ZgDml0AmDb+SV45b9",
-	"4XhKW2jbhzajN6x0n0HLBbjQz8n4f2N4YmzL+4021YLerb1EGxa2txrraa3kGXiVMU+CabompvBUBbPK",
-	"fuYisWkH1e1E3MCaTmD2zijxFAvFElKInKem1aqewIKJZCP/7y5gFB64xaYbV88kIpMiB0RCAHRUcyge",
-	"ujY4UAeZAQLA74ZasEDxZhPLqYcO/xeWJljXFSBqULNCNYiwxlymiU3Is2jZI4N46TKJDbqj0dXStKzc",
-	"DKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsTEFyLMdNXDDq3uL5iB3An73QB",
-	"U0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBHpzTbLU/R4wmOTsMhnv/TZiSZ",
-	"s3dEYykb52Ny1M2BN/PlAdwyHpN/EW6ZX7jKZbauR3uoy40PV6/tvjGjWstUYZXdhMVQBufj6xiR1x5P",
-	"x3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2NiOb/xRKasllMWpQRk0wWszkE",
-	"buhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/IeCPZqnZoi6wrcecJ774AbFi",
-	"8FRAQpXKn8lDx6PakksNbHgIAeQz9JchgkwrlI1Fl+1OPnSvvWoK3c+DoXAU2orMQcdGXbKFFbXFHfM0",
-	"aeSO6ltNjuwImoOXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A+DYpz2Zc86+NUcHaUSPX68dc",
-	"ztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprNWF2Nbx4U+M+noGghADeRgo08",
-	"RVdrXVaoTmh8TXKJUA2udlqZvi/h8r6PHgjXLBcIgW8p9xlayJZ+oDpZ01tw7xyGQJixDHB8xpDFVl5d",
-	"plff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14Vt1I3k1ZzcpU/nEDeBDBu3n+cN4KJfVerRezsi",
-	"K6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1CMpzQlOWwUgQsucLQ6BLqpSB",
-	"Mcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579TnT5D6fPg84xDdl0d7AHb36OSLYHqv",
-	"/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozBww6BgKcWIFWLLy3+Nq7HtvXt",
-	"ZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llEmp5wNUV/GLFhmXVBp1JeE5q3",
-	"pkTDAT+nNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry8amNtmqNAt4+V+2v1oQbsqQ8",
-	"iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNdgMDuroqbM/ZUbHs4Hhqad7d6",
-	"8szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZGcESkEKqYYFf45Ny0HVvQtVYk",
-	"tToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoctocrTSxbKj+bOQG14rQuu8lY",
-	"uqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/1c/dulaYOzaamSTPUiJuK8FGkwAcElQc3HLwfFSQmsr2",
-	"mqE0d9Nv88Odcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPML0rRf1VXZGSNV3zlarEr4TyEs",
-	"7NkkDUcmn6Lwq9Liz+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMykyCvcjI8M81g1HYql8nk/E21",
-	"JLouBQUL+r7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFwA6ExrMcyfRL1htq2q1pJsHCi",
-	"vhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8k81bCM8ygl9XF9bkTV6Jn2W2",
-	"aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3oMieULmPNRR+vSVocBDQ9yAN",
-	"CfGaEHaw4hGbZvIvFg4O/sassbGRv1TrktqynwqVBW/tPyTvGGWoB3voUFx/V+XZ+qNMhp1xS7nFNPuY",
-	"cTsPcBOac/kiLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2cRhKVLE4J4JxiNRxLV8LkVu/",
-	"Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6nyALnqbctPiNbCizhfJQtbxl",
-	"MfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8PB//vEYG/v2k5lynlachKgvpAqVhEEkYTkkIt",
-	"UPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQLd+1iTlVvriyMrd3/oFGm+RV",
-	"Ob0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPrPt4OjR1f/8fXlZR//+uY/vwp6P11f/spd9ZYe",
-	"/XX14eT2q513eWkH2ZFCi3/GVtWGoB2EX90OPRGmFTmon39Tbi/OyYSlckX+YpkkOb0GNMlpeIc+DKPh",
-	"8a3bpg/D6Pi2Zqv27Wrh2Z/+D487Fue4jd7oOFq33Q6Bq8NW7+oBKjOXDLJvK9B9kRX3hKKq73+hbUz+",
-	"Z8HM17bKLVA8YN5ds9FVcOBuXctKDMWO2/EJ8CkrfXbbwFIGdrJcct1mVsCO9hISvhT7SBxex6nNHFqN",
-	"rHfhUmtz+MWvZ6c7xdDeWmQl9Bxeja9Ob7hkTAuycQwPjO3NpdVmQMUxUUeTr8RE0hxXeO4s7Loa7VYS",
-	"AoepLcEw9n17kM4Gm2ylQq5fWeRkbrtcGYXYh4AvhAO+ad9RK8x2LkXdQHjoGYWO0d+TbUtXYJ/JDril",
-	"TGidnyVhG8yj3pD3t3ZDBc35DWvhjYCMcENttfjptkY6PMeM0aSu76m+GGiobuFHPtMaGnrIAG5OcpGf",
-	"k6MhxkPF2qQ8hrvMtkNItYVtWK1o9sRbjjd3/yTqj/0AxvhzN+Tnb4zjXF/lNC9UCNUfkuubIrPgMJ5T",
-	"Z43s1aQhLzWH7WCss7dbgRG/rMdxSqRgdcaUwuZ6pqpZCbpUc5m3tNWYbaTULlfFa74UTFnRdhYXs1dc",
-	"xGwPF2aD73U5N82VnE/CLBR7pjC6qMnjpzuj80AHsIe59G+wjpOvSV/duCcwSEtdicfBbgrnicWdMjRT",
-	"hsFLUt0mObdPkcc3G6dpaSXIitY1dLdqW9OvOSxjtHh4bEHGw/h0HSHLWxemtIZ3qy05qSHN1JbUh+6t",
-	"LgUo3TLAu5SrmAYtLuN5y/FfnssmtJhTWtxKyyNupKJDXGSOIr+Iu+wFXe/hVymBH+7eqNOOFJydyxvY",
-	"VCiTEEhCnBaK37D2OX/gJa4rRsg6CBD9+T/NVdm8YHylfUEES/F+H9yFlIbkW5I8F03dLaeM5kXGarpB",
-	"BzvYXOxASKhN4mmdKGEnVfqiDL4CzqhNx0i9HRd68cFuEJ5TMpBuuOC7O7fr8Z/ik0AiCUtrjIlFw+a2",
-	"Nyf1+15kNTkZDfvNso79E7yw3Q5/trEQymAq7sLWobnddouOLF263a6j6KfuMDabgKQ/I5EEbN+fbli2",
-	"xhIIk24GsA42N5MC1NNRpXzXk7BTb9wOt7UfZ6pJYVK2I5uyNW8Be62FVryUMq2p2bVdTFYyu2YZ0U/2",
-	"63tFhv0GN7bVk4UxT6W8VtZ/4iXZdg2AuJ2NKudXd/YvsmD+fA36kMO0aZ0Rg10mgu1Yu6StuX4VISZn",
-	"2ZOSMAKUSuO5326GzKmpJANtHLpkOuS1bVK18DxBt1Ad/g0soGKrzDKaFBRTFG4wwARjvysEpMl4qEAp",
-	"KFwlLJDb9SBaE/8rcH38LjCpR9MXDtw2cFcL3IMtfOjue4mzrOkyrN2zYvlahl8N1pneJ+cI4ixz7G2s",
-	"Xv3QPgwD82l12+kNeM3DiQotL13ug04gCzhiaUi1hVdfCLUKZa8E1I/drZqaL2fR5dLUc0vq8vsbLm0Z",
-	"bODkimypUsWia0fApVHQtoVESsXr+n5GYbsdnJHFwlId7EuQ5tvf5/b6hon60/LveHdxu/z18nbHw7Hb",
-	"V0ssYftJv66bOrS9yZv5tjBk7Tz+T8HUHtGRkqY3Ulu0HQm6/5Fai3gckTFNbqiIWXJk4/pH0Aa00L/Q",
-	"32s77KhMSdEfIYznUZ5RoVw2uYKHWcJjLaWPVLFcygweVyk9evTo6NEj/Y85X1J6pGR8fASGLNcv11+s",
-	"5jxnRymdsHRcIVo/FncaDsSZ8OXJcQMD2YtkyTJYO14RR87e1v/wbjkkrnxaTbKrMkQw32NsfzYekTHY",
-	"RizT61tmcsqUgvMbE5mRsb4FsmXGFRv3CfyyOgUzAPRzG5OvEVMKZPY38PsJP3JA0TQd98lrW+pOYNWK",
-	"zOkNdBDYQFwNbmNhobMbC+1QqPweRNjFra4l5WRXpcNWZkNDqof9NwWhHm4K+2XURNxzvcLHKS4wwIl1",
-	"VXpGR1/5JXoEIVkMpqxwGdQzyRSpIOK0MglBDaxvdmTXg1l6qgVG7c46CKt+GAX0bmURBg0vEKD4+TF5",
-	"dHr2HVniEyRhOeVpIDc/XPP0KqeTlJ1Dl4oly7DvykYa0Ft69Nfg6NG7q/+4vOyX//iqJtRiAu+BnXYY",
-	"dFQkBn1DkkQGj7IEPTwIXCAXWlTWNTOmSZIxpZWia5Zonu/S8AoJg6n8SRJu1AtREC2d17LQrwChMmfp",
-	"cgsDLtxfRbkAXEPZTqDxHhdQdm8oo98EIRvCeZ4ZGxpokwvs6qyp6A7dwByirOlUiStzZOOdk2toUG5u",
-	"A2P8HG6e81wwMqVFmq/JMqVoUbXudZEWCxG8d6hDlzD5sMNwkDrlgt1pgNqGFW/8VkBbfel9GO+MLsJZ",
-	"zK9B6rFsTdxDEVnSfF7+mwCZ0kR/o8+FUQPjYECia8rVDIB0SFI9fDQYkv969fyZHYJwYSKC5pjJRNY0",
-	"e8I+UHUyXJJVxnNm57lbgDc1w3jp1SmHex5/DGdkcGZlzKo+Ft82FIi1YzXx8D1QAjASt2cZ/x7ooIE8",
-	"KsT5QxwjyvMNrMNzKNpaLPM15r14Dd81CaI+WYJn3iHOWRdGXNA8nv9aVxe1ZOKxnw6/CywgMFW/3eA0",
-	"jEWwOXnM3m/KFTLVtyaYD20f6pMt5IolTbmTbWmpoqWY5HXXvl/lPE0110MzrTzSOxIzuGVDne+3AFG9",
-	"Zv6AYd2Y7bmTIg0O9ta0f5aZhZ60SJQ4z01YYJqwcx+JjJpaZzyav4UBo40fvrWKBDWA99B51hMkHoF7",
-	"wWm7xQ6Vy1DcBnCAlxZRSpJqoRsuuF4wHiCsbSTsFxHTxrmW+Vn7EDCyVmWk2+CrTIebbYez980uX7B9",
-	"NLyYP/ZKEa+HE1yfG3CTa4blSN0af2xADYIe6eZQfdcP+hc+2mBXiMH2TUZeIk5Zx02yyI67mgaFj/4G",
-	"bs8fnWm34aEp8rnMDqZEuIY5qqZ0HYUnzsl4CVrD5XjteAIcnngNXBpHsc/dloZQ6UH8A/O91nSRdkPZ",
-	"LMF6AlVk3fKPXGOGrbQHc4mbfrYt6pBdYpKDcDEH7iATzRZUxbnbS6+fiH+2Vw2UdhAxjkO9KhYL+qXA",
-	"7G5OuoHVtlU1P5N7N87eHpz5GVL6QWg1eBKmDMSBRK4EDpcsQHFhCUcA6SkXxl2BQGPBfXgp01TfCHcX",
-	"2mfBRm9WGpqHMZR/PDz97vT7k4en33nx/eHueK0dK7gthWiNQP9mLkt/GuE5oBjTBQPMrLHmnqRI2ThM",
-	"nXpP05foEtgXOxPLofdUi14W4jEOsKXV/7Debh9RbtE+kJ0HzhDngqv5nru2bckW7aDkwSo00XZ9sOAC",
-	"p6KgYdGwzOQsYyqQwGAT8duWQW9T3qBtynctE1QSu0OM4HPcnS9rCALuiUjSBv7kZSEM+kkz1vIGlrLF",
-	"yHdrrV7w5bQrJBdiXu+4HV82JbuXzBdAbusGF2BmXF/ZYR7AxjAts3iMedoWseDeKkv+LGgjqACL55Ip",
-	"00UfX1dCfMOvCU31BNYt39iMy59bY2eS0WvEEG85rvUZhbfIOXsmgL/Pb1gGHWraH5heY/284QjAD99h",
-	"QAOIs13Y5iFERJAiJhIbr9xfpNWXuOwh7GzxRLKPywe20tJeyV/lmCV7VLEgPAwh4wbaKJ8BIqgRB4ew",
-	"CIovpFLBiWvvdv2zYAVikxdC4B0A6BsMOyAuaZZj28IShgOkcF33Yaz9915gjhWCKGURukGcKZVc1H+D",
-	"I7I4Y4Ez2kMfqg2yKJY3I4yv5pIohkJomTHIX4R+F0Et01Bsl6ndwVdqgRJgDdWrtJxIc/QH9/gAvGAO",
-	"64tgB5zrP2yH5w72k+sKvQ3X0AVUBIcJT63U8+5K9Pv4nraU9ToVs75OnL3PXxZiL93TpvCHykKgwXe1",
-	"bo/nPAYR5dWq2fS1XtSbFOn1XkV8Dc1kXGYRpKRLksgI40Ig2d7ZQ64JN5cafiBlmpeZcwH9v41WbojH",
-	"4RJ+XGkEqr8VSZvNUzyN3zssOG/vdH3q2VeewRb8yKfTgECrOoIP4N49cEqR1wP1ION5VmM7R4AVP0Ev",
-	"QNv+qKX5Zzul+hvfsm+qmclBbia7pi/iavJYOIDaq+XMDfakLrC1zIbk0Z9k8Zzf1Klp5QtCCAy1Yn0r",
-	"k6CNDbZkQhsvT9F2aZ3ZWYuo0OwjyYoa0ZoVwvVJLUTCMrKiayIzAMNp36AR1f0AY3R2znQX5V0j8xiD",
-	"3Yq+hisCPCf3bvFtZ7JJEtvHjScSpnIAxApn12GJoqm1K60GIhhLQkmoc7klM3cmqLjYaxC2Iw5+vume",
-	"NHWcJcSDlR2RmVM4gFELWOQOJIh542yhjTQWRlOWEJqTjKkcPAMAEWdyzemM8poquZb1TxbwxqRX6s1x",
-	"bj1P5pj5BQ8bux0sa6Am9qmFksUyWFBqkxhzes2ERR/ciyo2G3IjUUKV0yxj2LiBK0iYhDRkiUlirK56",
-	"NpOL9kpYSuPrIHvA+gy3QrHgVGYx1PG6LmXLlAqSSKaIkDl2coQ8II7Srgxzr3iakgnzoTv3KIb3RF9d",
-	"Y+i2AbayvF3/sE1931PcJ1MyG6wu69hOxtbYtCmyKsMSByHqbiRSWzbXtukCVrNZtnb1azCLNnv/yq6+",
-	"wt56AhmnaViIwVe/ixxTPtosNDxrN1vLsPatpWjwusxYbtolm8ou/Qcoe7uAvunovM6Y7RU1YecoL7gi",
-	"KZvmRBY5YQKvtQOVn7UO8VoS2njdjgSm1ZwFtKyxkKsx8erFfCBqIVdGBT4yh3LV6qB3HdiLsgZoQyVo",
-	"qpXtxmfTIk1/s0gnG0dssnuxVQPqlYiwuCI5yxYKoBXgI+zwoOr639c385pW/I6m3YsdFdMbWycq7Sr7",
-	"Ffn8mVw1VDRVpxHLBQMXiAWQqE4pjBfzOkg9kBZMFyy0tB2QKPowK9W2bh3+G/1ztJsdpK7tzMUt4kqp",
-	"yl+tRbxnaLUIHLMF9/Wy/VChEBJ7aOjLnSsCTfqE8RHt22bBdXDeyYRupW7m9XtWi+jno+1uVK3kCvAh",
-	"z03+vEmvxvVbc00rMSaU6fqv2satYU7C/jSNWcvUAwjrCl1aZ1Ldf8RRj39hO+Fswxampm6HyDTRpgDm",
-	"bS2wi25bCBWL11cd3gaRTYtKwOCAzdAnhAvDgKepesB0fs0O5/B6rTqb2ksq1qUqnZmyGkvK5llNb1s4",
-	"gQ7YrsajWwPcYrd/siZg1IbKtQyztPNOGC5q97BlybaOjzIC3KYLADL+Hp7a/TuzbJYKtNDvLfZcKQlK",
-	"tEPLgn5rCmAjn9qRp0NzeM0EFYcJECZsEYAy+Y0mTJPOWO8YtFVL2M04bOJtRU5yJrpFTjI2qyudUmkx",
-	"C2kgai6zHPM0QXxi0WkN5oXadCo6Z6IqlCaFGpehD9C2IcIvnl3A2/vkB55q7iSo4akI7ixrIplEDpin",
-	"vr8iMFl53r/PEITeMt+VNUP/lVuNOfRqnKEptoDk1q6RzIKLClZ7VONn7Ygk7x9Fp5+GsvB/t5Wgm871",
-	"dRMakIf32a63SpjYDQxhO+70uti09iG7CF8bUdoFsXDbw8+2MAk32u7sRtIMWNg/0rVBvdjWNboB/uzo",
-	"6AuVuYc78m5wEZ1hHzoc7FZ9LsIneLgJex4NzL72cD5GD2NP4ak5tGboXe/3bfijW4ADn34Wvudq/X/+",
-	"z0IItarV0aDCV3s2oTjKXYi9s2RaZmzBK7h41dSDTmLrgMfSQaOrObESZXiH8Cs3oZWjEYatPdAuras3",
-	"nUzWQ+j1nzay0A9zlaop3IwhzeAfpcpSJaaZbFnAX5co5CpVZzL8ZsmthbFXgWPXnkoZA9SLkKp8zQgF",
-	"5xfEql3dkBT5/C71iRj8KjKer18B7B76XV2fpa3+XRcvnpBrtgYYsHfa0H43BmX05CE0Raax7bRmIR97",
-	"E0YzuBnMq+d5vkSOUfX5OglV84mk0OjUPNgnUFBvcCcUJgDn1rllWtpBITa9xkgR16PFUl5zF30d9ayx",
-	"8c6+v6R6XPXtLcDPTGUjyKvLnXYzhaAgJm8nkinMXII8erpQfZLIWD2gS95fJJsILeKGCeBoi1A5Y+f6",
-	"T7A/RpfiUhyRb7+9KPK5fi4G7v/22xEZX0CxFP8LPhmRH2CniT2Yfr8/Rqcf9c7NeBECG0xwq9zGXgri",
-	"722fAHKokz9gcOASlixbcByD56Y72dfj90fl5+NvznEHLLXpbVB0rchqzuM5yWSKie/wUuhNhWhnPO/j",
-	"8p8k6ttv8TNKlhmb8vd4CGYUPA4DFPH1WMvpcUTGWSHwvyx+N/6mTy5shE9vhBf/jqkgEyzKS7RRynOl",
-	"p8IT/Rz+G20xnM1TrnI9H71WMgZA4TH5ekhySbS5QFiqGDk++wbIwXYJQrMNIc7I+IO+hCNSJq9ExOSu",
-	"3I7NW6BoSL9Gk/UYWg7i6T8wGEH/8YdCXLlYJmyMDiM6STFgOQdwUk1NERljWtDYHBrTJ1kB2sEXPpbC",
-	"ens1gWH0FYYxstLMXjm6Gv/0ms7G5+hT1ozhCGD8ZHr0mzbnxuTr0+PvrSc7IqfDYwxmQLG33mUhc4ME",
-	"V/ofv+nDCM+kYHaYGb9hipwMTs1sX7IlozkXMz3X8l5EskC7kyi5YIZjQYYKMn6SsMVSQofDo1/Zenxe",
-	"SpFrtjZvcR+Z44KqAAE8waZTFiNUyfEpmcsiU44qFlyTxYiMtTr5FMkCSMD9++iFTHm8Hmu6rYSrzsmE",
-	"raVI9Lag+//0+BHu8/gly7P10cU0ZxnSBgKnRCX2DwoeSH31YDf0xqZc5SwhtgLBhqS1gLGytE+elCer",
-	"LxkpmAIca7pcMppFhKZKAj8IwkSxsFs9InwmZMZwIWtZkETCS6+FXPUvBcQDYibQ78kTLb+mgA/eu1jS",
-	"eM6OjvuDUjZ7n0EjTlNV2/uVsaV3JLY2BitiuMAaC6NTQA3HROZz4sAUjb9Eszh08ra+EQzm9l6ZG8Fz",
-	"UIx6w/4AZyGXTNAl7416J/0hTHZJ8zlckw+0mP0LNBHMHnE0+CTpjXr4LaASLKVQeLUeDwbGL5pbFGX2",
-	"Pn8A9wF2K6Raj9NX9LW9RWlIldkqc3ySw73T38i1CGlubkY2x7GiCPRGb6/83f9RWjGfyZgpBcm0/6k3",
-	"kM6U1i5+YznF7isPoDipfkvM1x7QlYLEMMik+GmxzNcmbzzPii3Qhmel6IrnLL5GvgWSL3MyFqCqu9sf",
-	"ELNKArth2UQq1rixVx/zxGIq4MDOBictX/L26Irom2NCFSNYPXIp9Mphb/eZgJA5bqV+pX8pwy6bdxye",
-	"rB5Tpy04QVRDVTdDrTkdXTP0ndVwm8qxP6japq/QbMtHHoBghuzDHQ/aPNTdNOJf1n8Yc8Ados2xfVvx",
-	"pveOB8cPj4bDo+OT14NHo8FgNBj8s/Sg/qA3rVDZu8HDR6uTP/6aTofZYDAYDk4H5n8zBKa03U5Fkabo",
-	"Oe9ds3Xzz1Kq8p9loQXz8fv/+5f55He1PbPhoJyZ9aWxZSrXBjwiYzfyGn+GE7BdTjdqlq48aTvUG+rS",
-	"hY1R5WcI65FufdJuBLUFKoDc5gDNXyBSopzqyx5vC0RuSlhmzCqekQW95mKGELz6OYj2KZbemNZlgTTA",
-	"vfnDcYTR0VVEzCbiPezw7kvesE/qXfTVbDxq1YfMDYSLDSTcja/ZemwXbvQbjiJeK0A8Vyyd9skTjEDC",
-	"GiEfT4oYNctrtsyJkCuLY1jlRKRX06u3Kyt6yhkYY1cOUPIHiWiC7ZksRJ511Niauso2xLdVKxua7W7J",
-	"hWG3KX8m4gA6hfasIXlZDAYn8cmAZFQkcuEZ+kAND43CDbeF5hN4nu2UKjihw8mQtif42Oyxd4oBMFbE",
-	"YUE4TThLbejUDW0eewDP3Ea9pzJ2wNJNz7vnzCzuJD5+MwaOEQ4dxAVLOPqC/Jv2wQd0iNyiAIGmbWHc",
-	"Wi0zFFnJLJ9rHQysLeedMXmxCBYqBYgVlWslwzaq4CqPyIJmWuBB3gIc/rZcwS/2lStTMCJDV/dp47Lc",
-	"dO5+QC9hqLscURTWfWYs33tbtIFduzWDL1J6fZ5i5/7kjR7xBMm4mSyfyfw3mWgLPDkAOT8XrHQr+nmK",
-	"pRKxj8rSjX6F3dYrK76KhOdHeWag7+ptBf3c6wxRrO/ZXIjqK+DpNvZXyHCd8jRn2VuAeLmqGHl+v/Qg",
-	"QGDAiY9VbQaqX5GxcYn2oXyBJWMD+WQ+HWP2i825nrAZF0TJ3VPlUtxxrj5SgO2DE+egGO94vSogwtH5",
-	"/U1DchGz6oDtMhoa+0E2vLAQOU/3eOHhrFMa2yRFQwt+YSSmnYJI3inJsbyrh7TuOfwSSp7KGwZRr1to",
-	"rVprbJadCqAJuf7D5FzZcs3bqIeJkP53Jg3rFgtS571R79H0+4fJ4Pvh99+fxt8lD88e0eMpo3QQn53R",
-	"ZDA8oyeT6el0ODmeDCbfHx/HyfAseRgPzyaD6WBAB9/rQ1v2Rr3ho+P+oH/cH2LM9YbLQv2Cr6jA4GvN",
-	"5c/m7VHsz95oeKylq2ms21M3cdNvDmsxa1m422BmIs/4nTyM7u6AtPclk8vUWpRrRRKeRESwldYULTyZ",
-	"uz70FAN3B4h7c3ls3wCjG5bxKQIzBk3hZzJnZKyv0zFJtKHLUsXArkWf8VoWnt84pdj9nuZOzzWZtwal",
-	"M2MeTmf1zsGZVG6duzHpJJPXTJTKijkdpKO5AVA6HMkbEoUiFQBbNPZuBwp7yZYyC9KYq4IwLkdZiINo",
-	"3I+tTaptVi5s2BxLS4BOSCpn+5FZBdmsVs3wS3jvX8vY8eTPcK/4MAT1aomHVV9/Q+FDV41e5x2XqhbT",
-	"1QGasRRxOx0+XuPggGjeTQU43N05gWz/4Um1c0NP5TK+fpeyG5ZikV3ME2MPWQx2WI/LooMLNp6mzTeI",
-	"hEY9Nc7a4T/LcnNzOWFbCv1H87j45GsbKvv196MhSi6Z3vimUsYU8KkxnGzu1K5rbCNxqschF0Jma9vT",
-	"TfGEmRhRo25gAP7MTagYSsa6vbDZWL0VzdhcFoodJROE1CgYirl7eiEAlE8zCQaned0jTXVWX9EHiYUZ",
-	"NGczTRYGldM3OqPeigvB7D1/SF3ActhudcAJwINIajtYrQZQStJt8WwiwjUC+sEH++dtrayeMSeq78WJ",
-	"0rwn7tWfzpL3alS673h3s71c8VXDcY2MoMEkzL3fUBcI+Tu/YYS9p3GerqGjmpySsZY4Y/J17ndTkcoG",
-	"mldcqG8iMoZ/jcnX5ldrWWRErkRENLO5kI3J/7HMPL4UX6cs17drkTKCsv+bPnkDSR5lvgwkaJkeOOiD",
-	"xJQNLAEmeoZkIW9cexKtpaYS3JSQc7HpN4U9vAN5w7SeLzH/sY2iUY3ilL+8SzTH3V8ANYtZWnOKCLg8",
-	"YZvCvLXA+9FsdLt4TkdmviNj/ggUgkgtXbizFM2WgTyh6IAid+itHqDkx/ePaY4DMFbbGlQxrDGE5FL2",
-	"fplCIzhz23VTMFuVdZQb4GCCNmF+wrOG6XJFXEne37ASd4cq7R6/umN2SuvMA20bhZ31Q+usL+uLQYLO",
-	"Mqb+TCtFXbWOflRbpWjW/swebKhhvqqK2DcG0wgIf0mVWmn19cpTNK3eaR/DhaIOXmqVvag3h5ugl0z6",
-	"ZlP6sVx4BXzadE7z+boCi1e7yntKYSiJr5UaJlye2wQTYA+kkXkSwJM67tOg3LHf7shBeOIK0POMs+Qc",
-	"ahbHo5ypfGxKnWneJwgmSuy5Yi8xg8pUh8YUykYop/1JMxJqGSrMB3uTc1Qyyaj31Yc3Fy9/+uX5769+",
-	"evfi4tWrN89f/niryVtBIiYYWrdd8h+8zbyXHIhSMCFXf5Zi6IDCp/tpldKqEGa7Osur7rKoLnZZcv2X",
-	"mTLhLWAvSVdJn/C+AEPG/GMji6Iqo/Dzu8ioztkNXukDV2QGsCeH0Ff1QqrIgsZd7uouCsXUHbY5arLf",
-	"99+/g6ZB/FuzurtmpQ3eH9aAO1D1CV7duxSLSqgkBwcIVFziKnxpeRp3lHB38PK4Xb+Cyok4iPW1YNmM",
-	"Efh6VCp7lTKWBdbIsQSyx7AihSAJQ5rsOXpeMraQkKRrh+mTC9fMtVzSpcC2NoQq4q7QkPMEKfVgormN",
-	"3gibcQSb8R8B6eJzomO5402FQmZGfbrdg0UQhaO9P+RfTbc7lCA8rpOELbQ2P9rg5N3xvcg7zQTc2GOr",
-	"O0m3O4drNZ9+JIXsgQdRNguh/16oa+WhxvXJG9tVe04VuWHZGgvPzDgR9rEuIbqOBwMo5MPbxPSVNskO",
-	"23Zq1en23MNuOoi3x/Zrf6sXK/SLveiVLY2+LoBfIGFmZCGYNdnTSVp6NTJGk+ciXbsPjI8KntdiDrLH",
-	"38JwV27wZTFJedzfCH9mcqV6o+PTweCg/hPcvlrfSZraQ7MZAbZB4IEyW0w1MUKBIUrpp7t3d/AB+Fz2",
-	"DLBULvegn+f5kgkFHd9B4nlNx0xwxZadQml0msqVKebWe4eo5FGlIZpLBMQkEXJRATXESIlCWUag6Ll0",
-	"yNI0PSdjkMGmKhdvAazFxYzGKlPqranc/f/6hoG+Guz1B2n9mdRK1Cvo21862T668YC54J+HmwMl+gYl",
-	"fsJ783W2vp9L07Rf2RUlwoYjh8o5TTlVmHVvGUDPPEa0Jb8FEbpN9Ie5XExUbnHnchfgetuLk9jgHWmi",
-	"O8ozPsN+AjlfMJXTxbJnEkOvot6soBkVOQN6gyp/fsMgNByzEeRELbH5JNQBGLNC2VzAisP27QdsdQBV",
-	"y6RED3QXDstusE7ZpMba2xa5E9hhU/suGxXYi9ek5fyin76tVNe+1le2wlSuF7iNr/7PU1c57Ne/l1+X",
-	"ucSe6LmPwIbMmu7mkvggoIHBswNwyZwRvdmwKwYtwJSu4XVt3luptPQovM1VvcU+7qqV2a7kEwfgeTdG",
-	"+jf/fGb805k3dlxAMjuYnkrLMVHXckAZidyfCfbWV6G03rJQpi+kIyFztuMOggefwXMfP1PhOdp8fuCf",
-	"IyDkjni/eepTZafShSzML8xfveP+2cCHex/1CmX8j5CjWinCi7MdaqZZX2/Um/Aduaum+b/LJDWa6PMi",
-	"hxA3lonmc56V3a5HrmdXJSkSk++x52glfXNwVtEPJ63KD4NFKoe9Dh3ttojzw7MEGOIg8X1vvNqkSwM8",
-	"HGB7c76bF5/HtQ8+xG55zXefe6y3V75V+fMDOcvLndlnK/YQf94Krnbt5CjhKjaApnd6UUNqxlaBNt4L",
-	"6DKf6ssCr+xti9lMrnKkezrM75hm+EnJCDJLi6W+YEtiMs3cqWm8oFRRUTVbEFjVRqulEBj63ujjzVxC",
-	"2s0q02viFkMIF0R4DiX+M5arsv4fJfw5oYLIJRP2inSNKHDyCEo2hQRaRZaUB0AA4CX/06nLpi14pAW8",
-	"eQdiShhNjrAN/tEsk8WyWekqOxH+HR/ueg4bpUgHTGuEvNDeYq3+TPuQpf3OpE9jAys92sl3Uc+hw/VG",
-	"PVnkUHuTqbwpDJPS8Pdn5vsFUwj6Dto6AFFyRXIpsX2IbeARy7RYGCfawcpkAvUlB9VUNg68yXxH8onw",
-	"7qDZzOkVh9BanmvxoYmVILFC85GYFsq/qn/0vm9bLeIxQFvS/0xr+g5XbVcutV29HVLhIWvuNTd/KhOp",
-	"UZJs1O1tSxOQrqMPt/jXVoUf2jo7RQ7YWkn6Zxu4JlucVyemBvuKKWlr0peZTArbjhaSIxTLsKBknUqs",
-	"OFbXhZvL7d5Vh0XK7qGWcKPELliTZ4uo7y23u2Sq3TafL+gOk59Xjldr891Vej74kLglNtp95U7sZfd5",
-	"Pz+M3eft9r7b0d3281dRnyL1s8w85XlFM8AGRHxCk1kA0NhlYPVvisiVAemOIMNDkLHh0/E5ofgzp4HP",
-	"+A0THqAqZDkkgM8sUDCwjMQyy8BBDrkQBsCZZCzJ7K/XqIgSLlSu980it2w234MZgbihfo6F6XcGj1wK",
-	"C/gbuf675imuCPRKxBZsNisDYaeNU3m7qA4q+gxPf2MkXJaVObB+kR2+G4/WZY+1qbXTsr5C1ncstTtU",
-	"0phN//jQYwtAUenRhP7vSqh1DwHWNU/sI/LzYzxbB2Sgyf9PDE8g1HNL9tYywQpgQ+i7hd5dXDSb8iBo",
-	"gr92vACI72uS8OmUZUzkEZGCLItsKZURD3gDawq/Zsu81mNzF6q9z2rPC5LrS8roDu2J1JzAZ0mc4B2i",
-	"RrCQYnnf5GifvC9yvBBEFrm9lZx4hmQRK+AtG0KSoZbo3j2G4pcmJr3EIs+yPE9t1TPcUzNEIs9kMZvj",
-	"pQAXIr7HthSwUOAhAEnYhvui9ApJHX9kksIUEE+DwV35SJR1kfJrdo/SzoXXTAcAo+hHZRJZQrS5hsQG",
-	"UMVaa8jJQqqcnA0GBIKdOV+wWrLANdwzRXQRgKhV9UYn37WWei/tjwJWxS9yhfmq0CMn4yw5HHI1UF+a",
-	"IjtWvDP+qYGb5pB0ybSBV5/A+wpyBI5AFuGjfTLW5j10SqHkcSqL5Cf4ggz7A8LEDUvlkkUEx5mgQxr6",
-	"1pjfLyDjMIMELpM7Aq06JjS+hqywSzF+SlV+BMMePflxjJ5wbPSRE70ulpyb6cBRAJj2FPX7uSyyPoE2",
-	"Q2R4RhSLpUgUhOkX0J0ZewyVOZTQvvdSpPxGq7yv3UfmQad7X7M1kZnFmlzQNVHM6NVMv0FPnQtSvtIh",
-	"oadSca2mxzFTKqTy4gtxG7fZZ4OT10umHFao6eIDjUtQL49KTMqsEP0pF1zNHSCl/ujbccf6/3y9rCv/",
-	"99q6vaVHf727+o+vLy/75s9vvtX/uLz89pv//CrYcZ2+f4IDnQ1C0AAHg+JCN6oyJFzGkDIWM37DSogu",
-	"TCssN6BCh5Ud8Bc+OHp09WEYHQ9uj7y/v9oLVhJ6VsA0j0xj6UrrCp6MyHenw8HR8PhSwGMj4h/zpdDM",
-	"OSIfLntqyWJDE5e90WVv2B9c9qLLHk/gn3YU/ZGSRRYz+FjLBFux9aDZWwQ/1SuEHybspm8bg/X9KfVv",
-	"hvgkX+CTIZ8aPKGnbrbCDbsp4t2Dl73Rh8teVuDiskLsmim4ruBhVcQxYwlLLnu3t5cCGLJDy49SRBws",
-	"iWhOl0smjJPB/dOT8EY2bMt2e1ZVXxJY/7VC3UEFTjJ6DZ2+6JTl69fzjCn9y/E3pr0/tMBiaWJar+Fj",
-	"R/CrrR5skBYYrsn4BWbzL+7o14u0Lv7DOdCNj7ws9tpwms/BEz4ENz44uudp0gpG1iYuRj3I0YDBSid1",
-	"sNCkER9vUMHH0xMi8ArXZRM8xB7Y2317pDeS800bTtype3JLaxLY7ZAG1jqE5PgFvYA1Lmhkuk4C48EH",
-	"/Z9Gf7MedS9PM/zwMD7mOc6h40K7u5VxyleBHXpgPKSNQc5fWJo8Ns99Qd2U6ETBLwwzOKDosg/2cQBl",
-	"evBodKb/DzIDHYB0+ZvhYHAbeS5Ub7RoM96lZVqTlKmG6qpRtPbxsXwDj3M1X3ugoWTK0hQ7cAwHA5JL",
-	"cgyJ9I++/1/n5Gzwv8D6SVO5YslhkwRKqmmRzmj89AdK7Le55K5mXB8ErLraZ6OO4e4axqnnt1HG8Gb6",
-	"sO+gtYlYEOEwt9N4I0AyAS9ZjpZpLktTUOZzbZjruUU1wZPzslknz8k1dF+0FuycqnZ+ZVy2kbmfkUMZ",
-	"MUoAPnDBlV63f8V3QrV+CUtsjYN0/NFuGn0+mgEcW6g5TVNIO5ywDtxQSRHbIOqUUcXugapfz8sOn9iv",
-	"1DqGMQxIryEGavzKxp01ZyIiSjpYdpXTlKG/WAqkVyZmHF3NSMjGraz/jSWo2ARRL2/L+4yBTuN5DpE6",
-	"bMZnQ+tGKwZbr1gsWEYyiDQwkbAOMZSX5oxvDXV/ImJ+ylBwVQh6JkmlzrETJXNxw3O6GwTziffcl6QF",
-	"xTFb5hWUjd3FwzYuPMtozP53FU3E68Pkfn4y2K495uJmZ1EIb939KYM2AxBSN/tzMEWlPNjdiopHLDu6",
-	"RR6A1p/4LwNvOibbV/qiLiZhVzl6d3chL74umz6iowRz/MV16VZeskxf7fr9qqYP5DlRDHtV5xLyMOqQ",
-	"F8sVfVLkxSby3iC0DkiI3uLuAwnxX5KRo14urxnw2D//HP7z+q/j5LviJzlYPsyG9IeT+Ef28+wX/l/X",
-	"TxfP5Is/X6rXxT9W///1PwfD45PTs4ffff+ITuKETWdz3ot6RaaXOs/zpRo9eKDWIvbxA3xB/+DOb+va",
-	"YHKTOAIOfvcEIgrwXAEnbmAJfBJoRJg9I9QIg04CqO6yffCh/MfOtpIgkmr7SgrsJVmObbBgUT8wuiCx",
-	"2V+QdgBe87q2khUx1Q5C0Tu9A0IovjZdPL3RtQm3x/7XIyU2LXbwbxHV20OP2M3iZY/Eks0P41Pk/nHu",
-	"oSZ0tN/8RV+VTA5FRbVhG70XULJrQ5rLjEFgfiFFPvcdFsVSqxQJzZmtGonCqjm+8BOVfNsFo0bIFYLT",
-	"72pK2C0qY9bo1V4EJgKbqkyPCreZcSoVSyJTmW5ixhzzDLDt2s7OTpo8glj0EylTRsVhy9GXy0ze0NQJ",
-	"EZi/DxO4WBY7UPJCgmcwfD2oPgLFGJW690F/UFP3jkWUux+cckFT/pc/4WlKLUw0iKuORfBLlnEJ02QQ",
-	"8cL1HG+uB867XC5GlLKGDcj5gv1TCn2Mv79+DAUaNGePTa6qhWpjmQ1QVYGU0CXi9ceFD6B7rv1kozrf",
-	"RK68Tfy+fxreRPeqk0ObepqJWtl5wNGlnE65OIyD+okb2sS78HjvXG1vPwW9Sv91Ww9maKQvNKZAXip7",
-	"dKcsmbGMgPXHFVlIfaTbchc1B0B1+LQAyzT5o1D5ApO/NIv9W3wArdYhezyse3M8p9mshMeBnAhhbI23",
-	"/gDl/ZBzyDHyomMQlc6Q7/UazzRFs/f6d8PoeDAgjorA9foVPnNrl5Zy0SroX0DRWtQDijJI+O/KoXul",
-	"0PTE4VIqnlt4kGVmovZrER9Vfrm5GhdfW4vYmz5M+n+KoK4lGk9QdxTCDUqyRcz50oC1LZKBb79X8O3v",
-	"ETbE7epV7X3woCIqP9zhFU3uRGAXsNVdH9dC5RICD4wmpha8DBhqLRQVTG2HEAsogXNVxvqFbTXQEijf",
-	"Lfh69VbCX+1/Md2xudnd3JKO246Oz5DfdsAfWcn0dymTFU9TAwLRyWt54WjifryW9bfzJirTyf6oTH/P",
-	"aMzIL3K5xPqJ8sovhz+u3t4hJWDzmS0lYHBYJeBhKyWgboesWuCK0/8oAIDPXLdf6dE1g331UE+ITFgq",
-	"V0A+lp/KdtVff/VQP/1Nv7yJ/61kdFcyBverZPSePPvHEUxy2KtTNobNysZgS9kYfCplw6Q57qNrnB1Y",
-	"1yhbfJTiilBFKFzgX1ofo4sk0bcm7ifJJaFo7kHdRE6vgePldHoHgKBm3eLBh/IfjZ598FmB4WmmaPsD",
-	"TWSytvd80q90Q4XUJE+K/U0RvdshV/5C3jDvejtgH6UWaaKO8g4WBPBocyMI0Pr47qBWtlCFhK9LNKih",
-	"m2ieh9dDn+QWn06KmBElFwxIiqWKITSZCqqPpj/gHRDF7kMdNFicjcpgp5Z9HvzYfah8/0YT3RNNtDtS",
-	"aC06cIkGF1nh+qXdY28yjDn7yHamNBLhEu0VcNiLLJFxsTCUvst7uqDZNUu0qiAFa/KR/mgH3VETeTHB",
-	"OBijQpFlMq0NzMhsQfNKQIaJYgE434m+2WN1ozfhboBYeqhK0d7/evHjz0fD/gnp9/uVl5v5aI4UFCa6",
-	"Be2FBYF6XtU6QNygCNXZyKrPkdbBI9CKI9ityGrMEUqVyAqTy+xSlIpxZLTaaBiB+h5tKNTRhhIfgfqt",
-	"Vc6oUIkeq3sJnaWYDQZ7jJt69CNXpVEQ8phMearVGOzVG8Apr5/NYZKDrRZMFXnx489aS3z86h+fj9cK",
-	"DM0HH/R/bh94plEdfz6jCwRrxyKNiAiJOEYKMkFAxcSwJ1nNJVEMQqVsTSYFSBmXcLyga0D3CQedn3LB",
-	"nleMwS8mJbQp8CH14+9dqE3/6LHpFuC3aHEtpEpL1prXf+y6vxsg5BJqcJ9pqu1QywLti2G6lOPdN0ym",
-	"o47d8caSrA9VA6O4mKXM94RgNQyYtEY7vjvS9z0bFJrHmmTDyNiI92NF/KwtU6iJkaJ05yPGkldwsOmz",
-	"ZomHg1w6q8/J6fAYKwjgZiIxgC2KbSixba82DnJHt/ZHhzk+nAn8iq5N3grSMCpgCGvBFcn4bJ4fVAsc",
-	"WQ/svdmnDhM7Z4KKXN//JTg2FLdwBUnX4LZZUp4QmqM5a4pVoFjLNUwhuSRLGuglaFfyP5d6ngAWORXO",
-	"o0RcoPNwBDPjN+z35f2QywVJac708YL3BxLMeJpi+VPA7ICpfOrzvmtp3ms/cgidVJRMb8C31PYC/oEh",
-	"GPShcN/uQaBtguBDGA9L84DpD0ukS7q+Hwr9YU0mVFyTPKNCTVkWgaVuk3nJC6RcVzWHSZ+GnDVP8kQL",
-	"PezujOWY+ZwtFEtvWACKY0nXXyx1AzIjKKg/+BumlcAz8kzeQD5uRNyD5PS74bA9yZud/sxJ3lE7xdYO",
-	"UMIpoBiZrOj6sER/I3lyX9e4shc2NklBgUxsLfYypTEbE6rV7GrCs8vNXdCERZAYsdY3+ITZXIiAGqgX",
-	"8qVL9TeZFDNcPth5sEUdK63/IXni3DGfFY3rg08yuvJp3GF0GadlpdT8gGS+Mu++v8ye7aTRshLbdE20",
-	"FtA28drpXdj8j/95eqgL5Jkt2DuMt0EEFSs4eHo/USx7MuEWQieyyK1VK1emHIV4oNgl2aJRSmiOJfGm",
-	"WlRpcSenhOmRwSqbMDBo5RS6/rxB+MMlSrOxs1K4xZUIImZXDV31WdTPl9Usbz+0TI1xgaNTYCjcg45C",
-	"7ocivXa80l7StV+XLHKAq/RKLkqfM2YUmaBc+3Cb6yaBv2yd27G1TV1+22VHn+OiQ864N1Ui1oS9UeJN",
-	"FXhnDpChYZxCWnBa85wodsMymnqlBzID5zS2lpZFmgC+KHLYHcSGKflqBDuwBWNfkFe7DsveeKV3hmT/",
-	"kFw0VyqGgrauWlCuBKSp3RMiGx7IbkeyOdxtcAK9PC2AX1lkywPQ8YsyijJh0MAB6/+NT2uPAsQqiT74",
-	"gH/sKg/mmlFgQEWYSMrLDFxqRvL3iZkExnUYvWFaF4M0IfCflQYn+ZWtjX9X6+eg3J/jv0PrrMs9wvcd",
-	"Mu+opvjYQDSAM9DC+lKxJguZHbAM2Y4MqsN033PeVY6896Ydsqbo85Ml3eREXaQaD+FLLK1YWLK4/5Jm",
-	"u4X1DXggbxEOSQuTa7zICwF/4scRUXwmmHFsJODRA6lEyTVbIwYV4DjD48Z7EMwhwZjoQUTJAVrH7Fka",
-	"j9Pv2iHmi+FXB2biGPb4oAxrwJSxXcaduPcwvUrcFYMeO9iFvSFBFizPeKyasFp/M4/sApSfM6KWVBjU",
-	"AGgt4iDkNbcdHZ/Ox5H5e3i2cH9/l7g/TwZHCV2r8Tl5NCD6L9s5ou+NgSE4wTisH+pkhczImIucZTc0",
-	"HbsuWnUJXDlfsJfaDq7DYod3vR0ePbpCJPZBdHr79eK/5/+d/PfRgosiZ+q/j+ayyNR/w4S/CaG0B5Hk",
-	"of2CLWvWt/hKZom3U8P5uG7Wdn21APKh+dbNbIfseoUtjfZAw757SbG2xGbsKc3R0Dw+OdUmsZimPM5V",
-	"bzQ8xsSYf8i00Psy7B9HvSnlqRZop2cR4rIrNS3S3mh4Nvz+kbFntfKtf392fHLaQUIg9dcBuBeLgySN",
-	"/MxnRcbKJh2QNwdZDchU+nO+qDI6TqwtNLNcMkGXvG93vI7dn+Nzd4aj4WIqIW3Oq61JseGXE9S9YX/Q",
-	"H+jtM7PrjXon/SF+VJ4PTRKOzqQXmZ5vDn0hjacCSdtkNQVOSa/n4sUTosfd/6BYXGRQMPT2qprrw5XL",
-	"QKweDu1d2a1fplQ047FAqRK0dy877MGvjCeQZQyNIdsStM720UO8gNfd9fzMpN9etY9+ZQ3oDq/ditA2",
-	"5pnDnTHkcKjcK2/f4G7ArQIfeTyXUrE7wDzoc9LP150l9ovRMzAtadAxH8+lYkIbvFSsJzJZR2WVMhy9",
-	"isifhcwp9kqgSXIEyWiBlOYXZgaHOl7grufmzymjeZFpflrNec6OUjphECswlXRfnUWDAdQzUhdFMqV/",
-	"v4uEZWQti8yl0lrOf+ONpa+HDR9i1Ev5gmNRNE3Tn3EOjsGn7t9AiguZsLRaA7ddFYd7WvqMXUZjUzmh",
-	"V9J4bK9YM+67QqDTzxR3wjPgpPSW+dK8hKgiw0JLWK35zQu6xqg8jee23ZzJCTRI0VBc5Y33QpsmW1V+",
-	"XwI71gpLX9CFuHCDzUYxTeMipXlDcOWZJDQ2nU4dshx5Y3qpassP+6lyRQZ9MtYbqsa2Psk0yrLZ6Aaj",
-	"iQuiCQYuXCeNTWquNhMVoQspZtCZdNEnY1AuxghLDBqB6xXEBXR8FQkeOyR/um4nmvlNmaDK2VJLB/3f",
-	"UGTG7QOcae8uZU2W2YEnjvQSkWmuPNZKaT6VmTbgNImA4kgzbNKHVblwveds5iWDq5yKBMpUT29tyrCy",
-	"c6OguIHRp+kD9bCHYADedqPn/6OX3Rrkc7Dn5oSF1GbFde9sYIvNW9ZVn8HTtoqEsWopshNB+JgVNmdV",
-	"iatliimRxhGsRIOvVV0R9ISqrdc5SWMOnLwqz1kLPDMmvDJAHKaEUO+WoRP75VFJMPqb1/XvMYGmciv3",
-	"8LoBYVxAZLRO1Bk+g8ROm0p8eAH3BuU5ppfYmJHKSQF3I0W9wIHutRGEWbEDF/tlIT6jlkgvC2Eg8g5l",
-	"NjYfysvCZPcfRHHUm62PR98K1oaqTdKHjW9re+mRH3zICtHYFOdlIXp77sKB/LxZIXzFVM4yplTnRXd3",
-	"+sIKrrY2axRTEbN0n5waHLE+pffPghUsgQVzRfA9KXNZ3hH0wkW+XdE19ikwSeKxXCx4fm4iw1SZD3KW",
-	"oCe5Tx7jcNCscUY5JpFTeJlt8q5t+8hB6Jv8jEBJNIz0aQnjVS6XOPsOlKCfttRv5bT5cqcHwsiEVyj8",
-	"O13q+KqQ7/wre5c4iGr90BF+2pfZ7AEkWD04HhwPjobHZqTeloPhYH6JC/Jfr54/I7jKyKR3mbffj+7t",
-	"vc/5mXCrnQvDZA6DR13V+jMUizOWN19Mr8wzX1AOQwu4ZKO6vfrl+YsnP//fd6+f//rTM6h7y9uBG2M8",
-	"qfEV95TCgOexO4XBnC30a0JD/u4SxNWEusERIRzrQj0ys0QTEizwTfVaNR8++IB/NCYqaN0MXorFGwKm",
-	"xHMypTxVVSzz7b78MCZO7iMkFOBqDolkjo2WCDVDd9rxXSkDe2/LIVMGPjvW7caWtdEF+PZLzBjAmZu6",
-	"enSi8AVznK+VKeD+PZi/u3ppN1nrg0VAHRw/mR5pakSYoxH5dgyJBcrUDkAHew8FyeTNo7sHVmGvU5u+",
-	"mzGaeD+BEUHzk1NQG3EPFJYRbssbdQeu6o6hWDKiNsvvlq6LZzrqXRaDwUns9gf+yXodueIfMNh9OHo+",
-	"nbjwq/33yFdoFhdIi9iRHEg0uZPo6Iw99C8thdG9vPrScHxesdzd+3/bR+hW0kWsfbdD9TcPffyGEK+t",
-	"A5+KtRHKimFDCAinsffLFJLrjTrdrUMEh5SInbSE1qvxg1lDkGYZXYeSQrTqnbmcThs7C01MMZpBxKmc",
-	"0YK+f8rELJ/3RghkeSfEoTsaRxBq2wn8IWoacGvL5mUhSvDKpZQpKN9I/+DKlmjb+gG9bbQSU+wG391w",
-	"I2JLgDEa5/yGdRTRpwc2xoBG2lhj1g15QHPM489SDJiP2no07afa9oK/blt4dD5/I8GHHyvBbLabxZvs",
-	"KBdg3uwSj2y4lCqfZUz9iYoY8kcJd+OeW9CM02SCLtB/bS7qyCH1VzK6Er9Iywhdbh5M/Q0L5RC158l9",
-	"LKIy7BI0iX5zSK/mXcaHre0hSw+22vDCzR6NHKhOzG2uI7VtLW8YONU3fd6XYof5ZTdMinR9XrXDbriy",
-	"ZliD5bVtcV0KfRJ45UKLbmtfRIS9j9nSpIuPb2jKNXU/F+l6XFMyma73l253N9aiED7immSFGNlmypUS",
-	"NtOTD4qGt4MPIa3D34PmHlThrliKGgAmW4SaFcIkRVASSyFYnENSm83X4kLlNE2x4V5K42tlamtYlsms",
-	"bpoWVKbL/N7M15HLqJtzLZrXdeMLBKQNql5ntapXxYwOSwz7CGfqgQOqPJSFWyLJ8amBtDA5DFOTNEBF",
-	"ARnFCEevNXiqcgD/fMMhtGxyDUzdMBA5QJrrC+exFFM+69vk3JdMybQw7eggP8CkYV2ZS6RMkSjvlJOo",
-	"lxWiRCw3l+4Xr3GedLgrh4G78uw2qvIeHmXrG/RCEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza0r",
-	"QGo3MueTuBvsMdSR+Na5G4qmSVKhZ+9KbEe5Q0O5H/QBaxtgs0DFRG+RxatNsArsAnPbrkmnFnyuHxUX",
-	"XM390TDFsWjXVsHmMbjovr76oeHAwGXjDG43ltkF1xFSe/weBIYJMOIOPsB/GR4ftufxWg/Vx+PxL9OB",
-	"9aJAB1Y1UE24yKW+u2PWUWUGf5b+OqOrowlczeBTrjVsW2BSQyRRS0IDVE5WgA+oxSdiM9vkUK0AA5CB",
-	"/jxCRPxYihuWVboAxlRIwWOaws+DeeBmqfXQ1i2Bq93p9P7A3tIWydr8c00XaQjLOljcZDnjbxaZ6byq",
-	"+0PhFgWU7To9yzHXhq7FF3pax8PT706/P3l4+l3UW3CBHw7d7CApFbIAo4/sW/hEzoJ2YqJUK2+jykLg",
-	"cCuA4GYdI1JdxqUwqxhdCkKOCE9GxF+G/pQQPcMRKRdyiTlADZjd5Ele6RaODcmoydl2hiZAdQDtfmkW",
-	"v79ayC0kHoF/XEu/XsB52dr1iabmmY/v0y8d5FSsTbHE3xS5ZloLNYBu0FkeP8lKeIT3uQ0FAGD2Af3q",
-	"0Yem0EEs05TFevpXXUetLt1sunGr5JoNlIQ15SRlUMEumNmSwza8fsrFdW23a31fEi7itEiYIpgdk1jg",
-	"9h3zME9/tHbWxm5tbDfrjgtFbnz9LmU3LFW9Vtq5WZHXMdags3+o9BmLeuq66I16r379/QggJecsTby+",
-	"sjvB1YHIf2VrN0bUkxmfwV5vXClKFpmJ0pVTaIaeD+Kx31ZvrwmbgxGhzZbr6kQcqHwxSXnc39hFuRI/",
-	"y2yBv7Qas75XwADDP2pOaFiZ3MY6y0JSuMLvqW81cuHuYI1jgLtfG5bx4cZwHtjc4lYYot5OSjdCevse",
-	"sXP7CNfIgw/4R3OuO/YUuLOb61+au5dMPC7r3vVYdQwvV9gF02Pemg259aXDl8vf3Xi3zjJGQjXFuOAm",
-	"R6APvZ2uWAgQoh3+QP9QpRbm1ZM1vIQnWnPBAuGKjvNxubtNWwi7pR0kwQPjXG+hYf5invySOroY718v",
-	"sj7HqmzQRleDgLKe98qPNIUjfLrv5NvZ3KXirA80dmndyOW+u7OYY959qeo77w9ZZIKmh2A9KNGb0+WS",
-	"CZZge07LiXWFXl8u12lJXKjd1/ArfK7rChxGzJ1ZaV5M1FLCk1q/ebUWMfLL6dFwcHT83evh8ejkdHT2",
-	"3T9No0C9KnvB6POlKVPoDNw1xMOaIf5iImHquvr70oMNT6PnqgPoaWV7g2QO2kQJDGCgAJyL8NzVI+Je",
-	"b9btIBKSNgI5plonh2ESljHHGWh4AlCAN8cvlEPQ97LL1WGf+pIuoSKfB2NQYRXXv4Bc+0BwB2JdN15n",
-	"toHncYcQ0IFNLzyKNsaXObTIoWtZv9vBunq5d2zYZTU3x6d365np6hsB/9xhkznP5B1xFPanxZogbht/",
-	"eG1gF0Xn2/LHV0Ckn0Gu32E5z1p2TW78XmfW+5HllKf1FhQ+FYEV40XnNmJYmO+zGSfDNKC5XOnP8ejL",
-	"WjzwbaJyfDijywQUXPLdp8q7a3ehGX5sZPJdCBHmlZ8rUMTnhPuwU6LfF/5BJR0zjFiQpgSdMAo6NWWM",
-	"lvFinpEYDgAhSskbCLNacAMDdeAyd7AQDVXGsqdEXTt2xB44QB/2yhkfd7xQDp9f4186h8yvcQl17RNs",
-	"jg+eYNNOwBeiVqoXok9+lmmKkpnmxKZ0mMQv7CM21jKJ6QtGjTcCs58kVeRlIbxUESFX+wJWbIvZ3aa0",
-	"V/dT3B19sS6facMnPMRPfmQ0ecpy5M9BQ/Z+KNOyFclVc5x8ncil8FaVoKiXYmjewLn+pnqj708Na/ZG",
-	"J8Oot6Dv9aenx5odjHBritkNHo3OHo3Ovke3fO6c+nES+5+8tIt/Kmegf2TMbTXkNWqyxtJI5Mvj08Fg",
-	"UwhQnnIxe8WhWRx+tsMHvpxTZaK5jC4whaxR6hhZoN+uJSS68If4xwVu2PB4EBzYB1cDUoAfTjP5FxNA",
-	"AEsmoEkX5CgyPW89+MD64nuj45NH39/WOd47pJZUqT4gToyTCDUuWIqKHPyeSEhKZ6gFGjgdrZRhDgj2",
-	"VYAUEew1KyQxDKQOHG77Ra4qOWZ71kbdixk3olk85/t1Wd6tVzxfMoEKkNYqHA6SdySOvxVJ2TS3rU2s",
-	"QwqKJxbyhiWIq288/QiFhMMoCVtaqW/cKKPAJR6skGIvpbLUzQ+bskirPRVb5yjW30YjbSrdDz14tTzA",
-	"sSAVFZlTYD/POidrlp+7LtyaKsb47DiAn8Kn0/JsP2FVRI134WzQwXfQXzFoeK33EFeModlKzvi/Torz",
-	"IUr+IMW5Ywc2m9+qKb1GS/VOE+Ko+swOdxs4Pqj4JVYGvy3Fneh8R3RJPB4tMQB4H3z+xgS75YopvHXP",
-	"jcVYgt7NtNCGZoRM9MkLWijo1LTSQm0nch3M/V9FoBsIPCvRC5Hz1KQKZEwVC5Z0pIVma2OEgx7q5De7",
-	"Y+mx/1VO5inzr9qVzK4RcvHA5yHTFNqF3gsvPvE9pxMGfSE3Sm3L6kmjflk1S4siqUJN0MyUP2Zx6j30",
-	"/zQe8dfQTm5FsiJlsGBsraeq1TjtXR/2PO8RXGhn6eVmoaWrwHQupPsuvTz9Fy29PO2gsxwHdJaH916W",
-	"9QabQ7iOvZ+wqxQYK4IwmqWcZWWIpCyw2kuiBk2Ykd3VJjx/16r4mi1zNCpN22OuyPFgQGiqJGY+VOpT",
-	"Ddw/vCLQvt28+bOwQ5zd8MH0+rX71kfUpXeF+P/Yu97etm0m/lUIoS+eB7CdpCu6znuVuS5abG2DJmmA",
-	"ddlCW2eZsER6lBTNC/zdB96REmVJqZ04/QPkXRxJFHm6Ox6Px99vIVUhqXw1T4xz+5Eg6IPhC4/p1zhG",
-	"DfZ8vMWpujj+MH79/vx0/NfJ8enpxfsPLwcICo/0UcEwOLCLmoPDA7u2N71c8jQtXEluAqHDjhIOvvwU",
-	"skzIKO0xixk1aHoaG+jvZi2vBOaqOimWZva6LdNEEgXEL0DJ7AUQh6/KwL5AinzLFnif3cFbIv184o3x",
-	"loyyf99euQ1UvlTuRyk78qgxny4wc4iw/qCFwsJiwJmIHOfT/uHR2aG32COWgNKvuk0Kz9NuPGBc+O+Y",
-	"ew3Oz0aYOEMCgc9SMDwUT8z+eVp6QaYFj3c1hto375o45ioOU2LYK9N0c56yCYBkPNJAxWMs5hnofdIq",
-	"edRTWCYt70Gl5FvB0Basds4Kr8zaW6qC2R2oskYAEdlJTZmSA3bsvpmxYCEpjWwupnOuCfFX5dmQzWCD",
-	"c8nZ/2RFJ8qQwwHz1H9IBxHiA7XRDUKyYi6mc0qEzSF23DMIi1B9CU5kMln1pSLanPUPP7aS8tOlhivY",
-	"N/1LL+DhNZdTCPsupOzrKqY0xphmKulnmsuUylZshVzIM94HqcV0jq7yVjYQM2sjmEoR3MkkRqQnD07+",
-	"8uggv1cHSaSM1T0b7K3394Uj5JBzbC7ukIilbNvKH/rd24iTfZ+4NKE4FFuFys6BsDc2KTXLU+t6SiAu",
-	"WiuVuC7204kshXjWkr+jtz86ngd3PA0rNpOb5xqOntdcwyyP47fWn5SsSY6c6tL6mneqwMt0Ff91RhL4",
-	"gR65kxBOrEZ28clZAjnLf4QhtJlZPbJbH3+Ms2KuYjeT0iIjs3meDLTbMzb/QtYxlio243pvp0AcgTLa",
-	"ccXWtK+QxnQ+1Lxmv3UTc3c8xvmP09gXn8bO+ALYhE8XjNeGX1VgbITX95zaaNVw23L3jO749jFiIVEV",
-	"gLTpfAZyqzTomN7DfssozRKR0KqkZxrnUTB0/enHeF8jlelZ1TjXagkHv4COMUN3hxOyVuwdOljxDH9v",
-	"qCt2mWpxJYEtYGVWjimgrrIJxEpGKcuUp9hWFk29tmKoynyMtjWUmHLMd9ZjX4e3CbMS0BH0sS9tjFdN",
-	"NfkoQEoe7KgaJ9Str0PD8A0am5XinWCNtzG2DVf/9XYGRm5acD1zdC5mchAJsH+VhB2spzYflESyrYhq",
-	"VxjQXmGc6Ph1OSGqaUeCblZhxVyxhK9YCsBcTMb+d1ULz67+3wqgdo4daFjpZjlUmeepiaEc/s+WzJMi",
-	"3y0xzsoJtVIaq4UoRxdeXaKjyUCbJv78dNj/6fLm2bpPfzxdPwkeBO9/5fYlkO8Yi0Zpx8YzUYSJC/1/",
-	"PavFfR6v9vAIoY6qjTv6vRk4GrOvMCouLattsyvd9N3+ifvmG9dfNMrVPIMRkiHftESjnwsoy/reT3S+",
-	"cxTzNPV3Uf0aYCpe3qWYm25917oza8RUL+6uRN/8qEsNiciT0j83PvKeetWNR2BrqD2K5ReDZ8jIXF9T",
-	"bH9km9xCh4NGp9VjxkX6cI0xhBHsb2Fa8JRh+gbz16iOXqJfIAMpbEQu3SE59tlfpzpV647EP9pb7utM",
-	"ImXaU0eDp88HL2pwLkeDw8EOSQjXoS7eo4dirL/A3L7Dlid08jZazHoTRi4CoXzMCvUmsCEn/rS1oe2z",
-	"jRlLDf2ccN/M/Sm9vQRODHpBrs2694DsgDrUrPJTCYNr0CvKFFZB76CajVxM0oB5OwFlAqgSTs/cRooo",
-	"5LXIyBd4Db2FZGIG1mzpV1jRmhIPRfHEf+r45I2JzdseQ2t4cvPu+O14TcbQgIG12AQzAoZ37FKW1Kgd",
-	"pHQhJCFruRL2Duj5KZeu+L0usFFZEd/xhjJMiIVcGGm7VzUbQXfaMXJbAsHg75zHBClL4p+s7K6TzmNI",
-	"awO3m9PNFsf/wBRTqvWjjt7DeEKqfUBmFrIZuoRLHgFxxWJ+zsPNdw3ZualtWAiLW5QCYaFIcZusLhl7",
-	"vKnZwMiWnWZ0MiGPQ6z5mABma6RRElzjSdzm8xp9CTxksT0i1d1uzHWEaUhM7a8mKlyxBFDvSeIFF1n9",
-	"fEr1jtcqbh31KxHlGirsjpWc1qwm02La9hxORc7eKJ6tHnMOv0N3lmS75mFjXCykmhhnc3kosq5HCR0n",
-	"7dl1iP3pPT3GE38dqlIzoWpzoRosD9aX6/8CAAD//w==",
+	"7P1/l9s2ki8OvxUcPbknySxbltpuJ27/sbfjJBNvHNvXdsbPHdvXgkhIQpoCFAJsWfH2e/8eVAEgKIEU",
+	"qVY78ezM2bNpSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr484dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
+	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
+	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
+	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8KgL0rxUlPNYvOU",
+	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
+	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPMz2+xO6IJcMiDkRpYF",
+	"SReSpww4XC+4IobRmNIJUaXhdUUoKajI5JL8+uvj74fkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
+	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkGZKH5gXT68whyAwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/K3Cax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6bQIrvTc+JesFE+YRbqih",
+	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nkb5NzIkW+wXkAuZBCgpEN00g6aT5fc8UOmBQT5XJw/mbwt8G7KFOLi+y3UuklEzq+",
+	"29R//6UiPPNTWFG9qCZQPdWX48TFikcFrnn5Jdu0vhV/2veNj6SY5TxtWHBqv217sXvmkFcLlsbVGPty",
+	"+z283t1/zdNwox04kSYNJ3Vff6mI+bmZCBWE5pwqI9y5bp8S6DM9Z1SwjOunUjdoAyl8b4QHa92aapi+",
+	"M/ie0ewJ05o1ECVjNCM5PNA2g6wapu8MfpJ5Fn/3QuZZ20vN971f91hccU2buZH779teXT11yARks/qH",
+	"X+55Nfy+73ufcNHw0pyL1jea73u/7he2nDYx1RK+a3slPtH7pS9YKosGbirgO3gp3N1cK1DbrLmgNkqz",
+	"ZcN08LcHTOeKq0ZOK+y3XyoiSrPcxpfbUfaotnxprr3T8b1v7n179/69b0C9ww8r5Y4LzeascBMsm+ZW",
+	"trJ/Ufbn+5csLVjD/aPgO0MIumSVQfHoxS/vXz37+YenDdPAnx0wkxYDzJpSXa4i+2hfm54veYQMF5os",
+	"pdJESbKkYtNk8OXw6/ANGZvRMtdGo08GM1ksqcZ9vns6SCq+GBsTcA9DvIQzoHYn9ziDGxDPiEqIYita",
+	"UM0yMt2QVC6XVD0kNM9RpaNTZdRcox/TPJ90tbzt6HGbe9uYbbVcYNmP8afjwPR1lvg17hhT+juZcQYv",
+	"+F6mpdMIUym0/ZOuVjlHJ8yd3xQeZfaBLlc58I9jAVACNE01TN+R8c3HUF0x9/TyJJuanc3wX4NkIKe/",
+	"MfOz8zfVEJXaupJKzwumfs8H18nWaGohV8Fw5p9b45VKyyUrwgGXGxjr3XVI5TaHhqeLoVpIjQ1d5jVq",
+	"OGKcE7eQt8KS4vytIOSEfOTZOUmLZQL61TmpVpcEWiA8cpJNE2LXck7euBHfXQcjmRW7oWBd9VEsfWrD",
+	"OIqYcQZ7fGPbNr5dHsksRczN8V8vnz01jP5/L355khBqz/Dp2X3yM/9uaB5Vd+zvTtzvhsuM4NhTpsAJ",
+	"MLlzNfYEdx4fw20TYxiZiwq/3HXvISurlRQK2TjU87uz8ZQqNjgf300GqczzisO0TC/f5+yK5YavM5by",
+	"jGXfbQw5MkqeyCuWUxCAM86MFjf4vaRCc73xPD7L34/uP1jf/e2P2WxcjEaj8ejeyP5vbth1xQTLLozI",
+	"Oh2d3j8Zj09O774aj85Ho/PR+J+wYAoTHjySpbAiZ0EF3sZ43Zs/2l+DT77iGhj15c+/nozhUyXzq8jr",
+	"x/D6Eb5egXQdnybBaVdXe15oH33qdTYmtCw2J2ojUvM1zxgKCBpfOrw7YznTZqut1FSMiTZS4WkbnA/W",
+	"tGALWSqG8uGK5qXZ39Prd8lAoe/UL978ThthPjf7uqSipLn5DXq0B+enyWDNhTC6XH3cziLE82TkWIXW",
+	"p2HviLc9NrR97A48A8PWTanurE+Xhq3Cvwanw7PRIBmgVyQ1VClVNrj2B2BwLso891JctHOC09fPB1O+",
+	"5zCgGuiG94z/rNR0zogEZwnRC17gpuE+ZgWd6XDDxslgXXCtmfgOXAw1DhudvRo9qDhsiqsr9swLubh2",
+	"5q+7b3+1M00MUJm5Ru1zHrP1jRiibtl2Z4gU9BQrMYZcXNGcZ+3SL+OFl5nc3CtmOWasVQE7Pz69xs/a",
+	"hSc+bf5dKH3RIheA8bL89/Zdu2SbQNblNDJmIOeWTCk6Z3ZHYCrOb0kD+wTvUpiszErUd+TKMNFKscLw",
+	"4YpuckmzYPmDZYkeusvST+g64O9AklvOL0FMw518VKnrRV9W8CsmQpGptCzYrJDgzdMFaIXjUAx215gq",
+	"xmvg98CpMjSUcC6Q7kxqmbFtQ1v4dQH8NgZFGnhpkWd7eIkL4Dm4kMyeCxC0gxpHlNOcp8MtpaH1gh/V",
+	"LngzIQKv4FIovHvNrgT33/E5IWdU4SXYcHlqqWnuqFUJ2c7sAJvbwAgLmWfAAYFTqMfV5R3QRpV4B+p5",
+	"Ia8whlGX+ncPl/p/L2jKyE9ytTIMnQzSXKqtDR2dvhoFG2qIUOo9zxSM1h8ZnYzG24+AyKzdzaPhqOFu",
+	"LmvX+eB+04MzLmjO/9ieXp1Cs5zOnQEH18Fv5dJYV5p9ML/6woxuxOMX982EyJTlcg23s73tbVTcXGVf",
+	"fXHfPP31cGC0LzhuexWBnAunHu6qJ40rSxe0mFdOCGNzU2FdnW/CAarN1Ry8bF5tt2xe4OkwazurVj1O",
+	"zAGVK1bAoMrYO1/gM35pORedJEkJl425duCCHphz+b4a2twjrOAyq9jDfCQV107HcZeL+eVJ7Zfbq9FO",
+	"7d+INJg+TNqpXIPHT/9xApMcB+/+OGAiC7mkzqFLKfSiNkOladHC0pov2T+lMJP59dUjuASpZo8o+izt",
+	"nqxY4cRUXdwwrXNkW7wm8QN0WthPrFgzQrcSXV14x7/prLNgczKrQba5k3A0he6p1L/IjM84y2L5MEGY",
+	"07wtiGke/MbnhZzm5k5olMorfOI/mvVIZ85bAr9XmuagMzJNeW64Ui7ZVGYbki6omLMMA/3W1+D8HmTJ",
+	"qFgveM6G5IXRHrjLJKAiIwVbMVx+YUdB96HSVMAZAf8CDqnuBJ4q6wV7jDb0Hn3SMFepBuf3jCnsztQj",
+	"O2k/v4F3Nd0B7wcrCllUXo06GTrzmtuJCK/Bzq+Z0GRdSDEfknujUS2tIqXCaLFTBnH7h+TeaEyEBJJz",
+	"RRSfC5YRLswXd1HfzXO5ZvDkvTA+jX5pyLV6K7jA7A7NBBXaPHuWkHvju+b/nZEl0wuZJUTxPyCOuGQZ",
+	"p+CqMk8+wD02h9WlUmEG10wWU56ZA4NRcK49VygujEau3wqXgfCQ3Ds9tZfOqoQjBhRIyASJPiGKbhRZ",
+	"24SE02+rzDSuyJIrxcXcfPGAaIluZ0c09ZCcjUaEEvAtEzl7K2RZwKd3iZJmeWa+mBFhFNoVE5mxUDPJ",
+	"rNGAWSrgZgsO4Aumi83JxSwacHzN9QKmY5j6bHQ3IdQ8SBZyjbPD1BhFtCS62OAJGLb78a6TgY1y9FCs",
+	"MEi8rTan5jTlL5BCoSBOjXSF5dV0R3wnuDbU4HzklR742/t2zN9wJeBlxX4vjcweOS19lAwMM8IfZtf9",
+	"Fc2M2m2/sIL+9J75plxl9i1m8buK1o4CDtzi1jLjgqtFuDq414uy270Otqu5QQs5L5jCWEKwvGCmYAK6",
+	"ANm4n3Zvrtl2t6HX8EshbFCgm6gx3NJwpRWlAG39RSmecNXTx5pRTVEPO5S7bribkR+cem9C1/31/sHd",
+	"Da529xNtrSrTlLGMZaDJLaj6JTQWq3xVJEYfBoDdjQYBIOVVzgwrKOCFIJjYw8cU38bQAsGYzj5qiQb7",
+	"1iz+RSkqJlpJmYMBj8FCUJ9lAUqyESu50UzRFsc/rQ1R99G4HT2t9mBFSzSfrdRp48wDdExH3YYD6dSk",
+	"I+mYflrwy4vU+vCMyaBtmJDCZz7MatZ8Ymm3E4ScbppzfGeE2jQIox5cMgj47oyA2xuLIldhoDfmPfbR",
+	"xMyvCvZZ18x1MqhnvG0tyZuYbTvxixRsY4bi6NqjWrPCrOj/0ey394NoDDZj6IFuG/cCJ+gY7ePuOFbV",
+	"3EcFcNLis364xC3OzyZKHJ+NVydMcEq7brn9yXc33nn2YcULpi4imQLmQEPWqWBX6JRtmdsbN2YCvxu8",
+	"i+3gJdtEdzCnSv8oy4YsHvMtmVmbo6CpZoVy6mzTssxvflWOpltjSvjpkotSswOW1XBYQHDJyw77GBtU",
+	"pXKF3NAp/f+leXw39z+QfR9rORr37w2imRg7jG2Pt98RP7OQ50L9IGShGt1DelTzaj4XTtOpnw3UZjpS",
+	"xR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW5CG4idg6OAHBqjI+m7GC",
+	"ibQHW33vfxMjopCa9xnNGtM/QtgpMh5c9A1LRFuYQtWRUwji6yxak99yflVlwD2EBHpzha9lmWfGVDfy",
+	"jZKs2KDSvXtIEkhCi44NNoj5HdqnXBPBWAYVQFKwZzPQwveaAIlnSRAGmDLTlDnmZbKfMwp6Q6aghKfb",
+	"673SE5sChCOpZs9Evokdmy32D3PUfBphbYzKLK12vs6lFYch0aPHRqlyybJfMYb4cUCzjGNBxfPg+FjV",
+	"fHfLwB1s70YpNBTKbZ07aZTnDy83IlX7Ew7MnW9uUVHwdLF0pXydfgMc5lzE+1ZSn+OqYEteLju/Smkq",
+	"Muv87fCD6226J4MPJ3N5Yj48cTF63IfH4SKuK72+H/kwKtuXCt6/2PU1PpTc9Qe6oELR1G/RcWn3wq7a",
+	"bFAPcl3HTkWZcX3hSg7qZEItbEdZQTu7KmLxmdCXWMuFUUqIqxbUDPzuYLsBXpUE+sW7piX8IHQRUZCp",
+	"r+rYmQF1i27VCyryXCe9TCvnPW9iTLReG3d8cD4wVvnwBV3/YvMeUBlZRBfDV9GPV0ZcylL9ZH9XF2s/",
+	"sQ80Yylf0vwhYcuV3tiSQHdBMUPUqJYcuOUjr1Xs9923jRNympC7ZDgcQnGhLDWZ05Wq6dFNCmcyUKWN",
+	"4u/jGfNy2Cq3xYnjgmoQvz3hSoCKWzSzJG9ku2OonhX7fh7qp5nvC7aSRWTl00JeYgZgs9oD/p0NWeU0",
+	"ZS2b/8bvfmDsGI50RK7zsnPAr40CWDCagYt+JkuRkfVC5qwjny2YywwK19V48Cyr97WYkEnjvBWT+4bm",
+	"P5mZXScDWM0uBZ5KjHisqXIhmYRkhVytzB80yxhUCyzlFcti+vDWDPEtFcWTam8tkWLM8R1LaalYz/u4",
+	"cq0ESfTj0VYW/d1kz8m3w0TnVeaXF2HuSffJ2Shx3Xjp8/u4jGwzt/cUQeyY3o0mcoyVLBUem0u6Vodw",
+	"ZuntyhJ2hRGIRrbe5T2MsRJhWdCcPEU3aDOhwZRKxAvAEsU9vOdJ3rSVz0ptBtw9pxK/qG/WlkoABIgZ",
+	"jxf2G5QcLgnnIdRfEbv2c4h4WhswblZiWH03/L8x9Bm2+72qJKtdZ6VLf/zYMoDPp+hmxzmX6Y4VF9+Q",
+	"QVJRz73LrreaXx8mdPt43cpruyT2y+ywuK2luHGr+XueiXHbI5mx7AcMWO04WuxG79+qJom1j3Qwgapc",
+	"YuuupYo1pJnoBdug95POC2YEP4YFw9qJjzGd1Sdk7gJIrFihoBQQfcK2FM4pjlhWRYoyZ8QOE1UcbSZx",
+	"1Dvhqu3JEhy/FqoAb29bHHlObFSaTDdECkYUz1jiUxCmG/gFlOYP+3mY01ke9TBX2aFdNf+WQEHhqz+D",
+	"NxcsfR8fJ6gI2al308qQKV00OrLD0pHeTmVXUxJFEqJ5ydBxlQIKTKmdZK87oII1qqv4GmtJsDH1CqtQ",
+	"OqrS7qy85FlUpigHytNpEAeSU9We9LzGd5VLV6bSLMJj13vlIQvJlYQ1vxWn1A65O28JCgtHT0eJYG1+",
+	"bn7vgxBVJReC81DjsHY3vSPp9zRiok83z0GydCThdPOixAPR4eGMRkTZY0F+ffVoJ3wTY8815dr8eYCG",
+	"b15dDeDnnVTrbaMUeL4fuajn9rXTKsRT96sO9GmRxkeTtJDp2W06x5QdjV7m+hmKHpbURmRh6m3bdATz",
+	"vyo9+xyMfzfb55RHFaLurKeaKrlfraUr44YcUffUbtR9i1rrWCTnJ7kmcqaZIIymCxv8XZI1xoT84B0m",
+	"vIOVVmMvXxnueGe954RXQm+LeVwFX6dJNUaU5RUrdFmIziMZScWyl5i+eIjAs/FfN//aFLaHbyPMC7bK",
+	"Y/cEarK7O/zMouglhKK+iIpqqIV2WD7Kte6qBs4S7d4YMwZpld1uqmrbt/R5sDUhZ3zKmF8W5swauxRX",
+	"u6AZ0RJgQxAxa2GoITuu3sXSuh7enM30/qmap4iWfpJdPb2Wp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2",
+	"5Frt4F4CdtmaKmKrXBO8Lqm2gu1LRdJcppcPSWX3cJ8GrlmeH5Bc4tN1m6FlYE7uWkfEu6gHw1Vx989F",
+	"sRVqMUUZK7yj5irXUGemhg1y1ReIW7++nV+15tadc0q/i1fZ0hNfXR4LT4U/5krzVH1yxbW/2fM9jYYQ",
+	"QKvpP1qggkYGdVpdXBZbGWS1347nHi2LjgSq32/1WXzPUsgjUDY5f73g6cIWXMAxALNVS2A6dFKaL3Op",
+	"WAGCVFHe9d5YUV70py2oTzGnF5M2/7bfcMiHMYuXi5R1d11Yc5AfYnNbS7KRY0qhMR7abSo7+kgMpIsK",
+	"Yn4fXjJfKrgiXdZP78AMEMzN1jNl4qTGrhm3PdUtxQdOsj+EjmH8Vtdo3i7GQvreUG3srR2GPpD6RmC6",
+	"vccYJbiuFh/gNsErD0RUdWygSYDXuGWDLFh6aCpl2g9+cdiSX9vHYbjri5TifY9k69DluBt0qNBdF4zm",
+	"erFBCHDcp2HcsE4Lpl8ybYR35OwZ0xnRtuwjqNvQgpFLttJEMZrj1nc33lQHxDOyBvRsj24EOoMtRsSJ",
+	"WIUK09wqpCWypBkzOhjXiuWzdn+FCtYdD/NFPee7KN+eKIb2SNMh+eLj04tffrgmkFil7Eztl4MIq3d1",
+	"WdqVeqdlUOzQlQ1LFXf9++0Oyj7tlpeKQSUggOXatXAxz0PI1H58cKQs5BDw1G/oDmfXXKvWI+qdnpUg",
+	"qSctV5Td6/S0FDiOl8hJvM/FT2Tn+9yBP7eGzJdchJ+Ot4PoTvLV8wP2gux1OcvBkPfPzu7eb5MNS/qh",
+	"Ns0Auc+t/bqVGjvGSCksn2FWhZHPcBPOC4pXIebIZ1VSfJO9Ut1cWzZqzqnaUuj2HsM0p6pB60LgHXgA",
+	"0mEFCfJRAUnRLs3njiY+7fRdNFEOEVuirjv7JYhRY/UNG1LtWJVquTvjNd3Y64pxMbcubJWQKVMac5L6",
+	"yah5SQsqNGsyZ6mZNr9ixcaY9GRVyKWFCW9l0G7lG/iD6BVaLpe02PSqUHKj7HOfW6Ajx0tVGZN7qWOZ",
+	"mrgNNiYJkHkq+rWIDlkcT2zK4nORmk3+8xAktfa/IFloFFPcH9mb65YKyNqrwm6r6uuyBZne6Xjk5UKu",
+	"LQKCFCkb7isf21MJ9u9Sr09X6oU7HD0hOGQdIn075TtlK32oBdj/PLClzfM++Cy0mYJcXEWPAMC7H6OM",
+	"s7DJpK3BDolIKFpexrx+XU5aWeTNuUouiCFXTNTzwcuCnxTMVZYlXQpscT/swkJCNTNkwDJukTjjBhYM",
+	"YDxvVKgcOG265ethKXKk5mrXhVCIJr6RuyH2KY8nPznsqe2N+zu/YiLs0sKVKlmW7CT2t2UYNWZJqW0l",
+	"2QGI4lsgrqNSWmQxZTiSbVjtmDePe6bthGCle/cnxpRVAqUlaWVw+vpvb3lWrwt9Yq22pl/hMZSmAA31",
+	"c9Ca6jCq8RTN3eQ5gMnQLM8VgZR1C1O1ZNmmwcgIciN3v63wVSu2BaBVWeqo2eMAWNuI9CM6jWvQrLsy",
+	"VJJUFgVA7djaHfMrwgUxv+qThfnK/dqWpXq4Jgw2SwGltZdCrkX74fb4sAffe1n+e5vqF1XW+rywOUW3",
+	"wguNfbWqGe8OURZtm+g+B2Cz3ba6U/poQ22v2SHYuoxn4HacM00QgKop4TQqm8ucNXXdyBn2WRDpIylm",
+	"fD60pbpcVsXM04LRS1V1ycAt2ed2PWreaBe3aSU4qlzP5gC2LzzavR9uqk83JadVUiUsq3RZ9Ze2yZZN",
+	"AoXeClsJ5RX7uflX9447o/7s1PM8/W1UKeUuPa7ACBhIsEA0tcvmvxeyXPXIoe+TS9Zf+vYWUDeQL7EQ",
+	"OcmpZkoPW3j7WCehiaM7JkhGedCymct1i7BSW0nDFlMcQWXZZrPPTG85KgU+t8V3CxDUSVOltLQVV9cP",
+	"3j9oXjLlEpd9IpYxXVHncX2Utpz8rixuKz7Rq3J7i1h2+u10ac5b8tDwlRnksXej0s4lxByvLDNaqHFA",
+	"F6TmvAIjSV4XXLPXXKgE3fTBv5Usi9T+rWkxZxr/XjM+X2hjigKRn1sMuYQsWTFnCaFXrKDmD2y0Y/e7",
+	"T0ypIZHtwtbFyJnRwpCxhlt8YZQdOs3Z8Kn9480Wp7yrma/qkq9OpO36erKS5sYrqq46u7xTYfDseibi",
+	"eKYX2AgLLPmC2drg62SA4ODtz0NJ8TCGCAHfAKsuba2gLRto0JB1Q//eFS2gh5E5sCkVUvAUU02WlW5p",
+	"M6/fqIVcvRsGYeeFjN6v2+WA2C8NVhA9j3jEbqWgeXyDguawGVh3GRhvEVUn7UOiGGtp+LSbptAu/Lpy",
+	"dDL44Sra7/aCPMplmcG3ioyHI8LEFcvlClO+LX+YC8gcPpg4g2cnuxg97k7tjskByZiaWuRMFy3znL6N",
+	"ovmu0bjdlX0gwmoq5R53ZzJQK5YG1oabxng4ir65GTQDkd6767Nu4aGJzq7evh0aSzDngr192yHXK5i9",
+	"RXWxREhchNG+f5vk+En0JPxQNRF4qdmqzSlb56sfPtBUt4JaVqZEmpco0mw7ggJtqBVNL5HHZ4whKn+K",
+	"2ebLMtd8BeBVLkCXDFKKACPS/lwXHCqQzT1uVWlsKWGBrqBMuZAlgOBMeZ7DFKDBImawA2Zmg1itegx0",
+	"sqEKq23s7jy0VoimZWm2wq765lJgcdd/vEoEBk3CZmx2l2I7DL6Rl/60HA53WtlCuz60Ob1ilfsMWtrB",
+	"hf6QTP43hicmDj4tSC/dw+/OXqItCztYjQ20VvIUvMqYJ8EMXxML7KOiWWU/cpG5tIM6ORGXvaHTsrsz",
+	"Krz6UrGMQK6sTfw2E1gykW3l/90E7C8AD9x245qZJGRaakB8B8B8tYAqlEuLs3uUGWCDrf1Qdq4RlyVi",
+	"NfXY5v/E8szWD+0yNahZMYwXWKOWeeYS8lw3ovMwwX1NPXq+1dXyvELGiRd9eA2xm5uyrfRlQVeQNr1j",
+	"bEHVywG1LZU62m1ylX3Y7fkFy3vFfBsTEHwLZ9u3GTpj+r7NR3An73UBU8cDzoVvYT77+H91HHPgdZDf",
+	"nRqOqjguurr1Ihqv4OnCtmtDMCJo7TCjxX55ih5PcHTaExL4P11Gks+0t0zjOBvnYyuI7Ia3n8sjuGWC",
+	"Q/5ZuGV+4krLYtOMpteUGx9HB9l/YyaNlqlCFJMpSwFmJMQvtSKvO16pP+mR0HkvvPQGsxiqA2xlvA2/",
+	"UTv/NbQ2CdPSC0aPN3sPt9WUA6KxK0RCzPlfrqDptauURBkxLWQ5X0Dghk5lqXsCp/zWkGmw7RRA+qB0",
+	"g+RIG3DYCmo3CUfM3fD515WUhF5kl1CyA3+0S80OuCtdPeY8C8UPiBWLVwkSqlL+bB46btWOXGo5hscQ",
+	"QOGB/jxEkG01Ga1vOiipqz10v4iGwlFoK7IAHRt1yQ5W1M7pWORZ6+mov9XmyJ6TpSwq1Q6KLUTV9Anv",
+	"vnN79SpU7Jy6NyvkklAyMwLHKHvQQMmmPNtx7b+2RgVrR537Xqr2cp6VhV6wovZwmOVdpfX6K9nVU1tf",
+	"qYoDwEp9QPT9cCymWEsuKJGXJKfFnDVhKOmowH82A0ULGxwRKdh5oOgarcsJ1SlNL4mWVZUpIKYo21cz",
+	"Xnz9yQPh5shFQuA7yn2BFrLjHyijNfwWpZ3HaIsfLNuYq2B4xNZB1Xw/5IbbCr5HAu4o3XcqhRYYFvd4",
+	"chVCUiW16sF1YP6KvdqTu8zuHOMmkHHj9q95A/joV517DG3Poa7c1c6h4vmQuD65iT+W546REuBaJuYc",
+	"E5ggSeUhsRGzcw9bya24p2IDgvIhoTkrYCQI2fOlZdAVVcrCROrQLwJlcGsqNPR/mzIw1ENh6UN4vqev",
+	"b5JWRfCSgX1tVG7+O/X5T0h9Pn6ecYzvq609wnEP+OSzOPRBf+ktpg57SO/cwzuFpzbTtrPvL+g7FaFT",
+	"2K/6hinaVVfqBreZwsYSCOAMD3t8GJ67BhRGfCHewAFutLDtdXQSKOYEU651Eup7qFTClyyb7+3odLNq",
+	"+LCpdrcs+pJ1frbWWru3iLQ9txuK/jBiwwrngs6lvCRUd+ZEewJ+zGm0vG9HPjYl7dvW3Mc/KnaCT7iI",
+	"N/npWizgN6FPvUDV8LrVk49PbbWtbhXw7rl6/+o2VKcV5VlCriS3kOpzWGC5OuBEhg2yY/WvtTcCxMbG",
+	"fRZ/f8urulgCdou9MdAHaPnmqrjd40DFdpsToE0Hd2sgz8I8VV9igec1EL2BQK/LgnDva7sSyCOUNC13",
+	"F5zcjiUIv5XLVQJZoIkVHAkphSqn5qGpEf3Y1nlJN0aRNOpo3Mqy0dlOONPwcMsC4GTftKjJ9/jfXjJk",
+	"ypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrTpuwma+nm1mIAxZ4KwpTmS4q9/wJJnPN2F2jbVA3N",
+	"fzbPQdJwhxDcL8wmeVYSMQKNhJoE4JCg4uCXg/ujoty0kopvAcuGWFdFEzZ9z1yDjv0y/Wzcq6sgjzXF",
+	"d/MHKv6rc04r1x9D2ZY8ZZ+Vpv2yqcrOGqnmzjFiVcJ/SuGQcqd5PDL5BIVfnRd/RG8keozQ8FZEFnzO",
+	"hTGRzb8KljK+0sQcuoTIK1bYBHmlyfjMNttUu6lcNpPzl64Im30KCpb0wy8HgaBWk3KDuBfHdsKf/Uj2",
+	"q2bnQc85QRgtcg5eWXOyMXADoTGsx7JQd4agVq0DJcG1awidEKUKU5ZolsEJ285SiuUk5bZisTKZoozA",
+	"xeWe6HgqVxtsq1EFx7fAFdmig/CsIvhNdWFt3uS1+FEWy+7v6KRBmdUHvlSRHlrr3wKlWalZkaSsMLFd",
+	"abpc9chT2qotcmpYpVr5BSVuhyo6NnD45Y6gwUFA34M0pEEFl1v3iM0K+QeLBwd/Yc7Y2MpfanRJ7dhP",
+	"pSqit/ZvkveMMjSDPfQorr+p8uz8UTbDzrql/GLafcxIziPchHZfPouLEOd6SP3JwZ5D+GF8LtEsiAmI",
+	"ezXBlrYzxhIyQU1HTXwchhJVLh8SwThE6riRr6XQzm8D8r4GzLQR6XvszmixeVwbza3eovX2pMkAJ+OV",
+	"LdVwMnURxcu1d+MTqplI430ZljzPuUIgzcSFMjsoD3XLW5bTPDin1hw8BJSbavoPmZdLFp3tnM/pdKOZ",
+	"Il+NR//vAYG/v+44lxnleSOcuVQsIRmjGcmhFqh7k8Q0ZUrNyrxtYIoNpDuOCYa378paH/OFxdO1jAjW",
+	"k/bw/UQWpGCzUnV81zbmVPXi2so87ZIa5PcWe9V2L3riwGDtnC1+IeqJtUZ9wc5EpQC+xFSbtCwK8/4t",
+	"C/HkP9+MTh68+4+v3r4d4l9f/+cXUe+n/f3WXfWGnvzx7uPd6y/23uWVHeRGii3+KVsHju9+wq+JQo/R",
+	"f2zVT6Pl2Rk8JFOWyzX5gxWSaHoJaJKzOIU+jpPx6bUn08dxcnrdQKpDuwYG9mf4w9OexTme0M4mbanW",
+	"MeT2CFw9SF0Lo0USPmXhk0EEu9rrmG8DquqLrHggFFVzf0FjY/LfS2a/dlVukeIB++4GQtfBgft1ha4w",
+	"FHuS40/ApwyLzTvBUkYoWS25iZg1sKODhEQoxT7RCW86qe0ntB5Z73NKnc0RFr+e3dsrhg7WImuh5/hq",
+	"QnV6yyVjWzxPUnhg4m4uozYDKo6NOtp8JSay9rjCM29hN9Vod5IQOExjCYa177uDdLbYZGsVc/3KUpOF",
+	"6yJsFeKwQUcpPPBN947F8WPnU9QthIeZUWwbQ5rsWroC+/j3wC1lwuj8LIvbYAH3fuzTakhQza9YB28E",
+	"ZIRbbmvET3c10vE5Foxmz0S+iX+rUhqrW/iez42Ghh4ygJuTXOiH5GSM8VCxsSmPw5bGTx87FrZhtaKl",
+	"SbCcYO7hTjRv+xGM8Wd+yL++MY5zfampLlUM1R+S69sis+AwXlBvjRzUQkdXmsNuMNbb253AiF804zhl",
+	"UrAmY0ph83Jb1awEXamF1B1tNeYa1XbLVQma20ZTVoydxcX8ZYcmItHOf82+19XCNq/1Pgm7UGyIweiy",
+	"IY+f7o3OAx8ADbUMb7Cek29IX926JzBIS32Jx9FuCu+JRUpZnqnC4BWr7rKcp1MSnJut3XS8Ej2KzjV0",
+	"s2pbw3A5+xCXMUY8PHIg43F8up6Q5Z0LUzrDuzWWnDSwZu5K6mP3Vp8ClH4Z4H3KVWz7LJ/xvOP4r/Zl",
+	"G1rMKy1+pdUWt3LRMS4yz5GfxV32nG4O8KtUwA83NXiqkaKz83kD2wplFgNJSPNS8SvWPecPvMRNxQhF",
+	"DwFiPv+nvSrbF4yvdC9IYCnB76NUyGlMvmXZM1EXPFtWDaO6LOKKsM+P2KlkbEVIaEzi6Zwo4SZV+aIs",
+	"vgLOqEtHfkOOC7P4aDeIwCkZSTdccr2/xD6n4gk+CSySsbzBmFi2ELe7OWne97xoyMlooTcrevZPCMJ2",
+	"3RqkVsFUpMLOpnlq+0Unji89tZs4+onfjO0mIPmPyCQR2/eHK1ZssATCppsBrIPLzaQA9XRSK98NJOws",
+	"GLfHbR3GmRpSmJTrl6lczVvEXuvSo0/KvKFm13UxWcvikhXEPDls7sUf9xtcuVZPDsY8l/JSOf9JkGTb",
+	"NwDiKZvU9q9p758X0fz5BvQhj2nTOSMGu0x8jGFd9klb8/0qYoecFY8rxohwKk0XYbsZ7HJriA/auJxh",
+	"iHDdwKoOnifqFmrCv4EF1GyVeUGzkmKKwhUGmGDs96WANJkAFSgHhauCBfJUj6I18T8i18evApN6DH/h",
+	"wF0Dd43APdjCh+6/lzgr2i7DRpqVq1cy/mqwzgydvCOIs8Ifb2v1mocOOTAwn063nSHAKx5PVOh46fIQ",
+	"dAKPgGeWllRbePWFUOtY9kpE/djfqqn9chZ9Lk0zt6wpv7/l0pbRBk6+yJYqVS77dgRcWQVtV0jkVLxq",
+	"7mcUt9vBGVkuHdcBXaI83/0+d9c3TDScVnjH+4vb569XtztujiNfI7PE7Sfzun7q0N4m9jhk4zz+T8nU",
+	"AdGRiqe3UluMHQm6/4naiHSSkAnNrqhIWXbi4von0KS5NL8w3xs77KRKSTEfIYzniS6oUD6bXMHDLOOp",
+	"kdInqlytZAGPq5yePHhw8uCB+ceCryg9UTI9PQFDlpuXmy/WC67ZSU6nLJ/UmDaMxd2LB+Js+PLuacsB",
+	"chfJihWwdrwiTry9bf4R3HLIXHpWT7KrH4hovsfE/WxyTiZgG7HCrG9VyBlTCvZvQmRBJuYWKFYFV2wy",
+	"JPDL+hTsANDPbUK+QkwpkNlfw++n/MQDRdN8MiSvXKk7gVUrbAsvBdtCXI2SsXTQ2a2FdihUfo0i7CKp",
+	"G1k521fpsJPZ0JLq4f5NQajHm8J+HjURt1yv8GmKCyxwYlOVntXR12GJHkFIFospK3wG9VwyRWqIOJ1M",
+	"QlADm5sdufVglp7qgFG7tw7CqR9WAb1ZWYRFw4sEKH58RB7cO/uGrPAJkjFNeR7JzY/XPL3UdJqzh9Cl",
+	"YsUK7LuylQb0hp78MTp58P7df7x9O6z+8UVDqMUG3iOU9hh0VLge75JkMrqVFejhUeACuTCisqmZMc2y",
+	"gimjFF2yzJz5Pg2vkDGY0o+zeKNeiIIY6byRpXkFCJUFy1c7GHDx/irKB+BaynYijfe4gLJ7yxnDNgjZ",
+	"GM7z3NrQwJtcYFdnw0U36AbmEWVtp0pcmWebYJ98Q4OKuC0H48d485xngpEZLXO9IaucokXVuddFXi5F",
+	"9N6hHl3C5sOO40HqnAt2owEaG1a8DlsBYcArXjtGC7qMZzG/AqnHig3xDyVkRfWi+jcBNqWZ+cbsC6MW",
+	"xsGCRDeUq1kA6Zikuv9gNCb/9fLZUzcE4cJGBO02k6lsaPaEfaCaZLgk64Jr5ua5X4C3NcN4EdQpx3se",
+	"fwpnZHRmVcyqORbfNRSItWMN8fADUAIwEndgGf8B6KCRPCrE+UMcI8r1FtbhQyjaWq70BvNegobvhgVR",
+	"n6zAM28Q52wKIy6pThc/N9VFrZh4FKbD7wMLiEw1bDc4i2MRbE8es/fbcoVs9a0N5kPbh+ZkC7lmWVvu",
+	"ZFdeqmkpNnndt+9Xmue5OfXQTEsnhiIpg1s21vl+BxA1aOYPGNat2Z57OdLiYO9M+0dZOOhJh0SJ89yG",
+	"BaYZexgikVFb64xb82UcMNr64TurSFADeAudZwNBEjB4EJx2JPaoXJbjtoADgrSISpLUC91wwc2C8Qhh",
+	"bSthP4uYNs61ys86hIHxaNVGuo6+yna42XU4B9/s8wW7R+OL+e2gFPFmOMHNQwtucsmwHKlf448tqEHQ",
+	"I/0c6u/6zvwiRBvsCzHYvcnIC8Qp60kkh+y4r2lQfOtXOd00waL7KtFul0877qfvgXlUmMmbQc/iw83O",
+	"7YIpYIy4jl5DT0QEumHnumWnDPja5TUXIoyGxzQp8KJ8xxqqU/Am33K5gB/QmOIwTZgffPGai7Z37QCa",
+	"BPXC1msaEq9qVhigMVbAjUBFv8Q6NqNbUzCvpP2QGJZ9gSZFX9+4kfdWRdvunLULlG0eVvGEfuhuFdZ4",
+	"gvcDqQLWKDqHXG/1hgAk+7Aq0C8cf0u0Z9a9eEOwWZOVnG88/rR1pQIkFENhtZcKK9vRKz7DWtOvJtd9",
+	"fODKdx/Wz/gbWXVIgu3U2OyCuO/C7kXWRn/oIRG+VIRjDgY5WXNhnsTQce+WZdvF/m5mcWa+Auvle+9a",
+	"22LYUi9kcTQjzjcsUw3QIai84pysl7YzXFnQDi2iYWVBA63WUdxz15Ujqorg/Ib5thu6zPuhHFdgaZEq",
+	"3n75n74xzk7amb0RbD/xDjgQPjHUQ2jZDfeQtZYEdXXa0zLo5xTubRunHUWNxqFelssl/Vxgzrcn3XLU",
+	"dk3lsJJmP87pASfzL8jpR+HV6E7YMjwP0rtGpYBmS7j7WcYRwH/GhXUXI9BjlA4vZJ4bjfzmSvNZ9Jpy",
+	"0tA+jKlUp+N739z79u79e98E+VXj/fkybqwoWUrRuQPI64Ws4hmEa0CRp0sGmIUTc3qyMmeTOHcamuZW",
+	"fzoUuxjhKA40S1+U4hEOsONV+W6z276nItEhkMlHrtDhgqvFgVTb9SSW3Vp5gFfOZjuZjYUQJBUljYuG",
+	"VSHnRq+MiHmb3d0VhmKX80ZdS24aD0GtsCZ2EMITd+PLGpIwDkSE6mLGvSiFteDase63sOxdjxK/1voF",
+	"X027xnKxwxtstz+XbcVG1eFrNPc7I7zhjJsr6+wD2JirYxaldQ92RYy5tcq+30vaCurC0oVkCqLdri9I",
+	"1WIBfk1obiaw6fjG9r4o2jmbpgW9xB4OHcd1Pvs4ibyzfQr9T/gVK9CX0XnDzBqb5w1bAHHQHgNaQLLd",
+	"wuIAoSeBFF2RuXyRw0Vac4nhAcLOFa9lh7jcgZSO96rzVY1ZHY86Fk+A4Wbd8Fvli8AEDeLgGBZB+ZlU",
+	"inlxHdyuv5esxN4QpRB4BwD6EcMOtCtaaGwbW8EggRRu6v6O2CvBC+y2QhC7AgGxiF+Vkov6b3RElhYs",
+	"skcH6EONQW7FdHuHh/VCEsVQCK0KBvnj0G8oqmVaju0ztRvEqhxQDayhfpVWE2mPviONj3AW7GZ9FscB",
+	"5/oP12G/h/3ku/LvwuX0cY7hMPGpVXreTZn+EN/TjrLepGI243SwD/pFKQ7SPV0JVas7tqqb5pqnIKKC",
+	"WmGXPjxIBtMyvzyoiLqlmZcPM0BJkCSZTDAuD5LtvdvkhnSfSsOPlKzwKnM5ov930cot8/jYyqeVRqD6",
+	"O5G03bwq0PiDzYL9DnY35J5D5RmQ4Hs+m0UEWt0RfAT37pFTOoMe1EcZL7AauzkCnPiJegG69qeuzD/X",
+	"qTokfMe+1XYmR7mZ3Jo+i6spOMIR1HQjZwDxZ0VLbO21JXnMJ0W64FdNalr1ghgCTqNY38nk6mKDrZgw",
+	"xssTtF06Z9a3RLnbfCRF2SBai1L4PtWlyFhB1nRDZAFgZN0b5KK6HzkYvZ0z/UV538wozIHZyX6JV2QF",
+	"Tu794tvNZJsldrcbdyTO5QBIGM9uxhJxW+tcWQ1EMJbFigAWckdm7k0Q9LkvUdikNPr5tnvS1tFXEDtO",
+	"diR2TvEARiNgnN+QKOaYt4W20ggZzVlGqCYFUxo8AwDRaWt96JzyhirljvWnDnDM5jsY4ni3XiBz7Pyi",
+	"m43dZlYNUD+H1KLKchUt6HdJ5JpeMuHQXw/iiq2SB9u6EapM5wXDxjlcQcI6lIFITNJlTegFhVx2V8Jy",
+	"ml5Gjwesz55WCOrPZJECjoLvErnKqSCZZIoIqbGTLuRhcpR2VZh7zfOcTFkInXwAGEkg+poa83cNsFXw",
+	"IuaHXeqrnyCdLGRBtLq3ZzsvV+PYpci1Ckschan7sUhj2XLXpjdYTeyOta8fhll0of1Lt/ra8TYTKDjN",
+	"40IMvvpVaEz56LLQ+Kz9bN2BdW+tREPQ5cudpn2yqUoHPELZ8UWee+d1wVyvvil7iPKCK5KzmSay1IQJ",
+	"vNaOVP7bOcTrWGjrdXsSSNcLFtGyJkKuJySo1w2TxIRcWxX4xG7Ku04bvW/Dnlc1mFsqQRtWQb9zNivz",
+	"/BeHNLWdYYXVFdgqB/VKRLhdE82KpcK0KvMRdthRksxovMSoqZnirOZ3tO223KiYXt45UWkf7ILQi6dy",
+	"3VJRWp9GKpcMXCAOwKc+pThe16so90BZBl2y2NL2QFKZzayhHfh1hG8M99ERO8pdu5njO8yVU6VfbkR6",
+	"YGi1jGyzA1cPsq1RoRASexiZy50rAk1ShfURHdrmxnfQ33sI/Ur9zJtp1oioGqKdb1UNagX4vA9t/ZIt",
+	"b8H1O3PNKDFbyYu+cXb8JGF/sNaqERoANPaFjm4yqW4/4mjGv3CdyHZhY3NbN0lknhlTAPO2ltjFvCuE",
+	"lcNLrQ/vgsi2RTBgIAExzA7hwjDgaavOsJzKHIeH8HqjOtvadyo2lSpd2LJGx8r2WcNvOzitHli0waPb",
+	"AJzlyD/dEDBqY+WyVbZ/BxLZU9TtYXckuzo+qghwly4sePAP8NQe3hlru1Srg37vsD8rSVChzbojGLYG",
+	"gmMUcjue6dgcXjFBxXEChBlbRqCkfqEZM6wzMRSDtpYZu5rETbydyIlmol/kpGDzptJVlZfzaI73QhYa",
+	"8zRBfGLRfwPmkNp2KnpnoiqVYYUGl2EIkLklwi+eXsDbh+Q7npvTSVDDUwncWc5EsokcME9zfyVgsnI9",
+	"vM0QhCFZ6Mqao//Kr8Zuej3O0BZbQHbr1shryUWtV0bS4Gft2ckj3Iq+2fk76/nVVeJvO9c3bWhsAd5y",
+	"t95WcWa3MLDdTmfQRayzD9lH+LqI0j6IsbsefraDCbvV9mw/knHEwv6ebizq0K6u0Q9wbU9HdUBGON6W",
+	"94Pr6Q2702Njd/AREL4mwK05cGtg9o2b8yl6yAcKT8OmtUOfB7/vcj76BTjw6afxe67R/xf+LIYQrjpt",
+	"DSp8jXsTi6PchNl7S6ZVwZa8hktaTz3oJbaOuC09NLqGHatQ3vcIv4oInRyNMGzjhvrsxg5d47edTM5D",
+	"GPT/t7IwDHNVqincjDHN4B+VylJnprnsCKDSlCjkkQLmMv5myZ2FcVCBed+edq7OM6IqXzJCwfkFsWpf",
+	"NySFXtykPhyDX2XB9eYlwJ6i39X3udvpn3jx/DG5ZBuAYXxvDO33E1BG796HpvQ0dZ0uHeTuYMpoATeD",
+	"ffVC6xWeGNWcr5NRtZhKCo2m7YNDAnWnFvdHYQKwds4t21IUgDDoJUaKuBktlfKS++jr+cAZG+/d+yuu",
+	"x1VfXwP810y2gmz73Gk/UwgKYvJ2JpnCzCXIo6dLNSSZTNUduuLDZbaNkCWumIAT7RCC5+yh+RPsj/O3",
+	"4q04IX/720WpF+a5FE7/3/52TiYXUCzF/4BPzsl3QGniNmY4HE7Q6UeDfbNehAiBCZLKE/atICFthwSQ",
+	"m738AYMDl7BixZLjGFzb7pBfTT6cVJ9Pvn6IFHDcZsig6EaR9YKnC1LIHBPf4aXQGxCrzLke4vIfZ+pv",
+	"f8PPKFkVbMY/4CbYUXA7LFDPVxMjpycJmRSlwP+y9P3k6yG5cBE+Q4gg/p1SQaZYlJcZo5RrZabCM/Mc",
+	"/httMZzNE660mY9ZK5kAoPuEfDUmWhJjLhCWK0ZOz74GdnBd2tBsQ4hJMvloLuGEVMkrCbG5K9cT+xYo",
+	"GjKvMWw9gZavuPt3LEbbf/ymENczlRmboMOITnMMWC4AHNpwU0ImmBY0sZvGzE7WgM7whY+kcN5ew2AY",
+	"fYVhrKy0s1eeryY/vKLzyUP0KZuD4Rlg8nh28osx5ybkq3un3zpPdkLujU8xmAFgG4bKQmqLxFn5H78e",
+	"wghPpWBumDm/YorcHd2zs33BVoxqLuZmrtW9iGyBdidRcsnsiQUZKsjkccaWKwkdZk9+ZpvJw0qKXLKN",
+	"fYv/yG4XVAUIOBNsNmMpQkWd3iMLWRbKc8WSG7Y4JxOjTj5BtgAW8P8+eS5znm4mhm9r4aqHZMo2UmSG",
+	"LOj+v3f6AOk8ecF0sTm5mGlWIG8gcFVSYa+h4IHU1wD2yBA250qzjLgKBBeSNgLGydIheVztrLlkpGAK",
+	"+gjQ1YrRIiE0VxLOgyBMlEtH6nPC50IWDBeykSXJJLz0Usj18K2AeEDKBPo9eWbk1wz6MwwuVjRdsJPT",
+	"4aiSzcFn0AjZVtUOfmZsFWyJq43BihgusMbC6hRQwzGVekE8mK31l5gjvirklfeNYDB38NLeCIGD4nww",
+	"Ho5wFnLFBF3xwfng7nAMk11RvYBr8o4Rs3+AJoLZI54HH2eD8wF+C1AVKykUXq2no5H1i2qHYs8+6Dtw",
+	"H2C3WGr0OHNFX7pblMZUmZ0yx8ca7p3hVq5FTHPzM3I5jjVFYHD+5l1I/e+lE/OFTJlSkEz7n4aAdK6M",
+	"dvEL0xThPe5AcVIzSezXAdCggsQwyKT4YbnSG5s3rotyBzTnaSW60gVLL/HcAstXORlLUNX97Q+IhRWD",
+	"XbFiKhVrJey7T7ljKRWwYWejux1f8ubkHTE3x5QqRrB65K0wKwfaHjIBITWS0rwyvJSByvYdx2erR9Rr",
+	"C14QNXDV1dhoTieXDH1nDadNaezPrHb5Kzbb6pE7IJgh+3DPgy4PdT+PhJf1b9Yc8Jvocmzf1Lzpg9PR",
+	"6f2T8fjk9O6r0YPz0eh8NPpn5UH9zhCtVMX70f0H67u//TGbjYvRaDQe3RvZ/80RGNh1mxZlnqPnfHDJ",
+	"Nu0/y6nSP8rSCObTD//3D/vJr2p3ZuNRNTPnS2OrXG4seETBruQl/gwn4LpMb9UsvQuk7dgQ1KcLW6Mq",
+	"zBA2I12HrN0KKg5cALnNEZ6/QKRaOTOXPd4WiJyXscKaVbwgS3rJxRwh0M1zEO1TLL+yrSMjaYAHnw9/",
+	"IqyOrhJiiYj3sO83Up0N96ShYqhm41arIWRuIFx3JOFucsk2E7dwq99wFPFGAeJasXw2JI8xAglrhHw8",
+	"KVLULC/ZShMh1w5Htn4SkV9tr/S+RzFQzsAYe+cBfb+TiOba/ZDF2LOJGztzV9UG/rpuZUOz8x25MO43",
+	"5b+IOIBOzQNnSL4tR6O76d0RKajI5DIw9IEb7luFG24Lc07gebZXquCEjidDuu7gI0vjYBcjYNiIw4Jw",
+	"xrCXxtBpGto+dgeeuU4GT2Tqgf3bnvfP2VncSHz8Yg0cKxx6iAuWcfQFhTftnY/oELlGAQJNM+O44UZm",
+	"KLKWhV4YHQysLe+dsXmxCNYsBYgVpY2S4RoFcaUTsqSFEXiQtwCbvytX8ItD5coMjMjY1X2vdVl+Ojff",
+	"oBcw1E22KInrPnOmDyaLMbAbSTP6LKXXX1Ps3J68MSPeRTZuZ8unUv8iM2OBZ0dg52eCVW7FME+xUiIO",
+	"UVn68a9wZH3nxFeZcX2iCwt912wrmOdeFdhF4JbNhaS5Ap7uYn/FDNcZzzUr3gDEy7uakbcHE3H33RfC",
+	"1tPaVimKTKxLdAjlCyybWMgn++kEs19czvWUzbkgSu6fKpfihnMNkQJcH7JUg2K85/WqhAhH7/e3DclF",
+	"yuoDdstoaO3H2/LCUmieH/DC41mnNHVJipYXwsJITDsFkbxXkmN51wB5PXD4ZZQ8kVcMol7X0Nq60dis",
+	"OsXQmc2BsDlXrlzzOhlgImT4nU3DusaC1MXgfPBg9u39bPTt+Ntv76XfZPfPHtDTGaN0lJ6d0Ww0PqN3",
+	"p7N7s/H0dDqafnt6mmbjs+x+Oj6bjmajER19azZtNTgfjB+cDkfD0+EYY65XXJbqJ3xFrQ2J0Vx+byeP",
+	"Yr8PzsenRrraxuYDdZW2/ea4FrORhfsNZiZ0wW/kYfR3B6S9r5hc5c6i3CiS8Swhgq2Npujgyfz1YaYY",
+	"uTtA3NvLY/cGOL9iBZ8hMGPUFH4qNSMTc51OSGYMXZYrBnYt+ow3sgz8xjnVUIZAtddzbeatReksWIDT",
+	"Wb9zcCa1W+dmh3RayEsmKmXF7g7y0cICKB2P5S2LQpEKgC1ae7cHh71gK1lEecxXQViXoyzFUTTuR84m",
+	"NTYrFy5sjqUlwCckl/PD2Mz3NzSShivN09A5GS01CTCTsa+VwxFbUfGQ3B2RzNhFWhIh1xgic2zGFVHU",
+	"HA9KNowWhGrorbzLZnOmQxRwO6++Gs6PcAGFeAX/vhfNkds8B3wSyN6Ybl6U5uNvbeqKIWvLA+HFdmpM",
+	"CZuOj85P187mzcdan52B0jK9fJ+zK5Z7LL7B+QMPzR2m2xmeguxUn7m07xLZSlsacMhEkMUGO1qaiflB",
+	"kWNRusgrVuiywH8b3uKFmzvMD24ylwv2ZgBNEWaFBCNrTQu2kKViJ9nUHLS1Weebu8m378zr8EqAsSye",
+	"O5Aypi7sTMNQlGUvWSqFIeXZvdHIDGlBvy31Ryen92pqhYXSBskZvvXb+vijEA4c7MnXxhZ8zYWy+n01",
+	"2615Bb+zAJtmWiVWajZpO7HFdHZw7QqABquzEl3HkLY/yTWRM82Ei8WSjCuo6E4IBUA8o8Untpsfg86i",
+	"rtUStroIJHGFfbArjW0AOC6P20NEIaTC7Vt9vcVss5kY9G5qloz40LvWKOAeYW7U5voAPTpO7BkchFY/",
+	"k+x4tswUqq/Gd5NWCRv0GxkMomIWDJ50lrcL1qr/SOSEj/9ZwX9YYwEbjJg/2setdRcZvPz515MxapIy",
+	"vwpdV67LiHVkHelGMNI0s5Ky3VazgKvWMlEMNdUmWrjs2PrtkDhEOKN23tILa3eTfd0DuDas/QgXYEyI",
+	"h07AqtMK2F3HtM3cCdtvnnkBeBTN2Q3WaJEdLqDvfHR/XjfK6kCPvRWndjtN/Kv/PM9qUDPYn+L93ajV",
+	"it+1bNe5FTSYFH/wG5oC03/nV4ywDzTV+QY6DMsZmRiJMyFf6bC7oFQu8WfNhfo6IRP414R8ZX+1kWVB",
+	"5FokBLoYuRC6zcd0h3nyVnyVM21u1zJntp3R10PyGpLuqvxFSJi1igrGhDCFDiEZiJkhWcor365vI0to",
+	"S80yzIHbjmMBDW/A3jCtZyvMR++iaNSj6tUvbxJd9/cXQH9j1uyCIiI5z9i2MO8s8L63hO4WX+95mG94",
+	"ML8HDkHkrD6nsxLN7gAFQtED9+7RWwOA308frzAnDsCxXat8hdYDVsOyD6scGiPb266fgtmpzK4igIdt",
+	"24Zdi8/atafyJdJfIjLCHlXaP/7uhtmCnTPBFiy9jAdPxy54WuE9gASdF0z9nteKbBsDr6i2StGu/Vka",
+	"bKlhoaqKWGQWYw4Yf0WVWhv19V2gaDq90z2GC0UdvNIqB8lgATfBIJsOLVGGqVwGBdWDBaO5XmxqMKWN",
+	"q7yllLKK+TqpYcLnHU+xIOFIGlkgAQKp4z+Nyh337Z6csMceEEQXnGUPoYZ8cq6Z0hMLPUH1kCC4M3H7",
+	"ir11LUpeEzpeLDusmvafmiHWeKDi5+Bgdk6qQ3I++OLj64sXP/z07NeXP7x/fvHy5etnL76/NuytIDEe",
+	"XW998tECYt5KTlolmPBU/yXF0BGFT//dqqRVKSy5esur/rKoyatXnfrPM4UtWMBBkq6WzhZ8AYaM/cdW",
+	"VltdRuHnN5FRvbPNglI0rsgcYKiOoa+ahdSRXm340tfBlYqpG5A5abPfD6ffUdPS/q1Z3VyzMgbvdxvA",
+	"gan7BN/duhRLKug6D88KXFzh3HxueXM3lHA38PJ4qr+DSrY0ir0IrYgJfH1eKXu1ssIl1iyzDLJ5sUKQ",
+	"IAtD2cJD9LwUbCmhaMINMyQXFoAwC6jwVmCbMUIV8VdozHmCnHo00dxFbwRinAAx/iMiXcKT6I/c6bZC",
+	"IQurPl0fcEQQFam7P+RfTbc7liA8bZKEHbS2MNrg5d3prcg76Clt7bH1jaTbjdNnzDn9RArZnQAyMppE",
+	"c6EuVYDiOSSvoaaZY4n6FSs2WAhsx0mIFPkmgEw8HY2gsBpvE8y4cMlnu3Zq3en2LMDSO4q3J0j4mDNh",
+	"XhxErxxUxWUJ5wUSGM8dJL5hezrNK69GwWj2TOQb/4H1UcHzRsxBNc8bGO6dH3xVTnOeDrfCn4Vcq8H5",
+	"qU2dOJr/BMnX6DvJc7dpLkPLNWw9UqahRXdAaEZEjf7z7t095wB8LgcGWGqXe9TP82zFhJEuCabaBU0g",
+	"bXDFwQAAVEWey7UF1zC0wy4RSa1BpU/MxqQ9clEDmcVIiUJZRgCEonLI0jx/SCYggy1KAt4CiI2AGeb1",
+	"Q2lIU7v7//UNA3M1uOsPyqwKaZSol0wbyeedbJ/ceMDanL+GmwMl+hYn/on35qticzuXpm2HtS9KhA2g",
+	"jlUDkHOqsArKHQAz8xTR78KWcOg2MR9quZwq7XBAtQ9wvRmkWWrx5wzTneiCz7G/i+ZLpjRdrgY2Uf9d",
+	"MpiXtKBCM+A3QF3hVwxCwyk7h5yoFTYDhrosa1YolzRbc9i++YitZwBFglRorv7CYcUV4kbYUgV32+Lp",
+	"hOOwrX1XjWPcxWvTcn4yT1/X0A5emStbYSrXcyTjy//zxCM5hHgk1ddVDmsgem4jsCGLtru5Yj4IaGDw",
+	"7AinZMGIITZQxWUM6uC6tu9l2e75MRze5areOT7+qpXFvuQTD6h8s4P07/PzFzs/vc/GngtIFkfTU2k1",
+	"JupaHrgok4cfgoP1VYA6cUeoMBfSiZCa7bmD4MGn8Nynz1R4hjZfGPjnCNC7J95vn/qzslPpElPnq78G",
+	"p8OzUdh+43xQKut/tLnmQVF0WuxRM+36BueDKd+TuypKqNLzmaRWE31WaghxY82KXnAQWk4fdD0Ua0mR",
+	"WAyFPaBr6Zujs5p+OO1UDh4tGjzudeh5t0OcH54lcCCOEt8PxmtMurRA8JFjb/d3++ILTu2dj6lfXvvd",
+	"5x8bHJRvVf38SM7yijKHkOIA8Res4N0+Sp5nXKUWYPpGL2pJzdgBzMB7AV3mM3NZ4JW9azHbydW29ECH",
+	"+Q3TDP9UNoLM0nJlLtiKmVDZNBYjNMJRqqypmh0YrG6jNXIIDH1r/PF6ISHtZl2YNXGH6YYLIlwD5Mqc",
+	"aVXhsaCEf0iogEpEd0X6xkA4eSxQnEECrSIryiOgLPCS/+nc5dIWAtbCSrjDmSljNDvJodfrybyQ5apd",
+	"6ao6w/4dH75hxecR0xohL3Sw3Kjf8yFkab+36dNVPePdb5KBR+scnA9kqaH2plC6LQyT0/j3Z/b7JVPY",
+	"hAO0dQAG5opoKbGdk2uolMq8XFon2tHKZCL1JUfVVLY2vM18R/ZJ8O6gxdzrFcfQWp4Z8WGYlSCzQjOo",
+	"lJYqvKq/D77vWi0SHICurP8Xrek7XrVdtdRu9XbIhcfEQDGn+c8ykVolyVbd3q40Ael6/vEa/9qp8ENb",
+	"Z6/IAVsry3/vAp/nivOaxNToUDElHUbIqpBZ6dqDQ3KEYgUWlGxyiQgQ6rL0c7k+uOoQCtmPXku4VWIX",
+	"rclzoBa3lttdHar9Nl8o6I6Tn1eN12jz3VR63vmY+SW22n0VJQ6y+4KfH8fuC6h9KDn6237hKppTpH6U",
+	"RaA8r2kBWK2IF2szC6BVQRVY/VIRubZNExLI8BBkYs/p5CGh+DOvgc/5FRMBwDVkOWSAly9QMLCCpLIo",
+	"wEEOuRAWUJ8ULCvcrzeoiBIulDZ0c0ha281QYUYgbmiYY2H7T8Ijb4UDYE98P3T7FFcEetdiS0yXlYFt",
+	"AKxTebeoDir67Jn+2kq4oqhyYMMiO3w3bq3PHutSa2dkfY2tb1hqd6ykMZf+8XHAloBqNaAZ/d+1UOsB",
+	"AqxvntgnPM+PcG89kIFh/98xPIHQ+x2Pt5EJTgBbRt8v9G7iotmWB1ET/JU/C9CBY0MyPpuxggmdECnI",
+	"qixWUlnxgDew4fBLttKNHpubcO1tVnteEG0uKas7dGdSuwN/SeYE7xC1goWUq9tmR/fkbbHjhSCy1O5W",
+	"8uIZkkWcgHfHEJIMjUQP7jEUvzSz6SUOCZxpnbuqZ7in5tgZopDlfIGXAlyI+B7X4sW1ZogB+gIZbovT",
+	"ayx1+olZClNAAg0GqfKJOOsi55fsFqWdD6/ZjixW0U+qJLKMGHMNmQ2g443WgKBl5Gw0IhDs1HzJGtkC",
+	"13DLHNFHAKJWNTi/+01nqffC/ShiVfwk15ivCj3LCs6y43USAO7LczyONe9MuGvgpjkmXzJj4DUn8L6E",
+	"HIETkEX46JBMjHkPnasoeZTLMvsBviDj4YgwccVyuWIJwXGm6JCGPmL290vIOCwggcvmjkDrpClNLyEr",
+	"7K2YPKFKn8CwJ4+/n6AnHBsvaWLWxbKHdjqwFdDcYIb6/UKWxZBA2zcyPiMK4bggTL+EbvnY863KoYR2",
+	"6m9Fzq+MyvvKf2Qf9Lr3JdsQWTjs3yXdEMWsXs3MG8zUuSDVK31nilwqbtT0NGVKxVRefCGScff4bJ3k",
+	"zYopj91su6pBIynUy5MKI7goxXDGBVcLDxBsPvrbpGf9v96smsr/gzabb+jJH+/f/cdXb98O7Z9f/838",
+	"4+3bv339n1/EGnAu6YfHONDZKAYNcDQoLnSjKsvCVQypYCnjV6yC6MK0wooANT6sUSBc+OjkwbuP4+R0",
+	"dH0S/P3FQXCG0EMIpnliG/3XWgnx7Jx8c288OhmfvhXw2DkJt/mtMIfznHx8O1ArllqeeDs4fzsYD0dv",
+	"B8nbAc/gn24U85GSZZEy+NjIBFexdafdWwQ/NSuEH2bsaugaNQ7DKQ2vxvgkX+KTMZ8aPGGmbknhh90W",
+	"8f7Bt4Pzj28HRYmLK0qxb6bguoKHVZmmjGUsezu4vn4r4ED2aMFUiYijJREt6GrFhHUy+H8GEt7Khl3Z",
+	"7vaq7ksC679RqHvo1mlBL6HzIp0xvXm1KJgyv5x8je4DbEnI8sy2wsTHTuBXOz0xIS0wXpPxE8zmX9zR",
+	"bxbpXPzHc6BbH3lV7LXlNF+AJ3wMbnxwdC/yrBOst0tcTAaQowGDVU7qaKFJKz7eqIaPZyZE4BW+6zF4",
+	"iAOwt9v2SG8l59u2yEipW3JLGxbY75CGo3Uc7E7wAja4oPHQ9RIYdz6a/7T6m39CxM/+xj/88Dg+5i3U",
+	"0Y4L7e9Wxim/i1DojvWQtgY5f2J59sg+9xl1t6NTBb+wh8ED93s4TaigpLuVI2fm/yAz0AP6V78ZAxZu",
+	"5UINRku2411GprVJmXqorh5F6x4f01t4nOvFJgANJTOW59gRaTwaES3JKSTSP/j2fz0kZ6P/BdZPnss1",
+	"y46bJFBxTYd0RuunP1Jiv8sl9zXjZiNg1fW+R00H7qZhnObzdl4wvJk+HjpoYyIWRDjs7TTZCpBMwUum",
+	"0TLVsjIFpV4Yw9zMLWkInjysmidzTS6hG66zYBdUdfMr47KtzP0LOZQRowTgA5dcmXWHV3yvLgMvYImd",
+	"cZBOP9lNY/bHHAB/LNSC5jmkHU5Zj9NQSxHbYuqcUcVugatfLaqOy9g/2jmGMQxILyEGav3K1p21YCIh",
+	"Svr+BUrTnKG/WArkVybmHF3NyMjWrWz+jSWo2JTWLG/H+4yBTut5jrE6EOMvw+tWKwZbr1wuWUEKiDQw",
+	"kbEeMZQXdo+vLXf/Scz8hKHgqjH0XJJanWMvTubiimu6HwTzcfDc56QFpSlb6RrKxv7iYRcXnhc0Zf+7",
+	"jiYS9MXzP7872q095uJqb1EI79yNr4C2LxBSt/Q5mqJSbex+RSVglj3de4/A64/Dl4E3HZPta32ql9O4",
+	"qxy9u/uQF19VTXjRUYI5/uKyciuvoKkIvF819OV9SBQTGWgOEvIwmpAXqxX9qciLbey9xWg9kBCDxd0G",
+	"EuK/5EFOBlpeMjhj//x9/M/LP06zb8of5Gh1vxjT7+6m37Mf5z/x/7p8snwqn//+Qr0q/7H+/2/+ORqf",
+	"3r13dv+bbx/QaZqx2XzBB8mgLMxSF1qv1PmdO2oj0hA/IBT0d278tr4Nf7eZI+Lg908gogDXCk7iFpbA",
+	"nwKNCLNnhFph0EsANV22dz5W/9jb5hdEUmOfX4G9fauxLRYs6gdWFyQu+wvSDsBr3tTmtyamukEoBrt3",
+	"RAjFV7arcjC6MeEOoH8zUmLbYkf/FlGDA/SI/Ue86llbHfPj+BR5uJ0HqAk97bdw0e+qQw5FRY1hG0ML",
+	"KNl1Ic1VwSAwv5RCL0KHRbkyKkVGNXNVI0lcNccX/kkl327BqBFyheD0+5rE9ovK2DUGtReRiQBRle1R",
+	"4YmZ5lKxLLGV6TZmzDHPAHue7e3sZNgjikU/lTJnVBy3HH21KuQVzb0QgfmHMIHLVbkHJS8meEbjV6P6",
+	"I1CMUat7Hw1HDXXvWES5/8EZFzTnf4QTnuXUwUSDuOpZBL9iBZcwTQYRL1zP6fZ6YL+r5WJEqWghgOZL",
+	"9k8pzDb++uoRFGhQzR7ZXFUH1cYKF6CqAymhSyToVw4fQDdz98lWdb6NXAVE/HZ4L05E/6q7xzb1zCHq",
+	"ZOfBia7kdM7FcRzUj/3QNt6F23vjanv3KehV5q/rZjBDK32hMQWeJa9LkZxlcwZNPkGULaXZ0mivT7uS",
+	"PxlgmWa/lUovMfnLHLF/iw/g1SZkj/tNb04XtJhX8DiQEyGsrfEmHKC6HzSHHKMgOgZR6QLPvVnjmeFo",
+	"9sH8bpycjkbEcxG4Xr/AZ67d0nIuOgX9SyhaSwbAURYJ/3019KASmoE4XEnFtYMHWRU2ar8R6Untl9ur",
+	"8fG1jUiD6cOk/6cI6kamCQR1TyHcoiQ7xJzPDVjbIRmE9nsN3/4WYUM8Vd813gd3aqLy4w1e0eZOhOMC",
+	"trrvq10qLSHwwGhma8GrgKHRQlHBNHYIcYASOFdlrV8gq4WWQPnuwNfrtxL+6vCL6YbNzW7mlvSn7eT0",
+	"DM/bHvgjJ5n+LmW25nluQSB6eS0vPE/cjtey+XbeRmW6ezgq098LmjLyk1ytsH6iuvKr4U/rt3dMCdh+",
+	"ZkcJGB1XCbjfSQloopBTC3xx+m8lAPDZ6/YLM7o5YF/cNxMiU5bLNbCPO0+Y3kK4Jl99cd88/fWwuon/",
+	"rWT0VzJGt6tkDB4//ccJTHI8aFI2xu3KxmhH2Rj9WcqGTXM8RNc4O7KuUbX4qMQVoYpQuMA/tz5GF1lm",
+	"bk2kJ9GSUDT3oG5C00s48XI2uwFAULtucedj9Y9Wzz74rMDwtFN0/YGmMtu4ez4b1rqhQmpSIMW+VMRQ",
+	"O+bKX8orFlxvR+yj1CFN1HPe0YIAAW9uBQE6b98N1MoOqpAIdYkWNXQbzfP4euhj7fDppEgZUXLJgKVY",
+	"rhhCk6mo+mj7A94AUew21EGLxdmqDPZq2RfAj92GyvdvNNED0UT7I4U2ogNXaHCJE66f2z32usCYc4hs",
+	"Z0sjES7RXQHHvcgymZZLy+n7vKdLWlyyzKgKUrA2H+n3btA9NZEXU4yDMSoUWWWzxsCMLJZU1wIyTJRL",
+	"wPnOzM2eqitDhJsBYpmhakV7/+v59z+ejId3yXA4rL3czsecSEFhojvQXlgQaOZVrwNEAiWoziZOfU6M",
+	"Dp6AVpwAtRKnMScoVRInTN4Wb0WlGCdWq03GCajvyZZCnWwp8Qmo30blTEqVmbH6l9A5jtk6YI+QqCff",
+	"c1UZBTGPyYznRo3BXr0RnPLm2RwnOdhpwVSR59//aLTERy//8dfxWoGheeej+c/1ncA0ajqfT+kSwdqx",
+	"SCMhQiKOkYJMEFAxMexJ1gtJFINQKduQaQlSxiccL+kG0H3iQecnXLBnNWPws0kJbQt8SPP4Bx9qMz96",
+	"ZLsFhC1afAupypJ15vVv++7vFgi5jFrcZ5obO9Qdge7FMH3K8W4bJtNzx/54Y8XWx6qBUVzMcxZ6QrAa",
+	"Bkxaqx3fHOn7lg0Kc8baZMO5tRFvx4r40VimUBMjReXOR4yloOBg22fNsgAHuXJWPyT3xqdYQQA3E0kB",
+	"bFHsQonterVxkBu6tT85zPHxTOCXdGPzVpCHUQFDWAuuSMHnC31ULfDceWBvzT71mNiaCSq0uf8rcGwo",
+	"buEKkq7BbbOiPCNUozlri1WgWMs3TCFakhWN9BJ0K/mfyz2PAYucCu9RIj7QeTyGmfMr9uvqdtjlguRU",
+	"M7O94P2BBDOe51j+FDE7YCp/9n7ftDTvVRg5hE4qSuZX4FvqegF/xxAM+li4b7cg0LZB8CGMh6V5cOiP",
+	"y6QrurkdDv1uQ6ZUXBJdUKFmrEjAUnfJvOQ5cq6vmsOkT8vO5kzyzAg97O6M5Zh6wZaK5VcsAsWxopvP",
+	"lrsBmREU1O9Cghkl8Iw8lVeQj5sQ/yC598143J3lLaX/4izvuZ1iawco4RRQjEzWdHNcpr+SPLuta1y5",
+	"CxubpKBAJq4We5XTlE0INWp2PeHZ5+YuacYSSIzYmBt8ylwuREQNNAv53KX660KKOS4f7DwgUc9K639I",
+	"nnl3zF+Kx83GZwVdhzzuMbqs07JWan5ENl/bd99eZs9u0mhViW27JjoLaJd53fQuXP7H/zw91AfyLAkO",
+	"DuNtMUHNCo7u3g8Uy55suIXQqSy1s2rl2pajkAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvP",
+	"a4Q/XKE0m3grhTtciShidt3QVX+J+vmqmuXNx46pMT5wdA8OFNKgp5D7rswv/VnpLum6r0uWGuAqg5KL",
+	"yueMGUU2KNc93Oa7SeAvO+d27JCpz2/7UPQZLjrmjHtdZ2LD2Fsl3lSBd+YIGRrWKWQEpzPPiWJXrKB5",
+	"UHogC3BOY2tpWeYZ4IviCbuB2LAlX61gB65g7DPyajdh2Vuv9N6Q7G+Si/ZKxVjQ1lcLyrWANLVbQmTD",
+	"DdnvSLabuwtOYJZnBPBLh2x5BD5+XkVRpgwaOGD9v/VpHVCAWGfROx/xj33lwdwcFBhQESay6jIDl5qV",
+	"/ENiJ4FxHUavmNHFIE0I/GeVwUl+Zhvr3zX6OSj3D/HfsXU25R7h+46Zd9RQfGwhGsAZ6GB9qdiQpSyO",
+	"WIbsRgbVYXboPu8rRz6YaMesKfrryZJ+cqIpUo2b8DmWViwdW9x+SbMjYXMDHshbhE0ywuQSL/JSwJ/4",
+	"cUIUnwtmHRsZePRAKlFyyTaIQQU4zvC49R5Ec0gwJnoUUXKE1jEHlsbj9Pt2iPlszqsHM/EH9vSoB9aC",
+	"KWO7jBud3uP0KvFXDHrsgAoHQ4IsmS54qtqwWn+xj+wDlF8wolZUWNQAaC3iIeTNaTs5vbeYJPbv8dnS",
+	"//1N5v+8OzrJ6EZNHpIHI2L+cp0jhsEYGIITjMP6oU5WyIJMuNCsuKL5xHfRakrg0nzJXhg7uAmLHd71",
+	"Znzy4B0isY+Se9dfLf978d/Zf58suSg1U/99spBlof4bJvx1DKU9iiQP7RdcWbO5xdeyyAJKjReTplm7",
+	"9TUCyMfm2zSzPbLrJbY0OgAN++YlxcYSm7MnVKOheXr3njGJxSznqVaD8/EpJsb8Q+aloct4eJoMZpTn",
+	"RqDdO0sQl12pWZkPzsdn428fWHvWKN/m92end+/1kBDI/U0A7uXyKEkjP/J5WbCqSQfkzUFWAx4q8zlf",
+	"1g86TqwrNLNcMUFXfOgo3nTcn+FzN4aj4WImIW0uqK3JseGXF9SD8XA0HBny2dkNzgd3h2P8qNofmmUc",
+	"nUnPCzNfDX0hracCWdtmNUV2yazn4vljYsY9fKNYWhZQMPTmXT3XhyufgVjfHDp450i/yqlox2OBUiVo",
+	"71512INfWU8gKxgaQ64laJPtY4Z4Dq+76f7ZSb951z36VbSgO7zyK0LbmBced8ayw7FyrwK6wd2ApAIf",
+	"ebqQUrEbwDyYfTLPN+0l9osxM7AtadAxny6kYsIYvFRspjLbJFWVMmy9SsjvpdQUeyXQLDuBZLRISvNz",
+	"O4NjbS+crmf2zxmjuizMeVovuGYnOZ0yiBXYSrovzpLRCOoZqY8i2dK/X0XGCrKRZeFTad3Jfx2MZa6H",
+	"LR9iMsj5kmNRNM3zH3EO/oDP/L+BFZcyY3m9Bm63Kg5pWvmMfUZjWzlhUNJ46q5YO+77UqDTzxZ3wjPg",
+	"pAyW+cK+hKiywEJLWK39zXO6wag8TReu3ZzNCbRI0VBcFYz33JgmO1V+n8NxbBSWoaCLncKtY3ae0jwt",
+	"c6pbgitPJaGp7XTqkeXIa9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00tqm5xkxUhC6l",
+	"mENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08FNyprcYYczcWKW",
+	"iIfmXXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCmeu/apQwrNzcKihsYfYY/UA+7DwbgdT9+",
+	"/j9m2Z1BPkcHEicupLYrrgdnI1ds3rGu+gyedlUkjNVLkb0IwsecsDmrS1wjU2yJNI7gJBp8rZqKoKdU",
+	"7bzOSxq74eRltc9G4Nkx4ZUR5rAlhIZalk/clycVw5hvXjW/xwaaKlIe4HUDxriAyGiTqLPnDBI7XSrx",
+	"8QXca5TnmF7iYkZKkxLuRop6gQfd6yIIi3IPLvaLUvyFWiK9KIWFyDuW2di+KS9Km91/FMXRENtsj7kV",
+	"nA3VmKQPhO9qe5mR73wsStHaFOdFKQYHUuFIft6iFKFiKucFU6r3ovs7fWEF73aIdZ5SkbL8kJwaHLE5",
+	"pff3kpUsgwVzRfA9OfNZ3gn0wsVzu6Yb7FNgk8RTuVxy/dBGhqmyH2iWoSd5SB7hcNCscU45JpFTeJlr",
+	"8m5s+8RD6Nv8jEhJNIz05zLGSy1XOPsenGCedtzv5LT9cq8HwsqElyj8e13q+KqY7/wLd5d4iGrz0Al+",
+	"OpTF/A4kWN05HZ2OTsandqTBjoPhaH6JC/JfL589JbjKxKZ32bffju4dvM/7mZDU3oVhM4fBo64a/RmK",
+	"pQXT7RfTS/vMZ5TD0AEu2apuL3969vzxj//3/atnP//wFOredDdwY4wntb7illIYcD/2pzDYvYV+TWjI",
+	"31yC+JpQPzgihGNdaMBmjmliggW+qV+r9sM7H/GP1kQFo5vBS7F4Q8CUuCYzynNVxzLf7csPY+LkPkFC",
+	"Aa7mmEjm2GiJUDt0L4rvSxk4mCzHTBn4yx3dfseyMboA336OGQM4c1tXj04UvmT+5BtlCk7/AYe/v3rp",
+	"iGz0wTKiDk4ez04MNyLM0Tn52wQSC5StHYAO9gEKks2bR3cPrMJdpy59t2A0C34CI4LmJ2egNiINFJYR",
+	"7sobdYNT1R9DsTqIxiy/Wbou7un54G05Gt1NPX3gn2zQ81T8Awa7DUfPnycuwmr/A/IV2sUF8iJ2JAcW",
+	"zW4kOnpjD/1LS2F0L68/Nxyfl0z7e//LQ4RuLV3E2Xd7VH/70KdvCPHKOfCp2FihrBg2hIBwGvuwyiG5",
+	"3qrT/TpEcEiJ2MtLaL1aP5gzBGlR0E0sKcSo3oXP6XSxs9jEFKMFRJyqGS3phydMzPVicI5AljdCHLqh",
+	"cQShtr3AH6KhAbexbF6UogKvXEmZg/KN/A+ubIm2bRjQ20UrscVu8N0VtyK2AhijqeZXrKeIvndkYwx4",
+	"pIs15tyQRzTHgvNZiQH7UVePpvvU2F7w13UHj85f30gI4ccqMJvdZvE2O8oHmLe7xOMxXEml5wVTv6Mi",
+	"huejgrvxzy1pwWk2RRfov/Yp6nlCmq9kdCV+lpYRutwCmPorFssh6n4mD7GIqrBL1CT6xSO92ndZH7ax",
+	"hxw/uGrDCz97NHKgOlG7XEfq2lpeMXCqb/u834o95pcjmBT55mHdDrviyplhLZbXrsX1VpidwCsXWnQ7",
+	"+yIh7EPKVjZdfHJFc264+5nIN5OGksl8c7h0u7mxlsTwETekKMW5a6ZcK2GzPfmgaHg3+BDTOkIatPeg",
+	"infFUtQCMLki1KIUNimCklQKwVINSW0uX4sLpWmeY8O9nKaXytbWsKKQRdM0HahMn/m9XmwSn1G34EY0",
+	"b5rGFwhIG1W9zhpVr5oZHZcY7hHO1B0PVHksC7dCkuMzC2lhcxhmNmmAihIyihGO3mjwVGkA/3zNIbRs",
+	"cw1s3TAwOUCamwvnkRQzPh+65NwXTMm8tO3oID/ApmG9s5dIlSJR3Sl3k0FRigqx3F66n73GebfHXTmO",
+	"3JVn10n97OFWdr5BLwyDsKzbRWqdBrBFIOm5coLby3YQ6zQHtAxEMzendQ1I7Vbm/CnuBrcNTSy+s++W",
+	"o2mW1fg5uBK7ce7Ycu5Hs8HGBtguULHRWzzi9SZYJXaBue7WpNMIPt+PiguuFuFomOJYdmur4PIYfHTf",
+	"XP3QcGDks3FG11vL7IPrCKk9YQ8Cewgw4g4+wH+ZMz7ufsYbPVSf7ox/ng6s5yU6sOqBasKFlubuTllP",
+	"lRn8Webrgq5PpnA1g0+50bC942tPzsGtehCIV03hjmO8FNxp3Lqgms03DiHdZiCdjkYj4ueyFcFPAMdU",
+	"MITdNdIZE5mG5Oku9ge5EIR9WBVYtU0Usy9Oc8qX6q1wOa9TqlgCObTYNCqVRfalIlh3hhi0HopzjXp1",
+	"pBjbkOyRL9+5QXAB3giSxOYwmtOHpDIbLMsiRaWl8/l5AZOzAvp2UkrnBTODnSZWg3I9g5AeRrGa7YH1",
+	"sLAx3212L5gIReSK7RRTntascS/KQqcFWXOhzm2dI/AVkBMRsbvC/+KTLtvz5c+/nowxfQeO/4NKWBYM",
+	"0ATN7bvmQmBCfugYAWvlO4bFXvCP13x7ylhLsFUX5joa3K30AQ3Uz9lMo8CGm+JBd7h/r9zC2W+QsQ7P",
+	"BQ0bLIE8G9nqHTC9FgB5wJggfmLHcOZhzqmtBfWSI3gllA3JGVlRpSvxEQjN6mzuSk2bx73P99cBth+S",
+	"LYyyaHs5kDVAqBpWQ/h6x3hGiAHWi/k8waYhqRRXrKg1Sk2pkIKnNIefR0tlrMxtRv/viO3vd2jwG7bf",
+	"d2D/9p8busxjcP/R+k+nPHzpwOse1t0jUNtKoRFBkynq9Y8tc5QvzbROx/e+ufft3fv3vkkGSy7ww7Gf",
+	"HeTtQ6J08ondr3+SP7XbKa8s7+ukthDY3FrPBLuOc1JfxlthV3H+VhByQnh2TsJlmE8JMTM8J9VC3mKa",
+	"ZEtbA/JY26QJ57CBNhy2rMX74gDNCHj3c3OKhqsFrYUEDP5pnaHNAi4oaGnOxbfPfPqwZxVDpGJj68m+",
+	"VOSSbRKPeWlOsf2kqBBkPmgXLQVd4oihx+RjW3Q1lXnOUjP9d31HrS/dEt16nrU5BkrCmjTJGYB8CGZJ",
+	"sqfRfiTi2yYynnBxaaO8u9MyyiPhIs3LjCmCCYSZ622xZx726U/W8d+aBa0duf12ochNL9/n7IrlatDJ",
+	"gWFXFDTVtg0sPtZaMSYDdVl6zfHaiDGj3vrW23sVUGDyn9km0D5lwee7qmNizYWtKbR354i2rLiu315T",
+	"tgA/y8frZHBZn4jvu1FOc54Ot6go1+JHWSzxl05PNvcKaMn4R8MOjWuT21pnVWsPV/gttfbHU7g/nv3/",
+	"sXetvW3rSPuvEML58L6A49hu2qbup2yaosX2EjTpKXC62Ya2aFsbmfKKUnXcIP99wZkhRVmSr3KTFP2W",
+	"yLqSnOFcn8cKwO7bhhF82DGsF5wYaB9a1OW+HVLSq2zdvW4jh7f4x/J2IPS7ds4E/NLSPRMy91/gXnUC",
+	"H2VIFOwIb82A3Lna4fHK92ayW+fY4kIlvALIJGKMQA+n7acEEH3rW7ab6kajRw/m8JAAwlqIoVCwcX6u",
+	"dK/DnGOGdANNcEj5xzUszDd05mMivaIEidcyaZmibtBO1xIFZZKThYv0CkeGCTcPspL/qpDPrOC+Wpvr",
+	"at8EVjTNqzdVvef9J0pjycPGIkoTPoNAIjIYG0ms64V9vFKnNXGqVm/DF3jepl9gYbR2FqVJOlCzCM7U",
+	"9s3FXA5RXo4Oup2D3vPLbq//5Kj/9PlfxKWqv8psMHp+eSgU5ktW3eJZzS1+COkLdVO8Pk/ywdkYudoA",
+	"F7owvJXLHDMaFjuF0FJsiPClbdnGsV5sbUSwOO0EBtiN4jcjJCIWVjLQ8QQsFecdH6mEYOxlVajDnPWY",
+	"NqE0mVSm6atNXHcDsgyrEA5E6AvczgzHcW+DLHnDrhdOxTrOF01aywIQmrhbY8SH9hkLflnNznH/YT16",
+	"Xb0j4J8rfDIbmdwxL7j9Wqypc1knHl5b+4Kq82t+8RUs0gdQDt2s5BnPblkY39tY9F6JhAdhvQeFZ7XA",
+	"i3EKGBZyWFgSuZgnw4TiJMr0cZz6vF0ZYptoHDfndFFCwdYn31dp8nobGsnjUiFfBaJDj3yoWDoPCRpn",
+	"pUbfF0TM6gKakzBkGIRRQGYXC57ni4OYDWECEMWZfYE0q8F/ITQYW9yIvbpoMua0OxXwLKCtEZ5lF66c",
+	"qjnubbihNF+C6G46TZYg2prj9WsQe43XIK6n4FNZq9VT2WavozBEzcwTZqreqDYWqRavtU4SeoNR1wuJ",
+	"2XuppvuUSqeaTkbZtpg+ZTW72pV2WiPT3QFq60o+F2LCXTzySnD/nUhQPjtLGpyqitHXWnLFMlDXJrJd",
+	"DkUjqOWFmJonxOv3yusfH5Foev0n3ZY35X/ro0c9LQ6k3Jbl7Dov+k9f9J8eY1g+sUH9oT90j3wyH/8u",
+	"GoP9EQs71FD6rZc1do+jXPaOOp1FJcCDMJDjiwD4NPHYihj4bMIVZXMFn2Ip2lKtQ7pAP11rSAzhd/GP",
+	"Exywbq9TeWMXf5JK7botbxRHP4SEBTATEngMoYxb6PfWN++YWLzX7z15cXxXF3jfoLSkuOor1AkFidDi",
+	"gk9RLYtQKn0W8jFagYQ4po0yrAFB6hkoEUE6bhkxEiDVcLrtTZQVynC3bB/dixvX5/FwEmxHRL/arvg4",
+	"ExINIG1VWKg4Z0qsfCsWilFi2J9MQAr6y6bRd+Ej9QhF+hEtDm+jIhjSQgv4QqcZfmJjvWZbGZW5bd5s",
+	"VTcv0s6uXcZdvxv1tau0n/XgtDuCxIJWVGzCQfwc75zNRULEVXrlBJJd47nXFRBTwWiUz+09No7VRBee",
+	"djaIHbQzEYwnmA7BL8bUbKGt5tfpAmmiKxq6QDYkqTT1rXql11ipzmxCHlXPWXO7gZWDQlwiI4jLEEdi",
+	"4z1ik96M/gwTgPuQ8y+U7I4yoXDXfUkeY44LOtZKG9s0ZJud81QBmV2mldpKcE94919FoRNKqNHoqUyC",
+	"kEoFYqHSqfA3XAvLvY0+3rSpmV/sWdH3/lVm5p1wt9osim8Qlbbh+YjCEBiV9yKLb93I6UBAq8UCGkHe",
+	"YE7mlzGztCqKVBVPJL3yz+zf3wNFMkXEL7FTjMVpKOCDkX1UFRsW1w99mPncI/7ayu70xV5026RuQ0j7",
+	"7k4/+kW70482sFl6FTbLs713rn5B/hxLan6PxHvgrEgmeBwGIs5TJHkP6lYatdKF6ZtRXUZ5Yjs6b8Qs",
+	"QaeSmOEDxXqdDuOhirDyodDCT4wo8IiyPjRPfhB+iPUbbokO3YxbG4HpvqXyRkaZxPLVdKqV23Nk6fD6",
+	"xw4ZulaMsSAIEYLy+3Ly6ezNx88XZ9/OTy4uvnz89KoNvBnAsOf1vUNyag47h+Tb67eccaUyU5I7Fb6B",
+	"1wsMw8OFSJJAjlWLEaxeu6xpyNDfTFpeBxCrqmWhG9HvVKYJPDMA8QIj0whmGJ9bwz6LIzk2hKq7ZAeX",
+	"WPrpwPnGJRFl97xG6V+idBaZf+zYoUYN+fAGIofAfCLiIILCYgE7ESrO3kGne9lxnD0kUrF61SQpHE27",
+	"cIFW4X9B7NX7fHkKgTPgWFnJUrMvKq3mqaxaXhIHPNxUGApzXrdxTKLQV0hCasN0E66wARebsuEbQp6I",
+	"uEnmOYedD8qk5Q5sc64U9KlgtXZXeK19bxlljDJQtkYASCtwmbJIttmJmTMtwYHEMLL+UU14jKDoUZr0",
+	"2Ugs0NIZ+R/MsaMMaG4gTv0vaVCUXCxLPCGQLJsEwwkGwiYiNPRcgByTzwRHvq0kn6kxJmfd5ke/kh0L",
+	"fiqpgqYZsloe979zORT+gTEpD+LcptTCqJJoepDEXCosW6EKOZ8n/EDIOBhOQFUuJUzSuzbgTWXeViJx",
+	"iutk7/xYvxXkY1WQyFubn7NAcL27LjwFmk1DeGWaRIjVci196L7egp3s6sSZNsVFtpapbMFP3lJQapQq",
+	"Uj0WqxB9JQt9RVMXJEqEo4r4HT79t+LZu+IpSbHe3BzV0H1WUA2jNAzfkz6xxHKGv++KdM2HKIOf8Vc4",
+	"dIkj8AQv2WoQzmlF1lFuEscmUcSBCa13VocP3IVo5CybRKHZSdHJIEQglojY5Iz1ISBmZCpiIx43jisC",
+	"cpwT2jVl0uiX92NekN+iiJkzftv5v7exn76NXfIbwQZ8eMN44fPzCowF83rHrQ29hmXu7iWe8fBhtMU0",
+	"yjH29csnQq4VBj3D57B3CYZZxjhoedBThenY65v3OQjhvFIo05GqszSOZuLwHyIOIUK3RYcsDXvNGsyp",
+	"2B8b6gq5qQS9K9iNmGvPUREu3ECEkRwrlkTOwqaxKK9rGoa8zEevttIixhjz1uvYXcPrmFlTEY/FAbxL",
+	"FSlgeZn8GQgpubfh0jjH17ofppoHKGw0ilshv68jbAuq/v4yA6dmWzBvZhiv9OYQTAX7ocdlfekp7AeW",
+	"a7sSUe0aDNprsBMNBTlHRLVY0O6kvbBsErEpnzMlBDM2Gfu/64J5dv3/lQBqn+EFSlK6WA5l4zyFYbCf",
+	"/5L4jtHyXRPjzG6o+aKhVQjjaMyrK1A0iYj1Lf79tXPw4ur26O4A/+jd/eHthRJlbvISQAkPRaOYsXFE",
+	"FGDifPfQUcHuy2nnoYa14ybu8P9Fw1GLfY5RcUXE3+VXMXzg2hD75jymQP5d8cS7n2rlxjwRp8AXf1th",
+	"ja4yKG1971fs7zwNuVJuFtWtAcbi5U2KufHUD5WZWT1MxeLufOjLkzqLxTRIp1Y/lya5obeqxyOgGmqH",
+	"hf64fQSk9UWfYv2WbVQLNQoalFaLaRXpwjWGwh+L5hzTjCsG4RuIX8NydAL9AZA0iwXLpd4kh3d2/VSz",
+	"1Oot8T/plF2VyTjS94u67d6z9nEBzqXb7rQ3CEKYF6qjhsOf98F5Hwwnln4DCRyqmIOLt9DjEgCUj/ZQ",
+	"bz0yOeFfqg2t3m30txQIIhD3TZ+v8OkWONFreWms/d5DlAN8oXKVXzRl4ruI5xgpzI3edr4bGZukBPN2",
+	"LiJtQFk4PX0aLsRAfg8S1AXOjd6L6UB/WPlO/xRz9CmhKYpP3atOzt9q27zqMpCGP24/nLw/u0NhKCFl",
+	"EzbBCLkzDAEf8b5Vg5TeBBKRtUwJew07x5BLU/xeHLBTWxFf8wRrJoSBvNGjbR5Vvgmo05ovpxIIJv6b",
+	"8hAhZXH4B3PKOsVpKFThwyk5Xb7j2d9iCCHVYqujczF0SFV/kN6FKEI35ZKPBdJpQ3zOoRYxN6K9qeqz",
+	"ABY3swPC/EBBmqw4MtTeVL7BKZWdJtiZkIY+1HwMBERrpF4k4ONJSPM5N30luM9CapGqv2/I4zGEISG0",
+	"Px9E/pxNBax7HPGMB0mxPyV/xpsorPzq18E4jUWO3TGXw4LUJHEwrLoOtiIjb2jP5pcZhV+zdmYou/pi",
+	"LVzMx5oYI3OpHyR1lyI6jmqRH0L/OlefQcdfzVIpiFCeXMg/lnt3V3f/CwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
