@@ -751,6 +751,33 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RunKind.
 const (
 	First     RunKind = "first"
@@ -2550,6 +2577,56 @@ type Rollback struct {
 	Revision int     `json:"revision"`
 }
 
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Run defines model for Run.
 type Run struct {
 	// Actor Who asked for it: a name, or `schedule`.
@@ -3000,6 +3077,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -3449,6 +3529,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3710,6 +3815,12 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -3934,6 +4045,15 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -4435,6 +4555,24 @@ func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
 // CalculatePrice What a month would cost under a plan of the price list
 // (POST /v1/pricing:calculate)
 func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRuleActions What business rules did, newest first
+// (GET /v1/rule-actions)
+func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveRuleAction Say yes
+// (POST /v1/rule-actions/{ruleAction}:approve)
+func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectRuleAction Say no
+// (POST /v1/rule-actions/{ruleAction}:reject)
+func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7953,6 +8091,178 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListRuleActions operation middleware
+func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRuleActionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRuleActions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -9861,6 +10171,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:approve", wrapper.ApproveRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10051,6 +10370,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
 
@@ -13103,6 +13424,139 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type ListRuleActionsRequestObject struct {
+	Params ListRuleActionsParams
+}
+
+type ListRuleActionsResponseObject interface {
+	VisitListRuleActionsResponse(w http.ResponseWriter) error
+}
+
+type ListRuleActions200JSONResponse RuleActionList
+
+func (response ListRuleActions200JSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRuleActionsdefaultApplicationProblemPlusJSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ApproveRuleActionParams
+	Body       *ApproveRuleActionJSONRequestBody
+}
+
+type ApproveRuleActionResponseObject interface {
+	VisitApproveRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ApproveRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ApproveRuleAction200JSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     RejectRuleActionParams
+	Body       *RejectRuleActionJSONRequestBody
+}
+
+type RejectRuleActionResponseObject interface {
+	VisitRejectRuleActionResponse(w http.ResponseWriter) error
+}
+
+type RejectRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response RejectRuleAction200JSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -15044,6 +15498,15 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -17024,6 +17487,100 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// ListRuleActions operation middleware
+func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	var request ListRuleActionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRuleActions(ctx, request.(ListRuleActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRuleActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRuleActionsResponseObject); ok {
+		if err := validResponse.VisitListRuleActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRuleAction operation middleware
+func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	var request ApproveRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ApproveRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRuleAction(ctx, request.(ApproveRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveRuleActionResponseObject); ok {
+		if err := validResponse.VisitApproveRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectRuleAction operation middleware
+func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	var request RejectRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body RejectRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectRuleAction(ctx, request.(RejectRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
+		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -18053,489 +18610,501 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPbknySxbltpuJ27/sbfjJBNvHNvXdsbPHdvXgkhIQpoCFAJsWfH2e/8eVAEgKIEU",
-	"qVY78ezM2bNpSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr484dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
+	"7P19l9s2ki+OvxUc/XJPHpYtS223E7f/2Ntxkol3HNvXdsa/O7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq124tmZs2fTligQKBQK9fipj4NULldSMKHV4PzjYMFoxgr488dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
 	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
 	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
-	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8KgL0rxUlPNYvOU",
+	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8GgL0rxUlPNYvOU",
 	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
-	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPMz2+xO6IJcMiDkRpYF",
-	"SReSpww4XC+4IobRmNIJUaXhdUUoKajI5JL8+uvj74fkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
-	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkGZKH5gXT68whyAwLMQGzFWdVI",
-	"Q6IXVJM1NaukWWJ4d/K3Cax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6bQIrvTc+JesFE+YRbqih",
+	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPN3ttmd0AW5ZEDIjSwL",
+	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX59dfHPwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMMyELzA+n05xHkBgSYgdiKs6qR",
+	"hkQvqCZralZJs8Tw7uSbCax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6XQIrvTc+JesFE+YRbqih",
 	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
-	"T3WHdZ/US00jl8nkb5NzIkW+wXkAuZBCgpEN00g6aT5fc8UOmBQT5XJw/mbwt8G7KFOLi+y3UuklEzq+",
-	"29R//6UiPPNTWFG9qCZQPdWX48TFikcFrnn5Jdu0vhV/2veNj6SY5TxtWHBqv217sXvmkFcLlsbVGPty",
-	"+z283t1/zdNwox04kSYNJ3Vff6mI+bmZCBWE5pwqI9y5bp8S6DM9Z1SwjOunUjdoAyl8b4QHa92aapi+",
-	"M/ie0ewJ05o1ECVjNCM5PNA2g6wapu8MfpJ5Fn/3QuZZ20vN971f91hccU2buZH779teXT11yARks/qH",
-	"X+55Nfy+73ufcNHw0pyL1jea73u/7he2nDYx1RK+a3slPtH7pS9YKosGbirgO3gp3N1cK1DbrLmgNkqz",
-	"ZcN08LcHTOeKq0ZOK+y3XyoiSrPcxpfbUfaotnxprr3T8b1v7n179/69b0C9ww8r5Y4LzeascBMsm+ZW",
-	"trJ/Ufbn+5csLVjD/aPgO0MIumSVQfHoxS/vXz37+YenDdPAnx0wkxYDzJpSXa4i+2hfm54veYQMF5os",
-	"pdJESbKkYtNk8OXw6/ANGZvRMtdGo08GM1ksqcZ9vns6SCq+GBsTcA9DvIQzoHYn9ziDGxDPiEqIYita",
-	"UM0yMt2QVC6XVD0kNM9RpaNTZdRcox/TPJ90tbzt6HGbe9uYbbVcYNmP8afjwPR1lvg17hhT+juZcQYv",
-	"+F6mpdMIUym0/ZOuVjlHJ8yd3xQeZfaBLlc58I9jAVACNE01TN+R8c3HUF0x9/TyJJuanc3wX4NkIKe/",
-	"MfOz8zfVEJXaupJKzwumfs8H18nWaGohV8Fw5p9b45VKyyUrwgGXGxjr3XVI5TaHhqeLoVpIjQ1d5jVq",
-	"OGKcE7eQt8KS4vytIOSEfOTZOUmLZQL61TmpVpcEWiA8cpJNE2LXck7euBHfXQcjmRW7oWBd9VEsfWrD",
-	"OIqYcQZ7fGPbNr5dHsksRczN8V8vnz01jP5/L355khBqz/Dp2X3yM/9uaB5Vd+zvTtzvhsuM4NhTpsAJ",
-	"MLlzNfYEdx4fw20TYxiZiwq/3HXvISurlRQK2TjU87uz8ZQqNjgf300GqczzisO0TC/f5+yK5YavM5by",
-	"jGXfbQw5MkqeyCuWUxCAM86MFjf4vaRCc73xPD7L34/uP1jf/e2P2WxcjEaj8ejeyP5vbth1xQTLLozI",
-	"Oh2d3j8Zj09O774aj85Ho/PR+J+wYAoTHjySpbAiZ0EF3sZ43Zs/2l+DT77iGhj15c+/nozhUyXzq8jr",
-	"x/D6Eb5egXQdnybBaVdXe15oH33qdTYmtCw2J2ojUvM1zxgKCBpfOrw7YznTZqut1FSMiTZS4WkbnA/W",
-	"tGALWSqG8uGK5qXZ39Prd8lAoe/UL978ThthPjf7uqSipLn5DXq0B+enyWDNhTC6XH3cziLE82TkWIXW",
-	"p2HviLc9NrR97A48A8PWTanurE+Xhq3Cvwanw7PRIBmgVyQ1VClVNrj2B2BwLso891JctHOC09fPB1O+",
-	"5zCgGuiG94z/rNR0zogEZwnRC17gpuE+ZgWd6XDDxslgXXCtmfgOXAw1DhudvRo9qDhsiqsr9swLubh2",
-	"5q+7b3+1M00MUJm5Ru1zHrP1jRiibtl2Z4gU9BQrMYZcXNGcZ+3SL+OFl5nc3CtmOWasVQE7Pz69xs/a",
-	"hSc+bf5dKH3RIheA8bL89/Zdu2SbQNblNDJmIOeWTCk6Z3ZHYCrOb0kD+wTvUpiszErUd+TKMNFKscLw",
-	"4YpuckmzYPmDZYkeusvST+g64O9AklvOL0FMw518VKnrRV9W8CsmQpGptCzYrJDgzdMFaIXjUAx215gq",
-	"xmvg98CpMjSUcC6Q7kxqmbFtQ1v4dQH8NgZFGnhpkWd7eIkL4Dm4kMyeCxC0gxpHlNOcp8MtpaH1gh/V",
-	"LngzIQKv4FIovHvNrgT33/E5IWdU4SXYcHlqqWnuqFUJ2c7sAJvbwAgLmWfAAYFTqMfV5R3QRpV4B+p5",
-	"Ia8whlGX+ncPl/p/L2jKyE9ytTIMnQzSXKqtDR2dvhoFG2qIUOo9zxSM1h8ZnYzG24+AyKzdzaPhqOFu",
-	"LmvX+eB+04MzLmjO/9ieXp1Cs5zOnQEH18Fv5dJYV5p9ML/6woxuxOMX982EyJTlcg23s73tbVTcXGVf",
-	"fXHfPP31cGC0LzhuexWBnAunHu6qJ40rSxe0mFdOCGNzU2FdnW/CAarN1Ry8bF5tt2xe4OkwazurVj1O",
-	"zAGVK1bAoMrYO1/gM35pORedJEkJl425duCCHphz+b4a2twjrOAyq9jDfCQV107HcZeL+eVJ7Zfbq9FO",
-	"7d+INJg+TNqpXIPHT/9xApMcB+/+OGAiC7mkzqFLKfSiNkOladHC0pov2T+lMJP59dUjuASpZo8o+izt",
-	"nqxY4cRUXdwwrXNkW7wm8QN0WthPrFgzQrcSXV14x7/prLNgczKrQba5k3A0he6p1L/IjM84y2L5MEGY",
-	"07wtiGke/MbnhZzm5k5olMorfOI/mvVIZ85bAr9XmuagMzJNeW64Ui7ZVGYbki6omLMMA/3W1+D8HmTJ",
-	"qFgveM6G5IXRHrjLJKAiIwVbMVx+YUdB96HSVMAZAf8CDqnuBJ4q6wV7jDb0Hn3SMFepBuf3jCnsztQj",
-	"O2k/v4F3Nd0B7wcrCllUXo06GTrzmtuJCK/Bzq+Z0GRdSDEfknujUS2tIqXCaLFTBnH7h+TeaEyEBJJz",
-	"RRSfC5YRLswXd1HfzXO5ZvDkvTA+jX5pyLV6K7jA7A7NBBXaPHuWkHvju+b/nZEl0wuZJUTxPyCOuGQZ",
-	"p+CqMk8+wD02h9WlUmEG10wWU56ZA4NRcK49VygujEau3wqXgfCQ3Ds9tZfOqoQjBhRIyASJPiGKbhRZ",
-	"24SE02+rzDSuyJIrxcXcfPGAaIluZ0c09ZCcjUaEEvAtEzl7K2RZwKd3iZJmeWa+mBFhFNoVE5mxUDPJ",
-	"rNGAWSrgZgsO4Aumi83JxSwacHzN9QKmY5j6bHQ3IdQ8SBZyjbPD1BhFtCS62OAJGLb78a6TgY1y9FCs",
-	"MEi8rTan5jTlL5BCoSBOjXSF5dV0R3wnuDbU4HzklR742/t2zN9wJeBlxX4vjcweOS19lAwMM8IfZtf9",
-	"Fc2M2m2/sIL+9J75plxl9i1m8buK1o4CDtzi1jLjgqtFuDq414uy270Otqu5QQs5L5jCWEKwvGCmYAK6",
-	"ANm4n3Zvrtl2t6HX8EshbFCgm6gx3NJwpRWlAG39RSmecNXTx5pRTVEPO5S7bribkR+cem9C1/31/sHd",
-	"Da529xNtrSrTlLGMZaDJLaj6JTQWq3xVJEYfBoDdjQYBIOVVzgwrKOCFIJjYw8cU38bQAsGYzj5qiQb7",
-	"1iz+RSkqJlpJmYMBj8FCUJ9lAUqyESu50UzRFsc/rQ1R99G4HT2t9mBFSzSfrdRp48wDdExH3YYD6dSk",
-	"I+mYflrwy4vU+vCMyaBtmJDCZz7MatZ8Ymm3E4ScbppzfGeE2jQIox5cMgj47oyA2xuLIldhoDfmPfbR",
-	"xMyvCvZZ18x1MqhnvG0tyZuYbTvxixRsY4bi6NqjWrPCrOj/0ey394NoDDZj6IFuG/cCJ+gY7ePuOFbV",
-	"3EcFcNLis364xC3OzyZKHJ+NVydMcEq7brn9yXc33nn2YcULpi4imQLmQEPWqWBX6JRtmdsbN2YCvxu8",
-	"i+3gJdtEdzCnSv8oy4YsHvMtmVmbo6CpZoVy6mzTssxvflWOpltjSvjpkotSswOW1XBYQHDJyw77GBtU",
-	"pXKF3NAp/f+leXw39z+QfR9rORr37w2imRg7jG2Pt98RP7OQ50L9IGShGt1DelTzaj4XTtOpnw3UZjpS",
-	"xR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW5CG4idg6OAHBqjI+m7GC",
-	"ibQHW33vfxMjopCa9xnNGtM/QtgpMh5c9A1LRFuYQtWRUwji6yxak99yflVlwD2EBHpzha9lmWfGVDfy",
-	"jZKs2KDSvXtIEkhCi44NNoj5HdqnXBPBWAYVQFKwZzPQwveaAIlnSRAGmDLTlDnmZbKfMwp6Q6aghKfb",
-	"673SE5sChCOpZs9Evokdmy32D3PUfBphbYzKLK12vs6lFYch0aPHRqlyybJfMYb4cUCzjGNBxfPg+FjV",
-	"fHfLwB1s70YpNBTKbZ07aZTnDy83IlX7Ew7MnW9uUVHwdLF0pXydfgMc5lzE+1ZSn+OqYEteLju/Smkq",
-	"Muv87fCD6226J4MPJ3N5Yj48cTF63IfH4SKuK72+H/kwKtuXCt6/2PU1PpTc9Qe6oELR1G/RcWn3wq7a",
-	"bFAPcl3HTkWZcX3hSg7qZEItbEdZQTu7KmLxmdCXWMuFUUqIqxbUDPzuYLsBXpUE+sW7piX8IHQRUZCp",
-	"r+rYmQF1i27VCyryXCe9TCvnPW9iTLReG3d8cD4wVvnwBV3/YvMeUBlZRBfDV9GPV0ZcylL9ZH9XF2s/",
-	"sQ80Yylf0vwhYcuV3tiSQHdBMUPUqJYcuOUjr1Xs9923jRNympC7ZDgcQnGhLDWZ05Wq6dFNCmcyUKWN",
-	"4u/jGfNy2Cq3xYnjgmoQvz3hSoCKWzSzJG9ku2OonhX7fh7qp5nvC7aSRWTl00JeYgZgs9oD/p0NWeU0",
-	"ZS2b/8bvfmDsGI50RK7zsnPAr40CWDCagYt+JkuRkfVC5qwjny2YywwK19V48Cyr97WYkEnjvBWT+4bm",
-	"P5mZXScDWM0uBZ5KjHisqXIhmYRkhVytzB80yxhUCyzlFcti+vDWDPEtFcWTam8tkWLM8R1LaalYz/u4",
-	"cq0ESfTj0VYW/d1kz8m3w0TnVeaXF2HuSffJ2Shx3Xjp8/u4jGwzt/cUQeyY3o0mcoyVLBUem0u6Vodw",
-	"ZuntyhJ2hRGIRrbe5T2MsRJhWdCcPEU3aDOhwZRKxAvAEsU9vOdJ3rSVz0ptBtw9pxK/qG/WlkoABIgZ",
-	"jxf2G5QcLgnnIdRfEbv2c4h4WhswblZiWH03/L8x9Bm2+72qJKtdZ6VLf/zYMoDPp+hmxzmX6Y4VF9+Q",
-	"QVJRz73LrreaXx8mdPt43cpruyT2y+ywuK2luHGr+XueiXHbI5mx7AcMWO04WuxG79+qJom1j3Qwgapc",
-	"YuuupYo1pJnoBdug95POC2YEP4YFw9qJjzGd1Sdk7gJIrFihoBQQfcK2FM4pjlhWRYoyZ8QOE1UcbSZx",
-	"1Dvhqu3JEhy/FqoAb29bHHlObFSaTDdECkYUz1jiUxCmG/gFlOYP+3mY01ke9TBX2aFdNf+WQEHhqz+D",
-	"NxcsfR8fJ6gI2al308qQKV00OrLD0pHeTmVXUxJFEqJ5ydBxlQIKTKmdZK87oII1qqv4GmtJsDH1CqtQ",
-	"OqrS7qy85FlUpigHytNpEAeSU9We9LzGd5VLV6bSLMJj13vlIQvJlYQ1vxWn1A65O28JCgtHT0eJYG1+",
-	"bn7vgxBVJReC81DjsHY3vSPp9zRiok83z0GydCThdPOixAPR4eGMRkTZY0F+ffVoJ3wTY8815dr8eYCG",
-	"b15dDeDnnVTrbaMUeL4fuajn9rXTKsRT96sO9GmRxkeTtJDp2W06x5QdjV7m+hmKHpbURmRh6m3bdATz",
-	"vyo9+xyMfzfb55RHFaLurKeaKrlfraUr44YcUffUbtR9i1rrWCTnJ7kmcqaZIIymCxv8XZI1xoT84B0m",
-	"vIOVVmMvXxnueGe954RXQm+LeVwFX6dJNUaU5RUrdFmIziMZScWyl5i+eIjAs/FfN//aFLaHbyPMC7bK",
-	"Y/cEarK7O/zMouglhKK+iIpqqIV2WD7Kte6qBs4S7d4YMwZpld1uqmrbt/R5sDUhZ3zKmF8W5swauxRX",
-	"u6AZ0RJgQxAxa2GoITuu3sXSuh7enM30/qmap4iWfpJdPb2Wp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2",
-	"5Frt4F4CdtmaKmKrXBO8Lqm2gu1LRdJcppcPSWX3cJ8GrlmeH5Bc4tN1m6FlYE7uWkfEu6gHw1Vx989F",
-	"sRVqMUUZK7yj5irXUGemhg1y1ReIW7++nV+15tadc0q/i1fZ0hNfXR4LT4U/5krzVH1yxbW/2fM9jYYQ",
-	"QKvpP1qggkYGdVpdXBZbGWS1347nHi2LjgSq32/1WXzPUsgjUDY5f73g6cIWXMAxALNVS2A6dFKaL3Op",
-	"WAGCVFHe9d5YUV70py2oTzGnF5M2/7bfcMiHMYuXi5R1d11Yc5AfYnNbS7KRY0qhMR7abSo7+kgMpIsK",
-	"Yn4fXjJfKrgiXdZP78AMEMzN1jNl4qTGrhm3PdUtxQdOsj+EjmH8Vtdo3i7GQvreUG3srR2GPpD6RmC6",
-	"vccYJbiuFh/gNsErD0RUdWygSYDXuGWDLFh6aCpl2g9+cdiSX9vHYbjri5TifY9k69DluBt0qNBdF4zm",
-	"erFBCHDcp2HcsE4Lpl8ybYR35OwZ0xnRtuwjqNvQgpFLttJEMZrj1nc33lQHxDOyBvRsj24EOoMtRsSJ",
-	"WIUK09wqpCWypBkzOhjXiuWzdn+FCtYdD/NFPee7KN+eKIb2SNMh+eLj04tffrgmkFil7Eztl4MIq3d1",
-	"WdqVeqdlUOzQlQ1LFXf9++0Oyj7tlpeKQSUggOXatXAxz0PI1H58cKQs5BDw1G/oDmfXXKvWI+qdnpUg",
-	"qSctV5Td6/S0FDiOl8hJvM/FT2Tn+9yBP7eGzJdchJ+Ot4PoTvLV8wP2gux1OcvBkPfPzu7eb5MNS/qh",
-	"Ns0Auc+t/bqVGjvGSCksn2FWhZHPcBPOC4pXIebIZ1VSfJO9Ut1cWzZqzqnaUuj2HsM0p6pB60LgHXgA",
-	"0mEFCfJRAUnRLs3njiY+7fRdNFEOEVuirjv7JYhRY/UNG1LtWJVquTvjNd3Y64pxMbcubJWQKVMac5L6",
-	"yah5SQsqNGsyZ6mZNr9ixcaY9GRVyKWFCW9l0G7lG/iD6BVaLpe02PSqUHKj7HOfW6Ajx0tVGZN7qWOZ",
-	"mrgNNiYJkHkq+rWIDlkcT2zK4nORmk3+8xAktfa/IFloFFPcH9mb65YKyNqrwm6r6uuyBZne6Xjk5UKu",
-	"LQKCFCkb7isf21MJ9u9Sr09X6oU7HD0hOGQdIn075TtlK32oBdj/PLClzfM++Cy0mYJcXEWPAMC7H6OM",
-	"s7DJpK3BDolIKFpexrx+XU5aWeTNuUouiCFXTNTzwcuCnxTMVZYlXQpscT/swkJCNTNkwDJukTjjBhYM",
-	"YDxvVKgcOG265ethKXKk5mrXhVCIJr6RuyH2KY8nPznsqe2N+zu/YiLs0sKVKlmW7CT2t2UYNWZJqW0l",
-	"2QGI4lsgrqNSWmQxZTiSbVjtmDePe6bthGCle/cnxpRVAqUlaWVw+vpvb3lWrwt9Yq22pl/hMZSmAA31",
-	"c9Ca6jCq8RTN3eQ5gMnQLM8VgZR1C1O1ZNmmwcgIciN3v63wVSu2BaBVWeqo2eMAWNuI9CM6jWvQrLsy",
-	"VJJUFgVA7djaHfMrwgUxv+qThfnK/dqWpXq4Jgw2SwGltZdCrkX74fb4sAffe1n+e5vqF1XW+rywOUW3",
-	"wguNfbWqGe8OURZtm+g+B2Cz3ba6U/poQ22v2SHYuoxn4HacM00QgKop4TQqm8ucNXXdyBn2WRDpIylm",
-	"fD60pbpcVsXM04LRS1V1ycAt2ed2PWreaBe3aSU4qlzP5gC2LzzavR9uqk83JadVUiUsq3RZ9Ze2yZZN",
-	"AoXeClsJ5RX7uflX9447o/7s1PM8/W1UKeUuPa7ACBhIsEA0tcvmvxeyXPXIoe+TS9Zf+vYWUDeQL7EQ",
-	"OcmpZkoPW3j7WCehiaM7JkhGedCymct1i7BSW0nDFlMcQWXZZrPPTG85KgU+t8V3CxDUSVOltLQVV9cP",
-	"3j9oXjLlEpd9IpYxXVHncX2Utpz8rixuKz7Rq3J7i1h2+u10ac5b8tDwlRnksXej0s4lxByvLDNaqHFA",
-	"F6TmvAIjSV4XXLPXXKgE3fTBv5Usi9T+rWkxZxr/XjM+X2hjigKRn1sMuYQsWTFnCaFXrKDmD2y0Y/e7",
-	"T0ypIZHtwtbFyJnRwpCxhlt8YZQdOs3Z8Kn9480Wp7yrma/qkq9OpO36erKS5sYrqq46u7xTYfDseibi",
-	"eKYX2AgLLPmC2drg62SA4ODtz0NJ8TCGCAHfAKsuba2gLRto0JB1Q//eFS2gh5E5sCkVUvAUU02WlW5p",
-	"M6/fqIVcvRsGYeeFjN6v2+WA2C8NVhA9j3jEbqWgeXyDguawGVh3GRhvEVUn7UOiGGtp+LSbptAu/Lpy",
-	"dDL44Sra7/aCPMplmcG3ioyHI8LEFcvlClO+LX+YC8gcPpg4g2cnuxg97k7tjskByZiaWuRMFy3znL6N",
-	"ovmu0bjdlX0gwmoq5R53ZzJQK5YG1oabxng4ir65GTQDkd6767Nu4aGJzq7evh0aSzDngr192yHXK5i9",
-	"RXWxREhchNG+f5vk+En0JPxQNRF4qdmqzSlb56sfPtBUt4JaVqZEmpco0mw7ggJtqBVNL5HHZ4whKn+K",
-	"2ebLMtd8BeBVLkCXDFKKACPS/lwXHCqQzT1uVWlsKWGBrqBMuZAlgOBMeZ7DFKDBImawA2Zmg1itegx0",
-	"sqEKq23s7jy0VoimZWm2wq765lJgcdd/vEoEBk3CZmx2l2I7DL6Rl/60HA53WtlCuz60Ob1ilfsMWtrB",
-	"hf6QTP43hicmDj4tSC/dw+/OXqItCztYjQ20VvIUvMqYJ8EMXxML7KOiWWU/cpG5tIM6ORGXvaHTsrsz",
-	"Krz6UrGMQK6sTfw2E1gykW3l/90E7C8AD9x245qZJGRaakB8B8B8tYAqlEuLs3uUGWCDrf1Qdq4RlyVi",
-	"NfXY5v/E8szWD+0yNahZMYwXWKOWeeYS8lw3ovMwwX1NPXq+1dXyvELGiRd9eA2xm5uyrfRlQVeQNr1j",
-	"bEHVywG1LZU62m1ylX3Y7fkFy3vFfBsTEHwLZ9u3GTpj+r7NR3An73UBU8cDzoVvYT77+H91HHPgdZDf",
-	"nRqOqjguurr1Ihqv4OnCtmtDMCJo7TCjxX55ih5PcHTaExL4P11Gks+0t0zjOBvnYyuI7Ia3n8sjuGWC",
-	"Q/5ZuGV+4krLYtOMpteUGx9HB9l/YyaNlqlCFJMpSwFmJMQvtSKvO16pP+mR0HkvvPQGsxiqA2xlvA2/",
-	"UTv/NbQ2CdPSC0aPN3sPt9WUA6KxK0RCzPlfrqDptauURBkxLWQ5X0Dghk5lqXsCp/zWkGmw7RRA+qB0",
-	"g+RIG3DYCmo3CUfM3fD515WUhF5kl1CyA3+0S80OuCtdPeY8C8UPiBWLVwkSqlL+bB46btWOXGo5hscQ",
-	"QOGB/jxEkG01Ga1vOiipqz10v4iGwlFoK7IAHRt1yQ5W1M7pWORZ6+mov9XmyJ6TpSwq1Q6KLUTV9Anv",
-	"vnN79SpU7Jy6NyvkklAyMwLHKHvQQMmmPNtx7b+2RgVrR537Xqr2cp6VhV6wovZwmOVdpfX6K9nVU1tf",
-	"qYoDwEp9QPT9cCymWEsuKJGXJKfFnDVhKOmowH82A0ULGxwRKdh5oOgarcsJ1SlNL4mWVZUpIKYo21cz",
-	"Xnz9yQPh5shFQuA7yn2BFrLjHyijNfwWpZ3HaIsfLNuYq2B4xNZB1Xw/5IbbCr5HAu4o3XcqhRYYFvd4",
-	"chVCUiW16sF1YP6KvdqTu8zuHOMmkHHj9q95A/joV517DG3Poa7c1c6h4vmQuD65iT+W546REuBaJuYc",
-	"E5ggSeUhsRGzcw9bya24p2IDgvIhoTkrYCQI2fOlZdAVVcrCROrQLwJlcGsqNPR/mzIw1ENh6UN4vqev",
-	"b5JWRfCSgX1tVG7+O/X5T0h9Pn6ecYzvq609wnEP+OSzOPRBf+ktpg57SO/cwzuFpzbTtrPvL+g7FaFT",
-	"2K/6hinaVVfqBreZwsYSCOAMD3t8GJ67BhRGfCHewAFutLDtdXQSKOYEU651Eup7qFTClyyb7+3odLNq",
-	"+LCpdrcs+pJ1frbWWru3iLQ9txuK/jBiwwrngs6lvCRUd+ZEewJ+zGm0vG9HPjYl7dvW3Mc/KnaCT7iI",
-	"N/npWizgN6FPvUDV8LrVk49PbbWtbhXw7rl6/+o2VKcV5VlCriS3kOpzWGC5OuBEhg2yY/WvtTcCxMbG",
-	"fRZ/f8urulgCdou9MdAHaPnmqrjd40DFdpsToE0Hd2sgz8I8VV9igec1EL2BQK/LgnDva7sSyCOUNC13",
-	"F5zcjiUIv5XLVQJZoIkVHAkphSqn5qGpEf3Y1nlJN0aRNOpo3Mqy0dlOONPwcMsC4GTftKjJ9/jfXjJk",
-	"ypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrTpuwma+nm1mIAxZ4KwpTmS4q9/wJJnPN2F2jbVA3N",
-	"fzbPQdJwhxDcL8wmeVYSMQKNhJoE4JCg4uCXg/ujoty0kopvAcuGWFdFEzZ9z1yDjv0y/Wzcq6sgjzXF",
-	"d/MHKv6rc04r1x9D2ZY8ZZ+Vpv2yqcrOGqnmzjFiVcJ/SuGQcqd5PDL5BIVfnRd/RG8keozQ8FZEFnzO",
-	"hTGRzb8KljK+0sQcuoTIK1bYBHmlyfjMNttUu6lcNpPzl64Im30KCpb0wy8HgaBWk3KDuBfHdsKf/Uj2",
-	"q2bnQc85QRgtcg5eWXOyMXADoTGsx7JQd4agVq0DJcG1awidEKUKU5ZolsEJ285SiuUk5bZisTKZoozA",
-	"xeWe6HgqVxtsq1EFx7fAFdmig/CsIvhNdWFt3uS1+FEWy+7v6KRBmdUHvlSRHlrr3wKlWalZkaSsMLFd",
-	"abpc9chT2qotcmpYpVr5BSVuhyo6NnD45Y6gwUFA34M0pEEFl1v3iM0K+QeLBwd/Yc7Y2MpfanRJ7dhP",
-	"pSqit/ZvkveMMjSDPfQorr+p8uz8UTbDzrql/GLafcxIziPchHZfPouLEOd6SP3JwZ5D+GF8LtEsiAmI",
-	"ezXBlrYzxhIyQU1HTXwchhJVLh8SwThE6riRr6XQzm8D8r4GzLQR6XvszmixeVwbza3eovX2pMkAJ+OV",
-	"LdVwMnURxcu1d+MTqplI430ZljzPuUIgzcSFMjsoD3XLW5bTPDin1hw8BJSbavoPmZdLFp3tnM/pdKOZ",
-	"Il+NR//vAYG/v+44lxnleSOcuVQsIRmjGcmhFqh7k8Q0ZUrNyrxtYIoNpDuOCYa378paH/OFxdO1jAjW",
-	"k/bw/UQWpGCzUnV81zbmVPXi2so87ZIa5PcWe9V2L3riwGDtnC1+IeqJtUZ9wc5EpQC+xFSbtCwK8/4t",
-	"C/HkP9+MTh68+4+v3r4d4l9f/+cXUe+n/f3WXfWGnvzx7uPd6y/23uWVHeRGii3+KVsHju9+wq+JQo/R",
-	"f2zVT6Pl2Rk8JFOWyzX5gxWSaHoJaJKzOIU+jpPx6bUn08dxcnrdQKpDuwYG9mf4w9OexTme0M4mbanW",
-	"MeT2CFw9SF0Lo0USPmXhk0EEu9rrmG8DquqLrHggFFVzf0FjY/LfS2a/dlVukeIB++4GQtfBgft1ha4w",
-	"FHuS40/ApwyLzTvBUkYoWS25iZg1sKODhEQoxT7RCW86qe0ntB5Z73NKnc0RFr+e3dsrhg7WImuh5/hq",
-	"QnV6yyVjWzxPUnhg4m4uozYDKo6NOtp8JSay9rjCM29hN9Vod5IQOExjCYa177uDdLbYZGsVc/3KUpOF",
-	"6yJsFeKwQUcpPPBN947F8WPnU9QthIeZUWwbQ5rsWroC+/j3wC1lwuj8LIvbYAH3fuzTakhQza9YB28E",
-	"ZIRbbmvET3c10vE5Foxmz0S+iX+rUhqrW/iez42Ghh4ygJuTXOiH5GSM8VCxsSmPw5bGTx87FrZhtaKl",
-	"SbCcYO7hTjRv+xGM8Wd+yL++MY5zfampLlUM1R+S69sis+AwXlBvjRzUQkdXmsNuMNbb253AiF804zhl",
-	"UrAmY0ph83Jb1awEXamF1B1tNeYa1XbLVQma20ZTVoydxcX8ZYcmItHOf82+19XCNq/1Pgm7UGyIweiy",
-	"IY+f7o3OAx8ADbUMb7Cek29IX926JzBIS32Jx9FuCu+JRUpZnqnC4BWr7rKcp1MSnJut3XS8Ej2KzjV0",
-	"s2pbw3A5+xCXMUY8PHIg43F8up6Q5Z0LUzrDuzWWnDSwZu5K6mP3Vp8ClH4Z4H3KVWz7LJ/xvOP4r/Zl",
-	"G1rMKy1+pdUWt3LRMS4yz5GfxV32nG4O8KtUwA83NXiqkaKz83kD2wplFgNJSPNS8SvWPecPvMRNxQhF",
-	"DwFiPv+nvSrbF4yvdC9IYCnB76NUyGlMvmXZM1EXPFtWDaO6LOKKsM+P2KlkbEVIaEzi6Zwo4SZV+aIs",
-	"vgLOqEtHfkOOC7P4aDeIwCkZSTdccr2/xD6n4gk+CSySsbzBmFi2ELe7OWne97xoyMlooTcrevZPCMJ2",
-	"3RqkVsFUpMLOpnlq+0Unji89tZs4+onfjO0mIPmPyCQR2/eHK1ZssATCppsBrIPLzaQA9XRSK98NJOws",
-	"GLfHbR3GmRpSmJTrl6lczVvEXuvSo0/KvKFm13UxWcvikhXEPDls7sUf9xtcuVZPDsY8l/JSOf9JkGTb",
-	"NwDiKZvU9q9p758X0fz5BvQhj2nTOSMGu0x8jGFd9klb8/0qYoecFY8rxohwKk0XYbsZ7HJriA/auJxh",
-	"iHDdwKoOnifqFmrCv4EF1GyVeUGzkmKKwhUGmGDs96WANJkAFSgHhauCBfJUj6I18T8i18evApN6DH/h",
-	"wF0Dd43APdjCh+6/lzgr2i7DRpqVq1cy/mqwzgydvCOIs8Ifb2v1mocOOTAwn063nSHAKx5PVOh46fIQ",
-	"dAKPgGeWllRbePWFUOtY9kpE/djfqqn9chZ9Lk0zt6wpv7/l0pbRBk6+yJYqVS77dgRcWQVtV0jkVLxq",
-	"7mcUt9vBGVkuHdcBXaI83/0+d9c3TDScVnjH+4vb569XtztujiNfI7PE7Sfzun7q0N4m9jhk4zz+T8nU",
-	"AdGRiqe3UluMHQm6/4naiHSSkAnNrqhIWXbi4von0KS5NL8w3xs77KRKSTEfIYzniS6oUD6bXMHDLOOp",
-	"kdInqlytZAGPq5yePHhw8uCB+ceCryg9UTI9PQFDlpuXmy/WC67ZSU6nLJ/UmDaMxd2LB+Js+PLuacsB",
-	"chfJihWwdrwiTry9bf4R3HLIXHpWT7KrH4hovsfE/WxyTiZgG7HCrG9VyBlTCvZvQmRBJuYWKFYFV2wy",
-	"JPDL+hTsANDPbUK+QkwpkNlfw++n/MQDRdN8MiSvXKk7gVUrbAsvBdtCXI2SsXTQ2a2FdihUfo0i7CKp",
-	"G1k521fpsJPZ0JLq4f5NQajHm8J+HjURt1yv8GmKCyxwYlOVntXR12GJHkFIFospK3wG9VwyRWqIOJ1M",
-	"QlADm5sdufVglp7qgFG7tw7CqR9WAb1ZWYRFw4sEKH58RB7cO/uGrPAJkjFNeR7JzY/XPL3UdJqzh9Cl",
-	"YsUK7LuylQb0hp78MTp58P7df7x9O6z+8UVDqMUG3iOU9hh0VLge75JkMrqVFejhUeACuTCisqmZMc2y",
-	"gimjFF2yzJz5Pg2vkDGY0o+zeKNeiIIY6byRpXkFCJUFy1c7GHDx/irKB+BaynYijfe4gLJ7yxnDNgjZ",
-	"GM7z3NrQwJtcYFdnw0U36AbmEWVtp0pcmWebYJ98Q4OKuC0H48d485xngpEZLXO9IaucokXVuddFXi5F",
-	"9N6hHl3C5sOO40HqnAt2owEaG1a8DlsBYcArXjtGC7qMZzG/AqnHig3xDyVkRfWi+jcBNqWZ+cbsC6MW",
-	"xsGCRDeUq1kA6Zikuv9gNCb/9fLZUzcE4cJGBO02k6lsaPaEfaCaZLgk64Jr5ua5X4C3NcN4EdQpx3se",
-	"fwpnZHRmVcyqORbfNRSItWMN8fADUAIwEndgGf8B6KCRPCrE+UMcI8r1FtbhQyjaWq70BvNegobvhgVR",
-	"n6zAM28Q52wKIy6pThc/N9VFrZh4FKbD7wMLiEw1bDc4i2MRbE8es/fbcoVs9a0N5kPbh+ZkC7lmWVvu",
-	"ZFdeqmkpNnndt+9Xmue5OfXQTEsnhiIpg1s21vl+BxA1aOYPGNat2Z57OdLiYO9M+0dZOOhJh0SJ89yG",
-	"BaYZexgikVFb64xb82UcMNr64TurSFADeAudZwNBEjB4EJx2JPaoXJbjtoADgrSISpLUC91wwc2C8Qhh",
-	"bSthP4uYNs61ys86hIHxaNVGuo6+yna42XU4B9/s8wW7R+OL+e2gFPFmOMHNQwtucsmwHKlf448tqEHQ",
-	"I/0c6u/6zvwiRBvsCzHYvcnIC8Qp60kkh+y4r2lQfOtXOd00waL7KtFul0877qfvgXlUmMmbQc/iw83O",
-	"7YIpYIy4jl5DT0QEumHnumWnDPja5TUXIoyGxzQp8KJ8xxqqU/Am33K5gB/QmOIwTZgffPGai7Z37QCa",
-	"BPXC1msaEq9qVhigMVbAjUBFv8Q6NqNbUzCvpP2QGJZ9gSZFX9+4kfdWRdvunLULlG0eVvGEfuhuFdZ4",
-	"gvcDqQLWKDqHXG/1hgAk+7Aq0C8cf0u0Z9a9eEOwWZOVnG88/rR1pQIkFENhtZcKK9vRKz7DWtOvJtd9",
-	"fODKdx/Wz/gbWXVIgu3U2OyCuO/C7kXWRn/oIRG+VIRjDgY5WXNhnsTQce+WZdvF/m5mcWa+Auvle+9a",
-	"22LYUi9kcTQjzjcsUw3QIai84pysl7YzXFnQDi2iYWVBA63WUdxz15Ujqorg/Ib5thu6zPuhHFdgaZEq",
-	"3n75n74xzk7amb0RbD/xDjgQPjHUQ2jZDfeQtZYEdXXa0zLo5xTubRunHUWNxqFelssl/Vxgzrcn3XLU",
-	"dk3lsJJmP87pASfzL8jpR+HV6E7YMjwP0rtGpYBmS7j7WcYRwH/GhXUXI9BjlA4vZJ4bjfzmSvNZ9Jpy",
-	"0tA+jKlUp+N739z79u79e98E+VXj/fkybqwoWUrRuQPI64Ws4hmEa0CRp0sGmIUTc3qyMmeTOHcamuZW",
-	"fzoUuxjhKA40S1+U4hEOsONV+W6z276nItEhkMlHrtDhgqvFgVTb9SSW3Vp5gFfOZjuZjYUQJBUljYuG",
-	"VSHnRq+MiHmb3d0VhmKX80ZdS24aD0GtsCZ2EMITd+PLGpIwDkSE6mLGvSiFteDase63sOxdjxK/1voF",
-	"X027xnKxwxtstz+XbcVG1eFrNPc7I7zhjJsr6+wD2JirYxaldQ92RYy5tcq+30vaCurC0oVkCqLdri9I",
-	"1WIBfk1obiaw6fjG9r4o2jmbpgW9xB4OHcd1Pvs4ibyzfQr9T/gVK9CX0XnDzBqb5w1bAHHQHgNaQLLd",
-	"wuIAoSeBFF2RuXyRw0Vac4nhAcLOFa9lh7jcgZSO96rzVY1ZHY86Fk+A4Wbd8Fvli8AEDeLgGBZB+ZlU",
-	"inlxHdyuv5esxN4QpRB4BwD6EcMOtCtaaGwbW8EggRRu6v6O2CvBC+y2QhC7AgGxiF+Vkov6b3RElhYs",
-	"skcH6EONQW7FdHuHh/VCEsVQCK0KBvnj0G8oqmVaju0ztRvEqhxQDayhfpVWE2mPviONj3AW7GZ9FscB",
-	"5/oP12G/h/3ku/LvwuX0cY7hMPGpVXreTZn+EN/TjrLepGI243SwD/pFKQ7SPV0JVas7tqqb5pqnIKKC",
-	"WmGXPjxIBtMyvzyoiLqlmZcPM0BJkCSZTDAuD5LtvdvkhnSfSsOPlKzwKnM5ov930cot8/jYyqeVRqD6",
-	"O5G03bwq0PiDzYL9DnY35J5D5RmQ4Hs+m0UEWt0RfAT37pFTOoMe1EcZL7AauzkCnPiJegG69qeuzD/X",
-	"qTokfMe+1XYmR7mZ3Jo+i6spOMIR1HQjZwDxZ0VLbO21JXnMJ0W64FdNalr1ghgCTqNY38nk6mKDrZgw",
-	"xssTtF06Z9a3RLnbfCRF2SBai1L4PtWlyFhB1nRDZAFgZN0b5KK6HzkYvZ0z/UV538wozIHZyX6JV2QF",
-	"Tu794tvNZJsldrcbdyTO5QBIGM9uxhJxW+tcWQ1EMJbFigAWckdm7k0Q9LkvUdikNPr5tnvS1tFXEDtO",
-	"diR2TvEARiNgnN+QKOaYt4W20ggZzVlGqCYFUxo8AwDRaWt96JzyhirljvWnDnDM5jsY4ni3XiBz7Pyi",
-	"m43dZlYNUD+H1KLKchUt6HdJ5JpeMuHQXw/iiq2SB9u6EapM5wXDxjlcQcI6lIFITNJlTegFhVx2V8Jy",
-	"ml5Gjwesz55WCOrPZJECjoLvErnKqSCZZIoIqbGTLuRhcpR2VZh7zfOcTFkInXwAGEkg+poa83cNsFXw",
-	"IuaHXeqrnyCdLGRBtLq3ZzsvV+PYpci1Ckschan7sUhj2XLXpjdYTeyOta8fhll0of1Lt/ra8TYTKDjN",
-	"40IMvvpVaEz56LLQ+Kz9bN2BdW+tREPQ5cudpn2yqUoHPELZ8UWee+d1wVyvvil7iPKCK5KzmSay1IQJ",
-	"vNaOVP7bOcTrWGjrdXsSSNcLFtGyJkKuJySo1w2TxIRcWxX4xG7Ku04bvW/Dnlc1mFsqQRtWQb9zNivz",
-	"/BeHNLWdYYXVFdgqB/VKRLhdE82KpcK0KvMRdthRksxovMSoqZnirOZ3tO223KiYXt45UWkf7ILQi6dy",
-	"3VJRWp9GKpcMXCAOwKc+pThe16so90BZBl2y2NL2QFKZzayhHfh1hG8M99ERO8pdu5njO8yVU6VfbkR6",
-	"YGi1jGyzA1cPsq1RoRASexiZy50rAk1ShfURHdrmxnfQ33sI/Ur9zJtp1oioGqKdb1UNagX4vA9t/ZIt",
-	"b8H1O3PNKDFbyYu+cXb8JGF/sNaqERoANPaFjm4yqW4/4mjGv3CdyHZhY3NbN0lknhlTAPO2ltjFvCuE",
-	"lcNLrQ/vgsi2RTBgIAExzA7hwjDgaavOsJzKHIeH8HqjOtvadyo2lSpd2LJGx8r2WcNvOzitHli0waPb",
-	"AJzlyD/dEDBqY+WyVbZ/BxLZU9TtYXckuzo+qghwly4sePAP8NQe3hlru1Srg37vsD8rSVChzbojGLYG",
-	"gmMUcjue6dgcXjFBxXEChBlbRqCkfqEZM6wzMRSDtpYZu5rETbydyIlmol/kpGDzptJVlZfzaI73QhYa",
-	"8zRBfGLRfwPmkNp2KnpnoiqVYYUGl2EIkLklwi+eXsDbh+Q7npvTSVDDUwncWc5EsokcME9zfyVgsnI9",
-	"vM0QhCFZ6Mqao//Kr8Zuej3O0BZbQHbr1shryUWtV0bS4Gft2ckj3Iq+2fk76/nVVeJvO9c3bWhsAd5y",
-	"t95WcWa3MLDdTmfQRayzD9lH+LqI0j6IsbsefraDCbvV9mw/knHEwv6ebizq0K6u0Q9wbU9HdUBGON6W",
-	"94Pr6Q2702Njd/AREL4mwK05cGtg9o2b8yl6yAcKT8OmtUOfB7/vcj76BTjw6afxe67R/xf+LIYQrjpt",
-	"DSp8jXsTi6PchNl7S6ZVwZa8hktaTz3oJbaOuC09NLqGHatQ3vcIv4oInRyNMGzjhvrsxg5d47edTM5D",
-	"GPT/t7IwDHNVqincjDHN4B+VylJnprnsCKDSlCjkkQLmMv5myZ2FcVCBed+edq7OM6IqXzJCwfkFsWpf",
-	"NySFXtykPhyDX2XB9eYlwJ6i39X3udvpn3jx/DG5ZBuAYXxvDO33E1BG796HpvQ0dZ0uHeTuYMpoATeD",
-	"ffVC6xWeGNWcr5NRtZhKCo2m7YNDAnWnFvdHYQKwds4t21IUgDDoJUaKuBktlfKS++jr+cAZG+/d+yuu",
-	"x1VfXwP810y2gmz73Gk/UwgKYvJ2JpnCzCXIo6dLNSSZTNUduuLDZbaNkCWumIAT7RCC5+yh+RPsj/O3",
-	"4q04IX/720WpF+a5FE7/3/52TiYXUCzF/4BPzsl3QGniNmY4HE7Q6UeDfbNehAiBCZLKE/atICFthwSQ",
-	"m738AYMDl7BixZLjGFzb7pBfTT6cVJ9Pvn6IFHDcZsig6EaR9YKnC1LIHBPf4aXQGxCrzLke4vIfZ+pv",
-	"f8PPKFkVbMY/4CbYUXA7LFDPVxMjpycJmRSlwP+y9P3k6yG5cBE+Q4gg/p1SQaZYlJcZo5RrZabCM/Mc",
-	"/httMZzNE660mY9ZK5kAoPuEfDUmWhJjLhCWK0ZOz74GdnBd2tBsQ4hJMvloLuGEVMkrCbG5K9cT+xYo",
-	"GjKvMWw9gZavuPt3LEbbf/ymENczlRmboMOITnMMWC4AHNpwU0ImmBY0sZvGzE7WgM7whY+kcN5ew2AY",
-	"fYVhrKy0s1eeryY/vKLzyUP0KZuD4Rlg8nh28osx5ybkq3un3zpPdkLujU8xmAFgG4bKQmqLxFn5H78e",
-	"wghPpWBumDm/YorcHd2zs33BVoxqLuZmrtW9iGyBdidRcsnsiQUZKsjkccaWKwkdZk9+ZpvJw0qKXLKN",
-	"fYv/yG4XVAUIOBNsNmMpQkWd3iMLWRbKc8WSG7Y4JxOjTj5BtgAW8P8+eS5znm4mhm9r4aqHZMo2UmSG",
-	"LOj+v3f6AOk8ecF0sTm5mGlWIG8gcFVSYa+h4IHU1wD2yBA250qzjLgKBBeSNgLGydIheVztrLlkpGAK",
-	"+gjQ1YrRIiE0VxLOgyBMlEtH6nPC50IWDBeykSXJJLz0Usj18K2AeEDKBPo9eWbk1wz6MwwuVjRdsJPT",
-	"4aiSzcFn0AjZVtUOfmZsFWyJq43BihgusMbC6hRQwzGVekE8mK31l5gjvirklfeNYDB38NLeCIGD4nww",
-	"Ho5wFnLFBF3xwfng7nAMk11RvYBr8o4Rs3+AJoLZI54HH2eD8wF+C1AVKykUXq2no5H1i2qHYs8+6Dtw",
-	"H2C3WGr0OHNFX7pblMZUmZ0yx8ca7p3hVq5FTHPzM3I5jjVFYHD+5l1I/e+lE/OFTJlSkEz7n4aAdK6M",
-	"dvEL0xThPe5AcVIzSezXAdCggsQwyKT4YbnSG5s3rotyBzTnaSW60gVLL/HcAstXORlLUNX97Q+IhRWD",
-	"XbFiKhVrJey7T7ljKRWwYWejux1f8ubkHTE3x5QqRrB65K0wKwfaHjIBITWS0rwyvJSByvYdx2erR9Rr",
-	"C14QNXDV1dhoTieXDH1nDadNaezPrHb5Kzbb6pE7IJgh+3DPgy4PdT+PhJf1b9Yc8Jvocmzf1Lzpg9PR",
-	"6f2T8fjk9O6r0YPz0eh8NPpn5UH9zhCtVMX70f0H67u//TGbjYvRaDQe3RvZ/80RGNh1mxZlnqPnfHDJ",
-	"Nu0/y6nSP8rSCObTD//3D/vJr2p3ZuNRNTPnS2OrXG4seETBruQl/gwn4LpMb9UsvQuk7dgQ1KcLW6Mq",
-	"zBA2I12HrN0KKg5cALnNEZ6/QKRaOTOXPd4WiJyXscKaVbwgS3rJxRwh0M1zEO1TLL+yrSMjaYAHnw9/",
-	"IqyOrhJiiYj3sO83Up0N96ShYqhm41arIWRuIFx3JOFucsk2E7dwq99wFPFGAeJasXw2JI8xAglrhHw8",
-	"KVLULC/ZShMh1w5Htn4SkV9tr/S+RzFQzsAYe+cBfb+TiOba/ZDF2LOJGztzV9UG/rpuZUOz8x25MO43",
-	"5b+IOIBOzQNnSL4tR6O76d0RKajI5DIw9IEb7luFG24Lc07gebZXquCEjidDuu7gI0vjYBcjYNiIw4Jw",
-	"xrCXxtBpGto+dgeeuU4GT2Tqgf3bnvfP2VncSHz8Yg0cKxx6iAuWcfQFhTftnY/oELlGAQJNM+O44UZm",
-	"KLKWhV4YHQysLe+dsXmxCNYsBYgVpY2S4RoFcaUTsqSFEXiQtwCbvytX8ItD5coMjMjY1X2vdVl+Ojff",
-	"oBcw1E22KInrPnOmDyaLMbAbSTP6LKXXX1Ps3J68MSPeRTZuZ8unUv8iM2OBZ0dg52eCVW7FME+xUiIO",
-	"UVn68a9wZH3nxFeZcX2iCwt912wrmOdeFdhF4JbNhaS5Ap7uYn/FDNcZzzUr3gDEy7uakbcHE3H33RfC",
-	"1tPaVimKTKxLdAjlCyybWMgn++kEs19czvWUzbkgSu6fKpfihnMNkQJcH7JUg2K85/WqhAhH7/e3DclF",
-	"yuoDdstoaO3H2/LCUmieH/DC41mnNHVJipYXwsJITDsFkbxXkmN51wB5PXD4ZZQ8kVcMol7X0Nq60dis",
-	"OsXQmc2BsDlXrlzzOhlgImT4nU3DusaC1MXgfPBg9u39bPTt+Ntv76XfZPfPHtDTGaN0lJ6d0Ww0PqN3",
-	"p7N7s/H0dDqafnt6mmbjs+x+Oj6bjmajER19azZtNTgfjB+cDkfD0+EYY65XXJbqJ3xFrQ2J0Vx+byeP",
-	"Yr8PzsenRrraxuYDdZW2/ea4FrORhfsNZiZ0wW/kYfR3B6S9r5hc5c6i3CiS8Swhgq2Npujgyfz1YaYY",
-	"uTtA3NvLY/cGOL9iBZ8hMGPUFH4qNSMTc51OSGYMXZYrBnYt+ow3sgz8xjnVUIZAtddzbeatReksWIDT",
-	"Wb9zcCa1W+dmh3RayEsmKmXF7g7y0cICKB2P5S2LQpEKgC1ae7cHh71gK1lEecxXQViXoyzFUTTuR84m",
-	"NTYrFy5sjqUlwCckl/PD2Mz3NzSShivN09A5GS01CTCTsa+VwxFbUfGQ3B2RzNhFWhIh1xgic2zGFVHU",
-	"HA9KNowWhGrorbzLZnOmQxRwO6++Gs6PcAGFeAX/vhfNkds8B3wSyN6Ybl6U5uNvbeqKIWvLA+HFdmpM",
-	"CZuOj85P187mzcdan52B0jK9fJ+zK5Z7LL7B+QMPzR2m2xmeguxUn7m07xLZSlsacMhEkMUGO1qaiflB",
-	"kWNRusgrVuiywH8b3uKFmzvMD24ylwv2ZgBNEWaFBCNrTQu2kKViJ9nUHLS1Weebu8m378zr8EqAsSye",
-	"O5Aypi7sTMNQlGUvWSqFIeXZvdHIDGlBvy31Ryen92pqhYXSBskZvvXb+vijEA4c7MnXxhZ8zYWy+n01",
-	"2615Bb+zAJtmWiVWajZpO7HFdHZw7QqABquzEl3HkLY/yTWRM82Ei8WSjCuo6E4IBUA8o8Untpsfg86i",
-	"rtUStroIJHGFfbArjW0AOC6P20NEIaTC7Vt9vcVss5kY9G5qloz40LvWKOAeYW7U5voAPTpO7BkchFY/",
-	"k+x4tswUqq/Gd5NWCRv0GxkMomIWDJ50lrcL1qr/SOSEj/9ZwX9YYwEbjJg/2setdRcZvPz515MxapIy",
-	"vwpdV67LiHVkHelGMNI0s5Ky3VazgKvWMlEMNdUmWrjs2PrtkDhEOKN23tILa3eTfd0DuDas/QgXYEyI",
-	"h07AqtMK2F3HtM3cCdtvnnkBeBTN2Q3WaJEdLqDvfHR/XjfK6kCPvRWndjtN/Kv/PM9qUDPYn+L93ajV",
-	"it+1bNe5FTSYFH/wG5oC03/nV4ywDzTV+QY6DMsZmRiJMyFf6bC7oFQu8WfNhfo6IRP414R8ZX+1kWVB",
-	"5FokBLoYuRC6zcd0h3nyVnyVM21u1zJntp3R10PyGpLuqvxFSJi1igrGhDCFDiEZiJkhWcor365vI0to",
-	"S80yzIHbjmMBDW/A3jCtZyvMR++iaNSj6tUvbxJd9/cXQH9j1uyCIiI5z9i2MO8s8L63hO4WX+95mG94",
-	"ML8HDkHkrD6nsxLN7gAFQtED9+7RWwOA308frzAnDsCxXat8hdYDVsOyD6scGiPb266fgtmpzK4igIdt",
-	"24Zdi8/atafyJdJfIjLCHlXaP/7uhtmCnTPBFiy9jAdPxy54WuE9gASdF0z9nteKbBsDr6i2StGu/Vka",
-	"bKlhoaqKWGQWYw4Yf0WVWhv19V2gaDq90z2GC0UdvNIqB8lgATfBIJsOLVGGqVwGBdWDBaO5XmxqMKWN",
-	"q7yllLKK+TqpYcLnHU+xIOFIGlkgAQKp4z+Nyh337Z6csMceEEQXnGUPoYZ8cq6Z0hMLPUH1kCC4M3H7",
-	"ir11LUpeEzpeLDusmvafmiHWeKDi5+Bgdk6qQ3I++OLj64sXP/z07NeXP7x/fvHy5etnL76/NuytIDEe",
-	"XW998tECYt5KTlolmPBU/yXF0BGFT//dqqRVKSy5esur/rKoyatXnfrPM4UtWMBBkq6WzhZ8AYaM/cdW",
-	"VltdRuHnN5FRvbPNglI0rsgcYKiOoa+ahdSRXm340tfBlYqpG5A5abPfD6ffUdPS/q1Z3VyzMgbvdxvA",
-	"gan7BN/duhRLKug6D88KXFzh3HxueXM3lHA38PJ4qr+DSrY0ir0IrYgJfH1eKXu1ssIl1iyzDLJ5sUKQ",
-	"IAtD2cJD9LwUbCmhaMINMyQXFoAwC6jwVmCbMUIV8VdozHmCnHo00dxFbwRinAAx/iMiXcKT6I/c6bZC",
-	"IQurPl0fcEQQFam7P+RfTbc7liA8bZKEHbS2MNrg5d3prcg76Clt7bH1jaTbjdNnzDn9RArZnQAyMppE",
-	"c6EuVYDiOSSvoaaZY4n6FSs2WAhsx0mIFPkmgEw8HY2gsBpvE8y4cMlnu3Zq3en2LMDSO4q3J0j4mDNh",
-	"XhxErxxUxWUJ5wUSGM8dJL5hezrNK69GwWj2TOQb/4H1UcHzRsxBNc8bGO6dH3xVTnOeDrfCn4Vcq8H5",
-	"qU2dOJr/BMnX6DvJc7dpLkPLNWw9UqahRXdAaEZEjf7z7t095wB8LgcGWGqXe9TP82zFhJEuCabaBU0g",
-	"bXDFwQAAVEWey7UF1zC0wy4RSa1BpU/MxqQ9clEDmcVIiUJZRgCEonLI0jx/SCYggy1KAt4CiI2AGeb1",
-	"Q2lIU7v7//UNA3M1uOsPyqwKaZSol0wbyeedbJ/ceMDanL+GmwMl+hYn/on35qticzuXpm2HtS9KhA2g",
-	"jlUDkHOqsArKHQAz8xTR78KWcOg2MR9quZwq7XBAtQ9wvRmkWWrx5wzTneiCz7G/i+ZLpjRdrgY2Uf9d",
-	"MpiXtKBCM+A3QF3hVwxCwyk7h5yoFTYDhrosa1YolzRbc9i++YitZwBFglRorv7CYcUV4kbYUgV32+Lp",
-	"hOOwrX1XjWPcxWvTcn4yT1/X0A5emStbYSrXcyTjy//zxCM5hHgk1ddVDmsgem4jsCGLtru5Yj4IaGDw",
-	"7AinZMGIITZQxWUM6uC6tu9l2e75MRze5areOT7+qpXFvuQTD6h8s4P07/PzFzs/vc/GngtIFkfTU2k1",
-	"JupaHrgok4cfgoP1VYA6cUeoMBfSiZCa7bmD4MGn8Nynz1R4hjZfGPjnCNC7J95vn/qzslPpElPnq78G",
-	"p8OzUdh+43xQKut/tLnmQVF0WuxRM+36BueDKd+TuypKqNLzmaRWE31WaghxY82KXnAQWk4fdD0Ua0mR",
-	"WAyFPaBr6Zujs5p+OO1UDh4tGjzudeh5t0OcH54lcCCOEt8PxmtMurRA8JFjb/d3++ILTu2dj6lfXvvd",
-	"5x8bHJRvVf38SM7yijKHkOIA8Res4N0+Sp5nXKUWYPpGL2pJzdgBzMB7AV3mM3NZ4JW9azHbydW29ECH",
-	"+Q3TDP9UNoLM0nJlLtiKmVDZNBYjNMJRqqypmh0YrG6jNXIIDH1r/PF6ISHtZl2YNXGH6YYLIlwD5Mqc",
-	"aVXhsaCEf0iogEpEd0X6xkA4eSxQnEECrSIryiOgLPCS/+nc5dIWAtbCSrjDmSljNDvJodfrybyQ5apd",
-	"6ao6w/4dH75hxecR0xohL3Sw3Kjf8yFkab+36dNVPePdb5KBR+scnA9kqaH2plC6LQyT0/j3Z/b7JVPY",
-	"hAO0dQAG5opoKbGdk2uolMq8XFon2tHKZCL1JUfVVLY2vM18R/ZJ8O6gxdzrFcfQWp4Z8WGYlSCzQjOo",
-	"lJYqvKq/D77vWi0SHICurP8Xrek7XrVdtdRu9XbIhcfEQDGn+c8ykVolyVbd3q40Ael6/vEa/9qp8ENb",
-	"Z6/IAVsry3/vAp/nivOaxNToUDElHUbIqpBZ6dqDQ3KEYgUWlGxyiQgQ6rL0c7k+uOoQCtmPXku4VWIX",
-	"rclzoBa3lttdHar9Nl8o6I6Tn1eN12jz3VR63vmY+SW22n0VJQ6y+4KfH8fuC6h9KDn6237hKppTpH6U",
-	"RaA8r2kBWK2IF2szC6BVQRVY/VIRubZNExLI8BBkYs/p5CGh+DOvgc/5FRMBwDVkOWSAly9QMLCCpLIo",
-	"wEEOuRAWUJ8ULCvcrzeoiBIulDZ0c0ha281QYUYgbmiYY2H7T8Ijb4UDYE98P3T7FFcEetdiS0yXlYFt",
-	"AKxTebeoDir67Jn+2kq4oqhyYMMiO3w3bq3PHutSa2dkfY2tb1hqd6ykMZf+8XHAloBqNaAZ/d+1UOsB",
-	"AqxvntgnPM+PcG89kIFh/98xPIHQ+x2Pt5EJTgBbRt8v9G7iotmWB1ET/JU/C9CBY0MyPpuxggmdECnI",
-	"qixWUlnxgDew4fBLttKNHpubcO1tVnteEG0uKas7dGdSuwN/SeYE7xC1goWUq9tmR/fkbbHjhSCy1O5W",
-	"8uIZkkWcgHfHEJIMjUQP7jEUvzSz6SUOCZxpnbuqZ7in5tgZopDlfIGXAlyI+B7X4sW1ZogB+gIZbovT",
-	"ayx1+olZClNAAg0GqfKJOOsi55fsFqWdD6/ZjixW0U+qJLKMGHMNmQ2g443WgKBl5Gw0IhDs1HzJGtkC",
-	"13DLHNFHAKJWNTi/+01nqffC/ShiVfwk15ivCj3LCs6y43USAO7LczyONe9MuGvgpjkmXzJj4DUn8L6E",
-	"HIETkEX46JBMjHkPnasoeZTLMvsBviDj4YgwccVyuWIJwXGm6JCGPmL290vIOCwggcvmjkDrpClNLyEr",
-	"7K2YPKFKn8CwJ4+/n6AnHBsvaWLWxbKHdjqwFdDcYIb6/UKWxZBA2zcyPiMK4bggTL+EbvnY863KoYR2",
-	"6m9Fzq+MyvvKf2Qf9Lr3JdsQWTjs3yXdEMWsXs3MG8zUuSDVK31nilwqbtT0NGVKxVRefCGScff4bJ3k",
-	"zYopj91su6pBIynUy5MKI7goxXDGBVcLDxBsPvrbpGf9v96smsr/gzabb+jJH+/f/cdXb98O7Z9f/838",
-	"4+3bv339n1/EGnAu6YfHONDZKAYNcDQoLnSjKsvCVQypYCnjV6yC6MK0wooANT6sUSBc+OjkwbuP4+R0",
-	"dH0S/P3FQXCG0EMIpnliG/3XWgnx7Jx8c288OhmfvhXw2DkJt/mtMIfznHx8O1ArllqeeDs4fzsYD0dv",
-	"B8nbAc/gn24U85GSZZEy+NjIBFexdafdWwQ/NSuEH2bsaugaNQ7DKQ2vxvgkX+KTMZ8aPGGmbknhh90W",
-	"8f7Bt4Pzj28HRYmLK0qxb6bguoKHVZmmjGUsezu4vn4r4ED2aMFUiYijJREt6GrFhHUy+H8GEt7Khl3Z",
-	"7vaq7ksC679RqHvo1mlBL6HzIp0xvXm1KJgyv5x8je4DbEnI8sy2wsTHTuBXOz0xIS0wXpPxE8zmX9zR",
-	"bxbpXPzHc6BbH3lV7LXlNF+AJ3wMbnxwdC/yrBOst0tcTAaQowGDVU7qaKFJKz7eqIaPZyZE4BW+6zF4",
-	"iAOwt9v2SG8l59u2yEipW3JLGxbY75CGo3Uc7E7wAja4oPHQ9RIYdz6a/7T6m39CxM/+xj/88Dg+5i3U",
-	"0Y4L7e9Wxim/i1DojvWQtgY5f2J59sg+9xl1t6NTBb+wh8ED93s4TaigpLuVI2fm/yAz0AP6V78ZAxZu",
-	"5UINRku2411GprVJmXqorh5F6x4f01t4nOvFJgANJTOW59gRaTwaES3JKSTSP/j2fz0kZ6P/BdZPnss1",
-	"y46bJFBxTYd0RuunP1Jiv8sl9zXjZiNg1fW+R00H7qZhnObzdl4wvJk+HjpoYyIWRDjs7TTZCpBMwUum",
-	"0TLVsjIFpV4Yw9zMLWkInjysmidzTS6hG66zYBdUdfMr47KtzP0LOZQRowTgA5dcmXWHV3yvLgMvYImd",
-	"cZBOP9lNY/bHHAB/LNSC5jmkHU5Zj9NQSxHbYuqcUcVugatfLaqOy9g/2jmGMQxILyEGav3K1p21YCIh",
-	"Svr+BUrTnKG/WArkVybmHF3NyMjWrWz+jSWo2JTWLG/H+4yBTut5jrE6EOMvw+tWKwZbr1wuWUEKiDQw",
-	"kbEeMZQXdo+vLXf/Scz8hKHgqjH0XJJanWMvTubiimu6HwTzcfDc56QFpSlb6RrKxv7iYRcXnhc0Zf+7",
-	"jiYS9MXzP7872q095uJqb1EI79yNr4C2LxBSt/Q5mqJSbex+RSVglj3de4/A64/Dl4E3HZPta32ql9O4",
-	"qxy9u/uQF19VTXjRUYI5/uKyciuvoKkIvF819OV9SBQTGWgOEvIwmpAXqxX9qciLbey9xWg9kBCDxd0G",
-	"EuK/5EFOBlpeMjhj//x9/M/LP06zb8of5Gh1vxjT7+6m37Mf5z/x/7p8snwqn//+Qr0q/7H+/2/+ORqf",
-	"3r13dv+bbx/QaZqx2XzBB8mgLMxSF1qv1PmdO2oj0hA/IBT0d278tr4Nf7eZI+Lg908gogDXCk7iFpbA",
-	"nwKNCLNnhFph0EsANV22dz5W/9jb5hdEUmOfX4G9fauxLRYs6gdWFyQu+wvSDsBr3tTmtyamukEoBrt3",
-	"RAjFV7arcjC6MeEOoH8zUmLbYkf/FlGDA/SI/Ue86llbHfPj+BR5uJ0HqAk97bdw0e+qQw5FRY1hG0ML",
-	"KNl1Ic1VwSAwv5RCL0KHRbkyKkVGNXNVI0lcNccX/kkl327BqBFyheD0+5rE9ovK2DUGtReRiQBRle1R",
-	"4YmZ5lKxLLGV6TZmzDHPAHue7e3sZNgjikU/lTJnVBy3HH21KuQVzb0QgfmHMIHLVbkHJS8meEbjV6P6",
-	"I1CMUat7Hw1HDXXvWES5/8EZFzTnf4QTnuXUwUSDuOpZBL9iBZcwTQYRL1zP6fZ6YL+r5WJEqWghgOZL",
-	"9k8pzDb++uoRFGhQzR7ZXFUH1cYKF6CqAymhSyToVw4fQDdz98lWdb6NXAVE/HZ4L05E/6q7xzb1zCHq",
-	"ZOfBia7kdM7FcRzUj/3QNt6F23vjanv3KehV5q/rZjBDK32hMQWeJa9LkZxlcwZNPkGULaXZ0mivT7uS",
-	"PxlgmWa/lUovMfnLHLF/iw/g1SZkj/tNb04XtJhX8DiQEyGsrfEmHKC6HzSHHKMgOgZR6QLPvVnjmeFo",
-	"9sH8bpycjkbEcxG4Xr/AZ67d0nIuOgX9SyhaSwbAURYJ/3019KASmoE4XEnFtYMHWRU2ar8R6Untl9ur",
-	"8fG1jUiD6cOk/6cI6kamCQR1TyHcoiQ7xJzPDVjbIRmE9nsN3/4WYUM8Vd813gd3aqLy4w1e0eZOhOMC",
-	"trrvq10qLSHwwGhma8GrgKHRQlHBNHYIcYASOFdlrV8gq4WWQPnuwNfrtxL+6vCL6YbNzW7mlvSn7eT0",
-	"DM/bHvgjJ5n+LmW25nluQSB6eS0vPE/cjtey+XbeRmW6ezgq098LmjLyk1ytsH6iuvKr4U/rt3dMCdh+",
-	"ZkcJGB1XCbjfSQloopBTC3xx+m8lAPDZ6/YLM7o5YF/cNxMiU5bLNbCPO0+Y3kK4Jl99cd88/fWwuon/",
-	"rWT0VzJGt6tkDB4//ccJTHI8aFI2xu3KxmhH2Rj9WcqGTXM8RNc4O7KuUbX4qMQVoYpQuMA/tz5GF1lm",
-	"bk2kJ9GSUDT3oG5C00s48XI2uwFAULtucedj9Y9Wzz74rMDwtFN0/YGmMtu4ez4b1rqhQmpSIMW+VMRQ",
-	"O+bKX8orFlxvR+yj1CFN1HPe0YIAAW9uBQE6b98N1MoOqpAIdYkWNXQbzfP4euhj7fDppEgZUXLJgKVY",
-	"rhhCk6mo+mj7A94AUew21EGLxdmqDPZq2RfAj92GyvdvNNED0UT7I4U2ogNXaHCJE66f2z32usCYc4hs",
-	"Z0sjES7RXQHHvcgymZZLy+n7vKdLWlyyzKgKUrA2H+n3btA9NZEXU4yDMSoUWWWzxsCMLJZU1wIyTJRL",
-	"wPnOzM2eqitDhJsBYpmhakV7/+v59z+ejId3yXA4rL3czsecSEFhojvQXlgQaOZVrwNEAiWoziZOfU6M",
-	"Dp6AVpwAtRKnMScoVRInTN4Wb0WlGCdWq03GCajvyZZCnWwp8Qmo30blTEqVmbH6l9A5jtk6YI+QqCff",
-	"c1UZBTGPyYznRo3BXr0RnPLm2RwnOdhpwVSR59//aLTERy//8dfxWoGheeej+c/1ncA0ajqfT+kSwdqx",
-	"SCMhQiKOkYJMEFAxMexJ1gtJFINQKduQaQlSxiccL+kG0H3iQecnXLBnNWPws0kJbQt8SPP4Bx9qMz96",
-	"ZLsFhC1afAupypJ15vVv++7vFgi5jFrcZ5obO9Qdge7FMH3K8W4bJtNzx/54Y8XWx6qBUVzMcxZ6QrAa",
-	"Bkxaqx3fHOn7lg0Kc8baZMO5tRFvx4r40VimUBMjReXOR4yloOBg22fNsgAHuXJWPyT3xqdYQQA3E0kB",
-	"bFHsQonterVxkBu6tT85zPHxTOCXdGPzVpCHUQFDWAuuSMHnC31ULfDceWBvzT71mNiaCSq0uf8rcGwo",
-	"buEKkq7BbbOiPCNUozlri1WgWMs3TCFakhWN9BJ0K/mfyz2PAYucCu9RIj7QeTyGmfMr9uvqdtjlguRU",
-	"M7O94P2BBDOe51j+FDE7YCp/9n7ftDTvVRg5hE4qSuZX4FvqegF/xxAM+li4b7cg0LZB8CGMh6V5cOiP",
-	"y6QrurkdDv1uQ6ZUXBJdUKFmrEjAUnfJvOQ5cq6vmsOkT8vO5kzyzAg97O6M5Zh6wZaK5VcsAsWxopvP",
-	"lrsBmREU1O9Cghkl8Iw8lVeQj5sQ/yC598143J3lLaX/4izvuZ1iawco4RRQjEzWdHNcpr+SPLuta1y5",
-	"CxubpKBAJq4We5XTlE0INWp2PeHZ5+YuacYSSIzYmBt8ylwuREQNNAv53KX660KKOS4f7DwgUc9K639I",
-	"nnl3zF+Kx83GZwVdhzzuMbqs07JWan5ENl/bd99eZs9u0mhViW27JjoLaJd53fQuXP7H/zw91AfyLAkO",
-	"DuNtMUHNCo7u3g8Uy55suIXQqSy1s2rl2pajkAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvP",
-	"a4Q/XKE0m3grhTtciShidt3QVX+J+vmqmuXNx46pMT5wdA8OFNKgp5D7rswv/VnpLum6r0uWGuAqg5KL",
-	"yueMGUU2KNc93Oa7SeAvO+d27JCpz2/7UPQZLjrmjHtdZ2LD2Fsl3lSBd+YIGRrWKWQEpzPPiWJXrKB5",
-	"UHogC3BOY2tpWeYZ4IviCbuB2LAlX61gB65g7DPyajdh2Vuv9N6Q7G+Si/ZKxVjQ1lcLyrWANLVbQmTD",
-	"DdnvSLabuwtOYJZnBPBLh2x5BD5+XkVRpgwaOGD9v/VpHVCAWGfROx/xj33lwdwcFBhQESay6jIDl5qV",
-	"/ENiJ4FxHUavmNHFIE0I/GeVwUl+Zhvr3zX6OSj3D/HfsXU25R7h+46Zd9RQfGwhGsAZ6GB9qdiQpSyO",
-	"WIbsRgbVYXboPu8rRz6YaMesKfrryZJ+cqIpUo2b8DmWViwdW9x+SbMjYXMDHshbhE0ywuQSL/JSwJ/4",
-	"cUIUnwtmHRsZePRAKlFyyTaIQQU4zvC49R5Ec0gwJnoUUXKE1jEHlsbj9Pt2iPlszqsHM/EH9vSoB9aC",
-	"KWO7jBud3uP0KvFXDHrsgAoHQ4IsmS54qtqwWn+xj+wDlF8wolZUWNQAaC3iIeTNaTs5vbeYJPbv8dnS",
-	"//1N5v+8OzrJ6EZNHpIHI2L+cp0jhsEYGIITjMP6oU5WyIJMuNCsuKL5xHfRakrg0nzJXhg7uAmLHd71",
-	"Znzy4B0isY+Se9dfLf978d/Zf58suSg1U/99spBlof4bJvx1DKU9iiQP7RdcWbO5xdeyyAJKjReTplm7",
-	"9TUCyMfm2zSzPbLrJbY0OgAN++YlxcYSm7MnVKOheXr3njGJxSznqVaD8/EpJsb8Q+aloct4eJoMZpTn",
-	"RqDdO0sQl12pWZkPzsdn428fWHvWKN/m92end+/1kBDI/U0A7uXyKEkjP/J5WbCqSQfkzUFWAx4q8zlf",
-	"1g86TqwrNLNcMUFXfOgo3nTcn+FzN4aj4WImIW0uqK3JseGXF9SD8XA0HBny2dkNzgd3h2P8qNofmmUc",
-	"nUnPCzNfDX0hracCWdtmNUV2yazn4vljYsY9fKNYWhZQMPTmXT3XhyufgVjfHDp450i/yqlox2OBUiVo",
-	"71512INfWU8gKxgaQ64laJPtY4Z4Dq+76f7ZSb951z36VbSgO7zyK0LbmBced8ayw7FyrwK6wd2ApAIf",
-	"ebqQUrEbwDyYfTLPN+0l9osxM7AtadAxny6kYsIYvFRspjLbJFWVMmy9SsjvpdQUeyXQLDuBZLRISvNz",
-	"O4NjbS+crmf2zxmjuizMeVovuGYnOZ0yiBXYSrovzpLRCOoZqY8i2dK/X0XGCrKRZeFTad3Jfx2MZa6H",
-	"LR9iMsj5kmNRNM3zH3EO/oDP/L+BFZcyY3m9Bm63Kg5pWvmMfUZjWzlhUNJ46q5YO+77UqDTzxZ3wjPg",
-	"pAyW+cK+hKiywEJLWK39zXO6wag8TReu3ZzNCbRI0VBcFYz33JgmO1V+n8NxbBSWoaCLncKtY3ae0jwt",
-	"c6pbgitPJaGp7XTqkeXIa9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00tqm5xkxUhC6l",
-	"mENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08FNyprcYYczcWKW",
-	"iIfmXXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCmeu/apQwrNzcKihsYfYY/UA+7DwbgdT9+",
-	"/j9m2Z1BPkcHEicupLYrrgdnI1ds3rGu+gyedlUkjNVLkb0IwsecsDmrS1wjU2yJNI7gJBp8rZqKoKdU",
-	"7bzOSxq74eRltc9G4Nkx4ZUR5rAlhIZalk/clycVw5hvXjW/xwaaKlIe4HUDxriAyGiTqLPnDBI7XSrx",
-	"8QXca5TnmF7iYkZKkxLuRop6gQfd6yIIi3IPLvaLUvyFWiK9KIWFyDuW2di+KS9Km91/FMXRENtsj7kV",
-	"nA3VmKQPhO9qe5mR73wsStHaFOdFKQYHUuFIft6iFKFiKucFU6r3ovs7fWEF73aIdZ5SkbL8kJwaHLE5",
-	"pff3kpUsgwVzRfA9OfNZ3gn0wsVzu6Yb7FNgk8RTuVxy/dBGhqmyH2iWoSd5SB7hcNCscU45JpFTeJlr",
-	"8m5s+8RD6Nv8jEhJNIz05zLGSy1XOPsenGCedtzv5LT9cq8HwsqElyj8e13q+KqY7/wLd5d4iGrz0Al+",
-	"OpTF/A4kWN05HZ2OTsandqTBjoPhaH6JC/JfL589JbjKxKZ32bffju4dvM/7mZDU3oVhM4fBo64a/RmK",
-	"pQXT7RfTS/vMZ5TD0AEu2apuL3969vzxj//3/atnP//wFOredDdwY4wntb7illIYcD/2pzDYvYV+TWjI",
-	"31yC+JpQPzgihGNdaMBmjmliggW+qV+r9sM7H/GP1kQFo5vBS7F4Q8CUuCYzynNVxzLf7csPY+LkPkFC",
-	"Aa7mmEjm2GiJUDt0L4rvSxk4mCzHTBn4yx3dfseyMboA336OGQM4c1tXj04UvmT+5BtlCk7/AYe/v3rp",
-	"iGz0wTKiDk4ez04MNyLM0Tn52wQSC5StHYAO9gEKks2bR3cPrMJdpy59t2A0C34CI4LmJ2egNiINFJYR",
-	"7sobdYNT1R9DsTqIxiy/Wbou7un54G05Gt1NPX3gn2zQ81T8Awa7DUfPnycuwmr/A/IV2sUF8iJ2JAcW",
-	"zW4kOnpjD/1LS2F0L68/Nxyfl0z7e//LQ4RuLV3E2Xd7VH/70KdvCPHKOfCp2FihrBg2hIBwGvuwyiG5",
-	"3qrT/TpEcEiJ2MtLaL1aP5gzBGlR0E0sKcSo3oXP6XSxs9jEFKMFRJyqGS3phydMzPVicI5AljdCHLqh",
-	"cQShtr3AH6KhAbexbF6UogKvXEmZg/KN/A+ubIm2bRjQ20UrscVu8N0VtyK2AhijqeZXrKeIvndkYwx4",
-	"pIs15tyQRzTHgvNZiQH7UVePpvvU2F7w13UHj85f30gI4ccqMJvdZvE2O8oHmLe7xOMxXEml5wVTv6Mi",
-	"huejgrvxzy1pwWk2RRfov/Yp6nlCmq9kdCV+lpYRutwCmPorFssh6n4mD7GIqrBL1CT6xSO92ndZH7ax",
-	"hxw/uGrDCz97NHKgOlG7XEfq2lpeMXCqb/u834o95pcjmBT55mHdDrviyplhLZbXrsX1VpidwCsXWnQ7",
-	"+yIh7EPKVjZdfHJFc264+5nIN5OGksl8c7h0u7mxlsTwETekKMW5a6ZcK2GzPfmgaHg3+BDTOkIatPeg",
-	"infFUtQCMLki1KIUNimCklQKwVINSW0uX4sLpWmeY8O9nKaXytbWsKKQRdM0HahMn/m9XmwSn1G34EY0",
-	"b5rGFwhIG1W9zhpVr5oZHZcY7hHO1B0PVHksC7dCkuMzC2lhcxhmNmmAihIyihGO3mjwVGkA/3zNIbRs",
-	"cw1s3TAwOUCamwvnkRQzPh+65NwXTMm8tO3oID/ApmG9s5dIlSJR3Sl3k0FRigqx3F66n73GebfHXTmO",
-	"3JVn10n97OFWdr5BLwyDsKzbRWqdBrBFIOm5coLby3YQ6zQHtAxEMzendQ1I7Vbm/CnuBrcNTSy+s++W",
-	"o2mW1fg5uBK7ce7Ycu5Hs8HGBtguULHRWzzi9SZYJXaBue7WpNMIPt+PiguuFuFomOJYdmur4PIYfHTf",
-	"XP3QcGDks3FG11vL7IPrCKk9YQ8Cewgw4g4+wH+ZMz7ufsYbPVSf7ox/ng6s5yU6sOqBasKFlubuTllP",
-	"lRn8Webrgq5PpnA1g0+50bC942tPzsGtehCIV03hjmO8FNxp3Lqgms03DiHdZiCdjkYj4ueyFcFPAMdU",
-	"MITdNdIZE5mG5Oku9ge5EIR9WBVYtU0Usy9Oc8qX6q1wOa9TqlgCObTYNCqVRfalIlh3hhi0HopzjXp1",
-	"pBjbkOyRL9+5QXAB3giSxOYwmtOHpDIbLMsiRaWl8/l5AZOzAvp2UkrnBTODnSZWg3I9g5AeRrGa7YH1",
-	"sLAx3212L5gIReSK7RRTntascS/KQqcFWXOhzm2dI/AVkBMRsbvC/+KTLtvz5c+/nowxfQeO/4NKWBYM",
-	"0ATN7bvmQmBCfugYAWvlO4bFXvCP13x7ylhLsFUX5joa3K30AQ3Uz9lMo8CGm+JBd7h/r9zC2W+QsQ7P",
-	"BQ0bLIE8G9nqHTC9FgB5wJggfmLHcOZhzqmtBfWSI3gllA3JGVlRpSvxEQjN6mzuSk2bx73P99cBth+S",
-	"LYyyaHs5kDVAqBpWQ/h6x3hGiAHWi/k8waYhqRRXrKg1Sk2pkIKnNIefR0tlrMxtRv/viO3vd2jwG7bf",
-	"d2D/9p8busxjcP/R+k+nPHzpwOse1t0jUNtKoRFBkynq9Y8tc5QvzbROx/e+ufft3fv3vkkGSy7ww7Gf",
-	"HeTtQ6J08ondr3+SP7XbKa8s7+ukthDY3FrPBLuOc1JfxlthV3H+VhByQnh2TsJlmE8JMTM8J9VC3mKa",
-	"ZEtbA/JY26QJ57CBNhy2rMX74gDNCHj3c3OKhqsFrYUEDP5pnaHNAi4oaGnOxbfPfPqwZxVDpGJj68m+",
-	"VOSSbRKPeWlOsf2kqBBkPmgXLQVd4oihx+RjW3Q1lXnOUjP9d31HrS/dEt16nrU5BkrCmjTJGYB8CGZJ",
-	"sqfRfiTi2yYynnBxaaO8u9MyyiPhIs3LjCmCCYSZ622xZx726U/W8d+aBa0duf12ochNL9/n7IrlatDJ",
-	"gWFXFDTVtg0sPtZaMSYDdVl6zfHaiDGj3vrW23sVUGDyn9km0D5lwee7qmNizYWtKbR354i2rLiu315T",
-	"tgA/y8frZHBZn4jvu1FOc54Ot6go1+JHWSzxl05PNvcKaMn4R8MOjWuT21pnVWsPV/gttfbHU7g/nv3/",
-	"sXetvW3rSPuvEML58L6A49hu2qbup2yaosX2EjTpKXC62Ya2aFsbmfKKUnXcIP99wZkhRVmSr3KTFP2W",
-	"yLqSnOFcn8cKwO7bhhF82DGsF5wYaB9a1OW+HVLSq2zdvW4jh7f4x/J2IPS7ds4E/NLSPRMy91/gXnUC",
-	"H2VIFOwIb82A3Lna4fHK92ayW+fY4kIlvALIJGKMQA+n7acEEH3rW7ab6kajRw/m8JAAwlqIoVCwcX6u",
-	"dK/DnGOGdANNcEj5xzUszDd05mMivaIEidcyaZmibtBO1xIFZZKThYv0CkeGCTcPspL/qpDPrOC+Wpvr",
-	"at8EVjTNqzdVvef9J0pjycPGIkoTPoNAIjIYG0ms64V9vFKnNXGqVm/DF3jepl9gYbR2FqVJOlCzCM7U",
-	"9s3FXA5RXo4Oup2D3vPLbq//5Kj/9PlfxKWqv8psMHp+eSgU5ktW3eJZzS1+COkLdVO8Pk/ywdkYudoA",
-	"F7owvJXLHDMaFjuF0FJsiPClbdnGsV5sbUSwOO0EBtiN4jcjJCIWVjLQ8QQsFecdH6mEYOxlVajDnPWY",
-	"NqE0mVSm6atNXHcDsgyrEA5E6AvczgzHcW+DLHnDrhdOxTrOF01aywIQmrhbY8SH9hkLflnNznH/YT16",
-	"Xb0j4J8rfDIbmdwxL7j9Wqypc1knHl5b+4Kq82t+8RUs0gdQDt2s5BnPblkY39tY9F6JhAdhvQeFZ7XA",
-	"i3EKGBZyWFgSuZgnw4TiJMr0cZz6vF0ZYptoHDfndFFCwdYn31dp8nobGsnjUiFfBaJDj3yoWDoPCRpn",
-	"pUbfF0TM6gKakzBkGIRRQGYXC57ni4OYDWECEMWZfYE0q8F/ITQYW9yIvbpoMua0OxXwLKCtEZ5lF66c",
-	"qjnubbihNF+C6G46TZYg2prj9WsQe43XIK6n4FNZq9VT2WavozBEzcwTZqreqDYWqRavtU4SeoNR1wuJ",
-	"2XuppvuUSqeaTkbZtpg+ZTW72pV2WiPT3QFq60o+F2LCXTzySnD/nUhQPjtLGpyqitHXWnLFMlDXJrJd",
-	"DkUjqOWFmJonxOv3yusfH5Foev0n3ZY35X/ro0c9LQ6k3Jbl7Dov+k9f9J8eY1g+sUH9oT90j3wyH/8u",
-	"GoP9EQs71FD6rZc1do+jXPaOOp1FJcCDMJDjiwD4NPHYihj4bMIVZXMFn2Ip2lKtQ7pAP11rSAzhd/GP",
-	"Exywbq9TeWMXf5JK7botbxRHP4SEBTATEngMoYxb6PfWN++YWLzX7z15cXxXF3jfoLSkuOor1AkFidDi",
-	"gk9RLYtQKn0W8jFagYQ4po0yrAFB6hkoEUE6bhkxEiDVcLrtTZQVynC3bB/dixvX5/FwEmxHRL/arvg4",
-	"ExINIG1VWKg4Z0qsfCsWilFi2J9MQAr6y6bRd+Ej9QhF+hEtDm+jIhjSQgv4QqcZfmJjvWZbGZW5bd5s",
-	"VTcv0s6uXcZdvxv1tau0n/XgtDuCxIJWVGzCQfwc75zNRULEVXrlBJJd47nXFRBTwWiUz+09No7VRBee",
-	"djaIHbQzEYwnmA7BL8bUbKGt5tfpAmmiKxq6QDYkqTT1rXql11ipzmxCHlXPWXO7gZWDQlwiI4jLEEdi",
-	"4z1ik96M/gwTgPuQ8y+U7I4yoXDXfUkeY44LOtZKG9s0ZJud81QBmV2mldpKcE94919FoRNKqNHoqUyC",
-	"kEoFYqHSqfA3XAvLvY0+3rSpmV/sWdH3/lVm5p1wt9osim8Qlbbh+YjCEBiV9yKLb93I6UBAq8UCGkHe",
-	"YE7mlzGztCqKVBVPJL3yz+zf3wNFMkXEL7FTjMVpKOCDkX1UFRsW1w99mPncI/7ayu70xV5026RuQ0j7",
-	"7k4/+kW70482sFl6FTbLs713rn5B/hxLan6PxHvgrEgmeBwGIs5TJHkP6lYatdKF6ZtRXUZ5Yjs6b8Qs",
-	"QaeSmOEDxXqdDuOhirDyodDCT4wo8IiyPjRPfhB+iPUbbokO3YxbG4HpvqXyRkaZxPLVdKqV23Nk6fD6",
-	"xw4ZulaMsSAIEYLy+3Ly6ezNx88XZ9/OTy4uvnz89KoNvBnAsOf1vUNyag47h+Tb67eccaUyU5I7Fb6B",
-	"1wsMw8OFSJJAjlWLEaxeu6xpyNDfTFpeBxCrqmWhG9HvVKYJPDMA8QIj0whmGJ9bwz6LIzk2hKq7ZAeX",
-	"WPrpwPnGJRFl97xG6V+idBaZf+zYoUYN+fAGIofAfCLiIILCYgE7ESrO3kGne9lxnD0kUrF61SQpHE27",
-	"cIFW4X9B7NX7fHkKgTPgWFnJUrMvKq3mqaxaXhIHPNxUGApzXrdxTKLQV0hCasN0E66wARebsuEbQp6I",
-	"uEnmOYedD8qk5Q5sc64U9KlgtXZXeK19bxlljDJQtkYASCtwmbJIttmJmTMtwYHEMLL+UU14jKDoUZr0",
-	"2Ugs0NIZ+R/MsaMMaG4gTv0vaVCUXCxLPCGQLJsEwwkGwiYiNPRcgByTzwRHvq0kn6kxJmfd5ke/kh0L",
-	"fiqpgqYZsloe979zORT+gTEpD+LcptTCqJJoepDEXCosW6EKOZ8n/EDIOBhOQFUuJUzSuzbgTWXeViJx",
-	"iutk7/xYvxXkY1WQyFubn7NAcL27LjwFmk1DeGWaRIjVci196L7egp3s6sSZNsVFtpapbMFP3lJQapQq",
-	"Uj0WqxB9JQt9RVMXJEqEo4r4HT79t+LZu+IpSbHe3BzV0H1WUA2jNAzfkz6xxHKGv++KdM2HKIOf8Vc4",
-	"dIkj8AQv2WoQzmlF1lFuEscmUcSBCa13VocP3IVo5CybRKHZSdHJIEQglojY5Iz1ISBmZCpiIx43jisC",
-	"cpwT2jVl0uiX92NekN+iiJkzftv5v7exn76NXfIbwQZ8eMN44fPzCowF83rHrQ29hmXu7iWe8fBhtMU0",
-	"yjH29csnQq4VBj3D57B3CYZZxjhoedBThenY65v3OQjhvFIo05GqszSOZuLwHyIOIUK3RYcsDXvNGsyp",
-	"2B8b6gq5qQS9K9iNmGvPUREu3ECEkRwrlkTOwqaxKK9rGoa8zEevttIixhjz1uvYXcPrmFlTEY/FAbxL",
-	"FSlgeZn8GQgpubfh0jjH17ofppoHKGw0ilshv68jbAuq/v4yA6dmWzBvZhiv9OYQTAX7ocdlfekp7AeW",
-	"a7sSUe0aDNprsBMNBTlHRLVY0O6kvbBsErEpnzMlBDM2Gfu/64J5dv3/lQBqn+EFSlK6WA5l4zyFYbCf",
-	"/5L4jtHyXRPjzG6o+aKhVQjjaMyrK1A0iYj1Lf79tXPw4ur26O4A/+jd/eHthRJlbvISQAkPRaOYsXFE",
-	"FGDifPfQUcHuy2nnoYa14ybu8P9Fw1GLfY5RcUXE3+VXMXzg2hD75jymQP5d8cS7n2rlxjwRp8AXf1th",
-	"ja4yKG1971fs7zwNuVJuFtWtAcbi5U2KufHUD5WZWT1MxeLufOjLkzqLxTRIp1Y/lya5obeqxyOgGmqH",
-	"hf64fQSk9UWfYv2WbVQLNQoalFaLaRXpwjWGwh+L5hzTjCsG4RuIX8NydAL9AZA0iwXLpd4kh3d2/VSz",
-	"1Oot8T/plF2VyTjS94u67d6z9nEBzqXb7rQ3CEKYF6qjhsOf98F5Hwwnln4DCRyqmIOLt9DjEgCUj/ZQ",
-	"bz0yOeFfqg2t3m30txQIIhD3TZ+v8OkWONFreWms/d5DlAN8oXKVXzRl4ruI5xgpzI3edr4bGZukBPN2",
-	"LiJtQFk4PX0aLsRAfg8S1AXOjd6L6UB/WPlO/xRz9CmhKYpP3atOzt9q27zqMpCGP24/nLw/u0NhKCFl",
-	"EzbBCLkzDAEf8b5Vg5TeBBKRtUwJew07x5BLU/xeHLBTWxFf8wRrJoSBvNGjbR5Vvgmo05ovpxIIJv6b",
-	"8hAhZXH4B3PKOsVpKFThwyk5Xb7j2d9iCCHVYqujczF0SFV/kN6FKEI35ZKPBdJpQ3zOoRYxN6K9qeqz",
-	"ABY3swPC/EBBmqw4MtTeVL7BKZWdJtiZkIY+1HwMBERrpF4k4ONJSPM5N30luM9CapGqv2/I4zGEISG0",
-	"Px9E/pxNBax7HPGMB0mxPyV/xpsorPzq18E4jUWO3TGXw4LUJHEwrLoOtiIjb2jP5pcZhV+zdmYou/pi",
-	"LVzMx5oYI3OpHyR1lyI6jmqRH0L/OlefQcdfzVIpiFCeXMg/lnt3V3f/CwAA//8=",
+	"T3WHdZ/US00jl8nkm8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4ZvAuytTiIvutVHrJhI7v",
+	"NvXff6kIz/wUVlQvqglUT/XlOHGx4lGBa15+yTatb8Wf9n3jIylmOU8bFpzab9te7J455NWCpXE1xr7c",
+	"fg+vd/df8zTcaAdOpEnDSd3XXypifm4mQgWhOafKCHeu26cE+kzPGRUs4/qp1A3aQArfG+HBWremGqbv",
+	"DH5gNHvCtGYNRMkYzUgOD7TNIKuG6TuDn2Wexd+9kHnW9lLzfe/XPRZXXNNmbuT++7ZXV08dMgHZrP7h",
+	"l3teDb/v+94nXDS8NOei9Y3m+96v+4Utp01MtYTv2l6JT/R+6QuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
+	"2TAd/O0B07niqpHTCvvtl4qI0iy38eV2lD2qLV+aa+90fO/be9/dvX/vW1Dv8MNKueNCszkr3ATLnF20",
+	"iGaa7jsIRTVCb+qUTYQp97yy/7tesrRgDZefgu/MLtAlq6yZRy9+ef/q2d9/fNowDfzZATNpsf6sHdfl",
+	"HrSP9nUo8CWPkOFCk6VUmihJllRsmqzNHH4dviFjM1rm2pgTyWAmiyXVyGR3TwdJxZRjY3/u4caXcADV",
+	"7uQeZ3D94gFVCVFsRQuqWUamG5LK5ZKqh4TmOeqTdKqMjm2Uc5rnk65mvx09bvBvW9KtZhMs+zH+dBzY",
+	"3c4NcI07xpT+XmacwQt+kGnp1NFUCm3/pKtVztEDdOc3hYeUfaDLVQ7841gANBBNUw3Td2R88zHUlYyS",
+	"sDzJpmZnM/zXIBnI6W/M/Oz8TTVEpTOvpNLzgqnf88F1sjWaWshVMJz559Z4pdJyyYpwwOUGxnp3HVK5",
+	"zZvi6WKoFlJjQ5d5jRqOGOfELeStsKQ4fysIOSEfeXZO0mKZgHJ3TqrVJYEKCo+cZNOE2LWckzduxHfX",
+	"wUhmxW4oWFd9FEuf2jCOImacwR7H3LaDwS6PZJYi5tr6r5fPnhpG/78XvzxJCLVn+PTsPvk7/35oHlV3",
+	"7O9O3O+Gy4zg2FOmwAMxuXM19gR37ibDbRNjlZlbEr/c9S0iK6uVFArZODQyurPxlCo2OB/fTQapzPOK",
+	"w7RML9/n7Irlhq8zlvKMZd9vDDkySp7IK5ZTEIAzzowKOfi9pEJzvfE8Psvfj+4/WN/97Y/ZbFyMRqPx",
+	"6N7I/m9u2HXFBMsujMg6HZ3ePxmPT07vvhqPzkej89H4n7BgChMePJKlsCJnQQWqAqhrmD/aX4NPvuIa",
+	"GPXl3389GcOnSuZXkdeP4fUjfL0C6To+TYLTrq72vNA++tQrjExoWWxO1Eak5mueMRQQNL50eHfGcqbN",
+	"VlupqRgTbaTC0zY4H6xpwRayVAzlwxXNS7O/p9fvkoFCx61fvPmdNsJ8bvZ1SUVJc/MbdKcPzk+TwZoL",
+	"YRTJ+ridRYjnycixCk1fw94RV39saPvYHXgGhq3bcd1Zny4NW4V/DU6HZ6NBMkCXTGqoUqpscO0PwOBc",
+	"lHnupbho5wRnLJwPpnzPYUAd1A3vGf9ZqemcEQmeGqIXvMBNw33MCjrT4YaNk8G64Foz8T34N2ocNjp7",
+	"NXpQcdgUV1fsmRdyce3MX3ff/mpnmhigsrGN2ufcdesbMUTdrO7OECnoKVZiDLm4ojnP2qVfxgsvM7m5",
+	"V8xyzFirAnZ+fHqNn7ULT3za/LtQ+qJFLgDjZfnv7bt2yTaBrMtpZMxAzi2ZUnTO7I7AVJzTlAbGEd6l",
+	"MFmZlajvyJVhopViheHDFd3kkmbB8gfLEt2Dl6Wf0HXA34Ekt5xfgpiGO/moUteLvqzgV0yEIlNpWbBZ",
+	"IcGVqAvQCsehGOyuMVWM18DvgUdnaCjh/C/dmdQyY9uGtvDrAvhtDIo08NIiz/bwEhfAc3AhmT0XIGgH",
+	"NY4opzlPh1tKQ+sFP6pd8GZCBF7BpVB495pdCe6/43NCzqjCS7Dh8tRS09xRqxKyndkBNreBERYyz4AD",
+	"Ao9Uj6vLe7+NKvEO1PNCXmEApS717x4u9f9W0JSRn+VqZRg6GaS5VFsbOjp9NQo21BCh1HueKRitPzI6",
+	"GY23HwGRWbubR8NRw91c1q7zwf2mB2dc0Jz/sT29OoVmOZ07Aw6ug9/KpbGuNPtgfvWFGd2Ixy/umwmR",
+	"KcvlGm5ne9vbkLy5yr764r55+uvhwGhfcNz2KgI5F0493FVPGleWLmgxr5wQxuamwvpZ34QDVJurObj4",
+	"vNpu2bzA02HWdlatepyYAypXrIBBlbF3vsBn/NJyLjpJkhIuG3PtwAU9MOfyfTW0uUdYwWVWsYf5SCqu",
+	"nY7jLhfzy5PaL7dXo53avxFpMH2YtFO5Bo+f/uMEJjkO3v1xwEQWckmdQ5dS6EVthkrTooWlNV+yf0ph",
+	"JvPrq0dwCVLNHlF0mNo9WbHCiam6uGFa58i2eE3iB+i0sJ9YsWaEbiW6uvCOf9NZZ8HmZFaDbHMn4WgK",
+	"3VOpf5EZn3GWxZJxghireVsQUD34jc8LOc3NndAolVf4xH8065HOnLcEfq80zUFnZJry3HClXLKpzDYk",
+	"XVAxZxlmGVhfg/N7kCWjYr3gORuSF0Z74C6NgYqMFGzFcPmFHQXdh0pTAWcE/As4pLoTeKqsF+wx2tB7",
+	"9EnDXKUanN8zprA7U4/spP38Bt7VdAe8H6woZFF5Nepk6MxrbicivAY7v2ZCk3UhxXxI7o1GtZyOlAqj",
+	"xU4ZJA08JPdGYyIkkJwrovhcsIxwYb64i/punss1gyfvhcFx9EtDotdbwQWmlmgmqNDm2bOE3BvfNf/v",
+	"jCyZXsgsIYr/AUHMJcs4BVeVefIB7rE5rC6PC9PHZrKY8swcGAzBc+25QnFhNHL9Vrj0h4fk3umpvXRW",
+	"JRwxoEBCJkj0CVF0o8jaZkOcflelxXFFllwpLubmiwdES3Q7O6Kph+RsNCKUgG+ZyNlbIcsCPr1LlDTL",
+	"M/PFdAyj0K6YyIyFmklmjQZMkQE3W3AAXzBdbE4uZtFo52uuFzAdw9Rno7sJoeZBspBrnB3m5SiiJdHF",
+	"Bk/AsN2Pd50M6iGWHvqVs+msz+2916+SVrdNzYdmxWDgPztQaQcrUYXS3Nxuo2t78dJU7/O04a13/vE6",
+	"GUBux46j4dGCpZcsq/IInb/0Br42c6+Crw1tOqNYneRGTznRBRUKaaxuYuYZhU6knObbyj1uV125N4wB",
+	"VuUBhl3ARw13Hq5m68oDDuzPerLY5YHUyPP8BZ7RUBVIDUcAc9SsF3wnONfU4Hzk1W7423sXzd+glKC6",
+	"xH4vjdYwcnbiKBkYcQh/GLnjlURmDD/7hVU1Tu+Zb8pVZt9iyLSr6u+cGJBXbi0zLrhahKsDBi/Kbpol",
+	"eE+MDlfIecEURrOC5QUzBSeEiw+P+7GgUfTaHdfexiyFsGGprnzWyGBFKRxDPeGqp5c/o5qiJXAod91w",
+	"NyM/OPX+rK776z3Uuxtc7e4n2lpVpiljGcvAllhQ9UvorqjStZEYfRgAdjcahoKMbzkzrKCAF4Jwdg8v",
+	"Z3wbQxsYo4r7qCUaPCxm8S9KUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwr",
+	"ddo48wArx1G34UA6Rf1IVo6fFvzyIrVeZGO0ahuopvCZD/SbNZ9Y2u2Ewaeb5hT3GaE2C8goqJcMUg52",
+	"RsDtjeUxVIHIN+Y99lHQjKpws3UOXieDesLn1pK8k6NtJ36Rgm0GVt/5OFhRrVlhVvT/aPbb+0E0CyBj",
+	"GANpG/cCJ+gY7ePuONbY2UcFCBPgs364xC3OzyZKHJ+MWidMcEq7brn9yfc33nn2YcULpi4iuSrmQEPS",
+	"tWBXGBZomdsbN2YCvxu8i+3gJdtEdzCnSv8ky4YkNvMtmVmrt6CpZoVyBlXTssxvflWOpltjSvjpkotS",
+	"swOW1XBYQHDJyw77GBtUpXKF3NCp+uWleXy39CWQfR9rWUL37w2iuUA7jG2Pt98RP7OQ50L9IGShGt1D",
+	"elTzaj4XTtOpnw3UZjpSxR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW",
+	"9DW4idg6OAHBqjI+m7GCibQHW/3gfxMjopCa9xnNunN+gsBnZDy46BuWiN4YCkV3TiGIr7Nozf3M+VWV",
+	"APoQ6kfMFb6WZZ6RKRYPUZIVG1S6dw9JAmmQ0bHBBjG/Qw8J10QwlkEBnBTs2Qy08L0mQOJZEoQBJm01",
+	"5S56meznjILekCmoYOv2eq/0xKYAAXGq2TORb2LHZov9wyxJn0VbG6MyS6udr3NpxWFI9OixUapcsuxX",
+	"jGJ/HNAs41hP9Dw4PlY1390yCEjYu1EKDXWiW+dOGuX5w8uNSNX+lBdz55tbVBQ8XSxdJWun3wCHuSDF",
+	"vpXU57gq2JKXy86vUpqKzIYfOvzgepvuyeDDyVyemA9PXJYI7sPjcBHXlV7fj3zoS+pLBe/h7voan8zQ",
+	"9Qc139XRaffCrtpsUA9yXcdORZlxfeEqbupkQi1sR1lBO7uq4fKFAJdYyoiuNIjsF9QM/O5guwFelQT6",
+	"xbumJfwodBFRkKl36+7MgLpFt+oFFXmuk16mlYvfNDEmWq+NOz44HxirfPiCrn+xmTeojCyii+Gr6Mcr",
+	"Iy5lqX62v6uLtZ/ZB5qxlC9p/pCw5UpvbEWsu6CYIWpUSw4CQ5HXKvb77tvGCTlNyF0yHA7BgSxLTeZ0",
+	"pWp6dJPCmQxUafNI9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/D/XTzPcFW8kisvJpIS8x",
+	"B7VZ7QH/zoascpqyls1/43c/MHYMRzoi13nZhYDWRgEsGM0gSDSTpcjIeiFz1pHPFszlpoXrajx4ltX7",
+	"WkzIpHHeisl9Q/OfzcyukwGsZpcCTyXG3NZUuaBgQrJCrlbmD5plDOpVlvKKZTF9eGuG+JaK4km1t5ZI",
+	"Meb4nqW0VKznfVy5VoIyjvFoq47jbrLn5NthovMq88uLMPup++R8gC480H1+H5eRbeb2njKcHdO70USO",
+	"sZKlwmNzSdcqYc4svV1hzK4wAtHI1ru8h1F+IiwLmpOn6AZtJjSYUolwGVihu4f3PMmbtvJZqc2Au+dU",
+	"4hf1zdpSCVzUb7fEyn6DksOlgT2E8kNi134OMXdrA8bNSkzs2E1A2Rj6DNv9XlWa366z0iXgfmwZwGf0",
+	"dLPjnMt0x4qLb8ggCWOm+C673mp+fZjQ7eN1K6/tktgvs8Pitpbixq3m73kmxm2PZMayHzFgteNosRu9",
+	"f6uaJNY+0sEEqoKdrbuWKtaQ6KQXbIPeTzovmBH8GBYMMw8+xnRWn12wi5+yYoWCQlP0CdtiTKc4YmEf",
+	"KcqcETtMVHG0uexR74QDmyBLcPxapA68vW1t8DmxUWky3RApGFE8Y4lPgplu4BeQvTDs52FOZ3nUw1zl",
+	"J3fV/FsCBYUvfg7eXLD0fXycIE9ip+JSK0OmdNHoyA6Ll3o7lV1VUxRIi+YlQ8dVCiBIpXaSve6ACtao",
+	"ruJrrGVqxNQrrIPqqEq7s/KSZ1GZohwmVadBHEZUVf3U8xrfVS5doVSzCI9d75WHLCRXEpa8V5xSO+Tu",
+	"vCUoLBw9HSWCtfm5+b0PQlSVXAjOQ43D2t30jqQ/0IiJPt08B8nSkYTTzYsSD0SHhzMaEWWPBfn11aOd",
+	"8E2MPdeUa/PnARq+eXU1gJ93Uq23jVLg+X7kop7b106rEE/drzrQp0UaH03SQq5xt+kcU3Y0epnrZyh6",
+	"WFIbkYWpt23TEcz/qvjxczD+3WyfUx5ViLqznmrCEni1lg5IALKU3VO7Ufctaq1jkZyf5ZrImWaCMJou",
+	"bPB3SdYYE/KDd5jwDlRgjb08NoHjnfWeE14JvS3mcTWknSbVGFGWV6zQZSE6j2QkFcteYgLtIQLPxn/d",
+	"/GtT2B6+jTAv2CqP3ROoye7u8DMLIpkQivoiKqqhFtph+SjXuqsaOEu0e2PMGKRVdrupqm3f0ufB1oSq",
+	"hSljflmYtW3sUlztgmZES0DNQcC4haGG7Lh6F0vrenhzNtP7p2qeIlr6SXb19Fqe7suAFcntGOG67JxD",
+	"/rQMVe19G1eCStmQa7UD+wrQfWuqiK2zTvC6pNoKti8VSXOZXj4kld3DfSGCZnl+QHKJT9dtRlaCOblr",
+	"HQEfox4MhyPQPxfFplHHFGXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fOKf0uXmWLnzy+QSw8Ff6YK81T",
+	"9ckV1/5mzw80GkKoCgN6jRaooJFBnVYXl8VWBlntt+O5R8uiI4Hq91t9Fj+wFPIIlC0PWS94urAlP3AM",
+	"wGzVEpgOnZTmy1wqVoAgVZR3vTdWlBf9aQvqU8zpxaTNv+03HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJo",
+	"jId2m8qOPhLDqKOCmN+Hl8yXCq5Il/XTOzADBHOz9UyZOKmxa8ZtT3VL8YGT7A+hYxi/1TWat4uxkL43",
+	"VBt7a4ehD6S+EZhu7yF2Ca6rxQe4TfDKAxFVHRtoEsCVbtkgWKN00PWV9kMfHbbk1/ZxGO76IqV43yPZ",
+	"OnQ57gYdKnDjBaO5XmwQAR/3aRg3rNOC6ZdMG+EdOXvGdEa8N/sI6ja0YOSSrTRRjOa49d2NN9UBc4+s",
+	"ATze42uBzmDLYXEiVqHCNLcK64ssacaMDsa1Yvms3V+hgnXHw3xRz/kuyL0niqE90nRIvvj49OKXH68J",
+	"JFYpO1P75SDC6l1dlnal3mkZFDt0ZcNSxV3/fruDwmO75aViUIsKWNF2LVzM8xAxuB8fHCkLOcT79Ru6",
+	"w9k116r1iHqnZyVI6knLFWX3Oj0tBY7jJXIS73PxE9n5PnfY560h8yUX4afj7SC6k3z1/IC9MI9dznIw",
+	"5P2zs7v322TDkn6oTTPAjnRrv26lxo4xUgrLZ5hVYeQz3ITzguJViDnyWZUU32SvVDfXlo2ac6q2FLq9",
+	"xzDNqWrQuhD6CR6AdFhBgnxUwPK0S/O5o4lPO30XTZRDzKCo685+CWLUWH3DhlQ7VqVa7s54TTf2umJc",
+	"zK0LWyVkypTGnKR+Mmpe0oIKzZrMWWqmza9YsTEmPVkVcmlR8lsZtFv5Bv4geoWWyyUtNr0qlNwo+9zn",
+	"FmrL8VJVxuRe6limJm6DjUkCbKiKfi2iQxbHE5uy+FykZpP/PITprf0vSBYaxRT3R/bmuqUCsvaqsNuq",
+	"+rpsaczgdDzyciHXFoNDipQN95WP7akE+3ep16cr9cIdjp4QHLLeIWA75TtlK32oBdj/PLClzfM++Cy0",
+	"mYJcXEWPAHQ3OEYZZ2GTSVuDHRKxeLS8jHn9upy0ssibc5VcEEOumKjng5cFPymYqyxLuhTY4n7YhYWE",
+	"ambIgGXcInHGDSwYAMneqFA5cNp0y9fDUuRIzdWuC6EQTXwjd0PsUx5PfnLoZ9sb9zd+xUTYpIgrVbIs",
+	"2Unsb8swasySUttKsoOwxbdAXEeltMhiynAk27DaMW8e90zbCeFy9+5PjCmrBEpL0srg9PXf3vKsXhf6",
+	"xFptTb/CYyhNAR7v56A11YF84ymau8lzAJOhWZ4rAinrFihtybJNg5ER5Ebuflsh/FZsC1C/stRRs8dB",
+	"ALcR6Sd0GtfAgXdlqCSpLAqA2rG1O+ZXhAtiftUnC/OV+7UtS/WAYRhslgJKay+FXIv2w+0Rig++97L8",
+	"9zbVL6qs9Xlhc4puhVgb+2pVM94dpjHaNtF9DuCOu211p/TRhtpes0OwdRnPwO04Z5ogBFpTwmlUNpc5",
+	"a+r7kjPs9CHSR1LM+HxoS3W5rIqZpwWjl6rq04Jbss/tetS80S5u00pwVLmezQFsX3i0ez/cVJ9uSk6r",
+	"pEpYVumy6i9tjzmbBArdPbYSyiv2c/Ov7h13Rv3Zqed5+tuoUspdelyBETCQYIFoapfNfytkueqRQ98n",
+	"l6y/9O0toG4gX2IhcpJTzZQetvD2sU5CE0d3TJCM8qBlM5frFmGltpKGLaY4gsqyzWafmd5yVAp8bovv",
+	"FiCokybAumwprq4fvH/QvGTKJS77RCxjuqLO4zp5bTn5XVncVnyiV+X2FrHs9Nvp0py35JsTVGaQR3+O",
+	"SjuXEHO8ssxoocYBfbia8wqMJHldcM1ec6ESdNMH/1ayLFL7t6bFnGn8e834fKGNKQpEfm4x5BKyZMWc",
+	"JYResYKaPxC61O53n5hSQyLbha2LkTOjhSFjDbf4wig7dJqz4VP7x5stTnlXM1/VJV+dSNv0+GQlzY1X",
+	"VH2ddnmnwuDZ9UzEEXUvsBUbWPIFs7XB18kA4enbn4eS4mEMEQK+AVZd2lpBWzbQoCHrhvbVK1pAFy2A",
+	"mqVCCp5iqsmy0i1t5vUbtZCrd8Mg7LyQ0ft1uxwQO/bBCqLnEY/YrRQ0j29Q0By2o+suA+NNyuqkfUgU",
+	"Yy0tx3bTFNqFX1eOTgY/XkXbPV+QR7ksM/hWkfFwRJi4YrlcYcq35Q9zAZnDBxNn8OxkF6PH3andMTkg",
+	"GVNTi5zpomWe07dRNN81Gre7sg9EWE2l3OPuTAZqxdLA2nDTGA9H0Tc3g2Zgr4Hu+qxbeGiis6u3b4fG",
+	"Esy5YG/fdsj1CmZvUV0sERIXYbTv3yY5fhI9CT9WbSxearZqc8rW+erHDzTVraCWlSmR5iWKNNsQo0Ab",
+	"akXTS+TxGWPYFyLFbPNlmWu+AvAqF6BLBilFgBFpf64LDhXI5h63qjQ2NbFAV1CmXMgSQHCmPM9hCtDi",
+	"EzPYATOzQaxWXS462VCF1TZ2dx6ae0TTsjRbmRNIibkUWNz1H68SgUGTsB2g3aXYDoNv5KU/LYfDnVa2",
+	"0K4PbU6vWOU+g6aKcKE/JJP/jeGJiYNPC9JL9/C7s5doy8IOVmMDrZU8Ba8y5kkww9fEAvuoaFbZT1xk",
+	"Lu2gTk7sDNDQaNzdGVXHhFKxjECurE38NhNYMpFt5f/dBOwvAA/cduOamSRkWmroOQAtG9QCqlAuLc7u",
+	"UWaALd72Q9m5VnCWiNXUY5v/M8szWz+0y9SgZsUwXmCNWuaZS8hz/bDOwwT3NfX9G6yulucVMk686MNr",
+	"iN3clG2lLwu6grTpHWMLql4OqG2p1NFuk6vsw27PL1jeK+bbmIDgO5jbtuXQm9W3LT+CO3mvC5g6HnAu",
+	"fAvz2cf/q+OYA6+D/O7UcFTFcdHVrRfReAVPF7ZhIIIRQXORGS32y1P0eIKj056QwP/pMpJ8pr1lGsfZ",
+	"OB9bQWQ3vP1cHsEtExzyz8It8zNXWhabZjS9ptz4ODrI/hszabRMFaKYTFkKMCMhfqkVed3xSv1Jj4TO",
+	"e+GlN5jFUB1gK+Nt+I3a+a+huU6Yll4werzZe7itphwQjV0hEmLO/3IFbdddpSTKiGkhy/kCAjd0Kkvd",
+	"Ezjlt4ZMg22nANIHpRskR9qAw1ZQu0k4Yu6Gz7+upCR0w7uEkh34o11qdsBd6eox51kofkCsWLxKkFCV",
+	"8mfz0HGrduRSyzE8hgAKD/TnIYJss9NofdNBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2tNkf2",
+	"nCxlUal2UGwhqrZjePed26tXoWLn1L1ZIZeEkpkROEbZgxZeNuXZjmv/tTUqWDvq3HfztZfzrCz0ghW1",
+	"h8Ms7yqt11/Jrp7a+kpVHABW6gOi74djMcWawkGJvCTQbqoJQ0lHBf6zGSha2OCISMHOA0XXaF1OqE5p",
+	"ekm0rKpMATFF2c6u8eLrTx4IN0cuEgLfUe4LtJAd/0AZreG3KO08Rlv8YNnWcAXDI7YOqub7ITfcVvA9",
+	"EnBH6b5TKbTAsLjHk6sQkiqpVQ+uA/NX7NWe3GV25xg3gYwbt3/NG8BHv+rcY2h7DnXlrnYOFc+HxHVq",
+	"TvyxPHeMlADXMjHnmMAESSoPiY2YnXvYSm7FPRUbEJQPCc1ZASNByJ4vLYOuqFIWJlKHfhEog1tToaED",
+	"4ZSBoR4KSx/C812lfZO0KoKXDOxro3Lz36nPf0Lq8/HzjGN8X23tEY57wCefxaEPOpxvMXXYxXznHt4p",
+	"PLWZtp19f0HfqQidwo7pN0zRrvqiN7jNFDaWQABneNjjw/DcNaAw4gvxBg5wo4WN16OTQDEnmHKtk1Df",
+	"Q6USvmTZfG9Hp5tVw4dt3btl0Zes87O15u69RaTt+t5Q9IcRG1Y4F3Qu5SWhujMn2hPwU06j5X078rEp",
+	"ad82hz/+UbETfMJFvMlP12IBvwl96gWqluutnnx8aqtxequAd8/VO6i3oTqtKM8SciW5hVSfwwLL1QEn",
+	"MmzRHqt/rb0RIDY27rP4+1te1cUSsFvsjYE+QMs3V8XtHgcqttucAG06uFsDeRbmqfoSCzyvgegNBHpd",
+	"FoR7X9uVQB6hpGm5u+DkdixB+K1crhLIAk2s4EhIKVQ5NQ9NjejHxuJLujGKpFFH41aWjc52wpmGh1sW",
+	"ACf7pkVN6cKY0xHnBmTKnBvpuBYgiLhALuFSgOoct4dZFd/vrPxs5wQ0itOm7CZr6ebWYgDFngrClOZL",
+	"ir3/Akmc83YXaNtUDc3/bp6DpOEOIbhfmE3yrCRiBBoJNQnAIUHFwS8H90dFuWklFd8Clg2xroombPqe",
+	"uQYd+2X62bhXV0Eea4rv5g9U/FfnnFauP4ayLXnKPitN+2VTlZ01Us2dY8SqhP+UwiHlTvN4ZPIJCr86",
+	"L/6E3kj0GKHhrYgs+JwLYyKbfxUsZXyliTl0CZFXrLAJ8kqT8Zlttql2U7lsJucvXRE2+xQULOmHXw4C",
+	"Qa0m5QZxL47thD/7kexXzc6DnnOCMFrkHLyyAprvU21DY1iPZaHuDEGtWgdKgmvXEDohShWmLNEsgxO2",
+	"naUUy0nKbcViZTJFGYGLyz3R8VSuNthWowqOb4ErskUH4VlF8Jvqwtq8yWvxkyyW3d/RSYMyqw98qSI9",
+	"tNa/BUqzUrMiSVlhYrvSdLnqkae0VVvk1LBKtfILStwOVXRs4PDLHUGDg4C+B2lIgwout+4RmxXyDxYP",
+	"Dv7CnLGxlb/U6JLasZ9KVURv7d8k7xllaAZ76FFcf1Pl2fmjbIaddUv5xbT7mJGcR7gJ7b58FhchzvWQ",
+	"+pODPYfww/hcolkQExD3aoItbWeMJWSCmo6a+DgMJapcPiSCcYjUcSNfS6Gd3wbkfQ2YaSPS99id0WLz",
+	"uDaaW71F6+1JkwFOxitbquFk6iKKl2vvxidUM5HG+zIseZ5zhUCaiQtldlAe6pa3LKd5cE6tOXgIKDfV",
+	"9B8yL5csOts5n9PpRjNFvhqP/t8DAn9/3XEuM8rzRjhzqVhCMkYzkkMtUPcmiWnKlJqVedvAFBtIdxwT",
+	"DG/flbU+5guLp2sZEawn7eH7iSxIwWal6viubcyp6sW1lXnaJTXI7y32qu1e9MSBwdo5W/xC1BNrjfqC",
+	"nYlKAXyJqTZpWRTm/VsW4sl/vhmdPHj3H1+9fTvEv77+zy+i3k/7+6276g09+ePdx7vXX+y9yys7yI0U",
+	"W/xTtg4c3/2EXxOFHqP/2KqfRsuzM3hIpiyXa/IHKyTR9BLQJGdxCn0cJ+PTa0+mj+Pk9LqBVId2DQzs",
+	"z/CHpz2LczyhnU3aUq1jyO0RuHqQuhZGiyR8ysIngwh2tdcx3wZU1RdZ8UAoqub+gsbG5L+XzH7tqtwi",
+	"xQP23Q2EroMD9+sKXWEo9iTHn4BPGRabd4KljFCyWnITMWtgRwcJiVCKfaIT3nRS209oPbLe55Q6myMs",
+	"fj27t1cMHaxF1kLP8dWE6vSWS8a2eJ6k8MDE3VxGbQZUHBt1tPlKTGTtcYVn3sJuqtHuJCFwmMYSDGvf",
+	"dwfpbLHJ1irm+pWlJgvXRdgqxGGDjlJ44JvuHYvjx86nqFsIDzOj2DaGNNm1dAX28e+BW8qE0flZFrfB",
+	"Au792KfVkKCaX7EO3gjICLfc1oif7mqk43MsGM2eiXwT/1alNFa38AOfGw0NPWQANye50A/JyRjjoWJj",
+	"Ux6HLY2fPnYsbMNqRUuTYDnB3MOdaN72Ixjjz/yQf31jHOf6UlNdqhiqPyTXt0VmwWG8oN4aOaiFjq40",
+	"h91grLe3O4ERv2jGccqkYE3GlMLm5baqWQm6UgupO9pqzDWq7ZarEjS3jaasGDuLi/nLDk1Eop3/mn2v",
+	"q4VtXut9Enah2BCD0WVDHj/dG50HPgAaahneYD0n35C+unVPYJCW+hKPo90U3hOLlLI8U4XBK1bdZTlP",
+	"pyQ4N1u76XglehSda+hm1baG4XL2IS5jjHh45EDG4/h0PSHLOxemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA",
+	"+5Sr2PZZPuN5x/Ff7cs2tJhXWvxKqy1u5aJjXGSeIz+Lu+w53RzgV6mAH25q8FQjRWfn8wa2FcosBpKQ",
+	"5qXiV6x7zh94iZuKEYoeAsR8/k97VbYvGF/pXpDAUoLfR6mQ05h8y7Jnoi54tqwaRnVZxBVhnx+xU8nY",
+	"ipDQmMTTOVHCTaryRVl8BZxRl478hhwXZvHRbhCBUzKSbrjken+JfU7FE3wSWCRjeYMxsWwhbndz0rzv",
+	"edGQk9FCb1b07J8QhO26NUitgqlIhZ1N89T2i04cX3pqN3H0E78Z201A8p+QSSK2749XrNhgCYRNNwNY",
+	"B5ebSQHq6aRWvhtI2Fkwbo/bOowzNaQwKdcvU7mat4i91qVHn5R5Q82u62KylsUlK4h5ctjciz/uN7hy",
+	"rZ4cjHku5aVy/pMgybZvAMRTNqntX9PePy+i+fMN6EMe06ZzRgx2mfgYw7rsk7bm+1XEDjkrHleMEeFU",
+	"mi7CdjPY5dYQH7RxOcMQ4bqBVR08T9Qt1IR/Awuo2SrzgmYlxRSFKwwwwdjvSwFpMgEqUA4KVwUL5Kke",
+	"RWvif0Suj18FJvUY/sKBuwbuGoF7sIUP3X8vcVa0XYaNNCtXr2T81WCdGTp5RxBnhT/e1uo1Dx1yYGA+",
+	"nW47Q4BXPJ6o0PHS5SHoBB4Bzywtqbbw6guh1rHslYj6sb9VU/vlLPpcmmZuWVN+f8ulLaMNnHyRLVWq",
+	"XPbtCLiyCtqukMipeNXczyhut4Mzslw6rgO6RHm++33urm+YaDit8I73F7fPX69ud9wcR75GZonbT+Z1",
+	"/dShvU3sccjGefyfkqkDoiMVT2+lthg7EnT/E7UR6SQhE5pdUZGy7MTF9U+gSXNpfmG+N3bYSZWSYj5C",
+	"GM8TXVChfDa5godZxlMjpU9UuVrJAh5XOT158ODkwQPzjwVfUXqiZHp6AoYsNy83X6wXXLOTnE5ZPqkx",
+	"bRiLuxcPxNnw5d3TlgPkLpIVK2DteEWceHvb/CO45ZC59KyeZFc/ENF8j4n72eScTMA2YoVZ36qQM6YU",
+	"7N+EyIJMzC1QrAqu2GRI4Jf1KdgBoJ/bhHyFmFIgs7+G30/5iQeKpvlkSF65UncCq1bYFl4KtoW4GiVj",
+	"6aCzWwvtUKj8GkXYRVI3snK2r9JhJ7OhJdXD/ZuCUI83hf08aiJuuV7h0xQXWODEpio9q6OvwxI9gpAs",
+	"FlNW+AzquWSK1BBxOpmEoAY2Nzty68EsPdUBo3ZvHYRTP6wCerOyCIuGFwlQ/PSIPLh39i1Z4RMkY5ry",
+	"PJKbH695eqnpNGcPoUvFihXYd2UrDegNPfljdPLg/bv/ePt2WP3ji4ZQiw28RyjtMeiocD3eJclkdCsr",
+	"0MOjwAVyYURlUzNjmmUFU0YpumSZOfN9Gl4hYzClH2fxRr0QBTHSeSNL8woQKguWr3Yw4OL9VZQPwLWU",
+	"7UQa73EBZfeWM4ZtELIxnOe5taGBN7nArs6Gi27QDcwjytpOlbgyzzbBPvmGBhVxWw7GT/HmOc8EIzNa",
+	"5npDVjlFi6pzr4u8XIrovUM9uoTNhx3Hg9Q5F+xGAzQ2rHgdtgLCgFe8dowWdBnPYn4FUo8VG+IfSsiK",
+	"6kX1bwJsSjPzjdkXRi2MgwWJbihXswDSMUl1/8FoTP7r5bOnbgjChY0I2m0mU9nQ7An7QDXJcEnWBdfM",
+	"zXO/AG9rhvEiqFOO9zz+FM7I6MyqmFVzLL5rKBBrxxri4QegBGAk7sAy/gPQQSN5VIjzhzhGlOstrMOH",
+	"ULS1XOkN5r0EDd8NC6I+WYFn3iDO2RRGXFKdLv7eVBe1YuJRmA6/DywgMtWw3eAsjkWwPXnM3m/LFbLV",
+	"tzaYD20fmpMt5JplbbmTXXmppqXY5HXfvl9pnufm1EMzLZ0YiqQMbtlY5/sdQNSgmT9gWLdme+7lSIuD",
+	"vTPtn2ThoCcdEiXOcxsWmGbsYYhERm2tM27Nl3HAaOuH76wiQQ3gLXSeDQRJwOBBcNqR2KNyWY7bAg4I",
+	"0iIqSVIvdMMFNwvGI4S1rYT9LGLaONcqP+sQBsajVRvpOvoq2+Fm1+EcfLPPF+wejS/mt4NSxJvhBDcP",
+	"LbjJJcNypH6NP7agBkGP9HOov+t784sQbbAvxGD3JiMvEKesJ5EcsuO+pkHxrV/ldNMEi+6rRLtdPu24",
+	"n74H5lFhJm8GPYsPNzu3C6aAMeI6eg09ERHohp3rlp0y4GuX11yIMBoe06TAi/I9a6hOwZt8y+UCfkBj",
+	"isM0YX7wxWsu2t61A2gS1Atbr2lIvKpZYYDGWAE3AhX9EuvYjG5NwbyS9kNiWPYFmhR9feNG3lsVbbtz",
+	"1i5QtnlYxRP6obtVWOMJ3g+kClij6BxyvdUbApDsw6pAv3D8LdGeWffiDcFmTVZyvvH409aVCpBQDIXV",
+	"XiqsbEev+AxrTb+aXPfxgSvffVg/429k1SEJtlNjswvivgu7F1kb/aGHRPhSEY45GORkzYV5EkPHvVuW",
+	"bRf7u5nFmfkKrJcfvGtti2FLvZDF0Yw437BMNUCHoPKKc7Je2s5wZUE7tIiGlQUNtFpHcc9dV46oKoLz",
+	"G+bbbugy74dyXIGlRap4++V/+sY4O2ln9kaw/cQ74ED4xFAPoWU33EPWWhLU1WlPy6CfU7i3bZx2FDUa",
+	"h3pZLpf0c4E53550y1HbNZXDSpr9OKcHnMy/IKcfhVejO2HL8DxI7xqVApot4e5nGUcA/xkX1l2MQI9R",
+	"OryQeW408psrzWfRa8pJQ/swplKdju99e++7u/fvfRvkV43358u4saJkKXN2kTYBDetGABonDL5UZC2L",
+	"rOrUKKTmsziH0uP5Em+vUUBft+GOo46mOl6QsPJpkN1GBgOvDWIJnVegWUlhPlwxipHGXm3gP5VV09hu",
+	"floqLphS0Hfe9pT5FD2zuxhM1fnoAJ0vlYPNt5fyvtyjo0LZN5hINWeabepOd3p9V/3irYvNsavjQ1tV",
+	"0oR1v9NIvl3YHEMfqCTX56EKbHFSiMmHVV8Wks+hudVRsnK6Ug0GHYzscw1vpfVz1ItTis7No14vZBUK",
+	"J1xDAxK6ZAB3OzHUzsqcTeKKjbmOc2t6Hwp7j0hGB3o0X5TiEQ6w45D/frPb+a0i0SFo+0cu7uSCq8WB",
+	"VNsNQpXdukBBQMcmypqNhewVKkoa1ypXhZwXTEVyj10NbVcEo13OG3Wt1mwUurWazNjJDpW1G9t5kL93",
+	"IJhgtwvN3WTtd8tWGxTX3sqvtW4bVtOusVzs8Abb7c9lW51qdfgaPcWdwUFxxs1F2fYB7OnYMQHfRpa6",
+	"go3dWlH47yVtxQNj6UIyBYlSrqVU1Z0Hfk1obiaw6fjG9pZa2sUppgW9xPY/Hcd14d44iXycdgqts/gV",
+	"K9AN3nnDzBqb5w1bACk0PQa0t/QuJkUA7pZAdYfIXKrh4SKtuTr9AGHn6p6zQ/RRIKXjvep8VWNWx6MO",
+	"4xYoNjaCu1X5DkzQIA6Oojx+Nlrjrrr4e8lKVA9LIfAOAOA8hs3LV7TQ2HG8QtADKZw36I8I2xW8wG4r",
+	"5D9V+FHWHKj8I+g6iY7I0oJF9ugAfagxP0ox3d4caL2QRDEUQquCQekRtKqLapmWY/tM7QaGnMM4gzXU",
+	"r9JqIu3GFNL4CGfBbtZncRxwrtAdvaetc+V+s4u01ieugsPEp1bpeTdl+kPCFjvKepOK2QzxxD7oF6U4",
+	"SPd01betkbwKcoNrnoKICmAmXOXJIBlMy/zyIPyNlj6QPkIN1aSSZDLBlC6QbO/dJjdkilYafqTakVdF",
+	"LxH9v4tWbpnH+5g+rTQC1d+JpO2+h4HGH2wW7HewuyH3HCrPgAQ/8NksItDqMcQjRAaPXA0gpO6HXLBn",
+	"vMBq7OYIcOIn6gW4ojmP4sE1hlvwF/UAnydatdyWjTzKzeTW9FlcTcERjjTcMHIGwOJWtMSukFuSx3xS",
+	"pAt+1aSmVS+Igac1ivWdJOAuNtiKCWO8PEHbpXNRVksooc1HUpQNorUoBVqSXJFSZKwga7ohsgAcy+69",
+	"1VHdjxyM3s6Z/qK8b1Itpk/uJE7Gi3mD+Oh+8e1mss0Su9uNOxLncsCyjRfGILqIhcmorAYiGMti9WML",
+	"uSMz9+aW+7TJKOJeGv182z1pIVgqdDYnOxI7p3jsuxFr1G9IFK7S20JbGeiM5iwjVJOCKQ2eAUB3tmWi",
+	"dE55A8BFR+gCh1Vp40CGON6tF8gcO7/oZmOjslVDePgQGANZrqJYMK7+SNNLJhxw+EFcsVUtZ7v+AkDB",
+	"vGDYc40rqHWCCkKJ9R2sCfimkMvuSlhO08vo8YD12dMK+WAzWaQAweMbDK9yKkgmGcTQsQk7pPBzlHZV",
+	"htSa5zmZshB1/wAcq0D07Xy3Xmz281cleypkKvPDLtAcT5BOFu0mCgzRsxOkK4/vgo9QhSWOwtT9WKQR",
+	"8aJrvzQEonDH2kNPwCy60P6lW33teJsJFJzmcSEGX/0qNGYLdllofNZ+tu7AurdWoiFoEOlO0z7ZVGWS",
+	"HwGx4iLPvfO6YK7N65Q9RHnBFcnZTBNZasIEXmtHQo7onB3kWGjrdXtqD9YLFtGyJkKuJySAegjzi4Vc",
+	"WxX4xG7Ku04bvW/Dnlfl+1sqQRvMTb9zNivz/BcHUridnIuFedhlDfVKBEdfE82KpcKMXPMRNmdTksxo",
+	"vDq1qQ/vrOZ3tJ0a3aiYJNI5x3UfYo/Qi6dy3QJGUJ9GKpcMXCAO+60+pTjU46so90BFH12y2NL2oBma",
+	"zawB5fh1hG8M99ERO8pdu0VHO8yVU6VfbkR6YGi1jGyz68sRFOqgQiEktr8zlztXBPprC+sjOrRDWmJf",
+	"t/8Q+pX6mTfTrBGMO2yUsVVwrhVAuz+0pa+2MhLX78w1o8Rs5b0DqF9jk1vbV7e14JAG2L59uw40mVS3",
+	"H3E041+4Jpa7iOO5LbknMs+MKYApv0uoN+7aE8pDbdeHd0Fk210e4POAGGaHcGEY8LQFy1iJa47DQ3i9",
+	"UZ0tbAoVm0qVLmxFvGNl+6zhtx2Ib49J3eDRbcBcdOSfbggYtTGkhapQrAOJ7Cnq9rA7kl0dH1UEuEsD",
+	"Lzz4B3hqD2+quF3l20G/d7mBlSSogMrdEQy7ysExCrkdz3RsDq+YoOI4AcKMLSMohL/QjBnWmRiKQUfk",
+	"jF1N4ibeTuREM9EvclKweVOmssrLebQ8aCELjSn+ID4RL6YBrk5tOxW9M1GVyrBCg8swxFbeEuEXTy8w",
+	"0ZZ8z3NzOglqeCqBO8uZSDaRA+Zp7q8ETFauh7cZgjAkC11Zc/Rf+dXYTa/HGdpiC8hu3XpALrmotVlK",
+	"GvysPZtAhVvRt7BrZz2/OhCXbef6pg3IM4Dq79YWMc7sFkG82+kMGlB29iH7CF8XUdoHbHzXw8924MS3",
+	"OmbuB8GPWNg/0I0FrNvVNfphdYYt+2OqP9Pt2K39trwf0ltvxLYeG7sDrYPIZwHk2YFbA7Nv3Jy+Tqci",
+	"gPVpjT+45+oKT8OmtXfNCH7f5XwcsWSi0f9Xr0PYbS6hOm0NKnyNexOLo9yE2XtLplXBlrwGaV1PPegl",
+	"to5bydJVo2vYsapByB7hVxGhk6MRhm3cUJ/d2CptoH/rjpPJeQj9AfSyMAxzVaop3IwxzeAflcpSZ6a5",
+	"7Ii91ZQo5EFm5jL+ZsmdhXGcko19fQgtREBEVb5khILzC2LVvuRUCr24CbQIBr/KguvNS0DMRr+rb5G6",
+	"03r34vljcsk2gOD73hja7yegjN69T9IFLWjqmiQ7tPbBlNECbgb76oXWKzwxqjlfJ6NqMZW0yL5UxD44",
+	"JABZYCHjFCYAa+fcst2oAUOJXmKkiJvRUikvuY++ng+csfHevb/ielz19TUgR85ka38GnzvtZwpBQUze",
+	"ziRTmLkEefR0qYYkk6m6Q1d8uMy2wRXFFRNwoh24/Jw9NH+C/XH+VrwVJ+Sbby5KvTDPpXD6v/nmnEwu",
+	"oM6W/wGfnJPvgdLEbcxwOJyg048G+2a9CBECEySVJ+xbQULaDgmA/nv5AwYHLmHFiiXHMbi2jYW/mnw4",
+	"qT6ffP0QKeC4zZBB0Y0i6wVPF6SQOSa+w0uhrSwClHA9xOU/ztQ33+BnlKwKNuMfcBPsKLgdFuPtq4mR",
+	"05OETIpS4H9Z+n7y9ZBcuAifIUQQ/06pIFOs586MUcq1MlPhmXkO/422GM7mCVfazMeslUygF8iEfDUm",
+	"WhJjLhCWK0ZOz74GdnANPtFsQ3RiMvloLuGEVMkrCbG5K9cT+xYoGjKvMWw9gW7huPt3LLznf/ymEBI6",
+	"lRmboMOITnMMWC6gr4DhpoRMMC1oYjeNmZ2sYWTiCx9J4by9hsEw+grDWFlpZ688X01+fEXnk4foUzYH",
+	"wzPA5PHs5Bdjzk3IV/dOv3Oe7ITcG59iMANwmgyVhdQWxLnyP349hBGeSsHcMHN+xRS5O7pnZ/sCqmm5",
+	"mJu5VvcisgXanUTJJbMnFmSoIJPHGVuuJDQnP/k720weVlLkkm3sW/xHdrugKkDAmWCzGUsRZfD0HlnI",
+	"slCeK5bcsMU5mRh18gmyBbCA//fJc5nzdDMxfFsLVz0kU7aRIjNkQff/vdMHSOfJC6aLzcnFTLMCeQNL",
+	"kJMKthMFD6S+Boh5hrA5V5plxFUguJC0ETBOlg7J42pnzSUjBVPQgoauVowWCaG5knAeBGGiXDpSnxM+",
+	"F7JguJCNLEkm4aWXQq6HbwXEA1Im0O/JMyO/ZtDaZ3CxoumCnZwOR5VsDj6DHvoWkGHwd8ZWwZa42his",
+	"iOECayysTgE1HFOpF8TjoFt/iTniULbpfCMYzB28tDdC4KA4H4yHI5yFXDFBV3xwPrg7HMNkV1Qv4Jq8",
+	"Y8TsH6CJYPaI58HH2eB8gN8CytFKCoVX6+loZP2i2jVAYR/0HbgPsNE4NXqcuaIv3S1KY6rMTpnjYw33",
+	"znAr1yKmufkZuRzHmiIwOH/zLqT+D9KJ+UKmTClIpv1PQ0A6V0a7+IVpishQd6A4qZkk9usAo1ZBYhhk",
+	"Uvy4XOmNzRvXRbmDt/a0El3pgqWXeG6B5aucjCWo6v72B7DbisGuWDGVirUS9t2n3LGUCtiws9Hdji95",
+	"c/KOmJtjShUjWD3yVpiVA20PmYCQGklpXhleykBl+47js9Uj6rUFL4gauOpqbDSnk0uGvrOG06Y0tvZX",
+	"u/wVm231yB0QzJB9uOdBl4e6n0fCy/o3aw74TXQ5tm9q3vTB6ej0/sl4fHJ699XowflodD4a/bPyoH5v",
+	"iFaq4v3o/oP13d/+mM3GxWg0Go/ujez/5ogpzwumzHiizHP0nA8u2ab9ZzlV+idZGsF8+uH//mE/+VXt",
+	"zmw8qmbmfGlslcuNxR0q2JW8xJ/hBFCb26lZehdI27EhqE8XtkZVmCFsRroOWbu1HwVwAeQ2R3j+AkHO",
+	"5cxc9nhbIOhqxgprVvGCLOklF3PsnmGeg2ifYvmV7TocSQM8+Hz4E2F1dJUQS0S8h32rqupsuCcNFUM1",
+	"G7daDSFzAzs9RBLuJpdsM3ELt/oNRxFvFCCuFctnQ/IYI5CwRotgkqJmeclWmgi5dhDk9ZOI/Iq70Pso",
+	"BsoZGGPvPBb89xKBwLsfshh7NnFjZ+56ytYXgaFYWdnmyrrekQvjflP+i4gDaPI/cIbk23I0upveHZGC",
+	"ikwuA0MfuOG+VbjhtjDnBJ5ne6UKTuh4MqTrDj6yNA52MdJHASG8EAkf9tIYOk1D28fuwDPXyeCJTH1P",
+	"mLbn/XN2FjcSH79YA8cKhx7igmUcfUHhTXvnIzpErlGAQL/leMsJIzMAY0ovjA4G1pb3zti8WMT5lwLE",
+	"itJGyXA95rjSCVnSwgg8yFuAzd+VK/jFoXJlBkZk7Oq+17osP52bb9ALGOomW5TEdZ850weTxRjYjaQZ",
+	"fZbS668pdm5P3pgR7yIbt7PlU6l/kZmxwLMjsPMzwSq3YpinWCkRh6gs/fhXOLK+c+KrzLg+0YVFTW22",
+	"FcxzrwpsQHPL5kLSXAFPd2EjY4brjOeaFW8A4uVdzcjbA6e7++4LYetpPR7gxLpEh1C+wLKJhXyyn04w",
+	"+8XlXE/ZnAui5P6pciluONcQKcC1sEw1KMZ7Xq9KiHD0fn/bkFykrD5gt4yG1lbuLS8sheb5AS88nnXq",
+	"4CVdMHIYFkZi2imI5L2SHMu7BsjrgcMvo+SJvGIQ9bLwk03GZtVkjM5sDoTNuXLlmtfJABMhw+9sGtY1",
+	"FqQuBueDB7Pv7mej78bffXcv/Ta7f/aAns4YpaP07Ixmo/EZvTud3ZuNp6fT0fS709M0G59l99Px2XQ0",
+	"G43o6DuzaavB+WD84HQ4Gp4OxxhzveKyVD/jK2odrIzm8ns7eRT7fXA+PjXSFQNz5wN1lbb95rgWs5GF",
+	"+w1mJnTBb+Rh9HcHpL2vmFzlzqLcKJLxLCGCrY2m6ODJ/PVhphi5O0Dc28tj9wY4v2IFnyGmb9QUfio1",
+	"IxNznU5IZgxdlisGdi36jDeyDPzGOdVQhkC113Nt5q0FeC5YAPFcv3NwJrVb52aHdFrISyYqZcXuDvLR",
+	"wgIoHY/lLYtCkQrg9Fp7tweHvWArWUR5zFdBWJejLMVRNO5HziY1NisXLmyOpSXAJySX88PYzLfGNZKG",
+	"K83T0DkZLTUJ4PaxJaLDEVtR8ZDcHZHM2EVaEiHXGCJzbMYVUdQcD0o2jBaEamjLv8tmc6bDBhJ2Xn01",
+	"nJ/gAgrxCv59L5ojt3kO+CSQvTHdvAC43O9s6ooha8sD4cV2akwJm46Pzk8HafzmYw1WeaC0TC/f5+yK",
+	"5R6Lb3D+wHd1CNPtAJv0fBxkLu27RLbSlgYcMhFkscFmyGZiflDkWJQu8ooVuizw34a3eOHmDvODm8zl",
+	"gr0ZQD+dWSHByFrTgi1kqdhJNjUHbW3W+eZu8t078zq8EmAsC10LpIypCzvTMBRl2UuWSmFIeXZvNDJD",
+	"2n4Rlvqjk9N7NbXCdmEAyRm+9bv6+KOwkwTYk6+NLfiaC2X1+2q2W/MKfmcBNs20SqzUbNJ2Yovp7ODa",
+	"FQANVmcluo4hbX+WayJnmgkXiyUZV1DRnRAKgHhGi09sI1gGTaldlz7skhRI4gr7YFca2wBwXB63h4hC",
+	"SIXbt/p6i9lmMzFo+9csGfGhd61RwD3C3KjN9QF6NCvaMzgIrX4m2fFsmSlUX43vJq0SNkCeHwyiYhYM",
+	"nnSWtwvWqnVV5ISP/1nBf1hjAVHczR/t49Yg3Acv//7ryRg1SZlfha4r16DKOrKOdCMYaZpZSdluq1nA",
+	"VWuZKIaaahMtXHZs/XZIHCKcUTtv6YW1u8m+7gFcG9Z+tIjfu0I8dAJWTbrA7jqmbeZO2H7zzAvAo2jO",
+	"brBGi+xwAX3no/vzulFWB3rsrTi122niX/3neVaDmsH+FO/vRq1W/K5lu86toMGk+IPf0BSY/hu/YoR9",
+	"oKnON9AvQ87IxEicCflKh41ppXKJP2su1NcJmcC/JuQr+6uNLAsi1yIh0ADPhdBtPqY7zJO34qucaXO7",
+	"ljmznfC+HpLXkHRX5S9CwqxVVDAmhCl0CMlAzAzJUl75Tq8bWZJcQtgIcuC241hAwxuwN0zr2Qrz0bso",
+	"GvWoevXLm0TX/f0F0N+YNbugiEjOM7YtzDsLvB8sobvF13se5hsezB+AQxA5q8/prESzO0CBUPTAvXv0",
+	"1gDg99PHK8yJA3DsjXWiKLQesBqWfVjl0FPf3nb9FMxOZXYVATxs2zbsWnzWrrOhL5H+EpER9qjS/vF3",
+	"N8wW7JwJtmDpZTx4OnbB0wrvASTovGDq97xWZNsYeEW1VYp27c/SYEsNC1VVxCKzGHPA+Cuq1Nqor+8C",
+	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUyKKgeLBjN9WJTgyltXOUtpZRVzNdJDRM+73i6sa2SjqKR",
+	"BRIgkDr+06jccd/uyQl77AFBdMFZ9hBqyCfnmik9sdATVA8JgjsTt6/Ylt2i5DWh48Wyw6pp/6kZYo0H",
+	"Kn4ODmbnpDok54MvPr6+ePHjz89+ffnj++cXL1++fvbih2vD3goS49H11icfLSDmreSkVYIJT/VfUgwd",
+	"Ufj0361KWpXCkqu3vOovi5q8etWp/zxT2IIFHCTpaulswRdgyNh/bGW11WUUfn4TGdU72ywoReOKzAGG",
+	"6hj6qllIHenVhi99HVypmLoBmZM2+/1w+h01Le3fmtXNNStj8H6/ARyYuk/w3a1LsaSCrvPwrMDFFc7N",
+	"55Y3d0MJdwMvj6f6O6hkS6PYi9DFnsDX55WyVysrXGLNMssgmxcrBAmyMJQtPETPS8GWEoom3DBDcmEB",
+	"CLOACm8FthkjVBF/hcacJ8ipRxPNXfRGIMYJEOM/ItIlPIn+yJ1uKxSysOrT9QFHBFGRuvtD/tV0u2MJ",
+	"wtMmSdhBawujDV7end6KvDOHgFt7bH0j6Xbj9BlolPtpFLI7AWRkNInmQl2qAMVzSF5DTTPHEvUrVmyw",
+	"ENiOkxAp8k0AmXg6GkFhNd4mmHHhks927dS60+1ZgKV3FG9PkPAxZ8K8OIheOaiKyxLOCyQwnjtIfMP2",
+	"dJpXXo2C0eyZyDf+A+ujgueNmINqnjcw3Ds/+Kqc5jwdboU/C7lWg/NTmzpxNP8Jkq/Rd5LnbtNchpZr",
+	"2HqkTEOL7oDQjIga/efdu3vOAfhcDgyw1C73qJ/n2YoJI10STLULmkDa4IqDAQCoijyXawuuYWiHXSKS",
+	"WoNKn5iNSXvkogYyi5EShbKMAAhF5ZClef6QTEAGW5QEvAUQGwEzzOuH0pCmdvf/6xsG5mpw1x+UWRXS",
+	"KFEvmTaSzzvZPrnxgLU5fw03B0r0LU78E+/NV8Xmdi5N2w5rX5QIG0AdqwYg51RhFZQ7AGbmKaLfhS3h",
+	"0G1iPtRyOVXa4YBqH+B6M0iz1OLPGaY70QWfY38XzZdMabpcDWyi/rtkMC9pQYVmwG+AusKvGISGU3YO",
+	"OVErbAYMdVnWrFAuabbmsH3zEVvPAIoEqdBc/YXDiivEjbClCu62xdMJx2Fb+64ax7iL16bl/Gyevq6h",
+	"HbwyV7bCVK7nSMaX/+eJR3II8Uiqr6sc1kD03EZgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy",
+	"3fNjOLzLVb1zfPxVK4t9ySceUPlmB+nf5+cvdn56n409F5Asjqan0mpM1LU8cFEmDz8EB+urAHXijlBh",
+	"LqQTITXbcwfBg0/huU+fqfAMbb4w8M8RoHdPvN8+9Wdlp9Ilps5Xfw1Oh2ejsP3G+aBU1v9oc82Doui0",
+	"2KNm2vUNzgdTvid3VZRQpeczSa0m+qzUEOLGmhW94CC0nD7oeijWkiKxGAp7QNfSN0dnNf1w2qkcPFo0",
+	"eNzr0PNuhzg/PEvgQBwlvh+M15h0aYHgI8fe7u/2xRec2jsfU7+89rvPPzY4KN+q+vmRnOUVZQ4hxQHi",
+	"L1jBu32UPM+4Si3A9I1e1JKasQOYgfcCusxn5rLAK3vXYraTq23pgQ7zG6YZ/qlsBJml5cpcsBUzobJp",
+	"LEZohKNUWVM1OzBY3UZr5BAY+tb44/VCQtrNujBr4g7TDRdEuAbIlTnTqsJjQQn/kFABlYjuivSNgXDy",
+	"WKA4gwRaRVaUR0BZ4CX/07nLpS0ErIWVcIczU8ZodpJDr9eTeSHLVbvSVXWG/Rs+fMOKzyOmNUJe6GC5",
+	"Ub/nQ8jSfm/Tp6t6xrvfJgOP1jk4H8hSQ+1NoXRbGCan8e/P7PdLprAJB2jrAAzMFdFSYjsn11AplXm5",
+	"tE60o5XJROpLjqqpbG14m/mO7JPg3UGLudcrjqG1PDPiwzArQWaFZlApLVV4Vf8QfN+1WiQ4AF1Z/y9a",
+	"03e8artqqd3q7ZALj4mBYk7zn2UitUqSrbq9XWkC0vX84zX+tVPhh7bOXpEDtlaW/94FPs8V5zWJqdGh",
+	"Yko6jJBVIbPStQeH5AjFCiwo2eQSESDUZenncn1w1SEUsh+9lnCrxC5ak+dALW4tt7s6VPttvlDQHSc/",
+	"rxqv0ea7qfS88zHzS2y1+ypKHGT3BT8/jt0XUPtQcvS3/cJVNKdI/SSLQHle0wKwWhEv1mYWQKuCKrD6",
+	"pSJybZsmJJDhIcjEntPJQ0LxZ14Dn/MrJgKAa8hyyAAvX6BgYAVJZVGAgxxyISygPilYVrhfb1ARJVwo",
+	"bejmkLS2m6HCjEDc0DDHwvafhEfeCgfAnvh+6PYprgj0rsWWmC4rA9sAWKfyblEdVPTZM/21lXBFUeXA",
+	"hkV2+G7cWp891qXWzsj6GlvfsNTuWEljLv3j44AtAdVqQDP6v2uh1gMEWN88sU94nh/h3nogA8P+v2N4",
+	"AqH3Ox5vIxOcALaMvl/o3cRFsy0Poib4K38WoAPHhmR8NmMFEzohUpBVWayksuIBb2DD4ZdspRs9Njfh",
+	"2tus9rwg2lxSVnfozqR2B/6SzAneIWoFCylXt82O7snbYscLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+",
+	"aWbTSxwSONM6d1XPcE/NsTNEIcv5Ai8FuBDxPa7Fi2vNEAP0BTLcFqfXWOr0E7MUpoAEGgxS5RNx1kXO",
+	"L9ktSjsfXrMdWayin1RJZBkx5hoyG0DHG60BQcvI2WhEINip+ZI1sgWu4ZY5oo8ARK1qcH73285S74X7",
+	"UcSq+FmuMV8VepYVnGXH6yQA3JfneBxr3plw18BNc0y+ZMbAa07gfQk5Aicgi/DRIZkY8x46V1HyKJdl",
+	"9iN8QcbDEWHiiuVyxRKC40zRIQ19xOzvl5BxWEACl80dgdZJU5peQlbYWzF5QpU+gWFPHv8wQU84Nl7S",
+	"xKyLZQ/tdGAroLnBDPX7hSyLIYG2b2R8RhTCcUGYfgnd8rHnW5VDCe3U34qcXxmV95X/yD7ode9LtiGy",
+	"cNi/S7ohilm9mpk3mKlzQapX+s4UuVTcqOlpypSKqbz4QiTj7vHZOsmbFVMeu9l2VYNGUqiXJxVGcFGK",
+	"4YwLrhYeINh89M2kZ/2/3qyayv+DNptv6Mkf79/9x1dv3w7tn19/Y/7x9u03X//nF7EGnEv64TEOdDaK",
+	"QQMcDYoL3ajKsnAVQypYyvgVqyC6MK2wIkCND2sUCBc+Onnw7uM4OR1dnwR/f3EQnCH0EIJpnthG/7VW",
+	"Qjw7J9/eG49OxqdvBTx2TsJtfivM4TwnH98O1IqllifeDs7fDsbD0dtB8nbAM/inG8V8pGRZpAw+NjLB",
+	"VWzdafcWwU/NCuGHGbsaukaNw3BKw6sxPsmX+GTMpwZPmKlbUvhht0W8f/Dt4Pzj20FR4uKKUuybKbiu",
+	"4GFVpiljGcveDq6v3wo4kD1aMFUi4mhJRAu6WjFhnQz+n4GEt7JhV7a7var7ksD6bxTqHrp1WtBL6LxI",
+	"Z0xvXi0KpswvJ1+j+wBbErI8s60w8bET+NVOT0xIC4zXZPwMs/kXd/SbRToX//Ec6NZHXhV7bTnNF+AJ",
+	"H4MbHxzdizzrBOvtEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4he96DB7iAOzttj3SW8n5ti0yUuqW3NKG",
+	"BfY7pOFoHQe7E7yADS5oPHS9BMadj+Y/rf7mnxHxs7/xDz88jo95C3W040L7u5Vxyu8iFLpjPaStQc6f",
+	"WZ49ss99Rt3t6FTBL+xh8MD9Hk4TKijpbuXImfk/yAz0gP7Vb8aAhVu5UIPRku14l5FpbVKmHqqrR9G6",
+	"x8f0Fh7nerEJQEPJjOU5dkQaj0ZES3IKifQPvvtfD8nZ6H+B9ZPncs2y4yYJVFzTIZ3R+umPlNjvcsl9",
+	"zbjZCFh1ve9R04G7aRin+bydFwxvpo+HDtqYiAURDns7TbYCJFPwkmm0TLWsTEGpF8YwN3NLGoInD6vm",
+	"yVyTS+iG6yzYBVXd/Mq4bCtz/0IOZcQoAfjAJVdm3eEV36vLwAtYYmccpNNPdtOY/TEHwB8LtaB5DmmH",
+	"U9bjNNRSxLaYOmdUsVvg6leLquMy9o92jmEMA9JLiIFav7J1Zy2YSIiSvn+B0jRn6C+WAvmViTlHVzMy",
+	"snUrm39jCSo2pTXL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM5YXd42vL3X8SMz9hKLhq",
+	"DD2XpFbn2IuTubjimu4HwXwcPPc5aUFpyla6hrKxv3jYxYXnBU3Z/66jiQR98fzP7452a4+5uNpbFMI7",
+	"d+MroO0LhNQtfY6mqFQbu19RCZhlT/feI/D64/Bl4E3HZPtan+rlNO4qR+/uPuTFV1UTXnSUYI6/uKzc",
+	"yitoKgLvVw19eR8SxUQGmoOEPIwm5MVqRX8q8mIbe28xWg8kxGBxt4GE+C95kJOBlpcMztg/fx//8/KP",
+	"0+zb8kc5Wt0vxvT7u+kP7Kf5z/y/Lp8sn8rnv79Qr8p/rP//m3+Oxqd3753d//a7B3SaZmw2X/BBMigL",
+	"s9SF1it1fueO2og0xA8IBf2dG7+tb8PfbeaIOPj9E4gowLWCk7iFJfCnQCPC7BmhVhj0EkBNl+2dj9U/",
+	"9rb5BZHU2OdXYG/famyLBYv6gdUFicv+grQD8Jo3tfmtialuEIrB7h0RQvGV7aocjG5MuAPo34yU2LbY",
+	"0b9F1OAAPWL/Ea961lbH/Dg+RR5u5wFqQk/7LVz0u+qQQ1FRY9jG0AJKdl1Ic1UwCMwvpdCL0GFRroxK",
+	"kVHNXNVIElfN8YV/Usm3WzBqhFwhOP2+JrH9ojJ2jUHtRWQiQFRle1R4Yqa5VCxLbGW6jRlzzDPAnmd7",
+	"OzsZ9ohi0U+lzBkVxy1HX60KeUVzL0Rg/iFM4HJV7kHJiwme0fjVqP4IFGPU6t5Hw1FD3TsWUe5/cMYF",
+	"zfkf4YRnOXUw0SCuehbBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9Uwqzjb++egQFGlSzRzZX1UG1",
+	"scIFqOpASugSCfqVwwfQzdx9slWdbyNXARG/G96LE9G/6u6xTT1ziDrZeXCiKzmdc3EcB/VjP7SNd+H2",
+	"3rja3n0KepX567oZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2W+l0ktM/jJH7N/iA3i1",
+	"CdnjftOb0wUt5hU8DuRECGtrvAkHqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7XL/CZa7e0",
+	"nItOQf8SitaSAXCURcJ/Xw09qIRmIA5XUnHt4EFWhY3ab0R6Uvvl9mp8fG0j0mD6MOn/KYK6kWkCQd1T",
+	"CLcoyQ4x53MD1nZIBqH9XsO3v0XYEE/Vd433wZ2aqPx4g1e0uRPhuICt7vtql0pLCDwwmtla8CpgaLRQ",
+	"VDCNHUIcoATOVVnrF8hqoSVQvjvw9fqthL86/GK6YXOzm7kl/Wk7OT3D87YH/shJpr9Jma15nlsQiF5e",
+	"ywvPE7fjtWy+nbdRme4ejsr0t4KmjPwsVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UC7ndSApoo5NQCX5z+",
+	"WwkAfPa6/cKMbg7YF/fNhMiU5XIN7OPOE6a3EK7JV1/cN09/Paxu4n8rGf2VjNHtKhmDx0//cQKTHA+a",
+	"lI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtULT4qcUWoIhQu8M+tj9FFlplbE+lJtCQUzT2om9D0Ek68nM1u",
+	"ABDUrlvc+Vj9o9WzDz4rMDztFF1/oKnMNu6ez4a1bqiQmhRIsS8VMdSOufKX8ooF19sR+yh1SBP1nHe0",
+	"IEDAm1tBgM7bdwO1soMqJEJdokUN3UbzPL4e+lg7fDopUkaUXDJgKZYrhtBkKqo+2v6AN0AUuw110GJx",
+	"tiqDvVr2BfBjt6Hy/RtN9EA00f5IoY3owBUaXOKE6+d2j70uMOYcItvZ0kiES3RXwHEvskym5dJy+j7v",
+	"6ZIWlywzqoIUrM1H+oMbdE9N5MUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fqyhDhZoBYZqha0d7/",
+	"ev7DTyfj4V0yHA5rL7fzMSdSUJjoDrQXFgSaedXrAJFACaqziVOfE6ODJ6AVJ0CtxGnMCUqVxAmTt8Vb",
+	"USnGidVqk3EC6nuypVAnW0p8Auq3UTmTUmVmrP4ldI5jtg7YIyTqyQ9cVUZBzGMy47lRY7BXbwSnvHk2",
+	"x0kOdlowVeT5Dz8ZLfHRy3/8dbxWYGje+Wj+c30nMI2azudTukSwdizSSIiQiGOkIBMEVEwMe5L1QhLF",
+	"IFTKNmRagpTxCcdLugF0n3jQ+QkX7FnNGPxsUkLbAh/SPP7Bh9rMjx7ZbgFhixbfQqqyZJ15/du++7sF",
+	"Qi6jFveZ5sYOdUegezFMn3K824bJ9NyxP95YsfWxamAUF/OchZ4QrIYBk9ZqxzdH+r5lg8KcsTbZcG5t",
+	"xNuxIn4ylinUxEhRufMRYykoONj2WbMswEGunNUPyb3xKVYQwM1EUgBbFLtQYrtebRzkhm7tTw5zfDwT",
+	"+CXd2LwV5GFUwBDWgitS8PlCH1ULPHce2FuzTz0mtmaCCm3u/wocG4pbuIKka3DbrCjPCNVoztpiFSjW",
+	"8g1TiJZkRSO9BN1K/udyz2PAIqfCe5SID3Qej2Hm/Ir9uroddrkgOdXMbC94fyDBjOc5lj9FzA6Yyp+9",
+	"3zctzXsVRg6hk4qS+RX4lrpewN8zBIM+Fu7bLQi0bRB8CONhaR4c+uMy6YpubodDv9+QKRWXRBdUqBkr",
+	"ErDUXTIveY6c66vmMOnTsrM5kzwzQg+7O2M5pl6wpWL5FYtAcazo5rPlbkBmBAX1+5BgRgk8I0/lFeTj",
+	"JsQ/SO59Ox53Z3lL6b84y3tup9jaAUo4BRQjkzXdHJfpryTPbusaV+7CxiYpKJCJq8Ve5TRlE0KNml1P",
+	"ePa5uUuasQQSIzbmBp8ylwsRUQPNQj53qf66kGKOywc7D0jUs9L6H5Jn3h3zl+Jxs/FZQdchj3uMLuu0",
+	"rJWaH5HN1/bdt5fZs5s0WlVi266JzgLaZV43vQuX//E/Tw/1gTxLgoPDeFtMULOCo7v3I8WyJxtuIXQq",
+	"S+2sWrm25SgkAMWu2BaNUkI1lsTbalFlxJ2cEWZGBqtsysCglTPo+vMa4Q9XKM0m3krhDlciiphdN3TV",
+	"X6J+vqpmefOxY2qMDxzdgwOFNOgp5L4v80t/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07",
+	"ZOrz2z4UfYaLjjnjXteZ2DD2Vok3VeCdOUKGhnUKGcHpzHOi2BUraB6UHsgCnNPYWlqWeQb4onjCbiA2",
+	"bMlXK9iBKxj7jLzaTVj21iu9NyT7m+SivVIxFrT11YJyLSBN7ZYQ2XBD9juS7ebughOY5RkB/NIhWx6B",
+	"j59XUZQpgwYOWP9vfVoHFCDWWfTOR/xjX3kwNwcFBlSEiay6zMClZiX/kNhJYFyH0StmdDFIEwL/WWVw",
+	"kr+zjfXvGv0clPuH+O/YOptyj/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU",
+	"/fVkST850RSpxk34HEsrlo4tbr+k2ZGwuQEP5C3CJhlhcokXeSngT/w4IYrPBbOOjQw8eiCVKLlkG8Sg",
+	"AhxneNx6D6I5JBgTPYooOULrmANL43H6fTvEfDbn1YOZ+AN7etQDa8GUsV3GjU7vcXqV+CsGPXZAhYMh",
+	"QZZMFzxVbVitv9hH9gHKLxhRKyosagC0FvEQ8ua0nZzeW0wS+/f4bOn//jbzf94dnWR0oyYPyYMRMX+5",
+	"zhHDYAwMwQnGYf1QJytkQSZcaFZc0Xziu2g1JXBpvmQvjB3chMUO73ozPnnwDpHYR8m966+W/7347+y/",
+	"T5ZclJqp/z5ZyLJQ/w0T/jqG0h5Fkof2C66s2dzia1lkAaXGi0nTrN36GgHkY/Ntmtke2fUSWxodgIZ9",
+	"85JiY4nN2ROq0dA8vXvPmMRilvNUq8H5+BQTY/4h89LQZTw8TQYzynMj0O6dJYjLrtSszAfn47Pxdw+s",
+	"PWuUb/P7s9O793pICOT+JgD3cnmUpJGf+LwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P",
+	"8Lkbw9FwMZOQNhfU1uTY8MsL6sF4OBqODPns7Abng7vDMX5U7Q/NMo7OpOeFma+GvpDWU4GsbbOaIrtk",
+	"1nPx/DEx4x6+USwtCygYevOunuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYx",
+	"QzyH1910/+yk37zrHv0qWtAdXvkVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2A1gHsw+meeb9hL7xZgZ",
+	"2JY06JhPF1IxYQxeKjZTmW2SqkoZtl4l5PdSaoq9EmiWnUAyWiSl+bmdwbG2F07XM/vnjFFdFuY8rRdc",
+	"s5OcThnECmwl3RdnyWgE9YzUR5Fs6d+vImMF2ciy8Km07uS/DsYy18OWDzEZ5HzJsSia5vlPOAd/wGf+",
+	"38CKS5mxvF4Dt1sVhzStfMY+o7GtnDAoaTx1V6wd930p0OlnizvhGXBSBst8YV9CVFlgoSWs1v7mOd1g",
+	"VJ6mC9duzuYEWqRoKK4KxntuTJOdKr/P4Tg2CstQ0MVO4dYxO09pnpY51S3BlaeS0NR2OvXIcuS17aVq",
+	"LD/sp8oVGQ3JxBBUTVx9km2U5bLRLUYTF8QwDFy4Xhrb1FxjJipCl1LMoTPpckgmoFxMEJYYNALfK4gL",
+	"6PgqMtx2SP703U7M4bdlgkqzlZEO5r+xyIynA+zp4CZlTe6ww5k4MUvEQ/MuOFo51TNZGAPOsAgojrTA",
+	"Jn1YlQvXu2bzIBlcaSoyKFO9d+1ShpWbGwXFDYw+wx+oh90HA/C6Hz//H7PsziCfowOJExdS2xXXg7OR",
+	"KzbvWFd9Bk+7KhLG6qXIXgThY07YnNUlrpEptkQaR3ASDb5WTUXQU6p2Xucljd1w8rLaZyPw7Jjwyghz",
+	"2BJCQy3LJ+7Lk4phzDevmt9jA00VKQ/wugFjXEBktEnU2XMGiZ0ulfj4Au41ynNML3ExI6VJCXcjRb3A",
+	"g+51EYRFmbMTmraXXDwzUsXIFxBY9lJxHZONuaklWTIGn5Y59KK1Yg4b11HNMA3O49JRsjG2SEGEjKuY",
+	"L8qcXaSfqPbiz23IVC31+G2ZcGdBQQFB9p5W+RntdSJ5ztxveRWv39fmqWqc4kTS+BRlMqhJNNV7akdW",
+	"jhONyaYXkeLOXs1T8EknHh4//Qe0UDFMarYrp/OT3AjWE8jTo57fDu76NOOCipTTfF/XJ6ULvmK3F1Cs",
+	"mGp/UBEhvY/UIW5aKiP7FEgCRTKeNZeh1B7d26glIrHufCz8Om9ULVKRqzVP28o8j7HJMpRmLuPHNqFI",
+	"rAPRJsVAWTrm5HD8nRqSi1xJspJK8WnOCHQvIjQqDu2ygin+pXqsPFqw9JIFUVmX1T3ox6zB9XqEpL9w",
+	"Q4+S27qpI33tY13vThwWDBLbO/Dv4c2DjsS+rpm3kNgraL3gOcCJmMvdtvYuc9bU/+evyqEXRG9WcBCL",
+	"Qv6LsaWQx+LKPf1RXpR/JU3sRemUpWOFD/btm71Hj+JANMQ2Fy/Nc9fevLlYEwjf1QdvRjZCRbQ2R3xR",
+	"isGBVDhSvL8oReiglPOCKdV70ckBgjIAMq+IdZ5SkbL8MNHbLnN/L1nJMlgwVwTfkzNf7ZcQKZi139Z0",
+	"g/2qbLFgKpdLrh/aDEGq7AdGbENGwZA8wuGgafecciwmpPAybR1U8ooViW+lZFWSCDQOjPTnMsZLLVc4",
+	"+x6cYJ523O8Et/1ybyTKyoSXeBv0MrrwVbEcii/c5eJblZiHTvDToSzmdyDR/s7p6HR0Mj61Iw12Ak1H",
+	"i09dkP96+ewpwVUmNs3fvv12fLDB+3y8EUntQ1m2ggwyK1RjXEuxtGC6/WJ6aZ/5jHJZO7TNsB6Flz8/",
+	"e/74p//7/tWzv//4FKxN3a3JBeYVtb7ilixP3I/9VqfdW+jbiQGdm0sQjw3iB8dOMYgPErCZY5qYYIFv",
+	"6teq/fDOR/yjNWHVWMHwUiziFTAlrsmM8lzVe9rsSGEcEyf3CRJLcTXH7GiDDTcJtUP3ovi+1NGDyXLM",
+	"1NG/3NHtdywbs0zg288xcxRnbvGVMJjGl8yffKNMwek/4PD3Vy8dkY0+WEbUwcnj2YnhRoS7PCffTCDB",
+	"VNkaUilYEqJh2vpJtLxhFe46dWVcBaNZ8BMYETQ/OQO1EWmgEE5iV96oG5yq/lja1UF8qWlxM+Me9/R8",
+	"8LYcje6mnj7wTzboeSr+AYPdRsDvzxMXoTf/gLzVdnGBvGhMEsui2Y1ER28Myn9pKYxpBuvPDc/xJcT/",
+	"vDjuL3RracPOvtuj+tuHPn1jMB/hpGJjhbKyoU5Iq2IfVjkUWVp1ul+4kENq7F5eQuvV+sGcIUiLgm5i",
+	"ycFG9S58bY/LoYpNTDFaQOZRNaMl/fCEibleDM4R0PxGyJM3NI4glrg3MueTmi2snc/mYh/0i1JUMcyV",
+	"lDko38j/kNIg0bYNE7t2UevCiOQVtyK2ivnRVPMr1lNE3zuyMQY80sUac27II5pjwfmsxID9qKtH031q",
+	"bC/467qDR+evbySEMLRVtHmHV5XNkveJhmtasIUsFTvJppXPaCWVnhdM/Y6KGJ6PCvbQP7ekBafZFF2g",
+	"/9qnqOcJab6S0ZX4WVpG6HIL2hVdsVguefczeYhFVIVdoibRLx7x377L+rCNPeT4waFOXPjZo5EDKBXa",
+	"1bxQ1978ioFTfdvn/VbsMb8cwaTINw/rdtgVV84Ma7G8di2ut8LshM2xACxDa18khH1I2cqWDU6uaM4N",
+	"dz8T+WbSAJ2Rbw6Xbjc31pIYTvaGFKU4t6AhqgZlYHszA3jMbvAhpnWENGjvRRrvjqqoBeJ0eRdFKWxy",
+	"LCWpFIKlGoobXN4+F0rTPMfGyzlNL5WtsYY4cdM0Hbhgn/m9XmwSX1mx4EY0b5rGF9iYIKp6nTWqXjUz",
+	"Oi4x3COcqTsesPxYFm6FKMxnFtrM5rLObPIoFSWknWFbIqPBU6UBBP41h9CyzTm1+DHA5NDaxlw4j6SY",
+	"8fnQxa9fMCXz0uc7CKltOv47e4lUqbLVnXI3GRSlqDrX2Ev3s9c47/a4K8eRu/LsOqmfPdzKzjfohWEQ",
+	"lnW7SK3TALYIJD1XTnB72Q5ineaAmoZdbcxpXUPHHitz/hR3g9uGJhbf2XfL0TTLavwcXIndOHdsORfy",
+	"OY0NsF2obKO3eMTrzVBL7AZ43a1ZOyTIuL6kXHC1CEfDUpeyW3stl8fgo/vm6ofGUyOflT263lpmn8RL",
+	"SPEOe1HZQ4ARd/AB/suc8XH3M97oofp0Z/zzdGA9L9GBVQ9UEy60NHd3ynqqzODPMl8XdH0yhasZfMqN",
+	"hu0dn551Dm7Vg8Bcawp3HOuv4E7j1gXVbL5xnXJsBtLpaDQifi5bEfwE8OwFw/YLRjpjItOQPN3FgCMX",
+	"grAPqwLRe4hi9sVpTvlSvRWu9mlKFUuglgqbh6ayyL5UBPEHMKfcQ7KvUa+O5CAakj3yZdw3CC78f+xd",
+	"a2/bOLP+K4SwwJ4DOI7tpG3q/ZRNU7TYdrdo0g2wbU5DW7StY5nyK0pVvUX++wvODCnKlmzZkZOm6LdY",
+	"0YW3GQ7n8jzwRdAkVMuipQ+HSk9wlMZDNFrqpxJC40hB76e0aBwL/bJeiywowx2J46ENq9EGeDc3l39p",
+	"gykZkWguVkA1eoXTuFVlrtOCZYFUfcK7gHUFw9m+Q1r/xR8fMK1fKBD/57mypDRHvftmgZRYmOk6RuC0",
+	"8rvAon/4cRUsNxlrSpfwAQyz1VFuDyQw+qEYJaiwYad4Xp/2yRq3IPsVOtbg+uHBBqEwnnQopxeOXhOA",
+	"vhJCMtuwxrL7DSaI1RzOJ6F8PBqxOVdJrj4cpZnLZs1U/xIVuZm+SWGSvWLE6cUwl1kvNaQxMgtPKzHA",
+	"/NPXW5ilP4zkFxEXCPOHXEYyGPIQHi8tmSadW80CVZPjyc6QBwLesqRP9HPBZ2EZ7VMpDogxHn41IMa/",
+	"Fd0jUKLAgZCq6ihq7Y+l42gw083qdY+fHZ8cPT1+1vJmgcSLXds6qN+E1OnWPbtfH8ifWk/K85P3bavQ",
+	"EZjcAncW9aPPit34JKkX/U+SsQMW+H3mdkNfZUy3sM/yjnzCNMk19FbsdUJJE8Zhg5V6WN5sfXGAaglr",
+	"97E5Rd3egtXCnAV+v87QagXnFDZX5+LTPfcf9sxjiFwuCFfgV8WmYtGy2OdaiulKnCMJfk1MtBRsiQZD",
+	"j+uLMfNKxutt31rsOg06eZ4TLQYqgj4lLBQA9iYFDUklr99OBaJvAjk1paErzdLGIwvkMEx9oRgmEPqG",
+	"42xDO+ju6/XezAZDu3gsOK1beKqSaDj9HIovIlReLQcG9Sg/hecFqS4ld8tT09RajrdajWnz9qPhONto",
+	"gMIi/0MsHOszioPxqunYouPCUhPWs7SVUpfdFnevgZiAn+XbbcubFhti+dfSQRgM20ujGGXyZRTP8Elj",
+	"J+t9Baxk/KNihrqFxi31M8dcgi3c/jxqtq4VFvbmeLYVgLtvG0bwYcewp+DEQDzSol6t2yElvcnW3es2",
+	"cvgN/1hfDoTnrjtHAn5o6Z4LmZ9f4F1VAh9lwkfAEiu8FQNy62qHxyvf28lu1cEWFyrhVkEkEX0Eejgt",
+	"rgagSORVjE1Vo9GnBwv4SABuLcTSKtg49yvddRgUzZBuoQkOKf5Yw8J8RXc+JvJTCpB4LROWKeqG2/W4",
+	"FyY4WXhIr3BkGnPjIBt5UAvxzBIO1Nqcp/smMqVprgUUwf4/SmPJw8Y8ShM+B0ciSyILKlNdC/t4pU5r",
+	"4lRt3oYv8L5te2DhVO8sSpN0oOYR3Kntm4uFHKK8HB90Owe9Z5fdXv/ouP/k2T8Eb6J7ZTYYPb88FArj",
+	"JZte8bTiFf8K6Qs1LT6fB/ngbvRcbcEPUhje0mWOEQ2LoUeoedZF+Jst2caxXi5tJMwPifEvPmuGTOQK",
+	"vJcWbgkOnoCp57TxkUoI+l42uTrMXY9pE0qTSWmYvtzEdTcgy7QP7kCEQMPtDJ24mBpZN0re8NELp6LO",
+	"4YsmrWWBqI3frTECbPuNpXNZxc7x8G49aq7eEfDPDWcy65m8Y1xw97VYkedSxx9emfuCqvNj/vA1LNLv",
+	"IB26WckzJ7t1bnxva9F7IRIehNUnKLyrBacYJ4FhKYaFKZHLcTIMKE6iTF/Hqc/LlcG3icZxc4cuCijY",
+	"/OSHSk2ut6GRPK4V8k0gOvTJ7xVL53uCxtmo0fcFEbM5geY0DBk6YRSQGseC5/HiIGZDmABk82BXEGY1",
+	"+C+EBmOTG7FWF03GnH6xBJ4FtDXCs9wFWatsjntbbijNpyC6m06TKYg257h+DmKv8RzEmlBjslKrp7LN",
+	"XkZhiJqZJ8xkvVFuLFJu32idJPQGo26WArMPkk33PpVONp2Msl0xfVbV7OajtFMamd6dqKAq5XPJJ9zF",
+	"Ky8E99+IBOWzs6bAqSwZvdaSK6aBujaRrXIoGkEtL8TQPDGfvFVe/+SYRNPrH3Vb3ox/1VePe1ocSLmt",
+	"i9l1nvefPO8/OUG3fGKd+kN/6F55bzr/JhqD/RELO9SQ+q2XNVaPo1z2jjudZSXAgzCQ44sAeNXx2gYf",
+	"+HzCFUVzBZ9hKtparUO6QH9da0h04Xfxj1McsG6vU/piF4ecUu26LW8UR/8KCQtgLiTwWUMaNwAl6pd3",
+	"jC/e6/eOnp/cVjnet0gtKa76EnVCTiK0uKArqmWR6qXPQj5GKzAzCJEmBwQpCCFFRE2iDKpkSIBUw+G2",
+	"V1FWSMPdsXx0L8e4Po+Hk2A3iNnNdsVfcyHRANJWhYWKc6bEyrdioRglFmGb5hXqy2bRF+EjBR15+hEt",
+	"Dl+jIhjSQgn4UqUZdrGxWrOdjMrcNm82q5tnfLFLGnf1btTXR6X9rAen3BEkFrSiYhMO4uecztlCJERg",
+	"qldOINkN3ntTAjEVjEb53D5g4ViFd+FJZwvfQTsTwXiC4RDsMYZmC2U1P04VSBNV0VAFsiVZuclv1Su9",
+	"wkp1ZhPiqHrOmtsNrBwU/BIZQVyGOBJb7xHb1Gb05xgA3IecX1GwO8qEwl33Nzox5righCwO0HFt9o6n",
+	"CkiNM63UNoJ7Qtt/FIVOKKFGo6cyCUJKFYiFSmegMrZZC+tPG318aVMzv1yzot/9o8zMG+FutVkUTxGV",
+	"tuH5iMJwwIfT/cjia9dzOhBQarGERpAXmJP5ZcwsrYoiVcYXTk2+z/r9PQCqk0f8EivFAGQcOows9KpY",
+	"sFjf9WHmc4/4axur05dr0W2RunUh7bs6/fgHrU4/3sJm6ZXYLE/3Xrl6hTyKM0EwIw9IwAyHFckEj8NA",
+	"xHmIJK9B3Umjlh5h+mZU11Hf2YrOqZgneKhEF7W+1ut0GA9VhJkPhRJ+YsaDT6zqQ/Pl7+IcYs8N+iHf",
+	"Cdi1EZjucyqnMsokpq+mM63cniFbm9c/aXkzoZCyTivGWBCECEH5XZ2+P3/114eL88/vTi8urv56/6IN",
+	"/GnAtOz1vUM61Bx2Dulsr1s550plJiV3JnwDrxcYpq8LkSSBHKsWI1i99qqmIUN/O2l5GYCvqpKNeET/",
+	"pzRN4BsEiBcYmXZDpBbGsM/iSI4Nsf5dooNrLP104PRxjUfZva9RGsAonUfmhx071KghH07BcwgMeCIO",
+	"IkgsFrAToeLsHXS6lx3nsIeEelavmiCFo2mXHtAq/B/wvXofLs/AcQZcexvZCvdFqdo8pWnLS+KAh9sK",
+	"Q2HOqzaOSRT6CsnorZtuwhUW4GJRNvQh5ImIm2QgdliaIU1a3oF12JWCPiWsVu4KL/XZW0YZowiUzREA",
+	"0gpcpiySbXZq5kxLcCDRjaz/qSY8RlD0KE36bCSW6ImN/A8WWFEGdIfgp/4kDYqSi2WJNwSSZZNgOEFH",
+	"2ESEhqYVkGPymeAOjSHO1BiDs27xo1/Kkgr/WlEFTTOltjzuf+FyKPwDY1IexLlNqYVRJdEMSeswbYUy",
+	"5Hye8AMh42A4AVW5ljhT79qAN5V5O4nEGa6TvfOk/lSQj1VBAiaMcw8lHQWYGtGALjwDunVDfGqKRIjd",
+	"vJY+dJu3ZCe7OnGuTXGR1TKVLfjJa3JKjVJFqsdiFeJZyUJf0dQFiRLhqMR/h1//qXj2rnhWpFhvbo5q",
+	"6D4tqIZRGoZvSZ9YgmHD43xNuubPKIN/43/h0iWOwBE+stMgvKMVWUW9TlzrRBUMJrT0bTpuvugMQGI2",
+	"iUKzk+IhgxCBWCJiEzPWl4Cgm6mIjXjcOK4IyHFObNyUSaMb78e8IL9FETN3/LTzf25j976NXfKpYAM+",
+	"nDJe6H6egbFkXt9xa8NTw7rj7iXe8f3DaItZlGPs68YnQtZyg57jd9ibBN0sYxy03OmpwnTs9U17DkK4",
+	"b8WV6UjVeRpHc3H4u4hD8NDtUCFLw16xBnHaHiPqCh1TCXpXsKlY6JOjIly4gQgjOVYscclMaSxW1zUN",
+	"Q57mo1fbyiJGH/PO69hdw3XMrJmIx+IA2lJGCri6TP4OhJTc23JpvMNmPQxTzXcobDSKOyG/1xG2JVX/",
+	"cJGBM7MtmJYZxiu9OQQzwf7V41Jfegr7QYoO7ApEtRswaG/ATryBRMkbSDMChHPanfQpLJtEbMYXTAnB",
+	"jE3G/uemYJ7d/G8pgNoHaMCKlC6nQ1k/T2EYbPcR4MxYvjUxzuyGmi8aWoUwjsa8ugZFk4hYv+L/PnYO",
+	"nl9/O749wD96t794e6FEWZi4hL70FZJGMWLjiCjAxPnupeOC3WcHG3NYO27gDn8vG45a7HOMCn2MyafE",
+	"bQpcphDoZ+czrULF/eoXb+/Vyo15Is547DuZ3I41usmgtPm9H7G+8yzkSrlRVDcHGJOXt0nmxlv/LI3M",
+	"6mEqJnfnQ786qfNYzIJ0ZvXzyiQ31KpqPALKof7m8RnmlXsn7eOOt3KmqF+yjWqhQkGD0moxrSJduMZQ",
+	"+GPR3ME044qB+wb817AcHUd/ACTNYslyqTbJoc3uOdUstWpL/G+65a7KZBzp90Xddu9p+6QA59Jtd9pb",
+	"OCFMg6qo4fDfzRMLX4Fv39BvIIFDGXNw8RV6XAKA8tEn1G8emZzwk3JDy3cb3ZcCQQTivun7FX7dAid6",
+	"LS+N9bn3EOUAG7Sa5RfNmPgi4gV6CnOjt53vRsYmWYF5eycibUBZOD19Gy7EQH4JEtQFzoveitlAd2z1",
+	"TX+IBZ4poSiKz9ynTt+91rZ52WMgDb98+/P07fktCsMKUjZhE4yQO8MQ8BHvWzlI6TSQiKxlUtgr2DmG",
+	"XJrk9+KAndmM+IovWDMhDORUj7b51OpLQJ1W9JxSIJj4T8pDhJTF4R8sKOoUp6FQhY5TcHr1jedfxRBc",
+	"qsVSR+dhqJAq75DehchDN+OSjwXSaYN/zqEWMS+ivamsWwCLm9kBYX6gIExWHBkqb1p9wRmlnSZYmZCG",
+	"PuR8DAR4a6ReJHDGkxDmc176QnCfhVQiVf3ekMdjcEOCa38xiPwFmwlY9zjiGQ+SYn1K/o1XUVja65fB",
+	"OI1Fjt2xkMOC1CRxMCx7DrYiI29oz+aPGYVfsXbmKLv6YS1czMecGCNzqR8kVY8iOo5q0TmEfjpPn0PF",
+	"X8VSKYhQHlzIO8u92+vb/wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
@@ -20,7 +21,7 @@ func connectors(c config) []connector.Connector {
 	pool := transport.NewPool() // what connections of one vendor account share
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
-		files.New(c.FilesDir), s3.New(),
+		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
