@@ -116,6 +116,9 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	if c.Owner != nil {
 		view.Owner, _, _ = strings.Cut(c.Name, "/")
 	}
+	if view.Sandboxed, err = v.h.Connections.Sandboxed(v.ctx(), v.who, c.ID.Public()); err != nil {
+		return view, err
+	}
 	view.MayEdit = v.can(auth.EditConnections) && c.Owner == nil
 	view.MayDelete = view.MayEdit
 	if len(view.Line.Services) > 0 {

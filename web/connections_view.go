@@ -40,6 +40,7 @@ type ConnectionView struct {
 	Services  []ui.Line
 	Owner     string // the service whose document holds the settings; "" for one made by itself
 	Code      []ui.Code
+	Sandboxed bool // it speaks to a simulator
 	MayEdit   bool
 	MayDelete bool
 	WhyNot    string // why it cannot be deleted now

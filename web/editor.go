@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/syncline-dev/syncline/internal/auth"
@@ -49,6 +50,10 @@ func (h *Handler) newService(v *visit) error {
 		view.Templates = append(view.Templates, TemplateLink{Label: s.label, Text: s.text, Href: "/services/new?template=" + s.name})
 	}
 	view.Document = chosen.document
+	if chosen.name == crmStart && v.can(auth.EditSecrets) {
+		view.Notice = &ui.Alert{Tone: ui.Info, Title: "See it work without an account", Text: "Three simulated accounts come with the program. One click makes the secrets that the document refers to, and the service.",
+			Actions: ui.Fragments{ui.Button{Label: "Start it in the sandbox", Kind: ui.Primary, Size: "sm", Submit: true, Attrs: templ.Attributes{"form": "start-sandbox"}}}}
+	}
 	return v.editor(view, http.StatusOK, "Services", "/services", "New")
 }
 

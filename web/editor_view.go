@@ -20,7 +20,8 @@ type EditorView struct {
 	Changes   ChangesView
 	Outline   []OutlineItem
 	Templates []TemplateLink
-	MayDraft  bool // it can be saved without being put into force
+	Notice    *ui.Alert // what can be done with the template; its button is of the form start-sandbox
+	MayDraft  bool      // it can be saved without being put into force
 }
 
 // DocumentProblem is one faulty place of a document.

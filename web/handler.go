@@ -103,6 +103,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesRevisions(r)
 	h.routesTryIt(r)
 	h.routesData(r)
+	h.routesSandbox(r)
 	h.routesSearch(r)
 	r.NotFound(h.anybody(func(v *visit) error { return errNoPage }))
 	r.MethodNotAllowed(h.anybody(func(v *visit) error { return errNoPage }))

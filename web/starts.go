@@ -90,5 +90,6 @@ syncConfig:
   safetyThreshold: {maxDeletePercent: 5, onExceed: hold}
 `,
 		},
+		{crmStart, "Contacts in three CRMs", "Salesforce, HubSpot and Zendesk; with one click in the sandbox", crmDocument},
 	}, nil
 }

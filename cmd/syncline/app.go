@@ -75,7 +75,8 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
-	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g)
+	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g).
+		WithSandboxes(newSandboxes(store.InTx(db, func(tx *store.Tx) sandboxTx { return tx })))
 	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.registry, a.connections)
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))

@@ -6,17 +6,23 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/files"
+	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
+	"github.com/syncline-dev/syncline/internal/connector/salesforce"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 )
 
 // connectors are those that the program has. None of them starts anything before a system is opened.
 func connectors(c config) []connector.Connector {
+	pool := transport.NewPool() // what connections of one vendor account share
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(),
+		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }

@@ -72,6 +72,8 @@ type Manager struct {
 	secrets  Secrets
 	expand   Expand
 	guard    *Guard
+	// sandboxes are the simulated accounts; nil where there are none.
+	sandboxes Sandboxes
 }
 
 // NewManager makes the operations. All network connections of open systems go through the guard.

@@ -60,6 +60,9 @@ func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, sealed c
 		return nil, spec, err
 	}
 	extras.Dial, extras.Tenant = m.guard.Dial, id.String()
+	if m.sandboxes != nil {
+		extras.Sandbox = m.sandboxes.Through(id, c.ID, c.Connector)
+	}
 	system, err := found.Open(ctx, settings, extras)
 	return system, spec, err
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,6 +83,38 @@ type Env struct {
 	Tenant string
 	// Detection is the way of seeing changes to use, one of Spec.Detections; "" and "auto" leave it to the connector.
 	Detection string
+	// Credentials keeps what the system hands out while it is used (tokens); nil keeps them in memory.
+	Credentials Credentials
+	// Hints are what the vendor told of this connection's records; nil when it cannot tell.
+	Hints Hints
+	// Sandbox carries HTTP calls in place of the network, for a connection whose environment is the sandbox.
+	Sandbox http.RoundTripper
+}
+
+// Credentials keeps a connection's tokens, for all processes that use it.
+type Credentials interface {
+	// Load returns what is kept by name; nil when nothing is.
+	Load(ctx context.Context) (map[string]string, error)
+	// Renew replaces them: of many that call at once, in any process, one runs get, and what it returns is stored before
+	// anybody uses it. Who finds an access_token other than the stale one takes what is there. get is handed what is kept.
+	Renew(ctx context.Context, stale string, get func(ctx context.Context, kept map[string]string) (map[string]string, error)) (map[string]string, error)
+}
+
+// Hint says that a record may be different. What else the message said is not used: the record is read.
+type Hint struct {
+	Seq    int64 // rises with each hint of a connection
+	Object record.Object
+	Key    record.Key
+}
+
+// Hints are the hints that came in for a connection, kept until they are old.
+type Hints interface {
+	// Last is the highest number there is, 0 without any.
+	Last(ctx context.Context) (int64, error)
+	// After returns the object's hints behind that number, in order, at most limit.
+	After(ctx context.Context, object record.Object, seq int64, limit int) ([]Hint, error)
+	// Wait calls wake once it is listening and then for each object that hints come in for, until ctx ends (nil) or it fails.
+	Wait(ctx context.Context, objects []record.Object, wake func(record.Object)) error
 }
 
 // System is an open connection to one system.
@@ -131,6 +164,10 @@ type ObjectInfo struct {
 	Fields []FieldInfo   `json:"fields"`
 	Key    []string      `json:"key"`  // the key fields in order; never empty
 	Rows   int64         `json:"rows"` // an estimate; -1 when unknown
+	// Model is the standard record shape that the object is bound to, "" for none; Bindings are the model's fields and what
+	// they are called here, dots reaching inside.
+	Model    string            `json:"model,omitempty"`
+	Bindings map[string]string `json:"bindings,omitempty"`
 	// Open says that the fields are known by example only: others can be read and written all the same.
 	Open bool `json:"open,omitempty"`
 }

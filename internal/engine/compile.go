@@ -155,7 +155,8 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 			return nil, fault.New(fault.Invalid, "service.object_missing", "System %s names no object for %s. Add objects to the system, or a table to its connection.", m.System, c.Name)
 		}
 		info := o.Objects[i]
-		plan, err := mapping.Compile(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), types)
+		fields := withBindings(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), doc.SyncConfig.FilterConditions)
+		plan, err := mapping.Compile(info, fields, types)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
@@ -282,6 +283,10 @@ func matchFields(doc *service.Document, coll *Collection, primary string) error 
 			coll.MatchFields = s.Map.Key()
 			return nil
 		}
+	}
+	if fields := modelIdentity(coll); len(fields) > 0 {
+		coll.MatchFields = fields
+		return nil
 	}
 	return fault.New(fault.Invalid, "service.match_fields_missing", "Nothing says which records of %s are the same in two systems: no system's key is a field of the others. Name such fields in syncConfig.matchFields.", coll.Name)
 }

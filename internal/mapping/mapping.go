@@ -17,6 +17,7 @@ type Field struct {
 	Entity string   // the entity's field
 	Names  []string // the system's names for it in the order of preference; dots reach nested values
 	Must   bool     // the document names it for this very system: a missing one is an error, not an absence
+	Look   bool     // it is only looked at, by conditions: never written
 }
 
 // Error is a value that cannot be mapped; the record becomes a dead letter.
@@ -61,6 +62,9 @@ func Compile(object connector.ObjectInfo, fields []Field, types map[string]conne
 			}
 			continue
 		}
+		if f.Look && slices.ContainsFunc(p.pairs, func(other pair) bool { return other.native == info.Name }) {
+			continue // it is mapped under another name already
+		}
 		for i := range p.pairs {
 			if other := &p.pairs[i]; other.native == info.Name && overlap(other.steps(), steps(path)) {
 				return nil, &Error{Field: info.Name, Reason: fmt.Sprintf("both %s and %s are mapped to it", other.entity, f.Entity)}
@@ -74,7 +78,7 @@ func Compile(object connector.ObjectInfo, fields []Field, types map[string]conne
 			types[f.Entity] = native
 		}
 		to := types[f.Entity]
-		pr := pair{entity: f.Entity, native: info.Name, path: path, in: to, out: native, write: !info.ReadOnly}
+		pr := pair{entity: f.Entity, native: info.Name, path: path, in: to, out: native, write: !info.ReadOnly && !f.Look}
 		p.pairs = append(p.pairs, pr)
 		if !slices.Contains(p.natives, info.Name) {
 			p.natives = append(p.natives, info.Name)

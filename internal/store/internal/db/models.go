@@ -701,6 +701,16 @@ type Run struct {
 	Version   int64
 }
 
+// Made-up records of a simulated account. A call locks its row, so all processes see one account.
+type Sandbox struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Vendor       string
+	// As the simulator writes it; at most 4 MB.
+	State     []byte
+	UpdatedAt time.Time
+}
+
 // What ${NAME} in a service document stands for, sealed; associated data are tenant and name.
 type Secret struct {
 	TenantID  uuid.UUID

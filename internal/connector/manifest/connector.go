@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// Hooks are the functions that a manifest names where data ends.
+type Hooks struct {
+	// Conditions make {conditions} of a find request: any structure.
+	Conditions map[string]func(fields map[string]Field, queries []record.Fields) any
+}
+
+// Connector is the connector of a manifest.
+type Connector struct {
+	m     *Manifest
+	hooks Hooks
+	pool  *transport.Pool
+	told  bool // the program hands on what vendors tell
+
+	mu     sync.Mutex
+	tokens map[string]*memory // by account, where the process lends no Credentials
+}
+
+var _ connector.Connector = (*Connector)(nil)
+
+// New makes the connector. Hooks that the manifest names and that are not there are an error.
+func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
+	for name, o := range m.Objects {
+		if o.Find != nil && o.Find.Hook != "" && hooks.Conditions[o.Find.Hook] == nil {
+			return nil, fmt.Errorf("the object %s names the hook %s, which there is not", name, o.Find.Hook)
+		}
+	}
+	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*memory)}, nil
+}
+
+// MustNew is New for a manifest that is part of the program: a fault in it is a programming error and panics.
+func MustNew(source []byte, hooks Hooks, pool *transport.Pool) *Connector {
+	m, err := Parse(source)
+	if err != nil {
+		panic(fmt.Sprintf("manifest: %v", err))
+	}
+	c, err := New(m, hooks, pool)
+	if err != nil {
+		panic(fmt.Sprintf("manifest: %v", err))
+	}
+	return c
+}
+
+// WithWebhooks says that the program hands on what vendors tell: only then is that a way to see changes.
+func (c *Connector) WithWebhooks() *Connector {
+	c.told = true
+	return c
+}
+
+// Manifest is what the connector was made of.
+func (c *Connector) Manifest() *Manifest { return c.m }
+
+// Environment is the setting by which a connection is switched to the simulator.
+const Environment = "environment"
+
+// SandboxMark begins a credential that belongs to a sandbox, so that a document need not say so.
+const SandboxMark = "sandbox_"
+
+// Spec is made from the manifest.
+func (c *Connector) Spec() connector.Spec {
+	m := c.m
+	s := connector.Spec{Type: m.Type, Aliases: m.Aliases, Title: m.Title, Summary: m.Summary, Class: m.Class, Guarantee: m.Guarantee}
+	for _, d := range m.Settings {
+		kind := connector.Kind(d.Kind)
+		s.Settings = append(s.Settings, connector.Setting{Name: d.Name, Title: d.Title, Doc: d.Doc, Kind: kind, Default: d.Default, Choices: d.Choices, Required: d.Required, Secret: d.Secret})
+	}
+	s.Settings = append(s.Settings, connector.Setting{Name: Environment, Title: "Environment", Kind: connector.Choice, Default: "production", Choices: []string{"production", "sandbox"},
+		Doc: "production speaks to the vendor; sandbox to the simulator of it that comes with the program, which needs no account. Credentials that begin with " + SandboxMark + " choose the sandbox, too."})
+	if m.Webhook != nil && c.told {
+		s.Detections = append(s.Detections, "webhook")
+	}
+	for _, o := range m.Objects {
+		d := "timestamp"
+		if o.Changes == nil || o.Changes.Style == "full" {
+			d = "hash"
+		}
+		if !slices.Contains(s.Detections, d) {
+			s.Detections = append(s.Detections, d)
+		}
+	}
+	slices.SortFunc(s.Detections, func(a, b string) int { return rank(a) - rank(b) })
+	s.Detections = append(s.Detections, "polling")
+	var deletes []string
+	for _, name := range slices.Sorted(maps.Keys(m.Objects)) {
+		word := map[string]string{"tombstone": "tombstone", "archived": "list of the deleted", "diff": "list-diff", "webhook": "webhook", "never": "never"}[m.Objects[name].Deletes.Mode]
+		deletes = append(deletes, name+": "+word)
+	}
+	s.Deletes = strings.Join(deletes, ", ")
+	return s
+}
+
+func rank(detection string) int {
+	return slices.Index([]string{"webhook", "timestamp", "hash"}, detection)
+}
+
+// Sandboxed says whether the settings belong to a sandbox.
+func (c *Connector) Sandboxed(settings map[string]string) bool {
+	if settings[Environment] == "sandbox" {
+		return true
+	}
+	for _, d := range c.m.Settings {
+		if d.Secret && strings.HasPrefix(settings[d.Name], SandboxMark) {
+			return true
+		}
+	}
+	return false
+}
+
+// Open connects.
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+	s, err := c.open(ctx, settings, env)
+	if err != nil {
+		return nil, err
+	}
+	if env.Hints != nil && c.m.Webhook != nil && env.Detection != "polling" && env.Detection != "timestamp" && env.Detection != "hash" {
+		return &watching{s}, nil
+	}
+	return s, nil
+}
+
+func (c *Connector) open(ctx context.Context, settings connector.Settings, env connector.Env) (*system, error) {
+	spec := c.Spec()
+	if d := env.Detection; d != "" && d != "auto" && !slices.Contains(spec.Detections, d) {
+		return nil, &connector.Error{Class: connector.Reject, Code: "http.detection", Message: fmt.Sprintf("%s cannot see changes by %s; it can by %s.", spec.Title, d, strings.Join(spec.Detections, ", "))}
+	}
+	for _, d := range c.m.Settings {
+		if v := settings[d.Name]; v != "" && d.Pattern != "" {
+			if ok, _ := regexp.MatchString("^(?:"+d.Pattern+")$", v); !ok {
+				return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.setting_malformed", Message: fmt.Sprintf("The setting %s does not look as it should. %s", d.Name, d.Doc)}
+			}
+		}
+	}
+	s := &system{c: c, m: c.m, env: env, objects: make(map[record.Object]*object), settings: maps.Clone(settings)}
+	var err error
+	if s.auth, err = c.m.chosen(settings); err != nil {
+		return nil, err
+	}
+	plainSettings := make(map[string]any, len(settings))
+	var secrets []string
+	for k, v := range settings {
+		plainSettings[k] = v
+	}
+	for _, d := range c.m.Settings {
+		if d.Secret && settings[d.Name] != "" {
+			secrets = append(secrets, settings[d.Name])
+		}
+	}
+	s.scope = scope{"settings": plainSettings}
+	base := s.text(c.m.BaseURL, nil)
+	s.scope["root"] = strings.TrimRight(base, "/")
+	s.base, s.root = strings.TrimRight(base, "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
+	account := s.text(c.m.AccountBy, nil)
+	if account == "" {
+		account = base + " " + sha([]byte(strings.Join(secrets, "\x00")))[:16]
+	}
+	s.account = c.m.Type + " " + account
+	opts := transport.Options{Account: s.account, Dial: env.Dial, Secrets: secrets}
+	if c.Sandboxed(settings) {
+		if env.Sandbox == nil {
+			return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.no_sandbox", Message: fmt.Sprintf("There is no sandbox of %s here. Choose the environment production, or start the program with sandboxes.", spec.Title)}
+		}
+		opts.Through = env.Sandbox
+	}
+	if opts.Dial == nil {
+		opts.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	if opts.TLS, err = s.clientCertificate(env.TLS); err != nil {
+		return nil, err
+	}
+	for _, l := range c.m.Limits {
+		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst})
+	}
+	for _, q := range c.m.Quota {
+		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve}
+		if q.Pattern != "" {
+			h.Pattern = regexp.MustCompile(q.Pattern) // checked by Parse
+		}
+		opts.Quotas = append(opts.Quotas, h)
+	}
+	s.client = c.pool.Client(opts)
+	if s.creds = env.Credentials; s.creds == nil {
+		s.creds = c.memoryOf(s.account)
+	}
+	if s.auth.tokens() { // what a token answer filled in, where the settings do not say
+		kept, err := s.creds.Load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range kept {
+			if name, ok := strings.CutPrefix(k, "setting."); ok && settings[name] == "" {
+				plainSettings[name] = v
+			}
+		}
+		s.base, s.root = strings.TrimRight(s.text(c.m.BaseURL, nil), "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
+	}
+	return s, nil
+}
+
+func (c *Connector) memoryOf(account string) *memory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.tokens[account]
+	if k == nil {
+		k = &memory{}
+		c.tokens[account] = k
+	}
+	return k
+}
+
+func duration(s string, otherwise time.Duration) time.Duration {
+	if d, err := time.ParseDuration(s); err == nil && s != "" {
+		return d
+	}
+	return otherwise
+}
+
+// system is one open connection.
+type system struct {
+	c        *Connector
+	m        *Manifest
+	env      connector.Env
+	settings connector.Settings
+	scope    scope
+	base     string
+	root     string
+	account  string
+	auth     *Auth
+	creds    connector.Credentials
+	client   *transport.Client
+
+	mu      sync.Mutex
+	objects map[record.Object]*object
+}
+
+var (
+	_ connector.Discoverer = (*system)(nil)
+	_ connector.Reader     = (*system)(nil)
+	_ connector.KeyReader  = (*system)(nil)
+	_ connector.Finder     = (*system)(nil)
+	_ connector.Writer     = (*system)(nil)
+	_ connector.Chooser    = (*system)(nil)
+	_ connector.Pacer      = (*system)(nil)
+	_ connector.Watcher    = (*watching)(nil)
+)
+
+// watching is a system whose vendor tells of changes.
+type watching struct{ *system }
+
+func (w *watching) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
+	return w.env.Hints.Wait(ctx, objects, wake)
+}
+
+func (s *system) Close() error {
+	s.client.Close()
+	return nil
+}
+
+func (s *system) Pace() connector.Pace {
+	return connector.Pace{Min: duration(s.m.Pace.Min, time.Second), Max: duration(s.m.Pace.Max, time.Minute)}
+}
+
+// Account is what budgets, quota and recordings are kept under in the pool.
+func (s *system) Account() string { return s.account }
+
+func (s *system) Detection(_ context.Context, name record.Object) (string, string, error) {
+	o, ok := s.m.Objects[string(name)]
+	if !ok {
+		return "", "", s.noObject(name)
+	}
+	base := "timestamp"
+	why := "The system is asked for what changed since the last look."
+	switch {
+	case o.Changes == nil || o.Changes.Style == "full":
+		base, why = "hash", "The system cannot say what changed, so everything is read and compared."
+	case o.Changes.Style == "feed":
+		why = "The system keeps a feed of changes."
+	}
+	switch d := s.env.Detection; {
+	case d == "polling":
+		return "polling", "It was asked for.", nil
+	case d == "hash" || d == "timestamp":
+		return d, "It was asked for.", nil
+	case s.env.Hints != nil && s.m.Webhook != nil:
+		return "webhook", "The system tells of changes; what it does not tell is found by looking now and then.", nil
+	case d == "webhook":
+		return "webhook", "It was asked for.", nil
+	}
+	return base, why, nil
+}
+
+func (s *system) noObject(name record.Object) error {
+	return &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no object %q here; it has %s.", s.m.Title, name, strings.Join(slices.Sorted(maps.Keys(s.m.Objects)), ", "))}
+}
+
+func (s *system) Check(ctx context.Context) error {
+	req := s.m.Check
+	if req == nil {
+		for name := range s.m.Objects {
+			_, err := s.ReadKeys(ctx, record.Object(name), nil, nil)
+			if err == nil {
+				_, err = s.object(ctx, record.Object(name), true)
+			}
+			return err
+		}
+	}
+	_, _, err := s.do(ctx, "check", *req, s.scope)
+	return err
+}
+
+// Hooked is a connector whose vendor tells of changes; see Inbound.
+type Hooked interface {
+	Inbound(settings connector.Settings, in Inbound) (Verdict, error)
+}
+
+var _ Hooked = (*Connector)(nil)
+
+var _ http.RoundTripper = (RoundTrip)(nil)
+
+// RoundTrip lets a function carry calls.
+type RoundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls it.
+func (f RoundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/syncline-dev/syncline/internal/fault"
+)
+
+// Bounds on what anybody may send.
+const (
+	maxSource  = 256 << 10
+	maxTokens  = 40_000
+	maxFields  = 5_000
+	maxDepth   = 24
+	maxAnchors = 50
+)
+
+// Parse reads a manifest. The fault manifest.invalid names each problem with line, column and remedy.
+func Parse(source []byte) (m *Manifest, err error) {
+	// The parser is third-party code that reads what anybody sends; a panic in it is a document it cannot read.
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.syntax", Message: "The manifest cannot be read.", Remedy: "Simplify it; use plain YAML without tags."})
+		}
+	}()
+	if len(source) > maxSource {
+		return nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.too_large", Message: "The manifest is larger than 256 KiB.", Remedy: "Describe fewer objects, or discover fields instead of listing them."})
+	}
+	tokens := lexer.Tokenize(string(source))
+	if p := checkTokens(tokens); p != nil {
+		return nil, invalid(*p)
+	}
+	file, err := parser.Parse(tokens, 0)
+	if err != nil {
+		return nil, invalid(syntaxProblem(err))
+	}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.syntax", Message: "The source does not hold one YAML document.", Remedy: "Begin with `manifest: 1`."})
+	}
+	c := &checker{file: file}
+	c.shape(file.Docs[0].Body, reflect.TypeFor[Manifest](), "")
+	if len(c.problems) > 0 {
+		return nil, invalid(c.sorted()...)
+	}
+	m = &Manifest{}
+	if err := yaml.NodeToValue(file.Docs[0].Body, m); err != nil {
+		return nil, invalid(syntaxProblem(err))
+	}
+	m.complete()
+	c.meaning(m)
+	if len(c.problems) > 0 {
+		return nil, invalid(c.sorted()...)
+	}
+	return m, nil
+}
+
+func invalid(fields ...fault.Field) error {
+	f := fields[0]
+	return fault.New(fault.Invalid, "manifest.invalid", "The manifest cannot be used: line %d, column %d: %s", f.Line, f.Column, f.Message).At(fields...)
+}
+
+func checkTokens(tokens token.Tokens) *fault.Field {
+	var fields, flow, anchors int
+	for _, tk := range tokens {
+		switch tk.Type {
+		case token.MappingValueType:
+			fields++
+		case token.MappingStartType, token.SequenceStartType:
+			flow++
+		case token.MappingEndType, token.SequenceEndType:
+			flow--
+		case token.AnchorType, token.AliasType, token.TagType:
+			anchors++
+		}
+		if fields > maxFields || flow > maxDepth || anchors > maxAnchors || len(tokens) > maxTokens {
+			return &fault.Field{Line: tk.Position.Line, Column: max(tk.Position.Column, 1), Code: "manifest.too_large", Message: "The manifest is too large, too deep, or has too many anchors.",
+				Remedy: "Write it flatter; no system needs 5,000 fields or 24 levels."}
+		}
+	}
+	return nil
+}
+
+func syntaxProblem(err error) fault.Field {
+	f := fault.Field{Line: 1, Column: 1, Code: "manifest.syntax", Message: "This is not YAML.", Remedy: "Check the indentation, quotes and colons here and on the line before. Texts with { or : need quotes."}
+	var ye yaml.Error
+	if errors.As(err, &ye) {
+		f.Message = "This is not YAML: " + ye.GetMessage() + "."
+		if tk := ye.GetToken(); tk != nil && tk.Position != nil {
+			f.Line, f.Column = tk.Position.Line, max(tk.Position.Column, 1)
+		}
+	}
+	return f
+}
+
+// checker collects problems with their places.
+type checker struct {
+	file     *ast.File
+	problems []fault.Field
+}
+
+func (c *checker) sorted() []fault.Field {
+	sort.SliceStable(c.problems, func(i, j int) bool {
+		a, b := c.problems[i], c.problems[j]
+		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+	})
+	return c.problems[:min(len(c.problems), 50)]
+}
+
+func (c *checker) at(n ast.Node, pointer, code, message, remedy string) {
+	f := fault.Field{Pointer: pointer, Code: code, Message: message, Remedy: remedy, Line: 1, Column: 1}
+	if n != nil {
+		if tk := n.GetToken(); tk != nil && tk.Position != nil {
+			f.Line, f.Column = tk.Position.Line, max(tk.Position.Column, 1)
+		}
+	}
+	c.problems = append(c.problems, f)
+}
+
+// shape compares a node with the type it is to become: unknown and missing names, wrong kinds, words that are not in a list.
+func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
+	for {
+		switch v := n.(type) {
+		case *ast.AnchorNode:
+			n = v.Value
+			continue
+		case *ast.TagNode:
+			n = v.Value
+			continue
+		case *ast.AliasNode:
+			return // checked where it is written out
+		}
+		break
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if _, null := n.(*ast.NullNode); null || n == nil {
+		return
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		entries, ok := mapping(n)
+		if !ok {
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", called(pointer)), "Its names are: "+strings.Join(names(t), ", ")+".")
+			return
+		}
+		seen := map[string]bool{}
+		for _, e := range entries {
+			name := e.Key.String()
+			if s, ok := e.Key.(*ast.StringNode); ok {
+				name = s.Value
+			}
+			f, known := fieldOf(t, name)
+			if !known {
+				c.at(e.Key, pointer+"/"+name, "manifest.unknown_name", fmt.Sprintf("There is no %s in %s.", name, called(pointer)), suggestion(name, names(t)))
+				continue
+			}
+			if seen[name] {
+				c.at(e.Key, pointer+"/"+name, "manifest.unknown_name", fmt.Sprintf("%s is there twice.", name), "Keep one.")
+			}
+			seen[name] = true
+			if words := f.Tag.Get("enum"); words != "" {
+				if s, ok := scalar(e.Value); ok && !slices.Contains(strings.Split(words, ","), s) {
+					c.at(e.Value, pointer+"/"+name, "manifest.unknown_word", fmt.Sprintf("%s cannot be %q.", name, s), "It is one of: "+strings.ReplaceAll(words, ",", ", ")+".")
+				}
+			}
+			c.shape(e.Value, f.Type, pointer+"/"+name)
+		}
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if f.Tag.Get("must") != "" && !seen[f.Tag.Get("yaml")] {
+				c.at(n, pointer, "manifest.missing", fmt.Sprintf("%s has no %s.", called(pointer), f.Tag.Get("yaml")), f.Tag.Get("doc"))
+			}
+		}
+	case reflect.Map:
+		entries, ok := mapping(n)
+		if !ok {
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", called(pointer)), "Indent `name: value` lines below it.")
+			return
+		}
+		for _, e := range entries {
+			c.shape(e.Value, t.Elem(), pointer+"/"+strings.Trim(e.Key.String(), `"'`))
+		}
+	case reflect.Slice:
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a list.", called(pointer)), "Begin its lines with a dash, or use [ ].")
+			return
+		}
+		for i, v := range list.Values {
+			c.shape(v, t.Elem(), fmt.Sprintf("%s/%d", pointer, i))
+		}
+	case reflect.Interface:
+	case reflect.String:
+		if _, ok := scalar(n); !ok {
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a text.", called(pointer)), "Put it in quotes when it has a colon or a brace.")
+		}
+	case reflect.Bool:
+		if _, ok := n.(*ast.BoolNode); !ok {
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be true or false.", called(pointer)), "Write true or false, without quotes.")
+		}
+	default: // numbers
+		switch n.(type) {
+		case *ast.IntegerNode, *ast.FloatNode:
+		default:
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a number.", called(pointer)), "Write digits, without quotes.")
+		}
+	}
+}
+
+func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
+	switch v := n.(type) {
+	case *ast.MappingNode:
+		return v.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{v}, true
+	}
+	return nil, false
+}
+
+func scalar(n ast.Node) (string, bool) {
+	switch v := n.(type) {
+	case *ast.StringNode:
+		return v.Value, true
+	case *ast.LiteralNode:
+		return v.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+		return v.String(), true
+	}
+	return "", false
+}
+
+func called(pointer string) string {
+	if pointer == "" {
+		return "the manifest"
+	}
+	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
+}
+
+func fieldOf(t reflect.Type, name string) (reflect.StructField, bool) {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("yaml") == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+func names(t reflect.Type) []string {
+	out := make([]string, t.NumField())
+	for i := range t.NumField() {
+		out[i] = t.Field(i).Tag.Get("yaml")
+	}
+	return out
+}
+
+// suggestion names what is nearest.
+func suggestion(word string, words []string) string {
+	best, least := "", 3
+	for _, w := range words {
+		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < least {
+			best, least = w, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("Did you mean %s?", best)
+	}
+	return "Its names are: " + strings.Join(words, ", ") + "."
+}
+
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		prev := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			prev, row[j] = row[j], min(row[j]+1, row[j-1]+1, prev+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// node finds the node at a pointer, or the nearest above it.
+func (c *checker) node(pointer string) ast.Node {
+	n := c.file.Docs[0].Body
+	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		var next ast.Node
+		if entries, ok := mapping(n); ok {
+			for _, e := range entries {
+				if strings.Trim(e.Key.String(), `"'`) == step {
+					next = e.Value
+				}
+			}
+		} else if list, ok := n.(*ast.SequenceNode); ok {
+			for i, v := range list.Values {
+				if fmt.Sprint(i) == step {
+					next = v
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+func (c *checker) say(pointer, code, remedy, format string, args ...any) {
+	c.at(c.node(pointer), pointer, code, fmt.Sprintf(format, args...), remedy)
+}
+
+var typeName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`)
+
+// meaning checks what the shape cannot say.
+func (c *checker) meaning(m *Manifest) {
+	if m.Version != 1 {
+		c.say("/manifest", "manifest.bad_value", "Write manifest: 1.", "The format %d is not known.", m.Version)
+	}
+	if !typeName.MatchString(m.Type) {
+		c.say("/type", "manifest.bad_value", "Use lower case letters, digits and dashes, beginning with a letter.", "%q cannot be a type.", m.Type)
+	}
+	known := map[string]bool{}
+	for i, s := range m.Settings {
+		at := fmt.Sprintf("/settings/%d", i)
+		if known[s.Name] {
+			c.say(at, "manifest.bad_value", "Give each setting a name of its own.", "The setting %s is declared twice.", s.Name)
+		}
+		known[s.Name] = true
+		if (s.Kind == "choice") != (len(s.Choices) > 0) {
+			c.say(at, "manifest.bad_value", "Give kind: choice and choices together.", "The setting %s has choices without being one, or is one without.", s.Name)
+		}
+		if s.Default != "" && (s.Required || s.Secret) {
+			c.say(at, "manifest.bad_value", "Leave the default out.", "The setting %s is required or secret and has a default.", s.Name)
+		}
+		if _, err := regexp.Compile(s.Pattern); err != nil {
+			c.say(at+"/pattern", "manifest.bad_value", "Check the regular expression.", "The pattern of %s cannot be read: %v.", s.Name, err)
+		}
+	}
+	c.strings(reflect.ValueOf(m).Elem(), "", known)
+	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
+		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
+	}
+	if len(m.Objects) == 0 {
+		c.say("/objects", "manifest.missing", "Describe at least one object.", "There are no objects.")
+	}
+	for i, l := range m.Limits {
+		c.duration(fmt.Sprintf("/limits/%d/per", i), l.Per)
+		if l.Calls <= 0 {
+			c.say(fmt.Sprintf("/limits/%d", i), "manifest.bad_value", "Give the number of calls that are allowed in the time.", "A limit of %v calls lets nothing through.", l.Calls)
+		}
+	}
+	for i, q := range m.Quota {
+		if _, err := regexp.Compile(q.Pattern); err != nil {
+			c.say(fmt.Sprintf("/quota/%d/pattern", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+		}
+	}
+	for i, r := range m.Errors.Rules {
+		c.duration(fmt.Sprintf("/errors/rules/%d/after", i), r.After)
+		if _, err := regexp.Compile(r.Match); err != nil {
+			c.say(fmt.Sprintf("/errors/rules/%d/match", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+		}
+	}
+	c.duration("/pace/min", m.Pace.Min)
+	c.duration("/pace/max", m.Pace.Max)
+	for name, o := range m.Objects {
+		c.object("/objects/"+name, name, o)
+	}
+	if m.Webhook != nil {
+		for t, name := range m.Webhook.Objects {
+			if _, ok := m.Objects[name]; !ok {
+				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+			}
+		}
+	}
+}
+
+func (c *checker) duration(pointer, s string) {
+	if s == "" {
+		return
+	}
+	if d, err := time.ParseDuration(s); err != nil || d < 0 {
+		c.say(pointer, "manifest.bad_value", "Write it as 500ms, 30s or 5m.", "%q is not a length of time.", s)
+	}
+}
+
+func (c *checker) object(at, name string, o Object) {
+	field := func(n string) bool {
+		return o.Describe != nil || slices.ContainsFunc(o.Fields, func(f Field) bool { return f.Name == n })
+	}
+	for _, k := range o.Key {
+		if !field(k) {
+			c.say(at+"/key", "manifest.missing", "Declare it under fields.", "The key field %s of %s is not declared.", k, name)
+		}
+	}
+	if len(o.Key) == 0 {
+		c.say(at+"/key", "manifest.missing", "Name the fields that identify a record.", "%s has no key.", name)
+	}
+	if o.Version != "" && !field(o.Version) {
+		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
+	}
+	if o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
+		c.say(at, "manifest.missing", "Give list, or changes with snapshot: true.", "%s cannot be read: it has neither a list nor changes that begin at the beginning.", name)
+	}
+	if ch := o.Changes; ch != nil {
+		c.duration(at+"/changes/overlap", ch.Overlap)
+		if (ch.Style == "since" || ch.Style == "keyset") && o.Version == "" {
+			c.say(at+"/changes", "manifest.missing", "Name the modified time of a record under version.", "Changes of style %s need the time of each record.", ch.Style)
+		}
+		if ch.Style == "full" && o.List == nil {
+			c.say(at+"/changes", "manifest.missing", "Give list.", "Changes of style full read the list, which is missing.")
+		}
+		if ch.Style != "full" && ch.Request.Path == "" {
+			c.say(at+"/changes", "manifest.missing", "Give the request that asks for changes.", "Changes of style %s have no request.", ch.Style)
+		}
+	}
+	d := o.Deletes
+	c.duration(at+"/deletes/every", d.Every)
+	switch {
+	case d.Mode == "tombstone" && d.When == nil:
+		c.say(at+"/deletes", "manifest.missing", "Say under when what marks a deleted record.", "Deletes of mode tombstone have no mark.")
+	case d.Mode == "archived" && (d.Archived == nil || d.At == ""):
+		c.say(at+"/deletes", "manifest.missing", "Give archived, the list of the deleted, and at, the time of deletion.", "Deletes of mode archived have no list.")
+	case d.Mode == "diff" && (o.Changes == nil || o.Changes.Style != "full"):
+		c.say(at+"/deletes", "manifest.missing", "Use changes of style full.", "Deletes can be found by comparing only when everything is read.")
+	}
+	if o.Get == nil && o.GetMany == nil {
+		c.say(at, "manifest.missing", "Give get, or getMany.", "Records of %s cannot be read by key, so writes could not be checked.", name)
+	}
+	for what, w := range map[string]*Write{"create": o.Create, "update": o.Update, "delete": o.Delete} {
+		if w == nil {
+			continue
+		}
+		if _, err := regexp.Compile(w.Exists); err != nil {
+			c.say(at+"/"+what+"/exists", "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+		}
+		for i, also := range w.Also {
+			if !field(also.Field) {
+				c.say(fmt.Sprintf("%s/%s/also/%d", at, what, i), "manifest.missing", "Declare it under fields.", "The field %s is not declared.", also.Field)
+			}
+		}
+		if b := w.Batch; b != nil {
+			if b.Size < 1 {
+				c.say(at+"/"+what+"/batch", "manifest.bad_value", "Give the most records of a request as size.", "A batch of %d records is none.", b.Size)
+			}
+			if b.Job != nil {
+				c.duration(at+"/"+what+"/batch/job/every", b.Job.Every)
+			}
+		}
+	}
+	for i, f := range o.Identity {
+		if !field(f) {
+			c.say(fmt.Sprintf("%s/identity/%d", at, i), "manifest.missing", "Declare it under fields.", "The identity field %s is not declared.", f)
+		}
+	}
+}
+
+// strings looks at every placeholder.
+func (c *checker) strings(v reflect.Value, pointer string, settings map[string]bool) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			c.strings(v.Elem(), pointer, settings)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Tag.Get("yaml")
+			switch name {
+			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy":
+				continue // not templates
+			}
+			c.strings(v.Field(i), pointer+"/"+name, settings)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			c.strings(v.Index(i), fmt.Sprintf("%s/%d", pointer, i), settings)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			c.strings(v.MapIndex(k), pointer+"/"+k.String(), settings)
+		}
+	case reflect.String:
+		t, err := parseTemplate(v.String())
+		if err != nil {
+			c.say(pointer, "manifest.placeholder", "Placeholders are {name} or {name|filter}; write {{ for a brace.", "%v.", err)
+			return
+		}
+		for _, p := range t.parts {
+			if p.path == nil {
+				continue
+			}
+			if !slices.Contains(roots, p.path[0]) {
+				c.say(pointer, "manifest.placeholder", "There are: "+strings.Join(roots, ", ")+".", "The placeholder {%s} is not known.", strings.Join(p.path, "."))
+			} else if p.path[0] == "settings" && (len(p.path) != 2 || !settings[p.path[1]]) {
+				c.say(pointer, "manifest.missing", "Declare it under settings.", "The placeholder {%s} names no setting.", strings.Join(p.path, "."))
+			}
+		}
+	}
+}
+
+// complete fills in what is usual.
+func (m *Manifest) complete() {
+	if m.Class == "" {
+		m.Class = "standard"
+	}
+	if m.RootURL == "" {
+		m.RootURL = m.BaseURL
+	}
+	if m.Guarantee == "" {
+		m.Guarantee = "Each record is read and compared before it is written; repeating a write changes nothing."
+	}
+	for i := range m.Settings {
+		s := &m.Settings[i]
+		if s.Kind == "" {
+			s.Kind = "text"
+		}
+		if s.Title == "" {
+			s.Title = s.Name
+		}
+		if s.Doc == "" {
+			s.Doc = s.Title + "."
+		}
+	}
+	for name, o := range m.Objects {
+		if o.Native == "" {
+			o.Native = name
+		}
+		if o.Title == "" {
+			o.Title = name
+		}
+		for i := range o.Fields {
+			f := &o.Fields[i]
+			if f.Split != "" {
+				f.Type = "json"
+			}
+			if f.Type == "" {
+				f.Type = "text"
+			}
+			if f.Path == "" {
+				f.Path = f.Name
+			}
+			if f.Values != nil {
+				f.ReadOnly = true
+			}
+		}
+		m.Objects[name] = o
+	}
+}

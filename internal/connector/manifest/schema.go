@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+// Manifest is what a manifest.yaml says of a system. The `doc` tags are the reference of the format: the published schema and
+// the documentation are made from them.
+type Manifest struct {
+	Version   int               `yaml:"manifest" doc:"The version of this format: 1." must:"true"`
+	Type      string            `yaml:"type" doc:"The word that documents use as a system's type: lower case letters, digits and dashes." must:"true"`
+	Aliases   []string          `yaml:"aliases" doc:"Other words for the same type."`
+	Title     string            `yaml:"title" doc:"The system's name as people know it." must:"true"`
+	Summary   string            `yaml:"summary" doc:"One sentence about what the connector does." must:"true"`
+	Class     string            `yaml:"class" doc:"The price class." enum:"standard,premium"`
+	Guarantee string            `yaml:"guarantee" doc:"What a delivery can promise, in one sentence."`
+	Settings  []Setting         `yaml:"settings" doc:"What a connection needs. The form, its checks and its help are made from it."`
+	BaseURL   string            `yaml:"baseUrl" doc:"Where paths begin, with placeholders of settings: https://{settings.subdomain}.example.com/api." must:"true"`
+	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
+	Headers   map[string]string `yaml:"headers" doc:"Headers of every request: versions, media types."`
+	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
+	Check     *Request          `yaml:"check" doc:"A request that succeeds when the credentials do, used to test a connection."`
+	Errors    Errors            `yaml:"errors" doc:"How answers say that something is wrong."`
+	Limits    []Limit           `yaml:"limits" doc:"Budgets of calls that the vendor allows an account."`
+	AccountBy string            `yaml:"accountBy" doc:"What budgets are shared by, with placeholders: the vendor's tenant. Without it, the base URL and the credentials."`
+	Quota     []Quota           `yaml:"quota" doc:"Headers that say what is left; calls are spaced out when little is."`
+	Objects   map[string]Object `yaml:"objects" doc:"The sets of records, by name." must:"true"`
+	Webhook   *Webhook          `yaml:"webhook" doc:"How the vendor tells of changes."`
+	Pace      Pace              `yaml:"pace" doc:"How often to look for changes."`
+}
+
+// Setting is one thing that a connection needs.
+type Setting struct {
+	Name     string   `yaml:"name" doc:"As in a document's connection block." must:"true"`
+	Title    string   `yaml:"title" doc:"The label in the form."`
+	Doc      string   `yaml:"doc" doc:"Where to find it; shown as help and in errors."`
+	Kind     string   `yaml:"kind" doc:"The type of the value." enum:"text,integer,boolean,choice"`
+	Default  string   `yaml:"default" doc:"Used when it is not given."`
+	Choices  []string `yaml:"choices" doc:"The values of a choice."`
+	Required bool     `yaml:"required" doc:"It must be given."`
+	Secret   bool     `yaml:"secret" doc:"Sealed at rest and never shown again."`
+	Pattern  string   `yaml:"pattern" doc:"A regular expression that the whole value must match."`
+}
+
+// Auth is one way to prove who is calling.
+type Auth struct {
+	Kind string `yaml:"kind" doc:"bearer: a token in Authorization. header, query: a key there. basic: name and password. oauth2: an access token, refreshed when it ends. clientCredentials: a token bought with client id and secret. assertion: a token bought with a signed JWT. sigv4: signed requests. mtls: a client certificate. none: nothing." enum:"bearer,header,query,basic,oauth2,clientCredentials,assertion,sigv4,mtls,none" must:"true"`
+	// Needs are the settings that must be filled in for this way to be taken; by default those that its templates name.
+	Needs []string `yaml:"needs" doc:"Settings that must be filled in for this way to be taken."`
+	Token string   `yaml:"token" doc:"bearer: the token, usually {settings.accessToken}."`
+	Name  string   `yaml:"name" doc:"header, query: its name."`
+	Value string   `yaml:"value" doc:"header, query: its value."`
+	User  string   `yaml:"user" doc:"basic: the name."`
+	Pass  string   `yaml:"password" doc:"basic: the password."`
+
+	AuthorizeURL   string            `yaml:"authorizeUrl" doc:"oauth2: where a person grants access."`
+	TokenURL       string            `yaml:"tokenUrl" doc:"oauth2, clientCredentials, assertion: where tokens are made."`
+	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}."`
+	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}."`
+	RefreshToken   string            `yaml:"refreshToken" doc:"oauth2: usually {settings.refreshToken}."`
+	ClientAuth     string            `yaml:"clientAuth" doc:"How the client proves itself when it asks for tokens." enum:"body,basic"`
+	Scopes         []string          `yaml:"scopes" doc:"What is asked for."`
+	ScopeSeparator string            `yaml:"scopeSeparator" doc:"Between scopes; a space by default."`
+	NoPKCE         bool              `yaml:"noPkce" doc:"The vendor does not know PKCE."`
+	AuthorizeQuery map[string]string `yaml:"authorizeParameters" doc:"More parameters of the authorize page."`
+	TokenForm      map[string]string `yaml:"tokenParameters" doc:"More parameters of token requests."`
+	CodeParameter  string            `yaml:"codeParameter" doc:"The name of the code that comes back, if not code."`
+	Capture        map[string]string `yaml:"capture" doc:"Settings that the token answer fills: setting name to path."`
+
+	Issuer    string            `yaml:"issuer" doc:"assertion: iss."`
+	Subject   string            `yaml:"subject" doc:"assertion: sub."`
+	Audience  string            `yaml:"audience" doc:"assertion: aud."`
+	Key       string            `yaml:"key" doc:"assertion: the private key in PEM; mtls: the key of the certificate in PEM."`
+	KeyID     string            `yaml:"keyId" doc:"assertion: kid."`
+	Algorithm string            `yaml:"algorithm" doc:"assertion: how it is signed." enum:"RS256,ES256"`
+	Claims    map[string]string `yaml:"claims" doc:"assertion: more claims."`
+
+	AccessKey    string `yaml:"accessKey" doc:"sigv4: the access key id."`
+	SecretKey    string `yaml:"secretKey" doc:"sigv4: the secret access key."`
+	SessionToken string `yaml:"sessionToken" doc:"sigv4: the session token."`
+	Region       string `yaml:"region" doc:"sigv4: the region."`
+	Service      string `yaml:"service" doc:"sigv4: the service's name."`
+
+	Certificate string `yaml:"certificate" doc:"mtls: the certificate in PEM."`
+}
+
+// Request is one HTTP request, with placeholders.
+type Request struct {
+	Method   string            `yaml:"method" doc:"GET when there is nothing to send." enum:"GET,POST,PUT,PATCH,DELETE"`
+	Path     string            `yaml:"path" doc:"Behind baseUrl, or a whole URL. {key} and other placeholders are escaped." must:"true"`
+	Query    map[string]string `yaml:"query" doc:"Parameters; one whose placeholder has no value is left out."`
+	Headers  map[string]string `yaml:"headers" doc:"More headers."`
+	Body     any               `yaml:"body" doc:"What is sent: any structure, with placeholders in its texts. A list of one map with $each repeats it for each item."`
+	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said." enum:"json,form"`
+	Cost     float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
+}
+
+// Paging says how a list goes on.
+type Paging struct {
+	Style     string `yaml:"style" doc:"cursor: a token in the answer, sent back as a placeholder {token}. nextUrl: a whole URL in the answer. nextPath: a path in the answer, joined to rootUrl. link: the Link header. lastId: the last record's key is {token}. offset: {offset} counts records. page: {page} counts pages. none: one answer has all." enum:"cursor,nextUrl,nextPath,link,lastId,offset,page,none" must:"true"`
+	Next      string `yaml:"next" doc:"cursor, nextUrl, nextPath: where the answer has it."`
+	More      string `yaml:"more" doc:"Where the answer has a flag that says whether there is more; without it, having a next place says so."`
+	Size      int    `yaml:"size" doc:"The most records in a page; {limit} is at most that."`
+	FirstPage int    `yaml:"firstPage" doc:"page: the number of the first page."`
+	Cap       int    `yaml:"cap" doc:"The most records that one query gives; a longer one begins a new window at the last record's time."`
+	ShortEnds bool   `yaml:"shortEnds" doc:"A page that is not full is the last; for offset, page and lastId this is so anyway."`
+}
+
+// List is a request for many records.
+type List struct {
+	Request Request `yaml:"request" must:"true" doc:"The request of a page."`
+	Records string  `yaml:"records" doc:"Where the answer has the list; empty: the answer is the list."`
+	Paging  Paging  `yaml:"paging" doc:"How it goes on."`
+}
+
+// Object is a set of records.
+type Object struct {
+	Title    string            `yaml:"title" doc:"The name as people know it."`
+	Key      []string          `yaml:"key" doc:"The fields that identify a record." must:"true"`
+	Version  string            `yaml:"version" doc:"The field that changes with every change of a record, its modified time."`
+	FieldsAt string            `yaml:"fieldsAt" doc:"Where a record keeps its fields; empty: the record itself."`
+	Texts    bool              `yaml:"texts" doc:"All values are texts on the wire, whatever their type."`
+	Empty    string            `yaml:"empty" doc:"What clears a field: null, or an empty text that is also read as null." enum:"null,text"`
+	Fields   []Field           `yaml:"fields" doc:"The fields that are known beforehand; what describe finds is added."`
+	Describe *Describe         `yaml:"describe" doc:"A request that says which fields there are."`
+	Model    string            `yaml:"model" doc:"The standard record shape: contacts, companies, products, ..."`
+	Bindings map[string]any    `yaml:"bindings" doc:"The model's fields: name to this object's field, or to a list of which the first that exists is taken."`
+	Identity []string          `yaml:"identity" doc:"Fields that no two records should share; before a record is made, one with these values is looked for."`
+	List     *List             `yaml:"list" doc:"All records, for the first reading."`
+	Changes  *Changes          `yaml:"changes" doc:"What became different."`
+	Deletes  Deletes           `yaml:"deletes" doc:"How deletes are seen." must:"true"`
+	Get      *Get              `yaml:"get" doc:"One record by key."`
+	GetMany  *Many             `yaml:"getMany" doc:"Several records by key."`
+	Find     *Find             `yaml:"find" doc:"Records by the values of fields."`
+	Create   *Write            `yaml:"create" doc:"Makes a record."`
+	Update   *Write            `yaml:"update" doc:"Changes a record."`
+	Delete   *Write            `yaml:"delete" doc:"Deletes a record."`
+	Native   string            `yaml:"native" doc:"The object's name in paths, as {native}; its own name unless said."`
+	Names    map[string]string `yaml:"names" doc:"More placeholders: {names.x}."`
+}
+
+// Field is one field of an object.
+type Field struct {
+	Name       string            `yaml:"name" must:"true" doc:"Its name for documents."`
+	Path       string            `yaml:"path" doc:"Where the record has it; its name unless said. Dots go inside."`
+	Type       string            `yaml:"type" doc:"The type of its values." enum:"text,integer,number,float,boolean,timestamp,datetime,date,time,bytes,json,array,uuid"`
+	Codec      string            `yaml:"codec" doc:"How it is written on the wire, where not as usual." enum:"epoch,epochMillis,offsetTime,numberText,cents"`
+	Required   bool              `yaml:"required" doc:"It may not be null."`
+	ReadOnly   bool              `yaml:"readOnly" doc:"It cannot be written."`
+	CreateOnly bool              `yaml:"createOnly" doc:"It can be given only when the record is made."`
+	Generated  bool              `yaml:"generated" doc:"The system makes a value."`
+	MaxLength  int               `yaml:"maxLength" doc:"The most characters."`
+	Scale      int               `yaml:"scale" doc:"Digits behind the point."`
+	Enum       []string          `yaml:"enum" doc:"The only texts allowed."`
+	Split      string            `yaml:"split" doc:"It is a full name taken apart: the path of the whole. Its value is {first, last}, and both are written together."`
+	Values     map[string]string `yaml:"values" doc:"Read through a table: what the wire has to what it means; * is everything else. It is read-only."`
+	Hidden     bool              `yaml:"hidden" doc:"Read for the manifest's own purposes, not offered to documents."`
+	Outside    bool              `yaml:"outside" doc:"It is beside the record's fields, not where fieldsAt says."`
+}
+
+// Describe discovers fields.
+type Describe struct {
+	Request   Request           `yaml:"request" must:"true" doc:"The request."`
+	List      string            `yaml:"list" doc:"Where the answer has the list of fields."`
+	Name      string            `yaml:"name" must:"true" doc:"Where a field has its name."`
+	Type      string            `yaml:"type" doc:"Where a field has its type."`
+	Types     map[string]string `yaml:"types" doc:"The vendor's types to ours; * is everything else, and skip leaves fields out."`
+	Codecs    map[string]string `yaml:"codecs" doc:"The vendor's types to codecs."`
+	ReadOnly  string            `yaml:"readOnly" doc:"Where a field says that it cannot be written; a leading ! turns it round."`
+	Required  string            `yaml:"required" doc:"Where a field says that it may not be null; a leading ! turns it round."`
+	MaxLength string            `yaml:"maxLength" doc:"Where a field has its length."`
+	Scale     string            `yaml:"scale" doc:"Where a field has its digits behind the point."`
+	Skip      string            `yaml:"skip" doc:"Where a field says that it is not to be used."`
+}
+
+// Changes says how changes are read.
+type Changes struct {
+	Style    string  `yaml:"style" must:"true" doc:"since: a query for records changed since {since}, page by page. keyset: the same without pages, each query going on behind {since} and {after}. feed: a feed whose place is a token. full: everything is read and compared." enum:"since,keyset,feed,full"`
+	Request  Request `yaml:"request" doc:"since, keyset: the query. feed: the first request, at {since}; full uses list."`
+	Next     Request `yaml:"next" doc:"feed: the request that goes on at {token}."`
+	Records  string  `yaml:"records" doc:"Where the answer has the list."`
+	Paging   Paging  `yaml:"paging" doc:"since: how the query goes on. feed: next is where the token is, more where the end flag is."`
+	Time     string  `yaml:"time" doc:"How {since} is written." enum:"rfc3339,millis,epoch,epochMillis,date"`
+	Overlap  string  `yaml:"overlap" doc:"How far each new look goes back, for what became visible late: 5s."`
+	Ties     *List   `yaml:"ties" doc:"since with a cap: the records of exactly {since} with a key above {after}, by key, for when one moment has more than the cap."`
+	Snapshot bool    `yaml:"snapshot" doc:"The first reading is the changes since the beginning, and not list."`
+	FirstKey string  `yaml:"firstKey" doc:"keyset: what {after} is at the beginning."`
+	EndFlag  string  `yaml:"endFlag" doc:"feed: where the answer says that this was the end."`
+}
+
+// Deletes says how deletes are seen.
+type Deletes struct {
+	Mode     string     `yaml:"mode" must:"true" doc:"tombstone: changes have deleted records with a mark. archived: a list of the deleted. diff: with changes of style full, what is missing. webhook: only the vendor's message tells. never: they are not seen." enum:"tombstone,archived,diff,webhook,never"`
+	When     *Predicate `yaml:"when" doc:"tombstone: what marks a deleted record, in any answer."`
+	Archived *List      `yaml:"archived" doc:"archived: the list of the deleted."`
+	At       string     `yaml:"at" doc:"archived: where a record has the time of its deletion."`
+	Every    string     `yaml:"every" doc:"archived: how often to look; 60s unless said."`
+}
+
+// Predicate is a condition on an answer or record.
+type Predicate struct {
+	Path   string   `yaml:"path" must:"true" doc:"What is looked at."`
+	Equals string   `yaml:"equals" doc:"It has this value, as text."`
+	In     []string `yaml:"in" doc:"It has one of these values."`
+	Exists *bool    `yaml:"exists" doc:"It is there and not null, or is not."`
+}
+
+// Get reads one record.
+type Get struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {key}."`
+	Record  string  `yaml:"record" doc:"Where the answer has it; empty: the answer is the record."`
+}
+
+// Many reads several records.
+type Many struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {keys}."`
+	Records string  `yaml:"records" doc:"Where the answer has the list."`
+	Size    int     `yaml:"size" must:"true" doc:"How many keys at most."`
+}
+
+// Find reads records by values.
+type Find struct {
+	Request Request  `yaml:"request" must:"true" doc:"The request, with {conditions}, or {value} of the one field."`
+	Records string   `yaml:"records" doc:"Where the answer has the list."`
+	Fields  []string `yaml:"fields" doc:"The fields that can be searched by; others are compared afterwards."`
+	One     bool     `yaml:"one" doc:"A query takes one field only, {field} and {value}; the others are compared afterwards."`
+	Hook    string   `yaml:"hook" doc:"The named code that makes {conditions}."`
+}
+
+// Write is how records are made, changed or deleted.
+type Write struct {
+	Request     Request `yaml:"request" must:"true" doc:"For one record: {key}, {fields} (those to set), {record} (the whole record, merged)."`
+	Semantics   string  `yaml:"semantics" doc:"partial: fields that are not sent stay. replace: the record is read, merged and sent whole." enum:"partial,replace"`
+	Key         string  `yaml:"key" doc:"Where the answer to a creation has the new key."`
+	Record      string  `yaml:"record" doc:"Where the answer has the record as it is now; a dot: the answer is the record."`
+	Lock        *Lock   `yaml:"lock" doc:"How a write is refused when the record moved on."`
+	Exists      string  `yaml:"exists" doc:"A regular expression on the message of a conflict; its group is the key of the record that is there already."`
+	Also        []Also  `yaml:"also" doc:"Fields that another request changes."`
+	Idempotency string  `yaml:"idempotencyHeader" doc:"The header that makes a repeated creation harmless."`
+	Batch       *Batch  `yaml:"batch" doc:"Several in one request."`
+}
+
+// Also is a field that another request changes.
+type Also struct {
+	Field   string  `yaml:"field" must:"true" doc:"The field; it is left out of the main request."`
+	Request Request `yaml:"request" must:"true" doc:"The request, with {key} and {value}; it is made first."`
+}
+
+// Lock is an optimistic lock.
+type Lock struct {
+	Header string `yaml:"header" doc:"The header that carries it."`
+	Value  string `yaml:"value" doc:"Its value: usually {version}."`
+}
+
+// Batch writes several records in one request.
+type Batch struct {
+	Request   Request    `yaml:"request" must:"true" doc:"The request; in its body, $each: items repeats for each record."`
+	Size      int        `yaml:"size" must:"true" doc:"How many at most."`
+	Min       int        `yaml:"min" doc:"Fewer than that go one by one."`
+	Job       *Job       `yaml:"job" doc:"The answer is a job to wait for."`
+	Results   string     `yaml:"results" doc:"Where the answer has a result for each record; empty: the answer is the list."`
+	By        string     `yaml:"by" doc:"How results belong to records." enum:"order,index,key,trace"`
+	Match     string     `yaml:"match" doc:"by index, key or trace: where a result has it."`
+	Ok        *Predicate `yaml:"ok" doc:"What a result that succeeded looks like; without it, being in results is success."`
+	Key       string     `yaml:"key" doc:"Where a result has the record's key."`
+	Record    string     `yaml:"record" doc:"Where a result has the record as it is now; a dot: the result is the record."`
+	Code      string     `yaml:"code" doc:"Where a failed result has its code."`
+	Message   string     `yaml:"message" doc:"Where a failed result has its message."`
+	Errors    string     `yaml:"errors" doc:"Where the answer lists failures apart from results."`
+	ErrorKeys string     `yaml:"errorKeys" doc:"errors: where a failure has the keys or traces of the records it is about."`
+	NoResults bool       `yaml:"noResults" doc:"Success has no results: all succeeded."`
+}
+
+// Job is asynchronous work of the vendor.
+type Job struct {
+	ID     string   `yaml:"id" must:"true" doc:"Where the first answer has its id."`
+	Poll   Request  `yaml:"poll" must:"true" doc:"The request that asks, with {job}."`
+	State  string   `yaml:"state" must:"true" doc:"Where the answer has the state."`
+	Done   []string `yaml:"done" must:"true" doc:"States of a job that is done."`
+	Failed []string `yaml:"failed" doc:"States of one that failed."`
+	Every  string   `yaml:"every" doc:"How often to ask; 1s unless said."`
+}
+
+// Errors says how an answer tells what is wrong.
+type Errors struct {
+	Message []string    `yaml:"message" doc:"Where an answer has its message; the first that is there."`
+	Code    []string    `yaml:"code" doc:"Where an answer has its code."`
+	Rules   []ErrorRule `yaml:"rules" doc:"What is what; the first that fits. Without one the status decides."`
+}
+
+// ErrorRule classifies an answer.
+type ErrorRule struct {
+	Status []int      `yaml:"status" doc:"One of these status codes; none: any."`
+	Code   []string   `yaml:"code" doc:"One of these codes; none: any."`
+	When   *Predicate `yaml:"when" doc:"A condition on the body."`
+	Match  string     `yaml:"match" doc:"A regular expression on the message."`
+	Class  string     `yaml:"class" must:"true" doc:"What it means. ok: it is none. renew: the credentials ended, get new ones. exists: there is such a record already." enum:"ok,retry,slow_down,renew,reconnect,refused,conflict,exists,gone,drift,lost_place"`
+	After  string     `yaml:"after" doc:"slow_down: how long to wait when the answer does not say: 30s."`
+	Remedy string     `yaml:"remedy" doc:"What a person can do, added to the message."`
+}
+
+// Limit is a budget.
+type Limit struct {
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived. None: all together."`
+	Calls      float64  `yaml:"calls" must:"true" doc:"How many calls."`
+	Per        string   `yaml:"per" must:"true" doc:"In which time: 10s, 1m."`
+	Burst      float64  `yaml:"burst" doc:"How many at once; as many as calls unless said."`
+}
+
+// Quota reads what is left.
+type Quota struct {
+	Header    string  `yaml:"header" doc:"The header with both figures."`
+	Pattern   string  `yaml:"pattern" doc:"A regular expression with the groups used or remaining, and of."`
+	Remaining string  `yaml:"remaining" doc:"The header with what is left."`
+	Of        string  `yaml:"of" doc:"The header with the whole."`
+	Reserve   float64 `yaml:"reserve" doc:"Below this part calls are spaced out; 0.1 unless said."`
+}
+
+// Pace says how often to look.
+type Pace struct {
+	Min string `yaml:"min" doc:"At most so often: 1s."`
+	Max string `yaml:"max" doc:"At least so often: 1m."`
+}
+
+// Webhook says how the vendor tells of changes. What it says is a hint: the records it names are read.
+type Webhook struct {
+	Verify    []Verify          `yaml:"verify" must:"true" doc:"How a message proves where it comes from; one of them must hold."`
+	Handshake *Handshake        `yaml:"handshake" doc:"How the vendor tries the address."`
+	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
+	Type      string            `yaml:"type" doc:"Where an event has its type."`
+	Key       string            `yaml:"key" doc:"Where an event has the record's key."`
+	ID        string            `yaml:"id" doc:"Where an event has its own id, by which repeats are known."`
+	Object    string            `yaml:"object" doc:"Where an event has the object, when the type does not tell."`
+	Objects   map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
+}
+
+// Verify is a recipe for a signature.
+type Verify struct {
+	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter." enum:"hmac,secret"`
+	Header    string `yaml:"header" doc:"The header that carries it."`
+	Query     string `yaml:"query" doc:"The parameter that carries it."`
+	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}."`
+	Algorithm string `yaml:"algorithm" doc:"sha256 unless said." enum:"sha256,sha1"`
+	Encoding  string `yaml:"encoding" doc:"base64 unless said." enum:"base64,hex"`
+	Prefix    string `yaml:"prefix" doc:"In front of the signature: sha256=."`
+	Field     string `yaml:"field" doc:"The signature is one of several parts, name=value: v1."`
+	Message   string `yaml:"message" doc:"What is signed, of {method}, {url}, {timestamp}, {body}; {body} unless said."`
+	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
+	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m."`
+}
+
+// Handshake is how the vendor tries the address.
+type Handshake struct {
+	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address." enum:"echoHeader,echoQuery,echoField,hashChallenge"`
+	Name   string `yaml:"name" must:"true" doc:"The header, parameter or field."`
+	Secret string `yaml:"secret" doc:"hashChallenge: the secret."`
+}

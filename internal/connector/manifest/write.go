@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// task is one write on its way.
+type task struct {
+	index  int
+	w      *connector.Write
+	verb   string // create, update, delete
+	set    map[string]any
+	asked  record.Fields // what the fields become, in canonical form as the system will give it back
+	before *item
+	trace  string
+}
+
+// Write reads what is there, compares, and sends what is left to do, in batches where the system takes them.
+func (s *system) Write(ctx context.Context, name record.Object, writes []connector.Write) ([]connector.Receipt, error) {
+	if len(writes) == 0 {
+		return nil, nil
+	}
+	o, err := s.object(ctx, name, false)
+	if err != nil {
+		return nil, err
+	}
+	receipts := make([]connector.Receipt, len(writes))
+	tasks := make([]*task, 0, len(writes))
+	var keys []record.Key
+	for i := range writes {
+		w := &writes[i]
+		t := &task{index: i, w: w, trace: fmt.Sprintf("%s-%d", w.ID, i)}
+		if w.Op != record.Delete {
+			var problem string
+			if t.set, t.asked, problem = o.form(w); problem != "" {
+				receipts[i] = refusal("http.value_refused", problem)
+				continue
+			}
+		}
+		if w.Key == "" && w.Op == record.Upsert {
+			w.Key = o.keyOf(w.Fields)
+		}
+		if w.Key != "" {
+			keys = append(keys, w.Key)
+		}
+		tasks = append(tasks, t)
+	}
+	present, err := s.items(ctx, o, nil, keys)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.look(ctx, o, tasks)
+	if err != nil {
+		return nil, err
+	}
+	todo := map[string][]*task{}
+	for _, t := range tasks {
+		var it *item
+		if found, ok := present[t.w.Key]; ok && !found.deleted && t.w.Key != "" {
+			it = &found
+		} else if found, ok := known[t.index]; ok {
+			it = &found
+		}
+		r, send := o.decide(t, it)
+		if !send {
+			receipts[t.index] = r
+			continue
+		}
+		if verb := s.verb(o, t.verb); verb == nil {
+			receipts[t.index] = refusal("http.verb_missing", fmt.Sprintf("%s cannot %s records of %s.", s.m.Title, t.verb, o.Title))
+			continue
+		}
+		todo[t.verb] = append(todo[t.verb], t)
+	}
+	for _, verb := range []string{"delete", "update", "create"} {
+		if err := s.send(ctx, o, verb, todo[verb], receipts); err != nil {
+			return nil, err
+		}
+	}
+	return receipts, nil
+}
+
+func (s *system) verb(o *object, verb string) *Write {
+	switch verb {
+	case "create":
+		return o.Create
+	case "update":
+		return o.Update
+	}
+	return o.Delete
+}
+
+func refusal(code, message string) connector.Receipt {
+	return connector.Receipt{Outcome: connector.Refused, Err: &connector.Error{Class: connector.Reject, Code: code, Message: message}}
+}
+
+// form turns the write's fields into what the wire has, and says in a sentence what does not fit.
+func (o *object) form(w *connector.Write) (set map[string]any, asked record.Fields, problem string) {
+	set, asked = map[string]any{}, record.Fields{}
+	for _, name := range slices.Sorted(keysOf(w.Fields)) {
+		v := w.Fields[name]
+		f := o.byName[name]
+		switch {
+		case f == nil || f.Hidden:
+			return nil, nil, fmt.Sprintf("There is no field %s in %s.", name, o.Title)
+		case f.ReadOnly:
+			if slices.Contains(o.Key, name) {
+				continue // the key is where the request has it
+			}
+			return nil, nil, fmt.Sprintf("The field %s cannot be written.", name)
+		case f.CreateOnly && !w.Create:
+			continue
+		}
+		if p := f.unfit(v); p != "" {
+			return nil, nil, fmt.Sprintf("The field %s %s.", name, p)
+		}
+		encoded := f.encode(v, &o.Object)
+		path := f.Path
+		if f.Split != "" {
+			path = f.Split
+		}
+		if strings.Contains(path, ".") && o.FieldsAt == "" {
+			put(set, path, encoded)
+		} else {
+			set[path] = encoded
+		}
+		back, err := f.decode(encoded, &o.Object)
+		if c, cerr := record.Canonical(back); err == nil && cerr == nil {
+			back = c
+		} else {
+			back = v
+		}
+		asked[name] = back
+	}
+	return set, asked, ""
+}
+
+// keyOf is the key that the fields make, "" when the system makes it.
+func (o *object) keyOf(f record.Fields) record.Key {
+	values := make([]record.Value, len(o.Key))
+	for i, k := range o.Key {
+		if o.byName[k].ReadOnly || f[k] == nil {
+			return ""
+		}
+		values[i] = f[k]
+	}
+	return record.MakeKey(values...)
+}
+
+// look searches for records that a creation would double: those with the same identity.
+func (s *system) look(ctx context.Context, o *object, tasks []*task) (map[int]item, error) {
+	var queries []record.Fields
+	var of []*task
+	for _, t := range tasks {
+		if !t.w.Create || t.w.Op != record.Upsert || t.w.Key != "" {
+			continue
+		}
+		q := record.Fields{}
+		for _, f := range o.Identity {
+			if v := t.asked[f]; v != nil {
+				q[f] = v
+			}
+		}
+		if len(o.Identity) > 0 && len(q) == len(o.Identity) {
+			queries, of = append(queries, q), append(of, t)
+		}
+	}
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	found, err := s.find(ctx, o, queries)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int]item)
+	for i, t := range of {
+		if len(found[i]) > 0 {
+			out[t.index] = found[i][0]
+		}
+	}
+	return out, nil
+}
+
+// decide compares a write with the record as it is, and says whether something is to be sent.
+func (o *object) decide(t *task, it *item) (r connector.Receipt, send bool) {
+	w := t.w
+	r = connector.Receipt{Key: w.Key}
+	if it != nil {
+		r.Key, r.Version = it.key, it.version
+		t.before = it
+	}
+	switch {
+	case w.Op == record.Delete && it == nil:
+		r.Outcome = connector.Already
+	case w.Op == record.Delete && !has(it.fields, w.Expect):
+		r.Outcome, r.Stored = connector.Moved, it.fields
+	case w.Op == record.Delete:
+		t.verb = "delete"
+		return r, true
+	case it == nil && w.Create:
+		t.verb = "create"
+		return r, true
+	case it == nil:
+		r.Outcome = connector.Gone
+	case has(it.fields, t.asked):
+		r.Outcome, r.Stored = connector.Already, o.stored(t, it.fields)
+	case w.Create || !has(it.fields, w.Expect):
+		r.Outcome, r.Stored = connector.Moved, it.fields
+	default:
+		t.verb = "update"
+		return r, true
+	}
+	return r, false
+}
+
+// stored are the written fields as the system holds them, nil when they are as asked for.
+func (o *object) stored(t *task, held record.Fields) record.Fields {
+	out := make(record.Fields, len(t.w.Fields))
+	same := true
+	for name, v := range t.w.Fields {
+		h, known := held[name]
+		if !known {
+			h = t.asked[name]
+		}
+		if _, sent := t.asked[name]; !sent {
+			if t.before == nil {
+				continue
+			}
+			h = t.before.fields[name] // it was left out: it cannot be changed any more
+		}
+		out[name] = h
+		same = same && record.Equal(h, v)
+	}
+	if same {
+		return nil
+	}
+	return out
+}
+
+// scope is what placeholders mean for a write.
+func (s *system) taskScope(o *object, t *task, w *Write) scope {
+	sc := scope{"key": keyText(t.w.Key), "fields": t.set, "trace": t.trace, "version": nil, "record": nil}
+	if t.before != nil {
+		sc["key"] = keyText(t.before.key)
+		if v := dig(t.before.raw, o.versionPath()); v != nil {
+			sc["version"] = record.Text(v)
+		}
+		sc["record"] = o.merged(t.before.raw, t.set)
+	} else {
+		sc["record"] = t.set
+	}
+	return sc
+}
+
+func (o *object) versionPath() string {
+	if f := o.byName[o.Version]; f != nil {
+		if o.FieldsAt != "" && !f.Outside {
+			return o.FieldsAt + "." + f.Path
+		}
+		return f.Path
+	}
+	return "\x00"
+}
+
+// merged is the whole record with the fields set, without those that cannot be written: for systems that replace.
+func (o *object) merged(raw, set map[string]any) map[string]any {
+	held := raw
+	if o.FieldsAt != "" {
+		held, _ = dig(raw, o.FieldsAt).(map[string]any)
+	}
+	out := clone(held)
+	for i := range o.fields {
+		if f := &o.fields[i]; f.ReadOnly || f.CreateOnly || f.Hidden {
+			delete(out, f.Path)
+		}
+	}
+	overlay(out, set)
+	return out
+}
+
+func overlay(onto, set map[string]any) {
+	for k, v := range set {
+		if inner, ok := v.(map[string]any); ok {
+			if held, ok := onto[k].(map[string]any); ok {
+				merged := clone(held)
+				overlay(merged, inner)
+				onto[k] = merged
+				continue
+			}
+		}
+		onto[k] = v
+	}
+}
+
+// send carries tasks of one verb out.
+func (s *system) send(ctx context.Context, o *object, verb string, tasks []*task, receipts []connector.Receipt) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	w := s.verb(o, verb)
+	if w.Batch == nil || len(tasks) < max(w.Batch.Min, 2) {
+		return s.sendEach(ctx, o, verb, w, tasks, receipts)
+	}
+	var alone []*task
+	tasks = slices.DeleteFunc(slices.Clone(tasks), func(t *task) bool {
+		one := slices.ContainsFunc(w.Also, func(a Also) bool { _, asked := t.set[o.byName[a.Field].Path]; return asked })
+		if one {
+			alone = append(alone, t)
+		}
+		return one
+	})
+	if err := s.sendEach(ctx, o, verb, w, alone, receipts); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(tasks, w.Batch.Size) {
+		if err := s.sendBatch(ctx, o, verb, w, part, receipts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *system) sendEach(ctx context.Context, o *object, verb string, w *Write, tasks []*task, receipts []connector.Receipt) error {
+	return aFew(ctx, len(tasks), func(ctx context.Context, i int) error {
+		r, err := s.sendOne(ctx, o, verb, w, tasks[i])
+		receipts[tasks[i].index] = r
+		return err
+	})
+}
+
+// sendOne carries one task out.
+func (s *system) sendOne(ctx context.Context, o *object, verb string, w *Write, t *task) (connector.Receipt, error) {
+	req := w.Request
+	headers := map[string]string{}
+	for k, v := range req.Headers {
+		headers[k] = v
+	}
+	if w.Lock != nil && t.before != nil && w.Lock.Header != "" {
+		headers[w.Lock.Header] = w.Lock.Value
+	}
+	if w.Idempotency != "" {
+		headers[w.Idempotency] = "{trace}"
+	}
+	req.Headers = headers
+	for _, also := range w.Also {
+		path := o.byName[also.Field].Path
+		value, asked := t.set[path]
+		if !asked {
+			continue
+		}
+		if _, _, err := s.do(ctx, verb, also.Request, s.scopeOf(o.Object).with(s.taskScope(o, t, w)).with(scope{"value": value})); err != nil {
+			return s.outcome(ctx, o, verb, w, t, err)
+		}
+		delete(t.set, path)
+	}
+	var answer any
+	if len(t.set) > 0 || verb != "update" {
+		var err error
+		if answer, _, err = s.do(ctx, verb, req, s.scopeOf(o.Object).with(s.taskScope(o, t, w))); err != nil {
+			return s.outcome(ctx, o, verb, w, t, err)
+		}
+	}
+	key := t.w.Key
+	if t.before != nil {
+		key = t.before.key
+	}
+	if verb == "create" && w.Key != "" {
+		key = record.Key(digText(answer, w.Key))
+	}
+	var held any
+	if w.Record != "" && answer != nil {
+		held = dig(answer, w.Record)
+	}
+	return s.done(o, verb, t, key, held), nil
+}
+
+// done is the receipt of a success. held is the record as the answer has it, nil when it has none.
+func (s *system) done(o *object, verb string, t *task, key record.Key, held any) connector.Receipt {
+	r := connector.Receipt{Outcome: connector.Applied, Key: key}
+	if verb == "delete" {
+		return r
+	}
+	fields := t.asked
+	if held != nil {
+		if it, err := o.read(held); err == nil {
+			fields, r.Version, r.Key = it.fields, it.version, it.key
+		}
+	}
+	r.Stored = o.stored(t, fields)
+	return r
+}
+
+// outcome turns a refused request into a receipt, where that is what it is.
+func (s *system) outcome(ctx context.Context, o *object, verb string, w *Write, t *task, err error) (connector.Receipt, error) {
+	key := t.w.Key
+	if t.before != nil {
+		key = t.before.key
+	}
+	var p *problem
+	switch class := classOf(err); class {
+	case "gone":
+		if verb == "delete" {
+			return connector.Receipt{Outcome: connector.Already, Key: key}, nil
+		}
+		if verb == "update" {
+			return connector.Receipt{Outcome: connector.Gone, Key: key}, nil
+		}
+		fallthrough
+	case "refused", "drift":
+		return connector.Receipt{Outcome: connector.Refused, Key: key, Err: rejected(err)}, nil
+	case "conflict", "exists":
+		if verb != "create" {
+			if class == "exists" { // another record has the value
+				return connector.Receipt{Outcome: connector.Refused, Key: key, Err: rejected(err)}, nil
+			}
+			return connector.Receipt{Outcome: connector.Moved, Key: key}, nil
+		}
+		if w.Exists != "" {
+			if e, ok := err.(*problem); ok { //nolint:errorlint // do returns it as it is
+				p = e
+			}
+			if p != nil {
+				if m := regexp.MustCompile(w.Exists).FindStringSubmatch(p.message); len(m) > 1 {
+					key = record.Key(m[1])
+				}
+			}
+		}
+		if key == "" { // look for who has it
+			found, ferr := s.look(ctx, o, []*task{t})
+			if ferr != nil {
+				return connector.Receipt{}, ferr
+			}
+			if it, ok := found[t.index]; ok {
+				key = it.key
+			}
+		}
+		if key == "" {
+			return connector.Receipt{Outcome: connector.Refused, Err: rejected(err)}, nil
+		}
+		return connector.Receipt{Outcome: connector.Moved, Key: key}, nil
+	}
+	return connector.Receipt{}, err
+}
+
+// rejected is the error of a refused record.
+func rejected(err error) error {
+	e := connector.Classify(err)
+	if e.Code == "http.value_refused" {
+		return e
+	}
+	return &connector.Error{Class: connector.Reject, Code: "http.refused", Message: e.Message, Err: e.Err}
+}
+
+// sendBatch carries several tasks out in one request. A batch that is refused as a whole is split, so that one faulty record
+// does not fail the others.
+func (s *system) sendBatch(ctx context.Context, o *object, verb string, w *Write, tasks []*task, receipts []connector.Receipt) error {
+	b := w.Batch
+	items := make([]any, len(tasks))
+	keys := make([]record.Key, len(tasks))
+	for i, t := range tasks {
+		sc := s.taskScope(o, t, w)
+		items[i], keys[i] = sc, record.Key(plain(sc["key"]))
+	}
+	answer, _, err := s.do(ctx, verb, b.Request, s.scopeOf(o.Object).with(scope{"items": items, "keys": keys}))
+	if err == nil && b.Job != nil {
+		answer, err = s.await(ctx, b.Job, answer)
+	}
+	if err != nil {
+		switch classOf(err) {
+		case "refused", "conflict", "exists", "gone", "drift":
+			if len(tasks) == 1 {
+				return s.sendEach(ctx, o, verb, w, tasks, receipts)
+			}
+			half := len(tasks) / 2
+			for _, part := range [][]*task{tasks[:half], tasks[half:]} {
+				if len(part) == 1 {
+					err = s.sendEach(ctx, o, verb, w, part, receipts)
+				} else {
+					err = s.sendBatch(ctx, o, verb, w, part, receipts)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return err
+	}
+	if b.NoResults {
+		for _, t := range tasks {
+			receipts[t.index] = s.done(o, verb, t, t.w.Key, nil)
+		}
+		return nil
+	}
+	return s.results(ctx, o, verb, w, tasks, answer, receipts)
+}
+
+// results reads a batch's answer, record by record.
+func (s *system) results(ctx context.Context, o *object, verb string, w *Write, tasks []*task, answer any, receipts []connector.Receipt) error {
+	b := w.Batch
+	list, _ := records(answer, b.Results)
+	find := func(i int, v any) *task {
+		switch b.By {
+		case "index":
+			for j, t := range tasks {
+				if digText(v, b.Match) == fmt.Sprint(j) {
+					return t
+				}
+			}
+		case "key":
+			for _, t := range tasks {
+				if t.before != nil && digText(v, b.Match) == string(t.before.key) {
+					return t
+				}
+			}
+		case "trace":
+			for _, t := range tasks {
+				if digText(v, b.Match) == t.trace {
+					return t
+				}
+			}
+		default:
+			if i < len(tasks) {
+				return tasks[i]
+			}
+		}
+		return nil
+	}
+	answered := make(map[*task]bool, len(tasks))
+	var again []*task
+	for i, v := range list {
+		t := find(i, v)
+		if t == nil {
+			continue
+		}
+		answered[t] = true
+		if b.Ok == nil || b.Ok.holds(v) {
+			key := t.w.Key
+			if t.before != nil {
+				key = t.before.key
+			}
+			if verb == "create" && b.Key != "" {
+				key = record.Key(digText(v, b.Key))
+			}
+			var held any
+			if b.Record != "" {
+				held = dig(v, b.Record)
+			}
+			receipts[t.index] = s.done(o, verb, t, key, held)
+			continue
+		}
+		r, retry, err := s.failed(ctx, o, verb, w, t, digText(v, b.Code), digText(v, b.Message), v)
+		if err != nil {
+			return err
+		}
+		if retry {
+			again = append(again, t)
+			continue
+		}
+		receipts[t.index] = r
+	}
+	if b.Errors != "" {
+		failures, _ := records(answer, b.Errors)
+		for _, f := range failures {
+			for _, k := range digAll(f, b.ErrorKeys) {
+				for _, t := range tasks {
+					if t.before != nil && string(t.before.key) == k || t.trace == k {
+						answered[t] = true
+						again = append(again, t) // alone, its own answer says what it is
+					}
+				}
+			}
+		}
+	}
+	for _, t := range tasks {
+		if !answered[t] {
+			again = append(again, t)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	// What has no result may have been done all the same, so each is looked at again before it is sent alone.
+	var keys []record.Key
+	for _, t := range again {
+		if t.before != nil {
+			keys = append(keys, t.before.key)
+		}
+	}
+	present, err := s.items(ctx, o, nil, keys)
+	if err != nil {
+		return err
+	}
+	known, err := s.look(ctx, o, again)
+	if err != nil {
+		return err
+	}
+	var rest []*task
+	for _, t := range again {
+		var it *item
+		if t.before != nil {
+			if found, ok := present[t.before.key]; ok && !found.deleted {
+				it = &found
+			}
+		} else if found, ok := known[t.index]; ok {
+			it = &found
+		}
+		r, send := o.decide(t, it)
+		if !send {
+			receipts[t.index] = r
+			continue
+		}
+		rest = append(rest, t)
+	}
+	return s.sendEach(ctx, o, verb, w, rest, receipts)
+}
+
+func digAll(v any, path string) []string {
+	var out []string
+	switch x := dig(v, path).(type) {
+	case []any:
+		for _, e := range x {
+			out = append(out, record.Text(e))
+		}
+	case nil:
+	default:
+		out = append(out, record.Text(x))
+	}
+	return out
+}
+
+// failed classifies the failed result of one record in a batch.
+func (s *system) failed(ctx context.Context, o *object, verb string, w *Write, t *task, said, message string, v any) (r connector.Receipt, retry bool, err error) {
+	class := "refused"
+	remedy := ""
+	for _, rule := range s.m.Errors.Rules {
+		if len(rule.Code) > 0 && slices.Contains(rule.Code, said) && (rule.Match == "" || regexp.MustCompile(rule.Match).MatchString(message)) {
+			class, remedy = rule.Class, rule.Remedy
+			break
+		}
+	}
+	switch class {
+	case "retry", "slow_down":
+		return r, true, nil
+	}
+	r, err = s.outcome(ctx, o, verb, w, t, s.problem(class, 0, said, message, remedy, 200, v))
+	return r, false, err
+}
+
+// await asks for a job until it is done.
+func (s *system) await(ctx context.Context, j *Job, answer any) (any, error) {
+	id := digText(answer, j.ID)
+	if id == "" {
+		return answer, &connector.Error{Class: connector.Drift, Code: "http.answer_unexpected", Message: fmt.Sprintf("%s answered without a job where one was expected.", s.m.Title)}
+	}
+	every := duration(j.Every, time.Second)
+	for n := 0; ; n++ {
+		body, _, err := s.do(ctx, "job", j.Poll, s.scope.with(scope{"job": id}))
+		if err != nil {
+			// The job goes on whether we can ask or not: what it did is found out by reading.
+			return nil, &connector.Error{Class: connector.Retry, Code: "http.server_error", Message: fmt.Sprintf("%s could not be asked what became of a batch; the records are looked at.", s.m.Title), Err: err}
+		}
+		state := digText(body, j.State)
+		if slices.Contains(j.Done, state) {
+			return body, nil
+		}
+		if slices.Contains(j.Failed, state) {
+			return nil, s.problem("refused", 0, state, "the job failed", "", 200, body)
+		}
+		if n >= 120 {
+			return nil, &connector.Error{Class: connector.Retry, Code: "http.job_slow", Message: fmt.Sprintf("%s has not finished a batch in time; the records are looked at.", s.m.Title)}
+		}
+		if err := s.client.Sleep(ctx, min(every<<min(n, 3), 5*time.Second)); err != nil {
+			return nil, err
+		}
+	}
+}

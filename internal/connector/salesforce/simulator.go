@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package salesforce
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/syncline-dev/syncline/internal/connector/sandbox"
+)
+
+// Simulator is a Salesforce org as far as this connector needs it, with its quirks: no SELECT *, SOQL over describe, pages by
+// nextRecordsUrl, deleted rows only through queryAll, failures inside answers of status 200, errors as a list, offsets without
+// a colon, 403 and not 429 when the day's calls are used up, no webhooks over plain HTTP.
+type Simulator struct {
+	// Page is how many rows an answer has at most; 2,000 when zero.
+	Page int
+	// Day is how many calls a day has; 15,000 when zero.
+	Day int
+	// TokenLife is how long an access token lives; 2 h when zero.
+	TokenLife time.Duration
+}
+
+var _ sandbox.Vendor = (*Simulator)(nil)
+
+// Type is the connector's.
+func (*Simulator) Type() string { return "salesforce" }
+
+// Tables are what the playground shows.
+func (*Simulator) Tables() []sandbox.TableInfo {
+	return []sandbox.TableInfo{{Name: "Contact", Title: "Contacts", Object: "Contact", Columns: []string{"Email", "FirstName", "LastName", "Phone", "Company__c"}}}
+}
+
+type field struct {
+	name, typ string
+	length    int
+	fixed     bool // cannot be updated
+	required  bool
+	scale     int
+}
+
+var contactFields = []field{
+	{name: "Id", typ: "id", length: 18, fixed: true, required: true}, {name: "IsDeleted", typ: "boolean", fixed: true, required: true},
+	{name: "FirstName", typ: "string", length: 40}, {name: "LastName", typ: "string", length: 80, required: true}, {name: "Name", typ: "string", length: 121, fixed: true, required: true},
+	{name: "Email", typ: "email", length: 80}, {name: "Phone", typ: "phone", length: 40}, {name: "MobilePhone", typ: "phone", length: 40}, {name: "Title", typ: "string", length: 128},
+	{name: "MailingStreet", typ: "textarea", length: 255}, {name: "MailingCity", typ: "string", length: 40}, {name: "MailingState", typ: "string", length: 80},
+	{name: "MailingPostalCode", typ: "string", length: 20}, {name: "MailingCountry", typ: "string", length: 80}, {name: "Birthdate", typ: "date"}, {name: "DoNotCall", typ: "boolean"},
+	{name: "Company__c", typ: "string", length: 120}, {name: "Score__c", typ: "double", scale: 2}, {name: "External__c", typ: "string", length: 64},
+	{name: "CreatedDate", typ: "datetime", fixed: true, required: true}, {name: "LastModifiedDate", typ: "datetime", fixed: true, required: true}, {name: "SystemModstamp", typ: "datetime", fixed: true, required: true},
+}
+
+func fieldNamed(name string) *field {
+	for i := range contactFields {
+		if strings.EqualFold(contactFields[i].name, name) {
+			return &contactFields[i]
+		}
+	}
+	return nil
+}
+
+// Seed makes a few people.
+func (v *Simulator) Seed(w *sandbox.World) {
+	for _, p := range [][5]string{{"jo.fischer@example.com", "Jo", "Fischer", "+4930123456", "Nordwind"}, {"lena.berg@example.com", "Lena", "Berg", "+4687654321", "Fjord AB"}, {"maria.garcia@example.com", "Maria", "Garcia", "+34911234567", "Sol SL"}} {
+		v.insert(w, map[string]any{"Email": p[0], "FirstName": p[1], "LastName": p[2], "Phone": p[3], "Company__c": p[4]})
+	}
+}
+
+// insert makes a record with an id of 18 characters, whose last three say which letters are large.
+func (v *Simulator) insert(w *sandbox.World, set map[string]any) *sandbox.Record {
+	t := w.Table("Contact")
+	t.Next++
+	return w.Insert("Contact", fmt.Sprintf("003%012dAAA", t.Next), set)
+}
+
+func (v *Simulator) fail(x *sandbox.Exchange, status int, code, message string, fields ...string) {
+	e := map[string]any{"message": message, "errorCode": code}
+	if len(fields) > 0 {
+		e["fields"] = fields
+	}
+	x.Say(status, []any{e})
+}
+
+// Serve answers.
+func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/services/oauth2/token" {
+		v.token(x)
+		return
+	}
+	if len(x.Steps) < 4 || x.Steps[0] != "services" || x.Steps[1] != "data" {
+		v.fail(x, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
+		return
+	}
+	if !x.Allowed(x.Bearer()) {
+		v.fail(x, http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid")
+		return
+	}
+	day := v.Day
+	if day == 0 {
+		day = 15_000
+	}
+	wait, left := x.W.Spend("day", day, 24*time.Hour)
+	x.Reply.Set("Sforce-Limit-Info", fmt.Sprintf("api-usage=%d/%d", day-left, day))
+	if wait > 0 {
+		v.fail(x, http.StatusForbidden, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+		return
+	}
+	switch steps := x.Steps[3:]; {
+	case steps[0] == "limits":
+		x.Say(http.StatusOK, map[string]any{"DailyApiRequests": map[string]any{"Max": day, "Remaining": left}})
+	case steps[0] == "query" || steps[0] == "queryAll":
+		v.query(x, steps)
+	case steps[0] == "composite" && len(steps) == 2 && steps[1] == "sobjects":
+		v.composite(x)
+	case steps[0] == "sobjects" && len(steps) >= 2 && steps[1] != "Contact":
+		v.fail(x, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
+	case steps[0] == "sobjects" && len(steps) == 3 && steps[2] == "describe":
+		v.describe(x)
+	case steps[0] == "sobjects" && len(steps) == 2 && x.Method == http.MethodPost:
+		r, code, message := v.create(x, sandbox.Map(x.Body))
+		if code != "" {
+			v.fail(x, http.StatusBadRequest, code, message)
+			return
+		}
+		x.Say(http.StatusCreated, map[string]any{"id": r.ID, "success": true, "errors": []any{}})
+	case steps[0] == "sobjects" && len(steps) == 3:
+		v.one(x, steps[2])
+	case steps[0] == "sobjects" && len(steps) == 4 && x.Method == http.MethodPatch:
+		v.upsert(x, steps[2], steps[3])
+	default:
+		v.fail(x, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
+	}
+}
+
+func (v *Simulator) token(x *sandbox.Exchange) {
+	fail := func(code, says string) {
+		x.Say(http.StatusBadRequest, map[string]any{"error": code, "error_description": says})
+	}
+	switch x.Form.Get("grant_type") {
+	case "refresh_token":
+		if r := x.Form.Get("refresh_token"); !x.W.Grants[r] && !strings.HasPrefix(r, "sandbox_") {
+			fail("invalid_grant", "expired access/refresh token")
+			return
+		}
+	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+		if strings.Count(x.Form.Get("assertion"), ".") != 2 {
+			fail("invalid_grant", "invalid assertion")
+			return
+		}
+	case "authorization_code":
+	default:
+		fail("unsupported_grant_type", "grant type not supported")
+		return
+	}
+	life := v.TokenLife
+	if life == 0 {
+		life = 2 * time.Hour
+	}
+	// There is no expires_in: the end shows when a call is refused.
+	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "instance_url": x.Base, "token_type": "Bearer", "issued_at": strconv.FormatInt(x.W.Now().UnixMilli(), 10)})
+}
+
+func (v *Simulator) describe(x *sandbox.Exchange) {
+	out := []any{}
+	for _, f := range contactFields {
+		out = append(out, map[string]any{"name": f.name, "label": f.name, "type": f.typ, "length": f.length, "updateable": !f.fixed, "createable": !f.fixed, "nillable": !f.required, "scale": f.scale, "custom": strings.HasSuffix(f.name, "__c")})
+	}
+	x.Say(http.StatusOK, map[string]any{"name": "Contact", "fields": out, "queryable": true})
+}
+
+func when(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000+0000") }
+
+// held is a record's value as SOQL compares it.
+func held(r *sandbox.Record, name string) any {
+	f := fieldNamed(name)
+	if f == nil {
+		return nil
+	}
+	switch f.name {
+	case "Id":
+		return r.ID
+	case "IsDeleted":
+		return !r.Live()
+	case "CreatedDate":
+		return r.Created
+	case "LastModifiedDate", "SystemModstamp":
+		return r.Modified
+	case "Name":
+		return strings.TrimSpace(sandbox.Text(r.Fields["FirstName"]) + " " + sandbox.Text(r.Fields["LastName"]))
+	}
+	val := r.Fields[f.name]
+	if val == nil {
+		if f.typ == "boolean" {
+			return false
+		}
+		return nil
+	}
+	if f.typ == "double" {
+		n, _ := strconv.ParseFloat(sandbox.Text(val), 64)
+		return n
+	}
+	return val
+}
+
+func showRow(r *sandbox.Record, fields []string) map[string]any {
+	out := map[string]any{"attributes": map[string]any{"type": "Contact", "url": "/services/data/v62.0/sobjects/Contact/" + r.ID}}
+	for _, name := range fields {
+		f := fieldNamed(name)
+		switch val := held(r, name).(type) {
+		case time.Time:
+			out[f.name] = when(val)
+		default:
+			out[f.name] = val
+		}
+	}
+	return out
+}
+
+func (v *Simulator) query(x *sandbox.Exchange, steps []string) {
+	page := v.Page
+	if page == 0 {
+		page = 2000
+	}
+	text, from, all := x.Query.Get("q"), 0, steps[0] == "queryAll"
+	locator := ""
+	if len(steps) == 2 { // the rest of an earlier one
+		locator, _, _ = strings.Cut(steps[1], "-")
+		_, n, _ := strings.Cut(steps[1], "-")
+		from, _ = strconv.Atoi(n)
+		if text = x.W.Kept["query "+locator]; text == "" {
+			v.fail(x, http.StatusBadRequest, "INVALID_QUERY_LOCATOR", "invalid query locator")
+			return
+		}
+	}
+	if len(x.Query.Encode()) > 16_384 {
+		v.fail(x, http.StatusRequestURITooLong, "URI_TOO_LONG", "URI Too Long")
+		return
+	}
+	q, err := parseSOQL(text)
+	if err != nil {
+		v.fail(x, http.StatusBadRequest, "MALFORMED_QUERY", err.Error())
+		return
+	}
+	if !strings.EqualFold(q.from, "Contact") {
+		v.fail(x, http.StatusBadRequest, "INVALID_TYPE", "sObject type '"+q.from+"' is not supported.")
+		return
+	}
+	for _, f := range q.fields {
+		if fieldNamed(f) == nil {
+			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+f+"' on entity 'Contact'.")
+			return
+		}
+	}
+	var found []*sandbox.Record
+	for _, r := range x.W.Sorted("Contact") {
+		if (r.Live() || all && !r.Purged) && (q.where == nil || q.where(func(name string) any { return held(r, name) })) {
+			found = append(found, r)
+		}
+	}
+	sort.SliceStable(found, func(i, j int) bool {
+		for _, s := range q.order {
+			if c := compareSOQL(held(found[i], s.field), held(found[j], s.field)); c != 0 {
+				return (c < 0) != s.desc
+			}
+		}
+		return false
+	})
+	if q.limit > 0 && len(found) > q.limit {
+		found = found[:q.limit]
+	}
+	if q.counted {
+		x.Say(http.StatusOK, map[string]any{"totalSize": len(found), "done": true, "records": []any{}})
+		return
+	}
+	rows := []any{}
+	for i := from; i < len(found) && i < from+page; i++ {
+		rows = append(rows, showRow(found[i], q.fields))
+	}
+	out := map[string]any{"totalSize": len(found), "done": from+page >= len(found), "records": rows}
+	if from+page < len(found) {
+		if locator == "" {
+			locator = fmt.Sprintf("01g%012d", len(x.W.Kept)+1)
+			x.W.Kept["query "+locator] = text
+		}
+		out["nextRecordsUrl"] = fmt.Sprintf("/services/data/v62.0/%s/%s-%d", steps[0], locator, from+page)
+	}
+	x.Say(http.StatusOK, out)
+}
+
+// accept checks values and says which code and message refuse them.
+func (v *Simulator) accept(set map[string]any, creating bool) (out map[string]any, code, message string) {
+	out = map[string]any{}
+	for name, val := range set {
+		if name == "attributes" || strings.EqualFold(name, "Id") {
+			continue
+		}
+		f := fieldNamed(name)
+		text := sandbox.Text(val)
+		switch {
+		case f == nil:
+			return nil, "INVALID_FIELD", "No such column '" + name + "' on sobject of type Contact"
+		case f.fixed:
+			return nil, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: " + name + "."
+		case val == nil && f.required:
+			return nil, "REQUIRED_FIELD_MISSING", "Required fields are missing: [" + name + "]"
+		case val != nil && f.length > 0 && utf8.RuneCountInString(text) > f.length:
+			return nil, "STRING_TOO_LONG", fmt.Sprintf("%s: data value too large: %s (max length=%d)", name, text, f.length)
+		case val != nil && f.typ == "email" && !strings.Contains(text, "@"):
+			return nil, "INVALID_EMAIL_ADDRESS", "Email: invalid email address: " + text
+		}
+		switch f.typ {
+		case "boolean":
+			if _, ok := val.(bool); !ok && val != nil {
+				return nil, "JSON_PARSER_ERROR", "Cannot deserialize instance of boolean from " + text
+			}
+		case "double":
+			if _, ok := val.(json.Number); !ok && val != nil {
+				return nil, "JSON_PARSER_ERROR", "Cannot deserialize instance of double from " + text
+			}
+		case "email":
+			if s, ok := val.(string); ok {
+				val = strings.ToLower(s)
+			}
+		}
+		if val == "" {
+			val = nil // an empty text is null there
+		}
+		out[f.name] = val
+	}
+	if creating && out["LastName"] == nil {
+		return nil, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]"
+	}
+	return out, "", ""
+}
+
+func (v *Simulator) create(x *sandbox.Exchange, set map[string]any) (*sandbox.Record, string, string) {
+	out, code, message := v.accept(set, true)
+	if code != "" {
+		return nil, code, message
+	}
+	r := v.insert(x.W, out)
+	x.Tell("Contact", "created", r.ID)
+	return r, "", ""
+}
+
+func (v *Simulator) update(x *sandbox.Exchange, id string, set map[string]any) (string, string) {
+	r := x.W.Table("Contact").Records[id]
+	if r == nil {
+		return "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"
+	}
+	if !r.Live() {
+		return "ENTITY_IS_DELETED", "entity is deleted"
+	}
+	out, code, message := v.accept(set, false)
+	if code != "" {
+		return code, message
+	}
+	x.W.Update("Contact", id, out)
+	names := make([]string, 0, len(out))
+	for k := range out {
+		names = append(names, k)
+	}
+	x.Tell("Contact", "updated", id, names...)
+	return "", ""
+}
+
+func (v *Simulator) one(x *sandbox.Exchange, id string) {
+	r := x.W.Get("Contact", id)
+	if r == nil {
+		if deleted := x.W.Table("Contact").Records[id]; deleted != nil && x.Method != http.MethodGet {
+			v.fail(x, http.StatusNotFound, "ENTITY_IS_DELETED", "entity is deleted")
+			return
+		}
+		v.fail(x, http.StatusNotFound, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+id)
+		return
+	}
+	switch x.Method {
+	case http.MethodGet:
+		names := strings.Split(x.Query.Get("fields"), ",")
+		if x.Query.Get("fields") == "" {
+			names = nil
+			for _, f := range contactFields {
+				names = append(names, f.name)
+			}
+		}
+		if i := slices.IndexFunc(names, func(n string) bool { return fieldNamed(n) == nil }); i >= 0 {
+			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+names[i]+"' on entity 'Contact'.")
+			return
+		}
+		x.Say(http.StatusOK, showRow(r, names))
+	case http.MethodPatch:
+		if since, err := http.ParseTime(x.Header.Get("If-Unmodified-Since")); err == nil && r.Modified.Truncate(time.Second).After(since) {
+			v.fail(x, http.StatusPreconditionFailed, "PRECONDITION_FAILED", "The record was modified")
+			return
+		}
+		if code, message := v.update(x, id, sandbox.Map(x.Body)); code != "" {
+			v.fail(x, http.StatusBadRequest, code, message)
+			return
+		}
+		x.Say(http.StatusNoContent, nil)
+	case http.MethodDelete:
+		x.W.Delete("Contact", id)
+		x.Tell("Contact", "deleted", id)
+		x.Say(http.StatusNoContent, nil)
+	}
+}
+
+func (v *Simulator) upsert(x *sandbox.Exchange, by, value string) {
+	f := fieldNamed(by)
+	if f == nil {
+		v.fail(x, http.StatusNotFound, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+by)
+		return
+	}
+	var found []*sandbox.Record
+	for _, r := range x.W.Sorted("Contact") {
+		if r.Live() && sandbox.Same(r.Fields[f.name], value) {
+			found = append(found, r)
+		}
+	}
+	switch len(found) {
+	case 0:
+		set := map[string]any{f.name: value}
+		for k, val := range sandbox.Map(x.Body) {
+			set[k] = val
+		}
+		r, code, message := v.create(x, set)
+		if code != "" {
+			v.fail(x, http.StatusBadRequest, code, message)
+			return
+		}
+		x.Say(http.StatusCreated, map[string]any{"id": r.ID, "success": true, "errors": []any{}, "created": true})
+	case 1:
+		if code, message := v.update(x, found[0].ID, sandbox.Map(x.Body)); code != "" {
+			v.fail(x, http.StatusBadRequest, code, message)
+			return
+		}
+		x.Say(http.StatusOK, map[string]any{"id": found[0].ID, "success": true, "errors": []any{}, "created": false})
+	default:
+		candidates := []any{}
+		for _, r := range found {
+			candidates = append(candidates, "/services/data/v62.0/sobjects/Contact/"+r.ID)
+		}
+		x.Say(http.StatusMultipleChoices, candidates)
+	}
+}
+
+// composite writes up to 200 records. What fails, fails inside an answer of status 200.
+func (v *Simulator) composite(x *sandbox.Exchange) {
+	result := func(id, code, message string) any {
+		if code == "" {
+			return map[string]any{"id": id, "success": true, "errors": []any{}}
+		}
+		return map[string]any{"success": false, "errors": []any{map[string]any{"statusCode": code, "message": message, "fields": []any{}}}}
+	}
+	out := []any{}
+	if x.Method == http.MethodDelete {
+		for _, id := range strings.Split(x.Query.Get("ids"), ",") {
+			if !x.W.Delete("Contact", id) {
+				out = append(out, result(id, "ENTITY_IS_DELETED", "entity is deleted"))
+				continue
+			}
+			x.Tell("Contact", "deleted", id)
+			out = append(out, result(id, "", ""))
+		}
+		x.Say(http.StatusOK, out)
+		return
+	}
+	records := sandbox.List(sandbox.At(x.Body, "records"))
+	if len(records) > 200 {
+		v.fail(x, http.StatusBadRequest, "LIMIT_EXCEEDED", "record limit reached. cannot submit more than 200 records in this call")
+		return
+	}
+	for _, rec := range records {
+		set := sandbox.Map(rec)
+		if sandbox.Text(sandbox.At(rec, "attributes", "type")) != "Contact" {
+			out = append(out, result("", "INVALID_TYPE", "sObject type is not supported"))
+			continue
+		}
+		if x.Method == http.MethodPost {
+			r, code, message := v.create(x, set)
+			id := ""
+			if r != nil {
+				id = r.ID
+			}
+			out = append(out, result(id, code, message))
+			continue
+		}
+		id := sandbox.Text(set["id"])
+		if id == "" {
+			id = sandbox.Text(set["Id"])
+		}
+		code, message := v.update(x, id, set)
+		out = append(out, result(id, code, message))
+	}
+	x.Say(http.StatusOK, out)
+}
+
+// Message is nil: there are no webhooks over plain HTTP.
+func (*Simulator) Message(*sandbox.World, sandbox.Hook, sandbox.Event) *http.Request { return nil }
+
+var _ sandbox.Maker = (*Simulator)(nil)
+
+// Make is a person's new record, with an id of this vendor's kind.
+func (v *Simulator) Make(w *sandbox.World, _ string, set map[string]any) string {
+	return v.insert(w, set).ID
+}

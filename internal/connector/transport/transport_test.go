@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
+)
+
+// clock stands still unless somebody waits.
+type clock struct {
+	mu     sync.Mutex
+	t      time.Time
+	waited time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) wait(ctx context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t, c.waited = c.t.Add(d), c.waited+d
+	return ctx.Err()
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(status int, body string, headers ...string) trip {
+	return func(r *http.Request) (*http.Response, error) {
+		h := http.Header{}
+		for i := 0; i < len(headers); i += 2 {
+			h.Set(headers[i], headers[i+1])
+		}
+		return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	}
+}
+
+func newPool() (*transport.Pool, *clock) {
+	c := &clock{t: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	return &transport.Pool{Now: c.now, Wait: c.wait}, c
+}
+
+func get(t *testing.T, c *transport.Client, op string) (*transport.Answer, error) {
+	t.Helper()
+	return c.Do(t.Context(), transport.Call{Operation: op, Method: http.MethodGet, URL: "https://vendor.example/x", Header: http.Header{}})
+}
+
+// Two connections of one account share its budget; another account has its own.
+func TestBudgetsAreShared(t *testing.T) {
+	pool, clock := newPool()
+	limits := []transport.Limit{{Calls: 10, Per: 10 * time.Second}, {Operations: []string{"search"}, Calls: 1, Per: time.Second}}
+	a := pool.Client(transport.Options{Account: "acme", Through: answer(200, "{}"), Limits: limits})
+	b := pool.Client(transport.Options{Account: "acme", Through: answer(200, "{}"), Limits: limits})
+	for range 5 {
+		for _, c := range []*transport.Client{a, b} {
+			if _, err := get(t, c, "list"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if clock.waited != 0 {
+		t.Errorf("ten calls waited %s", clock.waited)
+	}
+	if _, err := get(t, b, "list"); err != nil || clock.waited < 900*time.Millisecond || clock.waited > 1100*time.Millisecond {
+		t.Errorf("the eleventh waited %s, %v; want a second", clock.waited, err)
+	}
+	other := pool.Client(transport.Options{Account: "other", Through: answer(200, "{}"), Limits: limits})
+	before := clock.waited
+	if _, err := get(t, other, "search"); err != nil || clock.waited != before {
+		t.Errorf("another account waited %s, %v", clock.waited-before, err)
+	}
+	if _, err := get(t, other, "search"); err != nil || clock.waited-before < 900*time.Millisecond {
+		t.Errorf("its second search waited %s, %v", clock.waited-before, err)
+	}
+}
+
+// What would wait longer than it has patience is told instead, and takes nothing of the budget.
+func TestPatience(t *testing.T) {
+	pool, clock := newPool()
+	c := pool.Client(transport.Options{Account: "a", Through: answer(200, "{}"), Limits: []transport.Limit{{Calls: 1, Per: time.Minute}}, Patience: 5 * time.Second})
+	if _, err := get(t, c, "list"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := get(t, c, "list")
+		if e := connector.Classify(err); e.Class != connector.SlowDown || e.After < 59*time.Second || e.After > time.Minute {
+			t.Fatalf("got %v after %s", err, e.After)
+		}
+	}
+	_ = clock.wait(t.Context(), 56*time.Second)
+	if _, err := get(t, c, "list"); err != nil {
+		t.Errorf("after the time: %v", err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	pool, clock := newPool()
+	c := pool.Client(transport.Options{Account: "a", Through: answer(429, "{}", "Retry-After", "3")})
+	a, err := get(t, c, "list")
+	if err != nil || a.After != 3*time.Second {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if _, err := get(t, c, "write"); err != nil || clock.waited != 0 {
+		t.Errorf("another operation waited %s", clock.waited)
+	}
+	if _, err := get(t, c, "list"); err != nil || clock.waited != 3*time.Second {
+		t.Errorf("the same operation waited %s", clock.waited)
+	}
+	for value, want := range map[string]time.Duration{"": 0, "1.5": 1500 * time.Millisecond, "-4": 0, "Mon, 23 Nov 2026 09:01:00 GMT": time.Minute, "Mon, 23 Nov 2026 08:00:00 GMT": 0, "soon": 0} {
+		if got := transport.RetryAfter(value, time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)); got != want {
+			t.Errorf("%q is %s, want %s", value, got, want)
+		}
+	}
+}
+
+// The brake spaces calls out while little is left, and lets go when there is enough again.
+func TestBrake(t *testing.T) {
+	pool, clock := newPool()
+	left := "api-usage=950/1000"
+	c := pool.Client(transport.Options{Account: "a", Through: trip(func(r *http.Request) (*http.Response, error) { return answer(200, "{}", "Limit-Info", left)(r) }),
+		Quotas: []transport.QuotaHeader{{Header: "Limit-Info", Pattern: regexp.MustCompile(`api-usage=(?P<used>\d+)/(?P<of>\d+)`)}}})
+	for range 3 {
+		if _, err := get(t, c, "list"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if clock.waited != 2*time.Second {
+		t.Errorf("three calls with 5%% left waited %s, want a second between them", clock.waited)
+	}
+	if q, ok := pool.Quota("a"); !ok || q.Remaining != 50 || q.Of != 1000 {
+		t.Errorf("the quota is %+v", q)
+	}
+	left = "api-usage=10/1000"
+	if _, err := get(t, c, "list"); err != nil {
+		t.Fatal(err)
+	}
+	before := clock.waited
+	if _, err := get(t, c, "list"); err != nil || clock.waited != before {
+		t.Errorf("with plenty left it waited %s", clock.waited-before)
+	}
+}
+
+// The breaker opens after five failures, lets one through after a pause, and closes when that succeeds.
+func TestBreaker(t *testing.T) {
+	pool, clock := newPool()
+	calls, broken := 0, true
+	c := pool.Client(transport.Options{Account: "a", Through: trip(func(r *http.Request) (*http.Response, error) {
+		calls++
+		if broken {
+			return nil, errors.New("connection refused")
+		}
+		return answer(200, "{}")(r)
+	})})
+	for range 5 {
+		if _, err := get(t, c, "list"); connector.Classify(err).Code != "http.unreachable" {
+			t.Fatalf("got %v", err)
+		}
+	}
+	for range 10 {
+		if _, err := get(t, c, "list"); connector.Classify(err).Code != "http.paused" {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if calls != 5 {
+		t.Errorf("%d calls were made, want 5", calls)
+	}
+	_ = clock.wait(t.Context(), 2*time.Second)
+	if _, err := get(t, c, "list"); connector.Classify(err).Code != "http.unreachable" || calls != 6 {
+		t.Errorf("the one let through: %v, %d calls", err, calls)
+	}
+	if _, err := get(t, c, "list"); connector.Classify(err).Code != "http.paused" {
+		t.Errorf("behind it: %v", err)
+	}
+	broken = false
+	_ = clock.wait(t.Context(), time.Minute)
+	for range 3 {
+		if _, err := get(t, c, "list"); err != nil {
+			t.Errorf("mended: %v", err)
+		}
+	}
+}
+
+// Nothing secret is recorded, wherever it stands; what is said about tokens is not recorded at all.
+func TestRecording(t *testing.T) {
+	const secret = "s3cr3t+canary/="
+	pool, _ := newPool()
+	c := pool.Client(transport.Options{Account: "a", Secrets: []string{secret}, Through: answer(200, `{"echo":"`+secret+`","access_token":"fresh-token-9"}`)})
+	for _, op := range []string{"list", transport.Token} {
+		if _, err := c.Do(t.Context(), transport.Call{Operation: op, Method: http.MethodPost, URL: "https://vendor.example/x?key=s3cr3t%2Bcanary%2F%3D", Header: http.Header{"Authorization": {"Bearer " + secret}},
+			Body: []byte(strings.Repeat("x", 4090) + secret)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Hide("fresh-token-9")
+	recent := pool.Recent("a")
+	if len(recent) != 2 || recent[0].Status != 200 || recent[0].Sent == "" || recent[1].Sent != "" || recent[1].Received != "" {
+		t.Fatalf("recorded %+v", recent)
+	}
+	for _, e := range recent {
+		for _, text := range []string{e.URL, e.Sent, e.Received, e.Error} {
+			if strings.Contains(text, "s3cr3t") || strings.Contains(text, "canary") {
+				t.Errorf("the recording shows the secret: %.200s", text)
+			}
+		}
+	}
+	for range 100 {
+		_, _ = get(t, c, "list")
+	}
+	if n := len(pool.Recent("a")); n != 40 {
+		t.Errorf("%d exchanges are kept", n)
+	}
+}
+
+// A redirect is not followed, and the guard's word is passed on as it is.
+func TestGuards(t *testing.T) {
+	t.Parallel()
+	hits := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits++ }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }))
+	defer server.Close()
+	pool := transport.NewPool()
+	c := pool.Client(transport.Options{Account: "a", Dial: (&net.Dialer{}).DialContext})
+	a, err := c.Do(t.Context(), transport.Call{Method: http.MethodGet, URL: server.URL, Header: http.Header{"Authorization": {"Bearer x"}}})
+	if err != nil || a.Status != http.StatusFound || hits != 0 {
+		t.Errorf("%+v, %v, %d hits elsewhere", a, err, hits)
+	}
+	c.Close()
+	refused := &connector.Error{Class: connector.Reconnect, Code: "connection.address_refused", Message: "no"}
+	c = pool.Client(transport.Options{Account: "b", Dial: func(context.Context, string, string) (net.Conn, error) { return nil, refused }})
+	if _, err := c.Do(t.Context(), transport.Call{Method: http.MethodGet, URL: server.URL, Header: http.Header{}}); connector.Classify(err).Code != "connection.address_refused" {
+		t.Errorf("got %v", err)
+	}
+}
