@@ -381,3 +381,22 @@ syncConfig: {matchFields: [sku, site], frequency: daily}
 		t.Errorf("spellings differ: %v", d)
 	}
 }
+
+// What the engine applies is not said to be without effect, and no strategy is refused.
+func TestInForce(t *testing.T) {
+	doc := mustParse(t, `service: d
+direction: conditional
+systems: [{id: a, type: x}, {id: b, type: x}]
+syncConfig:
+  conflictResolution: {strategy: custom, expression: last, fields: {n: average}}
+  cleansing: {trimWhitespace: true}
+  validation: {email: {format: email}}
+businessRules: [{name: r, target: b, condition: n > 1}]
+`)
+	if f := doc.NotInForce(); len(f.Errors)+len(f.Notices) > 0 {
+		t.Errorf("not in force are %+v", f)
+	}
+	if f := mustParse(t, "service: d\nsystems: [{id: a, type: x}, {id: b, type: x}]\nsyncConfig: {validation: {checkDuplicates: true}}\n").NotInForce(); len(f.Notices) != 1 {
+		t.Errorf("checkDuplicates is not applied, and nothing says so: %+v", f)
+	}
+}
