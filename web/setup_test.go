@@ -19,9 +19,9 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
-	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
