@@ -663,6 +663,27 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ReversalOp.
+const (
+	ReversalOpCreate ReversalOp = "create"
+	ReversalOpDelete ReversalOp = "delete"
+	ReversalOpUpdate ReversalOp = "update"
+)
+
+// Valid indicates whether the value is a known member of the ReversalOp enum.
+func (e ReversalOp) Valid() bool {
+	switch e {
+	case ReversalOpCreate:
+		return true
+	case ReversalOpDelete:
+		return true
+	case ReversalOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -2316,6 +2337,15 @@ type RecordList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// RecordPatch defines model for RecordPatch.
+type RecordPatch struct {
+	// Expect Fields and the values that they must have now.
+	Expect json.RawMessage `json:"expect,omitempty"`
+
+	// Fields Fields of the record and their new values, in the record's own names.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
@@ -2337,6 +2367,23 @@ type Rejection struct {
 type Release struct {
 	Note *string `json:"note,omitempty"`
 }
+
+// Reversal defines model for Reversal.
+type Reversal struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Op update: values are set back; delete: it goes; create: it lives again.
+	Op     ReversalOp `json:"op"`
+	Record string     `json:"record"`
+	Title  string     `json:"title"`
+}
+
+// ReversalOp update: values are set back; delete: it goes; create: it lives again.
+type ReversalOp string
 
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
@@ -2708,6 +2755,56 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// Undo defines model for Undo.
+type Undo struct {
+	Applied bool   `json:"applied"`
+	Hash    string `json:"hash"`
+
+	// Keeps The first 100.
+	Keeps []UndoKept `json:"keeps"`
+
+	// Kept Fields and records that are kept.
+	Kept int `json:"kept"`
+
+	// Records Records that are set back.
+	Records int `json:"records"`
+
+	// Reversals The first 100.
+	Reversals []Reversal `json:"reversals"`
+
+	// Selected Changes that were looked at.
+	Selected int `json:"selected"`
+}
+
+// UndoKept defines model for UndoKept.
+type UndoKept struct {
+	// Field Empty for the record itself.
+	Field  string `json:"field"`
+	Record string `json:"record"`
+	Title  string `json:"title"`
+	Why    string `json:"why"`
+}
+
+// UndoRequest defines model for UndoRequest.
+type UndoRequest struct {
+	// Actor What this person or key did.
+	Actor *string `json:"actor,omitempty"`
+
+	// DryRun Only look.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Hash Of the preview; refused when the records moved on.
+	Hash *string `json:"hash,omitempty"`
+
+	// Run What came in while this run was open.
+	Run   *string    `json:"run,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+
+	// System Only changes that came from this system.
+	System *string    `json:"system,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	Days     []DayUsage     `json:"days"`
@@ -2850,6 +2947,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InSystem defines model for InSystem.
+type InSystem = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3446,6 +3546,21 @@ type CreateRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ChangeRecordParams defines parameters for ChangeRecord.
+type ChangeRecordParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoChangesParams defines parameters for UndoChanges.
+type UndoChangesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ArchiveServiceParams defines parameters for ArchiveService.
 type ArchiveServiceParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
@@ -3547,6 +3662,12 @@ type SetSecretJSONRequestBody = SecretValue
 
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
+
+// ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
+type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
+
+// UndoChangesJSONRequestBody defines body for UndoChanges for application/json ContentType.
+type UndoChangesJSONRequestBody = UndoRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -3823,6 +3944,12 @@ type ServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams)
@@ -4378,6 +4505,18 @@ func (_ Unimplemented) CreateRun(w http.ResponseWriter, r *http.Request, service
 // GetServiceStatus How a service does
 // (GET /v1/services/{service}/status)
 func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeRecord Change fields of a record
+// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+func (_ Unimplemented) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoChanges Take changes back, or look at what that would do
+// (POST /v1/services/{service}/undo)
+func (_ Unimplemented) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8863,6 +9002,143 @@ func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ChangeRecord operation middleware
+func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "system" -------------
+	var system InSystem
+
+	err = runtime.BindStyledParameterWithOptions("simple", "system", chi.URLParam(r, "system"), &system, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "system", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeRecord(w, r, service, system, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoChanges operation middleware
+func (siw *ServerInterfaceWrapper) UndoChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoChangesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoChanges(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ArchiveService operation middleware
 func (siw *ServerInterfaceWrapper) ArchiveService(w http.ResponseWriter, r *http.Request) {
 
@@ -9570,6 +9846,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/status", wrapper.GetRecordStatus)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/services/{service}/systems/{system}/records/{record}", wrapper.ChangeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
@@ -13837,6 +14119,106 @@ func (response GetServiceStatusdefaultApplicationProblemPlusJSONResponse) VisitG
 	return err
 }
 
+type ChangeRecordRequestObject struct {
+	Service InService `json:"service"`
+	System  InSystem  `json:"system"`
+	Record  InRecord  `json:"record"`
+	Params  ChangeRecordParams
+	Body    *ChangeRecordApplicationMergePatchPlusJSONRequestBody
+}
+
+type ChangeRecordResponseObject interface {
+	VisitChangeRecordResponse(w http.ResponseWriter) error
+}
+
+type ChangeRecord200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeRecord200JSONResponse struct {
+	Body    Record
+	Headers ChangeRecord200ResponseHeaders
+}
+
+func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeRecorddefaultApplicationProblemPlusJSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesRequestObject struct {
+	Service InService `json:"service"`
+	Params  UndoChangesParams
+	Body    *UndoChangesJSONRequestBody
+}
+
+type UndoChangesResponseObject interface {
+	VisitUndoChangesResponse(w http.ResponseWriter) error
+}
+
+type UndoChanges200JSONResponse Undo
+
+func (response UndoChanges200JSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoChangesdefaultApplicationProblemPlusJSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ArchiveServiceRequestObject struct {
 	Service InService `json:"service"`
 	Params  ArchiveServiceParams
@@ -14737,6 +15119,12 @@ type StrictServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(ctx context.Context, request ChangeRecordRequestObject) (ChangeRecordResponseObject, error)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(ctx context.Context, request UndoChangesRequestObject) (UndoChangesResponseObject, error)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(ctx context.Context, request ArchiveServiceRequestObject) (ArchiveServiceResponseObject, error)
@@ -17205,6 +17593,76 @@ func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// ChangeRecord operation middleware
+func (sh *strictHandler) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	var request ChangeRecordRequestObject
+
+	request.Service = service
+	request.System = system
+	request.Record = record
+	request.Params = params
+
+	var body ChangeRecordApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeRecord(ctx, request.(ChangeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeRecordResponseObject); ok {
+		if err := validResponse.VisitChangeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoChanges operation middleware
+func (sh *strictHandler) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
+	var request UndoChangesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body UndoChangesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoChanges(ctx, request.(UndoChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoChangesResponseObject); ok {
+		if err := validResponse.VisitUndoChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ArchiveService operation middleware
 func (sh *strictHandler) ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams) {
 	var request ArchiveServiceRequestObject
@@ -17621,466 +18079,483 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XLPJFm2LPWDE6v/2Ntxkok3ju1rO+PfHXdfCyIhCWkKUAiyZcXb7/17UAWAoARS",
-	"pFrth9mZs2fTligQD1WFevzUh14sF0spmMhVb/ShN2c0YRn8+dNrOtP/TZiKM77MuRS9Ue/1nJEbliku",
-	"RUSmMiNPpke/0TyeEyoS/Y9nUjD8pN+Lehn7s+AZS3qjPCtY1FPxnC2oHjZfL1lv1FN5xsWsd3sb9Z7K",
-	"mOJbNl/6Zs4yRvI5I4KtSD7nYka46jb+bdRb0owuWG7W97jIlMzCKxwL9j7HB8ZETuHVSzpjZMKmMmMR",
-	"WfF8Dp8qumBkylM9qp4Q10P8WbBs3Yt6gi70HGJ8kz+7BX3/lIlZPu+NjgeDQRTYjp9h0JeFeJXTnIXm",
-	"KRUjXBAq1maOihGlH4aZsPfLVCasN5rSVLHwzHDib+FHV5UJ8pwtYJu+yti0N+r9/x6UhPIAH1MP3ORu",
-	"3QJoltG1N/9XLLvhMQtvM0+IzIiei14AJQofrttHO1t86qphQ0P7+SRhi6XMmYjXv7L19oQuyDWDjVzL",
-	"IiPxXPKYAYXnc66IJjSm8oioQtO6IpRkVCRyQX7//cmPffKKiZzQGeUCaYPnEdCH+R2ZU0WEJIrFUiSE",
-	"TacszoFlZixXJSVRoVYscxuA7FjugLeGI72IJgbwd+TsLOotuLD/Hu7en+ewLTTdc58+3YbcYQOmILbC",
-	"pKqlIcnnNCcrqldJk0jT7vjbMax9Nac5u2EZ4TD3jPXJG57PZZETnsNqcCH6+9Pj7yNY6enwmKzmTOhH",
-	"uN6NnMRFlsHGiTVZyIzVL9yI3Y4y1qyx/nT3Wev5oVbSPHN9s9Sc0IXwJr2WBZnTG3ZOTgan/rRUztPU",
-	"TqxpPuUd1n5Sr3IauEzG345HRIp0jfOA7cIdEoysWY5bJ/XnK67YHpNiolj0Rm973/augkQtLpI/CpUv",
-	"mMjDp03d939ThCduCkuaz8sJlE91pThxseRBgatffs3WjW/Fn3Z942MppimPaxYcm2+bXmyf2efVgsVh",
-	"Nca83HwPr7f3X/007Gh7TqROw4nt139TRP9cT4QKQlNOlRbuPG+eEugzHWeUsYTnz2Reow3E8L0WHqzx",
-	"aMphus7gR0aTpyzPWc2mJIwmJIUHmmaQlMN0ncEvMk3C757LNGl6qf6+8+ueiBue03pq5O77pleXT+0z",
-	"AVmv/uGXO14Nv+/63qdc1Lw05aLxjfr7zq/7jS0mdUS1gO+aXolPdH7pSxbLrIaaMvgOXgp3N88VqG3G",
-	"XFBrlbNFzXTwt3tM54arWkrLzLd/U0QUerm1Lzej7FBt+UJfe8fD0+9Ovz95ePodqHf4YanccZGzGcvs",
-	"BIu6uRWN5J8V3en+FYszVnP/KPhObwRdsNKgePzyt3evn//607OaaeDP9phJgwFmTKk2V5F5tKtNzxc8",
-	"sA0XOVlIlRMlyYKKdZ3Bl8Kv/TckbEqLNNcafdSbymxBczznk+NeVNLFUJuAOwjiFfCA2p7ckwRuQOQR",
-	"FRHFljSjOUvIZE1iuVhQdU5omqJKRydKq7laP6ZpOm5reZvRwzb3pjHbaLnAsp/gT4ee6Wst8Vs8Maby",
-	"H2TCGbzgRxkXViOMpcjNn3S5TDk6YR78oZCV2Xu6WKZAP5YEQAnIaZzD9O02vv3gqyv6nl4cJRN9sgn+",
-	"qxf15OQPpn82elsOUaqtS6nyWcbUn2nvNtoYTc3l0htO/3NjvELlcsEyf8DFGsa6uvV3ucmh4fZF75q/",
-	"G2u6SCu7YTdjROxCLoXZitGlIOSIfODJiMTZIgL9akTK1UWeFgiPHCWTiJi1jMhbO+LVrTeSXrEdCtZV",
-	"HcXsT2UYuyN6nN4O39imjW+WRxKzI/rm+K9Xz59pQv+/F789jQg1PHx89pD8yn/o60fVA/O7I/u7/iIh",
-	"OPaEKXACjB/cDN2GW4+PpraxNoz0RYVfbrv3kJTVUgqFZOzr+e3JeEIV642GJ1EvlmlaUlgu4+t3Kbth",
-	"qabrhMU8YckPa70dCSVP5Q1LKQjAKWdai+v9WVCR83ztaHyavhs8fLQ6+eOv6XSYDQaD4eB0YP430+S6",
-	"ZIIlF1pkHQ+OHx4Nh0fHJ6+Hg9FgMBoM/wkLpjDh3mNZCCNy5lTgbYzXvf6j+TX45GueA6G++vX3oyF8",
-	"qmR6E3j9EF4/wNcrkK7D48jjdnWz44Xm0WdOZ2Mil9n6SK1FrL/mCUMBQcNLh3cnLGW5PmojNRVjommr",
-	"kNt6o96KZmwuC8VQPtzQtNDne3x7FfUU+k7d4vXvci3MZ/pcF1QUNNW/QY92b3Qc9VZcCK3LVcdtLUIc",
-	"TQbYyrc+NXkHvO2hoc1jD+AZGLZqSrUnfbrQZOX/1Tvunw16UQ+9IrHelUIlvVvHAL2RKNLUSXHRTAlW",
-	"Xx/1JnwHM6AaaId3hP+8yOmMEQnOEpLPeYaHhueYZHSa+wc2jHqrjOc5Ez+Ai6FCYYOz14NHJYVNcHXZ",
-	"jnkhFVd4/rb98ZcnU0cApZmr1T7rMVvdiSCqlm17gohBTzESo8/FDU150iz9Ep45mcn1vaKXo8daZnDy",
-	"w+Nb/KxZeOLT+t+Zyi8a5AIQXpL+2Xxq12ztybqUBsb05NyCKUVnzJwITMX6Lalnn+BdCpOVSYH6jlxq",
-	"Iloqlmk6XNJ1KmniLb+3KNBDd124Cd169O1JckP5BYhpuJMPKnWd6EsyfsOELzJVLjM2zSR48/IMtMKh",
-	"Lwbba0wl4dXQu+dU6eudsC6Q9kRqiLHpQBvodQ70NgRFGmhpniY7aIkLoDm4kPSZCxC0vQpFFJOUx/0N",
-	"paHxgh9ULng9IQKv4FIovHv1qXj33+EpIWVU4SVYc3nmMqep3a1SyLYmBzjcGkKYyzQBCvCcQh2uLueA",
-	"1qrEFajnmbzBGEZV6p/sL/X/ntGYkV/kcqkJOurFqVQbBzo4fj3wDlRvQpHveCZjtPrI4Ggw3HwERGbl",
-	"bh70BzV3c1G5znsP6x6cckFT/tfm9Ko7NE3pzBpwcB38USy0dZWz9/pXX+nRtXj86qGeEJmwVK7gdja3",
-	"vYmK66vs668e6qe/6fe09gXstlMRSLmw6uG2elK7snhOs1nphNA2NxXG1fnWH6A83JyDl82p7YbMM+QO",
-	"vbazctXDSDOoXLIMBlXa3vkKn3FLS7loJUkKuGz0tQMXdE/z5btyaH2PsIzLpCQP/ZFUPLc6jr1c9C+P",
-	"Kr/cXE1u1f61iL3pw6StytV78uwfRzDJoffuDz0mEp9KqhS6kCKfV2aocpo1kHTOF+yfUujJ/P76MVyC",
-	"NGePKfoszZksWWbFVFXcsDxPkWzxmsQP0GlhPjFiTQvdUnS1oR33prPWgs3KrBrZZjnhYArdM5n/JhM+",
-	"5SwJ5cN4YU79Ni+mufcbX2Rykuo7oVYqL/GJ/6jXI605bzb4ncppCjojyylPNVXKBZvIZE3iORUzlmCg",
-	"3/garN+DLBgVqzlPWZ+81NoDt5kEVCQkY0uGy8/MKOg+VDkVwCPgX8Ah1QPPU2W8YE/Qht6hT2riKlRv",
-	"dKpNYctTj82k3fx6ztX0ALwfLMtkVno1qtvQmtbsSQRoDU5+xUROVpkUsz45HQwqaRUxFVqLnTCI25+T",
-	"08GQCAlbzhVRfCZYQrjQX5ygvpumcsXgyVM/Po1+aci1uhRcYHZHzgQVuX72LCKnwxP9/87IguVzmURE",
-	"8b8gjrhgCafgqtJPPsIz1sxqU6kwg2sqswlPNMNgFJznjioUF1ojzy+FzUA4J6fHx+bSWRbAYrADERnj",
-	"po+JomtFViYh4fj7MjONK7LgSnEx0188IrlEt7PdNHVOzgYDQgn4lomcXgpZZPDpCVFSL0/PFzMitEK7",
-	"ZCLRFmoimTEaMEsF3GweA75kebY+upgGA45veD6H6WiiPhucRITqB8lcrnB2mBqjSC5Jnq2RA/rNfrzb",
-	"qGeiHB0UKwwSb6rNseam9CXukC+IYy1dYXkV3RHfCa4N1RsNnNIDfzvfjv4brgS8rNifhZbZA6ulD6Ke",
-	"Jkb4Q5+6u6KZVrvNF0bQH5/qb4plYt6iF7+taG0p4EAtdi1TLria+6uDez0r2t3rYLvqGzSTs4wpjCV4",
-	"y/NmCiagDZANu2n3+pptdhs6Db8QwgQF2okaTS01V1pWCNDWXxbiKVcdfawJzSnqYftS1x1PM/CDY+dN",
-	"aHu+zj+4fcDl6X6ko1VFHDOWsAQ0uTlVv/nGYpmvipvRhQDgdINBAEh5lVNNCgpowQsmdvAxhY/Rt0Aw",
-	"prNrt0SNfasX/7IQJREtpUzBgMdgIajPMgMlWYuVVGumaIvjn8aGqPpo7Ikel2ewpAWaz0bqNFHmHjqm",
-	"3d0ahrRq0oF0TDct+OVFbHx42mTITZiQwmcuzKrXfGT2bisIOVnX5/hOCTVpEFo9uGYQ8N0aAY83FEUu",
-	"w0Bv9XvMo5GeXxnsM66Z26hXzXjbWJIzMZtO4jcp2FoPxdG1R/OcZXpF/48mf7zrBWOwCUMPdNO4FzhB",
-	"S2gftscxquauXQAnLT7rhovs4txsgpvjsvGqG+NxadsjNz/54c4nz94vecbURSBTQDM0ZJ0KdoNO2Ya5",
-	"vbVjRvC73lXoBK/ZOniCKVX5z7KoyeLR35KpsTkyGucsU1adrVuW/s3vyu7pxpgSfrrgosjZHsuqYRYQ",
-	"XPK6xTmGBlWxXCI1tEr/f6Uf387992Tfh0qOxsPTXjATY4uwDXu7E3Ez82nO1w98Eqrsu78f5bzq+cJq",
-	"OlXeQG2m5a4YBgtsi7u03bFNpEwZFSD9vBu8+QXPyic3dw8mWhmrfGt40cuUs8S71oNCoTF5CG4itvI4",
-	"wFtVwqdTljERdyCrH91vQpsoZM67jGaM6Z8h7BQYDy76miWiLUyh6sgqBOF1Zo3Jbym/KTPgziGBXl/h",
-	"K1mkiTbVtXyjJMnWqHRvM0kESWjBscEG0b9D+5TnRDCWQAWQFOz5FLTwnSZA5EgShAGmzNRljjmZ7OaM",
-	"gl5vk1fC0+71TukJTQHCkTRnz0W6DrHNBvn7OWoujbAyRmmWlidfpdKSwnDTg2yjVLFgye8YQ/zQo0nC",
-	"saDihcc+RjXfPjJwB5u7UYocCuU2+E5q5fn9q7WI1e6EA33n61tUZDyeL2wpX6vfAIVZF/GulVTnuMzY",
-	"gheL1q9SORWJcf62+MHt5r5HvfdHM3mkPzyyMXo8hyf+Im5Lvb7b9mFUtusuOP9i29e4UHLbH+QZFYrG",
-	"7ogOu3cvzar1AXXYrtsQVxQJzy9syUF1m1AL21JW0M4ui1hcJvQ11nJhlBLiqhnVA1/tbTfAqyJPv7iq",
-	"W8JPIs8CCjJ1VR1bM6B20Y16Qbk9t1En08p6z+sIE63X2hPvjXraKu+/pKvfTN4DKiPz4GL4MvjxUotL",
-	"WahfzO+qYu0X9p4mLOYLmp4Ttljma1MSaC8opjc1qCV7bvnAaxX7c/ttw4gcR+SE9Pt9KC6URU5mdKkq",
-	"enSdwhn1VGGi+LtoRr8cjsoecWSpoBzEHY+/EtjFjT0zW15LdodQPUvy/TLUTz3fl2wps8DKJ5m8xgzA",
-	"erUH/DtrskxpzBoO/607fc/Y0RRpN7lKy9YBv9IKYMZoAi76qSxEQlZzmbKWdDZnNjPIX1ct4xlS72ox",
-	"IZGGaSsk9/We/6Jndhv1YDXbO/BMYsRjRZUNyUQkyeRyqf+gScKgWmAhb1gS0oc3ZohvKXc8Ks/WbFKI",
-	"OH5gMS0U63gfl64VL4l+ONjIoj+JdnC+GSY4ryK9vvBzT9pPzkSJq8ZLl9+HZWSTub2jCGLL9K41kUOk",
-	"ZHbhib6kK3UIZ2a/bVnCtjAC0chW27SHMVYiDAlqzlN0jTYTGkyxRLwALFHcQXtuy+uO8nmR6wG3+VTi",
-	"F9XD2lAJYANCxuOF+QYlh03COYf6K2LWPoKIp7EBw2YlhtW3w/9rvT/9Zr9XmWS17ay06Y8fGgZw+RTt",
-	"7DjrMt2y4sIH0ovK3bPvMust59eFCO053jbS2vYWu2W2WNzGUuy45fwdzYSo7bFMWPITBqy2HC3moHcf",
-	"VZ3E2rV1MIGyXGLjrqWK1aSZ5HO2Ru8nnWVMC34MC/q1Ex9COqtLyNwGkFiyTEEpIPqETSmcVRyxrIpk",
-	"RcqIGSaoOJpM4qB3wlbbkwU4fg1UAd7epjhyRExUmkzWRApGFE9Y5FIQJmv4BZTm97t5mONpGvQwl9mh",
-	"bTX/hkBB5qo/vTdnLH4XHserCNmqd8uV3qZ4XuvI9ktHOjuVbU1JEEmIpgVDx1UMKDBFbiV71QHlrVHd",
-	"hNdYSYINqVdYhdJSlba88oonQZmiLChPq0EsSE5Ze9LxGt9WLm2ZSr0ID13vpYfM367Ir/ktKaXC5Jbf",
-	"IhQWdj/tTnhrc3NzZ++FqEq54PFDhcKa3fR2Sw9gLZWVOl+CrVQhyJpI7RZqFiCfaC3e1MhEKNZobqpb",
-	"/6ZInMr4+pyUUpO7JLKcpekeoSmX7FNfmA5zsuIX8XKC+o+tAeseyTL57SE2w/qw4GXHc8hSV/1tK8u6",
-	"ovDnxitg5leuufHkrMiw3i6TuOpq00LOrSqeyIbSMGfxvqG+uBs8SL8h/tvlQtu+K6V41yEZwL8St5Xi",
-	"En1ozmiaz9cIUbdkcpmGl4BF9a9YnnMxC/gCtHjEanDzCHIPzRi5ZsucKEZTVE+cyNkO6W9eHS0q8rWm",
-	"orzqW6BKkyyLEzEsi2GYshKYLGjCNJfzXLF02qy5KG/dYTM0qNlto9C5TdF7j3vaJ199eHbx20+3BBz/",
-	"yszUfNkL8EnbK9Ws1F2qXjJOWzIsVFg1dcftpSWbIy8Ug0xVAHMya+FilvqQPt3o4EBRch+Qxx3oFmVX",
-	"rn5zY7tLuRQk1aB6ubM7L2WzA4e5lq3E+1IuZjPfFxacrNGls+DC/3S46eSxkq/qv9oJAtGGl70hH56d",
-	"nTxskg0L+r4yTQ9Zwq79tnE3tq67Qhg6Q6+fls9wc84ymsCHmMORlEkbTTdiyIoG9KoNJX8nG8YpVSos",
-	"jLEwFB6AcK0gXrwUkD7M0lxsM3Jh0atgIAcrCoMuZ/MliFGtV/RrQkGsDAVuz3hF1+a6YlzMjDGrIjJh",
-	"KkefeTcZNStoRkXO6hQmqqfNb1i21kojWWZyYWDsGgm0XXoR/iB4hRaLBc3WnTLo7Ci7HCmmENfSUplm",
-	"Z19qSaYibr2DibzK0XL/GkSHzA4nNjG6+CVITZOGue2x9kB8Kv/znNmDkEX82Nxc95Tg2Jy1eF9ZidcN",
-	"yIlWxyOv5nJlKnSkiFl/V3rjjkzFf6cifrxURDzhIIfgkFUIv82UhJgt830twO78wBYmD2FvXmgyBbm4",
-	"CbIAwA8eIs04M8HOxmw4iZV6ubxmASuzDacVWVrvSze+b6Jt/2q+QpHxo4zZzMeoTQI4nodZmL9R9QTp",
-	"kYxdJM64hgQ9mJk7JdI7NJm28SRMlQ/kBG67EDJRRzdy23084WHnvK2N3jy4v/MbJnwUYa5UwZJoK/Gk",
-	"yQNe68VXm0qyBbjBt0BuoopploSU4UA0rDwxZx53dCv7YDo7zydElGWAz2xpaXC6+gRneZavK0lkh63p",
-	"VngIpclD6/kStKYqzE84hLgd3IEyrpylqSKQUmHKqBcsWdcYGV7sbvvbEv+nJFsAApJFHjR7LEBQ0yZB",
-	"frbqVaCDtmWoJLHMMigFNbll+leEC6J/1SVK+Nr+2qRNu3JiKCCGeCBX5FrIlWhmbodftPe9l6R/Nql+",
-	"QWWtywvrQ8glnk3oq2XFeLeIR2jbBM/ZA0Nqd9Stwps1uef6hODoEp6A23HGcoIF0nUB0aBsLlJWhwqb",
-	"MsQBFfFjKaZ81jep5FyWyfaTjNFrVaK44pHscrseNK7Zxm1aCo4yFlkfInGJcdv3w1316boAZClV/LRf",
-	"m/VxbUDgTZASsD83Eh5K8rPzL+8dy6OOd6pxSHcblUq5jXUCeRgJ5ommZtn890wWyw45HnGtLby9/92l",
-	"b2cBdQf5UuWi5+hHT2nOVN5voO1DcUIdRdeWibSgQUNmsdFcAqTUlHKzQRQHUFk2yewL01sOugNf2uLb",
-	"BQiqW4Mqzq7k/yrj/YOmBVM2hcmF+rXpijqPxfnecPLbtM2N+ESnyoKNzTLTb96X+si4gy4szSCHDRWU",
-	"dj+y2BXiHSZtOJhItAdKt5/7Uz0uLUneZDxnb7hQEbrpvX8rWWSx+Tun2Yzl+PeK8dk816YobPILg3EQ",
-	"kQXLZiwi9IZlVP+BQNDmvLvElGpSJS5M3pacai0MCau/QRda2aGTlPWfmT/eblDKVcV8Vdd8eSRNV6Kj",
-	"pdQ3XlaiPm/TTlkjuu2ZCOPtXCBQO1jyGTO567dRD8Hrmp+HlPd+qGIJvgFSXZhcVpNAWKMh5zX9pZY0",
-	"A4xtzbAxFVLwmIKiuyh1S4Mv/lbN5fKq74Wd5zJ4v26mqyKeP6wgyI/IYveScD+8Q8K9D1bfXgaGIcyr",
-	"W3tOFGMNgOTbaQrNwq8tRUe9n26C/ZguyONUFgl8q8iwPyBM3LBULjU7K0sf+gLSzAcTZ/DseLuG1N6p",
-	"7WvGtHpJc2qQXWy0zFH6JsrLVa1xuy37QIRVVMod7s6op5Ys9qwNO41hfxB8c31RFyIRttdn7cJ9E53d",
-	"XF72tSWYcsEuL3czmz97U3VoNiGyEUbz/s0tx0+CnPBTCXL5KmfLJqdsla5+ek/jvBF0pTQl4rRAkWbg",
-	"MjO0oZY0vkYanzKGqJExdgNbFGnOl1BcbQN0US+mWAAnzc/zjEOGvL7HjSqNkKemEBvS6DNZQJHmhKcp",
-	"TAEagMBfCP9aI1ZLDMxWNlRmtI3tkwfoz2BaVs6W2PVRXwos7PrfIAETOoJBI79ZgDml0AmDb+SV45b9",
-	"4XhKW2jbhzajN6x0n0HLBbjQz8n4f2N4YmzL+4021YLerb1EGxa2txrraa3kGXiVMU+CabompvBUBbPK",
-	"fuYisWkH1e1E3MCaTmD2zijxFAvFElKInKem1aqewIKJZCP/7y5gFB64xaYbV88kIpMiB0RCAHRUcyge",
-	"ujY4UAeZAQLA74ZasEDxZhPLqYcO/xeWJljXFSBqULNCNYiwxlymiU3Is2jZI4N46TKJDbqj0dXStKzc",
-	"DKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsTEFyLMdNXDDq3uL5iB3An73QB",
-	"U0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBHpzTbLU/R4wmOTsMhnv/TZiSZ",
-	"s3dEYykb52Ny1M2BN/PlAdwyHpN/EW6ZX7jKZbauR3uoy40PV6/tvjGjWstUYZXdhMVQBufj6xiR1x5P",
-	"x3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2NiOb/xRKasllMWpQRk0wWszkE",
-	"buhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/IeCPZqnZoi6wrcecJ774AbFi",
-	"8FRAQpXKn8lDx6PakksNbHgIAeQz9JchgkwrlI1Fl+1OPnSvvWoK3c+DoXAU2orMQcdGXbKFFbXFHfM0",
-	"aeSO6ltNjuwImoOXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A+DYpz2Zc86+NUcHaUSPX68dc",
-	"ztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprNWF2Nbx4U+M+noGghADeRgo08",
-	"RVdrXVaoTmh8TXKJUA2udlqZvi/h8r6PHgjXLBcIgW8p9xlayJZ+oDpZ01tw7xyGQJixDHB8xpDFVl5d",
-	"plff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14Vt1I3k1ZzcpU/nEDeBDBu3n+cN4KJfVerRezsi",
-	"K6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1CMpzQlOWwUgQsucLQ6BLqpSB",
-	"Mcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579TnT5D6fPg84xDdl0d7AHb36OSLYHqv",
-	"/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozBww6BgKcWIFWLLy3+Nq7HtvXt",
-	"ZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llEmp5wNUV/GLFhmXVBp1JeE5q3",
-	"pkTDAT+nNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry8amNtmqNAt4+V+2v1oQbsqQ8",
-	"iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNdgMDuroqbM/ZUbHs4Hhqad7d6",
-	"8szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZGcESkEKqYYFf45Ny0HVvQtVYk",
-	"tToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoctocrTSxbKj+bOQG14rQuu8lY",
-	"uqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/1c/dulaYOzaamSTPUiJuK8FGkwAcElQc3HLwfFSQmsr2",
-	"mqE0d9Nv88Odcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPML0rRf1VXZGSNV3zlarEr4TyEs",
-	"7NkkDUcmn6Lwq9Liz+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMykyCvcjI8M81g1HYql8nk/E21",
-	"JLouBQUL+r7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFwA6ExrMcyfRL1htq2q1pJsHCi",
-	"vhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8k81bCM8ygl9XF9bkTV6Jn2W2",
-	"aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3oMieULmPNRR+vSVocBDQ9yAN",
-	"CfGaEHaw4hGbZvIvFg4O/sassbGRv1TrktqynwqVBW/tPyTvGGWoB3voUFx/V+XZ+qNMhp1xS7nFNPuY",
-	"cTsPcBOac/kiLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2cRhKVLE4J4JxiNRxLV8LkVu/",
-	"Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6nyALnqbctPiNbCizhfJQtbxl",
-	"MfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8PB//vEYG/v2k5lynlachKgvpAqVhEEkYTkkIt",
-	"UPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQLd+1iTlVvriyMrd3/oFGm+RV",
-	"Ob0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPrPt4OjR1f/8fXlZR//+uY/vwp6P11f/spd9ZYe",
-	"/XX14eT2q513eWkH2ZFCi3/GVtWGoB2EX90OPRGmFTmon39Tbi/OyYSlckX+YpkkOb0GNMlpeIc+DKPh",
-	"8a3bpg/D6Pi2Zqv27Wrh2Z/+D487Fue4jd7oOFq33Q6Bq8NW7+oBKjOXDLJvK9B9kRX3hKKq73+hbUz+",
-	"Z8HM17bKLVA8YN5ds9FVcOBuXctKDMWO2/EJ8CkrfXbbwFIGdrJcct1mVsCO9hISvhT7SBxex6nNHFqN",
-	"rHfhUmtz+MWvZ6c7xdDeWmQl9Bxeja9Ob7hkTAuycQwPjO3NpdVmQMUxUUeTr8RE0hxXeO4s7Loa7VYS",
-	"AoepLcEw9n17kM4Gm2ylQq5fWeRkbrtcGYXYh4AvhAO+ad9RK8x2LkXdQHjoGYWO0d+TbUtXYJ/JDril",
-	"TGidnyVhG8yj3pD3t3ZDBc35DWvhjYCMcENttfjptkY6PMeM0aSu76m+GGiobuFHPtMaGnrIAG5OcpGf",
-	"k6MhxkPF2qQ8hrvMtkNItYVtWK1o9sRbjjd3/yTqj/0AxvhzN+Tnb4zjXF/lNC9UCNUfkuubIrPgMJ5T",
-	"Z43s1aQhLzWH7WCss7dbgRG/rMdxSqRgdcaUwuZ6pqpZCbpUc5m3tNWYbaTULlfFa74UTFnRdhYXs1dc",
-	"xGwPF2aD73U5N82VnE/CLBR7pjC6qMnjpzuj80AHsIe59G+wjpOvSV/duCcwSEtdicfBbgrnicWdMjRT",
-	"hsFLUt0mObdPkcc3G6dpaSXIitY1dLdqW9OvOSxjtHh4bEHGw/h0HSHLWxemtIZ3qy05qSHN1JbUh+6t",
-	"LgUo3TLAu5SrmAYtLuN5y/FfnssmtJhTWtxKyyNupKJDXGSOIr+Iu+wFXe/hVymBH+7eqNOOFJydyxvY",
-	"VCiTEEhCnBaK37D2OX/gJa4rRsg6CBD9+T/NVdm8YHylfUEES/F+H9yFlIbkW5I8F03dLaeM5kXGarpB",
-	"BzvYXOxASKhN4mmdKGEnVfqiDL4CzqhNx0i9HRd68cFuEJ5TMpBuuOC7O7fr8Z/ik0AiCUtrjIlFw+a2",
-	"Nyf1+15kNTkZDfvNso79E7yw3Q5/trEQymAq7sLWobnddouOLF263a6j6KfuMDabgKQ/I5EEbN+fbli2",
-	"xhIIk24GsA42N5MC1NNRpXzXk7BTb9wOt7UfZ6pJYVK2I5uyNW8Be62FVryUMq2p2bVdTFYyu2YZ0U/2",
-	"63tFhv0GN7bVk4UxT6W8VtZ/4iXZdg2AuJ2NKudXd/YvsmD+fA36kMO0aZ0Rg10mgu1Yu6StuX4VISZn",
-	"2ZOSMAKUSuO5326GzKmpJANtHLpkOuS1bVK18DxBt1Ad/g0soGKrzDKaFBRTFG4wwARjvysEpMl4qEAp",
-	"KFwlLJDb9SBaE/8rcH38LjCpR9MXDtw2cFcL3IMtfOjue4mzrOkyrN2zYvlahl8N1pneJ+cI4ixz7G2s",
-	"Xv3QPgwD82l12+kNeM3DiQotL13ug04gCzhiaUi1hVdfCLUKZa8E1I/drZqaL2fR5dLUc0vq8vsbLm0Z",
-	"bODkimypUsWia0fApVHQtoVESsXr+n5GYbsdnJHFwlId7EuQ5tvf5/b6hon60/LveHdxu/z18nbHw7Hb",
-	"V0ssYftJv66bOrS9yZv5tjBk7Tz+T8HUHtGRkqY3Ulu0HQm6/5Fai3gckTFNbqiIWXJk4/pH0Aa00L/Q",
-	"32s77KhMSdEfIYznUZ5RoVw2uYKHWcJjLaWPVLFcygweVyk9evTo6NEj/Y85X1J6pGR8fASGLNcv11+s",
-	"5jxnRymdsHRcIVo/FncaDsSZ8OXJcQMD2YtkyTJYO14RR87e1v/wbjkkrnxaTbKrMkQw32NsfzYekTHY",
-	"RizT61tmcsqUgvMbE5mRsb4FsmXGFRv3CfyyOgUzAPRzG5OvEVMKZPY38PsJP3JA0TQd98lrW+pOYNWK",
-	"zOkNdBDYQFwNbmNhobMbC+1QqPweRNjFra4l5WRXpcNWZkNDqof9NwWhHm4K+2XURNxzvcLHKS4wwIl1",
-	"VXpGR1/5JXoEIVkMpqxwGdQzyRSpIOK0MglBDaxvdmTXg1l6qgVG7c46CKt+GAX0bmURBg0vEKD4+TF5",
-	"dHr2HVniEyRhOeVpIDc/XPP0KqeTlJ1Dl4oly7DvykYa0Ft69Nfg6NG7q/+4vOyX//iqJtRiAu+BnXYY",
-	"dFQkBn1DkkQGj7IEPTwIXCAXWlTWNTOmSZIxpZWia5Zonu/S8AoJg6n8SRJu1AtREC2d17LQrwChMmfp",
-	"cgsDLtxfRbkAXEPZTqDxHhdQdm8oo98EIRvCeZ4ZGxpokwvs6qyp6A7dwByirOlUiStzZOOdk2toUG5u",
-	"A2P8HG6e81wwMqVFmq/JMqVoUbXudZEWCxG8d6hDlzD5sMNwkDrlgt1pgNqGFW/8VkBbfel9GO+MLsJZ",
-	"zK9B6rFsTdxDEVnSfF7+mwCZ0kR/o8+FUQPjYECia8rVDIB0SFI9fDQYkv969fyZHYJwYSKC5pjJRNY0",
-	"e8I+UHUyXJJVxnNm57lbgDc1w3jp1SmHex5/DGdkcGZlzKo+Ft82FIi1YzXx8D1QAjASt2cZ/x7ooIE8",
-	"KsT5QxwjyvMNrMNzKNpaLPM15r14Dd81CaI+WYJn3iHOWRdGXNA8nv9aVxe1ZOKxnw6/CywgMFW/3eA0",
-	"jEWwOXnM3m/KFTLVtyaYD20f6pMt5IolTbmTbWmpoqWY5HXXvl/lPE0110MzrTzSOxIzuGVDne+3AFG9",
-	"Zv6AYd2Y7bmTIg0O9ta0f5aZhZ60SJQ4z01YYJqwcx+JjJpaZzyav4UBo40fvrWKBDWA99B51hMkHoF7",
-	"wWm7xQ6Vy1DcBnCAlxZRSpJqoRsuuF4wHiCsbSTsFxHTxrmW+Vn7EDCyVmWk2+CrTIebbYez980uX7B9",
-	"NLyYP/ZKEa+HE1yfG3CTa4blSN0af2xADYIe6eZQfdcP+hc+2mBXiMH2TUZeIk5Zx02yyI67mgaFj/4G",
-	"bs8fnWm34aEp8rnMDqZEuIY5qqZ0HYUnzsl4CVrD5XjteAIcnngNXBpHsc/dloZQ6UH8A/O91nSRdkPZ",
-	"LMF6AlVk3fKPXGOGrbQHc4mbfrYt6pBdYpKDcDEH7iATzRZUxbnbS6+fiH+2Vw2UdhAxjkO9KhYL+qXA",
-	"7G5OuoHVtlU1P5N7N87eHpz5GVL6QWg1eBKmDMSBRK4EDpcsQHFhCUcA6SkXxl2BQGPBfXgp01TfCHcX",
-	"2mfBRm9WGpqHMZR/PDz97vT7k4en33nx/eHueK0dK7gthWiNQP9mLkt/GuE5oBjTBQPMrLHmnqRI2ThM",
-	"nXpP05foEtgXOxPLofdUi14W4jEOsKXV/7Debh9RbtE+kJ0HzhDngqv5nru2bckW7aDkwSo00XZ9sOAC",
-	"p6KgYdGwzOQsYyqQwGAT8duWQW9T3qBtynctE1QSu0OM4HPcnS9rCALuiUjSBv7kZSEM+kkz1vIGlrLF",
-	"yHdrrV7w5bQrJBdiXu+4HV82JbuXzBdAbusGF2BmXF/ZYR7AxjAts3iMedoWseDeKkv+LGgjqACL55Ip",
-	"00UfX1dCfMOvCU31BNYt39iMy59bY2eS0WvEEG85rvUZhbfIOXsmgL/Pb1gGHWraH5heY/284QjAD99h",
-	"QAOIs13Y5iFERJAiJhIbr9xfpNWXuOwh7GzxRLKPywe20tJeyV/lmCV7VLEgPAwh4wbaKJ8BIqgRB4ew",
-	"CIovpFLBiWvvdv2zYAVikxdC4B0A6BsMOyAuaZZj28IShgOkcF33Yaz9915gjhWCKGURukGcKZVc1H+D",
-	"I7I4Y4Ez2kMfqg2yKJY3I4yv5pIohkJomTHIX4R+F0Et01Bsl6ndwVdqgRJgDdWrtJxIc/QH9/gAvGAO",
-	"64tgB5zrP2yH5w72k+sKvQ3X0AVUBIcJT63U8+5K9Pv4nraU9ToVs75OnL3PXxZiL93TpvCHykKgwXe1",
-	"bo/nPAYR5dWq2fS1XtSbFOn1XkV8Dc1kXGYRpKRLksgI40Ig2d7ZQ64JN5cafiBlmpeZcwH9v41WbojH",
-	"4RJ+XGkEqr8VSZvNUzyN3zssOG/vdH3q2VeewRb8yKfTgECrOoIP4N49cEqR1wP1ION5VmM7R4AVP0Ev",
-	"QNv+qKX5Zzul+hvfsm+qmclBbia7pi/iavJYOIDaq+XMDfakLrC1zIbk0Z9k8Zzf1Klp5QtCCAy1Yn0r",
-	"k6CNDbZkQhsvT9F2aZ3ZWYuo0OwjyYoa0ZoVwvVJLUTCMrKiayIzAMNp36AR1f0AY3R2znQX5V0j8xiD",
-	"3Yq+hisCPCf3bvFtZ7JJEtvHjScSpnIAxApn12GJoqm1K60GIhhLQkmoc7klM3cmqLjYaxC2Iw5+vume",
-	"NHWcJcSDlR2RmVM4gFELWOQOJIh542yhjTQWRlOWEJqTjKkcPAMAEWdyzemM8poquZb1TxbwxqRX6s1x",
-	"bj1P5pj5BQ8bux0sa6Am9qmFksUyWFBqkxhzes2ERR/ciyo2G3IjUUKV0yxj2LiBK0iYhDRkiUlirK56",
-	"NpOL9kpYSuPrIHvA+gy3QrHgVGYx1PG6LmXLlAqSSKaIkDl2coQ8II7Srgxzr3iakgnzoTv3KIb3RF9d",
-	"Y+i2AbayvF3/sE1931PcJ1MyG6wu69hOxtbYtCmyKsMSByHqbiRSWzbXtukCVrNZtnb1azCLNnv/yq6+",
-	"wt56AhmnaViIwVe/ixxTPtosNDxrN1vLsPatpWjwusxYbtolm8ou/Qcoe7uAvunovM6Y7RU1YecoL7gi",
-	"KZvmRBY5YQKvtQOVn7UO8VoS2njdjgSm1ZwFtKyxkKsx8erFfCBqIVdGBT4yh3LV6qB3HdiLsgZoQyVo",
-	"qpXtxmfTIk1/s0gnG0dssnuxVQPqlYiwuCI5yxYKoBXgI+zwoOr639c385pW/I6m3YsdFdMbWycq7Sr7",
-	"Ffn8mVw1VDRVpxHLBQMXiAWQqE4pjBfzOkg9kBZMFyy0tB2QKPowK9W2bh3+G/1ztJsdpK7tzMUt4kqp",
-	"yl+tRbxnaLUIHLMF9/Wy/VChEBJ7aOjLnSsCTfqE8RHt22bBdXDeyYRupW7m9XtWi+jno+1uVK3kCvAh",
-	"z03+vEmvxvVbc00rMSaU6fqv2satYU7C/jSNWcvUAwjrCl1aZ1Ldf8RRj39hO+Fswxampm6HyDTRpgDm",
-	"bS2wi25bCBWL11cd3gaRTYtKwOCAzdAnhAvDgKepesB0fs0O5/B6rTqb2ksq1qUqnZmyGkvK5llNb1s4",
-	"gQ7YrsajWwPcYrd/siZg1IbKtQyztPNOGC5q97BlybaOjzIC3KYLADL+Hp7a/TuzbJYKtNDvLfZcKQlK",
-	"tEPLgn5rCmAjn9qRp0NzeM0EFYcJECZsEYAy+Y0mTJPOWO8YtFVL2M04bOJtRU5yJrpFTjI2qyudUmkx",
-	"C2kgai6zHPM0QXxi0WkN5oXadCo6Z6IqlCaFGpehD9C2IcIvnl3A2/vkB55q7iSo4akI7ixrIplEDpin",
-	"vr8iMFl53r/PEITeMt+VNUP/lVuNOfRqnKEptoDk1q6RzIKLClZ7VONn7Ygk7x9Fp5+GsvB/t5Wgm871",
-	"dRMakIf32a63SpjYDQxhO+70uti09iG7CF8bUdoFsXDbw8+2MAk32u7sRtIMWNg/0rVBvdjWNboB/uzo",
-	"6AuVuYc78m5wEZ1hHzoc7FZ9LsIneLgJex4NzL72cD5GD2NP4ak5tGboXe/3bfijW4ADn34Wvudq/X/+",
-	"z0IItarV0aDCV3s2oTjKXYi9s2RaZmzBK7h41dSDTmLrgMfSQaOrObESZXiH8Cs3oZWjEYatPdAuras3",
-	"nUzWQ+j1nzay0A9zlaop3IwhzeAfpcpSJaaZbFnAX5co5CpVZzL8ZsmthbFXgWPXnkoZA9SLkKp8zQgF",
-	"5xfEql3dkBT5/C71iRj8KjKer18B7B76XV2fpa3+XRcvnpBrtgYYsHfa0H43BmX05CE0Raax7bRmIR97",
-	"E0YzuBnMq+d5vkSOUfX5OglV84mk0OjUPNgnUFBvcCcUJgDn1rllWtpBITa9xkgR16PFUl5zF30d9ayx",
-	"8c6+v6R6XPXtLcDPTGUjyKvLnXYzhaAgJm8nkinMXII8erpQfZLIWD2gS95fJJsILeKGCeBoi1A5Y+f6",
-	"T7A/RpfiUhyRb7+9KPK5fi4G7v/22xEZX0CxFP8LPhmRH2CniT2Yfr8/Rqcf9c7NeBECG0xwq9zGXgri",
-	"722fAHKokz9gcOASlixbcByD56Y72dfj90fl5+NvznEHLLXpbVB0rchqzuM5yWSKie/wUuhNhWhnPO/j",
-	"8p8k6ttv8TNKlhmb8vd4CGYUPA4DFPH1WMvpcUTGWSHwvyx+N/6mTy5shE9vhBf/jqkgEyzKS7RRynOl",
-	"p8IT/Rz+G20xnM1TrnI9H71WMgZA4TH5ekhySbS5QFiqGDk++wbIwXYJQrMNIc7I+IO+hCNSJq9ExOSu",
-	"3I7NW6BoSL9Gk/UYWg7i6T8wGEH/8YdCXLlYJmyMDiM6STFgOQdwUk1NERljWtDYHBrTJ1kB2sEXPpbC",
-	"ens1gWH0FYYxstLMXjm6Gv/0ms7G5+hT1ozhCGD8ZHr0mzbnxuTr0+PvrSc7IqfDYwxmQLG33mUhc4ME",
-	"V/ofv+nDCM+kYHaYGb9hipwMTs1sX7IlozkXMz3X8l5EskC7kyi5YIZjQYYKMn6SsMVSQofDo1/Zenxe",
-	"SpFrtjZvcR+Z44KqAAE8waZTFiNUyfEpmcsiU44qFlyTxYiMtTr5FMkCSMD9++iFTHm8Hmu6rYSrzsmE",
-	"raVI9Lag+//0+BHu8/gly7P10cU0ZxnSBgKnRCX2DwoeSH31YDf0xqZc5SwhtgLBhqS1gLGytE+elCer",
-	"LxkpmAIca7pcMppFhKZKAj8IwkSxsFs9InwmZMZwIWtZkETCS6+FXPUvBcQDYibQ78kTLb+mgA/eu1jS",
-	"eM6OjvuDUjZ7n0EjTlNV2/uVsaV3JLY2BitiuMAaC6NTQA3HROZz4sAUjb9Eszh08ra+EQzm9l6ZG8Fz",
-	"UIx6w/4AZyGXTNAl7416J/0hTHZJ8zlckw+0mP0LNBHMHnE0+CTpjXr4LaASLKVQeLUeDwbGL5pbFGX2",
-	"Pn8A9wF2K6Raj9NX9LW9RWlIldkqc3ySw73T38i1CGlubkY2x7GiCPRGb6/83f9RWjGfyZgpBcm0/6k3",
-	"kM6U1i5+YznF7isPoDipfkvM1x7QlYLEMMik+GmxzNcmbzzPii3Qhmel6IrnLL5GvgWSL3MyFqCqu9sf",
-	"ELNKArth2UQq1rixVx/zxGIq4MDOBictX/L26Irom2NCFSNYPXIp9Mphb/eZgJA5bqV+pX8pwy6bdxye",
-	"rB5Tpy04QVRDVTdDrTkdXTP0ndVwm8qxP6japq/QbMtHHoBghuzDHQ/aPNTdNOJf1n8Yc8Ados2xfVvx",
-	"pveOB8cPj4bDo+OT14NHo8FgNBj8s/Sg/qA3rVDZu8HDR6uTP/6aTofZYDAYDk4H5n8zBKa03U5Fkabo",
-	"Oe9ds3Xzz1Kq8p9loQXz8fv/+5f55He1PbPhoJyZ9aWxZSrXBjwiYzfyGn+GE7BdTjdqlq48aTvUG+rS",
-	"hY1R5WcI65FufdJuBLUFKoDc5gDNXyBSopzqyx5vC0RuSlhmzCqekQW95mKGELz6OYj2KZbemNZlgTTA",
-	"vfnDcYTR0VVEzCbiPezw7kvesE/qXfTVbDxq1YfMDYSLDSTcja/ZemwXbvQbjiJeK0A8Vyyd9skTjEDC",
-	"GiEfT4oYNctrtsyJkCuLY1jlRKRX06u3Kyt6yhkYY1cOUPIHiWiC7ZksRJ511Niauso2xLdVKxua7W7J",
-	"hWG3KX8m4gA6hfasIXlZDAYn8cmAZFQkcuEZ+kAND43CDbeF5hN4nu2UKjihw8mQtif42Oyxd4oBMFbE",
-	"YUE4TThLbejUDW0eewDP3Ea9pzJ2wNJNz7vnzCzuJD5+MwaOEQ4dxAVLOPqC/Jv2wQd0iNyiAIGmbWHc",
-	"Wi0zFFnJLJ9rHQysLeedMXmxCBYqBYgVlWslwzaq4CqPyIJmWuBB3gIc/rZcwS/2lStTMCJDV/dp47Lc",
-	"dO5+QC9hqLscURTWfWYs33tbtIFduzWDL1J6fZ5i5/7kjR7xBMm4mSyfyfw3mWgLPDkAOT8XrHQr+nmK",
-	"pRKxj8rSjX6F3dYrK76KhOdHeWag7+ptBf3c6wxRrO/ZXIjqK+DpNvZXyHCd8jRn2VuAeLmqGHl+v/Qg",
-	"QGDAiY9VbQaqX5GxcYn2oXyBJWMD+WQ+HWP2i825nrAZF0TJ3VPlUtxxrj5SgO2DE+egGO94vSogwtH5",
-	"/U1DchGz6oDtMhoa+0E2vLAQOU/3eOHhrFMa2yRFQwt+YSSmnYJI3inJsbyrh7TuOfwSSp7KGwZRr1to",
-	"rVprbJadCqAJuf7D5FzZcs3bqIeJkP53Jg3rFgtS571R79H0+4fJ4Pvh99+fxt8lD88e0eMpo3QQn53R",
-	"ZDA8oyeT6el0ODmeDCbfHx/HyfAseRgPzyaD6WBAB9/rQ1v2Rr3ho+P+oH/cH2LM9YbLQv2Cr6jA4GvN",
-	"5c/m7VHsz95oeKylq2ms21M3cdNvDmsxa1m422BmIs/4nTyM7u6AtPclk8vUWpRrRRKeRESwldYULTyZ",
-	"uz70FAN3B4h7c3ls3wCjG5bxKQIzBk3hZzJnZKyv0zFJtKHLUsXArkWf8VoWnt84pdj9nuZOzzWZtwal",
-	"M2MeTmf1zsGZVG6duzHpJJPXTJTKijkdpKO5AVA6HMkbEoUiFQBbNPZuBwp7yZYyC9KYq4IwLkdZiINo",
-	"3I+tTaptVi5s2BxLS4BOSCpn+5FZBdmsVs3wS3jvX8vY8eTPcK/4MAT1aomHVV9/Q+FDV41e5x2XqhbT",
-	"1QGasRRxOx0+XuPggGjeTQU43N05gWz/4Um1c0NP5TK+fpeyG5ZikV3ME2MPWQx2WI/LooMLNp6mzTeI",
-	"hEY9Nc7a4T/LcnNzOWFbCv1H87j45GsbKvv196MhSi6Z3vimUsYU8KkxnGzu1K5rbCNxqschF0Jma9vT",
-	"TfGEmRhRo25gAP7MTagYSsa6vbDZWL0VzdhcFoodJROE1CgYirl7eiEAlE8zCQaned0jTXVWX9EHiYUZ",
-	"NGczTRYGldM3OqPeigvB7D1/SF3ActhudcAJwINIajtYrQZQStJt8WwiwjUC+sEH++dtrayeMSeq78WJ",
-	"0rwn7tWfzpL3alS673h3s71c8VXDcY2MoMEkzL3fUBcI+Tu/YYS9p3GerqGjmpySsZY4Y/J17ndTkcoG",
-	"mldcqG8iMoZ/jcnX5ldrWWRErkRENLO5kI3J/7HMPL4UX6cs17drkTKCsv+bPnkDSR5lvgwkaJkeOOiD",
-	"xJQNLAEmeoZkIW9cexKtpaYS3JSQc7HpN4U9vAN5w7SeLzH/sY2iUY3ilL+8SzTH3V8ANYtZWnOKCLg8",
-	"YZvCvLXA+9FsdLt4TkdmviNj/ggUgkgtXbizFM2WgTyh6IAid+itHqDkx/ePaY4DMFbbGlQxrDGE5FL2",
-	"fplCIzhz23VTMFuVdZQb4GCCNmF+wrOG6XJFXEne37ASd4cq7R6/umN2SuvMA20bhZ31Q+usL+uLQYLO",
-	"Mqb+TCtFXbWOflRbpWjW/swebKhhvqqK2DcG0wgIf0mVWmn19cpTNK3eaR/DhaIOXmqVvag3h5ugl0z6",
-	"ZlP6sVx4BXzadE7z+boCi1e7yntKYSiJr5UaJlye2wQTYA+kkXkSwJM67tOg3LHf7shBeOIK0POMs+Qc",
-	"ahbHo5ypfGxKnWneJwgmSuy5Yi8xg8pUh8YUykYop/1JMxJqGSrMB3uTc1Qyyaj31Yc3Fy9/+uX5769+",
-	"evfi4tWrN89f/niryVtBIiYYWrdd8h+8zbyXHIhSMCFXf5Zi6IDCp/tpldKqEGa7Osur7rKoLnZZcv2X",
-	"mTLhLWAvSVdJn/C+AEPG/GMji6Iqo/Dzu8ioztkNXukDV2QGsCeH0Ff1QqrIgsZd7uouCsXUHbY5arLf",
-	"99+/g6ZB/FuzurtmpQ3eH9aAO1D1CV7duxSLSqgkBwcIVFziKnxpeRp3lHB38PK4Xb+Cyok4iPW1YNmM",
-	"Efh6VCp7lTKWBdbIsQSyx7AihSAJQ5rsOXpeMraQkKRrh+mTC9fMtVzSpcC2NoQq4q7QkPMEKfVgormN",
-	"3gibcQSb8R8B6eJzomO5402FQmZGfbrdg0UQhaO9P+RfTbc7lCA8rpOELbQ2P9rg5N3xvcg7zQTc2GOr",
-	"O0m3O4drNZ9+JIXsgQdRNguh/16oa+WhxvXJG9tVe04VuWHZGgvPzDgR9rEuIbqOBwMo5MPbxPSVNskO",
-	"23Zq1en23MNuOoi3x/Zrf6sXK/SLveiVLY2+LoBfIGFmZCGYNdnTSVp6NTJGk+ciXbsPjI8KntdiDrLH",
-	"38JwV27wZTFJedzfCH9mcqV6o+PTweCg/hPcvlrfSZraQ7MZAbZB4IEyW0w1MUKBIUrpp7t3d/AB+Fz2",
-	"DLBULvegn+f5kgkFHd9B4nlNx0xwxZadQml0msqVKebWe4eo5FGlIZpLBMQkEXJRATXESIlCWUag6Ll0",
-	"yNI0PSdjkMGmKhdvAazFxYzGKlPqranc/f/6hoG+Guz1B2n9mdRK1Cvo21862T668YC54J+HmwMl+gYl",
-	"fsJ783W2vp9L07Rf2RUlwoYjh8o5TTlVmHVvGUDPPEa0Jb8FEbpN9Ie5XExUbnHnchfgetuLk9jgHWmi",
-	"O8ozPsN+AjlfMJXTxbJnEkOvot6soBkVOQN6gyp/fsMgNByzEeRELbH5JNQBGLNC2VzAisP27QdsdQBV",
-	"y6RED3QXDstusE7ZpMba2xa5E9hhU/suGxXYi9ek5fyin76tVNe+1le2wlSuF7iNr/7PU1c57Ne/l1+X",
-	"ucSe6LmPwIbMmu7mkvggoIHBswNwyZwRvdmwKwYtwJSu4XVt3luptPQovM1VvcU+7qqV2a7kEwfgeTdG",
-	"+jf/fGb805k3dlxAMjuYnkrLMVHXckAZidyfCfbWV6G03rJQpi+kIyFztuMOggefwXMfP1PhOdp8fuCf",
-	"IyDkjni/eepTZafShSzML8xfveP+2cCHex/1CmX8j5CjWinCi7MdaqZZX2/Um/Aduaum+b/LJDWa6PMi",
-	"hxA3lonmc56V3a5HrmdXJSkSk++x52glfXNwVtEPJ63KD4NFKoe9Dh3ttojzw7MEGOIg8X1vvNqkSwM8",
-	"HGB7c76bF5/HtQ8+xG55zXefe6y3V75V+fMDOcvLndlnK/YQf94Krnbt5CjhKjaApnd6UUNqxlaBNt4L",
-	"6DKf6ssCr+xti9lMrnKkezrM75hm+EnJCDJLi6W+YEtiMs3cqWm8oFRRUTVbEFjVRqulEBj63ujjzVxC",
-	"2s0q02viFkMIF0R4DiX+M5arsv4fJfw5oYLIJRP2inSNKHDyCEo2hQRaRZaUB0AA4CX/06nLpi14pAW8",
-	"eQdiShhNjrAN/tEsk8WyWekqOxH+HR/ueg4bpUgHTGuEvNDeYq3+TPuQpf3OpE9jAys92sl3Uc+hw/VG",
-	"PVnkUHuTqbwpDJPS8Pdn5vsFUwj6Dto6AFFyRXIpsX2IbeARy7RYGCfawcpkAvUlB9VUNg68yXxH8onw",
-	"7qDZzOkVh9BanmvxoYmVILFC85GYFsq/qn/0vm9bLeIxQFvS/0xr+g5XbVcutV29HVLhIWvuNTd/KhOp",
-	"UZJs1O1tSxOQrqMPt/jXVoUf2jo7RQ7YWkn6Zxu4JlucVyemBvuKKWlr0peZTArbjhaSIxTLsKBknUqs",
-	"OFbXhZvL7d5Vh0XK7qGWcKPELliTZ4uo7y23u2Sq3TafL+gOk59Xjldr891Vej74kLglNtp95U7sZfd5",
-	"Pz+M3eft9r7b0d3281dRnyL1s8w85XlFM8AGRHxCk1kA0NhlYPVvisiVAemOIMNDkLHh0/E5ofgzp4HP",
-	"+A0THqAqZDkkgM8sUDCwjMQyy8BBDrkQBsCZZCzJ7K/XqIgSLlSu980it2w234MZgbihfo6F6XcGj1wK",
-	"C/gbuf675imuCPRKxBZsNisDYaeNU3m7qA4q+gxPf2MkXJaVObB+kR2+G4/WZY+1qbXTsr5C1ncstTtU",
-	"0phN//jQYwtAUenRhP7vSqh1DwHWNU/sI/LzYzxbB2Sgyf9PDE8g1HNL9tYywQpgQ+i7hd5dXDSb8iBo",
-	"gr92vACI72uS8OmUZUzkEZGCLItsKZURD3gDawq/Zsu81mNzF6q9z2rPC5LrS8roDu2J1JzAZ0mc4B2i",
-	"RrCQYnnf5GifvC9yvBBEFrm9lZx4hmQRK+AtG0KSoZbo3j2G4pcmJr3EIs+yPE9t1TPcUzNEIs9kMZvj",
-	"pQAXIr7HthSwUOAhAEnYhvui9ApJHX9kksIUEE+DwV35SJR1kfJrdo/SzoXXTAcAo+hHZRJZQrS5hsQG",
-	"UMVaa8jJQqqcnA0GBIKdOV+wWrLANdwzRXQRgKhV9UYn37WWei/tjwJWxS9yhfmq0CMn4yw5HHI1UF+a",
-	"IjtWvDP+qYGb5pB0ybSBV5/A+wpyBI5AFuGjfTLW5j10SqHkcSqL5Cf4ggz7A8LEDUvlkkUEx5mgQxr6",
-	"1pjfLyDjMIMELpM7Aq06JjS+hqywSzF+SlV+BMMePflxjJ5wbPSRE70ulpyb6cBRAJj2FPX7uSyyPoE2",
-	"Q2R4RhSLpUgUhOkX0J0ZewyVOZTQvvdSpPxGq7yv3UfmQad7X7M1kZnFmlzQNVHM6NVMv0FPnQtSvtIh",
-	"oadSca2mxzFTKqTy4gtxG7fZZ4OT10umHFao6eIDjUtQL49KTMqsEP0pF1zNHSCl/ujbccf6/3y9rCv/",
-	"99q6vaVHf727+o+vLy/75s9vvtX/uLz89pv//CrYcZ2+f4IDnQ1C0AAHg+JCN6oyJFzGkDIWM37DSogu",
-	"TCssN6BCh5Ud8Bc+OHp09WEYHQ9uj7y/v9oLVhJ6VsA0j0xj6UrrCp6MyHenw8HR8PhSwGMj4h/zpdDM",
-	"OSIfLntqyWJDE5e90WVv2B9c9qLLHk/gn3YU/ZGSRRYz+FjLBFux9aDZWwQ/1SuEHybspm8bg/X9KfVv",
-	"hvgkX+CTIZ8aPKGnbrbCDbsp4t2Dl73Rh8teVuDiskLsmim4ruBhVcQxYwlLLnu3t5cCGLJDy49SRBws",
-	"iWhOl0smjJPB/dOT8EY2bMt2e1ZVXxJY/7VC3UEFTjJ6DZ2+6JTl69fzjCn9y/E3pr0/tMBiaWJar+Fj",
-	"R/CrrR5skBYYrsn4BWbzL+7o14u0Lv7DOdCNj7ws9tpwms/BEz4ENz44uudp0gpG1iYuRj3I0YDBSid1",
-	"sNCkER9vUMHH0xMi8ArXZRM8xB7Y2317pDeS800bTtype3JLaxLY7ZAG1jqE5PgFvYA1Lmhkuk4C48EH",
-	"/Z9Gf7MedS9PM/zwMD7mOc6h40K7u5VxyleBHXpgPKSNQc5fWJo8Ns99Qd2U6ETBLwwzOKDosg/2cQBl",
-	"evBodKb/DzIDHYB0+ZvhYHAbeS5Ub7RoM96lZVqTlKmG6qpRtPbxsXwDj3M1X3ugoWTK0hQ7cAwHA5JL",
-	"cgyJ9I++/1/n5Gzwv8D6SVO5YslhkwRKqmmRzmj89AdK7Le55K5mXB8ErLraZ6OO4e4axqnnt1HG8Gb6",
-	"sO+gtYlYEOEwt9N4I0AyAS9ZjpZpLktTUOZzbZjruUU1wZPzslknz8k1dF+0FuycqnZ+ZVy2kbmfkUMZ",
-	"MUoAPnDBlV63f8V3QrV+CUtsjYN0/NFuGn0+mgEcW6g5TVNIO5ywDtxQSRHbIOqUUcXugapfz8sOn9iv",
-	"1DqGMQxIryEGavzKxp01ZyIiSjpYdpXTlKG/WAqkVyZmHF3NSMjGraz/jSWo2ARRL2/L+4yBTuN5DpE6",
-	"bMZnQ+tGKwZbr1gsWEYyiDQwkbAOMZSX5oxvDXV/ImJ+ylBwVQh6JkmlzrETJXNxw3O6GwTziffcl6QF",
-	"xTFb5hWUjd3FwzYuPMtozP53FU3E68Pkfn4y2K495uJmZ1EIb939KYM2AxBSN/tzMEWlPNjdiopHLDu6",
-	"RR6A1p/4LwNvOibbV/qiLiZhVzl6d3chL74umz6iowRz/MV16VZeskxf7fr9qqYP5DlRDHtV5xLyMOqQ",
-	"F8sVfVLkxSby3iC0DkiI3uLuAwnxX5KRo14urxnw2D//HP7z+q/j5LviJzlYPsyG9IeT+Ef28+wX/l/X",
-	"TxfP5Is/X6rXxT9W///1PwfD45PTs4ffff+ITuKETWdz3ot6RaaXOs/zpRo9eKDWIvbxA3xB/+DOb+va",
-	"YHKTOAIOfvcEIgrwXAEnbmAJfBJoRJg9I9QIg04CqO6yffCh/MfOtpIgkmr7SgrsJVmObbBgUT8wuiCx",
-	"2V+QdgBe87q2khUx1Q5C0Tu9A0IovjZdPL3RtQm3x/7XIyU2LXbwbxHV20OP2M3iZY/Eks0P41Pk/nHu",
-	"oSZ0tN/8RV+VTA5FRbVhG70XULJrQ5rLjEFgfiFFPvcdFsVSqxQJzZmtGonCqjm+8BOVfNsFo0bIFYLT",
-	"72pK2C0qY9bo1V4EJgKbqkyPCreZcSoVSyJTmW5ixhzzDLDt2s7OTpo8glj0EylTRsVhy9GXy0ze0NQJ",
-	"EZi/DxO4WBY7UPJCgmcwfD2oPgLFGJW690F/UFP3jkWUux+cckFT/pc/4WlKLUw0iKuORfBLlnEJ02QQ",
-	"8cL1HG+uB867XC5GlLKGDcj5gv1TCn2Mv79+DAUaNGePTa6qhWpjmQ1QVYGU0CXi9ceFD6B7rv1kozrf",
-	"RK68Tfy+fxreRPeqk0ObepqJWtl5wNGlnE65OIyD+okb2sS78HjvXG1vPwW9Sv91Ww9maKQvNKZAXip7",
-	"dKcsmbGMgPXHFVlIfaTbchc1B0B1+LQAyzT5o1D5ApO/NIv9W3wArdYhezyse3M8p9mshMeBnAhhbI23",
-	"/gDl/ZBzyDHyomMQlc6Q7/UazzRFs/f6d8PoeDAgjorA9foVPnNrl5Zy0SroX0DRWtQDijJI+O/KoXul",
-	"0PTE4VIqnlt4kGVmovZrER9Vfrm5GhdfW4vYmz5M+n+KoK4lGk9QdxTCDUqyRcz50oC1LZKBb79X8O3v",
-	"ETbE7epV7X3woCIqP9zhFU3uRGAXsNVdH9dC5RICD4wmpha8DBhqLRQVTG2HEAsogXNVxvqFbTXQEijf",
-	"Lfh69VbCX+1/Md2xudnd3JKO246Oz5DfdsAfWcn0dymTFU9TAwLRyWt54WjifryW9bfzJirTyf6oTH/P",
-	"aMzIL3K5xPqJ8sovhz+u3t4hJWDzmS0lYHBYJeBhKyWgboesWuCK0/8oAIDPXLdf6dE1g331UE+ITFgq",
-	"V0A+lp/KdtVff/VQP/1Nv7yJ/61kdFcyBverZPSePPvHEUxy2KtTNobNysZgS9kYfCplw6Q57qNrnB1Y",
-	"1yhbfJTiilBFKFzgX1ofo4sk0bcm7ifJJaFo7kHdRE6vgePldHoHgKBm3eLBh/IfjZ598FmB4WmmaPsD",
-	"TWSytvd80q90Q4XUJE+K/U0RvdshV/5C3jDvejtgH6UWaaKO8g4WBPBocyMI0Pr47qBWtlCFhK9LNKih",
-	"m2ieh9dDn+QWn06KmBElFwxIiqWKITSZCqqPpj/gHRDF7kMdNFicjcpgp5Z9HvzYfah8/0YT3RNNtDtS",
-	"aC06cIkGF1nh+qXdY28yjDn7yHamNBLhEu0VcNiLLJFxsTCUvst7uqDZNUu0qiAFa/KR/mgH3VETeTHB",
-	"OBijQpFlMq0NzMhsQfNKQIaJYgE434m+2WN1ozfhboBYeqhK0d7/evHjz0fD/gnp9/uVl5v5aI4UFCa6",
-	"Be2FBYF6XtU6QNygCNXZyKrPkdbBI9CKI9ityGrMEUqVyAqTy+xSlIpxZLTaaBiB+h5tKNTRhhIfgfqt",
-	"Vc6oUIkeq3sJnaWYDQZ7jJt69CNXpVEQ8phMearVGOzVG8Apr5/NYZKDrRZMFXnx489aS3z86h+fj9cK",
-	"DM0HH/R/bh94plEdfz6jCwRrxyKNiAiJOEYKMkFAxcSwJ1nNJVEMQqVsTSYFSBmXcLyga0D3CQedn3LB",
-	"nleMwS8mJbQp8CH14+9dqE3/6LHpFuC3aHEtpEpL1prXf+y6vxsg5BJqcJ9pqu1QywLti2G6lOPdN0ym",
-	"o47d8caSrA9VA6O4mKXM94RgNQyYtEY7vjvS9z0bFJrHmmTDyNiI92NF/KwtU6iJkaJ05yPGkldwsOmz",
-	"ZomHg1w6q8/J6fAYKwjgZiIxgC2KbSixba82DnJHt/ZHhzk+nAn8iq5N3grSMCpgCGvBFcn4bJ4fVAsc",
-	"WQ/svdmnDhM7Z4KKXN//JTg2FLdwBUnX4LZZUp4QmqM5a4pVoFjLNUwhuSRLGuglaFfyP5d6ngAWORXO",
-	"o0RcoPNwBDPjN+z35f2QywVJac708YL3BxLMeJpi+VPA7ICpfOrzvmtp3ms/cgidVJRMb8C31PYC/oEh",
-	"GPShcN/uQaBtguBDGA9L84DpD0ukS7q+Hwr9YU0mVFyTPKNCTVkWgaVuk3nJC6RcVzWHSZ+GnDVP8kQL",
-	"PezujOWY+ZwtFEtvWACKY0nXXyx1AzIjKKg/+BumlcAz8kzeQD5uRNyD5PS74bA9yZud/sxJ3lE7xdYO",
-	"UMIpoBiZrOj6sER/I3lyX9e4shc2NklBgUxsLfYypTEbE6rV7GrCs8vNXdCERZAYsdY3+ITZXIiAGqgX",
-	"8qVL9TeZFDNcPth5sEUdK63/IXni3DGfFY3rg08yuvJp3GF0GadlpdT8gGS+Mu++v8ye7aTRshLbdE20",
-	"FtA28drpXdj8j/95eqgL5Jkt2DuMt0EEFSs4eHo/USx7MuEWQieyyK1VK1emHIV4oNgl2aJRSmiOJfGm",
-	"WlRpcSenhOmRwSqbMDBo5RS6/rxB+MMlSrOxs1K4xZUIImZXDV31WdTPl9Usbz+0TI1xgaNTYCjcg45C",
-	"7ocivXa80l7StV+XLHKAq/RKLkqfM2YUmaBc+3Cb6yaBv2yd27G1TV1+22VHn+OiQ864N1Ui1oS9UeJN",
-	"FXhnDpChYZxCWnBa85wodsMymnqlBzID5zS2lpZFmgC+KHLYHcSGKflqBDuwBWNfkFe7DsveeKV3hmT/",
-	"kFw0VyqGgrauWlCuBKSp3RMiGx7IbkeyOdxtcAK9PC2AX1lkywPQ8YsyijJh0MAB6/+NT2uPAsQqiT74",
-	"gH/sKg/mmlFgQEWYSMrLDFxqRvL3iZkExnUYvWFaF4M0IfCflQYn+ZWtjX9X6+eg3J/jv0PrrMs9wvcd",
-	"Mu+opvjYQDSAM9DC+lKxJguZHbAM2Y4MqsN033PeVY6896Ydsqbo85Ml3eREXaQaD+FLLK1YWLK4/5Jm",
-	"u4X1DXggbxEOSQuTa7zICwF/4scRUXwmmHFsJODRA6lEyTVbIwYV4DjD48Z7EMwhwZjoQUTJAVrH7Fka",
-	"j9Pv2iHmi+FXB2biGPb4oAxrwJSxXcaduPcwvUrcFYMeO9iFvSFBFizPeKyasFp/M4/sApSfM6KWVBjU",
-	"AGgt4iDkNbcdHZ/Ox5H5e3i2cH9/l7g/TwZHCV2r8Tl5NCD6L9s5ou+NgSE4wTisH+pkhczImIucZTc0",
-	"HbsuWnUJXDlfsJfaDq7DYod3vR0ePbpCJPZBdHr79eK/5/+d/PfRgosiZ+q/j+ayyNR/w4S/CaG0B5Hk",
-	"of2CLWvWt/hKZom3U8P5uG7Wdn21APKh+dbNbIfseoUtjfZAw757SbG2xGbsKc3R0Dw+OdUmsZimPM5V",
-	"bzQ8xsSYf8i00Psy7B9HvSnlqRZop2cR4rIrNS3S3mh4Nvz+kbFntfKtf392fHLaQUIg9dcBuBeLgySN",
-	"/MxnRcbKJh2QNwdZDchU+nO+qDI6TqwtNLNcMkGXvG93vI7dn+Nzd4aj4WIqIW3Oq61JseGXE9S9YX/Q",
-	"H+jtM7PrjXon/SF+VJ4PTRKOzqQXmZ5vDn0hjacCSdtkNQVOSa/n4sUTosfd/6BYXGRQMPT2qprrw5XL",
-	"QKweDu1d2a1fplQ047FAqRK0dy877MGvjCeQZQyNIdsStM720UO8gNfd9fzMpN9etY9+ZQ3oDq/ditA2",
-	"5pnDnTHkcKjcK2/f4G7ArQIfeTyXUrE7wDzoc9LP150l9ovRMzAtadAxH8+lYkIbvFSsJzJZR2WVMhy9",
-	"isifhcwp9kqgSXIEyWiBlOYXZgaHOl7grufmzymjeZFpflrNec6OUjphECswlXRfnUWDAdQzUhdFMqV/",
-	"v4uEZWQti8yl0lrOf+ONpa+HDR9i1Ev5gmNRNE3Tn3EOjsGn7t9AiguZsLRaA7ddFYd7WvqMXUZjUzmh",
-	"V9J4bK9YM+67QqDTzxR3wjPgpPSW+dK8hKgiw0JLWK35zQu6xqg8jee23ZzJCTRI0VBc5Y33QpsmW1V+",
-	"XwI71gpLX9CFuHCDzUYxTeMipXlDcOWZJDQ2nU4dshx5Y3qpassP+6lyRQZ9MtYbqsa2Psk0yrLZ6Aaj",
-	"iQuiCQYuXCeNTWquNhMVoQspZtCZdNEnY1AuxghLDBqB6xXEBXR8FQkeOyR/um4nmvlNmaDK2VJLB/3f",
-	"UGTG7QOcae8uZU2W2YEnjvQSkWmuPNZKaT6VmTbgNImA4kgzbNKHVblwveds5iWDq5yKBMpUT29tyrCy",
-	"c6OguIHRp+kD9bCHYADedqPn/6OX3Rrkc7Dn5oSF1GbFde9sYIvNW9ZVn8HTtoqEsWopshNB+JgVNmdV",
-	"iatliimRxhGsRIOvVV0R9ISqrdc5SWMOnLwqz1kLPDMmvDJAHKaEUO+WoRP75VFJMPqb1/XvMYGmciv3",
-	"8LoBYVxAZLRO1Bk+g8ROm0p8eAH3BuU5ppfYmJHKSQF3I0W9wIHutRGEWbEDF/tlIT6jlkgvC2Eg8g5l",
-	"NjYfysvCZPcfRHHUm62PR98K1oaqTdKHjW9re+mRH3zICtHYFOdlIXp77sKB/LxZIXzFVM4yplTnRXd3",
-	"+sIKrrY2axRTEbN0n5waHLE+pffPghUsgQVzRfA9KXNZ3hH0wkW+XdE19ikwSeKxXCx4fm4iw1SZD3KW",
-	"oCe5Tx7jcNCscUY5JpFTeJlt8q5t+8hB6Jv8jEBJNIz0aQnjVS6XOPsOlKCfttRv5bT5cqcHwsiEVyj8",
-	"O13q+KqQ7/wre5c4iGr90BF+2pfZ7AEkWD04HhwPjobHZqTeloPhYH6JC/Jfr54/I7jKyKR3mbffj+7t",
-	"vc/5mXCrnQvDZA6DR13V+jMUizOWN19Mr8wzX1AOQwu4ZKO6vfrl+YsnP//fd6+f//rTM6h7y9uBG2M8",
-	"qfEV95TCgOexO4XBnC30a0JD/u4SxNWEusERIRzrQj0ys0QTEizwTfVaNR8++IB/NCYqaN0MXorFGwKm",
-	"xHMypTxVVSzz7b78MCZO7iMkFOBqDolkjo2WCDVDd9rxXSkDe2/LIVMGPjvW7caWtdEF+PZLzBjAmZu6",
-	"enSi8AVznK+VKeD+PZi/u3ppN1nrg0VAHRw/mR5pakSYoxH5dgyJBcrUDkAHew8FyeTNo7sHVmGvU5u+",
-	"mzGaeD+BEUHzk1NQG3EPFJYRbssbdQeu6o6hWDKiNsvvlq6LZzrqXRaDwUns9gf+yXodueIfMNh9OHo+",
-	"nbjwq/33yFdoFhdIi9iRHEg0uZPo6Iw99C8thdG9vPrScHxesdzd+3/bR+hW0kWsfbdD9TcPffyGEK+t",
-	"A5+KtRHKimFDCAinsffLFJLrjTrdrUMEh5SInbSE1qvxg1lDkGYZXYeSQrTqnbmcThs7C01MMZpBxKmc",
-	"0YK+f8rELJ/3RghkeSfEoTsaRxBq2wn8IWoacGvL5mUhSvDKpZQpKN9I/+DKlmjb+gG9bbQSU+wG391w",
-	"I2JLgDEa5/yGdRTRpwc2xoBG2lhj1g15QHPM489SDJiP2no07afa9oK/blt4dD5/I8GHHyvBbLabxZvs",
-	"KBdg3uwSj2y4lCqfZUz9iYoY8kcJd+OeW9CM02SCLtB/bS7qyCH1VzK6Er9Iywhdbh5M/Q0L5RC158l9",
-	"LKIy7BI0iX5zSK/mXcaHre0hSw+22vDCzR6NHKhOzG2uI7VtLW8YONU3fd6XYof5ZTdMinR9XrXDbriy",
-	"ZliD5bVtcV0KfRJ45UKLbmtfRIS9j9nSpIuPb2jKNXU/F+l6XFMyma73l253N9aiED7immSFGNlmypUS",
-	"NtOTD4qGt4MPIa3D34PmHlThrliKGgAmW4SaFcIkRVASSyFYnENSm83X4kLlNE2x4V5K42tlamtYlsms",
-	"bpoWVKbL/N7M15HLqJtzLZrXdeMLBKQNql5ntapXxYwOSwz7CGfqgQOqPJSFWyLJ8amBtDA5DFOTNEBF",
-	"ARnFCEevNXiqcgD/fMMhtGxyDUzdMBA5QJrrC+exFFM+69vk3JdMybQw7eggP8CkYV2ZS6RMkSjvlJOo",
-	"lxWiRCw3l+4Xr3GedLgrh4G78uw2qvIeHmXrG/RCEwhL2l2kxmkARwSSnisruJ1sB7FOU0DLQDRzza0r",
-	"QGo3MueTuBvsMdSR+Na5G4qmSVKhZ+9KbEe5Q0O5H/QBaxtgs0DFRG+RxatNsArsAnPbrkmnFnyuHxUX",
-	"XM390TDFsWjXVsHmMbjovr76oeHAwGXjDG43ltkF1xFSe/weBIYJMOIOPsB/GR4ftufxWg/Vx+PxL9OB",
-	"9aJAB1Y1UE24yKW+u2PWUWUGf5b+OqOrowlczeBTrjVsW2BSQyRRS0IDVE5WgA+oxSdiM9vkUK0AA5CB",
-	"/jxCRPxYihuWVboAxlRIwWOaws+DeeBmqfXQ1i2Bq93p9P7A3tIWydr8c00XaQjLOljcZDnjbxaZ6byq",
-	"+0PhFgWU7To9yzHXhq7FF3pax8PT706/P3l4+l3UW3CBHw7d7CApFbIAo4/sW/hEzoJ2YqJUK2+jykLg",
-	"cCuA4GYdI1JdxqUwqxhdCkKOCE9GxF+G/pQQPcMRKRdyiTlADZjd5Ele6RaODcmoydl2hiZAdQDtfmkW",
-	"v79ayC0kHoF/XEu/XsB52dr1iabmmY/v0y8d5FSsTbHE3xS5ZloLNYBu0FkeP8lKeIT3uQ0FAGD2Af3q",
-	"0Yem0EEs05TFevpXXUetLt1sunGr5JoNlIQ15SRlUMEumNmSwza8fsrFdW23a31fEi7itEiYIpgdk1jg",
-	"9h3zME9/tHbWxm5tbDfrjgtFbnz9LmU3LFW9Vtq5WZHXMdags3+o9BmLeuq66I16r379/QggJecsTby+",
-	"sjvB1YHIf2VrN0bUkxmfwV5vXClKFpmJ0pVTaIaeD+Kx31ZvrwmbgxGhzZbr6kQcqHwxSXnc39hFuRI/",
-	"y2yBv7Qas75XwADDP2pOaFiZ3MY6y0JSuMLvqW81cuHuYI1jgLtfG5bx4cZwHtjc4lYYot5OSjdCevse",
-	"sXP7CNfIgw/4R3OuO/YUuLOb61+au5dMPC7r3vVYdQwvV9gF02Pemg259aXDl8vf3Xi3zjJGQjXFuOAm",
-	"R6APvZ2uWAgQoh3+QP9QpRbm1ZM1vIQnWnPBAuGKjvNxubtNWwi7pR0kwQPjXG+hYf5invySOroY718v",
-	"sj7HqmzQRleDgLKe98qPNIUjfLrv5NvZ3KXirA80dmndyOW+u7OYY959qeo77w9ZZIKmh2A9KNGb0+WS",
-	"CZZge07LiXWFXl8u12lJXKjd1/ArfK7rChxGzJ1ZaV5M1FLCk1q/ebUWMfLL6dFwcHT83evh8ejkdHT2",
-	"3T9No0C9KnvB6POlKVPoDNw1xMOaIf5iImHquvr70oMNT6PnqgPoaWV7g2QO2kQJDGCgAJyL8NzVI+Je",
-	"b9btIBKSNgI5plonh2ESljHHGWh4AlCAN8cvlEPQ97LL1WGf+pIuoSKfB2NQYRXXv4Bc+0BwB2JdN15n",
-	"toHncYcQ0IFNLzyKNsaXObTIoWtZv9vBunq5d2zYZTU3x6d365np6hsB/9xhkznP5B1xFPanxZogbht/",
-	"eG1gF0Xn2/LHV0Ckn0Gu32E5z1p2TW78XmfW+5HllKf1FhQ+FYEV40XnNmJYmO+zGSfDNKC5XOnP8ejL",
-	"WjzwbaJyfDijywQUXPLdp8q7a3ehGX5sZPJdCBHmlZ8rUMTnhPuwU6LfF/5BJR0zjFiQpgSdMAo6NWWM",
-	"lvFinpEYDgAhSskbCLNacAMDdeAyd7AQDVXGsqdEXTt2xB44QB/2yhkfd7xQDp9f4186h8yvcQl17RNs",
-	"jg+eYNNOwBeiVqoXok9+lmmKkpnmxKZ0mMQv7CM21jKJ6QtGjTcCs58kVeRlIbxUESFX+wJWbIvZ3aa0",
-	"V/dT3B19sS6facMnPMRPfmQ0ecpy5M9BQ/Z+KNOyFclVc5x8ncil8FaVoKiXYmjewLn+pnqj708Na/ZG",
-	"J8Oot6Dv9aenx5odjHBritkNHo3OHo3Ovke3fO6c+nES+5+8tIt/Kmegf2TMbTXkNWqyxtJI5Mvj08Fg",
-	"UwhQnnIxe8WhWRx+tsMHvpxTZaK5jC4whaxR6hhZoN+uJSS68If4xwVu2PB4EBzYB1cDUoAfTjP5FxNA",
-	"AEsmoEkX5CgyPW89+MD64nuj45NH39/WOd47pJZUqT4gToyTCDUuWIqKHPyeSEhKZ6gFGjgdrZRhDgj2",
-	"VYAUEew1KyQxDKQOHG77Ra4qOWZ71kbdixk3olk85/t1Wd6tVzxfMoEKkNYqHA6SdySOvxVJ2TS3rU2s",
-	"QwqKJxbyhiWIq288/QiFhMMoCVtaqW/cKKPAJR6skGIvpbLUzQ+bskirPRVb5yjW30YjbSrdDz14tTzA",
-	"sSAVFZlTYD/POidrlp+7LtyaKsb47DiAn8Kn0/JsP2FVRI134WzQwXfQXzFoeK33EFeModlKzvi/Torz",
-	"IUr+IMW5Ywc2m9+qKb1GS/VOE+Ko+swOdxs4Pqj4JVYGvy3Fneh8R3RJPB4tMQB4H3z+xgS75YopvHXP",
-	"jcVYgt7NtNCGZoRM9MkLWijo1LTSQm0nch3M/V9FoBsIPCvRC5Hz1KQKZEwVC5Z0pIVma2OEgx7q5De7",
-	"Y+mx/1VO5inzr9qVzK4RcvHA5yHTFNqF3gsvPvE9pxMGfSE3Sm3L6kmjflk1S4siqUJN0MyUP2Zx6j30",
-	"/zQe8dfQTm5FsiJlsGBsraeq1TjtXR/2PO8RXGhn6eVmoaWrwHQupPsuvTz9Fy29PO2gsxwHdJaH916W",
-	"9QabQ7iOvZ+wqxQYK4IwmqWcZWWIpCyw2kuiBk2Ykd3VJjx/16r4mi1zNCpN22OuyPFgQGiqJGY+VOpT",
-	"Ddw/vCLQvt28+bOwQ5zd8MH0+rX71kfUpXeF+P/Yu97etm0m/lUIoS+eB7CdpCu6znuVuS5abG2DJmmA",
-	"ddlCW2eZsER6lBTNC/zdB96REmVJqZ04/QPkXRxJFHm6Ox6Px99vIVUhqXw1T4xz+5Eg6IPhC4/p1zhG",
-	"DfZ8vMWpujj+MH79/vx0/NfJ8enpxfsPLwcICo/0UcEwOLCLmoPDA7u2N71c8jQtXEluAqHDjhIOvvwU",
-	"skzIKO0xixk1aHoaG+jvZi2vBOaqOimWZva6LdNEEgXEL0DJ7AUQh6/KwL5AinzLFnif3cFbIv184o3x",
-	"loyyf99euQ1UvlTuRyk78qgxny4wc4iw/qCFwsJiwJmIHOfT/uHR2aG32COWgNKvuk0Kz9NuPGBc+O+Y",
-	"ew3Oz0aYOEMCgc9SMDwUT8z+eVp6QaYFj3c1hto375o45ioOU2LYK9N0c56yCYBkPNJAxWMs5hnofdIq",
-	"edRTWCYt70Gl5FvB0Basds4Kr8zaW6qC2R2oskYAEdlJTZmSA3bsvpmxYCEpjWwupnOuCfFX5dmQzWCD",
-	"c8nZ/2RFJ8qQwwHz1H9IBxHiA7XRDUKyYi6mc0qEzSF23DMIi1B9CU5kMln1pSLanPUPP7aS8tOlhivY",
-	"N/1LL+DhNZdTCPsupOzrKqY0xphmKulnmsuUylZshVzIM94HqcV0jq7yVjYQM2sjmEoR3MkkRqQnD07+",
-	"8uggv1cHSaSM1T0b7K3394Uj5JBzbC7ukIilbNvKH/rd24iTfZ+4NKE4FFuFys6BsDc2KTXLU+t6SiAu",
-	"WiuVuC7204kshXjWkr+jtz86ngd3PA0rNpOb5xqOntdcwyyP47fWn5SsSY6c6tL6mneqwMt0Ff91RhL4",
-	"gR65kxBOrEZ28clZAjnLf4QhtJlZPbJbH3+Ms2KuYjeT0iIjs3meDLTbMzb/QtYxlio243pvp0AcgTLa",
-	"ccXWtK+QxnQ+1Lxmv3UTc3c8xvmP09gXn8bO+ALYhE8XjNeGX1VgbITX95zaaNVw23L3jO749jFiIVEV",
-	"gLTpfAZyqzTomN7DfssozRKR0KqkZxrnUTB0/enHeF8jlelZ1TjXagkHv4COMUN3hxOyVuwdOljxDH9v",
-	"qCt2mWpxJYEtYGVWjimgrrIJxEpGKcuUp9hWFk29tmKoynyMtjWUmHLMd9ZjX4e3CbMS0BH0sS9tjFdN",
-	"NfkoQEoe7KgaJ9Str0PD8A0am5XinWCNtzG2DVf/9XYGRm5acD1zdC5mchAJsH+VhB2spzYflESyrYhq",
-	"VxjQXmGc6Ph1OSGqaUeCblZhxVyxhK9YCsBcTMb+d1ULz67+3wqgdo4daFjpZjlUmeepiaEc/s+WzJMi",
-	"3y0xzsoJtVIaq4UoRxdeXaKjyUCbJv78dNj/6fLm2bpPfzxdPwkeBO9/5fYlkO8Yi0Zpx8YzUYSJC/1/",
-	"PavFfR6v9vAIoY6qjTv6vRk4GrOvMCouLattsyvd9N3+ifvmG9dfNMrVPIMRkiHftESjnwsoy/reT3S+",
-	"cxTzNPV3Uf0aYCpe3qWYm25917oza8RUL+6uRN/8qEsNiciT0j83PvKeetWNR2BrqD2K5ReDZ8jIXF9T",
-	"bH9km9xCh4NGp9VjxkX6cI0xhBHsb2Fa8JRh+gbz16iOXqJfIAMpbEQu3SE59tlfpzpV647EP9pb7utM",
-	"ImXaU0eDp88HL2pwLkeDw8EOSQjXoS7eo4dirL/A3L7Dlid08jZazHoTRi4CoXzMCvUmsCEn/rS1oe2z",
-	"jRlLDf2ccN/M/Sm9vQRODHpBrs2694DsgDrUrPJTCYNr0CvKFFZB76CajVxM0oB5OwFlAqgSTs/cRooo",
-	"5LXIyBd4Db2FZGIG1mzpV1jRmhIPRfHEf+r45I2JzdseQ2t4cvPu+O14TcbQgIG12AQzAoZ37FKW1Kgd",
-	"pHQhJCFruRL2Duj5KZeu+L0usFFZEd/xhjJMiIVcGGm7VzUbQXfaMXJbAsHg75zHBClL4p+s7K6TzmNI",
-	"awO3m9PNFsf/wBRTqvWjjt7DeEKqfUBmFrIZuoRLHgFxxWJ+zsPNdw3ZualtWAiLW5QCYaFIcZusLhl7",
-	"vKnZwMiWnWZ0MiGPQ6z5mABma6RRElzjSdzm8xp9CTxksT0i1d1uzHWEaUhM7a8mKlyxBFDvSeIFF1n9",
-	"fEr1jtcqbh31KxHlGirsjpWc1qwm02La9hxORc7eKJ6tHnMOv0N3lmS75mFjXCykmhhnc3kosq5HCR0n",
-	"7dl1iP3pPT3GE38dqlIzoWpzoRosD9aX6/8CAAD//w==",
+	"7P17l9s2kjeOvxUc/fKcXIYtS31xYvUf+3ScZOKNY3ttZ/LbcfdjQSQkIU0BCkG2rHj7vX8PqgAQlECK",
+	"VKt9mZ05ezZtiQJxqSrU9VPve7FcLKVgIle90fvenNGEZfDnj6/pTP83YSrO+DLnUvRGvddzRm5YprgU",
+	"EZnKjDyZHv1K83hOqEj0P55JwfCTfi/qZezPgmcs6Y3yrGBRT8VztqB62Hy9ZL1RT+UZF7Pe7W3Ueypj",
+	"im/ZfOnvc5Yxks8ZEWxF8jkXM8JVt/Fvo96SZnTBcrO+x0WmZBZe4Viwdzk+MCZyCq9e0hkjEzaVGYvI",
+	"iudz+FTRBSNTnupR9YS4HuLPgmXrXtQTdKHnEOOb/Nkt6LunTMzyeW90PBgMosB2/ASDvizEq5zmLDRP",
+	"qRjhglCxNnNUjCj9MMyEvVumMmG90ZSmioVnhhN/Az+6qkyQ52wB2/RFxqa9Ue//96AklAf4mHrgJnfr",
+	"FkCzjK69+b9i2Q2PWXibeUJkRvRc9AIoUfhw3T7a2eJTVw0bGtrPJwlbLGXORLz+ha23J3RBrhls5FoW",
+	"GYnnkscMKDyfc0U0oTGVR0QVmtYVoSSjIpEL8ttvT37ok1dM5ITOKBdIGzyPgD7M78icKiIkUSyWIiFs",
+	"OmVxDiwzY7kqKYkKtWKZ2wBkx3IHvDUc6UU0MYC/I2dnUW/Bhf33cPf+PIdtoeme+/TxNuQOGzAFsRUm",
+	"VS0NST6nOVlRvUqaRJp2x9+MYe2rOc3ZDcsIh7lnrE9+5/lcFjnhOawGF6K/Pz3+LoKVng6PyWrOhH6E",
+	"693ISVxkGWycWJOFzFj9wo3Y7ShjzRrrT3eftZ4faiXNM9c3S80JXQhv0mtZkDm9YefkZHDqT0vlPE3t",
+	"xJrmU95h7Sf1KqeBy2T8zXhEpEjXOA/YLtwhwcia5bh1Un++4ortMSkmikVv9Kb3Te8qSNTiIvmjUPmC",
+	"iTx82tR9/6UiPHFTWNJ8Xk6gfKorxYmLJQ8KXP3ya7ZufCv+tOsbH0sxTXlcs+DYfNv0YvvMPq8WLA6r",
+	"Mebl5nt4vb3/6qdhR9tzInUaTmy//lIR/XM9ESoITTlVWrjzvHlKoM90nFHGEp4/k3mNNhDD91p4sMaj",
+	"KYfpOoMfGE2esjxnNZuSMJqQFB5omkFSDtN1Bj/LNAm/ey7TpOml+vvOr3sibnhO66mRu++bXl0+tc8E",
+	"ZL36h1/ueDX8vut7n3JR89KUi8Y36u87v+5XtpjUEdUCvmt6JT7R+aUvWSyzGmrK4Dt4KdzdPFegthlz",
+	"Qa1VzhY108Hf7jGdG65qKS0z336piCj0cmtfbkbZodryhb72joen355+d/Lw9FtQ7/DDUrnjImczltkJ",
+	"FnVzKxrJPyu60/0rFmes5v5R8J3eCLpgpUHx+OWvb18//+XHZzXTwJ/tMZMGA8yYUm2uIvNo9/cDqdW8",
+	"Hr7Dt3OBSr+bUSLjYuErahvzwXE7uhj4ggdO5SInC6lyoiRZULGusz9T+LX/hoRNaZHm2sCIelOZLWiO",
+	"ZHdy3ItKMh1qi3QHfeI+qe3JPUngQsb1qogotqQZzVlCJmsSy8WCqnNC0xQ1TDpRWuvW6jpN03FbR4AZ",
+	"PewC2LStGw0pWPYT/OnQs8StY+AWT4yp/HuZcAYv+MEctf47liI3f9LlMuXoE3rwh0LJwt7RxTIFcrYU",
+	"CTpJTuMcpm+38c17X3vSasPiKJnok03wX72oJyd/MP2z0ZtyiFKLXkqVzzKm/kx7t9HGaGoul95w+p8b",
+	"4xUqlwuW+QMu1jDW1a2/y03+Fbcvetf83VjTRVrZDbsZI2IXcinMVowuBSFH5D1PRiTOFhGoeyNSri7y",
+	"lFJ45CiZRMSsZUTe2BGvbr2R9IrtULCu6ihmfyrD2B3R4/R2uOo2XQ5meU4oaHHxn6+eP9OE/t8Xvz6N",
+	"CDU8fHz2kPzCv+/rR9UD87sjJ0wWCcGxJ0yBT2L84GboNtw6oDS1jbWdpu9N/HLb24ikrJZSKCRj3+xo",
+	"T8YTqlhvNDyJerFM05LCchlfv03ZDUs1XScs5glLvl/r7UgoeSpvWEpBHk8500pl78+Cipzna0fj0/Tt",
+	"4OGj1ckff02nw2wwGAwHpwPzv5km1yUTLLnQIut4cPzwaDg8Oj55PRyMBoPRYPhPWDCFCfcey0IYkTOn",
+	"ApUD1D70H82vwSdf8xwI9dUvvx0N4VMl05vA64fw+gG+XoF0HR5HHrermx0vNI8+cyokE7nM1kdqLWL9",
+	"NU8YCggaXjq8O2Epy/VRG6mpGBNNW2Xuo1FvRTM2l4ViKB9uaFro8z2+vYp6Cl25bvH6d7kW5jN9rgsq",
+	"Cprq36CDvTc6jnorLoRWLavjthYhjiYDbOUbw5q8A87/0NDmsQfwDAxbtezakz5daLLy/+od988GvaiH",
+	"TppY70qhkt6tY4DeSBRp6qS4aKYEaz6MehO+gxlQK7XDO8J/XuR0xohE7SSf8wwPDc8xyeg09w9sGPVW",
+	"Gc9zJr4Hj0eFwgZnrwePSgqb4OqyHfNCKq7w/G374y9Ppo4ASqtba6HWgbe6E0FUDe32BBGDnmIkRp+L",
+	"G5rypFn6JTxzMpPre0UvR4+1zODkh8e3+Fmz8MSn9b8zlV80yAUgvCT9s/nUrtnak3UpDYzpybkFU4rO",
+	"mDkRmIp1o1LPXMK7FCYrkwL1HbnURLRULNN0uKTrVNLEW35vUaDD8LpwE7r16NuT5IbyCxDTcCcfVOo6",
+	"0Zdk/IYJX2SqXGZsmklwLuYZaIVDXwy215hKwquhd8/H09c7YT0y7YnUEGPTgTbQ6xzobQiKNNDSPE12",
+	"0BIXQHNwIekzFyBoexWKKCYpj/sbSkPjBT+oXPB6QgRewaVQePfqU/Huv8NTQsqowkuw5vLMZU5Tu1ul",
+	"kG1NDnC4NYQwl2kCFOD5qDpcXc4frlWJK1DPM3mDIZWq1D/ZX+r/PaMxIz/L5VITdNSLU6k2DnRw/Hrg",
+	"HajehCLf8UzGaPWRwdFguPkIiMzK3TzoD2ru5qJynfce1j045YKm/K/N6VV3aJrSmTXg4Dr4o1ho6ypn",
+	"7/SvvtCja/H4xUM9ITJhqVzB7WxuexOk11fZV1881E9/3e9p7QvYbacikHJh1cNt9aR2ZfGcZrPSCaFt",
+	"biqM5/WNP0B5uDkHp59T2w2ZZ8gdem1n5aqHkWZQuWQZDKq0vfMFPuOWlnLRSpIUcNnoawcu6J7my7fl",
+	"0PoeYRmXSUke+iOpeG51HHu56F8eVX65uZrcqv1rEXvTh0lblav35Nk/jmCSQ+/d73tMJD6VVCl0IUU+",
+	"r8xQ5TRrIOmcL9g/pdCT+e31Y7gEac4eU3ShmjNZssyKqaq4YXmeItniNYkfoNPCfGLEmha6pehqQzvu",
+	"TWetBZuVWTWyzXLCwRS6ZzL/VSZ8ylkSSs/xoq76bV6Ide83vsjkJEXHYY1UXuITf6vXI605bzb4rcpp",
+	"CjojyylPNVXKBZvIZE3iORUzlvguSOdJIQtGxWrOU9YnL7X2wG1iAxUJydiS4fIzMwq6D1VOBfAI+Bdw",
+	"SPXA81QZL9gTtKF36JOauArVG51qU9jy1GMzaTe/nnM1PQDvB8symZVejeo2tKY1exIBWoOTXzGRk1Um",
+	"xaxPTgeDSpZHTIXWYicM0gjOyelgSISELeeKKD4TLCFc6C9OUN9NU7li8OSpHy5HNzmkfl0K8BVzRXIm",
+	"qMj1s2cROR2e6P93RhYsn8skIor/BWHNBUs4BVeVfvIRnrFmVpvZhQllU5lNeKIZBoPyPHdUobjQGnl+",
+	"KWxCxDk5PT42l86yABaDHYjIGDd9TBRdK7Iy+RHH35WJclyRBVeKi5n+4hHJJbqd7aapc3I2GBBKwLdM",
+	"5PRSyCKDT0+Iknp5er6YoKEV2iUTibZQE8mM0YBJM+Bm8xjwJcuz9dHFNBj//J3nc5iOJuqzwUlEqH6Q",
+	"zOUKZ4eZOorkkuTZGjmg3+zHu416JujSQbHCmPWm2hxrbkpf4g75gjjW0hWWV9Ed8Z3g2lC90cApPfC3",
+	"8+3ov+FKwMuK/VlomT2wWvog6mlihD/0qbsrmmm123xhBP3xqf6mWCbmLXrx24rWlgIO1GLXMuWCq7m/",
+	"OrjXs6LdvQ62q75BMznLmMJYgrc8b6ZgAtp43bCbdq+v2Wa3odPwCyFMUKCdqNHUUnOlZYUAbf1lIZ5y",
+	"1dHHmtCcoh62L3Xd8TQDPzh23oS25+v8g9sHXJ7uBzpaVcQxYwlLQJObU/WrbyyW6bO4GV0IAE43GASA",
+	"DFw51aSggBa82GYHH1P4GH0LBGM6u3ZL1Ni3evEvC1ES0VLKFAx4DBaC+iwzUJK1WEm1Zoq2OP5pbIiq",
+	"j8ae6HF5BktaoPlspE4TZe6hY9rdrWFIqyYdSMd004JfXsTGh6dNhtyECSl85sKses1HZu+2gpCTdX3K",
+	"8ZRQk5Wh1YNrBgHfrRHweENR5DIM9Ea/xzwa6fmVwT7jmrmNetUEvI0lOROz6SR+lYKt9VAcXXs0z1mm",
+	"V/T/aPLH214wBpsw9EA3jXuBE7SE9n57HKNq7toFcNLis264yC7OzSa4OS45sLoxHpe2PXLzk+/vfPLs",
+	"3ZJnTF0EMgU0Q0MSrGA36JRtmNsbO2YEv+tdhU7wmq2DJ5hSlf8ki5qkIv0tmRqbI6NxzjJl1dm6Zenf",
+	"/Kbsnm6MKeGnCy6KnO2xrBpmAcElr1ucY2hQFcslUkOraoRX+vHtUgRP9r2v5Gg8PO0FMzG2CNuwtzsR",
+	"NzOf5nz9wCehyr77+1HOq54vrKZT5Q3UZlruimGwwLa4S9sd20TKlFEB0s+7wZtf8Kx8cnP3YKKVscq3",
+	"hhe9TDlLvGs9KBQac5ngJmIrjwO8VSV8OmUZE3EHsvrB/Sa0iULmvMtoxpj+CcJOgfHgoq9ZItrCFIqg",
+	"rEIQXmfWmIuX8psyIe8c8vn1Fb6SRZpoU13LN0qSbI1K9zaTRJATFxwbbBD9O7RPeU4EYwkUJEnBnk9B",
+	"C99pAkSOJEEYYMpMXSKbk8luzijo9TZ5FUXtXu+UntAUIBxJc/ZcpOsQ22yQv58y57IaK2OUZml58lUq",
+	"LSkMNz3INkoVC5b8hjHE9z2aJBzrO1547GNU8+0jA3ewuRulyKFub4PvpFae371ai1jtTjjQd76+RUXG",
+	"4/nCVha2+g1QmHUR71pJdY7LjC14sWj9KpVTkRjnb4sf3G7ue9R7dzSTR/rDIxujx3N44i/ittTru20f",
+	"RmW77oLzL7Z9jQslt/1BnlGhaOyO6LB799KsWh9Qh+26DXFFkfD8wlZAVLcJtbAtZQXt7LKmxiVmX2Np",
+	"mU05xTiGzAIlN23tBnhV5OkXV3VL+FHkWUBBpq7IZGsG1C66US8ot+c26mRaWe95HWGi9Vp74r1RT1vl",
+	"/Zd09avJe0BlZB5cDF8GP15qcSkL9bP5XVWs/cze0YTFfEHTc8IWy3xtKhTtBcX0pga1ZM8tH3itYn9u",
+	"v20YkeOInJB+vw+1jrLIyYwuVUWPrlM4o54qTBR/F83ol8NR2SOOLBWUg7jj8VcCu7ixZ2bLa8nuEKpn",
+	"Sb6fh/qp5/uSLWUWWPkkk9eYAViv9oB/Z02WKY1Zw+G/cafvGTuaIu0mV2nZOuBXWgHMGE3ART+VhUjI",
+	"ai5T1pLO5sxmBvnrqmU8Q+pdLSYk0jBtheS+3vOf9cxuox6sZnsHnkmMeKyosiGZiCSZXC71HzRJGBQv",
+	"LOQNS0L68MYM8S3ljkfl2ZpNChHH9yymhWId7+PSteIl0Q8HG1n0J9EOzjfDBOdVpNcXfu5J+8mZKHHV",
+	"eOny+7CMbDK3dxRBbJnetSZyiJTMLjzRl3SlDuHM7LctS9gWRiAa2Wqb9jDGSoQhQc15iq7RZkKDKZYI",
+	"X4AVkztoz2153VE+L3I94DafSvyielgbKgFsQMh4vDDfoOSwSTjnUA5GzNpHEPE0NmDYrMSw+nb4f633",
+	"p9/s9yqTrLadlTb98X3DAC6fop0dZ12mW1Zc+EB6Ubl79l1mveX8uhChPcfbRlrb3mK3zBaL21iKHbec",
+	"v6OZELU9lglLfsSA1ZajxRz07qOqk1i7tg4mUJZLbNy1VLGaNJN8ztbo/aSzjGnBj2FBv3bifUhndQmZ",
+	"23gWS5YpqExEn7CpzLOKI5ZVkaxIGTHDBBVHk0kc9E7Y4n+yAMevQU7A29vUao6IiUqTyZpIwYjiCYtc",
+	"CsJkDb8ApIB+Nw9zPE2DHuYyO7St5t8QKMhcMar35ozFb8PjeBUhW/VuudLbFM9rHdl+6Uhnp7KtKQkC",
+	"G9G0YOi4igGUpsitZK86oLw1qpvwGitJsCH1CqtQWqrSllde8SQoU5TFCGo1iMXsKWtPOl7j28qlLVOp",
+	"F+Gh6730kPnbFfklyCWlVJjc8luEwsLup90Jb21ubu7svRBVKRc8fqhQWLOb3m7pAaylslLnc7CVKgRZ",
+	"E6ndAvECIBatxZsamQjFGs3LSuA4lfH1OSmlJndJZDlL0z1CUy7Zp75OHuZkxS/C9wT1H1sD1j2S5Yqg",
+	"t9kM68OClx3PIUtd9betLOuKwp8br4CZX7nmxpOzIsN6u0ziqqtNCzm3qvAmG0rDnMX7hvribmgl/Yb4",
+	"b5cLbfuulOJth2QA/0rcVopLMKQ5o2k+XyNi3pLJZRpeAtb4v2J5zsUs4AvQ4hGrwc0jyD00Y+SaLXOi",
+	"GE1RPXEiZzukv3l1tAAI0JqK8qpvgSpNsixOxLAshmHKSmCyoAnTXM5zxdJps+aivHWHzdCgZrcNiuc2",
+	"Re897mmffPH+2cWvP94ScPwrM1PzZS/AJ22vVLNSd6l6yThtybBQYdXUHbeXlmyOvFAMMlUBW8qshYtZ",
+	"6iMMdaODA0XJfXwgd6BblF25+s2N7S7lUpBUg+rlzu68lM0OHOZathLvc7mYzXxfWKy0RpfOggv/0+Gm",
+	"k8dKvqr/aicIRBte9oZ8eHZ28rBJNizou8o0PWQJu/bbxt3Yuu4KYegMvX5aPsPNOctoAh9iDkdSJm00",
+	"3YghKxrAtDaU/J1sGKdUqbAwxsJQeADCtYJ48VJA+jBLc7HNyIVFr4KBHKwoDLqczZcgRrVe0a8JBbEy",
+	"FLg94xVdm+uKcTEzxqyKyISpHH3m3WTUrKAZFTmrU5ionja/YdlaK41kmcmFQdVrJNB26UX4g+AVWiwW",
+	"NFt3yqCzo+xypJhCXEtLZZqdfaklmYq49Q4m8ipHy/1rEB0yO5zYxOji5yA1TRrmtsfaA/Gp/M9zZg9C",
+	"FvFjc3PdU4Jjc9bifWUlXjcAOVodj7yay5Wp0JEiZv1d6Y07MhX/nYr44VIR8YSDHIJDVhEFN1MSYrbM",
+	"97UAu/MDW5g8hL15ockU5OImyAKAhniINOPMBDsbs+EkVurl8poFrMw2nFZkab0v3fi+ibb9q/kKRcaP",
+	"MmYzH6M2CeB4HmZh/kbVE6RHMnaROOMaEvRgZu6USO/QZNrGkzBVPpATuO1CyEQd3cht9/GEh53ztjZ6",
+	"8+D+zm+Y8EGNuVIFS6KtxJMmD3itF19tKskW4AbfArmJKqZZElKGA9Gw8sScedzRreyD6ew8nxBRlgE+",
+	"s6WlwenqE5zlWb6uJJEdtqZb4SGUJg+t53PQmqowP+EQ4nZwB8q4cpamikBKhSmjXrBkXWNkeLG77W9L",
+	"/J+SbAEISBZ50OyxAEFNmwT52apXgQ7alqGSxDLLoBTU5JbpXxEuiP5Vlyjha/trkzbtyomhgBjigVyR",
+	"ayFXopm5HX7R3vdekv7ZpPoFlbUuL6wPIZd4NqGvlhXj3SIeoW0TPGcPDKndUbcKb9bknusTgqNLeAJu",
+	"xxnLCRZI1wVEg7K5SFkdSG3KEAdUxI+lmPJZ36SSc1km208yRq9VCSqLR7LL7XrQuGYbt2kpOMpYZH2I",
+	"xCXGbd8Pd9Wn6wKQpVTx035t1se1waQ3QUrA/txIeCjJz86/vHcsjzreqcYh3W1UKuU21gnkYSSYJ5qa",
+	"ZfPfM1ksO+R4xLW28Pb+d5e+nQXUHeRLlYueox89pTlTeb+Btg/FCXUUXVsm0oIGDZnFRnMJkFJTys0G",
+	"URxAZdkks89MbznoDnxui28XIKhuDao4u5L/q4z3D5oWTNkUJhfq16Yr6jwWdnzDyW/TNjfiE50qCzY2",
+	"y0y/eV/qI+MOurA0gxw2VFDa/cBiV4h3mLThYCLRHijdfu5P9bi0JPk94zn7nQsVoZve+7eSRRabv3Oa",
+	"zViOf68Yn81zbYrCJr8wGAcRWbBsxiJCb1hG9R8IBG3Ou0tMqSZV4sLkbcmp1sKQsPobdKGVHTpJWf+Z",
+	"+ePNBqVcVcxXdc2XR9I0STpaSn3jZSXq8zbtlDWi256JMN7OBQK1gyWfMZO7fhv1ELyu+XlIee+HKpbg",
+	"GyDVhcllNQmENRpyXtPuakmz3ELyx1RIwWMKiu6i1C0NvvgbNZfLq74Xdp7L4P26ma6KcP6wgiA/Iovd",
+	"S8L98A4J9z5YfXsZGIYwr27tOVGMNQCSb6cpNAu/thQd9X68CbaHuiCPU1kk8K0iw/6AMHHDUrnU7Kws",
+	"fegLSDMfTJzBs+PtGlJ7p7avGdPqJc2pQXax0TJH6ZsoL1e1xu227AMRVlEpd7g7o55astizNuw0hv1B",
+	"8M31RV2IRNhen7UL9010dnN52deWYMoFu7zczWz+7E3VodmEyEYYzfs3txw/CXLCjyXI5aucLZucslW6",
+	"+vEdjfNG0JXSlIjTAkWagcvM0IZa0vgaaXzKGKJGxticbFGkOV9CcbUN0EW9mGIBnDQ/zzMOGfL6Hjeq",
+	"NEKemkJsSKPPZAFFmhOepjAFaAACfyH8a41YLTEwW9lQmdE2tk8eoD+DaVk5W2ITSn0psLDrf4METOgI",
+	"Bo38ZgHmlEInDL6RV45b9ofjUTVdYH6fSzKjN6x0n0HLBbjQz8n4/2J4YmzL+4021YLerb1EGxa2txrr",
+	"aa3kGXiVMU+CabompvBUBbPKfuIisWkH1e1E3MCaxmT2zijxFAvFElKInKem86uewIKJZCP/7y5gFB64",
+	"xaYbV88kIpMiB0RCAHRUcygeujY4UAeZAQLA74ZasEDxZhPLqYcO/2eWJljXFSBqULNCNYiwxlymiU3I",
+	"s2jZI4N46TKJDbqj0dXStKzcDKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsT",
+	"EFzHM9PmDDq3uDZnB3An73QBU0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBH",
+	"pzTbLU/R4wmOTsMhnv/TZiSZs3dEYykb52Ny1M2BN/PlAdwyHpN/Fm6Zn7nKZbauR3uoy40PV6/tvjGj",
+	"WstUYZXdhMVQBufj6xiR1x5Px3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2N",
+	"iOb/xRKasllMWpQRk0wWszkEbuhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/",
+	"IeCPZqnZoi6wrcecJ774AbFi8FRAQpXKn8lDx6PakksNbHgIAeQz9OchgkwrlI1Fl+1O3nevvWoK3c+D",
+	"oXAU2orMQcdGXbKFFbXFHfM0aeSO6ltNjuwIepWXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A",
+	"+DYpz2Zc86+NUcHaUSPX68dcztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprN",
+	"WF2Nbx4U+M+noGghADeRgo08RVdrXVaoTmh8TXKJUA2udlqZvi/h8r4PHgjXLBcIgW8p9xlayJZ+oDpZ",
+	"01tw7xyGQJixDHB8xpDFVl5dplff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14XtG47k1ZzcpU/n",
+	"EDeBDBu3n+YN4KJfVerRezsiK6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1",
+	"CMpzQlOWwUgQsucLQ6BLqpSBMcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579Tnj5D6",
+	"fPg84xDdl0d7AHb36OSzYHqv/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozB",
+	"ww6BgKcWIFWLLy3+Nq7HtvXtZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llE",
+	"mp5wNUV/GLFhmXVBp1JeE5q3pkTDAT+lNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry",
+	"8amNtmqNAt4+V+2v1oQbsqQ8iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNd",
+	"gMDuroqbM/ZUbHs4Hhqad7d68szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZG",
+	"cESkEKqYYFf45Ny0HVvQtVYktToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoc",
+	"tocrTSxbKj+bOQG14rQuu8lYuqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/0c/dulaYOzaamSTPUiJu",
+	"K8FGkwAcElQc3HLwfFSQmsr2mqE0d9Nv8/2dcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPMz",
+	"0rRf1VXZGSNV3zlarEr4TyEs7NkkDUcmn6Lwq9LiT+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMy",
+	"kyCvcjI8M81g1HYql8nk/FW1JLouBQUL+q7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFw",
+	"A6ExrMcyfRL1htq2q1pJsHCivhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8",
+	"k81bCM8ygl9XF9bkTV6Jn2S2aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3",
+	"oMieULmPNRR+vSVocBDQ9yANCfGaEHaw4hGbZvIvFg4O/sqssbGRv1TrktqynwqVBW/tPyTvGGWoB3vo",
+	"UFx/V+XZ+qNMhp1xS7nFNPuYcTsPcBOac/ksLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2",
+	"cRhKVLE4J4JxiNRxLV8LkVu/Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6",
+	"nyALnqbctPiNbCizhfJQtbxlMfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8NB//vEYG/v245",
+	"lynlachKgvpAqVhEEkYTkkItUPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQ",
+	"Ld+1iTlVvriyMrd3/oFGm+RVOb0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPqPN4OjR1d/++ry",
+	"so9/ff0fXwS9n64vf+WuekOP/rp6f3L7xc67vLSD7EihxT9jq2pD0A7Cr26HngjTihzUzy+V24tzMmGp",
+	"XJG/WCZJTq8BTXIa3qH3w2h4fOu26f0wOr6t2ap9u1p49qf/w+OOxTluozc6jtZtt0Pg6rDVu3qAyswl",
+	"g+zbCnRfZMU9oajq+19oG5P/WTDzta1yCxQPmHfXbHQVHLhb17ISQ7HjdnwEfMpKn902sJSBnSyXXLeZ",
+	"FbCjvYSEL8U+EIfXcWozh1Yj61241NocfvHr2elOMbS3FlkJPYdX46vTGy4Z04JsHMMDY3tzabUZUHFM",
+	"1NHkKzGRNMcVnjsLu65Gu5WEwGFqSzCMfd8epLPBJlupkOtXFjmZ2y5XRiH2IeAL4YBv2nfUCrOdS1E3",
+	"EB56RqFj9Pdk29IV2GeyA24pE1rnZ0nYBvOoN+T9rd1QQXN+w1p4IyAj3FBbLX66rZEOzzFjNKnre6ov",
+	"BhqqW/iBz7SGhh4ygJuTXOTn5GiI8VCxNimP4S6z7RBSbWEbViuaPfGW483dP4n6Yz+AMf7cDfnpG+M4",
+	"11c5zQsVQvWH5PqmyCw4jOfUWSN7NWnIS81hOxjr7O1WYMQv63GcEilYnTGlsLmeqWpWgi7VXOYtbTVm",
+	"Gym1y1Xxmi8FU1a0ncXF7BUXMdvDhdnge13OTXMl55MwC8WeKYwuavL46c7oPNAB7GEu/Rus4+Rr0lc3",
+	"7gkM0lJX4nGwm8J5YnGnDM2UYfCSVLdJzu1T5PHNxmlaWgmyonUN3a3a1vRrDssYLR4eW5DxMD5dR8jy",
+	"1oUpreHdaktOakgztSX1oXurSwFKtwzwLuUqpkGLy3jecvyX57IJLeaUFrfS8ogbqegQF5mjyM/iLntB",
+	"13v4VUrgh7s36rQjBWfn8gY2FcokBJIQp4XiN6x9zh94ieuKEbIOAkR//k9zVTYvGF9pXxDBUrzfB3ch",
+	"pSH5liTPRVN3yymjeZGxmm7QwQ42FzsQEmqTeFonSthJlb4og6+AM2rTMVJvx4VefLAbhOeUDKQbLvju",
+	"zu16/Kf4JJBIwtIaY2LRsLntzUn9vhdZTU5Gw36zrGP/BC9st8OfbSyEMpiKu7B1aG633aIjS5dut+so",
+	"+qk7jM0mIOlPSCQB2/fHG5atsQTCpJsBrIPNzaQA9XRUKd/1JOzUG7fDbe3HmWpSmJTtyKZszVvAXmuh",
+	"FS+lTGtqdm0Xk5XMrllG9JP9+l6RYb/BjW31ZGHMUymvlfWfeEm2XQMgbmejyvnVnf2LLJg/X4M+5DBt",
+	"WmfEYJeJYDvWLmlrrl9FiMlZ9qQkjACl0njut5shc2oqyUAbhy6ZDnltm1QtPE/QLVSHfwMLqNgqs4wm",
+	"BcUUhRsMMMHYbwsBaTIeKlAKClcJC+R2PYjWxP8KXB+/CUzq0fSFA7cN3NUC92ALH7r7XuIsa7oMa/es",
+	"WL6W4VeDdab3yTmCOMscexurVz+0D8PAfFrddnoDXvNwokLLS5f7oBPIAo5YGlJt4dUXQq1C2SsB9WN3",
+	"q6bmy1l0uTT13JK6/P6GS1sGGzi5IluqVLHo2hFwaRS0bSGRUvG6vp9R2G4HZ2SxsFQH+xKk+fb3ub2+",
+	"YaL+tPw73l3cLn+9vN3xcOz21RJL2H7Sr+umDm1v8ma+LQxZO4//KpjaIzpS0vRGaou2I0H3P1JrEY8j",
+	"MqbJDRUxS45sXP8I2oAW+hf6e22HHZUpKfojhPE8yjMqlMsmV/AwS3ispfSRKpZLmcHjKqVHjx4dPXqk",
+	"/zHnS0qPlIyPj8CQ5frl+ovVnOfsKKUTlo4rROvH4k7DgTgTvjw5bmAge5EsWQZrxyviyNnb+h/eLYfE",
+	"lU+rSXZVhgjme4ztz8YjMgbbiGV6fctMTplScH5jIjMy1rdAtsy4YuM+gV9Wp2AGgH5uY/IVYkqBzP4a",
+	"fj/hRw4omqbjPnltS90JrFqROb2BDgIbiKvBbSwsdHZjoR0Kld+CCLu41bWknOyqdNjKbGhI9bD/piDU",
+	"w01hP4+aiHuuV/gwxQUGOLGuSs/o6Cu/RI8gJIvBlBUug3ommSIVRJxWJiGogfXNjux6MEtPtcCo3VkH",
+	"YdUPo4DerSzCoOEFAhQ/PSaPTs++JUt8giQspzwN5OaHa55e5XSSsnPoUrFkGfZd2UgDekOP/hocPXp7",
+	"9bfLy375jy9qQi0m8B7YaYdBR0Vi0DckSWTwKEvQw4PABXKhRWVdM2OaJBlTWim6Zonm+S4Nr5AwmMqf",
+	"JOFGvRAF0dJ5LQv9ChAqc5YutzDgwv1VlAvANZTtBBrvcQFl94Yy+k0QsiGc55mxoYE2ucCuzpqK7tAN",
+	"zCHKmk6VuDJHNt45uYYG5eY2MMZP4eY5zwUjU1qk+ZosU4oWVeteF2mxEMF7hzp0CZMPOwwHqVMu2J0G",
+	"qG1Y8bvfCmirL70P453RRTiL+TVIPZatiXsoIkuaz8t/EyBTmuhv9LkwamAcDEh0TbmaAZAOSaqHjwZD",
+	"8p+vnj+zQxAuTETQHDOZyJpmT9gHqk6GS7LKeM7sPHcL8KZmGC+9OuVwz+MP4YwMzqyMWdXH4tuGArF2",
+	"rCYevgdKAEbi9izj3wMdNJBHhTh/iGNEeb6BdXgORVuLZb7GvBev4bsmQdQnS/DMO8Q568KIC5rH81/q",
+	"6qKWTDz20+F3gQUEpuq3G5yGsQg2J4/Z+025Qqb61gTzoe1DfbKFXLGkKXeyLS1VtBSTvO7a96ucp6nm",
+	"emimlUd6R2IGt2yo8/0WIKrXzB8wrBuzPXdSpMHB3pr2TzKz0JMWiRLnuQkLTBN27iORUVPrjEfzZRgw",
+	"2vjhW6tIUAN4D51nPUHiEbgXnLZb7FC5DMVtAAd4aRGlJKkWuuGC6wXjAcLaRsJ+FjFtnOs+xVLs3dLk",
+	"WwQFqEXRQqxAZDtATl0UkNB1wyz+Yqgxz/10oihviOCULawqcpVZAM+IYCuzjMi6sl3Jq02AVB+9xRCe",
+	"ZJlpt48oQiFZGek2+CrTq2g7dOB9s8urbx8NL+aPvZL964Eh1+cGpuaaYWFZtxYuG6CRYBG4OVTf9b3+",
+	"hY8b2RUssn27mJeIONdxkyxG5672T+Gj18IUXfE1rYjaaV9dsd8xh6u605jANbIyBhM4EZzzHGFW2Uif",
+	"+kwydY4IzfhBym/08zOKTTT3zAzrkPvVMvi0hXoOKVotkIVfshtQT39wvpONwynyucwOpqW7jlSqBhsC",
+	"ZSTOybjhWuNRef2uAldo4nVIahzFPndbehpKF/0fmFC5pou0G4xtiYYVKNPsluDnOp9s5RUZLdk0jG5R",
+	"6O8y/xxGkjlwh0lqtqCqL7m99Br2+GfbRGkH0ZNwqFfFYkE/FxzrzUk3sNq2LeSXSuwGstyDMz9BSj8I",
+	"rQZPwtRZORTWlcDhkgVYBizhiNA+5cL4AxHJL7gPL2Wa6ovj7nfpWbCTopWG5mHMlTkenn57+t3Jw9Nv",
+	"vQSa4e6ECDtWcFsK0brFw+9zWTqsCc8BJpwuGIDSjTX3JEXKxmHq1HuavkSf277gtIg3sKe2+rIQj3GA",
+	"LbP5+/V2f5Zyi/bBxD1wCQYXXM333LVtV1HRrlcDuF1MOos+WIgxUVHQsGhYZnKWMRXIELKVLm1xBrYp",
+	"b9C2pqKWCSqVEyFG8Dnuzpc1RNn3hPxpgy/0shAGXqgZzHwDrNw2oXBrrV7w5bQrJBdiXu+4HV82VZOU",
+	"zBeARuyGx2FmXF86ZR7Azkst0+SM/6ctJMi9lW79WdBG1A4WzyVDd4lt/FBi6MOvCU31BNYt39jc+ML6",
+	"Ycgko9cI0t9yXOuUDW+R86ZOoMEFv2EZtIBqf2B6jfXzhiOAQFeHAQ3i1HblqAfBAi4dvfsmIWB/kVZf",
+	"Q7aHsLM2aLKPTxW20tJeyV/lmCV7VMFWPJAu42fdqE8DIqgRB4ewCIrPpBTIiWvvdv2zYAWC/xdC4B0A",
+	"8DYMW4wuaZZjX9AS5wakcF17bwTX8F5gjhWilCXKg4F0KpVc1H+DI7I4Y4Ez2kMfqo1iKpY3Q/iv5hK8",
+	"NFCxnTFIEAYHTlDLNBTbZWp3CEZYJBJYQ/UqLSfSHF7FPT4AL5jD+izYAef6D9tCvYP95Nqub+OhdEHt",
+	"wWHCUyv1vLsS/T6+py1lvU7FrAdiYO/yl4XYS/e0NTKhuivooF8tjOU5j0FEecWgNj+0F/UmRXq9V5Vs",
+	"Q7cml7oHNR+SJDLCwCtItrf2kGvyOUoNP1CTwMvU1ID+30YrN8TjgD8/rDQC1d+KpM3uRJ7G7x0WnLd3",
+	"uj717CvPYAt+4NNpQKBVHcEHcO8eOGfPazJ8kPE8q7GdI8CKn6AXoG0D4tL8s62I/Y1v2ZjYzOQgN5Nd",
+	"02dxNXksHIDF1nLmBpu+F9i7aUPy6E+yeM5v6tS08gUhiJNasb6VqtPGBlsyoY2Xp2i7tE6droUsafaR",
+	"ZEWNaM0K4RoRFyJhGVnRNZEZoE2174CK6n6AMTo7Z7qL8q6pLxga3wqKh0tuPCf3bvFtZ7JJEtvHjScS",
+	"pnJAnAunr2INsClmLa0GIhhLQlnec7klM3dmgLmQeBAXJw5+vumeNIXSJYaKlR2RmVM4gFGLCOYOJAgq",
+	"5WyhjTwxRlOWEJqTjKkcPAOAwWiKOVzMeHvEljFeiyhlIrx6c5xbz5M5Zn7Bw8Z2IssaLJd9ig1lsQxW",
+	"bNss4ZxeM2HhPfeiis2O90iUUEY4yxh2RuEKMpIhz19iFiarK0/P5KK9EpbS+DrIHrA+w61QjTuVWQyF",
+	"8i6BaZlSQRLJFBEyx1ap5y4x6F1ehrlXPE3JhPnYuHugTXiir67zetsAW4kfoX/YpoD2Ke6TqUkPlm92",
+	"7Ndki9jaVDGWYYmDEHU3EqmtS23b1QTLRS1buwJRmEWbvX9lV19hbz2BjNM0LMTgq99EjikfbRYanrWb",
+	"rWVY+9ZSNHhtnCw37ZJNpkP+YepKL9LUOa8zZpuxTdg5yguuSMqmOZFFTpjAa+1A9Z2tQ7yWhDZetyOv",
+	"bDVnAS1rLORqTLyCTD9PSciVUYGPzKFctTroXQf2oiyy21AJmorRu/HZtEjTXy2U0MYRm/R57IWCeiVC",
+	"mK5IzrKFAuwS+AhbqChJpjRcQ1LXLW9a8Tuafkp2VMwfbp2otKuuXuTzZ3LVUDJYnUYsFwxcIBahpTql",
+	"MCDT6yD1QN49XbDQ0nZgDunDrJSzu3X4b/TP0W52kLq2E0q3iCulKn+1FvGeodUicMwWPdtLwkSFQkhs",
+	"UqMvd64IdMEUxke0bx8T1yJ9JxO6lbqZ1+9ZLWSmD2e9URaWKwBgPTcFKqZ+AddvzTWtxJhQpmtwbDsj",
+	"hzkJG0A1lgVQD4GvKzZwnUl1/xFHPf6FbTW1jQuamsI4ItNEmwKYt7XANtVtMYosIGZ1eBtENj1gAeQG",
+	"NkOfEC4MA56mrAjrZTQ7nMPrtepsipupWJeqdGbq1iwpm2c1vW0BcTrkyIbsVlW//ZM1AaM2VA9pmKWd",
+	"d8JwUbuHLUu2dXyUEeA2bTaQ8ffw1O7f+mizFqeFfm/BHUtJUMKJWhb0e78AG/nUjjwdmsNrJqg4TIAw",
+	"YYsAVtCvNGGadMZ6x6BvYcJuxmETbytykjPRLXKSsVldbaJKi1lIA1FzmeWYpwniE6u6a0Bl1KZT0TkT",
+	"VaE0KdS4DH0ExA0RfvHsAt7eJ9/zVHMnQQ1PRXBnWRPJJHLAPPX9FYHJyvP+fYYg9Jb5rqwZ+q/casyh",
+	"V+MMTbEFJLd2xUfbdTRhP2vHVg3+UXT6aag44jeRyIDtin15whbcnKowqOY1Y8saCD28DYaDQWtNVU/s",
+	"F7bMwxD8y+YqrkpaEs2Yq6AJCdwdt0ZZfWnqNOrGwSqTg22AK1sJxnTSmjyhStIUJGSlUl6Dd7Dfommk",
+	"OXfvDb5Yhn03BOCv2B79VQ2B/WLOK9CWIYCs5xRBr7KN54ql0wZAxDsWtbR0VG0Vu+AaarxVZvUmZbGr",
+	"U6Eu/RkMMa5sDBqT8UnCk40KseOgwZ9k65c2RNJUEQZl15p0whedlQF1pqq2yc+tWxF9AuVpKrKQNywh",
+	"iOO5KcK2D7ioC8RD01HofqVVUtiVrBCgVsolumFbpByrFqDyQZTrwI7FPvvB9KZYW6SVZJfdvfOUio7+",
+	"sW26swgamzHTdROKooeT3q4nXZiVDHxzu+30uv+1Dg26xI02GnIXpOftwC3bwnLeaFe4G4E84Dj9ga4N",
+	"Wti2bO8GlOj3Sw95dFjeDJzZ7ci7wWx1hsvqcLBbuCYIO+XhTe15NDD72sPpGkvIPEyVxsvePlfVSGoO",
+	"rbllgff7NvzRLW6NTz8Lmy+1YR3/ZyFkf9XqaFAjqz2bUHj8LsTeWTItM7bgFTzhakZZJ7F1wGPpYKjX",
+	"nFjZnWGH8Cs3oVX8CIatPVCXtN4obaB55lbswAZ+HAM6WehnL5SqLdyMIQ3uH6UlWiWmmWwJfFSX/+kQ",
+	"PmYy/GbJreNoLziBrr0oMwZoYSEPyDUjFGIakILkykGlyOd3QQPAnIYi4/n6FcAVG+PT9qfc6nt68eKJ",
+	"1nYBPvVtym/Y2zHYeycPteaV0dh2qLVQ2b0JoxncDObV8zxfIseo+jTMhKr5RFJAyzAP9gnodwavS1m1",
+	"zsQsTCtgALCh16h5cj1aLOU1d0k1o571Ib217y+pHld9ewuwfVPZCI7vSmLcTCHXA43fRDKFCalQHkUX",
+	"qk8SGasHdMn7i2QT2U7cMAEcbZG9Z+xc/wlupdGluBRH5JtvLop8rp+Lgfu/+WZExhdQA8v/gk9G5HvY",
+	"aWIPpt/vjzGWQ71zM1ZdYIMJbpXb2EtB/L3tE0Bcd/IHEUzQ3GDZguMYPDddXb8avzsqPx9/fY47YKlN",
+	"b4Oia6Uth3hOMpliPRO8FHp6ItwLz/u4/CeJ+uYb/Ixq+2bK3+EhmFEsUgx4t74aazk9jshYmxzwXxa/",
+	"HX/dJxc2cUNvhJfWFFNBJlhrnZDJWpu7eio80c/hv9HFhrN5ylWu56PXSsbQiGFMvhqSXBJtQhGWKkaO",
+	"z74GcrDdFdEbh9CwZPxeX8IRKXMSI2JSEm/H5i1QC6pfo8l6DK4BPP0HBlvxb38oxOONZcLGGAegkxTz",
+	"UOYA6q6pKSJjzPYcm0Nj+iQrAIX4wsdS2CCeJjBMqoFhjKw0s1eOrsY/vqaz8TmaXZoxHAGMn0yPfqV5",
+	"PB+Tr06Pv7MByoicDo/RHgVoFb3LQuYGQbcMK33dhxGeScHsMDMA4DgZnJrZvmRLRnMuZnqu5b1oTD9w",
+	"JxIlF8xwLMhQQcZPErZYSugMffQLW4/PSymi7Xh8i/vIHBcUewngCTadshgh3o5PyVwWmXJUseCaLEZk",
+	"rNXJp0gWQALu30cvZMrj9VjTbSUL4ZxM2FqKRG8LRnVPjx/hPo9fsjxbH11Mc5YhbaCnLSoxE1Hw+LhJ",
+	"mmb0xqZc5SwhtrDMuQS4cLK0T56UJ6svGSmYgv4fdLlkNIsITZUEfhCEiWJht3pE+EzIjOFC1rIgiYSX",
+	"Xgu56l8KCPPGTGA4iydafk2hr0rvYknjOTs67g9K2ex9Bg3MDVhC7xfGlt6RWB8GFjpygaVzRqeA0ryJ",
+	"zOfEgVAbN7hm8WUmb5zLGz1RvVfmRvD8zqPesD/AWcglE3TJe6PeSX8Ik13SfA7X5AMtZv8CTQSTAh0N",
+	"Pkl6ox5+CxhASykUXq3Hg4EJd+W2+wR7lz+A+wABsqjW4/QVfW1vURpSZbaq15/kcO/0N1LoQpqbm5FN",
+	"Xa8oAr3Rmyt/93+QVsxnMmZKQY3Ef+gNpDOltYtfWU6xa90DqDmt3xLztQcQqiDfFxLkwO1oyoHyrNhy",
+	"iD0rRVc8Z/H1eQkVVqbaLUBVd7c/II2WBHbDsolUrHFjrz7kicVUwIGdDU5avuTN0RXRN8eEKkawKPBS",
+	"6JXD3u4zASFz3Er9Sv9Shl027zg8WT2mTltwgqiGqm6GWnM6umboO6vhNpVjX3W1TV+h2ZaPPADBDEnl",
+	"Ox605QW7acS/rP8w5oA7RFs68aYSJO0dD44fHg2HR8cnrwePRoPBaDD4ZxkY+15vWqGyt4OHj1Ynf/w1",
+	"nQ6zwWAwHJwOzP9mCOhtu8SLIk0xINq7Zuvmn6VU5T/JQgvm43f//Zf55De1PbPhoJyZ9aWxZSrXBhMo",
+	"YzfyGn+GE7Dd4TdKUa88aTvUG+qqQIxR5Rd+6JFufdJubAYAVAAlKwGav0CEaTnVl32JzSezhGXGrOIZ",
+	"WdBrLmbYukA/B0kciqU3BjEskN29N384jjA6uoqI2US8h12foJI37JN6F301G49a9SEhD2H2A2G68TVb",
+	"j+3CjX7DUcRrBchEesgTTCyBNYL7XIoYNctrtsyJkCuL/1zlRKRXPIXOrOgpZ2CMXTkg7u8lojC3Z7IQ",
+	"edZRY2vqesZWF56hWFrZBi5yQy4Mu035ExEH0GG9Zw3Jy2IwOIlPBiSjIpELz9AHanhoFG64LTSfwPNs",
+	"p1TBCR1OhrQ9wcdmj71TDIDYI7wWwpDDWWpDp25o89gDeOY26j2VsWvI0fS8e87M4k7i41dj4Bjh0EFc",
+	"sISjL8i/aR+8R4fILQoQgDQM4/1rmaHISmb5XOtgYG0574wpd0CQdSlArKhcKxm2wRdXeUQWNIMYubKy",
+	"b1uu4Bf7ypUpGJGhq/u0cVluOnc/oJcw1F2OKArrPjOW770t2sCu3ZrBZym9Pk2xc3/yRo94gmTcTJbP",
+	"ZP6rTLQFnhyAnJ8LVroV/fTzUonYR2XpRr/CbuuVFV9FwvOjPDOIpvW2gn7udYbdP+7ZXIjqgU3oNqRj",
+	"yHCd8jRn2RtISbmqGHk7Mhm2330hDEyCaXGkyNi4RPtQlcaSsUHyM5+OManRltJM2IwLouTuqXIp7jhX",
+	"HwDG9g+Mc5e40vB6VUCEo/P7m4bkImbVAdtlNDT20W54IeSg7PHCw1mnNLa554YW/Hp3TI4CkbxTkmPV",
+	"bg9p3XP4JZQ8lTcMol630JK+1tgsOzw50GiTSmur8CsA0fY7k11761Kmeo+m3z1MBt8Nv/vuNP42eXj2",
+	"iB5PGaWD+OyMJoPhGT2ZTE+nw8nxZDD57vg4ToZnycN4eDYZTAcDOvhOH9qyN+oNHx33B/3j/hBjrjdc",
+	"FupnfEWlfZDWXP5s3h7F/uyNhsdaumJgbtRTN3HTbw5rMWtZuNtgZiLP+J08jO7ugOSxJZPL1FqUa0US",
+	"nkREsJXWFC3qpLs+9BQDdweIe3N5bN8AoxuW8Sni7QZN4WcyZ2Ssr9MxSbShy1LFwK5Fn/FaFp7fOKU5",
+	"VJfR3Om5pqDCgC9nzINfrt45OJPKrXM3Jp1k8pqJUlkxp4N0NDe4eIcjeUOikKcJGLrG3u1AYS/ZUmZB",
+	"GnPFbcblKAtxEI37sbVJtc3KhQ2bY8Ug0AlJ5Ww/MqsAVtaqGT4yw/1rGTue/AnuFR9dpl4t8Xr81N9Q",
+	"+NBVo9d5x6WqxXR1gGaIXNxOB3vaODjkBndTAQ53d06giGt4Uu141VO5jK/fpuyGpVg7HfPE2EMum3nk",
+	"Z9HBBRtP0+YbREKDwxpn7fCfJYqIuZwwY1v/0TwuPvnahsp++e1oiJJLpje+qZQxBXxqDCebO7XrGttI",
+	"nOpxyIWQ2dr2wlU8YSZG1KgbGNxWcxMqhpKxbi9sNlZvRTM2l4ViR8kEkZIKhmLunl4I7UCmmQSD07zu",
+	"kaY6q6/og8R6O5qzmSYLA7bsG51Rb8WFYPaeP6QuYDlstzrgBOBBJLUdrFYDKCXptng2EeEaAf3gvf3z",
+	"tlZWz5gT1ffiRGneE/fqj2fJe6WH3Xe8u9lerviq4bhGRtBgEubeb6gLhPyd3zDC3tE4T9fQiVZOyVhL",
+	"nDH5Kve70EllA80rLtTXERnDv8bkK/OrtSwyIlciIprZXMjG5P9YZh5fiq9SluvbtUgZQdn/dZ/8Dkke",
+	"Zb4MJGiZ3oHog/SqOCjRMzQFHNjWTWupWGSEORebflPYwzuQN0zruWmQ1UbRqEZxyl/eJZrj7i9AEMcs",
+	"rTlFYHOesE1h3lrg/WA2ul08pyMz35ExfwAKQQCuLtxZimbLQJ5QdPi/O/RWDyf4w/vHNMcBxrZtqa4Y",
+	"lo5Dcil7t0yhga657bopmK3KOsoNcOhvm+ht4VnDdLkirtL6SwRY2KFKu8ev7pid0jrzQNtGYWf90Drr",
+	"S9gIkKCzjKk/00qtbq2jH9VWKZq1P7MHG2qYr6oipJmBqgPCX1KlVlp9vfIUTat32sdwoaiDl1plL+rN",
+	"4SboJZO+2ZR+LBdeXbY2ndN8vq6gndau8p5SGEria6WGCZfnNsEE2ANpZJ4E8KSO+zQod+y3O3IQnjhc",
+	"kTzjLDmHUvTxKGcqH5vSU5r3CWJEE3uupgoYwfbqQPZC2QjltD9qRkItQ4X5YG9yjkomGfW+eP/7xcsf",
+	"f37+26sf3764ePXq9+cvf7jV5K0gERMMrdsu+Q/eZt5LDkQpmJCrP0kxdEDh0/20SmlVCLNdneVVd1lU",
+	"F7ssuf7zTJnwFrCXpKukT3hfgCFj/rGRRVGVUfj5XWRU5+wGr/SBKzIDNKtD6Kt6IVXAWOMud3UXhWLq",
+	"DtscNdnv++/fQdMg/q1Z3V2z0gbv92uAk6n6BK/uXYpFJQKeQ3kFKi7hcj63PI07Srg7eHncrl9B5UQc",
+	"hHBcsGzGCHw9KpW9ShnLAmvkWALZY1iRQpCEIU32HD0vGVtISNK1w/TJhWuCXy7pUmC3MkIVcVdoyHmC",
+	"lHow0dxGb4TNOILN+FtAuvic6FjueFOhkJlRn273YBEEV2rvD/lX0+0OJQiP6yRhC63NjzY4eXd8L/JO",
+	"MwE39tjqTtLtzuFazacfSCF74CFPzkKg7hfqWnlgoH3yO9TQcSyJvGHZGgvPzDgRkSJde8iLx4MBFPLh",
+	"bTItsbFMnleT0+25B8l3EG8Pvh7+nDGhX+xFr2xp9HUB/AIJMyOLrK/Jnk7S0quRMZo8F+nafWB8VPC8",
+	"FnOQPf4Ghrtygy+LScrj/kb4M5Mr1Rsdnw4GB/Wf4PbV+k7S1B6azQiwyEAHymwx1cSI8Ijg0x/v3t3B",
+	"B+Bz2TPAUrncg36e50smtHSJMLXD6yVpgiu27BRKo9NUrkwxt947bDYRVQDlXCIgJomQiwpWLUZKFMoy",
+	"AkXPpUOWpuk5GYMMNlW5eAtgLS5mNFaZUm9N5e7/1zcM9NVgrz9I68+kVqJesVxLPudk++DGA+aCfxpu",
+	"DpToG5T4Ee/N19n6fi5N01VrV5QI+0gdKuc05VRh1r1lAD3zGNGW/M5y6DbRH+ZyMVG5hRPNXYDrTS9O",
+	"YoN3pInuKM/4DNvE5HzBVE4XSwuneBX1ZgXNqMgZ0BtU+fMbBqHhmI0gJ2qJPYWhDsBBzZlcwIrD9s17",
+	"7GADVcukBIV1Fw7LbrBO2aTG2tsWuRPYYVP7LvvP2IvXpOX8rJ++rVTXvtZXtsJUrhe4ja/+66mrHPbr",
+	"38uvy1xiT/TcR2BDZk13c0l8ENDA4NkBuGTOiN5s2BWDFmBhAuG6Nu+tVFp6FN7mqt5iH3fVymxX8onD",
+	"Zb4bI/2bfz4x/unMGzsuIJkdTE+l5ZioazmgjETuzwR766tQWm9ZKNMX0pGQOdtxB8GDz+C5D5+p8Bxt",
+	"Pj/wzxEQcke83zz1sbJT6UIW5hfmr95x/2zgd/EY9Qpl/I+Qo1opwouzHWqmWV9v1JvwHbmrooCqEJdJ",
+	"ajTR50UOIW4sE83nHISW1QdtK8ZKUiQm32Mr6Ur65uCsoh9OWpUfBotUDnsdOtptEeeHZwkwxEHi+954",
+	"tUmXBk8+wPbmfDcvPo9rH7yP3fKa7z73WG+vfKvy5wdylpc7s89W7CH+vBVc7drJUcJVTC3e9h1e1JCa",
+	"sVWgjfcCusyn+rLAK3vbYjaTqxzpng7zO6YZflQygszSYqkv2JKYDCQ8Nf10lCoqqmYLAqvaaLUUAkPf",
+	"G338PpeQdrPK9Jq4xRDCBRGeQ4n/jOWqrP9HCX9OqABYcHtFuv5COHkEJZtCAq0iS8oDIADwkv/t1GXT",
+	"FjzSAt68AzEljCZHKbSMPZplslg2K11lg9m/48Ndz2GjFOmAaY2QF9pbrNWfaR+ytN+a9GnsS6hHO/k2",
+	"6jl0uN6oJ4scam8ylTeFYVIa/v7MfL9gCkHfQVsHIEquSC4ldoWyDRVimRYL40Q7WJlMoL7koJrKxoE3",
+	"me9IPhHeHTSbOb3iEFrLcy0+NLESJFboKRXTQvlX9Q/e922rRTwGaEv6n2hN3+Gq7cqltqu3Qyo8ZM29",
+	"5uaPZSI1SpKNur1taQLSdfT+Fv/aqvBDW2enyAFbK0n/bAPXZIvz6sTUYF8xJW1N+jKTSWG7jENyhGIZ",
+	"FpSsU4kVx+q6cHO53bvqsEjZPdQSbpTYBWvybBH1veV2l0y12+bzBd1h8vPK8WptvrtKzwfvE7fERruv",
+	"3Im97D7v54ex+7zd3nc7utt+/irqU6R+kpmnPK9oBtiAiE9oMgsAGrsMrH6piFwZkO4IMjwEGRs+HZ8T",
+	"ij9zGviM35gOQVjnBlkOCeAzCxQMLCOxzDJwkEMuhAFwJhlLMvvrNSqihAuV632zyC2bPVVhRiBuqJ9j",
+	"YdpYwiOXwgL+Rq6tunmKKwItcLGzps3KQNhp41TeLqqDij7D018bCZdlZQ6sX2SH7zadr2z2WJtaOy3r",
+	"K2R9x1K7QyWN2fSP9z22ABSVHk3o/62EWvcQYF3zxD4gPz/Gs3VABpr8/8TwBEI9t2RvLROsADaEvlvo",
+	"3cVFsykPgib4a8cLgPi+JgmfTlnGRB4RKciyyJZSGfGAN7CmcNuCL+ixuQvV3me15wXJ9SVldIf2RGpO",
+	"4JMkTvAOUSNYSLG8b3K0T94XOV4IIovc3kpOPEOyiBXwlg0hyVBLdO8eQ/FLE5NeYpFnWZ6nZe86mpMZ",
+	"IpFnspjN8VKACxHfY1sKWCjwEIAkbMN9UXqFpI4/MElhCoinweCufCDKukj5NbtHaefCa6YDgFH0ozKJ",
+	"LCHaXENiA6hirTXkZCFVTs4GAwLBzpwvWC1Z4BrumSK6CEDUqnqjk29bS72X9kcBq+JnucJ8VeiRk3GW",
+	"HA65GqgvTZEdK94Z/9TATXNIumTawKtP4H0FOQJHIIvw0T4Za/MeOqVQ8jiVRfIjfEGG/QFh4oalcski",
+	"guNM0CENfWvM7xeQcZhBApfJHYFWHRMaX0NW2KUYP6UqP4Jhj578MEZPODb6yIleF0vOzXRcY1xEWBTQ",
+	"TKRPoM0QGZ4RxWIpEgVh+gU03cceQ2UOJXRlvxQpv9Eq72v3kXnQ6d7XbE1kZrEmF3RNFDN6NdNv0FPn",
+	"gpSvdEjoqVRcq+lxzJQKqbz4QtzGbfbZ4OT1kimHFWq6+EDjEtTLoxKTMitEf8oFV3MHSKk/+mbcsf4/",
+	"Xy/ryv+9tm5v6NFfb6/+9tXlZd/8+fU3+h+Xl998/R9fhBq+Lei7JzjQ2SAEDXAwKC50oypDwmUMKWMx",
+	"4zeshOjCtMJyAyp0WNkBf+GDo0dX74fR8eD2yPv7i71gJaFnBUzzCKmi2rqCJyPy7elwcDQ8vhTw2Ij4",
+	"x3wpNHOOyPvLnlqy2NDEZW902Rv2B5e96LLHE/inHUV/pGSRxQw+1jLBVmw9aPYWwU/1CuGHCbvp28Zg",
+	"fX9K/ZshPskX+GTIpwZP6KmbrXDDbop49+Blb/T+spcVuLisELtmCq4reFgVccxYwpLL3u3tpQCG7NDy",
+	"oxQRB0simtPlkgnjZHD/9CS8kQ3bst2eVdWXBNZ/rVB3UIGTjF5Dpy86Zfn69TxjSv9y/DW6D7AFFksT",
+	"03oNHzuCX231YIO0wHBNxs8wm39xR79epHXxH86BbnzkZbHXhtN8Dp7wIbjxwdE9T5NWMLI2cTHqQY4G",
+	"DFY6qYOFJo34eIMKPp6eEIFXuC6b4CH2wN7u2yO9kZxv2nDiTt2TW1qTwG6HNLDWISTHz+gFrHFBI9N1",
+	"EhgP3uv/NPqb9ah7eZrhh4fxMc9xDh0X2t2tjFO+CuzQA+MhbQxy/szS5LF57jPqpkQnCn5hmMEBRZd9",
+	"sI8DKNODR6Mz/X+QGegApMvfDAeD28hzoXqjRZvxLi3TmqRMNVRXjaK1j4/lG3icq/naAw0lU5am2IFj",
+	"OBiQXJJjSKR/9N3/OSdng/8D1k+ayhVLDpskUFJNi3RG46c/UGJ/pe2/Nqv0QcCqq3026hjurmGcen4b",
+	"ZQxvpvf7DlqbiAURDnM7jTcCJBPwkuVomeayNAVlPteGuZ5bVBM8OS+bdfKcXEP3RWvBzqlq51fGZRuZ",
+	"+wk5lBGjBOADF1zpdftXfCdU65ewxNY4SMcf7KbR56MZwLGFmtM0hbTDCevADZUUsQ2iThlV7B6o+vW8",
+	"7PCJ/UqtYxjDgPQaYqDGr2zcWXMmIqKkg2VXOU0Z+oulQHplYsbR1YyEbNzK+t9YgopNEPXytrzPGOg0",
+	"nucQqcNmfDK0brRisPWKxYJlJINIAxMJ6xBDeWnO+NZQ90ci5qcMBVeFoGeSVOocO1EyFzc8p7tBMJ94",
+	"z31OWlAcs2VeQdnYXTxs48KzjMbs/1bRRLw+TO7nJ4Pt2mMubnYWhfDW3Z8yaDMAIXWzPwdTVMqD3a2o",
+	"eMSyo1vkAWj9if8y8KZjsn2lL+piEnaVo3d3F/Li67LpIzpKMMdfXJdu5SXL9NWu369q+kCeE8WwV3Uu",
+	"IQ+jDnmxXNFHRV5sIu8NQuuAhOgt7j6QEP8lGTnq5fKaAY/988/hP6//Ok6+LX6Ug+XDbEi/P4l/YD/N",
+	"fub/ef108Uy++POlel38Y/X/X/9zMDw+OT17+O13j+gkTth0Nue9qFdkeqnzPF+q0YMHai1iHz/AF/QP",
+	"7vy2rg0mN4kj4OB3TyCiAM8VcOIGlsBHgUaE2TNCjTDoJIDqLtsH78t/7GwrCSKptq+kwF6S5dgGCxb1",
+	"A6MLEpv9BWkH4DWvaytZEVPtIBS90zsghOJr08XTG12bcHvsfz1SYtNiB/8WUb099IjdLF72SCzZ/DA+",
+	"Re4f5x5qQkf7zV/0VcnkUFRUG7bRewEluzakucwYBOYXUuRz32FRLLVKkdCc2aqRKKya4ws/Usm3XTBq",
+	"hFwhOP2upoTdojJmjV7tRWAisKnK9KhwmxmnUrEkMpXpJmbMMc8A267t7OykySOIRT+RMmVUHLYcfbnM",
+	"5A1NnRCB+fswgYtlsQMlLyR4BsPXg+ojUIxRqXsf9Ac1de9YRLn7wSkXNOV/+ROeptTCRIO46lgEv2QZ",
+	"lzBNBhEvXM/x5nrgvMvlYkQpa9iAnC/YP6XQx/jb68dQoEFz9tjkqlqoNpbZAFUVSAldIl5/XPgAuufa",
+	"Tzaq803kytvE7/qn4U10rzo5tKmnmaiVnQccXcrplIvDOKifuKFNvAuP987V9vZT0Kv0X7f1YIZG+kJj",
+	"CuSlskd3ypIZywhYf1yRhdRHui13UXMAVIePC7BMkz8KlS8w+Uuz2L/FB9BqHbLHw7o3x3OazUp4HMiJ",
+	"EMbWeOMPUN4POYccIy86BlHpDPler/FMUzR7p383jI4HA+KoCFyvX+Azt3ZpKRetgv4FFK1FPaAog4T/",
+	"thy6VwpNTxwupeK5hQdZZiZqvxbxUeWXm6tx8bW1iL3pw6T/twjqWqLxBHVHIdygJFvEnM8NWNsiGfj2",
+	"ewXf/h5hQ9yuXtXeBw8qovL9HV7R5E4EdgFb3fVxLVQuIfDAaGJqwcuAodZCUcHUdgixgBI4V2WsX9hW",
+	"Ay2B8t2Cr1dvJfzV/hfTHZub3c0t6bjt6PgM+W0H/JGVTH+XMlnxNDUgEJ28lheOJu7Ha1l/O2+iMp3s",
+	"j8r094zGjPwsl0usnyiv/HL44+rtHVICNp/ZUgIGh1UCHrZSAup2yKoFrjj9jwIA+Mx1+4UeXTPYFw/1",
+	"hMiEpXIF5GP5qWxX/dUXD/XTX/fLm/jfSkZ3JWNwv0pG78mzfxzBJIe9OmVj2KxsDLaUjcHHUjZMmuM+",
+	"usbZgXWNssVHKa4IVYTCBf659TG6SBJ9a+J+klwSiuYe1E3k9Bo4Xk6ndwAIatYtHrwv/9Ho2QefFRie",
+	"Zoq2P9BEJmt7zyf9SjdUSE3ypNiXiujdDrnyF/KGedfbAfsotUgTdZR3sCCAR5sbQYDWx3cHtbKFKiR8",
+	"XaJBDd1E8zy8Hvokt/h0UsSMKLlgQFIsVQyhyVRQfTT9Ae+AKHYf6qDB4mxUBju17PPgx+5D5fs3muie",
+	"aKLdkUJr0YFLNLjICtfP7R77PcOYs49sZ0ojES7RXgGHvcgSGRcLQ+m7vKcLml2zRKsKUrAmH+kPdtAd",
+	"NZEXE4yDMSoUWSbT2sCMzBY0rwRkmCgWgPOd6Js9Vjd6E+4GiKWHqhTt/Z8XP/x0NOyfkH6/X3m5mY/m",
+	"SEFholvQXlgQqOdVrQPEDYpQnY2s+hxpHTwCrTiC3YqsxhyhVImsMLnMLkWpGEdGq42GEajv0YZCHW0o",
+	"8RGo31rljAqV6LG6l9BZitlgsMe4qUc/cFUaBSGPyZSnWo3BXr0BnPL62RwmOdhqwVSRFz/8pLXEx6/+",
+	"8el4rcDQfPBe/+f2gWca1fHnM7pAsHYs0oiIkIhjpCATBFRMDHuS1VwSxSBUytZkUoCUcQnHC7oGdJ9w",
+	"0PkpF+x5xRj8bFJCmwIfUj/+zoXa9I8em24BfosW10KqtGStef3Hrvu7AUIuoQb3mabaDrUs0L4Ypks5",
+	"3n3DZDrq2B1vLMn6UDUwiotZynxPCFbDgElrtOO7I33fs0GheaxJNoyMjXg/VsRP2jKFmhgpSnc+Yix5",
+	"BQebPmuWeDjIpbP6nJwOj7GCAG4mEgPYotiGEtv2auMgd3Rrf3CY48OZwK/o2uStIA2jAoawFlyRjM/m",
+	"+UG1wJH1wN6bfeowsXMmqMj1/V+CY0NxC1eQdA1umyXlCaE5mrOmWAWKtVzDFJJLsqSBXoJ2Jf97qecJ",
+	"YJFT4TxKxAU6D0cwM37DflveD7lckJTmTB8veH8gwYynKZY/BcwOmMrHPu+7lua99iOH0ElFyfQGfEtt",
+	"L+DvGYJBHwr37R4E2iYIPoTxsDQPmP6wRLqk6/uh0O/XZELFNckzKtSUZRFY6jaZl7xAynVVc5j0achZ",
+	"8yRPtNDD7s5YjpnP2UKx9IYFoDiWdP3ZUjcgM4KC+r2/YVoJPCPP5A3k40bEPUhOvx0O25O82elPnOQd",
+	"tVNs7QAlnAKKkcmKrg9L9DeSJ/d1jSt7YWOTFBTIxNZiL1MaszGhWs2uJjy73NwFTVgEiRFrfYNPmM2F",
+	"CKiBeiGfu1T/PZNihssHOw+2qGOl9T8kT5w75pOicX3wSUZXPo07jC7jtKyUmh+QzFfm3feX2bOdNFpW",
+	"YpuuidYC2iZeO70Lm//xv08PdYE8swV7h/E2iKBiBQdP70eKZU8m3ELoRBa5tWrlypSjEA8UuyRbNEoJ",
+	"zbEk3lSLKi3u5JQwPTJYZRMGBq2cQtef3xH+cInSbOysFG5xJYKI2VVDV30S9fNlNcub9y1TY1zg6BQY",
+	"Cvego5D7vkivHa+0l3Tt1yWLHOAqvZKL0ueMGUUmKNc+3Oa6SeAvW+d2bG1Tl9922dHnuOiQM+73KhFr",
+	"wt4o8aYKvDMHyNAwTiEtOK15ThS7YRlNvdIDmYFzGltLyyJNAF8UOewOYsOUfDWCHdiCsc/Iq12HZW+8",
+	"0jtDsn9ILporFUNBW1ctKFcC0tTuCZEND2S3I9kc7jY4gV6eFsCvLLLlAej4RRlFmTBo4ID1/8antUcB",
+	"YpVEH7zHP3aVB3PNKDCgIkwk5WUGLjUj+fvETALjOozeMK2LQZoQ+M9Kg5P8wtbGv6v1c1Duz/HfoXXW",
+	"5R7h+w6Zd1RTfGwgGsAZaGF9qViThcwOWIZsRwbVYbrvOe8qR9570w5ZU/TpyZJucqIuUo2H8DmWViws",
+	"Wdx/SbPdwvoGPJC3CIekhck1XuSFgD/x44goPhPMODYS8OiBVKLkmq0RgwpwnOFx4z0I5pBgTPQgouQA",
+	"rWP2LI3H6XftEPPZ8KsDM3EMe3xQhjVgytgu407ce5heJe6KQY8d7MLekCALlmc8Vk1Yrb+aR3YBys8Z",
+	"UUsqDGoAtBZxEPKa246OT+fjyPw9PFu4v79N3J8ng6OErtX4nDwaEP2X7RzR98bAEJxgHNYPdbJCZmTM",
+	"Rc6yG5qOXRetugSunC/YS20H12Gxw7veDI8eXSES+yA6vf1q8T/z/0n+52jBRZEz9T9Hc1lk6n9gwl+H",
+	"UNqDSPLQfsGWNetbfCWzxNup4XxcN2u7vloA+dB862a2Q3a9wpZGe6Bh372kWFtiM/aU5mhoHp+capNY",
+	"TFMe56o3Gh5jYsw/ZFrofRn2j6PelPJUC7TTswhx2ZWaFmlvNDwbfvfI2LNa+da/Pzs+Oe0gIZD66wDc",
+	"i8VBkkZ+4rMiY2WTDsibg6wGZCr9OV9UGR0n1haaWS6ZoEvetztex+7P8bk7w9FwMZWQNufV1qTY8MsJ",
+	"6t6wP+gP9PaZ2fVGvZP+ED8qz4cmCUdn0otMzzeHvpDGU4GkbbKaAqek13Px4gnR4+5/UCwuMigYenNV",
+	"zfXhymUgVg+H9q7s1i9TKprxWKBUCdq7lx324FfGE8gyhsaQbQlaZ/voIV7A6+56fmbSb67aR7+yBnSH",
+	"125FaBvzzOHOGHI4VO6Vt29wN+BWgY88nkup2B1gHvQ56efrzhL7xegZmJY06JiP51IxoQ1eKtYTmayj",
+	"skoZjl5F5M9C5hR7JdAkOYJktEBK8wszg0MdL3DXc/PnlNG8yDQ/reY8Z0cpnTCIFZhKui/OosEA6hmp",
+	"iyKZ0r/fRMIyspZF5lJpLef/7o2lr4cNH2LUS/mCY1E0TdOfcA6Owafu30CKC5mwtFoDt10Vh3ta+oxd",
+	"RmNTOaFX0nhsr1gz7ttCoNPPFHfCM+Ck9Jb50ryEqCLDQktYrfnNC7rGqDyN57bdnMkJNEjRUFzljfdC",
+	"myZbVX6fAzvWCktf0IW4cIPNRjFN4yKleUNw5ZkkNDadTh2yHPnd9FLVlh/2U+WKDPpkrDdUjW19kmmU",
+	"ZbPRDUYTF0QTDFy4Thqb1FxtJipCF1LMoDPpok/GoFyMEZYYNALXK4gL6PgqEjx2SP503U4085syQZWz",
+	"pZYO+r+hyIzbBzjT3l3KmiyzA08c6SUi01x5rJXSfCozbcBpEgHFkWbYpA+rcuF6z9nMSwZXORUJlKme",
+	"3tqUYWXnRkFxA6NP0wfqYQ/BALztRs//pZfdGuRzsOfmhIXUZsV172xgi81b1lWfwdO2ioSxaimyE0H4",
+	"mBU2Z1WJq2WKKZHGEaxEg69VXRH0hKqt1zlJYw6cvCrPWQs8Mya8MkAcpoRQ75ahE/vlUUkw+pvX9e8x",
+	"gaZyK/fwugFhXEBktE7UGT6DxE6bSnx4Afc7ynNML7ExI5WTAu5GinqBA91rIwizYgcu9stCfEItkV4W",
+	"wkDkHcpsbD6Ul4XJ7j+I4qg3Wx+PvhWsDVWbpA8b39b20iM/eJ8VorEpzstC9PbchQP5ebNC+IqpnGVM",
+	"qc6L7u70hRVcbW3WKKYiZuk+OTU4Yn1K758FK1gCC+aK4HtS5rK8I+iFi3y7omvsU2CSxGO5WPD83ESG",
+	"qTIf5CxBT3KfPMbhoFnjjHJMIqfwMtvkXdv2kYPQN/kZgZJoGOnjEsarXC5x9h0oQT9tqd/KafPlTg+E",
+	"kQmvUPh3utTxVSHf+Rf2LnEQ1fqhI/y0L7PZA0iwenA8OB4cDY/NSL0tB8PB/BIX5D9fPX9GcJWRSe8y",
+	"b78f3dt7n/Mz4VY7F4bJHAaPuqr1ZygWZyxvvphemWc+oxyGFnDJRnV79fPzF09++u+3r5//8uMzqHvL",
+	"24EbYzyp8RX3lMKA57E7hcGcLfRrQkP+7hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1Hz54j380Jipo3Qxe",
+	"isUbAqbEczKlPFVVLPPtvvwwJk7uAyQU4GoOiWSOjZYINUN32vFdKQN7b8shUwY+Odbtxpa10QX49nPM",
+	"GMCZm7p6dKLwBXOcr5Up4P49mL+7emk3WeuDRUAdHD+ZHmlqRJijEflmDIkFytQOQAd7DwXJ5M2juwdW",
+	"Ya9Tm76bMZp4P4ERQfOTU1AbcQ8UlhFuyxt1B67qjqFYMqI2y++WrotnOupdFoPBSez2B/7Jeh254h8w",
+	"2H04ej6euPCr/ffIV2gWF0iL2JEcSDS5k+jojD30Ly2F0b28+txwfF6x3N37X+4jdCvpIta+26H6m4c+",
+	"fEOI19aBT8XaCGXFsCEEhNPYu2UKyfVGne7WIYJDSsROWkLr1fjBrCFIs4yuQ0khWvXOXE6njZ2FJqYY",
+	"zSDiVM5oQd89ZWKWz3sjBLK8E+LQHY0jCLXtBP4QNQ24tWXzshAleOVSyhSUb6R/cGVLtG39gN42Wokp",
+	"doPvbrgRsSXAGI1zfsM6iujTAxtjQCNtrDHrhjygOebxZykGzEdtPZr2U217wV+3LTw6n76R4MOPlWA2",
+	"283iTXaUCzBvdolHNlxKlc8ypv5ERQz5o4S7cc8taMZpMkEX6L82F3XkkPorGV2Jn6VlhC43D6b+hoVy",
+	"iNrz5D4WURl2CZpEvzqkV/Mu48PW9pClB1tteOFmj0YOVCfmNteR2raWNwyc6ps+70uxw/yyGyZFuj6v",
+	"2mE3XFkzrMHy2ra4LoU+CbxyoUW3tS8iwt7FbGnSxcc3NOWaup+LdD2uKZlM1/tLt7sba1EIH3FNskKM",
+	"bDPlSgmb6ckHRcPbwYeQ1uHvQXMPqnBXLEUNAJMtQs0KYZIiKImlECzOIanN5mtxoXKapthwL6XxtTK1",
+	"NSzLZFY3TQsq02V+v8/Xkcuom3Mtmtd14wsEpA2qXme1qlfFjA5LDPsIZ+qBA6o8lIVbIsnxqYG0MDkM",
+	"U5M0QEUBGcUIR681eKpyAP/8nUNo2eQamLphIHKANNcXzmMppnzWt8m5L5mSaWHa0UF+gEnDujKXSJki",
+	"Ud4pJ1EvK0SJWG4u3c9e4zzpcFcOA3fl2W1U5T08ytY36IUmEJa0u0iN0wCOCCQ9V1ZwO9kOYp2mgJaB",
+	"aOaaW1eA1G5kzkdxN9hjqCPxrXM3FE2TpELP3pXYjnKHhnLf6wPWNsBmgYqJ3iKLV5tgFdgF5rZdk04t",
+	"+Fw/Ki64mvujYYpj0a6tgs1jcNF9ffVDw4GBy8YZ3G4sswuuI6T2+D0IDBNgxB18gP8yPD5sz+O1HqoP",
+	"x+OfpwPrRYEOrGqgmnCRS313x6yjygz+LP11RldHE7iawadca9i2wKSGSKKWhAaonKwAH1CLT8Rmtsmh",
+	"WgEGIAP9eYSI+LEUNyyrdAGMqZCCxzSFnwfzwM1S66GtWwJXu9Pp/YG9pS2Stfnnmi7SEJZ1sLjJcsaX",
+	"FpnpvKr7Q+EWBZTtOj3LMdeGrsUXelrHw9NvT787eXj6bdRbcIEfDt3sICkVsgCjD+xb+EjOgnZiolQr",
+	"b6PKQuBwK4DgZh0jUl3GpTCrGF0KQo4IT0bEX4b+lBA9wxEpF3KJOUANmN3kSV7pFo4NyajJ2XaGJkB1",
+	"AO1+bha/v1rILSQegX9YS79ewHnZ2vWJpuaZD+/TLx3kVKxNscSXilwzrYUaQDfoLI+fZCU8wrvchgIA",
+	"MPuAfvXofVPoIJZpymI9/auuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/5eK6ttu1vi8JF3FaJEwR",
+	"zI5JLHD7jnmYpz9YO2tjtza2m3XHhSI3vn6bshuWql4r7dysyOsYa9DZ31f6jEU9dV30Rr1Xv/x2BJCS",
+	"c5YmXl/ZneDqQOS/sLUbI+rJjM9grzeuFCWLzETpyik0Q88H8dhvq7fXhM3BiNBmy3V1Ig5UvpikPO5v",
+	"7KJciZ9ktsBfWo1Z3ytggOEfNSc0rExuY51lISlc4ffUtxq5cHewxjHA3a8Ny/hwYzgPbG5xKwxRbyel",
+	"GyG9fY/YuX2Aa+TBe/yjOdcdewrc2c31L83dSyYel3Xveqw6hpcr7ILpMW/Nhtz60uHz5e9uvFtnGSOh",
+	"mmJccJMj0IfeTlcsBAjRDn+gf6hSC/PqyRpewhOtuWCBcEXH+bDc3aYthN3SDpLggXGut9AwfzZPfk4d",
+	"XYz3rxdZn2NVNmijq0FAWc975UeawhE+3Xfy7WzuUnHWBxq7tG7kct/dWcwx775U9Z33hywyQdNDsB6U",
+	"6M3pcskES7A9p+XEukKvz5frtCQu1O5r+BU+13UFDiPmzqw0LyZqKeFJrd+8WosY+eX0aDg4Ov729fB4",
+	"dHI6Ovv2n6ZRoF6VvWD0+dKUKXQG7hriYc0QfzGRMHVd/X3pwYan0XPVAfS0sr1BMgdtogQGMFAAzkV4",
+	"7uoRca8363YQCUkbgRxTrZPDMAnLmOMMNDwBKMCb42fKIeh72eXqsE99TpdQkc+DMaiwiutfQK59ILgD",
+	"sa4brzPbwPO4QwjowKYXHkUb48scWuTQtazf7WBdvdw7Nuyympvj47v1zHT1jYB/7rDJnGfyjjgK+9Ni",
+	"TRC3jT+8NrCLovNN+eMrINJPINfvsJxnLbsmN36vM+v9wHLK03oLCp+KwIrxonMbMSzM99mMk2Ea0Fyu",
+	"9Od49GUtHvg2UTk+nNFlAgou+e5j5d21u9AMPzYy+S6ECPPKTxUo4lPCfdgp0e8L/6CSjhlGLEhTgk4Y",
+	"BZ2aMkbLeDHPSAwHgBCl5HcIs1pwAwN14DJ3sBANVcayp0RdO3bEHjhAH/bKGR93vFAOn1/jXzqHzK9x",
+	"CXXtE2yOD55g007AF6JWqheiT36SaYqSmebEpnSYxC/sIzbWMonpC0aNNwKzHyVV5GUhvFQRIVf7AlZs",
+	"i9ndprRX91PcHX2xLp9pwyc8xE9+YDR5ynLkz0FD9n4o07IVyVVznHydyKXwVpWgqJdiaN7Auf6qeqPv",
+	"Tg1r9kYnw6i3oO/0p6fHmh2McGuK2Q0ejc4ejc6+Q7d87pz6cRL7n7y0i38qZ6B/ZMxtNeQ1arLG0kjk",
+	"y+PTwWBTCFCecjF7xaFZHH62wwe+nFNlormMLjCFrFHqGFmg364lJLrwh/jHBW7Y8HgQHNgHVwNSgB9O",
+	"M/kXE0AASyagSRfkKDI9bz34wPrie6Pjk0ff3dY53jukllSpPiBOjJMINS5Yiooc/J5ISEpnqAUaOB2t",
+	"lGEOCPZVgBQR7DUrJDEMpA4cbvtZrio5ZnvWRt2PGWeY7cF7/CMcZ7tXRRTPsKMXpha/vwy8OKeVjYJc",
+	"s7VtnYKLjUxUBEMkfTLG6NsYdKDcDfQl9NEyoB4WsVGwlUEYOSeagwlbLHMOZSWYDnIpXrsXoX2ilax8",
+	"ro0QUJLmMsUihSW0miYTuPZyg3Ce/H/sXetu2zgWfhVCGGCngOM62Uy36/zKZlJMsdM2aNMJsNNuTVu0",
+	"LVgmvaQU1Vvk3Rc855CiLCmxE7m37b9E1oXXw3P9Pp4JxzZYFqX8XKPxWqsc1LVHti8j8XElJtmI/YxN",
+	"g1veSewWW+YmY3N+DYfXIwpGuWCvkumaJVMm1VjFazCjptxkQg8xj/D48KgEDyYuKBoSBJyrwns2wUzC",
+	"l3xodv/VLA8lDLuDLwHHuiGy0hzD3dWvuz9Ghf/zpJW2sPTmND48Ru3OyX0EqY87DVJXWChOQCBO1MqK",
+	"syVfs7HAmDUkDyO48PqBwDEPPFLPsBUk2CjzkQTL9oGDRvCB4GzMZawedPy1GtyvpmhB97DtRPKkNGYZ",
+	"Wm0mkRvg/H32DHs7E1mJDeOhyMWazXlMHq2TzbQ5ZJcb88nixF/y2O/vJIC/zxQT10KvMbt8nGdlnvm6",
+	"xIjvMxdWwrRBtRRwYGCyOR0mxmq2djUtxIow59MEuEPpRIv1+nUuK9SR5LQ7AeBjchv8xbDRnJv5yMEs",
+	"yxr1FxVzmlwT4rX4yCdZuvZYiDEA7ChtT7CmY8lOMi6nr4OTEofGV4bk8m73wNai4K2MFTk09gNxjBUj",
+	"PjJj5y4aRr9Mj6AySogVIcEnIOjRDt0lc8DTPZBULuZr4GpGpExafchcC2uwj4DGYpWRsUK2DfxtZSlP",
+	"NyIBwSEAcNJN+RNHN/fPfaj2wLbOiJQsqKOdJrKV6DJBfkmsyR2LHlJXw+7vjDHOJdTbl8LXUqUWzAoU",
+	"FEe+JjhWXYrkIdeTeUJ0uN1L5ZWQ6K+1+riHbQ0sSO+OMCwV06xqThis9V6qayvoLsuqX0RuxdcYBRZg",
+	"BY5lo+obu9hZ3fe9fOClBddthRWvUsBvXVJ1y5KIk+l0P+shgB4ABwM4cQybc/AWBMFEqw4RiaRdOYlk",
+	"I7x31AD3mEyn5dx+wSLulmDoL4MdQp39QiSzOWZvYY9Rfa+UuH4/FZldIJRAReaOhNGuHM+u9BY9PphN",
+	"SPu0c9ad88rvg0oYtSAVK8WR2NmltUud5HCF+Yr72OdXlJurCmHQSXhCAa4So3tmhTY4XYTsswueGyCW",
+	"LaxQuxNoG9r+vQh0Qux2Ej2XWZKS8aiFyZci3nEt3B4cGeJLu5r5TTJf++7vZWZ+F+FRWyi9QF244/lQ",
+	"aWrVvv3sxedhosdYAI39BjJQCfZC6pdTs6woUqaJs5ma/DmxdPZgGlICzyW5n3WeCugwMoGbKnjA9v4h",
+	"N597xEK9EylmExfGA8b4iPe+kWKOv1OkmOMddJajBp3lyd5RJK6Qy24pCPLrC/oVwViRTHCdJkKXGV0l",
+	"HsS9JGqjCTN0o3ob/Zh3jy3EKkOjEl1j9trRYMB4ahQmalfgdIidDD5Rl4fuy1+FHeLtBvtQHOQX9hEk",
+	"9kMuF1IVEsMS+dIKt78hY1Y0fNqLKBiFglELgvMiWN2r09fnv716++b8w8XpmzdXr17/2gcOK2C7jYaR",
+	"j38OHpNtb1u54sYUroJwKWIHdZs4tqU3IssSOTM9RhC3/bqkIUV/t93yLIGQQSsj7JR+p6oy4HwDuDUY",
+	"mU7wO/naK/aFVnLmyM0fksx4i6afj4M+3pIAE97XKRWbylfK/ePHDiVqyicLSHQAFjKhEwWBIgEnEQrO",
+	"o4PB4eUgMPaQ1MzLVZdTFUjajQesCP8XpIpEby/PIM4PfGd3Msbti9aye1rJXpTphKe7bobKnLcdHHOV",
+	"xgYJwb2bbs4NGwshGZ9pgbUuLOWZ0F2ywAZMuVDVKR/A/BrugiHV17WeCs+s7S1VwShhzqc0Q1wElylT",
+	"ss9O3Zz5gBL9aOZcI0GJyrMhm4oNili3/8drDPcD5Ryk1byTDtEwxJXGGxLJinkymVM0SqSOKhNQ3MqZ",
+	"4Mh9mZUzNcNc0hCrJW5PIaiJgq7ZKnsRj6+5nIj4wKmUB7rUKe1mNJlaHmSaS4NZ9lTQE/OMHwipk8kc",
+	"ROWt5IX21AbsxyK615bAqNX+uSp/CMhvVUAih3x5TyXM34UsPAPKa0c+6WraiWF6K3kYNm9DTw5l4sqq",
+	"4qLYSlV2AoQ9J6fUNDckejxuMNpKHoaSpi7JjEinDf47/PoPwbN3wVPbxfZwC0TD4ZOKaJjmafqC5Ikn",
+	"eXVcuu9J1rxUBfyMv8KlSxyBv+Ij9xqEC1qRbfTXlBBHdK2gQtuTlaoHy0XnwIqLuUrdSYpGhkszzIR2",
+	"Ka72EpAkM6PYlOvOita5hNRE3McluWxXKo1tfKx5Zf9Wt5i744ee/+MY++zHGKQ0jPlkwXil+2XC+IZ6",
+	"/cCjDa2G28zdS7zj66e0EEtV8t3YxmdCbuUGPcfvsN8zdLPMcNBKp6dJ81k0dO05SOG+misz2FXnuVYr",
+	"8fgfQqfgobsHoA8Ne8saxGn7FkEiyUx1uYKQCq80MwLWKhuLVMmZYVmYrENjUV/XNAxlVQIl4m/k1YGP",
+	"+d7rOFzDHSRr15fJH4mQkkc7Lo09ZmV/k5uNRvFeicnbbLYNUf/FM45Ln49jn7SHQ7IU7L92XLbfPZXz",
+	"IEcHdgsA9AgU2hHoiSOo6/IVKlrQ6WStsGKuIF3bCMGcTsZ+HlXUs9GjRrznt9CA2i7dTIfyfp7KMPju",
+	"n1RKQbaEZPYHarloaBXCODr1Cit+MqHtK/795+Dg7+8/Hd8c4B9HNz9Fe6EnW7u4hL30EWrcMGITbFFA",
+	"tY7DS8cVvc8PNpbcDcLAHf6/qTjabV9C6lkzppySsClwmUKgH4LP9CpVFvUv3nxWLVfzTJxxHQeFp4E2",
+	"epdC6VN2/0Q4mrOUGxNGUcOSRay13KX2FG992RiZheTcSi1qOfT1SV1psUzypZfPtUnuqFXt8GlU8vkp",
+	"4kssg42e9o8HUc2m2L4SCcVCi4AGodVjVkSG6PKpiGeiO8O04IaB+wb817AcA0d/kjHMEKloLu0qObQ5",
+	"tFPdUmvXxP+gWx4qTGbKvk8d9o+e9J9WCnsO+4P+Dk4I16A2mlaqwOuc5P8KfPtl8WFiWNLE4l99hR2X",
+	"BEq0rIX6KSKVE/6l3NDm08b2pULWhPUm9n6DX/c471EvyrW1ex/jPsAG1bP81BIrXNBTWCq9/fI0cjpJ",
+	"DZX6QiirQHn0b3sbLsREXicZyoLgRS/Ecmw7Vn/TP8UabUrAcODL8KnTi+dWN296DHbDT59enr44v8HN",
+	"UGOtICi1KfJYOTJc4mBt5lRYJBILqFwKewtT1oRLl/xeHbAznxHf8gWvJqSJXNjRdp+qvwTEaUvPKQWC",
+	"if/kPMXKJBz+8ZqiTjpPhal0nILT9TeefxQTcKlWkVmChwHQoblD9hQiD92SSz4TduwpHh/QfLkX0dnU",
+	"1C2orir8gLA4MRAmq44MoTHUX0BVSzhlE/DZSZWxsaCCj0SijSchzBe89FfBY5YSokP7e1OuZ+CGBNf+",
+	"Gsq8lgLWPY54wZOsWk5ffuM3lTb2+lkyy7UooQbXclLZNZlOJk3PwVHk9hvqs+VjTuC3rJ0V7l37sN1c",
+	"LMacGLfn8jjJ2h5FME/TIzuE/g2ePgeAkpalUtlCZXCh7CyPbt7f/C8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
