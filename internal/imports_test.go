@@ -33,7 +33,7 @@ var bands = []band{
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/store/storetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -77,6 +77,7 @@ var doors = []door{
 	{pkg: []string{"api/..."}, from: []string{"cmd/syncline", "api/..."}, why: "the dashboard calls the same operations, it does not call the API"},
 	{pkg: []string{"web/..."}, from: []string{"cmd/syncline", "web/..."}, why: "pages are for people; nothing else is made of them"},
 	{pkg: []string{"billing/rating"}, from: []string{"billing/invoicing", "billing/plans"}, why: "there is one place where usage becomes money"},
+	{pkg: []string{"billing/stripe"}, from: []string{"cmd/syncline"}, why: "money does not depend on who collects it; cmd hands the gateway over"},
 	{pkg: []string{"internal/demo"}, to: []string{}, from: []string{"cmd/syncline"}, why: "the demo edits its databases as people do, from outside, or it would prove nothing"},
 	{pkg: []string{"internal/localdb"}, to: []string{"internal/fault"}, from: []string{"cmd/syncline", "internal/localdb/..."}, why: "private servers are for development and tests; the program runs on the database it is given"},
 }

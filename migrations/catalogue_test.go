@@ -43,6 +43,8 @@ var operatorGrants = map[string]string{
 	"public.events":            "SELECT DELETE",
 	"public.idempotency_keys":  "SELECT DELETE",
 	"public.billing_accounts":  "SELECT",
+	"public.collections":       "SELECT",
+	"public.collection_events": "SELECT DELETE",
 	"public.invoices":          "SELECT",
 	"public.services":          "SELECT UPDATE",
 	"public.runs":              "SELECT INSERT UPDATE",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/plans"
+	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -53,6 +54,7 @@ type app struct {
 	editor      *safety.Editor
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
+	collector   *invoicing.Collector // nil: nobody collects
 	plans       *plans.Manager
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
@@ -85,6 +87,16 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
+	pay, err := c.stripe()
+	if err != nil {
+		db.Close()
+		return nil, usageError{err}
+	}
+	if pay != nil {
+		a.invoicer = a.invoicer.Collected()
+		a.collector = invoicing.NewCollector(store.InTx(db, func(tx *store.Tx) invoicing.CollectTx { return tx }),
+			store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.CollectOperatorTx { return tx }), a.invoicer, stripe.New(*pay), log)
+	}
 	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
@@ -99,13 +111,17 @@ func (a *app) close() { a.db.Close() }
 
 // newWorker makes the worker of this process.
 func (a *app) newWorker() (*worker.Worker, error) {
+	var collector worker.Collector
+	if a.collector != nil {
+		collector = a.collector
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
 		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
-		TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
+		Collector: collector, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
 	})
 }
 
@@ -124,6 +140,9 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
 	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
+	if a.collector != nil {
+		group.Go(func() error { return quietly(a.collector.Run(ctx)) })
+	}
 	if w != nil {
 		group.Go(func() error { return w.Run(ctx) })
 	}

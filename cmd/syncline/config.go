@@ -10,6 +10,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/internal/vault"
 )
 
@@ -31,6 +32,11 @@ type config struct {
 	StopWithin    time.Duration `env:"SYNCLINE_STOP_WITHIN" envDefault:"20s"`
 	InvoiceGrace  time.Duration `env:"SYNCLINE_INVOICE_GRACE" envDefault:"24h"` // how long after its end a month waits for late usage
 	InvoiceIssuer string        `env:"SYNCLINE_INVOICE_ISSUER"`                 // who invoices are from: name and address, in lines
+	StripeKey     string        `env:"SYNCLINE_STRIPE_KEY"`
+	StripeKeyFile string        `env:"SYNCLINE_STRIPE_KEY_FILE"`
+	StripeSecret  string        `env:"SYNCLINE_STRIPE_WEBHOOK_SECRET"`
+	StripeSecFile string        `env:"SYNCLINE_STRIPE_WEBHOOK_SECRET_FILE"`
+	StripeURL     string        `env:"SYNCLINE_STRIPE_URL"` // another address than Stripe's own
 	MaxConns      int32         `env:"SYNCLINE_MAX_CONNECTIONS" envDefault:"16"`
 }
 
@@ -56,6 +62,28 @@ func (c config) master() (vault.Master, error) {
 		return vault.Master{}, usageError{fmt.Errorf("no master key: set SYNCLINE_MASTER_KEY_FILE to a file with 32 bytes in base64 (make one with `openssl rand -base64 32`)")}
 	}
 	return vault.ParseMaster(text)
+}
+
+// stripe reads the keys for Stripe; nil when nobody collects.
+func (c config) stripe() (*stripe.Options, error) {
+	o := &stripe.Options{Key: c.StripeKey, WebhookSecret: c.StripeSecret, URL: c.StripeURL}
+	for _, f := range []struct {
+		name, path string
+		to         *string
+	}{{"SYNCLINE_STRIPE_KEY_FILE", c.StripeKeyFile, &o.Key}, {"SYNCLINE_STRIPE_WEBHOOK_SECRET_FILE", c.StripeSecFile, &o.WebhookSecret}} {
+		if f.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", f.name, err)
+		}
+		*f.to = strings.TrimSpace(string(b))
+	}
+	if o.Key == "" {
+		return nil, nil
+	}
+	return o, nil
 }
 
 func (c config) needDatabase() error {

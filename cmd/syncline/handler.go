@@ -21,6 +21,9 @@ func (a *app) handler() http.Handler {
 	for _, path := range []string{"/v1/", "/livez", "/readyz", "/version"} {
 		mux.Handle(path, answers)
 	}
+	if a.collector != nil {
+		mux.Handle("/hooks/stripe", api.PaymentHook(a.collector.Hear, a.log))
+	}
 	mux.Handle("/", a.dashboard())
 	return mux
 }

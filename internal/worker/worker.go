@@ -24,6 +24,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 
+	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -47,6 +48,11 @@ type Cleaner interface {
 	Clean(ctx context.Context, a service.CleanArgs, last bool) (later bool, err error)
 }
 
+// Collector brings invoices to the payment provider; *invoicing.Collector is one.
+type Collector interface {
+	Collect(ctx context.Context, a invoicing.CollectArgs) error
+}
+
 // Leases is the worker's view of the database; *store.Leases is it.
 type Leases interface {
 	Beat(ctx context.Context, w scheduler.Worker) error
@@ -67,6 +73,9 @@ type Options struct {
 	Version string   // for people
 	Schema  string   // the database schema of River's tables
 	Log     *slog.Logger
+
+	// Collector brings invoices to the payment provider; nil where nobody collects.
+	Collector Collector
 
 	// Beat is how often leases are kept and the worker says that it lives; TTL how long a lease lasts without; Turn how long
 	// a service is carried before its next lease. 0: 3 s, 10 s, 30 min. Tests shorten them.
@@ -154,6 +163,7 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &syncJob{worker: w})
 	river.AddWorker(workers, &cleanJob{worker: w})
+	river.AddWorker(workers, &collectJob{collector: o.Collector})
 	c, err := river.NewClient(driver, &river.Config{
 		ID:                   ident.Format(ident.Worker, w.self.ID),
 		Schema:               o.Schema,

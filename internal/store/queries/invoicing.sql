@@ -156,3 +156,45 @@ ORDER BY t.id LIMIT sqlc.arg(page)::int;
 
 -- name: TenantName :one
 SELECT name FROM tenants WHERE id = current_tenant();
+
+-- name: CollectionOf :one
+SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at
+FROM collections c JOIN invoices i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
+WHERE c.tenant_id = current_tenant() AND c.invoice_id = $1;
+
+-- name: SaveCollection :exec
+INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (tenant_id, invoice_id) DO UPDATE
+SET external_id = excluded.external_id, state = excluded.state, url = excluded.url, problem = excluded.problem, refunded = excluded.refunded,
+    dispute = excluded.dispute, updated_at = excluded.updated_at;
+
+-- name: Customer :one
+SELECT coalesce(b.customer, '')::text AS customer, t.name,
+       coalesce((SELECT m.email FROM members m WHERE m.tenant_id = t.id AND m.role = 'owner' ORDER BY m.created_at, m.user_id LIMIT 1), '')::text AS email
+FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id WHERE t.id = current_tenant();
+
+-- name: SaveCustomer :exec
+INSERT INTO billing_accounts (tenant_id, customer) VALUES (current_tenant(), $1)
+ON CONFLICT (tenant_id) DO UPDATE SET customer = excluded.customer;
+
+-- name: CreditsToSend :many
+SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
+FROM credit_notes WHERE tenant_id = current_tenant() AND invoice_id = $1 AND state = 'issued' AND external_id = '' ORDER BY number;
+
+-- name: SaveCreditSent :exec
+UPDATE credit_notes SET external_id = $2 WHERE tenant_id = current_tenant() AND id = $1;
+
+-- name: HearCollection :execrows
+INSERT INTO collection_events (tenant_id, id, type, heard_at) VALUES (current_tenant(), $1, $2, $3) ON CONFLICT (tenant_id, id) DO NOTHING;
+
+-- name: InvoicesToCollect :many
+-- Open invoices that the payment provider was not asked about for a while: those that never came there, and those whose
+-- messages may have been lost.
+SELECT i.tenant_id, i.id FROM invoices i LEFT JOIN collections c ON c.tenant_id = i.tenant_id AND c.invoice_id = i.id
+WHERE i.state = 'open' AND i.finalized_at < sqlc.arg(before)::timestamptz AND (c.updated_at IS NULL OR c.updated_at < sqlc.arg(before)::timestamptz)
+  AND (i.tenant_id, i.id) > (sqlc.arg(after_tenant)::uuid, sqlc.arg(after_id)::uuid)
+ORDER BY i.tenant_id, i.id LIMIT sqlc.arg(page)::int;
+
+-- name: DropCollectionEvents :execrows
+DELETE FROM collection_events WHERE heard_at < $1;

@@ -240,6 +240,41 @@ func (q *Queries) BillingZone(ctx context.Context) (string, error) {
 	return time_zone, err
 }
 
+const collectionOf = `-- name: CollectionOf :one
+SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at
+FROM collections c JOIN invoices i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
+WHERE c.tenant_id = current_tenant() AND c.invoice_id = $1
+`
+
+type CollectionOfRow struct {
+	InvoiceID  uuid.UUID
+	ExternalID string
+	State      string
+	Url        string
+	Problem    string
+	Refunded   decimal.Decimal
+	Currency   string
+	Dispute    string
+	UpdatedAt  time.Time
+}
+
+func (q *Queries) CollectionOf(ctx context.Context, invoiceID uuid.UUID) (CollectionOfRow, error) {
+	row := q.db.QueryRow(ctx, collectionOf, invoiceID)
+	var i CollectionOfRow
+	err := row.Scan(
+		&i.InvoiceID,
+		&i.ExternalID,
+		&i.State,
+		&i.Url,
+		&i.Problem,
+		&i.Refunded,
+		&i.Currency,
+		&i.Dispute,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const creditNote = `-- name: CreditNote :one
 SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
 FROM credit_notes WHERE tenant_id = current_tenant() AND id = $1
@@ -354,6 +389,96 @@ func (q *Queries) CreditNotes(ctx context.Context, arg CreditNotesParams) ([]Cre
 	return items, nil
 }
 
+const creditsToSend = `-- name: CreditsToSend :many
+SELECT id, invoice_id, number, state, amount, currency, reason, actor, actor_name, person, created_at, decided_at, decided_by, decided_name, version
+FROM credit_notes WHERE tenant_id = current_tenant() AND invoice_id = $1 AND state = 'issued' AND external_id = '' ORDER BY number
+`
+
+type CreditsToSendRow struct {
+	ID          uuid.UUID
+	InvoiceID   uuid.UUID
+	Number      *int64
+	State       string
+	Amount      decimal.Decimal
+	Currency    string
+	Reason      string
+	Actor       string
+	ActorName   string
+	Person      string
+	CreatedAt   time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	DecidedName string
+	Version     int64
+}
+
+func (q *Queries) CreditsToSend(ctx context.Context, invoiceID uuid.UUID) ([]CreditsToSendRow, error) {
+	rows, err := q.db.Query(ctx, creditsToSend, invoiceID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CreditsToSendRow{}
+	for rows.Next() {
+		var i CreditsToSendRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.InvoiceID,
+			&i.Number,
+			&i.State,
+			&i.Amount,
+			&i.Currency,
+			&i.Reason,
+			&i.Actor,
+			&i.ActorName,
+			&i.Person,
+			&i.CreatedAt,
+			&i.DecidedAt,
+			&i.DecidedBy,
+			&i.DecidedName,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const customer = `-- name: Customer :one
+SELECT coalesce(b.customer, '')::text AS customer, t.name,
+       coalesce((SELECT m.email FROM members m WHERE m.tenant_id = t.id AND m.role = 'owner' ORDER BY m.created_at, m.user_id LIMIT 1), '')::text AS email
+FROM tenants t LEFT JOIN billing_accounts b ON b.tenant_id = t.id WHERE t.id = current_tenant()
+`
+
+type CustomerRow struct {
+	Customer string
+	Name     string
+	Email    string
+}
+
+func (q *Queries) Customer(ctx context.Context) (CustomerRow, error) {
+	row := q.db.QueryRow(ctx, customer)
+	var i CustomerRow
+	err := row.Scan(&i.Customer, &i.Name, &i.Email)
+	return i, err
+}
+
+const dropCollectionEvents = `-- name: DropCollectionEvents :execrows
+DELETE FROM collection_events WHERE heard_at < $1
+`
+
+func (q *Queries) DropCollectionEvents(ctx context.Context, heardAt time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, dropCollectionEvents, heardAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const dropDraft = `-- name: DropDraft :exec
 DELETE FROM invoices WHERE tenant_id = current_tenant() AND id = $1 AND state = 'draft' AND approved_at IS NULL
 `
@@ -411,6 +536,24 @@ func (q *Queries) FrozenPeriods(ctx context.Context, arg FrozenPeriodsParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const hearCollection = `-- name: HearCollection :execrows
+INSERT INTO collection_events (tenant_id, id, type, heard_at) VALUES (current_tenant(), $1, $2, $3) ON CONFLICT (tenant_id, id) DO NOTHING
+`
+
+type HearCollectionParams struct {
+	ID      string
+	Type    string
+	HeardAt time.Time
+}
+
+func (q *Queries) HearCollection(ctx context.Context, arg HearCollectionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, hearCollection, arg.ID, arg.Type, arg.HeardAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const invoice = `-- name: Invoice :one
@@ -619,6 +762,52 @@ func (q *Queries) Invoices(ctx context.Context, arg InvoicesParams) ([]InvoicesR
 			&i.Settlement,
 			&i.Credited,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const invoicesToCollect = `-- name: InvoicesToCollect :many
+SELECT i.tenant_id, i.id FROM invoices i LEFT JOIN collections c ON c.tenant_id = i.tenant_id AND c.invoice_id = i.id
+WHERE i.state = 'open' AND i.finalized_at < $1::timestamptz AND (c.updated_at IS NULL OR c.updated_at < $1::timestamptz)
+  AND (i.tenant_id, i.id) > ($2::uuid, $3::uuid)
+ORDER BY i.tenant_id, i.id LIMIT $4::int
+`
+
+type InvoicesToCollectParams struct {
+	Before      time.Time
+	AfterTenant uuid.UUID
+	AfterID     uuid.UUID
+	Page        int32
+}
+
+type InvoicesToCollectRow struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+}
+
+// Open invoices that the payment provider was not asked about for a while: those that never came there, and those whose
+// messages may have been lost.
+func (q *Queries) InvoicesToCollect(ctx context.Context, arg InvoicesToCollectParams) ([]InvoicesToCollectRow, error) {
+	rows, err := q.db.Query(ctx, invoicesToCollect,
+		arg.Before,
+		arg.AfterTenant,
+		arg.AfterID,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []InvoicesToCollectRow{}
+	for rows.Next() {
+		var i InvoicesToCollectRow
+		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -866,6 +1055,39 @@ func (q *Queries) RemoveAdjustment(ctx context.Context, arg RemoveAdjustmentPara
 	return result.RowsAffected(), nil
 }
 
+const saveCollection = `-- name: SaveCollection :exec
+INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (tenant_id, invoice_id) DO UPDATE
+SET external_id = excluded.external_id, state = excluded.state, url = excluded.url, problem = excluded.problem, refunded = excluded.refunded,
+    dispute = excluded.dispute, updated_at = excluded.updated_at
+`
+
+type SaveCollectionParams struct {
+	InvoiceID  uuid.UUID
+	ExternalID string
+	State      string
+	Url        string
+	Problem    string
+	Refunded   decimal.Decimal
+	Dispute    string
+	UpdatedAt  time.Time
+}
+
+func (q *Queries) SaveCollection(ctx context.Context, arg SaveCollectionParams) error {
+	_, err := q.db.Exec(ctx, saveCollection,
+		arg.InvoiceID,
+		arg.ExternalID,
+		arg.State,
+		arg.Url,
+		arg.Problem,
+		arg.Refunded,
+		arg.Dispute,
+		arg.UpdatedAt,
+	)
+	return err
+}
+
 const saveCreditNote = `-- name: SaveCreditNote :exec
 UPDATE credit_notes SET state = $2, number = $3, decided_at = $4, decided_by = $5, decided_name = $6, version = $7
 WHERE tenant_id = current_tenant() AND id = $1
@@ -891,6 +1113,30 @@ func (q *Queries) SaveCreditNote(ctx context.Context, arg SaveCreditNoteParams) 
 		arg.DecidedName,
 		arg.Version,
 	)
+	return err
+}
+
+const saveCreditSent = `-- name: SaveCreditSent :exec
+UPDATE credit_notes SET external_id = $2 WHERE tenant_id = current_tenant() AND id = $1
+`
+
+type SaveCreditSentParams struct {
+	ID         uuid.UUID
+	ExternalID string
+}
+
+func (q *Queries) SaveCreditSent(ctx context.Context, arg SaveCreditSentParams) error {
+	_, err := q.db.Exec(ctx, saveCreditSent, arg.ID, arg.ExternalID)
+	return err
+}
+
+const saveCustomer = `-- name: SaveCustomer :exec
+INSERT INTO billing_accounts (tenant_id, customer) VALUES (current_tenant(), $1)
+ON CONFLICT (tenant_id) DO UPDATE SET customer = excluded.customer
+`
+
+func (q *Queries) SaveCustomer(ctx context.Context, customer string) error {
+	_, err := q.db.Exec(ctx, saveCustomer, customer)
 	return err
 }
 

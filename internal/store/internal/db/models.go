@@ -124,6 +124,32 @@ type BillingAccount struct {
 	// How many numbers were given; the next invoice has the next.
 	Invoices    int64
 	CreditNotes int64
+	// The tenant's id at the payment provider; empty: not known there yet.
+	Customer string
+}
+
+// What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
+type Collection struct {
+	TenantID   uuid.UUID
+	InvoiceID  uuid.UUID
+	ExternalID string
+	// waiting: not there yet; sent: waits for the customer; refused: a person must look, see problem; settled: nothing more is expected.
+	State string
+	// Where the customer pays.
+	Url      string
+	Problem  string
+	Refunded decimal.Decimal
+	// The provider's word for how a dispute stands; empty: none.
+	Dispute   string
+	UpdatedAt time.Time
+}
+
+// Messages of the payment provider that were taken, so that each counts once. Kept for 90 days.
+type CollectionEvent struct {
+	TenantID uuid.UUID
+	ID       string
+	Type     string
+	HeardAt  time.Time
 }
 
 // How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
@@ -216,6 +242,8 @@ type CreditNote struct {
 	DecidedBy   string
 	DecidedName string
 	Version     int64
+	// Its id at the payment provider.
+	ExternalID string
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).

@@ -1,0 +1,3 @@
+DROP TABLE collection_events, collections;
+ALTER TABLE credit_notes DROP COLUMN external_id;
+ALTER TABLE billing_accounts DROP COLUMN customer;
