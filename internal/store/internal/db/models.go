@@ -128,6 +128,19 @@ type BillingAccount struct {
 	Customer string
 }
 
+// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
+type Brake struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Since     time.Time
+	RunID     *uuid.UUID
+	Deletes   int64
+	Changes   int64
+	Created   int64
+}
+
 // What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
 type Collection struct {
 	TenantID   uuid.UUID
@@ -150,19 +163,6 @@ type CollectionEvent struct {
 	ID       string
 	Type     string
 	HeardAt  time.Time
-}
-
-// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
-type Brake struct {
-	TenantID  uuid.UUID
-	ServiceID uuid.UUID
-	System    string
-	Object    string
-	Since     time.Time
-	RunID     *uuid.UUID
-	Deletes   int64
-	Changes   int64
-	Created   int64
 }
 
 type Conflict struct {
