@@ -56,6 +56,15 @@ test-short: $(BIN)/testservers ## Run the tests without race detector and browse
 		'{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... \
 		| grep -v -e chromedp -e /webtest | cut -d' ' -f1)
 
+SEEDS ?= 10000
+SEED  ?= 1
+
+.PHONY: simulate
+simulate: ## Run the seeded simulation of the engine (SEEDS=300 SEED=42 runs 300 from 42 on)
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 $(GO) test -c -o $(BIN)/simulation.test ./internal/simulation
+	@exec $(BIN)/simulation.test -test.run '^TestSeeds$$' -test.timeout 0 -seeds $(SEEDS) -seed $(SEED) $(SIMFLAGS)
+
 .PHONY: laws
 laws: ## Try the laws of merging and deciding on a million generated cases each (CASES=30000 for fewer)
 	@exec $(GO) test -run '^TestLaw' -count 1 -timeout 60m ./internal/conflict -rapid.checks=$(or $(CASES),1000000)

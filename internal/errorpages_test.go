@@ -18,10 +18,10 @@ import (
 )
 
 // codeForm is an error code: the package or connector, a dot, the reason.
-var codeForm = regexp.MustCompile(`^[a-z][a-z_]*\.[a-z][a-z0-9_]*$`)
+var codeForm = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$`)
 
 // codeless are folders whose codes no user can meet: the system that tests use, and the gallery's samples.
-var codeless = []string{"internal/connector/connectortest", "web/gallery/..."}
+var codeless = []string{"internal/connector/connectortest", "internal/simulation", "web/gallery/..."}
 
 // errorCodes finds the codes that the program can give, each with a place where it does. A code is what stands
 //

@@ -29,11 +29,11 @@ var bands = []band{
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
 	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
-	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "billing/stripe"},
+	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/kafka", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/connector/connectortest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/simulation", "internal/connector/connectortest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -55,7 +55,12 @@ var allowed = map[[2]string]string{
 	{"cmd/syncline", "internal/demo"}:                               "`syncline dev` brings its own demo",
 	{"cmd/syncline", "migrations"}:                                  "`syncline migrate`",
 	{"internal/store/storetest", "internal/localdb/testdb"}:         "a test's database is on a private server",
+	{"internal/simulation", "internal/connector/connectortest"}:     "the systems between which it simulates are the suite's own",
 	{"internal/localdb/cmd/testservers", "internal/localdb/testdb"}: "it hands the servers' addresses to the tests",
+
+	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
+	{"internal/connector/files", "internal/connector/filestore"}:                       "a place of files reads and writes them as all places do",
+	{"internal/connector/filestore/filestoretest", "internal/connector/connectortest"}: "it runs the suite",
 }
 
 // A door is a package that only some may enter, or that may enter only some.
@@ -69,7 +74,11 @@ type door struct {
 var doors = []door{
 	{pkg: []string{"internal/record", "internal/fault", "internal/audit", "internal/tenant", "internal/telemetry", "docs", "migrations"}, to: []string{},
 		why: "it can be read, and moved elsewhere, without anything else of the house"},
-	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+	{pkg: []string{"internal/connector/filestore"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"internal/connector/files", "internal/connector/s3"},
+		why: "it is the common part of the connectors of files"},
+	{pkg: []string{"internal/connector/files", "internal/connector/s3"}, to: []string{"internal/connector", "internal/connector/filestore", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+		why: "see postgres"},
+	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql", "internal/connector/kafka"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
 	{pkg: []string{"internal/store"}, from: []string{"cmd/syncline"}, why: "packages declare the few transaction methods they use; only cmd knows that one store has them all"},
 	{pkg: []string{"internal/worker"}, from: []string{"cmd/syncline"}, why: "jobs come in there and nowhere else"},
@@ -95,6 +104,9 @@ var homes = []home{
 	{"database/sql", []string{"internal/store/internal/db", "internal/connector/mysql", "internal/connector/connectortest", "cmd/syncline", "internal/localdb/...", "internal/demo"}, false, "SQL is in the store, beside the concept it serves"},
 	{"github.com/go-sql-driver/mysql", []string{"internal/connector/mysql", "cmd/syncline", "internal/localdb/...", "internal/demo"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/go-mysql-org/go-mysql", []string{"internal/connector/mysql"}, false, "a vendor is spoken to in its connector"},
+	{"github.com/xuri/excelize", []string{"internal/connector/filestore"}, false, "workbooks are a format of files"},
+	{"github.com/parquet-go/parquet-go", []string{"internal/connector/filestore/..."}, false, "so is Parquet"},
+	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, true, "a vendor is spoken to in its connector"},
 	{"github.com/riverqueue/river", []string{"internal/store", "internal/worker", "cmd/syncline"}, false, "jobs go in through the store's transaction and come out at the worker; packages declare arguments without knowing the queue"},
 	{"github.com/golang-migrate/migrate", []string{"migrations"}, false, "one tool owns the schema"},
 	{"github.com/a-h/templ", []string{"web/..."}, false, "markup is made by pages"},

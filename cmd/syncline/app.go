@@ -20,8 +20,6 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/connector/mysql"
-	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
@@ -74,7 +72,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		db.Close()
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
-	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(postgres.New(), mysql.New()), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
+	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(connectors(c)...), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})

@@ -22,6 +22,7 @@ type config struct {
 	Listen        string        `env:"SYNCLINE_LISTEN" envDefault:"127.0.0.1:8080"`
 	PublicURL     string        `env:"SYNCLINE_PUBLIC_URL"`
 	AllowNetworks []string      `env:"SYNCLINE_ALLOW_NETWORKS"` // private ranges, addresses and hosts that customers' systems may be in
+	FilesDir      string        `env:"SYNCLINE_FILES_DIR"`      // where connections of type files have their folders; none without it
 	SignUpClosed  bool          `env:"SYNCLINE_SIGN_UP_CLOSED"`
 	Pools         []string      `env:"SYNCLINE_POOLS" envDefault:"default"`
 	Region        string        `env:"SYNCLINE_REGION" envDefault:"default"`

@@ -100,6 +100,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return err
 	}
+	if c.FilesDir == "" {
+		c.FilesDir = filepath.Join(d.dir, "files")
+	}
 	master, err := d.masterKey(c)
 	if err != nil {
 		return err

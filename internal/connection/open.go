@@ -59,7 +59,7 @@ func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, sealed c
 	if settings, err = spec.Check(settings); err != nil {
 		return nil, spec, err
 	}
-	extras.Dial = m.guard.Dial
+	extras.Dial, extras.Tenant = m.guard.Dial, id.String()
 	system, err := found.Open(ctx, settings, extras)
 	return system, spec, err
 }

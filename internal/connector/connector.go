@@ -77,6 +77,9 @@ type Env struct {
 	// ("svc_0192..."). Connectors use it to name what they leave in the system (replication slot, change log consumer)
 	// and to mark their own writes, so that echoes can be dropped at the source.
 	Consumer string
+	// Tenant is the id of the tenant that the connection belongs to. Only a connector whose systems are places of the
+	// installation itself needs it, to keep tenants apart.
+	Tenant string
 	// Detection is the way of seeing changes to use, one of Spec.Detections; "" and "auto" leave it to the connector.
 	Detection string
 }
@@ -128,6 +131,8 @@ type ObjectInfo struct {
 	Fields []FieldInfo   `json:"fields"`
 	Key    []string      `json:"key"`  // the key fields in order; never empty
 	Rows   int64         `json:"rows"` // an estimate; -1 when unknown
+	// Open says that the fields are known by example only: others can be read and written all the same.
+	Open bool `json:"open,omitempty"`
 }
 
 // Field returns the field of that name.

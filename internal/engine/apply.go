@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -473,6 +474,10 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 			l.Holds(f, m.own(f), present, !b.corrects(f))
 		case record.Equal(v, present) && has:
 			l.Holds(f, m.own(f), present, !b.corrects(f))
+		case e.IsHeld(f):
+			// A person decides already: one more claim.
+			l.Holds(f, m.own(f), present, false)
+			b.moreClaims(e, l, f, m, v, before, after)
 		case !has:
 			before[f], after[f] = present, v
 			b.setField(e, l, f, v, b.stamp(m, f))
@@ -499,6 +504,9 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 	c, in := m.Change, m.In
 	var changed []string
 	for f, v := range in {
+		if e.DeletedAt != nil && !knows(e, l, f) {
+			continue // to learn what the system made by itself revives nothing
+		}
 		if !record.Equal(m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
 			changed = append(changed, f)
 		}
@@ -811,6 +819,13 @@ func (b *batch) revive(e *record.Entity, l *record.Link, m *Mapped, changed []st
 
 // decideRecord applies the service's strategy to "deleted here, changed there".
 func (b *batch) decideRecord(e *record.Entity, held, incoming conflict.Side) conflict.Decision {
+	for _, cf := range b.open[e.ID] {
+		if cf.Open && cf.Field == record.WholeRecord { // a person decides already: one more claim
+			cf.Sides = append(slices.DeleteFunc(slices.Clone(cf.Sides), func(s conflict.Side) bool { return s.System == incoming.System }), incoming)
+			b.change(cf)
+			return conflict.Decision{Open: true}
+		}
+	}
 	rule := b.seat.Collection.Rule(record.WholeRecord)
 	d := rule.Decide(nil, held, incoming)
 	cf := &Conflict{ID: newID(), Entity: e.ID, Collection: e.Collection, Field: record.WholeRecord, Sides: []conflict.Side{held, incoming},
@@ -1015,4 +1030,4 @@ func (s *Seat) takes(e *record.Entity, field string) bool {
 	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field)
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

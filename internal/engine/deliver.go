@@ -22,11 +22,15 @@ func (l *lane) send(ctx context.Context) error {
 	if !l.Writes {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return nil
+	}
 	select {
 	case <-l.complete: // the system's own records are all known, so that nothing is created twice
 	case <-ctx.Done():
 		return nil
 	}
+	woke(ctx)
 	tries := 0
 	for n := 0; ; n++ {
 		var a Attempt
@@ -37,6 +41,9 @@ func (l *lane) send(ctx context.Context) error {
 		default:
 		}
 		if !queued || n%8 == 7 {
+			if err := l.findOut(ctx, &tries); err != nil {
+				return err
+			}
 			claimed, err := l.claim(ctx)
 			if err != nil {
 				return err
@@ -51,11 +58,10 @@ func (l *lane) send(ctx context.Context) error {
 			}
 		}
 		if !queued {
-			select {
-			case <-ctx.Done():
+			var found bool
+			if a, found = l.await(ctx); ctx.Err() != nil {
 				return nil
-			case a = <-l.queue:
-			case <-l.duty:
+			} else if !found {
 				continue
 			}
 		}
@@ -68,6 +74,55 @@ func (l *lane) send(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// findOut clears doubts also while nothing new is owed: an attempt that was cut short holds duties, and a system that is only
+// written to is not read, which would clear them as well.
+func (l *lane) findOut(ctx context.Context, tries *int) error {
+	if !l.open() {
+		return nil
+	}
+	l.lock.take(ctx)
+	defer l.lock.release()
+	doubted := l.doubt
+	err := l.clearDoubts(ctx)
+	if err == nil && doubted && !l.Reads && l.flow.recovered(l.System) {
+		err = l.works(ctx)
+	}
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return nil
+	case isStop(err):
+		return err
+	}
+	l.rest(ctx, err, tries)
+	return nil
+}
+
+// await waits for an attempt, or for a sign that the backlog may hold something; false for the latter.
+func (l *lane) await(ctx context.Context) (a Attempt, queued bool) {
+	if ctx.Err() != nil {
+		return a, false
+	}
+	// What is there already counts in this order.
+	select {
+	case a = <-l.queue:
+		return a, true
+	default:
+	}
+	select {
+	case <-l.duty:
+		return a, false
+	default:
+	}
+	defer woke(ctx)
+	select {
+	case <-ctx.Done():
+	case a = <-l.queue:
+		queued = true
+	case <-l.duty:
+	}
+	return a, queued
 }
 
 // claim makes an attempt of due deliveries; an empty one when there are none or the system is failing.
@@ -123,8 +178,8 @@ func (l *lane) finish(ctx context.Context, a Attempt, tries *int) error {
 // attempt loads, writes and settles. It returns the attempt that is still owed, if the entities moved on meanwhile.
 func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, error) {
 	f := l.flow
-	l.lock.Lock()
-	defer l.lock.Unlock()
+	l.lock.take(ctx)
+	defer l.lock.release()
 	if err := l.clearDoubts(ctx); err != nil {
 		if isStop(err) {
 			return nil, err
@@ -166,6 +221,11 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	}
 	l.unsettled = false
 	f.engine.seam("settled")
+	if !l.Reads && f.recovered(l.System) {
+		if err := l.works(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if len(reread) > 0 {
 		if err := l.reread(ctx, reread); err != nil {
 			return nil, err
@@ -277,6 +337,21 @@ func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, unknown bo
 		return ctx.Err()
 	}
 	c := connector.Classify(err)
+	wait := l.rest(ctx, err, tries)
+	err = l.flow.inTx(ctx, func(tx Tx) error { return tx.Postpone(ctx, l.flow.guard, a, tx.Now().Add(wait), unknown) })
+	if err != nil {
+		return err
+	}
+	l.doubt, l.unsettled = l.doubt || unknown, false
+	if c.Class == connector.Drift {
+		return errors.Join(errDrift, err)
+	}
+	return nil
+}
+
+// rest leaves a system alone for a while that fails, and says for how long.
+func (l *lane) rest(ctx context.Context, err error, tries *int) time.Duration {
+	c := connector.Classify(err)
 	*tries++
 	wait := backoff(*tries)
 	switch c.Class {
@@ -285,21 +360,12 @@ func (l *lane) writeFailed(ctx context.Context, a Attempt, err error, unknown bo
 	case connector.Reconnect:
 		wait = maxBackoff
 	}
-	until := time.Now().Add(wait)
 	l.mu.Lock()
-	l.failing = until
+	l.failing = time.Now().Add(wait)
 	l.mu.Unlock()
 	_ = l.flow.trouble(ctx, l.System, err)
-	err = l.flow.inTx(ctx, func(tx Tx) error { return tx.Postpone(ctx, l.flow.guard, a, tx.Now().Add(wait), unknown) })
-	if err != nil {
-		return err
-	}
-	l.doubt, l.unsettled = l.doubt || unknown, false
 	time.AfterFunc(wait+10*time.Millisecond, func() { signal(l.duty) })
-	if c.Class == connector.Drift {
-		return errors.Join(errDrift, err)
-	}
-	return nil
+	return wait
 }
 
 var errDrift = errors.New("engine: a system's objects changed shape")

@@ -71,6 +71,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	}
 	var sent []Sent
 	var rest []record.EntityID
+	var found []record.Key
 	for _, e := range entities {
 		key, wrote := recalled[e.ID]
 		if exact && !wrote {
@@ -80,12 +81,19 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 		w, arrived := l.arrived(e, present[e.ID], past[e.ID], key, wrote, a.StartedAt)
 		if arrived {
 			sent = append(sent, w)
-		} else {
-			rest = append(rest, e.ID)
+			continue
+		}
+		rest = append(rest, e.ID)
+		if c := present[e.ID]; c != nil && e.Links[l.System] == nil {
+			found = append(found, c.Key)
 		}
 	}
-	_, _, err = l.settle(ctx, a, sent, nil, rest)
-	return err
+	if _, _, err = l.settle(ctx, a, sent, nil, rest); err != nil || len(found) == 0 {
+		return err
+	}
+	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
+	// taken in now, and what is owed then changes it.
+	return l.reread(ctx, found)
 }
 
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
@@ -194,13 +202,14 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 	ours := false
 	for _, f := range fields {
 		v, known := in[f]
+		present, has := e.Fields[f]
 		if !known || !l.Map.Writable(f) {
 			continue
 		}
 		switch {
 		case link != nil && record.Equal(v, link.Shadow(e, f)):
 			continue // as it was before
-		case record.Equal(v, e.Fields[f]) || wasOnce(past, f, v):
+		case record.Equal(v, present) || wasOnce(past, f, v):
 			w.Values[f] = v
 			ours = true
 		case wrote && link == nil:
@@ -212,6 +221,8 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 			if _, behind := link.Behind[f]; behind {
 				w.Values[f] = valueAt(e, past, f, started)
 			}
+		case link == nil && !has:
+			continue // made by the system: a key, a default
 		case link == nil:
 			return w, false // a record of somebody else
 		}

@@ -25,13 +25,15 @@ const (
 	snapshotBatch = 2000
 	queueDepth    = 4                      // attempts waiting for a sender; more than that goes to the backlog
 	controlEvery  = time.Second            // how soon a pause, a new revision or a queued run is noticed by an idle flow
+	quickEvery    = 50 * time.Millisecond  // how often the end of a run is looked for
 	sweepEvery    = 30 * time.Second       // reading all the same, though a watcher says that nothing changed
 	moveEvery     = 10 * time.Second       // saving a cursor that moved over nothing of interest
 	ackEvery      = time.Second            // telling a system what it need not keep
 	nudgeEvery    = 250 * time.Millisecond // telling browsers
 	firstBackoff  = 200 * time.Millisecond
 	maxBackoff    = 30 * time.Second
-	maxMoved      = 10 // reads of a record that never holds still before a person is asked
+	maxSkew       = 10 * time.Minute // how far the clocks of two workers may be apart
+	maxMoved      = 10               // reads of a record that never holds still before a person is asked
 )
 
 // Opener opens a service's systems; package connection has it.
@@ -52,6 +54,9 @@ type Engine struct {
 
 	// Seam is called at named points between steps; tests crash there. Nil in production.
 	Seam func(point string)
+	// Woke is called by each goroutine of a flow, by its name, when it starts and whenever it was woken; see turn.go. Nil in
+	// production.
+	Woke func(who string)
 }
 
 // New makes an engine. inTx runs a transaction bound to a tenant.
@@ -121,7 +126,7 @@ type flow struct {
 	nudged chan struct{}
 	plan   *Plan
 	lanes  []*lane
-	commit map[string]*sync.Mutex // per collection: records of two systems that meet for the first time meet one after the other
+	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
 
 	mu       sync.Mutex
 	run      *service.Run // the run being executed; nil between runs
@@ -140,7 +145,7 @@ type flow struct {
 type lane struct {
 	*Seat
 	flow *flow
-	lock sync.Mutex
+	lock lock
 	// Set before a write and cleared when its receipts are settled; under lock. A lane that finds it set does nothing more:
 	// what became of the write is found out by the next flow.
 	unsettled bool
@@ -167,6 +172,8 @@ type lane struct {
 	moved     map[record.EntityID]int
 	halted    bool // the run was cancelled: the snapshot goes on with the next one
 	usedSlot  time.Time
+	unknown   bool          // nothing was known of the object when its snapshot began, so nothing of it can be missing; of the reading goroutine
+	cleared   bool          // old trouble of a system that is only written to was cleared; of the reading goroutine
 	gathering bool          // the brake keeps records that a reading did not show, until its end
 	complete  chan struct{} // closed when the snapshot is complete
 	completed sync.Once
@@ -229,6 +236,7 @@ func (f *flow) carry(ctx context.Context) error {
 	var work sync.WaitGroup
 	start := func(name string, fn func(context.Context) error) {
 		work.Add(1)
+		ctx := f.numbered(ctx, name)
 		go func() {
 			defer work.Done()
 			defer func() {
@@ -236,6 +244,7 @@ func (f *flow) carry(ctx context.Context) error {
 					f.stop(fmt.Errorf("engine: %s panicked: %v", name, p))
 				}
 			}()
+			woke(ctx)
 			if err := fn(ctx); err != nil && ctx.Err() == nil {
 				f.stop(fmt.Errorf("%s: %w", name, err))
 			}
@@ -254,12 +263,12 @@ func (f *flow) carry(ctx context.Context) error {
 }
 
 func (f *flow) prepare(positions []Position, doubts []SeatID) {
-	f.commit = make(map[string]*sync.Mutex)
+	f.commit = make(map[string]lock)
 	for _, c := range f.plan.Collections {
-		f.commit[c.Name] = &sync.Mutex{}
+		f.commit[c.Name] = newLock()
 	}
 	for _, seat := range f.plan.Seats {
-		l := &lane{Seat: seat, flow: f, queue: make(chan Attempt, queueDepth), room: make(chan struct{}, queueDepth),
+		l := &lane{Seat: seat, flow: f, lock: newLock(), queue: make(chan Attempt, queueDepth), room: make(chan struct{}, queueDepth),
 			wake: make(chan struct{}, 1), duty: make(chan struct{}, 1), since: time.Now(), nudge: make(map[string]int64),
 			moved: make(map[record.EntityID]int), complete: make(chan struct{})}
 		for range queueDepth {
@@ -345,25 +354,24 @@ func (f *flow) recovered(system record.System) bool {
 
 // control watches over the flow: pauses and new revisions stop it, queued runs are begun, finished ones ended.
 func (f *flow) control(ctx context.Context) error {
-	tick := time.NewTicker(controlEvery)
-	defer tick.Stop()
-	quick := time.NewTicker(50 * time.Millisecond)
-	defer quick.Stop()
 	for {
 		if err := f.supervise(ctx); err != nil {
 			return err
 		}
 		// While a run is under way its end is looked for often; it costs nothing unless all lanes are quiet.
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
+		for left := controlEvery; left > 0; {
+			step := left
+			if f.current() != nil {
+				step = min(left, quickEvery)
+			}
+			began := time.Now()
+			switch why := await(ctx, step, f.nudged); {
+			case why == ended:
 				return nil
-			case <-tick.C:
-				waiting = false
-			case <-f.nudged:
-				waiting = false
-			case <-quick.C:
-				waiting = f.current() == nil || !f.quiet()
+			case why == signalled, f.current() != nil && f.quiet():
+				left = 0
+			default:
+				left -= max(time.Since(began), step)
 			}
 		}
 	}
@@ -389,7 +397,7 @@ func (f *flow) quiet() bool {
 	f.mu.Unlock()
 	for _, l := range f.lanes {
 		l.mu.Lock()
-		ok := l.sending == 0 && (l.readAt.After(since) || (!l.Reads && l.pos.Phase == connector.Stream))
+		ok := l.sending == 0 && (!l.readAt.Before(since) || (!l.Reads && l.pos.Phase == connector.Stream))
 		l.mu.Unlock()
 		if !ok {
 			return false
@@ -527,11 +535,11 @@ func (f *flow) redrive(ctx context.Context, list []Redrive) error {
 		if len(keys) == 0 {
 			continue
 		}
-		l.lock.Lock()
+		l.lock.take(ctx)
 		l.edits = edits
 		err := l.reread(ctx, keys)
 		l.edits = nil
-		l.lock.Unlock()
+		l.lock.release()
 		if err == nil {
 			err = f.inTx(ctx, func(tx Tx) error {
 				if err := tx.SettleRedriven(ctx, ids); err != nil {
@@ -583,15 +591,39 @@ func signal(c chan struct{}) {
 
 // sleep waits for d or until ctx ends or c speaks, and says whether to go on.
 func sleep(ctx context.Context, d time.Duration, c <-chan struct{}) bool {
+	return await(ctx, d, c) != ended
+}
+
+// Why await returned.
+type awakening int
+
+const (
+	ended awakening = iota // the context
+	signalled
+	elapsed
+)
+
+// await waits like sleep and says what for. What is there already counts in this order: the end, a signal.
+func await(ctx context.Context, d time.Duration, c <-chan struct{}) awakening {
+	if ctx.Err() != nil {
+		return ended
+	}
+	select {
+	case <-c:
+		return signalled
+	default:
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
+	defer woke(ctx)
 	select {
 	case <-ctx.Done():
-		return false
+		return ended
 	case <-t.C:
+		return elapsed
 	case <-c:
+		return signalled
 	}
-	return true
 }
 
 // backoff doubles from first to max.

@@ -205,11 +205,11 @@ func (f *flow) carryHolds(ctx context.Context, holds []Hold) error {
 			more := true
 			for n := 0; more && n < heldAtOnce; n++ {
 				var err error
-				lane.lock.Lock()
+				lane.lock.take(ctx)
 				if err = lane.clearDoubts(ctx); err == nil {
 					more, err = lane.carryHold(ctx, h)
 				}
-				lane.lock.Unlock()
+				lane.lock.release()
 				switch {
 				case ctx.Err() != nil:
 					return nil

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +60,7 @@ func (l *lane) pull(ctx context.Context) error {
 			wait = pace.Min
 		}
 		l.mu.Lock()
-		d, halted := wait, l.halted
+		d, halted := wait, l.isHalted()
 		if l.watching {
 			d = sweepEvery
 		}
@@ -75,6 +76,10 @@ func (l *lane) pull(ctx context.Context) error {
 	}
 	return nil
 }
+
+// isHalted says whether the snapshot waits for the next run; one that was through when its run was cancelled does not. mu is
+// held.
+func (l *lane) isHalted() bool { return l.halted && l.pos.Phase == connector.Snapshot }
 
 func isStop(err error) bool {
 	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRevised) || errors.Is(err, ErrPaused) || errors.Is(err, errUnsettled)
@@ -100,11 +105,15 @@ func (l *lane) readFailed(ctx context.Context, err error) error {
 // pullPage reads one page and commits it. more says that there is more to read now.
 func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, changed bool, err error) {
 	l.mu.Lock()
-	pos, halted := l.pos, l.halted
+	pos, halted := l.pos, l.isHalted()
 	l.mu.Unlock()
 	if halted || (!l.Reads && pos.Phase == connector.Stream) {
 		l.markRead(time.Now())
-		return false, false, nil
+		if halted || l.cleared {
+			return false, false, nil
+		}
+		l.cleared = true
+		return false, false, l.works(ctx) // it was opened just now, so it answers
 	}
 	rooms, err := l.reserve(ctx)
 	if err != nil {
@@ -116,10 +125,15 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 	if pos.Phase == connector.Snapshot {
 		limit = max(limit, snapshotBatch)
 	}
-	l.lock.Lock()
-	defer l.lock.Unlock()
+	l.lock.take(ctx)
+	defer l.lock.release()
 	if err := l.clearDoubts(ctx); err != nil {
 		return false, false, err
+	}
+	if pos.Phase == connector.Snapshot && pos.Cursor == nil {
+		if err := l.begin(ctx); err != nil {
+			return false, false, err
+		}
 	}
 	page, err := reader.Read(ctx, connector.ReadRequest{Object: l.Object, Fields: l.Map.Natives(), Cursor: pos.Cursor, Limit: limit})
 	if err != nil {
@@ -184,20 +198,34 @@ func (l *lane) noteRead(ctx context.Context) error {
 	return l.flow.inTx(ctx, func(tx Tx) error { return tx.NoteRead(ctx, l.flow.guard.Service, l.System, l.Object) })
 }
 
+// works writes that trouble with the system is over, where reading does not tell.
+func (l *lane) works(ctx context.Context) error {
+	return l.flow.inTx(ctx, func(tx Tx) error { return tx.NoteRead(ctx, l.flow.guard.Service, l.System, l.Object) })
+}
+
+// begin notes whether anything is known of the object when its snapshot begins.
+func (l *lane) begin(ctx context.Context) error {
+	return l.flow.inTx(ctx, func(tx Tx) error {
+		known, err := tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since.Add(maxSkew), "", 1)
+		l.unknown = len(known) == 0
+		return err
+	})
+}
+
 // missing finds what was deleted in the system while nobody looked: a snapshot that begins anew, because its place in the
 // stream was lost, shows what is there and not what is gone. So the records that were known before are asked for by key, in
 // the order of their keys, before the snapshot counts as complete; a crash on the way begins this again. The brake keeps
 // them until all are known, see judge.
 func (l *lane) missing(ctx context.Context) error {
 	reader, ok := l.Open.(connector.KeyReader)
-	if !ok {
+	if !ok || l.unknown {
 		return nil
 	}
 	after := record.Key("")
 	for {
 		var keys []record.Key
 		err := l.flow.inTx(ctx, func(tx Tx) (err error) {
-			keys, err = tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since, after, snapshotBatch)
+			keys, err = tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since.Add(maxSkew), after, snapshotBatch)
 			return err
 		})
 		if err != nil || len(keys) == 0 {
@@ -256,17 +284,15 @@ func (l *lane) reserve(ctx context.Context) (rooms, error) {
 			}
 			continue
 		}
-		for other.open() {
-			select {
-			case <-other.room:
-				r[other] = true
-			case <-ctx.Done():
+		for other.open() && !r[other] {
+			switch await(ctx, time.Second, other.room) {
+			case ended:
 				r.release()
 				return nil, ctx.Err()
-			case <-time.After(time.Second):
-				continue // look again whether it is failing now
+			case signalled:
+				r[other] = true
+			case elapsed: // look again whether it is failing now
 			}
-			break
 		}
 	}
 	return r, nil
@@ -314,10 +340,11 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	}
 	var attempts []Attempt
 	var outcome Outcome
+	owes := false // the commit that was begun takes duties on
 	var braked *Braked
 	collection := f.commit[l.Collection.Name]
-	collection.Lock()
-	defer collection.Unlock()
+	collection.take(ctx)
+	defer collection.release()
 	err := f.inTx(ctx, func(tx Tx) error {
 		var loaded Loaded
 		var err error
@@ -355,7 +382,8 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		}
 		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Braked: braked, Unheld: unheld}
 		attempts = attempts[:0]
-		for system, ids := range outcome.Owed {
+		for _, system := range sortedKeys(outcome.Owed) {
+			ids := outcome.Owed[system]
 			if target := f.laneOf(system, l.Collection); target != nil && r[target] && target.open() {
 				attempts = append(attempts, Attempt{ID: newID(), System: system, Collection: l.Collection.Name, Entities: ids, OwedAt: outcome.OwedAt})
 			} else {
@@ -381,8 +409,17 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return err
 		}
 		f.engine.seam("intake saved")
-		return l.tell(ctx, tx, outcome)
+		if err := l.tell(ctx, tx, outcome); err != nil {
+			return err
+		}
+		owes = len(attempts) > 0
+		return nil
 	})
+	if err != nil && owes {
+		// Committed or not: who does not know must not go on, or duties that were taken on would wait for the next flow's
+		// recovery, however long this one lives.
+		return fmt.Errorf("%w: %w", errUnsettled, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -402,7 +439,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		target.mu.Unlock()
 		target.queue <- a
 	}
-	for system := range outcome.Owed {
+	for _, system := range sortedKeys(outcome.Owed) {
 		if target := f.laneOf(system, l.Collection); target != nil {
 			signal(target.duty)
 		}
@@ -436,7 +473,7 @@ func (l *lane) usageOf(o Outcome, now time.Time) []billing.UsageEvent {
 	if o.Died > 0 {
 		events = append(events, billing.RecordsDeleted(commit, now, sid, object, class, o.Died))
 	}
-	for id, since := range o.Revived {
+	for id, since := range o.Revived { // in any order: each is an event of its own
 		events = append(events, billing.RecordRevived(commit, now, sid, object, class, id, since))
 	}
 	if slot := now.Truncate(15 * time.Minute); !slot.Equal(l.usedSlot) {
@@ -513,6 +550,7 @@ func (l *lane) watch(ctx context.Context, w connector.Watcher) error {
 			l.mu.Unlock()
 			signal(l.wake)
 		})
+		woke(ctx)
 		l.mu.Lock()
 		l.watching = false
 		l.mu.Unlock()

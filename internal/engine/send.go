@@ -62,7 +62,8 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 	switch {
 	case e.DeletedAt != nil:
 		w.Op = record.Delete
-		w.Expect, err = seat.Map.Out(shadow(seat, e, l, nil), nil)
+		only := known(seat, e, l)
+		w.Expect, err = seat.Map.Out(shadow(seat, e, l, only), only)
 	case l == nil:
 		w.Create = true
 		w.Values = pick(e.Fields, seat.Map.Fields())
@@ -86,6 +87,26 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		}
 	}
 	return w, err
+}
+
+// known are the fields of which we know what the system holds.
+func known(seat *Seat, e *record.Entity, l *record.Link) []string {
+	fields := []string{}
+	for _, f := range seat.Map.Fields() {
+		if knows(e, l, f) {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+// knows says whether we know what the system holds in the field. What it made by itself (keys, defaults) it may not have
+// told yet.
+func knows(e *record.Entity, l *record.Link, field string) bool {
+	_, has := e.Fields[field]
+	_, behind := l.Behind[field]
+	_, own := l.OwnForm[field]
+	return has || behind || own
 }
 
 // identifies says whether the field is needed to make a record that can be recognised again.

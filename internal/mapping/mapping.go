@@ -113,15 +113,7 @@ func columns(o connector.ObjectInfo) string {
 
 func resolve(object connector.ObjectInfo, f Field) (info connector.FieldInfo, path []string, found bool) {
 	if len(object.Fields) == 0 {
-		if len(f.Names) == 0 {
-			return info, nil, false
-		}
-		parts := strings.Split(f.Names[0], ".")
-		info.Name = parts[0]
-		if len(parts) > 1 {
-			path = parts
-		}
-		return info, path, true
+		return unknown(f)
 	}
 	for _, name := range f.Names {
 		if info, ok := object.Field(name); ok {
@@ -144,7 +136,23 @@ func resolve(object connector.ObjectInfo, f Field) (info connector.FieldInfo, pa
 			return info, parts, true
 		}
 	}
+	if object.Open {
+		return unknown(f)
+	}
 	return info, nil, false
+}
+
+// unknown is a field of an object that takes any.
+func unknown(f Field) (info connector.FieldInfo, path []string, found bool) {
+	if len(f.Names) == 0 {
+		return info, nil, false
+	}
+	parts := strings.Split(f.Names[0], ".")
+	info.Name = parts[0]
+	if len(parts) > 1 {
+		path = parts
+	}
+	return info, path, true
 }
 
 func fold(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }

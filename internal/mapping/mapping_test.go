@@ -249,3 +249,17 @@ func TestOutLeavesTheEntityAlone(t *testing.T) {
 		}
 	})
 }
+
+// An object whose fields are known by example takes others, too; one with a schema does not.
+func TestOpenObject(t *testing.T) {
+	object := connector.ObjectInfo{Name: "orders", Key: []string{"id"}, Open: true, Fields: []connector.FieldInfo{{Name: "id", Type: connector.TypeInteger}}}
+	fields := []mapping.Field{{Entity: "id", Names: []string{"id"}}, {Entity: "total", Names: []string{"totals.net"}}}
+	p, err := mapping.Compile(object, fields, map[string]connector.Type{})
+	if err != nil || p.Native("total") != "totals.net" || !p.Writable("total") {
+		t.Errorf("a field that no example has: %v, %v", p, err)
+	}
+	object.Open = false
+	if p, err := mapping.Compile(object, fields, map[string]connector.Type{}); err == nil && p.Has("total") {
+		t.Error("a field that is not there was taken")
+	}
+}

@@ -106,10 +106,10 @@ func (d *Document) CollectionsBy(model ModelOf) []Collection {
 }
 
 // tableSettings are the settings of a connection that name its one object.
-var tableSettings = []string{"table", "collection"}
+var tableSettings = []string{"table", "collection", "file", "topic"}
 
-// ObjectsOf lists the objects of a system: its `objects`, else the one that the settings `table` or `collection` of its
-// connection name.
+// ObjectsOf lists the objects of a system: its `objects`, else the one that the settings `table`, `collection`, `file` or `topic` of
+// its connection name.
 func (d *Document) ObjectsOf(systemID string) []Object {
 	s, _ := d.System(systemID)
 	if len(s.Objects) > 0 {

@@ -97,12 +97,6 @@ const rescueAfter = time.Hour
 // settleWithin is how long giving a lease back may take.
 const settleWithin = 5 * time.Second
 
-// client is River's client, whatever its driver.
-type client interface {
-	Start(ctx context.Context) error
-	StopAndCancel(ctx context.Context) error
-}
-
 // Worker is one such process.
 type Worker struct {
 	self    scheduler.Worker
@@ -111,7 +105,7 @@ type Worker struct {
 	leases  Leases
 	carrier Carrier
 	cleaner Cleaner
-	client  client
+	client  Client
 	look    chan struct{}
 
 	mu      sync.Mutex
@@ -120,8 +114,8 @@ type Worker struct {
 
 var poolName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// New makes a worker that gets its jobs through the driver. Nothing starts before Run.
-func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cleaner Cleaner, o Options) (*Worker, error) {
+// prepare makes a worker without a queue, and fills in the defaults of its options.
+func prepare(leases Leases, carrier Carrier, cleaner Cleaner, o Options) (*Worker, Options, error) {
 	if len(o.Pools) == 0 {
 		o.Pools = []string{scheduler.DefaultPool}
 	}
@@ -129,7 +123,7 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 		o.Slots = DefaultSlots
 	}
 	if o.Slots < 1 || o.Slots > 10_000 {
-		return nil, fmt.Errorf("a worker has 1 to 10,000 slots, not %d", o.Slots)
+		return nil, o, fmt.Errorf("a worker has 1 to 10,000 slots, not %d", o.Slots)
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -143,7 +137,7 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 		}
 	}
 	if o.TTL < 2*o.Beat {
-		return nil, fmt.Errorf("leases of %s cannot be kept by renewing them every %s", o.TTL, o.Beat)
+		return nil, o, fmt.Errorf("leases of %s cannot be kept by renewing them every %s", o.TTL, o.Beat)
 	}
 	w := &Worker{
 		self: scheduler.Worker{
@@ -153,11 +147,41 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 	}
 	w.log = o.Log.With("worker", ident.Format(ident.Worker, w.self.ID))
 
-	queues := map[string]river.QueueConfig{service.ChoresPool: {MaxWorkers: 2}}
 	for _, pool := range o.Pools {
 		if !poolName.MatchString(pool) || pool == service.ChoresPool {
-			return nil, fmt.Errorf("%q cannot be the name of a pool; it is made of small letters, digits, hyphens and underscores, and is not %s", pool, service.ChoresPool)
+			return nil, o, fmt.Errorf("%q cannot be the name of a pool; it is made of small letters, digits, hyphens and underscores, and is not %s", pool, service.ChoresPool)
 		}
+	}
+	return w, o, nil
+}
+
+// Client is a queue that brings jobs; River's client is one.
+type Client interface {
+	Start(ctx context.Context) error
+	StopAndCancel(ctx context.Context) error
+}
+
+// Over makes a worker whose jobs the client brings to Sync: for a queue that is not River's.
+func Over(client func(*Worker) Client, leases Leases, carrier Carrier, cleaner Cleaner, o Options) (*Worker, error) {
+	w, _, err := prepare(leases, carrier, cleaner, o)
+	if err != nil {
+		return nil, err
+	}
+	w.client = client(w)
+	return w, nil
+}
+
+// Sync does a sync job.
+func (w *Worker) Sync(ctx context.Context, a service.SyncArgs) { w.sync(ctx, a) }
+
+// New makes a worker that gets its jobs through the driver. Nothing starts before Run.
+func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cleaner Cleaner, o Options) (*Worker, error) {
+	w, o, err := prepare(leases, carrier, cleaner, o)
+	if err != nil {
+		return nil, err
+	}
+	queues := map[string]river.QueueConfig{service.ChoresPool: {MaxWorkers: 2}}
+	for _, pool := range o.Pools {
 		queues[pool] = river.QueueConfig{MaxWorkers: o.Slots}
 	}
 	workers := river.NewWorkers()

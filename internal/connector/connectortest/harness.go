@@ -49,6 +49,7 @@ type Can struct {
 	Unique       bool // unique constraints
 	LimitsLength bool // text longer than MaxLength is refused
 	NotNull      bool // null is refused where it is not allowed
+	Schemaless   bool // fields are learnt from examples, and any value is taken in any of them
 	Rounds       bool // numbers are rounded to the column's scale
 }
 

@@ -202,6 +202,21 @@ func testOpen(t *testing.T, s *suite) {
 	}
 }
 
+// example is a record with a value in each field.
+func example(shape Shape) record.Fields {
+	f := record.Fields{}
+	for _, d := range shape.Fields {
+		f[d.Name] = samples[d.Type][1]
+		switch d.Type {
+		case connector.TypeJSON:
+			f[d.Name] = samples[d.Type][0]
+		case connector.TypeInteger:
+			f[d.Name] = num(1)
+		}
+	}
+	return f
+}
+
 func as[T any](v any) bool {
 	_, ok := v.(T)
 	return ok
@@ -210,6 +225,9 @@ func as[T any](v any) bool {
 func testDiscover(t *testing.T, s *suite) {
 	describe := func(t *testing.T, shape Shape) connector.ObjectInfo {
 		sys, o := s.object(t, shape)
+		if s.Can.Schemaless {
+			s.Users.Insert(t, o, example(shape))
+		}
 		d := sys.(connector.Discoverer)
 		names, err := d.Objects(t.Context())
 		if err != nil || !slices.Contains(names, o) {

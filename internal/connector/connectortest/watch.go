@@ -60,6 +60,9 @@ func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(r
 		case <-ctx.Done():
 			return nil
 		case <-w.bell:
+			if ctx.Err() != nil { // both were there: always the same answer
+				return nil
+			}
 		}
 		if err, _ := s.m.trouble(OnWatch, ""); err != nil {
 			return err

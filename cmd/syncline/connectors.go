@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/files"
+	"github.com/syncline-dev/syncline/internal/connector/kafka"
+	"github.com/syncline-dev/syncline/internal/connector/mysql"
+	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/connector/s3"
+)
+
+// connectors are those that the program has. None of them starts anything before a system is opened.
+func connectors(c config) []connector.Connector {
+	return []connector.Connector{
+		postgres.New(), mysql.New(),
+		files.New(c.FilesDir), s3.New(),
+		kafka.New(),
+	}
+}

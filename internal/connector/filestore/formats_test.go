@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filestore
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// edit reads a file, applies the writes and gives the new content.
+func edit(t *testing.T, o Options, object record.Object, data []byte, schemaText string, writes ...connector.Write) ([]byte, *table) {
+	t.Helper()
+	var declared *schema
+	if schemaText != "" {
+		var err error
+		if declared, err = parseSchema([]byte(schemaText)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := o.read(object, data, declared)
+	if err != nil {
+		t.Fatalf("reading: %v", err)
+	}
+	b := batch{table: before.copied(), removed: map[*row]bool{}}
+	for i := range writes {
+		if r := b.write(&writes[i]); r.Outcome != connector.Applied {
+			t.Fatalf("write %d is %s: %v", i, r.Outcome, r.Err)
+		}
+	}
+	b.finish()
+	out, err := b.codec.encode(b.table)
+	if err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+	after, err := o.read(object, out, declared)
+	if err != nil {
+		t.Fatalf("reading back: %v\n%s", err, out)
+	}
+	return out, after
+}
+
+func set(key record.Key, f record.Fields) connector.Write {
+	return connector.Write{Op: record.Upsert, Key: key, Fields: f}
+}
+
+func add(f record.Fields) connector.Write {
+	return connector.Write{Op: record.Upsert, Create: true, Fields: f}
+}
+
+func drop(key record.Key) connector.Write { return connector.Write{Op: record.Delete, Key: key} }
+
+// What nobody changed stays byte for byte as it was: that is what people see in their own files.
+func TestTextFormatsKeepWhatNobodyChanged(t *testing.T) {
+	t.Parallel()
+	const typed = `{"fields": [{"name": "id", "type": "integer"}, {"name": "price", "type": "number"}]}`
+	tests := []struct {
+		name, file, schema string
+		options            Options
+		before, after      string
+		writes             []connector.Write
+	}{
+		{name: "semicolons, CRLF, a quoted cell", file: "a.csv",
+			before: "id;name;note\r\n1;\"Ada; L.\";\r\n2;Bob;x\r\n", writes: []connector.Write{set("2", record.Fields{"note": "it's \"new\""}), add(record.Fields{"id": "3", "name": ""})},
+			after: "id;name;note\r\n1;\"Ada; L.\";\r\n2;Bob;\"it's \"\"new\"\"\"\r\n3;\"\";\r\n"},
+		{name: "numbers as they are written", file: "a.csv", schema: typed,
+			before: "id,price,note\n1,1.50,a\n2,2.50,b\n", writes: []connector.Write{set("2", record.Fields{"note": "c"})},
+			after: "id,price,note\n1,1.50,a\n2,2.50,c\n"},
+		{name: "no end of the last line, short rows, empty lines", file: "a.csv",
+			before: "id,name,note\n\n1,Ada", writes: []connector.Write{set("1", record.Fields{"note": "x"})}, after: "id,name,note\n1,Ada,x"},
+		{name: "a line break in a cell, a record taken out", file: "a.csv",
+			before: "id,name\n1,\"two\nlines\"\n2,gone\n3,stays\n", writes: []connector.Write{drop("2")}, after: "id,name\n1,\"two\nlines\"\n3,stays\n"},
+		{name: "tabs", file: "a.tsv", before: "id\tname\n1\ta,b\n", writes: []connector.Write{add(record.Fields{"id": "2", "name": "c\td"})}, after: "id\tname\n1\ta,b\n2\t\"c\td\"\n"},
+		{name: "a byte order mark", file: "a.csv", before: "\xef\xbb\xbfid,name\n1,ä\n", writes: []connector.Write{set("1", record.Fields{"name": "ö"})}, after: "\xef\xbb\xbfid,name\n1,ö\n"},
+		{name: "windows-1252 by its bytes", file: "a.csv", before: "id,name\n1,J\xfcrgen\n2,\x80\n", writes: []connector.Write{set("2", record.Fields{"name": "é"})}, after: "id,name\n1,J\xfcrgen\n2,\xe9\n"},
+		{name: "UTF-16", file: "a.csv", before: "\xff\xfei\x00d\x00\n\x001\x00\n\x00", writes: []connector.Write{add(record.Fields{"id": "2"})}, after: "\xff\xfei\x00d\x00\n\x001\x00\n\x002\x00\n\x00"},
+		{name: "a list in an envelope", file: "a.json",
+			before: "{\"total\": 2, \"contacts\": [\n    {\"id\":1,\"price\":1.50},\n    {\"price\":2,\"id\":2}\n  ], \"next\": null}\n", writes: []connector.Write{set("2", record.Fields{"price": record.Number("3")})},
+			after: "{\"total\": 2, \"contacts\": [\n    {\"id\":1,\"price\":1.50},\n    {\"price\": 3, \"id\": 2}\n  ], \"next\": null}\n"},
+		{name: "a path to the records", file: "a.json", options: Options{RecordPath: "data.people"},
+			before: `{"data": {"other": [1], "people": [{"id": "a"}]}}`, writes: []connector.Write{add(record.Fields{"id": "b"})}, after: `{"data": {"other": [1], "people": [{"id": "a"},{"id": "b"}]}}`},
+		{name: "an empty list", file: "a.json", schema: typed, before: "[]", writes: []connector.Write{add(record.Fields{"id": record.Number("1")})}, after: "[\n  {\"id\": 1, \"price\": null}\n]"},
+		{name: "lines", file: "a.jsonl", before: "{\"id\":1,\"x\":[1, 2]}\n{\"id\":2}\n", writes: []connector.Write{drop("2"), add(record.Fields{"id": record.Number("3")})},
+			after: "{\"id\":1,\"x\":[1, 2]}\n{\"id\": 3, \"x\": null}\n"},
+		{name: "elements and attributes", file: "a.xml",
+			before: "<?xml version=\"1.0\"?>\n<shop>\n  <!-- kept -->\n  <item id=\"1\"><name>A &amp; B</name><deep><x>1</x></deep></item>\n  <item id=\"2\"/>\n</shop>\n", options: Options{Key: map[record.Object][]string{"": {"@id"}}},
+			writes: []connector.Write{set("2", record.Fields{"name": "<new>"})},
+			after:  "<?xml version=\"1.0\"?>\n<shop>\n  <!-- kept -->\n  <item id=\"1\"><name>A &amp; B</name><deep><x>1</x></deep></item>\n  <!-- kept -->\n  <item id=\"2\">\n  <!-- kept -->\n    <name>&lt;new&gt;</name>\n  <!-- kept -->\n  </item>\n</shop>\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, _ := edit(t, tt.options, record.Object(tt.file), []byte(tt.before), tt.schema, tt.writes...)
+			if string(got) != tt.after {
+				t.Errorf("became\n%q, want\n%q", got, tt.after)
+			}
+		})
+	}
+}
+
+func TestFormatsAreFound(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, content, want string }{
+		{"a.csv", "", "csv"}, {"A.CSV", "", "csv"}, {"a.ndjson", "", "jsonl"}, {"x/a.xlsx", "", "xlsx"}, {"a.parquet", "", "parquet"},
+		{"export", "id;name\n1;a\n2;b\n", "csv"}, {"export", " [{\"id\":1}]", "json"}, {"export", "{\"id\":1}\n{\"id\":2}\n", "jsonl"},
+		{"export", "{\n \"rows\": [] }", "json"}, {"export", "<?xml?>", "xml"}, {"export", "PAR1...", "parquet"}, {"export", "PK\x03\x04", "xlsx"}, {"export", "nothing", ""},
+		{"2026.01", "id|name\n1|a\n", "csv"},
+	} {
+		if got := (Options{}).formatOf(tt.name, []byte(tt.content)); got != tt.want {
+			t.Errorf("%s with %q is %q, want %q", tt.name, tt.content, got, tt.want)
+		}
+	}
+	for text, want := range map[string]byte{"a,b;c,d\n1,2;3,4\n": ',', "a;b\n\"1,5,6,7\";2\n": ';', "a\tb\n": '\t', "a|b|c\n1|2|3": '|', "alone\n": 0} {
+		if got := detectDelimiter(text); got != want {
+			t.Errorf("%q is divided by %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What is wrong in a file is said with its place, and never read as something else.
+func TestFaultyFiles(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ file, content, schema, code, words string }{
+		{"a.csv", "id,name\n1,a\n1,b\n", "", "files.key_not_unique", "line 2 and line 3"},
+		{"a.csv", "id,name\n1,a\n,b\n", "", "files.key_missing", "line 3"},
+		{"a.csv", "id,name\n1,a,b\n", "", "files.malformed", "line 2 has 3 cells"},
+		{"a.csv", "id,name\n1,\"a\n", "", "files.malformed", "does not end"},
+		{"a.csv", "id,id\n", "", "files.header", "id"},
+		{"a.csv", "number,name\n", "", "files.no_key", "setting key"},
+		{"a.csv", "id,n\n1,x\n", `{"fields":[{"name":"n","type":"integer"}]}`, "files.value_malformed", "line 2, the field n"},
+		{"a.json", `{"a":[],"b":[]}`, "", "files.malformed", "recordPath"},
+		{"a.json", `[1]`, "", "files.malformed", "record 1"},
+		{"a.jsonl", "{\"id\":1}\n{\"id\":", "", "files.malformed", "line 2"},
+		{"a.xml", "<a><b>", "", "files.malformed", "a.xml"},
+		{"a.xml", "<a><b><id>1</id></b><c/></a>", "", "files.malformed", "called b"},
+		{"a.xlsx", "PK no", "", "files.malformed", "workbook"},
+		{"a.parquet", "PAR1", "", "files.malformed", "Parquet"},
+		{"a.bin", "???", "", "files.format_unknown", "setting format"},
+	} {
+		var declared *schema
+		if tt.schema != "" {
+			declared, _ = parseSchema([]byte(tt.schema))
+		}
+		_, err := (Options{}).read(record.Object(tt.file), []byte(tt.content), declared)
+		var e *connector.Error
+		if !errors.As(err, &e) || e.Code != tt.code || !strings.Contains(e.Message, tt.words) {
+			t.Errorf("%s %q: %v, want %s with %q", tt.file, tt.content, err, tt.code, tt.words)
+		}
+	}
+}
+
+func workbook(t *testing.T) []byte {
+	t.Helper()
+	f := excelize.NewFile()
+	_ = f.SetSheetName("Sheet1", "Orders")
+	_, _ = f.NewSheet("Other")
+	bold, err := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cell, v := range map[string]any{"A1": "id", "B1": "due", "C1": "net", "D1": "gross", "A2": 1, "C2": 10.5, "A3": 2, "C3": 20, "A4": 3, "C4": 1,
+		"B2": time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC), "B3": time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := f.SetCellValue("Orders", cell, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = f.SetCellFormula("Orders", "D2", "C2*1.19")
+	_ = f.SetCellStyle("Orders", "C2", "C2", bold)
+	_ = f.SetCellValue("Other", "A1", "untouched")
+	b, err := f.WriteToBuffer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A workbook keeps its other sheets, its formats and formulas; dates stay dates.
+func TestWorkbook(t *testing.T) {
+	t.Parallel()
+	out, after := edit(t, Options{}, "a.xlsx", workbook(t), "",
+		set("1", record.Fields{"net": record.Number("11"), "due": "2026-03-01"}), drop("2"), add(record.Fields{"id": record.Number("9"), "net": record.Number("0.1")}))
+	if c := after.column("due"); c == nil || c.Type != connector.TypeDate {
+		t.Errorf("due is %+v, want a date", c)
+	}
+	if got := after.byKey["1"].fields; !record.Equal(got["due"], "2026-03-01") || !record.Equal(got["net"], record.Number("11")) {
+		t.Errorf("the record is %v", got)
+	}
+	if len(after.rows) != 3 || after.byKey["2"] != nil || !record.Equal(after.byKey["9"].fields["net"], record.Number("0.1")) {
+		t.Errorf("the records are %v", after.byKey)
+	}
+	f, err := excelize.OpenReader(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := f.GetCellValue("Other", "A1"); v != "untouched" {
+		t.Errorf("the other sheet holds %q", v)
+	}
+	if formula, _ := f.GetCellFormula("Orders", "D2"); formula != "C2*1.19" {
+		t.Errorf("the formula is %q", formula)
+	}
+	if style, _ := f.GetCellStyle("Orders", "C2"); style == 0 {
+		t.Error("the cell lost its style")
+	}
+	if _, err := (Options{}).read("a.xlsx#Nowhere", out, nil); connector.Classify(err).Code != "files.no_sheet" {
+		t.Errorf("a sheet that is not there gave %v", err)
+	}
+	b := batch{table: after.copied(), removed: map[*row]bool{}}
+	w := set("1", record.Fields{"gross": record.Number("1")})
+	if r := b.write(&w); r.Outcome != connector.Refused {
+		t.Errorf("a formula was overwritten: %+v", r)
+	}
+}

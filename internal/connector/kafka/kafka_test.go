@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// read reads everything from the cursor on.
+func read(t *testing.T, s *system, object record.Object, cursor record.Cursor) (map[record.Key]record.Change, record.Cursor) {
+	t.Helper()
+	out := map[record.Key]record.Change{}
+	for {
+		page, err := s.Read(t.Context(), connector.ReadRequest{Object: object, Cursor: cursor, Limit: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page.Changes {
+			out[c.Key] = c
+		}
+		cursor = page.Cursor
+		if !page.More {
+			return out, cursor
+		}
+	}
+}
+
+// Other programs write what they like; all of it arrives as something.
+func TestForeignMessages(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "foreign", 2)
+	for _, m := range []*kgo.Record{
+		{Key: []byte("a"), Value: []byte(`{"name":"no id inside"}`)},
+		{Key: []byte("b"), Value: []byte(`[1,2]`)},
+		{Key: []byte("c"), Value: []byte("plain")},
+		{Key: []byte{0xff, 0x00}, Value: []byte{0xfe, 0x01}},
+		{Value: []byte(`{"id":7,"name":"without a key"}`)},
+		{Key: []byte("gone"), Value: []byte(`{}`)},
+		{Key: []byte("gone")},
+	} {
+		m.Topic = string(o)
+		if err := c.client.ProduceSync(t.Context(), m).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := read(t, open(t, c.settings, "svc_1"), o, nil)
+	want := map[record.Key]record.Fields{"a": {"id": "a", "name": "no id inside"}, "b": {"value": []any{record.Number("1"), record.Number("2")}}, "c": {"value": "plain"},
+		"/wA=": {"value": "/gE="}, "7": {"id": record.Number("7")}}
+	if len(got) != len(want) {
+		t.Errorf("read were %v", got)
+	}
+	for k, w := range want {
+		if !holds(got[k].Fields, w) {
+			t.Errorf("%q is %v, want %v", k, got[k].Fields, w)
+		}
+	}
+	if err := c.client.ProduceSync(t.Context(), &kgo.Record{Topic: string(o), Value: []byte(`{"name":"whose?"}`)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, c.settings, "svc_1").Read(t.Context(), connector.ReadRequest{Object: o, Limit: 10}); connector.Classify(err).Code != "kafka.key_missing" {
+		t.Errorf("a message without any key gave %v", err)
+	}
+}
+
+// What was thrown away is said, not passed over.
+func TestLostPlace(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "short", 1)
+	s := open(t, c.settings, "svc_1")
+	u := &users{c, s}
+	u.Insert(t, o, record.Fields{"id": record.Number("1")}, record.Fields{"id": record.Number("2")})
+	_, cursor := read(t, s, o, nil)
+	u.Insert(t, o, record.Fields{"id": record.Number("3")}, record.Fields{"id": record.Number("4")})
+	if _, err := c.admin.DeleteRecords(t.Context(), kadm.Offsets{string(o): {0: kadm.Offset{Topic: string(o), At: 3}}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, sys := range map[string]*system{"who followed": s, "who begins": open(t, c.settings, "svc_1")} {
+		_, err := sys.Read(t.Context(), connector.ReadRequest{Object: o, Cursor: cursor, Limit: 10})
+		if connector.Classify(err).Class != connector.LostPlace {
+			t.Errorf("for %s a place before the first message gave %v", name, err)
+		}
+	}
+	if _, err := c.admin.DeleteTopic(t.Context(), string(o)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, c.settings, "svc_1").Read(t.Context(), connector.ReadRequest{Object: o, Limit: 10}); connector.Classify(err).Code != "kafka.no_topic" {
+		t.Errorf("a topic that is gone gave %v", err)
+	}
+}
+
+// A batch that was cut off is found in the topic by what its messages carry.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "recalled", 3)
+	s := open(t, c.settings, "svc_1")
+	attempt, one, two := uuid.Must(uuid.NewV7()), record.NewEntityID(), record.NewEntityID()
+	_, err := s.Write(t.Context(), o, []connector.Write{
+		{ID: one, Attempt: attempt, Op: record.Upsert, Create: true, Fields: record.Fields{"id": record.Number("1")}},
+		{ID: two, Attempt: attempt, Op: record.Upsert, Key: "9", Fields: record.Fields{"name": "gone"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, c.settings, "svc_1")
+	got, err := again.Recall(t.Context(), o, attempt)
+	if err != nil || len(got) != 1 || got[one] != "1" {
+		t.Errorf("recalled was %v, %v", got, err)
+	}
+	if got, err := open(t, c.settings, "svc_2").Recall(t.Context(), o, attempt); err != nil || len(got) != 0 {
+		t.Errorf("another consumer recalls %v, %v", got, err)
+	}
+	if got, err := again.Recall(t.Context(), o, uuid.Must(uuid.NewV7())); err != nil || len(got) != 0 {
+		t.Errorf("another attempt recalls %v, %v", got, err)
+	}
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// system is an open cluster.
+type system struct {
+	env        connector.Env
+	options    []kgo.Opt
+	keys       []keyRule
+	maxRecords int
+	client     *kgo.Client // reads
+	admin      *kadm.Client
+
+	polling sync.Mutex // guards views and reading on
+	views   map[string]*view
+
+	writing sync.Mutex
+	writer  *kgo.Client // writes transactions; made when it is first needed
+}
+
+func (s *system) Check(ctx context.Context) error {
+	if err := s.client.Ping(ctx); err != nil {
+		if errors.Is(err, io.EOF) { // how a broker says that it does not speak with us
+			return &connector.Error{Class: connector.Reconnect, Code: "kafka.credentials", Message: "The brokers close the connection at once. Check mechanism, user, password and encryption.", Err: err}
+		}
+		return classify(err, "connecting")
+	}
+	if _, err := s.admin.ListTopics(ctx); err != nil {
+		return classify(err, "listing topics")
+	}
+	return nil
+}
+
+func (s *system) Close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.writer != nil {
+		s.writer.Close()
+		s.writer = nil
+	}
+	s.client.Close()
+	return nil
+}
+
+// Pace is only for a watcher that failed; a topic is watched.
+func (s *system) Pace() connector.Pace {
+	return connector.Pace{Min: 200 * time.Millisecond, Max: 10 * time.Second}
+}
+
+func (s *system) Objects(ctx context.Context) ([]record.Object, error) {
+	topics, err := s.admin.ListTopics(ctx)
+	if err != nil {
+		return nil, classify(err, "listing topics")
+	}
+	var out []record.Object
+	for _, t := range topics.Names() {
+		if !strings.HasPrefix(t, "__") {
+			out = append(out, record.Object(t))
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (s *system) Describe(ctx context.Context, objects ...record.Object) ([]connector.ObjectInfo, error) {
+	var out []connector.ObjectInfo
+	for _, o := range objects {
+		v, err := s.follow(ctx, string(o))
+		if err != nil {
+			return nil, err
+		}
+		s.polling.Lock()
+		info := connector.ObjectInfo{Name: o, Key: v.key, Fields: v.columns(), Rows: int64(v.live), Open: true}
+		s.polling.Unlock()
+		out = append(out, info)
+	}
+	return out, nil
+}
+
+func (s *system) Detection(context.Context, record.Object) (detection, why string, err error) {
+	return byStream, "A topic is a log: it is followed from offset to offset.", nil
+}
+
+// place is a cursor: the next offset of each partition.
+type place struct {
+	Offsets  map[int32]int64 `json:"offsets"`
+	Snapshot bool            `json:"snapshot,omitempty"`
+	Quiet    map[int32]int64 `json:"quiet,omitempty"` // in a snapshot: where the partitions ended when it began
+}
+
+func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector.Page, error) {
+	if req.Limit < 1 || req.Limit > 10_000 {
+		return connector.Page{}, &connector.Error{Class: connector.Reject, Code: "kafka.limit", Message: fmt.Sprintf("A page of %d changes cannot be read; ask for 1 to 10,000.", req.Limit)}
+	}
+	p := place{Snapshot: true}
+	if req.Cursor != nil {
+		p.Snapshot = false
+		if err := json.Unmarshal(req.Cursor, &p); err != nil {
+			return connector.Page{}, lost(req.Object, err)
+		}
+	}
+	v, err := s.follow(ctx, string(req.Object))
+	if err != nil {
+		return connector.Page{}, err
+	}
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	if req.Cursor != nil {
+		for id, offset := range p.Offsets {
+			part := v.parts[id]
+			if part == nil || offset > part.next || offset < part.start && offset != 0 {
+				return connector.Page{}, lost(req.Object, nil)
+			}
+			if offset == 0 && part.start > 0 && !p.Snapshot {
+				return connector.Page{}, lost(req.Object, nil)
+			}
+		}
+	}
+	if req.Cursor == nil {
+		p.Quiet = map[int32]int64{}
+		for id, part := range v.parts {
+			p.Quiet[id] = part.next
+		}
+	}
+	found, next, more := v.since(p.Offsets, p.Quiet, req.Limit)
+	page := connector.Page{Phase: connector.Stream, More: more}
+	for _, e := range found {
+		page.Changes = append(page.Changes, v.change(e, req.Fields))
+	}
+	if p.Snapshot {
+		page.Total = int64(v.live)
+		if more {
+			page.Phase = connector.Snapshot
+		}
+	}
+	to := place{Offsets: next}
+	if p.Snapshot && more {
+		to.Snapshot, to.Quiet = true, p.Quiet
+	}
+	b, err := json.Marshal(to)
+	page.Cursor = b
+	return page, err
+}
+
+func lost(object record.Object, err error) error {
+	return &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place",
+		Message: fmt.Sprintf("The messages of %s at the place where reading stood have run out or were removed; the topic is read anew.", object), Err: err}
+}
+
+func (s *system) ReadKeys(ctx context.Context, object record.Object, fields []string, keys []record.Key) ([]record.Change, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	v, err := s.follow(ctx, string(object))
+	if err != nil {
+		return nil, err
+	}
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	out := make([]record.Change, 0, len(keys))
+	for _, k := range keys {
+		if e := v.rows[k]; e != nil && !e.deleted {
+			out = append(out, v.change(e, fields))
+		} else {
+			out = append(out, record.Change{Key: k, Op: record.Delete})
+		}
+	}
+	return out, nil
+}
+
+func (s *system) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
+	v, err := s.follow(ctx, string(object))
+	if err != nil {
+		return nil, err
+	}
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	keys := slices.Sorted(maps.Keys(v.rows))
+	found := make([][]record.Change, len(queries))
+	for _, k := range keys {
+		e := v.rows[k]
+		if e.deleted {
+			continue
+		}
+		for i, q := range queries {
+			if len(found[i]) < 2 && holds(e.fields, q) {
+				found[i] = append(found[i], v.change(e, fields))
+			}
+		}
+	}
+	return found, nil
+}
+
+func holds(all, some record.Fields) bool {
+	for name, v := range some {
+		if !record.Equal(all[name], v) {
+			return false
+		}
+	}
+	return true
+}
+
+// Recall implements connector.Recaller: the messages themselves say which batch they are of.
+func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]record.Key, error) {
+	v, err := s.follow(ctx, string(object))
+	if err != nil {
+		return nil, err
+	}
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	if a := v.attempts[s.env.Consumer]; a.id == id {
+		return maps.Clone(a.keys), nil
+	}
+	return nil, nil
+}
+
+// Watch implements connector.Watcher by reading on from where the topics end now.
+func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
+	if len(objects) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, string(o))
+	}
+	ends, err := s.admin.ListEndOffsets(ctx, names...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return ended(ctx, classify(err, "watching"))
+	}
+	places := map[string]map[int32]kgo.Offset{}
+	for topic, parts := range ends {
+		places[topic] = map[int32]kgo.Offset{}
+		for p, end := range parts {
+			places[topic][p] = kgo.NewOffset().At(end.Offset)
+		}
+	}
+	client, err := kgo.NewClient(append(slices.Clone(s.options), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumePartitions(places), kgo.FetchMaxWait(5*time.Second))...)
+	if err != nil {
+		return classify(err, "watching")
+	}
+	defer client.Close()
+	for _, o := range objects {
+		wake(o)
+	}
+	for {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, e := range fetches.Errors() {
+			return classifyTopic(e.Err, e.Topic)
+		}
+		fetches.EachTopic(func(t kgo.FetchTopic) { wake(record.Object(t.Topic)) })
+	}
+}
+
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// group is the consumer group that shows in Kafka's own tools how far the service has read.
+func (s *system) group() string { return "syncline-" + s.env.Consumer }
+
+// Acknowledge implements connector.Acknowledger.
+func (s *system) Acknowledge(ctx context.Context, object record.Object, cursor record.Cursor) error {
+	var p place
+	if json.Unmarshal(cursor, &p) != nil || p.Snapshot {
+		return nil // there is nothing to show
+	}
+	offsets := kadm.Offsets{}
+	for id, at := range p.Offsets {
+		offsets.AddOffset(string(object), id, at, -1)
+	}
+	if err := s.admin.CommitAllOffsets(ctx, s.group(), offsets); err != nil && !errors.Is(err, kerr.GroupAuthorizationFailed) && !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return classify(err, "showing the place in a consumer group")
+	}
+	return nil
+}
+
+// Clean implements connector.Cleaner.
+func (s *system) Clean(ctx context.Context, _ []record.Object) error {
+	_, err := s.admin.DeleteGroup(ctx, s.group())
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !errors.Is(err, kerr.GroupAuthorizationFailed) {
+		return classify(err, "removing the consumer group")
+	}
+	return nil
+}
+
+var (
+	_ connector.Discoverer   = (*system)(nil)
+	_ connector.Reader       = (*system)(nil)
+	_ connector.KeyReader    = (*system)(nil)
+	_ connector.Finder       = (*system)(nil)
+	_ connector.Writer       = (*system)(nil)
+	_ connector.Recaller     = (*system)(nil)
+	_ connector.Watcher      = (*system)(nil)
+	_ connector.Acknowledger = (*system)(nil)
+	_ connector.Cleaner      = (*system)(nil)
+	_ connector.Chooser      = (*system)(nil)
+	_ connector.Pacer        = (*system)(nil)
+)

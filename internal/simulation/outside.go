@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// outside is a customer's system: an in-memory one behind a network that is slow, forgets and fails.
+type outside struct {
+	gate   *Gate
+	name   string // unique in the run: tenant and system
+	id     record.System
+	object record.Object
+	memory *connectortest.Memory
+	user   connectortest.User
+
+	// What it does, of thousand calls.
+	failing   int // nothing happens, an error comes back
+	unheard   int // a write happens, and an error comes back
+	refusing  int // a call is answered with "slow down"
+	losing    int // a notification is lost
+	late      int // a notification comes late
+	doubling  int // a notification comes twice
+	slow      int // a call takes its time
+	recalls   bool
+	finds     bool
+	watches   bool
+	pageLimit int
+	picky     bool // refuses bad names
+	norm      map[string]func(record.Value) record.Value
+
+	mu      sync.Mutex
+	expired bool            // the token
+	writing map[string]bool // objects in a Write at this moment, by consumer
+	pages   map[string][]page
+	guesses int // writes whose outcome was unknown
+	broken  error
+}
+
+// page is what a Read returned, kept to check what is made of it.
+type page struct {
+	from string
+	n    int
+}
+
+func newOutside(gate *Gate, name string, id record.System, info connector.ObjectInfo) *outside {
+	m := connectortest.NewMemory(info)
+	return &outside{gate: gate, name: name, id: id, object: info.Name, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
+		norm: make(map[string]func(record.Value) record.Value), writing: make(map[string]bool), pages: make(map[string][]page)}
+}
+
+// open connects a process to the system.
+func (o *outside) open(ctx context.Context, l *line, consumer string) (connector.System, connector.Spec, error) {
+	if err := o.call(ctx, l, "open"); err != nil {
+		return nil, connector.Spec{}, err
+	}
+	inner, err := o.memory.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+	if err != nil {
+		return nil, connector.Spec{}, err
+	}
+	b := base{outside: o, line: l, inner: inner, consumer: consumer}
+	var s connector.System
+	switch {
+	case o.recalls && o.watches:
+		s = struct {
+			base
+			recalling
+			watching
+		}{b, recalling{b}, watching{b}}
+	case o.recalls:
+		s = struct {
+			base
+			recalling
+		}{b, recalling{b}}
+	case o.watches:
+		s = struct {
+			base
+			watching
+		}{b, watching{b}}
+	default:
+		s = b
+	}
+	return s, o.memory.Spec(), nil
+}
+
+func (o *outside) trouble(class connector.Class, after time.Duration) error {
+	return &connector.Error{Class: class, Code: "memory.planted", Message: "The network does not want to.", After: after}
+}
+
+// call is what every call meets on its way there.
+func (o *outside) call(ctx context.Context, l *line, what string) error {
+	who := l.name + " " + o.name
+	o.gate.Step(who, what)
+	if l.killed() {
+		return context.Canceled
+	}
+	if o.gate.chance(o.slow) {
+		o.gate.sleep(ctx, who, time.Duration(1+o.gate.intN(3000))*time.Millisecond)
+	}
+	switch {
+	case l.killed():
+		return context.Canceled
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case o.isExpired():
+		return o.trouble(connector.Reconnect, 0)
+	case o.gate.chance(o.refusing):
+		return o.trouble(connector.SlowDown, time.Duration(1+o.gate.intN(20))*time.Second)
+	case o.gate.chance(o.failing):
+		return o.trouble(connector.Retry, 0)
+	}
+	return nil
+}
+
+func (o *outside) isExpired() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.expired
+}
+
+// base has what every system can.
+type base struct {
+	*outside
+	line     *line
+	inner    connector.System
+	consumer string
+}
+
+var (
+	_ connector.Discoverer = base{}
+	_ connector.Reader     = base{}
+	_ connector.KeyReader  = base{}
+	_ connector.Finder     = base{}
+	_ connector.Writer     = base{}
+	_ connector.Chooser    = base{}
+)
+
+func (b base) Check(ctx context.Context) error { return b.inner.Check(ctx) }
+func (b base) Close() error                    { return b.inner.Close() }
+
+func (b base) Detection(ctx context.Context, object record.Object) (string, string, error) {
+	return b.inner.(connector.Chooser).Detection(ctx, object)
+}
+
+func (b base) Objects(ctx context.Context) ([]record.Object, error) {
+	return b.inner.(connector.Discoverer).Objects(ctx)
+}
+
+func (b base) Describe(ctx context.Context, objects ...record.Object) ([]connector.ObjectInfo, error) {
+	if err := b.call(ctx, b.line, "describe"); err != nil {
+		return nil, err
+	}
+	return b.inner.(connector.Discoverer).Describe(ctx, objects...)
+}
+
+func (b base) Read(ctx context.Context, req connector.ReadRequest) (connector.Page, error) {
+	if err := b.call(ctx, b.line, "read"); err != nil {
+		return connector.Page{}, err
+	}
+	req.Limit = min(req.Limit, b.pageLimit)
+	p, err := b.inner.(connector.Reader).Read(ctx, req)
+	if err != nil {
+		return p, err
+	}
+	b.mu.Lock()
+	read := page{string(req.Cursor), len(p.Changes)}
+	key := b.consumer + string(p.Cursor)
+	if !slices.Contains(b.pages[key], read) {
+		b.pages[key] = append(b.pages[key], read)
+	}
+	b.mu.Unlock()
+	b.gate.Note("%s read %d %s -> %s", b.name, len(p.Changes), req.Cursor, p.Cursor)
+	b.gate.Step(b.line.name+" "+b.name, "has read")
+	return p, b.alive(ctx)
+}
+
+func (b base) alive(ctx context.Context) error {
+	if b.line.killed() {
+		return context.Canceled
+	}
+	return ctx.Err()
+}
+
+func (b base) ReadKeys(ctx context.Context, object record.Object, fields []string, keys []record.Key) ([]record.Change, error) {
+	if err := b.call(ctx, b.line, "read keys"); err != nil {
+		return nil, err
+	}
+	list, err := b.inner.(connector.KeyReader).ReadKeys(ctx, object, fields, keys)
+	b.gate.Step(b.line.name+" "+b.name, "has read keys")
+	if err == nil {
+		err = b.alive(ctx)
+	}
+	return list, err
+}
+
+func (b base) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
+	if err := b.call(ctx, b.line, "find"); err != nil {
+		return nil, err
+	}
+	return b.inner.(connector.Finder).Find(ctx, object, fields, queries)
+}
+
+func (b base) Write(ctx context.Context, object record.Object, writes []connector.Write) ([]connector.Receipt, error) {
+	if err := b.call(ctx, b.line, "write"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	if b.writing[b.consumer] {
+		b.broken = fmt.Errorf("invariant 3: two batches are written to %s at once", b.name)
+	}
+	b.writing[b.consumer] = true
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.writing, b.consumer)
+		b.mu.Unlock()
+	}()
+	receipts, err := b.inner.(connector.Writer).Write(ctx, object, writes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range writes {
+		b.gate.Note("%s %s %s %v: %s %s", b.name, writes[i].Op, writes[i].Key, show(writes[i].Fields), receipts[i].Outcome, receipts[i].Key)
+	}
+	b.gate.Step(b.line.name+" "+b.name, "has written")
+	if err := b.alive(ctx); err != nil {
+		return nil, err
+	}
+	if b.gate.chance(b.unheard) {
+		return nil, b.trouble(connector.Retry, 0)
+	}
+	return receipts, nil
+}
+
+// recalling is a system that remembers what it did last.
+type recalling struct{ of base }
+
+func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+	if err := r.of.call(ctx, r.of.line, "recall"); err != nil {
+		return nil, err
+	}
+	return r.of.inner.(connector.Recaller).Recall(ctx, object, attempt)
+}
+
+// watching is a system that tells of changes, mostly.
+type watching struct{ of base }
+
+func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
+	b := w.of
+	who := b.line.name + " " + b.name + " bell " + b.consumer
+	first := true
+	err := b.inner.(connector.Watcher).Watch(ctx, objects, func(o record.Object) {
+		b.gate.Park(who, "rung")
+		if b.line.killed() || ctx.Err() != nil {
+			return
+		}
+		if first { // that it listens
+			first = false
+			wake(o)
+			return
+		}
+		switch {
+		case b.gate.chance(b.losing):
+			return
+		case b.gate.chance(b.late):
+			b.gate.sleep(ctx, who, time.Duration(b.gate.intN(5000))*time.Millisecond)
+		case b.gate.chance(b.doubling):
+			wake(o)
+		}
+		wake(o)
+	})
+	return err
+}
+
+func show(f record.Fields) string {
+	if f == nil {
+		return "-"
+	}
+	return string(record.AppendJSON(nil, map[string]any(f)))
+}
