@@ -4,6 +4,9 @@ package api
 
 import (
 	"context"
+	"time"
+
+	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
@@ -12,6 +15,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
 )
 
 func showConflict(c engine.Case) spec.Conflict {
@@ -129,4 +133,74 @@ func decisionOf(body spec.Decision) (engine.Decision, error) {
 		d.Value = &v
 	}
 	return d, nil
+}
+
+func (s *server) GetConflictStatistics(ctx context.Context, req spec.GetConflictStatisticsRequestObject) (spec.GetConflictStatisticsResponseObject, error) {
+	var span engine.ConflictSpan
+	var err error
+	if span.Service, err = s.serviceNamed(ctx, req.Params.FilterService, auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	if t := req.Params.FilterSince; t != nil {
+		span.Since = *t
+	}
+	if t := req.Params.FilterUntil; t != nil {
+		span.Until = *t
+	}
+	st, err := s.Records.ConflictStatistics(ctx, who(ctx), span)
+	if err != nil {
+		return nil, err
+	}
+	return spec.GetConflictStatistics200JSONResponse(showStatistics(st)), nil
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+func showStatistics(st engine.ConflictStatistics) (out spec.ConflictStatistics) {
+	out.Since, out.Until = st.Since.UTC(), st.Until.UTC()
+	out.Opened, out.Open, out.ByRule, out.ByPerson = st.Opened, st.Open, st.ByRule, st.ByPerson
+	out.WaitedSeconds, out.Overturned = seconds(st.Waited), st.Overturned
+	out.Days = shown(st.Days, func(d engine.ConflictDay) spec.ConflictDay {
+		return spec.ConflictDay{Day: openapi_types.Date{Time: d.Day}, Waiting: d.Waiting, ByRule: d.Ruled, ByPerson: d.ByPerson}
+	})
+	out.Fields = shown(st.Fields, func(f engine.ConflictField) spec.ConflictFieldCount {
+		return spec.ConflictFieldCount{Service: f.Service.Public(), ServiceName: f.ServiceName, Collection: f.Collection, Field: someText(f.Field), Count: f.Count, Open: f.Open}
+	})
+	out.Pairs = shown(st.Pairs, func(p engine.ConflictPair) spec.ConflictPair {
+		return spec.ConflictPair{Systems: []string{string(p.A), string(p.B)}, Count: p.Count, Won: []int64{p.WonA, p.WonB}}
+	})
+	out.People = shown(st.People, func(p engine.ConflictPerson) spec.ConflictPerson {
+		return spec.ConflictPerson{Name: p.Name, Decided: p.Decided, Overturned: p.Overturned, WaitedSeconds: seconds(p.Waited)}
+	})
+	out.Strategies = shown(st.Strategies, func(s engine.ConflictStrategy) spec.ConflictStrategyCount {
+		return spec.ConflictStrategyCount{Strategy: string(s.Strategy), Decided: s.Decided, Overturned: s.Overturned}
+	})
+	return out
+}
+
+func (s *server) ReplayConflicts(ctx context.Context, req spec.ReplayConflictsRequestObject) (spec.ReplayConflictsResponseObject, error) {
+	id, err := s.serviceNamed(ctx, &req.Service, auth.ViewRecords)
+	if err != nil {
+		return nil, err
+	}
+	tried := service.FieldResolution{Strategy: req.Body.Strategy, Expression: word(req.Body.Expression), Arrays: string(word(req.Body.Arrays)), ArrayKey: word(req.Body.ArrayKey)}
+	if req.Body.Priority != nil {
+		tried.Priority = *req.Body.Priority
+	}
+	since := time.Time{}
+	if req.Body.Since != nil {
+		since = *req.Body.Since
+	}
+	r, err := s.Records.ReplayConflicts(ctx, who(ctx), id, tried, word(req.Body.Field), since)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ReplayConflicts200JSONResponse{
+		Conflicts: r.Conflicts, Same: r.Same, Different: r.Different, Left: r.Left, Decided: r.Decided, Agreed: r.Agreed,
+		Changes: shown(r.Changes, func(c engine.ReplayChange) spec.ReplayChange {
+			was := showConflict(c.Case)
+			return spec.ReplayChange{Conflict: was.ID, Record: was.Record, RecordTitle: was.RecordTitle, Field: c.Field, OpenedAt: was.OpenedAt, State: was.State,
+				Result: was.Result, Winner: was.Winner, DecidedBy: was.DecidedBy, WouldBe: c.Would.Value, WouldWin: someText(string(c.Would.Winner)), Reason: c.Would.Reason}
+		}),
+	}, nil
 }

@@ -484,6 +484,19 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	}
 	w.refused(404, "conflict.not_found", resolve("cfl_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"side":"left"}`))
 
+	// Statistics and what-if.
+	stats := w.want(200, p.as("GET", "/v1/conflict-statistics?filter[service]=catalog-a", "")).json(t)
+	if stats["opened"] != 2.0 || stats["byPerson"] != 2.0 || stats["open"] != 0.0 || len(stats["fields"].([]any)) != 1 || len(stats["pairs"].([]any)) != 1 {
+		t.Errorf("the statistics are %v", stats)
+	}
+	w.refused(422, "conflict.span_invalid", p.as("GET", "/v1/conflict-statistics?filter[since]=2026-01-01T00:00:00Z&filter[until]=2024-01-01T00:00:00Z", ""))
+	replayed := w.want(200, p.as("POST", "/v1/services/catalog-a/conflicts:replay", `{"strategy":"left-wins","field":"name"}`)).json(t)
+	if replayed["conflicts"] != 2.0 || replayed["decided"] != 2.0 {
+		t.Errorf("the replay is %v", replayed)
+	}
+	w.refused(422, "conflict.strategy_invalid", p.as("POST", "/v1/services/catalog-a/conflicts:replay", `{"strategy":"luck"}`))
+	w.refused(404, "service.not_found", p.as("POST", "/v1/services/nowhere/conflicts:replay", `{"strategy":"sourceWins"}`))
+
 	// Dead letters.
 	groups := w.want(200, p.as("GET", "/v1/dead-letter-groups?filter[service]=catalog-a", "")).json(t)["data"].([]any)
 	if g := groups[0].(map[string]any); len(groups) != 1 || g["count"] != 2.0 || g["system"] != "right" {

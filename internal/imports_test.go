@@ -135,7 +135,7 @@ var homes = []home{
 
 // pure are packages, and files of others, that are functions of their arguments: what a change means can then be tried out
 // with any input at any time, and a simulation of the whole engine can be repeated from its seed.
-var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go", "internal/engine/brake.go"}
+var pure = []string{"internal/mapping", "internal/match", "internal/conflict", "internal/expression", "internal/quality", "billing/rating", "internal/engine/apply.go", "internal/engine/send.go", "internal/engine/filter.go", "internal/engine/quality.go", "internal/engine/routes.go", "internal/engine/brake.go"}
 
 var impure = []string{"context", "database/sql", "github.com/jackc/pgx", "net", "os", "io", "log", "sync", "math/rand", "crypto/rand", "unsafe"}
 

@@ -26,6 +26,7 @@ import (
 func (h *Handler) routesConflicts(r chi.Router) {
 	r.Get("/conflicts", h.page(h.conflicts))
 	r.Get("/conflicts/parts/list", h.page(h.conflictList))
+	r.Get(conflictStatsPath, h.page(h.conflictStats))
 	r.Get("/conflicts/{conflict}", h.page(h.conflict))
 	r.Post("/conflicts/{conflict}:resolve", h.page(h.resolveConflict))
 }
@@ -157,6 +158,7 @@ func conflictTabs(open int64, decided bool) ui.Tabs {
 	return ui.Tabs{Label: "Conflicts", Items: []ui.Tab{
 		{Label: "Waiting", Href: "/conflicts", Count: open, Tone: ui.Split, Current: !decided},
 		{Label: "Decided", Href: "/conflicts?state=resolved", Current: decided},
+		{Label: "Statistics", Href: conflictStatsPath},
 	}}
 }
 

@@ -53,3 +53,28 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 			h.text(shop, "SELECT coalesce(string_agg(name || quantity, ''), '') FROM products WHERE sku = 'SKU-4'") == "Wool Socks40"
 	})
 }
+
+// How often systems disagree, and what another strategy would have made of it.
+func TestConflictStatistics(t *testing.T) {
+	h := newHouse(t)
+	warehouse, shop := h.harbours()
+	h.apart("harbours", 1, func() {
+		h.exec(warehouse, "UPDATE stock_levels SET quantity = 21 WHERE sku = 'SKU-2'")
+		h.exec(shop, "UPDATE products SET quantity = 22 WHERE sku = 'SKU-2'")
+	})
+	p := h.open(ownerEmail, "/conflicts", webtest.Options{Expect: []string{"422"}})
+	p.Click(`.tabs a[href="/conflicts/statistics"]`)
+	p.WaitText("#conflict-stats", "shop and warehouse")
+	p.WaitText("#conflict-stats", "quantity")
+	p.Axe()
+	p.Click(`#what-if a[href*="service=harbours"]`)
+	p.Wait(`document.querySelector("#what-if [name=strategy]")`)
+	p.Eval(`document.querySelector("#what-if [name=strategy]").value = "shop-wins"`)
+	p.Click(`#what-if button`)
+	p.WaitText("#replay", "shop wins")
+	p.WaitText("#replay", "22")
+	p.Axe()
+	p.Eval(`document.querySelector("#what-if [name=strategy]").value = "custom"`)
+	p.Click(`#what-if button`)
+	p.WaitText("#what-if", "custom needs an expression")
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -621,6 +622,30 @@ func (e PriceQuestionModel) Valid() bool {
 	case PriceQuestionModelPerSync:
 		return true
 	case PriceQuestionModelPlatform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestArrays.
+const (
+	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
+	ReplayRequestArraysKeyed   ReplayRequestArrays = "keyed"
+	ReplayRequestArraysReplace ReplayRequestArrays = "replace"
+	ReplayRequestArraysUnion   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case ReplayRequestArraysAppend:
+		return true
+	case ReplayRequestArraysKeyed:
+		return true
+	case ReplayRequestArraysReplace:
+		return true
+	case ReplayRequestArraysUnion:
 		return true
 	default:
 		return false
@@ -1259,6 +1284,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1266,6 +1313,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1284,6 +1366,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2314,6 +2428,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // Reversal defines model for Reversal.
 type Reversal struct {
 	// After Values by field name. Numbers are exact decimals.
@@ -2953,6 +3111,16 @@ type ListAuditTrailParams struct {
 	// FilterSubject The id of what was acted on.
 	FilterSubject *string    `form:"filter[subject],omitempty" json:"filter[subject],omitempty"`
 	FilterSince   *time.Time `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
@@ -3609,6 +3777,9 @@ type SetSecretJSONRequestBody = SecretValue
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
 
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
+
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
 
@@ -3763,6 +3934,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 	VerifyAuditTrail(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	//
+	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+	//
+	// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+	GetConflictStatistics(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConflicts Conflicts, newest first
 	//
@@ -4397,6 +4575,26 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/services/{service} (the `ApplyService` operationId).
 	ApplyService(ctx context.Context, service InService, params *ApplyServiceParams, body ApplyServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReplayConflictsWithBody What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithBody(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayConflicts What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflicts(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetServiceDocument The document of a revision
 	//
 	// As it was written where the format is the one asked for, else converted from the canonical form.
@@ -4785,6 +4983,23 @@ func (c *Client) ListAuditTrail(ctx context.Context, params *ListAuditTrailParam
 // Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 func (c *Client) VerifyAuditTrail(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyAuditTrailRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+//
+// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+//
+// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+func (c *Client) GetConflictStatistics(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConflictStatisticsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6278,6 +6493,46 @@ func (c *Client) ApplyService(ctx context.Context, service InService, params *Ap
 	return c.Client.Do(req)
 }
 
+// ReplayConflictsWithBody What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *Client) ReplayConflictsWithBody(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayConflictsRequestWithBody(c.Server, service, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *Client) ReplayConflicts(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayConflictsRequest(c.Server, service, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetServiceDocument The document of a revision
 //
 // As it was written where the format is the one asked for, else converted from the canonical form.
@@ -7310,6 +7565,84 @@ func NewVerifyAuditTrailRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConflictStatisticsRequest constructs an http.Request for the GetConflictStatistics method
+func NewGetConflictStatisticsRequest(server string, params *GetConflictStatisticsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/conflict-statistics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterSince != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[since]", *params.FilterSince, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterUntil != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[until]", *params.FilterUntil, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -11245,6 +11578,53 @@ func NewApplyServiceRequestWithBody(server string, service InService, params *Ap
 	return req, nil
 }
 
+// NewReplayConflictsRequest calls the generic ReplayConflicts builder with application/json body
+func NewReplayConflictsRequest(server string, service InService, body ReplayConflictsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayConflictsRequestWithBody(server, service, "application/json", bodyReader)
+}
+
+// NewReplayConflictsRequestWithBody constructs an http.Request for the ReplayConflicts method, with any body, and a specified content type
+func NewReplayConflictsRequestWithBody(server string, service InService, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/conflicts:replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetServiceDocumentRequest constructs an http.Request for the GetServiceDocument method
 func NewGetServiceDocumentRequest(server string, service InService, params *GetServiceDocumentParams) (*http.Request, error) {
 	var err error
@@ -12804,6 +13184,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/audit-trail:verify (the `VerifyAuditTrail` operationId).
 	VerifyAuditTrailWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyAuditTrailResponse, error)
 
+	// GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
+	//
+	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+	GetConflictStatisticsWithResponse(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*GetConflictStatisticsResponse, error)
+
 	// ListConflictsWithResponse Conflicts, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -13535,6 +13924,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/services/{service} (the `ApplyService` operationId).
 	ApplyServiceWithResponse(ctx context.Context, service InService, params *ApplyServiceParams, body ApplyServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyServiceResponse, error)
 
+	// ReplayConflictsWithBodyWithResponse What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithBodyWithResponse(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error)
+
+	// ReplayConflictsWithResponse What another strategy would have made of past conflicts
+	//
+	// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+	// and the base, not the record's other fields as they were.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+	ReplayConflictsWithResponse(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error)
+
 	// GetServiceDocumentWithResponse The document of a revision
 	//
 	// As it was written where the format is the one asked for, else converted from the canonical form.
@@ -14257,6 +14666,61 @@ func (r VerifyAuditTrailResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyAuditTrailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetConflictStatisticsResponseDefaultHeaders the declared response headers of an HTTP default response for GetConflictStatistics
+type GetConflictStatisticsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConflictStatisticsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConflictStatistics
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConflictStatisticsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConflictStatisticsResponse) GetJSON200() *ConflictStatistics {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConflictStatisticsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConflictStatisticsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConflictStatisticsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConflictStatisticsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConflictStatisticsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18170,6 +18634,61 @@ func (r ApplyServiceResponse) ContentType() string {
 	return ""
 }
 
+// ReplayConflictsResponseDefaultHeaders the declared response headers of an HTTP default response for ReplayConflicts
+type ReplayConflictsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReplayConflictsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConflictReplay
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReplayConflictsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReplayConflictsResponse) GetJSON200() *ConflictReplay {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReplayConflictsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplayConflictsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayConflictsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayConflictsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplayConflictsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetServiceDocumentResponse200Headers the declared response headers of an HTTP 200 response for GetServiceDocument
 type GetServiceDocumentResponse200Headers struct {
 	ETag string
@@ -19802,6 +20321,21 @@ func (c *ClientWithResponses) VerifyAuditTrailWithResponse(ctx context.Context, 
 	return ParseVerifyAuditTrailResponse(rsp)
 }
 
+// GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
+//
+// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/conflict-statistics (the `GetConflictStatistics` operationId).
+func (c *ClientWithResponses) GetConflictStatisticsWithResponse(ctx context.Context, params *GetConflictStatisticsParams, reqEditors ...RequestEditorFn) (*GetConflictStatisticsResponse, error) {
+	rsp, err := c.GetConflictStatistics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConflictStatisticsResponse(rsp)
+}
+
 // ListConflictsWithResponse Conflicts, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -21043,6 +21577,38 @@ func (c *ClientWithResponses) ApplyServiceWithResponse(ctx context.Context, serv
 	return ParseApplyServiceResponse(rsp)
 }
 
+// ReplayConflictsWithBodyWithResponse What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *ClientWithResponses) ReplayConflictsWithBodyWithResponse(ctx context.Context, service InService, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error) {
+	rsp, err := c.ReplayConflictsWithBody(ctx, service, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayConflictsResponse(rsp)
+}
+
+// ReplayConflictsWithResponse What another strategy would have made of past conflicts
+//
+// Tries the strategy on the newest 2000 conflicts of the service, of one field or of all. Nothing is changed. An expression sees the claims
+// and the base, not the record's other fields as they were.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/conflicts:replay (the `ReplayConflicts` operationId).
+func (c *ClientWithResponses) ReplayConflictsWithResponse(ctx context.Context, service InService, body ReplayConflictsJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayConflictsResponse, error) {
+	rsp, err := c.ReplayConflicts(ctx, service, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayConflictsResponse(rsp)
+}
+
 // GetServiceDocumentWithResponse The document of a revision
 //
 // As it was written where the format is the one asked for, else converted from the canonical form.
@@ -21910,6 +22476,52 @@ func ParseVerifyAuditTrailResponse(rsp *http.Response) (*VerifyAuditTrailRespons
 	switch {
 	case true:
 		var headers VerifyAuditTrailResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetConflictStatisticsResponse parses an HTTP response from a GetConflictStatisticsWithResponse call
+func ParseGetConflictStatisticsResponse(rsp *http.Response) (*GetConflictStatisticsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConflictStatisticsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConflictStatistics
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConflictStatisticsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -25379,6 +25991,52 @@ func ParseApplyServiceResponse(rsp *http.Response) (*ApplyServiceResponse, error
 		response.Headers201 = &headers
 	case true:
 		var headers ApplyServiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReplayConflictsResponse parses an HTTP response from a ReplayConflictsWithResponse call
+func ParseReplayConflictsResponse(rsp *http.Response) (*ReplayConflictsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayConflictsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConflictReplay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReplayConflictsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

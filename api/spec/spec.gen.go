@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditActorKind.
@@ -663,6 +664,30 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ReplayRequestArrays.
+const (
+	Append  ReplayRequestArrays = "append"
+	Keyed   ReplayRequestArrays = "keyed"
+	Replace ReplayRequestArrays = "replace"
+	Union   ReplayRequestArrays = "union"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestArrays enum.
+func (e ReplayRequestArrays) Valid() bool {
+	switch e {
+	case Append:
+		return true
+	case Keyed:
+		return true
+	case Replace:
+		return true
+	case Union:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReversalOp.
 const (
 	ReversalOpCreate ReversalOp = "create"
@@ -1295,6 +1320,28 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictDay defines model for ConflictDay.
+type ConflictDay struct {
+	ByPerson int64 `json:"byPerson"`
+	ByRule   int64 `json:"byRule"`
+
+	// Day In UTC.
+	Day     openapi_types.Date `json:"day"`
+	Waiting int64              `json:"waiting"`
+}
+
+// ConflictFieldCount defines model for ConflictFieldCount.
+type ConflictFieldCount struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+
+	// Field null: deleted by one side, changed by the other.
+	Field       nullable.Nullable[string] `json:"field"`
+	Open        int64                     `json:"open"`
+	Service     string                    `json:"service"`
+	ServiceName string                    `json:"serviceName"`
+}
+
 // ConflictList defines model for ConflictList.
 type ConflictList struct {
 	Data    []Conflict `json:"data"`
@@ -1302,6 +1349,41 @@ type ConflictList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConflictPair defines model for ConflictPair.
+type ConflictPair struct {
+	Count int64 `json:"count"`
+
+	// Systems Two systems.
+	Systems []string `json:"systems"`
+
+	// Won How often each of them won.
+	Won []int64 `json:"won"`
+}
+
+// ConflictPerson defines model for ConflictPerson.
+type ConflictPerson struct {
+	Decided       int64  `json:"decided"`
+	Name          string `json:"name"`
+	Overturned    int64  `json:"overturned"`
+	WaitedSeconds int64  `json:"waitedSeconds"`
+}
+
+// ConflictReplay defines model for ConflictReplay.
+type ConflictReplay struct {
+	// Agreed Of these, as the person decided.
+	Agreed    int64          `json:"agreed"`
+	Changes   []ReplayChange `json:"changes"`
+	Conflicts int64          `json:"conflicts"`
+
+	// Decided Would have been decided where a person had to, or still has to.
+	Decided   int64 `json:"decided"`
+	Different int64 `json:"different"`
+
+	// Left Would have been left to a person.
+	Left int64 `json:"left"`
+	Same int64 `json:"same"`
 }
 
 // ConflictSide defines model for ConflictSide.
@@ -1320,6 +1402,38 @@ type ConflictSide struct {
 
 // ConflictState defines model for ConflictState.
 type ConflictState string
+
+// ConflictStatistics defines model for ConflictStatistics.
+type ConflictStatistics struct {
+	ByPerson int64                `json:"byPerson"`
+	ByRule   int64                `json:"byRule"`
+	Days     []ConflictDay        `json:"days"`
+	Fields   []ConflictFieldCount `json:"fields"`
+
+	// Open Of these still waiting.
+	Open   int64 `json:"open"`
+	Opened int64 `json:"opened"`
+
+	// Overturned Decisions after which the record came to hold what the loser had said.
+	Overturned int64                   `json:"overturned"`
+	Pairs      []ConflictPair          `json:"pairs"`
+	People     []ConflictPerson        `json:"people"`
+	Since      time.Time               `json:"since"`
+	Strategies []ConflictStrategyCount `json:"strategies"`
+	Until      time.Time               `json:"until"`
+
+	// WaitedSeconds The mean time to a person's decision.
+	WaitedSeconds int64 `json:"waitedSeconds"`
+}
+
+// ConflictStrategyCount defines model for ConflictStrategyCount.
+type ConflictStrategyCount struct {
+	Decided    int64 `json:"decided"`
+	Overturned int64 `json:"overturned"`
+
+	// Strategy manual for what people decided.
+	Strategy string `json:"strategy"`
+}
 
 // Connection defines model for Connection.
 type Connection struct {
@@ -2368,6 +2482,50 @@ type Release struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// ReplayChange defines model for ReplayChange.
+type ReplayChange struct {
+	Conflict    string    `json:"conflict"`
+	DecidedBy   string    `json:"decidedBy"`
+	Field       string    `json:"field"`
+	OpenedAt    time.Time `json:"openedAt"`
+	Reason      string    `json:"reason"`
+	Record      string    `json:"record"`
+	RecordTitle string    `json:"recordTitle"`
+
+	// Result What it was decided to be.
+	Result interface{}               `json:"result"`
+	State  ConflictState             `json:"state"`
+	Winner nullable.Nullable[string] `json:"winner"`
+
+	// WouldBe null where a person would have to decide.
+	WouldBe  interface{}               `json:"wouldBe"`
+	WouldWin nullable.Nullable[string] `json:"wouldWin"`
+}
+
+// ReplayRequest defines model for ReplayRequest.
+type ReplayRequest struct {
+	ArrayKey *string `json:"arrayKey,omitempty"`
+
+	// Arrays For merge.
+	Arrays *ReplayRequestArrays `json:"arrays,omitempty"`
+
+	// Expression For custom.
+	Expression *string `json:"expression,omitempty"`
+
+	// Field Only conflicts of this field.
+	Field *string `json:"field,omitempty"`
+
+	// Priority For fieldPriority.
+	Priority *[]string  `json:"priority,omitempty"`
+	Since    *time.Time `json:"since,omitempty"`
+
+	// Strategy A strategy as in the document; a system's id with -wins included.
+	Strategy string `json:"strategy"`
+}
+
+// ReplayRequestArrays For merge.
+type ReplayRequestArrays string
+
 // Reversal defines model for Reversal.
 type Reversal struct {
 	// After Values by field name. Numbers are exact decimals.
@@ -3007,6 +3165,16 @@ type ListAuditTrailParams struct {
 	// FilterSubject The id of what was acted on.
 	FilterSubject *string    `form:"filter[subject],omitempty" json:"filter[subject],omitempty"`
 	FilterSince   *time.Time `form:"filter[since],omitempty" json:"filter[since],omitempty"`
+
+	// FilterUntil Exclusive.
+	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
+}
+
+// GetConflictStatisticsParams defines parameters for GetConflictStatistics.
+type GetConflictStatisticsParams struct {
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterSince   *time.Time     `form:"filter[since],omitempty" json:"filter[since],omitempty"`
 
 	// FilterUntil Exclusive.
 	FilterUntil *time.Time `form:"filter[until],omitempty" json:"filter[until],omitempty"`
@@ -3663,6 +3831,9 @@ type SetSecretJSONRequestBody = SecretValue
 // ApplyServiceJSONRequestBody defines body for ApplyService for application/json ContentType.
 type ApplyServiceJSONRequestBody = Document
 
+// ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
+type ReplayConflictsJSONRequestBody = ReplayRequest
+
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
 
@@ -3713,6 +3884,9 @@ type ServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(w http.ResponseWriter, r *http.Request)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(w http.ResponseWriter, r *http.Request, params ListConflictsParams)
@@ -3914,6 +4088,9 @@ type ServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
@@ -4043,6 +4220,12 @@ func (_ Unimplemented) ListAuditTrail(w http.ResponseWriter, r *http.Request, pa
 // VerifyAuditTrail Check the chain of the whole audit log
 // (POST /v1/audit-trail:verify)
 func (_ Unimplemented) VerifyAuditTrail(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+// (GET /v1/conflict-statistics)
+func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4445,6 +4628,12 @@ func (_ Unimplemented) GetService(w http.ResponseWriter, r *http.Request, servic
 // ApplyService Put a service document into force
 // (PUT /v1/services/{service})
 func (_ Unimplemented) ApplyService(w http.ResponseWriter, r *http.Request, service InService, params ApplyServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplayConflicts What another strategy would have made of past conflicts
+// (POST /v1/services/{service}/conflicts:replay)
+func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4971,6 +5160,65 @@ func (siw *ServerInterfaceWrapper) VerifyAuditTrail(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyAuditTrail(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConflictStatistics operation middleware
+func (siw *ServerInterfaceWrapper) GetConflictStatistics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConflictStatisticsParams
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[since]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[since]", r.URL.Query(), &params.FilterSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[since]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[since]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[until]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[until]", r.URL.Query(), &params.FilterUntil, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[until]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[until]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConflictStatistics(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8431,6 +8679,32 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ReplayConflicts operation middleware
+func (siw *ServerInterfaceWrapper) ReplayConflicts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayConflicts(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *http.Request) {
 
@@ -9863,6 +10137,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/conflicts/{conflict}:resolve", wrapper.ResolveConflict)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-statistics", wrapper.GetConflictStatistics)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10423,6 +10703,49 @@ type VerifyAuditTraildefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyAuditTraildefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditTrailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsRequestObject struct {
+	Params GetConflictStatisticsParams
+}
+
+type GetConflictStatisticsResponseObject interface {
+	VisitGetConflictStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetConflictStatistics200JSONResponse ConflictStatistics
+
+func (response GetConflictStatistics200JSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConflictStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetConflictStatisticsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13632,6 +13955,50 @@ func (response ApplyServicedefaultApplicationProblemPlusJSONResponse) VisitApply
 	return err
 }
 
+type ReplayConflictsRequestObject struct {
+	Service InService `json:"service"`
+	Body    *ReplayConflictsJSONRequestBody
+}
+
+type ReplayConflictsResponseObject interface {
+	VisitReplayConflictsResponse(w http.ResponseWriter) error
+}
+
+type ReplayConflicts200JSONResponse ConflictReplay
+
+func (response ReplayConflicts200JSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayConflictsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReplayConflictsdefaultApplicationProblemPlusJSONResponse) VisitReplayConflictsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceDocumentRequestObject struct {
 	Service InService `json:"service"`
 	Params  GetServiceDocumentParams
@@ -14888,6 +15255,9 @@ type StrictServerInterface interface {
 	// VerifyAuditTrail Check the chain of the whole audit log
 	// (POST /v1/audit-trail:verify)
 	VerifyAuditTrail(ctx context.Context, request VerifyAuditTrailRequestObject) (VerifyAuditTrailResponseObject, error)
+	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
+	// (GET /v1/conflict-statistics)
+	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
 	// ListConflicts Conflicts, newest first
 	// (GET /v1/conflicts)
 	ListConflicts(ctx context.Context, request ListConflictsRequestObject) (ListConflictsResponseObject, error)
@@ -15089,6 +15459,9 @@ type StrictServerInterface interface {
 	// ApplyService Put a service document into force
 	// (PUT /v1/services/{service})
 	ApplyService(ctx context.Context, request ApplyServiceRequestObject) (ApplyServiceResponseObject, error)
+	// ReplayConflicts What another strategy would have made of past conflicts
+	// (POST /v1/services/{service}/conflicts:replay)
+	ReplayConflicts(ctx context.Context, request ReplayConflictsRequestObject) (ReplayConflictsResponseObject, error)
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
@@ -15414,6 +15787,32 @@ func (sh *strictHandler) VerifyAuditTrail(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyAuditTrailResponseObject); ok {
 		if err := validResponse.VisitVerifyAuditTrailResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConflictStatistics operation middleware
+func (sh *strictHandler) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
+	var request GetConflictStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConflictStatistics(ctx, request.(GetConflictStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConflictStatistics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConflictStatisticsResponseObject); ok {
+		if err := validResponse.VisitGetConflictStatisticsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -17322,6 +17721,39 @@ func (sh *strictHandler) ApplyService(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// ReplayConflicts operation middleware
+func (sh *strictHandler) ReplayConflicts(w http.ResponseWriter, r *http.Request, service InService) {
+	var request ReplayConflictsRequestObject
+
+	request.Service = service
+
+	var body ReplayConflictsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayConflicts(ctx, request.(ReplayConflictsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayConflicts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayConflictsResponseObject); ok {
+		if err := validResponse.VisitReplayConflictsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceDocument operation middleware
 func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
 	var request GetServiceDocumentRequestObject
@@ -18079,483 +18511,506 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P17l9s2kjeOvxUc/fKcXIYtS31xYvUf+3ScZOKNY3ttZ/LbcfdjQSQkIU0BCkG2rHj7vX8PqgAQlECK",
-	"VKt9mZ05ezZtiQJxqSrU9VPve7FcLKVgIle90fvenNGEZfDnj6/pTP83YSrO+DLnUvRGvddzRm5YprgU",
-	"EZnKjDyZHv1K83hOqEj0P55JwfCTfi/qZezPgmcs6Y3yrGBRT8VztqB62Hy9ZL1RT+UZF7Pe7W3Ueypj",
-	"im/ZfOnvc5Yxks8ZEWxF8jkXM8JVt/Fvo96SZnTBcrO+x0WmZBZe4Viwdzk+MCZyCq9e0hkjEzaVGYvI",
-	"iudz+FTRBSNTnupR9YS4HuLPgmXrXtQTdKHnEOOb/Nkt6LunTMzyeW90PBgMosB2/ASDvizEq5zmLDRP",
-	"qRjhglCxNnNUjCj9MMyEvVumMmG90ZSmioVnhhN/Az+6qkyQ52wB2/RFxqa9Ue//96AklAf4mHrgJnfr",
-	"FkCzjK69+b9i2Q2PWXibeUJkRvRc9AIoUfhw3T7a2eJTVw0bGtrPJwlbLGXORLz+ha23J3RBrhls5FoW",
-	"GYnnkscMKDyfc0U0oTGVR0QVmtYVoSSjIpEL8ttvT37ok1dM5ITOKBdIGzyPgD7M78icKiIkUSyWIiFs",
-	"OmVxDiwzY7kqKYkKtWKZ2wBkx3IHvDUc6UU0MYC/I2dnUW/Bhf33cPf+PIdtoeme+/TxNuQOGzAFsRUm",
-	"VS0NST6nOVlRvUqaRJp2x9+MYe2rOc3ZDcsIh7lnrE9+5/lcFjnhOawGF6K/Pz3+LoKVng6PyWrOhH6E",
-	"693ISVxkGWycWJOFzFj9wo3Y7ShjzRrrT3eftZ4faiXNM9c3S80JXQhv0mtZkDm9YefkZHDqT0vlPE3t",
-	"xJrmU95h7Sf1KqeBy2T8zXhEpEjXOA/YLtwhwcia5bh1Un++4ortMSkmikVv9Kb3Te8qSNTiIvmjUPmC",
-	"iTx82tR9/6UiPHFTWNJ8Xk6gfKorxYmLJQ8KXP3ya7ZufCv+tOsbH0sxTXlcs+DYfNv0YvvMPq8WLA6r",
-	"Mebl5nt4vb3/6qdhR9tzInUaTmy//lIR/XM9ESoITTlVWrjzvHlKoM90nFHGEp4/k3mNNhDD91p4sMaj",
-	"KYfpOoMfGE2esjxnNZuSMJqQFB5omkFSDtN1Bj/LNAm/ey7TpOml+vvOr3sibnhO66mRu++bXl0+tc8E",
-	"ZL36h1/ueDX8vut7n3JR89KUi8Y36u87v+5XtpjUEdUCvmt6JT7R+aUvWSyzGmrK4Dt4KdzdPFegthlz",
-	"Qa1VzhY108Hf7jGdG65qKS0z336piCj0cmtfbkbZodryhb72joen355+d/Lw9FtQ7/DDUrnjImczltkJ",
-	"FnVzKxrJPyu60/0rFmes5v5R8J3eCLpgpUHx+OWvb18//+XHZzXTwJ/tMZMGA8yYUm2uIvNo9/cDqdW8",
-	"Hr7Dt3OBSr+bUSLjYuErahvzwXE7uhj4ggdO5SInC6lyoiRZULGusz9T+LX/hoRNaZHm2sCIelOZLWiO",
-	"ZHdy3ItKMh1qi3QHfeI+qe3JPUngQsb1qogotqQZzVlCJmsSy8WCqnNC0xQ1TDpRWuvW6jpN03FbR4AZ",
-	"PewC2LStGw0pWPYT/OnQs8StY+AWT4yp/HuZcAYv+MEctf47liI3f9LlMuXoE3rwh0LJwt7RxTIFcrYU",
-	"CTpJTuMcpm+38c17X3vSasPiKJnok03wX72oJyd/MP2z0ZtyiFKLXkqVzzKm/kx7t9HGaGoul95w+p8b",
-	"4xUqlwuW+QMu1jDW1a2/y03+Fbcvetf83VjTRVrZDbsZI2IXcinMVowuBSFH5D1PRiTOFhGoeyNSri7y",
-	"lFJ45CiZRMSsZUTe2BGvbr2R9IrtULCu6ihmfyrD2B3R4/R2uOo2XQ5meU4oaHHxn6+eP9OE/t8Xvz6N",
-	"CDU8fHz2kPzCv+/rR9UD87sjJ0wWCcGxJ0yBT2L84GboNtw6oDS1jbWdpu9N/HLb24ikrJZSKCRj3+xo",
-	"T8YTqlhvNDyJerFM05LCchlfv03ZDUs1XScs5glLvl/r7UgoeSpvWEpBHk8500pl78+Cipzna0fj0/Tt",
-	"4OGj1ckff02nw2wwGAwHpwPzv5km1yUTLLnQIut4cPzwaDg8Oj55PRyMBoPRYPhPWDCFCfcey0IYkTOn",
-	"ApUD1D70H82vwSdf8xwI9dUvvx0N4VMl05vA64fw+gG+XoF0HR5HHrermx0vNI8+cyokE7nM1kdqLWL9",
-	"NU8YCggaXjq8O2Epy/VRG6mpGBNNW2Xuo1FvRTM2l4ViKB9uaFro8z2+vYp6Cl25bvH6d7kW5jN9rgsq",
-	"Cprq36CDvTc6jnorLoRWLavjthYhjiYDbOUbw5q8A87/0NDmsQfwDAxbtezakz5daLLy/+od988GvaiH",
-	"TppY70qhkt6tY4DeSBRp6qS4aKYEaz6MehO+gxlQK7XDO8J/XuR0xohE7SSf8wwPDc8xyeg09w9sGPVW",
-	"Gc9zJr4Hj0eFwgZnrwePSgqb4OqyHfNCKq7w/G374y9Ppo4ASqtba6HWgbe6E0FUDe32BBGDnmIkRp+L",
-	"G5rypFn6JTxzMpPre0UvR4+1zODkh8e3+Fmz8MSn9b8zlV80yAUgvCT9s/nUrtnak3UpDYzpybkFU4rO",
-	"mDkRmIp1o1LPXMK7FCYrkwL1HbnURLRULNN0uKTrVNLEW35vUaDD8LpwE7r16NuT5IbyCxDTcCcfVOo6",
-	"0Zdk/IYJX2SqXGZsmklwLuYZaIVDXwy215hKwquhd8/H09c7YT0y7YnUEGPTgTbQ6xzobQiKNNDSPE12",
-	"0BIXQHNwIekzFyBoexWKKCYpj/sbSkPjBT+oXPB6QgRewaVQePfqU/Huv8NTQsqowkuw5vLMZU5Tu1ul",
-	"kG1NDnC4NYQwl2kCFOD5qDpcXc4frlWJK1DPM3mDIZWq1D/ZX+r/PaMxIz/L5VITdNSLU6k2DnRw/Hrg",
-	"HajehCLf8UzGaPWRwdFguPkIiMzK3TzoD2ru5qJynfce1j045YKm/K/N6VV3aJrSmTXg4Dr4o1ho6ypn",
-	"7/SvvtCja/H4xUM9ITJhqVzB7WxuexOk11fZV1881E9/3e9p7QvYbacikHJh1cNt9aR2ZfGcZrPSCaFt",
-	"biqM5/WNP0B5uDkHp59T2w2ZZ8gdem1n5aqHkWZQuWQZDKq0vfMFPuOWlnLRSpIUcNnoawcu6J7my7fl",
-	"0PoeYRmXSUke+iOpeG51HHu56F8eVX65uZrcqv1rEXvTh0lblav35Nk/jmCSQ+/d73tMJD6VVCl0IUU+",
-	"r8xQ5TRrIOmcL9g/pdCT+e31Y7gEac4eU3ShmjNZssyKqaq4YXmeItniNYkfoNPCfGLEmha6pehqQzvu",
-	"TWetBZuVWTWyzXLCwRS6ZzL/VSZ8ylkSSs/xoq76bV6Ide83vsjkJEXHYY1UXuITf6vXI605bzb4rcpp",
-	"CjojyylPNVXKBZvIZE3iORUzlvguSOdJIQtGxWrOU9YnL7X2wG1iAxUJydiS4fIzMwq6D1VOBfAI+Bdw",
-	"SPXA81QZL9gTtKF36JOauArVG51qU9jy1GMzaTe/nnM1PQDvB8symZVejeo2tKY1exIBWoOTXzGRk1Um",
-	"xaxPTgeDSpZHTIXWYicM0gjOyelgSISELeeKKD4TLCFc6C9OUN9NU7li8OSpHy5HNzmkfl0K8BVzRXIm",
-	"qMj1s2cROR2e6P93RhYsn8skIor/BWHNBUs4BVeVfvIRnrFmVpvZhQllU5lNeKIZBoPyPHdUobjQGnl+",
-	"KWxCxDk5PT42l86yABaDHYjIGDd9TBRdK7Iy+RHH35WJclyRBVeKi5n+4hHJJbqd7aapc3I2GBBKwLdM",
-	"5PRSyCKDT0+Iknp5er6YoKEV2iUTibZQE8mM0YBJM+Bm8xjwJcuz9dHFNBj//J3nc5iOJuqzwUlEqH6Q",
-	"zOUKZ4eZOorkkuTZGjmg3+zHu416JujSQbHCmPWm2hxrbkpf4g75gjjW0hWWV9Ed8Z3g2lC90cApPfC3",
-	"8+3ov+FKwMuK/VlomT2wWvog6mlihD/0qbsrmmm123xhBP3xqf6mWCbmLXrx24rWlgIO1GLXMuWCq7m/",
-	"OrjXs6LdvQ62q75BMznLmMJYgrc8b6ZgAtp43bCbdq+v2Wa3odPwCyFMUKCdqNHUUnOlZYUAbf1lIZ5y",
-	"1dHHmtCcoh62L3Xd8TQDPzh23oS25+v8g9sHXJ7uBzpaVcQxYwlLQJObU/WrbyyW6bO4GV0IAE43GASA",
-	"DFw51aSggBa82GYHH1P4GH0LBGM6u3ZL1Ni3evEvC1ES0VLKFAx4DBaC+iwzUJK1WEm1Zoq2OP5pbIiq",
-	"j8ae6HF5BktaoPlspE4TZe6hY9rdrWFIqyYdSMd004JfXsTGh6dNhtyECSl85sKses1HZu+2gpCTdX3K",
-	"8ZRQk5Wh1YNrBgHfrRHweENR5DIM9Ea/xzwa6fmVwT7jmrmNetUEvI0lOROz6SR+lYKt9VAcXXs0z1mm",
-	"V/T/aPLH214wBpsw9EA3jXuBE7SE9n57HKNq7toFcNLis264yC7OzSa4OS45sLoxHpe2PXLzk+/vfPLs",
-	"3ZJnTF0EMgU0Q0MSrGA36JRtmNsbO2YEv+tdhU7wmq2DJ5hSlf8ki5qkIv0tmRqbI6NxzjJl1dm6Zenf",
-	"/Kbsnm6MKeGnCy6KnO2xrBpmAcElr1ucY2hQFcslUkOraoRX+vHtUgRP9r2v5Gg8PO0FMzG2CNuwtzsR",
-	"NzOf5nz9wCehyr77+1HOq54vrKZT5Q3UZlruimGwwLa4S9sd20TKlFEB0s+7wZtf8Kx8cnP3YKKVscq3",
-	"hhe9TDlLvGs9KBQac5ngJmIrjwO8VSV8OmUZE3EHsvrB/Sa0iULmvMtoxpj+CcJOgfHgoq9ZItrCFIqg",
-	"rEIQXmfWmIuX8psyIe8c8vn1Fb6SRZpoU13LN0qSbI1K9zaTRJATFxwbbBD9O7RPeU4EYwkUJEnBnk9B",
-	"C99pAkSOJEEYYMpMXSKbk8luzijo9TZ5FUXtXu+UntAUIBxJc/ZcpOsQ22yQv58y57IaK2OUZml58lUq",
-	"LSkMNz3INkoVC5b8hjHE9z2aJBzrO1547GNU8+0jA3ewuRulyKFub4PvpFae371ai1jtTjjQd76+RUXG",
-	"4/nCVha2+g1QmHUR71pJdY7LjC14sWj9KpVTkRjnb4sf3G7ue9R7dzSTR/rDIxujx3N44i/ittTru20f",
-	"RmW77oLzL7Z9jQslt/1BnlGhaOyO6LB799KsWh9Qh+26DXFFkfD8wlZAVLcJtbAtZQXt7LKmxiVmX2Np",
-	"mU05xTiGzAIlN23tBnhV5OkXV3VL+FHkWUBBpq7IZGsG1C66US8ot+c26mRaWe95HWGi9Vp74r1RT1vl",
-	"/Zd09avJe0BlZB5cDF8GP15qcSkL9bP5XVWs/cze0YTFfEHTc8IWy3xtKhTtBcX0pga1ZM8tH3itYn9u",
-	"v20YkeOInJB+vw+1jrLIyYwuVUWPrlM4o54qTBR/F83ol8NR2SOOLBWUg7jj8VcCu7ixZ2bLa8nuEKpn",
-	"Sb6fh/qp5/uSLWUWWPkkk9eYAViv9oB/Z02WKY1Zw+G/cafvGTuaIu0mV2nZOuBXWgHMGE3ART+VhUjI",
-	"ai5T1pLO5sxmBvnrqmU8Q+pdLSYk0jBtheS+3vOf9cxuox6sZnsHnkmMeKyosiGZiCSZXC71HzRJGBQv",
-	"LOQNS0L68MYM8S3ljkfl2ZpNChHH9yymhWId7+PSteIl0Q8HG1n0J9EOzjfDBOdVpNcXfu5J+8mZKHHV",
-	"eOny+7CMbDK3dxRBbJnetSZyiJTMLjzRl3SlDuHM7LctS9gWRiAa2Wqb9jDGSoQhQc15iq7RZkKDKZYI",
-	"X4AVkztoz2153VE+L3I94DafSvyielgbKgFsQMh4vDDfoOSwSTjnUA5GzNpHEPE0NmDYrMSw+nb4f633",
-	"p9/s9yqTrLadlTb98X3DAC6fop0dZ12mW1Zc+EB6Ubl79l1mveX8uhChPcfbRlrb3mK3zBaL21iKHbec",
-	"v6OZELU9lglLfsSA1ZajxRz07qOqk1i7tg4mUJZLbNy1VLGaNJN8ztbo/aSzjGnBj2FBv3bifUhndQmZ",
-	"23gWS5YpqExEn7CpzLOKI5ZVkaxIGTHDBBVHk0kc9E7Y4n+yAMevQU7A29vUao6IiUqTyZpIwYjiCYtc",
-	"CsJkDb8ApIB+Nw9zPE2DHuYyO7St5t8QKMhcMar35ozFb8PjeBUhW/VuudLbFM9rHdl+6Uhnp7KtKQkC",
-	"G9G0YOi4igGUpsitZK86oLw1qpvwGitJsCH1CqtQWqrSllde8SQoU5TFCGo1iMXsKWtPOl7j28qlLVOp",
-	"F+Gh6730kPnbFfklyCWlVJjc8luEwsLup90Jb21ubu7svRBVKRc8fqhQWLOb3m7pAaylslLnc7CVKgRZ",
-	"E6ndAvECIBatxZsamQjFGs3LSuA4lfH1OSmlJndJZDlL0z1CUy7Zp75OHuZkxS/C9wT1H1sD1j2S5Yqg",
-	"t9kM68OClx3PIUtd9betLOuKwp8br4CZX7nmxpOzIsN6u0ziqqtNCzm3qvAmG0rDnMX7hvribmgl/Yb4",
-	"b5cLbfuulOJth2QA/0rcVopLMKQ5o2k+XyNi3pLJZRpeAtb4v2J5zsUs4AvQ4hGrwc0jyD00Y+SaLXOi",
-	"GE1RPXEiZzukv3l1tAAI0JqK8qpvgSpNsixOxLAshmHKSmCyoAnTXM5zxdJps+aivHWHzdCgZrcNiuc2",
-	"Re897mmffPH+2cWvP94ScPwrM1PzZS/AJ22vVLNSd6l6yThtybBQYdXUHbeXlmyOvFAMMlUBW8qshYtZ",
-	"6iMMdaODA0XJfXwgd6BblF25+s2N7S7lUpBUg+rlzu68lM0OHOZathLvc7mYzXxfWKy0RpfOggv/0+Gm",
-	"k8dKvqr/aicIRBte9oZ8eHZ28rBJNizou8o0PWQJu/bbxt3Yuu4KYegMvX5aPsPNOctoAh9iDkdSJm00",
-	"3YghKxrAtDaU/J1sGKdUqbAwxsJQeADCtYJ48VJA+jBLc7HNyIVFr4KBHKwoDLqczZcgRrVe0a8JBbEy",
-	"FLg94xVdm+uKcTEzxqyKyISpHH3m3WTUrKAZFTmrU5ionja/YdlaK41kmcmFQdVrJNB26UX4g+AVWiwW",
-	"NFt3yqCzo+xypJhCXEtLZZqdfaklmYq49Q4m8ipHy/1rEB0yO5zYxOji5yA1TRrmtsfaA/Gp/M9zZg9C",
-	"FvFjc3PdU4Jjc9bifWUlXjcAOVodj7yay5Wp0JEiZv1d6Y07MhX/nYr44VIR8YSDHIJDVhEFN1MSYrbM",
-	"97UAu/MDW5g8hL15ockU5OImyAKAhniINOPMBDsbs+EkVurl8poFrMw2nFZkab0v3fi+ibb9q/kKRcaP",
-	"MmYzH6M2CeB4HmZh/kbVE6RHMnaROOMaEvRgZu6USO/QZNrGkzBVPpATuO1CyEQd3cht9/GEh53ztjZ6",
-	"8+D+zm+Y8EGNuVIFS6KtxJMmD3itF19tKskW4AbfArmJKqZZElKGA9Gw8sScedzRreyD6ew8nxBRlgE+",
-	"s6WlwenqE5zlWb6uJJEdtqZb4SGUJg+t53PQmqowP+EQ4nZwB8q4cpamikBKhSmjXrBkXWNkeLG77W9L",
-	"/J+SbAEISBZ50OyxAEFNmwT52apXgQ7alqGSxDLLoBTU5JbpXxEuiP5Vlyjha/trkzbtyomhgBjigVyR",
-	"ayFXopm5HX7R3vdekv7ZpPoFlbUuL6wPIZd4NqGvlhXj3SIeoW0TPGcPDKndUbcKb9bknusTgqNLeAJu",
-	"xxnLCRZI1wVEg7K5SFkdSG3KEAdUxI+lmPJZ36SSc1km208yRq9VCSqLR7LL7XrQuGYbt2kpOMpYZH2I",
-	"xCXGbd8Pd9Wn6wKQpVTx035t1se1waQ3QUrA/txIeCjJz86/vHcsjzreqcYh3W1UKuU21gnkYSSYJ5qa",
-	"ZfPfM1ksO+R4xLW28Pb+d5e+nQXUHeRLlYueox89pTlTeb+Btg/FCXUUXVsm0oIGDZnFRnMJkFJTys0G",
-	"URxAZdkks89MbznoDnxui28XIKhuDao4u5L/q4z3D5oWTNkUJhfq16Yr6jwWdnzDyW/TNjfiE50qCzY2",
-	"y0y/eV/qI+MOurA0gxw2VFDa/cBiV4h3mLThYCLRHijdfu5P9bi0JPk94zn7nQsVoZve+7eSRRabv3Oa",
-	"zViOf68Yn81zbYrCJr8wGAcRWbBsxiJCb1hG9R8IBG3Ou0tMqSZV4sLkbcmp1sKQsPobdKGVHTpJWf+Z",
-	"+ePNBqVcVcxXdc2XR9I0STpaSn3jZSXq8zbtlDWi256JMN7OBQK1gyWfMZO7fhv1ELyu+XlIee+HKpbg",
-	"GyDVhcllNQmENRpyXtPuakmz3ELyx1RIwWMKiu6i1C0NvvgbNZfLq74Xdp7L4P26ma6KcP6wgiA/Iovd",
-	"S8L98A4J9z5YfXsZGIYwr27tOVGMNQCSb6cpNAu/thQd9X68CbaHuiCPU1kk8K0iw/6AMHHDUrnU7Kws",
-	"fegLSDMfTJzBs+PtGlJ7p7avGdPqJc2pQXax0TJH6ZsoL1e1xu227AMRVlEpd7g7o55astizNuw0hv1B",
-	"8M31RV2IRNhen7UL9010dnN52deWYMoFu7zczWz+7E3VodmEyEYYzfs3txw/CXLCjyXI5aucLZucslW6",
-	"+vEdjfNG0JXSlIjTAkWagcvM0IZa0vgaaXzKGKJGxticbFGkOV9CcbUN0EW9mGIBnDQ/zzMOGfL6Hjeq",
-	"NEKemkJsSKPPZAFFmhOepjAFaAACfyH8a41YLTEwW9lQmdE2tk8eoD+DaVk5W2ITSn0psLDrf4METOgI",
-	"Bo38ZgHmlEInDL6RV45b9ofjUTVdYH6fSzKjN6x0n0HLBbjQz8n4/2J4YmzL+4021YLerb1EGxa2txrr",
-	"aa3kGXiVMU+CabompvBUBbPKfuIisWkH1e1E3MCaxmT2zijxFAvFElKInKem86uewIKJZCP/7y5gFB64",
-	"xaYbV88kIpMiB0RCAHRUcygeujY4UAeZAQLA74ZasEDxZhPLqYcO/2eWJljXFSBqULNCNYiwxlymiU3I",
-	"s2jZI4N46TKJDbqj0dXStKzcDKcVOw2xnZuyKbl6TpeQxb5lbEFe9R7Z06U62m5ypX3Y7vk5SzvFfGsT",
-	"EFzHM9PmDDq3uDZnB3An73QBU0sD1oVvYGi6+H/zcE0MhGsxb5jEmqJKiguubjUPxit4PDftBLBYFqBH",
-	"pzTbLU/R4wmOTsMhnv/TZiSZs3dEYykb52Ny1M2BN/PlAdwyHpN/Fm6Zn7nKZbauR3uoy40PV6/tvjGj",
-	"WstUYZXdhMVQBufj6xiR1x5Px3F6IHTeCc+vxiyG6gBTI2fCb9TMfwXQu35aesbo4WbvysHrckByRC2N",
-	"iOb/xRKasllMWpQRk0wWszkEbuhEFnnHwr4/ajINNp0CuD8o3SA50gQcNoLadcIRczdc/nUpJQEr/1p/",
-	"IeCPZqnZoi6wrcecJ774AbFi8FRAQpXKn8lDx6PakksNbHgIAeQz9OchgkwrlI1Fl+1O3nevvWoK3c+D",
-	"oXAU2orMQcdGXbKFFbXFHfM0aeSO6ltNjuwIepWXjVA0n4oSlBzvvpG5ehUqdlbdm2ZyQSiZaoGjlT0A",
-	"+DYpz2Zc86+NUcHaUSPX68dcztMiy+csqzzsZ3mXab3uSjbj27owFQYokvke0ff9a4VDkPFaRktJUprN",
-	"WF2Nbx4U+M+noGghADeRgo08RVdrXVaoTmh8TXKJUA2udlqZvi/h8r4PHgjXLBcIgW8p9xlayJZ+oDpZ",
-	"01tw7xyGQJixDHB8xpDFVl5dplff3oLl7iv4Hgi4o3TfqhSaY1jc4R2UFbyl1KoG14XtG47k1ZzcpU/n",
-	"EDeBDBu3n+YN4KJfVerRezsiK6rtKlSnUPE8J7aPU+TYcmQJKQKqZWLGMYEJklTOiYmYjRysCjfinoo1",
-	"CMpzQlOWwUgQsucLQ6BLqpSBMcl9vwiUwa2oyKE/wYSBoe4LSxfCcz2nHIh/GcGLeua1Qbn579Tnj5D6",
-	"fPg84xDdl0d7AHb36OSzYHqv/9kGUfs9zrbu4a3CU5Np29r35+GiB/bJ76d2xxTtsmtajdtMIfApAozB",
-	"ww6BgKcWIFWLLy3+Nq7HtvXtZVu24CRQzAmmLLQ36nuoVMKXLJntRBy/WzW83/StXRZ9wVo/W2n91llE",
-	"mp5wNUV/GLFhmXVBp1JeE5q3pkTDAT+lNFjetyUf65L2Teu4w7OKmeBTLsIg1G2LBdwhdKkXKBuyNXry",
-	"8amNtmqNAt4+V+2v1oQbsqQ8iciN5AbybwYLLJZ7cKTfwC1U/1p5o8zICgEd9Gfh9ze8qo0lYI7YGQNd",
-	"gMDuroqbM/ZUbHs4Hhqad7d68szPU3UlFsivnuj1BHpVFvhnXzkVTx6hpGm4u4BzW5Yg/FEslhFkgUZG",
-	"cESkEKqYYFf45Ny0HVvQtVYktToatrJMdLYVDho83LAA4Oy7FjW5HpSbS4ZMGWjKvxIgiLhAKuFSgOoc",
-	"tocrTSxbKj+bOQG14rQuu8lYuqmxGECxp4IwlfMFxd4UniROebMLtGmqes9/0c/dulaYOzaamSTPUiJu",
-	"K8FGkwAcElQc3HLwfFSQmsr2mqE0d9Nv8/2dcw1a9nNxs4lcY2wb5DGm+Hb+QEl/VcpppPpDKNvYCPMz",
-	"0rRf1VXZGSNV3zlarEr4TyEs7NkkDUcmn6Lwq9LiT+iNRI8RGt6KyIzPuNAmsv5XxmLGlznRTBcRecMy",
-	"kyCvcjI8M81g1HYql8nk/FW1JLouBQUL+q7luBtnUU7KDmJfHDoJx/uB7NecjbyeCIIwmqUcvLKaszFw",
-	"A6ExrMcyfRL1htq2q1pJsHCivhPCNt7FlCWaJMBhm1lKoZyk1FQsliZTkBC4uN4RHY/lco2wr2VwfAN8",
-	"k81bCM8ygl9XF9bkTV6Jn2S2aP+OVhqUXr3nSxXxvrX+DWBtpZoVSMryE9tVThfLDnlKG7VFVg0rVSu3",
-	"oMieULmPNRR+vSVocBDQ9yANCfGaEHaw4hGbZvIvFg4O/sqssbGRv1TrktqynwqVBW/tPyTvGGWoB3vo",
-	"UFx/V+XZ+qNMhp1xS7nFNPuYcTsPcBOac/ksLkKc6z71J3t7DuGH4bkEsyDGIO7VGFsuTRmLyBg1HTV2",
-	"cRhKVLE4J4JxiNRxLV8LkVu/Dcj7CjDTVqd12+Zlo/dNtX2O6XaunLKlajgzz3gcAgbHu/EpzbHx+FY6",
-	"nyALnqbctPiNbCizhfJQtbxlMfG7UBtz8Dbye/G2qyukOf2HTIsFC852xmd0ss6ZIl8NB//vEYG/v245",
-	"lynlachKgvpAqVhEEkYTkkItUPsmHnHMlJoWadPAFBuctRwTDG/XNag6JjbKcYQI1lMubU0GkRnJ2LRQ",
-	"Ld+1iTlVvriyMrd3/oFGm+RVOb0gx4HB2jpb/EJUE2u1+oLI2YUAusRUG9tXf8NCPPqPN4OjR1d/++ry",
-	"so9/ff0fXwS9n64vf+WuekOP/rp6f3L7xc67vLSD7EihxT9jq2pD0A7Cr26HngjTihzUzy+V24tzMmGp",
-	"XJG/WCZJTq8BTXIa3qH3w2h4fOu26f0wOr6t2ap9u1p49qf/w+OOxTluozc6jtZtt0Pg6rDVu3qAyswl",
-	"g+zbCnRfZMU9oajq+19oG5P/WTDzta1yCxQPmHfXbHQVHLhb17ISQ7HjdnwEfMpKn902sJSBnSyXXLeZ",
-	"FbCjvYSEL8U+EIfXcWozh1Yj61241NocfvHr2elOMbS3FlkJPYdX46vTGy4Z04JsHMMDY3tzabUZUHFM",
-	"1NHkKzGRNMcVnjsLu65Gu5WEwGFqSzCMfd8epLPBJlupkOtXFjmZ2y5XRiH2IeAL4YBv2nfUCrOdS1E3",
-	"EB56RqFj9Pdk29IV2GeyA24pE1rnZ0nYBvOoN+T9rd1QQXN+w1p4IyAj3FBbLX66rZEOzzFjNKnre6ov",
-	"BhqqW/iBz7SGhh4ygJuTXOTn5GiI8VCxNimP4S6z7RBSbWEbViuaPfGW483dP4n6Yz+AMf7cDfnpG+M4",
-	"11c5zQsVQvWH5PqmyCw4jOfUWSN7NWnIS81hOxjr7O1WYMQv63GcEilYnTGlsLmeqWpWgi7VXOYtbTVm",
-	"Gym1y1Xxmi8FU1a0ncXF7BUXMdvDhdnge13OTXMl55MwC8WeKYwuavL46c7oPNAB7GEu/Rus4+Rr0lc3",
-	"7gkM0lJX4nGwm8J5YnGnDM2UYfCSVLdJzu1T5PHNxmlaWgmyonUN3a3a1vRrDssYLR4eW5DxMD5dR8jy",
-	"1oUpreHdaktOakgztSX1oXurSwFKtwzwLuUqpkGLy3jecvyX57IJLeaUFrfS8ogbqegQF5mjyM/iLntB",
-	"13v4VUrgh7s36rQjBWfn8gY2FcokBJIQp4XiN6x9zh94ieuKEbIOAkR//k9zVTYvGF9pXxDBUrzfB3ch",
-	"pSH5liTPRVN3yymjeZGxmm7QwQ42FzsQEmqTeFonSthJlb4og6+AM2rTMVJvx4VefLAbhOeUDKQbLvju",
-	"zu16/Kf4JJBIwtIaY2LRsLntzUn9vhdZTU5Gw36zrGP/BC9st8OfbSyEMpiKu7B1aG633aIjS5dut+so",
-	"+qk7jM0mIOlPSCQB2/fHG5atsQTCpJsBrIPNzaQA9XRUKd/1JOzUG7fDbe3HmWpSmJTtyKZszVvAXmuh",
-	"FS+lTGtqdm0Xk5XMrllG9JP9+l6RYb/BjW31ZGHMUymvlfWfeEm2XQMgbmejyvnVnf2LLJg/X4M+5DBt",
-	"WmfEYJeJYDvWLmlrrl9FiMlZ9qQkjACl0njut5shc2oqyUAbhy6ZDnltm1QtPE/QLVSHfwMLqNgqs4wm",
-	"BcUUhRsMMMHYbwsBaTIeKlAKClcJC+R2PYjWxP8KXB+/CUzq0fSFA7cN3NUC92ALH7r7XuIsa7oMa/es",
-	"WL6W4VeDdab3yTmCOMscexurVz+0D8PAfFrddnoDXvNwokLLS5f7oBPIAo5YGlJt4dUXQq1C2SsB9WN3",
-	"q6bmy1l0uTT13JK6/P6GS1sGGzi5IluqVLHo2hFwaRS0bSGRUvG6vp9R2G4HZ2SxsFQH+xKk+fb3ub2+",
-	"YaL+tPw73l3cLn+9vN3xcOz21RJL2H7Sr+umDm1v8ma+LQxZO4//KpjaIzpS0vRGaou2I0H3P1JrEY8j",
-	"MqbJDRUxS45sXP8I2oAW+hf6e22HHZUpKfojhPE8yjMqlMsmV/AwS3ispfSRKpZLmcHjKqVHjx4dPXqk",
-	"/zHnS0qPlIyPj8CQ5frl+ovVnOfsKKUTlo4rROvH4k7DgTgTvjw5bmAge5EsWQZrxyviyNnb+h/eLYfE",
-	"lU+rSXZVhgjme4ztz8YjMgbbiGV6fctMTplScH5jIjMy1rdAtsy4YuM+gV9Wp2AGgH5uY/IVYkqBzP4a",
-	"fj/hRw4omqbjPnltS90JrFqROb2BDgIbiKvBbSwsdHZjoR0Kld+CCLu41bWknOyqdNjKbGhI9bD/piDU",
-	"w01hP4+aiHuuV/gwxQUGOLGuSs/o6Cu/RI8gJIvBlBUug3ommSIVRJxWJiGogfXNjux6MEtPtcCo3VkH",
-	"YdUPo4DerSzCoOEFAhQ/PSaPTs++JUt8giQspzwN5OaHa55e5XSSsnPoUrFkGfZd2UgDekOP/hocPXp7",
-	"9bfLy375jy9qQi0m8B7YaYdBR0Vi0DckSWTwKEvQw4PABXKhRWVdM2OaJBlTWim6Zonm+S4Nr5AwmMqf",
-	"JOFGvRAF0dJ5LQv9ChAqc5YutzDgwv1VlAvANZTtBBrvcQFl94Yy+k0QsiGc55mxoYE2ucCuzpqK7tAN",
-	"zCHKmk6VuDJHNt45uYYG5eY2MMZP4eY5zwUjU1qk+ZosU4oWVeteF2mxEMF7hzp0CZMPOwwHqVMu2J0G",
-	"qG1Y8bvfCmirL70P453RRTiL+TVIPZatiXsoIkuaz8t/EyBTmuhv9LkwamAcDEh0TbmaAZAOSaqHjwZD",
-	"8p+vnj+zQxAuTETQHDOZyJpmT9gHqk6GS7LKeM7sPHcL8KZmGC+9OuVwz+MP4YwMzqyMWdXH4tuGArF2",
-	"rCYevgdKAEbi9izj3wMdNJBHhTh/iGNEeb6BdXgORVuLZb7GvBev4bsmQdQnS/DMO8Q568KIC5rH81/q",
-	"6qKWTDz20+F3gQUEpuq3G5yGsQg2J4/Z+025Qqb61gTzoe1DfbKFXLGkKXeyLS1VtBSTvO7a96ucp6nm",
-	"emimlUd6R2IGt2yo8/0WIKrXzB8wrBuzPXdSpMHB3pr2TzKz0JMWiRLnuQkLTBN27iORUVPrjEfzZRgw",
-	"2vjhW6tIUAN4D51nPUHiEbgXnLZb7FC5DMVtAAd4aRGlJKkWuuGC6wXjAcLaRsJ+FjFtnOs+xVLs3dLk",
-	"WwQFqEXRQqxAZDtATl0UkNB1wyz+Yqgxz/10oihviOCULawqcpVZAM+IYCuzjMi6sl3Jq02AVB+9xRCe",
-	"ZJlpt48oQiFZGek2+CrTq2g7dOB9s8urbx8NL+aPvZL964Eh1+cGpuaaYWFZtxYuG6CRYBG4OVTf9b3+",
-	"hY8b2RUssn27mJeIONdxkyxG5672T+Gj18IUXfE1rYjaaV9dsd8xh6u605jANbIyBhM4EZzzHGFW2Uif",
-	"+kwydY4IzfhBym/08zOKTTT3zAzrkPvVMvi0hXoOKVotkIVfshtQT39wvpONwynyucwOpqW7jlSqBhsC",
-	"ZSTOybjhWuNRef2uAldo4nVIahzFPndbehpKF/0fmFC5pou0G4xtiYYVKNPsluDnOp9s5RUZLdk0jG5R",
-	"6O8y/xxGkjlwh0lqtqCqL7m99Br2+GfbRGkH0ZNwqFfFYkE/FxzrzUk3sNq2LeSXSuwGstyDMz9BSj8I",
-	"rQZPwtRZORTWlcDhkgVYBizhiNA+5cL4AxHJL7gPL2Wa6ovj7nfpWbCTopWG5mHMlTkenn57+t3Jw9Nv",
-	"vQSa4e6ECDtWcFsK0brFw+9zWTqsCc8BJpwuGIDSjTX3JEXKxmHq1HuavkSf277gtIg3sKe2+rIQj3GA",
-	"LbP5+/V2f5Zyi/bBxD1wCQYXXM333LVtV1HRrlcDuF1MOos+WIgxUVHQsGhYZnKWMRXIELKVLm1xBrYp",
-	"b9C2pqKWCSqVEyFG8Dnuzpc1RNn3hPxpgy/0shAGXqgZzHwDrNw2oXBrrV7w5bQrJBdiXu+4HV82VZOU",
-	"zBeARuyGx2FmXF86ZR7Azkst0+SM/6ctJMi9lW79WdBG1A4WzyVDd4lt/FBi6MOvCU31BNYt39jc+ML6",
-	"Ycgko9cI0t9yXOuUDW+R86ZOoMEFv2EZtIBqf2B6jfXzhiOAQFeHAQ3i1HblqAfBAi4dvfsmIWB/kVZf",
-	"Q7aHsLM2aLKPTxW20tJeyV/lmCV7VMFWPJAu42fdqE8DIqgRB4ewCIrPpBTIiWvvdv2zYAWC/xdC4B0A",
-	"8DYMW4wuaZZjX9AS5wakcF17bwTX8F5gjhWilCXKg4F0KpVc1H+DI7I4Y4Ez2kMfqo1iKpY3Q/iv5hK8",
-	"NFCxnTFIEAYHTlDLNBTbZWp3CEZYJBJYQ/UqLSfSHF7FPT4AL5jD+izYAef6D9tCvYP95Nqub+OhdEHt",
-	"wWHCUyv1vLsS/T6+py1lvU7FrAdiYO/yl4XYS/e0NTKhuivooF8tjOU5j0FEecWgNj+0F/UmRXq9V5Vs",
-	"Q7cml7oHNR+SJDLCwCtItrf2kGvyOUoNP1CTwMvU1ID+30YrN8TjgD8/rDQC1d+KpM3uRJ7G7x0WnLd3",
-	"uj717CvPYAt+4NNpQKBVHcEHcO8eOGfPazJ8kPE8q7GdI8CKn6AXoG0D4tL8s62I/Y1v2ZjYzOQgN5Nd",
-	"02dxNXksHIDF1nLmBpu+F9i7aUPy6E+yeM5v6tS08gUhiJNasb6VqtPGBlsyoY2Xp2i7tE6droUsafaR",
-	"ZEWNaM0K4RoRFyJhGVnRNZEZoE2174CK6n6AMTo7Z7qL8q6pLxga3wqKh0tuPCf3bvFtZ7JJEtvHjScS",
-	"pnJAnAunr2INsClmLa0GIhhLQlnec7klM3dmgLmQeBAXJw5+vumeNIXSJYaKlR2RmVM4gFGLCOYOJAgq",
-	"5WyhjTwxRlOWEJqTjKkcPAOAwWiKOVzMeHvEljFeiyhlIrx6c5xbz5M5Zn7Bw8Z2IssaLJd9ig1lsQxW",
-	"bNss4ZxeM2HhPfeiis2O90iUUEY4yxh2RuEKMpIhz19iFiarK0/P5KK9EpbS+DrIHrA+w61QjTuVWQyF",
-	"8i6BaZlSQRLJFBEyx1ap5y4x6F1ehrlXPE3JhPnYuHugTXiir67zetsAW4kfoX/YpoD2Ke6TqUkPlm92",
-	"7Ndki9jaVDGWYYmDEHU3EqmtS23b1QTLRS1buwJRmEWbvX9lV19hbz2BjNM0LMTgq99EjikfbRYanrWb",
-	"rWVY+9ZSNHhtnCw37ZJNpkP+YepKL9LUOa8zZpuxTdg5yguuSMqmOZFFTpjAa+1A9Z2tQ7yWhDZetyOv",
-	"bDVnAS1rLORqTLyCTD9PSciVUYGPzKFctTroXQf2oiyy21AJmorRu/HZtEjTXy2U0MYRm/R57IWCeiVC",
-	"mK5IzrKFAuwS+AhbqChJpjRcQ1LXLW9a8Tuafkp2VMwfbp2otKuuXuTzZ3LVUDJYnUYsFwxcIBahpTql",
-	"MCDT6yD1QN49XbDQ0nZgDunDrJSzu3X4b/TP0W52kLq2E0q3iCulKn+1FvGeodUicMwWPdtLwkSFQkhs",
-	"UqMvd64IdMEUxke0bx8T1yJ9JxO6lbqZ1+9ZLWSmD2e9URaWKwBgPTcFKqZ+AddvzTWtxJhQpmtwbDsj",
-	"hzkJG0A1lgVQD4GvKzZwnUl1/xFHPf6FbTW1jQuamsI4ItNEmwKYt7XANtVtMYosIGZ1eBtENj1gAeQG",
-	"NkOfEC4MA56mrAjrZTQ7nMPrtepsipupWJeqdGbq1iwpm2c1vW0BcTrkyIbsVlW//ZM1AaM2VA9pmKWd",
-	"d8JwUbuHLUu2dXyUEeA2bTaQ8ffw1O7f+mizFqeFfm/BHUtJUMKJWhb0e78AG/nUjjwdmsNrJqg4TIAw",
-	"YYsAVtCvNGGadMZ6x6BvYcJuxmETbytykjPRLXKSsVldbaJKi1lIA1FzmeWYpwniE6u6a0Bl1KZT0TkT",
-	"VaE0KdS4DH0ExA0RfvHsAt7eJ9/zVHMnQQ1PRXBnWRPJJHLAPPX9FYHJyvP+fYYg9Jb5rqwZ+q/casyh",
-	"V+MMTbEFJLd2xUfbdTRhP2vHVg3+UXT6aag44jeRyIDtin15whbcnKowqOY1Y8saCD28DYaDQWtNVU/s",
-	"F7bMwxD8y+YqrkpaEs2Yq6AJCdwdt0ZZfWnqNOrGwSqTg22AK1sJxnTSmjyhStIUJGSlUl6Dd7Dfommk",
-	"OXfvDb5Yhn03BOCv2B79VQ2B/WLOK9CWIYCs5xRBr7KN54ql0wZAxDsWtbR0VG0Vu+AaarxVZvUmZbGr",
-	"U6Eu/RkMMa5sDBqT8UnCk40KseOgwZ9k65c2RNJUEQZl15p0whedlQF1pqq2yc+tWxF9AuVpKrKQNywh",
-	"iOO5KcK2D7ioC8RD01HofqVVUtiVrBCgVsolumFbpByrFqDyQZTrwI7FPvvB9KZYW6SVZJfdvfOUio7+",
-	"sW26swgamzHTdROKooeT3q4nXZiVDHxzu+30uv+1Dg26xI02GnIXpOftwC3bwnLeaFe4G4E84Dj9ga4N",
-	"Wti2bO8GlOj3Sw95dFjeDJzZ7ci7wWx1hsvqcLBbuCYIO+XhTe15NDD72sPpGkvIPEyVxsvePlfVSGoO",
-	"rbllgff7NvzRLW6NTz8Lmy+1YR3/ZyFkf9XqaFAjqz2bUHj8LsTeWTItM7bgFTzhakZZJ7F1wGPpYKjX",
-	"nFjZnWGH8Cs3oVX8CIatPVCXtN4obaB55lbswAZ+HAM6WehnL5SqLdyMIQ3uH6UlWiWmmWwJfFSX/+kQ",
-	"PmYy/GbJreNoLziBrr0oMwZoYSEPyDUjFGIakILkykGlyOd3QQPAnIYi4/n6FcAVG+PT9qfc6nt68eKJ",
-	"1nYBPvVtym/Y2zHYeycPteaV0dh2qLVQ2b0JoxncDObV8zxfIseo+jTMhKr5RFJAyzAP9gnodwavS1m1",
-	"zsQsTCtgALCh16h5cj1aLOU1d0k1o571Ib217y+pHld9ewuwfVPZCI7vSmLcTCHXA43fRDKFCalQHkUX",
-	"qk8SGasHdMn7i2QT2U7cMAEcbZG9Z+xc/wlupdGluBRH5JtvLop8rp+Lgfu/+WZExhdQA8v/gk9G5HvY",
-	"aWIPpt/vjzGWQ71zM1ZdYIMJbpXb2EtB/L3tE0Bcd/IHEUzQ3GDZguMYPDddXb8avzsqPx9/fY47YKlN",
-	"b4Oia6Uth3hOMpliPRO8FHp6ItwLz/u4/CeJ+uYb/Ixq+2bK3+EhmFEsUgx4t74aazk9jshYmxzwXxa/",
-	"HX/dJxc2cUNvhJfWFFNBJlhrnZDJWpu7eio80c/hv9HFhrN5ylWu56PXSsbQiGFMvhqSXBJtQhGWKkaO",
-	"z74GcrDdFdEbh9CwZPxeX8IRKXMSI2JSEm/H5i1QC6pfo8l6DK4BPP0HBlvxb38oxOONZcLGGAegkxTz",
-	"UOYA6q6pKSJjzPYcm0Nj+iQrAIX4wsdS2CCeJjBMqoFhjKw0s1eOrsY/vqaz8TmaXZoxHAGMn0yPfqV5",
-	"PB+Tr06Pv7MByoicDo/RHgVoFb3LQuYGQbcMK33dhxGeScHsMDMA4DgZnJrZvmRLRnMuZnqu5b1oTD9w",
-	"JxIlF8xwLMhQQcZPErZYSugMffQLW4/PSymi7Xh8i/vIHBcUewngCTadshgh3o5PyVwWmXJUseCaLEZk",
-	"rNXJp0gWQALu30cvZMrj9VjTbSUL4ZxM2FqKRG8LRnVPjx/hPo9fsjxbH11Mc5YhbaCnLSoxE1Hw+LhJ",
-	"mmb0xqZc5SwhtrDMuQS4cLK0T56UJ6svGSmYgv4fdLlkNIsITZUEfhCEiWJht3pE+EzIjOFC1rIgiYSX",
-	"Xgu56l8KCPPGTGA4iydafk2hr0rvYknjOTs67g9K2ex9Bg3MDVhC7xfGlt6RWB8GFjpygaVzRqeA0ryJ",
-	"zOfEgVAbN7hm8WUmb5zLGz1RvVfmRvD8zqPesD/AWcglE3TJe6PeSX8Ik13SfA7X5AMtZv8CTQSTAh0N",
-	"Pkl6ox5+CxhASykUXq3Hg4EJd+W2+wR7lz+A+wABsqjW4/QVfW1vURpSZbaq15/kcO/0N1LoQpqbm5FN",
-	"Xa8oAr3Rmyt/93+QVsxnMmZKQY3Ef+gNpDOltYtfWU6xa90DqDmt3xLztQcQqiDfFxLkwO1oyoHyrNhy",
-	"iD0rRVc8Z/H1eQkVVqbaLUBVd7c/II2WBHbDsolUrHFjrz7kicVUwIGdDU5avuTN0RXRN8eEKkawKPBS",
-	"6JXD3u4zASFz3Er9Sv9Shl027zg8WT2mTltwgqiGqm6GWnM6umboO6vhNpVjX3W1TV+h2ZaPPADBDEnl",
-	"Ox605QW7acS/rP8w5oA7RFs68aYSJO0dD44fHg2HR8cnrwePRoPBaDD4ZxkY+15vWqGyt4OHj1Ynf/w1",
-	"nQ6zwWAwHJwOzP9mCOhtu8SLIk0xINq7Zuvmn6VU5T/JQgvm43f//Zf55De1PbPhoJyZ9aWxZSrXBhMo",
-	"YzfyGn+GE7Dd4TdKUa88aTvUG+qqQIxR5Rd+6JFufdJubAYAVAAlKwGav0CEaTnVl32JzSezhGXGrOIZ",
-	"WdBrLmbYukA/B0kciqU3BjEskN29N384jjA6uoqI2US8h12foJI37JN6F301G49a9SEhD2H2A2G68TVb",
-	"j+3CjX7DUcRrBchEesgTTCyBNYL7XIoYNctrtsyJkCuL/1zlRKRXPIXOrOgpZ2CMXTkg7u8lojC3Z7IQ",
-	"edZRY2vqesZWF56hWFrZBi5yQy4Mu035ExEH0GG9Zw3Jy2IwOIlPBiSjIpELz9AHanhoFG64LTSfwPNs",
-	"p1TBCR1OhrQ9wcdmj71TDIDYI7wWwpDDWWpDp25o89gDeOY26j2VsWvI0fS8e87M4k7i41dj4Bjh0EFc",
-	"sISjL8i/aR+8R4fILQoQgDQM4/1rmaHISmb5XOtgYG0574wpd0CQdSlArKhcKxm2wRdXeUQWNIMYubKy",
-	"b1uu4Bf7ypUpGJGhq/u0cVluOnc/oJcw1F2OKArrPjOW770t2sCu3ZrBZym9Pk2xc3/yRo94gmTcTJbP",
-	"ZP6rTLQFnhyAnJ8LVroV/fTzUonYR2XpRr/CbuuVFV9FwvOjPDOIpvW2gn7udYbdP+7ZXIjqgU3oNqRj",
-	"yHCd8jRn2RtISbmqGHk7Mhm2330hDEyCaXGkyNi4RPtQlcaSsUHyM5+OManRltJM2IwLouTuqXIp7jhX",
-	"HwDG9g+Mc5e40vB6VUCEo/P7m4bkImbVAdtlNDT20W54IeSg7PHCw1mnNLa554YW/Hp3TI4CkbxTkmPV",
-	"bg9p3XP4JZQ8lTcMol630JK+1tgsOzw50GiTSmur8CsA0fY7k11761Kmeo+m3z1MBt8Nv/vuNP42eXj2",
-	"iB5PGaWD+OyMJoPhGT2ZTE+nw8nxZDD57vg4ToZnycN4eDYZTAcDOvhOH9qyN+oNHx33B/3j/hBjrjdc",
-	"FupnfEWlfZDWXP5s3h7F/uyNhsdaumJgbtRTN3HTbw5rMWtZuNtgZiLP+J08jO7ugOSxJZPL1FqUa0US",
-	"nkREsJXWFC3qpLs+9BQDdweIe3N5bN8AoxuW8Sni7QZN4WcyZ2Ssr9MxSbShy1LFwK5Fn/FaFp7fOKU5",
-	"VJfR3Om5pqDCgC9nzINfrt45OJPKrXM3Jp1k8pqJUlkxp4N0NDe4eIcjeUOikKcJGLrG3u1AYS/ZUmZB",
-	"GnPFbcblKAtxEI37sbVJtc3KhQ2bY8Ug0AlJ5Ww/MqsAVtaqGT4yw/1rGTue/AnuFR9dpl4t8Xr81N9Q",
-	"+NBVo9d5x6WqxXR1gGaIXNxOB3vaODjkBndTAQ53d06giGt4Uu141VO5jK/fpuyGpVg7HfPE2EMum3nk",
-	"Z9HBBRtP0+YbREKDwxpn7fCfJYqIuZwwY1v/0TwuPvnahsp++e1oiJJLpje+qZQxBXxqDCebO7XrGttI",
-	"nOpxyIWQ2dr2wlU8YSZG1KgbGNxWcxMqhpKxbi9sNlZvRTM2l4ViR8kEkZIKhmLunl4I7UCmmQSD07zu",
-	"kaY6q6/og8R6O5qzmSYLA7bsG51Rb8WFYPaeP6QuYDlstzrgBOBBJLUdrFYDKCXptng2EeEaAf3gvf3z",
-	"tlZWz5gT1ffiRGneE/fqj2fJe6WH3Xe8u9lerviq4bhGRtBgEubeb6gLhPyd3zDC3tE4T9fQiVZOyVhL",
-	"nDH5Kve70EllA80rLtTXERnDv8bkK/OrtSwyIlciIprZXMjG5P9YZh5fiq9SluvbtUgZQdn/dZ/8Dkke",
-	"Zb4MJGiZ3oHog/SqOCjRMzQFHNjWTWupWGSEORebflPYwzuQN0zruWmQ1UbRqEZxyl/eJZrj7i9AEMcs",
-	"rTlFYHOesE1h3lrg/WA2ul08pyMz35ExfwAKQQCuLtxZimbLQJ5QdPi/O/RWDyf4w/vHNMcBxrZtqa4Y",
-	"lo5Dcil7t0yhga657bopmK3KOsoNcOhvm+ht4VnDdLkirtL6SwRY2KFKu8ev7pid0jrzQNtGYWf90Drr",
-	"S9gIkKCzjKk/00qtbq2jH9VWKZq1P7MHG2qYr6oipJmBqgPCX1KlVlp9vfIUTat32sdwoaiDl1plL+rN",
-	"4SboJZO+2ZR+LBdeXbY2ndN8vq6gndau8p5SGEria6WGCZfnNsEE2ANpZJ4E8KSO+zQod+y3O3IQnjhc",
-	"kTzjLDmHUvTxKGcqH5vSU5r3CWJEE3uupgoYwfbqQPZC2QjltD9qRkItQ4X5YG9yjkomGfW+eP/7xcsf",
-	"f37+26sf3764ePXq9+cvf7jV5K0gERMMrdsu+Q/eZt5LDkQpmJCrP0kxdEDh0/20SmlVCLNdneVVd1lU",
-	"F7ssuf7zTJnwFrCXpKukT3hfgCFj/rGRRVGVUfj5XWRU5+wGr/SBKzIDNKtD6Kt6IVXAWOMud3UXhWLq",
-	"DtscNdnv++/fQdMg/q1Z3V2z0gbv92uAk6n6BK/uXYpFJQKeQ3kFKi7hcj63PI07Srg7eHncrl9B5UQc",
-	"hHBcsGzGCHw9KpW9ShnLAmvkWALZY1iRQpCEIU32HD0vGVtISNK1w/TJhWuCXy7pUmC3MkIVcVdoyHmC",
-	"lHow0dxGb4TNOILN+FtAuvic6FjueFOhkJlRn273YBEEV2rvD/lX0+0OJQiP6yRhC63NjzY4eXd8L/JO",
-	"MwE39tjqTtLtzuFazacfSCF74CFPzkKg7hfqWnlgoH3yO9TQcSyJvGHZGgvPzDgRkSJde8iLx4MBFPLh",
-	"bTItsbFMnleT0+25B8l3EG8Pvh7+nDGhX+xFr2xp9HUB/AIJMyOLrK/Jnk7S0quRMZo8F+nafWB8VPC8",
-	"FnOQPf4Ghrtygy+LScrj/kb4M5Mr1Rsdnw4GB/Wf4PbV+k7S1B6azQiwyEAHymwx1cSI8Ijg0x/v3t3B",
-	"B+Bz2TPAUrncg36e50smtHSJMLXD6yVpgiu27BRKo9NUrkwxt947bDYRVQDlXCIgJomQiwpWLUZKFMoy",
-	"AkXPpUOWpuk5GYMMNlW5eAtgLS5mNFaZUm9N5e7/1zcM9NVgrz9I68+kVqJesVxLPudk++DGA+aCfxpu",
-	"DpToG5T4Ee/N19n6fi5N01VrV5QI+0gdKuc05VRh1r1lAD3zGNGW/M5y6DbRH+ZyMVG5hRPNXYDrTS9O",
-	"YoN3pInuKM/4DNvE5HzBVE4XSwuneBX1ZgXNqMgZ0BtU+fMbBqHhmI0gJ2qJPYWhDsBBzZlcwIrD9s17",
-	"7GADVcukBIV1Fw7LbrBO2aTG2tsWuRPYYVP7LvvP2IvXpOX8rJ++rVTXvtZXtsJUrhe4ja/+66mrHPbr",
-	"38uvy1xiT/TcR2BDZk13c0l8ENDA4NkBuGTOiN5s2BWDFmBhAuG6Nu+tVFp6FN7mqt5iH3fVymxX8onD",
-	"Zb4bI/2bfz4x/unMGzsuIJkdTE+l5ZioazmgjETuzwR766tQWm9ZKNMX0pGQOdtxB8GDz+C5D5+p8Bxt",
-	"Pj/wzxEQcke83zz1sbJT6UIW5hfmr95x/2zgd/EY9Qpl/I+Qo1opwouzHWqmWV9v1JvwHbmrooCqEJdJ",
-	"ajTR50UOIW4sE83nHISW1QdtK8ZKUiQm32Mr6Ur65uCsoh9OWpUfBotUDnsdOtptEeeHZwkwxEHi+954",
-	"tUmXBk8+wPbmfDcvPo9rH7yP3fKa7z73WG+vfKvy5wdylpc7s89W7CH+vBVc7drJUcJVTC3e9h1e1JCa",
-	"sVWgjfcCusyn+rLAK3vbYjaTqxzpng7zO6YZflQygszSYqkv2JKYDCQ8Nf10lCoqqmYLAqvaaLUUAkPf",
-	"G338PpeQdrPK9Jq4xRDCBRGeQ4n/jOWqrP9HCX9OqABYcHtFuv5COHkEJZtCAq0iS8oDIADwkv/t1GXT",
-	"FjzSAt68AzEljCZHKbSMPZplslg2K11lg9m/48Ndz2GjFOmAaY2QF9pbrNWfaR+ytN+a9GnsS6hHO/k2",
-	"6jl0uN6oJ4scam8ylTeFYVIa/v7MfL9gCkHfQVsHIEquSC4ldoWyDRVimRYL40Q7WJlMoL7koJrKxoE3",
-	"me9IPhHeHTSbOb3iEFrLcy0+NLESJFboKRXTQvlX9Q/e922rRTwGaEv6n2hN3+Gq7cqltqu3Qyo8ZM29",
-	"5uaPZSI1SpKNur1taQLSdfT+Fv/aqvBDW2enyAFbK0n/bAPXZIvz6sTUYF8xJW1N+jKTSWG7jENyhGIZ",
-	"FpSsU4kVx+q6cHO53bvqsEjZPdQSbpTYBWvybBH1veV2l0y12+bzBd1h8vPK8WptvrtKzwfvE7fERruv",
-	"3Im97D7v54ex+7zd3nc7utt+/irqU6R+kpmnPK9oBtiAiE9oMgsAGrsMrH6piFwZkO4IMjwEGRs+HZ8T",
-	"ij9zGviM35gOQVjnBlkOCeAzCxQMLCOxzDJwkEMuhAFwJhlLMvvrNSqihAuV632zyC2bPVVhRiBuqJ9j",
-	"YdpYwiOXwgL+Rq6tunmKKwItcLGzps3KQNhp41TeLqqDij7D018bCZdlZQ6sX2SH7zadr2z2WJtaOy3r",
-	"K2R9x1K7QyWN2fSP9z22ABSVHk3o/62EWvcQYF3zxD4gPz/Gs3VABpr8/8TwBEI9t2RvLROsADaEvlvo",
-	"3cVFsykPgib4a8cLgPi+JgmfTlnGRB4RKciyyJZSGfGAN7CmcNuCL+ixuQvV3me15wXJ9SVldIf2RGpO",
-	"4JMkTvAOUSNYSLG8b3K0T94XOV4IIovc3kpOPEOyiBXwlg0hyVBLdO8eQ/FLE5NeYpFnWZ6nZe86mpMZ",
-	"IpFnspjN8VKACxHfY1sKWCjwEIAkbMN9UXqFpI4/MElhCoinweCufCDKukj5NbtHaefCa6YDgFH0ozKJ",
-	"LCHaXENiA6hirTXkZCFVTs4GAwLBzpwvWC1Z4BrumSK6CEDUqnqjk29bS72X9kcBq+JnucJ8VeiRk3GW",
-	"HA65GqgvTZEdK94Z/9TATXNIumTawKtP4H0FOQJHIIvw0T4Za/MeOqVQ8jiVRfIjfEGG/QFh4oalcski",
-	"guNM0CENfWvM7xeQcZhBApfJHYFWHRMaX0NW2KUYP6UqP4Jhj578MEZPODb6yIleF0vOzXRcY1xEWBTQ",
-	"TKRPoM0QGZ4RxWIpEgVh+gU03cceQ2UOJXRlvxQpv9Eq72v3kXnQ6d7XbE1kZrEmF3RNFDN6NdNv0FPn",
-	"gpSvdEjoqVRcq+lxzJQKqbz4QtzGbfbZ4OT1kimHFWq6+EDjEtTLoxKTMitEf8oFV3MHSKk/+mbcsf4/",
-	"Xy/ryv+9tm5v6NFfb6/+9tXlZd/8+fU3+h+Xl998/R9fhBq+Lei7JzjQ2SAEDXAwKC50oypDwmUMKWMx",
-	"4zeshOjCtMJyAyp0WNkBf+GDo0dX74fR8eD2yPv7i71gJaFnBUzzCKmi2rqCJyPy7elwcDQ8vhTw2Ij4",
-	"x3wpNHOOyPvLnlqy2NDEZW902Rv2B5e96LLHE/inHUV/pGSRxQw+1jLBVmw9aPYWwU/1CuGHCbvp28Zg",
-	"fX9K/ZshPskX+GTIpwZP6KmbrXDDbop49+Blb/T+spcVuLisELtmCq4reFgVccxYwpLL3u3tpQCG7NDy",
-	"oxQRB0simtPlkgnjZHD/9CS8kQ3bst2eVdWXBNZ/rVB3UIGTjF5Dpy86Zfn69TxjSv9y/DW6D7AFFksT",
-	"03oNHzuCX231YIO0wHBNxs8wm39xR79epHXxH86BbnzkZbHXhtN8Dp7wIbjxwdE9T5NWMLI2cTHqQY4G",
-	"DFY6qYOFJo34eIMKPp6eEIFXuC6b4CH2wN7u2yO9kZxv2nDiTt2TW1qTwG6HNLDWISTHz+gFrHFBI9N1",
-	"EhgP3uv/NPqb9ah7eZrhh4fxMc9xDh0X2t2tjFO+CuzQA+MhbQxy/szS5LF57jPqpkQnCn5hmMEBRZd9",
-	"sI8DKNODR6Mz/X+QGegApMvfDAeD28hzoXqjRZvxLi3TmqRMNVRXjaK1j4/lG3icq/naAw0lU5am2IFj",
-	"OBiQXJJjSKR/9N3/OSdng/8D1k+ayhVLDpskUFJNi3RG46c/UGJ/pe2/Nqv0QcCqq3026hjurmGcen4b",
-	"ZQxvpvf7DlqbiAURDnM7jTcCJBPwkuVomeayNAVlPteGuZ5bVBM8OS+bdfKcXEP3RWvBzqlq51fGZRuZ",
-	"+wk5lBGjBOADF1zpdftXfCdU65ewxNY4SMcf7KbR56MZwLGFmtM0hbTDCevADZUUsQ2iThlV7B6o+vW8",
-	"7PCJ/UqtYxjDgPQaYqDGr2zcWXMmIqKkg2VXOU0Z+oulQHplYsbR1YyEbNzK+t9YgopNEPXytrzPGOg0",
-	"nucQqcNmfDK0brRisPWKxYJlJINIAxMJ6xBDeWnO+NZQ90ci5qcMBVeFoGeSVOocO1EyFzc8p7tBMJ94",
-	"z31OWlAcs2VeQdnYXTxs48KzjMbs/1bRRLw+TO7nJ4Pt2mMubnYWhfDW3Z8yaDMAIXWzPwdTVMqD3a2o",
-	"eMSyo1vkAWj9if8y8KZjsn2lL+piEnaVo3d3F/Li67LpIzpKMMdfXJdu5SXL9NWu369q+kCeE8WwV3Uu",
-	"IQ+jDnmxXNFHRV5sIu8NQuuAhOgt7j6QEP8lGTnq5fKaAY/988/hP6//Ok6+LX6Ug+XDbEi/P4l/YD/N",
-	"fub/ef108Uy++POlel38Y/X/X/9zMDw+OT17+O13j+gkTth0Nue9qFdkeqnzPF+q0YMHai1iHz/AF/QP",
-	"7vy2rg0mN4kj4OB3TyCiAM8VcOIGlsBHgUaE2TNCjTDoJIDqLtsH78t/7GwrCSKptq+kwF6S5dgGCxb1",
-	"A6MLEpv9BWkH4DWvaytZEVPtIBS90zsghOJr08XTG12bcHvsfz1SYtNiB/8WUb099IjdLF72SCzZ/DA+",
-	"Re4f5x5qQkf7zV/0VcnkUFRUG7bRewEluzakucwYBOYXUuRz32FRLLVKkdCc2aqRKKya4ws/Usm3XTBq",
-	"hFwhOP2upoTdojJmjV7tRWAisKnK9KhwmxmnUrEkMpXpJmbMMc8A267t7OykySOIRT+RMmVUHLYcfbnM",
-	"5A1NnRCB+fswgYtlsQMlLyR4BsPXg+ojUIxRqXsf9Ac1de9YRLn7wSkXNOV/+ROeptTCRIO46lgEv2QZ",
-	"lzBNBhEvXM/x5nrgvMvlYkQpa9iAnC/YP6XQx/jb68dQoEFz9tjkqlqoNpbZAFUVSAldIl5/XPgAuufa",
-	"Tzaq803kytvE7/qn4U10rzo5tKmnmaiVnQccXcrplIvDOKifuKFNvAuP987V9vZT0Kv0X7f1YIZG+kJj",
-	"CuSlskd3ypIZywhYf1yRhdRHui13UXMAVIePC7BMkz8KlS8w+Uuz2L/FB9BqHbLHw7o3x3OazUp4HMiJ",
-	"EMbWeOMPUN4POYccIy86BlHpDPler/FMUzR7p383jI4HA+KoCFyvX+Azt3ZpKRetgv4FFK1FPaAog4T/",
-	"thy6VwpNTxwupeK5hQdZZiZqvxbxUeWXm6tx8bW1iL3pw6T/twjqWqLxBHVHIdygJFvEnM8NWNsiGfj2",
-	"ewXf/h5hQ9yuXtXeBw8qovL9HV7R5E4EdgFb3fVxLVQuIfDAaGJqwcuAodZCUcHUdgixgBI4V2WsX9hW",
-	"Ay2B8t2Cr1dvJfzV/hfTHZub3c0t6bjt6PgM+W0H/JGVTH+XMlnxNDUgEJ28lheOJu7Ha1l/O2+iMp3s",
-	"j8r094zGjPwsl0usnyiv/HL44+rtHVICNp/ZUgIGh1UCHrZSAup2yKoFrjj9jwIA+Mx1+4UeXTPYFw/1",
-	"hMiEpXIF5GP5qWxX/dUXD/XTX/fLm/jfSkZ3JWNwv0pG78mzfxzBJIe9OmVj2KxsDLaUjcHHUjZMmuM+",
-	"usbZgXWNssVHKa4IVYTCBf659TG6SBJ9a+J+klwSiuYe1E3k9Bo4Xk6ndwAIatYtHrwv/9Ho2QefFRie",
-	"Zoq2P9BEJmt7zyf9SjdUSE3ypNiXiujdDrnyF/KGedfbAfsotUgTdZR3sCCAR5sbQYDWx3cHtbKFKiR8",
-	"XaJBDd1E8zy8Hvokt/h0UsSMKLlgQFIsVQyhyVRQfTT9Ae+AKHYf6qDB4mxUBju17PPgx+5D5fs3muie",
-	"aKLdkUJr0YFLNLjICtfP7R77PcOYs49sZ0ojES7RXgGHvcgSGRcLQ+m7vKcLml2zRKsKUrAmH+kPdtAd",
-	"NZEXE4yDMSoUWSbT2sCMzBY0rwRkmCgWgPOd6Js9Vjd6E+4GiKWHqhTt/Z8XP/x0NOyfkH6/X3m5mY/m",
-	"SEFholvQXlgQqOdVrQPEDYpQnY2s+hxpHTwCrTiC3YqsxhyhVImsMLnMLkWpGEdGq42GEajv0YZCHW0o",
-	"8RGo31rljAqV6LG6l9BZitlgsMe4qUc/cFUaBSGPyZSnWo3BXr0BnPL62RwmOdhqwVSRFz/8pLXEx6/+",
-	"8el4rcDQfPBe/+f2gWca1fHnM7pAsHYs0oiIkIhjpCATBFRMDHuS1VwSxSBUytZkUoCUcQnHC7oGdJ9w",
-	"0PkpF+x5xRj8bFJCmwIfUj/+zoXa9I8em24BfosW10KqtGStef3Hrvu7AUIuoQb3mabaDrUs0L4Ypks5",
-	"3n3DZDrq2B1vLMn6UDUwiotZynxPCFbDgElrtOO7I33fs0GheaxJNoyMjXg/VsRP2jKFmhgpSnc+Yix5",
-	"BQebPmuWeDjIpbP6nJwOj7GCAG4mEgPYotiGEtv2auMgd3Rrf3CY48OZwK/o2uStIA2jAoawFlyRjM/m",
-	"+UG1wJH1wN6bfeowsXMmqMj1/V+CY0NxC1eQdA1umyXlCaE5mrOmWAWKtVzDFJJLsqSBXoJ2Jf97qecJ",
-	"YJFT4TxKxAU6D0cwM37DflveD7lckJTmTB8veH8gwYynKZY/BcwOmMrHPu+7lua99iOH0ElFyfQGfEtt",
-	"L+DvGYJBHwr37R4E2iYIPoTxsDQPmP6wRLqk6/uh0O/XZELFNckzKtSUZRFY6jaZl7xAynVVc5j0achZ",
-	"8yRPtNDD7s5YjpnP2UKx9IYFoDiWdP3ZUjcgM4KC+r2/YVoJPCPP5A3k40bEPUhOvx0O25O82elPnOQd",
-	"tVNs7QAlnAKKkcmKrg9L9DeSJ/d1jSt7YWOTFBTIxNZiL1MaszGhWs2uJjy73NwFTVgEiRFrfYNPmM2F",
-	"CKiBeiGfu1T/PZNihssHOw+2qGOl9T8kT5w75pOicX3wSUZXPo07jC7jtKyUmh+QzFfm3feX2bOdNFpW",
-	"YpuuidYC2iZeO70Lm//xv08PdYE8swV7h/E2iKBiBQdP70eKZU8m3ELoRBa5tWrlypSjEA8UuyRbNEoJ",
-	"zbEk3lSLKi3u5JQwPTJYZRMGBq2cQtef3xH+cInSbOysFG5xJYKI2VVDV30S9fNlNcub9y1TY1zg6BQY",
-	"Cvego5D7vkivHa+0l3Tt1yWLHOAqvZKL0ueMGUUmKNc+3Oa6SeAvW+d2bG1Tl9922dHnuOiQM+73KhFr",
-	"wt4o8aYKvDMHyNAwTiEtOK15ThS7YRlNvdIDmYFzGltLyyJNAF8UOewOYsOUfDWCHdiCsc/Iq12HZW+8",
-	"0jtDsn9ILporFUNBW1ctKFcC0tTuCZEND2S3I9kc7jY4gV6eFsCvLLLlAej4RRlFmTBo4ID1/8antUcB",
-	"YpVEH7zHP3aVB3PNKDCgIkwk5WUGLjUj+fvETALjOozeMK2LQZoQ+M9Kg5P8wtbGv6v1c1Duz/HfoXXW",
-	"5R7h+w6Zd1RTfGwgGsAZaGF9qViThcwOWIZsRwbVYbrvOe8qR9570w5ZU/TpyZJucqIuUo2H8DmWViws",
-	"Wdx/SbPdwvoGPJC3CIekhck1XuSFgD/x44goPhPMODYS8OiBVKLkmq0RgwpwnOFx4z0I5pBgTPQgouQA",
-	"rWP2LI3H6XftEPPZ8KsDM3EMe3xQhjVgytgu407ce5heJe6KQY8d7MLekCALlmc8Vk1Yrb+aR3YBys8Z",
-	"UUsqDGoAtBZxEPKa246OT+fjyPw9PFu4v79N3J8ng6OErtX4nDwaEP2X7RzR98bAEJxgHNYPdbJCZmTM",
-	"Rc6yG5qOXRetugSunC/YS20H12Gxw7veDI8eXSES+yA6vf1q8T/z/0n+52jBRZEz9T9Hc1lk6n9gwl+H",
-	"UNqDSPLQfsGWNetbfCWzxNup4XxcN2u7vloA+dB862a2Q3a9wpZGe6Bh372kWFtiM/aU5mhoHp+capNY",
-	"TFMe56o3Gh5jYsw/ZFrofRn2j6PelPJUC7TTswhx2ZWaFmlvNDwbfvfI2LNa+da/Pzs+Oe0gIZD66wDc",
-	"i8VBkkZ+4rMiY2WTDsibg6wGZCr9OV9UGR0n1haaWS6ZoEvetztex+7P8bk7w9FwMZWQNufV1qTY8MsJ",
-	"6t6wP+gP9PaZ2fVGvZP+ED8qz4cmCUdn0otMzzeHvpDGU4GkbbKaAqek13Px4gnR4+5/UCwuMigYenNV",
-	"zfXhymUgVg+H9q7s1i9TKprxWKBUCdq7lx324FfGE8gyhsaQbQlaZ/voIV7A6+56fmbSb67aR7+yBnSH",
-	"125FaBvzzOHOGHI4VO6Vt29wN+BWgY88nkup2B1gHvQ56efrzhL7xegZmJY06JiP51IxoQ1eKtYTmayj",
-	"skoZjl5F5M9C5hR7JdAkOYJktEBK8wszg0MdL3DXc/PnlNG8yDQ/reY8Z0cpnTCIFZhKui/OosEA6hmp",
-	"iyKZ0r/fRMIyspZF5lJpLef/7o2lr4cNH2LUS/mCY1E0TdOfcA6Owafu30CKC5mwtFoDt10Vh3ta+oxd",
-	"RmNTOaFX0nhsr1gz7ttCoNPPFHfCM+Ck9Jb50ryEqCLDQktYrfnNC7rGqDyN57bdnMkJNEjRUFzljfdC",
-	"myZbVX6fAzvWCktf0IW4cIPNRjFN4yKleUNw5ZkkNDadTh2yHPnd9FLVlh/2U+WKDPpkrDdUjW19kmmU",
-	"ZbPRDUYTF0QTDFy4Thqb1FxtJipCF1LMoDPpok/GoFyMEZYYNALXK4gL6PgqEjx2SP503U4085syQZWz",
-	"pZYO+r+hyIzbBzjT3l3KmiyzA08c6SUi01x5rJXSfCozbcBpEgHFkWbYpA+rcuF6z9nMSwZXORUJlKme",
-	"3tqUYWXnRkFxA6NP0wfqYQ/BALztRs//pZfdGuRzsOfmhIXUZsV172xgi81b1lWfwdO2ioSxaimyE0H4",
-	"mBU2Z1WJq2WKKZHGEaxEg69VXRH0hKqt1zlJYw6cvCrPWQs8Mya8MkAcpoRQ75ahE/vlUUkw+pvX9e8x",
-	"gaZyK/fwugFhXEBktE7UGT6DxE6bSnx4Afc7ynNML7ExI5WTAu5GinqBA91rIwizYgcu9stCfEItkV4W",
-	"wkDkHcpsbD6Ul4XJ7j+I4qg3Wx+PvhWsDVWbpA8b39b20iM/eJ8VorEpzstC9PbchQP5ebNC+IqpnGVM",
-	"qc6L7u70hRVcbW3WKKYiZuk+OTU4Yn1K758FK1gCC+aK4HtS5rK8I+iFi3y7omvsU2CSxGO5WPD83ESG",
-	"qTIf5CxBT3KfPMbhoFnjjHJMIqfwMtvkXdv2kYPQN/kZgZJoGOnjEsarXC5x9h0oQT9tqd/KafPlTg+E",
-	"kQmvUPh3utTxVSHf+Rf2LnEQ1fqhI/y0L7PZA0iwenA8OB4cDY/NSL0tB8PB/BIX5D9fPX9GcJWRSe8y",
-	"b78f3dt7n/Mz4VY7F4bJHAaPuqr1ZygWZyxvvphemWc+oxyGFnDJRnV79fPzF09++u+3r5//8uMzqHvL",
-	"24EbYzyp8RX3lMKA57E7hcGcLfRrQkP+7hLE1YS6wREhHOtCPTKzRBMSLPBN9Vo1Hz54j380Jipo3Qxe",
-	"isUbAqbEczKlPFVVLPPtvvwwJk7uAyQU4GoOiWSOjZYINUN32vFdKQN7b8shUwY+Odbtxpa10QX49nPM",
-	"GMCZm7p6dKLwBXOcr5Up4P49mL+7emk3WeuDRUAdHD+ZHmlqRJijEflmDIkFytQOQAd7DwXJ5M2juwdW",
-	"Ya9Tm76bMZp4P4ERQfOTU1AbcQ8UlhFuyxt1B67qjqFYMqI2y++WrotnOupdFoPBSez2B/7Jeh254h8w",
-	"2H04ej6euPCr/ffIV2gWF0iL2JEcSDS5k+jojD30Ly2F0b28+txwfF6x3N37X+4jdCvpIta+26H6m4c+",
-	"fEOI19aBT8XaCGXFsCEEhNPYu2UKyfVGne7WIYJDSsROWkLr1fjBrCFIs4yuQ0khWvXOXE6njZ2FJqYY",
-	"zSDiVM5oQd89ZWKWz3sjBLK8E+LQHY0jCLXtBP4QNQ24tWXzshAleOVSyhSUb6R/cGVLtG39gN42Wokp",
-	"doPvbrgRsSXAGI1zfsM6iujTAxtjQCNtrDHrhjygOebxZykGzEdtPZr2U217wV+3LTw6n76R4MOPlWA2",
-	"283iTXaUCzBvdolHNlxKlc8ypv5ERQz5o4S7cc8taMZpMkEX6L82F3XkkPorGV2Jn6VlhC43D6b+hoVy",
-	"iNrz5D4WURl2CZpEvzqkV/Mu48PW9pClB1tteOFmj0YOVCfmNteR2raWNwyc6ps+70uxw/yyGyZFuj6v",
-	"2mE3XFkzrMHy2ra4LoU+CbxyoUW3tS8iwt7FbGnSxcc3NOWaup+LdD2uKZlM1/tLt7sba1EIH3FNskKM",
-	"bDPlSgmb6ckHRcPbwYeQ1uHvQXMPqnBXLEUNAJMtQs0KYZIiKImlECzOIanN5mtxoXKapthwL6XxtTK1",
-	"NSzLZFY3TQsq02V+v8/Xkcuom3Mtmtd14wsEpA2qXme1qlfFjA5LDPsIZ+qBA6o8lIVbIsnxqYG0MDkM",
-	"U5M0QEUBGcUIR681eKpyAP/8nUNo2eQamLphIHKANNcXzmMppnzWt8m5L5mSaWHa0UF+gEnDujKXSJki",
-	"Ud4pJ1EvK0SJWG4u3c9e4zzpcFcOA3fl2W1U5T08ytY36IUmEJa0u0iN0wCOCCQ9V1ZwO9kOYp2mgJaB",
-	"aOaaW1eA1G5kzkdxN9hjqCPxrXM3FE2TpELP3pXYjnKHhnLf6wPWNsBmgYqJ3iKLV5tgFdgF5rZdk04t",
-	"+Fw/Ki64mvujYYpj0a6tgs1jcNF9ffVDw4GBy8YZ3G4sswuuI6T2+D0IDBNgxB18gP8yPD5sz+O1HqoP",
-	"x+OfpwPrRYEOrGqgmnCRS313x6yjygz+LP11RldHE7iawadca9i2wKSGSKKWhAaonKwAH1CLT8Rmtsmh",
-	"WgEGIAP9eYSI+LEUNyyrdAGMqZCCxzSFnwfzwM1S66GtWwJXu9Pp/YG9pS2Stfnnmi7SEJZ1sLjJcsaX",
-	"FpnpvKr7Q+EWBZTtOj3LMdeGrsUXelrHw9NvT787eXj6bdRbcIEfDt3sICkVsgCjD+xb+EjOgnZiolQr",
-	"b6PKQuBwK4DgZh0jUl3GpTCrGF0KQo4IT0bEX4b+lBA9wxEpF3KJOUANmN3kSV7pFo4NyajJ2XaGJkB1",
-	"AO1+bha/v1rILSQegX9YS79ewHnZ2vWJpuaZD+/TLx3kVKxNscSXilwzrYUaQDfoLI+fZCU8wrvchgIA",
-	"MPuAfvXofVPoIJZpymI9/auuo1aXbjbduFVyzQZKwppykjKoYBfMbMlhG14/5eK6ttu1vi8JF3FaJEwR",
-	"zI5JLHD7jnmYpz9YO2tjtza2m3XHhSI3vn6bshuWql4r7dysyOsYa9DZ31f6jEU9dV30Rr1Xv/x2BJCS",
-	"c5YmXl/ZneDqQOS/sLUbI+rJjM9grzeuFCWLzETpyik0Q88H8dhvq7fXhM3BiNBmy3V1Ig5UvpikPO5v",
-	"7KJciZ9ktsBfWo1Z3ytggOEfNSc0rExuY51lISlc4ffUtxq5cHewxjHA3a8Ny/hwYzgPbG5xKwxRbyel",
-	"GyG9fY/YuX2Aa+TBe/yjOdcdewrc2c31L83dSyYel3Xveqw6hpcr7ILpMW/Nhtz60uHz5e9uvFtnGSOh",
-	"mmJccJMj0IfeTlcsBAjRDn+gf6hSC/PqyRpewhOtuWCBcEXH+bDc3aYthN3SDpLggXGut9AwfzZPfk4d",
-	"XYz3rxdZn2NVNmijq0FAWc975UeawhE+3Xfy7WzuUnHWBxq7tG7kct/dWcwx775U9Z33hywyQdNDsB6U",
-	"6M3pcskES7A9p+XEukKvz5frtCQu1O5r+BU+13UFDiPmzqw0LyZqKeFJrd+8WosY+eX0aDg4Ov729fB4",
-	"dHI6Ovv2n6ZRoF6VvWD0+dKUKXQG7hriYc0QfzGRMHVd/X3pwYan0XPVAfS0sr1BMgdtogQGMFAAzkV4",
-	"7uoRca8363YQCUkbgRxTrZPDMAnLmOMMNDwBKMCb42fKIeh72eXqsE99TpdQkc+DMaiwiutfQK59ILgD",
-	"sa4brzPbwPO4QwjowKYXHkUb48scWuTQtazf7WBdvdw7Nuyympvj47v1zHT1jYB/7rDJnGfyjjgK+9Ni",
-	"TRC3jT+8NrCLovNN+eMrINJPINfvsJxnLbsmN36vM+v9wHLK03oLCp+KwIrxonMbMSzM99mMk2Ea0Fyu",
-	"9Od49GUtHvg2UTk+nNFlAgou+e5j5d21u9AMPzYy+S6ECPPKTxUo4lPCfdgp0e8L/6CSjhlGLEhTgk4Y",
-	"BZ2aMkbLeDHPSAwHgBCl5HcIs1pwAwN14DJ3sBANVcayp0RdO3bEHjhAH/bKGR93vFAOn1/jXzqHzK9x",
-	"CXXtE2yOD55g007AF6JWqheiT36SaYqSmebEpnSYxC/sIzbWMonpC0aNNwKzHyVV5GUhvFQRIVf7AlZs",
-	"i9ndprRX91PcHX2xLp9pwyc8xE9+YDR5ynLkz0FD9n4o07IVyVVznHydyKXwVpWgqJdiaN7Auf6qeqPv",
-	"Tg1r9kYnw6i3oO/0p6fHmh2McGuK2Q0ejc4ejc6+Q7d87pz6cRL7n7y0i38qZ6B/ZMxtNeQ1arLG0kjk",
-	"y+PTwWBTCFCecjF7xaFZHH62wwe+nFNlormMLjCFrFHqGFmg364lJLrwh/jHBW7Y8HgQHNgHVwNSgB9O",
-	"M/kXE0AASyagSRfkKDI9bz34wPrie6Pjk0ff3dY53jukllSpPiBOjJMINS5Yiooc/J5ISEpnqAUaOB2t",
-	"lGEOCPZVgBQR7DUrJDEMpA4cbvtZrio5ZnvWRt2PGWeY7cF7/CMcZ7tXRRTPsKMXpha/vwy8OKeVjYJc",
-	"s7VtnYKLjUxUBEMkfTLG6NsYdKDcDfQl9NEyoB4WsVGwlUEYOSeagwlbLHMOZSWYDnIpXrsXoX2ilax8",
-	"ro0QUJLmMsUihSW0miYTuPZyg3Ce/H/sXetu2zgWfhVCGGCngOM62Uy36/zKZlJMsdM2aNMJsNNuTVu0",
-	"LVgmvaQU1Vvk3Rc855CiLCmxE7m37b9E1oXXw3P9Pp4JxzZYFqX8XKPxWqsc1LVHti8j8XElJtmI/YxN",
-	"g1veSewWW+YmY3N+DYfXIwpGuWCvkumaJVMm1VjFazCjptxkQg8xj/D48KgEDyYuKBoSBJyrwns2wUzC",
-	"l3xodv/VLA8lDLuDLwHHuiGy0hzD3dWvuz9Ghf/zpJW2sPTmND48Ru3OyX0EqY87DVJXWChOQCBO1MqK",
-	"syVfs7HAmDUkDyO48PqBwDEPPFLPsBUk2CjzkQTL9oGDRvCB4GzMZawedPy1GtyvpmhB97DtRPKkNGYZ",
-	"Wm0mkRvg/H32DHs7E1mJDeOhyMWazXlMHq2TzbQ5ZJcb88nixF/y2O/vJIC/zxQT10KvMbt8nGdlnvm6",
-	"xIjvMxdWwrRBtRRwYGCyOR0mxmq2djUtxIow59MEuEPpRIv1+nUuK9SR5LQ7AeBjchv8xbDRnJv5yMEs",
-	"yxr1FxVzmlwT4rX4yCdZuvZYiDEA7ChtT7CmY8lOMi6nr4OTEofGV4bk8m73wNai4K2MFTk09gNxjBUj",
-	"PjJj5y4aRr9Mj6AySogVIcEnIOjRDt0lc8DTPZBULuZr4GpGpExafchcC2uwj4DGYpWRsUK2DfxtZSlP",
-	"NyIBwSEAcNJN+RNHN/fPfaj2wLbOiJQsqKOdJrKV6DJBfkmsyR2LHlJXw+7vjDHOJdTbl8LXUqUWzAoU",
-	"FEe+JjhWXYrkIdeTeUJ0uN1L5ZWQ6K+1+riHbQ0sSO+OMCwV06xqThis9V6qayvoLsuqX0RuxdcYBRZg",
-	"BY5lo+obu9hZ3fe9fOClBddthRWvUsBvXVJ1y5KIk+l0P+shgB4ABwM4cQybc/AWBMFEqw4RiaRdOYlk",
-	"I7x31AD3mEyn5dx+wSLulmDoL4MdQp39QiSzOWZvYY9Rfa+UuH4/FZldIJRAReaOhNGuHM+u9BY9PphN",
-	"SPu0c9ad88rvg0oYtSAVK8WR2NmltUud5HCF+Yr72OdXlJurCmHQSXhCAa4So3tmhTY4XYTsswueGyCW",
-	"LaxQuxNoG9r+vQh0Qux2Ej2XWZKS8aiFyZci3nEt3B4cGeJLu5r5TTJf++7vZWZ+F+FRWyi9QF244/lQ",
-	"aWrVvv3sxedhosdYAI39BjJQCfZC6pdTs6woUqaJs5ma/DmxdPZgGlICzyW5n3WeCugwMoGbKnjA9v4h",
-	"N597xEK9EylmExfGA8b4iPe+kWKOv1OkmOMddJajBp3lyd5RJK6Qy24pCPLrC/oVwViRTHCdJkKXGV0l",
-	"HsS9JGqjCTN0o3ob/Zh3jy3EKkOjEl1j9trRYMB4ahQmalfgdIidDD5Rl4fuy1+FHeLtBvtQHOQX9hEk",
-	"9kMuF1IVEsMS+dIKt78hY1Y0fNqLKBiFglELgvMiWN2r09fnv716++b8w8XpmzdXr17/2gcOK2C7jYaR",
-	"j38OHpNtb1u54sYUroJwKWIHdZs4tqU3IssSOTM9RhC3/bqkIUV/t93yLIGQQSsj7JR+p6oy4HwDuDUY",
-	"mU7wO/naK/aFVnLmyM0fksx4i6afj4M+3pIAE97XKRWbylfK/ePHDiVqyicLSHQAFjKhEwWBIgEnEQrO",
-	"o4PB4eUgMPaQ1MzLVZdTFUjajQesCP8XpIpEby/PIM4PfGd3Msbti9aye1rJXpTphKe7bobKnLcdHHOV",
-	"xgYJwb2bbs4NGwshGZ9pgbUuLOWZ0F2ywAZMuVDVKR/A/BrugiHV17WeCs+s7S1VwShhzqc0Q1wElylT",
-	"ss9O3Zz5gBL9aOZcI0GJyrMhm4oNili3/8drDPcD5Ryk1byTDtEwxJXGGxLJinkymVM0SqSOKhNQ3MqZ",
-	"4Mh9mZUzNcNc0hCrJW5PIaiJgq7ZKnsRj6+5nIj4wKmUB7rUKe1mNJlaHmSaS4NZ9lTQE/OMHwipk8kc",
-	"ROWt5IX21AbsxyK615bAqNX+uSp/CMhvVUAih3x5TyXM34UsPAPKa0c+6WraiWF6K3kYNm9DTw5l4sqq",
-	"4qLYSlV2AoQ9J6fUNDckejxuMNpKHoaSpi7JjEinDf47/PoPwbN3wVPbxfZwC0TD4ZOKaJjmafqC5Ikn",
-	"eXVcuu9J1rxUBfyMv8KlSxyBv+Ij9xqEC1qRbfTXlBBHdK2gQtuTlaoHy0XnwIqLuUrdSYpGhkszzIR2",
-	"Ka72EpAkM6PYlOvOita5hNRE3McluWxXKo1tfKx5Zf9Wt5i744ee/+MY++zHGKQ0jPlkwXil+2XC+IZ6",
-	"/cCjDa2G28zdS7zj66e0EEtV8t3YxmdCbuUGPcfvsN8zdLPMcNBKp6dJ81k0dO05SOG+misz2FXnuVYr",
-	"8fgfQqfgobsHoA8Ne8saxGn7FkEiyUx1uYKQCq80MwLWKhuLVMmZYVmYrENjUV/XNAxlVQIl4m/k1YGP",
-	"+d7rOFzDHSRr15fJH4mQkkc7Lo09ZmV/k5uNRvFeicnbbLYNUf/FM45Ln49jn7SHQ7IU7L92XLbfPZXz",
-	"IEcHdgsA9AgU2hHoiSOo6/IVKlrQ6WStsGKuIF3bCMGcTsZ+HlXUs9GjRrznt9CA2i7dTIfyfp7KMPju",
-	"n1RKQbaEZPYHarloaBXCODr1Cit+MqHtK/795+Dg7+8/Hd8c4B9HNz9Fe6EnW7u4hL30EWrcMGITbFFA",
-	"tY7DS8cVvc8PNpbcDcLAHf6/qTjabV9C6lkzppySsClwmUKgH4LP9CpVFvUv3nxWLVfzTJxxHQeFp4E2",
-	"epdC6VN2/0Q4mrOUGxNGUcOSRay13KX2FG992RiZheTcSi1qOfT1SV1psUzypZfPtUnuqFXt8GlU8vkp",
-	"4kssg42e9o8HUc2m2L4SCcVCi4AGodVjVkSG6PKpiGeiO8O04IaB+wb817AcA0d/kjHMEKloLu0qObQ5",
-	"tFPdUmvXxP+gWx4qTGbKvk8d9o+e9J9WCnsO+4P+Dk4I16A2mlaqwOuc5P8KfPtl8WFiWNLE4l99hR2X",
-	"BEq0rIX6KSKVE/6l3NDm08b2pULWhPUm9n6DX/c471EvyrW1ex/jPsAG1bP81BIrXNBTWCq9/fI0cjpJ",
-	"DZX6QiirQHn0b3sbLsREXicZyoLgRS/Ecmw7Vn/TP8UabUrAcODL8KnTi+dWN296DHbDT59enr44v8HN",
-	"UGOtICi1KfJYOTJc4mBt5lRYJBILqFwKewtT1oRLl/xeHbAznxHf8gWvJqSJXNjRdp+qvwTEaUvPKQWC",
-	"if/kPMXKJBz+8ZqiTjpPhal0nILT9TeefxQTcKlWkVmChwHQoblD9hQiD92SSz4TduwpHh/QfLkX0dnU",
-	"1C2orir8gLA4MRAmq44MoTHUX0BVSzhlE/DZSZWxsaCCj0SijSchzBe89FfBY5YSokP7e1OuZ+CGBNf+",
-	"Gsq8lgLWPY54wZOsWk5ffuM3lTb2+lkyy7UooQbXclLZNZlOJk3PwVHk9hvqs+VjTuC3rJ0V7l37sN1c",
-	"LMacGLfn8jjJ2h5FME/TIzuE/g2ePgeAkpalUtlCZXCh7CyPbt7f/C8AAP//",
+	"7P1/l9s2ki8OvxUcPblnkixbltpuJ+7+Y2/HSSbeOLav7YyfO7ZvBJGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq1O4tmZs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw53ev6dz8N2MqLfhKcykG54PXC0auWaG4",
+	"FAmZyYI8mZ38RHW6IFRk5h/PpGD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7K",
+	"lOJbtl/6ZsEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
+	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YenTMz1YnB+OhqNkgg5vodBX5bilaaaxeYp",
+	"FSNcECo2do6KEWUehpmwD6tcZmxwPqO5YvGZ4cTfwo/e1ybINVsCmT4r2GxwPvj/3asY5R4+pu75yd34",
+	"BdCioJtg/q9Ycc1TFiczz4gsiJmLWQAlCh9uoqObLT71voWgMXo+ydhyJTUT6eZHttmd0CW5YkDIjSwL",
+	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX5+ecn3w7JKyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMcyELzA+n05xHkFgSYgdiKs6qR",
+	"hkQvqCZralZJs8Tw7uTLCax9vaCaXbOCcJh7wYbkDdcLWWrCNawGF2K+f3D6dQIrfTA+JesFE+YRbqih",
+	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWi+OtZL2mZubpWGHLkUw6Y0syYJeswtyf/QgnJbSPM/dxNrm",
+	"U91h3Sf1StPIZTL5cnJOpMg3OA8gF1JIMLJhGkknzedrrtgBk2KiXA7O3w6+HLyPMrW4zH4tlV4yoeO7",
+	"Tf33f1OEZ34KK6oX1QSqp/pynLhc8ajANS+/YpvWt+JP+77xsRSznKcNC07tt20vds8c8mrB0rgaY19u",
+	"v4fXu/uveRputAMn0qThpO7rvylifm4mQgWhOafKCHeu26cE+kzPGRUs4/qZ1A3aQArfG+HBWremGqbv",
+	"DL5lNHvKtGYNRMkYzUgOD7TNIKuG6TuDH2Sexd+9kHnW9lLzfe/XPRHXXNNmbuT++7ZXV08dMgHZrP7h",
+	"l3teDb/v+96nXDS8NOei9Y3m+96v+4ktp01MtYTv2l6JT/R+6UuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
+	"2TAd/O0B07nmqpHTCvvt3xQRpVlu48vtKHtUW740197p+MFXD76+//DBV6De4YeVcseFZnNWuAmWTXMr",
+	"W9m/KPvz/SuWFqzh/lHwnSEEXbLKoHj88qdfXj//8btnDdPAnx0wkxYDzJpSXa4i+2j/9wOrNbwevsO3",
+	"c4FKv59RJtNyGSpqW/PBcXu6GPiSR3blUpOlVJooSZZUbJrszxx+Hb4hYzNa5toYGMlgJosl1ch2908H",
+	"ScWmY2OR7uFPpJPandyTDC5kXK9KiGIrWlDNMjLdkFQul1RdEJrnqGHSqTJat1HXaZ5PujoC7OhxF8C2",
+	"bd1qSMGyn+BPx4El7hwDN7hjTOlvZMYZvOBbu9Xm71QKbf+kq1XO0Sd071eFkoV9oMtVDuzsOBJ0Ek1T",
+	"DdN3ZHz7MdSejNqwPMmmZmcz/NcgGcjpr8z87PxtNUSlRa+k0vOCqd/ywU2yNZpayFUwnPnn1nil0nLJ",
+	"inDA5QbGen8TUrnNv+LpYqgWUmNDl3mNGo4Y58Qt5J2wpDh/Jwg5IR95dk7SYpmAundOqtUlgVIKj5xk",
+	"04TYtZyTt27E9zfBSGbFbihYV30US5/aMI4iZpzBHlfdtsvBLs8LBSMu/uvV82eG0f/v5U9PE0LtGT49",
+	"e0h+5N8MzaPqnv3diRcmy4zg2FOmwCcxuXc99gR3DijDbRNjp5l7E7/c9TYiK6uVFArZODQ7urPxlCo2",
+	"OB/fTwapzPOKw7RMr37J2TXLDV9nLOUZy77ZGHJklDyV1yynII9nnBmlcvBbSYXmeuN5fJb/Mnr4aH3/",
+	"199ns3ExGo3Gowcj+7+5YdcVEyy7NCLrdHT68GQ8Pjm9/3o8Oh+Nzkfjf8KCKUx48FiWwoqcBRWoHKD2",
+	"Yf5ofw0++ZprYNRXP/58MoZPlcyvI68fw+tH+HoF0nV8mgSnXV3veaF99JlXIZnQsticqI1Izdc8Yygg",
+	"aHzp8O6M5UybrbZSUzEm2khl76PzwZoWbCFLxVA+XNO8NPt7evM+GSh05frFm99pI8znZl+XVJQ0N79B",
+	"B/vg/DQZrLkQRrWsj9tZhHiejByr0Bg27B1x/seGto/dg2dg2Lpl15316dKwVfjX4HR4NhokA3TSpIYq",
+	"pcoGN/4ADM5Fmedeiot2TnDmw/lgyvccBtRK3fCe8Z+Xms4Zkaid6AUvcNNwH7OCznS4YeNksC641kx8",
+	"Ax6PGoeNzl6PHlUcNsXVFXvmhVxcO/M33be/2pkmBqisbqOFOgfe+lYMUTe0uzNECnqKlRhDLq5pzrN2",
+	"6ZfxwstMbu4Vsxwz1qqAnR+f3uBn7cITnzb/LpS+bJELwHhZ/lv7rl2xTSDrchoZM5BzS6YUnTO7IzAV",
+	"50algbmEdylMVmYl6jtyZZhopVhh+HBFN7mkWbD8wbJEh+FV6Sd0E/B3IMkt55cgpuFOPqrU9aIvK/g1",
+	"E6HIVFoWbFZIcC7qArTCcSgGu2tMFeM18Hvg4xkaSjiPTHcmtczYtqEt/LoAfhuDIg28tMizPbzEBfAc",
+	"XEhmzwUI2kGNI8ppztPhltLQesGPahe8mRCBV3ApFN69ZleC++/4nJAzqvASbLg8tdQ0d9SqhGxndoDN",
+	"bWCEhcwz4IDAR9Xj6vL+cKNKvAf1vJDXGFKpS/37h0v9vxc0ZeQHuVoZhk4GaS7V1oaOTl+Pgg01RCj1",
+	"nmcKRuuPjE5G4+1HQGTW7ubRcNRwN5e163zwsOnBGRc0579vT69OoVlO586Ag+vg13JprCvNPphffWZG",
+	"N+Lxs4dmQmTKcrmG29ne9jZIb66yzz97aJ7+Yjgw2hcct72KQM6FUw931ZPGlaULWswrJ4Sxuamwnte3",
+	"4QDV5moOTj+vtls2L/B0mLWdVaseJ+aAyhUrYFBl7J3P8Bm/tJyLTpKkhMvGXDtwQQ/MufylGtrcI6zg",
+	"MqvYw3wkFddOx3GXi/nlSe2X26vRTu3fiDSYPkzaqVyDJ8/+cQKTHAfv/jhgIgu5pM6hSyn0ojZDpWnR",
+	"wtKaL9k/pTCT+fn1Y7gEqWaPKbpQ7Z6sWOHEVF3cMK1zZFu8JvEDdFrYT6xYM0K3El1deMe/6ayzYHMy",
+	"q0G2uZNwNIXumdQ/yYzPOMti6TlB1NW8LQixHvzGF4Wc5ug4bJDKK3ziP5r1SGfOWwL/ojTNQWdkmvLc",
+	"cKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0Py0mgP3CU2UJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1",
+	"gj1BG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9Go",
+	"luWRUmG02CmDNIIL8mA0JkICybkiis8FywgX5ov7qO/muVwzePJBGC5HNzmkfr0T4CvmimgmqNDm2bOE",
+	"PBjfN//vjCyZXsgsIYr/DmHNJcs4BVeVefIR7rE5rC6zCxPKZrKY8swcGAzKc+25QnFhNHL9TriEiAvy",
+	"4PTUXjqrEo4YUCAhEyT6hCi6UWRt8yNOv64S5bgiS64UF3PzxSOiJbqdHdHUBTkbjQgl4FsmcvZOyLKA",
+	"T+8TJc3yzHwxQcMotCsmMmOhZpJZowGTZsDNFhzAl0wXm5PLWTT++YbrBUzHMPXZ6H5CqHmQLOQaZ4eZ",
+	"OopoSXSxwRMwbPfj3SQDG3TpoVhhzHpbbU7NacpfIoVCQZwa6QrLq+mO+E5wbajB+cgrPfC39+2Yv+FK",
+	"wMuK/VYamT1yWvooGRhmhD/Mrvsrmhm1235hBf3pA/NNucrsW8zidxWtHQUcuMWtZcYFV4twdXCvF2W3",
+	"ex1sV3ODFnJeMIWxhGB5wUzBBHTxunE/7d5cs+1uQ6/hl0LYoEA3UWO4peFKK0oB2vrLUjzlqqePNaOa",
+	"oh52KHfdcjcjPzj13oSu++v9g7sbXO3uH7S1qkxTxjKWgSa3oOqn0Fis0meRGH0YAHY3GgSADFw5M6yg",
+	"gBeC2GYPH1N8G0MLBGM6+6glGuxbs/iXpaiYaCVlDgY8BgtBfZYFKMlGrORGM0VbHP+0NkTdR+N29LTa",
+	"gxUt0Xy2UqeNMw/QMR11Gw6kU5OOpGP6acEvL1PrwzMmg7ZhQgqf+TCrWfOJpd1OEHK6aU45nhFqszKM",
+	"enDFIOC7MwJubyyKXIWB3pr32EcTM78q2GddMzfJoJ6At7Ukb2K27cRPUrCNGYqja49qzQqzov9Hs19/",
+	"GURjsBlDD3TbuJc4QcdoH3fHsarmPiqAkxaf9cMlbnF+NlHi+OTAOmGCU9p1y+1Pvrn1zrMPK14wdRnJ",
+	"FDAHGpJgBbtGp2zL3N66MRP43eB9bAev2Ca6gzlV+ntZNiQVmW/JzNocBU01K5RTZ5uWZX7zs3I03RpT",
+	"wk+XXJSaHbCshsMCgkteddjH2KAqlSvkhk7VCK/M47ulCIHs+1jL0Xj4YBDNxNhhbHu8/Y74mYU8F+oH",
+	"IQvV6B7So5pX87lwmk79bKA205Eq9oBFyOIvbb9tUylzRgVIv+AGb3/Bs+rJberBRGtjVW+NL3qVc5YF",
+	"13pUKLTmMsFNxNbBCQhWlfHZjBVMpD3Y6lv/mxgRhdS8z2jWmP4ewk6R8eCib1gi2sIUiqCcQhBfZ9Ga",
+	"i5fz6yoh7wLy+c0VvpZlnhlT3cg3SrJig0r37iFJICcuOjbYIOZ3aJ9yTQRjGRQkScGez0AL32sCJJ4l",
+	"QRhgykxTIpuXyX7OKOgNmYKKom6v90pPbAoQjqSaPRf5JnZsttg/TJnzWY21MSqztNr5OpdWHIZEjx4b",
+	"pcoly37GGOLHAc0yjvUdL4LjY1Xz3S0Dd7C9G6XQULe3de6kUZ4/vNqIVO1PODB3vrlFRcHTxdJVFnb6",
+	"DXCYcxHvW0l9jquCLXm57PwqpanIrPO3ww9utumeDD6czOWJ+fDExehxH56Ei7ip9Pp+5MOobF8qeP9i",
+	"19f4UHLXH+iCCkVTv0XHpd1Lu2qzQT3IdRM7FWXG9aWrgKiTCbWwHWUF7eyqpsYnZl9haZlLOcU4hiwi",
+	"JTdd7QZ4VRLoF++blvCd0EVEQaa+yGRnBtQtulUvqMhzk/QyrZz3vIkx0Xpt3PHB+cBY5cOXdP2TzXtA",
+	"ZWQRXQxfRT9eGXEpS/WD/V1drP3APtCMpXxJ8wvCliu9sRWK7oJihqhRLTlwy0deq9hvu28bJ+Q0IffJ",
+	"cDiEWkdZajKnK1XTo5sUzmSgShvF38cz5uWwVW6LE8cF1SB+e8KVABW3aGZJ3sh2x1A9K/b9NNRPM9+X",
+	"bCWLyMqnhbzCDMBmtQf8OxuyymnKWjb/rd/9wNgxHOmIXOdl54BfGwWwYDQDF/1MliIj64XMWUc+WzCX",
+	"GRSuq/HgWVbvazEhk8Z5Kyb3Dc1/MDO7SQawml0KPJMY8VhT5UIyCckKuVqZP2iWMSheWMprlsX04a0Z",
+	"4lsqiifV3loixZjjG5bSUrGe93HlWgmS6MejrSz6+8mek2+Hic6rzK8uw9yT7pOzUeK68dLn93EZ2WZu",
+	"7ymC2DG9G03kGCtZKjwxl3StDuHM0tuVJewKIxCNbL3LexhjJcKyoDl5im7QZkKDKZUIX4AVk3t4z5O8",
+	"aSufl9oMuHtOJX5R36wtlQAIEDMeL+03KDlcEs4FlIMRu/ZziHhaGzBuVmJYfTf8vzH0Gbb7vaokq11n",
+	"pUt//NgygM+n6GbHOZfpjhUX35BBUlHPvcuut5pfHyZ0+3jTymu7JPbL7LC4raW4cav5e56JcdtjmbHs",
+	"OwxY7Tha7Ebv36omibWPdDCBqlxi666lijWkmegF26D3k84LZgQ/hgXD2omPMZ3VJ2Tu4lmsWKGgMhF9",
+	"wrYyzymOWFZFijJnxA4TVRxtJnHUO+GK/8kSHL8WOQFvb1ureU5sVJpMN0QKRhTPWOJTEKYb+AUgBQz7",
+	"eZjTWR71MFfZoV01/5ZAQeGLUYM3Fyz9JT5OUBGyU++mlSFTumh0ZIelI72dyq6mJApsRPOSoeMqBVCa",
+	"UjvJXndABWtU1/E11pJgY+oVVqF0VKXdWXnFs6hMUQ4jqNMgDrOnqj3peY3vKpeuTKVZhMeu98pDFpIr",
+	"CUuQK06pHXJ33hIUFo6ejhLB2vzc/N4HIapKLgTnocZh7W56R9JvacREn25egGTpSMLp5mWJB6LDwxmN",
+	"iLIngvz8+vFO+CbGnmvKtfnzAA3fvLoawM87qdbbRinwfD92Uc/ta6dViKfuVx3o0yKNjyZpIdOz23SO",
+	"KTsavcz1MxQ9LKmNyMLU27bpCOZ/VXr2KRj/brYvKI8qRN1ZTzVVcr9eS1fGDTmi7qndqPsWtdaxSM4P",
+	"ck3kTDNBGE0XNvi7JGuMCfnBO0x4B7qtxl6+MtzxznrPCa+E3hbzuAq+TpNqjCjLa1boshCdRzKSimWv",
+	"MH3xEIFn479u/rUpbA/fRpiXbJXH7gnUZHd3+LkF9UsIRX0RFdVQC+2wfJRr3VUNnCXavTFmDNIqu91U",
+	"1bZv6fNga0LO+JQxvyzMmTV2Ka52QTOiJaCYIIDXwlBDdly9i6V1Pbw5m+n9UzVPES39JLt6ei1P92XA",
+	"iuR2jHBdds4hf1qGqva+jStBpWzItdqB4QQotTVVxFa5JnhdUl1heaS5TK8uSGX3cJ8GrlmeH5Bc4tN1",
+	"m5FuYE7uWkcAvqgHw1Vx989F8TAmu4oyVnhHzVWuoc5MDRvkqi8Qt359O79qza0755R+F6+ypSe+ujwW",
+	"ngp/zJXmqfrDFdf+Zs+3NBpCAK2m/2iBChoZ1Gl1cVlsZZDVfjuee7QsOhKofr/VZ/EtSyGPQNnk/PWC",
+	"pwtbcAHHAMxWLYHp0ElpvsylYgUIUkV513tjRXnRn7agPsWcXkza/Nt+wyEfxixeLlLW3XVhzUF+iM1t",
+	"LclGjimFxnhot6ns6CMxzDAqiPl9eMn8TcEV6bJ+egdmgGButp4pEyc1ds247aluKT5wkv0hdAzjt7pG",
+	"83YxFtL3lmpjb+0w9IHUNwLT7T3kKcF1tfgAtwleeSCiqmMDTQL4yC0bZMHSQ1Mp035okMOW/No+DsNd",
+	"X6QUv/RItg5djrtBhwpsdsForhcbRCTHfRrGDeu0YPoV00Z4R86eMZ0Rbcs+groNLRi5YitNFKM5bn13",
+	"4011AGAjawDz9uhGoDPYYkSciFWoMM2tQloiS5oxo4NxrVg+a/dXqGDd8TBf1HO+CzruiWJojzQdks8+",
+	"Prv86bsbAolVys7UfjmIsHpXl6VdqXdaBsUOXdmwVHHXv9/uoOzTbnmpGFQCAnavXQsX8zxEcO3HB0fK",
+	"Qg7xV/2G7nB2zbVqPaLe6VkJknrSckXZvU5PS4HjeImcxPtU/ER2vi8cFnVryHzJRfjpeDuI7iRfPT9g",
+	"L8hel7McDPnw7Oz+wzbZsKQfatMMkPvc2m9aqbFjjJTC8hlmVRj5DDfhvKB4FWKOfFYlxTfZK9XNtWWj",
+	"5pyqLYVu7zFMc6oatC4E3oEHIB1WkCAfFZAU7dJ87mji007fRxPlELEl6rqzX4IYNVbfsCHVjlWplrsz",
+	"XtONva4YF3PrwlYJmTKlMSepn4yal7SgQrMmc5aaafNrVmyMSU9WhVxa1PJWBu1WvoE/iF6h5XJJi02v",
+	"CiU3yj73uQU6crxUlTG5lzqWqYnbYGOSAJmnol+L6JDF8cSmLD4VqdnkPw9BUmv/C5KFRjHF/bG9ue6o",
+	"gKy9Kuyuqr6uWoDynY5HXi3k2iIgSJGy4b7ysT2VYP8u9frjSr1wh6MnBIesI7Zvp3ynbKUPtQD7nwe2",
+	"tHneB5+FNlOQi+voEQC0+WOUcRY2mbQ12CERCUXLq5jXr8tJK4u8OVfJBTHkiol6PnhZ8JOCucqypEuB",
+	"Le6HXVhIqGaGDFjGLRJn3MCCAYznrQqVA6dNt3w9LEWO1FztuhAK0cQ3cjfEPuXx5CeHPbW9cX/n10yE",
+	"TWO4UiXLkp3E/rYMo8YsKbWtJDsAUXwLxHVUSosspgxHsg2rHfPmcc+0nRCsdO/+xJiySqC0JK0MTl//",
+	"7S3P6nWhT6zV1vQrPIbSFKChfgpaUx1GNZ6iuZs8BzAZmuW5IpCybmGqlizbNBgZQW7k7rcVvmrFtgC0",
+	"KksdNXscAGsbkb5Hp3ENmnVXhkqSyqIAqB1bu2N+Rbgg5ld9sjBfu1/bslQP14TBZimgtPZKyLVoP9we",
+	"H/bgey/Lf2tT/aLKWp8XNqfoVnihsa9WNePdIcqibRPd5wBstttWd0ofbajtNTsEW5fxDNyOc6YJAlA1",
+	"JZxGZXOZs6YmIDnDPgsifSzFjM+HtlSXy6qYeVoweqWqph24JfvcrkfNG+3iNq0ER5Xr2RzA9oVHu/fD",
+	"bfXppuS0SqqEZZUuq/7K9vyySaDQW2ErobxiPzf/6t5xZ9SfnXqep7+NKqXcpccVGAEDCRaIpnbZ/PdC",
+	"lqseOfR9csn6S9/eAuoW8iUWIic51UzpYQtvH+skNHF0xwTJKA9aNnO5bhFWaitp2GKKI6gs22z2iekt",
+	"R6XAp7b4bgGCOmmqlJa24ur6wfsHzUumXOKyT8QypivqPK6t05aT35XFbcUnelVubxHLTr+dLs15Sx4a",
+	"vjKDPPZuVNq5hJjjlWVGCzUO6ILUnFdgJMmbgmv2hguVoJs++LeSZZHavzUt5kzj32vG5wttTFEg8guL",
+	"IZeQJSvmLCH0mhXU/IGNdux+94kpNSSyXdq6GDkzWhgy1nCLL4yyQ6c5Gz6zf7zd4pT3NfNVXfHVibRN",
+	"aE9W0tx4RdVVZ5d3KgyeXc9EHM/0EhthgSVfMFsbfJMMEBy8/XkoKR7GECHgG2DVpa0VtGUDDRqybmgn",
+	"vKKFdi3PUiqk4Cmmmiwr3dJmXr9VC7l6PwzCzgsZvV+3ywGxXRqsIHoe8YjdSUHz+BYFzWEzsO4yMN4i",
+	"qk7aC6IYa2n4tJum0C78unJ0MvjuOtp+95I8zmWZwbeKjIcjwsQ1y+UKU74tf5gLyBw+mDiDZye7GD3u",
+	"Tu2OyQHJmJpa5EwXLfOcvo2i+b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZNAOR3rvrs27hoYnO",
+	"rt+9GxpLMOeCvXvXIdcrmL1FdbFESFyE0b5/m+T4SfQkfFc1EXil2arNKVvnq+8+0FS3glpWpkSalyjS",
+	"bDuCAm2oFU2vkMdnjCEqf4rZ5ssy13wF4FUuQJcMUooAI9L+XBccKpDNPW5VaWwpYYGuoEy5kCWA4Ex5",
+	"nsMUoMEiZrADZmaDWK16DHSyoQqrbezuPLRWiKZlabbCJv/mUmBx13+8SgQGTcJmbHaXYjsMvpFX/rQc",
+	"DneqGrpsvllIMqfXrHKfQUs7uNAvyOR/Y3hi4uDTgvTSPfzu7CXasrCD1dhAayXPwKuMeRLM8DWxwD4q",
+	"mlX2PReZSzuokxNx2RsaP7s7o8KrLxXLCOTK2sRvM4ElE9lW/t9twP4C8MBtN66ZSUKmpQbEdwDMVwuo",
+	"QrmyOLtHmQE22NoPZecacVkiVlOPbf4PLM9s/dAuU4OaFcN4gTVqmWcuIc91IzoPE9zX1KPnW10tzytk",
+	"nHjRh9cQu7kp20pfFnQFadM7xhZUvRxQ21Kpo90mV9mH3Z5fsLxXzLcxAcF3lLZtpKEzpm8jfQR38l4X",
+	"MHU84Fz4Fuazj/9XxzEH3gT53anhqIrjoqtbL6LxCp4ubLs2BCOC1g4zWuyXp+jxBEenPSGB/9NlJPlM",
+	"e8s0jrNxPraCyG54+7k8glsmOOSfhFvmB660LDbNaHpNufFxdJD9N2bSaJkqRDGZshRgRkL8UivyuuOV",
+	"+pMeCZ33wktvMIuhOsBWxtvwG7XzX0NrkzAtvWD0eLP3cFtNOSAau0IkxJz/5QqaXrtKSZQR00KW8wUE",
+	"buhUlroncMqvDZkG204BpA9KN0iOtAGHraB2k3DE3A2ff11JSehFdgUlO/BHu9TsgLvS1WPOs1D8gFix",
+	"eJUgoSrlz+ah41btyKWWY3gMARQe6E9DBNlWk9H6poOSutpD94toKByFtiIL0LFRl+xgRe2cjkWetZ6O",
+	"+lttjuw5WcqiUu2g2EJUTZ/w7ju3V69Cxc6pe7NCLgklMyNwjLIHDZRsyrMd1/5ra1SwdtS576VqL+dZ",
+	"WegFK2oPh1neVVqvv5JdPbX1lao4AKzUB0TfD8diirXkghJ5SXJazFkThpKOCvznM1C0sMERkYKdB4qu",
+	"0bqcUJ3S9IpoWVWZAmKKsn0148XXf3gg3By5SAh8R7kv0EJ2/ANltIbforTzGG3xg2UbcxUMj9g6qJrv",
+	"h9xwV8H3SMAdpftOpdACw+IeT65CSKqkVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOdSVu9o5",
+	"VDwviOuTm/hjee4YKQGuZWLOMYEJklQuiI2YnXvYSm7FPRUbEJQXhOasgJEgZM+XlkFXVCkLE6lDvwiU",
+	"wa2p0ND/bcrAUA+FpQ/h+Z6+vklaFcFLBva1Ubn579TnPyH1+fh5xjG+r7b2CMc94JNP4tAH/aW3mDrs",
+	"Ib1zD+8UntpM286+v6DvVIROYb/qW6ZoV12pG9xmChtLIIAzPOzxYXjuGlAY8YV4Awe40cK219FJoJgT",
+	"TLnWSajvoVIJX7Jsvrej0+2q4cOm2t2y6EvW+dlaa+3eItL23G4o+sOIDSucCzqX8opQ3ZkT7Qn4PqfR",
+	"8r4d+diUtG9bcx//qNgJPuUi3uSna7GA34Q+9QJVw+tWTz4+tdW2ulXAu+fq/avbUJ1WlGcJuZbcQqrP",
+	"YYHl6oATGTbIjtW/1t4IEBsb91n8/S2v6mIJ2C32xkAfoOXbq+J2jwMV221OgDYd3K2BPAvzVH2JBZ7X",
+	"QPQGAr0uC8K9r+1KII9Q0rTcXXByO5Yg/FouVwlkgSZWcCSkFKqcmoemRvRjW+cl3RhF0qijcSvLRmc7",
+	"4UzDwy0LgJN926Im3+N/e8mQKXNupONagCDiArmESwGqc9weZlV8v7Pys50T0ChOm7KbrKWbW4sBFHsq",
+	"CFOaLyn2/gskcc7bXaBtUzU0/9E8B0nDHUJwPzGb5FlJxAg0EmoSgEOCioNfDu6PinLTSiq+BSwbYl0V",
+	"Tdj0PXMNOvbL9LNxr66CPNYU380fqPivzjmtXH8MZVvylH1Smvarpio7a6SaO8eIVQn/KYVDyp3m8cjk",
+	"UxR+dV78Hr2R6DFCw1sRWfA5F8ZENv8qWMr4ShNz6BIir1lhE+SVJuMz22xT7aZy2UzOn7oibPYpKFjS",
+	"Dz8dBIJaTcoN4l4c2wl/9iPZr5qdBz3nBGG0yDl4Zc3JxsANhMawHstC3RmCWrUOlATXriF0QpQqTFmi",
+	"WQYnbDtLKZaTlNuKxcpkijICF1d7ouOpXG2wrUYVHN8CV2SLDsKziuA31YW1eZPX4ntZLLu/o5MGZVYf",
+	"+FJFemitfwuUZqVmRZKywsR2pely1SNPaau2yKlhlWrlF5S4Haro2MDhVzuCBgcBfQ/SkAYVXG7dIzYr",
+	"5O8sHhz8iTljYyt/qdEltWM/laqI3tq/St4zytAM9tCjuP62yrPzR9kMO+uW8otp9zEjOY9wE9p9+SQu",
+	"QpzrIfUnB3sO4YfxuUSzICYg7tUEW9rOGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NmGkj0l+w",
+	"O6PF5nFtNLd6i9bbkyYDnIxXtlTDydRFFC/X3o1PqWYijfdlWPI85wqBNBMXyuygPNQtb1lO8+CcWnPw",
+	"EFBuquk/ZF4uWXS2cz6n041minw+Hv2/RwT+/qLjXGaU541w5lKxhGSMZiSHWqDuTRLTlCk1K/O2gSk2",
+	"kO44JhjevitrfcyXFk/XMiJYT9rD9xNZkILNStXxXduYU9WLayvztEtqkN9b7FXbveiJA4O1c7b4pagn",
+	"1hr1BTsTlQL4ElNt0rIozPu3LMST/3w7Onn0/j8+f/duiH998Z+fRb2f9vdbd9VbevL7+4/3bz7be5dX",
+	"dpAbKbb4Z2wdOL77Cb8mCj1B/7FVP42WZ2dwQaYsl2vyOysk0fQK0CRncQp9HCfj0xtPpo/j5PSmgVSH",
+	"dg0M7M/wh6c9i3M8oZ1N2lKtY8jtEbh6kLoWRoskfMrCJ4MIdr3XMd8GVNUXWfFAKKrm/oLGxuS/lcx+",
+	"7arcIsUD9t0NhK6DA/frCl1hKPYkx5+ATxkWm3eCpYxQslpyEzFrYEcHCYlQiv1BJ7zppLaf0Hpkvc8p",
+	"dTZHWPx69mCvGDpYi6yFnuOrCdXpLZeMbfE8SeGBibu5jNoMqDg26mjzlZjI2uMKz72F3VSj3UlC4DCN",
+	"JRjWvu8O0tlik61VzPUrS00WrouwVYjDBh2l8MA33TsWx4+dT1G3EB5mRrFtDGmya+kK7OPfA7eUCaPz",
+	"syxugwXc+7FPqyFBNb9mHbwRkBFuua0RP93VSMfnWDCaPRf5Jv6tSmmsbuFbPjcaGnrIAG5OcqEvyMkY",
+	"46FiY1Mehy2Nnz52LGzDakVLk2A5wdzDnWje9iMY48/9kH99Yxzn+kpTXaoYqj8k17dFZsFhvKDeGjmo",
+	"hY6uNIfdYKy3tzuBEb9sxnHKpGBNxpTC5uW2qlkJulILqTvaasw1qu2WqxI0t42mrBg7i4v5qw5NRKKd",
+	"/5p9r6uFbV7rfRJ2odgQg9FlQx4/3RudBz4AGmoZ3mA9J9+Qvrp1T2CQlvoSj6PdFN4Ti5SyPFOFwStW",
+	"3WU5T6ckODdbu+l4JXoUnWvodtW2huFy9iEuY4x4eOxAxuP4dD0hyzsXpnSGd2ssOWlgzdyV1MfurT4F",
+	"KP0ywPuUq9j2WT7jecfxX+3LNrSYV1r8SqstbuWiY1xkniM/ibvsBd0c4FepgB9ua/BUI0Vn5/MGthXK",
+	"LAaSkOal4tese84feImbihGKHgLEfP5Pe1W2Lxhf6V6QwFKC30epkNOYfMuy56IueLasGkZ1WcQVYZ8f",
+	"sVPJ2IqQ0JjE0zlRwk2q8kVZfAWcUZeO/IYcl2bx0W4QgVMykm645Hp/iX1OxVN8ElgkY3mDMbFsIW53",
+	"c9K870XRkJPRQm9W9OyfEITtujVIrYKpSIWdTfPU9otOHF96ajdx9FO/GdtNQPLvkUkitu9316zYYAmE",
+	"TTcDWAeXm0kB6umkVr4bSNhZMG6P2zqMMzWkMCnXL1O5mreIvdalR5+UeUPNrutispbFFSuIeXLY3Is/",
+	"7je4dq2eHIx5LuWVcv6TIMm2bwDEUzap7V/T3r8oovnzDehDHtOmc0YMdpn4GMO67JO25vtVxA45K55U",
+	"jBHhVJouwnYz2OXWEB+0cTnDEOG6gVUdPE/ULdSEfwMLqNkq84JmJcUUhWsMMMHYv5QC0mQCVKAcFK4K",
+	"FshTPYrWxH+PXB8/C0zqMfyFA3cN3DUC92ALH7r/XuKsaLsMG2lWrl7L+KvBOjN08o4gzgp/vK3Vax46",
+	"5MDAfDrddoYAr3k8UaHjpctD0Ak8Ap5ZWlJt4dWXQq1j2SsR9WN/q6b2y1n0uTTN3LKm/P6WS1tGGzj5",
+	"IluqVLns2xFwZRW0XSGRU/G6uZ9R3G4HZ2S5dFwHdInyfPf73F3fMNFwWuEd7y9un79e3e64OY58jcwS",
+	"t5/M6/qpQ3ub2OOQjfP4PyVTB0RHKp7eSm0xdiTo/idqI9JJQiY0u6YiZdmJi+ufQJPm0vzCfG/ssJMq",
+	"JcV8hDCeJ7qgQvlscgUPs4ynRkqfqHK1kgU8rnJ68ujRyaNH5h8LvqL0RMn09AQMWW5ebr5YL7hmJzmd",
+	"snxSY9owFvcgHoiz4cv7py0HyF0kK1bA2vGKOPH2tvlHcMshc+lZPcmufiCi+R4T97PJOZmAbcQKs75V",
+	"IWdMKdi/CZEFmZhboFgVXLHJkMAv61OwA0A/twn5HDGlQGZ/Ab+f8hMPFE3zyZC8dqXuBFatsC28FGwL",
+	"cTVKxtJBZ7cW2qFQ+TmKsIukbmTlbF+lw05mQ0uqh/s3BaEebwr7adRE3HG9wh9TXGCBE5uq9KyOvg5L",
+	"9AhCslhMWeEzqOeSKVJDxOlkEoIa2NzsyK0Hs/RUB4zavXUQTv2wCujtyiIsGl4kQPH9Y/LowdlXZIVP",
+	"kIxpyvNIbn685umVptOcXUCXihUrsO/KVhrQW3ry++jk0S/v/+Pdu2H1j88aQi028B6htMego8L1eJck",
+	"k9GtrEAPjwIXyIURlU3NjGmWFUwZpeiKZebM92l4hYzBlH6SxRv1QhTESOeNLM0rQKgsWL7awYCL91dR",
+	"PgDXUrYTabzHBZTdW84YtkHIxnCe59aGBt7kArs6Gy66RTcwjyhrO1XiyjzbBPvkGxpUxG05GN/Hm+c8",
+	"F4zMaJnrDVnlFC2qzr0u8nIpovcO9egSNh92HA9S51ywWw3Q2LDiTdgKCANe8doxWtBlPIv5NUg9VmyI",
+	"fyghK6oX1b8JsCnNzDdmXxi1MA4WJLqhXM0CSMck1cNHozH5r1fPn7khCBc2Imi3mUxlQ7Mn7APVJMMl",
+	"WRdcMzfP/QK8rRnGy6BOOd7z+I9wRkZnVsWsmmPxXUOBWDvWEA8/ACUAI3EHlvEfgA4ayaNCnD/EMaJc",
+	"b2EdXkDR1nKlN5j3EjR8NyyI+mQFnnmLOGdTGHFJdbr4sakuasXE4zAdfh9YQGSqYbvBWRyLYHvymL3f",
+	"litkq29tMB/aPjQnW8g1y9pyJ7vyUk1Lscnrvn2/0jzPzamHZlo6MRRJGdyysc73O4CoQTN/wLBuzfbc",
+	"y5EWB3tn2t/LwkFPOiRKnOc2LDDN2EWIREZtrTNuzd/igNHWD99ZRYIawDvoPBsIkoDBg+C0I7FH5bIc",
+	"twUcEKRFVJKkXuiGC24WjEcIa1sJ+0nEtHGuhxRLsQ8rm28RFaAORQuxAvHYAXLqsoSErmvm8BdjjXnu",
+	"phNFdUNEp+xgVfFU2QXwggi2tstInCvbl7y6BEj1p7cYwp2sMu0OEUUoJGsj3URfZXsV7YYOgm/2efXd",
+	"o/HF/HpQsn8zMOTmwsLUXDEsLOvXwmULNBIsAj+H+ru+Mb8IcSP7gkV2bxfzEhHnehLJYXTua/8U3/pV",
+	"TjdNAPe+3rebGtGO4Oq7mR4VMPR2IML4cHOYomAKGCNubdVwMBFLcNi5At2pdb4Kfc2FCPMaYjox+MO+",
+	"YQ11RqiTbTnPQDRraacJ84Mv3nDR9q4daJqg8tv6v0PiVW0nA1zNCoITqOiXWEfZdGsK5pW0HxLDsi/R",
+	"OOwb5TA3t1W2t3ug7UKem4dVvDQD+pSF1brgx0KqgF8B3XyuS35DKJl9WBXo4Y+/Jdr97EG8tdusyd+R",
+	"bzySuL0TAdyLobDaS4WV7c0Wn2GtfVtTECY+cBWFCSuhvG6lOqQzd2pRd0ncd2EfKuttufDgFn9ThGM2",
+	"DTlZc2GexCSA3s3ntmEb3MzizGyUWQyFNrSC62b99u29gTm0dUphAu250/EwgR7BkS8Q5pqdG6k3l0xd",
+	"IEI+fpDza/P8nGIT4wMzc3vI7Y7B/52uE5Ai2wHZ/SW7BvfAt953vbU5pV7I4mheEt8RUDVg86COinOy",
+	"YZDOeIBBv8GICZMFHepaR3HP3VSe3ipE+ismtG/oMu8HI16hEUbK5PslWPvOUzt5nfaitg37OwCt+Mxr",
+	"j1FnN9xjQlsS1O1VT8ugYVq4t22cdhQ7FYd6VS6X9FPpI7A96ZajtuuLCkvV9gMJH3Ay/4KcfhReje6E",
+	"rXP1KNhr1NVotgSVjGUcO2TMuLDxGERSjdLhpcxzc3Hc3pY5i2oPThrahzFX8XT84KsHX99/+OCrIIFx",
+	"vD8hzY0VJUspOrfYebOQVcCQcA1tGuiSASjoxJyerMzZJM6dhqa5VWsPBQdHvJcDvQUvS/EYB9hxW36z",
+	"2e2PVZHoEEzyI5fAccHV4kCq7brqy269csDtbdMJzcZCjJ+KksZFw6qQc6PuR8S8LZ/oivOyy3mjrjVt",
+	"jYegVrkWOwjhibv1ZQ1ZTgdCrnWxrl+WwhrW7c0ktppFuCZAfq31C76ado3lYoc32G5/Ltuq+arD1+iF",
+	"6QyhiDNuLl21D2Dnu45pytb/3hWS6c5KZ38raStqEksXkqG72jXeqXqYwK8Jzc0ENh3f2N54yPnBybSg",
+	"V9gkpeO4LigWJ5GPZk2hwRC/ZgW6mDpvmFlj87xhCyDRoMeAFvFvt3I/gMACl7qhvk3IOlykNdfwHiDs",
+	"nA2aHRLTAlI63qvOVzVmdTzqYFcBSKKNc23VBwMTNIiDY1gE5SdSiunFdXC7/layEpuvlELgHQDwYgxb",
+	"PK9oobEvc4UzBlI4b3C2IbhR8AK7rZAlUqHsWEi9SslF/Tc6IksLFtmjA/ShxiwSxXR7C5X1QoKXBhAz",
+	"CgYFGuDAiWqZlmP7TO0WwWCHBAVrqF+l1UTa01uQxkc4C3azPonjgHOFHtI97adr95tdPKo+PkscJj61",
+	"Ss+7LdMf4nvaUdabVMxmIBz2Qb8sxUG6p6tRbPWSV+5PrnkKIiooxnf5+YNkMC3zq4NQClq65fnoD9Tc",
+	"SZLJBBNfQLL94ja5IZ+u0vAjNWG8Kg2I6P9dtHLLPD7k9cdKI1D9nUja7g4XaPzBZsF+B7sbcs+h8gxI",
+	"8C2fzSICre4IPoJ798g500GT96OMF1iN3RwBTvxEvQBdG8BX5p9rBR8SvmNjeDuTo9xMbk2fxNUUHOFI",
+	"WwIjZwBSa0VL7J23JXnMJ0W64NdNalr1ghjEVKNY30mV7GKDrZgwxstTtF06l660JB+0+UiKskG0FqXw",
+	"jeBLkbGCrOmGyALQ/rp3oEZ1P3Iwejtn+ovyvqmHmJq0k5QUL3kMnNz7xbebyTZL7G437kicywHxM14+",
+	"gBgMFkygshqIYCyLVdks5I7M3JuB61OSorhkafTzbfekBaqoMKyc7EjsnOIBjEZERr8hUVA/bwtt5eky",
+	"mrOMUE0KpjR4BgAD1xbT+Zjx7ogdY7wO0c9GeA1xvFsvkDl2ftHNxnZOqwYsrUOKvWW5iiJmuCoNTa+Y",
+	"cPDKB3HFVk2R7Y0KZdzzgmFnKq6gIgTqrCRmwbMmeJBCLrsrYTlNr6LHA9ZnTyvkWsxkkQJQiU8gXeVU",
+	"kEwyRYTU2Kr6widmftBVmHvN85xMWYhNfgDaTyD6dr5bLzb7+auSPRV+j/lhFwCDp0gniwkSLZ/v2S/P",
+	"FRF3qSKvwhJHYep+LNKIC9C1qxSW67tj7Qv0YRZdaP/Krb52vM0ECk7zuBCDr34WGlM+uiw0Pms/W3dg",
+	"3Vsr0RC00XOnaZ9sqrI0j1DXf5nn3nldMNcMc8ouUF5wRXI200SWmjCB19qR6us7h3gdC229bk9e73rB",
+	"IlrWRMj1hAQF8WGekpBrqwKf2E1532mj923Yi6rIeUslaAMD6XfOZmWe/+Sg3LYT37B8CXtRoV6JENJr",
+	"olmxVJjtZj7CFlZKkhmN1/A1dSud1fyOtp+dGxXrNzonKu3DNRF68UyuW0q269NI5ZKBC8QhZNWnFAfE",
+	"ex3lHqh7oksWW9oezDezmTU4Eb+O8I3hPjpiR7lrN6F/h7lyqvSrjUgPDK2WkW123QuCJHhUKITEJmHm",
+	"cueKQBdiYX1Eh/aRSuzr9h9Cv1I/82aaNUIWh+0EtspytQIA7AtbIGjrx3D9zlwzSsxWTqnvTB8/SdiA",
+	"r7UsiwYIqH2x2ZtMqruPOJrxL12rv11c5twWJhOZZ8YUwLytJVRldu2c4wGJ68O7ILLtwQ0gY0AMs0O4",
+	"MAx42rJOrFc0x+ECXm9UZwsuQcWmUqULWzfsWNk+a/htBwjZI/e2ZLeqZvJPNwSM2lg9elWE0YFE9hR1",
+	"e9gdya6OjyoC3KXNER78Azy1h7ee266F7KDfO3DdShJUcM7uCIa9t+AYhdyOZzo2h9dMUHGcAGHGlhGs",
+	"tp9oxgzrTAzFoG9sxq4ncRNvJ3KimegXOSnYvKk2XOXlPJp6v5CFxjxNEJ+IqtEA6qW2nYremahKZVih",
+	"wWUYItBuifDLZ5fw9iH5hufmdBLU8FQCd5YzkWwiB8zT3F8JmKxcD+8yBGFIFrqy5ui/8quxm16PM7TF",
+	"FpDduhV/7tYxxv2sPVvlhFvRt2hiZz0/i0xGbFfsixa34BZUxUGNrxhbNUCY4m0wHo06a6pmYj+ylY63",
+	"QFm1V9HW0pJowXwFY0zg7rk1qup3W6fRNA5WmRyNAL5sJRrTyRvyhGpJU5CQlUt5Bd7BYYemvXbfgzeE",
+	"YhnobhkgXLHb+vcNDPaj3a9IW5wIsqlXBIPKYq4Vy2ctgLS3LGrp6KjaKXZxFXlRb5Vd/YFldE3pz2CI",
+	"ceVi0JiMTzLerdQsKzYvXYikrSIXatoM68QvOicDmkxVY5NfOLci+gSq3VRkKa9ZRhBHeVuE7W5w2RSI",
+	"h6bP0H3QqKRAlaIUoFbKFbphO6Qc962C80pPrAowPH4wvRnWFhkl2Wd3792lsqd/bJfvHILRdsx004Zi",
+	"G/Sp6NYTNH6ULHx+N3IG3Vc7hwZ94kYXDbkP0v5u4JbtYOlvtYvd3wEi4jj9lm4sWuOubO8HVOs79zd4",
+	"dJhuBy7ut+X9YA57wxX22NgdXCmE/Qvw/g7cGph94+b0jSUUAaZV62XvnqtrJA2b1t4yJvh9l/PRL26N",
+	"Tz+Lmy+NYZ3wZ7HOKqrT1qBG1rg3sfD4bZi9t2RaFWzJa3ju9YyyXmLriNvSw1Bv2LGqO84e4VcRoVP8",
+	"CIZt3FCftN4qbaB58U7swAV+/AH0sjDMXqhUW7gZYxrcPypLtM5Mc9kReK4p/9MjLM1l/M2SO8fRQXAu",
+	"fXsBO1SFiAfkihEKMQ1IQfLloFLoxW3QWDCnoSy43rwCuHhrfLr+wDt9py9fPDHaLsBX/5Lza/bLBOy9",
+	"+w+N5lXQ1HUId60KBlNGC7gZ7KsXWq/wxKjmNMyMqsVUUkArsg8OCeh3Fi9RObXOxixsK3YAEKNXqHly",
+	"M1oq5RX3STXnA+dD+sW9v+J6XPXNDcCmzmRrcxJfEuNnCrkeaPxmkilMSIXyKLpUQ5LJVN2jKz5cZtvI",
+	"ouKaCTjRrrPCnF2YP8GtdP5OvBMn5MsvL0u9MM+lcPq//PKcTC6hBpb/Dp+ck2+A0sRtzHA4nGAshwb7",
+	"Zq26CIEJksoT9p0gIW2HBDpeePmDCFJobrBiyXEMrm1X7c8nH06qzydfXCAFHLcZMii6UcZySBekkDnW",
+	"M8FLoacyYrpwPcTlP8nUl1/iZ9TYNzP+ATfBjuKQusC79fnEyOlJQibG5ID/svSXyRdDcukSNwwhgrSm",
+	"lAoyxVrrjEw3xtw1U+GZeQ7/jS42nM1TrrSZj1krmUAjnAn5fEy0JMaEIixXjJyefQHs4LrbojcOobnJ",
+	"5KO5hBNS5SQmxKYk3kzsW6AW1LzGsPUEXAO4+/cstu1//KoQDz2VGZtgHIBOc8xDWUBTDcNNCZlgtufE",
+	"bhozO1kDiMUXPpbCBfEMg2FSDQxjZaWdvfJ8NfnuNZ1PLtDsMgfDM8DkyezkJ6rTxYR8/uD0axegTMiD",
+	"8SnaowBtZagspLYI5lVY6YshjPBMCuaGmQMAx/3RAzvbl2zFqOZibuZa3YvW9AN3IlFyyeyJBRkqyORJ",
+	"xpYrCZ35T35km8lFJUWMHY9v8R/Z7YJiLwFngs1mLEWIzdMHZCHLQnmuWHLDFudkYtTJp8gWwAL+3ycv",
+	"ZM7TzcTwbS0L4YJM2UaKzJAFo7oPTh8hnScvmS42J5czzQrkDfS0JRVmLQqeELfO8IwhbM6VZhlxhWXe",
+	"JcCFl6VD8qTaWXPJSMEU9F+iqxWjRUJoriScB0GYKJeO1OeEz4UsGC5kI0uSSXjplZDr4TsBYd6UCQxn",
+	"8czIrxn0tRpcrmi6YCenw1Elm4PPzAXhwBIGPzK2CrbE+TCw0JELLJ2zOgWU5k2lXhDfBMC6wc0RXxXy",
+	"2ru80RM1eGVvhMDvfD4YD0c4C7ligq744HxwfziGya6oXsA1ec+I2d9BE8GkQM+DT7LB+QC/BWColRQK",
+	"r9bT0ciGu7Tr/sM+6HtwHyBAITV6nLmir9wtSmOqzE71+hMN985wK4Uuprn5GbnU9ZoiMDh/+z6k/rfS",
+	"iflCpkwpqJH4T0NAOldGu/iJaYpgWveg5rSZJPbrAKBZQb4vJMiB29GWA+mi3HGIPatEV7pg6dVFBdVY",
+	"pdotQVX3tz8gPVcMds2KqVSslbDv/8gdS6mADTsb3e/4krcn74m5OaZUMYJFge+EWTnQ9pAJCKmRlOaV",
+	"4aUMVLbvOD5bPaZeW/CCqIGrrsdGczq5Yug7azhtSl+CBqd2+Ss22+qReyCYIal8z4OuvGA/j4SX9a/W",
+	"HPCb6Eon3taCpIPT0enDk/H45PT+69Gj89HofDT6ZxUY+8YQrVTFL6OHj9b3f/19NhsXo9FoPHowsv+b",
+	"Y0MFXjBlxhNlnmNAdHDFNu0/y6nS38vSCObTD//3d/vJz2p3ZuNRNTPnS2OrXG4sJlDBruUV/gwngNrc",
+	"Tinq+0Dajg1BfRWINarCwg8z0k3I2q3NWIALoGQlwvOXiPAvZ+ayr7BRZZGxwppVvCBLesXFHFvHmOcg",
+	"iUOx/NoihkWyuw8+H/5EWB1dJcQSEe9h36etOhvuSUPFUM3GrVZDSMjDNieRMN3kim0mbuFWv+Eo4o0C",
+	"ZCM95AkmlsAawX0uRYqa5RVbaSLk2uHv108i8ivuQu+jGChnYIy9940QvpGIgt/9kMXYs4kbO3PXM7a+",
+	"DAzFysq2cL1bcmHcb8p/EXFwZaz/gTMk35Wj0f30/ogUVGRyGRj6wA0PrcINt4U5J/A82ytVcELHkyFd",
+	"d/CxpXGwi5EmIgivhW0gYC+NodM0tH3sHjxzkwyeytQ3RGp73j9nZ3Er8fGTNXCscOghLljG0RcU3rT3",
+	"PqJD5AYFCEAaxvutGJmhyFoWemF0MLC2vHfGljtgkwspQKwobZQM12CRK52QJS0gRq6c7NuVK/jFoXJl",
+	"BkZk7Op+0LosP53bb9BLGOo2W5TEdZ850weTxRjYjaQZfZLS668pdu5O3pgR7yMbt7PlM6l/kpmxwLMj",
+	"sPNzwSq3Yph+XikRh6gs/fhXOLK+d+KrzLg+0YVFNG22FcxzrwvsvnTH5kLSDGxCdyEdY4brjOeaFW8h",
+	"JeV9zcjbk8mw++5LYWESbIs5RSbWJTqEqjSWTSySn/10gkmNrpRmyuZcECX3T5VLccu5hgAwrn9rqn3i",
+	"SsvrVQkRjt7vbxuSi5TVB+yW0bATRviQ5qXi12zPGiAH5YAXHs86panLPbe8ENa7Y3IUiOS9khyrdgfI",
+	"64HDL6PkqbxmEPW6SQa0xdisOux50GibSuuq8GsA0e47m11741OmBo9mXz/MRl+Pv/76QfpV9vDsET2d",
+	"MUpH6dkZzUbjM3p/OnswG09Pp6Pp16enaTY+yx6m47PpaDYa0dHXZtNWg/PB+NHpcDQ8HY4x5nrNZal+",
+	"wFfU2rcZzeW3dvIo9tvgfHxqpCsG5s4H6jpt+81xLWYjC/cbzEzogt/Kw+jvDkgeWzG5yp1FuVEk41lC",
+	"BFsbTdGhTvrrw0wxcneAuLeXx+4NcH7NCj5DvN2oKfxMakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqobqM",
+	"aq/n2oIKC75csAB+uX7n4Exqt87tDum0kFdMVMqK3R3ko4XFxTsey1sWhTxNwNC19m4PDnvJVrKI8pgv",
+	"brMuR1mKo2jcj51NamxWLlzYHCsGgU9ILueHsZnvC20kDVeap6FzMpqWGXQowH6gDh5yRcUFuT8imbGL",
+	"tCRCrjFE5tiMK6KoOR6UbBgtCNVkKbEx/Y4pEPbcsPPqq+F8DxdQCEPz73vRHLnNC0j5heyN6eZlaT7+",
+	"2qauGLK2PBBebKfGlLBVVuj8dE2e3n6s9SccKC3Tq19yds1yD7E6OH/kG2GE6XaGp6DowGcu7btEttKW",
+	"BhwyEWSxwU7gZmJ+UORYlC7ymhW6LPDfhrd44eYO84ObzOWCvR1AC6JZIcHIWtOCLWSp2Ek2NQdtbdb5",
+	"9n7y9XvzOrwSYCzbPQVIGVMXdqZhKMqyVyyVwpDy7MFoZIa0ycWW+qOT0wc1tcI2rgDJGb716/r4o7D5",
+	"BtiTb4wt+IYLZfX7arZb8wp+Z3GTzbRsgnGTthNbTGcH164AaLA6K9F1DGn7g1wTOdNMuFgsybgCoI6E",
+	"UMA5NVp8YrsgM+jI7lpUYmOpQBJXkDa70tgGgOPyuD1EFCLl3L3V11vMNpuJQc/LZsmID71vjQLuEeZG",
+	"ba4P0KO/057BQWj1M8mOZ8tMoah2fD9plbBBd6/BICpmweBJZ3m7YK26fUVO+PifFaqTNRawgsb80T5u",
+	"rZfX4NWPP5+MUZOU+XXounI9vawj60g3gpGmmZWU7baaxdG2loliqKk20cJlx9Zvh8QBfRq1845eWLub",
+	"7OsewbVh7Ue4AGNCPHQCVn3NwO46pm3mTth+88wLwKNozm6wRovscAF976P786ZRVgd67J04tdtp4l/9",
+	"53lWg1Lw/hTv70atVvy+ZbvOraDBpPiD39AUmP47v2aEfaCpzjdECuDqiZE4E/K5DrsyS+USf9ZcqC8S",
+	"MoF/Tcjn9lcbWRZErkVCoGegC6HbfEx3mCfvxOc50+Z2LXNmmwd+MSRvIOmuyl+EhFmrqGBMKKiqo8TM",
+	"0BbUYZvjjSxt0SfmwG3HsYCGt2BvmNZz2zC2i6JRj6pXv7xNdN3fX9DRAbNmFxQbTfCMbQvzzgLvW0vo",
+	"bvH1nof5lgfzW+AQBETsczor0ewOUCAUPR77Hr01wG3/4+MV5sRBz4ONdaIotB4Q5IB9WOUyq267fgpm",
+	"pzK7igAejXMbTTM+a9cM0iNf/A0Bb/ao0v7x97fMFuycCbZg6VU8eDp2wdMKxgck6Lxg6re8hp3QGHhF",
+	"tVWKdu3P0mBLDQtVVYSYtNChwPgrqtTaqK/vA0XT6Z3uMVwo6uCVVjlIBgu4CQbZdGiJMkzlMsDJGCwY",
+	"zfViU0OfblzlHaWUVczXSQ0TPu94igUJR9LIAgkQSB3/aVTuuG/35IQ98ThPuuAsuwBokMm5ZkpPLBQA",
+	"1UOCmP3E7atFZUDw0ybQ01h2WDXtPzVDrPFAxc/BweycVIfkfPDZxzeXL7/74fnPr7775cXlq1dvnr/8",
+	"9sawt4LEeHS99clHC4h5JzlplWDCU/2XFENHFD79d6uSVqWw5Ootr/rLoiavXnXqP80UtmABB0m6Wjpb",
+	"8AUYMvYfW1ltdRmFn99GRvXONgtK0bgic0AXPIa+ahZSB/C24UtfB1cqpm5B5qTNfj+cfkdNS/u3ZnV7",
+	"zcoYvN9sAN6r7hN8f+dSLKkQST3qNnBxBV/2qeXN3VLC3cLL46n+HirZ0iikLjT+J/D1eaXs1coKl1iz",
+	"zDLI5sUKQYIsDGULF+h5KdhSQtGEG2ZILi1GTxZQ4Z3A7pGEKuKv0JjzBDn1aKK5i94IxDgBYvxHRLqE",
+	"J9EfudNthUIWVn26OeCIINhdd3/Iv5pudyxBeNokCTtobWG0wcu70zuRd+YQcGuPrW8l3W6dPmPO6R+k",
+	"kN0LkICjSTSX6koF4MxD8gZqmjmWqF+zYoOFwHachEiRbwIk3NPRCAqr8TaZVViFNu+2zen2PIBIPYq3",
+	"J0j4mDNhXhxErxxUxVUJ5wUSGM9dpxPD9nSaV16NgtHsucg3/gPro4LnjZiDap63MNx7P/iqnOY8HW6F",
+	"Pwu5VoPzU5s6cTT/CZKv0XeS527TXIaWQ2o7UqahRXdAxF1sBvDn3bt7zgH4XA4MsNQu96if5/mKCSNd",
+	"Eky1C3r72uCKgwEAqIo8l2sLrmFoh81/khrAp0/MxqQ9clnDDsdIiUJZRgCEonLI0jy/IBOQwRYlAW8B",
+	"xEbADPP6oTSkqd39//qGgbka3PUHZVaFNErUK6aN5PNOtj/ceMDanL+GmwMl+hYn/on35uticzeXpu1y",
+	"uC9KhH39jlUDkHOqsArKHQAz8xTR78JOn+g2MR9quZwq7eCdtQ9wvR2kWWrx5wzTneiCz7Ftl+ZLpjRd",
+	"rhy87ftkMC9pQYVmwG+AusKvGYSGU3YOOVEr7PEOdVke+tMmzdYctm8/YkcxQJEgFUi3v3BYcY24EbZU",
+	"wd22eDrhOGxr31U/MHfx2rScH8zTNzW0g9fmylaYyvUCyfjq/zz1SA4hHkn1dZXDGoieuwhsyKLtbq6Y",
+	"DwIaGDw7wilZMGKIDVRxGYM6uK7te1m2e34Mh3e5qneOj79qZbEv+cTj5N/uIP37/PzFzk/vs7HnApLF",
+	"0fRUWo2JupYHLsrk4YfgYH0VoE7cESrMhXQipGZ77iB48Bk898dnKjxHmy8M/HME6N0T77dP/VnZqXSJ",
+	"qfPVX4PT4dko7Kp0PiiV9T/aXPOgKDot9qiZdn2D88GU78ldFSVU6flMUquJPi81hLixZkUvOAgtpw+6",
+	"1ri1pEgshsLW/rX0zdFZTT+cdioHjxYNHvc69LzbIc4PzxI4EEeJ7wfjNSZd2v4ekWNv93f74gtO7b2P",
+	"qV9e+93nHxsclG9V/fxIzvKKMoeQ4gDxF6zg/T5KnmdcpdT1P7jFi1pSM3YAM/BeQJf5zFwWeGXvWsx2",
+	"crUtPdBhfss0wz+VjSCztFyZC7ZiJtuig9r+ZkqVNVWzA4PVbbRGDoGh74w/3iwkpN2sC7Mm7jDdcEGE",
+	"a4BcmTOtKjwWlPAXhAqoRHRXpO/3hpPHAsUZJNAqsqI8AsoCL/mfzl0ubSFgLayEO5yZMkazkxxaeJ/M",
+	"C1mu2pWuquH33/HhW1Z8HjGtEfJCB8uN+i0fQpb2LzZ9uqpnvP9VMvBonYPzgSw11N4USreFYXIa//7M",
+	"fr9kCptwgLYOwMBcES0ldulzDW5SmZdL60Q7WplMpL7kqJrK1oa3me/IPgneHbSYe73iGFrLcyM+DLMS",
+	"ZFbo8ZfSUoVX9bfB912rRYID0JX1/6I1fcertquW2q3eDrnwmBgo5jT/WSZSqyTZqtvblSYgXc8/3uBf",
+	"OxV+aOvsFTlga2X5b13g81xxXpOYGh0qpqTDCFkVMisxLClXkByhWIEFJZtcIgKEuir9XG4OrjqEQvaj",
+	"1xJuldhFa/IcqMWd5XZXh2q/zRcKuuPk51XjNdp8t5We9z5mfomtdl9FiYPsvuDnx7H7AmofSo7+tl+4",
+	"iuYUqe9lESjPa1oAVivixdrMAmhVUAVW/6aIXNumCQlkeAgysed0ckEo/sxr4HN+bTu2YZ0bZDlkgJcv",
+	"UDCwgqSyKMBBDrkQFlCfFCwr3K83qIgSLpQ2dHNIWts9rmFGIG5omGNh2wrDI++EA2DHAHDwFFcEWpJj",
+	"p2OXlYFtAKxTebeoDir67Jn+wkq4oqhyYMMiO3y37UTosse61NoZWV9j61uW2h0racylf3wcsCWgWg1o",
+	"Rv93LdR6gADrmyf2B57nx7i3HsjAsP9vGJ5A6P2Ox9vIBCeALaPvF3q3cdFsy4OoCf7anwXowLEhGZ/N",
+	"WMGETogUZFUWK6mseMAb2HC4a4ka9djchmvvstrzkmhzSVndoTuT2h34SzIneIeoFSykXN01O7on74od",
+	"LwWRpXa3khfPkCziBLw7hpBkaCR6cI+h+KWZTS9xSOBM67zqJUo1mWNniEKW8wVeCnAh4ntcixfXmiEG",
+	"6AtkuCtOr7HU6R/MUpgCEmgwSJU/iLMuc37F7lDa+fCa7chiFf2kSiLLiDHXkNkAOt5oDQhaRs5GIwLB",
+	"Ts2XrJEtcA13zBF9BCBqVYPz+191lnov3Y8iVsUPco35qtCzrOAsO14nAeC+PMfjWPPOhLsGbppj8iUz",
+	"Bl5zAu8ryBE4AVmEjw7JxJj30LmKkse5LLPv4AsyHo4IE9cslyuWEBxnig5p6CNmf7+EjMMCErhs7gi0",
+	"TprS9Aqywt6JyVOq9AkMe/Lk2wl6wrHxkiZmXSy7sNPxjcoR8VZAc6chgbZvZHxGFMJxQZh+uTTLwJ5v",
+	"VQ6lLhhdvhM5vzYq72v/kX3Q695XbENk4bB/l3RDFLN6NTNvMFPnglSv9J0pcqm4UdPTlCkVU3nxhUjG",
+	"3eOzdZI3K6Y8drPtqgaNpFAvTyqM4KIUwxkXXC08QLD56MtJz/p/vVk1lf8HbTbf0pPff3n/H5+/eze0",
+	"f37xpfnHu3dffvGfn8UacC7phyc40NkoBg1wNCgudKMqy8JVDKlgKePXrILowrTCigA1PqxRIFz46OTR",
+	"+4/j5HR0cxL8/dlBcIbQQwimeYJcUW8lxLNz8tWD8ehkfPpOwGPnJNzmd8IcznPy8d1ArVhqeeLd4Pzd",
+	"YDwcvRsk7wY8g3+6UcxHSpZFyuBjIxNcxda9dm8R/NSsEH6Yseuha9Q4DKc0vB7jk3yJT8Z8avCEmbol",
+	"hR92W8T7B98Nzj++GxQlLq4oxb6ZgusKHlZlmjKWsezd4ObmnYAD2aMFUyUijpZEtKCrFRPWyeD/GUh4",
+	"Kxt2Zbvbq7ovCaz/RqHuoVunBb2Czot0xvTm9aJgyvxy8gW6D7AlIcsz2woTHzuBX+30xIS0wHhNxg8w",
+	"m39xR79ZpHPxH8+Bbn3kVbHXltN8AZ7wMbjxwdG9yLNOsN4ucTEZQI4GDFY5qaOFJq34eKMaPp6ZEIFX",
+	"+K7H4CEOwN7u2iO9lZxv2yIjpe7ILW1YYL9DGo7WcbA7wQvY4ILGQ9dLYNz7aP7T6m/+ARE/+xv/8MPj",
+	"+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj+9wn1N2OThX8wh4GD9zv4TShgpLuVo6cmf+DzEAP6F/9",
+	"ZgxYuJULNRgt2Y53GZnWJmXqobp6FK17fExv4XGuF5sANJTMWJ5jR6TxaES0JKeQSP/o6/91Qc5G/wus",
+	"nzyXa5YdN0mg4poO6YzWT3+kxH6XS+5rxs1GwKrrfY+aDtxtwzjN5+28YHgzfTx00MZELIhw2NtpshUg",
+	"mYKXTKNlqmVlCkq9MIa5mVvSEDy5qJonc02uoBuus2AXVHXzK+Oyrcz9CzmUEaME4AOXXJl1h1d8ry4D",
+	"L2GJnXGQTv+wm8bsjzkA/lioBc1zSDucsh6noZYitsXUOaOK3QFXv15UHZexf7RzDGMYkF5BDNT6la07",
+	"a8FEQpT0/QuUpjlDf7EUyK9MzDm6mpGRrVvZ/BtLULEprVnejvcZA53W8xxjdSDGX4bXrVYMtl65XLKC",
+	"FBBpYCJjPWIoL+0e31ju/pOY+SlDwVVj6LkktTrHXpzMxTXXdD8I5pPguU9JC0pTttI1lI39xcMuLjwv",
+	"aMr+dx1NJOiL539+f7Rbe8zF9d6iEN65G18BbV8gpG7pczRFpdrY/YpKwCx7uvcegdefhC8Dbzom29f6",
+	"VC+ncVc5enf3IS++rprwoqMEc/zFVeVWXkFTEXi/aujLe0EUExloDhLyMJqQF6sV/anIi23svcVoPZAQ",
+	"g8XdBRLiv+RBTgZaXjE4Y//8bfzPq99Ps6/K7+Ro9bAY02/up9+y7+c/8P+6erp8Jl/89lK9Lv+x/v9v",
+	"/jkan95/cPbwq68f0Wmasdl8wQfJoCzMUhdar9T5vXtqI9IQPyAU9Pdu/ba+DX+3mSPi4PdPIKIA1wpO",
+	"4haWwJ8CjQizZ4RaYdBLADVdtvc+Vv/Y2+YXRFJjn1+BvX2rsS0WLOoHVhckLvsL0g7Aa97U5rcmprpB",
+	"KAa7d0QIxde2q3IwujHhDqB/M1Ji22JH/xZRgwP0iP1HvOpZWx3z4/gUebidB6gJPe23cNHvq0MORUWN",
+	"YRtDCyjZdSHNVcEgML+UQi9Ch0W5MipFRjVzVSNJXDXHF/5JJd9uwagRcoXg9PuaxPaLytg1BrUXkYkA",
+	"UZXtUeGJmeZSsSyxlek2ZswxzwB7nu3t7GTYI4pFP5UyZ1Qctxx9tSrkNc29EIH5hzCBy1W5ByUvJnhG",
+	"49ej+iNQjFGrex8NRw1171hEuf/BGRc057+HE57l1MFEg7jqWQS/YgWXME0GES9cz+n2emC/q+ViRKlo",
+	"IYDmS/ZPKcw2/vz6MRRoUM0e21xVB9XGChegqgMpoUsk6FcOH0A3c/fJVnW+jVwFRPx6+CBORP+q+8c2",
+	"9cwh6mTnwYmu5HTOxXEc1E/80Dbehdt762p79ynoVeavm2YwQyt9oTEFniWvS5GcZXMGTT5BlC2l2dJo",
+	"r0+7kj8ZYJlmv5ZKLzH5yxyxf4sP4NUmZI+HTW9OF7SYV/A4kBMhrK3xNhyguh80hxyjIDoGUekCz71Z",
+	"45nhaPbB/G6cnI5GxHMRuF4/w2du3NJyLjoF/UsoWksGwFEWCf+XauhBJTQDcbiSimsHD7IqbNR+I9KT",
+	"2i+3V+PjaxuRBtOHSf9PEdSNTBMI6p5CuEVJdog5nxqwtkMyCO33Gr79HcKGeKq+b7wP7tVE5cdbvKLN",
+	"nQjHBWx131e7VFpC4IHRzNaCVwFDo4WigmnsEOIAJXCuylq/QFYLLYHy3YGv128l/NXhF9Mtm5vdzi3p",
+	"T9vJ6Rmetz3wR04y/V3KbM3z3IJA9PJaXnqeuBuvZfPtvI3KdP9wVKa/FzRl5Ae5WmH9RHXlV8Of1m/v",
+	"mBKw/cyOEjA6rhLwsJMS0EQhpxb44vRfSwDgs9ftZ2Z0c8A+e2gmRKYsl2tgH3eeML2FcE0+/+yhefqL",
+	"YXUT/1vJ6K9kjO5WyRg8efaPE5jkeNCkbIzblY3RjrIx+rOUDZvmeIiucXZkXaNq8VGJK0IVoXCBf2p9",
+	"jC6zzNyaSE+iJaFo7kHdhKZXcOLlbHYLgKB23eLex+ofrZ598FmB4Wmn6PoDTWW2cfd8Nqx1Q4XUpECK",
+	"/U0RQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQlWtTQbTTP4+uhT7TDp5MiZUTJ",
+	"JQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrfv9FED0QT7Y8U2ogOXKHBJU64fmr32JsC",
+	"Y84hsp0tjUS4RHcFHPciy2RaLi2n7/OeLmlxxTKjKkjB2nyk37pB99REXk4xDsaoUGSVzRoDM7JYUl0L",
+	"yDBRLgHnOzM3e6quDRFuB4hlhqoV7f2vF99+fzIe3ifD4bD2cjsfcyIFhYnuQHthQaCZV70OEAmUoDqb",
+	"OPU5MTp4AlpxAtRKnMacoFRJnDB5V7wTlWKcWK02GSegvidbCnWypcQnoH4blTMpVWbG6l9C5zhm64A9",
+	"RqKefMtVZRTEPCYznhs1Bnv1RnDKm2dznORgpwVTRV58+73REh+/+sdfx2sFhua9j+Y/N/cC06jpfD6j",
+	"SwRrxyKNhAiJOEYKMkFAxcSwJ1kvJFEMQqVsQ6YlSBmfcLykG0D3iQedn3LBnteMwU8mJbQt8CHN4x98",
+	"qM386LHtFhC2aPEtpCpL1pnXv+67v1sg5DJqcZ9pbuxQdwS6F8P0Kce7a5hMzx37440VWx+rBkZxMc9Z",
+	"6AnBahgwaa12fHuk7zs2KMwZa5MN59ZGvBsr4ntjmUJNjBSVOx8xloKCg22fNcsCHOTKWX1BHoxPsYIA",
+	"biaSAtii2IUS2/Vq4yC3dGv/4TDHxzOBX9GNzVtBHkYFDGEtuCIFny/0UbXAc+eBvTP71GNiayao0Ob+",
+	"r8CxobiFK0i6BrfNivKMUI3mrC1WgWIt3zCFaElWNNJL0K3kfy73PAEsciq8R4n4QOfxGGbOr9nPq7th",
+	"l0uSU83M9oL3BxLMeJ5j+VPE7ICp/Nn7fdvSvNdh5BA6qSiZX4NvqesF/A1DMOhj4b7dgUDbBsGHMB6W",
+	"5sGhPy6Trujmbjj0mw2ZUnFFdEGFmrEiAUvdJfOSF8i5vmoOkz4tO5szyTMj9LC7M5Zj6gVbKpZfswgU",
+	"x4puPlnuBmRGUFC/CQlmlMAz8kxeQz5uQvyD5MFX43F3lreU/ouzvOd2iq0doIRTQDEyWdPNcZn+WvLs",
+	"rq5x5S5sbJKCApm4WuxVTlM2IdSo2fWEZ5+bu6QZSyAxYmNu8ClzuRARNdAs5FOX6m8KKea4fLDzgEQ9",
+	"K63/IXnm3TF/KR43G58VdB3yuMfosk7LWqn5Edl8bd99d5k9u0mjVSW27ZroLKBd5nXTu3T5H//z9FAf",
+	"yLMkODiMt8UENSs4unvfUSx7suEWQqey1M6qlWtbjkICUOyKbdEoJVRjSbytFlVG3MkZYWZksMqmDAxa",
+	"OYOuP28Q/nCF0mzirRTucCWiiNl1Q1f9Jernq2qWtx87psb4wNEDOFBIg55C7psyv/Jnpbuk674uWWqA",
+	"qwxKLiqfM2YU2aBc93Cb7yaBv+yc27FDpj6/7UPR57jomDPuTZ2JDWNvlXhTBd6ZI2RoWKeQEZzOPCeK",
+	"XbOC5kHpgSzAOY2tpWWZZ4AviifsFmLDlny1gh24grFPyKvdhGVvvdJ7Q7K/Si7aKxVjQVtfLSjXAtLU",
+	"7giRDTdkvyPZbu4uOIFZnhHArxyy5RH4+EUVRZkyaOCA9f/Wp3VAAWKdRe99xD/2lQdzc1BgQEWYyKrL",
+	"DFxqVvIPiZ0ExnUYvWZGF4M0IfCfVQYn+ZFtrH/X6Oeg3F/gv2PrbMo9wvcdM++oofjYQjSAM9DB+lKx",
+	"IUtZHLEM2Y0MqsPs0H3eV458MNGOWVP015Ml/eREU6QaN+FTLK1YOra4+5JmR8LmBjyQtwibZITJFV7k",
+	"pYA/8eOEKD4XzDo2MvDogVSi5IptEIMKcJzhces9iOaQYEz0KKLkCK1jDiyNx+n37RDzyZxXD2biD+zp",
+	"UQ+sBVPGdhm3Or3H6VXirxj02AEVDoYEWTJd8FS1YbX+ZB/ZByi/YEStqLCoAdBaxEPIm9N2cvpgMUns",
+	"3+Ozpf/7q8z/eX90ktGNmlyQRyNi/nKdI4bBGBiCE4zD+qFOVsiCTLjQrLim+cR30WpK4NJ8yV4aO7gJ",
+	"ix3e9XZ88ug9IrGPkgc3ny//e/Hf2X+fLLkoNVP/fbKQZaH+Gyb8RQylPYokD+0XXFmzucXXssgCSo0X",
+	"k6ZZu/U1AsjH5ts0sz2y6xW2NDoADfv2JcXGEpuzp1SjoXl6/4ExicUs56lWg/PxKSbG/EPmpaHLeHia",
+	"DGaU50agPThLEJddqVmZD87HZ+OvH1l71ijf5vdnp/cf9JAQyP1NAO7l8ihJI9/zeVmwqkkH5M1BVgMe",
+	"KvM5X9YPOk6sKzSzXDFBV3zoKN503J/jc7eGo+FiJiFtLqitybHhlxfUg/FwNBwZ8tnZDc4H94dj/Kja",
+	"H5plHJ1JLwozXw19Ia2nAlnbZjVFdsms5/LFE2LGPXyjWFoWUDD09n0914crn4FY3xw6eO9Iv8qpaMdj",
+	"gVIlaO9eddiDX1lPICsYGkOuJWiT7WOGeAGvu+3+2Um/fd89+lW0oDu89itC25gXHnfGssOxcq8CusHd",
+	"gKQCH3m6kFKxW8A8mH0yzzftJfaLMTOwLWnQMZ8upGLCGLxUbKYy2yRVlTJsvUrIb6XUFHsl0Cw7gWS0",
+	"SErzCzuDY20vnK7n9s8Zo7oszHlaL7hmJzmdMogV2Eq6z86S0QjqGamPItnSv59FxgqykWXhU2ndyX8T",
+	"jGWuhy0fYjLI+ZJjUTTN8+9xDv6Az/y/gRWXMmN5vQZutyoOaVr5jH1GY1s5YVDSeOquWDvuL6VAp58t",
+	"7oRnwEkZLPOlfQlRZYGFlrBa+5sXdINReZouXLs5mxNokaKhuCoY74UxTXaq/D6F49goLENBFzuFW8fs",
+	"PKV5WuZUtwRXnklCU9vp1CPLkTe2l6qx/LCfKldkNCQTQ1A1cfVJtlGWy0a3GE1cEMMwcOF6aWxTc42Z",
+	"qAhdSjGHzqTLIZmAcjFBWGLQCHyvIC6g46vIcNsh+dN3OzGH35YJKs1WRjqY/8YiM54OsKeD25Q1ucMO",
+	"Z+LELBEPzfvgaOVUz2RhDDjDIqA40gKb9GFVLlzvms2DZHClqcigTPXBjUsZVm5uFBQ3MPoMf6Ae9hAM",
+	"wJt+/Px/zLI7g3yODiROXEhtV1wPzkau2LxjXfUZPO2qSBirlyJ7EYSPOWFzVpe4RqbYEmkcwUk0+Fo1",
+	"FUFPqdp5nZc0dsPJq2qfjcCzY8IrI8xhSwgNtSyfuC9PKoYx37xufo8NNFWkPMDrBoxxCZHRJlFnzxkk",
+	"drpU4uMLuDcozzG9xMWMlCYl3I0U9QIPutdFEBblHlzsl6X4C7VEelkKC5F3LLOxfVNelja7/yiKoyG2",
+	"2R5zKzgbqjFJHwjf1fYyI9/7WJSitSnOy1IMDqTCkfy8RSlCxVTOC6ZU70X3d/rCCt7vEOs8pSJl+SE5",
+	"NThic0rvbyUrWQYL5orge3Lms7wT6IWL53ZNN9inwCaJp3K55PrCRoapsh9olqEneUge43DQrHFOOSaR",
+	"U3iZa/JubPvEQ+jb/IxISTSM9OcyxistVzj7Hpxgnnbc7+S0/XKvB8LKhFco/Htd6viqmO/8M3eXeIhq",
+	"89AJfjqUxfweJFjdOx2djk7Gp3akwY6D4Wh+iUvyX6+ePyO4ysSmd9m3343uHbzP+5mQ1N6FYTOHwaOu",
+	"Gv0ZiqUF0+0X0yv7zCeUw9ABLtmqbq9+eP7iyff/95fXz3/87hnUvelu4MYYT2p9xR2lMOB+7E9hsHsL",
+	"/ZrQkL+9BPE1oX5wRAjHutCAzRzTxAQLfFO/Vu2H9z7iH62JCkY3g5di8YaAKXFNZpTnqo5lvtuXH8bE",
+	"yf0BCQW4mmMimWOjJULt0L0ovi9l4GCyHDNl4C93dPsdy8boAnz7KWYM4MxtXT06UfiS+ZNvlCk4/Qcc",
+	"/v7qpSOy0QfLiDo4eTI7MdyIMEfn5MsJJBYoWzsAHewDFCSbN4/uHliFu05d+m7BaBb8BEYEzU/OQG1E",
+	"GigsI9yVN+oWp6o/hmJ1EI1Zfrt0XdzT88G7cjS6n3r6wD/ZoOep+AcMdheOnj9PXITV/gfkK7SLC+RF",
+	"7EgOLJrdSnT0xh76l5bC6F5ef2o4Pq+Y9vf+3w4RurV0EWff7VH97UN/fEOI186BT8XGCmXFsCEEhNPY",
+	"h1UOyfVWne7XIYJDSsReXkLr1frBnCFIi4JuYkkhRvUufE6ni53FJqYYLSDiVM1oST88ZWKuF4NzBLK8",
+	"FeLQLY0jCLXtBf4QDQ24jWXzshQVeOVKyhyUb+R/cGVLtG3DgN4uWoktdoPvrrkVsRXAGE01v2Y9RfSD",
+	"IxtjwCNdrDHnhjyiORacz0oM2I+6ejTdp8b2gr9uOnh0/vpGQgg/VoHZ7DaLt9lRPsC83SUej+FKKj0v",
+	"mPoNFTE8HxXcjX9uSQtOsym6QP+1T1HPE9J8JaMr8ZO0jNDlFsDUX7NYDlH3M3mIRVSFXaIm0U8e6dW+",
+	"y/qwjT3k+MFVG1762aORA9WJ2uU6UtfW8pqBU33b5/1O7DG/HMGkyDcXdTvsmitnhrVYXrsW1zthdgKv",
+	"XGjR7eyLhLAPKVvZdPHJNc254e7nIt9MGkom883h0u32xloSw0fckKIU566Zcq2Ezfbkg6Lh3eBDTOsI",
+	"adDegyreFUtRC8DkilCLUtikCEpSKQRLNSS1uXwtLpSmeY4N93KaXilbW8OKQhZN03SgMn3m92axSXxG",
+	"3YIb0bxpGl8gIG1U9TprVL1qZnRcYrhHOFP3PFDlsSzcCkmOzyykhc1hmNmkASpKyChGOHqjwVOlAfzz",
+	"DYfQss01sHXDwOQAaW4unMdSzPh86JJzXzIl89K2o4P8AJuG9d5eIlWKRHWn3E8GRSkqxHJ76X7yGuf9",
+	"HnflOHJXnt0k9bOHW9n5Br00DMKybhepdRrAFoGk58oJbi/bQazTHNAyEM3cnNY1ILVbmfOnuBvcNjSx",
+	"+M6+W46mWVbj5+BK7Ma5Y8u5H80GGxtgu0DFRm/xiNebYJXYBeamW5NOI/h8PyouuFqEo2GKY9mtrYLL",
+	"Y/DRfXP1Q8OBkc/GGd1sLbMPriOk9oQ9COwhwIg7+AD/Zc74uPsZb/RQ/XFn/NN0YL0o0YFVD1QTLrQ0",
+	"d3fKeqrM4M8yXxd0fTKFqxl8yo2G7T1fe3IObtWDQLxqCncc46XgTuPWBdVsvnEI6TYD6XQ0GhE/l60I",
+	"fgI4poIh7K6RzpjINCTPdrE/yKUg7MOqwKptoph9cZpTvlTvhMt5nVLFEsihxaZRqSyyvymCdWeIQeuh",
+	"ONeoV0eKsQ3JHvvynVsEF+CNIElsDqM5fUgqs8GyLFJUWjqfn5cwOSug7yaldF4wM9hpYjUo1zMI6WEU",
+	"q9keWA8LG/PNZveCiVBErthOMeVpzRr3oix0WpA1F+rc1jkCXwE5ERG7K/wvPumyPV/9+PPJGNN34Pg/",
+	"qoRlwQBN0Ny+ay4EJuSHjhGwVr5hWOwF/3jDt6eMtQRbdWGuo8H9Sh/QQP2czTQKbLgpHnWH+/fKLZz9",
+	"Bhnr8FzQsMESyLORrd4B02sBkAeMCeIndgxnHuac2lpQLzmCV0LZkJyRFVW6Eh+B0KzO5q7UtHnc+3x/",
+	"HWD7IdnCKIu2lwNZA4SqYTWEr3eMZ4QYYL2YzxNsGpJKcc2KWqPUlAopeEpz+Hm0VMbK3Gb0/47Y/n6H",
+	"Br9i+30H9m//uaHLPAb3H63/dMrD3xx43UXdPQK1rRQaETSZol7/2DJH+dJM63T84KsHX99/+OCrZLDk",
+	"Aj8c+9lB3j4kSid/sPv1T/KndjvlleV98/+xd+29TSNb/KuMrJV2V0pDGgoL6V+9pQi0sItoWaTdcskk",
+	"niS+cWZy/cCEqt/9as45Mx47dp5OoVz+K8GveZwz5/n7tQoDgcUtcCbQOHqsOIxrSaPoXUvGjljg95g7",
+	"DP0rY/oLeywfyDWWSa6gNWAvEyqaMAEboOGgthYbiwM0I9i79y0o6o4WrBbmbPC7DYbWKzinoaW+Fp+u",
+	"ufu0Z55D5HJB/WQ/x2wqFi2LeamlmH6JcgSZz4nJloIt0WDqsXWzKrs6VGEohvrzP2z71OLQadIp8pxo",
+	"MYgVjClhoQCQDyloStYQ7VdkfFepjFeBnFKWd/mztPHIAjkMU1/EDAsIfcNtseY76Oo7Y/wnt2AlI7dd",
+	"LlS5w+nHUHwSYextFMCgETmk2kRgcVOgYmx58TS1luOtVmPavLXU22sNUNjkv4uFY32qKBgvm44tchdK",
+	"n7CanaOSsuK2eHoNxATiLDe3LW9a/BDLu5EOwmDYLs2iyuRzFc3wTmMn63MFrGT8o2aFjgsfVxpn3msP",
+	"R/iBqP1RCtfns60A7H9sGMGHE8N6wYmB9qFNvdy3Q0p6na170GPkwQ3+sbodCP2uvTMB37V0z4XM/Rd4",
+	"Vp3AqwyJgh3hrZmQW1c73F/53k526xxb3KiEVwCZRIwR6Om0/ZQAom99y3ZT3Wj06sECXhJAWAsxFAo2",
+	"zt1K9ybMOWZKt9AEDyj/uIGF+YKuvE+kV5Qg8VomLVPUDdrpWqGgTHKycJPe4cgw4eZB1vJfFfKZFdxX",
+	"G3NdHZrAipZ5/aGqz7z/qDSSPGwsojThcwgkIoOxkcS6Xtj7K3VaE6fx+mP4Eq/bdgQWRmtvUZqkg3iu",
+	"4Ept31wu5BDl5eTouHPU/e3quNt7eNJ79NvfxKWqR2UOGL2+PBQx5kvWPeJxzSO+COmLeFq8P0/ywdUY",
+	"udoCF7owvZXbHDMaFjuF0FJsiPDUtmzjXJdbGxEsTjuBAXaj+M0IiYiElQx0PAFLxfnGeyohGHtZF+ow",
+	"V92nQyhNJpVp+moT1z2ALMMqhAMR+gKPM8Nx3N0iS96w64VLsYnzRYvWsgCEJu7WGPGhfUfJL6s5Ob5+",
+	"WI8+V58I+Ocan8xGJvfMC+6+F2vqXDaJh9fWvqDq/Ce/+QNs0m+gHLpZyTOe3aowvre16D0TCQ/Ceg8K",
+	"r2qBF+MUMJRyWFgSWc6TYUJxojL9Oy593q4MsU00jptzuiihYOuTv1Zp8mYHGsnjSiFfB6JDr/xWsXS+",
+	"JWictRr9UBAx6wtozsKQYRAmBjK7SPA8XxxEbAgLgCjO7D2kWQ3+C6HB2OJG7NVFkzGn3amAZwFtjfAs",
+	"+3DlVK1xd8sDpfkSRPfQabIE0dYcb16D2G28BnEzBZ/KWq2eyjZ7rsIQNTNPmKl6o9pYpFrsa50k9AET",
+	"90uJ2a9STfc2lU41nVTZrpg+y2p2vSvttEam+wPU1pV8lmLCx/jLM8H9VyJB+eysaHCqKkbfaMsVy0Bd",
+	"m8h2ORSNoJYXYmqeEK9fx17vyQmJptd7eNzyZvyz/vWkq8WBlNuqnF3nae/R096jJxiWT2xQf+gP3V/e",
+	"msG/UmOwPyJhpxpKv/W2xu5xlMvuSadTVgI8CAM5vgyATxN/WxMDn094TNlcwWdYirZS65Au0G/XGhJD",
+	"+Mf4xxlO2HG3U/lgF3+SSu2OW94oUl+EhA0wFxJ4DKGMW+jv1g/vmFi81+s+fPrkti7wvkVpSXHXV6gT",
+	"ChKhxQVDiVsWoVT6LORjtAIJcUwbZVgDgtQzUCKCdNxSMRKguOF02wuVFcpwd2wfPYwbR8L24Ab/qM6z",
+	"HdQQxTXcMgpTS3GSJ15s0MpkQaZiYdilcLAtyopgiqTN+ph964MNVKzbzSThHpkCXykyAmE6ZVqCmZjN",
+	"kwA677Ac5Fpe2Rehf6KNrGSinRAwkiYqxD6uObDxswEcewlVQPo8EYaQNe/b+2WJ6XChUjDXftVj6YvP",
+	"czFM+uwX/DS45FpSvfEsjRMsbJQq+5WSUSbZq2S4YMGISTVQ/gLcqBGPExH1sI7w5Lib46sTXR5NCWJy",
+	"FhGQq5B44U02NXv4hr99ORXXUMrgXFdkVqpzuNvGdQ9HOvN/XrRSl5YuL+P+OWpzTh4iSX3SaJK6QNRz",
+	"CgpxqOZanc34gg0E5qyheBjx1xd7YmvteaSe41eQYqPKR1IsmycOKvFZnLMxlb46TMfKnyP0oFv47cSD",
+	"pyKsMtTWTCBL/CVt9hxHOxZJDp9l2RrEgk24TxGt03LZHBJwDvhwemp/svQY1xIK3ceKiU8iWmB1+SBN",
+	"8jrzRU6j0WYmrYRlg2om4MDAYnM6TGJt2erdNBVzouUIA6BXphPNjxZvU1lg16Wg3Slgw1PY4OeY9Sc8",
+	"nvQNEr1cYkekfvc4jYgUQHzmwyRcWLhYHzDIVKRPsKpjSS/yOfWXfAu0vTg1tnkulevDAxurgnfSVwdt",
+	"2cGmOpuZ0Wvn9bxHoy40jwoxJ7IMar4BP3SbyoGk1CCTTRZAZ49gwrT7kNwb9mAbMd/FPCFnhXwb+Fvr",
+	"Uh6WMgHOIQCI+1X1E93b3WsfiiPQXxeLkDyo7lYLWcsFHCAFLzayDEQL2f1B+hsj1TQF9fqh8LZQqSnT",
+	"CgXVke3d8VWTKrnHo+EkIMbw5rXyXEiM12p73CJbOx6kDUfELBSjpOhOxAiHMVOftKK7yoERENwaHxMr",
+	"8AALiFUlYAwcYmPQGDvFwHMPrtkmVJ7xxS5dpyu2hB+MRofZDw46CwQYIIgTswmHaIGTTNTmEPHs6p0T",
+	"SNbHa/sViLjBaJSv7VfEuahJhj7qbJHqbGciGE+wegtHjOZ7AQXg+2labwLECZrWt+TUN+14eqfX2PHO",
+	"akLZp16z5oJXVg4KadSMTKwQZ2LrkNY2reS9OdYrHkLO31NtrspEjEHCU0pw5TQGY620satcttkbnsbA",
+	"vZ1ppbaWiwC+/XtR6ERqYDR6KpMgJOcxEnE6E/6We2F1cqSHD21q5cst9vrZ38vKvBLuUZupaIq2cMPr",
+	"ocJQm32HkcWXbqHHQEBneAk8LcfDIvPLmFlaFam4itaePvku4cYO4BpSAc8VhZ+jNBQwYKYiiMIU8FU2",
+	"jw+Z9TwgXPRaMK0ydJbF1LIZ70ODaZ18p2BaJ1vYLN0Km+XxwYF23iPd50wQKuJXjCuCsyKZ4FEYiCiv",
+	"6Mohc3bSqJUuTM/M6iqGRhsem4p5gk4lhsb0b91Oh/EwVlioXUAcIwJHeMWyPjRv/ib8EOs36Jt8p76w",
+	"jTjaH1M5lSqTmJZIZ1q5/Yakgl7vScujZBQqxkgQ4iEhj78/e3vx4s93lxcf35xdXr7/8+2zNtD8ASG4",
+	"1/Ns/rPzgHx7/ZVzHseZ6SCcCd+ggQeGkO5SJEkgx3GLEQp4e1nTkKG/nbQ8DyBlUEuaPaL/p64yoMUE",
+	"REqYmUYgjvnCGvZZpOQY38T3KmZcYemnA2eMKwpg3OsaZatU6VyZf9i5Q40a8uEUCh2AqFFEgYJEkYCT",
+	"CBVn96hzfNVxnD3kfbR61dRUOZq2dINW4X9DqYj37uoc8vxACbmWVPNQzL/NM++2vCQKeLitMBTWvO7g",
+	"mKjQh7SVE6ab8BjxghBDCsYQ8kRETRJlO2Ti0NUp9yDHdqWgR/11tafCc+17S5UxKpizJc2QF8FtypRs",
+	"szOzZjahRP8ZT3iEHE4qTXpsJEos2kb+BwtM9wMrJ5TVXEsD+upC7+MFgWTZJBhOKBslQsMmDECX+Upw",
+	"pAdO8pUaYy2pi9Xi15cQLKmCpgl9Wx73P3E5FP6RMSmPotym1MIYJ2p2lERcxlhlTw09Pk/4kZBRMJyA",
+	"qlzJ76pPbYDHzbydRAKzVoen8/2hIO+rgoQKJOeaQpq/CV14PlEqFoaf1/S0c98/QnlYrw/dzyvZya5O",
+	"nGtTXGQbmcoWq/ElBaVGaUyqx0Kro69kkXpp6YIkFuGoIn6Hb/+heA6ueJakWB9ujmo4flxQDaM0DF+T",
+	"PrE82IZu/APpmj9UBv+N/ws/XeEMPMRbdpqEN7Qja8TOFMQRozWY0Ppkpe7BfNMZPPdsokJzkqKTYcoM",
+	"ExGZElf9E/DIs1ixEY8ah0EEOc75t5syafTH+xEvyG9RxMwVP+z8H8fYnR9jUNIw4MMp44Xh5wXjJfN6",
+	"z6MNvYZV7u4VXvHts/6ImcopwfTHJ0JuFAa9wPewVwmGWcY4aXnQMw7Tsdcz33MUwnVLoUxHqi7SSM3F",
+	"g3+JKIQI3Q6APjTtNXsQl+0+gkSSm2pqBaEUXkUsJhjrgQiVHMcscYt1aC6W9zVNQ96VQIX4pbo6iDHv",
+	"vI/dPdxAsfbyNvkrEFJyb8utccCq7HspbDSLOxUmbyJsJVX/1SuO85iPIejVh0MwE+yLnpfNpadwHqQY",
+	"wK4BgO6DQdsHO7EPfV22QyUSdDppLyybKCjXjoVgxiZjv/QL5ln/10q853fwAUtSWi6HsnGewjTY4Z8W",
+	"WkE2hGS2B2q+aWgXwjwa8wo7fhIR6Uf8+5/O0dMPNye3R/hH9/Yn7yAMjguTl9A/fYYeN8zYOCIKqNa+",
+	"+9NJwe6zk40tdx03cYf/LhuOWuxzSD3txuRL4n4K/Ewp0I/Oa1qFLovlN97eqZUb8USc88h3Gk8da3Sd",
+	"QWlLdv9BOJrzkMexm0V1Wxax13Kb3lO89I/KzCwU5xZ6UfOpX17UeSRmQTqz+nlpkRv6qnr4NGr5vPH4",
+	"DNtgvSftk4635FNs3omEaqFGQYPSajGtIl10+VD4Y9GcY5rxmEH4BuLXsB2dQH+QMKwQKVgu9SY5fLPr",
+	"p5qtVm+J/0WX7KtMxko/Tx23u4/bTwqNPcftTnuLIIT5oDoma+rA230BxDDFYgMo3nSWIxhOnObDIGaB",
+	"G+N7LRLufbgtPULPSwAtWtpDvfHI5IR/Um1o9Wmjx1Lgs8N+E319jG+3OO9ey0sj7fc+QDnAD1qu8lMz",
+	"7HDBSGFu9Lbz08jYJEuo1G+E0gaURf/Wl+FGDOSnIEFd4DzotZgN9MCWn/S7WKBPCRgOfObedfbmpbbN",
+	"q24Dafjp5o+z1xe3KAxLxD4EpTZCqj/DF0401dWcCtNAYgOVKWGvIRMccmmK34sTdm4r4mveYM2EMJBT",
+	"PdvmVcsPAXVaM3IqgWDivykPsTMJp3+woKxTlIYiLgycktPLT7z4LIYQUi0iszg3A6BD9YD0KUQRuhmX",
+	"fCz03FM+3mFCNA+is6lqWNBdldkJYX4QQ5qsODOExrD8AOpawiUbQsxOqoQNBDV8BBJ9PAlpPuehzwT3",
+	"WUiIDvXPDXk0hjAkhPYX0OY1E7DvccYzHiTFdvr8HS9UWDnq58E4jUQONbiQw4LUJFEwrLoPjiIjb2jP",
+	"5rcZhV+zd+You/pmLVzMx5oYI3OpHyR1tyKYZ9wiP4T+6dx9AQAlNVulIEJ5ciEfLPduP9z+LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -604,6 +604,38 @@ func (b *batch) corrected(e *record.Entity, m *Mapped) {
 	entry.Kind, entry.Actor, entry.System = record.Decided, m.FixedBy, record.Person
 }
 
+// assign carries out the rules that copy a field of the changed system's record to another.
+func (b *batch) assign(e *record.Entity, c *record.Change) {
+	if e.DeletedAt != nil {
+		return
+	}
+	for i := range b.seat.Collection.Assigns {
+		a := &b.seat.Collection.Assigns[i]
+		v, has := e.Fields[a.From]
+		if a.Source != "" && a.Source != b.seat.System || !has || record.Equal(v, e.Fields[a.To]) || e.IsHeld(a.To) || !a.Holds(e.Fields) {
+			continue
+		}
+		b.byRule(e, c, a.Rule, a.To, v)
+	}
+}
+
+// byRule gives the entity's field the value that a rule says, with its entry in the history.
+func (b *batch) byRule(e *record.Entity, c *record.Change, rule, field string, v record.Value) {
+	present := e.Fields[field]
+	own, mapped := record.Value(nil), false
+	l := e.Links[b.seat.System]
+	if l != nil && b.seat.Map.Has(field) {
+		own, mapped = l.Shadow(e, field), true
+	}
+	b.setField(e, nil, field, v, record.Stamp{System: b.seat.System, At: b.at(c)})
+	if mapped {
+		l.Holds(field, own, v, !b.corrects(field))
+	}
+	b.journal(e, record.Updated, record.Fields{field: present}, record.Fields{field: v})
+	entry := &b.out.Journal[len(b.out.Journal)-1]
+	entry.Kind, entry.Actor = record.Decided, "rule "+rule
+}
+
 // compute brings the fields that rules compute up to date with those they are computed from.
 func (b *batch) compute(e *record.Entity, c *record.Change) {
 	if e.DeletedAt != nil {
@@ -614,18 +646,7 @@ func (b *batch) compute(e *record.Entity, c *record.Change) {
 		if _, has := e.Fields[rule.Field]; has && record.Equal(v, present) || !has && v == nil {
 			continue
 		}
-		own, behind := record.Value(nil), false
-		l := e.Links[b.seat.System]
-		if l != nil && b.seat.Map.Has(rule.Field) {
-			own, behind = l.Shadow(e, rule.Field), true
-		}
-		b.setField(e, nil, rule.Field, v, record.Stamp{System: b.seat.System, At: b.at(c)})
-		if behind {
-			l.Holds(rule.Field, own, v, !b.corrects(rule.Field))
-		}
-		b.journal(e, record.Updated, record.Fields{rule.Field: present}, record.Fields{rule.Field: v})
-		entry := &b.out.Journal[len(b.out.Journal)-1]
-		entry.Kind, entry.Actor = record.Decided, "rule "+rule.Rule
+		b.byRule(e, c, rule.Rule, rule.Field, v)
 	}
 }
 
@@ -954,6 +975,7 @@ func latestField(e *record.Entity, l *record.Link) string {
 
 // oweAll notes which systems are now owed the entity's state.
 func (b *batch) oweAll(e *record.Entity, c *record.Change) {
+	b.assign(e, c)
 	b.compute(e, c)
 	for _, s := range b.seat.Collection.Seats {
 		if Owes(e, s) {
@@ -995,18 +1017,23 @@ func Owes(e *record.Entity, s *Seat) bool {
 		return false
 	case l == nil:
 		// Its origin, too: it may have been deleted there and outlived that elsewhere.
-		return e.Origin == s.System || c.flowsAny(e.Origin, s) || anyStampFlows(e, s)
+		return e.Origin == s.System || c.flowsAny(e.Origin, s) && s.chosen(e, e.Origin) || anyStampFlows(e, s)
 	}
 	return len(OwedFields(e, l, s)) > 0
 }
 
 func anyStampFlows(e *record.Entity, s *Seat) bool {
 	for f, st := range e.Stamps {
-		if s.Collection.Flows(st.System, s.System, f) {
+		if s.Collection.Flows(st.System, s.System, f) && s.chosen(e, st.System) {
 			return true
 		}
 	}
 	return false
+}
+
+// chosen says whether the routing rules choose the seat's system for what the system `from` changed.
+func (s *Seat) chosen(e *record.Entity, from record.System) bool {
+	return s.Collection.Routed == nil || s.Collection.Routed(from, s.System, e.Fields)
 }
 
 // OwedFields are the fields that the system is behind in and that may be sent to it now, sorted.
@@ -1027,7 +1054,7 @@ func OwedFields(e *record.Entity, l *record.Link, s *Seat) []string {
 // takes says whether the field's present value may go to the seat's system.
 func (s *Seat) takes(e *record.Entity, field string) bool {
 	from := e.StampOf(field).System
-	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field)
+	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field) && s.chosen(e, from)
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -155,7 +155,7 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 			return nil, fault.New(fault.Invalid, "service.object_missing", "System %s names no object for %s. Add objects to the system, or a table to its connection.", m.System, c.Name)
 		}
 		info := o.Objects[i]
-		plan, err := mapping.Compile(info, fieldsOf(doc, m.System, string(name)), types)
+		plan, err := mapping.Compile(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), types)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
@@ -193,7 +193,10 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 	if coll.Rule, err = rules(doc); err != nil {
 		return nil, err
 	}
-	return coll, compileQuality(doc, coll)
+	if err := compileQuality(doc, coll); err != nil {
+		return nil, err
+	}
+	return coll, compileRoutes(doc, coll)
 }
 
 // fieldsOf turns the document's mapping into candidates for package mapping; nil when the document says nothing, so that

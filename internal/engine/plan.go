@@ -37,6 +37,11 @@ type Collection struct {
 	Rule         func(field string) conflict.Rule
 	// Flows says whether a change that from makes to the field goes to the system to (direction, pairs, primary).
 	Flows func(from, to record.System, field string) bool
+	// Routed says whether the rules choose the system `to` for an entity with these fields, for what the system `from` changed.
+	// Nil when they choose nothing: where Flows lets a change pass, it passes.
+	Routed func(from, to record.System, fields record.Fields) bool
+	// Assigns are the rules that copy a source's field to another field of the entity.
+	Assigns []Assign
 	// Admit says whether an entity passes the filter conditions; one that does not is sent nowhere.
 	Admit func(record.Fields) bool
 	// Check validates a record that came in from a system; a failing one is quarantined as a dead letter. May be nil.
@@ -60,6 +65,16 @@ type Computed struct {
 	// Value computes it. A record for which it cannot be computed, because a field it needs has no value or one of another
 	// kind, has none.
 	Value func(record.Fields) record.Value
+}
+
+// Assign is a rule in source, target and mapping form: when the source changes the record and the condition holds, its field
+// From is also the value of the entity's field To, which the target has.
+type Assign struct {
+	Rule   string
+	Source record.System // "" is any
+	Holds  func(record.Fields) bool
+	From   string
+	To     string
 }
 
 // computes returns the rule that computes the field.

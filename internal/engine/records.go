@@ -89,6 +89,8 @@ type ReadTx interface {
 	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
 	CaseCounts(ctx context.Context) ([]CaseCount, error)
+	ConflictStatistics(ctx context.Context, span ConflictSpan) (ConflictStatistics, error)
+	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
 	Overviews(ctx context.Context, s service.ID, over Span) (map[service.ID]Overview, error)
 	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)

@@ -2,7 +2,11 @@
 
 package service
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // StrategyKind is a way of deciding a conflict.
 type StrategyKind string
@@ -97,4 +101,25 @@ func splitStrategy(word string) (StrategyKind, string) {
 		return SystemWins, system
 	}
 	return StrategyKind(word), ""
+}
+
+// CheckResolution says in a sentence what is wrong with a rule for conflicts in this document, "" when nothing is.
+func (d *Document) CheckResolution(rule FieldResolution) string {
+	kind, system := splitStrategy(rule.Strategy)
+	known := []StrategyKind{LastWriteWins, FirstWriteWins, SourceWins, TargetWins, SystemWins, Weighted, FieldPriority, Custom, Manual, Merge, Average}
+	switch {
+	case !slices.Contains(known, kind):
+		return fmt.Sprintf("There is no strategy %q.", shorten(rule.Strategy))
+	case kind == SystemWins && !slices.Contains(d.SystemIDs(), system):
+		return fmt.Sprintf("There is no system %q in this service.", shorten(system))
+	case kind == FieldPriority && len(rule.Priority) == 0:
+		return "fieldPriority needs an order of systems."
+	case kind == Custom && rule.Expression == "":
+		return "custom needs an expression."
+	case kind == Custom:
+		if err := CheckExpression(rule.Expression); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
 }
