@@ -4,6 +4,7 @@ package main
 
 import (
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
@@ -15,7 +16,7 @@ import (
 func connectors(c config) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
-		files.New(c.FilesDir), s3.New(),
+		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(),
 	}
 }
