@@ -43,6 +43,7 @@ var whoMaySee = map[string]auth.Permission{
 	"connection.": auth.ViewConnections,
 	"conflict":    auth.ViewRecords,
 	"dead_letter": auth.ViewRecords,
+	"rule.":       auth.ViewRecords,
 	"invoice.":    auth.ViewInvoices,
 }
 

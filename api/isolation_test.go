@@ -22,7 +22,7 @@ import (
 // its parameters name.
 
 // ownedByTenant are path parameters that name something of a tenant by an id that nobody else can use.
-var ownedByTenant = []string{"member", "invitation", "apiKey", "connection", "service", "run", "record", "conflict", "deadLetter", "hold", "invoice", "line", "adjustment", "creditNote"}
+var ownedByTenant = []string{"member", "invitation", "apiKey", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "hold", "invoice", "line", "adjustment", "creditNote"}
 
 // namesNothing are path parameters that name nothing of one tenant's alone: connectors are the installation's, revisions
 // are numbers of a service, and two tenants' secrets may have the same name.
@@ -100,7 +100,7 @@ func takes(o api.Operation, query string) bool {
 func nowhere() map[string]string {
 	ids := map[string]string{"connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
 	for name, prefix := range map[string]string{"member": "usr", "invitation": "inv", "apiKey": "key", "connection": "con", "service": "svc", "run": "run",
-		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "hold": "hld", "invoice": "bil", "line": "lin",
+		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "hold": "hld", "invoice": "bil", "line": "lin",
 		"adjustment": "adj", "creditNote": "crn"} {
 		ids[name] = prefix + "_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	}

@@ -484,6 +484,22 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	}
 	w.refused(404, "conflict.not_found", resolve("cfl_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"side":"left"}`))
 
+	// Business rules.
+	acts := w.want(200, p.as("GET", "/v1/rule-actions?filter[state]=open&filter[service]=catalog-a", "")).json(t)["data"].([]any)
+	if len(acts) < 2 || acts[0].(map[string]any)["rule"] != "watch" || acts[0].(map[string]any)["options"].(map[string]any)["note"] != p.canary {
+		t.Fatalf("the actions are %v", acts)
+	}
+	act := "/v1/rule-actions/" + acts[0].(map[string]any)["id"].(string)
+	if v := w.want(200, p.as("POST", act+":reject", `{"reason":"No"}`)).json(t); v["state"] != "rejected" || v["reason"] != "No" {
+		t.Errorf("rejected: %v", v)
+	}
+	w.refused(409, "rule_action.not_open", p.as("POST", act+":reject", `{}`))
+	if v := w.want(200, p.as("POST", act+":approve", `{}`)).json(t); v["state"] != "approved" {
+		t.Errorf("approved: %v", v)
+	}
+	w.refused(409, "rule_action.not_open", p.as("POST", act+":approve", `{}`))
+	w.refused(404, "rule_action.not_found", p.as("POST", "/v1/rule-actions/act_06f3k8t2v0h7x1m9q4r5s6t7w8:approve", `{}`))
+
 	// Statistics and what-if.
 	stats := w.want(200, p.as("GET", "/v1/conflict-statistics?filter[service]=catalog-a", "")).json(t)
 	if stats["opened"] != 2.0 || stats["byPerson"] != 2.0 || stats["open"] != 0.0 || len(stats["fields"].([]any)) != 1 || len(stats["pairs"].([]any)) != 1 {

@@ -271,6 +271,8 @@ syncConfig:
     fields:
       name: {strategy: manual}
   safetyThreshold: {maxDecreasePercent: 50, fields: [quantity]}
+businessRules:
+  - {name: watch, condition: quantity >= 2, action: flag_for_review, with: {note: %[3]s}}
 `, name, p.name, p.canary)
 }
 
@@ -354,6 +356,9 @@ func (p *party) furnish() {
 	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
 	p.must(err)
 	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)
+	acts, err := d.Records.Acts(ctx, owner, engine.ActQuery{State: engine.ActOpen, Limit: 10})
+	p.must(err)
+	p.ids["ruleAction"] = ident.Format(ident.RuleAction, acts[0].ID)
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
 	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))

@@ -736,6 +736,33 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RunKind.
 const (
 	RunKindFirst     RunKind = "first"
@@ -2543,6 +2570,56 @@ type Rollback struct {
 	Revision int     `json:"revision"`
 }
 
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Run defines model for Run.
 type Run struct {
 	// Actor Who asked for it: a name, or `schedule`.
@@ -3043,6 +3120,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -3495,6 +3575,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3770,6 +3875,12 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
+
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -4485,6 +4596,49 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRuleActions What business rules did, newest first
+	//
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	//
+	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+	ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveRuleActionWithBody Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveRuleAction Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectRuleActionWithBody Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectRuleAction Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRuns The runs of all services, newest first
 	//
@@ -6264,6 +6418,99 @@ func (c *Client) CalculatePriceWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 func (c *Client) CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCalculatePriceRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRuleActions What business rules did, newest first
+//
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+//
+// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+func (c *Client) ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRuleActionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveRuleActionWithBody Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *Client) ApproveRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveRuleAction Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *Client) ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectRuleActionWithBody Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *Client) RejectRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectRuleAction Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *Client) RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectRuleActionRequest(c.Server, ruleAction, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -10895,6 +11142,220 @@ func NewCalculatePriceRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewListRuleActionsRequest constructs an http.Request for the ListRuleActions method
+func NewListRuleActionsRequest(server string, params *ListRuleActionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewApproveRuleActionRequest calls the generic ApproveRuleAction builder with application/json body
+func NewApproveRuleActionRequest(server string, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApproveRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewApproveRuleActionRequestWithBody constructs an http.Request for the ApproveRuleAction method, with any body, and a specified content type
+func NewApproveRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRejectRuleActionRequest calls the generic RejectRuleAction builder with application/json body
+func NewRejectRuleActionRequest(server string, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRejectRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewRejectRuleActionRequestWithBody constructs an http.Request for the RejectRuleAction method, with any body, and a specified content type
+func NewRejectRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListRunsRequest constructs an http.Request for the ListRuns method
 func NewListRunsRequest(server string, params *ListRunsParams) (*http.Request, error) {
 	var err error
@@ -13816,6 +14277,51 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePriceWithResponse(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error)
+
+	// ListRuleActionsWithResponse What business rules did, newest first
+	//
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+	ListRuleActionsWithResponse(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*ListRuleActionsResponse, error)
+
+	// ApproveRuleActionWithBodyWithResponse Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
+
+	// ApproveRuleActionWithResponse Say yes
+	//
+	// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+	ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
+
+	// RejectRuleActionWithBodyWithResponse Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
+
+	// RejectRuleActionWithResponse Say no
+	//
+	// A record that waited for approval is sent nowhere while it meets the rule.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+	RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
 
 	// ListRunsWithResponse The runs of all services, newest first
 	//
@@ -17964,6 +18470,171 @@ func (r CalculatePriceResponse) ContentType() string {
 	return ""
 }
 
+// ListRuleActionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuleActions
+type ListRuleActionsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListRuleActionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleActionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRuleActionsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRuleActionsResponse) GetJSON200() *RuleActionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRuleActionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRuleActionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRuleActionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRuleActionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRuleActionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApproveRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for ApproveRuleAction
+type ApproveRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ApproveRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ApproveRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RejectRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for RejectRuleAction
+type RejectRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RejectRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RejectRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RejectRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RejectRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RejectRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RejectRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RejectRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RejectRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRunsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuns
 type ListRunsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -21390,6 +22061,81 @@ func (c *ClientWithResponses) CalculatePriceWithResponse(ctx context.Context, bo
 		return nil, err
 	}
 	return ParseCalculatePriceResponse(rsp)
+}
+
+// ListRuleActionsWithResponse What business rules did, newest first
+//
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
+func (c *ClientWithResponses) ListRuleActionsWithResponse(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*ListRuleActionsResponse, error) {
+	rsp, err := c.ListRuleActions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRuleActionsResponse(rsp)
+}
+
+// ApproveRuleActionWithBodyWithResponse Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *ClientWithResponses) ApproveRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error) {
+	rsp, err := c.ApproveRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveRuleActionResponse(rsp)
+}
+
+// ApproveRuleActionWithResponse Say yes
+//
+// A record that waited for approval goes on, when nothing else about it waits. Also possible after a no.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
+func (c *ClientWithResponses) ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error) {
+	rsp, err := c.ApproveRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveRuleActionResponse(rsp)
+}
+
+// RejectRuleActionWithBodyWithResponse Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *ClientWithResponses) RejectRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error) {
+	rsp, err := c.RejectRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectRuleActionResponse(rsp)
+}
+
+// RejectRuleActionWithResponse Say no
+//
+// A record that waited for approval is sent nowhere while it meets the rule.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
+func (c *ClientWithResponses) RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error) {
+	rsp, err := c.RejectRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectRuleActionResponse(rsp)
 }
 
 // ListRunsWithResponse The runs of all services, newest first
@@ -25375,6 +26121,144 @@ func ParseCalculatePriceResponse(rsp *http.Response) (*CalculatePriceResponse, e
 	switch {
 	case true:
 		var headers CalculatePriceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRuleActionsResponse parses an HTTP response from a ListRuleActionsWithResponse call
+func ParseListRuleActionsResponse(rsp *http.Response) (*ListRuleActionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRuleActionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleActionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListRuleActionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseApproveRuleActionResponse parses an HTTP response from a ApproveRuleActionWithResponse call
+func ParseApproveRuleActionResponse(rsp *http.Response) (*ApproveRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ApproveRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRejectRuleActionResponse parses an HTTP response from a RejectRuleActionWithResponse call
+func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RejectRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RejectRuleActionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -772,6 +772,33 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for RuleActionState.
+const (
+	RuleActionStateApproved RuleActionState = "approved"
+	RuleActionStateDone     RuleActionState = "done"
+	RuleActionStateLapsed   RuleActionState = "lapsed"
+	RuleActionStateOpen     RuleActionState = "open"
+	RuleActionStateRejected RuleActionState = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the RuleActionState enum.
+func (e RuleActionState) Valid() bool {
+	switch e {
+	case RuleActionStateApproved:
+		return true
+	case RuleActionStateDone:
+		return true
+	case RuleActionStateLapsed:
+		return true
+	case RuleActionStateOpen:
+		return true
+	case RuleActionStateRejected:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RunKind.
 const (
 	First     RunKind = "first"
@@ -2597,6 +2624,56 @@ type Rollback struct {
 	Revision int     `json:"revision"`
 }
 
+// RuleAction defines model for RuleAction.
+type RuleAction struct {
+	// Action The document's word, such as notify.
+	Action     string                       `json:"action"`
+	At         time.Time                    `json:"at"`
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	ID     string `json:"id"`
+
+	// Options Values by field name. Numbers are exact decimals.
+	Options Fields `json:"options"`
+
+	// Other The record that this one repeats.
+	Other       nullable.Nullable[string] `json:"other"`
+	Reason      string                    `json:"reason"`
+	Record      string                    `json:"record"`
+	RecordTitle string                    `json:"recordTitle"`
+
+	// Rule The business rule's name.
+	Rule        string          `json:"rule"`
+	Service     string          `json:"service"`
+	ServiceName string          `json:"serviceName"`
+	State       RuleActionState `json:"state"`
+
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
+}
+
+// RuleActionList defines model for RuleActionList.
+type RuleActionList struct {
+	Data    []RuleAction `json:"data"`
+	HasMore bool         `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RuleActionState defines model for RuleActionState.
+type RuleActionState string
+
+// RuleAnswer defines model for RuleAnswer.
+type RuleAnswer struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Run defines model for Run.
 type Run struct {
 	// Actor Who asked for it: a name, or `schedule`.
@@ -3097,6 +3174,9 @@ type InRecord = string
 // InRevision defines model for InRevision.
 type InRevision = int
 
+// InRuleAction defines model for InRuleAction.
+type InRuleAction = string
+
 // InRun defines model for InRun.
 type InRun = string
 
@@ -3549,6 +3629,31 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListRuleActionsParams defines parameters for ListRuleActions.
+type ListRuleActionsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// ApproveRuleActionParams defines parameters for ApproveRuleAction.
+type ApproveRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RejectRuleActionParams defines parameters for RejectRuleAction.
+type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRunsParams defines parameters for ListRuns.
 type ListRunsParams struct {
 	// Limit At most so many.
@@ -3825,6 +3930,12 @@ type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
+// ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
+type ApproveRuleActionJSONRequestBody = RuleAnswer
+
+// RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
+type RejectRuleActionJSONRequestBody = RuleAnswer
+
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
 
@@ -4055,6 +4166,15 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -4562,6 +4682,24 @@ func (_ Unimplemented) GetPricing(w http.ResponseWriter, r *http.Request) {
 // CalculatePrice What a month would cost under a plan of the price list
 // (POST /v1/pricing:calculate)
 func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRuleActions What business rules did, newest first
+// (GET /v1/rule-actions)
+func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ApproveRuleAction Say yes
+// (POST /v1/rule-actions/{ruleAction}:approve)
+func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RejectRuleAction Say no
+// (POST /v1/rule-actions/{ruleAction}:reject)
+func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8092,6 +8230,178 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListRuleActions operation middleware
+func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRuleActionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRuleActions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RejectRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RejectRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuns operation middleware
 func (siw *ServerInterfaceWrapper) ListRuns(w http.ResponseWriter, r *http.Request) {
 
@@ -10143,6 +10453,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:approve", wrapper.ApproveRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -10333,6 +10652,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
 
@@ -13385,6 +13706,139 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type ListRuleActionsRequestObject struct {
+	Params ListRuleActionsParams
+}
+
+type ListRuleActionsResponseObject interface {
+	VisitListRuleActionsResponse(w http.ResponseWriter) error
+}
+
+type ListRuleActions200JSONResponse RuleActionList
+
+func (response ListRuleActions200JSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRuleActionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListRuleActionsdefaultApplicationProblemPlusJSONResponse) VisitListRuleActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ApproveRuleActionParams
+	Body       *ApproveRuleActionJSONRequestBody
+}
+
+type ApproveRuleActionResponseObject interface {
+	VisitApproveRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ApproveRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ApproveRuleAction200JSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) VisitApproveRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     RejectRuleActionParams
+	Body       *RejectRuleActionJSONRequestBody
+}
+
+type RejectRuleActionResponseObject interface {
+	VisitRejectRuleActionResponse(w http.ResponseWriter) error
+}
+
+type RejectRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response RejectRuleAction200JSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRunsRequestObject struct {
 	Params ListRunsParams
 }
@@ -15426,6 +15880,15 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// ListRuleActions What business rules did, newest first
+	// (GET /v1/rule-actions)
+	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
+	// ApproveRuleAction Say yes
+	// (POST /v1/rule-actions/{ruleAction}:approve)
+	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// RejectRuleAction Say no
+	// (POST /v1/rule-actions/{ruleAction}:reject)
+	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -17412,6 +17875,100 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// ListRuleActions operation middleware
+func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
+	var request ListRuleActionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRuleActions(ctx, request.(ListRuleActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRuleActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRuleActionsResponseObject); ok {
+		if err := validResponse.VisitListRuleActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveRuleAction operation middleware
+func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams) {
+	var request ApproveRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ApproveRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveRuleAction(ctx, request.(ApproveRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveRuleActionResponseObject); ok {
+		if err := validResponse.VisitApproveRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RejectRuleAction operation middleware
+func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	var request RejectRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body RejectRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectRuleAction(ctx, request.(RejectRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
+		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuns operation middleware
 func (sh *strictHandler) ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams) {
 	var request ListRunsRequestObject
@@ -18511,506 +19068,519 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkixbltpuJ+7+Y2/HSSbeOLav7YyfO7ZvBJGQhDQFKATYsuLt9/49qAJAUAIp",
-	"Uq1O4tmZs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw53ev6dz8N2MqLfhKcykG54PXC0auWaG4",
-	"FAmZyYI8mZ38RHW6IFRk5h/PpGD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7K",
-	"lOJbtl/6ZsEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
-	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YenTMz1YnB+OhqNkgg5vodBX5bilaaaxeYp",
-	"FSNcECo2do6KEWUehpmwD6tcZmxwPqO5YvGZ4cTfwo/e1ybINVsCmT4r2GxwPvj/3asY5R4+pu75yd34",
-	"BdCioJtg/q9Ycc1TFiczz4gsiJmLWQAlCh9uoqObLT71voWgMXo+ydhyJTUT6eZHttmd0CW5YkDIjSwL",
-	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX5+ecn3w7JKyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMcyELzA+n05xHkFgSYgdiKs6qR",
-	"hkQvqCZralZJs8Tw7uTLCax9vaCaXbOCcJh7wYbkDdcLWWrCNawGF2K+f3D6dQIrfTA+JesFE+YRbqih",
-	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWi+OtZL2mZubpWGHLkUw6Y0syYJeswtyf/QgnJbSPM/dxNrm",
-	"U91h3Sf1StPIZTL5cnJOpMg3OA8gF1JIMLJhGkknzedrrtgBk2KiXA7O3w6+HLyPMrW4zH4tlV4yoeO7",
-	"Tf33f1OEZ34KK6oX1QSqp/pynLhc8ajANS+/YpvWt+JP+77xsRSznKcNC07tt20vds8c8mrB0rgaY19u",
-	"v4fXu/uveRputAMn0qThpO7rvylifm4mQgWhOafKCHeu26cE+kzPGRUs4/qZ1A3aQArfG+HBWremGqbv",
-	"DL5lNHvKtGYNRMkYzUgOD7TNIKuG6TuDH2Sexd+9kHnW9lLzfe/XPRHXXNNmbuT++7ZXV08dMgHZrP7h",
-	"l3teDb/v+96nXDS8NOei9Y3m+96v+4ktp01MtYTv2l6JT/R+6UuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
-	"2TAd/O0B07nmqpHTCvvt3xQRpVlu48vtKHtUW740197p+MFXD76+//DBV6De4YeVcseFZnNWuAmWTXMr",
-	"W9m/KPvz/SuWFqzh/lHwnSEEXbLKoHj88qdfXj//8btnDdPAnx0wkxYDzJpSXa4i+2j/9wOrNbwevsO3",
-	"c4FKv59RJtNyGSpqW/PBcXu6GPiSR3blUpOlVJooSZZUbJrszxx+Hb4hYzNa5toYGMlgJosl1ch2908H",
-	"ScWmY2OR7uFPpJPandyTDC5kXK9KiGIrWlDNMjLdkFQul1RdEJrnqGHSqTJat1HXaZ5PujoC7OhxF8C2",
-	"bd1qSMGyn+BPx4El7hwDN7hjTOlvZMYZvOBbu9Xm71QKbf+kq1XO0Sd071eFkoV9oMtVDuzsOBJ0Ek1T",
-	"DdN3ZHz7MdSejNqwPMmmZmcz/NcgGcjpr8z87PxtNUSlRa+k0vOCqd/ywU2yNZpayFUwnPnn1nil0nLJ",
-	"inDA5QbGen8TUrnNv+LpYqgWUmNDl3mNGo4Y58Qt5J2wpDh/Jwg5IR95dk7SYpmAundOqtUlgVIKj5xk",
-	"04TYtZyTt27E9zfBSGbFbihYV30US5/aMI4iZpzBHlfdtsvBLs8LBSMu/uvV82eG0f/v5U9PE0LtGT49",
-	"e0h+5N8MzaPqnv3diRcmy4zg2FOmwCcxuXc99gR3DijDbRNjp5l7E7/c9TYiK6uVFArZODQ7urPxlCo2",
-	"OB/fTwapzPOKw7RMr37J2TXLDV9nLOUZy77ZGHJklDyV1yynII9nnBmlcvBbSYXmeuN5fJb/Mnr4aH3/",
-	"199ns3ExGo3Gowcj+7+5YdcVEyy7NCLrdHT68GQ8Pjm9/3o8Oh+Nzkfjf8KCKUx48FiWwoqcBRWoHKD2",
-	"Yf5ofw0++ZprYNRXP/58MoZPlcyvI68fw+tH+HoF0nV8mgSnXV3veaF99JlXIZnQsticqI1Izdc8Yygg",
-	"aHzp8O6M5UybrbZSUzEm2khl76PzwZoWbCFLxVA+XNO8NPt7evM+GSh05frFm99pI8znZl+XVJQ0N79B",
-	"B/vg/DQZrLkQRrWsj9tZhHiejByr0Bg27B1x/seGto/dg2dg2Lpl15316dKwVfjX4HR4NhokA3TSpIYq",
-	"pcoGN/4ADM5Fmedeiot2TnDmw/lgyvccBtRK3fCe8Z+Xms4Zkaid6AUvcNNwH7OCznS4YeNksC641kx8",
-	"Ax6PGoeNzl6PHlUcNsXVFXvmhVxcO/M33be/2pkmBqisbqOFOgfe+lYMUTe0uzNECnqKlRhDLq5pzrN2",
-	"6ZfxwstMbu4Vsxwz1qqAnR+f3uBn7cITnzb/LpS+bJELwHhZ/lv7rl2xTSDrchoZM5BzS6YUnTO7IzAV",
-	"50algbmEdylMVmYl6jtyZZhopVhh+HBFN7mkWbD8wbJEh+FV6Sd0E/B3IMkt55cgpuFOPqrU9aIvK/g1",
-	"E6HIVFoWbFZIcC7qArTCcSgGu2tMFeM18Hvg4xkaSjiPTHcmtczYtqEt/LoAfhuDIg28tMizPbzEBfAc",
-	"XEhmzwUI2kGNI8ppztPhltLQesGPahe8mRCBV3ApFN69ZleC++/4nJAzqvASbLg8tdQ0d9SqhGxndoDN",
-	"bWCEhcwz4IDAR9Xj6vL+cKNKvAf1vJDXGFKpS/37h0v9vxc0ZeQHuVoZhk4GaS7V1oaOTl+Pgg01RCj1",
-	"nmcKRuuPjE5G4+1HQGTW7ubRcNRwN5e163zwsOnBGRc0579vT69OoVlO586Ag+vg13JprCvNPphffWZG",
-	"N+Lxs4dmQmTKcrmG29ne9jZIb66yzz97aJ7+Yjgw2hcct72KQM6FUw931ZPGlaULWswrJ4Sxuamwnte3",
-	"4QDV5moOTj+vtls2L/B0mLWdVaseJ+aAyhUrYFBl7J3P8Bm/tJyLTpKkhMvGXDtwQQ/MufylGtrcI6zg",
-	"MqvYw3wkFddOx3GXi/nlSe2X26vRTu3fiDSYPkzaqVyDJ8/+cQKTHAfv/jhgIgu5pM6hSyn0ojZDpWnR",
-	"wtKaL9k/pTCT+fn1Y7gEqWaPKbpQ7Z6sWOHEVF3cMK1zZFu8JvEDdFrYT6xYM0K3El1deMe/6ayzYHMy",
-	"q0G2uZNwNIXumdQ/yYzPOMti6TlB1NW8LQixHvzGF4Wc5ug4bJDKK3ziP5r1SGfOWwL/ojTNQWdkmvLc",
-	"cKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0Py0mgP3CU2UJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1",
-	"gj1BG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9Go",
-	"luWRUmG02CmDNIIL8mA0JkICybkiis8FywgX5ov7qO/muVwzePJBGC5HNzmkfr0T4CvmimgmqNDm2bOE",
-	"PBjfN//vjCyZXsgsIYr/DmHNJcs4BVeVefIR7rE5rC6zCxPKZrKY8swcGAzKc+25QnFhNHL9TriEiAvy",
-	"4PTUXjqrEo4YUCAhEyT6hCi6UWRt8yNOv64S5bgiS64UF3PzxSOiJbqdHdHUBTkbjQgl4FsmcvZOyLKA",
-	"T+8TJc3yzHwxQcMotCsmMmOhZpJZowGTZsDNFhzAl0wXm5PLWTT++YbrBUzHMPXZ6H5CqHmQLOQaZ4eZ",
-	"OopoSXSxwRMwbPfj3SQDG3TpoVhhzHpbbU7NacpfIoVCQZwa6QrLq+mO+E5wbajB+cgrPfC39+2Yv+FK",
-	"wMuK/VYamT1yWvooGRhmhD/Mrvsrmhm1235hBf3pA/NNucrsW8zidxWtHQUcuMWtZcYFV4twdXCvF2W3",
-	"ex1sV3ODFnJeMIWxhGB5wUzBBHTxunE/7d5cs+1uQ6/hl0LYoEA3UWO4peFKK0oB2vrLUjzlqqePNaOa",
-	"oh52KHfdcjcjPzj13oSu++v9g7sbXO3uH7S1qkxTxjKWgSa3oOqn0Fis0meRGH0YAHY3GgSADFw5M6yg",
-	"gBeC2GYPH1N8G0MLBGM6+6glGuxbs/iXpaiYaCVlDgY8BgtBfZYFKMlGrORGM0VbHP+0NkTdR+N29LTa",
-	"gxUt0Xy2UqeNMw/QMR11Gw6kU5OOpGP6acEvL1PrwzMmg7ZhQgqf+TCrWfOJpd1OEHK6aU45nhFqszKM",
-	"enDFIOC7MwJubyyKXIWB3pr32EcTM78q2GddMzfJoJ6At7Ukb2K27cRPUrCNGYqja49qzQqzov9Hs19/",
-	"GURjsBlDD3TbuJc4QcdoH3fHsarmPiqAkxaf9cMlbnF+NlHi+OTAOmGCU9p1y+1Pvrn1zrMPK14wdRnJ",
-	"FDAHGpJgBbtGp2zL3N66MRP43eB9bAev2Ca6gzlV+ntZNiQVmW/JzNocBU01K5RTZ5uWZX7zs3I03RpT",
-	"wk+XXJSaHbCshsMCgkteddjH2KAqlSvkhk7VCK/M47ulCIHs+1jL0Xj4YBDNxNhhbHu8/Y74mYU8F+oH",
-	"IQvV6B7So5pX87lwmk79bKA205Eq9oBFyOIvbb9tUylzRgVIv+AGb3/Bs+rJberBRGtjVW+NL3qVc5YF",
-	"13pUKLTmMsFNxNbBCQhWlfHZjBVMpD3Y6lv/mxgRhdS8z2jWmP4ewk6R8eCib1gi2sIUiqCcQhBfZ9Ga",
-	"i5fz6yoh7wLy+c0VvpZlnhlT3cg3SrJig0r37iFJICcuOjbYIOZ3aJ9yTQRjGRQkScGez0AL32sCJJ4l",
-	"QRhgykxTIpuXyX7OKOgNmYKKom6v90pPbAoQjqSaPRf5JnZsttg/TJnzWY21MSqztNr5OpdWHIZEjx4b",
-	"pcoly37GGOLHAc0yjvUdL4LjY1Xz3S0Dd7C9G6XQULe3de6kUZ4/vNqIVO1PODB3vrlFRcHTxdJVFnb6",
-	"DXCYcxHvW0l9jquCLXm57PwqpanIrPO3ww9utumeDD6czOWJ+fDExehxH56Ei7ip9Pp+5MOobF8qeP9i",
-	"19f4UHLXH+iCCkVTv0XHpd1Lu2qzQT3IdRM7FWXG9aWrgKiTCbWwHWUF7eyqpsYnZl9haZlLOcU4hiwi",
-	"JTdd7QZ4VRLoF++blvCd0EVEQaa+yGRnBtQtulUvqMhzk/QyrZz3vIkx0Xpt3PHB+cBY5cOXdP2TzXtA",
-	"ZWQRXQxfRT9eGXEpS/WD/V1drP3APtCMpXxJ8wvCliu9sRWK7oJihqhRLTlwy0deq9hvu28bJ+Q0IffJ",
-	"cDiEWkdZajKnK1XTo5sUzmSgShvF38cz5uWwVW6LE8cF1SB+e8KVABW3aGZJ3sh2x1A9K/b9NNRPM9+X",
-	"bCWLyMqnhbzCDMBmtQf8OxuyymnKWjb/rd/9wNgxHOmIXOdl54BfGwWwYDQDF/1MliIj64XMWUc+WzCX",
-	"GRSuq/HgWVbvazEhk8Z5Kyb3Dc1/MDO7SQawml0KPJMY8VhT5UIyCckKuVqZP2iWMSheWMprlsX04a0Z",
-	"4lsqiifV3loixZjjG5bSUrGe93HlWgmS6MejrSz6+8mek2+Hic6rzK8uw9yT7pOzUeK68dLn93EZ2WZu",
-	"7ymC2DG9G03kGCtZKjwxl3StDuHM0tuVJewKIxCNbL3LexhjJcKyoDl5im7QZkKDKZUIX4AVk3t4z5O8",
-	"aSufl9oMuHtOJX5R36wtlQAIEDMeL+03KDlcEs4FlIMRu/ZziHhaGzBuVmJYfTf8vzH0Gbb7vaokq11n",
-	"pUt//NgygM+n6GbHOZfpjhUX35BBUlHPvcuut5pfHyZ0+3jTymu7JPbL7LC4raW4cav5e56JcdtjmbHs",
-	"OwxY7Tha7Ebv36omibWPdDCBqlxi666lijWkmegF26D3k84LZgQ/hgXD2omPMZ3VJ2Tu4lmsWKGgMhF9",
-	"wrYyzymOWFZFijJnxA4TVRxtJnHUO+GK/8kSHL8WOQFvb1ureU5sVJpMN0QKRhTPWOJTEKYb+AUgBQz7",
-	"eZjTWR71MFfZoV01/5ZAQeGLUYM3Fyz9JT5OUBGyU++mlSFTumh0ZIelI72dyq6mJApsRPOSoeMqBVCa",
-	"UjvJXndABWtU1/E11pJgY+oVVqF0VKXdWXnFs6hMUQ4jqNMgDrOnqj3peY3vKpeuTKVZhMeu98pDFpIr",
-	"CUuQK06pHXJ33hIUFo6ejhLB2vzc/N4HIapKLgTnocZh7W56R9JvacREn25egGTpSMLp5mWJB6LDwxmN",
-	"iLIngvz8+vFO+CbGnmvKtfnzAA3fvLoawM87qdbbRinwfD92Uc/ta6dViKfuVx3o0yKNjyZpIdOz23SO",
-	"KTsavcz1MxQ9LKmNyMLU27bpCOZ/VXr2KRj/brYvKI8qRN1ZTzVVcr9eS1fGDTmi7qndqPsWtdaxSM4P",
-	"ck3kTDNBGE0XNvi7JGuMCfnBO0x4B7qtxl6+MtzxznrPCa+E3hbzuAq+TpNqjCjLa1boshCdRzKSimWv",
-	"MH3xEIFn479u/rUpbA/fRpiXbJXH7gnUZHd3+LkF9UsIRX0RFdVQC+2wfJRr3VUNnCXavTFmDNIqu91U",
-	"1bZv6fNga0LO+JQxvyzMmTV2Ka52QTOiJaCYIIDXwlBDdly9i6V1Pbw5m+n9UzVPES39JLt6ei1P92XA",
-	"iuR2jHBdds4hf1qGqva+jStBpWzItdqB4QQotTVVxFa5JnhdUl1heaS5TK8uSGX3cJ8GrlmeH5Bc4tN1",
-	"m5FuYE7uWkcAvqgHw1Vx989F8TAmu4oyVnhHzVWuoc5MDRvkqi8Qt359O79qza0755R+F6+ypSe+ujwW",
-	"ngp/zJXmqfrDFdf+Zs+3NBpCAK2m/2iBChoZ1Gl1cVlsZZDVfjuee7QsOhKofr/VZ/EtSyGPQNnk/PWC",
-	"pwtbcAHHAMxWLYHp0ElpvsylYgUIUkV513tjRXnRn7agPsWcXkza/Nt+wyEfxixeLlLW3XVhzUF+iM1t",
-	"LclGjimFxnhot6ns6CMxzDAqiPl9eMn8TcEV6bJ+egdmgGButp4pEyc1ds247aluKT5wkv0hdAzjt7pG",
-	"83YxFtL3lmpjb+0w9IHUNwLT7T3kKcF1tfgAtwleeSCiqmMDTQL4yC0bZMHSQ1Mp035okMOW/No+DsNd",
-	"X6QUv/RItg5djrtBhwpsdsForhcbRCTHfRrGDeu0YPoV00Z4R86eMZ0Rbcs+groNLRi5YitNFKM5bn13",
-	"4011AGAjawDz9uhGoDPYYkSciFWoMM2tQloiS5oxo4NxrVg+a/dXqGDd8TBf1HO+CzruiWJojzQdks8+",
-	"Prv86bsbAolVys7UfjmIsHpXl6VdqXdaBsUOXdmwVHHXv9/uoOzTbnmpGFQCAnavXQsX8zxEcO3HB0fK",
-	"Qg7xV/2G7nB2zbVqPaLe6VkJknrSckXZvU5PS4HjeImcxPtU/ER2vi8cFnVryHzJRfjpeDuI7iRfPT9g",
-	"L8hel7McDPnw7Oz+wzbZsKQfatMMkPvc2m9aqbFjjJTC8hlmVRj5DDfhvKB4FWKOfFYlxTfZK9XNtWWj",
-	"5pyqLYVu7zFMc6oatC4E3oEHIB1WkCAfFZAU7dJ87mji007fRxPlELEl6rqzX4IYNVbfsCHVjlWplrsz",
-	"XtONva4YF3PrwlYJmTKlMSepn4yal7SgQrMmc5aaafNrVmyMSU9WhVxa1PJWBu1WvoE/iF6h5XJJi02v",
-	"CiU3yj73uQU6crxUlTG5lzqWqYnbYGOSAJmnol+L6JDF8cSmLD4VqdnkPw9BUmv/C5KFRjHF/bG9ue6o",
-	"gKy9Kuyuqr6uWoDynY5HXi3k2iIgSJGy4b7ysT2VYP8u9frjSr1wh6MnBIesI7Zvp3ynbKUPtQD7nwe2",
-	"tHneB5+FNlOQi+voEQC0+WOUcRY2mbQ12CERCUXLq5jXr8tJK4u8OVfJBTHkiol6PnhZ8JOCucqypEuB",
-	"Le6HXVhIqGaGDFjGLRJn3MCCAYznrQqVA6dNt3w9LEWO1FztuhAK0cQ3cjfEPuXx5CeHPbW9cX/n10yE",
-	"TWO4UiXLkp3E/rYMo8YsKbWtJDsAUXwLxHVUSosspgxHsg2rHfPmcc+0nRCsdO/+xJiySqC0JK0MTl//",
-	"7S3P6nWhT6zV1vQrPIbSFKChfgpaUx1GNZ6iuZs8BzAZmuW5IpCybmGqlizbNBgZQW7k7rcVvmrFtgC0",
-	"KksdNXscAGsbkb5Hp3ENmnVXhkqSyqIAqB1bu2N+Rbgg5ld9sjBfu1/bslQP14TBZimgtPZKyLVoP9we",
-	"H/bgey/Lf2tT/aLKWp8XNqfoVnihsa9WNePdIcqibRPd5wBstttWd0ofbajtNTsEW5fxDNyOc6YJAlA1",
-	"JZxGZXOZs6YmIDnDPgsifSzFjM+HtlSXy6qYeVoweqWqph24JfvcrkfNG+3iNq0ER5Xr2RzA9oVHu/fD",
-	"bfXppuS0SqqEZZUuq/7K9vyySaDQW2ErobxiPzf/6t5xZ9SfnXqep7+NKqXcpccVGAEDCRaIpnbZ/PdC",
-	"lqseOfR9csn6S9/eAuoW8iUWIic51UzpYQtvH+skNHF0xwTJKA9aNnO5bhFWaitp2GKKI6gs22z2iekt",
-	"R6XAp7b4bgGCOmmqlJa24ur6wfsHzUumXOKyT8QypivqPK6t05aT35XFbcUnelVubxHLTr+dLs15Sx4a",
-	"vjKDPPZuVNq5hJjjlWVGCzUO6ILUnFdgJMmbgmv2hguVoJs++LeSZZHavzUt5kzj32vG5wttTFEg8guL",
-	"IZeQJSvmLCH0mhXU/IGNdux+94kpNSSyXdq6GDkzWhgy1nCLL4yyQ6c5Gz6zf7zd4pT3NfNVXfHVibRN",
-	"aE9W0tx4RdVVZ5d3KgyeXc9EHM/0EhthgSVfMFsbfJMMEBy8/XkoKR7GECHgG2DVpa0VtGUDDRqybmgn",
-	"vKKFdi3PUiqk4Cmmmiwr3dJmXr9VC7l6PwzCzgsZvV+3ywGxXRqsIHoe8YjdSUHz+BYFzWEzsO4yMN4i",
-	"qk7aC6IYa2n4tJum0C78unJ0MvjuOtp+95I8zmWZwbeKjIcjwsQ1y+UKU74tf5gLyBw+mDiDZye7GD3u",
-	"Tu2OyQHJmJpa5EwXLfOcvo2i+b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZNAOR3rvrs27hoYnO",
-	"rt+9GxpLMOeCvXvXIdcrmL1FdbFESFyE0b5/m+T4SfQkfFc1EXil2arNKVvnq+8+0FS3glpWpkSalyjS",
-	"bDuCAm2oFU2vkMdnjCEqf4rZ5ssy13wF4FUuQJcMUooAI9L+XBccKpDNPW5VaWwpYYGuoEy5kCWA4Ex5",
-	"nsMUoMEiZrADZmaDWK16DHSyoQqrbezuPLRWiKZlabbCJv/mUmBx13+8SgQGTcJmbHaXYjsMvpFX/rQc",
-	"DneqGrpsvllIMqfXrHKfQUs7uNAvyOR/Y3hi4uDTgvTSPfzu7CXasrCD1dhAayXPwKuMeRLM8DWxwD4q",
-	"mlX2PReZSzuokxNx2RsaP7s7o8KrLxXLCOTK2sRvM4ElE9lW/t9twP4C8MBtN66ZSUKmpQbEdwDMVwuo",
-	"QrmyOLtHmQE22NoPZecacVkiVlOPbf4PLM9s/dAuU4OaFcN4gTVqmWcuIc91IzoPE9zX1KPnW10tzytk",
-	"nHjRh9cQu7kp20pfFnQFadM7xhZUvRxQ21Kpo90mV9mH3Z5fsLxXzLcxAcF3lLZtpKEzpm8jfQR38l4X",
-	"MHU84Fz4Fuazj/9XxzEH3gT53anhqIrjoqtbL6LxCp4ubLs2BCOC1g4zWuyXp+jxBEenPSGB/9NlJPlM",
-	"e8s0jrNxPraCyG54+7k8glsmOOSfhFvmB660LDbNaHpNufFxdJD9N2bSaJkqRDGZshRgRkL8UivyuuOV",
-	"+pMeCZ33wktvMIuhOsBWxtvwG7XzX0NrkzAtvWD0eLP3cFtNOSAau0IkxJz/5QqaXrtKSZQR00KW8wUE",
-	"buhUlroncMqvDZkG204BpA9KN0iOtAGHraB2k3DE3A2ff11JSehFdgUlO/BHu9TsgLvS1WPOs1D8gFix",
-	"eJUgoSrlz+ah41btyKWWY3gMARQe6E9DBNlWk9H6poOSutpD94toKByFtiIL0LFRl+xgRe2cjkWetZ6O",
-	"+lttjuw5WcqiUu2g2EJUTZ/w7ju3V69Cxc6pe7NCLgklMyNwjLIHDZRsyrMd1/5ra1SwdtS576VqL+dZ",
-	"WegFK2oPh1neVVqvv5JdPbX1lao4AKzUB0TfD8diirXkghJ5SXJazFkThpKOCvznM1C0sMERkYKdB4qu",
-	"0bqcUJ3S9IpoWVWZAmKKsn0148XXf3gg3By5SAh8R7kv0EJ2/ANltIbforTzGG3xg2UbcxUMj9g6qJrv",
-	"h9xwV8H3SMAdpftOpdACw+IeT65CSKqkVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOdSVu9o5",
-	"VDwviOuTm/hjee4YKQGuZWLOMYEJklQuiI2YnXvYSm7FPRUbEJQXhOasgJEgZM+XlkFXVCkLE6lDvwiU",
-	"wa2p0ND/bcrAUA+FpQ/h+Z6+vklaFcFLBva1Ubn579TnPyH1+fh5xjG+r7b2CMc94JNP4tAH/aW3mDrs",
-	"Ib1zD+8UntpM286+v6DvVIROYb/qW6ZoV12pG9xmChtLIIAzPOzxYXjuGlAY8YV4Awe40cK219FJoJgT",
-	"TLnWSajvoVIJX7Jsvrej0+2q4cOm2t2y6EvW+dlaa+3eItL23G4o+sOIDSucCzqX8opQ3ZkT7Qn4PqfR",
-	"8r4d+diUtG9bcx//qNgJPuUi3uSna7GA34Q+9QJVw+tWTz4+tdW2ulXAu+fq/avbUJ1WlGcJuZbcQqrP",
-	"YYHl6oATGTbIjtW/1t4IEBsb91n8/S2v6mIJ2C32xkAfoOXbq+J2jwMV221OgDYd3K2BPAvzVH2JBZ7X",
-	"QPQGAr0uC8K9r+1KII9Q0rTcXXByO5Yg/FouVwlkgSZWcCSkFKqcmoemRvRjW+cl3RhF0qijcSvLRmc7",
-	"4UzDwy0LgJN926Im3+N/e8mQKXNupONagCDiArmESwGqc9weZlV8v7Pys50T0ChOm7KbrKWbW4sBFHsq",
-	"CFOaLyn2/gskcc7bXaBtUzU0/9E8B0nDHUJwPzGb5FlJxAg0EmoSgEOCioNfDu6PinLTSiq+BSwbYl0V",
-	"Tdj0PXMNOvbL9LNxr66CPNYU380fqPivzjmtXH8MZVvylH1Smvarpio7a6SaO8eIVQn/KYVDyp3m8cjk",
-	"UxR+dV78Hr2R6DFCw1sRWfA5F8ZENv8qWMr4ShNz6BIir1lhE+SVJuMz22xT7aZy2UzOn7oibPYpKFjS",
-	"Dz8dBIJaTcoN4l4c2wl/9iPZr5qdBz3nBGG0yDl4Zc3JxsANhMawHstC3RmCWrUOlATXriF0QpQqTFmi",
-	"WQYnbDtLKZaTlNuKxcpkijICF1d7ouOpXG2wrUYVHN8CV2SLDsKziuA31YW1eZPX4ntZLLu/o5MGZVYf",
-	"+FJFemitfwuUZqVmRZKywsR2pely1SNPaau2yKlhlWrlF5S4Haro2MDhVzuCBgcBfQ/SkAYVXG7dIzYr",
-	"5O8sHhz8iTljYyt/qdEltWM/laqI3tq/St4zytAM9tCjuP62yrPzR9kMO+uW8otp9zEjOY9wE9p9+SQu",
-	"QpzrIfUnB3sO4YfxuUSzICYg7tUEW9rOGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NmGkj0l+w",
-	"O6PF5nFtNLd6i9bbkyYDnIxXtlTDydRFFC/X3o1PqWYijfdlWPI85wqBNBMXyuygPNQtb1lO8+CcWnPw",
-	"EFBuquk/ZF4uWXS2cz6n041minw+Hv2/RwT+/qLjXGaU541w5lKxhGSMZiSHWqDuTRLTlCk1K/O2gSk2",
-	"kO44JhjevitrfcyXFk/XMiJYT9rD9xNZkILNStXxXduYU9WLayvztEtqkN9b7FXbveiJA4O1c7b4pagn",
-	"1hr1BTsTlQL4ElNt0rIozPu3LMST/3w7Onn0/j8+f/duiH998Z+fRb2f9vdbd9VbevL7+4/3bz7be5dX",
-	"dpAbKbb4Z2wdOL77Cb8mCj1B/7FVP42WZ2dwQaYsl2vyOysk0fQK0CRncQp9HCfj0xtPpo/j5PSmgVSH",
-	"dg0M7M/wh6c9i3M8oZ1N2lKtY8jtEbh6kLoWRoskfMrCJ4MIdr3XMd8GVNUXWfFAKKrm/oLGxuS/lcx+",
-	"7arcIsUD9t0NhK6DA/frCl1hKPYkx5+ATxkWm3eCpYxQslpyEzFrYEcHCYlQiv1BJ7zppLaf0Hpkvc8p",
-	"dTZHWPx69mCvGDpYi6yFnuOrCdXpLZeMbfE8SeGBibu5jNoMqDg26mjzlZjI2uMKz72F3VSj3UlC4DCN",
-	"JRjWvu8O0tlik61VzPUrS00WrouwVYjDBh2l8MA33TsWx4+dT1G3EB5mRrFtDGmya+kK7OPfA7eUCaPz",
-	"syxugwXc+7FPqyFBNb9mHbwRkBFuua0RP93VSMfnWDCaPRf5Jv6tSmmsbuFbPjcaGnrIAG5OcqEvyMkY",
-	"46FiY1Mehy2Nnz52LGzDakVLk2A5wdzDnWje9iMY48/9kH99Yxzn+kpTXaoYqj8k17dFZsFhvKDeGjmo",
-	"hY6uNIfdYKy3tzuBEb9sxnHKpGBNxpTC5uW2qlkJulILqTvaasw1qu2WqxI0t42mrBg7i4v5qw5NRKKd",
-	"/5p9r6uFbV7rfRJ2odgQg9FlQx4/3RudBz4AGmoZ3mA9J9+Qvrp1T2CQlvoSj6PdFN4Ti5SyPFOFwStW",
-	"3WU5T6ckODdbu+l4JXoUnWvodtW2huFy9iEuY4x4eOxAxuP4dD0hyzsXpnSGd2ssOWlgzdyV1MfurT4F",
-	"KP0ywPuUq9j2WT7jecfxX+3LNrSYV1r8SqstbuWiY1xkniM/ibvsBd0c4FepgB9ua/BUI0Vn5/MGthXK",
-	"LAaSkOal4tese84feImbihGKHgLEfP5Pe1W2Lxhf6V6QwFKC30epkNOYfMuy56IueLasGkZ1WcQVYZ8f",
-	"sVPJ2IqQ0JjE0zlRwk2q8kVZfAWcUZeO/IYcl2bx0W4QgVMykm645Hp/iX1OxVN8ElgkY3mDMbFsIW53",
-	"c9K870XRkJPRQm9W9OyfEITtujVIrYKpSIWdTfPU9otOHF96ajdx9FO/GdtNQPLvkUkitu9316zYYAmE",
-	"TTcDWAeXm0kB6umkVr4bSNhZMG6P2zqMMzWkMCnXL1O5mreIvdalR5+UeUPNrutispbFFSuIeXLY3Is/",
-	"7je4dq2eHIx5LuWVcv6TIMm2bwDEUzap7V/T3r8oovnzDehDHtOmc0YMdpn4GMO67JO25vtVxA45K55U",
-	"jBHhVJouwnYz2OXWEB+0cTnDEOG6gVUdPE/ULdSEfwMLqNkq84JmJcUUhWsMMMHYv5QC0mQCVKAcFK4K",
-	"FshTPYrWxH+PXB8/C0zqMfyFA3cN3DUC92ALH7r/XuKsaLsMG2lWrl7L+KvBOjN08o4gzgp/vK3Vax46",
-	"5MDAfDrddoYAr3k8UaHjpctD0Ak8Ap5ZWlJt4dWXQq1j2SsR9WN/q6b2y1n0uTTN3LKm/P6WS1tGGzj5",
-	"IluqVLns2xFwZRW0XSGRU/G6uZ9R3G4HZ2S5dFwHdInyfPf73F3fMNFwWuEd7y9un79e3e64OY58jcwS",
-	"t5/M6/qpQ3ub2OOQjfP4PyVTB0RHKp7eSm0xdiTo/idqI9JJQiY0u6YiZdmJi+ufQJPm0vzCfG/ssJMq",
-	"JcV8hDCeJ7qgQvlscgUPs4ynRkqfqHK1kgU8rnJ68ujRyaNH5h8LvqL0RMn09AQMWW5ebr5YL7hmJzmd",
-	"snxSY9owFvcgHoiz4cv7py0HyF0kK1bA2vGKOPH2tvlHcMshc+lZPcmufiCi+R4T97PJOZmAbcQKs75V",
-	"IWdMKdi/CZEFmZhboFgVXLHJkMAv61OwA0A/twn5HDGlQGZ/Ab+f8hMPFE3zyZC8dqXuBFatsC28FGwL",
-	"cTVKxtJBZ7cW2qFQ+TmKsIukbmTlbF+lw05mQ0uqh/s3BaEebwr7adRE3HG9wh9TXGCBE5uq9KyOvg5L",
-	"9AhCslhMWeEzqOeSKVJDxOlkEoIa2NzsyK0Hs/RUB4zavXUQTv2wCujtyiIsGl4kQPH9Y/LowdlXZIVP",
-	"kIxpyvNIbn685umVptOcXUCXihUrsO/KVhrQW3ry++jk0S/v/+Pdu2H1j88aQi028B6htMego8L1eJck",
-	"k9GtrEAPjwIXyIURlU3NjGmWFUwZpeiKZebM92l4hYzBlH6SxRv1QhTESOeNLM0rQKgsWL7awYCL91dR",
-	"PgDXUrYTabzHBZTdW84YtkHIxnCe59aGBt7kArs6Gy66RTcwjyhrO1XiyjzbBPvkGxpUxG05GN/Hm+c8",
-	"F4zMaJnrDVnlFC2qzr0u8nIpovcO9egSNh92HA9S51ywWw3Q2LDiTdgKCANe8doxWtBlPIv5NUg9VmyI",
-	"fyghK6oX1b8JsCnNzDdmXxi1MA4WJLqhXM0CSMck1cNHozH5r1fPn7khCBc2Imi3mUxlQ7Mn7APVJMMl",
-	"WRdcMzfP/QK8rRnGy6BOOd7z+I9wRkZnVsWsmmPxXUOBWDvWEA8/ACUAI3EHlvEfgA4ayaNCnD/EMaJc",
-	"b2EdXkDR1nKlN5j3EjR8NyyI+mQFnnmLOGdTGHFJdbr4sakuasXE4zAdfh9YQGSqYbvBWRyLYHvymL3f",
-	"litkq29tMB/aPjQnW8g1y9pyJ7vyUk1Lscnrvn2/0jzPzamHZlo6MRRJGdyysc73O4CoQTN/wLBuzfbc",
-	"y5EWB3tn2t/LwkFPOiRKnOc2LDDN2EWIREZtrTNuzd/igNHWD99ZRYIawDvoPBsIkoDBg+C0I7FH5bIc",
-	"twUcEKRFVJKkXuiGC24WjEcIa1sJ+0nEtHGuhxRLsQ8rm28RFaAORQuxAvHYAXLqsoSErmvm8BdjjXnu",
-	"phNFdUNEp+xgVfFU2QXwggi2tstInCvbl7y6BEj1p7cYwp2sMu0OEUUoJGsj3URfZXsV7YYOgm/2efXd",
-	"o/HF/HpQsn8zMOTmwsLUXDEsLOvXwmULNBIsAj+H+ru+Mb8IcSP7gkV2bxfzEhHnehLJYXTua/8U3/pV",
-	"TjdNAPe+3rebGtGO4Oq7mR4VMPR2IML4cHOYomAKGCNubdVwMBFLcNi5At2pdb4Kfc2FCPMaYjox+MO+",
-	"YQ11RqiTbTnPQDRraacJ84Mv3nDR9q4daJqg8tv6v0PiVW0nA1zNCoITqOiXWEfZdGsK5pW0HxLDsi/R",
-	"OOwb5TA3t1W2t3ug7UKem4dVvDQD+pSF1brgx0KqgF8B3XyuS35DKJl9WBXo4Y+/Jdr97EG8tdusyd+R",
-	"bzySuL0TAdyLobDaS4WV7c0Wn2GtfVtTECY+cBWFCSuhvG6lOqQzd2pRd0ncd2EfKuttufDgFn9ThGM2",
-	"DTlZc2GexCSA3s3ntmEb3MzizGyUWQyFNrSC62b99u29gTm0dUphAu250/EwgR7BkS8Q5pqdG6k3l0xd",
-	"IEI+fpDza/P8nGIT4wMzc3vI7Y7B/52uE5Ai2wHZ/SW7BvfAt953vbU5pV7I4mheEt8RUDVg86COinOy",
-	"YZDOeIBBv8GICZMFHepaR3HP3VSe3ipE+ismtG/oMu8HI16hEUbK5PslWPvOUzt5nfaitg37OwCt+Mxr",
-	"j1FnN9xjQlsS1O1VT8ugYVq4t22cdhQ7FYd6VS6X9FPpI7A96ZajtuuLCkvV9gMJH3Ay/4KcfhReje6E",
-	"rXP1KNhr1NVotgSVjGUcO2TMuLDxGERSjdLhpcxzc3Hc3pY5i2oPThrahzFX8XT84KsHX99/+OCrIIFx",
-	"vD8hzY0VJUspOrfYebOQVcCQcA1tGuiSASjoxJyerMzZJM6dhqa5VWsPBQdHvJcDvQUvS/EYB9hxW36z",
-	"2e2PVZHoEEzyI5fAccHV4kCq7brqy269csDtbdMJzcZCjJ+KksZFw6qQc6PuR8S8LZ/oivOyy3mjrjVt",
-	"jYegVrkWOwjhibv1ZQ1ZTgdCrnWxrl+WwhrW7c0ktppFuCZAfq31C76ado3lYoc32G5/Ltuq+arD1+iF",
-	"6QyhiDNuLl21D2Dnu45pytb/3hWS6c5KZ38raStqEksXkqG72jXeqXqYwK8Jzc0ENh3f2N54yPnBybSg",
-	"V9gkpeO4LigWJ5GPZk2hwRC/ZgW6mDpvmFlj87xhCyDRoMeAFvFvt3I/gMACl7qhvk3IOlykNdfwHiDs",
-	"nA2aHRLTAlI63qvOVzVmdTzqYFcBSKKNc23VBwMTNIiDY1gE5SdSiunFdXC7/layEpuvlELgHQDwYgxb",
-	"PK9oobEvc4UzBlI4b3C2IbhR8AK7rZAlUqHsWEi9SslF/Tc6IksLFtmjA/ShxiwSxXR7C5X1QoKXBhAz",
-	"CgYFGuDAiWqZlmP7TO0WwWCHBAVrqF+l1UTa01uQxkc4C3azPonjgHOFHtI97adr95tdPKo+PkscJj61",
-	"Ss+7LdMf4nvaUdabVMxmIBz2Qb8sxUG6p6tRbPWSV+5PrnkKIiooxnf5+YNkMC3zq4NQClq65fnoD9Tc",
-	"SZLJBBNfQLL94ja5IZ+u0vAjNWG8Kg2I6P9dtHLLPD7k9cdKI1D9nUja7g4XaPzBZsF+B7sbcs+h8gxI",
-	"8C2fzSICre4IPoJ798g500GT96OMF1iN3RwBTvxEvQBdG8BX5p9rBR8SvmNjeDuTo9xMbk2fxNUUHOFI",
-	"WwIjZwBSa0VL7J23JXnMJ0W64NdNalr1ghjEVKNY30mV7GKDrZgwxstTtF06l660JB+0+UiKskG0FqXw",
-	"jeBLkbGCrOmGyALQ/rp3oEZ1P3Iwejtn+ovyvqmHmJq0k5QUL3kMnNz7xbebyTZL7G437kicywHxM14+",
-	"gBgMFkygshqIYCyLVdks5I7M3JuB61OSorhkafTzbfekBaqoMKyc7EjsnOIBjEZERr8hUVA/bwtt5eky",
-	"mrOMUE0KpjR4BgAD1xbT+Zjx7ogdY7wO0c9GeA1xvFsvkDl2ftHNxnZOqwYsrUOKvWW5iiJmuCoNTa+Y",
-	"cPDKB3HFVk2R7Y0KZdzzgmFnKq6gIgTqrCRmwbMmeJBCLrsrYTlNr6LHA9ZnTyvkWsxkkQJQiU8gXeVU",
-	"kEwyRYTU2Kr6widmftBVmHvN85xMWYhNfgDaTyD6dr5bLzb7+auSPRV+j/lhFwCDp0gniwkSLZ/v2S/P",
-	"FRF3qSKvwhJHYep+LNKIC9C1qxSW67tj7Qv0YRZdaP/Krb52vM0ECk7zuBCDr34WGlM+uiw0Pms/W3dg",
-	"3Vsr0RC00XOnaZ9sqrI0j1DXf5nn3nldMNcMc8ouUF5wRXI200SWmjCB19qR6us7h3gdC229bk9e73rB",
-	"IlrWRMj1hAQF8WGekpBrqwKf2E1532mj923Yi6rIeUslaAMD6XfOZmWe/+Sg3LYT37B8CXtRoV6JENJr",
-	"olmxVJjtZj7CFlZKkhmN1/A1dSud1fyOtp+dGxXrNzonKu3DNRF68UyuW0q269NI5ZKBC8QhZNWnFAfE",
-	"ex3lHqh7oksWW9oezDezmTU4Eb+O8I3hPjpiR7lrN6F/h7lyqvSrjUgPDK2WkW123QuCJHhUKITEJmHm",
-	"cueKQBdiYX1Eh/aRSuzr9h9Cv1I/82aaNUIWh+0EtspytQIA7AtbIGjrx3D9zlwzSsxWTqnvTB8/SdiA",
-	"r7UsiwYIqH2x2ZtMqruPOJrxL12rv11c5twWJhOZZ8YUwLytJVRldu2c4wGJ68O7ILLtwQ0gY0AMs0O4",
-	"MAx42rJOrFc0x+ECXm9UZwsuQcWmUqULWzfsWNk+a/htBwjZI/e2ZLeqZvJPNwSM2lg9elWE0YFE9hR1",
-	"e9gdya6OjyoC3KXNER78Azy1h7ee266F7KDfO3DdShJUcM7uCIa9t+AYhdyOZzo2h9dMUHGcAGHGlhGs",
-	"tp9oxgzrTAzFoG9sxq4ncRNvJ3KimegXOSnYvKk2XOXlPJp6v5CFxjxNEJ+IqtEA6qW2nYremahKZVih",
-	"wWUYItBuifDLZ5fw9iH5hufmdBLU8FQCd5YzkWwiB8zT3F8JmKxcD+8yBGFIFrqy5ui/8quxm16PM7TF",
-	"FpDduhV/7tYxxv2sPVvlhFvRt2hiZz0/i0xGbFfsixa34BZUxUGNrxhbNUCY4m0wHo06a6pmYj+ylY63",
-	"QFm1V9HW0pJowXwFY0zg7rk1qup3W6fRNA5WmRyNAL5sJRrTyRvyhGpJU5CQlUt5Bd7BYYemvXbfgzeE",
-	"YhnobhkgXLHb+vcNDPaj3a9IW5wIsqlXBIPKYq4Vy2ctgLS3LGrp6KjaKXZxFXlRb5Vd/YFldE3pz2CI",
-	"ceVi0JiMTzLerdQsKzYvXYikrSIXatoM68QvOicDmkxVY5NfOLci+gSq3VRkKa9ZRhBHeVuE7W5w2RSI",
-	"h6bP0H3QqKRAlaIUoFbKFbphO6Qc962C80pPrAowPH4wvRnWFhkl2Wd3792lsqd/bJfvHILRdsx004Zi",
-	"G/Sp6NYTNH6ULHx+N3IG3Vc7hwZ94kYXDbkP0v5u4JbtYOlvtYvd3wEi4jj9lm4sWuOubO8HVOs79zd4",
-	"dJhuBy7ut+X9YA57wxX22NgdXCmE/Qvw/g7cGph94+b0jSUUAaZV62XvnqtrJA2b1t4yJvh9l/PRL26N",
-	"Tz+Lmy+NYZ3wZ7HOKqrT1qBG1rg3sfD4bZi9t2RaFWzJa3ju9YyyXmLriNvSw1Bv2LGqO84e4VcRoVP8",
-	"CIZt3FCftN4qbaB58U7swAV+/AH0sjDMXqhUW7gZYxrcPypLtM5Mc9kReK4p/9MjLM1l/M2SO8fRQXAu",
-	"fXsBO1SFiAfkihEKMQ1IQfLloFLoxW3QWDCnoSy43rwCuHhrfLr+wDt9py9fPDHaLsBX/5Lza/bLBOy9",
-	"+w+N5lXQ1HUId60KBlNGC7gZ7KsXWq/wxKjmNMyMqsVUUkArsg8OCeh3Fi9RObXOxixsK3YAEKNXqHly",
-	"M1oq5RX3STXnA+dD+sW9v+J6XPXNDcCmzmRrcxJfEuNnCrkeaPxmkilMSIXyKLpUQ5LJVN2jKz5cZtvI",
-	"ouKaCTjRrrPCnF2YP8GtdP5OvBMn5MsvL0u9MM+lcPq//PKcTC6hBpb/Dp+ck2+A0sRtzHA4nGAshwb7",
-	"Zq26CIEJksoT9p0gIW2HBDpeePmDCFJobrBiyXEMrm1X7c8nH06qzydfXCAFHLcZMii6UcZySBekkDnW",
-	"M8FLoacyYrpwPcTlP8nUl1/iZ9TYNzP+ATfBjuKQusC79fnEyOlJQibG5ID/svSXyRdDcukSNwwhgrSm",
-	"lAoyxVrrjEw3xtw1U+GZeQ7/jS42nM1TrrSZj1krmUAjnAn5fEy0JMaEIixXjJyefQHs4LrbojcOobnJ",
-	"5KO5hBNS5SQmxKYk3kzsW6AW1LzGsPUEXAO4+/cstu1//KoQDz2VGZtgHIBOc8xDWUBTDcNNCZlgtufE",
-	"bhozO1kDiMUXPpbCBfEMg2FSDQxjZaWdvfJ8NfnuNZ1PLtDsMgfDM8DkyezkJ6rTxYR8/uD0axegTMiD",
-	"8SnaowBtZagspLYI5lVY6YshjPBMCuaGmQMAx/3RAzvbl2zFqOZibuZa3YvW9AN3IlFyyeyJBRkqyORJ",
-	"xpYrCZ35T35km8lFJUWMHY9v8R/Z7YJiLwFngs1mLEWIzdMHZCHLQnmuWHLDFudkYtTJp8gWwAL+3ycv",
-	"ZM7TzcTwbS0L4YJM2UaKzJAFo7oPTh8hnScvmS42J5czzQrkDfS0JRVmLQqeELfO8IwhbM6VZhlxhWXe",
-	"JcCFl6VD8qTaWXPJSMEU9F+iqxWjRUJoriScB0GYKJeO1OeEz4UsGC5kI0uSSXjplZDr4TsBYd6UCQxn",
-	"8czIrxn0tRpcrmi6YCenw1Elm4PPzAXhwBIGPzK2CrbE+TCw0JELLJ2zOgWU5k2lXhDfBMC6wc0RXxXy",
-	"2ru80RM1eGVvhMDvfD4YD0c4C7ligq744HxwfziGya6oXsA1ec+I2d9BE8GkQM+DT7LB+QC/BWColRQK",
-	"r9bT0ciGu7Tr/sM+6HtwHyBAITV6nLmir9wtSmOqzE71+hMN985wK4Uuprn5GbnU9ZoiMDh/+z6k/rfS",
-	"iflCpkwpqJH4T0NAOldGu/iJaYpgWveg5rSZJPbrAKBZQb4vJMiB29GWA+mi3HGIPatEV7pg6dVFBdVY",
-	"pdotQVX3tz8gPVcMds2KqVSslbDv/8gdS6mADTsb3e/4krcn74m5OaZUMYJFge+EWTnQ9pAJCKmRlOaV",
-	"4aUMVLbvOD5bPaZeW/CCqIGrrsdGczq5Yug7azhtSl+CBqd2+Ss22+qReyCYIal8z4OuvGA/j4SX9a/W",
-	"HPCb6Eon3taCpIPT0enDk/H45PT+69Gj89HofDT6ZxUY+8YQrVTFL6OHj9b3f/19NhsXo9FoPHowsv+b",
-	"Y0MFXjBlxhNlnmNAdHDFNu0/y6nS38vSCObTD//3d/vJz2p3ZuNRNTPnS2OrXG4sJlDBruUV/gwngNrc",
-	"Tinq+0Dajg1BfRWINarCwg8z0k3I2q3NWIALoGQlwvOXiPAvZ+ayr7BRZZGxwppVvCBLesXFHFvHmOcg",
-	"iUOx/NoihkWyuw8+H/5EWB1dJcQSEe9h36etOhvuSUPFUM3GrVZDSMjDNieRMN3kim0mbuFWv+Eo4o0C",
-	"ZCM95AkmlsAawX0uRYqa5RVbaSLk2uHv108i8ivuQu+jGChnYIy9940QvpGIgt/9kMXYs4kbO3PXM7a+",
-	"DAzFysq2cL1bcmHcb8p/EXFwZaz/gTMk35Wj0f30/ogUVGRyGRj6wA0PrcINt4U5J/A82ytVcELHkyFd",
-	"d/CxpXGwi5EmIgivhW0gYC+NodM0tH3sHjxzkwyeytQ3RGp73j9nZ3Er8fGTNXCscOghLljG0RcU3rT3",
-	"PqJD5AYFCEAaxvutGJmhyFoWemF0MLC2vHfGljtgkwspQKwobZQM12CRK52QJS0gRq6c7NuVK/jFoXJl",
-	"BkZk7Op+0LosP53bb9BLGOo2W5TEdZ850weTxRjYjaQZfZLS668pdu5O3pgR7yMbt7PlM6l/kpmxwLMj",
-	"sPNzwSq3Yph+XikRh6gs/fhXOLK+d+KrzLg+0YVFNG22FcxzrwvsvnTH5kLSDGxCdyEdY4brjOeaFW8h",
-	"JeV9zcjbk8mw++5LYWESbIs5RSbWJTqEqjSWTSySn/10gkmNrpRmyuZcECX3T5VLccu5hgAwrn9rqn3i",
-	"SsvrVQkRjt7vbxuSi5TVB+yW0bATRviQ5qXi12zPGiAH5YAXHs86panLPbe8ENa7Y3IUiOS9khyrdgfI",
-	"64HDL6PkqbxmEPW6SQa0xdisOux50GibSuuq8GsA0e47m11741OmBo9mXz/MRl+Pv/76QfpV9vDsET2d",
-	"MUpH6dkZzUbjM3p/OnswG09Pp6Pp16enaTY+yx6m47PpaDYa0dHXZtNWg/PB+NHpcDQ8HY4x5nrNZal+",
-	"wFfU2rcZzeW3dvIo9tvgfHxqpCsG5s4H6jpt+81xLWYjC/cbzEzogt/Kw+jvDkgeWzG5yp1FuVEk41lC",
-	"BFsbTdGhTvrrw0wxcneAuLeXx+4NcH7NCj5DvN2oKfxMakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqobqM",
-	"aq/n2oIKC75csAB+uX7n4Exqt87tDum0kFdMVMqK3R3ko4XFxTsey1sWhTxNwNC19m4PDnvJVrKI8pgv",
-	"brMuR1mKo2jcj51NamxWLlzYHCsGgU9ILueHsZnvC20kDVeap6FzMpqWGXQowH6gDh5yRcUFuT8imbGL",
-	"tCRCrjFE5tiMK6KoOR6UbBgtCNVkKbEx/Y4pEPbcsPPqq+F8DxdQCEPz73vRHLnNC0j5heyN6eZlaT7+",
-	"2qauGLK2PBBebKfGlLBVVuj8dE2e3n6s9SccKC3Tq19yds1yD7E6OH/kG2GE6XaGp6DowGcu7btEttKW",
-	"BhwyEWSxwU7gZmJ+UORYlC7ymhW6LPDfhrd44eYO84ObzOWCvR1AC6JZIcHIWtOCLWSp2Ek2NQdtbdb5",
-	"9n7y9XvzOrwSYCzbPQVIGVMXdqZhKMqyVyyVwpDy7MFoZIa0ycWW+qOT0wc1tcI2rgDJGb716/r4o7D5",
-	"BtiTb4wt+IYLZfX7arZb8wp+Z3GTzbRsgnGTthNbTGcH164AaLA6K9F1DGn7g1wTOdNMuFgsybgCoI6E",
-	"UMA5NVp8YrsgM+jI7lpUYmOpQBJXkDa70tgGgOPyuD1EFCLl3L3V11vMNpuJQc/LZsmID71vjQLuEeZG",
-	"ba4P0KO/057BQWj1M8mOZ8tMoah2fD9plbBBd6/BICpmweBJZ3m7YK26fUVO+PifFaqTNRawgsb80T5u",
-	"rZfX4NWPP5+MUZOU+XXounI9vawj60g3gpGmmZWU7baaxdG2loliqKk20cJlx9Zvh8QBfRq1845eWLub",
-	"7OsewbVh7Ue4AGNCPHQCVn3NwO46pm3mTth+88wLwKNozm6wRovscAF976P786ZRVgd67J04tdtp4l/9",
-	"53lWg1Lw/hTv70atVvy+ZbvOraDBpPiD39AUmP47v2aEfaCpzjdECuDqiZE4E/K5DrsyS+USf9ZcqC8S",
-	"MoF/Tcjn9lcbWRZErkVCoGegC6HbfEx3mCfvxOc50+Z2LXNmmwd+MSRvIOmuyl+EhFmrqGBMKKiqo8TM",
-	"0BbUYZvjjSxt0SfmwG3HsYCGt2BvmNZz2zC2i6JRj6pXv7xNdN3fX9DRAbNmFxQbTfCMbQvzzgLvW0vo",
-	"bvH1nof5lgfzW+AQBETsczor0ewOUCAUPR77Hr01wG3/4+MV5sRBz4ONdaIotB4Q5IB9WOUyq267fgpm",
-	"pzK7igAejXMbTTM+a9cM0iNf/A0Bb/ao0v7x97fMFuycCbZg6VU8eDp2wdMKxgck6Lxg6re8hp3QGHhF",
-	"tVWKdu3P0mBLDQtVVYSYtNChwPgrqtTaqK/vA0XT6Z3uMVwo6uCVVjlIBgu4CQbZdGiJMkzlMsDJGCwY",
-	"zfViU0OfblzlHaWUVczXSQ0TPu94igUJR9LIAgkQSB3/aVTuuG/35IQ98ThPuuAsuwBokMm5ZkpPLBQA",
-	"1UOCmP3E7atFZUDw0ybQ01h2WDXtPzVDrPFAxc/BweycVIfkfPDZxzeXL7/74fnPr7775cXlq1dvnr/8",
-	"9sawt4LEeHS99clHC4h5JzlplWDCU/2XFENHFD79d6uSVqWw5Ootr/rLoiavXnXqP80UtmABB0m6Wjpb",
-	"8AUYMvYfW1ltdRmFn99GRvXONgtK0bgic0AXPIa+ahZSB/C24UtfB1cqpm5B5qTNfj+cfkdNS/u3ZnV7",
-	"zcoYvN9sAN6r7hN8f+dSLKkQST3qNnBxBV/2qeXN3VLC3cLL46n+HirZ0iikLjT+J/D1eaXs1coKl1iz",
-	"zDLI5sUKQYIsDGULF+h5KdhSQtGEG2ZILi1GTxZQ4Z3A7pGEKuKv0JjzBDn1aKK5i94IxDgBYvxHRLqE",
-	"J9EfudNthUIWVn26OeCIINhdd3/Iv5pudyxBeNokCTtobWG0wcu70zuRd+YQcGuPrW8l3W6dPmPO6R+k",
-	"kN0LkICjSTSX6koF4MxD8gZqmjmWqF+zYoOFwHachEiRbwIk3NPRCAqr8TaZVViFNu+2zen2PIBIPYq3",
-	"J0j4mDNhXhxErxxUxVUJ5wUSGM9dpxPD9nSaV16NgtHsucg3/gPro4LnjZiDap63MNx7P/iqnOY8HW6F",
-	"Pwu5VoPzU5s6cTT/CZKv0XeS527TXIaWQ2o7UqahRXdAxF1sBvDn3bt7zgH4XA4MsNQu96if5/mKCSNd",
-	"Eky1C3r72uCKgwEAqIo8l2sLrmFoh81/khrAp0/MxqQ9clnDDsdIiUJZRgCEonLI0jy/IBOQwRYlAW8B",
-	"xEbADPP6oTSkqd39//qGgbka3PUHZVaFNErUK6aN5PNOtj/ceMDanL+GmwMl+hYn/on35uticzeXpu1y",
-	"uC9KhH39jlUDkHOqsArKHQAz8xTR78JOn+g2MR9quZwq7eCdtQ9wvR2kWWrx5wzTneiCz7Ftl+ZLpjRd",
-	"rhy87ftkMC9pQYVmwG+AusKvGYSGU3YOOVEr7PEOdVke+tMmzdYctm8/YkcxQJEgFUi3v3BYcY24EbZU",
-	"wd22eDrhOGxr31U/MHfx2rScH8zTNzW0g9fmylaYyvUCyfjq/zz1SA4hHkn1dZXDGoieuwhsyKLtbq6Y",
-	"DwIaGDw7wilZMGKIDVRxGYM6uK7te1m2e34Mh3e5qneOj79qZbEv+cTj5N/uIP37/PzFzk/vs7HnApLF",
-	"0fRUWo2JupYHLsrk4YfgYH0VoE7cESrMhXQipGZ77iB48Bk898dnKjxHmy8M/HME6N0T77dP/VnZqXSJ",
-	"qfPVX4PT4dko7Kp0PiiV9T/aXPOgKDot9qiZdn2D88GU78ldFSVU6flMUquJPi81hLixZkUvOAgtpw+6",
-	"1ri1pEgshsLW/rX0zdFZTT+cdioHjxYNHvc69LzbIc4PzxI4EEeJ7wfjNSZd2v4ekWNv93f74gtO7b2P",
-	"qV9e+93nHxsclG9V/fxIzvKKMoeQ4gDxF6zg/T5KnmdcpdT1P7jFi1pSM3YAM/BeQJf5zFwWeGXvWsx2",
-	"crUtPdBhfss0wz+VjSCztFyZC7ZiJtuig9r+ZkqVNVWzA4PVbbRGDoGh74w/3iwkpN2sC7Mm7jDdcEGE",
-	"a4BcmTOtKjwWlPAXhAqoRHRXpO/3hpPHAsUZJNAqsqI8AsoCL/mfzl0ubSFgLayEO5yZMkazkxxaeJ/M",
-	"C1mu2pWuquH33/HhW1Z8HjGtEfJCB8uN+i0fQpb2LzZ9uqpnvP9VMvBonYPzgSw11N4USreFYXIa//7M",
-	"fr9kCptwgLYOwMBcES0ldulzDW5SmZdL60Q7WplMpL7kqJrK1oa3me/IPgneHbSYe73iGFrLcyM+DLMS",
-	"ZFbo8ZfSUoVX9bfB912rRYID0JX1/6I1fcertquW2q3eDrnwmBgo5jT/WSZSqyTZqtvblSYgXc8/3uBf",
-	"OxV+aOvsFTlga2X5b13g81xxXpOYGh0qpqTDCFkVMisxLClXkByhWIEFJZtcIgKEuir9XG4OrjqEQvaj",
-	"1xJuldhFa/IcqMWd5XZXh2q/zRcKuuPk51XjNdp8t5We9z5mfomtdl9FiYPsvuDnx7H7AmofSo7+tl+4",
-	"iuYUqe9lESjPa1oAVivixdrMAmhVUAVW/6aIXNumCQlkeAgysed0ckEo/sxr4HN+bTu2YZ0bZDlkgJcv",
-	"UDCwgqSyKMBBDrkQFlCfFCwr3K83qIgSLpQ2dHNIWts9rmFGIG5omGNh2wrDI++EA2DHAHDwFFcEWpJj",
-	"p2OXlYFtAKxTebeoDir67Jn+wkq4oqhyYMMiO3y37UTosse61NoZWV9j61uW2h0racylf3wcsCWgWg1o",
-	"Rv93LdR6gADrmyf2B57nx7i3HsjAsP9vGJ5A6P2Ox9vIBCeALaPvF3q3cdFsy4OoCf7anwXowLEhGZ/N",
-	"WMGETogUZFUWK6mseMAb2HC4a4ka9djchmvvstrzkmhzSVndoTuT2h34SzIneIeoFSykXN01O7on74od",
-	"LwWRpXa3khfPkCziBLw7hpBkaCR6cI+h+KWZTS9xSOBM67zqJUo1mWNniEKW8wVeCnAh4ntcixfXmiEG",
-	"6AtkuCtOr7HU6R/MUpgCEmgwSJU/iLMuc37F7lDa+fCa7chiFf2kSiLLiDHXkNkAOt5oDQhaRs5GIwLB",
-	"Ts2XrJEtcA13zBF9BCBqVYPz+191lnov3Y8iVsUPco35qtCzrOAsO14nAeC+PMfjWPPOhLsGbppj8iUz",
-	"Bl5zAu8ryBE4AVmEjw7JxJj30LmKkse5LLPv4AsyHo4IE9cslyuWEBxnig5p6CNmf7+EjMMCErhs7gi0",
-	"TprS9Aqywt6JyVOq9AkMe/Lk2wl6wrHxkiZmXSy7sNPxjcoR8VZAc6chgbZvZHxGFMJxQZh+uTTLwJ5v",
-	"VQ6lLhhdvhM5vzYq72v/kX3Q695XbENk4bB/l3RDFLN6NTNvMFPnglSv9J0pcqm4UdPTlCkVU3nxhUjG",
-	"3eOzdZI3K6Y8drPtqgaNpFAvTyqM4KIUwxkXXC08QLD56MtJz/p/vVk1lf8HbTbf0pPff3n/H5+/eze0",
-	"f37xpfnHu3dffvGfn8UacC7phyc40NkoBg1wNCgudKMqy8JVDKlgKePXrILowrTCigA1PqxRIFz46OTR",
-	"+4/j5HR0cxL8/dlBcIbQQwimeYJcUW8lxLNz8tWD8ehkfPpOwGPnJNzmd8IcznPy8d1ArVhqeeLd4Pzd",
-	"YDwcvRsk7wY8g3+6UcxHSpZFyuBjIxNcxda9dm8R/NSsEH6Yseuha9Q4DKc0vB7jk3yJT8Z8avCEmbol",
-	"hR92W8T7B98Nzj++GxQlLq4oxb6ZgusKHlZlmjKWsezd4ObmnYAD2aMFUyUijpZEtKCrFRPWyeD/GUh4",
-	"Kxt2Zbvbq7ovCaz/RqHuoVunBb2Czot0xvTm9aJgyvxy8gW6D7AlIcsz2woTHzuBX+30xIS0wHhNxg8w",
-	"m39xR79ZpHPxH8+Bbn3kVbHXltN8AZ7wMbjxwdG9yLNOsN4ucTEZQI4GDFY5qaOFJq34eKMaPp6ZEIFX",
-	"+K7H4CEOwN7u2iO9lZxv2yIjpe7ILW1YYL9DGo7WcbA7wQvY4ILGQ9dLYNz7aP7T6m/+ARE/+xv/8MPj",
-	"+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj+9wn1N2OThX8wh4GD9zv4TShgpLuVo6cmf+DzEAP6F/9",
-	"ZgxYuJULNRgt2Y53GZnWJmXqobp6FK17fExv4XGuF5sANJTMWJ5jR6TxaES0JKeQSP/o6/91Qc5G/wus",
-	"nzyXa5YdN0mg4poO6YzWT3+kxH6XS+5rxs1GwKrrfY+aDtxtwzjN5+28YHgzfTx00MZELIhw2NtpshUg",
-	"mYKXTKNlqmVlCkq9MIa5mVvSEDy5qJonc02uoBuus2AXVHXzK+Oyrcz9CzmUEaME4AOXXJl1h1d8ry4D",
-	"L2GJnXGQTv+wm8bsjzkA/lioBc1zSDucsh6noZYitsXUOaOK3QFXv15UHZexf7RzDGMYkF5BDNT6la07",
-	"a8FEQpT0/QuUpjlDf7EUyK9MzDm6mpGRrVvZ/BtLULEprVnejvcZA53W8xxjdSDGX4bXrVYMtl65XLKC",
-	"FBBpYCJjPWIoL+0e31ju/pOY+SlDwVVj6LkktTrHXpzMxTXXdD8I5pPguU9JC0pTttI1lI39xcMuLjwv",
-	"aMr+dx1NJOiL539+f7Rbe8zF9d6iEN65G18BbV8gpG7pczRFpdrY/YpKwCx7uvcegdefhC8Dbzom29f6",
-	"VC+ncVc5enf3IS++rprwoqMEc/zFVeVWXkFTEXi/aujLe0EUExloDhLyMJqQF6sV/anIi23svcVoPZAQ",
-	"g8XdBRLiv+RBTgZaXjE4Y//8bfzPq99Ps6/K7+Ro9bAY02/up9+y7+c/8P+6erp8Jl/89lK9Lv+x/v9v",
-	"/jkan95/cPbwq68f0Wmasdl8wQfJoCzMUhdar9T5vXtqI9IQPyAU9Pdu/ba+DX+3mSPi4PdPIKIA1wpO",
-	"4haWwJ8CjQizZ4RaYdBLADVdtvc+Vv/Y2+YXRFJjn1+BvX2rsS0WLOoHVhckLvsL0g7Aa97U5rcmprpB",
-	"KAa7d0QIxde2q3IwujHhDqB/M1Ji22JH/xZRgwP0iP1HvOpZWx3z4/gUebidB6gJPe23cNHvq0MORUWN",
-	"YRtDCyjZdSHNVcEgML+UQi9Ch0W5MipFRjVzVSNJXDXHF/5JJd9uwagRcoXg9PuaxPaLytg1BrUXkYkA",
-	"UZXtUeGJmeZSsSyxlek2ZswxzwB7nu3t7GTYI4pFP5UyZ1Qctxx9tSrkNc29EIH5hzCBy1W5ByUvJnhG",
-	"49ej+iNQjFGrex8NRw1171hEuf/BGRc057+HE57l1MFEg7jqWQS/YgWXME0GES9cz+n2emC/q+ViRKlo",
-	"IYDmS/ZPKcw2/vz6MRRoUM0e21xVB9XGChegqgMpoUsk6FcOH0A3c/fJVnW+jVwFRPx6+CBORP+q+8c2",
-	"9cwh6mTnwYmu5HTOxXEc1E/80Dbehdt762p79ynoVeavm2YwQyt9oTEFniWvS5GcZXMGTT5BlC2l2dJo",
-	"r0+7kj8ZYJlmv5ZKLzH5yxyxf4sP4NUmZI+HTW9OF7SYV/A4kBMhrK3xNhyguh80hxyjIDoGUekCz71Z",
-	"45nhaPbB/G6cnI5GxHMRuF4/w2du3NJyLjoF/UsoWksGwFEWCf+XauhBJTQDcbiSimsHD7IqbNR+I9KT",
-	"2i+3V+PjaxuRBtOHSf9PEdSNTBMI6p5CuEVJdog5nxqwtkMyCO33Gr79HcKGeKq+b7wP7tVE5cdbvKLN",
-	"nQjHBWx131e7VFpC4IHRzNaCVwFDo4WigmnsEOIAJXCuylq/QFYLLYHy3YGv128l/NXhF9Mtm5vdzi3p",
-	"T9vJ6Rmetz3wR04y/V3KbM3z3IJA9PJaXnqeuBuvZfPtvI3KdP9wVKa/FzRl5Ae5WmH9RHXlV8Of1m/v",
-	"mBKw/cyOEjA6rhLwsJMS0EQhpxb44vRfSwDgs9ftZ2Z0c8A+e2gmRKYsl2tgH3eeML2FcE0+/+yhefqL",
-	"YXUT/1vJ6K9kjO5WyRg8efaPE5jkeNCkbIzblY3RjrIx+rOUDZvmeIiucXZkXaNq8VGJK0IVoXCBf2p9",
-	"jC6zzNyaSE+iJaFo7kHdhKZXcOLlbHYLgKB23eLex+ofrZ598FmB4Wmn6PoDTWW2cfd8Nqx1Q4XUpECK",
-	"/U0RQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQlWtTQbTTP4+uhT7TDp5MiZUTJ",
-	"JQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrfv9FED0QT7Y8U2ogOXKHBJU64fmr32JsC",
-	"Y84hsp0tjUS4RHcFHPciy2RaLi2n7/OeLmlxxTKjKkjB2nyk37pB99REXk4xDsaoUGSVzRoDM7JYUl0L",
-	"yDBRLgHnOzM3e6quDRFuB4hlhqoV7f2vF99+fzIe3ifD4bD2cjsfcyIFhYnuQHthQaCZV70OEAmUoDqb",
-	"OPU5MTp4AlpxAtRKnMacoFRJnDB5V7wTlWKcWK02GSegvidbCnWypcQnoH4blTMpVWbG6l9C5zhm64A9",
-	"RqKefMtVZRTEPCYznhs1Bnv1RnDKm2dznORgpwVTRV58+73REh+/+sdfx2sFhua9j+Y/N/cC06jpfD6j",
-	"SwRrxyKNhAiJOEYKMkFAxcSwJ1kvJFEMQqVsQ6YlSBmfcLykG0D3iQedn3LBnteMwU8mJbQt8CHN4x98",
-	"qM386LHtFhC2aPEtpCpL1pnXv+67v1sg5DJqcZ9pbuxQdwS6F8P0Kce7a5hMzx37440VWx+rBkZxMc9Z",
-	"6AnBahgwaa12fHuk7zs2KMwZa5MN59ZGvBsr4ntjmUJNjBSVOx8xloKCg22fNcsCHOTKWX1BHoxPsYIA",
-	"biaSAtii2IUS2/Vq4yC3dGv/4TDHxzOBX9GNzVtBHkYFDGEtuCIFny/0UbXAc+eBvTP71GNiayao0Ob+",
-	"r8CxobiFK0i6BrfNivKMUI3mrC1WgWIt3zCFaElWNNJL0K3kfy73PAEsciq8R4n4QOfxGGbOr9nPq7th",
-	"l0uSU83M9oL3BxLMeJ5j+VPE7ICp/Nn7fdvSvNdh5BA6qSiZX4NvqesF/A1DMOhj4b7dgUDbBsGHMB6W",
-	"5sGhPy6Trujmbjj0mw2ZUnFFdEGFmrEiAUvdJfOSF8i5vmoOkz4tO5szyTMj9LC7M5Zj6gVbKpZfswgU",
-	"x4puPlnuBmRGUFC/CQlmlMAz8kxeQz5uQvyD5MFX43F3lreU/ouzvOd2iq0doIRTQDEyWdPNcZn+WvLs",
-	"rq5x5S5sbJKCApm4WuxVTlM2IdSo2fWEZ5+bu6QZSyAxYmNu8ClzuRARNdAs5FOX6m8KKea4fLDzgEQ9",
-	"K63/IXnm3TF/KR43G58VdB3yuMfosk7LWqn5Edl8bd99d5k9u0mjVSW27ZroLKBd5nXTu3T5H//z9FAf",
-	"yLMkODiMt8UENSs4unvfUSx7suEWQqey1M6qlWtbjkICUOyKbdEoJVRjSbytFlVG3MkZYWZksMqmDAxa",
-	"OYOuP28Q/nCF0mzirRTucCWiiNl1Q1f9Jernq2qWtx87psb4wNEDOFBIg55C7psyv/Jnpbuk674uWWqA",
-	"qwxKLiqfM2YU2aBc93Cb7yaBv+yc27FDpj6/7UPR57jomDPuTZ2JDWNvlXhTBd6ZI2RoWKeQEZzOPCeK",
-	"XbOC5kHpgSzAOY2tpWWZZ4AviifsFmLDlny1gh24grFPyKvdhGVvvdJ7Q7K/Si7aKxVjQVtfLSjXAtLU",
-	"7giRDTdkvyPZbu4uOIFZnhHArxyy5RH4+EUVRZkyaOCA9f/Wp3VAAWKdRe99xD/2lQdzc1BgQEWYyKrL",
-	"DFxqVvIPiZ0ExnUYvWZGF4M0IfCfVQYn+ZFtrH/X6Oeg3F/gv2PrbMo9wvcdM++oofjYQjSAM9DB+lKx",
-	"IUtZHLEM2Y0MqsPs0H3eV458MNGOWVP015Ml/eREU6QaN+FTLK1YOra4+5JmR8LmBjyQtwibZITJFV7k",
-	"pYA/8eOEKD4XzDo2MvDogVSi5IptEIMKcJzhces9iOaQYEz0KKLkCK1jDiyNx+n37RDzyZxXD2biD+zp",
-	"UQ+sBVPGdhm3Or3H6VXirxj02AEVDoYEWTJd8FS1YbX+ZB/ZByi/YEStqLCoAdBaxEPIm9N2cvpgMUns",
-	"3+Ozpf/7q8z/eX90ktGNmlyQRyNi/nKdI4bBGBiCE4zD+qFOVsiCTLjQrLim+cR30WpK4NJ8yV4aO7gJ",
-	"ix3e9XZ88ug9IrGPkgc3ny//e/Hf2X+fLLkoNVP/fbKQZaH+Gyb8RQylPYokD+0XXFmzucXXssgCSo0X",
-	"k6ZZu/U1AsjH5ts0sz2y6xW2NDoADfv2JcXGEpuzp1SjoXl6/4ExicUs56lWg/PxKSbG/EPmpaHLeHia",
-	"DGaU50agPThLEJddqVmZD87HZ+OvH1l71ijf5vdnp/cf9JAQyP1NAO7l8ihJI9/zeVmwqkkH5M1BVgMe",
-	"KvM5X9YPOk6sKzSzXDFBV3zoKN503J/jc7eGo+FiJiFtLqitybHhlxfUg/FwNBwZ8tnZDc4H94dj/Kja",
-	"H5plHJ1JLwozXw19Ia2nAlnbZjVFdsms5/LFE2LGPXyjWFoWUDD09n0914crn4FY3xw6eO9Iv8qpaMdj",
-	"gVIlaO9eddiDX1lPICsYGkOuJWiT7WOGeAGvu+3+2Um/fd89+lW0oDu89itC25gXHnfGssOxcq8CusHd",
-	"gKQCH3m6kFKxW8A8mH0yzzftJfaLMTOwLWnQMZ8upGLCGLxUbKYy2yRVlTJsvUrIb6XUFHsl0Cw7gWS0",
-	"SErzCzuDY20vnK7n9s8Zo7oszHlaL7hmJzmdMogV2Eq6z86S0QjqGamPItnSv59FxgqykWXhU2ndyX8T",
-	"jGWuhy0fYjLI+ZJjUTTN8+9xDv6Az/y/gRWXMmN5vQZutyoOaVr5jH1GY1s5YVDSeOquWDvuL6VAp58t",
-	"7oRnwEkZLPOlfQlRZYGFlrBa+5sXdINReZouXLs5mxNokaKhuCoY74UxTXaq/D6F49goLENBFzuFW8fs",
-	"PKV5WuZUtwRXnklCU9vp1CPLkTe2l6qx/LCfKldkNCQTQ1A1cfVJtlGWy0a3GE1cEMMwcOF6aWxTc42Z",
-	"qAhdSjGHzqTLIZmAcjFBWGLQCHyvIC6g46vIcNsh+dN3OzGH35YJKs1WRjqY/8YiM54OsKeD25Q1ucMO",
-	"Z+LELBEPzfvgaOVUz2RhDDjDIqA40gKb9GFVLlzvms2DZHClqcigTPXBjUsZVm5uFBQ3MPoMf6Ae9hAM",
-	"wJt+/Px/zLI7g3yODiROXEhtV1wPzkau2LxjXfUZPO2qSBirlyJ7EYSPOWFzVpe4RqbYEmkcwUk0+Fo1",
-	"FUFPqdp5nZc0dsPJq2qfjcCzY8IrI8xhSwgNtSyfuC9PKoYx37xufo8NNFWkPMDrBoxxCZHRJlFnzxkk",
-	"drpU4uMLuDcozzG9xMWMlCYl3I0U9QIPutdFEBblHlzsl6X4C7VEelkKC5F3LLOxfVNelja7/yiKoyG2",
-	"2R5zKzgbqjFJHwjf1fYyI9/7WJSitSnOy1IMDqTCkfy8RSlCxVTOC6ZU70X3d/rCCt7vEOs8pSJl+SE5",
-	"NThic0rvbyUrWQYL5orge3Lms7wT6IWL53ZNN9inwCaJp3K55PrCRoapsh9olqEneUge43DQrHFOOSaR",
-	"U3iZa/JubPvEQ+jb/IxISTSM9OcyxistVzj7Hpxgnnbc7+S0/XKvB8LKhFco/Htd6viqmO/8M3eXeIhq",
-	"89AJfjqUxfweJFjdOx2djk7Gp3akwY6D4Wh+iUvyX6+ePyO4ysSmd9m3343uHbzP+5mQ1N6FYTOHwaOu",
-	"Gv0ZiqUF0+0X0yv7zCeUw9ABLtmqbq9+eP7iyff/95fXz3/87hnUvelu4MYYT2p9xR2lMOB+7E9hsHsL",
-	"/ZrQkL+9BPE1oX5wRAjHutCAzRzTxAQLfFO/Vu2H9z7iH62JCkY3g5di8YaAKXFNZpTnqo5lvtuXH8bE",
-	"yf0BCQW4mmMimWOjJULt0L0ovi9l4GCyHDNl4C93dPsdy8boAnz7KWYM4MxtXT06UfiS+ZNvlCk4/Qcc",
-	"/v7qpSOy0QfLiDo4eTI7MdyIMEfn5MsJJBYoWzsAHewDFCSbN4/uHliFu05d+m7BaBb8BEYEzU/OQG1E",
-	"GigsI9yVN+oWp6o/hmJ1EI1Zfrt0XdzT88G7cjS6n3r6wD/ZoOep+AcMdheOnj9PXITV/gfkK7SLC+RF",
-	"7EgOLJrdSnT0xh76l5bC6F5ef2o4Pq+Y9vf+3w4RurV0EWff7VH97UN/fEOI186BT8XGCmXFsCEEhNPY",
-	"h1UOyfVWne7XIYJDSsReXkLr1frBnCFIi4JuYkkhRvUufE6ni53FJqYYLSDiVM1oST88ZWKuF4NzBLK8",
-	"FeLQLY0jCLXtBf4QDQ24jWXzshQVeOVKyhyUb+R/cGVLtG3DgN4uWoktdoPvrrkVsRXAGE01v2Y9RfSD",
-	"IxtjwCNdrDHnhjyiORacz0oM2I+6ejTdp8b2gr9uOnh0/vpGQgg/VoHZ7DaLt9lRPsC83SUej+FKKj0v",
-	"mPoNFTE8HxXcjX9uSQtOsym6QP+1T1HPE9J8JaMr8ZO0jNDlFsDUX7NYDlH3M3mIRVSFXaIm0U8e6dW+",
-	"y/qwjT3k+MFVG1762aORA9WJ2uU6UtfW8pqBU33b5/1O7DG/HMGkyDcXdTvsmitnhrVYXrsW1zthdgKv",
-	"XGjR7eyLhLAPKVvZdPHJNc254e7nIt9MGkom883h0u32xloSw0fckKIU566Zcq2Ezfbkg6Lh3eBDTOsI",
-	"adDegyreFUtRC8DkilCLUtikCEpSKQRLNSS1uXwtLpSmeY4N93KaXilbW8OKQhZN03SgMn3m92axSXxG",
-	"3YIb0bxpGl8gIG1U9TprVL1qZnRcYrhHOFP3PFDlsSzcCkmOzyykhc1hmNmkASpKyChGOHqjwVOlAfzz",
-	"DYfQss01sHXDwOQAaW4unMdSzPh86JJzXzIl89K2o4P8AJuG9d5eIlWKRHWn3E8GRSkqxHJ76X7yGuf9",
-	"HnflOHJXnt0k9bOHW9n5Br00DMKybhepdRrAFoGk58oJbi/bQazTHNAyEM3cnNY1ILVbmfOnuBvcNjSx",
-	"+M6+W46mWVbj5+BK7Ma5Y8u5H80GGxtgu0DFRm/xiNebYJXYBeamW5NOI/h8PyouuFqEo2GKY9mtrYLL",
-	"Y/DRfXP1Q8OBkc/GGd1sLbMPriOk9oQ9COwhwIg7+AD/Zc74uPsZb/RQ/XFn/NN0YL0o0YFVD1QTLrQ0",
-	"d3fKeqrM4M8yXxd0fTKFqxl8yo2G7T1fe3IObtWDQLxqCncc46XgTuPWBdVsvnEI6TYD6XQ0GhE/l60I",
-	"fgI4poIh7K6RzpjINCTPdrE/yKUg7MOqwKptoph9cZpTvlTvhMt5nVLFEsihxaZRqSyyvymCdWeIQeuh",
-	"ONeoV0eKsQ3JHvvynVsEF+CNIElsDqM5fUgqs8GyLFJUWjqfn5cwOSug7yaldF4wM9hpYjUo1zMI6WEU",
-	"q9keWA8LG/PNZveCiVBErthOMeVpzRr3oix0WpA1F+rc1jkCXwE5ERG7K/wvPumyPV/9+PPJGNN34Pg/",
-	"qoRlwQBN0Ny+ay4EJuSHjhGwVr5hWOwF/3jDt6eMtQRbdWGuo8H9Sh/QQP2czTQKbLgpHnWH+/fKLZz9",
-	"Bhnr8FzQsMESyLORrd4B02sBkAeMCeIndgxnHuac2lpQLzmCV0LZkJyRFVW6Eh+B0KzO5q7UtHnc+3x/",
-	"HWD7IdnCKIu2lwNZA4SqYTWEr3eMZ4QYYL2YzxNsGpJKcc2KWqPUlAopeEpz+Hm0VMbK3Gb0/47Y/n6H",
-	"Br9i+30H9m//uaHLPAb3H63/dMrD3xx43UXdPQK1rRQaETSZol7/2DJH+dJM63T84KsHX99/+OCrZLDk",
-	"Aj8c+9lB3j4kSid/sPv1T/KndjvlleV98/+xd+29TSNb/KuMrJV2V0pDGgoL6V+9pQi0sItoWaTdcskk",
-	"niS+cWZy/cCEqt/9as45Mx47dp5OoVz+K8GveZwz5/n7tQoDgcUtcCbQOHqsOIxrSaPoXUvGjljg95g7",
-	"DP0rY/oLeywfyDWWSa6gNWAvEyqaMAEboOGgthYbiwM0I9i79y0o6o4WrBbmbPC7DYbWKzinoaW+Fp+u",
-	"ufu0Z55D5HJB/WQ/x2wqFi2LeamlmH6JcgSZz4nJloIt0WDqsXWzKrs6VGEohvrzP2z71OLQadIp8pxo",
-	"MYgVjClhoQCQDyloStYQ7VdkfFepjFeBnFKWd/mztPHIAjkMU1/EDAsIfcNtseY76Oo7Y/wnt2AlI7dd",
-	"LlS5w+nHUHwSYextFMCgETmk2kRgcVOgYmx58TS1luOtVmPavLXU22sNUNjkv4uFY32qKBgvm44tchdK",
-	"n7CanaOSsuK2eHoNxATiLDe3LW9a/BDLu5EOwmDYLs2iyuRzFc3wTmMn63MFrGT8o2aFjgsfVxpn3msP",
-	"R/iBqP1RCtfns60A7H9sGMGHE8N6wYmB9qFNvdy3Q0p6na170GPkwQ3+sbodCP2uvTMB37V0z4XM/Rd4",
-	"Vp3AqwyJgh3hrZmQW1c73F/53k526xxb3KiEVwCZRIwR6Om0/ZQAom99y3ZT3Wj06sECXhJAWAsxFAo2",
-	"zt1K9ybMOWZKt9AEDyj/uIGF+YKuvE+kV5Qg8VomLVPUDdrpWqGgTHKycJPe4cgw4eZB1vJfFfKZFdxX",
-	"G3NdHZrAipZ5/aGqz7z/qDSSPGwsojThcwgkIoOxkcS6Xtj7K3VaE6fx+mP4Eq/bdgQWRmtvUZqkg3iu",
-	"4Ept31wu5BDl5eTouHPU/e3quNt7eNJ79NvfxKWqR2UOGL2+PBQx5kvWPeJxzSO+COmLeFq8P0/ywdUY",
-	"udoCF7owvZXbHDMaFjuF0FJsiPDUtmzjXJdbGxEsTjuBAXaj+M0IiYiElQx0PAFLxfnGeyohGHtZF+ow",
-	"V92nQyhNJpVp+moT1z2ALMMqhAMR+gKPM8Nx3N0iS96w64VLsYnzRYvWsgCEJu7WGPGhfUfJL6s5Ob5+",
-	"WI8+V58I+Ocan8xGJvfMC+6+F2vqXDaJh9fWvqDq/Ce/+QNs0m+gHLpZyTOe3aowvre16D0TCQ/Ceg8K",
-	"r2qBF+MUMJRyWFgSWc6TYUJxojL9Oy593q4MsU00jptzuiihYOuTv1Zp8mYHGsnjSiFfB6JDr/xWsXS+",
-	"JWictRr9UBAx6wtozsKQYRAmBjK7SPA8XxxEbAgLgCjO7D2kWQ3+C6HB2OJG7NVFkzGn3amAZwFtjfAs",
-	"+3DlVK1xd8sDpfkSRPfQabIE0dYcb16D2G28BnEzBZ/KWq2eyjZ7rsIQNTNPmKl6o9pYpFrsa50k9AET",
-	"90uJ2a9STfc2lU41nVTZrpg+y2p2vSvttEam+wPU1pV8lmLCx/jLM8H9VyJB+eysaHCqKkbfaMsVy0Bd",
-	"m8h2ORSNoJYXYmqeEK9fx17vyQmJptd7eNzyZvyz/vWkq8WBlNuqnF3nae/R096jJxiWT2xQf+gP3V/e",
-	"msG/UmOwPyJhpxpKv/W2xu5xlMvuSadTVgI8CAM5vgyATxN/WxMDn094TNlcwWdYirZS65Au0G/XGhJD",
-	"+Mf4xxlO2HG3U/lgF3+SSu2OW94oUl+EhA0wFxJ4DKGMW+jv1g/vmFi81+s+fPrkti7wvkVpSXHXV6gT",
-	"ChKhxQVDiVsWoVT6LORjtAIJcUwbZVgDgtQzUCKCdNxSMRKguOF02wuVFcpwd2wfPYwbR8L24Ab/qM6z",
-	"HdQQxTXcMgpTS3GSJ15s0MpkQaZiYdilcLAtyopgiqTN+ph964MNVKzbzSThHpkCXykyAmE6ZVqCmZjN",
-	"kwA677Ac5Fpe2Rehf6KNrGSinRAwkiYqxD6uObDxswEcewlVQPo8EYaQNe/b+2WJ6XChUjDXftVj6YvP",
-	"czFM+uwX/DS45FpSvfEsjRMsbJQq+5WSUSbZq2S4YMGISTVQ/gLcqBGPExH1sI7w5Lib46sTXR5NCWJy",
-	"FhGQq5B44U02NXv4hr99ORXXUMrgXFdkVqpzuNvGdQ9HOvN/XrRSl5YuL+P+OWpzTh4iSX3SaJK6QNRz",
-	"CgpxqOZanc34gg0E5qyheBjx1xd7YmvteaSe41eQYqPKR1IsmycOKvFZnLMxlb46TMfKnyP0oFv47cSD",
-	"pyKsMtTWTCBL/CVt9hxHOxZJDp9l2RrEgk24TxGt03LZHBJwDvhwemp/svQY1xIK3ceKiU8iWmB1+SBN",
-	"8jrzRU6j0WYmrYRlg2om4MDAYnM6TGJt2erdNBVzouUIA6BXphPNjxZvU1lg16Wg3Slgw1PY4OeY9Sc8",
-	"nvQNEr1cYkekfvc4jYgUQHzmwyRcWLhYHzDIVKRPsKpjSS/yOfWXfAu0vTg1tnkulevDAxurgnfSVwdt",
-	"2cGmOpuZ0Wvn9bxHoy40jwoxJ7IMar4BP3SbyoGk1CCTTRZAZ49gwrT7kNwb9mAbMd/FPCFnhXwb+Fvr",
-	"Uh6WMgHOIQCI+1X1E93b3WsfiiPQXxeLkDyo7lYLWcsFHCAFLzayDEQL2f1B+hsj1TQF9fqh8LZQqSnT",
-	"CgXVke3d8VWTKrnHo+EkIMbw5rXyXEiM12p73CJbOx6kDUfELBSjpOhOxAiHMVOftKK7yoERENwaHxMr",
-	"8AALiFUlYAwcYmPQGDvFwHMPrtkmVJ7xxS5dpyu2hB+MRofZDw46CwQYIIgTswmHaIGTTNTmEPHs6p0T",
-	"SNbHa/sViLjBaJSv7VfEuahJhj7qbJHqbGciGE+wegtHjOZ7AQXg+2labwLECZrWt+TUN+14eqfX2PHO",
-	"akLZp16z5oJXVg4KadSMTKwQZ2LrkNY2reS9OdYrHkLO31NtrspEjEHCU0pw5TQGY620satcttkbnsbA",
-	"vZ1ppbaWiwC+/XtR6ERqYDR6KpMgJOcxEnE6E/6We2F1cqSHD21q5cst9vrZ38vKvBLuUZupaIq2cMPr",
-	"ocJQm32HkcWXbqHHQEBneAk8LcfDIvPLmFlaFam4itaePvku4cYO4BpSAc8VhZ+jNBQwYKYiiMIU8FU2",
-	"jw+Z9TwgXPRaMK0ydJbF1LIZ70ODaZ18p2BaJ1vYLN0Km+XxwYF23iPd50wQKuJXjCuCsyKZ4FEYiCiv",
-	"6Mohc3bSqJUuTM/M6iqGRhsem4p5gk4lhsb0b91Oh/EwVlioXUAcIwJHeMWyPjRv/ib8EOs36Jt8p76w",
-	"jTjaH1M5lSqTmJZIZ1q5/Yakgl7vScujZBQqxkgQ4iEhj78/e3vx4s93lxcf35xdXr7/8+2zNtD8ASG4",
-	"1/Ns/rPzgHx7/ZVzHseZ6SCcCd+ggQeGkO5SJEkgx3GLEQp4e1nTkKG/nbQ8DyBlUEuaPaL/p64yoMUE",
-	"REqYmUYgjvnCGvZZpOQY38T3KmZcYemnA2eMKwpg3OsaZatU6VyZf9i5Q40a8uEUCh2AqFFEgYJEkYCT",
-	"CBVn96hzfNVxnD3kfbR61dRUOZq2dINW4X9DqYj37uoc8vxACbmWVPNQzL/NM++2vCQKeLitMBTWvO7g",
-	"mKjQh7SVE6ab8BjxghBDCsYQ8kRETRJlO2Ti0NUp9yDHdqWgR/11tafCc+17S5UxKpizJc2QF8FtypRs",
-	"szOzZjahRP8ZT3iEHE4qTXpsJEos2kb+BwtM9wMrJ5TVXEsD+upC7+MFgWTZJBhOKBslQsMmDECX+Upw",
-	"pAdO8pUaYy2pi9Xi15cQLKmCpgl9Wx73P3E5FP6RMSmPotym1MIYJ2p2lERcxlhlTw09Pk/4kZBRMJyA",
-	"qlzJ76pPbYDHzbydRAKzVoen8/2hIO+rgoQKJOeaQpq/CV14PlEqFoaf1/S0c98/QnlYrw/dzyvZya5O",
-	"nGtTXGQbmcoWq/ElBaVGaUyqx0Kro69kkXpp6YIkFuGoIn6Hb/+heA6ueJakWB9ujmo4flxQDaM0DF+T",
-	"PrE82IZu/APpmj9UBv+N/ws/XeEMPMRbdpqEN7Qja8TOFMQRozWY0Ppkpe7BfNMZPPdsokJzkqKTYcoM",
-	"ExGZElf9E/DIs1ixEY8ah0EEOc75t5syafTH+xEvyG9RxMwVP+z8H8fYnR9jUNIw4MMp44Xh5wXjJfN6",
-	"z6MNvYZV7u4VXvHts/6ImcopwfTHJ0JuFAa9wPewVwmGWcY4aXnQMw7Tsdcz33MUwnVLoUxHqi7SSM3F",
-	"g3+JKIQI3Q6APjTtNXsQl+0+gkSSm2pqBaEUXkUsJhjrgQiVHMcscYt1aC6W9zVNQ96VQIX4pbo6iDHv",
-	"vI/dPdxAsfbyNvkrEFJyb8utccCq7HspbDSLOxUmbyJsJVX/1SuO85iPIejVh0MwE+yLnpfNpadwHqQY",
-	"wK4BgO6DQdsHO7EPfV22QyUSdDppLyybKCjXjoVgxiZjv/QL5ln/10q853fwAUtSWi6HsnGewjTY4Z8W",
-	"WkE2hGS2B2q+aWgXwjwa8wo7fhIR6Uf8+5/O0dMPNye3R/hH9/Yn7yAMjguTl9A/fYYeN8zYOCIKqNa+",
-	"+9NJwe6zk40tdx03cYf/LhuOWuxzSD3txuRL4n4K/Ewp0I/Oa1qFLovlN97eqZUb8USc88h3Gk8da3Sd",
-	"QWlLdv9BOJrzkMexm0V1Wxax13Kb3lO89I/KzCwU5xZ6UfOpX17UeSRmQTqz+nlpkRv6qnr4NGr5vPH4",
-	"DNtgvSftk4635FNs3omEaqFGQYPSajGtIl10+VD4Y9GcY5rxmEH4BuLXsB2dQH+QMKwQKVgu9SY5fLPr",
-	"p5qtVm+J/0WX7KtMxko/Tx23u4/bTwqNPcftTnuLIIT5oDoma+rA230BxDDFYgMo3nSWIxhOnObDIGaB",
-	"G+N7LRLufbgtPULPSwAtWtpDvfHI5IR/Um1o9Wmjx1Lgs8N+E319jG+3OO9ey0sj7fc+QDnAD1qu8lMz",
-	"7HDBSGFu9Lbz08jYJEuo1G+E0gaURf/Wl+FGDOSnIEFd4DzotZgN9MCWn/S7WKBPCRgOfObedfbmpbbN",
-	"q24Dafjp5o+z1xe3KAxLxD4EpTZCqj/DF0401dWcCtNAYgOVKWGvIRMccmmK34sTdm4r4mveYM2EMJBT",
-	"PdvmVcsPAXVaM3IqgWDivykPsTMJp3+woKxTlIYiLgycktPLT7z4LIYQUi0iszg3A6BD9YD0KUQRuhmX",
-	"fCz03FM+3mFCNA+is6lqWNBdldkJYX4QQ5qsODOExrD8AOpawiUbQsxOqoQNBDV8BBJ9PAlpPuehzwT3",
-	"WUiIDvXPDXk0hjAkhPYX0OY1E7DvccYzHiTFdvr8HS9UWDnq58E4jUQONbiQw4LUJFEwrLoPjiIjb2jP",
-	"5rcZhV+zd+You/pmLVzMx5oYI3OpHyR1tyKYZ9wiP4T+6dx9AQAlNVulIEJ5ciEfLPduP9z+LwAA//8=",
+	"7P1/l9s2ki8OvxUcPblnkixbltpuJ+7+Y2/HSSbeJLav7YyfO7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq1O4tmZs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw53ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
+	"FAmZyYI8mZ38THW6IFRk5h9PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDH6S",
+	"KcW3bL/09YIVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
+	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g8/MTHXi8H56Wg0SiLk+B4GfVGKl5pqFpun",
+	"VIxwQajY2DkqRpR5GGbCPqxymbHB+YzmisVnhhN/Az96V5sg12wJZPqsYLPB+eD/d69ilHv4mLrnJ3fj",
+	"F0CLgm6C+b9kxTVPWZzMPCOyIGYuZgGUKHy4iY5utvjUuxaCxuj5JGPLldRMpJsf2WZ3QpfkigEhN7Is",
+	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfkl1+efDskL5nQhM4pF8gbXCfAH/Z3ZEEVEZIolkqRETab",
+	"sVTDkZkzrSpOokKtWeEJgMexokCwhhOziLYDEFLk7CwZLLlw/x7vp88zIAvND6TTn0eQWxBgBmIrzqpG",
+	"GhK9oJqsqVklzRLDu5MvJ7D29YJqds0KwmHuBRuS11wvZKkJ17AaXIj5/sHp1wms9MH4lKwXTJhHuKGG",
+	"JmlZFEA4sSFLWbDmhVux21PG2jU27+4ha7041kraZ25uloYduhTBpDeyJAt6zS7I/dGDcFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nky8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4cvAuytTiMvu1VHrJhI7v",
+	"NvXf/00RnvkprKheVBOonurLceJyxaMC17z8im1a34o/7fvGx1LMcp42LDi137a92D1zyKsFS+NqjH25",
+	"/R5e7+6/5mm40Q6cSJOGk7qv/6aI+bmZCBWE5pwqI9y5bp8S6DM9Z1SwjOunUjdoAyl8b4QHa92aapi+",
+	"M/iW0ewnpjVrIErGaEZyeKBtBlk1TN8Z/CDzLP7uhcyztpea73u/7om45po2cyP337e9unrqkAnIZvUP",
+	"v9zzavh93/f+xEXDS3MuWt9ovu/9up/ZctrEVEv4ru2V+ETvl75gqSwauKmA7+ClcHdzrUBts+aC2ijN",
+	"lg3Twd8eMJ1rrho5rbDf/k0RUZrlNr7cjrJHteVLc+2djh989eDr+w8ffAXqHX5YKXdcaDZnhZtgmbPL",
+	"FtFM030HoahG6E2dsokw5Z5X9n/XS5YWrOHyU/Cd2QW6ZJU18/jFz+9fPfvxu6cN08CfHTCTFuvP2nFd",
+	"7kH7aP/3A583vB6+w7dzgRaHn1Em03IZaolb88Fxe/o3+JJHduVSk6VUmihJllRsmozfHH4dviFjM1rm",
+	"2lg3yWAmiyXVyPP3TwdJdUbGxhzecziQTmp3ck8y0AZwvSohiq1oQTXLyHRDUrlcUnVBaJ6jekunyqj8",
+	"xlageT7p6oWwo8f9D9uGfasVB8t+gj8dB24A55W4wR1jSn8jM87gBd/arTZ/p1Jo+yddrXKODql7vyqU",
+	"GewDXa5yYGfHkaAQaZpqmL4j45uPoepmdJblSTY1O5vhvwbJQE5/ZeZn52+qISoVfiWVnhdM/ZYPbpKt",
+	"0dRCroLhzD+3xiuVlktWhAMuNzDWu5uQym3OHU8XQ7WQGhu6zGvUcMQ4J24hb4UlxflbQcgJ+cizc5IW",
+	"ywR0zXNSrS4JNGJ45CSbJsSu5Zy8cSO+uwlGMit2Q8G66qNY+tSGcRQx4wz2+Am3/R12eV4oGHHxXy+f",
+	"PTWM/n8vf/4pIdSe4dOzh+RH/s3QPKru2d+deGGyzAiOPWUKHCKTe9djT3Dn/TLcNjFGorm08ctdVyey",
+	"slpJoZCNQ5unOxtPqWKD8/H9ZJDKPK84TMv06n3Orllu+DpjKc9Y9s3GkCOj5Cd5zXIK8njGmdFoB7+V",
+	"VGiuN57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/ExZM",
+	"YcKDx7IUVuQsqEDNBFUf80f7a/DJV1wDo7788ZeTMXyqZH4def0YXj/C1yuQruPTJDjt6nrPC+2jT73+",
+	"yoSWxeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7H50P1rRgC1kqhvLhmual2d/Tm3fJQKEf2S/e",
+	"/E4bYT43+7qkoqS5+Q169wfnp8lgzYUwem193M4ixPNk5FiFlrhh70jkITa0fewePAPD1s3K7qxPl4at",
+	"wr8Gp8Oz0SAZoIcoNVQpVTa48QdgcC7KPPdSXLRzgrNdzgdTvucwoErshveM/6zUdM6IRO1EL3iBm4b7",
+	"mBV0psMNGyeDdcG1ZuIbcLfUOGx09mr0qOKwKa6u2DMv5OLamb/pvv3VzjQxQGXyGy3UeQ/Xt2KIupXf",
+	"nSFS0FOsxBhycU1znrVLv4wXXmZyc6+Y5ZixVgXs/Pj0Bj9rF574tPl3ofRli1wAxsvy39p37YptAlmX",
+	"08iYgZxbMqXonNkdgak4Hy4NbDW8S2GyMitR35Erw0QrxQrDhyu6ySXNguUPliV6K69KP6GbgL8DSW45",
+	"vwQxDXfyUaWuF31Zwa+ZCEWm0rJgs0KCZ1MXoBWOQzHYXWOqGK+B3wMH09BQwrmDujOpZca2DW3h1wXw",
+	"2xgUaeClRZ7t4SUugOfgQjJ7LkDQDmocUU5zng63lIbWC35Uu+DNhAi8gkuh8O41uxLcf8fnhJxRhZdg",
+	"w+Wppaa5o1YlZDuzA2xuAyMsZJ4BBwQOsh5Xl3fGG1XiHajnhbzGeE5d6t8/XOr/vaApIz/I1cowdDJI",
+	"c6m2NnR0+moUbKghQqn3PFMwWn9kdDIabz8CIrN2N4+Go4a7uaxd54OHTQ/OuKA5/317enUKzXI6dwYc",
+	"XAe/lktjXWn2wfzqMzO6EY+fPTQTIlOWyzXczva2txkC5ir7/LOH5ukvhgOjfcFx26sI5Fw49XBXPWlc",
+	"WbqgxbxyQhibmwrr9n0TDlBtrubgcfRqu2XzAk+HWdtZtepxYg6oXLECBlXG3vkMn/FLy7noJElKuGzM",
+	"tQMX9MCcy/fV0OYeYQWXWcUe5iOpuHY6jrtczC9Par/cXo12av9GpMH0YdJO5Ro8efqPE5jkOHj3xwET",
+	"WcgldQ5dSqEXtRkqTYsWltZ8yf4phZnML68ewyVINXtM0X9r92TFCiem6uKGaZ0j2+I1iR+g08J+YsWa",
+	"EbqV6OrCO/5NZ50Fm5NZDbLNnYSjKXRPpf5ZZnzGWRbLDQpCvuZtQXz34Dc+L+Q0R8dhg1Re4RP/0axH",
+	"OnPeEvi90jQHnZFpynPDlXLJpjLbkHRBxZxloQvSe1LIklGxXvCcDckLoz1wl1VBRUYKtmK4/MKOgu5D",
+	"pamAMwL+BRxS3Qs8VdYL9gRt6D36pGGuUg3OHxhT2J2px3bSfn4D72q6B94PVhSyqLwadTJ05jW3ExFe",
+	"g51fM6HJupBiPiQPRqNaiklKhdFipwxyGC7Ig9GYCAkk54ooPhcsI1yYL+6jvpvncs3gyQdhrB7d5JB3",
+	"9laAr5gropmgQptnzxLyYHzf/L8zsmR6IbOEKP47xFSXLOMUXFXmyUe4x+awurQyzGabyWLKM3NgMCOA",
+	"a88Vigujkeu3wmVjXJAHp6f20lmVcMSAAgmZINEnRNGNImubnHH6dZWlxxVZcqW4mJsvHhEt0e3siKYu",
+	"yNloRCgB3zKRs7dClgV8ep8oaZZn5ovZIUahXTGRGQs1k8waDZixA2624AC+YLrYnFzOosHX11wvYDqG",
+	"qc9G9xNCzYNkIdc4O0wTUkRLoosNnoBhux/vJhnUIz499Ctn01mf23uvXyWtbpuaD82KwcB/dqDSDlai",
+	"CqW5ud1GN/bipane52nDW+/8400ygFSTHUfD4wVLr1hWpTU6f+ktfG3mXgVfG9p0RrE6yY2ecqILKhTS",
+	"WN3GzDMKnUg5zbeVe9yuunJvGAOsygMMu4CPGu48XM3WlQcc2J/1ZLHLA6mR5/kLPKOhKpAajgDmqFkv",
+	"+E5wrqnB+cir3fC39y6av0EpQXWJ/VYarWHk7MRRMjDiEP4wcscricwYfvYLq2qcPjDflKvMvsWQaVfV",
+	"3zkxIK/cWmZccLUIVwcMXpTdNEvwnhgdrpDzgimMZgXLC2YKTggXrh73Y0Gj6LU7rr2NWQphw1Jd+ayR",
+	"wYpSOIb6iaueXv6MaoqWwKHcdcvdjPzg1Puzuu6v91DvbnC1u3/Q1qoyTRnLWAa2xIKqn0N3RZU9jsTo",
+	"wwCwu9EwFCSgy5lhBQW8EETXe3g549sY2sAYVdxHLdHgYTGLf1GKiolWUubgQsJwNRhwsgAzzYiV3NhG",
+	"6A3CP60VW/cSuh09rfZgRUt04Fip08aZB1g5jroNB9Ip6keycvy04JeXqfUiG6NV20A1hc98oN+s+cTS",
+	"bicMPt00Z9zPCLVJSUZBvWKQcrAzAm5vLI+hCkS+Me+xj4JmVIWbrXPwJhnU80+3luSdHG078bMUbDOw",
+	"+s7HwYpqzQqzov9Hs1/fD6JZABnDGEjbuJc4QcdoH3fHscbOPipAmACf9cMlbnF+NlHi+NzYOmGCU9p1",
+	"y+1Pvrn1zrMPK14wdRnJVTEHGnLABbvGsEDL3N64MRP43eBdbAev2Ca6gzlV+ntZNuTUmW/JzFq9BU01",
+	"K5QzqJqWZX7zi3I03RpTwk+XXJSaHbCshsMCgkteddjH2KAqlSvkhk7FOC/N47uVOIHs+1jLEnr4YBDN",
+	"BdphbHu8/Y74mYU8F+oHIQvV6B7So5pX87lwmk79bKA205Eq9oBFyOIvbb9tUylzRgVIv+AGb3/B0+rJ",
+	"berBRGtjVW+NL3qVc5YF13pUKLRm08FNxNbBCQhWlfHZjBVMpD3Y6lv/mxgRhdS8z2jWnfM9BD4j48FF",
+	"37BE9MZQqAF0CkF8nUVrKmrOr6t81AsoZzFX+FqWeUamWMtESVZsUOnePSQJZGVGxwYbxPwOPSRcE8FY",
+	"BvV4UrBnM9DC95oAiWdJEAaYtNWUSullsp8zCnpDpqCgrtvrvdITmwIExKlmz0S+iR2bLfYPkzZ9Um9t",
+	"jMosrXa+zqUVhyHRo8dGqXLJsl8wiv1xQLOMY3nT8+D4WNV8d8sgIGHvRik0lK1unTtplOcPLzciVftT",
+	"Xsydb25RUfB0sXSFtZ1+AxzmghT7VlKf46pgS14uO79KaSoyG37o8IObbbongw8nc3liPjxxWSK4D0/C",
+	"RdxUen0/8qEvqS8VvIe762t8MkPXH9R8V0en3Qu7arNBPch1EzsVZcb1pSsAqpMJtbAdZQXt7KqkzNcl",
+	"XGFlpUt6xkiaLCIVZ13tBnhVEugX75qW8J3QRURBpt6tuzMD6hbdqhdU5LlJeplWLn7TxJhovTbu+OB8",
+	"YKzy4Qu6/tlm3qAysoguhq+iH6+MuJSl+sH+ri7WfmAfaMZSvqT5BWHLld7YAl13QTFD1KiWHASGIq9V",
+	"7Lfdt40TcpqQ+2Q4HIIDWZaazOlK1fToJoUzGajS5pHs4xnzctgqt8WJ44JqEL894UqAils0syRvZLtj",
+	"qJ4V+34a6qeZ7wu2kkVk5dNCXmEOarPaA/6dDVnlNGUtm//G735g7BiOdESu87ILAa2NAlgwmkGQaCZL",
+	"kZH1QuasI58tmMtNC9fVePAsq/e1mJBJ47wVk/uG5j+Ymd0kA1jNLgWeSoy5ralyQcGEZIVcrcwfNMsY",
+	"lM8s5TXLYvrw1gzxLRXFk2pvLZFizPENS2mpWM/7uHKtBGUc49FWHcf9ZM/Jt8NE51XmV5dh9lP3yfkA",
+	"XXig+/w+LiPbzO09ZTg7pnejiRxjJUuFJ+aSrlXCnFl6u8KYXWEEopGtd3kPo/xEWBY0J0/RDdpMaDCl",
+	"EtE7sGB4D+95kjdt5bNSmwF3z6nEL+qbtaUSuKjfbomV/QYlh0sDu4BqSGLXfg4xd2sDxs1KTOzYTUDZ",
+	"GPoM2/1eVZrfrrPSJeB+bBnAZ/R0s+Ocy3THiotvyCAJY6b4Lrvean59mNDt400rr+2S2C+zw+K2luLG",
+	"rebveSbGbY9lxrLvMGC142ixG71/q5ok1j7SwQSqgp2tu5Yq1pDopBdsg95POi+YEfwYFgwzDz7GdFaf",
+	"XbAL57JihYK6V/QJ29pQpzhiYR8pypwRO0xUcbS57FHvhMO+IEtw/FrgELy9banyObFRaTLdECkYUTxj",
+	"iU+CmW7gF5C9MOznYU5nedTDXOUnd9X8WwIFha/FDt5csPR9fJwgT2Kn4lIrQ6Z00ejIDouXejuVXVVT",
+	"FNeL5iVDx1UKmEyldpK97oAK1qiu42usZWrE1Cusg+qoSruz8pJnUZmiHERWp0EcZFVV/dTzGt9VLl2h",
+	"VLMIj13vlYcsJFcSVuBXnFI75O68JSgsHD0dJYK1+bn5vQ9CVJVcCM5DjcPa3fSOpN/SiIk+3TwHydKR",
+	"hNPNixIPRIeHMxoRZU8E+eXV453wTYw915Rr8+cBGr55dTWAn3dSrbeNUuD5fuyintvXTqsQT92vOtCn",
+	"RRofTdJCrnG36RxTdjR6metnKHpYUhuRham3bdMRzP+q+PFTMP7dbJ9THlWIurOeasISeLWWDkgAspTd",
+	"U7tR9y1qrWORnB/kmsiZZoIwmi5s8HdJ1hgT8oN3mPAOcmGNvTw2geOd9Z4TXgm9LeZxNaSdJtUYUZbX",
+	"rNBlITqPZCQVy15iAu0hAs/Gf938a1PYHr6NMC/YKo/dE6jJ7u7wM4tpmRCK+iIqqqEW2mH5KNe6qxo4",
+	"S7R7Y8wYpFV2u6mqbd/S58HWhKqFKWN+WZi1bexSXO2CZkRLAPFB/LqFoYbsuHoXS+t6eHM20/unap4i",
+	"WvpJdvX0Wp7uy4AVye0Y4brsnEP+tAxV7X0bV4JK2ZBrtYNCC0iCa6qIrbNO8LqkukKTSXOZXl2Qyu7h",
+	"vhBBszw/ILnEp+s2Az3BnNy1jviTUQ+GwxHon4vigXR2FWXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fO",
+	"Kf0uXmWLnzy+QSw8Ff6YK81T9Ycrrv3Nnm9pNIRQFQb0Gi1QQSODOq0uLoutDLLab8dzj5ZFRwLV77f6",
+	"LL5lKeQRKFsesl7wdGFLfuAYgNmqJTAdOinNl7lUrABBqijvem+sKC/60xbUp5jTi0mbf9tvOOTDmMXL",
+	"Rcq6uy6sOcgPsbmtJdnIMaXQGA/tNpUdfSQGmUcFMb8PL5m/KbgiXdZP78AMEMzN1jNl4qTGrhm3PdUt",
+	"xQdOsj+EjmH8Vtdo3i7GQvreUm3srR2GPpD6RmC6vUf8JbiuFh/gNsErD0RUdWygSYCeumWDYI3SQddX",
+	"2g8MddiSX9vHYbjri5TifY9k69DluBt0qLCWF4zmerFBQH7cp2HcsE4Lpl8ybYR35OwZ0xnx3uwjqNvQ",
+	"gpErttJEMZrj1nc33lQHCECyBix7j68FOoMth8WJWIUK09wqrC+ypBkzOhjXiuWzdn+FCtYdD/NFPee7",
+	"mPueKIb2SNMh+ezj08ufv7shkFil7Eztl4MIq3d1WdqVeqdlUOzQlQ1LFXf9++0OCo/tlpeKQS0qQFfb",
+	"tXAxz0MA4358cKQs5BB+2G/oDmfXXKvWI+qdnpUgqSctV5Td6/S0FDiOl8hJvE/FT2Tn+9xBsbeGzJdc",
+	"hJ+Ot4PoTvLV8wP2wjx2OcvBkA/Pzu4/bJMNS/qhNs0AO9Kt/aaVGjvGSCksn2FWhZHPcBPOC4pXIebI",
+	"Z1VSfJO9Ut1cWzZqzqnaUuj2HsM0p6pB60LoJ3gA0mEFCfJRAcvTLs3njiY+7fRdNFEOMYOirjv7JYhR",
+	"Y/UNG1LtWJVquTvjNd3Y64pxMbcubJWQKVMac5L6yah5SQsqNGsyZ6mZNr9mxcaY9GRVyKUF7W9l0G7l",
+	"G/iD6BVaLpe02PSqUHKj7HOfW6gtx0tVGZN7qWOZmrgNNiYJsKEq+rWIDlkcT2zK4lORmk3+8xCmt/a/",
+	"IFloFFPcH9ub644KyNqrwu6q6uuqpU+E0/HIy4VcWwwOKVI23Fc+tqcS7N+lXn9cqRfucPSE4JD1hgXb",
+	"Kd8pW+lDLcD+54EtbZ73wWehzRTk4jp6BKDZwjHKOAubTNoa7JCIxaPlVczr1+WklUXenKvkghhyxUQ9",
+	"H7ws+EnBXGVZ0qXAFvfDLiwkVDNDBizjFokzbmDBAEj2VoXKgdOmW74eliJHaq52XQiFaOIbuRtin/J4",
+	"8pNDP9veuL/zaybCnklcqZJlyU5if1uGUWOWlNpWkh2ELb4F4joqpUUWU4Yj2YbVjnnzuGfaTgiXu3d/",
+	"YkxZJVBaklYGp6//9pZn9brQJ9Zqa/oVHkNpCvB4PwWtqQ7kG0/R3E2eA5gMzfJcEUhZt0BpS5ZtGoyM",
+	"IDdy99sK4bdiW4D6laWOmj0OAriNSN+j07gGDrwrQyVJZVEA1I6t3TG/IlwQ86s+WZiv3K9tWaoHDMNg",
+	"sxRQWnsl5Fq0H26PUHzwvZflv7WpflFlrc8Lm1N0K8Ta2FermvHuMI3RtonucwB33G2rO6WPNtT2mh2C",
+	"rct4Bm7HOdMEIdCaEk6jsrnMWVMbmpxhpw+RPpZixudDW6rLZVXMPC0YvVJV2xjckn1u16PmjXZxm1aC",
+	"o8r1bA5g+8Kj3fvhtvp0U3JaJVXCskqXVX9lW97ZJFDo7rGVUF6xn5t/de+4M+rPTj3P099GlVLu0uMK",
+	"jICBBAtEU7ts/nshy1WPHPo+uWT9pW9vAXUL+RILkZOcaqb0sIW3j3USmji6Y4JklActm7lctwgrtZU0",
+	"bDHFEVSWbTb7xPSWo1LgU1t8twBBnTQB1mVLcXX94P2D5iVTLnHZJ2IZ0xV1HtdYbMvJ78rituITvSq3",
+	"t4hlp99Ol+a8Jd+coDKDPPpzVNq5hJjjlWVGCzUO6MPVnFdgJMnrgmv2mguVoJs++LeSZZHavzUt5kzj",
+	"32vG5wttTFEg8nOLIZeQJSvmLCH0mhXU/IHQpXa/+8SUGhLZLm1djJwZLQwZa7jFF0bZodOcDZ/aP95s",
+	"ccq7mvmqrvjqRNoezCcraW68ourrtMs7FQbPrmcijqh7ia3YwJIvmK0NvkkGCE/f/jyUFA9jiBDwDbDq",
+	"0tYK2rKBBg1ZN3TTXtFCu6Z7KRVS8BRTTZaVbmkzr9+ohVy9GwZh54WM3q/b5YDYsA9WED2PeMTupKB5",
+	"fIuC5rAdXXcZGG9SViftBVGMtbQc201TaBd+XTk6GXx3He0+fUke57LM4FtFxsMRYeKa5XKFKd+WP8wF",
+	"ZA4fTJzBs5NdjB53p3bH5IBkTE0tcqaLlnlO30bRfNdo3O7KPhBhNZVyj7szGagVSwNrw01jPBxF39wM",
+	"moG9Brrrs27hoYnOrt++HRpLMOeCvX3bIdcrmL1FdbFESFyE0b5/m+T4SfQkfFe1sXip2arNKVvnq+8+",
+	"0FS3glpWpkSalyjSbEOMAm2oFU2vkMdnjGFfiBSzzZdlrvkKwKtcgC4ZpBQBRqT9uS44VCCbe9yq0tjU",
+	"xAJdQZlyIUsAwZnyPIcpQItPzGAHzMwGsVp1uehkQxVW29jdeWjuEU3L0mxlTiAl5lJgcdd/vEoEBk3C",
+	"doB2l2I7DL6Rl/60HA53qhr6vL5eSDKn16xyn0FTRbjQL8jkf2N4YuLg04L00j387uwl2rKwg9XYQGsl",
+	"T8GrjHkSzPA1scA+KppV9j0XmUs7qJMTOwM09D13d0bVMaFULCOQK2sTv80ElkxkW/l/twH7C8ADt924",
+	"ZiYJmZYaeg5Aywa1gCqUK4uze5QZYIu3/VB2rhWcJWI19djm/8DyzNYP7TI1qFkxjBdYo5Z55hLyXD+s",
+	"8zDBfU19/warq+V5hYwTL/rwGmI3N2Vb6cuCriBtesfYgqqXA2pbKnW02+Qq+7Db8wuW94r5NiYg+Ibq",
+	"tos69Gb1XdSP4E7e6wKmjgecC9/CfPbx/+o45sDrIL87NRxVcVx0detFNF7B04VtGIhgRNBcZEaL/fIU",
+	"PZ7g6LQnJPB/uowkn2lvmcZxNs7HVhDZDW8/l0dwywSH/JNwy/zAlZbFphlNryk3Po4Osv/GTBotU4Uo",
+	"JlOWAsxIiF9qRV53vFJ/0iOh81546Q1mMVQH2Mp4G36jdv5raK4TpqUXjB5v9h5uqykHRGNXiISY879c",
+	"Qdt1VymJMmJayHK+gMANncpS9wRO+bUh02DbKYD0QekGyZE24LAV1G4Sjpi74fOvKykJ3fCuoGQH/miX",
+	"mh1wV7p6zHkWih8QKxavEiRUpfzZPHTcqh251HIMjyGAwgP9aYgg2+w0Wt90UFJXe+h+EQ2Fo9BWZAE6",
+	"NuqSHayondOxyLPW01F/q82RPSdLWVSqHRRbiKrtGN595/bqVajYOXVvVsgloWRmBI5R9qCFl015tuPa",
+	"f22NCtaOOvfdfO3lPCsLvWBF7eEwy7tK6/VXsquntr5SFQeAlfqA6PvhWEyxpnBQIi8JtJtqwlDSUYH/",
+	"bAaKFjY4IlKw80DRNVqXE6pTml4RLasqU0BMUbaza7z4+g8PhJsjFwmB7yj3BVrIjn+gjNbwW5R2HqMt",
+	"frBsa7iC4RFbB1Xz/ZAb7ir4Hgm4o3TfqRRaYFjc48lVCEmV1KoH14H5K/ZqT+4yu3OMm0DGjdu/5g3g",
+	"o1917jG0PYe6clc7h4rnBXGdmhN/LM8dIyXAtUzMOSYwQZLKBbERs3MPW8mtuKdiA4LygtCcFTAShOz5",
+	"0jLoiiplYSJ16BeBMrg1FRo6EE4ZGOqhsPQhPN9V2jdJqyJ4ycC+Nio3/536/CekPh8/zzjG99XWHuG4",
+	"B3zySRz6oMP5FlOHXcx37uGdwlObadvZ9xf0nYrQKeyYfssU7aoveoPbTGFjCQRwhoc9PgzPXQMKI74Q",
+	"b+AAN1rYeD06CRRzginXOgn1PVQq4UuWzfd2dLpdNXzY1r1bFn3JOj9ba+7eW0Taru8NRX8YsWGFc0Hn",
+	"Ul4Rqjtzoj0B3+c0Wt63Ix+bkvZtc/jjHxU7wZ+4iDf56Vos4DehT71A1XK91ZOPT201Tm8V8O65egf1",
+	"NlSnFeVZQq4lt5Dqc1hguTrgRIYt2mP1r7U3AsTGxn0Wf3/Lq7pYAnaLvTHQB2j59qq43eNAxXabE6BN",
+	"B3drIM/CPFVfYoHnNRC9gUCvy4Jw72u7EsgjlDQtdxec3I4lCL+Wy1UCWaCJFRwJKYUqp+ahqRH92Fh8",
+	"STdGkTTqaNzKstHZTjjT8HDLAuBk37aoKV0Yczri3IBMmXMjHdcCBBEXyCVcClCd4/Ywq+L7nZWf7ZyA",
+	"RnHalN1kLd3cWgyg2FNBmNJ8SbH3XyCJc97uAm2bqqH5j+Y5SBruEIL7mdkkz0oiRqCRUJMAHBJUHPxy",
+	"cH9UlJtWUvEtYNkQ66powqbvmWvQsV+mn417dRXksab4bv5AxX91zmnl+mMo25Kn7JPStF82VdlZI9Xc",
+	"OUasSvhPKRxS7jSPRyZ/QuFX58Xv0RuJHiM0vBWRBZ9zYUxk86+CpYyvNDGHLiHymhU2QV5pMj6zzTbV",
+	"biqXzeT8uSvCZp+CgiX98PNBIKjVpNwg7sWxnfBnP5L9qtl50HNOEEaLnINXVkDzfaptaAzrsSzUnSGo",
+	"VetASXDtGkInRKnClCWaZXDCtrOUYjlJua1YrEymKCNwcbUnOp7K1QbbalTB8S1wRbboIDyrCH5TXVib",
+	"N3ktvpfFsvs7OmlQZvWBL1Wkh9b6t0BpVmpWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNo",
+	"cBDQ9yANaVDB5dY9YrNC/s7iwcGfmTM2tvKXGl1SO/ZTqYrorf2r5D2jDM1gDz2K62+rPDt/lM2ws24p",
+	"v5h2HzOS8wg3od2XT+IixLkeUn9ysOcQfhifSzQLYgLiXk2wpe2MsYRMUNNREx+HoUSVywsiGIdIHTfy",
+	"tRTa+W1A3teAmTYifY/dGS02j2ujudVbtN6eNBngZLyypRpOpi6ieLn2bvyJaibSeF+GJc9zrhBIM3Gh",
+	"zA7KQ93yluU0D86pNQcPAeWmmv5D5uWSRWc753M63WimyOfj0f97RODvLzrOZUZ53ghnLhVLSMZoRnKo",
+	"BereJDFNmVKzMm8bmGID6Y5jguHtu7LWx3xh8XQtI4L1pD18P5EFKdisVB3ftY05Vb24tjJPu6QG+b3F",
+	"XrXdi544MFg7Z4tfinpirVFfsDNRKYAvMdUmLYvCvH/LQjz5zzejk0fv/uPzt2+H+NcX//lZ1Ptpf791",
+	"V72hJ7+/+3j/5rO9d3llB7mRYot/ytaB47uf8Gui0BP0H1v102h5dgYXZMpyuSa/s0ISTa8ATXIWp9DH",
+	"cTI+vfFk+jhOTm8aSHVo18DA/gx/eNqzOMcT2tmkLdU6htwegasHqWthtEjCpyx8Mohg13sd821AVX2R",
+	"FQ+EomruL2hsTP5byezXrsotUjxg391A6Do4cL+u0BWGYk9y/An4lGGxeSdYygglqyU3EbMGdnSQkAil",
+	"2B90wptOavsJrUfW+5xSZ3OExa9nD/aKoYO1yFroOb6aUJ3ecsnYFs+TFB6YuJvLqM2AimOjjjZfiYms",
+	"Pa7wzFvYTTXanSQEDtNYgmHt++4gnS022VrFXL+y1GThughbhThs0FEKD3zTvWNx/Nj5FHUL4WFmFNvG",
+	"kCa7lq7APv49cEuZMDo/y+I2WMC9H/u0GhJU82vWwRsBGeGW2xrx012NdHyOBaPZM5Fv4t+qlMbqFr7l",
+	"c6OhoYcM4OYkF/qCnIwxHio2NuVx2NL46WPHwjasVrQ0CZYTzD3cieZtP4Ix/swP+dc3xnGuLzXVpYqh",
+	"+kNyfVtkFhzGC+qtkYNa6OhKc9gNxnp7uxMY8YtmHKdMCtZkTClsXm6rmpWgK7WQuqOtxlyj2m65KkFz",
+	"22jKirGzuJi/7NBEJNr5r9n3ulrY5rXeJ2EXig0xGF025PHTvdF54AOgoZbhDdZz8g3pq1v3BAZpqS/x",
+	"ONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+IyxoiHxw5kPI5P1xOyvHNhSmd4",
+	"t8aSkwbWzF1Jfeze6lOA0i8DvE+5im2f5TOedxz/1b5sQ4t5pcWvtNriVi46xkXmOfKTuMue080BfpUK",
+	"+OG2Bk81UnR2Pm9gW6HMYiAJaV4qfs265/yBl7ipGKHoIUDM5/+0V2X7gvGV7gUJLCX4fZQKOY3Jtyx7",
+	"JuqCZ8uqYVSXRVwR9vkRO5WMrQgJjUk8nRMl3KQqX5TFV8AZdenIb8hxaRYf7QYROCUj6YZLrveX2OdU",
+	"/IRPAotkLG8wJpYtxO1uTpr3PS8acjJa6M2Knv0TgrBdtwapVTAVqbCzaZ7aftGJ40tP7SaO/slvxnYT",
+	"kPx7ZJKI7fvdNSs2WAJh080A1sHlZlKAejqple8GEnYWjNvjtg7jTA0pTMr1y1Su5i1ir3Xp0Sdl3lCz",
+	"67qYrGVxxQpinhw29+KP+w2uXasnB2OeS3mlnP8kSLLtGwDxlE1q+9e098+LaP58A/qQx7TpnBGDXSY+",
+	"xrAu+6St+X4VsUPOiicVY0Q4laaLsN0Mdrk1xAdtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoD",
+	"TDD2+1JAmkyACpSDwlXBAnmqR9Ga+O+R6+MXgUk9hr9w4K6Bu0bgHmzhQ/ffS5wVbZdhI83K1SsZfzVY",
+	"Z4ZO3hHEWeGPt7V6zUOHHBiYT6fbzhDgFY8nKnS8dHkIOoFHwDNLS6otvPpSqHUseyWifuxv1dR+OYs+",
+	"l6aZW9aU399yactoAydfZEuVKpd9OwKurIK2KyRyKl419zOK2+3gjCyXjuuALlGe736fu+sbJhpOK7zj",
+	"/cXt89er2x03x5GvkVni9pN5XT91aG8TexyycR7/p2TqgOhIxdNbqS3GjgTd/0RtRDpJyIRm11SkLDtx",
+	"cf0TaNJcml+Y740ddlKlpJiPEMbzRBdUKJ9NruBhlvHUSOkTVa5WsoDHVU5PHj06efTI/GPBV5SeKJme",
+	"noAhy83LzRfrBdfsJKdTlk9qTBvG4h7EA3E2fHn/tOUAuYtkxQpYO14RJ97eNv8IbjlkLj2rJ9nVD0Q0",
+	"32PifjY5JxOwjVhh1rcq5IwpBfs3IbIgE3MLFKuCKzYZEvhlfQp2AOjnNiGfI6YUyOwv4PdTfuKBomk+",
+	"GZJXrtSdwKoVtoWXgm0hrkbJWDro7NZCOxQqv0QRdpHUjayc7at02MlsaEn1cP+mINTjTWE/jZqIO65X",
+	"+GOKCyxwYlOVntXR12GJHkFIFospK3wG9VwyRWqIOJ1MQlADm5sdufVglp7qgFG7tw7CqR9WAb1dWYRF",
+	"w4sEKL5/TB49OPuKrPAJkjFNeR7JzY/XPL3UdJqzC+hSsWIF9l3ZSgN6Q09+H508ev/uP96+HVb/+Kwh",
+	"1GID7xFKeww6KlyPd0kyGd3KCvTwKHCBXBhR2dTMmGZZwZRRiq5YZs58n4ZXyBhM6SdZvFEvREGMdN7I",
+	"0rwChMqC5asdDLh4fxXlA3AtZTuRxntcQNm95YxhG4RsDOd5bm1o4E0usKuz4aJbdAPziLK2UyWuzLNN",
+	"sE++oUFF3JaD8X28ec4zwciMlrnekFVO0aLq3OsiL5cieu9Qjy5h82HH8SB1zgW71QCNDSteh62AMOAV",
+	"rx2jBV3Gs5hfgdRjxYb4hxKyonpR/ZsAm9LMfGP2hVEL42BBohvK1SyAdExSPXw0GpP/evnsqRuCcGEj",
+	"gnabyVQ2NHvCPlBNMlySdcE1c/PcL8DbmmG8COqU4z2P/whnZHRmVcyqORbfNRSItWMN8fADUAIwEndg",
+	"Gf8B6KCRPCrE+UMcI8r1FtbhBRRtLVd6g3kvQcN3w4KoT1bgmbeIczaFEZdUp4sfm+qiVkw8DtPh94EF",
+	"RKYathucxbEItieP2fttuUK2+tYG86HtQ3OyhVyzrC13sisv1bQUm7zu2/crzfPcnHpopqUTQ5GUwS0b",
+	"63y/A4gaNPMHDOvWbM+9HGlxsHem/b0sHPSkQ6LEeW7DAtOMXYRIZNTWOuPW/C0OGG398J1VJKgBvIPO",
+	"s4EgCRg8CE47EntULstxW8ABQVpEJUnqhW644GbBeISwtpWwn0RMG+d6SLEU+7Cy+RZRAepQtBArEI8d",
+	"IKcuS0joumYOfzHWmOduOlFUN0R0yg5WFU+VXQAviGBru4zEubJ9yatLgFR/eosh3Mkq0+4QUYRCsjbS",
+	"TfRVtlfRbugg+GafV989Gl/Mrwcl+zcDQ24uLEzNFcPCsn4tXLZAI8Ei8HOov+sb84sQN7IvWGT3djEv",
+	"EHGuJ5EcRue+9k/xrV/ldNMEcO/rfbupEe0Irr6b6VEBQ28HIowPN4cpCqaAMeLWVg0HE7EEh50r0J1a",
+	"56vQ11yIMK8hphODP+wb1lBnhDrZlvMMRLOWdpowP/jiNRdt79qBpgkqv63/OyRe1XYywNWsIDiBin6J",
+	"dZRNt6ZgXkn7ITEs+wKNw75RDnNzW2V7uwfaLuS5eVjFSzOgT1lYrQt+LKQK+BXQzee65DeEktmHVYEe",
+	"/vhbot3PHsRbu82a/B35xiOJ2zsRwL0YCqu9VFjZ3mzxGdbatzUFYeIDV1GYsBLK61aqQzpzpxZ1l8R9",
+	"F/ahst6WCw9u8TdFOGbTkJM1F+ZJTALo3XxuG7bBzSzOzEaZxVBoQyu4btZv394bmENbpxQm0J47HQ8T",
+	"6BEc+QJhrtm5kXpzydQFIuTjBzm/Ns/PKTYxPjAzt4fc7hj83+k6ASmyHZDdX7BrcA98633XW5tT6oUs",
+	"juYl8R0BVQM2D+qoOCcbBumMBxj0G4yYMFnQoa51FPfcTeXprUKkv2JC+4Yu834w4hUaYaRMvl+Cte88",
+	"tZPXaS9q27C/A9CKz7z2GHV2wz0mtCVB3V71tAwapoV728ZpR7FTcaiX5XJJP5U+AtuTbjlqu76osFRt",
+	"P5DwASfzL8jpR+HV6E7YOlePgr1GXY1mS1DJWMaxQ8aMCxuPQSTVKB1eyDw3F8ftbZmzqPbgpKF9GHMV",
+	"T8cPvnrw9f2HD74KEhjH+xPS3FhRspQ5u0ybkLx1I8KTEwZ/U2Qti6xqhSqk5rM4h9LjOevvrhNHX7/8",
+	"jiecpjpe8bPyecYddRhjd7dhmDk3FWBDmg9XjGIov0+frT/M2Cyb4rbTUnHBlCLmEdu06Y9oSt/Fjq3O",
+	"R4feFFK5vhT2Ut6X3HfUXhENlmvNWw2bkLiTHdReOWPW+7Aduzo+tGVbTc0kfB+K1mCeJ+Yx9IFKcn0a",
+	"qsAWJ4Wgl1hWaTEvHVxiHYYupyvVYGfDyD6Z9056q0eda6Xo3J3t9UJWuSaEa+jwQ5cM8KQnhtpZmbNJ",
+	"XLEx13FuPSKH9pVAqLADHc0vSvEYB9iJeH2z2W2tWJHokHYWR66e5oKrxYFU243ylt3arEHE1Gaim42F",
+	"9DAqShrXKleFnBdMRZL7XZF6V4iwXc4bdS2HbhS6taLn2MkOlbVb23mQIHsgWme3C83dZO13y1afIdc/",
+	"zq+1bhtW066xXOzwBtvtz2VbIXh1+Bod+J3Rd3HGzagH9gFsmtqxwsWGbrui+d0Z6sJvJW0F3GPpQjKM",
+	"dLqebVX7K/g1obmZwKbjG9t71rkQKpkW9Ar7a3Uc1+VTxEnkEyGm0JuOX7MCoxOdN8yssXnesAWQo9Zj",
+	"QHtL74K+BOiJEI011Le5vIeLtGb4hwOEnXNfZofoo0BKx3vV+arGrI5HHScxUGxsisQWtAQwQYM4OIry",
+	"+Mlojbvq4m8lK1E9LIXAOwCQKVmGgMa00NjSv4KoBCmcN+iPiIsXvMBuKyQYVgBt1hyo/CPoOomOyNKC",
+	"RfboAH2oMQFRMd3efWu9kODgB7ClgkFtH/j+o1qm5dg+U7uFIedABGEN9au0mki7MYU0PsJZsJv1SRwH",
+	"nOs/zC72tHWu3W92oQz7hLtwmPjUKj3vtkx/SNhiR1lvUjGbMdTYB/2iFAfpnq68vTXAWkXOuOYpiKgA",
+	"x8WVdg2SwbTMrw4CuGlptOoTB6BcW5JMJpgzCZLtvdvkhlTsSsOPlBPzqqosov930cot83gf0x8rjUD1",
+	"dyJpu7FooPEHmwX7HexuyD2HyjMgwbd8NosItHoM8QiRwSOX2wip+0GD7BkvsBq7OQKc+Il6Aa5pzqOA",
+	"i43hFvxFPcDniVYtt2Ujj3IzuTV9EldTcIQjHW2MnAE0xhUtse3qluQxnxTpgl83qWnVC2LohI1ifSfL",
+	"vosNtmLCGC8/oe3SueqxJZTQ5iMpygbRWpQCLUmuSCkyVpA13RBZAFCskbfdDgeq+5GD0ds501+U981a",
+	"x6zWnXzWeLV8EB/dL77dTLZZYne7cUfiXA5g0fHKM4TvsTg0ldVABGNZrEBzIXdk5t7iDZ/NGoW0TKOf",
+	"b7snLcZRBX/oZEdi5xSPfTeC+foNieLBeltoq8SD0ZxlhGpSMKXBMwDw6bYO26cb7Y7YMT3IgcHaOJAh",
+	"jnfrBTLHzi+62dgJcNUQHj4EJ0SWqyjYkivw0/SKCYfMfxBXbJWj2rbagAAyLxg2NeQKigmhRFdiARVr",
+	"QpYq5LK7EpbT9Cp6PGB99rRCmt5MFilgXPnag1VOBckkgxg6oXku1xc+p/+DrjKk1jzPyZSFbS0OAIoL",
+	"RN/Od+vFZj9/VbKngn4zP+yCffMT0snCSUWRV3q2WnX4E10ASKqwxFGYuh+LNELKdG1IiEgv7lh7bBeY",
+	"RRfav3Srrx1vM4GC0zwuxOCrX4TGbMEuC43P2s/WHVj31ko0BB1Y3WnaJ5uqBP8jQMJc5rl3XhfM9VGe",
+	"sguUF1yRnM00kaUmTOC1diRols7ZQY6Ftl63pyRkvWARLWsi5HpCAiyVMMVVyLVVgU/sprzrtNH7Nux5",
+	"hY+xpRK04Uj1O2ezMs9/diig2znTWPmKbQxRr8TuA2uiWbFUmChtPsLuh0qSGY2Xfzc1up7V/I62Faob",
+	"FZNEOue47oPEEnrxVK5b0D7q00jlkoELxIEr1qcUx1J9FeUeKJmlSxZb2h64ULOZNSQqv47wjeE+OmJH",
+	"uWu3FmyHuXKq9MuNSA8MrZaRbXaNb4L6KVQohMT+kuZy54pAA3thfUSHtiBM7Ov2H0K/Uj/zZpo1ot2H",
+	"nWi2EB20gt4JF7a23JYe4/qduWaUmK1yBEDNbOwibRtXt1b00gA8u29bjyaT6u4jjmb8S9cldhfSP7eY",
+	"FkTmmTEFMOV3CQX9XZuueSz7+vAuiEzWC54zoD8Sz+wQLgwDnhYRAEvdzXG4gNcb1dniElGxqVTpwkJO",
+	"OFa2zxp+28HQ96DvLYURqpn80w0BozYGZVLV73UgkT1F3R52R7Kr46OKAHfpkIcH/wBP7eFdS7fL6Dvo",
+	"9y43sJIEVScAdwTDto1wjEJuxzMdm8MrJqg4ToAwY8sIzOfPNGOGdSaGYtByPGPXk7iJtxM50Uz0i5wU",
+	"bN6Uqazych6t2lrIQmOKP4hPBGRqwINU205F70xUpTKs0OAyDMHLt0T45dNLTLQl3/DcnE6CGp5K4M5y",
+	"JpJN5IB5mvsrAZOV6+FdhiAMyUJX1hz9V341dtPrcYa22AKyWzfcgN0S+LiftWeXtXAr+tbb7aznF5HJ",
+	"iO2KLTXjFtyCqjge/hVjqwb0a7wNxqNRZ03VTOxHttLx7lmrdgCGWloSLZgvfo8J3D23RgWcYkv8msbB",
+	"AsWjEcBXPEZjOnlDnlAtaQoSsnIpr8A7OOzQ793ue/CGUCwD3S0DhCt2W/+ugcF+tPsV6agWAcX2imAA",
+	"SsG1YvmsBcv8lvWQHR1VO3WSrpg76q2yqz+wArsp/dkVatgYNNZxkYx3q1LOis0LFyJpA3OAcmjDOvGL",
+	"zsmAJlPV2OQXzq2IPoFqNxVZymuWEYTg3xZhkXKPpkB8CgiBwqqkQJWiFKBWyhW6YTukHPctoG4o2sAC",
+	"8vD4wfRmWJZqlGSf3b13l8qe/rFdvnPgd9sx000bAHrQ4qhbO+n4UbKdV7qRM2jc3Tk06BM3umjIfZq0",
+	"7AZu2U4blq1O4/ubB0Ucp9/SjQX63ZXt/TDOnyC2a6NHh+l2zPt+W94PIbc30m2Pjd2BJETE2AAq9sCt",
+	"gdk3bk7fWEIRwCG2XvbuubpG0rBp7d3Ggt93OR9HrIRrDOvUy8t2m3KpTluDGlnj3sTC47dh9t6SaVWw",
+	"Ja+1AqlnlPUSW8ctUOxqqDfsWNVYbY/wq4jQKX4EwzZuqE9ab5U20Pd+J3bgAj/+AHpZGGYvVKot3Iwx",
+	"De4flSVaZ6a57IhZ2pT/6cH55jL+Zsmd4+g4lXj7+jdbQJ6IB+SKEQoxDUhB8kgCUujFbYC8MKehLLje",
+	"vIROI9b4dK3ltzwdglw+f2K0Xeh88D7n1+z9BOy9+w+N5lXQ1OzwsGpccj6YMlrAzWBfvdB6hSdGNadh",
+	"ZlQtppIC0J19cEhAv7NQu8qpdTZmgaiMiD1Jr1Dz5Ga0VMor7pNqzgfOh/Tevb/ielz1zQ0gbs9ka18r",
+	"XxLjZwq5Hmj8ZpIpTEiF8ii6VEOSyVTdoys+XGbboNTimgk40a4pz5xdmD/BrXT+VrwVJ+TLLy9LvTDP",
+	"pXD6v/zynEwuAT6B/w6fnJNvgNLEbcxwOJxgLIcG+2atugiBCZLKE/atICFthwSaJXn5g+CDaG6wYslx",
+	"DK6B/op8PvlwUn0++eICKeC4zZBB0Y0ylkO6IIXMsZ4JXgrt+BEOjOshLv9Jpr78Ej+jxr6Z8Q+4CXYU",
+	"B/II3q3PJ0ZOTxIyMSYH/Jel7ydfDMmlS9wwhAjSmlIqyBRhOjIy3Rhz10yFZ+Y5/De62HA2P3GlzXzM",
+	"WskEeqhNyOdjoiUxJhRhuWLk9OwLYAfXGB29cdjVgUw+mks4IVVOYkJsSuLNxL4FakHNawxbT8A1gLt/",
+	"z8Ki/8evCltppDJjE4wD0GmOeSgL6MdkuCkhE8z2nNhNY2Yna9ji+MLHUrggnmEwTKqBYaystLNXnq8m",
+	"372i88kFml3mYHgGmDyZnfxMdbqYkM8fnH7tApQJeTA+RXsUUBENlYXUtvlFFVb6YggjPJWCuWHmgN10",
+	"f/TAzvYFgCRwMTdzre5Fa/qBO5EouWT2xIIMFWTyJGPLldRmkSc/ss3kopIixo7Ht/iP7HZBsZeAM8Fm",
+	"M5YiOvPpA7KQZaE8Vyy5YYtzMjHq5E/IFsAC/t8nz2XO083E8G0tC+GCTNlGisyQBaO6D04fIZ0nL5gu",
+	"NieXM80K5A30tCUV3DkKnhDy1PCMIWzOlWYZcYVl3iXAhZelQ/Kk2llzyUjBFLTuo6sVo0VCaK4knAdB",
+	"mCiXjtTnhM+FLBguZCNLkkl46ZWQ6+FbAWHelAkMZ/HMyK8ZtEQcXK5oumAnp8NRJZuDz8wF4XB2Bj8y",
+	"tgq2xPkwsNCRCyydszoFlOZNpV4Q3z/GusHNEYdqfOfyRk/U4KW9EQK/8/lgPBzhLOSKCbrig/PB/eEY",
+	"JruiegHX5D0jZn8HTQSTAj0PPskG5wP8FjAFV1IovFpPRyMb7tKucRz7oO/BfYDYttToceaKvnK3KI2p",
+	"MjvV60803DvDrRS6mObmZ+RS12uKwOD8zbuQ+t9KJ+YLmTKloEbiPw0B6VwZ7eJnpiniMN6DmtNmktiv",
+	"A2x/Bfm+kCAHbkdbDqSLcsch9rQSXemCpVcXFcpvlWq3BFXd3/7QJKBisGtWTCXEvJoJ++6P3LGUCtiw",
+	"s9H9ji95c/KOmJtjShUjWBT4VpiVA20PmYCQGklpXhleykBl+47js9Vj6rUFL4gauOp6bDSnkyuGvrOG",
+	"06b0JWhwape/YrOtHrkHghmSyvc86MoL9vNIeFn/as0Bv4mudOJNLUg6OB2dPjwZj09O778aPTofjc5H",
+	"o39WgbFvDNFKVbwfPXy0vv/r77PZuBiNRuPRg5H93xx78fCCKTOeKPMcA6KDK7Zp/1lOlf5elkYwn374",
+	"v7/bT35RuzMbj6qZOV8aW+VyY+HkCnYtr/BnOAHU5nZKUd8F0nZsCOqrQKxRFRZ+mJFuQtZu7eMFXAAl",
+	"KxGev8TmMHJmLvsKVlsWGSusWcULsqRXXMyx65h5DpI4FMuvLdhkJLv74PPhT4TV0VVCLBHxHvYtPquz",
+	"4Z40VAzVbNxqNYSEPOyQFQnTTa7YZuIWbvUbjiLeKEA20kOeYGIJrNECU6WoWV6xlSZCrl3rlvpJRH7F",
+	"Xeh9FAPlDIyxd76HzjcSG6h0P2Qx9mzixs7c9ZStLwNDsbKyLdL7llwY95vyX0QcXBnrf+AMybflaHQ/",
+	"vT8iBRWZXAaGPnDDQ6tww21hzgk8z/ZKFZzQ8WRI1x18bGkc7GKk/xQiM2IHIdhLY+g0DW0fuwfP3CSD",
+	"n2Tqe+m1Pe+fs7O4lfj42Ro4Vjj0EBcs4+gLCm/aex/RIXKDAgTQcOOtuozMAOhAvTA6GFhb3jtjyx2w",
+	"P5IUIFaUNkqG683LlU7IkhYQI1dO9u3KFfziULkyAyMydnU/aF2Wn87tN+gFDHWbLUrius+c6YPJYgzs",
+	"RtKMPknp9dcUO3cnb8yI95GN29nyqdQ/y8xY4NkR2PmZYJVbMUw/r5SIQ1SWfvwrHFnfOfFVZlyf6MKC",
+	"YTfbCua5VwU27rtjcyFpBjahu2jAMcN1xnPNijeQkvKuZuTtyWTYffelsDAJHuZ1Yl2iQ6hKY9nEIvnZ",
+	"TyeY1OhKaaZszgVRcv9UuRS3nGsIAONaf6faJ660vF6VEOHo/f62IblIWX3AbhkNO2GED2leKn7N9qwB",
+	"clAOeOHxrFOHGuyCkcOw3h2To0Ak75XkWLU7QF4PHH4ZJT/JawZRL4sq3GRsVs1Zfb8Bm0rrqvBrvQXc",
+	"dza79sanTA0ezb5+mI2+Hn/99YP0q+zh2SN6OmOUjtKzM5qNxmf0/nT2YDaenk5H069PT9NsfJY9TMdn",
+	"09FsNKKjr82mrQbng/Gj0+FoeDocY8z1mstS/YCvqHX+NJrLb+3kUey3wfn41EhXDMydD9R12vab41rM",
+	"RhbuN5iZ0AW/lYfR3x2QPLZicpU7i3KjSMazhAi2NpqiQ53014eZYuTuAHFvL4/dG+D8mhV8hlDtUVP4",
+	"qdSMTMx1OiGZMXRZrhjYtegz3sgy8BvnVEN1GdVez7UFFRa3v2ABcn/9zsGZ1G6d2x3SaSGvmKiUFbs7",
+	"yEcLi4t3PJa3LAp5mgC/bu3dHhz2gq1kEeUxX9xmXY6yFEfRuB87m9TYrFy4sDlWDAKfkFzOD2MzV6tx",
+	"YiQNV5qnoXMympYZNLfBVtIOHnJFxQW5PyKZsYu0JEKuMUTm2Iwroqg5HpRsGC0I1WQpld5lsznTYbsm",
+	"O6++Gs73cAGFMDT/vhfNkds8h5RfyN6Ybl4ACvrXNnXFkLXlgfBiOzWmhK2yQuenQ6p/87GGlj9QWqZX",
+	"73N2zXIPsTo4f+R7KIXpdgA5fT4OMpf2XSJbaUsDDpkIsticqI1I4Y7xgyLHonSR16zQZYH/NrzFCzd3",
+	"mB/cZC4X7M0AutfNCglG1poWbCFLxU6yqTloa7PON/eTr9+Z1+GVAGNZRHIgZUxd2JmGoSjLXrJUCkPK",
+	"swejkRnSJhdb6o9OTh/U1Arb8wgkZ/jWr+vjj8K+TWBPvja24GsulNXvq9luzSv4ncVNNtOyCcZN2k5s",
+	"MZ0dXLsCoMHqrETXMaTtD3JN5Ewz4WKxJOMKgDoSQgHn1GjxiW2gz/SCFb67MfYkDCRxBWmzK41tADgu",
+	"j9tDRCFSzt1bfb3FbLOZGLRLbpaM+NC71ijgHmFu1Ob6AD1aA+4ZHIRWP5PseLbMFIpqx/eTVgkbNBQZ",
+	"DKJiFgyedJa3C9aqUWTkhI//WaE6WWMBK2jMH+3j1jpzDF7++MvJGDVJmV+HrivXDtI6so50IxhpmllJ",
+	"2W6rWRxta5kohppqEy1cdmz9dkgc0KdRO+/ohbW7yb7uEVwb1n60jRx2hXjoBKxaYoLddUzbzJ2w/eaZ",
+	"F4BH0ZzdYI0W2eEC+t5H9+dNo6wO9Ng7cWq308S/+s/zrAal4P0p3t+NWq34Xct2nVtBg0nxB7+hKTD9",
+	"d37NCPtAU51voA2SnJGJkTgT8rkOG/pL5RJ/1lyoLxIygX9NyOf2VxtZFkSuRUKg3awLodt8THeYJ2/F",
+	"5znT5nYtc2b7zn4xJK8h6a7KX4SEWauoYEwoqKqjxMzQFtRhh/yNLG3RJ+bAbcexgIa3YG+Y1jPba7yL",
+	"olGPqle/vE103d9f0NEBs2YXFBtN8IxtC/POAu9bS+hu8fWeh/mWB/Nb4BAEROxzOivR7A5QIBQ9Hvse",
+	"vTXAbf/j4xXmxEHPg411oii0HhDkgH1Y5TKrbrt+CmanMruKAB6NcxtNMz5r10fYI1/8DQFv9qjS/vF3",
+	"t8wW7JwJtmDpVTx4OnbB0wrGByTovGDqt7yGndAYeEW1VYp27c/SYEsNC1VVhJi00KHA+Cuq1Nqor+8C",
+	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUywMkYLBjN9WJTQ59uXOUdpZRVzNdJDRM+73i6sR3wjqKR",
+	"BRIgkDr+06jccd/uyQl74nGedMFZdgHQIJNzzZSeWCgAqocEMfuJ21eLyoDgp02gp7HssGraf2qGWOOB",
+	"ip+Dg9k5qQ7J+eCzj68vX3z3w7NfXn73/vnly5evn7349sawt4LEeHS99clHC4h5JzlplWDCU/2XFENH",
+	"FD79d6uSVqWw5Ootr/rLoiavXnXqP80UtmABB0m6Wjpb8AUYMvYfW1ltdRmFn99GRvXONgtK0bgic0AX",
+	"PIa+ahZSB/C24UtfB1cqpm5B5qTNfj+cfkdNS/u3ZnV7zcoYvN9sAN6r7hN8d+dSLKkQST3qNnBxBV/2",
+	"qeXN3VLC3cLL46n+DirZ0iik7pIVc0bg6/NK2auVFS6xZpllkM2LFYIEWRjKFi7Q81KwpYSiCTfMkFxa",
+	"jJ4soMJbgd0jCVXEX6Ex5wly6tFEcxe9EYhxAsT4j4h0CU+iP3Kn2wqFLKz6dHPAEUGwu+7+kH813e5Y",
+	"gvC0SRJ20NrCaIOXd6d3Iu/MIeDWHlvfSrrdOn0G+p//MQrZvQAJOJpEc6muVADOPCSvoaaZY4n6NSs2",
+	"WAhsx0mIFPkmQMI9HY2gsBpvk1mFVWjzbtucbs8CiNSjeHuChI85E+bFQfTKQVVclXBeIIHx3HU6MWxP",
+	"p3nl1SgYzZ6JfOM/sD4qeN6IOajmeQPDvfODr8ppztPhVvizkGs1OD+1qRNH858g+Rp9J3nuNs1laDmk",
+	"tiNlGlp0B0TcxWYAf969u+ccgM/lwABL7XKP+nmerZgw0iXBVLugt68NrjgYAICqyHO5tuAahnbY/Cep",
+	"AXz6xGxM2iOXNexwjJQolGUEQCgqhyzN8wsyARlsURLwFkBsBMwwrx9KQ5ra3f+vbxiYq8Fdf1BmVUij",
+	"RL1k2kg+72T7w40HrM35a7g5UKJvceKfeG++KjZ3c2naLof7okTY1+9YNQA5pwqroNwBMDNPEf0u7PSJ",
+	"bhPzoZbLqdIO3ln7ANebQZqlFn/OMN2JLvgc23ZpvmRK0+XKwdu+SwbzkhZUaAb8Bqgr/JpBaDhl55AT",
+	"tcIe71CX5aE/bdJszWH75iN2FAMUCVKBdPsLhxXXiBthSxXcbYunE47DtvZd9QNzF69Ny/nBPH1TQzt4",
+	"Za5shalcz5GML//PTx7JIcQjqb6uclgD0XMXgQ1ZtN3NFfNBQAODZ0c4JQtGDLGBKi5jUAfXtX0vy3bP",
+	"j+HwLlf1zvHxV60s9iWfeJz82x2kf5+fv9j56X029lxAsjiankqrMVHX8sBFmTz8EBysrwLUiTtChbmQ",
+	"ToTUbM8dBA8+hef++EyFZ2jzhYF/jgC9e+L99qk/KzuVLjF1vvprcDo8G4Vdlc4HpbL+R5trHhRFp8Ue",
+	"NdOub3A+mPI9uauihCo9n0lqNdFnpYYQN9as6AUHoeX0Qdcat5YUicVQ2Nq/lr45Oqvph9NO5eDRosHj",
+	"XoeedzvE+eFZAgfiKPH9YLzGpEvb3yNy7O3+bl98wam99zH1y2u/+/xjg4PyraqfH8lZXlHmEFIcIP6C",
+	"FbzbR8nzjKuUuv4Ht3hRS2rGDmAG3gvoMp+ZywKv7F2L2U6utqUHOsxvmWb4p7IRZJaWK3PBVsxkW3RQ",
+	"299MqbKmanZgsLqN1sghMPSd8cfrhYS0m3Vh1sQdphsuiHANkCtzplWFx4IS/oJQAZWI7or0/d5w8lig",
+	"OIMEWkVWlEdAWeAl/9O5y6UtBKyFlXCHM1PGaHaSQwvvk3khy1W70lU1/P47PnzLis8jpjVCXuhguVG/",
+	"5UPI0n5v06eresb7XyUDj9Y5OB/IUkPtTaF0Wxgmp/Hvz+z3S6awCQdo6wAMzBXRUmKXPtfgJpV5ubRO",
+	"tKOVyUTqS46qqWxteJv5juyT4N1Bi7nXK46htTwz4sMwK0FmhR5/KS1VeFV/G3zftVokOABdWf8vWtN3",
+	"vGq7aqnd6u2QC4+JgWJO859lIrVKkq26vV1pAtL1/OMN/rVT4Ye2zl6RA7ZWlv/WBT7PFec1ianRoWJK",
+	"OoyQVSGzEsOScgXJEYoVWFCyySUiQKir0s/l5uCqQyhkP3ot4VaJXbQmz4Fa3Flud3Wo9tt8oaA7Tn5e",
+	"NV6jzXdb6XnvY+aX2Gr3VZQ4yO4Lfn4cuy+g9qHk6G/7hatoTpH6XhaB8rymBWC1Il6szSyAVgVVYPVv",
+	"isi1bZqQQIaHIBN7TicXhOLPvAY+59e2YxvWuUGWQwZ4+QIFAytIKosCHOSQC2EB9UnBssL9eoOKKOFC",
+	"aUM3h6S13eMaZgTihoY5FratMDzyVjgAdgwAB09xRaAlOXY6dlkZ2AbAOpV3i+qgos+e6S+shCuKKgc2",
+	"LLLDd9tOhC57rEutnZH1Nba+ZandsZLGXPrHxwFbAqrVgGb0f9dCrQcIsL55Yn/geX6Me+uBDAz7/4bh",
+	"CYTe73i8jUxwAtgy+n6hdxsXzbY8iJrgr/xZgA4cG5Lx2YwVTOiESEFWZbGSyooHvIENh7uWqFGPzW24",
+	"9i6rPS+JNpeU1R26M6ndgb8kc4J3iFrBQsrVXbOje/Ku2PFSEFlqdyt58QzJIk7Au2MISYZGogf3GIpf",
+	"mtn0EocEzrTOq16iVJM5doYoZDlf4KUAFyK+x7V4ca0ZYoC+QIa74vQaS53+wSyFKSCBBoNU+YM46zLn",
+	"V+wOpZ0Pr9mOLFbRT6oksowYcw2ZDaDjjdaAoGXkbDQiEOzUfMka2QLXcMcc0UcAolY1OL//VWep98L9",
+	"KGJV/CDXmK8KPcsKzrLjdRIA7stzPI4170y4a+CmOSZfMmPgNSfwvoQcgROQRfjokEyMeQ+dqyh5nMsy",
+	"+w6+IOPhiDBxzXK5YgnBcabokIY+Yvb3S8g4LCCBy+aOQOukKU2vICvsrZj8RJU+gWFPnnw7QU84Nl7S",
+	"xKyLZRd2Or5ROSLeCmjuNCTQ9o2Mz4hCOC4I0y+XZhnY863KodQFo8u3IufXRuV95T+yD3rd+4ptiCwc",
+	"9u+SbohiVq9m5g1m6lyQ6pW+M0UuFTdqepoypWIqL74Qybh7fLZO8mbFlMdutl3VoJEU6uVJhRFclGI4",
+	"44KrhQcINh99OelZ/683q6by/6DN5ht68vv7d//x+du3Q/vnF1+af7x9++UX//lZrAHnkn54ggOdjWLQ",
+	"AEeD4kI3qrIsXMWQCpYyfs0qiC5MK6wIUOPDGgXChY9OHr37OE5ORzcnwd+fHQRnCD2EYJonyBX1VkI8",
+	"OydfPRiPTsanbwU8dk7CbX4rzOE8Jx/fDtSKpZYn3g7O3w7Gw9HbQfJ2wDP4pxvFfKRkWaQMPjYywVVs",
+	"3Wv3FsFPzQrhhxm7HrpGjcNwSsPrMT7Jl/hkzKcGT5ipW1L4YbdFvH/w7eD849tBUeLiilLsmym4ruBh",
+	"VaYpYxnL3g5ubt4KOJA9WjBVIuJoSUQLuloxYZ0M/p+BhLeyYVe2u72q+5LA+m8U6h66dVrQK+i8SGdM",
+	"b14tCqbMLydfoPsAWxKyPLOtMPGxE/jVTk9MSAuM12T8ALP5F3f0m0U6F//xHOjWR14Ve205zRfgCR+D",
+	"Gx8c3Ys86wTr7RIXkwHkaMBglZM6WmjSio83quHjmQkReIXvegwe4gDs7a490lvJ+bYtMlLqjtzShgX2",
+	"O6ThaB0HuxO8gA0uaDx0vQTGvY/mP63+5h8Q8bO/8Q8/PI6PeQt1tONC+7uVccrvIhS6Zz2krUHOH1ie",
+	"PbbPfULd7ehUwS/sYfDA/R5OEyoo6W7lyJn5P8gM9ID+1W/GgIVbuVCD0ZLteJeRaW1Sph6qq0fRusfH",
+	"9BYe53qxCUBDyYzlOXZEGo9GREtyCon0j77+XxfkbPS/wPrJc7lm2XGTBCqu6ZDOaP30R0rsd7nkvmbc",
+	"bASsut73qOnA3TaM03zezguGN9PHQwdtTMSCCIe9nSZbAZIpeMk0WqZaVqag1AtjmJu5JQ3Bk4uqeTLX",
+	"5Aq64ToLdkFVN78yLtvK3L+QQxkxSgA+cMmVWXd4xffqMvACltgZB+n0D7tpzP6YA+CPhVrQPIe0wynr",
+	"cRpqKWJbTJ0zqtgdcPWrRdVxGftHO8cwhgHpFcRArV/ZurMWTCRESd+/QGmaM/QXS4H8ysSco6sZGdm6",
+	"lc2/sQQVm9Ka5e14nzHQaT3PMVYHYvxleN1qxWDrlcslK0gBkQYmMtYjhvLC7vGN5e4/iZl/Yii4agw9",
+	"l6RW59iLk7m45pruB8F8Ejz3KWlBacpWuoaysb942MWF5wVN2f+uo4kEffH8z++PdmuPubjeWxTCO3fj",
+	"K6DtC4TULX2OpqhUG7tfUQmYZU/33iPw+pPwZeBNx2T7Wp/q5TTuKkfv7j7kxVdVE150lGCOv7iq3Mor",
+	"aCoC71cNfXkviGIiA81BQh5GE/JitaI/FXmxjb23GK0HEmKwuLtAQvyXPMjJQMsrBmfsn7+N/3n1+2n2",
+	"VfmdHK0eFmP6zf30W/b9/Af+X1c/LZ/K57+9UK/Kf6z//5t/jsan9x+cPfzq60d0mmZsNl/wQTIoC7PU",
+	"hdYrdX7vntqINMQPCAX9vVu/rW/D323miDj4/ROIKMC1gpO4hSXwp0AjwuwZoVYY9BJATZftvY/VP/a2",
+	"+QWR1NjnV2Bv32psiwWL+oHVBYnL/oK0A/CaN7X5rYmpbhCKwe4dEULxle2qHIxuTLgD6N+MlNi22NG/",
+	"RdTgAD1i/xGvetZWx/w4PkUebucBakJP+y1c9LvqkENRUWPYxtACSnZdSHNVMAjML6XQi9BhUa6MSpFR",
+	"zVzVSBJXzfGFf1LJt1swaoRcITj9viax/aIydo1B7UVkIkBUZXtUeGKmuVQsS2xluo0Zc8wzwJ5nezs7",
+	"GfaIYtFPpcwZFcctR1+tCnlNcy9EYP4hTOByVe5ByYsJntH41aj+CBRj1OreR8NRQ907FlHuf3DGBc35",
+	"7+GEZzl1MNEgrnoWwa9YwSVMk0HEC9dzur0e2O9quRhRKloIoPmS/VMKs42/vHoMBRpUs8c2V9VBtbHC",
+	"BajqQEroEgn6lcMH0M3cfbJVnW8jVwERvx4+iBPRv+r+sU09c4g62Xlwois5nXNxHAf1Ez+0jXfh9t66",
+	"2t59CnqV+eumGczQSl9oTIFnyetSJGfZnEGTTxBlS2m2NNrr067kTwZYptmvpdJLTP4yR+zf4gN4tQnZ",
+	"42HTm9MFLeYVPA7kRAhra7wJB6juB80hxyiIjkFUusBzb9Z4ZjiafTC/GyenoxHxXASu18/wmRu3tJyL",
+	"TkH/EorWkgFwlEXCf18NPaiEZiAOV1Jx7eBBVoWN2m9EelL75fZqfHxtI9Jg+jDp/ymCupFpAkHdUwi3",
+	"KMkOMedTA9Z2SAah/V7Dt79D2BBP1XeN98G9mqj8eItXtLkT4biAre77apdKSwg8MJrZWvAqYGi0UFQw",
+	"jR1CHKAEzlVZ6xfIaqElUL478PX6rYS/OvxiumVzs9u5Jf1pOzk9w/O2B/7ISaa/S5mteZ5bEIheXstL",
+	"zxN347Vsvp23UZnuH47K9PeCpoz8IFcrrJ+orvxq+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/msJ",
+	"AHz2uv3MjG4O2GcPzYTIlOVyDezjzhOmtxCuyeefPTRPfzGsbuJ/Kxn9lYzR3SoZgydP/3ECkxwPmpSN",
+	"cbuyMdpRNkZ/lrJh0xwP0TXOjqxrVC0+KnFFqCIULvBPrY/RZZaZWxPpSbQkFM09qJvQ9ApOvJzNbgEQ",
+	"1K5b3PtY/aPVsw8+KzA87RRdf6CpzDbuns+GtW6okJoUSLG/KWKoHXPlL+U1C663I/ZR6pAm6jnvaEGA",
+	"gDe3ggCdt+8WamUHVUiEukSLGrqN5nl8PfSJdvh0UqSMKLlkwFIsVwyhyVRUfbT9AW+BKHYX6qDF4mxV",
+	"Bnu17Avgx+5C5fs3muiBaKL9kUIb0YErNLjECddP7R57XWDMOUS2s6WRCJforoDjXmSZTMul5fR93tMl",
+	"La5YZlQFKVibj/RbN+iemsjLKcbBGBWKrLJZY2BGFkuqawEZJsol4Hxn5mZP1bUhwu0AscxQtaK9//X8",
+	"2+9PxsP7ZDgc1l5u52NOpKAw0R1oLywINPOq1wEigRJUZxOnPidGB09AK06AWonTmBOUKokTJm+Lt6JS",
+	"jBOr1SbjBNT3ZEuhTraU+ATUb6NyJqXKzFj9S+gcx2wdsMdI1JNvuaqMgpjHZMZzo8Zgr94ITnnzbI6T",
+	"HOy0YKrI82+/N1ri45f/+Ot4rcDQvPfR/OfmXmAaNZ3Pp3SJYO1YpJEQIRHHSEEmCKiYGPYk64UkikGo",
+	"lG3ItAQp4xOOl3QD6D7xoPNPXLBnNWPwk0kJbQt8SPP4Bx9qMz96bLsFhC1afAupypJ15vWv++7vFgi5",
+	"jFrcZ5obO9Qdge7FMH3K8e4aJtNzx/54Y8XWx6qBUVzMcxZ6QrAaBkxaqx3fHun7jg0Kc8baZMO5tRHv",
+	"xor43limUBMjReXOR4yloOBg22fNsgAHuXJWX5AH41OsIICbiaQAtih2ocR2vdo4yC3d2n84zPHxTOCX",
+	"dGPzVpCHUQFDWAuuSMHnC31ULfDceWDvzD71mNiaCSq0uf8rcGwobuEKkq7BbbOiPCNUozlri1WgWMs3",
+	"TCFakhWN9BJ0K/mfyz1PAIucCu9RIj7QeTyGmfNr9svqbtjlkuRUM7O94P2BBDOe51j+FDE7YCp/9n7f",
+	"tjTvVRg5hE4qSubX4FvqegF/wxAM+li4b3cg0LZB8CGMh6V5cOiPy6QrurkbDv1mQ6ZUXBFdUKFmrEjA",
+	"UnfJvOQ5cq6vmsOkT8vO5kzyzAg97O6M5Zh6wZaK5dcsAsWxoptPlrsBmREU1G9Cghkl8Iw8ldeQj5sQ",
+	"/yB58NV43J3lLaX/4izvuZ1iawco4RRQjEzWdHNcpr+WPLura1y5CxubpKBAJq4We5XTlE0INWp2PeHZ",
+	"5+YuacYSSIzYmBt8ylwuREQNNAv51KX660KKOS4f7DwgUc9K639Innl3zF+Kx83GZwVdhzzuMbqs07JW",
+	"an5ENl/bd99dZs9u0mhViW27JjoLaJd53fQuXf7H/zw91AfyLAkODuNtMUHNCo7u3ncUy55suIXQqSy1",
+	"s2rl2pajkAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvPa4Q/XKE0m3grhTtciShidt3QVX+J",
+	"+vmqmuXNx46pMT5w9AAOFNKgp5D7psyv/FnpLum6r0uWGuAqg5KLyueMGUU2KNc93Oa7SeAvO+d27JCp",
+	"z2/7UPQZLjrmjHtdZ2LD2Fsl3lSBd+YIGRrWKWQEpzPPiWLXrKB5UHogC3BOY2tpWeYZ4IviCbuF2LAl",
+	"X61gB65g7BPyajdh2Vuv9N6Q7K+Si/ZKxVjQ1lcLyrWANLU7QmTDDdnvSLabuwtOYJZnBPBLh2x5BD5+",
+	"XkVRpgwaOGD9v/VpHVCAWGfRex/xj33lwdwcFBhQESay6jIDl5qV/ENiJ4FxHUavmdHFIE0I/GeVwUl+",
+	"ZBvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAMdLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPWFP31",
+	"ZEk/OdEUqcZN+BRLK5aOLe6+pNmRsLkBD+QtwiYZYXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvEoAIc",
+	"Z3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHwy59WDmfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWDIUGW",
+	"TBc8VW1YrT/bR/YByi8YUSsqLGoAtBbxEPLmtJ2cPlhMEvv3+Gzp//4q83/eH51kdKMmF+TRiJi/XOeI",
+	"YTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+yF8YObsJih3e9GZ88eodI7KPkwc3ny/9e/Hf23ydL",
+	"LkrN1H+fLGRZqP+GCX8RQ2mPIslD+wVX1mxu8bUssoBS48WkadZufY0A8rH5Ns1sj+x6iS2NDkDDvn1J",
+	"sbHE5uwnqtHQPL3/wJjEYpbzVKvB+fgUE2P+IfPS0GU8PE0GM8pzI9AenCWIy67UrMwH5+Oz8dePrD1r",
+	"lG/z+7PT+w96SAjk/iYA93J5lKSR7/m8LFjVpAPy5iCrAQ+V+Zwv6wcdJ9YVmlmumKArPnQUbzruz/C5",
+	"W8PRcDGTkDYX1Nbk2PDLC+rBeDgajgz57OwG54P7wzF+VO0PzTKOzqTnhZmvhr6Q1lOBrG2zmiK7ZNZz",
+	"+fwJMeMevlEsLQsoGHrzrp7rw5XPQKxvDh28c6Rf5VS047FAqRK0d6867MGvrCeQFQyNIdcStMn2MUM8",
+	"h9fddv/spN+86x79KlrQHV75FaFtzAuPO2PZ4Vi5VwHd4G5AUoGPPF1IqdgtYB7MPpnnm/YS+8WYGdiW",
+	"NOiYTxdSMWEMXio2U5ltkqpKGbZeJeS3UmqKvRJolp1AMlokpfm5ncGxthdO1zP754xRXRbmPK0XXLOT",
+	"nE4ZxApsJd1nZ8loBPWM1EeRbOnfLyJjBdnIsvCptO7kvw7GMtfDlg8xGeR8ybEomub59zgHf8Bn/t/A",
+	"ikuZsbxeA7dbFYc0rXzGPqOxrZwwKGk8dVesHfd9KdDpZ4s74RlwUgbLfGFfQlRZYKElrNb+5jndYFSe",
+	"pgvXbs7mBFqkaCiuCsZ7bkyTnSq/T+E4NgrLUNDFTuHWMTtPaZ6WOdUtwZWnktDUdjr1yHLkte2laiw/",
+	"7KfKFRkNycQQVE1cfZJtlOWy0S1GExfEMAxcuF4a29RcYyYqQpdSzKEz6XJIJqBcTBCWGDQC3yuIC+j4",
+	"KjLcdkj+9N1OzOG3ZYJKs5WRDua/sciMpwPs6eA2ZU3usMOZODFLxEPzLjhaOdUzWRgDzrAIKI60wCZ9",
+	"WJUL17tm8yAZXGkqMihTfXDjUoaVmxsFxQ2MPsMfqIc9BAPwph8//x+z7M4gn6MDiRMXUtsV14OzkSs2",
+	"71hXfQZPuyoSxuqlyF4E4WNO2JzVJa6RKbZEGkdwEg2+Vk1F0FOqdl7nJY3dcPKy2mcj8OyY8MoIc9gS",
+	"QkMtyyfuy5OKYcw3r5rfYwNNFSkP8LoBY1xCZLRJ1NlzBomdLpX4+ALuNcpzTC9xMSOlSQl3I0W9wIPu",
+	"dRGERZmzE5q2l1w8M1LFyBcQWPZScR2TjbmpJVkyBp+WOfSitWIOG9dRzTANzuPSUbIxtkhBhIyrmC/K",
+	"nF2mf1DtxZ/bkKla6vHbMuHOgoICguw9rfIz2utE8py53/IqXr+vzVPVOMWJpPEpymRQk2iq99SOrBwn",
+	"GpNNLyLFnb2ap+CTTjw8efoPaKFimNRsV07nJ7kRrCeQp0c9vx3c9WnGBRUpp/m+rk9KF3zF7i6gWDHV",
+	"/qAiQnofqUPctFRG9imQBIpkPGsuQ6k9urdRS0Ri3ftY+HXeqlqkIldrnraVeR5jk2UozVzGj21CkVgH",
+	"ok2KgbJ0zMnh+Ds1JJe5kmQlleLTnBHoXkRoVBzaZQVT/Ev1WHm8YOkVC6KyLqt70I9Zg+v1CEl/4YYe",
+	"Jbd1U0f62se63p04LBgktnfg38ObBx2JfV0zbyGxV9B6wXOAEzGXu23tXeasqf/PX5VDL4nerOAgFoX8",
+	"F2NLIY/FlXv6o7wo/0qa2IvSKUvHCh/s2zd7jx7FgWiIbS5emueuvXlzsSYQvqsP3oxshIpobY74ohSD",
+	"A6lwpHh/UYrQQSnnBVOq96KTAwRlAGReEes8pSJl+WGit13m/laykmWwYK4IvidnvtovIVIwa7+t6Qb7",
+	"VdliwVQul1xf2AxBquwHRmxDRsGQPMbhoGn3nHIsJqTwMm0dVPKaFYlvpWRVkgg0Doz05zLGSy1XOPse",
+	"nGCedtzvBLf9cm8kysqEl3gb9DK68FWxHIrP3OXiW5WYh07w06Es5vcg0f7e6eh0dDI+tSMNdgJNR4tP",
+	"XZL/evnsKcFVJjbN3779bnywwft8vBFJ7UNZtoIMMitUY1xLsbRguv1iemmf+YRyWTu0zbAehZc/PHv+",
+	"5Pv/+/7Vsx+/ewrWpu7W5ALzilpfcUeWJ+7HfqvT7i307cSAzu0liMcG8YNjpxjEBwnYzDFNTLDAN/Vr",
+	"1X547yP+0ZqwaqxgeCkW8QqYEtdkRnmu6j1tdqQwjomT+wMSS3E1x+xogw03CbVD96L4vtTRg8lyzNTR",
+	"v9zR7XcsG7NM4NtPMXMUZ27xlTCYxpfMn3yjTMHpP+Dw91cvHZGNPlhG1MHJk9mJ4UaEuzwnX04gwVTZ",
+	"GlIpWBKiYdr6SbS8YRXuOnVlXAWjWfATGBE0PzkDtRFpoBBOYlfeqFucqv5Y2tVBfKlpcTvjHvf0fPC2",
+	"HI3up54+8E826Hkq/gGD3UXA788TF6E3/4C81XZxgbxoTBLLotmtREdvDMp/aSmMaQbrTw3P8SXE/7w4",
+	"7i90a2nDzr7bo/rbh/74xmA+wknFxgplZUOdkFbFPqxyKLK06nS/cCGH1Ni9vITWq/WDOUOQFgXdxJKD",
+	"jepd+Noel0MVm5hitIDMo2pGS/rhJybmejE4R0DzWyFP3tI4glji3sicT2q2sHY+m4t90C9KUcUwV1Lm",
+	"oHwj/0NKg0TbNkzs2kWtCyOS19yK2CrmR1PNr1lPEf3gyMYY8EgXa8y5IY9ojgXnsxID9qOuHk33qbG9",
+	"4K+bDh6dv76REMLQVtHmHV5VNkveJxquacEWslTsJJtWPqOVVHpeMPUbKmJ4PirYQ//ckhacZlN0gf5r",
+	"n6KeJ6T5SkZX4idpGaHLLWhXdM1iueTdz+QhFlEVdomaRD97xH/7LuvDNvaQ4weHOnHpZ49GDqBUaFfz",
+	"Ql1782sGTvVtn/dbscf8cgSTIt9c1O2wa66cGdZiee1aXG+F2QmbYwFYhta+SAj7kLKVLRucXNOcG+5+",
+	"JvLNpAE6I98cLt1ub6wlMZzsDSlKcW5BQ1QNysD2ZgbwmN3gQ0zrCGnQ3os03h1VUQvE6fIuilLY5FhK",
+	"UikESzUUN7i8fS6UpnmOjZdzml4pW2MNceKmaTpwwT7ze73YJL6yYsGNaN40jS+wMUFU9TprVL1qZnRc",
+	"YrhHOFP3PGD5sSzcClGYzyy0mc1lndnkUSpKSDvDtkRGg6dKAwj8aw6hZZtzavFjgMmhtY25cB5LMePz",
+	"4f/H3rX3qI0s+6/SQkfaXYkhwExezF9z8tBGm+xGeZxIJ8ndaXADvphu1m3HYSO++1VXVbfbxgbDmCST",
+	"u/8NjLHdj6qux69+ZfPXr4RWUerwDlIlBMf/SIdIDpXNz5TzbidOZd65hg7dW29xnh9wVg4qzsq7m25R",
+	"9nApG5+gV2aDiKDZQUpBA1gi0PShtorb6XZQ6zwC1jTsamOkNYOOPaRzvkm4wS5D3RbfWnfa0TwICvvZ",
+	"OxKb7dwB7VzAcxofoFyoTNlbFPFiM9QUuwFumjVrB4CM7UsaylDP/bthqUvarL2WxTG47L45+qHxVN+h",
+	"svub0jAPAV4CxNvvRUVCgBl3iAH+MDI+aC7jtRGqryfjtzOA9TLFAFYxUc1CmShzdk/EgSYzxLPMv2Oe",
+	"nY3haIaYcq1je8fBs0YQVj2KzLVgcFdz/cWhtbiTmCditradcgiBNOz3+8y9SymD3wU+eymw/YLRzghk",
+	"6rHftzng2JVk4vMqRvYepgU9eBLxcKk/SFv7NOZadKGWCpuHTlQc/KQZ8g8gptxRsmdoV1dgEM2UPXJl",
+	"3DdILsATQZNQLYuRPpwqs8AqjSdotDSHEsLLkYI+TWnRLBbmZsMuWVC2dyTOhzGspnvo3Xwsf+mAqZgR",
+	"tRJbpBrDgjfuVJkftGBZKPWI+C5gX8F09m4A63/921uE9QsN4v8wV5YEczSnbxZKiYWZfmAEvJV/Cyz6",
+	"hw/vwvIrY01piR/AdrY6z+2BBGY/EtMEFTacFA+bt31yxi3Ifo2Otbx+6NggFcbdPmF6wfWaA/WVEJK5",
+	"F2sN3W85QZzm8B4J5eNqylZcJ7n68JRmLpsNof4VKnJ/+yaNIHvNqKcXQyyz2WrYxshuPKPEgPPPfN9F",
+	"lP5EyU8iLjTMn3CpZDjhEfy8smSadG59F6iGPZ7cCnVAwLuu6RN9XPNlVNX2qZIHxBoPP1kS48tieARK",
+	"FDg0pKpzRZ39UXJHw6V5reHg4v7Fg/N7F/e7nWUo8cuBezuo3wTodPcrh1+/UTy1mZTnnvemWxgILG6h",
+	"dxaNY8SKw/ggaRSjD5KxMxYGI+YPw3zLmHnDEcsH8gFhkjvaW7FnCYEmbMAGK/WwvNnF4oDVEvbubQuK",
+	"+qMFq4V5G/zrBkPrFZxX2FyPxadrvn7aM88hcrkmXoGfNFuIdddxnxsppm/inEnwc2KzpWBLtJh63F2M",
+	"mVcyfjz0rsWh06RT5DkxYqAVjClhkQCyNyloSmr7+h1VIPo8lAtbGrr1WsZ4ZKGcRGkgNEMAYWB7nO15",
+	"D7r64+5oZoupXXQLrpoWnupETRZ/RuKTiHSnUQCDRpR74XlBqt+Su9vRi9RZjhujxox5+972ONtrgMIm",
+	"/02sPetTxeFs23TskrtQeoXdXdoqW5dtiqfXWMwhzvJl0+0sii/i+q+l4yic9EqzqDL5VMVL/KW1k825",
+	"AlYy/lGzQoPCy5XGmXMuwRHuPp63W9cKG3t/PtsJwM2PDSv4cGI4LzixFI+0qbfrdkhJ77N1T3qM3PmC",
+	"f+wuB0K/68aZgB9auldC5v4L3KtO4FUmAiQsccJbMyEbXzvcXvk+THbrHFvcqMRbBZlEjBGY6XS8GsAi",
+	"kVcxtlWNRo8er+EhIYS1kEurYON8Xelu0kHRTukBmuAO5R8bWJi/0pW3qfkpJUg6XZuWKeqGzW7eC5uc",
+	"LPzI7HDsNObnQfb2QS3kMyt6oDbueXrqRqa0zI2IItj/qjSWPGotojTnKwgkskQ5Upn6WtjbK3VGE6d6",
+	"/zH8Gq87dASOTvXGojRPx3ql4Epj37xeywnKy8XZoH82vP9mMBydX4zu3v8v0ZuYUdkDxqwvj4TGfMm+",
+	"W9yrucXfQgZCL4q/z5N8cDVGrg7oD1KY3sptjhkNx6FHrHkuRHjpSrZxrsuljcT5ITH/xZftNBN5B9FL",
+	"R7cEjidw6nnveEslBGMv+0Id9qrbdAilybwyTV9t4voHkOu0D+FApEDD4wyDuAiNbJolb9n1wqVo4nzR",
+	"onUdEbWNu7XWANs9o+SX1Zwc3z6sR69rTgT8c49P5iKTN8wLHr8Xa3AuTeLhtdgXVJ3v8x9/hE36HcCh",
+	"25U869ntCuN3Dha9xyLhYVTvQeFVXfBiPABDKYeFkMhyngwTinOVme9x6fNyZYhtonHcntNFCQWHT/5W",
+	"0ORmBxrJ404h30eiQ4/8Xrl0vidqnL0a/VQUMfsBNFdRxDAIo6GpcSx4ni8OYzaBBcBuHuwdpFkt/wux",
+	"wThwI9bqosmYt1+soGcBbY30LDdh1qpa4+GBB0r7EET/0GkTgugwx80xiMPWMYgNqcZkrVZPZY89VVGE",
+	"mpknzKLeCBuLLbevjU4S5oDR16XE7DdB071KpYemkyo7ltNnW83ud6W90sj05o0K6iCfpZjwAL95LHjw",
+	"XCQon/0dBU5VYPRGW64IA/VtIlflUDSCup0IU/PU+eSF7oweXJBodkbng25nyT+bby+GRhxIue3K2fUf",
+	"ju4+HN19gGH5xAX1J8HE/+aVHfxzNQP7IxZuqgH6bbY1Vo+jXA4v+v2yEuBhFMrZ6xD6quN3e2LgqznX",
+	"lM0VfIlQtJ1ah3SBebrRkBjCH+AfVzhhg2G/8sY+DzlB7QbdzjRWfwsJG2AlJPSzBhg3ECWam/dtLL4z",
+	"Gp4/fLCpC7wfAC0p7voKdUJBIrS4YCi665jqZcAiPkMrMLMMkRYDgi0IASKi5yqDKhkSIN1yuu1XlRVg",
+	"uEeWj57GjSNhu/MF/6jOs53UEMU1PDAKU9vqLk+8uKCVzYIsxNoxeMMzu5QVwRRJj11j9u0abKAibjeT",
+	"xHtkAb5SZETCdMmMBDOxXCUhVN4hHOSDfOMehP6JMbKSuXFCwEiaqwjruFZreOAYjr2EEJABT4RtzJ/X",
+	"7f281fF6rVIw134xY7kWn1diklyzn/HV4JIPkvDGy1QnCGyUKvuFklE22atktGbhlEk1VsEa3Kgp14mI",
+	"R4gjvBgM8z471DaZpgS52YudMKo6MsCTXGr29AV/N2Vg3dNaEOe6IrNSncM9NK57uuaD/89BK3Vp6fIy",
+	"3jxHbc/JUySpL1pNUhcaNl6CQpyolVFnS75mY4E5awAPYx+e9Q25tW54pD7CtyDFRshHUizNEweV/Cze",
+	"2ZjKQJ2mYuWPKXrQXXx36oesYkQZGmsmlKU+dj32FEc7E0lOn+W6dok1m/OAIlqXZdgcNmIf88ni0n3l",
+	"2qR9kAB0nykmPol4jejycZrkOPN13k6tx2xaCWGDaingwECwOR0m2li2ZjctxIras0WhcaLtiRbE61ep",
+	"vHaFzaEL2l1CjyAKG/yk2fWc6/m17Ugkt7pkU727TmPq4yE+80kSrR1dbAAcZCo2J1jVsWQW+RHVl3wP",
+	"JN84Na54LpX7wwONVcFbGaiTluxgUZ3LzJi164w6d6dDKB4VYkVN06j4BvzQQ5ADSalAJpsbbfCMyIRp",
+	"9wFxMO7BHvb+EauEnBXybeBvo0t5VMoEeIcAdPmowk8MN8djH4ojMG+nRUQe1PCghazS6NTEC/Y7FrKM",
+	"RRfapEmQ/taaq1tAvbkpPC1SasGMQkF15Gp3AtWmSh7xeDIPj+uI0UArr4TEeK2xxx2ztedBunCEZpGY",
+	"JkV3QiMdxlJ9MoruTU6MgOTWeButwAMsMFaViDFwiK1RYxwVA889uHaLUHnG18dUne7YEkE4nZ5mP3js",
+	"LBBggCCOZnMO0QIvmWjMoUs8KM3OCSW7xmuvKxhxw+k0X9tvyHNRkwy92z8g1dnLRDibI3oLR4zme4EF",
+	"4McpWm+DxAmK1t15e1Ac7LHZ6TV2vLeaAPs0a9Ze8MrJQSGNmpGJFeFMHBzSOqSUfLRCvOIp5PwdYXNV",
+	"JjQGCS8pwZW3MaBGSMB03WMveaqN3ZpkRqnt7UUA7/6jKHRqamA1eiqTMCLnMRY6XYrgwL2wOzkywpu2",
+	"tfLlEntz7x9lZZ4L/6jNVLxAW7jl9VBRZMy+08jiMx/oMRZQGV4iT8v5sMj8smaWUUVKV7T4tq/8NenG",
+	"TuAaEoDnDYWf4zQSMGCmYojCFPhVmseH7HqekC56L5lWmTrLcWq5jPepybQuflAyrYsDbJZhhc1y7+RE",
+	"O++w7ftSECviN4wrgrMimeBxFIo4R3TllDlHadRKF2ZkZ3VXp24XHluIVYJOJYbGzHfDfp/xSCsEahcY",
+	"x6iRNzxiWx/aJ38XfojzG8yPAg9f2EMe7T9TuZAqk5iWSJdGud3H5tKd0YNuh5JRqBhjQYyHxDz+7urV",
+	"k1//ePv6yZ8vr16/fvfHq8c9aPccStQ7Lv/Zv0O+vXnLFdc6sxWESxFYNvDQNiZ+LZIklDPdZcQC3tvW",
+	"NGToHyYtT0NIGeg6M39K/6eqMmiPDoyUMDO9lnrwWcM+i5Wc4ZP4jcCMOyz9dOyNcQcAxr+u1a7lKl0p",
+	"+8HNHWrUiE8WAHSAht0iDhUkigScRKg4h2f9wZu+5+xh/2+nVy2mytO0pR8YFf5fgIp03r55BHl+aA2+",
+	"t7n6MsRGUjyKngqepHHeQmvqPr//uPE6kYvYHTp4GHnfQHtteho1Un/J13n1CGV+qFk2JbYTvkA4g+1X",
+	"LmJG9ytQtSVxyKNDhaGw5nUHx1xFAaStvDDdnGvkC0IOKRhDxBMRt4XVh7bkSAMhOarbAueG60q+JRe2",
+	"9XSJF8gb6Yjq62pPhafG95YqYwSYc5BmyIvgNmVK9tiVXTOXUKJ/6jmPsYeTSpMRmwqhu+yvVCVc55MY",
+	"ajZeY7ofurMDrOaDtKSvPvU+XhBKls3DyZyyUSIKeuyd7fTnrQT3uq7jSs0QS+pztQT1EIItVXCkOe3E",
+	"CyypM/NSVhZ48InLiQjOrEl5Fuc2pRFGnagl9thGlD0V9AQ84WdCxuFkDqpyZ59/c2oDPW7WOUokMGt1",
+	"mkTOPwryR1CQgEDyrimk+dvQhY/mSmlhFItRiLamnQfBGcrDfn3ov17JTvZ14sqY4iJrZCo7rsZnFJSa",
+	"pppUj6NWR1/JMfXS0oWJFtG0In6HT/9H8Zxc8WxJsTncPNUwuFdQDdM0il6QPrnb7/f6/Q56BiSmoGt+",
+	"Vxn8G/8LX73BGTjHnxw1CS9pR9aInQXE4dGIJrQMXPVgvuksn3s2V5E9SdHJsDDDRMQW4mq+SgF6pxWb",
+	"8rh1GkSQYyK8V4XqlBuZNOblg5gX5LcoYvaKf+z8f46xr36MAaRhzCcLxgvDzwHjJfP6hkcbeg273N03",
+	"eMX33/VHLFXeEsy8fCJkozDoE3wOe55gmGWGk5YHPXWUzjoj+z5nEVy3Fcr0pOpJGquVuPNvEUcQoTuC",
+	"0IemvWYP4rLdRpJIclMtVhCg8CpmmmisxyJScqZZ4oN1aC629zVNQ16VQED8Eq4OYsxH72N/D7cA1t7e",
+	"Jv8JhZS8c+DWOCEq+1YKG83iUcDkJsJWUvXfHHGcx3xsg15zOIRLwf4289JcegrnQYoB7BoC6GswaK/B",
+	"TryGui5XoRILOp2MF5bNFcC1tRDM2mTs5+uCeXb9SyXf81t4gS0pLcOhXJynMA1u+JeFUpCGlMzuQM03",
+	"De1CmEdrXmHFTyJic4v/ed8/e/jxy8XmDP8Ybv7VOUkHx7XNS5ivPkONG2ZsPBEFVuvA/+qiYPe5ycaS",
+	"u76fuMPPZcPRiH1OqWfcmHxJ/FeBrykF+qf3mG6hymL7iZuvauXGPBGPeBx4haeeNbrPoHSQ3fdIR/Mo",
+	"4lr7WVS/ZBFrLQ+pPcVLf6/MzAI4t1CLmk/99qKuYrEM06XTz1uL3NJb1dOnUcnnlw5fYhls50Hvot/Z",
+	"8imaVyKhWqhR0KC0usyoSJ9dPhLBTLTnmGZcMwjfQPwatqMX6A8ThgiRguVSb5LDO/t+qt1q9Zb4f+iS",
+	"myqTmTL3U4Pe8F7vQaGwZ9Dr9w4IQtgXqutkTRV4xy+AmKQINgDwprcc4WTuFR+GmoV+jO+FSHjn46Z0",
+	"CzMvIZRoGQ/1S4dMTvhI2NDq08aMpdDPDutNzPUan+543jvdThobv/cOygG+0DbKTy2xwgUjhbnR28tP",
+	"I2uTbLFSvxTKGFCO/dtchhsxlJ/CBHWBd6MXYjk2A9u+029ijT4lcDjwpf+rq5fPjG1e9TOQhn99+f3q",
+	"xZMNCsNWYx+iUptiqz/bL5zaVFf3VFiEEguoLIS9ppnghEsLfi9O2COHiK95gjMTolAuzGzbR23fBNRp",
+	"zcgJAsHEXymPsDIJp3+8pqxTnEZCFwZOyentOz75LCYQUi0ys3g/BkKH6gGZU4gidEsu+UyYuad8vNcJ",
+	"0d6IzqaqYUF1VeYmhAWhhjRZcWaIjWH7BlS1hEs2gZidVAkbCyr4CCX6eBLSfN5NHwsesIgYHervG/F4",
+	"BmFICO2vocxrKWDf44xnPEyK5fT5M35VUeWon4azNBY51eBaTgpSk8ThpOp3cBRZeUN7Nv+ZVfg1e2eF",
+	"smt+bISLBYiJsTKXBmFS91Mk89Rd8kPoo/frJ0BQUrNVCiKUJxfywfLO5uPm/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

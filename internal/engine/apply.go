@@ -84,6 +84,9 @@ type Outcome struct {
 	Born      int64                         // entities made
 	Died      int64                         // entities deleted
 	Revived   map[record.EntityID]time.Time // entities that came back, and when they had been deleted
+	Acts      []Act                         // business rules that records came to meet
+	Lapsed    []Lapse                       // and those that they no longer meet
+	Seen      []Seen                        // what duplicate checks compare
 }
 
 // LinkRow is a link of an entity.
@@ -103,6 +106,7 @@ type batch struct {
 	byKey   map[record.Key]*record.Entity
 	byMatch map[string][]*record.Entity
 	open    map[record.EntityID][]*Conflict
+	prior   record.Fields // the entity as it was before the change; nil for a new one, and where no rule wants to know
 	out     Outcome
 
 	isNew   map[*record.Entity]bool
@@ -317,6 +321,7 @@ func (b *batch) upsert(m *Mapped) {
 		}
 		// What was taken in before is not refused because it is seen again.
 	}
+	b.before(known)
 	if known != nil {
 		b.settleKey(c)
 		b.update(known, known.Links[b.seat.System], m)
@@ -336,6 +341,7 @@ func (b *batch) upsert(m *Mapped) {
 		b.create(m)
 	case match.Found:
 		b.settleKey(c)
+		b.before(e)
 		b.link(e, m)
 	case match.Duplicate:
 		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
@@ -353,6 +359,14 @@ func describe(fields []string, in record.Fields) string {
 		s += f + " = " + record.Text(in[f])
 	}
 	return s
+}
+
+// before keeps the entity as it is, for the rules that act when it comes to meet them.
+func (b *batch) before(e *record.Entity) {
+	b.prior = nil
+	if e != nil && len(b.seat.Collection.Actions) > 0 {
+		b.prior = b.facts(e).Clone()
+	}
 }
 
 // echoes says whether the system holds what it held before.
@@ -977,6 +991,7 @@ func latestField(e *record.Entity, l *record.Link) string {
 func (b *batch) oweAll(e *record.Entity, c *record.Change) {
 	b.assign(e, c)
 	b.compute(e, c)
+	b.act(e, c)
 	for _, s := range b.seat.Collection.Seats {
 		if Owes(e, s) {
 			b.owe(e, s.System, c)
@@ -1003,7 +1018,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 
 // Owes says whether the seat's system is to be brought up to date with the entity.
 func Owes(e *record.Entity, s *Seat) bool {
-	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) {
+	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
 		return false
 	}
 	l := e.Links[s.System]

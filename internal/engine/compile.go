@@ -196,7 +196,10 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 	if err := compileQuality(doc, coll); err != nil {
 		return nil, err
 	}
-	return coll, compileRoutes(doc, coll)
+	if err := compileRoutes(doc, coll); err != nil {
+		return nil, err
+	}
+	return coll, compileActions(doc, coll)
 }
 
 // fieldsOf turns the document's mapping into candidates for package mapping; nil when the document says nothing, so that

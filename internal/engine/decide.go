@@ -49,6 +49,9 @@ type DecideTx interface {
 	// the document.
 	SaveDecided(ctx context.Context, s service.ID, e *record.Entity, conflicts []*Conflict, entry record.Entry, systems []string) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
+	LockAct(ctx context.Context, id uuid.UUID) (ActCase, error)
+	// SaveAct writes what a person decided; waiting counts the other approvals that the record still waits for.
+	SaveAct(ctx context.Context, c ActCase) (waiting int64, err error)
 	// Wake tells the worker that carries the service at commit.
 	Wake(ctx context.Context, s service.ID) error
 	Audit(ctx context.Context, e audit.Entry) error

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -42,6 +43,10 @@ type Collection struct {
 	Routed func(from, to record.System, fields record.Fields) bool
 	// Assigns are the rules that copy a source's field to another field of the entity.
 	Assigns []Assign
+	// Actions are the rules that do something when a record comes to meet them.
+	Actions []Action
+	// Matches are the fields that names such as amounts_match in conditions ask about.
+	Matches map[string]string
 	// Admit says whether an entity passes the filter conditions; one that does not is sent nowhere.
 	Admit func(record.Fields) bool
 	// Check validates a record that came in from a system; a failing one is quarantined as a dead letter. May be nil.
@@ -66,6 +71,30 @@ type Computed struct {
 	// kind, has none.
 	Value func(record.Fields) record.Value
 }
+
+// Action is a rule with a condition and an action. It acts when a record comes to meet the condition, once, and again only
+// after it had ceased to.
+type Action struct {
+	Rule    string
+	Do      string        // the document's word
+	Source  record.System // only when this system changed the record; "" is any
+	Holds   func(record.Fields) bool
+	Options map[string]any // the rule's `with`
+	Window  time.Duration  // a duplicate check: how far apart duplicates may be; 0 for other rules
+	Fields  []string       // a duplicate check: what is equal in duplicates
+}
+
+// Approves says whether the record waits for a person while it meets the rule.
+func (a *Action) Approves() bool { return a.Do == ActRequireApproval }
+
+// Actions of business rules that the engine itself knows. All others are noted and told, for people and for what takes them
+// up.
+const (
+	ActRequireApproval = "require_approval"
+	ActReview          = "flag_for_review" // also what a duplicate check does when nothing is said
+	ActQuarantine      = "quarantine"
+	ActSkip            = "skip"
+)
 
 // Assign is a rule in source, target and mapping form: when the source changes the record and the condition holds, its field
 // From is also the value of the entity's field To, which the target has.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -493,6 +494,15 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 			if err := tx.Emit(ctx, "conflict", sid, map[string]any{"conflict": c.ID, "record": c.Entity.String(), "field": c.Field, "system": l.System}); err != nil {
 				return err
 			}
+		}
+	}
+	for i := range o.Acts {
+		if i == 20 {
+			break
+		}
+		a := &o.Acts[i]
+		if err := tx.Emit(ctx, "rule.met", sid, map[string]any{"action": ident.Format(ident.RuleAction, a.ID), "rule": a.Rule, "does": a.Action, "record": a.Entity.String(), "system": a.System, "options": a.Options}); err != nil {
+			return err
 		}
 	}
 	for i := range o.Dead {

@@ -91,6 +91,7 @@ type ReadTx interface {
 	CaseCounts(ctx context.Context) ([]CaseCount, error)
 	ConflictStatistics(ctx context.Context, span ConflictSpan) (ConflictStatistics, error)
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
+	Acts(ctx context.Context, q ActQuery) ([]ActCase, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
 	Overviews(ctx context.Context, s service.ID, over Span) (map[service.ID]Overview, error)
 	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)

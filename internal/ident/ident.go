@@ -26,6 +26,7 @@ const (
 	Journal    = "jrn"
 	Conflict   = "cfl"
 	DeadLetter = "dlq"
+	RuleAction = "act"
 	Attempt    = "atm"
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice

@@ -23,6 +23,9 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string {
+	if f.Field == "" {
+		return fmt.Sprintf("it meets the rule %s: %s", f.Rule, f.Reason)
+	}
 	return fmt.Sprintf("%s breaks the rule %s: %s", f.Field, f.Rule, f.Reason)
 }
 

@@ -18,6 +18,9 @@ type Stamp struct {
 // Person stands for a system where a person decided a value in the dashboard or through the API.
 const Person System = "@person"
 
+// Approval stands among an entity's held fields where a business rule wants somebody's yes before anything of it is sent.
+const Approval = "@approval"
+
 // WholeRecord stands for a field name where the matter is the record itself: deleted here, changed there.
 const WholeRecord = ""
 

@@ -222,6 +222,9 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
+	if err := queueActs(b, sid, o); err != nil {
+		return err
+	}
 	queueUnheld(b, sid, in.Seat, in.Unheld)
 	queueBraked(b, sid, t.now, in.Seat, in.Braked)
 	if in.Settle && len(o.Settled) > 0 {

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+type actColumns struct {
+	ids, entities                                        [][16]byte
+	collections, titles, rules, actions, systems, states []string
+	fields, options                                      []*string
+	at                                                   []time.Time
+}
+
+func (c *actColumns) add(a *engine.Act) error {
+	options, err := json.Marshal(a.Options)
+	if err != nil {
+		return fmt.Errorf("encoding the options of a rule: %w", err)
+	}
+	c.ids, c.entities = append(c.ids, a.ID), append(c.entities, a.Entity)
+	c.collections, c.titles, c.rules = append(c.collections, a.Collection), append(c.titles, a.Title), append(c.rules, a.Rule)
+	c.actions, c.systems, c.states = append(c.actions, a.Action), append(c.systems, string(a.System)), append(c.states, string(a.State))
+	text := string(options)
+	c.fields, c.options, c.at = append(c.fields, fieldsText(a.Fields)), append(c.options, &text), append(c.at, a.At)
+	return nil
+}
+
+// queueActs writes what business rules did with a page: what they note, what no longer waits, and what repeats another
+// record within a window. A record that repeats is compared with those remembered, this page's included.
+func queueActs(b *pgx.Batch, sid uuid.UUID, o engine.Outcome) error {
+	if len(o.Lapsed) > 0 {
+		var entities [][16]byte
+		var rules []string
+		for _, l := range o.Lapsed {
+			entities, rules = append(entities, l.Entity), append(rules, l.Rule)
+		}
+		b.Queue(`UPDATE rule_actions a SET state = 'lapsed', decided_at = current_timestamp, version = a.version + 1
+FROM unnest($2::uuid[], $3::text[]) AS u (entity_id, rule)
+WHERE a.tenant_id = current_tenant() AND a.service_id = $1 AND a.entity_id = u.entity_id AND a.rule = u.rule AND a.state = 'open'`, sid, entities, rules)
+	}
+	if len(o.Acts) > 0 {
+		var c actColumns
+		for i := range o.Acts {
+			if err := c.add(&o.Acts[i]); err != nil {
+				return err
+			}
+		}
+		b.Queue(`INSERT INTO rule_actions (tenant_id, id, service_id, entity_id, collection, title, rule, action, system, state, fields, options, at)
+SELECT current_tenant(), u.id, $1, u.entity_id, u.collection, u.title, u.rule, u.action, u.system, u.state, u.fields::jsonb, u.options::jsonb, u.at
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+  AS u (id, entity_id, collection, title, rule, action, system, state, fields, options, at)
+ON CONFLICT DO NOTHING`, sid, c.ids, c.entities, c.collections, c.titles, c.rules, c.actions, c.systems, c.states, c.fields, c.options, c.at)
+	}
+	if len(o.Seen) == 0 {
+		return nil
+	}
+	var c actColumns
+	var keys []string
+	var seen []time.Time
+	var windows []int64
+	for i := range o.Seen {
+		s := &o.Seen[i]
+		if err := c.add(&s.Act); err != nil {
+			return err
+		}
+		keys, seen, windows = append(keys, s.Key), append(seen, s.At), append(windows, int64(s.Window/time.Second))
+	}
+	b.Queue(`INSERT INTO rule_seen (tenant_id, service_id, rule, key, entity_id, at)
+SELECT current_tenant(), $1, u.rule, u.key, u.entity_id, max(u.at) FROM unnest($2::text[], $3::text[], $4::uuid[], $5::timestamptz[]) AS u (rule, key, entity_id, at)
+GROUP BY u.rule, u.key, u.entity_id
+ON CONFLICT (tenant_id, service_id, rule, key, entity_id) DO UPDATE SET at = excluded.at`, sid, c.rules, keys, c.entities, seen)
+	b.Queue(`INSERT INTO rule_actions (tenant_id, id, service_id, entity_id, collection, title, rule, action, system, state, fields, options, other_id, at)
+SELECT current_tenant(), u.id, $1, u.entity_id, u.collection, u.title, u.rule, u.action, u.system, u.state, u.fields::jsonb, u.options::jsonb, o.entity_id, u.at
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::bigint[])
+  AS u (id, entity_id, collection, title, rule, action, system, state, fields, options, at, key, seen, span),
+LATERAL (SELECT s.entity_id FROM rule_seen s WHERE s.tenant_id = current_tenant() AND s.service_id = $1 AND s.rule = u.rule AND s.key = u.key AND s.entity_id <> u.entity_id
+  AND s.at BETWEEN u.seen - make_interval(secs => u.span) AND u.seen + make_interval(secs => u.span)
+  AND (s.at, s.entity_id) < (u.seen, u.entity_id) ORDER BY s.at DESC LIMIT 1) o
+ON CONFLICT DO NOTHING`, sid, c.ids, c.entities, c.collections, c.titles, c.rules, c.actions, c.systems, c.states, c.fields, c.options, c.at, keys, seen, windows)
+	return nil
+}
+
+const actSQL = `SELECT a.id, a.service_id, s.name, a.entity_id, a.collection, a.title, a.rule, a.action, a.system, a.state, a.fields, a.options, a.other_id, a.at, a.decided_at, a.decided_by, a.reason, a.version
+FROM rule_actions a JOIN services s ON s.tenant_id = a.tenant_id AND s.id = a.service_id WHERE a.tenant_id = current_tenant()`
+
+func scanAct(row pgx.CollectableRow) (c engine.ActCase, err error) {
+	var sid uuid.UUID
+	var entity [16]byte
+	var other *[16]byte
+	var system, state string
+	var fields, options []byte
+	if err = row.Scan(&c.ID, &sid, &c.ServiceName, &entity, &c.Collection, &c.Title, &c.Rule, &c.Action, &system, &state, &fields, &options, &other, &c.At, &c.DecidedAt,
+		&c.DecidedBy, &c.Reason, &c.Version); err != nil {
+		return c, err
+	}
+	c.Service, c.Entity, c.System, c.State = service.ID(sid), record.EntityID(entity), record.System(system), engine.ActState(state)
+	if other != nil {
+		c.Other = record.EntityID(*other)
+	}
+	if fields != nil {
+		if err = c.Fields.UnmarshalJSON(fields); err != nil {
+			return c, err
+		}
+	}
+	if options != nil {
+		var f record.Fields
+		if err = f.UnmarshalJSON(options); err != nil {
+			return c, err
+		}
+		c.Options = f
+	}
+	return c, nil
+}
+
+// Acts lists what business rules did, the newest first.
+func (t *Tx) Acts(ctx context.Context, q engine.ActQuery) ([]engine.ActCase, error) {
+	sql, args := actSQL, []any{}
+	and := func(condition string, v any) {
+		args = append(args, v)
+		sql += fmt.Sprintf(" AND "+condition, len(args))
+	}
+	if q.Service != (service.ID{}) {
+		and("a.service_id = $%d", uuid.UUID(q.Service))
+	}
+	if q.State != "" {
+		and("a.state = $%d", string(q.State))
+	}
+	if q.Before != uuid.Nil {
+		and("a.id < $%d", q.Before)
+	}
+	args = append(args, q.Limit)
+	rows, err := t.tx.Query(ctx, sql+fmt.Sprintf(" ORDER BY a.id DESC LIMIT $%d", len(args)), args...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return pgx.CollectRows(rows, scanAct)
+}
+
+// LockAct returns one action of a rule, locked.
+func (t *Tx) LockAct(ctx context.Context, id uuid.UUID) (engine.ActCase, error) {
+	rows, err := t.tx.Query(ctx, actSQL+" AND a.id = $1 FOR UPDATE OF a", id)
+	if err != nil {
+		return engine.ActCase{}, unavailable(err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, scanAct)
+	if err != nil {
+		return c, notFound(err, "rule_action.not_found", "There is no action of a rule with that id.")
+	}
+	return c, nil
+}
+
+// SaveAct writes what a person decided. waiting says how many other approvals the record still waits for.
+func (t *Tx) SaveAct(ctx context.Context, c engine.ActCase) (waiting int64, err error) {
+	err = t.tx.QueryRow(ctx, `WITH saved AS (
+  UPDATE rule_actions SET state = $2, decided_at = $3, decided_by = $4, reason = $5, version = version + 1
+  WHERE tenant_id = current_tenant() AND id = $1 RETURNING id
+)
+SELECT count(*) FROM rule_actions a WHERE a.tenant_id = current_tenant() AND a.service_id = $6 AND a.entity_id = $7 AND a.action = $8
+  AND a.state IN ('open', 'rejected') AND a.id NOT IN (SELECT id FROM saved)`,
+		c.ID, string(c.State), c.DecidedAt, c.DecidedBy, c.Reason, uuid.UUID(c.Service), uuid.UUID(c.Entity), engine.ActRequireApproval).Scan(&waiting)
+	return waiting, unavailable(err)
+}
