@@ -688,6 +688,27 @@ func (e ReplayRequestArrays) Valid() bool {
 	}
 }
 
+// Defines values for ReversalOp.
+const (
+	ReversalOpCreate ReversalOp = "create"
+	ReversalOpDelete ReversalOp = "delete"
+	ReversalOpUpdate ReversalOp = "update"
+)
+
+// Valid indicates whether the value is a known member of the ReversalOp enum.
+func (e ReversalOp) Valid() bool {
+	switch e {
+	case ReversalOpCreate:
+		return true
+	case ReversalOpDelete:
+		return true
+	case ReversalOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -2593,6 +2614,15 @@ type RecordList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// RecordPatch defines model for RecordPatch.
+type RecordPatch struct {
+	// Expect Fields and the values that they must have now.
+	Expect json.RawMessage `json:"expect,omitempty"`
+
+	// Fields Fields of the record and their new values, in the record's own names.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
@@ -2658,6 +2688,23 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Reversal defines model for Reversal.
+type Reversal struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Op update: values are set back; delete: it goes; create: it lives again.
+	Op     ReversalOp `json:"op"`
+	Record string     `json:"record"`
+	Title  string     `json:"title"`
+}
+
+// ReversalOp update: values are set back; delete: it goes; create: it lives again.
+type ReversalOp string
 
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
@@ -3098,6 +3145,56 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// Undo defines model for Undo.
+type Undo struct {
+	Applied bool   `json:"applied"`
+	Hash    string `json:"hash"`
+
+	// Keeps The first 100.
+	Keeps []UndoKept `json:"keeps"`
+
+	// Kept Fields and records that are kept.
+	Kept int `json:"kept"`
+
+	// Records Records that are set back.
+	Records int `json:"records"`
+
+	// Reversals The first 100.
+	Reversals []Reversal `json:"reversals"`
+
+	// Selected Changes that were looked at.
+	Selected int `json:"selected"`
+}
+
+// UndoKept defines model for UndoKept.
+type UndoKept struct {
+	// Field Empty for the record itself.
+	Field  string `json:"field"`
+	Record string `json:"record"`
+	Title  string `json:"title"`
+	Why    string `json:"why"`
+}
+
+// UndoRequest defines model for UndoRequest.
+type UndoRequest struct {
+	// Actor What this person or key did.
+	Actor *string `json:"actor,omitempty"`
+
+	// DryRun Only look.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Hash Of the preview; refused when the records moved on.
+	Hash *string `json:"hash,omitempty"`
+
+	// Run What came in while this run was open.
+	Run   *string    `json:"run,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+
+	// System Only changes that came from this system.
+	System *string    `json:"system,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	Days     []DayUsage     `json:"days"`
@@ -3263,6 +3360,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InSystem defines model for InSystem.
+type InSystem = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3912,6 +4012,21 @@ type CreateRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ChangeRecordParams defines parameters for ChangeRecord.
+type ChangeRecordParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoChangesParams defines parameters for UndoChanges.
+type UndoChangesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ArchiveServiceParams defines parameters for ArchiveService.
 type ArchiveServiceParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
@@ -4040,6 +4155,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
+type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
+
+// UndoChangesJSONRequestBody defines body for UndoChanges for application/json ContentType.
+type UndoChangesJSONRequestBody = UndoRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -4352,6 +4473,12 @@ type ServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams)
@@ -4979,6 +5106,18 @@ func (_ Unimplemented) CreateRun(w http.ResponseWriter, r *http.Request, service
 // GetServiceStatus How a service does
 // (GET /v1/services/{service}/status)
 func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeRecord Change fields of a record
+// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+func (_ Unimplemented) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoChanges Take changes back, or look at what that would do
+// (POST /v1/services/{service}/undo)
+func (_ Unimplemented) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9938,6 +10077,143 @@ func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ChangeRecord operation middleware
+func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "system" -------------
+	var system InSystem
+
+	err = runtime.BindStyledParameterWithOptions("simple", "system", chi.URLParam(r, "system"), &system, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "system", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeRecord(w, r, service, system, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoChanges operation middleware
+func (siw *ServerInterfaceWrapper) UndoChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoChangesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoChanges(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ArchiveService operation middleware
 func (siw *ServerInterfaceWrapper) ArchiveService(w http.ResponseWriter, r *http.Request) {
 
@@ -10733,6 +11009,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/status", wrapper.GetRecordStatus)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/services/{service}/systems/{system}/records/{record}", wrapper.ChangeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
@@ -15502,6 +15784,106 @@ func (response GetServiceStatusdefaultApplicationProblemPlusJSONResponse) VisitG
 	return err
 }
 
+type ChangeRecordRequestObject struct {
+	Service InService `json:"service"`
+	System  InSystem  `json:"system"`
+	Record  InRecord  `json:"record"`
+	Params  ChangeRecordParams
+	Body    *ChangeRecordApplicationMergePatchPlusJSONRequestBody
+}
+
+type ChangeRecordResponseObject interface {
+	VisitChangeRecordResponse(w http.ResponseWriter) error
+}
+
+type ChangeRecord200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeRecord200JSONResponse struct {
+	Body    Record
+	Headers ChangeRecord200ResponseHeaders
+}
+
+func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeRecorddefaultApplicationProblemPlusJSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesRequestObject struct {
+	Service InService `json:"service"`
+	Params  UndoChangesParams
+	Body    *UndoChangesJSONRequestBody
+}
+
+type UndoChangesResponseObject interface {
+	VisitUndoChangesResponse(w http.ResponseWriter) error
+}
+
+type UndoChanges200JSONResponse Undo
+
+func (response UndoChanges200JSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoChangesdefaultApplicationProblemPlusJSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ArchiveServiceRequestObject struct {
 	Service InService `json:"service"`
 	Params  ArchiveServiceParams
@@ -16652,6 +17034,12 @@ type StrictServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(ctx context.Context, request ChangeRecordRequestObject) (ChangeRecordResponseObject, error)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(ctx context.Context, request UndoChangesRequestObject) (UndoChangesResponseObject, error)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(ctx context.Context, request ArchiveServiceRequestObject) (ArchiveServiceResponseObject, error)
@@ -19429,6 +19817,76 @@ func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// ChangeRecord operation middleware
+func (sh *strictHandler) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	var request ChangeRecordRequestObject
+
+	request.Service = service
+	request.System = system
+	request.Record = record
+	request.Params = params
+
+	var body ChangeRecordApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeRecord(ctx, request.(ChangeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeRecordResponseObject); ok {
+		if err := validResponse.VisitChangeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoChanges operation middleware
+func (sh *strictHandler) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
+	var request UndoChangesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body UndoChangesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoChanges(ctx, request.(UndoChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoChangesResponseObject); ok {
+		if err := validResponse.VisitUndoChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ArchiveService operation middleware
 func (sh *strictHandler) ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams) {
 	var request ArchiveServiceRequestObject
@@ -19957,534 +20415,552 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XJPHoYtS223E3f/sbdjJxPvJLav7Ux+d2xfCyIhCWkKUAiwZcXb7/17UAWAoARS",
-	"pFqdxLszZ8+mLVEgUCgU6vFTHwepXK6kYEKrwfnHwYLRjBXw53ev6dz8N2MqLfhKcykG54PXC0auWaG4",
-	"FAmZyYI8nZ38RHW6IFRk5h/PpGD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDH6U",
-	"KcW3bL/0lwUrGNELRgRbE73gYk646jf+TTJY0YIumbbre1wWShbxFU4E+6DxgQmRM3j1is4ZmbKZLFhC",
-	"1lwv4FNFl4zMeG5GNRPiZojfSlZsBslA0KWZQ4pvCme3pB9+ZGKuF4Pz09FolETI8T0M+rIUrzTVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVjlMmOD8xnNFYvPDCf+Bn70rjZBrtkSyPRZwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/FimuesjiZeUZkQcxczAIoUfhwEx3dbPGpdy0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn39++mRIXjGhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT5/nQBaaH0inP48gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdydfTWDt6wXV7JoVhMPcCzYkv3C9kKUmXMNqcCHm+wen3ySw0gfjU7JeMGEe4YYa",
-	"mqRlUQDhxIYsZcGaF27Fbk8Za9fYvLuHrPXiWCtpn7m5WRp26FIEk97IkizoNbsg90cPwmkpzfPcTaxt",
-	"PtUd1n1SrzSNXCaTrybnRIp8g/MAciGFBCMbppF00ny+5oodMCkmyuXg/M3gq8G7KFOLy+zXUuklEzq+",
-	"29R//7kiPPNTWFG9qCZQPdWX48TlikcFrnn5Fdu0vhV/2veN35bZnDUsdwrftb0Un+j90sdSzHKeNrw2",
-	"td+2vdg9c8irBUvjupN9uf0eXu8u3eZpuNEOnEiTWpW6rz9XxPzcTIQKQnNOlblRuG6fEihRPWdUsIzr",
-	"Z1I3qCApfG8kFmvdmmqYvjN4wmj2I9OaNRAlYzQjOTzQNoOsGqbvDH6QeRZ/90LmWdtLzfe9X/dUXHNN",
-	"m7mR++/bXl09dcgEZLPOiV/ueTX8vu97f+Si4aU5F61vNN/3ft1PbDltYqolfNf2Snyi90tfslQWDdxU",
-	"wHfwUlAYuFagK1obRW2UZsuG6eBvD5jONVeNnFbYbz9XRJRmuY0vt6Ps0af50ty1p+MHXz/45v7DB1+D",
-	"TokfVholF5rNWeEmWObsskU003TfQSiqEXpTp2wiTLnnlf3f9YqlRdOdq+A7swt0ySoT6vHLn96/fv6P",
-	"7541TAN/dsBMWkxOazx2uQfto329GHzJI2S41GQplSZKkiUVmyYTN4dfh2/I2IyWuTY2TDKYyWJJNTLZ",
-	"/dNBUjHl2Bi9e7jxFRxAtTu5pxlcv3hAVUIUW9GCapaR6Yakcrmk6oLQPEcllk6VUeyNRUDzfNLV12BH",
-	"j3sZts33VlsNlv0UfzoOjH3ne7jBHWNKfyszzuAFT2RaOh04lULbP+lqlXN0O937VeEhZR/ocpUD/zgW",
-	"AA1E01TD9B0Z33wMdSWjJCxPsqnZ2Qz/NUgGcvorMz87f1MNUSnqK6n0vGDqt3xwk2yNphZyFQxn/rk1",
-	"Xqm0XLIiHHC5gbHe3YRUbnPheLoYqoXU2NBlXqOGI8Y5cQt5Kywpzt8KQk7IR56dk7RYJqDcnZNqdUmg",
-	"gsIjJ9k0IXYt5+SNG/HdTTCSWbEbCtZVH8XSpzaMo4gZZ7DHG7jt1bDLI5mliLm2/vPV82eG0f/v5U8/",
-	"JoTaM3x69pD8g387NI+qe/Z3J+53w2VGcOwpU+D2mNy7HnuCOx+X4baJMQXNLYlf7jo0kZXVSgqFbBwa",
-	"Gd3ZeEoVG5yP7yeDVOZ5xWFaplfvc3bNcsPXGUt5xrJvN4YcGSU/ymuWUxCAM86MCjn4raRCc73xPD7L",
-	"348ePlrf//X32WxcjEaj8ejByP5vbth1xQTLLo3IOh2dPjwZj09O778ej85Ho/PR+F+wYAoTHjyWpbAi",
-	"Z0EFqgKoa5g/2l+DT77mGhj11T9+PhnDp0rm15HXj+H1I3y9Auk6Pk2C066u97zQPvrMK4xMaFlsTtRG",
-	"pOZrnjEUEDS+dHh3xnKmzVZbqakYE22kwtM2OB+sacEWslQM5cM1zUuzv6c375KBQm+xX7z5nTbCfG72",
-	"dUlFSXPzG/ThD85Pk8GaC2EUyfq4nUWI58nIsQpNX8PekfhCbGj72D14Boat23HdWZ8uDVuFfw1Oh2ej",
-	"QTJAP1BqqFKqbHDjD8DgXJR57qW4aOcEZyycD6Z8z2FAHdQN7xn/eanpnBEJ7iGiF7zATcN9zAo60+GG",
-	"jZPBuuBaM/EtOFVqHDY6ez16VHHYFFdX7JkXcnHtzN903/5qZ5oYoLKxjdrnfITrWzFE3azuzhAp6ClW",
-	"Ygy5uKY5z9qlX8YLLzO5uVfMcsxYqwJ2fnx6g5+1C0982vy7UPqyRS4A42X5b+27dsU2gazLaWTMQM4t",
-	"mVJ0zuyOwFScp5YGxhHepTBZmZWo78iVYaKVYoXhwxXd5JJmwfIHyxJ9kleln9BNwN+BJLecX4KYhjv5",
-	"qFLXi76s4NdMhCJTaVmwWSHBf6kL0ArHoRjsrjFVjNfA74FHZ2go4fwv3ZnUMmPbhrbw6wL4bQyKNPDS",
-	"Is/28BIXwHNwIZk9FyBoBzWOKKc5T4dbSkPrBT+qXfBmQgRewaVQePeaXQnuv+NzQs6owkuw4fLUUtPc",
-	"UasSsp3ZATa3gREWMs+AAwKPVI+ry7vcjSrxDtTzQl5j1KYu9e8fLvX/XtCUkR/kamUYOhmkuVRbGzo6",
-	"fT0KNtQQodR7nikYrT8yOhmNtx8BkVm7m0fDUcPdXNau88HDpgdnXNCc/749vTqFZjmdOwMOroNfy6Wx",
-	"rjT7YH71mRndiMfPHpoJkSnL5RpuZ3vb2zwAc5V98dlD8/SXw4HRvuC47VUEci6cerirnjSuLF3QYl45",
-	"IYzNTYX1s74JB6g2V3Nw8Xm13bJ5gafDrO2sWvU4MQdUrlgBgypj73yGz/il5Vx0kiQlXDbm2oELemDO",
-	"5ftqaHOPsILLrGIP85FUXDsdx10u5pcntV9ur0Y7tX8j0mD6MGmncg2ePvvnCUxyHLz744CJLOSSOocu",
-	"pdCL2gyVpkULS2u+ZP+Swkzm59eP4RKkmj2m6DC1e7JihRNTdXHDtM6RbfGaxA/QaWE/sWLNCN1KdHXh",
-	"Hf+ms86CzcmsBtnmTsLRFLpnUv8kMz7jLItlAAWBXfO2IIp78BtfFHKamzuhUSqv8Im/NeuRzpy3BH6v",
-	"NM1BZ2Sa8txwpVyyqcw2JF1QMWcZpjZYX4Pze5Alo2K94DkbkpdGe+Aud4KKjBRsxXD5hR0F3YdKUwFn",
-	"BPwLOKS6F3iqrBfsKdrQe/RJw1ylGpw/MKawO1OP7aT9/Abe1XQPvB+sKGRReTXqZOjMa24nIrwGO79m",
-	"QpN1IcV8SB6MRrVEkpQKo8VOGWQqXJAHozEREkjOFVF8LlhGuDBf3Ed9N8/lmsGTD8KIPPqlIbvsreAC",
-	"81k0E1Ro8+xZQh6M75v/d0aWTC9klhDFf4cg5pJlnIKryjz5CPfYHFaXPIY5azNZTHlmDgzG/bn2XKG4",
-	"MBq5fitczsUFeXB6ai+dVQlHDCiQkAkSfUIU3SiytikYp99UuXhckSVXiou5+eIR0RLdzo5o6oKcjUaE",
-	"EvAtEzl7K2RZwKf3iZJmeWa+mANiFNoVE5mxUDPJrNGAeTngZgsO4Eumi83J5Swa7fyF6wVMxzD12eh+",
-	"Qqh5kCzkGmeHyUCKaEl0scETMGz3490kg3qIpYd+5Ww663N77/WrpNVtU/OhWTEY+M8OVNrBSlShNDe3",
-	"2+jGXrw01fs8bXjrnX+8SQaQULLjaHi8YOkVy6rkRecvvYWvzdyr4GtDm84oVie50VNOdEGFQhqr25h5",
-	"RqETKaf5tnKP21VX7g1jgFV5gGEX8FHDnYer2brygAP7s54sdnkgNfI8f4lnNFQFUsMRwBw16wXfCc41",
-	"NTgfebUb/vbeRfM3KCWoLrHfSqM1jJydOEoGRhzCH0bueCWRGcPPfmFVjdMH5ptyldm3GDLtqvo7Jwbk",
-	"lVvLjAuuFuHqgMGLsptmCd4To8MVcl4whdGsYHnBTMEJ4eLD434saBS9dse1tzFLIWxYqiufNTJYUQrH",
-	"UD9y1dPLn1FN0RI4lLtuuZuRH5x6f1bX/fUe6t0Nrnb3D9paVaYpYxnLwJZYUPVT6K6ocsSRGH0YAHY3",
-	"GoaCNHM5M6yggBeCcHYPL2d8G0MbGKOK+6glGjwsZvEvS1Ex0UrKHFxIGK4GA04WYKYZsZIb2wi9Qfin",
-	"tWLrXkK3o6fVHqxoiQ4cK3XaOPMAK8dRt+FAOkX9SFaOnxb88jK1XmRjtGobqKbwmQ/0mzWfWNrthMGn",
-	"m+a8+hmhNgvIKKhXDFIOdkbA7Y3lMVSByDfmPfZR0IyqcLN1Dt4kg3qW6daSvJOjbSd+koJtBlbf+ThY",
-	"Ua1ZYVb0/2j26/tBNAsgYxgDaRv3EifoGO3j7jjW2NlHBQgT4LN+uMQtzs8mShyfAVsnTHBKu265/cm3",
-	"t9559mHFC6YuI7kq5kBDprdg1xgWaJnbGzdmAr8bvIvt4BXbRHcwp0p/L8uGJDbzLZlZq7egqWaFcgZV",
-	"07LMb35WjqZbY0r46ZKLUrMDltVwWEBwyasO+xgbVKVyhdzQqeTmlXl8t94mkH0fa1lCDx8MorlAO4xt",
-	"j7ffET+zkOdC/SBkoRrdQ3pU82o+F07TqZ8N1GY6UsUesAhZ/KXtt20qZc6oAOkX3ODtL3hWPblNPZho",
-	"bazqrfFFr3LOsuBajwqF1vQ1uInYOjgBwaoyPpuxgom0B1s98b+JEVFIzfuMZt0530PgMzIeXPQNS0Rv",
-	"DIVKP6cQxNdZtOZ+5vy6SgC9gKIVc4WvZZlnZIoVS5RkxQaV7t1DkkAaZHRssEHM79BDwjURjGVQdScF",
-	"ez4DLXyvCZB4lgRhgElbTbmLXib7OaOgN2QKyua6vd4rPbEpQECcavZc5JvYsdli/zBL0mfR1saozNJq",
-	"5+tcWnEYEj16bJQqlyz7GaPYHwc0yzgWMb0Ijo9VzXe3DAIS9m6UQkNx6ta5k0Z5/vBqI1K1P+XF3Pnm",
-	"FhUFTxdLVz7b6TfAYS5IsW8l9TmuCrbk5bLzq5SmIrPhhw4/uNmmezL4cDKXJ+bDE5clgvvwNFzETaXX",
-	"9yMf+pL6UsF7uLu+xiczdP1BzXd1dNq9tKs2G9SDXDexU1FmXF+6ips6mVAL21FW0M6uCsd8IcAV1k+i",
-	"Kw0i+wU1A7872G6AVyWBfvGuaQnfCV1EFGTq3bo7M6Bu0a16QUWem6SXaeXiN02MidZr444PzgfGKh++",
-	"pOufbOYNKiOL6GL4KvrxyohLWaof7O/qYu0H9oFmLOVLml8QtlzpjS3DdRcUM0SNaslBYCjyWsV+233b",
-	"OCGnCblPhsMhOJBlqcmcrlRNj25SOJOBKm0eyT6eMS+HrXJbnDguqAbx2xOuBKi4RTNL8ka2O4bqWbHv",
-	"p6F+mvm+ZCtZRFY+LeQV5qA2qz3g39mQVU5T1rL5b/zuB8aO4UhH5DovuxDQ2iiABaMZBIlmshQZWS9k",
-	"zjry2YK53LRwXY0Hz7J6X4sJmTTOWzG5b2j+g5nZTTKA1exS4JnEmNuaKhcUTEhWyNXK/EGzjEG9ylJe",
-	"syymD2/NEN9SUTyp9tYSKcYc37KUlor1vI8r10pQxjEebdVx3E/2nHw7THRevqC3ybPU5Cjp41vZcVtM",
-	"y+x9D69Zgs7K+GEvGE0XTWbdiha6qrjXMs8Ix3TgVcGg2gaU1nMySsjZKCFfnxleGI9GZMWK1OZB7B6G",
-	"I/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07uM4GZ/dfPH27dD98/Tmy//4LEZ8HOoIktsyVQy7ZEfA",
-	"Nq/pGVv3PC7d3KE1igU8Vz9ieyulGjlya5X1rW5e7gsHwNC64CUX4afjvywJIqvMry7DPMvu++pTAUIG",
-	"7PP7uDbWdoj3FPztHOjGIxq7tCwVnhpzoFZzd2aJ7krwdtUeUMLwYNSFHeYTEWEvO3PHK7pB7wy6ZlKJ",
-	"aEBcd7jlPMnfNWzl81KbAXclhcQv6pu1xaQuv2C3mNN+gzqKSzi9gEJnYtd+Dtk91tsUd2BhCtluqtvG",
-	"0GfY7mGvEop3wyIu1f9jywA+d7Cbx8gFZ3b8RfENGSRhdga+y663ml8fJnT7eNPKa7sk9svssLitpbhx",
-	"q/l7nolx22OZsew7DI3vuHTtRu/fqibdaB/pYAJVaeCWVk8Va0ip1Au2wTgLnRfMqJiYgBDmOH2MWcc+",
-	"j2kXHmrFCgUl7Rh9smXfzkTFEmJSlDkjdpioiWqrZqJ+UIelQ5agRlggIrQTLArBObH5L2S6IVIwonjG",
-	"Ep9uN93ALyBPatgvlpXO8qhSWFVCdNU3W0KShYdZCN5csPR9fJwgI2untlsrQ6Z00RgyC8ske4evXP1k",
-	"FCeQ5iVDtTYFjLdSO8led3UHa1TX8TXWcsJihhxWXHZU/dxZecWzqExRDnKv0yAOAq+qs+x5je9q7q4k",
-	"s1mEx673yhcfkisJwTUqTqkdcnfeEhQWjp6OEsHa/Nz83gfB8EouBOehxmHtZoIj6RMacQZONy9AsnQk",
-	"4XTzssQD0eHhjEZE2VNBfn79eCdQHGPPNeXa/HmApWVeXQ3g551U622jFMTYHnuzauvaaRXiqftVB/q0",
-	"SOOjSVqoaug2nWPKjsZ4Vv0MRQ9Lag1jmHrbNh3BXK3KrD8FN6Ob7QvKowpRd9ZTTaglr9fSQZZAPYR7",
-	"aje/Z4ta61jM+Ae5JnKmmSCMpgubZrIka4w++8E7TLjVm1ChoDjeWe854ZXQ22IeV63eaVKNLit5zQpd",
-	"FqLzSEZSsewVpuofIvCsq8HNvzaF7eHbCPOSrfLYPYGa7O4OP7cYuQmhqC+iohpqoR2Wj3Ktu6qBs0S7",
-	"N8aMQQJ3t5uq2vYtfR5sTaiPmjLml4X1IcYuxdUuaEa0BHwuxMNcgMex4+pd1L7r4c3ZTO+fqnmKaOkn",
-	"2TWmZHm6LwNWJLdjhOuycw750zJUtfdtXAkqZUNW5w6qNSCTrqkiFtEhweuSaivYPlckzWV6dUEqu4f7",
-	"kifN8vyANDZfGNCM4QZzctc64tlGPRgOsaR/1pst2IgpyohmEjVXuYaaajVskKseDMVGEO38qjW37pxT",
-	"+l1k3JZZeiSVWCA8/DFXmqfqD1dc+5s9T2g0WFmVIPUaLVBBI4M6rS4ui60Mstpvx3OPlkVHAtXvt/os",
-	"nrAUMpaULURbL3i6sMWFcAzAbNUSmA6dlObLXCpWgCBVlHe9N1aUF/1pC+pTzOnFpM307zcc8mHM4uUi",
-	"Zd1dF9Yc5IfY3NaSbOSYUmjMvOg2lR19JIaGSQUxvw8vmc8VXJEuv7B3CBgI5mbrmTJxUmPXjNue6pbi",
-	"AyfZH0LHMH6razRvF2MhfW+pNvbWDkMfSH0jsLDHI4gTXFeLD3Cb4JUHIqo6NtAkAEbeskGwGvKg6yvt",
-	"h3M8bMnkv1WAOpWiX4C6cjnuBh0q7PYFo7lebLDBB+7TMG5YpwXTr5g2wjty9ozpjMiS9hHUbWjByBVb",
-	"aaIYzXHruxtvqgO6J1lDbwyP5Ac6gy28x4lYhQoTaitUQbKkGTM6GNeK5bN2f4UK1h0P80U957s9PDxR",
-	"DO2RpkPy2cdnlz99d0MghVPZmdovBxFW7+qytCv1TsugrKorG5Yq7vr32x1AHNgtLxWDqneAwrdr4WKe",
-	"h9jk/fjgSLkNIbK439Adzq65Vq1H1Ds9K0FSz4eoKLvX6WkpcBwvkZN4n4qfyM73OJkFB+YIdDnLwZAP",
-	"z87uP2yTDUv6oTbNAKXWrf2mlRo7xkgpLJ9h/paRz3ATzguKVyFW42RV+U2TvVLdXFs2as6p2lLo9h7D",
-	"NKeqQetCkDl4ABLvBQky3wE12C7NZ6knPsH9XTQlF9HJoq47+yWIUWP1DRuSelmV1L074zXd2OuKcTG3",
-	"LmyVkClTGrMf+8moeUkLKjRrMmepmTa/ZsXGmPRkVcilbQLSyqDdCsXwB9ErtFwuabHpVQvpRtnnPreg",
-	"fo6XqoJJ91LHMjVxG2xMEqDQVfRrER2yOJ7YlMWnIjVjK0ZQsuZIPyYROuwyZ9vCd1yRleS1PMKgzBjy",
-	"sNStE+tqztOtrIE55ULpqu8TZERaVSKcNjaRAoSR6JlsokgnV4qmj50421Wp5bqrzdSU6X70mHeTE61j",
-	"SKsq9fBp9Z4EiaMdrrxLrg6UZrU4uj0oWWQp5lUpVXr/OVX6e/fsjUfS61yXyFOWQZuOWJUjwOA1poPF",
-	"Xdk/C64VASeAbVD4QRMpuqarW3y8PflJ8JCd4UurF0SKRZoSwirAvE78W0TbDT63QFacFbbqEWCq0kVD",
-	"/k7HonoHiuuuCSRIEiKNw3y6MOBrzoon3KKiRZ1mDvavlUnwKfN8TvtUvQL/v0D05N2X+0y0PfTAtwfH",
-	"pco/8yfSnxZ3ACzz+ilXkraS3k33yHdK86Xd8i2F0MF47d4IXq5GsgpUQ0J+2/k/3jnejvVUZPTkw3XZ",
-	"qbp3N5Hn+0AybSsYm8hN9n2Z58R85WuDuUK3wqyQy3ie/oLPFw1kuWJ5A8XkOh7PrQAwd+b2LeZiAJZb",
-	"cLUe4v40r/fzsyvwPsxgDk1k/T8lU84v1yNHunTpkq0lWWGp8PbEy5YEyqakhLDLSu1/QQb2KLaxj607",
-	"4I7wP9pBPe4KtOOqpZmfc5yRVwu5thCKUqRsuA/9Yw+Qx7+ROv44pA7c4egJwSHrDd62K3ZTttKHutX7",
-	"nwe2tGW6B5+FNv86F9fRIwDN6Y6BwlPYWsDWDBKJUKpaXsVCqV1OWlnkLWahzQyRKybq5bxlwU8K5oBB",
-	"ki74SLgfdmEhoZoZMmAZt0iccQMLBn1AboUzFUTCuhVBIJJUBDJjNy5TiCa+kbv235THM8odePX2xv2d",
-	"XzMRNrblSpUsS3bqstvSthtTz9W259F1IMG3QLKMSmmRxTyMEa282jEfc+iZCx12O9m7PzGmrKpSLEkr",
-	"L76vbfTu/Op1YaCx1YHvV3gMT1TQTuVTcEXV+7DE6152KxIA5VCzPFcEKo4tzvWSZZsGz21QcLL7bdWg",
-	"pWJb6NQiSx31JbsOLm1E+h4j8bXeLrsyVJJUFgUgpVroBfMrwgUxv+pT2vLa/drb1xbvGTP4pABkpCsh",
-	"16L9cPsGMwffe1n+W5vqF1XW+rywue6p1X0mV7WIiGtJgw7j6D4H3Wq6bXWnmpwGaCazQ7B1Gc8gljtn",
-	"miCCdVMVT1Q2lzlratuZM2zUKNLHUsz4fGiRlrissKimBaNXqmqziVuyL5Z9VMdkl1h0JTiqAprmrECP",
-	"G3H8Kvcm92glVWKu0ivbl9xW1kBzxq0qvYr93Pyre8edUX926sUz/jaqlHJXc1BgWhFIsEA0tcvmvxey",
-	"XPUoTOyToN9f+vYWULeQL1EvZk41U3rYwtt/ERd9lActm7kCgggrtdWJbjHFEVSWbTb7xPSWo1LgU1t8",
-	"t6yLOmmCVgUt2Fj1g/dPmpdMuWown91uTFfUeVwj5q3MCYc1sJX00Qt4a4tYdvrtdGlOBve95SozyDfv",
-	"iUo7l2V8PFSdaPXrAW2Um5M1jST5peCa/cKFSjDOGvxbybJI7d+aFnOm8e814/OFNqYoEPmFhQBPyJIV",
-	"c5YQes0Kav7AzhN2v/sk6jRUB1zaYmM5M1oYMtZwiy+MskOnORs+s3+82eKUdzXzVV3x1Ql21aD5CUTH",
-	"jY3j2vLu8k4FodocSdmaNXbSBku+YBbaqRZeaX4eEKGGMUA/+AZYdWkBGGwtZoOGrBctoEQWhiilQgqe",
-	"Yv7ustItbTnbG7WQq3fDIJdvIaP363a0Cxuuwwqi5xGP2J3gUY1vgUcVdhPvLgPjPabrpL0girGWjtG7",
-	"uZ/twq8rRyeD767tgrYn/TiXZQbfKjIejggT1yyXK6yjs/xhLiBz+GDiDJ6d7EKsuju1O6SiTcuwjQ9c",
-	"CpLn9O0mCO8ajdtd2QcirKZS7nF3JgO1YmlgbbhpjIej6JubMQ+xVVx3fdYtPDTR2fXbt0NjCeZcsLdv",
-	"OyTQB7O3oJyWCIlL27Lv3yZ50gyC9V3VhfCVZqs2p2ydr777QFPd2pOgMiXSvESRZvsZFmhDrWh6hTw+",
-	"Ywzb+qVYwrcsc81XEJl0AbpkkFLEh5T257rgEFY397hVpbEnpcUpBuyXQpaAYTrleQ5TyPmSI5Yx9uds",
-	"EKsH5lzs7rxNSonkumu2MieQEnMpsLjrP156qzFZIMixaMH9At/IK39aDu9WUdlCuz60Ob1mlfsMeuLD",
-	"hX5BJv8bwxMTh34d1Ozs4XdnL9GWhR2sxgZaK3kGXmVMPmWGr4nFZVXRVP3vuchcLmednNjYLb7f/s6o",
-	"Gt6VimVV7pFiMIElE9lWUcVtsNoD7PdtN66ZSUKmpYaWcdBxTy2gtPfKtkk5ygywQ/d+CDvXydsSsZp6",
-	"bPN/YHlmc9V2mRrUrBhEJ6wR4Blt/oRrZ3weVg2uqW+/Z3W1PK+ATeOVtF5D7OambKsnXtAV1KLtGFtQ",
-	"SnxAwXCljnabXGUfdnt+wfJeMd/GBASk/+cKMxEEiBFc/TCO2NTXnbzXBUwdDzgXvu3S0Mf/q+NATr8E",
-	"RXOp4aiK46KrWy+i8QqeLmy/d8SShd6QM1rsl6fo8QRHpz0hgf/T5e/58sWdbKs1FCxQPfAb3n4uj+CW",
-	"CQ75J+GW+YErLYtNMxh6U8FhHHJt/42ZNFqmCqHhpiwF7Law/YQVed3bTfiTHgmd92p31WAWQ8mlhRuy",
-	"4Tdq57+G3qhhrV/B6PFm79GSm3JANDb1S4g5/8uVNhvk4CdQRkwLWc4XELihU1nqnmh0vzZkGmw7BZA+",
-	"KN2g4sQGHLaC2k3CEXM3fFFbJSUhffIK6qDhj3ap2QHMrqvHnGeh+AGxYtsNgISqlD9b3Jda7OItudRy",
-	"DI8hgMID/WmIIJlnjUXjByV1tYfuF9FQOAptRRagY6Mu2cGK2jkdizxrPR31t9rCo3OylEWl2kEir6i6",
-	"RuPdd26vXoWKnVP3ZoVcEkpmRuAYZQ86MNtcbDuu/dfWqGDtqHNC65fzrCz0AjPu/cNh6VxVK+Wv5Crz",
-	"G8eM9++Q+oDo++EAl7Ge3oA7JLGWpwmYUkcF/vMZKFrYn5ZIwc4DRddoXU6oTml6RbSsoDsAhk5BQXgT",
-	"os0fHgg3Ry4SAt9R7gu0kB3/QP3WVk554Ddw5Qbxg2U7excMj9g6gCLqB4d1V8H3SMAdpftO+fUCw+Ie",
-	"pLeCnaykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOYD1OEACVDwvSMFyRhXLEn8szx0jJbbm",
-	"YM4xgQmSVC6IjZideyxwbsU9FRsQlBeE5qyAkSBkz5eWQVdUKYu9rUO/CGALrKnQ0EB+ysBQD4WlD+Hh",
-	"XAdBj+sqgpcM7GujcvPfqc9/Qurz8fOMY3xfbe0RjnvAJ5/EoX8aJCbXmdr39Y24AJ/voHnYTNvOvr+g",
-	"bXCETjRoxHDLFO00lw1dYa3bTNkyY+i/Aw970D2eu/6BRnwhiNMBbjQz3VK3TALFnGDKdb5FfQ+VSviS",
-	"ZfO9DXlvBzGEERCWdc+iL1nnZ32rhINE5CynMZAhi6SAERtWOBd0LuUVobozJ9oT8H1Oo5gJu72BGpL2",
-	"fSXjsY+KnWBj9XLXYgG/CX3qBfqWzhZUs8cdGk++dM/d+Bv4cg9U5oryLCHXktuOWHNYYLk64ETiG5dR",
-	"Z/8Pcl1/I+CWbdxn8fe3vKqLJWC32BsDfbpX3F4V96XHXsV2mxO08Aju1kCehXmqvsQCz2sgegOBXpcF",
-	"4d7XdiWQRyhpWu4uOLkdSxB+LZerBLJAEys4ElIKVU7NQ1Mj+gH0lCzpxiiSRh2NW1k2OtupeQc83LIA",
-	"ONm3LWpKF8acjjg3IFPm3EjHtQBBxAVyCZcCVOe4Pcyq+H5n5Wc7J6BRnDZlN1lLN7cWAyj2VBBmK9W3",
-	"Aio5b3eBtk3V0Pwf5rneWAyVRIzgTaImAeBuqDj45eD+qCg3raTiW2j9IYDosfAduiIzuNkkOyAN1hTf",
-	"zR+o+K/OOa1cfwxlW/KUfVKa9qumKjtrpJo7x4hVCf8phWs/MM3jkckfUfhtYRGgNxI9Rmh4KyILPufC",
-	"mMjmXwVLGV9pYg5dQuQ1K2yCvNJkfEaWXJQa2XVLLGEm509dYcv7FBQs6YefDkKWryblBnEvju2EP/uR",
-	"7FfNzoOW4YIwWuQcvLLmZGPgBkJjWI9l8YMNQa1aB0qC64EVOiFKFaYs0SyDE7adpRTLScptxWJlMkUZ",
-	"gYurPdHxVK422KusCo5v4yYtOgjPKoLfVBfW5k1ei+9lsez+jk4alFl94EsV6aG1/i345JWaFUnKChPb",
-	"labLVY88pa3aIqeGVaqVX1DidqiiYwOHX+0IGhwE9D1IQxpUPQjqHrFZIX9n8eDgT8wZG1v5S40uqR37",
-	"qVRF9Nb+VfKeUYZmsIcexfW3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9DuyydxEeJcD6k/OdhzCD+MzyWaBTEB",
-	"ca8m4PchM8YSMkFNR018HIYSVS4viGAcInXcyNdSaOe3AXlfQ7vciPR9gJDjotgK3JgeIFPBTwqeLtD5",
-	"lgxwMl7ZUg0nUxfRJgT2bvyRagfCtNPsasnznCtEJ09cKLOD8lC3vGU5zYNzas3BQzqdUE3/KfNyyaKz",
-	"nfM5nW40U+SL8ej/PSLw95cd5zKjPG/sESMVS0jGaEZyqAXq3uM+TZlSszJvGxiS1jvH18DwfrURacSn",
-	"9NI2KbCMCNaT9j2RiCxIwWal6viubSDP6sW1lXnaJbU+KlvsVdu96IkDg7VztvilqCfWGvUF2z2WAMBn",
-	"U20c2teWhXjyH9BV+m++v/TfGnpLhxhlYYtqevL7u4/3bz7be5dXdpAbKbb4Z2wdOL4P7R69cyIMBaz6",
-	"abQ8O4MLMmW5XJPfWSGJplcA0T2LU+jjOBmfdmvDfWjT98D+DH942rM4xxPa2aQt1TqG3B6Bqwepa2G0",
-	"SMKnLHwyiGDXex3zbUBVfeGqD4Siam7abGxM/lvJ7Neuyi1SPGDf3UDoeseFHsSutVToSY4/AfQ7LDbv",
-	"hPUdoWS15CZi1sCODhISsUb7d3zCm05q+wmtR9b7nFJnc4TFr2cP9oqhg7XIWug5vppQnd5yyUh0sExS",
-	"eGDibi7AjV3RuctWtflKTGTtcYXn3sJuqtHuJCFwmMYSDGvfd0c+b7HJ1jH456ksNVnINVlSsXGpdWHX",
-	"s1J44JsGTeaNV2WaeuTaY+dT1C2Eh5lRbBtDmuxauqDN9yHJnAmj87MsboMF3PuxT/9GQTW/Zh28EZAR",
-	"brmtsSmNq5GOz7FgNHsuaoCkYepcSmN1C0/43Gho6CEDuDnJhb4gJ2OMh4qNTXkctnTT/NixsA2rFS1N",
-	"guUEcw93onnbj2CMP/dD/vWNcZzrK011qWKtkiC5vi0yCw7jBfXWyEF9CXWlOewGY7293anDw8tmHKdM",
-	"CtZkTAGmdeaqmpWgK7WQuqOtxlz3/265Ko9lxrLv4DfRlBVjZ3Exf9WhM1u0nXKz73W1oKruE7QLxS5j",
-	"jC4b8vjp3ug88AHQUMvwBus5+Yb01a17AoO01Jd4HO2m8J5YpJTlmSoMXrHqLst5OiXBudnaTccr0aPo",
-	"XEO3q7Y1DJezD3EZ097qIKI77L3dOhemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA+5Sr2J6kPuO5tf9CHVrM",
-	"Ky1+pdUWt3LRMS4yz5GfxF32gm4O8KtUwA+3NXiqkaKz83kD2wplFgNJSPNS8WvWPecPvMRNxQhFDwFi",
-	"Pv+XvSrbF4yvdC9IYCnB76NUyGlMvmXZc6FaenDMGNVlsaf/xU4lYytCQmMST+dECTepyhdl8RVwRl06",
-	"VxhyXJrF926cAmnx+0vscyp+xCeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIV",
-	"djYtaBhhF504vvTUbuLoH/1mbHdWy79HJonYvt9ds2KDJRA23QxgHVxuJgWop5Na+W4gYWfBuD1u6zDO",
-	"1JDCpFwTcuVq3iL2WpfGx1LmDTW7rjXcWhZXrCDmyYZCMAyQxfTBa9c/08GY51JeKec/CZJs+wZAPGWT",
-	"2v417f2LIpo/34A+5DFtOmfEYJeJjzGsyz5pa75fReyQs+JpxRgRTqXpIuzhRxbUVpKBNi5nGCJcN7Cq",
-	"g+eJuoWa8G9gATVbZV7QrKSYonCNASYY+30pIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3Y",
-	"F5Huv5c4K9ouw0aalavXMv5qsM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5zeOJCh0vXZ5FmkZZZmlJtTUn",
-	"9RVflvkhnuaIehKGBx7EYwM2onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LY",
-	"al1bs+4Td4MhopQ1m3op1DqWFxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMqXje334x7RMDN",
-	"Wy7deQa6RKVJd03JKUYw0XBaofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY",
-	"6GBVnaiNSCcJmdDsmoqUZScuY+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbw",
-	"uMrpyaNHJ48emX8s+IrSEyXT0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/",
-	"IHPpWT19sX4gopk0E/ezyTmZgNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+SIQrV/C",
-	"76f8xENw03wyJK8diACBVSuyoNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Y",
-	"sg0LSdlU/2itn3VY/Oha/SJar/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS",
-	"+vn+MXn04OxrssInSMY05Xmk6iFeTfZK02nOLkBVW7ECO9psJVi9oSe/j04evX/3t7dvh9U/PmsIYtmU",
-	"hgilPbofFZnFNZEkk9GtrOAkjwLEyIXtrRrVQmiWFUwZpeiKZebM92klhozBlH4aESbP6JJBfMlI540s",
-	"zStAqCxYvtpB14t3rlE+tNlSEBVpacixV6bljGEbOG8MQXtuvRPAmxywhBgxXHSLPmseq9c2VseVebYJ",
-	"9sm3iqiI23Iwvo+3JXouGJnRMtcbAt1lm09FJAaVl0sRvXeox+2wmcbjePg/54LdaoDGViC/hE2WMJQY",
-	"r8qjBV3G88Nfg9RjxYb4hxKyonpR/ZsAm9LMfGP2hVELkGHhtxsKAS00d0xSPXw0GpP/fPX8mRuCcGFj",
-	"rXabyVQ2tNHCDltNMlySdcE1c/PcL8Db2oy8DCrA6+zS6GS+AzdvdGZVNLA5y6FrkBWr8hoyDQ7AX8AY",
-	"54EACQfgrkYy1BBBERGiKNdbKJIXUA63XOkNZhSB9oxwQIYFUZ+sYElvEUFuCtAuqU4X/2iqOFsx8Tgs",
-	"NNgHwxCZatjIcRZHediePNZFtGVh2bpmmyYBDTWa01jkmmVtWaldeammpdiyAPSWG61Q8zw3px7alOnE",
-	"UCRlcMteYM11A6F2ThTCyLfm0e7lSIswvjPt72XhQD0dxifOcxtwmWbsIsR4o7aKHLfm8zgUt41wdFaR",
-	"oLryDnr6BoIkYPAg7O9I7PHOLMdtQTIECSeVJKmXEOKCmwXjERIGrIT9JLIFcK5V5tshDIxHqzbSTfRV",
-	"tnfQris/+Gafl909Gl/Mrwcl3zcDNW4uLGzMFVvp3X49+5PsayCOoEf6OWw1pze/CHEc+4I3dm/f8hIR",
-	"4HoSyWFm7mvHFN/6VU43TYDzvv622+XTjqjqu4seFcDzdqC++HCzc7tgChgjrqPXcCkR22/YuSLcKQO+",
-	"KnzNhQjzDGKaFHhRvmUNdT94k2+5XMAPaExxmCbMD774hYu2d+1AxQSV2NZrGhKvagMZ4FxWkJhARb/E",
-	"OuqlW1Mwr6T9kBiWfYkmRV/fuJH3VkXb7km2C0FuHlbxUgnoGxZWz4L3A6kC1ig6h1zX+obQLvuwKtAv",
-	"HH9LtBvZg3irtVmTlZxvPLK3daUC2BZDYbWXCivbKy0+w1o7tSbXfXzgyncfVib5G1l1SC/u1DLukrjv",
-	"wr5Q1ka/8GATnyvCMbuFnKy5ME9iUL53M7htGAU3szgzX4P18sS71rYYttQLWRzNiPOt4FQDKAsqrzgn",
-	"66XtDAQXNJqLaFhZ0JqsdRT33E3liKoiOL9iJvOGLvN++NEVDF2kPrpfZq1vObST0GdvBNupvQPChk+5",
-	"9eBkdsM9GLAlQV2d9rQMOmWFe9vGaUdRo3GoV+VyST8VAPntSbcctV1TOaxR2o8ge8DJ/Aty+lF4NboT",
-	"tsDRwx+vUSmg2RLufpZxbI0w48K6ixFCM0qHlzLPjUZ+e6X5LHpNOWloH7YpLeMHXz/45v7DB1+3p7bs",
-	"qP7XvNn9V+bsMm2CcNaN0D5OGHyuyFoWWdUDU0jNZ3EOpcfzJd5dC4a+bsMdRx1NdbzUY+UTTLuNDAZe",
-	"G3gVOq9As5LCfLhiFCONvRrs/1FWTWMj/2mpuGBKQUd/263nj+hG3sVgqs5Hh6YEUrmGBPZS3pd7dNQm",
-	"AQ0mUs2ZZtvl050u6lUnfutic+zq+NDW6zR1Edhp0d8ubI6hD1SS69NQBbY4KUQ7xHo6C3bocPLq+GM5",
-	"XakGgw5G9rmGd9JUO+rFKUXntly/LGQVCidcQ2sXumQAJDwx1M7KnE3iio25jnNreh/aUAAxog70aL4s",
-	"xWMcYMch/+1mt6deRaJD+hgcuWyWC64WB1JtNwhVduuvBQEdm4JsNhayV6goaVyrXBVyXjAVyep21cld",
-	"saF2OW/UtQ62UejWql1jJztU1m5t50H+3oEwjd0uNHeTtd8tWw1mXOMwv9a6bVhNu8ZyscMbbLc/l20V",
-	"wNXha/QUd4ZdxRk3l7vbB7BbZsfSBhtZ6grjdmfl9r+VtBVpjaULyRQkSrlmXVXfI/g1obmZwKbjG9ub",
-	"lWkXp5gW9AobK3Uc14V74yTycdopNCXj16xAN3jnDTNrbJ43bAGk0PQY0N7Su2gfAWxeAnUzInOphoeL",
-	"tOa6/wOEnasozw7RR4GUjveq81WNWR2POkBeoNjYCO4WpgAwQYM4OIry+Mlojbvq4m8lK1E9LIXAOwAg",
-	"CRm2hV/RQmMv9wqbEKRw3qA/IiBa8AK7rZD/VCFzWXOg8o+g6yQ6IksLFtmjA/ShxvwoxXR726X1QhLF",
-	"UAi5+iFoAhjVMi3H9pnaLQw5hx4Ha6hfpdVE2o0ppPERzoLdrE/iOOBcoe98T1vn2v1mF8OuT1wFh4lP",
-	"rdLzbsv0h4QtdpT1JhWzGTyLfdAvS3GQ7unqmlsjeRWYCdc8BREVAHi4ypNBMpiW+dVByCYtHTZ9hBrq",
-	"dCXJZIIpXSDZ3rtNbsgUrTT8SB0pr4peIvp/F63cMo/3Mf2x0ghUfyeStjtKBhp/sFmw38HuhtxzqDwD",
-	"Ejzhs1lEoNVjiEeIDB65GkBI3Q8TYs94gdXYzRHgxE/UC3BNcx5F2msMt+Av6gE+T7RquS0beZSbya3p",
-	"k7iagiMcaWVi5AzA8K1oif02tySP+aRIF/y6SU2rXhCDpWsU6ztJwF1ssBUTxnj5EW2XzkVZLaGENh9J",
-	"UTaI1qIUaElyRUqRsYKs6YbIAhBCu3etR3U/cjB6O2f6i/K+SbWYPrmTOBkv5g3io/vFt5vJNkvsbjfu",
-	"SJzLASU4XhiDuC0WgKSyGohgLIvVjy3kjszcm1vu0yajWIZp9PNt96QFt6lw75zsSOyc4rHvRhRXvyFR",
-	"IFBvC21loDOas4xQTQqmNHgGADfblonSOeUN0CEdQSEcCqiNAxnieLdeIHPs/KKbjdgQLPvJQzPUd7CC",
-	"bGhA5aCptm6pVnT5iM+KEeXeTlY5bQC4rK74u8dFaEQSc/Psjg0WwANYCoXD1NblVtEFSqS+X0eDW4iB",
-	"XtSRECwfRHkI2wiuGlIMDoHCkOUqitTkatg0vWLCwfofJFm2Ki5tT24AuZgXDDsicgX1clCFKrFGiDXB",
-	"UhVy2V2Rz2l6FRWxsD4r8SGncCaLFACyfPtvsykkkwzyMAjNc7mGMhCON2aVZbfmeU6mLOyJcQDKXHB9",
-	"7ny3Xmz281J1f1W4ceaHXbj9R6STxaKKcnvPPq3udHTB2KhCW0dh6n4s0niMda8j7K4GD18Cs+gkadzq",
-	"a8fbTKDgNXkfXlvmq5+FxozTLguNz9rP1h1Y99ZKNATtW91p2iebqmqEI6CeXOa5D4AUzDVhnrILlBdc",
-	"kZzNNJGlJkyganQk9JHOGWaHoB+Zs8kimvpEyPVkG4nJKVtCrq0ZdWI35d3BsErhhr2oICC21Mo2qKR+",
-	"52xW5vlP7uLfTvDG4k7sgYi2CbYuWBPNiqXCrG7zEbZOVJLMaLzCualL9qzmu7Z9VN2omGjUOU+6g3bz",
-	"TK5bAC3q00jlkoEbzSEz1qcUB2J9HeUeqAqlSxZb2h6sUbOZNW3KryN8Y7iPjeqU4a7dwrUd5sqp0q82",
-	"Ij0wPF9Gttl1zQmKvVChEBKbU5rLnSsC3e+F9TMe2r8wsa/bfwj9Sv3Mm2nWCJUftrHZAi3QChovXNjy",
-	"aVtdi+t3Jr9RYrZqJwBys7EFte163Vq0SgPk7b49QZrM8ruPWpvxL12L2d1+ALmFbSAyz4w5iWnjS6hZ",
-	"79qxzQPh14d3iQhkveA5A/oj8cwO4cIwaG6L3rGa2xyHC3i9UZ0t9A4Vm0qVLiyqgmNl+6zhtx0Afo8Y",
-	"3xAVaEBEdeSfbgg4RmJoHVWxYQcS2VPU7WF3JLs6z6osgi7t9fDgH+DtP7zl6XaleAf93uWXVpKgaiPg",
-	"jmDY8xGOUcjteKZjc3jNBBXHCTJnbBnBCP2JZsywzsRQDPqVZ+x6EjfxdqJvmol+0beCzZuy3VVezqMl",
-	"ZgtZaCwTAfGJmEMNkIdq2zHtHdKqVIYVGtzOIfL5lgi/fHaJydrkW56b00lQw1MJ3FnORLLJQDBPc38l",
-	"YLJyPbzLMJYhWegOnaMP1K/Gbno9VtUWn0J269ahdclFrQla0uCr79miLdyKvsWBO+v52QEBbQdoNm0O",
-	"vaCRRrempXFmt/j+3U5n0B62cxzCR4m7iNI+rQB2o0RsB+x/q5/t/hYVEQv7Cd1Y0MNdXaOfX9P22G9U",
-	"/ZluR1but+X90AJ7o/712NgdeCZEzwtg8w7cGph94+b0dToVATRUawzLPVdXeBo2rb2nTfD7LufjiGU3",
-	"jf6/ei3LbuuXbh5wVPga9yYWi7sNs/eWTKuCLXkNcL6evtJLbB23GqqrRtewY1X7nj3CryJCJ0cjDNu4",
-	"oT5DtlXaQHflHSeT8xD6A+hlYRgqrVRTuBnfNd2kLwB/4fb3Zcup7SdaW1pL3aXUvSVfbvVYANcAOBbB",
-	"O4LPGrtzXs+36s/HHiV/Lz/H2lH1vERuksE/K722ziFz2RHkrykj0aNZzWX8zZI7M/Q4tWH7WslaLJKI",
-	"PXXFCAUPKSTF+Np2KfTiNhhGGGUvC643r6DpATrnfZfrne7ply+ekiu2Aajw9zm/Zu8nYLHcf0jSBS1o",
-	"6vrcu4YbgymjBfCLffVC6xWyr2pODMyoWkwlLbLPFbEPDglgo1hsSoWVBtp5QBHGDMHa6BWGE7kZLZXy",
-	"ivs0j/OBs0jfu/dXohFXfXMDELUz2dpixxdp+JlC9gFWiWSSKUyRhIIdulRDkslU3aMrPlxm2yiu4poJ",
-	"EPuuP8icXZg/wUg9fyveihPy1VeXpV6Y51K4Ir766pxMLqGgn/8On5yTb4HSxG3McDicoGeYBvtmXU0R",
-	"AhMklSfsW0FC2g4J9G3xlxRYpbiEFSuWHMfg2vaG/2Ly4aT6fPLlBVLAcZshg6IbRdYLni5IIXOssIGX",
-	"QmdwRELieojLf5qpr77CzyhZFWzGP+Am2FFwOyyY5BcTIzQnCZkUpcD/svT95MshufSiUBZhok1KBZki",
-	"cERGphvCtTJT4Zl5Dv+NBjvO5keutJmPWSuZQDunCfliTLQkxqYkLFeMnJ59CezgejSjbY8w6GTy0UjF",
-	"hFRZcgmxSXI3E/sWqE40rzFsPaGrVW53/57FEf7brwqx51OZsQl6Fek0x6j2AlrDGG5KyATzDyd205jZ",
-	"yRoYL77wsRQuJGAYDEP0MIyVlXb2yvPV5LvXdD65wMCDORieASZPZyc/GZt/Qr54cPqNC3ck5MH4FC8m",
-	"AIQzVBZSW7T4ykn95RBGeCYFc8PM+TVT5P7ogZ3tSyjb52Ju5lopT8gW6JwgSi6ZPbEgQwWZPM3YciW1",
-	"WeTJP9hmclFJkSu2sW/xH9ntgvIjAWeCzWYsRTjT0wdkIctCea5YcsMW52RibI4fkS2ABfy/T17InKeb",
-	"ieHbWkzzgkzZRorMkAVjRA9OHyGdJy+ZLjYnlzPNCuQNxDpIKnxgFDyQYx9AcxrC5lxplhFX6uTyFoyA",
-	"cbJ0SJ5WO2suGSmYgi5idLVitEgIzZWE8yAIE+XSkfqc8LmQBcOFbGRJMgkvvRJyPXwrIGiUMoHOcZ4Z",
-	"+TWD7myDyxVNF+zkdDiqZHPwmbkgHPLL4B+MrYItcUV4WHrHBRZzWcUTisWmUi+Ib7hgnWrmiEN9uHOg",
-	"YcR/8MreCIEX63wwHo5wFnLFBF3xwfng/nAMk11Rm7l1z4jZ30ETwTQ1z4NPs8H5AL8FOLWVFAqv1tPR",
-	"yDrPtethxT7oe3AfgIvxAzWakLmir9wtSmOqzE499VMN985wKyEnpvH6Gblk6poiMDh/8y6k/hPpxHwh",
-	"U6YUZO3/hyEgnSujXfzENEUIuntQBdlMEvt1AIatIAMV0m1AZbUFKrood4Adn1WiK12w9ArPLbB8lbiz",
-	"BL3Z3/6Aql0x2DUrphI86M2EffdH7lhKBWzY2eh+x5e8OXlHzM0xpYoRLFN7K8zKgbaHTEBIjaQ0rwwv",
-	"ZaCyfcfx2eox9dqCF0QNXHU9NprTyRVDB2vDaVP6EjQ4tctfsdlWj9wDwQxpznsedAnv+3kkvKx/teaA",
-	"30SXzP+mFnIZnI5OH56Mxyen91+PHp2PRuej0b8qN/u3hmilKt6PHj5a3//199lsXIxGo/Howcj+b47N",
-	"K3jBlBlPlHmO4ZXBFdu0/yynSn8vSyOYTz/839/tJz+r3ZmNR9XMnMOVrXK5sQBnBbuWV/gznABqczvF",
-	"ke8CaTs2BPV1CdaoCksRzEg3IWu3Nr4BLoAiigjPX2I3BTkzlz3eFojunLHCmlW8IEt6xcUc2/SY5yAk",
-	"rFh+bRvHR/KNDz4f/kRYHV0lxBIR72HfbbA6G+5JQ8VQzcatVkNI78GWMpGszMkV20zcwq1+w1HEGwWI",
-	"a8Xy2ZA8xTA1rNFCJaWoWV6xlSZCrl2vg/pJRH7FXeh9FAPlDIyxd77pxLcSOw50P2Qx9mzixs7c9Yyt",
-	"LwNDsbKyzZV1syMXxv2m/BcRB1fG+h84Q/JtORrdT++PSEFFJpeBoQ/c8NAq3HBbmHMCz7O9UgUndDwZ",
-	"0nUHH1saB7sYadiCWIHYcgP20hg6TUPbx+7BMzfJ4EeZ+uZTbc/75+wsbiU+frIGjhUOPcQFyzj6gsKb",
-	"9t5HdIjcoACBlvnx3jZGZgCYnV4YHQysLe+dscnT2FBEChArShslw7UJ5UonZEkLI/AguQU2f1eu4BeH",
-	"ypUZGJGxq/tB67L8dG6/QS9hqNtsURLXfeZMH0wWY2A3kmb0SUqvv6bYuTt5Y0a8j2zczpbPpP5JZsYC",
-	"z47Azs8Fq9yKYTJrpUQcorL041/hyPrOia8y4/pEFxaeudlWMM+9LrDT1R2bC0kz1AbdxaeNGa4znmtW",
-	"vAEsqXc1I28Pbvfuuy+FLdz3wKMT6xIdQo0LyyYWW85+OsEUKZeYP2VzLoiS+6fKpbjlXENIEtcrN9Wg",
-	"GO95vSohwtH7/W1DcpGy+oDd0l52wggf0rxU/JrtWUMpNM8PeOHxrFOHY+sifMOwAhtzk0Ek75XkWEc6",
-	"QF4PHH4ZJT/KawZRL4tz22RsVt0M6cxGc21inqsLv0kGmC0bfmdz9W6w8n0xOB88mn3zMBt9M/7mmwfp",
-	"19nDs0f0dMYoHaVnZzQbjc/o/enswWw8PZ2Opt+cnqbZ+Cx7mI7PpqPZaERH35hNWw3OB+NHp8PR8HQ4",
-	"xsD8NZel+gFfUWuVZzSX39rJo9hvg/PxqZGuNvY8UNdp22+OazEbWbjfYGZCF/xWHkZ/d0BtxIrJVe4s",
-	"yo0iGc8SItjaaIoOB9FfH2aKkbsDxL29PHZvgPNrVvAZgodHTeFnUjMyMdfphGTG0GW5YmDXos94I8vA",
-	"b5xTDbUqVHs916ZnWyT5ggVY8vU7B2dSu3Vud0inhbxiolJW7O4gHy0sUtvxWN6yKFQyASC4tXd7cNhL",
-	"tpJFlMd8qYx1OcpSHEXjfuxsUmOzcuHC5lh/BHxCcjk/jM2mZTZnut0h+a195ngC2XZgHpyNRsPRqJaE",
-	"W0nO0fj1KJCcIKKnZdYug6xIrmLcDnDDy5eC0XTBssH52ajuvOvMBkiPRkmT58RSNSHTjUWzPpKwobb8",
-	"ylYUplJpQjVZypqYsdnYEQ6wPY/3+daMxsKumdBkgksZWqpNiGZ5rsw7z0YJ+foM5Mt4NCIrVqTmB3IG",
-	"3fMgwIGuNpvfQX6BICBsxgSddnCpVRXNtGBvBd6C5gXBqBiEiznocC/+VAfdLjfvMmFP3noGJ/T4jrm/",
-	"5MHrR5om09Py6Sfm7XrFzJmeOibef4BVUAFb93hZmXPvI/6x5fCqnx38/NCz08sJhf53TNc7hvNpKSF3",
-	"5nYka/ZAeZrc7qr790Frc/McwWXTY/9377yezhlHj3eQNYHlP3XGQYy7o5ynLpcQ9IE7gbn8rY35vkHm",
-	"67nxWOLU6fr596monwro9WYrl9d/5hFBNItjXS2uPPREaaq50jwNDYYoaEHQ/A9aM3pU8xUVF+T+iGR0",
-	"A/gBQq4xj87ZolwRRY0NTcmG0cKpt7u26JzpsJ2lnVff0/c9eKlC9MR/O8+MXb55AWipkOI93byE5j3f",
-	"2CIIQ9aWB0Lv1+kg8YXdmCHhGiy9+Vhr8jRQWqZX73N2zXLfGWBw/sj3mAxz7qFTyvk4qDXY52naKjQw",
-	"lwITWhabE7URKchePyhyLLog5DUrdFngvw1v8cLNHeYH7i5XVfRmAN19Z4WESMyaFmwhS8VOsqk5b2uz",
-	"zjf3k2/ewVUCfiMYyzbSAVLGfIo70zAUZdkrlkphSHn2YDQyQ9rulZb6o5PTBzXfo+0JCe6V8K3f1Mcf",
-	"hX0tIej0S8E1+4ULZYMA1Wy35hX8zrb7MNMqEfOnySUaW0znKPiuAGgQ0JXoOoYe+oNcEznTTLiETZJx",
-	"BdhgCaEAz79eUI3et/WC6QUroBeugtTehczDPJgKiXFXKNss0brTptb3otFtEwI83n1oqLeYbY4lVb31",
-	"WyQjPvSuNVVwjzDXVG8J8x6tk/cMDkKrX9zmeAGPKeB4jO8nrRI26IM3GETFLKhe6SxvF6xVI+3ICR//",
-	"qwIjtREF7Cln/mgft9ZQbvDqHz+fjNEuk/l1GN927bJttPtIN4KRppmVlO0BHdv+xaqZiqE7u4kWrj6t",
-	"fjskDp9+fGoY605eWLub7OsewbVhg0y2/9iuEA/15aplOARnjhnAcSdsfwzHC8CjuNfdYI1hm8MF9L2P",
-	"7s+bRlkd6LF3kvnSThP/6j8v/SJAn+lP8f7mfLXidy3bdW4FDZaxHvyGJg/73/k1I+wDTXW+ge6dckYm",
-	"RuJMyBcBENgaekpidcCaC/VlQibwrwn5wv5qI8uCyLVICLTjd3m2tmjLHebJW/FFDs7GosyZ7cv/pXPK",
-	"V0VOUFVnFRVMHMM6GwT3I2aGZCmvWUZA2YTQYi4htyzio7c0vAV7w7Ser7BotYuiUffsV7+8jYff31/Q",
-	"iAxL6xYU+6PxjG0L884C74kldA9nS/fDfMuD+QQ4BHG8+5zOSjS7AxQIRd9GaI/eGrQb+uOTmsyJg1Zd",
-	"GxtpVWg9IK4S+7DKZVbddv0UzE6ALRUBPIj8Ngh8fNYwXa6IB9v6HDH29qjS/vF3tywp6lwusmDpVTzD",
-	"cuwyLCvkQJCg84Kp3/IGj+FWdiaqrVJ08hhuqWGhqorI6BbxHhh/RZVaG/X1XaBoOr3TPYYLRR280ioH",
-	"yWABN8Egmw4tUYapXAbQXIMFo7lebGpNUxpXeUd1JxXzdVLDhC9OPGKouy4BAqnjP43KHfftnuD2Uw8t",
-	"qQvOsgtAI5uca6b0xIIYUj0k2GqKuH2FghllMfubsPpjEepq2n9qlLrxQMXPwcHsnFSH5Hzw2cdfLl9+",
-	"98Pzn1999/7F5atXvzx/+eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
-	"r1516j/NOpdgAQdJuu0wjfsCDBn7jw6ZALeRUb1LUgK8iiNmBjyBhdT7ztgcRw+WUSqmbkHmpM1+P5x+",
-	"R61d+bdmdXvNyhi8324AUbTuE3x351IsqUDQfVoccHGFmPqpFdfcUsLdwsvjqR4mbmzrspBLQeDr80rZ",
-	"q2GPLBHYiGVQ8ocwIgRZGGqbL9DzUkBukiLUDTMklxbKPguo8FZg03NCFfFXaMx5gpx6NNF8hMSS8CT6",
-	"I3e6rVDIwqpPNwcckbtLPvk0dLtjCcLTJknYQWsLow1e3p3eibz76yXM/BEK2b2g+UA0ieZSXamgH8SQ",
-	"/ALARxxxrK5ZsUG0IDtOQqTINwH4/uloBOhLeJtgxoWrUNm1U+tOt+cBKvtRvD1BwsecCfPiIHrl8Oyu",
-	"SjgvUOV07hr0Gban07yWw5U9F/nGf2B9VPC8EXNQ8v8GhnvnB1+V05ynw63wZyHXanB+alMnjuY/QfK1",
-	"FQfYTXNlHHaLj1UhYCHgEOQf+w/9effunnMAPpcDAyy1yz3q53m+YkJBMQJIPFWhHdrgisMKAzy7PJdr",
-	"i8BnaIc9KzGBwyF1+epNrOwhl7V2JRgpUSjLCCDVVQ5ZmucXZAIy2EKp4S2AAGpYhlo/lIY0tbv/v79h",
-	"YK4Gd/0BFkMhjRL1imkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+brY3M2laZtz74sSYTvqY9Wl5ZwqhEpw",
-	"B8DMPEVE5rBBPbpNzIdaLqdKu44S2ge43gzSLLWowYbpTnTB59htVvMlU5ouVwNbzfsuGcxLWlChGfAb",
-	"QDPyawah4ZSdQ07UCg4hAfAGa1YolzRbc9i++YiNcAFqjlR9QfyFw4prBJez9czutsXTucBasrr2XbWx",
-	"dRevTcv5wTx9U4NEe22ubIWpXC+QjK/+z48e7i0ELay+rnJYA9FzF4ENWbTdzRXzQUADg2dHOCULRgyx",
-	"gSouY1AH17V9L8t2z4/h8C5X9c7x8VetLPYln/jWPLfM7//3+flrnZ/eZ2PPBSSLI1ay+jFR1/Loppk8",
-	"/BAcrK8CHqI7QoW5kE6E1GzPHQQPPoPn/vhMhedo84WBf1vqtCfeb5/6s7JTXRVQUA90OjwbhY0czwel",
-	"sv5Hm2seICelxR41065vcD6Y8j25q6IEKA+fSWo10eelhhA31qzoBQeh5fRBAK/fTopExIRvwbtWS98c",
-	"ndX0w2knzKgosshxr0PPux3i/PAsgQNxlPh+MF5j0mXngr7Iqb33MfXLa7/7/GODg/Ktqp8fyVleUeaP",
-	"qW0MV/BuHyXPM65S26roVi9qSc3YQdXDewFd5jNzWeCVvWsx28nVtvRAh/kt0wz/VDaCzNJyZS7YiplQ",
-	"2TQWI7RUVaqsqZodGKxuozVyCAx9Z/zxy0JC2s26MGviDvgZF0S4BlzGOdOqAm1ECX9BqIBKRHdF+haz",
-	"OHksUJxBAq0iK8ojyI3wkv/p3OXSFgLWwkq4w5kpYzQ7yZnWrDiZF7JctStdTxjNfoSn/44P37Li84hp",
-	"jZAXOlhu1G/5ELK039v06aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsTGw",
-	"a82byrxcWifa0cpkIvUlR9VUtja8zXxH9knw7qDF3OsVx9BanhvxYZiVILNCW+EUaswr5n8SfN+1WiQ4",
-	"AF1Z/y9a03e8artqqd3q7ZALjwmUaE7zn2UitUqSrbq9XWkC0vX84w3+tVPhh7bOXpEDtlaW/9YFY9sV",
-	"5zWJqdGhYso1sRusCpmVGJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O1",
-	"3+YLBd1x8vOq8RptvttKz3sfM7/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWw",
-	"mQXQz6wKrH6uiFzbzmoJZHgIMrHndHJBKP7Ma+Bzfm37O2KdG2Q5ZNBUS6BgYAVJZVGAgxxyIWzXLVKw",
-	"rHC/3qAiSrhQ2tDNwe0GAd+FhHZTVKG4oWGOBVGa5zk+8la4Lk0YAA6e4oooJmDUJVm7rAzsFWadyrtF",
-	"dVDRZ8/0l1bCFUWVAxsW2eG7cWt99liXWjsj62tsfctSu2Mljbn0j48DtgTo2wHN6P+uhVoPEGB988T+",
-	"wPP8GPfWAxkY9v8NwxPYn6vj8TYywQlgy+j7hd5tXDTb8qARGtJFsJSmG5Lx2YwVTOiESEFWZbGSyooH",
-	"vIENh1+xlW702NyGa++y2vOSaHNJWd2hO5PaHfhLMid4h6gVLKRc3TU7uifvih0vBZGldreSF8+QLOIE",
-	"vDuGkGRoJHpwj6H4pZlNL3HtgpjWuat6hntqju3jClnOF3gpwIWI73F9IF3/tljXDyDDXXF6jaVO/2CW",
-	"whSQQINBqvxBnHWZ8yt2h9LOh9ds20ar6CdVEllGjLmGzAb9pYzWgKBl5Gw0IhDs1HzJGtkC13DHHNFH",
-	"AKJWNTi//3VnqffS/ShiVfwg15ivCo2NC86y47UbA+7LczyONe9MuGvgpjkmXwI6cnMC7yvIETgBWYSP",
-	"DsnEmPfQ3paSx7kss+/gCzIejggT1yyXK5YQHGeKDmloNmx/v4SMwwISuGzuCPRXndL0CrLC3orJj1Tp",
-	"Exj25OmTCXrCsTurJmZdLLuw04GtgA5oM9TvF7IshgTwE8n4jCiE44Iw/XJploGNoascSl0wunwrcn5t",
-	"VN7X/iP7oNe9r9iGyMI1CFnSDVHM6tXMvMFMnQtSvdK3r8ul4kZNT1OmVEzlxRciGXePz9ZJ3qyY8g1e",
-	"bOtl6DaLenlSNRIpSjGcccHVwncRMR99NelZ/683q6by/6Ax/ht68vv7d3/74u3bof3zy6/MP96+/erL",
-	"//gs1uJ+ST88xYHORjFogKNBcaEbVVkWrmJIBUsZv2YVRBemFVYEqPFhjQLhwkcnj959HCeno5uT4O/P",
-	"DoIzhEajMM0T5Ip6v1GenZOvH4xHJ+PTtwIeOyfhNr8V5nCek49vB2rFUssTbwfnbwfj4ejtIHk74Bn8",
-	"041iPlKyLFIGHxuZ4Cq27rV7i+CnZoXww4xdD10392E4peH1GJ/kS3wy5lODJ8zULSn8sNsi3j/4dnD+",
-	"8e2gKHFxRSn2zRRcV/CwKtOUsYxlbwc3N28FHMgefVorEXG0JKIFXa2YsE4G/89AwlvZEAE7tXtV9yWB",
-	"9d8o1H1/h2lBr6A9O50xvXm9KJgyv5x8ie4D7FvO8sz2y8fHTuBXO43zIS0wXpPxA8zmv7mj3yzSufiP",
-	"50C3PvKq2GvLab4AT/gY3Pjg6F7kWafePy5xMRlAjgYMVjmpo4Umrfh4oxo+npkQgVdY7IuCgYc4AHu7",
-	"a4/0VnK+lprmjlJ35JY2LLDfIQ1H6zjYneAFbHBB46HrJTDufTT/afU3/4CIn/2Nf/jhcXzMW6ijHRfa",
-	"362MU34XodA96yFtDXL+wPLssX3uE2qBTacKfmEPg+/u5eE0oYKS7laOnJn/g8xA3/Wr+s0YsHArF2ow",
-	"WrId7zIyrU3K1EN19Sha9/iY3sLjXC82AWgombE8x7ap49GIaElOIZH+0Tf/64Kcjf4XWD95LtcsO26S",
-	"QMU1HdIZrZ/+SIn9Lpfc14ybjYBV15ujNh2424Zxms/becHwZvp46KCNiVgQ4bC302QrQDIFL5lGy1TL",
-	"yhSUemEMczO3pCF4cuFMtMR8dcXYqrJgF1R18yvjsq3M/Qs5lBGjBOADl1yZdYdXfK9WZC9hiZ1xkE7/",
-	"sJvG7I85AP5YqAXNc0g7nLIep6GWIrbF1DmDKr6jc/Vr7yxG/0jlGMYwIL2CGKj1K1t31oKJhCjp+xco",
-	"TXOG/mIpkF+ZmHN0NSMjW7ey+TeWoF7A8TDL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM",
-	"5aXd4xvL3X8SM//IUHDVGHouSa3OsRcnc3HNNd0Pgvk0eO5T0oLSlK10DWVjf/GwiwvPC5qy/11HEwma",
-	"Z/uf3x/t1h5zcb23KIR3btldQG9ICKlb+hxNUak2dr+iEjBL4lLiZZGxovKRLukVJMPfntefhi8Dbzom",
-	"2wec/hP4cGO8jt7dLm0FUeJZRwnm+Iuryq28gqYi8H7lo3EAsmiDKym7IIqJDDQHCXkYTciL1Yr+VOTF",
-	"NvbeYrQeSIjB4u6kU+B/x4OcDLS8YnDG/vXb+F9Xv59mX5ffydHqYTGm395Pn7Dv5z/w/7z6cflMvvjt",
-	"pXpd/nP9/9/8azQ+vf/g7OHX3zyi0zRjs/mCD5JBWZilLrReqfN799RGpCF+QCjo7936bX2quswmbTNH",
-	"xMHvn0BEAa4VnMQtLIE/BRoRZs8ItcKglwBqumzvfaz+sQWIuEscEElckbUs9MIrdmDVGnUP9LpAXFos",
-	"WNQPrC5IXPYXpB2A1zymvF3Lq7qY6gahGOzeESEUX0NthwhHNybcAfRvRkpsW+zo3yJqcIAesf+IJz7u",
-	"WR3z4/gUebidB6gJPe23cNHvqkMORUWNYRtDCyjZdSHNVcEgMI+tlAOHRbkyKkVGNXNVI0lcNccX/kkl",
-	"327BqBFyheD0e2q+e0Zl7BqD2ovIRICoyvao8MRMc6lYltjKdBsz5phngD3P9nZ2MuwRxaKfSpkzKo5b",
-	"jr5aFfKa5l6IwPxDmMDlqtyDktehjaWrM6zVvbsumLt17yXr9uCMC5rz38MJz3LqYKKxd2a/IvgVK7iE",
-	"aTKIeOF6TrfXA/tdLRcjSkULATRfsn9JYbbx59ePoUCDavbY5qo6qDZWuABVHUgJXSKXOsR1ytkS9tp+",
-	"slWdbyNXYTvU4YM4Ef2r7h/b1DOHqJOdBye6ktM5F8dxUD/1Q9t4F27vravt3aegV5m/bprBDK30hcYU",
-	"eJa8LkVyls0ZNPkEUbaUZkujvT7tSv5kgGWa/VoqvcTkL3PE/i0+gFebkD0eNr05XdBiXsHjQE6EsLbG",
-	"m3CA6n7QHHKMgugYRKULPPdmjWeGo9kH87txcjoaEc9F4Hr9DJ+5cUvLuegU9C+haC0ZAEdZJPz31dCD",
-	"SmgG4nAlFdcOHmRV2Kj9RqQntV9ur8bH1zYiDaYPk/6fIqgbmSYQ1D2FcIuS7BBzPjVgbYdkENrvNXz7",
-	"O4QN8VR913gf3KuJyo+3eEWbOxGOC9jqzoOYlkpLCDwwmtla8CpgaLRQVDCNHUIcoATOVVnrF8hqoSVQ",
-	"vjvw9fqthL86/GK6ZXOz27kl/Wk7OT3D87YH/shJpr9Lma15nlsQiF5ey0vPE3fjtWy+nbdRme4fjsr0",
-	"94KmjPwgVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UCHnZSApoo5NQCX5z+awkAfPa6/cyMbg7YZw/NhMiU",
-	"5XIN7OPOE6a3EK7JF589NE9/Oaxu4n8rGf2VjNHdKhmDp8/+eQKTHA+alI1xu7Ix2lE2Rn+WsmHTHA/R",
-	"Nc6OrGtULT4qcUWoIhQu8E+tj9FllplbE+lJtCQUzT2om9D0Ck68nM1uARDUrlvc+1j9o9WzDz4rMDzt",
-	"FF1/oKnMNu6ez4a1bqiQmhRIsc8VMdSOufKX8poF19sR+yh1SBP1nHe0IEDAm1tBgM7bdwu1soMqJEJd",
-	"okUN3UbzPL4e+lQ7fDopUkaUXDJgKZYrhtBkKqo+2v6At0AUuwt10GJxtiqDvVr2BfBjd6Hy/RtN9EA0",
-	"0f5IoY3owBUaXOKE66d2j/1SYMw5RLazpZEIl+iugONeZJlMy6Xl9H3e0yUtrlhmVAUpWJuP9IkbdE9N",
-	"5OUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fq2hDhdoBYZqha0d7/evHk+5Px8D4ZDoe1l9v5mBMp",
-	"KEx0B9oLCwLNvOp1gEigBNXZxKnPidHBE9CKE6BW4jTmBKVK4oTJ2+KtqBTjxGq1yTgB9T3ZUqiTLSU+",
-	"AfXbqJxJqTIzVv8SOscxWwfsMRL15AlXlVEQ85jMeG7UGOzVG8Epb57NcZKDnRZMFXnx5HujJT5+9c+/",
-	"jtcKDM17H81/bu4FplHT+XxGlwjWjkUaCREScYwUZIKAiolhT7JeSKIYhErZhkxLkDI+4XhJN4DuEw86",
-	"/8gFe14zBj+ZlNC2wIc0j3/woTbzo8e2W0DYosW3kKosWWde/7rv/m6BkMuoxX2mubFD3RHoXgzTpxzv",
-	"rmEyPXfsjzdWbH2sGhjFxTxnoScEq2HApLXa8e2Rvu/YoDBnrE02nFsb8W6siO+NZQo1MVJU7nzEWAoK",
-	"DrZ91iwLcJArZ/UFeTA+xQoCuJlICmCLYhdKbNerjYPc0q39h8McH88EfkU3Nm8FeRgVMIS14IoUfL7Q",
-	"R9UCz50H9s7sU4+JrZmgQpv7vwLHhuIWriDpGtw2K8ozQjWas7ZYBYq1fMMUoiVZ0UgvQbeS/7nc8xSw",
-	"yKnwHiXiA53HY5g5v2Y/r+6GXS5JTjUz2wveH0gw43mO5U8RswOm8mfv921L816HkUPopKJkfg2+pa4X",
-	"8LcMwaCPhft2BwJtGwQfwnhYmgeH/rhMuqKbu+HQbzdkSsUV0QUVasaKBCx1l8xLXiDn+qo5TPq07GzO",
-	"JM+M0MPuzliOqRdsqVh+zSJQHCu6+WS5G5AZQUH9NiSYUQLPyDN5Dfm4CfEPkgdfj8fdWd5S+i/O8p7b",
-	"KbZ2gBJOAcXIZE03x2X6a8mzu7rGlbuwsUkKCmTiarFXOU3ZhFCjZtcTnn1u7pJmLIHEiI25wafM5UJE",
-	"1ECzkE9dqv9SSDHH5YOdByTqWWn9T8kz7475S/G42fisoOuQxz1Gl3Va1krNj8jma/vuu8vs2U0arSqx",
-	"bddEZwHtMq+b3qXL//ifp4f6QJ4lwcFhvC0mqFnB0d37jmLZkw23EDqVpXZWrVzbchQSgGJXbItGKaEa",
-	"S+Jttagy4k7OCDMjg1U2ZWDQyhl0/fkF4Q9XKM0m3krhDlciiphdN3TVX6J+vqpmefOxY2qMDxw9gAOF",
-	"NOgp5L4t8yt/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07ZOrz2z4UfY6LjjnjfqkzsWHs",
-	"rRJvqsA7c4QMDesUMoLTmedEsWtW0DwoPZAFOKextbQs8wzwRfGE3UJs2JKvVrADVzD2CXm1m7DsrVd6",
-	"b0j2V8lFe6ViLGjrqwXlWkCa2h0hsuGG7Hck283dBScwyzMC+JVDtjwCH7+ooihTBg0csP7f+rQOKECs",
-	"s+i9j/jHvvJgbg4KDKgIE1l1mYFLzUr+IbGTwLgOo9fM6GKQJgT+s8rgJP9gG+vfNfo5KPcX+O/YOpty",
-	"j/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU/fVkST850RSpxk34FEsrlo4t",
-	"7r6k2ZGwuQEP5C3CJhlhcoUXeSngT/w4IYrPBbOOjQw8eiCVKLliG8SgAhxneNx6D6I5JBgTPYooOULr",
-	"mANL43H6fTvEfDLn1YOZ+AN7etQDa8GUsV3GrU7vcXqV+CsGPXZAhYMhQZZMFzxVbVitP9lH9gHKLxhR",
-	"KyosagC0FvEQ8ua0nZw+WEwS+/f4bOn//jrzf94fnWR0oyYX5NGImL9c54hhMAaG4ATjsH6okxWyIBMu",
-	"NCuuaT7xXbSaErg0X7KXxg5uwmKHd70Znzx6h0jso+TBzRfL/1r8V/ZfJ0suSs3Uf50sZFmo/4IJfxlD",
-	"aY8iyUP7BVfWbG7xtSyygFLjxaRp1m59jQDysfk2zWyP7HqFLY0OQMO+fUmxscTm7Eeq0dA8vf/AmMRi",
-	"lvNUq8H5+BQTY/4p89LQZTw8TQYzynMj0B6cJYjLrtSszAfn47PxN4+sPWuUb/P7s9P7D3pICOT+JgD3",
-	"cnmUpJHv+bwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P8blbw9FwMZOQNhfU1uTY8MsL",
-	"6sF4OBqODPns7Abng/vDMX5U7Q/NMo7OpBeFma+GvpDWU4GsbbOaIrtk1nP54ikx4x6+USwtCygYevOu",
-	"nuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYxQ7yA1912/+yk37zrHv0qWtAd",
-	"XvsVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2C1gHsw+meeb9hL7xZgZ2JY06JhPF1IxYQxeKjZTmW2S",
-	"qkoZtl4l5LdSaoq9EmiWnUAyWiSl+YWdwbG2F07Xc/vnjFFdFuY8rRdcs5OcThnECmwl3WdnyWgE9YzU",
-	"R5Fs6d/PImMF2ciy8Km07uT/EoxlroctH2IyyPmSY1E0zfPvcQ7+gM/8v4EVlzJjeb0GbrcqDmla+Yx9",
-	"RmNbOWFQ0njqrlg77vtSoNPPFnfCM+CkDJb50r6EqLLAQktYrf3NC7rBqDxNF67dnM0JtEjRUFwVjPfC",
-	"mCY7VX6fwnFsFJahoIudwq1jdp7SPC1zqluCK88koantdOqR5cgvtpeqsfywnypXZDQkE0NQNXH1SbZR",
-	"lstGtxhNXBDDMHDhemlsU3ONmagIXUoxh86kyyGZgHIxQVhi0Ah8ryAuoOOryHDbIfnTdzsxh9+WCSrN",
-	"VkY6mP/GIjOeDrCng9uUNbnDDmfixCwRD8274GjlVM9kYQw4wyKgONICm/RhVS5c75rNg2RwpanIoEz1",
-	"wY1LGVZubhQUNzD6DH+gHvYQDMCbfvz8f8yyO4N8jg4kTlxIbVdcD85Grti8Y131GTztqkgYq5ciexGE",
-	"jzlhc1aXuEam2BJpHMFJNPhaNRVBT6naeZ2XNHbDyatqn43As2PCKyPMYUsIDbUsn7gvTyqGMd+8bn6P",
-	"DTRVpDzA6waMcQmR0SZRZ88ZJHa6VOLjC7hfUJ5jeomLGSlNSrgbKeoFHnSviyAsypyd0LS95OK5kSpG",
-	"voDAspeK65hszE0tyZIx+LTMoRetFXPYuI5qhmlwHpeOko2xRQoiZFzFfFnm7DL9g2ov/tyGTNVSj9+W",
-	"CXcWFBQQZO9plZ/RXieS58z9llfx+n1tnqrGKU4kjU9RJoOaRFO9p3Zk5TjRmGx6ESnu7NU8BZ904uHp",
-	"s39CCxXDpGa7cjo/yY1gPYE8Per57eCuTzMuqEg5zfd1fVK64Ct2dwHFiqn2BxUR0vtIHeKmpTKyT4Ek",
-	"UCTjWXMZSu3RvY1aIhLr3sfCr/NW1SIVuVrztK3M8xibLENp5jJ+bBOKxDoQbVIMlKVjTg7H36khucyV",
-	"JCupFJ/mjED3IkKj4tAuK5jiX6rHyuMFS69YEJV1Wd2DfswaXK9HSPoLN/Qoua2bOtLXPtb17sRhwSCx",
-	"vQP/Ht486Ejs65p5C4m9gtYLngOciLncbWvvMmdN/X/+qhx6SfRmBQexKOR/M7YU8lhcuac/ysvyr6SJ",
-	"vSydsnSs8MG+fbP36FEciIbY5uKlee7amzcXawLhu/rgzchGqIjW5ogvSzE4kApHivcXpQgdlHJeMKV6",
-	"Lzo5QFAGQOYVsc5TKlKWHyZ622XubyUrWQYL5orge3Lmq/0SIgWz9tuabrBflS0WTOVyyfWFzRCkyn5g",
-	"xDZkFAzJYxwOmnbPKcdiQgov09ZBJa9ZkfhWSlYliUDjwEh/LmO80nKFs+/BCeZpx/1OcNsv90airEx4",
-	"hbdBL6MLXxXLofjMXS6+VYl56AQ/Hcpifg8S7e+djk5HJ+NTO9JgJ9B0tPjUJfnPV8+fEVxlYtP87dvv",
-	"xgcbvM/HG5HUPpRlK8ggs0I1xrUUSwum2y+mV/aZTyiXtUPbDOtRePXD8xdPv/+/718//8d3z8Da/P/Y",
-	"u9rmtm1s/VcwnJ3p7h1almznTf3kusm006TJjdNmZuvcGqYgCVcUqCVIK2pG/30H5xyAoERKlETbcabf",
-	"bIkiQQDn4Lw+T9aM5ALrijY+4o48T1yP7V4nrS3wdmJC53AN4rBB3M2RKQbxQbxtZjdNlWKBb8rHKn14",
-	"/AX/2FiwarxgeCg28SoYkszYkMtYlzlt1rQw3hMHdw+Fpfg2bTLaIOEm43TrnWZ8W+no3tPSZunoVye6",
-	"u4llbZUJfPsYK0dx5ISvhMk0ORVO8o0xBdK/h/Dvbl7aSTb2YF5hDl7/PDwyuxHhLvvsf66hwFRTD2mi",
-	"ROijYVL/JHre8Bb2OLVtXKngA+8ncEew/JIhmI04BxrhJNb1jT5AqnbH0i4E8TLj6WHOPa5pP7jKu93T",
-	"yM0P/CuCHaXid7jZXST8Hk5d+NH8PepWN6sL3IvGJaEtOjhIdeyMQflNa2EsM5g/NjzHS8j/OXW8u9It",
-	"lQ1b/26L6U8X3T8xmMtwcrUgpawp1QllVeLzLIYmSzKnd0sXSiiN3bqX0HulOJh1BHma8kVVcbAxvVPX",
-	"22NrqKoGpgVPofKoGNGUf34t1CgbB30END8IefJA5whyiVszc66omWDtXDWX+Jy9z1WRw5wlSQzGN+5/",
-	"KGlI0Lf1C7vWUev8jOStJBVb5Px4lMlbsaOKPmvZGYM90sQbs2HIFt0xTz4LNUAfNY1o2k+N7wV/LRtE",
-	"dL5+J8GHoS2yzWt7VVOVvCs0nPNUjJNci6PBTREzmiU6G6VC/wcNMZSPAvbQXTflqeSDGwyBfttStKOE",
-	"1B/JGEp8lJ4Rhtw8uqJbUVVL3lwm9/GIirRLpUv0xiH+07Mohm38IbsfLOrEuRs9OjmAUpHZnhdu6c1v",
-	"BQTVV2PeV2qL+2UnLFHx4vuyH3YrtXXDNnhe6x7XlTIrQTUWgGVI/kXIxOdIzKht8PqWx9Ls7rcqXlzX",
-	"QGfEi/212+HOWliFk71gaa76BBqiS1AGxM0M4DHryYcqq8Ofg81cpNXsqJoTEKetu0hzRcWxnEWJUiLK",
-	"oLnB1u1LpTMex0i8HPNooqnHGvLEdcO04IK7jO/jeBG6zoqxNKp5UXd/hcQElabXk1rTq+RGV2sMe4kU",
-	"+tgBlrfl4RaIwnJI0GZUyzqk4lGucig7Q1oiY8FznQEI/EcJqWWqOSX8GNjkQG1jDpyLRA3lqGPz1++F",
-	"TuLc1TuoJKNy/E90iBSlssWZchoGaa4K5ho6dB+9xXm6w1nZqzgrnyzDsuzhUjY+Qc/NBhGDZgcpBQ1g",
-	"iUDTS20Vt9PtoNZ5DKhpyGpjpHUOjD2kcx4k3GCXoW6Lr6077Wg+GJT2s3ckNtu5Pdq5UM9pfIDVRmXK",
-	"3qKIl8lQc2QDXDYja4cCGctLKpXUY/9u2OqSN6PXsnUMLrtvjn4gnuq6quzucuU1dym8hBJvn4uKhAAz",
-	"7hAD/GZkvNdcxmsjVPcn448zgPUuxwBWOVHNpMoSc3ZHYkeTGeJZ5uuUz49u4GiGmHKtY3vsyrP6EFbd",
-	"C8y1ZHBXY/2l0lrcWcozMVpYphyqQDrpdrvMjWUlgx8Cnr0SSL9gtDMWMnXYr+sYcOxcMfF5liJ6D9OC",
-	"HhzFXE71lbK9TzdcixB6qZA8NErSwXeaIf4A1pQ7SPY52tUVNYhmyi5cG/cByQV4ImgS6mUx0odTZRY4",
-	"ydMIjZbmpYQwOFLQd9NaNEqFudlJSBaU5Y7E+TCG1XALvJtfy79ywFTMSDITa6AaJyVv3KkyP2jB5lLp",
-	"PuFdwL6C6ewcUNZ/+ctvWNYvNIj/i0JZUpmjOX3nUilszPQDI+Ct/CCw6R/++ShXh4w9pSv4AJbZ6rSw",
-	"BzKY/VgMM1TYcFK8aE775IxbkP0aHWtx/dCxQSiMJ12q6QXXawzQV0Io5gbWWnW/xQRxmsN7JLSPJ0M2",
-	"4zor1IenNAvZbFjqX6Eit9M3aSyy14w4vRjWMputhjRGduMZJQaYf+bzEKv0o0TdirREmB9xlSgZ8Rh+",
-	"XtkyTTq3ngWqIceTW6EABDx0pE/074JP4yrap0ocEGs8fGdBjL8vh0egRYEDIVWdK+rsjxV3VE7NsE56",
-	"Z8/Onp8+PXsWBlOp8MOeGx30b0LpdHjP4dcHiqc2k/LC816GpReBxS1xZ9F79Fn5Na4UvUX/SjF2xOSg",
-	"z/zXMJ8yZkbYZ8WLXGGZ5AZ6K/ZzRkUTNmCDnXrY3uxicYBqCXv3sQVF/bcFq4V5G/x+g6H1Cs5rbK6v",
-	"xadr7j/tWeQQuVoQrsB3mk3EInTY50aK6ZO0QBL8nNlsKdgSLaYeNzdjFp2Mn3a9a/nVadIp8pwZMdAJ",
-	"vFPGYgFgb0rQlNTy+u3VIPpaqoltDV0bljEemVRRnA+EZlhAOLAcZ1vGQVd/2hzNbDG1i27BedPGU50l",
-	"0eTPWNyKWAeNAhj0RoUXXjSk+pTcYaAnubMcl0aNGfP2D8txttUAhU3+i1h41meSytG66RiSu7AyhM0s",
-	"bZXUZcvy6XUjxhBn+bIMg0l5II5/Lb+JZdRZmcVkrl4l6RR/ae1kc66AlYx/1KxQrzS4lfcsMJfgCHf/",
-	"nrbb1wobe3s+2wnA4ceGFXw4MZwXnFmIR9rU6307pKS32bp3eowcf8E/NrcDod91cCbgm5bumVCF/wL3",
-	"qhP4ZC4GCFjihLdmQpa+dni88r2b7NY5trhRCbcKMokYIzDT6XA1AEWi6GJsqxuNHn2zgIdICGshllbJ",
-	"xrlf6W7CoGindAdNcEz5xwYW5k905WMiP6UESRDatExZNyw3417Y5GTpR2aHI9OYnwfZyoNaymdWcKA2",
-	"5jy9ayJTWuZGQBHs/5M8VTxuLaI05jMIJLIscaAy9b2wj1fqjCbO9fZj+BKv2/UNHJzqwaI0zm/0LIEr",
-	"jX1zuVARysvZUa97dPLsQ++kf3rWf/Ls3wRvYt7KHjBmfXksNOZLtt3iac0t/hJqIPSk/PsiyQdXY+Rq",
-	"B36Q0vRWbnPMaDgMPULNcyHC713LNs71amsjYX4ozH/xaTtkIh8heunglsDxBEw9b4yPVEIw9rIt1GGv",
-	"ekyHUJ6NK9P01SaufwA5pn0IByIEGh5nGMTF0simWfKWXS9ciibOFy1a6ICobdytNQJs94wVv6zm5Hj4",
-	"sB4N15wI+OcWn8xFJg/MC+6/F2vqXJrEw2trX1B1/lH8+BNs0q+gHLpdybOe3aYwfrCz6P0oMi7jeg8K",
-	"rwrBi/EKGFZyWFgSuZonw4TiOJmbz3Hpi3ZliG2icdye00UJBVef/FClyc0ONJLHjUK+DUSHHvm1Yul8",
-	"TdA4WzX6XUHEbC+gOY9jhkEYDaTGqeBFvlimLIIFQDYP9hHSrBb/hdBgXHEj9uqiyVjQL1bAs4C2RniW",
-	"Q5C1qtb4ZMcDpf0SRP/QabME0dUcN69BPGm9BrEh1Jiq1eq56rBXSRyjZuYZs1VvVBuLlNvXRicJc8Do",
-	"65XE7INU073PlVdNp5L5vpg+62p2uyvttUbmhxMV1JV8rsSEe/jJj4IPXosM5bO7ocGpqhi90ZYrl4H6",
-	"NpHrcigbQWEQY2qemE/e6KD//IxEM+if9sJgyj+bT89OjDiQctuUs+u+6D950X/yHMPymQvqR4PI/+S9",
-	"ffnXyQjsj1S4qYbSb7OtsXsc5fLkrNtdVQJcxlKNLiXwquNnW2LgszHXlM0VfIqlaBu1DukC83SjITGE",
-	"38M/znHCeifdyhv7OORUatcLg2Ga/CUUbICZUMBnDWXcAJRobt61sfigf3L64vmyLvC+Q2lJeddXqBMK",
-	"EqHFBa+iQ4dUrwYs5iO0AucWIdLWgCAFIZSI6HEyhy4ZEiDdcrrtp2ReKsPds330Tty4Pk+jsdwPYna7",
-	"XfF2JhQaQMaqcFBx3pI4+dYsFsPMIWzTukJ/2TS5FQOkoKNIP6LF4W10AlNaagFf6TTDV2yt12wvo7Kw",
-	"zdut6uZzvtinjLv+NOobV+lu9oPX7ggSC1pRszEH8fO8c7YQGRGYmp0jFbvGa68rIKbkcFis7QM2jtVE",
-	"F550d4gddOZCjsaYDsE3xtRsqa3m2+kCaaMrGrpAdiQrt/WtZqfXWKneakIe1axZe6eBk4NSXGJOEJcx",
-	"zsTOZ8QuvRn9GSYA70LOP1KyO5kLjafu9+QxFrighCwO0HEd9o7nGkiN50apbQX3hLF/KwqdUEKtRs9V",
-	"JmMqFUiFzqegMnbZC5u9jT7etK2VX+1ZMff+VlbmtfCP2nmSThCVtuX1SOL4hkeTu5HFn/3I6Y2AVosV",
-	"NIKiwZzML2tmGVWU6Cq+cBryffbv3wGgOkXEP2CnGICMwwsjC70uNyw2D33Y9bxD/LWt3emrveiuSd2F",
-	"kO66O/3sG+1OP9vBZjmpsFme3nnn6kfkUZwKghl5QAJmcFYUEzyNpUiLFEnRg7qXRq10Yfp2VjdR37mO",
-	"zomYZehUYojafHbS7TIe6wQrH0ot/MSMB49Y14f2yV+FH+L8BvOjgZew6yAw3Z+5mqhkrrB8NZ8a5fYM",
-	"2dqC/vMwmAqNlHVGMaaCIEQIyu/j+fuXP7397fLln+/OLy8/vn3/Ywf404BpOegHx+TUHHePybc3o5xx",
-	"ree2JHcqBhZeT1qmr0uRZVKNdMgIVq+zrmnI0N9NWl5JiFXVshEP6Xsq0wS+QYB4gZnptERqYQ37eZqo",
-	"kSXWPyQ7uMHSz2+8d9wQUfava5UGMMlnif3HzR1q1JhHE4gcAgOeSGUChcUCTiJUnCdH3d6HrufsIaGe",
-	"06s2SeFp2pUfGBX+b4i9Br99uIDAGXDtbWUrvCtK1fYpTcMgSyWPdxWG0prXHRzjJB5oJKN3Ybox19iA",
-	"i03Z8A4xz0TaJgOxx9IMZdLqANZhXwr6VLBaeyq8Mr63SuaMMlCuRgBIK3CbskR12LldMyPBUmEY2Xyp",
-	"xzxFUPQkz/psKFboia383yywowzoDiFOfaUsipKPZYkXSMXmYxmNMRA2FrGlaQXkmGIluEdjiCs1wuSs",
-	"3/w4qGRJha/WVEHbTKlhwAe3XEVicGRNyqO0sCmNMOosmSJpHZatUIXcgGf8SKhURmNQlRuJM82pDXhT",
-	"82AvkbjAfXLnPKl/K8jHqiABE8a7hoqOJJZGtKALL4Bu3RKf2iYRYjdvpA/94a3Yyb5OnBlTXMwbmcoO",
-	"/ORnCkoNc02qx2EVoq/koK9o6WSmRTysiN/h0/9WPHeueNak2BxunmroPS2phmEex29InziCYcvj/Il0",
-	"za/JHL7Gb+GjDzgDp/iTvSbhHe3IOup14lonqmAwodXAleMWm84CJM7HSWxPUnQyCBGIZSK1OWPzERB0",
-	"M52wIU9bxxUBOS6IjdsyaczgBykvyW9ZxOwVf9v5fx9j936MfeATwW54NGG89PpFBcaKeX3g0YZewyZ3",
-	"9wNe8fXDaItpUmDsm8FnQjUKg77E57DXGYZZRjhpRdBTx/ko6NvxHMVw3Voo05Oql3mazMTxDyKNIUK3",
-	"R4csTXvNHsRle4yoK+SmEvSuYBOxMJ6jJly4GxEnaqRZ5pOZ0lys72uahqLMx+y2tU2MMea997G/h5uY",
-	"WVORjsQRjKWKFHB9m/wuhVI82HFrvMNhPQxTzVcobDSLeyG/NxG2FVX/cJmBC3ss2JFZxitzOMipYH+Z",
-	"eWkuPaXzIMcAdg2i2jUYtNdgJ15DoeQ1lBkBwjmdTsYLm48TNuULpoVg1iZj/7wumWfX/6oEUPsNBrAm",
-	"pavlUC7OU5oG9/oIcGYt34YYZ+5ALTYN7UKYR2tefQJFk4nU3OL//ugevfj05Wx5hH+cLP8R3AklysLm",
-	"JcxHn6FoFDM2nogCTNzA/+isZPe5ycYa1q6fuMP/Vw1HI/YFRoVxY4ol8YcCH1MK9E/vMWGp4379ict7",
-	"tXJTnokLng68Sm7PGt1mULr63j+wv/Mi5lr7WVS/BhiLl3cp5sZLf63MzJppKhd3F1O/vqizVExlPnX6",
-	"eW2RWxpVPR4B1VB/CfgU68qD552zbrDmUzRv2Ua1UKOgQWmFzKhIH64xFoORaM8xnXPNIHwD8WvYjl6g",
-	"XwJJs1ixXOpNchhz2U+Fj44jckorFfBHTIANk1REXGdG0WrBUjgQMP0AVZAQDRcKB6lZLCcCkdOBVhBU",
-	"phTEfwCeFnhiEAJPzf8EszJO5sa1L1wOqcMrhSCaxbZjcyDx9aP10ySF4ygWGlDSlCtPNufUerye2gkr",
-	"4uwjkV2g93+YAnVVHE8x9nKTD0bCwvcUKLlVbq+d7EIPn/TCYCxHRhv1TjtPMNIzEbH5Ta9HoR8I9bzA",
-	"f0oy+rTbXZZCQwpc3z++EF7si+fPuxtVKlRpoO7vdrrdU+tJ08VHm/Vv8cMnntK7XKjIW9Nged/hh0hU",
-	"HnCVWrZ+aopmkDQZ5Ig5u/kEukd1iEpwBxBgXWuSRlBc1pJiy9aChOb2mgJ7IZuPF1a8oaohgxLUAwJy",
-	"qOjE51mS1qu660jfkqVp5Dm+RmhhzlKjlVyIyJwvRunzKAutloEiNNAwxh6klCNcDjunw66HSZTra1B4",
-	"GU2nDlfufaWMjIZFuBMrG6DJ5dXbi98u2T/Np6+kejvTDDo2zJLBkOG4YpczEckhaaV/fW9mDqJXbMUS",
-	"rlJ8ODvfpDUcVi91gzFVACVbXORI3wYhoCPHoLOjXFfhI+9uia8g8X65Cnh2FfSvKkvsr4LwCtUTXLKi",
-	"oOBbq46uAIPqSlUhbhZTBXHRY/NypVHwLISnhPZuoe2R9lRUiPooRKUYOm0aWg0YkrINyWIMJ2KxZUDV",
-	"fanJvDUwD8wpQNs37mrgehnKWNQpnDhRIxuFbmhk9YXO5HRjwdsPYDB4RcxSM6H4TSwGyEoGTejgKEBq",
-	"L1cddm30yLVt4C4KTC3cthKa3GVjtZUsIEI+WHeJ7UidFbRnps859nbxzYlvzBE43LAD0f273OmQ+l8z",
-	"Ihcwbzv/T2W5z7pP0YVwlpx1KWD5gqcvnqOtVZG2UC4t0fylXtodUrPn0bPRrR3CYDLj5sekFx8AENra",
-	"4XzoudvXcprHK3t/hQucrngX87vJLtt8qAbShLr0cOP1MuO8xDHf1Ta0w0Vcwbww5yo2XCH4Zt+e9TpP",
-	"q3LBZYuZZtzM/jPMDy83Js7NN5b04h19zS53nbhL+9g3+Ho1ex1fPlyzIkAFtmqGAowuea0en4SRcUpF",
-	"++nhvUXBhnXqs16/0yWH7ptRYu6X9DonTzvPS9CpvU63s4M3YAdUR8OOXx+wGCLKsbAfGiW9pZHR2FFd",
-	"Ilmib/u/ERkPPi1XbmHmRQJsrlG7XwJK78C/1IdZbcuadymRMSLGurle49MdSUEQBnlq5PAYnSwc0HpH",
-	"XTJl4lakC6zKKRJMncKutPH/Ncv0nUhmsSig681l6AtJdSszNOu8G70R0xvzYut3+kUsMH8LACR86v/q",
-	"/N3PbCIWVT8DyfjHl1/P37xcYuBpjZWKcACHyFNpye6JY72aEGQiFaJY23bxGibMiCvbaF6esAvXfV7z",
-	"BOeExFJNzGzbR63fBOMN1W9O7QZM/CfnMfqfOP03C6rwTPNY6NKLUyH4+h1ffhZRnq0BxXk/BjSS6hcy",
-	"1jOpoClXfCSmEPUCu82j8bQ3ojhw1WsBBc3cTQgbSA0lqeWZISiR9RtcUItnhigARkeqJGM3AnxLiLRB",
-	"PlVBSa130x8FH7CY4Ejq7xvzdISxQeBouEkGCzYVsO9xxudcZmUsiOIZPyVx5Vu/kqM8FQVO5kJFJanJ",
-	"UhlV/Q79aJI3VOPFz6zOr9k7M5Rd82MjXGyA/SdW5vKBzOp+iki0OqScH/3r/foloOvUbJWSCBWFfMXL",
-	"8mD5afnfAAAA//8=",
+	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
+	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
+	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
+	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
+	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
+	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
+	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
+	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
+	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
+	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
+	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
+	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
+	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
+	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
+	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
+	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
+	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
+	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
+	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
+	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
+	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
+	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
+	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
+	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
+	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
+	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
+	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
+	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
+	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
+	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
+	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
+	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
+	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
+	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
+	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
+	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
+	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
+	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
+	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
+	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
+	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
+	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
+	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
+	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
+	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
+	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
+	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
+	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
+	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
+	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
+	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
+	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
+	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
+	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
+	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
+	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
+	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
+	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
+	"6kmvW0vyTo62nfhRCrYZWH3n02BFtWaFWdH/o9kvHwbRLICMYQykbdxLnKBjtE+741hjZx8VIEyAz/rh",
+	"Erc4P5socXxCbp0wwSntuuX2J9/eeufZxxUvmLqM5KqYAw2J54JdY1igZW5v3ZgJ/G7wPraDV2wT3cGc",
+	"Kv29LBty6sy3ZGat3oKmmhXKGVRNyzK/+Uk5mm6NKeGnSy5KzQ5YVsNhAcElrzrsY2xQlcoVckOnCqDX",
+	"5vHd8p9A9n2qZQk9fDCI5gLtMLY93n5H/MxCngv1g5CFanQP6VHNq/lcOE2nfjZQm+lIFXvAImTxl7bf",
+	"tqmUOaMCpF9wg7e/4Hn15Db1YKK1saq3xhe9yjnLgms9KhRas+ngJmLr4AQEq8r4bMYKJtIebPXE/yZG",
+	"RCE17zOaded8D4HPyHhw0TcsEb0xFAoPnUIQX2fRmoqa8+sqH/UCamjMFb6WZZ6RKRZQUZIVG1S6dw9J",
+	"AlmZ0bHBBjG/Qw8J10QwlkERoBTsxQy08L0mQOJZEoQBJm01pVJ6meznjILekCmo4uv2eq/0xKYAAXGq",
+	"2QuRb2LHZov9w6RNn9RbG6MyS6udr3NpxWFI9OixUapcsuwnjGJ/GtAs41hT9TI4PlY1390yCEjYu1EK",
+	"DbWyW+dOGuX54+uNSNX+lBdz55tbVBQ8XSxdNW+n3wCHuSDFvpXU57gq2JKXy86vUpqKzIYfOvzgZpvu",
+	"yeDjyVyemA9PXJYI7sPTcBE3lV7fj3zoS+pLBe/h7voan8zQ9Qc139XRaffKrtpsUA9y3cRORZlxfekK",
+	"gOpkQi1sR1lBO7uqY/N1CVdYzumSnjGSJotImVtXuwFelQT6xfumJXwndBFRkKl36+7MgLpFt+oFFXlu",
+	"kl6mlYvfNDEmWq+NOz44HxirfPiKrn+0mTeojCyii+Gr6McrIy5lqX6wv6uLtR/YR5qxlC9pfkHYcqU3",
+	"tirYXVDMEDWqJQeBochrFft1923jhJwm5D4ZDofgQJalJnO6UjU9uknhTAaqtHkk+3jGvBy2ym1x4rig",
+	"GsRvT7gSoOIWzSzJG9nuGKpnxb6fh/pp5vuKrWQRWfm0kFeYg9qs9oB/Z0NWOU1Zy+a/9bsfGDuGIx2R",
+	"67zsQkBrowAWjGYQJJrJUmRkvZA568hnC+Zy08J1NR48y+p9LSZk0jhvxeS+ofkPZmY3yQBWs0uB5xJj",
+	"bmuqXFAwIVkhVyvzB80yBuUzS3nNspg+vDVDfEtF8aTaW0ukGHN8y1JaKtbzPq5cK0EZx3i0VcdxP9lz",
+	"8u0w0Xn5+uImz1KTo6SPb2XHbTEtsw89vGYJOivjh71gNF00mXUrWugKAEDL3BcrrQoG1TagtJ6TUULO",
+	"Rgn5+szwwng0IitWpDYPYvcwHMkn4F1cuLxqLXV3QJuljxt46bcrIPLb0cmj95/Gyfjs5st374bun6c3",
+	"X/3HFzHi41BHkNyWqWJQKjsCtnlNz9m653Hp5g6tUSzgufoR21sp1ciRW6usb3Xzcl86PIjWBS+5CD8d",
+	"/2lJEFllfnUZ5ll231efChAyYJ/fx7WxtkO8p+Bv50A3HtHYpWWp8NSYA7WauzNLdFeCt6v2gBKGB6Mu",
+	"7DCfiAh72Zk7XtENemfQNZNKBCfiusMt50n+vmErX5TaDLgrKSR+Ud+sLSZ1+QW7xZz2G9RRXMLpBdRd",
+	"E7v2c8jusd6muAMLU8h2U902hj7Ddg97lVC8GxZxqf6fWgbwuYPdPEYuOLPjL4pvyCAJszPwXXa91fz6",
+	"MKHbx5tWXtslsV9mh8VtLcWNW83f80yM2x7LjGXfYWh8x6VrN3r/VjXpRvtIBxOoSgO3tHqqWENKpV6w",
+	"DcZZ6LxgRsXEBIQwx+lTzDr2eUy7aFUrViiosMfok61CdyYqlhCToswZscNETVRbNRP1gzpoH7IENcLi",
+	"IqGdYEERzonNfyHTDZGCEcUzlvh0u+kGfgF5UsN+sax0lkeVwqoSoqu+2RKSLDzqQ/DmgqUf4uMEGVk7",
+	"td1aGTKli8aQWVgm2Tt85eono7CFNC8ZqrUpQM6V2kn2uqs7WKO6jq+xlhMWM+Sw4rKj6ufOymueRWWK",
+	"cgiAnQZxiHxVnWXPa3xXc3clmc0iPHa9V774kFxJiPVRcUrtkLvzlqCwcPR0lAjW5ufm9z4IhldyITgP",
+	"NQ5rNxMcSZ/QiDNwunkJkqUjCaebVyUeiA4PZzQiyp4K8tObxzuB4hh7rinX5s8DLC3z6moAP++kWm8b",
+	"pSDG9tibVVvXTqsQT92vOtCnRRofTdJCVUO36RxTdjTGs+pnKHpYUmsYw9TbtukI5mpVZv05uBndbF9S",
+	"HlWIurOeakItebOWDrIE6iHcU7v5PVvUWsdixj/INZEzzQRhNF3YNJMlWWP02Q/eYcKt3oQKBcXxznrP",
+	"Ca+E3hbzuGr1TpNqdFnJa1boshCdRzKSimWvMVX/EIFnXQ1u/rUpbA/fRphXbJXH7gnUZHd3+IWF7E0I",
+	"RX0RFdVQC+2wfJRr3VUNnCXavTFmDBK4u91U1bZv6fNga0J91JQxvyysDzF2Ka52QTOiJcCFITznAjyO",
+	"HVfvovZdD2/OZnr/VM1TREs/ya4xJcvTfRmwIrkdI1yXnXPIn5ahqr1v40pQKRuyOndAtgEodU0VsYgO",
+	"CV6XVFe4VWku06sLUtk93Jc8aZbnB6Sx+cKAZkg5mJO71hFeN+rBcIgl/bPePGTXrqKMaCZRc5VrqKlW",
+	"wwa56sFQbATRzq9ac+vOOaXfRcZtmaVHUokFwsMfc6V5qn53xbW/2fOERoOVVQlSr9ECFTQyqNPq4rLY",
+	"yiCr/XY892hZdCRQ/X6rz+IJSyFjSdlCtPWCpwtbXAjHAMxWLYHp0ElpvsylYgUIUkV513tjRXnRn7ag",
+	"PsWcXkzaTP9+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi4JxUEPP78JL5i4Ir0uUX9g4B",
+	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwQW9nhAc4LravEBbhO88kBE",
+	"VccGmgQ4zVs2CFZDHnR9pf1gl4ctmfy3ClCnUvQLUFcux92gQwUlv2A014sN9hvBfRrGDeu0YPo100Z4",
+	"R86eMZ0RWdI+groNLRi5YitNFKM5bn134011ABsla2jV4ZH8QGewhfc4EatQYUJthSpIljRjRgfjWrF8",
+	"1u6vUMG642G+qOd8t6WIJ4qhPdJ0SL749Pzyx+9uCKRwKjtT++UgwupdXZZ2pd5pGZRVdWXDUsVd/367",
+	"A4gDu+WlYlD1Dsj8di1czPMQKr0fHxwptyEEOvcbusPZNdeq9Yh6p2clSOr5EBVl9zo9LQWO4yVyEu9z",
+	"8RPZ+R4ns+DAHIEuZzkY8uHZ2f2HbbJhST/Wphmg1Lq137RSY8cYKYXlM8zfMvIZbsJ5QfEqxGqcrCq/",
+	"abJXqptry0bNOVVbCt3eY5jmVDVoXQgyBw9A4r0gQeY7oAbbpfks9cQnuL+PpuQiOlnUdWe/BDFqrL5h",
+	"Q1Ivq5K6d2e8pht7XTEu5taFrRIyZUpj9mM/GTUvaUGFZk3mLDXT5tes2BiTnqwKubQ9SVoZtFuhGP4g",
+	"eoWWyyUtNr1qId0o+9znFtTP8VJVMOle6limJm6DjUkCFLqKfi2iQxbHE5uy+FykZmzFCErWHOnHJEKH",
+	"XeZsW/iOK7KSvJZHGJQZQx6WunViXc15upU1MKdcKF21oYKMSKtKhNPGnlaAMBI9k00U6eRK0fSxE2e7",
+	"KrVcd7WZmjLdjx7zbnKidQxpVaUePq3ekyBxtMOVd8nVgdKsFke3ByWLLMW8KqVK7z+nSn/vnr3xSHqd",
+	"6xJ5yjLoGhKrcgQYvMZ0sLgr+yfBtSLgBLD9Ej9qIkXXdHWLj7cnPwkesjN8ZfWCSLFIU0JYBZjXiX+L",
+	"aPfDFxbIirPCVj0CTFW6aMjf6VhU70Bx3TWBBElCpHGYTxcGfMNZ8YRbVLSo08zB/rUyCT5lns9pn6pX",
+	"4P+XiJ68+3KfibaHHvj24LhU+Wf+RPrT4g6AZV4/5UrSVtK76R75Tmm+tFu+pRA6GK/dG8HL1UhWgWpI",
+	"yG87/8c7x9uxnoqMnny4LjtV9+4m8nwfSKZtBWMTucm+L/OcmK98bTBX6FaYFXIZz9Nf8PmigSxXLG+g",
+	"mFzH47kVAObO3L7FXAzAcguu1kPcn+b1fn52Bd6HGcyhiaz/WTLl/HI9cqRLly7ZWpIVlgpvT7xsSaBs",
+	"SkoIu6zU/hdkYI9iG/vYugPuCP+jHdTjrkA7rlp6CzrHGXm9kGsLoShFyob70D/2AHn8G6nj90PqwB2O",
+	"nhAcst5vbrtiN2Urfahbvf95YEtbpnvwWWjzr3NxHT0C0CvvGCg8ha0FbM0gkQilquVVLJTa5aSVRd5i",
+	"FtrMELliol7OWxb8pGAOGCTpgo+E+2EXFhKqmSEDlnGLxBk3sGDQB+RWOFNBJKxbEQQiSUUgM3bjMoVo",
+	"4hu5a/9NeTyj3IFXb2/c3/k1E2GfXa5UybJkpy67LW27MfVcbXseXQcSfAsky6iUFlnMwxjRyqsd8zGH",
+	"nrnQYbeTvfsTY8qqKsWStPLi+9pG786vXhcGGlsd+H6Fx/BEBe1UPgdXVL0PS7zuZbciAVAONctzRaDi",
+	"2OJcL1m2afDcBgUnu99WDVoqtoVOLbLUUV+y6+DSRqTvMRJf6+2yK0MlSWVRAFKqhV4wvyJcEPOrPqUt",
+	"b9yvvX1t8Z4xg08KQEa6EnIt2g+3bzBz8L2X5b+2qX5RZa3PC5vrnlrdZ3JVi4i4ljToMI7uc9CtpttW",
+	"d6rJaYBmMjsEW5fxDGK5c6YJIlg3VfFEZXOZs6YuojnDRo0ifSzFjM+HFmmJywqLaloweqWqrp+4Jfti",
+	"2Ud1THaJRVeCoyqgac4K9LgRx69yb3KPVlIl5iq9sm3SbWUNNGfcqtKr2M/Nv7p33Bn1Z6dePONvo0op",
+	"dzUHBaYVgQQLRFO7bP57IctVj8LEPgn6/aVvbwF1C/kS9WLmVDOlhy28/Sdx0Ud50LKZKyCIsFJbnegW",
+	"UxxBZdlms89MbzkqBT63xXfLuqiTJmhV0IKNVT94/6R5yZSrBvPZ7cZ0RZ3H9YXeypxwWANbSR+9gLe2",
+	"iGWn306X5mRw31uuMoN8856otHNZxsdD1YlWvx7QRrk5WdNIkp8LrtnPXKgE46zBv5Usi9T+rWkxZxr/",
+	"XjM+X2hjigKRX1oI8IQsWTFnCaHXrKDmD+w8Yfe7T6JOQ3XApS02ljOjhSFjDbf4wig7dJqz4XP7x9st",
+	"TnlfM1/VFV+dYFcNmp9AdNzYOK4t7y7vVBCqzZGUrVljJ22w5AtmoZ1q4ZXm5wERahgD9INvgFWXFoDB",
+	"1mI2aMh60QJKZGGIUiqk4Cnm7y4r3dKWs71VC7l6Pwxy+RYyer9uR7uw3zqsIHoe8YjdCR7V+BZ4VGE3",
+	"8e4yMN5juk7aC6IYa+kYvZv72S78unJ0Mvju2i5oe9KPc1lm8K0i4+GIMHHNcrnCOjrLH+YCMocPJs7g",
+	"2ckuxKq7U7tDKtq0DNv4wKUgeU7fboLwvtG43ZV9IMJqKuUed2cyUCuWBtaGm8Z4OIq+uRnzEFvFdddn",
+	"3cJDE51dv3s3NJZgzgV7965DAn0wewvKaYmQuLQt+/5tkifNIFjfVV0IX2u2anPK1vnqu4801a09CSpT",
+	"Is1LFGm2n2GBNtSKplfI4zPGsK1fiiV8yzLXfAWRSRegSwYpRXxIaX+uCw5hdXOPW1Uae1JanGLAfilk",
+	"CRimU57nMIWcLzliGWN/zgaxemDOxe7O26SUSK67ZitzAikxlwKLu/7jpbcakwWCHIsW3C/wjbz2p+Xw",
+	"bhWVLbTrQ5vTa1a5z6AnPlzoF2TyvzE8MXHo10HNzh5+d/YSbVnYwWpsoLWS5+BVxuRTZviaWFxWFU3V",
+	"/56LzOVy1smJjd3i++3vjKrhXalYVuUeKQYTWDKRbRVV3AarPcB+33bjmpkkZFpqaBkHHffUAkp7r2yb",
+	"lKPMADt074ewc528LRGrqcc2/weWZzZXbZepQc2KQXTCGgGe0eZPuHbG52HV4Jr69ntWV8vzCtg0Xknr",
+	"NcRubsq2euIFXUEt2o6xBaXEBxQMV+pot8lV9mG35xcs7xXzbUxAQPr/RWEmggAxgqsfxhGb+rqT97qA",
+	"qeMB58K3XRr6+H91HMjp56BoLjUcVXFcdHXrRTRewdOF7feOWLLQG3JGi/3yFD2e4Oi0JyTwf7r8PV++",
+	"uJNttYaCBaoHfsPbz+UR3DLBIf8s3DI/cKVlsWkGQ28qOIxDru2/MZNGy1QhNNyUpYDdFrafsCKve7sJ",
+	"f9IjofNe7a4azGIoubRwQzb8Ru3819AbNaz1Kxg93uw9WnJTDojGpn4JMed/udJmgxz8BMqIaSHL+QIC",
+	"N3QqS90Tje6XhkyDbacA0gelG1Sc2IDDVlC7SThi7oYvaqukJKRPXkEdNPzRLjU7gNl19ZjzLBQ/IFZs",
+	"uwGQUJXyZ4v7UotdvCWXWo7hMQRQeKA/DxEk86yxaPygpK720P0iGgpHoa3IAnRs1CU7WFE7p2ORZ62n",
+	"o/5WW3h0TpayqFQ7SOQVVddovPvO7dWrULFz6t6skEtCycwIHKPsQQdmm4ttx7X/2hoVrB11Tmj9cp6V",
+	"hV5gxr1/OCydq2ql/JVcZX7jmPH+HVIfEH0/HOAy1tMbcIck1vI0AVPqqMB/MQNFC/vTEinYeaDoGq3L",
+	"CdUpTa+IlhV0B8DQKSgIb0K0+d0D4ebIRULgO8p9gRay4x+o39rKKQ/8Bq7cIH6wbGfvguERWwdQRP3g",
+	"sO4q+B4JuKN03ym/XmBY3IP0VrCTldSqB9eB+Sv2ak/uMrtzjJtAxo3bP+cN4KNfde4xtD0HsB4HSICK",
+	"5wUpWM6oYlnij+W5Y6TE1hzMOSYwQZLKBbERs3OPBc6tuKdiA4LygtCcFTAShOz50jLoiiplsbd16BcB",
+	"bIE1FRoayE8ZGOqhsPQhPJzrIOhxXUXwkoF9bVRu/jv1+Q9IfT5+nnGM76utPcJxD/jkszj0T4PE5DpT",
+	"+76+ERfgix00D5tp29n3F7QNjtCJBo0YbpmineayoSusdZspW2YM/XfgYQ+6x3PXP9CILwRxOsCNZqZb",
+	"6pZJoJgTTLnOt6jvoVIJX7Jsvrch7+0ghjACwrLuWfQl6/ysb5VwkIic5TQGMmSRFDBiwwrngs6lvCJU",
+	"d+ZEewK+z2kUM2G3N1BD0r6vZDz2UbETbKxe7los4DehT71A39LZgmr2uEPjyVfuuRt/A1/ugcpcUZ4l",
+	"5Fpy2xFrDgssVwecSHzjMurs/0Gu628E3LKN+yz+/pZXdbEE7BZ7Y6BP94rbq+K+9Nir2G5zghYewd0a",
+	"yLMwT9WXWOB5DURvINDrsiDc+9quBPIIJU3L3QUnt2MJwi/lcpVAFmhiBUdCSqHKqXloakQ/gJ6SJd0Y",
+	"RdKoo3Ery0ZnOzXvgIdbFgAn+7ZFTenCmNMR5wZkypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrT",
+	"puwma+nm1mIAxZ4Kwmyl+lZAJeftLtC2qRqa/8M81xuLoZKIEbxJ1CQA3A0VB78c3B8V5aaVVHwLrT8E",
+	"ED0WvkNXZAY3m2QHpMGa4rv5AxX/1TmnleuPoWxLnrLPStN+3VRlZ41Uc+cYsSrhP6Vw7QemeTwy+QyF",
+	"3xYWAXoj0WOEhrcisuBzLoyJbP5VsJTxlSbm0CVEXrPCJsgrTcZnZMlFqZFdt8QSZnL+2BW2vE9BwZJ+",
+	"/PEgZPlqUm4Q9+LYTvizH8l+1ew8aBkuCKNFzsEra042Bm4gNIb1WBY/2BDUqnWgJLgeWKETolRhyhLN",
+	"Mjhh21lKsZyk3FYsViZTlBG4uNoTHU/laoO9yqrg+DZu0qKD8Kwi+E11YW3e5LX4XhbL7u/opEGZ1Qe+",
+	"VJEeWuvfgk9eqVmRpKwwsV1pulz1yFPaqi1yalilWvkFJW6HKjo2cPjVjqDBQUDfgzSkQdWDoO4RmxXy",
+	"NxYPDv7InLGxlb/U6JLasZ9KVURv7V8k7xllaAZ76FFcf1vl2fmjbIaddUv5xbT7mJGcR7gJ7b58Fhch",
+	"zvWQ+pODPYfww/hcolkQExD3agJ+HzJjLCET1HTUxMdhKFHl8oIIxiFSx418LYV2fhuQ9zW0y41IPwQI",
+	"OS6KrcCN6QEyFfyk4OkCnW/JACfjlS3VcDJ1EW1CYO/GZ1Q7EKadZldLnudcITp54kKZHZSHuuUty2ke",
+	"nFNrDh7S6YRq+k+Zl0sWne2cz+l0o5kiX45H/+8Rgb+/6jiXGeV5Y48YqVhCMkYzkkMtUPce92nKlJqV",
+	"edvAkLTeOb4GhvfrjUgjPqVXtkmBZUSwnrTviURkQQo2K1XHd20DeVYvrq3M0y6p9VHZYq/a7kVPHBis",
+	"nbPFL0U9sdaoL9jusQQAPptq49C+tizEk/+ArtJ/8/2l/9bQWzrEKAtbVNOT395/un/zxd67vLKD3Eix",
+	"xT9n68DxfWj36J0TYShg1U+j5dkZXJApy+Wa/MYKSTS9AojuWZxCn8bJ+LRbG+5Dm74H9mf4w9OexTme",
+	"0M4mbanWMeT2CFw9SF0Lo0USPmXhk0EEu97rmG8DquoLV30gFFVz02ZjY/JfS2a/dlVukeIB++4GQtc7",
+	"LvQgdq2lQk9y/AGg32GxeSes7wglqyU3EbMGdnSQkIg12r/jE950UttPaD2y3ueUOpsjLH49e7BXDB2s",
+	"RdZCz/HVhOr0lktGooNlksIDE3dzAW7sis5dtqrNV2Iia48rvPAWdlONdicJgcM0lmBY+7478nmLTbaO",
+	"wT9PZanJQq7JkoqNS60Lu56VwgPfNGgyb70q09Qj1x47n6JuITzMjGLbGNJk19IFbb4PSeZMGJ2fZXEb",
+	"LODeT336Nwqq+TXr4I2AjHDLbY1NaVyNdHyOBaPZC1EDJA1T51Iaq1t4wudGQ0MPGcDNSS70BTkZYzxU",
+	"bGzK47Clm+anjoVtWK1oaRIsJ5h7uBPN234EY/yFH/LPb4zjXF9rqksVa5UEyfVtkVlwGC+ot0YO6kuo",
+	"K81hNxjr7e1OHR5eNeM4ZVKwJmMKMK0zV9WsBF2phdQdbTXmuv93y1V5LDOWfQe/iaasGDuLi/nrDp3Z",
+	"ou2Um32vqwVVdZ+gXSh2GWN02ZDHT/dG54EPgIZahjdYz8k3pK9u3RMYpKW+xONoN4X3xCKlLM9UYfCK",
+	"VXdZztMpCc7N1m46XokeRecaul21rWG4nH2My5j2VgcR3WHv7da5MKUzvFtjyUkDa+aupD52b/UpQOmX",
+	"Ad6nXMX2JPUZz639F+rQYl5p8SuttriVi45xkXmO/Czuspd0c4BfpQJ+uK3BU40UnZ3PG9hWKLMYSEKa",
+	"l4pfs+45f+AlbipGKHoIEPP5v+xV2b5gfKV7QQJLCX4fpUJOY/Ity14I1dKDY8aoLos9/S92KhlbERIa",
+	"k3g6J0q4SVW+KIuvgDPq0rnCkOPSLL534xRIi99fYp9T8QyfBBbJWN5gTCxbiNujQUNOBTRpiHbCaKZ3",
+	"Q7uJ5qZUQdiuW9f5KpiKVNjZtKBhhF104vjSU7uJo5/5zdjurJZ/j0wSsX2/u2bFBksgbLoZwDq43EwK",
+	"UE8ntfLdQMLOgnF73NZhnKkhhUm5JuTK1bxF7LUujY+lzBtqdl1ruLUsrlhBzJMNhWAYIIvpg9euf6aD",
+	"Mc+lvFLOfxIk2fYNgHjKJrX9a9r7l0U0f74Bfchj2nTOiMEuE59iWJd90tZ8v4rYIWfF04oxIpxK00XY",
+	"w48sqK0kA21czjBEuG5gVQfPE3ULNeHfwAJqtsq8oFlJMUXhGgNMMPaHUkCaTIAKlIPCVcECeapH0Zr4",
+	"b6ypvxMky9iBuwbuGoF7sC8i3X8vcVa0XYaNNCtXb2T81WCdGTp5RxBnhT/e1uo1Dx1yYDr3aYKj8obH",
+	"ExU6Xro8izSNsszSkmprTuprvizzQzzNEfUkDA88iMcGbETl/unuWm1Ev4FLmMKqNkboUoq52ZvlBblv",
+	"IWVgy4Zhc5rTB8HxHkdFsdW6tmbdJ+4GQ0Qpazb1Uqh1LC8oQrn9nUV/n35RreqQjPYb9eXLFBsN9WsK",
+	"6jZhV/zmVLxpbr8Z94iAm7dcuvMMdIlKk+6aklOMYKLhtELtyatEvjKg0pt8TzIgXyOzxC1T87p+iube",
+	"HmA4ZOM8DmxFVfH0VtKQsdDBqjpRG5FOEjKh2TUVKctOXMbEScGUzEvzC/O9sXBPqmQf8xECpJ7oggrl",
+	"8/QVPMwynpr770SVq5Us4HGV05NHj04ePTL/WPAVpSdKpqcn4CLg5uXmi/WCa3aS0ynLJzWmva0YswfI",
+	"XdErVsDa8fI98Z4M849Af0Dm0rN6+mL9QEQzaSbuZ5NzMgGrkxVmfatCzphSsH8TIgsyMfdrsSq4YpMh",
+	"gV/Wp2AHgPbDE/JlIFq/gt9P+YmH4Kb5ZEjeOBABAqtWZEGvmWv4uI+Mt+9ehqRuZOVsXw3JTs5ISxKN",
+	"+zcFoR4VKp9JtckdV4L8PmUbFpKyqf7RWj/rsPjRtfpFtF7hc9PnkilSwxrqZGyDgt3cRsqtB/MfVQf0",
+	"370VJk6xs6r97QpOLM5gJPTz/WPy6MHZ12SFT5CMacrzSNVDvJrstabTnF2AqrZiBXa02UqwektPfhud",
+	"PPrw/m/v3g2rf3zREMSyKQ0RSnt0Pyoyi2siSSajW1nBSR4FiJEL21s1qoXQLCuYMkrRFcvMme/TSgwZ",
+	"gyn9NCJMntMlg/iSkc4bWZpXgFBZsHy1g64X71yjfGizpSAq0tKQY69MyxnDNnDeGIL23HongDc5YAkx",
+	"YrjoFn3WPFavbayOK/NsE+yTbxVREbflYHwfb0v0QjAyo2WuNwS6yzafikgMKi+XInrvUI/bYTONx/Hw",
+	"f84Fu9UAja1Afg6bLGEoMV6VRwu6jOeHvwGpx4oN8Q8lZEX1ovo3ATalmfnG7AujFiDDwm83FAJaaO6Y",
+	"pHr4aDQm/+f1i+duCMKFjbXabSZT2dBGCztsNclwSdYF18zNc78Ab2sz8iqoAK+zS6OT+Q7cvNGZVdHA",
+	"5iyHrkFWrMpryDQ4AH8BY5wHAiQcgLsayVBDBEVEiKJcb6FIXkA53HKlN5hRBNozwgEZFkR9soIlvUUE",
+	"uSlAu6Q6XfyjqeJsxcTjsNBgHwxDZKphI8dZHOVhe/JYF9GWhWXrmm2aBDTUaE5jkWuWtWWlduWlmpZi",
+	"ywLQW260Qs3z3Jx6aFOmE0ORlMEte4E11w2E2jlRCCPfmke7lyMtwvjOtL+XhQP1dBifOM9twGWasYsQ",
+	"443aKnLcmr/EobhthKOzigTVlXfQ0zcQJAGDB2F/R2KPd2Y5bguSIUg4qSRJvYQQF9wsGI+QMGAl7GeR",
+	"LYBzPaQMjX1c2UyWqAB1+GSIwojHDjBplyWkyl0zh2wZa3l0Nz0+qhsiOmUHWIunyi6AF0SwtV1G4oIE",
+	"vpjYpZaqP7x5E+5klcN4iChCIVkb6Sb6KtsFajcoE3yzL17iHo0v5peDyiiaITc3FxYA6Iqt9G7npf3l",
+	"EjU4TrAI/Bzq7/rW/CJE5OwLw9m9Ec8rxPLrSSSHfrqvsVZ861c53TS1DvCV1N3UiHZsXN8n9qhQrLeD",
+	"Z8aHm8MUBVPAGHFrq4YwiiiNw861/U6t8/X9ay5EmDES04nBH/Yta6jgQp1sy3kGollLO02YH3zxMxdt",
+	"79oB/Qlq6q3/OyRe1dAzQCytwE2Bin6JdfxSt6ZgXkn7ITEs+wqNw75RDnNzW2V7u7vcLpi8eVjFi16g",
+	"A1xYBw1+LKQK+BXQzQdKyhXbNATp2cdVgR7++FuifeUexJvmzZr8HfnGY7TbOxFg0xgKq71UWNmud/EZ",
+	"1hrjNQVh4gNXUZiwxszrVqpDonin5n+XxH0Xdviy3pYLDxvyF0U45imRkzUX5klMr+jd1m8bEMPNLM7M",
+	"RpnFUGhDk71u1m/friaYnVynFKYmnzsdD0sTEHb6AgHE2bmRenPJ1AX2HsAPcn5tnp9TbA99YM5zD7nd",
+	"Ma1ip58HJB93wMx/xa7BPfDE+663NqfUC1kczUviey2qBtQj1FFxTjYM0hlpMejkGDFhsqD3X+so7rmb",
+	"ytNbhUh/wVKBDV3m/QDaK5zHCABBv9R139NrJ2PWXtTrgmvNurTa8jntHv3PbrhH27YkqNurnpZBK7pw",
+	"b9s47Sh2Kg71ulwu6efSoWF70i1HbdcXFRYB7odoPuBk/gk5/Si8Gt0JW0Hs8cXXqKvRbAkqGcs49h6Z",
+	"cWHjMYhRG6XDK5nn5uK4vS1zFtUenDS0D9ucsfGDrx98c//hg6/bc8d2rolr3uxfL3N2mTZhpOtG7Cwn",
+	"DP6iyFoWWdVkVkjNZ3EOpcdz1t9dj5O+fvkdTzhNdbyWauUzuDvqMMbubkOHc24qQN00H64YxVB+nw5m",
+	"v5uxWTbFbael4oIpRcwjth3W79Huv4sdW52PDl0/pHIdP+ylvC+576hdOBos15q3GjYhcSc7qGpzxqz3",
+	"YTt2dXxoC+Ka2nT4Dh+twTxPzGPoA5Xk+jxUgS1OCuFEsWDVook6IMo6wF9OV6rBzoaRfTLvnXStjzrX",
+	"StG5793PC1nlmhCuoXcSXTJA6p4YamdlziZxxcZcx7n1iBzasQNB2A50NL8qxWMcYCfi9e1mt2llRaJD",
+	"GoUcuS6dC64WB1JtN8pbdmtgBxFTm+NvNhbSw6goaVyrXBVyXjAVKZtw5f9dwdd2OW/UtdC8UejWyslj",
+	"JztU1m5t50GC7IE4qN0uNHeTtd8tWx2cXGc+v9a6bVhNu8ZyscMbbLc/l20l9tXha3Tgd8Y1xhk340nY",
+	"B7AdbcfaIRu67YqTeGd4Fr+WtBXKkKULyTDS6brhVY3F4NeE5mYCm45vbO8G6EKoZFrQK+xc1nFcl08R",
+	"J5FPhJhC1z9+zQqMTnTeMLPG5nnDFkCOWo8B7S29C6cT4FJCNNZQ3+byHi7SmoE1DhB2zn2ZHaKPAikd",
+	"71XnqxqzOh51BMpAsbEpElugHcAEDeLgKMrjZ6M17qqLv5asRPWwFALvAMD8ZBlCRdNCc1oH/wQpnDfo",
+	"j4g4GLzAbiskGFbQd9YcqPwj6DqJjsjSgkX26AB9qDEBUTHd3tdsvZDg4NdBgR74/qNapuXYPlO7hSHn",
+	"4BlhDfWrtJpIuzGFND7CWbCb9VkcB5zrP80u9rR1rt1vdkEi+4S7cJj41Co977ZMf0jYYkdZb1Ixm9Hp",
+	"2Ef9qhQH6Z4OOKA1wFpFzrjmKYioACHHlXYNksG0zK8Ogg5qaWHrEwegEF6STCaYMwmS7YPb5IZU7ErD",
+	"jxRq86qqLKL/d9HKLfN4H9PvK41A9Xciabtla6DxB5sF+x3sbsg9h8ozIMETPptFBFo9hniEyOCRy22E",
+	"1P1AV/aMF1iN3RwBTvxEvQDXNOdRKMvGcAv+oh7g80SrltuykUe5mdyaPourKTjCkV5BRs4AzuWKltjQ",
+	"dkvymE+KdMGvm9S06gUx3MdGsb6TZd/FBlsxYYyXZ2i7dK56bAkltPlIirJBtBalQEuSK1KKjBVkTTdE",
+	"FgDBa+Rtt8OB6n7kYPR2zvQX5X2z1jGrdSefNV4tH8RH94tvN5NtltjdbtyROJcDDHe88gyBkSzCT2U1",
+	"EMFYFivQXMgdmbm3eMNns0bBQtPo59vuSYseVQFLOtmR2DnFY9+NMMl+Q6JIu94W2irxYDRnGaGaFExp",
+	"8AwAML2tw/bpRrsjdkwPcjC7Ng5kiOPdeoHMsfOLbjaCr7DsR499Ut/BChOlAfaGptq6pVrbN0R8Vowo",
+	"93ayymkDgmx1xd898EgjVJ+bZ3fwvQB/w1IoHKa2LreKLlg99f06Gp5JDFWmDjVi+SDKQ9inc9WQYnAI",
+	"1owsV1EoNFckqukVE65vxkGSZauk2Ta9BxSZecGw5ShXUJAKZd4Si/BYE+5bIZfdFfmcpldREQvrsxIf",
+	"Uj1nskgBgc7Xr5hNIZlkkIdBaJ7L9YWvC/moqyy7Nc9zMmVh05kDYByD63Pnu/Vis5+XqvurAmY0P+zC",
+	"7c+QThbsLcrtPRshu9PRBcSmCm0dhan7sUjjMda9jrC7Gjw+EMyik6Rxq68dbzOBgtfkfXhtma9+Ehoz",
+	"TrssND5rP1t3YN1bK9EQ9Ed2p2mfbKqKRI4AK3SZ5z4AUjDX5XzKLlBecEVyNtNElpowgarRkeB9OmeY",
+	"HQIvZs4mi2jqEyHXk22oM6dsCbm2ZtSJ3ZT3B+OWhRv2ssJY2VIr27DI+p2zWZnnP7qLfzvvHqunscko",
+	"2ibYG2RNNCuWCpPtzUfYm1RJMqNxCIGmNvSzmu/aNip2o2KiUec86Q7azXO5bkGMqU8jlUsGbjQHfVqf",
+	"Uhzp+E2Ue6Dsmi5ZbGl7wHzNZta0Kb+O8I3hPjaqU4a7dusJd5grp0q/3oj0wPB8Gdlm15YqqMFDhUJI",
+	"7P5qLneuiFyzjAjrZzy0QWhiX7f/EPqV+pk306yxF0XYJ2oLFUQr6GxyYfEJbPk6rt+Z/EaJ2SppAUzb",
+	"xh7vtq18a1U4DaDt+zbdaTLL7z5qbca/dD2cdxtu5BYXhcg8M+Ykpo0vARSia0tE32miPrxLRCDrBc8Z",
+	"0B+JZ3YIF4ZBc4sqgXAJ5jhcwOuN6myxrajYVKp0YWFLHCvbZw2/7XS48C0ZWoprVDP5pxsCjpEYHE5V",
+	"A9qBRPYUdXvYHcmuzrMqi6BL/0o8+Ad4+w/vKbwNxdBBv3f5pZUkqPp0uCMYNlWFYxRyO57p2BzeMEHF",
+	"cYLMGVtGQHh/pBkzrDMxFDPXBsnY9SRu4u1E3zQT/aJvBZs3ZburvJxHK/8WstBYJgLiE0G9GjBF1bZj",
+	"2jukVakMKzS4ncPWAlsi/PL5JSZrk295bk4nQQ1PJXBnORPJJgPBPM39lYDJyvXwLsNYhmShO3SOPlC/",
+	"Grvp9VhVW3wK2a0b9sQujELcV9+zB2K4FX1rNnfW85PIZMR2xYa3cQtuQVXcBXbF2KoBGhlvg/Fo1FlT",
+	"NRP7B1vpeG+7VTuIRy21jRbMAyjEBO6eW6MC37Flok3jYJHr0Qjgq2ajccG8IdeslngHSX25lFfgYR7u",
+	"Pztu34M3hGIZ6G4ZIFyx2/r3DQz2D7tfkX6HEch6rwgGwCZcK5bPWjoN3LKmtqOjaqfW1gECRL1VdvUH",
+	"VvE3pdC7Yh+bx4C1gCTj3Srds2LzyoXZ2gBBoKTesE78onMyoMlUNTb5hXMrok+g2k1FlvKaZQQbZGyL",
+	"sEjJUFMyRwook8KqpECVohSgVsoVumE7pK33LcJvKPxBEILw+MH0ZljabJRkXyGwd5fKnv6xXb5zAIrb",
+	"cfdNW5wmaEDWrdl7/CjZvkjdyBm01e8cXvbJP1005D4tlHaD/2ynSVIw4W6tvSKO0yd0Y8Gid2V7v3DV",
+	"U8QHbvToMN3ekaLflvdDWe6NltxjY3dgLRF1OIAbPnBrYPaNm9M3llAEkJqtl717rq6RNGxaey/A4Pdd",
+	"zscRqykbwzr1EsXdlnndApuokTXuTSzF4jbM3lsyrQq25LVGPfWsxF5i67hFrl0N9YYdq9oe7hF+FRE6",
+	"xY9g2MYN9YUPrdJGChbpH+ECP/4AelkYZsBUqi3cjO+bbtKXgHZ0+/uy5dT2E60tLTnvUureki9jir7X",
+	"De2zhCsyr6fR9udj311oLz/H2nj2vERuksE/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPzua8Fvkb8i",
+	"brIrRigEviDX0UOWSKEXt0EMxOSpsuB68xqaRVkPBbcQZ1vuMEEuXz41JhG0WPmQ82v2YQJOgfsPjXpe",
+	"0NSIgWHVe+p8MGW0AH6xr15ovUL2Vc353hlVi6mkgKhpHxwSMAIsprdyur8NbCH8K4Lc0is0T7gZLZXy",
+	"ivvsvfOBczR+cO+vRCOu+uYGoP1nsrU1oa+98zOFpDL0kGSSKcx8hzpMulRDkslU3aMrPlxm2+j34poJ",
+	"EPuur9qcXZg/wfd4/k68Eyfkr3+9LPXCPJfCFfHXv56TySXgtPDf4JNz8i1QmriNGQ6HEwz40WDfrOkf",
+	"ITBBUnnCvhMkpO2QQL87f0khyinapKxYchyDa6C/Il9OPp5Un0++ukAKOG4zZFB0o4x5mS5IIXMsnISX",
+	"pnLFbCcZroe4/KeZ+utf8TNqjOAZ/4ibYEdxaLLgAv1yYoTmJCETY5fCf1n6YfLVkFx6USiLMH8ypYJM",
+	"EQ8oI9MN4VqZqfDMPIf/Rj8szuYZV9rMx6yVTKAN5oR8OSZaEmNnE5YrRk7PvgJ2mKSQ3DxBly22jyGT",
+	"T0YqJqRKfk6IzX2+mdi3QNG5eY1h6wn4j3D379n+C3/7RWHPnlRmbILBIjrNMVlpAS31DDclZIJp5RO7",
+	"aczsZK2JAb7wsRQu0msYDDOvYBgrK+3sleeryXdv6Hxygba5ORieASZPZyc/Up0uJuTLB6ffuCh2Qh6M",
+	"T/FiAvhVQ2Uhte2yU8UevxrCCM+lYG6YOYDE3R89sLN9BWgsXMzNXCvlyfoHwOdMlFwye2JBhgoyeZqx",
+	"5Upqs8iTf7DN5KKSIldsY9/iP7LbBVWlAs4Em81YijDwpw/IQpaF8lyx5IYtzsnE2BzPkC2ABfy/T17K",
+	"nKebieHbWqrKBZmyjRSZIQuG/h+cPkI6T14xXWxOLmeaFcgb6I5Nqr4KKHhCbGXDM4awOVeaZcRVsHq/",
+	"ERdelg7J02pnzSUjBVPQfZWuVowWCaG5knAeBGGiXDpSnxM+F7JguJCNLEkm4aVXQq6H7wTkAqRMYMyT",
+	"Z0Z+zaCr7eByRdMFOzkdjirZHHxmLggH6DX4B2OrYEucowsrqrnAGl2reEIN8FTqBfGNqmysxBxxgP1w",
+	"cRF0Vw5e2xshCE6cD8bDEc5CrpigKz44H9wfjmGyK2oTcu8ZMfsbaCKYfex58Gk2OB/gtwBeupJC4dV6",
+	"OhrZmKh2vT/ZR30P7gME0aZGEzJX9JW7RWlMldmByXiq4d4ZbuVZxjRePyNXI1NTBAbnb9+H1H8inZgv",
+	"ZMqUgmKs/zAEpHNltIsfmaYI+HoPitubSWK/DpqIKCgsgCxKUFlt3aEuyh2v6fNKdKULll5dVHDiVT7m",
+	"EvRmf/tDN5KKwa5ZMZUQGG0m7Pvfc8dSKmDDzkb3O77k7cl7Ym6OKVWMYPXxO2FWDrQ9ZAJCaiSleWV4",
+	"KQOV7TuOz1aPqdcWvCBq4KrrsdGcTq4YOlgbTpvSl6DBqV3+is22euQeCGaoXtnzoKtj2s8j4WX9izUH",
+	"/Ca6Gq23tUj64HR0+vBkPD45vf9m9Oh8NDofjf5VRU+/NUQrVfFh9PDR+v4vv81m42I0Go1HD0b2f3Ns",
+	"+sULpsx4osxzjJoPrtim/Wc5Vfp7WRrBfPrx//5mP/lJ7c5sPKpm5hyubJXLjcWtLNi1vMKf4QRQm9up",
+	"eX8fSNuxIagvN7NGVVhhZka6CVm7tWEgcAHUxkV4/hK7UMmZuewr/H5ZZKywZhUvyJJecTHH9obmOcj0",
+	"USy/tqi2kTKSg8+HPxFWR1cJsUTEe9h3aa7OhnvSUDFUs3Gr1RCyNrEVXySWO7lim4lbuNVvOIp4owDZ",
+	"cCB5itlHsEaLgJeiZnnFVpoIuXY9ouonEfkVd6H3UQyUMzDG3vtmXd9K7NTU/ZDF2LOJGztz13O2vgwM",
+	"xcrKti0ltuTCuN+U/yTi4MpY/wNnSL4rR6P76f0RKajI5DIw9IEbHlqFG24Lc07gebZXquCEjidDuu7g",
+	"Y0vjYBcjje4QAhZblcFeGkOnaWj72D145iYZPJOpb9rZ9rx/zs7iVuLjR2vgWOHQQ1ywjKMvKLxp731C",
+	"h8gNChCA3Y73BDQyAzBK9cLoYGBtee+MrYnBRmxSgFhR2igZrr06VzohS1pAIoVysm9XruAXh8qVGRiR",
+	"sav7Qeuy/HRuv0GvYKjbbFES133mTB9MFmNgN5Jm9FlKrz+n2Lk7eWNGvI9s3M6Wz6X+UWbGAs+OwM4v",
+	"BKvcimGNQqVEHKKy9ONf4cj63omvMuP6RBcWdb/ZVjDPvSmwQ+gdmwtJM4IS3YUdjxmuM55rVryFvKX3",
+	"NSNvT7rL7rsvhcVj8XjSE+sSHULpIssmFjLUfjrBzFdXbzVlcy6IkvunyqW45VxDpCmKGPxG8XDZTS2v",
+	"VyVEOHq/v21ILlJWH7Bb2stOGOFjmpeKX7M9a4BEpQNeeDzr1MGTuwjfMATWwAw6EMl7JTnCAwyQ1wOH",
+	"X0bJM3nNIOpl4cubjM2qC7RvbGLzrR3cR62JifvOpmDf+Ly6waPZNw+z0Tfjb755kH6dPTx7RE9njNJR",
+	"enZGs9H4jN6fzh7MxtPT6Wj6zelpmo3Psofp+Gw6mo1GdPSN2bTV4HwwfnQ6HA1Ph2MMzF9zWaof8BW1",
+	"FsNGc/m1nTyK/To4H58a6WpjzwN1nbb95rgWs5GF+w1mJnTBb+Vh9HcHZBiumFzlzqLcKJLxLCGCrY2m",
+	"6OBt/fVhphi5O0Dc28tj9wY4v2YFn2FPiKgp/FxqRibmOp2QzBi6LFcM7Fr0GW9kGfiNc6qhBJFqr+fa",
+	"qhvbIKRgQYuQ+p2DM6ndOrc7pNNCXjFRKSt2d5CPFhaA83gsb1kUknmhz4O1d3tw2Cu2kkWUx3wFpHU5",
+	"ylIcReN+7GxSY7Ny4cLmWFYKfEJyOT+MzaZlNme63SH5rX3meAIZ2/yfD85Go+FoVKutqCTnaPxmFEhO",
+	"ENHTMmuXQVYkVzFuh6Pk5UvBaLpg2eD8bFR33nVmA6RHo6TJc2KpmpDpxjYpOJKwobaq1haKp1JpQjVZ",
+	"ypqYsUU2EQ7gmAu6z7dmNBZ2zYQmE1zK0FJtQjTLc2XeeTZKyNdnIF/GoxFZsSI1P5Az6DoMAQ50tdn8",
+	"DvIzBAFhMybotINLrQKqoAV7J/AWNC8IRsUgXMxBh3vxhzrodrl5lwl78tZzOKHHd8z9KQ9eP9I0mZ6W",
+	"Tz8zb9drZs701DHx/gOsAmCDusfLypx7n/CPLYdX/ezg54eenV5OKPS/Y7reMZxPSwm5M7cjWbMHytPk",
+	"dlfdvw9am5vnCC6bHvu/e+f1dM44eryHrAms6qwzDkKXHuU8dbmEoOvqCczlb23M9w0yX8+Nx8rVTtfP",
+	"v09F/VRAZ1ULSLH+I48I1nge62pxVf8nSlPNleZpaDBEC/yCVrvQCNk3q1hRcUHuj0hGNwALI+Qa8+ic",
+	"LcoVUdTY0JRsGC2certri86ZDptH23n1PX3fg5cqBMX9t/PM2OWbl1A8Cine080r6Mn2jS2CMGRteSD0",
+	"fp0OEo/XgRkSrm/e20+13n0DpWV69SFn1yz3DV8G5498R+cw5x4aYJ2Pg1qDfZ6mrUIDcykwoWWxOVEb",
+	"kYLs9YMix6ILQl6zQpcF/tvwFi/c3GF+4O5yVUVvB9BLf1ZIiMSsacEWslTsJJua87Y263x7P/nmPVwl",
+	"4DeCsWx/NCBlzKe4Mw1DUZa9ZqkUhpRnD0YjM6QtU7XUH52cPqj5Hm0HZnCvhG/9pj7+KOwiDUGnnwuu",
+	"2c9cKBsEqGa7Na/gd7aLk5mWLVVtconGFtM5Cr4rABoEdCW6jqGH/iDXRM40Ey5hk2RcAeRjQih0XVkv",
+	"qEbv23rB9IIV0HleQWrvQuZhHkwFsLsrlG2WaN1pU2tn1Oi2CXF77z401FvMNseScM17JCM+9L41VXCP",
+	"MNdUbwnzrqzG9g4OQqtf3OZ4AY8pwDON7yetEjZobzoYRMUsqF7pLG8XrCguGzLsxv+qMKZtRAGxGMwf",
+	"7ePW+oQOXv/jp5Mx2mUyvw7j2wVTcJJttPtIN4KRppmVlO0BHdvVy6qZiqE7u4kWrj6tfjskru3I+NQw",
+	"1p28sHY32dc9gmvDBplsW8ldIR7qy8lgzYVgLjhzzACOO2H7YzheAB7Fve4GawzbHC6g731yf940yupA",
+	"j72TzJd2mvhX/3HpFwGoWH+K9zfnqxW/b9mucytosIz14Dc0edj/zq8ZYR9pqvMNNGWWMzIxEmdCvgzw",
+	"HdfQKhirA9ZcqK8SMoF/TciX9lcbWRZErkVCzGHzeba2aMsd5sk78WUOzsaizBlB2f+Vc8pXRU5QVWcV",
+	"FUwcC/BZKDEztNAsoGxCaBHhg2I+ekvDW7A3TOvFCotWuygadc9+9cvbePj9/QX9JbG0bkGx7SXP2LYw",
+	"7yzwnlhC93C2dD/MtzyYT4BDsD1Dn9NZiWZ3gAKh6LvD7dFbgy5yv39Skzlx0IFxYyOtCq0HhMtjH1e5",
+	"zKrbrp+C2QmwpSKA7w2y3dsjPmuYLlfEYyj+BaFT96jS/vH3tywp6lwusmDpVTzDcuwyLCtAWJCg84Kp",
+	"X/MGj+FWdiaqrVJ08hhuqWGhqooNL2wjE2D8FVVqbdTX94Gi6fRO9xguFHXwSqscJIMF3ASDbDq0RBmm",
+	"chkgLg4WjOZ6san1wmpc5R3VnVTM10kNE7448Yih7roECKSO/zQqd9y3e4LbTz1isC44yy4AZHJyrpnS",
+	"EwsqR/WQYAdB4vbV4vthK5amFiyxCHU17T80St14oOLn4GB2TqpDcj744tPPl6++++HFT6+/+/Dy8vXr",
+	"n1+8enJj2FtB9Sy63voUrQTEvJPClUow4an+U4qhIwqf/rtVSatSWHL1llf9ZVGTV6869Z9nnUuwgIMk",
+	"3XaYxn0Bhoz9R4dMgNvIqN4lKQFexREzA57AQurtxGyOowfLKBVTtyBz0ma/H06/o9au/Fuzur1mZQze",
+	"bzcAFF33Cb6/cymWVL0tfFoccHEFhP25FdfcUsLdwsvjqR4mbmzrspBLQeDr80rZq2GPLBHYiGVQ8ocw",
+	"IgRZGGqbL9DzUkBukiLUDTMklxbtNQuo8E5A6FARqoi/QmPOE+TUo4nmIySWhCfRH7nTbYVCFlZ9ujng",
+	"iNxd8snnodsdSxCeNknCDlpbGG3w8u70TuTdny9h5vdQyO4FPWWiSTSX6koFbX6G5GcAPuKIY3XNig2i",
+	"BdlxEiJFvgl6qpyORoC+hLfJrEK9t8V5bU63F0GzjaN4e4KEjzkT5sVB9Mrh2V2VcF6gyunc9V01bE+n",
+	"eS2HK3sh8o3/wPqo4Hkj5qDk/y0M994PviqnOU+HW+HPQq7V4PzUpk4czX+C5GsrDrCb5so4HOb3kSoE",
+	"LAQc9m7BtnJ/3L275xyAz+XAAEvtco/6eV6smFBQjAAST1Vohza44rDCAM8uz+XaIvAZ2mEr4qTWKsJX",
+	"b2JlD7msdaHCSIlCWUYAqa5yyNI8vyATkMEWSg1vAQRQwzLU+qE0pKnd/f/9DQNzNbjrD7AYCmmUqNdM",
+	"G8nnnWy/u/GABfx/DjcHSvQtTvwD7803xeZuLk1ZdIoSyeKYdWk5pwqhEtwBMDNPEZHZ8IPIECga3Sbm",
+	"Qy2XU6VdoyDtA1xvB2mWWtRgw3QnuuBzbCKu+ZIpTZcr1yjlfTKYl7SgQjPgN4Bm5NcMQsMpO4ecqBUc",
+	"QgLgDb6JhE2arTls337C/uYANUeqdk/+wmHFNYLL2Xpmd9vi6VxgLVld+666k7uL16bl/GCevqlBor0x",
+	"V7bCVK6XSMbX//nMw72FoIXV11UOayB67iKwIYu2u7liPghoYPDsCKdkwYghNlDFZQzq4Lq272XZ7vkx",
+	"HN7lqt45Pv6qlcW+5BPfce2W+f3/Pj9/rvPT+2zsuYBkccRKVj8m6loe3TSThx+Cg/VVwEN0R6gwF9KJ",
+	"kJrtuYPgwefw3O+fqfACbb4w8G9LnfbE++1Tf1R2qqsCCuqBTodno7A/7/mgVNb/aHPNA+SktNijZtr1",
+	"Dc4HU74nd1WUAOXhM0mtJvqi1BDixpoVveAgtJw+COD120mRiJjwLXjXaumbo7OafjjthBkVRRY57nXo",
+	"ebdDnB+eJXAgjhLfD8ZrTLrsXNAXObX3PqV+ee13n39scFC+VfXzIznLK8r8PrWN4Qre76PkecZVSl0n",
+	"vVu8qCU1YwdVD+8FdJnPzGWBV/auxWwnV9vSAx3mt0wz/EPZCDJLy5W5YCtmss0eqe2UrVRZUzU7MFjd",
+	"RmvkEBj6zvjj54WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K9J3DcfJYoDiDBFpFVpRHkBvh",
+	"Jf/TuculLQSshZVwhzNTxmh2kjOtWXEyL2S5ale6njCaPYOn/44P37Li84hpjZAXOlhu1K/5ELK0P9j0",
+	"6aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsd+7a5WayrxcWifa0cpkIvUl",
+	"R9VUtja8zXxH9knw7qDF3OsVx9BaXhjxYZiVILNCt/gUaswr5n8SfN+1WiQ4AF1Z/09a03e8artqqd3q",
+	"7ZALjwmUaE7zH2UitUqSrbq9XWkC0vX80w3+tVPhh7bOXpEDtlaW/9oFY9sV5zWJqdGhYso1sRusCpmV",
+	"GJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O13+YLBd1x8vOq8RptvttK",
+	"z3ufMr/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWwmQXQz6wKrP5FEbm2ndUS",
+	"yPAQZGLP6eSCUPyZ18Dn/Nr2d8Q6N8hyyKCplkDBwAqSyqIABznkQtiuW6RgWeF+vUFFlHChtKGbg9sN",
+	"Ar4LCe2mqEJxQ8McC6I0z3N85J1wXZowABw8xRVRTMCoS7J2WRnYK8w6lXeL6qCiz57pr6yEK4oqBzYs",
+	"ssN32572LnusS62dkfU1tr5lqd2xksZc+senAVsC9O2AZvR/10KtBwiwvnliv+N5fox764EMDPv/iuEJ",
+	"7M/V8XgbmeAEsGX0/ULvNi6abXnQCA3pIlhK0w3J+GzGCiZ0QqQgq7JYSWXFA97AhsOv2Eo3emxuw7V3",
+	"We15SbS5pKzu0J1J7Q78KZkTvEPUChZSru6aHd2Td8WOl4LIUrtbyYtnSBZxAt4dQ0gyNBI9uMdQ/NLM",
+	"ppe4dkFM69xVPcM9Ncf2cYUs5wu8FOBCxPe4PpCuf1us6weQ4a44vcZSp78zS2EKSKDBIFV+J866zPkV",
+	"u0Np58Nrtm2jVfSTKoksI8ZcQ2aD/lJGa0DQMnI2GhEIdmq+ZI1sgWu4Y47oIwBRqxqc3/+6s9R75X4U",
+	"sSp+kGvMV4XGxgVn2fHajQH35Tkex5p3Jtw1cNMcky8BHbk5gfc15AicgCzCR4dkYsx7aG9LyeNcltl3",
+	"8AUZD0eEiWuWyxVLCI4zRYc0NBu2v19CxmEBCVw2dwT6q05pegVZYe/E5BlV+gSGPXn6ZIKecOzOqolZ",
+	"F8su7HRgK6AD2gz1+4UsiyEB/EQyPiMK4bggTL9cmmVgY+gqh1IXjC7fiZxfG5X3jf/IPuh17yu2IbJw",
+	"DUKWdEMUs3o1M28wU+eCVK/07etyqbhR09OUKRVTefGFSMbd47N1kjcrpnyDF9t6GbrNol6eVI1EilIM",
+	"Z1xwtfBdRMxHf530rP/Xm1VT+X/QGP8tPfntw/u/ffnu3dD++dVfzT/evfvrV//xRazF/ZJ+fIoDnY1i",
+	"0ABHg+JCN6qyLFzFkAqWMn7NKoguTCusCFDjwxoFwoWPTh69/zROTkc3J8HfXxwEZwiNRmGaJ8gV9X6j",
+	"PDsnXz8Yj07Gp+8EPHZOwm1+J8zhPCef3g3UiqWWJ94Nzt8NxsPRu0HybsAz+KcbxXykZFmkDD42MsFV",
+	"bN1r9xbBT80K4YcZux66bu7DcErD6zE+yZf4ZMynBk+YqVtS+GG3Rbx/8N3g/NO7QVHi4opS7JspuK7g",
+	"YVWmKWMZy94Nbm7eCTiQPfq0ViLiaElEC7paMWGdDP6fgYS3siECdmr3qu5LAuu/Uaj7/g7Tgl5Be3Y6",
+	"Y3rzZlEwZX45+QrdB9i3nOWZ7ZePj53Ar3Ya50NaYLwm4weYzX9zR79ZpHPxH8+Bbn3kVbHXltN8AZ7w",
+	"MbjxwdG9yLNOvX9c4mIygBwNGKxyUkcLTVrx8UY1fDwzIQKvsNgXBQMPcQD2dtce6a3kfC01zR2l7sgt",
+	"bVhgv0MajtZxsDvBC9jggsZD10tg3Ptk/tPqb/4BET/7G//ww+P4mLdQRzsutL9bGaf8PkKhe9ZD2hrk",
+	"/IHl2WP73GfUAptOFfzCHgbf3cvDaUIFJd2tHDkz/weZgb7rV/WbMWDhVi7UYLRkO95lZFqblKmH6upR",
+	"tO7xMb2Fx7lebALQUDJjeY5tU8ejEdGSnEIi/aNv/tcFORv9L7B+8lyuWXbcJIGKazqkM1o//ZES+10u",
+	"ua8ZNxsBq643R206cLcN4zSft/OC4c306dBBGxOxIMJhb6fJVoBkCl4yjZaplpUpKPXCGOZmbklD8OTC",
+	"mWiJ+eqKsVVlwS6o6uZXxmVbmfsncigjRgnABy65MusOr/herchewRI74yCd/m43jdkfcwD8sVALmueQ",
+	"djhlPU5DLUVsi6lzBlV8R+fqN95ZjP6RyjGMYUB6BTFQ61e27qwFEwlR0vcvUJrmDP3FUiC/MjHn6GpG",
+	"RrZuZfNvLEG9gONhlrfjfcZAp/U8x1gdiPGn4XWrFYOtVy6XrCAFRBqYyFiPGMoru8c3lrv/IGZ+xlBw",
+	"1Rh6LkmtzrEXJ3NxzTXdD4L5NHjuc9KC0pStdA1lY3/xsIsLzwuasv9dRxMJmmf7n98f7dYec3G9tyiE",
+	"d27ZXUBvSAipW/ocTVGpNna/ohIwS+JS4mWRsaLykS7pFSTD357Xn4YvA286JtsHnP4j+HBjvI7e3S5t",
+	"BVHiWUcJ5viLq8qtvIKmIvB+5aNxALJogyspuyCKiQw0Bwl5GE3Ii9WK/lDkxTb23mK0HkiIweLupFPg",
+	"f8eDnAy0vGJwxv716/hfV7+dZl+X38nR6mExpt/eT5+w7+c/8P9z9Wz5XL789ZV6U/5z/f/f/Gs0Pr3/",
+	"4Ozh1988otM0Y7P5gg+SQVmYpS60Xqnze/fURqQhfkAo6O/d+m19qrrMJm0zR8TB759ARAGuFZzELSyB",
+	"PwQaEWbPCLXCoJcAarps732q/rEFiLhLHBBJXJG1LPTCK3Zg1Rp1D/S6QFxaLFjUD6wuSFz2F6QdgNc8",
+	"prxdy6u6mOoGoRjs3hEhFN9AbYcIRzcm3AH0b0ZKbFvs6N8ianCAHrH/iCc+7lkd8+P4FHm4nQeoCT3t",
+	"t3DR76tDDkVFjWEbQwso2XUhzVXBIDCPrZQDh0W5MipFRjVzVSNJXDXHF/5BJd9uwagRcoXg9HtqvntG",
+	"Zewag9qLyESAqMr2qPDETHOpWJbYynQbM+aYZ4A9z/Z2djLsEcWin0qZMyqOW46+WhXymuZeiMD8Q5jA",
+	"5arcg5LXoY2lqzOs1b27Lpi7de8l6/bgjAua89/CCc9y6mCisXdmvyL4FSu4hGkyiHjhek631wP7XS0X",
+	"I0pFCwE0X7J/SWG28ac3j6FAg2r22OaqOqg2VrgAVR1ICV0ilzrEdcrZEvbafrJVnW8jV2E71OGDOBH9",
+	"q+4f29Qzh6iTnQcnupLTORfHcVA/9UPbeBdu762r7d2noFeZv26awQyt9IXGFHiWvC5FcpbNGTT5BFG2",
+	"lGZLo70+7Ur+YIBlmv1SKr3E5C9zxP4tPoBXm5A9Hja9OV3QYl7B40BOhLC2xttwgOp+0BxyjILoGESl",
+	"Czz3Zo1nhqPZR/O7cXI6GhHPReB6/QKfuXFLy7noFPQvoWgtGQBHWST8D9XQg0poBuJwJRXXDh5kVdio",
+	"/UakJ7Vfbq/Gx9c2Ig2mD5P+nyKoG5kmENQ9hXCLkuwQcz43YG2HZBDa7zV8+zuEDfFUfd94H9yricpP",
+	"t3hFmzsRjgvY6s6DmJZKSwg8MJrZWvAqYGi0UFQwjR1CHKAEzlVZ6xfIaqElUL478PX6rYS/OvxiumVz",
+	"s9u5Jf1pOzk9w/O2B/7ISaa/S5mteZ5bEIheXstLzxN347Vsvp23UZnuH47K9PeCpoz8IFcrrJ+orvxq",
+	"+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/ksJAHz2uv3CjG4O2BcPzYTIlOVyDezjzhOmtxCuyZdf",
+	"PDRPfzWsbuJ/Kxn9lYzR3SoZg6fP/3kCkxwPmpSNcbuyMdpRNkZ/lLJh0xwP0TXOjqxrVC0+KnFFqCIU",
+	"LvDPrY/RZZaZWxPpSbQkFM09qJvQ9ApOvJzNbgEQ1K5b3PtU/aPVsw8+KzA87RRdf6CpzDbuns+GtW6o",
+	"kJoUSLG/KGKoHXPlL+U1C663I/ZR6pAm6jnvaEGAgDe3ggCdt+8WamUHVUiEukSLGrqN5nl8PfSpdvh0",
+	"UqSMKLlkwFIsVwyhyVRUfbT9AW+BKHYX6qDF4mxVBnu17Avgx+5C5fs3muiBaKL9kUIb0YErNLjECdfP",
+	"7R77ucCYc4hsZ0sjES7RXQHHvcgymZZLy+n7vKdLWlyxzKgKUrA2H+kTN+iemsjLKcbBGBWKrLJZY2BG",
+	"FkuqawEZJsol4Hxn5mZP1bUhwu0AscxQtaK9//Xyyfcn4+F9MhwOay+38zEnUlCY6A60FxYEmnnV6wCR",
+	"QAmqs4lTnxOjgyegFSdArcRpzAlKlcQJk3fFO1EpxonVapNxAup7sqVQJ1tKfALqt1E5k1JlZqz+JXSO",
+	"Y7YO2GMk6skTriqjIOYxmfHcqDHYqzeCU948m+MkBzstmCry8sn3Rkt8/Pqffx6vFRia9z6Z/9zcC0yj",
+	"pvP5nC4RrB2LNBIiJOIYKcgEARUTw55kvZBEMQiVsg2ZliBlfMLxkm4A3ScedH7GBXtRMwY/m5TQtsCH",
+	"NI9/9KE286PHtltA2KLFt5CqLFlnXv+y7/5ugZDLqMV9prmxQ90R6F4M06cc765hMj137I83Vmx9rBoY",
+	"xcU8Z6EnBKthwKS12vHtkb7v2KAwZ6xNNpxbG/FurIjvjWUKNTFSVO58xFgKCg62fdYsC3CQK2f1BXkw",
+	"PsUKAriZSApgi2IXSmzXq42D3NKt/bvDHB/PBH5NNzZvBXkYFTCEteCKFHy+0EfVAs+dB/bO7FOPia2Z",
+	"oEKb+78Cx4biFq4g6RrcNivKM0I1mrO2WAWKtXzDFKIlWdFIL0G3kv+53PMUsMip8B4l4gOdx2OYOb9m",
+	"P63uhl0uSU41M9sL3h9IMON5juVPEbMDpvJH7/dtS/PehJFD6KSiZH4NvqWuF/C3DMGgj4X7dgcCbRsE",
+	"H8J4WJoHh/64TLqim7vh0G83ZErFFdEFFWrGigQsdZfMS14i5/qqOUz6tOxsziTPjNDD7s5YjqkXbKlY",
+	"fs0iUBwruvlsuRuQGUFB/TYkmFECz8hzeQ35uAnxD5IHX4/H3VneUvpPzvKe2ym2doASTgHFyGRNN8dl",
+	"+mvJs7u6xpW7sLFJCgpk4mqxVzlN2YRQo2bXE559bu6SZiyBxIiNucGnzOVCRNRAs5DPXar/XEgxx+WD",
+	"nQck6llp/U/JM++O+VPxuNn4rKDrkMc9Rpd1WtZKzY/I5mv77rvL7NlNGq0qsW3XRGcB7TKvm96ly//4",
+	"n6eH+kCeJcHBYbwtJqhZwdHd+45i2ZMNtxA6laV2Vq1c23IUEoBiV2yLRimhGkvibbWoMuJOzggzI4NV",
+	"NmVg0MoZdP35GeEPVyjNJt5K4Q5XIoqYXTd01Z+ifr6qZnn7qWNqjA8cPYADhTToKeS+LfMrf1a6S7ru",
+	"65KlBrjKoOSi8jljRpENynUPt/luEvjLzrkdO2Tq89s+FH2Bi445436uM7Fh7K0Sb6rAO3OEDA3rFDKC",
+	"05nnRLFrVtA8KD2QBTinsbW0LPMM8EXxhN1CbNiSr1awA1cw9hl5tZuw7K1Xem9I9hfJRXulYixo66sF",
+	"5VpAmtodIbLhhux3JNvN3QUnMMszAvi1Q7Y8Ah+/rKIoUwYNHLD+3/q0DihArLPovU/4x77yYG4OCgyo",
+	"CBNZdZmBS81K/iGxk8C4DqPXzOhikCYE/rPK4CT/YBvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAM",
+	"dLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPWFP35ZEk/OdEUqcZN+BxLK5aOLe6+pNmRsLkBD+QtwiYZ",
+	"YXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvEoAIcZ3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHw259WD",
+	"mfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWDIUGWTBc8VW1YrT/aR/YByi8YUSsqLGoAtBbxEPLmtJ2c",
+	"PlhMEvv3+Gzp//4683/eH51kdKMmF+TRiJi/XOeIYTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+y",
+	"V8YObsJih3e9HZ88eo9I7KPkwc2Xy/9a/Ff2XydLLkrN1H+dLGRZqP+CCX8VQ2mPIslD+wVX1mxu8bUs",
+	"soBS48WkadZufY0A8rH5Ns1sj+x6jS2NDkDDvn1JsbHE5uwZ1Whont5/YExiMct5qtXgfHyKiTH/lHlp",
+	"6DIeniaDGeW5EWgPzhLEZVdqVuaD8/HZ+JtH1p41yrf5/dnp/Qc9JARyfxOAe7k8StLI93xeFqxq0gF5",
+	"c5DVgIfKfM6X9YOOE+sKzSxXTNAVHzqKNx33F/jcreFouJhJSJsLamtybPjlBfVgPBwNR4Z8dnaD88H9",
+	"4Rg/qvaHZhlHZ9LLwsxXQ19I66lA1rZZTZFdMuu5fPmUmHEP3yiWlgUUDL19X8/14cpnINY3hw7eO9Kv",
+	"cira8VigVAnau1cd9uBX1hPICobGkGsJ2mT7mCFewutuu3920m/fd49+FS3oDm/8itA25oXHnbHscKzc",
+	"q4BucDcgqcBHni6kVOwWMA9mn8zzTXuJ/WLMDGxLGnTMpwupmDAGLxWbqcw2SVWlDFuvEvJrKTXFXgk0",
+	"y04gGS2S0vzSzuBY2wun64X9c8aoLgtzntYLrtlJTqcMYgW2ku6Ls2Q0gnpG6qNItvTvJ5GxgmxkWfhU",
+	"Wnfyfw7GMtfDlg8xGeR8ybEomub59zgHf8Bn/t/AikuZsbxeA7dbFYc0rXzGPqOxrZwwKGk8dVesHfdD",
+	"KdDpZ4s74RlwUgbLfGVfQlRZYKElrNb+5iXdYFSepgvXbs7mBFqkaCiuCsZ7aUyTnSq/z+E4NgrLUNDF",
+	"TuHWMTtPaZ6WOdUtwZXnktDUdjr1yHLkZ9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00",
+	"tqm5xkxUhC6lmENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08Ft",
+	"yprcYYczcWKWiIfmfXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCm+uDGpQwrNzcKihsYfYY/",
+	"UA97CAbgTT9+/k+z7M4gn6MDiRMXUtsV14OzkSs271hXfQZPuyoSxuqlyF4E4WNO2JzVJa6RKbZEGkdw",
+	"Eg2+Vk1F0FOqdl7nJY3dcPK62mcj8OyY8MoIc9gSQkMtyyfuy5OKYcw3b5rfYwNNFSkP8LoBY1xCZLRJ",
+	"1NlzBomdLpX4+ALuZ5TnmF7iYkZKkxLuRop6gQfd6yIIizJnJzRtL7l4YaSKkS8gsOyl4jomG3NTS7Jk",
+	"DD4tc+hFa8UcNq6jmmEanMelo2RjbJGCCBlXMV+VObtMf6faiz+2IVO11OO3ZcKdBQUFBNkHWuVntNeJ",
+	"5Dlzv+VVvH5fm6eqcYoTSeNTlMmgJtFU76kdWTlONCabXkSKO3s1T8EnnXh4+vyf0ELFMKnZrpzOT3Ij",
+	"WE8gT496fju469OMCypSTvN9XZ+ULviK3V1AsWKq/UFFhPQ+Uoe4aamM7FMgCRTJeNZchlJ7dG+jlojE",
+	"uvep8Ou8VbVIRa7WPG0r8zzGJstQmrmMH9uEIrEORJsUA2XpmJPD8XdqSC5zJclKKsWnOSPQvYjQqDi0",
+	"ywqm+KfqsfJ4wdIrFkRlXVb3oB+zBtfrEZL+wg09Sm7rpo70tY91vTtxWDBIbO/Av4c3DzoS+7pm3kJi",
+	"r6D1gucAJ2Iud9vau8xZU/+fPyuHXv5/7F3rctu4kn4VlOpUzZktWpZk5yb/8vEkNdnJbeNkUnvi7Agi",
+	"IYlrCtAQpGVNyu++he4GCEqk7nLi7PyzZIoEAXSjL19/zbLZBAQxTdUPti2l2teuXNEf5X3+PVli73Nr",
+	"LO0rfbBq3egc3UsA0Uy2OXh5ktj25vXFmjDx68bgzZ2NUpFLmyO+z2Vjy1nYU74/zaUfoFTDVGi98UsH",
+	"WyhKj8i8mKxuyGUoku1U73Kd+2cuchHBC8ea4XMS4ar9AqakIP9tymfYr4qKBUM1HsfZGSEEuaYvjNoG",
+	"REGTXeDtoGn3kMdYTMjhYRkFqNSNSAPXSolMkgpqHLjTt90Yl5ma4Og32Anmarv7reKmf67MRJFOuMTT",
+	"YCOnCx9VhaH4hz1cXKsSc9ERfttU6fAYgPbHnVanddTu0J0aC4mmveWnztl/Xr59w/AtA4L509MPE4P1",
+	"nufyjTjVLpVFFWSArNC1eS0twlRkyw+mS7rmAWFZ12ibQRGFy1/fvnv54r//+PD2t+dvwNvM1mtygbii",
+	"pY84kOeJ67Ha66S1hb6dmNDZXYM4bhB3c+wUg/wg3jazm6ZKscB/yscqfXn8Ff9YClg1XjA8FIt4JQwp",
+	"ztiAx4ku97RZ0MJ4TxzcPQBL8W322dEGG24yTrfeaMZXQUe3npZ9Qke/O9HdTCxrUSbw34eIHMWRE78S",
+	"JtPisXCSb4wpkP4thH9z89JOsrEH8wpzsPdycGR2I9Jddtl/9ABgqqmGVEkR+GyYVD+Jnje8hT1ObRlX",
+	"Knjk/QTuCJafGoDZiHOgkU5iUd/oHaRqcy7tQhAvM57u5tzjmnYbV3mrdRK6+YGPorGhVPwONztEwu/b",
+	"qQs/mr8FbnW5usC9aFwS2qLRTqpjYw7KH1oLI8xg+tD4HC8h/+fU8eZKtwQbtv7dCtOfLrr/xmAuw8nl",
+	"jJSyplQnwKrE7SSBIksypzdLF8YAjV25l9B7pTiYdQR5mvJZFTjYmN6pq+2xGKqqgWnBU0AeFSMa89tX",
+	"Qg6zUaOLhOY7MU/u6BxBLnFlZs6BmonWzqG5xG32PpdFDnOiVALGN+5/gDQo9G19YNcia52fkbyJScUW",
+	"OT8eZvGN2FBFn+7ZGYM9so43ZsOQe3THPPks1AB9tW5E035rfC/4626NiM737yT4NLRFtnlhr2pCyTug",
+	"4ZSnYqRyLY6ifhEzmiidDVOh/0RDDOWjoD101415GvOojyHQH1uKNpSQ+iMZQ4kP0jPCkJvXruhGVGHJ",
+	"15fJbTyiIu1S6RK9doz/9CyKYRt/yO4Hyzpx7kaPTg6wVGS25oXb9uY3AoLq8zHvK7nC/bITpmQyOyv7",
+	"YTextm7YEs9r0eO6kmYlCGMBXIbkXwRM3IZiQmWDvRuexGZ3v5XJrFdDnZHMttduuztrQRVP9oyluewS",
+	"aYguURlQb2Ygj1lMPlRZHf4cLO9FWt0dVXMi4rS4izSXBI7lLFRSijCD4gaL24+lzniSYOPlhIfXmmqs",
+	"IU9cN0xLLrjJ+D6NZoGrrBjFRjXP6u4vsTFBpen1qNb0KrnR1RrDXhILfewIy/fl4RaMwvGAqM0Iyzog",
+	"8CiXOcDOsC2RseC5zoAE/lMMqWXCnBJ/DGxyaG1jDpwLJQfxsGnz1++FVknu8A5SZQTH/0KHSAGVLc6U",
+	"k6CR5rLoXEOH7oO3OE82OCvbFWflo7ugLHu4lGufoOdmg4hovYOUggawRKDpY20Vt9PtoNZ5Aqxp2NXG",
+	"SOsUOvaQzvkm4Qa7DHVbfGHdaUfzKCrtZ+9IXG/ntmnnAp7T+ADzhcqUvUURLzdDzbEb4N16zdoBIGP7",
+	"ksYy1iP/bljqkq/XXsviGFx23xz90Hiq5VDZrbu519wEeAkQb78XFQkBZtwhBvjDyHh7fRmvjVDdn4w/",
+	"zADWuxwDWOVENYtlpszZHYoNTWaIZ5l/p3x61IejGWLKtY7tsYNndSGsuhWZa8ngrub6S2NrcWcpz8Rw",
+	"ZjvlEAKp02q1mBvLXAY/AD57KbD9gtHOCGRqsjeLHHDsXDJxO0mRvYdpQQ8OEx6P9ZW0tU99rkUAtVTY",
+	"PDRUafSTZsg/gJhyR8k+Rbu6AoNopuzClXHvkFyAJ4ImoVoWI304VWaBVZ6GaLSsDyWEwZGCPkxp0TAV",
+	"5madgCwo2zsS58MYVoMV9G4+ln/ugKmYETURC6QanZI37lSZH7Rg01jqLvFdwL6C6WzuAOu//O0jwvqF",
+	"BvF/VihLgjma03caS4mFmX5gBLyVfwks+ocPn+L5IWNN6Rw/gO1sdVLYAxnMfiIGGSpsOCmerd/2yRm3",
+	"IPs1Otby+qFjg1QYj1qE6QXXawTUV0JI5ga2N3S/5QRxmsN7JJSPqwGbcJ0V6sNTmoVsrgn1r1CRq9s3",
+	"aQTZa0Y9vRhimc1WwzZGduMZJQacf+b7AFH6oZI3Ii01zA+5VDIOeQI/ryyZJp1b3wVqzR5PboUaIOCB",
+	"a/pEH2d8nFS1farkAbHGw0+WxPisHB6BEgUODanqXFFnf8y5o/HYDKvTPn1y+vTk8emToDGOJX7ZdqOD",
+	"+k2ATgf3HH79RvHU9aS88LzvgtKLwOKWemfRe3RZ+TWuJL1F90oydsTiqMv81zDfMmZG2GXFi1whTHJJ",
+	"eyv2MiPQhA3YYKUelje7WBywWsLefWhBUf9twWph3ga/32BovYLzCpvrsfh0zf2nPYscIpcz4hX4SbNr",
+	"MQsc97mRYvomLZgEbzObLQVbYo+px+XFmEUl45dN71p+dZp0ijxnRgy0gnfKWCKA7E0KmpLavn5bFYi+",
+	"iuW1LQ1dGJYxHlkswySPhGYIIIxsj7MV46CrvyyPZu4xtYtuwfm6hac6U+H1H4m4EYlurBXAoDcqvPCi",
+	"INVvyR009HXuLMc7o8aMefvZ9jhbaYDCJv9NzDzrU6XxcNF0DMhdmBvC8i5tla3L7sqnV1+MIM7y9S5o",
+	"XJcH4vqv5f0kDptzs6im8oVKx/hLayebcwWsZPyjZoXapcHNvWfBuQRHuPt4st+6VtjYq/PZTgB2Pzas",
+	"4MOJ4bzgzFI80qZerNshJb3K1j3oMXL8Ff9YXg6EftfOmYAfWronQhb+C9yrTuDVVERIWOKEt2ZC7nzt",
+	"8HDlezPZrXNscaMSbxVkEjFGYKbT8WoAi0RRxbivajR6dH8GD4khrIVcWiUb536le50OinZKN9AEx5R/",
+	"XMPC/JWufEjNTylB0ghsWqasG+6W817Y5GTpR2aHY6cxPw+ysg9qKZ9Z0QN17Z6nh25kSsu8FlEE+1+V",
+	"p5Ine4sojfgEAoksU45Upr4W9uFKndHEuV59DF/idZu+gaNT3VmURnlfTxRcaeyby5kMUV5Oj9qto86T",
+	"D+1O9+S0++jJv4nexLyVPWDM+vJEaMyXrLrF45pb/CVkJPR1+fdFkg+uxsjVBv1BStNbuc0xo+E49Ig1",
+	"z4UIz1zJNs71fGkjcX5IzH/x8X6aiXyC6KWjWwLHEzj1vDE+UAnB2MuqUIe96iEdQnk2qkzTV5u4/gHk",
+	"Ou1DOBAp0PA4wyAuQiPXzZLv2fXCpVjH+aJFCxwRtY277a0BtnvGnF9Wc3J8+7AeDdecCPjnCp/MRSZ3",
+	"zAtuvxdrcC7rxMNrsS+oOj8XP/4Cm/Q7gEPvV/KsZ7csjN/YWPR+ERmPk3oPCq8KwIvxAAxzOSyERM7n",
+	"yTChOFJT8z0ufVGuDLFNNI7353RRQsHhk78VNHm9A43kcamQryLRoUd+r1w63xM1zkqNfiiKmNUAmvMk",
+	"YRiE0dDUOBW8yBfHKQthAbCbB/sEaVbL/0JsMA7ciLW6aDIW7Rcr6FlAWyM9yy7MWlVr3NnwQNk/BNE/",
+	"dPYJQXSY4/UxiJ29YxDXpBqTtVo9l032QiUJamaeMYt6I2wsttzuGZ0kzAGje3OJ2W+CpnufSw9NJ9V0",
+	"W06fRTW72pX2SiPz3RsV1EE+52LCbfzmF8GjVyJD+WwtKXCqAqOvteXKMFDfJnJVDmUjKGgkmJqnziev",
+	"daP79JREs9E9aQeNMb813552jDiQcluWs2s96z561n30FMPymQvqh1Hof/PevvwrNQT7IxVuqgH6bbY1",
+	"Vo+jXHZOW615JcDjJJbDyxj6quN3K2LgkxHXlM0VfIxQtKVah3SBebrRkBjCb+Mf5zhh7U6r8sY+DzlB",
+	"7dpBY5Cqv4SEDTAREvpZA4wbiBLNzVs2Ft/odk6ePb2rC7xvAC0p7/oKdUJBIrS44FV04JjqZcQSPkQr",
+	"cGoZIi0GBFsQAkREj9QUqmRIgPSe022/qmkJhrtl+ehh3DgStuOv+Ed1nu2ghiiu4YZRmNpWd0XixQWt",
+	"bBbkWswcgzc8M6CsCKZImqyH2bce2EBl3O5UEu+RBfhKMSUSpjNmJJiJ8SSLofIO4SBX8oN7EPonxsjK",
+	"RsYJASNppBKs45rM4IF9OPYyQkBGPBO2MX9Rt/fPhY7XM5WDufazeZeeuJ2IMOuxf+LQ4JIrSXjjca4z",
+	"BDZKNf2ZklE22atkMmPxgEnVV9EM3KgB15lIu4gjPG13ij471DaZpgS52cudMKo6MsCTXGr28AV/uzKw",
+	"rmgtiHNdkVmpzuFuGtc9XPPB/+eglbq09Pwy7p6jtufkIZLUp3tNUpcaNp6BQgzVxKizMZ+xvsCcNYCH",
+	"sQ/PbEdurR2P1AscBSk2Qj6SYlk/cVDJz+KdjbmM1GEqVt4O0IMOcOzUD1mliDI01kws5/rYNdkLfNuh",
+	"yAr6LNe1S8zYiEcU0Tqbh81hI/Y+D6/P3FeuTdqVBKD7UDFxI9IZosv7eVbgzGdFO7Ums2klhA2qsYAD",
+	"A8HmdJhoY9ma3XQtJtSeLYmNE21PtCidvc9lzxU2xy5odwY9gihs8JNmvRHXo57tSCQXumRTvbvOU+rj",
+	"IW55mCUzRxcbAQeZSs0JVnUsmUW+oPqS74HkG6fGFc/lcnV4YG1V8FFG6qAlO1hU5zIzZu0a3cajQQeK",
+	"R4WYUNM0Kr4BP3QT5EA2VyAzHRlt8JLIhGn3AXEw7sEm9v4Rk4ycFfJt4G+jS3kylwnwDgHo8lGFn+jc",
+	"bY99KL+BGZ0WCXlQnY0WskqjUxMv2O9YyNIXAbRJkyD9e2uubgH15qbwtESpa2YUCqojV7sTqX2q5C5P",
+	"w1G8XUeMNbTyREiM1xp73DFbex6kC0dolohBVnYnNNJhjNWNUXQfCmIEJLfG22gFHmCJsWqOGANfcW/U",
+	"GFvFwAsPbr9FqHzKZ9tUnS7ZElE8GBxmP3jsLBBggCCOZiMO0QIvmWjMoTM8KM3OiSXr4bW9CkbceDAo",
+	"1vYb8lzUJEMftTZIdTanIh6OEL2Fb4zme4kF4McpWt8HiRMUrbvzdqM42C9mp9fY8d5qAuzTrNn+gldO",
+	"Dkpp1CmZWAnOxMYhrU1KybsTxCseQs4/ETZXTYXGIOEZJbiKNgbUCAmYrpvsHc+1sVuzqVFqK3sRwNh/",
+	"FIVOTQ2sRs9lFifkPKZC52MRbbgXlidHunjTfa38fIm9ufePsjKvhH/UTlV6jbbwntdDJYkx+w4jiy99",
+	"oEdfQGX4HHlawYdF5pc1s4wqUrqixbcd8n3SjR3ANSQAzwcKP6d5IuCFmUohClPiV1k/PmTX84B00SvJ",
+	"tOapsxynlst4H5pM6/QHJdM63cBm6VTYLI8PTrTzCdu+jwWxIn7DuCI4K5IJniaxSAtEV0GZs5VGrXRh",
+	"unZWl3XqduGxazHJ0KnE0Jj5rtNqMZ5ohUDtEuMYNfKGRyzqQ/vk78IPcX6D+VHk4QubyKP9Ry6vpZpK",
+	"TEvkY6PcnmBz6Ub3adCgZBQqxlQQ4yExj386f//817cfL5//8e788vLT2/e/NKHdcyxR77j8Z+uYfHsz",
+	"ygnXemorCMcismzgsW1MfCmyLJZDHTBiAW8uahoy9DeTlhcxpAx0nZk/oP9TVRm0RwdGSpiZ5p568FnD",
+	"fpoqOcQn8Z3AjEss/bzvveMSAIx/3V67lqt8ouwHN3eoURMeXgPQARp2izRWkCgScBKh4uwctdofWp6z",
+	"h/2/nV61mCpP0879wKjwfwNUpPHxwwXk+aE1+Mrm6uMYG0nxJHkheJanRQutgfv8+cud14lcpO7QwcPI",
+	"+wbaa9PTqJH6Oz4rqkco80PNsimxnfFrhDPYfuUiZXS/ElVblsY82VQYSmted3CMVBJB2soL0424Rr4g",
+	"5JCCd0h4JtJ9YfWhLTnSQEiO6rbEueG6ki/IhW09PccL5L1pl+rrak+FF8b3lmrKCDDnIM2QF8FtypRs",
+	"snO7Zi6hRP/UI55iDyeVZ102EEIH7M9cZVwXkxhr1p9huh+6swOs5kpa0lefeh8viCWbjuJwRNkokURN",
+	"9sl2+vNWgntd13Glhogl9blaonoIwYIq2NKcduIFltSRGZSVBR7dcBmK6MialEdpYVMaYdSZGmOPbUTZ",
+	"U0FPxDN+JGQahyNQlUv7/JtTG+hxp42tRAKzVodJ5PytIH8EBQkIJO+aUpp/H7rwYqSUFkaxGIVoa9p5",
+	"FB2hPKzWh/7w5uxkXydOjCkupmuZyo6r8SUFpQa5JtXjqNXRV3JMvbR0caZFMqiI3+HT/1Y8B1c8C1Js",
+	"DjdPNbQfl1TDIE+S16RPHrVazVargZ4BiSnomjdqCv/G/8JXH3AGTvAnW03CO9qRNWJnAXF4NKIJLSNX",
+	"PVhsOsvnPh2pxJ6k6GRYmGEmUgtxNV/lAL3Tig14uncaRJBjIrxXpeqUnUwaM/go5SX5LYuYveJvO//v",
+	"Y+zejzGANPR5eM146fULwPiceb3j0YZewzJ39wNe8f13/RFjVbQEM4PPhFwrDPocn8NeZRhmGeKkFUFP",
+	"neTDRteO5yiB6xZCmZ5UPc9TNRHH/xJpAhG6LQh9aNpr9iAu20MkiSQ31WIFAQqvUqaJxrovEiWHmmU+",
+	"WIfmYnFf0zQUVQkExJ/D1UGMeet97O/hPYC1F7fJ77GQkjc23BoHRGU/SGGjWdwKmLyOsM2p+m+OOC5i",
+	"PrZBrzkc4rFgf5l5WV96SudBjgHsGgLoHhi0PbATe1DX5SpUUkGnk/HCpiMFcG0tBLM2Gftnr2Se9X6u",
+	"5Hv+CANYkNJ5OJSL85Smwb3+WakUZE1KZnegFpuGdiHMozWvsOInE6m5xf98bh09+/L19O4I/+jc/aNx",
+	"kA6OM5uXMF/dQo0bZmw8EQVW68j/6rRk97nJxpK7lp+4w8/zhqMR+4JSz7gxxZL4Q4GvKQX6h/eYoFRl",
+	"sfjEu3u1clOeiQueRl7hqWeNrjIoHWT3M9LRXCRcaz+L6pcsYq3lJrWneOmbyswsgHNLtajF1C8u6iQV",
+	"4zgfO/28sMh7GlU9fRqVfH5t8DGWwTaeNk9bjQWfYv1KJFQLNQoalFbAjIr02eUTEQ3F/hzTKdcMwjcQ",
+	"v4bt6AX644whQqRkudSb5DDmsp8KXx2H5JRWKuBPmAAbqFSEXGdG0WrBUjgQMP0AKEiIhguJg9Qsia8F",
+	"NnqCCgRQmbGgdm3gaYEnBiHw1HwmVsiRmhrXvnA5Yh1cSazFKLYdmwqZBaVo/VilcBwlQkN1h6uXgIjX",
+	"Yrye2E8q4uxDkV2g97+bAnUojscYe+nn0VBYttGiqUeV22snu9DDnXbQGMVDo43aJ81HGOm5Fon5TbtN",
+	"oR8I9TzDDyUZfQxofi80JMH1/fyV2ls8e/q0tVSlAkoDdX+r2WqdWE+aLj5arn+LHz7yiwBmMvTWtHF3",
+	"3+GHUFQecJVatn5qitq4VEU5tshYfgLdozpEJbhBzxJda5KGAC7bk2LLFoKE5vaaAnsBm45mVrwB1ZAB",
+	"BHWHgBwqOnE7UWm9quuF+oYsTSPPSQ8LhjlLjVZyISJzvhilz8MssFoGQGi2Ws2mHOFy2DlN1huoMNc9",
+	"UHgZTacO5u59JY2MBkW4E5ENUOT34u3Fx0usgX4Ry7cTzaBiwywZDBmOK3Y5EWE8IK3085mZOYhesTlL",
+	"uErx4ez8kNZwUL3Ua4ypoq+LbeMS6ptGAM1cEtDZYa6r2rlsbonPNQ75etXg2VWje1UJsb9qBFeonuCS",
+	"OQUF/7Xq6ApKsa9kVYOAYqogLnpsXq40Cp4F8JTA3i2wlE6eigqIWwCVYuC0aWA1YEDKNiCLMbgWsxUD",
+	"qq7cVdO9cQ9iTgFqUXFXcyQySESdwkmUHNoo9JpGVlfoLB4vBbz9CwwGD8QcayYk7yciwibKwJkFjgKk",
+	"9nLZZD2jR3qWb6oAmNruQFJocpeN1VaygIiobdEltiN1VtCWmT7n2NvFNye+htrCVosIU9zHu40Oqf8y",
+	"I3IB833n/wmW+6T1GF0IZ8lZlwKWr/H42VO0tSrSFtKlJdZ/qed2h9TsefRs9N4OYTCZcfNj0otHwNu8",
+	"cDjveu52dTzOk7m9X95z9op3CT9MdtnmQzX0eKtLD6+9XmaclzjmQ21DO1ykQc8Lc65iwxWCb/btabv5",
+	"uCoXXLaYacbN7D/B/PDd0sS5+Y/t0feO/s0uN524S/vY1/h6NXsdXz5YsCJABe7VDIWuH+S1eu3vjIxT",
+	"KtpPD28tCjasU5/1+p0u2XXfDJW5n2o3O4+bT0skGu1mq7mBN2AHVLNElu1m+8UQYY7AfiiU9JYmDkce",
+	"0U+sWezb/q9Fxhtf7uZuYeYlBjoUo3a/Nii9Ax+pDrPaljXvUuodj9wO5nqNT3c91RpBI0+NHB6jk4UD",
+	"WqyoU2Nkk0BUTpFgahZ2pY3/L1im74SaJKLotGUuQ18oljdxhmadd6PXYtw3L7Z4p9/EDPO3wJfIx/6v",
+	"zt+9ZNdiVvUzkIx/fH1z/vr5HQaeFproEm35ANvq0y0JDN6o7l94HUskK7Hl4jWN+0MubaF5ecIuXPV5",
+	"zROcE5LE8trMtn3U4k0w3lD95lRuwMSfOU/Q/8Tp788I4ZnmidClFycg+OIdn9+KMM8WeK29HwN5YvUL",
+	"GeuZVNCYSz4UY4h6gd1GVV/+jSgOXPVawGQydRPColgDJLU8M8R8uHgDYgjBJQtBR0qVsb4gcoVYYj5V",
+	"AqTWu+kvgkcsIfbE+vsmPB1ibBBaygGlyljAvscZn/I4K1PXFc/4VSWVb/0iHuapKGj9ZzIsSU2WxmHV",
+	"79CPJnlDNV78zOr8mr0zQdk1PzbCxSKsP7Eyl0dxVvdTbJyhA8r50Ufv18+BDLRmq5REqADyFS/LG3df",
+	"7v4vAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
