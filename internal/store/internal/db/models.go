@@ -128,6 +128,19 @@ type BillingAccount struct {
 	Customer string
 }
 
+// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
+type Brake struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Since     time.Time
+	RunID     *uuid.UUID
+	Deletes   int64
+	Changes   int64
+	Created   int64
+}
+
 // What the payment provider has of an invoice. It is read there again whenever anything is heard, so neither the order nor the repetition of messages matters.
 type Collection struct {
 	TenantID   uuid.UUID
@@ -150,19 +163,6 @@ type CollectionEvent struct {
 	ID       string
 	Type     string
 	HeardAt  time.Time
-}
-
-// How much each object changed in this run or, for a realtime service, since the time. Only what a limit could be about is counted.
-type Brake struct {
-	TenantID  uuid.UUID
-	ServiceID uuid.UUID
-	System    string
-	Object    string
-	Since     time.Time
-	RunID     *uuid.UUID
-	Deletes   int64
-	Changes   int64
-	Created   int64
 }
 
 type Conflict struct {
@@ -622,6 +622,42 @@ type RiverRiverQueue struct {
 	Metadata  json.RawMessage
 	PausedAt  *time.Time
 	UpdatedAt time.Time
+}
+
+// One row each time that a record came to meet a business rule.
+type RuleAction struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	EntityID   uuid.UUID
+	Collection string
+	Title      string
+	Rule       string
+	Action     string
+	System     string
+	// done: noted, for people and for what takes it up. open: waits for a person. lapsed: the record no longer meets the rule.
+	State string
+	// The record as it was when it came to meet the rule.
+	Fields json.RawMessage
+	// What the rule's `with` says.
+	Options json.RawMessage
+	// The record that this one repeats.
+	OtherID   *uuid.UUID
+	At        time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Reason    string
+	Version   int64
+}
+
+// What duplicate checks within a window compare: which record had these values when.
+type RuleSeen struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	Rule      string
+	Key       string
+	EntityID  uuid.UUID
+	At        time.Time
 }
 
 type Run struct {
