@@ -26,7 +26,7 @@ var ownedByTenant = []string{"member", "invitation", "apiKey", "connection", "se
 
 // namesNothing are path parameters that name nothing of one tenant's alone: connectors are the installation's, revisions
 // are numbers of a service, and two tenants' secrets may have the same name.
-var namesNothing = []string{"connector", "revision", "secret"}
+var namesNothing = []string{"connector", "revision", "secret", "system"}
 
 // queryNames says for query parameters that name something which of a party's ids they take; "canary" is text that stands
 // in everything of the party's.
@@ -98,7 +98,7 @@ func takes(o api.Operation, query string) bool {
 
 // nowhere are ids of the right form that nobody has.
 func nowhere() map[string]string {
-	ids := map[string]string{"connector": "nowhere", "revision": "1", "secret": "TOKEN_OF_NOBODY"}
+	ids := map[string]string{"connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
 	for name, prefix := range map[string]string{"member": "usr", "invitation": "inv", "apiKey": "key", "connection": "con", "service": "svc", "run": "run",
 		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "hold": "hld", "invoice": "bil", "line": "lin",
 		"adjustment": "adj", "creditNote": "crn"} {

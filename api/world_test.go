@@ -138,6 +138,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
+		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
@@ -300,7 +301,7 @@ func (p *party) furnish() {
 	p.must(err)
 	p.ids["apiKey"] = keys[0].ID.String()
 	p.ids["member"] = p.members[auth.Viewer].String()
-	p.ids["secret"], p.ids["connector"] = "TOKEN_OF_"+strings.ToUpper(p.name), "left-"+p.name
+	p.ids["secret"], p.ids["connector"], p.ids["system"] = "TOKEN_OF_"+strings.ToUpper(p.name), "left-"+p.name, "left"
 
 	applied := p.apply(p.document("catalog-" + p.name))
 	p.ids["service"] = applied.Service.ID.Public()

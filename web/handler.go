@@ -40,6 +40,7 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
+	Editor      *safety.Editor
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Hub         *live.Hub

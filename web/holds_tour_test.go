@@ -8,6 +8,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/safety"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/webtest"
 )
 
@@ -51,4 +52,32 @@ func TestHeldChanges(t *testing.T) {
 	}
 	p.Goto(h.url + "/holds?state=settled")
 	p.WaitText("#holds", "A wrong clean-up")
+}
+
+// A person looks at what undoing the first sync would do, does it, and the copies are gone.
+func TestUndoARun(t *testing.T) {
+	h := newHouse(t)
+	warehouse, shop := h.harbours()
+	runs, err := h.deps.Services.Runs(context.Background(), h.owner, service.RunFilter{Limit: 1})
+	h.must(err)
+	h.eventually("the first run to be over", func() bool {
+		r, err := h.deps.Services.Run(context.Background(), h.owner, runs[0].ID)
+		h.must(err)
+		return r.Over()
+	})
+	p := h.open(ownerEmail, "/runs/"+runs[0].ID.Public(), webtest.Options{})
+	p.Click(`a[href$="/undo"]`)
+	p.WaitText("#undo", "Would be taken back")
+	p.WaitText("#undo", "Ridge Vest")
+	p.Axe()
+	p.Click(`[commandfor="undo-dialog"]`)
+	p.Wait(`document.querySelector("dialog#undo-dialog").open`)
+	p.Click(`dialog[open] .btn-danger-fill`)
+	p.WaitText(".toasts", "3 records are being brought back")
+	h.eventually("the copies to be gone", func() bool { return h.text(shop, "SELECT count(*)::text FROM products") == "0" && h.quiet("harbours") })
+	if n := h.text(warehouse, "SELECT count(*)::text FROM stock_levels"); n != "3" {
+		t.Errorf("the warehouse holds %s records, want the 3 that people made", n)
+	}
+	p.Goto(h.url + "/runs/" + runs[0].ID.Public() + "/undo")
+	p.WaitText("#undo", "Nothing to take back")
 }

@@ -223,7 +223,7 @@ func (h *Handler) runView(v *visit) (view RunView, err error) {
 		return view, err
 	}
 	view = RunView{
-		Line: v.runLine(r), Path: runPath(id), Service: s.ID.Public(), Home: servicePath(s.Name), MayRun: v.can(auth.RunServices), Open: !r.Over(), Stopping: r.CancelAt != nil,
+		Line: v.runLine(r), Path: runPath(id), Service: s.ID.Public(), Home: servicePath(s.Name), MayRun: v.can(auth.RunServices), Open: !r.Over(), MayUndo: r.Over() && v.can(auth.EditRecords), Stopping: r.CancelAt != nil,
 		Snippets: []ui.Code{{Title: "curl", Lang: "shell", Text: v.curl("GET", "/v1/runs/"+id.Public(), "") + "\n\n# stop it\n" + v.curl("POST", "/v1/runs/"+id.Public()+":cancel", "")}},
 	}
 	view.Line.Service = s.Name

@@ -308,6 +308,9 @@ func runActions(v RunView) ui.Fragments {
 	if v.MayRun && v.Open {
 		out = append(out, cancelButton(v.Path, v.Stopping, "#run", ""))
 	}
+	if v.MayUndo {
+		out = append(out, ui.Button{Label: "Undo", Icon: "undo-2", Href: v.Path + "/undo"})
+	}
 	return append(out, ui.Button{Label: "To the service", Icon: "refresh-cw", Href: v.Home})
 }
 

@@ -140,6 +140,7 @@ type RunView struct {
 	Facts    []ui.KeyValue
 	Snippets []ui.Code
 	MayRun   bool
+	MayUndo  bool // it is over, and its changes may be taken back
 	Open     bool // queued or under way
 	Stopping bool
 }

@@ -110,6 +110,7 @@ func newHouse(t *testing.T) *house {
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
+		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
 		Hub:         hub, SignUpOpen: true, Version: "test", Log: log, Demo: web.Demo{Email: "demo@syncline.test", Service: stock, Dir: "/srv/sync line/.syncline"},

@@ -652,6 +652,27 @@ func (e ReplayRequestArrays) Valid() bool {
 	}
 }
 
+// Defines values for ReversalOp.
+const (
+	ReversalOpCreate ReversalOp = "create"
+	ReversalOpDelete ReversalOp = "delete"
+	ReversalOpUpdate ReversalOp = "update"
+)
+
+// Valid indicates whether the value is a known member of the ReversalOp enum.
+func (e ReversalOp) Valid() bool {
+	switch e {
+	case ReversalOpCreate:
+		return true
+	case ReversalOpDelete:
+		return true
+	case ReversalOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -2403,6 +2424,15 @@ type RecordList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// RecordPatch defines model for RecordPatch.
+type RecordPatch struct {
+	// Expect Fields and the values that they must have now.
+	Expect json.RawMessage `json:"expect,omitempty"`
+
+	// Fields Fields of the record and their new values, in the record's own names.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
@@ -2468,6 +2498,23 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Reversal defines model for Reversal.
+type Reversal struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Op update: values are set back; delete: it goes; create: it lives again.
+	Op     ReversalOp `json:"op"`
+	Record string     `json:"record"`
+	Title  string     `json:"title"`
+}
+
+// ReversalOp update: values are set back; delete: it goes; create: it lives again.
+type ReversalOp string
 
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
@@ -2889,6 +2936,56 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// Undo defines model for Undo.
+type Undo struct {
+	Applied bool   `json:"applied"`
+	Hash    string `json:"hash"`
+
+	// Keeps The first 100.
+	Keeps []UndoKept `json:"keeps"`
+
+	// Kept Fields and records that are kept.
+	Kept int `json:"kept"`
+
+	// Records Records that are set back.
+	Records int `json:"records"`
+
+	// Reversals The first 100.
+	Reversals []Reversal `json:"reversals"`
+
+	// Selected Changes that were looked at.
+	Selected int `json:"selected"`
+}
+
+// UndoKept defines model for UndoKept.
+type UndoKept struct {
+	// Field Empty for the record itself.
+	Field  string `json:"field"`
+	Record string `json:"record"`
+	Title  string `json:"title"`
+	Why    string `json:"why"`
+}
+
+// UndoRequest defines model for UndoRequest.
+type UndoRequest struct {
+	// Actor What this person or key did.
+	Actor *string `json:"actor,omitempty"`
+
+	// DryRun Only look.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Hash Of the preview; refused when the records moved on.
+	Hash *string `json:"hash,omitempty"`
+
+	// Run What came in while this run was open.
+	Run   *string    `json:"run,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+
+	// System Only changes that came from this system.
+	System *string    `json:"system,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	Days     []DayUsage     `json:"days"`
@@ -3034,6 +3131,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InSystem defines model for InSystem.
+type InSystem = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3665,6 +3765,21 @@ type CreateRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ChangeRecordParams defines parameters for ChangeRecord.
+type ChangeRecordParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoChangesParams defines parameters for UndoChanges.
+type UndoChangesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ArchiveServiceParams defines parameters for ArchiveService.
 type ArchiveServiceParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
@@ -3775,6 +3890,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
+type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
+
+// UndoChangesJSONRequestBody defines body for UndoChanges for application/json ContentType.
+type UndoChangesJSONRequestBody = UndoRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -4681,6 +4802,50 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/status (the `GetServiceStatus` operationId).
 	GetServiceStatus(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeRecordWithBody Change fields of a record
+	//
+	// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+	// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+	// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+	ChangeRecordWithBody(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeRecordWithApplicationMergePatchPlusJSONBody Change fields of a record
+	//
+	// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+	// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+	// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+	//
+	// Takes a body of the `application/merge-patch+json` content type.
+	//
+	// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+	ChangeRecordWithApplicationMergePatchPlusJSONBody(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, body ChangeRecordApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoChangesWithBody Take changes back, or look at what that would do
+	//
+	// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+	// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+	// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+	UndoChangesWithBody(ctx context.Context, service InService, params *UndoChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoChanges Take changes back, or look at what that would do
+	//
+	// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+	// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+	// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+	UndoChanges(ctx context.Context, service InService, params *UndoChangesParams, body UndoChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ArchiveService Put a service away
 	//
@@ -6759,6 +6924,90 @@ func (c *Client) CreateRun(ctx context.Context, service InService, params *Creat
 // Corresponds with GET /v1/services/{service}/status (the `GetServiceStatus` operationId).
 func (c *Client) GetServiceStatus(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetServiceStatusRequest(c.Server, service)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeRecordWithBody Change fields of a record
+//
+// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+func (c *Client) ChangeRecordWithBody(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeRecordRequestWithBody(c.Server, service, system, record, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeRecordWithApplicationMergePatchPlusJSONBody Change fields of a record
+//
+// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+//
+// Takes a body of the `application/merge-patch+json` content type.
+//
+// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+func (c *Client) ChangeRecordWithApplicationMergePatchPlusJSONBody(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, body ChangeRecordApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeRecordRequestWithApplicationMergePatchPlusJSONBody(c.Server, service, system, record, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoChangesWithBody Take changes back, or look at what that would do
+//
+// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+func (c *Client) UndoChangesWithBody(ctx context.Context, service InService, params *UndoChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoChangesRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoChanges Take changes back, or look at what that would do
+//
+// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+func (c *Client) UndoChanges(ctx context.Context, service InService, params *UndoChangesParams, body UndoChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoChangesRequest(c.Server, service, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12515,6 +12764,155 @@ func NewGetServiceStatusRequest(server string, service InService) (*http.Request
 	return req, nil
 }
 
+// NewChangeRecordRequestWithApplicationMergePatchPlusJSONBody calls the generic ChangeRecord builder with application/merge-patch+json body
+func NewChangeRecordRequestWithApplicationMergePatchPlusJSONBody(server string, service InService, system InSystem, record InRecord, params *ChangeRecordParams, body ChangeRecordApplicationMergePatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeRecordRequestWithBody(server, service, system, record, params, "application/merge-patch+json", bodyReader)
+}
+
+// NewChangeRecordRequestWithBody constructs an http.Request for the ChangeRecord method, with any body, and a specified content type
+func NewChangeRecordRequestWithBody(server string, service InService, system InSystem, record InRecord, params *ChangeRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "system", system, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/systems/%s/records/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUndoChangesRequest calls the generic UndoChanges builder with application/json body
+func NewUndoChangesRequest(server string, service InService, params *UndoChangesParams, body UndoChangesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndoChangesRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewUndoChangesRequestWithBody constructs an http.Request for the UndoChanges method, with any body, and a specified content type
+func NewUndoChangesRequestWithBody(server string, service InService, params *UndoChangesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/undo", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewArchiveServiceRequest constructs an http.Request for the ArchiveService method
 func NewArchiveServiceRequest(server string, service InService, params *ArchiveServiceParams) (*http.Request, error) {
 	var err error
@@ -14125,6 +14523,50 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/status (the `GetServiceStatus` operationId).
 	GetServiceStatusWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetServiceStatusResponse, error)
+
+	// ChangeRecordWithBodyWithResponse Change fields of a record
+	//
+	// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+	// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+	// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+	ChangeRecordWithBodyWithResponse(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeRecordResponse, error)
+
+	// ChangeRecordWithApplicationMergePatchPlusJSONBodyWithResponse Change fields of a record
+	//
+	// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+	// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+	// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+	//
+	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+	ChangeRecordWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, body ChangeRecordApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeRecordResponse, error)
+
+	// UndoChangesWithBodyWithResponse Take changes back, or look at what that would do
+	//
+	// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+	// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+	// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+	UndoChangesWithBodyWithResponse(ctx context.Context, service InService, params *UndoChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoChangesResponse, error)
+
+	// UndoChangesWithResponse Take changes back, or look at what that would do
+	//
+	// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+	// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+	// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+	UndoChangesWithResponse(ctx context.Context, service InService, params *UndoChangesParams, body UndoChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoChangesResponse, error)
 
 	// ArchiveServiceWithResponse Put a service away
 	//
@@ -19489,6 +19931,123 @@ func (r GetServiceStatusResponse) ContentType() string {
 	return ""
 }
 
+// ChangeRecordResponse200Headers the declared response headers of an HTTP 200 response for ChangeRecord
+type ChangeRecordResponse200Headers struct {
+	ETag string
+}
+
+// ChangeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ChangeRecord
+type ChangeRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ChangeRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Record
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ChangeRecordResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ChangeRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeRecordResponse) GetJSON200() *Record {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ChangeRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UndoChangesResponseDefaultHeaders the declared response headers of an HTTP default response for UndoChanges
+type UndoChangesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type UndoChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Undo
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UndoChangesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UndoChangesResponse) GetJSON200() *Undo {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndoChangesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndoChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndoChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndoChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndoChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ArchiveServiceResponse200Headers the declared response headers of an HTTP 200 response for ArchiveService
 type ArchiveServiceResponse200Headers struct {
 	ETag string
@@ -21928,6 +22487,74 @@ func (c *ClientWithResponses) GetServiceStatusWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseGetServiceStatusResponse(rsp)
+}
+
+// ChangeRecordWithBodyWithResponse Change fields of a record
+//
+// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+func (c *ClientWithResponses) ChangeRecordWithBodyWithResponse(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeRecordResponse, error) {
+	rsp, err := c.ChangeRecordWithBody(ctx, service, system, record, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeRecordResponse(rsp)
+}
+
+// ChangeRecordWithApplicationMergePatchPlusJSONBodyWithResponse Change fields of a record
+//
+// The record is named by its key in the system, or by its id. `fields` are the record's own names and the new values; null empties a field.
+// The system and all others that hold a copy are brought up to date. With `If-Match` (the version that you read) or `expect` (values that
+// fields must have now) it is changed only if nobody was faster: else 412, and the message names the present version.
+//
+// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/services/{service}/systems/{system}/records/{record} (the `ChangeRecord` operationId).
+func (c *ClientWithResponses) ChangeRecordWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, service InService, system InSystem, record InRecord, params *ChangeRecordParams, body ChangeRecordApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeRecordResponse, error) {
+	rsp, err := c.ChangeRecordWithApplicationMergePatchPlusJSONBody(ctx, service, system, record, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeRecordResponse(rsp)
+}
+
+// UndoChangesWithBodyWithResponse Take changes back, or look at what that would do
+//
+// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+func (c *ClientWithResponses) UndoChangesWithBodyWithResponse(ctx context.Context, service InService, params *UndoChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoChangesResponse, error) {
+	rsp, err := c.UndoChangesWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoChangesResponse(rsp)
+}
+
+// UndoChangesWithResponse Take changes back, or look at what that would do
+//
+// Of a run, of a person or key, within a span of time. Fields get the values that they had before; deleted records come back; records that were
+// made go everywhere but where they were made. A field that somebody else changed since is kept, and listed. With `dryRun` nothing is written;
+// the answer's `hash` given in the next request makes sure that exactly that is done, or 412.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/undo (the `UndoChanges` operationId).
+func (c *ClientWithResponses) UndoChangesWithResponse(ctx context.Context, service InService, params *UndoChangesParams, body UndoChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoChangesResponse, error) {
+	rsp, err := c.UndoChanges(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoChangesResponse(rsp)
 }
 
 // ArchiveServiceWithResponse Put a service away
@@ -26787,6 +27414,108 @@ func ParseGetServiceStatusResponse(rsp *http.Response) (*GetServiceStatusRespons
 	switch {
 	case true:
 		var headers GetServiceStatusResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseChangeRecordResponse parses an HTTP response from a ChangeRecordWithResponse call
+func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Record
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ChangeRecordResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ChangeRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUndoChangesResponse parses an HTTP response from a UndoChangesWithResponse call
+func ParseUndoChangesResponse(rsp *http.Response) (*UndoChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndoChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Undo
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UndoChangesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -688,6 +688,27 @@ func (e ReplayRequestArrays) Valid() bool {
 	}
 }
 
+// Defines values for ReversalOp.
+const (
+	ReversalOpCreate ReversalOp = "create"
+	ReversalOpDelete ReversalOp = "delete"
+	ReversalOpUpdate ReversalOp = "update"
+)
+
+// Valid indicates whether the value is a known member of the ReversalOp enum.
+func (e ReversalOp) Valid() bool {
+	switch e {
+	case ReversalOpCreate:
+		return true
+	case ReversalOpDelete:
+		return true
+	case ReversalOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevisionDetailFormat.
 const (
 	RevisionDetailFormatJSON RevisionDetailFormat = "json"
@@ -2457,6 +2478,15 @@ type RecordList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// RecordPatch defines model for RecordPatch.
+type RecordPatch struct {
+	// Expect Fields and the values that they must have now.
+	Expect json.RawMessage `json:"expect,omitempty"`
+
+	// Fields Fields of the record and their new values, in the record's own names.
+	Fields json.RawMessage `json:"fields"`
+}
+
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
@@ -2522,6 +2552,23 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Reversal defines model for Reversal.
+type Reversal struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields `json:"before"`
+
+	// Op update: values are set back; delete: it goes; create: it lives again.
+	Op     ReversalOp `json:"op"`
+	Record string     `json:"record"`
+	Title  string     `json:"title"`
+}
+
+// ReversalOp update: values are set back; delete: it goes; create: it lives again.
+type ReversalOp string
 
 // RevisionDetail defines model for RevisionDetail.
 type RevisionDetail struct {
@@ -2943,6 +2990,56 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// Undo defines model for Undo.
+type Undo struct {
+	Applied bool   `json:"applied"`
+	Hash    string `json:"hash"`
+
+	// Keeps The first 100.
+	Keeps []UndoKept `json:"keeps"`
+
+	// Kept Fields and records that are kept.
+	Kept int `json:"kept"`
+
+	// Records Records that are set back.
+	Records int `json:"records"`
+
+	// Reversals The first 100.
+	Reversals []Reversal `json:"reversals"`
+
+	// Selected Changes that were looked at.
+	Selected int `json:"selected"`
+}
+
+// UndoKept defines model for UndoKept.
+type UndoKept struct {
+	// Field Empty for the record itself.
+	Field  string `json:"field"`
+	Record string `json:"record"`
+	Title  string `json:"title"`
+	Why    string `json:"why"`
+}
+
+// UndoRequest defines model for UndoRequest.
+type UndoRequest struct {
+	// Actor What this person or key did.
+	Actor *string `json:"actor,omitempty"`
+
+	// DryRun Only look.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Hash Of the preview; refused when the records moved on.
+	Hash *string `json:"hash,omitempty"`
+
+	// Run What came in while this run was open.
+	Run   *string    `json:"run,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+
+	// System Only changes that came from this system.
+	System *string    `json:"system,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
 // Usage defines model for Usage.
 type Usage struct {
 	Days     []DayUsage     `json:"days"`
@@ -3088,6 +3185,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InSystem defines model for InSystem.
+type InSystem = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3719,6 +3819,21 @@ type CreateRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ChangeRecordParams defines parameters for ChangeRecord.
+type ChangeRecordParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoChangesParams defines parameters for UndoChanges.
+type UndoChangesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ArchiveServiceParams defines parameters for ArchiveService.
 type ArchiveServiceParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
@@ -3829,6 +3944,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
+type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
+
+// UndoChangesJSONRequestBody defines body for UndoChanges for application/json ContentType.
+type UndoChangesJSONRequestBody = UndoRequest
 
 // DiffServiceJSONRequestBody defines body for DiffService for application/json ContentType.
 type DiffServiceJSONRequestBody = Document
@@ -4120,6 +4241,12 @@ type ServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams)
@@ -4705,6 +4832,18 @@ func (_ Unimplemented) CreateRun(w http.ResponseWriter, r *http.Request, service
 // GetServiceStatus How a service does
 // (GET /v1/services/{service}/status)
 func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ChangeRecord Change fields of a record
+// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+func (_ Unimplemented) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoChanges Take changes back, or look at what that would do
+// (POST /v1/services/{service}/undo)
+func (_ Unimplemented) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9447,6 +9586,143 @@ func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ChangeRecord operation middleware
+func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "system" -------------
+	var system InSystem
+
+	err = runtime.BindStyledParameterWithOptions("simple", "system", chi.URLParam(r, "system"), &system, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "system", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeRecord(w, r, service, system, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoChanges operation middleware
+func (siw *ServerInterfaceWrapper) UndoChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoChangesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoChanges(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ArchiveService operation middleware
 func (siw *ServerInterfaceWrapper) ArchiveService(w http.ResponseWriter, r *http.Request) {
 
@@ -10154,6 +10430,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/status", wrapper.GetRecordStatus)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/services/{service}/systems/{system}/records/{record}", wrapper.ChangeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
@@ -14658,6 +14940,106 @@ func (response GetServiceStatusdefaultApplicationProblemPlusJSONResponse) VisitG
 	return err
 }
 
+type ChangeRecordRequestObject struct {
+	Service InService `json:"service"`
+	System  InSystem  `json:"system"`
+	Record  InRecord  `json:"record"`
+	Params  ChangeRecordParams
+	Body    *ChangeRecordApplicationMergePatchPlusJSONRequestBody
+}
+
+type ChangeRecordResponseObject interface {
+	VisitChangeRecordResponse(w http.ResponseWriter) error
+}
+
+type ChangeRecord200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeRecord200JSONResponse struct {
+	Body    Record
+	Headers ChangeRecord200ResponseHeaders
+}
+
+func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeRecorddefaultApplicationProblemPlusJSONResponse) VisitChangeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesRequestObject struct {
+	Service InService `json:"service"`
+	Params  UndoChangesParams
+	Body    *UndoChangesJSONRequestBody
+}
+
+type UndoChangesResponseObject interface {
+	VisitUndoChangesResponse(w http.ResponseWriter) error
+}
+
+type UndoChanges200JSONResponse Undo
+
+func (response UndoChanges200JSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoChangesdefaultApplicationProblemPlusJSONResponse) VisitUndoChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ArchiveServiceRequestObject struct {
 	Service InService `json:"service"`
 	Params  ArchiveServiceParams
@@ -15573,6 +15955,12 @@ type StrictServerInterface interface {
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
+	// ChangeRecord Change fields of a record
+	// (PATCH /v1/services/{service}/systems/{system}/records/{record})
+	ChangeRecord(ctx context.Context, request ChangeRecordRequestObject) (ChangeRecordResponseObject, error)
+	// UndoChanges Take changes back, or look at what that would do
+	// (POST /v1/services/{service}/undo)
+	UndoChanges(ctx context.Context, request UndoChangesRequestObject) (UndoChangesResponseObject, error)
 	// ArchiveService Put a service away
 	// (POST /v1/services/{service}:archive)
 	ArchiveService(ctx context.Context, request ArchiveServiceRequestObject) (ArchiveServiceResponseObject, error)
@@ -18194,6 +18582,76 @@ func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// ChangeRecord operation middleware
+func (sh *strictHandler) ChangeRecord(w http.ResponseWriter, r *http.Request, service InService, system InSystem, record InRecord, params ChangeRecordParams) {
+	var request ChangeRecordRequestObject
+
+	request.Service = service
+	request.System = system
+	request.Record = record
+	request.Params = params
+
+	var body ChangeRecordApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeRecord(ctx, request.(ChangeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeRecordResponseObject); ok {
+		if err := validResponse.VisitChangeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoChanges operation middleware
+func (sh *strictHandler) UndoChanges(w http.ResponseWriter, r *http.Request, service InService, params UndoChangesParams) {
+	var request UndoChangesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body UndoChangesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoChanges(ctx, request.(UndoChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoChangesResponseObject); ok {
+		if err := validResponse.VisitUndoChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ArchiveService operation middleware
 func (sh *strictHandler) ArchiveService(w http.ResponseWriter, r *http.Request, service InService, params ArchiveServiceParams) {
 	var request ArchiveServiceRequestObject
@@ -18610,501 +19068,519 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2ki+OvxUc/XJPHpYtS223E7f/2Ntxkol3HNvXdsa/O7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
-	"Uq124tmZs2fTligQKBQK9fipj4NULldSMKHV4PzjYMFoxgr488dXdG7+mzGVFnyluRSD88GrBSNXrFBc",
-	"ioTMZEEez05+oTpdECoy84+nUjD8ZDhIBgX7veQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uL5OBk9k",
-	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/TgYrWtAl03Z9j8pCySK+wolgHzQ+MCFyBq9e0TkjUzaTBUvI",
-	"musFfKrokpEZz82oZkLcDPF7yYrNIBkIujRzSPFN4eyW9MMTJuZ6MTg/HY1GSYQcP8GgL0rxUlPNYvOU",
-	"ihEuCBUbO0fFiDIPw0zYh1UuMzY4n9FcsfjMcOJv4EfvahPkmi2BTF8UbDY4H/z/7lSMcgcfU3f85K79",
-	"AmhR0E0w/5esuOIpi5OZZ0QWxMzFLIAShQ830dHNFp9610LQGD0fZ2y5kpqJdPN3ttmd0AW5ZEDIjSwL",
-	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX59dfHPwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMMyELzA+n05xHkBgSYgdiKs6qR",
-	"hkQvqCZralZJs8Tw7uSbCax9vaCaXbGCcJh7wYbkNdcLWWrCNawGF2K+v3f6XQIrvTc+JesFE+YRbqih",
-	"SVoWBRBObMhSFqx54Vbs9pSxdo3Nu3vIWh8eayXtMzc3S8MOXYhg0htZkgW9Yg/J3dG9cFpK8zx3E2ub",
-	"T3WHdZ/US00jl8nkm8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4ZvAuytTiIvutVHrJhI7v",
-	"NvXff6kIz/wUVlQvqglUT/XlOHGx4lGBa15+yTatb8Wf9n3jIylmOU8bFpzab9te7J455NWCpXE1xr7c",
-	"fg+vd/df8zTcaAdOpEnDSd3XXypifm4mQgWhOafKCHeu26cE+kzPGRUs4/qp1A3aQArfG+HBWremGqbv",
-	"DH5gNHvCtGYNRMkYzUgOD7TNIKuG6TuDn2Wexd+9kHnW9lLzfe/XPRZXXNNmbuT++7ZXV08dMgHZrP7h",
-	"l3teDb/v+94nXDS8NOei9Y3m+96v+4Utp01MtYTv2l6JT/R+6QuWyqKBmwr4Dl4KdzfXCtQ2ay6ojdJs",
-	"2TAd/O0B07niqpHTCvvtl4qI0iy38eV2lD2qLV+aa+90fO/be9/dvX/vW1Dv8MNKueNCszkr3ATLnF20",
-	"iGaa7jsIRTVCb+qUTYQp97yy/7tesrRgDZefgu/MLtAlq6yZRy9+ef/q2d9/fNowDfzZATNpsf6sHdfl",
-	"HrSP9nUo8CWPkOFCk6VUmihJllRsmqzNHH4dviFjM1rm2pgTyWAmiyXVyGR3TwdJxZRjY3/u4caXcADV",
-	"7uQeZ3D94gFVCVFsRQuqWUamG5LK5ZKqh4TmOeqTdKqMjm2Uc5rnk65mvx09bvBvW9KtZhMs+zH+dBzY",
-	"3c4NcI07xpT+XmacwQt+kGnp1NFUCm3/pKtVztEDdOc3hYeUfaDLVQ7841gANBBNUw3Td2R88zHUlYyS",
-	"sDzJpmZnM/zXIBnI6W/M/Oz8TTVEpTOvpNLzgqnf88F1sjWaWshVMJz559Z4pdJyyYpwwOUGxnp3HVK5",
-	"zZvi6WKoFlJjQ5d5jRqOGOfELeStsKQ4fysIOSEfeXZO0mKZgHJ3TqrVJYEKCo+cZNOE2LWckzduxHfX",
-	"wUhmxW4oWFd9FEuf2jCOImacwR7H3LaDwS6PZJYi5tr6r5fPnhpG/78XvzxJCLVn+PTsPvk7/35oHlV3",
-	"7O9O3O+Gy4zg2FOmwAMxuXM19gR37ibDbRNjlZlbEr/c9S0iK6uVFArZODQyurPxlCo2OB/fTQapzPOK",
-	"w7RML9/n7Irlhq8zlvKMZd9vDDkySp7IK5ZTEIAzzowKOfi9pEJzvfE8Psvfj+4/WN/97Y/ZbFyMRqPx",
-	"6N7I/m9u2HXFBMsujMg6HZ3ePxmPT07vvhqPzkej89H4n7BgChMePJKlsCJnQQWqAqhrmD/aX4NPvuIa",
-	"GPXl3389GcOnSuZXkdeP4fUjfL0C6To+TYLTrq72vNA++tQrjExoWWxO1Eak5mueMRQQNL50eHfGcqbN",
-	"VlupqRgTbaTC0zY4H6xpwRayVAzlwxXNS7O/p9fvkoFCx61fvPmdNsJ8bvZ1SUVJc/MbdKcPzk+TwZoL",
-	"YRTJ+ridRYjnycixCk1fw94RV39saPvYHXgGhq3bcd1Zny4NW4V/DU6HZ6NBMkCXTGqoUqpscO0PwOBc",
-	"lHnupbho5wRnLJwPpnzPYUAd1A3vGf9ZqemcEQmeGqIXvMBNw33MCjrT4YaNk8G64Foz8T34N2ocNjp7",
-	"NXpQcdgUV1fsmRdyce3MX3ff/mpnmhigsrGN2ufcdesbMUTdrO7OECnoKVZiDLm4ojnP2qVfxgsvM7m5",
-	"V8xyzFirAnZ+fHqNn7ULT3za/LtQ+qJFLgDjZfnv7bt2yTaBrMtpZMxAzi2ZUnTO7I7AVJzTlAbGEd6l",
-	"MFmZlajvyJVhopViheHDFd3kkmbB8gfLEt2Dl6Wf0HXA34Ekt5xfgpiGO/moUteLvqzgV0yEIlNpWbBZ",
-	"IcGVqAvQCsehGOyuMVWM18DvgUdnaCjh/C/dmdQyY9uGtvDrAvhtDIo08NIiz/bwEhfAc3AhmT0XIGgH",
-	"NY4opzlPh1tKQ+sFP6pd8GZCBF7BpVB495pdCe6/43NCzqjCS7Dh8tRS09xRqxKyndkBNreBERYyz4AD",
-	"Ao9Uj6vLe7+NKvEO1PNCXmEApS717x4u9f9W0JSRn+VqZRg6GaS5VFsbOjp9NQo21BCh1HueKRitPzI6",
-	"GY23HwGRWbubR8NRw91c1q7zwf2mB2dc0Jz/sT29OoVmOZ07Aw6ug9/KpbGuNPtgfvWFGd2Ixy/umwmR",
-	"KcvlGm5ne9vbkLy5yr764r55+uvhwGhfcNz2KgI5F0493FVPGleWLmgxr5wQxuamwvpZ34QDVJurObj4",
-	"vNpu2bzA02HWdlatepyYAypXrIBBlbF3vsBn/NJyLjpJkhIuG3PtwAU9MOfyfTW0uUdYwWVWsYf5SCqu",
-	"nY7jLhfzy5PaL7dXo53avxFpMH2YtFO5Bo+f/uMEJjkO3v1xwEQWckmdQ5dS6EVthkrTooWlNV+yf0ph",
-	"JvPrq0dwCVLNHlF0mNo9WbHCiam6uGFa58i2eE3iB+i0sJ9YsWaEbiW6uvCOf9NZZ8HmZFaDbHMn4WgK",
-	"3VOpf5EZn3GWxZJxghireVsQUD34jc8LOc3NndAolVf4xH8065HOnLcEfq80zUFnZJry3HClXLKpzDYk",
-	"XVAxZxlmGVhfg/N7kCWjYr3gORuSF0Z74C6NgYqMFGzFcPmFHQXdh0pTAWcE/As4pLoTeKqsF+wx2tB7",
-	"9EnDXKUanN8zprA7U4/spP38Bt7VdAe8H6woZFF5Nepk6MxrbicivAY7v2ZCk3UhxXxI7o1GtZyOlAqj",
-	"xU4ZJA08JPdGYyIkkJwrovhcsIxwYb64i/punss1gyfvhcFx9EtDotdbwQWmlmgmqNDm2bOE3BvfNf/v",
-	"jCyZXsgsIYr/AUHMJcs4BVeVefIB7rE5rC6PC9PHZrKY8swcGAzBc+25QnFhNHL9Vrj0h4fk3umpvXRW",
-	"JRwxoEBCJkj0CVF0o8jaZkOcflelxXFFllwpLubmiwdES3Q7O6Kph+RsNCKUgG+ZyNlbIcsCPr1LlDTL",
-	"M/PFdAyj0K6YyIyFmklmjQZMkQE3W3AAXzBdbE4uZtFo52uuFzAdw9Rno7sJoeZBspBrnB3m5SiiJdHF",
-	"Bk/AsN2Pd50M6iGWHvqVs+msz+2916+SVrdNzYdmxWDgPztQaQcrUYXS3Nxuo2t78dJU7/O04a13/vE6",
-	"GUBux46j4dGCpZcsq/IInb/0Br42c6+Crw1tOqNYneRGTznRBRUKaaxuYuYZhU6knObbyj1uV125N4wB",
-	"VuUBhl3ARw13Hq5m68oDDuzPerLY5YHUyPP8BZ7RUBVIDUcAc9SsF3wnONfU4Hzk1W7423sXzd+glKC6",
-	"xH4vjdYwcnbiKBkYcQh/GLnjlURmDD/7hVU1Tu+Zb8pVZt9iyLSr6u+cGJBXbi0zLrhahKsDBi/Kbpol",
-	"eE+MDlfIecEURrOC5QUzBSeEiw+P+7GgUfTaHdfexiyFsGGprnzWyGBFKRxDPeGqp5c/o5qiJXAod91w",
-	"NyM/OPX+rK776z3Uuxtc7e4n2lpVpiljGcvAllhQ9UvorqjStZEYfRgAdjcahoKMbzkzrKCAF4Jwdg8v",
-	"Z3wbQxsYo4r7qCUaPCxm8S9KUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwr",
-	"ddo48wArx1G34UA6Rf1IVo6fFvzyIrVeZGO0ahuopvCZD/SbNZ9Y2u2Ewaeb5hT3GaE2C8goqJcMUg52",
-	"RsDtjeUxVIHIN+Y99lHQjKpws3UOXieDesLn1pK8k6NtJ36Rgm0GVt/5OFhRrVlhVvT/aPbb+0E0CyBj",
-	"GANpG/cCJ+gY7ePuONbY2UcFCBPgs364xC3OzyZKHJ+MWidMcEq7brn9yfc33nn2YcULpi4iuSrmQEPS",
-	"tWBXGBZomdsbN2YCvxu8i+3gJdtEdzCnSv8ky4YkNvMtmVmrt6CpZoVyBlXTssxvflWOpltjSvjpkotS",
-	"swOW1XBYQHDJyw77GBtUpXKF3NCp+uWleXy39CWQfR9rWUL37w2iuUA7jG2Pt98RP7OQ50L9IGShGt1D",
-	"elTzaj4XTtOpnw3UZjpSxR6wCFn8pe23bSplzqgA6Rfc4O0veFo9uU09mGhtrOqt8UWvcs6y4FqPCoXW",
-	"9DW4idg6OAHBqjI+m7GCibQHW/3gfxMjopCa9xnNunN+gsBnZDy46BuWiN4YCkV3TiGIr7Nozf3M+VWV",
-	"APoQ6kfMFb6WZZ6RKRYPUZIVG1S6dw9JAmmQ0bHBBjG/Qw8J10QwlkEBnBTs2Qy08L0mQOJZEoQBJm01",
-	"5S56meznjILekCmoYOv2eq/0xKYAAXGq2TORb2LHZov9wyxJn0VbG6MyS6udr3NpxWFI9OixUapcsuxX",
-	"jGJ/HNAs41hP9Dw4PlY1390yCEjYu1EKDXWiW+dOGuX5w8uNSNX+lBdz55tbVBQ8XSxdJWun3wCHuSDF",
-	"vpXU57gq2JKXy86vUpqKzIYfOvzgepvuyeDDyVyemA9PXJYI7sPjcBHXlV7fj3zoS+pLBe/h7voan8zQ",
-	"9Qc139XRaffCrtpsUA9yXcdORZlxfeEqbupkQi1sR1lBO7uq4fKFAJdYyoiuNIjsF9QM/O5guwFelQT6",
-	"xbumJfwodBFRkKl36+7MgLpFt+oFFXmuk16mlYvfNDEmWq+NOz44HxirfPiCrn+xmTeojCyii+Gr6Mcr",
-	"Iy5lqX62v6uLtZ/ZB5qxlC9p/pCw5UpvbEWsu6CYIWpUSw4CQ5HXKvb77tvGCTlNyF0yHA7BgSxLTeZ0",
-	"pWp6dJPCmQxUafNI9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/D/XTzPcFW8kisvJpIS8x",
-	"B7VZ7QH/zoascpqyls1/43c/MHYMRzoi13nZhYDWRgEsGM0gSDSTpcjIeiFz1pHPFszlpoXrajx4ltX7",
-	"WkzIpHHeisl9Q/OfzcyukwGsZpcCTyXG3NZUuaBgQrJCrlbmD5plDOpVlvKKZTF9eGuG+JaK4km1t5ZI",
-	"Meb4nqW0VKznfVy5VoIyjvFoq47jbrLn5NthovMq88uLMPup++R8gC480H1+H5eRbeb2njKcHdO70USO",
-	"sZKlwmNzSdcqYc4svV1hzK4wAtHI1ru8h1F+IiwLmpOn6AZtJjSYUolwGVihu4f3PMmbtvJZqc2Au+dU",
-	"4hf1zdpSCVzUb7fEyn6DksOlgT2E8kNi134OMXdrA8bNSkzs2E1A2Rj6DNv9XlWa366z0iXgfmwZwGf0",
-	"dLPjnMt0x4qLb8ggCWOm+C673mp+fZjQ7eN1K6/tktgvs8Pitpbixq3m73kmxm2PZMayHzFgteNosRu9",
-	"f6uaJNY+0sEEqoKdrbuWKtaQ6KQXbIPeTzovmBH8GBYMMw8+xnRWn12wi5+yYoWCQlP0CdtiTKc4YmEf",
-	"KcqcETtMVHG0uexR74QDmyBLcPxapA68vW1t8DmxUWky3RApGFE8Y4lPgplu4BeQvTDs52FOZ3nUw1zl",
-	"J3fV/FsCBYUvfg7eXLD0fXycIE9ip+JSK0OmdNHoyA6Ll3o7lV1VUxRIi+YlQ8dVCiBIpXaSve6ACtao",
-	"ruJrrGVqxNQrrIPqqEq7s/KSZ1GZohwmVadBHEZUVf3U8xrfVS5doVSzCI9d75WHLCRXEpa8V5xSO+Tu",
-	"vCUoLBw9HSWCtfm5+b0PQlSVXAjOQ43D2t30jqQ/0IiJPt08B8nSkYTTzYsSD0SHhzMaEWWPBfn11aOd",
-	"8E2MPdeUa/PnARq+eXU1gJ93Uq23jVLg+X7kop7b106rEE/drzrQp0UaH03SQq5xt+kcU3Y0epnrZyh6",
-	"WFIbkYWpt23TEcz/qvjxczD+3WyfUx5ViLqznmrCEni1lg5IALKU3VO7Ufctaq1jkZyf5ZrImWaCMJou",
-	"bPB3SdYYE/KDd5jwDlRgjb08NoHjnfWeE14JvS3mcTWknSbVGFGWV6zQZSE6j2QkFcteYgLtIQLPxn/d",
-	"/GtT2B6+jTAv2CqP3ROoye7u8DMLIpkQivoiKqqhFtph+SjXuqsaOEu0e2PMGKRVdrupqm3f0ufB1oSq",
-	"hSljflmYtW3sUlztgmZES0DNQcC4haGG7Lh6F0vrenhzNtP7p2qeIlr6SXb19Fqe7suAFcntGOG67JxD",
-	"/rQMVe19G1eCStmQa7UD+wrQfWuqiK2zTvC6pNoKti8VSXOZXj4kld3DfSGCZnl+QHKJT9dtRlaCOblr",
-	"HQEfox4MhyPQPxfFplHHFGXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fOKf0uXmWLnzy+QSw8Ff6YK81T",
-	"9ckV1/5mzw80GkKoCgN6jRaooJFBnVYXl8VWBlntt+O5R8uiI4Hq91t9Fj+wFPIIlC0PWS94urAlP3AM",
-	"wGzVEpgOnZTmy1wqVoAgVZR3vTdWlBf9aQvqU8zpxaTNv+03HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJo",
-	"jId2m8qOPhLDqKOCmN+Hl8yXCq5Il/XTOzADBHOz9UyZOKmxa8ZtT3VL8YGT7A+hYxi/1TWat4uxkL43",
-	"VBt7a4ehD6S+EZhu7yF2Ca6rxQe4TfDKAxFVHRtoEsCVbtkgWKN00PWV9kMfHbbk1/ZxGO76IqV43yPZ",
-	"OnQ57gYdKnDjBaO5XmwQAR/3aRg3rNOC6ZdMG+EdOXvGdEa8N/sI6ja0YOSSrTRRjOa49d2NN9UBc4+s",
-	"ATze42uBzmDLYXEiVqHCNLcK64ssacaMDsa1Yvms3V+hgnXHw3xRz/kuyL0niqE90nRIvvj49OKXH68J",
-	"JFYpO1P75SDC6l1dlnal3mkZFDt0ZcNSxV3/fruDwmO75aViUIsKWNF2LVzM8xAxuB8fHCkLOcT79Ru6",
-	"w9k116r1iHqnZyVI6knLFWX3Oj0tBY7jJXIS73PxE9n5PnfY560h8yUX4afj7SC6k3z1/IC9MI9dznIw",
-	"5P2zs7v322TDkn6oTTPAjnRrv26lxo4xUgrLZ5hVYeQz3ITzguJViDnyWZUU32SvVDfXlo2ac6q2FLq9",
-	"xzDNqWrQuhD6CR6AdFhBgnxUwPK0S/O5o4lPO30XTZRDzKCo685+CWLUWH3DhlQ7VqVa7s54TTf2umJc",
-	"zK0LWyVkypTGnKR+Mmpe0oIKzZrMWWqmza9YsTEmPVkVcmlR8lsZtFv5Bv4geoWWyyUtNr0qlNwo+9zn",
-	"FmrL8VJVxuRe6limJm6DjUkCbKiKfi2iQxbHE5uy+FykZpP/PITprf0vSBYaxRT3R/bmuqUCsvaqsNuq",
-	"+rpsaczgdDzyciHXFoNDipQN95WP7akE+3ep16cr9cIdjp4QHLLeIWA75TtlK32oBdj/PLClzfM++Cy0",
-	"mYJcXEWPAHQ3OEYZZ2GTSVuDHRKxeLS8jHn9upy0ssibc5VcEEOumKjng5cFPymYqyxLuhTY4n7YhYWE",
-	"ambIgGXcInHGDSwYAMneqFA5cNp0y9fDUuRIzdWuC6EQTXwjd0PsUx5PfnLoZ9sb9zd+xUTYpIgrVbIs",
-	"2Unsb8swasySUttKsoOwxbdAXEeltMhiynAk27DaMW8e90zbCeFy9+5PjCmrBEpL0srg9PXf3vKsXhf6",
-	"xFptTb/CYyhNAR7v56A11YF84ymau8lzAJOhWZ4rAinrFihtybJNg5ER5Ebuflsh/FZsC1C/stRRs8dB",
-	"ALcR6Sd0GtfAgXdlqCSpLAqA2rG1O+ZXhAtiftUnC/OV+7UtS/WAYRhslgJKay+FXIv2w+0Rig++97L8",
-	"9zbVL6qs9Xlhc4puhVgb+2pVM94dpjHaNtF9DuCOu211p/TRhtpes0OwdRnPwO04Z5ogBFpTwmlUNpc5",
-	"a+r7kjPs9CHSR1LM+HxoS3W5rIqZpwWjl6rq04Jbss/tetS80S5u00pwVLmezQFsX3i0ez/cVJ9uSk6r",
-	"pEpYVumy6i9tjzmbBArdPbYSyiv2c/Ov7h13Rv3Zqed5+tuoUspdelyBETCQYIFoapfNfytkueqRQ98n",
-	"l6y/9O0toG4gX2IhcpJTzZQetvD2sU5CE0d3TJCM8qBlM5frFmGltpKGLaY4gsqyzWafmd5yVAp8bovv",
-	"FiCokybAumwprq4fvH/QvGTKJS77RCxjuqLO4zp5bTn5XVncVnyiV+X2FrHs9Nvp0py35JsTVGaQR3+O",
-	"SjuXEHO8ssxoocYBfbia8wqMJHldcM1ec6ESdNMH/1ayLFL7t6bFnGn8e834fKGNKQpEfm4x5BKyZMWc",
-	"JYResYKaPxC61O53n5hSQyLbha2LkTOjhSFjDbf4wig7dJqz4VP7x5stTnlXM1/VJV+dSNv0+GQlzY1X",
-	"VH2ddnmnwuDZ9UzEEXUvsBUbWPIFs7XB18kA4enbn4eS4mEMEQK+AVZd2lpBWzbQoCHrhvbVK1pAFy2A",
-	"mqVCCp5iqsmy0i1t5vUbtZCrd8Mg7LyQ0ft1uxwQO/bBCqLnEY/YrRQ0j29Q0By2o+suA+NNyuqkfUgU",
-	"Yy0tx3bTFNqFX1eOTgY/XkXbPV+QR7ksM/hWkfFwRJi4YrlcYcq35Q9zAZnDBxNn8OxkF6PH3andMTkg",
-	"GVNTi5zpomWe07dRNN81Gre7sg9EWE2l3OPuTAZqxdLA2nDTGA9H0Tc3g2Zgr4Hu+qxbeGiis6u3b4fG",
-	"Esy5YG/fdsj1CmZvUV0sERIXYbTv3yY5fhI9CT9WbSxearZqc8rW+erHDzTVraCWlSmR5iWKNNsQo0Ab",
-	"akXTS+TxGWPYFyLFbPNlmWu+AvAqF6BLBilFgBFpf64LDhXI5h63qjQ2NbFAV1CmXMgSQHCmPM9hCtDi",
-	"EzPYATOzQaxWXS462VCF1TZ2dx6ae0TTsjRbmRNIibkUWNz1H68SgUGTsB2g3aXYDoNv5KU/LYfDnVa2",
-	"0K4PbU6vWOU+g6aKcKE/JJP/jeGJiYNPC9JL9/C7s5doy8IOVmMDrZU8Ba8y5kkww9fEAvuoaFbZT1xk",
-	"Lu2gTk7sDNDQaNzdGVXHhFKxjECurE38NhNYMpFt5f/dBOwvAA/cduOamSRkWmroOQAtG9QCqlAuLc7u",
-	"UWaALd72Q9m5VnCWiNXUY5v/M8szWz+0y9SgZsUwXmCNWuaZS8hz/bDOwwT3NfX9G6yulucVMk686MNr",
-	"iN3clG2lLwu6grTpHWMLql4OqG2p1NFuk6vsw27PL1jeK+bbmIDgO5jbtuXQm9W3LT+CO3mvC5g6HnAu",
-	"fAvz2cf/q+OYA6+D/O7UcFTFcdHVrRfReAVPF7ZhIIIRQXORGS32y1P0eIKj056QwP/pMpJ8pr1lGsfZ",
-	"OB9bQWQ3vP1cHsEtExzyz8It8zNXWhabZjS9ptz4ODrI/hszabRMFaKYTFkKMCMhfqkVed3xSv1Jj4TO",
-	"e+GlN5jFUB1gK+Nt+I3a+a+huU6Yll4werzZe7itphwQjV0hEmLO/3IFbdddpSTKiGkhy/kCAjd0Kkvd",
-	"Ezjlt4ZMg22nANIHpRskR9qAw1ZQu0k4Yu6Gz7+upCR0w7uEkh34o11qdsBd6eox51kofkCsWLxKkFCV",
-	"8mfz0HGrduRSyzE8hgAKD/TnIYJss9NofdNBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2tNkf2",
-	"nCxlUal2UGwhqrZjePed26tXoWLn1L1ZIZeEkpkROEbZgxZeNuXZjmv/tTUqWDvq3HfztZfzrCz0ghW1",
-	"h8Ms7yqt11/Jrp7a+kpVHABW6gOi74djMcWawkGJvCTQbqoJQ0lHBf6zGSha2OCISMHOA0XXaF1OqE5p",
-	"ekm0rKpMATFF2c6u8eLrTx4IN0cuEgLfUe4LtJAd/0AZreG3KO08Rlv8YNnWcAXDI7YOqub7ITfcVvA9",
-	"EnBH6b5TKbTAsLjHk6sQkiqpVQ+uA/NX7NWe3GV25xg3gYwbt3/NG8BHv+rcY2h7DnXlrnYOFc+HxHVq",
-	"TvyxPHeMlADXMjHnmMAESSoPiY2YnXvYSm7FPRUbEJQPCc1ZASNByJ4vLYOuqFIWJlKHfhEog1tToaED",
-	"4ZSBoR4KSx/C812lfZO0KoKXDOxro3Lz36nPf0Lq8/HzjGN8X23tEY57wCefxaEPOpxvMXXYxXznHt4p",
-	"PLWZtp19f0HfqQidwo7pN0zRrvqiN7jNFDaWQABneNjjw/DcNaAw4gvxBg5wo4WN16OTQDEnmHKtk1Df",
-	"Q6USvmTZfG9Hp5tVw4dt3btl0Zes87O15u69RaTt+t5Q9IcRG1Y4F3Qu5SWhujMn2hPwU06j5X078rEp",
-	"ad82hz/+UbETfMJFvMlP12IBvwl96gWqluutnnx8aqtxequAd8/VO6i3oTqtKM8SciW5hVSfwwLL1QEn",
-	"MmzRHqt/rb0RIDY27rP4+1te1cUSsFvsjYE+QMs3V8XtHgcqttucAG06uFsDeRbmqfoSCzyvgegNBHpd",
-	"FoR7X9uVQB6hpGm5u+DkdixB+K1crhLIAk2s4EhIKVQ5NQ9NjejHxuJLujGKpFFH41aWjc52wpmGh1sW",
-	"ACf7pkVN6cKY0xHnBmTKnBvpuBYgiLhALuFSgOoct4dZFd/vrPxs5wQ0itOm7CZr6ebWYgDFngrClOZL",
-	"ir3/Akmc83YXaNtUDc3/bp6DpOEOIbhfmE3yrCRiBBoJNQnAIUHFwS8H90dFuWklFd8Clg2xroombPqe",
-	"uQYd+2X62bhXV0Eea4rv5g9U/FfnnFauP4ayLXnKPitN+2VTlZ01Us2dY8SqhP+UwiHlTvN4ZPIJCr86",
-	"L/6E3kj0GKHhrYgs+JwLYyKbfxUsZXyliTl0CZFXrLAJ8kqT8Zlttql2U7lsJucvXRE2+xQULOmHXw4C",
-	"Qa0m5QZxL47thD/7kexXzc6DnnOCMFrkHLyyAprvU21DY1iPZaHuDEGtWgdKgmvXEDohShWmLNEsgxO2",
-	"naUUy0nKbcViZTJFGYGLyz3R8VSuNthWowqOb4ErskUH4VlF8Jvqwtq8yWvxkyyW3d/RSYMyqw98qSI9",
-	"tNa/BUqzUrMiSVlhYrvSdLnqkae0VVvk1LBKtfILStwOVXRs4PDLHUGDg4C+B2lIgwout+4RmxXyDxYP",
-	"Dv7CnLGxlb/U6JLasZ9KVURv7d8k7xllaAZ76FFcf1Pl2fmjbIaddUv5xbT7mJGcR7gJ7b58FhchzvWQ",
-	"+pODPYfww/hcolkQExD3aoItbWeMJWSCmo6a+DgMJapcPiSCcYjUcSNfS6Gd3wbkfQ2YaSPS99id0WLz",
-	"uDaaW71F6+1JkwFOxitbquFk6iKKl2vvxidUM5HG+zIseZ5zhUCaiQtldlAe6pa3LKd5cE6tOXgIKDfV",
-	"9B8yL5csOts5n9PpRjNFvhqP/t8DAn9/3XEuM8rzRjhzqVhCMkYzkkMtUPcmiWnKlJqVedvAFBtIdxwT",
-	"DG/flbU+5guLp2sZEawn7eH7iSxIwWal6viubcyp6sW1lXnaJTXI7y32qu1e9MSBwdo5W/xC1BNrjfqC",
-	"nYlKAXyJqTZpWRTm/VsW4sl/vhmdPHj3H1+9fTvEv77+zy+i3k/7+6276g09+ePdx7vXX+y9yys7yI0U",
-	"W/xTtg4c3/2EXxOFHqP/2KqfRsuzM3hIpiyXa/IHKyTR9BLQJGdxCn0cJ+PTa0+mj+Pk9LqBVId2DQzs",
-	"z/CHpz2LczyhnU3aUq1jyO0RuHqQuhZGiyR8ysIngwh2tdcx3wZU1RdZ8UAoqub+gsbG5L+XzH7tqtwi",
-	"xQP23Q2EroMD9+sKXWEo9iTHn4BPGRabd4KljFCyWnITMWtgRwcJiVCKfaIT3nRS209oPbLe55Q6myMs",
-	"fj27t1cMHaxF1kLP8dWE6vSWS8a2eJ6k8MDE3VxGbQZUHBt1tPlKTGTtcYVn3sJuqtHuJCFwmMYSDGvf",
-	"dwfpbLHJ1irm+pWlJgvXRdgqxGGDjlJ44JvuHYvjx86nqFsIDzOj2DaGNNm1dAX28e+BW8qE0flZFrfB",
-	"Au792KfVkKCaX7EO3gjICLfc1oif7mqk43MsGM2eiXwT/1alNFa38AOfGw0NPWQANye50A/JyRjjoWJj",
-	"Ux6HLY2fPnYsbMNqRUuTYDnB3MOdaN72Ixjjz/yQf31jHOf6UlNdqhiqPyTXt0VmwWG8oN4aOaiFjq40",
-	"h91grLe3O4ERv2jGccqkYE3GlMLm5baqWQm6UgupO9pqzDWq7ZarEjS3jaasGDuLi/nLDk1Eop3/mn2v",
-	"q4VtXut9Enah2BCD0WVDHj/dG50HPgAaahneYD0n35C+unVPYJCW+hKPo90U3hOLlLI8U4XBK1bdZTlP",
-	"pyQ4N1u76XglehSda+hm1baG4XL2IS5jjHh45EDG4/h0PSHLOxemdIZ3ayw5aWDN3JXUx+6tPgUo/TLA",
-	"+5Sr2PZZPuN5x/Ff7cs2tJhXWvxKqy1u5aJjXGSeIz+Lu+w53RzgV6mAH25q8FQjRWfn8wa2FcosBpKQ",
-	"5qXiV6x7zh94iZuKEYoeAsR8/k97VbYvGF/pXpDAUoLfR6mQ05h8y7Jnoi54tqwaRnVZxBVhnx+xU8nY",
-	"ipDQmMTTOVHCTaryRVl8BZxRl478hhwXZvHRbhCBUzKSbrjken+JfU7FE3wSWCRjeYMxsWwhbndz0rzv",
-	"edGQk9FCb1b07J8QhO26NUitgqlIhZ1N89T2i04cX3pqN3H0E78Z201A8p+QSSK2749XrNhgCYRNNwNY",
-	"B5ebSQHq6aRWvhtI2Fkwbo/bOowzNaQwKdcvU7mat4i91qVHn5R5Q82u62KylsUlK4h5ctjciz/uN7hy",
-	"rZ4cjHku5aVy/pMgybZvAMRTNqntX9PePy+i+fMN6EMe06ZzRgx2mfgYw7rsk7bm+1XEDjkrHleMEeFU",
-	"mi7CdjPY5dYQH7RxOcMQ4bqBVR08T9Qt1IR/Awuo2SrzgmYlxRSFKwwwwdjvSwFpMgEqUA4KVwUL5Kke",
-	"RWvif0Suj18FJvUY/sKBuwbuGoF7sIUP3X8vcVa0XYaNNCtXr2T81WCdGTp5RxBnhT/e1uo1Dx1yYGA+",
-	"nW47Q4BXPJ6o0PHS5SHoBB4Bzywtqbbw6guh1rHslYj6sb9VU/vlLPpcmmZuWVN+f8ulLaMNnHyRLVWq",
-	"XPbtCLiyCtqukMipeNXczyhut4Mzslw6rgO6RHm++33urm+YaDit8I73F7fPX69ud9wcR75GZonbT+Z1",
-	"/dShvU3sccjGefyfkqkDoiMVT2+lthg7EnT/E7UR6SQhE5pdUZGy7MTF9U+gSXNpfmG+N3bYSZWSYj5C",
-	"GM8TXVChfDa5godZxlMjpU9UuVrJAh5XOT158ODkwQPzjwVfUXqiZHp6AoYsNy83X6wXXLOTnE5ZPqkx",
-	"bRiLuxcPxNnw5d3TlgPkLpIVK2DteEWceHvb/CO45ZC59KyeZFc/ENF8j4n72eScTMA2YoVZ36qQM6YU",
-	"7N+EyIJMzC1QrAqu2GRI4Jf1KdgBoJ/bhHyFmFIgs7+G30/5iQeKpvlkSF65UncCq1bYFl4KtoW4GiVj",
-	"6aCzWwvtUKj8GkXYRVI3snK2r9JhJ7OhJdXD/ZuCUI83hf08aiJuuV7h0xQXWODEpio9q6OvwxI9gpAs",
-	"FlNW+AzquWSK1BBxOpmEoAY2Nzty68EsPdUBo3ZvHYRTP6wCerOyCIuGFwlQ/PSIPLh39i1Z4RMkY5ry",
-	"PJKbH695eqnpNGcPoUvFihXYd2UrDegNPfljdPLg/bv/ePt2WP3ji4ZQiw28RyjtMeiocD3eJclkdCsr",
-	"0MOjwAVyYURlUzNjmmUFU0YpumSZOfN9Gl4hYzClH2fxRr0QBTHSeSNL8woQKguWr3Yw4OL9VZQPwLWU",
-	"7UQa73EBZfeWM4ZtELIxnOe5taGBN7nArs6Gi27QDcwjytpOlbgyzzbBPvmGBhVxWw7GT/HmOc8EIzNa",
-	"5npDVjlFi6pzr4u8XIrovUM9uoTNhx3Hg9Q5F+xGAzQ2rHgdtgLCgFe8dowWdBnPYn4FUo8VG+IfSsiK",
-	"6kX1bwJsSjPzjdkXRi2MgwWJbihXswDSMUl1/8FoTP7r5bOnbgjChY0I2m0mU9nQ7An7QDXJcEnWBdfM",
-	"zXO/AG9rhvEiqFOO9zz+FM7I6MyqmFVzLL5rKBBrxxri4QegBGAk7sAy/gPQQSN5VIjzhzhGlOstrMOH",
-	"ULS1XOkN5r0EDd8NC6I+WYFn3iDO2RRGXFKdLv7eVBe1YuJRmA6/DywgMtWw3eAsjkWwPXnM3m/LFbLV",
-	"tzaYD20fmpMt5JplbbmTXXmppqXY5HXfvl9pnufm1EMzLZ0YiqQMbtlY5/sdQNSgmT9gWLdme+7lSIuD",
-	"vTPtn2ThoCcdEiXOcxsWmGbsYYhERm2tM27Nl3HAaOuH76wiQQ3gLXSeDQRJwOBBcNqR2KNyWY7bAg4I",
-	"0iIqSVIvdMMFNwvGI4S1rYT9LGLaONcqP+sQBsajVRvpOvoq2+Fm1+EcfLPPF+wejS/mt4NSxJvhBDcP",
-	"LbjJJcNypH6NP7agBkGP9HOov+t784sQbbAvxGD3JiMvEKesJ5EcsuO+pkHxrV/ldNMEi+6rRLtdPu24",
-	"n74H5lFhJm8GPYsPNzu3C6aAMeI6eg09ERHohp3rlp0y4GuX11yIMBoe06TAi/I9a6hOwZt8y+UCfkBj",
-	"isM0YX7wxWsu2t61A2gS1Atbr2lIvKpZYYDGWAE3AhX9EuvYjG5NwbyS9kNiWPYFmhR9feNG3lsVbbtz",
-	"1i5QtnlYxRP6obtVWOMJ3g+kClij6BxyvdUbApDsw6pAv3D8LdGeWffiDcFmTVZyvvH409aVCpBQDIXV",
-	"XiqsbEev+AxrTb+aXPfxgSvffVg/429k1SEJtlNjswvivgu7F1kb/aGHRPhSEY45GORkzYV5EkPHvVuW",
-	"bRf7u5nFmfkKrJcfvGtti2FLvZDF0Yw437BMNUCHoPKKc7Je2s5wZUE7tIiGlQUNtFpHcc9dV46oKoLz",
-	"G+bbbugy74dyXIGlRap4++V/+sY4O2ln9kaw/cQ74ED4xFAPoWU33EPWWhLU1WlPy6CfU7i3bZx2FDUa",
-	"h3pZLpf0c4E53550y1HbNZXDSpr9OKcHnMy/IKcfhVejO2HL8DxI7xqVApot4e5nGUcA/xkX1l2MQI9R",
-	"OryQeW408psrzWfRa8pJQ/swplKdju99e++7u/fvfRvkV43358u4saJkKXN2kTYBDetGABonDL5UZC2L",
-	"rOrUKKTmsziH0uP5Em+vUUBft+GOo46mOl6QsPJpkN1GBgOvDWIJnVegWUlhPlwxipHGXm3gP5VV09hu",
-	"floqLphS0Hfe9pT5FD2zuxhM1fnoAJ0vlYPNt5fyvtyjo0LZN5hINWeabepOd3p9V/3irYvNsavjQ1tV",
-	"0oR1v9NIvl3YHEMfqCTX56EKbHFSiMmHVV8Wks+hudVRsnK6Ug0GHYzscw1vpfVz1ItTis7No14vZBUK",
-	"J1xDAxK6ZAB3OzHUzsqcTeKKjbmOc2t6Hwp7j0hGB3o0X5TiEQ6w45D/frPb+a0i0SFo+0cu7uSCq8WB",
-	"VNsNQpXdukBBQMcmypqNhewVKkoa1ypXhZwXTEVyj10NbVcEo13OG3Wt1mwUurWazNjJDpW1G9t5kL93",
-	"IJhgtwvN3WTtd8tWGxTX3sqvtW4bVtOusVzs8Abb7c9lW51qdfgaPcWdwUFxxs1F2fYB7OnYMQHfRpa6",
-	"go3dWlH47yVtxQNj6UIyBYlSrqVU1Z0Hfk1obiaw6fjG9pZa2sUppgW9xPY/Hcd14d44iXycdgqts/gV",
-	"K9AN3nnDzBqb5w1bACk0PQa0t/QuJkUA7pZAdYfIXKrh4SKtuTr9AGHn6p6zQ/RRIKXjvep8VWNWx6MO",
-	"4xYoNjaCu1X5DkzQIA6Oojx+Nlrjrrr4e8lKVA9LIfAOAOA8hs3LV7TQ2HG8QtADKZw36I8I2xW8wG4r",
-	"5D9V+FHWHKj8I+g6iY7I0oJF9ugAfagxP0ox3d4caL2QRDEUQquCQekRtKqLapmWY/tM7QaGnMM4gzXU",
-	"r9JqIu3GFNL4CGfBbtZncRxwrtAdvaetc+V+s4u01ieugsPEp1bpeTdl+kPCFjvKepOK2QzxxD7oF6U4",
-	"SPd01betkbwKcoNrnoKICmAmXOXJIBlMy/zyIPyNlj6QPkIN1aSSZDLBlC6QbO/dJjdkilYafqTakVdF",
-	"LxH9v4tWbpnH+5g+rTQC1d+JpO2+h4HGH2wW7HewuyH3HCrPgAQ/8NksItDqMcQjRAaPXA0gpO6HXLBn",
-	"vMBq7OYIcOIn6gW4ojmP4sE1hlvwF/UAnydatdyWjTzKzeTW9FlcTcERjjTcMHIGwOJWtMSukFuSx3xS",
-	"pAt+1aSmVS+Igac1ivWdJOAuNtiKCWO8PEHbpXNRVksooc1HUpQNorUoBVqSXJFSZKwga7ohsgAcy+69",
-	"1VHdjxyM3s6Z/qK8b1Itpk/uJE7Gi3mD+Oh+8e1mss0Su9uNOxLncsCyjRfGILqIhcmorAYiGMti9WML",
-	"uSMz9+aW+7TJKOJeGv182z1pIVgqdDYnOxI7p3jsuxFr1G9IFK7S20JbGeiM5iwjVJOCKQ2eAUB3tmWi",
-	"dE55A8BFR+gCh1Vp40CGON6tF8gcO7/oZmOjslVDePgQGANZrqJYMK7+SNNLJhxw+EFcsVUtZ7v+AkDB",
-	"vGDYc40rqHWCCkKJ9R2sCfimkMvuSlhO08vo8YD12dMK+WAzWaQAweMbDK9yKkgmGcTQsQk7pPBzlHZV",
-	"htSa5zmZshB1/wAcq0D07Xy3Xmz281cleypkKvPDLtAcT5BOFu0mCgzRsxOkK4/vgo9QhSWOwtT9WKQR",
-	"8aJrvzQEonDH2kNPwCy60P6lW33teJsJFJzmcSEGX/0qNGYLdllofNZ+tu7AurdWoiFoEOlO0z7ZVGWS",
-	"HwGx4iLPvfO6YK7N65Q9RHnBFcnZTBNZasIEXmtHQo7onB3kWGjrdXtqD9YLFtGyJkKuJySAegjzi4Vc",
-	"WxX4xG7Ku04bvW/Dnlfl+1sqQRvMTb9zNivz/BcHUridnIuFedhlDfVKBEdfE82KpcKMXPMRNmdTksxo",
-	"vDq1qQ/vrOZ3tJ0a3aiYJNI5x3UfYo/Qi6dy3QJGUJ9GKpcMXCAO+60+pTjU46so90BFH12y2NL2oBma",
-	"zawB5fh1hG8M99ERO8pdu0VHO8yVU6VfbkR6YGi1jGyz68sRFOqgQiEktr8zlztXBPprC+sjOrRDWmJf",
-	"t/8Q+pX6mTfTrBGMO2yUsVVwrhVAuz+0pa+2MhLX78w1o8Rs5b0DqF9jk1vbV7e14JAG2L59uw40mVS3",
-	"H3E041+4Jpa7iOO5LbknMs+MKYApv0uoN+7aE8pDbdeHd0Fk210e4POAGGaHcGEY8LQFy1iJa47DQ3i9",
-	"UZ0tbAoVm0qVLmxFvGNl+6zhtx2Ib49J3eDRbcBcdOSfbggYtTGkhapQrAOJ7Cnq9rA7kl0dH1UEuEsD",
-	"Lzz4B3hqD2+quF3l20G/d7mBlSSogMrdEQy7ysExCrkdz3RsDq+YoOI4AcKMLSMohL/QjBnWmRiKQUfk",
-	"jF1N4ibeTuREM9EvclKweVOmssrLebQ8aCELjSn+ID4RL6YBrk5tOxW9M1GVyrBCg8swxFbeEuEXTy8w",
-	"0ZZ8z3NzOglqeCqBO8uZSDaRA+Zp7q8ETFauh7cZgjAkC11Zc/Rf+dXYTa/HGdpiC8hu3XpALrmotVlK",
-	"GvysPZtAhVvRt7BrZz2/OhCXbef6pg3IM4Dq79YWMc7sFkG82+kMGlB29iH7CF8XUdoHbHzXw8924MS3",
-	"OmbuB8GPWNg/0I0FrNvVNfphdYYt+2OqP9Pt2K39trwf0ltvxLYeG7sDrYPIZwHk2YFbA7Nv3Jy+Tqci",
-	"gPVpjT+45+oKT8OmtXfNCH7f5XwcsWSi0f9Xr0PYbS6hOm0NKnyNexOLo9yE2XtLplXBlrwGaV1PPegl",
-	"to5bydJVo2vYsapByB7hVxGhk6MRhm3cUJ/d2CptoH/rjpPJeQj9AfSyMAxzVaop3IwxzeAflcpSZ6a5",
-	"7Ii91ZQo5EFm5jL+ZsmdhXGcko19fQgtREBEVb5khILzC2LVvuRUCr24CbQIBr/KguvNS0DMRr+rb5G6",
-	"03r34vljcsk2gOD73hja7yegjN69T9IFLWjqmiQ7tPbBlNECbgb76oXWKzwxqjlfJ6NqMZW0yL5UxD44",
-	"JABZYCHjFCYAa+fcst2oAUOJXmKkiJvRUikvuY++ng+csfHevb/ielz19TUgR85ka38GnzvtZwpBQUze",
-	"ziRTmLkEefR0qYYkk6m6Q1d8uMy2wRXFFRNwoh24/Jw9NH+C/XH+VrwVJ+Sbby5KvTDPpXD6v/nmnEwu",
-	"oM6W/wGfnJPvgdLEbcxwOJyg048G+2a9CBECEySVJ+xbQULaDgmA/nv5AwYHLmHFiiXHMbi2jYW/mnw4",
-	"qT6ffP0QKeC4zZBB0Y0i6wVPF6SQOSa+w0uhrSwClHA9xOU/ztQ33+BnlKwKNuMfcBPsKLgdFuPtq4mR",
-	"05OETIpS4H9Z+n7y9ZBcuAifIUQQ/06pIFOs586MUcq1MlPhmXkO/422GM7mCVfazMeslUygF8iEfDUm",
-	"WhJjLhCWK0ZOz74GdnANPtFsQ3RiMvloLuGEVMkrCbG5K9cT+xYoGjKvMWw9gW7huPt3LLznf/ymEBI6",
-	"lRmboMOITnMMWC6gr4DhpoRMMC1oYjeNmZ2sYWTiCx9J4by9hsEw+grDWFlpZ688X01+fEXnk4foUzYH",
-	"wzPA5PHs5Bdjzk3IV/dOv3Oe7ITcG59iMANwmgyVhdQWxLnyP349hBGeSsHcMHN+xRS5O7pnZ/sCqmm5",
-	"mJu5VvcisgXanUTJJbMnFmSoIJPHGVuuJDQnP/k720weVlLkkm3sW/xHdrugKkDAmWCzGUsRZfD0HlnI",
-	"slCeK5bcsMU5mRh18gmyBbCA//fJc5nzdDMxfFsLVz0kU7aRIjNkQff/vdMHSOfJC6aLzcnFTLMCeQNL",
-	"kJMKthMFD6S+Boh5hrA5V5plxFUguJC0ETBOlg7J42pnzSUjBVPQgoauVowWCaG5knAeBGGiXDpSnxM+",
-	"F7JguJCNLEkm4aWXQq6HbwXEA1Im0O/JMyO/ZtDaZ3CxoumCnZwOR5VsDj6DHvoWkGHwd8ZWwZa42his",
-	"iOECayysTgE1HFOpF8TjoFt/iTniULbpfCMYzB28tDdC4KA4H4yHI5yFXDFBV3xwPrg7HMNkV1Qv4Jq8",
-	"Y8TsH6CJYPaI58HH2eB8gN8CytFKCoVX6+loZP2i2jVAYR/0HbgPsNE4NXqcuaIv3S1KY6rMTpnjYw33",
-	"znAr1yKmufkZuRzHmiIwOH/zLqT+D9KJ+UKmTClIpv1PQ0A6V0a7+IVpishQd6A4qZkk9usAo1ZBYhhk",
-	"Uvy4XOmNzRvXRbmDt/a0El3pgqWXeG6B5aucjCWo6v72B7DbisGuWDGVirUS9t2n3LGUCtiws9Hdji95",
-	"c/KOmJtjShUjWD3yVpiVA20PmYCQGklpXhleykBl+47js9Uj6rUFL4gauOpqbDSnk0uGvrOG06Y0tvZX",
-	"u/wVm231yB0QzJB9uOdBl4e6n0fCy/o3aw74TXQ5tm9q3vTB6ej0/sl4fHJ699XowflodD4a/bPyoH5v",
-	"iFaq4v3o/oP13d/+mM3GxWg0Go/ujez/5ogpzwumzHiizHP0nA8u2ab9ZzlV+idZGsF8+uH//mE/+VXt",
-	"zmw8qmbmfGlslcuNxR0q2JW8xJ/hBFCb26lZehdI27EhqE8XtkZVmCFsRroOWbu1HwVwAeQ2R3j+AkHO",
-	"5cxc9nhbIOhqxgprVvGCLOklF3PsnmGeg2ifYvmV7TocSQM8+Hz4E2F1dJUQS0S8h32rqupsuCcNFUM1",
-	"G7daDSFzAzs9RBLuJpdsM3ELt/oNRxFvFCCuFctnQ/IYI5CwRotgkqJmeclWmgi5dhDk9ZOI/Iq70Pso",
-	"BsoZGGPvPBb89xKBwLsfshh7NnFjZ+56ytYXgaFYWdnmyrrekQvjflP+i4gDaPI/cIbk23I0upveHZGC",
-	"ikwuA0MfuOG+VbjhtjDnBJ5ne6UKTuh4MqTrDj6yNA52MdJHASG8EAkf9tIYOk1D28fuwDPXyeCJTH1P",
-	"mLbn/XN2FjcSH79YA8cKhx7igmUcfUHhTXvnIzpErlGAQL/leMsJIzMAY0ovjA4G1pb3zti8WMT5lwLE",
-	"itJGyXA95rjSCVnSwgg8yFuAzd+VK/jFoXJlBkZk7Oq+17osP52bb9ALGOomW5TEdZ850weTxRjYjaQZ",
-	"fZbS668pdm5P3pgR7yIbt7PlU6l/kZmxwLMjsPMzwSq3YpinWCkRh6gs/fhXOLK+c+KrzLg+0YVFTW22",
-	"FcxzrwpsQHPL5kLSXAFPd2EjY4brjOeaFW8A4uVdzcjbA6e7++4LYetpPR7gxLpEh1C+wLKJhXyyn04w",
-	"+8XlXE/ZnAui5P6pciluONcQKcC1sEw1KMZ7Xq9KiHD0fn/bkFykrD5gt4yG1lbuLS8sheb5AS88nnXq",
-	"4CVdMHIYFkZi2imI5L2SHMu7BsjrgcMvo+SJvGIQ9bLwk03GZtVkjM5sDoTNuXLlmtfJABMhw+9sGtY1",
-	"FqQuBueDB7Pv7mej78bffXcv/Ta7f/aAns4YpaP07Ixmo/EZvTud3ZuNp6fT0fS709M0G59l99Px2XQ0",
-	"G43o6DuzaavB+WD84HQ4Gp4OxxhzveKyVD/jK2odrIzm8ns7eRT7fXA+PjXSFQNz5wN1lbb95rgWs5GF",
-	"+w1mJnTBb+Rh9HcHpL2vmFzlzqLcKJLxLCGCrY2m6ODJ/PVhphi5O0Dc28tj9wY4v2IFnyGmb9QUfio1",
-	"IxNznU5IZgxdlisGdi36jDeyDPzGOdVQhkC113Nt5q0FeC5YAPFcv3NwJrVb52aHdFrISyYqZcXuDvLR",
-	"wgIoHY/lLYtCkQrg9Fp7tweHvWArWUR5zFdBWJejLMVRNO5HziY1NisXLmyOpSXAJySX88PYzLfGNZKG",
-	"K83T0DkZLTUJ4PaxJaLDEVtR8ZDcHZHM2EVaEiHXGCJzbMYVUdQcD0o2jBaEamjLv8tmc6bDBhJ2Xn01",
-	"nJ/gAgrxCv59L5ojt3kO+CSQvTHdvAC43O9s6ooha8sD4cV2akwJm46Pzk8HafzmYw1WeaC0TC/f5+yK",
-	"5R6Lb3D+wHd1CNPtAJv0fBxkLu27RLbSlgYcMhFkscFmyGZiflDkWJQu8ooVuizw34a3eOHmDvODm8zl",
-	"gr0ZQD+dWSHByFrTgi1kqdhJNjUHbW3W+eZu8t078zq8EmAsC10LpIypCzvTMBRl2UuWSmFIeXZvNDJD",
-	"2n4Rlvqjk9N7NbXCdmEAyRm+9bv6+KOwkwTYk6+NLfiaC2X1+2q2W/MKfmcBNs20SqzUbNJ2Yovp7ODa",
-	"FQANVmcluo4hbX+WayJnmgkXiyUZV1DRnRAKgHhGi09sI1gGTaldlz7skhRI4gr7YFca2wBwXB63h4hC",
-	"SIXbt/p6i9lmMzFo+9csGfGhd61RwD3C3KjN9QF6NCvaMzgIrX4m2fFsmSlUX43vJq0SNkCeHwyiYhYM",
-	"nnSWtwvWqnVV5ISP/1nBf1hjAVHczR/t49Yg3Acv//7ryRg1SZlfha4r16DKOrKOdCMYaZpZSdluq1nA",
-	"VWuZKIaaahMtXHZs/XZIHCKcUTtv6YW1u8m+7gFcG9Z+tIjfu0I8dAJWTbrA7jqmbeZO2H7zzAvAo2jO",
-	"brBGi+xwAX3no/vzulFWB3rsrTi122niX/3neVaDmsH+FO/vRq1W/K5lu86toMGk+IPf0BSY/hu/YoR9",
-	"oKnON9AvQ87IxEicCflKh41ppXKJP2su1NcJmcC/JuQr+6uNLAsi1yIh0ADPhdBtPqY7zJO34qucaXO7",
-	"ljmznfC+HpLXkHRX5S9CwqxVVDAmhCl0CMlAzAzJUl75Tq8bWZJcQtgIcuC241hAwxuwN0zr2Qrz0bso",
-	"GvWoevXLm0TX/f0F0N+YNbugiEjOM7YtzDsLvB8sobvF13se5hsezB+AQxA5q8/prESzO0CBUPTAvXv0",
-	"1gDg99PHK8yJA3DsjXWiKLQesBqWfVjl0FPf3nb9FMxOZXYVATxs2zbsWnzWrrOhL5H+EpER9qjS/vF3",
-	"N8wW7JwJtmDpZTx4OnbB0wrvASTovGDq97xWZNsYeEW1VYp27c/SYEsNC1VVxCKzGHPA+Cuq1Nqor+8C",
-	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUyKKgeLBjN9WJTgyltXOUtpZRVzNdJDRM+73i6sa2SjqKR",
-	"BRIgkDr+06jccd/uyQl77AFBdMFZ9hBqyCfnmik9sdATVA8JgjsTt6/Ylt2i5DWh48Wyw6pp/6kZYo0H",
-	"Kn4ODmbnpDok54MvPr6+ePHjz89+ffnj++cXL1++fvbih2vD3goS49H11icfLSDmreSkVYIJT/VfUgwd",
-	"Ufj0361KWpXCkqu3vOovi5q8etWp/zxT2IIFHCTpaulswRdgyNh/bGW11WUUfn4TGdU72ywoReOKzAGG",
-	"6hj6qllIHenVhi99HVypmLoBmZM2+/1w+h01Le3fmtXNNStj8H6/ARyYuk/w3a1LsaSCrvPwrMDFFc7N",
-	"55Y3d0MJdwMvj6f6O6hkS6PYi9DFnsDX55WyVysrXGLNMssgmxcrBAmyMJQtPETPS8GWEoom3DBDcmEB",
-	"CLOACm8FthkjVBF/hcacJ8ipRxPNXfRGIMYJEOM/ItIlPIn+yJ1uKxSysOrT9QFHBFGRuvtD/tV0u2MJ",
-	"wtMmSdhBawujDV7end6KvDOHgFt7bH0j6Xbj9BlolPtpFLI7AWRkNInmQl2qAMVzSF5DTTPHEvUrVmyw",
-	"ENiOkxAp8k0AmXg6GkFhNd4mmHHhks927dS60+1ZgKV3FG9PkPAxZ8K8OIheOaiKyxLOCyQwnjtIfMP2",
-	"dJpXXo2C0eyZyDf+A+ujgueNmINqnjcw3Ds/+Kqc5jwdboU/C7lWg/NTmzpxNP8Jkq/Rd5LnbtNchpZr",
-	"2HqkTEOL7oDQjIga/efdu3vOAfhcDgyw1C73qJ/n2YoJI10STLULmkDa4IqDAQCoijyXawuuYWiHXSKS",
-	"WoNKn5iNSXvkogYyi5EShbKMAAhF5ZClef6QTEAGW5QEvAUQGwEzzOuH0pCmdvf/6xsG5mpw1x+UWRXS",
-	"KFEvmTaSzzvZPrnxgLU5fw03B0r0LU78E+/NV8Xmdi5N2w5rX5QIG0AdqwYg51RhFZQ7AGbmKaLfhS3h",
-	"0G1iPtRyOVXa4YBqH+B6M0iz1OLPGaY70QWfY38XzZdMabpcDWyi/rtkMC9pQYVmwG+AusKvGISGU3YO",
-	"OVErbAYMdVnWrFAuabbmsH3zEVvPAIoEqdBc/YXDiivEjbClCu62xdMJx2Fb+64ax7iL16bl/Gyevq6h",
-	"HbwyV7bCVK7nSMaX/+eJR3II8Uiqr6sc1kD03EZgQxZtd3PFfBDQwODZEU7JghFDbKCKyxjUwXVt38uy",
-	"3fNjOLzLVb1zfPxVK4t9ySceUPlmB+nf5+cvdn56n409F5Asjqan0mpM1LU8cFEmDz8EB+urAHXijlBh",
-	"LqQTITXbcwfBg0/huU+fqfAMbb4w8M8RoHdPvN8+9Wdlp9Ilps5Xfw1Oh2ejsP3G+aBU1v9oc82Doui0",
-	"2KNm2vUNzgdTvid3VZRQpeczSa0m+qzUEOLGmhW94CC0nD7oeijWkiKxGAp7QNfSN0dnNf1w2qkcPFo0",
-	"eNzr0PNuhzg/PEvgQBwlvh+M15h0aYHgI8fe7u/2xRec2jsfU7+89rvPPzY4KN+q+vmRnOUVZQ4hxQHi",
-	"L1jBu32UPM+4Si3A9I1e1JKasQOYgfcCusxn5rLAK3vXYraTq23pgQ7zG6YZ/qlsBJml5cpcsBUzobJp",
-	"LEZohKNUWVM1OzBY3UZr5BAY+tb44/VCQtrNujBr4g7TDRdEuAbIlTnTqsJjQQn/kFABlYjuivSNgXDy",
-	"WKA4gwRaRVaUR0BZ4CX/07nLpS0ErIWVcIczU8ZodpJDr9eTeSHLVbvSVXWG/Rs+fMOKzyOmNUJe6GC5",
-	"Ub/nQ8jSfm/Tp6t6xrvfJgOP1jk4H8hSQ+1NoXRbGCan8e/P7PdLprAJB2jrAAzMFdFSYjsn11AplXm5",
-	"tE60o5XJROpLjqqpbG14m/mO7JPg3UGLudcrjqG1PDPiwzArQWaFZlApLVV4Vf8QfN+1WiQ4AF1Z/y9a",
-	"03e8artqqd3q7ZALj4mBYk7zn2UitUqSrbq9XWkC0vX84zX+tVPhh7bOXpEDtlaW/94FPs8V5zWJqdGh",
-	"Yko6jJBVIbPStQeH5AjFCiwo2eQSESDUZenncn1w1SEUsh+9lnCrxC5ak+dALW4tt7s6VPttvlDQHSc/",
-	"rxqv0ea7qfS88zHzS2y1+ypKHGT3BT8/jt0XUPtQcvS3/cJVNKdI/SSLQHle0wKwWhEv1mYWQKuCKrD6",
-	"pSJybZsmJJDhIcjEntPJQ0LxZ14Dn/MrJgKAa8hyyAAvX6BgYAVJZVGAgxxyISygPilYVrhfb1ARJVwo",
-	"bejmkLS2m6HCjEDc0DDHwvafhEfeCgfAnvh+6PYprgj0rsWWmC4rA9sAWKfyblEdVPTZM/21lXBFUeXA",
-	"hkV2+G7cWp891qXWzsj6GlvfsNTuWEljLv3j44AtAdVqQDP6v2uh1gMEWN88sU94nh/h3nogA8P+v2N4",
-	"AqH3Ox5vIxOcALaMvl/o3cRFsy0Poib4K38WoAPHhmR8NmMFEzohUpBVWayksuIBb2DD4ZdspRs9Njfh",
-	"2tus9rwg2lxSVnfozqR2B/6SzAneIWoFCylXt82O7snbYscLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+",
-	"aWbTSxwSONM6d1XPcE/NsTNEIcv5Ai8FuBDxPa7Fi2vNEAP0BTLcFqfXWOr0E7MUpoAEGgxS5RNx1kXO",
-	"L9ktSjsfXrMdWayin1RJZBkx5hoyG0DHG60BQcvI2WhEINip+ZI1sgWu4ZY5oo8ARK1qcH73285S74X7",
-	"UcSq+FmuMV8VepYVnGXH6yQA3JfneBxr3plw18BNc0y+ZMbAa07gfQk5Aicgi/DRIZkY8x46V1HyKJdl",
-	"9iN8QcbDEWHiiuVyxRKC40zRIQ19xOzvl5BxWEACl80dgdZJU5peQlbYWzF5QpU+gWFPHv8wQU84Nl7S",
-	"xKyLZQ/tdGAroLnBDPX7hSyLIYG2b2R8RhTCcUGYfgnd8rHnW5VDCe3U34qcXxmV95X/yD7ode9LtiGy",
-	"cNi/S7ohilm9mpk3mKlzQapX+s4UuVTcqOlpypSKqbz4QiTj7vHZOsmbFVMeu9l2VYNGUqiXJxVGcFGK",
-	"4YwLrhYeINh89M2kZ/2/3qyayv+DNptv6Mkf79/9x1dv3w7tn19/Y/7x9u03X//nF7EGnEv64TEOdDaK",
-	"QQMcDYoL3ajKsnAVQypYyvgVqyC6MK2wIkCND2sUCBc+Onnw7uM4OR1dnwR/f3EQnCH0EIJpnthG/7VW",
-	"Qjw7J9/eG49OxqdvBTx2TsJtfivM4TwnH98O1IqllifeDs7fDsbD0dtB8nbAM/inG8V8pGRZpAw+NjLB",
-	"VWzdafcWwU/NCuGHGbsaukaNw3BKw6sxPsmX+GTMpwZPmKlbUvhht0W8f/Dt4Pzj20FR4uKKUuybKbiu",
-	"4GFVpiljGcveDq6v3wo4kD1aMFUi4mhJRAu6WjFhnQz+n4GEt7JhV7a7var7ksD6bxTqHrp1WtBL6LxI",
-	"Z0xvXi0KpswvJ1+j+wBbErI8s60w8bET+NVOT0xIC4zXZPwMs/kXd/SbRToX//Ec6NZHXhV7bTnNF+AJ",
-	"H4MbHxzdizzrBOvtEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4he96DB7iAOzttj3SW8n5ti0yUuqW3NKG",
-	"BfY7pOFoHQe7E7yADS5oPHS9BMadj+Y/rf7mnxHxs7/xDz88jo95C3W040L7u5Vxyu8iFLpjPaStQc6f",
-	"WZ49ss99Rt3t6FTBL+xh8MD9Hk4TKijpbuXImfk/yAz0gP7Vb8aAhVu5UIPRku14l5FpbVKmHqqrR9G6",
-	"x8f0Fh7nerEJQEPJjOU5dkQaj0ZES3IKifQPvvtfD8nZ6H+B9ZPncs2y4yYJVFzTIZ3R+umPlNjvcsl9",
-	"zbjZCFh1ve9R04G7aRin+bydFwxvpo+HDtqYiAURDns7TbYCJFPwkmm0TLWsTEGpF8YwN3NLGoInD6vm",
-	"yVyTS+iG6yzYBVXd/Mq4bCtz/0IOZcQoAfjAJVdm3eEV36vLwAtYYmccpNNPdtOY/TEHwB8LtaB5DmmH",
-	"U9bjNNRSxLaYOmdUsVvg6leLquMy9o92jmEMA9JLiIFav7J1Zy2YSIiSvn+B0jRn6C+WAvmViTlHVzMy",
-	"snUrm39jCSo2pTXL2/E+Y6DTep5jrA7E+MvwutWKwdYrl0tWkAIiDUxkrEcM5YXd42vL3X8SMz9hKLhq",
-	"DD2XpFbn2IuTubjimu4HwXwcPPc5aUFpyla6hrKxv3jYxYXnBU3Z/66jiQR98fzP7452a4+5uNpbFMI7",
-	"d+MroO0LhNQtfY6mqFQbu19RCZhlT/feI/D64/Bl4E3HZPtan+rlNO4qR+/uPuTFV1UTXnSUYI6/uKzc",
-	"yitoKgLvVw19eR8SxUQGmoOEPIwm5MVqRX8q8mIbe28xWg8kxGBxt4GE+C95kJOBlpcMztg/fx//8/KP",
-	"0+zb8kc5Wt0vxvT7u+kP7Kf5z/y/Lp8sn8rnv79Qr8p/rP//m3+Oxqd3753d//a7B3SaZmw2X/BBMigL",
-	"s9SF1it1fueO2og0xA8IBf2dG7+tb8PfbeaIOPj9E4gowLWCk7iFJfCnQCPC7BmhVhj0EkBNl+2dj9U/",
-	"9rb5BZHU2OdXYG/famyLBYv6gdUFicv+grQD8Jo3tfmtialuEIrB7h0RQvGV7aocjG5MuAPo34yU2LbY",
-	"0b9F1OAAPWL/Ea961lbH/Dg+RR5u5wFqQk/7LVz0u+qQQ1FRY9jG0AJKdl1Ic1UwCMwvpdCL0GFRroxK",
-	"kVHNXNVIElfN8YV/Usm3WzBqhFwhOP2+JrH9ojJ2jUHtRWQiQFRle1R4Yqa5VCxLbGW6jRlzzDPAnmd7",
-	"OzsZ9ohi0U+lzBkVxy1HX60KeUVzL0Rg/iFM4HJV7kHJiwme0fjVqP4IFGPU6t5Hw1FD3TsWUe5/cMYF",
-	"zfkf4YRnOXUw0SCuehbBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9Uwqzjb++egQFGlSzRzZX1UG1",
-	"scIFqOpASugSCfqVwwfQzdx9slWdbyNXARG/G96LE9G/6u6xTT1ziDrZeXCiKzmdc3EcB/VjP7SNd+H2",
-	"3rja3n0KepX567oZzNBKX2hMgWfJ61IkZ9mcQZNPEGVLabY02uvTruRPBlim2W+l0ktM/jJH7N/iA3i1",
-	"CdnjftOb0wUt5hU8DuRECGtrvAkHqO4HzSHHKIiOQVS6wHNv1nhmOJp9ML8bJ6ejEfFcBK7XL/CZa7e0",
-	"nItOQf8SitaSAXCURcJ/Xw09qIRmIA5XUnHt4EFWhY3ab0R6Uvvl9mp8fG0j0mD6MOn/KYK6kWkCQd1T",
-	"CLcoyQ4x53MD1nZIBqH9XsO3v0XYEE/Vd433wZ2aqPx4g1e0uRPhuICt7vtql0pLCDwwmtla8CpgaLRQ",
-	"VDCNHUIcoATOVVnrF8hqoSVQvjvw9fqthL86/GK6YXOzm7kl/Wk7OT3D87YH/shJpr9Jma15nlsQiF5e",
-	"ywvPE7fjtWy+nbdRme4ejsr0t4KmjPwsVyusn6iu/Gr40/rtHVMCtp/ZUQJGx1UC7ndSApoo5NQCX5z+",
-	"WwkAfPa6/cKMbg7YF/fNhMiU5XIN7OPOE6a3EK7JV1/cN09/Paxu4n8rGf2VjNHtKhmDx0//cQKTHA+a",
-	"lI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtULT4qcUWoIhQu8M+tj9FFlplbE+lJtCQUzT2om9D0Ek68nM1u",
-	"ABDUrlvc+Vj9o9WzDz4rMDztFF1/oKnMNu6ez4a1bqiQmhRIsS8VMdSOufKX8ooF19sR+yh1SBP1nHe0",
-	"IEDAm1tBgM7bdwO1soMqJEJdokUN3UbzPL4e+lg7fDopUkaUXDJgKZYrhtBkKqo+2v6AN0AUuw110GJx",
-	"tiqDvVr2BfBjt6Hy/RtN9EA00f5IoY3owBUaXOKE6+d2j70uMOYcItvZ0kiES3RXwHEvskym5dJy+j7v",
-	"6ZIWlywzqoIUrM1H+oMbdE9N5MUU42CMCkVW2awxMCOLJdW1gAwT5RJwvjNzs6fqyhDhZoBYZqha0d7/",
-	"ev7DTyfj4V0yHA5rL7fzMSdSUJjoDrQXFgSaedXrAJFACaqziVOfE6ODJ6AVJ0CtxGnMCUqVxAmTt8Vb",
-	"USnGidVqk3EC6nuypVAnW0p8Auq3UTmTUmVmrP4ldI5jtg7YIyTqyQ9cVUZBzGMy47lRY7BXbwSnvHk2",
-	"x0kOdlowVeT5Dz8ZLfHRy3/8dbxWYGje+Wj+c30nMI2azudTukSwdizSSIiQiGOkIBMEVEwMe5L1QhLF",
-	"IFTKNmRagpTxCcdLugF0n3jQ+QkX7FnNGPxsUkLbAh/SPP7Bh9rMjx7ZbgFhixbfQqqyZJ15/du++7sF",
-	"Qi6jFveZ5sYOdUegezFMn3K824bJ9NyxP95YsfWxamAUF/OchZ4QrIYBk9ZqxzdH+r5lg8KcsTbZcG5t",
-	"xNuxIn4ylinUxEhRufMRYykoONj2WbMswEGunNUPyb3xKVYQwM1EUgBbFLtQYrtebRzkhm7tTw5zfDwT",
-	"+CXd2LwV5GFUwBDWgitS8PlCH1ULPHce2FuzTz0mtmaCCm3u/wocG4pbuIKka3DbrCjPCNVoztpiFSjW",
-	"8g1TiJZkRSO9BN1K/udyz2PAIqfCe5SID3Qej2Hm/Ir9uroddrkgOdXMbC94fyDBjOc5lj9FzA6Yyp+9",
-	"3zctzXsVRg6hk4qS+RX4lrpewN8zBIM+Fu7bLQi0bRB8CONhaR4c+uMy6YpubodDv9+QKRWXRBdUqBkr",
-	"ErDUXTIveY6c66vmMOnTsrM5kzwzQg+7O2M5pl6wpWL5FYtAcazo5rPlbkBmBAX1+5BgRgk8I0/lFeTj",
-	"JsQ/SO59Ox53Z3lL6b84y3tup9jaAUo4BRQjkzXdHJfpryTPbusaV+7CxiYpKJCJq8Ve5TRlE0KNml1P",
-	"ePa5uUuasQQSIzbmBp8ylwsRUQPNQj53qf66kGKOywc7D0jUs9L6H5Jn3h3zl+Jxs/FZQdchj3uMLuu0",
-	"rJWaH5HN1/bdt5fZs5s0WlVi266JzgLaZV43vQuX//E/Tw/1gTxLgoPDeFtMULOCo7v3I8WyJxtuIXQq",
-	"S+2sWrm25SgkAMWu2BaNUkI1lsTbalFlxJ2cEWZGBqtsysCglTPo+vMa4Q9XKM0m3krhDlciiphdN3TV",
-	"X6J+vqpmefOxY2qMDxzdgwOFNOgp5L4v80t/VrpLuu7rkqUGuMqg5KLyOWNGkQ3KdQ+3+W4S+MvOuR07",
-	"ZOrz2z4UfYaLjjnjXteZ2DD2Vok3VeCdOUKGhnUKGcHpzHOi2BUraB6UHsgCnNPYWlqWeQb4onjCbiA2",
-	"bMlXK9iBKxj7jLzaTVj21iu9NyT7m+SivVIxFrT11YJyLSBN7ZYQ2XBD9juS7ebughOY5RkB/NIhWx6B",
-	"j59XUZQpgwYOWP9vfVoHFCDWWfTOR/xjX3kwNwcFBlSEiay6zMClZiX/kNhJYFyH0StmdDFIEwL/WWVw",
-	"kr+zjfXvGv0clPuH+O/YOptyj/B9x8w7aig+thAN4Ax0sL5UbMhSFkcsQ3Yjg+owO3Sf95UjH0y0Y9YU",
-	"/fVkST850RSpxk34HEsrlo4tbr+k2ZGwuQEP5C3CJhlhcokXeSngT/w4IYrPBbOOjQw8eiCVKLlkG8Sg",
-	"AhxneNx6D6I5JBgTPYooOULrmANL43H6fTvEfDbn1YOZ+AN7etQDa8GUsV3GjU7vcXqV+CsGPXZAhYMh",
-	"QZZMFzxVbVitv9hH9gHKLxhRKyosagC0FvEQ8ua0nZzeW0wS+/f4bOn//jbzf94dnWR0oyYPyYMRMX+5",
-	"zhHDYAwMwQnGYf1QJytkQSZcaFZc0Xziu2g1JXBpvmQvjB3chMUO73ozPnnwDpHYR8m966+W/7347+y/",
-	"T5ZclJqp/z5ZyLJQ/w0T/jqG0h5Fkof2C66s2dzia1lkAaXGi0nTrN36GgHkY/Ntmtke2fUSWxodgIZ9",
-	"85JiY4nN2ROq0dA8vXvPmMRilvNUq8H5+BQTY/4h89LQZTw8TQYzynMj0O6dJYjLrtSszAfn47Pxdw+s",
-	"PWuUb/P7s9O793pICOT+JgD3cnmUpJGf+LwsWNWkA/LmIKsBD5X5nC/rBx0n1hWaWa6YoCs+dBRvOu7P",
-	"8Lkbw9FwMZOQNhfU1uTY8MsL6sF4OBqODPns7Abng7vDMX5U7Q/NMo7OpOeFma+GvpDWU4GsbbOaIrtk",
-	"1nPx/DEx4x6+USwtCygYevOunuvDlc9ArG8OHbxzpF/lVLTjsUCpErR3rzrswa+sJ5AVDI0h1xK0yfYx",
-	"QzyH1910/+yk37zrHv0qWtAdXvkVoW3MC487Y9nhWLlXAd3gbkBSgY88XUip2A1gHsw+meeb9hL7xZgZ",
-	"2JY06JhPF1IxYQxeKjZTmW2SqkoZtl4l5PdSaoq9EmiWnUAyWiSl+bmdwbG2F07XM/vnjFFdFuY8rRdc",
-	"s5OcThnECmwl3RdnyWgE9YzUR5Fs6d+vImMF2ciy8Km07uS/DsYy18OWDzEZ5HzJsSia5vlPOAd/wGf+",
-	"38CKS5mxvF4Dt1sVhzStfMY+o7GtnDAoaTx1V6wd930p0OlnizvhGXBSBst8YV9CVFlgoSWs1v7mOd1g",
-	"VJ6mC9duzuYEWqRoKK4KxntuTJOdKr/P4Tg2CstQ0MVO4dYxO09pnpY51S3BlaeS0NR2OvXIcuS17aVq",
-	"LD/sp8oVGQ3JxBBUTVx9km2U5bLRLUYTF8QwDFy4Xhrb1FxjJipCl1LMoTPpckgmoFxMEJYYNALfK4gL",
-	"6PgqMtx2SP703U7M4bdlgkqzlZEO5r+xyIynA+zp4CZlTe6ww5k4MUvEQ/MuOFo51TNZGAPOsAgojrTA",
-	"Jn1YlQvXu2bzIBlcaSoyKFO9d+1ShpWbGwXFDYw+wx+oh90HA/C6Hz//H7PsziCfowOJExdS2xXXg7OR",
-	"KzbvWFd9Bk+7KhLG6qXIXgThY07YnNUlrpEptkQaR3ASDb5WTUXQU6p2Xucljd1w8rLaZyPw7Jjwyghz",
-	"2BJCQy3LJ+7Lk4phzDevmt9jA00VKQ/wugFjXEBktEnU2XMGiZ0ulfj4Au41ynNML3ExI6VJCXcjRb3A",
-	"g+51EYRFmbMTmraXXDwzUsXIFxBY9lJxHZONuaklWTIGn5Y59KK1Yg4b11HNMA3O49JRsjG2SEGEjKuY",
-	"L8qcXaSfqPbiz23IVC31+G2ZcGdBQQFB9p5W+RntdSJ5ztxveRWv39fmqWqc4kTS+BRlMqhJNNV7akdW",
-	"jhONyaYXkeLOXs1T8EknHh4//Qe0UDFMarYrp/OT3AjWE8jTo57fDu76NOOCipTTfF/XJ6ULvmK3F1Cs",
-	"mGp/UBEhvY/UIW5aKiP7FEgCRTKeNZeh1B7d26glIrHufCz8Om9ULVKRqzVP28o8j7HJMpRmLuPHNqFI",
-	"rAPRJsVAWTrm5HD8nRqSi1xJspJK8WnOCHQvIjQqDu2ygin+pXqsPFqw9JIFUVmX1T3ox6zB9XqEpL9w",
-	"Q4+S27qpI33tY13vThwWDBLbO/Dv4c2DjsS+rpm3kNgraL3gOcCJmMvdtvYuc9bU/+evyqEXRG9WcBCL",
-	"Qv6LsaWQx+LKPf1RXpR/JU3sRemUpWOFD/btm71Hj+JANMQ2Fy/Nc9fevLlYEwjf1QdvRjZCRbQ2R3xR",
-	"isGBVDhSvL8oReiglPOCKdV70ckBgjIAMq+IdZ5SkbL8MNHbLnN/L1nJMlgwVwTfkzNf7ZcQKZi139Z0",
-	"g/2qbLFgKpdLrh/aDEGq7AdGbENGwZA8wuGgafecciwmpPAybR1U8ooViW+lZFWSCDQOjPTnMsZLLVc4",
-	"+x6cYJ523O8Et/1ybyTKyoSXeBv0MrrwVbEcii/c5eJblZiHTvDToSzmdyDR/s7p6HR0Mj61Iw12Ak1H",
-	"i09dkP96+ewpwVUmNs3fvv12fLDB+3y8EUntQ1m2ggwyK1RjXEuxtGC6/WJ6aZ/5jHJZO7TNsB6Flz8/",
-	"e/74p//7/tWzv//4FKxN3a3JBeYVtb7ilixP3I/9VqfdW+jbiQGdm0sQjw3iB8dOMYgPErCZY5qYYIFv",
-	"6teq/fDOR/yjNWHVWMHwUiziFTAlrsmM8lzVe9rsSGEcEyf3CRJLcTXH7GiDDTcJtUP3ovi+1NGDyXLM",
-	"1NG/3NHtdywbs0zg288xcxRnbvGVMJjGl8yffKNMwek/4PD3Vy8dkY0+WEbUwcnj2YnhRoS7PCffTCDB",
-	"VNkaUilYEqJh2vpJtLxhFe46dWVcBaNZ8BMYETQ/OQO1EWmgEE5iV96oG5yq/lja1UF8qWlxM+Me9/R8",
-	"8LYcje6mnj7wTzboeSr+AYPdRsDvzxMXoTf/gLzVdnGBvGhMEsui2Y1ER28Myn9pKYxpBuvPDc/xJcT/",
-	"vDjuL3RracPOvtuj+tuHPn1jMB/hpGJjhbKyoU5Iq2IfVjkUWVp1ul+4kENq7F5eQuvV+sGcIUiLgm5i",
-	"ycFG9S58bY/LoYpNTDFaQOZRNaMl/fCEibleDM4R0PxGyJM3NI4glrg3MueTmi2snc/mYh/0i1JUMcyV",
-	"lDko38j/kNIg0bYNE7t2UevCiOQVtyK2ivnRVPMr1lNE3zuyMQY80sUac27II5pjwfmsxID9qKtH031q",
-	"bC/467qDR+evbySEMLRVtHmHV5XNkveJhmtasIUsFTvJppXPaCWVnhdM/Y6KGJ6PCvbQP7ekBafZFF2g",
-	"/9qnqOcJab6S0ZX4WVpG6HIL2hVdsVguefczeYhFVIVdoibRLx7x377L+rCNPeT4waFOXPjZo5EDKBXa",
-	"1bxQ1978ioFTfdvn/VbsMb8cwaTINw/rdtgVV84Ma7G8di2ut8LshM2xACxDa18khH1I2cqWDU6uaM4N",
-	"dz8T+WbSAJ2Rbw6Xbjc31pIYTvaGFKU4t6AhqgZlYHszA3jMbvAhpnWENGjvRRrvjqqoBeJ0eRdFKWxy",
-	"LCWpFIKlGoobXN4+F0rTPMfGyzlNL5WtsYY4cdM0Hbhgn/m9XmwSX1mx4EY0b5rGF9iYIKp6nTWqXjUz",
-	"Oi4x3COcqTsesPxYFm6FKMxnFtrM5rLObPIoFSWknWFbIqPBU6UBBP41h9CyzTm1+DHA5NDaxlw4j6SY",
-	"8fnQxa9fMCXz0uc7CKltOv47e4lUqbLVnXI3GRSlqDrX2Ev3s9c47/a4K8eRu/LsOqmfPdzKzjfohWEQ",
-	"lnW7SK3TALYIJD1XTnB72Q5ineaAmoZdbcxpXUPHHitz/hR3g9uGJhbf2XfL0TTLavwcXIndOHdsORfy",
-	"OY0NsF2obKO3eMTrzVBL7AZ43a1ZOyTIuL6kXHC1CEfDUpeyW3stl8fgo/vm6ofGUyOflT263lpmn8RL",
-	"SPEOe1HZQ4ARd/AB/suc8XH3M97oofp0Z/zzdGA9L9GBVQ9UEy60NHd3ynqqzODPMl8XdH0yhasZfMqN",
-	"hu0dn551Dm7Vg8Bcawp3HOuv4E7j1gXVbL5xnXJsBtLpaDQifi5bEfwE8OwFw/YLRjpjItOQPN3FgCMX",
-	"grAPqwLRe4hi9sVpTvlSvRWu9mlKFUuglgqbh6ayyL5UBPEHMKfcQ7KvUa+O5CAakj3yZdw3CC78f+xd",
-	"a2/bOLP+K4SwwJ4DOI7tpG3q/ZRNU7TYdrdo0g2wbU5DW7StY5nyK0pVvUX++wvODCnKlmzZkZOm6LdY",
-	"0YW3GQ7n8jzwRdAkVMuipQ+HSk9wlMZDNFrqpxJC40hB76e0aBwL/bJeiywowx2J46ENq9EGeDc3l39p",
-	"gykZkWguVkA1eoXTuFVlrtOCZYFUfcK7gHUFw9m+Q1r/xR8fMK1fKBD/57mypDRHvftmgZRYmOk6RuC0",
-	"8rvAon/4cRUsNxlrSpfwAQyz1VFuDyQw+qEYJaiwYad4Xp/2yRq3IPsVOtbg+uHBBqEwnnQopxeOXhOA",
-	"vhJCMtuwxrL7DSaI1RzOJ6F8PBqxOVdJrj4cpZnLZs1U/xIVuZm+SWGSvWLE6cUwl1kvNaQxMgtPKzHA",
-	"/NPXW5ilP4zkFxEXCPOHXEYyGPIQHi8tmSadW80CVZPjyc6QBwLesqRP9HPBZ2EZ7VMpDogxHn41IMa/",
-	"Fd0jUKLAgZCq6ihq7Y+l42gw083qdY+fHZ8cPT1+1vJmgcSLXds6qN+E1OnWPbtfH8ifWk/K85P3bavQ",
-	"EZjcAncW9aPPit34JKkX/U+SsQMW+H3mdkNfZUy3sM/yjnzCNMk19FbsdUJJE8Zhg5V6WN5sfXGAaglr",
-	"97E5Rd3egtXCnAV+v87QagXnFDZX5+LTPfcf9sxjiFwuCFfgV8WmYtGy2OdaiulKnCMJfk1MtBRsiQZD",
-	"j+uLMfNKxutt31rsOg06eZ4TLQYqgj4lLBQA9iYFDUklr99OBaJvAjk1paErzdLGIwvkMEx9oRgmEPqG",
-	"42xDO+ju6/XezAZDu3gsOK1beKqSaDj9HIovIlReLQcG9Sg/hecFqS4ld8tT09RajrdajWnz9qPhONto",
-	"gMIi/0MsHOszioPxqunYouPCUhPWs7SVUpfdFnevgZiAn+XbbcubFhti+dfSQRgM20ujGGXyZRTP8Elj",
-	"J+t9Baxk/KNihrqFxi31M8dcgi3c/jxqtq4VFvbmeLYVgLtvG0bwYcewp+DEQDzSol6t2yElvcnW3es2",
-	"cvgN/1hfDoTnrjtHAn5o6Z4LmZ9f4F1VAh9lwkfAEiu8FQNy62qHxyvf28lu1cEWFyrhVkEkEX0Eejgt",
-	"rgagSORVjE1Vo9GnBwv4SABuLcTSKtg49yvddRgUzZBuoQkOKf5Yw8J8RXc+JvJTCpB4LROWKeqG2/W4",
-	"FyY4WXhIr3BkGnPjIBt5UAvxzBIO1Nqcp/smMqVprgUUwf4/SmPJw8Y8ShM+B0ciSyILKlNdC/t4pU5r",
-	"4lRt3oYv8L5te2DhVO8sSpN0oOYR3Kntm4uFHKK8HB90Owe9Z5fdXv/ouP/k2T8Eb6J7ZTYYPb88FArj",
-	"JZte8bTiFf8K6Qs1LT6fB/ngbvRcbcEPUhje0mWOEQ2LoUeoedZF+Jst2caxXi5tJMwPifEvPmuGTOQK",
-	"vJcWbgkOnoCp57TxkUoI+l42uTrMXY9pE0qTSWmYvtzEdTcgy7QP7kCEQMPtDJ24mBpZN0re8NELp6LO",
-	"4YsmrWWBqI3frTECbPuNpXNZxc7x8G49aq7eEfDPDWcy65m8Y1xw97VYkedSxx9emfuCqvNj/vA1LNLv",
-	"IB26WckzJ7t1bnxva9F7IRIehNUnKLyrBacYJ4FhKYaFKZHLcTIMKE6iTF/Hqc/LlcG3icZxc4cuCijY",
-	"/OSHSk2ut6GRPK4V8k0gOvTJ7xVL53uCxtmo0fcFEbM5geY0DBk6YRSQGseC5/HiIGZDmABk82BXEGY1",
-	"+C+EBmOTG7FWF03GnH6xBJ4FtDXCs9wFWatsjntbbijNpyC6m06TKYg257h+DmKv8RzEmlBjslKrp7LN",
-	"XkZhiJqZJ8xkvVFuLFJu32idJPQGo26WArMPkk33PpVONp2Msl0xfVbV7OajtFMamd6dqKAq5XPJJ9zF",
-	"Ky8E99+IBOWzs6bAqSwZvdaSK6aBujaRrXIoGkEtL8TQPDGfvFVe/+SYRNPrH3Vb3ox/1VePe1ocSLmt",
-	"i9l1nvefPO8/OUG3fGKd+kN/6F55bzr/JhqD/RELO9SQ+q2XNVaPo1z2jjudZSXAgzCQ44sAeNXx2gYf",
-	"+HzCFUVzBZ9hKtparUO6QH9da0h04Xfxj1McsG6vU/piF4ecUu26LW8UR/8KCQtgLiTwWUMaNwAl6pd3",
-	"jC/e6/eOnp/cVjnet0gtKa76EnVCTiK0uKArqmWR6qXPQj5GKzAzCJEmBwQpCCFFRE2iDKpkSIBUw+G2",
-	"V1FWSMPdsXx0L8e4Po+Hk2A3iNnNdsVfcyHRANJWhYWKc6bEyrdioRglFmGb5hXqy2bRF+EjBR15+hEt",
-	"Dl+jIhjSQgn4UqUZdrGxWrOdjMrcNm82q5tnfLFLGnf1btTXR6X9rAen3BEkFrSiYhMO4uecztlCJERg",
-	"qldOINkN3ntTAjEVjEb53D5g4ViFd+FJZwvfQTsTwXiC4RDsMYZmC2U1P04VSBNV0VAFsiVZuclv1Su9",
-	"wkp1ZhPiqHrOmtsNrBwU/BIZQVyGOBJb7xHb1Gb05xgA3IecX1GwO8qEwl33Nzox5righCwO0HFt9o6n",
-	"CkiNM63UNoJ7Qtt/FIVOKKFGo6cyCUJKFYiFSmegMrZZC+tPG318aVMzv1yzot/9o8zMG+FutVkUTxGV",
-	"tuH5iMJwwIfT/cjia9dzOhBQarGERpAXmJP5ZcwsrYoiVcYXTk2+z/r9PQCqk0f8EivFAGQcOows9KpY",
-	"sFjf9WHmc4/4axur05dr0W2RunUh7bs6/fgHrU4/3sJm6ZXYLE/3Xrl6hTyKM0EwIw9IwAyHFckEj8NA",
-	"xHmIJK9B3Umjlh5h+mZU11Hf2YrOqZgneKhEF7W+1ut0GA9VhJkPhRJ+YsaDT6zqQ/Pl7+IcYs8N+iHf",
-	"Cdi1EZjucyqnMsokpq+mM63cniFbm9c/aXkzoZCyTivGWBCECEH5XZ2+P3/114eL88/vTi8urv56/6IN",
-	"/GnAtOz1vUM61Bx2Dulsr1s550plJiV3JnwDrxcYpq8LkSSBHKsWI1i99qqmIUN/O2l5GYCvqpKNeET/",
-	"pzRN4BsEiBcYmXZDpBbGsM/iSI4Nsf5dooNrLP104PRxjUfZva9RGsAonUfmhx071KghH07BcwgMeCIO",
-	"IkgsFrAToeLsHXS6lx3nsIeEelavmiCFo2mXHtAq/B/wvXofLs/AcQZcexvZCvdFqdo8pWnLS+KAh9sK",
-	"Q2HOqzaOSRT6CsnorZtuwhUW4GJRNvQh5ImIm2QgdliaIU1a3oF12JWCPiWsVu4KL/XZW0YZowiUzREA",
-	"0gpcpiySbXZq5kxLcCDRjaz/qSY8RlD0KE36bCSW6ImN/A8WWFEGdIfgp/4kDYqSi2WJNwSSZZNgOEFH",
-	"2ESEhqYVkGPymeAOjSHO1BiDs27xo1/Kkgr/WlEFTTOltjzuf+FyKPwDY1IexLlNqYVRJdEMSeswbYUy",
-	"5Hye8AMh42A4AVW5ljhT79qAN5V5O4nEGa6TvfOk/lSQj1VBAiaMcw8lHQWYGtGALjwDunVDfGqKRIjd",
-	"vJY+dJu3ZCe7OnGuTXGR1TKVLfjJa3JKjVJFqsdiFeJZyUJf0dQFiRLhqMR/h1//qXj2rnhWpFhvbo5q",
-	"6D4tqIZRGoZvSZ9YgmHD43xNuubPKIN/43/h0iWOwBE+stMgvKMVWUW9TlzrRBUMJrT0bTpuvugMQGI2",
-	"iUKzk+IhgxCBWCJiEzPWl4Cgm6mIjXjcOK4IyHFObNyUSaMb78e8IL9FETN3/LTzf25j976NXfKpYAM+",
-	"nDJe6H6egbFkXt9xa8NTw7rj7iXe8f3DaItZlGPs68YnQtZyg57jd9ibBN0sYxy03OmpwnTs9U17DkK4",
-	"b8WV6UjVeRpHc3H4u4hD8NDtUCFLw16xBnHaHiPqCh1TCXpXsKlY6JOjIly4gQgjOVYscclMaSxW1zUN",
-	"Q57mo1fbyiJGH/PO69hdw3XMrJmIx+IA2lJGCri6TP4OhJTc23JpvMNmPQxTzXcobDSKOyG/1xG2JVX/",
-	"cJGBM7MtmJYZxiu9OQQzwf7V41Jfegr7QYoO7ApEtRswaG/ATryBRMkbSDMChHPanfQpLJtEbMYXTAnB",
-	"jE3G/uemYJ7d/G8pgNoHaMCKlC6nQ1k/T2EYbPcR4MxYvjUxzuyGmi8aWoUwjsa8ugZFk4hYv+L/PnYO",
-	"nl9/O749wD96t794e6FEWZi4hL70FZJGMWLjiCjAxPnupeOC3WcHG3NYO27gDn8vG45a7HOMCn2MyafE",
-	"bQpcphDoZ+czrULF/eoXb+/Vyo15Is547DuZ3I41usmgtPm9H7G+8yzkSrlRVDcHGJOXt0nmxlv/LI3M",
-	"6mEqJnfnQ786qfNYzIJ0ZvXzyiQ31KpqPALKof7m8RnmlXsn7eOOt3KmqF+yjWqhQkGD0moxrSJduMZQ",
-	"+GPR3ME044qB+wb817AcHUd/ACTNYslyqTbJoc3uOdUstWpL/G+65a7KZBzp90Xddu9p+6QA59Jtd9pb",
-	"OCFMg6qo4fDfzRMLX4Fv39BvIIFDGXNw8RV6XAKA8tEn1G8emZzwk3JDy3cb3ZcCQQTivun7FX7dAid6",
-	"LS+N9bn3EOUAG7Sa5RfNmPgi4gV6CnOjt53vRsYmWYF5eycibUBZOD19Gy7EQH4JEtQFzoveitlAd2z1",
-	"TX+IBZ4poSiKz9ynTt+91rZ52WMgDb98+/P07fktCsMKUjZhE4yQO8MQ8BHvWzlI6TSQiKxlUtgr2DmG",
-	"XJrk9+KAndmM+IovWDMhDORUj7b51OpLQJ1W9JxSIJj4T8pDhJTF4R8sKOoUp6FQhY5TcHr1jedfxRBc",
-	"qsVSR+dhqJAq75DehchDN+OSjwXSaYN/zqEWMS+ivamsWwCLm9kBYX6gIExWHBkqb1p9wRmlnSZYmZCG",
-	"PuR8DAR4a6ReJHDGkxDmc176QnCfhVQiVf3ekMdjcEOCa38xiPwFmwlY9zjiGQ+SYn1K/o1XUVja65fB",
-	"OI1Fjt2xkMOC1CRxMCx7DrYiI29oz+aPGYVfsXbmKLv6YS1czMecGCNzqR8kVY8iOo5q0TmEfjpPn0PF",
-	"X8VSKYhQHlzIO8u92+vb/wYAAP//",
+	"7P1/l9s2ki8OvxUcPblnkixbltpuJ+7+Y2/HSSbeJLav7YyfO7avBZGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq1O4tmZs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw53ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
+	"FAmZyYI8mZ38THW6IFRk5h9PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDH6S",
+	"KcW3bL/09YIVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
+	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g8/MTHXi8H56Wg0SiLk+B4GfVGKl5pqFpun",
+	"VIxwQajY2DkqRpR5GGbCPqxymbHB+YzmisVnhhN/Az96V5sg12wJZPqsYLPB+eD/d69ilHv4mLrnJ3fj",
+	"F0CLgm6C+b9kxTVPWZzMPCOyIGYuZgGUKHy4iY5utvjUuxaCxuj5JGPLldRMpJsf2WZ3QpfkigEhN7Is",
+	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfkl1+efDskL5nQhM4pF8gbXCfAH/Z3ZEEVEZIolkqRETab",
+	"sVTDkZkzrSpOokKtWeEJgMexokCwhhOziLYDEFLk7CwZLLlw/x7vp88zIAvND6TTn0eQWxBgBmIrzqpG",
+	"GhK9oJqsqVklzRLDu5MvJ7D29YJqds0KwmHuBRuS11wvZKkJ17AaXIj5/sHp1wms9MH4lKwXTJhHuKGG",
+	"JmlZFEA4sSFLWbDmhVux21PG2jU27+4ha7041kraZ25uloYduhTBpDeyJAt6zS7I/dGDcFpK8zx3E2ub",
+	"T3WHdZ/US00jl8nky8k5kSLf4DyAXEghwciGaSSdNJ+vuWIHTIqJcjk4fzP4cvAuytTiMvu1VHrJhI7v",
+	"NvXf/00RnvkprKheVBOonurLceJyxaMC17z8im1a34o/7fvGx1LMcp42LDi137a92D1zyKsFS+NqjH25",
+	"/R5e7+6/5mm40Q6cSJOGk7qv/6aI+bmZCBWE5pwqI9y5bp8S6DM9Z1SwjOunUjdoAyl8b4QHa92aapi+",
+	"M/iW0ewnpjVrIErGaEZyeKBtBlk1TN8Z/CDzLP7uhcyztpea73u/7om45po2cyP337e9unrqkAnIZvUP",
+	"v9zzavh93/f+xEXDS3MuWt9ovu/9up/ZctrEVEv4ru2V+ETvl75gqSwauKmA7+ClcHdzrUBts+aC2ijN",
+	"lg3Twd8eMJ1rrho5rbDf/k0RUZrlNr7cjrJHteVLc+2djh989eDr+w8ffAXqHX5YKXdcaDZnhZtgmbPL",
+	"FtFM030HoahG6E2dsokw5Z5X9n/XS5YWrOHyU/Cd2QW6ZJU18/jFz+9fPfvxu6cN08CfHTCTFuvP2nFd",
+	"7kH7aP/3A583vB6+w7dzgRaHn1Em03IZaolb88Fxe/o3+JJHduVSk6VUmihJllRsmozfHH4dviFjM1rm",
+	"2lg3yWAmiyXVyPP3TwdJdUbGxhzecziQTmp3ck8y0AZwvSohiq1oQTXLyHRDUrlcUnVBaJ6jekunyqj8",
+	"xlageT7p6oWwo8f9D9uGfasVB8t+gj8dB24A55W4wR1jSn8jM87gBd/arTZ/p1Jo+yddrXKODql7vyqU",
+	"GewDXa5yYGfHkaAQaZpqmL4j45uPoepmdJblSTY1O5vhvwbJQE5/ZeZn52+qISoVfiWVnhdM/ZYPbpKt",
+	"0dRCroLhzD+3xiuVlktWhAMuNzDWu5uQym3OHU8XQ7WQGhu6zGvUcMQ4J24hb4UlxflbQcgJ+cizc5IW",
+	"ywR0zXNSrS4JNGJ45CSbJsSu5Zy8cSO+uwlGMit2Q8G66qNY+tSGcRQx4wz2+Am3/R12eV4oGHHxXy+f",
+	"PTWM/n8vf/4pIdSe4dOzh+RH/s3QPKru2d+deGGyzAiOPWUKHCKTe9djT3Dn/TLcNjFGorm08ctdVyey",
+	"slpJoZCNQ5unOxtPqWKD8/H9ZJDKPK84TMv06n3Orllu+DpjKc9Y9s3GkCOj5Cd5zXIK8njGmdFoB7+V",
+	"VGiuN57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/ExZM",
+	"YcKDx7IUVuQsqEDNBFUf80f7a/DJV1wDo7788ZeTMXyqZH4def0YXj/C1yuQruPTJDjt6nrPC+2jT73+",
+	"yoSWxeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7H50P1rRgC1kqhvLhmual2d/Tm3fJQKEf2S/e",
+	"/E4bYT43+7qkoqS5+Q169wfnp8lgzYUwem193M4ixPNk5FiFlrhh70jkITa0fewePAPD1s3K7qxPl4at",
+	"wr8Gp8Oz0SAZoIcoNVQpVTa48QdgcC7KPPdSXLRzgrNdzgdTvucwoErshveM/6zUdM6IRO1EL3iBm4b7",
+	"mBV0psMNGyeDdcG1ZuIbcLfUOGx09mr0qOKwKa6u2DMv5OLamb/pvv3VzjQxQGXyGy3UeQ/Xt2KIupXf",
+	"nSFS0FOsxBhycU1znrVLv4wXXmZyc6+Y5ZixVgXs/Pj0Bj9rF574tPl3ofRli1wAxsvy39p37YptAlmX",
+	"08iYgZxbMqXonNkdgak4Hy4NbDW8S2GyMitR35Erw0QrxQrDhyu6ySXNguUPliV6K69KP6GbgL8DSW45",
+	"vwQxDXfyUaWuF31Zwa+ZCEWm0rJgs0KCZ1MXoBWOQzHYXWOqGK+B3wMH09BQwrmDujOpZca2DW3h1wXw",
+	"2xgUaeClRZ7t4SUugOfgQjJ7LkDQDmocUU5zng63lIbWC35Uu+DNhAi8gkuh8O41uxLcf8fnhJxRhZdg",
+	"w+Wppaa5o1YlZDuzA2xuAyMsZJ4BBwQOsh5Xl3fGG1XiHajnhbzGeE5d6t8/XOr/vaApIz/I1cowdDJI",
+	"c6m2NnR0+moUbKghQqn3PFMwWn9kdDIabz8CIrN2N4+Go4a7uaxd54OHTQ/OuKA5/317enUKzXI6dwYc",
+	"XAe/lktjXWn2wfzqMzO6EY+fPTQTIlOWyzXczva2txkC5ir7/LOH5ukvhgOjfcFx26sI5Fw49XBXPWlc",
+	"WbqgxbxyQhibmwrr9n0TDlBtrubgcfRqu2XzAk+HWdtZtepxYg6oXLECBlXG3vkMn/FLy7noJElKuGzM",
+	"tQMX9MCcy/fV0OYeYQWXWcUe5iOpuHY6jrtczC9Par/cXo12av9GpMH0YdJO5Ro8efqPE5jkOHj3xwET",
+	"WcgldQ5dSqEXtRkqTYsWltZ8yf4phZnML68ewyVINXtM0X9r92TFCiem6uKGaZ0j2+I1iR+g08J+YsWa",
+	"EbqV6OrCO/5NZ50Fm5NZDbLNnYSjKXRPpf5ZZnzGWRbLDQpCvuZtQXz34Dc+L+Q0R8dhg1Re4RP/0axH",
+	"OnPeEvi90jQHnZFpynPDlXLJpjLbkHRBxZxloQvSe1LIklGxXvCcDckLoz1wl1VBRUYKtmK4/MKOgu5D",
+	"pamAMwL+BRxS3Qs8VdYL9gRt6D36pGGuUg3OHxhT2J2px3bSfn4D72q6B94PVhSyqLwadTJ05jW3ExFe",
+	"g51fM6HJupBiPiQPRqNaiklKhdFipwxyGC7Ig9GYCAkk54ooPhcsI1yYL+6jvpvncs3gyQdhrB7d5JB3",
+	"9laAr5gropmgQptnzxLyYHzf/L8zsmR6IbOEKP47xFSXLOMUXFXmyUe4x+awurQyzGabyWLKM3NgMCOA",
+	"a88Vigujkeu3wmVjXJAHp6f20lmVcMSAAgmZINEnRNGNImubnHH6dZWlxxVZcqW4mJsvHhEt0e3siKYu",
+	"yNloRCgB3zKRs7dClgV8ep8oaZZn5ovZIUahXTGRGQs1k8waDZixA2624AC+YLrYnFzOosHX11wvYDqG",
+	"qc9G9xNCzYNkIdc4O0wTUkRLoosNnoBhux/vJhnUIz499Ctn01mf23uvXyWtbpuaD82KwcB/dqDSDlai",
+	"CqW5ud1GN/bipane52nDW+/8400ygFSTHUfD4wVLr1hWpTU6f+ktfG3mXgVfG9p0RrE6yY2ecqILKhTS",
+	"WN3GzDMKnUg5zbeVe9yuunJvGAOsygMMu4CPGu48XM3WlQcc2J/1ZLHLA6mR5/kLPKOhKpAajgDmqFkv",
+	"+E5wrqnB+cir3fC39y6av0EpQXWJ/VYarWHk7MRRMjDiEP4wcscricwYfvYLq2qcPjDflKvMvsWQaVfV",
+	"3zkxIK/cWmZccLUIVwcMXpTdNEvwnhgdrpDzgimMZgXLC2YKTggXrh73Y0Gj6LU7rr2NWQphw1Jd+ayR",
+	"wYpSOIb6iaueXv6MaoqWwKHcdcvdjPzg1Puzuu6v91DvbnC1u3/Q1qoyTRnLWAa2xIKqn0N3RZU9jsTo",
+	"wwCwu9EwFCSgy5lhBQW8EETXe3g549sY2sAYVdxHLdHgYTGLf1GKiolWUubgQsJwNRhwsgAzzYiV3NhG",
+	"6A3CP60VW/cSuh09rfZgRUt04Fip08aZB1g5jroNB9Ip6keycvy04JeXqfUiG6NV20A1hc98oN+s+cTS",
+	"bicMPt00Z9zPCLVJSUZBvWKQcrAzAm5vLI+hCkS+Me+xj4JmVIWbrXPwJhnU80+3luSdHG078bMUbDOw",
+	"+s7HwYpqzQqzov9Hs1/fD6JZABnDGEjbuJc4QcdoH3fHscbOPipAmACf9cMlbnF+NlHi+NzYOmGCU9p1",
+	"y+1Pvrn1zrMPK14wdRnJVTEHGnLABbvGsEDL3N64MRP43eBdbAev2Ca6gzlV+ntZNuTUmW/JzFq9BU01",
+	"K5QzqJqWZX7zi3I03RpTwk+XXJSaHbCshsMCgkteddjH2KAqlSvkhk7FOC/N47uVOIHs+1jLEnr4YBDN",
+	"BdphbHu8/Y74mYU8F+oHIQvV6B7So5pX87lwmk79bKA205Eq9oBFyOIvbb9tUylzRgVIv+AGb3/B0+rJ",
+	"berBRGtjVW+NL3qVc5YF13pUKLRm08FNxNbBCQhWlfHZjBVMpD3Y6lv/mxgRhdS8z2jWnfM9BD4j48FF",
+	"37BE9MZQqAF0CkF8nUVrKmrOr6t81AsoZzFX+FqWeUamWMtESVZsUOnePSQJZGVGxwYbxPwOPSRcE8FY",
+	"BvV4UrBnM9DC95oAiWdJEAaYtNWUSullsp8zCnpDpqCgrtvrvdITmwIExKlmz0S+iR2bLfYPkzZ9Um9t",
+	"jMosrXa+zqUVhyHRo8dGqXLJsl8wiv1xQLOMY3nT8+D4WNV8d8sgIGHvRik0lK1unTtplOcPLzciVftT",
+	"Xsydb25RUfB0sXSFtZ1+AxzmghT7VlKf46pgS14uO79KaSoyG37o8IObbbongw8nc3liPjxxWSK4D0/C",
+	"RdxUen0/8qEvqS8VvIe762t8MkPXH9R8V0en3Qu7arNBPch1EzsVZcb1pSsAqpMJtbAdZQXt7KqkzNcl",
+	"XGFlpUt6xkiaLCIVZ13tBnhVEugX75qW8J3QRURBpt6tuzMD6hbdqhdU5LlJeplWLn7TxJhovTbu+OB8",
+	"YKzy4Qu6/tlm3qAysoguhq+iH6+MuJSl+sH+ri7WfmAfaMZSvqT5BWHLld7YAl13QTFD1KiWHASGIq9V",
+	"7Lfdt40TcpqQ+2Q4HIIDWZaazOlK1fToJoUzGajS5pHs4xnzctgqt8WJ44JqEL894UqAils0syRvZLtj",
+	"qJ4V+34a6qeZ7wu2kkVk5dNCXmEOarPaA/6dDVnlNGUtm//G735g7BiOdESu87ILAa2NAlgwmkGQaCZL",
+	"kZH1QuasI58tmMtNC9fVePAsq/e1mJBJ47wVk/uG5j+Ymd0kA1jNLgWeSoy5ralyQcGEZIVcrcwfNMsY",
+	"lM8s5TXLYvrw1gzxLRXFk2pvLZFizPENS2mpWM/7uHKtBGUc49FWHcf9ZM/Jt8NE51XmV5dh9lP3yfkA",
+	"XXig+/w+LiPbzO09ZTg7pnejiRxjJUuFJ+aSrlXCnFl6u8KYXWEEopGtd3kPo/xEWBY0J0/RDdpMaDCl",
+	"EtE7sGB4D+95kjdt5bNSmwF3z6nEL+qbtaUSuKjfbomV/QYlh0sDu4BqSGLXfg4xd2sDxs1KTOzYTUDZ",
+	"GPoM2/1eVZrfrrPSJeB+bBnAZ/R0s+Ocy3THiotvyCAJY6b4Lrvean59mNDt400rr+2S2C+zw+K2luLG",
+	"rebveSbGbY9lxrLvMGC142ixG71/q5ok1j7SwQSqgp2tu5Yq1pDopBdsg95POi+YEfwYFgwzDz7GdFaf",
+	"XbAL57JihYK6V/QJ29pQpzhiYR8pypwRO0xUcbS57FHvhMO+IEtw/FrgELy9banyObFRaTLdECkYUTxj",
+	"iU+CmW7gF5C9MOznYU5nedTDXOUnd9X8WwIFha/FDt5csPR9fJwgT2Kn4lIrQ6Z00ejIDouXejuVXVVT",
+	"FNeL5iVDx1UKmEyldpK97oAK1qiu42usZWrE1Cusg+qoSruz8pJnUZmiHERWp0EcZFVV/dTzGt9VLl2h",
+	"VLMIj13vlYcsJFcSVuBXnFI75O68JSgsHD0dJYK1+bn5vQ9CVJVcCM5DjcPa3fSOpN/SiIk+3TwHydKR",
+	"hNPNixIPRIeHMxoRZU8E+eXV453wTYw915Rr8+cBGr55dTWAn3dSrbeNUuD5fuyintvXTqsQT92vOtCn",
+	"RRofTdJCrnG36RxTdjR6metnKHpYUhuRham3bdMRzP+q+PFTMP7dbJ9THlWIurOeasISeLWWDkgAspTd",
+	"U7tR9y1qrWORnB/kmsiZZoIwmi5s8HdJ1hgT8oN3mPAOcmGNvTw2geOd9Z4TXgm9LeZxNaSdJtUYUZbX",
+	"rNBlITqPZCQVy15iAu0hAs/Gf938a1PYHr6NMC/YKo/dE6jJ7u7wM4tpmRCK+iIqqqEW2mH5KNe6qxo4",
+	"S7R7Y8wYpFV2u6mqbd/S58HWhKqFKWN+WZi1bexSXO2CZkRLAPFB/LqFoYbsuHoXS+t6eHM20/unap4i",
+	"WvpJdvX0Wp7uy4AVye0Y4brsnEP+tAxV7X0bV4JK2ZBrtYNCC0iCa6qIrbNO8LqkukKTSXOZXl2Qyu7h",
+	"vhBBszw/ILnEp+s2Az3BnNy1jviTUQ+GwxHon4vigXR2FWXEGIiaq1xDpaMaNshVD1Fg/fp2ftWaW3fO",
+	"Kf0uXmWLnzy+QSw8Ff6YK81T9Ycrrv3Nnm9pNIRQFQb0Gi1QQSODOq0uLoutDLLab8dzj5ZFRwLV77f6",
+	"LL5lKeQRKFsesl7wdGFLfuAYgNmqJTAdOinNl7lUrABBqijvem+sKC/60xbUp5jTi0mbf9tvOOTDmMXL",
+	"Rcq6uy6sOcgPsbmtJdnIMaXQGA/tNpUdfSQGmUcFMb8PL5m/KbgiXdZP78AMEMzN1jNl4qTGrhm3PdUt",
+	"xQdOsj+EjmH8Vtdo3i7GQvreUm3srR2GPpD6RmC6vUf8JbiuFh/gNsErD0RUdWygSYCeumWDYI3SQddX",
+	"2g8MddiSX9vHYbjri5TifY9k69DluBt0qLCWF4zmerFBQH7cp2HcsE4Lpl8ybYR35OwZ0xnx3uwjqNvQ",
+	"gpErttJEMZrj1nc33lQHCECyBix7j68FOoMth8WJWIUK09wqrC+ypBkzOhjXiuWzdn+FCtYdD/NFPee7",
+	"mPueKIb2SNMh+ezj08ufv7shkFil7Eztl4MIq3d1WdqVeqdlUOzQlQ1LFXf9++0OCo/tlpeKQS0qQFfb",
+	"tXAxz0MA4358cKQs5BB+2G/oDmfXXKvWI+qdnpUgqSctV5Td6/S0FDiOl8hJvE/FT2Tn+9xBsbeGzJdc",
+	"hJ+Ot4PoTvLV8wP2wjx2OcvBkA/Pzu4/bJMNS/qhNs0AO9Kt/aaVGjvGSCksn2FWhZHPcBPOC4pXIebI",
+	"Z1VSfJO9Ut1cWzZqzqnaUuj2HsM0p6pB60LoJ3gA0mEFCfJRAcvTLs3njiY+7fRdNFEOMYOirjv7JYhR",
+	"Y/UNG1LtWJVquTvjNd3Y64pxMbcubJWQKVMac5L6yah5SQsqNGsyZ6mZNr9mxcaY9GRVyKUF7W9l0G7l",
+	"G/iD6BVaLpe02PSqUHKj7HOfW6gtx0tVGZN7qWOZmrgNNiYJsKEq+rWIDlkcT2zK4lORmk3+8xCmt/a/",
+	"IFloFFPcH9ub644KyNqrwu6q6uuqpU+E0/HIy4VcWwwOKVI23Fc+tqcS7N+lXn9cqRfucPSE4JD1hgXb",
+	"Kd8pW+lDLcD+54EtbZ73wWehzRTk4jp6BKDZwjHKOAubTNoa7JCIxaPlVczr1+WklUXenKvkghhyxUQ9",
+	"H7ws+EnBXGVZ0qXAFvfDLiwkVDNDBizjFokzbmDBAEj2VoXKgdOmW74eliJHaq52XQiFaOIbuRtin/J4",
+	"8pNDP9veuL/zaybCnklcqZJlyU5if1uGUWOWlNpWkh2ELb4F4joqpUUWU4Yj2YbVjnnzuGfaTgiXu3d/",
+	"YkxZJVBaklYGp6//9pZn9brQJ9Zqa/oVHkNpCvB4PwWtqQ7kG0/R3E2eA5gMzfJcEUhZt0BpS5ZtGoyM",
+	"IDdy99sK4bdiW4D6laWOmj0OAriNSN+j07gGDrwrQyVJZVEA1I6t3TG/IlwQ86s+WZiv3K9tWaoHDMNg",
+	"sxRQWnsl5Fq0H26PUHzwvZflv7WpflFlrc8Lm1N0K8Ta2FermvHuMI3RtonucwB33G2rO6WPNtT2mh2C",
+	"rct4Bm7HOdMEIdCaEk6jsrnMWVMbmpxhpw+RPpZixudDW6rLZVXMPC0YvVJV2xjckn1u16PmjXZxm1aC",
+	"o8r1bA5g+8Kj3fvhtvp0U3JaJVXCskqXVX9lW97ZJFDo7rGVUF6xn5t/de+4M+rPTj3P099GlVLu0uMK",
+	"jICBBAtEU7ts/nshy1WPHPo+uWT9pW9vAXUL+RILkZOcaqb0sIW3j3USmji6Y4JklActm7lctwgrtZU0",
+	"bDHFEVSWbTb7xPSWo1LgU1t8twBBnTQB1mVLcXX94P2D5iVTLnHZJ2IZ0xV1HtdYbMvJ78rituITvSq3",
+	"t4hlp99Ol+a8Jd+coDKDPPpzVNq5hJjjlWVGCzUO6MPVnFdgJMnrgmv2mguVoJs++LeSZZHavzUt5kzj",
+	"32vG5wttTFEg8nOLIZeQJSvmLCH0mhXU/IHQpXa/+8SUGhLZLm1djJwZLQwZa7jFF0bZodOcDZ/aP95s",
+	"ccq7mvmqrvjqRNoezCcraW68ourrtMs7FQbPrmcijqh7ia3YwJIvmK0NvkkGCE/f/jyUFA9jiBDwDbDq",
+	"0tYK2rKBBg1ZN3TTXtFCu6Z7KRVS8BRTTZaVbmkzr9+ohVy9GwZh54WM3q/b5YDYsA9WED2PeMTupKB5",
+	"fIuC5rAdXXcZGG9SViftBVGMtbQc201TaBd+XTk6GXx3He0+fUke57LM4FtFxsMRYeKa5XKFKd+WP8wF",
+	"ZA4fTJzBs5NdjB53p3bH5IBkTE0tcqaLlnlO30bRfNdo3O7KPhBhNZVyj7szGagVSwNrw01jPBxF39wM",
+	"moG9Brrrs27hoYnOrt++HRpLMOeCvX3bIdcrmL1FdbFESFyE0b5/m+T4SfQkfFe1sXip2arNKVvnq+8+",
+	"0FS3glpWpkSalyjSbEOMAm2oFU2vkMdnjGFfiBSzzZdlrvkKwKtcgC4ZpBQBRqT9uS44VCCbe9yq0tjU",
+	"xAJdQZlyIUsAwZnyPIcpQItPzGAHzMwGsVp1uehkQxVW29jdeWjuEU3L0mxlTiAl5lJgcdd/vEoEBk3C",
+	"doB2l2I7DL6Rl/60HA53qhr6vL5eSDKn16xyn0FTRbjQL8jkf2N4YuLg04L00j387uwl2rKwg9XYQGsl",
+	"T8GrjHkSzPA1scA+KppV9j0XmUs7qJMTOwM09D13d0bVMaFULCOQK2sTv80ElkxkW/l/twH7C8ADt924",
+	"ZiYJmZYaeg5Aywa1gCqUK4uze5QZYIu3/VB2rhWcJWI19djm/8DyzNYP7TI1qFkxjBdYo5Z55hLyXD+s",
+	"8zDBfU19/warq+V5hYwTL/rwGmI3N2Vb6cuCriBtesfYgqqXA2pbKnW02+Qq+7Db8wuW94r5NiYg+Ibq",
+	"tos69Gb1XdSP4E7e6wKmjgecC9/CfPbx/+o45sDrIL87NRxVcVx0detFNF7B04VtGIhgRNBcZEaL/fIU",
+	"PZ7g6LQnJPB/uowkn2lvmcZxNs7HVhDZDW8/l0dwywSH/JNwy/zAlZbFphlNryk3Po4Osv/GTBotU4Uo",
+	"JlOWAsxIiF9qRV53vFJ/0iOh81546Q1mMVQH2Mp4G36jdv5raK4TpqUXjB5v9h5uqykHRGNXiISY879c",
+	"Qdt1VymJMmJayHK+gMANncpS9wRO+bUh02DbKYD0QekGyZE24LAV1G4Sjpi74fOvKykJ3fCuoGQH/miX",
+	"mh1wV7p6zHkWih8QKxavEiRUpfzZPHTcqh251HIMjyGAwgP9aYgg2+w0Wt90UFJXe+h+EQ2Fo9BWZAE6",
+	"NuqSHayondOxyLPW01F/q82RPSdLWVSqHRRbiKrtGN595/bqVajYOXVvVsgloWRmBI5R9qCFl015tuPa",
+	"f22NCtaOOvfdfO3lPCsLvWBF7eEwy7tK6/VXsquntr5SFQeAlfqA6PvhWEyxpnBQIi8JtJtqwlDSUYH/",
+	"bAaKFjY4IlKw80DRNVqXE6pTml4RLasqU0BMUbaza7z4+g8PhJsjFwmB7yj3BVrIjn+gjNbwW5R2HqMt",
+	"frBsa7iC4RFbB1Xz/ZAb7ir4Hgm4o3TfqRRaYFjc48lVCEmV1KoH14H5K/ZqT+4yu3OMm0DGjdu/5g3g",
+	"o1917jG0PYe6clc7h4rnBXGdmhN/LM8dIyXAtUzMOSYwQZLKBbERs3MPW8mtuKdiA4LygtCcFTAShOz5",
+	"0jLoiiplYSJ16BeBMrg1FRo6EE4ZGOqhsPQhPN9V2jdJqyJ4ycC+Nio3/536/CekPh8/zzjG99XWHuG4",
+	"B3zySRz6oMP5FlOHXcx37uGdwlObadvZ9xf0nYrQKeyYfssU7aoveoPbTGFjCQRwhoc9PgzPXQMKI74Q",
+	"b+AAN1rYeD06CRRzginXOgn1PVQq4UuWzfd2dLpdNXzY1r1bFn3JOj9ba+7eW0Taru8NRX8YsWGFc0Hn",
+	"Ul4Rqjtzoj0B3+c0Wt63Ix+bkvZtc/jjHxU7wZ+4iDf56Vos4DehT71A1XK91ZOPT201Tm8V8O65egf1",
+	"NlSnFeVZQq4lt5Dqc1hguTrgRIYt2mP1r7U3AsTGxn0Wf3/Lq7pYAnaLvTHQB2j59qq43eNAxXabE6BN",
+	"B3drIM/CPFVfYoHnNRC9gUCvy4Jw72u7EsgjlDQtdxec3I4lCL+Wy1UCWaCJFRwJKYUqp+ahqRH92Fh8",
+	"STdGkTTqaNzKstHZTjjT8HDLAuBk37aoKV0Yczri3IBMmXMjHdcCBBEXyCVcClCd4/Ywq+L7nZWf7ZyA",
+	"RnHalN1kLd3cWgyg2FNBmNJ8SbH3XyCJc97uAm2bqqH5j+Y5SBruEIL7mdkkz0oiRqCRUJMAHBJUHPxy",
+	"cH9UlJtWUvEtYNkQ66powqbvmWvQsV+mn417dRXksab4bv5AxX91zmnl+mMo25Kn7JPStF82VdlZI9Xc",
+	"OUasSvhPKRxS7jSPRyZ/QuFX58Xv0RuJHiM0vBWRBZ9zYUxk86+CpYyvNDGHLiHymhU2QV5pMj6zzTbV",
+	"biqXzeT8uSvCZp+CgiX98PNBIKjVpNwg7sWxnfBnP5L9qtl50HNOEEaLnINXVkDzfaptaAzrsSzUnSGo",
+	"VetASXDtGkInRKnClCWaZXDCtrOUYjlJua1YrEymKCNwcbUnOp7K1QbbalTB8S1wRbboIDyrCH5TXVib",
+	"N3ktvpfFsvs7OmlQZvWBL1Wkh9b6t0BpVmpWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNo",
+	"cBDQ9yANaVDB5dY9YrNC/s7iwcGfmTM2tvKXGl1SO/ZTqYrorf2r5D2jDM1gDz2K62+rPDt/lM2ws24p",
+	"v5h2HzOS8wg3od2XT+IixLkeUn9ysOcQfhifSzQLYgLiXk2wpe2MsYRMUNNREx+HoUSVywsiGIdIHTfy",
+	"tRTa+W1A3teAmTYifY/dGS02j2ujudVbtN6eNBngZLyypRpOpi6ieLn2bvyJaibSeF+GJc9zrhBIM3Gh",
+	"zA7KQ93yluU0D86pNQcPAeWmmv5D5uWSRWc753M63WimyOfj0f97RODvLzrOZUZ53ghnLhVLSMZoRnKo",
+	"BereJDFNmVKzMm8bmGID6Y5jguHtu7LWx3xh8XQtI4L1pD18P5EFKdisVB3ftY05Vb24tjJPu6QG+b3F",
+	"XrXdi544MFg7Z4tfinpirVFfsDNRKYAvMdUmLYvCvH/LQjz5zzejk0fv/uPzt2+H+NcX//lZ1Ptpf791",
+	"V72hJ7+/+3j/5rO9d3llB7mRYot/ytaB47uf8Gui0BP0H1v102h5dgYXZMpyuSa/s0ISTa8ATXIWp9DH",
+	"cTI+vfFk+jhOTm8aSHVo18DA/gx/eNqzOMcT2tmkLdU6htwegasHqWthtEjCpyx8Mohg13sd821AVX2R",
+	"FQ+EomruL2hsTP5byezXrsotUjxg391A6Do4cL+u0BWGYk9y/An4lGGxeSdYygglqyU3EbMGdnSQkAil",
+	"2B90wptOavsJrUfW+5xSZ3OExa9nD/aKoYO1yFroOb6aUJ3ecsnYFs+TFB6YuJvLqM2AimOjjjZfiYms",
+	"Pa7wzFvYTTXanSQEDtNYgmHt++4gnS022VrFXL+y1GThughbhThs0FEKD3zTvWNx/Nj5FHUL4WFmFNvG",
+	"kCa7lq7APv49cEuZMDo/y+I2WMC9H/u0GhJU82vWwRsBGeGW2xrx012NdHyOBaPZM5Fv4t+qlMbqFr7l",
+	"c6OhoYcM4OYkF/qCnIwxHio2NuVx2NL46WPHwjasVrQ0CZYTzD3cieZtP4Ix/swP+dc3xnGuLzXVpYqh",
+	"+kNyfVtkFhzGC+qtkYNa6OhKc9gNxnp7uxMY8YtmHKdMCtZkTClsXm6rmpWgK7WQuqOtxlyj2m65KkFz",
+	"22jKirGzuJi/7NBEJNr5r9n3ulrY5rXeJ2EXig0xGF025PHTvdF54AOgoZbhDdZz8g3pq1v3BAZpqS/x",
+	"ONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+IyxoiHxw5kPI5P1xOyvHNhSmd4",
+	"t8aSkwbWzF1Jfeze6lOA0i8DvE+5im2f5TOedxz/1b5sQ4t5pcWvtNriVi46xkXmOfKTuMue080BfpUK",
+	"+OG2Bk81UnR2Pm9gW6HMYiAJaV4qfs265/yBl7ipGKHoIUDM5/+0V2X7gvGV7gUJLCX4fZQKOY3Jtyx7",
+	"JuqCZ8uqYVSXRVwR9vkRO5WMrQgJjUk8nRMl3KQqX5TFV8AZdenIb8hxaRYf7QYROCUj6YZLrveX2OdU",
+	"/IRPAotkLG8wJpYtxO1uTpr3PS8acjJa6M2Knv0TgrBdtwapVTAVqbCzaZ7aftGJ40tP7SaO/slvxnYT",
+	"kPx7ZJKI7fvdNSs2WAJh080A1sHlZlKAejqple8GEnYWjNvjtg7jTA0pTMr1y1Su5i1ir3Xp0Sdl3lCz",
+	"67qYrGVxxQpinhw29+KP+w2uXasnB2OeS3mlnP8kSLLtGwDxlE1q+9e098+LaP58A/qQx7TpnBGDXSY+",
+	"xrAu+6St+X4VsUPOiicVY0Q4laaLsN0Mdrk1xAdtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoD",
+	"TDD2+1JAmkyACpSDwlXBAnmqR9Ga+O+R6+MXgUk9hr9w4K6Bu0bgHmzhQ/ffS5wVbZdhI83K1SsZfzVY",
+	"Z4ZO3hHEWeGPt7V6zUOHHBiYT6fbzhDgFY8nKnS8dHkIOoFHwDNLS6otvPpSqHUseyWifuxv1dR+OYs+",
+	"l6aZW9aU399yactoAydfZEuVKpd9OwKurIK2KyRyKl419zOK2+3gjCyXjuuALlGe736fu+sbJhpOK7zj",
+	"/cXt89er2x03x5GvkVni9pN5XT91aG8TexyycR7/p2TqgOhIxdNbqS3GjgTd/0RtRDpJyIRm11SkLDtx",
+	"cf0TaNJcml+Y740ddlKlpJiPEMbzRBdUKJ9NruBhlvHUSOkTVa5WsoDHVU5PHj06efTI/GPBV5SeKJme",
+	"noAhy83LzRfrBdfsJKdTlk9qTBvG4h7EA3E2fHn/tOUAuYtkxQpYO14RJ97eNv8IbjlkLj2rJ9nVD0Q0",
+	"32PifjY5JxOwjVhh1rcq5IwpBfs3IbIgE3MLFKuCKzYZEvhlfQp2AOjnNiGfI6YUyOwv4PdTfuKBomk+",
+	"GZJXrtSdwKoVtoWXgm0hrkbJWDro7NZCOxQqv0QRdpHUjayc7at02MlsaEn1cP+mINTjTWE/jZqIO65X",
+	"+GOKCyxwYlOVntXR12GJHkFIFospK3wG9VwyRWqIOJ1MQlADm5sdufVglp7qgFG7tw7CqR9WAb1dWYRF",
+	"w4sEKL5/TB49OPuKrPAJkjFNeR7JzY/XPL3UdJqzC+hSsWIF9l3ZSgN6Q09+H508ev/uP96+HVb/+Kwh",
+	"1GID7xFKeww6KlyPd0kyGd3KCvTwKHCBXBhR2dTMmGZZwZRRiq5YZs58n4ZXyBhM6SdZvFEvREGMdN7I",
+	"0rwChMqC5asdDLh4fxXlA3AtZTuRxntcQNm95YxhG4RsDOd5bm1o4E0usKuz4aJbdAPziLK2UyWuzLNN",
+	"sE++oUFF3JaD8X28ec4zwciMlrnekFVO0aLq3OsiL5cieu9Qjy5h82HH8SB1zgW71QCNDSteh62AMOAV",
+	"rx2jBV3Gs5hfgdRjxYb4hxKyonpR/ZsAm9LMfGP2hVEL42BBohvK1SyAdExSPXw0GpP/evnsqRuCcGEj",
+	"gnabyVQ2NHvCPlBNMlySdcE1c/PcL8DbmmG8COqU4z2P/whnZHRmVcyqORbfNRSItWMN8fADUAIwEndg",
+	"Gf8B6KCRPCrE+UMcI8r1FtbhBRRtLVd6g3kvQcN3w4KoT1bgmbeIczaFEZdUp4sfm+qiVkw8DtPh94EF",
+	"RKYathucxbEItieP2fttuUK2+tYG86HtQ3OyhVyzrC13sisv1bQUm7zu2/crzfPcnHpopqUTQ5GUwS0b",
+	"63y/A4gaNPMHDOvWbM+9HGlxsHem/b0sHPSkQ6LEeW7DAtOMXYRIZNTWOuPW/C0OGG398J1VJKgBvIPO",
+	"s4EgCRg8CE47EntULstxW8ABQVpEJUnqhW644GbBeISwtpWwn0RMG+d6SLEU+7Cy+RZRAepQtBArEI8d",
+	"IKcuS0joumYOfzHWmOduOlFUN0R0yg5WFU+VXQAviGBru4zEubJ9yatLgFR/eosh3Mkq0+4QUYRCsjbS",
+	"TfRVtlfRbugg+GafV989Gl/Mrwcl+zcDQ24uLEzNFcPCsn4tXLZAI8Ei8HOov+sb84sQN7IvWGT3djEv",
+	"EHGuJ5EcRue+9k/xrV/ldNMEcO/rfbupEe0Irr6b6VEBQ28HIowPN4cpCqaAMeLWVg0HE7EEh50r0J1a",
+	"56vQ11yIMK8hphODP+wb1lBnhDrZlvMMRLOWdpowP/jiNRdt79qBpgkqv63/OyRe1XYywNWsIDiBin6J",
+	"dZRNt6ZgXkn7ITEs+wKNw75RDnNzW2V7uwfaLuS5eVjFSzOgT1lYrQt+LKQK+BXQzee65DeEktmHVYEe",
+	"/vhbot3PHsRbu82a/B35xiOJ2zsRwL0YCqu9VFjZ3mzxGdbatzUFYeIDV1GYsBLK61aqQzpzpxZ1l8R9",
+	"F/ahst6WCw9u8TdFOGbTkJM1F+ZJTALo3XxuG7bBzSzOzEaZxVBoQyu4btZv394bmENbpxQm0J47HQ8T",
+	"6BEc+QJhrtm5kXpzydQFIuTjBzm/Ns/PKTYxPjAzt4fc7hj83+k6ASmyHZDdX7BrcA98633XW5tT6oUs",
+	"juYl8R0BVQM2D+qoOCcbBumMBxj0G4yYMFnQoa51FPfcTeXprUKkv2JC+4Yu834w4hUaYaRMvl+Cte88",
+	"tZPXaS9q27C/A9CKz7z2GHV2wz0mtCVB3V71tAwapoV728ZpR7FTcaiX5XJJP5U+AtuTbjlqu76osFRt",
+	"P5DwASfzL8jpR+HV6E7YOlePgr1GXY1mS1DJWMaxQ8aMCxuPQSTVKB1eyDw3F8ftbZmzqPbgpKF9GHMV",
+	"T8cPvnrw9f2HD74KEhjH+xPS3FhRspQ5u0ybkLx1I8KTEwZ/U2Qti6xqhSqk5rM4h9LjOevvrhNHX7/8",
+	"jiecpjpe8bPyecYddRhjd7dhmDk3FWBDmg9XjGIov0+frT/M2Cyb4rbTUnHBlCLmEdu06Y9oSt/Fjq3O",
+	"R4feFFK5vhT2Ut6X3HfUXhENlmvNWw2bkLiTHdReOWPW+7Aduzo+tGVbTc0kfB+K1mCeJ+Yx9IFKcn0a",
+	"qsAWJ4Wgl1hWaTEvHVxiHYYupyvVYGfDyD6Z9056q0eda6Xo3J3t9UJWuSaEa+jwQ5cM8KQnhtpZmbNJ",
+	"XLEx13FuPSKH9pVAqLADHc0vSvEYB9iJeH2z2W2tWJHokHYWR66e5oKrxYFU243ylt3arEHE1Gaim42F",
+	"9DAqShrXKleFnBdMRZL7XZF6V4iwXc4bdS2HbhS6taLn2MkOlbVb23mQIHsgWme3C83dZO13y1afIdc/",
+	"zq+1bhtW066xXOzwBtvtz2VbIXh1+Bod+J3Rd3HGzagH9gFsmtqxwsWGbrui+d0Z6sJvJW0F3GPpQjKM",
+	"dLqebVX7K/g1obmZwKbjG9t71rkQKpkW9Ar7a3Uc1+VTxEnkEyGm0JuOX7MCoxOdN8yssXnesAWQo9Zj",
+	"QHtL74K+BOiJEI011Le5vIeLtGb4hwOEnXNfZofoo0BKx3vV+arGrI5HHScxUGxsisQWtAQwQYM4OIry",
+	"+Mlojbvq4m8lK1E9LIXAOwCQKVmGgMa00NjSv4KoBCmcN+iPiIsXvMBuKyQYVgBt1hyo/CPoOomOyNKC",
+	"RfboAH2oMQFRMd3efWu9kODgB7ClgkFtH/j+o1qm5dg+U7uFIedABGEN9au0mki7MYU0PsJZsJv1SRwH",
+	"nOs/zC72tHWu3W92oQz7hLtwmPjUKj3vtkx/SNhiR1lvUjGbMdTYB/2iFAfpnq68vTXAWkXOuOYpiKgA",
+	"x8WVdg2SwbTMrw4CuGlptOoTB6BcW5JMJpgzCZLtvdvkhlTsSsOPlBPzqqosov930cot83gf0x8rjUD1",
+	"dyJpu7FooPEHmwX7HexuyD2HyjMgwbd8NosItHoM8QiRwSOX2wip+0GD7BkvsBq7OQKc+Il6Aa5pzqOA",
+	"i43hFvxFPcDniVYtt2Ujj3IzuTV9EldTcIQjHW2MnAE0xhUtse3qluQxnxTpgl83qWnVC2LohI1ifSfL",
+	"vosNtmLCGC8/oe3SueqxJZTQ5iMpygbRWpQCLUmuSCkyVpA13RBZAFCskbfdDgeq+5GD0ds501+U981a",
+	"x6zWnXzWeLV8EB/dL77dTLZZYne7cUfiXA5g0fHKM4TvsTg0ldVABGNZrEBzIXdk5t7iDZ/NGoW0TKOf",
+	"b7snLcZRBX/oZEdi5xSPfTeC+foNieLBeltoq8SD0ZxlhGpSMKXBMwDw6bYO26cb7Y7YMT3IgcHaOJAh",
+	"jnfrBTLHzi+62dgJcNUQHj4EJ0SWqyjYkivw0/SKCYfMfxBXbJWj2rbagAAyLxg2NeQKigmhRFdiARVr",
+	"QpYq5LK7EpbT9Cp6PGB99rRCmt5MFilgXPnag1VOBckkgxg6oXku1xc+p/+DrjKk1jzPyZSFbS0OAIoL",
+	"RN/Od+vFZj9/VbKngn4zP+yCffMT0snCSUWRV3q2WnX4E10ASKqwxFGYuh+LNELKdG1IiEgv7lh7bBeY",
+	"RRfav3Srrx1vM4GC0zwuxOCrX4TGbMEuC43P2s/WHVj31ko0BB1Y3WnaJ5uqBP8jQMJc5rl3XhfM9VGe",
+	"sguUF1yRnM00kaUmTOC1diRols7ZQY6Ftl63pyRkvWARLWsi5HpCAiyVMMVVyLVVgU/sprzrtNH7Nux5",
+	"hY+xpRK04Uj1O2ezMs9/diig2znTWPmKbQxRr8TuA2uiWbFUmChtPsLuh0qSGY2Xfzc1up7V/I62Faob",
+	"FZNEOue47oPEEnrxVK5b0D7q00jlkoELxIEr1qcUx1J9FeUeKJmlSxZb2h64ULOZNSQqv47wjeE+OmJH",
+	"uWu3FmyHuXKq9MuNSA8MrZaRbXaNb4L6KVQohMT+kuZy54pAA3thfUSHtiBM7Ov2H0K/Uj/zZpo1ot2H",
+	"nWi2EB20gt4JF7a23JYe4/qduWaUmK1yBEDNbOwibRtXt1b00gA8u29bjyaT6u4jjmb8S9cldhfSP7eY",
+	"FkTmmTEFMOV3CQX9XZuueSz7+vAuiEzWC54zoD8Sz+wQLgwDnhYRAEvdzXG4gNcb1dniElGxqVTpwkJO",
+	"OFa2zxp+28HQ96DvLYURqpn80w0BozYGZVLV73UgkT1F3R52R7Kr46OKAHfpkIcH/wBP7eFdS7fL6Dvo",
+	"9y43sJIEVScAdwTDto1wjEJuxzMdm8MrJqg4ToAwY8sIzOfPNGOGdSaGYtByPGPXk7iJtxM50Uz0i5wU",
+	"bN6Uqazych6t2lrIQmOKP4hPBGRqwINU205F70xUpTKs0OAyDMHLt0T45dNLTLQl3/DcnE6CGp5K4M5y",
+	"JpJN5IB5mvsrAZOV6+FdhiAMyUJX1hz9V341dtPrcYa22AKyWzfcgN0S+LiftWeXtXAr+tbb7aznF5HJ",
+	"iO2KLTXjFtyCqjge/hVjqwb0a7wNxqNRZ03VTOxHttLx7lmrdgCGWloSLZgvfo8J3D23RgWcYkv8msbB",
+	"AsWjEcBXPEZjOnlDnlAtaQoSsnIpr8A7OOzQ793ue/CGUCwD3S0DhCt2W/+ugcF+tPsV6agWAcX2imAA",
+	"SsG1YvmsBcv8lvWQHR1VO3WSrpg76q2yqz+wArsp/dkVatgYNNZxkYx3q1LOis0LFyJpA3OAcmjDOvGL",
+	"zsmAJlPV2OQXzq2IPoFqNxVZymuWEYTg3xZhkXKPpkB8CgiBwqqkQJWiFKBWyhW6YTukHPctoG4o2sAC",
+	"8vD4wfRmWJZqlGSf3b13l8qe/rFdvnPgd9sx000bAHrQ4qhbO+n4UbKdV7qRM2jc3Tk06BM3umjIfZq0",
+	"7AZu2U4blq1O4/ubB0Ucp9/SjQX63ZXt/TDOnyC2a6NHh+l2zPt+W94PIbc30m2Pjd2BJETE2AAq9sCt",
+	"gdk3bk7fWEIRwCG2XvbuubpG0rBp7d3Ggt93OR9HrIRrDOvUy8t2m3KpTluDGlnj3sTC47dh9t6SaVWw",
+	"Ja+1AqlnlPUSW8ctUOxqqDfsWNVYbY/wq4jQKX4EwzZuqE9ab5U20Pd+J3bgAj/+AHpZGGYvVKot3Iwx",
+	"De4flSVaZ6a57IhZ2pT/6cH55jL+Zsmd4+g4lXj7+jdbQJ6IB+SKEQoxDUhB8kgCUujFbYC8MKehLLje",
+	"vIROI9b4dK3ltzwdglw+f2K0Xeh88D7n1+z9BOy9+w+N5lXQ1OzwsGpccj6YMlrAzWBfvdB6hSdGNadh",
+	"ZlQtppIC0J19cEhAv7NQu8qpdTZmgaiMiD1Jr1Dz5Ga0VMor7pNqzgfOh/Tevb/ielz1zQ0gbs9ka18r",
+	"XxLjZwq5Hmj8ZpIpTEiF8ii6VEOSyVTdoys+XGbboNTimgk40a4pz5xdmD/BrXT+VrwVJ+TLLy9LvTDP",
+	"pXD6v/zynEwuAT6B/w6fnJNvgNLEbcxwOJxgLIcG+2atugiBCZLKE/atICFthwSaJXn5g+CDaG6wYslx",
+	"DK6B/op8PvlwUn0++eICKeC4zZBB0Y0ylkO6IIXMsZ4JXgrt+BEOjOshLv9Jpr78Ej+jxr6Z8Q+4CXYU",
+	"B/II3q3PJ0ZOTxIyMSYH/Jel7ydfDMmlS9wwhAjSmlIqyBRhOjIy3Rhz10yFZ+Y5/De62HA2P3GlzXzM",
+	"WskEeqhNyOdjoiUxJhRhuWLk9OwLYAfXGB29cdjVgUw+mks4IVVOYkJsSuLNxL4FakHNawxbT8A1gLt/",
+	"z8Ki/8evCltppDJjE4wD0GmOeSgL6MdkuCkhE8z2nNhNY2Yna9ji+MLHUrggnmEwTKqBYaystLNXnq8m",
+	"372i88kFml3mYHgGmDyZnfxMdbqYkM8fnH7tApQJeTA+RXsUUBENlYXUtvlFFVb6YggjPJWCuWHmgN10",
+	"f/TAzvYFgCRwMTdzre5Fa/qBO5EouWT2xIIMFWTyJGPLldRmkSc/ss3kopIixo7Ht/iP7HZBsZeAM8Fm",
+	"M5YiOvPpA7KQZaE8Vyy5YYtzMjHq5E/IFsAC/t8nz2XO083E8G0tC+GCTNlGisyQBaO6D04fIZ0nL5gu",
+	"NieXM80K5A30tCUV3DkKnhDy1PCMIWzOlWYZcYVl3iXAhZelQ/Kk2llzyUjBFLTuo6sVo0VCaK4knAdB",
+	"mCiXjtTnhM+FLBguZCNLkkl46ZWQ6+FbAWHelAkMZ/HMyK8ZtEQcXK5oumAnp8NRJZuDz8wF4XB2Bj8y",
+	"tgq2xPkwsNCRCyydszoFlOZNpV4Q3z/GusHNEYdqfOfyRk/U4KW9EQK/8/lgPBzhLOSKCbrig/PB/eEY",
+	"JruiegHX5D0jZn8HTQSTAj0PPskG5wP8FjAFV1IovFpPRyMb7tKucRz7oO/BfYDYttToceaKvnK3KI2p",
+	"MjvV60803DvDrRS6mObmZ+RS12uKwOD8zbuQ+t9KJ+YLmTKloEbiPw0B6VwZ7eJnpiniMN6DmtNmktiv",
+	"A2x/Bfm+kCAHbkdbDqSLcsch9rQSXemCpVcXFcpvlWq3BFXd3/7QJKBisGtWTCXEvJoJ++6P3LGUCtiw",
+	"s9H9ji95c/KOmJtjShUjWBT4VpiVA20PmYCQGklpXhleykBl+47js9Vj6rUFL4gauOp6bDSnkyuGvrOG",
+	"06b0JWhwape/YrOtHrkHghmSyvc86MoL9vNIeFn/as0Bv4mudOJNLUg6OB2dPjwZj09O778aPTofjc5H",
+	"o39WgbFvDNFKVbwfPXy0vv/r77PZuBiNRuPRg5H93xx78fCCKTOeKPMcA6KDK7Zp/1lOlf5elkYwn374",
+	"v7/bT35RuzMbj6qZOV8aW+VyY+HkCnYtr/BnOAHU5nZKUd8F0nZsCOqrQKxRFRZ+mJFuQtZu7eMFXAAl",
+	"KxGev8TmMHJmLvsKVlsWGSusWcULsqRXXMyx65h5DpI4FMuvLdhkJLv74PPhT4TV0VVCLBHxHvYtPquz",
+	"4Z40VAzVbNxqNYSEPOyQFQnTTa7YZuIWbvUbjiLeKEA20kOeYGIJrNECU6WoWV6xlSZCrl3rlvpJRH7F",
+	"Xeh9FAPlDIyxd76HzjcSG6h0P2Qx9mzixs7c9ZStLwNDsbKyLdL7llwY95vyX0QcXBnrf+AMybflaHQ/",
+	"vT8iBRWZXAaGPnDDQ6tww21hzgk8z/ZKFZzQ8WRI1x18bGkc7GKk/xQiM2IHIdhLY+g0DW0fuwfP3CSD",
+	"n2Tqe+m1Pe+fs7O4lfj42Ro4Vjj0EBcs4+gLCm/aex/RIXKDAgTQcOOtuozMAOhAvTA6GFhb3jtjyx2w",
+	"P5IUIFaUNkqG683LlU7IkhYQI1dO9u3KFfziULkyAyMydnU/aF2Wn87tN+gFDHWbLUrius+c6YPJYgzs",
+	"RtKMPknp9dcUO3cnb8yI95GN29nyqdQ/y8xY4NkR2PmZYJVbMUw/r5SIQ1SWfvwrHFnfOfFVZlyf6MKC",
+	"YTfbCua5VwU27rtjcyFpBjahu2jAMcN1xnPNijeQkvKuZuTtyWTYffelsDAJHuZ1Yl2iQ6hKY9nEIvnZ",
+	"TyeY1OhKaaZszgVRcv9UuRS3nGsIAONaf6faJ660vF6VEOHo/f62IblIWX3AbhkNO2GED2leKn7N9qwB",
+	"clAOeOHxrFOHGuyCkcOw3h2To0Ak75XkWLU7QF4PHH4ZJT/JawZRL4sq3GRsVs1Zfb8Bm0rrqvBrvQXc",
+	"dza79sanTA0ezb5+mI2+Hn/99YP0q+zh2SN6OmOUjtKzM5qNxmf0/nT2YDaenk5H069PT9NsfJY9TMdn",
+	"09FsNKKjr82mrQbng/Gj0+FoeDocY8z1mstS/YCvqHX+NJrLb+3kUey3wfn41EhXDMydD9R12vab41rM",
+	"RhbuN5iZ0AW/lYfR3x2QPLZicpU7i3KjSMazhAi2NpqiQ53014eZYuTuAHFvL4/dG+D8mhV8hlDtUVP4",
+	"qdSMTMx1OiGZMXRZrhjYtegz3sgy8BvnVEN1GdVez7UFFRa3v2ABcn/9zsGZ1G6d2x3SaSGvmKiUFbs7",
+	"yEcLi4t3PJa3LAp5mgC/bu3dHhz2gq1kEeUxX9xmXY6yFEfRuB87m9TYrFy4sDlWDAKfkFzOD2MzV6tx",
+	"YiQNV5qnoXMympYZNLfBVtIOHnJFxQW5PyKZsYu0JEKuMUTm2Iwroqg5HpRsGC0I1WQpld5lsznTYbsm",
+	"O6++Gs73cAGFMDT/vhfNkds8h5RfyN6Ybl4ACvrXNnXFkLXlgfBiOzWmhK2yQuenQ6p/87GGlj9QWqZX",
+	"73N2zXIPsTo4f+R7KIXpdgA5fT4OMpf2XSJbaUsDDpkIsticqI1I4Y7xgyLHonSR16zQZYH/NrzFCzd3",
+	"mB/cZC4X7M0AutfNCglG1poWbCFLxU6yqTloa7PON/eTr9+Z1+GVAGNZRHIgZUxd2JmGoSjLXrJUCkPK",
+	"swejkRnSJhdb6o9OTh/U1Arb8wgkZ/jWr+vjj8K+TWBPvja24GsulNXvq9luzSv4ncVNNtOyCcZN2k5s",
+	"MZ0dXLsCoMHqrETXMaTtD3JN5Ewz4WKxJOMKgDoSQgHn1GjxiW2gz/SCFb67MfYkDCRxBWmzK41tADgu",
+	"j9tDRCFSzt1bfb3FbLOZGLRLbpaM+NC71ijgHmFu1Ob6AD1aA+4ZHIRWP5PseLbMFIpqx/eTVgkbNBQZ",
+	"DKJiFgyedJa3C9aqUWTkhI//WaE6WWMBK2jMH+3j1jpzDF7++MvJGDVJmV+HrivXDtI6so50IxhpmllJ",
+	"2W6rWRxta5kohppqEy1cdmz9dkgc0KdRO+/ohbW7yb7uEVwb1n60jRx2hXjoBKxaYoLddUzbzJ2w/eaZ",
+	"F4BH0ZzdYI0W2eEC+t5H9+dNo6wO9Ng7cWq308S/+s/zrAal4P0p3t+NWq34Xct2nVtBg0nxB7+hKTD9",
+	"d37NCPtAU51voA2SnJGJkTgT8rkOG/pL5RJ/1lyoLxIygX9NyOf2VxtZFkSuRUKg3awLodt8THeYJ2/F",
+	"5znT5nYtc2b7zn4xJK8h6a7KX4SEWauoYEwoqKqjxMzQFtRhh/yNLG3RJ+bAbcexgIa3YG+Y1jPba7yL",
+	"olGPqle/vE103d9f0NEBs2YXFBtN8IxtC/POAu9bS+hu8fWeh/mWB/Nb4BAEROxzOivR7A5QIBQ9Hvse",
+	"vTXAbf/j4xXmxEHPg411oii0HhDkgH1Y5TKrbrt+CmanMruKAB6NcxtNMz5r10fYI1/8DQFv9qjS/vF3",
+	"t8wW7JwJtmDpVTx4OnbB0wrGByTovGDqt7yGndAYeEW1VYp27c/SYEsNC1VVhJi00KHA+Cuq1Nqor+8C",
+	"RdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUywMkYLBjN9WJTQ59uXOUdpZRVzNdJDRM+73i6sR3wjqKR",
+	"BRIgkDr+06jccd/uyQl74nGedMFZdgHQIJNzzZSeWCgAqocEMfuJ21eLyoDgp02gp7HssGraf2qGWOOB",
+	"ip+Dg9k5qQ7J+eCzj68vX3z3w7NfXn73/vnly5evn7349sawt4LEeHS99clHC4h5JzlplWDCU/2XFENH",
+	"FD79d6uSVqWw5Ootr/rLoiavXnXqP80UtmABB0m6Wjpb8AUYMvYfW1ltdRmFn99GRvXONgtK0bgic0AX",
+	"PIa+ahZSB/C24UtfB1cqpm5B5qTNfj+cfkdNS/u3ZnV7zcoYvN9sAN6r7hN8d+dSLKkQST3qNnBxBV/2",
+	"qeXN3VLC3cLL46n+DirZ0iik7pIVc0bg6/NK2auVFS6xZpllkM2LFYIEWRjKFi7Q81KwpYSiCTfMkFxa",
+	"jJ4soMJbgd0jCVXEX6Ex5wly6tFEcxe9EYhxAsT4j4h0CU+iP3Kn2wqFLKz6dHPAEUGwu+7+kH813e5Y",
+	"gvC0SRJ20NrCaIOXd6d3Iu/MIeDWHlvfSrrdOn0G+p//MQrZvQAJOJpEc6muVADOPCSvoaaZY4n6NSs2",
+	"WAhsx0mIFPkmQMI9HY2gsBpvk1mFVWjzbtucbs8CiNSjeHuChI85E+bFQfTKQVVclXBeIIHx3HU6MWxP",
+	"p3nl1SgYzZ6JfOM/sD4qeN6IOajmeQPDvfODr8ppztPhVvizkGs1OD+1qRNH858g+Rp9J3nuNs1laDmk",
+	"tiNlGlp0B0TcxWYAf969u+ccgM/lwABL7XKP+nmerZgw0iXBVLugt68NrjgYAICqyHO5tuAahnbY/Cep",
+	"AXz6xGxM2iOXNexwjJQolGUEQCgqhyzN8wsyARlsURLwFkBsBMwwrx9KQ5ra3f+vbxiYq8Fdf1BmVUij",
+	"RL1k2kg+72T7w40HrM35a7g5UKJvceKfeG++KjZ3c2naLof7okTY1+9YNQA5pwqroNwBMDNPEf0u7PSJ",
+	"bhPzoZbLqdIO3ln7ANebQZqlFn/OMN2JLvgc23ZpvmRK0+XKwdu+SwbzkhZUaAb8Bqgr/JpBaDhl55AT",
+	"tcIe71CX5aE/bdJszWH75iN2FAMUCVKBdPsLhxXXiBthSxXcbYunE47DtvZd9QNzF69Ny/nBPH1TQzt4",
+	"Za5shalcz5GML//PTx7JIcQjqb6uclgD0XMXgQ1ZtN3NFfNBQAODZ0c4JQtGDLGBKi5jUAfXtX0vy3bP",
+	"j+HwLlf1zvHxV60s9iWfeJz82x2kf5+fv9j56X029lxAsjiankqrMVHX8sBFmTz8EBysrwLUiTtChbmQ",
+	"ToTUbM8dBA8+hef++EyFZ2jzhYF/jgC9e+L99qk/KzuVLjF1vvprcDo8G4Vdlc4HpbL+R5trHhRFp8Ue",
+	"NdOub3A+mPI9uauihCo9n0lqNdFnpYYQN9as6AUHoeX0Qdcat5YUicVQ2Nq/lr45Oqvph9NO5eDRosHj",
+	"XoeedzvE+eFZAgfiKPH9YLzGpEvb3yNy7O3+bl98wam99zH1y2u/+/xjg4PyraqfH8lZXlHmEFIcIP6C",
+	"FbzbR8nzjKuUuv4Ht3hRS2rGDmAG3gvoMp+ZywKv7F2L2U6utqUHOsxvmWb4p7IRZJaWK3PBVsxkW3RQ",
+	"299MqbKmanZgsLqN1sghMPSd8cfrhYS0m3Vh1sQdphsuiHANkCtzplWFx4IS/oJQAZWI7or0/d5w8lig",
+	"OIMEWkVWlEdAWeAl/9O5y6UtBKyFlXCHM1PGaHaSQwvvk3khy1W70lU1/P47PnzLis8jpjVCXuhguVG/",
+	"5UPI0n5v06eresb7XyUDj9Y5OB/IUkPtTaF0Wxgmp/Hvz+z3S6awCQdo6wAMzBXRUmKXPtfgJpV5ubRO",
+	"tKOVyUTqS46qqWxteJv5juyT4N1Bi7nXK46htTwz4sMwK0FmhR5/KS1VeFV/G3zftVokOABdWf8vWtN3",
+	"vGq7aqnd6u2QC4+JgWJO859lIrVKkq26vV1pAtL1/OMN/rVT4Ye2zl6RA7ZWlv/WBT7PFec1ianRoWJK",
+	"OoyQVSGzEsOScgXJEYoVWFCyySUiQKir0s/l5uCqQyhkP3ot4VaJXbQmz4Fa3Flud3Wo9tt8oaA7Tn5e",
+	"NV6jzXdb6XnvY+aX2Gr3VZQ4yO4Lfn4cuy+g9qHk6G/7hatoTpH6XhaB8rymBWC1Il6szSyAVgVVYPVv",
+	"isi1bZqQQIaHIBN7TicXhOLPvAY+59e2YxvWuUGWQwZ4+QIFAytIKosCHOSQC2EB9UnBssL9eoOKKOFC",
+	"aUM3h6S13eMaZgTihoY5FratMDzyVjgAdgwAB09xRaAlOXY6dlkZ2AbAOpV3i+qgos+e6S+shCuKKgc2",
+	"LLLDd9tOhC57rEutnZH1Nba+ZandsZLGXPrHxwFbAqrVgGb0f9dCrQcIsL55Yn/geX6Me+uBDAz7/4bh",
+	"CYTe73i8jUxwAtgy+n6hdxsXzbY8iJrgr/xZgA4cG5Lx2YwVTOiESEFWZbGSyooHvIENh7uWqFGPzW24",
+	"9i6rPS+JNpeU1R26M6ndgb8kc4J3iFrBQsrVXbOje/Ku2PFSEFlqdyt58QzJIk7Au2MISYZGogf3GIpf",
+	"mtn0EocEzrTOq16iVJM5doYoZDlf4KUAFyK+x7V4ca0ZYoC+QIa74vQaS53+wSyFKSCBBoNU+YM46zLn",
+	"V+wOpZ0Pr9mOLFbRT6oksowYcw2ZDaDjjdaAoGXkbDQiEOzUfMka2QLXcMcc0UcAolY1OL//VWep98L9",
+	"KGJV/CDXmK8KPcsKzrLjdRIA7stzPI4170y4a+CmOSZfMmPgNSfwvoQcgROQRfjokEyMeQ+dqyh5nMsy",
+	"+w6+IOPhiDBxzXK5YgnBcabokIY+Yvb3S8g4LCCBy+aOQOukKU2vICvsrZj8RJU+gWFPnnw7QU84Nl7S",
+	"xKyLZRd2Or5ROSLeCmjuNCTQ9o2Mz4hCOC4I0y+XZhnY863KodQFo8u3IufXRuV95T+yD3rd+4ptiCwc",
+	"9u+SbohiVq9m5g1m6lyQ6pW+M0UuFTdqepoypWIqL74Qybh7fLZO8mbFlMdutl3VoJEU6uVJhRFclGI4",
+	"44KrhQcINh99OelZ/683q6by/6DN5ht68vv7d//x+du3Q/vnF1+af7x9++UX//lZrAHnkn54ggOdjWLQ",
+	"AEeD4kI3qrIsXMWQCpYyfs0qiC5MK6wIUOPDGgXChY9OHr37OE5ORzcnwd+fHQRnCD2EYJonyBX1VkI8",
+	"OydfPRiPTsanbwU8dk7CbX4rzOE8Jx/fDtSKpZYn3g7O3w7Gw9HbQfJ2wDP4pxvFfKRkWaQMPjYywVVs",
+	"3Wv3FsFPzQrhhxm7HrpGjcNwSsPrMT7Jl/hkzKcGT5ipW1L4YbdFvH/w7eD849tBUeLiilLsmym4ruBh",
+	"VaYpYxnL3g5ubt4KOJA9WjBVIuJoSUQLuloxYZ0M/p+BhLeyYVe2u72q+5LA+m8U6h66dVrQK+i8SGdM",
+	"b14tCqbMLydfoPsAWxKyPLOtMPGxE/jVTk9MSAuM12T8ALP5F3f0m0U6F//xHOjWR14Ve205zRfgCR+D",
+	"Gx8c3Ys86wTr7RIXkwHkaMBglZM6WmjSio83quHjmQkReIXvegwe4gDs7a490lvJ+bYtMlLqjtzShgX2",
+	"O6ThaB0HuxO8gA0uaDx0vQTGvY/mP63+5h8Q8bO/8Q8/PI6PeQt1tONC+7uVccrvIhS6Zz2krUHOH1ie",
+	"PbbPfULd7ehUwS/sYfDA/R5OEyoo6W7lyJn5P8gM9ID+1W/GgIVbuVCD0ZLteJeRaW1Sph6qq0fRusfH",
+	"9BYe53qxCUBDyYzlOXZEGo9GREtyCon0j77+XxfkbPS/wPrJc7lm2XGTBCqu6ZDOaP30R0rsd7nkvmbc",
+	"bASsut73qOnA3TaM03zezguGN9PHQwdtTMSCCIe9nSZbAZIpeMk0WqZaVqag1AtjmJu5JQ3Bk4uqeTLX",
+	"5Aq64ToLdkFVN78yLtvK3L+QQxkxSgA+cMmVWXd4xffqMvACltgZB+n0D7tpzP6YA+CPhVrQPIe0wynr",
+	"cRpqKWJbTJ0zqtgdcPWrRdVxGftHO8cwhgHpFcRArV/ZurMWTCRESd+/QGmaM/QXS4H8ysSco6sZGdm6",
+	"lc2/sQQVm9Ka5e14nzHQaT3PMVYHYvxleN1qxWDrlcslK0gBkQYmMtYjhvLC7vGN5e4/iZl/Yii4agw9",
+	"l6RW59iLk7m45pruB8F8Ejz3KWlBacpWuoaysb942MWF5wVN2f+uo4kEffH8z++PdmuPubjeWxTCO3fj",
+	"K6DtC4TULX2OpqhUG7tfUQmYZU/33iPw+pPwZeBNx2T7Wp/q5TTuKkfv7j7kxVdVE150lGCOv7iq3Mor",
+	"aCoC71cNfXkviGIiA81BQh5GE/JitaI/FXmxjb23GK0HEmKwuLtAQvyXPMjJQMsrBmfsn7+N/3n1+2n2",
+	"VfmdHK0eFmP6zf30W/b9/Af+X1c/LZ/K57+9UK/Kf6z//5t/jsan9x+cPfzq60d0mmZsNl/wQTIoC7PU",
+	"hdYrdX7vntqINMQPCAX9vVu/rW/D323miDj4/ROIKMC1gpO4hSXwp0AjwuwZoVYY9BJATZftvY/VP/a2",
+	"+QWR1NjnV2Bv32psiwWL+oHVBYnL/oK0A/CaN7X5rYmpbhCKwe4dEULxle2qHIxuTLgD6N+MlNi22NG/",
+	"RdTgAD1i/xGvetZWx/w4PkUebucBakJP+y1c9LvqkENRUWPYxtACSnZdSHNVMAjML6XQi9BhUa6MSpFR",
+	"zVzVSBJXzfGFf1LJt1swaoRcITj9viax/aIydo1B7UVkIkBUZXtUeGKmuVQsS2xluo0Zc8wzwJ5nezs7",
+	"GfaIYtFPpcwZFcctR1+tCnlNcy9EYP4hTOByVe5ByYsJntH41aj+CBRj1OreR8NRQ907FlHuf3DGBc35",
+	"7+GEZzl1MNEgrnoWwa9YwSVMk0HEC9dzur0e2O9quRhRKloIoPmS/VMKs42/vHoMBRpUs8c2V9VBtbHC",
+	"BajqQEroEgn6lcMH0M3cfbJVnW8jVwERvx4+iBPRv+r+sU09c4g62Xlwois5nXNxHAf1Ez+0jXfh9t66",
+	"2t59CnqV+eumGczQSl9oTIFnyetSJGfZnEGTTxBlS2m2NNrr067kTwZYptmvpdJLTP4yR+zf4gN4tQnZ",
+	"42HTm9MFLeYVPA7kRAhra7wJB6juB80hxyiIjkFUusBzb9Z4ZjiafTC/GyenoxHxXASu18/wmRu3tJyL",
+	"TkH/EorWkgFwlEXCf18NPaiEZiAOV1Jx7eBBVoWN2m9EelL75fZqfHxtI9Jg+jDp/ymCupFpAkHdUwi3",
+	"KMkOMedTA9Z2SAah/V7Dt79D2BBP1XeN98G9mqj8eItXtLkT4biAre77apdKSwg8MJrZWvAqYGi0UFQw",
+	"jR1CHKAEzlVZ6xfIaqElUL478PX6rYS/OvxiumVzs9u5Jf1pOzk9w/O2B/7ISaa/S5mteZ5bEIheXstL",
+	"zxN347Vsvp23UZnuH47K9PeCpoz8IFcrrJ+orvxq+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/msJ",
+	"AHz2uv3MjG4O2GcPzYTIlOVyDezjzhOmtxCuyeefPTRPfzGsbuJ/Kxn9lYzR3SoZgydP/3ECkxwPmpSN",
+	"cbuyMdpRNkZ/lrJh0xwP0TXOjqxrVC0+KnFFqCIULvBPrY/RZZaZWxPpSbQkFM09qJvQ9ApOvJzNbgEQ",
+	"1K5b3PtY/aPVsw8+KzA87RRdf6CpzDbuns+GtW6okJoUSLG/KWKoHXPlL+U1C663I/ZR6pAm6jnvaEGA",
+	"gDe3ggCdt+8WamUHVUiEukSLGrqN5nl8PfSJdvh0UqSMKLlkwFIsVwyhyVRUfbT9AW+BKHYX6qDF4mxV",
+	"Bnu17Avgx+5C5fs3muiBaKL9kUIb0YErNLjECddP7R57XWDMOUS2s6WRCJforoDjXmSZTMul5fR93tMl",
+	"La5YZlQFKVibj/RbN+iemsjLKcbBGBWKrLJZY2BGFkuqawEZJsol4Hxn5mZP1bUhwu0AscxQtaK9//X8",
+	"2+9PxsP7ZDgc1l5u52NOpKAw0R1oLywINPOq1wEigRJUZxOnPidGB09AK06AWonTmBOUKokTJm+Lt6JS",
+	"jBOr1SbjBNT3ZEuhTraU+ATUb6NyJqXKzFj9S+gcx2wdsMdI1JNvuaqMgpjHZMZzo8Zgr94ITnnzbI6T",
+	"HOy0YKrI82+/N1ri45f/+Ot4rcDQvPfR/OfmXmAaNZ3Pp3SJYO1YpJEQIRHHSEEmCKiYGPYk64UkikGo",
+	"lG3ItAQp4xOOl3QD6D7xoPNPXLBnNWPwk0kJbQt8SPP4Bx9qMz96bLsFhC1afAupypJ15vWv++7vFgi5",
+	"jFrcZ5obO9Qdge7FMH3K8e4aJtNzx/54Y8XWx6qBUVzMcxZ6QrAaBkxaqx3fHun7jg0Kc8baZMO5tRHv",
+	"xor43limUBMjReXOR4yloOBg22fNsgAHuXJWX5AH41OsIICbiaQAtih2ocR2vdo4yC3d2n84zPHxTOCX",
+	"dGPzVpCHUQFDWAuuSMHnC31ULfDceWDvzD71mNiaCSq0uf8rcGwobuEKkq7BbbOiPCNUozlri1WgWMs3",
+	"TCFakhWN9BJ0K/mfyz1PAIucCu9RIj7QeTyGmfNr9svqbtjlkuRUM7O94P2BBDOe51j+FDE7YCp/9n7f",
+	"tjTvVRg5hE4qSubX4FvqegF/wxAM+li4b3cg0LZB8CGMh6V5cOiPy6QrurkbDv1mQ6ZUXBFdUKFmrEjA",
+	"UnfJvOQ5cq6vmsOkT8vO5kzyzAg97O6M5Zh6wZaK5dcsAsWxoptPlrsBmREU1G9Cghkl8Iw8ldeQj5sQ",
+	"/yB58NV43J3lLaX/4izvuZ1iawco4RRQjEzWdHNcpr+WPLura1y5CxubpKBAJq4We5XTlE0INWp2PeHZ",
+	"5+YuacYSSIzYmBt8ylwuREQNNAv51KX660KKOS4f7DwgUc9K639Innl3zF+Kx83GZwVdhzzuMbqs07JW",
+	"an5ENl/bd99dZs9u0mhViW27JjoLaJd53fQuXf7H/zw91AfyLAkODuNtMUHNCo7u3ncUy55suIXQqSy1",
+	"s2rl2pajkAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvPa4Q/XKE0m3grhTtciShidt3QVX+J",
+	"+vmqmuXNx46pMT5w9AAOFNKgp5D7psyv/FnpLum6r0uWGuAqg5KLyueMGUU2KNc93Oa7SeAvO+d27JCp",
+	"z2/7UPQZLjrmjHtdZ2LD2Fsl3lSBd+YIGRrWKWQEpzPPiWLXrKB5UHogC3BOY2tpWeYZ4IviCbuF2LAl",
+	"X61gB65g7BPyajdh2Vuv9N6Q7K+Si/ZKxVjQ1lcLyrWANLU7QmTDDdnvSLabuwtOYJZnBPBLh2x5BD5+",
+	"XkVRpgwaOGD9v/VpHVCAWGfRex/xj33lwdwcFBhQESay6jIDl5qV/ENiJ4FxHUavmdHFIE0I/GeVwUl+",
+	"ZBvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAMdLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPWFP31",
+	"ZEk/OdEUqcZN+BRLK5aOLe6+pNmRsLkBD+QtwiYZYXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvEoAIc",
+	"Z3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHwy59WDmfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWDIUGW",
+	"TBc8VW1YrT/bR/YByi8YUSsqLGoAtBbxEPLmtJ2cPlhMEvv3+Gzp//4q83/eH51kdKMmF+TRiJi/XOeI",
+	"YTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+yF8YObsJih3e9GZ88eodI7KPkwc3ny/9e/Hf23ydL",
+	"LkrN1H+fLGRZqP+GCX8RQ2mPIslD+wVX1mxu8bUssoBS48WkadZufY0A8rH5Ns1sj+x6iS2NDkDDvn1J",
+	"sbHE5uwnqtHQPL3/wJjEYpbzVKvB+fgUE2P+IfPS0GU8PE0GM8pzI9AenCWIy67UrMwH5+Oz8dePrD1r",
+	"lG/z+7PT+w96SAjk/iYA93J5lKSR7/m8LFjVpAPy5iCrAQ+V+Zwv6wcdJ9YVmlmumKArPnQUbzruz/C5",
+	"W8PRcDGTkDYX1Nbk2PDLC+rBeDgajgz57OwG54P7wzF+VO0PzTKOzqTnhZmvhr6Q1lOBrG2zmiK7ZNZz",
+	"+fwJMeMevlEsLQsoGHrzrp7rw5XPQKxvDh28c6Rf5VS047FAqRK0d6867MGvrCeQFQyNIdcStMn2MUM8",
+	"h9fddv/spN+86x79KlrQHV75FaFtzAuPO2PZ4Vi5VwHd4G5AUoGPPF1IqdgtYB7MPpnnm/YS+8WYGdiW",
+	"NOiYTxdSMWEMXio2U5ltkqpKGbZeJeS3UmqKvRJolp1AMlokpfm5ncGxthdO1zP754xRXRbmPK0XXLOT",
+	"nE4ZxApsJd1nZ8loBPWM1EeRbOnfLyJjBdnIsvCptO7kvw7GMtfDlg8xGeR8ybEomub59zgHf8Bn/t/A",
+	"ikuZsbxeA7dbFYc0rXzGPqOxrZwwKGk8dVesHfd9KdDpZ4s74RlwUgbLfGFfQlRZYKElrNb+5jndYFSe",
+	"pgvXbs7mBFqkaCiuCsZ7bkyTnSq/T+E4NgrLUNDFTuHWMTtPaZ6WOdUtwZWnktDUdjr1yHLkte2laiw/",
+	"7KfKFRkNycQQVE1cfZJtlOWy0S1GExfEMAxcuF4a29RcYyYqQpdSzKEz6XJIJqBcTBCWGDQC3yuIC+j4",
+	"KjLcdkj+9N1OzOG3ZYJKs5WRDua/sciMpwPs6eA2ZU3usMOZODFLxEPzLjhaOdUzWRgDzrAIKI60wCZ9",
+	"WJUL17tm8yAZXGkqMihTfXDjUoaVmxsFxQ2MPsMfqIc9BAPwph8//x+z7M4gn6MDiRMXUtsV14OzkSs2",
+	"71hXfQZPuyoSxuqlyF4E4WNO2JzVJa6RKbZEGkdwEg2+Vk1F0FOqdl7nJY3dcPKy2mcj8OyY8MoIc9gS",
+	"QkMtyyfuy5OKYcw3r5rfYwNNFSkP8LoBY1xCZLRJ1NlzBomdLpX4+ALuNcpzTC9xMSOlSQl3I0W9wIPu",
+	"dRGERZmzE5q2l1w8M1LFyBcQWPZScR2TjbmpJVkyBp+WOfSitWIOG9dRzTANzuPSUbIxtkhBhIyrmC/K",
+	"nF2mf1DtxZ/bkKla6vHbMuHOgoICguw9rfIz2utE8py53/IqXr+vzVPVOMWJpPEpymRQk2iq99SOrBwn",
+	"GpNNLyLFnb2ap+CTTjw8efoPaKFimNRsV07nJ7kRrCeQp0c9vx3c9WnGBRUpp/m+rk9KF3zF7i6gWDHV",
+	"/qAiQnofqUPctFRG9imQBIpkPGsuQ6k9urdRS0Ri3ftY+HXeqlqkIldrnraVeR5jk2UozVzGj21CkVgH",
+	"ok2KgbJ0zMnh+Ds1JJe5kmQlleLTnBHoXkRoVBzaZQVT/Ev1WHm8YOkVC6KyLqt70I9Zg+v1CEl/4YYe",
+	"Jbd1U0f62se63p04LBgktnfg38ObBx2JfV0zbyGxV9B6wXOAEzGXu23tXeasqf/PX5VDL4nerOAgFoX8",
+	"F2NLIY/FlXv6o7wo/0qa2IvSKUvHCh/s2zd7jx7FgWiIbS5emueuvXlzsSYQvqsP3oxshIpobY74ohSD",
+	"A6lwpHh/UYrQQSnnBVOq96KTAwRlAGReEes8pSJl+WGit13m/laykmWwYK4IvidnvtovIVIwa7+t6Qb7",
+	"VdliwVQul1xf2AxBquwHRmxDRsGQPMbhoGn3nHIsJqTwMm0dVPKaFYlvpWRVkgg0Doz05zLGSy1XOPse",
+	"nGCedtzvBLf9cm8kysqEl3gb9DK68FWxHIrP3OXiW5WYh07w06Es5vcg0f7e6eh0dDI+tSMNdgJNR4tP",
+	"XZL/evnsKcFVJjbN3779bnywwft8vBFJ7UNZtoIMMitUY1xLsbRguv1iemmf+YRyWTu0zbAehZc/PHv+",
+	"5Pv/+/7Vsx+/ewrWpu7W5ALzilpfcUeWJ+7HfqvT7i307cSAzu0liMcG8YNjpxjEBwnYzDFNTLDAN/Vr",
+	"1X547yP+0ZqwaqxgeCkW8QqYEtdkRnmu6j1tdqQwjomT+wMSS3E1x+xogw03CbVD96L4vtTRg8lyzNTR",
+	"v9zR7XcsG7NM4NtPMXMUZ27xlTCYxpfMn3yjTMHpP+Dw91cvHZGNPlhG1MHJk9mJ4UaEuzwnX04gwVTZ",
+	"GlIpWBKiYdr6SbS8YRXuOnVlXAWjWfATGBE0PzkDtRFpoBBOYlfeqFucqv5Y2tVBfKlpcTvjHvf0fPC2",
+	"HI3up54+8E826Hkq/gGD3UXA788TF6E3/4C81XZxgbxoTBLLotmtREdvDMp/aSmMaQbrTw3P8SXE/7w4",
+	"7i90a2nDzr7bo/rbh/74xmA+wknFxgplZUOdkFbFPqxyKLK06nS/cCGH1Ni9vITWq/WDOUOQFgXdxJKD",
+	"jepd+Noel0MVm5hitIDMo2pGS/rhJybmejE4R0DzWyFP3tI4glji3sicT2q2sHY+m4t90C9KUcUwV1Lm",
+	"oHwj/0NKg0TbNkzs2kWtCyOS19yK2CrmR1PNr1lPEf3gyMYY8EgXa8y5IY9ojgXnsxID9qOuHk33qbG9",
+	"4K+bDh6dv76REMLQVtHmHV5VNkveJxquacEWslTsJJtWPqOVVHpeMPUbKmJ4PirYQ//ckhacZlN0gf5r",
+	"n6KeJ6T5SkZX4idpGaHLLWhXdM1iueTdz+QhFlEVdomaRD97xH/7LuvDNvaQ4weHOnHpZ49GDqBUaFfz",
+	"Ql1782sGTvVtn/dbscf8cgSTIt9c1O2wa66cGdZiee1aXG+F2QmbYwFYhta+SAj7kLKVLRucXNOcG+5+",
+	"JvLNpAE6I98cLt1ub6wlMZzsDSlKcW5BQ1QNysD2ZgbwmN3gQ0zrCGnQ3os03h1VUQvE6fIuilLY5FhK",
+	"UikESzUUN7i8fS6UpnmOjZdzml4pW2MNceKmaTpwwT7ze73YJL6yYsGNaN40jS+wMUFU9TprVL1qZnRc",
+	"YrhHOFP3PGD5sSzcClGYzyy0mc1lndnkUSpKSDvDtkRGg6dKAwj8aw6hZZtzavFjgMmhtY25cB5LMePz",
+	"4f/H3rX3qI0s+6/SQkfaXYkhwExezF9z8tBGm+xGeZxIJ8ndaXADvphu1m3HYSO++1VXVbfbxgbDmCST",
+	"u/8NjLHdj6qux69+ZfPXr4RWUerwDlIlBMf/SIdIDpXNz5TzbidOZd65hg7dW29xnh9wVg4qzsq7m25R",
+	"9nApG5+gV2aDiKDZQUpBA1gi0PShtorb6XZQ6zwC1jTsamOkNYOOPaRzvkm4wS5D3RbfWnfa0TwICvvZ",
+	"OxKb7dwB7VzAcxofoFyoTNlbFPFiM9QUuwFumjVrB4CM7UsaylDP/bthqUvarL2WxTG47L45+qHxVN+h",
+	"svub0jAPAV4CxNvvRUVCgBl3iAH+MDI+aC7jtRGqryfjtzOA9TLFAFYxUc1CmShzdk/EgSYzxLPMv2Oe",
+	"nY3haIaYcq1je8fBs0YQVj2KzLVgcFdz/cWhtbiTmCditradcgiBNOz3+8y9SymD3wU+eymw/YLRzghk",
+	"6rHftzng2JVk4vMqRvYepgU9eBLxcKk/SFv7NOZadKGWCpuHTlQc/KQZ8g8gptxRsmdoV1dgEM2UPXJl",
+	"3DdILsATQZNQLYuRPpwqs8AqjSdotDSHEsLLkYI+TWnRLBbmZsMuWVC2dyTOhzGspnvo3Xwsf+mAqZgR",
+	"tRJbpBrDgjfuVJkftGBZKPWI+C5gX8F09m4A63/921uE9QsN4v8wV5YEczSnbxZKiYWZfmAEvJV/Cyz6",
+	"hw/vwvIrY01piR/AdrY6z+2BBGY/EtMEFTacFA+bt31yxi3Ifo2Otbx+6NggFcbdPmF6wfWaA/WVEJK5",
+	"F2sN3W85QZzm8B4J5eNqylZcJ7n68JRmLpsNof4VKnJ/+yaNIHvNqKcXQyyz2WrYxshuPKPEgPPPfN9F",
+	"lP5EyU8iLjTMn3CpZDjhEfy8smSadG59F6iGPZ7cCnVAwLuu6RN9XPNlVNX2qZIHxBoPP1kS48tieARK",
+	"FDg0pKpzRZ39UXJHw6V5reHg4v7Fg/N7F/e7nWUo8cuBezuo3wTodPcrh1+/UTy1mZTnnvemWxgILG6h",
+	"dxaNY8SKw/ggaRSjD5KxMxYGI+YPw3zLmHnDEcsH8gFhkjvaW7FnCYEmbMAGK/WwvNnF4oDVEvbubQuK",
+	"+qMFq4V5G/zrBkPrFZxX2FyPxadrvn7aM88hcrkmXoGfNFuIdddxnxsppm/inEnwc2KzpWBLtJh63F2M",
+	"mVcyfjz0rsWh06RT5DkxYqAVjClhkQCyNyloSmr7+h1VIPo8lAtbGrr1WsZ4ZKGcRGkgNEMAYWB7nO15",
+	"D7r64+5oZoupXXQLrpoWnupETRZ/RuKTiHSnUQCDRpR74XlBqt+Su9vRi9RZjhujxox5+972ONtrgMIm",
+	"/02sPetTxeFs23TskrtQeoXdXdoqW5dtiqfXWMwhzvJl0+0sii/i+q+l4yic9EqzqDL5VMVL/KW1k825",
+	"AlYy/lGzQoPCy5XGmXMuwRHuPp63W9cKG3t/PtsJwM2PDSv4cGI4LzixFI+0qbfrdkhJ77N1T3qM3PmC",
+	"f+wuB0K/68aZgB9auldC5v4L3KtO4FUmAiQsccJbMyEbXzvcXvk+THbrHFvcqMRbBZlEjBGY6XS8GsAi",
+	"kVcxtlWNRo8er+EhIYS1kEurYON8Xelu0kHRTukBmuAO5R8bWJi/0pW3qfkpJUg6XZuWKeqGzW7eC5uc",
+	"LPzI7HDsNObnQfb2QS3kMyt6oDbueXrqRqa0zI2IItj/qjSWPGotojTnKwgkskQ5Upn6WtjbK3VGE6d6",
+	"/zH8Gq87dASOTvXGojRPx3ql4Epj37xeywnKy8XZoH82vP9mMBydX4zu3v8v0ZuYUdkDxqwvj4TGfMm+",
+	"W9yrucXfQgZCL4q/z5N8cDVGrg7oD1KY3sptjhkNx6FHrHkuRHjpSrZxrsuljcT5ITH/xZftNBN5B9FL",
+	"R7cEjidw6nnveEslBGMv+0Id9qrbdAilybwyTV9t4voHkOu0D+FApEDD4wyDuAiNbJolb9n1wqVo4nzR",
+	"onUdEbWNu7XWANs9o+SX1Zwc3z6sR69rTgT8c49P5iKTN8wLHr8Xa3AuTeLhtdgXVJ3v8x9/hE36HcCh",
+	"25U869ntCuN3Dha9xyLhYVTvQeFVXfBiPABDKYeFkMhyngwTinOVme9x6fNyZYhtonHcntNFCQWHT/5W",
+	"0ORmBxrJ404h30eiQ4/8Xrl0vidqnL0a/VQUMfsBNFdRxDAIo6GpcSx4ni8OYzaBBcBuHuwdpFkt/wux",
+	"wThwI9bqosmYt1+soGcBbY30LDdh1qpa4+GBB0r7EET/0GkTgugwx80xiMPWMYgNqcZkrVZPZY89VVGE",
+	"mpknzKLeCBuLLbevjU4S5oDR16XE7DdB071KpYemkyo7ltNnW83ud6W90sj05o0K6iCfpZjwAL95LHjw",
+	"XCQon/0dBU5VYPRGW64IA/VtIlflUDSCup0IU/PU+eSF7oweXJBodkbng25nyT+bby+GRhxIue3K2fUf",
+	"ju4+HN19gGH5xAX1J8HE/+aVHfxzNQP7IxZuqgH6bbY1Vo+jXA4v+v2yEuBhFMrZ6xD6quN3e2LgqznX",
+	"lM0VfIlQtJ1ah3SBebrRkBjCH+AfVzhhg2G/8sY+DzlB7QbdzjRWfwsJG2AlJPSzBhg3ECWam/dtLL4z",
+	"Gp4/fLCpC7wfAC0p7voKdUJBIrS4YCi665jqZcAiPkMrMLMMkRYDgi0IASKi5yqDKhkSIN1yuu1XlRVg",
+	"uEeWj57GjSNhu/MF/6jOs53UEMU1PDAKU9vqLk+8uKCVzYIsxNoxeMMzu5QVwRRJj11j9u0abKAibjeT",
+	"xHtkAb5SZETCdMmMBDOxXCUhVN4hHOSDfOMehP6JMbKSuXFCwEiaqwjruFZreOAYjr2EEJABT4RtzJ/X",
+	"7f281fF6rVIw134xY7kWn1diklyzn/HV4JIPkvDGy1QnCGyUKvuFklE22atktGbhlEk1VsEa3Kgp14mI",
+	"R4gjvBgM8z471DaZpgS52YudMKo6MsCTXGr29AV/N2Vg3dNaEOe6IrNSncM9NK57uuaD/89BK3Vp6fIy",
+	"3jxHbc/JUySpL1pNUhcaNl6CQpyolVFnS75mY4E5awAPYx+e9Q25tW54pD7CtyDFRshHUizNEweV/Cze",
+	"2ZjKQJ2mYuWPKXrQXXx36oesYkQZGmsmlKU+dj32FEc7E0lOn+W6dok1m/OAIlqXZdgcNmIf88ni0n3l",
+	"2qR9kAB0nykmPol4jejycZrkOPN13k6tx2xaCWGDaingwECwOR0m2li2ZjctxIras0WhcaLtiRbE61ep",
+	"vHaFzaEL2l1CjyAKG/yk2fWc6/m17Ugkt7pkU727TmPq4yE+80kSrR1dbAAcZCo2J1jVsWQW+RHVl3wP",
+	"JN84Na54LpX7wwONVcFbGaiTluxgUZ3LzJi164w6d6dDKB4VYkVN06j4BvzQQ5ADSalAJpsbbfCMyIRp",
+	"9wFxMO7BHvb+EauEnBXybeBvo0t5VMoEeIcAdPmowk8MN8djH4ojMG+nRUQe1PCghazS6NTEC/Y7FrKM",
+	"RRfapEmQ/taaq1tAvbkpPC1SasGMQkF15Gp3AtWmSh7xeDIPj+uI0UArr4TEeK2xxx2ztedBunCEZpGY",
+	"JkV3QiMdxlJ9MoruTU6MgOTWeButwAMsMFaViDFwiK1RYxwVA889uHaLUHnG18dUne7YEkE4nZ5mP3js",
+	"LBBggCCOZnMO0QIvmWjMoUs8KM3OCSW7xmuvKxhxw+k0X9tvyHNRkwy92z8g1dnLRDibI3oLR4zme4EF",
+	"4McpWm+DxAmK1t15e1Ac7LHZ6TV2vLeaAPs0a9Ze8MrJQSGNmpGJFeFMHBzSOqSUfLRCvOIp5PwdYXNV",
+	"JjQGCS8pwZW3MaBGSMB03WMveaqN3ZpkRqnt7UUA7/6jKHRqamA1eiqTMCLnMRY6XYrgwL2wOzkywpu2",
+	"tfLlEntz7x9lZZ4L/6jNVLxAW7jl9VBRZMy+08jiMx/oMRZQGV4iT8v5sMj8smaWUUVKV7T4tq/8NenG",
+	"TuAaEoDnDYWf4zQSMGCmYojCFPhVmseH7HqekC56L5lWmTrLcWq5jPepybQuflAyrYsDbJZhhc1y7+RE",
+	"O++w7ftSECviN4wrgrMimeBxFIo4R3TllDlHadRKF2ZkZ3VXp24XHluIVYJOJYbGzHfDfp/xSCsEahcY",
+	"x6iRNzxiWx/aJ38XfojzG8yPAg9f2EMe7T9TuZAqk5iWSJdGud3H5tKd0YNuh5JRqBhjQYyHxDz+7urV",
+	"k1//ePv6yZ8vr16/fvfHq8c9aPccStQ7Lv/Zv0O+vXnLFdc6sxWESxFYNvDQNiZ+LZIklDPdZcQC3tvW",
+	"NGToHyYtT0NIGeg6M39K/6eqMmiPDoyUMDO9lnrwWcM+i5Wc4ZP4jcCMOyz9dOyNcQcAxr+u1a7lKl0p",
+	"+8HNHWrUiE8WAHSAht0iDhUkigScRKg4h2f9wZu+5+xh/2+nVy2mytO0pR8YFf5fgIp03r55BHl+aA2+",
+	"t7n6MsRGUjyKngqepHHeQmvqPr//uPE6kYvYHTp4GHnfQHtteho1Un/J13n1CGV+qFk2JbYTvkA4g+1X",
+	"LmJG9ytQtSVxyKNDhaGw5nUHx1xFAaStvDDdnGvkC0IOKRhDxBMRt4XVh7bkSAMhOarbAueG60q+JRe2",
+	"9XSJF8gb6Yjq62pPhafG95YqYwSYc5BmyIvgNmVK9tiVXTOXUKJ/6jmPsYeTSpMRmwqhu+yvVCVc55MY",
+	"ajZeY7ofurMDrOaDtKSvPvU+XhBKls3DyZyyUSIKeuyd7fTnrQT3uq7jSs0QS+pztQT1EIItVXCkOe3E",
+	"CyypM/NSVhZ48InLiQjOrEl5Fuc2pRFGnagl9thGlD0V9AQ84WdCxuFkDqpyZ59/c2oDPW7WOUokMGt1",
+	"mkTOPwryR1CQgEDyrimk+dvQhY/mSmlhFItRiLamnQfBGcrDfn3ov17JTvZ14sqY4iJrZCo7rsZnFJSa",
+	"pppUj6NWR1/JMfXS0oWJFtG0In6HT/9H8Zxc8WxJsTncPNUwuFdQDdM0il6QPrnb7/f6/Q56BiSmoGt+",
+	"Vxn8G/8LX73BGTjHnxw1CS9pR9aInQXE4dGIJrQMXPVgvuksn3s2V5E9SdHJsDDDRMQW4mq+SgF6pxWb",
+	"8rh1GkSQYyK8V4XqlBuZNOblg5gX5LcoYvaKf+z8f46xr36MAaRhzCcLxgvDzwHjJfP6hkcbeg273N03",
+	"eMX33/VHLFXeEsy8fCJkozDoE3wOe55gmGWGk5YHPXWUzjoj+z5nEVy3Fcr0pOpJGquVuPNvEUcQoTuC",
+	"0IemvWYP4rLdRpJIclMtVhCg8CpmmmisxyJScqZZ4oN1aC629zVNQ16VQED8Eq4OYsxH72N/D7cA1t7e",
+	"Jv8JhZS8c+DWOCEq+1YKG83iUcDkJsJWUvXfHHGcx3xsg15zOIRLwf4289JcegrnQYoB7BoC6GswaK/B",
+	"TryGui5XoRILOp2MF5bNFcC1tRDM2mTs5+uCeXb9SyXf81t4gS0pLcOhXJynMA1u+JeFUpCGlMzuQM03",
+	"De1CmEdrXmHFTyJic4v/ed8/e/jxy8XmDP8Ybv7VOUkHx7XNS5ivPkONG2ZsPBEFVuvA/+qiYPe5ycaS",
+	"u76fuMPPZcPRiH1OqWfcmHxJ/FeBrykF+qf3mG6hymL7iZuvauXGPBGPeBx4haeeNbrPoHSQ3fdIR/Mo",
+	"4lr7WVS/ZBFrLQ+pPcVLf6/MzAI4t1CLmk/99qKuYrEM06XTz1uL3NJb1dOnUcnnlw5fYhls50Hvot/Z",
+	"8imaVyKhWqhR0KC0usyoSJ9dPhLBTLTnmGZcMwjfQPwatqMX6A8ThgiRguVSb5LDO/t+qt1q9Zb4f+iS",
+	"myqTmTL3U4Pe8F7vQaGwZ9Dr9w4IQtgXqutkTRV4xy+AmKQINgDwprcc4WTuFR+GmoV+jO+FSHjn46Z0",
+	"CzMvIZRoGQ/1S4dMTvhI2NDq08aMpdDPDutNzPUan+543jvdThobv/cOygG+0DbKTy2xwgUjhbnR28tP",
+	"I2uTbLFSvxTKGFCO/dtchhsxlJ/CBHWBd6MXYjk2A9u+029ijT4lcDjwpf+rq5fPjG1e9TOQhn99+f3q",
+	"xZMNCsNWYx+iUptiqz/bL5zaVFf3VFiEEguoLIS9ppnghEsLfi9O2COHiK95gjMTolAuzGzbR23fBNRp",
+	"zcgJAsHEXymPsDIJp3+8pqxTnEZCFwZOyentOz75LCYQUi0ys3g/BkKH6gGZU4gidEsu+UyYuad8vNcJ",
+	"0d6IzqaqYUF1VeYmhAWhhjRZcWaIjWH7BlS1hEs2gZidVAkbCyr4CCX6eBLSfN5NHwsesIgYHervG/F4",
+	"BmFICO2vocxrKWDf44xnPEyK5fT5M35VUeWon4azNBY51eBaTgpSk8ThpOp3cBRZeUN7Nv+ZVfg1e2eF",
+	"smt+bISLBYiJsTKXBmFS91Mk89Rd8kPoo/frJ0BQUrNVCiKUJxfywfLO5uPm/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -49,6 +49,7 @@ type app struct {
 	decider     *engine.Decider
 	deadLetters *delivery.Manager
 	holds       *safety.Holds
+	editor      *safety.Editor
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
 	collector   *invoicing.Collector // nil: nobody collects
@@ -81,6 +82,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
+	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)

@@ -226,6 +226,13 @@ func (f *flow) carry(ctx context.Context) error {
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
+	// A run that waits is taken up before the first page, so that what comes in is the run's.
+	if err := f.supervise(ctx); err != nil || ctx.Err() != nil {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		return err
+	}
 	var work sync.WaitGroup
 	start := func(name string, fn func(context.Context) error) {
 		work.Add(1)

@@ -52,6 +52,7 @@ func Entries() []Entry {
 		{"/records", "Records", recordsPage},
 		{"/records/ent_01JDCV", "A record", recordPage},
 		{"/dead-letters", "Dead letters", deadLettersPage},
+		{"/runs/run_01JDCV5/undo", "Undo of a run", undoPage},
 		{"/holds", "Held changes", holdsPage},
 		{"/holds-empty", "Held changes, none", holdsEmpty},
 		{"/holds/hld_01JDCB", "A hold", holdPage},

@@ -513,3 +513,17 @@ func holdPage(p ui.Page) templ.Component {
 		Pager: ui.Pager{Shown: "2 changes"},
 	})
 }
+
+func undoPage(p ui.Page) templ.Component {
+	p.Nav = ui.Nav("/services", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
+	p.Title, p.Crumbs = "Undo a run of inventory-sync", crumbs("Services", "/services", "inventory-sync", "/services/inventory-sync", "Undo")
+	return web.UndoPage(web.UndoView{
+		Page: p, Path: "/runs/run_01JDCV5", Hash: "5f2c", Selected: 412, Records: 3, Kept: 1,
+		Lines: []web.UndoLine{
+			{Href: "/records/ent_1", Title: "Trail Gaiters", What: "Set back.", Diff: ui.Diff{Bare: true, Fields: []ui.FieldDiff{{Field: "quantity", Before: ui.Value{Text: "2"}, After: ui.Value{Text: "100"}}}}},
+			{Href: "/records/ent_2", Title: "Rain Shell, blue", What: "It lives again, in every system."},
+			{Href: "/records/ent_3", Title: "Test product", What: "It goes where it was copied to, and stays where it was made."},
+		},
+		Keeps: []ui.Line{{Icon: "lock", Title: "name of Trail Gaiters", Href: "/records/ent_1", Text: "It was changed again since."}},
+	})
+}

@@ -624,6 +624,42 @@ type RiverRiverQueue struct {
 	UpdatedAt time.Time
 }
 
+// One row each time that a record came to meet a business rule.
+type RuleAction struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	EntityID   uuid.UUID
+	Collection string
+	Title      string
+	Rule       string
+	Action     string
+	System     string
+	// done: noted, for people and for what takes it up. open: waits for a person. lapsed: the record no longer meets the rule.
+	State string
+	// The record as it was when it came to meet the rule.
+	Fields json.RawMessage
+	// What the rule's `with` says.
+	Options json.RawMessage
+	// The record that this one repeats.
+	OtherID   *uuid.UUID
+	At        time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Reason    string
+	Version   int64
+}
+
+// What duplicate checks within a window compare: which record had these values when.
+type RuleSeen struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	Rule      string
+	Key       string
+	EntityID  uuid.UUID
+	At        time.Time
+}
+
 type Run struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+
+	"github.com/syncline-dev/syncline/api/spec"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/safety"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestObject) (spec.ChangeRecordResponseObject, error) {
+	if err := who(ctx).May(auth.EditRecords); err != nil {
+		return nil, err
+	}
+	version, err := wantedIfSaid(req.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	edit := safety.Edit{Service: req.Service, System: record.System(req.System), Record: req.Record, Version: version}
+	for _, part := range []struct {
+		raw []byte
+		to  *record.Fields
+		at  string
+	}{{req.Body.Fields, &edit.Fields, "/fields"}, {req.Body.Expect, &edit.Expect, "/expect"}} {
+		if len(part.raw) == 0 {
+			continue
+		}
+		if err := part.to.UnmarshalJSON(part.raw); err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "request.invalid", "A value cannot be read: %v.", err).At(fault.Field{Pointer: part.at, Message: "A value cannot be read."})
+		}
+	}
+	e, err := s.Editor.Change(ctx, who(ctx), edit)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version)}}, nil
+}
+
+// shownOfUndo is how many records of an undo are listed; the figures are of all.
+const shownOfUndo = 100
+
+func (s *server) UndoChanges(ctx context.Context, req spec.UndoChangesRequestObject) (spec.UndoChangesResponseObject, error) {
+	if err := who(ctx).May(auth.EditRecords); err != nil {
+		return nil, err
+	}
+	sel := safety.Selection{Actor: word(req.Body.Actor), System: record.System(word(req.Body.System))}
+	if req.Body.Run != nil {
+		id, err := named(ident.Run, *req.Body.Run)
+		if err != nil {
+			return nil, err
+		}
+		sel.Run = service.RunID(id)
+	}
+	if req.Body.Since != nil {
+		sel.Since = *req.Body.Since
+	}
+	if req.Body.Until != nil {
+		sel.Until = *req.Body.Until
+	}
+	u, err := s.Editor.Undo(ctx, who(ctx), req.Service, sel, req.Body.DryRun != nil && *req.Body.DryRun, word(req.Body.Hash))
+	if err != nil {
+		return nil, err
+	}
+	out := spec.Undo{Applied: u.Applied, Selected: u.Selected, Records: len(u.Reversals), Kept: len(u.Kept), Hash: u.Hash}
+	out.Reversals = shown(u.Reversals[:min(len(u.Reversals), shownOfUndo)], func(r safety.Reversal) spec.Reversal {
+		return spec.Reversal{Record: public(ident.Entity, r.Entity), Title: r.Title, Op: spec.ReversalOp(r.Op), Before: values(r.Before), After: values(r.After)}
+	})
+	out.Keeps = shown(u.Kept[:min(len(u.Kept), shownOfUndo)], func(k safety.Kept) spec.UndoKept {
+		return spec.UndoKept{Record: public(ident.Entity, k.Entity), Title: k.Title, Field: k.Field, Why: k.Why}
+	})
+	return spec.UndoChanges200JSONResponse(out), nil
+}
