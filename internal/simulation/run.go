@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -446,6 +447,7 @@ func (r *Run) edit(c *customer) {
 		}
 		delete(c.names, o.name+" "+string(key))
 		o.user.Delete(key)
+		synctest.Wait()
 	case 1:
 		r.put(c, o, key, record.Fields{"price": nil})
 	default:
@@ -488,6 +490,7 @@ func number(s string) record.Number {
 func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields) {
 	r.tell("%s: put %s %s", o.name, key, show(fields))
 	o.user.Put(key, fields)
+	synctest.Wait() // who watches has heard of it before the next edit: always as many notifications
 	now := o.user.Get(key)
 	if name, ok := now["name"].(string); ok && fields["name"] != nil {
 		c.names[o.name+" "+string(key)] = name
