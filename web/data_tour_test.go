@@ -556,6 +556,7 @@ func TestSettings(t *testing.T) {
 	p.WaitText("#secrets", "SHOP_TOKEN")
 	h.is("SHOP_TOKEN", "canary-two")
 	p.Click("#secrets .row-link")
+	p.Wait(`location.pathname.startsWith("/settings/secrets/")`)
 	p.Fill("#secret-value", "canary-three")
 	p.Click(`main form [data-primary]`)
 	p.WaitText(".toasts", "replaced")

@@ -351,3 +351,22 @@ func TestExport(t *testing.T) {
 		t.Errorf("disposition %q", got)
 	}
 }
+
+// What is said after something was done is for the next page, and is not taken away by a part that a script asks for before.
+func TestTheNoteIsForTheNextPage(t *testing.T) {
+	h := newHouse(t)
+	h.furnish(1)
+	c := h.signedIn(ownerEmail)
+	if r, _ := h.do(c, "POST", "/services/"+stock+":pause", "Sec-Fetch-Site", "same-origin"); r.StatusCode != http.StatusSeeOther {
+		t.Fatal(r.Status)
+	}
+	if _, body := h.do(c, "GET", "/", "HX-Request", "true"); strings.Contains(body, "is paused") {
+		t.Error("a part says it")
+	}
+	if _, body := h.do(c, "GET", "/services/"+stock); !strings.Contains(body, "is paused") {
+		t.Error("the next page says nothing")
+	}
+	if _, body := h.do(c, "GET", "/services"); strings.Contains(body, stock+" is paused.") {
+		t.Error("it is said twice")
+	}
+}

@@ -301,10 +301,11 @@ func (v *visit) flash(tone ui.Tone, text string) {
 	})
 }
 
-// flashed takes the note that was kept.
+// flashed takes the note that was kept. It is for the next page that a person sees: a part that a script asks for at the same
+// moment leaves it alone.
 func (v *visit) flashed() []ui.Toast {
 	c, err := v.r.Cookie(flashCookie)
-	if err != nil {
+	if err != nil || v.htmx() {
 		return nil
 	}
 	http.SetCookie(v.w, &http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: v.h.secure, SameSite: http.SameSiteLaxMode})

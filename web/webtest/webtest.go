@@ -285,24 +285,34 @@ func (p *Page) Reload() {
 // Click clicks the first visible element that matches a CSS selector.
 func (p *Page) Click(css string) {
 	p.t.Helper()
+	p.ready()
 	p.do("clicking "+css, chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible))
+}
+
+// ready waits until the page's scripts have run: before, a key or a click may go to nobody.
+func (p *Page) ready() {
+	p.t.Helper()
+	p.Wait(`document.readyState === "complete"`)
 }
 
 // Fill replaces the text of a field as if typed.
 func (p *Page) Fill(css, text string) {
 	p.t.Helper()
+	p.ready()
 	p.do("filling "+css, chromedp.Focus(chromedp.CSS(css)), chromedp.Evaluate[chromedp.Void](`document.activeElement.select?.()`), keys(text))
 }
 
 // Type types into whatever has the focus. Special keys are the constants of package kb of chromedp.
 func (p *Page) Type(text string) {
 	p.t.Helper()
+	p.ready()
 	p.do("typing", keys(text))
 }
 
 // Press presses one key with modifiers: Press("k", chromedp.ModifierCtrl).
 func (p *Page) Press(key string, modifiers ...chromedp.Modifier) {
 	p.t.Helper()
+	p.ready()
 	p.do("pressing "+key, keys(key, modifiers...))
 }
 
