@@ -80,6 +80,7 @@ func TestSignUpAndInvitation(t *testing.T) {
 	p.WaitText(".rail", "Harbour Outdoor")
 
 	p.Click(`[popovertarget="tenant-menu"]`)
+	p.Wait(`document.querySelector("#tenant-menu").style.top !== ""`) // it stands where it stays
 	p.Click(`#tenant-menu button:not([aria-current])`)
 	p.WaitText(".toasts", "You are now in Grace & Sons")
 	p.WaitText(".rail", "Grace & Sons")
