@@ -46,6 +46,7 @@ func TestSignIn(t *testing.T) {
 	}
 
 	p.Click(`[popovertarget="user-menu"]`)
+	p.Wait(`document.querySelector("#user-menu").style.top !== ""`) // it stands where it stays
 	p.Click(`form[action="/sign-out"] button`)
 	p.Wait(`location.pathname === "/sign-in"`)
 	p.Goto(h.url + "/services")
