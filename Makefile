@@ -35,11 +35,12 @@ run: $(BIN)/syncline ## Start everything with a demo, on a database of its own (
 .PHONY: build
 build: $(BIN)/syncline ## Build the program to .syncline/bin/syncline
 
-# Without C: the same binary runs on any Linux, and a machine without a compiler can build it.
+# Without C: the same binary runs on any Linux, and a machine without a compiler can build it. Without symbols it is a quarter
+# smaller, on disk and in memory; stack traces stay whole.
 $(BIN)/syncline: $(SOURCES)
 	@[ -e $@ ] || echo "Building syncline (the first time takes a few minutes, later ones seconds)"
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 $(GO) build -buildvcs=false -o $@ ./cmd/syncline
+	@CGO_ENABLED=0 $(GO) build -buildvcs=false -ldflags="-s -w" -o $@ ./cmd/syncline
 	@touch $@
 
 ## Testing

@@ -129,6 +129,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// What migrating and the demo's first sync took goes back once they are over.
+	settled := time.AfterFunc(15*time.Second, debug.FreeOSMemory)
+	defer settled.Stop()
 	demoDone := make(chan struct{})
 	demoCtx, stopDemo := context.WithCancel(ctx)
 	go func() {
