@@ -35,6 +35,8 @@ systems:
 syncConfig:
   frequency: realtime
   conflictResolution: lastWriteWins
+  # Over minutes the editors delete each record many times, which would wait for a person.
+  safetyThreshold: {maxDeletes: 1000000}
 `
 
 // side is one system: the table as people edit it, and a log of what Syncline wrote to it, kept by triggers that know
