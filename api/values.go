@@ -14,14 +14,6 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 )
 
-// maybe is null for nil.
-func maybe[T any](v *T) nullable.Nullable[T] {
-	if v == nil {
-		return nullable.NewNullNullable[T]()
-	}
-	return nullable.NewNullableWithValue(*v)
-}
-
 // maybeTime is null for nil; times leave in UTC.
 func maybeTime(t *time.Time) nullable.Nullable[time.Time] {
 	if t == nil {

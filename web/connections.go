@@ -259,7 +259,6 @@ type filledForm struct {
 	present *connection.Connection // nil for a new one
 	name    string
 	values  connector.Settings
-	kept    bool // the fields of secrets with a kept value are empty
 	at      map[string]string
 	rest    string
 	tried   *ui.Alert

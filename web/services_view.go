@@ -181,8 +181,6 @@ func (r RunLine) took() string {
 	return ui.Span(r.Took)
 }
 
-func (w Work) taken() int64 { return w.Created + w.Updated + w.Deleted }
-
 func (w Work) lag() string {
 	if w.Lag == 0 {
 		return "none"

@@ -174,5 +174,3 @@ type SessionLine struct {
 	Ends    time.Time
 	Here    bool // this one
 }
-
-var roleNames = [5]string{"owner", "admin", "editor", "finance", "viewer"}

@@ -110,14 +110,6 @@ func (v *visit) caller() auth.Caller {
 // ask again themselves.
 func (v *visit) can(p auth.Permission) bool { return v.in && v.who.Can(p) }
 
-// why says why not, for a control that is shown but cannot be used.
-func (v *visit) why(p auth.Permission) string {
-	if v.can(p) {
-		return ""
-	}
-	return "Your role is " + string(v.who.Role)
-}
-
 // htmx says whether the request was made by the page itself and not by the browser's address bar.
 func (v *visit) htmx() bool { return v.r.Header.Get("HX-Request") == "true" }
 

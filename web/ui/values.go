@@ -111,8 +111,6 @@ type Value struct {
 // Render writes the value.
 func (v Value) Render(ctx context.Context, w io.Writer) error { return value(v).Render(ctx, w) }
 
-func (v Value) plain() bool { return !v.Null && !v.Absent && !v.Masked }
-
 // KeyValues is a list of properties.
 type KeyValues struct {
 	Items []KeyValue

@@ -157,8 +157,7 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 		return nil, nil
 	}
 	if f.Split != "" {
-		first, last := "", ""
-		first, last, _ = strings.Cut(strings.TrimSpace(record.Text(v)), " ")
+		first, last, _ := strings.Cut(strings.TrimSpace(record.Text(v)), " ")
 		m := map[string]any{"first": nil, "last": nil}
 		if first != "" {
 			m["first"] = first

@@ -108,16 +108,6 @@ func (t *table) isKey(c *column) bool {
 	return false
 }
 
-// increment is the column whose values the server makes, or nil.
-func (t *table) increment() *column {
-	for _, c := range t.columns {
-		if c.increments {
-			return c
-		}
-	}
-	return nil
-}
-
 // pick returns the columns to read for the fields asked for: the key first, then the others in table order; none means all.
 func (t *table) pick(fields []string) ([]*column, error) {
 	out := append([]*column(nil), t.key...)
