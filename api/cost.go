@@ -71,7 +71,7 @@ func (s *server) ExportUsage(ctx context.Context, req spec.ExportUsageRequestObj
 	go func() { _ = w.CloseWithError(s.Plans.Export(ctx, who(ctx), month, form, w)) }() // the reader hears of it
 	first := make([]byte, 4096)
 	n, err := io.ReadFull(r, first)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { //nolint:errorlint // io.ReadFull returns these two bare
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
 	body := whole{io.MultiReader(bytes.NewReader(first[:n]), r)}
@@ -86,7 +86,7 @@ type whole struct{ io.Reader }
 
 func (w whole) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return io.EOF bare
+	if err != nil && err != io.EOF {
 		panic(http.ErrAbortHandler)
 	}
 	return n, err

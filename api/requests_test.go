@@ -305,7 +305,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 	w.deps.InTx = func(context.Context, tenant.ID, func(api.Tx) error) error { panic("oh no: password=" + secret) }
 	w.deps.Hub = live.NewHub(nil, "", w.deps.Log)
 	handler := api.New(w.deps)
-	req := httptest.NewRequest("GET", "/v1/metrics", nil)
+	req := httptest.NewRequest(http.MethodGet, "/v1/metrics", nil)
 	req.Header.Set("Authorization", "Bearer "+p.key)
 	out := httptest.NewRecorder()
 	handler.ServeHTTP(out, req)

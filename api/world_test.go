@@ -445,7 +445,7 @@ func (a answer) code() string {
 	var p struct {
 		Code string `json:"code"`
 	}
-	_ = json.Unmarshal(a.body, &p) //nolint:errcheck // not every answer is JSON
+	_ = json.Unmarshal(a.body, &p)
 	return p.Code
 }
 

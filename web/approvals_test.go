@@ -33,11 +33,11 @@ businessRules:
 		return len(waiting) == 1
 	})
 	c := h.signedIn(ownerEmail)
-	if res, body := h.do(c, "GET", "/conflicts/approvals"); res.StatusCode != 200 || !strings.Contains(body, "large-orders") || !strings.Contains(body, "SKU-9") || !strings.Contains(body, "until somebody approves") {
+	if res, body := h.do(c, "GET", "/conflicts/approvals"); res.StatusCode != http.StatusOK || !strings.Contains(body, "large-orders") || !strings.Contains(body, "SKU-9") || !strings.Contains(body, "until somebody approves") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 	path := "/conflicts/approvals/" + ident.Format(ident.RuleAction, waiting[0].ID) + ":approve"
-	if res, _ := h.do(c, "POST", path, "Sec-Fetch-Site", "same-origin", "Content-Type", "application/x-www-form-urlencoded"); res.StatusCode != 303 && res.StatusCode != 200 {
+	if res, _ := h.do(c, "POST", path, "Sec-Fetch-Site", "same-origin", "Content-Type", "application/x-www-form-urlencoded"); res.StatusCode != http.StatusSeeOther && res.StatusCode != http.StatusOK {
 		t.Errorf("approving is answered %d", res.StatusCode)
 	}
 	h.eventually("what was approved", func() bool { return h.text(shop, "SELECT count(*)::text FROM products WHERE sku = 'SKU-9'") == "1" })

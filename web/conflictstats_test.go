@@ -26,7 +26,7 @@ func TestConflictStatisticsPage(t *testing.T) {
 		"?service=nowhere&days=12":                                                            {"in 30 days"},
 	} {
 		res, body := h.do(c, "GET", "/conflicts/statistics"+query)
-		if res.StatusCode != 200 {
+		if res.StatusCode != http.StatusOK {
 			t.Errorf("%s is answered %d", query, res.StatusCode)
 		}
 		for _, w := range want {

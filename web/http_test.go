@@ -128,7 +128,7 @@ func TestSessionCookie(t *testing.T) {
 			d := h.deps
 			d.PublicURL = tt.public
 			w := httptest.NewRecorder()
-			r := httptest.NewRequest("POST", "/sign-in", strings.NewReader(url.Values{"email": {ownerEmail}, "password": {password}}.Encode()))
+			r := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(url.Values{"email": {ownerEmail}, "password": {password}}.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			web.New(d).ServeHTTP(w, r)
 			cookies := w.Result().Cookies()
@@ -239,7 +239,7 @@ func events(t *testing.T, r *http.Response, until string) (list []event) {
 func (h *house) stream(c *http.Client, last string) *http.Response {
 	h.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	req, err := http.NewRequestWithContext(ctx, "GET", h.url+"/live", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url+"/live", nil)
 	h.must(err)
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)

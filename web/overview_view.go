@@ -107,9 +107,10 @@ func (f Figures) strip() ui.Stats {
 		{Label: "Dead letters", Icon: "inbox", Tone: ui.Bad, Value: ui.Number(f.DeadLetters), Note: "wait for a person", Href: "/dead-letters"},
 		month,
 	}}
-	if f.Conflicts == 0 {
+	switch f.Conflicts {
+	case 0:
 		s.Items[2].Tone, s.Items[2].Note = ui.OK, "all decided"
-	} else if f.Conflicts == 1 {
+	case 1:
 		s.Items[2].Note = "waits for a decision"
 	}
 	if f.DeadLetters == 0 {

@@ -167,7 +167,7 @@ func (view *PricingView) answer(base string, q plans.Question, a plans.Answer) {
 	view.Answer, view.Plan, view.Total, view.Notes = true, a.Plan.Card.Title, moneyOf(a.Total), a.Notes
 	view.Lines, view.Prices = pricingLines(a.Lines), priceRows(a.Plan, a.AddOns)
 	u := q.Usage
-	body, _ := json.Marshal(map[string]any{ //nolint:errcheck // plain values
+	body, _ := json.Marshal(map[string]any{
 		"model": a.Plan.Model, "plan": or(a.Plan.Tier, a.Plan.Name()), "addOns": slices.Concat([]billing.Feature{}, a.AddOns),
 		"usage": map[string]any{
 			"syncs": u.Syncs, "realtimeSyncs": u.RealtimeSyncs, "complexSyncs": u.ComplexSyncs, "enrichments": u.Enrichments,

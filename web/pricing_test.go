@@ -29,7 +29,7 @@ func TestCalculatorPage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			view := web.Pricing(httptest.NewRequest("GET", "/pricing"+tt.query, nil))
+			view := web.Pricing(httptest.NewRequest(http.MethodGet, "/pricing"+tt.query, nil))
 			if tt.wrong != "" {
 				if view.Answer || len(view.Errors) != 1 || !strings.Contains(view.Errors[0].Text, tt.wrong) {
 					t.Errorf("errors %v, answer %v; want %q", view.Errors, view.Answer, tt.wrong)

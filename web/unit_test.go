@@ -77,7 +77,7 @@ func TestPlaceInList(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := &visit{r: httptest.NewRequest("GET", tt.address, nil)}
+			v := &visit{r: httptest.NewRequest(http.MethodGet, tt.address, nil)}
 			p := v.place()
 			if p.after() != tt.after {
 				t.Errorf("after %q", p.after())

@@ -47,7 +47,7 @@ func (s *session) readDocuments(paths []string) ([]documentFile, error) {
 			f.path = "standard input"
 			f.source, err = io.ReadAll(s.in)
 		} else {
-			f.source, err = os.ReadFile(path) //nolint:gosec // the file that the person names
+			f.source, err = os.ReadFile(path)
 		}
 		if err != nil {
 			return nil, err

@@ -205,7 +205,7 @@ func TestRunAndStatus(t *testing.T) {
 	var waiting pollUntil
 	go waiting.do(t, func() bool {
 		var n int
-		_ = b.db.QueryRow(context.Background(), `SELECT count(*) FROM idempotency_keys WHERE status = 202`).Scan(&n) //nolint:errcheck // asked again
+		_ = b.db.QueryRow(context.Background(), `SELECT count(*) FROM idempotency_keys WHERE status = 202`).Scan(&n)
 		return n > 0
 	}, interrupt)
 	out, talk, code := b.synclineIn(ctx, "", "run", "stock")
@@ -220,7 +220,7 @@ func TestRunAndStatus(t *testing.T) {
 	b.exec(`UPDATE runs SET state = 'running', started_at = now(), counts = '{"warehouse": {"done": 40, "total": 100, "read": 40}}' WHERE state = 'queued'`)
 	go waiting.do(t, func() bool {
 		var n int
-		_ = b.db.QueryRow(context.Background(), `SELECT count(*) FROM runs WHERE state = 'queued'`).Scan(&n) //nolint:errcheck // asked again
+		_ = b.db.QueryRow(context.Background(), `SELECT count(*) FROM runs WHERE state = 'queued'`).Scan(&n)
 		return n > 0
 	}, func() {
 		b.exec(`UPDATE runs SET state = 'succeeded', started_at = now(), finished_at = now(), counts = '{"warehouse": {"done": 100, "total": 100, "read": 100, "created": 7}}' WHERE state = 'queued'`)

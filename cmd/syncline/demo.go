@@ -99,7 +99,7 @@ func createMySQLDatabase(ctx context.Context, dsn, name string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // one statement
+	defer db.Close()
 	_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+name+"` CHARACTER SET utf8mb4")
 	return err
 }

@@ -93,7 +93,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer listener.Close() //nolint:errcheck // the server has closed it when all went well
+	defer listener.Close()
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
@@ -153,7 +153,7 @@ func (d *dev) masterKey(c config) (vault.Master, error) {
 		return c.master()
 	}
 	path := filepath.Join(d.dir, "master.key")
-	b, err := os.ReadFile(path) //nolint:gosec // our own directory
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(vault.NewMasterKey() + "\n")
 		err = os.WriteFile(path, b, 0o600)
@@ -192,7 +192,7 @@ func (d *dev) database(ctx context.Context, c *config) (stop func() error, err e
 // people makes the demo tenant with its login and key at the first start, and finds them again later.
 func (d *dev) people(ctx context.Context, c config, listener net.Listener) error {
 	path := filepath.Join(d.dir, "dev.json")
-	b, err := os.ReadFile(path) //nolint:gosec // our own directory
+	b, err := os.ReadFile(path)
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(b, &d.state); err != nil {
@@ -280,7 +280,7 @@ func ensureDatabase(ctx context.Context, server *localdb.Postgres, name string) 
 	if err != nil {
 		return "", fmt.Errorf("connecting to our own PostgreSQL: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was left undone
+	defer conn.Close(context.WithoutCancel(ctx))
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil {
 		return "", err

@@ -140,10 +140,10 @@ func (s *sandboxes) Edit(ctx context.Context, id tenant.ID, c connection.ID, typ
 				if !slices.Contains(tables[i].Columns, name) {
 					return fault.New(fault.Invalid, "connection.sandbox_unknown", "There is no field %q in this sandbox.", name)
 				}
-				switch {
-				case value == "":
+				switch value {
+				case "":
 					set[name] = nil
-				case value == "true" || value == "false":
+				case "true", "false":
 					set[name] = value == "true"
 				default:
 					set[name] = value

@@ -57,7 +57,7 @@ func newKeyText(prefix string) KeyText {
 	b.WriteString(prefix)
 	var draw [64]byte
 	for n := 0; n < keyRandom; {
-		rand.Read(draw[:]) //nolint:errcheck // never fails since Go 1.24
+		rand.Read(draw[:])
 		for _, c := range draw {
 			// Only what divides evenly, so that no character is likelier than another.
 			if c < 4*62 && n < keyRandom {

@@ -41,7 +41,7 @@ type hasher struct {
 func newHasher(cost PasswordCost) *hasher {
 	p := cost.params()
 	noise := make([]byte, p.SaltLength+p.KeyLength)
-	rand.Read(noise) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(noise)
 	b64 := base64.RawStdEncoding
 	return &hasher{
 		params:  p,

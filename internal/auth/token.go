@@ -32,7 +32,7 @@ const tokenBytes = 32 // 256 bits, so that hashing it once is enough
 func newToken(lead ...byte) Token {
 	b := make([]byte, len(lead)+tokenBytes)
 	copy(b, lead)
-	rand.Read(b[len(lead):]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[len(lead):])
 	return Token(base64.RawURLEncoding.EncodeToString(b))
 }
 

@@ -89,14 +89,14 @@ func (d *Databases) Seed(ctx context.Context) error {
 func fill(ctx context.Context, db *sql.DB, into string, list []product, mysql bool) error {
 	table, _, _ := cutSpace(into)
 	var n int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil || n > 0 { //nolint:gosec // our own names
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil || n > 0 {
 		return err
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it says that there is nothing to roll back
+	defer tx.Rollback()
 	for len(list) > 0 {
 		page := list[:min(200, len(list))]
 		list = list[len(page):]
@@ -176,7 +176,7 @@ func (d *Databases) shopSQL(query string) string {
 // warehouse, now and then a product that comes or goes. About one edit every two seconds.
 func (d *Databases) Edit(ctx context.Context) {
 	list := catalogue(products)
-	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)) //nolint:gosec // sample data, not secrets
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for ctx.Err() == nil {
 		wait := time.Duration(800+r.IntN(2400)) * time.Millisecond
 		t := time.NewTimer(wait)

@@ -341,8 +341,7 @@ func TestCRMExample(t *testing.T) {
 // before or after it was carried out. Nothing is lost and nothing is there twice.
 func TestCRMWithFaults(t *testing.T) {
 	t.Parallel()
-	var c *crm
-	c = newCRM(t, func(c *crm) {
+	var c *crm = newCRM(t, func(c *crm) {
 		c.more["hubspot"] = connector.Settings{"apiKey": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}
 		c.more["zendesk"] = connector.Settings{"apiToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r", "webhookSecret": "sandbox_hook"}
 		c.more["salesforce"] = connector.Settings{"accessToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}
@@ -368,7 +367,7 @@ func TestCRMWithFaults(t *testing.T) {
 			sandbox.Fault{Chance: 0.3, Double: true})
 	}
 	c.start()
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test must be repeatable
+	rng := rand.New(rand.NewPCG(1, 2))
 	systems := []string{"salesforce", "hubspot", "zendesk"}
 	want := map[string]person{}
 	const n = 45

@@ -217,7 +217,7 @@ func (f *flow) carryHolds(ctx context.Context, holds []Hold) error {
 					return err
 				case err != nil:
 					_ = f.trouble(ctx, h.System, err)
-					return nil //nolint:nilerr // noted as the system's trouble; the hold stays decided and is tried again
+					return nil
 				}
 			}
 			if more {

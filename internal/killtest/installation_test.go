@@ -52,7 +52,7 @@ type process struct {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(p.bin, p.args...) //nolint:gosec // the program under test
+	p.cmd = exec.Command(p.bin, p.args...)
 	p.cmd.Env = p.env
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -70,7 +70,7 @@ func (p *process) kill() {
 func install(t *testing.T) *installation {
 	t.Helper()
 	in := &installation{t: t, binary: filepath.Join(t.TempDir(), "syncline")}
-	build := exec.Command("go", "build", "-o", in.binary, "../../cmd/syncline") //nolint:gosec // the program under test
+	build := exec.Command("go", "build", "-o", in.binary, "../../cmd/syncline")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, out)
 	}
@@ -115,7 +115,7 @@ func (in *installation) process(name string, args ...string) *process {
 
 func (in *installation) run(args ...string) {
 	in.t.Helper()
-	cmd := exec.Command(in.binary, args...) //nolint:gosec // the program under test
+	cmd := exec.Command(in.binary, args...)
 	cmd.Env = in.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		in.t.Fatalf("syncline %v: %v\n%s", args, err, out)
@@ -200,7 +200,7 @@ func (in *installation) call(method, path string, body, answer any) {
 	if err != nil {
 		in.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	defer r.Body.Close() //nolint:errcheck // read to its end
+	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode >= 300 {
 		in.t.Fatalf("%s %s: %s %v\n%s", method, path, r.Status, err, b)
@@ -218,7 +218,7 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only its port was wanted
+	defer l.Close()
 	return l.Addr().String()
 }
 

@@ -127,7 +127,7 @@ func (s *side) rows() map[string]string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err is looked at
+	defer rows.Close()
 	out := make(map[string]string)
 	for rows.Next() {
 		var sku, name, price string
@@ -200,7 +200,7 @@ func killAndCompare(t *testing.T, left, right *side, rightType string, leftSetti
 		*seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d, %d kills", *seed, *kills)
-	r := rand.New(rand.NewPCG(*seed, 1)) //nolint:gosec // a test's choices
+	r := rand.New(rand.NewPCG(*seed, 1))
 	for i := range 100 {
 		left.exec(fmt.Sprintf(`INSERT INTO stock VALUES ('P%03d', 'Product %d', %d, 9.90)`, i, i, r.IntN(100)))
 	}
@@ -217,7 +217,7 @@ func killAndCompare(t *testing.T, left, right *side, rightType string, leftSetti
 		editors.Add(1)
 		go func() {
 			defer editors.Done()
-			r := rand.New(rand.NewPCG(*seed, uint64(10+i))) //nolint:gosec // a test's choices
+			r := rand.New(rand.NewPCG(*seed, uint64(10+i)))
 			for ctx.Err() == nil {
 				from, to := 100*i, 100*i+100
 				if sameRows {
@@ -326,7 +326,7 @@ func (in *installation) number(query string) (n int64) {
 	if err != nil {
 		in.t.Fatal(err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // one question
+	defer conn.Close(context.Background())
 	if err := conn.QueryRow(context.Background(), query).Scan(&n); err != nil {
 		in.t.Fatalf("%v\n%s", err, query)
 	}
@@ -339,7 +339,7 @@ func (in *installation) state() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // questions only
+	defer conn.Close(context.Background())
 	out := ""
 	for _, q := range []string{
 		`SELECT 'service ' || name || ' ' || state || ' ' || reason FROM services`,

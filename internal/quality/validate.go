@@ -316,9 +316,10 @@ func normalURL(s string) string {
 		user, host = host[:at+1], host[at+1:]
 	}
 	host = strings.ToLower(host)
-	if scheme == "https://" {
+	switch scheme {
+	case "https://":
 		host = strings.TrimSuffix(host, ":443")
-	} else if scheme == "http://" {
+	case "http://":
 		host = strings.TrimSuffix(host, ":80")
 	}
 	if rest == "/" {

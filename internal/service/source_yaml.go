@@ -3,6 +3,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,7 +104,8 @@ func checkTokens(tokens token.Tokens) *fault.Field {
 // yamlProblem turns the parser's error into ours, with a remedy for the mistakes people make.
 func yamlProblem(err error, lines lineStarts) *fault.Field {
 	line, col, message := 1, 1, err.Error()
-	if e, ok := err.(yaml.Error); ok {
+	var e yaml.Error
+	if errors.As(err, &e) {
 		message = e.GetMessage()
 		if tk := e.GetToken(); tk != nil && tk.Position != nil {
 			line, col = lines.within(tk.Position.Line, tk.Position.Column)

@@ -47,7 +47,7 @@ func (t *Tx) AuditEntries(ctx context.Context, f audit.Filter) ([]audit.Entry, e
 	}
 	rows, err := t.q.AuditEntries(ctx, db.AuditEntriesParams{
 		Before: f.Before, Actor: clean(f.Actor), Action: clean(f.Action), Subject: clean(f.Subject),
-		Since: optional(f.Since), Until: optional(f.Until), Page: int32(min(f.Limit, 1000)), //nolint:gosec // G115: at most 1000
+		Since: optional(f.Since), Until: optional(f.Until), Page: int32(min(f.Limit, 1000)),
 	})
 	if err != nil {
 		return nil, unavailable(err)

@@ -80,7 +80,7 @@ func (t *Tx) HearCollection(ctx context.Context, id, typ string) (bool, error) {
 
 // InvoicesToCollect are open invoices that nobody asked the payment provider about since. One job looks after all tenants'.
 func (t *OperatorTx) InvoicesToCollect(ctx context.Context, before time.Time, after invoicing.CollectArgs, limit int) ([]invoicing.CollectArgs, error) {
-	rows, err := t.q.InvoicesToCollect(ctx, db.InvoicesToCollectParams{Before: before, AfterTenant: after.TenantID, AfterID: after.InvoiceID, Page: int32(limit)}) //nolint:gosec // G115: a constant of invoicing
+	rows, err := t.q.InvoicesToCollect(ctx, db.InvoicesToCollectParams{Before: before, AfterTenant: after.TenantID, AfterID: after.InvoiceID, Page: int32(limit)})
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -33,7 +33,7 @@ func guard(row pgx.Row, g engine.Guard) error {
 	var revision int
 	var state string
 	if err := row.Scan(&fence, &revision, &state); err != nil {
-		if err == pgx.ErrNoRows {
+		if errors.Is(err, pgx.ErrNoRows) {
 			return engine.ErrFenced
 		}
 		return err

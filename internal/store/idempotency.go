@@ -89,7 +89,7 @@ func (t *Tx) FinishKey(ctx context.Context, c idempotency.Claim, a idempotency.A
 		a.Body = []byte{}
 	}
 	n, err := t.q.FinishIdempotencyKey(ctx, db.FinishIdempotencyKeyParams{
-		Key: c.Key, ClaimedAt: c.At, Status: int32(a.Status), Header: header, Body: a.Body, //nolint:gosec // G115: an HTTP status
+		Key: c.Key, ClaimedAt: c.At, Status: int32(a.Status), Header: header, Body: a.Body,
 	})
 	if err != nil {
 		return unavailable(err)

@@ -112,7 +112,7 @@ func (t *Tx) BilledFor(ctx context.Context, m billing.Month) (map[string]invoici
 
 // TotalsBefore are the totals of the invoices before the month, the latest first.
 func (t *Tx) TotalsBefore(ctx context.Context, m billing.Month, n int) ([]billing.Money, error) {
-	rows, err := t.q.TotalsBefore(ctx, db.TotalsBeforeParams{Before: m.String(), Page: int32(n)}) //nolint:gosec // G115: a constant of invoicing
+	rows, err := t.q.TotalsBefore(ctx, db.TotalsBeforeParams{Before: m.String(), Page: int32(n)})
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -196,7 +196,7 @@ func (t *Tx) CreditNote(ctx context.Context, id uuid.UUID) (billing.CreditNote, 
 
 // CreditNotes lists them, newest first.
 func (t *Tx) CreditNotes(ctx context.Context, invoice, after *uuid.UUID, limit int) ([]billing.CreditNote, error) {
-	rows, err := t.q.CreditNotes(ctx, db.CreditNotesParams{Invoice: invoice, After: after, Page: int32(limit)}) //nolint:gosec // G115: bounded by the callers
+	rows, err := t.q.CreditNotes(ctx, db.CreditNotesParams{Invoice: invoice, After: after, Page: int32(limit)})
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -218,7 +218,7 @@ func creditNoteOf(r db.CreditNoteRow) billing.CreditNote {
 // TenantsToClose are tenants that may have a month to close, in the order of their ids. All tenants' months end by one
 // calendar.
 func (t *OperatorTx) TenantsToClose(ctx context.Context, due billing.Month, after tenant.ID, limit int) ([]tenant.ID, error) {
-	ids, err := t.q.TenantsToClose(ctx, db.TenantsToCloseParams{Due: due.String(), After: uuid.UUID(after), Page: int32(limit)}) //nolint:gosec // G115: a constant of invoicing
+	ids, err := t.q.TenantsToClose(ctx, db.TenantsToCloseParams{Due: due.String(), After: uuid.UUID(after), Page: int32(limit)})
 	if err != nil {
 		return nil, unavailable(err)
 	}

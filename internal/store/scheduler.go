@@ -29,7 +29,7 @@ func InOperatorTx[T any](d *DB, as func(*OperatorTx) T) func(context.Context, fu
 // DueServices returns services whose scheduled run is due, those due longest first. Schedules of all tenants run out by
 // one clock.
 func (t *OperatorTx) DueServices(ctx context.Context, limit int) ([]scheduler.Due, error) {
-	rows, err := t.q.DueServices(ctx, db.DueServicesParams{Now: t.now, Page: int32(limit)}) //nolint:gosec // G115: a constant of the scheduler
+	rows, err := t.q.DueServices(ctx, db.DueServicesParams{Now: t.now, Page: int32(limit)})
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -73,7 +73,7 @@ func (t *OperatorTx) LoadWorkers(ctx context.Context, within time.Duration) (sch
 
 // Waiting returns the services that need a worker and have none, of each tenant and pool at most `each`.
 func (t *OperatorTx) Waiting(ctx context.Context, each int) ([]scheduler.Candidate, error) {
-	rows, err := t.q.WaitingServices(ctx, db.WaitingServicesParams{Each: int32(each), Turn: scheduler.LongTurn.Seconds()}) //nolint:gosec // G115: bounded by the slots there are
+	rows, err := t.q.WaitingServices(ctx, db.WaitingServicesParams{Each: int32(each), Turn: scheduler.LongTurn.Seconds()})
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -151,7 +151,7 @@ func (d *DB) Leases() *Leases { return &Leases{d} }
 // Beat says that the worker lives, and makes it known when it is new. Workers belong to no tenant.
 func (l *Leases) Beat(ctx context.Context, w scheduler.Worker) error {
 	return unavailable(db.New(l.d.operator).BeatWorker(ctx, db.BeatWorkerParams{
-		ID: w.ID, Pools: w.Pools, Region: w.Region, Slots: int32(w.Slots), Host: w.Host, Version: w.Version, StartedAt: w.StartedAt, //nolint:gosec // G115: checked by the worker
+		ID: w.ID, Pools: w.Pools, Region: w.Region, Slots: int32(w.Slots), Host: w.Host, Version: w.Version, StartedAt: w.StartedAt,
 	}))
 }
 

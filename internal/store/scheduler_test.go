@@ -232,7 +232,7 @@ func TestGrantsAndFences(t *testing.T) {
 	if keep(hold(one, 1)) || keep(hold(one, 2)) || take(hold(one, 2)) {
 		t.Error("the first worker has it again")
 	}
-	if err := guard(1); err != engine.ErrFenced {
+	if err := guard(1); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("a stale worker may commit: %v", err)
 	}
 	if err := leases.Release(ctx, hold(one, 1), false); err != nil {
@@ -249,7 +249,7 @@ func TestGrantsAndFences(t *testing.T) {
 	if done, err := leases.HandOver(ctx, hold(two, 2), time.Minute); !done || err != nil {
 		t.Fatalf("handing over: %v, %v", done, err)
 	}
-	if keep(hold(two, 2)) || guard(2) != engine.ErrFenced {
+	if keep(hold(two, 2)) || !errors.Is(guard(2), engine.ErrFenced) {
 		t.Error("who handed over still holds it")
 	}
 	jobs := y.ask(`SELECT args->>'fence' || ' ' || queue || ' ' || max_attempts FROM river.river_job WHERE kind = 'sync'`)
@@ -424,7 +424,7 @@ func TestWakeComesWithTheCommit(t *testing.T) {
 	defer l.Close()
 	s := service.NewID()
 	failed := fmt.Errorf("no")
-	if err := y.db.InTenant(t.Context(), y.id, func(tx *store.Tx) error { _ = tx.Wake(t.Context(), service.NewID()); return failed }); err != failed {
+	if err := y.db.InTenant(t.Context(), y.id, func(tx *store.Tx) error { _ = tx.Wake(t.Context(), service.NewID()); return failed }); !errors.Is(err, failed) {
 		t.Fatal(err)
 	}
 	if err := y.db.InTenant(t.Context(), y.id, func(tx *store.Tx) error { return tx.Wake(t.Context(), s) }); err != nil {

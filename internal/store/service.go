@@ -65,8 +65,8 @@ func (t *Tx) Services(ctx context.Context, f service.Filter) ([]service.Service,
 // InsertService writes a new service. The fault is service.name_taken.
 func (t *Tx) InsertService(ctx context.Context, s service.Service) error {
 	err := t.q.InsertService(ctx, db.InsertServiceParams{
-		ID: uuid.UUID(s.ID), Name: s.Name, State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime, //nolint:gosec // G115: counts revisions
-		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, //nolint:gosec // G115: 0 to 3
+		ID: uuid.UUID(s.ID), Name: s.Name, State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime,
+		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	})
 	if violates(err, "services_name") {
 		// Somebody else made it at this very moment; the caller's next try finds it.
@@ -78,8 +78,8 @@ func (t *Tx) InsertService(ctx context.Context, s service.Service) error {
 // SaveService writes what can change of a service and returns its new version.
 func (t *Tx) SaveService(ctx context.Context, s service.Service) (version int64, err error) {
 	version, err = t.q.SaveService(ctx, db.SaveServiceParams{
-		ID: uuid.UUID(s.ID), State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime, //nolint:gosec // G115: counts revisions
-		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, UpdatedAt: s.UpdatedAt, //nolint:gosec // G115: 0 to 3
+		ID: uuid.UUID(s.ID), State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime,
+		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, UpdatedAt: s.UpdatedAt,
 	})
 	return version, notFound(err, "service.not_found", "There is no service %q.", s.Name)
 }
@@ -96,7 +96,7 @@ func (t *Tx) InsertRevision(ctx context.Context, r service.Revision) error {
 		return fmt.Errorf("writing revision %d: %w", r.Number, err)
 	}
 	return unavailable(t.q.InsertRevision(ctx, db.InsertRevisionParams{
-		ServiceID: uuid.UUID(r.Service), Number: int32(r.Number), Document: document, Source: clean(r.Source), Format: string(r.Format), //nolint:gosec // G115: counts revisions
+		ServiceID: uuid.UUID(r.Service), Number: int32(r.Number), Document: document, Source: clean(r.Source), Format: string(r.Format),
 		Author: clean(r.Author), Note: clean(r.Note), CreatedAt: r.CreatedAt,
 	}))
 }
@@ -173,7 +173,7 @@ func (t *Tx) SecretsAmong(ctx context.Context, names []string) ([]string, error)
 func (t *Tx) InsertRun(ctx context.Context, r service.Run) error {
 	return unavailable(t.q.InsertRun(ctx, db.InsertRunParams{
 		ID: uuid.UUID(r.ID), ServiceID: uuid.UUID(r.Service), Kind: string(r.Kind), State: string(r.State), Actor: clean(r.Actor),
-		Revision: int32(r.Revision), CreatedAt: r.CreatedAt, //nolint:gosec // G115: counts revisions
+		Revision: int32(r.Revision), CreatedAt: r.CreatedAt,
 	}))
 }
 
@@ -220,7 +220,7 @@ func (t *Tx) Runs(ctx context.Context, f service.RunFilter) ([]service.Run, erro
 // SaveRun writes a run's state; its counts are written by the commits that they count.
 func (t *Tx) SaveRun(ctx context.Context, r service.Run) error {
 	_, err := t.q.SaveRun(ctx, db.SaveRunParams{
-		ID: uuid.UUID(r.ID), State: string(r.State), Revision: int32(r.Revision), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, //nolint:gosec // G115: counts revisions
+		ID: uuid.UUID(r.ID), State: string(r.State), Revision: int32(r.Revision), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 		CancelAt: r.CancelAt, ErrorCode: r.ErrorCode, Error: clean(r.Error),
 	})
 	return notFound(err, "run.not_found", "There is no run %s.", r.ID.Public())

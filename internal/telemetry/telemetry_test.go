@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -127,7 +128,7 @@ func TestMetricsAreServed(t *testing.T) {
 	closed := m.Stream()
 	m.Job("sync", "done", time.Second)
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{`syncline_http_request_seconds_count{operation="getTenant",status="200"} 1`, "syncline_event_streams 1", `syncline_job_seconds_count{kind="sync",outcome="done"} 1`, "go_goroutines"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s is missing", want)

@@ -73,7 +73,7 @@ func open(settings connector.Settings, env connector.Env) (*store, error) {
 		Telemetry: policy.TelemetryOptions{ApplicationID: "syncline"},
 	}}
 	bad := func(err error) (*store, error) {
-		return nil, &connector.Error{Class: connector.Reconnect, Code: "azure_blob.credentials", Message: "The account key cannot be used. It is 64 bytes in base64, as the portal shows it.", Err: errors.New("the key or address is malformed")} //nolint:nilerr // the library's words may hold the key
+		return nil, &connector.Error{Class: connector.Reconnect, Code: "azure_blob.credentials", Message: "The account key cannot be used. It is 64 bytes in base64, as the portal shows it.", Err: errors.New("the key or address is malformed")}
 	}
 	s := &store{transport: transport, name: settings["container"]}
 	if s.prefix = strings.Trim(settings["prefix"], "/"); s.prefix != "" {

@@ -98,7 +98,7 @@ func (s scope) with(more scope) scope {
 }
 
 func (s scope) get(path []string) any {
-	var v any = s[path[0]]
+	var v = s[path[0]]
 	for _, step := range path[1:] {
 		switch m := v.(type) {
 		case map[string]any:

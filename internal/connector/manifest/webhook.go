@@ -9,7 +9,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
-	"hash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -186,7 +185,7 @@ func (v *Verify) holds(s *system, in Inbound, u *url.URL) bool {
 		message = "{body}"
 	}
 	signed := strings.NewReplacer("{method}", in.Method, "{url}", in.URL, "{timestamp}", stamp, "{body}", string(in.Body)).Replace(message)
-	var algorithm func() hash.Hash = sha256.New
+	var algorithm = sha256.New
 	if v.Algorithm == "sha1" {
 		algorithm = sha1.New
 	}

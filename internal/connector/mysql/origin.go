@@ -158,7 +158,7 @@ func (s *system) cleanOrigin(ctx context.Context) error {
 		}
 		// Under a lock, so that nobody else's mark goes with the table. Without the right to lock, it stays, empty.
 		if _, _, err := exec(ctx, conn, "LOCK TABLES "+s.originName()+" WRITE"); err != nil {
-			return nil //nolint:nilerr // see above
+			return nil
 		}
 		defer exec(context.WithoutCancel(ctx), conn, "UNLOCK TABLES") //nolint:errcheck // a connection that fails here is thrown away
 		used := false

@@ -73,7 +73,7 @@ func (s *system) recall(ctx context.Context, object record.Object, attempt uuid.
 				written := []byte(word(row[1]))
 				for len(written) > 0 {
 					length, n := binary.Uvarint(written[min(16, len(written)):])
-					if end := 16 + n + int(length); n <= 0 || end > len(written) { //nolint:gosec // G115: compared with a length
+					if end := 16 + n + int(length); n <= 0 || end > len(written) {
 						return fmt.Errorf("what was remembered of %s is damaged", t.name)
 					}
 					out[record.EntityID(written[:16])] = record.Key(written[16+n : 16+n+int(length)])

@@ -36,7 +36,7 @@ func TestTimestampsLoseNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer long.Rollback() //nolint:errcheck // after Commit
+				defer long.Rollback()
 				for _, q := range []string{"INSERT INTO timed (v) VALUES (-1)", "UPDATE timed SET v = -2 WHERE id = 3"} {
 					if _, err := long.Exec(q); err != nil {
 						t.Fatal(err)

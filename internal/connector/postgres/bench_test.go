@@ -187,7 +187,7 @@ func BenchmarkWriterBesideTriggers(b *testing.B) {
 	watched, stop := context.WithCancel(b.Context())
 	defer stop()
 	woken := make(chan record.Object, 1000)
-	go sys.(connector.Watcher).Watch(watched, []record.Object{"stock_levels"}, func(o record.Object) { //nolint:errcheck
+	go sys.(connector.Watcher).Watch(watched, []record.Object{"stock_levels"}, func(o record.Object) {
 		select {
 		case woken <- o:
 		default:
@@ -243,7 +243,7 @@ func BenchmarkLatency(b *testing.B) {
 			sys := benchmarkSystem(b, raw, detection)
 			_, cursor := drain(b, sys, "stock_levels", nil, 100)
 			woken := make(chan record.Object, 1000)
-			go sys.(connector.Watcher).Watch(b.Context(), []record.Object{"stock_levels"}, func(o record.Object) { woken <- o }) //nolint:errcheck
+			go sys.(connector.Watcher).Watch(b.Context(), []record.Object{"stock_levels"}, func(o record.Object) { woken <- o })
 			<-woken
 			c := connect(b, raw)
 			var all []time.Duration

@@ -106,7 +106,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 		return nil, err
 	}
 	if st.position, err = s.confirmedAt(ctx, c); err != nil {
-		conn.Close(ctx) //nolint:errcheck // the other error counts
+		conn.Close(ctx)
 		return nil, err
 	}
 	running, cancel := context.WithCancel(context.Background())
@@ -115,7 +115,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 		err := st.run(running, conn, s.consumer())
 		closing, stop := context.WithTimeout(context.Background(), time.Second)
 		defer stop()
-		conn.Close(closing) //nolint:errcheck // it is over
+		conn.Close(closing)
 		st.mu.Lock()
 		st.err = err
 		st.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *system) startReplication(ctx context.Context, c *pgconn.PgConn, config 
 		if err == nil {
 			return conn, nil
 		}
-		conn.Close(ctx) //nolint:errcheck // the other error counts
+		conn.Close(ctx)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "55006" || attempt == 60 {
 			return nil, err

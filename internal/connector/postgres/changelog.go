@@ -65,7 +65,7 @@ func (t *table) shape() string {
 func (t *table) logName() string { return fmt.Sprintf("syncline.changes_%d", t.oid) }
 
 // lockKey is the oid as the second part of an advisory lock.
-func (t *table) lockKey() int32 { return int32(t.oid) } //nolint:gosec // G115: the same 32 bits
+func (t *table) lockKey() int32 { return int32(t.oid) }
 
 // logKeys are the log's key columns: k1, k2, ...
 func (t *table) logKeys(alias string) string {

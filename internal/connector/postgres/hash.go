@@ -146,7 +146,7 @@ func (s *system) sweepOn(ctx context.Context, c *pgconn.PgConn, t *table, p *pla
 	if p.Snapshot {
 		differs = "true"
 	}
-	tag := rand.Int64N(1<<62) + 1 //nolint:gosec // G404: a name, no secret
+	tag := rand.Int64N(1<<62) + 1
 	descending := strings.ReplaceAll(t.logKeys(""), ",", " DESC,") + " DESC"
 	sql := fmt.Sprintf(`
 WITH tt AS MATERIALIZED (SELECT %[1]s, hashtextextended(ROW(%[2]s)::text, 0) AS h FROM %[3]s t %[4]s ORDER BY %[5]s LIMIT %[6]d),

@@ -45,7 +45,7 @@ func (a *textArray) begin(expected int) {
 }
 
 func (a *textArray) add(s string) {
-	a.b = binary.BigEndian.AppendUint32(a.b, uint32(len(s))) //nolint:gosec // G115: no value is that long
+	a.b = binary.BigEndian.AppendUint32(a.b, uint32(len(s)))
 	a.b = append(a.b, s...)
 	a.n++
 }

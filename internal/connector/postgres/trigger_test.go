@@ -364,7 +364,7 @@ func TestPreparedTransactions(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	woken := make(chan record.Object, 100)
-	go sys.(connector.Watcher).Watch(ctx, []record.Object{"thing"}, func(o record.Object) { woken <- o }) //nolint:errcheck
+	go sys.(connector.Watcher).Watch(ctx, []record.Object{"thing"}, func(o record.Object) { woken <- o })
 	await(t, woken)
 	mustExec(t, db, `BEGIN; INSERT INTO thing VALUES (1); PREPARE TRANSACTION 'one'`)
 	mustExec(t, db, `INSERT INTO thing VALUES (2)`)
@@ -451,7 +451,7 @@ func TestWatchIsPrompt(t *testing.T) {
 	r := follow(t, sys, "thing")
 	woken := make(chan record.Object, 1000)
 	for range 2 { // a second watcher is woken by the same notification
-		go sys.(connector.Watcher).Watch(t.Context(), []record.Object{"thing"}, func(o record.Object) { woken <- o }) //nolint:errcheck
+		go sys.(connector.Watcher).Watch(t.Context(), []record.Object{"thing"}, func(o record.Object) { woken <- o })
 	}
 	await(t, woken)
 	await(t, woken)
@@ -470,11 +470,11 @@ func TestWatchIsPrompt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck
+	defer tx.Rollback()
 	if _, err := tx.Exec(`INSERT INTO thing VALUES (100, 0)`); err != nil {
 		t.Fatal(err)
 	}
-	go sys.(connector.Watcher).Watch(t.Context(), []record.Object{"thing"}, func(o record.Object) { woken <- o }) //nolint:errcheck
+	go sys.(connector.Watcher).Watch(t.Context(), []record.Object{"thing"}, func(o record.Object) { woken <- o })
 	await(t, woken)
 	mustExec(t, db, `INSERT INTO thing VALUES (101, 0)`)
 	await(t, woken)

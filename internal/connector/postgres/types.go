@@ -80,7 +80,7 @@ func readColumn(v [][]byte) column {
 	case pgtype.NumericOID:
 		c.scale = -1
 		if mod >= 4 {
-			c.scale = int(int16(uint16((mod-4)&0x7ff)<<5)) >> 5 //nolint:gosec // G115: an 11 bit number with sign
+			c.scale = int(int16(uint16((mod-4)&0x7ff)<<5)) >> 5
 		}
 	case pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.TimeOID:
 		c.scale = 6

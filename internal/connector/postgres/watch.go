@@ -137,7 +137,7 @@ func (s *system) watchTables(ctx context.Context, tables []*watched, wake func(r
 	if err != nil {
 		return err
 	}
-	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // with it go the advisory locks
+	defer c.Close(context.WithoutCancel(ctx))
 	if err := execute(ctx, c, "LISTEN "+channel); err != nil {
 		return err
 	}

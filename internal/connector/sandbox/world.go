@@ -76,7 +76,7 @@ func NewWorld(now func() time.Time, seed uint64) *World {
 		now = time.Now
 	}
 	return &World{Tables: map[string]*Table{}, Tokens: map[string]Token{}, Grants: map[string]bool{}, Jobs: map[string]any{}, Kept: map[string]string{}, Usage: map[string]*Window{}, now: now,
-		rand: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // a simulator must be repeatable
+		rand: rand.New(rand.NewPCG(seed, seed))}
 }
 
 // LoadWorld is an account as Save wrote it.
