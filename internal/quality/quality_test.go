@@ -3,6 +3,7 @@
 package quality_test
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"testing"

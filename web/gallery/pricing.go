@@ -3,6 +3,7 @@
 package gallery
 
 import (
+	"net/http"
 	"net/http/httptest"
 
 	"github.com/a-h/templ"
