@@ -36,7 +36,7 @@ var bands = []band{
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/simulation", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/bench", "internal/simulation", "internal/connector/connectortest/...", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -66,6 +66,8 @@ var allowed = map[[2]string]string{
 	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
 	{"internal/connector/files", "internal/connector/filestore"}:                       "a place of files reads and writes them as all places do",
 	{"internal/connector/filestore/filestoretest", "internal/connector/connectortest"}: "it runs the suite",
+
+	{"internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"}: "so does the judge",
 }
 
 // A door is a package that only some may enter, or that may enter only some.
@@ -163,8 +165,8 @@ type use struct {
 var uses = []use{
 	{"net/http", []string{"Server", "ListenAndServe", "ListenAndServeTLS", "Serve", "ServeTLS", "NewServeMux"}, []string{"api/...", "web/...", "cmd/syncline"},
 		"what comes in over HTTP comes in at the edges"},
-	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest"},
-		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI)"},
+	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"},
+		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI, card for where to leave the table)"},
 }
 
 // importFaults are the broken rules of a tree, each a sentence with its reason.

@@ -1117,6 +1117,20 @@ type Act struct {
 	Name string `json:"name"`
 }
 
+// AddedCost A line of the month that more usage changes.
+type AddedCost struct {
+	// Cost What it adds to the line; below zero where a rate falls for all units.
+	Cost        string            `json:"cost"`
+	Explanation []ExplanationStep `json:"explanation"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter Meter  `json:"meter"`
+	More  int64  `json:"more"`
+	Price string `json:"price"`
+	Title string `json:"title"`
+	Unit  string `json:"unit"`
+}
+
 // Adjustment defines model for Adjustment.
 type Adjustment struct {
 	Amount Money  `json:"amount"`
@@ -1608,11 +1622,12 @@ type TierDistance struct {
 
 // CostEstimate defines model for CostEstimate.
 type CostEstimate struct {
-	After    string       `json:"after"`
-	Before   string       `json:"before"`
-	Cost     string       `json:"cost"`
-	Currency string       `json:"currency"`
-	Lines    []PricedLine `json:"lines"`
+	Added    []AddedCost   `json:"added"`
+	After    *string       `json:"after,omitempty"`
+	Before   *string       `json:"before,omitempty"`
+	Cost     string        `json:"cost"`
+	Currency string        `json:"currency"`
+	Lines    *[]PricedLine `json:"lines,omitempty"`
 }
 
 // CostForecast defines model for CostForecast.
@@ -5278,7 +5293,7 @@ type ClientInterface interface {
 
 	// EstimateCostWithBody What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -5287,7 +5302,7 @@ type ClientInterface interface {
 
 	// EstimateCost What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7826,7 +7841,7 @@ func (c *Client) ExportUsage(ctx context.Context, params *ExportUsageParams, req
 
 // EstimateCostWithBody What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes any type of body and a specified content type.
 //
@@ -7845,7 +7860,7 @@ func (c *Client) EstimateCostWithBody(ctx context.Context, contentType string, b
 
 // EstimateCost What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -15741,7 +15756,7 @@ type ClientWithResponsesInterface interface {
 
 	// EstimateCostWithBodyWithResponse What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15750,7 +15765,7 @@ type ClientWithResponsesInterface interface {
 
 	// EstimateCostWithResponse What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -24508,7 +24523,7 @@ func (c *ClientWithResponses) ExportUsageWithResponse(ctx context.Context, param
 
 // EstimateCostWithBodyWithResponse What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -24523,7 +24538,7 @@ func (c *ClientWithResponses) EstimateCostWithBodyWithResponse(ctx context.Conte
 
 // EstimateCostWithResponse What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -58,6 +58,9 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	if err != nil {
 		return err
 	}
+	if _, appends := l.Open.(connector.Appender); appends {
+		return l.sendAgain(ctx, a, entities, past)
+	}
 	var recalled map[record.EntityID]connector.Receipt
 	recaller, exact := l.Open.(connector.Recaller)
 	if exact {
@@ -94,6 +97,27 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
 	// taken in now, and what is owed then changes it.
 	return l.reread(ctx, found)
+}
+
+// sendAgain leaves what an interrupted attempt was to say owed, because a queue cannot be asked whether it was said. Only a
+// creation whose entity was deleted since counts as made: otherwise nobody would tell that it is gone.
+func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Entity, past map[record.EntityID][]record.Entry) error {
+	var sent []Sent
+	var rest []record.EntityID
+	for _, e := range entities {
+		if e.DeletedAt == nil || e.Links[l.System] != nil {
+			rest = append(rest, e.ID)
+			continue
+		}
+		values := make([]record.Value, 0, len(l.Map.Key()))
+		for _, f := range l.Map.Key() {
+			values = append(values, valueAt(e, past[e.ID], f, a.StartedAt))
+		}
+		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
+		sent = append(sent, w)
+	}
+	_, _, err := l.settle(ctx, a, sent, nil, rest)
+	return err
 }
 
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else

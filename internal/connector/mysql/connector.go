@@ -67,7 +67,7 @@ func (mysqlConnector) Open(ctx context.Context, settings connector.Settings, env
 		err = s.explore(ctx)
 	}
 	if err != nil {
-		s.Close()
+		_ = s.Close() // the error that ended the opening says more
 		return nil, err
 	}
 	return s.as(), nil
