@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -84,6 +85,11 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		}
 		if w.Fields, err = seat.Map.Out(after, all); err == nil {
 			w.Expect, err = seat.Map.Out(before, all)
+		}
+		if _, appends := seat.Open.(connector.Appender); appends && err == nil {
+			whole := shadow(seat, e, l, known(seat, e, l))
+			maps.Copy(whole, w.Values)
+			w.Whole, err = seat.Map.Out(whole, sortedKeys(whole))
 		}
 	}
 	return w, err
