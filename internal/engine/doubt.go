@@ -255,6 +255,8 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 			native := l.Map.Native(f)
 			w.Receipt.Stored[native] = c.Fields[native]
 			ours = ours || link != nil || l.tells(f, v)
+		case wrote && link == nil && (v == nil || e.IsHeld(f) || !l.takes(e, f)):
+			continue // left out, because somebody has to decide about it or it is none of the system's business
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
 			w.Values[f] = valueAt(e, past, f, started)
