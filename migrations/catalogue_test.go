@@ -34,28 +34,30 @@ var foreignKeys = map[string]string{
 
 // What the operator role may do, exactly. Each right is one that a named operator statement needs; widen it knowingly.
 var operatorGrants = map[string]string{
-	"public.tenants":           "SELECT INSERT UPDATE",
-	"public.users":             "SELECT INSERT UPDATE",
-	"public.members":           "SELECT INSERT UPDATE",
-	"public.sessions":          "SELECT INSERT UPDATE DELETE",
-	"public.invitations":       "SELECT UPDATE",
-	"public.api_keys":          "SELECT UPDATE",
-	"public.events":            "SELECT DELETE",
-	"public.idempotency_keys":  "SELECT DELETE",
-	"public.budgets":           "SELECT",
-	"public.billing_accounts":  "SELECT",
-	"public.collections":       "SELECT",
-	"public.collection_events": "SELECT DELETE",
-	"public.invoices":          "SELECT",
-	"public.services":          "SELECT UPDATE",
-	"public.runs":              "SELECT INSERT UPDATE",
-	"public.leases":            "SELECT INSERT UPDATE",
-	"public.workers":           "SELECT INSERT UPDATE DELETE",
-	"river.river_job":          "SELECT INSERT UPDATE DELETE",
-	"river.river_leader":       "SELECT INSERT UPDATE DELETE",
-	"river.river_migration":    "SELECT INSERT UPDATE DELETE",
-	"river.river_notification": "SELECT INSERT UPDATE DELETE",
-	"river.river_queue":        "SELECT INSERT UPDATE DELETE",
+	"public.tenants":            "SELECT INSERT UPDATE",
+	"public.users":              "SELECT INSERT UPDATE",
+	"public.members":            "SELECT INSERT UPDATE",
+	"public.sessions":           "SELECT INSERT UPDATE DELETE",
+	"public.invitations":        "SELECT UPDATE",
+	"public.api_keys":           "SELECT UPDATE",
+	"public.events":             "SELECT DELETE",
+	"public.idempotency_keys":   "SELECT DELETE",
+	"public.budgets":            "SELECT",
+	"public.billing_accounts":   "SELECT",
+	"public.collections":        "SELECT",
+	"public.collection_events":  "SELECT DELETE",
+	"public.invoices":           "SELECT",
+	"public.webhook_endpoints":  "SELECT",
+	"public.webhook_deliveries": "SELECT DELETE",
+	"public.services":           "SELECT UPDATE",
+	"public.runs":               "SELECT INSERT UPDATE",
+	"public.leases":             "SELECT INSERT UPDATE",
+	"public.workers":            "SELECT INSERT UPDATE DELETE",
+	"river.river_job":           "SELECT INSERT UPDATE DELETE",
+	"river.river_leader":        "SELECT INSERT UPDATE DELETE",
+	"river.river_migration":     "SELECT INSERT UPDATE DELETE",
+	"river.river_notification":  "SELECT INSERT UPDATE DELETE",
+	"river.river_queue":         "SELECT INSERT UPDATE DELETE",
 }
 
 const ours = `('syncline_app', 'syncline_operator')`
@@ -217,6 +219,7 @@ func fill(t *testing.T, conn *pgx.Conn, table string, tenant uuid.UUID) (stateme
 		value := map[string]string{
 			"text": "'x'", "bigint": "1", "integer": "1", "smallint": "1", "boolean": "false", "numeric": "1", "bytea": `'\x01'`,
 			"timestamp with time zone": "now()", "uuid": "gen_random_uuid()", "uuid[]": "'{}'", "text[]": "'{}'", "jsonb": "'{}'", "json": "'{}'",
+			"pg_snapshot": "'1:1:'", "xid8": "'1'",
 		}[kind]
 		switch {
 		case column == "tenant_id":
