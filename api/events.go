@@ -39,6 +39,7 @@ var whoMaySee = map[string]auth.Permission{
 	"run.":          auth.ViewServices,
 	"activity":      auth.ViewServices,
 	"hold":          auth.ViewServices,
+	"proof.":        auth.ViewServices,
 	"system.":       auth.ViewServices,
 	"connection.":   auth.ViewConnections,
 	"conflict":      auth.ViewRecords,

@@ -44,6 +44,7 @@ var operatorGrants = map[string]string{
 	"public.idempotency_keys":  "SELECT DELETE",
 	"public.budgets":           "SELECT",
 	"public.billing_accounts":  "SELECT",
+	"public.proofs":            "SELECT",
 	"public.collections":       "SELECT",
 	"public.collection_events": "SELECT DELETE",
 	"public.invoices":          "SELECT",

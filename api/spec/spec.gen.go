@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -2568,6 +2679,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -3951,6 +4187,31 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -4446,6 +4707,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5052,6 +5325,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9582,6 +9879,213 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRecords operation middleware
 func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Request) {
 
@@ -11017,6 +11521,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -11258,6 +11774,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type ProofJSONResponse Proof
 
 type RuleActionJSONResponse RuleAction
 
@@ -15379,6 +15897,181 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -17007,6 +17700,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -19573,6 +20278,113 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -20415,552 +21227,576 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"6kmvW0vyTo62nfhRCrYZWH3n02BFtWaFWdH/o9kvHwbRLICMYQykbdxLnKBjtE+741hjZx8VIEyAz/rh",
-	"Erc4P5socXxCbp0wwSntuuX2J9/eeufZxxUvmLqM5KqYAw2J54JdY1igZW5v3ZgJ/G7wPraDV2wT3cGc",
-	"Kv29LBty6sy3ZGat3oKmmhXKGVRNyzK/+Uk5mm6NKeGnSy5KzQ5YVsNhAcElrzrsY2xQlcoVckOnCqDX",
-	"5vHd8p9A9n2qZQk9fDCI5gLtMLY93n5H/MxCngv1g5CFanQP6VHNq/lcOE2nfjZQm+lIFXvAImTxl7bf",
-	"tqmUOaMCpF9wg7e/4Hn15Db1YKK1saq3xhe9yjnLgms9KhRas+ngJmLr4AQEq8r4bMYKJtIebPXE/yZG",
-	"RCE17zOaded8D4HPyHhw0TcsEb0xFAoPnUIQX2fRmoqa8+sqH/UCamjMFb6WZZ6RKRZQUZIVG1S6dw9J",
-	"AlmZ0bHBBjG/Qw8J10QwlkERoBTsxQy08L0mQOJZEoQBJm01pVJ6meznjILekCmo4uv2eq/0xKYAAXGq",
-	"2QuRb2LHZov9w6RNn9RbG6MyS6udr3NpxWFI9OixUapcsuwnjGJ/GtAs41hT9TI4PlY1390yCEjYu1EK",
-	"DbWyW+dOGuX54+uNSNX+lBdz55tbVBQ8XSxdNW+n3wCHuSDFvpXU57gq2JKXy86vUpqKzIYfOvzgZpvu",
-	"yeDjyVyemA9PXJYI7sPTcBE3lV7fj3zoS+pLBe/h7voan8zQ9Qc139XRaffKrtpsUA9y3cRORZlxfekK",
-	"gOpkQi1sR1lBO7uqY/N1CVdYzumSnjGSJotImVtXuwFelQT6xfumJXwndBFRkKl36+7MgLpFt+oFFXlu",
-	"kl6mlYvfNDEmWq+NOz44HxirfPiKrn+0mTeojCyii+Gr6McrIy5lqX6wv6uLtR/YR5qxlC9pfkHYcqU3",
-	"tirYXVDMEDWqJQeBochrFft1923jhJwm5D4ZDofgQJalJnO6UjU9uknhTAaqtHkk+3jGvBy2ym1x4rig",
-	"GsRvT7gSoOIWzSzJG9nuGKpnxb6fh/pp5vuKrWQRWfm0kFeYg9qs9oB/Z0NWOU1Zy+a/9bsfGDuGIx2R",
-	"67zsQkBrowAWjGYQJJrJUmRkvZA568hnC+Zy08J1NR48y+p9LSZk0jhvxeS+ofkPZmY3yQBWs0uB5xJj",
-	"bmuqXFAwIVkhVyvzB80yBuUzS3nNspg+vDVDfEtF8aTaW0ukGHN8y1JaKtbzPq5cK0EZx3i0VcdxP9lz",
-	"8u0w0Xn5+uImz1KTo6SPb2XHbTEtsw89vGYJOivjh71gNF00mXUrWugKAEDL3BcrrQoG1TagtJ6TUULO",
-	"Rgn5+szwwng0IitWpDYPYvcwHMkn4F1cuLxqLXV3QJuljxt46bcrIPLb0cmj95/Gyfjs5st374bun6c3",
-	"X/3HFzHi41BHkNyWqWJQKjsCtnlNz9m653Hp5g6tUSzgufoR21sp1ciRW6usb3Xzcl86PIjWBS+5CD8d",
-	"/2lJEFllfnUZ5ll231efChAyYJ/fx7WxtkO8p+Bv50A3HtHYpWWp8NSYA7WauzNLdFeCt6v2gBKGB6Mu",
-	"7DCfiAh72Zk7XtENemfQNZNKBCfiusMt50n+vmErX5TaDLgrKSR+Ud+sLSZ1+QW7xZz2G9RRXMLpBdRd",
-	"E7v2c8jusd6muAMLU8h2U902hj7Ddg97lVC8GxZxqf6fWgbwuYPdPEYuOLPjL4pvyCAJszPwXXa91fz6",
-	"MKHbx5tWXtslsV9mh8VtLcWNW83f80yM2x7LjGXfYWh8x6VrN3r/VjXpRvtIBxOoSgO3tHqqWENKpV6w",
-	"DcZZ6LxgRsXEBIQwx+lTzDr2eUy7aFUrViiosMfok61CdyYqlhCToswZscNETVRbNRP1gzpoH7IENcLi",
-	"IqGdYEERzonNfyHTDZGCEcUzlvh0u+kGfgF5UsN+sax0lkeVwqoSoqu+2RKSLDzqQ/DmgqUf4uMEGVk7",
-	"td1aGTKli8aQWVgm2Tt85eono7CFNC8ZqrUpQM6V2kn2uqs7WKO6jq+xlhMWM+Sw4rKj6ufOymueRWWK",
-	"cgiAnQZxiHxVnWXPa3xXc3clmc0iPHa9V774kFxJiPVRcUrtkLvzlqCwcPR0lAjW5ufm9z4IhldyITgP",
-	"NQ5rNxMcSZ/QiDNwunkJkqUjCaebVyUeiA4PZzQiyp4K8tObxzuB4hh7rinX5s8DLC3z6moAP++kWm8b",
-	"pSDG9tibVVvXTqsQT92vOtCnRRofTdJCVUO36RxTdjTGs+pnKHpYUmsYw9TbtukI5mpVZv05uBndbF9S",
-	"HlWIurOeakItebOWDrIE6iHcU7v5PVvUWsdixj/INZEzzQRhNF3YNJMlWWP02Q/eYcKt3oQKBcXxznrP",
-	"Ca+E3hbzuGr1TpNqdFnJa1boshCdRzKSimWvMVX/EIFnXQ1u/rUpbA/fRphXbJXH7gnUZHd3+IWF7E0I",
-	"RX0RFdVQC+2wfJRr3VUNnCXavTFmDBK4u91U1bZv6fNga0J91JQxvyysDzF2Ka52QTOiJcCFITznAjyO",
-	"HVfvovZdD2/OZnr/VM1TREs/ya4xJcvTfRmwIrkdI1yXnXPIn5ahqr1v40pQKRuyOndAtgEodU0VsYgO",
-	"CV6XVFe4VWku06sLUtk93Jc8aZbnB6Sx+cKAZkg5mJO71hFeN+rBcIgl/bPePGTXrqKMaCZRc5VrqKlW",
-	"wwa56sFQbATRzq9ac+vOOaXfRcZtmaVHUokFwsMfc6V5qn53xbW/2fOERoOVVQlSr9ECFTQyqNPq4rLY",
-	"yiCr/XY892hZdCRQ/X6rz+IJSyFjSdlCtPWCpwtbXAjHAMxWLYHp0ElpvsylYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaTP9+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi4JxUEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwQW9nhAc4LravEBbhO88kBE",
-	"VccGmgQ4zVs2CFZDHnR9pf1gl4ctmfy3ClCnUvQLUFcux92gQwUlv2A014sN9hvBfRrGDeu0YPo100Z4",
-	"R86eMZ0RWdI+groNLRi5YitNFKM5bn134011ABsla2jV4ZH8QGewhfc4EatQYUJthSpIljRjRgfjWrF8",
-	"1u6vUMG642G+qOd8t6WIJ4qhPdJ0SL749Pzyx+9uCKRwKjtT++UgwupdXZZ2pd5pGZRVdWXDUsVd/367",
-	"A4gDu+WlYlD1Dsj8di1czPMQKr0fHxwptyEEOvcbusPZNdeq9Yh6p2clSOr5EBVl9zo9LQWO4yVyEu9z",
-	"8RPZ+R4ns+DAHIEuZzkY8uHZ2f2HbbJhST/Wphmg1Lq137RSY8cYKYXlM8zfMvIZbsJ5QfEqxGqcrCq/",
-	"abJXqptry0bNOVVbCt3eY5jmVDVoXQgyBw9A4r0gQeY7oAbbpfks9cQnuL+PpuQiOlnUdWe/BDFqrL5h",
-	"Q1Ivq5K6d2e8pht7XTEu5taFrRIyZUpj9mM/GTUvaUGFZk3mLDXT5tes2BiTnqwKubQ9SVoZtFuhGP4g",
-	"eoWWyyUtNr1qId0o+9znFtTP8VJVMOle6limJm6DjUkCFLqKfi2iQxbHE5uy+FykZmzFCErWHOnHJEKH",
-	"XeZsW/iOK7KSvJZHGJQZQx6WunViXc15upU1MKdcKF21oYKMSKtKhNPGnlaAMBI9k00U6eRK0fSxE2e7",
-	"KrVcd7WZmjLdjx7zbnKidQxpVaUePq3ekyBxtMOVd8nVgdKsFke3ByWLLMW8KqVK7z+nSn/vnr3xSHqd",
-	"6xJ5yjLoGhKrcgQYvMZ0sLgr+yfBtSLgBLD9Ej9qIkXXdHWLj7cnPwkesjN8ZfWCSLFIU0JYBZjXiX+L",
-	"aPfDFxbIirPCVj0CTFW6aMjf6VhU70Bx3TWBBElCpHGYTxcGfMNZ8YRbVLSo08zB/rUyCT5lns9pn6pX",
-	"4P+XiJ68+3KfibaHHvj24LhU+Wf+RPrT4g6AZV4/5UrSVtK76R75Tmm+tFu+pRA6GK/dG8HL1UhWgWpI",
-	"yG87/8c7x9uxnoqMnny4LjtV9+4m8nwfSKZtBWMTucm+L/OcmK98bTBX6FaYFXIZz9Nf8PmigSxXLG+g",
-	"mFzH47kVAObO3L7FXAzAcguu1kPcn+b1fn52Bd6HGcyhiaz/WTLl/HI9cqRLly7ZWpIVlgpvT7xsSaBs",
-	"SkoIu6zU/hdkYI9iG/vYugPuCP+jHdTjrkA7rlp6CzrHGXm9kGsLoShFyob70D/2AHn8G6nj90PqwB2O",
-	"nhAcst5vbrtiN2Urfahbvf95YEtbpnvwWWjzr3NxHT0C0CvvGCg8ha0FbM0gkQilquVVLJTa5aSVRd5i",
-	"FtrMELliol7OWxb8pGAOGCTpgo+E+2EXFhKqmSEDlnGLxBk3sGDQB+RWOFNBJKxbEQQiSUUgM3bjMoVo",
-	"4hu5a/9NeTyj3IFXb2/c3/k1E2GfXa5UybJkpy67LW27MfVcbXseXQcSfAsky6iUFlnMwxjRyqsd8zGH",
-	"nrnQYbeTvfsTY8qqKsWStPLi+9pG786vXhcGGlsd+H6Fx/BEBe1UPgdXVL0PS7zuZbciAVAONctzRaDi",
-	"2OJcL1m2afDcBgUnu99WDVoqtoVOLbLUUV+y6+DSRqTvMRJf6+2yK0MlSWVRAFKqhV4wvyJcEPOrPqUt",
-	"b9yvvX1t8Z4xg08KQEa6EnIt2g+3bzBz8L2X5b+2qX5RZa3PC5vrnlrdZ3JVi4i4ljToMI7uc9CtpttW",
-	"d6rJaYBmMjsEW5fxDGK5c6YJIlg3VfFEZXOZs6YuojnDRo0ifSzFjM+HFmmJywqLaloweqWqrp+4Jfti",
-	"2Ud1THaJRVeCoyqgac4K9LgRx69yb3KPVlIl5iq9sm3SbWUNNGfcqtKr2M/Nv7p33Bn1Z6dePONvo0op",
-	"dzUHBaYVgQQLRFO7bP57IctVj8LEPgn6/aVvbwF1C/kS9WLmVDOlhy28/Sdx0Ud50LKZKyCIsFJbnegW",
-	"UxxBZdlms89MbzkqBT63xXfLuqiTJmhV0IKNVT94/6R5yZSrBvPZ7cZ0RZ3H9YXeypxwWANbSR+9gLe2",
-	"iGWn306X5mRw31uuMoN8856otHNZxsdD1YlWvx7QRrk5WdNIkp8LrtnPXKgE46zBv5Usi9T+rWkxZxr/",
-	"XjM+X2hjigKRX1oI8IQsWTFnCaHXrKDmD+w8Yfe7T6JOQ3XApS02ljOjhSFjDbf4wig7dJqz4XP7x9st",
-	"TnlfM1/VFV+dYFcNmp9AdNzYOK4t7y7vVBCqzZGUrVljJ22w5AtmoZ1q4ZXm5wERahgD9INvgFWXFoDB",
-	"1mI2aMh60QJKZGGIUiqk4Cnm7y4r3dKWs71VC7l6Pwxy+RYyer9uR7uw3zqsIHoe8YjdCR7V+BZ4VGE3",
-	"8e4yMN5juk7aC6IYa+kYvZv72S78unJ0Mvju2i5oe9KPc1lm8K0i4+GIMHHNcrnCOjrLH+YCMocPJs7g",
-	"2ckuxKq7U7tDKtq0DNv4wKUgeU7fboLwvtG43ZV9IMJqKuUed2cyUCuWBtaGm8Z4OIq+uRnzEFvFdddn",
-	"3cJDE51dv3s3NJZgzgV7965DAn0wewvKaYmQuLQt+/5tkifNIFjfVV0IX2u2anPK1vnqu4801a09CSpT",
-	"Is1LFGm2n2GBNtSKplfI4zPGsK1fiiV8yzLXfAWRSRegSwYpRXxIaX+uCw5hdXOPW1Uae1JanGLAfilk",
-	"CRimU57nMIWcLzliGWN/zgaxemDOxe7O26SUSK67ZitzAikxlwKLu/7jpbcakwWCHIsW3C/wjbz2p+Xw",
-	"bhWVLbTrQ5vTa1a5z6AnPlzoF2TyvzE8MXHo10HNzh5+d/YSbVnYwWpsoLWS5+BVxuRTZviaWFxWFU3V",
-	"/56LzOVy1smJjd3i++3vjKrhXalYVuUeKQYTWDKRbRVV3AarPcB+33bjmpkkZFpqaBkHHffUAkp7r2yb",
-	"lKPMADt074ewc528LRGrqcc2/weWZzZXbZepQc2KQXTCGgGe0eZPuHbG52HV4Jr69ntWV8vzCtg0Xknr",
-	"NcRubsq2euIFXUEt2o6xBaXEBxQMV+pot8lV9mG35xcs7xXzbUxAQPr/RWEmggAxgqsfxhGb+rqT97qA",
-	"qeMB58K3XRr6+H91HMjp56BoLjUcVXFcdHXrRTRewdOF7feOWLLQG3JGi/3yFD2e4Oi0JyTwf7r8PV++",
-	"uJNttYaCBaoHfsPbz+UR3DLBIf8s3DI/cKVlsWkGQ28qOIxDru2/MZNGy1QhNNyUpYDdFrafsCKve7sJ",
-	"f9IjofNe7a4azGIoubRwQzb8Ru3819AbNaz1Kxg93uw9WnJTDojGpn4JMed/udJmgxz8BMqIaSHL+QIC",
-	"N3QqS90Tje6XhkyDbacA0gelG1Sc2IDDVlC7SThi7oYvaqukJKRPXkEdNPzRLjU7gNl19ZjzLBQ/IFZs",
-	"uwGQUJXyZ4v7UotdvCWXWo7hMQRQeKA/DxEk86yxaPygpK720P0iGgpHoa3IAnRs1CU7WFE7p2ORZ62n",
-	"o/5WW3h0TpayqFQ7SOQVVddovPvO7dWrULFz6t6skEtCycwIHKPsQQdmm4ttx7X/2hoVrB11Tmj9cp6V",
-	"hV5gxr1/OCydq2ql/JVcZX7jmPH+HVIfEH0/HOAy1tMbcIck1vI0AVPqqMB/MQNFC/vTEinYeaDoGq3L",
-	"CdUpTa+IlhV0B8DQKSgIb0K0+d0D4ebIRULgO8p9gRay4x+o39rKKQ/8Bq7cIH6wbGfvguERWwdQRP3g",
-	"sO4q+B4JuKN03ym/XmBY3IP0VrCTldSqB9eB+Sv2ak/uMrtzjJtAxo3bP+cN4KNfde4xtD0HsB4HSICK",
-	"5wUpWM6oYlnij+W5Y6TE1hzMOSYwQZLKBbERs3OPBc6tuKdiA4LygtCcFTAShOz50jLoiiplsbd16BcB",
-	"bIE1FRoayE8ZGOqhsPQhPJzrIOhxXUXwkoF9bVRu/jv1+Q9IfT5+nnGM76utPcJxD/jkszj0T4PE5DpT",
-	"+76+ERfgix00D5tp29n3F7QNjtCJBo0YbpmineayoSusdZspW2YM/XfgYQ+6x3PXP9CILwRxOsCNZqZb",
-	"6pZJoJgTTLnOt6jvoVIJX7Jsvrch7+0ghjACwrLuWfQl6/ysb5VwkIic5TQGMmSRFDBiwwrngs6lvCJU",
-	"d+ZEewK+z2kUM2G3N1BD0r6vZDz2UbETbKxe7los4DehT71A39LZgmr2uEPjyVfuuRt/A1/ugcpcUZ4l",
-	"5Fpy2xFrDgssVwecSHzjMurs/0Gu628E3LKN+yz+/pZXdbEE7BZ7Y6BP94rbq+K+9Nir2G5zghYewd0a",
-	"yLMwT9WXWOB5DURvINDrsiDc+9quBPIIJU3L3QUnt2MJwi/lcpVAFmhiBUdCSqHKqXloakQ/gJ6SJd0Y",
-	"RdKoo3Ery0ZnOzXvgIdbFgAn+7ZFTenCmNMR5wZkypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrT",
-	"puwma+nm1mIAxZ4Kwmyl+lZAJeftLtC2qRqa/8M81xuLoZKIEbxJ1CQA3A0VB78c3B8V5aaVVHwLrT8E",
-	"ED0WvkNXZAY3m2QHpMGa4rv5AxX/1TmnleuPoWxLnrLPStN+3VRlZ41Uc+cYsSrhP6Vw7QemeTwy+QyF",
-	"3xYWAXoj0WOEhrcisuBzLoyJbP5VsJTxlSbm0CVEXrPCJsgrTcZnZMlFqZFdt8QSZnL+2BW2vE9BwZJ+",
-	"/PEgZPlqUm4Q9+LYTvizH8l+1ew8aBkuCKNFzsEra042Bm4gNIb1WBY/2BDUqnWgJLgeWKETolRhyhLN",
-	"Mjhh21lKsZyk3FYsViZTlBG4uNoTHU/laoO9yqrg+DZu0qKD8Kwi+E11YW3e5LX4XhbL7u/opEGZ1Qe+",
-	"VJEeWuvfgk9eqVmRpKwwsV1pulz1yFPaqi1yalilWvkFJW6HKjo2cPjVjqDBQUDfgzSkQdWDoO4RmxXy",
-	"NxYPDv7InLGxlb/U6JLasZ9KVURv7V8k7xllaAZ76FFcf1vl2fmjbIaddUv5xbT7mJGcR7gJ7b58Fhch",
-	"zvWQ+pODPYfww/hcolkQExD3agJ+HzJjLCET1HTUxMdhKFHl8oIIxiFSx418LYV2fhuQ9zW0y41IPwQI",
-	"OS6KrcCN6QEyFfyk4OkCnW/JACfjlS3VcDJ1EW1CYO/GZ1Q7EKadZldLnudcITp54kKZHZSHuuUty2ke",
-	"nFNrDh7S6YRq+k+Zl0sWne2cz+l0o5kiX45H/+8Rgb+/6jiXGeV5Y48YqVhCMkYzkkMtUPce92nKlJqV",
-	"edvAkLTeOb4GhvfrjUgjPqVXtkmBZUSwnrTviURkQQo2K1XHd20DeVYvrq3M0y6p9VHZYq/a7kVPHBis",
-	"nbPFL0U9sdaoL9jusQQAPptq49C+tizEk/+ArtJ/8/2l/9bQWzrEKAtbVNOT395/un/zxd67vLKD3Eix",
-	"xT9n68DxfWj36J0TYShg1U+j5dkZXJApy+Wa/MYKSTS9AojuWZxCn8bJ+LRbG+5Dm74H9mf4w9OexTme",
-	"0M4mbanWMeT2CFw9SF0Lo0USPmXhk0EEu97rmG8DquoLV30gFFVz02ZjY/JfS2a/dlVukeIB++4GQtc7",
-	"LvQgdq2lQk9y/AGg32GxeSes7wglqyU3EbMGdnSQkIg12r/jE950UttPaD2y3ueUOpsjLH49e7BXDB2s",
-	"RdZCz/HVhOr0lktGooNlksIDE3dzAW7sis5dtqrNV2Iia48rvPAWdlONdicJgcM0lmBY+7478nmLTbaO",
-	"wT9PZanJQq7JkoqNS60Lu56VwgPfNGgyb70q09Qj1x47n6JuITzMjGLbGNJk19IFbb4PSeZMGJ2fZXEb",
-	"LODeT336Nwqq+TXr4I2AjHDLbY1NaVyNdHyOBaPZC1EDJA1T51Iaq1t4wudGQ0MPGcDNSS70BTkZYzxU",
-	"bGzK47Clm+anjoVtWK1oaRIsJ5h7uBPN234EY/yFH/LPb4zjXF9rqksVa5UEyfVtkVlwGC+ot0YO6kuo",
-	"K81hNxjr7e1OHR5eNeM4ZVKwJmMKMK0zV9WsBF2phdQdbTXmuv93y1V5LDOWfQe/iaasGDuLi/nrDp3Z",
-	"ou2Um32vqwVVdZ+gXSh2GWN02ZDHT/dG54EPgIZahjdYz8k3pK9u3RMYpKW+xONoN4X3xCKlLM9UYfCK",
-	"VXdZztMpCc7N1m46XokeRecaul21rWG4nH2My5j2VgcR3WHv7da5MKUzvFtjyUkDa+aupD52b/UpQOmX",
-	"Ad6nXMX2JPUZz639F+rQYl5p8SuttriVi45xkXmO/Czuspd0c4BfpQJ+uK3BU40UnZ3PG9hWKLMYSEKa",
-	"l4pfs+45f+AlbipGKHoIEPP5v+xV2b5gfKV7QQJLCX4fpUJOY/Ity14I1dKDY8aoLos9/S92KhlbERIa",
-	"k3g6J0q4SVW+KIuvgDPq0rnCkOPSLL534xRIi99fYp9T8QyfBBbJWN5gTCxbiNujQUNOBTRpiHbCaKZ3",
-	"Q7uJ5qZUQdiuW9f5KpiKVNjZtKBhhF104vjSU7uJo5/5zdjurJZ/j0wSsX2/u2bFBksgbLoZwDq43EwK",
-	"UE8ntfLdQMLOgnF73NZhnKkhhUm5JuTK1bxF7LUujY+lzBtqdl1ruLUsrlhBzJMNhWAYIIvpg9euf6aD",
-	"Mc+lvFLOfxIk2fYNgHjKJrX9a9r7l0U0f74Bfchj2nTOiMEuE59iWJd90tZ8v4rYIWfF04oxIpxK00XY",
-	"w48sqK0kA21czjBEuG5gVQfPE3ULNeHfwAJqtsq8oFlJMUXhGgNMMPaHUkCaTIAKlIPCVcECeapH0Zr4",
-	"b6ypvxMky9iBuwbuGoF7sC8i3X8vcVa0XYaNNCtXb2T81WCdGTp5RxBnhT/e1uo1Dx1yYDr3aYKj8obH",
-	"ExU6Xro8izSNsszSkmprTuprvizzQzzNEfUkDA88iMcGbETl/unuWm1Ev4FLmMKqNkboUoq52ZvlBblv",
-	"IWVgy4Zhc5rTB8HxHkdFsdW6tmbdJ+4GQ0Qpazb1Uqh1LC8oQrn9nUV/n35RreqQjPYb9eXLFBsN9WsK",
-	"6jZhV/zmVLxpbr8Z94iAm7dcuvMMdIlKk+6aklOMYKLhtELtyatEvjKg0pt8TzIgXyOzxC1T87p+iube",
-	"HmA4ZOM8DmxFVfH0VtKQsdDBqjpRG5FOEjKh2TUVKctOXMbEScGUzEvzC/O9sXBPqmQf8xECpJ7oggrl",
-	"8/QVPMwynpr770SVq5Us4HGV05NHj04ePTL/WPAVpSdKpqcn4CLg5uXmi/WCa3aS0ynLJzWmva0YswfI",
-	"XdErVsDa8fI98Z4M849Af0Dm0rN6+mL9QEQzaSbuZ5NzMgGrkxVmfatCzphSsH8TIgsyMfdrsSq4YpMh",
-	"gV/Wp2AHgPbDE/JlIFq/gt9P+YmH4Kb5ZEjeOBABAqtWZEGvmWv4uI+Mt+9ehqRuZOVsXw3JTs5ISxKN",
-	"+zcFoR4VKp9JtckdV4L8PmUbFpKyqf7RWj/rsPjRtfpFtF7hc9PnkilSwxrqZGyDgt3cRsqtB/MfVQf0",
-	"370VJk6xs6r97QpOLM5gJPTz/WPy6MHZ12SFT5CMacrzSNVDvJrstabTnF2AqrZiBXa02UqwektPfhud",
-	"PPrw/m/v3g2rf3zREMSyKQ0RSnt0Pyoyi2siSSajW1nBSR4FiJEL21s1qoXQLCuYMkrRFcvMme/TSgwZ",
-	"gyn9NCJMntMlg/iSkc4bWZpXgFBZsHy1g64X71yjfGizpSAq0tKQY69MyxnDNnDeGIL23HongDc5YAkx",
-	"YrjoFn3WPFavbayOK/NsE+yTbxVREbflYHwfb0v0QjAyo2WuNwS6yzafikgMKi+XInrvUI/bYTONx/Hw",
-	"f84Fu9UAja1Afg6bLGEoMV6VRwu6jOeHvwGpx4oN8Q8lZEX1ovo3ATalmfnG7AujFiDDwm83FAJaaO6Y",
-	"pHr4aDQm/+f1i+duCMKFjbXabSZT2dBGCztsNclwSdYF18zNc78Ab2sz8iqoAK+zS6OT+Q7cvNGZVdHA",
-	"5iyHrkFWrMpryDQ4AH8BY5wHAiQcgLsayVBDBEVEiKJcb6FIXkA53HKlN5hRBNozwgEZFkR9soIlvUUE",
-	"uSlAu6Q6XfyjqeJsxcTjsNBgHwxDZKphI8dZHOVhe/JYF9GWhWXrmm2aBDTUaE5jkWuWtWWlduWlmpZi",
-	"ywLQW260Qs3z3Jx6aFOmE0ORlMEte4E11w2E2jlRCCPfmke7lyMtwvjOtL+XhQP1dBifOM9twGWasYsQ",
-	"443aKnLcmr/EobhthKOzigTVlXfQ0zcQJAGDB2F/R2KPd2Y5bguSIUg4qSRJvYQQF9wsGI+QMGAl7GeR",
-	"LYBzPaQMjX1c2UyWqAB1+GSIwojHDjBplyWkyl0zh2wZa3l0Nz0+qhsiOmUHWIunyi6AF0SwtV1G4oIE",
-	"vpjYpZaqP7x5E+5klcN4iChCIVkb6Sb6KtsFajcoE3yzL17iHo0v5peDyiiaITc3FxYA6Iqt9G7npf3l",
-	"EjU4TrAI/Bzq7/rW/CJE5OwLw9m9Ec8rxPLrSSSHfrqvsVZ861c53TS1DvCV1N3UiHZsXN8n9qhQrLeD",
-	"Z8aHm8MUBVPAGHFrq4YwiiiNw861/U6t8/X9ay5EmDES04nBH/Yta6jgQp1sy3kGollLO02YH3zxMxdt",
-	"79oB/Qlq6q3/OyRe1dAzQCytwE2Bin6JdfxSt6ZgXkn7ITEs+wqNw75RDnNzW2V7u7vcLpi8eVjFi16g",
-	"A1xYBw1+LKQK+BXQzQdKyhXbNATp2cdVgR7++FuifeUexJvmzZr8HfnGY7TbOxFg0xgKq71UWNmud/EZ",
-	"1hrjNQVh4gNXUZiwxszrVqpDonin5n+XxH0Xdviy3pYLDxvyF0U45imRkzUX5klMr+jd1m8bEMPNLM7M",
-	"RpnFUGhDk71u1m/friaYnVynFKYmnzsdD0sTEHb6AgHE2bmRenPJ1AX2HsAPcn5tnp9TbA99YM5zD7nd",
-	"Ma1ip58HJB93wMx/xa7BPfDE+663NqfUC1kczUviey2qBtQj1FFxTjYM0hlpMejkGDFhsqD3X+so7rmb",
-	"ytNbhUh/wVKBDV3m/QDaK5zHCABBv9R139NrJ2PWXtTrgmvNurTa8jntHv3PbrhH27YkqNurnpZBK7pw",
-	"b9s47Sh2Kg71ulwu6efSoWF70i1HbdcXFRYB7odoPuBk/gk5/Si8Gt0JW0Hs8cXXqKvRbAkqGcs49h6Z",
-	"cWHjMYhRG6XDK5nn5uK4vS1zFtUenDS0D9ucsfGDrx98c//hg6/bc8d2rolr3uxfL3N2mTZhpOtG7Cwn",
-	"DP6iyFoWWdVkVkjNZ3EOpcdz1t9dj5O+fvkdTzhNdbyWauUzuDvqMMbubkOHc24qQN00H64YxVB+nw5m",
-	"v5uxWTbFbael4oIpRcwjth3W79Huv4sdW52PDl0/pHIdP+ylvC+576hdOBos15q3GjYhcSc7qGpzxqz3",
-	"YTt2dXxoC+Ka2nT4Dh+twTxPzGPoA5Xk+jxUgS1OCuFEsWDVook6IMo6wF9OV6rBzoaRfTLvnXStjzrX",
-	"StG5793PC1nlmhCuoXcSXTJA6p4YamdlziZxxcZcx7n1iBzasQNB2A50NL8qxWMcYCfi9e1mt2llRaJD",
-	"GoUcuS6dC64WB1JtN8pbdmtgBxFTm+NvNhbSw6goaVyrXBVyXjAVKZtw5f9dwdd2OW/UtdC8UejWyslj",
-	"JztU1m5t50GC7IE4qN0uNHeTtd8tWx2cXGc+v9a6bVhNu8ZyscMbbLc/l20l9tXha3Tgd8Y1xhk340nY",
-	"B7AdbcfaIRu67YqTeGd4Fr+WtBXKkKULyTDS6brhVY3F4NeE5mYCm45vbO8G6EKoZFrQK+xc1nFcl08R",
-	"J5FPhJhC1z9+zQqMTnTeMLPG5nnDFkCOWo8B7S29C6cT4FJCNNZQ3+byHi7SmoE1DhB2zn2ZHaKPAikd",
-	"71XnqxqzOh51BMpAsbEpElugHcAEDeLgKMrjZ6M17qqLv5asRPWwFALvAMD8ZBlCRdNCc1oH/wQpnDfo",
-	"j4g4GLzAbiskGFbQd9YcqPwj6DqJjsjSgkX26AB9qDEBUTHd3tdsvZDg4NdBgR74/qNapuXYPlO7hSHn",
-	"4BlhDfWrtJpIuzGFND7CWbCb9VkcB5zrP80u9rR1rt1vdkEi+4S7cJj41Co977ZMf0jYYkdZb1Ixm9Hp",
-	"2Ef9qhQH6Z4OOKA1wFpFzrjmKYioACHHlXYNksG0zK8Ogg5qaWHrEwegEF6STCaYMwmS7YPb5IZU7ErD",
-	"jxRq86qqLKL/d9HKLfN4H9PvK41A9Xciabtla6DxB5sF+x3sbsg9h8ozIMETPptFBFo9hniEyOCRy22E",
-	"1P1AV/aMF1iN3RwBTvxEvQDXNOdRKMvGcAv+oh7g80SrltuykUe5mdyaPourKTjCkV5BRs4AzuWKltjQ",
-	"dkvymE+KdMGvm9S06gUx3MdGsb6TZd/FBlsxYYyXZ2i7dK56bAkltPlIirJBtBalQEuSK1KKjBVkTTdE",
-	"FgDBa+Rtt8OB6n7kYPR2zvQX5X2z1jGrdSefNV4tH8RH94tvN5NtltjdbtyROJcDDHe88gyBkSzCT2U1",
-	"EMFYFivQXMgdmbm3eMNns0bBQtPo59vuSYseVQFLOtmR2DnFY9+NMMl+Q6JIu94W2irxYDRnGaGaFExp",
-	"8AwAML2tw/bpRrsjdkwPcjC7Ng5kiOPdeoHMsfOLbjaCr7DsR499Ut/BChOlAfaGptq6pVrbN0R8Vowo",
-	"93ayymkDgmx1xd898EgjVJ+bZ3fwvQB/w1IoHKa2LreKLlg99f06Gp5JDFWmDjVi+SDKQ9inc9WQYnAI",
-	"1owsV1EoNFckqukVE65vxkGSZauk2Ta9BxSZecGw5ShXUJAKZd4Si/BYE+5bIZfdFfmcpldREQvrsxIf",
-	"Uj1nskgBgc7Xr5hNIZlkkIdBaJ7L9YWvC/moqyy7Nc9zMmVh05kDYByD63Pnu/Vis5+XqvurAmY0P+zC",
-	"7c+QThbsLcrtPRshu9PRBcSmCm0dhan7sUjjMda9jrC7Gjw+EMyik6Rxq68dbzOBgtfkfXhtma9+Ehoz",
-	"TrssND5rP1t3YN1bK9EQ9Ed2p2mfbKqKRI4AK3SZ5z4AUjDX5XzKLlBecEVyNtNElpowgarRkeB9OmeY",
-	"HQIvZs4mi2jqEyHXk22oM6dsCbm2ZtSJ3ZT3B+OWhRv2ssJY2VIr27DI+p2zWZnnP7qLfzvvHqunscko",
-	"2ibYG2RNNCuWCpPtzUfYm1RJMqNxCIGmNvSzmu/aNip2o2KiUec86Q7azXO5bkGMqU8jlUsGbjQHfVqf",
-	"Uhzp+E2Ue6Dsmi5ZbGl7wHzNZta0Kb+O8I3hPjaqU4a7dusJd5grp0q/3oj0wPB8Gdlm15YqqMFDhUJI",
-	"7P5qLneuiFyzjAjrZzy0QWhiX7f/EPqV+pk306yxF0XYJ2oLFUQr6GxyYfEJbPk6rt+Z/EaJ2SppAUzb",
-	"xh7vtq18a1U4DaDt+zbdaTLL7z5qbca/dD2cdxtu5BYXhcg8M+Ykpo0vARSia0tE32miPrxLRCDrBc8Z",
-	"0B+JZ3YIF4ZBc4sqgXAJ5jhcwOuN6myxrajYVKp0YWFLHCvbZw2/7XS48C0ZWoprVDP5pxsCjpEYHE5V",
-	"A9qBRPYUdXvYHcmuzrMqi6BL/0o8+Ad4+w/vKbwNxdBBv3f5pZUkqPp0uCMYNlWFYxRyO57p2BzeMEHF",
-	"cYLMGVtGQHh/pBkzrDMxFDPXBsnY9SRu4u1E3zQT/aJvBZs3ZburvJxHK/8WstBYJgLiE0G9GjBF1bZj",
-	"2jukVakMKzS4ncPWAlsi/PL5JSZrk295bk4nQQ1PJXBnORPJJgPBPM39lYDJyvXwLsNYhmShO3SOPlC/",
-	"Grvp9VhVW3wK2a0b9sQujELcV9+zB2K4FX1rNnfW85PIZMR2xYa3cQtuQVXcBXbF2KoBGhlvg/Fo1FlT",
-	"NRP7B1vpeG+7VTuIRy21jRbMAyjEBO6eW6MC37Flok3jYJHr0Qjgq2ajccG8IdeslngHSX25lFfgYR7u",
-	"Pztu34M3hGIZ6G4ZIFyx2/r3DQz2D7tfkX6HEch6rwgGwCZcK5bPWjoN3LKmtqOjaqfW1gECRL1VdvUH",
-	"VvE3pdC7Yh+bx4C1gCTj3Srds2LzyoXZ2gBBoKTesE78onMyoMlUNTb5hXMrok+g2k1FlvKaZQQbZGyL",
-	"sEjJUFMyRwook8KqpECVohSgVsoVumE7pK33LcJvKPxBEILw+MH0ZljabJRkXyGwd5fKnv6xXb5zAIrb",
-	"cfdNW5wmaEDWrdl7/CjZvkjdyBm01e8cXvbJP1005D4tlHaD/2ynSVIw4W6tvSKO0yd0Y8Gid2V7v3DV",
-	"U8QHbvToMN3ekaLflvdDWe6NltxjY3dgLRF1OIAbPnBrYPaNm9M3llAEkJqtl717rq6RNGxaey/A4Pdd",
-	"zscRqykbwzr1EsXdlnndApuokTXuTSzF4jbM3lsyrQq25LVGPfWsxF5i67hFrl0N9YYdq9oe7hF+FRE6",
-	"xY9g2MYN9YUPrdJGChbpH+ECP/4AelkYZsBUqi3cjO+bbtKXgHZ0+/uy5dT2E60tLTnvUureki9jir7X",
-	"De2zhCsyr6fR9udj311oLz/H2nj2vERuksE/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPzua8Fvkb8i",
-	"brIrRigEviDX0UOWSKEXt0EMxOSpsuB68xqaRVkPBbcQZ1vuMEEuXz41JhG0WPmQ82v2YQJOgfsPjXpe",
-	"0NSIgWHVe+p8MGW0AH6xr15ovUL2Vc353hlVi6mkgKhpHxwSMAIsprdyur8NbCH8K4Lc0is0T7gZLZXy",
-	"ivvsvfOBczR+cO+vRCOu+uYGoP1nsrU1oa+98zOFpDL0kGSSKcx8hzpMulRDkslU3aMrPlxm2+j34poJ",
-	"EPuur9qcXZg/wfd4/k68Eyfkr3+9LPXCPJfCFfHXv56TySXgtPDf4JNz8i1QmriNGQ6HEwz40WDfrOkf",
-	"ITBBUnnCvhMkpO2QQL87f0khyinapKxYchyDa6C/Il9OPp5Un0++ukAKOG4zZFB0o4x5mS5IIXMsnISX",
-	"pnLFbCcZroe4/KeZ+utf8TNqjOAZ/4ibYEdxaLLgAv1yYoTmJCETY5fCf1n6YfLVkFx6USiLMH8ypYJM",
-	"EQ8oI9MN4VqZqfDMPIf/Rj8szuYZV9rMx6yVTKAN5oR8OSZaEmNnE5YrRk7PvgJ2mKSQ3DxBly22jyGT",
-	"T0YqJqRKfk6IzX2+mdi3QNG5eY1h6wn4j3D379n+C3/7RWHPnlRmbILBIjrNMVlpAS31DDclZIJp5RO7",
-	"aczsZK2JAb7wsRQu0msYDDOvYBgrK+3sleeryXdv6Hxygba5ORieASZPZyc/Up0uJuTLB6ffuCh2Qh6M",
-	"T/FiAvhVQ2Uhte2yU8UevxrCCM+lYG6YOYDE3R89sLN9BWgsXMzNXCvlyfoHwOdMlFwye2JBhgoyeZqx",
-	"5Upqs8iTf7DN5KKSIldsY9/iP7LbBVWlAs4Em81YijDwpw/IQpaF8lyx5IYtzsnE2BzPkC2ABfy/T17K",
-	"nKebieHbWqrKBZmyjRSZIQuG/h+cPkI6T14xXWxOLmeaFcgb6I5Nqr4KKHhCbGXDM4awOVeaZcRVsHq/",
-	"ERdelg7J02pnzSUjBVPQfZWuVowWCaG5knAeBGGiXDpSnxM+F7JguJCNLEkm4aVXQq6H7wTkAqRMYMyT",
-	"Z0Z+zaCr7eByRdMFOzkdjirZHHxmLggH6DX4B2OrYEucowsrqrnAGl2reEIN8FTqBfGNqmysxBxxgP1w",
-	"cRF0Vw5e2xshCE6cD8bDEc5CrpigKz44H9wfjmGyK2oTcu8ZMfsbaCKYfex58Gk2OB/gtwBeupJC4dV6",
-	"OhrZmKh2vT/ZR30P7gME0aZGEzJX9JW7RWlMldmByXiq4d4ZbuVZxjRePyNXI1NTBAbnb9+H1H8inZgv",
-	"ZMqUgmKs/zAEpHNltIsfmaYI+HoPitubSWK/DpqIKCgsgCxKUFlt3aEuyh2v6fNKdKULll5dVHDiVT7m",
-	"EvRmf/tDN5KKwa5ZMZUQGG0m7Pvfc8dSKmDDzkb3O77k7cl7Ym6OKVWMYPXxO2FWDrQ9ZAJCaiSleWV4",
-	"KQOV7TuOz1aPqdcWvCBq4KrrsdGcTq4YOlgbTpvSl6DBqV3+is22euQeCGaoXtnzoKtj2s8j4WX9izUH",
-	"/Ca6Gq23tUj64HR0+vBkPD45vf9m9Oh8NDofjf5VRU+/NUQrVfFh9PDR+v4vv81m42I0Go1HD0b2f3Ns",
-	"+sULpsx4osxzjJoPrtim/Wc5Vfp7WRrBfPrx//5mP/lJ7c5sPKpm5hyubJXLjcWtLNi1vMKf4QRQm9up",
-	"eX8fSNuxIagvN7NGVVhhZka6CVm7tWEgcAHUxkV4/hK7UMmZuewr/H5ZZKywZhUvyJJecTHH9obmOcj0",
-	"USy/tqi2kTKSg8+HPxFWR1cJsUTEe9h3aa7OhnvSUDFUs3Gr1RCyNrEVXySWO7lim4lbuNVvOIp4owDZ",
-	"cCB5itlHsEaLgJeiZnnFVpoIuXY9ouonEfkVd6H3UQyUMzDG3vtmXd9K7NTU/ZDF2LOJGztz13O2vgwM",
-	"xcrKti0ltuTCuN+U/yTi4MpY/wNnSL4rR6P76f0RKajI5DIw9IEbHlqFG24Lc07gebZXquCEjidDuu7g",
-	"Y0vjYBcjje4QAhZblcFeGkOnaWj72D145iYZPJOpb9rZ9rx/zs7iVuLjR2vgWOHQQ1ywjKMvKLxp731C",
-	"h8gNChCA3Y73BDQyAzBK9cLoYGBtee+MrYnBRmxSgFhR2igZrr06VzohS1pAIoVysm9XruAXh8qVGRiR",
-	"sav7Qeuy/HRuv0GvYKjbbFES133mTB9MFmNgN5Jm9FlKrz+n2Lk7eWNGvI9s3M6Wz6X+UWbGAs+OwM4v",
-	"BKvcimGNQqVEHKKy9ONf4cj63omvMuP6RBcWdb/ZVjDPvSmwQ+gdmwtJM4IS3YUdjxmuM55rVryFvKX3",
-	"NSNvT7rL7rsvhcVj8XjSE+sSHULpIssmFjLUfjrBzFdXbzVlcy6IkvunyqW45VxDpCmKGPxG8XDZTS2v",
-	"VyVEOHq/v21ILlJWH7Bb2stOGOFjmpeKX7M9a4BEpQNeeDzr1MGTuwjfMATWwAw6EMl7JTnCAwyQ1wOH",
-	"X0bJM3nNIOpl4cubjM2qC7RvbGLzrR3cR62JifvOpmDf+Ly6waPZNw+z0Tfjb755kH6dPTx7RE9njNJR",
-	"enZGs9H4jN6fzh7MxtPT6Wj6zelpmo3Psofp+Gw6mo1GdPSN2bTV4HwwfnQ6HA1Ph2MMzF9zWaof8BW1",
-	"FsNGc/m1nTyK/To4H58a6WpjzwN1nbb95rgWs5GF+w1mJnTBb+Vh9HcHZBiumFzlzqLcKJLxLCGCrY2m",
-	"6OBt/fVhphi5O0Dc28tj9wY4v2YFn2FPiKgp/FxqRibmOp2QzBi6LFcM7Fr0GW9kGfiNc6qhBJFqr+fa",
-	"qhvbIKRgQYuQ+p2DM6ndOrc7pNNCXjFRKSt2d5CPFhaA83gsb1kUknmhz4O1d3tw2Cu2kkWUx3wFpHU5",
-	"ylIcReN+7GxSY7Ny4cLmWFYKfEJyOT+MzaZlNme63SH5rX3meAIZ2/yfD85Go+FoVKutqCTnaPxmFEhO",
-	"ENHTMmuXQVYkVzFuh6Pk5UvBaLpg2eD8bFR33nVmA6RHo6TJc2KpmpDpxjYpOJKwobaq1haKp1JpQjVZ",
-	"ypqYsUU2EQ7gmAu6z7dmNBZ2zYQmE1zK0FJtQjTLc2XeeTZKyNdnIF/GoxFZsSI1P5Az6DoMAQ50tdn8",
-	"DvIzBAFhMybotINLrQKqoAV7J/AWNC8IRsUgXMxBh3vxhzrodrl5lwl78tZzOKHHd8z9KQ9eP9I0mZ6W",
-	"Tz8zb9drZs701DHx/gOsAmCDusfLypx7n/CPLYdX/ezg54eenV5OKPS/Y7reMZxPSwm5M7cjWbMHytPk",
-	"dlfdvw9am5vnCC6bHvu/e+f1dM44eryHrAms6qwzDkKXHuU8dbmEoOvqCczlb23M9w0yX8+Nx8rVTtfP",
-	"v09F/VRAZ1ULSLH+I48I1nge62pxVf8nSlPNleZpaDBEC/yCVrvQCNk3q1hRcUHuj0hGNwALI+Qa8+ic",
-	"LcoVUdTY0JRsGC2certri86ZDptH23n1PX3fg5cqBMX9t/PM2OWbl1A8Cine080r6Mn2jS2CMGRteSD0",
-	"fp0OEo/XgRkSrm/e20+13n0DpWV69SFn1yz3DV8G5498R+cw5x4aYJ2Pg1qDfZ6mrUIDcykwoWWxOVEb",
-	"kYLs9YMix6ILQl6zQpcF/tvwFi/c3GF+4O5yVUVvB9BLf1ZIiMSsacEWslTsJJua87Y263x7P/nmPVwl",
-	"4DeCsWx/NCBlzKe4Mw1DUZa9ZqkUhpRnD0YjM6QtU7XUH52cPqj5Hm0HZnCvhG/9pj7+KOwiDUGnnwuu",
-	"2c9cKBsEqGa7Na/gd7aLk5mWLVVtconGFtM5Cr4rABoEdCW6jqGH/iDXRM40Ey5hk2RcAeRjQih0XVkv",
-	"qEbv23rB9IIV0HleQWrvQuZhHkwFsLsrlG2WaN1pU2tn1Oi2CXF77z401FvMNseScM17JCM+9L41VXCP",
-	"MNdUbwnzrqzG9g4OQqtf3OZ4AY8pwDON7yetEjZobzoYRMUsqF7pLG8XrCguGzLsxv+qMKZtRAGxGMwf",
-	"7ePW+oQOXv/jp5Mx2mUyvw7j2wVTcJJttPtIN4KRppmVlO0BHdvVy6qZiqE7u4kWrj6tfjskru3I+NQw",
-	"1p28sHY32dc9gmvDBplsW8ldIR7qy8lgzYVgLjhzzACOO2H7YzheAB7Fve4GawzbHC6g731yf940yupA",
-	"j72TzJd2mvhX/3HpFwGoWH+K9zfnqxW/b9mucytosIz14Dc0edj/zq8ZYR9pqvMNNGWWMzIxEmdCvgzw",
-	"HdfQKhirA9ZcqK8SMoF/TciX9lcbWRZErkVCzGHzeba2aMsd5sk78WUOzsaizBlB2f+Vc8pXRU5QVWcV",
-	"FUwcC/BZKDEztNAsoGxCaBHhg2I+ekvDW7A3TOvFCotWuygadc9+9cvbePj9/QX9JbG0bkGx7SXP2LYw",
-	"7yzwnlhC93C2dD/MtzyYT4BDsD1Dn9NZiWZ3gAKh6LvD7dFbgy5yv39Skzlx0IFxYyOtCq0HhMtjH1e5",
-	"zKrbrp+C2QmwpSKA7w2y3dsjPmuYLlfEYyj+BaFT96jS/vH3tywp6lwusmDpVTzDcuwyLCtAWJCg84Kp",
-	"X/MGj+FWdiaqrVJ08hhuqWGhqooNL2wjE2D8FVVqbdTX94Gi6fRO9xguFHXwSqscJIMF3ASDbDq0RBmm",
-	"chkgLg4WjOZ6san1wmpc5R3VnVTM10kNE7448Yih7roECKSO/zQqd9y3e4LbTz1isC44yy4AZHJyrpnS",
-	"EwsqR/WQYAdB4vbV4vthK5amFiyxCHU17T80St14oOLn4GB2TqpDcj744tPPl6++++HFT6+/+/Dy8vXr",
-	"n1+8enJj2FtB9Sy63voUrQTEvJPClUow4an+U4qhIwqf/rtVSatSWHL1llf9ZVGTV6869Z9nnUuwgIMk",
-	"3XaYxn0Bhoz9R4dMgNvIqN4lKQFexREzA57AQurtxGyOowfLKBVTtyBz0ma/H06/o9au/Fuzur1mZQze",
-	"bzcAFF33Cb6/cymWVL0tfFoccHEFhP25FdfcUsLdwsvjqR4mbmzrspBLQeDr80rZq2GPLBHYiGVQ8ocw",
-	"IgRZGGqbL9DzUkBukiLUDTMklxbtNQuo8E5A6FARqoi/QmPOE+TUo4nmIySWhCfRH7nTbYVCFlZ9ujng",
-	"iNxd8snnodsdSxCeNknCDlpbGG3w8u70TuTdny9h5vdQyO4FPWWiSTSX6koFbX6G5GcAPuKIY3XNig2i",
-	"BdlxEiJFvgl6qpyORoC+hLfJrEK9t8V5bU63F0GzjaN4e4KEjzkT5sVB9Mrh2V2VcF6gyunc9V01bE+n",
-	"eS2HK3sh8o3/wPqo4Hkj5qDk/y0M994PviqnOU+HW+HPQq7V4PzUpk4czX+C5GsrDrCb5so4HOb3kSoE",
-	"LAQc9m7BtnJ/3L275xyAz+XAAEvtco/6eV6smFBQjAAST1Vohza44rDCAM8uz+XaIvAZ2mEr4qTWKsJX",
-	"b2JlD7msdaHCSIlCWUYAqa5yyNI8vyATkMEWSg1vAQRQwzLU+qE0pKnd/f/9DQNzNbjrD7AYCmmUqNdM",
-	"G8nnnWy/u/GABfx/DjcHSvQtTvwD7803xeZuLk1ZdIoSyeKYdWk5pwqhEtwBMDNPEZHZ8IPIECga3Sbm",
-	"Qy2XU6VdoyDtA1xvB2mWWtRgw3QnuuBzbCKu+ZIpTZcr1yjlfTKYl7SgQjPgN4Bm5NcMQsMpO4ecqBUc",
-	"QgLgDb6JhE2arTls337C/uYANUeqdk/+wmHFNYLL2Xpmd9vi6VxgLVld+666k7uL16bl/GCevqlBor0x",
-	"V7bCVK6XSMbX//nMw72FoIXV11UOayB67iKwIYu2u7liPghoYPDsCKdkwYghNlDFZQzq4Lq272XZ7vkx",
-	"HN7lqt45Pv6qlcW+5BPfce2W+f3/Pj9/rvPT+2zsuYBkccRKVj8m6loe3TSThx+Cg/VVwEN0R6gwF9KJ",
-	"kJrtuYPgwefw3O+fqfACbb4w8G9LnfbE++1Tf1R2qqsCCuqBTodno7A/7/mgVNb/aHPNA+SktNijZtr1",
-	"Dc4HU74nd1WUAOXhM0mtJvqi1BDixpoVveAgtJw+COD120mRiJjwLXjXaumbo7OafjjthBkVRRY57nXo",
-	"ebdDnB+eJXAgjhLfD8ZrTLrsXNAXObX3PqV+ee13n39scFC+VfXzIznLK8r8PrWN4Qre76PkecZVSl0n",
-	"vVu8qCU1YwdVD+8FdJnPzGWBV/auxWwnV9vSAx3mt0wz/EPZCDJLy5W5YCtmss0eqe2UrVRZUzU7MFjd",
-	"RmvkEBj6zvjj54WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K9J3DcfJYoDiDBFpFVpRHkBvh",
-	"Jf/TuculLQSshZVwhzNTxmh2kjOtWXEyL2S5ale6njCaPYOn/44P37Li84hpjZAXOlhu1K/5ELK0P9j0",
-	"6aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsd+7a5WayrxcWifa0cpkIvUl",
-	"R9VUtja8zXxH9knw7qDF3OsVx9BaXhjxYZiVILNCt/gUaswr5n8SfN+1WiQ4AF1Z/09a03e8artqqd3q",
-	"7ZALjwmUaE7zH2UitUqSrbq9XWkC0vX80w3+tVPhh7bOXpEDtlaW/9oFY9sV5zWJqdGhYso1sRusCpmV",
-	"GJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O13+YLBd1x8vOq8RptvttK",
-	"z3ufMr/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWwmQXQz6wKrP5FEbm2ndUS",
-	"yPAQZGLP6eSCUPyZ18Dn/Nr2d8Q6N8hyyKCplkDBwAqSyqIABznkQtiuW6RgWeF+vUFFlHChtKGbg9sN",
-	"Ar4LCe2mqEJxQ8McC6I0z3N85J1wXZowABw8xRVRTMCoS7J2WRnYK8w6lXeL6qCiz57pr6yEK4oqBzYs",
-	"ssN32572LnusS62dkfU1tr5lqd2xksZc+senAVsC9O2AZvR/10KtBwiwvnliv+N5fox764EMDPv/iuEJ",
-	"7M/V8XgbmeAEsGX0/ULvNi6abXnQCA3pIlhK0w3J+GzGCiZ0QqQgq7JYSWXFA97AhsOv2Eo3emxuw7V3",
-	"We15SbS5pKzu0J1J7Q78KZkTvEPUChZSru6aHd2Td8WOl4LIUrtbyYtnSBZxAt4dQ0gyNBI9uMdQ/NLM",
-	"ppe4dkFM69xVPcM9Ncf2cYUs5wu8FOBCxPe4PpCuf1us6weQ4a44vcZSp78zS2EKSKDBIFV+J866zPkV",
-	"u0Np58Nrtm2jVfSTKoksI8ZcQ2aD/lJGa0DQMnI2GhEIdmq+ZI1sgWu4Y47oIwBRqxqc3/+6s9R75X4U",
-	"sSp+kGvMV4XGxgVn2fHajQH35Tkex5p3Jtw1cNMcky8BHbk5gfc15AicgCzCR4dkYsx7aG9LyeNcltl3",
-	"8AUZD0eEiWuWyxVLCI4zRYc0NBu2v19CxmEBCVw2dwT6q05pegVZYe/E5BlV+gSGPXn6ZIKecOzOqolZ",
-	"F8su7HRgK6AD2gz1+4UsiyEB/EQyPiMK4bggTL9cmmVgY+gqh1IXjC7fiZxfG5X3jf/IPuh17yu2IbJw",
-	"DUKWdEMUs3o1M28wU+eCVK/07etyqbhR09OUKRVTefGFSMbd47N1kjcrpnyDF9t6GbrNol6eVI1EilIM",
-	"Z1xwtfBdRMxHf530rP/Xm1VT+X/QGP8tPfntw/u/ffnu3dD++dVfzT/evfvrV//xRazF/ZJ+fIoDnY1i",
-	"0ABHg+JCN6qyLFzFkAqWMn7NKoguTCusCFDjwxoFwoWPTh69/zROTkc3J8HfXxwEZwiNRmGaJ8gV9X6j",
-	"PDsnXz8Yj07Gp+8EPHZOwm1+J8zhPCef3g3UiqWWJ94Nzt8NxsPRu0HybsAz+KcbxXykZFmkDD42MsFV",
-	"bN1r9xbBT80K4YcZux66bu7DcErD6zE+yZf4ZMynBk+YqVtS+GG3Rbx/8N3g/NO7QVHi4opS7JspuK7g",
-	"YVWmKWMZy94Nbm7eCTiQPfq0ViLiaElEC7paMWGdDP6fgYS3siECdmr3qu5LAuu/Uaj7/g7Tgl5Be3Y6",
-	"Y3rzZlEwZX45+QrdB9i3nOWZ7ZePj53Ar3Ya50NaYLwm4weYzX9zR79ZpHPxH8+Bbn3kVbHXltN8AZ7w",
-	"MbjxwdG9yLNOvX9c4mIygBwNGKxyUkcLTVrx8UY1fDwzIQKvsNgXBQMPcQD2dtce6a3kfC01zR2l7sgt",
-	"bVhgv0MajtZxsDvBC9jggsZD10tg3Ptk/tPqb/4BET/7G//ww+P4mLdQRzsutL9bGaf8PkKhe9ZD2hrk",
-	"/IHl2WP73GfUAptOFfzCHgbf3cvDaUIFJd2tHDkz/weZgb7rV/WbMWDhVi7UYLRkO95lZFqblKmH6upR",
-	"tO7xMb2Fx7lebALQUDJjeY5tU8ejEdGSnEIi/aNv/tcFORv9L7B+8lyuWXbcJIGKazqkM1o//ZES+10u",
-	"ua8ZNxsBq643R206cLcN4zSft/OC4c306dBBGxOxIMJhb6fJVoBkCl4yjZaplpUpKPXCGOZmbklD8OTC",
-	"mWiJ+eqKsVVlwS6o6uZXxmVbmfsncigjRgnABy65MusOr/herchewRI74yCd/m43jdkfcwD8sVALmueQ",
-	"djhlPU5DLUVsi6lzBlV8R+fqN95ZjP6RyjGMYUB6BTFQ61e27qwFEwlR0vcvUJrmDP3FUiC/MjHn6GpG",
-	"RrZuZfNvLEG9gONhlrfjfcZAp/U8x1gdiPGn4XWrFYOtVy6XrCAFRBqYyFiPGMoru8c3lrv/IGZ+xlBw",
-	"1Rh6LkmtzrEXJ3NxzTXdD4L5NHjuc9KC0pStdA1lY3/xsIsLzwuasv9dRxMJmmf7n98f7dYec3G9tyiE",
-	"d27ZXUBvSAipW/ocTVGpNna/ohIwS+JS4mWRsaLykS7pFSTD357Xn4YvA286JtsHnP4j+HBjvI7e3S5t",
-	"BVHiWUcJ5viLq8qtvIKmIvB+5aNxALJogyspuyCKiQw0Bwl5GE3Ii9WK/lDkxTb23mK0HkiIweLupFPg",
-	"f8eDnAy0vGJwxv716/hfV7+dZl+X38nR6mExpt/eT5+w7+c/8P9z9Wz5XL789ZV6U/5z/f/f/Gs0Pr3/",
-	"4Ozh1988otM0Y7P5gg+SQVmYpS60Xqnze/fURqQhfkAo6O/d+m19qrrMJm0zR8TB759ARAGuFZzELSyB",
-	"PwQaEWbPCLXCoJcAarps732q/rEFiLhLHBBJXJG1LPTCK3Zg1Rp1D/S6QFxaLFjUD6wuSFz2F6QdgNc8",
-	"prxdy6u6mOoGoRjs3hEhFN9AbYcIRzcm3AH0b0ZKbFvs6N8ianCAHrH/iCc+7lkd8+P4FHm4nQeoCT3t",
-	"t3DR76tDDkVFjWEbQwso2XUhzVXBIDCPrZQDh0W5MipFRjVzVSNJXDXHF/5BJd9uwagRcoXg9HtqvntG",
-	"Zewag9qLyESAqMr2qPDETHOpWJbYynQbM+aYZ4A9z/Z2djLsEcWin0qZMyqOW46+WhXymuZeiMD8Q5jA",
-	"5arcg5LXoY2lqzOs1b27Lpi7de8l6/bgjAua89/CCc9y6mCisXdmvyL4FSu4hGkyiHjhek631wP7XS0X",
-	"I0pFCwE0X7J/SWG28ac3j6FAg2r22OaqOqg2VrgAVR1ICV0ilzrEdcrZEvbafrJVnW8jV2E71OGDOBH9",
-	"q+4f29Qzh6iTnQcnupLTORfHcVA/9UPbeBdu762r7d2noFeZv26awQyt9IXGFHiWvC5FcpbNGTT5BFG2",
-	"lGZLo70+7Ur+YIBlmv1SKr3E5C9zxP4tPoBXm5A9Hja9OV3QYl7B40BOhLC2xttwgOp+0BxyjILoGESl",
-	"Czz3Zo1nhqPZR/O7cXI6GhHPReB6/QKfuXFLy7noFPQvoWgtGQBHWST8D9XQg0poBuJwJRXXDh5kVdio",
-	"/UakJ7Vfbq/Gx9c2Ig2mD5P+nyKoG5kmENQ9hXCLkuwQcz43YG2HZBDa7zV8+zuEDfFUfd94H9yricpP",
-	"t3hFmzsRjgvY6s6DmJZKSwg8MJrZWvAqYGi0UFQwjR1CHKAEzlVZ6xfIaqElUL478PX6rYS/OvxiumVz",
-	"s9u5Jf1pOzk9w/O2B/7ISaa/S5mteZ5bEIheXstLzxN347Vsvp23UZnuH47K9PeCpoz8IFcrrJ+orvxq",
-	"+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/ksJAHz2uv3CjG4O2BcPzYTIlOVyDezjzhOmtxCuyZdf",
-	"PDRPfzWsbuJ/Kxn9lYzR3SoZg6fP/3kCkxwPmpSNcbuyMdpRNkZ/lLJh0xwP0TXOjqxrVC0+KnFFqCIU",
-	"LvDPrY/RZZaZWxPpSbQkFM09qJvQ9ApOvJzNbgEQ1K5b3PtU/aPVsw8+KzA87RRdf6CpzDbuns+GtW6o",
-	"kJoUSLG/KGKoHXPlL+U1C663I/ZR6pAm6jnvaEGAgDe3ggCdt+8WamUHVUiEukSLGrqN5nl8PfSpdvh0",
-	"UqSMKLlkwFIsVwyhyVRUfbT9AW+BKHYX6qDF4mxVBnu17Avgx+5C5fs3muiBaKL9kUIb0YErNLjECdfP",
-	"7R77ucCYc4hsZ0sjES7RXQHHvcgymZZLy+n7vKdLWlyxzKgKUrA2H+kTN+iemsjLKcbBGBWKrLJZY2BG",
-	"FkuqawEZJsol4Hxn5mZP1bUhwu0AscxQtaK9//Xyyfcn4+F9MhwOay+38zEnUlCY6A60FxYEmnnV6wCR",
-	"QAmqs4lTnxOjgyegFSdArcRpzAlKlcQJk3fFO1EpxonVapNxAup7sqVQJ1tKfALqt1E5k1JlZqz+JXSO",
-	"Y7YO2GMk6skTriqjIOYxmfHcqDHYqzeCU948m+MkBzstmCry8sn3Rkt8/Pqffx6vFRia9z6Z/9zcC0yj",
-	"pvP5nC4RrB2LNBIiJOIYKcgEARUTw55kvZBEMQiVsg2ZliBlfMLxkm4A3ScedH7GBXtRMwY/m5TQtsCH",
-	"NI9/9KE286PHtltA2KLFt5CqLFlnXv+y7/5ugZDLqMV9prmxQ90R6F4M06cc765hMj137I83Vmx9rBoY",
-	"xcU8Z6EnBKthwKS12vHtkb7v2KAwZ6xNNpxbG/FurIjvjWUKNTFSVO58xFgKCg62fdYsC3CQK2f1BXkw",
-	"PsUKAriZSApgi2IXSmzXq42D3NKt/bvDHB/PBH5NNzZvBXkYFTCEteCKFHy+0EfVAs+dB/bO7FOPia2Z",
-	"oEKb+78Cx4biFq4g6RrcNivKM0I1mrO2WAWKtXzDFKIlWdFIL0G3kv+53PMUsMip8B4l4gOdx2OYOb9m",
-	"P63uhl0uSU41M9sL3h9IMON5juVPEbMDpvJH7/dtS/PehJFD6KSiZH4NvqWuF/C3DMGgj4X7dgcCbRsE",
-	"H8J4WJoHh/64TLqim7vh0G83ZErFFdEFFWrGigQsdZfMS14i5/qqOUz6tOxsziTPjNDD7s5YjqkXbKlY",
-	"fs0iUBwruvlsuRuQGUFB/TYkmFECz8hzeQ35uAnxD5IHX4/H3VneUvpPzvKe2ym2doASTgHFyGRNN8dl",
-	"+mvJs7u6xpW7sLFJCgpk4mqxVzlN2YRQo2bXE559bu6SZiyBxIiNucGnzOVCRNRAs5DPXar/XEgxx+WD",
-	"nQck6llp/U/JM++O+VPxuNn4rKDrkMc9Rpd1WtZKzY/I5mv77rvL7NlNGq0qsW3XRGcB7TKvm96ly//4",
-	"n6eH+kCeJcHBYbwtJqhZwdHd+45i2ZMNtxA6laV2Vq1c23IUEoBiV2yLRimhGkvibbWoMuJOzggzI4NV",
-	"NmVg0MoZdP35GeEPVyjNJt5K4Q5XIoqYXTd01Z+ifr6qZnn7qWNqjA8cPYADhTToKeS+LfMrf1a6S7ru",
-	"65KlBrjKoOSi8jljRpENynUPt/luEvjLzrkdO2Tq89s+FH2Bi445436uM7Fh7K0Sb6rAO3OEDA3rFDKC",
-	"05nnRLFrVtA8KD2QBTinsbW0LPMM8EXxhN1CbNiSr1awA1cw9hl5tZuw7K1Xem9I9hfJRXulYixo66sF",
-	"5VpAmtodIbLhhux3JNvN3QUnMMszAvi1Q7Y8Ah+/rKIoUwYNHLD+3/q0DihArLPovU/4x77yYG4OCgyo",
-	"CBNZdZmBS81K/iGxk8C4DqPXzOhikCYE/rPK4CT/YBvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAM",
-	"dLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPWFP35ZEk/OdEUqcZN+BxLK5aOLe6+pNmRsLkBD+QtwiYZ",
-	"YXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvEoAIcZ3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHw259WD",
-	"mfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWDIUGWTBc8VW1YrT/aR/YByi8YUSsqLGoAtBbxEPLmtJ2c",
-	"PlhMEvv3+Gzp//4683/eH51kdKMmF+TRiJi/XOeIYTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+y",
-	"V8YObsJih3e9HZ88eo9I7KPkwc2Xy/9a/Ff2XydLLkrN1H+dLGRZqP+CCX8VQ2mPIslD+wVX1mxu8bUs",
-	"soBS48WkadZufY0A8rH5Ns1sj+x6jS2NDkDDvn1JsbHE5uwZ1Whont5/YExiMct5qtXgfHyKiTH/lHlp",
-	"6DIeniaDGeW5EWgPzhLEZVdqVuaD8/HZ+JtH1p41yrf5/dnp/Qc9JARyfxOAe7k8StLI93xeFqxq0gF5",
-	"c5DVgIfKfM6X9YOOE+sKzSxXTNAVHzqKNx33F/jcreFouJhJSJsLamtybPjlBfVgPBwNR4Z8dnaD88H9",
-	"4Rg/qvaHZhlHZ9LLwsxXQ19I66lA1rZZTZFdMuu5fPmUmHEP3yiWlgUUDL19X8/14cpnINY3hw7eO9Kv",
-	"cira8VigVAnau1cd9uBX1hPICobGkGsJ2mT7mCFewutuu3920m/fd49+FS3oDm/8itA25oXHnbHscKzc",
-	"q4BucDcgqcBHni6kVOwWMA9mn8zzTXuJ/WLMDGxLGnTMpwupmDAGLxWbqcw2SVWlDFuvEvJrKTXFXgk0",
-	"y04gGS2S0vzSzuBY2wun64X9c8aoLgtzntYLrtlJTqcMYgW2ku6Ls2Q0gnpG6qNItvTvJ5GxgmxkWfhU",
-	"Wnfyfw7GMtfDlg8xGeR8ybEomub59zgHf8Bn/t/AikuZsbxeA7dbFYc0rXzGPqOxrZwwKGk8dVesHfdD",
-	"KdDpZ4s74RlwUgbLfGVfQlRZYKElrNb+5iXdYFSepgvXbs7mBFqkaCiuCsZ7aUyTnSq/z+E4NgrLUNDF",
-	"TuHWMTtPaZ6WOdUtwZXnktDUdjr1yHLkZ9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00",
-	"tqm5xkxUhC6lmENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08Ft",
-	"yprcYYczcWKWiIfmfXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCm+uDGpQwrNzcKihsYfYY/",
-	"UA97CAbgTT9+/k+z7M4gn6MDiRMXUtsV14OzkSs271hXfQZPuyoSxuqlyF4E4WNO2JzVJa6RKbZEGkdw",
-	"Eg2+Vk1F0FOqdl7nJY3dcPK62mcj8OyY8MoIc9gSQkMtyyfuy5OKYcw3b5rfYwNNFSkP8LoBY1xCZLRJ",
-	"1NlzBomdLpX4+ALuZ5TnmF7iYkZKkxLuRop6gQfd6yIIizJnJzRtL7l4YaSKkS8gsOyl4jomG3NTS7Jk",
-	"DD4tc+hFa8UcNq6jmmEanMelo2RjbJGCCBlXMV+VObtMf6faiz+2IVO11OO3ZcKdBQUFBNkHWuVntNeJ",
-	"5Dlzv+VVvH5fm6eqcYoTSeNTlMmgJtFU76kdWTlONCabXkSKO3s1T8EnnXh4+vyf0ELFMKnZrpzOT3Ij",
-	"WE8gT496fju469OMCypSTvN9XZ+ULviK3V1AsWKq/UFFhPQ+Uoe4aamM7FMgCRTJeNZchlJ7dG+jlojE",
-	"uvep8Ou8VbVIRa7WPG0r8zzGJstQmrmMH9uEIrEORJsUA2XpmJPD8XdqSC5zJclKKsWnOSPQvYjQqDi0",
-	"ywqm+KfqsfJ4wdIrFkRlXVb3oB+zBtfrEZL+wg09Sm7rpo70tY91vTtxWDBIbO/Av4c3DzoS+7pm3kJi",
-	"r6D1gucAJ2Iud9vau8xZU/+fPyuHXv5/7F3rctu4kn4VlOpUzZktWpZk5yb/8vEkNdnJbeNkUnvi7Agi",
-	"IYlrCtAQpGVNyu++he4GCEqk7nLi7PyzZIoEAXSjL19/zbLZBAQxTdUPti2l2teuXNEf5X3+PVli73Nr",
-	"LO0rfbBq3egc3UsA0Uy2OXh5ktj25vXFmjDx68bgzZ2NUpFLmyO+z2Vjy1nYU74/zaUfoFTDVGi98UsH",
-	"WyhKj8i8mKxuyGUoku1U73Kd+2cuchHBC8ea4XMS4ar9AqakIP9tymfYr4qKBUM1HsfZGSEEuaYvjNoG",
-	"REGTXeDtoGn3kMdYTMjhYRkFqNSNSAPXSolMkgpqHLjTt90Yl5ma4Og32Anmarv7reKmf67MRJFOuMTT",
-	"YCOnCx9VhaH4hz1cXKsSc9ERfttU6fAYgPbHnVanddTu0J0aC4mmveWnztl/Xr59w/AtA4L509MPE4P1",
-	"nufyjTjVLpVFFWSArNC1eS0twlRkyw+mS7rmAWFZ12ibQRGFy1/fvnv54r//+PD2t+dvwNvM1mtygbii",
-	"pY84kOeJ67Ha66S1hb6dmNDZXYM4bhB3c+wUg/wg3jazm6ZKscB/yscqfXn8Ff9YClg1XjA8FIt4JQwp",
-	"ztiAx4ku97RZ0MJ4TxzcPQBL8W322dEGG24yTrfeaMZXQUe3npZ9Qke/O9HdTCxrUSbw34eIHMWRE78S",
-	"JtPisXCSb4wpkP4thH9z89JOsrEH8wpzsPdycGR2I9Jddtl/9ABgqqmGVEkR+GyYVD+Jnje8hT1ObRlX",
-	"Knjk/QTuCJafGoDZiHOgkU5iUd/oHaRqcy7tQhAvM57u5tzjmnYbV3mrdRK6+YGPorGhVPwONztEwu/b",
-	"qQs/mr8FbnW5usC9aFwS2qLRTqpjYw7KH1oLI8xg+tD4HC8h/+fU8eZKtwQbtv7dCtOfLrr/xmAuw8nl",
-	"jJSyplQnwKrE7SSBIksypzdLF8YAjV25l9B7pTiYdQR5mvJZFTjYmN6pq+2xGKqqgWnBU0AeFSMa89tX",
-	"Qg6zUaOLhOY7MU/u6BxBLnFlZs6BmonWzqG5xG32PpdFDnOiVALGN+5/gDQo9G19YNcia52fkbyJScUW",
-	"OT8eZvGN2FBFn+7ZGYM9so43ZsOQe3THPPks1AB9tW5E035rfC/4626NiM737yT4NLRFtnlhr2pCyTug",
-	"4ZSnYqRyLY6ifhEzmiidDVOh/0RDDOWjoD101415GvOojyHQH1uKNpSQ+iMZQ4kP0jPCkJvXruhGVGHJ",
-	"15fJbTyiIu1S6RK9doz/9CyKYRt/yO4Hyzpx7kaPTg6wVGS25oXb9uY3AoLq8zHvK7nC/bITpmQyOyv7",
-	"YTextm7YEs9r0eO6kmYlCGMBXIbkXwRM3IZiQmWDvRuexGZ3v5XJrFdDnZHMttduuztrQRVP9oyluewS",
-	"aYguURlQb2Ygj1lMPlRZHf4cLO9FWt0dVXMi4rS4izSXBI7lLFRSijCD4gaL24+lzniSYOPlhIfXmmqs",
-	"IU9cN0xLLrjJ+D6NZoGrrBjFRjXP6u4vsTFBpen1qNb0KrnR1RrDXhILfewIy/fl4RaMwvGAqM0Iyzog",
-	"8CiXOcDOsC2RseC5zoAE/lMMqWXCnBJ/DGxyaG1jDpwLJQfxsGnz1++FVknu8A5SZQTH/0KHSAGVLc6U",
-	"k6CR5rLoXEOH7oO3OE82OCvbFWflo7ugLHu4lGufoOdmg4hovYOUggawRKDpY20Vt9PtoNZ5Aqxp2NXG",
-	"SOsUOvaQzvkm4Qa7DHVbfGHdaUfzKCrtZ+9IXG/ntmnnAp7T+ADzhcqUvUURLzdDzbEb4N16zdoBIGP7",
-	"ksYy1iP/bljqkq/XXsviGFx23xz90Hiq5VDZrbu519wEeAkQb78XFQkBZtwhBvjDyHh7fRmvjVDdn4w/",
-	"zADWuxwDWOVENYtlpszZHYoNTWaIZ5l/p3x61IejGWLKtY7tsYNndSGsuhWZa8ngrub6S2NrcWcpz8Rw",
-	"ZjvlEAKp02q1mBvLXAY/AD57KbD9gtHOCGRqsjeLHHDsXDJxO0mRvYdpQQ8OEx6P9ZW0tU99rkUAtVTY",
-	"PDRUafSTZsg/gJhyR8k+Rbu6AoNopuzClXHvkFyAJ4ImoVoWI304VWaBVZ6GaLSsDyWEwZGCPkxp0TAV",
-	"5madgCwo2zsS58MYVoMV9G4+ln/ugKmYETURC6QanZI37lSZH7Rg01jqLvFdwL6C6WzuAOu//O0jwvqF",
-	"BvF/VihLgjma03caS4mFmX5gBLyVfwks+ocPn+L5IWNN6Rw/gO1sdVLYAxnMfiIGGSpsOCmerd/2yRm3",
-	"IPs1Otby+qFjg1QYj1qE6QXXawTUV0JI5ga2N3S/5QRxmsN7JJSPqwGbcJ0V6sNTmoVsrgn1r1CRq9s3",
-	"aQTZa0Y9vRhimc1WwzZGduMZJQacf+b7AFH6oZI3Ii01zA+5VDIOeQI/ryyZJp1b3wVqzR5PboUaIOCB",
-	"a/pEH2d8nFS1farkAbHGw0+WxPisHB6BEgUODanqXFFnf8y5o/HYDKvTPn1y+vTk8emToDGOJX7ZdqOD",
-	"+k2ATgf3HH79RvHU9aS88LzvgtKLwOKWemfRe3RZ+TWuJL1F90oydsTiqMv81zDfMmZG2GXFi1whTHJJ",
-	"eyv2MiPQhA3YYKUelje7WBywWsLefWhBUf9twWph3ga/32BovYLzCpvrsfh0zf2nPYscIpcz4hX4SbNr",
-	"MQsc97mRYvomLZgEbzObLQVbYo+px+XFmEUl45dN71p+dZp0ijxnRgy0gnfKWCKA7E0KmpLavn5bFYi+",
-	"iuW1LQ1dGJYxHlkswySPhGYIIIxsj7MV46CrvyyPZu4xtYtuwfm6hac6U+H1H4m4EYlurBXAoDcqvPCi",
-	"INVvyR009HXuLMc7o8aMefvZ9jhbaYDCJv9NzDzrU6XxcNF0DMhdmBvC8i5tla3L7sqnV1+MIM7y9S5o",
-	"XJcH4vqv5f0kDptzs6im8oVKx/hLayebcwWsZPyjZoXapcHNvWfBuQRHuPt4st+6VtjYq/PZTgB2Pzas",
-	"4MOJ4bzgzFI80qZerNshJb3K1j3oMXL8Ff9YXg6EftfOmYAfWronQhb+C9yrTuDVVERIWOKEt2ZC7nzt",
-	"8HDlezPZrXNscaMSbxVkEjFGYKbT8WoAi0RRxbivajR6dH8GD4khrIVcWiUb536le50OinZKN9AEx5R/",
-	"XMPC/JWufEjNTylB0ghsWqasG+6W817Y5GTpR2aHY6cxPw+ysg9qKZ9Z0QN17Z6nh25kSsu8FlEE+1+V",
-	"p5Ine4sojfgEAoksU45Upr4W9uFKndHEuV59DF/idZu+gaNT3VmURnlfTxRcaeyby5kMUV5Oj9qto86T",
-	"D+1O9+S0++jJv4nexLyVPWDM+vJEaMyXrLrF45pb/CVkJPR1+fdFkg+uxsjVBv1BStNbuc0xo+E49Ig1",
-	"z4UIz1zJNs71fGkjcX5IzH/x8X6aiXyC6KWjWwLHEzj1vDE+UAnB2MuqUIe96iEdQnk2qkzTV5u4/gHk",
-	"Ou1DOBAp0PA4wyAuQiPXzZLv2fXCpVjH+aJFCxwRtY277a0BtnvGnF9Wc3J8+7AeDdecCPjnCp/MRSZ3",
-	"zAtuvxdrcC7rxMNrsS+oOj8XP/4Cm/Q7gEPvV/KsZ7csjN/YWPR+ERmPk3oPCq8KwIvxAAxzOSyERM7n",
-	"yTChOFJT8z0ufVGuDLFNNI7353RRQsHhk78VNHm9A43kcamQryLRoUd+r1w63xM1zkqNfiiKmNUAmvMk",
-	"YRiE0dDUOBW8yBfHKQthAbCbB/sEaVbL/0JsMA7ciLW6aDIW7Rcr6FlAWyM9yy7MWlVr3NnwQNk/BNE/",
-	"dPYJQXSY4/UxiJ29YxDXpBqTtVo9l032QiUJamaeMYt6I2wsttzuGZ0kzAGje3OJ2W+CpnufSw9NJ9V0",
-	"W06fRTW72pX2SiPz3RsV1EE+52LCbfzmF8GjVyJD+WwtKXCqAqOvteXKMFDfJnJVDmUjKGgkmJqnziev",
-	"daP79JREs9E9aQeNMb813552jDiQcluWs2s96z561n30FMPymQvqh1Hof/PevvwrNQT7IxVuqgH6bbY1",
-	"Vo+jXHZOW615JcDjJJbDyxj6quN3K2LgkxHXlM0VfIxQtKVah3SBebrRkBjCb+Mf5zhh7U6r8sY+DzlB",
-	"7dpBY5Cqv4SEDTAREvpZA4wbiBLNzVs2Ft/odk6ePb2rC7xvAC0p7/oKdUJBIrS44FV04JjqZcQSPkQr",
-	"cGoZIi0GBFsQAkREj9QUqmRIgPSe022/qmkJhrtl+ehh3DgStuOv+Ed1nu2ghiiu4YZRmNpWd0XixQWt",
-	"bBbkWswcgzc8M6CsCKZImqyH2bce2EBl3O5UEu+RBfhKMSUSpjNmJJiJ8SSLofIO4SBX8oN7EPonxsjK",
-	"RsYJASNppBKs45rM4IF9OPYyQkBGPBO2MX9Rt/fPhY7XM5WDufazeZeeuJ2IMOuxf+LQ4JIrSXjjca4z",
-	"BDZKNf2ZklE22atkMmPxgEnVV9EM3KgB15lIu4gjPG13ij471DaZpgS52cudMKo6MsCTXGr28AV/uzKw",
-	"rmgtiHNdkVmpzuFuGtc9XPPB/+eglbq09Pwy7p6jtufkIZLUp3tNUpcaNp6BQgzVxKizMZ+xvsCcNYCH",
-	"sQ/PbEdurR2P1AscBSk2Qj6SYlk/cVDJz+KdjbmM1GEqVt4O0IMOcOzUD1mliDI01kws5/rYNdkLfNuh",
-	"yAr6LNe1S8zYiEcU0Tqbh81hI/Y+D6/P3FeuTdqVBKD7UDFxI9IZosv7eVbgzGdFO7Ums2klhA2qsYAD",
-	"A8HmdJhoY9ma3XQtJtSeLYmNE21PtCidvc9lzxU2xy5odwY9gihs8JNmvRHXo57tSCQXumRTvbvOU+rj",
-	"IW55mCUzRxcbAQeZSs0JVnUsmUW+oPqS74HkG6fGFc/lcnV4YG1V8FFG6qAlO1hU5zIzZu0a3cajQQeK",
-	"R4WYUNM0Kr4BP3QT5EA2VyAzHRlt8JLIhGn3AXEw7sEm9v4Rk4ycFfJt4G+jS3kylwnwDgHo8lGFn+jc",
-	"bY99KL+BGZ0WCXlQnY0WskqjUxMv2O9YyNIXAbRJkyD9e2uubgH15qbwtESpa2YUCqojV7sTqX2q5C5P",
-	"w1G8XUeMNbTyREiM1xp73DFbex6kC0dolohBVnYnNNJhjNWNUXQfCmIEJLfG22gFHmCJsWqOGANfcW/U",
-	"GFvFwAsPbr9FqHzKZ9tUnS7ZElE8GBxmP3jsLBBggCCOZiMO0QIvmWjMoTM8KM3OiSXr4bW9CkbceDAo",
-	"1vYb8lzUJEMftTZIdTanIh6OEL2Fb4zme4kF4McpWt8HiRMUrbvzdqM42C9mp9fY8d5qAuzTrNn+gldO",
-	"Dkpp1CmZWAnOxMYhrU1KybsTxCseQs4/ETZXTYXGIOEZJbiKNgbUCAmYrpvsHc+1sVuzqVFqK3sRwNh/",
-	"FIVOTQ2sRs9lFifkPKZC52MRbbgXlidHunjTfa38fIm9ufePsjKvhH/UTlV6jbbwntdDJYkx+w4jiy99",
-	"oEdfQGX4HHlawYdF5pc1s4wqUrqixbcd8n3SjR3ANSQAzwcKP6d5IuCFmUohClPiV1k/PmTX84B00SvJ",
-	"tOapsxynlst4H5pM6/QHJdM63cBm6VTYLI8PTrTzCdu+jwWxIn7DuCI4K5IJniaxSAtEV0GZs5VGrXRh",
-	"unZWl3XqduGxazHJ0KnE0Jj5rtNqMZ5ohUDtEuMYNfKGRyzqQ/vk78IPcX6D+VHk4QubyKP9Ry6vpZpK",
-	"TEvkY6PcnmBz6Ub3adCgZBQqxlQQ4yExj386f//817cfL5//8e788vLT2/e/NKHdcyxR77j8Z+uYfHsz",
-	"ygnXemorCMcismzgsW1MfCmyLJZDHTBiAW8uahoy9DeTlhcxpAx0nZk/oP9TVRm0RwdGSpiZ5p568FnD",
-	"fpoqOcQn8Z3AjEss/bzvveMSAIx/3V67lqt8ouwHN3eoURMeXgPQARp2izRWkCgScBKh4uwctdofWp6z",
-	"h/2/nV61mCpP0879wKjwfwNUpPHxwwXk+aE1+Mrm6uMYG0nxJHkheJanRQutgfv8+cud14lcpO7QwcPI",
-	"+wbaa9PTqJH6Oz4rqkco80PNsimxnfFrhDPYfuUiZXS/ElVblsY82VQYSmted3CMVBJB2soL0424Rr4g",
-	"5JCCd0h4JtJ9YfWhLTnSQEiO6rbEueG6ki/IhW09PccL5L1pl+rrak+FF8b3lmrKCDDnIM2QF8FtypRs",
-	"snO7Zi6hRP/UI55iDyeVZ102EEIH7M9cZVwXkxhr1p9huh+6swOs5kpa0lefeh8viCWbjuJwRNkokURN",
-	"9sl2+vNWgntd13Glhogl9blaonoIwYIq2NKcduIFltSRGZSVBR7dcBmK6MialEdpYVMaYdSZGmOPbUTZ",
-	"U0FPxDN+JGQahyNQlUv7/JtTG+hxp42tRAKzVodJ5PytIH8EBQkIJO+aUpp/H7rwYqSUFkaxGIVoa9p5",
-	"FB2hPKzWh/7w5uxkXydOjCkupmuZyo6r8SUFpQa5JtXjqNXRV3JMvbR0caZFMqiI3+HT/1Y8B1c8C1Js",
-	"DjdPNbQfl1TDIE+S16RPHrVazVargZ4BiSnomjdqCv/G/8JXH3AGTvAnW03CO9qRNWJnAXF4NKIJLSNX",
-	"PVhsOsvnPh2pxJ6k6GRYmGEmUgtxNV/lAL3Tig14uncaRJBjIrxXpeqUnUwaM/go5SX5LYuYveJvO//v",
-	"Y+zejzGANPR5eM146fULwPiceb3j0YZewzJ39wNe8f13/RFjVbQEM4PPhFwrDPocn8NeZRhmGeKkFUFP",
-	"neTDRteO5yiB6xZCmZ5UPc9TNRHH/xJpAhG6LQh9aNpr9iAu20MkiSQ31WIFAQqvUqaJxrovEiWHmmU+",
-	"WIfmYnFf0zQUVQkExJ/D1UGMeet97O/hPYC1F7fJ77GQkjc23BoHRGU/SGGjWdwKmLyOsM2p+m+OOC5i",
-	"PrZBrzkc4rFgf5l5WV96SudBjgHsGgLoHhi0PbATe1DX5SpUUkGnk/HCpiMFcG0tBLM2Gftnr2Se9X6u",
-	"5Hv+CANYkNJ5OJSL85Smwb3+WakUZE1KZnegFpuGdiHMozWvsOInE6m5xf98bh09+/L19O4I/+jc/aNx",
-	"kA6OM5uXMF/dQo0bZmw8EQVW68j/6rRk97nJxpK7lp+4w8/zhqMR+4JSz7gxxZL4Q4GvKQX6h/eYoFRl",
-	"sfjEu3u1clOeiQueRl7hqWeNrjIoHWT3M9LRXCRcaz+L6pcsYq3lJrWneOmbyswsgHNLtajF1C8u6iQV",
-	"4zgfO/28sMh7GlU9fRqVfH5t8DGWwTaeNk9bjQWfYv1KJFQLNQoalFbAjIr02eUTEQ3F/hzTKdcMwjcQ",
-	"v4bt6AX644whQqRkudSb5DDmsp8KXx2H5JRWKuBPmAAbqFSEXGdG0WrBUjgQMP0AKEiIhguJg9Qsia8F",
-	"NnqCCgRQmbGgdm3gaYEnBiHw1HwmVsiRmhrXvnA5Yh1cSazFKLYdmwqZBaVo/VilcBwlQkN1h6uXgIjX",
-	"Yrye2E8q4uxDkV2g97+bAnUojscYe+nn0VBYttGiqUeV22snu9DDnXbQGMVDo43aJ81HGOm5Fon5TbtN",
-	"oR8I9TzDDyUZfQxofi80JMH1/fyV2ls8e/q0tVSlAkoDdX+r2WqdWE+aLj5arn+LHz7yiwBmMvTWtHF3",
-	"3+GHUFQecJVatn5qitq4VEU5tshYfgLdozpEJbhBzxJda5KGAC7bk2LLFoKE5vaaAnsBm45mVrwB1ZAB",
-	"BHWHgBwqOnE7UWm9quuF+oYsTSPPSQ8LhjlLjVZyISJzvhilz8MssFoGQGi2Ws2mHOFy2DlN1huoMNc9",
-	"UHgZTacO5u59JY2MBkW4E5ENUOT34u3Fx0usgX4Ry7cTzaBiwywZDBmOK3Y5EWE8IK3085mZOYhesTlL",
-	"uErx4ez8kNZwUL3Ua4ypoq+LbeMS6ptGAM1cEtDZYa6r2rlsbonPNQ75etXg2VWje1UJsb9qBFeonuCS",
-	"OQUF/7Xq6ApKsa9kVYOAYqogLnpsXq40Cp4F8JTA3i2wlE6eigqIWwCVYuC0aWA1YEDKNiCLMbgWsxUD",
-	"qq7cVdO9cQ9iTgFqUXFXcyQySESdwkmUHNoo9JpGVlfoLB4vBbz9CwwGD8QcayYk7yciwibKwJkFjgKk",
-	"9nLZZD2jR3qWb6oAmNruQFJocpeN1VaygIiobdEltiN1VtCWmT7n2NvFNye+htrCVosIU9zHu40Oqf8y",
-	"I3IB833n/wmW+6T1GF0IZ8lZlwKWr/H42VO0tSrSFtKlJdZ/qed2h9TsefRs9N4OYTCZcfNj0otHwNu8",
-	"cDjveu52dTzOk7m9X95z9op3CT9MdtnmQzX0eKtLD6+9XmaclzjmQ21DO1ykQc8Lc65iwxWCb/btabv5",
-	"uCoXXLaYacbN7D/B/PDd0sS5+Y/t0feO/s0uN524S/vY1/h6NXsdXz5YsCJABe7VDIWuH+S1eu3vjIxT",
-	"KtpPD28tCjasU5/1+p0u2XXfDJW5n2o3O4+bT0skGu1mq7mBN2AHVLNElu1m+8UQYY7AfiiU9JYmDkce",
-	"0U+sWezb/q9Fxhtf7uZuYeYlBjoUo3a/Nii9Ax+pDrPaljXvUuodj9wO5nqNT3c91RpBI0+NHB6jk4UD",
-	"WqyoU2Nkk0BUTpFgahZ2pY3/L1im74SaJKLotGUuQ18oljdxhmadd6PXYtw3L7Z4p9/EDPO3wJfIx/6v",
-	"zt+9ZNdiVvUzkIx/fH1z/vr5HQaeFproEm35ANvq0y0JDN6o7l94HUskK7Hl4jWN+0MubaF5ecIuXPV5",
-	"zROcE5LE8trMtn3U4k0w3lD95lRuwMSfOU/Q/8Tp788I4ZnmidClFycg+OIdn9+KMM8WeK29HwN5YvUL",
-	"GeuZVNCYSz4UY4h6gd1GVV/+jSgOXPVawGQydRPColgDJLU8M8R8uHgDYgjBJQtBR0qVsb4gcoVYYj5V",
-	"AqTWu+kvgkcsIfbE+vsmPB1ibBBaygGlyljAvscZn/I4K1PXFc/4VSWVb/0iHuapKGj9ZzIsSU2WxmHV",
-	"79CPJnlDNV78zOr8mr0zQdk1PzbCxSKsP7Eyl0dxVvdTbJyhA8r50Ufv18+BDLRmq5REqADyFS/LG3df",
-	"7v4vAAD//w==",
+	"7P1/l9s2ki8OvxUcPblnkgxbltpuJ+7+Y2/HTibeOLav7UyeO7ZvBJGQhDQFKATYsuLt9/49qAJAUAIp",
+	"Uq1O4t2Zs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw57dv6Nz8N2MqLfhKcykG54M3C0auWaG4",
+	"FAmZyYI8nZ38SHW6IFRk5h/PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7J",
+	"lOJbtl/684IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
+	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g/PmJjrxeD8dDQaJRFyfAeDvirFa001i81T",
+	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/hR+9r02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
+	"C6BFQTfB/F+z4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqfQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
+	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vy009PnwzJayY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMCyELzA+n05xHkFgSYgdiKs6qR",
+	"hkQvqCZralZJs8Tw7uTLCax9vaCaXbOCcJh7wYbkZ64XstSEa1gNLsR8/+D06wRW+mB8StYLJswj3FBD",
+	"k7QsCiCc2JClLFjzwq3Y7Slj7Rqbd/eQtV4cayXtMzc3S8MOXYpg0htZkgW9Zhfk/uhBOC2leZ67ibXN",
+	"p7rDuk/qtaaRy2Ty5eScSJFvcB5ALqSQYGTDNJJOms/XXLEDJsVEuRycvx18OXgfZWpxmf1aKr1kQsd3",
+	"m/rv/6YIz/wUVlQvqglUT/XlOHG54lGBa15+xTatb8Wf9n3jN2U2Zw3LncJ3bS/FJ3q/9LEUs5ynDa9N",
+	"7bdtL3bPHPJqwdK47mRfbr+H17tLt3kabrQDJ9KkVqXu678pYn5uJkIFoTmnytwoXLdPCZSonjMqWMb1",
+	"c6kbVJAUvjcSi7VuTTVM3xk8YTR7xrRmDUTJGM1IDg+0zSCrhuk7g+9lnsXfvZB51vZS833v1z0V11zT",
+	"Zm7k/vu2V1dPHTIB2axz4pd7Xg2/7/veZ1w0vDTnovWN5vver/uRLadNTLWE79peiU/0fukrlsqigZsK",
+	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77d8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
+	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWZp0XTnKvjO7AJdssqEevzqx1/evPjh",
+	"2+cN08CfHTCTFpPTGo9d7kH7aP/3A583vB6+w7dzgWaOn1Em03IZqqZb88FxezpV+JJHduVSk6VUmihJ",
+	"llRsmizuHH4dviFjM1rm2phUyWAmiyXVyPP3TwdJdUbGxgbfcziQTmp3ck8z0AZwvSohiq1oQTXLyHRD",
+	"UrlcUnVBaJ6jTk2nytgZxkCheT7p6vqwo8edHtvehFbTEZb9FH86DnwPzhVygzvGlP5GZpzBC57YrTZ/",
+	"p1Jo+yddrXKOXrB7vyqUGewDXa5yYGfHkaAQaZpqmL4j49uPoepmdJblSTY1O5vhvwbJQE5/ZeZn52+r",
+	"ISq7YSWVnhdM/ZYPbpKt0dRCroLhzD+3xiuVlktWhAMuNzDW+5uQym0eJU8XQ7WQGhu6zGvUcMQ4J24h",
+	"74Qlxfk7QcgJ+cizc5IWywR0zXNSrS4JNGJ45CSbJsSu5Zy8dSO+vwlGMit2Q8G66qNY+tSGcRQx4wz2",
+	"OCe3nSx2eV4oGHHxn69fPDeM/n8vf3yWEGrP8OnZQ/ID/2ZoHlX37O9OvDBZZgTHnjIFXpjJveuxJ7hz",
+	"uRlumxjL1Fza+OWufxVZWa2kUMjGoc3TnY2nVLHB+fh+MkhlnlccpmV69UvOrllu+DpjKc9Y9s3GkCOj",
+	"5Jm8ZjkFeTzjzGi0g99KKjTXG8/js/yX0cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Px",
+	"yen9N+PR+Wh0Phr/CxZMYcKDx7IUVuQsqEDNBFUf80f7a/DJN1wDo77+4aeTMXyqZH4def0YXj/C1yuQ",
+	"ruPTJDjt6nrPC+2jz73+yoSWxeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7H50P1rRgC1kqhvLh",
+	"mual2d/Tm/fJQKHz2i/e/E4bYT43+7qkoqS5+Q2GFAbnp8lgzYUwem193M4ixPNk5FiFlrhh70i4Iza0",
+	"fewePAPD1s3K7qxPl4atwr8Gp8Oz0SAZoFsqNVQpVTa48QdgcC7KPPdSXLRzgrNdzgdTvucwoErshveM",
+	"/6LUdM6IRO1EL3iBm4b7mBV0psMNGyeDdcG1ZuIb8PHUOGx09mb0qOKwKa6u2DMv5OLamb/pvv3VzjQx",
+	"QGXyGy3UuSzXt2KIupXfnSFS0FOsxBhycU1znrVLv4wXXmZyc6+Y5ZixVgXs/Pj0Bj9rF574tPl3ofRl",
+	"i1wAxsvy39p37YptAlmX08iYgZxbMqXonNkdgak4xzENbDW8S2GyMitR35Erw0QrxQrDhyu6ySXNguUP",
+	"liW6SK9KP6GbgL8DSW45vwQxDXfyUaWuF31Zwa+ZCEWm0rJgs0KCO1UXoBWOQzHYXWOqGK+B3wMH09BQ",
+	"wrmDujOpZca2DW3h1wXw2xgUaeClRZ7t4SUugOfgQjJ7LkDQDmocUU5zng63lIbWC35Uu+DNhAi8gkuh",
+	"8O41uxLcf8fnhJxRhZdgw+Wppaa5o1YlZDuzA2xuAyMsZJ4BBwQOsh5Xl48AGFXiPajnhbzGIFJd6t8/",
+	"XOr/o6ApI9/L1cowdDJIc6m2NnR0+mYUbKghQqn3PFMwWn9kdDIabz8CIrN2N4+Go4a7uaxd54OHTQ/O",
+	"uKA5/317enUKzXI6dwYcXAe/lktjXWn2wfzqMzO6EY+fPTQTIlOWyzXczva2t2kJ5ir7/LOH5ukvhgOj",
+	"fcFx26sI5Fw49XBXPWlcWbqgxbxyQhibmwrr9n0bDlBtrubgcfRqu2XzAk+HWdtZtepxYg6oXLECBlXG",
+	"3vkMn/FLy7noJElKuGzMtQMX9MCcy1+qoc09wgous4o9zEdSce10HHe5mF+e1H65vRrt1P6NSIPpw6Sd",
+	"yjV4+vyfJzDJcfDujwMmspBL6hy6lEIvajNUmhYtLK35kv1LCjOZn948hkuQavaYov/W7smKFU5M1cUN",
+	"0zpHtsVrEj9Ap4X9xIo1I3Qr0dWFd/ybzjoLNiezGmSbOwlHU+ieS/2jzPiMsyyWkBTEmc3bgqDywW98",
+	"Wchpjo7DBqm8wif+3qxHOnPeEvgXpWkOOiPTlOeGK+WSTWW2IemCijnLQhek96SQJaNiveA5G5JXRnvg",
+	"LpWDiowUbMVw+YUdBd2HSlMBZwT8Czikuhd4qqwX7Cna0Hv0ScNcpRqcPzCmsDtTj+2k/fwG3tV0D7wf",
+	"rChkUXk16mTozGtuJyK8Bju/ZkKTdSHFfEgejEa1vJaUCqPFThkkTlyQB6MxERJIzhVRfC5YRrgwX9xH",
+	"fTfP5ZrBkw/CBAF0k0Oy2zsBvmKuiGaCCm2ePUvIg/F98//OyJLphcwSovjvEFNdsoxTcFWZJx/hHpvD",
+	"6nLZMIVuJospz8yBwTQErj1XKC6MRq7fCZcCckEenJ7aS2dVwhEDCiRkgkSfEEU3iqxtRsjp11VqIFdk",
+	"yZXiYm6+eES0RLezI5q6IGejEaEEfMtEzt4JWRbw6X2ipFmemS+mpBiFdsVEZizUTDJrNGCaELjZggP4",
+	"iulic3I5iwZff+Z6AdMxTH02up8Qah4kC7nG2WFukiJaEl1s8AQM2/14eIzlrKdqpV7MQo31qzen47qC",
+	"A56ZulrrH3oA+nfBZxpuqqxkOw+eVg+y30ojpe8DnXIj3MZJFQCDf5RCmOV4ud9dDXZOAj6bmR3Ydk4H",
+	"zr7AoMOn4Y3jcH4zymF+g0Ftrgu5hlfMDeM02IiF4WJll2aswwdO8cdwgyXWjTMFFTyxq5MPksF6Ye4t",
+	"uL3tBfegjxyRs6Yba2W+tPeVEZ2ZAt28HjDswUOOstZl+4tXz5NWr19tV+wtGrhfD7T5wMmgQmXAKEej",
+	"G6u30VTvc9Si0nT+8SYZQHrUjp/q8YKlVyyrUnGdu/0WrlqjloGrFl0CRi8/yY2ae6ILKhTSWN3GS2Ds",
+	"AZFymm/bhrhdddvQyBVwShzgFwj4qIEBcTVbGhNwYH/Wk8UuD6RGHchfoYgPNcnUcAQwR834xXeCb1YN",
+	"zkfeaoO/vXPa/A06LWrbVlyMnJthlAzMbQp/4NG3NgYzUsJ+YQ/y6QPzTbnK7FsMmXYtxZ0TA9edW8uM",
+	"C64W4eqAwYuym2ECzjdjAhRyXjCF0ilYXjDTmy0x3U8uF7o97uFdFFb49+CzRgYrSuEY6hlXPYNEGdUU",
+	"DclDueuWuxn5wal3h3bdXx/g2N3ganf/oK1VZZoylrEMLrMFVT+G3q6q4gGJ0YcBYHejUUwompAzwwp4",
+	"vQXJGT2c5PFtDF0oGJTeRy3R4KAzi39VioqJVlLm4IHEbAew/2UBVr4RK7kxrdGZiH9aJ0jdyex29LTa",
+	"gxUt0f9npU4bZx5gJDvqNhxIZ+cdyUj204JfXqY2CCFXrNA2z4HCZz5PxKz5xNJuJ4tiummuEpkRanPa",
+	"jH1zxSBjZWcE3N5YGkwVx35r3mMfBc2oylawmuRNMqjnTG8tyfvI2nbiRynYZmD1nY+DFdWaFWZF/49m",
+	"v/4yiCaRZAxDaG3jXuIEHaN93B3H2sr7qABRJnzWD5e4xfnZRInj87nrhAlOadcttz/55tY7zz6seMHU",
+	"ZSTVyRxoqFsQ7BqjSi1ze+vGTOB3g/exHbxim+gO5lTp72TZkJJpviUz6zQpaKpZoZw93rQs85uflKPp",
+	"1pgSfrrkotTsgGU1HBYQXPKqwz7GBlWpXCE3dCoge20e360eC2Tfx1qS2cMHg2gq2Q5j2+Ptd8TPLOS5",
+	"UD8IWahG95Ae1byaz4XTdOpnA7WZjlSxByxCFn9p+22bSpkzKkD6BTd4+wueV09uUw8mWhuremt80auc",
+	"syy41qNCoTUZE24itg5OQLAq9A4wkfZgqyf+NzEiCql5n9GsN/A7iJtHxoOLvmGJ6MyjULfqFIL4OovW",
+	"TOacX1fpzBdQgmWu8LUs84xMsf6OkqzYoNK9e0jArRMfG2wQ8zt0sHFNBGMZ1JBKwV7MQAvfawIkniVB",
+	"GGDOX1MmrpfJfs4o6A2ZgiLQbq/3Sk9sCpBPQTV7IfJN7NhssX+Y8+tzwmtjVGZptfN1Lq04DIkePTZK",
+	"lUuW/YRJEB8HNMs4luS9DI6PVc13twziWfZulEJDqfXWuQOn4YfXG5Gq/RlT5s43t6goeLpYumLwTr8B",
+	"DnMxrn0rqc9xVbAlL5edXwVeMhu96vCDm226J4MPJ3N5Yj48cUlGuA9Pw0XcVHp9P/J5X2IvKvgASdfX",
+	"eD9n1x/UfFdHp90ru2qzQT3IdRM7FWXG9aWrH6uTCbWwHWUF7eyqDNKXtVxhNbDLmcdArCwiVZJd7QZ4",
+	"VRLoF++blvCt0EVEQaberbszA+oW3aoXVOS5SXqZVi7818SYaL027vjgfGCs8uEruv7RJm6hMrKILoav",
+	"oh+vjLiUpfre/q4u1r5nH2jGUr6k+QVhy5Xe2KJyd0ExQ9SolhzEFSOvVey33beNE3KakPtkOByCA1mW",
+	"mszpStX06CaFMxmo0gYd9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/DfXTzPcVW8kisvJp",
+	"Ia8whblZ7QH/zoascpqyls1/63c/MHYMRzoi13nZRRDXRgEsGM0gxjiTpcjIeiFz1pHPFsylNobrajx4",
+	"ltX7WkzIpHHeisl9Q/PvzcxukgGsZpcCzyWGbNdUuZhyQrJCrlbmD5plDKqvlvKaZTF9eGuG+JaK4km1",
+	"t5ZIMeb4hqW0VKznfVy5VoIqoPFoqwzofrLn5NthovPy5elNnqUmR0kf38qO22JaZr/08Jol6KyMH/aC",
+	"0XTRZNataKEr/Agtc1/rtioYFGuB0npORgk5GyXkqzPDC+PRiKxYkdo0mt3DcCSfgHdx4fKqtdTdAW2W",
+	"Pm7gpd+ugMhvRyeP3n8cJ+Ozm8/fvRu6f57efPEfn8WIj0MdQXJbpooh8ewI2OY1PWfrnselmzu0RrGA",
+	"5+pHbG+hXSNHbq2yvtXNy33p4ERaF7zkIvx0/JclQWSV+dVlmKbbfV99KkDIgH1+H9fG2g7xnnrRnQPd",
+	"eERjl5alwlNjDtRKNs8s0V0F567aA0oYHoy6sMN0NCLsZWfueEU36J1B10wqEduK6w63nCf5+4atfFFq",
+	"M+CupJD4RX2ztpjU5Rfs1gLbb1BHcfnKF1C2T+zazyE5zHqb4g4szEDczZTcGPoM2z3sVT76bljEVYp8",
+	"bBnAp5528xi54MyOvyi+IYMkzM7Ad9n1VvPrw4RuH29aeW2XxH6ZHRa3tRQ3bjV/zzMxbnssM5Z9i6Hx",
+	"HZeu3ej9W9WkG+0jHUygqizd0uqpYg0ZuXrBNhhnofOCGRUTExDCHKePMevY5zHtgp2tWKEAoAGjTxbE",
+	"wJmoWIFOijJnxA4TNVFt0VXUD+qQocgS1AgLq4V2gsXUOCc2/4VMN0QKRhTPWOKzNacb+AXkSQ37xbLS",
+	"WR5VCqtCmq76ZktIsvCgIcGbC5b+Eh8nyMjagQbQypApXTSGzMIq297hK1d+G0W9pHnJUK1NAbGw1E6y",
+	"113dwRrVdXyNtZywmCGHBbsdVT93Vl7zLCpTlAOQ7DSIA3SsynR7XuO7mrur6G0W4bHrvfLFh+RKQqiY",
+	"ilNqh9ydtwSFhaOno0SwNj83v/dBMLySC8F5qHFYu5ngSPqERpyB081LkCwdSTjdvCrxQHR4OKMRUfZU",
+	"kJ/ePN4JFMfYc025hnzc/paWeXU1gJ93Uq23jVIQY3vszaqta6dViKfuVx3o0yKNjyZpoSim23SOKTsa",
+	"41n1MxQ9LKk1jGHqbdt0BHO1qtL/FNyMbrYvKY8qRN1ZTzWB3rxZS4d4A+U07qnd/J4taq1jMePv5ZrI",
+	"mWaCMJoubJrJkqwx+uwH7zDhVm9CBaLjeGe954RXQm+LeRzYQadJNbqs5DUrdFmIziMZScWy11jpcYjA",
+	"s64GN//aFLaHbyPMK7bKY/cEarK7O/zCIj4nhKK+iIpqqIV2WD7Kte6qBs4S7d4YMwYJ3N1uqmrbt/R5",
+	"sDWhvG7KmF8WlhcZuxRXu6AZ0RLQ5hDddQEex46rd1H7roc3ZzO9f6rmKaKln2TXmJLl6b4MWJHcjhGu",
+	"y8455E/LUNXet3ElqJQNWZ07GO2As7umilhAkASvS6or2LM0l+nVBansHu4r5jTL8wPS2HxhQDMiIczJ",
+	"XeuIzhz1YDjAm/5Zbx7xbVdRRjCcqLnKNZTkq2GDXPVYOjaCaOdXrbl155zS7yLjtkrXA/HEAuHhj7nS",
+	"PFV/uOLa3+x5QqPByqoEqddogQoaGdRpdXFZbGWQ1X47nnu0LDoSqH6/1WfxhKWQsaRsHeN6wdOFrU2F",
+	"YwBmq5bAdOikNF/mUrECBKmivOu9saK86E9bUJ9iTi8mbaZ/v+GQD2MWLxcp6+66sOYgP8TmtpZkI8eU",
+	"QmPmRbep7OgjMWxXKoj5fXjJ/E3BFenyC3uHgIFgbraeKRMnNXbNuO2pbik+cJL9IXQM47e6RvN2MRbS",
+	"95ZqY2/tMPSB1DcCC3s8Hj7BdbX4ALcJXnkgoqpjA00CmO8tGwSrIQ+6vtJ+qN3Dlkz+WwWoUyn6Bagr",
+	"l+Nu0KHqRLBgNNeLDbarwX0axg3rtGD6NdNGeEfOnjGdEZjUPoK6DS0YuWIrTRTUKPcz3lQHrFqyhk4v",
+	"HggSdAaL24ATsQoVJtRWoJRkSTNmdDCuFctn7f4KFaw7HuaLes53O9J4ohjaI02H5LOPzy9//PbGFjrb",
+	"mdovBxFW7+qytCv1TsugrKorG5Yq7vr32x0gZNgtLxUD0ARo7GDXwsU8D5H2+/HBkXIbQpx8v6E7nF1z",
+	"rVqPqHd6VoKkng9RUXav09NS4DheIifxPhU/kZ3vcTILDswR6HKWgyEfnp3df9gmG5b0Q22aAcixW/tN",
+	"KzV2jJFSWD6z2A56gTfhvKB4FWI1TlaV3zTZK9XNtWWj5pyqLYVu7zFMc6oatC7EKIQHIPFekCDzHUCn",
+	"7dJ8lnriE9zfR1NyEdwu6rqzX4IYNVbfsCGpl1VJ3bszXtONva4YF3PrwlYJmTKlMfuxn4yal7SgQrMm",
+	"c5aaafNrVmyMSU9WhVzaljatDNqtUAx/EL1Cy+WSFptetZBulH3uc4sJ6XipKph0L3UsUxO3wcYkAYhh",
+	"Rb8W0SGL44lNWXwqUjO2YsS0a470YxKhg75zti18xxVZSV7LIwzKjCEPS906sa7mPN3KGphTLpSuuphB",
+	"RqRVJcJpY0s0QBiJnskminRypWj62ImzXZVarrvaTE2Z7kePeTc50TqGtKpSD59W70mQONrhyrvk6kBp",
+	"Vouj22PaRZZiXpVSpfefU6W/c8/eeCDGznWJPGUZNJ2JVTkCimJjOljclf2T4FoRcALYdpsfNJGia7q6",
+	"hVfck58ED9kZvrJ6QaRYpCkhrMJb7MS/RbR55guLg8ZZYaseAeUsXTTk73QsqneYyu6aQIIkIVA9zKcL",
+	"A77hrHjCLahe1GnmUCNbmQSfMs/ntE/VK/D/SwTf3n25z0TbQw98e3BcqvwzfyL9aXEHwDKvn3IlaSvp",
+	"3XSPfKs0X9ot31IIHQrc7o3g5Wokq0A1JOS3nf/jnePtWE9FRk8+XJedqnt3E3m+CyTTtoKxidxk35V5",
+	"TsxXvjaYK3QrzAq5jOfpL/h80UCWK5Y3UEyu4/HcCj91Z27fYC4GQAEGV+sh7k/zej8/uwLvwwzm0ETW",
+	"/1My5fxyPXKkS5cu2VqSFZYKb0+8bEmgbEpKCJv01P4XZGCPYhv72LoD7gj/ox3U465AO65aWlM6xxl5",
+	"vZBri8ApRcqG+9A/9gB5/Bup449D6sAdjp4QHLLernC7YjdlK32oW73/eWBLW6Z78Flo869zcR09AtBq",
+	"8RgoPIWtBWzNIJGIxKvlVSyU2uWklUXeYhbazBC5YqJezlsW/KRgDhgk6YKPhPthFxYSqpkhA5Zxi8QZ",
+	"N7Bg0EbmVjhTQSSsWxEEIklFIDN24zKFaOIbuWv/TXk8o9xhn29v3D/4NRNhm2auVMmyZKcuuy1tuzH1",
+	"XG17Hl0DG3wLJMuolBZZzMMY0cqrHfMxh5650GGznL37E2PKqirFkrTy4vvaRu/Or14XBhpbHfh+hcfw",
+	"RAXdeD4FV1S9jU+87mW3IgFQDjXLc0Wg4tjCpC9Ztmnw3AYFJ7vfVv19KraFRj+y1FFfsmsA1Eak7zAS",
+	"X2sNtCtDJUllUQBSqoVeML8iXBDzqz6lLW/cr719beHCMYNPCkBGuhJyLdoPt+9PdPC9l+W/tal+UWWt",
+	"zwub655a3WdyVYuIuI5G6DCO7nPQ7KjbVneqyWmAZjI7BFuX8QxiuXOmCQKgN1XxRGVzmbOmJrQ5wz6f",
+	"In0sxYzPhxZpicsKi2paMHqlqqaxuCX7YtlHdUx2iUVXgqMqoGnOCvS4Ecevcm9yj1ZSJeYqvbJd9m1l",
+	"DfT23KrSq9jPzb+6d9wZ9WenXjzjb6NKKXc1BwWmFYEEC0RTu2z+RyHLVY/CxD4J+v2lb28BdQv5EvVi",
+	"5lQzpYctvP0XcdFHedCymSsgiLBSW53oFlMcQWXZZrNPTG85KgU+tcV3y7qokyZoVdCCjVU/eP+kecmU",
+	"qwbz2e3GdEWdx7UV38qccFgDW0kfvYC3tohlp99Ol+ZkcN+asDKDfO+nqLRzWcbHQ9WJVr8e0IW7OVnT",
+	"SJKfC67Zz1yoBOOswb+VLIvU/q1pMWca/14zPl9oY4oCkV9aCPCELFkxZwmh16yg5g/sPGH3u0+iTkN1",
+	"wKUtNpYzo4UhYw23+MIoO3Sas+Fz+8fbLU55XzNf1RVfnWBXDZqfQHTc2Diuq/Mu71QQqs2RlK1ZYyN2",
+	"sOQLZqGdauGV5ucBEWoYA/SDb4BVlxaAwdZiNmjIetECSmRhiFIqpOAp5u8uK93SlrO9VQu5ej8McvkW",
+	"Mnq/bke7sF0/rCB6HvGI3Qke1fgWeFRhM/ruMjDeorxO2guiGGtpOL6b+9ku/LpydDL49touaHvSj3NZ",
+	"ZvCtIuPhiDBxzXK5wjo6yx/mAjKHDybO4NnJLsSqu1O7QyratAzb+MClIHlO326C8L7RuN2VfSDCairl",
+	"HndnMlArlgbWhpvGeDiKvrkZ8xA7DXbXZ93CQxOdXb97NzSWYM4Fe/euQwJ9MHsLymmJkLi0Lfv+bZIn",
+	"zSBY31ZNLF9rtmpzytb56tsPNNWtPQkqUyLNSxRpth1mgTbUiqZXyOMzxrArZIolfMsy13wFkUkXoEsG",
+	"KUV8SGl/rgsOYXVzj1tVGluaWpxiwH4pZAkYplOe5zCFnC85Yhlje9cGsXpgzsXuztuklEiuu2YrcwIp",
+	"MZcCi7v+46W3GpMFghyLFtwv8I289qfl8G4VlS2060Ob02tWuc8I1wov9Asy+d8Ynpg49OugZmcPvzt7",
+	"ibYs7GA1NtBayXPwKmPyKTN8TSwuq4qm6n/HReZyOevkxL6A8f32d0bVL7FULKtyjxSDCSyZyLaKKm6D",
+	"1R5gv2+7cc1MEjItNXQchIaNagGlvVe2TcpRZoAN3vdD2LlG8JaI1dRjm/89yzObq7bL1KBmxSA6YY0A",
+	"z2jzJ1w37POwanBNffdGq6vleQVsGq+k9RpiNzdlWz3xgq6gFm3H2IJS4gMKhit1tNvkKvuw2/MLlveK",
+	"+TYmICD9/6YwE0GAGMHVD+OITX3dyXtdwNTxgHPh2y4Nffy/Og7k9HNQNJcajqo4Lro6aMO4OwhPFwSj",
+	"YIglC61FZ7TYL0/R4wmOTntCAv+ny9/z5Ys72VZrKFigeuA3vP1cHsEtExzyT8It8z1XWhabZjD0poLD",
+	"OOTa/hszabRMFULDTVkK2G1h+wkr8rq3m/AnPRI679XuqsEshpJLCzdkw2/Uzn8NrXXDWr+C0ePN3qMl",
+	"N+WAaGzqlxBz/pcrbTbIwU+gjJgWspwvIHBDp7LUPdHofm3INNh2CiB9ULpBxYkNOGwFtZuEI+Zu+KK2",
+	"SkpC+uQV1EHDH+1SswOYXVePOc9C8QNixbYbAAlVKX+2uC+12MVbcqnlGB5DAIUH+tMQQTLPGovGD0rq",
+	"ag/dL6KhcBTaiixAx0ZdsoMVtXM6FnnWejrqb7WFR+dkKYtKtYNEXlE1Hce779xevQoVO6fuzQq5JJTM",
+	"jMAxyh408La52HZc+6+tUcHaUeeE1i/nWVnoBWbc+4fD0rmqVspfyVXmN44Z798h9QHR98MBLmMt4QF3",
+	"SGItTxMwpY4K/BczULSwPy2Rgp0Hiq7RupxQndL0imhZQXcADJ2CgvAmRJs/PBBujlwkBL6j3BdoITv+",
+	"gfqtrZzywG/gyg3iB8s2hi8YHrF1AEXUDw7rroLvkYA7Sved8usFhsU9SG8FO1lJrXpwHZi/Yq/25C6z",
+	"O8e4CWTcuP1r3gA++lXnHkPbcwDrcYAEqHhekILljCqWJf5YnjtGSmzNwZxjAhMkqVwQGzE791jg3Ip7",
+	"KjYgKC8IzVkBI0HIni8tg66oUhZ7W4d+EcAWWFOhjVwhUwaGeigsfQgP5zoIelxXEbxkYF8blZv/Tn3+",
+	"E1Kfj59nHOP7amuPcNwDPvkkDv3TIDG5ztS+r2/EBfhiB83DZtp29v0FbYMjdKJBI4ZbpminuWzoCmvd",
+	"ZsqWGUP/HXjYg+7x3PUPNOILQZwOcKOZ6Za6ZRIo5gRTrvMt6nuoVMKXLJvvbch7O4ghjICwrHsWfck6",
+	"P+tbJRwkImc5jYEMWSQFjNiwwrmgcymvCNWdOdGegO9yGsVM2O0N1JC07ysZj31U7AQbq5e7Fgv4TehT",
+	"L9C3dLagmj3u0HjylXvuxt/Al3ugMleUZwm5ltx2xJrDAsvVAScS37iMOvu/l+v6GwG3bOM+i7+/5VVd",
+	"LAG7xd4Y6NO94vaquC899iq225yghUdwtwbyLMxT9SUWeF4D0RsI9LosCPe+tiuBPEJJ03J3wcntWILw",
+	"a7lcJZAFmljBkZBSqHJqHpoa0Q+gp2RJN0aRNOpo3Mqy0dlOzTvg4ZYFwMm+bVFTujDmdMS5AZky50Y6",
+	"rgUIIi6QS7gUoDrH7WFWxfc7Kz/bOQGN4rQpu8laurm1GECxp4IwW6m+FVDJebsLtG2qhuY/mOd6YzFU",
+	"EjGCN4maBIC7oeLgl4P7o6LctJKKb6H1hwCix8J36IrM4GaT7IA0WFN8N3+g4r8657Ry/TGUbclT9klp",
+	"2q+bquyskWruHCNWJfynFK79wDSPRyafofDbwiJAbyR6jNDwVkQWfM6FMZHNvwqWMr7SxBy6hMhrVtgE",
+	"eaXJ+IwsuSg1suuWWMJMzh+7wpb3KShY0g8/HoQsX03KDeJeHNsJf/Yj2a+anQctwwVhtMg5eGXNycbA",
+	"DYTGsB7L4gcbglq1DpQE1wMrdEKUKkxZolkGJ2w7SymWk5TbisXKZIoyAhdXe6LjqVxtsFdZFRzfxk1a",
+	"dBCeVQS/qS6szZu8Ft/JYtn9HZ00KLP6wJcq0kNr/VvwySs1K5KUFSa2K02Xqx55Slu1RU4Nq1Qrv6DE",
+	"7VBFxwYOv9oRNDgI6HuQhjSoehDUPWKzQv7O4sHBH5kzNrbylxpdUjv2U6mK6K39q+Q9owzNYA89iutv",
+	"qzw7f5TNsLNuKb+Ydh8zkvMIN6Hdl0/iIsS5HlJ/crDnEH4Yn0s0C2IC4l5NwO9DZowlZIKajpr4OAwl",
+	"qlxeEME4ROq4ka+l0M5vA/K+hna5EekvAUKOi2IrcGN6gEwFPyl4ukDnWzLAyXhlSzWcTF1EmxDYu/EZ",
+	"1Q6EaafZ1ZLnOVeITp64UGYH5aFuectymgfn1JqDh3Q6oZr+U+blkkVnO+dzOt1opsjn49H/e0Tg7y86",
+	"zmVGed7YI0YqlpCM0YzkUAvUvcd9mjKlZmXeNjAkrXeOr4Hh/Xoj0ohP6ZVtUmAZEawn7XsiEVmQgs1K",
+	"1fFd20Ce1YtrK/O0S2p9VLbYq7Z70RMHBmvnbPFLUU+sNeoLtnssAYDPpto4tK8tC/HkP6Cr9N99f+m/",
+	"N/SWDjHKwhbV9OT39x/v33y29y6v7CA3Umzxz9k6cHwf2j1650QYClj102h5dgYXZMpyuSa/s0ISTa8A",
+	"onsWp9DHcTI+7daG+9Cm74H9Gf7wtGdxjie0s0lbqnUMuT0CVw9S18JokYRPWfhkEMGu9zrm24Cq+sJV",
+	"HwhF1dy02diY/LeS2a9dlVukeMC+u4HQ9Y4LPYhda6nQkxx/Auh3WGzeCes7QslqyU3ErIEdHSQkYo32",
+	"7/iEN53U9hNaj6z3OaXO5giLX88e7BVDB2uRtdBzfDWhOr3lkpHoYJmk8MDE3VyAG7uic5etavOVmMja",
+	"4wovvIXdVKPdSULgMI0lGNa+74583mKTrWPwz1NZarKQa7KkYuNS68KuZ6XwwDcNmsxbr8o09ci1x86n",
+	"qFsIDzOj2DaGNNm1dEGb70OSORNG52dZ3AYLuPdjn/6Ngmp+zTp4IyAj3HJbY1MaVyMdn2PBaPZC1ABJ",
+	"w9S5lMbqFp7wudHQ0EMGcHOSC31BTsYYDxUbm/I4bOmm+bFjYRtWK1qaBMsJ5h7uRPO2H8EYf+GH/Osb",
+	"4zjX15rqUsVaJUFyfVtkFhzGC+qtkYP6EupKc9gNxnp7u1OHh1fNOE6ZFKzJmAJM68xVNStBV2ohdUdb",
+	"jbnu/91yVR7LjGXfwm+iKSvGzuJi/rpDZ7ZoO+Vm3+tqQVXdJ2gXil3GGF025PHTvdF54AOgoZbhDdZz",
+	"8g3pq1v3BAZpqS/xONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+Iypr3VQUR3",
+	"2Hu7dS5M6Qzv1lhy0sCauSupj91bfQpQ+mWA9ylXsT1JfcZza/+FOrSYV1r8SqstbuWiY1xkniM/ibvs",
+	"Jd0c4FepgB9ua/BUI0Vn5/MGthXKLAaSkOal4tese84feImbihGKHgLEfP4ve1W2Lxhf6V6QwFKC30ep",
+	"kNOYfMuyF0K19OCYMarLYk//i51KxlaEhMYkns6JEm5SlS/K4ivgjLp0rjDkuDSL7904BdLi95fY51Q8",
+	"wyeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIVdjYtaBhhF504vvTUbuLoZ34z",
+	"tjur5d8hk0Rs32+vWbHBEgibbgawDi43kwLU00mtfDeQsLNg3B63dRhnakhhUq4JuXI1bxF7rUvjYynz",
+	"hppd1xpuLYsrVhDzZEMhGAbIYvrgteuf6WDMcymvlPOfBEm2fQMgnrJJbf+a9v5lEc2fb0Af8pg2nTNi",
+	"sMvExxjWZZ+0Nd+vInbIWfG0YowIp9J0EfbwIwtqK8lAG5czDBGuG1jVwfNE3UJN+DewgJqtMi9oVlJM",
+	"UbjGABOM/UspIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3YF5Huv5c4K9ouw0aalas3Mv5q",
+	"sM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5w+OJCh0vXZ5FmkZZZmlJtTUn9TVflvkhnuaIehKGBx7EYwM2",
+	"onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LYal1bs+4Td4MhopQ1m3op1DqW",
+	"FxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMq3jS334x7RMDNWy7deQa6RKVJd03JKUYw0XBa",
+	"ofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY6GBVnaiNSCcJmdDsmoqUZScu",
+	"Y+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbwuMrpyaNHJ48emX8s+IrSEyXT",
+	"0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/IHPpWT19sX4gopk0E/ezyTmZ",
+	"gNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+TwQrV/A76f8xENw03wyJG8ciACBVSuy",
+	"oNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Ysg0LSdlU/2itn3VY/Oha/SJa",
+	"r/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS+vnuMXn04OwrssInSMY05Xmk",
+	"6iFeTfZa02nOLkBVW7ECO9psJVi9pSe/j04e/fL+7+/eDat/fNYQxLIpDRFKe3Q/KjKLayJJJqNbWcFJ",
+	"HgWIkQvbWzWqhdAsK5gyStEVy8yZ79NKDBmDKf00Ikye0yWD+JKRzhtZmleAUFmwfLWDrhfvXKN8aLOl",
+	"ICrS0pBjr0zLGcM2cN4YgvbceieANzlgCTFiuOgWfdY8Vq9trI4r82wT7JNvFVERt+VgfBdvS/RCMDKj",
+	"Za43BLrLNp+KSAwqL5cieu9Qj9thM43H8fB/zgW71QCNrUB+DpssYSgxXpVHC7qM54e/AanHig3xDyVk",
+	"RfWi+jcBNqWZ+cbsC6MWIMPCbzcUAlpo7pikevhoNCb/+frFczcE4cLGWu02k6lsaKOFHbaaZLgk64Jr",
+	"5ua5X4C3tRl5WUg566tSqxez5vDylM2pOBB3IWeHArNkBY/1/a7Q/q0LTLjEa8iCsBixHX1FWclaQSEg",
+	"OWzK5kaATH2P1f6UYL+VMRvSpT6gH7VgBJ6DFmbXhrmrKrEOa1kw2pxZz5Rt4C9FDYRK0yuzx6LjO4wq",
+	"1FyD5b41PGP2nhaAhXtBRk4fQqDpotahIBy+FMJQrnMmB/D6q1LE8zh6BpR1W/t1cOA5hrar40qKc8AY",
+	"dpB0tT00X3hHvpJLRjLgXfsPy7Qp6I0WV7pgNEuIkrBD70SA0KQoAvxwPSQTSHqe7BAVS2BwisN3Iih9",
+	"gR8MHB8mA5wIFr64X8R9szj/PpqMnL3G8HpbL/aWc+BzSw5xhQYxflvE55bsM0hArPjjkqDsqwurgNGd",
+	"jKiYsyJKo/StdyTplYuNxcYNCVRVfsg2PrZgtnwfoUYMS6CBWeEUd3eUzWQpehUCVqJn17KMYkZ/u1zp",
+	"TQA44AW4MuK8BVu5JYmlypreLzHw0RZc6VrZLs8CJFvfa5ArOLUuY832CukJOd3WeK+bP343lyVgop1u",
+	"eVtFG0F6iz8Pbvc7cLdzJPbg8F75L9uH6dPIggk4rAYzgHInKPnNGM1OsNINbezCWNkCdsGCK1alwrYo",
+	"2OxYrlkBD0nBTta2hmRJdbpoiLD5a3LfXkVCxf6m81zv7UyjYpciYwVZ000EqcA8903j6a8dJlAx6ypW",
+	"z/RRr3Aoj6repXJQR02UV4ggi2Z+1fYh43OmoMuWJYuYu6s/AdcPINFCoYFUzKunFpn+Ssi1srqp44o1",
+	"5dpeKinFG1tzjR0rC6biSAPoeI1mhD6vgNMgL7QCjMRQ/91nhB5yaztOCZe2k/qJW9V44l57SXq8+xbV",
+	"JKuRNmvVZq8Rc6YGTex6TnRJYO5gH4C3nKxZnhMt1xQ/56qfkdBUfvszAmztKKMXhLmrWvgHhu06QBdb",
+	"Ra6j9QpMaUWWNGP+WoXFJZ6wkOBspMZ0Y/4D4GBmusZ+yvMaQDOOVqvyFvWsuG5qBYI67+6NBQOu7Bwr",
+	"HjqbUjTbkwxfrbP7mMomFjWV1XUxincqAOCE42EAabKGZhb4tmijnca8oW1p3VVMN6tJttvGrZQkw46u",
+	"T0bFLc5ycFT1vBAKBruRof6ERywmqF4F4Hx1QdSY/3cHGXjRmVWJ2s0FKF3z31tl6gHQmJh+fiB25QEt",
+	"cSLFg9jcAv0mlOutBh8XgFQEghKKvUBUK6sJ3MYS411z50H7+6EJDGjFxOMQA2IfQmZkqsEc0lkcgHN7",
+	"8ghZ0VYgV9msa6qsD6OxwkiuWdZJsu3hpVoAySI2eAec0hzuV+wgrxNDkRRsa3GBcHgNhNo5Udjhr1UW",
+	"7+VI2/xtZ9rfycL1W3HtV3Ce272waMYuQvh9au1t3Jq/xbuk9fX5APBVrH3YLZF9aiLaM3hgsjoSe2vJ",
+	"ctwWWmZQC1RJkjq6U7M/BwXjEWo5rIT9JExYnOshCEHsw8oqUlEB6qDjsUGG9/dtyLKEKsZr5pqOxLpR",
+	"30371Sanmp2y6yWEp8ougBdEsLVdRuKUVe8wclW/6k/vq407WZWXHiKKUEjWRrqJvso26N7Nlw2+2ZfK",
+	"6h6NL+bXgxAumruhbC6sw/SKrfRuU+z9SBa1TikQrG3wpXwDzoLA19m3Q0r3HsmvsM1CTyK5xjT7ep7H",
+	"t36V001TV0fv8eqmRrS3LZq5WPlRu+TcrnMWPtycQVowBYwRD4TXmr9gA41hZ9hFp9Z56MU1FyIs5onp",
+	"xJCq9A1rANdBnWwrrwlEs5Z2mjA/+OJnLtretYPHHMAdWo90SDy3vbVmMlXfGaCiX2K9tYxbUzCvpP2Q",
+	"GJZ9hXH7vtFyc3NbZXu78f9unz/zsIrjkUBz/tBpASlGSBVI+cAMLOfIb/Dusg+rApMv42+Jtvx/MIrO",
+	"dtaUipJvfPs8eycCoj1DYbWXCquCy8Km3DXosi/tI035sfGBqwTZEP7H61aqQw1/zbNaUM3mm1g3dvdd",
+	"2HzdJsJceERXiBZBCRk5WXNhnsTKl93LpV/6v59ZnJmNMosexC1W7dfdtm/DWSwcr1MKq8bPnY6HqBHY",
+	"EewCe7uxcyP15pKpC2wLiR/k/No8P6eYjnBgOXoPud0xwrYTPIO68A7tDF/ZIPITn1a4tTmlXsjiaF6S",
+	"KjGmAZBahzkaOP/OTTDao3DuIOwdxT13U7n9qhDZrxiS3NBl3q93XtWCI+I67JcE4tut7xQz24t6XXCt",
+	"WZcu6D4VwTdmsBvuG6FZEtTtVU9LP5v63rZx2lHsVBzqdblc0k+leeb2pFuO2q4vKsRn2t8964CT+Rfk",
+	"9KPwanQnLLibb/22Rl2NZktQyVjGsS3sjAubKovtg6J0eCXz3Fwct7dlzqLaQ5jPVpXzjR989eDr+w8f",
+	"fNVe1rdzTVzzZv96mbPLtKl9nW5MqXPC4G+KrGWRJbaiAFJP+CzOofR4zvq7az/b1y+/4wmnqY7D3Kx8",
+	"cX1HHcbY3W0ZQM5NBQ1RzIcrRrHKok+mzx9mbJZNKfXTUnHBlCLmEdupfHgEIJ5jtGKtzkeHhqxSuWas",
+	"9lLeV3d51AapDZZrzVsNm5C4kx0ADjlj1vuwHbs6PrRYRU0dVH3eVmswzxPzGPpAJbk+DVVgi5PCFCxM",
+	"KLGNXlyPkHrvhZyuVIOdDSP7OuuD/I8HOdfK+J0RU2d+XsggPYtraGtNl5gnMTHUzsqcTeKKjbmOc+sR",
+	"ObSZKuLjH+hoflWKxzjATsTrmzAZfodEh/RwPTJkIBdcLQ6k2m6Ut2xvrOUYGiKmFn7BbCxU7lFR0rhW",
+	"uSrkvGAqgmjhUuu64uLvct6oKwZgo9CtpXu9jyaVVMrare28MIWub4uabheau8na75at5tp4rmv556Ft",
+	"GKbHBSwXO7zBdvtz2YZ+WB2+Rgd+55ZTOOOW7B98gHBBeNd8KRu67ZrDdGdQo/FMvarLBEsXkmGkswjT",
+	"9yAlEGtDaG4msOlc1xPzyNb6yZt1TAt6hU3lO47r8iniJPKJEFNGMpbza1ZgdILfLsHNzRu2AMoHewxo",
+	"b+ndzMGgZQhEYw31bZn14SKtGfP0AGHn3JfZIfqoTTFzCWnufFVjVsej3hwkUGxsisRWUi0wQYM4OIry",
+	"+Mlojbvq4m8lK1E9rCp/yjRlLMMuXrTQnNb7soAUzhv0R2wGEbzAbivUflZdCaw5UPlH0HUSHZGlBYvs",
+	"0QH6UGMComK6veX8eiHBwa8D7CTw/Ue1TMuxfaZ2C0POdc6ANdSv0moi7cYU0vgIZ8Fu1idxHHCu/zS7",
+	"2NPWuXa/2e3f0SfchcPEp1bpebdl+kPCFjvKepOK2dw4gH3Qr0pxkO7pMB1bA6xV5IxrnrocZgde7FB3",
+	"BslgWuZXB6E6N+XThIAogFEoSSYTzJkEyfaL2+SGKvm28mKjhLhk+Gglz36t3DKP9zH9sdIIVH8nknxW",
+	"g8cu9xp/sFmw38HuhtxzqDwDEjzhs1lEoNVjiEeIDB4ZCUVI3Q8Pd894gdXYzRHgxE/UC3BNcx4tg20M",
+	"t+Av6gE+T7RquS0beZSbya3pk7iagiMcaeNs5Ay0IFnRUmGBd13ymE+KdMGvm9S06gWxlhyNYn0ny76L",
+	"DbZiwhgvz9B26QxI1RJKaPORFGUTckNZlXf6ik6orWIfwIrqdjiOjcTQR5T3zVrHrNadfNY4kGEQH90v",
+	"vt1Mtllid7txR+JcDh3S4qBACAphwZcrq4EIxrIYdtZC7sjMvcUbPps12scljX6+7Z60wN5Vzw8nOxI7",
+	"p3jsu7GDld+QaBMkbwttlXhAXRahmhRMafAMABqGhcjz6Ua7I3ZMD3IdkGwcyBDHu/UCmWPnF91sxMVl",
+	"2Y8elra+gxVcbQMiMU21dUu1dtaMIpso93ayymlDc58ansUdY8I2dlFw8+zeFyGARrUUCoeprcutoguM",
+	"cn2/jgY1GwP8raPAWj6I8lA5Dfb2KDDAslxFUeodfhdiB9mWpgdJlm0UExRsAPA7LxjLLjDqzhVmyS8k",
+	"FuGxJkj+Qi67K/I5Ta+iIhbWZyU+pHrOZJFCcwBfv2I2hWSSIQQIzXO5vvB1IR90lWW35nmOtdS+H/AB",
+	"HTaC6/PA+ld/f1U9M8wPu3D7M6STxeGPcrvvrNJ67vGp4HR0wReuQltHYep+LNJ4jHWvI+yuBg/dDLPo",
+	"JGnc6mvH20yg4DV5H15b5qufhMaM0y4Ljc/az9YdWPfWSjT4ra9O0z7ZVBWJHAHx+TLPQ8wotYBahSm7",
+	"QHnBFcnZTBNZasIEqkZHQl7unGF2CPK7OZssoqlPhFxPtlHoPcQX1LAb6XNiN+X9wZDy4Ya9rOBvt9TK",
+	"Npj4fudsVub5j+7i3867x+ppuPqsbYLIfGuiWbFUmGxvPgKQ5wD+pVlPiepBzneNb/KjYqJR5zzpDtrN",
+	"c7luAfOtTyOVSwZuNNeVpj6leBOqN1HugbJrumSxpe3ps2Q2s6ZN+XWEbwz3sVGdMty1W0+4w1w5Vfr1",
+	"RqQHhufLyDa7juEh3hgoFEKSVK42cLlzReSaZURYP6Pv07gRKasDMtWKmXyYzcM04ev2H0K/Uj/zZpo1",
+	"tgkNW3hvAbZqBU1nHZCLLV/H9UdwzJxLHNoNLWUDNGtO53urwmmArNK3H3KTWX73UWsz/uWc/ajivVBz",
+	"C1lLZJ4ZcxLTxpeItNS1L5NrAlof3iUiWPgmaOwDxAD4R1gYBs0tqgTCJZjjcEEsjJRDhKRiU6nSDoYo",
+	"Ajm103zUd8tsKa5pQXWZbgg4RmJIxVUNaBeYIjxF3R52R7Kr86zKIuiEPAMH/wBvf1+R8b4RiqEHvk0l",
+	"CaoWqu4Ihtg2cIxCbsczHZvDGyaoOE6QOWPLSH+kH2kGOEcTQzFzbZCMXU/iJt5O9E0z0S/6VrB5U7a7",
+	"yst5tPJvIQuNZSIgPhFvvaHdi9p2THuHtCqVYYUGt3PY9XFLhF8+v8RkbfINz83pJKjhqQTuLGciOTxk",
+	"M08B4FjGZOV6eJdhLEOy0B06Rx+oX43d9Hqsqi0+hezWDXtiF0Yh7qvvVXhZ34q+NZs76/lJZDJiu65W",
+	"OW9yZS6oirvArhhbNXStwttgPBp11lTNxH5gq2hGwpX5vA3Eo9hGrnYACjGBu+fWqMB3bJlo0zhY5Ho0",
+	"Aviq2WhcMG/INasl3kFSXy7lFXiYhx2QDu2+B28IxTLQ3TJAuGK39e8bGOwHu19bLqV4MXcFvxkAm7Tg",
+	"bh6lprajo2qn1tYBAkS9VXb1B1bxN6XQu2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2",
+	"+YVzK6JPoNpNRZbymmUE0fm2RVikZKgpmSOFBiDCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY",
+	"2lxDwty7S2VP/9gu37neFttx901bnCboDd8libmpz6RtWd2NnNI1Ee8RXvbJP90gdLt3t94N/rOd/tXB",
+	"hLt1XY84Tp/Qje3jtSvb+4WrnmLrpkaPDtPtzUL7bXm/Bli9G1n12NidjiMepdp1gjpwa2D2jZvTN5ZQ",
+	"BJCarZe9e66ukTRsWkY1fZxTpVrqNbsep2NWUzZ3O6iVKFbTrybbZWtQI2vcm1iKxW2YvbdkWhVsyWs9",
+	"lOtZib3E1nGLXLsa6g07VgHU7hF+FRE6xY9g2MYN9YUPrdJGChZp7ekCP/4AelkYZsBUqi3cjO+bbtKX",
+	"gHZ0+/uy5dT2E60tiNB3KXVvyZcNXTZqLSoIV2ReT6Ptz8e+8fNefna8GcqknpfITTL4Z+WuqHPIXHYE",
+	"R25KNPcooHMZf7Pkzrt4nJLfwINwP2ptrdxZ2HaTXTFCIfAFuY4eskQKvbgNYiAmT5UF15vX0Mfbeij4",
+	"D7HWLZeCXL58akwi6H77S86v2S8TcArcf2jU84KmRgwMq7bg54MpowXwi331QusVsq9qzvfOqFpMJQVE",
+	"TfvgkIARYNutKaf728AWwr8iyC29QvOEm9FSKa+4z947HzhH4y/u/ZVoxFXf3EDXxVnEW/ntNSs2QQae",
+	"DmcKSWXoIckkU5j5DnWYdKmGJJOpukdXfLjMthsTimsmQOy7lvdzdmH+BN/j+TvxTpyQL7+8LPXCPJfC",
+	"FfHll+dkcgk4Lfx3+OScfAOUJm5jhsPhBAN+NNg3a/pHCEyQVJ6w7wQJaTsk39J0QfwlhSinaJOyYsmV",
+	"a/9l6K/I55MPJ9Xnky8ukAKO2wwZFN0ohycvcyychJemcsVsk1+uh7j8p5n68kv8jBojeMY/2N4IOIpD",
+	"kwUX6OcTIzQnCZkYuxT+y9JfJl8MyaUXhbII8ydTKsgU8YAy24vETIVn5jn8N/phcTbPuNJmPmatZJLz",
+	"JdcT8vmYaEmMnU1Yrhg5PfsC2GGSQnLzBF222NmXTD4aqZiQKvk5ITb3+WZi3wJF5+Y1hq0n4D/C3b9n",
+	"W2P+/VeF7ZRTmbEJBovoNMdkpQVVlpsSMsG08ondNGZ2stZfEl/4WAoX6TUMhplXMIyVlXb2yvPV5Ns3",
+	"dD65QNsc+pU5Bpg8nZ38SHW6mJDPH5x+7aLYCXkwPvU9JThQWUhtGyBXsccvhjDCcymYG2YOIHH3Rw/s",
+	"bF8BGgsXczPXSnmy/gHwOUO7NXtiQYYKMnmaseVKarPIkx/YZnJRSZErtrFv8R/Z7YKqUgFngs1mLEUY",
+	"+NMHZCHLQnmuWHLDFudkYmyOZ8gWwAL+3ycvZc7TzcTwbS1V5YJM2UaKzHbQY4o8OH2EdJ68YrrYnFzO",
+	"NCuQN9Adm1QtL1HwhNjKhmcMYXOuNMuIq2D1fiMuvCwdkqfVzppLBjoFLumG0NWK0SIhNFcSzoMgTJRL",
+	"R+pzwudCFgwXspElySS89ErINbahy3nKBMY8eWbk14wbVWxwuaLpgp2cDkeVbA4+MxeEA/Qa/MDYKtgS",
+	"5+jy3fagRtcqnlADPJV6QXwPcRsrMUccYD9cXATdlYPX9kYIghPng/FwhLOQKyboig/OB/eHY5jsitqE",
+	"3HtGzP4OmghmH3sefJoNzgf4LYCXrqRQeLWejkY2Jqpt8ZlmH/Q9uA8QRJsaTchc0VfuFqUxVWYHJuOp",
+	"hntnuJVnGdN4/YxcjUxNERicv30fUv+JdGK+kClTCoqx/sMQkM6V0S5+ZJoi4Os9KG5vJon9OujvqqCw",
+	"ALIoQWW1dYe6KHe8ps8r0ZUuWHp1UcGJV/mYS9Cb/e0PjWIrBrtmxVRCYLSZsO//yB1LqYANOxvd7/iS",
+	"tyfvibk5plQxgtXH0CwSYv2bQyYgpEZSmleGlzJQ2b7j+Gz1mHptwQuiBq66HhvN6eSKoYO14bQpfQka",
+	"nNrlr9hsq0fugWCG6pU9D7o6pv08El7Wv7p2cG4TXY3W21okfXA6On14Mh6fnN5/M3p0Phqdj0b/qqKn",
+	"3xiilar4ZfTw0fr+r7/PZuNiNBqNRw9G9n9z7MfOC6bMeKLMc4yaD67Ypv1nOVX6O1kawXz64f/+bj/5",
+	"Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jbsSGoLzezRlVYYWZGuglZu82ORy6A2rgIz19i",
+	"g3A5M5d9hd8vi4wV1qziBVnSKy7mQwLtyNkG5N9SsfzaotpGykgOPh/+RFgdXSXEEhHvYQcjHJwN96Sh",
+	"Yqhm41arIWRtQsmwisRyJ1dsM3ELt/qNbRxqFCAbDiRPMfsI1mgR8FLULK/YShMh1659d/0kIr/iLvQ+",
+	"ioFyBsbYe99H/RuJTbS7H7IYezZxY2fues7Wl4GhWFnZtqXEllwY95vyX0QcQOPWgTMk35Wj0f30/ogU",
+	"VGRyGRj6wA0PrcINt4U5J/A82ytVcELHkyFdd/CxpXGwi7sOCAsBi13kYS+NodM0tH3sHjxzkwyeSdzi",
+	"fc/75+wsbiU+frQGjhUOPcQFyzj6gsKb9t5HdIjcoAAB2O2orwZkBmCU6gVxbau9d8bWxGCPfClArCht",
+	"lAwrgMzFnZAlLSCRQjnZtytX8ItD5coMjMjY1f2gdVl+OrffoFcw1G22KInrPnOmDyaLMbAbSTP6JKXX",
+	"X1Ps3J28MSPeRzZuZ8vnUv8oM2OBZ0dg5xeCVW7FsEahUiIOUVn68a9wZH3vxFeZcX2iC4u632wrmOfe",
+	"wGN3bi4kzQhKdBd2PGa4YuPnt5C39L5m5O1Jd9l996WweCweT3riGphD6SLLJhYy1H46wcxXV281ZXMu",
+	"iJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6v79tSC5SVh+wW9rLThjhQ5qXil+zPWuARKUDXng869TB",
+	"k7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5zSDqZeHLm4zNzHfS8I1NbL61g/uoNTFx39kU7BufVzd4",
+	"NPv6YTb6evz11w/Sr7KHZ4/o6YxROkrPzmg2Gp/R+9PZg9l4ejodTb8+PU2z8Vn2MB2fTUez0YiOvjab",
+	"thqcD8aPToej4elwjIH5ay5L9T2+YuCtFqu5/NZOHsV+G5yPT410tbHngbpO235zXIvZyML9BjMTuuC3",
+	"8jD6uwMyDFdMrnJnUW4UyXiWEMHWRlN08Lb++jBTjNwdIO7t5bF7A5xfs4LPsCdE1BR+LjUjE3OdTkhm",
+	"DF2WKwZ2LfqMN7IM/MY51VCCCK3dUc+1VTe2QUjBghYh9TsHZ1K7dW53SKeFvGKiUlbs7iAfLSwA5/FY",
+	"3rIoJPNCnwdr7/bgsFdsJYsoj/kKSOtylKU4isb92NmkxmblwoXNsawU+ITkcn4Ym03LbM50u0PyG/vM",
+	"8QTyUpbmF4Oz0Wg4GtVqKyrJORq/GQWSE0T0tMzaZZAVyVWM2+EoeflSMJouWDY4PxvVnXed2QDp0Shp",
+	"8pxYqiZkurFNCo4kbKitqrWF4qlU0Dl+KWtixhbZRDiAYy7oPt+a0VjYNROaTHApQ0u1CdEsz5V559ko",
+	"IV+dgXwZj0ZkxYrU/EDOoOswBDjQ1WbzO8jPEASEzZig0w4utQqoghbsncBb0LwgGBWDcDEHHe7Fn+qg",
+	"2+XmXSbsyVvP4YQe3zH3lzx4/UjTZHpaPv3EvF2vmTnTU8fE+w+wCoAN6h4vK3PufcQ/thxe9bODnx96",
+	"dno5odD/jul6x3A+LSXkztyOZM0eKE+T2111/z5obW6eI7hseuz/7p3X0znj6PEesiawqrPOOAhdepTz",
+	"1OUSgq6rJzCXv7cx39fIfD03HitXO10//z4V9VMBnVUtIMX6zzwiWON5rKvFVf2fKE01V5qnocEQLfAL",
+	"Wu1CI2TfrGJFxQW5PyIZ3QAsjJBrzKNztihXRFFjQ1OyYbRw6u2uLTpnOmwebefV9/R9B16qEBT3384z",
+	"Y5dvXkLxKKR4TzevoCfb17YIwpC15YHQ+3U6SDxeB2ZIuL55bz/WevcNlJbp1S85u2a5b/gyOH/kOzqH",
+	"OffQAOt8HNQa7PM0bRUamEuBCS2LzYnaiBRkrx8UORZdEPKaFbos8N+Gt3jh5g7zA3eXqyp6O4Be+rNC",
+	"QiRmTQu2kKViJ9nUnLe1Wefb+8nX7+EqAb8RjGX7owEpYz7FnWkYirLsNUulMKQ8ezAamSFtmaql/ujk",
+	"9EHN92g7MIN7JXzr1/XxR2EXaQg6/VxwzX7mQtkgQDXbrXkFv7NdnMy0bKlqk0s0tpjOUfBdAdAgoCvR",
+	"dQw99Hu5JnKmmXAJmyTjCiAfE0Kh68p6QTV639YLphesgM7zClJ7FzIP82AqgN1doWyzROtOm1o7o0a3",
+	"TYjbe/ehod5itjmWhGveIxnxofetqYJ7hLmmekuYd2U1tndwEFr94jbHC3hMAZ5pfD9plbBBe9PBICpm",
+	"QfVKZ3m7YEVx2ZBhN/5XhTFtIwqIxWD+aB+31id08PqHn07GaJfJ/DqMbxdMwUm20e4j3QhGmmZWUrYH",
+	"dGxXL6tmKobu7CZauPq0+u2QuLYj41PDWHfywtrdZF/3CK4NG2SybSV3hXioLyeDNReCueDMMQM47oTt",
+	"j+F4AXgU97obrDFsc7iAvvfR/XnTKKsDPfZOMl/aaeJf/eelXwSgYv0p3t+cr1b8vmW7zq2gwTLWg9/Q",
+	"5GH/B79mhH2gqc430JRZzsjESJwJ+TzAd1xDq2CsDlhzob5IyAT+NSGf219tZFkQuRYJMYfN59naoi13",
+	"mCfvxOc5OBuLMmcEZf8XzilfFTlBVZ1VVDBxLMBnocTM0EKzgLIJoUWED4r56C0Nb8HeMK0XKyxa7aJo",
+	"1D371S9v4+H39xf0l8TSugXFtpc8Y9vCvLPAe2IJ3cPZ0v0w3/JgPgEOwfYMfU5nJZrdAQqEou8Ot0dv",
+	"DbrI/fFJTebEQQfGjY20KrQeEC6PfVjlMqtuu34KZifAlooAvjfIdm+P+KxhulwRj6H4N4RO3aNK+8ff",
+	"37KkqHO5yIKlV/EMy7HLsKwAYUGCzgumfssbPIZb2ZmotkrRyWO4pYaFqio2vLCNTIDxV1SptVFf3weK",
+	"ptM73WO4UNTBK61ykAwWcBMMsunQEmWYymWAuDhYMJrrxabWC6txlXdUd1IxXyc1TPjixCOGuusSIJA6",
+	"/tOo3HHf7gluP/WIwbrgLLsAkMnJuWZKTyyoHNVDgh0EidtXi++HrViaWrDEItTVtP/UKHXjgYqfg4PZ",
+	"OakOyfngs48/X7769vsXP73+9peXl69f//zi1ZMbw94KqmfR9danaCUg5p0UrlSCCU/1X1IMHVH49N+t",
+	"SlqVwpKrt7zqL4uavHrVqf8061yCBRwk6bbDNO4LMGTsPzpkAtxGRvUuSQnwKo6YGfAEFlJvJ2ZzHD1Y",
+	"RqmYugWZkzb7/XD6HbV25d+a1e01K2PwfrMBoOi6T/D9nUuxpOpt4dPigIsrIOxPrbjmlhLuFl4eT/Uw",
+	"cWNbl4VcCgJfn1fKXg17ZInARiyDkj+EESHIwlDbfIGelwJykxShbpghubRor1lAhXcCQoeKUEX8FRpz",
+	"niCnHk00HyGxJDyJ/sidbisUsrDq080BR+Tukk8+Dd3uWILwtEkSdtDawmiDl3endyLv/noJM3+EQnYv",
+	"6CkTTaK5VFcqaPMzJD8D8BFHHKtrVmwQLciOkxAp8k3QU+V0NAL0JbxNZhXqvS3Oa3O6vQiabRzF2xMk",
+	"fMyZMC8OolcOz+6qhPMCVU7nru+qYXs6zWs5XNkLkW/8B9ZHBc8bMQcl/29huPd+8FU5zXk63Ap/FnKt",
+	"BuenNnXiaP4TJF9bcYDdNFfG4TC/j1QhYCHgsHcLtpX78+7dPecAfC4HBlhql3vUz/NixYSCYgSQeKpC",
+	"O7TBFYcVBnh2eS7XFoHP0A5bESe1VhG+ehMre8hlrQsVRkoUyjICSHWVQ5bm+QWZgAy2UGp4CyCAGpah",
+	"1g+lIU3t7v/vbxiYq8Fdf4DFUEijRL1m2kg+72T7w40HLOD/a7g5UKJvceKfeG++KTZ3c2nKolOUSBbH",
+	"rEvLOVUIleAOgJl5iojMhh9EhkDR6DYxH2q5nCrtGgVpH+B6O0iz1KIGG6Y70QWfYxNxzZdMabpcuUYp",
+	"75PBvKQFFZoBvwE0I79mEBpO2TnkRK3gEBIAb/BNJGzSbM1h+/Yj9jcHqDlStXvyFw4rrhFcztYzu9sW",
+	"T+cCa8nq2nfVndxdvDYt53vz9E0NEu2NubIVpnK9RDK+/j/PPNxbCFpYfV3lsAai5y4CG7Jou5sr5oOA",
+	"BgbPjnBKFowYYgNVXMagDq5r+16W7Z4fw+Fdruqd4+OvWlnsSz7xHddumd//7/Pz1zo/vc/GngtIFkes",
+	"ZPVjoq7l0U0zefghOFhfBTxEd4QKcyGdCKnZnjsIHnwOz/3xmQov0OYLA/+21GlPvN8+9Wdlp7oqoKAe",
+	"6HR4Ngr7854PSmX9jzbXPEBOSos9aqZd3+B8MOV7cldFCVAePpPUaqIvSg0hbqxZ0QsOQsvpgwBev50U",
+	"iYgJ34B3rZa+OTqr6YfTTphRUWSR416Hnnc7xPnhWQIH4ijx/WC8xqTLzgV9kVN772Pql9d+9/nHBgfl",
+	"W1U/P5KzvKLMH1PbGK7g/T5KnmdcpdR10rvFi1pSM3ZQ9fBeQJf5zFwWeGXvWsx2crUtPdBhfss0wz+V",
+	"jSCztFyZC7ZiJtvskdpO2UqVNVWzA4PVbbRGDoGh74w/fl5ISLtZF2ZN3AE/44II14DLOGdaVaCNKOEv",
+	"CBVQieiuSN85HCePBYozSKBVZEV5BLkRXvI/nbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2TN4",
+	"+h/48C0rPo+Y1gh5oYPlRv2WDyFL+xebPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr9fMoXtHEFb",
+	"h+4hXBEtJfZ7d61SU5mXS+tEO1qZTKS+5KiaytaGt5nvyD4J3h20mHu94hhaywsjPgyzEmRW6BafQo15",
+	"xfxPgu+7VosEB6Ar6/9Fa/qOV21XLbVbvR1y4TGBEs1p/rNMpFZJslW3tytNQLqef7zBv3Yq/NDW2Sty",
+	"wNbK8t+6YGy74rwmMTU6VEy5JnaDVSGzEsOScgXJEYoVWFCyySXCxKmr0s/l5uCqQyhkP3ot4VaJXbQm",
+	"zyHf3Vlud3Wo9tt8oaA7Tn5eNV6jzXdb6XnvY+aX2Gr3VZQ4yO4Lfn4cuy+g9qHk6G/7hatoTpH6ThaB",
+	"8rymBTR0wKYSNrMA+plVgdW/KSLXtrNaAhkegkzsOZ1cEIo/8xr4nF/b/o5Y5wZZDhk01RIoGFhBUlkU",
+	"4CCHXAjbdYsULCvcrzeoiBIulDZ0c3C7QcB3IaHdFFUobmiYY0GU5nmOj7wTrksTBoCDp7giigkYdUnW",
+	"LisDe4VZp/JuUR1U9Nkz/YWVcEVR5cCGRXb4btvT3mWPdam1M7K+xta3LLU7VtKYS//4OGBLgL4d0Iz+",
+	"71qo9QAB1jdP7A88z49xbz2QgWH/3zA8gf25Oh5vIxOcALaMvl/o3cZFsy0PGqEhXQRLabohGZ/NWMGE",
+	"TogUZFUWK6mseMAb2HD4FVvpRo/Nbbj2Lqs9L4k2l5TVHbozqd2BvyRzgneIWsFCytVds6N78q7Y8VIQ",
+	"WWp3K3nxDMkiTsC7YwhJhkaiB/cYil+a2fQS1y6IaZ27qme4p+bYPq6Q5XyBlwJciPge1wfS9W+Ldf0A",
+	"MtwVp9dY6vQPZilMAQk0GKTKH8RZlzm/Ynco7Xx4zbZttIp+UiWRZcSYa8hs0F/KaA0IWkbORiMCwU7N",
+	"l6yRLXANd8wRfQQgalWD8/tfdZZ6r9yPIlbF93KN+arQ2LjgLDteuzHgvjzH41jzzoS7Bm6aY/IloCM3",
+	"J/C+hhyBE5BF+OiQTIx5D+1tKXmcyzL7Fr4g4+GIMHHNcrliCcFxpuiQhmbD9vdLyDgsIIHL5o5Af9Up",
+	"Ta8gK+ydmDyjSp/AsCdPn0zQE47dWTUx62LZhZ0ObAV0QJuhfr+QZTEkgJ9IxmdEIRwXhOmXS7MMbAxd",
+	"5VDqgtHlO5Hza6PyvvEf2Qe97n3FNkQWrkHIkm6IYlavZuYNZupckOqVvn1dLhU3anqaMqViKi++EMm4",
+	"e3y2TvJmxZRv8GJbL0O3WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf8HjfHf0pPff3n/98/fvRva",
+	"P7/40vzj3bsvv/iPz2It7pf0w1Mc6GwUgwY4GhQXulGVZeEqhlSwlPFrVkF0YVphRYAaH9YoEC58dPLo",
+	"/cdxcjq6OQn+/uwgOENoNArTPEGuqPcb5dk5+erBeHQyPn0n4LFzEm7zO2EO5zn5+G6gViy1PPFucP5u",
+	"MB6O3g2SdwOewT/dKOYjJcsiZfCxkQmuYuteu7cIfmpWCD/M2PXQdXMfhlMaXo/xSb7EJ2M+NXjCTN2S",
+	"wg+7LeL9g+8G5x/fDYoSF1eUYt9MwXUFD6syTRnLWPZucHPzTsCB7NGntRIRR0siWtDVignrZPD/DCS8",
+	"lQ0RsFO7V3VfElj/jULd93eYFvQK2rPTGdObN4uCKfPLyRfoPsC+5SzPbL98fOwEfrXTOB/SAuM1Gd/D",
+	"bP6bO/rNIp2L/3gOdOsjr4q9tpzmC/CEj8GND47uRZ516v3jEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4",
+	"hcW+KBh4iAOwt7v2SG8l52upae4odUduacMC+x3ScLSOg90JXsAGFzQeul4C495H859Wf/P3iPjZ3/iH",
+	"Hx7Hx7yFOtpxof3dyjjl9xEK3bMe0tYg5/cszx7b5z6hFth0quAX9jD47l4eThMqKOlu5ciZ+T/IDPRd",
+	"v6rfjAELt3KhBqMl2/EuI9PapEw9VFePonWPj+ktPM71YhOAhpIZy3NsmzoejYiW5BQS6R99/b8uyNno",
+	"f4H1k+dyzbLjJglUXNMhndH66Y+U2O9yyX3NuNkIWHW9OWrTgbttGKf5vJ0XDG+mj4cO2piIBREOeztN",
+	"tgIkU/CSabRMtaxMQakXxjA3c0sagicXzkRLzFdXjK0qC3ZBVTe/Mi7byty/kEMZMUoAPnDJlVl3eMX3",
+	"akX2CpbYGQfp9A+7acz+mAPgj4Va0DyHtMMp63EaailiW0ydM6jiOzpXv/HOYvSPVI5hDAPSK4iBWr+y",
+	"dWctmEiIkr5/gdI0Z+gvlgL5lYk5R1czMrJ1K5t/YwnqBRwPs7wd7zMGOq3nOcbqQIy/DK9brRhsvXK5",
+	"ZAUpINLARMZ6xFBe2T2+sdz9JzHzM4aCq8bQc0lqdY69OJmLa67pfhDMp8Fzn5IWlKZspWsoG/uLh11c",
+	"eF7QlP3vOppI0Dzb//z+aLf2mIvrvUUhvHPL7gJ6Q0JI3dLnaIpKtbH7FZWAWRKXEi+LjBWVj3RJryAZ",
+	"/va8/jR8GXjTMdk+4PQfwYcb43X07nZpK4gSzzpKMMdfXFVu5RU0FYH3Kx+NA5BFG1xJ2QVRTGSgOUjI",
+	"w2hCXqxW9KciL7ax9xaj9UBCDBZ3J50C/zse5GSg5RWDM/av38b/uvr9NPuq/FaOVg+LMf3mfvqEfTf/",
+	"nv/n1bPlc/nyt1fqTfnP9f9/86/R+PT+g7OHX339iE7TjM3mCz5IBmVhlrrQeqXO791TG5GG+AGhoL93",
+	"67f1qeoym7TNHBEHv38CEQW4VnASt7AE/hRoRJg9I9QKg14CqOmyvfex+scWIOIucUAkcUXWstALr9iB",
+	"VWvUPdDrAnFpsWBRP7C6IHHZX5B2AF7zmPJ2La/qYqobhGKwe0eEUHwDtR0iHN2YcAfQvxkpsW2xo3+L",
+	"qMEBesT+I574uGd1zI/jU+Thdh6gJvS038JFv68OORQVNYZtDC2gZNeFNFcFg8A8tlIOHBblyqgUGdXM",
+	"VY0kcdUcX/gnlXy7BaNGyBWC0++p+e4ZlbFrDGovIhMBoirbo8ITM82lYlliK9NtzJhjngH2PNvb2cmw",
+	"RxSLfiplzqg4bjn6alXIa5p7IQLzD2ECl6tyD0pehzaWrs6wVvfuumDu1r2XrNuDMy5ozn8PJzzLqYOJ",
+	"xt6Z/YrgV6zgEqbJIOKF6zndXg/sd7VcjCgVLQTQfMn+JYXZxp/ePIYCDarZY5ur6qDaWOECVHUgJXSJ",
+	"XOoQ1ylnS9hr+8lWdb6NXIXtUIcP4kT0r7p/bFPPHKJOdh6c6EpO51wcx0H91A9t4124vbeutnefgl5l",
+	"/rppBjO00hcaU+BZ8roUyVk2Z9DkE0TZUpotjfb6tCv5kwGWafZrqfQSk7/MEfu3+ABebUL2eNj05nRB",
+	"i3kFjwM5EcLaGm/DAar7QXPIMQqiYxCVLvDcmzWeGY5mH8zvxsnpaEQ8F4Hr9TN85sYtLeeiU9C/hKK1",
+	"ZAAcZZHwf6mGHlRCMxCHK6m4dvAgq8JG7TciPan9cns1Pr62EWkwfZj0/xRB3cg0gaDuKYRblGSHmPOp",
+	"AWs7JIPQfq/h298hbIin6vvG++BeTVR+vMUr2tyJcFzAVncexLRUWkLggdHM1oJXAUOjhaKCaewQ4gAl",
+	"cK7KWr9AVgstgfLdga/XbyX81eEX0y2bm93OLelP28npGZ63PfBHTjL9Q8pszfPcgkD08lpeep64G69l",
+	"8+28jcp0/3BUpn8UNGXke7laYf1EdeVXw5/Wb++YErD9zI4SMDquEvCwkxLQRCGnFvji9F9LAOCz1+1n",
+	"ZnRzwD57aCZEpiyXa2Afd54wvYVwTT7/7KF5+othdRP/W8nor2SM7lbJGDx9/s8TmOR40KRsjNuVjdGO",
+	"sjH6s5QNm+Z4iK5xdmRdo2rxUYkrQhWhcIF/an2MLrPM3JpIT6IloWjuQd2Epldw4uVsdguAoHbd4t7H",
+	"6h+tnn3wWYHhaafo+gNNZbZx93w2rHVDhdSkQIr9TRFD7ZgrfymvWXC9HbGPUoc0Uc95RwsCBLy5FQTo",
+	"vH23UCs7qEIi1CVa1NBtNM/j66FPtcOnkyJlRMklA5ZiuWIITaai6qPtD3gLRLG7UActFmerMtirZV8A",
+	"P3YXKt+/0UQPRBPtjxTaiA5cocElTrh+avfYzwXGnENkO1saiXCJ7go47kWWybRcWk7f5z1d0uKKZUZV",
+	"kIK1+UifuEH31EReTjEOxqhQZJXNGgMzslhSXQvIMFEuAec7Mzd7qq4NEW4HiGWGqhXt/a+XT747GQ/v",
+	"k+FwWHu5nY85kYLCRHegvbAg0MyrXgeIBEpQnU2c+pwYHTwBrTgBaiVOY05QqiROmLwr3olKMU6sVpuM",
+	"E1Dfky2FOtlS4hNQv43KmZQqM2P1L6FzHLN1wB4jUU+ecFUZBTGPyYznRo3BXr0RnPLm2RwnOdhpwVSR",
+	"l0++M1ri49f//Ot4rcDQvPfR/OfmXmAaNZ3P53SJYO1YpJEQIRHHSEEmCKiYGPYk64UkikGolG3ItAQp",
+	"4xOOl3QD6D7xoPMzLtiLmjH4yaSEtgU+pHn8gw+1mR89tt0CwhYtvoVUZck68/rXffd3C4RcRi3uM82N",
+	"HeqOQPdimD7leHcNk+m5Y3+8sWLrY9XAKC7mOQs9IVgNAyat1Y5vj/R9xwaFOWNtsuHc2oh3Y0V8ZyxT",
+	"qImRonLnI8ZSUHCw7bNmWYCDXDmrL8iD8SlWEMDNRFIAWxS7UGK7Xm0c5JZu7T8c5vh4JvBrurF5K8jD",
+	"qIAhrAVXpODzhT6qFnjuPLB3Zp96TGzNBBXa3P8VODYUt3AFSdfgtllRnhGq0Zy1xSpQrOUbphAtyYpG",
+	"egm6lfzP5Z6ngEVOhfcoER/oPB7DzPk1+2l1N+xySXKqmdle8P5AghnPcyx/ipgdMJU/e79vW5r3Jowc",
+	"QicVJfNr8C11vYC/YQgGfSzctzsQaNsg+BDGw9I8OPTHZdIV3dwNh36zIVMqroguqFAzViRgqbtkXvIS",
+	"OddXzWHSp2VncyZ5ZoQednfGcky9YEvF8msWgeJY0c0ny92AzAgK6jchwYwSeEaey2vIx02If5A8+Go8",
+	"7s7yltJ/cZb33E6xtQOUcAooRiZrujku019Lnt3VNa7chY1NUlAgE1eLvcppyiaEGjW7nvDsc3OXNGMJ",
+	"JEZszA0+ZS4XIqIGmoV86lL950KKOS4f7DwgUc9K639Knnl3zF+Kx83GZwVdhzzuMbqs07JWan5ENl/b",
+	"d99dZs9u0mhViW27JjoLaJd53fQuXf7H/zw91AfyLAkODuNtMUHNCo7u3rcUy55suIXQqSy1s2rl2paj",
+	"kAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvPzwh/uEJpNvFWCne4ElHE7Lqhq/4S9fNVNcvb",
+	"jx1TY3zg6AEcKKRBTyH3TZlf+bPSXdJ1X5csNcBVBiUXlc8ZM4psUK57uM13k8Bfds7t2CFTn9/2oegL",
+	"XHTMGfdznYkNY2+VeFMF3pkjZGhYp5ARnM48J4pds4LmQemBLMA5ja2lZZlngC+KJ+wWYsOWfLWCHbiC",
+	"sU/Iq92EZW+90ntDsr9KLtorFWNBW18tKNcC0tTuCJENN2S/I9lu7i44gVmeEcCvHbLlEfj4ZRVFmTJo",
+	"4ID1/9andUABYp1F733EP/aVB3NzUGBARZjIqssMXGpW8g+JnQTGdRi9ZkYXgzQh8J9VBif5gW2sf9fo",
+	"56DcX+C/Y+tsyj3C9x0z76ih+NhCNIAz0MH6UrEhS1kcsQzZjQyqw+zQfd5Xjnww0Y5ZU/TXkyX95ERT",
+	"pBo34VMsrVg6trj7kmZHwuYGPJC3CJtkhMkVXuSlgD/x44QoPhfMOjYy8OiBVKLkim0QgwpwnOFx6z2I",
+	"5pBgTPQoouQIrWMOLI3H6fftEPPJnFcPZuIP7OlRD6wFU8Z2Gbc6vcfpVeKvGPTYARUOhgRZMl3wVLVh",
+	"tf5oH9kHKL9gRK2osKgB0FrEQ8ib03Zy+mAxSezf47Ol//urzP95f3SS0Y2aXJBHI2L+cp0jhsEYGIIT",
+	"jMP6oU5WyIJMuNCsuKb5xHfRakrg0nzJXhk7uAmLHd71dnzy6D0isY+SBzefL/9r8V/Zf50suSg1U/91",
+	"spBlof4LJvxFDKU9iiQP7RdcWbO5xdeyyAJKjReTplm79TUCyMfm2zSzPbLrNbY0OgAN+/YlxcYSm7Nn",
+	"VKOheXr/gTGJxSznqVaD8/EpJsb8U+aloct4eJoMZpTnRqA9OEsQl12pWZkPzsdn468fWXvWKN/m92en",
+	"9x/0kBDI/U0A7uXyKEkj3/F5WbCqSQfkzUFWAx4q8zlf1g86TqwrNLNcMUFXfOgo3nTcX+Bzt4aj4WIm",
+	"IW0uqK3JseGXF9SD8XA0HBny2dkNzgf3h2P8qNofmmUcnUkvCzNfDX0hracCWdtmNUV2yazn8uVTYsY9",
+	"fKNYWhZQMPT2fT3XhyufgVjfHDp470i/yqlox2OBUiVo71512INfWU8gKxgaQ64laJPtY4Z4Ca+77f7Z",
+	"Sb993z36VbSgO7zxK0LbmBced8ayw7FyrwK6wd2ApAIfebqQUrFbwDyYfTLPN+0l9osxM7AtadAxny6k",
+	"YsIYvFRspjLbJFWVMmy9SshvpdQUeyXQLDv5/9j72ua2bWbtv4LRdKZ3n6FlWbHzonxy02Sap22SO06b",
+	"Oa1zIpiEJBxTgEqQVnRn/N/PYHcBghKpdzlxTj8lligSBLCLfbn2WgCj1UCa39AI9rW8IF2v6b8DwfMi",
+	"s/I0HclcHKX8SkCugCrpvjuLOh2oZ+Q+i0Slf7+rRGRspovMQ2md5L8P7mWPh7kYYtRK5VhiUTRP0xc4",
+	"Bi/gA/83bMWxTkRarYFbrIrDOS1jxh7RuKycMChp7Lojlu77sVAY9KPiTrgGgpTBa76lhzBTZFhoCW9L",
+	"v3nDZ5iV5/HItZsjTCAxRUNxVXC/N9Y1Wajyuw/i2KgsQ0VXJ4VzYtaLeRoXKc+XJFdeacZj6nTqmeXY",
+	"e+qlaj0/7KcqDeu0Wd9OqOm7+iRqlOXQ6MTRJBWzGwYOXK+NCZpr3UTD+FirIXQmHbdZH4yLPtISg0Xg",
+	"ewVJBR1fVYLLDuBP3+3ECj+VCZpcTKx2sP/WZWb8PMCatnYpa3LCDjJxZF8RheZDIFopzwc6sw6c3SJg",
+	"OPIMm/RhVS4c77kYBmBwk3OVQJnq6a2DDBs3Ng6GGzh9dn+gHfYQHMDbzfbzv+1rr03y2dlycuqV1HzF",
+	"deus44rN16yrPoOrXRWJENVSZK+C8DKnbM6qGtfqFCqRxjs4jQZfm6Yi6CtuFh7nNQ0tOLso19kqPLon",
+	"PLJmc1AJoZ0t2ifuy6Nyw9hv3jU/hxJN5VRuEXWDjXEOmdEmVUdyBsBOByXev4J7j/oc4SUuZ2RyVsDZ",
+	"yNEu8KR76yjCrEjFEY+Xl1y8tlrF6hdQWHSouI7J1t3MNRsLAZ8WKfSiJTWHjet4LhAG53npOJtZXyRj",
+	"StebmG+LVJzHd1R78WUbMpWvuv+2TLiyYKCAIvvIS3zG8jqRNBXut7LM169q81Q2TnEq6aSLOhnMJB7n",
+	"K2pHJm4nWpctH9UUd27UPAWvdOrh5as/oIWK3aR2uVI+PEqtYj0CnB73+23rrk8DqbiKJU9XdX0yeSYn",
+	"4nAJxXJTrU4qIqX3njrEXRXG6j4DmsCwRCbNZSiVS1c2aqnRWMefM/+eO1WLlNO1FKdNOs9zbIoEtZlD",
+	"/FATiogCiASKgbJ0xORI/J1ps/PUaDbRxsirVDDoXsR4rTqk1wqG+FX1WHk2EvG1CLKyDtXd2myzBsfr",
+	"HkB/4YLuBds6qzJ9rdq6PpzYzgQA29fYv9s3D9rT9nXNvJXGXkHTkUyBTsQe7tTau0hFU/+fr3WHnrN8",
+	"NgFBzDL9jW1Lpfe1K1f0R3lbfE2W2NvCGUv7Sh+sWjc6R/cSQLSTbQ9enqauvXlzsSZM/LoxeHtnq1TU",
+	"0uaIbwvV2nIW9pTvzwoVBij1MBPGbPzS0RaKMiAyLyerF3MVi3Q71btc5/5diEIk8MLSMHxOKny1X8S0",
+	"EuS/TfkM+1VRsWCsx2OZPyWEIDf0gVXbgChos2d4O2jaPeQSiwk5PCynAJW+EVnkWymRSVJDjQN3+rIb",
+	"4yLXExz9BjvBXu12v1Pc9OXKTBTphAs8DTZyuvBRdRiK79zh4luV2IuO8NO2zobHALQ/7na6naOTLt2p",
+	"tZBo2lt+6pz9/4vXrxi+ZUQwf3r6YWKwwfN8vhGn2qeyqIIMkBWmMa9lRJyJfPnBdEHX3CMs6xptMyii",
+	"cPHz6zcvX/zXx3evf3n+CrzNfL0mF4grWvqIA3meuB6rvU5aW+jbiQmd3TWI5wbxN8dOMcgPEmwzt2nq",
+	"FAt8Uz1W6cPjz/ifpYBV6wXDQ7GIV8GQZM4GXKam2tNmQQvjPXFwdwAsxbfZZ0cbbLjJON16oxlfBR3d",
+	"elr2CR396kR3M7FsRJnAt/cROYojJ34lTKbJsfCSb40pkP4thH9z89JNsrUHixpzsP9ycGR3I9Jd9tj/",
+	"6wPA1FANqVYiCtkwqX4SPW94C3ecujKuTPAk+AncESw/PQCzEefAIJ3Eor4xO0jV5lzapSBe5DzbzbnH",
+	"Ne21LotO50Hs5wf+FK0NpeIPuNkhEn5fTl2E0fwtcKvL1QXuReuS0BZNdlIdG3NQftNaGGEG0/vG53gB",
+	"+T+vjjdXuhXYsPPvVpj+dNHdNwbzGU6uZqSUDaU6AVYlPk1SKLIkc3qzdKEEaOzKvYTeK8XBnCPIs4zP",
+	"6sDB1vTOfG2Pw1DVDcwIngHyqBzRmH/6VahhPmr1kNB8J+bJHZ0jyCWuzMx5UDPR2nk0l/iUvy1UmcOc",
+	"aJ2C8Y37HyANGn3bENi1yFoXZiRvJKnYMufH41zeiA1V9OmenTHYI+t4Yy4MuUd3LJDPUg3QR+tGNN2n",
+	"1veC/92uEdH5+p2EkIa2zDYv7FVDKHkPNJzyTIx0YcRRclXGjCba5MNMmL/REEP5KGkP/XVjnkmeXGEI",
+	"9NuWog0lpPlIxlDivfSMMOQWtCu6EXVY8vVlchuPqEy71LpEv3nGf3oWxbCtP+T2g2OdOPejRycHWCpy",
+	"V/PCXXvzGwFB9fmY96Va4X65CdMqnT2t+mE30jg3bInntehxXSq7EoSxAC5D8i8iJj7FYkJlg/0bnkq7",
+	"u1+rdNZvoM5IZ9trt92dtaiOJ3vGskL1iDTEVKgMqDczkMcsJh/qrI5wDpb3Iq3vjmo4EXE63EVWKALH",
+	"chZrpUScQ3GDw+1LZXKepth4OeXxtaEaa8gTNw3TkQtuMr73o1nkKytG0qrmWdP9FTYmqDW9zhpNr4ob",
+	"Xa8x3CVSmGNPWL4vD7dkFJYDojYjLOuAwKNcFQA7w7ZE1oLnJgcS+PcSUsuEOSX+GNjk0NrGHjjPtBrI",
+	"Ydvlr98Ko9PC4x2UzgmO/4EOkRIqW54pD6JWVqiycw0duvfe4nywwVl5UnNWnt1GVdnDpVz7BD23G0Qk",
+	"6x2kFDSAJQJNL41T3F63g1rnKbCmYVcbK61T6NhDOueLhBvcMjRt8YV1px3Nk6Syn4Mjcb2de0I7F/Cc",
+	"1geYL1Sm7C2KeLUZaoHdAG/Xa9YOABnXl1QqaUbh3bDUpVivvZbDMfjsvj36ofFUx6OyO7dzr7kJ8BIg",
+	"3mEvKhICzLhDDPCbkfGT9WW8MUJ1dzJ+PwNYbwoMYFUT1UyqXNuzOxYbmswQz7JfZ3x6dAVHM8SUGx3b",
+	"Yw/P6kFYdSsy14rBXc/1l0lncecZz8Vw5jrlEAKp2+l0mB/LXAY/Aj57JbD9gtXOCGRqs1eLHHDsXDHx",
+	"aZIhew8zgh4cp1yOzaVytU9X3IgIaqmweWiss+R7w5B/ADHlnpJ9inZ1DQbRTtkzX8a9Q3IBngiahGpZ",
+	"rPThVNkF1kUWo9GyPpQQBkcK+jClRcNM2Jt1I7KgXO9InA9rWA1W0LuFWP65A6ZmRvRELJBqdCveuFdl",
+	"YdCCTaUyPeK7gH0F09neAdZ/8cvvCOsXBsT/SaksCeZoT9+pVAoLM8PACHgrPwos+oc/3sv5IWNN6Rw/",
+	"gOts9aC0B3KY/VQMclTYcFI8Wb/tkzduQfYbdKzj9UPHBqkwzjqE6QXXawTUV0Io5ge2N3S/4wTxmiN4",
+	"JJSP6wGbcJOX6iNQmqVsrgn1r1GRq9s3GQTZG0Y9vRhime1WwzZGbuNZJQacf/bzCFH6sVY3Iqs0zI+5",
+	"0krGPIWf15ZMk85t7gK1Zo8nv0ItEPDIN32iP2d8nNa1farlAXHGw/eOxPhpNTwCJQocGlI1uaLe/phz",
+	"R+XYDqt7cvro9PGDh6ePotZYKvzwxI8O6jcBOh3dcfj1C8VT15Py0vO+jSovAotb6Z1F79Fj1de4VPQW",
+	"vUvF2BGTSY+Fr2E/ZcyOsMfKF7lEmOSS9lbsZU6gCRewwUo9LG/2sThgtYS9e9+CouHbgtXCgg1+t8HQ",
+	"ZgU3ybQeNGq3967peopK1u6UHGvHeSaNVmygC5Xg4VAqvirGGCqpTdvOhcHnHenBkfi74KnMZ+1xUpaQ",
+	"l73cm8gi7Gi3gQzjL3df1J/1lI25mvm2XjwTDN4FsrNpSuwH9sA0CIsR4XrjOA4d+W4AhwfrdiWGdsK5",
+	"YUZbKTOMs6nOrq048qw02fGuTzEm4gKvBCYHEU40hlpZJoDsxRDpQEK90eBBK1swQCHdXqt4Khuke3cb",
+	"5BnMsYCt4PaI0tNNtkAFY94gsseVqFCTcYJcYwxYTjy/NtFzWJFFWYM9fC0mxMkN92cjCpPhYW7qy6Z/",
+	"CgbxJUARgskEVSu+VGODS4I+wEUflvZkXF5rjRO2frE1rPVbdEz2iloIC6aDxnf1jfRASVddp0fvuhic",
+	"ffAnHqtpGQm8FuCSnTQ01/N+VpJJSE1s0E/P1SN7AyLghzk/2W/DPJj7coeuBiUEIrU3D2b14Wk9Knyy",
+	"O0ZnayiLqgNzQNtgh1ql1UcS0trkLNf6GprXYZ0R+hPWu/bMM5UptPYFXBrZXzZVFzlj4VCHyh1aHcCU",
+	"6Vh7aPOUBlYx2ePpEjDdNBdn0jV3r/JLUJm1wVCdfG/YtZhFvhmOdevok6yklv6UO/gc6Mg9YtGWnxil",
+	"pv6w6V2rr06TTlAEa1Mzo+GdcpYKYP+1YrHWObgZY8ivUl07rpCFYdkjg0kVp0UiDMOKksRZPivGQVd/",
+	"WJ7e3uOpiXHi83WZSEyu4+uPqbgRqd3s6+Cs8I3KtEzJUBIwFXWjlrkufCjx1h7AaYJZObnWQQqb/Bc4",
+	"p104UmdyuBhLjCh+PDeE5W17a3vZ3lbDGVdiBIm3z7fOYPAD8TZDcZXKuD03i3qqXuhsjL90gVMzUzGE",
+	"TfE/DSt08metDYHvWZJwgrL2fz7YL9EJbOzVtoQXgN2VvxN8tHNdWqQ8FXFTLxZyk5L+MrYDPeP4M/5n",
+	"eX042o87Q0O+aemeCFUGtOFeTQKvpyJBBjsvvA0Tchtqh/sr35vJblOmAzcqEZlOyTCVhtnp9ERrQCtW",
+	"0lrsi56AHn01g4dIyHMiuWrFxrlb6V6npbab0g00wTEB0tawMH+mK+9TN3xCzLQih9Op6obb5URoDq1W",
+	"+ZHd4dh6NgTGrGyMXwG41TTF39hpP1Rne1rmtZjD2P/oIlM83ZuDPuITyCxbN5x7SWwiR7m/Umc1cWFW",
+	"H8MXeN2mb+D59XcWpVFxZSYarrT2zcVMxSgvp0cnnaPuo3cn3d6D097Zoz+J786+lTtg7PryVBgE0Ky6",
+	"xcOGW/xHqESY6+rvS9QXXI2pzA0axlWmt3abI8TFkyq7OK3LGT/1HD441/NcF0QCpxAQxcf76S73HrI6",
+	"nn8TkznW7QzGeE8lBJNxq0Id7qr7dAgV+agWt1lv4oYHEMEEepj8R05cPM4wEYC1MuvCJvfseuFSrON8",
+	"0aJFvjOJS8SafbHy+2fM+WUNJ8eXzvP64doTAf+7wifzqeodgWLb78UG4PM6AIlGMDSqzr/KH3+ATfoV",
+	"1MftV/KcZ7cM19HaWPR+EjmXabMHhVdF4MUEiNY5UBPWyMwDpzD7MdJT+zkufclfA7FNNI7353QRwsQX",
+	"rH2pWrX1DjSSx6VCvopVkR75tZIrfk1ciSs1+qE4A9cAcqQpwyAMwk8ywUsAocxYDAuA7d3Ye8DdOUJA",
+	"ogf01S5I3oImY9mPuyajBtoa+fp2yac1gjM2OFD2X5MSHjr7rEnxRWjrF6V0916Usib3rGrU6oVqsxc6",
+	"TVEz85y5Mggqlsp0MRyxvtVJwh4wpj+H1Psi5RVvCxWUV1QROBuRPC6q2dWudMCVUezeuaqpBmguJnyC",
+	"n/wkePKryFE+O0sq3uuqE9factW6oNAm8mWvVSMoaqWI1aRWeL+ZVu/xKYlmq/fgJGqN+Sf76WnXigMp",
+	"t2U5u86T3tmT3tljDMvnPqgfJ3H4yVv38r/qIdgfmfBTDbWAdlsjnRDKZfe005lXAlymUg0vpIp9BG5F",
+	"DHwy4oayuYKPETOzVOuQLrBPtxoSQ/gn+J9znLCTbqf2xmFjGqq9OIlag0z/RyjYABOhEujxdRIRc7a9",
+	"ecfF4lu97oMnj2+bAu8bYI2ru75GnVCQCC0ueBUT+dZFKmEpHzoMDFGGO1Aw9qQGwKEZ6SmUTZMAmT2n",
+	"237W00pd1pZ8Iodx40jYjj/jf+rzbAc1RHENN4zCNPY+LhMvPmjlsiDXYuZbusAzI8qKYIqkzfqYfeuD",
+	"DVQt5JoqIsJ0FV9KTImV8ymzEszEeJJLoGJAOMileucfhP6JNbLykXVCwEga6RQL+yczeOAVHHs5lcQk",
+	"PBdt9h7IFUoih3+FDA5wl5kuwFz7wb5LX3yaiDjvs3/h0OCSS0UFaOPC5FjpovT0B0pGuWSvVumMyQFT",
+	"+konM3CjBtzkIuthYcnpSbdsvDgWxvChoClBiGe1NVpdiy54kk/NHp4BYldK/hW9pnGuazIr9TncTeO6",
+	"h+tG/X8ctNKUlp5fxt1z1O6cPESS+nSvSepKB++noBBjPbHqbMxn7EpgzhrwgtiYcbYj2equmHgcBSk2",
+	"KoUhxbJ+4qCWsC84GwuV6MPAVF8P0IOOcOxojFgNDihDa81INdfYuM1e4NsORV7yqfo2rmLGRjyhiNbT",
+	"edgci/VYsCseXz/1H/m+uZcKKh+Hmokbkc2w6uaqyMv6m1nZX7fNXFoJYYN6LODAwOpDOkyMtWztbroW",
+	"E+rXm0rrRLsTLclmbwvV90w30gftnkLTSAobfG9Yf8TNqO9aVLoy7085Ix1OBEimyKixm/jE4zyd+f4B",
+	"CZDS6syeYHXHkl3kZ1Rw/DV0fcGp8WwKhVodHlhbFfyuEn3QGm5kWfCZGbt2rV7rbNAFNhEhJtRFl6qx",
+	"wQ/dBDmQz1VMT0dWG7yk7hK0+6CTBO7BNjaDFJOcnBXybeD/VpfydC4TEBwC0PatDj/Rvd0e+1B9Azs6",
+	"I1LyoLobLWSdRqeurrDfsbL5SkTQN1eB9O8lV8WvS24ye1N4Wqr1NbMKBdWRL+ZO9D5Vco9n8Uhu1yJt",
+	"Da08EQrjtdYe961OAg/ShyMMS8Ugr7oTBvnRxvrGKrp3JVOWKy0ghDUUuIUUpnNMafiKe+NK2yoGXnpw",
+	"+2Ul4VM+24aGZMmWSORgcJj9END1QYABgjgGCtmUDot7rDn0FA9Ku3OkYn28tl/TIkEOBuXafkHis4Zk",
+	"6Flng1RneyrkcIToLXxjNN8rtFDfDovRPlg9gcXIn7cbxcF+sju9wY4PVhNgn3bN9he88nJQSaNOycRK",
+	"cSY2Dmltwi3UmyBe8ZBFY3oqDAYJn1KCqyyJos6Y0Pqkzd7wwli7NZ9apbayORWM/VtR6NTlymn0QuUy",
+	"JecxE6YYi2TDvbA8OdLDm+5r5ec5l+y9v5WV+VWER+1UZ9doC+95PXSaWrPvMLL4MgR6XAmgCppj0y0J",
+	"Usn8cmaWVUXa5DXtPWnId8k/ewDXkAA87yj8nBWpgBdmOoMoTIVwb/34kFvPA/YPWcmuOs+l6klWfcb7",
+	"0Oyqp98ou+rpBjZLt8ZmeXhw5kU4fqENP9Jkf8G4IjgrigmepVJkJaKr5FDcSqPWujA9N6ugSGuVYcBI",
+	"eC0mOTqVGBqzn3U7HcZToxGoXaGglUihAo9Y1IfuyV+FH+L9BvujJMAXtrGxysdCXSs9VZiWKMZWuT2K",
+	"WqlUotV7HLUoGYWKMRNEgU2taN6fv33+8+vfL55/fHN+cfH+9duf7GxMtFSod3z+s3NMvr0d5YQbM3UV",
+	"hGORuPYwMieL8ELkuVRDEzFqC9Ne1DRk6G8mLS8kpAxMk5k/oO+pqsxOAlKUw8y099SU2Rn200yrIT6J",
+	"7wRmXGLpF1fBOy4BwITX7RynTJLXipYp1sVEuz/83KFGTXl8DUAH+91EZFJDokjASYSKs3vUOXnXCZy9",
+	"sVZwLpFedZiqQNPO/cCq8D8BKtL6/d0zyPOnXC0Ms8jssYmtn+zGTOVYYmdRnqYvBM+LrOypOvB///Xh",
+	"1o4pESkkpDJ/6OBhFHwyycq9m4tPdsRv+KysHqHMD8T2HD0OhBZNENZ8IzJG96tw9+aZ5OmmwlBZ86aD",
+	"Y6RTJEQKwnQjbpBAEklF4R1SnotsX1h9u0JEA6E4qtsKCduPEpoa18iFVDe6pklM8KY9qq9rPBVeWN9b",
+	"6SkjwJyHNENeBLcp06rNzt2a+YQSfWlGPMOmnrrIe2wghInY34XOuSknURoi2WKwpRFWc6lcF4CwFxNe",
+	"IBWbjmQ8omyUSJM2e+9aPwcrwSGfRSAIWKkhYklD8r6kGUKwoAq2NKe9eIEldWQH5WSBJzdcxSI5cibl",
+	"UVbalFYYTa7HR3nGlUGUPRX0JDznR0JlMh6BqvzghNn+k9tLjxBhmUHyQijolzBtbSUSmLU6TCLnHwX5",
+	"LShIQCAF11TS/PvQhc9GWhthFYtViK6mnSfJEcrDan0YDm/OTg514sSa4mK6lqnsybtfUlBqUBhSPb7X",
+	"DnFCutYNtHQyNyId1LEJwtP/UTwHVzwLUmwPt0A1nDysqIZBkaa/kT4563TanU4LPQMSU9A1r/QUvsZv",
+	"4aN3OAMP8CdbTcIb2pENYucAcXg0ogltT1aqHiw3nWvwMx3p1J2k6GQ4mGEuMgdxtR8VAL0zmg14tnde",
+	"bJBj6oCkK9UpO5k0dvBJxivyWxUxd8U/dv4/x9idH2MAabji8TXjldcvAeNz5vWORxt6Dcvc3Xd4xdff",
+	"BlKMddkj1g4+F2qtMOhzfA77NccwyxAnrQx6mrQYtnpuPEcpXLcQygyk6nmR6Yk4/lFkKUTotiD0oWlv",
+	"2IO4bPeRNZzcVIcVBCi8zpihviZXItVqaFgegnVoLhb3NU1DWZVAQPw5XB3EmLfex+Ee3gNYe3Gb/CGF",
+	"Ury14dY4ICr7XgobzeJWwOR1hG1O1X9xxHEZ8/keq0ugYlGOBfuPnZf1padyHhQYwG4g3e6DQdsHO7EP",
+	"dV2+QiUTdDpZL2w60gDXNkIwZ5Oxf/Ur5ln/h1oa/N9hAAtSOg+H8nGeyjT4139aKQVZs0eHP1DLTUO7",
+	"EObRmVdY8ZOLzN7iv//qHD358Pn09gj/0739rnWQlt4zl5ewH32CGjfM2AQiCm1OkvCj04rd5ycbS+46",
+	"YeIO/543HK3Yl5R61o0plyQcCnxMKdCPwWOiSpXF4hNv79TKzXgunvEsCQpPA2t0lUHpIbt/IR3Ns5Qb",
+	"E2ZRw5JFrLXcpPYUL31Vm5kFcG6lFrWc+sVFnWRiLIux188Li7ynUTXTp1HJ5+cWH2MZbOtx+7TTWvAp",
+	"1q9EQrXQoKBBaUXMqsiw3VAqkqHYn2M65YZB+Abi17Adg0C/BA5vMWe5NJvkMOaqnwofHcfklNY3LcEE",
+	"2EBnIuYmt4rWCJbBgYDpB0BBQjRcKBykYam8FtjlAioQQGVKQf17wdMCTwxC4Jn9m1ghR3pqXfvS5ZAm",
+	"ulRYi1FuOzYVKo8q0fqxzuA4SoWB6g5fLwERr8V4PbGf1MTZhyJ/ht7/bgrUozgeYuzlqkiGwrGNll3e",
+	"6txeN9mlHu6eRK2RHFptdPKgfYaRnmuR2t+cnFDoB0I9T/CPiow+BDR/EBpS4Pr+9Zn6nT15/LizVKUC",
+	"SgN1f6fd6TxwnjRdfLRc/5Y/PAuLAGYqDta0dXvX4YdY1B5wtVq2eWrqejosP4HuUB2iEtygiZ1pNElj",
+	"AJftsY9DNUhob28osBex6WgWdkGSOUBQdwjIoaITnyY6a1Z1/djckKVp5TntY8EwZ5nVSj5EZM8Xq/R5",
+	"nEdOywAIzVWruZQjXA47p836Ax0Xpu8bwcD7RnP3vlRWRqMy3InIBijye/H62e8XWAP9QqrXE8OgYsMu",
+	"GQwZjit2MRGxHJBW+uEpdIOAGrE5S7hO8eHsfJPWcFS/1GuMqabRn+vrF5ubVgTd/VLQ2XFh6vr7bW6J",
+	"z3WS+3zZ4vllq3dZC7G/bEWXqJ7gkjkFBd86dXQJpdiXannHHoiLHtuXq4yC5xE8JXJ3ixylU6CiIuIW",
+	"QKUYeW0aOQ0YkbKNyGKMrsVsxYDqK3f1dG/cg5hTgFpU3NUciQxS0aRwUq2GLgq9ppHVEyaX46WAtx/B",
+	"YAhAzNIwofhVKoDBmiNnFjgKkNorVJv1rR7pO76pEmDq2kUqYchdtlZbxQIiorZFl9iN1FtBW2b6vGPv",
+	"Ft+e+AZqCzsdIkzxf95udEj9247IB8z3nf8nWO6jzkN0Ibwl51wKWL7WwyeP0daqSVson5ZY/6Weux3S",
+	"sOfRs9lfMyUwmXHzY9KLJ8DbvHA473ru9owcF+nc3q/uOXfFm5QfJrvs8qEGmv42pYfX74aVcnWBYz7U",
+	"NnTDRRr0ojTnajZcKfh2356etB/W5YKrFjPNuJ39R5gfvl2aOLffuKbNb+hrdrHpxF24x/6Gr9ew1/Hl",
+	"owUrAlTg/tuJkdca9EO2Mk6p6DA9vLUouLBOc9brD7pk130z1PZ++qTdfdh+XCHROGl32ht4A25ADUvk",
+	"2G62XwwRFwjsh0LJYGlkPAqIfqRhMrT9fxM5b324nbuFnRcJdChW7X5uUXoH/qQ6zHpbFvoeKpPzFIWZ",
+	"uB3s9Qaf7pvstqJWkVk5PEYnCwe0WFGnx8gmgaicMsHULu1KF/9fsEzfCD1JRdlpy16GvpBUNzJHsy64",
+	"0W8COkrW3OkXMcP8LfAl8nH4q/M3L9m1mNX9DCTju8+vzn97fouBp5K9iwD2RFs+0FlwSwKDN3SWvJYK",
+	"yUpcuTil4+zihpMfc+UKzasT9sxXnzc8wTshqVTXdrbdoxZvgvGG+jencgPqQgv+J07/1YwQnlmRClN5",
+	"cQKCL97x+ScRF/kCr3XwYyBPrH8haz2TChpzxYdiDFEvsNuo6iu8EcWB614LmEymfkJYIg1AUqszQ8yH",
+	"izcghhBcshh0pNI5uxJEriAV5lMVQGqDm/4keMJSYk9svm/KsyHGBqGlHFCqjAXse5zxKZd5lbqufMbP",
+	"Oq19601aC2OfSHTkkaTMXqx0+C6u+eACIFkOi0yU7QNmKq5IZ57JuG586K+TXONxUf7MnS0Ne3SCOsL+",
+	"2AoxS7DOxcl2kci86afYoAP7KUv/Z/Dr50A62tQfNhTVEjBYvixv3X64/d8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
