@@ -97,9 +97,17 @@ func (s *server) EstimateCost(ctx context.Context, req spec.EstimateCostRequestO
 	if err != nil {
 		return nil, err
 	}
-	return spec.EstimateCost200JSONResponse{
-		Currency: string(e.Cost.Currency), Before: e.Before.Total.Fixed(), After: e.After.Total.Fixed(), Cost: e.Cost.Fixed(), Lines: shown(e.After.Lines, showPricedLine),
-	}, nil
+	out := spec.EstimateCost200JSONResponse{
+		Currency: string(e.Cost.Currency), Cost: e.Cost.Fixed(),
+		Added: shown(e.Added, func(a plans.Added) spec.AddedCost {
+			return spec.AddedCost{Price: a.Price, Title: a.Title, Meter: spec.Meter(a.Meter), Unit: a.Meter.Unit(a.More), More: a.More, Cost: a.Cost.Fixed(), Explanation: shown(a.Explanation, showStep)}
+		}),
+	}
+	if e.After.Lines != nil {
+		before, after, lines := e.Before.Total.Fixed(), e.After.Total.Fixed(), shown(e.After.Lines, showPricedLine)
+		out.Before, out.After, out.Lines = &before, &after, &lines
+	}
+	return out, nil
 }
 
 func (s *server) SimulatePlan(ctx context.Context, req spec.SimulatePlanRequestObject) (spec.SimulatePlanResponseObject, error) {

@@ -27,16 +27,17 @@ var bands = []band{
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "billing/invoicing", "billing/plans"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "internal/notify", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"kits", []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox"},
 		"what connectors are made of knows no vendor and nobody who uses a connector"},
-	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/azureblob", "internal/connector/kafka",
+	{"edges", []string{"internal/store/...", "internal/live", "internal/webhook", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/azureblob", "internal/connector/kafka",
+		"internal/connector/queue", "internal/connector/rabbitmq", "internal/connector/sqs",
 		"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/simulation", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/bench", "internal/simulation", "internal/connector/connectortest/...", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -65,7 +66,11 @@ var allowed = map[[2]string]string{
 	{"internal/connector/azureblob", "internal/connector/filestore"}:                   "see files",
 	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
 	{"internal/connector/files", "internal/connector/filestore"}:                       "a place of files reads and writes them as all places do",
+	{"internal/connector/rabbitmq", "internal/connector/queue"}:                        "messages become records in the same way everywhere",
+	{"internal/connector/sqs", "internal/connector/queue"}:                             "see rabbitmq",
 	{"internal/connector/filestore/filestoretest", "internal/connector/connectortest"}: "it runs the suite",
+
+	{"internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"}: "so does the judge",
 }
 
 // A door is a package that only some may enter, or that may enter only some.
@@ -85,12 +90,19 @@ var doors = []door{
 		why: "see postgres"},
 	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql", "internal/connector/kafka"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
+	{pkg: []string{"internal/connector/queue"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"internal/connector/rabbitmq", "internal/connector/sqs"},
+		why: "it is the common part of the connectors of queues"},
+	{pkg: []string{"internal/connector/sqs"}, to: []string{"internal/connector", "internal/connector/queue", "internal/connector/sandbox", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+		why: "see postgres"},
+	{pkg: []string{"internal/connector/rabbitmq"}, to: []string{"internal/connector", "internal/connector/queue", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+		why: "see postgres"},
 	{pkg: []string{"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk"}, from: []string{"cmd/syncline"},
 		to:  []string{"internal/connector", "internal/connector/manifest", "internal/connector/transport", "internal/connector/sandbox", "internal/record", "internal/fault"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
 	{pkg: []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox"}, to: []string{"internal/connector", "internal/connector/transport", "internal/record", "internal/fault"},
 		why: "what all connectors are made of can be used by any of them"},
 	{pkg: []string{"internal/store"}, from: []string{"cmd/syncline"}, why: "packages declare the few transaction methods they use; only cmd knows that one store has them all"},
+	{pkg: []string{"internal/webhook"}, from: []string{"cmd/syncline"}, why: "what is sent, and when again, is decided by notify; cmd hands it the client"},
 	{pkg: []string{"internal/worker"}, from: []string{"cmd/syncline"}, why: "jobs come in there and nowhere else"},
 	{pkg: []string{"internal/live"}, from: []string{"cmd/syncline", "api/...", "web/...", "internal/store"}, why: "a notification is a nudge to people and programs that look; no rule may depend on what can be lost"},
 	{pkg: []string{"api/..."}, from: []string{"cmd/syncline", "api/..."}, why: "the dashboard calls the same operations, it does not call the API"},
@@ -117,6 +129,7 @@ var homes = []home{
 	{"github.com/xuri/excelize", []string{"internal/connector/filestore"}, false, "workbooks are a format of files"},
 	{"github.com/parquet-go/parquet-go", []string{"internal/connector/filestore/..."}, false, "so is Parquet"},
 	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, false, "a vendor is spoken to in its connector"},
+	{"github.com/rabbitmq/amqp091-go", []string{"internal/connector/rabbitmq"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/riverqueue/river", []string{"internal/store", "internal/worker", "cmd/syncline"}, false, "jobs go in through the store's transaction and come out at the worker; packages declare arguments without knowing the queue"},
 	{"github.com/golang-migrate/migrate", []string{"migrations"}, false, "one tool owns the schema"},
 	{"github.com/a-h/templ", []string{"web/..."}, false, "markup is made by pages"},
@@ -163,8 +176,8 @@ type use struct {
 var uses = []use{
 	{"net/http", []string{"Server", "ListenAndServe", "ListenAndServeTLS", "Serve", "ServeTLS", "NewServeMux"}, []string{"api/...", "web/...", "cmd/syncline"},
 		"what comes in over HTTP comes in at the edges"},
-	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest"},
-		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI)"},
+	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"},
+		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI, card for where to leave the table)"},
 }
 
 // importFaults are the broken rules of a tree, each a sentence with its reason.

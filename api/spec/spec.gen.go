@@ -933,28 +933,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -1153,6 +1153,66 @@ func (e TenantState) Valid() bool {
 	}
 }
 
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IfNoneMatchStar.
 const (
 	IfNoneMatchStarAsterisk IfNoneMatchStar = "*"
@@ -1262,6 +1322,20 @@ type Act struct {
 	// By The id of a member or key.
 	By   string `json:"by"`
 	Name string `json:"name"`
+}
+
+// AddedCost A line of the month that more usage changes.
+type AddedCost struct {
+	// Cost What it adds to the line; below zero where a rate falls for all units.
+	Cost        string            `json:"cost"`
+	Explanation []ExplanationStep `json:"explanation"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter Meter  `json:"meter"`
+	More  int64  `json:"more"`
+	Price string `json:"price"`
+	Title string `json:"title"`
+	Unit  string `json:"unit"`
 }
 
 // Adjustment defines model for Adjustment.
@@ -1755,11 +1829,12 @@ type TierDistance struct {
 
 // CostEstimate defines model for CostEstimate.
 type CostEstimate struct {
-	After    string       `json:"after"`
-	Before   string       `json:"before"`
-	Cost     string       `json:"cost"`
-	Currency string       `json:"currency"`
-	Lines    []PricedLine `json:"lines"`
+	Added    []AddedCost   `json:"added"`
+	After    *string       `json:"after,omitempty"`
+	Before   *string       `json:"before,omitempty"`
+	Cost     string        `json:"cost"`
+	Currency string        `json:"currency"`
+	Lines    *[]PricedLine `json:"lines,omitempty"`
 }
 
 // CostForecast defines model for CostForecast.
@@ -2376,6 +2451,15 @@ type NewCreditNote struct {
 type NewInvitation struct {
 	Email string `json:"email"`
 	Role  Role   `json:"role"`
+}
+
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
 }
 
 // NextCursor For the `cursor` of the next page; null at the end.
@@ -3513,6 +3597,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3599,6 +3850,12 @@ type InService = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -4345,6 +4602,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4446,6 +4761,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4803,6 +5130,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5517,6 +5877,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11240,6 +11666,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -11708,6 +12642,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
@@ -17398,6 +18365,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17796,6 +19273,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -21198,6 +22708,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -21227,576 +23058,616 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkgxbltpuJ+7+Y2/HTibeOLav7UyeO7ZvBJGQhDQFKATYsuLt9/49qAJAUAIp",
-	"Uq1O4t2Zs2fTligQKBQK9fNTHwepXK6kYEKrwfnHwYLRjBXw57dv6Nz8N2MqLfhKcykG54M3C0auWaG4",
-	"FAmZyYI8nZ38SHW6IFRk5h/PpWD4yXCQDAr2W8kLlg3OdVGyZKDSBVtSM6zerNjgfKB0wcV8cHOTDJ7J",
-	"lOJbtl/684IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PS4LJYv4CieCfdD4wITIGbx6ReeMTNlMFiwh",
-	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0g/PmJjrxeD8dDQaJRFyfAeDvirFa001i81T",
-	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/hR+9r02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
-	"C6BFQTfB/F+z4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqfQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
-	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vy009PnwzJayY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7cv8f76fMCyELzA+n05xHkFgSYgdiKs6qR",
-	"hkQvqCZralZJs8Tw7uTLCax9vaCaXbOCcJh7wYbkZ64XstSEa1gNLsR8/+D06wRW+mB8StYLJswj3FBD",
-	"k7QsCiCc2JClLFjzwq3Y7Slj7Rqbd/eQtV4cayXtMzc3S8MOXYpg0htZkgW9Zhfk/uhBOC2leZ67ibXN",
-	"p7rDuk/qtaaRy2Ty5eScSJFvcB5ALqSQYGTDNJJOms/XXLEDJsVEuRycvx18OXgfZWpxmf1aKr1kQsd3",
-	"m/rv/6YIz/wUVlQvqglUT/XlOHG54lGBa15+xTatb8Wf9n3jN2U2Zw3LncJ3bS/FJ3q/9LEUs5ynDa9N",
-	"7bdtL3bPHPJqwdK47mRfbr+H17tLt3kabrQDJ9KkVqXu678pYn5uJkIFoTmnytwoXLdPCZSonjMqWMb1",
-	"c6kbVJAUvjcSi7VuTTVM3xk8YTR7xrRmDUTJGM1IDg+0zSCrhuk7g+9lnsXfvZB51vZS833v1z0V11zT",
-	"Zm7k/vu2V1dPHTIB2axz4pd7Xg2/7/veZ1w0vDTnovWN5vver/uRLadNTLWE79peiU/0fukrlsqigZsK",
-	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77d8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
-	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWZp0XTnKvjO7AJdssqEevzqx1/evPjh",
-	"2+cN08CfHTCTFpPTGo9d7kH7aP/3A583vB6+w7dzgWaOn1Em03IZqqZb88FxezpV+JJHduVSk6VUmihJ",
-	"llRsmizuHH4dviFjM1rm2phUyWAmiyXVyPP3TwdJdUbGxgbfcziQTmp3ck8z0AZwvSohiq1oQTXLyHRD",
-	"UrlcUnVBaJ6jTk2nytgZxkCheT7p6vqwo8edHtvehFbTEZb9FH86DnwPzhVygzvGlP5GZpzBC57YrTZ/",
-	"p1Jo+yddrXKOXrB7vyqUGewDXa5yYGfHkaAQaZpqmL4j49uPoepmdJblSTY1O5vhvwbJQE5/ZeZn52+r",
-	"ISq7YSWVnhdM/ZYPbpKt0dRCroLhzD+3xiuVlktWhAMuNzDW+5uQym0eJU8XQ7WQGhu6zGvUcMQ4J24h",
-	"74Qlxfk7QcgJ+cizc5IWywR0zXNSrS4JNGJ45CSbJsSu5Zy8dSO+vwlGMit2Q8G66qNY+tSGcRQx4wz2",
-	"OCe3nSx2eV4oGHHxn69fPDeM/n8vf3yWEGrP8OnZQ/ID/2ZoHlX37O9OvDBZZgTHnjIFXpjJveuxJ7hz",
-	"uRlumxjL1Fza+OWufxVZWa2kUMjGoc3TnY2nVLHB+fh+MkhlnlccpmV69UvOrllu+DpjKc9Y9s3GkCOj",
-	"5Jm8ZjkFeTzjzGi0g99KKjTXG8/js/yX0cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Px",
-	"yen9N+PR+Wh0Phr/CxZMYcKDx7IUVuQsqEDNBFUf80f7a/DJN1wDo77+4aeTMXyqZH4def0YXj/C1yuQ",
-	"ruPTJDjt6nrPC+2jz73+yoSWxeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7H50P1rRgC1kqhvLh",
-	"mual2d/Tm/fJQKHz2i/e/E4bYT43+7qkoqS5+Q2GFAbnp8lgzYUwem193M4ixPNk5FiFlrhh70i4Iza0",
-	"fewePAPD1s3K7qxPl4atwr8Gp8Oz0SAZoFsqNVQpVTa48QdgcC7KPPdSXLRzgrNdzgdTvucwoErshveM",
-	"/6LUdM6IRO1EL3iBm4b7mBV0psMNGyeDdcG1ZuIb8PHUOGx09mb0qOKwKa6u2DMv5OLamb/pvv3VzjQx",
-	"QGXyGy3UuSzXt2KIupXfnSFS0FOsxBhycU1znrVLv4wXXmZyc6+Y5ZixVgXs/Pj0Bj9rF574tPl3ofRl",
-	"i1wAxsvy39p37YptAlmX08iYgZxbMqXonNkdgak4xzENbDW8S2GyMitR35Erw0QrxQrDhyu6ySXNguUP",
-	"liW6SK9KP6GbgL8DSW45vwQxDXfyUaWuF31Zwa+ZCEWm0rJgs0KCO1UXoBWOQzHYXWOqGK+B3wMH09BQ",
-	"wrmDujOpZca2DW3h1wXw2xgUaeClRZ7t4SUugOfgQjJ7LkDQDmocUU5zng63lIbWC35Uu+DNhAi8gkuh",
-	"8O41uxLcf8fnhJxRhZdgw+Wppaa5o1YlZDuzA2xuAyMsZJ4BBwQOsh5Xl48AGFXiPajnhbzGIFJd6t8/",
-	"XOr/o6ApI9/L1cowdDJIc6m2NnR0+mYUbKghQqn3PFMwWn9kdDIabz8CIrN2N4+Go4a7uaxd54OHTQ/O",
-	"uKA5/317enUKzXI6dwYcXAe/lktjXWn2wfzqMzO6EY+fPTQTIlOWyzXczva2t2kJ5ir7/LOH5ukvhgOj",
-	"fcFx26sI5Fw49XBXPWlcWbqgxbxyQhibmwrr9n0bDlBtrubgcfRqu2XzAk+HWdtZtepxYg6oXLECBlXG",
-	"3vkMn/FLy7noJElKuGzMtQMX9MCcy1+qoc09wgous4o9zEdSce10HHe5mF+e1H65vRrt1P6NSIPpw6Sd",
-	"yjV4+vyfJzDJcfDujwMmspBL6hy6lEIvajNUmhYtLK35kv1LCjOZn948hkuQavaYov/W7smKFU5M1cUN",
-	"0zpHtsVrEj9Ap4X9xIo1I3Qr0dWFd/ybzjoLNiezGmSbOwlHU+ieS/2jzPiMsyyWkBTEmc3bgqDywW98",
-	"Wchpjo7DBqm8wif+3qxHOnPeEvgXpWkOOiPTlOeGK+WSTWW2IemCijnLQhek96SQJaNiveA5G5JXRnvg",
-	"LpWDiowUbMVw+YUdBd2HSlMBZwT8Czikuhd4qqwX7Cna0Hv0ScNcpRqcPzCmsDtTj+2k/fwG3tV0D7wf",
-	"rChkUXk16mTozGtuJyK8Bju/ZkKTdSHFfEgejEa1vJaUCqPFThkkTlyQB6MxERJIzhVRfC5YRrgwX9xH",
-	"fTfP5ZrBkw/CBAF0k0Oy2zsBvmKuiGaCCm2ePUvIg/F98//OyJLphcwSovjvEFNdsoxTcFWZJx/hHpvD",
-	"6nLZMIVuJospz8yBwTQErj1XKC6MRq7fCZcCckEenJ7aS2dVwhEDCiRkgkSfEEU3iqxtRsjp11VqIFdk",
-	"yZXiYm6+eES0RLezI5q6IGejEaEEfMtEzt4JWRbw6X2ipFmemS+mpBiFdsVEZizUTDJrNGCaELjZggP4",
-	"iulic3I5iwZff+Z6AdMxTH02up8Qah4kC7nG2WFukiJaEl1s8AQM2/14eIzlrKdqpV7MQo31qzen47qC",
-	"A56ZulrrH3oA+nfBZxpuqqxkOw+eVg+y30ojpe8DnXIj3MZJFQCDf5RCmOV4ud9dDXZOAj6bmR3Ydk4H",
-	"zr7AoMOn4Y3jcH4zymF+g0Ftrgu5hlfMDeM02IiF4WJll2aswwdO8cdwgyXWjTMFFTyxq5MPksF6Ye4t",
-	"uL3tBfegjxyRs6Yba2W+tPeVEZ2ZAt28HjDswUOOstZl+4tXz5NWr19tV+wtGrhfD7T5wMmgQmXAKEej",
-	"G6u30VTvc9Si0nT+8SYZQHrUjp/q8YKlVyyrUnGdu/0WrlqjloGrFl0CRi8/yY2ae6ILKhTSWN3GS2Ds",
-	"AZFymm/bhrhdddvQyBVwShzgFwj4qIEBcTVbGhNwYH/Wk8UuD6RGHchfoYgPNcnUcAQwR834xXeCb1YN",
-	"zkfeaoO/vXPa/A06LWrbVlyMnJthlAzMbQp/4NG3NgYzUsJ+YQ/y6QPzTbnK7FsMmXYtxZ0TA9edW8uM",
-	"C64W4eqAwYuym2ECzjdjAhRyXjCF0ilYXjDTmy0x3U8uF7o97uFdFFb49+CzRgYrSuEY6hlXPYNEGdUU",
-	"DclDueuWuxn5wal3h3bdXx/g2N3ganf/oK1VZZoylrEMLrMFVT+G3q6q4gGJ0YcBYHejUUwompAzwwp4",
-	"vQXJGT2c5PFtDF0oGJTeRy3R4KAzi39VioqJVlLm4IHEbAew/2UBVr4RK7kxrdGZiH9aJ0jdyex29LTa",
-	"gxUt0f9npU4bZx5gJDvqNhxIZ+cdyUj204JfXqY2CCFXrNA2z4HCZz5PxKz5xNJuJ4tiummuEpkRanPa",
-	"jH1zxSBjZWcE3N5YGkwVx35r3mMfBc2oylawmuRNMqjnTG8tyfvI2nbiRynYZmD1nY+DFdWaFWZF/49m",
-	"v/4yiCaRZAxDaG3jXuIEHaN93B3H2sr7qABRJnzWD5e4xfnZRInj87nrhAlOadcttz/55tY7zz6seMHU",
-	"ZSTVyRxoqFsQ7BqjSi1ze+vGTOB3g/exHbxim+gO5lTp72TZkJJpviUz6zQpaKpZoZw93rQs85uflKPp",
-	"1pgSfrrkotTsgGU1HBYQXPKqwz7GBlWpXCE3dCoge20e360eC2Tfx1qS2cMHg2gq2Q5j2+Ptd8TPLOS5",
-	"UD8IWahG95Ae1byaz4XTdOpnA7WZjlSxByxCFn9p+22bSpkzKkD6BTd4+wueV09uUw8mWhuremt80auc",
-	"syy41qNCoTUZE24itg5OQLAq9A4wkfZgqyf+NzEiCql5n9GsN/A7iJtHxoOLvmGJ6MyjULfqFIL4OovW",
-	"TOacX1fpzBdQgmWu8LUs84xMsf6OkqzYoNK9e0jArRMfG2wQ8zt0sHFNBGMZ1JBKwV7MQAvfawIkniVB",
-	"GGDOX1MmrpfJfs4o6A2ZgiLQbq/3Sk9sCpBPQTV7IfJN7NhssX+Y8+tzwmtjVGZptfN1Lq04DIkePTZK",
-	"lUuW/YRJEB8HNMs4luS9DI6PVc13twziWfZulEJDqfXWuQOn4YfXG5Gq/RlT5s43t6goeLpYumLwTr8B",
-	"DnMxrn0rqc9xVbAlL5edXwVeMhu96vCDm226J4MPJ3N5Yj48cUlGuA9Pw0XcVHp9P/J5X2IvKvgASdfX",
-	"eD9n1x/UfFdHp90ru2qzQT3IdRM7FWXG9aWrH6uTCbWwHWUF7eyqDNKXtVxhNbDLmcdArCwiVZJd7QZ4",
-	"VRLoF++blvCt0EVEQaberbszA+oW3aoXVOS5SXqZVi7818SYaL027vjgfGCs8uEruv7RJm6hMrKILoav",
-	"oh+vjLiUpfre/q4u1r5nH2jGUr6k+QVhy5Xe2KJyd0ExQ9SolhzEFSOvVey33beNE3KakPtkOByCA1mW",
-	"mszpStX06CaFMxmo0gYd9vGMeTlsldvixHFBNYjfnnAlQMUtmlmSN7LdMVTPin0/DfXTzPcVW8kisvJp",
-	"Ia8whblZ7QH/zoascpqyls1/63c/MHYMRzoi13nZRRDXRgEsGM0gxjiTpcjIeiFz1pHPFsylNobrajx4",
-	"ltX7WkzIpHHeisl9Q/PvzcxukgGsZpcCzyWGbNdUuZhyQrJCrlbmD5plDKqvlvKaZTF9eGuG+JaK4km1",
-	"t5ZIMeb4hqW0VKznfVy5VoIqoPFoqwzofrLn5NthovPy5elNnqUmR0kf38qO22JaZr/08Jol6KyMH/aC",
-	"0XTRZNataKEr/Agtc1/rtioYFGuB0npORgk5GyXkqzPDC+PRiKxYkdo0mt3DcCSfgHdx4fKqtdTdAW2W",
-	"Pm7gpd+ugMhvRyeP3n8cJ+Ozm8/fvRu6f57efPEfn8WIj0MdQXJbpooh8ewI2OY1PWfrnselmzu0RrGA",
-	"5+pHbG+hXSNHbq2yvtXNy33p4ERaF7zkIvx0/JclQWSV+dVlmKbbfV99KkDIgH1+H9fG2g7xnnrRnQPd",
-	"eERjl5alwlNjDtRKNs8s0V0F567aA0oYHoy6sMN0NCLsZWfueEU36J1B10wqEduK6w63nCf5+4atfFFq",
-	"M+CupJD4RX2ztpjU5Rfs1gLbb1BHcfnKF1C2T+zazyE5zHqb4g4szEDczZTcGPoM2z3sVT76bljEVYp8",
-	"bBnAp5528xi54MyOvyi+IYMkzM7Ad9n1VvPrw4RuH29aeW2XxH6ZHRa3tRQ3bjV/zzMxbnssM5Z9i6Hx",
-	"HZeu3ej9W9WkG+0jHUygqizd0uqpYg0ZuXrBNhhnofOCGRUTExDCHKePMevY5zHtgp2tWKEAoAGjTxbE",
-	"wJmoWIFOijJnxA4TNVFt0VXUD+qQocgS1AgLq4V2gsXUOCc2/4VMN0QKRhTPWOKzNacb+AXkSQ37xbLS",
-	"WR5VCqtCmq76ZktIsvCgIcGbC5b+Eh8nyMjagQbQypApXTSGzMIq297hK1d+G0W9pHnJUK1NAbGw1E6y",
-	"113dwRrVdXyNtZywmCGHBbsdVT93Vl7zLCpTlAOQ7DSIA3SsynR7XuO7mrur6G0W4bHrvfLFh+RKQqiY",
-	"ilNqh9ydtwSFhaOno0SwNj83v/dBMLySC8F5qHFYu5ngSPqERpyB081LkCwdSTjdvCrxQHR4OKMRUfZU",
-	"kJ/ePN4JFMfYc025hnzc/paWeXU1gJ93Uq23jVIQY3vszaqta6dViKfuVx3o0yKNjyZpoSim23SOKTsa",
-	"41n1MxQ9LKk1jGHqbdt0BHO1qtL/FNyMbrYvKY8qRN1ZTzWB3rxZS4d4A+U07qnd/J4taq1jMePv5ZrI",
-	"mWaCMJoubJrJkqwx+uwH7zDhVm9CBaLjeGe954RXQm+LeRzYQadJNbqs5DUrdFmIziMZScWy11jpcYjA",
-	"s64GN//aFLaHbyPMK7bKY/cEarK7O/zCIj4nhKK+iIpqqIV2WD7Kte6qBs4S7d4YMwYJ3N1uqmrbt/R5",
-	"sDWhvG7KmF8WlhcZuxRXu6AZ0RLQ5hDddQEex46rd1H7roc3ZzO9f6rmKaKln2TXmJLl6b4MWJHcjhGu",
-	"y8455E/LUNXet3ElqJQNWZ07GO2As7umilhAkASvS6or2LM0l+nVBansHu4r5jTL8wPS2HxhQDMiIczJ",
-	"XeuIzhz1YDjAm/5Zbx7xbVdRRjCcqLnKNZTkq2GDXPVYOjaCaOdXrbl155zS7yLjtkrXA/HEAuHhj7nS",
-	"PFV/uOLa3+x5QqPByqoEqddogQoaGdRpdXFZbGWQ1X47nnu0LDoSqH6/1WfxhKWQsaRsHeN6wdOFrU2F",
-	"YwBmq5bAdOikNF/mUrECBKmivOu9saK86E9bUJ9iTi8mbaZ/v+GQD2MWLxcp6+66sOYgP8TmtpZkI8eU",
-	"QmPmRbep7OgjMWxXKoj5fXjJ/E3BFenyC3uHgIFgbraeKRMnNXbNuO2pbik+cJL9IXQM47e6RvN2MRbS",
-	"95ZqY2/tMPSB1DcCC3s8Hj7BdbX4ALcJXnkgoqpjA00CmO8tGwSrIQ+6vtJ+qN3Dlkz+WwWoUyn6Bagr",
-	"l+Nu0KHqRLBgNNeLDbarwX0axg3rtGD6NdNGeEfOnjGdEZjUPoK6DS0YuWIrTRTUKPcz3lQHrFqyhk4v",
-	"HggSdAaL24ATsQoVJtRWoJRkSTNmdDCuFctn7f4KFaw7HuaLes53O9J4ohjaI02H5LOPzy9//PbGFjrb",
-	"mdovBxFW7+qytCv1TsugrKorG5Yq7vr32x0gZNgtLxUD0ARo7GDXwsU8D5H2+/HBkXIbQpx8v6E7nF1z",
-	"rVqPqHd6VoKkng9RUXav09NS4DheIifxPhU/kZ3vcTILDswR6HKWgyEfnp3df9gmG5b0Q22aAcixW/tN",
-	"KzV2jJFSWD6z2A56gTfhvKB4FWI1TlaV3zTZK9XNtWWj5pyqLYVu7zFMc6oatC7EKIQHIPFekCDzHUCn",
-	"7dJ8lnriE9zfR1NyEdwu6rqzX4IYNVbfsCGpl1VJ3bszXtONva4YF3PrwlYJmTKlMfuxn4yal7SgQrMm",
-	"c5aaafNrVmyMSU9WhVzaljatDNqtUAx/EL1Cy+WSFptetZBulH3uc4sJ6XipKph0L3UsUxO3wcYkAYhh",
-	"Rb8W0SGL44lNWXwqUjO2YsS0a470YxKhg75zti18xxVZSV7LIwzKjCEPS906sa7mPN3KGphTLpSuuphB",
-	"RqRVJcJpY0s0QBiJnskminRypWj62ImzXZVarrvaTE2Z7kePeTc50TqGtKpSD59W70mQONrhyrvk6kBp",
-	"Vouj22PaRZZiXpVSpfefU6W/c8/eeCDGznWJPGUZNJ2JVTkCimJjOljclf2T4FoRcALYdpsfNJGia7q6",
-	"hVfck58ED9kZvrJ6QaRYpCkhrMJb7MS/RbR55guLg8ZZYaseAeUsXTTk73QsqneYyu6aQIIkIVA9zKcL",
-	"A77hrHjCLahe1GnmUCNbmQSfMs/ntE/VK/D/SwTf3n25z0TbQw98e3BcqvwzfyL9aXEHwDKvn3IlaSvp",
-	"3XSPfKs0X9ot31IIHQrc7o3g5Wokq0A1JOS3nf/jnePtWE9FRk8+XJedqnt3E3m+CyTTtoKxidxk35V5",
-	"TsxXvjaYK3QrzAq5jOfpL/h80UCWK5Y3UEyu4/HcCj91Z27fYC4GQAEGV+sh7k/zej8/uwLvwwzm0ETW",
-	"/1My5fxyPXKkS5cu2VqSFZYKb0+8bEmgbEpKCJv01P4XZGCPYhv72LoD7gj/ox3U465AO65aWlM6xxl5",
-	"vZBri8ApRcqG+9A/9gB5/Bup449D6sAdjp4QHLLernC7YjdlK32oW73/eWBLW6Z78Flo869zcR09AtBq",
-	"8RgoPIWtBWzNIJGIxKvlVSyU2uWklUXeYhbazBC5YqJezlsW/KRgDhgk6YKPhPthFxYSqpkhA5Zxi8QZ",
-	"N7Bg0EbmVjhTQSSsWxEEIklFIDN24zKFaOIbuWv/TXk8o9xhn29v3D/4NRNhm2auVMmyZKcuuy1tuzH1",
-	"XG17Hl0DG3wLJMuolBZZzMMY0cqrHfMxh5650GGznL37E2PKqirFkrTy4vvaRu/Or14XBhpbHfh+hcfw",
-	"RAXdeD4FV1S9jU+87mW3IgFQDjXLc0Wg4tjCpC9Ztmnw3AYFJ7vfVv19KraFRj+y1FFfsmsA1Eak7zAS",
-	"X2sNtCtDJUllUQBSqoVeML8iXBDzqz6lLW/cr719beHCMYNPCkBGuhJyLdoPt+9PdPC9l+W/tal+UWWt",
-	"zwub655a3WdyVYuIuI5G6DCO7nPQ7KjbVneqyWmAZjI7BFuX8QxiuXOmCQKgN1XxRGVzmbOmJrQ5wz6f",
-	"In0sxYzPhxZpicsKi2paMHqlqqaxuCX7YtlHdUx2iUVXgqMqoGnOCvS4Ecevcm9yj1ZSJeYqvbJd9m1l",
-	"DfT23KrSq9jPzb+6d9wZ9WenXjzjb6NKKXc1BwWmFYEEC0RTu2z+RyHLVY/CxD4J+v2lb28BdQv5EvVi",
-	"5lQzpYctvP0XcdFHedCymSsgiLBSW53oFlMcQWXZZrNPTG85KgU+tcV3y7qokyZoVdCCjVU/eP+kecmU",
-	"qwbz2e3GdEWdx7UV38qccFgDW0kfvYC3tohlp99Ol+ZkcN+asDKDfO+nqLRzWcbHQ9WJVr8e0IW7OVnT",
-	"SJKfC67Zz1yoBOOswb+VLIvU/q1pMWca/14zPl9oY4oCkV9aCPCELFkxZwmh16yg5g/sPGH3u0+iTkN1",
-	"wKUtNpYzo4UhYw23+MIoO3Sas+Fz+8fbLU55XzNf1RVfnWBXDZqfQHTc2Diuq/Mu71QQqs2RlK1ZYyN2",
-	"sOQLZqGdauGV5ucBEWoYA/SDb4BVlxaAwdZiNmjIetECSmRhiFIqpOAp5u8uK93SlrO9VQu5ej8McvkW",
-	"Mnq/bke7sF0/rCB6HvGI3Qke1fgWeFRhM/ruMjDeorxO2guiGGtpOL6b+9ku/LpydDL49touaHvSj3NZ",
-	"ZvCtIuPhiDBxzXK5wjo6yx/mAjKHDybO4NnJLsSqu1O7QyratAzb+MClIHlO326C8L7RuN2VfSDCairl",
-	"HndnMlArlgbWhpvGeDiKvrkZ8xA7DXbXZ93CQxOdXb97NzSWYM4Fe/euQwJ9MHsLymmJkLi0Lfv+bZIn",
-	"zSBY31ZNLF9rtmpzytb56tsPNNWtPQkqUyLNSxRpth1mgTbUiqZXyOMzxrArZIolfMsy13wFkUkXoEsG",
-	"KUV8SGl/rgsOYXVzj1tVGluaWpxiwH4pZAkYplOe5zCFnC85Yhlje9cGsXpgzsXuztuklEiuu2YrcwIp",
-	"MZcCi7v+46W3GpMFghyLFtwv8I289qfl8G4VlS2060Ob02tWuc8I1wov9Asy+d8Ynpg49OugZmcPvzt7",
-	"ibYs7GA1NtBayXPwKmPyKTN8TSwuq4qm6n/HReZyOevkxL6A8f32d0bVL7FULKtyjxSDCSyZyLaKKm6D",
-	"1R5gv2+7cc1MEjItNXQchIaNagGlvVe2TcpRZoAN3vdD2LlG8JaI1dRjm/89yzObq7bL1KBmxSA6YY0A",
-	"z2jzJ1w37POwanBNffdGq6vleQVsGq+k9RpiNzdlWz3xgq6gFm3H2IJS4gMKhit1tNvkKvuw2/MLlveK",
-	"+TYmICD9/6YwE0GAGMHVD+OITX3dyXtdwNTxgHPh2y4Nffy/Og7k9HNQNJcajqo4Lro6aMO4OwhPFwSj",
-	"YIglC61FZ7TYL0/R4wmOTntCAv+ny9/z5Ys72VZrKFigeuA3vP1cHsEtExzyT8It8z1XWhabZjD0poLD",
-	"OOTa/hszabRMFULDTVkK2G1h+wkr8rq3m/AnPRI679XuqsEshpJLCzdkw2/Uzn8NrXXDWr+C0ePN3qMl",
-	"N+WAaGzqlxBz/pcrbTbIwU+gjJgWspwvIHBDp7LUPdHofm3INNh2CiB9ULpBxYkNOGwFtZuEI+Zu+KK2",
-	"SkpC+uQV1EHDH+1SswOYXVePOc9C8QNixbYbAAlVKX+2uC+12MVbcqnlGB5DAIUH+tMQQTLPGovGD0rq",
-	"ag/dL6KhcBTaiixAx0ZdsoMVtXM6FnnWejrqb7WFR+dkKYtKtYNEXlE1Hce779xevQoVO6fuzQq5JJTM",
-	"jMAxyh408La52HZc+6+tUcHaUeeE1i/nWVnoBWbc+4fD0rmqVspfyVXmN44Z798h9QHR98MBLmMt4QF3",
-	"SGItTxMwpY4K/BczULSwPy2Rgp0Hiq7RupxQndL0imhZQXcADJ2CgvAmRJs/PBBujlwkBL6j3BdoITv+",
-	"gfqtrZzywG/gyg3iB8s2hi8YHrF1AEXUDw7rroLvkYA7Sved8usFhsU9SG8FO1lJrXpwHZi/Yq/25C6z",
-	"O8e4CWTcuP1r3gA++lXnHkPbcwDrcYAEqHhekILljCqWJf5YnjtGSmzNwZxjAhMkqVwQGzE791jg3Ip7",
-	"KjYgKC8IzVkBI0HIni8tg66oUhZ7W4d+EcAWWFOhjVwhUwaGeigsfQgP5zoIelxXEbxkYF8blZv/Tn3+",
-	"E1Kfj59nHOP7amuPcNwDPvkkDv3TIDG5ztS+r2/EBfhiB83DZtp29v0FbYMjdKJBI4ZbpminuWzoCmvd",
-	"ZsqWGUP/HXjYg+7x3PUPNOILQZwOcKOZ6Za6ZRIo5gRTrvMt6nuoVMKXLJvvbch7O4ghjICwrHsWfck6",
-	"P+tbJRwkImc5jYEMWSQFjNiwwrmgcymvCNWdOdGegO9yGsVM2O0N1JC07ysZj31U7AQbq5e7Fgv4TehT",
-	"L9C3dLagmj3u0HjylXvuxt/Al3ugMleUZwm5ltx2xJrDAsvVAScS37iMOvu/l+v6GwG3bOM+i7+/5VVd",
-	"LAG7xd4Y6NO94vaquC899iq225yghUdwtwbyLMxT9SUWeF4D0RsI9LosCPe+tiuBPEJJ03J3wcntWILw",
-	"a7lcJZAFmljBkZBSqHJqHpoa0Q+gp2RJN0aRNOpo3Mqy0dlOzTvg4ZYFwMm+bVFTujDmdMS5AZky50Y6",
-	"rgUIIi6QS7gUoDrH7WFWxfc7Kz/bOQGN4rQpu8laurm1GECxp4IwW6m+FVDJebsLtG2qhuY/mOd6YzFU",
-	"EjGCN4maBIC7oeLgl4P7o6LctJKKb6H1hwCix8J36IrM4GaT7IA0WFN8N3+g4r8657Ry/TGUbclT9klp",
-	"2q+bquyskWruHCNWJfynFK79wDSPRyafofDbwiJAbyR6jNDwVkQWfM6FMZHNvwqWMr7SxBy6hMhrVtgE",
-	"eaXJ+IwsuSg1suuWWMJMzh+7wpb3KShY0g8/HoQsX03KDeJeHNsJf/Yj2a+anQctwwVhtMg5eGXNycbA",
-	"DYTGsB7L4gcbglq1DpQE1wMrdEKUKkxZolkGJ2w7SymWk5TbisXKZIoyAhdXe6LjqVxtsFdZFRzfxk1a",
-	"dBCeVQS/qS6szZu8Ft/JYtn9HZ00KLP6wJcq0kNr/VvwySs1K5KUFSa2K02Xqx55Slu1RU4Nq1Qrv6DE",
-	"7VBFxwYOv9oRNDgI6HuQhjSoehDUPWKzQv7O4sHBH5kzNrbylxpdUjv2U6mK6K39q+Q9owzNYA89iutv",
-	"qzw7f5TNsLNuKb+Ydh8zkvMIN6Hdl0/iIsS5HlJ/crDnEH4Yn0s0C2IC4l5NwO9DZowlZIKajpr4OAwl",
-	"qlxeEME4ROq4ka+l0M5vA/K+hna5EekvAUKOi2IrcGN6gEwFPyl4ukDnWzLAyXhlSzWcTF1EmxDYu/EZ",
-	"1Q6EaafZ1ZLnOVeITp64UGYH5aFuectymgfn1JqDh3Q6oZr+U+blkkVnO+dzOt1opsjn49H/e0Tg7y86",
-	"zmVGed7YI0YqlpCM0YzkUAvUvcd9mjKlZmXeNjAkrXeOr4Hh/Xoj0ohP6ZVtUmAZEawn7XsiEVmQgs1K",
-	"1fFd20Ce1YtrK/O0S2p9VLbYq7Z70RMHBmvnbPFLUU+sNeoLtnssAYDPpto4tK8tC/HkP6Cr9N99f+m/",
-	"N/SWDjHKwhbV9OT39x/v33y29y6v7CA3Umzxz9k6cHwf2j1650QYClj102h5dgYXZMpyuSa/s0ISTa8A",
-	"onsWp9DHcTI+7daG+9Cm74H9Gf7wtGdxjie0s0lbqnUMuT0CVw9S18JokYRPWfhkEMGu9zrm24Cq+sJV",
-	"HwhF1dy02diY/LeS2a9dlVukeMC+u4HQ9Y4LPYhda6nQkxx/Auh3WGzeCes7QslqyU3ErIEdHSQkYo32",
-	"7/iEN53U9hNaj6z3OaXO5giLX88e7BVDB2uRtdBzfDWhOr3lkpHoYJmk8MDE3VyAG7uic5etavOVmMja",
-	"4wovvIXdVKPdSULgMI0lGNa+74583mKTrWPwz1NZarKQa7KkYuNS68KuZ6XwwDcNmsxbr8o09ci1x86n",
-	"qFsIDzOj2DaGNNm1dEGb70OSORNG52dZ3AYLuPdjn/6Ngmp+zTp4IyAj3HJbY1MaVyMdn2PBaPZC1ABJ",
-	"w9S5lMbqFp7wudHQ0EMGcHOSC31BTsYYDxUbm/I4bOmm+bFjYRtWK1qaBMsJ5h7uRPO2H8EYf+GH/Osb",
-	"4zjX15rqUsVaJUFyfVtkFhzGC+qtkYP6EupKc9gNxnp7u1OHh1fNOE6ZFKzJmAJM68xVNStBV2ohdUdb",
-	"jbnu/91yVR7LjGXfwm+iKSvGzuJi/rpDZ7ZoO+Vm3+tqQVXdJ2gXil3GGF025PHTvdF54AOgoZbhDdZz",
-	"8g3pq1v3BAZpqS/xONpN4T2xSCnLM1UYvGLVXZbzdEqCc7O1m45XokfRuYZuV21rGC5nH+Iypr3VQUR3",
-	"2Hu7dS5M6Qzv1lhy0sCauSupj91bfQpQ+mWA9ylXsT1JfcZza/+FOrSYV1r8SqstbuWiY1xkniM/ibvs",
-	"Jd0c4FepgB9ua/BUI0Vn5/MGthXKLAaSkOal4tese84feImbihGKHgLEfP4ve1W2Lxhf6V6QwFKC30ep",
-	"kNOYfMuyF0K19OCYMarLYk//i51KxlaEhMYkns6JEm5SlS/K4ivgjLp0rjDkuDSL7904BdLi95fY51Q8",
-	"wyeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIVdjYtaBhhF504vvTUbuLoZ34z",
-	"tjur5d8hk0Rs32+vWbHBEgibbgawDi43kwLU00mtfDeQsLNg3B63dRhnakhhUq4JuXI1bxF7rUvjYynz",
-	"hppd1xpuLYsrVhDzZEMhGAbIYvrgteuf6WDMcymvlPOfBEm2fQMgnrJJbf+a9v5lEc2fb0Af8pg2nTNi",
-	"sMvExxjWZZ+0Nd+vInbIWfG0YowIp9J0EfbwIwtqK8lAG5czDBGuG1jVwfNE3UJN+DewgJqtMi9oVlJM",
-	"UbjGABOM/UspIE0mQAXKQeGqYIE81aNoTfx31tTfCZJl7MBdA3eNwD3YF5Huv5c4K9ouw0aalas3Mv5q",
-	"sM4MnbwjiLPCH29r9ZqHDjkwnfs0wVF5w+OJCh0vXZ5FmkZZZmlJtTUn9TVflvkhnuaIehKGBx7EYwM2",
-	"onL/dHetNqLfwCVMYVUbI3QpxdzszfKC3LeQMrBlw7A5zemD4HiPo6LYal1bs+4Td4MhopQ1m3op1DqW",
-	"FxSh3P7Oon9Mv6hWdUhG+4368mWKjYb6NQV1m7ArfnMq3jS334x7RMDNWy7deQa6RKVJd03JKUYw0XBa",
-	"ofbkVSJfGVDpTb4nGZCvkVnilql5XT9Fc28PMByycR4HtqKqeHorachY6GBVnaiNSCcJmdDsmoqUZScu",
-	"Y+KkYErmpfmF+d5YuCdVso/5CAFST3RBhfJ5+goeZhlPzf13osrVShbwuMrpyaNHJ48emX8s+IrSEyXT",
-	"0xNwEXDzcvPFesE1O8nplOWTGtPeVozZA+Su6BUrYO14+Z54T4b5R6A/IHPpWT19sX4gopk0E/ezyTmZ",
-	"gNXJCrO+VSFnTCnYvwmRBZmY+7VYFVyxyZDAL+tTsANA++EJ+TwQrV/A76f8xENw03wyJG8ciACBVSuy",
-	"oNfMNXzcR8bbdy9DUjeycravhmQnZ6Qlicb9m4JQjwqVT6Ta5I4rQf6Ysg0LSdlU/2itn3VY/Oha/SJa",
-	"r/C56XPJFKlhDXUytkHBbm4j5daD+Y+qA/rv3goTp9hZ1f52BScWZzAS+vnuMXn04OwrssInSMY05Xmk",
-	"6iFeTfZa02nOLkBVW7ECO9psJVi9pSe/j04e/fL+7+/eDat/fNYQxLIpDRFKe3Q/KjKLayJJJqNbWcFJ",
-	"HgWIkQvbWzWqhdAsK5gyStEVy8yZ79NKDBmDKf00Ikye0yWD+JKRzhtZmleAUFmwfLWDrhfvXKN8aLOl",
-	"ICrS0pBjr0zLGcM2cN4YgvbceieANzlgCTFiuOgWfdY8Vq9trI4r82wT7JNvFVERt+VgfBdvS/RCMDKj",
-	"Za43BLrLNp+KSAwqL5cieu9Qj9thM43H8fB/zgW71QCNrUB+DpssYSgxXpVHC7qM54e/AanHig3xDyVk",
-	"RfWi+jcBNqWZ+cbsC6MWIMPCbzcUAlpo7pikevhoNCb/+frFczcE4cLGWu02k6lsaKOFHbaaZLgk64Jr",
-	"5ua5X4C3tRl5WUg566tSqxez5vDylM2pOBB3IWeHArNkBY/1/a7Q/q0LTLjEa8iCsBixHX1FWclaQSEg",
-	"OWzK5kaATH2P1f6UYL+VMRvSpT6gH7VgBJ6DFmbXhrmrKrEOa1kw2pxZz5Rt4C9FDYRK0yuzx6LjO4wq",
-	"1FyD5b41PGP2nhaAhXtBRk4fQqDpotahIBy+FMJQrnMmB/D6q1LE8zh6BpR1W/t1cOA5hrar40qKc8AY",
-	"dpB0tT00X3hHvpJLRjLgXfsPy7Qp6I0WV7pgNEuIkrBD70SA0KQoAvxwPSQTSHqe7BAVS2BwisN3Iih9",
-	"gR8MHB8mA5wIFr64X8R9szj/PpqMnL3G8HpbL/aWc+BzSw5xhQYxflvE55bsM0hArPjjkqDsqwurgNGd",
-	"jKiYsyJKo/StdyTplYuNxcYNCVRVfsg2PrZgtnwfoUYMS6CBWeEUd3eUzWQpehUCVqJn17KMYkZ/u1zp",
-	"TQA44AW4MuK8BVu5JYmlypreLzHw0RZc6VrZLs8CJFvfa5ArOLUuY832CukJOd3WeK+bP343lyVgop1u",
-	"eVtFG0F6iz8Pbvc7cLdzJPbg8F75L9uH6dPIggk4rAYzgHInKPnNGM1OsNINbezCWNkCdsGCK1alwrYo",
-	"2OxYrlkBD0nBTta2hmRJdbpoiLD5a3LfXkVCxf6m81zv7UyjYpciYwVZ000EqcA8903j6a8dJlAx6ypW",
-	"z/RRr3Aoj6repXJQR02UV4ggi2Z+1fYh43OmoMuWJYuYu6s/AdcPINFCoYFUzKunFpn+Ssi1srqp44o1",
-	"5dpeKinFG1tzjR0rC6biSAPoeI1mhD6vgNMgL7QCjMRQ/91nhB5yaztOCZe2k/qJW9V44l57SXq8+xbV",
-	"JKuRNmvVZq8Rc6YGTex6TnRJYO5gH4C3nKxZnhMt1xQ/56qfkdBUfvszAmztKKMXhLmrWvgHhu06QBdb",
-	"Ra6j9QpMaUWWNGP+WoXFJZ6wkOBspMZ0Y/4D4GBmusZ+yvMaQDOOVqvyFvWsuG5qBYI67+6NBQOu7Bwr",
-	"HjqbUjTbkwxfrbP7mMomFjWV1XUxincqAOCE42EAabKGZhb4tmijnca8oW1p3VVMN6tJttvGrZQkw46u",
-	"T0bFLc5ycFT1vBAKBruRof6ERywmqF4F4Hx1QdSY/3cHGXjRmVWJ2s0FKF3z31tl6gHQmJh+fiB25QEt",
-	"cSLFg9jcAv0mlOutBh8XgFQEghKKvUBUK6sJ3MYS411z50H7+6EJDGjFxOMQA2IfQmZkqsEc0lkcgHN7",
-	"8ghZ0VYgV9msa6qsD6OxwkiuWdZJsu3hpVoAySI2eAec0hzuV+wgrxNDkRRsa3GBcHgNhNo5Udjhr1UW",
-	"7+VI2/xtZ9rfycL1W3HtV3Ce272waMYuQvh9au1t3Jq/xbuk9fX5APBVrH3YLZF9aiLaM3hgsjoSe2vJ",
-	"ctwWWmZQC1RJkjq6U7M/BwXjEWo5rIT9JExYnOshCEHsw8oqUlEB6qDjsUGG9/dtyLKEKsZr5pqOxLpR",
-	"30371Sanmp2y6yWEp8ougBdEsLVdRuKUVe8wclW/6k/vq407WZWXHiKKUEjWRrqJvso26N7Nlw2+2ZfK",
-	"6h6NL+bXgxAumruhbC6sw/SKrfRuU+z9SBa1TikQrG3wpXwDzoLA19m3Q0r3HsmvsM1CTyK5xjT7ep7H",
-	"t36V001TV0fv8eqmRrS3LZq5WPlRu+TcrnMWPtycQVowBYwRD4TXmr9gA41hZ9hFp9Z56MU1FyIs5onp",
-	"xJCq9A1rANdBnWwrrwlEs5Z2mjA/+OJnLtretYPHHMAdWo90SDy3vbVmMlXfGaCiX2K9tYxbUzCvpP2Q",
-	"GJZ9hXH7vtFyc3NbZXu78f9unz/zsIrjkUBz/tBpASlGSBVI+cAMLOfIb/Dusg+rApMv42+Jtvx/MIrO",
-	"dtaUipJvfPs8eycCoj1DYbWXCquCy8Km3DXosi/tI035sfGBqwTZEP7H61aqQw1/zbNaUM3mm1g3dvdd",
-	"2HzdJsJceERXiBZBCRk5WXNhnsTKl93LpV/6v59ZnJmNMosexC1W7dfdtm/DWSwcr1MKq8bPnY6HqBHY",
-	"EewCe7uxcyP15pKpC2wLiR/k/No8P6eYjnBgOXoPud0xwrYTPIO68A7tDF/ZIPITn1a4tTmlXsjiaF6S",
-	"KjGmAZBahzkaOP/OTTDao3DuIOwdxT13U7n9qhDZrxiS3NBl3q93XtWCI+I67JcE4tut7xQz24t6XXCt",
-	"WZcu6D4VwTdmsBvuG6FZEtTtVU9LP5v63rZx2lHsVBzqdblc0k+leeb2pFuO2q4vKsRn2t8964CT+Rfk",
-	"9KPwanQnLLibb/22Rl2NZktQyVjGsS3sjAubKovtg6J0eCXz3Fwct7dlzqLaQ5jPVpXzjR989eDr+w8f",
-	"fNVe1rdzTVzzZv96mbPLtKl9nW5MqXPC4G+KrGWRJbaiAFJP+CzOofR4zvq7az/b1y+/4wmnqY7D3Kx8",
-	"cX1HHcbY3W0ZQM5NBQ1RzIcrRrHKok+mzx9mbJZNKfXTUnHBlCLmEdupfHgEIJ5jtGKtzkeHhqxSuWas",
-	"9lLeV3d51AapDZZrzVsNm5C4kx0ADjlj1vuwHbs6PrRYRU0dVH3eVmswzxPzGPpAJbk+DVVgi5PCFCxM",
-	"KLGNXlyPkHrvhZyuVIOdDSP7OuuD/I8HOdfK+J0RU2d+XsggPYtraGtNl5gnMTHUzsqcTeKKjbmOc+sR",
-	"ObSZKuLjH+hoflWKxzjATsTrmzAZfodEh/RwPTJkIBdcLQ6k2m6Ut2xvrOUYGiKmFn7BbCxU7lFR0rhW",
-	"uSrkvGAqgmjhUuu64uLvct6oKwZgo9CtpXu9jyaVVMrare28MIWub4uabheau8na75at5tp4rmv556Ft",
-	"GKbHBSwXO7zBdvtz2YZ+WB2+Rgd+55ZTOOOW7B98gHBBeNd8KRu67ZrDdGdQo/FMvarLBEsXkmGkswjT",
-	"9yAlEGtDaG4msOlc1xPzyNb6yZt1TAt6hU3lO47r8iniJPKJEFNGMpbza1ZgdILfLsHNzRu2AMoHewxo",
-	"b+ndzMGgZQhEYw31bZn14SKtGfP0AGHn3JfZIfqoTTFzCWnufFVjVsej3hwkUGxsisRWUi0wQYM4OIry",
-	"+Mlojbvq4m8lK1E9rCp/yjRlLMMuXrTQnNb7soAUzhv0R2wGEbzAbivUflZdCaw5UPlH0HUSHZGlBYvs",
-	"0QH6UGMComK6veX8eiHBwa8D7CTw/Ue1TMuxfaZ2C0POdc6ANdSv0moi7cYU0vgIZ8Fu1idxHHCu/zS7",
-	"2NPWuXa/2e3f0SfchcPEp1bpebdl+kPCFjvKepOK2dw4gH3Qr0pxkO7pMB1bA6xV5IxrnrocZgde7FB3",
-	"BslgWuZXB6E6N+XThIAogFEoSSYTzJkEyfaL2+SGKvm28mKjhLhk+Gglz36t3DKP9zH9sdIIVH8nknxW",
-	"g8cu9xp/sFmw38HuhtxzqDwDEjzhs1lEoNVjiEeIDB4ZCUVI3Q8Pd894gdXYzRHgxE/UC3BNcx4tg20M",
-	"t+Av6gE+T7RquS0beZSbya3pk7iagiMcaeNs5Ay0IFnRUmGBd13ymE+KdMGvm9S06gWxlhyNYn0ny76L",
-	"DbZiwhgvz9B26QxI1RJKaPORFGUTckNZlXf6ik6orWIfwIrqdjiOjcTQR5T3zVrHrNadfNY4kGEQH90v",
-	"vt1Mtllid7txR+JcDh3S4qBACAphwZcrq4EIxrIYdtZC7sjMvcUbPps12scljX6+7Z60wN5Vzw8nOxI7",
-	"p3jsu7GDld+QaBMkbwttlXhAXRahmhRMafAMABqGhcjz6Ua7I3ZMD3IdkGwcyBDHu/UCmWPnF91sxMVl",
-	"2Y8elra+gxVcbQMiMU21dUu1dtaMIpso93ayymlDc58ansUdY8I2dlFw8+zeFyGARrUUCoeprcutoguM",
-	"cn2/jgY1GwP8raPAWj6I8lA5Dfb2KDDAslxFUeodfhdiB9mWpgdJlm0UExRsAPA7LxjLLjDqzhVmyS8k",
-	"FuGxJkj+Qi67K/I5Ta+iIhbWZyU+pHrOZJFCcwBfv2I2hWSSIQQIzXO5vvB1IR90lWW35nmOtdS+H/AB",
-	"HTaC6/PA+ld/f1U9M8wPu3D7M6STxeGPcrvvrNJ67vGp4HR0wReuQltHYep+LNJ4jHWvI+yuBg/dDLPo",
-	"JGnc6mvH20yg4DV5H15b5qufhMaM0y4Ljc/az9YdWPfWSjT4ra9O0z7ZVBWJHAHx+TLPQ8wotYBahSm7",
-	"QHnBFcnZTBNZasIEqkZHQl7unGF2CPK7OZssoqlPhFxPtlHoPcQX1LAb6XNiN+X9wZDy4Ya9rOBvt9TK",
-	"Npj4fudsVub5j+7i3867x+ppuPqsbYLIfGuiWbFUmGxvPgKQ5wD+pVlPiepBzneNb/KjYqJR5zzpDtrN",
-	"c7luAfOtTyOVSwZuNNeVpj6leBOqN1HugbJrumSxpe3ps2Q2s6ZN+XWEbwz3sVGdMty1W0+4w1w5Vfr1",
-	"RqQHhufLyDa7juEh3hgoFEKSVK42cLlzReSaZURYP6Pv07gRKasDMtWKmXyYzcM04ev2H0K/Uj/zZpo1",
-	"tgkNW3hvAbZqBU1nHZCLLV/H9UdwzJxLHNoNLWUDNGtO53urwmmArNK3H3KTWX73UWsz/uWc/ajivVBz",
-	"C1lLZJ4ZcxLTxpeItNS1L5NrAlof3iUiWPgmaOwDxAD4R1gYBs0tqgTCJZjjcEEsjJRDhKRiU6nSDoYo",
-	"Ajm103zUd8tsKa5pQXWZbgg4RmJIxVUNaBeYIjxF3R52R7Kr86zKIuiEPAMH/wBvf1+R8b4RiqEHvk0l",
-	"CaoWqu4Ihtg2cIxCbsczHZvDGyaoOE6QOWPLSH+kH2kGOEcTQzFzbZCMXU/iJt5O9E0z0S/6VrB5U7a7",
-	"yst5tPJvIQuNZSIgPhFvvaHdi9p2THuHtCqVYYUGt3PY9XFLhF8+v8RkbfINz83pJKjhqQTuLGciOTxk",
-	"M08B4FjGZOV6eJdhLEOy0B06Rx+oX43d9Hqsqi0+hezWDXtiF0Yh7qvvVXhZ34q+NZs76/lJZDJiu65W",
-	"OW9yZS6oirvArhhbNXStwttgPBp11lTNxH5gq2hGwpX5vA3Eo9hGrnYACjGBu+fWqMB3bJlo0zhY5Ho0",
-	"Aviq2WhcMG/INasl3kFSXy7lFXiYhx2QDu2+B28IxTLQ3TJAuGK39e8bGOwHu19bLqV4MXcFvxkAm7Tg",
-	"bh6lprajo2qn1tYBAkS9VXb1B1bxN6XQu2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2",
-	"+YVzK6JPoNpNRZbymmUE0fm2RVikZKgpmSOFBiDCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY",
-	"2lxDwty7S2VP/9gu37neFttx901bnCboDd8libmpz6RtWd2NnNI1Ee8RXvbJP90gdLt3t94N/rOd/tXB",
-	"hLt1XY84Tp/Qje3jtSvb+4WrnmLrpkaPDtPtzUL7bXm/Bli9G1n12NidjiMepdp1gjpwa2D2jZvTN5ZQ",
-	"BJCarZe9e66ukTRsWkY1fZxTpVrqNbsep2NWUzZ3O6iVKFbTrybbZWtQI2vcm1iKxW2YvbdkWhVsyWs9",
-	"lOtZib3E1nGLXLsa6g07VgHU7hF+FRE6xY9g2MYN9YUPrdJGChZp7ekCP/4AelkYZsBUqi3cjO+bbtKX",
-	"gHZ0+/uy5dT2E60tiNB3KXVvyZcNXTZqLSoIV2ReT6Ptz8e+8fNefna8GcqknpfITTL4Z+WuqHPIXHYE",
-	"R25KNPcooHMZf7Pkzrt4nJLfwINwP2ptrdxZ2HaTXTFCIfAFuY4eskQKvbgNYiAmT5UF15vX0Mfbeij4",
-	"D7HWLZeCXL58akwi6H77S86v2S8TcArcf2jU84KmRgwMq7bg54MpowXwi331QusVsq9qzvfOqFpMJQVE",
-	"TfvgkIARYNutKaf728AWwr8iyC29QvOEm9FSKa+4z947HzhH4y/u/ZVoxFXf3EDXxVnEW/ntNSs2QQae",
-	"DmcKSWXoIckkU5j5DnWYdKmGJJOpukdXfLjMthsTimsmQOy7lvdzdmH+BN/j+TvxTpyQL7+8LPXCPJfC",
-	"FfHll+dkcgk4Lfx3+OScfAOUJm5jhsPhBAN+NNg3a/pHCEyQVJ6w7wQJaTsk39J0QfwlhSinaJOyYsmV",
-	"a/9l6K/I55MPJ9Xnky8ukAKO2wwZFN0ohycvcyychJemcsVsk1+uh7j8p5n68kv8jBojeMY/2N4IOIpD",
-	"kwUX6OcTIzQnCZkYuxT+y9JfJl8MyaUXhbII8ydTKsgU8YAy24vETIVn5jn8N/phcTbPuNJmPmatZJLz",
-	"JdcT8vmYaEmMnU1Yrhg5PfsC2GGSQnLzBF222NmXTD4aqZiQKvk5ITb3+WZi3wJF5+Y1hq0n4D/C3b9n",
-	"W2P+/VeF7ZRTmbEJBovoNMdkpQVVlpsSMsG08ondNGZ2stZfEl/4WAoX6TUMhplXMIyVlXb2yvPV5Ns3",
-	"dD65QNsc+pU5Bpg8nZ38SHW6mJDPH5x+7aLYCXkwPvU9JThQWUhtGyBXsccvhjDCcymYG2YOIHH3Rw/s",
-	"bF8BGgsXczPXSnmy/gHwOUO7NXtiQYYKMnmaseVKarPIkx/YZnJRSZErtrFv8R/Z7YKqUgFngs1mLEUY",
-	"+NMHZCHLQnmuWHLDFudkYmyOZ8gWwAL+3ycvZc7TzcTwbS1V5YJM2UaKzHbQY4o8OH2EdJ68YrrYnFzO",
-	"NCuQN9Adm1QtL1HwhNjKhmcMYXOuNMuIq2D1fiMuvCwdkqfVzppLBjoFLumG0NWK0SIhNFcSzoMgTJRL",
-	"R+pzwudCFgwXspElySS89ErINbahy3nKBMY8eWbk14wbVWxwuaLpgp2cDkeVbA4+MxeEA/Qa/MDYKtgS",
-	"5+jy3fagRtcqnlADPJV6QXwPcRsrMUccYD9cXATdlYPX9kYIghPng/FwhLOQKyboig/OB/eHY5jsitqE",
-	"3HtGzP4OmghmH3sefJoNzgf4LYCXrqRQeLWejkY2Jqpt8ZlmH/Q9uA8QRJsaTchc0VfuFqUxVWYHJuOp",
-	"hntnuJVnGdN4/YxcjUxNERicv30fUv+JdGK+kClTCoqx/sMQkM6V0S5+ZJoi4Os9KG5vJon9OujvqqCw",
-	"ALIoQWW1dYe6KHe8ps8r0ZUuWHp1UcGJV/mYS9Cb/e0PjWIrBrtmxVRCYLSZsO//yB1LqYANOxvd7/iS",
-	"tyfvibk5plQxgtXH0CwSYv2bQyYgpEZSmleGlzJQ2b7j+Gz1mHptwQuiBq66HhvN6eSKoYO14bQpfQka",
-	"nNrlr9hsq0fugWCG6pU9D7o6pv08El7Wv7p2cG4TXY3W21okfXA6On14Mh6fnN5/M3p0Phqdj0b/qqKn",
-	"3xiilar4ZfTw0fr+r7/PZuNiNBqNRw9G9n9z7MfOC6bMeKLMc4yaD67Ypv1nOVX6O1kawXz64f/+bj/5",
-	"Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jbsSGoLzezRlVYYWZGuglZu82ORy6A2rgIz19i",
-	"g3A5M5d9hd8vi4wV1qziBVnSKy7mQwLtyNkG5N9SsfzaotpGykgOPh/+RFgdXSXEEhHvYQcjHJwN96Sh",
-	"Yqhm41arIWRtQsmwisRyJ1dsM3ELt/qNbRxqFCAbDiRPMfsI1mgR8FLULK/YShMh1659d/0kIr/iLvQ+",
-	"ioFyBsbYe99H/RuJTbS7H7IYezZxY2fues7Wl4GhWFnZtqXEllwY95vyX0QcQOPWgTMk35Wj0f30/ogU",
-	"VGRyGRj6wA0PrcINt4U5J/A82ytVcELHkyFdd/CxpXGwi7sOCAsBi13kYS+NodM0tH3sHjxzkwyeSdzi",
-	"fc/75+wsbiU+frQGjhUOPcQFyzj6gsKb9t5HdIjcoAAB2O2orwZkBmCU6gVxbau9d8bWxGCPfClArCht",
-	"lAwrgMzFnZAlLSCRQjnZtytX8ItD5coMjMjY1f2gdVl+OrffoFcw1G22KInrPnOmDyaLMbAbSTP6JKXX",
-	"X1Ps3J28MSPeRzZuZ8vnUv8oM2OBZ0dg5xeCVW7FsEahUiIOUVn68a9wZH3vxFeZcX2iC4u632wrmOfe",
-	"wGN3bi4kzQhKdBd2PGa4YuPnt5C39L5m5O1Jd9l996WweCweT3riGphD6SLLJhYy1H46wcxXV281ZXMu",
-	"iJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6v79tSC5SVh+wW9rLThjhQ5qXil+zPWuARKUDXng869TB",
-	"k7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5zSDqZeHLm4zNzHfS8I1NbL61g/uoNTFx39kU7BufVzd4",
-	"NPv6YTb6evz11w/Sr7KHZ4/o6YxROkrPzmg2Gp/R+9PZg9l4ejodTb8+PU2z8Vn2MB2fTUez0YiOvjab",
-	"thqcD8aPToej4elwjIH5ay5L9T2+YuCtFqu5/NZOHsV+G5yPT410tbHngbpO235zXIvZyML9BjMTuuC3",
-	"8jD6uwMyDFdMrnJnUW4UyXiWEMHWRlN08Lb++jBTjNwdIO7t5bF7A5xfs4LPsCdE1BR+LjUjE3OdTkhm",
-	"DF2WKwZ2LfqMN7IM/MY51VCCCK3dUc+1VTe2QUjBghYh9TsHZ1K7dW53SKeFvGKiUlbs7iAfLSwA5/FY",
-	"3rIoJPNCnwdr7/bgsFdsJYsoj/kKSOtylKU4isb92NmkxmblwoXNsawU+ITkcn4Ym03LbM50u0PyG/vM",
-	"8QTyUpbmF4Oz0Wg4GtVqKyrJORq/GQWSE0T0tMzaZZAVyVWM2+EoeflSMJouWDY4PxvVnXed2QDp0Shp",
-	"8pxYqiZkurFNCo4kbKitqrWF4qlU0Dl+KWtixhbZRDiAYy7oPt+a0VjYNROaTHApQ0u1CdEsz5V559ko",
-	"IV+dgXwZj0ZkxYrU/EDOoOswBDjQ1WbzO8jPEASEzZig0w4utQqoghbsncBb0LwgGBWDcDEHHe7Fn+qg",
-	"2+XmXSbsyVvP4YQe3zH3lzx4/UjTZHpaPv3EvF2vmTnTU8fE+w+wCoAN6h4vK3PufcQ/thxe9bODnx96",
-	"dno5odD/jul6x3A+LSXkztyOZM0eKE+T2111/z5obW6eI7hseuz/7p3X0znj6PEesiawqrPOOAhdepTz",
-	"1OUSgq6rJzCXv7cx39fIfD03HitXO10//z4V9VMBnVUtIMX6zzwiWON5rKvFVf2fKE01V5qnocEQLfAL",
-	"Wu1CI2TfrGJFxQW5PyIZ3QAsjJBrzKNztihXRFFjQ1OyYbRw6u2uLTpnOmwebefV9/R9B16qEBT3384z",
-	"Y5dvXkLxKKR4TzevoCfb17YIwpC15YHQ+3U6SDxeB2ZIuL55bz/WevcNlJbp1S85u2a5b/gyOH/kOzqH",
-	"OffQAOt8HNQa7PM0bRUamEuBCS2LzYnaiBRkrx8UORZdEPKaFbos8N+Gt3jh5g7zA3eXqyp6O4Be+rNC",
-	"QiRmTQu2kKViJ9nUnLe1Wefb+8nX7+EqAb8RjGX7owEpYz7FnWkYirLsNUulMKQ8ezAamSFtmaql/ujk",
-	"9EHN92g7MIN7JXzr1/XxR2EXaQg6/VxwzX7mQtkgQDXbrXkFv7NdnMy0bKlqk0s0tpjOUfBdAdAgoCvR",
-	"dQw99Hu5JnKmmXAJmyTjCiAfE0Kh68p6QTV639YLphesgM7zClJ7FzIP82AqgN1doWyzROtOm1o7o0a3",
-	"TYjbe/ehod5itjmWhGveIxnxofetqYJ7hLmmekuYd2U1tndwEFr94jbHC3hMAZ5pfD9plbBBe9PBICpm",
-	"QfVKZ3m7YEVx2ZBhN/5XhTFtIwqIxWD+aB+31id08PqHn07GaJfJ/DqMbxdMwUm20e4j3QhGmmZWUrYH",
-	"dGxXL6tmKobu7CZauPq0+u2QuLYj41PDWHfywtrdZF/3CK4NG2SybSV3hXioLyeDNReCueDMMQM47oTt",
-	"j+F4AXgU97obrDFsc7iAvvfR/XnTKKsDPfZOMl/aaeJf/eelXwSgYv0p3t+cr1b8vmW7zq2gwTLWg9/Q",
-	"5GH/B79mhH2gqc430JRZzsjESJwJ+TzAd1xDq2CsDlhzob5IyAT+NSGf219tZFkQuRYJMYfN59naoi13",
-	"mCfvxOc5OBuLMmcEZf8XzilfFTlBVZ1VVDBxLMBnocTM0EKzgLIJoUWED4r56C0Nb8HeMK0XKyxa7aJo",
-	"1D371S9v4+H39xf0l8TSugXFtpc8Y9vCvLPAe2IJ3cPZ0v0w3/JgPgEOwfYMfU5nJZrdAQqEou8Ot0dv",
-	"DbrI/fFJTebEQQfGjY20KrQeEC6PfVjlMqtuu34KZifAlooAvjfIdm+P+KxhulwRj6H4N4RO3aNK+8ff",
-	"37KkqHO5yIKlV/EMy7HLsKwAYUGCzgumfssbPIZb2ZmotkrRyWO4pYaFqio2vLCNTIDxV1SptVFf3weK",
-	"ptM73WO4UNTBK61ykAwWcBMMsunQEmWYymWAuDhYMJrrxabWC6txlXdUd1IxXyc1TPjixCOGuusSIJA6",
-	"/tOo3HHf7gluP/WIwbrgLLsAkMnJuWZKTyyoHNVDgh0EidtXi++HrViaWrDEItTVtP/UKHXjgYqfg4PZ",
-	"OakOyfngs48/X7769vsXP73+9peXl69f//zi1ZMbw94KqmfR9danaCUg5p0UrlSCCU/1X1IMHVH49N+t",
-	"SlqVwpKrt7zqL4uavHrVqf8061yCBRwk6bbDNO4LMGTsPzpkAtxGRvUuSQnwKo6YGfAEFlJvJ2ZzHD1Y",
-	"RqmYugWZkzb7/XD6HbV25d+a1e01K2PwfrMBoOi6T/D9nUuxpOpt4dPigIsrIOxPrbjmlhLuFl4eT/Uw",
-	"cWNbl4VcCgJfn1fKXg17ZInARiyDkj+EESHIwlDbfIGelwJykxShbpghubRor1lAhXcCQoeKUEX8FRpz",
-	"niCnHk00HyGxJDyJ/sidbisUsrDq080BR+Tukk8+Dd3uWILwtEkSdtDawmiDl3endyLv/noJM3+EQnYv",
-	"6CkTTaK5VFcqaPMzJD8D8BFHHKtrVmwQLciOkxAp8k3QU+V0NAL0JbxNZhXqvS3Oa3O6vQiabRzF2xMk",
-	"fMyZMC8OolcOz+6qhPMCVU7nru+qYXs6zWs5XNkLkW/8B9ZHBc8bMQcl/29huPd+8FU5zXk63Ap/FnKt",
-	"BuenNnXiaP4TJF9bcYDdNFfG4TC/j1QhYCHgsHcLtpX78+7dPecAfC4HBlhql3vUz/NixYSCYgSQeKpC",
-	"O7TBFYcVBnh2eS7XFoHP0A5bESe1VhG+ehMre8hlrQsVRkoUyjICSHWVQ5bm+QWZgAy2UGp4CyCAGpah",
-	"1g+lIU3t7v/vbxiYq8Fdf4DFUEijRL1m2kg+72T7w40HLOD/a7g5UKJvceKfeG++KTZ3c2nKolOUSBbH",
-	"rEvLOVUIleAOgJl5iojMhh9EhkDR6DYxH2q5nCrtGgVpH+B6O0iz1KIGG6Y70QWfYxNxzZdMabpcuUYp",
-	"75PBvKQFFZoBvwE0I79mEBpO2TnkRK3gEBIAb/BNJGzSbM1h+/Yj9jcHqDlStXvyFw4rrhFcztYzu9sW",
-	"T+cCa8nq2nfVndxdvDYt53vz9E0NEu2NubIVpnK9RDK+/j/PPNxbCFpYfV3lsAai5y4CG7Jou5sr5oOA",
-	"BgbPjnBKFowYYgNVXMagDq5r+16W7Z4fw+Fdruqd4+OvWlnsSz7xHddumd//7/Pz1zo/vc/GngtIFkes",
-	"ZPVjoq7l0U0zefghOFhfBTxEd4QKcyGdCKnZnjsIHnwOz/3xmQov0OYLA/+21GlPvN8+9Wdlp7oqoKAe",
-	"6HR4Ngr7854PSmX9jzbXPEBOSos9aqZd3+B8MOV7cldFCVAePpPUaqIvSg0hbqxZ0QsOQsvpgwBev50U",
-	"iYgJ34B3rZa+OTqr6YfTTphRUWSR416Hnnc7xPnhWQIH4ijx/WC8xqTLzgV9kVN772Pql9d+9/nHBgfl",
-	"W1U/P5KzvKLMH1PbGK7g/T5KnmdcpdR10rvFi1pSM3ZQ9fBeQJf5zFwWeGXvWsx2crUtPdBhfss0wz+V",
-	"jSCztFyZC7ZiJtvskdpO2UqVNVWzA4PVbbRGDoGh74w/fl5ISLtZF2ZN3AE/44II14DLOGdaVaCNKOEv",
-	"CBVQieiuSN85HCePBYozSKBVZEV5BLkRXvI/nbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2TN4",
-	"+h/48C0rPo+Y1gh5oYPlRv2WDyFL+xebPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr9fMoXtHEFb",
-	"h+4hXBEtJfZ7d61SU5mXS+tEO1qZTKS+5KiaytaGt5nvyD4J3h20mHu94hhaywsjPgyzEmRW6BafQo15",
-	"xfxPgu+7VosEB6Ar6/9Fa/qOV21XLbVbvR1y4TGBEs1p/rNMpFZJslW3tytNQLqef7zBv3Yq/NDW2Sty",
-	"wNbK8t+6YGy74rwmMTU6VEy5JnaDVSGzEsOScgXJEYoVWFCyySXCxKmr0s/l5uCqQyhkP3ot4VaJXbQm",
-	"zyHf3Vlud3Wo9tt8oaA7Tn5eNV6jzXdb6XnvY+aX2Gr3VZQ4yO4Lfn4cuy+g9qHk6G/7hatoTpH6ThaB",
-	"8rymBTR0wKYSNrMA+plVgdW/KSLXtrNaAhkegkzsOZ1cEIo/8xr4nF/b/o5Y5wZZDhk01RIoGFhBUlkU",
-	"4CCHXAjbdYsULCvcrzeoiBIulDZ0c3C7QcB3IaHdFFUobmiYY0GU5nmOj7wTrksTBoCDp7giigkYdUnW",
-	"LisDe4VZp/JuUR1U9Nkz/YWVcEVR5cCGRXb4btvT3mWPdam1M7K+xta3LLU7VtKYS//4OGBLgL4d0Iz+",
-	"71qo9QAB1jdP7A88z49xbz2QgWH/3zA8gf25Oh5vIxOcALaMvl/o3cZFsy0PGqEhXQRLabohGZ/NWMGE",
-	"TogUZFUWK6mseMAb2HD4FVvpRo/Nbbj2Lqs9L4k2l5TVHbozqd2BvyRzgneIWsFCytVds6N78q7Y8VIQ",
-	"WWp3K3nxDMkiTsC7YwhJhkaiB/cYil+a2fQS1y6IaZ27qme4p+bYPq6Q5XyBlwJciPge1wfS9W+Ldf0A",
-	"MtwVp9dY6vQPZilMAQk0GKTKH8RZlzm/Ynco7Xx4zbZttIp+UiWRZcSYa8hs0F/KaA0IWkbORiMCwU7N",
-	"l6yRLXANd8wRfQQgalWD8/tfdZZ6r9yPIlbF93KN+arQ2LjgLDteuzHgvjzH41jzzoS7Bm6aY/IloCM3",
-	"J/C+hhyBE5BF+OiQTIx5D+1tKXmcyzL7Fr4g4+GIMHHNcrliCcFxpuiQhmbD9vdLyDgsIIHL5o5Af9Up",
-	"Ta8gK+ydmDyjSp/AsCdPn0zQE47dWTUx62LZhZ0ObAV0QJuhfr+QZTEkgJ9IxmdEIRwXhOmXS7MMbAxd",
-	"5VDqgtHlO5Hza6PyvvEf2Qe97n3FNkQWrkHIkm6IYlavZuYNZupckOqVvn1dLhU3anqaMqViKi++EMm4",
-	"e3y2TvJmxZRv8GJbL0O3WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf8HjfHf0pPff3n/98/fvRva",
-	"P7/40vzj3bsvv/iPz2It7pf0w1Mc6GwUgwY4GhQXulGVZeEqhlSwlPFrVkF0YVphRYAaH9YoEC58dPLo",
-	"/cdxcjq6OQn+/uwgOENoNArTPEGuqPcb5dk5+erBeHQyPn0n4LFzEm7zO2EO5zn5+G6gViy1PPFucP5u",
-	"MB6O3g2SdwOewT/dKOYjJcsiZfCxkQmuYuteu7cIfmpWCD/M2PXQdXMfhlMaXo/xSb7EJ2M+NXjCTN2S",
-	"wg+7LeL9g+8G5x/fDYoSF1eUYt9MwXUFD6syTRnLWPZucHPzTsCB7NGntRIRR0siWtDVignrZPD/DCS8",
-	"lQ0RsFO7V3VfElj/jULd93eYFvQK2rPTGdObN4uCKfPLyRfoPsC+5SzPbL98fOwEfrXTOB/SAuM1Gd/D",
-	"bP6bO/rNIp2L/3gOdOsjr4q9tpzmC/CEj8GND47uRZ516v3jEheTAeRowGCVkzpaaNKKjzeq4eOZCRF4",
-	"hcW+KBh4iAOwt7v2SG8l52upae4odUduacMC+x3ScLSOg90JXsAGFzQeul4C495H859Wf/P3iPjZ3/iH",
-	"Hx7Hx7yFOtpxof3dyjjl9xEK3bMe0tYg5/cszx7b5z6hFth0quAX9jD47l4eThMqKOlu5ciZ+T/IDPRd",
-	"v6rfjAELt3KhBqMl2/EuI9PapEw9VFePonWPj+ktPM71YhOAhpIZy3NsmzoejYiW5BQS6R99/b8uyNno",
-	"f4H1k+dyzbLjJglUXNMhndH66Y+U2O9yyX3NuNkIWHW9OWrTgbttGKf5vJ0XDG+mj4cO2piIBREOeztN",
-	"tgIkU/CSabRMtaxMQakXxjA3c0sagicXzkRLzFdXjK0qC3ZBVTe/Mi7byty/kEMZMUoAPnDJlVl3eMX3",
-	"akX2CpbYGQfp9A+7acz+mAPgj4Va0DyHtMMp63EaailiW0ydM6jiOzpXv/HOYvSPVI5hDAPSK4iBWr+y",
-	"dWctmEiIkr5/gdI0Z+gvlgL5lYk5R1czMrJ1K5t/YwnqBRwPs7wd7zMGOq3nOcbqQIy/DK9brRhsvXK5",
-	"ZAUpINLARMZ6xFBe2T2+sdz9JzHzM4aCq8bQc0lqdY69OJmLa67pfhDMp8Fzn5IWlKZspWsoG/uLh11c",
-	"eF7QlP3vOppI0Dzb//z+aLf2mIvrvUUhvHPL7gJ6Q0JI3dLnaIpKtbH7FZWAWRKXEi+LjBWVj3RJryAZ",
-	"/va8/jR8GXjTMdk+4PQfwYcb43X07nZpK4gSzzpKMMdfXFVu5RU0FYH3Kx+NA5BFG1xJ2QVRTGSgOUjI",
-	"w2hCXqxW9KciL7ax9xaj9UBCDBZ3J50C/zse5GSg5RWDM/av38b/uvr9NPuq/FaOVg+LMf3mfvqEfTf/",
-	"nv/n1bPlc/nyt1fqTfnP9f9/86/R+PT+g7OHX339iE7TjM3mCz5IBmVhlrrQeqXO791TG5GG+AGhoL93",
-	"67f1qeoym7TNHBEHv38CEQW4VnASt7AE/hRoRJg9I9QKg14CqOmyvfex+scWIOIucUAkcUXWstALr9iB",
-	"VWvUPdDrAnFpsWBRP7C6IHHZX5B2AF7zmPJ2La/qYqobhGKwe0eEUHwDtR0iHN2YcAfQvxkpsW2xo3+L",
-	"qMEBesT+I574uGd1zI/jU+Thdh6gJvS038JFv68OORQVNYZtDC2gZNeFNFcFg8A8tlIOHBblyqgUGdXM",
-	"VY0kcdUcX/gnlXy7BaNGyBWC0++p+e4ZlbFrDGovIhMBoirbo8ITM82lYlliK9NtzJhjngH2PNvb2cmw",
-	"RxSLfiplzqg4bjn6alXIa5p7IQLzD2ECl6tyD0pehzaWrs6wVvfuumDu1r2XrNuDMy5ozn8PJzzLqYOJ",
-	"xt6Z/YrgV6zgEqbJIOKF6zndXg/sd7VcjCgVLQTQfMn+JYXZxp/ePIYCDarZY5ur6qDaWOECVHUgJXSJ",
-	"XOoQ1ylnS9hr+8lWdb6NXIXtUIcP4kT0r7p/bFPPHKJOdh6c6EpO51wcx0H91A9t4124vbeutnefgl5l",
-	"/rppBjO00hcaU+BZ8roUyVk2Z9DkE0TZUpotjfb6tCv5kwGWafZrqfQSk7/MEfu3+ABebUL2eNj05nRB",
-	"i3kFjwM5EcLaGm/DAar7QXPIMQqiYxCVLvDcmzWeGY5mH8zvxsnpaEQ8F4Hr9TN85sYtLeeiU9C/hKK1",
-	"ZAAcZZHwf6mGHlRCMxCHK6m4dvAgq8JG7TciPan9cns1Pr62EWkwfZj0/xRB3cg0gaDuKYRblGSHmPOp",
-	"AWs7JIPQfq/h298hbIin6vvG++BeTVR+vMUr2tyJcFzAVncexLRUWkLggdHM1oJXAUOjhaKCaewQ4gAl",
-	"cK7KWr9AVgstgfLdga/XbyX81eEX0y2bm93OLelP28npGZ63PfBHTjL9Q8pszfPcgkD08lpeep64G69l",
-	"8+28jcp0/3BUpn8UNGXke7laYf1EdeVXw5/Wb++YErD9zI4SMDquEvCwkxLQRCGnFvji9F9LAOCz1+1n",
-	"ZnRzwD57aCZEpiyXa2Afd54wvYVwTT7/7KF5+othdRP/W8nor2SM7lbJGDx9/s8TmOR40KRsjNuVjdGO",
-	"sjH6s5QNm+Z4iK5xdmRdo2rxUYkrQhWhcIF/an2MLrPM3JpIT6IloWjuQd2Epldw4uVsdguAoHbd4t7H",
-	"6h+tnn3wWYHhaafo+gNNZbZx93w2rHVDhdSkQIr9TRFD7ZgrfymvWXC9HbGPUoc0Uc95RwsCBLy5FQTo",
-	"vH23UCs7qEIi1CVa1NBtNM/j66FPtcOnkyJlRMklA5ZiuWIITaai6qPtD3gLRLG7UActFmerMtirZV8A",
-	"P3YXKt+/0UQPRBPtjxTaiA5cocElTrh+avfYzwXGnENkO1saiXCJ7go47kWWybRcWk7f5z1d0uKKZUZV",
-	"kIK1+UifuEH31EReTjEOxqhQZJXNGgMzslhSXQvIMFEuAec7Mzd7qq4NEW4HiGWGqhXt/a+XT747GQ/v",
-	"k+FwWHu5nY85kYLCRHegvbAg0MyrXgeIBEpQnU2c+pwYHTwBrTgBaiVOY05QqiROmLwr3olKMU6sVpuM",
-	"E1Dfky2FOtlS4hNQv43KmZQqM2P1L6FzHLN1wB4jUU+ecFUZBTGPyYznRo3BXr0RnPLm2RwnOdhpwVSR",
-	"l0++M1ri49f//Ot4rcDQvPfR/OfmXmAaNZ3P53SJYO1YpJEQIRHHSEEmCKiYGPYk64UkikGolG3ItAQp",
-	"4xOOl3QD6D7xoPMzLtiLmjH4yaSEtgU+pHn8gw+1mR89tt0CwhYtvoVUZck68/rXffd3C4RcRi3uM82N",
-	"HeqOQPdimD7leHcNk+m5Y3+8sWLrY9XAKC7mOQs9IVgNAyat1Y5vj/R9xwaFOWNtsuHc2oh3Y0V8ZyxT",
-	"qImRonLnI8ZSUHCw7bNmWYCDXDmrL8iD8SlWEMDNRFIAWxS7UGK7Xm0c5JZu7T8c5vh4JvBrurF5K8jD",
-	"qIAhrAVXpODzhT6qFnjuPLB3Zp96TGzNBBXa3P8VODYUt3AFSdfgtllRnhGq0Zy1xSpQrOUbphAtyYpG",
-	"egm6lfzP5Z6ngEVOhfcoER/oPB7DzPk1+2l1N+xySXKqmdle8P5AghnPcyx/ipgdMJU/e79vW5r3Jowc",
-	"QicVJfNr8C11vYC/YQgGfSzctzsQaNsg+BDGw9I8OPTHZdIV3dwNh36zIVMqroguqFAzViRgqbtkXvIS",
-	"OddXzWHSp2VncyZ5ZoQednfGcky9YEvF8msWgeJY0c0ny92AzAgK6jchwYwSeEaey2vIx02If5A8+Go8",
-	"7s7yltJ/cZb33E6xtQOUcAooRiZrujku019Lnt3VNa7chY1NUlAgE1eLvcppyiaEGjW7nvDsc3OXNGMJ",
-	"JEZszA0+ZS4XIqIGmoV86lL950KKOS4f7DwgUc9K639Knnl3zF+Kx83GZwVdhzzuMbqs07JWan5ENl/b",
-	"d99dZs9u0mhViW27JjoLaJd53fQuXf7H/zw91AfyLAkODuNtMUHNCo7u3rcUy55suIXQqSy1s2rl2paj",
-	"kAAUu2JbNEoJ1VgSb6tFlRF3ckaYGRmssikDg1bOoOvPzwh/uEJpNvFWCne4ElHE7Lqhq/4S9fNVNcvb",
-	"jx1TY3zg6AEcKKRBTyH3TZlf+bPSXdJ1X5csNcBVBiUXlc8ZM4psUK57uM13k8Bfds7t2CFTn9/2oegL",
-	"XHTMGfdznYkNY2+VeFMF3pkjZGhYp5ARnM48J4pds4LmQemBLMA5ja2lZZlngC+KJ+wWYsOWfLWCHbiC",
-	"sU/Iq92EZW+90ntDsr9KLtorFWNBW18tKNcC0tTuCJENN2S/I9lu7i44gVmeEcCvHbLlEfj4ZRVFmTJo",
-	"4ID1/9andUABYp1F733EP/aVB3NzUGBARZjIqssMXGpW8g+JnQTGdRi9ZkYXgzQh8J9VBif5gW2sf9fo",
-	"56DcX+C/Y+tsyj3C9x0z76ih+NhCNIAz0MH6UrEhS1kcsQzZjQyqw+zQfd5Xjnww0Y5ZU/TXkyX95ERT",
-	"pBo34VMsrVg6trj7kmZHwuYGPJC3CJtkhMkVXuSlgD/x44QoPhfMOjYy8OiBVKLkim0QgwpwnOFx6z2I",
-	"5pBgTPQoouQIrWMOLI3H6fftEPPJnFcPZuIP7OlRD6wFU8Z2Gbc6vcfpVeKvGPTYARUOhgRZMl3wVLVh",
-	"tf5oH9kHKL9gRK2osKgB0FrEQ8ib03Zy+mAxSezf47Ol//urzP95f3SS0Y2aXJBHI2L+cp0jhsEYGIIT",
-	"jMP6oU5WyIJMuNCsuKb5xHfRakrg0nzJXhk7uAmLHd71dnzy6D0isY+SBzefL/9r8V/Zf50suSg1U/91",
-	"spBlof4LJvxFDKU9iiQP7RdcWbO5xdeyyAJKjReTplm79TUCyMfm2zSzPbLrNbY0OgAN+/YlxcYSm7Nn",
-	"VKOheXr/gTGJxSznqVaD8/EpJsb8U+aloct4eJoMZpTnRqA9OEsQl12pWZkPzsdn468fWXvWKN/m92en",
-	"9x/0kBDI/U0A7uXyKEkj3/F5WbCqSQfkzUFWAx4q8zlf1g86TqwrNLNcMUFXfOgo3nTcX+Bzt4aj4WIm",
-	"IW0uqK3JseGXF9SD8XA0HBny2dkNzgf3h2P8qNofmmUcnUkvCzNfDX0hracCWdtmNUV2yazn8uVTYsY9",
-	"fKNYWhZQMPT2fT3XhyufgVjfHDp470i/yqlox2OBUiVo71512INfWU8gKxgaQ64laJPtY4Z4Ca+77f7Z",
-	"Sb993z36VbSgO7zxK0LbmBced8ayw7FyrwK6wd2ApAIfebqQUrFbwDyYfTLPN+0l9osxM7AtadAxny6k",
-	"YsIYvFRspjLbJFWVMmy9SshvpdQUeyXQLDv5/9j72ua2bWbtv4LRdKZ3n6FlWbHzonxy02Sap22SO06b",
-	"Oa1zIpiEJBxTgEqQVnRn/N/PYHcBghKpdzlxTj8lligSBLCLfbn2WgCj1UCa39AI9rW8IF2v6b8DwfMi",
-	"s/I0HclcHKX8SkCugCrpvjuLOh2oZ+Q+i0Slf7+rRGRspovMQ2md5L8P7mWPh7kYYtRK5VhiUTRP0xc4",
-	"Bi/gA/83bMWxTkRarYFbrIrDOS1jxh7RuKycMChp7Lojlu77sVAY9KPiTrgGgpTBa76lhzBTZFhoCW9L",
-	"v3nDZ5iV5/HItZsjTCAxRUNxVXC/N9Y1Wajyuw/i2KgsQ0VXJ4VzYtaLeRoXKc+XJFdeacZj6nTqmeXY",
-	"e+qlaj0/7KcqDeu0Wd9OqOm7+iRqlOXQ6MTRJBWzGwYOXK+NCZpr3UTD+FirIXQmHbdZH4yLPtISg0Xg",
-	"ewVJBR1fVYLLDuBP3+3ECj+VCZpcTKx2sP/WZWb8PMCatnYpa3LCDjJxZF8RheZDIFopzwc6sw6c3SJg",
-	"OPIMm/RhVS4c77kYBmBwk3OVQJnq6a2DDBs3Ng6GGzh9dn+gHfYQHMDbzfbzv+1rr03y2dlycuqV1HzF",
-	"deus44rN16yrPoOrXRWJENVSZK+C8DKnbM6qGtfqFCqRxjs4jQZfm6Yi6CtuFh7nNQ0tOLso19kqPLon",
-	"PLJmc1AJoZ0t2ifuy6Nyw9hv3jU/hxJN5VRuEXWDjXEOmdEmVUdyBsBOByXev4J7j/oc4SUuZ2RyVsDZ",
-	"yNEu8KR76yjCrEjFEY+Xl1y8tlrF6hdQWHSouI7J1t3MNRsLAZ8WKfSiJTWHjet4LhAG53npOJtZXyRj",
-	"StebmG+LVJzHd1R78WUbMpWvuv+2TLiyYKCAIvvIS3zG8jqRNBXut7LM169q81Q2TnEq6aSLOhnMJB7n",
-	"K2pHJm4nWpctH9UUd27UPAWvdOrh5as/oIWK3aR2uVI+PEqtYj0CnB73+23rrk8DqbiKJU9XdX0yeSYn",
-	"4nAJxXJTrU4qIqX3njrEXRXG6j4DmsCwRCbNZSiVS1c2aqnRWMefM/+eO1WLlNO1FKdNOs9zbIoEtZlD",
-	"/FATiogCiASKgbJ0xORI/J1ps/PUaDbRxsirVDDoXsR4rTqk1wqG+FX1WHk2EvG1CLKyDtXd2myzBsfr",
-	"HkB/4YLuBds6qzJ9rdq6PpzYzgQA29fYv9s3D9rT9nXNvJXGXkHTkUyBTsQe7tTau0hFU/+fr3WHnrN8",
-	"NgFBzDL9jW1Lpfe1K1f0R3lbfE2W2NvCGUv7Sh+sWjc6R/cSQLSTbQ9enqauvXlzsSZM/LoxeHtnq1TU",
-	"0uaIbwvV2nIW9pTvzwoVBij1MBPGbPzS0RaKMiAyLyerF3MVi3Q71btc5/5diEIk8MLSMHxOKny1X8S0",
-	"EuS/TfkM+1VRsWCsx2OZPyWEIDf0gVXbgChos2d4O2jaPeQSiwk5PCynAJW+EVnkWymRSVJDjQN3+rIb",
-	"4yLXExz9BjvBXu12v1Pc9OXKTBTphAs8DTZyuvBRdRiK79zh4luV2IuO8NO2zobHALQ/7na6naOTLt2p",
-	"tZBo2lt+6pz9/4vXrxi+ZUQwf3r6YWKwwfN8vhGn2qeyqIIMkBWmMa9lRJyJfPnBdEHX3CMs6xptMyii",
-	"cPHz6zcvX/zXx3evf3n+CrzNfL0mF4grWvqIA3meuB6rvU5aW+jbiQmd3TWI5wbxN8dOMcgPEmwzt2nq",
-	"FAt8Uz1W6cPjz/ifpYBV6wXDQ7GIV8GQZM4GXKam2tNmQQvjPXFwdwAsxbfZZ0cbbLjJON16oxlfBR3d",
-	"elr2CR396kR3M7FsRJnAt/cROYojJ34lTKbJsfCSb40pkP4thH9z89JNsrUHixpzsP9ycGR3I9Jd9tj/",
-	"6wPA1FANqVYiCtkwqX4SPW94C3ecujKuTPAk+AncESw/PQCzEefAIJ3Eor4xO0jV5lzapSBe5DzbzbnH",
-	"Ne21LotO50Hs5wf+FK0NpeIPuNkhEn5fTl2E0fwtcKvL1QXuReuS0BZNdlIdG3NQftNaGGEG0/vG53gB",
-	"+T+vjjdXuhXYsPPvVpj+dNHdNwbzGU6uZqSUDaU6AVYlPk1SKLIkc3qzdKEEaOzKvYTeK8XBnCPIs4zP",
-	"6sDB1vTOfG2Pw1DVDcwIngHyqBzRmH/6VahhPmr1kNB8J+bJHZ0jyCWuzMx5UDPR2nk0l/iUvy1UmcOc",
-	"aJ2C8Y37HyANGn3bENi1yFoXZiRvJKnYMufH41zeiA1V9OmenTHYI+t4Yy4MuUd3LJDPUg3QR+tGNN2n",
-	"1veC/92uEdH5+p2EkIa2zDYv7FVDKHkPNJzyTIx0YcRRclXGjCba5MNMmL/REEP5KGkP/XVjnkmeXGEI",
-	"9NuWog0lpPlIxlDivfSMMOQWtCu6EXVY8vVlchuPqEy71LpEv3nGf3oWxbCtP+T2g2OdOPejRycHWCpy",
-	"V/PCXXvzGwFB9fmY96Va4X65CdMqnT2t+mE30jg3bInntehxXSq7EoSxAC5D8i8iJj7FYkJlg/0bnkq7",
-	"u1+rdNZvoM5IZ9trt92dtaiOJ3vGskL1iDTEVKgMqDczkMcsJh/qrI5wDpb3Iq3vjmo4EXE63EVWKALH",
-	"chZrpUScQ3GDw+1LZXKepth4OeXxtaEaa8gTNw3TkQtuMr73o1nkKytG0qrmWdP9FTYmqDW9zhpNr4ob",
-	"Xa8x3CVSmGNPWL4vD7dkFJYDojYjLOuAwKNcFQA7w7ZE1oLnJgcS+PcSUsuEOSX+GNjk0NrGHjjPtBrI",
-	"Ydvlr98Ko9PC4x2UzgmO/4EOkRIqW54pD6JWVqiycw0duvfe4nywwVl5UnNWnt1GVdnDpVz7BD23G0Qk",
-	"6x2kFDSAJQJNL41T3F63g1rnKbCmYVcbK61T6NhDOueLhBvcMjRt8YV1px3Nk6Syn4Mjcb2de0I7F/Cc",
-	"1geYL1Sm7C2KeLUZaoHdAG/Xa9YOABnXl1QqaUbh3bDUpVivvZbDMfjsvj36ofFUx6OyO7dzr7kJ8BIg",
-	"3mEvKhICzLhDDPCbkfGT9WW8MUJ1dzJ+PwNYbwoMYFUT1UyqXNuzOxYbmswQz7JfZ3x6dAVHM8SUGx3b",
-	"Yw/P6kFYdSsy14rBXc/1l0lncecZz8Vw5jrlEAKp2+l0mB/LXAY/Aj57JbD9gtXOCGRqs1eLHHDsXDHx",
-	"aZIhew8zgh4cp1yOzaVytU9X3IgIaqmweWiss+R7w5B/ADHlnpJ9inZ1DQbRTtkzX8a9Q3IBngiahGpZ",
-	"rPThVNkF1kUWo9GyPpQQBkcK+jClRcNM2Jt1I7KgXO9InA9rWA1W0LuFWP65A6ZmRvRELJBqdCveuFdl",
-	"YdCCTaUyPeK7gH0F09neAdZ/8cvvCOsXBsT/SaksCeZoT9+pVAoLM8PACHgrPwos+oc/3sv5IWNN6Rw/",
-	"gOts9aC0B3KY/VQMclTYcFI8Wb/tkzduQfYbdKzj9UPHBqkwzjqE6QXXawTUV0Io5ge2N3S/4wTxmiN4",
-	"JJSP6wGbcJOX6iNQmqVsrgn1r1GRq9s3GQTZG0Y9vRhime1WwzZGbuNZJQacf/bzCFH6sVY3Iqs0zI+5",
-	"0krGPIWf15ZMk85t7gK1Zo8nv0ItEPDIN32iP2d8nNa1farlAXHGw/eOxPhpNTwCJQocGlI1uaLe/phz",
-	"R+XYDqt7cvro9PGDh6ePotZYKvzwxI8O6jcBOh3dcfj1C8VT15Py0vO+jSovAotb6Z1F79Fj1de4VPQW",
-	"vUvF2BGTSY+Fr2E/ZcyOsMfKF7lEmOSS9lbsZU6gCRewwUo9LG/2sThgtYS9e9+CouHbgtXCgg1+t8HQ",
-	"ZgU3ybQeNGq3967peopK1u6UHGvHeSaNVmygC5Xg4VAqvirGGCqpTdvOhcHnHenBkfi74KnMZ+1xUpaQ",
-	"l73cm8gi7Gi3gQzjL3df1J/1lI25mvm2XjwTDN4FsrNpSuwH9sA0CIsR4XrjOA4d+W4AhwfrdiWGdsK5",
-	"YUZbKTOMs6nOrq048qw02fGuTzEm4gKvBCYHEU40hlpZJoDsxRDpQEK90eBBK1swQCHdXqt4Khuke3cb",
-	"5BnMsYCt4PaI0tNNtkAFY94gsseVqFCTcYJcYwxYTjy/NtFzWJFFWYM9fC0mxMkN92cjCpPhYW7qy6Z/",
-	"CgbxJUARgskEVSu+VGODS4I+wEUflvZkXF5rjRO2frE1rPVbdEz2iloIC6aDxnf1jfRASVddp0fvuhic",
-	"ffAnHqtpGQm8FuCSnTQ01/N+VpJJSE1s0E/P1SN7AyLghzk/2W/DPJj7coeuBiUEIrU3D2b14Wk9Knyy",
-	"O0ZnayiLqgNzQNtgh1ql1UcS0trkLNf6GprXYZ0R+hPWu/bMM5UptPYFXBrZXzZVFzlj4VCHyh1aHcCU",
-	"6Vh7aPOUBlYx2ePpEjDdNBdn0jV3r/JLUJm1wVCdfG/YtZhFvhmOdevok6yklv6UO/gc6Mg9YtGWnxil",
-	"pv6w6V2rr06TTlAEa1Mzo+GdcpYKYP+1YrHWObgZY8ivUl07rpCFYdkjg0kVp0UiDMOKksRZPivGQVd/",
-	"WJ7e3uOpiXHi83WZSEyu4+uPqbgRqd3s6+Cs8I3KtEzJUBIwFXWjlrkufCjx1h7AaYJZObnWQQqb/Bc4",
-	"p104UmdyuBhLjCh+PDeE5W17a3vZ3lbDGVdiBIm3z7fOYPAD8TZDcZXKuD03i3qqXuhsjL90gVMzUzGE",
-	"TfE/DSt08metDYHvWZJwgrL2fz7YL9EJbOzVtoQXgN2VvxN8tHNdWqQ8FXFTLxZyk5L+MrYDPeP4M/5n",
-	"eX042o87Q0O+aemeCFUGtOFeTQKvpyJBBjsvvA0Tchtqh/sr35vJblOmAzcqEZlOyTCVhtnp9ERrQCtW",
-	"0lrsi56AHn01g4dIyHMiuWrFxrlb6V6npbab0g00wTEB0tawMH+mK+9TN3xCzLQih9Op6obb5URoDq1W",
-	"+ZHd4dh6NgTGrGyMXwG41TTF39hpP1Rne1rmtZjD2P/oIlM83ZuDPuITyCxbN5x7SWwiR7m/Umc1cWFW",
-	"H8MXeN2mb+D59XcWpVFxZSYarrT2zcVMxSgvp0cnnaPuo3cn3d6D097Zoz+J786+lTtg7PryVBgE0Ky6",
-	"xcOGW/xHqESY6+rvS9QXXI2pzA0axlWmt3abI8TFkyq7OK3LGT/1HD441/NcF0QCpxAQxcf76S73HrI6",
-	"nn8TkznW7QzGeE8lBJNxq0Id7qr7dAgV+agWt1lv4oYHEMEEepj8R05cPM4wEYC1MuvCJvfseuFSrON8",
-	"0aJFvjOJS8SafbHy+2fM+WUNJ8eXzvP64doTAf+7wifzqeodgWLb78UG4PM6AIlGMDSqzr/KH3+ATfoV",
-	"1MftV/KcZ7cM19HaWPR+EjmXabMHhVdF4MUEiNY5UBPWyMwDpzD7MdJT+zkufclfA7FNNI7353QRwsQX",
-	"rH2pWrX1DjSSx6VCvopVkR75tZIrfk1ciSs1+qE4A9cAcqQpwyAMwk8ywUsAocxYDAuA7d3Ye8DdOUJA",
-	"ogf01S5I3oImY9mPuyajBtoa+fp2yac1gjM2OFD2X5MSHjr7rEnxRWjrF6V0916Usib3rGrU6oVqsxc6",
-	"TVEz85y5Mggqlsp0MRyxvtVJwh4wpj+H1Psi5RVvCxWUV1QROBuRPC6q2dWudMCVUezeuaqpBmguJnyC",
-	"n/wkePKryFE+O0sq3uuqE9factW6oNAm8mWvVSMoaqWI1aRWeL+ZVu/xKYlmq/fgJGqN+Sf76WnXigMp",
-	"t2U5u86T3tmT3tljDMvnPqgfJ3H4yVv38r/qIdgfmfBTDbWAdlsjnRDKZfe005lXAlymUg0vpIp9BG5F",
-	"DHwy4oayuYKPETOzVOuQLrBPtxoSQ/gn+J9znLCTbqf2xmFjGqq9OIlag0z/RyjYABOhEujxdRIRc7a9",
-	"ecfF4lu97oMnj2+bAu8bYI2ru75GnVCQCC0ueBUT+dZFKmEpHzoMDFGGO1Aw9qQGwKEZ6SmUTZMAmT2n",
-	"237W00pd1pZ8Iodx40jYjj/jf+rzbAc1RHENN4zCNPY+LhMvPmjlsiDXYuZbusAzI8qKYIqkzfqYfeuD",
-	"DVQt5JoqIsJ0FV9KTImV8ymzEszEeJJLoGJAOMileucfhP6JNbLykXVCwEga6RQL+yczeOAVHHs5lcQk",
-	"PBdt9h7IFUoih3+FDA5wl5kuwFz7wb5LX3yaiDjvs3/h0OCSS0UFaOPC5FjpovT0B0pGuWSvVumMyQFT",
-	"+konM3CjBtzkIuthYcnpSbdsvDgWxvChoClBiGe1NVpdiy54kk/NHp4BYldK/hW9pnGuazIr9TncTeO6",
-	"h+tG/X8ctNKUlp5fxt1z1O6cPESS+nSvSepKB++noBBjPbHqbMxn7EpgzhrwgtiYcbYj2equmHgcBSk2",
-	"KoUhxbJ+4qCWsC84GwuV6MPAVF8P0IOOcOxojFgNDihDa81INdfYuM1e4NsORV7yqfo2rmLGRjyhiNbT",
-	"edgci/VYsCseXz/1H/m+uZcKKh+Hmokbkc2w6uaqyMv6m1nZX7fNXFoJYYN6LODAwOpDOkyMtWztbroW",
-	"E+rXm0rrRLsTLclmbwvV90w30gftnkLTSAobfG9Yf8TNqO9aVLoy7085Ix1OBEimyKixm/jE4zyd+f4B",
-	"CZDS6syeYHXHkl3kZ1Rw/DV0fcGp8WwKhVodHlhbFfyuEn3QGm5kWfCZGbt2rV7rbNAFNhEhJtRFl6qx",
-	"wQ/dBDmQz1VMT0dWG7yk7hK0+6CTBO7BNjaDFJOcnBXybeD/VpfydC4TEBwC0PatDj/Rvd0e+1B9Azs6",
-	"I1LyoLobLWSdRqeurrDfsbL5SkTQN1eB9O8lV8WvS24ye1N4Wqr1NbMKBdWRL+ZO9D5Vco9n8Uhu1yJt",
-	"Da08EQrjtdYe961OAg/ShyMMS8Ugr7oTBvnRxvrGKrp3JVOWKy0ghDUUuIUUpnNMafiKe+NK2yoGXnpw",
-	"+2Ul4VM+24aGZMmWSORgcJj9END1QYABgjgGCtmUDot7rDn0FA9Ku3OkYn28tl/TIkEOBuXafkHis4Zk",
-	"6Flng1RneyrkcIToLXxjNN8rtFDfDovRPlg9gcXIn7cbxcF+sju9wY4PVhNgn3bN9he88nJQSaNOycRK",
-	"cSY2Dmltwi3UmyBe8ZBFY3oqDAYJn1KCqyyJos6Y0Pqkzd7wwli7NZ9apbayORWM/VtR6NTlymn0QuUy",
-	"JecxE6YYi2TDvbA8OdLDm+5r5ec5l+y9v5WV+VWER+1UZ9doC+95PXSaWrPvMLL4MgR6XAmgCppj0y0J",
-	"Usn8cmaWVUXa5DXtPWnId8k/ewDXkAA87yj8nBWpgBdmOoMoTIVwb/34kFvPA/YPWcmuOs+l6klWfcb7",
-	"0Oyqp98ou+rpBjZLt8ZmeXhw5kU4fqENP9Jkf8G4IjgrigmepVJkJaKr5FDcSqPWujA9N6ugSGuVYcBI",
-	"eC0mOTqVGBqzn3U7HcZToxGoXaGglUihAo9Y1IfuyV+FH+L9BvujJMAXtrGxysdCXSs9VZiWKMZWuT2K",
-	"WqlUotV7HLUoGYWKMRNEgU2taN6fv33+8+vfL55/fHN+cfH+9duf7GxMtFSod3z+s3NMvr0d5YQbM3UV",
-	"hGORuPYwMieL8ELkuVRDEzFqC9Ne1DRk6G8mLS8kpAxMk5k/oO+pqsxOAlKUw8y099SU2Rn200yrIT6J",
-	"7wRmXGLpF1fBOy4BwITX7RynTJLXipYp1sVEuz/83KFGTXl8DUAH+91EZFJDokjASYSKs3vUOXnXCZy9",
-	"sVZwLpFedZiqQNPO/cCq8D8BKtL6/d0zyPOnXC0Ms8jssYmtn+zGTOVYYmdRnqYvBM+LrOypOvB///Xh",
-	"1o4pESkkpDJ/6OBhFHwyycq9m4tPdsRv+KysHqHMD8T2HD0OhBZNENZ8IzJG96tw9+aZ5OmmwlBZ86aD",
-	"Y6RTJEQKwnQjbpBAEklF4R1SnotsX1h9u0JEA6E4qtsKCduPEpoa18iFVDe6pklM8KY9qq9rPBVeWN9b",
-	"6SkjwJyHNENeBLcp06rNzt2a+YQSfWlGPMOmnrrIe2wghInY34XOuSknURoi2WKwpRFWc6lcF4CwFxNe",
-	"IBWbjmQ8omyUSJM2e+9aPwcrwSGfRSAIWKkhYklD8r6kGUKwoAq2NKe9eIEldWQH5WSBJzdcxSI5cibl",
-	"UVbalFYYTa7HR3nGlUGUPRX0JDznR0JlMh6BqvzghNn+k9tLjxBhmUHyQijolzBtbSUSmLU6TCLnHwX5",
-	"LShIQCAF11TS/PvQhc9GWhthFYtViK6mnSfJEcrDan0YDm/OTg514sSa4mK6lqnsybtfUlBqUBhSPb7X",
-	"DnFCutYNtHQyNyId1LEJwtP/UTwHVzwLUmwPt0A1nDysqIZBkaa/kT4563TanU4LPQMSU9A1r/QUvsZv",
-	"4aN3OAMP8CdbTcIb2pENYucAcXg0ogltT1aqHiw3nWvwMx3p1J2k6GQ4mGEuMgdxtR8VAL0zmg14tnde",
-	"bJBj6oCkK9UpO5k0dvBJxivyWxUxd8U/dv4/x9idH2MAabji8TXjldcvAeNz5vWORxt6Dcvc3Xd4xdff",
-	"BlKMddkj1g4+F2qtMOhzfA77NccwyxAnrQx6mrQYtnpuPEcpXLcQygyk6nmR6Yk4/lFkKUTotiD0oWlv",
-	"2IO4bPeRNZzcVIcVBCi8zpihviZXItVqaFgegnVoLhb3NU1DWZVAQPw5XB3EmLfex+Ee3gNYe3Gb/CGF",
-	"Ury14dY4ICr7XgobzeJWwOR1hG1O1X9xxHEZ8/keq0ugYlGOBfuPnZf1padyHhQYwG4g3e6DQdsHO7EP",
-	"dV2+QiUTdDpZL2w60gDXNkIwZ5Oxf/Ur5ln/h1oa/N9hAAtSOg+H8nGeyjT4139aKQVZs0eHP1DLTUO7",
-	"EObRmVdY8ZOLzN7iv//qHD358Pn09gj/0739rnWQlt4zl5ewH32CGjfM2AQiCm1OkvCj04rd5ycbS+46",
-	"YeIO/543HK3Yl5R61o0plyQcCnxMKdCPwWOiSpXF4hNv79TKzXgunvEsCQpPA2t0lUHpIbt/IR3Ns5Qb",
-	"E2ZRw5JFrLXcpPYUL31Vm5kFcG6lFrWc+sVFnWRiLIux188Li7ynUTXTp1HJ5+cWH2MZbOtx+7TTWvAp",
-	"1q9EQrXQoKBBaUXMqsiw3VAqkqHYn2M65YZB+Abi17Adg0C/BA5vMWe5NJvkMOaqnwofHcfklNY3LcEE",
-	"2EBnIuYmt4rWCJbBgYDpB0BBQjRcKBykYam8FtjlAioQQGVKQf17wdMCTwxC4Jn9m1ghR3pqXfvS5ZAm",
-	"ulRYi1FuOzYVKo8q0fqxzuA4SoWB6g5fLwERr8V4PbGf1MTZhyJ/ht7/bgrUozgeYuzlqkiGwrGNll3e",
-	"6txeN9mlHu6eRK2RHFptdPKgfYaRnmuR2t+cnFDoB0I9T/CPiow+BDR/EBpS4Pr+9Zn6nT15/LizVKUC",
-	"SgN1f6fd6TxwnjRdfLRc/5Y/PAuLAGYqDta0dXvX4YdY1B5wtVq2eWrqejosP4HuUB2iEtygiZ1pNElj",
-	"AJftsY9DNUhob28osBex6WgWdkGSOUBQdwjIoaITnyY6a1Z1/djckKVp5TntY8EwZ5nVSj5EZM8Xq/R5",
-	"nEdOywAIzVWruZQjXA47p836Ax0Xpu8bwcD7RnP3vlRWRqMy3InIBijye/H62e8XWAP9QqrXE8OgYsMu",
-	"GQwZjit2MRGxHJBW+uEpdIOAGrE5S7hO8eHsfJPWcFS/1GuMqabRn+vrF5ubVgTd/VLQ2XFh6vr7bW6J",
-	"z3WS+3zZ4vllq3dZC7G/bEWXqJ7gkjkFBd86dXQJpdiXannHHoiLHtuXq4yC5xE8JXJ3ixylU6CiIuIW",
-	"QKUYeW0aOQ0YkbKNyGKMrsVsxYDqK3f1dG/cg5hTgFpU3NUciQxS0aRwUq2GLgq9ppHVEyaX46WAtx/B",
-	"YAhAzNIwofhVKoDBmiNnFjgKkNorVJv1rR7pO76pEmDq2kUqYchdtlZbxQIiorZFl9iN1FtBW2b6vGPv",
-	"Ft+e+AZqCzsdIkzxf95udEj9247IB8z3nf8nWO6jzkN0Ibwl51wKWL7WwyeP0daqSVson5ZY/6Weux3S",
-	"sOfRs9lfMyUwmXHzY9KLJ8DbvHA473ru9owcF+nc3q/uOXfFm5QfJrvs8qEGmv42pYfX74aVcnWBYz7U",
-	"NnTDRRr0ojTnajZcKfh2356etB/W5YKrFjPNuJ39R5gfvl2aOLffuKbNb+hrdrHpxF24x/6Gr9ew1/Hl",
-	"owUrAlTg/tuJkdca9EO2Mk6p6DA9vLUouLBOc9brD7pk130z1PZ++qTdfdh+XCHROGl32ht4A25ADUvk",
-	"2G62XwwRFwjsh0LJYGlkPAqIfqRhMrT9fxM5b324nbuFnRcJdChW7X5uUXoH/qQ6zHpbFvoeKpPzFIWZ",
-	"uB3s9Qaf7pvstqJWkVk5PEYnCwe0WFGnx8gmgaicMsHULu1KF/9fsEzfCD1JRdlpy16GvpBUNzJHsy64",
-	"0W8COkrW3OkXMcP8LfAl8nH4q/M3L9m1mNX9DCTju8+vzn97fouBp5K9iwD2RFs+0FlwSwKDN3SWvJYK",
-	"yUpcuTil4+zihpMfc+UKzasT9sxXnzc8wTshqVTXdrbdoxZvgvGG+jencgPqQgv+J07/1YwQnlmRClN5",
-	"cQKCL97x+ScRF/kCr3XwYyBPrH8haz2TChpzxYdiDFEvsNuo6iu8EcWB614LmEymfkJYIg1AUqszQ8yH",
-	"izcghhBcshh0pNI5uxJEriAV5lMVQGqDm/4keMJSYk9svm/KsyHGBqGlHFCqjAXse5zxKZd5lbqufMbP",
-	"Oq19601aC2OfSHTkkaTMXqx0+C6u+eACIFkOi0yU7QNmKq5IZ57JuG586K+TXONxUf7MnS0Ne3SCOsL+",
-	"2AoxS7DOxcl2kci86afYoAP7KUv/Z/Dr50A62tQfNhTVEjBYvixv3X64/d8AAAD//w==",
+	"7P1/l9s2sicOvxUcPdkzSYYtS223E3f/cbdjJxNvEjtrO+Nnx/ZaEAlJSFOAQoAtKz793r8HVQAISiBF",
+	"qtVJvDdz7rlxSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr457ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
+	"FAmZyYI8nZ38RHW6IFRk5o9nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
+	"lOJbtl/6esEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
+	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YcfmZjrxeD8dDQaJRFyfAeDvijFS001i81T",
+	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/gR+9q02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
+	"C6BFQTfB/F+y4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqXQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
+	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vyyy9PnwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7c3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/LlBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9OoGVPhifkvWCCfMIN9TQ",
+	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
+	"qe6w7pN6qWnkMpl8OTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDt5FmVpcZr+WSi+Z0PHd",
+	"pv77fyjCMz+FFdWLagLVU305TlyueFTgmpdfsU3rW/Gnfd/4TZnNWcNyp/Bd20vxid4vfSzFLOdpw2tT",
+	"+23bi90zh7xasDSuO9mX2+/h9e7SbZ6GG+3AiTSpVan7+h+KmJ+biVBBaM6pMjcK1+1TAiWq54wKlnH9",
+	"TOoGFSSF743EYq1bUw3TdwZPGM1+ZFqzBqJkjGYkhwfaZpBVw/Sdwfcyz+LvXsg8a3up+b73656Ka65p",
+	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vj1w0vDTnovWN5vver/uJLadNTLWE79peiU/0fukLlsqigZsK",
+	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77T8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
+	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWRp0XTnKvjO7AJdssqEevzip/evnv/w",
+	"7bOGaeDPDphJi8lpjccu96B9tP/7gc8bXg/f4du5QDPHzyiTabkMVdOt+eC4fafzmk0XUl49YTm/NuZ0",
+	"wyWE37ZxxXproAMn8q3IVpI3aaPMftthIn6gnm4mvuSRl19qspRKEyXJkopNkw8ih1+Hb8jYjJa5NkZm",
+	"MpjJYkk1SoH7p4Okkhrj0WivuEDOUbuTe5qBfoQcoBKi2IoWVLOMTDcklcslVReE5jlaGXSqjOVlTDaa",
+	"55OuziA7etwNtO1faTWmYdlP8afjwBvjnEM3uGNM6W9kxhm84IllfvPvVApt/0lXq5yjX/DerwqlKPtA",
+	"l6scDrg7o6AiappqmL4j45uPoTJrtLjlSTY1O5vhX4NkIKe/MvOz8zfVEJUltZJKzwumfssHN8nWaGoh",
+	"V8Fw5s+t8Uql5ZIV4YDLDYz17iakcpuPzdPFUC2kxoYu8xo1HDHOiVvIW2FJcf5WEHJCPvLsnKTFMgHt",
+	"+5xUq0sCGwEeOcmmCbFrOSdv3IjvboKRzIrdULCu+iiWPrVhHEXMOIM97tptt5NdnheTRoD+r5fPnxlG",
+	"/z+XP/2YEGrP8OnZQ/ID/2ZoHlX37O9OvHhdZgTHnjIFfqnJveuxJ7hzQhpumxhb3agx+OWuxxlZWa2k",
+	"UMjGoRXYnY2nVLHB+fh+MkhlnlccpmV69T5n1yw3fJ2xlGcs+2ZjyJFR8qO8ZjmFG2rGmdHxB7+VVGiu",
+	"N57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/BxZMYcKD",
+	"x7IUVuQsqEBdDZVB84/21+CTr7gGRn35wy8nY/hUyfw68voxvH6Er1cgXcenSXDa1fWeF9pHn3mNngkt",
+	"i82J2ojUfM0zhgKCxpcO785YzrTZais1FWOijVT2hj4frGnBFrJUDOXDNc1Ls7+nN++SgUJ3vl+8+Z02",
+	"wnxu9nVJRUlz8xsMsgzOT5PBmgthNP36uJ1FiOfJyLEKfROGvSMBoNjQ9rF78AwMWze0u7M+XRq2Cv81",
+	"OB2ejQbJAB11qaFKqbLBjT8Ag3NR5rmX4qKdE5w1dz6Y8j2HAY0EN7xn/OelpnNGJOpresEL3DTcx6yg",
+	"Mx1u2DgZrAuuNRPfgLZV47DR2avRo4rDpri6Ys+8kItrZ/6m+/ZXO9PEAJUTxOjlzom7vhVD1P0e3Rki",
+	"BT3FSowhF9c051m79Mt44WUmN/eKWY4Za1XAzo9Pb/CzduGJT5u/C6UvW+QCMF6W/9a+a1dsE8i6nEbG",
+	"DOTckilF58zuCEzFudJpYL3iXQqTlVmJ+o5cGSZaKVYYPlzRTS5pFix/sCzRaXxV+gndBPwdSHLL+SWI",
+	"abiTjyp1vejLCn7NRCgylZYFmxUS9HldgFY4DsVgd42pYrwGfg9cbkNDCecg686klhnbNrSFXxfAb2NQ",
+	"pIGXFnm2h5e4AJ6DC8nsuQBBO6hxRDnNeTrcUhpaL/hR7YI3EyLwCi6FwrvX7Epw/x2fE3JGFV6CDZen",
+	"lprmjlqVkO3MDrC5DYywkHkGHBC4DHtcXT4mYlSJd6CeF/Iaw2p1qX//cKn/r4KmjHwvVyvD0MkgzaXa",
+	"2tDR6atRsKGGCKXe80zBaP2R0clovP0IiMza3Twajhru5rJ2nQ8eNj0444Lm/Pft6dUpNMvp3BlwcB38",
+	"Wi6NdaXZB/Orz8zoRjx+9tBMiExZLtdwO9vb3iZqmKvs888emqe/GA6M9gXHba8ikHPh1MNd9aRxZemC",
+	"FvPKCWFsbiqsI/xNOEC1uZqDD9ar7ZbNCzwdZm1n1arHiTmgcsUKGFQZe+czfMYvLeeikyQp4bIx1w5c",
+	"0ANzLt9XQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/T2CS4+DdHwdMZCGX",
+	"1Dl0KYVe1GaoNC1aWFrzJfuPFGYyv7x6DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
+	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/onmfEZZ1ksRSuIvJu3BWH2g9/4cyGnObpSG6TyCp/4Z7Me6cx5",
+	"S+D3StMcdEamKc8NV8olm8psQ9IFFXOWhU5Z70khS0bFesFzNiQvjPbAXXILFRkp2Irh8gs7CroPlaYC",
+	"zgj4F3BIdS/wVFkv2FO0offok4a5SjU4f2BMYXemHttJ+/kNvKvpHng/WFHIovJq1MnQmdfcTkR4DXZ+",
+	"zYQm60KK+ZA8GI1qmT4pFUaLnTJIJbkgD0ZjIiSQnCui+FywjHBhvriP+m6eyzWDJx+EKRMYOID0v7cC",
+	"vOdcEc0EFdo8e5aQB+P75v+dkSXTC5klRPHfIcq8ZBmn4KoyTz7CPTaH1WX3YVLhTBZTnpkDg4kZXHuu",
+	"UFwYjVy/FS4p5oI8OD21l86qhCMGFEjIBIk+IYpuFFnbHJnTr6tkSa7IkivFxdx88YhoiW5nRzR1Qc5G",
+	"I0IJ+JaJnL0Vsizg0/tESbM8M19M0jEK7YqJzFiomWTWaMDEKXCzBQfwBdPF5uRyFg1Hv+Z6AdMxTH02",
+	"up8Qah4kC7nG2WG2liJaEl1s8AQM2/14eIzlrKdqpZ7PQo31q1en47qCA56ZulrrH3oA+nfBZxpuqqxk",
+	"Ow+eVg+y30ojpe8DnXIj3MZJFRKEP0ohzHK83O+uBjsnAZ/NzA5sO6cDZ19g0OHT8MZxOL8Z5TC/waA2",
+	"14VcwyvmhnEabMTCcLGySzPW4QOn+GO4wRLrxpmCCp7Y1ckHyWC9MPcW3N72gnvQR47IWdONtTJf2vvK",
+	"iM5MgW5eD6H24CFHWeuyfe/V86TV61fbFXuLBu7XA20+cDKoUBkwytHoxuptNNX7HLWoNJ1/vEkGkDC2",
+	"46d6vGDpFcuq5GTnbr+Fq9aoZeCqRZeA0ctPcqPmnuiCCoU0VrfxEhh7QKSc5tu2IW5X3TY0cgWcEgf4",
+	"BQI+amBAXM2WxgQc2J/1ZLHLA6lRB/IXKOJDTTI1HAHMUTN+8Z3gm1WD85G32uDf3jlt/g06LWrbVlyM",
+	"nJthlAzMbQr/wKNvbQxmpIT9wh7k0wfmm3KV2bcYMu1aijsnBq47t5YZF1wtwtUBgxdlN8MEnG/GBCjk",
+	"vGAKpVOwvGCmN1tiup9cLnR73MO7KKzw78FnjQxWlMIx1I9c9QwSZVRTNCQP5a5b7mbkB6feHdp1f32A",
+	"Y3eDq939g7ZWlWnKWMYyuMwWVP0UeruqGhAkRh8GgN2NRjGhjETODCvg9Rakq/Rwkse3MXShYFB6H7VE",
+	"g4POLP5FKSomWkmZgwcSsx3A/pcFWPlGrOTGtEZnIv7TOkHqTma3o6fVHqxoif4/K3XaOPMAI9lRt+FA",
+	"OjvvSEaynxb88jK1QQi5YoW2eQ4UPvN5ImbNJ5Z2O1kU001z3cyMUJvlZ+ybKwYZKzsj4PbG0mCqOPYb",
+	"8x77KGhGVbaC1SRvksFllrHssVSxzBlIb3SGFPhk0DBZyoIRcDRZKwrqkurkSKNDgk1pTOzMGhs2h/LC",
+	"evp+Z4VEuwrqcDQjM5rnCsoTaJ6TUnCtogSpOeU6ljl9W/3mpWar3Won70ZrH+cneMg8DWLmYy1b6OGD",
+	"wW5OkPeyfdxdifUARL4xq9+/6S7aheO4Jdhf2zkmuD91ssXZIywy2OJ470JtJY4UDEjJMXRFtWaF4YX/",
+	"S7Nf3w+iOUYZwwhr27iXOEEnh3oQcoteEIR0xLLDJW5xfjZR4vgCiC3er4R4V4lgf/LNrQUD+7DiBVOX",
+	"kcNn5D2cJMGuMejYMrc3bswEfjd4F9vBK7aJ7mBOlf5Olg05zOZbMrM+tYKmmhXKSZmmZZnf/KIcTbfG",
+	"RDmy5KLU7IBlNchSuNfkVYd9jA2qUrlCbugkil6ax2MCyF+NHaRKjLGt9Pc74mcW8lyoPoYsVKN7SI9q",
+	"Xs3nwinC9bOBym5HqtgDFiGL1+n8tk2lzBkVcDkGCl77C55VT25TDyZaG6t6a3zRq5yzLND6okKhNXsZ",
+	"FBW2Dk5AsCp0HjGR9mCrJ/43MSIKqXmf0ayz+DtIq4iMB3pgwxLR10uh0Nvpi/F1Fq2p/zm/rvL/L6Bm",
+	"0SgUa1nmGZliwSolWbFBmyx29RZN2fNgoprfoZrDNRGMZaBvSMGez8BI22shJp4lQRhgSmhT6rqXyX7O",
+	"KOgNmYKq6W6v9zpxbAqQbkM1ey7yTezYbLF/mCTviyhqY1Rei2rn61xacRgSPXpslCqXLPsFc2Q+DmiW",
+	"caxh/Tk4PtZy290y1ELxbjQKakwRNbbVh5cbkar9CXXmzje3qCh4ulg69IROvwEOcyHQfSupz3FVsCUv",
+	"l51fBU5UG9zs8IObbbongw8nc3liPjxxOWi4D0/DRdxUZl8/8nlXcy8q+PhZ19d4N3jXH9Rcm0en3Qu7",
+	"arNBPch1EzsVZcb1pSu4rJMJtbAdZQXdMFXdsK8Du8LyeVdkgnF6WUTKirualfCqJNAv3jUt4Vuhi4iC",
+	"TL3Xf2cG1C26VS+oyHOT9LK8XXS4iTHRudG444Pzwa9KiuELuv7J5vWhMrKILoavoh+vjLiUpfre/q4u",
+	"1r5nH2jGUr6k+QVhy5XeWBQGd0ExQ9SolhyEnSOvVey33beNE3KakPtkOBxCfEGWmszpStX06GYzVpU2",
+	"JrWPZ8zLYavcFieOC6pB/PaEKwEqbtHMkryR7Y6helbs+2mon2a+L9hKFpGVTwt5hRnuzWoPuP82ZJXT",
+	"lLVs/hu/+4GxYzjSEbnOyy7AvDYKYMFoBiHomSxFRtYLmbOOfLZgLvM1XFfjwbOs3tdiQiaN81ZM7hua",
+	"f29mdpMMYDW7FHgmMaK/psqlHCQkK+RqZf5Bs4xBueJSXrMspg9vzRDfUlE8qfbWEinGHN+wlJaK9byP",
+	"K9dKUCQ2Hm1Vid1P9px8O0x0Xh7Pocmz1OQo6eNb2XFbTMvsfQ+naoK+7PhhLxhNF01m3YoWugJc0TL3",
+	"xaGrgkEtHyit52SUkLNRQr46M7wwHo3IihWpzbLaPQxH8gl4Fxcur1pL3R3QZunjBl767QqI/GZ08ujd",
+	"x3EyPrv5/O3bofvz9OaL//osRnwc6giS2zJVDLpqR8A2r+kZW/c8Lt3coTWKBTxXP2J76zAbOXJrlfWt",
+	"bl7uzw5/p3XBSy7CT8d/WRJEVplfXYZZ3N331WeKhAzY5/dxbaztEO8pJ9450I1HNHZpWSo8NeZAraL3",
+	"zBLdFfjuqj2ghOHBqAs7zFYkwl525o5XdIPeGXTNpBLB4LjucMt5kr9r2MrnpTYD7koKiV/UN2uLSV36",
+	"yW7Ay36DOopLZ78AnAti134OuYPW2xR3YGGC6m7oa2PoM2z3sFflCrthEVdI9LFlAJ+Z3M1j5IIzO/6i",
+	"+IYMkjB5B99l11vNrw8Tun28aeW1XRL7ZXZY3E54DMet5u95JsZtj2XGsm8xc2LHpWs3ev9WNelG+0gH",
+	"E6gKj7e0eqpYQ4hVL9gG4yx0XjCjYmJ+SpgC9zFmHfs0t91g8IoVChBNMPpkUT+ciYoABaQoc0bsMFET",
+	"1dbkRf2gDkqNLEGNsDh0aCdYEJpzYtOjyHRDpGBE8YwlPpl3uoFfQBrdsF8sK53lUaWwqrPqqm+2hCQL",
+	"j7ITvLlg6fv4OEHC3g5yhFaGTOmiMWQWFmH3Dl+56uwoTCzNS4ZqbQoQn6V2kr3u6g7WqK7ja6ylDMYM",
+	"Oazn7qj6ubPykmdRmaIc4mqnQRwCalXF3fMa39XcXcF3swiPXe+VLz4kVxJiK1WcUjvk7rwlKCwcPR0l",
+	"grX5ufm9D4LhlVwIzkONw9rNBEfSJzTiDJxufgbJ0pGE082LMu+aZZHRiCh7Ksgvrx7vBIpj7LmmXEO6",
+	"dn9Ly7y6GsDPO6nW20YpiLE99mbV1rXTKsRT96sO9GmRxkeTtFAz1W06x5QdjfGs+hmKHpbUGsYw9bZt",
+	"OoK5WoE4fApuRjfbnymPKkTdWU81YSK9WksHiATVVu6p3fyeLWqtYzHj7+WayJlmgjCaLmyayZKsMfrs",
+	"B+8w4VZvQoWx5HhnveeEV0Jvi3kcFkanSTW6rOQ1K3RZiM4jGUnFspdYCHSIwLOuBjf/2hS2h28jzAu2",
+	"ymP3BGqyuzv83EKkJ4SivoiKaqiFdli+TWTsDpEOs0S7N8aMQX5/t5uq2vYtfR5sTai+nDLml+WzJO1q",
+	"FzQjWgI8I8IhL8Dj2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh",
+	"6XenqQEAU6+pIhYvJsHrkuoKJzDNZXp1QSq7h/uCSs3y/IA0Nl830gzhCXNy1zrCmUc9GA4PqX/Wm4dI",
+	"3FWUESupKSN4IXMoC4vKVQ+1ZCOIdn7Vmlt3zin9LjJui7g9TlMsEB7+mCvNU/WHK679zZ4nNBqsrCrU",
+	"eo0WqKCRQZ1WF5fFVgZZ7bfjuUfLoiOB6vdbfRZPWAoZS8qWua4XPF3Y0mU4BmC2aglMh05KSESXihUg",
+	"SBXlXe+NFeVFf9qC+hRzejFpC0H6DYd8GLN4uUhZd9eFNQf5ITa3tSQbOaYUGjMvuk1lRx+JgSFTQczv",
+	"w0vmHwquSJdf2DsEDARzs/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+Ub",
+	"SBBcV4sPcJvglQciqjo20CTAxd+yQbBY9qDrK+0Hcz9syeS/VYA6laJfgLpyOe4GHarWHQtGc73YYH8n",
+	"3Kdh3LBOC6ZfMm2Ed+TsGdMZcWvtI6jb0IKRK7bSREEJez/jTXUAdyZraI3kcUJBZ7CwHjgRq1BhQm2F",
+	"WUqWNGNGB+NasXzW7q9QwbrjYb6o53y3hZMniqE90nRIPvv47PKnb29sHbydqf1yEGH1ri5Lu1LvtAyq",
+	"7rqyYanirn+/3QGAit3yUjHA1IBOKHYtXMzzsDVFPz44Um5D2FjCb+gOZ9dcq9Yj6p2elSCp50NUlN3r",
+	"9LQUOI6XyEm8T8VPZOd7nMyCA3MEupzlYMiHZ2f3H7bJhiX9UJtmgIHt1n7TSo0dY6QUls8s9Ide4E04",
+	"LyhehViNk1XlN032SnVzbdmoOadqS6HbewzTnKoGrQshLOEBSLwXJMh8B0xyuzSfpZ74BPd30ZRcxD6M",
+	"uu7slyBGjdU3bEjqZVVS9+6M13RjryvGxdzVrCZkypTG7Md+Mmpe0oIKzZrMWeph941JT1aFXNoeUK0M",
+	"2q1QDH8QvULL5ZIWm55FpfjBPve5hQx1vFQVTLqXOpapidtgY5IA47KiX4vokMXxxKYsPhWpGVsxQh42",
+	"R/ptabZFRnS2LXzHFYFWClHew35Y6taJdTXn6VbWwJxyoXTV9g8yImsV5a7zJljgtJjHz2QTRTq5UjR9",
+	"7MTZrkot111tpqZM96PHvJucaB1DWlWph0+r9yRIHO1w5V1ydaA0q8XR7SEPI0sxr0qp0vvPqdLfuWdv",
+	"PE5n57pEnrIMujTFqhwBZLMxHSzuyv5FcK0IOAFsf9oPmkjRNV29H2wAYHJYvSBSLNKUEFbBcXbi3yLa",
+	"bfa5hcnjrLBVjwCCly4a8nc6FtU3gRAEfQxgPl0Y8BVnxRNuMRejTjMHKtrKJPiUeT6nfapegf9/Rmz2",
+	"3Zf7TLQ99MC3B8elyj/zJ9KfFncALPP6KVeStpLeTffIt0rzpd3yLYUws46iboUwHiAksnrq8AZ3Lxcv",
+	"oiMJCqoht79NlBxPJGyHjaodsaAYSKAmwn4XyLRt1WQTuQO/K/OcmK98VTFX6JCYFXIZz/Bf8PmigQpX",
+	"LG8gkFzHI8EVMO/O3L7BLA7AmAwu5UMcp+b1fn52Bd77Gcyhiaz/u2TKefR6ZFeXLtGylYfDIuPtiZct",
+	"qZdN6Qxh96fa/4Lc7VFsYx9bR8IdIYe0w4HcFdzHVUsXWOdyIy8Xcm2hXaVI2XAfbsgeCJC/MT7+OIwP",
+	"3OHoCcEh651Bt2t9U7bShzrk+58HtrQFvgefhTbPPBfX0SMAXU2Pgd9T2CrC1twTiRDPWl7FgrBdTlpZ",
+	"5C0Gpc0pkSsm6oXAZcFPCuYgRZIuyEq4H3ZhIaGaGTJgGbdInHEDCwb9iW6FUBXE0LqVTyAGVQRsYzei",
+	"U4gmvpG7luOUx3PRHaj+9sb9i18zEXZE50qVLEt2KrrbEr4bk9bVts/SdUbCt0CajUppkcV8kxF9vtox",
+	"H63omUUddmHauz8xpqzqWSxJK/+/r4r0gYDqdWGIstX171d4DB9W0ObpU3Bi1ftDxStmdmsZAD5TszxX",
+	"BGqVLf7+kmWbBp9vUKqy+23VOKpiW+ggJUsd9UK7zlJtRPoOY/i1nlO7MlSSVBYFQPBa0AbzK8IFMb/q",
+	"UxTzyv3aW+YWhx5z/6QATKUrIdei/XD7xlcH33tZ/lub6hdV1vq8sLliqtXxJle1WIprlYWu5ug+B120",
+	"um11p2qeBlAns0OwdRnPIAo8Z5ogsn5T/U9UNpc5a+r3nDNsICvSx1LM+HxoMZq4rFCspgWjV6rqz4xb",
+	"si8KflSXZpcodiU4qtKb5nxCjzhx/Pr4JsdqJVViTlbE2fE1OdA0dqu+r2I/N//q3nFn1J+detmNv40q",
+	"pdxVKxSYkAQSLBBN7bL5X4UsVz1KGvuk9veXvr0F1C3kS9T/mVPNlB628PZfxLkf5UHLZq70IMJKbRWm",
+	"W0xxBJVlm80+Mb3lqBT41BbfLV+jTpqgB0YLqlb94P2b5iVTro7M58Ub0xV1HtfBfyvnwqEUbKWL9ILs",
+	"2iKWnX47XZrTyH3Py8oM8k3FotLO5ScfD48nWjd7QHv35jRPI0leF1yz11yoBCO0wd9KlkVq/61pMWca",
+	"/71mfL7QxhQFIv9sseUTsmTFnCWEXrOCmn9gSxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2X+8",
+	"2eKUdzXzVV3x1Qm2a6H5CcTVjY3j2oXv8k4FvrrrmYg3arrEDv9gyRfMgkLVoinNz0PUYhiDAsR4hmHV",
+	"pYVusFWcDRqyXrTAGVkAo5QKKXiKmb/LSre0hXBv1EKu3g2DLMCFjN6v23Ey83K7guh5xCN2J0hW41sg",
+	"Wflu/r1kYLz3fZ20F0Qx1tLJfjdrtF34deXoZPDttV3Q9qQf57LM4FtFxsMRYeKa5XKFFXiWP8wFZA4f",
+	"TJzBs5NdcFZ3p3YHY7QJHbajhkte8py+3V3jXaNxuyv7QITVVMo97s5koFYsDawNN43xcBR9czNaIraw",
+	"7K7PuoWHJjq7fvt2aCzBnAv29m2H1Ptg9hbO0xIhcQlf9v3bJE+a4bO2myq0OGXrfPXtB5rq1mYXlSmR",
+	"5iWKNNtntUAbakXTK+TxGWPYbjTF4r9lmWu+gsikC9Alg5QisqS0P9cFh4C8ucetKo29ci3CMaDGFLIE",
+	"9NMpz3OYQs6XHFGQsW9wg1g9MFtjd+dtOkskS16zlTmBlJhLgcVd//GiXY1pBkF2RgtiGPhGXvrTcngb",
+	"lMoW2vWhzek1q9xnhGuFF/oFmfxPDE9MHG52UO2zh9+dvURbFnawGhtoreQZeJUxbZUZviYW0VVFk/y/",
+	"4yJzWaB1cmLDyfh++zujasRZKpZVWUuKwQSWTGRb5Ri3QXkPUOO33bhmJgmZlhpaWUInULWAouAr23/n",
+	"KDMAF1cH8Dt8LnFErKYe2/zvWZ7ZLLddpgY1KwbuCWsEYEebP+HarJ+H9YZr6tuCWl0tzytI1HgNrtcQ",
+	"u7kp2yqRF3QFVWw7xhYUIR9Qalypo90mV9mH3Z5fsLxXzLcxAQHp/w+FmQgCxAiufhjHeurrTt7rAqaO",
+	"B5wL3/Z36OP/1XEIqNdBuV1qOKriuOjqoL/n7iA8XRCMgiEKLfSsndFivzxFjyc4Ou0JCfyfLvPPFz76",
+	"NDfkbJyPLei2G95+Lo/glgkO+SfhlvmeKy2LTTOMelOpYhysbf+NmTRapgpB5aYsBdS3sHGFFXndG1X4",
+	"kx4Jnffqo9ZgFkOxpgUqsuE3aue/hp7NYZVgwejxZu9xlptyQDR2i0yIOf/LlTYb5IArUEZMC1nOF9gm",
+	"bSpL3RPH7teGTINtpwDSB6Ub1KrYgMNWULtJOGLuhi+Hq6QkZGpeQQU1/KNdanaAwevqMedZKH5ArNhG",
+	"BSChKuXPlgWmFvV4Sy61HMNjCKDwQH8aIkjmWWO5+UFJXe2h+0U0FI5CW5EF6NioS3awonZOxyLPWk9H",
+	"/a22ZOkcOx46OQeJvKLqZo9337m9ehUqdk7dmxVySSiZGYFjlD3oDG+zuO249q+tUcHaUeeE1i/nWVno",
+	"Bebq+4fDoruqyspfyVXOOI4Z7/wh9QHR98OhMSOqDGKkS6wCaoK01FGB/3wGihY2PiZSsPNA0TValxOq",
+	"U5peES0r0A8AsFNQSt6EhfOHB8LNkYuEwHeU+wItZMc/UPm1lVMe+A1coUL8YCFKvRkSjtg6ADHqB6R1",
+	"V8H3SMAdpftO4fYCw+Ie3rcCrKykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOcD8OCgDVDwv",
+	"SMFyRhXLEn8szx0jJbbmYM4xgQmSVC6IjZidexRxbsU9FRsQlBeE5qyAkbBv7NIy6IoqZVG7degXAVSC",
+	"NRUaes1OGRjqobD0ITyc6yBonl5F8JKBfW1Ubv6d+vwnpD4fP884xvfV1h7huAd88kkc+qdBYvJW9Zjr",
+	"CBxxAT7fwQGxmbadfX9Bw+FYvVnQwuGWKdppLhv6yVq3mbIFytC5Bx72cH08d50HjfhC+KcD3GhmuqVu",
+	"mYRrj61cz1zU91CphC9ZNt/byvd24EQYAWFZ9yz6knV+1jdZOEhEznIagyeyGAwYsWGFc0HnUl4Rqjtz",
+	"oj0B3+U0iraw21WoIWnfFy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9yhZeUL99yNv4Ev94BsrijPEnIt",
+	"ue2lNYcFlqsDTiS+cRl19n8v1/U3AuLZxn0Wf3/Lq7pYAnaLvTHQp+/F7VVxX7TsVWy3OUHzj+BuDeRZ",
+	"mKfqSyzwvAaiNxDodVkQ7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5dQ8NDWiH+BSyZJujCJp",
+	"1NG4lWWjs53afsDDLQuAk33boqZ0YczpiHMDMmXOjXRcCxBEXCCXcClAdY7bw6yK73dWfrZzAhrFaVN2",
+	"k7V0c2sxgGJPBWG2xn0roJLzdhdo21QNzX8wz/VGcagkYgSpEjUJgIVDxcEvB/dHRblpJRXfwvkPoUeP",
+	"hQzRFdPBzSbZgXewpvhu/kDFf3XOaeX6Yyjbkqfsk9K0XzZV2Vkj1dw5RqxK+E8pXOOCaR6PTP6Iwm8L",
+	"iwC9kegxQsNbEVnwORfGRDZ/FSxlfKWJOXQJkdessAnySpPxGVlyUWpk1y2xhJmcP3UFPO9TULCkH346",
+	"CJO+mpQbxL04thP+7EeyXzU7D5qNC8JokXPwypqTjYEbCI1hPZZFHjYEtWodKAmue1bohChVmLJEswxO",
+	"2HaWUiwnKbcVi5XJFGUELq72RMdTudpgl7MqOL6NuLToIDyrCH5TXVibN3ktvpPFsvs7OmlQZvWBL1Wk",
+	"h9b6tyCbV2pWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNocBDQ9yANaVB1L6h7xGaF/J3F",
+	"g4M/MWdsbOUvNbqkduynUhXRW/tXyXtGGZrBHnoU199WeXb+KJthZ91SfjHtPmYk5xFuQrsvn8RFiHM9",
+	"pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NJ3Mj0vcBQo6L",
+	"YitwY3poTQU/KXi6QOdbMsDJeGVLNZxMXUTbF9i78UeqHebSTpusJc9zrhDXPHGhzA7KQ93yluU0D86p",
+	"NQcP6ZFCNf23zMsli852zud0utFMkc/Ho//7iMC/v+g4lxnleWN3GalYQjJGM5JDLVD37vhpypSalXnb",
+	"wJC03jm+Bob3y41IIz6lF7a9gWVEsJ6076ZEZEEKNitVx3dtQ4BWL66tzNMuqXVg2WKv2u5FTxwYrJ2z",
+	"xS9FPbHWqC/YKLIE6D6bauPAvbYsxJP/gn7U//Sdqf/Z0JU6hCQLm1vTk9/ffbx/89neu7yyg9xIscU/",
+	"Y+vA8X1o3+mdE2EoYNVPo+XZGVyQKcvlmvzOCkk0vQJw71mcQh/Hyfi0WwPvQ9vFB/Zn+MPTnsU5ntDO",
+	"Jm2p1jHk9ghcPUhdC6NFEj5l4ZNBBLve65hvA6rqC3R9IBRVc7tnY2Py30pmv3ZVbpHiAfvuBkLXezX0",
+	"IHatGUNPcvwJcOFhsXknlPAIJaslNxGzBnZ0kJCItei/4xPedFLbT2g9st7nlDqbIyx+PXuwVwwdrEXW",
+	"Qs8Nq3nNpgspr74VGZTZ9VzSgfxsPqgLhZ4DVM3hQyauWvrEUMQuoRS1YEo5t8icCwWhJbLQGgNL9brk",
+	"nqLenpYmRLBnNeNlywEm0Z01SeGBidMTAN93RecuN9hmhzGRtUdxnnt/RlNFfCd5jMM0FrxYb0p3hPoW",
+	"C3gdg+meylKThVyTJRUbl8gYdqcrhYcZatAb33jFsamXsd02XxBgAVPMjGLbGNJk168AtlMfksyZMBYW",
+	"y+IWb8CQH/v02RRU82vWwfcD+feW2xqbB7mK9PgcC0az56IG/xomKqY0ViXyhM+NPoz+SAD3M/LngpyM",
+	"MfosNjbBdNjS9fRjxzJCrA21NAmWE8w93InmbT+C6+O5H/Kv7/rAub7UVJcq1tIKShna4uDgnl9Qb/sd",
+	"1D9SV3rabujbezc6deJ40YyalUnBmkxXwB7PXA25EnSlFlJ3tIyhzK97ZtBjmbHsW/hNNEHIWLVczF92",
+	"6KAXbXvd7OleLaiqe2DtQrEbHKPLhqoJujcXAvgAaKhleIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kyV",
+	"dFCx6i7LeTolwbnZ2k3HK9Gj6Bxxt6ttNgyXsw9xGdPekiKiO+y93TqXAXUG02ss8GlgzdwBGMTurT7l",
+	"Pv3y7fsUB9nesT6/vLVPRh3IzSstfqXVFrdy0TEuMs+Rn8Rd9jPdHODFqmA2bmteViNFZ+ezNLYVyiwG",
+	"SZHmpeLXrHuGJfjkm0o/ih4CxHz+H3tVti8YX+lekMBSgt9HqZBTEW0M8Vyoll4pM0Z1WezpU7JTN9qK",
+	"R9GYMtU5LcVNqvL8WTQLnFGXDiOGHJdm8b0b3EARwn5Ag5yKH/FJYJGM5Q3GxLKFuD26X+RUQAeMaMeS",
+	"Zno39PJobh4WBEn3RA+shVCFrpEKO5sWdOOwi04cX3pqN3H0j34ztjvg5d8hk0Rs32+vWbHBghOb3Acg",
+	"Gi4TloI346RWLB1I2Fkwbo/bOozqNSSMKdcsXrkKw4i91qVBtZR5Q4W0a+G3lsUVK4h5sqHsDsORMX3w",
+	"2vU5daDxuZRXyvlPgpTmvuEmT9mktn9Ne/9zEa1WaMB68ghCnfOPsKfHxxiyaJ8kQd8dJHbIWfG0YowI",
+	"p9J0EfZaJAtqXWygjcsZBmTXDazqwJCibqEmtCFYQM1WmRc0KykmhFxjOA/Gfl8KSEoKMJhyULgqECZP",
+	"9Sg2Fv+dNfXhgtQkO3DXMGkjTBL2r6T77yXOirbLsJFm5eqVjL8arDNDJ+8I4qzwx9taveahQw5M535a",
+	"cFRe8XhaSMdLl2eR5l6WWVoSm81JfcmXZX6IXz+inoTBmAet/uv7p7trtfkTDVzCFNYQMkKXUszN3iwv",
+	"yH0L4ANbNgxbAZ0+CI73OCqKrda1Nes+rm8YIkpZs6mXQq1jWVgRyu3vAPvHNONqVYdktC+sLxan2Nap",
+	"X/NWtwm74jen4lVzm9S4RwTcvOXSnWegS1SadNeUnGIEEw2nFWpPXiXydRiV3uR7xwH5Gpklbpma1/VT",
+	"NPc2WMMhG+dxYOOviqe3UrSMhQ5W1YnaiHSSkAnNrqlIWXbi8lNOCqZkXppfmO+NhXtSpVaZjxCO9kQX",
+	"VChfFaHgYZbx1Nx/J6pcrWQBj6ucnjx6dPLokfljwVeUniiZnp6Ai4Cbl5sv1guu2UlOpyyf1Jj2tmLM",
+	"HiB3Ra9YAWvHy/fEezLMH4H+gMylZ/Vk0fqBiOYtTdzPJudkAlYnK8z6VoWcMaVg/yZEFmRi7tdiVXDF",
+	"JkMCv6xPwQ4AbaIn5PNAtH4Bv5/yEw94TvPJkLxykA0EVq3Igl4z15hzHxlv3ysOSd3Iytm+ip2dDJ2W",
+	"lCX3NwWhHhUqn0htzx3X3fwxRTIWALSp2tRaP+uw1NS1ZEZsZOErAeaSKVJDdupkbIOC3dy0y60Hs01V",
+	"B6zlvfU8TrGzqv3tynssqmMk9PPdY/LowdlXZIVPkIxpyvNIjUm8du+lptOcXYCqtmIF9g/aSmd7Q09+",
+	"H508ev/un2/fDqs/PmsIYtkEkgilPZYiFZlFkZEkk9GtrMA7jwJ7yYXtgRvVQlzOBVVXLDNnvk/jNmQM",
+	"pvTTiDB5RpcM4ktGOm9kaV4BQmXB8tUOlmG8T5Dyoc2W8rNIA0mOnUktZwzboJBjeOVz650A3uSA3MSI",
+	"4aJbdLXzyMi2AT6uzLNNsE++MUdF3JaD8V28CdRzwciMlrneEOgC3HwqIjGovFyK6L1DPUqKzesex8P/",
+	"ORfsVgM0Nl55Hba0wlBivAaSFnQZz8Z/BVKPFRviH0rIiupF9TcBNqWZ+cbsC6MWjsSCnTeUXVog9Jik",
+	"evhoNCb/6+XzZ24IwoWNtdptJlPZ0LQM+5k1yXBJ1gXXzM1zvwBva+rycyHlrK9KrZ7PmsPLUzan4kCU",
+	"i5wdCoOTFTzWn73qrWBdYMKluUMWhEXk7egrykrWCsEByWE2jW3qO9r2pwT7rYzZkC71Af2oBSPwHDSM",
+	"uzbMXdXkdVjLgtHmOgamGIIvSVGD/NL0yuyx6PgOowo1V7y5bw3PmL2nBSAPX5CR04cQ1ruo9YMIhy+F",
+	"MJTrnMkBvP6iFPE8jp4BZd3WJh8ceI6h7eq4kuIcEJ0dAGBtD80X3pGv5JKRDHjX/mGZNgW90aJ4F4xm",
+	"CVESduitCPCwFEU4Ja6HZAIp5pMdomLBEU5x+FYEhUbwg4Hjw2SAE8EyI/eLuG8W599Hk5Gzlxheb+uZ",
+	"33IOfG7JIa7QIMZvSybdkn0GCYgVf1wSlH11YRUwupMRFXNWRGmUvvX+L70y37G0uyGBqsoP2UYjF8yC",
+	"JSCwi2EJNDArVOjujrKZLEWvsstK9OxallGE7m+XK70J4B28AFdGnLcgWbcksVQ56vslBj7aguJdK5Lm",
+	"WYAb7Ds7cgWn1mWs2c4sPQG+29ocdvPH7+ayBEy005twq0QmSG/x58Htfgfudo7EHhzeK/9l+zB9Glkw",
+	"AYfVQB1Q7gQF1hmj2QnWFaKNXRgrW8AuWCjLqjDblmCbHcs1K+AhKdjJ2lbsLKlOFw0RNn9N7turSKjY",
+	"33Se672daVTsUmSsIGu6ieBCmOe+aTz9tcMEKmZdxeqZPuoVDuUx7LvUaeqoifIC8XrRzK+abGR8zhT0",
+	"NLNkEXN39Sfg+gHcXyg0kIp59dT2AbgScq2sbuq4Yk25tpdKSvHG1lxjf9CCqTiuAzpeoxmhzyqYOsgL",
+	"reA5MdR/9xmhh9zajlPCpe2kfuJWNZ64l16SHu++RTXJaqTNWrXZa0T4qQFBuw4fXRKYO9gH4C0na5bn",
+	"RMs1xc+56mckNBU7v0Y4sx1l9IIwd1UL/8CwXQfoYqvIdbRegSmtyJJmzF+rsLjEExYSnI3UmG7MfwCK",
+	"zUzX2E95XoPDxtFqNfWinhXXTa1ACO3dvbHQy5WdY8VDZ1OKZnuS4at1dh9T2cSipiLGLkbxTgUAnHA8",
+	"DCBN1tA6BN8WbWvUmDe0La27iulmNcn2NrmVkmTY0XUlqbjFWQ6Oqp4XQsFgNzLUn/CIxQTViwAKMV7m",
+	"90dk4EVnViVqNxegdM1/b5WpBwCRYvr5gUihBzQgihQPYisR9JtQrrfaqVwALhQISij2AlGtrCZwG0uM",
+	"d82dB+3vhybopRUTj0PEjX14pJGpBnNIZ3G40+3JI0BIW4FcZbOuqbI+jMYKI7lmWSfJtoeXagEki4/h",
+	"HXBKc7hfsV+/TgxFUrCtxQWCDzYQaudEYT/FVlm8lyNtq72daX8nC9fdxjW7wXludx6jGbsImx1Qa2/j",
+	"1vwj3pOur88HYMZizdpuiaNUE9GewQOT1ZHYW0uW47awSYNaoEqS1LG0mv05KBiPUMthJewnYcLiXA/B",
+	"Y2IfVlaRigpQB9SP7Ui8v29DliVUMV4z1+Il1vv7bprdNjnV7JRd5yY8VXYBvCCCre0yEqeseoeRq/pV",
+	"f3oXc9zJqrz0EFGEQrI20k30VbYd+m6+bPDNvlRW92h8Mb8ehCfS3Htmc2EdpldspXdbkO+HSaj1pYFg",
+	"bYMv5RtwFgS+zr79aLp3pH6BTS36Ak1YaJF9HebjW7/K6aaph6b3eHVTI9qbRM1crPyoPYlu16cMH27O",
+	"IC2YAsaIB8JrrXawXcmwM8ilU+s80OWaCxEW88R0YkhV+oY1QBmhTraV1wSiWUs7TZgffPGai7Z37aBf",
+	"B+CS1iMdEs9tb611T9XlB6jol1hv5OPWFMwraT8khmVfYNy+b7Tc3NxW2a7DmcS6KpqHVRyPZMmKOiAg",
+	"pBghVSDlAzOwnCO/wbvLPqwKTL6MvwUzWrek24NRdLazplSUfOObFdo7EfoHMBRWe6mwKrgsbMpdgy77",
+	"s32kKT82PvAenBrVoYa/5lktqGbzTaz3vfsubHVvE2EuPH4uRIsQ8eZkzYV5Eitfdi+Xfun/fmZxZjbK",
+	"LHoQt1i1Xy/hvu19sXC8TimsGj93Oh6iRmD/tQvspMfOjdSbS6YusAknfpDza/P8nGI6woHl6D3kdscI",
+	"207wDOrCOzSPfGGDyE98WuHW5pR6IYujeUmqxJgG+G8d5mjg/Du3HGmPwrmDsHcU99xN5farQmS/Ykhy",
+	"Q5d5v06FVcOTiOuwXxKIb26/U8xsL+p1wbVmXXrO+1QE3wbDbrhvO2dJULdXPS39bOp728ZpR7FTcaiX",
+	"5XJJP5VWpduTbjlqu76oEJ9pf6+yA07mX5DTj8Kr0Z2wUHq+0d4adTWaLUElYxnHJrwzLmyqLDZritLh",
+	"hcxzc3Hc3pY5i2oPYT5bVc43fvDVg6/vP3zwVXtZ3841cc2b/etlzi7TpmaBujGlzgmDfyiylkWW2IoC",
+	"SD3hsziH0uM56++u2W9fv/yOJ5ymOg5zs/LF9R11GGN3t2UAOTcVtJ8xH64YxSqLPpk+f5ixWTal1E9L",
+	"xQVTiphHbF/44RGAeI7R+LY6Hx3a30rlWt/aS3lf3eVR29E2WK41bzVsQuJOdgA45IxZ78N27Or40GIV",
+	"NfWr9XlbrcE8T8xj6AOV5Po0VIEtTgpTsDChxLbVcR1Z6p0ucrpSDXY2jOzrrA/yPx7kXCvjd0ZMnXm9",
+	"kEF6FtfQRJwuMU9iYqidlTmbxBUbcx3n1iNyaOta7EZwoKP5RSke4wA7Ea9vwmT4HRId0jH3yJCBXHC1",
+	"OJBqu1Hesr2NmWNoiJha+AWzsVC5R0VJ41rlqpDzgqkIooVLrevahWCX80ZdMQAbhW4t3etdNKmkUtZu",
+	"beeFKXR9GwJ1u9DcTdZ+t2y1MsdzXcs/D23DMD0uYLnY4Q2225/LNvTD6vA1OvA7N/jCGbdk/+ADhAvC",
+	"u+ZL2dBt1xymO4MajWfqVT09WLqQDCOdRZi+BymBWBtCczOBTee6nphHtta936xjWtArbOHfcVyXTxEn",
+	"kU+EmDKSsZxfswKjE/x2CW5u3rAFUD7YY0B7S+9mDgYNWiAaa6hvy6wPF2nNmKcHCDvnvswO0UdtiplL",
+	"SHPnqxqzOh71ViyBYmNTJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTpiljGfZMo4XmtN4FB6Rw3qA/",
+	"YuuN4AV2W6H2s+oBYc2Byj+CrpPoiCwtWGSPDtCHGhMQFdPtDf7XCwkOfh1gJ4HvP6plWo7tM7VbGHKu",
+	"TwmsoX6VVhNpN6aQxkc4C3azPonjgHP9t9nFnrbOtfvNbreUPuEuHCY+tUrPuy3THxK22FHWm1TM5sYB",
+	"7IN+UYqDdE+H6dgaYK0iZ1zz1OUwO/Bih7ozSAbTMr86CNW5KZ8mBEQBjEJJMplgziRItvdukxuq5NvK",
+	"i40S4pLho5U8+7Vyyzzex/THSiNQ/Z1I8lkNHrvca/zBZsF+B7sbcs+h8gxI8ITPZhGBVo8hHiEyeGQk",
+	"FCF1PzzcPeMFVmM3R4ATP1EvwDXNebQMtjHcgr+oB/g80arltmzkUW4mt6ZP4moKjnCkabaRM9CCZEVL",
+	"hQXedcljPinSBb9uUtOqF8RacjSK9Z0s+y422IoJY7z8iLZLZ0CqllBCm4+kKJuQG8qqvNNXdEJtFfsA",
+	"VlS3w3FsJIY+orxv1jpmte7ks8aBDIP46H7x7WayzRK72407Eudy6EcXBwVCUAgLvlxZDUQwlsWwsxZy",
+	"R2buLd7w2azRPi5p9PNt96QF9q56fjjZkdg5xWPfjR2s/IZEmyB5W2irxAPqsgjVpGBKg2cA0DAsRJ5P",
+	"N9odsWN6kOuAZONAhjjerRfIHDu/6GYjLi7LfvKwtPUdrOBqGxCJaaqtW6q1j2kU2US5t5NVThua+9Tw",
+	"LO4YE7axi4KbZ/e+CAE0qqVQOExtXW4VXWCU6/t1NKjZGOBvHQXW8kGUh8ppsLdHgQGW5SqKUu/wuxA7",
+	"yDaQPUiybKOYoGADgN95wVh2gVF3rjBLfiGxCI81QfIXctldkc9pehUVsbA+K/Eh1XMmixSaA/j6FbMp",
+	"JJMMIUBonsv1ha8L+aCrLLs1z3Ospfbdlw/osBFcnwfWv/r7q+qZYX7Yhdt/RDpZHP4ot/vOKq3nHp8K",
+	"TkcXfOEqtHUUpu7HIo3HWPc6wu5q8NDNMItOksatvna8zQQKXpP34bVlvvpFaMw47bLQ+Kz9bN2BdW+t",
+	"RIPf+uo07ZNNVZHIERCfL/M8xIxSC6hVmLILlBdckZzNNJGlJkyganQk5OXOGWaHIL+bs8kimvpEyPVk",
+	"G4XeQ3xBDbuRPid2U94dDCkfbtjPFfztllrZBhPf75zNyjz/yV3823n3WD0NV5+1TRCZb000K5a2vaz5",
+	"CECeA/iXZj0lqgc53zW+yY+KiUad86Q7aDfP5LoFzLc+jVQuGbjRXFea+pTiTaheRbkHyq7pksWWtqfP",
+	"ktnMmjbl1xG+MdzHRnXKcNduPeEOc+VU6ZcbkR4Yni8j2+z6s4d4Y6BQCElSudrA5c4VkWuWEWH9jL5P",
+	"40akrA7IVCtm8mE2D9OEr9t/CP1K/cybadbYJjRsmL4F2KoVNJ11QC62fB3XH8Excy5xaDe0lA3QrDmd",
+	"760KpwGySt9+yE1m+d1Hrc34l3P2k4r3Qs0tZC2ReWbMSUwbXyLSUte+TK4JaH14l4hg4ZugsQ8QA+Af",
+	"YWEYNLeoEgiXYI7DBbEwUg4RkopNpUo7GKII5NRO81HfLbOluKYF1WW6IeAYiSEVVzWgXWCK8BR1e9gd",
+	"ya7OsyqLoBPyDBz8A7z9fUXGu0Yohh74NpUkqFqouiMYYtvAMQq5Hc90bA6vmKDiOEHmjC0j/ZF+ohng",
+	"HE0Mxcy1QTJ2PYmbeDvRN81Ev+hbweZN2e4qL+fRyr+FLDSWiYD4RLz1hnYvatsx7R3SqlSGFRrczmHX",
+	"xy0RfvnsEpO1yTc8N6eToIanEriznInk8JDNPAWAYxmTlevhXYaxDMlCd+gcfaB+NXbT67GqtvgUsls3",
+	"7IldGIW4r75X4WV9K/rWbO6s5xeRyYjtulrlvMmVuaAq7gK7YmzV0LUKb4PxaNRZUzUT+4GtohkJV+bz",
+	"NhCPYhu52gEoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEedkA6tPsevCEUy0B3",
+	"ywDhit3Wv2tgsB/sfm25lOLF3BX8ZgBs0oK7eZSa2o6Oqp1aWwcIEPVW2dUfWMXflELvin1sHgPWApKM",
+	"d6t0z4rNCxdmawMEgZJ6wzrxi87JgCZT1djkF86tiD6BajcVWcprlhFE59sWYZGSoaZkjhQagAirkgJV",
+	"ilKAWilX6IbtkLbetwi/ofAHQQjC4wfTm2Fpcw0Jc+8ulT39Y7t853pbbMfdN21xmqA3fJck5qY+k7Zl",
+	"dTdyStdEvEd42Sf/dIPQ7d7dejf4z3b6VwcT7tZ1PeI4fUI3to/XrmzvF656iq2bGj06TLc3C+235f0a",
+	"YPVuZNVjY3c6jniUatcJ6sCtgdk3bk7fWEIRQGq2XvbuubpG0rBpGdX0cU6VaqnX7HqcjllN2dztoFai",
+	"WE2/mmyXrUGNrHFvYikWt2H23pJpVbAlr/VQrmcl9hJbxy1y7WqoN+xYBVC7R/hVROgUP4JhGzfUFz60",
+	"ShspWKS1pwv8+APoZWGYAVOptnAzvmu6SX8GtKPb35ctp7afaG1BhL5LqXtLvmzoslFrUUG4IvN6Gm1/",
+	"PvaNn/fys+PNUCb1vERuksG/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPwGHoT7UWtr5c7CtpvsihEK",
+	"gS/IdfSQJVLoxe0QA1+z6ULKq0ut2TJmSPZBlGAfUlasGjqwQystwcW83uL0H2qrc1osrrPkec4VS6Xo",
+	"fPW2oaWsqqaUXWJJ7pkqmS0OcVfhpximr8056BjoXl6Rq2VbnmAgI4ZqgxvW0F2RiQywTrdEyXpxFRUl",
+	"7vHGO45dM9Gwr/AVYJ8lPkfG9qj7hzona1zICY+n/cOv+/iRd7zA60UW9wKzD9py9WHlFk2dS18vNlVb",
+	"MLsNBOvA2rlYMa3zuyw83mKaKj+2ISwa9jfD04jNjs5tUsUawGbC6yJyCKpenO3SFlzHni+3eM5xWOIa",
+	"bTq+CMqjHcNvb21I2Mg563C6norvzFp6njEjtpoz5FyORuNZ+/to/n007/5oFjbS0MnfsaULxKyGv/RR",
+	"t2fSLbvDyT9CBc32Tf1JVNJE2THSUN6cnHMy59dMkHJ1UVX4LekGgYG5BlG3i91Zhb59NkasQ0olFeyc",
+	"vg3l422jzvYnDUBkfmKNjWCVXDJMp4CTOJea6EUhy/nigG5aNr/iJY+28/anuy69oHdXdsDbItL4ql+4",
+	"XOYZFgP7jNL6jOFjyMl2t4qFfOVzwbIq1wzLH6qWpQimlhAt5QHr2q6Auq1IdvzmRbIZNhZoNB8b2wXk",
+	"lUoIJV8Sm7jHBObmUJeUCsYOUXJInknBsFHs1KbwzaBjtNBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh",
+	"24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDWXh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jdU3fs9nzr",
+	"Hhxuy5v1uNwh6RTRA7tzTjOu6BSuremGvLRpRQlRjAVdy5rok/ifd7miXnO9OCIOx9+X1X/Py6qhevHf",
+	"rOAzzpSt1JsLKMJRQ/ISqhft1FI2PLiO9u8b8K95A7ZWjNpNe8GUTQXo4ZpW8dNsjU3c1j1c3hjdgqHb",
+	"Jiw1PaCBj7xmRU5X38uyULXMmtMHsdZoizBRu36W59Jwr4CjxMXc5opYiOeHXweAz6MoazQtTMFW6Fjv",
+	"I/d5f9CvrQIC91IUF2XB9ealOcQuo5D/EGu1finI5c9PyRXbJGSi8veGB9/jUbv/kKQLWtBUswK2HGQC",
+	"mKaMFuBEsK9eaL3CcJNqxmfJqFpMJYUOWPbBIYGknQITtJTL1bGFKNiuDZvS0StMJ+JmtFTKK+6r7c8H",
+	"LjH4vXt/dfRx1TeGKFzMItnF3xrbNqiY1+FMoQgcMxozyRQi1YDwoUs1JJlM1T264sNlRtiHVU65QEmc",
+	"SmHOCZfQ4cNYxHTOLsw/IVf4/K14K07Il19eluay0TwFrv/yy3MyuQRcdf47fHJOvgFKE7cxw+FwgvcQ",
+	"DfbNpupFCEyQVJ6wbwUJaTsk39J0QXxQGbuSYQ4ZK5Ycx+Aa6K/I55MPJ9Xnky8ukAKO2wwZFN0o1/9V",
+	"5gh0CC9NpbkYrDtgiMt/mqkvv8TPKFkVbMY/2F7GOIrr/gYpy59P1HX6fpLADYD/Zen7yRdDculDl7II",
+	"8Q5SKsgU8fsz2zvcTIVn5jn8G/OmcTbGYDDzMWslk5wvuZ6Qz8dES2J0VsJyxcjp2Rd4DaXgQpmg0xS9",
+	"b2Ty0VgACalcLAmxHpabiX0LgMSa1xi2nkC+J+7+Peuh+uevSorJOZmkMmMTLO4w2ia8aEGV5aaETBAG",
+	"ZmI3jZmdBLm3IRAitC98LIWrzDIMhpXSMIy9Suzsleerybev6Hxygbl05mB4Bpg8nZ38ZIyXCfn8wenX",
+	"ruosIQ/Gp74HNAcqC6kJvreqFfpiCCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8z",
+	"tlxJbRZ58gPbTC4qKXLFNvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5EtgAX83yc/",
+	"y5ynm4nh21pp6QWZso0UGbbGNrv04PQR0nnygulic3I506xA3sD06YSsaEExVQJeE/ZCNDxjCJtzpVlG",
+	"HOKkz/PkwsvSIXla7axga7NSBS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1L",
+	"mcAaJZ4Z+TXjrDB3yYqmC3ZyOhxVsjn4zFwQrgHH4AfGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEP",
+	"njniANPt6hgwvXjgbLpAYTofjIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnY",
+	"SgqFV+vpaGRrmLS9yzX7oO/BfYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k",
+	"/hPpxHwhU6YUgKf9lyEgnSujXfzENMXo9T0Ao20mif0aAC+pS3d883EAqAeQYmJxAnVR7mQ5P6tEV7pg",
+	"6dVF1f6zwk9Ygsnnb//fSlZsKga7ZsVUQiFTM2Hf/ZE7llIBG3Y2ut/xJW9O3hFzc0ypYjYU9VaYlQNt",
+	"D5mAkBpJaV4ZXspAZR/uOjZbPaZeW/CCqIGrrsdGczq5YpgQ3XDalL4EDU7t8ldsttUj90AwA9rUngdd",
+	"tGQ/j4SX9a/WZPeb6FyLb2puncHp6PThyXh8cnr/1ejR+Wh0Phr9p2bRnQ9KVbwfPXy0vv/r77PZuBiN",
+	"RuPRg5H93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/k6URzKcf/s/v9pNf1O7MxqNqZi5Bmq1yubF9pgp2",
+	"La/wZzgB1OZ2MGrfBdJ2bAjqg1rWbAvjWGakm5C127wQyAXg0o3w/CVoRETOzGVf9duVRcYKm0nEC7Kk",
+	"V8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1dJcQSEe9h1/YvOBvuSUPFUM3GrVZDQFkAiE8VcQRNrthm",
+	"4hZu9RuOIt4oQLZ8hzzFvIO6cwhu0iu20kRI6O45DBNN4SQiv+Iu9D6KgXIGxtg7NGSZ0t/Y9IjuhyzG",
+	"nk3c2Jm7nrH1ZWAoVla2bQG9JRfG/ab8FxEHV8b6HzhD8m05Gt1P749IQUUml4GhD9zw0CrccFuYcwLP",
+	"s71SBSd0PBnSdQcfWxoHu7jrgLAt2xaMZrYmwxg6TUPbx+7BMzfJ4EeZet9U2/P+OTuLW4mPn6yBY4VD",
+	"D3HBMo6+oPCmvfcRHSI3KECgTWbUVwMyA3qK6YXRwcDa8t4Zi2EFR5hIAWJFaaNkWAFkLu6ELGkBhY/K",
+	"yb5duYJfHCpXZmBExq7uB63L8tO5/Qa9gKFus0VJXPeZM30wWYyB3Uia0Scpvf6aYufu5I0Z8T6ycTtb",
+	"PpP6J5kZCzw7Ajs/F6xyK4aYQpUScYjK0o9/hSPrOye+yozrE13YLrnNtoJ57hU8dufmQtLc8YDutgmN",
+	"Ga4znmtWvIE643c1I29Peeruuy+FxU/3/R8n1iU6BKhBlk1siy/76aQhELd3qlyKW8417AxBsWeuUTxc",
+	"NXLL61UJEY7e728bkouU1QfsFtfaCSN8SPNS8Wu2Zw1QWHzAC49nnbp2oq4iZxgCYWOCIYjkvZIc4XwH",
+	"yOuBwy+j5Ed5zaBKxbYbbTI2M9/52jcit0Fpl2xRazruvrMZGTe+Dn7waPb1w2z09fjrrx+kX2UPzx7R",
+	"0xmjdJSendFsND6j96ezB7Px9HQ6mn59eppm47PsYTo+m45moxEdfW02bTU4H4wfnQ5Hw9PhGAvprrks",
+	"1ff4ioG3Wqzm8ls7eRT7bXA+PjXS1daKDdR12vab41rMRhbuN5iZ0AW/lYfR3x2Q1b5icpU7i3KjSMaz",
+	"hAi2Npqia0fnrw8zxcjdAeLeXh67N8D5NSv4DKtdoqbwM6kZmZjrdEIyY+iyXDGwa9FnvJFl4DfOqQbI",
+	"QKq9nmtjwbahd8GClt71OwdnUrt1bndIp4W8YqJSVuzuIB8tbMOs47G8ZVEA34C+zNbe7cFhL9hKFlEe",
+	"84iF1uUoS3EUjfuxs0mNzcqFqxRDGEjgE5LL+WFsNi2zOdPtDslv7DPHE8hLWZpfDM5Go+FoVMv9qCTn",
+	"aPxqFEhOENHTMmuXQVYkVzFul8Xm5UvBaLpg2eD8bFR33nVmA6RHo6SBlB6gWEKmG9tU+EjChloUTAvs",
+	"mkpIMyNLWRMzFhQrwgEcsRv2+dZ8mQyZ4FKGlmoTolmeK/POs1FCvjoD+TIejciKFan5gZwRrhMMcKCr",
+	"zdZjktcQBITNmKDTDi61CliaFuytwFvQvCAYFYNwMQcd7sWf6qDb5eZdJuzJW8/ghB7fMfeXPHj9SNNk",
+	"elo+/cS8XS+ZOdNTx8T7D7AKgIjrHi8rc+59xH9sObzqZwc/P/Ts9HJCof8dy+uP4XxaSsiduR3Jmj1Q",
+	"nia3u+r+Pmhtbp4juGx67P/undfTOePo8Q6yJrCOoc442GrsKOepyyW0ZMWcncBc/tnGfF8j8/XceKzV",
+	"6HT9/H0q6qeCUIX5YETI9Z95RBCT8VhXi0PpPVGaaq40T0ODIZo17XvuAiweq5pLr6i4IPdHJKMbgHEX",
+	"co15dM4W5YooCrXZZMNo4dTbXVt0zrRrJfWymlff0/cdeKnCJnZ/O8+MXb75GUpaAZJlunlRmo+/tqBF",
+	"hqwtD4Ter9NB4vG1MUMC8CtxjFTmOfPOOS3Tq/c5u2a5b9A+OH/kAC/PQ4wcw1NQH+WxgfZ5mraAgcyl",
+	"wISWxeZEbUQKstcPihyLLgh5zQpdFvi34S1euLnD/MDd5VDA3phFFGxWSIjErGnBFrJU7CSbmvO2Nut8",
+	"cz/5+h1cJeA3grEylvLMvOF+3Ke4Mw1DUZa9dNAvZw9GIzOkLWSw1B+dnD6o+R6VLqhmc3CvhG/9uj7+",
+	"yD9pdjKnSr8uuGavuVA2CFDNdmtewe+WVJQ0B8JaaMkml2hsMZ2j4LsCoEFAV6LrGHro93JN5Ewz4RI2",
+	"ScYVtGhKCIUu6esF1eh9Wy+YXrCCGLopSO1dyDzMg6ka4u0KZZslWnfapGFTxUa3Tdhn7+5DQ73FbHMs",
+	"Cde8RzLiQ+9aUwX3CHNN9ZYw78pqbO/gILT6xW2OF/CYQjuF8f2kVcLacwxB7EFUzILqlc7ydsGK4rIh",
+	"w278n6ogzEYUEDvZ/KN9XHzylctv/uGXkzHaZTK/DuPbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3Z",
+	"TbRweHL12yFxbcLHp4ax7uSFtbvJvu4RXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8Ea",
+	"wzaHC+h7H90/bxpldaDH3knmSztN/Kv/vPSLoAlIf4r3N+erFb9r2a5zK2iwAvvgNzR52P/FrxlhH2iq",
+	"8w2RArh6YiTOhHwe9GNaL6Ry1QFrLtQXCZnAXxPyuf3VRpYFkWuRABKSz7O1RVvuME/eis9zcDYWZc4I",
+	"yv4vnFO+KnKCqjqrqGDiWICnTomZoYVSB2UTQosI9x/z0Vsa3oK9YVrPV1gW20XRqHv2q1/exsPv76/H",
+	"RunH0roFBWhuQ5BtYd5Z4D2xhO7hbOl+mG95MJ8Ah2A75T6nsxLN7gAFQtHWKe7VW/1zf0ZSkzlxXGC7",
+	"KXBmKLQesL0N+7DKZVbddv0UzE4gLBUBatgDIQhLfNYwXa6I73n0D2x1tkeV9o+/u2VJUedykQVLr+IZ",
+	"lmOXYVk1cAMJOi+Y+i1v8BhuZWei2ipFJ4/hlhoWqqpYKG8bjwPjr6hSa6O+vgsUTad3usdwoaiDV1rl",
+	"IBks4CYYZNOhJcowlcsAlmKwYDTXC/MoOpRbV3lHdScV83VSw4QvTjxiqLsuAQKp4z+Nyh337Z7g9lPf",
+	"4Q8A8S6gKdTkXDOlJ7YJDNVDgsgVxO2r7ceDrdObWqbHItTVtP/UKHXjgYqfg4PZOakOyfngs4+vL198",
+	"+/3zX15++/7ny5cvXz9/8eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
+	"r1516j/NOpdgAQdJuu0wjfsCDBn7R4dMgNvIqN4lKQFexREzA57AQmoUdTmOHiyjVEzdgsxJm/1+OP2O",
+	"Wrvyt2Z1e83KGLzfbBA7uOYTfHfnUiwJIddsWhxwcdW48lMrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJX",
+	"wx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL250tC6jwVkDoUBGqiL9CY84T5NSjieYjJJaEJ9Ef",
+	"udNthUIWVn26OeCI3F3yyaeh2x1LEJ42ScIOWlsYbfDy7vRO5N1fL2Hmj1DI7gU94KNJNJfqSgVt+Yfk",
+	"NQAfccSxumbFBtGC7DgJkSLfBD3QT0cjQF/C22RWdam1xXltTrfnQXPso3h7goSPORPmxUH0yuHZXZVw",
+	"XqDK6RxgYywYKJ3mtRyu7LnIN/4D66OC542Yg5L/NzDcOz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604",
+	"wG6aK+NwPTqPVCFgIeCw1zq2Rfjz7t095wB8LgcGWGqXe9TP83zFhIJiBJB4qkI7tMEVhxUGeHZ5LtcW",
+	"gc/QjgjGXDtxh9TlqzexsodcuoFgYIyUKJRlBJDqKocszfMLMgEZ7EBd4RZAADUsQ60fSkOa2t3//75h",
+	"YK4Gd/0BFkMhjRL1kmkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+arY3M2lKYtOUSJZHLMuLedUIVSCOwBm",
+	"5il2UDT8IDJs7IhuE/Ohlsup0q6xv/YBrjeDNEttlz/DdCe64HPsQ6P5kilNlyvX2PxdMpiXtKBCM+A3",
+	"gGbk1wxCwyk7h5yoFRxCAuANvumzTZqtOWzffBxkMrVQc0QWhGZZwVR14bDiGsHlbD2zu23xdC6wlqyu",
+	"fVd43O7itWk535unb2qQaK/Mla0wletnJOPL//2jh3sLQQurr6sc1kD03EVgQxZtd3PFfBDQwODZEU7J",
+	"ghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySdW7t86v//v8/PXOj+9z8aeC0gWR6xk9WOiruXR",
+	"TTN5+CE4WF8FPER3hApzIZ0IqdmeOwgefAbP/fGZCs/R5gsD/7bUaU+83z71Z2WnuiqgoB7odHgG1UAW",
+	"tRmwOKz/0eaaB8hJabFHzbTrG5wPpnxP7qrrh+oySa0m+rzUEOLGmhW94CC0nD4IzWa3kyIRMQG7lNTS",
+	"N0dnNf1w2gkzKoosctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3Jq731M/fLa7z7/2OCgfKvq50dylleU",
+	"+WNqG8MVvNtHyfOMq9Rc4IeY7OGLWlIzdlD18F5Al/nMXBZ4Ze9azHZytS090GF+yzTDP5WNILO0XJkL",
+	"tmImVDaxPaYmXKmypmp2YLC6jdbIITD0nfHH64WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K",
+	"RIJwZYmEBYozSKBVZEV5BLkRXvLfnbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2Y/w9L/w4VtW",
+	"fB4xrRHyQgfLjfotH0KW9nubPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr+3zbustg7dQ7giWkps",
+	"+zOz/VJSmZdL60Q7WplMpL7kqJrK1oa3me/IPoltwVbMvV5xDK3luREfhlkJMqsi0w1Joca8Yv4nwfdd",
+	"q0WCA9CV9f+iNX3Hq7arltqt3g658JhAieY0/1kmUqsk2arb25UmIF3PP97gv3Yq/NDW2StywNbK8t+6",
+	"YGy74rwmMTU6VExJByS4KmRWYlhSriA5QrECC0o2uUSYOHVV+rncHFx1CIXsR68l3Cqxi9bkOeS7O8vt",
+	"rg7VfpsvFHTHyc+rxmu0+W4rPe99zPwSW+2+ihIH2X3Bz49j9wXUPpQc/W2/cBXNKVLfySJQnte0gIYO",
+	"2FTCZhZAP7MqsPoPReTadlZLIMNDkIk9p5MLQvFnXgPHPupVFxzIcsigqZZAwcAKksqiAAc55ELYrluk",
+	"YFnhfr1BRZRwobShm4PbDQK+CwntpqhCcUPDHAuiNM9zfOStcF2aMAAcPMUVNnbXC6jOs1kZ2CvMOpV3",
+	"i+qgos+e6S+shCuKKgc2LLLDd+PW+uyxLrV2RtbX2PqWpXbHShpz6R8fB2wJ0LcDmtH/WQu1HiDA+uaJ",
+	"/YHn+THurQcyMOz/G4YnsD9Xx+NtZIITwJbR9wu927hotuVBIzSki2ApTTck47MZK5jQCZGCrMpiJZUV",
+	"D3gDGw6/Yivd6LG5DdfeZbXnJdHmkrK6Q3cmtTvwl2RO8A5RK1hIubprdnRP3hU7XgoiS+1uJS+eIVnE",
+	"CXh3DCHJ0Ej04B5D8Uszm17i2gUxrXNX9Qz31Bzbx0HfcLwU4ELE97g+kK5/W6zrB5Dhrji9xlKnfzBL",
+	"YQpIoMEgVf4gzrrM+RW7Q2nnw2u2baNV9JMqiSwjxlxDZnN90S1oGTkbjQgEOzVfska2wDXcMUf0EYCo",
+	"VQ3O73/VWeq9cD+KWBXfyzXmq0Jj44Kz7HjtxoD78hyPY807E+4auGmOyZfYFbwxgfcl5AicgCyyDcTJ",
+	"xJj30N6Wkse5LLNv4QsyHo4IE9cslyuWEBxnig5paDZsf7+EjMMCErhs7gj0V53S9Aqywt6KyY9U6RMY",
+	"9uTpkwl6wrE7qyZmXSy7sNOBrYAOaDPU7xeyLIYE8BPJ+IwohOOCMP1yaZaBjaGrHEpdMLp8K3J+bVTe",
+	"V/4j+6DXva/YhsjCNQhZ0g1RzOrVzLzBTJ0LUr3St6/LpeJGTU9TplRM5cUXIhl3j0+sTb9r8GJbL0O3",
+	"WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf+voMGn+en/fUNPfn//7p+fv307tP/84kvzx9u3X37x",
+	"X5/tYvtBf/anONDZKAYNcDQoLnSjKsvCVQypYCnj16yC6MK0wooANT6sUSBc+Ojk0buP4+R0dHMS/Puz",
+	"g+AModEoTPMEuaLeb5Rn5+SrB+PRyfj0rYDHzkm4zW+FOZzn5OPbgVqx1PLE28H528F4OHo7SN4OeAZ/",
+	"ulHMR0qWRcrgYyMTXMXWvXZvEfzUrBB+mLHroevmPgynNLwe45N8iU/GfGrwhJm6JYUfdlvE+wffDs4/",
+	"vh0UJS6uKMW+mYLrCh5WZZoylrHs7eDm5q2AA9mjT2slIo6WRLSgqxUT1sng/wwkvJUNEbBTu1d1XxJY",
+	"/41C3fd3mBb0Ctqz0xnTm1eLginzy8kX6D7AvuUsz2y/fHzsBH610zgf0gLjNRnfw2z+H3f0m0U6F//x",
+	"HOjWR14Ve205zRfgCR+DGx8c3Ys869T7xyUuJgPI0YDBKid1tNCkFR9vVMPHMxMi8AqLfVEw8BAHYG93",
+	"7ZHeSs7XUtPcUeqO3NKGBfY7pOFoHQe7E7yADS5oPHS9BMa9j+Y/rf7m7xHxs7/xDz88jo95C3W040L7",
+	"u5Vxyu8iFLpnPaStQc7vWZ49ts99Qi2w6VTBL+xh8N29PJwmVFDS3cqRM/N/kBnou35VvxkDFm7lQg1G",
+	"S7bjXUamtUmZeqiuHkXrHh/TW3ic68UmAA0lM5bn2DZ1PBoRLckpJNI/+vp/XJCz0f8A6yfP5Zplx00S",
+	"qLimQzqj9dMfKbHf5ZL7mnGzEbDqenPUpgN32zBO83k7LxjeTB8PHbQxEQsiHPZ2mmwFSKbgJdNomWpZ",
+	"mYJSL4xhbuaWNARPLpyJlpivrhhbVRbsgqpufmVctpW5fyGHMmKUAHzgkiuz7vCK79WK7AUssTMO0ukf",
+	"dtOY/TEHwB8LtaB5DmmHU9bjNNRSxLaYOmdQxXd0rn7lncXoH6kcwxgGpFcQA7V+ZevOWjCRECV9/wKl",
+	"ac7QXywF8isTc46uZmRk61Y2f2MJ6gUcD7O8He8zBjqt5znG6kCMvwyvW60YbL1yuWQFKSDSwETGesRQ",
+	"Xtg9vrHc/Scx848MBVeNoeeS1Ooce3EyF9dc0/0gmE+D5z4lLShN2UrXUDb2Fw+7uPC8oCn7n3U0kaB5",
+	"tv/5/dFu7TEX13uLQnjnlt0F9IaEkLqlz9EUlWpj9ysqAbMkLiVeFhkrKh/pkl5BMvztef1p+DLwpmOy",
+	"fcDpP4EPN8br6N3t0lYQJZ51lGCOv7iq3MoraCoC71c+Ggcgiza4krILopjIQHOQkIfRhLxYrehPRV5s",
+	"Y+8tRuuBhBgs7k46Bf6/eJCTgZZXDM7Yf34b/+fq99Psq/JbOVo9LMb0m/vpE/bd/Hv+v65+XD6TP//2",
+	"Qr0q/73+/2/+Mxqf3n9w9vCrrx/RaZqx2XzBB8mgLMxSF1qv1Pm9e2oj0hA/IBT09279tj5VXWaTtpkj",
+	"4uD3TyCiANcKTuIWlsCfAo0Is2eEWmHQSwA1Xbb3PlZ/bAEi7hIHRBJXZC0LvfCKHVi1Rt0DvS4QlxYL",
+	"FvUDqwsSl/0FaQfgNY8pb9fyqi6mukEoBrt3RAjFV1DbIcLRjQl3AP2bkRLbFjv6W0QNDtAj9h/xxMc9",
+	"q2N+HJ8iD7fzADWhp/0WLvpddcihqKgxbGNoASW7LqS5KhgE5rGVcuCwKFdGpcioZq5qJImr5vjCP6nk",
+	"2y0YNUKuEJx+T813z6iMXWNQexGZCBBV2R4VnphpLhXLEluZbmPGHPMMsOfZ3s5Ohj2iWPRTKXNGxXHL",
+	"0VerQl7T3AsRmH8IE7hclXtQ8jq0sXR1hrW6d9cFc7fuvWTdHpxxQXP+ezjhWU4dTDT2zuxXBL9iBZcw",
+	"TQYRL1zP6fZ6YL+r5WJEqWghgOZL9h8pzDb+8uoxFGhQzR7bXFUH1cYKF6CqAymhS+RSh7hOOVvCXttP",
+	"tqrzbeQqbIc6fBAnon/V/WObeuYQdbLz4ERXcjrn4jgO6qd+aBvvwu29dbW9+xT0KvOvm2YwQyt9oTEF",
+	"niWvS5GcZXMGTT5BlC2l2dJor0+7kj8ZYJlmv5ZKLzH5yxyxv8UH8GoTssfDpjenC1rMK3gcyIkQ1tZ4",
+	"Ew5Q3Q+aQ45REB2DqHSB596s8cxwNPtgfjdOTkcj4rkIXK+f4TM3bmk5F52C/iUUrSUD4CiLhP++GnpQ",
+	"Cc1AHK6k4trBg6wKG7XfiPSk9svt1fj42kakwfRh0v9dBHUj0wSCuqcQblGSHWLOpwas7ZAMQvu9hm9/",
+	"h7AhnqrvGu+DezVR+fEWr2hzJ8JxAVvdeRDTUmkJgQdGM1sLXgUMjRaKCqaxQ4gDlMC5Kmv9AlkttATK",
+	"dwe+Xr+V8FeHX0y3bG52O7ekP20np2d43vbAHznJ9C8pszXPcwsC0ctreel54m68ls238zYq0/3DUZn+",
+	"VdCUke/laoX1E9WVXw1/Wr+9Y0rA9jM7SsDouErAw05KQBOFnFrgi9N/LQGAz163n5nRzQH77KGZEJmy",
+	"XK6Bfdx5wvQWwjX5/LOH5ukvhtVN/LeS0V/JGN2tkjF4+uzfJzDJ8aBJ2Ri3KxujHWVj9GcpGzbN8RBd",
+	"4+zIukbV4qMSV4QqQuEC/9T6GF1mmbk1kZ5ES0LR3IO6CU2v4MTL2ewWAEHtusW9j9UfrZ598FmB4Wmn",
+	"6PoDTWW2cfd8Nqx1Q4XUpECK/UMRQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQl",
+	"WtTQbTTP4+uhT7XDp5MiZUTJJQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrf32iiB6KJ",
+	"9kcKbUQHrtDgEidcP7V77HWBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4YplRFaRgbT7SJ27QPTWR",
+	"l1OMgzEqFFlls8bAjCyWVNcCMkyUS8D5zszNnqprQ4TbAWKZoWpFe//j5yffnYyH98lwOKy93M7HnEhB",
+	"YaI70F5YEGjmVa8DRAIlqM4mTn1OjA6egFacALUSpzEnKFUSJ0zeFm9FpRgnVqtNxgmo78mWQp1sKfEJ",
+	"qN9G5UxKlZmx+pfQOY7ZOmCPkagnT7iqjIKYx2TGc6PGYK/eCE5582yOkxzstGCqyM9PvjNa4uOX//7r",
+	"eK3A0Lz30fzn5l5gGjWdz2d0iWDtWKSRECERx0hBJgiomBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDz",
+	"j1yw5zVj8JNJCW0LfEjz+AcfajM/emy7BYQtWnwLqcqSdeb1r/vu7xYIuYxa3GeaGzvUHYHuxTB9yvHu",
+	"GibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x7p+44NCnPG2mTDubUR78aK+M5YplATI0XlzkeMpaDg",
+	"YNtnzbIAB7lyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt3dp/OMzx8Uzgl3Rj81aQh1EBQ1gLrkjB5wt9",
+	"VC3w3Hlg78w+9ZjYmgkqtLn/K3BsKG7hCpKuwW2zojwjVKM5a4tVoFjLN0whWpIVjfQSdCv578s9TwGL",
+	"nArvUSI+0Hk8hpnza/bL6m7Y5ZLkVDOzveD9gQQznudY/hQxO2Aqf/Z+37Y071UYOYROKkrm1+Bb6noB",
+	"f8MQDPpYuG93INC2QfAhjIeleXDoj8ukK7q5Gw79ZkOmVFwRXVChZqxIwFJ3ybzkZ+RcXzWHSZ+Wnc2Z",
+	"5JkRetjdGcsx9YItFcuvWQSKY0U3nyx3AzIjKKjfhAQzSuAZeSavIR83If5B8uCr8bg7y1tK/8VZ3nM7",
+	"xdYOUMIpoBiZrOnmuEx/LXl2V9e4chc2NklBgUxcLfYqpymbEGrU7HrCs8/NXdKMJZAYsTE3+JS5XIiI",
+	"GmgW8qlL9deFFHNcPth5QKKeldb/ljzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++u8ye3aTRqhLb",
+	"dk10FtAu87rpXbr8j/9+eqgP5FkSHBzG22KCmhUc3b1vKZY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqx",
+	"JN5Wi/5/7H1rc9u21u5fwWj2THf30LIkO2mifHLTZJq3beI3Tps5O/apIBKSsE0BKkFa0U79389grQWQ",
+	"lEhdqdxOPsWRKBIEsBbW9XmMVXd6xIS9M3hlQwEOrR4B689bhD+coTYbeC9FOlyJSsTssqNrPov++byb",
+	"5d2HLUtjfOLoHAQK52BHJfdjFt96Wdle023/XjpLAa6y0HKRx5yxooiSctun2zybBP5y69qOlWna5be7",
+	"zOgrfOmqYNzb8ia2G3upxZsbiM40UKFBQSGrOJ17zoy4EwmPC60HOoHgNFJL6yyOAF8UJewAtUEtX2vB",
+	"DlzD2BcU1a7Dsqeo9MaU7H+0VOs7FauStr5bUM8VlKkdCZENF2RzIJkWdxWcwL6eVcBXDtmygX18mWdR",
+	"hgIIHLD/n2JaezQglrfo6Qf8Y1N7sLSCAjc0TKgoP8wgpEaav81oEJjXEfxOWFsMyoQgfpY7nOwXsaD4",
+	"rrXPwbh/gv+ves+62iN8XpN1RzXNxwTRAMFAB+vL1YJNddJgG7K7M5gOo33XeVM78t6T1mRP0eenS3bT",
+	"E3WZalyEL7G1Yuq2xfFbmt0U1hPwQN0iLJJVJrd4kGcK/sSPA2bkWAkKbEQQ0QOtxNmtWCAGFeA4w+UU",
+	"PaisIcGcaCOqpAHqmD1b43H4uzLEfDHy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1",
+	"WK2/0SWbAOUngpkZV4QaANQiHkLeSttJ73wyCOjv7oOp//uHyP951jmJ+MIMnrDHHWb/cswR7cI9MAWn",
+	"hIT3hz5ZpRM2kCoVyR2PB55Fq66AK5VT8dr6wXVY7PCsd92TxzeIxN4Jzu//Of178nf098lUqiwV5u+T",
+	"ic4S8zcM+PsqlPZKJHmgX3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+66QkqjPdCwD28ptp7YWPzK",
+	"U3Q0e2fn1iVWo1iGqWn1uz0sjPlDx5mdl267F7RGXMZWoZ0/CBCX3ZhRFrf63QfdR4/Jn7XGt/39g97Z",
+	"+Q4aAnd/HYB7Nm2kaOS5HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+F1x0MRyPVSEPZ",
+	"XKG3JkbCL6+oW912p92x00eja/VbZ+0ufpSvD48iicGky8SONwVeSIpU4NamqqaKVbLvc3H5gtn77r9Q",
+	"IswSaBh6d1Ou9ZHGVyCWF4e3btzUz2Ku1uOxQKsS0LvnDHvwK4oEikSgM+QoQet8H3uLS3jcoetHg353",
+	"s332K1mD7vDGvxH6xjLxuDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1",
+	"eLlaDHW0CPIuZVh6E7C/Mp1y5ErgUXQCxWgVJc2XNIKmlhek6xX9ORI8zRIrT/OJTMVJzIcCcgXUSfeP",
+	"B0GnA/2M3GeRqPXvdxWJhC10lvhSWif5bwv3ssfDUgwxaMVyKrEpmsfxcxyDF/CR/z9sxamORFzugVvt",
+	"isM5zWPGvqJxXTthoaWx545Yuu+fmcKgHzV3wjUQpCy85mt6CDNZgo2W8Lb0m0u+wKw8DyeObo5qAgkp",
+	"GpqrCve7tK7JSpfflyCOtcqyqOiqpHBJzPohj8Ms5uma5MpLzXhITKceWY69JS5V6/khn6o0rNNmAzuh",
+	"ZuD6k4goy1WjE0aTVMxuGDhwvTam0lzrJhrGp1qNgZl02mYDMC4GCEsMFoHnCpIKGF9VhMsOxZ+e7cQK",
+	"P7UJmlTMrHaw/1ZlZvw8wJq2DmlrcsIOMnFiXxGF5qYgWjFPRzqxDpzdImA48gRJ+rArF473VIwLxeAm",
+	"5SqCNtXze1cybNzYOBhu4PTZ/YF22ENwAO9328//a197a5DPzp6TU62kljuuWw86rtl8y77qB3C16yIR",
+	"otyK7FUQXuaUzYOyxrU6hVqk8Q5Oo8HXpq4JesjNyuO8pqEFZ1f5OluFR/eER1ZsDmohtLNF+8R9eZJv",
+	"GPvNm/rnUKIpn8o9om6wMS4gM1qn6kjOoLDTlRI3r+Deoj7H8hKXMzIpy+Bs5GgXeNC9bRRhksXihIfr",
+	"Wy5eWa1i9QsoLDpUHGOydTdTzaZCwKdZDFy0pOaQuI6nAsvgPC4dZwvriyRM6WoT83UWi4vwI/VefFpC",
+	"pvxVm6dlwpUFAwUU2Z88r89Y3ycSx8L9Vub5+k00TzlxilNJ3R7qZDCTeJhu6B2ZuZ1oXbZ0UtHcuRN5",
+	"Cl7p1MOLl38AhYrdpHa5Yj4+ia1iPYE6Pe73296sTyOpuAoljzexPpk0kTNxvIRivqk2JxUR0rshhrhh",
+	"ZqzuM6AJDItkVN+GUrp0I1FLhcY6/ZD49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORJ/",
+	"Z9rsIjaazbQxchgLBuxFjFeqQ3qtwhA/K46VpxMR3opCVtZVdbd226yF47WBor/igjZS27ooI31t2ro+",
+	"nNhOBBS2b7F/9ycPamj7OjJvpZEraD6RMcCJ2MOdqL2zWNTx/3yuO/SCpYsZCGKS6K9sWyrd1K7cwI/y",
+	"OvucLLHXmTOWmkofbFo3OkcbCSDaybYHL49jR29e36wJE79tDN7e2SoVtZYc8XWmWnvOQkP5/iRTxQCl",
+	"HifCmJ1fOthDURaAzPPJ6odchSLeT/Wu17l/ZSITEbywNAyfEwvf7RcwrQT5b3O+QL4qahYM9XQq0ydU",
+	"IcgNfWDVNlQUtNlTvB2Qdo+5xGZCDg9LKUCl70QSeColMkkqoHHgTp92Y1yleoaj32En2Kvd7neKm77c",
+	"mIkinXCFp8FOThc+qqqG4h/ucPFUJfaiE/y0rZPxKRTan/Y6vc5Jt0d3aq0kmhrLT12w/7l69ZLhWwZU",
+	"5k9PP04MtvA8n2/EqfapLOogg8oKU5vXMiJMRLr+YLqia76gWtYtaDMoonD186vLF8//z59vXv3y7CV4",
+	"m+l2JBdYV7T2EUfyPHE9NnudtLbA24kJncM1iMcG8TdHphjEBylsM7dpqhQLfFM+VunD0w/4x9qCVesF",
+	"w0OxiVfBkGTKRlzGpsxps6KF8Z44uI9QWIpv0ySjDRJuMk633mnGN5WO7j0tTZaOfnaiu5tY1laZwLdf",
+	"YuUojpzwlTCZJqfCS741pkD69xD+3c1LN8nWHswqzMHBi9GJ3Y0Id9ln/xpAgamhHlKtRFBEw6T+SfS8",
+	"4S3ccerauBLBo8JP4I5g+ekRmI04BwbhJFb1jTlAqnbH0s4F8SrlyWHOPa5pv3WddTpnoZ8f+K9o7SgV",
+	"f8DNjpHw+3TqohjN36Nudb26wL1oXRLaotFBqmNnDMqvWgtjmcH8S8NzvIL8n1fHuyvdUtmw8+82mP50",
+	"0ccnBvMZTq4WpJQNpTqhrEq8n8XQZEnm9G7pQgmlsRv3EnqvFAdzjiBPEr6oKg62pnfie3tcDVXVwIzg",
+	"CVQe5SOa8ve/CjVOJ60+ApofhDx5oHMEucSNmTlf1Eywdr6aS7xPX2cqz2HOtI7B+Mb9DyUNGn3bYmHX",
+	"KmpdMSN5J0nF5jk/HqbyTuyoos8bdsZgj2zjjbkwZIPuWEE+czVAH20b0XSfWt8L/rrfIqLz+TsJRRja",
+	"PNu8slcNVcn7QsM5T8REZ0acRMM8ZjTTJh0nwvyFhhjKRw576K+b8kTyaIgh0K9binaUkPojGUOJX6Rn",
+	"hCG3Al3RnaiqJd9eJvfxiPK0S6VL9JtH/KdnUQzb+kNuPzjUiQs/enRyAKUidT0v3NGb3wkIqi/HvK/V",
+	"BvfLTZhW8eJJ2Q+7k8a5YWs8r1WP61rZlaAaC8AyJP8iYOJ9KGbUNji447G0u/uViheDGuiMeLG/djvc",
+	"WQuqcLIXLMlUn0BDTAnKgLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK",
+	"4xiJl2Me3hrqsYY8cd0wHbjgLuN7O1kEvrNiIq1qXtTdXyExQaXp9aDW9Cq50dUaw10ihTn1gOVNebg5",
+	"orAcEbQZ1bKOqHiUqwzKzpCWyFrw3KQAAv9WQmqZak4JPwY2OVDb2APnqVYjOW67/PVrYXSc+XoHpVMq",
+	"x7+hQyQvlc3PlLOglWQqZ66hQ/eLtzjPdjgruxVn5YP7oCx7uJRbn6AXdoOIaLuDlIIGsESg6aVxitvr",
+	"dlDrPAbUNGS1sdI6B8Ye0jmfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3auVDPaX2A5UZlyt6iiJfJUDNk",
+	"A7zfjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7twvveYuhZdQ4l3koiIhwIw7xAC/Ghnv",
+	"bi/jtRGqjyfjX2YA6zLDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGmXOvYnvryrD6EVfcCcy0Z3NVY",
+	"f4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu5igHHLhQT72cJovcwI+jBYczl1Fwr",
+	"1/s05EYE0EuF5KGhTqLvDEP8Aawp95Dsc7SrK2oQ7ZQ99W3cByQX4ImgSaiXxUofTpVdYJ0lIRot25cS",
+	"wuBIQR+ntWicCHuzXkAWlOOOxPmwhtVoA7xbsZZ/6YCpmBE9EyugGr2SN+5VWTFoweZSmT7hXcC+guls",
+	"H1DWf/XL71jWLwyI/+NcWVKZoz1951IpbMwsBkbAW/lRYNM//OetXB4y9pQu4QM4Zquz3B5IYfZjMUpR",
+	"YcNJ8Xh72idv3ILs1+hYh+uHjg1CYTzoUE0vuF4TgL4SQjE/sMaq+x0miNcchUdC+7gesRk3aa4+Ckoz",
+	"l80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1Z1ISoT5IVdayZDH8PPKlmnSufUs",
+	"UFtyPPkVaoGAB570if674NO4ivapEgfEGQ/fORDjJ+XwCLQocCCkqnNFvf2x5I7KqR1Wr3v+w/mjs4fn",
+	"PwStqVT4YdePDvo3oXQ6+Mjh108UT91OynPP+z4ovQgsbok7i96jz8qvca3oLfrXirETJqM+K76G/ZQx",
+	"O8I+y1/kGssk19BbsRcpFU24gA126mF7s4/FAaol7N0vLShafFuwWlhhg3/cYGi9gpslWo9qtdtbR7oe",
+	"o5K1OyXF3nGeSKMVG+lMRXg45IqvXGMMndSmbefC4PNO9OhE/JXxWKaL9jTKW8hzLvc6sAg72n1KhvGX",
+	"hy/qz3rOplwtPK0XTwSDd4HsbBwT+oE9MA2WxYjieuM4jh35rikOL6zbUIzthHPDjLZSZhhnc53cWnHk",
+	"SW6y412fYEzEBV6pmBxEONIYamWJALAXQ6ADEXGjwYM2UjBAI12jXTylDdL7eBvkKcyxgK3g9ojS8122",
+	"QKnGvEZkT0tRoTrjBLHGGKCceHxtguewIouyBnv4VswIkxvuzyYUJsPD3FS3Tf9UGMSnKIoQTEaoWvGl",
+	"agkuqfQBLrpZy8m4vtcaJ2z7ZmtY69fomDRatVBsmC4Q31UT6YGSLrtOP7zpYXD27N94rMZ5JPBWgEvW",
+	"rSHX835WlEhITezAp+f6kb0BUcCHueg2S5gHc5/v0M1FCQWRasyD2Xx4Wo8Kn+yO0cUWyqLswBzRNjig",
+	"V2nzkYSwNilLtb4F8jrsM0J/wnrXHnmmNIXWvoBLA/vLuu4iZywc61D5iFYHIGU61B7aPLmBlc0aPF0K",
+	"SDf1zZl0zcdX+XlRmbXBUJ18Z9itWASeDMe6dfRJkkNLv09d+RzoyAZr0dafGLmmvtn1ruVXp0mnUgRr",
+	"UzOj4Z1SFgtA/7VisdU5uBtiyK9S3TqskJVh2SODSRXGWSQMw46SyFk+G8ZBV9+sT283eGpinPhiWyQS",
+	"k+rw9s9Y3InYbvZt6qzwjfK0TI5QUkAq6gUtc5v5UOK9PYDjCLNycquDFDb5L3BOu3CkTuR4NZYYUPx4",
+	"aQjraXsruWzvy+GMoZhA4u3DvTMY/EC8zZANYxm2l2ZRz9VznUzxly5wahYqhLAp/lGzQt1/V9oQ+J45",
+	"CCcoa//fs2aBTmBjb7YlvAAcrvyd4KOd69Ii+amIm3q1kZuU9KexHegZpx/wj/X94Wg/Hlwa8lVL90yo",
+	"PKAN96oTeD0XESLYeeGtmZD7onb4cuV7N9mty3TgRiUg0zkZptIwO50eaA1gxXJYi6bgCejRwwU8REKe",
+	"E8FVSzbOx5XubSi13ZTuoAlOqSBtCwvzZ7ryS2LDp4qZVuDqdMq64X49EJqrViv9yO5wpJ4tFsZsJMYv",
+	"FbhVkOLv7LQfi9melnkr5DD2H50liseNOegTPoPMsnXDuZfEOnCUL1fqrCbOzOZj+Aqv2/UNPL7+waI0",
+	"yYZmpuFKa99cLVSI8nJ+0u2c9H540+31z877D374N+Hd2bdyB4xdXx4LgwU0m27xsOYW/xUqEua2/Pu8",
+	"6guuxlTmDoRxpemt3OZY4uJBlV2c1uWMn3gMH5zrZawLAoFTWBDFp82wy72FrI7H38RkjnU7C2P8QiUE",
+	"k3GbQh3uqi/pEMrSSWXdZrWJWzyAqEygj8l/xMTF4wwTAdgrs23ZZMOuFy7FNs4XLVrgmUlcItY0hcrv",
+	"n7Hkl9WcHJ86z+uHa08E/HODT+ZT1QcWiu2/F2sKn7cpkKgthkbV+S7/8Q1s0s+gP65ZyXOe3bq6jtbO",
+	"oveTSLmM6z0ovCoAL6ZQ0bpU1IQ9MsuFU5j9mOi5/RyXPsevgdgmGsfNOV1UYeIb1j5Vr9p2BxrJ41oh",
+	"34SqSI/8XMEVPyesxI0a/ViYgVsUcsQxwyAMlp8kgucFhDJhISwA0ruxt1B35wABCR7Qd7sgeAuajDkf",
+	"d0VGDbQ14vUdkk+rLc7Y4UBpvieleOg02ZPim9C2b0rpNd6UsiX2rKrV6plqs+c6jlEz85S5Nghqlkp0",
+	"Np6wgdVJwh4wZrBUqfdJ2iteZ6rQXlGuwNkJ5HFVzW52pQtYGdnhzFV1PUBLMeEufvKT4NGvIkX57Kzp",
+	"eK/qTtxqy5X7goo2kW97LRtBQSvGWk2iwvvNtPqPzkk0W/2zbtCa8vf20/OeFQdSbutydp3H/QeP+w8e",
+	"YVg+9UH9MAqLn7x2L/+rHoP9kQg/1dALaLc1wgmhXPbOO51lJcBlLNX4SqrQR+A2xMBnE24omyv4FGtm",
+	"1mod0gX26VZDYgi/i39c4IR1e53KGxeJaaj3ohu0Ron+r1CwAWZCRcDx1Q0IOdvevONi8a1+7+zxo/u6",
+	"wPsOtcblXV+hTihIhBYXvIoJPHWRiljMx64GhiDDXVEwclJDwaGZ6Dm0TZMAmYbTbT/reakva088keO4",
+	"cSRspx/wj+o821ENUVzDHaMwtdzHeeLFB61cFuRWLDylCzwzoKwIpkjabIDZtwHYQOVGrrkiIEzX8aXE",
+	"nFA5nzArwUxMZ6kEKAYsB7lWb/yD0D+xRlY6sU4IGEkTHWNj/2wBDxzCsZdSS0zEU9FmbwFcIQdy+GcR",
+	"wQHustAZmGvf23cZiPczEaYD9k8cGlxyragBbZqZFDtdlJ5/T8kol+zVKl4wOWJKD3W0ADdqxE0qkj42",
+	"lpx3eznx4lQYw8eCpgRLPMvUaFUUXfAkn5o9PgLEoZD8G7imca4rMivVOdxd47rHY6P+/7xopS4tvbyM",
+	"h+eo3Tl5jCT1eaNJ6hKD9xNQiKGeWXU25Qs2FJizhnpBJGZcHAi2emhNPI6CFBu1wpBi2T5xUAnYVzgb",
+	"MxXp45SpvhqhBx3g2NEYsRocqgytNSPVErFxmz3Htx2LNMdT9TSuYsEmPKKI1pPlsjkW6qlgQx7ePvEf",
+	"ed7cawWdj2PNxJ1IFth1M8zSvP9mkfPrtplLK2HZoJ4KODCw+5AOE2MtW7ubbsWM+HpjaZ1od6JFyeJ1",
+	"pgYe6Ub6oN0TII2ksMF3hg0m3EwGjqLStXm/TxnpcAJAMllCxG7iPQ/TeOH5AyIApdWJPcGqjiW7yE+p",
+	"4fhzYH3BqfFoCpnaHB7YWhX8riJ91B5uRFnwmRm7dq1+68GoB2giQsyIRZe6scEP3aVyIF3qmJ5PrDZ4",
+	"QewStPuASQL3YBvJIMUsJWeFfBv42+pSHi9lAgqHANC+VdVP9O73r30ov4EdnRExeVC9nRaySqMTqyvs",
+	"d+xsHooAeHMVSH8juSp+m2OT2ZvC02Ktb5lVKKiOfDN3pJtUyX2ehBO5H0XaFlp5JhTGa6097qlOCh6k",
+	"D0cYFotRWnYnDOKjTfWdVXRvcqQs11pAFdbQ4FaEMF1CSsNXbAwrba8YeO7BNYtKwud8sQ8MyZotEcnR",
+	"6Dj7oQDXBwEGCOIYaGRTutjcY82hJ3hQ2p0jFRvgtYMKigQ5GuVr+wmBz2qSoQ86O6Q623MhxxOs3sI3",
+	"RvO9BAv19aAYNYHqCShG/rzdKQ72k93pNXZ8YTWh7NOuWXPBKy8HpTTqnEysGGdi55DWLthC/RnWKx6z",
+	"aUzPhcEg4RNKcOUtUcSMCdQnbXbJM2Pt1nRuldpGcioY+9ei0Inlymn0TKUyJucxESabimjHvbA+OdLH",
+	"mza18suYS/beX8vK/CqKR+1cJ7doCze8HjqOrdl3HFl8USz0GAqAClpC080BUsn8cmaWVUXapBX0njTk",
+	"j4k/ewTXkAp43lD4OcliAS/MdAJRmBLg3vbxIbeeR+QP2Yiuuoyl6kFWfcb72Oiq518puur5DjZLr8Jm",
+	"eXh05EU4foGGH2GyP2FcEZwVxQRPYimSvKIrx1DcS6NWujB9N6ugSCuVYQGR8FbMUnQqMTRmP+t1OozH",
+	"RmOhdgmCViKECjxiVR+6J38Wfoj3G+yPokJ9YRuJVf7M1K3Sc4VpiWxqldsPQSuWSrT6j4IWJaNQMSaC",
+	"ILCJiubtxetnP7/6/erZn5cXV1dvX73+yc7GTEuFesfnPzun5NvbUc64MXPXQTgVkaOHkSlZhFciTaUa",
+	"m4ARLUx7VdOQob+btDyXkDIwdWb+iL6nrjI7CQhRDjPTboiU2Rn280SrMT6JH1TMuMbSz4aFd1xTAFO8",
+	"7uA4ZRS9UrRMoc5m2v3Hzx1q1JiHt1DoYL+biURqSBQJOIlQcfZOOt03nYKzN9UKziXSq66mqqBpl35g",
+	"Vfi/oVSk9fubp5Dnj7laGWaW2GMTqZ/sxozlVCKzKI/j54KnWZJzqo78/9/d3NsxRSKGhFTiDx08jAqf",
+	"zJJ876bivR3xJV/k3SOU+YHYnoPHgdCiKYQ1L0XC6H4l7N40kTzeVRhKa153cEx0jIBIhTDdhBsEkERQ",
+	"UXiHmKciaapW364QwUAojuq2BML2owRS4wq5kOpOV5DEFN60T/11tafCc+t7Kz1nVDDnS5ohL4LblGnV",
+	"ZhduzXxCib40E54gqafO0j4bCWEC9lemU27ySZSGQLYYbGksq7lWjgWgyMWEF0jF5hMZTigbJeKozd46",
+	"6ufCSnDIZ1ERBKzUGGtJi+B9UX0JwYoq2NOc9uIFltSJHZSTBR7dcRWK6MSZlCdJblNaYTSpnp6kCVcG",
+	"q+ypoSfiKT8RKpHhBFTljRNm+09qLz3BCssEkhdCAV/CvLWXSGDW6jiJnG8K8mtQkFCBVLimlOZvQhc+",
+	"nWhthFUsViG6nnYeRScoD5v1YXF4S3ZyUSfOrCku5luZyh68+wUFpUaZIdXjuXYIE9JRN9DSydSIeFSF",
+	"JghP/6Z4jq54VqTYHm4F1dB9WFINoyyOfyN98qDTaXc6LfQMSExB17zUc/gav4WP3uAMnOFP9pqES9qR",
+	"NWLnCuLwaEQT2p6s1D2YbzpH8DOf6NidpOhkuDLDVCSuxNV+lEHpndFsxJPGcbFBjokBSZe6Uw4yaezg",
+	"o4SX5LcsYu6Kb3b+t2Psox9jUNIw5OEt46XXzwvGl8zrA4829BrWubtv8IrPnwZSTHXOEWsHnwq1VRj0",
+	"GT6H/ZpimGWMk5YHPU2cjVt9N56TGK5bCWUWpOpZluiZOP1RJDFE6PYA9KFpr9mDuGxfImo4uamuVhBK",
+	"4XXCDPGaDEWs1diwtFisQ3Oxuq9pGvKuBCrEX6qrgxjz3vu4uIcbKNZe3SZ/SKEUb+24NY5Ylf1FChvN",
+	"4l6FydsI25Kq/+QVx3nM5zvsLoGORTkV7L92XraXntJ5kGEAuwZ0ewAG7QDsxAH0dfkOlUTQ6WS9sPlE",
+	"Q7m2EYI5m4z9c1AyzwbfV8Lg/w4DWJHS5XIoH+cpTYN//SelVpAtOTr8gZpvGtqFMI/OvMKOn1Qk9hb/",
+	"913n5PHNh/P7E/yjd/+P1lEovRcuL2E/eg89bpixKYgo0JxExY/OS3afn2xsuesUE3f4/2XD0Yp9Dqln",
+	"3Zh8SYpDgY8pBfpn4TFBqcti9Yn3H9XKTXgqnvIkKjSeFqzRTQalL9l9h3A0T2NuTDGLWmxZxF7LXXpP",
+	"8dKXlZlZKM4t9aLmU7+6qLNETGU29fp5ZZEbGlU9fBq1fH5o8Sm2wbYetc87rRWfYvtOJFQLNQoalFbA",
+	"rIos0g3FIhqL5hzTOTcMwjcQv4btWAj0S8DwFkuWS71JDmMu+6nw0WlITmk1aQkmwEY6ESE3qVW0RrAE",
+	"DgRMP0AVJETDhcJBGhbLW4EsF9CBACpTCuLvBU8LPDEIgSf2/4QKOdFz69rnLoc0wbXCXox827G5UGlQ",
+	"itZPdQLHUSwMdHf4fgmIeK3G6wn9pCLOPhbpU/T+D1OgvorjIcZehlk0Fg5tNGd5q3J73WTnerjXDVoT",
+	"ObbaqHvWfoCRnlsR2990uxT6gVDPY/xPSUYfQjV/ITSkwPV994H4zh4/etRZq1KhSgN1f6fd6Zw5T5ou",
+	"Plmvf/MfPig2ASxUWFjT1v3HDj+EovKAq9Sy9VNTxemw/gT6iOoQleAOJHam1iQNobisQR6HcpDQ3t5Q",
+	"YC9g88miyIIkUyhBPSAgh4pOvJ/ppF7VDUJzR5amled4gA3DnCVWK/kQkT1frNLnYRo4LQNFaK5bzaUc",
+	"4XLYOW02GOkwMwNPBAPvGyzd+1pZGQ3ycCdWNkCT3/NXT3+/wh7o51K9mhkGHRt2yWDIcFyxq5kI5Yi0",
+	"0vdPgA0CesSWLOEqxYez81Vaw0H1Um8xpgqiP8frF5q7VgDsfjHo7DAzVfx+u1viS0xyH65bPL1u9a8r",
+	"S+yvW8E1qie4ZElBwbdOHV1DK/a1Ws/YA3HRU/typVHwNICnBO5ugYN0KqiogLAFUCkGXpsGTgMGpGwD",
+	"shiDW7HYMKDqzl09bwx7EHMK0IuKu5ojkEEs6hROrNXYRaG3NLL6wqRyurbg7UcwGApFzNIwofgwFoBg",
+	"zREzCxwFSO1lqs0GVo8MHN5UXmCKWgx6WAZIyQ7VUsMF/uvVKhqQ1n4taB2TipnHQ8UqK4SXo6Y6+6M2",
+	"G6CBMwjYAApZSXM6f51QJAqZnWCDu77qnLs58/bYnjlHH2Jw29DaHga6HDsdgm7x/73f6bj8XzsiH7pv",
+	"vhLB3gtsFLtjWuePH6F5Bxx/inCg3t2sM1CmYIW6V6032+rssqCVKWkfXrTVAj+knss8HjykQnWvG8tr",
+	"+oiZLAknPIGTqWI4Nx4fvPVD5yE6ft7+do4gjvehm8KKZJPyyaTtN8AzJ9c1mgr90eYosMDRQZWF8sgj",
+	"QNteMakO8gn7Rk6zeEldlYXTXXEZ8+MUBLgUtgGe5rqM/vYEZjFXVzjmY8mrGy4i12e5BV6x23JdbTft",
+	"ebf9sCp9X3ZyaMbt7P+AKf37tbUO9hvHs31JX7OrXSfuyj32N3y9mo2OLx+sGH5wajXPAEeBhgKFtRVw",
+	"qh4oZvQP8BrmYjjR+vYkErG8E4lcQw75k7/E8z/CcXfWYdaDryZ8fIv3z3/7aWkfFRMqgvLwDUxT7rJa",
+	"Dq7u7sxeO7JoladuUUuodQFcysDWeQdBI7CkgEZVyby++18Mzg8m0753ldr/GqyfBnvn3aagQVDyNBXT",
+	"GQEVuvVo9Vvzye36gIK7liIKJBJYACCU1UwwUaiUOifdnvtkXZMvojdPog35OPE+vcBxF/p9SNZ971Ga",
+	"xhvQgigzR1IpogLtQJH8zS3jjMuoWez0pc23BReml/BGY8NQc2js6T8UzMD2prqpKohdGnVVwwIpuo3q",
+	"7/TDvPzqa1HPl6bp8Iqm4p7HbgrrHJuZCCltAi5wt925bt23vonFslgkkryJdZw54n0okhkY2LfWVLcT",
+	"YUSoFUDHnHdyAPXu6ijzx93f1MjhnjL2Qj3P4lqsdHrnRVNo5u5+BfoqK29g01ihg8gebce9JGx3PMtl",
+	"YfK4lttIaR/ssWifruXV59YjCQgwuiBam3ooY50wpV22Bk7bOIZK6RT0IbT1OUxFFx2VhLAlUzbhFT18",
+	"+Dqr+uWojOd7KqpvWmjz4bynUtikDgIWZaKpOskroSJwaLxyWO6G3Ub8S6UvTnTdsq+nG6DbP/MXN8fk",
+	"urn8ii75ER3YZP1e8ou/lhunAgiaturtVnVdFdKh4wh7Un9XqYzdXV1veBnUPS/sWswwweDtfogWEfzz",
+	"TdDKEuvIT9J0ZvqnpzSB7VBP3QKaU7NQITTllio4bnbd2G5tay3KOPY+mqlIPgFhwZTfAhBLU2xVhVa/",
+	"OVepszdTHUferzL7noKVJ8lveBygK/001ln0DB5iX/h/rl69DJiRYyUAufMq5SriScTcYyHc/YRFOjR+",
+	"fdrTyJ8tSRbbY2eATdIDN4nUWW5P0JFEjLKp66IxEz1XrpwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxTz",
+	"5enZKgLXbbyQ9CvSZHABPMeI8M/rrNM5C896LOEq0lM2XKQCRGbIjXh4Dl+L1kdVgHuqv7cyneDb153w",
+	"TgnmdEM4GXtXyQafhlfjx2U9yoYLRpPaqGXhfQI3x/eodmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG",
+	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3o1fHfzLOPp5026aRPWan/SomVHf9xAxT5LNXzVNhROohqgN/G",
+	"xQZTCwBHcyrhnLROMa2e4Fd2bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YVP2pjzTfV8Pqrnc+sY",
+	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyc8DWN+gLNV02ey4G1/jHG6lb3aMnKISJ2r/",
+	"nQZlXguiEF+RkJ/1nE25QnxqjOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33",
+	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EwkFX2QCJFPA9FGBX5rm5zd5hZ+DSNnxx3z2s84S",
+	"6L7aWYrse5Ef+e2c/hb32DPuocScpC4gBLKqgOXhmu7Z+zDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
+	"v+UUv4acIqY/Yq1vRcQAJ2aqAXeWUBY/PVsvWiXM7mMMK+4vk06n1Vf5/EGXHHqEjbW9n+62ew/bj0rk",
+	"b912p71DF5sbUM1COpbG/XWiCDMEpAaCj0K2zGrfnKBSGiaLocXfRMpbN/dLt7DzIoHG793NffChRbAk",
+	"8F/iD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZKTYH4oBW6zf0FFnQEE0uB0Zp50e2w61YKbS8FHoW",
+	"C9c1gvlCLPqQ6k6iqWMKN/pNTIf2xVbv9ItYIO4Q8HzzafFXF5cv2K1YVP0MquL+8eHlxW/P7rFhOmed",
+	"JWBok3IVwb0LtyQQ45rS2FupkGTP0RwRjIxd3OLkg2GLIMrlCXvqWZNqnuCb52KpbiG5So9avYnvvagk",
+	"vsKiY/FXxmNs8MHpHy7ILsDEZ/HFCcB49Y7P3osww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIit",
+	"oHgjwi+oei3IPs/9hLBIGoBSLc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1J8IjFxPpdf9+Y",
+	"J2PsaVeMqwVQAU4F7Huc8TmXaZlyOX/GzzqufGvvrDqqQuu04qLaTR3HbjZcgyzC1BK5rr1Y6eK7XCZa",
+	"jyqe81yOwXkjgbV2bEk600SGVePDPlOSa9+3VTbo6/boDHWE/bEVYhYhPruT7SySad1PKRocUISL/lv4",
+	"NVYIVPz8CjWofdGF9dUI3C1ZzrwV7uXPyJpy+aLg57CZ+dTx1v3N/f8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -36,6 +36,8 @@ const (
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"
+	Webhook    = "whk" // an endpoint
+	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
 )
