@@ -822,28 +822,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -1036,6 +1036,66 @@ func (e TenantState) Valid() bool {
 	case TenantStateActive:
 		return true
 	case TenantStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
 		return true
 	default:
 		return false
@@ -2282,6 +2342,15 @@ type NewInvitation struct {
 	Role  Role   `json:"role"`
 }
 
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
+}
+
 // NextCursor For the `cursor` of the next page; null at the end.
 type NextCursor = string
 
@@ -3292,6 +3361,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3378,6 +3614,12 @@ type InService = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -4099,6 +4341,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4200,6 +4500,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4545,6 +4857,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5235,6 +5580,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10751,6 +11162,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -11207,6 +12126,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
@@ -16720,6 +17672,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17106,6 +18568,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -20401,6 +21896,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -20430,556 +22246,591 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"LrOMZY+liqU+QDaW04TBqEbNcikLRsBTYNVgKKOokyONDglGgbGRMqst2pSvC+uq+Y0VEhVjKBvQjMxo",
-	"nivIpqZ5TkrBtYoSpOZV6ViV8V31m9earXaLM7wfpH2cH+Eh8zSImU+1dI+HDwa7SR3eTfJpdyXWhIt8",
-	"Y1a/f9NduALHcUuwv7ZzTHB/6mSLs0eYE73F8d4H1kocKRiQkmPsgWrNCsML/49mv3wYRJNEMoYhsrZx",
-	"L3GCTg71IOQWvSCK5Ihlh0vc4vxsosTx+dpbvF8J8a4Swf7k21sLBvZxxQumLiOHz8h7OEmCXWPUqGVu",
-	"b92YCfxu8D62g1dsE93BnCr9vSwbUi7Nt2RmnSIFTTUrlJMyTcsyv/lJOZpujYlyZMlFqdkBy2qQpXCv",
-	"yasO+xgbVKVyhdzQSRS9No/HBJC/GjtIlRhjW+nvd8TPLOS5UH0MWahG95Ae1byaz4VThOtnA5XdjlSx",
-	"ByxCFq/T+W2bSpkzKuByDBS89hc8r57cph5MtDZW9db4olc5Z1mg9UWFQmuyJSgqbB2cgGBVGZ/NWMFE",
-	"2oOtnvjfxIgopOZ9RrPevu8hLh4ZD/TAhiWis45CXarTF+PrLFozlXN+XaUrX0CJlVEo1rLMMzLF+jpK",
-	"smKDNlns6i2akn3BRDW/QzWHayIYy0DfkIK9mIGRttdCTDxLgjDAnL6mTFsvk/2cUdAbMgVFnt1e73Xi",
-	"2BQgX4Jq9kLkm9ix2WL/MKfX53zXxqi8FtXO17m04jAkevTYKFUuWfYTJjl8GtAs41hy9zI4PtZy290y",
-	"1ELxbjQKakwRNbbVx9cbkar9GVHmzje3qCh4uli6Yu9OvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjB",
-	"zTbdk8HHk7k8MR+euCQi3Ien4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6VXbXZoB7kuomdijLj",
-	"+tLVh9XJhFrYjrKCbpiqzNGXrVxhta/LicdAqywiVZBdzUp4VRLoF++blvCd0EVEQabe678zA+oW3aoX",
-	"VOS5SXpZ3i6818SY6Nxo3PHB+eAXJcXwFV3/aBOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sI80Yylf0vyC",
-	"sOVKb2zRuLugmCFqVEsO4oaR1yr26+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYn",
-	"jguqQfz2hCsBKm7RzJK8ke2OoXpW7Pt5qJ9mvq/YShaRlU8LeYUpys1qD7j/NmSV05S1bP5bv/uBsWM4",
-	"0hG5zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4",
-	"LjEku6bKxYwTkhVytTJ/0CxjUF21lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElT5jEdbZT73",
-	"kz0n3w4TnZcvP2/yLDU5Svr4VnbcFtMy+9DDqZqgLzt+2AtG00WTWbeiha7wIbTMfS3bqmBQjAVK6zkZ",
-	"JeRslJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8dnTx6/2mcjM9uvnz3buj+",
-	"eXrz1X98ESM+DnUEyW2ZKoa0syNgm9f0nK17Hpdu7tAaxQKeqx+xvYV0jRy5tcr6Vjcv96WDC2ld8JKL",
-	"8NPxn5YEkVXmV5dhGm73ffWZIiED9vl9XBtrO8R76kF3DnTjEY1dWpYKT405UCvJPLNEdxWau2oPKGF4",
-	"MOrCDtPNiLCXnbnjFd2gdwZdM6lE7CquO9xynuTvG7byRanNgLuSQuIX9c3aYlKXfrIb8LLfoI7i8pEv",
-	"oCyf2LWfQ/KX9TbFHViYYbgb+toY+gzbPexVvvluWMRVgnxqGcCnlnbzGLngzI6/KL4hgyRM3sF32fVW",
-	"8+vDhG4fb1p5bZfEfpkdFrcTHsNxq/l7nolx22OZsew7zJzYcenajd6/VU260T7SwQSqytEtrZ4q1hBi",
-	"1Qu2wTgLnRfMqJiYnxKmwH2KWcc+zW03GLxihQIABow+WZACZ6JihTkpypwRO0zURLVFVVE/qEN+IktQ",
-	"IyxsFtoJFjPjnNj0KDLdECkYUTxjic/GnG7gF5BGN+wXy0pneVQprApluuqbLSHJwoOCBG8uWPohPk6Q",
-	"sLdT+q+VIVO6aAyZhVW0vcNXrrw2impJ85KhWpsCImGpnWSvu7qDNarr+BprKYMxQw4Lcjuqfu6svOZZ",
-	"VKYoBxDZaRAH2FiV4fa8xnc1d1ex2yzCY9d75YsPyZWEUDAVp9QOuTtvCQoLR09HiWBtfm5+74NgeCUX",
-	"gvNQ47B2M8GR9AmNOAOnm5cgWTqScLp5VeZdsywyGhFlTwX56c3jnUBxjD3XlGvz5wGWlnl1NYCfd1Kt",
-	"t41SEGN77M2qrWunVYin7lcd6NMijY8maaHopdt0jik7GuNZ9TMUPSypNYxh6m3bdARztarC/xzcjG62",
-	"LymPKkTdWU81gdq8WUuHaAPlMu6p3fyeLWqtYzHjH+SayJlmgjCaLmyayZKsMfrsB+8w4VZvQgWS43hn",
-	"veeEV0Jvi3kcmEGnSTW6rOQ1K3RZiM4jGUnFstdYyXGIwLOuBjf/2hS2h28jzCu2ymP3BGqyuzv8wiI6",
-	"J4SivoiKaqiFdli+TWTsjugMs0S7N8aMQX5/t5uq2vYtfR5sTSifmzLml+WzJO1qFzQjWgKaHKK3LsDj",
-	"2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh6XcHgx1wdNdUEQv4",
-	"keB1SXUFa5bmMr26IJXdw31FnGZ5fkAam68baUYchDm5ax3Rl6MeDAdo0z/rzSO67SrKCHbTlBG8kHmm",
-	"hg1y1WPl2AiinV+15tadc0q/i4zbKlwPtBMLhIc/5krzVP3uimt/s+cJjQYrqwq1XqMFKmhkUKfVxWWx",
-	"lUFW++147tGy6Eig+v1Wn8UTlkLGkrJ1iusFTxe29hSOAZitWgLToZMSEtGlYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaQpB+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi2K1UEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwTWfXm8e4LravEBbhO88kBE",
-	"VccGmgQw3ls2CBbLHnR9pf1QuYctmfy3ClCnUvQLUFcux92gQ9VpYMForhcbbEeD+zSMG9ZpwfRrpo3w",
-	"jpw9Yzoj8Kh9BHUbWjByxVaaKEZz3PruxpvqgEVL1tDJxQM9gs5gcRlwIlahwoTaCnSSLGnGjA7GtWL5",
-	"rN1foYJ1x8N8Uc/5bscZTxRDe6TpkHzx6fnlj9/dEEjhtIVN7stBhNW7uiztSr3TMqi668qGpYq7/v12",
-	"BwgYdstLxQAUARo32LVwMc9DJP1+fHCk3IYQB99v6A5n11yr1iPqnZ6VIKnnQ1SU3ev0tBQ4jpfISbzP",
-	"xU9k53uczIIDcwS6nOVgyIdnZ/cftsmGJf1Ym2YAYuzWftNKjR1jpBSWzzB/y8hnuAnnBcWrEKtxsqr8",
-	"psleqW6uLRs151RtKXR7j2GaU9WgdSEGITwAifeCBJnvACptl+az1BOf4P4+mpKL4HVR1539EsSosfqG",
-	"DUm9rErq3p3xmm7sdcW4mLua1YRMmdKY/dhPRs1LWlChWZM5S820+TUrNsakJ6tCLm3LmlYG7VYohj+I",
-	"XqHlckmLTc+iUvxgn/vcYj46XqoKJt1LHcvUxG2wMUkAUljRr0V0yOJ4YlMWn4vUjK0YMeuaI/22NNtC",
-	"2znbFr7jiqwkr+URBlXokIelbp1YV3OebmUNzCkXSlddyiAjslZR7hoFggVOi3n8TDZRpJMrRdPHTpzt",
-	"qtRy3dVmasp0P3rMu8mJ1jGkVZV6+LR6T4LE0Q5X3iVXB0qzWhzdHrMushTzqpQqvf+cKv29e/bGAy12",
-	"rkvkKcugqUysyhFQEhvTweKu7J8E14qAE8C20/yoiRRd09X7wQYAJofVCyLFIk0JYRWeYif+LaLNMV9Y",
-	"nDPOClv1CChm6aIhf6djUX0TCEEARA/z6cKAbzgrnnALmhd1mjlUyFYmwafM8zntU/UK/P8SwbV3X+4z",
-	"0fbQA98eHJcq/8yfSH9a3AGwzOunXEnaSno33SPfKc2Xdsu3FMLMOoq6FcJ4gJDI6qkDjNu9XLyIjiQo",
-	"qIbc/jZRcjyRsB02qnbEgmIggZoI+30g07ZVk03kDvy+zHNivvJVxVyhQ2JWyGU8w3/B54sGKlyxvIFA",
-	"ch2PBFfIqjtz+xazOAAkMLiUD3Gcmtf7+dkVeO9nMIcmsv5nyZTz6PXIri5domUrD4dFxtsTL1tSL5vS",
-	"GcL2PbX/Bbnbo9jGPraOhDtCDmmHA7kruI+rlqaVzuVGXi/k2mJzSpGy4T7ckD0QIP/G+Pj9MD5wh6Mn",
-	"BIesNzLcrvVN2Uof6pDvfx7Y0hb4HnwW2jzzXFxHjwA0YTwGfk9hqwhbc08kYvRqeRULwnY5aWWRtxiU",
-	"NqdErpioFwKXBT8pmIMUSbogK+F+2IWFhGpmyIBl3CJxxg0sGDSYuRVCVRBD61Y+gRhUEbCN3YhOIZr4",
-	"Ru5ajlMez0V3qOjbG/d3fs1E2MCZK1WyLNmp6G5L+G5MWlfbPkvX2gbfAmk2KqVFFvNNRvT5asd8tKJn",
-	"FnXYRmfv/sSYsqpnsSSt/P++KtIHAqrXhSHKVte/X+ExfFhBn57PwYlVb/ATr5jZrWUA+EzN8lwRqFW2",
-	"AOpLlm0afL5Bqcrut1Xnn4ptoQWQLHXUC+1aA7UR6XuM4deaBu3KUElSWRQAwWtBG8yvCBfE/KpPUcwb",
-	"92tvmVsgccz9kwIwla6EXIv2w+07Fx1872X5r22qX1RZ6/PC5oqpVsebXNViKa7XEbqao/sctEHqttWd",
-	"qnkaQJ3MDsHWZTyDKPCcaYLQ6E31P1HZXOasqT1tzrADqEgfSzHj86HFaOKyQrGaFoxeqaqdLG7Jvij4",
-	"UV2aXaLYleCoSm+a8wk94sTx6+ObHKuVVIk5Wa9s/31bkwNdP7fq+yr2c/Ov7h13Rv3ZqZfd+NuoUspd",
-	"tUKBCUkgwQLR1C6b/17IctWjpLFPan9/6dtbQN1CvkT9nznVTOlhC2//SZz7UR60bOZKDyKs1FZhusUU",
-	"R1BZttnsM9NbjkqBz23x3fI16qQJemC0oGrVD94/aV4y5erIfF68MV1R53ENx7dyLhxKwVa6SC/Iri1i",
-	"2em306U5jdw3LazMIN8VKirtXH7y8fB4onWzB/Tnbk7zNJLk54Jr9jMXKsEIbfBvJcsitX9rWsyZxr/X",
-	"jM8X2piiQOSXFls+IUtWzFlC6DUrqPkDW5rY/e6T4tNQV3Bpy5TlzGhhyFjDLb4wyg6d5mz43P7xdotT",
-	"3tfMV3XFVyfYroXmJxBXNzaO6/e8yzsV+OquZyLeaecSW7SDJV8wCwpVi6Y0Pw9Ri2EMChDjGYZVlxa6",
-	"wVZxNmjIetECZ2QBjFIqpOApZv4uK93SFsK9VQu5ej8MsgAXMnq/bsfJsJE/rCB6HvGI3QmS1fgWSFZh",
-	"m/ruMjDevLxO2guiGGtpRb6bNdou/LpydDL47touaHvSj3NZZvCtIuPhiDBxzXK5wgo8yx/mAjKHDybO",
-	"4NnJLjiru1O7gzHahA7bUcMlL3lO3+6u8b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZLRF7EHbX",
-	"Z93CQxOdXb97NzSWYM4Fe/euQ+p9MHsL52mJkLiEL/v+bZInzfBZ200VWpyydb767iNNdWuzi8qUSPMS",
-	"RZptlFmgDbWi6RXy+Iwx7BeZYvHfssw1X0Fk0gXokkFKEVlS2p/rgkNA3tzjVpXGZqcW4RhQYwpZAvrp",
-	"lOc5TCHnS44oyNj4tUGsHpitsbvzNp0lkiWv2cqcQErMpcDirv940a7GNIMgO6MFMQx8I6/9aTm8DUpl",
-	"C+360Ob0mlXuM8K1wgv9gkz+N4YnJg43O6j22cPvzl6iLQs7WI0NtFbyHLzKmLbKDF8Ti+iqokn+33OR",
-	"uSzQOjmxY2B8v/2dUXVSLBXLqqwlxWACSyayrXKM26C8B6jx225cM5OETEsNvQihlaNaQFHwle2/c5QZ",
-	"YOv3/eB3rkW8JWI19djm/8DyzGa57TI1qFkxcE9YIwA72vwJ1yf7PKw3XFPf19HqanleQaLGa3C9htjN",
-	"TdlWibygK6hi2zG2oAj5gFLjSh3tNrnKPuz2/ILlvWK+jQkISP+/KMxEECBGcPXDONZTX3fyXhcwdTzg",
-	"XPi2v0Mf/6+OQ0D9HJTbpYajKo6Lrm69iMYreLogGAVDFFpoOjqjxX55ih5PcHTaExL4P13mny989Glu",
-	"yNk4H1vQbTe8/VwewS0THPLPwi3zA1daFptmGPWmUsU4WNv+GzNptEwVgspNWQqob2HjCivyujeq8Cc9",
-	"Ejrv1UetwSyGYk0LVGTDb9TOfw1Nd8MqwYLR483e4yw35YBo7BaZEHP+lyttNsgBV6CMmBaynC+wTdpU",
-	"lronjt0vDZkG204BpA9KN6hVsQGHraB2k3DE3A1fDldJScjUvIIKavijXWp2gMHr6jHnWSh+QKzYRgUg",
-	"oSrlz5YFphb1eEsutRzDYwig8EB/HiJI5lljuflBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2t",
-	"tmTpHDseOjkHibyiakeOd9+5vXoVKnZO3ZsVckkomRmBY5Q9aO1ts7jtuPZfW6OCtaPOCa1fzrOy0AvM",
-	"1fcPh0V3VZWVv5KrnHEcM975Q+oDou+HQ2PGmsUDYpHEKqAmSEsdFfgvZqBoYeNjIgU7DxRdo3U5oTql",
-	"6RXRsgL9AAA7BaXkTVg4v3sg3By5SAh8R7kv0EJ2/AOVX1s55YHfwBUqxA+WbRlfMDxi6wDEqB+Q1l0F",
-	"3yMBd5TuO4XbCwyLe3jfCrCyklr14Dowf8Ve7cldZneOcRPIuHH757wBfPSrzj2GtucA8+OgDFDxvCAF",
-	"yxlVLEv8sTx3jJTYmoM5xwQmSFK5IDZidu5RxLkV91RsQFBeEJqzAkbCvrFLy6ArqpRF7dahXwRQCdZU",
-	"aOg1O2VgqIfC0ofwcK6DoHl6FcFLBva1Ubn579TnPyD1+fh5xjG+r7b2CMc94JPP4tA/DRKTt6rHXEfg",
-	"iAvwxQ4OiM207ez7CxoOx+rNghYOt0zRTnPZ0E/Wus2ULVCGzj3wsIfr47nrPGjEF8I/HeBGM9Mtdcsk",
-	"XHts5Xrmor6HSiV8ybL53la+twMnwggIy7pn0Zes87O+ycJBInKW0xg8kcVgwIgNK5wLOpfyilDdmRPt",
-	"Cfg+p1G0hd2uQg1J+75w8dhHxU6wse65a7GA34Q+9QJ9i24LqtnjDi0rX7nnbvwNfLkHZHNFeZaQa8lt",
-	"L605LLBcHXAi8Y3LqLP/B7muvxEQzzbus/j7W17VxRKwW+yNgT59L26vivuiZa9iu80Jmn8Ed2sgz8I8",
-	"VV9igec1EL2BQK/LgnDva7sSyCOUNC13F5zcjiUIv5TLVQJZoIkVHAkphSqn5qGpEf0Al0qWdGMUSaOO",
-	"xq0sG53t1PYDHm5ZAJzs2xY1pQtjTkecG5Apc26k41qAIOICuYRLAapz3B5mVXy/s/KznRPQKE6bspus",
-	"pZtbiwEUeyoIszXuWwGVnLe7QNumamj+D/NcbxSHSiJGkCpRkwBYOFQc/HJwf1SUm1ZS8S2c/xB69FjI",
-	"EF0xHdxskh14B2uK7+YPVPxX55xWrj+Gsi15yj4rTft1U5WdNVLNnWPEqoT/lMI1Lpjm8cjkMxR+W1gE",
-	"6I1EjxEa3orIgs+5MCay+VfBUsZXmphDlxB5zQqbIK80GZ+RJRelRnbdEkuYyfljV8DzPgUFS/rxx4Mw",
-	"6atJuUHci2M74c9+JPtVs/Og2bggjBY5B6+sOdkYuIHQGNZjWeRhQ1Cr1oGS4LpnhU6IUoUpSzTL4IRt",
-	"ZynFcpJyW7FYmUxRRuDiak90PJWrDXY5q4Lj24hLiw7Cs4rgN9WFtXmT1+J7WSy7v6OTBmVWH/hSRXpo",
-	"rX8LsnmlZkWSssLEdqXpctUjT2mrtsipYZVq5ReUuB2q6NjA4Vc7ggYHAX0P0pAGVfeCukdsVsjfWDw4",
-	"+CNzxsZW/lKjS2rHfipVEb21f5G8Z5ShGeyhR3H9bZVn54+yGXbWLeUX0+5jRnIe4Sa0+/JZXIQ410Pq",
-	"Tw72HMIP43OJZkFMQNyrCfh9yIyxhExQ01ETH4ehRJXLCyIYh0gdN/K1FNr5bUDe13AyNyL9ECDkuCi2",
-	"Ajemh9ZU8JOCpwt0viUDnIxXtlTDydRFtH2BvRufUe0wl3baZC15nnOFuOaJC2V2UB7qlrcsp3lwTq05",
-	"eEiPFKrpP2VeLll0tnM+p9ONZop8OR79v0cE/v6q41xmlOeN3WWkYgnJGM1IDrVA3bvjpylTalbmbQND",
-	"0nrn+BoY3q83Io34lF7Z9gaWEcF60r6bEpEFKdisVB3ftQ0BWr24tjJPu6TWgWWLvWq7Fz1xYLB2zha/",
-	"FPXEWqO+YKPIEqD7bKqNA/fashBP/gP6Uf/Nd6b+W0NX6hCSLGxuTU9+e//p/s0Xe+/yyg5yI8UW/5yt",
-	"A8f3oX2nd06EoYBVP42WZ2dwQaYsl2vyGysk0fQKwL1ncQp9Gifj024NvA9tFx/Yn+EPT3sW53hCO5u0",
-	"pVrHkNsjcPUgdS2MFkn4lIVPBhHseq9jvg2oqi/Q9YFQVM3tno2NyX8tmf3aVblFigfsuxsIXe/V0IPY",
-	"tWYMPcnxB8CFh8XmnVDCI5SsltxEzBrY0UFCItai/45PeNNJbT+h9ch6n1PqbI6w+PXswV4xdLAWWQs9",
-	"x1cTqtNbLhmJDpZJCg9M3M0FiLMrOnfZqjZfiYmsPa7wwlvYTTXanSQEDtNYgmHt++6Y6S022ToGHD2V",
-	"pSYLuSZLKjYutS7sl1YKD3zToMm89apMU3dde+x8irqF8DAzim1jSJNdSxe0+T4kmTNhdH6WxW2wgHs/",
-	"9en8KKjm16yDNwIywi23NbazcTXS8TkWjGYvRA2QNEydS2msbuEJnxsNDT1kADcnudAX5GSM8VCxsSmP",
-	"w5Y+nJ86FrZhtaKlSbCcYO7hTjRv+xGM8Rd+yD+/MY5zfa2pLlWsyRIk17dFZsFhvKDeGjmoo6GuNIfd",
-	"YKy3tzv1hnjVjOOUScGajClAw85cVbMSdKUWUne01aDwrHuuymOZsew7+E00ZcXYWVzMX3fo6RZtxNzs",
-	"e10tqKr7BO1CsT8Zo8uGPH66NzoPfAA01DK8wXpOviF9deuewCAt9SUeR7spvCcWKWV5pgqDV6y6y3Ke",
-	"TklwbrZ20/FK9Cg619Dtqm0Nw+XsY1zGtDdJiOgOe2+3zoUpneHdGktOGlgzdyX1sXurTwFKvwzwPuUq",
-	"tpupz3hu7dxQhxbzSotfabXFrVx0jIvMc+RncZe9pJsD/CoV8MNtDZ5qpOjsfN7AtkKZxUAS0rxU/Jp1",
-	"z/kDL3FTMULRQ4CYz/9lr8r2BeMr3QsSWErw+ygVciqirQpeCNXSvWPGqC6LPZ0zdioZWxESGpN4OidK",
-	"uElVviiLr4Az6tLzwpDj0iy+d8sVSIvfX2KfU/EMnwQWyVjeYEwsW4jbox9DTgX0ZIj20Gimd0N3ieZ2",
-	"VkHYrlu/+iqYilTY2bSgP4RddOL40lO7iaOf+c3Y7smWf49MErF9v7tmxQZLIGy6GcA6uNxMClBPJ7Xy",
-	"3UDCzoJxe9zWYZypIYVJufblytW8Rey1Li2TpcwbanZdU7m1LK5YQcyTDYVgGCCL6YPXrvOmgzHPpbxS",
-	"zn8SJNn2DYB4yia1/Wva+5dFNH++AX3IY9p0zojBLhOfYliXfdLWfL+K2CFnxdOKMSKcStNF2P2PLKit",
-	"JANtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoDTDD2h1JAmkyACpSDwlXBAnmqR9Ga+G+sqTMU",
-	"JMvYgbsG7hqBe7CjIt1/L3FWtF2GjTQrV29k/NVgnRk6eUcQZ4U/3tbqNQ8dcmA6d3iCo/KGxxMVOl66",
-	"PIu0m7LM0pJqa07qa74s80M8zRH1JAwPPIjHBmxE5f7p7lptRL+BS5jCqjZG6FKKudmb5QW5byFlYMuG",
-	"YXOa0wfB8R5HRbHVurZm3SfuBkNEKWs29VKodSwvKEK5/T1Jf5/2UK3qkIx2KvXlyxQbDfVrJ+o2YVf8",
-	"5lS8aW7cGfeIgJu3XLrzDHSJSpPumpJTjGCi4bRC7cmrRL4yoNKbfDczIF8js8QtU/O6form3pZfOGTj",
-	"PA5sRVXx9FbSkLHQwao6URuRThIyodk1FSnLTlzGxEnBlMxL8wvzvbFwT6pkH/MRAqSe6IIK5fP0FTzM",
-	"Mp6a++9ElauVLOBxldOTR49OHj0y/1jwFaUnSqanJ+Ai4Obl5ov1gmt2ktMpyyc1pr2tGLMHyF3RK1bA",
-	"2vHyPfGeDPOPQH9A5tKzevpi/UBEM2km7meTczIBq5MVZn2rQs6YUrB/EyILMjH3a7EquGKTIYFf1qdg",
-	"B4DGxRPyZSBav4LfT/mJh+Cm+WRI3jgQAQKrVmRBr5lrFbmPjLfvXoakbmTlbF8NyU7OSEsSjfs3BaEe",
-	"FSqfSbXJHVeC/D5lGxaSsqn+0Vo/67D40TUJRrRe4XPT55IpUsMa6mRsg4Ld3EbKrQfzH1UH9N+9FSZO",
-	"sbOq/e0KTizOYCT08/1j8ujB2ddkhU+QjGnK80jVQ7ya7LWm05xdgKq2YgV2tNlKsHpLT34bnTz68P5v",
-	"794Nq3980RDEsikNEUp7dD8qMotrIkkmo1tZwUkeBYiRC9uVNaqF0CwrmDJK0RXLzJnv00oMGYMp/TQi",
-	"TJ7TJYP4kpHOG1maV4BQWbB8tYOuF+9co3xos6UgKtLSkGOvTMsZwzZw3hiC9tx6J4A3OWAJMWK46BZ9",
-	"1jxWr23JjivzbBPsk28VURG35WB8H29L9EIwMqNlrjcE+tI2n4pIDCovlyJ671CP22Ezjcfx8H/OBbvV",
-	"AI2tQH4OmyxhKDFelUcLuoznh78BqceKDfEPJWRF9aL6NwE2pZn5xuwLoxYgw8JvNxQCWmjumKR6+Gg0",
-	"Jv/n9YvnbgjChY212m0mU9nQRgs7bDXJcEnWBdfMzXO/AG9rM/IqqACvs0ujk/kO3LzRmVXRwOYsh65B",
-	"VqzKa8g0OAB/AWOcBwIkHIC7GslQQwRFRIiiXG+hSF5AOdxypTeYUQTaM8IBGRZEfbKCJb1FBLkpQLuk",
-	"Ol38o6nibMXE47DQYB8MQ2SqYSPHWRzlYXvyWBfRloVl65ptmgQ01GhOY5FrlrVlpXblpZqWYssC0Ftu",
-	"tELN89ycemhTphNDkZTBLXuBNdcNhNo5UQgj35pHu5cjLcL4zrS/l4UD9XQYnzjPbcBlmrGLEOON2ipy",
-	"3Jq/xKG4bYSjs4oE1ZV30NM3ECQBgwdhf0dij3dmOW4LkiFIOKkkSb2EEBfcLBiPkDBgJexnkS2Acz2k",
-	"DI19XNlMlqgAdfhkiMKIxw4waZclpMpdM4dsGWt5dDc9PqobIjplB1iLp8ougBdEsLVdRuKCBL6Y2KWW",
-	"qj+8eRPuZJXDeIgoQiFZG+km+irbBWo3KBN8sy9e4h6NL+aXg8oomiE3NxcWAOiKrfRu56X95RI1OE6w",
-	"CPwc6u/61vwiROTsC8PZvRHPK8Ty60kkh366r7FWfOtXOd00tQ7wldTd1Ih2bFzfJ/aoUKy3g2fGh5vD",
-	"FAVTwBhxa6uGMIoojcPOtf1OrfP1/WsuRJgxEtOJwR/2LWuo4EKdbMt5BqJZSztNmB988TMXbe/aAf0J",
-	"auqt/zskXtXQM0AsrcBNgYp+iXX8UremYF5J+yExLPsKjcO+UQ5zc1tle7u73C6YvHlYxYteoANcWAcN",
-	"fiykCvgV0M0HSsoV2zQE6dnHVYEe/vhbon3lHsSb5s2a/B35xmO02zsRYNMYCqu9VFjZrnfxGdYa4zUF",
-	"YeIDV1GYsMbM61aqQ6J4p+Z/l8R9F3b4st6WCw8b8hdFOOYpkZM1F+ZJTK/o3dZvGxDDzSzOzEaZxVBo",
-	"Q5O9btZv364mmJ1cpxSmJp87HQ9LExB2+gIBxNm5kXpzydQF9h7AD3J+bZ6fU2wPfWDOcw+53TGtYqef",
-	"ByQfd8DMf8WuwT3wxPuutzan1AtZHM1L4nstqgbUI9RRcU42DNIZaTHo5BgxYbKg91/rKO65m8rTW4VI",
-	"f8FSgQ1d5v0A2iucxwgAQb/Udd/Taydj1l7U64Jrzbq02vI57R79z264R9u2JKjbq56WQSu6cG/bOO0o",
-	"dioO9bpcLunn0qFhe9ItR23XFxUWAe6HaD7gZP4JOf0ovBrdCVtB7PHF16ir0WwJKhnLOPYemXFh4zGI",
-	"URulwyuZ5+biuL0tcxbVHpw0tA/bnLHxg68ffHP/4YOv23PHdq6Ja97sXy9zdpk2YaTrRuwsJwz+osha",
-	"FlnVZFZIzWdxDqXHc9bfXY+Tvn75HU84TXW8lmrlM7g76jDG7m5Dh3NuKkDdNB+uGMVQfp8OZr+bsVk2",
-	"xW2npeKCKUXMI7Yd1u/R7r+LHVudjw5dP6RyHT/spbwvue+oXTgaLNeatxo2IXEnO6hqc8as92E7dnV8",
-	"aAvimtp0+A4frcE8T8xj6AOV5Po8VIEtTgrhRLFg1aKJOiDKOsBfTleqwc6GkX0y7510rY8610rRue/d",
-	"zwtZ5ZoQrqF3El0yQOqeGGpnZc4mccXGXMe59Ygc2rEDQdgOdDS/KsVjHGAn4vXtZrdpZUWiQxqFHLku",
-	"nQuuFgdSbTfKW3ZrYAcRU5vjbzYW0sOoKGlcq1wVcl4wFSmbcOX/XcHXdjlv1LXQvFHo1srJYyc7VNZu",
-	"bedBguyBOKjdLjR3k7XfLVsdnFxnPr/Wum1YTbvGcrHDG2y3P5dtJfbV4Wt04HfGNcYZN+NJ2AewHW3H",
-	"2iEbuu2Kk3hneBa/lrQVypClC8kw0um64VWNxeDXhOZmApuOb2zvBuhCqGRa0CvsXNZxXJdPESeRT4SY",
-	"Qtc/fs0KjE503jCzxuZ5wxZAjlqPAe0tvQunE+BSQjTWUN/m8h4u0pqBNQ4Qds59mR2ijwIpHe9V56sa",
-	"szoedQTKQLGxKRJboB3ABA3i4CjK42ejNe6qi7+WrET1sBQC7wDA/GQZQkXTQnNaB/8EKZw36I+IOBi8",
-	"wG4rJBhW0HfWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7XbL2Q4ODXQYEe+P6jWqbl2D5Tu4Uh5+AZYQ31",
-	"q7SaSLsxhTQ+wlmwm/VZHAec6z/NLva0da7db3ZBIvuEu3CY+NQqPe+2TH9I2GJHWW9SMZvR6dhH/aoU",
-	"B+meDjigNcBaRc645imIqAAhx5V2DZLBtMyvDoIOamlh6xMHoBBekkwmmDMJku2D2+SGVOxKw48UavOq",
-	"qiyi/3fRyi3zeB/T7yuNQPV3Imm7ZWug8QebBfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2",
-	"jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNEq5bbspFHuZncmj6Lqyk4wpFeQUbOAM7lipbY0HZL8phP",
-	"inTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMl2dou3SuemwJJbT5SIqyQbQWpUBLkitSiowVZE03RBYAwWvk",
-	"bbfDgep+5GD0ds70F+V9s9Yxq3UnnzVeLR/ER/eLbzeTbZbY3W7ckTiXAwx3vPIMgZEswk9lNRDBWBYr",
-	"0FzIHZm5t3jDZ7NGwULT6Ofb7kmLHlUBSzrZkdg5xWPfjTDJfkOiSLveFtoq8WA0ZxmhmhRMafAMADC9",
-	"rcP26Ua7I3ZMD3IwuzYOZIjj3XqBzLHzi242gq+w7EePfVLfwQoTpQH2hqbauqVa2zdEfFaMKPd2sspp",
-	"A4JsdcXfPfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYp3PVkGJwCNaMLFdR",
-	"KDRXJKrpFROub8ZBkmWrpNk2vQcUmXnBsOUoV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JI",
-	"AYHO16+YTSGZZJCHQWiey/WFrwv5qKssuzXPczJlYdOZA2Acg+tz57v1YrOfl6r7qwJmND/swu3PkE4W",
-	"7C3K7T0bIbvT0QXEpgptHYWp+7FI4zHWvY6wuxo8PhDMopOkcauvHW8zgYLX5H14bZmvfhIaM067LDQ+",
-	"az9bd2DdWyvREPRHdqdpn2yqikSOACt0mec+AFIw1+V8yi5QXnBFcjbTRJaaMIGq0ZHgfTpnmB0CL2bO",
-	"Joto6hMh15NtqDOnbAm5tmbUid2U9wfjloUb9rLCWNlSK9uwyPqds1mZ5z+6i3877x6rp7HJKNom2Btk",
-	"TTQrlgqT7c1H2JtUSTKjcQiBpjb0s5rv2jYqdqNiolHnPOkO2s1zuW5BjKlPI5VLBm40B31an1Ic6fhN",
-	"lHug7JouWWxpe8B8zWbWtCm/jvCN4T42qlOGu3brCXeYK6dKv96I9MDwfBnZZteWKqjBQ4VCSOz+ai53",
-	"rohcs4wI62c8tEFoYl+3/xD6lfqZN9OssRdF2CdqCxVEK+hscmHxCWz5Oq7fmfxGidkqaQFM28Ye77at",
-	"fGtVOA2g7fs23Wkyy+8+am3Gv3Q9nHcbbuQWF4XIPDPmJKaNLwEUomtLRN9poj68S0Qg6wXPGdAfiWd2",
-	"CBeGQXOLKoFwCeY4XMDrjepssa2o2FSqdGFhSxwr22cNv+10uPAtGVqKa1Qz+acbAo6RGBxOVQPagUT2",
-	"FHV72B3Jrs6zKougS/9KPPgHePsP7ym8DcXQQb93+aWVJKj6dLgjGDZVhWMUcjue6dgc3jBBxXGCzBlb",
-	"RkB4f6QZM6wzMRQz1wbJ2PUkbuLtRN80E/2ibwWbN2W7q7ycRyv/FrLQWCYC4hNBvRowRdW2Y9o7pFWp",
-	"DCs0uJ3D1gJbIvzy+SUma5NveW5OJ0ENTyVwZzkTySYDwTzN/ZWAycr18C7DWIZkoTt0jj5Qvxq76fVY",
-	"VVt8CtmtG/bELoxC3FffswdiuBV9azZ31vOTyGTEdsWGt3ELbkFV3AV2xdiqARoZb4PxaNRZUzUT+wdb",
-	"6Xhvu1U7iEcttY0WzAMoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEe7j87bt+D",
-	"N4RiGehuGSBcsdv69w0M9g+7X5F+hxHIeq8IBsAmXCuWz1o6Ddyyprajo2qn1tYBAkS9VXb1B1bxN6XQ",
-	"u2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2+YVzK6JPoNpNRZbymmUEG2Rsi7BIyVBT",
-	"MkcKKJPCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY2myUZF8hsHeXyp7+sV2+cwCK23H3TVuc",
-	"JmhA1q3Ze/wo2b5I3cgZtNXvHF72yT9dNOQ+LZR2g/9sp0lSMOFurb0ijtMndGPBondle79w1VPEB270",
-	"6DDd3pGi35b3Q1nujZbcY2N3YC0RdTiAGz5wa2D2jZvTN5ZQBJCarZe9e66ukTRsWnsvwOD3Xc7HEasp",
-	"G8M69RLF3ZZ53QKbqJE17k0sxeI2zN5bMq0KtuS1Rj31rMReYuu4Ra5dDfWGHavaHu4RfhUROsWPYNjG",
-	"DfWFD63SRgoW6R/hAj/+AHpZGGbAVKot3Izvm27Sl4B2dPv7suXU9hOtLS0571Lq3pIvY4q+1w3ts4Qr",
-	"Mq+n0fbnY99daC8/x9p49rxEbpLBPyt3RZ1D5rIjOHJTorlHAZ3L+Jsld97F45T87mvBb5G/Im6yK0Yo",
-	"BL4g19FDlkihF7dBDMTkqbLgevMamkVZDwW3EGdb7jBBLl8+NSYRtFj5kPNr9mECToH7D416XtDUiIFh",
-	"1XvqfDBltAB+sa9eaL1C9lXN+d4ZVYuppICoaR8cEjACLKa3crq/DWwh/CuC3NIrNE+4GS2V8or77L3z",
-	"gXM0fnDvr0QjrvrmBqD9Z7K1NaGvvfMzhaQy9JBkkinMfIc6TLpUQ5LJVN2jKz5cZtvo9+KaCRD7rq/a",
-	"nF2YP8H3eP5OvBMn5K9/vSz1wjyXwhXx17+ek8kl4LTw3+CTc/ItUJq4jRkOhxMM+NFg36zpHyEwQVJ5",
-	"wr4TJKTtkEC/O39JIcop2qSsWHIcg2ugvyJfTj6eVJ9PvrpACjhuM2RQdKOMeZkuSCFzLJyEl6ZyxWwn",
-	"Ga6HuPynmfrrX/EzaozgGf+Im2BHcWiy4AL9cmKE5iQhE2OXwn9Z+mHy1ZBcelEoizB/MqWCTBEPKCPT",
-	"DeFamanwzDyH/0Y/LM7mGVfazMeslUygDeaEfDkmWhJjZxOWK0ZOz74CdpikkNw8QZctto8hk09GKiak",
-	"Sn5OiM19vpnYt0DRuXmNYesJ+I9w9+/Z/gt/+0Vhz55UZmyCwSI6zTFZaQEt9Qw3JWSCaeUTu2nM7GSt",
-	"iQG+8LEULtJrGAwzr2AYKyvt7JXnq8l3b+h8coG2uTkYngEmT2cnP1KdLibkywen37godkIejE/xYgL4",
-	"VUNlIbXtslPFHr8awgjPpWBumDmAxN0fPbCzfQVoLFzMzVwr5cn6B8DnTJRcMntiQYYKMnmaseVKarPI",
-	"k3+wzeSikiJXbGPf4j+y2wVVpQLOBJvNWIow8KcPyEKWhfJcseSGLc7JxNgcz5AtgAX8v09eypynm4nh",
-	"21qqygWZso0UmSELhv4fnD5COk9eMV1sTi5nmhXIG+iOTaq+Cih4QmxlwzOGsDlXmmXEVbB6vxEXXpYO",
-	"ydNqZ80lIwVT0H2VrlaMFgmhuZJwHgRholw6Up8TPheyYLiQjSxJJuGlV0Kuh+8E5AKkTGDMk2dGfs2g",
-	"q+3gckXTBTs5HY4q2Rx8Zi4IB+g1+Adjq2BLnKMLK6q5wBpdq3hCDfBU6gXxjapsrMQccYD9cHERdFcO",
-	"XtsbIQhOnA/GwxHOQq6YoCs+OB/cH45hsitqE3LvGTH7G2gimH3sefBpNjgf4LcAXrqSQuHVejoa2Zio",
-	"dr0/2Ud9D+4DBNGmRhMyV/SVu0VpTJXZgcl4quHeGW7lWcY0Xj8jVyNTUwQG52/fh9R/Ip2YL2TKlIJi",
-	"rP8wBKRzZbSLH5mmCPh6D4rbm0livw6aiCgoLIAsSlBZbd2hLsodr+nzSnSlC5ZeXVRw4lU+5hL0Zn/7",
-	"QzeSisGuWTGVEBhtJuz733PHUipgw85G9zu+5O3Je2JujilVjGD18TthVg60PWQCQmokpXlleCkDle07",
-	"js9Wj6nXFrwgauCq67HRnE6uGDpYG06b0pegwald/orNtnrkHghmqF7Z86CrY9rPI+Fl/Ys1B/wmuhqt",
-	"t7VI+uB0dPrwZDw+Ob3/ZvTofDQ6H43+VUVPvzVEK1XxYfTw0fr+L7/NZuNiNBqNRw9G9n9zbPrFC6bM",
-	"eKLMc4yaD67Ypv1nOVX6e1kawXz68f/+Zj/5Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jb",
-	"sSGoLzezRlVYYWZGuglZu7VhIHAB1MZFeP4Su1DJmbnsK/x+WWSssGYVL8iSXnExx/aG5jnI9FEsv7ao",
-	"tpEykoPPhz8RVkdXCbFExHvYd2muzoZ70lAxVLNxq9UQsjaxFV8klju5YpuJW7jVbziKeKMA2XAgeYrZ",
-	"R7BGi4CXomZ5xVaaCLl2PaLqJxH5FXeh91EMlDMwxt77Zl3fSuzU1P2QxdiziRs7c9dztr4MDMXKyrYt",
-	"JbbkwrjflP8k4uDKWP8DZ0i+K0ej++n9ESmoyOQyMPSBGx5ahRtuC3NO4Hm2V6rghI4nQ7ru4GNL42AX",
-	"I43uEAIWW5XBXhpDp2lo+9g9eOYmGTyTqW/a2fa8f87O4lbi40dr4Fjh0ENcsIyjLyi8ae99QofIDQoQ",
-	"gN2O9wQ0MgMwSvXC6GBgbXnvjK2JwUZsUoBYUdooGa69Olc6IUtaQCKFcrJvV67gF4fKlRkYkbGr+0Hr",
-	"svx0br9Br2Co22xREtd95kwfTBZjYDeSZvRZSq8/p9i5O3ljRryPbNzOls+l/lFmxgLPjsDOLwSr3Iph",
-	"jUKlRByisvTjX+HI+t6JrzLj+kQXFnW/2VYwz70psEPoHZsLSTOCEt2FHY8ZrjOea1a8hbyl9zUjb0+6",
-	"y+67L4XFY/F40hPrEh1C6SLLJhYy1H46wcxXV281ZXMuiJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6",
-	"v79tSC5SVh+wW9rLThjhY5qXil+zPWuARKUDXng869TBk7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5",
-	"zSDqZeHLm4zNqgu0b2xi860d3EetiYn7zqZg3/i8usGj2TcPs9E342++eZB+nT08e0RPZ4zSUXp2RrPR",
-	"+Izen84ezMbT0+lo+s3paZqNz7KH6fhsOpqNRnT0jdm01eB8MH50OhwNT4djDMxfc1mqH/AVtRbDRnP5",
-	"tZ08iv06OB+fGulqY88DdZ22/ea4FrORhfsNZiZ0wW/lYfR3B2QYrphc5c6i3CiS8Swhgq2Npujgbf31",
-	"YaYYuTtA3NvLY/cGOL9mBZ9hT4ioKfxcakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqoQSRaq/n2qob2yCk",
-	"YEGLkPqdgzOp3Tq3O6TTQl4xUSkrdneQjxYWgPN4LG9ZFJJ5oc+DtXd7cNgrtpJFlMd8BaR1OcpSHEXj",
-	"fuxsUmOzcuHC5lhWCnxCcjk/jM2mZTZnut0h+a195ngCGdv8nw/ORqPhaFSrragk52j8ZhRIThDR0zJr",
-	"l0FWJFcxboej5OVLwWi6YNng/GxUd951ZgOkR6OkyXNiqZqQ6cY2KTiSsKG2qtYWiqdSaUI1WcqamLFF",
-	"NhEO4JgLus+3ZjQWds2EJhNcytBSbUI0y3Nl3nk2SsjXZyBfxqMRWbEiNT+QM+g6DAEOdLXZ/A7yMwQB",
-	"YTMm6LSDS60CqqAFeyfwFjQvCEbFIFzMQYd78Yc66Ha5eZcJe/LWczihx3fM/SkPXj/SNJmelk8/M2/X",
-	"a2bO9NQx8f4DrAJgg7rHy8qce5/wjy2HV/3s4OeHnp1eTij0v2O63jGcT0sJuTO3I1mzB8rT5HZX3b8P",
-	"Wpub5wgumx77v3vn9XTOOHq8h6wJrOqsMw5Clx7lPHW5hKDr6gnM5W9tzPcNMl/PjcfK1U7Xz79PRf1U",
-	"QGdVC0ix/iOPCNZ4HutqcVX/J0pTzZXmaWgwRAv8gla70AjZN6tYUXFB7o9IRjcACyPkGvPonC3KFVHU",
-	"2NCUbBgtnHq7a4vOmQ6bR9t59T1934OXKgTF/bfzzNjlm5dQPAop3tPNK+jJ9o0tgjBkbXkg9H6dDhKP",
-	"14EZEq5v3ttPtd59A6VlevUhZ9cs9w1fBuePfEfnMOceGmCdj4Nag32epq1CA3MpMKFlsTlRG5GC7PWD",
-	"IseiC0Jes0KXBf7b8BYv3NxhfuDuclVFbwfQS39WSIjErGnBFrJU7CSbmvO2Nut8ez/55j1cJeA3grFs",
-	"fzQgZcynuDMNQ1GWvWapFIaUZw9GIzOkLVO11B+dnD6o+R5tB2Zwr4Rv/aY+/ijsIg1Bp58LrtnPXCgb",
-	"BKhmuzWv4He2i5OZli1VbXKJxhbTOQq+KwAaBHQluo6hh/4g10TONBMuYZNkXAHkY0IodF1ZL6hG79t6",
-	"wfSCFdB5XkFq70LmYR5MBbC7K5RtlmjdaVNrZ9Totglxe+8+NNRbzDbHknDNeyQjPvS+NVVwjzDXVG8J",
-	"866sxvYODkKrX9zmeAGPKcAzje8nrRI2aG86GETFLKhe6SxvF6woLhsy7Mb/qjCmbUQBsRjMH+3j1vqE",
-	"Dl7/46eTMdplMr8O49sFU3CSbbT7SDeCkaaZlZTtAR3b1cuqmYqhO7uJFq4+rX47JK7tyPjUMNadvLB2",
-	"N9nXPYJrwwaZbFvJXSEe6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO99cn/eNMrqQI+9k8yX",
-	"dpr4V/9x6RcBqFh/ivc356sVv2/ZrnMraLCM9eA3NHnY/86vGWEfaarzDTRlljMyMRJnQr4M8B3X0CoY",
-	"qwPWXKivEjKBf03Il/ZXG1kWRK5FQsxh83m2tmjLHebJO/FlDs7GoswZQdn/lXPKV0VOUFVnFRVMHAvw",
-	"WSgxM7TQLKBsQmgR4YNiPnpLw1uwN0zrxQqLVrsoGnXPfvXL23j4/f0F/SWxtG5Bse0lz9i2MO8s8J5Y",
-	"QvdwtnQ/zLc8mE+AQ7A9Q5/TWYlmd4ACoei7w+3RW4Mucr9/UpM5cdCBcWMjrQqtB4TLYx9Xucyq266f",
-	"gtkJsKUigO8Nst3bIz5rmC5XxGMo/gWhU/eo0v7x97csKepcLrJg6VU8w3LsMiwrQFiQoPOCqV/zBo/h",
-	"VnYmqq1SdPIYbqlhoaqKDS9sIxNg/BVVam3U1/eBoun0TvcYLhR18EqrHCSDBdwEg2w6tEQZpnIZIC4O",
-	"FozmerGp9cJqXOUd1Z1UzNdJDRO+OPGIoe66BAikjv80Knfct3uC2089YrAuOMsuAGRycq6Z0hMLKkf1",
-	"kGAHQeL21eL7YSuWphYssQh1Ne0/NErdeKDi5+Bgdk6qQ3I++OLTz5evvvvhxU+vv/vw8vL1659fvHpy",
-	"Y9hbQfUsut76FK0ExLyTwpVKMOGp/lOKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZ51LsICDJN12mMZ9",
-	"AYaM/UeHTIDbyKjeJSkBXsURMwOewELq7cRsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83ABRd",
-	"9wm+v3MpllS9LXxaHHBxBYT9uRXX3FLC3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIEWRhq",
-	"my/Q81JAbpIi1A0zJJcW7TULqPBOQOhQEaqIv0JjzhPk1KOJ5iMkloQn0R+5022FQhZWfbo54IjcXfLJ",
-	"56HbHUsQnjZJwg5aWxht8PLu9E7k3Z8vYeb3UMjuBT1lokk0l+pKBW1+huRnAD7iiGN1zYoNogXZcRIi",
-	"Rb4JeqqcjkaAvoS3yaxCvbfFeW1OtxdBs42jeHuChI85E+bFQfTK4dldlXBeoMrp3PVdNWxPp3kthyt7",
-	"IfKN/8D6qOB5I+ag5P8tDPfeD74qpzlPh1vhz0Ku1eD81KZOHM1/guRrKw6wm+bKOBzm95EqBCwEHPZu",
-	"wbZyf9y9u+ccgM/lwABL7XKP+nlerJhQUIwAEk9VaIc2uOKwwgDPLs/l2iLwGdphK+Kk1irCV29iZQ+5",
-	"rHWhwkiJQllGAKmucsjSPL8gE5DBFkoNbwEEUMMy1PqhNKSp3f3//Q0DczW46w+wGApplKjXTBvJ551s",
-	"v7vxgAX8fw43B0r0LU78A+/NN8Xmbi5NWXSKEsnimHVpOacKoRLcATAzTxGR2fCDyBAoGt0m5kMtl1Ol",
-	"XaMg7QNcbwdpllrUYMN0J7rgc2wirvmSKU2XK9co5X0ymJe0oEIz4DeAZuTXDELDKTuHnKgVHEIC4A2+",
-	"iYRNmq05bN9+wv7mADVHqnZP/sJhxTWCy9l6Znfb4ulcYC1ZXfuuupO7i9em5fxgnr6pQaK9MVe2wlSu",
-	"l0jG1//5zMO9haCF1ddVDmsgeu4isCGLtru5Yj4IaGDw7AinZMGIITZQxWUM6uC6tu9l2e75MRze5are",
-	"OT7+qpXFvuQT33Htlvn9/z4/f67z0/ts7LmAZHHESlY/JupaHt00k4cfgoP1VcBDdEeoMBfSiZCa7bmD",
-	"4MHn8Nzvn6nwAm2+MPBvS532xPvtU39UdqqrAgrqgU6HZ6OwP+/5oFTW/2hzzQPkpLTYo2ba9Q3OB1O+",
-	"J3dVlADl4TNJrSb6otQQ4saaFb3gILScPgjg9dtJkYiY8C1412rpm6Ozmn447YQZFUUWOe516Hm3Q5wf",
-	"niVwII4S3w/Ga0y67FzQFzm19z6lfnntd59/bHBQvlX18yM5yyvK/D61jeEK3u+j5HnGVUpdJ71bvKgl",
-	"NWMHVQ/vBXSZz8xlgVf2rsVsJ1fb0gMd5rdMM/xD2QgyS8uVuWArZrLNHqntlK1UWVM1OzBY3UZr5BAY",
-	"+s744+eFhLSbdWHWxB3wMy6IcA24jHOmVQXaiBL+glABlYjuivSdw3HyWKA4gwRaRVaUR5Ab4SX/07nL",
-	"pS0ErIWVcIczU8ZodpIzrVlxMi9kuWpXup4wmj2Dp/+OD9+y4vOIaY2QFzpYbtSv+RCytD/Y9OmqnvH+",
-	"18nAQ/oPzgey1FB7UyjdFobJafz7M/v9kils5wjaOnQP4YpoKbHfu2uVmsq8XFon2tHKZCL1JUfVVLY2",
-	"vM18R/ZJ8O6gxdzrFcfQWl4Y8WGYlSCzQrf4FGrMK+Z/EnzftVokOABdWf9PWtN3vGq7aqnd6u2QC48J",
-	"lGhO8x9lIrVKkq26vV1pAtL1/NMN/rVT4Ye2zl6RA7ZWlv/aBWPbFec1ianRoWLKNbEbrAqZlRiWlCtI",
-	"jlCswIKSTS4RJk5dlX4uNwdXHUIh+9FrCbdK7KI1eQ757s5yu6tDtd/mCwXdcfLzqvEabb7bSs97nzK/",
-	"xFa7r6LEQXZf8PPj2H0BtQ8lR3/bL1xFc4rU97IIlOc1LaChAzaVsJkF0M+sCqz+RRG5tp3VEsjwEGRi",
-	"z+nkglD8mdfA5/za9nfEOjfIcsigqZZAwcAKksqiAAc55ELYrlukYFnhfr1BRZRwobShm4PbDQK+Cwnt",
-	"pqhCcUPDHAuiNM9zfOSdcF2aMAAcPMUVUUzAqEuydlkZ2CvMOpV3i+qgos+e6a+shCuKKgc2LLLDd9ue",
-	"9i57rEutnZH1Nba+ZandsZLGXPrHpwFbAvTtgGb0f9dCrQcIsL55Yr/jeX6Me+uBDAz7/4rhCezP1fF4",
-	"G5ngBLBl9P1C7zYumm150AgN6SJYStMNyfhsxgomdEKkIKuyWEllxQPewIbDr9hKN3psbsO1d1nteUm0",
-	"uaSs7tCdSe0O/CmZE7xD1AoWUq7umh3dk3fFjpeCyFK7W8mLZ0gWcQLeHUNIMjQSPbjHUPzSzKaXuHZB",
-	"TOvcVT3DPTXH9nGFLOcLvBTgQsT3uD6Qrn9brOsHkOGuOL3GUqe/M0thCkigwSBVfifOusz5FbtDaefD",
-	"a7Zto1X0kyqJLCPGXENmg/5SRmtA0DJyNhoRCHZqvmSNbIFruGOO6CMAUasanN//urPUe+V+FLEqfpBr",
-	"zFeFxsYFZ9nx2o0B9+U5HseadybcNXDTHJMvAR25OYH3NeQInIAswkeHZGLMe2hvS8njXJbZd/AFGQ9H",
-	"hIlrlssVSwiOM0WHNDQbtr9fQsZhAQlcNncE+qtOaXoFWWHvxOQZVfoEhj15+mSCnnDszqqJWRfLLux0",
-	"YCugA9oM9fuFLIshAfxEMj4jCuG4IEy/XJplYGPoKodSF4wu34mcXxuV943/yD7ode8rtiGycA1ClnRD",
-	"FLN6NTNvMFPnglSv9O3rcqm4UdPTlCkVU3nxhUjG3eOzdZI3K6Z8gxfbehm6zaJenlSNRIpSDGdccLXw",
-	"XUTMR3+d9Kz/15tVU/l/0Bj/LT357cP7v3357t3Q/vnVX80/3r3761f/8UWsxf2SfnyKA52NYtAAR4Pi",
-	"QjeqsixcxZAKljJ+zSqILkwrrAhQ48MaBcKFj04evf80Tk5HNyfB318cBGcIjUZhmifIFfV+ozw7J18/",
-	"GI9OxqfvBDx2TsJtfifM4Twnn94N1IqllifeDc7fDcbD0btB8m7AM/inG8V8pGRZpAw+NjLBVWzda/cW",
-	"wU/NCuGHGbseum7uw3BKw+sxPsmX+GTMpwZPmKlbUvhht0W8f/Dd4PzTu0FR4uKKUuybKbiu4GFVpilj",
-	"GcveDW5u3gk4kD36tFYi4mhJRAu6WjFhnQz+n4GEt7IhAnZq96ruSwLrv1Go+/4O04JeQXt2OmN682ZR",
-	"MGV+OfkK3QfYt5zlme2Xj4+dwK92GudDWmC8JuMHmM1/c0e/WaRz8R/PgW595FWx15bTfAGe8DG48cHR",
-	"vcizTr1/XOJiMoAcDRisclJHC01a8fFGNXw8MyECr7DYFwUDD3EA9nbXHumt5HwtNc0dpe7ILW1YYL9D",
-	"Go7WcbA7wQvY4ILGQ9dLYNz7ZP7T6m/+ARE/+xv/8MPj+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj",
-	"+9xn1AKbThX8wh4G393Lw2lCBSXdrRw5M/8HmYG+61f1mzFg4VYu1GC0ZDveZWRam5Sph+rqUbTu8TG9",
-	"hce5XmwC0FAyY3mObVPHoxHRkpxCIv2jb/7XBTkb/S+wfvJcrll23CSBims6pDNaP/2REvtdLrmvGTcb",
-	"AauuN0dtOnC3DeM0n7fzguHN9OnQQRsTsSDCYW+nyVaAZApeMo2WqZaVKSj1whjmZm5JQ/Dkwploifnq",
-	"irFVZcEuqOrmV8ZlW5n7J3IoI0YJwAcuuTLrDq/4Xq3IXsESO+Mgnf5uN43ZH3MA/LFQC5rnkHY4ZT1O",
-	"Qy1FbIupcwZVfEfn6jfeWYz+kcoxjGFAegUxUOtXtu6sBRMJUdL3L1Ca5gz9xVIgvzIx5+hqRka2bmXz",
-	"byxBvYDjYZa3433GQKf1PMdYHYjxp+F1qxWDrVcul6wgBUQamMhYjxjKK7vHN5a7/yBmfsZQcNUYei5J",
-	"rc6xFydzcc013Q+C+TR47nPSgtKUrXQNZWN/8bCLC88LmrL/XUcTCZpn+5/fH+3WHnNxvbcohHdu2V1A",
-	"b0gIqVv6HE1RqTZ2v6ISMEviUuJlkbGi8pEu6RUkw9+e15+GLwNvOibbB5z+I/hwY7yO3t0ubQVR4llH",
-	"Ceb4i6vKrbyCpiLwfuWjcQCyaIMrKbsgiokMNAcJeRhNyIvViv5Q5MU29t5itB5IiMHi7qRT4H/Hg5wM",
-	"tLxicMb+9ev4X1e/nWZfl9/J0ephMabf3k+fsO/nP/D/c/Vs+Vy+/PWVelP+c/3/3/xrND69/+Ds4dff",
-	"PKLTNGOz+YIPkkFZmKUutF6p83v31EakIX5AKOjv3fptfaq6zCZtM0fEwe+fQEQBrhWcxC0sgT8EGhFm",
-	"zwi1wqCXAGq6bO99qv6xBYi4SxwQSVyRtSz0wit2YNUadQ/0ukBcWixY1A+sLkhc9hekHYDXPKa8Xcur",
-	"upjqBqEY7N4RIRTfQG2HCEc3JtwB9G9GSmxb7OjfImpwgB6x/4gnPu5ZHfPj+BR5uJ0HqAk97bdw0e+r",
-	"Qw5FRY1hG0MLKNl1Ic1VwSAwj62UA4dFuTIqRUY1c1UjSVw1xxf+QSXfbsGoEXKF4PR7ar57RmXsGoPa",
-	"i8hEgKjK9qjwxExzqViW2Mp0GzPmmGeAPc/2dnYy7BHFop9KmTMqjluOvloV8prmXojA/EOYwOWq3IOS",
-	"16GNpaszrNW9uy6Yu3XvJev24IwLmvPfwgnPcupgorF3Zr8i+BUruIRpMoh44XpOt9cD+10tFyNKRQsB",
-	"NF+yf0lhtvGnN4+hQINq9tjmqjqoNla4AFUdSAldIpc6xHXK2RL22n6yVZ1vI1dhO9ThgzgR/avuH9vU",
-	"M4eok50HJ7qS0zkXx3FQP/VD23gXbu+tq+3dp6BXmb9umsEMrfSFxhR4lrwuRXKWzRk0+QRRtpRmS6O9",
-	"Pu1K/mCAZZr9Uiq9xOQvc8T+LT6AV5uQPR42vTld0GJeweNAToSwtsbbcIDqftAccoyC6BhEpQs892aN",
-	"Z4aj2Ufzu3FyOhoRz0Xgev0Cn7lxS8u56BT0L6FoLRkAR1kk/A/V0INKaAbicCUV1w4eZFXYqP1GpCe1",
-	"X26vxsfXNiINpg+T/p8iqBuZJhDUPYVwi5LsEHM+N2Bth2QQ2u81fPs7hA3xVH3feB/cq4nKT7d4RZs7",
-	"EY4L2OrOg5iWSksIPDCa2VrwKmBotFBUMI0dQhygBM5VWesXyGqhJVC+O/D1+q2Evzr8Yrplc7PbuSX9",
-	"aTs5PcPztgf+yEmmv0uZrXmeWxCIXl7LS88Td+O1bL6dt1GZ7h+OyvT3gqaM/CBXK6yfqK78avjT+u0d",
-	"UwK2n9lRAkbHVQIedlICmijk1AJfnP5LCQB89rr9woxuDtgXD82EyJTlcg3s484TprcQrsmXXzw0T381",
-	"rG7ifysZ/ZWM0d0qGYOnz/95ApMcD5qUjXG7sjHaUTZGf5SyYdMcD9E1zo6sa1QtPipxRagiFC7wz62P",
-	"0WWWmVsT6Um0JBTNPaib0PQKTryczW4BENSuW9z7VP2j1bMPPiswPO0UXX+gqcw27p7PhrVuqJCaFEix",
-	"vyhiqB1z5S/lNQuutyP2UeqQJuo572hBgIA3t4IAnbfvFmplB1VIhLpEixq6jeZ5fD30qXb4dFKkjCi5",
-	"ZMBSLFcMoclUVH20/QFvgSh2F+qgxeJsVQZ7tewL4MfuQuX7N5rogWii/ZFCG9GBKzS4xAnXz+0e+7nA",
-	"mHOIbGdLIxEu0V0Bx73IMpmWS8vp+7ynS1pcscyoClKwNh/pEzfonprIyynGwRgViqyyWWNgRhZLqmsB",
-	"GSbKJeB8Z+ZmT9W1IcLtALHMULWivf/18sn3J+PhfTIcDmsvt/MxJ1JQmOgOtBcWBJp51esAkUAJqrOJ",
-	"U58To4MnoBUnQK3EacwJSpXECZN3xTtRKcaJ1WqTcQLqe7KlUCdbSnwC6rdROZNSZWas/iV0jmO2Dthj",
-	"JOrJE64qoyDmMZnx3Kgx2Ks3glPePJvjJAc7LZgq8vLJ90ZLfPz6n38erxUYmvc+mf/c3AtMo6bz+Zwu",
-	"EawdizQSIiTiGCnIBAEVE8OeZL2QRDEIlbINmZYgZXzC8ZJuAN0nHnR+xgV7UTMGP5uU0LbAhzSPf/Sh",
-	"NvOjx7ZbQNiixbeQqixZZ17/su/+boGQy6jFfaa5sUPdEeheDNOnHO+uYTI9d+yPN1ZsfawaGMXFPGeh",
-	"JwSrYcCktdrx7ZG+79igMGesTTacWxvxbqyI741lCjUxUlTufMRYCgoOtn3WLAtwkCtn9QV5MD7FCgK4",
-	"mUgKYItiF0ps16uNg9zSrf27wxwfzwR+TTc2bwV5GBUwhLXgihR8vtBH1QLPnQf2zuxTj4mtmaBCm/u/",
-	"AseG4hauIOka3DYryjNCNZqztlgFirV8wxSiJVnRSC9Bt5L/udzzFLDIqfAeJeIDncdjmDm/Zj+t7oZd",
-	"LklONTPbC94fSDDjeY7lTxGzA6byR+/3bUvz3oSRQ+ikomR+Db6lrhfwtwzBoI+F+3YHAm0bBB/CeFia",
-	"B4f+uEy6opu74dBvN2RKxRXRBRVqxooELHWXzEteIuf6qjlM+rTsbM4kz4zQw+7OWI6pF2ypWH7NIlAc",
-	"K7r5bLkbkBlBQf02JJhRAs/Ic3kN+bgJ8Q+SB1+Px91Z3lL6T87yntsptnaAEk4BxchkTTfHZfprybO7",
-	"usaVu7CxSQoKZOJqsVc5TdmEUKNm1xOefW7ukmYsgcSIjbnBp8zlQkTUQLOQz12q/1xIMcflg50HJOpZ",
-	"af1PyTPvjvlT8bjZ+Kyg65DHPUaXdVrWSs2PyOZr++67y+zZTRqtKrFt10RnAe0yr5vepcv/+J+nh/pA",
-	"niXBwWG8LSaoWcHR3fuOYtmTDbcQOpWldlatXNtyFBKAYldsi0YpoRpL4m21qDLiTs4IMyODVTZlYNDK",
-	"GXT9+RnhD1cozSbeSuEOVyKKmF03dNWfon6+qmZ5+6ljaowPHD2AA4U06Cnkvi3zK39Wuku67uuSpQa4",
-	"yqDkovI5Y0aRDcp1D7f5bhL4y865HTtk6vPbPhR9gYuOOeN+rjOxYeytEm+qwDtzhAwN6xQygtOZ50Sx",
-	"a1bQPCg9kAU4p7G1tCzzDPBF8YTdQmzYkq9WsANXMPYZebWbsOytV3pvSPYXyUV7pWIsaOurBeVaQJra",
-	"HSGy4YbsdyTbzd0FJzDLMwL4tUO2PAIfv6yiKFMGDRyw/t/6tA4oQKyz6L1P+Me+8mBuDgoMqAgTWXWZ",
-	"gUvNSv4hsZPAuA6j18zoYpAmBP6zyuAk/2Ab6981+jko9xf479g6m3KP8H3HzDtqKD62EA3gDHSwvlRs",
-	"yFIWRyxDdiOD6jA7dJ/3lSMfTLRj1hT9+WRJPznRFKnGTfgcSyuWji3uvqTZkbC5AQ/kLcImGWFyhRd5",
-	"KeBP/Dghis8Fs46NDDx6IJUouWIbxKACHGd43HoPojkkGBM9iig5QuuYA0vjcfp9O8R8NufVg5n4A3t6",
-	"1ANrwZSxXcatTu9xepX4KwY9dkCFgyFBlkwXPFVtWK0/2kf2AcovGFErKixqALQW8RDy5rSdnD5YTBL7",
-	"9/hs6f/+OvN/3h+dZHSjJhfk0YiYv1zniGEwBobgBOOwfqiTFbIgEy40K65pPvFdtJoSuDRfslfGDm7C",
-	"Yod3vR2fPHqPSOyj5MHNl8v/WvxX9l8nSy5KzdR/nSxkWaj/ggl/FUNpjyLJQ/sFV9ZsbvG1LLKAUuPF",
-	"pGnWbn2NAPKx+TbNbI/seo0tjQ5Aw759SbGxxObsGdVoaJ7ef2BMYjHLearV4Hx8iokx/5R5aegyHp4m",
-	"gxnluRFoD84SxGVXalbmg/Px2fibR9aeNcq3+f3Z6f0HPSQEcn8TgHu5PErSyPd8XhasatIBeXOQ1YCH",
-	"ynzOl/WDjhPrCs0sV0zQFR86ijcd9xf43K3haLiYSUibC2prcmz45QX1YDwcDUeGfHZ2g/PB/eEYP6r2",
-	"h2YZR2fSy8LMV0NfSOupQNa2WU2RXTLruXz5lJhxD98olpYFFAy9fV/P9eHKZyDWN4cO3jvSr3Iq2vFY",
-	"oFQJ2rtXHfbgV9YTyAqGxpBrCdpk+5ghXsLrbrt/dtJv33ePfhUt6A5v/IrQNuaFx52x7HCs3KuAbnA3",
-	"IKnAR54upFTsFjAPZp/M8017if1izAxsSxp0zKcLqZgwBi8Vm6nMNklVpQxbrxLyayk1xV4JNMtOIBkt",
-	"ktL80s7gWNsLp+uF/XPGqC4Lc57WC67ZSU6nDGIFtpLui7NkNIJ6RuqjSLb07yeRsYJsZFn4VFp38n8O",
-	"xjLXw5YPMRnkfMmxKJrm+fc4B3/AZ/7fwIpLmbG8XgO3WxWHNK18xj6jsa2cMChpPHVXrB33QynQ6WeL",
-	"O+EZcFIGy3xlX0JUWWChJazW/uYl3WBUnqYL127O5gRapGgorgrGe2lMk50qv8/hODYKy1DQxU7h1jE7",
-	"T2meljnVLcGV55LQ1HY69chy5GfbS9VYfthPlSsyGpKJIaiauPok2yjLZaNbjCYuiGEYuHC9NLapucZM",
-	"VIQupZhDZ9LlkExAuZggLDFoBL5XEBfQ8VVkuO2Q/Om7nZjDb8sElWYrIx3Mf2ORGU8H2NPBbcqa3GGH",
-	"M3FiloiH5n1wtHKqZ7IwBpxhEVAcaYFN+rAqF653zeZBMrjSVGRQpvrgxqUMKzc3CoobGH2GP1APewgG",
-	"4E0/fv5Ps+zOIJ+jA4kTF1LbFdeDs5ErNu9YV30GT7sqEsbqpcheBOFjTtic1SWukSm2RBpHcBINvlZN",
-	"RdBTqnZe5yWN3XDyutpnI/DsmPDKCHPYEkJDLcsn7suTimHMN2+a32MDTRUpD/C6AWNcQmS0SdTZcwaJ",
-	"nS6V+PgC7meU55he4mJGSpMS7kaKeoEH3esiCIsyZyc0bS+5eGGkipEvILDspeI6JhtzU0uyZAw+LXPo",
-	"RWvFHDauo5phGpzHpaNkY2yRgggZVzFflTm7TH+n2os/tiFTtdTjt2XCnQUFBQTZB1rlZ7TXieQ5c7/l",
-	"Vbx+X5unqnGKE0njU5TJoCbRVO+pHVk5TjQmm15Eijt7NU/BJ514ePr8n9BCxTCp2a6czk9yI1hPIE+P",
-	"en47uOvTjAsqUk7zfV2flC74it1dQLFiqv1BRYT0PlKHuGmpjOxTIAkUyXjWXIZSe3Rvo5aIxLr3qfDr",
-	"vFW1SEWu1jxtK/M8xibLUJq5jB/bhCKxDkSbFANl6ZiTw/F3akgu/z/2rra5bRxJ/xWUaqtm54qWZcV5",
-	"kz95PUlNbiaTXJzZ1G2cG0EkJPFEARqCtKxN+b9fobsBghKpVyqJc/MpkUyRIIBu9MvTTydasZnSOh4k",
-	"gkH3IsYr1SG9ljfEb6rHytVYhBPhZWUtqru122b1jtcGQH/+gjaCbV2Umb42bV0XTmynAoDtW+zf/ZsH",
-	"NbR9bTNvqbBX0HwcJ0AnYg53au2dJ6Ku/8+3ukMvWbaYgSCmqfrOtqVUTe3KDf1R3uXfkiX2LrfGUlPp",
-	"g03rRudoIwFEM9nm4OVJYtub1xdrwsRvG4M3dzZKRa5tjvgul609Z6GhfH+aSz9AqUap0Hrnlw72UJQe",
-	"kXkxWb2Qy1Ak+6ne9Tr3z1zkIoIXjjXD5yTCVfsFTElB/tucL7BfFRULhmo6jbMLQghyTV8YtQ2Igja7",
-	"wttB0+4Rj7GYkMPDMgpQqVuRBq6VEpkkFdQ4cKevuzGuMzXD0e+wE8zVdvdbxU1/3JiJIp1wjafBTk4X",
-	"PqoKQ/E3e7i4ViXmohP8tq3S0SkA7U+7nW7n5KxLd2qtJJoay09dsv+8fvMbw7cMCOZPTz9ODNZ7nss3",
-	"4lS7VBZVkAGyQtfmtbQIU5GtP5iu6ZoHhGXdom0GRRSuf37z9tXL//7j/ZtfXvwG3ma2XZMLxBWtfcSR",
-	"PE9cj81eJ60t9O3EhM7hGsRxg7ibY6cY5AfxtpndNFWKBf5SPlbpy9PP+J+1gFXjBcNDsYhXwpDijA15",
-	"nOhyT5sVLYz3xMF9AWApvk2THW2w4SbjdOudZnwTdHTvaWkSOvrNie5uYlmLMoG/PkTkKI6c+JUwmRZP",
-	"hZN8Y0yB9O8h/Lubl3aSjT2YV5iD/VfDE7Mbke6yx/6jDwBTTTWkSorAZ8Ok+kn0vOEt7HFqy7hSwSPv",
-	"J3BHsPzUEMxGnAONdBKr+kYfIFW7c2kXgnid8fQw5x7XtNe6yTudR6GbH/goWjtKxT/hZsdI+H09deFH",
-	"8/fAra5XF7gXjUtCWzQ6SHXszEH5XWthhBnMHxqf4zXk/5w63l3plmDD1r/bYPrTRV++MZjLcHK5IKWs",
-	"KdUJsCpxN0ugyJLM6d3ShTFAYzfuJfReKQ5mHUGepnxRBQ42pnfqansshqpqYFrwFJBHxYim/O5XIUfZ",
-	"uNVDQvODmCcPdI4gl7gxM+dAzURr59Bc4i57l8sihzlTKgHjG/c/QBoU+rY+sGuVtc7PSN7GpGKLnB8P",
-	"s/hW7Kiizxt2xmCPbOON2TBkg+6YJ5+FGqCvto1o2m+N7wX/u98iovPtOwk+DW2RbV7Zq5pQ8g5oOOep",
-	"GKtci5NoUMSMZkpno1ToP9EQQ/koaA/ddVOexjwaYAj0+5aiHSWk/kjGUOKD9Iww5Oa1K7oVVVjy7WVy",
-	"H4+oSLtUukSvHeM/PYti2MYfsvvBsk5cutGjkwMsFZmteeG2vfmtgKD6csz7Rm5wv+yEKZksLsp+2G2s",
-	"rRu2xvNa9bhupFkJwlgAlyH5FwETd6GYUdlg/5Ynsdndb2Sy6NdQZySL/bXb4c5aUMWTvWBpLntEGqJL",
-	"VAbUmxnIY1aTD1VWhz8H63uRVndH1ZyIOC3uIs0lgWM5C5WUIsyguMHi9mOpM54k2Hg54eFEU4015Inr",
-	"hmnJBXcZ34fxInCVFePYqOZF3f0lNiaoNL0e15peJTe6WmPYS2KhTx1heVMebsEoHA+J2oywrEMCj3KZ",
-	"A+wM2xIZC57rDEjgP8SQWibMKfHHwCaH1jbmwLlSchiP2jZ//U5oleQO7yBVRnD8T3SIFFDZ4kx5FLTS",
-	"XBada+jQffAW56MdzsqzirPy8X1Qlj1cyq1P0EuzQUS03UFKQQNYItD0sbaK2+l2UOs8AdY07GpjpHUO",
-	"HXtI53yVcINdhrotvrLutKN5FJX2s3ckbrdzz2jnAp7T+ADLhcqUvUURLzdDzbEb4P12zdoBIGP7ksYy",
-	"1mP/bljqkm/XXsviGFx23xz90Hiq41DZnful19wFeAkQb78XFQkBZtwhBvjdyPjZ9jJeG6H6cjL+MANY",
-	"b3MMYJUT1SyWmTJndyh2NJkhnmX+nPL5yQCOZogp1zq2pw6e1YOw6l5kriWDu5rrL42txZ2lPBOjhe2U",
-	"QwikbqfTYW4sSxn8APjspcD2C0Y7I5CpzX5b5YBjl5KJu1mK7D1MC3pwmPB4qm+krX0acC0CqKXC5qGh",
-	"SqMfNEP+AcSUO0r2OdrVFRhEM2VXroz7gOQCPBE0CdWyGOnDqTILrPI0RKNleyghDI4U9HFKi0apMDfr",
-	"BmRB2d6ROB/GsBpuoHfzsfxLB0zFjKiZWCHV6Ja8cafK/KAFm8dS94jvAvYVTGf7AFj/9S+/I6xfaBD/",
-	"54WyJJijOX3nsZRYmOkHRsBb+YfAon/48CFeHjLWlC7xA9jOVo8KeyCD2U/EMEOFDSfF8+3bPjnjFmS/",
-	"RsdaXj90bJAK43GHML3geo2B+koIydzAGkP3W04Qpzm8R0L5uBqyGddZoT48pVnI5pZQ/woVubl9k0aQ",
-	"vWbU04shltlsNWxjZDeeUWLA+We+DxClHyp5K9JSw/yQSyXjkCfw88qSadK59V2gtuzx5FaoBQIeuKZP",
-	"9HHBp0lV26dKHhBrPPxgSYwvyuERKFHg0JCqzhV19seSOxpPzbC6Z+dPz589enL+NGhNY4lfnrnRQf0m",
-	"QKeDLxx+/Urx1O2kvPC874PSi8Dilnpn0Xv0WPk1biS9Re9GMnbC4qjH/Ncw3zJmRthjxYvcIExyTXsr",
-	"9ioj0IQN2GClHpY3u1gcsFrC3n1oQVH/bcFqYd4G/7LB0HoF5xU212Px6Zovn/YscohcLohX4AfNJmIR",
-	"OO5zI8X0TVowCd5lNlsKtkSDqcf1xZhFJeOnXe9afnWadIo8Z0YMtIJ3ylgigOxNCpqS2r5+exWI/hrL",
-	"iS0NXRmWMR5ZLMMkj4RmCCCMbI+zDeOgqz+tj2Y2mNpFt+By28JTnalw8kcibkWiW1sFMOiNCi+8KEj1",
-	"W3IHLT3JneV4b9SYMW8/2h5nGw1Q2OS/iIVnfao0Hq2ajgG5C0tDWN+lrbJ12X359BqIMcRZPt8HrUl5",
-	"IK7/Wj5I4rC9NItqLl+qdIq/tHayOVfASsb/1KzQWWlwS+9ZcC7BEe4+Pmq2rhU29uZ8thOAw48NK/hw",
-	"YjgvOLMUj7SpV+t2SElvsnWPeoycfsb/rC8HQr/r4EzAdy3dMyEL/wXuVSfwai4iJCxxwlszIfe+dni4",
-	"8r2b7NY5trhRibcKMokYIzDT6Xg1gEWiqGJsqhqNHj1YwENiCGshl1bJxvmy0r1NB0U7pTtoglPKP25h",
-	"Yf5MVz6k5qeUIGkFNi1T1g3363kvbHKy9COzw7HTmJ8H2dgHtZTPrOiBunXP02M3MqVl3ooogv2vylPJ",
-	"k8YiSmM+g0Aiy5QjlamvhX24Umc0ca43H8PXeN2ub+DoVA8WpXE+0DMFVxr75nohQ5SX85Ozzkn36fuz",
-	"bu/Ree/x038RvYl5K3vAmPXlidCYL9l0iyc1t/i3kJHQk/LviyQfXI2Rqx36g5Smt3KbY0bDcegRa54L",
-	"EV64km2c6+XSRuL8kJj/4tNmmol8gOilo1sCxxM49bwxPlAJwdjLplCHveohHUJ5Nq5M01ebuP4BRFHh",
-	"HsZ6kQINjzMM4iI0ctssecOuFy7FNs4XLVrgiKht3K2xBtjuGUt+Wc3J8fXDejRccyLgfzf4ZC4yeWBe",
-	"cP+9WINz2SYeXot9QdX5sfjxJ9ik3wAculnJs57dujB+a2fR+0lkPE7qPSi8KgAvxgMwLOWwEBK5nCfD",
-	"hOJYzc33uPRFuTLENtE4bs7pooSCwyd/LWjydgcayeNaId9EokOP/Fa5dL4lapyNGv1YFDGbATSXScIw",
-	"CKOhqXEqeJEvjlMWwgJgNw/2AdKslv+F2GAcuBFrddFkLNovVtCzgLZGepZDmLWq1ri744HSPATRP3Sa",
-	"hCA6zPH2GMRu4xjELanGZK1Wz2WbvVRJgpqZZ8yi3ggbiy23+0YnCXPA6P5SYvaroOne5dJD00k135fT",
-	"Z1XNbnalvdLI/PBGBXWQz6WY8Bl+85Pg0a8iQ/nsrClwqgKjb7XlyjBQ3yZyVQ5lIyhoJZiap84nr3Wr",
-	"9+ycRLPVe3QWtKb8znx73jXiQMptXc6u87z3+Hnv8TMMy2cuqB9Gof/NO/vyv6oR2B+pcFMN0G+zrbF6",
-	"HOWye97pLCsBHiexHF3H0Fcdv9sQA5+NuaZsruBThKKt1TqkC8zTjYbEEP4Z/ucSJ+ys26m8sc9DTlC7",
-	"s6A1TNW/hYQNMBMS+lkDjBuIEs3NOzYW3+p1Hz1/dl8XeN8BWlLe9RXqhIJEaHHBq+jAMdXLiCV8hFbg",
-	"3DJEWgwItiAEiIgeqzlUyZAA6YbTbT+reQmGu2f56HHcOBK208/4n+o821ENUVzDHaMwta3uisSLC1rZ",
-	"LMhELByDNzwzoKwIpkjarI/Ztz7YQGXc7lwS75EF+EoxJxKmC2YkmInpLIuh8g7hIDfyvXsQ+ifGyMrG",
-	"xgkBI2msEqzjmi3ggQM49jJCQEY8E7Yxf1G39/eVjtcLlYO59qN5l764m4kw67O/49DgkhtJeONprjME",
-	"Nko1/5GSUTbZq2SyYPGQSTVQ0QLcqCHXmUh7iCM8P+sWfXaobTJNCXKzlzthVHVkgCe51OzxC/4OZWDd",
-	"0FoQ57ois1Kdw901rnu85oP/z0ErdWnp5WU8PEdtz8ljJKnPG01Slxo2XoBCDNXMqLMpX7CBwJw1gIex",
-	"D8/iQG6tA4/UKxwFKTZCPpJi2T5xUMnP4p2NuYzUcSpW3gzRgw5w7NQPWaWIMjTWTCyX+ti12Ut825HI",
-	"Cvos17VLLNiYRxTRuliGzWEj9gEPJxfuK9cm7UYC0H2kmLgV6QLR5YM8K3Dmi6KdWpvZtBLCBtVUwIGB",
-	"YHM6TLSxbM1umogZtWdLYuNE2xMtShfvctl3hc2xC9pdQI8gChv8oFl/zPW4bzsSyZUu2VTvrvOU+niI",
-	"Ox5mycLRxUbAQaZSc4JVHUtmka+ovuRbIPnGqXHFc7ncHB7YWhX8LiN11JIdLKpzmRmzdq1e6/GwC8Wj",
-	"QsyoaRoV34AfugtyIFsqkJmPjTZ4RWTCtPuAOBj3YBt7/4hZRs4K+Tbwf6NLebKUCfAOAejyUYWf6N7v",
-	"j30ov4EZnRYJeVDdnRaySqNTEy/Y71jIMhABtEmTIP2NNVe3gHpzU3haotSEGYWC6sjV7kSqSZXc42k4",
-	"jvfriLGFVp4JifFaY487ZmvPg3ThCM0SMczK7oRGOoypujWK7n1BjIDk1ngbrcADLDFWLRFj4Cs2Ro2x",
-	"Vwy88OCaLULlc77Yp+p0zZaI4uHwOPvBY2eBAAMEcTQbc4gWeMlEYw5d4EFpdk4sWR+v7Vcw4sbDYbG2",
-	"X5HnoiYZ+rizQ6qzPRfxaIzoLXxjNN9LLADfT9F6EyROULTuztud4mA/mZ1eY8d7qwmwT7NmzQWvnByU",
-	"0qhzMrESnImdQ1q7lJL3ZohXPIacfyBsrpoLjUHCC0pwFW0MqBESMF232Vuea2O3ZnOj1Db2IoCxfy8K",
-	"nZoaWI2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HKJvbn397Iyvwr/qJ2rdIK2cMProZLEmH3HkcVXPtBj",
-	"IKAyfIk8reDDIvPLmllGFSld0eLbDvlL0o0dwTUkAM97Cj+neSLghZlKIQpT4lfZPj5k1/OIdNEbybSW",
-	"qbMcp5bLeB+bTOv8OyXTOt/BZulW2CxPjk608wHbvk8FsSJ+xbgiOCuSCZ4msUgLRFdBmbOXRq10YXp2",
-	"Vtd16nbhsYmYZehUYmjMfNftdBhPtEKgdolxjBp5wyNW9aF98jfhhzi/wfwo8vCFbeTR/iOXE6nmEtMS",
-	"+dQot6fYXLrVexa0KBmFijEVxHhIzOMfLt+9+PnN79cv/nh7eX394c27n9rQ7jmWqHdc/rNzSr69GeWM",
-	"az23FYRTEVk28Ng2Jr4WWRbLkQ4YsYC3VzUNGfq7ScvLGFIGus7MH9LfqaoM2qMDIyXMTLuhHnzWsJ+n",
-	"So7wSfwgMOMaSz8feO+4BgDjX9do13KVz5T94OYONWrCwwkAHaBht0hjBYkiAScRKs7uSefsfcdz9rD/",
-	"t9OrFlPladqlHxgV/i+AirR+f38FeX5oDb6xufo0xkZSPEleCp7ladFCa+g+f/x073UiF6k7dPAw8r6B",
-	"9tr0NGqk/pYviuoRyvxQs2xKbGd8gnAG269cpIzuV6Jqy9KYJ7sKQ2nN6w6OsUoiSFt5Ybox18gXhBxS",
-	"8A4Jz0TaFFYf2pIjDYTkqG5LnBuuK/mKXNjW00u8QN6b9qi+rvZUeGl8b6nmjABzDtIMeRHcpkzJNru0",
-	"a+YSSvRHPeYp9nBSedZjQyF0wP7MVcZ1MYmxZoMFpvuhOzvAam6kJX31qffxgliy+TgOx5SNEknUZh9s",
-	"pz9vJbjXdR1XaoRYUp+rJaqHEKyogj3NaSdeYEmdmEFZWeDRLZehiE6sSXmSFjalEUadqSn22EaUPRX0",
-	"RDzjJ0KmcTgGVbm2z785tYEed97aSyQwa3WcRM5fCvJ7UJCAQPKuKaX5m9CFV2OltDCKxShEW9POo+gE",
-	"5WGzPvSHt2Qn+zpxZkxxMd/KVHZcja8oKDXMNakeR62OvpJj6qWlizMtkmFF/A6f/pfiObriWZFic7h5",
-	"quHsSUk1DPMkeU365HGn0+50WugZkJiCrvlNzeHP+Ff46j3OwCP8yV6T8JZ2ZI3YWUAcHo1oQsvIVQ8W",
-	"m87yuc/HKrEnKToZFmaYidRCXM1XOUDvtGJDnjZOgwhyTIT3qlSdcpBJYwYfpbwkv2URs1f8Zef/dYx9",
-	"8WMMIA0DHk4YL71+ARhfMq8PPNrQa1jn7r7HK779rj9iqoqWYGbwmZBbhUFf4HPYrxmGWUY4aUXQUyf5",
-	"qNWz4zlJ4LqVUKYnVS/yVM3E6T9EmkCEbg9CH5r2mj2Iy/YQSSLJTbVYQYDCq5RporEeiETJkWaZD9ah",
-	"uVjd1zQNRVUCAfGXcHUQY957H/t7uAGw9uo2+WcspOStHbfGEVHZD1LYaBb3AiZvI2xLqv6rI46LmI9t",
-	"0GsOh3gq2L/NvGwvPaXzIMcAdg0BdB8M2j7YiX2o63IVKqmg08l4YfOxAri2FoJZm4z9vV8yz/o/VvI9",
-	"/w4DWJHSZTiUi/OUpsG9/kWpFGRLSmZ3oBabhnYhzKM1r7DiJxOpucX/fOycPP/0+fz+BP/Tvf9b6ygd",
-	"HBc2L2G+uoMaN8zYeCIKrNaR/9V5ye5zk40ldx0/cYeflw1HI/YFpZ5xY4ol8YcCX1MK9A/vMUGpymL1",
-	"ifdf1MpNeSaueBp5haeeNbrJoHSQ3Y9IR3OVcK39LKpfsoi1lrvUnuKlv1VmZgGcW6pFLaZ+dVFnqZjG",
-	"+dTp55VFbmhU9fRpVPL5ucWnWAbbetY+77RWfIrtK5FQLdQoaFBaATMq0meXT0Q0Es05pnOuGYRvIH4N",
-	"29EL9McZQ4RIyXKpN8lhzGU/Fb46DckprVTAHzABNlSpCLnOjKLVgqVwIGD6AVCQEA0XEgepWRJPBDZ6",
-	"ggoEUJmxoHZt4GmBJwYh8NR8JlbIsZob175wOWId3EisxSi2HZsLmQWlaP1UpXAcJUJDdYerl4CI12q8",
-	"nthPKuLsI5Fdofd/mAJ1KI4nGHsZ5NFIWLbRoqlHldtrJ7vQw92zoDWOR0YbnT1qP8ZIz0Qk5jdnZxT6",
-	"gVDPc/xQktEngOb3QkMSXN+Pn6m9xfNnzzprVSqgNFD3d9qdziPrSdPFJ+v1b/HDx34RwEKG3pq27r90",
-	"+CEUlQdcpZatn5qiNi5VUY4tMtafQF9QHaIS3KFnia41SUMAlzWk2LKVIKG5vabAXsDm44UVb0A1ZABB",
-	"PSAgh4pO3M1UWq/q+qG+JUvTyHPSx4JhzlKjlVyIyJwvRunzMAuslgEQmq1WsylHuBx2Tpv1hyrMdR8U",
-	"XkbTqYOle99II6NBEe5EZAMU+b18c/X7NdZAv4zlm5lmULFhlgyGDMcVu56JMB6SVvrxwswcRK/YkiVc",
-	"pfhwdr5LazioXuotxlTR18W2cQn1bSuAZi4J6Oww11XtXHa3xJcah3y+afHsptW7qYTY37SCG1RPcMmS",
-	"goK/WnV0A6XYN7KqQUAxVRAXPTUvVxoFzwJ4SmDvFlhKJ09FBcQtgEoxcNo0sBowIGUbkMUYTMRiw4Cq",
-	"K3fVvDHuQcwpQC0q7mqORAaJqFM4iZIjG4Xe0sjqCZ3F07WAt3+AweCBmGPNhOSDRETYRBk4s8BRgNRe",
-	"Ltusb/RI3/JNFQBT1GJQw9LHDpyAlhos8F+nVtGANParp3V0JmaODxVRVkgvR0V15kdt1kcDpx+wPgBZ",
-	"SXNaf51YJLzMTrDBXV91zu2cOXtsz5yjCzHYbWhsDw1Vjp0OUbe4j/c7HZf/ZUbkQvfNIxHMvcBGMTum",
-	"df78GZp34m6WcEk8UB8/rTNQpmCF2letN9vq7LKglcvYPNy31QI3pK7NPB48JA/da8fyjr5iOk/DMU/h",
-	"ZKoYzifHD9562nmCjp+zv60jiON9YqewItkkXTJp+w3wwsp1jaZCf1Q3ZjqBo4MqC+WRR8C2vWJSHeQT",
-	"9nQ8zZMldVUWTnvF24QfBxBgU9ga2vLVZfS3Xiwzzmsc87Hk1Q4XmevzwgKv2G2Frjab9vys/aQqfV92",
-	"cmjGzew/xZT+/Vqsg/mLbav4lv7MrneduGv72Nf4ejUbHV8+WDH84NRq1HOARi0UaPA6FhoBJ/SAn9Hf",
-	"22uwkbj6ROU/6ZJD981Imfups3b3SftZiffkrN1p7+DA2QHVLJElKNp/MUSYYy0G1LZ6SxOHY4+bKdYs",
-	"9t211yLjrU/3S7cw8xIDg43RuZ9blJGDj1Q6W+1+mHcptftHOg5zvcanuzZ45rxIjRyeol+MA1otglRT",
-	"JABBIFWRE2wXroBN2aw4E2+FmiWiaI5mLkP3NZa3cYaHlHej12I6MC+2eqdfxAJT7kBxyaf+ry7fvmIT",
-	"saj6GUjG3z7/dvn6xT3GClf6HhPT/FCl3i0Jv9+qbjk5iSXyy9gKf8qgmsX1Jz/k0nIDlCfsyhEG1DzB",
-	"+Y1JLCdmtu2jVm/izI5KzgeoEGHiz5wnaNvi9A8WBMpN80To0osTdn/1ji/uRJhnK1Tk3o+B77L6hYzD",
-	"QypoyiUfiSkEKsGypkI9/0YUuq96LSCfmbsJYVGsAUVcnhkiq1y9AZG64JKFoCOlythAEB9GLDEFLgEF",
-	"7d30J8EjlhDhZf19E2OLpRho5XIBLDhTAfseZ3zO46zMNlg842eVVL71y3iUp6LoxLCQYUlqsjQOq36H",
-	"oQ+SN+dK0M+szq/ZOzOUXfNjI1wswpIhK3N5FGd1P8VeJzog74g+er9+AfytNVulJEIF9rJ4Wd66/3T/",
-	"fwEAAP//",
+	"7P19d9u2li+OvxUs/XpXHw6tSE6cNvYfc92kPc1tm/Qm6cnvniRTQSQkoaYAlQCtqBm/9+/C3gAISiBF",
+	"ynLbzPSsWVNHokBgY2NjP372h0EqlyspmNBqcP5hsGA0YwX8+c0rOjf/zZhKC77SXIrB+eDVgpFrVigu",
+	"RUJmsiBPZyc/Up0uCBWZ+cczKRh+Mhwkg4L9VvKCZYNzXZQsGah0wZbUDKs3KzY4HyhdcDEf3Nwkgx9k",
+	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/SQYrWtAl03Z9j8tCySK+wolg7zU+MCFyBq9e0TkjUzaTBUvI",
+	"musFfKrokpEZz82oZkLcDPFbyYrNIBkIujRzSPFN4eyW9P0PTMz1YnB+OhqNkgg5voVBX5TipaaaxeYp",
+	"FSNcECo2do6KEWUehpmw96tcZmxwPqO5YvGZ4cTfwI/e1SbINVsCmT4p2GxwPvj/3asY5R4+pu75yd34",
+	"BdCioJtg/i9Zcc1TFiczz4gsiJmLWQAlCh9uoqObLT71roWgMXo+zdhyJTUT6eZ7ttmd0CW5YkDIjSwL",
+	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX5+eenT4bkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
+	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/LFBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9KoGVPhifkvWCCfMIN9TQ",
+	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
+	"qe6w7pN6qWnkMpl8MTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDN5FmVpcZr+WSi+Z0PHd",
+	"pv77TxXhmZ/CiupFNYHqqb4cJy5XPCpwzcuv2Kb1rfjTvm/8uszmrGG5U/iu7aX4RO+XPpZilvO04bWp",
+	"/bbtxe6ZQ14tWBrXnezL7ffwenfpNk/DjXbgRJrUqtR9/aki5udmIlQQmnOqzI3CdfuUQInqOaOCZVw/",
+	"k7pBBUnheyOxWOvWVMP0ncETRrMfmNasgSgZoxnJ4YG2GWTVMH1n8J3Ms/i7FzLP2l5qvu/9uqfimmva",
+	"zI3cf9/26uqpQyYgm3VO/HLPq+H3fd/7AxcNL825aH2j+b73635ky2kTUy3hu7ZX4hO9X/qCpbJo4KYC",
+	"voOXgsLAtQJd0dooaqM0WzZMB397wHSuuWrktMJ++6kiojTLbXy5HWWPPs2X5q49HT/48sFX9x8++BJ0",
+	"Svyw0ii50GzOCjfBMmeXLaKZpvsOQlGN0Js6ZRNhyj2v7P+ulywtmu5cBd+ZXaBLVplQj1/8+Mur599/",
+	"86xhGvizA2bSYnJa47HLPWgf7f9+4POG18N3+HYu0MzxM8pkWi5D1XRrPjhu3+m8ZtOFlFdPWM6vjTnd",
+	"cAnht21csd4a6MCJfCOyleRN2iiz33aYiB+op5uJL3nk5ZeaLKXSREmypGLT5IPI4dfhGzI2o2WujZGZ",
+	"DGayWFKNUuD+6SCppMZ4NNorLpBz1O7knmagHyEHqIQotqIF1Swj0w1J5XJJ1QWheY5WBp0qY3kZk43m",
+	"+aSrM8iOHncDbftXWo1pWPZT/Ok48MY459AN7hhT+muZcQYveGKZ3/ydSqHtn3S1yjn6Be/9qlCKsvd0",
+	"ucrhgLszCiqipqmG6TsyvvkQKrNGi1ueZFOzsxn+a5AM5PRXZn52/qYaorKkVlLpecHUb/ngJtkaTS3k",
+	"KhjO/HNrvFJpuWRFOOByA2O9uwmp3OZj83QxVAupsaHLvEYNR4xz4hbyVlhSnL8VhJyQDzw7J2mxTED7",
+	"PifV6pLARoBHTrJpQuxazskbN+K7m2Aks2I3FKyrPoqlT20YRxEzzmCPu3bb7WSX58WkEaD/5+XzZ4bR",
+	"/9/ljz8khNozfHr2kHzPvx6aR9U9+7sTL16XGcGxp0yBX2py73rsCe6ckIbbJsZWN2oMfrnrcUZWVisp",
+	"FLJxaAV2Z+MpVWxwPr6fDFKZ5xWHaZle/ZKza5Ybvs5YyjOWfb0x5Mgo+UFes5zCDTXjzOj4g99KKjTX",
+	"G8/js/yX0cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/GxZMYcKD",
+	"x7IUVuQsqEBdDZVB80f7a/DJV1wDo778/ueTMXyqZH4def0YXj/C1yuQruPTJDjt6nrPC+2jz7xGz4SW",
+	"xeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7Q58P1rRgC1kqhvLhmual2d/Tm3fJQKE73y/e/E4b",
+	"YT43+7qkoqS5+Q0GWQbnp8lgzYUwmn593M4ixPNk5FiFvgnD3pEAUGxo+9g9eAaGrRva3VmfLg1bhX8N",
+	"Todno0EyQEddaqhSqmxw4w/A4FyUee6luGjnBGfNnQ+mfM9hQCPBDe8Z/3mp6ZwRifqaXvACNw33MSvo",
+	"TIcbNk4G64JrzcTXoG3VOGx09mr0qOKwKa6u2DMv5OLamb/pvv3VzjQxQOUEMXq5c+Kub8UQdb9Hd4ZI",
+	"QU+xEmPIxTXNedYu/TJeeJnJzb1ilmPGWhWw8+PTG/ysXXji0+bfhdKXLXIBGC/Lf2vftSu2CWRdTiNj",
+	"BnJuyZSic2Z3BKbiXOk0sF7xLoXJyqxEfUeuDBOtFCsMH67oJpc0C5Y/WJboNL4q/YRuAv4OJLnl/BLE",
+	"NNzJR5W6XvRlBb9mIhSZSsuCzQoJ+rwuQCsch2Kwu8ZUMV4Dvwcut6GhhHOQdWdSy4xtG9rCrwvgtzEo",
+	"0sBLizzbw0tcAM/BhWT2XICgHdQ4opzmPB1uKQ2tF/yodsGbCRF4BZdC4d1rdiW4/47PCTmjCi/BhstT",
+	"S01zR61KyHZmB9jcBkZYyDwDDghchj2uLh8TMarEO1DPC3mNYbW61L9/uNT/Z0FTRr6Tq5Vh6GSQ5lJt",
+	"bejo9NUo2FBDhFLveaZgtP7I6GQ03n4ERGbtbh4NRw13c1m7zgcPmx6ccUFz/vv29OoUmuV07gw4uA5+",
+	"LZfGutLsvfnVJ2Z0Ix4/eWgmRKYsl2u4ne1tbxM1zFX22ScPzdOfDwdG+4LjtlcRyLlw6uGuetK4snRB",
+	"i3nlhDA2NxXWEf4mHKDaXM3BB+vVdsvmBZ4Os7azatXjxBxQuWIFDKqMvfMJPuOXlnPRSZKUcNmYawcu",
+	"6IE5l79UQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/TmCS4+DdHwZMZCGX",
+	"1Dl0KYVe1GaoNC1aWFrzJfu3FGYyP796DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
+	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/pHmfEZZ1ksRSuIvJu3BWH2g9/4UyGnObpSG6TyCp/4R7Me6cx5",
+	"S+BflKY56IxMU54brpRLNpXZhqQLKuYsC52y3pNCloyK9YLnbEheGO2Bu+QWKjJSsBXD5Rd2FHQfKk0F",
+	"nBHwL+CQ6l7gqbJesKdoQ+/RJw1zlWpw/sCYwu5MPbaT9vMbeFfTPfB+sKKQReXVqJOhM6+5nYjwGuz8",
+	"mglN1oUU8yF5MBrVMn1SKowWO2WQSnJBHozGREggOVdE8blgGeHCfHEf9d08l2sGTz4IUyYwcADpf28F",
+	"eM+5IpoJKrR59iwhD8b3zf87I0umFzJLiOK/Q5R5yTJOwVVlnnyEe2wOq8vuw6TCmSymPDMHBhMzuPZc",
+	"obgwGrl+K1xSzAV5cHpqL51VCUcMKJCQCRJ9QhTdKLK2OTKnX1XJklyRJVeKi7n54hHREt3OjmjqgpyN",
+	"RoQS8C0TOXsrZFnAp/eJkmZ5Zr6YpGMU2hUTmbFQM8ms0YCJU+BmCw7gC6aLzcnlLBqOfs31AqZjmPps",
+	"dD8h1DxIFnKNs8NsLUW0JLrY4AkYtvvxbpJBPQbWQ79yNp31uf3i9auk1W1T86FZMRj4zw5U2sFKVKE0",
+	"N7fb6MZevDTV+zxteOudf7hJBpDxs+NoeLxg6RXLquxS5y+9ha/N3Kvga0ObzihWJ7nRU050QYVCGqvb",
+	"mHlGoRMpp/m2co/bVVfuDWOAVXmAYRfwUcOdh6vZuvKAA/uznix2eSA18jx/gWc0VAVSwxHAHDXrBd8J",
+	"zjU1OB95tRv+9t5F8zcoJagusd9KozWMnJ04SgZGHMIfRu54JZEZw89+YVWN0wfmm3KV2bcYMu2q+jsn",
+	"BuSVW8uMC64W4eqAwYuym2YJ3hOjwxVyXjCF0axgecFMwQnhAvjjfixoFL12x7W3MUshbFiqK581MlhR",
+	"CsdQP3DV08ufUU3REjiUu265m5EfnHp/Vtf99R7q3Q2udvcP2lpVpiljGcvAllhQ9WPorqiS+JEYfRgA",
+	"djcahoI6ADkzrKCAF4J8gx5ezvg2hjYwRhX3UUs0eFjM4l+UomKilZQ5uJAwXA0GnCzATDNiJTe2EXqD",
+	"8E9rxda9hG5HT6s9WNESHThW6rRx5gFWjqNuw4F0ivqRrBw/LfjlZWq9yMZo1TZQTeEzH+g3az6xtNsJ",
+	"g083zYUPM0JtmpZRUK8YpBzsjIDbG8tjqAKRb8x77KOgGVXhZuscvEkGl1nGssdSxVIfID/NacJgVKNm",
+	"uZQFI+ApsGowFJbUyZFGhwSjwNhImdUWbRLchXXV/M4KiYoxFFJoRmY0zxXkl9M8J6XgWkUJUvOqdKxT",
+	"+ab6zUvNVrvlKt4P0j7Oj/CQeRrEzIdausfDB4PdpA7vJvmwuxJrwkW+Mavfv+kuXIHjuCXYX9s5Jrg/",
+	"dbLF2SPMEt/ieO8DayWOFAxIyTH2QLVmheGF/6TZr78MokkiGcMQWdu4lzhBJ4d6EHKLXhBFcsSywyVu",
+	"cX42UeL4DPYt3q+EeFeJYH/y9a0FA3u/4gVTl5HDZ+Q9nCTBrjFq1DK3N27MBH43eBfbwSu2ie5gTpX+",
+	"VpYNSajmWzKzTpGCppoVykmZpmWZ3/ysHE23xkQ5suSi1OyAZTXIUrjX5FWHfYwNqlK5Qm7oJIpemsdj",
+	"AshfjR2kSoyxrfT3O+JnFvJcqD6GLFSje0iPal7N58IpwvWzgcpuR6rYAxYhi9fp/LZNpcwZFXA5Bgpe",
+	"+wueVU9uUw8mWhuremt80aucsyzQ+qJCoTX9FBQVtg5OQLCqjM9mrGAi7cFWT/xvYkQUUvM+o1lv37cQ",
+	"F4+MB3pgwxLRWUehUtfpi/F1Fq252zm/rhK4L6DozCgUa1nmGZlixSElWbFBmyx29RZN6c9goprfoZrD",
+	"NRGMZaBvSMGez8BI22shJp4lQRhgTl9T7rGXyX7OKOgNmYKy126v9zpxbAqQL0E1ey7yTezYbLF/mOXs",
+	"s+BrY1Rei2rn61xacRgSPXpslCqXLPsZkxw+DGiWcSxC/Ck4PtZy290y1ELxbjQKakwRNbbV+5cbkar9",
+	"GVHmzje3qCh4uli68vdOvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjBzTbdk8H7k7k8MR+euCQi3Ien",
+	"4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6FXbXZoB7kuomdijLj+tJVzNXJhFrYjrKCbpiq8NMX",
+	"8lxh/bOrEsBAqywidaFdzUp4VRLoF++alvCN0EVEQabe678zA+oW3aoXVOS5SXpZ3i6818SY6Nxo3PHB",
+	"+eBXJcXwBV3/aBOzUBlZRBfDV9GPV0ZcylJ9Z39XF2vfsfc0Yylf0vyCsOVKb2wZvbugmCFqVEsO4oaR",
+	"1yr22+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYnjguqQfz2hCsBKm7RzJK8ke2O",
+	"oXpW7PtxqJ9mvi/YShaRlU8LeYUpys1qD7j/NmSV05S1bP4bv/uBsWM40hG5zssuQrg2CmDBaAYxxJks",
+	"RUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmn9nZnaTDGA1uxR4JjEku6bKxYwTkhVytTJ/0Cxj",
+	"UG+2lNcsi+nDWzPEt1QUT6q9tUSKMcfXLKWlYj3v48q1ElT5jEdbZT73kz0n3w4TnZcvyG/yLDU5Svr4",
+	"VnbcFtMy+6WHUzVBX3b8sBeMposms25FC10hZmiZ++q+VcGgGAuU1nMySsjZKCFfnhleGI9GZMWK1KbJ",
+	"7B6GI/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07sM4GZ/dfPb27dD98/Tm8//4JEZ8HOoIktsyVQx7",
+	"aEfANq/pGVv3PC7d3KE1igU8Vz9iewvpGjlya5X1rW5e7k8OQKV1wUsuwk/Hf1kSRFaZX12Gabjd99Vn",
+	"ioQM2Of3cW2s7RDvqQfdOdCNRzR2aVkqPDXmQK0k88wS3VVo7qo9oIThwagLO0w3I8JeduaOV3SD3hl0",
+	"zaQS0by47nDLeZK/a9jK56U2A+5KColf1Ddri0ld+sluwMt+gzqKy0e+AKACYtd+Dslf1tsUd2BhhuFu",
+	"6Gtj6DNs97BX+ea7YRFXCfKhZQCfWtrNY+SCMzv+oviGDJIweQffZddbza8PE7p9vGnltV0S+2V2WNxO",
+	"eAzHrebveSbGbY9lxrJvMHNix6VrN3r/VjXpRvtIBxOoKke3tHqqWEOIVS/YBuMsdF4wo2JifkqYAvch",
+	"Zh37NLfdYPCKFQogKTD6ZGEbnImKFeakKHNG7DBRE9UWVUX9oA4LiyxBjbBAYmgnWBSRc2LTo8h0Q6Rg",
+	"RPGMJT4bc7qBX0Aa3bBfLCud5VGlsCqU6apvtoQkCw+TEry5YOkv8XGChL2d0n+tDJnSRWPILKyi7R2+",
+	"cuW1UZxPmpcM1doUMBpL7SR73dUdrFFdx9dYSxmMGXJYkNtR9XNn5SXPojJFOcjMToM4CMuqDLfnNb6r",
+	"ubuK3WYRHrveK198SK4kBMepOKV2yN15S1BYOHo6SgRr83Pzex8Ewyu5EJyHGoe1mwmOpE9oxBk43fwE",
+	"kqUjCaebF2XeNcsioxFR9lSQn1893gkUx9hzTbk2fx5gaZlXVwP4eSfVetsoBTG2x96s2rp2WoV46n7V",
+	"gT4t0vhokhaKXrpN55iyozGeVT9D0cOSWsMYpt62TUcwV6sq/I/Bzehm+xPlUYWoO+upJlCbV2vpEG2g",
+	"XMY9tZvfs0WtdSxm/J1cEznTTBBG04VNM1mSNUaf/eAdJtzqTahAchzvrPec8ErobTGPAzPoNKlGl5W8",
+	"ZoUuC9F5JCOpWPYSKzkOEXjW1eDmX5vC9vBthHnBVnnsnkBNdneHn1uM64RQ1BdRUQ210A7Lt4mM3TGu",
+	"YZZo98aYMcjv73ZTVdu+pc+DrQnlc1PG/LJ8lqRd7YJmREvA10M82wV4HDuu3kXtux7enM30/qmap4iW",
+	"fpJdY0qWp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2JP3uoNIDsvCaKmIBPxK8LqmugN7SXKZXF6Sye7iv",
+	"iNMszw9IY/N1I80YjDAnd60jHnXUg+EAbfpnvXmMu11FGcFumjKCFzLP1LBBrnqsHBtBtPOr1ty6c07p",
+	"d5FxW4XrgXZigfDwx1xpnqo/XHHtb/Y8odFgZVWh1mu0QAWNDOq0urgstjLIar8dzz1aFh0JVL/f6rN4",
+	"wlLIWFK2TnG94OnC1p7CMQCzVUtgOnRSQiK6VKwAQaoo73pvrCgv+tMW1KeY04tJWwjSbzjkw5jFy0XK",
+	"ursurDnID7G5rSXZyDGl0Jh50W0qO/pIDM2WCmJ+H14ynyq4Il1+Ye8QMBDMzdYzZeKkxq4Ztz3VLcUH",
+	"TrI/hI5h/FbXaN4uxkL63lJt7K0dhj6Q+kZg3ZfvAEBwXS0+wG2CVx6IqOrYQJMA2HzLBsFi2YOur7Qf",
+	"TvmwJZP/VgHqVIp+AerK5bgbdKh6LywYzfVigw16cJ+GccM6LZh+ybQR3pGzZ0xnBB61j6BuQwtGrthK",
+	"E8Vojlvf3XhTHdB5yRp623igR9AZLC4DTsQqVJhQW4FOkiXNmNHBuFYsn7X7K1Sw7niYL+o53+3B44li",
+	"aI80HZJPPjy7/PGbGwIpnLawyX05iLB6V5elXal3WgZVd13ZsFRx17/f7gABw255qRiAIkArC7sWLuZ5",
+	"2FugHx8cKbch7AzgN3SHs2uuVesR9U7PSpDU8yEqyu51eloKHMdL5CTex+InsvM9TmbBgTkCXc5yMOTD",
+	"s7P7D9tkw5K+r00zADF2a79ppcaOMVIKy2eYv2XkM9yE84LiVYjVOFlVftNkr1Q315aNmnOqthS6vccw",
+	"zalq0LoQgxAegMR7QYLMdwCVtkvzWeqJT3B/F03JRfC6qOvOfgli1Fh9w4akXlYlde/OeE039rpiXMxd",
+	"zWpCpkxpzH7sJ6PmJS2o0KzJnKUeN92Y9GRVyKVt4tPKoN0KxfAH0Su0XC5pselZVIof7HOfW8xHx0tV",
+	"waR7qWOZmrgNNiYJQAor+rWIDlkcT2zK4mORmrEVI2Zdc6TflmZbaDtn28J3XBHAwo/yHjY0UrdOrKs5",
+	"T7eyBuaUC6Wrvm2QEVmrKHetE8ECp8U8fiabKNLJlaLpYyfOdlVque5qMzVluh895t3kROsY0qpKPXxa",
+	"vSdB4miHK++SqwOlWS2Obo9ZF1mKeVVKld5/TpX+1j1744EWO9cl8pRl0GYnVuUIKImN6WBxV/bPgmtF",
+	"wAlgG4y+10SKrunq/WADAJPD6gWRYpGmhLAKT7ET/xbRdqHPLc4ZZ4WtegQUs3TRkL/Tsai+CYQgAKKH",
+	"+XRhwFecFU+4Bc2LOs0cKmQrk+BT5vmc9ql6Bf7/CcG1d1/uM9H20APfHhyXKv/Mn0h/WtwBsMzrp1xJ",
+	"2kp6N90j3yjNl3bLtxTCzDqKuhXCeICQyOqpA4zbvVy8iI4kKKiG3P42UXI8kbAdNqp2xIJiIIGaCPtt",
+	"INO2VZNN5A78tsxzYr7yVcVcoUNiVshlPMN/weeLBipcsbyBQHIdjwRXyKo7c/saszgAJDC4lA9xnJrX",
+	"+/nZFXjvZzCHJrL+35Ip59HrkV1dukTLVh4Oi4y3J162pF42pTOE7Xtq/wtyt0exjX1sHQl3hBzSDgdy",
+	"V3AfVy1tPJ3LjbxcyLXF5pQiZcN9uCF7IED+xvj44zA+cIejJwSHrLd23K71TdlKH+qQ738e2NIW+B58",
+	"Fto881xcR48AtKU8Bn5PYasIW3NPJGL0ankVC8J2OWllkbcYlDanRK6YqBcClwU/KZiDFEm6ICvhftiF",
+	"hYRqZsiAZdwiccYNLBg0mLkVQlUQQ+tWPoEYVBGwjd2ITiGa+EbuWo5THs9Fd6jo2xv3T37NRNjSmitV",
+	"sizZqehuS/huTFpX2z5L19oG3wJpNiqlRRbzTUb0+WrHfLSiZxZ12EZn7/7EmLKqZ7Ekrfz/virSBwKq",
+	"14UhylbXv1/hMXxYQZ+ej8GJVW/wE6+Y2a1lAPhMzfJcEahVtgDqS5ZtGny+QanK7rdV55+KbaEFkCx1",
+	"1AvtWgO1EelbjOHXmgbtylBJUlkUAMFrQRvMrwgXxPyqT1HMK/drb5lbIHHM/ZMCMJWuhFyL9sPtOxcd",
+	"fO9l+W9tql9UWevzwuaKqVbHm1zVYimu1xG6mqP7HLRB6rbVnap5GkCdzA7B1mU8gyjwnGmC0OhN9T9R",
+	"2VzmrKlhb86wA6hIH0sx4/OhxWjiskKxmhaMXqmqwS5uyb4o+FFdml2i2JXgqEpvmvMJPeLE8evjmxyr",
+	"lVSJOVkRZ8fX5EDXz636vor93Pyre8edUX926mU3/jaqlHJXrVBgQhJIsEA0tcvmfxayXPUoaeyT2t9f",
+	"+vYWULeQL1H/Z041U3rYwtt/Eed+lActm7nSgwgrtVWYbjHFEVSWbTb7yPSWo1LgY1t8t3yNOmmCHhgt",
+	"qFr1g/cvmpdMuToynxdvTFfUeVwL9q2cC4dSsJUu0guya4tYdvrtdGlOI/dNCyszyHeFiko7l598PDye",
+	"aN3sAf25m9M8jSR5XXDNXnOhEozQBv9WsixS+7emxZxp/HvN+HyhjSkKRP7JYssnZMmKOUsIvWYFNX9g",
+	"SxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2T/ebHHKu5r5qq746gTbtdD8BOLqxsZx/Z53eacC",
+	"X931TMQ77Vxii3aw5AtmQaFq0ZTm5yFqMYxBAWI8w7Dq0kI32CrOBg1ZL1rgjCyAUUqFFDzFzN9lpVva",
+	"Qrg3aiFX74ZBFuBCRu/X7TgZdvSHFUTPIx6xO0GyGt8CySpsU99dBsabl9dJe0EUYy2tyHezRtuFX1eO",
+	"TgbfXNsFbU/6cS7LDL5VZDwcESauWS5XWIFn+cNcQObwwcQZPDvZBWd1d2p3MEab0GE7arjkJc/p2901",
+	"3jUat7uyD0RYTaXc4+5MBmrF0sDacNMYD0fRNzejJWIPwu76rFt4aKKz67dvh8YSzLlgb992SL0PZm/h",
+	"PC0REpfwZd+/TfKkGT5ru6lCi1O2zlffvKepbm12UZkSaV6iSLONMgu0oVY0vUIenzGG/SJTLP5blrnm",
+	"K4hMugBdMkgpIktK+3NdcAjIm3vcqtLY7NQiHANqTCFLQD+d8jyHKeR8yREFGRu/NojVA7M1dnfeprNE",
+	"suQ1W5kTSIm5FFjc9R8v2tWYZhBkZ7QghoFv5KU/LYe3QalsoV0f2pxes8p9RrhWeKFfkMn/xvDExOFm",
+	"B9U+e/jd2Uu0ZWEHq7GB1kqegVcZ01aZ4WtiEV1VNMn/Wy4ylwVaJyd2DIzvt78zqk6KpWJZlbWkGExg",
+	"yUS2VY5xG5T3ADV+241rZpKQaamhFyG0clQLKAq+sv13jjIDbP2+H/zOtYi3RKymHtv871ie2Sy3XaYG",
+	"NSsG7glrBGBHmz/h+mSfh/WGa+r7OlpdLc8rSNR4Da7XELu5KdsqkRd0BVVsO8YWFCEfUGpcqaPdJlfZ",
+	"h92eX7C8V8y3MQEB6f+pwkwEAWIEVz+MYz31dSfvdQFTxwPOhW/7O/Tx/+o4BNTroNwuNRxVcVx0detF",
+	"NF7B0wXBKBii0ELT0Rkt9stT9HiCo9OekMD/6TL/fOGjT3NDzsb52IJuu+Ht5/IIbpngkH8UbpnvuNKy",
+	"2DTDqDeVKsbB2vbfmEmjZaoQVG7KUkB9CxtXWJHXvVGFP+mR0HmvPmoNZjEUa1qgIht+o3b+a2i6G1YJ",
+	"Foweb/YeZ7kpB0Rjt8iEmPO/XGmzQQ64AmXEtJDlfIFt0qay1D1x7H5tyDTYdgogfVC6Qa2KDThsBbWb",
+	"hCPmbvhyuEpKQqbmFVRQwx/tUrMDDF5XjznPQvEDYsU2KgAJVSl/tiwwtajHW3Kp5RgeQwCFB/rjEEEy",
+	"zxrLzQ9K6moP3S+ioXAU2oosQMdGXbKDFbVzOhZ51no66m+1JUvn2PHQyTlI5BVVO3K8+87t1atQsXPq",
+	"3qyQS0LJzAgco+xBa2+bxW3Htf/aGhWsHXVOaP1ynpWFXmCuvn84LLqrqqz8lVzljOOY8c4fUh8QfT8c",
+	"GjPWLB4QiyRWATVBWuqowH8+A0ULGx8TKdh5oOgarcsJ1SlNr4iWFegHANgpKCVvwsL5wwPh5shFQuA7",
+	"yn2BFrLjH6j82sopD/wGrlAhfrBsy/iC4RFbByBG/YC07ir4Hgm4o3TfKdxeYFjcw/tWgJWV1KoH14H5",
+	"K/ZqT+4yu3OMm0DGjdu/5g3go1917jG0PQeYHwdlgIrnBSlYzqhiWeKP5bljpMTWHMw5JjBBksoFsRGz",
+	"c48izq24p2IDgvKC0JwVMBL2jV1aBl1RpSxqtw79IoBKsKZCQ6/ZKQNDPRSWPoSHcx0EzdOrCF4ysK+N",
+	"ys2/U5//hNTn4+cZx/i+2tojHPeATz6KQ/80SEzeqh5zHYEjLsDnOzggNtO2s+8vaDgcqzcLWjjcMkU7",
+	"zWVDP1nrNlO2QBk698DDHq6P567zoBFfCP90gBvNTLfULZNw7bGV65mL+h4qlfAly+Z7W/neDpwIIyAs",
+	"655FX7LOz/omCweJyFlOY/BEFoMBIzascC7oXMorQnVnTrQn4NucRtEWdrsKNSTt+8LFYx8VO8HGuueu",
+	"xQJ+E/rUC/Qtui2oZo87tKx84Z678Tfw5R6QzRXlWUKuJbe9tOawwHJ1wInENy6jzv7v5Lr+RkA827jP",
+	"4u9veVUXS8BusTcG+vS9uL0q7ouWvYrtNido/hHcrYE8C/NUfYkFntdA9AYCvS4Lwr2v7Uogj1DStNxd",
+	"cHI7liD8Wi5XCWSBJlZwJKQUqpyah6ZG9ANcKlnSjVEkjToat7JsdLZT2w94uGUBcLJvW9SULow5HXFu",
+	"QKbMuZGOawGCiAvkEi4FqM5xe5hV8f3Oys92TkCjOG3KbrKWbm4tBlDsqSDM1rhvBVRy3u4CbZuqofn3",
+	"5rneKA6VRIwgVaImAbBwqDj45eD+qCg3raTiWzj/IfTosZAhumI6uNkkO/AO1hTfzR+o+K/OOa1cfwxl",
+	"W/KUfVSa9sumKjtrpJo7x4hVCf8phWtcMM3jkckfUPhtYRGgNxI9Rmh4KyILPufCmMjmXwVLGV9pYg5d",
+	"QuQ1K2yCvNJkfEaWXJQa2XVLLGEm549dAc/7FBQs6fsfD8KkryblBnEvju2EP/uR7FfNzoNm44IwWuQc",
+	"vLLmZGPgBkJjWI9lkYcNQa1aB0qC654VOiFKFaYs0SyDE7adpRTLScptxWJlMkUZgYurPdHxVK422OWs",
+	"Co5vIy4tOgjPKoLfVBfW5k1ei29lsez+jk4alFl94EsV6aG1/i3I5pWaFUnKChPblabLVY88pa3aIqeG",
+	"VaqVX1DidqiiYwOHX+0IGhwE9D1IQxpU3QvqHrFZIX9n8eDgj8wZG1v5S40uqR37qVRF9Nb+VfKeUYZm",
+	"sIcexfW3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9Duy0dxEeJcD6k/OdhzCD+MzyWaBTEBca8m4PchM8YSMkFN",
+	"R018HIYSVS4viGAcInXcyNdSaOe3AXlfw8nciPSXACHHRbEVuDE9tKaCnxQ8XaDzLRngZLyypRpOpi6i",
+	"7Qvs3fgD1Q5zaadN1pLnOVeIa564UGYH5aFuectymgfn1JqDh/RIoZr+S+blkkVnO+dzOt1opshn49F/",
+	"PiLw9+cd5zKjPG/sLiMVS0jGaEZyqAXq3h0/TZlSszJvGxiS1jvH18DwfrkRacSn9MK2N7CMCNaT9t2U",
+	"iCxIwWal6viubQjQ6sW1lXnaJbUOLFvsVdu96IkDg7VztvilqCfWGvUFG0WWAN1nU20cuNeWhXjyH9CP",
+	"+h++M/U/GrpSh5BkYXNrevL7uw/3bz7Ze5dXdpAbKbb4Z2wdOL4P7Tu9cyIMBaz6abQ8O4MLMmW5XJPf",
+	"WSGJplcA7j2LU+jDOBmfdmvgfWi7+MD+DH942rM4xxPa2aQt1TqG3B6Bqwepa2G0SMKnLHwyiGDXex3z",
+	"bUBVfYGuD4Siam73bGxM/lvJ7Neuyi1SPGDf3UDoeq+GHsSuNWPoSY4/AS48LDbvhBIeoWS15CZi1sCO",
+	"DhISsRb9d3zCm05q+wmtR9b7nFJnc4TFr2cP9oqhg7XIWui5YTWv2XQh5dU3IoMyu55LOpCfzQd1odBz",
+	"gKo5fMjEVUufGIrYJZSiFkwp5xaZc6EgtEQWWmNgqV6X3FPU29PShAj2rGa8bDnAJLqzJik8MHF6AuD7",
+	"rujc5Qbb7DAmsvYoznPvz2iqiO8kj3GYxoIX603pjlDfYgGvYzDdU1lqspBrsqRi4xIZw+50pfAwQw16",
+	"4xuvODb1Mrbb5gsCLGCKmVFsG0Oa7PoVwHbqQ5I5E8bCYlnc4g0Y8kOfPpuCan7NOvh+IP/ecltj8yBX",
+	"kR6fY8Fo9lzU4F/DRMWUxqpEnvC50YfRHwngfkb+XJCTMUafxcYmmA5bup5+6FhGiLWhlibBcoK5hzvR",
+	"vO1HcH0890P+9V0fONeXmupSxVpaQSlDWxwc3PML6m2/g/pH6kpP2w19e+9Gp04cL5pRszIpWJPpCtjj",
+	"mashV4Ku1ELqjpYxlPl1zwx6LDOWfQO/iSYIGauWi/nLDh30om2vmz3dqwVVdQ+sXSh2g2N02VA1Qffm",
+	"QgAfAA21DG+wnpNvSBbeuicwJE59Qc3Rbgrv90ZKWZ6pkg4qVt1lOU+nJDg3W7vpeCV6FJ0j7na1zYbh",
+	"cvY+LmPaW1JEdIe9t1vnMqDOYHqNBT4NrJk7AIPYvdWn3Kdfvn2f4iDbO9bnl7f2yagDuXmlxa+02uJW",
+	"LjrGReY58qO4y36imwO8WBXMxm3Ny2qk6Ox8lsa2QpnFICnSvFT8mnXPsASffFPpR9FDgJjP/22vyvYF",
+	"4yvdCxJYSvD7KBVyKqKNIZ4L1dIrZcaoLos9fUp26kZb8SgaU6Y6p6W4SVWeP4tmgTPq0mHEkOPSLL53",
+	"gxsoQtgPaJBT8QM+CSySsbzBmFi2ELdH94ucCuiAEe1Y0kzvhl4ezc3DgiDpnuiBtRCq0DVSYWfTgm4c",
+	"dtGJ40tP7SaO/sFvxnYHvPxbZJKI7fvNNSs2WHBik/sARMNlwlLwZpzUiqUDCTsLxu1xW4dRvYaEMeWa",
+	"xStXYRix17o0qJYyb6iQdi381rK4YgUxTzaU3WE4MqYPXrs+pw40PpfySjn/SZDS3Dfc5Cmb1Pavae9/",
+	"KqLVCg1YTx5BqHP+Efb0+BBDFu2TJOi7g8QOOSueVowR4VSaLsJei2RBrYsNtHE5w4DsuoFVHRhS1C3U",
+	"hDYEC6jZKvOCZiXFhJBrDOfB2L+UApKSAgymHBSuCoTJUz2KjcV/Z019uCA1yQ7cNUzaCJOE/Svp/nuJ",
+	"s6LtMmykWbl6JeOvBuvM0Mk7gjgr/PG2Vq956JAD07mfFhyVVzyeFtLx0uVZpLmXZZaWxGZzUl/yZZkf",
+	"4tePqCdhMOZBq//6/unuWm3+RAOXMIU1hIzQpRRzszfLC3LfAvjAlg3DVkCnD4LjPY6KYqt1bc26j+sb",
+	"hohS1mzqpVDrWBZWhHL7O8D+Mc24WtUhGe0L64vFKbZ16te81W3CrvjNqXjV3CY17hEBN2+5dOcZ6BKV",
+	"Jt01JacYwUTDaYXak1eJfB1GpTf53nFAvkZmiVum5nX9FM29DdZwyMZ5HNj4q+LprRQtY6GDVXWiNiKd",
+	"JGRCs2sqUpaduPyUk4IpmZfmF+Z7Y+GeVKlV5iOEoz3RBRXKV0UoeJhlPDX334kqVytZwOMqpyePHp08",
+	"emT+seArSk+UTE9PwEXAzcvNF+sF1+wkp1OWT2pMe1sxZg+Qu6JXrIC14+V74j0Z5h+B/oDMpWf1ZNH6",
+	"gYjmLU3czybnZAJWJyvM+laFnDGlYP8mRBZkYu7XYlVwxSZDAr+sT8EOAG2iJ+SzQLR+Dr+f8hMPeE7z",
+	"yZC8cpANBFatyIJeM9eYcx8Zb98rDkndyMrZvoqdnQydlpQl928KQj0qVD6S2p47rrv5Y4pkLABoU7Wp",
+	"tX7WYampa8mM2MjCVwLMJVOkhuzUydgGBbu5aZdbD2abqg5Yy3vreZxiZ1X725X3WFTHSOjn28fk0YOz",
+	"L8kKnyAZ05TnkRqTeO3eS02nObsAVW3FCuwftJXO9oae/D46efTLu3+8fTus/vFJQxDLJpBEKO2xFKnI",
+	"LIqMJJmMbmUF3nkU2EsubA/cqBbici6oumKZOfN9GrchYzCln0aEyTO6ZBBfMtJ5I0vzChAqC5avdrAM",
+	"432ClA9ttpSfRRpIcuxMajlj2AaFHMMrn1vvBPAmB+QmRgwX3aKrnUdGtg3wcWWebYJ98o05KuK2HIxv",
+	"402gngtGZrTM9YZAF+DmUxGJQeXlUkTvHepRUmxe9zge/s+5YLcaoLHxyuuwpRWGEuM1kLSgy3g2/iuQ",
+	"eqzYEP9QQlZUL6p/E2BTmplvzL4wauFILNh5Q9mlBUKPSaqHj0Zj8n9ePn/mhiBc2Fir3WYylQ1Ny7Cf",
+	"WZMMl2RdcM3cPPcL8LamLi+Cevt4Ltkf4eaNzqyKBjZnOXQNsmINZEOmwQFoFxjjPBCO4gCU20iGGuJV",
+	"Ih4X5XoLs/MCig+XK73BjCLQnhF8ybAg6pMVCOwtIshNAdol1eni+6b6vhUTj8Oyjn2gF5Gphm0zZ3FM",
+	"je3JYxVKWxaWrSK3aRLQvqQ5jUWuWdaWA9yVl2paii3CQG+50Qo1z3Nz6qEpnE4MRVIGt+wFVrg3EGrn",
+	"RCFof2vW8l6OtHjuO9P+VhYOQtUhquI8t+GtacYuQkQ9amv2cWs+jQOf2whHZxUJalnvoINyIEgCBg/C",
+	"/o7EHl3OctwWAEaQcFJJknrBJi64WTAeIWHAStiPIlsA53pI0R97v7KZLFEB6tDgEPMSjx0gAC9LSJW7",
+	"Zg5HNNZg6m46qlQ3RHTKDh4YT5VdAC+IYGu7jMQFCXzptkstVX96qyzcySqH8RBRhEKyNtJN9FW259Zu",
+	"UCb4Zl+8xD0aX8yvBxWtNAOcbi4s3NIVW+ndPlf7c/Fr4KdgEfg51N/1tflFiH/aF/S0e9ujF4ic2Lea",
+	"wdav7GtjFt/6VU43TY0afN16NzWiHYnYd+U9KvDt7cCw8eHmMEXBFDBG3Nqq4bkiJuawM5KCU+s8msKa",
+	"CxFmjMR0YvCHfc0a6uVQJ9tynoFo1tJOE+YHX7zmou1dOxBLAYKB9X+HxKvapwb4sBWULFDRL7GOFuvW",
+	"FMwraT8khmVfoHHYN8phbm6rbG/38tuF7jcPq3jRC/TbC6vOwY+FVAG/Arr5QEm5YpuGID17vyrQwx9/",
+	"S7SL34N4i8JZk78j33hEfHsnAkgdQ2G1lwor22MwPsNaG8KmIEx84D3FUKpDoninVouXxH0X9lOz3pYL",
+	"D9LyqSIc85TIyZoL8ySmV/RuorgNP+JmFmdmo8xiKLShpWE367dvDxnMTq5TClOTz52Oh6UJCPJ9gXDt",
+	"7NxIvblk6gI7PeAHOb82z88pNuM+MOe5h9zumFax0z0Fko87dCh4wa7BPfDE+663NqfUC1kczUviO1uq",
+	"Bowp1FFxTjYM0hnXMuibGTFhsqDTYuso7rmbytNbhUh/xVKBDV3m/eDwK1TNCNxDv9R130FtJ2PWXtTr",
+	"gmvNujQ28zntHmvRbrjHNrckqNurnpZB479wb9s47Sh2Kg71slwu6cfSD2N70i1HbdcXFRYB7gfEPuBk",
+	"/gU5/Si8Gt0JW6/t0dzXqKvRbAkqGcs4dnqZcWHjMYgIHKXDC5nn5uK4vS1zFtUenDS0D9ucsfGDLx98",
+	"df/hgy/bc8d2rolr3uxfL3N2mTYh0utGpDInDD5VZC2LrGrpK6TmsziH0uM56++uo0xfv/yOJ5ymOl5L",
+	"tfIZ3B11GGN3t2HxOTcVYJyaD1eMYii/T7+4P8zYLJvittNSccGUIuYR23xseIRqr2N0V6nOR4ceK1K5",
+	"/ir2Ut6X3HfUnicNlmvNWw2bkLiTHVS1OWPW+7Aduzo+tAVxTU1RfD+V1mCeJ+Yx9IFKcn0cqsAWJ4Xg",
+	"rViwarFbHexnHU4xpyvVYGfDyD6Z9zidzrs410rRucvg64Wsck0I19Cpii4Z4KJPDLWzMmeTuGJjruPc",
+	"ekQO7Y+CkHcHOppflOIxDrAT8fp6s9sitCLRIW1ZjlyXzgVXiwOpthvlLbu1C4SIqc3xNxsL6WFUlDSu",
+	"Va4KOS+YipRNuPL/rlB3u5w36lpo3ih0a+XksZMdKmu3tvMgQfZA1NluF5q7ydrvlq1+Wa4Pol9r3Tas",
+	"pl1judjhDbbbn8u2Evvq8DU68DujSOOMm/Ek7APY/Ldj7ZAN3XZFpbwzPIvfStoKHMnShWQY6XS9B6s2",
+	"bvBrQnMzgU3HN7b3XnQhVDIt6BX2ies4rsuniJPIJ0JMocciv2YFRic6b5hZY/O8YQsgR63HgPaW3oXT",
+	"CVBAIRprqG9zeQ8Xac3AGgcIO+e+zA7RR4GUjveq81WNWR2POt5noNjYFIkt0A5gggZxcBTl8aPRGnfV",
+	"xd9KVqJ6WAqBdwAgrLIMgblpoTmtQ62CFM4b9EfEdwxeYLcVEgwroEFrDlT+EXSdREdkacEie3SAPtSY",
+	"gKiYbu8it15IcPDroEAPfP9RLdNybJ+p3cKQc2CYsIb6VVpNpN2YQhof4SzYzfoojgPO9V9mF3vaOtfu",
+	"N7uQnH3CXThMfGqVnndbpj8kbLGjrDepmM3odOy9flGKg3RPBxzQGmCtImdc8xREVICQ40q7BslgWuZX",
+	"B0EHtTQM9okDUAgvSSYTzJkEyfaL2+SGVOxKw48UavOqqiyi/3fRyi3zeB/THyuNQPV3Imm7QW6g8Qeb",
+	"Bfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNE",
+	"q5bbspFHuZncmj6Kqyk4wpHOTEbOAM7lipbYPnhL8phPinTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMlx/Q",
+	"dulc9dgSSmjzkRRlg2gtSoGWJFekFBkryJpuiCwAgtfI226HA9X9yMHo7ZzpL8r7Zq1jVutOPmu8Wj6I",
+	"j+4X324m2yyxu924I3EuB9DzeOUZAiNZhJ/KaiCCsSxWoLmQOzJzb/GGz2aNgoWm0c+33ZMWPaoClnSy",
+	"I7Fzise+G2GS/YZEkXa9LbRV4sFozjJCNSmY0uAZgDYAtg7bpxvtjtgxPcjB7No4kCGOd+sFMsfOL7rZ",
+	"CL7Csh899kl9BytMlAbYG5pq65ZqbZYR8VkxotzbySqnDQiy1RV/98AjjVB9bp7dwfcC/A1LoXCY2rrc",
+	"Krpg9dT362h4JjFUmTrUiOWDKA9hV9RVQ4rBIVgzslxFodBckaimV0y4LiUHSZatkmaJgg1QZOYFwwav",
+	"XEFBKpR5SyzCY024b4Vcdlfkc5peRUUsrM9KfEj1nMkiBQQ6X79iNoVkkkEeBqF5LtcXvi7kva6y7NY8",
+	"z8mUhS1+DoBxDK7Pne/Wi81+XqrurwqY0fywC7f/gHSyYG9Rbu/Zdtqdji4gNlVo6yhM3Y9FGo+x7nWE",
+	"3dXg8YFgFp0kjVt97XibCRS8Ju/Da8t89bPQmHHaZaHxWfvZugPr3lqJhqAbtTtN+2RTVSRyBFihyzz3",
+	"AZCCuZ7yU3aB8oIrkrOZJrLUhAlUjY4E79M5w+wQeDFzNllEU58IuZ5sQ505ZUvItTWjTuymvDsYtyzc",
+	"sJ8qjJUttbINi6zfOZuVef6ju/i38+6xehpbuqJtgr1B1kSzYml7mJiPsBOskmRG4xACTU3/ZzXftW0L",
+	"7UbFRKPOedIdtJtnct2CGFOfRiqXDNxoDvq0PqU40vGrKPdA2TVdstjS9oD5ms2saVN+HeEbw31sVKcM",
+	"d+3WE+4wV06VfrkR6YHh+TKyza4JWFCDhwqFkNhr11zuXBG5ZhkR1s94aDvWxL5u/yH0K/Uzb6ZZYy+K",
+	"sCvXFiqIVtDZ5MLiE9jydVy/M/mNErNV0gKYto0d9W0T/9aqcBpA2/dtutNklt991NqMf+k6Zu823Mgt",
+	"LgqReWbMSUwbXwIoRNcGlL7TRH14l4hA1gueM6A/Es/sEC4Mg+YWVQLhEsxxuIDXG9XZYltRsalU6cLC",
+	"ljhWts8aftvpcOFbMrQU16hm8k83BBwjMTicqga0A4nsKer2sDuSXZ1nVRZBl26hePAP8PYf3sF5G4qh",
+	"g37v8ksrSVD16XBHMGxhC8co5HY807E5vGKCiuMEmTO2jIDw/kgzZlhnYihmrg2SsetJ3MTbib5pJvpF",
+	"3wo2b8p2V3k5j1b+LWShsUwExCeCejVgiqptx7R3SKtSGVZocDuHrQW2RPjls0tM1iZf89ycToIankrg",
+	"znImkk0Ggnma+ysBk5Xr4V2GsQzJQnfoHH2gfjV20+uxqrb4FLJbN+yJXRiF43ToC7aib83mznp+FpmM",
+	"2K7YXjhuwS2oirvArhhbNUAj420wHo06a6pmYt+zlY73tlu1g3jUUttowTyAQkzg7rk1KvAdWybaNA4W",
+	"uR6NAL5qNhoXzBtyzWqJd5DUl0t5BR7m4f6z4/Y9eEMoloHulgHCFbutf9fAYN/b/Yr0O4xA1ntFMAA2",
+	"4VqxfNbSaeCWNbUdHVU7tbYOECDqrbKrP7CKvymF3hX72DwGrAUkGe9W6Z4VmxcuzNYGCAIl9YZ14hed",
+	"kwFNpqqxyS+cWxF9AtVuKrKU1ywj2CBjW4RFSoaakjlSQJkUViUFqhSlALVSrtAN2yFtvW8RfkPhD4IQ",
+	"hMcPpjfD0majJPsKgb27VPb0j+3ynQNQ3I67b9riNEEDsm6t9eNHyfZF6kZO6TpV9Qgv++SfLhpynxZK",
+	"u8F/ttMkKZhwt9ZeEcfpE7qxYNG7sr1fuOop4gM3enSYbu9I0W/L+6Es90ZL7rGxO7CWiDocwA0fuDUw",
+	"+8bN6RtLKAJIzdbL3j1X10gaNq29F2Dw+y7n44jVlI1hnXqJ4m7LvG6BTdTIGvcmlmJxG2bvLZlWBVvy",
+	"WqOeelZiL7F13CLXroZ6w45VbQ/3CL+KCJ3iRzBs44b6wodWaSMFi/SPcIEffwC9LAwzYCrVFm7Gd003",
+	"6U+AdnT7+7Ll1PYTrS0tOe9S6t6SL2OKvtcN7bOEKzKvp9H252PfXWgvP8faePa8RG6Swb8qd0WdQ+ay",
+	"IzhyU6K5RwGdy/ibJXfexeOU/La2zayQvyJusitGKAS+INfRQ5ZIoRe3Qwx8zaYLKa8utWbLmCHZB1GC",
+	"vU9ZsWpo8zVlcw61NPU+Gp+qLXjuWFxnyfOcK5ZK0fnqbUNLWVWdD7rEkjr30/f4KYbpa3MOYOndyyty",
+	"tWzLEwxkxFBtcMMaIPyZyADrdEuUrBdXUVHiHm+849g1Ew37Cl8B9lnic2QsEPqn6pyscSEnPJ72D7/u",
+	"40fe8QKvF1ncC8zea8vVh5VbNLXHeL3Y+L5wxG4DwTqwdi5WTOv8LguPt5imyo9tCItalwIuBE4jNg4/",
+	"t0kVawCbCa+LyCGoGj506FDn+XKL5xyHJa6bg+OLoDzaMfz21oaEjZyzDqfrqfjWrKXnGTNiqzlDzuVo",
+	"NJ61v4/m30fz7o9mYSMNnfwdW7pAzGr4Sx91eybdsjuc/CNU0Gzf1B9FJU2UHSNdy8zJOSdzfs0EKVcX",
+	"VYXfkm4QGJhrEHW72J1V6NtnY1T10rEoqJ3TN6F8vG3U2f6kAYjMT+wyitDMBFFyyTCdAk7iXGqiF4Us",
+	"54s9Heij/Ugwv+Ilj/aM8qe7Lr2gF3R2wNsi0viqX7hc5hkWA/uM0u1ewJrnkJPtbhUL+crnwnbstsan",
+	"GcQlqDgwtYRoKQ9Y13YF1G1FsuM3L5LNsLFAo/nY2C4gr1RCKPnCtdVmAnNzqEtKBWOHKDkkz6Rg5/DF",
+	"1KbwzaAtkdBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDW",
+	"Xh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jd09jFuctb9+BwW96sx+UOSaeIHtidc5pxRadwbU035KVN",
+	"K0qIYowgw9ZA13cqRt3Pu1xRr7leHBGH4+/L6n/mZdVQvfgvVvAZZ8pW6s0FFOGoIXkJ1Yt2ag3N8v++",
+	"AT/iG7C1YtRu2gumbCpAD9e0ip9ma2zitu7h8sboFgzdNmGp6QENfOQ1K3K6+k6Whapl1pw+iLVGW4SJ",
+	"2vWzjF1+BRwlLuY2V8RCPD/8KgB8HkVZo2lhCrZCx3ofuc/7g35tFRC4l6K4KAuuNy/NIXYZhdy2JNlK",
+	"XxXk8qen5IptoCX6L4YHf8Gjdv8hSRe0oKlmBWw5yAQwTRktwIlgX73QeoXhJtWMz5JRtZhKCh2w7IND",
+	"Akk7tgencrk6thAF27VhUzp6helE3IyWSnnFfbX9+cAlBv/i3l8dfVz1zQ204p1Fsou/MbZtUDGvw5lC",
+	"EThmNGaSKUSqAeFDl2pIMpmqe3TFh8tsu1utMOeES+jwYSxiOmcX5k/IFT5/K96KE/LFF5eluWw0T4Hr",
+	"v/jinEwuAVed/w6fnJOvgdLEbcxwOJzgPUSDfbOpehECEySVJ+xbQULaDsk3NF0QH1TGrmSYQ8aKJccx",
+	"uAb6K/LZ5P1J9fnk8wukgOM2QwZFN4qsFzxdkELmCHQIL02luRisO2CIy3+aqS++wM8oWRVsxt/jJthR",
+	"XPc3SFn+bKKu018mCdwA+F+W/jL5fEgufehSFiHeQUoFmSJ+f2YUPa6VmQrPzHP4b8ybxtkYg8HMx6yV",
+	"THK+5HpCPhsTLYnRWQnLFSOnZ5/jNZSCC2WCTlP0vpHJB2MBJKRysSTEelhuJvYtABJrXmPYegL5nrj7",
+	"96yH6h+/Kuyxn8qMTbC4w2ib8KIFVZabEjJBGJiJ3TRmdrLWdBhf+FgKV5llGAwrpWEYe5XY2SvPV5Nv",
+	"XtH55AJz6czB8AwweTo7+dEYLxPy2YPTr1zVWUIejE8xkAzt0gyVhdS2K35VK/T5EEYwl70bZg5NXe6P",
+	"HtjZvgD0dC7mZq5VsoPN54N7MNBhYavMjJ9mbLmS2izy5Hu2mVxUUuSKbexb/Ed2uwAFUsCZYLMZS7Ft",
+	"6+kDsjAXieeKJTdscU4mL6hmPyBbAAv4f5/8JHOebiaGb2ulpRdkyjZSZIYsWKr34PQR0nnygulic3I5",
+	"06xA3sD06aTqg4yCJ+yFaHjGEDbnSrOMOMRJn+fJhZelQ/K02lnB1malClxydLVitEgIzZWE8yCIMXUc",
+	"qc8JnwtzF8JCNrIkmYSXXgm5Hr4VULuXMoE1Sjwz8mvGWWHukhVNF+zkdDiqZHPwmbkgXAOOwfeMrYIt",
+	"cYmpiIDKBWJq2kQRwOycSr0gGS8sBCIePHPEAabb1TFgevHA2XSBwnQ+GA9HOAu5YoKu+OB8cH84hsmu",
+	"qAXQuGfE7O+QOYD6tufBp9ngfIDfQrOxlRQKr9bT0cjWMGl7l2v2Xt+D+wCbXtLlCqYlr9wtSmMe8h1Y",
+	"66ca7p3hFi5CTF/3M3KYVjVFYHD+5l1I/SfSiflCpkwpAE/7D0NAOldGu/iRaYrR63sARttMEvt10PRb",
+	"ARAQoB5AionFCdRFuZPl/KwSXemCpVcXVfvPCj9hCSafv/2he3jFYNesmEooZGom7Ls/csdSKmDDzkb3",
+	"O77kzck7Ym6OKVXMhqLeCrNyoO0hExBSIynNK8NLGajsw13HZqvH1GsLXhA1cNX12GhOJ1cME6IbTpvS",
+	"l6DBqV3+is22euQeCGZAm9rzoIuW7OeR8LL+1ZrsfhOda/FNza0zOB2dPjwZj09O778aPTofjc5Ho3/X",
+	"LLrzQamKX0YPH63v//r7bDYuRqPRePRgZP83hxyQFS+YMuOJMs/REzK4Ypv2n+VU6W9laQTz6fv/97v9",
+	"5Ge1O7PxqJqZS5Bmq1xubJ+pgl3LK/wZTgC1uR2M2neBtB0bgvqgljXbwjiWGekmZO02LwRyAbh0Izx/",
+	"CRoRkTNz2Vf9dmWRscJmEvGCLOmVMemIsUXMc1CZq1h+bb08Eding8+HPxFWR1cJsUTEe9i1/QvOhnvS",
+	"UDFUs3Gr1RBQFgDiU0UcQZMrtpm4hVv9hqOINwqQLd8hTzHvoO4cgpv0iq00ERK6ew7DRFM4icivuAu9",
+	"j2KgnIEx9g4NWab01zY9ovshi7FnEzd25q5nbH0ZGIqVlW1bQG/JhXG/Kf9FxMGVsf4HzpB8W45G99P7",
+	"I1JQkcllYOgDNzy0CjfcFuacwPNsr1TBCR1PhnTdwceWxsEu7jogbMu2BaOZrckwhk7T0Paxe/DMTTL4",
+	"QabeN9X2vH/OzuJW4uNHa+BY4dBDXLCMoy8ovGnvfUCHyA0KEGiTGfXVgMyAnmJ6YXQwsLa8d8ZiWMER",
+	"JlKAWFHaKBlWAJmLOyFLWkDho3Kyb1eu4BeHypUZGJGxq/tB67L8dG6/QS9gqNtsURLXfeZMH0wWY2A3",
+	"kmb0UUqvv6bYuTt5Y0a8j2zczpbPpP5RZsYCz47Azs8Fq9yKIaZQpUQcorL041/hyPrOia8y4/pEF7ZL",
+	"brOtYJ57BY/dubmQNHc8oLttQmOG64znmhVvoM74Xc3I21OeuvvuS2Hx033/x4l1iQ4BapBlE9viy346",
+	"aQjE7Z0ql+KWcw07Q1DsmWsUD1eN3PJ6VUKEo/f724bkImX1AbvFtXbCCO/TvFT8mu1ZAxQWH/DC41mn",
+	"rp2oq8gZhkDYmGAIInmvJEc43wHyeuDwyyj5QV4zqFKx7UabjM3Md772jchtUNolW9SajrvvbEbGja+D",
+	"HzyaffUwG301/uqrB+mX2cOzR/R0xigdpWdnNBuNz+j96ezBbDw9nY6mX52eptn4LHuYjs+mo9loREdf",
+	"mU1bDc4H40enw9HwdDjGQrprLkv1Hb5i4K0Wq7n81k4exX4bnI9PjXS1tWIDdZ22/ea4FrORhfsNZiZ0",
+	"wW/lYfR3B2S1r5hc5c6i3CiS8Swhgq2Npuja0fnrw0wxcneAuLeXx+4NcH7NCj7DapeoKfxMakYm5jqd",
+	"kMwYuixXDOxa9BlvZBn4jXOqATKQaq/n2liwbehdsKCld/3OwZnUbp3bHdJpIa+YqJQVuzvIRwvbMOt4",
+	"LG9ZFMA3oC+ztXd7cNgLtpJFlMc8YqF1OcpSHEXjfuxsUmOzcuEqxRAGEviE5HJ+GJtNy2zOdLtD8mv7",
+	"zPEE8lKW5heDs9FoOBrVcj8qyTkavxoFkhNE9LTM2mWQFclVjNtlsXn5UjCaLlg2OD8b1Z13ndkA6dEo",
+	"aSClByiWkOnGNhU+krChFgXTArumEtLMyFLWxIwFxYpwAEfshn2+NV8mQya4lKGl2oRolufKvPNslJAv",
+	"z0C+jEcjsmJFan4gZ4TrBAMc6Gqz9ZjkNQQBYTMm6LSDS60ClqYFeyvwFjQvCEbFIFzMQYd78ac66Ha5",
+	"eZcJe/LWMzihx3fM/SUPXj/SNJmelk8/Mm/XS2bO9NQx8f4DrAIg4rrHy8qcex/wjy2HV/3s4OeHnp1e",
+	"Tij0v2N5/TGcT0sJuTO3I1mzB8rT5HZX3d8Hrc3NcwSXTY/9373zejpnHD3eQdYE1jHUGQdbjR3lPHW5",
+	"hJasmLMTmMs/2pjvK2S+nhuPtRqdrp+/T0X9VBCqMB+MCLn+M48IYjIe62pxKL0nSlPNleZpaDBEs6Z9",
+	"z12AxWNVc+kVFRfk/ohkdAMw7kKuMY/O2aJcEUWhNptsGC2certri86Zdq2kXlbz6nv6vgUvVdjE7m/n",
+	"mbHLNz9BSStAskw3L0rz8VcWtMiQteWB0Pt1Okg8vjZmSAB+JY6Ryjxn3jmnZXr1S86uWe4btA/OHznA",
+	"y/MQI8fwFNRHeWygfZ6mLWAgcykwoWWxOVEbkYLs9YMix6ILQl6zQpcF/tvwFi/c3GF+4O5yKGBvzCIK",
+	"NiskRGLWtGALWSp2kk3NeVubdb65n3z1Dq4S8BvBWBlLeWbecD/uU9yZhqEoy1466JezB6ORGdIWMljq",
+	"j05OH9R8j0oXVLM5uFfCt35VH3/knzQ7mVOlXxdcs9dcKBsEqGa7Na/gd0sqSpoDYS20ZJNLNLaYzlHw",
+	"XQHQIKAr0XUMPfQ7uSZypplwCZsk4wpaNCWEQpf09YJq9L6tF0wvWEEM3RSk9i5kHubBVA3xdoWyzRKt",
+	"O23SsKlio9sm7LN396Gh3mK2OZaEa94jGfGhd62pgnuEuaZ6S5h3ZTW2d3AQWv3iNscLeEyhncL4ftIq",
+	"Ye05hiD2ICpmQfVKZ3m7YEVx2ZBhN/53VRBmIwqInWz+aB8Xn3zl8pu///lkjHaZzK/D+HbBFJxkG+0+",
+	"0o1gpGlmJWV7QMeY0plXMxVDd3YTLRyeXP12SFyb8PGpYaw7eWHtbrKvewTXhg0ywQUYE+KhvpwM1lwI",
+	"5oIzxwzguBO2P4bjBeBR3OtusMawzeEC+t4H9+dNo6wO9Ng7yXxpp4l/9Z+XfhE0AelP8f7mfLXidy3b",
+	"dW4FDVZgH/yGJg/7P/k1I+w9TXW+IVIAV0+MxJmQz4J+TOuFVK46YM2F+jwhE/jXhHxmf7WRZUHkWiSA",
+	"hOTzbG3RljvMk7fisxycjUWZM4Ky/3PnlK+KnKCqzioqmDgW4KlTYmZoodRB2YTQIsL9x3z0loa3YG+Y",
+	"1vMVlsV2UTTqnv3ql7fx8Pv767FR+rG0bkEBmtsQZFuYdxZ4Tyyhezhbuh/mWx7MJ8Ah2E65z+msRLM7",
+	"QIFQtHWKe/VW/9yfkdRkThwX2G4KnBkKrQdsb8Per3KZVbddPwWzEwhLRYAa9kAIwhKfNUyXK+J7Hn2K",
+	"rc72qNL+8Xe3LCnqXC6yYOlVPMNy7DIsqwZuIEHnBVO/5Q0ew63sTFRbpejkMdxSw0JVFQvlbeNxYPwV",
+	"VWpt1Nd3gaLp9E73GC4UdfBKqxwkgwXcBINsOrREGaZyGcBSDBaM5nphHkWHcusq76jupGK+TmqY8MWJ",
+	"Rwx11yVAIHX8p1G5477dE9x+6jv8ASDeBTSFmpxrpvTENoGhekgQuYK4fbX9eLB1elPL9FiEupr2nxql",
+	"bjxQ8XNwMDsn1SE5H3zy4fXli2++e/7zy29++eny5cvXz188uTHsraB6Fl1vfYpWAmLeSeFKJZjwVP8l",
+	"xdARhU//3aqkVSksuXrLq/6yqMmrV536j7POJVjAQZJuO0zjvgBDxv6jQybAbWRU75KUAK/iiJkBT2Ah",
+	"NYq6HEcPllEqpm5B5qTNfj+cfketXflbs7q9ZmUM3q83iB1c8wm+u3MploSQazYtDri4alz5sRXX3FLC",
+	"3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIORUsKphCDmhSQm6QIdcMMyaXtzpYFVHgrIHSo",
+	"CFXEX6Ex5wly6tFE8xESS8KT6I/c6bZCIQurPt0ccETuLvnk49DtjiUIT5skYQetLYw2eHl3eify7q+X",
+	"MPNHKGT3gh7w0SSaS3Wlgrb8Q/IagI844lhds2KDaEF2nIRIkW+CHuinoxGgL+FtMqu61NrivDan2/Og",
+	"OfZRvD1BwsecCfPiIHrl8OyuSjgvUOV0DrAxFgyUTvNaDlf2XOQb/4H1UcHzRsxByf8bGO6dH3xVTnOe",
+	"DrfCn4Vcq8H5qU2dOJr/BMnXVhxgN82VcbgenUeqELAQcNhrHdsi/Hn37p5zAD6XAwMstcs96ud5vmJC",
+	"QTECSDxVoR3a4IrDCgM8uzyXa4vAZ2hHBGOunbhD6vLVm1jZQy7dQDAwRkoUyjICSHWVQ5bm+QWZgAx2",
+	"oK5wCyCAGpah1g+lIU3t7v/vbxiYq8Fdf4DFUEijRL1k2kg+72T7w40HLOD/a7g5UKJvceKfeG++KjZ3",
+	"c2nKolOUSBbHrEvLOVUIleAOgJl5ih0UDT+IDBs7otvEfKjlcqq0a+yvfYDrzSDNUtvlzzDdiS74HPvQ",
+	"aL5kStPlyjU2f5cM5iUtqNAM+A2gGfk1g9Bwys4hJ2oFh5AAeINv+myTZmsO2zcfBplMLdQckQWhWVYw",
+	"VV04rLhGcDlbz+xuWzydC6wlq2vfFR63u3htWs535umbGiTaK3NlK0zl+gnJ+PL//uDh3kLQwurrKoc1",
+	"ED13EdiQRdvdXDEfBDQweHaEU7JgxBAbqOIyBnVwXdv3smz3/BgO73JV7xwff9XKYl/yiZX7t87v//v8",
+	"/LXOT++zsecCksURK1n9mKhreXTTTB5+CA7WVwEP0R2hwlxIJ0JqtucOggefwXN/fKbCc7T5wsC/LXXa",
+	"E++3T/1Z2amuCiioBzodnkE1kEVtBiwO63+0ueYBclJa7FEz7foG54Mp35O76vqhukxSq4k+LzWEuLFm",
+	"RS84CC2nD0Kz2e2kSERMwC4ltfTN0VlNP5x2woyKIosc9zr0vNshzg/PEjgQR4nvB+M1Jl12LuiLnNp7",
+	"H1K/vPa7zz82OCjfqvr5kZzlFWX+mNrGcAXv9lHyPOMqNRf4ISZ7+KKW1IwdVD28F9BlPjOXBV7Zuxaz",
+	"nVxtSw90mN8yzfBPZSPILC1X5oKtmAmVTWyPqQlXqqypmh0YrG6jNXIIDH1n/PF6ISHtZl2YNXEH/IwL",
+	"IlwDLuOcaVWBNqKEvyBUQCWiuyKRIFxZImGB4gwSaBVZUR5BboSX/E/nLpe2ELAWVsIdzkwZo9lJzrRm",
+	"xcm8kOWqXel6wmj2Azz9T3z4lhWfR0xrhLzQwXKjfsuHkKX9i02fruoZ73+ZDDyk/+B8IEsNtTeF0m1h",
+	"mJzGvz+z39vmXVZbh+4hXBEtJbb9mdl+KanMy6V1oh2tTCZSX3JUTWVrw9vMd2SfxLZgK+ZerziG1vLc",
+	"iA/DrASZVZHphqRQY14x/5Pg+67VIsEB6Mr6f9GavuNV21VL7VZvh1x4TKBEc5r/LBOpVZJs1e3tShOQ",
+	"rucfbvCvnQo/tHX2ihywtbL8ty4Y2644r0lMjQ4VU9IBCa4KmZUYlpQrSI5QrMCCkk0uESZOXZV+LjcH",
+	"Vx1CIfvRawm3SuyiNXkO+e7OcrurQ7Xf5gsF3XHy86rxGm2+20rPex8yv8RWu6+ixEF2X/Dz49h9AbUP",
+	"JUd/2y9cRXOK1LeyCJTnNS2goQM2lbCZBdDPrAqsfqqIXNvOaglkeAgysed0ckEo/sxr4NhHveqCA1kO",
+	"GTTVEigYWEFSWRTgIIdcCNt1ixQsK9yvN6iIEi6UNnRzcLtBwHchod0UVShuaJhjQZTmeY6PvBWuSxMG",
+	"gIOnuMLG7noB1Xk2KwN7hVmn8m5RHVT02TP9uZVwRVHlwIZFdvhu3FqfPdal1s7I+hpb37LU7lhJYy79",
+	"48OALQH6dkAz+r9rodYDBFjfPLE/8Dw/xr31QAaG/X/D8AT25+p4vI1McALYMvp+oXcbF822PGiEhnQR",
+	"LKXphmR8NmMFEzohUpBVWayksuIBb2DD4VdspRs9Nrfh2rus9rwk2lxSVnfozqR2B/6SzAneIWoFCylX",
+	"d82O7sm7YsdLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+aWbTS1y7IKZ17qqe4Z6aY/s46BuOlwJciPge",
+	"1wfS9W+Ldf0AMtwVp9dY6vQPZilMAQk0GKTKH8RZlzm/Ynco7Xx4zbZttIp+UiWRZcSYa8hsri+6BS0j",
+	"Z6MRgWCn5kvWyBa4hjvmiD4CELWqwfn9LztLvRfuRxGr4ju5xnxVaGxccJYdr90YcF+e43GseWfCXQM3",
+	"zTH5EruCNybwvoQcgROQRbaBOJkY8x7a21LyOJdl9g18QcbDEWHimuVyxRKC40zRIQ3Nhu3vl5BxWEAC",
+	"l80dgf6qU5peQVbYWzH5gSp9AsOePH0yQU84dmfVxKyLZRd2OrAV0AFthvr9QpbFkAB+IhmfEYVwXBCm",
+	"Xy7NMrAxdJVDqQtGl29Fzq+NyvvKf2Qf9Lr3FdsQWbgGIUu6IYpZvZqZN5ipc0GqV/r2dblU3KjpacqU",
+	"iqm8+EIk4+7xibXpdw1ebOtl6DaLenlSNRIpSjGcccHVwncRMR99MelZ/683q6by/xU0+DQ//c839OT3",
+	"X97947O3b4f2z8+/MP94+/aLz//jk11sP+jP/hQHOhvFoAGOBsWFblRlWbiKIRUsZfyaVRBdmFZYEaDG",
+	"hzUKhAsfnTx692GcnI5uToK/PzkIzhAajcI0T5Ar6v1GeXZOvnwwHp2MT98KeOychNv8VpjDeU4+vB2o",
+	"FUstT7wdnL8djIejt4Pk7YBn8E83ivlIybJIGXxsZIKr2LrX7i2Cn5oVwg8zdj103dyH4ZSG12N8ki/x",
+	"yZhPDZ4wU7ek8MNui3j/4NvB+Ye3g6LExRWl2DdTcF3Bw6pMU8Yylr0d3Ny8FXAge/RprUTE0ZKIFnS1",
+	"YsI6Gfw/AwlvZUME7NTuVd2XBNZ/o1D3/R2mBb2C9ux0xvTm1aJgyvxy8jm6D7BvOcsz2y8fHzuBX+00",
+	"zoe0wHhNxncwm//mjn6zSOfiP54D3frIq2KvLaf5AjzhY3Djg6N7kWedev+4xMVkADkaMFjlpI4WmrTi",
+	"441q+HhmQgReYbEvCgYe4gDs7a490lvJ+VpqmjtK3ZFb2rDAfoc0HK3jYHeCF7DBBY2HrpfAuPfB/KfV",
+	"3/wdIn72N/7hh8fxMW+hjnZcaH+3Mk75XYRC96yHtDXI+R3Ls8f2uY+oBTadKviFPQy+u5eH04QKSrpb",
+	"OXJm/g8yA33Xr+o3Y8DCrVyowWjJdrzLyLQ2KVMP1dWjaN3jY3oLj3O92ASgoWTG8hzbpo5HI6IlOYVE",
+	"+kdf/a8Lcjb6X2D95Llcs+y4SQIV13RIZ7R++iMl9rtccl8zbjYCVl1vjtp04G4bxmk+b+cFw5vpw6GD",
+	"NiZiQYTD3k6TrQDJFLxkGi1TLStTUOqFMczN3JKG4MmFM9ES89UVY6vKgl1Q1c2vjMu2Mvcv5FBGjBKA",
+	"D1xyZdYdXvG9WpG9gCV2xkE6/cNuGrM/5gD4Y6EWNM8h7XDKepyGWorYFlPnDKr4js7Vr7yzGP0jlWMY",
+	"w4D0CmKg1q9s3VkLJhKipO9foDTNGfqLpUB+ZWLO0dWMjGzdyubfWIJ6AcfDLG/H+4yBTut5jrE6EOMv",
+	"w+tWKwZbr1wuWUEKiDQwkbEeMZQXdo9vLHf/Scz8A0PBVWPouSS1OsdenMzFNdd0Pwjm0+C5j0kLSlO2",
+	"0jWUjf3Fwy4uPC9oyv53HU0kaJ7tf35/tFt7zMX13qIQ3rlldwG9ISGkbulzNEWl2tj9ikrALIlLiZdF",
+	"xorKR7qkV5AMf3tefxq+DLzpmGwfcPqP4MON8Tp6d7u0FUSJZx0lmOMvriq38gqaisD7lY/GAciiDa6k",
+	"7IIoJjLQHCTkYTQhL1Yr+lORF9vYe4vReiAhBou7k06B/x0PcjLQ8orBGfv3b+N/X/1+mn1ZfiNHq4fF",
+	"mH59P33Cvp1/x//P1Q/LZ/Kn316oV+W/1v//zb9H49P7D84efvnVIzpNMzabL/ggGZSFWepC65U6v3dP",
+	"bUQa4geEgv7erd/Wp6rLbNI2c0Qc/P4JRBTgWsFJ3MIS+FOgEWH2jFArDHoJoKbL9t6H6h9bgIi7xAGR",
+	"xBVZy0IvvGIHVq1R90CvC8SlxYJF/cDqgsRlf0HaAXjNY8rbtbyqi6luEIrB7h0RQvEV1HaIcHRjwh1A",
+	"/2akxLbFjv4WUYMD9Ij9Rzzxcc/qmB/Hp8jD7TxATehpv4WLflcdcigqagzbGFpAya4Laa4KBoF5bKUc",
+	"OCzKlVEpMqqZqxpJ4qo5vvBPKvl2C0aNkCsEp99T890zKmPXGNReRCYCRFW2R4UnZppLxbLEVqbbmDHH",
+	"PAPseba3s5NhjygW/VTKnFFx3HL01aqQ1zT3QgTmH8IELlflHpS8Dm0sXZ1hre7ddcHcrXsvWbcHZ1zQ",
+	"nP8eTniWUwcTjb0z+xXBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9WwqzjT+/egwFGlSzxzZX1UG1",
+	"scIFqOpASugSudQhrlPOlrDX9pOt6nwbuQrboQ4fxInoX3X/2KaeOUSd7Dw40ZWczrk4joP6qR/axrtw",
+	"e29dbe8+Bb3K/HXTDGZopS80psCz5HUpkrNszqDJJ4iypTRbGu31aVfyJwMs0+zXUuklJn+ZI/a3+ABe",
+	"bUL2eNj05nRBi3kFjwM5EcLaGm/CAar7QXPIMQqiYxCVLvDcmzWeGY5m783vxsnpaEQ8F4Hr9RN85sYt",
+	"LeeiU9C/hKK1ZAAcZZHwf6mGHlRCMxCHK6m4dvAgq8JG7TciPan9cns1Pr62EWkwfZj0/xRB3cg0gaDu",
+	"KYRblGSHmPOxAWs7JIPQfq/h298hbIin6rvG++BeTVR+uMUr2tyJcFzAVncexLRUWkLggdHM1oJXAUOj",
+	"haKCaewQ4gAlcK7KWr9AVgstgfLdga/XbyX81eEX0y2bm93OLelP28npGZ63PfBHTjL9U8pszfPcgkD0",
+	"8lpeep64G69l8+28jcp0/3BUpn8WNGXkO7laYf1EdeVXw5/Wb++YErD9zI4SMDquEvCwkxLQRCGnFvji",
+	"9F9LAOCz1+0nZnRzwD55aCZEpiyXa2Afd54wvYVwTT775KF5+vNhdRP/rWT0VzJGd6tkDJ4++9cJTHI8",
+	"aFI2xu3KxmhH2Rj9WcqGTXM8RNc4O7KuUbX4qMQVoYpQuMA/tj5Gl1lmbk2kJ9GSUDT3oG5C0ys48XI2",
+	"uwVAULtuce9D9Y9Wzz74rMDwtFN0/YGmMtu4ez4b1rqhQmpSIMU+VcRQO+bKX8prFlxvR+yj1CFN1HPe",
+	"0YIAAW9uBQE6b98t1MoOqpAIdYkWNXQbzfP4euhT7fDppEgZUXLJgKVYrhhCk6mo+mj7A94CUewu1EGL",
+	"xdmqDPZq2RfAj92Fyvc3muiBaKL9kUIb0YErNLjECdeP7R57XWDMOUS2s6WRCJforoDjXmSZTMul5fR9",
+	"3tMlLa5YZlQFKVibj/SJG3RPTeTlFONgjApFVtmsMTAjiyXVtYAME+UScL4zc7On6toQ4XaAWGaoWtHe",
+	"//rpybcn4+F9MhwOay+38zEnUlCY6A60FxYEmnnV6wCRQAmqs4lTnxOjgyegFSdArcRpzAlKlcQJk7fF",
+	"W1EpxonVapNxAup7sqVQJ1tKfALqt1E5k1JlZqz+JXSOY7YO2GMk6skTriqjIOYxmfHcqDHYqzeCU948",
+	"m+MkBzstmCry05NvjZb4+OW//jpeKzA0730w/7m5F5hGTefzGV0iWDsWaSRESMQxUpAJAiomhj3JeiGJ",
+	"YhAqZRsyLUHK+ITjJd0Auk886PwDF+x5zRj8aFJC2wIf0jz+3ofazI8e224BYYsW30KqsmSdef3rvvu7",
+	"BUIuoxb3mebGDnVHoHsxTJ9yvLuGyfTcsT/eWLH1sWpgFBfznIWeEKyGAZPWase3R/q+Y4PCnLE22XBu",
+	"bcS7sSK+NZYp1MRIUbnzEWMpKDjY9lmzLMBBrpzVF+TB+BQrCOBmIimALYpdKLFdrzYOcku39h8Oc3w8",
+	"E/gl3di8FeRhVMAQ1oIrUvD5Qh9VCzx3Htg7s089JrZmggpt7v8KHBuKW7iCpGtw26wozwjVaM7aYhUo",
+	"1vINU4iWZEUjvQTdSv7ncs9TwCKnwnuUiA90Ho9h5vya/by6G3a5JDnVzGwveH8gwYznOZY/RcwOmMqf",
+	"vd+3Lc17FUYOoZOKkvk1+Ja6XsBfMwSDPhbu2x0ItG0QfAjjYWkeHPrjMumKbu6GQ7/ekCkVV0QXVKgZ",
+	"KxKw1F0yL/kJOddXzWHSp2VncyZ5ZoQednfGcky9YEvF8msWgeJY0c1Hy92AzAgK6tchwYwSeEaeyWvI",
+	"x02If5A8+HI87s7yltJ/cZb33E6xtQOUcAooRiZrujku019Lnt3VNa7chY1NUlAgE1eLvcppyiaEGjW7",
+	"nvDsc3OXNGMJJEZszA0+ZS4XIqIGmoV87FL9dSHFHJcPdh6QqGel9b8kz7w75i/F42bjs4KuQx73GF3W",
+	"aVkrNT8im6/tu+8us2c3abSqxLZdE50FtMu8bnqXLv/jf54e6gN5lgQHh/G2mKBmBUd37xuKZU823ELo",
+	"VJbaWbVybctRSACKXbEtGqWEaiyJt9Wiyog7OSPMjAxW2ZSBQStn0PXnNcIfrlCaTbyVwh2uRBQxu27o",
+	"qr9E/XxVzfLmQ8fUGB84egAHCmnQU8h9XeZX/qx0l3Td1yVLDXCVQclF5XPGjCIblOsebvPdJPCXnXM7",
+	"dsjU57d9KPocFx1zxr2uM7Fh7K0Sb6rAO3OEDA3rFDKC05nnRLFrVtA8KD2QBTinsbW0LPMM8EXxhN1C",
+	"bNiSr1awA1cw9hF5tZuw7K1Xem9I9lfJRXulYixo66sF5VpAmtodIbLhhux3JNvN3QUnMMszAvilQ7Y8",
+	"Ah//VEVRpgwaOGD9v/VpHVCAWGfRex/wj33lwdwcFBhQESay6jIDl5qV/ENiJ4FxHUavmdHFIE0I/GeV",
+	"wUm+Zxvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAMdLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPW",
+	"FP31ZEk/OdEUqcZN+BhLK5aOLe6+pNmRsLkBD+QtwiYZYXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvE",
+	"oAIcZ3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHw059WDmfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWD",
+	"IUGWTBc8VW1YrT/aR/YByi8YUSsqLGoAtBbxEPLmtJ2cPlhMEvv3+Gzp//4y83/eH51kdKMmF+TRiJi/",
+	"XOeIYTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+yF8YObsJih3e9GZ88eodI7KPkwc1ny/9a/Ff2",
+	"XydLLkrN1H+dLGRZqP+CCX8eQ2mPIslD+wVX1mxu8bUssoBS48WkadZufY0A8rH5Ns1sj+x6iS2NDkDD",
+	"vn1JsbHE5uwHqtHQPL3/wJjEYpbzVKvB+fgUE2P+JfPS0GU8PE0GM8pzI9AenCWIy67UrMwH5+Oz8VeP",
+	"rD1rlG/z+7PT+w96SAjk/iYA93J5lKSRb/m8LFjVpAPy5iCrAQ+V+Zwv6wcdJ9YVmlmumKArPnQUbzru",
+	"z/G5W8PRcDGTkDYX1Nbk2PDLC+rBeDgajgz57OwG54P7wzF+VO0PzTKOzqSfCjNfDX0hracCWdtmNUV2",
+	"yazn8qenxIx7+EaxtCygYOjNu3quD1c+A7G+OXTwzpF+lVPRjscCpUrQ3r3qsAe/sp5AVjA0hlxL0Cbb",
+	"xwzxE7zutvtnJ/3mXffoV9GC7vDKrwhtY178f+x9a3PbNrfuX8FoOtO379Cy7Dhponxy02Sa3eay46Se",
+	"s+OcCCIhiUcUoBKgZb0Z//czWGsBJCVSV8pOsvMpsUSRIIC1sK7P43FnaDs0VXtVmDc4G3CqIEYejpTS",
+	"Yg+YB7tO9vq6tUS+GDsCoqTBwHw4UlpI6/ByOe+raB7kXcqw9Dpg/2TKcORK4FF0BMVoFSXNb2kETS0v",
+	"SNcb+u9AcJOlVp5mo9iIo4T3BeQKqJPup4dBpwP9jNxnkaj174OMRMrmKkt9Ka2T/MvCvezxsBBDDFpJ",
+	"PImxKZonyQscgxfwgf8btuJERSIp98Atd8XhnOYxY1/RuKqdsNDSeOqOWLrv50xi0I+aO+EaCFIWXvMd",
+	"PYTpLMVGS3hb+s1bPsesPA9Hjm6OagIJKRqaqwr3e2tdk6Uuv29BHGuVZVHRVUnhgph1Q56EWcLNiuTK",
+	"a8V4SEynHlmOXRKXqvX8kE811qzTZj07obrn+pOIKMtVoxNGUyyZ3TBw4HptTKW51k3UjE+UHAIz6aTN",
+	"emBc9BCWGCwCzxUUS2B8lREuOxR/erYTK/zUJqiNmFrtYP+tysz4eYA1be3T1uSEHWTiyL4iCs2ngmgl",
+	"3AxUah04u0XAcOQpkvRhVy4c70YMC8Xg2nAZQZvq2a0rGdZubBwMN3D67P5AO+wROIC32+3n/7avvTHI",
+	"Z2fHyalWUosd162HHddsvmFf9UO42nWRCFFuRfYqCC9zyuZhWeNanUIt0ngHp9Hga13XBN3neulxXtPQ",
+	"grOLfJ2twqN7wiMrNge1ENrZon3ivjzKN4z95n39cyjRlE/lDlE32BjnkBmtU3UkZ1DY6UqJm1dwl6jP",
+	"sbzE5Yy0YRmcjRztAg+6t4kiTLNEHPFwdcvFG6tVrH4BhUWHimNMtu6mUWwiBHyaJcBFS2oOieu4EVgG",
+	"53HpOJtbXyRlUlWbmO+yRJyHd9R7cb+ETPmrNk/LhCsLBgooss88r89Y3SeSJML9Ns7z9etonnLiFKeS",
+	"Tk5RJ4OZxEOzpndk6naiddnMqKK5cyvyFLzSqYeXr/8GChW7Se1yJXx4lFjFegR1etzvt51Znwax5DKM",
+	"ebKO9UmbNJ6KwyUU8021PqmIkN4NMcT1M211nwZNoFkUR/VtKKVL1xK1VGis4y+pf8+9ukXy6VpZp006",
+	"z2Nsigi1mav4IRKKgAKIVBQDbelYkxPj73SbnSdasanSOu4nggF7EeOV6pBeqzDEr4pj5dlIhGNRyMq6",
+	"qu7Wdpu1cLw2UPRXXNBGalvnZaSvdVvXhxPbqYDC9g327+7kQQ1tX0fmLRVyBc1GcQJwIvZwJ2rvLBF1",
+	"/D9f6w49Z2Y+BUFMU/WdbUupmtqVa/hR3mVfkyX2LnPGUlPpg3XrRudoIwFEO9n24OVJ4ujN65s1YeI3",
+	"jcHbO1ulIleSI77LZGvHWWgo359mshigVMNUaL31Swc7KMoCkHk+Wd2Qy1Aku6ne1Tr3n0xkIoIXjjXD",
+	"5yTCd/sFTElB/tuMz5GvipoFQzWZxOYpVQhyTR9YtQ0VBW32DG8HpN1DHmMzIYeHGQpQqWuRBp5KiUyS",
+	"CmgcuNP9bowLo6Y4+i12gr3a7X6nuOnLtZko0gkXeBps5XTho6pqKH5yh4unKrEXHeGnbZUOj6HQ/vi0",
+	"c9o5OjmlO7WWEk2N5afO2X9dvHnN8C0DKvOnpx8mBlt4ns834lT7VBZ1kEFlha7Na2kRpsKsPpgu6Jpv",
+	"qJZ1A9oMiihc/PHm7csX/+fz+zd/Pn8N3qbZjOQC64pWPuJAnieux3qvk9YWeDsxobO/BvHYIP7myBSD",
+	"+CCFbeY2TZVigW/Kxyp9ePwF/7OyYNV6wfBQbOKVMKTYsAGPE13mtFnSwnhPHNwdFJbi2zTJaIOEm4zT",
+	"rbea8XWloztPS5Olo1+d6G4nlrVVJvDtt1g5iiMnfCVMpsUT4SXfGlMg/TsI//bmpZtkaw9mFeZg7+Xg",
+	"yO5GhLvssn/3oMBUUw+pkiIoomFS/yR63vAW7jh1bVyp4FHhJ3BHsPzUAMxGnAONcBLL+kbvIVXbY2nn",
+	"gnhheLqfc49r2m1dZZ3Og9DPD/wpWltKxd9ws0Mk/O5PXRSj+TvUra5WF7gXrUtCWzTaS3VsjUH5XWth",
+	"LDOYfWt4jheQ//PqeHulWyobdv7dGtOfLrp7YjCf4eRyTkpZU6oTyqrEzTSBJksyp7dLF8ZQGrt2L6H3",
+	"SnEw5wjyNOXzquJga3qnvrfH1VBVDUwLnkLlUT6iCb/5S8ihGbW6CGi+F/Lkns4R5BLXZuZ8UTPB2vlq",
+	"LnFj3mUyz2FOlUrA+Mb9DyUNCn3bYmHXMmpdMSN5HZOKzXN+PDTxtdhSRZ817IzBHtnEG3NhyAbdsYJ8",
+	"5mqAPto0ouk+tb4X/O92g4jO1+8kFGFo82zz0l7VVCXvCw1nPBUjlWlxFPXzmNFUaTNMhf4HDTGUjxz2",
+	"0F834WnMoz6GQL9vKdpSQuqPZAwlfpOeEYbcCnRF16KqlnxzmdzFI8rTLpUu0SuP+E/Pohi29YfcfnCo",
+	"E+d+9OjkAEqFcT0v3NGbXwsIqi/GvK/kGvfLTZiSyfxp2Q+7jrVzw1Z4Xsse15W0K0E1FoBlSP5FwMRN",
+	"KKbUNti75klsd/cbmcx7NdAZyXx37ba/sxZU4WTPWZrJLoGG6BKUAXEzA3jMcvKhyuoozsFqLtJqdlTN",
+	"CYjT1V2kmaTiWM5CJaUIDTQ3uLr9WGrDkwSJlxMejjX1WEOeuG6YDlxwm/FdjuaB76wYxVY1z+vuL5GY",
+	"oNL0elhrepXc6GqN4S6JhT72gOVNebg5onA8IGgzqmUdUPEolxmUnSEtkbXguTYAAn8ZQ2qZak4JPwY2",
+	"OVDb2APnmZKDeNh2+et3Qqsk8/UOUhkqx/9Eh0heKpufKQ+CVprJnLmGDt1v3uJ8sMVZeVJxVj68Dcqy",
+	"h0u58Ql6bjeIiDY7SCloAEsEmj7WTnF73Q5qnSeAmoasNlZaZ8DYQzrnXsINbhnqtvjSutOO5lFU2s+F",
+	"I3GznXtCOxfqOa0PsNioTNlbFPEyGWqGbIC3m5G1Q4GM4yWNZaxHxbthq0u2Gb2Wq2Pw2X179APxVMdX",
+	"ZXduF15zm8JLKPEuclGREGDGHWKA342Mn2wu47URqruT8W8zgPU2wwBWOVHNYmmUPbtDsaXJDPEs+3XK",
+	"Z0d9OJohplzr2B778qwuhFV3AnMtGdzVWH9p7Cxuk3IjhnPHlEMVSKedTof5sSxk8APAs5cC6ResdsZC",
+	"pjZ7vYwBx84lEzfTFNF7mBb04DDh8URfSdf71OdaBNBLheShoUqjnzVD/AGsKfeQ7DO0qytqEO2UPfNt",
+	"3HskF+CJoEmol8VKH06VXWCVpSEaLZuXEsLgSEEfprVomAp7s9OALCjHHYnzYQ2rwRp4t2It/8IBUzEj",
+	"aiqWQDVOS964V2XFoAWbxVJ3Ce8C9hVMZ3uPsv6LPz9gWb/QIP5PcmVJZY729J3FUmJjZjEwAt7KbwKb",
+	"/uGPy3hxyNhTuoAP4JitHuT2gIHZT8TAoMKGk+LJ5rRP3rgF2a/RsQ7XDx0bhMJ42KGaXnC9RgB9JYRk",
+	"fmCNVfc7TBCvOQqPhPZxNWBTrk2uPgpKM5fNDUv9K1TkevomjUX2mhGnF8NaZrvVkMbIbTyrxADzz34e",
+	"YJV+qOS1SEuE+SGXSsYhT+DnlS3TpHPrWaA25HjyK9QCAQ886RP9OeeTpIr2qRIHxBkPPzsQ46fl8Ai0",
+	"KHAgpKpzRb39seCOxhM7rNOTs1/PHj94dPZr0JrEEj888aOD/k0onQ7uOPx6T/HUzaQ897xvg9KLwOKW",
+	"uLPoPbqs/BpXkt6ieyUZO2Jx1GXF17CfMmZH2GX5i1xhmeQKeiv20lDRhAvYYKcetjf7WBygWsLe/daC",
+	"osW3BauFFTb43QZD6xVcobG5vhafrrn7tGeeQ+RyTrgCP2s2FvPAY59bKaZP0hxJ8Ma4bCnYEg2mHlc3",
+	"Y+adjJ+2vWv51WnSKfJsrBhoBe9kWCIA7E0KmpJaXr+dGkT/iuXYtYYuDcsajyyWYZJFQjMsIIwcx9ma",
+	"cdDVn1ZHMxtM7aJbcL5p46k2Khx/TsS1SHRrowAGvVHuhecNqUVK7qClx5m3HG+tGrPm7UfHcbbWAIVN",
+	"/qeYF6xPlcbDZdMxIHdhYQirWdoqqctuy6dXX4wgzvLlNmiNywPx/GtZP4nD9sIsqpl8odIJ/tLZyfZc",
+	"ASsZ/1OzQielwS28Z465BEe4//NBs32tsLHX57O9AOx/bDjBhxPDe8HGQTzSpl7u2yElvc7WPegxcvwF",
+	"/7O6HQj9rr0zAd+1dE+FzP0XuFedwKuZiBCwxAtvzYTcFrXDtyvf28lunWOLG5VwqyCTiDECO50eVwNQ",
+	"JPIuxqa60ejR/Tk8JIawFmJplWycu5XuTRgU3ZRuoQmOKf+4gYX5B135LZGfUoKkFbi0TFk33K7GvXDJ",
+	"ydKP7A5HprFiHmQtD2opn1nBgbox5+mhiUxpmTcCimD/T2Wp5EljEaURn0IgkRnlQWXqe2G/XamzmjjT",
+	"64/hC7xu2zfwcKp7i9Io6+upgiutfXMxlyHKy9nRSefo9Nf3J6fdB2fdh7/+D8Gb2LdyB4xdX54IjfmS",
+	"dbd4VHOL/wgZCT0u/z5P8sHVGLnagh+kNL2V2xwzGh5Dj1DzfIjwqW/ZxrlebG0kzA+J+S8+aYZM5BKi",
+	"lx5uCRxPwNQrjPEblRCMvawLdbirvqVDKDOjyjR9tYlbPIA80z6EAxECDY8zDOJiaeSmWfKGXS9cik2c",
+	"L1q0wANRu7hbYwTY/hkLflnNyXH/YT0arj0R8L9rfDIfmdwzL7j7Xqypc9kkHl5b+4Kq82P+40+wSb+C",
+	"cuhmJc95dqvC+K2tRe93YXic1HtQeFUAXkyhgGEhh4UlkYt5MkwojtTMfo5Ln7crQ2wTjePmnC5KKPj6",
+	"5PsqTd7sQCN5XCnk60B06JFfK5bO1wSNs1ajHwoiZn0BzXmSMAzCaCA1TgXP88VxykJYAGTzYJeQZnX4",
+	"L4QG44sbsVcXTcacfrECngW0NcKz7IOsVbXGp1seKM2XIBYPnSZLEH3N8eY1iKeN1yBuCDUma7V6Jtvs",
+	"hUoS1MzcMFf1RrWxSLndszpJ2ANG9xYSs/dSTfcuk4VqOqlmu2L6LKvZ9a50oTUy25+ooK7kcyEmfIKf",
+	"/C549JcwKJ+dFQ1OVcXoG225chlo0SbyXQ5lIyhoJZiaJ+aTV7rVfXxGotnqPjgJWhN+Yz89O7XiQMpt",
+	"Vc6u86T78En34WMMyxsf1A+jsPjJO/fyf6kh2B+p8FMNpd92W2P3OMrl6Vmns6gEeJzEcngRA686frYm",
+	"Bj4dcU3ZXMEnWIq2UuuQLrBPtxoSQ/gn+J9znLCT007ljYs45FRqdxK0Bqn6j5CwAaZCAp81lHEDUKK9",
+	"ecfF4lvd0wdPHt/WBd63KC0p7/oKdUJBIrS44FV04JHqZcQSPkQrcOYQIl0NCFIQQomIHqkZdMmQAOmG",
+	"021/qFmpDHfH9tHDuHEkbMdf8D/VebaDGqK4hltGYWqp7vLEiw9auSzIWMw9gjc8M6CsCKZI2qyH2bce",
+	"2EDlut2ZJNwjV+ArxYxAmJ4yK8FMTKYmhs47LAe5ku/9g9A/sUaWGVknBIykkUqwj2s6hwf24dgzVAEZ",
+	"cSMcMX/et/evJcbrucrAXPvFvktP3ExFaHrsXzg0uORKUr3xJNMGCxulmv1CySiX7FUymbN4wKTqq2gO",
+	"btSAayPSLtYRnp2c5jw7RJtMU4LY7GUmjCpGBniST80evuFvXwTWNdSCONcVmZXqHO62cd3DkQ/+Ly9a",
+	"qUtLLy7j/jlqd04eIkl91miSukTY+BQUYqimVp1N+Jz1BeasoXgYeXjme2Jr7XmkPsNRkGKjykdSLJsn",
+	"DirxWQpnYyYjdZiOlTcD9KADHDvxIasUqwytNRPLBR67NnuBbzsUJofP8qxdYs5GPKKI1tPFsjkkYu/z",
+	"cPzUf+Rp0q4kFLoPFRPXIp1jdXk/M3md+TynU2szl1bCskE1EXBgYLE5HSbaWrZ2N43FlOjZktg60e5E",
+	"i9L5u0z2fGNz7IN2T4EjiMIGP2vWG3E96jlGIrnEkk397jpLicdD3PDQJHMPFxsBBplK7QlWdSzZRX5G",
+	"/SVfA8g3To1vnsvk+vDAxqrgg4zUQVt2sKnOZ2bs2rW6rYeDU2geFWJKpGnUfAN+6DaVA2ahQWY2strg",
+	"JYEJ0+4D4GDcg23k/hFTQ84K+Tbwf6tLebKQCSgcAsDyUVU/cXq7e+1D+Q3s6LRIyIM63WohqzQ6kXjB",
+	"fsdGlr4IgCZNgvQ3Rq7uCurtTeFpiVJjZhUKqiPfuxOpJlVyl6fhKN6NEWMDrTwVEuO11h73yNYFD9KH",
+	"IzRLxMCU3QmNcBgTdW0V3fscGAHBrfE2WoEHWEKsWgDGwFdsDBpjpxh47sE124TKZ3y+S9fpii0RxYPB",
+	"YfZDAZ0FAgwQxNFsxCFaUEgmWnPoKR6UdufEkvXw2l4FIm48GORre484FzXJ0IedLVKd7ZmIhyOs3sI3",
+	"RvO9hALw/TStNwHiBE3r/rzdKg72u93pNXZ8YTWh7NOuWXPBKy8HpTTqjEysBGdi65DWNq3k3SnWKx5C",
+	"zi+pNlfNhMYg4VNKcOU0BkSEBEjXbfaWZ9rarWZmldpaLgIY+/ei0InUwGn0TJo4IecxFTqbiGjLvbA6",
+	"OdLFmza18ost9vbe38vK/CWKR+1MpWO0hRteD5Uk1uw7jCy+LBZ69AV0hi+Ap+V4WGR+OTPLqiKlKyi+",
+	"3ZDvEm7sAK4hFfC8p/BzmiUCXpipFKIwJXyVzeNDbj0PCBe9FkxrETrLY2r5jPehwbTOvlMwrbMtbJbT",
+	"Cpvl0cGBdi6R9n0iCBXxHuOK4KxIJniaxCLNK7pyyJydNGqlC9N1s7qKqduHx8ZiatCpxNCY/ey002E8",
+	"0QoLtUuIY0TkDY9Y1ofuyV+FH+L9BvujqFBf2EYc7c+ZHEs1k5iWyCZWuf2K5NKt7uOgRckoVIypIMRD",
+	"Qh6/PH/3/I83Hy6ef357fnFx+ebd722ge44l6h2f/+wck29vRznlWs9cB+FERA4NPHbExBfCmFgOdcAI",
+	"Bby9rGnI0N9OWl7EkDLQdWb+gL6nrjKgRwdESpiZdkMcfM6wn6VKDvFJfK9ixhWWftYvvOOKApjidY2y",
+	"lqtsqtwffu5QoyY8HEOhAxB2izRWkCgScBKh4jw96py87xScPeT/9nrV1VQVNO3CD6wK/x8oFWl9eP8M",
+	"8vxADb6WXH0SI5EUT5IXgpsszSm0Bv7vj59uC0zkIvWHDh5GhU+AXpueRkTqb/k87x6hzA+RZVNi2/Ax",
+	"ljM4vnKRMrpfCarNpDFPthWG0prXHRwjlUSQtiqE6UZcI14QYkjBOyTciLSpWn2gJUcYCMlR3ZYwNzwr",
+	"+ZJcOOrpBVygwpt2qb+u9lR4YX1vqWaMCuZ8STPkRXCbMiXb7NytmU8o0Zd6xFPkcFKZ6bKBEDpg/2TK",
+	"cJ1PYqxZf47pfmBnh7KaK+lAX4vQ+3hBLNlsFIcjykaJJGqzS8f0V1gJXmBdx5UaYi1pEaslqi8hWFIF",
+	"O5rTXrzAkjqyg3KywKNrLkMRHTmT8ijNbUorjNqoCXJsY5U9NfRE3PAjIdM4HIGqXMnzb09tgMedtXYS",
+	"CcxaHSaR80NBfg8KEiqQCteU0vxN6MJnI6W0sIrFKkTX086j6AjlYb0+LA5vwU4u6sSpNcXFbCNT2WM1",
+	"vqSg1CDTpHo8tDr6Sh6pl5YuNlokg4r4HT79h+I5uOJZkmJ7uBVUw8mjkmoYZEnyivTJw06n3em00DMg",
+	"MQVd81rN4Gv8Fj56jzPwAH+y0yS8pR1ZI3auIA6PRjShZeS7B/NN5/DcZyOVuJMUnQxXZmhE6kpc7UcZ",
+	"lN5pxQY8bRwGEeSYAO9VqTtlL5PGDj5KeUl+yyLmrvhh5/84xu78GIOShj4Px4yXXj8vGF8wr/c82tBr",
+	"WOXuvscrvn7WHzFROSWYHbwRcqMw6HN8DvvLYJhliJOWBz11kg1bXTeeowSuWwplFqTqeZaqqTj+TaQJ",
+	"ROh2APShaa/Zg7hs3yJIJLmprlYQSuFVyjTBWPdFouRQM1Ms1qG5WN7XNA15VwIV4i/U1UGMeed9XNzD",
+	"DRRrL2+Tv2MhJW9tuTUOWJX9TQobzeJOhcmbCNuCqr/3iuM85uMIeu3hEE8E+4+dl82lp3QeZBjArgGA",
+	"7oFB2wM7sQd9Xb5DJRV0OlkvbDZSUK6thWDOJmP/6pXMs94vlXjPH2AAS1K6WA7l4zylafCv/7TUCrIh",
+	"JLM/UPNNQ7sQ5tGZV9jxY0Rqb/F/P3aOnnz6cnZ7hP85vf2pdRAGx7nLS9iPbqDHDTM2BREFVOuo+NFZ",
+	"ye7zk40td51i4g7/XjQcrdjnkHrWjcmXpDgU+JhSoJ8LjwlKXRbLT7y9Uys35UY842lUaDwtWKPrDEpf",
+	"svsR4WieJVzrYha12LKIvZbb9J7ipa8rM7NQnFvqRc2nfnlRp6mYxNnE6+elRW5oVPXwadTy+aXFJ9gG",
+	"23rcPuu0lnyKzTuRUC3UKGhQWgGzKrKILp+IaCiac0xnXDMI30D8GrZjIdAfG4YVIiXLpd4khzGX/VT4",
+	"6Dgkp7RSAV9iAmygUhFybayi1YKlcCBg+gGqICEaLiQOUrMkHgskeoIOBFCZsSC6NvC0wBODEHhq/yZU",
+	"yJGaWdc+dzliHVxJ7MXItx2bCWmCUrR+olI4jhKhobvD90tAxGs5Xk/oJxVx9qEwz9D730+B+iqORxh7",
+	"6WfRUDi00ZzUo8rtdZOd6+HTk6A1iodWG508aD/ESM9YJPY3JycU+oFQzxP8oySjj6CavxAakuD6fvxC",
+	"9BZPHj/urFSpUKWBur/T7nQeOE+aLj5arX/zHz4sNgHMZVhY09btXYcfQlF5wFVq2fqpyXvjUhVlSJGx",
+	"+gS6Q3WISnALzhJda5KGUFzWkGIzS0FCe3tNgb2AzUZzJ95Q1WCgBHWPgBwqOnEzVWm9quuF+posTSvP",
+	"SQ8bhjlLrVbyISJ7vlilz0MTOC0DRWiuW82lHOFy2Dlt1huoMNM9UHiGplMHC/e+klZGgzzciZUN0OT3",
+	"4s2zDxfYA/0ilm+mmkHHhl0yGDIcV+xiKsJ4QFrpl6d25iB6xRYs4SrFh7PzXVrDQfVSbzCmCl4XR+MS",
+	"6utWAGQuCejsMNNVdC7bW+ILxCFfrlrcXLW6V5Ul9let4ArVE1yyoKDgW6eOrqAV+0pWEQTkUwVx0WP7",
+	"cqVRcBPAUwJ3t8BBOhVUVEDYAqgUA69NA6cBA1K2AVmMwVjM1wyounNXzRrDHsScAvSi4q7mCGSQiDqF",
+	"kyg5dFHoDY2srtAmnqwsePsNDIZCEXOsmZC8n4gISZQBMwscBUjtZbLNelaP9BzeVF5giloMelh6yMAJ",
+	"1VL9Of7r1SoakNZ+LWgdbcTU46FilRXCy1FTnf1Rm/XQwOkFrAeFrKQ5nb9OKBKFzE6wxl1fds7dnHl7",
+	"bMecow8xuG1obQ8NXY6dDkG3+D9vtzou/9uOyIfum69EsPcCG8XumNbZk8do3ombacIl4UB9/LTKQJmA",
+	"Fepetd5sq7PLglYmY/vwoq0W+CGduszj3kMqVPe6sbyjj5jO0nDEUziZKobzyeODt37tPELHz9vfzhHE",
+	"8T5yU1iRbJI+mbT5Bnju5LpGU6E/qhszncDRQZWF8sgjQNteMqn28gm7Op5kyYK6Kgunu+Jtwg9TEOBS",
+	"2Bpo+eoy+hsvlh3nBY75UPLqhovI9VlugVfstlxX2017dtJ+VJW+Lzs5NON29n/FlP7tyloH+42jVXxL",
+	"X7OLbSfuwj32Fb5ezUbHlw+WDD84tRr1HICohQINBcZCK+BUPVDM6O/hNcxEf6TU+CgSSXwt0ljoWt/h",
+	"d38JHH1jMTVw3D3oMOvBL59tSazNJd4//+09cIDZpYsj5ABjQkZQHr6GacpdVsvBdbI9s9eWLFrlqZvX",
+	"EmqdA3WefT1AUwzQkuqLYSxlnNd3/5vB+cFi0/WuUvvfvdXTYO+83RQ0CEpujJhMCajQrUer25qNxqsD",
+	"Cu5aiiiQSGABgJBWM8FEoVLqHJ2cuk9WNfkievMoWpOPEzfmHMdd6PchWfe9R8Yka9CCKDNHUimiAu1A",
+	"kfzNLeOUx1Gz2OkLm289hHquQBqNDUPNobanf18wDdu7QPy8CLFLo65qWCBFt1b9HX+ZlV99Jer5wjTt",
+	"X9FU3PPYTWGdYz0VIaVNwAU+aXeuWretH2KxKBZpTN7EKs4ccROKdAoG9tia6nYitAiVBOiYs04OoH6y",
+	"PMr8cbefauRwRxl7KV9kSS1WOr3zvCk0c3e/An2VlTewaazQQWSPtuNOErY9nuWiMHlcy02ktAv2WLRL",
+	"1/Lyc+uRBAQYXRCtNR7KWKVMKpetgdM2SaBS2oA+hLY+h6nooqMxIWzFho14RQ8fvs6yfmkQwWovUO0f",
+	"h/N2h/OOSmGdOghYlImm6iQvhIzAofHKYbEbdhPxL5W+ONF1y76aboBu/9xf3ByT6/ryK7rkN3Rg09V7",
+	"yS/+Sm6cCiBo2qrjjeq6KqRDJRH2pH6QJk7cXV1veBnUPS/smk8xweDtfogWEfzzp6CVpdaRHxkz1d3j",
+	"Y5rAdqgmbgH1sZ7LEJpySxUcn7bd2G5tay3KJPE+mq5IPgFhwYSPAYilKbaqQqvfjEvj7E2jksj7VXrX",
+	"U7DyJHmFxwG60s8SlUXP4SH2hf/r4s3rgOl4KAUgd14YLiOeRsw9FsLdT1mkQu3Xpz2J/NmSZok9dnrY",
+	"JN1zk0id5fYEHcSIUTZxXTR6pGbSlTOEoo7QYWERmyF32BUuo1ZGGt3uG2/w12K2OD0bReBOGi8k/Y40",
+	"GVwAz9Ei/HyVdToPwgenLOUyUhPWnxsBItPnWjw6g69F604V4I7q7zI2I3z7uhPeKcGcbggnY+cq2eB+",
+	"eDV+W9SjrD9nNKmNWhbeJ3BzfItqNxEY41/A6YPP99Zng9pmjLMq8COraodKimZovicKajfotSt2TFQM",
+	"u24/08G6uEdh3g5eHf/DPLs77bROJ91npf4bKZZ2/N0GKPJZquepsKN0ENUAv42LDaYWAI7mVMI5aZ1k",
+	"Sj7Fr+zeFA7vm4VcWnsUU07Lthn24jSry5poylne1ju7C/famPND9Xw9qudr6xhaPn4DBnigLDYBoNcD",
+	"CRpKf/PhlGWjZ/9AaFm/1QFr5tHJrwNYX6Ms1XTZbLkb3+EcbqRvtoycohInav+tBqXfCaIQX5KQP9SM",
+	"TbhEfGqM4dut1lhQEDH3iycTckAg1s/Bd7Qyrk6nwR1dE5AJeZrOmZkpiMBg/z2bjeJEsL4yI/LCNHSG",
+	"BEwrPOZTEQqr9jWc1dRkrq5FSsGXOAWSKWD6qMAvNfn5TV7h1yBSdvwJn/6hshS6r7aWIvte5Ef+OKd/",
+	"xD12jHtIMSOpCwiBrCpgub+me34T5l3ABDAJNdN7uhtb6zsjUEMd7vy2TzhILPdHTvF7yCli+iNRaiwi",
+	"BjgxEwW4s4SyeP9svWiVMLuPMay4u0w6nVZf5fM3XbLvETZU9n7qpH36qP24RP520u60t+hicwOqWUjH",
+	"0ri7ThRhhoDUQPBRyJZZ7ZsTVMaaxcXQ4itheOvT7cIt7LzEQOP38dNt8KVFsCTwJ/GHVPdgQeGm1IYn",
+	"WNFMnGT2eo1Pd6C1dkviUXaMzYE4oOX6DTVBFjREk8uBUdr5ke1wK5YKLd8KNU2E6xrBfCEWfcTyOkZT",
+	"Rxdu9EpM+vbFlu/0p5gj7hDwfPNJ8Vfnb1+ysZhX/Qyq4n768vr81fNbbJjOWWcJGFobLiO4d+GWBGJc",
+	"Uxo7jiWS7DmaI4KRsYtbnHwwbBFEuTxhzzxrUs0TfPNcEssxJFfpUcs38b0XlcRXWHQs/sl4gg0+OP39",
+	"OdkFmPgsvjgBGC/f8fmNCDNstS6y9xd+DKTf1S8UccOpDnvCJR+KCVQmgsVCbAXFGxF+QdVrQfZ55ieE",
+	"RbEGKNXyzBBj9/INiNkOlyyEQnGpDOSugRQslogDJAEKtnDT3wWPWEKs3/X3TXg6xJ52ybicAxXgRMC+",
+	"xxmf8diUKZfzZ/yhksq3fhEPwakiQbL2ZUlqTBqHVb/D/k+SN99PVTa06/bOFGXX/tgKF4sQN93JXBbF",
+	"pu6nFKUNKPJEfxZ+jZn7ip9foGazLzq3PhSBrqWLGbHCvfzZVVPGXhTIHM4ynzreuv10+/8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -245,6 +245,16 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		case record.Equal(v, present) || wasOnce(past, f, v):
 			w.Values[f] = v
 			ours = ours || link != nil || l.tells(f, v)
+		case !wrote && mayHaveSent(link, past, f) && formOf(e, past, f, v):
+			// A form of what was sent, as systems make it. Somebody who changed no more than that in this moment is not seen
+			// until the field changes next.
+			w.Values[f] = firstOf(e, past, f)
+			if w.Receipt.Stored == nil {
+				w.Receipt.Stored = record.Fields{}
+			}
+			native := l.Map.Native(f)
+			w.Receipt.Stored[native] = c.Fields[native]
+			ours = ours || link != nil || l.tells(f, v)
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
 			w.Values[f] = valueAt(e, past, f, started)
@@ -284,6 +294,37 @@ func (l *lane) tells(field string, v record.Value) bool {
 		return len(v) > 0
 	case map[string]any:
 		return len(v) > 0
+	}
+	return false
+}
+
+// mayHaveSent says whether the interrupted attempt may have sent the field: the system was behind in it, or it changed since.
+func mayHaveSent(link *record.Link, past []record.Entry, field string) bool {
+	if link == nil {
+		return true
+	}
+	if _, behind := link.Behind[field]; behind {
+		return true
+	}
+	for _, p := range past {
+		if _, changed := p.After[field]; changed {
+			return true
+		}
+	}
+	return false
+}
+
+// formOf says whether v is a form of a value that the entity's field has or had since the attempt was begun.
+func formOf(e *record.Entity, past []record.Entry, field string, v record.Value) bool {
+	if record.FormOf(v, e.Fields[field]) {
+		return true
+	}
+	for _, p := range past {
+		for _, fields := range []record.Fields{p.Before, p.After} {
+			if was, ok := fields[field]; ok && record.FormOf(v, was) {
+				return true
+			}
+		}
 	}
 	return false
 }
