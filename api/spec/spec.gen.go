@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -822,28 +933,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -1036,6 +1147,66 @@ func (e TenantState) Valid() bool {
 	case TenantStateActive:
 		return true
 	case TenantStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
 		return true
 	default:
 		return false
@@ -2282,6 +2453,15 @@ type NewInvitation struct {
 	Role  Role   `json:"role"`
 }
 
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
+}
+
 // NextCursor For the `cursor` of the next page; null at the end.
 type NextCursor = string
 
@@ -2582,6 +2762,131 @@ type ProblemField struct {
 	// Remedy What to write instead.
 	Remedy *string `json:"remedy,omitempty"`
 }
+
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
 
 // RateCard defines model for RateCard.
 type RateCard struct {
@@ -3292,6 +3597,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3378,6 +3850,12 @@ type InService = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3966,6 +4444,31 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -4099,6 +4602,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4200,6 +4761,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4461,6 +5034,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -4545,6 +5130,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5070,6 +5688,30 @@ func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRecords Records of a service, the last changed first
 // (GET /v1/services/{service}/records)
 func (_ Unimplemented) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
@@ -5235,6 +5877,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9597,6 +10305,213 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRecords operation middleware
 func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Request) {
 
@@ -10751,6 +11666,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -11032,6 +12455,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -11209,6 +12644,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
 	})
 	r.Group(func(r chi.Router) {
@@ -11273,6 +12741,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type ProofJSONResponse Proof
 
 type RuleActionJSONResponse RuleAction
 
@@ -15394,6 +16864,181 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -16720,6 +18365,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17022,6 +19177,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -17106,6 +19273,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -19588,6 +21788,113 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -20401,6 +22708,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -20430,556 +23058,616 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"LrOMZY+liqU+QDaW04TBqEbNcikLRsBTYNVgKKOokyONDglGgbGRMqst2pSvC+uq+Y0VEhVjKBvQjMxo",
-	"nivIpqZ5TkrBtYoSpOZV6ViV8V31m9earXaLM7wfpH2cH+Eh8zSImU+1dI+HDwa7SR3eTfJpdyXWhIt8",
-	"Y1a/f9NduALHcUuwv7ZzTHB/6mSLs0eYE73F8d4H1kocKRiQkmPsgWrNCsML/49mv3wYRJNEMoYhsrZx",
-	"L3GCTg71IOQWvSCK5Ihlh0vc4vxsosTx+dpbvF8J8a4Swf7k21sLBvZxxQumLiOHz8h7OEmCXWPUqGVu",
-	"b92YCfxu8D62g1dsE93BnCr9vSwbUi7Nt2RmnSIFTTUrlJMyTcsyv/lJOZpujYlyZMlFqdkBy2qQpXCv",
-	"yasO+xgbVKVyhdzQSRS9No/HBJC/GjtIlRhjW+nvd8TPLOS5UH0MWahG95Ae1byaz4VThOtnA5XdjlSx",
-	"ByxCFq/T+W2bSpkzKuByDBS89hc8r57cph5MtDZW9db4olc5Z1mg9UWFQmuyJSgqbB2cgGBVGZ/NWMFE",
-	"2oOtnvjfxIgopOZ9RrPevu8hLh4ZD/TAhiWis45CXarTF+PrLFozlXN+XaUrX0CJlVEo1rLMMzLF+jpK",
-	"smKDNlns6i2akn3BRDW/QzWHayIYy0DfkIK9mIGRttdCTDxLgjDAnL6mTFsvk/2cUdAbMgVFnt1e73Xi",
-	"2BQgX4Jq9kLkm9ix2WL/MKfX53zXxqi8FtXO17m04jAkevTYKFUuWfYTJjl8GtAs41hy9zI4PtZy290y",
-	"1ELxbjQKakwRNbbVx9cbkar9GVHmzje3qCh4uli6Yu9OvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjB",
-	"zTbdk8HHk7k8MR+euCQi3Ien4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6VXbXZoB7kuomdijLj",
-	"+tLVh9XJhFrYjrKCbpiqzNGXrVxhta/LicdAqywiVZBdzUp4VRLoF++blvCd0EVEQabe678zA+oW3aoX",
-	"VOS5SXpZ3i6818SY6Nxo3PHB+eAXJcXwFV3/aBOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sI80Yylf0vyC",
-	"sOVKb2zRuLugmCFqVEsO4oaR1yr26+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYn",
-	"jguqQfz2hCsBKm7RzJK8ke2OoXpW7Pt5qJ9mvq/YShaRlU8LeYUpys1qD7j/NmSV05S1bP5bv/uBsWM4",
-	"0hG5zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4",
-	"LjEku6bKxYwTkhVytTJ/0CxjUF21lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElT5jEdbZT73",
-	"kz0n3w4TnZcvP2/yLDU5Svr4VnbcFtMy+9DDqZqgLzt+2AtG00WTWbeiha7wIbTMfS3bqmBQjAVK6zkZ",
-	"JeRslJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8dnTx6/2mcjM9uvnz3buj+",
-	"eXrz1X98ESM+DnUEyW2ZKoa0syNgm9f0nK17Hpdu7tAaxQKeqx+xvYV0jRy5tcr6Vjcv96WDC2ld8JKL",
-	"8NPxn5YEkVXmV5dhGm73ffWZIiED9vl9XBtrO8R76kF3DnTjEY1dWpYKT405UCvJPLNEdxWau2oPKGF4",
-	"MOrCDtPNiLCXnbnjFd2gdwZdM6lE7CquO9xynuTvG7byRanNgLuSQuIX9c3aYlKXfrIb8LLfoI7i8pEv",
-	"oCyf2LWfQ/KX9TbFHViYYbgb+toY+gzbPexVvvluWMRVgnxqGcCnlnbzGLngzI6/KL4hgyRM3sF32fVW",
-	"8+vDhG4fb1p5bZfEfpkdFrcTHsNxq/l7nolx22OZsew7zJzYcenajd6/VU260T7SwQSqytEtrZ4q1hBi",
-	"1Qu2wTgLnRfMqJiYnxKmwH2KWcc+zW03GLxihQIABow+WZACZ6JihTkpypwRO0zURLVFVVE/qEN+IktQ",
-	"IyxsFtoJFjPjnNj0KDLdECkYUTxjic/GnG7gF5BGN+wXy0pneVQprApluuqbLSHJwoOCBG8uWPohPk6Q",
-	"sLdT+q+VIVO6aAyZhVW0vcNXrrw2impJ85KhWpsCImGpnWSvu7qDNarr+BprKYMxQw4Lcjuqfu6svOZZ",
-	"VKYoBxDZaRAH2FiV4fa8xnc1d1ex2yzCY9d75YsPyZWEUDAVp9QOuTtvCQoLR09HiWBtfm5+74NgeCUX",
-	"gvNQ47B2M8GR9AmNOAOnm5cgWTqScLp5VeZdsywyGhFlTwX56c3jnUBxjD3XlGvz5wGWlnl1NYCfd1Kt",
-	"t41SEGN77M2qrWunVYin7lcd6NMijY8maaHopdt0jik7GuNZ9TMUPSypNYxh6m3bdARztarC/xzcjG62",
-	"LymPKkTdWU81gdq8WUuHaAPlMu6p3fyeLWqtYzHjH+SayJlmgjCaLmyayZKsMfrsB+8w4VZvQgWS43hn",
-	"veeEV0Jvi3kcmEGnSTW6rOQ1K3RZiM4jGUnFstdYyXGIwLOuBjf/2hS2h28jzCu2ymP3BGqyuzv8wiI6",
-	"J4SivoiKaqiFdli+TWTsjugMs0S7N8aMQX5/t5uq2vYtfR5sTSifmzLml+WzJO1qFzQjWgKaHKK3LsDj",
-	"2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh6XcHgx1wdNdUEQv4",
-	"keB1SXUFa5bmMr26IJXdw31FnGZ5fkAam68baUYchDm5ax3Rl6MeDAdo0z/rzSO67SrKCHbTlBG8kHmm",
-	"hg1y1WPl2AiinV+15tadc0q/i4zbKlwPtBMLhIc/5krzVP3uimt/s+cJjQYrqwq1XqMFKmhkUKfVxWWx",
-	"lUFW++147tGy6Eig+v1Wn8UTlkLGkrJ1iusFTxe29hSOAZitWgLToZMSEtGlYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaQpB+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi2K1UEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwTWfXm8e4LravEBbhO88kBE",
-	"VccGmgQw3ls2CBbLHnR9pf1QuYctmfy3ClCnUvQLUFcux92gQ9VpYMForhcbbEeD+zSMG9ZpwfRrpo3w",
-	"jpw9Yzoj8Kh9BHUbWjByxVaaKEZz3PruxpvqgEVL1tDJxQM9gs5gcRlwIlahwoTaCnSSLGnGjA7GtWL5",
-	"rN1foYJ1x8N8Uc/5bscZTxRDe6TpkHzx6fnlj9/dEEjhtIVN7stBhNW7uiztSr3TMqi668qGpYq7/v12",
-	"BwgYdstLxQAUARo32LVwMc9DJP1+fHCk3IYQB99v6A5n11yr1iPqnZ6VIKnnQ1SU3ev0tBQ4jpfISbzP",
-	"xU9k53uczIIDcwS6nOVgyIdnZ/cftsmGJf1Ym2YAYuzWftNKjR1jpBSWzzB/y8hnuAnnBcWrEKtxsqr8",
-	"psleqW6uLRs151RtKXR7j2GaU9WgdSEGITwAifeCBJnvACptl+az1BOf4P4+mpKL4HVR1539EsSosfqG",
-	"DUm9rErq3p3xmm7sdcW4mLua1YRMmdKY/dhPRs1LWlChWZM5S820+TUrNsakJ6tCLm3LmlYG7VYohj+I",
-	"XqHlckmLTc+iUvxgn/vcYj46XqoKJt1LHcvUxG2wMUkAUljRr0V0yOJ4YlMWn4vUjK0YMeuaI/22NNtC",
-	"2znbFr7jiqwkr+URBlXokIelbp1YV3OebmUNzCkXSlddyiAjslZR7hoFggVOi3n8TDZRpJMrRdPHTpzt",
-	"qtRy3dVmasp0P3rMu8mJ1jGkVZV6+LR6T4LE0Q5X3iVXB0qzWhzdHrMushTzqpQqvf+cKv29e/bGAy12",
-	"rkvkKcugqUysyhFQEhvTweKu7J8E14qAE8C20/yoiRRd09X7wQYAJofVCyLFIk0JYRWeYif+LaLNMV9Y",
-	"nDPOClv1CChm6aIhf6djUX0TCEEARA/z6cKAbzgrnnALmhd1mjlUyFYmwafM8zntU/UK/P8SwbV3X+4z",
-	"0fbQA98eHJcq/8yfSH9a3AGwzOunXEnaSno33SPfKc2Xdsu3FMLMOoq6FcJ4gJDI6qkDjNu9XLyIjiQo",
-	"qIbc/jZRcjyRsB02qnbEgmIggZoI+30g07ZVk03kDvy+zHNivvJVxVyhQ2JWyGU8w3/B54sGKlyxvIFA",
-	"ch2PBFfIqjtz+xazOAAkMLiUD3Gcmtf7+dkVeO9nMIcmsv5nyZTz6PXIri5domUrD4dFxtsTL1tSL5vS",
-	"GcL2PbX/Bbnbo9jGPraOhDtCDmmHA7kruI+rlqaVzuVGXi/k2mJzSpGy4T7ckD0QIP/G+Pj9MD5wh6Mn",
-	"BIesNzLcrvVN2Uof6pDvfx7Y0hb4HnwW2jzzXFxHjwA0YTwGfk9hqwhbc08kYvRqeRULwnY5aWWRtxiU",
-	"NqdErpioFwKXBT8pmIMUSbogK+F+2IWFhGpmyIBl3CJxxg0sGDSYuRVCVRBD61Y+gRhUEbCN3YhOIZr4",
-	"Ru5ajlMez0V3qOjbG/d3fs1E2MCZK1WyLNmp6G5L+G5MWlfbPkvX2gbfAmk2KqVFFvNNRvT5asd8tKJn",
-	"FnXYRmfv/sSYsqpnsSSt/P++KtIHAqrXhSHKVte/X+ExfFhBn57PwYlVb/ATr5jZrWUA+EzN8lwRqFW2",
-	"AOpLlm0afL5Bqcrut1Xnn4ptoQWQLHXUC+1aA7UR6XuM4deaBu3KUElSWRQAwWtBG8yvCBfE/KpPUcwb",
-	"92tvmVsgccz9kwIwla6EXIv2w+07Fx1872X5r22qX1RZ6/PC5oqpVsebXNViKa7XEbqao/sctEHqttWd",
-	"qnkaQJ3MDsHWZTyDKPCcaYLQ6E31P1HZXOasqT1tzrADqEgfSzHj86HFaOKyQrGaFoxeqaqdLG7Jvij4",
-	"UV2aXaLYleCoSm+a8wk94sTx6+ObHKuVVIk5Wa9s/31bkwNdP7fq+yr2c/Ov7h13Rv3ZqZfd+NuoUspd",
-	"tUKBCUkgwQLR1C6b/17IctWjpLFPan9/6dtbQN1CvkT9nznVTOlhC2//SZz7UR60bOZKDyKs1FZhusUU",
-	"R1BZttnsM9NbjkqBz23x3fI16qQJemC0oGrVD94/aV4y5erIfF68MV1R53ENx7dyLhxKwVa6SC/Iri1i",
-	"2em306U5jdw3LazMIN8VKirtXH7y8fB4onWzB/Tnbk7zNJLk54Jr9jMXKsEIbfBvJcsitX9rWsyZxr/X",
-	"jM8X2piiQOSXFls+IUtWzFlC6DUrqPkDW5rY/e6T4tNQV3Bpy5TlzGhhyFjDLb4wyg6d5mz43P7xdotT",
-	"3tfMV3XFVyfYroXmJxBXNzaO6/e8yzsV+OquZyLeaecSW7SDJV8wCwpVi6Y0Pw9Ri2EMChDjGYZVlxa6",
-	"wVZxNmjIetECZ2QBjFIqpOApZv4uK93SFsK9VQu5ej8MsgAXMnq/bsfJsJE/rCB6HvGI3QmS1fgWSFZh",
-	"m/ruMjDevLxO2guiGGtpRb6bNdou/LpydDL47touaHvSj3NZZvCtIuPhiDBxzXK5wgo8yx/mAjKHDybO",
-	"4NnJLjiru1O7gzHahA7bUcMlL3lO3+6u8b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZLRF7EHbX",
-	"Z93CQxOdXb97NzSWYM4Fe/euQ+p9MHsL52mJkLiEL/v+bZInzfBZ200VWpyydb767iNNdWuzi8qUSPMS",
-	"RZptlFmgDbWi6RXy+Iwx7BeZYvHfssw1X0Fk0gXokkFKEVlS2p/rgkNA3tzjVpXGZqcW4RhQYwpZAvrp",
-	"lOc5TCHnS44oyNj4tUGsHpitsbvzNp0lkiWv2cqcQErMpcDirv940a7GNIMgO6MFMQx8I6/9aTm8DUpl",
-	"C+360Ob0mlXuM8K1wgv9gkz+N4YnJg43O6j22cPvzl6iLQs7WI0NtFbyHLzKmLbKDF8Ti+iqokn+33OR",
-	"uSzQOjmxY2B8v/2dUXVSLBXLqqwlxWACSyayrXKM26C8B6jx225cM5OETEsNvQihlaNaQFHwle2/c5QZ",
-	"YOv3/eB3rkW8JWI19djm/8DyzGa57TI1qFkxcE9YIwA72vwJ1yf7PKw3XFPf19HqanleQaLGa3C9htjN",
-	"TdlWibygK6hi2zG2oAj5gFLjSh3tNrnKPuz2/ILlvWK+jQkISP+/KMxEECBGcPXDONZTX3fyXhcwdTzg",
-	"XPi2v0Mf/6+OQ0D9HJTbpYajKo6Lrm69iMYreLogGAVDFFpoOjqjxX55ih5PcHTaExL4P13mny989Glu",
-	"yNk4H1vQbTe8/VwewS0THPLPwi3zA1daFptmGPWmUsU4WNv+GzNptEwVgspNWQqob2HjCivyujeq8Cc9",
-	"Ejrv1UetwSyGYk0LVGTDb9TOfw1Nd8MqwYLR483e4yw35YBo7BaZEHP+lyttNsgBV6CMmBaynC+wTdpU",
-	"lronjt0vDZkG204BpA9KN6hVsQGHraB2k3DE3A1fDldJScjUvIIKavijXWp2gMHr6jHnWSh+QKzYRgUg",
-	"oSrlz5YFphb1eEsutRzDYwig8EB/HiJI5lljuflBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2t",
-	"tmTpHDseOjkHibyiakeOd9+5vXoVKnZO3ZsVckkomRmBY5Q9aO1ts7jtuPZfW6OCtaPOCa1fzrOy0AvM",
-	"1fcPh0V3VZWVv5KrnHEcM975Q+oDou+HQ2PGmsUDYpHEKqAmSEsdFfgvZqBoYeNjIgU7DxRdo3U5oTql",
-	"6RXRsgL9AAA7BaXkTVg4v3sg3By5SAh8R7kv0EJ2/AOVX1s55YHfwBUqxA+WbRlfMDxi6wDEqB+Q1l0F",
-	"3yMBd5TuO4XbCwyLe3jfCrCyklr14Dowf8Ve7cldZneOcRPIuHH757wBfPSrzj2GtucA8+OgDFDxvCAF",
-	"yxlVLEv8sTx3jJTYmoM5xwQmSFK5IDZidu5RxLkV91RsQFBeEJqzAkbCvrFLy6ArqpRF7dahXwRQCdZU",
-	"aOg1O2VgqIfC0ofwcK6DoHl6FcFLBva1Ubn579TnPyD1+fh5xjG+r7b2CMc94JPP4tA/DRKTt6rHXEfg",
-	"iAvwxQ4OiM207ez7CxoOx+rNghYOt0zRTnPZ0E/Wus2ULVCGzj3wsIfr47nrPGjEF8I/HeBGM9Mtdcsk",
-	"XHts5Xrmor6HSiV8ybL53la+twMnwggIy7pn0Zes87O+ycJBInKW0xg8kcVgwIgNK5wLOpfyilDdmRPt",
-	"Cfg+p1G0hd2uQg1J+75w8dhHxU6wse65a7GA34Q+9QJ9i24LqtnjDi0rX7nnbvwNfLkHZHNFeZaQa8lt",
-	"L605LLBcHXAi8Y3LqLP/B7muvxEQzzbus/j7W17VxRKwW+yNgT59L26vivuiZa9iu80Jmn8Ed2sgz8I8",
-	"VV9igec1EL2BQK/LgnDva7sSyCOUNC13F5zcjiUIv5TLVQJZoIkVHAkphSqn5qGpEf0Al0qWdGMUSaOO",
-	"xq0sG53t1PYDHm5ZAJzs2xY1pQtjTkecG5Apc26k41qAIOICuYRLAapz3B5mVXy/s/KznRPQKE6bspus",
-	"pZtbiwEUeyoIszXuWwGVnLe7QNumamj+D/NcbxSHSiJGkCpRkwBYOFQc/HJwf1SUm1ZS8S2c/xB69FjI",
-	"EF0xHdxskh14B2uK7+YPVPxX55xWrj+Gsi15yj4rTft1U5WdNVLNnWPEqoT/lMI1Lpjm8cjkMxR+W1gE",
-	"6I1EjxEa3orIgs+5MCay+VfBUsZXmphDlxB5zQqbIK80GZ+RJRelRnbdEkuYyfljV8DzPgUFS/rxx4Mw",
-	"6atJuUHci2M74c9+JPtVs/Og2bggjBY5B6+sOdkYuIHQGNZjWeRhQ1Cr1oGS4LpnhU6IUoUpSzTL4IRt",
-	"ZynFcpJyW7FYmUxRRuDiak90PJWrDXY5q4Lj24hLiw7Cs4rgN9WFtXmT1+J7WSy7v6OTBmVWH/hSRXpo",
-	"rX8LsnmlZkWSssLEdqXpctUjT2mrtsipYZVq5ReUuB2q6NjA4Vc7ggYHAX0P0pAGVfeCukdsVsjfWDw4",
-	"+CNzxsZW/lKjS2rHfipVEb21f5G8Z5ShGeyhR3H9bZVn54+yGXbWLeUX0+5jRnIe4Sa0+/JZXIQ410Pq",
-	"Tw72HMIP43OJZkFMQNyrCfh9yIyxhExQ01ETH4ehRJXLCyIYh0gdN/K1FNr5bUDe13AyNyL9ECDkuCi2",
-	"Ajemh9ZU8JOCpwt0viUDnIxXtlTDydRFtH2BvRufUe0wl3baZC15nnOFuOaJC2V2UB7qlrcsp3lwTq05",
-	"eEiPFKrpP2VeLll0tnM+p9ONZop8OR79v0cE/v6q41xmlOeN3WWkYgnJGM1IDrVA3bvjpylTalbmbQND",
-	"0nrn+BoY3q83Io34lF7Z9gaWEcF60r6bEpEFKdisVB3ftQ0BWr24tjJPu6TWgWWLvWq7Fz1xYLB2zha/",
-	"FPXEWqO+YKPIEqD7bKqNA/fashBP/gP6Uf/Nd6b+W0NX6hCSLGxuTU9+e//p/s0Xe+/yyg5yI8UW/5yt",
-	"A8f3oX2nd06EoYBVP42WZ2dwQaYsl2vyGysk0fQKwL1ncQp9Gifj024NvA9tFx/Yn+EPT3sW53hCO5u0",
-	"pVrHkNsjcPUgdS2MFkn4lIVPBhHseq9jvg2oqi/Q9YFQVM3tno2NyX8tmf3aVblFigfsuxsIXe/V0IPY",
-	"tWYMPcnxB8CFh8XmnVDCI5SsltxEzBrY0UFCItai/45PeNNJbT+h9ch6n1PqbI6w+PXswV4xdLAWWQs9",
-	"x1cTqtNbLhmJDpZJCg9M3M0FiLMrOnfZqjZfiYmsPa7wwlvYTTXanSQEDtNYgmHt++6Y6S022ToGHD2V",
-	"pSYLuSZLKjYutS7sl1YKD3zToMm89apMU3dde+x8irqF8DAzim1jSJNdSxe0+T4kmTNhdH6WxW2wgHs/",
-	"9en8KKjm16yDNwIywi23NbazcTXS8TkWjGYvRA2QNEydS2msbuEJnxsNDT1kADcnudAX5GSM8VCxsSmP",
-	"w5Y+nJ86FrZhtaKlSbCcYO7hTjRv+xGM8Rd+yD+/MY5zfa2pLlWsyRIk17dFZsFhvKDeGjmoo6GuNIfd",
-	"YKy3tzv1hnjVjOOUScGajClAw85cVbMSdKUWUne01aDwrHuuymOZsew7+E00ZcXYWVzMX3fo6RZtxNzs",
-	"e10tqKr7BO1CsT8Zo8uGPH66NzoPfAA01DK8wXpOviF9deuewCAt9SUeR7spvCcWKWV5pgqDV6y6y3Ke",
-	"TklwbrZ20/FK9Cg619Dtqm0Nw+XsY1zGtDdJiOgOe2+3zoUpneHdGktOGlgzdyX1sXurTwFKvwzwPuUq",
-	"tpupz3hu7dxQhxbzSotfabXFrVx0jIvMc+RncZe9pJsD/CoV8MNtDZ5qpOjsfN7AtkKZxUAS0rxU/Jp1",
-	"z/kDL3FTMULRQ4CYz/9lr8r2BeMr3QsSWErw+ygVciqirQpeCNXSvWPGqC6LPZ0zdioZWxESGpN4OidK",
-	"uElVviiLr4Az6tLzwpDj0iy+d8sVSIvfX2KfU/EMnwQWyVjeYEwsW4jbox9DTgX0ZIj20Gimd0N3ieZ2",
-	"VkHYrlu/+iqYilTY2bSgP4RddOL40lO7iaOf+c3Y7smWf49MErF9v7tmxQZLIGy6GcA6uNxMClBPJ7Xy",
-	"3UDCzoJxe9zWYZypIYVJufblytW8Rey1Li2TpcwbanZdU7m1LK5YQcyTDYVgGCCL6YPXrvOmgzHPpbxS",
-	"zn8SJNn2DYB4yia1/Wva+5dFNH++AX3IY9p0zojBLhOfYliXfdLWfL+K2CFnxdOKMSKcStNF2P2PLKit",
-	"JANtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoDTDD2h1JAmkyACpSDwlXBAnmqR9Ga+G+sqTMU",
-	"JMvYgbsG7hqBe7CjIt1/L3FWtF2GjTQrV29k/NVgnRk6eUcQZ4U/3tbqNQ8dcmA6d3iCo/KGxxMVOl66",
-	"PIu0m7LM0pJqa07qa74s80M8zRH1JAwPPIjHBmxE5f7p7lptRL+BS5jCqjZG6FKKudmb5QW5byFlYMuG",
-	"YXOa0wfB8R5HRbHVurZm3SfuBkNEKWs29VKodSwvKEK5/T1Jf5/2UK3qkIx2KvXlyxQbDfVrJ+o2YVf8",
-	"5lS8aW7cGfeIgJu3XLrzDHSJSpPumpJTjGCi4bRC7cmrRL4yoNKbfDczIF8js8QtU/O6form3pZfOGTj",
-	"PA5sRVXx9FbSkLHQwao6URuRThIyodk1FSnLTlzGxEnBlMxL8wvzvbFwT6pkH/MRAqSe6IIK5fP0FTzM",
-	"Mp6a++9ElauVLOBxldOTR49OHj0y/1jwFaUnSqanJ+Ai4Obl5ov1gmt2ktMpyyc1pr2tGLMHyF3RK1bA",
-	"2vHyPfGeDPOPQH9A5tKzevpi/UBEM2km7meTczIBq5MVZn2rQs6YUrB/EyILMjH3a7EquGKTIYFf1qdg",
-	"B4DGxRPyZSBav4LfT/mJh+Cm+WRI3jgQAQKrVmRBr5lrFbmPjLfvXoakbmTlbF8NyU7OSEsSjfs3BaEe",
-	"FSqfSbXJHVeC/D5lGxaSsqn+0Vo/67D40TUJRrRe4XPT55IpUsMa6mRsg4Ld3EbKrQfzH1UH9N+9FSZO",
-	"sbOq/e0KTizOYCT08/1j8ujB2ddkhU+QjGnK80jVQ7ya7LWm05xdgKq2YgV2tNlKsHpLT34bnTz68P5v",
-	"794Nq3980RDEsikNEUp7dD8qMotrIkkmo1tZwUkeBYiRC9uVNaqF0CwrmDJK0RXLzJnv00oMGYMp/TQi",
-	"TJ7TJYP4kpHOG1maV4BQWbB8tYOuF+9co3xos6UgKtLSkGOvTMsZwzZw3hiC9tx6J4A3OWAJMWK46BZ9",
-	"1jxWr23JjivzbBPsk28VURG35WB8H29L9EIwMqNlrjcE+tI2n4pIDCovlyJ671CP22Ezjcfx8H/OBbvV",
-	"AI2tQH4OmyxhKDFelUcLuoznh78BqceKDfEPJWRF9aL6NwE2pZn5xuwLoxYgw8JvNxQCWmjumKR6+Gg0",
-	"Jv/n9YvnbgjChY212m0mU9nQRgs7bDXJcEnWBdfMzXO/AG9rM/IqqACvs0ujk/kO3LzRmVXRwOYsh65B",
-	"VqzKa8g0OAB/AWOcBwIkHIC7GslQQwRFRIiiXG+hSF5AOdxypTeYUQTaM8IBGRZEfbKCJb1FBLkpQLuk",
-	"Ol38o6nibMXE47DQYB8MQ2SqYSPHWRzlYXvyWBfRloVl65ptmgQ01GhOY5FrlrVlpXblpZqWYssC0Ftu",
-	"tELN89ycemhTphNDkZTBLXuBNdcNhNo5UQgj35pHu5cjLcL4zrS/l4UD9XQYnzjPbcBlmrGLEOON2ipy",
-	"3Jq/xKG4bYSjs4oE1ZV30NM3ECQBgwdhf0dij3dmOW4LkiFIOKkkSb2EEBfcLBiPkDBgJexnkS2Acz2k",
-	"DI19XNlMlqgAdfhkiMKIxw4waZclpMpdM4dsGWt5dDc9PqobIjplB1iLp8ougBdEsLVdRuKCBL6Y2KWW",
-	"qj+8eRPuZJXDeIgoQiFZG+km+irbBWo3KBN8sy9e4h6NL+aXg8oomiE3NxcWAOiKrfRu56X95RI1OE6w",
-	"CPwc6u/61vwiROTsC8PZvRHPK8Ty60kkh366r7FWfOtXOd00tQ7wldTd1Ih2bFzfJ/aoUKy3g2fGh5vD",
-	"FAVTwBhxa6uGMIoojcPOtf1OrfP1/WsuRJgxEtOJwR/2LWuo4EKdbMt5BqJZSztNmB988TMXbe/aAf0J",
-	"auqt/zskXtXQM0AsrcBNgYp+iXX8UremYF5J+yExLPsKjcO+UQ5zc1tle7u73C6YvHlYxYteoANcWAcN",
-	"fiykCvgV0M0HSsoV2zQE6dnHVYEe/vhbon3lHsSb5s2a/B35xmO02zsRYNMYCqu9VFjZrnfxGdYa4zUF",
-	"YeIDV1GYsMbM61aqQ6J4p+Z/l8R9F3b4st6WCw8b8hdFOOYpkZM1F+ZJTK/o3dZvGxDDzSzOzEaZxVBo",
-	"Q5O9btZv364mmJ1cpxSmJp87HQ9LExB2+gIBxNm5kXpzydQF9h7AD3J+bZ6fU2wPfWDOcw+53TGtYqef",
-	"ByQfd8DMf8WuwT3wxPuutzan1AtZHM1L4nstqgbUI9RRcU42DNIZaTHo5BgxYbKg91/rKO65m8rTW4VI",
-	"f8FSgQ1d5v0A2iucxwgAQb/Udd/Taydj1l7U64Jrzbq02vI57R79z264R9u2JKjbq56WQSu6cG/bOO0o",
-	"dioO9bpcLunn0qFhe9ItR23XFxUWAe6HaD7gZP4JOf0ovBrdCVtB7PHF16ir0WwJKhnLOPYemXFh4zGI",
-	"URulwyuZ5+biuL0tcxbVHpw0tA/bnLHxg68ffHP/4YOv23PHdq6Ja97sXy9zdpk2YaTrRuwsJwz+osha",
-	"FlnVZFZIzWdxDqXHc9bfXY+Tvn75HU84TXW8lmrlM7g76jDG7m5Dh3NuKkDdNB+uGMVQfp8OZr+bsVk2",
-	"xW2npeKCKUXMI7Yd1u/R7r+LHVudjw5dP6RyHT/spbwvue+oXTgaLNeatxo2IXEnO6hqc8as92E7dnV8",
-	"aAvimtp0+A4frcE8T8xj6AOV5Po8VIEtTgrhRLFg1aKJOiDKOsBfTleqwc6GkX0y7510rY8610rRue/d",
-	"zwtZ5ZoQrqF3El0yQOqeGGpnZc4mccXGXMe59Ygc2rEDQdgOdDS/KsVjHGAn4vXtZrdpZUWiQxqFHLku",
-	"nQuuFgdSbTfKW3ZrYAcRU5vjbzYW0sOoKGlcq1wVcl4wFSmbcOX/XcHXdjlv1LXQvFHo1srJYyc7VNZu",
-	"bedBguyBOKjdLjR3k7XfLVsdnFxnPr/Wum1YTbvGcrHDG2y3P5dtJfbV4Wt04HfGNcYZN+NJ2AewHW3H",
-	"2iEbuu2Kk3hneBa/lrQVypClC8kw0um64VWNxeDXhOZmApuOb2zvBuhCqGRa0CvsXNZxXJdPESeRT4SY",
-	"Qtc/fs0KjE503jCzxuZ5wxZAjlqPAe0tvQunE+BSQjTWUN/m8h4u0pqBNQ4Qds59mR2ijwIpHe9V56sa",
-	"szoedQTKQLGxKRJboB3ABA3i4CjK42ejNe6qi7+WrET1sBQC7wDA/GQZQkXTQnNaB/8EKZw36I+IOBi8",
-	"wG4rJBhW0HfWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7XbL2Q4ODXQYEe+P6jWqbl2D5Tu4Uh5+AZYQ31",
-	"q7SaSLsxhTQ+wlmwm/VZHAec6z/NLva0da7db3ZBIvuEu3CY+NQqPe+2TH9I2GJHWW9SMZvR6dhH/aoU",
-	"B+meDjigNcBaRc645imIqAAhx5V2DZLBtMyvDoIOamlh6xMHoBBekkwmmDMJku2D2+SGVOxKw48UavOq",
-	"qiyi/3fRyi3zeB/T7yuNQPV3Imm7ZWug8QebBfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2",
-	"jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNEq5bbspFHuZncmj6Lqyk4wpFeQUbOAM7lipbY0HZL8phP",
-	"inTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMl2dou3SuemwJJbT5SIqyQbQWpUBLkitSiowVZE03RBYAwWvk",
-	"bbfDgep+5GD0ds70F+V9s9Yxq3UnnzVeLR/ER/eLbzeTbZbY3W7ckTiXAwx3vPIMgZEswk9lNRDBWBYr",
-	"0FzIHZm5t3jDZ7NGwULT6Ofb7kmLHlUBSzrZkdg5xWPfjTDJfkOiSLveFtoq8WA0ZxmhmhRMafAMADC9",
-	"rcP26Ua7I3ZMD3IwuzYOZIjj3XqBzLHzi242gq+w7EePfVLfwQoTpQH2hqbauqVa2zdEfFaMKPd2sspp",
-	"A4JsdcXfPfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYp3PVkGJwCNaMLFdR",
-	"KDRXJKrpFROub8ZBkmWrpNk2vQcUmXnBsOUoV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JI",
-	"AYHO16+YTSGZZJCHQWiey/WFrwv5qKssuzXPczJlYdOZA2Acg+tz57v1YrOfl6r7qwJmND/swu3PkE4W",
-	"7C3K7T0bIbvT0QXEpgptHYWp+7FI4zHWvY6wuxo8PhDMopOkcauvHW8zgYLX5H14bZmvfhIaM067LDQ+",
-	"az9bd2DdWyvREPRHdqdpn2yqikSOACt0mec+AFIw1+V8yi5QXnBFcjbTRJaaMIGq0ZHgfTpnmB0CL2bO",
-	"Joto6hMh15NtqDOnbAm5tmbUid2U9wfjloUb9rLCWNlSK9uwyPqds1mZ5z+6i3877x6rp7HJKNom2Btk",
-	"TTQrlgqT7c1H2JtUSTKjcQiBpjb0s5rv2jYqdqNiolHnPOkO2s1zuW5BjKlPI5VLBm40B31an1Ic6fhN",
-	"lHug7JouWWxpe8B8zWbWtCm/jvCN4T42qlOGu3brCXeYK6dKv96I9MDwfBnZZteWKqjBQ4VCSOz+ai53",
-	"rohcs4wI62c8tEFoYl+3/xD6lfqZN9OssRdF2CdqCxVEK+hscmHxCWz5Oq7fmfxGidkqaQFM28Ye77at",
-	"fGtVOA2g7fs23Wkyy+8+am3Gv3Q9nHcbbuQWF4XIPDPmJKaNLwEUomtLRN9poj68S0Qg6wXPGdAfiWd2",
-	"CBeGQXOLKoFwCeY4XMDrjepssa2o2FSqdGFhSxwr22cNv+10uPAtGVqKa1Qz+acbAo6RGBxOVQPagUT2",
-	"FHV72B3Jrs6zKougS/9KPPgHePsP7ym8DcXQQb93+aWVJKj6dLgjGDZVhWMUcjue6dgc3jBBxXGCzBlb",
-	"RkB4f6QZM6wzMRQz1wbJ2PUkbuLtRN80E/2ibwWbN2W7q7ycRyv/FrLQWCYC4hNBvRowRdW2Y9o7pFWp",
-	"DCs0uJ3D1gJbIvzy+SUma5NveW5OJ0ENTyVwZzkTySYDwTzN/ZWAycr18C7DWIZkoTt0jj5Qvxq76fVY",
-	"VVt8CtmtG/bELoxC3FffswdiuBV9azZ31vOTyGTEdsWGt3ELbkFV3AV2xdiqARoZb4PxaNRZUzUT+wdb",
-	"6Xhvu1U7iEcttY0WzAMoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEe7j87bt+D",
-	"N4RiGehuGSBcsdv69w0M9g+7X5F+hxHIeq8IBsAmXCuWz1o6Ddyyprajo2qn1tYBAkS9VXb1B1bxN6XQ",
-	"u2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2+YVzK6JPoNpNRZbymmUEG2Rsi7BIyVBT",
-	"MkcKKJPCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY2myUZF8hsHeXyp7+sV2+cwCK23H3TVuc",
-	"JmhA1q3Ze/wo2b5I3cgZtNXvHF72yT9dNOQ+LZR2g/9sp0lSMOFurb0ijtMndGPBondle79w1VPEB270",
-	"6DDd3pGi35b3Q1nujZbcY2N3YC0RdTiAGz5wa2D2jZvTN5ZQBJCarZe9e66ukTRsWnsvwOD3Xc7HEasp",
-	"G8M69RLF3ZZ53QKbqJE17k0sxeI2zN5bMq0KtuS1Rj31rMReYuu4Ra5dDfWGHavaHu4RfhUROsWPYNjG",
-	"DfWFD63SRgoW6R/hAj/+AHpZGGbAVKot3Izvm27Sl4B2dPv7suXU9hOtLS0571Lq3pIvY4q+1w3ts4Qr",
-	"Mq+n0fbnY99daC8/x9p49rxEbpLBPyt3RZ1D5rIjOHJTorlHAZ3L+Jsld97F45T87mvBb5G/Im6yK0Yo",
-	"BL4g19FDlkihF7dBDMTkqbLgevMamkVZDwW3EGdb7jBBLl8+NSYRtFj5kPNr9mECToH7D416XtDUiIFh",
-	"1XvqfDBltAB+sa9eaL1C9lXN+d4ZVYuppICoaR8cEjACLKa3crq/DWwh/CuC3NIrNE+4GS2V8or77L3z",
-	"gXM0fnDvr0QjrvrmBqD9Z7K1NaGvvfMzhaQy9JBkkinMfIc6TLpUQ5LJVN2jKz5cZtvo9+KaCRD7rq/a",
-	"nF2YP8H3eP5OvBMn5K9/vSz1wjyXwhXx17+ek8kl4LTw3+CTc/ItUJq4jRkOhxMM+NFg36zpHyEwQVJ5",
-	"wr4TJKTtkEC/O39JIcop2qSsWHIcg2ugvyJfTj6eVJ9PvrpACjhuM2RQdKOMeZkuSCFzLJyEl6ZyxWwn",
-	"Ga6HuPynmfrrX/EzaozgGf+Im2BHcWiy4AL9cmKE5iQhE2OXwn9Z+mHy1ZBcelEoizB/MqWCTBEPKCPT",
-	"DeFamanwzDyH/0Y/LM7mGVfazMeslUygDeaEfDkmWhJjZxOWK0ZOz74CdpikkNw8QZctto8hk09GKiak",
-	"Sn5OiM19vpnYt0DRuXmNYesJ+I9w9+/Z/gt/+0Vhz55UZmyCwSI6zTFZaQEt9Qw3JWSCaeUTu2nM7GSt",
-	"iQG+8LEULtJrGAwzr2AYKyvt7JXnq8l3b+h8coG2uTkYngEmT2cnP1KdLibkywen37godkIejE/xYgL4",
-	"VUNlIbXtslPFHr8awgjPpWBumDmAxN0fPbCzfQVoLFzMzVwr5cn6B8DnTJRcMntiQYYKMnmaseVKarPI",
-	"k3+wzeSikiJXbGPf4j+y2wVVpQLOBJvNWIow8KcPyEKWhfJcseSGLc7JxNgcz5AtgAX8v09eypynm4nh",
-	"21qqygWZso0UmSELhv4fnD5COk9eMV1sTi5nmhXIG+iOTaq+Cih4QmxlwzOGsDlXmmXEVbB6vxEXXpYO",
-	"ydNqZ80lIwVT0H2VrlaMFgmhuZJwHgRholw6Up8TPheyYLiQjSxJJuGlV0Kuh+8E5AKkTGDMk2dGfs2g",
-	"q+3gckXTBTs5HY4q2Rx8Zi4IB+g1+Adjq2BLnKMLK6q5wBpdq3hCDfBU6gXxjapsrMQccYD9cHERdFcO",
-	"XtsbIQhOnA/GwxHOQq6YoCs+OB/cH45hsitqE3LvGTH7G2gimH3sefBpNjgf4LcAXrqSQuHVejoa2Zio",
-	"dr0/2Ud9D+4DBNGmRhMyV/SVu0VpTJXZgcl4quHeGW7lWcY0Xj8jVyNTUwQG52/fh9R/Ip2YL2TKlIJi",
-	"rP8wBKRzZbSLH5mmCPh6D4rbm0livw6aiCgoLIAsSlBZbd2hLsodr+nzSnSlC5ZeXVRw4lU+5hL0Zn/7",
-	"QzeSisGuWTGVEBhtJuz733PHUipgw85G9zu+5O3Je2JujilVjGD18TthVg60PWQCQmokpXlleCkDle07",
-	"js9Wj6nXFrwgauCq67HRnE6uGDpYG06b0pegwald/orNtnrkHghmqF7Z86CrY9rPI+Fl/Ys1B/wmuhqt",
-	"t7VI+uB0dPrwZDw+Ob3/ZvTofDQ6H43+VUVPvzVEK1XxYfTw0fr+L7/NZuNiNBqNRw9G9n9zbPrFC6bM",
-	"eKLMc4yaD67Ypv1nOVX6e1kawXz68f/+Zj/5Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jb",
-	"sSGoLzezRlVYYWZGuglZu7VhIHAB1MZFeP4Su1DJmbnsK/x+WWSssGYVL8iSXnExx/aG5jnI9FEsv7ao",
-	"tpEykoPPhz8RVkdXCbFExHvYd2muzoZ70lAxVLNxq9UQsjaxFV8klju5YpuJW7jVbziKeKMA2XAgeYrZ",
-	"R7BGi4CXomZ5xVaaCLl2PaLqJxH5FXeh91EMlDMwxt77Zl3fSuzU1P2QxdiziRs7c9dztr4MDMXKyrYt",
-	"JbbkwrjflP8k4uDKWP8DZ0i+K0ej++n9ESmoyOQyMPSBGx5ahRtuC3NO4Hm2V6rghI4nQ7ru4GNL42AX",
-	"I43uEAIWW5XBXhpDp2lo+9g9eOYmGTyTqW/a2fa8f87O4lbi40dr4Fjh0ENcsIyjLyi8ae99QofIDQoQ",
-	"gN2O9wQ0MgMwSvXC6GBgbXnvjK2JwUZsUoBYUdooGa69Olc6IUtaQCKFcrJvV67gF4fKlRkYkbGr+0Hr",
-	"svx0br9Br2Co22xREtd95kwfTBZjYDeSZvRZSq8/p9i5O3ljRryPbNzOls+l/lFmxgLPjsDOLwSr3Iph",
-	"jUKlRByisvTjX+HI+t6JrzLj+kQXFnW/2VYwz70psEPoHZsLSTOCEt2FHY8ZrjOea1a8hbyl9zUjb0+6",
-	"y+67L4XFY/F40hPrEh1C6SLLJhYy1H46wcxXV281ZXMuiJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6",
-	"v79tSC5SVh+wW9rLThjhY5qXil+zPWuARKUDXng869TBk7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5",
-	"zSDqZeHLm4zNqgu0b2xi860d3EetiYn7zqZg3/i8usGj2TcPs9E342++eZB+nT08e0RPZ4zSUXp2RrPR",
-	"+Izen84ezMbT0+lo+s3paZqNz7KH6fhsOpqNRnT0jdm01eB8MH50OhwNT4djDMxfc1mqH/AVtRbDRnP5",
-	"tZ08iv06OB+fGulqY88DdZ22/ea4FrORhfsNZiZ0wW/lYfR3B2QYrphc5c6i3CiS8Swhgq2Npujgbf31",
-	"YaYYuTtA3NvLY/cGOL9mBZ9hT4ioKfxcakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqoQSRaq/n2qob2yCk",
-	"YEGLkPqdgzOp3Tq3O6TTQl4xUSkrdneQjxYWgPN4LG9ZFJJ5oc+DtXd7cNgrtpJFlMd8BaR1OcpSHEXj",
-	"fuxsUmOzcuHC5lhWCnxCcjk/jM2mZTZnut0h+a195ngCGdv8nw/ORqPhaFSrragk52j8ZhRIThDR0zJr",
-	"l0FWJFcxboej5OVLwWi6YNng/GxUd951ZgOkR6OkyXNiqZqQ6cY2KTiSsKG2qtYWiqdSaUI1WcqamLFF",
-	"NhEO4JgLus+3ZjQWds2EJhNcytBSbUI0y3Nl3nk2SsjXZyBfxqMRWbEiNT+QM+g6DAEOdLXZ/A7yMwQB",
-	"YTMm6LSDS60CqqAFeyfwFjQvCEbFIFzMQYd78Yc66Ha5eZcJe/LWczihx3fM/SkPXj/SNJmelk8/M2/X",
-	"a2bO9NQx8f4DrAJgg7rHy8qce5/wjy2HV/3s4OeHnp1eTij0v2O63jGcT0sJuTO3I1mzB8rT5HZX3b8P",
-	"Wpub5wgumx77v3vn9XTOOHq8h6wJrOqsMw5Clx7lPHW5hKDr6gnM5W9tzPcNMl/PjcfK1U7Xz79PRf1U",
-	"QGdVC0ix/iOPCNZ4HutqcVX/J0pTzZXmaWgwRAv8gla70AjZN6tYUXFB7o9IRjcACyPkGvPonC3KFVHU",
-	"2NCUbBgtnHq7a4vOmQ6bR9t59T1934OXKgTF/bfzzNjlm5dQPAop3tPNK+jJ9o0tgjBkbXkg9H6dDhKP",
-	"14EZEq5v3ttPtd59A6VlevUhZ9cs9w1fBuePfEfnMOceGmCdj4Nag32epq1CA3MpMKFlsTlRG5GC7PWD",
-	"IseiC0Jes0KXBf7b8BYv3NxhfuDuclVFbwfQS39WSIjErGnBFrJU7CSbmvO2Nut8ez/55j1cJeA3grFs",
-	"fzQgZcynuDMNQ1GWvWapFIaUZw9GIzOkLVO11B+dnD6o+R5tB2Zwr4Rv/aY+/ijsIg1Bp58LrtnPXCgb",
-	"BKhmuzWv4He2i5OZli1VbXKJxhbTOQq+KwAaBHQluo6hh/4g10TONBMuYZNkXAHkY0IodF1ZL6hG79t6",
-	"wfSCFdB5XkFq70LmYR5MBbC7K5RtlmjdaVNrZ9Totglxe+8+NNRbzDbHknDNeyQjPvS+NVVwjzDXVG8J",
-	"866sxvYODkKrX9zmeAGPKcAzje8nrRI2aG86GETFLKhe6SxvF6woLhsy7Mb/qjCmbUQBsRjMH+3j1vqE",
-	"Dl7/46eTMdplMr8O49sFU3CSbbT7SDeCkaaZlZTtAR3b1cuqmYqhO7uJFq4+rX47JK7tyPjUMNadvLB2",
-	"N9nXPYJrwwaZbFvJXSEe6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO99cn/eNMrqQI+9k8yX",
-	"dpr4V/9x6RcBqFh/ivc356sVv2/ZrnMraLCM9eA3NHnY/86vGWEfaarzDTRlljMyMRJnQr4M8B3X0CoY",
-	"qwPWXKivEjKBf03Il/ZXG1kWRK5FQsxh83m2tmjLHebJO/FlDs7GoswZQdn/lXPKV0VOUFVnFRVMHAvw",
-	"WSgxM7TQLKBsQmgR4YNiPnpLw1uwN0zrxQqLVrsoGnXPfvXL23j4/f0F/SWxtG5Bse0lz9i2MO8s8J5Y",
-	"QvdwtnQ/zLc8mE+AQ7A9Q5/TWYlmd4ACoei7w+3RW4Mucr9/UpM5cdCBcWMjrQqtB4TLYx9Xucyq266f",
-	"gtkJsKUigO8Nst3bIz5rmC5XxGMo/gWhU/eo0v7x97csKepcLrJg6VU8w3LsMiwrQFiQoPOCqV/zBo/h",
-	"VnYmqq1SdPIYbqlhoaqKDS9sIxNg/BVVam3U1/eBoun0TvcYLhR18EqrHCSDBdwEg2w6tEQZpnIZIC4O",
-	"FozmerGp9cJqXOUd1Z1UzNdJDRO+OPGIoe66BAikjv80Knfct3uC2089YrAuOMsuAGRycq6Z0hMLKkf1",
-	"kGAHQeL21eL7YSuWphYssQh1Ne0/NErdeKDi5+Bgdk6qQ3I++OLTz5evvvvhxU+vv/vw8vL1659fvHpy",
-	"Y9hbQfUsut76FK0ExLyTwpVKMOGp/lOKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZ51LsICDJN12mMZ9",
-	"AYaM/UeHTIDbyKjeJSkBXsURMwOewELq7cRsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83ABRd",
-	"9wm+v3MpllS9LXxaHHBxBYT9uRXX3FLC3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIEWRhq",
-	"my/Q81JAbpIi1A0zJJcW7TULqPBOQOhQEaqIv0JjzhPk1KOJ5iMkloQn0R+5022FQhZWfbo54IjcXfLJ",
-	"56HbHUsQnjZJwg5aWxht8PLu9E7k3Z8vYeb3UMjuBT1lokk0l+pKBW1+huRnAD7iiGN1zYoNogXZcRIi",
-	"Rb4JeqqcjkaAvoS3yaxCvbfFeW1OtxdBs42jeHuChI85E+bFQfTK4dldlXBeoMrp3PVdNWxPp3kthyt7",
-	"IfKN/8D6qOB5I+ag5P8tDPfeD74qpzlPh1vhz0Ku1eD81KZOHM1/guRrKw6wm+bKOBzm95EqBCwEHPZu",
-	"wbZyf9y9u+ccgM/lwABL7XKP+nlerJhQUIwAEk9VaIc2uOKwwgDPLs/l2iLwGdphK+Kk1irCV29iZQ+5",
-	"rHWhwkiJQllGAKmucsjSPL8gE5DBFkoNbwEEUMMy1PqhNKSp3f3//Q0DczW46w+wGApplKjXTBvJ551s",
-	"v7vxgAX8fw43B0r0LU78A+/NN8Xmbi5NWXSKEsnimHVpOacKoRLcATAzTxGR2fCDyBAoGt0m5kMtl1Ol",
-	"XaMg7QNcbwdpllrUYMN0J7rgc2wirvmSKU2XK9co5X0ymJe0oEIz4DeAZuTXDELDKTuHnKgVHEIC4A2+",
-	"iYRNmq05bN9+wv7mADVHqnZP/sJhxTWCy9l6Znfb4ulcYC1ZXfuuupO7i9em5fxgnr6pQaK9MVe2wlSu",
-	"l0jG1//5zMO9haCF1ddVDmsgeu4isCGLtru5Yj4IaGDw7AinZMGIITZQxWUM6uC6tu9l2e75MRze5are",
-	"OT7+qpXFvuQT33Htlvn9/z4/f67z0/ts7LmAZHHESlY/JupaHt00k4cfgoP1VcBDdEeoMBfSiZCa7bmD",
-	"4MHn8Nzvn6nwAm2+MPBvS532xPvtU39UdqqrAgrqgU6HZ6OwP+/5oFTW/2hzzQPkpLTYo2ba9Q3OB1O+",
-	"J3dVlADl4TNJrSb6otQQ4saaFb3gILScPgjg9dtJkYiY8C1412rpm6Ozmn447YQZFUUWOe516Hm3Q5wf",
-	"niVwII4S3w/Ga0y67FzQFzm19z6lfnntd59/bHBQvlX18yM5yyvK/D61jeEK3u+j5HnGVUpdJ71bvKgl",
-	"NWMHVQ/vBXSZz8xlgVf2rsVsJ1fb0gMd5rdMM/xD2QgyS8uVuWArZrLNHqntlK1UWVM1OzBY3UZr5BAY",
-	"+s744+eFhLSbdWHWxB3wMy6IcA24jHOmVQXaiBL+glABlYjuivSdw3HyWKA4gwRaRVaUR5Ab4SX/07nL",
-	"pS0ErIWVcIczU8ZodpIzrVlxMi9kuWpXup4wmj2Dp/+OD9+y4vOIaY2QFzpYbtSv+RCytD/Y9OmqnvH+",
-	"18nAQ/oPzgey1FB7UyjdFobJafz7M/v9kils5wjaOnQP4YpoKbHfu2uVmsq8XFon2tHKZCL1JUfVVLY2",
-	"vM18R/ZJ8O6gxdzrFcfQWl4Y8WGYlSCzQrf4FGrMK+Z/EnzftVokOABdWf9PWtN3vGq7aqnd6u2QC48J",
-	"lGhO8x9lIrVKkq26vV1pAtL1/NMN/rVT4Ye2zl6RA7ZWlv/aBWPbFec1ianRoWLKNbEbrAqZlRiWlCtI",
-	"jlCswIKSTS4RJk5dlX4uNwdXHUIh+9FrCbdK7KI1eQ757s5yu6tDtd/mCwXdcfLzqvEabb7bSs97nzK/",
-	"xFa7r6LEQXZf8PPj2H0BtQ8lR3/bL1xFc4rU97IIlOc1LaChAzaVsJkF0M+sCqz+RRG5tp3VEsjwEGRi",
-	"z+nkglD8mdfA5/za9nfEOjfIcsigqZZAwcAKksqiAAc55ELYrlukYFnhfr1BRZRwobShm4PbDQK+Cwnt",
-	"pqhCcUPDHAuiNM9zfOSdcF2aMAAcPMUVUUzAqEuydlkZ2CvMOpV3i+qgos+e6a+shCuKKgc2LLLDd9ue",
-	"9i57rEutnZH1Nba+ZandsZLGXPrHpwFbAvTtgGb0f9dCrQcIsL55Yr/jeX6Me+uBDAz7/4rhCezP1fF4",
-	"G5ngBLBl9P1C7zYumm150AgN6SJYStMNyfhsxgomdEKkIKuyWEllxQPewIbDr9hKN3psbsO1d1nteUm0",
-	"uaSs7tCdSe0O/CmZE7xD1AoWUq7umh3dk3fFjpeCyFK7W8mLZ0gWcQLeHUNIMjQSPbjHUPzSzKaXuHZB",
-	"TOvcVT3DPTXH9nGFLOcLvBTgQsT3uD6Qrn9brOsHkOGuOL3GUqe/M0thCkigwSBVfifOusz5FbtDaefD",
-	"a7Zto1X0kyqJLCPGXENmg/5SRmtA0DJyNhoRCHZqvmSNbIFruGOO6CMAUasanN//urPUe+V+FLEqfpBr",
-	"zFeFxsYFZ9nx2o0B9+U5HseadybcNXDTHJMvAR25OYH3NeQInIAswkeHZGLMe2hvS8njXJbZd/AFGQ9H",
-	"hIlrlssVSwiOM0WHNDQbtr9fQsZhAQlcNncE+qtOaXoFWWHvxOQZVfoEhj15+mSCnnDszqqJWRfLLux0",
-	"YCugA9oM9fuFLIshAfxEMj4jCuG4IEy/XJplYGPoKodSF4wu34mcXxuV943/yD7ode8rtiGycA1ClnRD",
-	"FLN6NTNvMFPnglSv9O3rcqm4UdPTlCkVU3nxhUjG3eOzdZI3K6Z8gxfbehm6zaJenlSNRIpSDGdccLXw",
-	"XUTMR3+d9Kz/15tVU/l/0Bj/LT357cP7v3357t3Q/vnVX80/3r3761f/8UWsxf2SfnyKA52NYtAAR4Pi",
-	"QjeqsixcxZAKljJ+zSqILkwrrAhQ48MaBcKFj04evf80Tk5HNyfB318cBGcIjUZhmifIFfV+ozw7J18/",
-	"GI9OxqfvBDx2TsJtfifM4Twnn94N1IqllifeDc7fDcbD0btB8m7AM/inG8V8pGRZpAw+NjLBVWzda/cW",
-	"wU/NCuGHGbseum7uw3BKw+sxPsmX+GTMpwZPmKlbUvhht0W8f/Dd4PzTu0FR4uKKUuybKbiu4GFVpilj",
-	"GcveDW5u3gk4kD36tFYi4mhJRAu6WjFhnQz+n4GEt7IhAnZq96ruSwLrv1Go+/4O04JeQXt2OmN682ZR",
-	"MGV+OfkK3QfYt5zlme2Xj4+dwK92GudDWmC8JuMHmM1/c0e/WaRz8R/PgW595FWx15bTfAGe8DG48cHR",
-	"vcizTr1/XOJiMoAcDRisclJHC01a8fFGNXw8MyECr7DYFwUDD3EA9nbXHumt5HwtNc0dpe7ILW1YYL9D",
-	"Go7WcbA7wQvY4ILGQ9dLYNz7ZP7T6m/+ARE/+xv/8MPj+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj",
-	"+9xn1AKbThX8wh4G393Lw2lCBSXdrRw5M/8HmYG+61f1mzFg4VYu1GC0ZDveZWRam5Sph+rqUbTu8TG9",
-	"hce5XmwC0FAyY3mObVPHoxHRkpxCIv2jb/7XBTkb/S+wfvJcrll23CSBims6pDNaP/2REvtdLrmvGTcb",
-	"AauuN0dtOnC3DeM0n7fzguHN9OnQQRsTsSDCYW+nyVaAZApeMo2WqZaVKSj1whjmZm5JQ/Dkwploifnq",
-	"irFVZcEuqOrmV8ZlW5n7J3IoI0YJwAcuuTLrDq/4Xq3IXsESO+Mgnf5uN43ZH3MA/LFQC5rnkHY4ZT1O",
-	"Qy1FbIupcwZVfEfn6jfeWYz+kcoxjGFAegUxUOtXtu6sBRMJUdL3L1Ca5gz9xVIgvzIx5+hqRka2bmXz",
-	"byxBvYDjYZa3433GQKf1PMdYHYjxp+F1qxWDrVcul6wgBUQamMhYjxjKK7vHN5a7/yBmfsZQcNUYei5J",
-	"rc6xFydzcc013Q+C+TR47nPSgtKUrXQNZWN/8bCLC88LmrL/XUcTCZpn+5/fH+3WHnNxvbcohHdu2V1A",
-	"b0gIqVv6HE1RqTZ2v6ISMEviUuJlkbGi8pEu6RUkw9+e15+GLwNvOibbB5z+I/hwY7yO3t0ubQVR4llH",
-	"Ceb4i6vKrbyCpiLwfuWjcQCyaIMrKbsgiokMNAcJeRhNyIvViv5Q5MU29t5itB5IiMHi7qRT4H/Hg5wM",
-	"tLxicMb+9ev4X1e/nWZfl9/J0ephMabf3k+fsO/nP/D/c/Vs+Vy+/PWVelP+c/3/3/xrND69/+Ds4dff",
-	"PKLTNGOz+YIPkkFZmKUutF6p83v31EakIX5AKOjv3fptfaq6zCZtM0fEwe+fQEQBrhWcxC0sgT8EGhFm",
-	"zwi1wqCXAGq6bO99qv6xBYi4SxwQSVyRtSz0wit2YNUadQ/0ukBcWixY1A+sLkhc9hekHYDXPKa8Xcur",
-	"upjqBqEY7N4RIRTfQG2HCEc3JtwB9G9GSmxb7OjfImpwgB6x/4gnPu5ZHfPj+BR5uJ0HqAk97bdw0e+r",
-	"Qw5FRY1hG0MLKNl1Ic1VwSAwj62UA4dFuTIqRUY1c1UjSVw1xxf+QSXfbsGoEXKF4PR7ar57RmXsGoPa",
-	"i8hEgKjK9qjwxExzqViW2Mp0GzPmmGeAPc/2dnYy7BHFop9KmTMqjluOvloV8prmXojA/EOYwOWq3IOS",
-	"16GNpaszrNW9uy6Yu3XvJev24IwLmvPfwgnPcupgorF3Zr8i+BUruIRpMoh44XpOt9cD+10tFyNKRQsB",
-	"NF+yf0lhtvGnN4+hQINq9tjmqjqoNla4AFUdSAldIpc6xHXK2RL22n6yVZ1vI1dhO9ThgzgR/avuH9vU",
-	"M4eok50HJ7qS0zkXx3FQP/VD23gXbu+tq+3dp6BXmb9umsEMrfSFxhR4lrwuRXKWzRk0+QRRtpRmS6O9",
-	"Pu1K/mCAZZr9Uiq9xOQvc8T+LT6AV5uQPR42vTld0GJeweNAToSwtsbbcIDqftAccoyC6BhEpQs892aN",
-	"Z4aj2Ufzu3FyOhoRz0Xgev0Cn7lxS8u56BT0L6FoLRkAR1kk/A/V0INKaAbicCUV1w4eZFXYqP1GpCe1",
-	"X26vxsfXNiINpg+T/p8iqBuZJhDUPYVwi5LsEHM+N2Bth2QQ2u81fPs7hA3xVH3feB/cq4nKT7d4RZs7",
-	"EY4L2OrOg5iWSksIPDCa2VrwKmBotFBUMI0dQhygBM5VWesXyGqhJVC+O/D1+q2Evzr8Yrplc7PbuSX9",
-	"aTs5PcPztgf+yEmmv0uZrXmeWxCIXl7LS88Td+O1bL6dt1GZ7h+OyvT3gqaM/CBXK6yfqK78avjT+u0d",
-	"UwK2n9lRAkbHVQIedlICmijk1AJfnP5LCQB89rr9woxuDtgXD82EyJTlcg3s484TprcQrsmXXzw0T381",
-	"rG7ifysZ/ZWM0d0qGYOnz/95ApMcD5qUjXG7sjHaUTZGf5SyYdMcD9E1zo6sa1QtPipxRagiFC7wz62P",
-	"0WWWmVsT6Um0JBTNPaib0PQKTryczW4BENSuW9z7VP2j1bMPPiswPO0UXX+gqcw27p7PhrVuqJCaFEix",
-	"vyhiqB1z5S/lNQuutyP2UeqQJuo572hBgIA3t4IAnbfvFmplB1VIhLpEixq6jeZ5fD30qXb4dFKkjCi5",
-	"ZMBSLFcMoclUVH20/QFvgSh2F+qgxeJsVQZ7tewL4MfuQuX7N5rogWii/ZFCG9GBKzS4xAnXz+0e+7nA",
-	"mHOIbGdLIxEu0V0Bx73IMpmWS8vp+7ynS1pcscyoClKwNh/pEzfonprIyynGwRgViqyyWWNgRhZLqmsB",
-	"GSbKJeB8Z+ZmT9W1IcLtALHMULWivf/18sn3J+PhfTIcDmsvt/MxJ1JQmOgOtBcWBJp51esAkUAJqrOJ",
-	"U58To4MnoBUnQK3EacwJSpXECZN3xTtRKcaJ1WqTcQLqe7KlUCdbSnwC6rdROZNSZWas/iV0jmO2Dthj",
-	"JOrJE64qoyDmMZnx3Kgx2Ks3glPePJvjJAc7LZgq8vLJ90ZLfPz6n38erxUYmvc+mf/c3AtMo6bz+Zwu",
-	"EawdizQSIiTiGCnIBAEVE8OeZL2QRDEIlbINmZYgZXzC8ZJuAN0nHnR+xgV7UTMGP5uU0LbAhzSPf/Sh",
-	"NvOjx7ZbQNiixbeQqixZZ17/su/+boGQy6jFfaa5sUPdEeheDNOnHO+uYTI9d+yPN1ZsfawaGMXFPGeh",
-	"JwSrYcCktdrx7ZG+79igMGesTTacWxvxbqyI741lCjUxUlTufMRYCgoOtn3WLAtwkCtn9QV5MD7FCgK4",
-	"mUgKYItiF0ps16uNg9zSrf27wxwfzwR+TTc2bwV5GBUwhLXgihR8vtBH1QLPnQf2zuxTj4mtmaBCm/u/",
-	"AseG4hauIOka3DYryjNCNZqztlgFirV8wxSiJVnRSC9Bt5L/udzzFLDIqfAeJeIDncdjmDm/Zj+t7oZd",
-	"LklONTPbC94fSDDjeY7lTxGzA6byR+/3bUvz3oSRQ+ikomR+Db6lrhfwtwzBoI+F+3YHAm0bBB/CeFia",
-	"B4f+uEy6opu74dBvN2RKxRXRBRVqxooELHWXzEteIuf6qjlM+rTsbM4kz4zQw+7OWI6pF2ypWH7NIlAc",
-	"K7r5bLkbkBlBQf02JJhRAs/Ic3kN+bgJ8Q+SB1+Px91Z3lL6T87yntsptnaAEk4BxchkTTfHZfprybO7",
-	"usaVu7CxSQoKZOJqsVc5TdmEUKNm1xOefW7ukmYsgcSIjbnBp8zlQkTUQLOQz12q/1xIMcflg50HJOpZ",
-	"af1PyTPvjvlT8bjZ+Kyg65DHPUaXdVrWSs2PyOZr++67y+zZTRqtKrFt10RnAe0yr5vepcv/+J+nh/pA",
-	"niXBwWG8LSaoWcHR3fuOYtmTDbcQOpWldlatXNtyFBKAYldsi0YpoRpL4m21qDLiTs4IMyODVTZlYNDK",
-	"GXT9+RnhD1cozSbeSuEOVyKKmF03dNWfon6+qmZ5+6ljaowPHD2AA4U06Cnkvi3zK39Wuku67uuSpQa4",
-	"yqDkovI5Y0aRDcp1D7f5bhL4y865HTtk6vPbPhR9gYuOOeN+rjOxYeytEm+qwDtzhAwN6xQygtOZ50Sx",
-	"a1bQPCg9kAU4p7G1tCzzDPBF8YTdQmzYkq9WsANXMPYZebWbsOytV3pvSPYXyUV7pWIsaOurBeVaQJra",
-	"HSGy4YbsdyTbzd0FJzDLMwL4tUO2PAIfv6yiKFMGDRyw/t/6tA4oQKyz6L1P+Me+8mBuDgoMqAgTWXWZ",
-	"gUvNSv4hsZPAuA6j18zoYpAmBP6zyuAk/2Ab6981+jko9xf479g6m3KP8H3HzDtqKD62EA3gDHSwvlRs",
-	"yFIWRyxDdiOD6jA7dJ/3lSMfTLRj1hT9+WRJPznRFKnGTfgcSyuWji3uvqTZkbC5AQ/kLcImGWFyhRd5",
-	"KeBP/Dghis8Fs46NDDx6IJUouWIbxKACHGd43HoPojkkGBM9iig5QuuYA0vjcfp9O8R8NufVg5n4A3t6",
-	"1ANrwZSxXcatTu9xepX4KwY9dkCFgyFBlkwXPFVtWK0/2kf2AcovGFErKixqALQW8RDy5rSdnD5YTBL7",
-	"9/hs6f/+OvN/3h+dZHSjJhfk0YiYv1zniGEwBobgBOOwfqiTFbIgEy40K65pPvFdtJoSuDRfslfGDm7C",
-	"Yod3vR2fPHqPSOyj5MHNl8v/WvxX9l8nSy5KzdR/nSxkWaj/ggl/FUNpjyLJQ/sFV9ZsbvG1LLKAUuPF",
-	"pGnWbn2NAPKx+TbNbI/seo0tjQ5Aw759SbGxxObsGdVoaJ7ef2BMYjHLearV4Hx8iokx/5R5aegyHp4m",
-	"gxnluRFoD84SxGVXalbmg/Px2fibR9aeNcq3+f3Z6f0HPSQEcn8TgHu5PErSyPd8XhasatIBeXOQ1YCH",
-	"ynzOl/WDjhPrCs0sV0zQFR86ijcd9xf43K3haLiYSUibC2prcmz45QX1YDwcDUeGfHZ2g/PB/eEYP6r2",
-	"h2YZR2fSy8LMV0NfSOupQNa2WU2RXTLruXz5lJhxD98olpYFFAy9fV/P9eHKZyDWN4cO3jvSr3Iq2vFY",
-	"oFQJ2rtXHfbgV9YTyAqGxpBrCdpk+5ghXsLrbrt/dtJv33ePfhUt6A5v/IrQNuaFx52x7HCs3KuAbnA3",
-	"IKnAR54upFTsFjAPZp/M8017if1izAxsSxp0zKcLqZgwBi8Vm6nMNklVpQxbrxLyayk1xV4JNMtOIBkt",
-	"ktL80s7gWNsLp+uF/XPGqC4Lc57WC67ZSU6nDGIFtpLui7NkNIJ6RuqjSLb07yeRsYJsZFn4VFp38n8O",
-	"xjLXw5YPMRnkfMmxKJrm+fc4B3/AZ/7fwIpLmbG8XgO3WxWHNK18xj6jsa2cMChpPHVXrB33QynQ6WeL",
-	"O+EZcFIGy3xlX0JUWWChJazW/uYl3WBUnqYL127O5gRapGgorgrGe2lMk50qv8/hODYKy1DQxU7h1jE7",
-	"T2meljnVLcGV55LQ1HY69chy5GfbS9VYfthPlSsyGpKJIaiauPok2yjLZaNbjCYuiGEYuHC9NLapucZM",
-	"VIQupZhDZ9LlkExAuZggLDFoBL5XEBfQ8VVkuO2Q/Om7nZjDb8sElWYrIx3Mf2ORGU8H2NPBbcqa3GGH",
-	"M3FiloiH5n1wtHKqZ7IwBpxhEVAcaYFN+rAqF653zeZBMrjSVGRQpvrgxqUMKzc3CoobGH2GP1APewgG",
-	"4E0/fv5Ps+zOIJ+jA4kTF1LbFdeDs5ErNu9YV30GT7sqEsbqpcheBOFjTtic1SWukSm2RBpHcBINvlZN",
-	"RdBTqnZe5yWN3XDyutpnI/DsmPDKCHPYEkJDLcsn7suTimHMN2+a32MDTRUpD/C6AWNcQmS0SdTZcwaJ",
-	"nS6V+PgC7meU55he4mJGSpMS7kaKeoEH3esiCIsyZyc0bS+5eGGkipEvILDspeI6JhtzU0uyZAw+LXPo",
-	"RWvFHDauo5phGpzHpaNkY2yRgggZVzFflTm7TH+n2os/tiFTtdTjt2XCnQUFBQTZB1rlZ7TXieQ5c7/l",
-	"Vbx+X5unqnGKE0njU5TJoCbRVO+pHVk5TjQmm15Eijt7NU/BJ514ePr8n9BCxTCp2a6czk9yI1hPIE+P",
-	"en47uOvTjAsqUk7zfV2flC74it1dQLFiqv1BRYT0PlKHuGmpjOxTIAkUyXjWXIZSe3Rvo5aIxLr3qfDr",
-	"vFW1SEWu1jxtK/M8xibLUJq5jB/bhCKxDkSbFANl6ZiTw/F3akgu/z/2rra5bRxJ/xWUaqtm54qWZcV5",
-	"kz95PUlNbiaTXJzZ1G2cG0EkJPFEARqCtKxN+b9fobsBghKpVyqJc/MpkUyRIIBu9MvTTydasZnSOh4k",
-	"gkH3IsYr1SG9ljfEb6rHytVYhBPhZWUtqru122b1jtcGQH/+gjaCbV2Umb42bV0XTmynAoDtW+zf/ZsH",
-	"NbR9bTNvqbBX0HwcJ0AnYg53au2dJ6Ku/8+3ukMvWbaYgSCmqfrOtqVUTe3KDf1R3uXfkiX2LrfGUlPp",
-	"g03rRudoIwFEM9nm4OVJYtub1xdrwsRvG4M3dzZKRa5tjvgul609Z6GhfH+aSz9AqUap0Hrnlw72UJQe",
-	"kXkxWb2Qy1Ak+6ne9Tr3z1zkIoIXjjXD5yTCVfsFTElB/tucL7BfFRULhmo6jbMLQghyTV8YtQ2Igja7",
-	"wttB0+4Rj7GYkMPDMgpQqVuRBq6VEpkkFdQ4cKevuzGuMzXD0e+wE8zVdvdbxU1/3JiJIp1wjafBTk4X",
-	"PqoKQ/E3e7i4ViXmohP8tq3S0SkA7U+7nW7n5KxLd2qtJJoay09dsv+8fvMbw7cMCOZPTz9ODNZ7nss3",
-	"4lS7VBZVkAGyQtfmtbQIU5GtP5iu6ZoHhGXdom0GRRSuf37z9tXL//7j/ZtfXvwG3ma2XZMLxBWtfcSR",
-	"PE9cj81eJ60t9O3EhM7hGsRxg7ibY6cY5AfxtpndNFWKBf5SPlbpy9PP+J+1gFXjBcNDsYhXwpDijA15",
-	"nOhyT5sVLYz3xMF9AWApvk2THW2w4SbjdOudZnwTdHTvaWkSOvrNie5uYlmLMoG/PkTkKI6c+JUwmRZP",
-	"hZN8Y0yB9O8h/Lubl3aSjT2YV5iD/VfDE7Mbke6yx/6jDwBTTTWkSorAZ8Ok+kn0vOEt7HFqy7hSwSPv",
-	"J3BHsPzUEMxGnAONdBKr+kYfIFW7c2kXgnid8fQw5x7XtNe6yTudR6GbH/goWjtKxT/hZsdI+H09deFH",
-	"8/fAra5XF7gXjUtCWzQ6SHXszEH5XWthhBnMHxqf4zXk/5w63l3plmDD1r/bYPrTRV++MZjLcHK5IKWs",
-	"KdUJsCpxN0ugyJLM6d3ShTFAYzfuJfReKQ5mHUGepnxRBQ42pnfqansshqpqYFrwFJBHxYim/O5XIUfZ",
-	"uNVDQvODmCcPdI4gl7gxM+dAzURr59Bc4i57l8sihzlTKgHjG/c/QBoU+rY+sGuVtc7PSN7GpGKLnB8P",
-	"s/hW7Kiizxt2xmCPbOON2TBkg+6YJ5+FGqCvto1o2m+N7wX/u98iovPtOwk+DW2RbV7Zq5pQ8g5oOOep",
-	"GKtci5NoUMSMZkpno1ToP9EQQ/koaA/ddVOexjwaYAj0+5aiHSWk/kjGUOKD9Iww5Oa1K7oVVVjy7WVy",
-	"H4+oSLtUukSvHeM/PYti2MYfsvvBsk5cutGjkwMsFZmteeG2vfmtgKD6csz7Rm5wv+yEKZksLsp+2G2s",
-	"rRu2xvNa9bhupFkJwlgAlyH5FwETd6GYUdlg/5Ynsdndb2Sy6NdQZySL/bXb4c5aUMWTvWBpLntEGqJL",
-	"VAbUmxnIY1aTD1VWhz8H63uRVndH1ZyIOC3uIs0lgWM5C5WUIsyguMHi9mOpM54k2Hg54eFEU4015Inr",
-	"hmnJBXcZ34fxInCVFePYqOZF3f0lNiaoNL0e15peJTe6WmPYS2KhTx1heVMebsEoHA+J2oywrEMCj3KZ",
-	"A+wM2xIZC57rDEjgP8SQWibMKfHHwCaH1jbmwLlSchiP2jZ//U5oleQO7yBVRnD8T3SIFFDZ4kx5FLTS",
-	"XBada+jQffAW56MdzsqzirPy8X1Qlj1cyq1P0EuzQUS03UFKQQNYItD0sbaK2+l2UOs8AdY07GpjpHUO",
-	"HXtI53yVcINdhrotvrLutKN5FJX2s3ckbrdzz2jnAp7T+ADLhcqUvUURLzdDzbEb4P12zdoBIGP7ksYy",
-	"1mP/bljqkm/XXsviGFx23xz90Hiq41DZnful19wFeAkQb78XFQkBZtwhBvjdyPjZ9jJeG6H6cjL+MANY",
-	"b3MMYJUT1SyWmTJndyh2NJkhnmX+nPL5yQCOZogp1zq2pw6e1YOw6l5kriWDu5rrL42txZ2lPBOjhe2U",
-	"QwikbqfTYW4sSxn8APjspcD2C0Y7I5CpzX5b5YBjl5KJu1mK7D1MC3pwmPB4qm+krX0acC0CqKXC5qGh",
-	"SqMfNEP+AcSUO0r2OdrVFRhEM2VXroz7gOQCPBE0CdWyGOnDqTILrPI0RKNleyghDI4U9HFKi0apMDfr",
-	"BmRB2d6ROB/GsBpuoHfzsfxLB0zFjKiZWCHV6Ja8cafK/KAFm8dS94jvAvYVTGf7AFj/9S+/I6xfaBD/",
-	"54WyJJijOX3nsZRYmOkHRsBb+YfAon/48CFeHjLWlC7xA9jOVo8KeyCD2U/EMEOFDSfF8+3bPjnjFmS/",
-	"RsdaXj90bJAK43GHML3geo2B+koIydzAGkP3W04Qpzm8R0L5uBqyGddZoT48pVnI5pZQ/woVubl9k0aQ",
-	"vWbU04shltlsNWxjZDeeUWLA+We+DxClHyp5K9JSw/yQSyXjkCfw88qSadK59V2gtuzx5FaoBQIeuKZP",
-	"9HHBp0lV26dKHhBrPPxgSYwvyuERKFHg0JCqzhV19seSOxpPzbC6Z+dPz589enL+NGhNY4lfnrnRQf0m",
-	"QKeDLxx+/Urx1O2kvPC874PSi8Dilnpn0Xv0WPk1biS9Re9GMnbC4qjH/Ncw3zJmRthjxYvcIExyTXsr",
-	"9ioj0IQN2GClHpY3u1gcsFrC3n1oQVH/bcFqYd4G/7LB0HoF5xU212Px6Zovn/YscohcLohX4AfNJmIR",
-	"OO5zI8X0TVowCd5lNlsKtkSDqcf1xZhFJeOnXe9afnWadIo8Z0YMtIJ3ylgigOxNCpqS2r5+exWI/hrL",
-	"iS0NXRmWMR5ZLMMkj4RmCCCMbI+zDeOgqz+tj2Y2mNpFt+By28JTnalw8kcibkWiW1sFMOiNCi+8KEj1",
-	"W3IHLT3JneV4b9SYMW8/2h5nGw1Q2OS/iIVnfao0Hq2ajgG5C0tDWN+lrbJ12X359BqIMcRZPt8HrUl5",
-	"IK7/Wj5I4rC9NItqLl+qdIq/tHayOVfASsb/1KzQWWlwS+9ZcC7BEe4+Pmq2rhU29uZ8thOAw48NK/hw",
-	"YjgvOLMUj7SpV+t2SElvsnWPeoycfsb/rC8HQr/r4EzAdy3dMyEL/wXuVSfwai4iJCxxwlszIfe+dni4",
-	"8r2b7NY5trhRibcKMokYIzDT6Xg1gEWiqGJsqhqNHj1YwENiCGshl1bJxvmy0r1NB0U7pTtoglPKP25h",
-	"Yf5MVz6k5qeUIGkFNi1T1g3363kvbHKy9COzw7HTmJ8H2dgHtZTPrOiBunXP02M3MqVl3ooogv2vylPJ",
-	"k8YiSmM+g0Aiy5QjlamvhX24Umc0ca43H8PXeN2ub+DoVA8WpXE+0DMFVxr75nohQ5SX85Ozzkn36fuz",
-	"bu/Ree/x038RvYl5K3vAmPXlidCYL9l0iyc1t/i3kJHQk/LviyQfXI2Rqx36g5Smt3KbY0bDcegRa54L",
-	"EV64km2c6+XSRuL8kJj/4tNmmol8gOilo1sCxxM49bwxPlAJwdjLplCHveohHUJ5Nq5M01ebuP4BRFHh",
-	"HsZ6kQINjzMM4iI0ctssecOuFy7FNs4XLVrgiKht3K2xBtjuGUt+Wc3J8fXDejRccyLgfzf4ZC4yeWBe",
-	"cP+9WINz2SYeXot9QdX5sfjxJ9ik3wAculnJs57dujB+a2fR+0lkPE7qPSi8KgAvxgMwLOWwEBK5nCfD",
-	"hOJYzc33uPRFuTLENtE4bs7pooSCwyd/LWjydgcayeNaId9EokOP/Fa5dL4lapyNGv1YFDGbATSXScIw",
-	"CKOhqXEqeJEvjlMWwgJgNw/2AdKslv+F2GAcuBFrddFkLNovVtCzgLZGepZDmLWq1ri744HSPATRP3Sa",
-	"hCA6zPH2GMRu4xjELanGZK1Wz2WbvVRJgpqZZ8yi3ggbiy23+0YnCXPA6P5SYvaroOne5dJD00k135fT",
-	"Z1XNbnalvdLI/PBGBXWQz6WY8Bl+85Pg0a8iQ/nsrClwqgKjb7XlyjBQ3yZyVQ5lIyhoJZiap84nr3Wr",
-	"9+ycRLPVe3QWtKb8znx73jXiQMptXc6u87z3+Hnv8TMMy2cuqB9Gof/NO/vyv6oR2B+pcFMN0G+zrbF6",
-	"HOWye97pLCsBHiexHF3H0Fcdv9sQA5+NuaZsruBThKKt1TqkC8zTjYbEEP4Z/ucSJ+ys26m8sc9DTlC7",
-	"s6A1TNW/hYQNMBMS+lkDjBuIEs3NOzYW3+p1Hz1/dl8XeN8BWlLe9RXqhIJEaHHBq+jAMdXLiCV8hFbg",
-	"3DJEWgwItiAEiIgeqzlUyZAA6YbTbT+reQmGu2f56HHcOBK208/4n+o821ENUVzDHaMwta3uisSLC1rZ",
-	"LMhELByDNzwzoKwIpkjarI/Ztz7YQGXc7lwS75EF+EoxJxKmC2YkmInpLIuh8g7hIDfyvXsQ+ifGyMrG",
-	"xgkBI2msEqzjmi3ggQM49jJCQEY8E7Yxf1G39/eVjtcLlYO59qN5l764m4kw67O/49DgkhtJeONprjME",
-	"Nko1/5GSUTbZq2SyYPGQSTVQ0QLcqCHXmUh7iCM8P+sWfXaobTJNCXKzlzthVHVkgCe51OzxC/4OZWDd",
-	"0FoQ57ois1Kdw901rnu85oP/z0ErdWnp5WU8PEdtz8ljJKnPG01Slxo2XoBCDNXMqLMpX7CBwJw1gIex",
-	"D8/iQG6tA4/UKxwFKTZCPpJi2T5xUMnP4p2NuYzUcSpW3gzRgw5w7NQPWaWIMjTWTCyX+ti12Ut825HI",
-	"Cvos17VLLNiYRxTRuliGzWEj9gEPJxfuK9cm7UYC0H2kmLgV6QLR5YM8K3Dmi6KdWpvZtBLCBtVUwIGB",
-	"YHM6TLSxbM1umogZtWdLYuNE2xMtShfvctl3hc2xC9pdQI8gChv8oFl/zPW4bzsSyZUu2VTvrvOU+niI",
-	"Ox5mycLRxUbAQaZSc4JVHUtmka+ovuRbIPnGqXHFc7ncHB7YWhX8LiN11JIdLKpzmRmzdq1e6/GwC8Wj",
-	"QsyoaRoV34AfugtyIFsqkJmPjTZ4RWTCtPuAOBj3YBt7/4hZRs4K+Tbwf6NLebKUCfAOAejyUYWf6N7v",
-	"j30ov4EZnRYJeVDdnRaySqNTEy/Y71jIMhABtEmTIP2NNVe3gHpzU3haotSEGYWC6sjV7kSqSZXc42k4",
-	"jvfriLGFVp4JifFaY487ZmvPg3ThCM0SMczK7oRGOoypujWK7n1BjIDk1ngbrcADLDFWLRFj4Cs2Ro2x",
-	"Vwy88OCaLULlc77Yp+p0zZaI4uHwOPvBY2eBAAMEcTQbc4gWeMlEYw5d4EFpdk4sWR+v7Vcw4sbDYbG2",
-	"X5HnoiYZ+rizQ6qzPRfxaIzoLXxjNN9LLADfT9F6EyROULTuztud4mA/mZ1eY8d7qwmwT7NmzQWvnByU",
-	"0qhzMrESnImdQ1q7lJL3ZohXPIacfyBsrpoLjUHCC0pwFW0MqBESMF232Vuea2O3ZnOj1Db2IoCxfy8K",
-	"nZoaWI2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HKJvbn397Iyvwr/qJ2rdIK2cMProZLEmH3HkcVXPtBj",
-	"IKAyfIk8reDDIvPLmllGFSld0eLbDvlL0o0dwTUkAM97Cj+neSLghZlKIQpT4lfZPj5k1/OIdNEbybSW",
-	"qbMcp5bLeB+bTOv8OyXTOt/BZulW2CxPjk608wHbvk8FsSJ+xbgiOCuSCZ4msUgLRFdBmbOXRq10YXp2",
-	"Vtd16nbhsYmYZehUYmjMfNftdBhPtEKgdolxjBp5wyNW9aF98jfhhzi/wfwo8vCFbeTR/iOXE6nmEtMS",
-	"+dQot6fYXLrVexa0KBmFijEVxHhIzOMfLt+9+PnN79cv/nh7eX394c27n9rQ7jmWqHdc/rNzSr69GeWM",
-	"az23FYRTEVk28Ng2Jr4WWRbLkQ4YsYC3VzUNGfq7ScvLGFIGus7MH9LfqaoM2qMDIyXMTLuhHnzWsJ+n",
-	"So7wSfwgMOMaSz8feO+4BgDjX9do13KVz5T94OYONWrCwwkAHaBht0hjBYkiAScRKs7uSefsfcdz9rD/",
-	"t9OrFlPladqlHxgV/i+AirR+f38FeX5oDb6xufo0xkZSPEleCp7ladFCa+g+f/x073UiF6k7dPAw8r6B",
-	"9tr0NGqk/pYviuoRyvxQs2xKbGd8gnAG269cpIzuV6Jqy9KYJ7sKQ2nN6w6OsUoiSFt5Ybox18gXhBxS",
-	"8A4Jz0TaFFYf2pIjDYTkqG5LnBuuK/mKXNjW00u8QN6b9qi+rvZUeGl8b6nmjABzDtIMeRHcpkzJNru0",
-	"a+YSSvRHPeYp9nBSedZjQyF0wP7MVcZ1MYmxZoMFpvuhOzvAam6kJX31qffxgliy+TgOx5SNEknUZh9s",
-	"pz9vJbjXdR1XaoRYUp+rJaqHEKyogj3NaSdeYEmdmEFZWeDRLZehiE6sSXmSFjalEUadqSn22EaUPRX0",
-	"RDzjJ0KmcTgGVbm2z785tYEed97aSyQwa3WcRM5fCvJ7UJCAQPKuKaX5m9CFV2OltDCKxShEW9POo+gE",
-	"5WGzPvSHt2Qn+zpxZkxxMd/KVHZcja8oKDXMNakeR62OvpJj6qWlizMtkmFF/A6f/pfiObriWZFic7h5",
-	"quHsSUk1DPMkeU365HGn0+50WugZkJiCrvlNzeHP+Ff46j3OwCP8yV6T8JZ2ZI3YWUAcHo1oQsvIVQ8W",
-	"m87yuc/HKrEnKToZFmaYidRCXM1XOUDvtGJDnjZOgwhyTIT3qlSdcpBJYwYfpbwkv2URs1f8Zef/dYx9",
-	"8WMMIA0DHk4YL71+ARhfMq8PPNrQa1jn7r7HK779rj9iqoqWYGbwmZBbhUFf4HPYrxmGWUY4aUXQUyf5",
-	"qNWz4zlJ4LqVUKYnVS/yVM3E6T9EmkCEbg9CH5r2mj2Iy/YQSSLJTbVYQYDCq5RporEeiETJkWaZD9ah",
-	"uVjd1zQNRVUCAfGXcHUQY957H/t7uAGw9uo2+WcspOStHbfGEVHZD1LYaBb3AiZvI2xLqv6rI46LmI9t",
-	"0GsOh3gq2L/NvGwvPaXzIMcAdg0BdB8M2j7YiX2o63IVKqmg08l4YfOxAri2FoJZm4z9vV8yz/o/VvI9",
-	"/w4DWJHSZTiUi/OUpsG9/kWpFGRLSmZ3oBabhnYhzKM1r7DiJxOpucX/fOycPP/0+fz+BP/Tvf9b6ygd",
-	"HBc2L2G+uoMaN8zYeCIKrNaR/9V5ye5zk40ldx0/cYeflw1HI/YFpZ5xY4ol8YcCX1MK9A/vMUGpymL1",
-	"ifdf1MpNeSaueBp5haeeNbrJoHSQ3Y9IR3OVcK39LKpfsoi1lrvUnuKlv1VmZgGcW6pFLaZ+dVFnqZjG",
-	"+dTp55VFbmhU9fRpVPL5ucWnWAbbetY+77RWfIrtK5FQLdQoaFBaATMq0meXT0Q0Es05pnOuGYRvIH4N",
-	"29EL9McZQ4RIyXKpN8lhzGU/Fb46DckprVTAHzABNlSpCLnOjKLVgqVwIGD6AVCQEA0XEgepWRJPBDZ6",
-	"ggoEUJmxoHZt4GmBJwYh8NR8JlbIsZob175wOWId3EisxSi2HZsLmQWlaP1UpXAcJUJDdYerl4CI12q8",
-	"nthPKuLsI5Fdofd/mAJ1KI4nGHsZ5NFIWLbRoqlHldtrJ7vQw92zoDWOR0YbnT1qP8ZIz0Qk5jdnZxT6",
-	"gVDPc/xQktEngOb3QkMSXN+Pn6m9xfNnzzprVSqgNFD3d9qdziPrSdPFJ+v1b/HDx34RwEKG3pq27r90",
-	"+CEUlQdcpZatn5qiNi5VUY4tMtafQF9QHaIS3KFnia41SUMAlzWk2LKVIKG5vabAXsDm44UVb0A1ZABB",
-	"PSAgh4pO3M1UWq/q+qG+JUvTyHPSx4JhzlKjlVyIyJwvRunzMAuslgEQmq1WsylHuBx2Tpv1hyrMdR8U",
-	"XkbTqYOle99II6NBEe5EZAMU+b18c/X7NdZAv4zlm5lmULFhlgyGDMcVu56JMB6SVvrxwswcRK/YkiVc",
-	"pfhwdr5LazioXuotxlTR18W2cQn1bSuAZi4J6Oww11XtXHa3xJcah3y+afHsptW7qYTY37SCG1RPcMmS",
-	"goK/WnV0A6XYN7KqQUAxVRAXPTUvVxoFzwJ4SmDvFlhKJ09FBcQtgEoxcNo0sBowIGUbkMUYTMRiw4Cq",
-	"K3fVvDHuQcwpQC0q7mqORAaJqFM4iZIjG4Xe0sjqCZ3F07WAt3+AweCBmGPNhOSDRETYRBk4s8BRgNRe",
-	"Ltusb/RI3/JNFQBT1GJQw9LHDpyAlhos8F+nVtGANParp3V0JmaODxVRVkgvR0V15kdt1kcDpx+wPgBZ",
-	"SXNaf51YJLzMTrDBXV91zu2cOXtsz5yjCzHYbWhsDw1Vjp0OUbe4j/c7HZf/ZUbkQvfNIxHMvcBGMTum",
-	"df78GZp34m6WcEk8UB8/rTNQpmCF2letN9vq7LKglcvYPNy31QI3pK7NPB48JA/da8fyjr5iOk/DMU/h",
-	"ZKoYzifHD9562nmCjp+zv60jiON9YqewItkkXTJp+w3wwsp1jaZCf1Q3ZjqBo4MqC+WRR8C2vWJSHeQT",
-	"9nQ8zZMldVUWTnvF24QfBxBgU9ga2vLVZfS3Xiwzzmsc87Hk1Q4XmevzwgKv2G2Frjab9vys/aQqfV92",
-	"cmjGzew/xZT+/Vqsg/mLbav4lv7MrneduGv72Nf4ejUbHV8+WDH84NRq1HOARi0UaPA6FhoBJ/SAn9Hf",
-	"22uwkbj6ROU/6ZJD981Imfups3b3SftZiffkrN1p7+DA2QHVLJElKNp/MUSYYy0G1LZ6SxOHY4+bKdYs",
-	"9t211yLjrU/3S7cw8xIDg43RuZ9blJGDj1Q6W+1+mHcptftHOg5zvcanuzZ45rxIjRyeol+MA1otglRT",
-	"JABBIFWRE2wXroBN2aw4E2+FmiWiaI5mLkP3NZa3cYaHlHej12I6MC+2eqdfxAJT7kBxyaf+ry7fvmIT",
-	"saj6GUjG3z7/dvn6xT3GClf6HhPT/FCl3i0Jv9+qbjk5iSXyy9gKf8qgmsX1Jz/k0nIDlCfsyhEG1DzB",
-	"+Y1JLCdmtu2jVm/izI5KzgeoEGHiz5wnaNvi9A8WBMpN80To0osTdn/1ji/uRJhnK1Tk3o+B77L6hYzD",
-	"QypoyiUfiSkEKsGypkI9/0YUuq96LSCfmbsJYVGsAUVcnhkiq1y9AZG64JKFoCOlythAEB9GLDEFLgEF",
-	"7d30J8EjlhDhZf19E2OLpRho5XIBLDhTAfseZ3zO46zMNlg842eVVL71y3iUp6LoxLCQYUlqsjQOq36H",
-	"oQ+SN+dK0M+szq/ZOzOUXfNjI1wswpIhK3N5FGd1P8VeJzog74g+er9+AfytNVulJEIF9rJ4Wd66/3T/",
-	"fwEAAP//",
+	"7P1/l9s2sicOvxUcPdkzSYYtS223E3f/cbdjJxNvEjtrO+Nnx/ZaEAlJSFOAQoAtKz793r8HVQAISiBF",
+	"qtVJvDdz7rlxSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr457ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
+	"FAmZyYI8nZ38RHW6IFRk5o9nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
+	"lOJbtl/6esEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
+	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YcfmZjrxeD8dDQaJRFyfAeDvijFS001i81T",
+	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/gR+9q02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
+	"C6BFQTfB/F+y4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqXQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
+	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vyyy9PnwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7c3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/LlBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9OoGVPhifkvWCCfMIN9TQ",
+	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
+	"qe6w7pN6qWnkMpl8OTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDt5FmVpcZr+WSi+Z0PHd",
+	"pv77fyjCMz+FFdWLagLVU305TlyueFTgmpdfsU3rW/Gnfd/4TZnNWcNyp/Bd20vxid4vfSzFLOdpw2tT",
+	"+23bi90zh7xasDSuO9mX2+/h9e7SbZ6GG+3AiTSpVan7+h+KmJ+biVBBaM6pMjcK1+1TAiWq54wKlnH9",
+	"TOoGFSSF743EYq1bUw3TdwZPGM1+ZFqzBqJkjGYkhwfaZpBVw/Sdwfcyz+LvXsg8a3up+b73656Ka65p",
+	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vj1w0vDTnovWN5vver/uJLadNTLWE79peiU/0fukLlsqigZsK",
+	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77T8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
+	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWRp0XTnKvjO7AJdssqEevzip/evnv/w",
+	"7bOGaeDPDphJi8lpjccu96B9tP/7gc8bXg/f4du5QDPHzyiTabkMVdOt+eC4fafzmk0XUl49YTm/NuZ0",
+	"wyWE37ZxxXproAMn8q3IVpI3aaPMftthIn6gnm4mvuSRl19qspRKEyXJkopNkw8ih1+Hb8jYjJa5NkZm",
+	"MpjJYkk1SoH7p4Okkhrj0WivuEDOUbuTe5qBfoQcoBKi2IoWVLOMTDcklcslVReE5jlaGXSqjOVlTDaa",
+	"55OuziA7etwNtO1faTWmYdlP8afjwBvjnEM3uGNM6W9kxhm84IllfvPvVApt/0lXq5yjX/DerwqlKPtA",
+	"l6scDrg7o6AiappqmL4j45uPoTJrtLjlSTY1O5vhX4NkIKe/MvOz8zfVEJUltZJKzwumfssHN8nWaGoh",
+	"V8Fw5s+t8Uql5ZIV4YDLDYz17iakcpuPzdPFUC2kxoYu8xo1HDHOiVvIW2FJcf5WEHJCPvLsnKTFMgHt",
+	"+5xUq0sCGwEeOcmmCbFrOSdv3IjvboKRzIrdULCu+iiWPrVhHEXMOIM97tptt5NdnheTRoD+r5fPnxlG",
+	"/z+XP/2YEGrP8OnZQ/ID/2ZoHlX37O9OvHhdZgTHnjIFfqnJveuxJ7hzQhpumxhb3agx+OWuxxlZWa2k",
+	"UMjGoRXYnY2nVLHB+fh+MkhlnlccpmV69T5n1yw3fJ2xlGcs+2ZjyJFR8qO8ZjmFG2rGmdHxB7+VVGiu",
+	"N57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/BxZMYcKD",
+	"x7IUVuQsqEBdDZVB84/21+CTr7gGRn35wy8nY/hUyfw68voxvH6Er1cgXcenSXDa1fWeF9pHn3mNngkt",
+	"i82J2ojUfM0zhgKCxpcO785YzrTZais1FWOijVT2hj4frGnBFrJUDOXDNc1Ls7+nN++SgUJ3vl+8+Z02",
+	"wnxu9nVJRUlz8xsMsgzOT5PBmgthNP36uJ1FiOfJyLEKfROGvSMBoNjQ9rF78AwMWze0u7M+XRq2Cv81",
+	"OB2ejQbJAB11qaFKqbLBjT8Ag3NR5rmX4qKdE5w1dz6Y8j2HAY0EN7xn/OelpnNGJOpresEL3DTcx6yg",
+	"Mx1u2DgZrAuuNRPfgLZV47DR2avRo4rDpri6Ys+8kItrZ/6m+/ZXO9PEAJUTxOjlzom7vhVD1P0e3Rki",
+	"BT3FSowhF9c051m79Mt44WUmN/eKWY4Za1XAzo9Pb/CzduGJT5u/C6UvW+QCMF6W/9a+a1dsE8i6nEbG",
+	"DOTckilF58zuCEzFudJpYL3iXQqTlVmJ+o5cGSZaKVYYPlzRTS5pFix/sCzRaXxV+gndBPwdSHLL+SWI",
+	"abiTjyp1vejLCn7NRCgylZYFmxUS9HldgFY4DsVgd42pYrwGfg9cbkNDCecg686klhnbNrSFXxfAb2NQ",
+	"pIGXFnm2h5e4AJ6DC8nsuQBBO6hxRDnNeTrcUhpaL/hR7YI3EyLwCi6FwrvX7Epw/x2fE3JGFV6CDZen",
+	"lprmjlqVkO3MDrC5DYywkHkGHBC4DHtcXT4mYlSJd6CeF/Iaw2p1qX//cKn/r4KmjHwvVyvD0MkgzaXa",
+	"2tDR6atRsKGGCKXe80zBaP2R0clovP0IiMza3Twajhru5rJ2nQ8eNj0444Lm/Pft6dUpNMvp3BlwcB38",
+	"Wi6NdaXZB/Orz8zoRjx+9tBMiExZLtdwO9vb3iZqmKvs888emqe/GA6M9gXHba8ikHPh1MNd9aRxZemC",
+	"FvPKCWFsbiqsI/xNOEC1uZqDD9ar7ZbNCzwdZm1n1arHiTmgcsUKGFQZe+czfMYvLeeikyQp4bIx1w5c",
+	"0ANzLt9XQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/T2CS4+DdHwdMZCGX",
+	"1Dl0KYVe1GaoNC1aWFrzJfuPFGYyv7x6DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
+	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/onmfEZZ1ksRSuIvJu3BWH2g9/4cyGnObpSG6TyCp/4Z7Me6cx5",
+	"S+D3StMcdEamKc8NV8olm8psQ9IFFXOWhU5Z70khS0bFesFzNiQvjPbAXXILFRkp2Irh8gs7CroPlaYC",
+	"zgj4F3BIdS/wVFkv2FO0offok4a5SjU4f2BMYXemHttJ+/kNvKvpHng/WFHIovJq1MnQmdfcTkR4DXZ+",
+	"zYQm60KK+ZA8GI1qmT4pFUaLnTJIJbkgD0ZjIiSQnCui+FywjHBhvriP+m6eyzWDJx+EKRMYOID0v7cC",
+	"vOdcEc0EFdo8e5aQB+P75v+dkSXTC5klRPHfIcq8ZBmn4KoyTz7CPTaH1WX3YVLhTBZTnpkDg4kZXHuu",
+	"UFwYjVy/FS4p5oI8OD21l86qhCMGFEjIBIk+IYpuFFnbHJnTr6tkSa7IkivFxdx88YhoiW5nRzR1Qc5G",
+	"I0IJ+JaJnL0Vsizg0/tESbM8M19M0jEK7YqJzFiomWTWaMDEKXCzBQfwBdPF5uRyFg1Hv+Z6AdMxTH02",
+	"up8Qah4kC7nG2WG2liJaEl1s8AQM2/14eIzlrKdqpZ7PQo31q1en47qCA56ZulrrH3oA+nfBZxpuqqxk",
+	"Ow+eVg+y30ojpe8DnXIj3MZJFRKEP0ohzHK83O+uBjsnAZ/NzA5sO6cDZ19g0OHT8MZxOL8Z5TC/waA2",
+	"14VcwyvmhnEabMTCcLGySzPW4QOn+GO4wRLrxpmCCp7Y1ckHyWC9MPcW3N72gnvQR47IWdONtTJf2vvK",
+	"iM5MgW5eD6H24CFHWeuyfe/V86TV61fbFXuLBu7XA20+cDKoUBkwytHoxuptNNX7HLWoNJ1/vEkGkDC2",
+	"46d6vGDpFcuq5GTnbr+Fq9aoZeCqRZeA0ctPcqPmnuiCCoU0VrfxEhh7QKSc5tu2IW5X3TY0cgWcEgf4",
+	"BQI+amBAXM2WxgQc2J/1ZLHLA6lRB/IXKOJDTTI1HAHMUTN+8Z3gm1WD85G32uDf3jlt/g06LWrbVlyM",
+	"nJthlAzMbQr/wKNvbQxmpIT9wh7k0wfmm3KV2bcYMu1aijsnBq47t5YZF1wtwtUBgxdlN8MEnG/GBCjk",
+	"vGAKpVOwvGCmN1tiup9cLnR73MO7KKzw78FnjQxWlMIx1I9c9QwSZVRTNCQP5a5b7mbkB6feHdp1f32A",
+	"Y3eDq939g7ZWlWnKWMYyuMwWVP0UeruqGhAkRh8GgN2NRjGhjETODCvg9Rakq/Rwkse3MXShYFB6H7VE",
+	"g4POLP5FKSomWkmZgwcSsx3A/pcFWPlGrOTGtEZnIv7TOkHqTma3o6fVHqxoif4/K3XaOPMAI9lRt+FA",
+	"OjvvSEaynxb88jK1QQi5YoW2eQ4UPvN5ImbNJ5Z2O1kU001z3cyMUJvlZ+ybKwYZKzsj4PbG0mCqOPYb",
+	"8x77KGhGVbaC1SRvksFllrHssVSxzBlIb3SGFPhk0DBZyoIRcDRZKwrqkurkSKNDgk1pTOzMGhs2h/LC",
+	"evp+Z4VEuwrqcDQjM5rnCsoTaJ6TUnCtogSpOeU6ljl9W/3mpWar3Won70ZrH+cneMg8DWLmYy1b6OGD",
+	"wW5OkPeyfdxdifUARL4xq9+/6S7aheO4Jdhf2zkmuD91ssXZIywy2OJ470JtJY4UDEjJMXRFtWaF4YX/",
+	"S7Nf3w+iOUYZwwhr27iXOEEnh3oQcoteEIR0xLLDJW5xfjZR4vgCiC3er4R4V4lgf/LNrQUD+7DiBVOX",
+	"kcNn5D2cJMGuMejYMrc3bswEfjd4F9vBK7aJ7mBOlf5Olg05zOZbMrM+tYKmmhXKSZmmZZnf/KIcTbfG",
+	"RDmy5KLU7IBlNchSuNfkVYd9jA2qUrlCbugkil6ax2MCyF+NHaRKjLGt9Pc74mcW8lyoPoYsVKN7SI9q",
+	"Xs3nwinC9bOBym5HqtgDFiGL1+n8tk2lzBkVcDkGCl77C55VT25TDyZaG6t6a3zRq5yzLND6okKhNXsZ",
+	"FBW2Dk5AsCp0HjGR9mCrJ/43MSIKqXmf0ayz+DtIq4iMB3pgwxLR10uh0Nvpi/F1Fq2p/zm/rvL/L6Bm",
+	"0SgUa1nmGZliwSolWbFBmyx29RZN2fNgoprfoZrDNRGMZaBvSMGez8BI22shJp4lQRhgSmhT6rqXyX7O",
+	"KOgNmYKq6W6v9zpxbAqQbkM1ey7yTezYbLF/mCTviyhqY1Rei2rn61xacRgSPXpslCqXLPsFc2Q+DmiW",
+	"caxh/Tk4PtZy290y1ELxbjQKakwRNbbVh5cbkar9CXXmzje3qCh4ulg69IROvwEOcyHQfSupz3FVsCUv",
+	"l51fBU5UG9zs8IObbbongw8nc3liPjxxOWi4D0/DRdxUZl8/8nlXcy8q+PhZ19d4N3jXH9Rcm0en3Qu7",
+	"arNBPch1EzsVZcb1pSu4rJMJtbAdZQXdMFXdsK8Du8LyeVdkgnF6WUTKirualfCqJNAv3jUt4Vuhi4iC",
+	"TL3Xf2cG1C26VS+oyHOT9LK8XXS4iTHRudG444Pzwa9KiuELuv7J5vWhMrKILoavoh+vjLiUpfre/q4u",
+	"1r5nH2jGUr6k+QVhy5XeWBQGd0ExQ9SolhyEnSOvVey33beNE3KakPtkOBxCfEGWmszpStX06GYzVpU2",
+	"JrWPZ8zLYavcFieOC6pB/PaEKwEqbtHMkryR7Y6helbs+2mon2a+L9hKFpGVTwt5hRnuzWoPuP82ZJXT",
+	"lLVs/hu/+4GxYzjSEbnOyy7AvDYKYMFoBiHomSxFRtYLmbOOfLZgLvM1XFfjwbOs3tdiQiaN81ZM7hua",
+	"f29mdpMMYDW7FHgmMaK/psqlHCQkK+RqZf5Bs4xBueJSXrMspg9vzRDfUlE8qfbWEinGHN+wlJaK9byP",
+	"K9dKUCQ2Hm1Vid1P9px8O0x0Xh7Pocmz1OQo6eNb2XFbTMvsfQ+naoK+7PhhLxhNF01m3YoWugJc0TL3",
+	"xaGrgkEtHyit52SUkLNRQr46M7wwHo3IihWpzbLaPQxH8gl4Fxcur1pL3R3QZunjBl767QqI/GZ08ujd",
+	"x3EyPrv5/O3bofvz9OaL//osRnwc6giS2zJVDLpqR8A2r+kZW/c8Lt3coTWKBTxXP2J76zAbOXJrlfWt",
+	"bl7uzw5/p3XBSy7CT8d/WRJEVplfXYZZ3N331WeKhAzY5/dxbaztEO8pJ9450I1HNHZpWSo8NeZAraL3",
+	"zBLdFfjuqj2ghOHBqAs7zFYkwl525o5XdIPeGXTNpBLB4LjucMt5kr9r2MrnpTYD7koKiV/UN2uLSV36",
+	"yW7Ay36DOopLZ78AnAti134OuYPW2xR3YGGC6m7oa2PoM2z3sFflCrthEVdI9LFlAJ+Z3M1j5IIzO/6i",
+	"+IYMkjB5B99l11vNrw8Tun28aeW1XRL7ZXZY3E54DMet5u95JsZtj2XGsm8xc2LHpWs3ev9WNelG+0gH",
+	"E6gKj7e0eqpYQ4hVL9gG4yx0XjCjYmJ+SpgC9zFmHfs0t91g8IoVChBNMPpkUT+ciYoABaQoc0bsMFET",
+	"1dbkRf2gDkqNLEGNsDh0aCdYEJpzYtOjyHRDpGBE8YwlPpl3uoFfQBrdsF8sK53lUaWwqrPqqm+2hCQL",
+	"j7ITvLlg6fv4OEHC3g5yhFaGTOmiMWQWFmH3Dl+56uwoTCzNS4ZqbQoQn6V2kr3u6g7WqK7ja6ylDMYM",
+	"Oazn7qj6ubPykmdRmaIc4mqnQRwCalXF3fMa39XcXcF3swiPXe+VLz4kVxJiK1WcUjvk7rwlKCwcPR0l",
+	"grX5ufm9D4LhlVwIzkONw9rNBEfSJzTiDJxufgbJ0pGE082LMu+aZZHRiCh7Ksgvrx7vBIpj7LmmXEO6",
+	"dn9Ly7y6GsDPO6nW20YpiLE99mbV1rXTKsRT96sO9GmRxkeTtFAz1W06x5QdjfGs+hmKHpbUGsYw9bZt",
+	"OoK5WoE4fApuRjfbnymPKkTdWU81YSK9WksHiATVVu6p3fyeLWqtYzHj7+WayJlmgjCaLmyayZKsMfrs",
+	"B+8w4VZvQoWx5HhnveeEV0Jvi3kcFkanSTW6rOQ1K3RZiM4jGUnFspdYCHSIwLOuBjf/2hS2h28jzAu2",
+	"ymP3BGqyuzv83EKkJ4SivoiKaqiFdli+TWTsDpEOs0S7N8aMQX5/t5uq2vYtfR5sTai+nDLml+WzJO1q",
+	"FzQjWgI8I8IhL8Dj2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh",
+	"6XenqQEAU6+pIhYvJsHrkuoKJzDNZXp1QSq7h/uCSs3y/IA0Nl830gzhCXNy1zrCmUc9GA4PqX/Wm4dI",
+	"3FWUESupKSN4IXMoC4vKVQ+1ZCOIdn7Vmlt3zin9LjJui7g9TlMsEB7+mCvNU/WHK679zZ4nNBqsrCrU",
+	"eo0WqKCRQZ1WF5fFVgZZ7bfjuUfLoiOB6vdbfRZPWAoZS8qWua4XPF3Y0mU4BmC2aglMh05KSESXihUg",
+	"SBXlXe+NFeVFf9qC+hRzejFpC0H6DYd8GLN4uUhZd9eFNQf5ITa3tSQbOaYUGjMvuk1lRx+JgSFTQczv",
+	"w0vmHwquSJdf2DsEDARzs/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+Ub",
+	"SBBcV4sPcJvglQciqjo20CTAxd+yQbBY9qDrK+0Hcz9syeS/VYA6laJfgLpyOe4GHarWHQtGc73YYH8n",
+	"3Kdh3LBOC6ZfMm2Ed+TsGdMZcWvtI6jb0IKRK7bSREEJez/jTXUAdyZraI3kcUJBZ7CwHjgRq1BhQm2F",
+	"WUqWNGNGB+NasXzW7q9QwbrjYb6o53y3hZMniqE90nRIPvv47PKnb29sHbydqf1yEGH1ri5Lu1LvtAyq",
+	"7rqyYanirn+/3QGAit3yUjHA1IBOKHYtXMzzsDVFPz44Um5D2FjCb+gOZ9dcq9Yj6p2elSCp50NUlN3r",
+	"9LQUOI6XyEm8T8VPZOd7nMyCA3MEupzlYMiHZ2f3H7bJhiX9UJtmgIHt1n7TSo0dY6QUls8s9Ide4E04",
+	"LyhehViNk1XlN032SnVzbdmoOadqS6HbewzTnKoGrQshLOEBSLwXJMh8B0xyuzSfpZ74BPd30ZRcxD6M",
+	"uu7slyBGjdU3bEjqZVVS9+6M13RjryvGxdzVrCZkypTG7Md+Mmpe0oIKzZrMWeph941JT1aFXNoeUK0M",
+	"2q1QDH8QvULL5ZIWm55FpfjBPve5hQx1vFQVTLqXOpapidtgY5IA47KiX4vokMXxxKYsPhWpGVsxQh42",
+	"R/ptabZFRnS2LXzHFYFWClHew35Y6taJdTXn6VbWwJxyoXTV9g8yImsV5a7zJljgtJjHz2QTRTq5UjR9",
+	"7MTZrkot111tpqZM96PHvJucaB1DWlWph0+r9yRIHO1w5V1ydaA0q8XR7SEPI0sxr0qp0vvPqdLfuWdv",
+	"PE5n57pEnrIMujTFqhwBZLMxHSzuyv5FcK0IOAFsf9oPmkjRNV29H2wAYHJYvSBSLNKUEFbBcXbi3yLa",
+	"bfa5hcnjrLBVjwCCly4a8nc6FtU3gRAEfQxgPl0Y8BVnxRNuMRejTjMHKtrKJPiUeT6nfapegf9/Rmz2",
+	"3Zf7TLQ99MC3B8elyj/zJ9KfFncALPP6KVeStpLeTffIt0rzpd3yLYUws46iboUwHiAksnrq8AZ3Lxcv",
+	"oiMJCqoht79NlBxPJGyHjaodsaAYSKAmwn4XyLRt1WQTuQO/K/OcmK98VTFX6JCYFXIZz/Bf8PmigQpX",
+	"LG8gkFzHI8EVMO/O3L7BLA7AmAwu5UMcp+b1fn52Bd77Gcyhiaz/u2TKefR6ZFeXLtGylYfDIuPtiZct",
+	"qZdN6Qxh96fa/4Lc7VFsYx9bR8IdIYe0w4HcFdzHVUsXWOdyIy8Xcm2hXaVI2XAfbsgeCJC/MT7+OIwP",
+	"3OHoCcEh651Bt2t9U7bShzrk+58HtrQFvgefhTbPPBfX0SMAXU2Pgd9T2CrC1twTiRDPWl7FgrBdTlpZ",
+	"5C0Gpc0pkSsm6oXAZcFPCuYgRZIuyEq4H3ZhIaGaGTJgGbdInHEDCwb9iW6FUBXE0LqVTyAGVQRsYzei",
+	"U4gmvpG7luOUx3PRHaj+9sb9i18zEXZE50qVLEt2KrrbEr4bk9bVts/SdUbCt0CajUppkcV8kxF9vtox",
+	"H63omUUddmHauz8xpqzqWSxJK/+/r4r0gYDqdWGIstX171d4DB9W0ObpU3Bi1ftDxStmdmsZAD5TszxX",
+	"BGqVLf7+kmWbBp9vUKqy+23VOKpiW+ggJUsd9UK7zlJtRPoOY/i1nlO7MlSSVBYFQPBa0AbzK8IFMb/q",
+	"UxTzyv3aW+YWhx5z/6QATKUrIdei/XD7xlcH33tZ/lub6hdV1vq8sLliqtXxJle1WIprlYWu5ug+B120",
+	"um11p2qeBlAns0OwdRnPIAo8Z5ogsn5T/U9UNpc5a+r3nDNsICvSx1LM+HxoMZq4rFCspgWjV6rqz4xb",
+	"si8KflSXZpcodiU4qtKb5nxCjzhx/Pr4JsdqJVViTlbE2fE1OdA0dqu+r2I/N//q3nFn1J+detmNv40q",
+	"pdxVKxSYkAQSLBBN7bL5X4UsVz1KGvuk9veXvr0F1C3kS9T/mVPNlB628PZfxLkf5UHLZq70IMJKbRWm",
+	"W0xxBJVlm80+Mb3lqBT41BbfLV+jTpqgB0YLqlb94P2b5iVTro7M58Ub0xV1HtfBfyvnwqEUbKWL9ILs",
+	"2iKWnX47XZrTyH3Py8oM8k3FotLO5ScfD48nWjd7QHv35jRPI0leF1yz11yoBCO0wd9KlkVq/61pMWca",
+	"/71mfL7QxhQFIv9sseUTsmTFnCWEXrOCmn9gSxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2X+8",
+	"2eKUdzXzVV3x1Qm2a6H5CcTVjY3j2oXv8k4FvrrrmYg3arrEDv9gyRfMgkLVoinNz0PUYhiDAsR4hmHV",
+	"pYVusFWcDRqyXrTAGVkAo5QKKXiKmb/LSre0hXBv1EKu3g2DLMCFjN6v23Ey83K7guh5xCN2J0hW41sg",
+	"Wflu/r1kYLz3fZ20F0Qx1tLJfjdrtF34deXoZPDttV3Q9qQf57LM4FtFxsMRYeKa5XKFFXiWP8wFZA4f",
+	"TJzBs5NdcFZ3p3YHY7QJHbajhkte8py+3V3jXaNxuyv7QITVVMo97s5koFYsDawNN43xcBR9czNaIraw",
+	"7K7PuoWHJjq7fvt2aCzBnAv29m2H1Ptg9hbO0xIhcQlf9v3bJE+a4bO2myq0OGXrfPXtB5rq1mYXlSmR",
+	"5iWKNNtntUAbakXTK+TxGWPYbjTF4r9lmWu+gsikC9Alg5QisqS0P9cFh4C8ucetKo29ci3CMaDGFLIE",
+	"9NMpz3OYQs6XHFGQsW9wg1g9MFtjd+dtOkskS16zlTmBlJhLgcVd//GiXY1pBkF2RgtiGPhGXvrTcngb",
+	"lMoW2vWhzek1q9xnhGuFF/oFmfxPDE9MHG52UO2zh9+dvURbFnawGhtoreQZeJUxbZUZviYW0VVFk/y/",
+	"4yJzWaB1cmLDyfh++zujasRZKpZVWUuKwQSWTGRb5Ri3QXkPUOO33bhmJgmZlhpaWUInULWAouAr23/n",
+	"KDMAF1cH8Dt8LnFErKYe2/zvWZ7ZLLddpgY1KwbuCWsEYEebP+HarJ+H9YZr6tuCWl0tzytI1HgNrtcQ",
+	"u7kp2yqRF3QFVWw7xhYUIR9Qalypo90mV9mH3Z5fsLxXzLcxAQHp/w+FmQgCxAiufhjHeurrTt7rAqaO",
+	"B5wL3/Z36OP/1XEIqNdBuV1qOKriuOjqoL/n7iA8XRCMgiEKLfSsndFivzxFjyc4Ou0JCfyfLvPPFz76",
+	"NDfkbJyPLei2G95+Lo/glgkO+SfhlvmeKy2LTTOMelOpYhysbf+NmTRapgpB5aYsBdS3sHGFFXndG1X4",
+	"kx4Jnffqo9ZgFkOxpgUqsuE3aue/hp7NYZVgwejxZu9xlptyQDR2i0yIOf/LlTYb5IArUEZMC1nOF9gm",
+	"bSpL3RPH7teGTINtpwDSB6Ub1KrYgMNWULtJOGLuhi+Hq6QkZGpeQQU1/KNdanaAwevqMedZKH5ArNhG",
+	"BSChKuXPlgWmFvV4Sy61HMNjCKDwQH8aIkjmWWO5+UFJXe2h+0U0FI5CW5EF6NioS3awonZOxyLPWk9H",
+	"/a22ZOkcOx46OQeJvKLqZo9337m9ehUqdk7dmxVySSiZGYFjlD3oDG+zuO249q+tUcHaUeeE1i/nWVno",
+	"Bebq+4fDoruqyspfyVXOOI4Z7/wh9QHR98OhMSOqDGKkS6wCaoK01FGB/3wGihY2PiZSsPNA0TValxOq",
+	"U5peES0r0A8AsFNQSt6EhfOHB8LNkYuEwHeU+wItZMc/UPm1lVMe+A1coUL8YCFKvRkSjtg6ADHqB6R1",
+	"V8H3SMAdpftO4fYCw+Ie3rcCrKykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOcD8OCgDVDwv",
+	"SMFyRhXLEn8szx0jJbbmYM4xgQmSVC6IjZidexRxbsU9FRsQlBeE5qyAkbBv7NIy6IoqZVG7degXAVSC",
+	"NRUaes1OGRjqobD0ITyc6yBonl5F8JKBfW1Ubv6d+vwnpD4fP884xvfV1h7huAd88kkc+qdBYvJW9Zjr",
+	"CBxxAT7fwQGxmbadfX9Bw+FYvVnQwuGWKdppLhv6yVq3mbIFytC5Bx72cH08d50HjfhC+KcD3GhmuqVu",
+	"mYRrj61cz1zU91CphC9ZNt/byvd24EQYAWFZ9yz6knV+1jdZOEhEznIagyeyGAwYsWGFc0HnUl4Rqjtz",
+	"oj0B3+U0iraw21WoIWnfFy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9yhZeUL99yNv4Ev94BsrijPEnIt",
+	"ue2lNYcFlqsDTiS+cRl19n8v1/U3AuLZxn0Wf3/Lq7pYAnaLvTHQp+/F7VVxX7TsVWy3OUHzj+BuDeRZ",
+	"mKfqSyzwvAaiNxDodVkQ7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5dQ8NDWiH+BSyZJujCJp",
+	"1NG4lWWjs53afsDDLQuAk33boqZ0YczpiHMDMmXOjXRcCxBEXCCXcClAdY7bw6yK73dWfrZzAhrFaVN2",
+	"k7V0c2sxgGJPBWG2xn0roJLzdhdo21QNzX8wz/VGcagkYgSpEjUJgIVDxcEvB/dHRblpJRXfwvkPoUeP",
+	"hQzRFdPBzSbZgXewpvhu/kDFf3XOaeX6Yyjbkqfsk9K0XzZV2Vkj1dw5RqxK+E8pXOOCaR6PTP6Iwm8L",
+	"iwC9kegxQsNbEVnwORfGRDZ/FSxlfKWJOXQJkdessAnySpPxGVlyUWpk1y2xhJmcP3UFPO9TULCkH346",
+	"CJO+mpQbxL04thP+7EeyXzU7D5qNC8JokXPwypqTjYEbCI1hPZZFHjYEtWodKAmue1bohChVmLJEswxO",
+	"2HaWUiwnKbcVi5XJFGUELq72RMdTudpgl7MqOL6NuLToIDyrCH5TXVibN3ktvpPFsvs7OmlQZvWBL1Wk",
+	"h9b6tyCbV2pWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNocBDQ9yANaVB1L6h7xGaF/J3F",
+	"g4M/MWdsbOUvNbqkduynUhXRW/tXyXtGGZrBHnoU199WeXb+KJthZ91SfjHtPmYk5xFuQrsvn8RFiHM9",
+	"pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NJ3Mj0vcBQo6L",
+	"YitwY3poTQU/KXi6QOdbMsDJeGVLNZxMXUTbF9i78UeqHebSTpusJc9zrhDXPHGhzA7KQ93yluU0D86p",
+	"NQcP6ZFCNf23zMsli852zud0utFMkc/Ho//7iMC/v+g4lxnleWN3GalYQjJGM5JDLVD37vhpypSalXnb",
+	"wJC03jm+Bob3y41IIz6lF7a9gWVEsJ6076ZEZEEKNitVx3dtQ4BWL66tzNMuqXVg2WKv2u5FTxwYrJ2z",
+	"xS9FPbHWqC/YKLIE6D6bauPAvbYsxJP/gn7U//Sdqf/Z0JU6hCQLm1vTk9/ffbx/89neu7yyg9xIscU/",
+	"Y+vA8X1o3+mdE2EoYNVPo+XZGVyQKcvlmvzOCkk0vQJw71mcQh/Hyfi0WwPvQ9vFB/Zn+MPTnsU5ntDO",
+	"Jm2p1jHk9ghcPUhdC6NFEj5l4ZNBBLve65hvA6rqC3R9IBRVc7tnY2Py30pmv3ZVbpHiAfvuBkLXezX0",
+	"IHatGUNPcvwJcOFhsXknlPAIJaslNxGzBnZ0kJCItei/4xPedFLbT2g9st7nlDqbIyx+PXuwVwwdrEXW",
+	"Qs8Nq3nNpgspr74VGZTZ9VzSgfxsPqgLhZ4DVM3hQyauWvrEUMQuoRS1YEo5t8icCwWhJbLQGgNL9brk",
+	"nqLenpYmRLBnNeNlywEm0Z01SeGBidMTAN93RecuN9hmhzGRtUdxnnt/RlNFfCd5jMM0FrxYb0p3hPoW",
+	"C3gdg+meylKThVyTJRUbl8gYdqcrhYcZatAb33jFsamXsd02XxBgAVPMjGLbGNJk168AtlMfksyZMBYW",
+	"y+IWb8CQH/v02RRU82vWwfcD+feW2xqbB7mK9PgcC0az56IG/xomKqY0ViXyhM+NPoz+SAD3M/LngpyM",
+	"MfosNjbBdNjS9fRjxzJCrA21NAmWE8w93InmbT+C6+O5H/Kv7/rAub7UVJcq1tIKShna4uDgnl9Qb/sd",
+	"1D9SV3rabujbezc6deJ40YyalUnBmkxXwB7PXA25EnSlFlJ3tIyhzK97ZtBjmbHsW/hNNEHIWLVczF92",
+	"6KAXbXvd7OleLaiqe2DtQrEbHKPLhqoJujcXAvgAaKhleIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kyV",
+	"dFCx6i7LeTolwbnZ2k3HK9Gj6Bxxt6ttNgyXsw9xGdPekiKiO+y93TqXAXUG02ss8GlgzdwBGMTurT7l",
+	"Pv3y7fsUB9nesT6/vLVPRh3IzSstfqXVFrdy0TEuMs+Rn8Rd9jPdHODFqmA2bmteViNFZ+ezNLYVyiwG",
+	"SZHmpeLXrHuGJfjkm0o/ih4CxHz+H3tVti8YX+lekMBSgt9HqZBTEW0M8Vyoll4pM0Z1WezpU7JTN9qK",
+	"R9GYMtU5LcVNqvL8WTQLnFGXDiOGHJdm8b0b3EARwn5Ag5yKH/FJYJGM5Q3GxLKFuD26X+RUQAeMaMeS",
+	"Zno39PJobh4WBEn3RA+shVCFrpEKO5sWdOOwi04cX3pqN3H0j34ztjvg5d8hk0Rs32+vWbHBghOb3Acg",
+	"Gi4TloI346RWLB1I2Fkwbo/bOozqNSSMKdcsXrkKw4i91qVBtZR5Q4W0a+G3lsUVK4h5sqHsDsORMX3w",
+	"2vU5daDxuZRXyvlPgpTmvuEmT9mktn9Ne/9zEa1WaMB68ghCnfOPsKfHxxiyaJ8kQd8dJHbIWfG0YowI",
+	"p9J0EfZaJAtqXWygjcsZBmTXDazqwJCibqEmtCFYQM1WmRc0KykmhFxjOA/Gfl8KSEoKMJhyULgqECZP",
+	"9Sg2Fv+dNfXhgtQkO3DXMGkjTBL2r6T77yXOirbLsJFm5eqVjL8arDNDJ+8I4qzwx9taveahQw5M535a",
+	"cFRe8XhaSMdLl2eR5l6WWVoSm81JfcmXZX6IXz+inoTBmAet/uv7p7trtfkTDVzCFNYQMkKXUszN3iwv",
+	"yH0L4ANbNgxbAZ0+CI73OCqKrda1Nes+rm8YIkpZs6mXQq1jWVgRyu3vAPvHNONqVYdktC+sLxan2Nap",
+	"X/NWtwm74jen4lVzm9S4RwTcvOXSnWegS1SadNeUnGIEEw2nFWpPXiXydRiV3uR7xwH5Gpklbpma1/VT",
+	"NPc2WMMhG+dxYOOviqe3UrSMhQ5W1YnaiHSSkAnNrqlIWXbi8lNOCqZkXppfmO+NhXtSpVaZjxCO9kQX",
+	"VChfFaHgYZbx1Nx/J6pcrWQBj6ucnjx6dPLokfljwVeUniiZnp6Ai4Cbl5sv1guu2UlOpyyf1Jj2tmLM",
+	"HiB3Ra9YAWvHy/fEezLMH4H+gMylZ/Vk0fqBiOYtTdzPJudkAlYnK8z6VoWcMaVg/yZEFmRi7tdiVXDF",
+	"JkMCv6xPwQ4AbaIn5PNAtH4Bv5/yEw94TvPJkLxykA0EVq3Igl4z15hzHxlv3ysOSd3Iytm+ip2dDJ2W",
+	"lCX3NwWhHhUqn0htzx3X3fwxRTIWALSp2tRaP+uw1NS1ZEZsZOErAeaSKVJDdupkbIOC3dy0y60Hs01V",
+	"B6zlvfU8TrGzqv3tynssqmMk9PPdY/LowdlXZIVPkIxpyvNIjUm8du+lptOcXYCqtmIF9g/aSmd7Q09+",
+	"H508ev/un2/fDqs/PmsIYtkEkgilPZYiFZlFkZEkk9GtrMA7jwJ7yYXtgRvVQlzOBVVXLDNnvk/jNmQM",
+	"pvTTiDB5RpcM4ktGOm9kaV4BQmXB8tUOlmG8T5Dyoc2W8rNIA0mOnUktZwzboJBjeOVz650A3uSA3MSI",
+	"4aJbdLXzyMi2AT6uzLNNsE++MUdF3JaD8V28CdRzwciMlrneEOgC3HwqIjGovFyK6L1DPUqKzesex8P/",
+	"ORfsVgM0Nl55Hba0wlBivAaSFnQZz8Z/BVKPFRviH0rIiupF9TcBNqWZ+cbsC6MWjsSCnTeUXVog9Jik",
+	"evhoNCb/6+XzZ24IwoWNtdptJlPZ0LQM+5k1yXBJ1gXXzM1zvwBva+rycyHlrK9KrZ7PmsPLUzan4kCU",
+	"i5wdCoOTFTzWn73qrWBdYMKluUMWhEXk7egrykrWCsEByWE2jW3qO9r2pwT7rYzZkC71Af2oBSPwHDSM",
+	"uzbMXdXkdVjLgtHmOgamGIIvSVGD/NL0yuyx6PgOowo1V7y5bw3PmL2nBSAPX5CR04cQ1ruo9YMIhy+F",
+	"MJTrnMkBvP6iFPE8jp4BZd3WJh8ceI6h7eq4kuIcEJ0dAGBtD80X3pGv5JKRDHjX/mGZNgW90aJ4F4xm",
+	"CVESduitCPCwFEU4Ja6HZAIp5pMdomLBEU5x+FYEhUbwg4Hjw2SAE8EyI/eLuG8W599Hk5Gzlxheb+uZ",
+	"33IOfG7JIa7QIMZvSybdkn0GCYgVf1wSlH11YRUwupMRFXNWRGmUvvX+L70y37G0uyGBqsoP2UYjF8yC",
+	"JSCwi2EJNDArVOjujrKZLEWvsstK9OxallGE7m+XK70J4B28AFdGnLcgWbcksVQ56vslBj7aguJdK5Lm",
+	"WYAb7Ds7cgWn1mWs2c4sPQG+29ocdvPH7+ayBEy005twq0QmSG/x58Htfgfudo7EHhzeK/9l+zB9Glkw",
+	"AYfVQB1Q7gQF1hmj2QnWFaKNXRgrW8AuWCjLqjDblmCbHcs1K+AhKdjJ2lbsLKlOFw0RNn9N7turSKjY",
+	"33Se672daVTsUmSsIGu6ieBCmOe+aTz9tcMEKmZdxeqZPuoVDuUx7LvUaeqoifIC8XrRzK+abGR8zhT0",
+	"NLNkEXN39Sfg+gHcXyg0kIp59dT2AbgScq2sbuq4Yk25tpdKSvHG1lxjf9CCqTiuAzpeoxmhzyqYOsgL",
+	"reA5MdR/9xmhh9zajlPCpe2kfuJWNZ64l16SHu++RTXJaqTNWrXZa0T4qQFBuw4fXRKYO9gH4C0na5bn",
+	"RMs1xc+56mckNBU7v0Y4sx1l9IIwd1UL/8CwXQfoYqvIdbRegSmtyJJmzF+rsLjEExYSnI3UmG7MfwCK",
+	"zUzX2E95XoPDxtFqNfWinhXXTa1ACO3dvbHQy5WdY8VDZ1OKZnuS4at1dh9T2cSipiLGLkbxTgUAnHA8",
+	"DCBN1tA6BN8WbWvUmDe0La27iulmNcn2NrmVkmTY0XUlqbjFWQ6Oqp4XQsFgNzLUn/CIxQTViwAKMV7m",
+	"90dk4EVnViVqNxegdM1/b5WpBwCRYvr5gUihBzQgihQPYisR9JtQrrfaqVwALhQISij2AlGtrCZwG0uM",
+	"d82dB+3vhybopRUTj0PEjX14pJGpBnNIZ3G40+3JI0BIW4FcZbOuqbI+jMYKI7lmWSfJtoeXagEki4/h",
+	"HXBKc7hfsV+/TgxFUrCtxQWCDzYQaudEYT/FVlm8lyNtq72daX8nC9fdxjW7wXludx6jGbsImx1Qa2/j",
+	"1vwj3pOur88HYMZizdpuiaNUE9GewQOT1ZHYW0uW47awSYNaoEqS1LG0mv05KBiPUMthJewnYcLiXA/B",
+	"Y2IfVlaRigpQB9SP7Ui8v29DliVUMV4z1+Il1vv7bprdNjnV7JRd5yY8VXYBvCCCre0yEqeseoeRq/pV",
+	"f3oXc9zJqrz0EFGEQrI20k30VbYd+m6+bPDNvlRW92h8Mb8ehCfS3Htmc2EdpldspXdbkO+HSaj1pYFg",
+	"bYMv5RtwFgS+zr79aLp3pH6BTS36Ak1YaJF9HebjW7/K6aaph6b3eHVTI9qbRM1crPyoPYlu16cMH27O",
+	"IC2YAsaIB8JrrXawXcmwM8ilU+s80OWaCxEW88R0YkhV+oY1QBmhTraV1wSiWUs7TZgffPGai7Z37aBf",
+	"B+CS1iMdEs9tb611T9XlB6jol1hv5OPWFMwraT8khmVfYNy+b7Tc3NxW2a7DmcS6KpqHVRyPZMmKOiAg",
+	"pBghVSDlAzOwnCO/wbvLPqwKTL6MvwUzWrek24NRdLazplSUfOObFdo7EfoHMBRWe6mwKrgsbMpdgy77",
+	"s32kKT82PvAenBrVoYa/5lktqGbzTaz3vfsubHVvE2EuPH4uRIsQ8eZkzYV5Eitfdi+Xfun/fmZxZjbK",
+	"LHoQt1i1Xy/hvu19sXC8TimsGj93Oh6iRmD/tQvspMfOjdSbS6YusAknfpDza/P8nGI6woHl6D3kdscI",
+	"207wDOrCOzSPfGGDyE98WuHW5pR6IYujeUmqxJgG+G8d5mjg/Du3HGmPwrmDsHcU99xN5farQmS/Ykhy",
+	"Q5d5v06FVcOTiOuwXxKIb26/U8xsL+p1wbVmXXrO+1QE3wbDbrhvO2dJULdXPS39bOp728ZpR7FTcaiX",
+	"5XJJP5VWpduTbjlqu76oEJ9pf6+yA07mX5DTj8Kr0Z2wUHq+0d4adTWaLUElYxnHJrwzLmyqLDZritLh",
+	"hcxzc3Hc3pY5i2oPYT5bVc43fvDVg6/vP3zwVXtZ3841cc2b/etlzi7TpmaBujGlzgmDfyiylkWW2IoC",
+	"SD3hsziH0uM56++u2W9fv/yOJ5ymOg5zs/LF9R11GGN3t2UAOTcVtJ8xH64YxSqLPpk+f5ixWTal1E9L",
+	"xQVTiphHbF/44RGAeI7R+LY6Hx3a30rlWt/aS3lf3eVR29E2WK41bzVsQuJOdgA45IxZ78N27Or40GIV",
+	"NfWr9XlbrcE8T8xj6AOV5Po0VIEtTgpTsDChxLbVcR1Z6p0ucrpSDXY2jOzrrA/yPx7kXCvjd0ZMnXm9",
+	"kEF6FtfQRJwuMU9iYqidlTmbxBUbcx3n1iNyaOta7EZwoKP5RSke4wA7Ea9vwmT4HRId0jH3yJCBXHC1",
+	"OJBqu1Hesr2NmWNoiJha+AWzsVC5R0VJ41rlqpDzgqkIooVLrevahWCX80ZdMQAbhW4t3etdNKmkUtZu",
+	"beeFKXR9GwJ1u9DcTdZ+t2y1MsdzXcs/D23DMD0uYLnY4Q2225/LNvTD6vA1OvA7N/jCGbdk/+ADhAvC",
+	"u+ZL2dBt1xymO4MajWfqVT09WLqQDCOdRZi+BymBWBtCczOBTee6nphHtta936xjWtArbOHfcVyXTxEn",
+	"kU+EmDKSsZxfswKjE/x2CW5u3rAFUD7YY0B7S+9mDgYNWiAaa6hvy6wPF2nNmKcHCDvnvswO0UdtiplL",
+	"SHPnqxqzOh71ViyBYmNTJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTpiljGfZMo4XmtN4FB6Rw3qA/",
+	"YuuN4AV2W6H2s+oBYc2Byj+CrpPoiCwtWGSPDtCHGhMQFdPtDf7XCwkOfh1gJ4HvP6plWo7tM7VbGHKu",
+	"TwmsoX6VVhNpN6aQxkc4C3azPonjgHP9t9nFnrbOtfvNbreUPuEuHCY+tUrPuy3THxK22FHWm1TM5sYB",
+	"7IN+UYqDdE+H6dgaYK0iZ1zz1OUwO/Bih7ozSAbTMr86CNW5KZ8mBEQBjEJJMplgziRItvdukxuq5NvK",
+	"i40S4pLho5U8+7Vyyzzex/THSiNQ/Z1I8lkNHrvca/zBZsF+B7sbcs+h8gxI8ITPZhGBVo8hHiEyeGQk",
+	"FCF1PzzcPeMFVmM3R4ATP1EvwDXNebQMtjHcgr+oB/g80arltmzkUW4mt6ZP4moKjnCkabaRM9CCZEVL",
+	"hQXedcljPinSBb9uUtOqF8RacjSK9Z0s+y422IoJY7z8iLZLZ0CqllBCm4+kKJuQG8qqvNNXdEJtFfsA",
+	"VlS3w3FsJIY+orxv1jpmte7ks8aBDIP46H7x7WayzRK72407Eudy6EcXBwVCUAgLvlxZDUQwlsWwsxZy",
+	"R2buLd7w2azRPi5p9PNt96QF9q56fjjZkdg5xWPfjR2s/IZEmyB5W2irxAPqsgjVpGBKg2cA0DAsRJ5P",
+	"N9odsWN6kOuAZONAhjjerRfIHDu/6GYjLi7LfvKwtPUdrOBqGxCJaaqtW6q1j2kU2US5t5NVThua+9Tw",
+	"LO4YE7axi4KbZ/e+CAE0qqVQOExtXW4VXWCU6/t1NKjZGOBvHQXW8kGUh8ppsLdHgQGW5SqKUu/wuxA7",
+	"yDaQPUiybKOYoGADgN95wVh2gVF3rjBLfiGxCI81QfIXctldkc9pehUVsbA+K/Eh1XMmixSaA/j6FbMp",
+	"JJMMIUBonsv1ha8L+aCrLLs1z3Ospfbdlw/osBFcnwfWv/r7q+qZYX7Yhdt/RDpZHP4ot/vOKq3nHp8K",
+	"TkcXfOEqtHUUpu7HIo3HWPc6wu5q8NDNMItOksatvna8zQQKXpP34bVlvvpFaMw47bLQ+Kz9bN2BdW+t",
+	"RIPf+uo07ZNNVZHIERCfL/M8xIxSC6hVmLILlBdckZzNNJGlJkyganQk5OXOGWaHIL+bs8kimvpEyPVk",
+	"G4XeQ3xBDbuRPid2U94dDCkfbtjPFfztllrZBhPf75zNyjz/yV3823n3WD0NV5+1TRCZb000K5a2vaz5",
+	"CECeA/iXZj0lqgc53zW+yY+KiUad86Q7aDfP5LoFzLc+jVQuGbjRXFea+pTiTaheRbkHyq7pksWWtqfP",
+	"ktnMmjbl1xG+MdzHRnXKcNduPeEOc+VU6ZcbkR4Yni8j2+z6s4d4Y6BQCElSudrA5c4VkWuWEWH9jL5P",
+	"40akrA7IVCtm8mE2D9OEr9t/CP1K/cybadbYJjRsmL4F2KoVNJ11QC62fB3XH8Excy5xaDe0lA3QrDmd",
+	"760KpwGySt9+yE1m+d1Hrc34l3P2k4r3Qs0tZC2ReWbMSUwbXyLSUte+TK4JaH14l4hg4ZugsQ8QA+Af",
+	"YWEYNLeoEgiXYI7DBbEwUg4RkopNpUo7GKII5NRO81HfLbOluKYF1WW6IeAYiSEVVzWgXWCK8BR1e9gd",
+	"ya7OsyqLoBPyDBz8A7z9fUXGu0Yohh74NpUkqFqouiMYYtvAMQq5Hc90bA6vmKDiOEHmjC0j/ZF+ohng",
+	"HE0Mxcy1QTJ2PYmbeDvRN81Ev+hbweZN2e4qL+fRyr+FLDSWiYD4RLz1hnYvatsx7R3SqlSGFRrczmHX",
+	"xy0RfvnsEpO1yTc8N6eToIanEriznInk8JDNPAWAYxmTlevhXYaxDMlCd+gcfaB+NXbT67GqtvgUsls3",
+	"7IldGIW4r75X4WV9K/rWbO6s5xeRyYjtulrlvMmVuaAq7gK7YmzV0LUKb4PxaNRZUzUT+4GtohkJV+bz",
+	"NhCPYhu52gEoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEedkA6tPsevCEUy0B3",
+	"ywDhit3Wv2tgsB/sfm25lOLF3BX8ZgBs0oK7eZSa2o6Oqp1aWwcIEPVW2dUfWMXflELvin1sHgPWApKM",
+	"d6t0z4rNCxdmawMEgZJ6wzrxi87JgCZT1djkF86tiD6BajcVWcprlhFE59sWYZGSoaZkjhQagAirkgJV",
+	"ilKAWilX6IbtkLbetwi/ofAHQQjC4wfTm2Fpcw0Jc+8ulT39Y7t853pbbMfdN21xmqA3fJck5qY+k7Zl",
+	"dTdyStdEvEd42Sf/dIPQ7d7dejf4z3b6VwcT7tZ1PeI4fUI3to/XrmzvF656iq2bGj06TLc3C+235f0a",
+	"YPVuZNVjY3c6jniUatcJ6sCtgdk3bk7fWEIRQGq2XvbuubpG0rBpGdX0cU6VaqnX7HqcjllN2dztoFai",
+	"WE2/mmyXrUGNrHFvYikWt2H23pJpVbAlr/VQrmcl9hJbxy1y7WqoN+xYBVC7R/hVROgUP4JhGzfUFz60",
+	"ShspWKS1pwv8+APoZWGYAVOptnAzvmu6SX8GtKPb35ctp7afaG1BhL5LqXtLvmzoslFrUUG4IvN6Gm1/",
+	"PvaNn/fys+PNUCb1vERuksG/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPwGHoT7UWtr5c7CtpvsihEK",
+	"gS/IdfSQJVLoxe0QA1+z6ULKq0ut2TJmSPZBlGAfUlasGjqwQystwcW83uL0H2qrc1osrrPkec4VS6Xo",
+	"fPW2oaWsqqaUXWJJ7pkqmS0OcVfhpximr8056BjoXl6Rq2VbnmAgI4ZqgxvW0F2RiQywTrdEyXpxFRUl",
+	"7vHGO45dM9Gwr/AVYJ8lPkfG9qj7hzona1zICY+n/cOv+/iRd7zA60UW9wKzD9py9WHlFk2dS18vNlVb",
+	"MLsNBOvA2rlYMa3zuyw83mKaKj+2ISwa9jfD04jNjs5tUsUawGbC6yJyCKpenO3SFlzHni+3eM5xWOIa",
+	"bTq+CMqjHcNvb21I2Mg563C6norvzFp6njEjtpoz5FyORuNZ+/to/n007/5oFjbS0MnfsaULxKyGv/RR",
+	"t2fSLbvDyT9CBc32Tf1JVNJE2THSUN6cnHMy59dMkHJ1UVX4LekGgYG5BlG3i91Zhb59NkasQ0olFeyc",
+	"vg3l422jzvYnDUBkfmKNjWCVXDJMp4CTOJea6EUhy/nigG5aNr/iJY+28/anuy69oHdXdsDbItL4ql+4",
+	"XOYZFgP7jNL6jOFjyMl2t4qFfOVzwbIq1wzLH6qWpQimlhAt5QHr2q6Auq1IdvzmRbIZNhZoNB8b2wXk",
+	"lUoIJV8Sm7jHBObmUJeUCsYOUXJInknBsFHs1KbwzaBjtNBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh",
+	"24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDWXh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jdU3fs9nzr",
+	"Hhxuy5v1uNwh6RTRA7tzTjOu6BSuremGvLRpRQlRjAVdy5rok/ifd7miXnO9OCIOx9+X1X/Py6qhevHf",
+	"rOAzzpSt1JsLKMJRQ/ISqhft1FI2PLiO9u8b8K95A7ZWjNpNe8GUTQXo4ZpW8dNsjU3c1j1c3hjdgqHb",
+	"Jiw1PaCBj7xmRU5X38uyULXMmtMHsdZoizBRu36W59Jwr4CjxMXc5opYiOeHXweAz6MoazQtTMFW6Fjv",
+	"I/d5f9CvrQIC91IUF2XB9ealOcQuo5D/EGu1finI5c9PyRXbJGSi8veGB9/jUbv/kKQLWtBUswK2HGQC",
+	"mKaMFuBEsK9eaL3CcJNqxmfJqFpMJYUOWPbBIYGknQITtJTL1bGFKNiuDZvS0StMJ+JmtFTKK+6r7c8H",
+	"LjH4vXt/dfRx1TeGKFzMItnF3xrbNqiY1+FMoQgcMxozyRQi1YDwoUs1JJlM1T264sNlRtiHVU65QEmc",
+	"SmHOCZfQ4cNYxHTOLsw/IVf4/K14K07Il19eluay0TwFrv/yy3MyuQRcdf47fHJOvgFKE7cxw+FwgvcQ",
+	"DfbNpupFCEyQVJ6wbwUJaTsk39J0QXxQGbuSYQ4ZK5Ycx+Aa6K/I55MPJ9Xnky8ukAKO2wwZFN0o1/9V",
+	"5gh0CC9NpbkYrDtgiMt/mqkvv8TPKFkVbMY/2F7GOIrr/gYpy59P1HX6fpLADYD/Zen7yRdDculDl7II",
+	"8Q5SKsgU8fsz2zvcTIVn5jn8G/OmcTbGYDDzMWslk5wvuZ6Qz8dES2J0VsJyxcjp2Rd4DaXgQpmg0xS9",
+	"b2Ty0VgACalcLAmxHpabiX0LgMSa1xi2nkC+J+7+Peuh+uevSorJOZmkMmMTLO4w2ia8aEGV5aaETBAG",
+	"ZmI3jZmdBLm3IRAitC98LIWrzDIMhpXSMIy9Suzsleerybev6Hxygbl05mB4Bpg8nZ38ZIyXCfn8wenX",
+	"ruosIQ/Gp74HNAcqC6kJvreqFfpiCCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8z",
+	"tlxJbRZ58gPbTC4qKXLFNvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5EtgAX83yc/",
+	"y5ynm4nh21pp6QWZso0UGbbGNrv04PQR0nnygulic3I506xA3sD06YSsaEExVQJeE/ZCNDxjCJtzpVlG",
+	"HOKkz/PkwsvSIXla7axga7NSBS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1L",
+	"mcAaJZ4Z+TXjrDB3yYqmC3ZyOhxVsjn4zFwQrgHH4AfGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEP",
+	"njniANPt6hgwvXjgbLpAYTofjIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnY",
+	"SgqFV+vpaGRrmLS9yzX7oO/BfYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k",
+	"/hPpxHwhU6YUgKf9lyEgnSujXfzENMXo9T0Ao20mif0aAC+pS3d883EAqAeQYmJxAnVR7mQ5P6tEV7pg",
+	"6dVF1f6zwk9Ygsnnb//fSlZsKga7ZsVUQiFTM2Hf/ZE7llIBG3Y2ut/xJW9O3hFzc0ypYjYU9VaYlQNt",
+	"D5mAkBpJaV4ZXspAZR/uOjZbPaZeW/CCqIGrrsdGczq5YpgQ3XDalL4EDU7t8ldsttUj90AwA9rUngdd",
+	"tGQ/j4SX9a/WZPeb6FyLb2puncHp6PThyXh8cnr/1ejR+Wh0Phr9p2bRnQ9KVbwfPXy0vv/r77PZuBiN",
+	"RuPRg5H93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/k6URzKcf/s/v9pNf1O7MxqNqZi5Bmq1yubF9pgp2",
+	"La/wZzgB1OZ2MGrfBdJ2bAjqg1rWbAvjWGakm5C127wQyAXg0o3w/CVoRETOzGVf9duVRcYKm0nEC7Kk",
+	"V8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1dJcQSEe9h1/YvOBvuSUPFUM3GrVZDQFkAiE8VcQRNrthm",
+	"4hZu9RuOIt4oQLZ8hzzFvIO6cwhu0iu20kRI6O45DBNN4SQiv+Iu9D6KgXIGxtg7NGSZ0t/Y9IjuhyzG",
+	"nk3c2Jm7nrH1ZWAoVla2bQG9JRfG/ab8FxEHV8b6HzhD8m05Gt1P749IQUUml4GhD9zw0CrccFuYcwLP",
+	"s71SBSd0PBnSdQcfWxoHu7jrgLAt2xaMZrYmwxg6TUPbx+7BMzfJ4EeZet9U2/P+OTuLW4mPn6yBY4VD",
+	"D3HBMo6+oPCmvfcRHSI3KECgTWbUVwMyA3qK6YXRwcDa8t4Zi2EFR5hIAWJFaaNkWAFkLu6ELGkBhY/K",
+	"yb5duYJfHCpXZmBExq7uB63L8tO5/Qa9gKFus0VJXPeZM30wWYyB3Uia0Scpvf6aYufu5I0Z8T6ycTtb",
+	"PpP6J5kZCzw7Ajs/F6xyK4aYQpUScYjK0o9/hSPrOye+yozrE13YLrnNtoJ57hU8dufmQtLc8YDutgmN",
+	"Ga4znmtWvIE643c1I29Peeruuy+FxU/3/R8n1iU6BKhBlk1siy/76aQhELd3qlyKW8417AxBsWeuUTxc",
+	"NXLL61UJEY7e728bkouU1QfsFtfaCSN8SPNS8Wu2Zw1QWHzAC49nnbp2oq4iZxgCYWOCIYjkvZIc4XwH",
+	"yOuBwy+j5Ed5zaBKxbYbbTI2M9/52jcit0Fpl2xRazruvrMZGTe+Dn7waPb1w2z09fjrrx+kX2UPzx7R",
+	"0xmjdJSendFsND6j96ezB7Px9HQ6mn59eppm47PsYTo+m45moxEdfW02bTU4H4wfnQ5Hw9PhGAvprrks",
+	"1ff4ioG3Wqzm8ls7eRT7bXA+PjXS1daKDdR12vab41rMRhbuN5iZ0AW/lYfR3x2Q1b5icpU7i3KjSMaz",
+	"hAi2Npqia0fnrw8zxcjdAeLeXh67N8D5NSv4DKtdoqbwM6kZmZjrdEIyY+iyXDGwa9FnvJFl4DfOqQbI",
+	"QKq9nmtjwbahd8GClt71OwdnUrt1bndIp4W8YqJSVuzuIB8tbMOs47G8ZVEA34C+zNbe7cFhL9hKFlEe",
+	"84iF1uUoS3EUjfuxs0mNzcqFqxRDGEjgE5LL+WFsNi2zOdPtDslv7DPHE8hLWZpfDM5Go+FoVMv9qCTn",
+	"aPxqFEhOENHTMmuXQVYkVzFul8Xm5UvBaLpg2eD8bFR33nVmA6RHo6SBlB6gWEKmG9tU+EjChloUTAvs",
+	"mkpIMyNLWRMzFhQrwgEcsRv2+dZ8mQyZ4FKGlmoTolmeK/POs1FCvjoD+TIejciKFan5gZwRrhMMcKCr",
+	"zdZjktcQBITNmKDTDi61CliaFuytwFvQvCAYFYNwMQcd7sWf6qDb5eZdJuzJW8/ghB7fMfeXPHj9SNNk",
+	"elo+/cS8XS+ZOdNTx8T7D7AKgIjrHi8rc+59xH9sObzqZwc/P/Ts9HJCof8dy+uP4XxaSsiduR3Jmj1Q",
+	"nia3u+r+Pmhtbp4juGx67P/undfTOePo8Q6yJrCOoc442GrsKOepyyW0ZMWcncBc/tnGfF8j8/XceKzV",
+	"6HT9/H0q6qeCUIX5YETI9Z95RBCT8VhXi0PpPVGaaq40T0ODIZo17XvuAiweq5pLr6i4IPdHJKMbgHEX",
+	"co15dM4W5YooCrXZZMNo4dTbXVt0zrRrJfWymlff0/cdeKnCJnZ/O8+MXb75GUpaAZJlunlRmo+/tqBF",
+	"hqwtD4Ter9NB4vG1MUMC8CtxjFTmOfPOOS3Tq/c5u2a5b9A+OH/kAC/PQ4wcw1NQH+WxgfZ5mraAgcyl",
+	"wISWxeZEbUQKstcPihyLLgh5zQpdFvi34S1euLnD/MDd5VDA3phFFGxWSIjErGnBFrJU7CSbmvO2Nut8",
+	"cz/5+h1cJeA3grEylvLMvOF+3Ke4Mw1DUZa9dNAvZw9GIzOkLWSw1B+dnD6o+R6VLqhmc3CvhG/9uj7+",
+	"yD9pdjKnSr8uuGavuVA2CFDNdmtewe+WVJQ0B8JaaMkml2hsMZ2j4LsCoEFAV6LrGHro93JN5Ewz4RI2",
+	"ScYVtGhKCIUu6esF1eh9Wy+YXrCCGLopSO1dyDzMg6ka4u0KZZslWnfapGFTxUa3Tdhn7+5DQ73FbHMs",
+	"Cde8RzLiQ+9aUwX3CHNN9ZYw78pqbO/gILT6xW2OF/CYQjuF8f2kVcLacwxB7EFUzILqlc7ydsGK4rIh",
+	"w278n6ogzEYUEDvZ/KN9XHzylctv/uGXkzHaZTK/DuPbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3Z",
+	"TbRweHL12yFxbcLHp4ax7uSFtbvJvu4RXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8Ea",
+	"wzaHC+h7H90/bxpldaDH3knmSztN/Kv/vPSLoAlIf4r3N+erFb9r2a5zK2iwAvvgNzR52P/FrxlhH2iq",
+	"8w2RArh6YiTOhHwe9GNaL6Ry1QFrLtQXCZnAXxPyuf3VRpYFkWuRABKSz7O1RVvuME/eis9zcDYWZc4I",
+	"yv4vnFO+KnKCqjqrqGDiWICnTomZoYVSB2UTQosI9x/z0Vsa3oK9YVrPV1gW20XRqHv2q1/exsPv76/H",
+	"RunH0roFBWhuQ5BtYd5Z4D2xhO7hbOl+mG95MJ8Ah2A75T6nsxLN7gAFQtHWKe7VW/1zf0ZSkzlxXGC7",
+	"KXBmKLQesL0N+7DKZVbddv0UzE4gLBUBatgDIQhLfNYwXa6I73n0D2x1tkeV9o+/u2VJUedykQVLr+IZ",
+	"lmOXYVk1cAMJOi+Y+i1v8BhuZWei2ipFJ4/hlhoWqqpYKG8bjwPjr6hSa6O+vgsUTad3usdwoaiDV1rl",
+	"IBks4CYYZNOhJcowlcsAlmKwYDTXC/MoOpRbV3lHdScV83VSw4QvTjxiqLsuAQKp4z+Nyh337Z7g9lPf",
+	"4Q8A8S6gKdTkXDOlJ7YJDNVDgsgVxO2r7ceDrdObWqbHItTVtP/UKHXjgYqfg4PZOakOyfngs4+vL198",
+	"+/3zX15++/7ny5cvXz9/8eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
+	"r1516j/NOpdgAQdJuu0wjfsCDBn7R4dMgNvIqN4lKQFexREzA57AQmoUdTmOHiyjVEzdgsxJm/1+OP2O",
+	"Wrvyt2Z1e83KGLzfbBA7uOYTfHfnUiwJIddsWhxwcdW48lMrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJX",
+	"wx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL250tC6jwVkDoUBGqiL9CY84T5NSjieYjJJaEJ9Ef",
+	"udNthUIWVn26OeCI3F3yyaeh2x1LEJ42ScIOWlsYbfDy7vRO5N1fL2Hmj1DI7gU94KNJNJfqSgVt+Yfk",
+	"NQAfccSxumbFBtGC7DgJkSLfBD3QT0cjQF/C22RWdam1xXltTrfnQXPso3h7goSPORPmxUH0yuHZXZVw",
+	"XqDK6RxgYywYKJ3mtRyu7LnIN/4D66OC542Yg5L/NzDcOz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604",
+	"wG6aK+NwPTqPVCFgIeCw1zq2Rfjz7t095wB8LgcGWGqXe9TP83zFhIJiBJB4qkI7tMEVhxUGeHZ5LtcW",
+	"gc/QjgjGXDtxh9TlqzexsodcuoFgYIyUKJRlBJDqKocszfMLMgEZ7EBd4RZAADUsQ60fSkOa2t3//75h",
+	"YK4Gd/0BFkMhjRL1kmkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+arY3M2lKYtOUSJZHLMuLedUIVSCOwBm",
+	"5il2UDT8IDJs7IhuE/Ohlsup0q6xv/YBrjeDNEttlz/DdCe64HPsQ6P5kilNlyvX2PxdMpiXtKBCM+A3",
+	"gGbk1wxCwyk7h5yoFRxCAuANvumzTZqtOWzffBxkMrVQc0QWhGZZwVR14bDiGsHlbD2zu23xdC6wlqyu",
+	"fVd43O7itWk535unb2qQaK/Mla0wletnJOPL//2jh3sLQQurr6sc1kD03EVgQxZtd3PFfBDQwODZEU7J",
+	"ghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySdW7t86v//v8/PXOj+9z8aeC0gWR6xk9WOiruXR",
+	"TTN5+CE4WF8FPER3hApzIZ0IqdmeOwgefAbP/fGZCs/R5gsD/7bUaU+83z71Z2WnuiqgoB7odHgG1UAW",
+	"tRmwOKz/0eaaB8hJabFHzbTrG5wPpnxP7qrrh+oySa0m+rzUEOLGmhW94CC0nD4IzWa3kyIRMQG7lNTS",
+	"N0dnNf1w2gkzKoosctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3Jq731M/fLa7z7/2OCgfKvq50dylleU",
+	"+WNqG8MVvNtHyfOMq9Rc4IeY7OGLWlIzdlD18F5Al/nMXBZ4Ze9azHZytS090GF+yzTDP5WNILO0XJkL",
+	"tmImVDaxPaYmXKmypmp2YLC6jdbIITD0nfHH64WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K",
+	"RIJwZYmEBYozSKBVZEV5BLkRXvLfnbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2Y/w9L/w4VtW",
+	"fB4xrRHyQgfLjfotH0KW9nubPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr+3zbustg7dQ7giWkps",
+	"+zOz/VJSmZdL60Q7WplMpL7kqJrK1oa3me/IPoltwVbMvV5xDK3luREfhlkJMqsi0w1Joca8Yv4nwfdd",
+	"q0WCA9CV9f+iNX3Hq7arltqt3g658JhAieY0/1kmUqsk2arb25UmIF3PP97gv3Yq/NDW2StywNbK8t+6",
+	"YGy74rwmMTU6VExJByS4KmRWYlhSriA5QrECC0o2uUSYOHVV+rncHFx1CIXsR68l3Cqxi9bkOeS7O8vt",
+	"rg7VfpsvFHTHyc+rxmu0+W4rPe99zPwSW+2+ihIH2X3Bz49j9wXUPpQc/W2/cBXNKVLfySJQnte0gIYO",
+	"2FTCZhZAP7MqsPoPReTadlZLIMNDkIk9p5MLQvFnXgPHPupVFxzIcsigqZZAwcAKksqiAAc55ELYrluk",
+	"YFnhfr1BRZRwobShm4PbDQK+CwntpqhCcUPDHAuiNM9zfOStcF2aMAAcPMUVNnbXC6jOs1kZ2CvMOpV3",
+	"i+qgos+e6S+shCuKKgc2LLLDd+PW+uyxLrV2RtbX2PqWpXbHShpz6R8fB2wJ0LcDmtH/WQu1HiDA+uaJ",
+	"/YHn+THurQcyMOz/G4YnsD9Xx+NtZIITwJbR9wu927hotuVBIzSki2ApTTck47MZK5jQCZGCrMpiJZUV",
+	"D3gDGw6/Yivd6LG5DdfeZbXnJdHmkrK6Q3cmtTvwl2RO8A5RK1hIubprdnRP3hU7XgoiS+1uJS+eIVnE",
+	"CXh3DCHJ0Ej04B5D8Uszm17i2gUxrXNX9Qz31Bzbx0HfcLwU4ELE97g+kK5/W6zrB5Dhrji9xlKnfzBL",
+	"YQpIoMEgVf4gzrrM+RW7Q2nnw2u2baNV9JMqiSwjxlxDZnN90S1oGTkbjQgEOzVfska2wDXcMUf0EYCo",
+	"VQ3O73/VWeq9cD+KWBXfyzXmq0Jj44Kz7HjtxoD78hyPY807E+4auGmOyZfYFbwxgfcl5AicgCyyDcTJ",
+	"xJj30N6Wkse5LLNv4QsyHo4IE9cslyuWEBxnig5paDZsf7+EjMMCErhs7gj0V53S9Aqywt6KyY9U6RMY",
+	"9uTpkwl6wrE7qyZmXSy7sNOBrYAOaDPU7xeyLIYE8BPJ+IwohOOCMP1yaZaBjaGrHEpdMLp8K3J+bVTe",
+	"V/4j+6DXva/YhsjCNQhZ0g1RzOrVzLzBTJ0LUr3St6/LpeJGTU9TplRM5cUXIhl3j0+sTb9r8GJbL0O3",
+	"WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf+voMGn+en/fUNPfn//7p+fv307tP/84kvzx9u3X37x",
+	"X5/tYvtBf/anONDZKAYNcDQoLnSjKsvCVQypYCnj16yC6MK0wooANT6sUSBc+Ojk0buP4+R0dHMS/Puz",
+	"g+AModEoTPMEuaLeb5Rn5+SrB+PRyfj0rYDHzkm4zW+FOZzn5OPbgVqx1PLE28H528F4OHo7SN4OeAZ/",
+	"ulHMR0qWRcrgYyMTXMXWvXZvEfzUrBB+mLHroevmPgynNLwe45N8iU/GfGrwhJm6JYUfdlvE+wffDs4/",
+	"vh0UJS6uKMW+mYLrCh5WZZoylrHs7eDm5q2AA9mjT2slIo6WRLSgqxUT1sng/wwkvJUNEbBTu1d1XxJY",
+	"/41C3fd3mBb0Ctqz0xnTm1eLginzy8kX6D7AvuUsz2y/fHzsBH610zgf0gLjNRnfw2z+H3f0m0U6F//x",
+	"HOjWR14Ve205zRfgCR+DGx8c3Ys869T7xyUuJgPI0YDBKid1tNCkFR9vVMPHMxMi8AqLfVEw8BAHYG93",
+	"7ZHeSs7XUtPcUeqO3NKGBfY7pOFoHQe7E7yADS5oPHS9BMa9j+Y/rf7m7xHxs7/xDz88jo95C3W040L7",
+	"u5Vxyu8iFLpnPaStQc7vWZ49ts99Qi2w6VTBL+xh8N29PJwmVFDS3cqRM/N/kBnou35VvxkDFm7lQg1G",
+	"S7bjXUamtUmZeqiuHkXrHh/TW3ic68UmAA0lM5bn2DZ1PBoRLckpJNI/+vp/XJCz0f8A6yfP5Zplx00S",
+	"qLimQzqj9dMfKbHf5ZL7mnGzEbDqenPUpgN32zBO83k7LxjeTB8PHbQxEQsiHPZ2mmwFSKbgJdNomWpZ",
+	"mYJSL4xhbuaWNARPLpyJlpivrhhbVRbsgqpufmVctpW5fyGHMmKUAHzgkiuz7vCK79WK7AUssTMO0ukf",
+	"dtOY/TEHwB8LtaB5DmmHU9bjNNRSxLaYOmdQxXd0rn7lncXoH6kcwxgGpFcQA7V+ZevOWjCRECV9/wKl",
+	"ac7QXywF8isTc46uZmRk61Y2f2MJ6gUcD7O8He8zBjqt5znG6kCMvwyvW60YbL1yuWQFKSDSwETGesRQ",
+	"Xtg9vrHc/Scx848MBVeNoeeS1Ooce3EyF9dc0/0gmE+D5z4lLShN2UrXUDb2Fw+7uPC8oCn7n3U0kaB5",
+	"tv/5/dFu7TEX13uLQnjnlt0F9IaEkLqlz9EUlWpj9ysqAbMkLiVeFhkrKh/pkl5BMvztef1p+DLwpmOy",
+	"fcDpP4EPN8br6N3t0lYQJZ51lGCOv7iq3MoraCoC71c+Ggcgiza4krILopjIQHOQkIfRhLxYrehPRV5s",
+	"Y+8tRuuBhBgs7k46Bf6/eJCTgZZXDM7Yf34b/+fq99Psq/JbOVo9LMb0m/vpE/bd/Hv+v65+XD6TP//2",
+	"Qr0q/73+/2/+Mxqf3n9w9vCrrx/RaZqx2XzBB8mgLMxSF1qv1Pm9e2oj0hA/IBT09279tj5VXWaTtpkj",
+	"4uD3TyCiANcKTuIWlsCfAo0Is2eEWmHQSwA1Xbb3PlZ/bAEi7hIHRBJXZC0LvfCKHVi1Rt0DvS4QlxYL",
+	"FvUDqwsSl/0FaQfgNY8pb9fyqi6mukEoBrt3RAjFV1DbIcLRjQl3AP2bkRLbFjv6W0QNDtAj9h/xxMc9",
+	"q2N+HJ8iD7fzADWhp/0WLvpddcihqKgxbGNoASW7LqS5KhgE5rGVcuCwKFdGpcioZq5qJImr5vjCP6nk",
+	"2y0YNUKuEJx+T813z6iMXWNQexGZCBBV2R4VnphpLhXLEluZbmPGHPMMsOfZ3s5Ohj2iWPRTKXNGxXHL",
+	"0VerQl7T3AsRmH8IE7hclXtQ8jq0sXR1hrW6d9cFc7fuvWTdHpxxQXP+ezjhWU4dTDT2zuxXBL9iBZcw",
+	"TQYRL1zP6fZ6YL+r5WJEqWghgOZL9h8pzDb+8uoxFGhQzR7bXFUH1cYKF6CqAymhS+RSh7hOOVvCXttP",
+	"tqrzbeQqbIc6fBAnon/V/WObeuYQdbLz4ERXcjrn4jgO6qd+aBvvwu29dbW9+xT0KvOvm2YwQyt9oTEF",
+	"niWvS5GcZXMGTT5BlC2l2dJor0+7kj8ZYJlmv5ZKLzH5yxyxv8UH8GoTssfDpjenC1rMK3gcyIkQ1tZ4",
+	"Ew5Q3Q+aQ45REB2DqHSB596s8cxwNPtgfjdOTkcj4rkIXK+f4TM3bmk5F52C/iUUrSUD4CiLhP++GnpQ",
+	"Cc1AHK6k4trBg6wKG7XfiPSk9svt1fj42kakwfRh0v9dBHUj0wSCuqcQblGSHWLOpwas7ZAMQvu9hm9/",
+	"h7AhnqrvGu+DezVR+fEWr2hzJ8JxAVvdeRDTUmkJgQdGM1sLXgUMjRaKCqaxQ4gDlMC5Kmv9AlkttATK",
+	"dwe+Xr+V8FeHX0y3bG52O7ekP20np2d43vbAHznJ9C8pszXPcwsC0ctreel54m68ls238zYq0/3DUZn+",
+	"VdCUke/laoX1E9WVXw1/Wr+9Y0rA9jM7SsDouErAw05KQBOFnFrgi9N/LQGAz163n5nRzQH77KGZEJmy",
+	"XK6Bfdx5wvQWwjX5/LOH5ukvhtVN/LeS0V/JGN2tkjF4+uzfJzDJ8aBJ2Ri3KxujHWVj9GcpGzbN8RBd",
+	"4+zIukbV4qMSV4QqQuEC/9T6GF1mmbk1kZ5ES0LR3IO6CU2v4MTL2ewWAEHtusW9j9UfrZ598FmB4Wmn",
+	"6PoDTWW2cfd8Nqx1Q4XUpECK/UMRQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQl",
+	"WtTQbTTP4+uhT7XDp5MiZUTJJQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrf32iiB6KJ",
+	"9kcKbUQHrtDgEidcP7V77HWBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4YplRFaRgbT7SJ27QPTWR",
+	"l1OMgzEqFFlls8bAjCyWVNcCMkyUS8D5zszNnqprQ4TbAWKZoWpFe//j5yffnYyH98lwOKy93M7HnEhB",
+	"YaI70F5YEGjmVa8DRAIlqM4mTn1OjA6egFacALUSpzEnKFUSJ0zeFm9FpRgnVqtNxgmo78mWQp1sKfEJ",
+	"qN9G5UxKlZmx+pfQOY7ZOmCPkagnT7iqjIKYx2TGc6PGYK/eCE5582yOkxzstGCqyM9PvjNa4uOX//7r",
+	"eK3A0Lz30fzn5l5gGjWdz2d0iWDtWKSRECERx0hBJgiomBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDz",
+	"j1yw5zVj8JNJCW0LfEjz+AcfajM/emy7BYQtWnwLqcqSdeb1r/vu7xYIuYxa3GeaGzvUHYHuxTB9yvHu",
+	"GibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x7p+44NCnPG2mTDubUR78aK+M5YplATI0XlzkeMpaDg",
+	"YNtnzbIAB7lyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt3dp/OMzx8Uzgl3Rj81aQh1EBQ1gLrkjB5wt9",
+	"VC3w3Hlg78w+9ZjYmgkqtLn/K3BsKG7hCpKuwW2zojwjVKM5a4tVoFjLN0whWpIVjfQSdCv578s9TwGL",
+	"nArvUSI+0Hk8hpnza/bL6m7Y5ZLkVDOzveD9gQQznudY/hQxO2Aqf/Z+37Y071UYOYROKkrm1+Bb6noB",
+	"f8MQDPpYuG93INC2QfAhjIeleXDoj8ukK7q5Gw79ZkOmVFwRXVChZqxIwFJ3ybzkZ+RcXzWHSZ+Wnc2Z",
+	"5JkRetjdGcsx9YItFcuvWQSKY0U3nyx3AzIjKKjfhAQzSuAZeSavIR83If5B8uCr8bg7y1tK/8VZ3nM7",
+	"xdYOUMIpoBiZrOnmuEx/LXl2V9e4chc2NklBgUxcLfYqpymbEGrU7HrCs8/NXdKMJZAYsTE3+JS5XIiI",
+	"GmgW8qlL9deFFHNcPth5QKKeldb/ljzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++u8ye3aTRqhLb",
+	"dk10FtAu87rpXbr8j/9+eqgP5FkSHBzG22KCmhUc3b1vKZY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqx",
+	"JN5Wi/5/7H1rc9u21u5fwWj2THf30LIkO2mifHLTZJq3beI3Tps5O/apIBKSsE0BKkFa0U79389grQWQ",
+	"lEhdqdxOPsWRKBIEsBbW9XmMVXd6xIS9M3hlQwEOrR4B689bhD+coTYbeC9FOlyJSsTssqNrPov++byb",
+	"5d2HLUtjfOLoHAQK52BHJfdjFt96Wdle023/XjpLAa6y0HKRx5yxooiSctun2zybBP5y69qOlWna5be7",
+	"zOgrfOmqYNzb8ia2G3upxZsbiM40UKFBQSGrOJ17zoy4EwmPC60HOoHgNFJL6yyOAF8UJewAtUEtX2vB",
+	"DlzD2BcU1a7Dsqeo9MaU7H+0VOs7FauStr5bUM8VlKkdCZENF2RzIJkWdxWcwL6eVcBXDtmygX18mWdR",
+	"hgIIHLD/n2JaezQglrfo6Qf8Y1N7sLSCAjc0TKgoP8wgpEaav81oEJjXEfxOWFsMyoQgfpY7nOwXsaD4",
+	"rrXPwbh/gv+ves+62iN8XpN1RzXNxwTRAMFAB+vL1YJNddJgG7K7M5gOo33XeVM78t6T1mRP0eenS3bT",
+	"E3WZalyEL7G1Yuq2xfFbmt0U1hPwQN0iLJJVJrd4kGcK/sSPA2bkWAkKbEQQ0QOtxNmtWCAGFeA4w+UU",
+	"PaisIcGcaCOqpAHqmD1b43H4uzLEfDHy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1",
+	"WK2/0SWbAOUngpkZV4QaANQiHkLeSttJ73wyCOjv7oOp//uHyP951jmJ+MIMnrDHHWb/cswR7cI9MAWn",
+	"hIT3hz5ZpRM2kCoVyR2PB55Fq66AK5VT8dr6wXVY7PCsd92TxzeIxN4Jzu//Of178nf098lUqiwV5u+T",
+	"ic4S8zcM+PsqlPZKJHmgX3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+66QkqjPdCwD28ptp7YWPzK",
+	"U3Q0e2fn1iVWo1iGqWn1uz0sjPlDx5mdl267F7RGXMZWoZ0/CBCX3ZhRFrf63QfdR4/Jn7XGt/39g97Z",
+	"+Q4aAnd/HYB7Nm2kaOS5HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+F1x0MRyPVSEPZ",
+	"XKG3JkbCL6+oW912p92x00eja/VbZ+0ufpSvD48iicGky8SONwVeSIpU4NamqqaKVbLvc3H5gtn77r9Q",
+	"IswSaBh6d1Ou9ZHGVyCWF4e3btzUz2Ku1uOxQKsS0LvnDHvwK4oEikSgM+QoQet8H3uLS3jcoetHg353",
+	"s332K1mD7vDGvxH6xjLxuDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1",
+	"eLlaDHW0CPIuZVh6E7C/Mp1y5ErgUXQCxWgVJc2XNIKmlhek6xX9ORI8zRIrT/OJTMVJzIcCcgXUSfeP",
+	"B0GnA/2M3GeRqPXvdxWJhC10lvhSWif5bwv3ssfDUgwxaMVyKrEpmsfxcxyDF/CR/z9sxamORFzugVvt",
+	"isM5zWPGvqJxXTthoaWx545Yuu+fmcKgHzV3wjUQpCy85mt6CDNZgo2W8Lb0m0u+wKw8DyeObo5qAgkp",
+	"GpqrCve7tK7JSpfflyCOtcqyqOiqpHBJzPohj8Ms5uma5MpLzXhITKceWY69JS5V6/khn6o0rNNmAzuh",
+	"ZuD6k4goy1WjE0aTVMxuGDhwvTam0lzrJhrGp1qNgZl02mYDMC4GCEsMFoHnCpIKGF9VhMsOxZ+e7cQK",
+	"P7UJmlTMrHaw/1ZlZvw8wJq2DmlrcsIOMnFiXxGF5qYgWjFPRzqxDpzdImA48gRJ+rArF473VIwLxeAm",
+	"5SqCNtXze1cybNzYOBhu4PTZ/YF22ENwAO9328//a197a5DPzp6TU62kljuuWw86rtl8y77qB3C16yIR",
+	"otyK7FUQXuaUzYOyxrU6hVqk8Q5Oo8HXpq4JesjNyuO8pqEFZ1f5OluFR/eER1ZsDmohtLNF+8R9eZJv",
+	"GPvNm/rnUKIpn8o9om6wMS4gM1qn6kjOoLDTlRI3r+Deoj7H8hKXMzIpy+Bs5GgXeNC9bRRhksXihIfr",
+	"Wy5eWa1i9QsoLDpUHGOydTdTzaZCwKdZDFy0pOaQuI6nAsvgPC4dZwvriyRM6WoT83UWi4vwI/VefFpC",
+	"pvxVm6dlwpUFAwUU2Z88r89Y3ycSx8L9Vub5+k00TzlxilNJ3R7qZDCTeJhu6B2ZuZ1oXbZ0UtHcuRN5",
+	"Cl7p1MOLl38AhYrdpHa5Yj4+ia1iPYE6Pe73296sTyOpuAoljzexPpk0kTNxvIRivqk2JxUR0rshhrhh",
+	"ZqzuM6AJDItkVN+GUrp0I1FLhcY6/ZD49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORJ/",
+	"Z9rsIjaazbQxchgLBuxFjFeqQ3qtwhA/K46VpxMR3opCVtZVdbd226yF47WBor/igjZS27ooI31t2ro+",
+	"nNhOBBS2b7F/9ycPamj7OjJvpZEraD6RMcCJ2MOdqL2zWNTx/3yuO/SCpYsZCGKS6K9sWyrd1K7cwI/y",
+	"OvucLLHXmTOWmkofbFo3OkcbCSDaybYHL49jR29e36wJE79tDN7e2SoVtZYc8XWmWnvOQkP5/iRTxQCl",
+	"HifCmJ1fOthDURaAzPPJ6odchSLeT/Wu17l/ZSITEbywNAyfEwvf7RcwrQT5b3O+QL4qahYM9XQq0ydU",
+	"IcgNfWDVNlQUtNlTvB2Qdo+5xGZCDg9LKUCl70QSeColMkkqoHHgTp92Y1yleoaj32En2Kvd7neKm77c",
+	"mIkinXCFp8FOThc+qqqG4h/ucPFUJfaiE/y0rZPxKRTan/Y6vc5Jt0d3aq0kmhrLT12w/7l69ZLhWwZU",
+	"5k9PP04MtvA8n2/EqfapLOogg8oKU5vXMiJMRLr+YLqia76gWtYtaDMoonD186vLF8//z59vXv3y7CV4",
+	"m+l2JBdYV7T2EUfyPHE9NnudtLbA24kJncM1iMcG8TdHphjEBylsM7dpqhQLfFM+VunD0w/4x9qCVesF",
+	"w0OxiVfBkGTKRlzGpsxps6KF8Z44uI9QWIpv0ySjDRJuMk633mnGN5WO7j0tTZaOfnaiu5tY1laZwLdf",
+	"YuUojpzwlTCZJqfCS741pkD69xD+3c1LN8nWHswqzMHBi9GJ3Y0Id9ln/xpAgamhHlKtRFBEw6T+SfS8",
+	"4S3ccerauBLBo8JP4I5g+ekRmI04BwbhJFb1jTlAqnbH0s4F8SrlyWHOPa5pv3WddTpnoZ8f+K9o7SgV",
+	"f8DNjpHw+3TqohjN36Nudb26wL1oXRLaotFBqmNnDMqvWgtjmcH8S8NzvIL8n1fHuyvdUtmw8+82mP50",
+	"0ccnBvMZTq4WpJQNpTqhrEq8n8XQZEnm9G7pQgmlsRv3EnqvFAdzjiBPEr6oKg62pnfie3tcDVXVwIzg",
+	"CVQe5SOa8ve/CjVOJ60+ApofhDx5oHMEucSNmTlf1Eywdr6aS7xPX2cqz2HOtI7B+Mb9DyUNGn3bYmHX",
+	"KmpdMSN5J0nF5jk/HqbyTuyoos8bdsZgj2zjjbkwZIPuWEE+czVAH20b0XSfWt8L/rrfIqLz+TsJRRja",
+	"PNu8slcNVcn7QsM5T8REZ0acRMM8ZjTTJh0nwvyFhhjKRw576K+b8kTyaIgh0K9binaUkPojGUOJX6Rn",
+	"hCG3Al3RnaiqJd9eJvfxiPK0S6VL9JtH/KdnUQzb+kNuPzjUiQs/enRyAKUidT0v3NGb3wkIqi/HvK/V",
+	"BvfLTZhW8eJJ2Q+7k8a5YWs8r1WP61rZlaAaC8AyJP8iYOJ9KGbUNji447G0u/uViheDGuiMeLG/djvc",
+	"WQuqcLIXLMlUn0BDTAnKgLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK",
+	"4xiJl2Me3hrqsYY8cd0wHbjgLuN7O1kEvrNiIq1qXtTdXyExQaXp9aDW9Cq50dUaw10ihTn1gOVNebg5",
+	"orAcEbQZ1bKOqHiUqwzKzpCWyFrw3KQAAv9WQmqZak4JPwY2OVDb2APnqVYjOW67/PVrYXSc+XoHpVMq",
+	"x7+hQyQvlc3PlLOglWQqZ66hQ/eLtzjPdjgruxVn5YP7oCx7uJRbn6AXdoOIaLuDlIIGsESg6aVxitvr",
+	"dlDrPAbUNGS1sdI6B8Ye0jmfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3auVDPaX2A5UZlyt6iiJfJUDNk",
+	"A7zfjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7twvveYuhZdQ4l3koiIhwIw7xAC/Ghnv",
+	"bi/jtRGqjyfjX2YA6zLDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGmXOvYnvryrD6EVfcCcy0Z3NVY",
+	"f4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu5igHHLhQT72cJovcwI+jBYczl1Fwr",
+	"1/s05EYE0EuF5KGhTqLvDEP8Aawp95Dsc7SrK2oQ7ZQ99W3cByQX4ImgSaiXxUofTpVdYJ0lIRot25cS",
+	"wuBIQR+ntWicCHuzXkAWlOOOxPmwhtVoA7xbsZZ/6YCpmBE9EyugGr2SN+5VWTFoweZSmT7hXcC+guls",
+	"H1DWf/XL71jWLwyI/+NcWVKZoz1951IpbMwsBkbAW/lRYNM//OetXB4y9pQu4QM4Zquz3B5IYfZjMUpR",
+	"YcNJ8Xh72idv3ILs1+hYh+uHjg1CYTzoUE0vuF4TgL4SQjE/sMaq+x0miNcchUdC+7gesRk3aa4+Ckoz",
+	"l80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1Z1ISoT5IVdayZDH8PPKlmnSufUs",
+	"UFtyPPkVaoGAB570if674NO4ivapEgfEGQ/fORDjJ+XwCLQocCCkqnNFvf2x5I7KqR1Wr3v+w/mjs4fn",
+	"PwStqVT4YdePDvo3oXQ6+Mjh108UT91OynPP+z4ovQgsbok7i96jz8qvca3oLfrXirETJqM+K76G/ZQx",
+	"O8I+y1/kGssk19BbsRcpFU24gA126mF7s4/FAaol7N0vLShafFuwWlhhg3/cYGi9gpslWo9qtdtbR7oe",
+	"o5K1OyXF3nGeSKMVG+lMRXg45IqvXGMMndSmbefC4PNO9OhE/JXxWKaL9jTKW8hzLvc6sAg72n1KhvGX",
+	"hy/qz3rOplwtPK0XTwSDd4HsbBwT+oE9MA2WxYjieuM4jh35rikOL6zbUIzthHPDjLZSZhhnc53cWnHk",
+	"SW6y412fYEzEBV6pmBxEONIYamWJALAXQ6ADEXGjwYM2UjBAI12jXTylDdL7eBvkKcyxgK3g9ojS8122",
+	"QKnGvEZkT0tRoTrjBLHGGKCceHxtguewIouyBnv4VswIkxvuzyYUJsPD3FS3Tf9UGMSnKIoQTEaoWvGl",
+	"agkuqfQBLrpZy8m4vtcaJ2z7ZmtY69fomDRatVBsmC4Q31UT6YGSLrtOP7zpYXD27N94rMZ5JPBWgEvW",
+	"rSHX835WlEhITezAp+f6kb0BUcCHueg2S5gHc5/v0M1FCQWRasyD2Xx4Wo8Kn+yO0cUWyqLswBzRNjig",
+	"V2nzkYSwNilLtb4F8jrsM0J/wnrXHnmmNIXWvoBLA/vLuu4iZywc61D5iFYHIGU61B7aPLmBlc0aPF0K",
+	"SDf1zZl0zcdX+XlRmbXBUJ18Z9itWASeDMe6dfRJkkNLv09d+RzoyAZr0dafGLmmvtn1ruVXp0mnUgRr",
+	"UzOj4Z1SFgtA/7VisdU5uBtiyK9S3TqskJVh2SODSRXGWSQMw46SyFk+G8ZBV9+sT283eGpinPhiWyQS",
+	"k+rw9s9Y3InYbvZt6qzwjfK0TI5QUkAq6gUtc5v5UOK9PYDjCLNycquDFDb5L3BOu3CkTuR4NZYYUPx4",
+	"aQjraXsruWzvy+GMoZhA4u3DvTMY/EC8zZANYxm2l2ZRz9VznUzxly5wahYqhLAp/lGzQt1/V9oQ+J45",
+	"CCcoa//fs2aBTmBjb7YlvAAcrvyd4KOd69Ii+amIm3q1kZuU9KexHegZpx/wj/X94Wg/Hlwa8lVL90yo",
+	"PKAN96oTeD0XESLYeeGtmZD7onb4cuV7N9mty3TgRiUg0zkZptIwO50eaA1gxXJYi6bgCejRwwU8REKe",
+	"E8FVSzbOx5XubSi13ZTuoAlOqSBtCwvzZ7ryS2LDp4qZVuDqdMq64X49EJqrViv9yO5wpJ4tFsZsJMYv",
+	"FbhVkOLv7LQfi9melnkr5DD2H50liseNOegTPoPMsnXDuZfEOnCUL1fqrCbOzOZj+Aqv2/UNPL7+waI0",
+	"yYZmpuFKa99cLVSI8nJ+0u2c9H540+31z877D374N+Hd2bdyB4xdXx4LgwU0m27xsOYW/xUqEua2/Pu8",
+	"6guuxlTmDoRxpemt3OZY4uJBlV2c1uWMn3gMH5zrZawLAoFTWBDFp82wy72FrI7H38RkjnU7C2P8QiUE",
+	"k3GbQh3uqi/pEMrSSWXdZrWJWzyAqEygj8l/xMTF4wwTAdgrs23ZZMOuFy7FNs4XLVrgmUlcItY0hcrv",
+	"n7Hkl9WcHJ86z+uHa08E/HODT+ZT1QcWiu2/F2sKn7cpkKgthkbV+S7/8Q1s0s+gP65ZyXOe3bq6jtbO",
+	"oveTSLmM6z0ovCoAL6ZQ0bpU1IQ9MsuFU5j9mOi5/RyXPsevgdgmGsfNOV1UYeIb1j5Vr9p2BxrJ41oh",
+	"34SqSI/8XMEVPyesxI0a/ViYgVsUcsQxwyAMlp8kgucFhDJhISwA0ruxt1B35wABCR7Qd7sgeAuajDkf",
+	"d0VGDbQ14vUdkk+rLc7Y4UBpvieleOg02ZPim9C2b0rpNd6UsiX2rKrV6plqs+c6jlEz85S5Nghqlkp0",
+	"Np6wgdVJwh4wZrBUqfdJ2iteZ6rQXlGuwNkJ5HFVzW52pQtYGdnhzFV1PUBLMeEufvKT4NGvIkX57Kzp",
+	"eK/qTtxqy5X7goo2kW97LRtBQSvGWk2iwvvNtPqPzkk0W/2zbtCa8vf20/OeFQdSbutydp3H/QeP+w8e",
+	"YVg+9UH9MAqLn7x2L/+rHoP9kQg/1dALaLc1wgmhXPbOO51lJcBlLNX4SqrQR+A2xMBnE24omyv4FGtm",
+	"1mod0gX26VZDYgi/i39c4IR1e53KGxeJaaj3ohu0Ron+r1CwAWZCRcDx1Q0IOdvevONi8a1+7+zxo/u6",
+	"wPsOtcblXV+hTihIhBYXvIoJPHWRiljMx64GhiDDXVEwclJDwaGZ6Dm0TZMAmYbTbT/reakva088keO4",
+	"cSRspx/wj+o821ENUVzDHaMwtdzHeeLFB61cFuRWLDylCzwzoKwIpkjabIDZtwHYQOVGrrkiIEzX8aXE",
+	"nFA5nzArwUxMZ6kEKAYsB7lWb/yD0D+xRlY6sU4IGEkTHWNj/2wBDxzCsZdSS0zEU9FmbwFcIQdy+GcR",
+	"wQHustAZmGvf23cZiPczEaYD9k8cGlxyragBbZqZFDtdlJ5/T8kol+zVKl4wOWJKD3W0ADdqxE0qkj42",
+	"lpx3eznx4lQYw8eCpgRLPMvUaFUUXfAkn5o9PgLEoZD8G7imca4rMivVOdxd47rHY6P+/7xopS4tvbyM",
+	"h+eo3Tl5jCT1eaNJ6hKD9xNQiKGeWXU25Qs2FJizhnpBJGZcHAi2emhNPI6CFBu1wpBi2T5xUAnYVzgb",
+	"MxXp45SpvhqhBx3g2NEYsRocqgytNSPVErFxmz3Htx2LNMdT9TSuYsEmPKKI1pPlsjkW6qlgQx7ePvEf",
+	"ed7cawWdj2PNxJ1IFth1M8zSvP9mkfPrtplLK2HZoJ4KODCw+5AOE2MtW7ubbsWM+HpjaZ1od6JFyeJ1",
+	"pgYe6Ub6oN0TII2ksMF3hg0m3EwGjqLStXm/TxnpcAJAMllCxG7iPQ/TeOH5AyIApdWJPcGqjiW7yE+p",
+	"4fhzYH3BqfFoCpnaHB7YWhX8riJ91B5uRFnwmRm7dq1+68GoB2giQsyIRZe6scEP3aVyIF3qmJ5PrDZ4",
+	"QewStPuASQL3YBvJIMUsJWeFfBv42+pSHi9lAgqHANC+VdVP9O73r30ov4EdnRExeVC9nRaySqMTqyvs",
+	"d+xsHooAeHMVSH8juSp+m2OT2ZvC02Ktb5lVKKiOfDN3pJtUyX2ehBO5H0XaFlp5JhTGa6097qlOCh6k",
+	"D0cYFotRWnYnDOKjTfWdVXRvcqQs11pAFdbQ4FaEMF1CSsNXbAwrba8YeO7BNYtKwud8sQ8MyZotEcnR",
+	"6Dj7oQDXBwEGCOIYaGRTutjcY82hJ3hQ2p0jFRvgtYMKigQ5GuVr+wmBz2qSoQ86O6Q623MhxxOs3sI3",
+	"RvO9BAv19aAYNYHqCShG/rzdKQ72k93pNXZ8YTWh7NOuWXPBKy8HpTTqnEysGGdi55DWLthC/RnWKx6z",
+	"aUzPhcEg4RNKcOUtUcSMCdQnbXbJM2Pt1nRuldpGcioY+9ei0Inlymn0TKUyJucxESabimjHvbA+OdLH",
+	"mza18suYS/beX8vK/CqKR+1cJ7doCze8HjqOrdl3HFl8USz0GAqAClpC080BUsn8cmaWVUXapBX0njTk",
+	"j4k/ewTXkAp43lD4OcliAS/MdAJRmBLg3vbxIbeeR+QP2Yiuuoyl6kFWfcb72Oiq518puur5DjZLr8Jm",
+	"eXh05EU4foGGH2GyP2FcEZwVxQRPYimSvKIrx1DcS6NWujB9N6ugSCuVYQGR8FbMUnQqMTRmP+t1OozH",
+	"RmOhdgmCViKECjxiVR+6J38Wfoj3G+yPokJ9YRuJVf7M1K3Sc4VpiWxqldsPQSuWSrT6j4IWJaNQMSaC",
+	"ILCJiubtxetnP7/6/erZn5cXV1dvX73+yc7GTEuFesfnPzun5NvbUc64MXPXQTgVkaOHkSlZhFciTaUa",
+	"m4ARLUx7VdOQob+btDyXkDIwdWb+iL6nrjI7CQhRDjPTboiU2Rn280SrMT6JH1TMuMbSz4aFd1xTAFO8",
+	"7uA4ZRS9UrRMoc5m2v3Hzx1q1JiHt1DoYL+biURqSBQJOIlQcfZOOt03nYKzN9UKziXSq66mqqBpl35g",
+	"Vfi/oVSk9fubp5Dnj7laGWaW2GMTqZ/sxozlVCKzKI/j54KnWZJzqo78/9/d3NsxRSKGhFTiDx08jAqf",
+	"zJJ876bivR3xJV/k3SOU+YHYnoPHgdCiKYQ1L0XC6H4l7N40kTzeVRhKa153cEx0jIBIhTDdhBsEkERQ",
+	"UXiHmKciaapW364QwUAojuq2BML2owRS4wq5kOpOV5DEFN60T/11tafCc+t7Kz1nVDDnS5ohL4LblGnV",
+	"ZhduzXxCib40E54gqafO0j4bCWEC9lemU27ySZSGQLYYbGksq7lWjgWgyMWEF0jF5hMZTigbJeKozd46",
+	"6ufCSnDIZ1ERBKzUGGtJi+B9UX0JwYoq2NOc9uIFltSJHZSTBR7dcRWK6MSZlCdJblNaYTSpnp6kCVcG",
+	"q+ypoSfiKT8RKpHhBFTljRNm+09qLz3BCssEkhdCAV/CvLWXSGDW6jiJnG8K8mtQkFCBVLimlOZvQhc+",
+	"nWhthFUsViG6nnYeRScoD5v1YXF4S3ZyUSfOrCku5luZyh68+wUFpUaZIdXjuXYIE9JRN9DSydSIeFSF",
+	"JghP/6Z4jq54VqTYHm4F1dB9WFINoyyOfyN98qDTaXc6LfQMSExB17zUc/gav4WP3uAMnOFP9pqES9qR",
+	"NWLnCuLwaEQT2p6s1D2YbzpH8DOf6NidpOhkuDLDVCSuxNV+lEHpndFsxJPGcbFBjokBSZe6Uw4yaezg",
+	"o4SX5LcsYu6Kb3b+t2Psox9jUNIw5OEt46XXzwvGl8zrA4829BrWubtv8IrPnwZSTHXOEWsHnwq1VRj0",
+	"GT6H/ZpimGWMk5YHPU2cjVt9N56TGK5bCWUWpOpZluiZOP1RJDFE6PYA9KFpr9mDuGxfImo4uamuVhBK",
+	"4XXCDPGaDEWs1diwtFisQ3Oxuq9pGvKuBCrEX6qrgxjz3vu4uIcbKNZe3SZ/SKEUb+24NY5Ylf1FChvN",
+	"4l6FydsI25Kq/+QVx3nM5zvsLoGORTkV7L92XraXntJ5kGEAuwZ0ewAG7QDsxAH0dfkOlUTQ6WS9sPlE",
+	"Q7m2EYI5m4z9c1AyzwbfV8Lg/w4DWJHS5XIoH+cpTYN//SelVpAtOTr8gZpvGtqFMI/OvMKOn1Qk9hb/",
+	"913n5PHNh/P7E/yjd/+P1lEovRcuL2E/eg89bpixKYgo0JxExY/OS3afn2xsuesUE3f4/2XD0Yp9Dqln",
+	"3Zh8SYpDgY8pBfpn4TFBqcti9Yn3H9XKTXgqnvIkKjSeFqzRTQalL9l9h3A0T2NuTDGLWmxZxF7LXXpP",
+	"8dKXlZlZKM4t9aLmU7+6qLNETGU29fp5ZZEbGlU9fBq1fH5o8Sm2wbYetc87rRWfYvtOJFQLNQoalFbA",
+	"rIos0g3FIhqL5hzTOTcMwjcQv4btWAj0S8DwFkuWS71JDmMu+6nw0WlITmk1aQkmwEY6ESE3qVW0RrAE",
+	"DgRMP0AVJETDhcJBGhbLW4EsF9CBACpTCuLvBU8LPDEIgSf2/4QKOdFz69rnLoc0wbXCXox827G5UGlQ",
+	"itZPdQLHUSwMdHf4fgmIeK3G6wn9pCLOPhbpU/T+D1OgvorjIcZehlk0Fg5tNGd5q3J73WTnerjXDVoT",
+	"ObbaqHvWfoCRnlsR2990uxT6gVDPY/xPSUYfQjV/ITSkwPV994H4zh4/etRZq1KhSgN1f6fd6Zw5T5ou",
+	"Plmvf/MfPig2ASxUWFjT1v3HDj+EovKAq9Sy9VNTxemw/gT6iOoQleAOJHam1iQNobisQR6HcpDQ3t5Q",
+	"YC9g88miyIIkUyhBPSAgh4pOvJ/ppF7VDUJzR5amled4gA3DnCVWK/kQkT1frNLnYRo4LQNFaK5bzaUc",
+	"4XLYOW02GOkwMwNPBAPvGyzd+1pZGQ3ycCdWNkCT3/NXT3+/wh7o51K9mhkGHRt2yWDIcFyxq5kI5Yi0",
+	"0vdPgA0CesSWLOEqxYez81Vaw0H1Um8xpgqiP8frF5q7VgDsfjHo7DAzVfx+u1viS0xyH65bPL1u9a8r",
+	"S+yvW8E1qie4ZElBwbdOHV1DK/a1Ws/YA3HRU/typVHwNICnBO5ugYN0KqiogLAFUCkGXpsGTgMGpGwD",
+	"shiDW7HYMKDqzl09bwx7EHMK0IuKu5ojkEEs6hROrNXYRaG3NLL6wqRyurbg7UcwGApFzNIwofgwFoBg",
+	"zREzCxwFSO1lqs0GVo8MHN5UXmCKWgx6WAZIyQ7VUsMF/uvVKhqQ1n4taB2TipnHQ8UqK4SXo6Y6+6M2",
+	"G6CBMwjYAApZSXM6f51QJAqZnWCDu77qnLs58/bYnjlHH2Jw29DaHga6HDsdgm7x/73f6bj8XzsiH7pv",
+	"vhLB3gtsFLtjWuePH6F5Bxx/inCg3t2sM1CmYIW6V6032+rssqCVKWkfXrTVAj+knss8HjykQnWvG8tr",
+	"+oiZLAknPIGTqWI4Nx4fvPVD5yE6ft7+do4gjvehm8KKZJPyyaTtN8AzJ9c1mgr90eYosMDRQZWF8sgj",
+	"QNteMakO8gn7Rk6zeEldlYXTXXEZ8+MUBLgUtgGe5rqM/vYEZjFXVzjmY8mrGy4i12e5BV6x23JdbTft",
+	"ebf9sCp9X3ZyaMbt7P+AKf37tbUO9hvHs31JX7OrXSfuyj32N3y9mo2OLx+sGH5wajXPAEeBhgKFtRVw",
+	"qh4oZvQP8BrmYjjR+vYkErG8E4lcQw75k7/E8z/CcXfWYdaDryZ8fIv3z3/7aWkfFRMqgvLwDUxT7rJa",
+	"Dq7u7sxeO7JoladuUUuodQFcysDWeQdBI7CkgEZVyby++18Mzg8m0753ldr/GqyfBnvn3aagQVDyNBXT",
+	"GQEVuvVo9Vvzye36gIK7liIKJBJYACCU1UwwUaiUOifdnvtkXZMvojdPog35OPE+vcBxF/p9SNZ971Ga",
+	"xhvQgigzR1IpogLtQJH8zS3jjMuoWez0pc23BReml/BGY8NQc2js6T8UzMD2prqpKohdGnVVwwIpuo3q",
+	"7/TDvPzqa1HPl6bp8Iqm4p7HbgrrHJuZCCltAi5wt925bt23vonFslgkkryJdZw54n0okhkY2LfWVLcT",
+	"YUSoFUDHnHdyAPXu6ijzx93f1MjhnjL2Qj3P4lqsdHrnRVNo5u5+BfoqK29g01ihg8gebce9JGx3PMtl",
+	"YfK4lttIaR/ssWifruXV59YjCQgwuiBam3ooY50wpV22Bk7bOIZK6RT0IbT1OUxFFx2VhLAlUzbhFT18",
+	"+Dqr+uWojOd7KqpvWmjz4bynUtikDgIWZaKpOskroSJwaLxyWO6G3Ub8S6UvTnTdsq+nG6DbP/MXN8fk",
+	"urn8ii75ER3YZP1e8ou/lhunAgiaturtVnVdFdKh4wh7Un9XqYzdXV1veBnUPS/sWswwweDtfogWEfzz",
+	"TdDKEuvIT9J0ZvqnpzSB7VBP3QKaU7NQITTllio4bnbd2G5tay3KOPY+mqlIPgFhwZTfAhBLU2xVhVa/",
+	"OVepszdTHUferzL7noKVJ8lveBygK/001ln0DB5iX/h/rl69DJiRYyUAufMq5SriScTcYyHc/YRFOjR+",
+	"fdrTyJ8tSRbbY2eATdIDN4nUWW5P0JFEjLKp66IxEz1XrpwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxTz",
+	"5enZKgLXbbyQ9CvSZHABPMeI8M/rrNM5C896LOEq0lM2XKQCRGbIjXh4Dl+L1kdVgHuqv7cyneDb153w",
+	"TgnmdEM4GXtXyQafhlfjx2U9yoYLRpPaqGXhfQI3x/eodmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG",
+	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3o1fHfzLOPp5026aRPWan/SomVHf9xAxT5LNXzVNhROohqgN/G",
+	"xQZTCwBHcyrhnLROMa2e4Fd2bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YVP2pjzTfV8Pqrnc+sY",
+	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyc8DWN+gLNV02ey4G1/jHG6lb3aMnKISJ2r/",
+	"nQZlXguiEF+RkJ/1nE25QnxqjOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33",
+	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EwkFX2QCJFPA9FGBX5rm5zd5hZ+DSNnxx3z2s84S",
+	"6L7aWYrse5Ef+e2c/hb32DPuocScpC4gBLKqgOXhmu7Z+zDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
+	"v+UUv4acIqY/Yq1vRcQAJ2aqAXeWUBY/PVsvWiXM7mMMK+4vk06n1Vf5/EGXHHqEjbW9n+62ew/bj0rk",
+	"b912p71DF5sbUM1COpbG/XWiCDMEpAaCj0K2zGrfnKBSGiaLocXfRMpbN/dLt7DzIoHG793NffChRbAk",
+	"8F/iD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZKTYH4oBW6zf0FFnQEE0uB0Zp50e2w61YKbS8FHoW",
+	"C9c1gvlCLPqQ6k6iqWMKN/pNTIf2xVbv9ItYIO4Q8HzzafFXF5cv2K1YVP0MquL+8eHlxW/P7rFhOmed",
+	"JWBok3IVwb0LtyQQ45rS2FupkGTP0RwRjIxd3OLkg2GLIMrlCXvqWZNqnuCb52KpbiG5So9avYnvvagk",
+	"vsKiY/FXxmNs8MHpHy7ILsDEZ/HFCcB49Y7P3osww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIit",
+	"oHgjwi+oei3IPs/9hLBIGoBSLc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1J8IjFxPpdf9+Y",
+	"J2PsaVeMqwVQAU4F7Huc8TmXaZlyOX/GzzqufGvvrDqqQuu04qLaTR3HbjZcgyzC1BK5rr1Y6eK7XCZa",
+	"jyqe81yOwXkjgbV2bEk600SGVePDPlOSa9+3VTbo6/boDHWE/bEVYhYhPruT7SySad1PKRocUISL/lv4",
+	"NVYIVPz8CjWofdGF9dUI3C1ZzrwV7uXPyJpy+aLg57CZ+dTx1v3N/f8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

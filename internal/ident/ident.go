@@ -32,9 +32,12 @@ const (
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
 	Hold       = "hld"
+	Proof      = "prf" // a comparison of all records
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"
+	Webhook    = "whk" // an endpoint
+	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
 )

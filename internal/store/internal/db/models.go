@@ -584,6 +584,41 @@ type Member struct {
 	Version   int64
 }
 
+// Where the comparison of a service's systems stands, and what the last complete one found.
+type Proof struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	DueAt     time.Time
+	AskedAt   *time.Time
+	AskedBy   string
+	CancelAt  *time.Time
+	// The comparison under way; null between two.
+	Pass      *uuid.UUID
+	StartedAt *time.Time
+	// Where it goes on after a stop, with what was counted so far.
+	Progress json.RawMessage
+	// Of the last complete one: as of when, how many are equal, per system how and what differs.
+	Result json.RawMessage
+}
+
+// Records that were not equal when a comparison saw them, and why; of each system and reason at most some thousand. Those of an older comparison go when the next is complete.
+type ProofDifference struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Pass       uuid.UUID
+	ID         uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Key        string
+	EntityID   *uuid.UUID
+	Title      string
+	Reason     string
+	Fields     []string
+	Healed     bool
+	FoundAt    time.Time
+}
+
 // Every accepted document, never changed: the source as written and its canonical form.
 type Revision struct {
 	TenantID  uuid.UUID
@@ -803,10 +838,13 @@ type UsageDelta struct {
 
 // The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service. A partition a month, made ahead by add_usage_partition; what has none is kept in usage_events_rest.
 type UsageEvent struct {
-	TenantID  uuid.UUID
-	Meter     string
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
 	At        time.Time
-	Key       string
 	ServiceID uuid.UUID
 	System    string
 	Object    string
@@ -823,10 +861,13 @@ type UsageEvent struct {
 }
 
 type UsageEventsRest struct {
-	TenantID  uuid.UUID
-	Meter     string
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
 	At        time.Time
-	Key       string
 	ServiceID uuid.UUID
 	System    string
 	Object    string
@@ -842,17 +883,11 @@ type UsageEventsRest struct {
 	Since *time.Time
 }
 
-// The key of every usage event there ever was; whoever adds it here may add the event (invariant 6).
-type UsageKey struct {
-	TenantID uuid.UUID
-	Key      string
-}
-
 // What the ledger comes to: the sum of these and of usage_deltas is that of the events, in every snapshot.
 type UsageRollup struct {
 	TenantID uuid.UUID
 	Meter    string
-	// The quarter of an hour that the events fall in. Of deaths (records, negative) the first that begins when they have died or later: a record that died exactly when a month began was not live in it.
+	// The first moment of the quarter of an hour that the events fall in. Of deaths (records, negative) quarters begin a microsecond after the others: a record that died exactly when a month began was not live in it.
 	Slot      time.Time
 	ServiceID uuid.UUID
 	System    string
@@ -861,7 +896,7 @@ type UsageRollup struct {
 	Realtime  bool
 	Complex   bool
 	Premium   bool
-	// Of revivals: the first quarter of an hour that begins when they had died or later. Of deaths infinity, of everything else -infinity.
+	// Of revivals: the first moment of the quarter that they had died in, as a death has it. Of deaths infinity, of everything else -infinity.
 	Since time.Time
 	Units int64
 }
@@ -873,6 +908,69 @@ type User struct {
 	Name         string
 	PasswordHash string
 	CreatedAt    time.Time
+}
+
+type WebhookAttempt struct {
+	TenantID   uuid.UUID
+	DeliveryID uuid.UUID
+	Number     int32
+	At         time.Time
+	TookMs     int32
+	// Of the answer; 0: there was none, see problem.
+	Status  int32
+	Problem string
+	// The beginning of the answer's body.
+	Excerpt string
+}
+
+// An event to be sent to an endpoint, written from the events in one commit with the endpoint's place in them. Kept for 30 days.
+type WebhookDelivery struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	EndpointID uuid.UUID
+	EventID    string
+	Type       string
+	At         time.Time
+	// What is sent, the same at each attempt.
+	Body  string
+	State string
+	// How often it was taken up, ever. tries counts since it was last asked for, and says which pause comes next.
+	Attempts int32
+	Tries    int32
+	// When it is sent next. Whoever takes it up puts it ahead by longer than sending takes, so that one that died gives it back.
+	DueAt     time.Time
+	CreatedAt time.Time
+	SettledAt *time.Time
+	Status    int32
+	Problem   string
+}
+
+// Where a tenant wants to be told of events.
+type WebhookEndpoint struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	Name     string
+	Url      string
+	// Types of events, a * at the end for all that begin so; none: all but the frequent ones.
+	Types []string
+	// active; paused by a person; disabled by us, see reason.
+	State  string
+	Reason string
+	// What messages are signed with, sealed. The one before it signs, too, until old_until.
+	Secret    []byte
+	OldSecret []byte
+	OldUntil  *time.Time
+	// When it became active: events that could be seen then are not sent.
+	Since interface{}
+	// With seen_id: the last event, in commit order, of which the endpoint has its deliveries. Events behind it are kept until it has.
+	SeenXid pgtype.Uint64
+	SeenID  int64
+	// When the first of the failures began that nothing has got through since; null: the last attempt worked.
+	FailingSince *time.Time
+	DeliveredAt  *time.Time
+	CreatedAt    time.Time
+	CreatedBy    string
+	Version      int64
 }
 
 // Live worker processes. Not a tenant's table; only the operator role uses it.
