@@ -97,9 +97,13 @@ func (s *server) EstimateCost(ctx context.Context, req spec.EstimateCostRequestO
 	if err != nil {
 		return nil, err
 	}
-	return spec.EstimateCost200JSONResponse{
+	return spec.EstimateCost200JSONResponse(showEstimate(e)), nil
+}
+
+func showEstimate(e plans.Estimate) spec.CostEstimate {
+	return spec.CostEstimate{
 		Currency: string(e.Cost.Currency), Before: e.Before.Total.Fixed(), After: e.After.Total.Fixed(), Cost: e.Cost.Fixed(), Lines: shown(e.After.Lines, showPricedLine),
-	}, nil
+	}
 }
 
 func (s *server) SimulatePlan(ctx context.Context, req spec.SimulatePlanRequestObject) (spec.SimulatePlanResponseObject, error) {

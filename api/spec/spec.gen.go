@@ -801,19 +801,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -822,28 +822,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -895,6 +895,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -2953,6 +3121,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready, and for those who may not see amounts.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -3360,6 +3686,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
@@ -3927,6 +4256,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -3950,6 +4282,21 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
@@ -4155,6 +4502,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -4446,6 +4796,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5052,6 +5414,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9429,6 +9815,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -9573,6 +9972,185 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10984,6 +11562,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -11273,6 +11863,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -15379,6 +15971,192 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -17007,6 +17785,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -19573,6 +20363,127 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -20415,552 +21326,593 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"6kmvW0vyTo62nfhRCrYZWH3n02BFtWaFWdH/o9kvHwbRLICMYQykbdxLnKBjtE+741hjZx8VIEyAz/rh",
-	"Erc4P5socXxCbp0wwSntuuX2J9/eeufZxxUvmLqM5KqYAw2J54JdY1igZW5v3ZgJ/G7wPraDV2wT3cGc",
-	"Kv29LBty6sy3ZGat3oKmmhXKGVRNyzK/+Uk5mm6NKeGnSy5KzQ5YVsNhAcElrzrsY2xQlcoVckOnCqDX",
-	"5vHd8p9A9n2qZQk9fDCI5gLtMLY93n5H/MxCngv1g5CFanQP6VHNq/lcOE2nfjZQm+lIFXvAImTxl7bf",
-	"tqmUOaMCpF9wg7e/4Hn15Db1YKK1saq3xhe9yjnLgms9KhRas+ngJmLr4AQEq8r4bMYKJtIebPXE/yZG",
-	"RCE17zOaded8D4HPyHhw0TcsEb0xFAoPnUIQX2fRmoqa8+sqH/UCamjMFb6WZZ6RKRZQUZIVG1S6dw9J",
-	"AlmZ0bHBBjG/Qw8J10QwlkERoBTsxQy08L0mQOJZEoQBJm01pVJ6meznjILekCmo4uv2eq/0xKYAAXGq",
-	"2QuRb2LHZov9w6RNn9RbG6MyS6udr3NpxWFI9OixUapcsuwnjGJ/GtAs41hT9TI4PlY1390yCEjYu1EK",
-	"DbWyW+dOGuX54+uNSNX+lBdz55tbVBQ8XSxdNW+n3wCHuSDFvpXU57gq2JKXy86vUpqKzIYfOvzgZpvu",
-	"yeDjyVyemA9PXJYI7sPTcBE3lV7fj3zoS+pLBe/h7voan8zQ9Qc139XRaffKrtpsUA9y3cRORZlxfekK",
-	"gOpkQi1sR1lBO7uqY/N1CVdYzumSnjGSJotImVtXuwFelQT6xfumJXwndBFRkKl36+7MgLpFt+oFFXlu",
-	"kl6mlYvfNDEmWq+NOz44HxirfPiKrn+0mTeojCyii+Gr6McrIy5lqX6wv6uLtR/YR5qxlC9pfkHYcqU3",
-	"tirYXVDMEDWqJQeBochrFft1923jhJwm5D4ZDofgQJalJnO6UjU9uknhTAaqtHkk+3jGvBy2ym1x4rig",
-	"GsRvT7gSoOIWzSzJG9nuGKpnxb6fh/pp5vuKrWQRWfm0kFeYg9qs9oB/Z0NWOU1Zy+a/9bsfGDuGIx2R",
-	"67zsQkBrowAWjGYQJJrJUmRkvZA568hnC+Zy08J1NR48y+p9LSZk0jhvxeS+ofkPZmY3yQBWs0uB5xJj",
-	"bmuqXFAwIVkhVyvzB80yBuUzS3nNspg+vDVDfEtF8aTaW0ukGHN8y1JaKtbzPq5cK0EZx3i0VcdxP9lz",
-	"8u0w0Xn5+uImz1KTo6SPb2XHbTEtsw89vGYJOivjh71gNF00mXUrWugKAEDL3BcrrQoG1TagtJ6TUULO",
-	"Rgn5+szwwng0IitWpDYPYvcwHMkn4F1cuLxqLXV3QJuljxt46bcrIPLb0cmj95/Gyfjs5st374bun6c3",
-	"X/3HFzHi41BHkNyWqWJQKjsCtnlNz9m653Hp5g6tUSzgufoR21sp1ciRW6usb3Xzcl86PIjWBS+5CD8d",
-	"/2lJEFllfnUZ5ll231efChAyYJ/fx7WxtkO8p+Bv50A3HtHYpWWp8NSYA7WauzNLdFeCt6v2gBKGB6Mu",
-	"7DCfiAh72Zk7XtENemfQNZNKBCfiusMt50n+vmErX5TaDLgrKSR+Ud+sLSZ1+QW7xZz2G9RRXMLpBdRd",
-	"E7v2c8jusd6muAMLU8h2U902hj7Ddg97lVC8GxZxqf6fWgbwuYPdPEYuOLPjL4pvyCAJszPwXXa91fz6",
-	"MKHbx5tWXtslsV9mh8VtLcWNW83f80yM2x7LjGXfYWh8x6VrN3r/VjXpRvtIBxOoSgO3tHqqWENKpV6w",
-	"DcZZ6LxgRsXEBIQwx+lTzDr2eUy7aFUrViiosMfok61CdyYqlhCToswZscNETVRbNRP1gzpoH7IENcLi",
-	"IqGdYEERzonNfyHTDZGCEcUzlvh0u+kGfgF5UsN+sax0lkeVwqoSoqu+2RKSLDzqQ/DmgqUf4uMEGVk7",
-	"td1aGTKli8aQWVgm2Tt85eono7CFNC8ZqrUpQM6V2kn2uqs7WKO6jq+xlhMWM+Sw4rKj6ufOymueRWWK",
-	"cgiAnQZxiHxVnWXPa3xXc3clmc0iPHa9V774kFxJiPVRcUrtkLvzlqCwcPR0lAjW5ufm9z4IhldyITgP",
-	"NQ5rNxMcSZ/QiDNwunkJkqUjCaebVyUeiA4PZzQiyp4K8tObxzuB4hh7rinX5s8DLC3z6moAP++kWm8b",
-	"pSDG9tibVVvXTqsQT92vOtCnRRofTdJCVUO36RxTdjTGs+pnKHpYUmsYw9TbtukI5mpVZv05uBndbF9S",
-	"HlWIurOeakItebOWDrIE6iHcU7v5PVvUWsdixj/INZEzzQRhNF3YNJMlWWP02Q/eYcKt3oQKBcXxznrP",
-	"Ca+E3hbzuGr1TpNqdFnJa1boshCdRzKSimWvMVX/EIFnXQ1u/rUpbA/fRphXbJXH7gnUZHd3+IWF7E0I",
-	"RX0RFdVQC+2wfJRr3VUNnCXavTFmDBK4u91U1bZv6fNga0J91JQxvyysDzF2Ka52QTOiJcCFITznAjyO",
-	"HVfvovZdD2/OZnr/VM1TREs/ya4xJcvTfRmwIrkdI1yXnXPIn5ahqr1v40pQKRuyOndAtgEodU0VsYgO",
-	"CV6XVFe4VWku06sLUtk93Jc8aZbnB6Sx+cKAZkg5mJO71hFeN+rBcIgl/bPePGTXrqKMaCZRc5VrqKlW",
-	"wwa56sFQbATRzq9ac+vOOaXfRcZtmaVHUokFwsMfc6V5qn53xbW/2fOERoOVVQlSr9ECFTQyqNPq4rLY",
-	"yiCr/XY892hZdCRQ/X6rz+IJSyFjSdlCtPWCpwtbXAjHAMxWLYHp0ElpvsylYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaTP9+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi4JxUEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwQW9nhAc4LravEBbhO88kBE",
-	"VccGmgQ4zVs2CFZDHnR9pf1gl4ctmfy3ClCnUvQLUFcux92gQwUlv2A014sN9hvBfRrGDeu0YPo100Z4",
-	"R86eMZ0RWdI+groNLRi5YitNFKM5bn134011ABsla2jV4ZH8QGewhfc4EatQYUJthSpIljRjRgfjWrF8",
-	"1u6vUMG642G+qOd8t6WIJ4qhPdJ0SL749Pzyx+9uCKRwKjtT++UgwupdXZZ2pd5pGZRVdWXDUsVd/367",
-	"A4gDu+WlYlD1Dsj8di1czPMQKr0fHxwptyEEOvcbusPZNdeq9Yh6p2clSOr5EBVl9zo9LQWO4yVyEu9z",
-	"8RPZ+R4ns+DAHIEuZzkY8uHZ2f2HbbJhST/Wphmg1Lq137RSY8cYKYXlM8zfMvIZbsJ5QfEqxGqcrCq/",
-	"abJXqptry0bNOVVbCt3eY5jmVDVoXQgyBw9A4r0gQeY7oAbbpfks9cQnuL+PpuQiOlnUdWe/BDFqrL5h",
-	"Q1Ivq5K6d2e8pht7XTEu5taFrRIyZUpj9mM/GTUvaUGFZk3mLDXT5tes2BiTnqwKubQ9SVoZtFuhGP4g",
-	"eoWWyyUtNr1qId0o+9znFtTP8VJVMOle6limJm6DjUkCFLqKfi2iQxbHE5uy+FykZmzFCErWHOnHJEKH",
-	"XeZsW/iOK7KSvJZHGJQZQx6WunViXc15upU1MKdcKF21oYKMSKtKhNPGnlaAMBI9k00U6eRK0fSxE2e7",
-	"KrVcd7WZmjLdjx7zbnKidQxpVaUePq3ekyBxtMOVd8nVgdKsFke3ByWLLMW8KqVK7z+nSn/vnr3xSHqd",
-	"6xJ5yjLoGhKrcgQYvMZ0sLgr+yfBtSLgBLD9Ej9qIkXXdHWLj7cnPwkesjN8ZfWCSLFIU0JYBZjXiX+L",
-	"aPfDFxbIirPCVj0CTFW6aMjf6VhU70Bx3TWBBElCpHGYTxcGfMNZ8YRbVLSo08zB/rUyCT5lns9pn6pX",
-	"4P+XiJ68+3KfibaHHvj24LhU+Wf+RPrT4g6AZV4/5UrSVtK76R75Tmm+tFu+pRA6GK/dG8HL1UhWgWpI",
-	"yG87/8c7x9uxnoqMnny4LjtV9+4m8nwfSKZtBWMTucm+L/OcmK98bTBX6FaYFXIZz9Nf8PmigSxXLG+g",
-	"mFzH47kVAObO3L7FXAzAcguu1kPcn+b1fn52Bd6HGcyhiaz/WTLl/HI9cqRLly7ZWpIVlgpvT7xsSaBs",
-	"SkoIu6zU/hdkYI9iG/vYugPuCP+jHdTjrkA7rlp6CzrHGXm9kGsLoShFyob70D/2AHn8G6nj90PqwB2O",
-	"nhAcst5vbrtiN2Urfahbvf95YEtbpnvwWWjzr3NxHT0C0CvvGCg8ha0FbM0gkQilquVVLJTa5aSVRd5i",
-	"FtrMELliol7OWxb8pGAOGCTpgo+E+2EXFhKqmSEDlnGLxBk3sGDQB+RWOFNBJKxbEQQiSUUgM3bjMoVo",
-	"4hu5a/9NeTyj3IFXb2/c3/k1E2GfXa5UybJkpy67LW27MfVcbXseXQcSfAsky6iUFlnMwxjRyqsd8zGH",
-	"nrnQYbeTvfsTY8qqKsWStPLi+9pG786vXhcGGlsd+H6Fx/BEBe1UPgdXVL0PS7zuZbciAVAONctzRaDi",
-	"2OJcL1m2afDcBgUnu99WDVoqtoVOLbLUUV+y6+DSRqTvMRJf6+2yK0MlSWVRAFKqhV4wvyJcEPOrPqUt",
-	"b9yvvX1t8Z4xg08KQEa6EnIt2g+3bzBz8L2X5b+2qX5RZa3PC5vrnlrdZ3JVi4i4ljToMI7uc9CtpttW",
-	"d6rJaYBmMjsEW5fxDGK5c6YJIlg3VfFEZXOZs6YuojnDRo0ifSzFjM+HFmmJywqLaloweqWqrp+4Jfti",
-	"2Ud1THaJRVeCoyqgac4K9LgRx69yb3KPVlIl5iq9sm3SbWUNNGfcqtKr2M/Nv7p33Bn1Z6dePONvo0op",
-	"dzUHBaYVgQQLRFO7bP57IctVj8LEPgn6/aVvbwF1C/kS9WLmVDOlhy28/Sdx0Ud50LKZKyCIsFJbnegW",
-	"UxxBZdlms89MbzkqBT63xXfLuqiTJmhV0IKNVT94/6R5yZSrBvPZ7cZ0RZ3H9YXeypxwWANbSR+9gLe2",
-	"iGWn306X5mRw31uuMoN8856otHNZxsdD1YlWvx7QRrk5WdNIkp8LrtnPXKgE46zBv5Usi9T+rWkxZxr/",
-	"XjM+X2hjigKRX1oI8IQsWTFnCaHXrKDmD+w8Yfe7T6JOQ3XApS02ljOjhSFjDbf4wig7dJqz4XP7x9st",
-	"TnlfM1/VFV+dYFcNmp9AdNzYOK4t7y7vVBCqzZGUrVljJ22w5AtmoZ1q4ZXm5wERahgD9INvgFWXFoDB",
-	"1mI2aMh60QJKZGGIUiqk4Cnm7y4r3dKWs71VC7l6Pwxy+RYyer9uR7uw3zqsIHoe8YjdCR7V+BZ4VGE3",
-	"8e4yMN5juk7aC6IYa+kYvZv72S78unJ0Mvju2i5oe9KPc1lm8K0i4+GIMHHNcrnCOjrLH+YCMocPJs7g",
-	"2ckuxKq7U7tDKtq0DNv4wKUgeU7fboLwvtG43ZV9IMJqKuUed2cyUCuWBtaGm8Z4OIq+uRnzEFvFdddn",
-	"3cJDE51dv3s3NJZgzgV7965DAn0wewvKaYmQuLQt+/5tkifNIFjfVV0IX2u2anPK1vnqu4801a09CSpT",
-	"Is1LFGm2n2GBNtSKplfI4zPGsK1fiiV8yzLXfAWRSRegSwYpRXxIaX+uCw5hdXOPW1Uae1JanGLAfilk",
-	"CRimU57nMIWcLzliGWN/zgaxemDOxe7O26SUSK67ZitzAikxlwKLu/7jpbcakwWCHIsW3C/wjbz2p+Xw",
-	"bhWVLbTrQ5vTa1a5z6AnPlzoF2TyvzE8MXHo10HNzh5+d/YSbVnYwWpsoLWS5+BVxuRTZviaWFxWFU3V",
-	"/56LzOVy1smJjd3i++3vjKrhXalYVuUeKQYTWDKRbRVV3AarPcB+33bjmpkkZFpqaBkHHffUAkp7r2yb",
-	"lKPMADt074ewc528LRGrqcc2/weWZzZXbZepQc2KQXTCGgGe0eZPuHbG52HV4Jr69ntWV8vzCtg0Xknr",
-	"NcRubsq2euIFXUEt2o6xBaXEBxQMV+pot8lV9mG35xcs7xXzbUxAQPr/RWEmggAxgqsfxhGb+rqT97qA",
-	"qeMB58K3XRr6+H91HMjp56BoLjUcVXFcdHXrRTRewdOF7feOWLLQG3JGi/3yFD2e4Oi0JyTwf7r8PV++",
-	"uJNttYaCBaoHfsPbz+UR3DLBIf8s3DI/cKVlsWkGQ28qOIxDru2/MZNGy1QhNNyUpYDdFrafsCKve7sJ",
-	"f9IjofNe7a4azGIoubRwQzb8Ru3819AbNaz1Kxg93uw9WnJTDojGpn4JMed/udJmgxz8BMqIaSHL+QIC",
-	"N3QqS90Tje6XhkyDbacA0gelG1Sc2IDDVlC7SThi7oYvaqukJKRPXkEdNPzRLjU7gNl19ZjzLBQ/IFZs",
-	"uwGQUJXyZ4v7UotdvCWXWo7hMQRQeKA/DxEk86yxaPygpK720P0iGgpHoa3IAnRs1CU7WFE7p2ORZ62n",
-	"o/5WW3h0TpayqFQ7SOQVVddovPvO7dWrULFz6t6skEtCycwIHKPsQQdmm4ttx7X/2hoVrB11Tmj9cp6V",
-	"hV5gxr1/OCydq2ql/JVcZX7jmPH+HVIfEH0/HOAy1tMbcIck1vI0AVPqqMB/MQNFC/vTEinYeaDoGq3L",
-	"CdUpTa+IlhV0B8DQKSgIb0K0+d0D4ebIRULgO8p9gRay4x+o39rKKQ/8Bq7cIH6wbGfvguERWwdQRP3g",
-	"sO4q+B4JuKN03ym/XmBY3IP0VrCTldSqB9eB+Sv2ak/uMrtzjJtAxo3bP+cN4KNfde4xtD0HsB4HSICK",
-	"5wUpWM6oYlnij+W5Y6TE1hzMOSYwQZLKBbERs3OPBc6tuKdiA4LygtCcFTAShOz50jLoiiplsbd16BcB",
-	"bIE1FRoayE8ZGOqhsPQhPJzrIOhxXUXwkoF9bVRu/jv1+Q9IfT5+nnGM76utPcJxD/jkszj0T4PE5DpT",
-	"+76+ERfgix00D5tp29n3F7QNjtCJBo0YbpmineayoSusdZspW2YM/XfgYQ+6x3PXP9CILwRxOsCNZqZb",
-	"6pZJoJgTTLnOt6jvoVIJX7Jsvrch7+0ghjACwrLuWfQl6/ysb5VwkIic5TQGMmSRFDBiwwrngs6lvCJU",
-	"d+ZEewK+z2kUM2G3N1BD0r6vZDz2UbETbKxe7los4DehT71A39LZgmr2uEPjyVfuuRt/A1/ugcpcUZ4l",
-	"5Fpy2xFrDgssVwecSHzjMurs/0Gu628E3LKN+yz+/pZXdbEE7BZ7Y6BP94rbq+K+9Nir2G5zghYewd0a",
-	"yLMwT9WXWOB5DURvINDrsiDc+9quBPIIJU3L3QUnt2MJwi/lcpVAFmhiBUdCSqHKqXloakQ/gJ6SJd0Y",
-	"RdKoo3Ery0ZnOzXvgIdbFgAn+7ZFTenCmNMR5wZkypwb6bgWIIi4QC7hUoDqHLeHWRXf76z8bOcENIrT",
-	"puwma+nm1mIAxZ4Kwmyl+lZAJeftLtC2qRqa/8M81xuLoZKIEbxJ1CQA3A0VB78c3B8V5aaVVHwLrT8E",
-	"ED0WvkNXZAY3m2QHpMGa4rv5AxX/1TmnleuPoWxLnrLPStN+3VRlZ41Uc+cYsSrhP6Vw7QemeTwy+QyF",
-	"3xYWAXoj0WOEhrcisuBzLoyJbP5VsJTxlSbm0CVEXrPCJsgrTcZnZMlFqZFdt8QSZnL+2BW2vE9BwZJ+",
-	"/PEgZPlqUm4Q9+LYTvizH8l+1ew8aBkuCKNFzsEra042Bm4gNIb1WBY/2BDUqnWgJLgeWKETolRhyhLN",
-	"Mjhh21lKsZyk3FYsViZTlBG4uNoTHU/laoO9yqrg+DZu0qKD8Kwi+E11YW3e5LX4XhbL7u/opEGZ1Qe+",
-	"VJEeWuvfgk9eqVmRpKwwsV1pulz1yFPaqi1yalilWvkFJW6HKjo2cPjVjqDBQUDfgzSkQdWDoO4RmxXy",
-	"NxYPDv7InLGxlb/U6JLasZ9KVURv7V8k7xllaAZ76FFcf1vl2fmjbIaddUv5xbT7mJGcR7gJ7b58Fhch",
-	"zvWQ+pODPYfww/hcolkQExD3agJ+HzJjLCET1HTUxMdhKFHl8oIIxiFSx418LYV2fhuQ9zW0y41IPwQI",
-	"OS6KrcCN6QEyFfyk4OkCnW/JACfjlS3VcDJ1EW1CYO/GZ1Q7EKadZldLnudcITp54kKZHZSHuuUty2ke",
-	"nFNrDh7S6YRq+k+Zl0sWne2cz+l0o5kiX45H/+8Rgb+/6jiXGeV5Y48YqVhCMkYzkkMtUPce92nKlJqV",
-	"edvAkLTeOb4GhvfrjUgjPqVXtkmBZUSwnrTviURkQQo2K1XHd20DeVYvrq3M0y6p9VHZYq/a7kVPHBis",
-	"nbPFL0U9sdaoL9jusQQAPptq49C+tizEk/+ArtJ/8/2l/9bQWzrEKAtbVNOT395/un/zxd67vLKD3Eix",
-	"xT9n68DxfWj36J0TYShg1U+j5dkZXJApy+Wa/MYKSTS9AojuWZxCn8bJ+LRbG+5Dm74H9mf4w9OexTme",
-	"0M4mbanWMeT2CFw9SF0Lo0USPmXhk0EEu97rmG8DquoLV30gFFVz02ZjY/JfS2a/dlVukeIB++4GQtc7",
-	"LvQgdq2lQk9y/AGg32GxeSes7wglqyU3EbMGdnSQkIg12r/jE950UttPaD2y3ueUOpsjLH49e7BXDB2s",
-	"RdZCz/HVhOr0lktGooNlksIDE3dzAW7sis5dtqrNV2Iia48rvPAWdlONdicJgcM0lmBY+7478nmLTbaO",
-	"wT9PZanJQq7JkoqNS60Lu56VwgPfNGgyb70q09Qj1x47n6JuITzMjGLbGNJk19IFbb4PSeZMGJ2fZXEb",
-	"LODeT336Nwqq+TXr4I2AjHDLbY1NaVyNdHyOBaPZC1EDJA1T51Iaq1t4wudGQ0MPGcDNSS70BTkZYzxU",
-	"bGzK47Clm+anjoVtWK1oaRIsJ5h7uBPN234EY/yFH/LPb4zjXF9rqksVa5UEyfVtkVlwGC+ot0YO6kuo",
-	"K81hNxjr7e1OHR5eNeM4ZVKwJmMKMK0zV9WsBF2phdQdbTXmuv93y1V5LDOWfQe/iaasGDuLi/nrDp3Z",
-	"ou2Um32vqwVVdZ+gXSh2GWN02ZDHT/dG54EPgIZahjdYz8k3pK9u3RMYpKW+xONoN4X3xCKlLM9UYfCK",
-	"VXdZztMpCc7N1m46XokeRecaul21rWG4nH2My5j2VgcR3WHv7da5MKUzvFtjyUkDa+aupD52b/UpQOmX",
-	"Ad6nXMX2JPUZz639F+rQYl5p8SuttriVi45xkXmO/Czuspd0c4BfpQJ+uK3BU40UnZ3PG9hWKLMYSEKa",
-	"l4pfs+45f+AlbipGKHoIEPP5v+xV2b5gfKV7QQJLCX4fpUJOY/Ity14I1dKDY8aoLos9/S92KhlbERIa",
-	"k3g6J0q4SVW+KIuvgDPq0rnCkOPSLL534xRIi99fYp9T8QyfBBbJWN5gTCxbiNujQUNOBTRpiHbCaKZ3",
-	"Q7uJ5qZUQdiuW9f5KpiKVNjZtKBhhF104vjSU7uJo5/5zdjurJZ/j0wSsX2/u2bFBksgbLoZwDq43EwK",
-	"UE8ntfLdQMLOgnF73NZhnKkhhUm5JuTK1bxF7LUujY+lzBtqdl1ruLUsrlhBzJMNhWAYIIvpg9euf6aD",
-	"Mc+lvFLOfxIk2fYNgHjKJrX9a9r7l0U0f74Bfchj2nTOiMEuE59iWJd90tZ8v4rYIWfF04oxIpxK00XY",
-	"w48sqK0kA21czjBEuG5gVQfPE3ULNeHfwAJqtsq8oFlJMUXhGgNMMPaHUkCaTIAKlIPCVcECeapH0Zr4",
-	"b6ypvxMky9iBuwbuGoF7sC8i3X8vcVa0XYaNNCtXb2T81WCdGTp5RxBnhT/e1uo1Dx1yYDr3aYKj8obH",
-	"ExU6Xro8izSNsszSkmprTuprvizzQzzNEfUkDA88iMcGbETl/unuWm1Ev4FLmMKqNkboUoq52ZvlBblv",
-	"IWVgy4Zhc5rTB8HxHkdFsdW6tmbdJ+4GQ0Qpazb1Uqh1LC8oQrn9nUV/n35RreqQjPYb9eXLFBsN9WsK",
-	"6jZhV/zmVLxpbr8Z94iAm7dcuvMMdIlKk+6aklOMYKLhtELtyatEvjKg0pt8TzIgXyOzxC1T87p+iube",
-	"HmA4ZOM8DmxFVfH0VtKQsdDBqjpRG5FOEjKh2TUVKctOXMbEScGUzEvzC/O9sXBPqmQf8xECpJ7oggrl",
-	"8/QVPMwynpr770SVq5Us4HGV05NHj04ePTL/WPAVpSdKpqcn4CLg5uXmi/WCa3aS0ynLJzWmva0YswfI",
-	"XdErVsDa8fI98Z4M849Af0Dm0rN6+mL9QEQzaSbuZ5NzMgGrkxVmfatCzphSsH8TIgsyMfdrsSq4YpMh",
-	"gV/Wp2AHgPbDE/JlIFq/gt9P+YmH4Kb5ZEjeOBABAqtWZEGvmWv4uI+Mt+9ehqRuZOVsXw3JTs5ISxKN",
-	"+zcFoR4VKp9JtckdV4L8PmUbFpKyqf7RWj/rsPjRtfpFtF7hc9PnkilSwxrqZGyDgt3cRsqtB/MfVQf0",
-	"370VJk6xs6r97QpOLM5gJPTz/WPy6MHZ12SFT5CMacrzSNVDvJrstabTnF2AqrZiBXa02UqwektPfhud",
-	"PPrw/m/v3g2rf3zREMSyKQ0RSnt0Pyoyi2siSSajW1nBSR4FiJEL21s1qoXQLCuYMkrRFcvMme/TSgwZ",
-	"gyn9NCJMntMlg/iSkc4bWZpXgFBZsHy1g64X71yjfGizpSAq0tKQY69MyxnDNnDeGIL23HongDc5YAkx",
-	"YrjoFn3WPFavbayOK/NsE+yTbxVREbflYHwfb0v0QjAyo2WuNwS6yzafikgMKi+XInrvUI/bYTONx/Hw",
-	"f84Fu9UAja1Afg6bLGEoMV6VRwu6jOeHvwGpx4oN8Q8lZEX1ovo3ATalmfnG7AujFiDDwm83FAJaaO6Y",
-	"pHr4aDQm/+f1i+duCMKFjbXabSZT2dBGCztsNclwSdYF18zNc78Ab2sz8iqoAK+zS6OT+Q7cvNGZVdHA",
-	"5iyHrkFWrMpryDQ4AH8BY5wHAiQcgLsayVBDBEVEiKJcb6FIXkA53HKlN5hRBNozwgEZFkR9soIlvUUE",
-	"uSlAu6Q6XfyjqeJsxcTjsNBgHwxDZKphI8dZHOVhe/JYF9GWhWXrmm2aBDTUaE5jkWuWtWWlduWlmpZi",
-	"ywLQW260Qs3z3Jx6aFOmE0ORlMEte4E11w2E2jlRCCPfmke7lyMtwvjOtL+XhQP1dBifOM9twGWasYsQ",
-	"443aKnLcmr/EobhthKOzigTVlXfQ0zcQJAGDB2F/R2KPd2Y5bguSIUg4qSRJvYQQF9wsGI+QMGAl7GeR",
-	"LYBzPaQMjX1c2UyWqAB1+GSIwojHDjBplyWkyl0zh2wZa3l0Nz0+qhsiOmUHWIunyi6AF0SwtV1G4oIE",
-	"vpjYpZaqP7x5E+5klcN4iChCIVkb6Sb6KtsFajcoE3yzL17iHo0v5peDyiiaITc3FxYA6Iqt9G7npf3l",
-	"EjU4TrAI/Bzq7/rW/CJE5OwLw9m9Ec8rxPLrSSSHfrqvsVZ861c53TS1DvCV1N3UiHZsXN8n9qhQrLeD",
-	"Z8aHm8MUBVPAGHFrq4YwiiiNw861/U6t8/X9ay5EmDES04nBH/Yta6jgQp1sy3kGollLO02YH3zxMxdt",
-	"79oB/Qlq6q3/OyRe1dAzQCytwE2Bin6JdfxSt6ZgXkn7ITEs+wqNw75RDnNzW2V7u7vcLpi8eVjFi16g",
-	"A1xYBw1+LKQK+BXQzQdKyhXbNATp2cdVgR7++FuifeUexJvmzZr8HfnGY7TbOxFg0xgKq71UWNmud/EZ",
-	"1hrjNQVh4gNXUZiwxszrVqpDonin5n+XxH0Xdviy3pYLDxvyF0U45imRkzUX5klMr+jd1m8bEMPNLM7M",
-	"RpnFUGhDk71u1m/friaYnVynFKYmnzsdD0sTEHb6AgHE2bmRenPJ1AX2HsAPcn5tnp9TbA99YM5zD7nd",
-	"Ma1ip58HJB93wMx/xa7BPfDE+663NqfUC1kczUviey2qBtQj1FFxTjYM0hlpMejkGDFhsqD3X+so7rmb",
-	"ytNbhUh/wVKBDV3m/QDaK5zHCABBv9R139NrJ2PWXtTrgmvNurTa8jntHv3PbrhH27YkqNurnpZBK7pw",
-	"b9s47Sh2Kg71ulwu6efSoWF70i1HbdcXFRYB7odoPuBk/gk5/Si8Gt0JW0Hs8cXXqKvRbAkqGcs49h6Z",
-	"cWHjMYhRG6XDK5nn5uK4vS1zFtUenDS0D9ucsfGDrx98c//hg6/bc8d2rolr3uxfL3N2mTZhpOtG7Cwn",
-	"DP6iyFoWWdVkVkjNZ3EOpcdz1t9dj5O+fvkdTzhNdbyWauUzuDvqMMbubkOHc24qQN00H64YxVB+nw5m",
-	"v5uxWTbFbael4oIpRcwjth3W79Huv4sdW52PDl0/pHIdP+ylvC+576hdOBos15q3GjYhcSc7qGpzxqz3",
-	"YTt2dXxoC+Ka2nT4Dh+twTxPzGPoA5Xk+jxUgS1OCuFEsWDVook6IMo6wF9OV6rBzoaRfTLvnXStjzrX",
-	"StG5793PC1nlmhCuoXcSXTJA6p4YamdlziZxxcZcx7n1iBzasQNB2A50NL8qxWMcYCfi9e1mt2llRaJD",
-	"GoUcuS6dC64WB1JtN8pbdmtgBxFTm+NvNhbSw6goaVyrXBVyXjAVKZtw5f9dwdd2OW/UtdC8UejWyslj",
-	"JztU1m5t50GC7IE4qN0uNHeTtd8tWx2cXGc+v9a6bVhNu8ZyscMbbLc/l20l9tXha3Tgd8Y1xhk340nY",
-	"B7AdbcfaIRu67YqTeGd4Fr+WtBXKkKULyTDS6brhVY3F4NeE5mYCm45vbO8G6EKoZFrQK+xc1nFcl08R",
-	"J5FPhJhC1z9+zQqMTnTeMLPG5nnDFkCOWo8B7S29C6cT4FJCNNZQ3+byHi7SmoE1DhB2zn2ZHaKPAikd",
-	"71XnqxqzOh51BMpAsbEpElugHcAEDeLgKMrjZ6M17qqLv5asRPWwFALvAMD8ZBlCRdNCc1oH/wQpnDfo",
-	"j4g4GLzAbiskGFbQd9YcqPwj6DqJjsjSgkX26AB9qDEBUTHd3tdsvZDg4NdBgR74/qNapuXYPlO7hSHn",
-	"4BlhDfWrtJpIuzGFND7CWbCb9VkcB5zrP80u9rR1rt1vdkEi+4S7cJj41Co977ZMf0jYYkdZb1Ixm9Hp",
-	"2Ef9qhQH6Z4OOKA1wFpFzrjmKYioACHHlXYNksG0zK8Ogg5qaWHrEwegEF6STCaYMwmS7YPb5IZU7ErD",
-	"jxRq86qqLKL/d9HKLfN4H9PvK41A9Xciabtla6DxB5sF+x3sbsg9h8ozIMETPptFBFo9hniEyOCRy22E",
-	"1P1AV/aMF1iN3RwBTvxEvQDXNOdRKMvGcAv+oh7g80SrltuykUe5mdyaPourKTjCkV5BRs4AzuWKltjQ",
-	"dkvymE+KdMGvm9S06gUx3MdGsb6TZd/FBlsxYYyXZ2i7dK56bAkltPlIirJBtBalQEuSK1KKjBVkTTdE",
-	"FgDBa+Rtt8OB6n7kYPR2zvQX5X2z1jGrdSefNV4tH8RH94tvN5NtltjdbtyROJcDDHe88gyBkSzCT2U1",
-	"EMFYFivQXMgdmbm3eMNns0bBQtPo59vuSYseVQFLOtmR2DnFY9+NMMl+Q6JIu94W2irxYDRnGaGaFExp",
-	"8AwAML2tw/bpRrsjdkwPcjC7Ng5kiOPdeoHMsfOLbjaCr7DsR499Ut/BChOlAfaGptq6pVrbN0R8Vowo",
-	"93ayymkDgmx1xd898EgjVJ+bZ3fwvQB/w1IoHKa2LreKLlg99f06Gp5JDFWmDjVi+SDKQ9inc9WQYnAI",
-	"1owsV1EoNFckqukVE65vxkGSZauk2Ta9BxSZecGw5ShXUJAKZd4Si/BYE+5bIZfdFfmcpldREQvrsxIf",
-	"Uj1nskgBgc7Xr5hNIZlkkIdBaJ7L9YWvC/moqyy7Nc9zMmVh05kDYByD63Pnu/Vis5+XqvurAmY0P+zC",
-	"7c+QThbsLcrtPRshu9PRBcSmCm0dhan7sUjjMda9jrC7Gjw+EMyik6Rxq68dbzOBgtfkfXhtma9+Ehoz",
-	"TrssND5rP1t3YN1bK9EQ9Ed2p2mfbKqKRI4AK3SZ5z4AUjDX5XzKLlBecEVyNtNElpowgarRkeB9OmeY",
-	"HQIvZs4mi2jqEyHXk22oM6dsCbm2ZtSJ3ZT3B+OWhRv2ssJY2VIr27DI+p2zWZnnP7qLfzvvHqunscko",
-	"2ibYG2RNNCuWCpPtzUfYm1RJMqNxCIGmNvSzmu/aNip2o2KiUec86Q7azXO5bkGMqU8jlUsGbjQHfVqf",
-	"Uhzp+E2Ue6Dsmi5ZbGl7wHzNZta0Kb+O8I3hPjaqU4a7dusJd5grp0q/3oj0wPB8Gdlm15YqqMFDhUJI",
-	"7P5qLneuiFyzjAjrZzy0QWhiX7f/EPqV+pk306yxF0XYJ2oLFUQr6GxyYfEJbPk6rt+Z/EaJ2SppAUzb",
-	"xh7vtq18a1U4DaDt+zbdaTLL7z5qbca/dD2cdxtu5BYXhcg8M+Ykpo0vARSia0tE32miPrxLRCDrBc8Z",
-	"0B+JZ3YIF4ZBc4sqgXAJ5jhcwOuN6myxrajYVKp0YWFLHCvbZw2/7XS48C0ZWoprVDP5pxsCjpEYHE5V",
-	"A9qBRPYUdXvYHcmuzrMqi6BL/0o8+Ad4+w/vKbwNxdBBv3f5pZUkqPp0uCMYNlWFYxRyO57p2BzeMEHF",
-	"cYLMGVtGQHh/pBkzrDMxFDPXBsnY9SRu4u1E3zQT/aJvBZs3ZburvJxHK/8WstBYJgLiE0G9GjBF1bZj",
-	"2jukVakMKzS4ncPWAlsi/PL5JSZrk295bk4nQQ1PJXBnORPJJgPBPM39lYDJyvXwLsNYhmShO3SOPlC/",
-	"Grvp9VhVW3wK2a0b9sQujELcV9+zB2K4FX1rNnfW85PIZMR2xYa3cQtuQVXcBXbF2KoBGhlvg/Fo1FlT",
-	"NRP7B1vpeG+7VTuIRy21jRbMAyjEBO6eW6MC37Flok3jYJHr0Qjgq2ajccG8IdeslngHSX25lFfgYR7u",
-	"Pztu34M3hGIZ6G4ZIFyx2/r3DQz2D7tfkX6HEch6rwgGwCZcK5bPWjoN3LKmtqOjaqfW1gECRL1VdvUH",
-	"VvE3pdC7Yh+bx4C1gCTj3Srds2LzyoXZ2gBBoKTesE78onMyoMlUNTb5hXMrok+g2k1FlvKaZQQbZGyL",
-	"sEjJUFMyRwook8KqpECVohSgVsoVumE7pK33LcJvKPxBEILw+MH0ZljabJRkXyGwd5fKnv6xXb5zAIrb",
-	"cfdNW5wmaEDWrdl7/CjZvkjdyBm01e8cXvbJP1005D4tlHaD/2ynSVIw4W6tvSKO0yd0Y8Gid2V7v3DV",
-	"U8QHbvToMN3ekaLflvdDWe6NltxjY3dgLRF1OIAbPnBrYPaNm9M3llAEkJqtl717rq6RNGxaey/A4Pdd",
-	"zscRqykbwzr1EsXdlnndApuokTXuTSzF4jbM3lsyrQq25LVGPfWsxF5i67hFrl0N9YYdq9oe7hF+FRE6",
-	"xY9g2MYN9YUPrdJGChbpH+ECP/4AelkYZsBUqi3cjO+bbtKXgHZ0+/uy5dT2E60tLTnvUureki9jir7X",
-	"De2zhCsyr6fR9udj311oLz/H2nj2vERuksE/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPzua8Fvkb8i",
-	"brIrRigEviDX0UOWSKEXt0EMxOSpsuB68xqaRVkPBbcQZ1vuMEEuXz41JhG0WPmQ82v2YQJOgfsPjXpe",
-	"0NSIgWHVe+p8MGW0AH6xr15ovUL2Vc353hlVi6mkgKhpHxwSMAIsprdyur8NbCH8K4Lc0is0T7gZLZXy",
-	"ivvsvfOBczR+cO+vRCOu+uYGoP1nsrU1oa+98zOFpDL0kGSSKcx8hzpMulRDkslU3aMrPlxm2+j34poJ",
-	"EPuur9qcXZg/wfd4/k68Eyfkr3+9LPXCPJfCFfHXv56TySXgtPDf4JNz8i1QmriNGQ6HEwz40WDfrOkf",
-	"ITBBUnnCvhMkpO2QQL87f0khyinapKxYchyDa6C/Il9OPp5Un0++ukAKOG4zZFB0o4x5mS5IIXMsnISX",
-	"pnLFbCcZroe4/KeZ+utf8TNqjOAZ/4ibYEdxaLLgAv1yYoTmJCETY5fCf1n6YfLVkFx6USiLMH8ypYJM",
-	"EQ8oI9MN4VqZqfDMPIf/Rj8szuYZV9rMx6yVTKAN5oR8OSZaEmNnE5YrRk7PvgJ2mKSQ3DxBly22jyGT",
-	"T0YqJqRKfk6IzX2+mdi3QNG5eY1h6wn4j3D379n+C3/7RWHPnlRmbILBIjrNMVlpAS31DDclZIJp5RO7",
-	"aczsZK2JAb7wsRQu0msYDDOvYBgrK+3sleeryXdv6Hxygba5ORieASZPZyc/Up0uJuTLB6ffuCh2Qh6M",
-	"T/FiAvhVQ2Uhte2yU8UevxrCCM+lYG6YOYDE3R89sLN9BWgsXMzNXCvlyfoHwOdMlFwye2JBhgoyeZqx",
-	"5Upqs8iTf7DN5KKSIldsY9/iP7LbBVWlAs4Em81YijDwpw/IQpaF8lyx5IYtzsnE2BzPkC2ABfy/T17K",
-	"nKebieHbWqrKBZmyjRSZIQuG/h+cPkI6T14xXWxOLmeaFcgb6I5Nqr4KKHhCbGXDM4awOVeaZcRVsHq/",
-	"ERdelg7J02pnzSUjBVPQfZWuVowWCaG5knAeBGGiXDpSnxM+F7JguJCNLEkm4aVXQq6H7wTkAqRMYMyT",
-	"Z0Z+zaCr7eByRdMFOzkdjirZHHxmLggH6DX4B2OrYEucowsrqrnAGl2reEIN8FTqBfGNqmysxBxxgP1w",
-	"cRF0Vw5e2xshCE6cD8bDEc5CrpigKz44H9wfjmGyK2oTcu8ZMfsbaCKYfex58Gk2OB/gtwBeupJC4dV6",
-	"OhrZmKh2vT/ZR30P7gME0aZGEzJX9JW7RWlMldmByXiq4d4ZbuVZxjRePyNXI1NTBAbnb9+H1H8inZgv",
-	"ZMqUgmKs/zAEpHNltIsfmaYI+HoPitubSWK/DpqIKCgsgCxKUFlt3aEuyh2v6fNKdKULll5dVHDiVT7m",
-	"EvRmf/tDN5KKwa5ZMZUQGG0m7Pvfc8dSKmDDzkb3O77k7cl7Ym6OKVWMYPXxO2FWDrQ9ZAJCaiSleWV4",
-	"KQOV7TuOz1aPqdcWvCBq4KrrsdGcTq4YOlgbTpvSl6DBqV3+is22euQeCGaoXtnzoKtj2s8j4WX9izUH",
-	"/Ca6Gq23tUj64HR0+vBkPD45vf9m9Oh8NDofjf5VRU+/NUQrVfFh9PDR+v4vv81m42I0Go1HD0b2f3Ns",
-	"+sULpsx4osxzjJoPrtim/Wc5Vfp7WRrBfPrx//5mP/lJ7c5sPKpm5hyubJXLjcWtLNi1vMKf4QRQm9up",
-	"eX8fSNuxIagvN7NGVVhhZka6CVm7tWEgcAHUxkV4/hK7UMmZuewr/H5ZZKywZhUvyJJecTHH9obmOcj0",
-	"USy/tqi2kTKSg8+HPxFWR1cJsUTEe9h3aa7OhnvSUDFUs3Gr1RCyNrEVXySWO7lim4lbuNVvOIp4owDZ",
-	"cCB5itlHsEaLgJeiZnnFVpoIuXY9ouonEfkVd6H3UQyUMzDG3vtmXd9K7NTU/ZDF2LOJGztz13O2vgwM",
-	"xcrKti0ltuTCuN+U/yTi4MpY/wNnSL4rR6P76f0RKajI5DIw9IEbHlqFG24Lc07gebZXquCEjidDuu7g",
-	"Y0vjYBcjje4QAhZblcFeGkOnaWj72D145iYZPJOpb9rZ9rx/zs7iVuLjR2vgWOHQQ1ywjKMvKLxp731C",
-	"h8gNChCA3Y73BDQyAzBK9cLoYGBtee+MrYnBRmxSgFhR2igZrr06VzohS1pAIoVysm9XruAXh8qVGRiR",
-	"sav7Qeuy/HRuv0GvYKjbbFES133mTB9MFmNgN5Jm9FlKrz+n2Lk7eWNGvI9s3M6Wz6X+UWbGAs+OwM4v",
-	"BKvcimGNQqVEHKKy9ONf4cj63omvMuP6RBcWdb/ZVjDPvSmwQ+gdmwtJM4IS3YUdjxmuM55rVryFvKX3",
-	"NSNvT7rL7rsvhcVj8XjSE+sSHULpIssmFjLUfjrBzFdXbzVlcy6IkvunyqW45VxDpCmKGPxG8XDZTS2v",
-	"VyVEOHq/v21ILlJWH7Bb2stOGOFjmpeKX7M9a4BEpQNeeDzr1MGTuwjfMATWwAw6EMl7JTnCAwyQ1wOH",
-	"X0bJM3nNIOpl4cubjM2qC7RvbGLzrR3cR62JifvOpmDf+Ly6waPZNw+z0Tfjb755kH6dPTx7RE9njNJR",
-	"enZGs9H4jN6fzh7MxtPT6Wj6zelpmo3Psofp+Gw6mo1GdPSN2bTV4HwwfnQ6HA1Ph2MMzF9zWaof8BW1",
-	"FsNGc/m1nTyK/To4H58a6WpjzwN1nbb95rgWs5GF+w1mJnTBb+Vh9HcHZBiumFzlzqLcKJLxLCGCrY2m",
-	"6OBt/fVhphi5O0Dc28tj9wY4v2YFn2FPiKgp/FxqRibmOp2QzBi6LFcM7Fr0GW9kGfiNc6qhBJFqr+fa",
-	"qhvbIKRgQYuQ+p2DM6ndOrc7pNNCXjFRKSt2d5CPFhaA83gsb1kUknmhz4O1d3tw2Cu2kkWUx3wFpHU5",
-	"ylIcReN+7GxSY7Ny4cLmWFYKfEJyOT+MzaZlNme63SH5rX3meAIZ2/yfD85Go+FoVKutqCTnaPxmFEhO",
-	"ENHTMmuXQVYkVzFuh6Pk5UvBaLpg2eD8bFR33nVmA6RHo6TJc2KpmpDpxjYpOJKwobaq1haKp1JpQjVZ",
-	"ypqYsUU2EQ7gmAu6z7dmNBZ2zYQmE1zK0FJtQjTLc2XeeTZKyNdnIF/GoxFZsSI1P5Az6DoMAQ50tdn8",
-	"DvIzBAFhMybotINLrQKqoAV7J/AWNC8IRsUgXMxBh3vxhzrodrl5lwl78tZzOKHHd8z9KQ9eP9I0mZ6W",
-	"Tz8zb9drZs701DHx/gOsAmCDusfLypx7n/CPLYdX/ezg54eenV5OKPS/Y7reMZxPSwm5M7cjWbMHytPk",
-	"dlfdvw9am5vnCC6bHvu/e+f1dM44eryHrAms6qwzDkKXHuU8dbmEoOvqCczlb23M9w0yX8+Nx8rVTtfP",
-	"v09F/VRAZ1ULSLH+I48I1nge62pxVf8nSlPNleZpaDBEC/yCVrvQCNk3q1hRcUHuj0hGNwALI+Qa8+ic",
-	"LcoVUdTY0JRsGC2certri86ZDptH23n1PX3fg5cqBMX9t/PM2OWbl1A8Cine080r6Mn2jS2CMGRteSD0",
-	"fp0OEo/XgRkSrm/e20+13n0DpWV69SFn1yz3DV8G5498R+cw5x4aYJ2Pg1qDfZ6mrUIDcykwoWWxOVEb",
-	"kYLs9YMix6ILQl6zQpcF/tvwFi/c3GF+4O5yVUVvB9BLf1ZIiMSsacEWslTsJJua87Y263x7P/nmPVwl",
-	"4DeCsWx/NCBlzKe4Mw1DUZa9ZqkUhpRnD0YjM6QtU7XUH52cPqj5Hm0HZnCvhG/9pj7+KOwiDUGnnwuu",
-	"2c9cKBsEqGa7Na/gd7aLk5mWLVVtconGFtM5Cr4rABoEdCW6jqGH/iDXRM40Ey5hk2RcAeRjQih0XVkv",
-	"qEbv23rB9IIV0HleQWrvQuZhHkwFsLsrlG2WaN1pU2tn1Oi2CXF77z401FvMNseScM17JCM+9L41VXCP",
-	"MNdUbwnzrqzG9g4OQqtf3OZ4AY8pwDON7yetEjZobzoYRMUsqF7pLG8XrCguGzLsxv+qMKZtRAGxGMwf",
-	"7ePW+oQOXv/jp5Mx2mUyvw7j2wVTcJJttPtIN4KRppmVlO0BHdvVy6qZiqE7u4kWrj6tfjskru3I+NQw",
-	"1p28sHY32dc9gmvDBplsW8ldIR7qy8lgzYVgLjhzzACOO2H7YzheAB7Fve4GawzbHC6g731yf940yupA",
-	"j72TzJd2mvhX/3HpFwGoWH+K9zfnqxW/b9mucytosIz14Dc0edj/zq8ZYR9pqvMNNGWWMzIxEmdCvgzw",
-	"HdfQKhirA9ZcqK8SMoF/TciX9lcbWRZErkVCzGHzeba2aMsd5sk78WUOzsaizBlB2f+Vc8pXRU5QVWcV",
-	"FUwcC/BZKDEztNAsoGxCaBHhg2I+ekvDW7A3TOvFCotWuygadc9+9cvbePj9/QX9JbG0bkGx7SXP2LYw",
-	"7yzwnlhC93C2dD/MtzyYT4BDsD1Dn9NZiWZ3gAKh6LvD7dFbgy5yv39Skzlx0IFxYyOtCq0HhMtjH1e5",
-	"zKrbrp+C2QmwpSKA7w2y3dsjPmuYLlfEYyj+BaFT96jS/vH3tywp6lwusmDpVTzDcuwyLCtAWJCg84Kp",
-	"X/MGj+FWdiaqrVJ08hhuqWGhqooNL2wjE2D8FVVqbdTX94Gi6fRO9xguFHXwSqscJIMF3ASDbDq0RBmm",
-	"chkgLg4WjOZ6san1wmpc5R3VnVTM10kNE7448Yih7roECKSO/zQqd9y3e4LbTz1isC44yy4AZHJyrpnS",
-	"EwsqR/WQYAdB4vbV4vthK5amFiyxCHU17T80St14oOLn4GB2TqpDcj744tPPl6++++HFT6+/+/Dy8vXr",
-	"n1+8enJj2FtB9Sy63voUrQTEvJPClUow4an+U4qhIwqf/rtVSatSWHL1llf9ZVGTV6869Z9nnUuwgIMk",
-	"3XaYxn0Bhoz9R4dMgNvIqN4lKQFexREzA57AQurtxGyOowfLKBVTtyBz0ma/H06/o9au/Fuzur1mZQze",
-	"bzcAFF33Cb6/cymWVL0tfFoccHEFhP25FdfcUsLdwsvjqR4mbmzrspBLQeDr80rZq2GPLBHYiGVQ8ocw",
-	"IgRZGGqbL9DzUkBukiLUDTMklxbtNQuo8E5A6FARqoi/QmPOE+TUo4nmIySWhCfRH7nTbYVCFlZ9ujng",
-	"iNxd8snnodsdSxCeNknCDlpbGG3w8u70TuTdny9h5vdQyO4FPWWiSTSX6koFbX6G5GcAPuKIY3XNig2i",
-	"BdlxEiJFvgl6qpyORoC+hLfJrEK9t8V5bU63F0GzjaN4e4KEjzkT5sVB9Mrh2V2VcF6gyunc9V01bE+n",
-	"eS2HK3sh8o3/wPqo4Hkj5qDk/y0M994PviqnOU+HW+HPQq7V4PzUpk4czX+C5GsrDrCb5so4HOb3kSoE",
-	"LAQc9m7BtnJ/3L275xyAz+XAAEvtco/6eV6smFBQjAAST1Vohza44rDCAM8uz+XaIvAZ2mEr4qTWKsJX",
-	"b2JlD7msdaHCSIlCWUYAqa5yyNI8vyATkMEWSg1vAQRQwzLU+qE0pKnd/f/9DQNzNbjrD7AYCmmUqNdM",
-	"G8nnnWy/u/GABfx/DjcHSvQtTvwD7803xeZuLk1ZdIoSyeKYdWk5pwqhEtwBMDNPEZHZ8IPIECga3Sbm",
-	"Qy2XU6VdoyDtA1xvB2mWWtRgw3QnuuBzbCKu+ZIpTZcr1yjlfTKYl7SgQjPgN4Bm5NcMQsMpO4ecqBUc",
-	"QgLgDb6JhE2arTls337C/uYANUeqdk/+wmHFNYLL2Xpmd9vi6VxgLVld+666k7uL16bl/GCevqlBor0x",
-	"V7bCVK6XSMbX//nMw72FoIXV11UOayB67iKwIYu2u7liPghoYPDsCKdkwYghNlDFZQzq4Lq272XZ7vkx",
-	"HN7lqt45Pv6qlcW+5BPfce2W+f3/Pj9/rvPT+2zsuYBkccRKVj8m6loe3TSThx+Cg/VVwEN0R6gwF9KJ",
-	"kJrtuYPgwefw3O+fqfACbb4w8G9LnfbE++1Tf1R2qqsCCuqBTodno7A/7/mgVNb/aHPNA+SktNijZtr1",
-	"Dc4HU74nd1WUAOXhM0mtJvqi1BDixpoVveAgtJw+COD120mRiJjwLXjXaumbo7OafjjthBkVRRY57nXo",
-	"ebdDnB+eJXAgjhLfD8ZrTLrsXNAXObX3PqV+ee13n39scFC+VfXzIznLK8r8PrWN4Qre76PkecZVSl0n",
-	"vVu8qCU1YwdVD+8FdJnPzGWBV/auxWwnV9vSAx3mt0wz/EPZCDJLy5W5YCtmss0eqe2UrVRZUzU7MFjd",
-	"RmvkEBj6zvjj54WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K9J3DcfJYoDiDBFpFVpRHkBvh",
-	"Jf/TuculLQSshZVwhzNTxmh2kjOtWXEyL2S5ale6njCaPYOn/44P37Li84hpjZAXOlhu1K/5ELK0P9j0",
-	"6aqe8f7XycBD+g/OB7LUUHtTKN0Whslp/Psz+/2SKWznCNo6dA/himgpsd+7a5WayrxcWifa0cpkIvUl",
-	"R9VUtja8zXxH9knw7qDF3OsVx9BaXhjxYZiVILNCt/gUaswr5n8SfN+1WiQ4AF1Z/09a03e8artqqd3q",
-	"7ZALjwmUaE7zH2UitUqSrbq9XWkC0vX80w3+tVPhh7bOXpEDtlaW/9oFY9sV5zWJqdGhYso1sRusCpmV",
-	"GJaUK0iOUKzAgpJNLhEmTl2Vfi43B1cdQiH70WsJt0rsojV5DvnuznK7q0O13+YLBd1x8vOq8RptvttK",
-	"z3ufMr/EVruvosRBdl/w8+PYfQG1DyVHf9svXEVzitT3sgiU5zUtoKEDNpWwmQXQz6wKrP5FEbm2ndUS",
-	"yPAQZGLP6eSCUPyZ18Dn/Nr2d8Q6N8hyyKCplkDBwAqSyqIABznkQtiuW6RgWeF+vUFFlHChtKGbg9sN",
-	"Ar4LCe2mqEJxQ8McC6I0z3N85J1wXZowABw8xRVRTMCoS7J2WRnYK8w6lXeL6qCiz57pr6yEK4oqBzYs",
-	"ssN32572LnusS62dkfU1tr5lqd2xksZc+senAVsC9O2AZvR/10KtBwiwvnliv+N5fox764EMDPv/iuEJ",
-	"7M/V8XgbmeAEsGX0/ULvNi6abXnQCA3pIlhK0w3J+GzGCiZ0QqQgq7JYSWXFA97AhsOv2Eo3emxuw7V3",
-	"We15SbS5pKzu0J1J7Q78KZkTvEPUChZSru6aHd2Td8WOl4LIUrtbyYtnSBZxAt4dQ0gyNBI9uMdQ/NLM",
-	"ppe4dkFM69xVPcM9Ncf2cYUs5wu8FOBCxPe4PpCuf1us6weQ4a44vcZSp78zS2EKSKDBIFV+J866zPkV",
-	"u0Np58Nrtm2jVfSTKoksI8ZcQ2aD/lJGa0DQMnI2GhEIdmq+ZI1sgWu4Y47oIwBRqxqc3/+6s9R75X4U",
-	"sSp+kGvMV4XGxgVn2fHajQH35Tkex5p3Jtw1cNMcky8BHbk5gfc15AicgCzCR4dkYsx7aG9LyeNcltl3",
-	"8AUZD0eEiWuWyxVLCI4zRYc0NBu2v19CxmEBCVw2dwT6q05pegVZYe/E5BlV+gSGPXn6ZIKecOzOqolZ",
-	"F8su7HRgK6AD2gz1+4UsiyEB/EQyPiMK4bggTL9cmmVgY+gqh1IXjC7fiZxfG5X3jf/IPuh17yu2IbJw",
-	"DUKWdEMUs3o1M28wU+eCVK/07etyqbhR09OUKRVTefGFSMbd47N1kjcrpnyDF9t6GbrNol6eVI1EilIM",
-	"Z1xwtfBdRMxHf530rP/Xm1VT+X/QGP8tPfntw/u/ffnu3dD++dVfzT/evfvrV//xRazF/ZJ+fIoDnY1i",
-	"0ABHg+JCN6qyLFzFkAqWMn7NKoguTCusCFDjwxoFwoWPTh69/zROTkc3J8HfXxwEZwiNRmGaJ8gV9X6j",
-	"PDsnXz8Yj07Gp+8EPHZOwm1+J8zhPCef3g3UiqWWJ94Nzt8NxsPRu0HybsAz+KcbxXykZFmkDD42MsFV",
-	"bN1r9xbBT80K4YcZux66bu7DcErD6zE+yZf4ZMynBk+YqVtS+GG3Rbx/8N3g/NO7QVHi4opS7JspuK7g",
-	"YVWmKWMZy94Nbm7eCTiQPfq0ViLiaElEC7paMWGdDP6fgYS3siECdmr3qu5LAuu/Uaj7/g7Tgl5Be3Y6",
-	"Y3rzZlEwZX45+QrdB9i3nOWZ7ZePj53Ar3Ya50NaYLwm4weYzX9zR79ZpHPxH8+Bbn3kVbHXltN8AZ7w",
-	"MbjxwdG9yLNOvX9c4mIygBwNGKxyUkcLTVrx8UY1fDwzIQKvsNgXBQMPcQD2dtce6a3kfC01zR2l7sgt",
-	"bVhgv0MajtZxsDvBC9jggsZD10tg3Ptk/tPqb/4BET/7G//ww+P4mLdQRzsutL9bGaf8PkKhe9ZD2hrk",
-	"/IHl2WP73GfUAptOFfzCHgbf3cvDaUIFJd2tHDkz/weZgb7rV/WbMWDhVi7UYLRkO95lZFqblKmH6upR",
-	"tO7xMb2Fx7lebALQUDJjeY5tU8ejEdGSnEIi/aNv/tcFORv9L7B+8lyuWXbcJIGKazqkM1o//ZES+10u",
-	"ua8ZNxsBq643R206cLcN4zSft/OC4c306dBBGxOxIMJhb6fJVoBkCl4yjZaplpUpKPXCGOZmbklD8OTC",
-	"mWiJ+eqKsVVlwS6o6uZXxmVbmfsncigjRgnABy65MusOr/herchewRI74yCd/m43jdkfcwD8sVALmueQ",
-	"djhlPU5DLUVsi6lzBlV8R+fqN95ZjP6RyjGMYUB6BTFQ61e27qwFEwlR0vcvUJrmDP3FUiC/MjHn6GpG",
-	"RrZuZfNvLEG9gONhlrfjfcZAp/U8x1gdiPGn4XWrFYOtVy6XrCAFRBqYyFiPGMoru8c3lrv/IGZ+xlBw",
-	"1Rh6LkmtzrEXJ3NxzTXdD4L5NHjuc9KC0pStdA1lY3/xsIsLzwuasv9dRxMJmmf7n98f7dYec3G9tyiE",
-	"d27ZXUBvSAipW/ocTVGpNna/ohIwS+JS4mWRsaLykS7pFSTD357Xn4YvA286JtsHnP4j+HBjvI7e3S5t",
-	"BVHiWUcJ5viLq8qtvIKmIvB+5aNxALJogyspuyCKiQw0Bwl5GE3Ii9WK/lDkxTb23mK0HkiIweLupFPg",
-	"f8eDnAy0vGJwxv716/hfV7+dZl+X38nR6mExpt/eT5+w7+c/8P9z9Wz5XL789ZV6U/5z/f/f/Gs0Pr3/",
-	"4Ozh1988otM0Y7P5gg+SQVmYpS60Xqnze/fURqQhfkAo6O/d+m19qrrMJm0zR8TB759ARAGuFZzELSyB",
-	"PwQaEWbPCLXCoJcAarps732q/rEFiLhLHBBJXJG1LPTCK3Zg1Rp1D/S6QFxaLFjUD6wuSFz2F6QdgNc8",
-	"prxdy6u6mOoGoRjs3hEhFN9AbYcIRzcm3AH0b0ZKbFvs6N8ianCAHrH/iCc+7lkd8+P4FHm4nQeoCT3t",
-	"t3DR76tDDkVFjWEbQwso2XUhzVXBIDCPrZQDh0W5MipFRjVzVSNJXDXHF/5BJd9uwagRcoXg9HtqvntG",
-	"Zewag9qLyESAqMr2qPDETHOpWJbYynQbM+aYZ4A9z/Z2djLsEcWin0qZMyqOW46+WhXymuZeiMD8Q5jA",
-	"5arcg5LXoY2lqzOs1b27Lpi7de8l6/bgjAua89/CCc9y6mCisXdmvyL4FSu4hGkyiHjhek631wP7XS0X",
-	"I0pFCwE0X7J/SWG28ac3j6FAg2r22OaqOqg2VrgAVR1ICV0ilzrEdcrZEvbafrJVnW8jV2E71OGDOBH9",
-	"q+4f29Qzh6iTnQcnupLTORfHcVA/9UPbeBdu762r7d2noFeZv26awQyt9IXGFHiWvC5FcpbNGTT5BFG2",
-	"lGZLo70+7Ur+YIBlmv1SKr3E5C9zxP4tPoBXm5A9Hja9OV3QYl7B40BOhLC2xttwgOp+0BxyjILoGESl",
-	"Czz3Zo1nhqPZR/O7cXI6GhHPReB6/QKfuXFLy7noFPQvoWgtGQBHWST8D9XQg0poBuJwJRXXDh5kVdio",
-	"/UakJ7Vfbq/Gx9c2Ig2mD5P+nyKoG5kmENQ9hXCLkuwQcz43YG2HZBDa7zV8+zuEDfFUfd94H9yricpP",
-	"t3hFmzsRjgvY6s6DmJZKSwg8MJrZWvAqYGi0UFQwjR1CHKAEzlVZ6xfIaqElUL478PX6rYS/OvxiumVz",
-	"s9u5Jf1pOzk9w/O2B/7ISaa/S5mteZ5bEIheXstLzxN347Vsvp23UZnuH47K9PeCpoz8IFcrrJ+orvxq",
-	"+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/ksJAHz2uv3CjG4O2BcPzYTIlOVyDezjzhOmtxCuyZdf",
-	"PDRPfzWsbuJ/Kxn9lYzR3SoZg6fP/3kCkxwPmpSNcbuyMdpRNkZ/lLJh0xwP0TXOjqxrVC0+KnFFqCIU",
-	"LvDPrY/RZZaZWxPpSbQkFM09qJvQ9ApOvJzNbgEQ1K5b3PtU/aPVsw8+KzA87RRdf6CpzDbuns+GtW6o",
-	"kJoUSLG/KGKoHXPlL+U1C663I/ZR6pAm6jnvaEGAgDe3ggCdt+8WamUHVUiEukSLGrqN5nl8PfSpdvh0",
-	"UqSMKLlkwFIsVwyhyVRUfbT9AW+BKHYX6qDF4mxVBnu17Avgx+5C5fs3muiBaKL9kUIb0YErNLjECdfP",
-	"7R77ucCYc4hsZ0sjES7RXQHHvcgymZZLy+n7vKdLWlyxzKgKUrA2H+kTN+iemsjLKcbBGBWKrLJZY2BG",
-	"FkuqawEZJsol4Hxn5mZP1bUhwu0AscxQtaK9//Xyyfcn4+F9MhwOay+38zEnUlCY6A60FxYEmnnV6wCR",
-	"QAmqs4lTnxOjgyegFSdArcRpzAlKlcQJk3fFO1EpxonVapNxAup7sqVQJ1tKfALqt1E5k1JlZqz+JXSO",
-	"Y7YO2GMk6skTriqjIOYxmfHcqDHYqzeCU948m+MkBzstmCry8sn3Rkt8/Pqffx6vFRia9z6Z/9zcC0yj",
-	"pvP5nC4RrB2LNBIiJOIYKcgEARUTw55kvZBEMQiVsg2ZliBlfMLxkm4A3ScedH7GBXtRMwY/m5TQtsCH",
-	"NI9/9KE286PHtltA2KLFt5CqLFlnXv+y7/5ugZDLqMV9prmxQ90R6F4M06cc765hMj137I83Vmx9rBoY",
-	"xcU8Z6EnBKthwKS12vHtkb7v2KAwZ6xNNpxbG/FurIjvjWUKNTFSVO58xFgKCg62fdYsC3CQK2f1BXkw",
-	"PsUKAriZSApgi2IXSmzXq42D3NKt/bvDHB/PBH5NNzZvBXkYFTCEteCKFHy+0EfVAs+dB/bO7FOPia2Z",
-	"oEKb+78Cx4biFq4g6RrcNivKM0I1mrO2WAWKtXzDFKIlWdFIL0G3kv+53PMUsMip8B4l4gOdx2OYOb9m",
-	"P63uhl0uSU41M9sL3h9IMON5juVPEbMDpvJH7/dtS/PehJFD6KSiZH4NvqWuF/C3DMGgj4X7dgcCbRsE",
-	"H8J4WJoHh/64TLqim7vh0G83ZErFFdEFFWrGigQsdZfMS14i5/qqOUz6tOxsziTPjNDD7s5YjqkXbKlY",
-	"fs0iUBwruvlsuRuQGUFB/TYkmFECz8hzeQ35uAnxD5IHX4/H3VneUvpPzvKe2ym2doASTgHFyGRNN8dl",
-	"+mvJs7u6xpW7sLFJCgpk4mqxVzlN2YRQo2bXE559bu6SZiyBxIiNucGnzOVCRNRAs5DPXar/XEgxx+WD",
-	"nQck6llp/U/JM++O+VPxuNn4rKDrkMc9Rpd1WtZKzY/I5mv77rvL7NlNGq0qsW3XRGcB7TKvm96ly//4",
-	"n6eH+kCeJcHBYbwtJqhZwdHd+45i2ZMNtxA6laV2Vq1c23IUEoBiV2yLRimhGkvibbWoMuJOzggzI4NV",
-	"NmVg0MoZdP35GeEPVyjNJt5K4Q5XIoqYXTd01Z+ifr6qZnn7qWNqjA8cPYADhTToKeS+LfMrf1a6S7ru",
-	"65KlBrjKoOSi8jljRpENynUPt/luEvjLzrkdO2Tq89s+FH2Bi445436uM7Fh7K0Sb6rAO3OEDA3rFDKC",
-	"05nnRLFrVtA8KD2QBTinsbW0LPMM8EXxhN1CbNiSr1awA1cw9hl5tZuw7K1Xem9I9hfJRXulYixo66sF",
-	"5VpAmtodIbLhhux3JNvN3QUnMMszAvi1Q7Y8Ah+/rKIoUwYNHLD+3/q0DihArLPovU/4x77yYG4OCgyo",
-	"CBNZdZmBS81K/iGxk8C4DqPXzOhikCYE/rPK4CT/YBvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAM",
-	"dLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPWFP35ZEk/OdEUqcZN+BxLK5aOLe6+pNmRsLkBD+QtwiYZ",
-	"YXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvEoAIcZ3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHw259WD",
-	"mfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWDIUGWTBc8VW1YrT/aR/YByi8YUSsqLGoAtBbxEPLmtJ2c",
-	"PlhMEvv3+Gzp//4683/eH51kdKMmF+TRiJi/XOeIYTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+y",
-	"V8YObsJih3e9HZ88eo9I7KPkwc2Xy/9a/Ff2XydLLkrN1H+dLGRZqP+CCX8VQ2mPIslD+wVX1mxu8bUs",
-	"soBS48WkadZufY0A8rH5Ns1sj+x6jS2NDkDDvn1JsbHE5uwZ1Whont5/YExiMct5qtXgfHyKiTH/lHlp",
-	"6DIeniaDGeW5EWgPzhLEZVdqVuaD8/HZ+JtH1p41yrf5/dnp/Qc9JARyfxOAe7k8StLI93xeFqxq0gF5",
-	"c5DVgIfKfM6X9YOOE+sKzSxXTNAVHzqKNx33F/jcreFouJhJSJsLamtybPjlBfVgPBwNR4Z8dnaD88H9",
-	"4Rg/qvaHZhlHZ9LLwsxXQ19I66lA1rZZTZFdMuu5fPmUmHEP3yiWlgUUDL19X8/14cpnINY3hw7eO9Kv",
-	"cira8VigVAnau1cd9uBX1hPICobGkGsJ2mT7mCFewutuu3920m/fd49+FS3oDm/8itA25oXHnbHscKzc",
-	"q4BucDcgqcBHni6kVOwWMA9mn8zzTXuJ/WLMDGxLGnTMpwupmDAGLxWbqcw2SVWlDFuvEvJrKTXFXgk0",
-	"y04gGS2S0vzSzuBY2wun64X9c8aoLgtzntYLrtlJTqcMYgW2ku6Ls2Q0gnpG6qNItvTvJ5GxgmxkWfhU",
-	"Wnfyfw7GMtfDlg8xGeR8ybEomub59zgHf8Bn/t/AikuZsbxeA7dbFYc0rXzGPqOxrZwwKGk8dVesHfdD",
-	"KdDpZ4s74RlwUgbLfGVfQlRZYKElrNb+5iXdYFSepgvXbs7mBFqkaCiuCsZ7aUyTnSq/z+E4NgrLUNDF",
-	"TuHWMTtPaZ6WOdUtwZXnktDUdjr1yHLkZ9tL1Vh+2E+VKzIakokhqJq4+iTbKMtlo1uMJi6IYRi4cL00",
-	"tqm5xkxUhC6lmENn0uWQTEC5mCAsMWgEvlcQF9DxVWS47ZD86budmMNvywSVZisjHcx/Y5EZTwfY08Ft",
-	"yprcYYczcWKWiIfmfXC0cqpnsjAGnGERUBxpgU36sCoXrnfN5kEyuNJUZFCm+uDGpQwrNzcKihsYfYY/",
-	"UA97CAbgTT9+/k+z7M4gn6MDiRMXUtsV14OzkSs271hXfQZPuyoSxuqlyF4E4WNO2JzVJa6RKbZEGkdw",
-	"Eg2+Vk1F0FOqdl7nJY3dcPK62mcj8OyY8MoIc9gSQkMtyyfuy5OKYcw3b5rfYwNNFSkP8LoBY1xCZLRJ",
-	"1NlzBomdLpX4+ALuZ5TnmF7iYkZKkxLuRop6gQfd6yIIizJnJzRtL7l4YaSKkS8gsOyl4jomG3NTS7Jk",
-	"DD4tc+hFa8UcNq6jmmEanMelo2RjbJGCCBlXMV+VObtMf6faiz+2IVO11OO3ZcKdBQUFBNkHWuVntNeJ",
-	"5Dlzv+VVvH5fm6eqcYoTSeNTlMmgJtFU76kdWTlONCabXkSKO3s1T8EnnXh4+vyf0ELFMKnZrpzOT3Ij",
-	"WE8gT496fju469OMCypSTvN9XZ+ULviK3V1AsWKq/UFFhPQ+Uoe4aamM7FMgCRTJeNZchlJ7dG+jlojE",
-	"uvep8Ou8VbVIRa7WPG0r8zzGJstQmrmMH9uEIrEORJsUA2XpmJPD8XdqSC5zJclKKsWnOSPQvYjQqDi0",
-	"ywqm+KfqsfJ4wdIrFkRlXVb3oB+zBtfrEZL+wg09Sm7rpo70tY91vTtxWDBIbO/Av4c3DzoS+7pm3kJi",
-	"r6D1gucAJ2Iud9vau8xZU/+fPyuHXv5/7F3rctu4kn4VlOpUzZktWpZk5yb/8vEkNdnJbeNkUnvi7Agi",
-	"IYlrCtAQpGVNyu++he4GCEqk7nLi7PyzZIoEAXSjL19/zbLZBAQxTdUPti2l2teuXNEf5X3+PVli73Nr",
-	"LO0rfbBq3egc3UsA0Uy2OXh5ktj25vXFmjDx68bgzZ2NUpFLmyO+z2Vjy1nYU74/zaUfoFTDVGi98UsH",
-	"WyhKj8i8mKxuyGUoku1U73Kd+2cuchHBC8ea4XMS4ar9AqakIP9tymfYr4qKBUM1HsfZGSEEuaYvjNoG",
-	"REGTXeDtoGn3kMdYTMjhYRkFqNSNSAPXSolMkgpqHLjTt90Yl5ma4Og32Anmarv7reKmf67MRJFOuMTT",
-	"YCOnCx9VhaH4hz1cXKsSc9ERfttU6fAYgPbHnVanddTu0J0aC4mmveWnztl/Xr59w/AtA4L509MPE4P1",
-	"nufyjTjVLpVFFWSArNC1eS0twlRkyw+mS7rmAWFZ12ibQRGFy1/fvnv54r//+PD2t+dvwNvM1mtygbii",
-	"pY84kOeJ67Ha66S1hb6dmNDZXYM4bhB3c+wUg/wg3jazm6ZKscB/yscqfXn8Ff9YClg1XjA8FIt4JQwp",
-	"ztiAx4ku97RZ0MJ4TxzcPQBL8W322dEGG24yTrfeaMZXQUe3npZ9Qke/O9HdTCxrUSbw34eIHMWRE78S",
-	"JtPisXCSb4wpkP4thH9z89JOsrEH8wpzsPdycGR2I9Jddtl/9ABgqqmGVEkR+GyYVD+Jnje8hT1ObRlX",
-	"Knjk/QTuCJafGoDZiHOgkU5iUd/oHaRqcy7tQhAvM57u5tzjmnYbV3mrdRK6+YGPorGhVPwONztEwu/b",
-	"qQs/mr8FbnW5usC9aFwS2qLRTqpjYw7KH1oLI8xg+tD4HC8h/+fU8eZKtwQbtv7dCtOfLrr/xmAuw8nl",
-	"jJSyplQnwKrE7SSBIksypzdLF8YAjV25l9B7pTiYdQR5mvJZFTjYmN6pq+2xGKqqgWnBU0AeFSMa89tX",
-	"Qg6zUaOLhOY7MU/u6BxBLnFlZs6BmonWzqG5xG32PpdFDnOiVALGN+5/gDQo9G19YNcia52fkbyJScUW",
-	"OT8eZvGN2FBFn+7ZGYM9so43ZsOQe3THPPks1AB9tW5E035rfC/4626NiM737yT4NLRFtnlhr2pCyTug",
-	"4ZSnYqRyLY6ifhEzmiidDVOh/0RDDOWjoD101415GvOojyHQH1uKNpSQ+iMZQ4kP0jPCkJvXruhGVGHJ",
-	"15fJbTyiIu1S6RK9doz/9CyKYRt/yO4Hyzpx7kaPTg6wVGS25oXb9uY3AoLq8zHvK7nC/bITpmQyOyv7",
-	"YTextm7YEs9r0eO6kmYlCGMBXIbkXwRM3IZiQmWDvRuexGZ3v5XJrFdDnZHMttduuztrQRVP9oyluewS",
-	"aYguURlQb2Ygj1lMPlRZHf4cLO9FWt0dVXMi4rS4izSXBI7lLFRSijCD4gaL24+lzniSYOPlhIfXmmqs",
-	"IU9cN0xLLrjJ+D6NZoGrrBjFRjXP6u4vsTFBpen1qNb0KrnR1RrDXhILfewIy/fl4RaMwvGAqM0Iyzog",
-	"8CiXOcDOsC2RseC5zoAE/lMMqWXCnBJ/DGxyaG1jDpwLJQfxsGnz1++FVknu8A5SZQTH/0KHSAGVLc6U",
-	"k6CR5rLoXEOH7oO3OE82OCvbFWflo7ugLHu4lGufoOdmg4hovYOUggawRKDpY20Vt9PtoNZ5Aqxp2NXG",
-	"SOsUOvaQzvkm4Qa7DHVbfGHdaUfzKCrtZ+9IXG/ntmnnAp7T+ADzhcqUvUURLzdDzbEb4N16zdoBIGP7",
-	"ksYy1iP/bljqkq/XXsviGFx23xz90Hiq5VDZrbu519wEeAkQb78XFQkBZtwhBvjDyHh7fRmvjVDdn4w/",
-	"zADWuxwDWOVENYtlpszZHYoNTWaIZ5l/p3x61IejGWLKtY7tsYNndSGsuhWZa8ngrub6S2NrcWcpz8Rw",
-	"ZjvlEAKp02q1mBvLXAY/AD57KbD9gtHOCGRqsjeLHHDsXDJxO0mRvYdpQQ8OEx6P9ZW0tU99rkUAtVTY",
-	"PDRUafSTZsg/gJhyR8k+Rbu6AoNopuzClXHvkFyAJ4ImoVoWI304VWaBVZ6GaLSsDyWEwZGCPkxp0TAV",
-	"5madgCwo2zsS58MYVoMV9G4+ln/ugKmYETURC6QanZI37lSZH7Rg01jqLvFdwL6C6WzuAOu//O0jwvqF",
-	"BvF/VihLgjma03caS4mFmX5gBLyVfwks+ocPn+L5IWNN6Rw/gO1sdVLYAxnMfiIGGSpsOCmerd/2yRm3",
-	"IPs1Otby+qFjg1QYj1qE6QXXawTUV0JI5ga2N3S/5QRxmsN7JJSPqwGbcJ0V6sNTmoVsrgn1r1CRq9s3",
-	"aQTZa0Y9vRhimc1WwzZGduMZJQacf+b7AFH6oZI3Ii01zA+5VDIOeQI/ryyZJp1b3wVqzR5PboUaIOCB",
-	"a/pEH2d8nFS1farkAbHGw0+WxPisHB6BEgUODanqXFFnf8y5o/HYDKvTPn1y+vTk8emToDGOJX7ZdqOD",
-	"+k2ATgf3HH79RvHU9aS88LzvgtKLwOKWemfRe3RZ+TWuJL1F90oydsTiqMv81zDfMmZG2GXFi1whTHJJ",
-	"eyv2MiPQhA3YYKUelje7WBywWsLefWhBUf9twWph3ga/32BovYLzCpvrsfh0zf2nPYscIpcz4hX4SbNr",
-	"MQsc97mRYvomLZgEbzObLQVbYo+px+XFmEUl45dN71p+dZp0ijxnRgy0gnfKWCKA7E0KmpLavn5bFYi+",
-	"iuW1LQ1dGJYxHlkswySPhGYIIIxsj7MV46CrvyyPZu4xtYtuwfm6hac6U+H1H4m4EYlurBXAoDcqvPCi",
-	"INVvyR009HXuLMc7o8aMefvZ9jhbaYDCJv9NzDzrU6XxcNF0DMhdmBvC8i5tla3L7sqnV1+MIM7y9S5o",
-	"XJcH4vqv5f0kDptzs6im8oVKx/hLayebcwWsZPyjZoXapcHNvWfBuQRHuPt4st+6VtjYq/PZTgB2Pzas",
-	"4MOJ4bzgzFI80qZerNshJb3K1j3oMXL8Ff9YXg6EftfOmYAfWronQhb+C9yrTuDVVERIWOKEt2ZC7nzt",
-	"8HDlezPZrXNscaMSbxVkEjFGYKbT8WoAi0RRxbivajR6dH8GD4khrIVcWiUb536le50OinZKN9AEx5R/",
-	"XMPC/JWufEjNTylB0ghsWqasG+6W817Y5GTpR2aHY6cxPw+ysg9qKZ9Z0QN17Z6nh25kSsu8FlEE+1+V",
-	"p5Ine4sojfgEAoksU45Upr4W9uFKndHEuV59DF/idZu+gaNT3VmURnlfTxRcaeyby5kMUV5Oj9qto86T",
-	"D+1O9+S0++jJv4nexLyVPWDM+vJEaMyXrLrF45pb/CVkJPR1+fdFkg+uxsjVBv1BStNbuc0xo+E49Ig1",
-	"z4UIz1zJNs71fGkjcX5IzH/x8X6aiXyC6KWjWwLHEzj1vDE+UAnB2MuqUIe96iEdQnk2qkzTV5u4/gHk",
-	"Ou1DOBAp0PA4wyAuQiPXzZLv2fXCpVjH+aJFCxwRtY277a0BtnvGnF9Wc3J8+7AeDdecCPjnCp/MRSZ3",
-	"zAtuvxdrcC7rxMNrsS+oOj8XP/4Cm/Q7gEPvV/KsZ7csjN/YWPR+ERmPk3oPCq8KwIvxAAxzOSyERM7n",
-	"yTChOFJT8z0ufVGuDLFNNI7353RRQsHhk78VNHm9A43kcamQryLRoUd+r1w63xM1zkqNfiiKmNUAmvMk",
-	"YRiE0dDUOBW8yBfHKQthAbCbB/sEaVbL/0JsMA7ciLW6aDIW7Rcr6FlAWyM9yy7MWlVr3NnwQNk/BNE/",
-	"dPYJQXSY4/UxiJ29YxDXpBqTtVo9l032QiUJamaeMYt6I2wsttzuGZ0kzAGje3OJ2W+CpnufSw9NJ9V0",
-	"W06fRTW72pX2SiPz3RsV1EE+52LCbfzmF8GjVyJD+WwtKXCqAqOvteXKMFDfJnJVDmUjKGgkmJqnziev",
-	"daP79JREs9E9aQeNMb813552jDiQcluWs2s96z561n30FMPymQvqh1Hof/PevvwrNQT7IxVuqgH6bbY1",
-	"Vo+jXHZOW615JcDjJJbDyxj6quN3K2LgkxHXlM0VfIxQtKVah3SBebrRkBjCb+Mf5zhh7U6r8sY+DzlB",
-	"7dpBY5Cqv4SEDTAREvpZA4wbiBLNzVs2Ft/odk6ePb2rC7xvAC0p7/oKdUJBIrS44FV04JjqZcQSPkQr",
-	"cGoZIi0GBFsQAkREj9QUqmRIgPSe022/qmkJhrtl+ehh3DgStuOv+Ed1nu2ghiiu4YZRmNpWd0XixQWt",
-	"bBbkWswcgzc8M6CsCKZImqyH2bce2EBl3O5UEu+RBfhKMSUSpjNmJJiJ8SSLofIO4SBX8oN7EPonxsjK",
-	"RsYJASNppBKs45rM4IF9OPYyQkBGPBO2MX9Rt/fPhY7XM5WDufazeZeeuJ2IMOuxf+LQ4JIrSXjjca4z",
-	"BDZKNf2ZklE22atkMmPxgEnVV9EM3KgB15lIu4gjPG13ij471DaZpgS52cudMKo6MsCTXGr28AV/uzKw",
-	"rmgtiHNdkVmpzuFuGtc9XPPB/+eglbq09Pwy7p6jtufkIZLUp3tNUpcaNp6BQgzVxKizMZ+xvsCcNYCH",
-	"sQ/PbEdurR2P1AscBSk2Qj6SYlk/cVDJz+KdjbmM1GEqVt4O0IMOcOzUD1mliDI01kws5/rYNdkLfNuh",
-	"yAr6LNe1S8zYiEcU0Tqbh81hI/Y+D6/P3FeuTdqVBKD7UDFxI9IZosv7eVbgzGdFO7Ums2klhA2qsYAD",
-	"A8HmdJhoY9ma3XQtJtSeLYmNE21PtCidvc9lzxU2xy5odwY9gihs8JNmvRHXo57tSCQXumRTvbvOU+rj",
-	"IW55mCUzRxcbAQeZSs0JVnUsmUW+oPqS74HkG6fGFc/lcnV4YG1V8FFG6qAlO1hU5zIzZu0a3cajQQeK",
-	"R4WYUNM0Kr4BP3QT5EA2VyAzHRlt8JLIhGn3AXEw7sEm9v4Rk4ycFfJt4G+jS3kylwnwDgHo8lGFn+jc",
-	"bY99KL+BGZ0WCXlQnY0WskqjUxMv2O9YyNIXAbRJkyD9e2uubgH15qbwtESpa2YUCqojV7sTqX2q5C5P",
-	"w1G8XUeMNbTyREiM1xp73DFbex6kC0dolohBVnYnNNJhjNWNUXQfCmIEJLfG22gFHmCJsWqOGANfcW/U",
-	"GFvFwAsPbr9FqHzKZ9tUnS7ZElE8GBxmP3jsLBBggCCOZiMO0QIvmWjMoTM8KM3OiSXr4bW9CkbceDAo",
-	"1vYb8lzUJEMftTZIdTanIh6OEL2Fb4zme4kF4McpWt8HiRMUrbvzdqM42C9mp9fY8d5qAuzTrNn+gldO",
-	"Dkpp1CmZWAnOxMYhrU1KybsTxCseQs4/ETZXTYXGIOEZJbiKNgbUCAmYrpvsHc+1sVuzqVFqK3sRwNh/",
-	"FIVOTQ2sRs9lFifkPKZC52MRbbgXlidHunjTfa38fIm9ufePsjKvhH/UTlV6jbbwntdDJYkx+w4jiy99",
-	"oEdfQGX4HHlawYdF5pc1s4wqUrqixbcd8n3SjR3ANSQAzwcKP6d5IuCFmUohClPiV1k/PmTX84B00SvJ",
-	"tOapsxynlst4H5pM6/QHJdM63cBm6VTYLI8PTrTzCdu+jwWxIn7DuCI4K5IJniaxSAtEV0GZs5VGrXRh",
-	"unZWl3XqduGxazHJ0KnE0Jj5rtNqMZ5ohUDtEuMYNfKGRyzqQ/vk78IPcX6D+VHk4QubyKP9Ry6vpZpK",
-	"TEvkY6PcnmBz6Ub3adCgZBQqxlQQ4yExj386f//817cfL5//8e788vLT2/e/NKHdcyxR77j8Z+uYfHsz",
-	"ygnXemorCMcismzgsW1MfCmyLJZDHTBiAW8uahoy9DeTlhcxpAx0nZk/oP9TVRm0RwdGSpiZ5p568FnD",
-	"fpoqOcQn8Z3AjEss/bzvveMSAIx/3V67lqt8ouwHN3eoURMeXgPQARp2izRWkCgScBKh4uwctdofWp6z",
-	"h/2/nV61mCpP0879wKjwfwNUpPHxwwXk+aE1+Mrm6uMYG0nxJHkheJanRQutgfv8+cud14lcpO7QwcPI",
-	"+wbaa9PTqJH6Oz4rqkco80PNsimxnfFrhDPYfuUiZXS/ElVblsY82VQYSmted3CMVBJB2soL0424Rr4g",
-	"5JCCd0h4JtJ9YfWhLTnSQEiO6rbEueG6ki/IhW09PccL5L1pl+rrak+FF8b3lmrKCDDnIM2QF8FtypRs",
-	"snO7Zi6hRP/UI55iDyeVZ102EEIH7M9cZVwXkxhr1p9huh+6swOs5kpa0lefeh8viCWbjuJwRNkokURN",
-	"9sl2+vNWgntd13Glhogl9blaonoIwYIq2NKcduIFltSRGZSVBR7dcBmK6MialEdpYVMaYdSZGmOPbUTZ",
-	"U0FPxDN+JGQahyNQlUv7/JtTG+hxp42tRAKzVodJ5PytIH8EBQkIJO+aUpp/H7rwYqSUFkaxGIVoa9p5",
-	"FB2hPKzWh/7w5uxkXydOjCkupmuZyo6r8SUFpQa5JtXjqNXRV3JMvbR0caZFMqiI3+HT/1Y8B1c8C1Js",
-	"DjdPNbQfl1TDIE+S16RPHrVazVargZ4BiSnomjdqCv/G/8JXH3AGTvAnW03CO9qRNWJnAXF4NKIJLSNX",
-	"PVhsOsvnPh2pxJ6k6GRYmGEmUgtxNV/lAL3Tig14uncaRJBjIrxXpeqUnUwaM/go5SX5LYuYveJvO//v",
-	"Y+zejzGANPR5eM146fULwPiceb3j0YZewzJ39wNe8f13/RFjVbQEM4PPhFwrDPocn8NeZRhmGeKkFUFP",
-	"neTDRteO5yiB6xZCmZ5UPc9TNRHH/xJpAhG6LQh9aNpr9iAu20MkiSQ31WIFAQqvUqaJxrovEiWHmmU+",
-	"WIfmYnFf0zQUVQkExJ/D1UGMeet97O/hPYC1F7fJ77GQkjc23BoHRGU/SGGjWdwKmLyOsM2p+m+OOC5i",
-	"PrZBrzkc4rFgf5l5WV96SudBjgHsGgLoHhi0PbATe1DX5SpUUkGnk/HCpiMFcG0tBLM2Gftnr2Se9X6u",
-	"5Hv+CANYkNJ5OJSL85Smwb3+WakUZE1KZnegFpuGdiHMozWvsOInE6m5xf98bh09+/L19O4I/+jc/aNx",
-	"kA6OM5uXMF/dQo0bZmw8EQVW68j/6rRk97nJxpK7lp+4w8/zhqMR+4JSz7gxxZL4Q4GvKQX6h/eYoFRl",
-	"sfjEu3u1clOeiQueRl7hqWeNrjIoHWT3M9LRXCRcaz+L6pcsYq3lJrWneOmbyswsgHNLtajF1C8u6iQV",
-	"4zgfO/28sMh7GlU9fRqVfH5t8DGWwTaeNk9bjQWfYv1KJFQLNQoalFbAjIr02eUTEQ3F/hzTKdcMwjcQ",
-	"v4bt6AX644whQqRkudSb5DDmsp8KXx2H5JRWKuBPmAAbqFSEXGdG0WrBUjgQMP0AKEiIhguJg9Qsia8F",
-	"NnqCCgRQmbGgdm3gaYEnBiHw1HwmVsiRmhrXvnA5Yh1cSazFKLYdmwqZBaVo/VilcBwlQkN1h6uXgIjX",
-	"Yrye2E8q4uxDkV2g97+bAnUojscYe+nn0VBYttGiqUeV22snu9DDnXbQGMVDo43aJ81HGOm5Fon5TbtN",
-	"oR8I9TzDDyUZfQxofi80JMH1/fyV2ls8e/q0tVSlAkoDdX+r2WqdWE+aLj5arn+LHz7yiwBmMvTWtHF3",
-	"3+GHUFQecJVatn5qitq4VEU5tshYfgLdozpEJbhBzxJda5KGAC7bk2LLFoKE5vaaAnsBm45mVrwB1ZAB",
-	"BHWHgBwqOnE7UWm9quuF+oYsTSPPSQ8LhjlLjVZyISJzvhilz8MssFoGQGi2Ws2mHOFy2DlN1huoMNc9",
-	"UHgZTacO5u59JY2MBkW4E5ENUOT34u3Fx0usgX4Ry7cTzaBiwywZDBmOK3Y5EWE8IK3085mZOYhesTlL",
-	"uErx4ez8kNZwUL3Ua4ypoq+LbeMS6ptGAM1cEtDZYa6r2rlsbonPNQ75etXg2VWje1UJsb9qBFeonuCS",
-	"OQUF/7Xq6ApKsa9kVYOAYqogLnpsXq40Cp4F8JTA3i2wlE6eigqIWwCVYuC0aWA1YEDKNiCLMbgWsxUD",
-	"qq7cVdO9cQ9iTgFqUXFXcyQySESdwkmUHNoo9JpGVlfoLB4vBbz9CwwGD8QcayYk7yciwibKwJkFjgKk",
-	"9nLZZD2jR3qWb6oAmNruQFJocpeN1VaygIiobdEltiN1VtCWmT7n2NvFNye+htrCVosIU9zHu40Oqf8y",
-	"I3IB833n/wmW+6T1GF0IZ8lZlwKWr/H42VO0tSrSFtKlJdZ/qed2h9TsefRs9N4OYTCZcfNj0otHwNu8",
-	"cDjveu52dTzOk7m9X95z9op3CT9MdtnmQzX0eKtLD6+9XmaclzjmQ21DO1ykQc8Lc65iwxWCb/btabv5",
-	"uCoXXLaYacbN7D/B/PDd0sS5+Y/t0feO/s0uN524S/vY1/h6NXsdXz5YsCJABe7VDIWuH+S1eu3vjIxT",
-	"KtpPD28tCjasU5/1+p0u2XXfDJW5n2o3O4+bT0skGu1mq7mBN2AHVLNElu1m+8UQYY7AfiiU9JYmDkce",
-	"0U+sWezb/q9Fxhtf7uZuYeYlBjoUo3a/Nii9Ax+pDrPaljXvUuodj9wO5nqNT3c91RpBI0+NHB6jk4UD",
-	"WqyoU2Nkk0BUTpFgahZ2pY3/L1im74SaJKLotGUuQ18oljdxhmadd6PXYtw3L7Z4p9/EDPO3wJfIx/6v",
-	"zt+9ZNdiVvUzkIx/fH1z/vr5HQaeFproEm35ANvq0y0JDN6o7l94HUskK7Hl4jWN+0MubaF5ecIuXPV5",
-	"zROcE5LE8trMtn3U4k0w3lD95lRuwMSfOU/Q/8Tp788I4ZnmidClFycg+OIdn9+KMM8WeK29HwN5YvUL",
-	"GeuZVNCYSz4UY4h6gd1GVV/+jSgOXPVawGQydRPColgDJLU8M8R8uHgDYgjBJQtBR0qVsb4gcoVYYj5V",
-	"AqTWu+kvgkcsIfbE+vsmPB1ibBBaygGlyljAvscZn/I4K1PXFc/4VSWVb/0iHuapKGj9ZzIsSU2WxmHV",
-	"79CPJnlDNV78zOr8mr0zQdk1PzbCxSKsP7Eyl0dxVvdTbJyhA8r50Ufv18+BDLRmq5REqADyFS/LG3df",
-	"7v4vAAD//w==",
+	"7P1/l9s2sicOvxUcPdkzyQxblrrdTtz9x92OnUy8Seys7UyeHdtrQSQkIU0BCgG2rPj0e/8eVAEgKIEU",
+	"qVYn8d6Zc89NW6JAoFAo1M9PfRykcrmSggmtBhcfBwtGM1bAn9+8pnPz34yptOArzaUYXAxeLxi5YYXi",
+	"UiRkJgvybHbyI9XpglCRmX88l4LhJ8NBMijYbyUvWDa40EXJkoFKF2xJzbB6s2KDi4HSBRfzwe1tMvhB",
+	"phTfsv3SXxasYEQvGBFsTfSCiznhqt/4t8lgRQu6ZNqu70lZKFnEVzgR7IPGByZEzuDVKzpnZMpmsmAJ",
+	"WXO9gE8VXTIy47kZ1UyImyF+K1mxGSQDQZdmDim+KZzdkn74gYm5XgwuTkejURIhx7cw6MtSvNJUs9g8",
+	"pWKEC0LFxs5RMaLMwzAT9mGVy4wNLmY0Vyw+M5z4G/jRu9oEuWZLINNnBZsNLgb/vwcVozzAx9QDP7lb",
+	"vwBaFHQTzP8VK254yuJk5hmRBTFzMQugROHDTXR0s8Wn3rUQNEbPZxlbrqRmIt18zza7E7oi1wwIuZFl",
+	"QdKF5CkDDtcLrohhNKZ0QlRpeF0RSgoqMrkkP//87OmQvGJCEzqnXCBvcJ0Af9jfkQVVREiiWCpFRths",
+	"xlINR2bOtKo4iQq1ZoUnAB7HigLBGk7MItoOQEiR8/NksOTC/Xu8nz4vgCw0P5BOfx5B7kCAGYitOKsa",
+	"aUj0gmqypmaVNEsM707+PoG1rxdUsxtWEA5zL9iQ/ML1QpaacA2rwYWY7x+efpXASh+OT8l6wYR5hBtq",
+	"aJKWRQGEExuylAVrXrgVuz1lrF1j8+4estbLY62kfebmZmnYoSsRTHojS7KgN+ySnI0ehtNSmue5m1jb",
+	"fKo7rPukXmkauUwmf59cECnyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeDizeDvw/eRZlaXGW/lkovmdDx",
+	"3ab++78pwjM/hRXVi2oC1VN9OU5crXhU4JqXX7NN61vxp33f+HWZzVnDcqfwXdtL8YneL30ixSznacNr",
+	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/pvipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
+	"/VzqBhUkhe+NxGKtW1MN03cGTxnNfmBaswaiZIxmJIcH2maQVcP0ncF3Ms/i717IPGt7qfm+9+ueiRuu",
+	"aTM3cv9926urpw6ZgGzWOfHLPa+G3/d97w9cNLw056L1jeb73q/7kS2nTUy1hO/aXolP9H7pS5bKooGb",
+	"CvgOXgoKA9cKdEVro6iN0mzZMB387QHTueGqkdMK++3fFBGlWW7jy+0oe/RpvjR37en44ZcPvzp79PBL",
+	"0Cnxw0qj5EKzOSvcBMucXbWIZpruOwhFNUJv6pRNhCn3vLL/u16xtGi6cxV8Z3aBLlllQj15+eP71y++",
+	"/+Z5wzTwZwfMpMXktMZjl3vQPnro+3/KaQP1VzltJb8KBuj9cjhkDWuH73DpXKCN5cmRybRchnrx1pxw",
+	"3J4eHb7kEZa40mQplSZKkiUVmyZzP4dfh2/I2IyWuTb2XDKYyWJJNR64s9NBUh3Q8Wi092QindTu5J5l",
+	"oIrgelVCFFvRgmqWkemGpHK5pOqS0DxHhZ5OlTFyjHVE83zS1e9iR497XLZdGa12Kyz7Gf50HDg+nB/m",
+	"FneMKf21zDiDFzy1W23+TqXQ9k+6WuUcXXAPflUosNgHulzlcJbccQBtTNNUw/QdGd98DPVGozAtT7Kp",
+	"2dkM/zVIBnL6KzM/u3hTDVEZLSup9Lxg6rd8cJtsjaYWchUMZ/65NV6ptFyyIhxwuYGx3t2GVG5zZ3m6",
+	"GKqF1NjQZV6jhiPGBXELeSssKS7eCkJOyEeeXZC0WCag6F6QanVJoI7DIyfZNCF2LRfkjRvx3W0wklmx",
+	"GwrWVR/F0qc2jKOIGWewxzO67eGxy/NCwYiL//XqxXPD6P/n6scfEkLtGT49f0S+518PzaPqgf3diRcm",
+	"y4zg2FOmwAU0eXAz9gR3/j7DbRNjFhuNAb/cde4iK6uVFArZODS4urPxlCo2uBifJYNU5nnFYVqm1+9z",
+	"dsNyw9cZS3nGsq83hhwZJT/IG5ZTuAxmnBl1evBbSYXmeuN5fJa/Hz16vD779ffZbFyMRqPx6OHI/m9u",
+	"2HXFBMuujMg6HZ0+OhmPT07PXo9HF6PRxWj8b1gwhQkPnshSWJGzoALVItS7zB/tr8EnX3MNjPrq+59P",
+	"xvCpkvlN5PVjeP0IX69Auo5Pk+C0q5s9L7SPPvfKMxNaFpsTtRGp+ZpnDAUEjS8d3p2xnGmz1VZqKsZE",
+	"G6nsfXQxWNOCLWSpGMqHG5qXZn9Pb98lA4Wec7948ztthPnc7OuSipLm5jcYzxhcnCaDNRfCKNX1cTuL",
+	"EM+TkWMVugEMe0diLbGh7WMP4BkYtm7Tdmd9ujRsFf41OB2ejwbJAH1iqaFKqbLBrT8AgwtR5rmX4qKd",
+	"E5zhdDGY8j2HAfVxN7xn/BelpnNGJGonesEL3DTcx6ygMx1u2DgZrAuuNRNfg4OpxmGj89ejxxWHTXF1",
+	"xZ55IRfXzvxt9+2vdqaJASp/g1GBnb90fSeGqLsYujNECnqKlRhDLm5ozrN26ZfxwstMbu4Vsxwz1qqA",
+	"nR+f3uJn7cITnzb/LpS+apELwHhZ/lv7rl2zTSDrchoZM5BzS6YUnTOnjZupOK81DQxFvEthsjIrUd+R",
+	"K8NEK8UKw4crusklzYLlD5Yl+mevSz+h24C/A0luOb8EMQ138lGlrhd9WcFvmAhFptKyYLNCgi9XF6AV",
+	"jkMx2F1jqhivgd8D79bQUML5orozqWXGtg1t4dcF8NsYFGngpUWe7eElLoDn4EIyey5A0A5qHFFOc54O",
+	"t5SG1gt+VLvgzYQIvIJLofDuNbsS3H/H54ScUYWXYMPlqaWmuaNWJWQ7swNsbgMjLGSeAQcE3rkeV5cP",
+	"PxhV4h2o54W8wQhWXeqfHS71/1nQlJHv5GplGDoZpLlUWxs6On09CjbUEKHUe54pGK0/MjoZjbcfAZFZ",
+	"u5tHw1HD3VzWrvPBo6YHZ1zQnP++Pb06hWY5nTsDDq6DX8ulsa40+2B+9ZkZ3YjHzx6ZCZEpy+Uabmd7",
+	"29ucCHOVff7ZI/P0F8OB0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2F9Tm/CQeoNldzcHd6td2yeYGn",
+	"w6ztvFr1ODEHVK5YAYMqY+98hs/4peVcdJIkJVw25tqBC3pgzuX7amhzj7CCy6xiD/ORVFw7HcddLuaX",
+	"J7Vfbq9GO7V/I9Jg+jBpp3INnj3/1wlMchy8++OAiSzkkjqHLqXQi9oMlaZFC0trvmT/lsJM5ufXT+AS",
+	"pJo9oeg8tnuyYoUTU3Vxw7TOkW3xmsQP0GlhP7FizQjdSnR14R3/pvPOgs3JrAbZ5k7C0RS651L/KDM+",
+	"4yyLZUMFQW7ztiCiffAbfyrkNEfHYYNUXuET/2jWI505bwn8Xmmag87INOW54Uq5ZFOZbUi6oGLOstAF",
+	"6T0pZMmoWC94zobkpdEeuMsjoSIjBVsxXH5hR0H3odJUwBkB/wIOqR4EnirrBXuGNvQefdIwV6kGFw+N",
+	"KezO1BM7aT+/gXc1PQDvBysKWVRejToZOvOa24kIr8HOr5nQZF1IMR+Sh6NRLakmpcJosVMGWRuX5OFo",
+	"TIQEknNFFJ8LlhEuzBdnqO/muVwzePJhmJ2APnrItHsrwFfMFdFMUKHNs+cJeTg+M//vnCyZXsgsIYr/",
+	"DgHdJcs4BVeVefIx7rE5rC6RDvP3ZrKY8swcGMyB4NpzheLCaOT6rXD5J5fk4empvXRWJRwxoEBCJkj0",
+	"CVF0o8japqOcflXlJXJFllwpLubmi8dES3Q7O6KpS3I+GhFKwLdM5OytkGUBn54RJc3yzHwxH8YotCsm",
+	"MmOhZpJZowFzlMDNFhzAl0wXm5OrWTTy+wvXC5iOYerz0VlCqHmQLOQaZ4eJUYpoSXSxwRMwbPfj3SaD",
+	"eriph37lbDrrc3vv9auk1W1T86FZMRj4zw5U2sFKVKE0N7fb6NZevDTV+zxteOtdfLxNBpBcs+NoeLJg",
+	"6TXLqkRO5y+9g6/N3Kvga0ObzihWJ7nRU050QYVCGqu7mHlGoRMpp/m2co/bVVfuDWOAVXmAYRfwUcOd",
+	"h6vZuvKAA/uznix2eSA18jx/iWc0VAVSwxHAHDXrBd8JzjU1uBh5tRv+9t5F8zcoJagusd9KozWMnJ04",
+	"SgZGHMIfRu54JZEZw89+YVWN04fmm3KV2bcYMu2q+jsnBuSVW8uMC64W4eqAwYuym2YJ3hOjwxVyXjCF",
+	"0axgecFMwQnhYuXjfixoFL12x7W3MUshbFiqK581MlhRCsdQP3DV08ufUU3REjiUu+64m5EfnHp/Vtf9",
+	"9R7q3Q2udvcP2lpVpiljGcvAllhQ9WPorqjy5ZEYfRgAdjcahoKUezkzrKCAF4LQfg8vZ3wbQxsYo4r7",
+	"qCUaPCxm8S9LUTHRSsocXEgYrgYDThZgphmxkhvbCL1B+Ke1YuteQrejp9UerGiJDhwrddo48wArx1G3",
+	"4UA6Rf1oVs5WosTdrwyJYoKiyjUYnw/PzX2MDorBxeCr4cORf27w5XA83jUQK4/Eu24iIOOzGTMjODeG",
+	"ffsOm9hDTbMM9hDyK6osE3OqatKEfVjxgqn6qx/WXr1H4Dw2zyyoMq85n52mjtFXeb/rRbA1pn3BHvt1",
+	"wcVydgsOUo6rfxcTVeapwHcKMoWtzPmQkPXmFZZBg0wbJQMFe18j8Mea8+O22ubwCzO9enDAOWXgBIU+",
+	"3S1nboO3fCusul6YsWHzKrEbc8F2vkEZzTY7iRVtgWrtvzKX3pQqo27y+RxU2RmflwWzqvSUz0tZonZE",
+	"15RrLuZX3o9qVKaIAqUGF2eJ94aDAlXi4bT/rHQorM+xWpJXqFxYyfy9NBaZfUCumM+ZVu4T56+6GI+c",
+	"dq3qqpYaXHx5u9cVj8qbFaty7cdo8nzjPl4RSzmiGFOE0XRhjVKXL5XK5RIKOqgmS3oNSQ3o7dTmX99A",
+	"GQvq4/nG8fMB5P8yIP/p2aNOO3B21msLHu7dg9OzL+u78PBsaxfWtDD6Xs19XAVOqjjbqc0NVWQtyzwj",
+	"U0asSm4IW52wYc8D2SO5J7xsGi64VU6NyumHhH27Sm1401BG2wwqCp/5DDRDkRN7qe/kZ003zcVvM0Jt",
+	"qi6RBblmkAu3MwLqHbEEuypD5o15j30UTPYqD8oS9DYZ1EtBtpbkve9tVPxRCrYZWEP8o7nDNCvMiv4v",
+	"zX59P4imp2UMg/Nt417hBJ0G9HF3HCt591EB4tf4rB8ucYvzs4kSx5ep1AkTqABdt9z+5Os773ygA2wP",
+	"ZJQEKMcS7Abj1S1ze+PGTOB3g3exHbxmm+gO5lTpb2XZkGluviUz644taKpZoZynr2lZ5jc/K0fTrTEl",
+	"/HTJRanZActqOCygT8jrDvsYG1SlcoXc0Kku9pV5fLcoNlDKP9bSVx89HESTVHcY2x5vvyN+ZiHPhVpr",
+	"yEI1uof0qObVfC6cCV4/G2hmd6SKPWARsnhr0m/bVMqcGUldNy3bX/C8enKbejDR2ljVW+OLXuWcZYG9",
+	"GRUKrTnmYCKxdXACglXVrIaOBHzqfxMjotfCO45m4wzfQkZOZDzQvxuWiGECCuX4Tk+Pr7NoLdDI+U1V",
+	"pXEJlaXGtvRKgpFvlGTFBr1Bu4ckgVqF6NhgvZjfobbGNRGMZVAaLwV7MQOdZa9vKvEsCcIAFY6mAgMv",
+	"k/2cUdAbMgW17d1e763x2BRAn6OavRD5JnZsttg/LGXwpS61MSp/abXzdS6tOAyJHj02SpVLlv2Mat9H",
+	"Y+tyrDT+KTg+1me0u2UQKbd3oxQaECS2zp00duCHVxuRqv25mObON7eoKHi6WDqMi06/AQ7zmvCeldTn",
+	"uCrYkpfLzq9SmorMxsU7/OB2m+7J4MPJXJ6YD09c+iLuw7NwEbeVw6kf+YrK9u9BBR967foan2XX9Qe1",
+	"oMrRaec8HmaDepDrNnYqyozrK1cWWycTamE7ygp6Karqbl+td80q78DAmWuyiBR/d7Ub4FVJoF+8a1rC",
+	"N0IXEQWZ+njjzgyoW3SrXlCR5zbpZVq5xIImxkT7v3HHBxeDX5UUw5d0/aM1VW+dwyyyGL6Kfrwy4lKW",
+	"6jv7u7pY+459oBlL+ZLml4QtV3pjsTLcBcUMUaNacpCxEHmtYr/tvm2ckNOEnJHhcAiRTVlqMqcrVdOj",
+	"mxTOZKBKa3vv4xnzctgqt8WJ44JqEL894UqAils0syRvZLtjqJ4V+34a6qeZ70u2kkVk5dNCXmNxRLPa",
+	"A4GHDVnlNGUtm//G735g7BiOdESu87LLTVgbBbBgNIPshZksRUbWC5mzjny2YC5pOlxX48GzrN7XYkIm",
+	"jfNWTO4bmn9nZnabDGA1uxR4LjEZZE2Vy1ZJSFbI1cr8AZ59SIGRNyyL6cNbM8S3VBRPqr21RIoxx9cs",
+	"paViPe/jyrUS1BeOR1sFhmfJnpNvh4nOy6NuNHmWmhwlfXwrO26LaZm97+E1SzCKFj/sBaPoHI2W7dJC",
+	"V7A4Wua+inZVMCgDBaX1gowScj5KyJfnhhfGoxFZsSK1CXq7h+FIPgHv4sLlVWupuwPaLH3cwCu/XQGR",
+	"34xOHr/7OE7G57efv307dP88vf3ivz6LER+HOoLktkwVAxjbEbDNa3rO1j2PSzd3aI1iAc/Vj9jeEt5G",
+	"jtxaZX2rm5f7k0NJal3wkovw0/FflgSRVebXV2EBQPd99TlqIQP2+X1cG2s7xHsq0XcOdOMRjV1algrP",
+	"jDlQKwY/t0R3teG7ag8oYXgw6sIOE12JsJedueMV3aB3Bl0zqUTIPq473HKe5O8atvJFqc2Au5JC4hf1",
+	"zdpiUpf4tosyYL9BHcVVQlwCGgmxa7+AtFPrbYo7sDCqtZuDvTH0GbZ72KtKl92wiIuNfWwZwCe1d/MY",
+	"ueDMjr8oviGDJEwbxHfZ9Vbz68OEbh9vW3ltl8R+mR0Wt7UUN241f88zMW57IjOWfYNZFjsuXbvR+7eq",
+	"STfaRzqYQFWzvqXVU8Uacv31gm0wzkLnBTMqJmbGhXkBH2PWsU+w3cVwXLFCAe4MRp8sNoszURHbghRl",
+	"zogdJmqi2nLOqB/UAd6RJagRFi0Q7QQbDr7wUeDphkjBiOIZS3we+HQDv4AE3mG/WFY6y6NKYVWi11Xf",
+	"bAlJFh4LKXhzwdL38XGCVOEd0BGtCATmG0NmYf1+7/CVK+yPgvnSvGSo1qYAxFpqJ9nrru5gjeomvsZa",
+	"snLMkEMogI6qnzsrr3gWlSnK4eJ2GsTh1FYAAD2v8V3N3WEFNIvw2PVe+eJDciUhAlbFKbVD7s5bgsLC",
+	"0dNRIlibn5vf+yAYXsmF4DzUOKzdTHAkfUojzsDp5ieQLB1JON28LPFAdHg4oxFR9kyQn18/2QkUx9jT",
+	"5twcYmmZV1cD+Hkn1XrbKAUxtiferNq6dlqFeOp+1YE+LdL4aJIWyu26TeeYsqMxnlU/Q9HDklrDGKbe",
+	"tk1HMFcr/I9Pwc3oZvsT5VGFqDvrqSY4rddr6bC0oFDPPbWb37NFrXUsZvydXBM500xgbh6mmSzJGqPP",
+	"fvAOE271JlTwXI531ntOeCX0tpjHwah0mlSjy0resEKXheg8kpFULHuFNWSHCDzranDzr01he/g2wrxk",
+	"qzx2T6Amu7vDLyyQfUIo6ouoqIZaaIflo1zrrmrgLNHujTFjkJnZ7aaqtn1LnwdbEwp3p4z5ZWHhorFL",
+	"cbULmhEtAUQTQasX4HHsuHoXte96eHM20/unap4iWvpJdo0pWZ7uy4AVye0Y4brsnEP+tAxV7X0bV4JK",
+	"2ZDVudN6AuDD11QRCzWU4HVJdQWomOYyvb4kld3DfS2uZnl+QBqbr1hrBlqFOblrHUHnox4MB6XVP+vN",
+	"Y0nuKsoIsxU1V7kGsA81bJCrHqXLRhDt/Ko1t+6cU/pdZNzW/3uIr1ggPPwxV5qn6g9XXPubPU9pNFhZ",
+	"1cb2Gi1QQSODOq0uLoutDLLab8dzj5ZFRwLV77f6LJ6yFDKWlK2QXi94urBV73AMwGzVEpgOnZTmy1wq",
+	"VoAgVZR3vTdWlBf9aQvqU8zpxaQtWOo3HPJhzOLlImXdXRfWHOSH2NzWkmzkmFJozLzoNpUdfSQGWU0F",
+	"Mb8PL5m/KbgiXX5h7xAwEMzN1jNl4qTGrhm3PdUtxQdOsj+EjmH8Vtdo3i7GQvreUW3srR2GPpD6RmDF",
+	"qW/zQXBdLT7AbYJXHoio6thAk6B7wZYNgmX6B11fab9mBMOWTP47BahTKfoFqCuX427QoWqwsmA014sN",
+	"duHCfRrGDeu0YPoV0xordXZyGuiSIeSxfQR1G1owcs1WmihGc9z67sab6gDBTdbQwMpDzILOYBFhcCJW",
+	"ocKE2grulixpxowOxrVi+azdX6GCdcfDfFHP+W6jLU8UQ3uk6ZB89vH51Y/f3BJI4VR2pvbLQYTVu7os",
+	"7Uq90zKo9+3KhqWKu/79dgfYO3bLS8UAjgX61di1cDHPwwYi/fjgSLkNYfsPv6E7nF1zrVqPqHd6VoKk",
+	"ng9RUXav09NS4DheIifxPhU/kZ3vcTILDswR6HKWgyEfnZ+fPWqTDUv6oTbNAD7drf22lRo7xkgpLJ9h",
+	"/paRz3ATzguKVyFW42RV+U2TvVLdXFs2as6p2lLo9h7DNKeqQetC9FN4ABLvBQky3wHO3i7NZ6knPsH9",
+	"XTQl15apxlx39ksQo8bqGzYk9bIqqXt3xmu6sdcV42JuXdgqIVOmNGY/9pNR85IWVGjWZM5SM21+w4qN",
+	"MenJqpBL26mrlUG7FYrhD6JXaLlc0mLTqxbSjbLPfW7RZh0vVQWT7qWOZWriNtiYJKjyrejXIjpkcTyx",
+	"KYtPRWrGVlyhFMQj/ZhE6EA1nW0L33FFVpLX8giDMmPIw1J3TqyrOU+3sgbmlAulq+aMkBFpVYlw2tjp",
+	"EaCvomeyiSKdXCmaPnHibFelluuuNlNTpvvRY95NTrSOIa2q1MOn1XsSeMwLXHmXXB0ozWpxdHswlMhS",
+	"zKtSqvT+c6r0t+7ZWw+o0rkukacsg15asSpHwGdtTAeLu7J/FlwrAk4A20X4gyZSdE1Xt8Cte/KT4CE7",
+	"w5dWL4gUizQlhFWYJZ34t4j2BH5hERY5K2zVI+AnpouG/J2ORfUOrd1dE0iQJGyBAfPpwoCvOSuecgvX",
+	"GXWaOTzaVibBp8zzOe1T9Qr8/xPC+u++3Gei7aEHvj04LlX+mT+R/rS4A2CZ10+5krSV9G66R75Rmi/t",
+	"lm8phA4NZ/dG8HI1klWgGhLy287/8c7xdqynIqMnH67LTtW9u4k83waSaVvB2ERusm/LPCfmK18bzBW6",
+	"FWaFXMbz9Bd8vmggyzXLGygm1/F4boCysj23rzEXA0BGg6v1EPeneb2fn12B92EGc2gi6/8umXJ+uR45",
+	"0qVLl2wtyQpLhbcnXrYkUDYlJYTtv2r/CzKwR7GNfWLdAfeE/9EO6nFfoB3XLR13neOMvFrItcX2lSJl",
+	"w33oH3uAPP6D1PHHIXXgDkdPCA5Z78K6XbGbspU+1K3e/zywpS3TPfgstPnXubiJHgHoIHsMFJ7C1gK2",
+	"ZpBIxPjW8joWSu1y0soibzELbWaIXDFRL+ctC35SMAcMknTBR8L9sAsLCdXMkAHLuEXijBtYMGhQdSec",
+	"qSAS1q0IApGkIpAZu3GZQjTxjdy1/6Y8nlHuuipsb9w/+Q0TYfd5rlTJsmSnLrstbbsx9Vxtex5dayx8",
+	"CyTLqJQWWczDGNHKqx3zMYeeudBhG669+xNjyqoqxZK08uL72kbvzq9eFwYaWx34foXH8EQFfb4+BVdU",
+	"vUFYvO5ltyIB4Hc1y3NFoOLYNmBYsmzT4LkNCk52v606h1VsCy3EZKmjvmTXWqyNSN9iJL7WdGxXhkqS",
+	"yqIACG8LvWB+Rbgg5ld9Slteu197+9o2IsAMPikAGelayLVoP9y+89nB916W/9am+kWVtT4vbK57anWf",
+	"yVUtIuJ6paHDOLrPQRu1blvdqSanAZrJ7BBsXcYziOXOmSbYWqGpiicqm8ucNfXWzhl2EBbpEylmfD60",
+	"SEtcVlhU04LRa1X1wsYt2RfLPqpjskssuhIcVQFNc1agx404fpV7k3u0kioxVymi5fjKGugavFWlV7Gf",
+	"m39177gz6s9OvXjG30aVUu5qDgpMKwIJFoimdtn8z0KWqx6FiX0S9PtL394C6g7yJerFzKlmSg9bePsv",
+	"4qKP8qBlM1dAEGGltjrRLaY4gsqyzWafmN5yVAp8aovvlnVRJ03QQ6cFG6t+8P5F85IpVw3ms9uN6Yo6",
+	"j7EWhoOdzAmHNbCV9NELeGuLWHb67XRpTgb3TU8rM8h3lYtKO5dlfDxUnWj16wH9/ZuTNY0k+aXgmv3C",
+	"hUowzhr8W8mySO3fmhZzpvHvNePzhTamKBD5J9ubIiFLVsxZQugNK6j5A1si2f3uk6jTUB1wZYuN5cxo",
+	"YchYwy2+MMoOneZs+Nz+8WaLU97VzFd1zVcn2O6J5icQHTc2jusXv8s7FYRqcyRla9ZTwPYBS75gFtqp",
+	"Fl5pfh4QoYYxQD/XBcKO6INBWYOGrBctoEQOnJ4KKXiK+bvLSre05Wxv1EKu3g2DXL6FjN6v29Eu83K7",
+	"guh5xCN2L3hU4zvgUT21maX9ZOCVz0/1malcbJH2kijGyARaDVq57+BdDbdOdnM/24VfV45OBt/c2AVt",
+	"T/pJLssMvlVkPBwRJm5YLldYR2f5w1xA5vDBxBk8O9mFWHV3andIRZuWYfu3uBQkz+nbvVzeNRq3u7IP",
+	"RFhNpdzj7kwGasXSwNpw0xgPR9E3N2MeYg/T7vqsW3hoorObt2+HxhLMuWBv33ZIoA9mb0E5LRESl7Zl",
+	"379N8qQZBOubqj3uK2i90uyUrfPVNx9oqlt7ElSmRJqXKNJso90CbagVTa+Rx2eMYb/ZFEv4lmWuObbJ",
+	"cAG6ZJBSxIeU9ue64BBWN/e4VaWxWbLFKQbsl0KWgGE65XnOsIXPkiOWMTaObhCrB+Zc7O68TUqJ5Lpr",
+	"tjInkBJzKbC46z9eeqsxWSDIsWjB/QLfyCt/Wg7vVlHZQrs+tDm9YZX7jHCt8EK/JJP/ieGJiUO/Dmp2",
+	"9vC7s5doy8IOVmMDrZU8B68yJp8yw9fE4rKqaKr+t1xkLpezTk7sOBrfb39nVJ1YS8WyKvdIMZjAkols",
+	"q6jiLljtAfb7thvXzCQh01JDL1NoBasWUNp7bft3HWUGtsHMXgg7fC5xRKymHtv871ie2Vy1XaYGNSsG",
+	"0QlrBHhGmz/h+uxfhFWDa+r7wlpdLc8rYNN4Ja3XELu5KdvqiRd0BbVoO8YWlBIfUDBcqaPdJlfZh92e",
+	"X7C8V8y3MQEB6f83hZkIAsQIrn4YR2zq607e6wKmjgecC992aejj/9VxIKdfgqK51HBUxXHR1UHfqd1B",
+	"eLogGAVDLFloWjyjxX55ih5PcHTaExL4P13+ni9f3Mm2WkPBAkX8Wdjw9nN5BLdMcMg/CbfMd1xpWWya",
+	"wdCbCg7jkGv7b8yk0TJVCA03ZSlgt4XtJ6zI695uwp/0SOi8V7urBrMYSi4t3JANv1E7/zU07Q5r/QpG",
+	"jzd7j5bclAOisdtsQsz5X6602SAHP4EyYlrIcr6AwA2dylL3RKP7tSHTYNspgPRB6QYVJzbgsBXUbhKO",
+	"mLvhi9oqKQnpk9dQBw1/tEvNDmB2XT3mPAvFD4gV224AJFSl/NnivtRiF2/JpZZjeAwBFB7oT0MEyTxr",
+	"LBo/KKmrPXS/iIbCUWgrsgAdG3XJDlbUzulY5Fnr6ai/1RYeXZClLCrVDhJ5QYeTa5ZdErz7Lqq2g0ax",
+	"c+rerJBLQsnMCByj7HExv3R1ZHZc+6+tUcHaUReE1i/nWVnoBWbc+4fD0rmqVspfyVXmN44Z798h9QHR",
+	"98MBLiOqDCKdS6zlaQKm1FGB/2IGihY2TidSsItA0TValxOqU5peEy0r6A6AoVNQEN6EaPOHB8LNkYuE",
+	"wHeU+wItZMc/UL+1lVMe+A1cuUH8YCHWvBkSjtg6gCLqB4d1X8H3SMAdpftO+fUCw+IepLeCnaykVj24",
+	"DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtBYD1OEACVDwvScFyRhXLEn8sLxwjJbbmYM4xgQmSVC6J",
+	"jZhdeCxwbsU9FRsQlJeE5qyAkSBkz5eWQVdUKYu9rUO/CGALrKnQRq6QKQNDPRSWPoSHc4U/cbJBBC8Z",
+	"2NdG5eZ/Up//hNTn4+cZx/i+2tojHPeATz6JQ/8sSEyuM7Xv6xtxAb7YQfOwmbadfX9B2+AInWjQiOGO",
+	"KdppLhu6wlq3mbJlxtB/Bx72oHs8d/0DjfhCEKcD3GhmuqVumQSKOcGU63yL+h4qlfAly+Z7G/LeDWII",
+	"IyAs655FX7LOz/pWCQeJyFlOYyBDFkkBIzascC7oXMprQnVnTrQn4NucRjETdnsDNSTt+0rGYx8VO8HG",
+	"6uWuxQJ+E/rUC/QtnS2oZk86NJ586Z679Tfw1R6ozBXlWUJuJLcdseawwHJ1wInENy6jzv7v5Lr+RsAt",
+	"27jP4u9veVUXS8BusTcG+nSvuLsq7kuPvYrtNido4RHcrYE8C/NUfYkFntdA9AYCvS4Lwr2v7Uogj1DS",
+	"tNxdcHI7liD8Wi5XCWSBJlZwJKQUqpyah6ZG9APoKVnSjVEkjToat7JsdLZT8w54uGUBcLLvWtSULow5",
+	"HXFuQKbMhZGOawGCiAvkEi4FqM5xe5hV8f3Oys92TkCjOG3KbrKWbm4tBlDsqSDMVqpvBVRy3u4CbZuq",
+	"ofn35rneWAyVRIzgTaImAeBuqDj45eD+qCg3raTiW2j9IYDosfAduiIzuNkkOyAN1hTfzR+o+K/OOa1c",
+	"fwxlW/KUfVKa9qumKjtrpJo7x4hVCf8phWs/MM3jkckfUPhtYRGgNxI9Rmh4KyILPufCmMjmXwVLGV9p",
+	"Yg5dQuQNK2yCvNJkfE6WXJQa2XVLLGEm549dYcv7FBQs6YcfD0KWryblBnEvju2EP/uR7FfNLoKW4YIw",
+	"WuQcvLLmZGPgBkJjWI9l8YMNQa1aB0qC64EVOiFKFaYs0SyDE7adpRTLScptxWJlMkUZgYvrPdHxVK42",
+	"2KusCo5v4yYtOgjPKoLfVBfW5k1ei29lsez+jk4alFl94EsV6aG1/i345JWaFUnKChPblabLVY88pa3a",
+	"IqeGVaqVX1DidqiiYwOHX+8IGhwE9D1IQxpUPQjqHrFZIX9n8eDgj8wZG1v5S40uqR37qVRF9Nb+VfKe",
+	"UYZmsIcexfV3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9DuyydxEeJcD6k/OdhzCD+MzyWaBTEBca8m4PchM8YS",
+	"MkFNR018HIYSVS4viWAcInXcyNdSaOe3AXlfQ7vciPR9gJDjotgK3JgeIFPBTwqeLtD5lgxwMl7ZUg0n",
+	"UxfRJgT2bvyBagfCtNPsasnznCtEJ09cKLOD8lC3vGU5zYNzas3BQzqdUE3/JfNyyaKznfM5nW40U+Tz",
+	"8ej/Pibw9xcd5zKjPG/sESMVS0jGaEZyqAXq3uM+TZlSszJvGxiS1jvH18DwfrURacSn9NI2KbCMCNaT",
+	"9j2RiCxIwWal6viubSDP6sW1lXnaJbU+KlvsVdu96IkDg7VztviVqCfWGvUF2z2WAMBnU20c2teWhXjy",
+	"X9BV+h++v/Q/GnpLhxhlYYtqevL7u49nt5/tvcsrO8iNFFv8c7YOHN+Hdo/eORGGAlb9NFqencElmbJc",
+	"rsnvrJBE02uA6J7FKfRxnIxPu7XhPrTpe2B/hj887Vmc4wntbNKWah1Dbo/A1YPUtTBaJOFTFj4ZRLCb",
+	"vY75NqCqvnDVB0JRNTdtNjYm/61k9mtX5RYpHrDvbiB0veNCD2LXWir0JMefAPodFpt3wvqOULJachMx",
+	"a2BHBwmJWKP9ez7hTSe1/YTWI+t9TqmzOcLi1/OHe8XQwVpkLfQcX02oTm+5ZCQ6WCYpPDBxNxfgxq7o",
+	"3GWr2nwlJrL2uMILb2E31Wh3khA4TGMJhrXvuyOft9hk6xj881SWmizkmiyp2LjUurDrWSk88E2DJvPG",
+	"qzJNPXLtsfMp6hbCw8woto0hTXYtXdDm+5BkzoTR+VkWt8EC7v3Yp3+joJrfsA7eCMgIt9zW2JTG1UjH",
+	"51gwmr0QNUDSMHUupbG6had8bjQ09JAB3JzkQl+SkzHGQ8XGpjwOW7ppfuxY2IbVipYmwXKCuYc70bzt",
+	"RzDGX/gh//rGOM71laa6VLFWSZBc3xaZBYfxgnpr5KC+hLrSHHaDsd7e7tTh4WUzjlMmBWsypgDTOnNV",
+	"zUrQlVpI3dFWY677f7dclScyY9k38Jtoyoqxs7iYv+rQmS3aTrnZ97paUFX3CdqFYpcxRpcNefx0b3Qe",
+	"+ABoqGV4g/WcfEP66tY9gUFa6ks8jnZTeE8sUsryTBUGr1h1l+U8nZLg3GztpuOV6FF0rqG7VdsahsvZ",
+	"h7iMaW91ENEd9t5unQtTOsO7NZacNLBm7krqY/dWnwKUfhngfcpVbE9Sn/Hc2n+hDi3mlRa/0mqLW7no",
+	"GBeZ58hP4i77iW4O8KtUwA93NXiqkaKz83kD2wplFgNJSPNS8RvWPecPvMRNxQhFDwFiPv+3vSrbF4yv",
+	"dC9IYCnB76NUyGlMvmXZC6FaenDMGNVlsaf/xU4lYytCQmMST+dECTepyhdl8RVwRl06VxhyXJnF926c",
+	"Amnx+0vscyp+wCeBRTKWNxgTyxbi9mjQkFMBTRqinTCa6d3QbqK5KVUQtuvWdb4KpiIVdjYtaBhhF504",
+	"vvTUbuLoH/xmbHdWy79FJonYvt/csGKDJRA23QxgHVxuJgWop5Na+W4gYWfBuD1u6zDO1JDCpFwTcuVq",
+	"3iL2WpfGx1LmDTW7rjXcWhbXrCDmyYZCMAyQxfTBG9c/08GY51JeK+c/CZJs+wZAPGWT2v417f1PRTR/",
+	"vgF9yGPadM6IwS4TH2NYl33S1ny/itghZ8WzijEinErTRdjDjyyorSQDbVzOMES4bmBVB88TdQs14d/A",
+	"Amq2yrygWUkxReEGA0ww9vtSQJpMgAqUg8JVwQJ5qkfRmvjvrKm/EyTL2IG7Bu4agXuwLyLdfy9xVrRd",
+	"ho00K1evZfzVYJ0ZOnlHEGeFP97W6jUPHXJgOvdpgqPymscTFTpeujyLNI2yzNKSamtO6iu+LPNDPM0R",
+	"9SQMDzyMxwZsROXsdHetNqLfwCVMYVUbI3QpxdzszfKSnFlIGdiyYdic5vRhcLzHUVFsta6tWfeJu8EQ",
+	"UcqaTb0Sah3LC4pQbn9n0T+mX1SrOiSj/UZ9+TLFRkP9moK6TdgVvzkVr5vbb8Y9IuDmLZfuPANdotKk",
+	"u6bkFCOYaDitUHvyKpGvDKj0Jt+TDMjXyCxxy9S8rp+iubcHGA7ZOI8DW1FVPL2VNGQsdLCqTtRGpJOE",
+	"TGh2Q0XKshOXMXFSMCXz0vzCfG8s3JMq2cd8hACpJ7qgQvk8fQUPs4yn5v47UeVqJQt4XOX05PHjk8eP",
+	"zT8WfEXpiZLp6Qm4CLh5ufliveCaneR0yvJJjWnvKsbsAXJX9IoVsHa8fE+8J8P8I9AfkLn0rJ6+WD8Q",
+	"0UyaifvZ5IJMwOpkhVnfqpAzphTs34TIgkzM/VqsCq7YZEjgl/Up2AGg/fCEfB6I1i/g91N+4iG4aT4Z",
+	"ktcORIDAqhVZ0BvmGj7uI+Pdu5chqRtZOdtXQ7KTM9KSROP+TUGoR4XKJ1Jtcs+VIH9M2YaFpGyqf7TW",
+	"zzosfnStfhGtV/jc9LlkitSwhjoZ26BgN7eRcuvB/EfVAf13b4WJU+ysan+3ghOLMxgJ/Xz7hDx+eP4l",
+	"WeETJGOa8jxS9RCvJnul6TRnl6CqrViBHW22Eqze0JPfRyeP37/7x9u3w+ofnzUEsWxKQ4TSHt2Piszi",
+	"mkiSyehWVnCSRwFi5ML2Vo1qITTLCqaMUnTNMnPm+7QSQ8ZgSj+LCJPndMkgvmSk80aW5hUgVBYsX+2g",
+	"68U71ygf2mwpiIq0NOTYK9NyxrANnDeGoD233gngTQ5YQowYLrpDnzWP1Wsbq+PKPNsE++RbRVTEbTkY",
+	"38bbEr0QjMxomesNge6yzaciEoPKy6WI3jvU43bYTONxPPyfc8HuNEBjK5BfwiZLGEqMV+XRgi7j+eGv",
+	"QeqxYkP8QwlZUb2o/k2ATWlmvjH7wqgFyLDw2w2FgBaaOyapHj0ejcn/evXiuRuCcGFjrXabyVQ2tNHC",
+	"DltNMlySdcE1c/PcL8Db2oy8DCrA6+zS6GS+BzdvdGZVNLA5y6FrkBWr8hoyDQ7AX8AY54EACQfgrkYy",
+	"1BBBERGiKNdbKJKXUA63XOkNZhSB9oxwQIYFUZ+sYEnvEEFuCtAuqU4X3zdVnK2YeBIWGuyDYYhMNWzk",
+	"OIujPGxPHusi2rKwbF2zTZOAhhrNaSxyzbK2rNSuvFTTUmxZAHrLjVaoeZ6bUw9tynRiKJIyuGUvsea6",
+	"gVA7Jwph5FvzaPdypEUY35n2t7JwoJ4O4xPnuQ24TDN2GWK8UVtFjlvztzgUt41wdFaRoLryHnr6BoIk",
+	"YPAg7O9I7PHOLMdtQTIECSeVJKmXEOKCmwXjERIGrIT9JLIFcK6HlKGxDyubyRIVoA6fDFEY8dgBJu2y",
+	"hFS5G+aQLWMtj+6nx0d1Q0Sn7ABr8VTZBfCCCLa2y0hckMAXE7vUUvWnN2/CnaxyGA8RRSgkayPdRl9l",
+	"u0DtBmWCb/bFS9yj8cX8elAZRTPk5ubSAgBds5Xe7by0v1yiBscJFoGfQ/1dX5tfhIicfWE4uzfieYlY",
+	"fj2J5NBP9zXWim/9KqebptYBvpK6mxrRjo3r+8QeFYr1bvDM+HBzmKJgChgjbm3VEEYRpXHYubbfqXW+",
+	"vn/NhQgzRmI6MfjDvmYNFVyok205z0A0a2mnCfODL37hou1dO6A/QU299X+HxKsaegaIpRW4KVDRL7GO",
+	"X+rWFMwraT8khmVfonHYN8phbm6rbG93l9sFkzcPq3jRC3SAC+ugwY+FVAG/Arr5QEm5ZpuGID37sCrQ",
+	"wx9/S7Sv3MN407xZk78j33iMdnsnAmwaQ2G1lwor2/UuPsNaY7ymIEx84CoKE9aYed1KdUgU79T874q4",
+	"78IOX9bbculhQ/6mCMc8JXKy5sI8iekVvdv6bQNiuJnFmdkosxgKbWiy18367dvVBLOT65TC1OQLp+Nh",
+	"aQLCTl8igDi7MFJvLpm6xN4D+EHOb8zzc4rtoQ/Mee4htzumVez084Dk4w6Y+S/ZDbgHnnrf9dbmlHoh",
+	"i6N5SXyvRdWAeoQ6Ks7JhkE6Iy0GnRwjJkwW9P5rHcU9d1t5eqsQ6a9YKrChy7wfQHuF8xgBIOiXuu57",
+	"eu1kzNqLel1wrVmXVls+p92j/9kN92jblgR1e9XTMmhFF+5tG6cdxU7FoV6VyyX9VDo0bE+65ajt+qLC",
+	"IsD9EM0HnMy/IKcfhVejO2EriD2++Bp1NZotQSVjGcfeIzMubDwGMWqjdHgp89xcHHe3Zc6j2oOThvZh",
+	"mzM2fvjlw6/OHj38sj13bOeauOHN/vUyZ1dpE0a6bsTOcsLgb4qsZZFVTWaF1HwW51B6PGf9/fU46euX",
+	"3/GE01THa6lWPoO7ow5j7O42dDjnpgLUTfPhilEM5ffpYPaHGZtlU9x2WioumFLEPGLbYf0R7f672LHV",
+	"+ejQ9UMq1/HDXsr7kvuO2oWjwXKteathExJ3soOqNmfMeh+2Y1fHh7YgrqlNh+/w0RrM88Q8hj5QSa5P",
+	"QxXY4qQQThQLVi2aqAOirAP85XSlGuxsGNkn895L1/qoc60Unfve/bKQVa4J4Rp6J9ElA6TuiaF2VuZs",
+	"EldszHWcW4/IoR07EITtQEfzy1I8wQF2Il5fb3abVlYkOqRRyJHr0rnganEg1XajvGW3BnYQMbU5/mZj",
+	"IT2MipLGtcpVIecFU5GyCVf+3xV8bZfzRl0LzRuFbq2cPHayQ2XtznYeJMgeiIPa7UJzN1n73bLVwcl1",
+	"5vNrrduG1bRrLBc7vMF2+3PZVmJfHb5GB35nXGOccTOehH0A29F2rB2yoduuOIn3hmfxW0lboQxZupAM",
+	"I52uG17VWAx+TWhuJrDp+Mb2boAuhEqmBb3GzmUdx3X5FHES+USIKXT94zeswOhE5w0za2yeN2wB5Kj1",
+	"GNDe0rtwOgEuJURjDfVtLu/hIq0ZWOMAYefcl9kh+iiQ0vFedb6qMavjUUegDBQbmyKxBdoBTNAgDo6i",
+	"PH4yWuOuuvhbyUpUD0sh8A4AzE+WIVQ0LTSndfBPkMJ5g/6IiIPBC+y2QoJhBX1nzYHKP4Kuk+iILC1Y",
+	"ZI8O0IcaExAV0+19zdYLCQ5+HRToge8/qmVaju0ztTsYcg6eEdZQv0qribQbU0jjI5wFu1mfxHHAuf7L",
+	"7GJPW+fG/WYXJLJPuAuHiU+t0vPuyvSHhC12lPUmFbMZnY590C9LcZDu6YADWgOsVeSMa56CiAoQclxp",
+	"1yAZTMv8+iDooJYWtj5xAArhJclkgjmTINneu01uSMWuNPxIoTavqsoi+n8Xrdwyj/cx/bHSCFR/J5K2",
+	"W7YGGn+wWbDfwe6G3HOoPAMSPOWzWUSg1WOIR4gMHrncRkjdD3Rlz3iB1djNEeDET9QLcENzHoWybAy3",
+	"4C/qAT5PtGq5LRt5lJvJremTuJpgsg1gSc4tFgl0qLYMLEhyoplH6HOKDKAR1JpeYr6gkIjot0nA1sBM",
+	"f6kg1x8ga8wDigFMgSv86+ppUvob29SroW3nnXMDjnWuj+c/O6A7751cbguqFvGiOoUZmcgRxviVgrk8",
+	"TcsIpdA8t4zgLfke7r1VLnp04Acnn23mjrzvGBAt0g3T4N6FfhzQMevSZ3lcBCVhxi6GpLIKFwHv00ti",
+	"9ADzqPkvKcpa+o3zMQb3U6PaINj6ZQVLtLdQo83ZU9sWtva+lFJkrDAGOZ0zLHSbboiRIYicFHUPH/vS",
+	"OIoftQXzUWm2ihqicsWsIWrYzvUpWq6oZbmsDi3XAZHxHv25sIoooGMfR2+DGujTmLz/a5VTAWdgKkvt",
+	"XTR4ROC8uNPToD7S5Srv0z6guoZewU/3aBeREij8sjUQewwvdYs7A4RXdwdG38KgkEbIBTFsI3rN1Dez",
+	"WbRshK5W+QZl34zPy8LmE4KEhu9cUr0XchlkFYI2AZ7GWi99cDpSwdbJbqd8dJHDTc5ounCxf+uiVAhG",
+	"b6POUiTxOdljSWiee4kFCY32PsnkpZGvF1XWvxO5MPGtVODc6fs2sx62LrozcJb67Me3OHPI46aFcB0f",
+	"+m7rL/jbvWgzoONuhToqJTi4WkJu2NaKnRivoiSdQiNhu/sgJGJJVnF1JQMCmtTuNKtFWu2hLZgSoXQE",
+	"gGTK56UsVbMTHoRb6jQR0ADoEmDSFLthBc07up6hPzsX86ugd3yn/pSNNaNhQSzuEpwocxBcJcN0A4km",
+	"HaeIW7mPFl4rOzyC1FkFKVc5YArtm5OrqXRbQwVi4VgtCz6uYteHh5jcS21zTYwhAdVLYWscO75gxnPN",
+	"irboj2W8JXPyD94zl0TItQMFOHboyhaayM4BLC68vd2yikyCrryiSpElXa2MeJYFgZ8CLkpCJEYC1xQ6",
+	"gMqiR+gIylL3UlKXhTCD2nhaKlccOk5BPhkykWUaWxy2oF37q+2p7W44p0jroJIdfXbd39mIk/pLwbXb",
+	"W29Yz5m+xCuPKwIQEJ15tRHmtBbL7RdIRFeZOiwS568CK7Cq4SoJUyNRFbdzzFITLklwEdSDd/Wtrfg9",
+	"OMA+rLcj4ffcSsfzGsXR5v7iniOrsv/R5TJNLYG383oaS15qbWk9E23xUMUnljk8u7zr13ugzWpszD9d",
+	"Lzb7S2qcKtjQ5dcV2mzV2ODg+7bWT3o7iWVPpnNroxVjAbhmK2ue50aMNyJVzCqVr7863rIf8YyKZ9h0",
+	"FG2NgoFAjCPJ9ekzZYT3gipvSHNNUirA68TyrnpnCwN1YpNd/qhn2WL8PGw8Yoa1C632YQ/HOCMmwjJZ",
+	"zYIGPQX6Gq8gFGME9PtQYtfEenUMq2tBSP3ezJo2tawPkJmOclJ3CnCzeJONNtSiWtAs0p2fpraz1IqW",
+	"Ci6lrVif+aRIF/ymKTGiekGs01JjIHVH9+moLz1lNPsBs4U64wy2JO+3ZSUWZYMXy5j82mpE6NM06qcs",
+	"wM/QPVqACTYRh3rvdMj+wdPe7iB4fgdBIu4xCCqS9gdMKxN+W2fa3u5tF0rI5dD4Mo71hh4ki6lf5ekQ",
+	"wVgWg0RcyB2H8164JI8fEW3PlXZSHGy/hqqVk5P+iZ1T3G3f2JjQb0i0t53PPtoCVWI0ZxkBd5hCyxFa",
+	"wVrkU1/guztix4Jc19jOagmGON67FMgcO7/oZiPcOct+9Gjj9R2sUMgbgOZpqq2V3towOZIlyohybwen",
+	"9bA9YPcHQH03Nsdx8+ze7iZAvLYUCoeprcutogs6fn2/joYgHsNxr4N7Wz6I8lA5Dfb2KOjuslzFjWp7",
+	"UWh6zYTrVH2QZNkKrFnXOOC2zwvGskusc+M2CrqQ6D1gTZ1WCrnsHrHNaXodFbGwPivxAVxhJosUer54",
+	"Pz2EdzLJMPJJ81yuLz0S0wddBYScdh60eT+gcVJwfR6ouvr7q2qFFLVeItz+A9LJtleJcrtvmNV67vGp",
+	"4HR0gY2vikmOwtT9WKTxGOteR9hdDR6RH2bRSdK41deOt5lAwWvyPry2zFc/C83zrguNz9rP1h1Y99ZK",
+	"NPitr07TPtlUwTIdAcj/Ks+937Zg5kZHh3zl3svZTIOvkwlUjY4EqN+5pvuQhh7mbLKIpj4Rcj3Zbi7i",
+	"lC0h19b9dGI35d3BnULCDfupQjXfUivbun/0O2ezMs9/dBf/NtIN4pXC1WdtE+zGvSaaFUuF8DbmI8Du",
+	"J0qSGY2D9no9JaoH1ZKsqlHRz9IZmaSDdvNcrlsw2uvTSOWSQeKqazZWn1K8t+DrKPe8duGfyNL2tM8z",
+	"m1nTpvw6wjeG+9ioThnu2kXw22GunCr9aiPSA1MNYmFMPDIXIeodKhRCklSuMHjFFZFrlhFhM3t9+92N",
+	"SLHOggmf6hLAh/nCllkhf8eCXnjd/kPoV+pn3kyzxu7PaAPGanCfaQW9xC8tIrAFjMX1O5PfKDFbIFLQ",
+	"RW4pGxC3czrfi8NKAzdR3zb3TWb5/deJmfGv5uxHFfe85haJnMg8M+YkhlWXELzqGiTzvZ3rw7vSP5vZ",
+	"Cf3agBhmh3BhGF2yOM4IUGyOwyWx8RbXTYKKTaVKOw+sY2X7rOG3nZ7SvglyC5xVS/RruiHgGIkB0Feo",
+	"i11iwniKuj3sjmRX51lVt9fJaQwH/4DgXF+R8a4R/LiHa7qSBFVnbHcEkyBeCMco5HY807E5vGaCiuOU",
+	"dWVsGWl79yPNmGGdiaGYuTZIxm4mcRNvJ3tVM9Gv3qVg86aoi8rLeRRrbyELjcBMID6xjUZDF6+dTDfv",
+	"kFalMqzQ4HYOm/luifCr51eYlUe+5rk5nQQ1PIWJY85EsnFumKe5vxIwWbke3mfhiCFZ6A6d28wptxq7",
+	"6fXsqLaKEGS3bmjPu8DFcV99L6jD+lb0RUncWc/PIpMR23W1ynmTK9Olg+86WBlbNTQjxNtgPBp11lTN",
+	"xL5nq2gN4LX5vA02u9jOOXKQxQfkTFRw9xaYsWkchJU8GgE8TmU0VzZvqO6u5QtBGX0u5TV4mIf7z47b",
+	"9+ANoVgGuvuMvmrFbuvfNTDY93a/tlxKcfjUb7wiGECJc61YPmvp7XtHFMuOjqoddEsHwdsUazerPxA3",
+	"twm0xsFr2cpBRN8jGe+GLZsVm5cuzNYGwQ0gtoZ14hddvCSkMlWNTX7p3Io+u9yfy6W8YRnBHKptERYB",
+	"6Woqn0yhr5OwKilQpSgFqJVyhW7YDkAxfWFvG6C2EPY3PH4wvRmCiRol2ec17t2lsqd/bJfvXGB8O2dp",
+	"0xangWaP7EPXpM+m9sFMZN3JWc+P6xZe9uW2XTRkTQt9oKvR5hPhELiurWy1oPrUEa+L4/Qp3dj2jLuy",
+	"vV+46hl25Gv06DDd3gO635b362vYuz9hj43daSSFOU9Bg78DtwZm37g5fWMJRdDEqvWyd8/VNZKGTcuo",
+	"pk9yqlQLQmLX43RM/MLGsE4dFLCafjXZLluDGlnj3sRSLO7C7L0l06pgS15rjV/HAeglto4LK9nVUG/Y",
+	"sSoHao/wq4jQKX4EwzZuqK+2a5U2UrBIx2YX+PEH0MvCMAOmUm3hZnzXdJP+BP0F7n5ftpzafqK1Jb3t",
+	"PqXuHfkypuh73TCo153XgSv687Hv57+Xn32dZSCTel4it8ngX5W7os4hc9mxHWETtIvvuzWX8TdL7ryL",
+	"xwHZDDwIZ1Fra+XOwrab7JoRCoEvyHX0IOFS6MVdevRg8lRZcL15ZY6B81Bw21Rkyx0myNVPz4xJBE3N",
+	"3+f8hr2fgFPg7JFRzwuaGjEwtEiQIIemjBbAL/bVC61XyL6qubQ2o2oxlRR6WNkHhwSMANtFUznd3wa2",
+	"sOEalkDRazRPuBktlfKa++y9i4FzNL53769EI6769hYqemYRb+U3N6zYBBl4OpwpJJWhhySTTCHWDJT5",
+	"0aUakkym6gFd8eEy2+43K26YALEPgHHQl/bS/Am+x4u34q04IX//+1WpF+a5FK6Iv//9gkyuABmd/w6f",
+	"XJCvgdLEbcxwOJxgwI8G+2ZN/wiBCZLKE/atICFth+Qbmi6Iv6SwrxjapKxYchyDa6C/Ip9PPpxUn0++",
+	"uEQKOG4zZFB0o4x5mS5IIXOEKoSXpnLFbO92roe4/GeZ+vvf8TNqjOAZ/4CbYEdx/dvABfr5xAjNSUIm",
+	"xi6F/7L0/eSLIbnyolAWYf5kSgWZIgI/FAxyrcxUeGaew3+jHxZn8wNX2szHrJVMcr7kekI+HxMtibGz",
+	"CcsVI6fnXwA7TFIoCpmgyxYbtpPJRyMVE1IVjSTE1ozcTuxbAKbCvMaw9QT8R7j7D2zH43/8qrBLfioz",
+	"NsFgEZ3mmKy0oMpyU0ImCOQysZsGdcW1tsH4widSuEivYTDMvIJhrKy0s1eerybfvKbzySXa5lDc7Bhg",
+	"8mx28iPV6WJCPn94+pWLYifk4fjUZ/JzoLKQ2va1r2KPXwxhhOdSMDfMHNqynI0e2tm+BPxzLuZmrpXy",
+	"ZP0D4HMmSi6ZPbEgQwWZPMvYciW1WeTJ92wzuaykyDXb2LdUdZS4XYDjKOBMMCgKhuN9+pAsZFkozxVL",
+	"btjigkyMzfEDsgWwgP/3yU8y5+lmYvi2lqpySaZsI0UGBQ4Q+n94+hjpPHnJdLE5uZppViBvoDs2qToZ",
+	"o+AJuxkanjGEzbnSLCMOM9L7jbjwsnRInlU7ay4ZKZgC8Bi6WjFaJITmSsJ5EISJculIfUH4XEhXc76R",
+	"pStyvBZyPXwrIBcgZQJjnjwz8mvGjSo2uFrRdMFOToejSjYHn5kLwrXQGHzP2CrYEufoQgxTLrBcxCqe",
+	"gLo5lXpBMl5YEEM8eOaIA9C2i4ugu3Lwyt4IQXDiYjAejnAWcsUEXfHBxeBsOIbJrqhNyH1gxOzvoIlg",
+	"9rHnwWfZ4GKA30K7sJUUCq/W09HIxkS1hXvT7IN+APcBtq20BWEDee1uURpTZXawSZ5pW7lfz7OMabx+",
+	"Rg5gpKYIDC7evAup/1Q6MV/IlCkFuBf/BSXyc2W0ix+Zpthi7QGUAjeTxH4dtO1WUFgAWZSgslqkP12U",
+	"O17T55XoShcsvb6sGnhW+ZhL0Jv97Q/9vysGu2HFVEJgtJmw7/7IHUupgA07H511fMmbk3eAMjOlihGE",
+	"y3grPAjUIRMQUiMpzSvDSxmobN9xfLZ6Qr224AVRA1fdjI3mdHLN0MHacNqUvgINTu3yV2y21SMPQDBD",
+	"9cqeB139534eCS/rX6054DfR1be+qUXSB6ej00cn4/HJ6dnr0eOL0ehiNPp3FT392hCtVMX70aPH67Nf",
+	"f5/NxsVoNBqPHo7s/+Y1jIkLUeY5Rs0H12zT/rOcKv2tLI1gPv3wf363n/ysdmc2HlUzcw5XtsrlxnaK",
+	"KtiNvMaf4QRQm9tBmX0XSNuxIagv07VGVViZa0a6DVm7zY5HLoC64gjPX4FGZAwow06+Y64sMo+UwAuy",
+	"pNdczIfE2CLmOcj0USy/sRgrkTKSg8+HPxFWR1cJsUTEe9g17gvOhnvSUDFUs3Gr1RCyNgGkM4Y1N7lm",
+	"m4lbuNVvOIp4owDZcCB5htlHsEbbcyZFzfKarXQIwFA/icivuAu9j2KgnIEx9g4NWab01zLb9DtkMfZs",
+	"4sbO3PWcra8CQ7Gysm0T5y25MO435b+IOIDy8IEzJN+Wo9FZejYiBRWZXAaGPnDDI6tww21hzgk8z/ZK",
+	"FZzQ8WRI1x18Ymkc7OKuA8I2XVswmtkYjzF0moa2jz2AZ26TwQ8St3jf8/45O4s7iY8frYFjhUMPccEy",
+	"jr6g8KZ98BEdIrcoQKDqP+qrAZkBXcH0wmNcee+MrYmBI0ykALGitFEyrAAyF3dClrSARArlZN+uXMEv",
+	"DpUrMzAiY1f3w9Zl+encfYNewlB32aIkrvvMmT6YLMbAbiTN6JOUXn9NsXN/8saMeIZs3M6Wz6X+UWbG",
+	"As+OwM4vBKvcimGNQqVEHKKy9ONf4cj6zomvMuP6RBe2z22zrWCeew2P3bu5kDT3LKC7jT5jhisCp7yB",
+	"vKV3NSNvT7rL7ruvhEVA9x0cJw6PEkoXWTaxTbrspxPMfHX1VlM254IouX+qXIo7zjXs7UCx661RPFx2",
+	"U8vrVQkRjt7vbxuSi5TVB+yW9rITRviQ5qXiN2zPGiBR6YAXHs86dQ1BXYRvGAJrYAYdiOS9khzhAQbI",
+	"64HDL6PkB3nDIOplG4Y2GZuZ713tsZFsvrWD+6jhILnvbAr2rc+rGzyeffUoG301/uqrh+mX2aPzx/R0",
+	"xigdpefnNBuNz+nZdPZwNp6eTkfTr05P02x8nj1Kx+fT0Ww0oqOvzKatBheD8ePT4Wh4OhxjYP6Gy1J9",
+	"h68YeKvFai6/tZNHsd8GF+NTI11t7HmgbtK23xzXYjaycL/BzIQu+J08jP7ugAzDFZOr3FmUG0UyniVE",
+	"sLXRFB3Ys78+zBQjdweIe3t57N4AFzes4DPswhw1hZ9LzcjEXKcTkhlDl+WKgV2LPuONLAO/cU41lCBS",
+	"7fVcW3VjW3IXLGjKXb9zcCa1W+duh3RayGsmKmXF7g7y0cICNB2P5S2LQjIvdFa29m4PDnvJVrKI8piv",
+	"gLQuR1mKo2jcT5xNamxWLlzYHMtKgU9ILueHsdm0zOZMtzskv7bPHE8gA4j/4GJwPhoNR6NabUUlOUfj",
+	"16NAcoKInpZZuwyyIrmKcTscJS9fCkYRYvJ8VHfedWYDpEejpMlzYqkKYOqIRn0kYUNtVa0tFE+l0oRq",
+	"spQ1MWOLbCIcwDEXdJ9vzWgs7IYJTSa4lKGl2gTgypR55/koIV+eg3wZj0ZkxYrU/EDOCNcJBjjQ1Wbz",
+	"O8gvEASEzZig0w4utQqoghbsrcBb0LwgGBWDcDEHHe7Fn+qg2+XmXSbsyVvP4YQe3zH3lzx4/UjTZHpa",
+	"Pv3EvF2vmIY+EZaJ9x9gFQAb1D1eVuY8+Ih/bDm86mcHPz/07PRyQqH/HdP1juF8WkrInbkbyZo9UJ4m",
+	"d7vq/nPQ2tw8R3DZ9Nj/3Tuvp3PG0eMdZE1gVWedcRBX9ijnqcsltGTFnJ3AXP7RxnxfIfP13HisXO10",
+	"/fznVNRPBaHKN7Ra/5lHBGs8j3W1uKr/E6Wp5krzNDQYogV+HsYVyuxY1R56RcUlORuRjG4AFkbINebR",
+	"BX1FFDU2NCUbRgun3u7aonOmHTTlq2pefU/ft+ClCtvQ/cd5ZuzyzU9QPAop3tPNy9J8/JUtgjBkbXkg",
+	"9H6dQvcPxOvADIkZwndD2kiAIT1QWqbX73N2w3LfYn1w8dgV0F6EOfeGp6B83dca7PM0bRUamEuBCS2L",
+	"zYnaiBRkrx8UORZdEPKGFbos8N+Gt3jh5g7zA3eXqyp6YxZRsFkhIRKzpgVbyFKxk2xqztvarPPNWfLV",
+	"O7hKwG8EY9kWH0DKmE9xZxqGoix7xVIpDCnPH45GZkhbpmqpPzo5fVjzPSpdUM3m4F4J3/pVffyRf9Ls",
+	"ZE6VhiYEv3ChbBCgmu3WvILfLakoaQ6EtaWqTS7R2GI6R8F3BUCDgK5E1zH00O/kmsiZZsIlbJKMK4B8",
+	"TLBjFrj60fu2XjDoRWHopiC1dyHzMA+mAtjdFco2S7TutKk1kml024S4vfcfGuotZptjSbjmPZIRH3rX",
+	"miq4R5hrqreEeVdWY3sHB6HVL25zvIDHFOCZxmdJq4S15xiC2IOomAXVK53l7YIVxWVDht343xXGtI0o",
+	"IBaD+aN9XHzytctv/v7nkzHaZTK/CePbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3ZTbRw9Wn12yFx",
+	"jb7Hp4ax7uWFtbvJvu4xXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8EawzaHC+gHH92f",
+	"t42yOtBj7yXzpZ0m/tV/XvpFACrWn+L9zflqxe9atuvCChosYz34DU0e9n/yG0bYB5rqfANtq+SMTIzE",
+	"mZDPA3zHNTRBxuqANRfqi4RM4F8T8rn91UaWBZFrkWAzXZdna4u23GGevBWf5+BsLMrcNZX7wjnlqyIn",
+	"qKqzigomjgX4LJSYGVpoFlA2IbSI8EExH72l4R3YG6b1YoVFq10Ujbpnv/rlXTz8/v56YpR+LK1bUGy5",
+	"wzO2Lcw7C7ynltA9nC3dD/MdD+ZT4BBsz9DndFai2R2gQCjaOsW9eqt/7s9IajInjguErwRnhkLrwfYT",
+	"/bDKoY+Nve36KZidAFsqAvjeINu9PeKzhulyRTyG4t8QOnWPKu0ff3fHkqLO5SILll7HMyzHLsOyAoQF",
+	"CTovmPotb/AYbmVnotoqRSeP4ZYaFqqq2PDCNjIBxl9RpdZGfX0XKJpO73SP4UJRB6+0ykEyWMBNMMim",
+	"Q0uUYSqXAeLiYMForqHjEjqUW1d5T3UnFfN1UsOEL048Yqi7LgECqeM/jcod9+2e4PYzjxisC86ySwCZ",
+	"nFxopvTEgspRPSSvYPeJ21eL74etWJpasMQi1NW0/9QodeOBip+Dg9k5qQ7JxeCzj79cvfzmuxc/v/rm",
+	"/U9Xr1798uLl01vD3gqqZ9H11qdoJSDmvRSuVIIJT/VfUgwdUfj0361KWpXCkqu3vOovi5q8etWp/zTr",
+	"XIIFHCTptsM07gswZOw/OmQC3EVG9S5JCfAqjpgZ8BQWUm8nZnMcPVhGqZi6A5mTNvv9cPodtXblP5rV",
+	"3TUrY/B+vQGg6LpP8N29S7Gk6m3h0+KAiysg7E+tuOaOEu4OXh5P9TBxY1uXhVwKAl9fVMpeDXtkicBG",
+	"LIOSP4QRIcjCUNt8iZ6XAnKTFKFumCG5smivWUCFtwJCh4pQRfwVGnOeIKceTTQfIbEkPIn+yJ1uKxSy",
+	"sOrT7QFH5P6STz4N3e5YgvC0SRJ20NrCaIOXd6f3Iu/+egkzf4RC9iDoKRNNorlS1ypo8zMkvwDwEfaQ",
+	"Jjes2CBakB0nIVLkm6CnyuloBOhLeJvMKtR7W5zX5nR7ETTbOIq3J0j4mDNhXhxErxye3XUJ5wWqnC5c",
+	"31XD9tDaOcjhyl6IfOM/sD4qeN6IOSj5fwPDvfODr8ppztPhVvgTu3ef2tSJo/lPkHxtxQF201wZh8P8",
+	"PlKFgIWAw94t2Fbuz7t395wD8LkcGGCpXe5RP8+LFRMKihFA4qkK7dAGVxxWGODZ5blcWwQ+QztsRZzU",
+	"WkX46k2s7CFXtS5UGClRKMsIINVVDlma55dkAjLYQqnhLYAAaliGWj+UhjS1u///fcPAXA3u+gMshkIa",
+	"JeoV00byeSfbH248YAH/X8PNgRJ9ixP/xHvzdbG5n0tTFp2iRLI4Zl1azqlCqAR3AMzMU0RkNvwgMgSK",
+	"RreJ+VDL5VRp1yhI+wDXm0GapRY12DDdiS74HJuIa75kStPlyjVKeZcM5iUtqNAM+A2gGfkNg9Bwyi4g",
+	"J2oFh5AAeINvImGTZmsO2zcfsb85QM2Rqt2Tv3BYcYPgcrae2d22eDoXWEtW176r7uTu4rVpOd+Zp29r",
+	"kGivzZWtMJXrJyTjq//9g4d7C0ELq6+rHNZA9NxHYEMWbXdzxXwQ0MDg2RFOyYIRQ2ygissY1MF1bd/L",
+	"st3zYzi8y1W9c3z8VSuLfcknvuPaHfP7/3N+/lrnp/fZ2HMByeKIlax+TNS1PLppJg8/BAfrq4CH6I5Q",
+	"YS6kEyE123MHwYPP4bk/PlPhBdp8YeDfljrtiffbp/6s7FRXBRTUA50Oz0dhf96LQams/9HmmgfISWmx",
+	"R8206xtcDKZ8T+6qKAHKw2eSWk30RakhxI01K3rBQWg5fRDA67eTIhEx4WvwrtXSN0fnNf1w2gkzKoos",
+	"ctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3JqH3xM/fLa7z7/2OCgfKvq50dylleU+WNqG8MVvNtHyYuM",
+	"q5S6Tnp3eFFLasYOqh7eC+gyn5nLAq/sXYvZTq62pQc6zO+YZvinshFklpYrc8FWzGSbPVLbKVupsqZq",
+	"dmCwuo3WyCEw9L3xxy8LCWk368KsiTvgZ1wQ4RpwGedMqwq0ESX8JaECKhHdFek7h+PksUBxBgm0iqwo",
+	"jyA3wkv+u3OXS1sIWAsr4Q5npozR7CRnWrPiZF7IctWudD1lNPsBnv4nPnzHis8jpjVCXuhguVG/5UPI",
+	"0n5v06eresazL5OBh/QfXAxkqaH2plC6LQyT0/j35/b7JVPYzhG0degewhXRUmK/d9cqNZV5ubROtKOV",
+	"yUTqS46qqWxteJv5juyT4N1Bi7nXK46htbww4sMwK0FmhW7xKdSYV8z/NPi+a7VIcAC6sv5ftKbveNV2",
+	"1VK71dshFx4TKNGc5j/LRGqVJFt1e7vSBKTrxcdb/Gunwg9tnb0iB2ytLP+tC8a2K85rElOjQ8WUa2I3",
+	"WBUyKzEsKVeQHKFYgQUlm1wiTJy6Lv1cbg+uOoRC9qPXEm6V2EVr8hzy3b3ldleHar/NFwq64+TnVeM1",
+	"2nx3lZ4PPmZ+ia12X0WJg+y+4OfHsfsCah9Kjv62X7iK5hSpb2URKM9rWkBDB2wqYTMLoJ9ZFVj9myJy",
+	"bTurJZDhIcjEntPJJaH4M6+Bz/mN7e+IdW6Q5ZBBUy2BgoEVJJVFAQ5yyIWwXbdIwbLC/XqDiijhQmlD",
+	"Nwe3GwR8FxLaTVGF4oaGORZEaZ7n+Mhb4bo0YQA4eIoropiAUZdk7bIysFeYdSrvFtVBRZ89019YCVcU",
+	"VQ5sWGSH77Y97V32WJdaOyPra2x9x1K7YyWNufSPjwO2BOjbAc3o/6yFWg8QYH3zxP7A8/wE99YDGRj2",
+	"/w3DE9ifq+PxNjLBCWDL6PuF3l1cNNvyoBEa0kWwlKYbkvHZjBVM6IRIQVZlsZLKige8gQ2HX7OVbvTY",
+	"3IVr77Pa84poc0lZ3aE7k9od+EsyJ3iHqBUspFzdNzu6J++LHa8EkaV2t5IXz5As4gS8O4aQZGgkenCP",
+	"ofilmU0vce2CmNa5q3qGe2qO7eMKWc4XeCnAhYjvcX0gXf+2WNcPIMN9cXqNpU7/YJbCFJBAg0Gq/EGc",
+	"dZXza3aP0s6H12zbRqvoJ1USWUaMuYbMBv2ljNaAoGXkfDQiEOzUfMka2QLXcM8c0UcAolY1uDj7srPU",
+	"e+l+FLEqvpNrzFeFxsYFZ9nx2o0B9+U5HseadybcNXDTHJMvAR25OYH3FeQInIAswkeHZGLMe2hvS8mT",
+	"XJbZN/AFGQ9HhIkblssVSwiOM0WHNDQbtr9fQsZhAQlcNncE+qtOaXoNWWFvxeQHqvQJDHvy7OkEPeHY",
+	"nVUTsy6WXdrpwFZAB7QZ6vcLWRZDAviJZHxOFMJxQZh+uTTLwMbQVQ6lLhhdvhU5vzEq72v/kX3Q697X",
+	"bENk4RqELOmGKGb1ambeYKbOBale6dvX5VJxo6anKVMqpvLiC5GMu8dn6yRvVkz5Bi+29TJ0m0W9PKka",
+	"iRSlGM644Grhu4iYj/4+6Vn/rzerpvL/oDH+G3ry+/t3//j87duh/fOLv5t/vH379y/+67NYi/sl/fAM",
+	"BzofxaABjgbFhW5UZVm4iiEVLGX8hlUQXZhWWBGgxoc1CoQLH508fvdxnJyObk+Cvz87CM4QGo3CNE+Q",
+	"K+r9Rnl2Qb58OB6djE/fCnjsgoTb/FaYw3lBPr4dqBVLLU+8HVy8HYyHo7eD5O2AZ/BPN4r5SMmySBl8",
+	"bGSCq9h60O4tgp+aFcIPM3YzdN3ch+GUhjdjfJIv8cmYTw2eMFO3pPDDbot4/+DbwcXHt4OixMUVpdg3",
+	"U3BdwcOqTFPGMpa9HdzevhVwIHv0aa1ExNGSiBZ0tWLCOhn8PwMJb2VDBOzU7lXdlwTWf6NQ9/0dpgW9",
+	"hvbsdMb05vWiYMr8cvIFug+wbznLM9svHx87gV/tNM6HtMB4TcZ3MJv/xx39ZpHOxX88B7r1kVfFXltO",
+	"8wV4wsfgxgdH9yLPOvX+cYmLyQByNGCwykkdLTRpxccb1fDxzIQIvMJiXxQMPMQB2Nt9e6S3kvO11DR3",
+	"lLont7Rhgf0OaThax8HuBC9ggwsaD10vgfHgo/lPq7/5O0T87G/8ww+P42PeQh3tuND+bmWc8rsIhR5Y",
+	"D2lrkPM7lmdP7HOfUAtsOlXwC3sYfHcvD6cJFZR0t3Lk3PwfZAb6rl/Vb8aAhVu5UIPRku14l5FpbVKm",
+	"HqqrR9G6x8f0Fh7nerEJQEPJjOU5tk0dj0ZES3IKifSPv/ofl+R89D/A+slzuWbZcZMEKq7pkM5o/fRH",
+	"Sux3ueS+ZtxsBKy63hy16cDdNYzTfN4uCoY308dDB21MxIIIh72dJlsBkil4yTRaplpWpqDUC2OYm7kl",
+	"DcGTS2eiJeara8ZWlQW7oKqbXxmXbWXuX8ihjBglAB+45MqsO7zie7UiewlL7IyDdPqH3TRmf8wB8MdC",
+	"LWieQ9rhlPU4DbUUsS2mzhlU8R2dq197ZzH6RyrHMIYB6TXEQK1f2bqzFkwkREnfv0BpmjP0F0uB/MrE",
+	"nKOrGRnZupXNv7EE9RKOh1nejvcZA53W8xxjdSDGX4bXrVYMtl65XLKCFBBpYCJjPWIoL+0e31ru/pOY",
+	"+QeGgqvG0HNJanWOvTiZixuu6X4QzGfBc5+SFpSmbKVrKBv7i4ddXHhe0JT9zzqaSNA82//8bLRbe8zF",
+	"zd6iEN65ZXcBvSEhpG7pczRFpdrY/YpKwCyJS4mXRcaKyke6pNeQDH93Xn8Wvgy86ZhsH3D6j+DDjfE6",
+	"ene7tBVEiWcdJZjjL64rt/IKmorA+5WPxgHIog2upOySKCYy0Bwk5GE0IS9WK/pTkRfb2HuL0XogIQaL",
+	"u5dOgf8vHuRkoOU1gzP279/G/77+/TT7svxGjlaPijH9+ix9yr6df8f/1/UPy+fyp99eqtflv9b//82/",
+	"R+PTs4fnj7786jGdphmbzRd8kAzKwix1ofVKXTx4oDYiDfEDQkH/4M5v61PVZTZpmzkiDn7/BCIKcK3g",
+	"JG5hCfwp0Igwe0aoFQa9BFDTZfvgY/WPLUDEXeKASOKKrGWhF16xA6vWqHug1wXi0mLBon5gdUHisr8g",
+	"7QC85jHl7UZe18VUNwjFYPeOCKH4Gmo7RDi6MeEOoH8zUmLbYkf/EVGDA/SI/Uc88XHP6pgfx6fIw+08",
+	"QE3oab+Fi35XHXIoKmoM2xhaQMmuC2muCgaBeWylHDgsypVRKTKqmasaSeKqOb7wTyr5dgtGjZArBKff",
+	"U/PdMypj1xjUXkQmAkRVtkeFJ2aaS8WyxFam25gxxzwD7Hm2t7OTYY8oFv1UypxRcdxy9NWqkDc090IE",
+	"5h/CBC5X5R6UvA5tLF2dYa3u3XXB3K17L1m3B2dc0Jz/Hk54llMHE429M/sVwa9YwSVMk0HEC9dzur0e",
+	"2O9quRhRKloIoPmS/VsKs40/v34CBRpUsyc2V9VBtbHCBajqQEroErnSIa5Tzpaw1/aTrep8G7kK26EO",
+	"H8aJ6F91dmxTzxyiTnYenOhKTudcHMdB/cwPbeNduL13rrZ3n4JeZf66bQYztNIXGlPgWfK6FMlZNmfQ",
+	"5BNE2VKaLY32+rQr+ZMBlmn2a6n0EpO/zBH7j/gAXm1C9njU9OZ0QYt5BY8DORHC2hpvwgGq+0FzyDEK",
+	"omMQlS7w3Js1nhuOZh/M78bJ6WhEPBeB6/UzfObWLS3nolPQv4SitWQAHGWR8N9XQw8qoRmIw5VUXDt4",
+	"kFVho/YbkZ7Ufrm9Gh9f24g0mD5M+r+LoG5kmkBQ9xTCLUqyQ8z51IC1HZJBaL/X8O3vETbEU/Vd433w",
+	"oCYqP97hFW3uRDguYKs7D2JaKi0h8MBoZmvBq4Ch0UJRwTR2CHGAEjhXZa1fIKuFlkD57sDX67cS/urw",
+	"i+mOzc3u5pb0p+3k9BzP2x74IyeZ/illtuZ5bkEgenktrzxP3I/Xsvl23kZlOjsclemfBU0Z+U6uVlg/",
+	"UV351fCn9ds7pgRsP7OjBIyOqwQ86qQENFHIqQW+OP3XEgD47HX7mRndHLDPHpkJkSnL5RrYx50nTG8h",
+	"XJPPP3tknv5iWN3E/1Ey+isZo/tVMgbPnv/rBCY5HjQpG+N2ZWO0o2yM/ixlw6Y5HqJrnB9Z16hafFTi",
+	"ilBFKFzgn1ofo6ssM7cm0pNoSSiae1A3oek1nHg5m90BIKhdt3jwsfpHq2cffFZgeNopuv5AU5lt3D2f",
+	"DWvdUCE1KZBif1PEUDvmyl/KGxZcb0fso9QhTdRz3tGCAAFvbgUBOm/fHdTKDqqQCHWJFjV0G83z+Hro",
+	"M+3w6aRIGVFyyYClWK4YQpOpqPpo+wPeAVHsPtRBi8XZqgz2atkXwI/dh8r3HzTRA9FE+yOFNqIDV2hw",
+	"iROun9o99kuBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4ZplRFaRgbT7Sp27QPTWRV1OMgzEqFFll",
+	"s8bAjCyWVNcCMkyUS8D5zszNnqobQ4S7AWKZoWpFe//jp6ffnoyHZ2Q4HNZebudjTqSgMNEdaC8sCDTz",
+	"qtcBIoESVGcTpz4nRgdPQCtOgFqJ05gTlCqJEyZvi7eiUowTq9Um4wTU92RLoU62lPgE1G+jcialysxY",
+	"/UvoHMdsHbAnSNSTp1xVRkHMYzLjuVFjsFdvBKe8eTbHSQ52WjBV5Ken3xot8cmrf/11vFZgaD74aP5z",
+	"+yAwjZrO53O6RLB2LNJIiJCIY6QgEwRUTAx7kvVCEsUgVMo2ZFqClPEJx0u6AXSfeND5By7Yi5ox+Mmk",
+	"hLYFPqR5/IMPtZkfPbHdAsIWLb6FVGXJOvP61333dwuEXEYt7jPNjR3qjkD3Ypg+5Xj3DZPpuWN/vLFi",
+	"62PVwCgu5jkLPSFYDQMmrdWO7470fc8GhTljbbLhwtqI92NFfGssU6iJkaJy5yPGUlBwsO2zZlmAg1w5",
+	"qy/Jw/EpVhDAzURSAFsUu1Biu15tHOSObu0/HOb4eCbwK7qxeSvIw6iAIawFV6Tg84U+qhZ44Tyw92af",
+	"ekxszQQV2tz/FTg2FLdwBUnX4LZZUZ4RqtGctcUqUKzlG6YQLcmKRnoJupX89+WeZ4BFToX3KBEf6Dwe",
+	"w8z5Dft5dT/sckVyqpnZXvD+QIIZz3Msf4qYHTCVP3u/71qa9zqMHEInFSXzG/Atdb2Av2YIBn0s3Ld7",
+	"EGjbIPgQxsPSPDj0x2XSFd3cD4d+vSFTKq6JLqhQM1YkYKm7ZF7yE3Kur5rDpE/LzuZM8swIPezujOWY",
+	"esGWiuU3LALFsaKbT5a7AZkRFNSvQ4IZJfCcPJc3kI+bEP8gefjleNyd5S2l/+Is77mdYmsHKOEUUIxM",
+	"1nRzXKa/kTy7r2tcuQsbm6SgQCauFnuV05RNCDVqdj3h2efmLmnGEkiM2JgbfMpcLkREDTQL+dSl+i+F",
+	"FHNcPth5QKKeldb/kjzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++v8ye3aTRqhLbdk10FtAu87rp",
+	"Xbn8j/9+eqgP5FkSHBzG22KCmhUc3b1vKJY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqxJN5Wiyoj7uSM",
+	"MDMyWGVTBgatnEHXn18Q/nCF0mzirRTucCWiiNl1Q1f9Jernq2qWNx87psb4wNFDOFBIg55C7usyv/Zn",
+	"pbuk674uWWqAqwxKLiqfM2YU2aBc93Cb7yaBv+yc27FDpj6/7UPRF7jomDPulzoTG8beKvGmCrwzR8jQ",
+	"sE4hIzideU4Uu2EFzYPSA1mAcxpbS8syzwBfFE/YHcSGLflqBTtwBWOfkFe7CcveeqX3hmR/lVy0VyrG",
+	"gra+WlCuBaSp3RMiG27Ifkey3dxdcAKzPCOAXzlkyyPw8U9VFGXKoIED1v9bn9YBBYh1Fn3wEf/YVx7M",
+	"zUGBARVhIqsuM3CpWck/JHYSGNdh9IYZXQzShMB/Vhmc5Hu2sf5do5+Dcn+J/46tsyn3CN93zLyjhuJj",
+	"C9EAzkAH60vFhixlccQyZDcyqA6zQ/d5XznywUQ7Zk3RX0+W9JMTTZFq3IRPsbRi6dji/kuaHQmbG/BA",
+	"3iJskhEm13iRlwL+xI8TovhcMOvYyMCjB1KJkmu2QQwqwHGGx633IJpDgjHRo4iSI7SOObA0Hqfft0PM",
+	"J3NePZiJP7CnRz2wFkwZ22Xc6fQep1eJv2LQYwdUOBgSZMl0wVPVhtX6o31kH6D8ghG1osKiBkBrEQ8h",
+	"b07byenDxSSxf4/Pl/7vLzP/59noJKMbNbkkj0fE/OU6RwyDMTAEJxiH9UOdrJAFmXChWXFD84nvotWU",
+	"wKX5kr38/9j79ua2babfr4LRdKbtGUqRZDsXZc6ccdNkmtM28Rsn9Zyn9qkgEpLwmgJUgrSsJ/V3fwe7",
+	"C5CUSN2dxHnSfxrJFAkC2MVefvtb6wfXcbHDs/7sNJ9dIRN7Ozi++2Hyz/if6J/mRKosFeaf5lhnifkH",
+	"BvxjFUt7JZM8tF9wZc32FJ/pJCrMVGfcrxu1e79aAvmq8daNbI3uOseWRjuwYe9fUmw9sZH4jafoaHaP",
+	"jq1LrIaxDFPT6HW6CIz5Q8eZnZdOqxs0hlzGVqEdnwTIy27MMIsbvc5J5+kz8met8W1/f9I9Ot5CQ+Du",
+	"ryNwzyYHAY28kqMsEXmTDsDNAaoBhcp+LydlQceBbUrNrKdC8alsuRmvE/e3eN3edDRSDTXA5gq1NTE2",
+	"/PKKutFptVttO300ukavcdTq4Ff5+vAokhhMOkvseFPoC0mRCtzahGqqWCX7Pqdnr5m97+4LJcIsgYKh",
+	"P6/KWB9pPAKxvDi8ceWmfhpztZqPBUqVoL173mEPfkWRQJEIdIZcS9A638fe4gwet+/60aD/vNo8+5Ws",
+	"YHd4798IfWOZeN4Z2g6Hwl4V5g3OBpwqiJGHY62N2IPmwa6Tvb5uLbFfjB0BtaTBwHw41kYo6/ByNR/o",
+	"aB7kVcqw9CZgf2c65dgrgUdRE8BoFZDmMxrBoZYXpOst/XMoeJolVp5mY5mKZswHAnIFVEn33UnQbkM9",
+	"I/dZJCr9+6AikbC5zhIPpXWSf1G4lz0eFmKIQSOWE4lF0TyOX+EYvIAP/WfYihMdibhcA7dcFYdzmseM",
+	"PaJxVTlhoaSx645Yuu9fmcKgHxV3wjUQpCy85jt6CDNZgoWW8Lb0mzM+x6w8D8eu3RxhAokpGoqrCvc7",
+	"s67JUpXfQxDHWmVZVHRVUrggZr2Qx2EW83RFcuWNZjykTqeeWY5dUC9V6/lhP1VpWLvF+nZCTd/VJ1Gj",
+	"LIdGJ44mqZjdMHDgem1M0FzrJhrGJ1qNoDPppMX6YFz0kZYYLALfK0gq6PiqIlx2AH/6bidW+KlM0KRi",
+	"arWD/X9VZsbPA6xpY5+yJifsIBNN+4ooNFcF0Yp5OtSJdeDsFgHDkSfYpA+rcuF4T8WoAAY3KVcRlKke",
+	"3znIsHFj42C4gdNn9wfaYY/BAbzbbj//l33tjUk+2ztOTrWSWqy4bpy0XbH5hnXVJ3C1qyIRolyK7FUQ",
+	"XuaUzUlZ41qdQiXSeAen0eDPpq4IesDN0uO8pqEFZ+f5OluFR/eER1ZsDiohtLNF+8T9sZlvGPuX9/XP",
+	"oURTPpU7RN1gY5xCZrRO1ZGcAbDTQYkPr+AuUJ8jvMTljEzKMjgbOdoFnnRvE0WYZLFo8nB1ycVbq1Ws",
+	"fgGFRYeK65hs3c1Us4kQ8G0WQy9aUnPYuI6nAmFwnpeOs7n1RRKmdLWJ+S6LxWn4iWovPm9DpvxVD9+W",
+	"CVcWDBRQZH/xHJ+xuk4kjoX7rczz9evaPOWNU5xK6nRRJ4OZxMN0Te3I1O1E67Kl44rizq2ap+CVTj28",
+	"fvMHtFCxm9QuV8xHzdgq1ibg9Ljfbzt3fRpKxVUoebyu65NJEzkV95dQzDfV+qQiUnofqEPcIDNW9xnQ",
+	"BIZFMqovQyldurZRS4XGevQx8e+5V7VIPl0rcdqk8zzHpohQmznEDzWhCCiASKAYKEtHTI7E35kWO42N",
+	"ZlNtjBzEgkH3IsYr1SG9VmGIX1SPlRdjEV6LQlbWobob223WwvF6ANBfcUEPgm2dl5m+1m1dH05sJQKA",
+	"7Rvs392bBx1o+7pm3kpjr6DZWMZAJ2IPd2rtncWirv/Pl7pDT1k6n4IgJon+yral0ofalWv6o7zLviRL",
+	"7F3mjKVDpQ/WrRudowcJINrJtgcvj2PX3ry+WBMmftMYvL2zVSpqZXPEd5lq7DgLB8r3J5kqBij1KBHG",
+	"bP3SwQ6KskBknk9WL+QqFPFuqne1zv07E5mI4IWlYficWPhqv4BpJch/m/E59quiYsFQTyYyfU4IQW7o",
+	"C6u2AVHQYi/wdtC0e8QlFhNyeFhKASp9I5LAt1Iik6SCGgfu9Hk3xnmqpzj6LXaCvdrtfqe46Y9rM1Gk",
+	"E87xNNjK6cJHVWEovnOHi29VYi9q4rctnYweAdD+UbfdbTc7XbpTYynRdLD81Cn7v+dv3zB8y4Bg/vT0",
+	"+4nBFp7n84041T6VRRVkgKwwtXktI8JEpKsPpnO65gFhWTdom0ERhfNf3p69fvX//nr/9teXb8DbTDdr",
+	"coG4opWPuCfPE9djvddJawt9OzGhs78G8dwg/ubYKQb5QQrbzG2aKsUCfykfq/Tlo4/4j5WAVesFw0Ox",
+	"iFfBkGTKhlzGptzTZkkL4z1xcJ8AWIpvc8iONthwk3G69VYzvg46uvO0HBI6+sWJ7nZiWYsygb8+ROQo",
+	"jpz4lTCZJifCS741pkD6dxD+7c1LN8nWHswqzMH+62HT7kaku+yx/9UHgKmhGlKtRFBkw6T6SfS84S3c",
+	"cerKuBLBo8JP4I5g+ekhmI04BwbpJJb1jdlDqrbn0s4F8TzlyX7OPa5pr3GZtdtHoZ8f+CgaW0rFH3Cz",
+	"+0j4fT51UYzm74BbXa0ucC9al4S2aLSX6tiag/Kr1sIIM5g9ND7Hc8j/eXW8vdItwYadf7fG9KeLPn1j",
+	"MJ/h5GpOStlQqhNgVeJ2GkORJZnT26ULJUBj1+4l9F4pDuYcQZ4kfF4FDramd+JrexyGqmpgRvAEkEf5",
+	"iCb89jehRum40UNC872YJ/d0jiCXuDYz50HNRGvn0VziNn2XqTyHOdU6BuMb9z9AGjT6tkVg1zJrXTEj",
+	"eSNJxeY5Px6m8kZsqaKPD+yMwR7ZxBtzYcgDumMF+czVAH21aUTTfWt9L/jX3QYRnS/fSSjS0ObZ5qW9",
+	"aggl74GGM56Isc6MaEaDPGY01SYdJcL8jYYYykdOe+ivm/BE8miAIdCvW4q2lJD6IxlDiQ/SM8KQW6Fd",
+	"0Y2owpJvLpO7eER52qXSJfrdM/7TsyiGbf0htx8c68SpHz06OcBSkbqaF+7am98ICKovxrwv1Rr3y02Y",
+	"VvH8edkPu5HGuWErPK9lj+tS2ZUgjAVwGZJ/ETBxG4oplQ32b3gs7e5+q+J5v4Y6I57vrt32d9aCKp7s",
+	"OUsy1SPSEFOiMqDezEAes5x8qLI6inOwuhdpdXdUw4mI0+EukkwROJazUCslwhSKGxxuXyqT8jjGxssx",
+	"D68N1VhDnrhumI5ccJvxXYznga+sGEurmud191fYmKDS9DqpMr0qq8DG3IwhxVjABBYqSVyn/5AniRQR",
+	"Fn3bScSUv6sOybkIEb5C5WRx5EsWnzNAac2kEUCA2rc/a030jYj6LXaechUBAty+vJOVujcHjGfNm3fs",
+	"m0+k8p9rTNBSOKFac7pLpDCPPHH7oTz9nFlZDonijTC9QwLRcpUB/A7bM1lPhpsUyPAvJKTYCXtLPDog",
+	"7NDixx68L7QaylHL5fHfCaPjzOM+lE6pLOGKDtMcMpyfrUdBI8lU3sGHjI8Hb3kfbWEzdCpshpO7oKyD",
+	"cCk3tiRO7QYR0WYGBQVPYIngxJPGHWD+jIPjjcfAHofdfawIz6BzEenezxJ2cctQt8WX1p12NI+i0n4u",
+	"mAab7dwO7VzAtVpfaLFgm7LYKOLlprAZdkW826xpPQCFXH9WqaQZF++GJT/ZZm3GHJ7DoxysCQQNuNoe",
+	"nd6+W3jNbQCoAHUv9uQiIUDkAcRCvxoZ72wu47WRuk8n4w8zkHeWYSCvnLBnUqXaHuOh2NJ1gLie/XPC",
+	"Z80BHM0QW6918B95mFoPwss7kdqWHI9qzsNEOs8jTXgqRnPXMYiQWN12u838WBaQDAHw+iuBbSisdkZA",
+	"V4u9WebCY6eKidtpgixGzAh6cBhzOTGXytWADbgRAdSUYRPVUCfR9wZNLOp34anpZ+hfVGAx7ZS98OXs",
+	"eyRZ4ImgSaimx0ofTpVdYJ0lIRotm0MqYXCkoO+nxGqUCHuzbkAWlOuhifNhDavhGpq7Yk3DwgFTMSN6",
+	"KpbIRbqlqIRXZcXgDZtJZXrE+wH7CqaztUd5w/mvH7C8QRgQ/2e5siS4pz19Z1IpLFAtBojAa/tJIPkB",
+	"fLiQi0PG2toFngTX4esotwdSmP1YDFNU2HBSPNu8/ZU3bkH2a3Ss4zdEBw8pQU7ahG0GF3QMFGBCKOYH",
+	"drAqB8eN4jVH4ZFQRq+HbMpNmquPgtLMZXPDkocKFbm+jZXBYgPDqLcZQ0y33WrYzsltPKvEgPvQfh9g",
+	"tUKo1Y1IACBOgBUWcqWVDHkMP68sHSedW98Na8NeV36FGiDggW9+RR/nfBJXtb+q9ISd8fC9I3N+Xg4T",
+	"QakGh8ZcdY6ptz8WnFM5scPqdo6fHD89enz8BDxU/DL3T6GOFSDkwScOQ3+muPJmUp573ndB6UVgcUs9",
+	"xOg9eqz8GpeK3qJ3qRhrMhn1WPE17LeM2RH2WP4ilwgXXdHmi71OCTziAldYsYhl3j4mCeyesHcfWnC4",
+	"+LYYIyps8E8bFK5XcKspTd7aUUccqdbmSJzqOI9oVwTMwAZCxosZT5RUI/McArdouGE8zojqClQapOM6",
+	"eTjtv2pcY7KBnZPeOWmddIphqKet47a/rvGk1ek0VhSpX9U70kXT54AhgpJPLm6nMhGm/Ojj0qOLbnvF",
+	"8J7Za8bc2MecDLuhc3yn8XZuvRKzdzkXQd5Drdc9bh/dLUQ2lmMA9qpCyzSwsMXU+ssamIx8wWijJljQ",
+	"BgPL7vPiBH8sdSC/y5e5+Ac7vGsxL1iOrjO6a9Tmx2VSHV7/FYsbEZua3mqFJud0t9kYqoLt4q06ivL4",
+	"RcUydf7VKFqxPJovnF6lSuWFYUYi9X+y8mHdq2aayNEIqAGGSImF1coDOcp0ZmBC+YzLVKqRJ+i2XxYM",
+	"37bb+wbtXgC94vdRhlJKH8XfGf0cwR7WUm7b0yLGf0gF0Qj498Qe+3SBdSpelB5Y7IzYaRcIMLrH7bYL",
+	"gphG78ldsQNfNohl2FqYFjuNPsyiZ/4eflUXjAFcx1NGM4fua5Fmhgr9sTwFTXDMq0lrcVtDzX56ORzi",
+	"qCCX5fbzDtP/pDD93aPHG63A0dFWS3C8dg26R0/Kq3B8tLAK7sihbRoJD/A2RS71Rtd3pEQnYiAYXgb0",
+	"ormEtbYUyLur+4CS2PNwPZwETu+DcFADhRAYKT7wUlMo5y81nyqfXVPy5fOiSLQHugq6H4Hpgc2PqDye",
+	"OLySZF6OLRGprIsjORcu1YA3Iz4nndDOQcJZat0AXrErLwNf51K5XB64piStAx5ejxKdqSjwtCWkEdko",
+	"0bO8+hfS1jxqsdMC8Rh9OWdjyEf07VHa7zGQ7XIaY4a9Is4+vGfVtt7/sXf937+cnv/Sd0PB2w8z4wrL",
+	"F3OLvkse5SPhW6ap3WKLvQKTfZDF11ANZ4SwQ3h7XjcGKAbsUzY+SubvMlWZh7dD2DkNv7Z7/F4Jy+6W",
+	"gbJvduI3O/GbnfjNTvxmJ/7H24k72ICrOB+9hTAQ1oCxVoc9keNYz+zZzlPmEpYLobPPku98JRUCoLD7",
+	"sN10UFBfsGBgviO9q7G5fQYU7Gf/2T7srjYWdu7CXImAnskK25dog61bJnwOfYZo8wQkgiatvgx5u8yq",
+	"+P4Z4rS2pwkobZ+DYFztPBHV7Yz23LWyU2A0G/Lks3kHweYX42xcbbUX9uCr2GOIdR6PXYgi3QT1u3AQ",
+	"wTqyiS9rNwH5xIRfo+gTFHGnzVNipKhwNHIrsJ5sh6759HVNeZFQ7mh+b9i1mAe+uak9/OibJG8VdJu6",
+	"cihIkh+wtmg122Ju2F1te9fyq9OkE7Q8tY6o0fBOKYsFdHNRzp+ve7vdGCB/k+racT8uDcueFEyqMM4i",
+	"YfyJ7/LEq8dBV1+thisfsHYL8S6nmzJLLlgnm9TN4Bvl8LKccbLoyQQNc515F+POmXHWt5IbIStgk/9a",
+	"cnp0IkfLmIiAcDALQ/i4kl6z0gy7KzssAzEGL+vjkve1xmzXM/VKJxP8pXOJrBMFHjP+Y6UXVWPe500V",
+	"4CzwH48OS1wJG3t9hNELwP6q3wl+OcqYuh5OtKmXiblISa8DcdxPfpSe8egj/mM13xcCivaGuH/V0l32",
+	"4uy96gRez0SEjOReeGsm5K6oHR6ufG8nu3WeIW7UkrWOJuNMRD4CDTTROU3hoejm6NGDOTxEAl4Tm2WU",
+	"bJxPK92bWOBuSrfQBI+owGgDC/MXuvIBwhsaQW0Mc9XJWxXf7NgdHvLMiBLA/7+TzSK8qBZBhRRjopuj",
+	"OKuDMgc8U2mZN2KCZv+ts0Tx+GBQyTGfAkIWkldeEuvILh+u1FlNnJn1x/A5XrftG/h+aXuL0jgbmKmG",
+	"K619cz5XIcrLcbPTbnafvO90e0fHvZMnLqRu38odMHZ9eSwMFgKsu8Xjmlv8W6hImOvy7/PqFbgaIZlb",
+	"NAAvTW/lNkeovm+SQ2lUj3197jlZKWe7wF1IpN4KCzv45DDdwi8Aluv7KRhfMlkY4wOVEMw9rQt1uKse",
+	"0iGUpePK5On6TCfBnXsIYsYeJ3icIToZuQ82Lf86sOuFS7GJ80WLFnjUpQuWm0N1WfPP2Az98bnxqn64",
+	"9kTAf67xyTzkds+Cl933Yk3WfROgd20mHlXnn/mPr2CTfgF8J4eVPOfZrcKnN7YWvZ9FymVc70HhVQF4",
+	"MYXKvIXiDOQ8WCwAQWzNGHNwuPQ5HynENtE4PpzTRUh5T0DyubhHNjvQSB5XCvk6lnx65JdKlv8lcd+v",
+	"1ej3xQG/AYQvjhkGYQq4PScpMmEhLAC262YXUD/kCN6J7t1X7SMZJ5qMqQfpVaTEQFsj//oBUGX3AQzb",
+	"o7a+eOgcsrbek2lsXlzfPXhx/Ya9RGoRE0mmatARRPqQ6Gw0Zn2rk4Q9YEz/S4BNvMtUoUxc6dmupP3L",
+	"ana9K13gPsz270Rcx2WwEBPu4Dc/Cx79JlKUz/YKBrMqlpWNtlyZ36CMYiMao7IRFDRirDmj1ua/m0bv",
+	"6TGJZqN31AkaE35rvz3utj3wy6zK2bWf9U6e9U6e/msBHxdGYfGbd+7lf9MjsD8S4acaOE3stkZ6WA9k",
+	"bC8qAS5jqUbnUoU+ArcmBj4dc0PZXMEnhFVbpXVIF9inWw2JIfwO/uMUJ6zTbVfeuNholGrIO0FjmOh/",
+	"C8RVToWKoGdzJ6BOSIQdo4BHr3v07OldXeB9e/hVfYiDgkRoccGrmMC3olURi/kIrcCZawHlihunIjFa",
+	"Qe2jGesZ0GCRAJkDp9t+0bMSv8SO/JD348aRsD36iP+ozrPdL+YGd8l2URjwv8JxNc0/RZZc0MplQa7F",
+	"3LfohGcGlBXBFEmL9TH71gcbqExIMVPU2MAxVygxoy4Lz5mVYCYm01QCtR7CQS7Ve/8g9E+skZWOrRMC",
+	"RtJYx0jUNp3DAwdw7KVU2h/xVLTYBcDzc2K+H4qMfHCXuc7AXPvRvktf3E5FmPbZDzg0uORSEZHGJDMp",
+	"VuwrPfuRklEu2QtkaHLIlB7oaA5u1JCbVCQ9LJA/7nTzRvqE0aQpwear5VbXVS2X4Uk+NXv/jH77tlib",
+	"iGQkmrDPqvre4FxXZFaqc7jbxnXPsCj+Pjja/7NBK3Vp6cVl3D9H7c7J+0hSHx80Se2xi1Y1PAeFGOqp",
+	"VWcTPmcDgTlrANIisn2+Z/OMPY/UFzgKUmxU0k+KZfPEQSUBe+FszFSk74eKCcr5k0wFRFkJxojV4IAy",
+	"tNaMBGdjSlSWciJa7BW+7UikeX8M4+g9xZyNeUQRreeLsDkkDBjw8Pq5/wqZY0QiLhWUyY00EzcimSNt",
+	"ygDw4USgguRLhGt3aSWEDeqJgAMDWVToMIGaNMAmi2mKx0YsrRPtTjQqOKso+Xt+qfKwwfeG6uyIi0I6",
+	"uqrblJEOp4IKkyWEyRW3PEyhJA8BuhE0GdGJPcGqjiW7yC+IOOlL6OKJU+PLUDK1PjywsSr4oCJ9r1xU",
+	"yBbnMzPlMrJrIaY4rY5VCvzQbZAD1ZVUr6lbIO0+6AxIdZHY3F9MU3JWyLeBf1tdCnU2NeVh0Ma7Cj/R",
+	"vdsd+1B+AywBi8mD6m61kFUa/QI3Pex3VzQTsJRfCwXSf5BcFb/OuabtTeFpsdbXjFNNSYGUqlREsrdK",
+	"7vEkHMvdWl5voJWnQmG81trjvnVlwYP04QjDYjFMy+6EwSJeqMzFCmUCJmF9AN7GaPAASy0pFpiv8RUP",
+	"xn19tUetQePQ7Ip8xue70Cmu2BKRHA7vZz+clmu6kSbbQAG40qyQTLTm0HM8KO3OkYr18dp+Rcs7ORzm",
+	"a/sZCZxrkqEn7S1Sna2ZkKNxmtchE5K0VNz79bCxHqJLAxVV0nm7VRzsZ7vTa+z4wmoC7NOu2eGCV14O",
+	"SmlUV4EW40xsHdLapkKwN0W84n3I+QVhc/VMGAwSPqcEV96neGSVNtKlqhY745mxdms6s0ptbbNhGPvX",
+	"otCpa7HT6JlKZewZLEw2EdGWe2F1cqSHNz3Uyi9yx9p7fy0r85soHrUznVyjLXzg9dBxbM2++5HF10Wg",
+	"x0AQuUupO0re8ILML2dmWVWkTbosf27In7KfyD24hgTgeU/h5ySLBbww0wlEYUrE4ZvHh9x63mM/yLVd",
+	"IhZ7Qnj2FZ/xvu8uEcdfaZeI4y1slm6FzfL43hnkL5ATaiKo7dFnjCuCs6KY4EksRZIjunIu+J00aqUL",
+	"03OzCoq0UhkWmNWvxTQt0V5Jw7rtNuOx0Tk3VA6RA2uEwSOW9aF78hfhh3i/wZOBuB5k2Cjzr0wBxQGm",
+	"JbKJVW5PkHCp0XtaJAx5D/FKbGlErUUvTt+9/OXth/OXf52dnp9fvH33s52NqZYK9Y7Pf7YfkW9vRznl",
+	"xsxcBeFERK7dp0zJIjwXaSrVyASM2ny2ljUNGfrbScsrCSkDU2fmD+nvVFVmJwFbTsHMHKSHIZ97w36W",
+	"aDXCJ/G9wIwrLP1sUHjHFQCY4nV7xymj6K2iZQp1NtXug5871KgxD68B6AAcVSKRGhJFAk4iVJzdZrvz",
+	"vl1w9iZawblEetVhqgqaduEHVoX/C6AijQ/vX0CeP+ZqaZjLhGMTmSJJUBy/EjxFyiYc+NB/BkKyiY5E",
+	"DAmpxB861IIq/2aa5Hs3Fbd2xGd8nlePUOYHYnvcJbaBwKgQ1jwTCaP7lXqQpInk8bbCUFrzuoNjrOMI",
+	"0laFMN2YGyTCx+YI8A4xT0VyKKw+kf4IlgrFUd2WyKR/knFsN86yXEh1oyuafhbetEf1dbWnwivreys9",
+	"YwSY85BmyIvgNmVatdipWzOfUKI/mjFPgIWK6SztsaEQJmB/ZzrlJp9EaRx1I2xphNVcKtfVrdhbFy+Q",
+	"is3GMhxTNkrEUYtdIO7GFFeCQz6LQBCwUiPEkhZJyKN6CMGSKtjRnPbiBZZU0w7KyQKPbrgKRdR0JmUz",
+	"yW1KK4wm1ZNmmnBlEGVPBT0RT3lTqESGY1CVV06Y7f9Se2kTEZYJJC+Egv53s8ZOIoFZq/tJ5HxTkF+D",
+	"ggQEUuGaUpr/ELrwxVhrI1zTRVfTzqOoifKwXh8Wh7dgJxd14tSa4mK2kansmxC9LtGqOsUFvVPRV/It",
+	"6BxfX2pEPKyI3+HTvymee1c8S1JsD7eCaug8LqmGYRbHv5M+OWm3W+12kYqVdM0bPYM/41/hq/c4A0f4",
+	"k50m4Yx2ZB0tIAHi8GhEE1pFvnow33SuYetsrGN3kqKT4WCGqUgcxNV+lQH0DvneDt7fB+SYOtrqUnXK",
+	"XiaNHXyU8JL8lkXMXfHNzv92jH3yYwwgDQMeXjNeev0cML5gXu95tKHXsMrdfY9XfPlt/cVE++AuhEFT",
+	"oTYKg77E57DfUgyzjIiO2Ac9TZyNGj03nmYM1y2FMgtS9TJL9FQ8+kkkMUTodiD0oWmv2YO4bA+x+xG5",
+	"qQ4rCFB4nTBD/RkHItZqZFhaBOvQXCzva5qGvCqBgPgLuDqIMe+8j4t7+ABg7eVt8ocUSvHGllvjHlHZ",
+	"D1LYaBZ3AiZvImwLqv6zI47zmM/3WF0CFYtyIti/kZd+U+kpnQcZBrBr+I77YND2wU7sQ12Xr1BJXFev",
+	"RVZjZ5OxH/ol86z/YyXR8QcYwJKULsKhfJynNA3+9Z+XSkE27DXoD9R809AuhHl05hVW/KQisbf4/3+2",
+	"m8+uPh7fNfEf3bvvGjX98fejP5m7vIT96hZp1FEmchGFdo1Rud9C0e4rEdQDM2ueuMPPi4ajFfucUs+6",
+	"MfmSFIcCX1MK9K/CY4JSlcXyE+8+qZWb8FS84ElUKDwtWKPrDEoP2f0T6WhexNyYYha1sUT5v03tKV76",
+	"pjIzC+DcUi1qPvXLizpNxERmE6+flxb5QKOqp0+jks+PDaQ0L7QuKfsUm1cioVqoUdCgtAJmVWSxbWos",
+	"opE4nGM644ZB+Abi17AdC4F+mVL7n5LlUm+Sw5jLfip89ch1galUwBeYABvqRITcpFbRGsESOBAw/QAo",
+	"SIiGC4WDNCyW11ZHQ2qA6FVTCW49T9HTAk8MQuCJ/UyskGM9s6597nJIE1wqrMXItx2bCZUGpWj9RCdw",
+	"HMXCQHWHr5eAiNdyvJ7YTyri7CORvkDvfz8F6lEcjzH2MsiikXBso3m36iq31012roe7naAxliOrjTpH",
+	"rROM9FyL2P6m06HQD4R6nuGHkow+BjR/ITSkwPX98yP1bX729Gl7pUoFlAbq/nar3T5ynjRd3Fytf/Mf",
+	"nhSLAOYqLKxp4+5Thx9CUXnAVWrZ+qnJa+MSHWXY+3n1CfQJ1SEqwS2acZtakzQEcNmBFFu6FCS0tzcU",
+	"2AvYbDx34g2ohhQgqHsE5FDRidupTupVXT80N2RpWnmO+1gwzFlitZIPEdnzxSp9HqaB0zIAQnPVai7l",
+	"CJfDzmmx/lCHmemDwnM9OUywcO9LZWU0yMOdiGyAIr9Xb198OMca6FdSvZ0aBhUbdslgyHBcsfOpCOWQ",
+	"tNKPz+3MQfSKLVjCVYoPZ+ertIaD6qXeYEwVDctdf/LQ3DQC6FIeg84OM1PVp3x7S3yhI/bHywZPLxu9",
+	"y0qI/WUjuET1BJcsKCj4q1NHl1CKfamqGgTkUwVx0Uf25Uqj4GkATwnc3QJH6VRQUQFxC6BSDLw2DZwG",
+	"DEjZBmQxBtdivmZA1ZW7enYw7kHMKUAtKu5qjkQGsahTOLFWIxeF3tDI6gmTyslKwNtPYDAUQMzSMKH4",
+	"IBbAYM2RMwscBUjtZarF+laP9B3fVA4wdW3vFbUKQie5ZAERUduyS+xG6q2gHTN93rF3i29PfGhUZv/D",
+	"unD/8W6rQ+q/7Ih8wPzQ+X+C5T5pP0YXoqYb4uNnT9HWWtkPcfOXeul2SM2e982aDnQIg8mMmx+TXjyK",
+	"sE3UwuG877nbM3KSxQt7v7zn3BW+P9Chs8suH4rN+erSwxuvlx3nOY75vrahGy7SoGe5OVex4XLBt/v2",
+	"uNN6XJULLlvMNON29p9gfvhuZeLc/uW9C1jQn9n5thN37h77O75ezV7Hlw+WrAhQgQc1Q6HrB3mtKAZg",
+	"9EHPNExFF9PDO4uCC+vUZ73+oEv23Tcjbe+nO63u49bTEolGp9VubeENuAHVLJFju9l9MUSYIbAfCiUL",
+	"SyPDcYHoRxomi7b/7yLljau7hVvYeZFAh2LV7scGpXfgI9VhVtuy9l2kMimPUZiJ28Feb/DpDvxrj8os",
+	"sXL4iBpYjqpueDHWE2STQFROnmBq5Xali/8vWaZnQk9jkXfaspdRo2R1I1M06wo3+l1MBvbFlu/0q5hj",
+	"/hb4Evmk+KvTs9fsWsyrfgaS8d3HN6e/v7zDwFPO3kUAe6ItH+qkcEsCg1fc0c7wtVRIVuLKxSkdZxe3",
+	"OPkhV67QvDxhL3z1ec0TvBMSS3VtZ9s9avkmGG+ofnMqN2DQIhT9T5z+wZwQntDMu/TiBASvuWOhgrTc",
+	"p9qRBAQUjQKqXl2693IvuuWHvLwVYZYukWcX7gIMjdWzZk100nMTrvhITCC0BsYhlZYVb0TB5qo3BbqU",
+	"mZ91FkkDuNfy9BO94vINiIaEmqTDzCidsoEgBgepMGmrALdbuOnPgkcsJorG+vvGPBlhABL61gFvy0SA",
+	"cOGyzrhMy/x4+TN+0XHlW7+iFuqud8BchSXRTBMZVv0OnXUSajwr8p+5g6VmO01RQdgfWwlmERa5OMHO",
+	"IpnW/RS7c5iAEov0sfDrl8A4WrNVSnKaowXzl+WNu6u7/wkAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

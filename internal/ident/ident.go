@@ -37,6 +37,8 @@ const (
 	Event      = "evt"
 	Worker     = "wrk"
 	Request    = "req"
+
+	ServicePlan = "pln" // what a document or a bulk run would do
 )
 
 // Crockford's alphabet: no letter that is taken for another; the order of ids is kept.
