@@ -57,6 +57,14 @@ test-short: $(BIN)/testservers ## Run the tests without race detector and browse
 		'{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... \
 		| grep -v -e chromedp -e /webtest | cut -d' ' -f1)
 
+.PHONY: connectors
+connectors: $(BIN)/testservers ## Hold every connector to the conformance suite and print the table of what each can do
+	@mkdir -p $(OUT)/cards && rm -f $(OUT)/cards/*.json
+	@sh scripts/test-setup.sh
+	@status=0; SYNCLINE_CARDS="$(CURDIR)/$(OUT)/cards" $(BIN)/testservers $(GO) test -count=1 -timeout 15m $(TESTFLAGS) ./internal/connector/... \
+		>$(OUT)/cards/tests.txt || { status=1; grep -v '^ok\|no test files' $(OUT)/cards/tests.txt; }; \
+	$(GO) run ./internal/connector/connectortest/card/cmd/connectors $(OUT)/cards || status=1; exit $$status
+
 .PHONY: months
 months: ## Compare a million made-up months of billing with the oracle, to the cent (some minutes)
 	@CGO_ENABLED=0 $(GO) test ./billing/rating -run '^TestMonths$$' -count=1 -v -timeout 60m -months 1000000
@@ -77,6 +85,10 @@ laws: ## Try the laws of merging and deciding on a million generated cases each 
 .PHONY: bench
 bench: $(BIN)/testservers ## Run the benchmarks
 	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...
+
+.PHONY: bench-sync
+bench-sync: ## Measure syncing against its peers, a million rows (BENCH="-rows 50000 -updates 20000 -samples 100" is short)
+	@exec $(GO) test -run '^$$' -bench '^BenchmarkSync$$' -benchtime 1x -timeout 180m ./internal/bench $(BENCH)
 
 $(BIN)/testservers: $(SOURCES)
 	@mkdir -p $(BIN)

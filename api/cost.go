@@ -101,9 +101,17 @@ func (s *server) EstimateCost(ctx context.Context, req spec.EstimateCostRequestO
 }
 
 func showEstimate(e plans.Estimate) spec.CostEstimate {
-	return spec.CostEstimate{
-		Currency: string(e.Cost.Currency), Before: e.Before.Total.Fixed(), After: e.After.Total.Fixed(), Cost: e.Cost.Fixed(), Lines: shown(e.After.Lines, showPricedLine),
+	out := spec.CostEstimate{
+		Currency: string(e.Cost.Currency), Cost: e.Cost.Fixed(),
+		Added: shown(e.Added, func(a plans.Added) spec.AddedCost {
+			return spec.AddedCost{Price: a.Price, Title: a.Title, Meter: spec.Meter(a.Meter), Unit: a.Meter.Unit(a.More), More: a.More, Cost: a.Cost.Fixed(), Explanation: shown(a.Explanation, showStep)}
+		}),
 	}
+	if e.After.Lines != nil {
+		before, after, lines := e.Before.Total.Fixed(), e.After.Total.Fixed(), shown(e.After.Lines, showPricedLine)
+		out.Before, out.After, out.Lines = &before, &after, &lines
+	}
+	return out
 }
 
 func (s *server) SimulatePlan(ctx context.Context, req spec.SimulatePlanRequestObject) (spec.SimulatePlanResponseObject, error) {

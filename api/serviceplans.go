@@ -30,7 +30,7 @@ func showFigures(f *engine.ForeseenSeat) spec.ServicePlanFigures {
 	}
 }
 
-// showServicePlan shows what the caller may see: no contents of records and no amounts to those who may not see such.
+// showServicePlan shows what the caller may see: no contents of records to those who may not see such.
 func (s *server) showServicePlan(ctx context.Context, p safety.ServicePlan) (spec.ServicePlan, error) {
 	totals := p.Totals()
 	out := spec.ServicePlan{
@@ -75,7 +75,7 @@ func (s *server) showServicePlan(ctx context.Context, p safety.ServicePlan) (spe
 	})
 	u := p.Usage()
 	out.NewRecords = u.Records
-	if p.State != safety.PlanReady || !who(ctx).Can(auth.ViewInvoices) {
+	if p.State != safety.PlanReady || !who(ctx).Can(auth.ViewUsage) {
 		return out, nil
 	}
 	e, err := s.Plans.Estimate(ctx, who(ctx), plannedUsage(u))

@@ -193,6 +193,26 @@ func RecordsLive(p Period, events []UsageEvent) int64 {
 	return n
 }
 
+// SameQuantities says whether both come to the same, in whatever order.
+func SameQuantities(a, b []Quantity) bool {
+	left := make(map[Quantity]int64, len(a))
+	add := func(list []Quantity, sign int64) {
+		for _, q := range list {
+			units := q.Units
+			q.Units = 0
+			left[q] += sign * units
+		}
+	}
+	add(a, 1)
+	add(b, -1)
+	for _, units := range left {
+		if units != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Quantity is the usage of a span of time in one cell: how much of a meter, with which flags.
 type Quantity struct {
 	Meter       Meter

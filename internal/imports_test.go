@@ -31,12 +31,12 @@ var bands = []band{
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"kits", []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox"},
 		"what connectors are made of knows no vendor and nobody who uses a connector"},
-	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/azureblob", "internal/connector/kafka",
+	{"edges", []string{"internal/store/...", "internal/live", "internal/worker", "api/...", "web/...", "internal/connector/postgres", "internal/connector/mysql", "internal/connector/filestore", "internal/connector/files", "internal/connector/s3", "internal/connector/azureblob", "internal/connector/kafka", "internal/connector/queue", "internal/connector/rabbitmq",
 		"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk", "billing/stripe"},
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/simulation", "internal/connector/connectortest", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "internal/killtest", "internal/bench", "internal/simulation", "internal/connector/connectortest/...", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
@@ -65,7 +65,10 @@ var allowed = map[[2]string]string{
 	{"internal/connector/azureblob", "internal/connector/filestore"}:                   "see files",
 	{"internal/connector/s3", "internal/connector/filestore"}:                          "see files",
 	{"internal/connector/files", "internal/connector/filestore"}:                       "a place of files reads and writes them as all places do",
+	{"internal/connector/rabbitmq", "internal/connector/queue"}:                        "messages become records in the same way everywhere",
 	{"internal/connector/filestore/filestoretest", "internal/connector/connectortest"}: "it runs the suite",
+
+	{"internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"}: "so does the judge",
 }
 
 // A door is a package that only some may enter, or that may enter only some.
@@ -85,6 +88,10 @@ var doors = []door{
 		why: "see postgres"},
 	{pkg: []string{"internal/connector/postgres", "internal/connector/mysql", "internal/connector/kafka"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
+	{pkg: []string{"internal/connector/queue"}, to: []string{"internal/connector", "internal/record", "internal/fault"}, from: []string{"internal/connector/rabbitmq"},
+		why: "it is the common part of the connectors of queues"},
+	{pkg: []string{"internal/connector/rabbitmq"}, to: []string{"internal/connector", "internal/connector/queue", "internal/record", "internal/fault"}, from: []string{"cmd/syncline"},
+		why: "see postgres"},
 	{pkg: []string{"internal/connector/salesforce", "internal/connector/hubspot", "internal/connector/zendesk"}, from: []string{"cmd/syncline"},
 		to:  []string{"internal/connector", "internal/connector/manifest", "internal/connector/transport", "internal/connector/sandbox", "internal/record", "internal/fault"},
 		why: "a connector serves any tenant and any service; what it needs comes in its settings and Env, and cmd registers it"},
@@ -117,6 +124,7 @@ var homes = []home{
 	{"github.com/xuri/excelize", []string{"internal/connector/filestore"}, false, "workbooks are a format of files"},
 	{"github.com/parquet-go/parquet-go", []string{"internal/connector/filestore/..."}, false, "so is Parquet"},
 	{"github.com/twmb/franz-go", []string{"internal/connector/kafka"}, false, "a vendor is spoken to in its connector"},
+	{"github.com/rabbitmq/amqp091-go", []string{"internal/connector/rabbitmq"}, false, "a vendor is spoken to in its connector"},
 	{"github.com/riverqueue/river", []string{"internal/store", "internal/worker", "cmd/syncline"}, false, "jobs go in through the store's transaction and come out at the worker; packages declare arguments without knowing the queue"},
 	{"github.com/golang-migrate/migrate", []string{"migrations"}, false, "one tool owns the schema"},
 	{"github.com/a-h/templ", []string{"web/..."}, false, "markup is made by pages"},
@@ -163,8 +171,8 @@ type use struct {
 var uses = []use{
 	{"net/http", []string{"Server", "ListenAndServe", "ListenAndServeTLS", "Serve", "ServeTLS", "NewServeMux"}, []string{"api/...", "web/...", "cmd/syncline"},
 		"what comes in over HTTP comes in at the edges"},
-	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest"},
-		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI)"},
+	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd/syncline", "internal/localdb/...", "web/webtest", "internal/connector/sandbox/sandboxtest", "internal/connector/connectortest/card"},
+		"the environment is read once, in cmd, and handed on (localdb and webtest look for installed programs, sandboxtest for CI, card for where to leave the table)"},
 }
 
 // importFaults are the broken rules of a tree, each a sentence with its reason.

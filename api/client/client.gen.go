@@ -1285,6 +1285,20 @@ type Act struct {
 	Name string `json:"name"`
 }
 
+// AddedCost A line of the month that more usage changes.
+type AddedCost struct {
+	// Cost What it adds to the line; below zero where a rate falls for all units.
+	Cost        string            `json:"cost"`
+	Explanation []ExplanationStep `json:"explanation"`
+
+	// Meter `months` is a fee, `amounts` changes a sum; neither is counted from usage.
+	Meter Meter  `json:"meter"`
+	More  int64  `json:"more"`
+	Price string `json:"price"`
+	Title string `json:"title"`
+	Unit  string `json:"unit"`
+}
+
 // Adjustment defines model for Adjustment.
 type Adjustment struct {
 	Amount Money  `json:"amount"`
@@ -1776,11 +1790,12 @@ type TierDistance struct {
 
 // CostEstimate defines model for CostEstimate.
 type CostEstimate struct {
-	After    string       `json:"after"`
-	Before   string       `json:"before"`
-	Cost     string       `json:"cost"`
-	Currency string       `json:"currency"`
-	Lines    []PricedLine `json:"lines"`
+	Added    []AddedCost   `json:"added"`
+	After    *string       `json:"after,omitempty"`
+	Before   *string       `json:"before,omitempty"`
+	Cost     string        `json:"cost"`
+	Currency string        `json:"currency"`
+	Lines    *[]PricedLine `json:"lines,omitempty"`
 }
 
 // CostForecast defines model for CostForecast.
@@ -3071,7 +3086,7 @@ type ServiceList struct {
 type ServicePlan struct {
 	Actor string `json:"actor"`
 
-	// Cost What it would add to the present month; null while it is not ready, and for those who may not see amounts.
+	// Cost What it would add to the present month; null while it is not ready.
 	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
 	CreatedAt   time.Time                       `json:"createdAt"`
 	Differences []Difference                    `json:"differences"`
@@ -5405,7 +5420,7 @@ type ClientInterface interface {
 
 	// GetServicePlan One plan, with what is known so far
 	//
-	// Samples are shown to those who may see records, the cost to those who may see amounts.
+	// Samples are shown to those who may see records.
 	//
 	// Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
 	GetServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5673,7 +5688,7 @@ type ClientInterface interface {
 
 	// EstimateCostWithBody What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -5682,7 +5697,7 @@ type ClientInterface interface {
 
 	// EstimateCost What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7688,7 +7703,7 @@ func (c *Client) PlanService(ctx context.Context, service InService, params *Pla
 
 // GetServicePlan One plan, with what is known so far
 //
-// Samples are shown to those who may see records, the cost to those who may see amounts.
+// Samples are shown to those who may see records.
 //
 // Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
 func (c *Client) GetServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8316,7 +8331,7 @@ func (c *Client) ExportUsage(ctx context.Context, params *ExportUsageParams, req
 
 // EstimateCostWithBody What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes any type of body and a specified content type.
 //
@@ -8335,7 +8350,7 @@ func (c *Client) EstimateCostWithBody(ctx context.Context, contentType string, b
 
 // EstimateCost What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -16201,7 +16216,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetServicePlanWithResponse One plan, with what is known so far
 	//
-	// Samples are shown to those who may see records, the cost to those who may see amounts.
+	// Samples are shown to those who may see records.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -16509,7 +16524,7 @@ type ClientWithResponsesInterface interface {
 
 	// EstimateCostWithBodyWithResponse What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16518,7 +16533,7 @@ type ClientWithResponsesInterface interface {
 
 	// EstimateCostWithResponse What more usage would add to the present month
 	//
-	// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+	// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -25060,7 +25075,7 @@ func (c *ClientWithResponses) PlanServiceWithResponse(ctx context.Context, servi
 
 // GetServicePlanWithResponse One plan, with what is known so far
 //
-// Samples are shown to those who may see records, the cost to those who may see amounts.
+// Samples are shown to those who may see records.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -25584,7 +25599,7 @@ func (c *ClientWithResponses) ExportUsageWithResponse(ctx context.Context, param
 
 // EstimateCostWithBodyWithResponse What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -25599,7 +25614,7 @@ func (c *ClientWithResponses) EstimateCostWithBodyWithResponse(ctx context.Conte
 
 // EstimateCostWithResponse What more usage would add to the present month
 //
-// Before a service is enabled or a first sync is run. `cost` is the difference; the lines are those of the month with it.
+// Before a service is enabled or a first sync is run. `cost` is the difference and `added` says line by line where it comes from, with the steps of the line as it would become. `before`, `after` and `lines` are the whole month, for those who may see invoices.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -240,51 +240,96 @@ func distances(agreements []billing.Agreement, usage [][]billing.Quantity) (out 
 
 // Estimate is what some more usage would add to the present month.
 type Estimate struct {
+	Cost  billing.Money // the difference
+	Added []Added       // the lines that change, in the order of the invoice; their costs add up to Cost
+
+	// Before and After are the whole month. They are empty for those who may not see invoices.
 	Before, After rating.Result
-	Cost          billing.Money
+}
+
+// Added is a line of the month that more usage changes.
+type Added struct {
+	billing.Line               // as it would become, with the steps of its amount
+	More         int64         // units
+	Cost         billing.Money // what it adds to the line; less than nothing where a rate falls for all units
 }
 
 // Estimate says what more usage would cost in the present month, on top of what is there. A plan and a service that is about to be
-// enabled ask it.
+// enabled ask it. Whoever may see the usage may ask; the month as a whole is only for those who may see invoices.
 func (m *Manager) Estimate(ctx context.Context, who auth.Principal, more Assumed) (out Estimate, err error) {
-	if err := who.May(auth.ViewInvoices); err != nil {
+	if err := who.May(auth.ViewUsage); err != nil {
 		return out, err
 	}
 	if err := more.check(); err != nil {
 		return out, err
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
-		p, err := periodNow(ctx, tx)
-		if err != nil {
-			return err
-		}
-		list, err := tx.Subscriptions(ctx)
-		if err != nil {
-			return err
-		}
-		agreements := billing.Agreements(list, p.Start(), p.End())
-		usage := make([][]billing.Quantity, len(agreements))
-		present := 0
-		for i, a := range agreements {
-			if usage[i], err = tx.QuantitiesIn(ctx, a.Start, a.End); err != nil {
-				return err
-			}
-			if !a.Start.After(tx.Now()) {
-				present = i
-			}
-		}
-		if out.Before, err = rating.RateMonth(rating.Agreed(p.Start(), p.End(), agreements, usage, zero)); err != nil {
-			return err
-		}
-		cells, _ := more.cells(agreements[present].Plan)
-		usage[present] = append(slices.Clone(usage[present]), cells...)
-		if out.After, err = rating.RateMonth(rating.Agreed(p.Start(), p.End(), agreements, usage, zero)); err != nil {
-			return err
-		}
-		out.Cost = billing.Money{Amount: out.After.Total.Amount.Sub(out.Before.Total.Amount), Currency: out.After.Total.Currency}
-		return nil
+		out, err = estimate(ctx, tx, more)
+		return err
 	})
+	if !who.Can(auth.ViewInvoices) {
+		out.Before, out.After = rating.Result{}, rating.Result{}
+	}
 	return out, err
+}
+
+func estimate(ctx context.Context, tx Tx, more Assumed) (out Estimate, err error) {
+	p, err := periodNow(ctx, tx)
+	if err != nil {
+		return out, err
+	}
+	list, err := tx.Subscriptions(ctx)
+	if err != nil {
+		return out, err
+	}
+	agreements := billing.Agreements(list, p.Start(), p.End())
+	usage := make([][]billing.Quantity, len(agreements))
+	present := 0
+	for i, a := range agreements {
+		if usage[i], err = tx.QuantitiesIn(ctx, a.Start, a.End); err != nil {
+			return out, err
+		}
+		if !a.Start.After(tx.Now()) {
+			present = i
+		}
+	}
+	if out.Before, err = rating.RateMonth(rating.Agreed(p.Start(), p.End(), agreements, usage, zero)); err != nil {
+		return out, err
+	}
+	cells, _ := more.cells(agreements[present].Plan)
+	usage[present] = append(slices.Clone(usage[present]), cells...)
+	if out.After, err = rating.RateMonth(rating.Agreed(p.Start(), p.End(), agreements, usage, zero)); err != nil {
+		return out, err
+	}
+	out.Cost = billing.Money{Amount: out.After.Total.Amount.Sub(out.Before.Total.Amount), Currency: out.After.Total.Currency}
+	out.Added = added(out.Before.Lines, out.After.Lines)
+	return out, nil
+}
+
+// added compares two ratings line by line. A line that is not needed any more, such as what was missing to a minimum, becomes one
+// of nothing.
+func added(before, after []billing.Line) (out []Added) {
+	was := map[string]billing.Line{}
+	for _, l := range before {
+		was[l.Price] = l
+	}
+	add := func(now, was billing.Line) {
+		cost := billing.Money{Amount: now.Amount.Amount.Sub(was.Amount.Amount), Currency: now.Amount.Currency}
+		if now.Quantity != was.Quantity || !cost.Amount.IsZero() {
+			out = append(out, Added{Line: now, More: now.Quantity - was.Quantity, Cost: cost})
+		}
+	}
+	for _, l := range after {
+		add(l, was[l.Price])
+		delete(was, l.Price)
+	}
+	for _, l := range before {
+		if gone, left := was[l.Price]; left {
+			l.Quantity, l.Amount, l.Explanation = 0, billing.Zero(l.Amount.Currency), []billing.Step{{Name: billing.StepFee, Text: "Not needed any more"}}
+			add(l, gone)
+		}
+	}
+	return out
 }
 
 // Simulated is a past month as it was, and as it would have been under another plan.

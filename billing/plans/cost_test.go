@@ -20,6 +20,25 @@ import (
 	"github.com/syncline-dev/syncline/internal/store"
 )
 
+// Where a price falls for all units, more usage may cost less on its line; a minimum that is passed goes. The costs of the lines add up.
+func TestEstimateOfPartsThatFall(t *testing.T) {
+	b := setup(t, "UTC")
+	b.subscribe(plans.Wish{Plan: "per-record"})
+	records := func(n int64) billing.UsageEvent {
+		return billing.RecordsCreated("c", *b.clock.Load(), b.service, "contacts", "contacts", n)
+	}
+	b.must(b.db.InTenant(b.ctx, b.who.Tenant, func(tx *store.Tx) error { return tx.AddUsage(b.ctx, []billing.UsageEvent{records(10_000)}) }))
+	e, err := b.manager.Estimate(b.ctx, b.who, plans.Assumed{Contacts: 1, Transactions: 20_000})
+	b.must(err)
+	sum := decimal.Zero
+	for _, a := range e.Added {
+		sum = sum.Add(a.Cost.Amount)
+	}
+	if !sum.Equal(e.Cost.Amount) || len(e.Added) < 2 || e.Added[0].Price != "contacts" || !e.Added[0].Cost.Amount.IsNegative() {
+		t.Errorf("%s in all, lines %+v", e.Cost, e.Added)
+	}
+}
+
 func TestCostOfTheMonth(t *testing.T) {
 	b := setup(t, "UTC")
 	b.exec(`INSERT INTO services (tenant_id, id, name, state, revision, realtime, created_at, updated_at) VALUES ($1, $2, 'stock', 'active', 1, false, now(), now())`, uuid.UUID(b.who.Tenant), b.service)
@@ -81,6 +100,13 @@ func TestEstimateAndSimulation(t *testing.T) {
 	b.must(err)
 	if e.Before.Total.Fixed() != "450.00" || e.Cost.Fixed() != "120.00" {
 		t.Errorf("before %s, it would add %s", e.Before.Total, e.Cost)
+	}
+	if len(e.Added) != 2 || e.Added[0].More != 20_000 || e.Added[0].Cost.Fixed() != "80.00" || len(e.Added[0].Explanation) != 2 || e.Added[1].Cost.Fixed() != "40.00" {
+		t.Errorf("what changes: %+v", e.Added)
+	}
+	viewer := auth.Principal{Kind: auth.KindMember, Role: auth.Viewer, Tenant: b.who.Tenant}
+	if e, err = b.manager.Estimate(b.ctx, viewer, plans.Assumed{Syncs: 20_000}); err != nil || e.Cost.Fixed() != "80.00" || e.Before.Lines != nil || !e.After.Total.Amount.IsZero() {
+		t.Errorf("a viewer sees %+v, %v", e, err)
 	}
 	months, plan, err := b.manager.Simulate(b.ctx, b.who, plans.Wish{Plan: "platform-starter", AddOns: []string{"white-label"}}, 3)
 	b.must(err)

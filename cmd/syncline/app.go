@@ -142,6 +142,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
 	group.Go(func() error { return quietly(a.watchBudgets(ctx)) })
 	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
+	group.Go(func() error { return quietly(a.keepLedger(ctx)) })
 	if a.collector != nil {
 		group.Go(func() error { return quietly(a.collector.Run(ctx)) })
 	}

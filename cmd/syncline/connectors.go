@@ -10,6 +10,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
@@ -22,7 +23,7 @@ func connectors(c config) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
-		kafka.New(),
+		kafka.New(), rabbitmq.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }

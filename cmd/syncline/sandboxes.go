@@ -94,7 +94,7 @@ func (s *sandboxes) Through(id tenant.ID, c connection.ID, typ string) http.Roun
 	}
 	return manifest.RoundTrip(func(r *http.Request) (res *http.Response, err error) {
 		err = s.with(r.Context(), id, c, typ, func(server *sandbox.Server) (err error) {
-			res, err = server.RoundTrip(r)
+			res, err = server.RoundTrip(r) //nolint:bodyclose // the caller closes it
 			return err
 		})
 		return res, err

@@ -180,7 +180,7 @@ func TestSuite(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := filestoretest.Place{
-		Connector: New(), Settings: good,
+		Connector: New(), Settings: good, Judge: "a store in the test that checks the signatures",
 		Bad: []connector.Settings{with(good, "accountKey", base64.StdEncoding.EncodeToString([]byte("another key"))), with(good, "accountKey", "not base64!"), with(good, "accountKey", ""), with(good, "container", "elsewhere")},
 		Put: func(_ testing.TB, name string, data []byte) {
 			s.mu.Lock()

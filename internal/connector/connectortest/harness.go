@@ -23,6 +23,8 @@ type Harness struct {
 	Create func(t *testing.T, shape Shape) record.Object
 	Users  Users
 	Can    Can
+	// Judge says what it runs against, for the table of connectors: "MariaDB 11 (server)". Objects says what it syncs: "tables".
+	Judge, Objects string
 	// Types are those that the system has columns for; nil is all.
 	Types []connector.Type
 	// Unfit says that the system cannot hold this value in a column of the type.

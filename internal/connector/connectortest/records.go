@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -31,6 +32,8 @@ type Records struct {
 	Deletes bool // deletions are seen
 	Takes   bool // the system lets somebody make a second record with the same identity
 	Expires bool // access tokens end and are renewed
+	// Judge says what it runs against, for the table of connectors: "its simulator".
+	Judge string
 }
 
 // Account is the system behind the connector's back. Fields are as the connector names them.
@@ -56,6 +59,8 @@ type Account interface {
 
 // RunRecords holds the connector to its contract.
 func RunRecords(t *testing.T, h Records) {
+	c, _, _ := h.Open(t)
+	points := newScore(t, c.Spec(), card.Card{Objects: string(h.Object), Read: true, Write: true, Delete: h.Deletes, Detection: h.Detection, Judge: h.Judge})
 	for _, c := range []struct {
 		name string
 		run  func(*records, *testing.T)
@@ -84,6 +89,7 @@ func RunRecords(t *testing.T, h Records) {
 		{"unknown outcome", (*records).lost},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			points.count(t)
 			t.Parallel()
 			r := &records{Records: h, w: &suite{}}
 			r.anew(t)

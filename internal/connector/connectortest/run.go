@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -20,6 +21,7 @@ func Run(t *testing.T, h Harness) {
 		h.Types = allTypes
 	}
 	s := &suite{Harness: h}
+	points := newScore(t, h.Connector.Spec(), card.Card{Objects: h.Objects, Read: true, Write: true, Delete: h.Can.Deletes, Detection: h.Detection, Judge: h.Judge})
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, *suite)
@@ -54,6 +56,7 @@ func Run(t *testing.T, h Harness) {
 		{"clean", testClean},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			points.count(t)
 			t.Parallel()
 			c.run(t, s)
 		})

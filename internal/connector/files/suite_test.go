@@ -22,7 +22,7 @@ func place(t *testing.T) filestoretest.Place {
 		t.Fatal(err)
 	}
 	return filestoretest.Place{
-		Connector: files.New(dir), Env: connector.Env{Tenant: "tenant-1"},
+		Connector: files.New(dir), Env: connector.Env{Tenant: "tenant-1"}, Judge: "a folder",
 		Settings: connector.Settings{"folder": "exchange", "settleSeconds": "0"},
 		Bad:      []connector.Settings{{"folder": "nowhere"}, {"folder": "../other"}, {"folder": "/../../etc"}},
 		Put: func(t testing.TB, name string, data []byte) {

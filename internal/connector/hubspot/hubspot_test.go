@@ -22,6 +22,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-contacts-v3.json", "crm-properties-v3.json", "oauth-v1.json"})
 	connectortest.RunRecords(t, connectortest.Records{
+		Judge:    "its simulator",
 		Settings: connector.Settings{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"},
 		Bad:      []connector.Settings{{}, {"accessToken": "wrong-token", "environment": "sandbox"}, {"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "taken-back"}},
 		Object:   "contacts",

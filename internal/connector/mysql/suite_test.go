@@ -86,7 +86,7 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 	}
 	var made atomic.Int64
 	return connectortest.Harness{
-		Connector: New(), Settings: d.settings, Detection: detection, Users: users,
+		Connector: New(), Settings: d.settings, Detection: detection, Users: users, Judge: "MariaDB (server)", Objects: "tables",
 		Bad: []connector.Settings{change("password", "not-the-password"), change("database", "no_such_database"), change("user", "nobody_here")},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s_%d", shape.Name, made.Add(1))

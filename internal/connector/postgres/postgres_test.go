@@ -133,7 +133,7 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 	}
 	var made atomic.Int64
 	return connectortest.Harness{
-		Connector: postgres.New(), Settings: good, Detection: detection, Env: env, Users: users,
+		Connector: postgres.New(), Settings: good, Detection: detection, Env: env, Users: users, Judge: "PostgreSQL (server)", Objects: "tables",
 		Bad: []connector.Settings{with(good, "password", "not-the-password"), with(good, "database", "no_such_database"), with(good, "user", "nobody_here")},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s_%d", shape.Name, made.Add(1))
@@ -167,6 +167,9 @@ func leftovers(t *testing.T, db *sql.DB, object record.Object, consumer string) 
 				t.Fatal(err)
 			}
 			left = append(left, s)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	collect(`SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname LIKE 'syncline%'`, quote(string(object)))

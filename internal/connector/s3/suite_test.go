@@ -74,7 +74,7 @@ func place(t *testing.T) filestoretest.Place {
 		return open(checked, connector.Env{})
 	}
 	return filestoretest.Place{
-		Connector: New(), Settings: good, Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
+		Connector: New(), Settings: good, Judge: "gofakes3", Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
 		Put: func(t testing.TB, name string, data []byte) {
 			s := files(t)
 			if _, err := s.client.PutObject(t.Context(), put(s, name, data)); err != nil {

@@ -24,6 +24,7 @@ func TestSuite(t *testing.T) {
 	// The collection is of 2021 and has an object in the addresses of these two; the documentation has none.
 	judge := sandboxtest.NewCollection(t, "salesforce", "postman-requests.json", "PATCH /services/data/v{{version}}/composite/sobjects", "DELETE /services/data/v{{version}}/composite/sobjects")
 	connectortest.RunRecords(t, connectortest.Records{
+		Judge:    "its simulator",
 		Settings: connector.Settings{"instanceUrl": "https://acme.my.salesforce.com", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"},
 		Bad:      []connector.Settings{{"instanceUrl": "https://acme.my.salesforce.com"}, {"instanceUrl": "https://acme.my.salesforce.com", "accessToken": "wrong-token", "environment": "sandbox"}, {"instanceUrl": "not a url", "accessToken": "sandbox_x"}},
 		Object:   "Contact",

@@ -39,6 +39,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	judge := sandboxtest.NewJudge(t, "zendesk", []string{"users.yml", "job-statuses.yml", "incremental.yml"}, "/oauth/")
 	connectortest.RunRecords(t, connectortest.Records{
+		Judge:    "its simulator",
 		Settings: connector.Settings{"subdomain": "acme", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"},
 		Bad:      []connector.Settings{{"subdomain": "acme"}, {"subdomain": "acme", "apiToken": "wrong-token", "environment": "sandbox"}, {"subdomain": "acme.evil.example/", "apiToken": "sandbox_x"}},
 		Object:   "users",

@@ -28,6 +28,7 @@ type Place struct {
 	Put       func(t testing.TB, name string, data []byte)
 	List      func(t testing.TB, prefix string) []string
 	Remove    func(t testing.TB, name string)
+	Judge     string // what it runs against, for the table of connectors
 }
 
 // Formats are those that the suite is run in.
@@ -39,7 +40,7 @@ func Run(t *testing.T, p Place, format string) {
 	var shapes sync.Map // by object
 	users := &users{p: p}
 	connectortest.Run(t, connectortest.Harness{
-		Connector: p.Connector, Settings: p.Settings, Bad: p.Bad, Detection: "hash", Env: p.Env, Users: users,
+		Connector: p.Connector, Settings: p.Settings, Bad: p.Bad, Detection: "hash", Env: p.Env, Users: users, Judge: p.Judge, Objects: "files",
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s/%s_%d.%s", format, shape.Name, made.Add(1), format)
 			shapes.Store(record.Object(name), shape)

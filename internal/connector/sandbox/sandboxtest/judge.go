@@ -22,6 +22,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 )
 
 // Judge holds requests against a vendor's own API description.
@@ -43,9 +45,11 @@ func specs() string {
 	}
 	for ; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			found := filepath.Join(dir, "..", "shared", "vendors", "specs")
-			if _, err := os.Stat(found); err == nil {
-				return found
+			for _, up := range []string{"..", "../.."} { // a second worktree is often a folder deeper
+				found := filepath.Join(dir, up, "shared", "vendors", "specs")
+				if _, err := os.Stat(found); err == nil {
+					return found
+				}
 			}
 			return ""
 		}
@@ -184,6 +188,9 @@ func (j *Judge) report(t *testing.T, vendor string) {
 	t.Logf("%s: %d operations used, %d requests, %d violations", vendor, len(j.operations), j.requests, len(j.violations))
 	for _, op := range slices.Sorted(maps.Keys(j.operations)) {
 		t.Logf("  %6d %s", j.operations[op], op)
+	}
+	if err := card.Keep(card.Judged{Type: vendor, Run: t.Name(), Operations: j.operations, Requests: j.requests, Violations: len(j.violations)}, t.Name()); err != nil {
+		t.Error(err)
 	}
 	if j.requests == 0 {
 		t.Errorf("%s: nothing was judged", vendor)

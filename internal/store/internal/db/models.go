@@ -784,12 +784,29 @@ type Tenant struct {
 	Version   int64
 }
 
-// The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service.
+// What events added since it was last put into usage_rollups, written with them and therefore never in anybody's way. Moving it on is deleting it there and adding it here in one statement.
+type UsageDelta struct {
+	TenantID  uuid.UUID
+	ID        int64
+	Meter     string
+	Slot      time.Time
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	Since     time.Time
+	Units     int64
+}
+
+// The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service. A partition a month, made ahead by add_usage_partition; what has none is kept in usage_events_rest.
 type UsageEvent struct {
 	TenantID  uuid.UUID
-	Key       string
 	Meter     string
 	At        time.Time
+	Key       string
 	ServiceID uuid.UUID
 	System    string
 	Object    string
@@ -803,6 +820,50 @@ type UsageEvent struct {
 	Part int16
 	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
 	Since *time.Time
+}
+
+type UsageEventsRest struct {
+	TenantID  uuid.UUID
+	Meter     string
+	At        time.Time
+	Key       string
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Quantity  int64
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	// The attempt whose journal entries, those with the same part, are the operations counted here.
+	Ref  *uuid.UUID
+	Part int16
+	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
+	Since *time.Time
+}
+
+// The key of every usage event there ever was; whoever adds it here may add the event (invariant 6).
+type UsageKey struct {
+	TenantID uuid.UUID
+	Key      string
+}
+
+// What the ledger comes to: the sum of these and of usage_deltas is that of the events, in every snapshot.
+type UsageRollup struct {
+	TenantID uuid.UUID
+	Meter    string
+	// The quarter of an hour that the events fall in. Of deaths (records, negative) the first that begins when they have died or later: a record that died exactly when a month began was not live in it.
+	Slot      time.Time
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	// Of revivals: the first quarter of an hour that begins when they had died or later. Of deaths infinity, of everything else -infinity.
+	Since time.Time
+	Units int64
 }
 
 // People. Not a tenant's table: one person can be a member of several tenants. Only the operator role reads it.

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package card_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
+)
+
+// Runs of one connector are one line; failures and violations are counted.
+func TestTable(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(card.Folder, dir)
+	for _, c := range []card.Card{
+		{System: "Shop", Type: "shop", Run: "a", Objects: "orders", Read: true, Write: true, Detection: "webhook", Guarantee: "Effectively once: looked at first.", Judge: "simulator", Pass: 3, Total: 4},
+		{System: "Shop", Type: "shop", Run: "b", Objects: "orders", Read: true, Delete: true, Detection: "timestamp", Judge: "simulator", Pass: 5, Total: 5},
+		{System: "Archive", Type: "archive", Run: "a", Objects: "files", Read: true, Detection: "hash", Judge: "server", Pass: 1, Total: 1},
+	} {
+		if err := card.Keep(c, c.Run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := card.Keep(card.Judged{Type: "shop", Operations: map[string]int{"GET /a": 2, "PUT /a": 1}, Requests: 3, Violations: 1}, "a"); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	failed, err := card.Table(&out, dir)
+	if err != nil || failed != 2 {
+		t.Errorf("%d failed, %v", failed, err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[1], "Archive") {
+		t.Fatalf("it is\n%s", out.String())
+	}
+	for _, want := range []string{"orders", "yes   yes    yes", "timestamp, webhook", "Effectively once", "2 operations, 3 requests, 1 violations", "8/9"} {
+		if !strings.Contains(lines[2], want) {
+			t.Errorf("%q is not in %s", want, lines[2])
+		}
+	}
+}
