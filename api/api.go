@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
@@ -47,22 +48,23 @@ type Keys interface {
 
 // Deps are what the API works with.
 type Deps struct {
-	Auth         *auth.Manager
-	Secrets      *vault.Secrets
-	Registry     *connector.Registry
-	Connections  *connection.Manager
-	Services     *service.Manager
-	Records      *engine.Reader
-	Decider      *engine.Decider
-	DeadLetters  *delivery.Manager
-	Holds        *safety.Holds
-	Editor       *safety.Editor
-	ServicePlans *safety.Planner
-	Invoicer     *invoicing.Invoicer
-	Plans        *plans.Manager
-	Hub          *live.Hub
-	InTx         func(context.Context, tenant.ID, func(Tx) error) error
-	Keys         Keys
+	Auth        *auth.Manager
+	Secrets     *vault.Secrets
+	Registry    *connector.Registry
+	Connections *connection.Manager
+	Services    *service.Manager
+	Records     *engine.Reader
+	Decider     *engine.Decider
+	DeadLetters *delivery.Manager
+	Holds       *safety.Holds
+	Editor      *safety.Editor
+	Planner     *safety.Planner
+	Invoicer    *invoicing.Invoicer
+	Plans       *plans.Manager
+	Webhooks    *notify.Manager
+	Hub         *live.Hub
+	InTx        func(context.Context, tenant.ID, func(Tx) error) error
+	Keys        Keys
 
 	// Sealing are keys of 32 bytes: the first signs cursors and seals kept answers, all are accepted. They must be the same
 	// in all processes: vault.Master.Derive("api").

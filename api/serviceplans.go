@@ -103,7 +103,7 @@ func (s *server) PlanService(ctx context.Context, req spec.PlanServiceRequestObj
 		return nil, err
 	}
 	text, format := source(ctx, req.JSONBody != nil)
-	p, err := s.ServicePlans.PlanDocument(ctx, who(ctx), name, text, format)
+	p, err := s.Planner.PlanDocument(ctx, who(ctx), name, text, format)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *server) ListServicePlans(ctx context.Context, req spec.ListServicePlans
 	if err := s.cursors.read(of(ctx), req.Params.Cursor, &before); err != nil {
 		return nil, err
 	}
-	list, err := s.ServicePlans.List(ctx, who(ctx), name, before, limit+1)
+	list, err := s.Planner.List(ctx, who(ctx), name, before, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (s *server) servicePlan(ctx context.Context, ref, id string) (safety.Servic
 	if err != nil {
 		return safety.ServicePlan{}, err
 	}
-	p, err := s.ServicePlans.Get(ctx, who(ctx), at)
+	p, err := s.Planner.Get(ctx, who(ctx), at)
 	if err == nil && p.Name != ref && p.Service.Public() != ref {
 		err = fault.New(fault.NotFound, "plan.not_found", "There is no such plan of %s.", ref)
 	}
@@ -176,7 +176,7 @@ func (s *server) CancelServicePlan(ctx context.Context, req spec.CancelServicePl
 	if err != nil {
 		return nil, err
 	}
-	if p, err = s.ServicePlans.Cancel(ctx, who(ctx), p.ID); err != nil {
+	if p, err = s.Planner.Cancel(ctx, who(ctx), p.ID); err != nil {
 		return nil, err
 	}
 	out, err := s.showServicePlan(ctx, p)

@@ -135,7 +135,7 @@ func (s *server) ApplyService(ctx context.Context, req spec.ApplyServiceRequestO
 		if err != nil {
 			return nil, err
 		}
-		p, err := s.ServicePlans.Confirm(ctx, who(ctx), *req.Params.Plan, doc, nil)
+		p, err := s.Planner.Confirm(ctx, who(ctx), *req.Params.Plan, doc, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -134,15 +135,16 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Auth: auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), v,
 			auth.Options{Cost: auth.PasswordCost{Memory: 64, Iterations: 1}}),
 		Secrets: secrets, Registry: registry, Connections: connections, Services: services,
-		Records:      engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
-		Decider:      engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
-		DeadLetters:  delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
-		ServicePlans: safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
-		Holds:        safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
-		Editor:       safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
-		Invoicer:     invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
-		Plans:        plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
-		Hub:          hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
+		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
+		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
+		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
+		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
+		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
+		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
+		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, false),
+		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 		Log: log, Metrics: telemetry.NewMetrics(), Version: "test", PublicURL: "https://sync.example.com",
 		RateLimit: api.RateLimit{Requests: 1_000_000, Window: time.Second},
@@ -355,10 +357,10 @@ func (p *party) furnish() {
 	p.must(err)
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
 	for range 2 {
-		plan, err := d.ServicePlans.PlanDocument(ctx, owner, "", []byte(p.document("catalog-"+p.name)), service.YAML)
+		plan, err := d.Planner.PlanDocument(ctx, owner, "", []byte(p.document("catalog-"+p.name)), service.YAML)
 		p.must(err)
-		p.must(d.ServicePlans.Carry(ctx, safety.PlanArgs{TenantID: p.tenant, PlanID: plan.ID}))
-		plan, err = d.ServicePlans.Get(ctx, owner, plan.ID)
+		p.must(d.Planner.Carry(ctx, safety.PlanArgs{TenantID: p.tenant, PlanID: plan.ID}))
+		plan, err = d.Planner.Get(ctx, owner, plan.ID)
 		p.must(err)
 		if plan.State != safety.PlanReady || len(plan.Outcome.Samples) == 0 {
 			p.Fatalf("the plan is %s: %s; samples %v", plan.State, plan.Error, plan.Outcome)
@@ -398,6 +400,14 @@ func (p *party) furnish() {
 	budget, err := d.Plans.AddBudget(ctx, owner, billing.Budget{Name: p.canary, Amount: decimal.NewFromInt(1000)})
 	p.must(err)
 	p.ids["budget"] = ident.Format(ident.Budget, budget.ID)
+	endpoint, _, err := d.Webhooks.Create(ctx, owner, "Back end of "+p.canary, "https://"+p.name+".example.com/"+p.canary, nil)
+	p.must(err)
+	p.ids["webhookEndpoint"] = ident.Format(ident.Webhook, endpoint.ID)
+	for range 2 {
+		sent, err := d.Webhooks.Test(ctx, owner, endpoint.ID)
+		p.must(err)
+		p.ids["webhookDelivery"] = ident.Format(ident.Delivery, sent.ID)
+	}
 	p.ready = true
 }
 

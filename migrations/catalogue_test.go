@@ -57,6 +57,9 @@ var operatorGrants = map[string]string{
 	"river.river_migration":    "SELECT INSERT UPDATE DELETE",
 	"river.river_notification": "SELECT INSERT UPDATE DELETE",
 	"river.river_queue":        "SELECT INSERT UPDATE DELETE",
+
+	"public.webhook_endpoints":  "SELECT",
+	"public.webhook_deliveries": "SELECT DELETE",
 }
 
 const ours = `('syncline_app', 'syncline_operator')`
@@ -222,6 +225,7 @@ func fill(t *testing.T, conn *pgx.Conn, table string, tenant uuid.UUID) (stateme
 		value := map[string]string{
 			"text": "'x'", "bigint": "1", "integer": "1", "smallint": "1", "boolean": "false", "numeric": "1", "bytea": `'\x01'`,
 			"timestamp with time zone": "now()", "uuid": "gen_random_uuid()", "uuid[]": "'{}'", "text[]": "'{}'", "jsonb": "'{}'", "json": "'{}'",
+			"pg_snapshot": "'1:1:'", "xid8": "'1'",
 		}[kind]
 		switch {
 		case column == "tenant_id":

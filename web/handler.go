@@ -31,21 +31,21 @@ import (
 // Deps are what the pages call. They decide nothing themselves: each act is one operation of a manager, the same that the
 // API calls.
 type Deps struct {
-	Auth         *auth.Manager
-	Secrets      *vault.Secrets
-	Connections  *connection.Manager
-	Connectors   *connector.Registry
-	Services     *service.Manager
-	Reader       *engine.Reader
-	Decider      *engine.Decider
-	DeadLetters  *delivery.Manager
-	Holds        *safety.Holds
-	Editor       *safety.Editor
-	ServicePlans *safety.Planner
-	Invoicer     *invoicing.Invoicer
-	Collector    *invoicing.Collector // nil: nobody collects
-	Plans        *plans.Manager
-	Hub          *live.Hub
+	Auth        *auth.Manager
+	Secrets     *vault.Secrets
+	Connections *connection.Manager
+	Connectors  *connector.Registry
+	Services    *service.Manager
+	Reader      *engine.Reader
+	Decider     *engine.Decider
+	DeadLetters *delivery.Manager
+	Holds       *safety.Holds
+	Editor      *safety.Editor
+	Planner     *safety.Planner
+	Invoicer    *invoicing.Invoicer
+	Collector   *invoicing.Collector // nil: nobody collects
+	Plans       *plans.Manager
+	Hub         *live.Hub
 	// Events returns up to limit of the tenant's events behind last, in commit order, and the id to go on from. With an
 	// empty last it returns none, and the id of the present end.
 	Events func(ctx context.Context, id tenant.ID, last string, limit int) (events []Event, next string, err error)

@@ -1210,6 +1210,66 @@ func (e TenantState) Valid() bool {
 	}
 }
 
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IfNoneMatchStar.
 const (
 	IfNoneMatchStarAsterisk IfNoneMatchStar = "*"
@@ -2450,6 +2510,15 @@ type NewInvitation struct {
 	Role  Role   `json:"role"`
 }
 
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
+}
+
 // NextCursor For the `cursor` of the next page; null at the end.
 type NextCursor = string
 
@@ -3618,6 +3687,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3707,6 +3943,12 @@ type InServicePlan = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -4446,6 +4688,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4550,6 +4850,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4907,6 +5219,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5621,6 +5966,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11329,6 +11740,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -11797,6 +12716,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
@@ -17498,6 +18450,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17896,6 +19358,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -21312,6 +22807,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -21341,596 +23157,633 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2sieOvxUc/bJnkhm2LLUfEnf/cbdjJxNvEjtrO5Pfju11QyQkIU0BDAG2rPj0e/8eVAEgKIEU",
-	"qVYn8d6Zc89NW6JAoFAo1OOnPo5SuSqkYEKr0dnH0ZLRjJXw5zev6cL8N2MqLXmhuRSjs9HrJSPXrFRc",
-	"ioTMZUmezU9+pDpdEioy84/nUjD8ZDxKRiX7reIly0ZnuqxYMlLpkq2oGVZvCjY6GyldcrEY3dwkox9k",
-	"SvEt2y/9ZclKRvSSEcHWRC+5WBCuho1/k4wKWtIV03Z9T6pSyTK+wkvBPmh84JLIOby6oAtGZmwuS5aQ",
-	"NddL+FTRFSNznptRzYS4GeK3ipWbUTISdGXmkOKbwtmt6IcfmFjo5ejsdDKZJBFyfAuDvqzEK001i81T",
-	"Kka4IFRs7BwVI8o8DDNhH4pcZmx0Nqe5YvGZ4cTfwI/eNSbINVsBmT4r2Xx0Nvr/3asZ5R4+pu75yd34",
-	"BdCypJtg/q9Yec1TFiczz4gsiZmLWQAlCh9uo6ObLT71roOgMXo+y9iqkJqJdPM92+xO6IJcMSDkRlYl",
-	"SZeSpww4XC+5IobRmNIJUZXhdUUoKanI5Ir8/POzp2PyiglN6IJygbzBdQL8YX9HllQRIYliqRQZYfM5",
-	"SzUcmQXTquYkKtSalZ4AeBxrCgRrODGL6DoAIUUePkxGKy7cv6f76fMCyELzA+n05xHkFgSYg9iKs6qR",
-	"hkQvqSZralZJs8Tw7uXfL2Ht6yXV7JqVhMPcSzYmv3C9lJUmXMNqcCHm+wenXyWw0gfTU7JeMmEe4YYa",
-	"mqRVWQLhxIasZMnaF27F7kAZa9fYvruHrPX8WCvpnrm5WVp26EIEk97IiizpNTsn9ycPwmkpzfPcTaxr",
-	"PvUd1n9SrzSNXCaXf788I1LkG5wHkAspJBjZMI2kk+bzNVfsgEkxUa1GZ29Gfx+9izK1uMh+rZReMaHj",
-	"u039939ThGd+CgXVy3oC9VNDOU5cFDwqcM3Lr9im863406Fv/LrKFqxluTP4ruul+MTglz6RYp7ztOW1",
-	"qf2268XumUNeLVga153sy+338Hp36bZPw4124ETa1KrUff03RczPzUSoIDTnVJkbhevuKYESNXBGJcu4",
-	"fi51iwqSwvdGYrHOramHGTqDp4xmPzCtWQtRMkYzksMDXTPI6mGGzuA7mWfxdy9lnnW91Hw/+HXPxDXX",
-	"tJ0buf++69X1U4dMQLbrnPjlnlfD74e+9wcuWl6ac9H5RvP94Nf9yFazNqZawXddr8QnBr/0JUtl2cJN",
-	"JXwHLwWFgWsFuqK1UdRGabZqmQ7+9oDpXHPVymml/fZviojKLLf15XaUPfo0X5m79nT64MsHX91/9OBL",
-	"0Cnxw1qj5EKzBSvdBKucXXSIZpruOwhlPcJg6lRthKn2vHL4u16xtGy7cxV8Z3aBrlhtQj15+eP71y++",
-	"/+Z5yzTwZwfMpMPktMZjn3vQPnro+3/KaQv1i5x2kl8FAwx+ORyylrXDd7h0LtDG8uTIZFqtQr14a044",
-	"7kCPDl/xCEtcaLKSShMlyYqKTZu5n8OvwzdkbE6rXBt7LhnNZbmiGg/c/dNRUh/Q6WSy92QindTu5J5l",
-	"oIrgelVCFCtoSTXLyGxDUrlaUXVOaJ6jQk9nyhg5xjqieX7Z1+9iR497XLZdGZ12Kyz7Gf50Gjg+nB/m",
-	"BneMKf21zDiDFzy1W23+TqXQ9k9aFDlHF9y9XxUKLPaBrooczpI7DqCNaZpqmL4j45uPod5oFKbVSTYz",
-	"O5vhv0bJSM5+ZeZnZ2/qIWqjpZBKL0qmfstHN8nWaGopi2A488+t8Sql5YqV4YCrDYz17iakcpc7y9PF",
-	"UC2kxoau8gY1HDHOiFvIW2FJcfZWEHJCPvLsjKTlKgFF94zUq0sCdRweOclmCbFrOSNv3IjvboKRzIrd",
-	"ULCu5iiWPo1hHEXMOKM9ntFtD49dnhcKRlz8r1cvnhtG/z8XP/6QEGrP8OnDR+R7/vXYPKru2d+deGGy",
-	"ygiOPWMKXECX966nnuDO32e47dKYxUZjwC93nbvIyqqQQiEbhwZXfzaeUcVGZ9P7ySiVeV5zmJbp1fuc",
-	"XbPc8HXGUp6x7OuNIUdGyQ/ymuUULoM5Z0adHv1WUaG53ngen+fvJ48er+//+vt8Pi0nk8l08mBi/7cw",
-	"7FowwbILI7JOJ6ePTqbTk9P7r6eTs8nkbDL9NyyYwoRHT2QlrMhZUoFqEepd5o/u1+CTr7kGRn31/c8n",
-	"U/hUyfw68vopvH6Cr1cgXaenSXDa1fWeF9pHn3vlmQkty82J2ojUfM0zhgKCxpcO785YzrTZais1FWOi",
-	"i1T2PjobrWnJlrJSDOXDNc0rs7+nN++SkULPuV+8+Z02wnxh9nVFRUVz8xuMZ4zOTpPRmgthlOrmuL1F",
-	"iOfJyLEK3QCGvSOxltjQ9rF78AwM27Rp+7M+XRm2Cv8anY4fTkbJCH1iqaFKpbLRjT8AozNR5bmX4qKb",
-	"E5zhdDaa8T2HAfVxN7xn/BeVpgtGJGoneslL3DTcx6ykcx1u2DQZrUuuNRNfg4OpwWGTh68nj2sOm+Hq",
-	"yj3zQi5unPmb/ttf70wbA9T+BqMCO3/p+lYM0XQx9GeIFPQUKzHGXFzTnGfd0i/jpZeZ3NwrZjlmrKKE",
-	"nZ+e3uBn3cITnzb/LpW+6JALwHhZ/lv3rl2xTSDrchoZM5BzK6YUXTCnjZupOK81DQxFvEthsjKrUN+R",
-	"hWGiQrHS8GFBN7mkWbD80apC/+xV5Sd0E/B3IMkt51cgpuFOPqrU9aIvK/k1E6HIVFqWbF5K8OXqErTC",
-	"aSgG+2tMNeO18Hvg3RobSjhfVH8mtczYtaEd/LoEfpuCIg28tMyzPbzEBfAcXEhmzwUI2lGDI6pZztPx",
-	"ltLQecFPGhe8mRCBV3ApFN69ZleC++/4nJAzqvASbLk8tdQ0d9SqhWxvdoDNbWGEpcwz4IDAOzfg6vLh",
-	"B6NKvAP1vJTXGMFqSv37h0v9f5Y0ZeQ7WRSGoZNRmku1taGT09eTYEMNESq955mS0eYjk5PJdPsREJmN",
-	"u3kynrTczVXjOh89antwzgXN+e/b02tSaJ7ThTPg4Dr4tVoZ60qzD+ZXn5nRjXj87JGZEJmxXK7hdra3",
-	"vc2JMFfZ5589Mk9/MR4Z7QuO215FIOfCqYe76knrytIlLRe1E8LY3FRYn/ObcIB6czUHd6dX2y2bl3g6",
-	"zNoe1queJuaAyoKVMKgy9s5n+IxfWs5FL0lSwWVjrh24oEfmXL6vhzb3CCu5zGr2MB9JxbXTcdzlYn55",
-	"0vjl9mq0U/s3Ig2mD5N2Ktfo2fN/ncAkp8G7P46YyEIuaXLoSgq9bMxQaVp2sLTmK/ZvKcxkfn79BC5B",
-	"qtkTis5juycFK52YaoobpnWObIvXJH6ATgv7iRVrRujWoqsP7/g3Pewt2JzMapFt7iQcTaF7LvWPMuNz",
-	"zrJYNlQQ5DZvCyLaB7/xp1LOcnQctkjlAp/4R7se6cx5S+D3StMcdEamKc8NV8oVm8lsQ9IlFQuWhS5I",
-	"70khK0bFeslzNiYvjfbAXR4JFRkpWcFw+aUdBd2HSlMBZwT8Czikuhd4qqwX7Bna0Hv0ScNclRqdPTCm",
-	"sDtTT+yk/fxG3tV0D7wfrCxlWXs1mmTozWtuJyK8Bju/ZkKTdSnFYkweTCaNpJqUCqPFzhhkbZyTB5Mp",
-	"ERJIzhVRfCFYRrgwX9xHfTfP5ZrBkw/C7AT00UOm3VsBvmKuiGaCCm2efZiQB9P75v89JCumlzJLiOK/",
-	"Q0B3xTJOwVVlnnyMe2wOq0ukw/y9uSxnPDMHBnMguPZcobgwGrl+K1z+yTl5cHpqL52igiMGFEjIJRL9",
-	"kii6UWRt01FOv6rzErkiK64UFwvzxWOiJbqdHdHUOXk4mRBKwLdM5PytkFUJn94nSprlmfliPoxRaAsm",
-	"MmOhZpJZowFzlMDNFhzAl0yXm5OLeTTy+wvXS5iOYeqHk/sJoeZBspRrnB0mRimiJdHlBk/AuNuPd5OM",
-	"muGmAfqVs+msz+2916+STrdNw4dmxWDgPztQaQcrUYXS3Nxukxt78dJU7/O04a139vEmGUFyzY6j4cmS",
-	"pVcsqxM5nb/0Fr42c6+Crw1tOqNYneRGTznRJRUKaaxuY+YZhU6knObbyj1uV1O5N4wBVuUBhl3ARy13",
-	"Hq5m68oDDhzOerLc5YHUyPP8JZ7RUBVIDUcAczSsF3wnONfU6Gzi1W7423sXzd+glKC6xH6rjNYwcXbi",
-	"JBkZcQh/GLnjlURmDD/7hVU1Th+Yb6ois28xZNpV9XdODMgrt5Y5F1wtw9UBg5dVP80SvCdGhyvlomQK",
-	"o1nB8oKZghPCxcqnw1jQKHrdjmtvY1ZC2LBUXz5rZbCyEo6hfuBqoJc/o5qiJXAod91yNyM/OPX+rL77",
-	"6z3Uuxtc7+4ftLWqSlPGMpaBLbGk6sfQXVHnyyMxhjAA7G40DAUp93JuWEEBLwSh/QFezvg2hjYwRhX3",
-	"UUu0eFjM4l9WomaiQsocXEgYrgYDTpZgphmxkhvbCL1B+Ke1YpteQrejp/UeFLRCB46VOl2ceYCV46jb",
-	"ciCdon40K2crUeL2V4ZEMUEziFy8eec+Gn05nk7jfoT9Rzzj8zkzP3NuClTodtnAHlp8e4L5E3UWiTk1",
-	"DWnBPhS8ZKr56geNV+8RKI/NM0uqzGsezk9Tx8hFPuz6EGyNaV2wh35dcHHcvwEHKMfVv4uJIvNU4BsF",
-	"mcEKw/8Sstq8QjJqkVmTZKRgbxsE/thwbtwkI/QzNb8w02s6/53TBU5I6LPdcta2eMO3wqbrpRkbNq8W",
-	"qzEXa+8bktFss5M40RWI1v4rc6nNqDLqJF8sQFWd80VVMqsqz/iikhVqP3RNueZiceH9pEYliihIanR2",
-	"P/HeblCQKjx89p+1joT1N1YL8gqTCxuZv1fG4rIPyIL5nGjlPnH+qLPpxGnPqqlKqdHZlzd7Xe2onFmx",
-	"Kdd+jDbPNu7jBbGUI4oxRRhNl9bodPlQqVytoGCDarKiV5C0gN5Mbf71DZSpoL6dbxw/H0D+LwPyn95/",
-	"1GsH7t8ftAUP9u7B6f0vm7vw4P7WLqxpafS5hnu4DozUcbRTm/upyFpWeUZmjFiV2xC2PmHjgQdyQPJO",
-	"eJm0XGBFTo1K6YeEfbtIbfjSUEbbDCkKn/kMM0ORE3tp7+RfzTbtxW1zQm0qLpEluWKQ67YzAuoVsQS6",
-	"OgPmjXmPfRRM8jrPyRL0JhldmKvnib0Ft5WpnAvvggFvruVyWTICLmp7FKB4sEmONDokeKO4JjSzbgqb",
-	"6HxuYwS/s1KiRwaK5TQjc5rnCmqIaJ6TSnCtogRpuPN71iJ+U//mlbl+dkoSvQO+e5wf4SHztL1swjzD",
-	"Rw9Gu9mE3j//cXcl9j6JfGNWv3/TXZwcx3FLsL+2c7RaTpNscfYIK4G2ON4HXzqJIwUDUnIMelOtWWl4",
-	"4f/S7Nf3o2h2YsYwN6Nr3AucoFOABxByi16QvuCIZYdL3OL8bKLE8VVKW7xfa4h9JYL9yde3FgyBirg9",
-	"kNEh4SQJdo3pCh1ze+PGTOB3o3exHbxim+gO5lTpb2XVUmhgviVz640vaapZqZyUaVuW+c3PytF0a0yU",
-	"IysuKs0OWFaLLAV1U1712MfYoCqVBXJDL1H0yjweE0DeJushVWKMbaW/3xE/s5DnQqMmZKEG3UN61PNq",
-	"PxfOA9M8G+hl6UkVe8AiZPHOBL9tMylzZi7ypmeh+wXP6ye3qQcTbYxVvzW+6CLnLAvcDVGh0FliABYy",
-	"WwcnIFhVw6jsScCn/jcxInojredoNsz0LSRkRcYD86xliRglooDG4My4+DrLzvqcnF/XRTrnUFhsFAqv",
-	"Q4KmQLJyg87A2NVbtpW4gHFrfodqDtdEMJaBviEFezEHlXavazLxLAnCAPXRtvoSL5P9nFHQGzIF0Ab9",
-	"Xu+dMbEpgLpPNXsh8k3s2Gyxf1jJ4iudGmPU7vJ655tcWnMYEj16bJSqViz7Ga0CcMRwLDT/KTg+1mW4",
-	"u2WoheLdaBTUmCK6KnL24dVGpGp/Kq65880tKkqeLlcO4qTXb4DDvKG0ZyXNORYlW/Fq1ftVSlOR2bSI",
-	"Hj+42aZ7MvpwspAn5sMTl72K+/AsXMRN7W8cRr6ydg0NoIKPvPd9jU+y7PuDRkzt6LRzDjGzQQPIdRM7",
-	"FVXG9YWrim6SCbWwHWUFnVh1cb8v1rxitfNo5Kx5WUZq//ualfCqJNAv3rUt4Ruhy4iCTH24eWcG1C26",
-	"Uy+oyXOTDLK8XV5JG2Oie6h1x0dno1+VFOOXdP2j9WTcOH9qZDG8iH5cGHEpK/Wd/V1TrH3HPtCMpXxF",
-	"83PCVoXeWKgUd0ExQ9SolhwkrEReq9hvu2+bJuQ0IffJeDyGwLasNFnQQjX06HYzVlXWNbOPZ8zLYavc",
-	"FieOC+pB/PaEKwEqbtHMkryV7Y6hetbs+2mon2a+L1khy8jKZ6W8wtqYdrUH4k4bUuQ0ZR2b/8bvfmDs",
-	"GI50RG7ysktNWRsFsGQ0g+SVuaxERtZLmbOefLZkLmc+XFfrwbOsPtRiQiaN81ZM7huaf2dmdpOMYDW7",
-	"FHguMRdoTZVLVkpIVsqiMH9A4AcyoOQ1y2L68NYM8S01xZN6by2RYszxNUtppdjA+7h2rQTlpdPJVn3p",
-	"/WTPybfDROflQVfaPEttjpIhvpUdt8Wsyt4PcKomGESNH/aSUfSdR6u2aalrVCQtc19EXZQMqoBBaT0j",
-	"k4Q8nCTky4eGF6aTCSlYmdr8zN3DcCSfgHdx4fLqtTTdAV2WPm7ghd+ugMhvJieP332cJtOHN5+/fTt2",
-	"/zy9+eK/PosRH4c6guS2TBXDl9sRsO1res7WA49LP3dog2IBzzWP2N4K7laO3Fplc6vbl/uTA8nqXPCK",
-	"i/DT6V+WBJFV5lcXYf1H/331KYohAw75fVwb6zrEe4AIdg506xGNXVqWCs+MOdDAAnhoie6gAXbVHlDC",
-	"8GA0hR3mORNhLztzxyu6Qe8MumZSiYiNXPe45TzJ37Vs5YtKmwF3JYXEL5qbtcWkLu9xN+Blv0EdxRXC",
-	"nAMYDbFrP4OsY+ttijuwMOi5G/raGPqMuz3sdaHTbljEhU4/dgzgaxr6eYxccGbHXxTfkFESZo3iu+x6",
-	"6/kNYUK3jzedvLZLYr/MHovbCY/huPX8Pc/EuO2JzFj2DSbh7Lh07Ubv36o23Wgf6WACNWTBllZPFWsJ",
-	"seol22CchS5KZlRMTIwM00Y+xqxjn1+9GwwuWKkAdgijTxaax5moCG1CyipnxA4TNVFtNW/UD+rwDskK",
-	"1AgLFol2gs0WOPNJArMNkYIRxTOW+DKA2QZ+Afnb42GxrHSeR5XCukKzr77ZEZIsPRRW8OaSpe/j4wSZ",
-	"4juYM1oRyNtoDZmF8A2Dw1cO1yGK5UzziqFamwIOb6WdZG+6uoM1quv4Ghu56jFDDpEgeqp+7qy84llU",
-	"pigHi9xrEAdTXOM/DLzGdzV3BxXRLsJj13vtiw/JlYQAaDWnNA65O28JCgtHT0eJYG1+bn7vg2B4LReC",
-	"89DgsG4zwZH0KY04A2ebn0Cy9CThbPOyyvtmWWQ0IsqeCfLz6yc7geIYe9qUrEMsLfPqegA/76Rebxel",
-	"IMb2xJtVW9dOpxBP3a960KdDGh9N0kK1Zb/pHFN2tMazmmcoelhSaxjD1Lu26Qjmag3/8im4Gd1sf6I8",
-	"qhD1Zz3Vhqb2ei0dlBrUabqndvN7tqi1jsWMv5NrIueaCUzdxDSTFVlj9NkP3mPCnd6EGp3N8c56zwmv",
-	"hd4W8zgUnV6TanVZyWtW6qoUvUcykoplr7CE8BCBZ10Nbv6NKWwP30WYl6zIY/cEarK7O/zC9jFICEV9",
-	"ERXVUAvtsXybyNi/jwHMEu3eGDMGibv9bqp627f0ebA1oW57xphfls+StKtd0oxoCRiqiFm+BI9jz9W7",
-	"qH3fw5uzud4/VfMU0dJPsm9MyfL0UAasSW7HCNdl5xzyp2Woeu+7uBJUypak353OI4Aev6aKWKSpBK9L",
-	"qms8zTSX6dU5qe0e7kuxNcvzA9LYfMFiO84uzMld69hzIOrBcEhqw7PePJTorqKMKGttGcFLmWdq3CJX",
-	"PUibjSDa+dVr7tw5p/S7yLiFf/AIb7FAePhjrjRP1R+uuA43e57SaLCyLo0eNFqggkYGdVpdXBZbGWS1",
-	"357nHi2LngRq3m/NWTxlKWQsKVsgv17ydGlBD+AYgNmqJTAdOikhEV0qVoIgVZT3vTcKysvhtAX1Keb0",
-	"YtLWqw0bDvkwZvFykbL+rgtrDvJDbG5rSbZyTCU0Zl70m8qOPhJDLKeCmN+Hl8zfFFyRLr9wcAgYCOZm",
-	"65kycVJj14zbnuqW4gMn2R9CxzB+qxs07xZjIX1vqTYO1g5DH0hzI7Dg2Hd5IbiuDh/gNsFrD0RUdWyh",
-	"SdC8YssGQZSGg66vdFgvinFHJv+tAtSpFMMC1LXLcTfoUPfXWTKa6+UGm7DhPo3jhnVaMv2KaY2FXDs5",
-	"DXTFEPHaPoK6DS0ZuWKFJorRHLe+v/GmeiCwkzX0L/MIw6AzWEAgnIhVqDChtkY7JiuaMaODca1YPu/2",
-	"V6hg3fEwX9RzvttnzRPF0B5pOiaffXx+8eM3NwRSOG1hk/tyFGH1vi5Lu1LvtAzKvfuyYaXirn+/3QH0",
-	"kt3ySjFA44F2RXYtXCzysH/MMD44Um5D2P3Fb+gOZzdcq9Yj6p2etSBp5kPUlN3r9LQUOI6XyEm8T8VP",
-	"ZOd7nMyCA3ME+pzlYMhHDx/ef9QlG1b0Q2OaAXq+W/tNJzV2jJFKWD7D/C0jn+EmXJQUr0Ksxsnq8ps2",
-	"e6W+ubZs1JxTtaXQ7T2GaU5Vi9aF4LfwACTeCxJkvkM3A7s0n6We+AT3d9GUXFvFHHPd2S9BjBqrb9yS",
-	"1MvqpO7dGa/pxl5XjIuFq1lNyIwpjdmPw2TUoqIlFZq1mbPUTJtfs3JjTHpSlHJlG7V1Mmi/QjH8QfQK",
-	"rVYrWm4GFpXiB/vc5xZs2PFSXTDpXupYpiFug41JgiLwmn4dokOWxxObsvxUpGZsxTWIRTzSb0uzLaaq",
-	"s23hO65IIXkjjzCoQoc8LHXrxLqG83Qra2BBuVC67s0JGZGNinLXHhcscFou4meyjSK9XCmaPnHibFel",
-	"luu+NlNbpvvRY95tTrSeIa261MOn1XsSeEgUXHmfXB0ozepwdHuAnMhSzKtSqvT+c6r0t+7ZG4/w27su",
-	"kacsg1ZqsSpHgOdtTQeLu7J/FlwrAk4A20T6gyZS9E1XHwYbAGBQVi+IFIu0JYTVkDa9+LeMtoR+YQE2",
-	"OStt1SPAZ6bLlvydnkX1bSAEQQcUmE8fBnzNWfmUW7TWqNPMwRF3Mgk+ZZ7P6ZCqV+D/n7Crw+7LfSba",
-	"Hnrg24PjUuef+RPpT4s7AJZ5/ZRrSVtL77Z75Bul+cpu+ZZCmFlHUb9CGA8QElm9x13avVy8iI4kKKiW",
-	"3P4uUXI8kbAdNqp3xIJiIIHaCPttINO2VZNN5A78tspzYr7yVcVcoUNiXspVPMN/yRfLFipcsbyFQHId",
-	"jwQH8D3bc/saszgAnTa4lA9xnJrX+/nZFXjvZzCHNrL+74op59EbkF1duUTLTh4Oi4y3J151pF62pTOE",
-	"feMa/wtytyexjX1iHQl3hBzSDQdyV3AfVx2tmp3LjbxayrUFhZYiZeN9uCF7IED+g/Hxx2F84A5HTwgO",
-	"2Wzfu13rm7JCH+qQH34e2MoW+B58Fro881xcR48AtB4+Bn5PaasIO3NPJILDa3kVC8L2OWlVmXcYlDan",
-	"RBZMNAuBq5KflMxBiiR9kJVwP+zCQkK1M2TAMm6ROOMWFgw6m90KoSqIofUrn0AMqgjYxm5EpxRtfCN3",
-	"LccZj+eiu3Yc2xv3T37NhE8j4YpwpSqWJTsV3V0J361J62rbZ+l6quFbIM1GpbTMYr7JiD5f75iPVgzM",
-	"og77t+3dnxhT1vUslqS1/99XRfpAQP26METZ6fr3KzyGDytoEPcpOLGaneXiFTO7tQyA26xZnisCtcq2",
-	"c8eKZZsWn29QqrL7bd1yrmZb6D0nKx31QruedF1E+hZj+I1udbsyVJJUliVgv1vQBvMrwgUxvxpSFPPa",
-	"/dpb5raDBeb+SQGYSldCrkX34fYt8w6+97L8ty7VL6qsDXlhe8VUp+NNFo1Yimuyh67m6D4H/ff6bXWv",
-	"ap4WUCezQ7B1Gc8gCrxgmmBPjrb6n6hsrnLW1pQ9Z9h6WqRPpJjzxdhiNHFZo1jNSkavVN1EHbdkXxT8",
-	"qC7NPlHsWnDUpTft+YQeceL49fFtjtVaqsScrIiz42tyoN30Vn1fzX5u/vW9486oPzvNsht/G9VKuatW",
-	"KDEhCSRYIJq6ZfM/S1kVA0oah6T2D5e+gwXULeRL1P+ZU82UHnfw9l/EuR/lQctmrvQgwkpdFaZbTHEE",
-	"lWWbzT4xveWoFPjUFt8vX6NJmqD5UgeqVvPg/YvmFVOujsznxRvTFXUeYy2MRzs5Fw6lYCtdZBBk1xax",
-	"7PS76dKeRu675dZmkG9HGJV2Lj/5eHg80brZrSdP++TLtKZ5GknyS8k1+4ULlWCENvi3klWZ2r81LRdM",
-	"499rxhdLbUxRIPJPtqlJQlasXLCE0GtWUvMH9tKy+z0kxaelruDClinLudHCkLHGW3xhlB06y9n4uf3j",
-	"zRanvGuYr+qKFyfYJ4zmJxBXNzaOYe5o1k8AvrrrmYi3eLuYASoQWPIls6BQjWhK+/MQtRjHoABdexE7",
-	"og8jZS0asl52wBm5rgdUSMFTzPxd1bqlLYR7o5ayeDcOsgCXMnq/bsfJzMvtCqLnEY/YnSBZTW+BZPXU",
-	"5qQOk4EXPrPV57RysUXac6IYI5fQo9LKfQcMa7j1cjdrtFv49eXoZPTNtV3Q9qSf5LLK4FtFpuMJYeKa",
-	"5bLACjzLH+YCMocPJs7g2ctdcFZ3p/YHY7QJHbbxj0te8py+3QToXatxuyv7QIQ1VMo97s5kpAqWBtaG",
-	"m8Z0PIm+uR0tEZvf9tdn3cJDE51dv307NpZgzgV7+7ZH6n0wewvnaYmQuIQv+/5tkift8FnbTRU6nLJN",
-	"vvrmA011Z7OL2pRI8wpFmu3QXKINVdD0Cnl8zhg2Kk6x+G9V5Zpj/xUXoEtGKUVkSWl/rksOAXlzj1tV",
-	"GrtsW4RjQI0pZQXopzOe5zCFnK84oiBjx/EWsXpgtsbuztt0lkiWvGaFOYGUmEuBxV3/8aJdjWkGQXZG",
-	"B2IY+EZe+dNyeBuU2hba9aEt6DWr3WeEa4UX+jm5/J8Ynrh0uNlBtc8efnf2Eu1Y2MFqbKC1kufgVca0",
-	"VWb4mlhEVxVN8v+Wi8xlgTbJia1q4/vt74y6hW+lWFZnLSkGE1gxkW2VY9wG5T1Ajd9245qZJGRWaWiC",
-	"Cz2E1RKKgq9s47ejzMB2LtoLfofPJY6I9dRjm/8dyzOb5bbL1KBmxcA9YY0A7GjzJ8D1yKU4C+sN19Q3",
-	"FLa6Wp7XkKjxGlyvIfZzU3ZVIi9pAVVsO8YWFCEfUGpcq6P9Jlfbh/2eX7J8UMy3NQEB6f83hZkIAsQI",
-	"rn4cx3oa6k7e6wKmjgecC9/2dxji/9VxCKhfgnK71HBUzXHR1UFDs91BeLokGAVDFFrodj2n5X55ih5P",
-	"cHTaExL4P13mny989GluyNk4H1vQbTe8+1wewS0THPJPwi3zHVdalpt2GPW2UsU4WNv+GzNptUwVgsrN",
-	"WAqob2HjCivy+jeq8Cc9Ejof1EetxSyGYk0LVGTDb9TOfw3d3sMqwZLR483e4yy35YBobFOcEHP+V4U2",
-	"G+SAK1BGzEpZLZbYJm0mKz0Qx+7XlkyDbacA0gelG9Sq2IDDVlC7TThi7oYvh6ulJGRqXkEFNfzRLTV7",
-	"wOD19ZjzLBQ/IFZsowKQULXyZ8sCU4t6vCWXOo7hMQRQeKA/DREk86y13PygpK7u0P0yGgpHoa3IEnRs",
-	"1CV7WFE7p2OZZ52no/lWW7J0hh0PnZyDRF7Q4eSaZecE776zup+lUeycujcv5YpQMjcCxyh7XCzOXQWa",
-	"Hdf+a2tUsHbUGaHNy3lelXqJufr+4bDorq6y8ldynTOOY8Y7f0h9QPT9cGjMiCqDGOkSq4DaIC11VOC/",
-	"mIOihR33iRTsLFB0jdblhOqMpldEyxr0AwDsFJSSt2Hh/OGBcHPkIiHwHeW+RAvZ8Q9Ufm3llAd+A1eo",
-	"ED9YiFJvhoQjtg5AjIYBad1V8D0ScEfpvlO4vcSwuIf3rQEra6nVDK4D89fs1Z3cZXbnGDeBjBu3f80b",
-	"wEe/mtxjaHsGMD8OygAVz3NSspxRxbLEH8szx0iJrTlYcExggiSVc2IjZmceRZxbcU/FBgTlOaE5K2Ek",
-	"7Bu7sgxaUKUsarcO/SKASrCmQkOv2RkDQz0Ulj6Eh3OFP3GyQQQvGdnXRuXmf1Kf/4TU5+PnGcf4vt7a",
-	"Ixz3gE8+iUP/LEhM3qoecx2BIy7AFzs4IDbTtrfvL2g4HKs3C1o43DJFO81lSz9Z6zZTtkAZOvfAwx6u",
-	"j+eu86ARXwj/dIAbzUy30h2TcO2xleuZi/oeKpXwJcsWe1v53g6cCCMgLOufRV+x3s/6JgsHich5TmPw",
-	"RBaDASM2rHQu6FzKK0J1b060J+DbnEbRFna7CrUk7fvCxWMfFTvB1rrnvsUCfhOG1AsMLbotqWZPerSs",
-	"fOmeu/E38MUekM2C8iwh15LbXloLWGBVHHAi8Y2rqLP/O7luvhEQzzbus/j7O17VxxKwW+yNgSF9L26v",
-	"ivuiZa9iu80Jmn8Ed2sgz8I8VV9igec1EL2BQG/KgnDvG7sSyCOUNB13F5zcniUIv1arIoEs0MQKjoRU",
-	"QlUz89DMiH6ASyUrujGKpFFH41aWjc72avsBD3csAE72bYua0qUxpyPODciUOTPScS1AEHGBXMKlANU5",
-	"bg+zOr7fW/nZzgloFadt2U3W0s2txQCKPRWE2Rr3rYBKzrtdoF1TNTT/3jw3GMWhlogRpErUJAAWDhUH",
-	"vxzcHxXlpkIqvoXzH0KPHgsZoi+mg5tNsgPvYE3x3fyBmv+anNPJ9cdQtiVP2Selab9qq7KzRqq5c4xY",
-	"lfCfSrjGBbM8Hpn8AYXfFhYBeiPRY4SGtyKy5AsujIls/lWylPFCE3PoEiKvWWkT5JUm04dkxUWlkV23",
-	"xBJmcv7YF/B8SEHBin748SBM+npSbhD34thO+LMfyX7V7CxoNi4Io2XOwStrTjYGbiA0hvVYFnnYENSq",
-	"daAkuO5ZoROiUmHKEs0yOGHbWUqxnKTcVizWJlOUEbi42hMdT2WxwS5ndXB8G3Fp2UN41hH8trqwLm/y",
-	"Wnwry1X/d/TSoMzqA1+qSA+t9e9ANq/VrEhSVpjYrjRdFQPylLZqi5waVqtWfkGJ26Gaji0cfrUjaHAQ",
-	"0PcgDWlUdy9oesTmpfydxYODPzJnbGzlL7W6pHbsp0qV0Vv7V8kHRhnawR4GFNffVnl2/iibYWfdUn4x",
-	"3T5mJOcRbkK7L5/ERYhzPaT+5GDPIfwwPpdoFsQliHt1CX4fMmcsIZeo6ahLH4ehRFWrcyIYh0gdN/K1",
-	"Etr5bUDeN3AyNyJ9HyDkuCi2Ajemh9ZU8JOSp0t0viUjnIxXtlTLydRltH2BvRt/oNphLu20yVrxPOcK",
-	"cc0TF8rsoTw0LW9ZzfLgnFpz8JAeKVTTf8m8WrHobBd8QWcbzRT5fDr5v48J/P1Fz7nMKc9bu8tIxRKS",
-	"MZqRHGqB+nfHT1Om1LzKuwaGpPXe8TUwvF9tRBrxKb207Q0sI4L1pH03JSJLUrJ5pXq+axsCtH5xY2We",
-	"dkmjA8sWezV2L3riwGDtnS1+IZqJtUZ9wUaRFUD32VQbB+61ZSGe/Bf0o/6H70z9j5au1CEkWdjcmp78",
-	"/u7j/ZvP9t7ltR3kRoot/jlbB47vQ/tO75wIQwGrfhotz87gnMxYLtfkd1ZKoukVgHvP4xT6OE2mp/0a",
-	"eB/aLj6wP8Mfng4szvGEdjZpR7WOIbdH4BpA6kYYLZLwKUufDCLY9V7HfBdQ1VCg6wOhqNrbPRsbk/9W",
-	"Mfu1q3KLFA/Yd7cQutmrYQCxG80YBpLjT4ALD4vNe6GERyhZL7mNmA2wo4OERKxF/x2f8LaT2n1Cm5H1",
-	"IafU2Rxh8evDB3vF0MFaZCP0HF9NqE5vuWQkOlguU3jg0t1cgDhb0IXLVrX5Skxk3XGFF97CbqvR7iUh",
-	"cJjWEgxr3/fHTO+wydYx4OiZrDRZyjVZUbFxqXVhv7RKeOCbFk3mjVdl2rrr2mPnU9QthIeZUWwbQ5rs",
-	"WrqgzQ8hyYIJo/OzLG6DBdz7cUjnR0E1v2Y9vBGQEW65rbWdjauRjs+xZDR7IRqApGHqXEpjdQtP+cJo",
-	"aOghA7g5yYU+JydTjIeKjU15HHf04fzYs7ANqxUtTYLlBHMPd6J9249gjL/wQ/71jXGc6ytNdaViTZYg",
-	"ub4rMgsO4yX11shBHQ11rTnsBmO9vd2rN8TLdhynTArWZkwBGnbmqpqVoIVaSt3TVoPCs/65Kk9kxrJv",
-	"4DfRlBVjZ3GxeNWjp1u0EXO777VYUtX0CdqFYn8yRlctefx0b3Qe+ABoqGV4gw2cfEv66tY9gUFa6ks8",
-	"jnZTeE8sUsryTB0Gr1l1l+U8nZLg3GztpuOV6FF0rqHbVdsahsvZh7iM6W6SENEd9t5uvQtTesO7tZac",
-	"tLBm7krqY/fWkAKUYRngQ8pVbDdTn/Hc2bmhCS3mlRa/0nqLO7noGBeZ58hP4i77iW4O8KvUwA+3NXjq",
-	"kaKz83kD2wplFgNJSPNK8WvWP+cPvMRtxQjlAAFiPv+3vSq7F4yvdC9IYCnB76NUyKmItip4IVRH9445",
-	"o7oq93TO2Klk7ERIaE3i6Z0o4SZV+6IsvgLOqE/PC0OOC7P4wS1XIC1+f4l9TsUP+CSwSMbyFmNi1UHc",
-	"Af0YciqgJ0O0h0Y7vVu6S7S3swrCdv361dfBVKTCzqYF/SHsohPHl57abRz9g9+M7Z5s+bfIJBHb95tr",
-	"Vm6wBMKmmwGsg8vNpAD1dNIo3w0k7DwYd8BtHcaZWlKYlGtfrlzNW8Re69MyWcq8pWbXNZVby/KKlcQ8",
-	"2VIIhgGymD547TpvOhjzXMor5fwnQZLt0ACIp2zS2L+2vf+pjObPt6APeUyb3hkx2GXiYwzrckjamu9X",
-	"ETvkrHxWM0aEU2m6DLv/kSW1lWSgjcs5hgjXLazq4HmibqE2/BtYQMNWWZQ0qyimKFxjgAnGfl8JSJMJ",
-	"UIFyULhqWCBP9ShaE/+dtXWGgmQZO3DfwF0rcA92VKT77yXOyq7LsJVmVfFaxl8N1pmhk3cEcVb6422t",
-	"XvPQIQemd4cnOCqveTxRoeely7NIuynLLB2ptuakvuKrKj/E0xxRT8LwwIN4bMBGVO6f7q7VRvRbuIQp",
-	"rGpjhK6kWJi9WZ2T+xZSBrZsHDanOX0QHO9pVBRbrWtr1kPibjBElLJmUy+EWsfygiKU29+T9I9pD9Wp",
-	"Dslop1Jfvkyx0dCwdqJuE3bFb07F6/bGnXGPCLh5q5U7z0CXqDTpryk5xQgmGk4r1J68SuQrA2q9yXcz",
-	"A/K1MkvcMjWvG6Zo7m35hUO2zuPAVlQ1T28lDRkLHayqE7UR6WVCLml2TUXKshOXMXFSMiXzyvzCfG8s",
-	"3JM62cd8hACpJ7qkQvk8fQUPs4yn5v47UVVRyBIeVzk9efz45PFj848lLyg9UTI9PQEXATcvN1+sl1yz",
-	"k5zOWH7ZYNrbijF7gNwVXbAS1o6X74n3ZJh/BPoDMpeeN9MXmwcimklz6X52eUYuwepkpVlfUco5Uwr2",
-	"75LIklya+7UsSq7Y5ZjAL5tTsANA4+JL8nkgWr+A38/4iYfgpvnlmLx2IAIEVq3Ikl4z1ypyHxlv370M",
-	"Sd3Kytm+GpKdnJGOJBr3bwpCPSpUPpFqkzuuBPljyjYsJGVb/aO1ftZh8aNrEoxovcLnpi8kU6SBNdTL",
-	"2AYFu72NlFsP5j+qHui/eytMnGJnVfvbFZxYnMFI6OfbJ+Txg4dfkgKfIBnTlOeRqod4NdkrTWc5OwdV",
-	"rWAldrTZSrB6Q09+n5w8fv/uH2/fjut/fNYSxLIpDRFKe3Q/KjKLayJJJqNbWcNJHgWIkQvblTWqhdAs",
-	"K5kyStEVy8yZH9JKDBmDKf0sIkye0xWD+JKRzhtZmVeAUFmyvNhB14t3rlE+tNlREBVpacixV6bljHEX",
-	"OG8MQXthvRPAmxywhBgxXHSLPmseq9e2ZMeVebYJ9sm3iqiJ23Ewvo23JXohGJnTKtcbAn1p209FJAaV",
-	"VysRvXeox+2wmcbTePg/54LdaoDWViC/hE2WMJQYr8qjJV3F88Nfg9Rj5Yb4hxJSUL2s/02ATWlmvjH7",
-	"wqgFyLDw2y2FgBaaOyapHj2eTMn/evXiuRuCcGFjrXabyUy2tNHCDlttMlySdck1c/PcL8C72oy8DCrA",
-	"m+zS6mS+AzdvdGZ1NLA9y6FvkBWr8loyDQ7AX8AY54EACQfgrkYy1BBBERGiKNdbKJLnUA63KvQGM4pA",
-	"e0Y4IMOCqE/WsKS3iCC3BWhXVKfL79sqzgomnoSFBvtgGCJTDRs5zuMoD9uTx7qIriwsW9ds0ySgoUZ7",
-	"Gotcs6wrK7UvLzW0FFsWgN5yoxVqnufm1EObMp0YiqQMbtlzrLluIdTOiUIY+c482r0caRHGd6b9rSwd",
-	"qKfD+MR5bgMu04ydhxhv1FaR49b8LQ7FbSMcvVUkqK68g56+gSAJGDwI+zsSe7wzy3FbkAxBwkktSZol",
-	"hLjgdsF4hIQBK2E/iWwBnOshZWjsQ2EzWaIC1OGTIQojHjvApF1VkCp3zRyyZazl0d30+KhviOiUHWAt",
-	"niq7AF4SwdZ2GYkLEvhiYpdaqv705k24k3UO4yGiCIVkY6Sb6KtsF6jdoEzwzb54iXs0vphfDyqjaIfc",
-	"3JxbAKArVujdzkv7yyUacJxgEfg5NN/1tflFiMg5FIazfyOel4jlN5BIDv10X2Ot+NYXOd20tQ7wldT9",
-	"1IhubFzfJ/aoUKy3g2fGh9vDFCVTwBhxa6uBMIoojePetf1OrfP1/WsuRJgxEtOJwR/2NWup4EKdbMt5",
-	"BqJZSztNmB988QsXXe/aAf0Jauqt/zskXt3QM0AsrcFNgYp+iU38UremYF5J9yExLPsSjcOhUQ5zc1tl",
-	"e7u73C6YvHlYxYteoANcWAcNfiykCvgV0M0HSsoV27QE6dmHokQPf/wt0b5yD+JN8+Zt/o584zHa7Z0I",
-	"sGkMhdVeKhS26118ho3GeG1BmPjAdRQmrDHzupXqkSjeq/nfBXHfhR2+rLfl3MOG/E0RjnlK5GTNhXkS",
-	"0ysGt/XbBsRwM4szs1FmMRTa0mSvn/U7tKsJZic3KYWpyWdOx8PSBISdPkcAcXZmpN5CMnWOvQfwg5xf",
-	"m+cXFNtDH5jzPEBu90yr2OnnAcnHPTDzX7JrcA889b7rrc2p9FKWR/OS+F6LqgX1CHVUnJMNg/RGWgw6",
-	"OUZMmCzo/dc5invupvb01iHSX7FUYENX+TCA9hrnMQJAMCx13ff02smYtRf1uuRasz6ttnxOu0f/sxvu",
-	"0bYtCZr2qqdl0Iou3NsuTjuKnYpDvapWK/qpdGjYnnTHUdv1RYVFgPshmg84mX9BTj8Kr0Z3wlYQe3zx",
-	"NepqNFuBSsYyjr1H5lzYeAxi1Ebp8FLmubk4bm/LPIxqD04a2odtztj0wZcPvrr/6MGX3bljO9fENW/3",
-	"r1c5u0jbMNJ1K3aWEwZ/U2Qty6xuMiuk5vM4h9LjOevvrsfJUL/8jiecpjpeS1X4DO6eOoyxu7vQ4Zyb",
-	"ClA3zYcFoxjKH9LB7A8zNqu2uO2sUlwwpYh5xLbD+iPa/fexY+vz0aPrh1Su44e9lPcl9x21C0eL5drw",
-	"VsMmJO5kB1Vtzpj1PmzHro4PbUFcW5sO3+GjM5jniXkMfaCWXJ+GKrDFSSGcKBasWjRRB0TZBPjLaaFa",
-	"7GwY2Sfz3knX+qhzrRK9+979spR1rgnhGnon0RUDpO5LQ+2sytllXLEx13FuPSKHduxAELYDHc0vK/EE",
-	"B9iJeH292W1aWZPokEYhR65L54Kr5YFU243yVv0a2EHE1Ob4m42F9DAqKhrXKotSLkqmImUTrvy/L/ja",
-	"LudN+haatwrdRjl57GSHytqt7TxIkD0QB7XfheZusu67ZauDk+vM59fatA3raTdYLnZ4g+3257KrxL4+",
-	"fK0O/N64xjjjdjwJ+wC2o+1ZO2RDt31xEu8Mz+K3inZCGbJ0KRlGOl03vLqxGPya0NxMYNPzjd3dAF0I",
-	"lcxKeoWdy3qO6/Ip4iTyiRAz6PrHr1mJ0YneG2bW2D5v2ALIURswoL2ld+F0AlxKiMYa6ttc3sNFWjuw",
-	"xgHCzrkvs0P0USCl4736fNVj1sejiUAZKDY2RWILtAOYoEUcHEV5/GS0xl118beKVageVkLgHQCYnyxD",
-	"qGhaak6b4J8ghfMW/RERB4MX2G2FBMMa+s6aA7V/BF0n0RFZWrLIHh2gD7UmICqmu/uarZcSHPw6KNAD",
-	"339Uy7QcO2RqtzDkHDwjrKF5ldYT6TamkMZHOAt2sz6J44Bz/ZfZxYG2zrX7zS5I5JBwFw4Tn1qt592W",
-	"6Q8JW+wo620qZjs6HfugX1biIN3TAQd0BljryBnXPAURFSDkuNKuUTKaVfnVQdBBHS1sfeIAFMJLkskE",
-	"cyZBsr13m9ySil1r+JFCbV5XlUX0/z5auWUe72P6Y6URqP5OJG23bA00/mCzYL+D3Q2551B5BiR4yufz",
-	"iEBrxhCPEBk8crmNkHoY6Mqe8QKrsZ8jwImfqBfgmuY8CmXZGm7BXzQDfJ5o9XI7NvIoN5Nb0ydxNcFk",
-	"W8CSnFssEuhQXRlYkOREM4/Q5xQZQCNoNL3EfEEhEdEPjLi+LiSlv7Hdulr6cd466H+sA3s8x9gBbXdv",
-	"5UtbUrWMV8spTLXErTZWrRTMJWDaHa6E5rndYb+7A/x2RS4GtNYH753t0o5M7TgLTc0N0+C3hUYb0Arr",
-	"3KdvnAW1XsbghWyxGvAAL8pzYi5486j5LymrRl6Ncx4GF0+rPiDY+mWNN7S3AqPLi9PYFrb2TpJKZKw0",
-	"ljZdMKxgm22IEQ4IiRT1+x77NjiKg7QDzFFpVkQtTFkwa2EatnMNiFYFtSyXNTHjekAt3qGjFlYRRWoc",
-	"4sFt0e98fpJ3bBU5FXAGZrLS3veCRwTOizs9LXohXRX5kL4A9f3yCn66R22I1Dbhl50R1mO4nzv8FCC8",
-	"+nsmhlb8hDRCLoiBFtErpr6Zz6P1ILQo8g3KvjlfVKVNFAQJDd+5bHkv5DJIFwQ1AVyIjSb54E2kgq2T",
-	"3Rb46PsGG4TRdOmC+tb3qBBl3oaTpUjic7LHktA89xILMhXtfZLJcyNfz+p0fidyYeJbOb65U+Rtyjxs",
-	"XXRn4CwN2Y9vceaQoE1L4Vo5DN3WX/C3e2FkQHndimHU2m1wtYTcsK3uOjFehz96xTzCPvZBrMOSrObq",
-	"WgYENGncaVY9tNpDV5QkQukIssiMLypZqXbvOgi31GkioAHQFeCfKXbNSpr39ClD43UuFhdBU/hejSdb",
-	"i0HDSlfcJThR5iC4EoXZBjJIek4Rt3IfLbxWdnhoqLcKUhU5gAXtm5MrlnRbQwWC3FgtCz6ug9KHx47c",
-	"S23XTAwOAdUrYYsXe75gznPNyq6wjmW8FXPyD96zkETItav2P3ZMylaQyN6RKS68Id2xikyCrlxQpciK",
-	"FoURz7Ik8FMAPEmIxBDfmkJrT1kOiAlBveleSuqqFGZQGyhLZcGhlRQkiiETWaaxVV9L2rdx2p6i7ZZz",
-	"irQOStTRGdf/na0AqL+UXLu99RbzgulzvPK4IoDt0JtXW/FLG0HaYRFC9IGpw0Js/iqwAqserpYwDRLV",
-	"ATnHLA3hkgQXQTMq19zamt+DA+zjdTsSfs+tdDx3UBxG7i/uErIq+x9dB9PW63c7Yae1lqXRb9Yz0RYP",
-	"1XximcOzy7thTQW6rMbWxNL1crO/Vsapgi3te10FzVbxDA6+b2v9pLezU/akMHd2UDEWgOuisuZ5bsR4",
-	"KwTFvFb5hqvjHfsRT5V4ht1E0dYoGQjEOETckAZSRngvqfKGNNckpQK8Tizvq3d2MFAvNtnlj2b6LAbG",
-	"w44iZli70Hof9nCMM2IiLJM1LGjQU6BhcQExFiOg34cSuyHW62NYXwtC6vdm1rStF30AuXSUk7pTWZvF",
-	"u2d0wRE1omGRtvs0tS2jClopuJS2gnjmkzJd8uu2jIf6BbEWSq0R0h3dp6e+9JTR7AdMA+oNINiRld+V",
-	"blhWLV4sY/JrqxGhT9Oon7IEP0P/aAFmzkQc6oPzHIdHRQe7g+D5HWiIuMcgKDXaHwmtTfhtnWl7u7dd",
-	"KCGXQ0fLOIgbepAsWH6dgEMEY1kM63ApdxzOe3GQPDBEtO9W2ktxsI0Y6h5NTvondk5xt31rx0G/IdGm",
-	"dT6taAstidGcZQTcYQotR+jxaiFNfeXu7og9K21dxzqrJRjieO9SIHPs/KKbjTjmLPvRw4g3d7CGF29B",
-	"kKeptlZ6ZyfkSPonI8q9HZzW4+6A3R+A4d3a9cbNs38fmwDK2lIoHKaxLreKPrD3zf06GjR4DKC9idpt",
-	"+SDKQ9Us2NujwLbLqogb1fai0PSKCdeC+iDJshVYs65xAGRflIxl51jAxm0UdCnRe8DaWqiUctU/YpvT",
-	"9CoqYmF9VuIDasJclik0c/F+egjvZJJh5JPmuVyfe4ilD7oOCDntPOjffkBHpOD6PFB19fdX3eMoar1E",
-	"uP0HpJPtmxLldt8Jq/Pc41PB6eiDB19XiRyFqYexSOsx1oOOsLsaPNQ+zKKXpHGrbxxvM4GSN+R9eG2Z",
-	"r34Wmud9FxqftZ+tO7DurbVo8Ftfn6Z9sqnGWzoCQv9Fnnu/bcnMjY4O+dq9l7O5Bl8nE6gaHQkpv3ex",
-	"9iGdOszZZBFN/VLI9eV21xCnbAm5tu6nE7sp7w5uARJu2E81XPmWWtnV1mPYOZtXef6ju/i3IWwQiBSu",
-	"PmubYJvtNdGsXCnErTEfASg/UZLMaRyN1+spUT2okT1Vj4p+lt6QIz20m+dy3QG+3pxGKlcMMlJdF7Hm",
-	"lOJNA19Huee1C/9ElranL57ZzIY25dcRvjHcx1Z1ynDXLjTfDnPlVOlXG5EemGoQC2PikTkL4exQoRCS",
-	"pLLA4BVXRK5ZRoRN2fV9dTcixQIKJnyqS4AL5itW5qX8HSt14XX7D6FfqZ95O81a2zqjDRgrrn2mFTQJ",
-	"P7dQvxYJFtfvTH6jxGyhQ0F7uJVsgdLO6WIvwCoN3ERD+9e3meV3XwBmxr9YsB9V3POaW4hxIvPMmJMY",
-	"Vl1B8KpvkMw3bW4O72r6bMomNGIDYpgdwoVhdMkCNCPysDkO58TGW1ybCCo2tSrtPLCOle2zht92mkX7",
-	"7sYdOFUd0a/ZhoBjJIYsX8Mp9okJ4ynq97A7kn2dZ3VBXi+nMRz8A4JzQ0XGu1ZU4wGu6VoS1C2v3RFM",
-	"gnghHKOQ2/FMx+bwmgkqjlOvlbFVpJ/djzRjhnUuDcXMtUEydn0ZN/F2slc1E8MKWUq2aIu6qLxaREH0",
-	"lrLUiLgE4hP7Y7S059rJdPMOaVUpwwotbuewS++WCL94foFZeeRrnpvTSVDDU5g45kwkG+eGeZr7KwGT",
-	"levxXVaEGJKF7tCFzZxyq7Gb3syO6ir1QHbrB+O8i0gc99UPwjBsbsVQ+MOd9fwsMhmxXYsi522uTJcO",
-	"vutgZaxo6TKIt8F0MumtqZqJfc+KaHHflfm8Cw+73M45cljEB+RM1Dj2FnGxbRzEizwaATwAZTRXNm8p",
-	"227kC0F9fC7lFXiYx/vPjtv34A2hWAa6+4y+esVu69+1MNj3dr+2XEpxXNRvvCIYYIRzrVg+72jae0t4",
-	"yp6Oqh3YSoet2xZrN6s/EBC3DY3G4WbZkkCE1SMZ7wcam5Wbly7M1oWtDei0hnXiF128JKQ2VY1Nfu7c",
-	"ij673J/LlbxmGcEcqm0RFkHfaquLTKFhk7AqKVClrASolbJAN2wPBJiheLYtGFqI5xseP5jeHFFCjZLs",
-	"8xr37lI10D+2y3cuML6ds7TpitNAF0f2oW/SZ1tfYCay/uRs5sf1Cy/7Oto+GrKmpT7Q1WjziXAIXNdW",
-	"tlpQVuqI18dx+pRubN/FXdk+LFz1DFvttXp0mO5u7jxsy4c1LBzceHDAxu50iMKcp6Bz34FbA7Nv3Zyh",
-	"sYQy6E7Vedm755oaScumZVTTJzlVqgP6sO9xOiYwYWtYp4n2V0+/nmyfrUGNrHVvYikWt2H2wZKpKNmK",
-	"N3reNwv8B4mt4+JF9jXUW3aszoHaI/xqIvSKH8GwrRvqq+06pY0ULNKK2QV+/AH0sjDMgKlVW7gZ37Xd",
-	"pD9B44Db35cdp3aYaO1Ib7tLqXtLvowp+l43DOp1F01EiuF87Bv17+VnX2cZyKSBl8hNMvpX7a5ocshC",
-	"9uwz2IbZ4htqLWT8zZI77+Jx0DMDD8L9qLVVuLOw7Sa7YoRC4AtyHT36txR6eZvmO5g8VZVcb16ZY+A8",
-	"FNx2C9lyhwly8dMzYxJBt/L3Ob9m7y/BKXD/kVHPS5oaMTC2EI8gh2aMlsAv9tVLrQtkX9VeWptRtZxJ",
-	"Cs2p7INjAkaAbY+pnO5vA1vYSQ1LoOgVmifcjJZKecV99t7ZyDka37v316IRV31zAxU984i38ptrVm6C",
-	"DDwdzhSSytBDkkmmEEQGyvzoSo1JJlN1jxZ8vMq2G8mKayZA7AMSHDScPTd/gu/x7K14K07I3/9+Ueml",
-	"eS6FK+Lvfz8jlxcAec5/h0/OyNdAaeI2ZjweX2LAjwb7Zk3/CIEJksoT9q0gIW3H5BuaLom/pLBhGNqk",
-	"rFxxHINroL8in19+OKk/v/ziHCnguM2QQdGNMuZluiSlzBGDEF6ayoLZpuxcj3H5zzL197/jZ9QYwXP+",
-	"ATfBjuIas4EL9PNLIzQvE3Jp7FL4L0vfX34xJhdeFMoyzJ9MqSAzhNaHgkGulZkKz8xz+G/0w+JsfuBK",
-	"m/mYtZLLnK+4viSfT4mWxNjZhOWKkdOHXwA7XKZQFHKJLlvsxE4uPxqpmJC6aCQhtmbk5tK+BWAqzGsM",
-	"W1+C/wh3/55tZfyPXxW2v09lxi4xWERnOSYrLamy3JSQS0RoubSbBnXFjX7A+MInUrhIr2EwzLyCYays",
-	"tLNXnq8uv3lNF5fnaJtDcbNjgMtn85MfqU6Xl+TzB6dfuSh2Qh5MT30mPwcqC6ltw/o69vjFGEZ4LgVz",
-	"wyyg38r9yQM725cAbM7Fwsy1Vp6sfwB8zkTJFbMnFmSoIJfPMrYqpDaLPPmebS7PaylyxTb2LXUdJW4X",
-	"ADQKOBMMioLheJ8+IEtZlcpzxYobtjgjl8bm+AHZAljA//vkJ5nzdHNp+LaRqnJOZmwjRQYFDhD6f3D6",
-	"GOl8+ZLpcnNyMdesRN5Ad2xStyhGwRO2KTQ8Ywibc6VZRhwYpPcbceFl6Zg8q3fWXDJSMEVWdENoUTBa",
-	"JoTmSsJ5EISJauVIfUb4QkhXc76RlStyvBJyPX4rIBcgZQJjnjwz8mvOjSo2uihoumQnp+NJLZuDz8wF",
-	"4XpjjL5nrAi2xDm6EJyUCywXsYonwGnOpF6SjJcWnRAPnjnigKDt4iLorhy9sjdCEJw4G03HE5yFLJig",
-	"BR+dje6PpzDZgtqE3HtGzP4OmghmH3sefJaNzkb4LfQBK6RQeLWeTiY2JqotjptmH/Q9uA+wH6UtCBvJ",
-	"K3eL0pgqs4NN8kzbyv1mnmVM4/UzcgAjDUVgdPbmXUj9p9KJ+VKmTCnAvfgvKJFfKKNd/Mg0xd5p96AU",
-	"uJ0k9uugH7eCwgLIogSV1UL46bLa8Zo+r0VXumTp1XndmbPOx1yB3uxvf2jsXTPYNStnEgKj7YR990fu",
-	"WEoFbNjDyf2eL3lz8g5QZmZUMYJwGW+FR3c6ZAJCaiSleWV4KQOV7TuOz1ZPqNcWvCBq4arrqdGcTq4Y",
-	"OlhbTpvSF6DBqV3+is22fuQeCGaoXtnzoKv/3M8j4WX9qzUH/Ca6+tY3jUj66HRy+uhkOj05vf968vhs",
-	"MjmbTP5dR0+/NkSrVPl+8ujx+v6vv8/n03IymUwnDyb2f4sGxsSZqPIco+ajK7bp/llOlf5WVkYwn374",
-	"P7/bT35WuzObTuqZOYcrK3K5sS2gSnYtr/BnOAHU5nbgY98F0nZqCOrLdK1RFVbmmpFuQtbusuORC6Cu",
-	"OMLzF6ARGQPKsJNvhSvLzCMl8JKs6BUXizExtoh5DjJ9FMuvLcZKpIzk4PPhT4TV0VVCLBHxHnYd+YKz",
-	"4Z40VAzVbNxqNYasTUDfjIHIXV6xzaVbuNVvOIp4owDZcCB5htlHsEbbTCZFzfKKFToEYGieRORX3IXB",
-	"RzFQzsAYe4eGLFP6a5lthh2yGHu2cWNv7nrO1heBoVhb2bY785ZcmA6b8l9EHEB5+MgZkm+ryeR+en9C",
-	"SioyuQoMfeCGR1bhhtvCnBN4nu2VKjih48mQvjv4xNI42MVdB4TtprZkNLMxHmPotA1tH7sHz9wkox8k",
-	"bvG+5/1zdha3Eh8/WgPHCocB4oJlHH1B4U177yM6RG5QgEDVf9RXAzID2n3ppce48t4ZWxMDR5hIAWJF",
-	"aaNkWAFkLu6ErGgJiRTKyb5duYJfHCpX5mBExq7uB53L8tO5/Qa9hKFus0VJXPdZMH0wWYyB3UqayScp",
-	"vf6aYufu5I0Z8T6ycTdbPpf6R5kZCzw7Aju/EKx2K4Y1CrUScYjKMox/hSPrOye+qozrE13aBrbttoJ5",
-	"7jU8dufmQtLejIDudvCMGa4InPIG8pbeNYy8Pekuu+++EBba3LdmvHR4lFC6yLJL233LfnqJma+u3mrG",
-	"FlwQJfdPlUtxy7mGTRsotrM1iofLbup4vaogwjH4/V1DcpGy5oD90l52wggf0rxS/JrtWQMkKh3wwuNZ",
-	"p67Tp4vwjUNgDcygA5G8V5IjPMAIeT1w+GWU/CCvGUS9bCfQNmMz802pPTaSzbd2cB8NHCT3nU3BvvF5",
-	"daPH868eZZOvpl999SD9Mnv08DE9nTNKJ+nDhzSbTB/S+7P5g/l0djqbzL46PU2z6cPsUTp9OJvMJxM6",
-	"+cpsWjE6G00fn44n49PxFAPz11xW6jt8xchbLVZz+a2bPIr9NjqbnhrpamPPI3Wddv3muBazkYX7DWYm",
-	"dMlv5WH0dwdkGBZMFrmzKDeKZDxLiGBroyk6sGd/fZgpRu4OEPf28ti9Ac6uWcnn2F45ago/l5qRS3Od",
-	"XpLMGLosVwzsWvQZb2QV+I1zqqEEkWqv59qqG9tru2RBt+3mnYMzadw6tzuks1JeMVErK3Z3kI+WFqDp",
-	"eCxvWRSSeaFlsrV3B3DYS1bIMspjvgLSuhxlJY6icT9xNqmxWblwYXMsKwU+IblcHMZmsypbMN3tkPza",
-	"PnM8gbySlfnF6OFkMp5MGrUVteScTF9PAskJInpWZd0yyIrkOsbtcJS8fCkZRYjJh5Om8643GyA9WiVN",
-	"nhNLVQBTRzTqIwkbaqtqbaF4KpUmVJOVbIgZW2QT4QCOuaD7fGtGY2HXTGhyiUsZW6pdAlyZMu98OEnI",
-	"lw9BvkwnE1KwMjU/kHPCdYIBDnS12fwO8gsEAWEzLtFpB5daDVRBS/ZW4C1oXhCMikG4mIMO9+JPddDt",
-	"cvMuEw7kredwQo/vmPtLHrxhpGkzPS2ffmLerldMQ58Iy8T7D7AKgA2aHi8rc+59xD+2HF7Ns4OfH3p2",
-	"Bjmh0P+O6XrHcD6tJOTO3I5k7R4oT5PbXXX/OWhdbp4juGwG7P/unTfQOePo8Q6yJrCqs8k4iCt7lPPU",
-	"5xJasXLBTmAu/+hivq+Q+QZuPFau9rp+/nMqmqeCUOU7Va3/zCOCNZ7Hulpc1f+J0lRzpXkaGgzRAj8P",
-	"4wpldqzu+1xQcU7uT0hGNwALI+Qa8+iCviKKGhuakg2jpVNvd23RBdMOmvJVPa+hp+9b8FKF/eX+4zwz",
-	"dvnmJygehRTv2eZlZT7+yhZBGLJ2PBB6v06h+wfidWCGxBzhuyFtJMCQHikt06v3Obtmue+dPjp77Apo",
-	"z8Kce8NTUL7uaw32eZq2Cg3MpcCEluXmRG1ECrLXD4ociy4Iec1KXZX4b8NbvHRzh/mBu8tVFb0xiyjZ",
-	"vJQQiVnTki1lpdhJNjPnbW3W+eZ+8tU7uErAbwRj2RYfQMqYT3FnGoaiLHvFUikMKR8+mEzMkLZM1VJ/",
-	"cnL6oOF7VLqkmi3AvRK+9avm+BP/pNnJnCoNTQh+4ULZIEA92615Bb9bUVHRHAhrS1XbXKKxxfSOgu8K",
-	"gBYBXYuuY+ih38k1kXPNhEvYJBlXAPmYYMcscPWj9229ZNCLwtBNQWrvUuZhHkwNsLsrlG2WaNNp02gk",
-	"0+q2CXF77z40NFjMtseScM17JCM+9K4zVXCPMNdUbwnzvqzG9g4OQmtY3OZ4AY8ZwDNN7yedEtaeYwhi",
-	"j6JiFlSvdJ53C1YUly0ZdtN/1xjTNqKAWAzmj+5x8cnXLr/5+59PpmiXyfw6jG+XTMFJttHuI90IRppm",
-	"VlJ2B3SMKZ15NVMxdGe30cLVpzVvh8R18J6eGsa6kxc27ib7usdwbdggE1yAMSEe6svJaM2FYC44c8wA",
-	"jjth+2M4XgAexb3uBmsN2xwuoO99dH/etMrqQI+9k8yXbpr4V/956RcBqNhwig835+sVv+vYrjMraLCM",
-	"9eA3tHnY/8mvGWEfaKrzDbStknNyaSTOJfk8wHdcL6Vy1QFrLtQXCbmEf12Sz+2vNrIqiVyLBJvpujxb",
-	"W7TlDvPlW/F5Ds7GsspdU7kvnFO+LnKCqjqrqGDiWIDPQomZoYVmAWUTQosIHxTz0Vsa3oK9YVovCixa",
-	"7aNoND379S9v4+H399cTo/Rjad2SYssdnrFtYd5b4D21hB7gbOl/mG95MJ8Ch2B7hiGnsxbN7gAFQtHW",
-	"Ke7VW/1zf0ZSkzlxXCB8JTgzFFoPtp/ohyKHPjb2thumYPYCbKkJ4HuDbPf2iM8apssV8RiKf0Po1D2q",
-	"tH/83S1LinqXiyxZehXPsJy6DMsaEBYk6KJk6re8xWO4lZ2JaqsUvTyGW2pYqKpiwwvbyAQYv6BKrY36",
-	"+i5QNJ3e6R7DhaIOXmuVo2S0hJtglM3GlijjVK4CxMXRktFcQ8cldCh3rvKO6k5q5uulhglfnHjEUHdT",
-	"AgRSx38alTvu2z3B7WceMViXnGXnADJ5eaaZ0pcWVI7qMXkFu0/cvlp8P2zF0taCJRahrqf9p0apWw9U",
-	"/BwczM5JfUjORp99/OXi5Tffvfj51Tfvf7p49eqXFy+f3hj2VlA9i663IUUrATHvpHClFkx4qv+SYuiI",
-	"wmf4btXSqhKWXIPl1XBZ1ObVq0/9p1nnEizgIEm3HaZxX4AhY//RIxPgNjJqcElKgFdxxMyAp7CQZjsx",
-	"m+PowTIqxdQtyJx02e+H0++otSv/0axur1kZg/frDQBFN32C7+5ciiV1bwufFgdcXANhf2rFNbeUcLfw",
-	"8niqh4kb27os5FIQ+PqsVvYa2CMrBDZiGZT8IYwIQRaG2uZz9LyUkJukCHXDjMmFRXvNAiq8FRA6VIQq",
-	"4q/QmPMEOfVoovkIiSXhSfRH7nRboZClVZ9uDjgid5d88mnodscShKdtkrCH1hZGG7y8O70TeffXS5j5",
-	"IxSye0FPmWgSzYW6UkGbnzH5BYCPsIc0uWblBtGC7DgJkSLfBD1VTicTQF/C22Reo97b4rwup9uLoNnG",
-	"Ubw9QcLHggnz4iB65fDsrio4L1DldOb6rhq2h9bOQQ5X9kLkG/+B9VHB80bMQcn/GxjunR+8qGY5T8db",
-	"4U/s3n1qUyeO5j9B8nUVB9hNc2UcDvP7SBUCFgIOe7dgW7k/797dcw7A53JggKVxuUf9PC8KJhQUI4DE",
-	"UzXaoQ2uOKwwwLPLc7m2CHyGdtiKOGm0ivDVm1jZQy4aXagwUqJQlhFAqqsdsjTPz8klyGALpYa3AAKo",
-	"YRlq81Aa0jTu/v/3DQNzNbjrD7AYSmmUqFdMG8nnnWx/uPGABfx/DTcHSvQtTvwT783X5eZuLk1Z9ooS",
-	"yfKYdWk5pwqhEtwBMDNPEZHZ8IPIECga3SbmQy1XM6VdoyDtA1xvRmmWWtRgw3QnuuQLbCKu+YopTVeF",
-	"a5TyLhktKlpSoRnwG0Az8msGoeGUnUFOVAGHkAB4g28iYZNmGw7bNx+xvzlAzZG63ZO/cFh5jeBytp7Z",
-	"3bZ4OpdYS9bUvuvu5O7itWk535mnbxqQaK/Nla0wlesnJOOr//2Dh3sLQQvrr+sc1kD03EVgQ5Zdd3PN",
-	"fBDQwODZEU7JkhFDbKCKyxjUwXVt38uy3fNjOLzPVb1zfPxVK8t9ySe+49ot8/v/c37+Wudn8NnYcwHJ",
-	"8oiVrH5M1LU8umkmDz8EB+urgIfojlBpLqQTITXbcwfBg8/huT8+U+EF2nxh4N+WOu2J99un/qzsVFcF",
-	"FNQDnY4fTsL+vGejSln/o801D5CT0nKPmmnXNzobzfie3FVRAZSHzyS1muiLSkOIG2tW9JKD0HL6IIDX",
-	"bydFImLC1+Bda6RvTh429MNZL8yoKLLIca9Dz7s94vzwLIEDcZT4fjBea9Jl74K+yKm99zH1y+u++/xj",
-	"o4PyreqfH8lZXlPmj6ltDFfwbh8lzzKuUuo66d3iRR2pGTuoengvoMt8bi4LvLJ3LWY7ucaWHugwv2Wa",
-	"4Z/KRpBZWhXmgq2ZyTZ7pLZTtlJVQ9XswWBNG62VQ2DoO+OPX5YS0m7WpVkTd8DPuCDCNeAyLphWNWgj",
-	"SvhzQgVUIror0ncOx8ljgeIcEmgVKSiPIDfCS/67c5dLWwhYCyvhDmemjNHsJGdas/JkUcqq6Fa6njKa",
-	"/QBP/xMfvmXF5xHTGiEvdLTaqN/yMWRpv7fp03U94/0vk5GH9B+djWSlofamVLorDJPT+PcP7fcrprCd",
-	"I2jr0D2EK6KlxH7vrlVqKvNqZZ1oRyuTidSXHFVT2drwLvMd2SfBu4OWC69XHENreWHEh2FWgswK3eJT",
-	"qDGvmf9p8H3fapHgAPRl/b9oTd/xqu3qpfart0MuPCZQojnNf5aJ1ClJtur2dqUJSNezjzf4106FH9o6",
-	"e0UO2FpZ/lsfjG1XnNcmpiaHiinXxG5UlDKrMCwpC0iOUKzEgpJNLhEmTl1Vfi43B1cdQiH70WsJt0rs",
-	"ojV5DvnuznK760O13+YLBd1x8vPq8VptvttKz3sfM7/ETruvpsRBdl/w8+PYfQG1DyXHcNsvXEV7itS3",
-	"sgyU5zUtoaEDNpWwmQXQz6wOrP5NEbm2ndUSyPAQ5NKe08tzQvFnXgNf8Gvb3xHr3CDLIYOmWgIFAytJ",
-	"KssSHOSQC2G7bpGSZaX79QYVUcKF0oZuDm43CPguJbSbogrFDQ1zLIjSPM/xkbfCdWnCAHDwFFdEMQGj",
-	"rsjaZWVgrzDrVN4tqoOKPnumv7ASrizrHNiwyA7fbXvau+yxPrV2RtY32PqWpXbHShpz6R8fR2wF0Lcj",
-	"mtH/2Qi1HiDAhuaJ/YHn+QnurQcyMOz/G4YnsD9Xz+NtZIITwJbR9wu927hotuVBKzSki2ApTTck4/M5",
-	"K5nQCZGCFFVZSGXFA97AhsOvWKFbPTa34dq7rPa8INpcUlZ36M+kdgf+kswJ3iFqBQupirtmR/fkXbHj",
-	"hSCy0u5W8uIZkkWcgHfHEJIMjUQP7jEUvzSz6SWuXRDTOndVz3BPLbB9XCmrxRIvBbgQ8T2uD6Tr3xbr",
-	"+gFkuCtOb7DU6R/MUpgCEmgwSJU/iLMucn7F7lDa+fCabdtoFf2kTiLLiDHXkNmgv5TRGhC0jDycTAgE",
-	"OzVfsVa2wDXcMUcMEYCoVY3O7n/ZW+q9dD+KWBXfyTXmq0Jj45Kz7HjtxoD78hyPY8M7E+4auGmOyZeA",
-	"jtyewPsKcgROQBbho2Nyacx7aG9LyZNcVtk38AWZjieEiWuWy4IlBMeZoUMamg3b368g47CEBC6bOwL9",
-	"VWc0vYKssLfi8geq9AkMe/Ls6SV6wrE7qyZmXSw7t9OBrYAOaHPU75eyKscE8BPJ9CFRCMcFYfrVyiwD",
-	"G0PXOZS6ZHT1VuT82qi8r/1H9kGve1+xDZGlaxCyohuimNWrmXmDmToXpH6lb1+XS8WNmp6mTKmYyosv",
-	"RDLuHp+tk7wpmPINXmzrZeg2i3p5UjcSKSsxnnPB1dJ3ETEf/f1yYP2/3hRt5f9BY/w39OT39+/+8fnb",
-	"t2P75xd/N/94+/bvX/zXZ7EW9yv64RkO9HASgwY4GhQXulGVZeE6hlSylPFrVkN0YVphTYAGHzYoEC58",
-	"cvL43cdpcjq5OQn+/uwgOENoNArTPEGuaPYb5dkZ+fLBdHIyPX0r4LEzEm7zW2EO5xn5+HakCpZanng7",
-	"Ons7mo4nb0fJ2xHP4J9uFPORklWZMvjYyARXsXWv21sEPzUrhB9m7HrsurmPwymNr6f4JF/hkzGfGjxh",
-	"pm5J4YfdFvH+wbejs49vR2WFiysrsW+m4LqCh1WVpoxlLHs7url5K+BADujTWouIoyURLWlRMGGdDP6f",
-	"gYS3siECdmr3qulLAuu/Vaj7/g6zkl5Be3Y6Z3rzelkyZX55+QW6D7BvOcsz2y8fHzuBX+00zoe0wHhN",
-	"xncwm//HHf1mkc7FfzwHuvWR18VeW07zJXjCp+DGB0f3Ms969f5xiYvJCHI0YLDaSR0tNOnEx5s08PHM",
-	"hAi8wmJflAw8xAHY2117pLeS87XUNHeUuiO3tGGB/Q5pOFrHwe4EL2CLCxoP3SCBce+j+U+nv/k7RPwc",
-	"bvzDD4/jY95CHe250OFuZZzyuwiF7lkPaWeQ8zuWZ0/sc59QC2w6U/ALexh8dy8PpwkVlHS3cuSh+T/I",
-	"DPRdv+rfTAELt3ahBqMl2/EuI9O6pEwzVNeMovWPj+ktPM71chOAhpI5y3NsmzqdTIiW5BQS6R9/9T/O",
-	"ycPJ/wDrJ8/lmmXHTRKouaZHOqP10x8psd/lkvuacbMRsOpmc9S2A3fbME77eTsrGd5MHw8dtDURCyIc",
-	"9na63AqQzMBLptEy1bI2BaVeGsPczC1pCZ6cOxMtMV9dMVbUFuySqn5+ZVy2lbl/IYcyYpQAfOCKK7Pu",
-	"8Iof1IrsJSyxNw7S6R9205j9MQfAHwu1pHkOaYczNuA0NFLEtpg6Z1DFd3Sufu2dxegfqR3DGAakVxAD",
-	"tX5l685aMpEQJX3/AqVpztBfLAXyKxMLjq5mZGTrVjb/xhLUczgeZnk73mcMdFrPc4zVgRh/GV63WjHY",
-	"etVqxUpSQqSBiYwNiKG8tHt8Y7n7T2LmHxgKrgZDLyRp1DkO4mQurrmm+0EwnwXPfUpaUJqyQjdQNvYX",
-	"D7u48KKkKfufTTSRoHm2//n9yW7tMRfXe4tCeO+W3SX0hoSQuqXP0RSVemP3KyoBsyQuJV6WGStrH+mK",
-	"XkEy/O15/Vn4MvCmY7J9wOk/gg83xuvo3e3TVhAlnnWUYI6/uKrdygU0FYH3Kx+NA5BFG1xJ2TlRTGSg",
-	"OUjIw2hDXqxX9KciL3ax9xajDUBCDBZ3J50C/188yMlIyysGZ+zfv03/ffX7afZl9Y2cFI/KKf36fvqU",
-	"fbv4jv+vqx9Wz+VPv71Ur6t/rf//m39Ppqf3Hzx89OVXj+kszdh8seSjZFSVZqlLrQt1du+e2og0xA8I",
-	"Bf29W79tSFWX2aRt5og4+P0TiCjAtYKTuIUl8KdAI8LsGaFWGAwSQG2X7b2P9T+2ABF3iQMiiSuylqVe",
-	"esUOrFqj7oFeF4hLiwWL+oHVBYnL/oK0A/Cax5S3a3nVFFP9IBSD3TsihOJrqO0Q4ejGhDuA/u1IiV2L",
-	"nfxHRI0O0CP2H/HExz3rY34cnyIPt/MANWGg/RYu+l19yKGoqDVsY2gBJbsupFmUDALz2Eo5cFhUhVEp",
-	"MqqZqxpJ4qo5vvBPKvl2C0aNkCsEp99T8z0wKmPXGNReRCYCRFW2R4UnZppLxbLEVqbbmDHHPAPseba3",
-	"s5NhjygW/UzKnFFx3HL0oijlNc29EIH5hzCBq6Lag5LXo42lqzNs1L27Lpi7de8V6/fgnAua89/DCc9z",
-	"6mCisXfmsCL4gpVcwjQZRLxwPafb64H9rpeLEaWygwCar9i/pTDb+PPrJ1CgQTV7YnNVHVQbK12Aqgmk",
-	"hC6RCx3iOuVsBXttP9mqzreRq7Ad6vhBnIj+VfePbeqZQ9TLzoMTXcvpnIvjOKif+aFtvAu399bV9u5T",
-	"0KvMXzftYIZW+kJjCjxLXpciOcsWDJp8gihbSbOl0V6fdiV/MsAyzX6tlF5h8pc5Yv8RH8Crbcgej9re",
-	"nC5puajhcSAnQlhb4004QH0/aA45RkF0DKLSJZ57s8aHhqPZB/O7aXI6mRDPReB6/QyfuXFLy7noFfSv",
-	"oGgtGQFHWST89/XQo1poBuKwkIprBw9SlDZqvxHpSeOX26vx8bWNSIPpw6T/uwjqVqYJBPVAIdyhJDvE",
-	"nE8NWNshGYT2ewPf/g5hQzxV37XeB/caovLjLV7R5U6E4wK2uvMgppXSEgIPjGa2FrwOGBotFBVMY4cQ",
-	"ByiBc1XW+gWyWmgJlO8OfL15K+GvDr+Ybtnc7HZuSX/aTk4f4nnbA3/kJNM/pczWPM8tCMQgr+WF54m7",
-	"8Vq2387bqEz3D0dl+mdJU0a+k0WB9RP1lV8Pf9q8vWNKwPYzO0rA5LhKwKNeSkAbhZxa4IvTf60AgM9e",
-	"t5+Z0c0B++yRmRCZsVyugX3cecL0FsI1+fyzR+bpL8b1TfwfJWO4kjG5WyVj9Oz5v05gktNRm7Ix7VY2",
-	"JjvKxuTPUjZsmuMhusbDI+sadYuPWlwRqgiFC/xT62N0kWXm1kR6Ei0JRXMP6iY0vYITL+fzWwAEdesW",
-	"9z7W/+j07IPPCgxPO0XXH2gms42757NxoxsqpCYFUuxvihhqx1z5K3nNguvtiH2UeqSJes47WhAg4M2t",
-	"IEDv7buFWtlDFRKhLtGhhm6jeR5fD32mHT6dFCkjSq4YsBTLFUNoMhVVH21/wFsgit2FOmixODuVwUEt",
-	"+wL4sbtQ+f6DJnogmuhwpNBWdOAaDS5xwvVTu8d+KTHmHCLb2dJIhEt0V8BxL7JMptXKcvo+7+mKllcs",
-	"M6qCFKzLR/rUDbqnJvJihnEwRoUiRTZvDczIckV1IyDDRLUCnO/M3OypujZEuB0glhmqUbT3P356+u3J",
-	"dHyfjMfjxsvtfMyJFBQmugPthQWBZl7NOkAkUILqbOLU58To4AloxQlQK3Eac4JSJXHC5G35VtSKcWK1",
-	"2mSagPqebCnUyZYSn4D6bVTOpFKZGWt4CZ3jmK0D9gSJevKUq9ooiHlM5jw3agz26o3glLfP5jjJwU4L",
-	"por89PRboyU+efWvv47XCgzNex/Nf27uBaZR2/l8TlcI1o5FGgkREnGMFGSCgIqJYU+yXkqiGIRK2YbM",
-	"KpAyPuF4RTeA7hMPOv/ABXvRMAY/mZTQrsCHNI9/8KE286MntltA2KLFt5CqLVlnXv+67/7ugJDLqMV9",
-	"prmxQ90R6F8MM6Qc765hMj137I831mx9rBoYxcUiZ6EnBKthwKS12vHtkb7v2KAwZ6xLNpxZG/FurIhv",
-	"jWUKNTFS1O58xFgKCg62fdYsC3CQa2f1OXkwPcUKAriZSApgi2IXSmzXq42D3NKt/YfDHB/PBH5FNzZv",
-	"BXkYFTCEteCKlHyx1EfVAs+cB/bO7FOPia2ZoEKb+78Gx4biFq4g6RrcNgXlGaEazVlbrALFWr5hCtGS",
-	"FDTSS9Ct5L8v9zwDLHIqvEeJ+EDn8Rhmwa/Zz8XdsMsFyalmZnvB+wMJZjzPsfwpYnbAVP7s/b5tad7r",
-	"MHIInVSUzK/Bt9T3Av6aIRj0sXDf7kCgbYPgQxgPS/Pg0B+XSQu6uRsO/XpDZlRcEV1SoeasTMBSd8m8",
-	"5CfkXF81h0mflp3NmeSZEXrY3RnLMfWSrRTLr1kEiqOgm0+WuwGZERTUr0OCGSXwIXkuryEfNyH+QfLg",
-	"y+m0P8tbSv/FWd5zO8XWDlDCKaAYmazp5rhMfy15dlfXuHIXNjZJQYFMXC12kdOUXRJq1OxmwrPPzV3R",
-	"jCWQGLExN/iMuVyIiBpoFvKpS/VfSikWuHyw84BEAyut/yV55t0xfykeNxuflXQd8rjH6LJOy0ap+RHZ",
-	"fG3ffXeZPbtJo3Ultu2a6CygXeZ107tw+R///fRQH8izJDg4jLfFBA0rOLp731Ase7LhFkJnstLOqpVr",
-	"W45CAlDsmm3RKCVUY0m8rRZVRtzJOWFmZLDKZgwMWjmHrj+/IPxhgdLs0lsp3OFKRBGzm4au+kvUz9fV",
-	"LG8+9kyN8YGjB3CgkAYDhdzXVX7lz0p/Sdd/XbLSAFcZlFzUPmfMKLJBuf7hNt9NAn/ZO7djh0xDfjuE",
-	"oi9w0TFn3C9NJjaMvVXiTRV4Z46QoWGdQkZwOvOcKHbNSpoHpQeyBOc0tpaWVZ4BviiesFuIDVvy1Ql2",
-	"4ArGPiGvdhuWvfVK7w3J/iq56K5UjAVtfbWgXAtIU7sjRDbckP2OZLu5u+AEZnlGAL9yyJZH4OOf6ijK",
-	"jEEDB6z/tz6tAwoQmyx67yP+sa88mJuDAgMqwkRWX2bgUrOSf0zsJDCuw+g1M7oYpAmB/6w2OMn3bGP9",
-	"u0Y/B+X+HP8dW2db7hG+75h5Ry3FxxaiAZyBDtaXig1ZyfKIZchuZFAd5ofu875y5IOJdsyaor+eLBkm",
-	"J9oi1bgJn2Jpxcqxxd2XNDsStjfggbxF2CQjTK7wIq8E/IkfJ0TxhWDWsZGBRw+kEiVXbIMYVIDjDI9b",
-	"70E0hwRjokcRJUdoHXNgaTxOf2iHmE/mvHowE39gT496YC2YMrbLuNXpPU6vEn/FoMcOqHAwJMiK6ZKn",
-	"qgur9Uf7yD5A+SUjqqDCogZAaxEPIW9O28npg+VlYv+ePlz5v/8/9r61uW1cafOvoFSnas5sUYok27nI",
-	"tbXlk0lqsnOJ3zgZ157YO4JISMJrCtAQpGWdjP/7FrobICmRujuJs8mX2DJFggC60Zenn34W+R+P2s2I",
-	"z03/lL1oM/uT6xzRKtwDU3BKSHh/qJNVOmF9qVKR3PK477to1QG4UjkR76wfXMfFDs/62Gm+uEYm9nZw",
-	"fP/Pyd/jv6O/mxOpslSYv5tjnSXmbxjwj1Us7ZVM8tB+wZU121N8ppOoMFOdcb9u1O79agnkq8ZbN7I1",
-	"uusCWxrtwIa9f0mx9cRG4leeoqPZPTq2LrEaxjJMTaPX6SIw5g8dZ3ZeOq1u0BhyGVuFdnwSIC+7McMs",
-	"bvQ6J53nL8iftca3/f5J9+h4Cw2Bu7+OwD2bHAQ08lqOskTkTToANweoBhQq+7mclAUdB7YpNbOeCsWn",
-	"suVmvE7c3+J1e9PRSDXUAJsr1NbE2PDLK+pGp9Vute300egavcZRq4Mf5evDo0hiMOk8seNNoS8kRSpw",
-	"axOqqWKV7Pucnb9h9r67L5QIswQKhj5el7E+0ngEYnlxeOPaTf005mo1HwuUKkF797zDHnyLIoEiEegM",
-	"uZagdb6PvcU5PG7f9aNBf7zePPuVrGB3eO/fCH1jmXjeGdoOh8JeFeYNzgacKoiRh2OtjdiD5sGuk72+",
-	"bi2xX4wdAbWkwcB8ONZGKOvwcjUf6Gge5FXKsPQmYH9lOuXYK4FHURPAaBWQ5nMawaGWF6TrLf04FDzN",
-	"EitPs7FMRTPmAwG5Aqqk+8dJ0G5DPSP3WSQq/fugIpGwuc4SD6V1kn9ZuJc9HhZiiEEjlhOJRdE8jl/j",
-	"GLyAD/3vsBUnOhJxuQZuuSoO5zSPGXtE46pywkJJY9cdsXTfPzOFQT8q7oRrIEhZeM139BBmsgQLLeFt",
-	"6TvnfI5ZeR6OXbs5wgQSUzQUVxXud25dk6Uqv8cgjrXKsqjoqqRwQcx6IY/DLObpiuTK75rxkDqdemY5",
-	"dkm9VK3nh/1UpWHtFuvbCTV9V59EjbIcGp04mqRidsPAgeu1MUFzrZtoGJ9oNYLOpJMW64Nx0UdaYrAI",
-	"fK8gqaDjq4pw2QH86budWOGnMkGTiqnVDvb/qsyMnwdY08Y+ZU1O2EEmmvYVUWiuC6IV83SoE+vA2S0C",
-	"hiNPsEkfVuXC8Z6KUQEMblKuIihTPb53kGHjxsbBcAOnz+4PtMOeggN4v91+/i/72huTfLZ3nJxqJbVY",
-	"cd04abti8w3rqk/galdFIkS5FNmrILzMKZuTssa1OoVKpPEOTqPBn01dEfSAm6XHeU1DC84u8nW2Co/u",
-	"CY+s2BxUQmhni/aJ+2Mz3zD2L+/rn0OJpnwqd4i6wcY4g8xonaojOQNgp4MSH17BXaI+R3iJyxmZlGVw",
-	"NnK0Czzp3iaKMMli0eTh6pKLt1arWP0CCosOFdcx2bqbqWYTIeDTLIZetKTmsHEdTwXC4DwvHWdz64sk",
-	"TOlqE/NdFouz8DPVXnzZhkz5qx6+LROuLBgooMj+5Dk+Y3WdSBwL912Z5+vXtXnKG6c4ldTpok4GM4mH",
-	"6ZrakanbidZlS8cVxZ1bNU/BK516ePP7H9BCxW5Su1wxHzVjq1ibgNPjfr/t3PVpKBVXoeTxuq5PJk3k",
-	"VDxcQjHfVOuTikjpfaAOcYPMWN1nQBMYFsmovgyldOnaRi0VGuvJp8S/517VIvl0rcRpk87zHJsiQm3m",
-	"ED/UhCKgACKBYqAsHTE5Er9nWuwsNppNtTFyEAsG3YsYr1SH9FqFIX5VPVZejkV4IwpZWYfqbmy3WQvH",
-	"6wFAf8UFPQi2dV5m+lq3dX04sZUIALZvsH93bx50oO3rmnkrjb2CZmMZA52IPdyptXcWi7r+P1/rDj1j",
-	"6XwKgpgk+hvblkofaleu6Y/yLvuaLLF3mTOWDpU+WLdudI4eJIBoJ9sevDyOXXvz+mJNmPhNY/D2zlap",
-	"qJXNEd9lqrHjLBwo359kqhig1KNEGLP1Swc7KMoCkXk+Wb2Qq1DEu6ne1Tr3r0xkIoIXlobhc2Lhq/0C",
-	"ppUg/23G59iviooFQz2ZyPSUEILc0AdWbQOioMVe4u2gafeISywm5PCwlAJU+lYkgW+lRCZJBTUO3OnL",
-	"boyLVE9x9FvsBHu12/1OcdMf12aiSCdc4GmwldOFj6rCUPzDHS6+VYm9qImftnQyegJA+yfddrfd7HTp",
-	"To2lRNPB8lNn7H9fvP2d4VsGBPOnpz9MDLbwPJ9vxKn2qSyqIANkhanNaxkRJiJdfTBd0DWPCMu6QdsM",
-	"iihc/Pz2/M3r//Pn+7e/vPodvM10syYXiCta+YgH8jxxPdZ7nbS20LcTEzr7axDPDeJvjp1ikB+ksM3c",
-	"pqlSLPCX8rFKHz75hD+sBKxaLxgeikW8CoYkUzbkMjblnjZLWhjviYP7DMBSfJtDdrTBhpuM0623mvF1",
-	"0NGdp+WQ0NGvTnS3E8talAn89TEiR3HkxK+EyTQ5EV7yrTEF0r+D8G9vXrpJtvZgVmEO9t8Mm3Y3It1l",
-	"j/2PPgBMDdWQaiWCIhsm1U+i5w1v4Y5TV8aVCB4VvgJ3BMtPD8FsxDkwSCexrG/MHlK1PZd2LogXKU/2",
-	"c+5xTXuNq6zdPgr9/MCvorGlVPwBN3uIhN+XUxfFaP4OuNXV6gL3onVJaItGe6mOrTkov2ktjDCD2WPj",
-	"c7yA/J9Xx9sr3RJs2Pl3a0x/uujzNwbzGU6u5qSUDaU6AVYl7qYxFFmSOb1dulACNHbtXkLvleJgzhHk",
-	"ScLnVeBga3onvrbHYaiqBmYETwB5lI9owu9+FWqUjhs9JDTfi3lyT+cIcolrM3Me1Ey0dh7NJe7Sd5nK",
-	"c5hTrWMwvnH/A6RBo29bBHYts9YVM5K3klRsnvPjYSpvxZYq+vjAzhjskU28MReGPKA7VpDPXA3QR5tG",
-	"NN2n1veCn+43iOh8/U5CkYY2zzYv7VVDKHkPNJzxRIx1ZkQzGuQxo6k26SgR5i80xFA+ctpDf92EJ5JH",
-	"AwyBfttStKWE1B/JGEp8lJ4RhtwK7YpuRRWWfHOZ3MUjytMulS7Rb57xn55FMWzrD7n94Fgnzvzo0ckB",
-	"lorU1bxw1978VkBQfTHmfaXWuF9uwrSK56dlP+xWGueGrfC8lj2uK2VXgjAWwGVI/kXAxF0oplQ22L/l",
-	"sbS7+62K5/0a6ox4vrt2299ZC6p4sucsyVSPSENMicqAejMDecxy8qHK6ijOwepepNXdUQ0nIk6Hu0gy",
-	"ReBYzkKtlAhTKG5wuH2pTMrjGBsvxzy8MVRjDXniumE6csFtxnc5nge+smIsrWqe191fYWOCStPrpMr0",
-	"qqwCG3MzhhRjARNYqCRxnf5DniRSRFj0bScRU/6uOiTnIkT4CpWTxZEvWTxlgNKaSSOAALVvv9aa6FsR",
-	"9VvsIuUqAgS4fXknK3VvDhjPmjfv2DefSOV/rzFBS+GEas3pLpHCPPHE7Yfy9HNmZTkkijfC9A4JRMtV",
-	"BvA7bM9kPRluUiDDv5SQYifsLfHogLBDix978L7UaihHLZfHfyeMjjOP+1A6pbKEazpMc8hwfrYeBY0k",
-	"U3kHHzI+Hr3lfbSFzdCpsBlO7oOyDsKl3NiSOLMbRESbGRQUPIElghNPGneA+TMOjjceA3scdvexIjyD",
-	"zkWke79I2MUtQ90WX1p32tE8ikr7uWAabLZzO7RzAddqfaHFgm3KYqOIl5vCZtgV8X6zpvUAFHL9WaWS",
-	"Zly8G5b8ZJu1GXN4Do9ysCYQNOBqe3R6+37hNbcBoALUvdiTi4QAkQcQC/1mZLyzuYzXRuo+n4w/zkDe",
-	"eYaBvHLCnkmVanuMh2JL1wHievbPCZ81B3A0Q2y91sF/4mFqPQgv70RqW3I8qjkPE+k8jzThqRjNXccg",
-	"QmJ12+0282NZQDIEwOuvBLahsNoZAV0t9vsyFx47U0zcTRNkMWJG0IPDmMuJuVKuBmzAjQigpgybqIY6",
-	"iX4waGJRvwtPTT9D/6ICi2mn7KUvZ98jyQJPBE1CNT1W+nCq7ALrLAnRaNkcUgmDIwX9MCVWo0TYm3UD",
-	"sqBcD02cD2tYDdfQ3BVrGhYOmIoZ0VOxRC7SLUUlvCorBm/YTCrTI94P2Fcwna09yhsufvmA5Q3CgPi/",
-	"yJUlwT3t6TuTSmGBajFABF7bvwSSH8Avl3JxyFhbu8CT4Dp8HeX2QAqzH4thigobTooXm7e/8sYtyH6N",
-	"jnX8hujgISXISZuwzeCCjoECTAjF/MAOVuXguFG85ig8Esro9ZBNuUlz9VFQmrlsbljyUKEi17exMlhs",
-	"YBj1NmOI6bZbDds5uY1nlRhwH9rPA6xWCLW6FQkAxAmwwkKutJIhj+HrlaXjpHPru2Ft2OvKr1ADBDzw",
-	"za/o1zmfxFXtryo9YWc8/ODInE/LYSIo1eDQmKvOMfX2x4JzKid2WN3O8bPj50dPj5+Bh4of5v4p1LEC",
-	"hDz4zGHoLxRX3kzKc8/7Pii9CCxuqYcYvUePlV/jStFb9K4UY00mox4rvob9lDE7wh7LX+QK4aIr2nyx",
-	"NymBR1zgCisWsczbxySB3RP27mMLDhffFmNEhQ3+eYPC9QpuNaXJWzvqiCPV2hyJUx3nEe2KgBnYQMh4",
-	"MeOJkmpkTiFwi4YbxuOMqK5ApUE6rpPH0/6rxjUmGxidcKxAh48az1qdTnUz72pfsWjaHDAEUPK5xd1U",
-	"JsKUH31cenTRLa8Y3gt7zZgb+5iTYTd0ju003s5tV2L2LucayHuk9brH7aP7hcjFso9vryq0RAMLWkyt",
-	"P6yBqcgXhDZqggFtMKDsPi5O8KdSh/H7PJpY/IMd3o2YFyxD1/ncNWLz4zKpDm/+jMWtiE1N77RCE3O6",
-	"22wMVb928VYdNXl8omKZOv9uFK1UHs0XTqdSJfLCMCOR+j/Z/W/dp2aayNEISv+HSHmF1cgDOcp0ZmBC",
-	"+YzLVKqRJ+C2HxYM27bb+wbtWgC14udRhlJIv4q/Mvo6gjmsaLXtaRDjD1JBtAF+nthjnS6wTsPL0gOL",
-	"nQ877QLBRfe43XZBDtPoPbsvdtjLBrEMWwvTYqfRh1H0zN/Dr+rCYY/reMZo5tA9LdLIUCE/lp+giY15",
-	"M2ktamuI2d9eDYc4KshVuf28w/Q/K0x/9+jpRitwdLTVEhyvXYPu0bPyKhwfLayCO1Jom0bCA7hNkSu9",
-	"0fUdJ9FJGAiGlwF9aC5hrS0F8v76IaAi9rxbDxeB0/kgHNNAEQRGiA+s1BTC+UvN58pX15R0+bwnEumB",
-	"roLuRmBaYHMjKn8njq4kmZdjR0Qa6+JEzkVLNeDJiK9JJ7RzkFCWWjOA1+vKx8CXuVIuVweuJ0nrgIc3",
-	"o0RnKgo8LQlpRDZK9Cyv7oW0NI9a7KxALEYfztkY8g19e5T2ewxku5ymmGEviPMP71m1Lfe/7F3/589n",
-	"Fz/33VDw9sPMuMLxxdyh74JH+Ub4lGlqp9hir8EkH2TxDVS7GSHsEN5e1I0Biv36lG2Pkvm7TFXm2e0Q",
-	"dk6zr+0Ov1dCsrtlIOy7HfjdDvxuB363A7/bgd+8HbiDjbeKs9FbAANhDRRrVdgTN471zJ7dPGUu4bgQ",
-	"+voi+crXUiGACbsH200HBfEFCwXmO9K7GpPbZzDBPva/24fd18ayLlyYKhHQ81hh+xFtsPXKhM+hT5DL",
-	"DKwIvJ8jgGr7+v3SvjgI+NROAHHQzmgz3Sj7bkazIU++mFkfbH4xzsb1Vou8B5HEHkOsc1XsQhR5IKgR",
-	"hcPu1bFAfF27CVghJvwGZZowgjttnhJVRIWHkJt39Sw4dM3nLzjKq3dyD/EHw27EPPBdR+2pRp8keQ+f",
-	"u9TVKUH2+oBFP6tpEHOL7Xrbu5ZfnSadMN+p9SCNhndKWSygzYpyjnjd2+1GzfirVDeOlHFpWPYIYFKF",
-	"cRYJ44/ygppeMQ66+no1jviARVUIRDnblPJxwezYpKAF3yjHfeVUkEUXJWiYm8z7DvfOPrNOk9wI8gCb",
-	"/JeSN6MTOVoGKwQEUFkYwqeVvJeV9tV92RMZiDG4T5+W3Ko19rieqdc6meA3na9jvSNwhfGHle5Rjd2e",
-	"dzuAs8D/enRYRknY2OtDg14A9lf9TvDL4cHUNVeiTb3MmEVKeh264mESl/SMJ5/wh9VEXIj02Rt7/k1L",
-	"d9k9s/eqE3g9ExFShXvhrZmQ+6J2eLzyvZ3s1rl8uFFL1jqajDMR+dAx8Dfn/IGH4oGjRw/m8BAJQErs",
-	"YlGycT6vdG9igbsp3UITPKHKnw0szJ/pykeIO2gEtcHJVSdvVeCyY3d4yDMjSsj7/042C92iWgQVUgx2",
-	"bg6vrI62HPBMpWXeiKKZ/bfOEsXjg2EYx3wK0FXIOnlJrGOhfLxSZzVxZtYfwxd43bZv4BuZ7S1K42xg",
-	"phqutPbNxVyFKC/HzU672X32vtPtHR33Tp65WLl9K3fA2PXlsTCI0F93i6c1t/iPUJEwN+Xv52UlcDVi",
-	"JbfozF2a3sptjhh6372G8p8elHrqyVIp2bpAKkhs2worLvjkMG28LwEv6xsdGF/LWBjjI5UQTCqtC3W4",
-	"qx7TIZSl48qs5/oUJuGQe4guxuYjeJwhbBhJCTatyzqw64VLsYnzRYsWeDiki4KbQ7U/88/YDLbxpYGk",
-	"frj2RMAf1/hkHgu7ZyXK7nuxJp2+CQK7NsWOqvNj/uVr2KRfARHJYSXPeXargOONrUXvJ5FyGdd7UHhV",
-	"AF5MoWRuoWoCyQgWKzMQFDPG5BoufU4UCrFNNI4P53QRhN0zg3wpUpDNDjSSx5VCvo6+nh75tbLYf02k",
-	"9Gs1+kORs2+AvYtjhkGYAuDOSYpMWAgLgH202SUU9jjmdeJh9+X0yJKJJmPq0XUVKTHQ1kiMfgA42EMg",
-	"uvYoei8eOocsevcsF5tXvXcPXvW+YZOPWihEkqka2AOxMSQ6G41Z3+okYQ8Y0/8a8BDvMlWo31Z6tiub",
-	"/rKaXe9KF0gJs/1bBNeRDCzEhDv4yU+CR7+KFOWzvYJarIr+ZKMtVyYeKMPTiF+obAQFjRiLwajn+G+m",
-	"0Xt+TKLZ6B11gsaE39lPj7ttj+gyq3J27Re9kxe9k+f/XgC+hVFY/OSde/lf9Qjsj0T4qQayEbutkbfV",
-	"IxTbi0qAy1iq0YVUoY/ArYmBT8fcUDZX8AmB0FZpHdIF9ulWQ2IIv4M/nOGEdbrtyhsXO4BScXcnaAwT",
-	"/R+BgMmpUBE0U+4E1KKIQGEU8Oh1j148v68LvG+Pq6oPcVCQCC0ueBUT+B6xKmIxH6EVOHO9mVzV4VQk",
-	"RisoSjRjPQN+KhIgc+B02896ViJ+2JG48WHcOBK2J5/wh+o828NibnCXbBeFAf8rHFfz71NkyQWtXBbk",
-	"Rsx970x4ZkBZEUyRtFgfs299sIHKTBEzRR0HHKWEEjNqf3DKrAQzMZmmEjjvEA5ypd77B6F/Yo2sdGyd",
-	"EDCSxjpGBrXpHB44gGMvpZr7iKeixS4BV58z5v2zSJUHd5nrDMy1H+279MXdVIRpn/0ThwaXXCliuJhk",
-	"JsVSeqVnP1IyyiV7gaVMDpnSAx3NwY0acpOKpIeV68edbt7hnsCXNCXYFbXcg7qqFzI8yadmH55qb9/e",
-	"ZxORjEQT9llVQxqc64rMSnUOd9u47jlWqz8Eefr/36CVurT04jLun6N25+RDJKmPD5qk9thFqxpOQSGG",
-	"emrV2YTP2UBgzhpA6ghZn+/Z1WLPI/UljoIUG9Xak2LZPHFQyYxeOBszFemH4UiCOvskUwFxSYIxYjU4",
-	"oAytNSPB2ZgSx6SciBZ7jW87EmneuMI43k0xZ2MeUUTrdBE2h5X8Ax7enPqPkNJFJOJKQX3bSDNxK5I5",
-	"8pkMAPhNzCbIikSAdZdWQtigngg4MJDehA4TKCYDbLKYpnhsxNI60e5Eo0qxilq9U+jOT2GDHwwVyBFJ",
-	"hHQ8UncpIx1OlRImSwiTK+54mEItHQJ0I+j+oRN7glUdS3aRXxKj0dfQXhOnxteXZGp9eGBjVfBBRfpB",
-	"SaKQxs1nZsr1YTdCTHFaHd0T+KHbIAeqS6TeUBs/2n3Qso8KGrHrvpim5KyQbwM/W10KBTQ1dV/QX7sK",
-	"P9G93x37UH4DrO2KyYPqbrWQVRr9Ejc97HdXDROwlN8IBdJ/kFwVv8lJoO1N4Wmx1jeMU7FIgS2qVB2y",
-	"t0ru8SQcy916UW+gladCYbzW2uO+p2TBg/ThCMNiMUzL7oTB6lsoqcXSYgImYX0A3sZo8ABLvSIWKKnx",
-	"FQ9GSn29R61B49C0h3zG57vwHK7YEpEcDh9mP5yVi7GRv9pA5bbSrJBMtObQKR6UdudIxfp4bb+iF50c",
-	"DvO1/YLMyjXJ0JP2FqnO1kzI0TjNC4wJSVqq2v12aFIP0T6BqiXpvN0qDvaT3ek1dnxhNQH2adfscMEr",
-	"LwelNKqrQItxJrYOaW1T+tebIl7xIeT8krC5eiYMBglPKcGVNxAeWaWNPKaqxc55Zqzdms6sUlvbBRjG",
-	"/q0odGon7DR6plIZe+oJk01EtOVeWJ0c6eFND7Xyi6Su9t7fysr8KopH7UwnN2gLH3g9dBxbs+9hZPFN",
-	"EegxEMTKUmpbkneiIPPLmVlWFWmTLsufG/LnbPTxAK4hAXjeU/g5yWIBL8x0AlGYEqP35vEht54P2Khx",
-	"bfuGxWYNvouDz3g/dPuG42+0fcPxFjZLt8Jmefrg1O6XSOY0EdSP6AvGFcFZUUzwJJYiyRFdOUn7Thq1",
-	"0oXpuVkFRVqpDAuU5zdimpb4qqRh3Xab8djonNQph8iBNcLgEcv60D35q/BDvN/gWT5cczDsYPlnpoDi",
-	"ANMS2cQqt2dBI5ZKNHrPi0wg7yFeib2GqOfn5dm7Vz+//XDx6s/zs4uLy7fvfrKzMdVSod7x+c/2E/Lt",
-	"7Sin3JiZqyCciMj14ZQpWYQXIk2lGpmAUf/N1rKmIUN/O2l5LSFlYOrM/CH9narK7CRgLyiYmYM0F+Rz",
-	"b9jPEq1G+CS+F5hxhaWfDQrvuAIAU7xu7zhlFL1VxrF0ZVPtfvFzhxo15uENAB2AfEokUkOiSMBJhIqz",
-	"22x33rcLzt5EKziXSK86TFVB0y58warwfwNUpPHh/UvI88dcLQ2zTB9m9/9Epsj+E8evBU+RiwkHPvS/",
-	"f7y+t2OKRAwJqcQfOtQbKv9kmuR7NxV3dsTnfJ5Xj1DmB2J73CW2gZmoENY8Fwmj+5Wag6SJ5PG2wlBa",
-	"87qDY6zjCNJWhTDdmBtkqMeuBfAOMU9FciisPrH5CJYKxVHdllie/yXj2G6cZbmQ6lZXdOMsvGmP6utq",
-	"T4XX1vdWesYIMOchzZAXwW3KtGqxM7dmPqFEfzRjngC9FNNZ2mNDIUzA/sp0yk0+idI4zkXY0giruVKu",
-	"3Vqx6S1eIBWbjWU4pmyUiKMWu0TcjSmuBId8FoEgYKVGiCUtsoNH9RCCJVWwozntxQssqaYdlJMFHt1y",
-	"FYqo6UzKZpLblFYYTaonzTThyiDKngp6Ip7yplCJDMegKq+dMNv/UntpExGWCSQvhILGdLPGTiKBWauH",
-	"SeR8V5DfgoIEBFLhmlKa/xC68OVYayNcN0RX086jqInysF4fFoe3YCcXdeLUmuJitpGp7LsDvSnxoTrF",
-	"BU1N0VfyveEcEV9qRDysiN/h078rngdXPEtSbA+3gmroPC2phmEWx7+RPjlpt1vtdgM9AxJT0DW/6xn8",
-	"Gf8KH73HGTjCr+w0Cee0I+v4/ggQh0cjmtAq8tWD+aZznVRnYx27kxSdDAczTEXiIK72owygd8j3dvDG",
-	"OyDH1GpWl6pT9jJp7OCjhJfktyxi7orvdv73Y+yzH2MAaRjw8Ibx0uvngPEF83rPow29hlXu7nu84uvv",
-	"ty8m2gd3IQyaCrVRGPQVPof9mmKYZUQ8wz7oaeJs1Oi58TRjuG4plFmQqldZoqfiyb9EEkOEbgdCH5r2",
-	"mj2Iy/YY2xKRm+qwggCF1wkz1DhxIGKtRoalRbAOzcXyvqZpyKsSCIi/gKuDGPPO+7i4hw8A1l7eJn9I",
-	"oRRvbLk1HhCV/SiFjWZxJ2DyJsK2oOq/OOI4j/n8gNUlULEoJ4L9BwnnN5We0nmQYQC7hsi4DwZtH+zE",
-	"PtR1+QqVxLXbWmQ1djYZ+2e/ZJ71f6wkOv4AA1iS0kU4lI/zlKbBv/5pqRRkwyaA/kDNNw3tQphHZ15h",
-	"xU8qEnuL//ux3Xxx/en4vok/dO//0ahpXL8f/cnc5SXsR3fIj44ykYso9FGMyo0UinZfiXkemFnzxB3+",
-	"vmg4WrHPKfWsG5MvSXEo8DGlQP8sPCYoVVksP/H+s1q5CU/FS55EhcLTgjW6zqD0kN2PSEfzMubGFLOo",
-	"jSUu/21qT/HS3yszswDOLdWi5lO/vKjTRExkNvH6eWmRDzSqevo0Kvn81OATLINtPG8dtytaj2wOMwa1",
-	"UKOgQWkFzKrIYj/TWEQjcTjHdMYNg/ANxK9hOxYC/TKlvj0ly6XeJIcxl/1U+OiJa99SqYAvMQE21IkI",
-	"uUmtojWCJXAgYPoBUJAQDRcKB2lYLG+sjobUANGrphLcep6ipwWeGITAE/s7sUKO9cy69rnLIU1wpbAW",
-	"I992bCZUGpSi9ROdwHEUCwPVHb5eAiJey/F6Yj+piLOPRPoSvf/9FKhHcTzF2Msgi0bCsY3mbaSr3F43",
-	"2bke7naCxliOrDbqHLVOMNJzI2L7nU6HQj8Q6nmBv5Rk9Cmg+QuhIQWu78dP1FD5xfPn7ZUqFVAaqPvb",
-	"rXb7yHnSdHFztf7Nv3hSLAKYq7Cwpo37zx1+CEXlAVepZeunJq+NS3SUYVPm1SfQZ1SHqAS36JJtak3S",
-	"EMBlB1Js6VKQ0N7eUGAvYLPx3Ik3oBpSgKDuEZBDRSfupjqpV3X90NySpWnlOe5jwTBnidVKPkRkzxer",
-	"9HmYBk7LAAjNVau5lCNcDjunxfpDHWamDwovpek0wcK9r5SV0SAPdyKyAYr8Xr99+eECa6BfS/V2ahhU",
-	"bNglgyHDccUupiKUQ9JKP57amYPoFVuwhKsUH87ON2kNB9VLvcGYKjqJu8bhobltBNA+PAadHWamqoH4",
-	"9pb4QqvqT1cNnl41eleVEPurRnCF6gkuWVBQ8Fenjq6gFPtKVTUIyKcK4qJP7MuVRsHTAJ4SuLsFjtKp",
-	"oKIC4hZApRh4bRo4DRiQsg3IYgxuxHzNgKord/XsYNyDmFOAWlTc1RyJDGJRp3BirUYuCr2hkdUTJpWT",
-	"lYC3f4HBUAAxS8OE4oNYAIM1R84scBQgtZepFutbPdJ3fFM5wBS1GNSw9Jnhc4NoqcEc//dqFQ1Ia78W",
-	"tI5JxdTzoSLKCunlqKjOfqnF+mjg9APWByAraU7nrxOLRCGzE6xx15edczdn3h7bMefoQwxuG1rbA3qh",
-	"2X9Yoe5/vd/quPwvOyIfuj88EgH6KX5y7RSPXzxH807cTWOuiAfq4/UqA2UCVqh71Xqzrc4uCxqZkvbh",
-	"RVst8EPquszj3kMqoHvdWN7RR8xkSTjmCZxMFcO59vzgjWftp+j4efvbOYI43qduCiuSTconkzbfAK+c",
-	"XNdoKvRHzcFMJ3B0UGWhPPIowuZeCybVXj5hz8hJFi+oq7Jwuit8S6dDAwJcChsbJdZl9DdeLDvOCxzz",
-	"Q8mrGy4y12e5BV6x23JdbTftcaf1tCp9X3ZyaMbt7D/DlP79SqyD/ct7F2OiP7OLbSfuwj32N3y9mo2O",
-	"Lx8sGX5wah3Uc4BGLRRoQBkAO90KOKEHihn9nb0GF4mrT1T+QZfsu29G2t5Pd1rdp63nJd6TTqvd2sKB",
-	"cwOqWSJHULT7Yogww1oMqG0tLI0MxwVuJmmYLLprv4mUN67vF25h50UCg43VuZ8alJGDX6l0ttr9sO8i",
-	"lUl5jMJMdBz2eoNPd3hta1NkiZXDJ9RMdFR1w8uxniABCAKp8pxgK3cFXMpmyZk4F3oai7w5mr2MmlKr",
-	"W5niIVW40W9iMrAvtnynX8QcU+5AccknxW+dnb9hN2Je9TWQjH98+v3st1f3GCvMCdeoJoKY5oc6KdyS",
-	"8PsVd7QzfCMV8su4Cn/KoNrFLU5+yJXjBihP2EtPGFDzBO83xlLd2Nl2j1q+iTc7KjkfoEKEQbtWtG1x",
-	"+gdzAuVC4/TSixN2v+aOhaLfck9wx+sQUAAR2JV16d7L7QOXH/LqToRZusR3XrgLkGpWz5r1qkjPTbji",
-	"IzGBaCiY71QNWLwR5Qeq3hQYbmZ+1lkkDUCVy9NPjJjLNyDmGGpIDzOjdMoGgkg3pMI8uwKodeGmPwke",
-	"sZhYNevvG1uDL8FoLldzoNqZCBAuXNYZl2mZ0jB/xs86rnzr19Su3rV7mKuwJJppIsOq72F8hYTa+yv0",
-	"NXew1GynKSoI+2UrwSzCuiQn2Fkk07qvYkMVE5ALRr8Wvv0KSGJrtkpJTnOAZ/6yvHF/ff//AgAA//8=",
+	"7P19l9s2sieOvxUc/bInD8OW1e2HxN1/3O3YzsQ7iZ21nclvx/ZaEAlJSFMAQ4AtKz793r8HVQAISiBF",
+	"quUk3ps599y4JQoECoVCPX7qwyiVq0IKJrQanX8YLRnNWAn/fPKKLsx/M6bSkheaSzE6H71aMnLNSsWl",
+	"SMhcluTp/ORHqtMloSIzfzyTguEn41EyKtlvFS9ZNjrXZcWSkUqXbEXNsHpTsNH5SOmSi8Xo5iYZ/SBT",
+	"im/ZfukvS1YyopeMCLYmesnFgnA1bPybZFTQkq6Ytut7VJVKlvEVTgV7r/GBKZFzeHVBF4zM2FyWLCFr",
+	"rpfwqaIrRuY8N6OaCXEzxG8VKzejZCToyswhxTeFs1vR9z8wsdDL0fnZZDJJIuT4DgZ9UYmXmmoWm6dU",
+	"jHBBqNjYOSpGlHkYZsLeF7nM2Oh8TnPF4jPDib+GH71tTJBrtgIyfVay+eh89P+7UzPKHXxM3fGTu/EL",
+	"oGVJN8H8X7LymqcsTmaeEVkSMxezAEoUPtxGRzdbfOptB0Fj9HyasVUhNRPp5l9sszuhS3LFgJAbWZUk",
+	"XUqeMuBwveSKGEZjSidEVYbXFaGkpCKTK/Lzz08fj8lLJjShC8oF8gbXCfCH/R1ZUkWEJIqlUmSEzecs",
+	"1XBkFkyrmpOoUGtWegLgcawpEKzhxCyi6wCEFLl/PxmtuHB/n+6nz3MgC80PpNOfR5BbEGAOYivOqkYa",
+	"Er2kmqypWSXNEsO706+msPb1kmp2zUrCYe4lG5NfuF7KShOuYTW4EPP9vbNvEljpvdMzsl4yYR7hhhqa",
+	"pFVZAuHEhqxkydoXbsXuQBlr19i+u4es9eJYK+meublZWnboUgST3siKLOk1uyB3J/fCaSnN89xNrGs+",
+	"9R3Wf1IvNY1cJtOvpudEinyD8wByIYUEIxumkXTSfL7mih0wKSaq1ej89eir0dsoU4vL7NdK6RUTOr7b",
+	"1H//uSI881MoqF7WE6ifGspx4rLgUYFrXn7FNp1vxZ8OfeO3VbZgLcudwXddL8UnBr/0kRTznKctr03t",
+	"t10vds8c8mrB0rjuZF9uv4fXu0u3fRputAMn0qZWpe7rzxUxPzcToYLQnFNlbhSuu6cEStTAGZUs4/qZ",
+	"1C0qSArfG4nFOremHmboDB4zmv3AtGYtRMkYzUgOD3TNIKuHGTqD72Wexd+9lHnW9VLz/eDXPRXXXNN2",
+	"buT++65X108dMgHZrnPil3teDb8f+t4fuGh5ac5F5xvN94Nf9yNbzdqYagXfdb0Snxj80hcslWULN5Xw",
+	"HbwUFAauFeiK1kZRG6XZqmU6+NsDpnPNVSunlfbbzxURlVlu68vtKHv0ab4yd+3Z6b2v731z98G9r0Gn",
+	"xA9rjZILzRasdBOscnbZIZppuu8glPUIg6lTtRGm2vPK4e96ydKy7c5V8J3ZBbpitQn16MWP7149/9eT",
+	"Zy3TwJ8dMJMOk9Maj33uQfvooe//Kact1C9y2kl+FQww+OVwyFrWDt/h0rlAG8uTI5NptQr14q054bhD",
+	"p/MLmy2lvHrMcn5tbPmWGxC/7aLJemugAyfyRGSF5G2qMLPf9piIH2igj4uveOTll5qspNJESbKiYtPm",
+	"AMnh1+EbMjanVa6NhZuM5rJcUY0i6O7ZKKlF1ulksldWIeeo3ck9zUA5Qw5QCVGsoCXVLCOzDUnlakXV",
+	"BaF5jiYOnSlj9hl7keb5tK8nyo4e90FtO3c6LXlY9lP86WngCnKeqRvcMab0tzLjDF7w2DK/+Xcqhbb/",
+	"pEWRc3RK3vlVoQhn7+mqyEG6OAEB+qmmqYbpOzK+/hBq0kaFXJ1kM7OzGf41SkZy9iszPzt/XQ9Rm3GF",
+	"VHpRMvVbPrpJtkZTS1kEw5k/t8arlJYrVoYDrjYw1tubkMpdDj5PF0O1kBobusob1HDEOCduIW+EJcX5",
+	"G0HICfnAs3OSlqsEVP9zUq8uCQwUeOQkmyXEruWcvHYjvr0JRjIrdkPBupqjWPo0hnEUMeOM9viKt31e",
+	"dnleTBoB+r9ePn9mGP3/XP74Q0KoPcNn9x+Qf/Fvx+ZRdcf+7sSL11VGcOwZU+AUm965PvUEdx5Qw21T",
+	"whXoUPjlrrsbWVkVUihk49AE7c/GM6rY6Pz0bjJKZZ7XHKZlevUuZ9csN3ydsZRnLPt2Y8iRUfKDvGY5",
+	"hetxzpkxMEa/VVRorjeex+f5u8mDh+u7v/4+n5+Wk8nkdHJvYv+3MOxaMMGySyOyziZnD05OT0/O7r46",
+	"nZxPJueT0//AgilMePRIVsKKnCUVqCiiJmr+0f0afPIV18CoL//188kpfKpkfh15/Sm8foKvVyBdT8+S",
+	"4LSr6z0vtI8+8+YEE1qWmxO1Ean5mmcMBQSNLx3enbGcabPVVmoqxkQXqewNfT5a05ItZaUYyodrmldm",
+	"f89u3iYjhbEEv3jzO22E+cLs64qKiubmNxjhGZ2fJaM1F8KYGc1xe4sQz5ORYxU6Rgx7R6JPsaHtY3fg",
+	"GRi2aeX3Z326MmwV/mt0Nr4/GSUj9BKmhiqVykY3/gCMzkWV516Ki25OcKbk+WjG9xwGtFDc8J7xn1ea",
+	"LhiRqK/pJS9x03Afs5LOdbhhp8loXXKtmfgWtK0Gh03uv5o8rDlshqsr98wLubhx5m/6b3+9M20MUHtg",
+	"jFHgPMjrWzFE0+nSnyFS0FOsxBhzcU1znnVLv4yXXmZyc6+Y5ZixihJ2/vTsBj/rFp74tPm7VPqyQy4A",
+	"42X5b927dsU2gazLaWTMQM6tmFJ0wZx9Yqbi/Pg0MJ3xLoXJyqxCfUcWhokKxUrDhwXd5JJmwfJHqwo9",
+	"1leVn9BNwN+BJLecX4GYhjv5qFLXi76s5NdMhCJTaVmyeSlBn9claIWnoRjsrzHVjNfC74G/b2wo4bxz",
+	"/ZnUMmPXhnbw6xL47RQUaeClZZ7t4SUugOfgQjJ7LkDQjhocUc1yno63lIbOC37SuODNhAi8gkuh8O41",
+	"uxLcf8fnhJxRhZdgy+Wppaa5o1YtZHuzA2xuCyMsZZ4BBwT+ygFXlw/IGFXiLajnpbzGmF5T6t89XOr/",
+	"s6QpI9/LojAMnYzSXKqtDZ2cvZoEG2qIUOk9z5SMNh+ZnExOtx8Bkdm4myfjScvdXDWu89GDtgfnXNCc",
+	"/749vSaF5jldOAMOroNfq5WxrjR7b371mRndiMfPHpgJkRnL5RpuZ3vb2ywRc5V98dkD8/SX45HRvuC4",
+	"7VUEci6cerirnrSuLF3SclE7IYzNTYX1wr8OB6g3V3NwAHu13bJ5iafDrO1+verTxBxQWbASBlXG3vkM",
+	"n/FLy7noJUkquGzMtQMX9Micy3f10OYeYSWXWc0e5iOpuHY6jrtczC9PGr/cXo12av9GpMH0YdJO5Ro9",
+	"ffbvE5jkafDuDyMmspBLmhy6kkIvGzNUmpYdLK35iv1HCjOZn189gkuQavaIojvd7knBSiemmuKGaZ0j",
+	"2+I1iR+g08J+YsWaEbq16OrDO/5N93sLNiezWmSbOwlHU+ieSf2jzPicsyyWHxaE/c3bghj/wW/8qZSz",
+	"HF2pLVK5wCf+0a5HOnPeEvid0jQHnZFpynPDlXLFZjLbkHRJxYJloVPWe1LIilGxXvKcjckLoz1wl1lD",
+	"RUZKVjBcfmlHQfeh0lTAGQH/Ag6p7gSeKusFe4o29B590jBXpUbn94wp7M7UIztpP7+RdzXdAe8HK0tZ",
+	"1l6NJhl685rbiQivwc6vmdBkXUqxGJN7k0kjzSilwmixMwZ5LBfk3uSUCAkk54oovhAsI1yYL+6ivpvn",
+	"cs3gyXthvgZGLSD38I0A7zlXRDNBhTbP3k/IvdO75v/dJyumlzJLiOK/Q4h7xTJOwVVlnnyIe2wOq0st",
+	"xIzGuSxnPDMHBrNCuPZcobgwGrl+I1xGzgW5d3ZmL52igiMGFEjIFIk+JYpuFFnbBJ2zb+pMTa7IiivF",
+	"xcJ88ZBoiW5nRzR1Qe5PJoQS8C0TOX8jZFXCp3eJkmZ5Zr6YIWQU2oKJzFiomWTWaMCsLXCzBQfwBdPl",
+	"5uRyHo2F/8L1EqZjmPr+5G5CqHmQLOUaZ4epYopoSXS5wRMw7vbj3SSjZgBugH7lbDrrc3vn9auk023T",
+	"8KFZMRj4zw5U2sFKVKE0N7fb5MZevDTV+zxteOudf7hJRpButONoeLRk6RXL6tRW5y+9ha/N3Kvga0Ob",
+	"zihWJ7nRU050SYVCGqvbmHlGoRMpp/m2co/b1VTuDWOAVXmAYRfwUcudh6vZuvKAA4eznix3eSA18jx/",
+	"gWc0VAVSwxHAHA3rBd8JzjU1Op94tRv+7b2L5t+glKC6xH6rjNYwcXbiJBkZcQj/MHLHK4nMGH72C6tq",
+	"nN0z31RFZt9iyLSr6u+cGJBXbi1zLrhahqsDBi+rfpoleE+MDlfKRckURrOC5QUzBSeEyx44HcaCRtHr",
+	"dlx7G7MSwoal+vJZK4OVlXAM9QNXA738GdUULYFDueuWuxn5wZn3Z/XdX++h3t3genf/oK1VVZoylrEM",
+	"bIklVT+G7oq6ggCJMYQBYHejYSgoQpBzwwoKeCFIdhjg5YxvY2gDY1RxH7VEi4fFLP5FJWomKqTMwYWE",
+	"4Wow4GQJZpoRK7mxjdAbhP+0VmzTS+h29Kzeg4JW6MCxUqeLMw+wchx1Ww6kU9SPZuVspY7c/sqQKCZo",
+	"BpGL12/dR6Ovx6encT/C/iOe8fmcmZ85NwUqdLtsYA8tvj3BRIo6r8acmoa0YO8LXjLVfPW9xqv3CJSH",
+	"5pklVeY19+dnqWPkIh92fQi2xkQ32EO/Lrg47t6AA5Tj6t/GRJF5KvCNgsxgheF/CXl+XiEZtcisSTJS",
+	"sLcNAn9oODdukhH6mZpfmOk1nf/O6QInJPTZbjlrW7zhW2HT9dKMDZtXi9WYi7X3DclottlJnOgKRGv/",
+	"lbnUZlQZdZIvFqCqzvmiKplVlWd8UckKtR+6plxzsbj0flKjEkUUJDU6v5t4bzcoSBUePvtnrSNhRZLV",
+	"grzC5MJG5t8rY3HZB2TBfJa4cp84f9T56cRpz6qpSqnR+dc3e13tqJxZsSnXfow2zzbu4yWxlCOKMUUY",
+	"TZfW6HQZYqlcraCEhWqyoleQtIDeTG3+egKFO6hv5xvHzweQ/+uA/Gd3H/Tagbt3B23Bvb17cHb36+Yu",
+	"3Lu7tQtrWhp9ruEergMjdRztzGbDKrKWVZ6RGSNW5TaErU/YeOCBHJC8E14mLRdYkVOjUvohYd8uUxu+",
+	"NJTRNkOKwmc+w8xQ5MRe2jv5V7NNe7nfnFCbnExkSa4Y5LrtjIB6RSyBrs6AeW3eYx8Fk7zOc7IEvUlG",
+	"l+bqeWRvwW1lKufCu2DAm2u5XJaMgIvaHgUop2ySI40OCd4orgnNrJvCpn5f2BjB76yU6JGB8kHNyJzm",
+	"uYKqKprnpBJcqyhBGu78ntWZT+rfvDTXz06RpnfAd4/zIzxknraXTZhn+ODeaDeb0PvnP+yuxN4nkW/M",
+	"6vdvuouT4zhuCfbXdo5Wy2mSLc4eYW3UFsf74EsncaRgQEqOQW+qNSsNL/xfmv36bhTNTswY5mZ0jXuJ",
+	"E3QK8ABCbtEL0hccsexwiVucn02UOL5ua4v3aw2xr0SwP/n21oIhUBG3BzI6JJwkwa4xXaFjbq/dmAn8",
+	"bvQ2toNXbBPdwZwq/Z2sWkovzLdkbr3xJU01K5WTMm3LMr/5WTmabo2JcmTFRaXZActqkaWgbsqrHvsY",
+	"G1SlskBu6CWKXprHYwLI22Q9pEqMsa309zviZxbyXGjUhCzUoHtIj3pe7efCeWCaZwO9LD2pYg9YhCze",
+	"meC3bSZlzsxF3vQsdL/gWf3kNvVgoo2x6rfGF13knGWBuyEqFDqLLsBCZuvgBASrahiVPQn42P8mRkRv",
+	"pPUczYaZvoOErMh4YJ61LBGjRBTwKZwZF19n2VmxlPPrumzpAkqtjULhdUjQFEhWbtAZGLt6y7aiHzBu",
+	"ze9QzeGaCMYy0DekYM/noNLudU0mniVBGKA+2lZx42WynzMKekOmAOyh3+u9MyY2BVD3qWbPRb6JHZst",
+	"9g9re3ztV2OM2l1e73yTS2sOQ6JHj41S1YplP6NVAI4YjqX3PwXHx7oMd7cMtVC8G42CGlNEV0XO3r/c",
+	"iFTtT8U1d765RUXJ0+XKgb70+g1wmDeU9qykOceiZCterXq/SmkqMpsW0eMHN9t0T0bvTxbyxHx44rJX",
+	"cR+ehou4qf2Nw8hX1q6hAVTwkfe+r/FJln1/0IipHZ12ziFmNmgAuW5ip6LKuL50deJNMqEWtqOsoBOr",
+	"hjvw5atXrHYejZw1L8sIGkJfsxJelQT6xdu2JTwRuowoyNSHm3dmQN2iO/WCmjw3ySDL2+WVtDEmuoda",
+	"d3x0PvpVSTF+Qdc/Wk/GjfOnRhbDi+jHhRGXslLf2981xdr37D3NWMpXNL8gbFXojQWPcRcUM0SNaslB",
+	"wkrktYr9tvu204ScJeQuGY/HENiWlSYLWqiGHt1uxqrKumb28Yx5OWyV2+LEcUE9iN+ecCVAxS2aWZK3",
+	"st0xVM+afT8N9dPM9wUrZBlZ+ayUV1gb0672QNxpQ4qcpqxj81/73Q+MHcORjshNXnapKWujAJaMZpC8",
+	"MpeVyMh6KXPWk8+WzOXMh+tqPXiW1YdaTMikcd6KyX1D8+/NzG6SEaxmlwLPJOYCralyyUoJyUpZFOYf",
+	"EPiBDCh5zbKYPrw1Q3xLTfGk3ltLpBhzfMtSWik28D6uXStBeenpZKu+9G6y5+TbYaLz8jA0bZ6lNkfJ",
+	"EN/KjttiVmXvBjhVEwyixg97ySj6zqN17LTUNU6UlrkvKy9KBlXAoLSek0lC7k8S8vV9wwunkwkpWJna",
+	"/Mzdw3Akn4B3ceHy6rU03QFdlj5u4KXfroDIrycnD99+OE1O79988ebN2P15dvPlf30WIz4OdQTJbZkq",
+	"hri3I2Db1/SMrQcel37u0AbFAp5rHrG9FdytHLm1yuZWty/3Jwcb1rngFRfhp6d/WRJEVplfXYb1H/33",
+	"1acohgw45PdxbazrEO8BItg50K1HNHZpWSo8NeZAAwvgviW6gwbYVXtACcOD0RR2mOdMhL3szB2v6Aa9",
+	"M+iaSSViWHLd45bzJH/bspXPK20G3JUUEr9obtYWk7q8x92Al/0GdRRXCHMB8DzErv0cso6ttynuwMKg",
+	"527oa2PoM+72sNeFTrthERc6/dAxgK9p6OcxcsGZHX9RfENGSZg1iu+y663nN4QJ3T7edPLaLon9Mnss",
+	"bic8huPW8/c8E+O2RzJj2RNMwtlx6dqN3r9VbbrRPtLBBGrIgi2tnirWEmLVS7bBOAtdlMyomJgYGaaN",
+	"fIhZxz6/ejcYXLBSARATRp8sWJEzURHahJRVzogdJmqi2mreqB/UIUCSFagRFj4T7QSbLXDukwRmGyIF",
+	"I4pnLPFlALMN/ALyt8fDYlnpPI8qhXWFZl99syMkWXpwsODNJUvfxccJMsV3MGe0IpC30RoyC+EbBoev",
+	"HK5DFN2a5hVDtTYFZOJKO8nedHUHa1TX8TU2ctVjhhwiQfRU/dxZecmzqExRDii61yAOuLnGfxh4je9q",
+	"7g4qol2Ex6732hcfkisJIeFqTmkccnfeEhQWjp6OEsHa/Nz83gfB8FouBOehwWHdZoIj6WMacQbONj+B",
+	"ZOlJwtnmRZX3zbLIaESUPRXk51ePdgLFMfa0KVmHWFrm1fUAft5Jvd4uSkGM7ZE3q7aunU4hnrpf9aBP",
+	"hzQ+mqSFast+0zmm7GiNZzXPUPSwpNYwhql3bdMRzNUa/uVTcDO62f5EeVQh6s96qg1N7dVaOig1qNN0",
+	"T+3m92xRax2LGX8v10TONROYuolpJiuyxuizH7zHhDu9CTU6m+Od9Z4TXgu9LeZxKDq9JtXqspLXrNRV",
+	"KXqPZCQVy15iCeEhAs+6Gtz8G1PYHr6LMC9YkcfuCdRkd3f4ue3skBCK+iIqqqEW2mP5NpGxf2cHmCXa",
+	"vTFmDBJ3+91U9bZv6fNga0Ld9owxvyyfJWlXu6QZ0RJQZRHFfQkex56rd1H7voc3Z3O9f6rmKaKln2Tf",
+	"mJLl6aEMWJPcjhGuy8455E/LUPXed3ElqJQtSb87vVgAT39NFbFIUwlel1TXCKNpLtOrC1LbPdyXYmuW",
+	"5weksfmCxXbkYZiTu9axC0PUg+GQ1IZnvXlw1V1FGVHW2jKClzLP1LhFrnqQNhtBtPOr19y5c07pd5Fx",
+	"C//gEd5igfDwx1xpnqo/XHEdbvY8ptFgZV0aPWi0QAWNDOq0urgstjLIar89zz1aFj0J1LzfmrN4zFLI",
+	"WFK2QH695OnSgh7AMQCzVUtgOnRSQiK6VKwEQaoo73tvFJSXw2kL6lPM6cWkrVcbNhzyYczi5SJl/V0X",
+	"1hzkh9jc1pJs5ZhKaMy86DeVHX0khuFOBTG/Dy+ZzxVckS6/cHAIGAjmZuuZMnFSY9eM257qluIDJ9kf",
+	"QscwfqsbNO8WYyF9b6k2DtYOQx9IcyOw4Nj3vSG4rg4f4DbBaw9EVHVsoUnQzmPLBkGUhoOur3RYd45x",
+	"Ryb/rQLUqRTDAtS1y3E36FB3HFoymuvlBtvS4T6N44Z1WjL9kmmNhVw7OQ10xRDx2j6Cug0tGblihSaK",
+	"0Ry3vr/xpnpg0pM1dHTzCMOgM1hAIJyIVagwobZGOyYrmjGjg3GtWD7v9leoYN3xMF/Uc77bec4TxdAe",
+	"aTomn314dvnjkxsCKZy2sMl9OYqwel+XpV2pd1oG5d592bBScde/3+4AeslueaUYoPFAAye7Fi4WedhR",
+	"ZxgfHCm3IeyH4zd0h7MbrlXrEfVOz1qQNPMhasrudXpaChzHS+Qk3qfiJ7LzPU5mwYE5An3OcjDkg/v3",
+	"7z7okg0r+r4xzQA93639ppMaO8ZIJSyfYf6Wkc9wEy5KilchVuNkdflNm71S31xbNmrOqdpS6PYewzSn",
+	"qkXrQvBbeAAS7wUJMt+hm4Fdms9ST3yC+9toSq6tYo657uyXIEaN1TduSepldVL37ozXdGOvK8bFwtWs",
+	"JmTGlMbsx2EyalHRkgrN2sxZ6ht2GJOeFKVc2dZ1nQzar1AMfxC9QqvVipabgUWl+ME+97kFG3a8VBdM",
+	"upc6lmmI22BjkqAIvKZfh+iQ5fHEpiw/FakZW3ENYhGP9NvSbIup6mxb+I4rAk1YoryHbfzUrRPrGs7T",
+	"rayBBeVC6bpbKWRENirKXcNgsMBpuYifyTaK9HKlaPrIibNdlVqu+9pMbZnuR495tznReoa06lIPn1bv",
+	"SeAhUXDlfXJ1oDSrw9HtAXIiSzGvSqnS+8+p0t+5Z288wm/vukSesgyay8WqHAGetzUdLO7K/llwrQg4",
+	"AWxb7feaSNE3XX0YbACAQVm9IFIs0pYQVkPa9OLfMtok+7kF2OSstFWPAJ+ZLlvyd3oW1beBEAQdUGA+",
+	"fRjwFWflY27RWqNOMwdH3Mkk+JR5PqdDql6B/3/Crg67L/eZaHvogW8Pjkudf+ZPpD8t7gBY5vVTriVt",
+	"Lb3b7pEnSvOV3fIthTCzjqJ+hTAeICSyeo+7tHu5eBEdSVBQLbn9XaLkeCJhO2xU74gFxUACtRH2u0Cm",
+	"basmm8gd+F2V58R85auKuUKHxLyUq3iG/5Ivli1UuGJ5C4HkOh4JDuB7tuf2LWZxADptcCkf4jg1r/fz",
+	"syvw3s9gDm1k/d8VU86jNyC7unKJlp08HBYZb0+86ki9bEtnCPvGNf4X5G5PYhv7yDoSPhJySDccyMeC",
+	"+7jqaF7tXG7k5VKuLSi0FCkb78MN2QMB8jfGxx+H8YE7HD0hOGSzofF2rW/KCn2oQ374eWArW+B78Fno",
+	"8sxzcR09AtCM+Rj4PaWtIuzMPZEIDq/lVSwI2+ekVWXeYVDanBJZMNEsBK5KflIyBymS9EFWwv2wCwsJ",
+	"1c6QAcu4ReKMW1gw6Gx2K4SqIIbWr3wCMagiYBu7EZ1StPGN3LUcZzyei+7acWxv3D/5NRM+jYQrwpWq",
+	"WJbsVHR3JXy3Jq2rbZ+l66mGb4E0G5XSMov5JiP6fL1jPloxMIs67N+2d39iTFnXs1iS1v5/XxXpAwH1",
+	"68IQZafr36/wGD6soEHcp+DEanaWi1fM7NYyAG6zZnmuCNQq284dK5ZtWny+QanK7rd1y7mabaH3nKx0",
+	"1AvtetJ1Eek7jOE3utXtylBJUlmWgP1uQRvMrwgXxPxqSFHMK/drb5nbDhaY+ycFYCpdCbkW3Yfbt8w7",
+	"+N7L8t+6VL+osjbkhe0VU52ON1k0YimuyR66mqP7HPTf67fVvap5WkCdzA7B1mU8gyjwgmmCPTna6n+i",
+	"srnKWVub+pxh62mRPpJizhdji9HEZY1iNSsZvVJ1W3nckn1R8KO6NPtEsWvBUZfetOcTesSJ49fHtzlW",
+	"a6kSc7Iizo6vyYF201v1fTX7ufnX9447o/7sNMtu/G1UK+WuWqHEhCSQYIFo6pbN/yxlVQwoaRyS2j9c",
+	"+g4WULeQL1H/Z041U3rcwdt/Eed+lActm7nSgwgrdVWYbjHFEVSWbTb7xPSWo1LgU1t8v3yNJmmC5ksd",
+	"qFrNg/dvmldMuToynxdvTFfUeYy1MB7t5Fw4lIKtdJFBkF1bxLLT76ZLexq575Zbm0G+HWFU2rn85OPh",
+	"8UTrZreePOuTL9Oa5mkkyS8l1+wXLlSCEdrgbyWrMrX/1rRcMI3/XjO+WGpjigKRf7JNTRKyYuWCJYRe",
+	"s5Kaf2AvLbvfQ1J8WuoKLm2ZspwbLQwZa7zFF0bZobOcjZ/Zf7ze4pS3DfNVXfHiBPuE0fwE4urGxjHM",
+	"Hc36CcBXdz0T8RZvlzNABQJLvmQWFKoRTWl/HqIW4xgUoGsvYkf0YaSsRUPWyw44I9f1gAopeIqZv6ta",
+	"t7SFcK/VUhZvx0EW4FJG79ftOJl5uV1B9DziEfsoSFant0CyemxzUofJwEuf2epzWrnYIu0FUYyRKfSo",
+	"tHLfAcMabp3uZo12C7++HJ2MnlzbBW1P+lEuqwy+VeR0PCFMXLNcFliBZ/nDXEDm8MHEGTw73QVndXdq",
+	"fzBGm9BhG/+45CXP6dtNgN62Gre7sg9EWEOl3OPuTEaqYGlgbbhpnI4n0Te3oyVi89v++qxbeGiis+s3",
+	"b8bGEsy5YG/e9Ei9D2Zv4TwtERKX8GXfv03ypB0+a7upQodTtslXT97TVHc2u6hNiTSvUKTZDs0l2lAF",
+	"Ta+Qx+eMYaPiFIv/VlWuOfZfcQG6ZJRSRJaU9ue65BCQN/e4VaWxy7ZFOAbUmFJWgH4643kOU8j5iiMK",
+	"MnYcbxGrB2Zr7O68TWeJZMlrVpgTSIm5FFjc9R8v2tWYZhBkZ3QghoFv5KU/LYe3QaltoV0f2oJes9p9",
+	"RrhWeKFfkOn/xPDE1OFmB9U+e/jd2Uu0Y2EHq7GB1kqegVcZ01aZ4WtiEV1VNMn/Oy4ylwXaJCe2qo3v",
+	"t78z6ha+lWJZnbWkGExgxUS2VY5xG5T3ADV+241rZpKQWaWhCS70EFZLKAq+so3fjjID27loL/gdPpc4",
+	"ItZTj23+9yzPbJbbLlODmhUD94Q1ArCjzZ8A1yOX4jysN1xT31DY6mp5XkOixmtwvYbYz03ZVYm8pAVU",
+	"se0YW1CEfECpca2O9ptcbR/2e37J8kEx39YEBKT/5wozEQSIEVz9OI71NNSdvNcFTB0POBe+7e8wxP+r",
+	"4xBQvwTldqnhqJrjoquDhma7g/B0STAKhii00O16Tsv98hQ9nuDotCck8H+6zD9f+OjT3JCzcT62oNtu",
+	"ePe5PIJbJjjkn4Rb5nuutCw37TDqbaWKcbC2/Tdm0mqZKgSVm7EUUN/CxhVW5PVvVOFPeiR0PqiPWotZ",
+	"DMWaFqjIht+onf8aur2HVYIlo8ebvcdZbssB0dimOCHm/K8KbTbIAVegjJiVslossU3aTFZ6II7dry2Z",
+	"BttOAaQPSjeoVbEBh62gdptwxNwNXw5XS0nI1LyCCmr4R7fU7AGD19djzrNQ/IBYsY0KQELVyp8tC0wt",
+	"6vGWXOo4hscQQOGB/jREkMyz1nLzg5K6ukP3y2goHIW2IkvQsVGX7GFF7ZyOZZ51no7mW23J0jl2PHRy",
+	"DhJ5QYeTa5ZdELz7zut+lkaxc+revJQrQsncCByj7HGxuHAVaHZc+9fWqGDtqHNCm5fzvCr1EnP1/cNh",
+	"0V1dZeWv5DpnHMeMd/6Q+oDo++HQmBFVBjHSJVYBtUFa6qjAfz4HRQs77hMp2Hmg6BqtywnVGU2viJY1",
+	"6AcA2CkoJW/DwvnDA+HmyEVC4DvKfYkWsuMfqPzayikP/AauUCF+sBCl3gwJR2wdgBgNA9L6WMH3SMAd",
+	"pftO4fYSw+Ie3rcGrKylVjO4Dsxfs1d3cpfZnWPcBDJu3P41bwAf/Wpyj6HtOcD8OCgDVDwvSMlyRhXL",
+	"En8szx0jJbbmYMExgQmSVC6IjZidexRxbsU9FRsQlBeE5qyEkbBv7MoyaEGVsqjdOvSLACrBmgoNvWZn",
+	"DAz1UFj6EB7OFf6Jkw0ieMnIvjYqN/9Off4TUp+Pn2cc4/t6a49w3AM++SQO/dMgMXmresx1BI64AJ/v",
+	"4IDYTNvevr+g4XCs3ixo4XDLFO00ly39ZK3bTNkCZejcAw97uD6eu86DRnwh/NMBbjQz3Up3TMK1x1au",
+	"Zy7qe6hUwpcsW+xt5Xs7cCKMgLCsfxZ9xXo/65ssHCQi5zmNwRNZDAaM2LDSuaBzKa8I1b050Z6A73Ia",
+	"RVvY7SrUkrTvCxePfVTsBFvrnvsWC/hNGFIvMLTotqSaPerRsvKFe+7G38CXe0A2C8qzhFxLbntpLWCB",
+	"VXHAicQ3rqLO/u/luvlGQDzbuM/i7+94VR9LwG6xNwaG9L24vSrui5a9iu02J2j+EdytgTwL81R9iQWe",
+	"10D0BgK9KQvCvW/sSiCPUNJ03F1wcnuWIPxarYoEskATKzgSUglVzcxDMyP6AS6VrOjGKJJGHY1bWTY6",
+	"26vtBzzcsQA42bctakqXxpyOODcgU+bcSMe1AEHEBXIJlwJU57g9zOr4fm/lZzsnoFWctmU3WUs3txYD",
+	"KPZUEGZr3LcCKjnvdoF2TdXQ/F/mucEoDrVEjCBVoiYBsHCoOPjl4P6oKDcVUvEtnP8QevRYyBB9MR3c",
+	"bJIdeAdriu/mD9T81+ScTq4/hrIteco+KU37ZVuVnTVSzZ1jxKqE/1TCNS6Y5fHI5A8o/LawCNAbiR4j",
+	"NLwVkSVfcGFMZPNXyVLGC03MoUuIvGalTZBXmpzeJysuKo3suiWWMJPzx76A50MKClb0/Y8HYdLXk3KD",
+	"uBfHdsKf/Uj2q2bnQbNxQRgtcw5eWXOyMXADoTGsx7LIw4agVq0DJcF1zwqdEJUKU5ZolsEJ285SiuUk",
+	"5bZisTaZoozAxdWe6Hgqiw12OauD49uIS8sewrOO4LfVhXV5k9fiO1mu+r+jlwZlVh/4UkV6aK1/B7J5",
+	"rWZFkrLCxHal6aoYkKe0VVvk1LBatfILStwO1XRs4fCrHUGDg4C+B2lIo7p7QdMjNi/l7yweHPyROWNj",
+	"K3+p1SW1Yz9Vqoze2r9KPjDK0A72MKC4/rbKs/NH2Qw765byi+n2MSM5j3AT2n35JC5CnOsh9ScHew7h",
+	"h/G5RLMgpiDu1RT8PmTOWEKmqOmoqY/DUKKq1QURjEOkjhv5Wgnt/DYg7xs4mRuRvgsQclwUW4Eb00Nr",
+	"KvhJydMlOt+SEU7GK1uq5WTqMtq+wN6NP1DtMJd22mSteJ5zhbjmiQtl9lAempa3rGZ5cE6tOXhIjxSq",
+	"6b9lXq1YdLYLvqCzjWaKfHE6+b8PCfz7y55zmVOet3aXkYolJGM0IznUAvXvjp+mTKl5lXcNDEnrveNr",
+	"YHi/3Ig04lN6YdsbWEYE60n7bkpElqRk80r1fNc2BGj94sbKPO2SRgeWLfZq7F70xIHB2jtb/FI0E2uN",
+	"+oKNIiuA7rOpNg7ca8tCPPkv6Ef9D9+Z+h8tXalDSLKwuTU9+f3th7s3n+29y2s7yI0UW/wztg4c34f2",
+	"nd45EYYCVv00Wp6dwQWZsVyuye+slETTKwD3nscp9OE0OT3r18D70Hbxgf0Z/vBsYHGOJ7SzSTuqdQy5",
+	"PQLXAFI3wmiRhE9Z+mQQwa73Oua7gKqGAl0fCEXV3u7Z2Jj8t4rZr12VW6R4wL67hdDNXg0DiN1oxjCQ",
+	"HH8CXHhYbN4LJTxCyXrJbcRsgB0dJCRiLfo/8glvO6ndJ7QZWR9ySp3NERa/3r+3VwwdrEU2Qs8tq/mF",
+	"zZZSXj0RGZTZDVzSgfxsPmgKhYED1M3hQyauW/rEUMQuoRS1ZEo5t8iCCwWhJbLUGgNLzbrkgaLenpY2",
+	"RLBnDeNlywEm0Z01TeGBqdMTAN+3oAuXG2yzw5jIuqM4z70/o60ivpc8xmFaC16sN6U/Qn2HBbyOwXTP",
+	"ZKXJUq7JioqNS2QMu9NVwsMMteiNr73i2NbL2G6bLwiwgClmRrFtDGmy61cA22kISRZMGAuLZXGLN2DI",
+	"D0P6bAqq+TXr4fuB/HvLba3Ng1xFenyOJaPZc9GAfw0TFVMaqxJ5zBdGH0Z/JID7GflzQU5OMfosNjbB",
+	"dNzR9fRDzzJCrA21NAmWE8w93In2bT+C6+O5H/Kv7/rAub7UVFcq1tIKShm64uDgnl9Sb/sd1D9S13ra",
+	"bujbezd6deJ40Y6alUnB2kxXwB7PXA25ErRQS6l7WsZQ5tc/M+iRzFj2BH4TTRAyVi0Xi5c9OuhF2163",
+	"e7qLJVVND6xdKHaDY3TVUjVB9+ZCAB8ADbUMb7CBk29JFt66JzAkTn1BzdFuCu/3RkpZnqmTDmpW3WU5",
+	"T6ckODdbu+l4JXoUnSPudrXNhuFy9j4uY7pbUkR0h723W+8yoN5geq0FPi2smTsAg9i9NaTcZ1i+/ZDi",
+	"INs71ueXd/bJaAK5eaXFr7Te4k4uOsZF5jnyk7jLfqKbA7xYNczGbc3LeqTo7HyWxrZCmcUgKdK8Uvya",
+	"9c+wBJ98W+lHOUCAmM//Y6/K7gXjK90LElhK8PsoFXIqoo0hngvV0Stlzqiuyj19SnbqRjvxKFpTpnqn",
+	"pbhJ1Z4/i2aBM+rTYcSQ49IsfnCDGyhC2A9okFPxAz4JLJKxvMWYWHUQd0D3i5wK6IAR7VjSTu+WXh7t",
+	"zcOCIOme6IG1EOrQNVJhZ9OCbhx20YnjS0/tNo7+wW/Gdge8/Dtkkojt++SalRssOLHJfQCi4TJhKXgz",
+	"ThrF0oGEnQfjDritw6heS8KYcs3ilaswjNhrfRpUS5m3VEi7Fn5rWV6xkpgnW8ruMBwZ0wevXZ9TBxqf",
+	"S3mlnP8kSGkeGm7ylE0a+9e29z+V0WqFFqwnjyDUO/8Ie3p8iCGLDkkS9N1BYoeclU9rxohwKk2XYa9F",
+	"sqTWxQbauJxjQHbdwqoODCnqFmpDG4IFNGyVRUmzimJCyDWG82Dsd5WApKQAgykHhasGYfJUj2Jj8d9Z",
+	"Wx8uSE2yA/cNk7bCJGH/Srr/XuKs7LoMW2lWFa9k/NVgnRk6eUcQZ6U/3tbqNQ8dcmB699OCo/KKx9NC",
+	"el66PIs097LM0pHYbE7qS76q8kP8+hH1JAzG3Ov0X989212rzZ9o4RKmsIaQEbqSYmH2ZnVB7loAH9iy",
+	"cdgK6OxecLxPo6LYal1bsx7i+oYhopQ1m3op1DqWhRWh3P4OsH9MM65OdUhG+8L6YnGKbZ2GNW91m7Ar",
+	"fnMqXrW3SY17RMDNW63ceQa6RKVJf03JKUYw0XBaofbkVSJfh1HrTb53HJCvlVnilql53TBFc2+DNRyy",
+	"dR4HNv6qeXorRctY6GBVnaiNSKcJmdLsmoqUZScuP+WkZErmlfmF+d5YuCd1apX5COFoT3RJhfJVEQoe",
+	"ZhlPzf13oqqikCU8rnJ68vDhycOH5o8lLyg9UTI9OwEXATcvN1+sl1yzk5zOWD5tMO1txZg9QO6KLlgJ",
+	"a8fL98R7Mswfgf6AzKXnzWTR5oGI5i1N3c+m52QKVicrzfqKUs6ZUrB/UyJLMjX3a1mUXLHpmMAvm1Ow",
+	"A0Cb6Cn5IhCtX8LvZ/zEA57TfDomrxxkA4FVK7Kk18w15txHxtv3ikNSt7Jytq9iZydDpyNlyf1NQahH",
+	"hconUtvzketu/pgiGQsA2lZtaq2fdVhq6loyIzay8JUAC8kUaSA79TK2QcFub9rl1oPZpqoH1vLeeh6n",
+	"2FnV/nblPRbVMRL6+e4ReXjv/tekwCdIxjTleaTGJF6791LTWc4uQFUrWIn9g7bS2V7Tk98nJw/fvf3H",
+	"mzfj+o/PWoJYNoEkQmmPpUhFZlFkJMlkdCtr8M6jwF5yYXvgRrUQl3NB1RXLzJkf0rgNGYMp/TQiTJ7R",
+	"FYP4kpHOG1mZV4BQWbK82MEyjPcJUj602VF+FmkgybEzqeWMcRcUcgyvfGG9E8CbHJCbGDFcdIuudh4Z",
+	"2TbAx5V5tgn2yTfmqInbcTC+izeBei4YmdMq1xsCXYDbT0UkBpVXKxG9d6hHSbF53afx8H/OBbvVAK2N",
+	"V34JW1phKDFeA0lLuopn478CqcfKDfEPJaSgeln/TYBNaWa+MfvCqIUjsWDnLWWXFgg9JqkePJyckv/1",
+	"8vkzNwThwsZa7TaTmWxpWob9zNpkuCTrkmvm5rlfgHc1dXkR1NvHc8n+CDdvdGZ1NLA9y6FvkBVrIFsy",
+	"DQ5Au8AY54FwFAeg3EYy1BCvEvG4KNdbmJ0XUHy4KvQGM4pAe0bwJcOCqE/WILC3iCC3BWhXVKfLf7XV",
+	"9xVMPArLOvaBXkSmGrbNnMcxNbYnj1UoXVlYtorcpklA+5L2NBa5ZllXDnBfXmpoKbYIA73lRivUPM/N",
+	"qYemcDoxFEkZ3LIXWOHeQqidE4Wg/Z1Zy3s50uK570z7O1k6CFWHqIrz3Ia3phm7CBH1qK3Zx635PA58",
+	"biMcvVUkqGX9CB2UA0ESMHgQ9nck9uhyluO2ADCChJNakjQLNnHB7YLxCAkDVsJ+EtkCONdDiv7Y+8Jm",
+	"skQFqEODQ8xLPHaAALyqIFXumjkc0ViDqY/TUaW+IaJTdvDAeKrsAnhJBFvbZSQuSOBLt11qqfrTW2Xh",
+	"TtY5jIeIIhSSjZFuoq+yPbd2gzLBN/viJe7R+GJ+PahopR3gdHNh4ZauWKF3+1ztz8VvgJ+CReDn0HzX",
+	"t+YXIf7pUNDT/m2PXiBy4tBqBlu/sq+NWXzri5xu2ho1+Lr1fmpENxKx78p7VODb24Fh48PtYYqSKWCM",
+	"uLXVwHNFTMxxbyQFp9Z5NIU1FyLMGInpxOAP+5a11MuhTrblPAPRrKWdJswPvviFi6537UAsBQgG1v8d",
+	"Eq9unxrgw9ZQskBFv8QmWqxbUzCvpPuQGJZ9gcbh0CiHubmtsr3dy28Xut88rOJFL9BvL6w6Bz8WUgX8",
+	"CujmAyXlim1agvTsfVGihz/+lmgXv3vxFoXzNn9HvvGI+PZOBJA6hsJqLxUK22MwPsNGG8K2IEx84D3F",
+	"UKpHonivVouXxH0X9lOz3pYLD9LyuSIc85TIyZoL8ySmVwxuorgNP+JmFmdmo8xiKLSlpWE/63doDxnM",
+	"Tm5SClOTz52Oh6UJCPJ9gXDt7NxIvYVk6gI7PeAHOb82zy8oNuM+MOd5gNzumVax0z0Fko97dCh4wa7B",
+	"PfDY+663NqfSS1kezUviO1uqFowp1FFxTjYM0hvXMuibGTFhsqDTYuco7rmb2tNbh0h/xVKBDV3lw+Dw",
+	"a1TNCNzDsNR130FtJ2PWXtTrkmvN+jQ28zntHmvRbrjHNrckaNqrnpZB479wb7s47Sh2Kg71slqt6KfS",
+	"D2N70h1HbdcXFRYB7gfEPuBk/gU5/Si8Gt0JW6/t0dzXqKvRbAUqGcs4dnqZc2HjMYgIHKXDC5nn5uK4",
+	"vS1zP6o9OGloH7Y5Y6f3vr73zd0H977uzh3buSauebt/vcrZZdqGSK9bkcqcMPhckbUss7qlr5Caz+Mc",
+	"So/nrP94HWWG+uV3POE01fFaqsJncPfUYYzd3YXF59xUgHFqPiwYxVD+kH5xf5ixWbXFbWeV4oIpRcwj",
+	"tvnY+AjVXsforlKfjx49VqRy/VXspbwvue+oPU9aLNeGtxo2IXEnO6hqc8as92E7dnV8aAvi2pqi+H4q",
+	"ncE8T8xj6AO15Po0VIEtTgrBW7Fg1WK3OtjPJpxiTgvVYmfDyD6Z9zidzvs41yrRu8vgL0tZ55oQrqFT",
+	"FV0xwEWfGmpnVc6mccXGXMe59Ygc2h8FIe8OdDS/qMQjHGAn4vXtZrdFaE2iQ9qyHLkunQuulgdSbTfK",
+	"W/VrFwgRU5vjbzYW0sOoqGhcqyxKuSiZipRNuPL/vlB3u5w36Vto3ip0G+XksZMdKmu3tvMgQfZA1Nl+",
+	"F5q7ybrvlq1+Wa4Pol9r0zasp91gudjhDbbbn8uuEvv68LU68HujSOOM2/Ek7APY/Ldn7ZAN3fZFpfxo",
+	"eBa/VbQTOJKlS8kw0ul6D9Zt3ODXhOZmApueb+zuvehCqGRW0ivsE9dzXJdPESeRT4SYQY9Ffs1KjE70",
+	"3jCzxvZ5wxZAjtqAAe0tvQunE6CAQjTWUN/m8h4u0tqBNQ4Qds59mR2ijwIpHe/V56sesz4eTbzPQLGx",
+	"KRJboB3ABC3i4CjK4yejNe6qi79VrEL1sBIC7wBAWGUZAnPTUnPahFoFKZy36I+I7xi8wG4rJBjWQIPW",
+	"HKj9I+g6iY7I0pJF9ugAfag1AVEx3d1Fbr2U4ODXQYEe+P6jWqbl2CFTu4Uh58AwYQ3Nq7SeSLcxhTQ+",
+	"wlmwm/VJHAec67/NLg60da7db3YhOYeEu3CY+NRqPe+2TH9I2GJHWW9TMdvR6dh7/aISB+meDjigM8Ba",
+	"R8645imIqAAhx5V2jZLRrMqvDoIO6mgY7BMHoBBekkwmmDMJku2d2+SWVOxaw48UavO6qiyi//fRyi3z",
+	"eB/THyuNQPV3Imm7QW6g8QebBfsd7G7IPYfKMyDBYz6fRwRaM4Z4hMjgkctthNTDQFf2jBdYjf0cAU78",
+	"RL0A1zTnUSjL1nAL/qIZ4PNEq5fbsZFHuZncmj6Jqwkm2wKW5NxikUCH6srAgiQnmnmEPqfIABpBo8Uo",
+	"5gsKiYh+YMT1dSEp/cT2RmvpfnrroP+xDuzxHGMHNDm+lS9tSdUyXi2nMNUSt9pYtVIwl4Bpd7gSmud2",
+	"h/3uDvDbFXm3326rHpiXStue+MjUjrPQ1NwwDX5baGsCjccufPrGeVDrZQxeyBarAQ/worwg5oI3j5r/",
+	"krJq5NU452Fw8bTqA4KtX9R4Q3srMLq8OI1tYWvvJKlExkpjadMFwwq22YYY4YCQSFG/77Fvg6M4SDvA",
+	"HJVmRdTClAWzFqZhO9fuaVVQy3JZEzOuB9TiR3TUwiqiSI1DPLgt+p3PT/KOrSKnAs7ATFba+17wiMB5",
+	"caenRS+kqyIf0oWhvl9ewk/3qA2R2ib8sjPCegz3c4efAoRXf8/E0IqfkEbIBTHQInrF1JP5PFoPQosi",
+	"36Dsm/NFVdpEQZDQ8J3LlvdCLoN0QVATwIV4biQlIMRZYU2oYOvEl5j4H6LvG2wQRtOlC+pb36NClHkb",
+	"TpYiic/JHktC89xLLMhUtPdJJi+MfD2v0/mdyIWJb+X45k6RtynzsHXRnYGzNGQ/vsOZQ4I2LYVrnDF0",
+	"W3/B3+6FkQHldSuGUWu3wdUScsO2uuvEeB3+6BXzqFWLRqzDkqzm6loGBDRp3GlWPbTaQ1eUJELpCLLI",
+	"jC8qWal27zoIt9RpIqAB0BXgnyl2zUqa9/QpQ5t7LhaXQQv+Xm0+W4tBw0pX3CU4UeYguBKF2QYySHpO",
+	"EbdyHy28VnZ4aKi3ClIVOYAF7ZuTK5Z0W0MFgtxYLQs+roPSh8eO3Ettj1IMDgHVK2GLF3u+YM5zzcqu",
+	"sI5lvBVz8g/es5BEyLWr9j92TMpWkMjekSkuvCHdsYpMgq5cUKXIihaFEc+yJPBTADxJiMQQ35pCI1VZ",
+	"DogJQb3pXkrqqhRmUBsoS2XBoXEXJIohE1mmsVVfS9q3Td2eou2Wc4q0DkrU0RnX/52tAKi/lFy7vfUW",
+	"84LpC7zyuCKA7dCbV1vxSxtB2mERQvSBqcNCbP4qsAKrHq6WMA0S1QE5xywN4ZIEF0EzKtfc2prfgwPs",
+	"43U7En7PrXQ8d1AcRu4v7hKyKvsfXQfT1ll5O2GntZal0d3XM9EWD9V8YpnDs8vbYU0FuqzG1sTS9XKz",
+	"v1bGqYItzZJdBc1W8QwOvm9r/aS3s1P2pDB3dlAxFoDrorLmeW7EeCsExbxW+Yar4x37EU+VeIq9W9HW",
+	"KBkIxDhE3JAGUkZ4L6nyhjTXJKUCvE4s76t3djBQLzbZ5Y9m+iwGxsOOImZYu9B6H/ZwjDNiIiyTNSxo",
+	"0FOgPXQBMRYjoN+FErsh1utjWF8LQup3Zta0rfN/ALl0lJO6U1mbxbtndMERNaJhYZ5sSefapi9Dy6iC",
+	"Vgoupa0gnvmkTJf8ui3joX5BrIVSa4R0R/fpqS89ZjT7AdOAegMIdmTld6UbllWLF8uY/NpqROjTNOqn",
+	"LMHP0D9agJkzEYf64DzH4VHRwe4geH4HGiLuMQhKjfZHQmsTfltn2t7ubRdKyOXQPzQO4oYeJAuWXyfg",
+	"EMFYFsM6XModh/NeHCQPDBHtu5X2UhxsI4a6R5OT/omdU9xt39px0G9ItGmdTyvaQktiNGcZAXeYQssR",
+	"OupaSFNfubs7Ys9KW9exzmoJhjjeuxTIHDu/6GYjjjnLfvQw4s0drOHFWxDkaaqtld7ZdzqS/smIcm8H",
+	"p/W4O2D3B2B4t3a9cfPs38cmgLK2FAqHaazLraIP7H1zv44GDR4DaG+idls+iPJQNQv29iiw7bIq4ka1",
+	"vSg0vWLCNfw+SLJsBdasaxwA2RclY9kFFrBxGwVdSvQesLYWKqVc9Y/Y5jS9iopYWJ+V+ICaMJdlCs1c",
+	"vJ8ewjuZZBj5pHku1xceYum9rgNCTjsPuuUf0BEpuD4PVF39/VX3OIpaLxFu/wHpZPumRLndd8LqPPf4",
+	"VHA6+uDB11UiR2HqYSzSeoz1oCPsrgYPtQ+z6CVp3Oobx9tMoOQNeR9eW+arn4Xmed+FxmftZ+sOrHtr",
+	"LRr81tenaZ9sqvGWjoDQf5nn3m9bMnOjo0O+du/lbK7B18kEqkZHQsrvXax9SKcOczZZRFOfCrmebncN",
+	"ccqWkGvrfjqxm/L24BYg4Yb9VMOVb6mVXW09hp2zeZXnP7qLfxvCBoFI4eqztgm22V4TzcqVbQduPgJQ",
+	"fqIkmdM4Gq/XU6J6UCN7qh4V/Sy9IUd6aDfP5LoDfL05jVSuGGSkui5izSnFmwa+inLPKxf+iSxtT188",
+	"s5kNbcqvI3xjuI+t6pThrl1ovh3myqnSLzciPTDVIBbGxCNzHsLZoUIhJEllgcErrohcs4wIm7Lr++pu",
+	"RIoFFEz4VJcAF8xXrMxL+TtW6sLr9h9Cv1I/83aatbZ1RhswVlz7VCtoEn5hoX4tEiyu35n8RonZQoeC",
+	"9nAr2QKlndPFXoBVGriJhvavbzPLP34BmBn/csF+VHHPa24hxonMM2NOYlh1BcGrvkEy37S5Obyr6bMp",
+	"m9CIDYhhdggXhtElC9CMyMPmOFwQG29xbSKo2NSqtPPAOla2zxp+22kW7bsbd+BUdUS/ZhsCjpEYsnwN",
+	"p9gnJoynqN/D7kj2dZ7VBXm9nMZw8A8Izg0VGW9bUY0HuKZrSVC3vHZHMAnihXCMQm7HMx2bwysmqDhO",
+	"vVbGVpF+dj/SjBnWmRqKmWuDZOx6GjfxdrJXNRPDCllKtmiLuqi8WkRB9Jay1Ii4BOIT+2O0tOfayXTz",
+	"DmlVKcMKLW7nsEvvlgi/fHaJWXnkW56b00lQw1OYOOZMJBvnhnma+ysBk5Xr8cesCDEkC92hC5s55VZj",
+	"N72ZHdVV6oHs1g/GeReROO6rH4Rh2NyKofCHO+v5WWQyYrsWRc7bXJkuHXzXwcpY0dJlEG+D08mkt6Zq",
+	"JvYvVkSL+67M51142OV2zpHDIj4gZ6LGsbeIi23jIF7k0QjgASijubJ5S9l2I18I6uNzKa/Awzzef3bc",
+	"vgdvCMUy0N1n9NUrdlv/toXB/mX3a8ulFMdFfeIVwQAjnGvF8nlH095bwlP2dFTtwFY6bN22WLtZ/YGA",
+	"uG1oNA43y5YEIqweyXg/0Nis3LxwYbYubG1ApzWsE7/o4iUhtalqbPIL51b02eX+XK7kNcsI5lBti7AI",
+	"+lZbXWQKDZuEVUmBKmUlQK2UBbpheyDADMWzbcHQQjzf8PjB9OaIEmqUZJ/XuHeXqoH+sV2+c4Hx7Zyl",
+	"TVecBro4svd9kz7b+gIzkfUnZzM/rl942dfR9tGQNS31ga5Gm0+EQ+C6trLVgrJSR7w+jtPHdGP7Lu7K",
+	"9mHhqqfYaq/Vo8N0d3PnYVs+rGHh4MaDAzZ2p0MU5jwFnfsO3BqYfevmDI0llEF3qs7L3j3X1EhaNi2j",
+	"mj7KqVId0Id9j9MxgQlbwzpNtL96+vVk+2wNamStexNLsbgNsw+WTEXJVrzR875Z4D9IbB0XL7Kvod6y",
+	"Y3UO1B7hVxOhV/wIhm3dUF9t1yltpGCRVswu8OMPoJeFYQZMrdrCzfi27Sb9CRoH3P6+7Di1w0RrR3rb",
+	"x5S6t+TLmKLvdcOgXnfRRKQYzse+Uf9efvZ1loFMGniJ3CSjf9fuiiaHLGTPPoNtmC2+odZCxt8sufMu",
+	"Hgc9M/Ag3I1aW4U7C9tusitGKAS+INfRo39LoZe3a77zC5stpby61JqtYobkEHBm9j5lZcx7AGi+bMGh",
+	"3LPZkvpztdXpMhbXWfE854qlUvS+eruAx4u6iXCfWJJ7pk5mi3eLqaHIIZE1nHPQ4dW9vCZXx7Y8xkBG",
+	"DCAeN6ylGy4TGbQN2xIl6+VVVJS4x1vvOHbNRMu+wlfQRqSuZbVJvJ+rc7LGhZzwOIIO/HqIH3nHC7xe",
+	"ZnEvMHuvLVcfhlzU1mn6l+UGUQuo0sRuA8HC5W4uVkzr/GNieG4xTZ0f2xIWtS4FXAicRsSVOLdJFWvA",
+	"bQ+vi8ghqHsnd0tbcB17vtziOcdhiWuM7PgiQBp1DL+9tSFhI+esx+l6Kr4zaxl4xozYas+QczkarWft",
+	"76P599H8+EeztJGGXv6OLV0gZjX8pY+6PZNu2T1O/hGqD7dv6k+iAjHKjruAP3ByzsmCXzNBquKiBstb",
+	"0Q322OMaRN1uG6w69O2zMWqAj1gU1M7pSSgfbxt1tj9p6enhJ3YZhdpigii5YphOASdxAVhHpawWy0bC",
+	"R8/W3phf8dK5xHd7GZ7vSq+1LK+2apQPBGlvu2Haq5ryDHE1fUZpc8bwMeRku1vFdk/jC8GyOtcMyx9c",
+	"gorrS5IQLeUB69qugLqtSHb85kWyGTYWaDQfG9sF5JVKCCVfEZu4xwTm5lCXlArGDlFyTJ5Jwc7hi5lN",
+	"4ZtDh3+hyRTSA7jeTOF2npaVGDtckOmwxPqqzPfZwrcJ9ZvhHWEiBVBbjLLF6c1zttXr2p/P7syArb06",
+	"ntj20mZfGRgM3mNqf2r2QnsCiq2IfNvSBr/p2B341j0tLS1vNuNyh6RTRA/szjnNuKIzuLZmG/LSphUl",
+	"RDEoSLbYEm30SfzP+1xRv3C9PCKk9d+X1X/Py6qlevHfrORzDvFunCYU4agxeQnVi3ZqKRsfXEf79w34",
+	"17wBOytG7aa9YMqmAgxwTav4abbGJm7rHi5vjW7B0F0Tlpoe0AtfXrMyp8X3sipVI7Pm7F4S6cy8DBO1",
+	"m2d5IQ33CjhKXCxsrojtlvjgm6B34iTKGm0LU7AVkSug9J8PB/fZKiBwL0VxUZVcb16aQ+wyCrnt7r2V",
+	"virI5U9PyRXbJGSq8neGB9/hUbv7gKRLWtJUsxK2HGQCmKaMluBEsK9eal1guEm1Q2FmVC1nkpbZ54rY",
+	"B8cEknZKTNBSLlfHFqLIkhv5AJBl9ArTibgZLZXyivtq+/ORSwx+595fH31c9c0NIHDNI9nFT4xtG1TM",
+	"63CmUASOGY2ZZApB30H40JUak0ym6g4t+HiVEfa+yCkXKIlTKcw54RKaZRuLmC7Yhfkn5AqfvxFvxAn5",
+	"6qvLylw2mqfA9V99dU6ml9CilP8On5yTb4HSxG3MeDye4j1Eg32zqXoRAhMklSfsG0FC2o7JE5ouiQ8q",
+	"Q3IwLqFg5YrjGFwD/RX5Yvr+pP58+uUFUsBxmyGDohtF1kueLkkpc+wZBC9NpbkYrDtgjMt/mqmvvsLP",
+	"KClKNufvcRPsKLgdG0xZ/mKqrtN30wRuAPwvS99NvxyTSx+6lGWId5BSQWbYChcA/rhWZio8M8/h35g3",
+	"jbMxBoOZj1krmeZ8xfWUfHFKtCRGZyUsV4yc3f8Sr6EUXChTdJqi941MPxgLICG1iyUh1sNyM7VvAVhp",
+	"8xrD1lPI98Tdv2M9VP/4VUkxPSfTVGZsisUdRtuEFy2pstyUkCkiqk/tpgEOKMi9DSIn2xc+ksJVZhkG",
+	"w0ppGMZeJXb2yvPV9MkrupheYC4dgJE6Bpg+nZ/8aIyXKfni3tk3ruosIfdOzzzyDgcqC6kJvreuFfpy",
+	"DCOYy94Ns4D+6Hcn9+xsX0AjUi4WZq51soPN54N7MNBhYavMjJ9mbFVIbRZ58i+2mV7UUuSKbexbatxD",
+	"3C5oqCTgTDAA8YTjfXaPLM1F4rlixQ1bnJPpC6rZD8gWwAL+75OfZM7TzdTwbaO09ILM2EaKDACJoFTv",
+	"3tlDpPP0BdPl5uRyrlmJvIHp0wkpaEkxVQJeY1vO+yxoQ9icK80y4po3+TxPLrwsHZOn9c4KtjYrVeCS",
+	"o0XBaJkQmisJ50EQY+o4Up8TvhDSYcRuZOVACa+EXI/fCKjdS5nAGiWeGfk156w0d0lB0yU7ORtPatkc",
+	"fGYuCNfLevQvxopgS1xiKjYT4wLhnWyiCLS/mkm9JBkvbTchPHjmiEPHS1fHgOnFI2fTBQrT+eh0PMFZ",
+	"yIIJWvDR+eju+BQmW1ALoHHHiNnfIXMA9W3Pg0+z0fkIvzUXsSqkUHi1nk0mtoZJ27tcs/f6DtwHYGi/",
+	"twBuI3nlblEa85DvYIk/1RZpt4mLENPX/YwcIHhDERidv34bUv+xdGK+lClTCnCq/wsgbRfKaBc/Mk0x",
+	"en0HoDvbSWK/ht5R1KU7vv4wAtQDSDGxLXd0We1kOT+rRVe6ZOkVnltg+Ro/YQUmn7/9f6tYuakZ7JqV",
+	"MwmFTO2EfftH7lhKBWzY/cndni95ffIWUOFnVDEbinojfDeGQyYgpEZSmleGlzJQ2Ye7js1Wj6jXFrwg",
+	"auGq61OjOZ1cMUyIbjltSl+CBqd2+Ss22/qROyCYAW1qz4MuWrKfR8LL+ldrsvtNdK7F1w23zuhscvbg",
+	"5PT05Ozuq8nD88nkfDL5T8OiOx9Vqnw3efBwfffX3+fz03IymZxO7k3s/xYNTOhzUeU5ekJGV2zT/bOc",
+	"Kv2drIxgPnv/f363n/ysdmd2Oqln5hKkWZHLzQqDcCW7llf4M5wAanM77d7eBtL21BDUB7Ws2RbGscxI",
+	"NyFrd3khkAvApRvh+UvQiIicm8sebwuowS0zj2zMS7KiV8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1d",
+	"JcQSEe9hLtK8wpZ77my4Jw0VQzUbt1qNAWUBumXFmr5Mr9hm6hZu9RuOIt4oQLZ8hzzFvIOmcwhu0itW",
+	"6BAwuXkSkV9xFwYfxUA5A2PsLRqyTOlvbXpE/0MWY882buzNXc/Y+jIwFGsr21xZNzty4XTYlP8i4gDg",
+	"XEfOkHxTTSZ307sTUlKRyVVg6AM3PLAKN9wW5pzA82yvVMEJHU+G9N3BR5bGwS7uOiCuGKQQLhnNbE2G",
+	"MXTahraP3YFnbpLRDzL1vqmu5/1zdha3Eh8/WgPHCocB4oJlHH1B4U175wM6RG5QgABKb9RXAzJDkbUs",
+	"9dL3pPDeGYthBUeYSAFiRWmjZFgBZC7uhKxoCYWPysm+XbmCXxwqV+ZgRMau7nudy/LTuf0GvYChbrNF",
+	"SVz3WTB9MFmMgd1KmsknKb3+mmLn48kbM+JdZONutnwm9Y8yMxZ4dgR2fi5Y7VYMMYVqJeIQlWUY/wpH",
+	"1rdOfFUZ1ye6pBi0a7cVzHOv4LGPbi4k7c2DKVmx1cyonqXjgZjhikDnr6HO+G3DyNtTnrr77kthW5ES",
+	"VaVLI3Gnrn8UQA2ybApeYv/ptCUQt3eqXIpbzjVsskw1ojmm2lcjd7xeVRDhGPz+riG5SFlzwH5xrZ0w",
+	"wvs0rxS/ZnvWAIXFB7zweNYpTR2gkOWFEAgbEwxBJO+V5AjnO0JeDxx+GSU/yGsGVSo3UOjQamxmTNsz",
+	"7XsZ2KC0S7Zo9C1w39mMjBtfBz96OP/mQTb55vSbb+6lX2cP7j+kZ3NG6SS9f59mk9P79O5sfm9+Ojub",
+	"TWbfnJ2l2en97EF6en82mU8mdPKN2bRidD46fXg2nozPxqdYSHfNZaW+x1eMvNViNZffusmj2G+j89Mz",
+	"I11trdhIXaddvzmuxWxk4X6DmQld8lt5GP3dAVntBZNF7izKjSIZzxIi2Npoiq45o78+zBQjdweIe3t5",
+	"7N4A59es5HOsdomaws+kZmRqrtMpyYyhy3LFwK5Fn/FGVoHfOKcaIAOp9nqujQVzbfGxjIagMfzYvHNw",
+	"Jo1b53aHdFbKKyZqZcXuDvLR0jZUOB7LWxYF8A2ZM2/vDuCwF6yQZZTHPGKhdTnKShxF437kbFJjs3Lh",
+	"KsUQBhL4hORycRibzapswXS3Q/Jb+8zxBPJKVuYXo/uTyXgyaeR+1JJzcvpqEkhOENGzKuuWQVYk1zFu",
+	"l8Xm5UvJKLaEuj9pOu96swHSo1XSQEoPUAyan2L3yCMJG2pRMC2wayohzYysZEPMWFCsCAdwxG7Y51vz",
+	"ZTJkiksZW6pNob2IMu+8P0nI1/dBvpxOJqRgZWp+IOeE6wQDHOhqs/WY5BcIAsJmTNFpB5daDSxNS/ZG",
+	"4C1oXhCMikG4mIMO9+JPddDtcvMuEw7krWdwQo/vmPtLHrxhpGkzPS2ffmLerpdMQ19ny8T7D7AKgIib",
+	"Hi8rc+58wH9sObyaZwc/P/TsDHJCof8dy+uP4XxaSciduR3J2j1Qnia3u+r+Pmhdbp4juGwG7P/unTfQ",
+	"OePo8RayJrCOock42AfuKOepzyW0YuWCncBc/tHFfN8g8w3ceKzV6HX9/H0qmqeCUIX5YETI9Z95RBCT",
+	"8VhXi0PpPVGaaq40T0ODIZo17duuASweJmpB6lNBxQW5OyEZ3QCMu5BrzKML+oArCrXZZMNo6dTbXVt0",
+	"wbRrJfWyntfQ0/cdeKls76zR384zZ5dvfoKSVoBkmW1eVObjbyxokSFrxwOh9+sMunUjvjZmSMyx3Sak",
+	"jQQ9H0dKy/TqXc6uWY6dVkFUPHSAl+chRo7hKaiP8thA+zxNW8BA5lJgQstyc6I2IgXZ6wdFjkUXhLxm",
+	"pa5K/NvwFi/d3GF+4O5yKGCvzSJKNi8lRGLWtGRLWSl2ks3MeVubdb6+m3zzFq4S8BvBWLYlN5Ay5lPc",
+	"mYahKMteOuiX+/cmEzOkLWSw1J+cnN1r+B6VLqlmC3CvhG/9pjn+xD9pdjKnSkPT4F+4UDYIUM92a17B",
+	"71ZUVDQHwlpoyTaXaGwxvaPguwKgRUDXousYeuj3ck3kXDPhEjZJxhW0aEoIhYad6yXV6H1bLxn0jjZ0",
+	"U5Dau5R5mAdTN8TbFco2S7TptGk0fm9124R99j5+aGiwmG2PJeGa90hGfOhtZ6rgHmGuqd4S5n1Zje0d",
+	"HITWsLjN8QIeM2incHo36ZSw9hxDEHsUFbOgeqXzvFuworhsybA7/U9dEGYjCoidbP7RPS4++crlN//r",
+	"55NTtMtkfh3Gt0um4CTbaPeRbgQjTTMrKbsDOsaUzryaqRi6s9to4fDkmrdDMrrGlOHTM8NYH+WFjbvJ",
+	"vu4hXBs2yAQXYEyIh/pyMlpzIZgLzhwzgONO2P4YjheAR3Gvu8FawzaHC+g7H9w/b1pldaDHfpTMl26a",
+	"+Ff/eekXQROQ4RQfbs7XK37bsV3nVtBgBfbBb2jzsP+TXzPC3tNU5xsiBXD11EicKfki6Me0XkrlqgPW",
+	"XKgvEzKFv6bkC/urjaxKItciASQkn2dri7bcYZ6+EV/k4Gwsq5wRlP1fOqd8XeQEVXVWUcHEsQBPnRIz",
+	"QwulDsomhBYR7j/mo7c0vAV7w7SeF1gW20fRaHr261/exsPv769HRunH0rolxRb5PGPbwry3wHtsCT3A",
+	"2dL/MN/yYD4GDsF2ykNOZy2a3QEKhKKtU9yrt/rn/oykJnPiuMB2U+DMUGg9YHsb9r7Ioe+8ve2GKZi9",
+	"QFhqAjSwB0IQlvisYbpcEd/z6HNsdbZHlfaPv71lSVHvcpElS6/iGZanLsOybuAGEnRRMvVb3uIx3MrO",
+	"RLVVil4ewy01LFRVsVDeNh4Hxi+oUmujvr4NFE2nd7rHcKGog9da5SgZLeEmGGWzsSXKOJWrAJZitGQ0",
+	"10vzKDqUO1f5kepOaubrpYYJX5x4xFB3UwIEUsd/GpU77ts9we2nvsMfAOJdQFOo6blmSk9tExiqxwSR",
+	"K4jbV9uPB1unt7VMj0Wo62n/qVHq1gMVPwcHs3NSH5Lz0Wcffrl88eT75z+/fPLup8uXL395/uLxjWFv",
+	"BdWz6HobUrQSEPOjFK7UgglP9V9SDB1R+AzfrVpaVcKSa7C8Gi6L2rx69an/NOtcggUcJOm2wzTuCzBk",
+	"7B89MgFuI6MGl6QEeBVHzAx4DAtpUNTlOHqwjEoxdQsyJ132++H0O2rtyt+a1e01K2PwfrtB7OCGT/Dt",
+	"R5diSQi5ZtPigIvrxpWfWnHNLSXcLbw8nuph4sa2Lgu5FAS+Pq+VvQb2yAqBjVgGJX8II+JQtKRgCjGo",
+	"SQm5SYpQN8yYXNrubFlAhTcCQoeKUEX8FRpzniCnHk00HyGxJDyJ/sidbSsUsrTq080BR+TjJZ98Grrd",
+	"sQThWZsk7KG1hdEGL+/OPoq8++slzPwRCtmdoAd8NInmUl2poC3/mPwCwEcccayuWblBtCA7TkKkyDdB",
+	"D/SzyQTQl/A2mdddam1xXpfT7XnQHPso3p4g4WPBhHlxEL1yeHZXFZwXqHI6B9gYCwZKZ3kjhyt7LvKN",
+	"/8D6qOB5I+ag5P81DPfWD15Us5yn463wZynXanR+ZlMnjuY/QfJ1FQfYTXNlHK5H55EqBCwEHPZax7YI",
+	"f969u+ccgM/lwABL43KP+nmeF0woKEYAiadqtEMbXHFYYYBnl+dybRH4DO2IYMy1E3dIXb56Eyt7yKUb",
+	"CAbGSIlCWUYAqa52yNI8vyBTkMEO1BVuAQRQwzLU5qE0pGnc/f/vGwbmanDXH2AxlNIoUS+ZNpLPO9n+",
+	"cOMBC/j/Gm4OlOhbnPgn3puvys3HuTRl2StKJMtj1qXlnCqESnAHwMw8xQ6Khh9Eho0d0W1iPtRyNVPa",
+	"NfbXPsD1epRmqe3yZ5juRJd8gX1oNF8xpemqcI3N3yajRUVLKjQDfgNoRn7NIDScsnPIiSrgEBIAb/BN",
+	"n23SbMNh+/rDKJOphZojsiQ0y0qm6guHldcILmfrmd1ti6dzibVkTe27xuN2F69Ny/nePH3TgER7Za5s",
+	"halcPyEZX/7vHzzcWwhaWH9d57AGoudjBDZk2XU318wHAQ0Mnh3hlCwZMcQGqriMQR1c1/a9LNs9P4bD",
+	"+1zVO8fHX7Wy3Jd8YuX+rfP7/z4/f63zM/hs7LmAZHnESlY/JupaHt00k4cfgoP1VcBDdEeoNBfSiZCa",
+	"7bmD4MFn8Nwfn6nwHG2+MPBvS532xPvtU39WdqqrAgrqgc7G96EayKI2AxaH9T/aXPMAOSkt96iZdn2j",
+	"89GM78lddf1QXSap1USfVxpC3FizopcchJbTB6HZ7HZSJCImYJeSRvrm5H5DP5z1woyKIosc9zr0vNsj",
+	"zg/PEjgQR4nvB+O1Jl32LuiLnNo7H1K/vO67zz82Oijfqv75kZzlNWX+mNrGcAVv91HyPOMqNRf4ISZ7",
+	"+KKO1IwdVD28F9BlPjeXBV7ZuxaznVxjSw90mN8yzfBPZSPILK0Kc8HWzITKJrbH1IQrVTVUzR4M1rTR",
+	"WjkEhv5o/PHLUkLazbo0a+IO+BkXRLgGXMYF06oGbUQJf0GogEpEd0UiQbiyRMICxTkk0CpSUB5BboSX",
+	"/HfnLpe2ELAWVsIdzkwZo9lJzrRm5cmilFXRrXQ9ZjT7AZ7+Jz58y4rPI6Y1Ql7oaLVRv+VjyNJ+Z9On",
+	"63rGu18nIw/pPzofyUpD7U2pdFcYJqfx7+/b723zLqutQ/cQroiWEtv+zG2/lFTm1co60Y5WJhOpLzmq",
+	"prK14V3mO7JPYluwlQuvVxxDa3luxIdhVoLMqshsQ1KoMa+Z/3Hwfd9qkeAA9GX9v2hN3/Gq7eql9qu3",
+	"Qy48JlCiOc1/lonUKUm26vZ2pQlI1/MPN/ivnQo/tHX2ihywtbL8tz4Y2644r01MTQ4VU9IBCRalzCoM",
+	"S8oCkiMUK7GgZJNLhIlTV5Wfy83BVYdQyH70WsKtErtoTZ5Dvvtoud31odpv84WC7jj5efV4rTbfbaXn",
+	"nQ+ZX2Kn3VdT4iC7L/j5cey+gNqHkmO47Reuoj1F6jtZBsrzmpbQ0AGbStjMAuhnVgdWP1dErm1ntQQy",
+	"PASZ2nM6vSAUf+Y1cOyjXnfBgSyHDJpqCRQMrCSpLEtwkEMuhO26RUqWle7XG1RECRdKG7o5uN0g4LuU",
+	"0G6KKhQ3NMyxIErzPMdH3gjXpQkDwMFTXGFjd72E6jyblYG9wqxTebeoDir67Jn+0kq4sqxzYMMiO3w3",
+	"bq3PHutTa2dkfYOtb1lqd6ykMZf+8WHEVgB9O6IZ/Z+NUOsBAmxontgfeJ4f4d56IAPD/r9heAL7c/U8",
+	"3kYmOAFsGX2/0LuNi2ZbHrRCQ7oIltJ0QzI+n7OSCZ0QKUhRlYVUVjzgDWw4/IoVutVjcxuu/ZjVnpdE",
+	"m0vK6g79mdTuwF+SOcE7RK1gIVXxsdnRPfmx2PFSEFlpdyt58QzJIk7Au2MISYZGogf3GIpfmtn0Etcu",
+	"iGmdu6pnuKcW2D4O+objpQAXIr7H9YF0/dtiXT+ADB+L0xssdfYHsxSmgAQaDFLlD+Ksy5xfsY8o7Xx4",
+	"zbZttIp+UieRZcSYa8hsri+6BS0j9ycTAsFOzVeslS1wDR+ZI4YIQNSqRud3v+4t9V64H0Wsiu/lGvNV",
+	"obFxyVl2vHZjwH15jsex4Z0Jdw3cNMfkS+wK3prA+xJyBE5AFtkG4mRqzHtob0vJo1xW2RP4gpyOJ4SJ",
+	"a5bLgiUEx5mhQxqaDdvfryDjsIQELps7Av1VZzS9gqywN2L6A1X6BIY9efp4ip5w7M6qiVkXyy7sdGAr",
+	"oAPaHPX7pazKMQH8RHJ6nyiE44Iw/WplloGNoescSl0yunojcn5tVN5X/iP7oNe9r9iGyNI1CFnRDVHM",
+	"6tXMvMFMnQtSv9K3r8ul4kZNT1OmVEzlxRciGXePT6xNv2vwYlsvQ7dZ1MuTupFIWYnxnAuulr6LiPno",
+	"q+nA+n+9KdrK/wto8Gl++n9f05Pf3739xxdv3oztP7/8yvzx5s1XX/7XZ7vYftCf/SkOdH8SgwY4GhQX",
+	"ulGVZeE6hlSylPFrVkN0YVphTYAGHzYoEC58cvLw7YfT5GxycxL8+7OD4Ayh0ShM8wS5otlvlGfn5Ot7",
+	"p5OT07M3Ah47J+E2vxHmcJ6TD29GqmCp5Yk3o/M3o9Px5M0oeTPiGfzpRjEfKVmVKYOPjUxwFVt3ur1F",
+	"8FOzQvhhxq7Hrpv7OJzS+PoUn+QrfDLmU4MnzNQtKfyw2yLeP/hmdP7hzaiscHFlJfbNFFxX8LCq0pSx",
+	"jGVvRjc3bwQcyAF9WmsRcbQkoiUtCiask8H/GUh4KxsiYKd2r5q+JLD+W4W67+8wK+kVtGenc6Y3r5Yl",
+	"U+aX0y/RfYB9y1me2X75+NgJ/GqncT6kBcZrMr6H2fw/7ug3i3Qu/uM50K2PvC722nKaL8ETfgpufHB0",
+	"L/OsV+8fl7iYjCBHAwarndTRQpNOfLxJAx/PTIjAKyz2RcnAQxyAvX1sj/RWcr6WmuaOUh/JLW1YYL9D",
+	"Go7WcbA7wQvY4oLGQzdIYNz5YP7T6W/+HhE/hxv/8MPj+Ji3UEd7LnS4Wxmn/DZCoTvWQ9oZ5Pye5dkj",
+	"+9wn1AKbzhT8wh4G393Lw2lCBSXdrRy5b/4PMgN916/6N6eAhVu7UIPRku14l5FpXVKmGaprRtH6x8f0",
+	"Fh7nerkJQEPJnOU5tk09nUyIluQMEukffvM/Lsj9yf8A6yfP5Zplx00SqLmmRzqj9dMfKbHf5ZL7mnGz",
+	"EbDqZnPUtgN32zBO+3k7LxneTB8OHbQ1EQsiHPZ2mm4FSGbgJdNomWpZm4JSL41hbuaWtARPLpyJlpiv",
+	"rhgragt2SVU/vzIu28rcv5BDGTFKAD5wxZVZd3jFD2pF9gKW2BsH6ewPu2nM/pgD4I+FWtI8h7TDGRtw",
+	"GhopYltMnTOo4js6V7/yzmL0j9SOYQwD0iuIgVq/snVnLZlIiJK+f4HSNGfoL5YC+ZWJBUdXMzKydSub",
+	"v7EE9QKOh1nejvcZA53W8xxjdSDGX4bXrVYMtl61WrGSlBBpYCJjA2IoL+we31ju/pOY+QeGgqvB0AtJ",
+	"GnWOgziZi2uu6X4QzKfBc5+SFpSmrNANlI39xcMuLrwoacr+ZxNNJGie7X9+d7Jbe8zF9d6iEN67ZXcJ",
+	"vSEhpG7pczRFpd7Y/YpKwCyJS4mXZcbK2ke6oleQDH97Xn8avgy86ZhsH3D6j+DDjfE6enf7tBVEiWcd",
+	"JZjjL65qt3IBTUXg/cpH4wBk0QZXUnZBFBMZaA4S8jDakBfrFf2pyItd7L3FaAOQEIPFfZROgf8vHuRk",
+	"pOUVgzP2n99O/3P1+1n2dfVETooH5Sn99m76mH23+J7/r6sfVs/kT7+9UK+qf6///5v/TE7P7t67/+Dr",
+	"bx7SWZqx+WLJR8moKs1Sl1oX6vzOHbURaYgfEAr6O7d+25CqLrNJ28wRcfD7JxBRgGsFJ3ELS+BPgUaE",
+	"2TNCrTAYJIDaLts7H+o/tgARd4kDIokrspalXnrFDqxao+6BXheIS4sFi/qB1QWJy/6CtAPwmseUt2t5",
+	"1RRT/SAUg907IoTiK6jtEOHoxoQ7gP7tSIldi538LaJGB+gR+4944uOe9TE/jk+Rh9t5gJow0H4LF/22",
+	"PuRQVNQatjG0gJJdF9IsSgaBeWylHDgsqsKoFBnVzFWNJHHVHF/4J5V8uwWjRsgVgtPvqfkeGJWxawxq",
+	"LyITAaIq26PCEzPNpWJZYivTbcyYY54B9jzb29nJsEcUi34mZc6oOG45elGU8prmXojA/EOYwFVR7UHJ",
+	"69HG0tUZNureXRfM3br3ivV7cM4Fzfnv4YTnOXUw0dg7c1gRfMFKLmGaDCJeuJ6z7fXAftfLxYhS2UEA",
+	"zVfsP1KYbfz51SMo0KCaPbK5qg6qjZUuQNUEUkKXyKUOcZ1ytoK9tp9sVefbyFXYDnV8L05E/6q7xzb1",
+	"zCHqZefBia7ldM7FcRzUT/3QNt6F23vranv3KehV5l837WCGVvpCYwo8S16XIjnLFgyafIIoW0mzpdFe",
+	"n3YlfzLAMs1+rZReYfKXOWJ/iw/g1TZkjwdtb06XtFzU8DiQEyGsrfE6HKC+HzSHHKMgOgZR6RLPvVnj",
+	"fcPR7L353WlyNpkQz0Xgev0Mn7lxS8u56BX0r6BoLRkBR1kk/Hf10KNaaAbisJCKawcPUpQ2ar8R6Unj",
+	"l9ur8fG1jUiD6cOk/7sI6lamCQT1QCHcoSQ7xJxPDVjbIRmE9nsD3/4jwoZ4qr5tvQ/uNETlh1u8osud",
+	"CMcFbHXnQUwrpSUEHhjNbC14HTA0WigqmMYOIQ5QAueqrPULZLXQEijfHfh681bCXx1+Md2yudnt3JL+",
+	"tJ2c3cfztgf+yEmmf0qZrXmeWxCIQV7LS88TH8dr2X47b6My3T0clemfJU0Z+V4WBdZP1Fd+PfxZ8/aO",
+	"KQHbz+woAZPjKgEPeikBbRRyaoEvTv+1AgA+e91+ZkY3B+yzB2ZCZMZyuQb2cecJ01sI1+SLzx6Yp78c",
+	"1zfx30rGcCVj8nGVjNHTZ/8+gUmejtqUjdNuZWOyo2xM/ixlw6Y5HqJr3D+yrlG3+KjFFaGKULjAP7U+",
+	"RpdZZm5NpCfRklA096BuQtMrOPFyPr8FQFC3bnHnQ/1Hp2cffFZgeNopuv5AM5lt3D2fjRvdUCE1KZBi",
+	"nytiqB1z5a/kNQuutyP2UeqRJuo572hBgIA3t4IAvbfvFmplD1VIhLpEhxq6jeZ5fD30qXb4dFKkjCi5",
+	"YsBSLFcMoclUVH20/QFvgSj2MdRBi8XZqQwOatkXwI99DJXvbzTRA9FEhyOFtqID12hwiROun9o99kuJ",
+	"MecQ2c6WRiJcorsCjnuRZTKtVpbT93lPV7S8YplRFaRgXT7Sx27QPTWRlzOMgzEqFCmyeWtgRpYrqhsB",
+	"GSaqFeB8Z+ZmT9W1IcLtALHMUI2ivf/x0+PvTk7Hd8l4PG683M7HnEhBYaI70F5YEGjm1awDRAIlqM4m",
+	"Tn1OjA6egFacALUSpzEnKFUSJ0zelG9ErRgnVqtNThNQ35MthTrZUuITUL+NyplUKjNjDS+hcxyzdcAe",
+	"IVFPHnNVGwUxj8mc50aNwV69EZzy9tkcJznYacFUkZ8ef2e0xEcv//3X8VqBoXnng/nPzZ3ANGo7n8/o",
+	"CsHasUgjIUIijpGCTBBQMTHsSdZLSRSDUCnbkFkFUsYnHK/oBtB94kHnH7hgzxvG4CeTEtoV+JDm8fc+",
+	"1GZ+9Mh2CwhbtPgWUrUl68zrX/fd3x0Qchm1uM80N3aoOwL9i2GGlON9bJhMzx374401Wx+rBkZxschZ",
+	"6AnBahgwaa12fHuk749sUJgz1iUbzq2N+HGsiO+MZQo1MVLU7nzEWAoKDrZ91iwLcJBrZ/UFuXf6/7H3",
+	"7s1t40i/8FdBqbZqL0UrkuzclHrrLU8mqcmzM4mfODOus7HPCCIhCWsK0BCkFW3G3/0UuhsgKZG60omd",
+	"Tf6JLVMkCKAbff39ethBACcTCwFsUa1Cia1GtfEmB4a1vzjMcXMu8DlfUN0K7mE0wBDWQhqWyPEkbdQK",
+	"7LsI7J35px4TOxWKq9Se/zk4NjS3SANF1xC2mXEZMZ6iO0vNKtCs5QlTWKrZjFdwCbo3+e/dPW8Ai5wr",
+	"H1FiPtHZ3IYZyxvx6+xutsspi3kq7PJC9AcKzGQcY/tThdsBQ/na631oa96HYuYQmFSMjm8gtrTtAfyD",
+	"QDDopnDf7kChLYPgQxoPW/NA6JvdpDO+uJsd+sOCDbm6ZmnClRmJJABP3RXzsjPcub5rDos+aTtbmZSR",
+	"VXrI7oztmOlETI2Ib0QFFMeMLx7s7gZkRjBQfyhOmDUCH7O3+gbqcQPmL2QnT7vd7bc8zfQ93/J+t3Ok",
+	"doAWTgXNyGzOF81u+hsto7s6xo07sJEkBRUyc73Ys5iHYsC4NbPLBc++NnfKIxFAYcTCnuBD4WohKsxA",
+	"+yIPXatfJFqN8fXBz4Mp2rHT+jctIx+OuVd73C58lPB5cY97jC4KWpZazRvc5nN69t1V9qwWjead2MSa",
+	"6Dyg1c3rhnfq6j/+++xQn8ijKdg7jbe0CUpecOXqveLY9kTpFsaHOkudV6vn1I7CCqDY+bZFp5TxFFvi",
+	"qVvUWHWnR0zYO4NXNhTg0OoRsP5cIPzhDLXZwHsp0uFKVCJmlx1dcy/65/Nulo+ftyyN8YmjExAonIMd",
+	"ldwPWXztZWV7Tbf9e+ksBbjKQstFHnPGiiJKym2fbvNsEvjNrWs7VqZpl+/uMqPv8KWrgnEX5U1sN/ZS",
+	"izc3EJ1poEKDgkJWcTr3nBlxIxIeF1oPdALBaaSW1lkcAb4oStgBaoNavtaCHbiGsQcU1a7Dsqeo9MaU",
+	"7L+1VOs7FauStr5bUM8VlKndESIbLsjmQDIt7io4gX09q4DPHbJlA/v4LM+iDAUQOGD/P8W09mhALG/R",
+	"R5/xh03twdIKCtzQMKGi/DCDkBpp/jajQWBeR/AbYW0xKBOC+FnucLJ/igXFd619Dsb9C/y96j3rao/w",
+	"eU3WHdU0HxNEAwQDHawvVws21UmDbcjuzmA6jPZd503tyHtPWpM9RfdPl+ymJ+oy1bgID7G1Yuq2xd23",
+	"NLsprCfggbpFWCSrTK7xIM8U/IgfB8zIsRIU2IggogdaibNrsUAMKsBxhsspelBZQ4I50UZUSQPUMXu2",
+	"xuPwd2WIeTDy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1WK2/0CWbAOUngpkZV4Qa",
+	"ANQiHkLeSttR72QyCOjn7uOp//lp5H887hxFfGEGL9jzDrM/OeaIduEemIJTQsL7Q5+s0gkbSJWK5IbH",
+	"A8+iVVfAlcqpeG/94DosdnjWx+7R8ytEYu8EJ7d/m/45+TP682gqVZYK8+fRRGeJ+RMG/PcqlPZKJHmg",
+	"X3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+46R0qjPdCwD28ptp7YWPzMU3Q0e8cn1iVWo1iGqWn1",
+	"uz0sjPlNx5mdl267F7RGXMZWoZ08DhCX3ZhRFrf63cfdZ8/Jn7XGt/3+497xyQ4aAnd/HYB7Nm2kaOS1",
+	"HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+H1x0MRyPVSEPZXKG3JkbCL6+oW912p92x",
+	"00eja/Vbx+0ufpSvD48iicGks8SONwVeSIpU4NamqqaKVbLvc3r2htn77r9QIswSaBj6eFWu9ZHGVyCW",
+	"F4e3rtzUz2Ku1uOxQKsS0LvnDHvwLYoEikSgM+QoQet8H3uLM3jcoetHg/54tX32K1mD7vDBvxH6xjLx",
+	"uDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1eLlaDHW0CPIuZVh6E7A/",
+	"Mp1y5ErgUXQExWgVJc1nNIKmlhek6x39OBI8zRIrT/OJTMVRzIcCcgXUSfeXx0GnA/2M3GeRqPXvVxWJ",
+	"hC10lvhSWif5F4V72eNhKYYYtGI5ldgUzeP4NY7BC/jI/w5bcaojEZd74Fa74nBO85ixr2hc105YaGns",
+	"uSOW7vt7pjDoR82dcA0EKQuv+Z4ewkyWYKMlvC1954wvMCvPw4mjm6OaQEKKhuaqwv3OrGuy0uX3EMSx",
+	"VlkWFV2VFC6JWT/kcZjFPF2TXHmrGQ+J6dQjy7EL4lK1nh/yqUrDOm02sBNqBq4/iYiyXDU6YTRJxeyG",
+	"gQPXa2MqzbVuomF8qtUYmEmnbTYA42KAsMRgEXiuIKmA8VVFuOxQ/OnZTqzwU5ugScXMagf7f1Vmxs8D",
+	"rGnrkLYmJ+wgE0f2FVForgqiFfN0pBPrwNktAoYjT5CkD7ty4XhPxbhQDG5SriJoUz25dSXDxo2Ng+EG",
+	"Tp/dH2iHPQEH8Ha3/fy/9rW3Bvns7Dk51UpqueO69bjjms237Kt+DFe7LhIhyq3IXgXhZU7ZPC5rXKtT",
+	"qEUa7+A0GvzZ1DVBD7lZeZzXNLTg7DxfZ6vw6J7wyIrNQS2EdrZon7g/HuUbxv7lQ/1zKNGUT+UeUTfY",
+	"GKeQGa1TdSRnUNjpSombV3AXqM+xvMTljEzKMjgbOdoFHnRvG0WYZLE44uH6lot3VqtY/QIKiw4Vx5hs",
+	"3c1Us6kQ8GkWAxctqTkkruOpwDI4j0vH2cL6IglTutrEfJ/F4jT8Qr0XX5eQKX/V5mmZcGXBQAFF9jvP",
+	"6zPW94nEsXDflXm+fhPNU06c4lRSt4c6GcwkHqYbekdmbidaly2dVDR37kSeglc69fDm7W9AoWI3qV2u",
+	"mI+PYqtYj6BOj/v9tjfr00gqrkLJ402sTyZN5EzcXUIx31Sbk4oI6d0QQ9wwM1b3GdAEhkUyqm9DKV26",
+	"kailQmM9+pz49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORK/Z9rsNDaazbQxchgLBuxF",
+	"jFeqQ3qtwhDvFcfKy4kIr0UhK+uqulu7bdbC8dpA0V9xQRupbV2Ukb42bV0fTmwnAgrbt9i/+5MHNbR9",
+	"HZm30sgVNJ/IGOBE7OFO1N5ZLOr4f+7rDj1l6WIGgpgk+hvblko3tSs38KO8z+6TJfY+c8ZSU+mDTetG",
+	"52gjAUQ72fbg5XHs6M3rmzVh4reNwds7W6Wi1pIjvs9Ua89ZaCjfn2SqGKDU40QYs/NLB3soygKQeT5Z",
+	"/ZCrUMT7qd71OvePTGQigheWhuFzYuG7/QKmlSD/bc4XyFdFzYKhnk5l+oIqBLmhD6zahoqCNnuJtwPS",
+	"7jGX2EzI4WEpBaj0jUgCT6VEJkkFNA7c6etujPNUz3D0O+wEe7Xb/U5x0x83ZqJIJ5zjabCT04WPqqqh",
+	"+Is7XDxVib3oCD9t62T8CArtH/U6vc5Rt0d3aq0kmhrLT52y/zl/95bhWwZU5k9Pv5sYbOF5Pt+IU+1T",
+	"WdRBBpUVpjavZUSYiHT9wXRO1zygWtYtaDMoonD+07uzN6//z+8f3v3z1VvwNtPtSC6wrmjtI+7I88T1",
+	"2Ox10toCbycmdA7XIB4bxN8cmWIQH6SwzdymqVIs8JfysUofPvqMP6wtWLVeMDwUm3gVDEmmbMRlbMqc",
+	"NitaGO+Jg/sChaX4Nk0y2iDhJuN0651mfFPp6N7T0mTp6L0T3d3EsrbKBP76ECtHceSEr4TJNDkVXvKt",
+	"MQXSv4fw725eukm29mBWYQ4O3oyO7G5EuMs++8cACkwN9ZBqJYIiGib1T6LnDW/hjlPXxpUIHhW+AncE",
+	"y0+PwGzEOTAIJ7Gqb8wBUrU7lnYuiOcpTw5z7nFN+63LrNM5Dv38wK+itaNU/AY3u4uE39dTF8Vo/h51",
+	"q+vVBe5F65LQFo0OUh07Y1B+01oYywzmDw3P8Rzyf14d7650S2XDzr/bYPrTRV+eGMxnOLlakFI2lOqE",
+	"sirxaRZDkyWZ07ulCyWUxm7cS+i9UhzMOYI8SfiiqjjYmt6J7+1xNVRVAzOCJ1B5lI9oyj/9LNQ4nbT6",
+	"CGh+EPLkgc4R5BI3ZuZ8UTPB2vlqLvEpfZ+pPIc50zoG4xv3P5Q0aPRti4Vdq6h1xYzkjSQVm+f8eJjK",
+	"G7Gjij5p2BmDPbKNN+bCkA26YwX5zNUAfbRtRNN9an0v+Ol2i4jO/XcSijC0ebZ5Za8aqpL3hYZznoiJ",
+	"zow4ioZ5zGimTTpOhPkDDTGUjxz20F835Ynk0RBDoN+2FO0oIfVHMoYSH6RnhCG3Al3RjaiqJd9eJvfx",
+	"iPK0S6VL9ItH/KdnUQzb+kNuPzjUiVM/enRyAKUidT0v3NGb3wgIqi/HvC/VBvfLTZhW8eJF2Q+7kca5",
+	"YWs8r1WP61LZlaAaC8AyJP8iYOJTKGbUNji44bG0u/udiheDGuiMeLG/djvcWQuqcLIXLMlUn0BDTAnK",
+	"gLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK4xiJl2MeXhvqsYY8cd0w",
+	"HbjgLuO7mCwC31kxkVY1L+rur5CYoNL0elxlelV2gU24mUCKsVATWOgkcUz/IU8SKSJs+raTiCl/1x2S",
+	"YxFi+Qq1k8WRb1l8waBKay6NAADUgf1ae6pvRDRos/OUqwgqwO3LO1mpe3Oo8ax5865986lU/vcaE7QU",
+	"TqjWnO4SKcwjD9zelKefIyvLEUG8UU3viIpoucqg/A7pmawnw00KYPgXElLsVHtLODog7EDxYw/el1qN",
+	"5Ljt8vjvhdFx5us+lE6pLeGKDtO8ZDg/W4+DVpKpnMGHjI8Hb3kf72AzdCtshse3QVkH4VJubUmc2g0i",
+	"ou0MCgqewBLBiSeNO8D8GQfHG48BPQ7ZfawIz4G5iHTvVwm7uGWo2+Ir6047mkdRaT8XTIPtdm6Xdi7U",
+	"tVpfaLlhm7LYKOJlUtgMWRFvtyOth0Ihx88qlTST4t2w5SfbjmbM1XP4KgdrAgEBV8dXp3dul15zlwJU",
+	"KHUvcnKREGDlAcRCvxkZ724v47WRui8n4w8zkHeWYSCvnLBnUqXaHuOh2NF1gLie/XPC50dDOJohtl7r",
+	"4D/yZWp9CC/vBWpbcjyqMQ8T6TyPNOGpGC8cYxBVYvU6nQ7zY1mqZAgA118JpKGw2hkLutrs7SoWHjtV",
+	"THyaJYhixIygB4cxl1NzqVwP2JAbEUBPGZKohjqJ/mrQxCK+Cw9NP0f/oqIW007ZS9/OfkCSBZ4ImoR6",
+	"eqz04VTZBdZZEqLRsn1JJQyOFPTdtFiNE2Fv1gvIgnIcmjgf1rAabYC5K/Y0LB0wFTOiZ2IFXKRXikp4",
+	"VVYM3rC5VKZPuB+wr2A62we0N5z/81dsbxAGxP95riyp3NOevnOpFDaoFgNE4LX9IBD8AH65kMtDxt7a",
+	"JZwEx/B1nNsDKcx+LEYpKmw4KZ5vT3/ljVuQ/Rod6/AN0cFDSJDHHaptBhd0AhBgQijmB9ZYl4PDRvGa",
+	"o/BIaKPXIzbjJs3VR0Fp5rK5ZctDhYrcTGNlsNnAMOI2Y1jTbbca0jm5jWeVGGAf2s8D7FYItboRCRSI",
+	"U8EKC7nSSoY8hq9Xto6Tzq1nw9qS68qvUAsEPPDkV/Trgk/jKvqrSk/YGQ9/dWDOL8phImjV4EDMVeeY",
+	"evtjyTmVUzusXvfk6cmz4ycnT8FDxQ9z/xT6WKGEPPjCYeivFFfeTspzz/s2KL0ILG6JQ4zeo8/Kr3Gp",
+	"6C36l4qxIyajPiu+hv2UMTvCPstf5BLLRdfQfLE3KRWPuMAVdixim7ePSQK6J+zdhxYcLr4txogKG/zL",
+	"BoXrFdx6SJN3dtQRR6i1BQKnOswj2hUBM7CBEPFizhMl1di8gMAtGm4YjzOiugOVBumwTh4O/VeNa0w2",
+	"MDrh2IEOH7WetrvdajLval+xaNo0GAIo+dzi00wmwpQffVJ6dNEtrxjec3vNhBv7mMejXugc21m8m9uu",
+	"xPx9jjWQc6T1eyed49ulyMWqj2+vKlCigQUtZtYf1oBU5BtCWzXBgA4YUHYfFyf4c4lh/DaPJhb/YId3",
+	"LRYFy9AxnzsiNj8uk+rw+vdY3IjY1HCnFUjM6W7zCXT92sVbd9Tk8YmKZer+q1W0Unm0WDqdSp3IS8OM",
+	"ROr/ZPe/dZ+O0kSOx9D6P0LIK+xGHspxpjMDE8rnXKZSjT0At/2wYNh23N43aNdCUSt+HmUohfSr+COj",
+	"r2MxhxWtjj0NYvxBKog2wM9Te6zTBdZpeFl6YJH5sNspAFz0TjodF+Qwrf7T2yLDXjaMZdhemhY7jT6M",
+	"ouf+Hn5Vlw57XMdTRjOH7mkRRoYa+bH9BE1szJtJa1FbQ8z+9mo0wlFBrsrt5z2m/2lh+nvHT7ZagePj",
+	"nZbgZOMa9I6fllfh5HhpFdyRQts0Er6A2xSx0ls9zziJTsJQMLwM4ENzCWvvKJC3V3dRKmLPu83lInA6",
+	"N4IxDRBBYIT4wEpNI5y/1HypfHVNS5fPeyKQHugqYDcC0wLJjaj9nTC6kmRRjh0RaKyLEzkXLdVQT0Z4",
+	"TTqhnYOAskTNAF6vax8DX+ZSuVwduJ4krUMeXo8Tnako8LAkpBHZONHzvLsX0tI8arPTArAYfbhgE8g3",
+	"DOxROugzkO1ymmKOXBBnv35g1bbc/2/v+v/9dHr+08ANBW8/yoxrHF/OHXoWPMo3wqdME51im70Gk3yY",
+	"xdfQ7WaEsEN4d143Bmj2G1C2PUoW7zNVmWe3Q9g7zb6RHf6ghGRvx0DYdzvwux343Q78bgd+twO/eTtw",
+	"DxtvHWajtwCGwhoo1qqwJ24c67k9u3nKXMJxKfT1VfKVr6XCAiZkD7abDhriCxYKzHek9zUmd89ggn3s",
+	"f7cPu62NZZ27MFUigPNYIf2INki9MuUL4AlymYE1gfczLKDavX+/tC8aKT61E0AYtHPaTNfKvpvRbMST",
+	"r2bWB9tfjLNxtdMiHwAkccAQ61wVuxBFHAgionC1e3UoEPdrNwEqxJRfo0xTjeBem6cEFVHhIeTmXT0K",
+	"Dl3z5RuO8u6d3EP8q2HXYhF41lF7qtEnSc7h8yl1fUqQvW6w6Wc9DGJusV3tetfyq9OkU813aj1Io+Gd",
+	"UhYLoFlRzhGve7v9oBl/luragTKuDMseAUyqMM4iYfxRXlDTa8ZBV1+tryNusKkKC1FOt4V8XDI7tmlo",
+	"wTfK675yKMiiixK0zHXmfYdbZ59Zp0luVfIAm/yfJW9GJ3K8WqwQUIHK0hA+r8W9rLSvbsueyFBMwH36",
+	"vOJWbbDH9Vy91skUv+l8HesdgSuMP6x1j2rs9pztAM4C/+txs4iSsLE3hwa9AByu+p3gl8ODqSNXok29",
+	"iphFSnpTdcXdJC7pGY8+4w/rgbiw0ufg2vNvWrrL7pm9V53A67mIECrcC2/NhNwWtcPDle/dZLfO5cON",
+	"WrLW0WSci8iHjgG/OccPbAoHjh49XMBDJBRSIotFycb5stK9jQXupnQHTfCIOn+2sDB/oisfYN1BK6gN",
+	"Tq47easCl127w0OeGVGqvP93sl3oFtUiqJBisHP78srqaEuDZyot81YQzezfOksUjxurYZzwGZSuQtbJ",
+	"S2IdCuXDlTqriTOz+Rg+x+t2fQNPZHawKE2yoZlpuNLaN+cLFaK8nBx1O0e9px+6vf7xSf/xUxcrt2/l",
+	"Dhi7vjwWBiv0N93iSc0t/iNUJMx1+ft5WwlcjbWSOzBzl6a3cptjDb1nr6H8py9KfeHBUinZugQqSGjb",
+	"Cjsu+LQZGu8LqJf1RAfG9zIWxvhAJQSTSptCHe6qh3QIZemkMuu5OYVJdch9rC5G8hE8zrBsGEEJtu3L",
+	"atj1wqXYxvmiRQt8OaSLgpum6M/8M7Yr2/jahaR+uPZEwB83+GS+FvbATpT992JNOn2bCuzaFDuqzo/5",
+	"l69gk94DIJJmJc95dusKx1s7i96PIuUyrveg8KoAvJhCy9xS1wSCESx3ZmBRzASTa7j0OVAoxDbROG7O",
+	"6aISdo8M8rVAQbY70Ege1wr5Jvh6euR9RbG/T6D0GzX6XYGzb1F7F8cMgzCFgjsnKTJhISwA8mizC2js",
+	"ccjrhMPu2+kRJRNNxtRX11WkxEBbIzB6A+Vgd1HRdUDTe/HQabLp3aNcbN/13mu8631Lko/aUogkUzVl",
+	"D4TGkOhsPGEDq5OEPWDM4D7UQ7zPVKF/W+n5vmj6q2p2sytdACXMDqcIrgMZWIoJd/GTHwWPfhYpymdn",
+	"DbRYFfzJVluuDDxQLk8jfKGyERS0YmwGI87xX0yr/+yERLPVP+4GrSn/ZD896XV8RZdZl7PrPO8/ft5/",
+	"/OxfS4VvYRQWP3nvXv5nPQb7IxF+qgFsxG5rxG31FYqdZSXAZSzV+Fyq0EfgNsTAZxNuKJsr+JSK0NZp",
+	"HdIF9ulWQ2IIv4s/nOKEdXudyhsXGUCpubsbtEaJ/o/AgsmZUBGQKXcDoiiiojAKePR7x8+f3dYF3nev",
+	"q6oPcVCQCC0ueBUTeI5YFbGYj9EKnDtuJtd1OBOJ0QqaEs1EzwGfigTINJxu+0nPS8APewI33o0bR8L2",
+	"6DP+UJ1nu9uaG9wlu0VhwP8KJ9X4+xRZckErlwW5FgvPnQnPDCgrgimSNhtg9m0ANlAZKWKuiHHAQUoo",
+	"MSf6gxfMSjAT01kqAfMOy0Eu1Qf/IPRPrJGVTqwTAkbSRMeIoDZbwAOHcOyl1HMf8VS02QXU1eeIeX8r",
+	"QuXBXRY6A3Pt7/ZdBuLTTITpgP0NhwaXXCpCuJhmJsVWeqXnf6dklEv2AkqZHDGlhzpagBs14iYVSR87",
+	"10+6vZzhnoovaUqQFbXMQV3FhQxP8qnZu4faO5T7bCqSsTiCfVZFSINzXZFZqc7h7hrXPcNu9bsAT//v",
+	"LlqpS0svL+PhOWp3Tt5Fkvqk0SS1r120quEFKMRQz6w6m/IFGwrMWUOROpasLw5ktTjwSH2JoyDFRr32",
+	"pFi2TxxUIqMXzsZMRfpuMJKgzz7JVEBYkmCMWA0OVYbWmpHgbMwIY1JORZu9xrcdizQnrjAOd1Ms2IRH",
+	"FNF6sVw2h538Qx5ev/AfIaSLSMSlgv62sWbiRiQLxDMZQuE3IZsgKhIVrLu0EpYN6qmAAwPhTegwgWYy",
+	"qE0WsxSPjVhaJ9qdaNQpVtGr9wLY+Sls8FdDDXIEEiEdjtSnlJEOp04JkyVUkys+8TCFXjos0I2A/UMn",
+	"9gSrOpbsIr8kRKP7QK+JU+P7SzK1OTywtSr4VUX6TkGiEMbNZ2bK/WHXQsxwWh3cE/ihu1QOVLdIvSEa",
+	"P9p9QNlHDY3Iui9mKTkr5NvAz1aXQgNNTd8X8GtX1U/0bvevfSi/AfZ2xeRB9XZayCqNfoGbHva764YJ",
+	"WMqvhQLpbyRXxa9zEGh7U3harPU149QsUkCLKnWHHKyS+zwJJ3I/LuottPJMKIzXWnvcc0oWPEgfjjAs",
+	"FqO07E4Y7L6FllpsLabCJOwPwNsYDR5giStiCZIaX7ExUOqrA3oNWk3DHvI5X+yDc7hmS0RyNLqb/XBa",
+	"bsZG/GoDndtKs0Iy0ZpDL/CgtDtHKjbAawcVXHRyNMrX9isiK9ckQx93dkh1tudCjidp3mBMlaSlrt1v",
+	"Bya1CfoE6pak83anONiPdqfX2PGF1YSyT7tmzQWvvByU0qiuAy3Gmdg5pLVL619/hvWKdyHnF1Sbq+fC",
+	"YJDwBSW4cgLhsVXaiGOq2uyMZ8barencKrWNLMAw9m9FoROdsNPomUpl7KEnTDYV0Y57YX1ypI83bWrl",
+	"l0Fd7b2/lZX5WRSP2rlOrtEWbng9dBxbs+9uZPFNsdBjKAiVpURbkjNRkPnlzCyrirRJV+XPDflLEn3c",
+	"gWtIBTwfKPycZLGAF2Y6gShMCdF7+/iQW887JGrcSN+wTNbgWRx8xvuu6RtOvlH6hpMdbJZehc3y5M6h",
+	"3S8QzGkqiI/oK8YVwVlRTPAkliLJK7pykPa9NGqlC9N3swqKtFIZFiDPr8UsLeFVScN6nQ7jsdE5qFNe",
+	"IgfWCINHrOpD9+R74Yd4v8GjfDhyMGSw/D1TAHGAaYlsapXb06AVSyVa/WdFJJAPEK9EriHi/Lw4ff/q",
+	"p3e/nr/6/ez0/Pzi3fsf7WzMtFSod3z+s/OIfHs7yhk3Zu46CKcicjycMiWL8FykqVRjEzDi32yvahoy",
+	"9HeTltcSUgamzswf0d+pq8xOAnJBwcw0Qi7IF96wnydajfFJ/KBixjWWfjYsvOOaApjidQfHKaPonTIO",
+	"pSubafeLnzvUqDEPr6HQAcCnRCI1JIoEnESoOHtHne6HTsHZm2oF5xLpVVdTVdC0S1+wKvxfUCrS+vXD",
+	"S8jzx1ytDLMMH2b3/1SmiP4Tx68FTxGLCQc+8r9/vLq1Y4pEDAmpxB86xA2VfzJL8r2bik92xGd8kXeP",
+	"UOYHYnvcJbYBmagQ1jwTCaP7lchB0kTyeFdhKK153cEx0XEEaatCmG7CDSLUI2sBvEPMU5E0VatPaD6C",
+	"pUJxVLcllOcfZBzbjbMqF1Ld6Ao2zsKb9qm/rvZUeG19b6XnjArmfEkz5EVwmzKt2uzUrZlPKNEfzYQn",
+	"AC/FdJb22UgIE7A/Mp1yk0+iNA5zEbY0ltVcKke3ViS9xQukYvOJDCeUjRJx1GYXWHdjiivBIZ9FRRCw",
+	"UmOsJS2ig0f1JQQrqmBPc9qLF1hSR3ZQThZ4dMNVKKIjZ1IeJblNaYXRpHp6lCZcGayyp4aeiKf8SKhE",
+	"hhNQlVdOmO1/qb30CCssE0heCAXEdPPWXiKBWau7SeR8V5DfgoKECqTCNaU0fxO68OVEayMcG6LraedR",
+	"dITysFkfFoe3ZCcXdeLMmuJivpWp7NmB3pTwUJ3iAlJT9JU8N5wD4kuNiEcV8Tt8+nfFc+eKZ0WK7eFW",
+	"UA3dJyXVMMri+BfSJ487nXan00LPgMQUdM1bPYc/41/how84A8f4lb0m4Yx2ZB3eHxXE4dGIJrSKfPdg",
+	"vukck+p8omN3kqKT4coMU5G4Elf7UQald4j31jjxDsgxUc3qUnfKQSaNHXyU8JL8lkXMXfHdzv9+jH3x",
+	"YwxKGoY8vGa89Pp5wfiSeX3g0YZewzp39wNecf/59sVU++AuhEFTobYKg77C57CfUwyzjAln2Ac9TZyN",
+	"W303nqMYrlsJZRak6lWW6Jl49INIYojQ7QHoQ9Neswdx2R4iLRG5qa5WEErhdcIMEScORazV2LC0WKxD",
+	"c7G6r2ka8q4EKsRfqquDGPPe+7i4hxso1l7dJr9JoRRv7bg17rAq+0EKG83iXoXJ2wjbkqr/6hXHeczn",
+	"r9hdAh2LcirYfxBwflvpKZ0HGQawa4CMB2DQDsBOHEBfl+9QSRzd1jKqsbPJ2N8GJfNs8PdKoONfYQAr",
+	"UrpcDuXjPKVp8K//otQKsiUJoD9Q801DuxDm0ZlX2PGTisTe4v9+7Bw9v/p8cnuEP/Ru/9KqIa4/DP5k",
+	"4fIS9qNPiI+OMpGLKPAoRmUihaLdV0KeB2TWPHGHvy8bjlbsc0g968bkS1IcCnxMKdDfC48JSl0Wq0+8",
+	"/aJWbsJT8ZInUaHxtGCNbjIofcnuR4SjeRlzY4pZ1NYKlv8uvad46dvKzCwU55Z6UfOpX13UWSKmMpt6",
+	"/byyyA2Nqh4+jVo+P7f4FNtgW8/aJ50K6pHty4xBLdQoaFBaAbMqsshnGotoLJpzTOfcMAjfQPwatmMh",
+	"0C9T4u0pWS71JjmMueynwkePHH1LpQK+wATYSCci5Ca1itYIlsCBgOkHqIKEaLhQOEjDYnltdTSkBghe",
+	"NZXg1vMUPS3wxCAEntjfCRVyoufWtc9dDmmCS4W9GPm2Y3Oh0qAUrZ/qBI6jWBjo7vD9EhDxWo3XE/pJ",
+	"RZx9LNKX6P0fpkB9FccTjL0Ms2gsHNpoTiNd5fa6yc71cK8btCZybLVR97j9GCM91yK23+l2KfQDoZ7n",
+	"+EtJRp9ANX8hNKTA9f34mQiVnz971lmrUqFKA3V/p93pHDtPmi4+Wq9/8y8+LjYBLFRYWNPW7ZcOP4Si",
+	"8oCr1LL1U5P3xiU6ypCUef0J9AXVISrBHViyTa1JGkJxWUOKLV0JEtrbGwrsBWw+WTjxhqqGFEpQDwjI",
+	"oaITn2Y6qVd1g9DckKVp5TkeYMMwZ4nVSj5EZM8Xq/R5mAZOy0ARmutWcylHuBx2TpsNRjrMzAAUXkrT",
+	"aYKle18qK6NBHu7EygZo8nv97uWv59gD/VqqdzPDoGPDLhkMGY4rdj4ToRyRVvr7CztzEL1iS5ZwleLD",
+	"2fkmreGgeqm3GFMFk7gjDg/NTSsA+vAYdHaYmSoC8d0t8SWq6s+XLZ5etvqXlSX2l63gEtUTXLKkoOCv",
+	"Th1dQiv2paoiCMinCuKij+zLlUbB0wCeEri7BQ7SqaCiAsIWQKUYeG0aOA0YkLINyGIMrsViw4CqO3f1",
+	"vDHsQcwpQC8q7mqOQAaxqFM4sVZjF4Xe0sjqC5PK6dqCtx/AYCgUMUvDhOLDWACCNUfMLHAUILWXqTYb",
+	"WD0ycHhTeYEpajHoYRkwwxcGq6WGC/zfq1U0IK39WtA6JhUzj4eKVVYIL0dNdfZLbTZAA2cQsAEUspLm",
+	"dP46oUgUMjvBBnd91Tl3c+btsT1zjj7E4LahtT2AC83+ww51/+vtTsfl/9oR+dB985UIwKf42dEpnjx/",
+	"huad+DSLuSIcqI9X6wyUKVih7lXrzbY6uyxoZUrahxdttcAPqecyjwcPqVDd68bynj5iJkvCCU/gZKoY",
+	"zpXHB2897TxBx8/b384RxPE+cVNYkWxSPpm0/QZ45eS6RlOhP2oaM53A0UGVhfLIowjJvZZMqoN8wr6R",
+	"0yxeUldl4XRXeEqnpgsCXAobiRLrMvpbL5Yd5zmO+a7k1Q0Xkeuz3AKv2G25rrab9qTbflKVvi87OTTj",
+	"dvafYkr/dm2tg/3LBxdjoj+z810n7tw99hd8vZqNji8frBh+cGo16jkAUQsFGlAGwE63Ak7VA8WM/gFe",
+	"w1wMJ1pfH0UiljcikcLU+g4/+kvg6LsWsxSOu+MOsx786tkWS5Ne4P3z734FDjC7dDJCDjAmVATl4RuY",
+	"ptxltRxc3d2ZvXZk0SpP3aKWUOuU2WHY1wM0xQAtqaEYS6VkXt/9DwbnB5Np37tK7X8M1k+DvfNuU9Ag",
+	"KHmaiumMgArderT6rfnken1AwV1LEQUSCSwAEMpqJpgoVEqdo27PfbKuyRfRmyfRhnyc+JSe4rgL/T4k",
+	"6773KE3j7Rh9SSpFVKAdKJK/uWWccRk1i52+tPk2Q6jnCqTR2DDUHBp7+g8FM7C9qW6qCmKXRl3VsECK",
+	"bqP6e/R5Xn71tajnS9N0eEVTcc9jN4V1js1MhJQ2ARe42+5ctm5b38ViWSwSSd7EOs4c8SkUyQwM7Gtr",
+	"qtuJMCLUCqBjTjo5gHp3dZT5426vauRwTxl7o15ncS1WOr3zoik0c3e/An2VlTewaazQQWSPtuNeErY7",
+	"nuWyMHlcy22ktA/2WLRP1/Lqc+uRBAQYXRCtTT2UsU6Y0i5bA6dtHEOldAr6ENr6HKaii45KQtiSKZvw",
+	"ih4+fJ1V/dIggtVBoNrfD+fdDuc9lcImdRCwKBNN1UmeCxWBQ+OVw3I37DbiXyp9caLrln093QDd/pW/",
+	"uDkm183lV3TJD+jAJuv3kl/8tdw4FUDQtFWvt6rrqpAOHUfYk/qrSmXs7up6w8ug7nlh12KGCQZv90O0",
+	"iOCfr4JWllhHfpKmM9N/9IgmsB3qqVtA88gsVAhNuaUKjqtdN7Zb21qLMo69j2Yqkk9AWIC81s2xVRVa",
+	"/eZcpc7eTHUceb/K7HsKVp4kv+BxgK70y1hn0St4iH3h/zl/9zZgRo6VAOTO85SriCcRc4+FcPcLFunQ",
+	"+PVpTyN/tiRZbI+dATZJD9wkUme5PUFHEjHKpq6Lhhj0sZwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxXz",
+	"5enZKgLXbbyQ9BvSZHABPMeI8PfLrNM5Do97LOEq0lM2XKQCRGbIjXhyAn8WrS+qAPdUfxcyneDb153w",
+	"TgnmdEM4GXtXyQZfh1fjh2U9yoYLRpPaqGXhfQI3x7eodmOBMf4lnD74/GB9NqptxjipAj+yqnaslWiG",
+	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3Oq+O/m2dfTjtt0klfs1L/nRIrO/7LBijyWarnqbCjdBDVAL+N",
+	"iw2mFgCO5lTCOWmdYlq9wD/ZvSkc3jcLubL2KKacVm0z7MVpVpc10ZSzuq33dhe+amPOd9Vzf1TPfesY",
+	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyfsBrG9Qlmq6bHbcje9xDrfSNztGTlGJE7X/",
+	"ToMy7wVRiK9IyE96zqZcIT41xvDtVmssKIiY+8WTCTkgEOvnzne0Tl2dToM7uiYgE/IkWbB0riECg/33",
+	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EQkFX2QCJFPA9FGBX5rm5zd5hfdBpOz4Yz77SWcJ",
+	"dF/tLEX2vciP/H5Of4977Bn3UGJOUhcQAllVwPJwTffqU5h3ARPAJNRMH+hu7KzvUoEa6u7Ob/uEO4nl",
+	"fs8pfgs5RUx/xFpfi4gBTsxUA+4soSx+fbZetEqY3ccYVtxfJp1Oq6/y+Y0uOfQIG2t7P91t9560n5XI",
+	"37rtTnuHLjY3oJqFdCyN++tEEWYISA0EH4VsmdW+OUGlNEwWQ4u/iJS3rm6XbmHnRQKN38er2+Bzi2BJ",
+	"4FfiD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZI2wOxAGt1m/oKbKgIZpcDozSzo9sh1uxUmh5JvQs",
+	"Fq5rBPOFWPQh1Y1EU8cUbvSLmA7ti63e6Z9igbhDwPPNp8VvnZ69YddiUfU1qIr7y+e3p7+8usWG6Zx1",
+	"loChTcpVBPcu3JJAjGtKY6+lQpI9R3NEMDJ2cYuTD4YtgiiXJ+ylZ02qeYJvnouluobkKj1q9Sa+96KS",
+	"+AqLjsUfGY+xwQenf7gguwATn8UXJwDjmjsWmE+waDaLr4EYxJFbBS4CJ1PgdSrc+yzm2LZo6h/y6pMI",
+	"M+znBkPCIV/ndwFm8epZi3jKqdh7yhUfiymUP4JZRJQIxRsRSELVm0KKe+5nnUXSAF5refqJFnz1BkSf",
+	"h/sihJlROoUEOTCPSYVgQwrwZgs3/VHwiMVELV5/35gnY2ycV4yrBfANTgUIFy7rnMu0zOucP+MnHVe+",
+	"9Ws5Bs+NpNUasSXRTBMZVn0Pm0xJqH3TVtmar9tOM1QQ9stWglmE4OxOsLNIpnVfpVBwQOEt+rXwbSwP",
+	"qPj6OapP+6IL66gRsluynHYr3MsfkDW18kWpzzEz86njrdur2/8XAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

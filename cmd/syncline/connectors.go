@@ -13,6 +13,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
+	"github.com/syncline-dev/syncline/internal/connector/sqs"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 )
@@ -23,7 +24,7 @@ func connectors(c config) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
-		kafka.New(), rabbitmq.New(),
+		kafka.New(), rabbitmq.New(), sqs.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -20,6 +21,7 @@ type Queue struct {
 	Connector connector.Connector
 	Settings  connector.Settings
 	Bad       []connector.Settings // that do not work; Open or Check must say Reconnect
+	Judge     string               // what the connector is judged by, for the table: "RabbitMQ 3.10"
 	Env       connector.Env
 	// Create makes an empty queue; its records are told apart by the field id.
 	Create func(t *testing.T) record.Object
@@ -41,6 +43,7 @@ type Taken struct {
 
 // RunQueue holds a connector of queues to its contract.
 func RunQueue(t *testing.T, q Queue) {
+	points := newScore(t, q.Connector.Spec(), card.Card{Objects: "queues", Read: true, Write: true, Delete: true, Detection: "stream", Judge: q.Judge})
 	for _, c := range []struct {
 		name string
 		run  func(*queued, *testing.T)
@@ -64,6 +67,7 @@ func RunQueue(t *testing.T, q Queue) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			points.count(t)
 			s := &suite{Harness: Harness{Connector: q.Connector, Settings: q.Settings, Bad: q.Bad, Env: q.Env, Can: Can{Watches: true}}}
 			c.run(&queued{q, s}, t)
 		})
@@ -301,6 +305,7 @@ func (q *queued) keyless(t *testing.T) {
 			for _, c := range page.Changes {
 				r.rows[c.Key] = c.Fields
 			}
+			<-time.After(5 * time.Millisecond)
 		}
 	}
 	if e := connector.Classify(err); e.Class != connector.Retry || e.Code != "queue.key_missing" {

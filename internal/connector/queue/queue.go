@@ -60,6 +60,12 @@ type Broker interface {
 	Close() error
 }
 
+// Returner is a Broker that has to be told that messages are no longer under way.
+type Returner interface {
+	// Return makes messages that were handed out be handed out to others at once.
+	Return(ctx context.Context, object record.Object, handles []any) error
+}
+
 // The headers that our messages carry, and by which messages of others are understood.
 const (
 	HeaderKey      = "syncline-key"

@@ -21,10 +21,9 @@ import (
 )
 
 const (
-	maxHeld = 2000            // messages that are under way at most
-	maxOld  = 5000            // names of earlier messages that a cursor carries at most
-	carried = 2 * time.Hour   // how long they are carried: by then a broker has handed out again what it will
-	restart = 2 * time.Second // at most, between beginnings of a consumption that fails
+	maxHeld = 2000          // messages that are under way at most
+	maxOld  = 5000          // names of earlier messages that a cursor carries at most
+	carried = 2 * time.Hour // how long they are carried: by then a broker has handed out again what it will
 )
 
 // place is a cursor: how far one consumption was read, and the names of the messages that were read and may be handed out
@@ -100,8 +99,20 @@ func (s *System) consume(f *feed) {
 	defer unblock()
 	err := s.broker.Consume(ctx, f.object, func(m Message) { f.take(ctx, m) })
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	rest := f.held
 	f.ended, f.held = true, nil
+	f.mu.Unlock()
+	if r, ok := s.broker.(Returner); ok && len(rest) > 0 {
+		handles := make([]any, len(rest))
+		for i, h := range rest {
+			handles[i] = h.Handle
+		}
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		_ = r.Return(after, f.object, handles) // else it takes until their time ends
+		cancel()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if s.ctx.Err() == nil {
 		if err == nil {
 			err = &connector.Error{Class: connector.Retry, Code: "queue.ended", Message: "The broker stopped handing out messages; it will be asked again."}

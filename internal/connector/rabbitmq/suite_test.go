@@ -124,7 +124,7 @@ func TestSuite(t *testing.T) {
 	o := newOthers(t)
 	good := settings()
 	connectortest.RunQueue(t, connectortest.Queue{
-		Connector: New(), Settings: good,
+		Connector: New(), Judge: "RabbitMQ", Settings: good,
 		Bad:    []connector.Settings{with(good, "password", "wrong-password"), with(good, "port", "1"), with(good, "vhost", "elsewhere")},
 		Create: func(t *testing.T) record.Object { return o.queue(t) },
 		Send:   o.send, Take: o.take, Depth: o.depth, TooLarge: maxBytes,

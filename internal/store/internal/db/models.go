@@ -875,6 +875,69 @@ type User struct {
 	CreatedAt    time.Time
 }
 
+type WebhookAttempt struct {
+	TenantID   uuid.UUID
+	DeliveryID uuid.UUID
+	Number     int32
+	At         time.Time
+	TookMs     int32
+	// Of the answer; 0: there was none, see problem.
+	Status  int32
+	Problem string
+	// The beginning of the answer's body.
+	Excerpt string
+}
+
+// An event to be sent to an endpoint, written from the events in one commit with the endpoint's place in them. Kept for 30 days.
+type WebhookDelivery struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	EndpointID uuid.UUID
+	EventID    string
+	Type       string
+	At         time.Time
+	// What is sent, the same at each attempt.
+	Body  string
+	State string
+	// How often it was taken up, ever. tries counts since it was last asked for, and says which pause comes next.
+	Attempts int32
+	Tries    int32
+	// When it is sent next. Whoever takes it up puts it ahead by longer than sending takes, so that one that died gives it back.
+	DueAt     time.Time
+	CreatedAt time.Time
+	SettledAt *time.Time
+	Status    int32
+	Problem   string
+}
+
+// Where a tenant wants to be told of events.
+type WebhookEndpoint struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	Name     string
+	Url      string
+	// Types of events, a * at the end for all that begin so; none: all but the frequent ones.
+	Types []string
+	// active; paused by a person; disabled by us, see reason.
+	State  string
+	Reason string
+	// What messages are signed with, sealed. The one before it signs, too, until old_until.
+	Secret    []byte
+	OldSecret []byte
+	OldUntil  *time.Time
+	// When it became active: events that could be seen then are not sent.
+	Since interface{}
+	// With seen_id: the last event, in commit order, of which the endpoint has its deliveries. Events behind it are kept until it has.
+	SeenXid pgtype.Uint64
+	SeenID  int64
+	// When the first of the failures began that nothing has got through since; null: the last attempt worked.
+	FailingSince *time.Time
+	DeliveredAt  *time.Time
+	CreatedAt    time.Time
+	CreatedBy    string
+	Version      int64
+}
+
 // Live worker processes. Not a tenant's table; only the operator role uses it.
 type Worker struct {
 	ID     uuid.UUID
