@@ -4,6 +4,7 @@ package migrations_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/localdb/testdb"
 	"github.com/syncline-dev/syncline/migrations"
 )
@@ -72,52 +75,79 @@ func TestLedgerIsPartitionedWithItsRows(t *testing.T) {
 		return string(text)
 	}
 	exec(`SET ROLE ` + owner)
+	exec(file("000041_ledger_keys.down.sql"))
 	exec(file("000040_ledger.down.sql"))
 	exec(`RESET ROLE`)
 	const tenant = `'00000000-0000-7000-8000-000000000001'`
 	exec(`INSERT INTO tenants (id, name, slug, sealed_key, created_at) VALUES (` + tenant + `, 'x', 'x', '', now())`)
 	exec(`INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, quantity, since) VALUES
-		(` + tenant + `, 'a', 'sync_operations', '2025-01-31 23:59:59.999999Z', gen_random_uuid(), 'crm', 3, NULL),
-		(` + tenant + `, 'b', 'sync_operations', '2025-02-01 00:00:00Z', gen_random_uuid(), 'crm', 4, NULL),
-		(` + tenant + `, 'c', 'records', '2025-02-01 00:00:00Z', gen_random_uuid(), '', -2, NULL),
-		(` + tenant + `, 'd', 'records', '2025-02-01 00:00:01Z', gen_random_uuid(), '', 1, '2025-02-01 00:00:00.5Z')`)
+		(` + tenant + `, 'int:a:20250131T2345', 'sync_operations', '2025-01-31 23:59:59.999999Z', gen_random_uuid(), 'crm', 3, NULL),
+		(` + tenant + `, 'int:b:20250201T0000', 'sync_operations', '2025-02-01 00:00:00Z', gen_random_uuid(), 'crm', 4, NULL),
+		(` + tenant + `, 'op:0194bdf4-8c00-7000-8000-000000000000:0', 'records', '2025-02-01 00:00:00Z', gen_random_uuid(), '', -2, NULL),
+		(` + tenant + `, 'rec', 'records', '2025-02-01 00:00:01Z', gen_random_uuid(), '', 1, '2025-02-01 00:00:00.5Z')`)
 	exec(`SET ROLE ` + owner)
 	exec(file("000040_ledger.up.sql"))
+	exec(file("000041_ledger_keys.up.sql"))
 	exec(`RESET ROLE`)
 	rows := func() []string {
 		return texts(t, conn, `SELECT tableoid::regclass || ' ' || key || ' ' || quantity FROM usage_events ORDER BY key`)
 	}
-	parted := []string{"usage_events_202501 a 3", "usage_events_202502 b 4", "usage_events_202502 c -2", "usage_events_202502 d 1"}
+	parted := []string{
+		"usage_events_202501 int:a:20250131T2345 3", "usage_events_202502 int:b:20250201T0000 4",
+		"usage_events_202501 op:0194bdf4-8c00-7000-8000-000000000000:0 -2", "usage_events_rest rec 1",
+	}
 	if got := rows(); !slices.Equal(got, parted) {
 		t.Errorf("the ledger is %v, want %v", got, parted)
 	}
-	if got := strings.Join(texts(t, conn, `SELECT key FROM usage_keys ORDER BY key`), ""); got != "abcd" {
-		t.Errorf("the keys are %s", got)
-	}
 	sums := texts(t, conn, `SELECT format('%s %s %s %s', meter, slot AT TIME ZONE 'UTC', since AT TIME ZONE 'UTC', units) FROM usage_rollups ORDER BY 1`)
 	want := []string{
-		"records 2025-02-01 00:00:00 2025-02-01 00:15:00 1", "records 2025-02-01 00:00:00 infinity -2",
+		"records 2025-01-31 23:45:00.000001 infinity -2", "records 2025-02-01 00:00:00 2025-02-01 00:00:00.000001 1",
 		"sync_operations 2025-01-31 23:45:00 -infinity 3", "sync_operations 2025-02-01 00:00:00 -infinity 4",
 	}
 	if !slices.Equal(sums, want) {
 		t.Errorf("the sums are %v, want %v", sums, want)
 	}
-	// A fact that came before its partition moves into it.
-	exec(`INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, quantity) VALUES (` + tenant + `, 'e', 'sync_operations', '2024-02-29 12:00:00Z', gen_random_uuid(), 'crm', 5)`)
-	if got := rows(); got[4] != "usage_events_rest e 5" {
-		t.Errorf("without a partition the row is in %v", got[4])
-	}
 	exec(`SET ROLE ` + owner)
-	exec(`SELECT add_usage_partition('2024-02-01')`)
+	exec(file("000041_ledger_keys.down.sql"))
 	exec(`RESET ROLE`)
-	if got := rows(); got[4] != "usage_events_202402 e 5" {
-		t.Errorf("with a partition the row is in %v", got[4])
+	if got := texts(t, conn, `SELECT key FROM usage_keys ORDER BY key`); len(got) != 4 || got[3] != "rec" {
+		t.Errorf("the keys are %v", got)
 	}
 	exec(`SET ROLE ` + owner)
 	exec(file("000040_ledger.down.sql"))
 	exec(`RESET ROLE`)
-	if got := texts(t, conn, `SELECT key || quantity FROM usage_events ORDER BY 1`); !slices.Equal(got, []string{"a3", "b4", "c-2", "d1", "e5"}) {
+	if got := texts(t, conn, `SELECT left(key, 5) || quantity FROM usage_events ORDER BY 1`); !slices.Equal(got, []string{"int:a3", "int:b4", "op:01-2", "rec1"}) {
 		t.Errorf("the ledger before partitions is %v", got)
+	}
+}
+
+// The time in a key is the same in the program and in the schema.
+func TestKeyTimes(t *testing.T) {
+	t.Parallel()
+	conn := migrated(t)
+	at := time.Date(2026, 2, 28, 23, 59, 59, 999_000_000, time.UTC)
+	id := uuid.Must(uuid.NewV7())
+	copy(id[:6], binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli()))[2:])
+	slot := billing.IntegrationUsed(at, uuid.New(), "crm:a:20250101T0000", false)
+	for key, want := range map[string]time.Time{
+		billing.OperationKey(id, 3):      at,
+		"rec:" + id.String() + ":people": at,
+		"rec:" + id.String() + " " + uuid.Must(uuid.NewV7()).String() + ":people:deleted": at,
+		"rec:" + uuid.New().String() + ":" + id.String() + ":revived":                     at,
+		slot.Key:                              time.Date(2026, 2, 28, 23, 45, 0, 0, time.UTC),
+		billing.OperationKey(uuid.New(), 0):   time.Unix(0, 0),
+		"":                                    time.Unix(0, 0),
+		"int:x":                               time.Unix(0, 0),
+		"op:20250101T0000":                    time.Unix(0, 0),
+		"enr:" + strings.ToUpper(id.String()): time.Unix(0, 0),
+	} {
+		var kept time.Time
+		if err := conn.QueryRow(t.Context(), `SELECT usage_kept($1)`, key).Scan(&kept); err != nil {
+			t.Fatal(err)
+		}
+		if got := billing.KeyTime(key); !got.Equal(want) || !kept.Equal(want) {
+			t.Errorf("%s: %s in the program, %s in the schema, want %s", key, got, kept, want)
+		}
 	}
 }
 
@@ -137,7 +167,7 @@ func TestPartitionsAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const event = `INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, quantity) VALUES (gen_random_uuid(), $1, 'sync_operations', $2, gen_random_uuid(), 'crm', 1)`
+	const event = `INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, quantity) VALUES (gen_random_uuid(), $1, $2, 'sync_operations', $2, gen_random_uuid(), 'crm', 1)`
 	if _, err := metering.Exec(t.Context(), event, "now", now); err != nil {
 		t.Fatal(err)
 	}

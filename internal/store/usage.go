@@ -27,12 +27,13 @@ func (t *Tx) AddUsage(ctx context.Context, events []billing.UsageEvent) error {
 	events = slices.CompactFunc(events, func(a, b billing.UsageEvent) bool { return a.Key == b.Key })
 	n := len(events)
 	p := db.AddUsageParams{
-		Keys: make([]string, n), Meters: make([]string, n), Ats: make([]time.Time, n), Services: make([]uuid.UUID, n),
+		Keys: make([]string, n), Kepts: make([]time.Time, n), Meters: make([]string, n), Ats: make([]time.Time, n), Services: make([]uuid.UUID, n),
 		Systems: make([]string, n), Objects: make([]string, n), DataClasses: make([]string, n), Quantities: make([]int64, n),
 		Realtimes: make([]bool, n), Complexes: make([]bool, n), Premiums: make([]bool, n),
 		Refs: make([]uuid.UUID, n), Parts: make([]int16, n), Sinces: make([]time.Time, n),
 	}
 	for i, e := range events {
+		p.Kepts[i] = billing.KeyTime(e.Key)
 		p.Keys[i], p.Meters[i], p.Ats[i], p.Services[i] = e.Key, string(e.Meter), e.At, e.Service
 		p.Systems[i], p.Objects[i], p.DataClasses[i], p.Quantities[i] = string(e.System), string(e.Object), e.DataClass, e.Quantity
 		p.Realtimes[i], p.Complexes[i], p.Premiums[i] = e.Realtime, e.Complex, e.Premium

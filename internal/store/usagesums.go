@@ -4,6 +4,8 @@ package store
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,39 +30,16 @@ const usageSlot = 15 * time.Minute
 // cell is what sums are kept by, beside the tenant.
 const cell = `meter, slot, service_id, system, object, data_class, realtime, complex, premium, since`
 
-// summed is every sum of the tenant.
+// summed is every sum of the tenant. The tenant is looked up once for the statement, not for each row.
 const summed = `summed AS NOT MATERIALIZED (
-  SELECT ` + cell + `, units FROM usage_rollups WHERE tenant_id = current_tenant()
-  UNION ALL SELECT ` + cell + `, units FROM usage_deltas WHERE tenant_id = current_tenant()
+  SELECT ` + cell + `, units FROM usage_rollups WHERE tenant_id = (SELECT current_tenant())
+  UNION ALL SELECT ` + cell + `, units FROM usage_deltas WHERE tenant_id = (SELECT current_tenant())
 )`
 
-// counted is what happened in a span of time: operations, lookups, and uses of systems.
-const counted = summed + `, counted AS NOT MATERIALIZED (
-  SELECT meter, slot AS at, service_id, system, object, data_class, realtime, complex, premium, units FROM summed
-  WHERE meter IN ('sync_operations', 'integrations', 'enrichments') AND slot >= @low AND slot < @high`
-
-const countedAtEdges = `
-  UNION ALL SELECT meter, at, service_id, system, object, data_class, realtime, complex, premium, quantity FROM usage_events
-  WHERE tenant_id = current_tenant() AND meter IN ('sync_operations', 'integrations', 'enrichments') AND at >= @from AND at < @low
-  UNION ALL SELECT meter, at, service_id, system, object, data_class, realtime, complex, premium, quantity FROM usage_events
-  WHERE tenant_id = current_tenant() AND meter IN ('sync_operations', 'integrations', 'enrichments') AND at >= @rest AND at < @to`
-
-// lived are the records that were live at any time in a span, as billing.RecordsLive defines them: deaths up to its beginning,
-// and births up to its end of what had not been counted in it already. @first and @last are the quarters that it begins
-// and ends in.
-const lived = `, lived AS NOT MATERIALIZED (
-  SELECT service_id, data_class, units FROM summed
-  WHERE meter = 'records' AND (since = 'infinity' AND slot <= @first OR since <= @first AND slot < @last)`
-
-const livedAtEdges = `
-  UNION ALL SELECT service_id, data_class, quantity FROM usage_events
-  WHERE tenant_id = current_tenant() AND meter = 'records' AND at >= @first AND at < @to
-    AND CASE WHEN quantity < 0 THEN at > @first AND at <= @from
-             WHEN at >= @last THEN since IS NULL OR since <= @from
-             ELSE since > @first AND since <= @from END`
-
-// usageIn is a query's beginning that has counted and lived of the span, and what it is to be given.
-func usageIn(from, to time.Time) (with string, args pgx.NamedArgs) {
+// usageIn is the beginning of a query about a span of time, and what it is to be given: counted, what happened in it (operations,
+// lookups, and uses of systems) by the columns given, and lived, the records that were live at any time in it. Each source
+// is summed up by itself, because the planner knows how many different values a table has, and nothing of a union.
+func usageIn(from, to time.Time, columns string) (with string, args pgx.NamedArgs) {
 	first, last := from.UTC().Truncate(usageSlot), to.UTC().Truncate(usageSlot)
 	low := first
 	if low.Before(from) {
@@ -74,12 +53,41 @@ func usageIn(from, to time.Time) (with string, args pgx.NamedArgs) {
 		rest = low
 	}
 	args = pgx.NamedArgs{"from": from, "to": to, "first": first, "last": last, "low": low, "high": last, "rest": rest}
-	edges, edgesOfLives := "", ""
-	if !first.Equal(from) || !last.Equal(to) {
-		edges, edgesOfLives = countedAtEdges, livedAtEdges
+	group := " GROUP BY 1"
+	for n := range strings.Count(columns, ", ") { // a function's arguments are written without a space
+		group += ", " + strconv.Itoa(n+2)
 	}
-	return "WITH " + counted + edges + "\n)" + lived + edgesOfLives + "\n)", args
+	counted := func(table, condition string) string {
+		return "SELECT " + columns + ", sum(units)::bigint AS units FROM " + table + `
+  WHERE tenant_id = (SELECT current_tenant()) AND meter IN ('sync_operations', 'integrations', 'enrichments') AND ` + condition + group
+	}
+	rows := []string{
+		counted("(SELECT *, slot AS at FROM usage_rollups) r", "slot >= @low AND slot < @high"),
+		counted("(SELECT *, slot AS at FROM usage_deltas) d", "slot >= @low AND slot < @high"),
+	}
+	lives := []string{lived("usage_rollups"), lived("usage_deltas")}
+	if !first.Equal(from) || !last.Equal(to) {
+		const events = "(SELECT *, quantity AS units FROM usage_events) e"
+		rows = append(rows, counted(events, "at >= @from AND at < @low"), counted(events, "at >= @rest AND at < @to"))
+		lives = append(lives, livedAtEdges)
+	}
+	const union = "\n  UNION ALL "
+	return "WITH counted AS MATERIALIZED (\n  " + strings.Join(rows, union) + "\n), lived AS NOT MATERIALIZED (\n  " + strings.Join(lives, union) + "\n)", args
 }
+
+// lived are the records of a table of sums that were live at any time in a span, as billing.RecordsLive defines them: deaths up to its
+// beginning, and births up to its end of what had not been counted in it already. @first and @last are the quarters that it
+// begins and ends in.
+func lived(table string) string {
+	return "SELECT service_id, data_class, sum(units)::bigint AS units FROM " + table + `
+  WHERE tenant_id = (SELECT current_tenant()) AND meter = 'records' AND (since = 'infinity' AND slot <= @first OR since <= @first AND slot < @last) GROUP BY 1, 2`
+}
+
+const livedAtEdges = `SELECT service_id, data_class, sum(quantity)::bigint FROM usage_events
+  WHERE tenant_id = (SELECT current_tenant()) AND meter = 'records' AND at >= @first AND at < @to
+    AND CASE WHEN quantity < 0 THEN at > @first AND at <= @from
+             WHEN at >= @last THEN since IS NULL OR since <= @from
+             ELSE since > @first AND since <= @from END GROUP BY 1, 2`
 
 // integrations are the distinct (service, system) with any event of a span.
 const integrations = `, integrations AS (
@@ -93,12 +101,10 @@ func (t *Tx) Quantities(ctx context.Context, p billing.Period) ([]billing.Quanti
 
 // QuantitiesIn says what was used in a span of time, of all meters.
 func (t *Tx) QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error) {
-	with, args := usageIn(from, to)
+	with, args := usageIn(from, to, "meter, service_id, system, data_class, realtime, complex, premium")
 	rows, err := t.tx.Query(ctx, with+integrations+`, named AS (
   SELECT c.meter, c.system || ' of ' || coalesce(s.name, c.service_id::text) AS integration, c.data_class, c.realtime, c.complex, c.premium, c.units
-  FROM (SELECT meter, service_id, system, data_class, realtime, complex, premium, sum(units) AS units FROM counted
-        WHERE meter = 'sync_operations' GROUP BY 1, 2, 3, 4, 5, 6, 7) c
-  LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = c.service_id
+  FROM counted c LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = c.service_id WHERE c.meter = 'sync_operations'
   UNION ALL SELECT 'integrations', i.system || ' of ' || coalesce(s.name, i.service_id::text), '', false, false, i.premium, 1
   FROM integrations i LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = i.service_id
   UNION ALL SELECT 'enrichments', '', data_class, false, false, false, units FROM counted WHERE meter = 'enrichments'
@@ -133,11 +139,10 @@ func (t *Tx) LedgerQuantities(ctx context.Context, from, to time.Time) ([]billin
 
 // UsageCells says what was used in the period by service, system, day and flags.
 func (t *Tx) UsageCells(ctx context.Context, p billing.Period, days []billing.Day) ([]invoicing.Cell, error) {
-	with, args := usageIn(p.Start(), p.End())
+	with, args := usageIn(p.Start(), p.End(), "meter, service_id, system, data_class, realtime, complex, premium, width_bucket(at,@days::timestamptz[])-1 AS day")
 	args["days"] = startsOf(days)
 	rows, err := t.tx.Query(ctx, with+integrations+`, used AS (
-  SELECT meter, service_id, system, data_class, realtime, complex, premium, width_bucket(at, @days::timestamptz[]) - 1 AS day, units
-  FROM counted WHERE meter IN ('sync_operations', 'enrichments')
+  SELECT meter, service_id, system, data_class, realtime, complex, premium, day, units FROM counted WHERE meter IN ('sync_operations', 'enrichments')
   UNION ALL SELECT 'integrations', service_id, system, '', false, false, premium, 0, 1 FROM integrations
   UNION ALL SELECT 'records', service_id, '', data_class, false, false, false, 0, units FROM lived
 )
@@ -156,7 +161,7 @@ LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = u.service_id W
 
 // UsageByPlace sums operations and lookups of a span of time by where they went, the most first.
 func (t *Tx) UsageByPlace(ctx context.Context, from, to time.Time) ([]plans.Place, error) {
-	with, args := usageIn(from, to)
+	with, args := usageIn(from, to, "meter, service_id, system, object, data_class, realtime, complex")
 	rows, err := t.tx.Query(ctx, with+`
 SELECT c.meter, c.service_id, coalesce(s.name, ''), c.system, c.object, c.data_class, c.units, c.realtime, c.complex
 FROM (SELECT meter, service_id, system, object, data_class, sum(units)::bigint AS units,
@@ -180,10 +185,10 @@ func (t *Tx) UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error
 	if len(days) == 0 {
 		return out, nil
 	}
-	with, args := usageIn(days[0].Start, days[len(days)-1].End)
+	with, args := usageIn(days[0].Start, days[len(days)-1].End, "meter, width_bucket(at,@days::timestamptz[])-1 AS day")
 	args["days"] = startsOf(days)
 	rows, err := t.tx.Query(ctx, with+`
-SELECT width_bucket(at, @days::timestamptz[]) - 1, sum(units)::bigint FROM counted WHERE meter = 'sync_operations' GROUP BY 1`, args)
+SELECT day, sum(units)::bigint FROM counted WHERE meter = 'sync_operations' GROUP BY 1`, args)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -233,7 +238,7 @@ type UsageDifference struct {
 // usageDifferences compares every sum of the tenant with the ledger, in one snapshot.
 const usageDifferences = `WITH ` + summed + `, ledger AS (
   SELECT meter, usage_slot(quantity, at) AS slot, service_id, system, object, data_class, realtime, complex, premium, usage_since(quantity, since) AS since, sum(quantity) AS units
-  FROM usage_events WHERE tenant_id = current_tenant() GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+  FROM usage_events WHERE tenant_id = (SELECT current_tenant()) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 ), sums AS (
   SELECT ` + cell + `, sum(units) AS units FROM summed GROUP BY ` + cell + `
 ), differ AS (

@@ -249,7 +249,7 @@ func TestKeysAreUniqueOverPartitions(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
 	id := storetest.Tenant(t, db)
-	e := billing.Operations(uuid.New(), 0, usageNovember.Start().Add(-time.Second), uuid.New(), "shop", "stock", "products", 3)
+	e := billing.Operations(uuid.Must(uuid.NewV7()), 0, usageNovember.Start().Add(-time.Second), uuid.New(), "shop", "stock", "products", 3)
 	later := e
 	later.At = usageNovember.Start()
 	addUsage(db, id, t, e)

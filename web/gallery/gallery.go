@@ -68,6 +68,8 @@ func Entries() []Entry {
 		{"/settings/secrets", "Settings, secrets", settings("secrets")},
 		{"/pricing", "The calculator", pricingPage},
 		{"/usage/cost", "Cost and budgets", costPage},
+		{"/settings/webhooks", "Settings, webhooks", webhooksPage},
+		{"/settings/webhooks/whk_1", "A webhook endpoint", webhookPage},
 		{"/settings/plan", "Settings, plan", planPage},
 		{"/sign-in", "Sign in", signIn},
 		{"/sign-in/refused", "Sign in, refused", signInRefused},

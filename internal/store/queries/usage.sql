@@ -1,19 +1,17 @@
 -- name: AddUsage :execrows
--- One statement for any number of events. An event whose key is there already is the same event (invariant 6). The ledger's
--- trigger adds them to the sums.
-WITH u AS MATERIALIZED (
-    SELECT unnest(sqlc.arg(keys)::text[]) COLLATE "C" AS key, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
+-- One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
+-- the key. The ledger's trigger adds them to the sums.
+INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
+SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
+       nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
+FROM (
+    SELECT unnest(sqlc.arg(keys)::text[]) AS key, unnest(sqlc.arg(kepts)::timestamptz[]) AS kept, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
            unnest(sqlc.arg(services)::uuid[]) AS service_id, unnest(sqlc.arg(systems)::text[]) AS system, unnest(sqlc.arg(objects)::text[]) AS object,
            unnest(sqlc.arg(data_classes)::text[]) AS data_class, unnest(sqlc.arg(quantities)::bigint[]) AS quantity,
            unnest(sqlc.arg(realtimes)::boolean[]) AS realtime, unnest(sqlc.arg(complexes)::boolean[]) AS complex, unnest(sqlc.arg(premiums)::boolean[]) AS premium,
            unnest(sqlc.arg(refs)::uuid[]) AS ref, unnest(sqlc.arg(parts)::smallint[]) AS part, unnest(sqlc.arg(sinces)::timestamptz[]) AS since
-), fresh AS (
-    INSERT INTO usage_keys (tenant_id, key) SELECT current_tenant(), u.key FROM u ON CONFLICT DO NOTHING RETURNING key
-)
-INSERT INTO usage_events (tenant_id, meter, at, key, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT current_tenant(), u.meter, u.at, u.key, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
-       nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
-FROM u JOIN fresh USING (key);
+) u
+ON CONFLICT (tenant_id, key, kept) DO NOTHING;
 
 -- name: LedgerQuantities :many
 -- The usage of a span of time, event by event. Operations are a sum, for each integration; integrations are the distinct (service, system) with
@@ -21,7 +19,7 @@ FROM u JOIN fresh USING (key);
 WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
+    WHERE e.tenant_id = (SELECT current_tenant()) AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
@@ -37,7 +35,7 @@ WITH cells AS MATERIALIZED (
     UNION ALL
     SELECT 'records', '', r.data_class, false, false, false, sum(r.quantity)::bigint
     FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
+    WHERE r.tenant_id = (SELECT current_tenant()) AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
       AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
                ELSE r.since IS NULL OR r.since <= sqlc.arg(period_start) END
     GROUP BY r.data_class

@@ -803,10 +803,13 @@ type UsageDelta struct {
 
 // The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service. A partition a month, made ahead by add_usage_partition; what has none is kept in usage_events_rest.
 type UsageEvent struct {
-	TenantID  uuid.UUID
-	Meter     string
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
 	At        time.Time
-	Key       string
 	ServiceID uuid.UUID
 	System    string
 	Object    string
@@ -823,10 +826,13 @@ type UsageEvent struct {
 }
 
 type UsageEventsRest struct {
-	TenantID  uuid.UUID
-	Meter     string
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
 	At        time.Time
-	Key       string
 	ServiceID uuid.UUID
 	System    string
 	Object    string
@@ -842,17 +848,11 @@ type UsageEventsRest struct {
 	Since *time.Time
 }
 
-// The key of every usage event there ever was; whoever adds it here may add the event (invariant 6).
-type UsageKey struct {
-	TenantID uuid.UUID
-	Key      string
-}
-
 // What the ledger comes to: the sum of these and of usage_deltas is that of the events, in every snapshot.
 type UsageRollup struct {
 	TenantID uuid.UUID
 	Meter    string
-	// The quarter of an hour that the events fall in. Of deaths (records, negative) the first that begins when they have died or later: a record that died exactly when a month began was not live in it.
+	// The first moment of the quarter of an hour that the events fall in. Of deaths (records, negative) quarters begin a microsecond after the others: a record that died exactly when a month began was not live in it.
 	Slot      time.Time
 	ServiceID uuid.UUID
 	System    string
@@ -861,7 +861,7 @@ type UsageRollup struct {
 	Realtime  bool
 	Complex   bool
 	Premium   bool
-	// Of revivals: the first quarter of an hour that begins when they had died or later. Of deaths infinity, of everything else -infinity.
+	// Of revivals: the first moment of the quarter that they had died in, as a death has it. Of deaths infinity, of everything else -infinity.
 	Since time.Time
 	Units int64
 }

@@ -13,23 +13,22 @@ import (
 )
 
 const addUsage = `-- name: AddUsage :execrows
-WITH u AS MATERIALIZED (
-    SELECT unnest($1::text[]) COLLATE "C" AS key, unnest($2::text[]) AS meter, unnest($3::timestamptz[]) AS at,
-           unnest($4::uuid[]) AS service_id, unnest($5::text[]) AS system, unnest($6::text[]) AS object,
-           unnest($7::text[]) AS data_class, unnest($8::bigint[]) AS quantity,
-           unnest($9::boolean[]) AS realtime, unnest($10::boolean[]) AS complex, unnest($11::boolean[]) AS premium,
-           unnest($12::uuid[]) AS ref, unnest($13::smallint[]) AS part, unnest($14::timestamptz[]) AS since
-), fresh AS (
-    INSERT INTO usage_keys (tenant_id, key) SELECT current_tenant(), u.key FROM u ON CONFLICT DO NOTHING RETURNING key
-)
-INSERT INTO usage_events (tenant_id, meter, at, key, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT current_tenant(), u.meter, u.at, u.key, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
+INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
+SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
        nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
-FROM u JOIN fresh USING (key)
+FROM (
+    SELECT unnest($1::text[]) AS key, unnest($2::timestamptz[]) AS kept, unnest($3::text[]) AS meter, unnest($4::timestamptz[]) AS at,
+           unnest($5::uuid[]) AS service_id, unnest($6::text[]) AS system, unnest($7::text[]) AS object,
+           unnest($8::text[]) AS data_class, unnest($9::bigint[]) AS quantity,
+           unnest($10::boolean[]) AS realtime, unnest($11::boolean[]) AS complex, unnest($12::boolean[]) AS premium,
+           unnest($13::uuid[]) AS ref, unnest($14::smallint[]) AS part, unnest($15::timestamptz[]) AS since
+) u
+ON CONFLICT (tenant_id, key, kept) DO NOTHING
 `
 
 type AddUsageParams struct {
 	Keys        []string
+	Kepts       []time.Time
 	Meters      []string
 	Ats         []time.Time
 	Services    []uuid.UUID
@@ -45,11 +44,12 @@ type AddUsageParams struct {
 	Sinces      []time.Time
 }
 
-// One statement for any number of events. An event whose key is there already is the same event (invariant 6). The ledger's
-// trigger adds them to the sums.
+// One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
+// the key. The ledger's trigger adds them to the sums.
 func (q *Queries) AddUsage(ctx context.Context, arg AddUsageParams) (int64, error) {
 	result, err := q.db.Exec(ctx, addUsage,
 		arg.Keys,
+		arg.Kepts,
 		arg.Meters,
 		arg.Ats,
 		arg.Services,
@@ -166,7 +166,7 @@ const ledgerQuantities = `-- name: LedgerQuantities :many
 WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
+    WHERE e.tenant_id = (SELECT current_tenant()) AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= $1 AND e.at < $2
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
@@ -182,7 +182,7 @@ WITH cells AS MATERIALIZED (
     UNION ALL
     SELECT 'records', '', r.data_class, false, false, false, sum(r.quantity)::bigint
     FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $2
+    WHERE r.tenant_id = (SELECT current_tenant()) AND r.meter = 'records' AND r.at < $2
       AND CASE WHEN r.quantity < 0 THEN r.at <= $1
                ELSE r.since IS NULL OR r.since <= $1 END
     GROUP BY r.data_class
