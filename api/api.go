@@ -59,6 +59,7 @@ type Deps struct {
 	Holds       *safety.Holds
 	Editor      *safety.Editor
 	Planner     *safety.Planner
+	Proofs      *engine.Proofs
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Webhooks    *notify.Manager

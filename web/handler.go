@@ -41,6 +41,7 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
+	Proofs      *engine.Proofs
 	Editor      *safety.Editor
 	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer

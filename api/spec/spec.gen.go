@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -2820,6 +2931,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -4555,6 +4791,31 @@ type PlanServiceParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5135,6 +5396,18 @@ type ServerInterface interface {
 	// CancelServicePlan Stop making a plan
 	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
 	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5798,6 +6071,30 @@ func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, se
 // CancelServicePlan Stop making a plan
 // (POST /v1/services/{service}/plans/{servicePlan}:cancel)
 func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10586,6 +10883,213 @@ func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRecords operation middleware
 func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Request) {
 
@@ -12541,6 +13045,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -12815,6 +13331,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type ProofJSONResponse Proof
 
 type RuleActionJSONResponse RuleAction
 
@@ -17124,6 +17642,181 @@ func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -19274,6 +19967,18 @@ type StrictServerInterface interface {
 	// CancelServicePlan Stop making a plan
 	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
 	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21994,6 +22699,113 @@ func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -23157,633 +23969,657 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9s2sieOvxUc/bInD8OW1e2HxN1/3O3YzsQ7iZ21nclvx/ZaEAlJSFMAQ4AtKz793r8HVQAISiBF",
-	"quUk3ps599y4JQoECoVCPX7qwyiVq0IKJrQanX8YLRnNWAn/fPKKLsx/M6bSkheaSzE6H71aMnLNSsWl",
-	"SMhcluTp/ORHqtMloSIzfzyTguEn41EyKtlvFS9ZNjrXZcWSkUqXbEXNsHpTsNH5SOmSi8Xo5iYZ/SBT",
-	"im/ZfukvS1YyopeMCLYmesnFgnA1bPybZFTQkq6Ytut7VJVKlvEVTgV7r/GBKZFzeHVBF4zM2FyWLCFr",
-	"rpfwqaIrRuY8N6OaCXEzxG8VKzejZCToyswhxTeFs1vR9z8wsdDL0fnZZDJJIuT4DgZ9UYmXmmoWm6dU",
-	"jHBBqNjYOSpGlHkYZsLeF7nM2Oh8TnPF4jPDib+GH71tTJBrtgIyfVay+eh89P+7UzPKHXxM3fGTu/EL",
-	"oGVJN8H8X7LymqcsTmaeEVkSMxezAEoUPtxGRzdbfOptB0Fj9HyasVUhNRPp5l9sszuhS3LFgJAbWZUk",
-	"XUqeMuBwveSKGEZjSidEVYbXFaGkpCKTK/Lzz08fj8lLJjShC8oF8gbXCfCH/R1ZUkWEJIqlUmSEzecs",
-	"1XBkFkyrmpOoUGtWegLgcawpEKzhxCyi6wCEFLl/PxmtuHB/n+6nz3MgC80PpNOfR5BbEGAOYivOqkYa",
-	"Er2kmqypWSXNEsO706+msPb1kmp2zUrCYe4lG5NfuF7KShOuYTW4EPP9vbNvEljpvdMzsl4yYR7hhhqa",
-	"pFVZAuHEhqxkydoXbsXuQBlr19i+u4es9eJYK+meublZWnboUgST3siKLOk1uyB3J/fCaSnN89xNrGs+",
-	"9R3Wf1IvNY1cJtOvpudEinyD8wByIYUEIxumkXTSfL7mih0wKSaq1ej89eir0dsoU4vL7NdK6RUTOr7b",
-	"1H//uSI881MoqF7WE6ifGspx4rLgUYFrXn7FNp1vxZ8OfeO3VbZgLcudwXddL8UnBr/0kRTznKctr03t",
-	"t10vds8c8mrB0rjuZF9uv4fXu0u3fRputAMn0qZWpe7rzxUxPzcToYLQnFNlbhSuu6cEStTAGZUs4/qZ",
-	"1C0qSArfG4nFOremHmboDB4zmv3AtGYtRMkYzUgOD3TNIKuHGTqD72Wexd+9lHnW9VLz/eDXPRXXXNN2",
-	"buT++65X108dMgHZrnPil3teDb8f+t4fuGh5ac5F5xvN94Nf9yNbzdqYagXfdb0Snxj80hcslWULN5Xw",
-	"HbwUFAauFeiK1kZRG6XZqmU6+NsDpnPNVSunlfbbzxURlVlu68vtKHv0ab4yd+3Z6b2v731z98G9r0Gn",
-	"xA9rjZILzRasdBOscnbZIZppuu8glPUIg6lTtRGm2vPK4e96ydKy7c5V8J3ZBbpitQn16MWP7149/9eT",
-	"Zy3TwJ8dMJMOk9Maj33uQfvooe//Kact1C9y2kl+FQww+OVwyFrWDt/h0rlAG8uTI5NptQr14q054bhD",
-	"p/MLmy2lvHrMcn5tbPmWGxC/7aLJemugAyfyRGSF5G2qMLPf9piIH2igj4uveOTll5qspNJESbKiYtPm",
-	"AMnh1+EbMjanVa6NhZuM5rJcUY0i6O7ZKKlF1ulksldWIeeo3ck9zUA5Qw5QCVGsoCXVLCOzDUnlakXV",
-	"BaF5jiYOnSlj9hl7keb5tK8nyo4e90FtO3c6LXlY9lP86WngCnKeqRvcMab0tzLjDF7w2DK/+Xcqhbb/",
-	"pEWRc3RK3vlVoQhn7+mqyEG6OAEB+qmmqYbpOzK+/hBq0kaFXJ1kM7OzGf41SkZy9iszPzt/XQ9Rm3GF",
-	"VHpRMvVbPrpJtkZTS1kEw5k/t8arlJYrVoYDrjYw1tubkMpdDj5PF0O1kBobusob1HDEOCduIW+EJcX5",
-	"G0HICfnAs3OSlqsEVP9zUq8uCQwUeOQkmyXEruWcvHYjvr0JRjIrdkPBupqjWPo0hnEUMeOM9viKt31e",
-	"dnleTBoB+r9ePn9mGP3/XP74Q0KoPcNn9x+Qf/Fvx+ZRdcf+7sSL11VGcOwZU+AUm965PvUEdx5Qw21T",
-	"whXoUPjlrrsbWVkVUihk49AE7c/GM6rY6Pz0bjJKZZ7XHKZlevUuZ9csN3ydsZRnLPt2Y8iRUfKDvGY5",
-	"hetxzpkxMEa/VVRorjeex+f5u8mDh+u7v/4+n5+Wk8nkdHJvYv+3MOxaMMGySyOyziZnD05OT0/O7r46",
-	"nZxPJueT0//AgilMePRIVsKKnCUVqCiiJmr+0f0afPIV18CoL//188kpfKpkfh15/Sm8foKvVyBdT8+S",
-	"4LSr6z0vtI8+8+YEE1qWmxO1Ean5mmcMBQSNLx3enbGcabPVVmoqxkQXqewNfT5a05ItZaUYyodrmldm",
-	"f89u3iYjhbEEv3jzO22E+cLs64qKiubmNxjhGZ2fJaM1F8KYGc1xe4sQz5ORYxU6Rgx7R6JPsaHtY3fg",
-	"GRi2aeX3Z326MmwV/mt0Nr4/GSUj9BKmhiqVykY3/gCMzkWV516Ki25OcKbk+WjG9xwGtFDc8J7xn1ea",
-	"LhiRqK/pJS9x03Afs5LOdbhhp8loXXKtmfgWtK0Gh03uv5o8rDlshqsr98wLubhx5m/6b3+9M20MUHtg",
-	"jFHgPMjrWzFE0+nSnyFS0FOsxBhzcU1znnVLv4yXXmZyc6+Y5ZixihJ2/vTsBj/rFp74tPm7VPqyQy4A",
-	"42X5b927dsU2gazLaWTMQM6tmFJ0wZx9Yqbi/Pg0MJ3xLoXJyqxCfUcWhokKxUrDhwXd5JJmwfJHqwo9",
-	"1leVn9BNwN+BJLecX4GYhjv5qFLXi76s5NdMhCJTaVmyeSlBn9claIWnoRjsrzHVjNfC74G/b2wo4bxz",
-	"/ZnUMmPXhnbw6xL47RQUaeClZZ7t4SUugOfgQjJ7LkDQjhocUc1yno63lIbOC37SuODNhAi8gkuh8O41",
-	"uxLcf8fnhJxRhZdgy+Wppaa5o1YtZHuzA2xuCyMsZZ4BBwT+ygFXlw/IGFXiLajnpbzGmF5T6t89XOr/",
-	"s6QpI9/LojAMnYzSXKqtDZ2cvZoEG2qIUOk9z5SMNh+ZnExOtx8Bkdm4myfjScvdXDWu89GDtgfnXNCc",
-	"/749vSaF5jldOAMOroNfq5WxrjR7b371mRndiMfPHpgJkRnL5RpuZ3vb2ywRc5V98dkD8/SX45HRvuC4",
-	"7VUEci6cerirnrSuLF3SclE7IYzNTYX1wr8OB6g3V3NwAHu13bJ5iafDrO1+verTxBxQWbASBlXG3vkM",
-	"n/FLy7noJUkquGzMtQMX9Micy3f10OYeYSWXWc0e5iOpuHY6jrtczC9PGr/cXo12av9GpMH0YdJO5Ro9",
-	"ffbvE5jkafDuDyMmspBLmhy6kkIvGzNUmpYdLK35iv1HCjOZn189gkuQavaIojvd7knBSiemmuKGaZ0j",
-	"2+I1iR+g08J+YsWaEbq16OrDO/5N93sLNiezWmSbOwlHU+ieSf2jzPicsyyWHxaE/c3bghj/wW/8qZSz",
-	"HF2pLVK5wCf+0a5HOnPeEvid0jQHnZFpynPDlXLFZjLbkHRJxYJloVPWe1LIilGxXvKcjckLoz1wl1lD",
-	"RUZKVjBcfmlHQfeh0lTAGQH/Ag6p7gSeKusFe4o29B590jBXpUbn94wp7M7UIztpP7+RdzXdAe8HK0tZ",
-	"1l6NJhl685rbiQivwc6vmdBkXUqxGJN7k0kjzSilwmixMwZ5LBfk3uSUCAkk54oovhAsI1yYL+6ivpvn",
-	"cs3gyXthvgZGLSD38I0A7zlXRDNBhTbP3k/IvdO75v/dJyumlzJLiOK/Q4h7xTJOwVVlnnyIe2wOq0st",
-	"xIzGuSxnPDMHBrNCuPZcobgwGrl+I1xGzgW5d3ZmL52igiMGFEjIFIk+JYpuFFnbBJ2zb+pMTa7IiivF",
-	"xcJ88ZBoiW5nRzR1Qe5PJoQS8C0TOX8jZFXCp3eJkmZ5Zr6YIWQU2oKJzFiomWTWaMCsLXCzBQfwBdPl",
-	"5uRyHo2F/8L1EqZjmPr+5G5CqHmQLOUaZ4epYopoSXS5wRMw7vbj3SSjZgBugH7lbDrrc3vn9auk023T",
-	"8KFZMRj4zw5U2sFKVKE0N7fb5MZevDTV+zxteOudf7hJRpButONoeLRk6RXL6tRW5y+9ha/N3Kvga0Ob",
-	"zihWJ7nRU050SYVCGqvbmHlGoRMpp/m2co/b1VTuDWOAVXmAYRfwUcudh6vZuvKAA4eznix3eSA18jx/",
-	"gWc0VAVSwxHAHA3rBd8JzjU1Op94tRv+7b2L5t+glKC6xH6rjNYwcXbiJBkZcQj/MHLHK4nMGH72C6tq",
-	"nN0z31RFZt9iyLSr6u+cGJBXbi1zLrhahqsDBi+rfpoleE+MDlfKRckURrOC5QUzBSeEyx44HcaCRtHr",
-	"dlx7G7MSwoal+vJZK4OVlXAM9QNXA738GdUULYFDueuWuxn5wZn3Z/XdX++h3t3genf/oK1VVZoylrEM",
-	"bIklVT+G7oq6ggCJMYQBYHejYSgoQpBzwwoKeCFIdhjg5YxvY2gDY1RxH7VEi4fFLP5FJWomKqTMwYWE",
-	"4Wow4GQJZpoRK7mxjdAbhP+0VmzTS+h29Kzeg4JW6MCxUqeLMw+wchx1Ww6kU9SPZuVspY7c/sqQKCZo",
-	"BpGL12/dR6Ovx6encT/C/iOe8fmcmZ85NwUqdLtsYA8tvj3BRIo6r8acmoa0YO8LXjLVfPW9xqv3CJSH",
-	"5pklVeY19+dnqWPkIh92fQi2xkQ32EO/Lrg47t6AA5Tj6t/GRJF5KvCNgsxgheF/CXl+XiEZtcisSTJS",
-	"sLcNAn9oODdukhH6mZpfmOk1nf/O6QInJPTZbjlrW7zhW2HT9dKMDZtXi9WYi7X3DclottlJnOgKRGv/",
-	"lbnUZlQZdZIvFqCqzvmiKplVlWd8UckKtR+6plxzsbj0flKjEkUUJDU6v5t4bzcoSBUePvtnrSNhRZLV",
-	"grzC5MJG5t8rY3HZB2TBfJa4cp84f9T56cRpz6qpSqnR+dc3e13tqJxZsSnXfow2zzbu4yWxlCOKMUUY",
-	"TZfW6HQZYqlcraCEhWqyoleQtIDeTG3+egKFO6hv5xvHzweQ/+uA/Gd3H/Tagbt3B23Bvb17cHb36+Yu",
-	"3Lu7tQtrWhp9ruEergMjdRztzGbDKrKWVZ6RGSNW5TaErU/YeOCBHJC8E14mLRdYkVOjUvohYd8uUxu+",
-	"NJTRNkOKwmc+w8xQ5MRe2jv5V7NNe7nfnFCbnExkSa4Y5LrtjIB6RSyBrs6AeW3eYx8Fk7zOc7IEvUlG",
-	"l+bqeWRvwW1lKufCu2DAm2u5XJaMgIvaHgUop2ySI40OCd4orgnNrJvCpn5f2BjB76yU6JGB8kHNyJzm",
-	"uYKqKprnpBJcqyhBGu78ntWZT+rfvDTXz06RpnfAd4/zIzxknraXTZhn+ODeaDeb0PvnP+yuxN4nkW/M",
-	"6vdvuouT4zhuCfbXdo5Wy2mSLc4eYW3UFsf74EsncaRgQEqOQW+qNSsNL/xfmv36bhTNTswY5mZ0jXuJ",
-	"E3QK8ABCbtEL0hccsexwiVucn02UOL5ua4v3aw2xr0SwP/n21oIhUBG3BzI6JJwkwa4xXaFjbq/dmAn8",
-	"bvQ2toNXbBPdwZwq/Z2sWkovzLdkbr3xJU01K5WTMm3LMr/5WTmabo2JcmTFRaXZActqkaWgbsqrHvsY",
-	"G1SlskBu6CWKXprHYwLI22Q9pEqMsa309zviZxbyXGjUhCzUoHtIj3pe7efCeWCaZwO9LD2pYg9YhCze",
-	"meC3bSZlzsxF3vQsdL/gWf3kNvVgoo2x6rfGF13knGWBuyEqFDqLLsBCZuvgBASrahiVPQn42P8mRkRv",
-	"pPUczYaZvoOErMh4YJ61LBGjRBTwKZwZF19n2VmxlPPrumzpAkqtjULhdUjQFEhWbtAZGLt6y7aiHzBu",
-	"ze9QzeGaCMYy0DekYM/noNLudU0mniVBGKA+2lZx42WynzMKekOmAOyh3+u9MyY2BVD3qWbPRb6JHZst",
-	"9g9re3ztV2OM2l1e73yTS2sOQ6JHj41S1YplP6NVAI4YjqX3PwXHx7oMd7cMtVC8G42CGlNEV0XO3r/c",
-	"iFTtT8U1d765RUXJ0+XKgb70+g1wmDeU9qykOceiZCterXq/SmkqMpsW0eMHN9t0T0bvTxbyxHx44rJX",
-	"cR+ehou4qf2Nw8hX1q6hAVTwkfe+r/FJln1/0IipHZ12ziFmNmgAuW5ip6LKuL50deJNMqEWtqOsoBOr",
-	"hjvw5atXrHYejZw1L8sIGkJfsxJelQT6xdu2JTwRuowoyNSHm3dmQN2iO/WCmjw3ySDL2+WVtDEmuoda",
-	"d3x0PvpVSTF+Qdc/Wk/GjfOnRhbDi+jHhRGXslLf2981xdr37D3NWMpXNL8gbFXojQWPcRcUM0SNaslB",
-	"wkrktYr9tvu204ScJeQuGY/HENiWlSYLWqiGHt1uxqrKumb28Yx5OWyV2+LEcUE9iN+ecCVAxS2aWZK3",
-	"st0xVM+afT8N9dPM9wUrZBlZ+ayUV1gb0672QNxpQ4qcpqxj81/73Q+MHcORjshNXnapKWujAJaMZpC8",
-	"MpeVyMh6KXPWk8+WzOXMh+tqPXiW1YdaTMikcd6KyX1D8+/NzG6SEaxmlwLPJOYCralyyUoJyUpZFOYf",
-	"EPiBDCh5zbKYPrw1Q3xLTfGk3ltLpBhzfMtSWik28D6uXStBeenpZKu+9G6y5+TbYaLz8jA0bZ6lNkfJ",
-	"EN/KjttiVmXvBjhVEwyixg97ySj6zqN17LTUNU6UlrkvKy9KBlXAoLSek0lC7k8S8vV9wwunkwkpWJna",
-	"/Mzdw3Akn4B3ceHy6rU03QFdlj5u4KXfroDIrycnD99+OE1O79988ebN2P15dvPlf30WIz4OdQTJbZkq",
-	"hri3I2Db1/SMrQcel37u0AbFAp5rHrG9FdytHLm1yuZWty/3Jwcb1rngFRfhp6d/WRJEVplfXYb1H/33",
-	"1acohgw45PdxbazrEO8BItg50K1HNHZpWSo8NeZAAwvgviW6gwbYVXtACcOD0RR2mOdMhL3szB2v6Aa9",
-	"M+iaSSViWHLd45bzJH/bspXPK20G3JUUEr9obtYWk7q8x92Al/0GdRRXCHMB8DzErv0cso6ttynuwMKg",
-	"527oa2PoM+72sNeFTrthERc6/dAxgK9p6OcxcsGZHX9RfENGSZg1iu+y663nN4QJ3T7edPLaLon9Mnss",
-	"bic8huPW8/c8E+O2RzJj2RNMwtlx6dqN3r9VbbrRPtLBBGrIgi2tnirWEmLVS7bBOAtdlMyomJgYGaaN",
-	"fIhZxz6/ejcYXLBSARATRp8sWJEzURHahJRVzogdJmqi2mreqB/UIUCSFagRFj4T7QSbLXDukwRmGyIF",
-	"I4pnLPFlALMN/ALyt8fDYlnpPI8qhXWFZl99syMkWXpwsODNJUvfxccJMsV3MGe0IpC30RoyC+EbBoev",
-	"HK5DFN2a5hVDtTYFZOJKO8nedHUHa1TX8TU2ctVjhhwiQfRU/dxZecmzqExRDii61yAOuLnGfxh4je9q",
-	"7g4qol2Ex6732hcfkisJIeFqTmkccnfeEhQWjp6OEsHa/Nz83gfB8FouBOehwWHdZoIj6WMacQbONj+B",
-	"ZOlJwtnmRZX3zbLIaESUPRXk51ePdgLFMfa0KVmHWFrm1fUAft5Jvd4uSkGM7ZE3q7aunU4hnrpf9aBP",
-	"hzQ+mqSFast+0zmm7GiNZzXPUPSwpNYwhql3bdMRzNUa/uVTcDO62f5EeVQh6s96qg1N7dVaOig1qNN0",
-	"T+3m92xRax2LGX8v10TONROYuolpJiuyxuizH7zHhDu9CTU6m+Od9Z4TXgu9LeZxKDq9JtXqspLXrNRV",
-	"KXqPZCQVy15iCeEhAs+6Gtz8G1PYHr6LMC9YkcfuCdRkd3f4ue3skBCK+iIqqqEW2mP5NpGxf2cHmCXa",
-	"vTFmDBJ3+91U9bZv6fNga0Ld9owxvyyfJWlXu6QZ0RJQZRHFfQkex56rd1H7voc3Z3O9f6rmKaKln2Tf",
-	"mJLl6aEMWJPcjhGuy8455E/LUPXed3ElqJQtSb87vVgAT39NFbFIUwlel1TXCKNpLtOrC1LbPdyXYmuW",
-	"5weksfmCxXbkYZiTu9axC0PUg+GQ1IZnvXlw1V1FGVHW2jKClzLP1LhFrnqQNhtBtPOr19y5c07pd5Fx",
-	"C//gEd5igfDwx1xpnqo/XHEdbvY8ptFgZV0aPWi0QAWNDOq0urgstjLIar89zz1aFj0J1LzfmrN4zFLI",
-	"WFK2QH695OnSgh7AMQCzVUtgOnRSQiK6VKwEQaoo73tvFJSXw2kL6lPM6cWkrVcbNhzyYczi5SJl/V0X",
-	"1hzkh9jc1pJs5ZhKaMy86DeVHX0khuFOBTG/Dy+ZzxVckS6/cHAIGAjmZuuZMnFSY9eM257qluIDJ9kf",
-	"QscwfqsbNO8WYyF9b6k2DtYOQx9IcyOw4Nj3vSG4rg4f4DbBaw9EVHVsoUnQzmPLBkGUhoOur3RYd45x",
-	"Ryb/rQLUqRTDAtS1y3E36FB3HFoymuvlBtvS4T6N44Z1WjL9kmmNhVw7OQ10xRDx2j6Cug0tGblihSaK",
-	"0Ry3vr/xpnpg0pM1dHTzCMOgM1hAIJyIVagwobZGOyYrmjGjg3GtWD7v9leoYN3xMF/Uc77bec4TxdAe",
-	"aTomn314dvnjkxsCKZy2sMl9OYqwel+XpV2pd1oG5d592bBScde/3+4AeslueaUYoPFAAye7Fi4WedhR",
-	"ZxgfHCm3IeyH4zd0h7MbrlXrEfVOz1qQNPMhasrudXpaChzHS+Qk3qfiJ7LzPU5mwYE5An3OcjDkg/v3",
-	"7z7okg0r+r4xzQA93639ppMaO8ZIJSyfYf6Wkc9wEy5KilchVuNkdflNm71S31xbNmrOqdpS6PYewzSn",
-	"qkXrQvBbeAAS7wUJMt+hm4Fdms9ST3yC+9toSq6tYo657uyXIEaN1TduSepldVL37ozXdGOvK8bFwtWs",
-	"JmTGlMbsx2EyalHRkgrN2sxZ6ht2GJOeFKVc2dZ1nQzar1AMfxC9QqvVipabgUWl+ME+97kFG3a8VBdM",
-	"upc6lmmI22BjkqAIvKZfh+iQ5fHEpiw/FakZW3ENYhGP9NvSbIup6mxb+I4rAk1YoryHbfzUrRPrGs7T",
-	"rayBBeVC6bpbKWRENirKXcNgsMBpuYifyTaK9HKlaPrIibNdlVqu+9pMbZnuR495tznReoa06lIPn1bv",
-	"SeAhUXDlfXJ1oDSrw9HtAXIiSzGvSqnS+8+p0t+5Z288wm/vukSesgyay8WqHAGetzUdLO7K/llwrQg4",
-	"AWxb7feaSNE3XX0YbACAQVm9IFIs0pYQVkPa9OLfMtok+7kF2OSstFWPAJ+ZLlvyd3oW1beBEAQdUGA+",
-	"fRjwFWflY27RWqNOMwdH3Mkk+JR5PqdDql6B/3/Crg67L/eZaHvogW8Pjkudf+ZPpD8t7gBY5vVTriVt",
-	"Lb3b7pEnSvOV3fIthTCzjqJ+hTAeICSyeo+7tHu5eBEdSVBQLbn9XaLkeCJhO2xU74gFxUACtRH2u0Cm",
-	"basmm8gd+F2V58R85auKuUKHxLyUq3iG/5Ivli1UuGJ5C4HkOh4JDuB7tuf2LWZxADptcCkf4jg1r/fz",
-	"syvw3s9gDm1k/d8VU86jNyC7unKJlp08HBYZb0+86ki9bEtnCPvGNf4X5G5PYhv7yDoSPhJySDccyMeC",
-	"+7jqaF7tXG7k5VKuLSi0FCkb78MN2QMB8jfGxx+H8YE7HD0hOGSzofF2rW/KCn2oQ374eWArW+B78Fno",
-	"8sxzcR09AtCM+Rj4PaWtIuzMPZEIDq/lVSwI2+ekVWXeYVDanBJZMNEsBK5KflIyBymS9EFWwv2wCwsJ",
-	"1c6QAcu4ReKMW1gw6Gx2K4SqIIbWr3wCMagiYBu7EZ1StPGN3LUcZzyei+7acWxv3D/5NRM+jYQrwpWq",
-	"WJbsVHR3JXy3Jq2rbZ+l66mGb4E0G5XSMov5JiP6fL1jPloxMIs67N+2d39iTFnXs1iS1v5/XxXpAwH1",
-	"68IQZafr36/wGD6soEHcp+DEanaWi1fM7NYyAG6zZnmuCNQq284dK5ZtWny+QanK7rd1y7mabaH3nKx0",
-	"1AvtetJ1Eek7jOE3utXtylBJUlmWgP1uQRvMrwgXxPxqSFHMK/drb5nbDhaY+ycFYCpdCbkW3Yfbt8w7",
-	"+N7L8t+6VL+osjbkhe0VU52ON1k0YimuyR66mqP7HPTf67fVvap5WkCdzA7B1mU8gyjwgmmCPTna6n+i",
-	"srnKWVub+pxh62mRPpJizhdji9HEZY1iNSsZvVJ1W3nckn1R8KO6NPtEsWvBUZfetOcTesSJ49fHtzlW",
-	"a6kSc7Iizo6vyYF201v1fTX7ufnX9447o/7sNMtu/G1UK+WuWqHEhCSQYIFo6pbN/yxlVQwoaRyS2j9c",
-	"+g4WULeQL1H/Z041U3rcwdt/Eed+lActm7nSgwgrdVWYbjHFEVSWbTb7xPSWo1LgU1t8v3yNJmmC5ksd",
-	"qFrNg/dvmldMuToynxdvTFfUeYy1MB7t5Fw4lIKtdJFBkF1bxLLT76ZLexq575Zbm0G+HWFU2rn85OPh",
-	"8UTrZreePOuTL9Oa5mkkyS8l1+wXLlSCEdrgbyWrMrX/1rRcMI3/XjO+WGpjigKRf7JNTRKyYuWCJYRe",
-	"s5Kaf2AvLbvfQ1J8WuoKLm2ZspwbLQwZa7zFF0bZobOcjZ/Zf7ze4pS3DfNVXfHiBPuE0fwE4urGxjHM",
-	"Hc36CcBXdz0T8RZvlzNABQJLvmQWFKoRTWl/HqIW4xgUoGsvYkf0YaSsRUPWyw44I9f1gAopeIqZv6ta",
-	"t7SFcK/VUhZvx0EW4FJG79ftOJl5uV1B9DziEfsoSFant0CyemxzUofJwEuf2epzWrnYIu0FUYyRKfSo",
-	"tHLfAcMabp3uZo12C7++HJ2MnlzbBW1P+lEuqwy+VeR0PCFMXLNcFliBZ/nDXEDm8MHEGTw73QVndXdq",
-	"fzBGm9BhG/+45CXP6dtNgN62Gre7sg9EWEOl3OPuTEaqYGlgbbhpnI4n0Te3oyVi89v++qxbeGiis+s3",
-	"b8bGEsy5YG/e9Ei9D2Zv4TwtERKX8GXfv03ypB0+a7upQodTtslXT97TVHc2u6hNiTSvUKTZDs0l2lAF",
-	"Ta+Qx+eMYaPiFIv/VlWuOfZfcQG6ZJRSRJaU9ue65BCQN/e4VaWxy7ZFOAbUmFJWgH4643kOU8j5iiMK",
-	"MnYcbxGrB2Zr7O68TWeJZMlrVpgTSIm5FFjc9R8v2tWYZhBkZ3QghoFv5KU/LYe3QaltoV0f2oJes9p9",
-	"RrhWeKFfkOn/xPDE1OFmB9U+e/jd2Uu0Y2EHq7GB1kqegVcZ01aZ4WtiEV1VNMn/Oy4ylwXaJCe2qo3v",
-	"t78z6ha+lWJZnbWkGExgxUS2VY5xG5T3ADV+241rZpKQWaWhCS70EFZLKAq+so3fjjID27loL/gdPpc4",
-	"ItZTj23+9yzPbJbbLlODmhUD94Q1ArCjzZ8A1yOX4jysN1xT31DY6mp5XkOixmtwvYbYz03ZVYm8pAVU",
-	"se0YW1CEfECpca2O9ptcbR/2e37J8kEx39YEBKT/5wozEQSIEVz9OI71NNSdvNcFTB0POBe+7e8wxP+r",
-	"4xBQvwTldqnhqJrjoquDhma7g/B0STAKhii00O16Tsv98hQ9nuDotCck8H+6zD9f+OjT3JCzcT62oNtu",
-	"ePe5PIJbJjjkn4Rb5nuutCw37TDqbaWKcbC2/Tdm0mqZKgSVm7EUUN/CxhVW5PVvVOFPeiR0PqiPWotZ",
-	"DMWaFqjIht+onf8aur2HVYIlo8ebvcdZbssB0dimOCHm/K8KbTbIAVegjJiVslossU3aTFZ6II7dry2Z",
-	"BttOAaQPSjeoVbEBh62gdptwxNwNXw5XS0nI1LyCCmr4R7fU7AGD19djzrNQ/IBYsY0KQELVyp8tC0wt",
-	"6vGWXOo4hscQQOGB/jREkMyz1nLzg5K6ukP3y2goHIW2IkvQsVGX7GFF7ZyOZZ51no7mW23J0jl2PHRy",
-	"DhJ5QYeTa5ZdELz7zut+lkaxc+revJQrQsncCByj7HGxuHAVaHZc+9fWqGDtqHNCm5fzvCr1EnP1/cNh",
-	"0V1dZeWv5DpnHMeMd/6Q+oDo++HQmBFVBjHSJVYBtUFa6qjAfz4HRQs77hMp2Hmg6BqtywnVGU2viJY1",
-	"6AcA2CkoJW/DwvnDA+HmyEVC4DvKfYkWsuMfqPzayikP/AauUCF+sBCl3gwJR2wdgBgNA9L6WMH3SMAd",
-	"pftO4fYSw+Ie3rcGrKylVjO4Dsxfs1d3cpfZnWPcBDJu3P41bwAf/Wpyj6HtOcD8OCgDVDwvSMlyRhXL",
-	"En8szx0jJbbmYMExgQmSVC6IjZidexRxbsU9FRsQlBeE5qyEkbBv7MoyaEGVsqjdOvSLACrBmgoNvWZn",
-	"DAz1UFj6EB7OFf6Jkw0ieMnIvjYqN/9Off4TUp+Pn2cc4/t6a49w3AM++SQO/dMgMXmresx1BI64AJ/v",
-	"4IDYTNvevr+g4XCs3ixo4XDLFO00ly39ZK3bTNkCZejcAw97uD6eu86DRnwh/NMBbjQz3Up3TMK1x1au",
-	"Zy7qe6hUwpcsW+xt5Xs7cCKMgLCsfxZ9xXo/65ssHCQi5zmNwRNZDAaM2LDSuaBzKa8I1b050Z6A73Ia",
-	"RVvY7SrUkrTvCxePfVTsBFvrnvsWC/hNGFIvMLTotqSaPerRsvKFe+7G38CXe0A2C8qzhFxLbntpLWCB",
-	"VXHAicQ3rqLO/u/luvlGQDzbuM/i7+94VR9LwG6xNwaG9L24vSrui5a9iu02J2j+EdytgTwL81R9iQWe",
-	"10D0BgK9KQvCvW/sSiCPUNJ03F1wcnuWIPxarYoEskATKzgSUglVzcxDMyP6AS6VrOjGKJJGHY1bWTY6",
-	"26vtBzzcsQA42bctakqXxpyOODcgU+bcSMe1AEHEBXIJlwJU57g9zOr4fm/lZzsnoFWctmU3WUs3txYD",
-	"KPZUEGZr3LcCKjnvdoF2TdXQ/F/mucEoDrVEjCBVoiYBsHCoOPjl4P6oKDcVUvEtnP8QevRYyBB9MR3c",
-	"bJIdeAdriu/mD9T81+ScTq4/hrIteco+KU37ZVuVnTVSzZ1jxKqE/1TCNS6Y5fHI5A8o/LawCNAbiR4j",
-	"NLwVkSVfcGFMZPNXyVLGC03MoUuIvGalTZBXmpzeJysuKo3suiWWMJPzx76A50MKClb0/Y8HYdLXk3KD",
-	"uBfHdsKf/Uj2q2bnQbNxQRgtcw5eWXOyMXADoTGsx7LIw4agVq0DJcF1zwqdEJUKU5ZolsEJ285SiuUk",
-	"5bZisTaZoozAxdWe6Hgqiw12OauD49uIS8sewrOO4LfVhXV5k9fiO1mu+r+jlwZlVh/4UkV6aK1/B7J5",
-	"rWZFkrLCxHal6aoYkKe0VVvk1LBatfILStwO1XRs4fCrHUGDg4C+B2lIo7p7QdMjNi/l7yweHPyROWNj",
-	"K3+p1SW1Yz9Vqoze2r9KPjDK0A72MKC4/rbKs/NH2Qw765byi+n2MSM5j3AT2n35JC5CnOsh9ScHew7h",
-	"h/G5RLMgpiDu1RT8PmTOWEKmqOmoqY/DUKKq1QURjEOkjhv5Wgnt/DYg7xs4mRuRvgsQclwUW4Eb00Nr",
-	"KvhJydMlOt+SEU7GK1uq5WTqMtq+wN6NP1DtMJd22mSteJ5zhbjmiQtl9lAempa3rGZ5cE6tOXhIjxSq",
-	"6b9lXq1YdLYLvqCzjWaKfHE6+b8PCfz7y55zmVOet3aXkYolJGM0IznUAvXvjp+mTKl5lXcNDEnrveNr",
-	"YHi/3Ig04lN6YdsbWEYE60n7bkpElqRk80r1fNc2BGj94sbKPO2SRgeWLfZq7F70xIHB2jtb/FI0E2uN",
-	"+oKNIiuA7rOpNg7ca8tCPPkv6Ef9D9+Z+h8tXalDSLKwuTU9+f3th7s3n+29y2s7yI0UW/wztg4c34f2",
-	"nd45EYYCVv00Wp6dwQWZsVyuye+slETTKwD3nscp9OE0OT3r18D70Hbxgf0Z/vBsYHGOJ7SzSTuqdQy5",
-	"PQLXAFI3wmiRhE9Z+mQQwa73Oua7gKqGAl0fCEXV3u7Z2Jj8t4rZr12VW6R4wL67hdDNXg0DiN1oxjCQ",
-	"HH8CXHhYbN4LJTxCyXrJbcRsgB0dJCRiLfo/8glvO6ndJ7QZWR9ySp3NERa/3r+3VwwdrEU2Qs8tq/mF",
-	"zZZSXj0RGZTZDVzSgfxsPmgKhYED1M3hQyauW/rEUMQuoRS1ZEo5t8iCCwWhJbLUGgNLzbrkgaLenpY2",
-	"RLBnDeNlywEm0Z01TeGBqdMTAN+3oAuXG2yzw5jIuqM4z70/o60ivpc8xmFaC16sN6U/Qn2HBbyOwXTP",
-	"ZKXJUq7JioqNS2QMu9NVwsMMteiNr73i2NbL2G6bLwiwgClmRrFtDGmy61cA22kISRZMGAuLZXGLN2DI",
-	"D0P6bAqq+TXr4fuB/HvLba3Ng1xFenyOJaPZc9GAfw0TFVMaqxJ5zBdGH0Z/JID7GflzQU5OMfosNjbB",
-	"dNzR9fRDzzJCrA21NAmWE8w93In2bT+C6+O5H/Kv7/rAub7UVFcq1tIKShm64uDgnl9Sb/sd1D9S13ra",
-	"bujbezd6deJ40Y6alUnB2kxXwB7PXA25ErRQS6l7WsZQ5tc/M+iRzFj2BH4TTRAyVi0Xi5c9OuhF2163",
-	"e7qLJVVND6xdKHaDY3TVUjVB9+ZCAB8ADbUMb7CBk29JFt66JzAkTn1BzdFuCu/3RkpZnqmTDmpW3WU5",
-	"T6ckODdbu+l4JXoUnSPudrXNhuFy9j4uY7pbUkR0h723W+8yoN5geq0FPi2smTsAg9i9NaTcZ1i+/ZDi",
-	"INs71ueXd/bJaAK5eaXFr7Te4k4uOsZF5jnyk7jLfqKbA7xYNczGbc3LeqTo7HyWxrZCmcUgKdK8Uvya",
-	"9c+wBJ98W+lHOUCAmM//Y6/K7gXjK90LElhK8PsoFXIqoo0hngvV0Stlzqiuyj19SnbqRjvxKFpTpnqn",
-	"pbhJ1Z4/i2aBM+rTYcSQ49IsfnCDGyhC2A9okFPxAz4JLJKxvMWYWHUQd0D3i5wK6IAR7VjSTu+WXh7t",
-	"zcOCIOme6IG1EOrQNVJhZ9OCbhx20YnjS0/tNo7+wW/Gdge8/Dtkkojt++SalRssOLHJfQCi4TJhKXgz",
-	"ThrF0oGEnQfjDritw6heS8KYcs3ilaswjNhrfRpUS5m3VEi7Fn5rWV6xkpgnW8ruMBwZ0wevXZ9TBxqf",
-	"S3mlnP8kSGkeGm7ylE0a+9e29z+V0WqFFqwnjyDUO/8Ie3p8iCGLDkkS9N1BYoeclU9rxohwKk2XYa9F",
-	"sqTWxQbauJxjQHbdwqoODCnqFmpDG4IFNGyVRUmzimJCyDWG82Dsd5WApKQAgykHhasGYfJUj2Jj8d9Z",
-	"Wx8uSE2yA/cNk7bCJGH/Srr/XuKs7LoMW2lWFa9k/NVgnRk6eUcQZ6U/3tbqNQ8dcmB699OCo/KKx9NC",
-	"el66PIs097LM0pHYbE7qS76q8kP8+hH1JAzG3Ov0X989212rzZ9o4RKmsIaQEbqSYmH2ZnVB7loAH9iy",
-	"cdgK6OxecLxPo6LYal1bsx7i+oYhopQ1m3op1DqWhRWh3P4OsH9MM65OdUhG+8L6YnGKbZ2GNW91m7Ar",
-	"fnMqXrW3SY17RMDNW63ceQa6RKVJf03JKUYw0XBaofbkVSJfh1HrTb53HJCvlVnilql53TBFc2+DNRyy",
-	"dR4HNv6qeXorRctY6GBVnaiNSKcJmdLsmoqUZScuP+WkZErmlfmF+d5YuCd1apX5COFoT3RJhfJVEQoe",
-	"ZhlPzf13oqqikCU8rnJ68vDhycOH5o8lLyg9UTI9OwEXATcvN1+sl1yzk5zOWD5tMO1txZg9QO6KLlgJ",
-	"a8fL98R7Mswfgf6AzKXnzWTR5oGI5i1N3c+m52QKVicrzfqKUs6ZUrB/UyJLMjX3a1mUXLHpmMAvm1Ow",
-	"A0Cb6Cn5IhCtX8LvZ/zEA57TfDomrxxkA4FVK7Kk18w15txHxtv3ikNSt7Jytq9iZydDpyNlyf1NQahH",
-	"hconUtvzketu/pgiGQsA2lZtaq2fdVhq6loyIzay8JUAC8kUaSA79TK2QcFub9rl1oPZpqoH1vLeeh6n",
-	"2FnV/nblPRbVMRL6+e4ReXjv/tekwCdIxjTleaTGJF6791LTWc4uQFUrWIn9g7bS2V7Tk98nJw/fvf3H",
-	"mzfj+o/PWoJYNoEkQmmPpUhFZlFkJMlkdCtr8M6jwF5yYXvgRrUQl3NB1RXLzJkf0rgNGYMp/TQiTJ7R",
-	"FYP4kpHOG1mZV4BQWbK82MEyjPcJUj602VF+FmkgybEzqeWMcRcUcgyvfGG9E8CbHJCbGDFcdIuudh4Z",
-	"2TbAx5V5tgn2yTfmqInbcTC+izeBei4YmdMq1xsCXYDbT0UkBpVXKxG9d6hHSbF53afx8H/OBbvVAK2N",
-	"V34JW1phKDFeA0lLuopn478CqcfKDfEPJaSgeln/TYBNaWa+MfvCqIUjsWDnLWWXFgg9JqkePJyckv/1",
-	"8vkzNwThwsZa7TaTmWxpWob9zNpkuCTrkmvm5rlfgHc1dXkR1NvHc8n+CDdvdGZ1NLA9y6FvkBVrIFsy",
-	"DQ5Au8AY54FwFAeg3EYy1BCvEvG4KNdbmJ0XUHy4KvQGM4pAe0bwJcOCqE/WILC3iCC3BWhXVKfLf7XV",
-	"9xVMPArLOvaBXkSmGrbNnMcxNbYnj1UoXVlYtorcpklA+5L2NBa5ZllXDnBfXmpoKbYIA73lRivUPM/N",
-	"qYemcDoxFEkZ3LIXWOHeQqidE4Wg/Z1Zy3s50uK570z7O1k6CFWHqIrz3Ia3phm7CBH1qK3Zx635PA58",
-	"biMcvVUkqGX9CB2UA0ESMHgQ9nck9uhyluO2ADCChJNakjQLNnHB7YLxCAkDVsJ+EtkCONdDiv7Y+8Jm",
-	"skQFqEODQ8xLPHaAALyqIFXumjkc0ViDqY/TUaW+IaJTdvDAeKrsAnhJBFvbZSQuSOBLt11qqfrTW2Xh",
-	"TtY5jIeIIhSSjZFuoq+yPbd2gzLBN/viJe7R+GJ+PahopR3gdHNh4ZauWKF3+1ztz8VvgJ+CReDn0HzX",
-	"t+YXIf7pUNDT/m2PXiBy4tBqBlu/sq+NWXzri5xu2ho1+Lr1fmpENxKx78p7VODb24Fh48PtYYqSKWCM",
-	"uLXVwHNFTMxxbyQFp9Z5NIU1FyLMGInpxOAP+5a11MuhTrblPAPRrKWdJswPvviFi6537UAsBQgG1v8d",
-	"Eq9unxrgw9ZQskBFv8QmWqxbUzCvpPuQGJZ9gcbh0CiHubmtsr3dy28Xut88rOJFL9BvL6w6Bz8WUgX8",
-	"CujmAyXlim1agvTsfVGihz/+lmgXv3vxFoXzNn9HvvGI+PZOBJA6hsJqLxUK22MwPsNGG8K2IEx84D3F",
-	"UKpHonivVouXxH0X9lOz3pYLD9LyuSIc85TIyZoL8ySmVwxuorgNP+JmFmdmo8xiKLSlpWE/63doDxnM",
-	"Tm5SClOTz52Oh6UJCPJ9gXDt7NxIvYVk6gI7PeAHOb82zy8oNuM+MOd5gNzumVax0z0Fko97dCh4wa7B",
-	"PfDY+663NqfSS1kezUviO1uqFowp1FFxTjYM0hvXMuibGTFhsqDTYuco7rmb2tNbh0h/xVKBDV3lw+Dw",
-	"a1TNCNzDsNR130FtJ2PWXtTrkmvN+jQ28zntHmvRbrjHNrckaNqrnpZB479wb7s47Sh2Kg71slqt6KfS",
-	"D2N70h1HbdcXFRYB7gfEPuBk/gU5/Si8Gt0JW6/t0dzXqKvRbAUqGcs4dnqZc2HjMYgIHKXDC5nn5uK4",
-	"vS1zP6o9OGloH7Y5Y6f3vr73zd0H977uzh3buSauebt/vcrZZdqGSK9bkcqcMPhckbUss7qlr5Caz+Mc",
-	"So/nrP94HWWG+uV3POE01fFaqsJncPfUYYzd3YXF59xUgHFqPiwYxVD+kH5xf5ixWbXFbWeV4oIpRcwj",
-	"tvnY+AjVXsforlKfjx49VqRy/VXspbwvue+oPU9aLNeGtxo2IXEnO6hqc8as92E7dnV8aAvi2pqi+H4q",
-	"ncE8T8xj6AO15Po0VIEtTgrBW7Fg1WK3OtjPJpxiTgvVYmfDyD6Z9zidzvs41yrRu8vgL0tZ55oQrqFT",
-	"FV0xwEWfGmpnVc6mccXGXMe59Ygc2h8FIe8OdDS/qMQjHGAn4vXtZrdFaE2iQ9qyHLkunQuulgdSbTfK",
-	"W/VrFwgRU5vjbzYW0sOoqGhcqyxKuSiZipRNuPL/vlB3u5w36Vto3ip0G+XksZMdKmu3tvMgQfZA1Nl+",
-	"F5q7ybrvlq1+Wa4Pol9r0zasp91gudjhDbbbn8uuEvv68LU68HujSOOM2/Ek7APY/Ldn7ZAN3fZFpfxo",
-	"eBa/VbQTOJKlS8kw0ul6D9Zt3ODXhOZmApueb+zuvehCqGRW0ivsE9dzXJdPESeRT4SYQY9Ffs1KjE70",
-	"3jCzxvZ5wxZAjtqAAe0tvQunE6CAQjTWUN/m8h4u0tqBNQ4Qds59mR2ijwIpHe/V56sesz4eTbzPQLGx",
-	"KRJboB3ABC3i4CjK4yejNe6qi79VrEL1sBIC7wBAWGUZAnPTUnPahFoFKZy36I+I7xi8wG4rJBjWQIPW",
-	"HKj9I+g6iY7I0pJF9ugAfag1AVEx3d1Fbr2U4ODXQYEe+P6jWqbl2CFTu4Uh58AwYQ3Nq7SeSLcxhTQ+",
-	"wlmwm/VJHAec67/NLg60da7db3YhOYeEu3CY+NRqPe+2TH9I2GJHWW9TMdvR6dh7/aISB+meDjigM8Ba",
-	"R8645imIqAAhx5V2jZLRrMqvDoIO6mgY7BMHoBBekkwmmDMJku2d2+SWVOxaw48UavO6qiyi//fRyi3z",
-	"eB/THyuNQPV3Imm7QW6g8QebBfsd7G7IPYfKMyDBYz6fRwRaM4Z4hMjgkctthNTDQFf2jBdYjf0cAU78",
-	"RL0A1zTnUSjL1nAL/qIZ4PNEq5fbsZFHuZncmj6Jqwkm2wKW5NxikUCH6srAgiQnmnmEPqfIABpBo8Uo",
-	"5gsKiYh+YMT1dSEp/cT2RmvpfnrroP+xDuzxHGMHNDm+lS9tSdUyXi2nMNUSt9pYtVIwl4Bpd7gSmud2",
-	"h/3uDvDbFXm3326rHpiXStue+MjUjrPQ1NwwDX5baGsCjccufPrGeVDrZQxeyBarAQ/worwg5oI3j5r/",
-	"krJq5NU452Fw8bTqA4KtX9R4Q3srMLq8OI1tYWvvJKlExkpjadMFwwq22YYY4YCQSFG/77Fvg6M4SDvA",
-	"HJVmRdTClAWzFqZhO9fuaVVQy3JZEzOuB9TiR3TUwiqiSI1DPLgt+p3PT/KOrSKnAs7ATFba+17wiMB5",
-	"caenRS+kqyIf0oWhvl9ewk/3qA2R2ib8sjPCegz3c4efAoRXf8/E0IqfkEbIBTHQInrF1JP5PFoPQosi",
-	"36Dsm/NFVdpEQZDQ8J3LlvdCLoN0QVATwIV4biQlIMRZYU2oYOvEl5j4H6LvG2wQRtOlC+pb36NClHkb",
-	"TpYiic/JHktC89xLLMhUtPdJJi+MfD2v0/mdyIWJb+X45k6RtynzsHXRnYGzNGQ/vsOZQ4I2LYVrnDF0",
-	"W3/B3+6FkQHldSuGUWu3wdUScsO2uuvEeB3+6BXzqFWLRqzDkqzm6loGBDRp3GlWPbTaQ1eUJELpCLLI",
-	"jC8qWal27zoIt9RpIqAB0BXgnyl2zUqa9/QpQ5t7LhaXQQv+Xm0+W4tBw0pX3CU4UeYguBKF2QYySHpO",
-	"EbdyHy28VnZ4aKi3ClIVOYAF7ZuTK5Z0W0MFgtxYLQs+roPSh8eO3Ettj1IMDgHVK2GLF3u+YM5zzcqu",
-	"sI5lvBVz8g/es5BEyLWr9j92TMpWkMjekSkuvCHdsYpMgq5cUKXIihaFEc+yJPBTADxJiMQQ35pCI1VZ",
-	"DogJQb3pXkrqqhRmUBsoS2XBoXEXJIohE1mmsVVfS9q3Td2eou2Wc4q0DkrU0RnX/52tAKi/lFy7vfUW",
-	"84LpC7zyuCKA7dCbV1vxSxtB2mERQvSBqcNCbP4qsAKrHq6WMA0S1QE5xywN4ZIEF0EzKtfc2prfgwPs",
-	"43U7En7PrXQ8d1AcRu4v7hKyKvsfXQfT1ll5O2GntZal0d3XM9EWD9V8YpnDs8vbYU0FuqzG1sTS9XKz",
-	"v1bGqYItzZJdBc1W8QwOvm9r/aS3s1P2pDB3dlAxFoDrorLmeW7EeCsExbxW+Yar4x37EU+VeIq9W9HW",
-	"KBkIxDhE3JAGUkZ4L6nyhjTXJKUCvE4s76t3djBQLzbZ5Y9m+iwGxsOOImZYu9B6H/ZwjDNiIiyTNSxo",
-	"0FOgPXQBMRYjoN+FErsh1utjWF8LQup3Zta0rfN/ALl0lJO6U1mbxbtndMERNaJhYZ5sSefapi9Dy6iC",
-	"Vgoupa0gnvmkTJf8ui3joX5BrIVSa4R0R/fpqS89ZjT7AdOAegMIdmTld6UbllWLF8uY/NpqROjTNOqn",
-	"LMHP0D9agJkzEYf64DzH4VHRwe4geH4HGiLuMQhKjfZHQmsTfltn2t7ubRdKyOXQPzQO4oYeJAuWXyfg",
-	"EMFYFsM6XModh/NeHCQPDBHtu5X2UhxsI4a6R5OT/omdU9xt39px0G9ItGmdTyvaQktiNGcZAXeYQssR",
-	"OupaSFNfubs7Ys9KW9exzmoJhjjeuxTIHDu/6GYjjjnLfvQw4s0drOHFWxDkaaqtld7ZdzqS/smIcm8H",
-	"p/W4O2D3B2B4t3a9cfPs38cmgLK2FAqHaazLraIP7H1zv44GDR4DaG+idls+iPJQNQv29iiw7bIq4ka1",
-	"vSg0vWLCNfw+SLJsBdasaxwA2RclY9kFFrBxGwVdSvQesLYWKqVc9Y/Y5jS9iopYWJ+V+ICaMJdlCs1c",
-	"vJ8ewjuZZBj5pHku1xceYum9rgNCTjsPuuUf0BEpuD4PVF39/VX3OIpaLxFu/wHpZPumRLndd8LqPPf4",
-	"VHA6+uDB11UiR2HqYSzSeoz1oCPsrgYPtQ+z6CVp3Oobx9tMoOQNeR9eW+arn4Xmed+FxmftZ+sOrHtr",
-	"LRr81tenaZ9sqvGWjoDQf5nn3m9bMnOjo0O+du/lbK7B18kEqkZHQsrvXax9SKcOczZZRFOfCrmebncN",
-	"ccqWkGvrfjqxm/L24BYg4Yb9VMOVb6mVXW09hp2zeZXnP7qLfxvCBoFI4eqztgm22V4TzcqVbQduPgJQ",
-	"fqIkmdM4Gq/XU6J6UCN7qh4V/Sy9IUd6aDfP5LoDfL05jVSuGGSkui5izSnFmwa+inLPKxf+iSxtT188",
-	"s5kNbcqvI3xjuI+t6pThrl1ovh3myqnSLzciPTDVIBbGxCNzHsLZoUIhJEllgcErrohcs4wIm7Lr++pu",
-	"RIoFFEz4VJcAF8xXrMxL+TtW6sLr9h9Cv1I/83aatbZ1RhswVlz7VCtoEn5hoX4tEiyu35n8RonZQoeC",
-	"9nAr2QKlndPFXoBVGriJhvavbzPLP34BmBn/csF+VHHPa24hxonMM2NOYlh1BcGrvkEy37S5Obyr6bMp",
-	"m9CIDYhhdggXhtElC9CMyMPmOFwQG29xbSKo2NSqtPPAOla2zxp+22kW7bsbd+BUdUS/ZhsCjpEYsnwN",
-	"p9gnJoynqN/D7kj2dZ7VBXm9nMZw8A8Izg0VGW9bUY0HuKZrSVC3vHZHMAnihXCMQm7HMx2bwysmqDhO",
-	"vVbGVpF+dj/SjBnWmRqKmWuDZOx6GjfxdrJXNRPDCllKtmiLuqi8WkRB9Jay1Ii4BOIT+2O0tOfayXTz",
-	"DmlVKcMKLW7nsEvvlgi/fHaJWXnkW56b00lQw1OYOOZMJBvnhnma+ysBk5Xr8cesCDEkC92hC5s55VZj",
-	"N72ZHdVV6oHs1g/GeReROO6rH4Rh2NyKofCHO+v5WWQyYrsWRc7bXJkuHXzXwcpY0dJlEG+D08mkt6Zq",
-	"JvYvVkSL+67M51142OV2zpHDIj4gZ6LGsbeIi23jIF7k0QjgASijubJ5S9l2I18I6uNzKa/Awzzef3bc",
-	"vgdvCMUy0N1n9NUrdlv/toXB/mX3a8ulFMdFfeIVwQAjnGvF8nlH095bwlP2dFTtwFY6bN22WLtZ/YGA",
-	"uG1oNA43y5YEIqweyXg/0Nis3LxwYbYubG1ApzWsE7/o4iUhtalqbPIL51b02eX+XK7kNcsI5lBti7AI",
-	"+lZbXWQKDZuEVUmBKmUlQK2UBbpheyDADMWzbcHQQjzf8PjB9OaIEmqUZJ/XuHeXqoH+sV2+c4Hx7Zyl",
-	"TVecBro4svd9kz7b+gIzkfUnZzM/rl942dfR9tGQNS31ga5Gm0+EQ+C6trLVgrJSR7w+jtPHdGP7Lu7K",
-	"9mHhqqfYaq/Vo8N0d3PnYVs+rGHh4MaDAzZ2p0MU5jwFnfsO3BqYfevmDI0llEF3qs7L3j3X1EhaNi2j",
-	"mj7KqVId0Id9j9MxgQlbwzpNtL96+vVk+2wNamStexNLsbgNsw+WTEXJVrzR875Z4D9IbB0XL7Kvod6y",
-	"Y3UO1B7hVxOhV/wIhm3dUF9t1yltpGCRVswu8OMPoJeFYQZMrdrCzfi27Sb9CRoH3P6+7Di1w0RrR3rb",
-	"x5S6t+TLmKLvdcOgXnfRRKQYzse+Uf9efvZ1loFMGniJ3CSjf9fuiiaHLGTPPoNtmC2+odZCxt8sufMu",
-	"Hgc9M/Ag3I1aW4U7C9tusitGKAS+INfRo39LoZe3a77zC5stpby61JqtYobkEHBm9j5lZcx7AGi+bMGh",
-	"3LPZkvpztdXpMhbXWfE854qlUvS+eruAx4u6iXCfWJJ7pk5mi3eLqaHIIZE1nHPQ4dW9vCZXx7Y8xkBG",
-	"DCAeN6ylGy4TGbQN2xIl6+VVVJS4x1vvOHbNRMu+wlfQRqSuZbVJvJ+rc7LGhZzwOIIO/HqIH3nHC7xe",
-	"ZnEvMHuvLVcfhlzU1mn6l+UGUQuo0sRuA8HC5W4uVkzr/GNieG4xTZ0f2xIWtS4FXAicRsSVOLdJFWvA",
-	"bQ+vi8ghqHsnd0tbcB17vtziOcdhiWuM7PgiQBp1DL+9tSFhI+esx+l6Kr4zaxl4xozYas+QczkarWft",
-	"76P599H8+EeztJGGXv6OLV0gZjX8pY+6PZNu2T1O/hGqD7dv6k+iAjHKjruAP3ByzsmCXzNBquKiBstb",
-	"0Q322OMaRN1uG6w69O2zMWqAj1gU1M7pSSgfbxt1tj9p6enhJ3YZhdpigii5YphOASdxAVhHpawWy0bC",
-	"R8/W3phf8dK5xHd7GZ7vSq+1LK+2apQPBGlvu2Haq5ryDHE1fUZpc8bwMeRku1vFdk/jC8GyOtcMyx9c",
-	"gorrS5IQLeUB69qugLqtSHb85kWyGTYWaDQfG9sF5JVKCCVfEZu4xwTm5lCXlArGDlFyTJ5Jwc7hi5lN",
-	"4ZtDh3+hyRTSA7jeTOF2npaVGDtckOmwxPqqzPfZwrcJ9ZvhHWEiBVBbjLLF6c1zttXr2p/P7syArb06",
-	"ntj20mZfGRgM3mNqf2r2QnsCiq2IfNvSBr/p2B341j0tLS1vNuNyh6RTRA/szjnNuKIzuLZmG/LSphUl",
-	"RDEoSLbYEm30SfzP+1xRv3C9PCKk9d+X1X/Py6qlevHfrORzDvFunCYU4agxeQnVi3ZqKRsfXEf79w34",
-	"17wBOytG7aa9YMqmAgxwTav4abbGJm7rHi5vjW7B0F0Tlpoe0AtfXrMyp8X3sipVI7Pm7F4S6cy8DBO1",
-	"m2d5IQ33CjhKXCxsrojtlvjgm6B34iTKGm0LU7AVkSug9J8PB/fZKiBwL0VxUZVcb16aQ+wyCrnt7r2V",
-	"virI5U9PyRXbJGSq8neGB9/hUbv7gKRLWtJUsxK2HGQCmKaMluBEsK9eal1guEm1Q2FmVC1nkpbZ54rY",
-	"B8cEknZKTNBSLlfHFqLIkhv5AJBl9ArTibgZLZXyivtq+/ORSwx+595fH31c9c0NIHDNI9nFT4xtG1TM",
-	"63CmUASOGY2ZZApB30H40JUak0ym6g4t+HiVEfa+yCkXKIlTKcw54RKaZRuLmC7Yhfkn5AqfvxFvxAn5",
-	"6qvLylw2mqfA9V99dU6ml9CilP8On5yTb4HSxG3MeDye4j1Eg32zqXoRAhMklSfsG0FC2o7JE5ouiQ8q",
-	"Q3IwLqFg5YrjGFwD/RX5Yvr+pP58+uUFUsBxmyGDohtF1kueLkkpc+wZBC9NpbkYrDtgjMt/mqmvvsLP",
-	"KClKNufvcRPsKLgdG0xZ/mKqrtN30wRuAPwvS99NvxyTSx+6lGWId5BSQWbYChcA/rhWZio8M8/h35g3",
-	"jbMxBoOZj1krmeZ8xfWUfHFKtCRGZyUsV4yc3f8Sr6EUXChTdJqi941MPxgLICG1iyUh1sNyM7VvAVhp",
-	"8xrD1lPI98Tdv2M9VP/4VUkxPSfTVGZsisUdRtuEFy2pstyUkCkiqk/tpgEOKMi9DSIn2xc+ksJVZhkG",
-	"w0ppGMZeJXb2yvPV9MkrupheYC4dgJE6Bpg+nZ/8aIyXKfni3tk3ruosIfdOzzzyDgcqC6kJvreuFfpy",
-	"DCOYy94Ns4D+6Hcn9+xsX0AjUi4WZq51soPN54N7MNBhYavMjJ9mbFVIbRZ58i+2mV7UUuSKbexbatxD",
-	"3C5oqCTgTDAA8YTjfXaPLM1F4rlixQ1bnJPpC6rZD8gWwAL+75OfZM7TzdTwbaO09ILM2EaKDACJoFTv",
-	"3tlDpPP0BdPl5uRyrlmJvIHp0wkpaEkxVQJeY1vO+yxoQ9icK80y4po3+TxPLrwsHZOn9c4KtjYrVeCS",
-	"o0XBaJkQmisJ50EQY+o4Up8TvhDSYcRuZOVACa+EXI/fCKjdS5nAGiWeGfk156w0d0lB0yU7ORtPatkc",
-	"fGYuCNfLevQvxopgS1xiKjYT4wLhnWyiCLS/mkm9JBkvbTchPHjmiEPHS1fHgOnFI2fTBQrT+eh0PMFZ",
-	"yIIJWvDR+eju+BQmW1ALoHHHiNnfIXMA9W3Pg0+z0fkIvzUXsSqkUHi1nk0mtoZJ27tcs/f6DtwHYGi/",
-	"twBuI3nlblEa85DvYIk/1RZpt4mLENPX/YwcIHhDERidv34bUv+xdGK+lClTCnCq/wsgbRfKaBc/Mk0x",
-	"en0HoDvbSWK/ht5R1KU7vv4wAtQDSDGxLXd0We1kOT+rRVe6ZOkVnltg+Ro/YQUmn7/9f6tYuakZ7JqV",
-	"MwmFTO2EfftH7lhKBWzY/cndni95ffIWUOFnVDEbinojfDeGQyYgpEZSmleGlzJQ2Ye7js1Wj6jXFrwg",
-	"auGq61OjOZ1cMUyIbjltSl+CBqd2+Ss22/qROyCYAW1qz4MuWrKfR8LL+ldrsvtNdK7F1w23zuhscvbg",
-	"5PT05Ozuq8nD88nkfDL5T8OiOx9Vqnw3efBwfffX3+fz03IymZxO7k3s/xYNTOhzUeU5ekJGV2zT/bOc",
-	"Kv2drIxgPnv/f363n/ysdmd2Oqln5hKkWZHLzQqDcCW7llf4M5wAanM77d7eBtL21BDUB7Ws2RbGscxI",
-	"NyFrd3khkAvApRvh+UvQiIicm8sebwuowS0zj2zMS7KiV8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1d",
-	"JcQSEe9hLtK8wpZ77my4Jw0VQzUbt1qNAWUBumXFmr5Mr9hm6hZu9RuOIt4oQLZ8hzzFvIOmcwhu0itW",
-	"6BAwuXkSkV9xFwYfxUA5A2PsLRqyTOlvbXpE/0MWY882buzNXc/Y+jIwFGsr21xZNzty4XTYlP8i4gDg",
-	"XEfOkHxTTSZ307sTUlKRyVVg6AM3PLAKN9wW5pzA82yvVMEJHU+G9N3BR5bGwS7uOiCuGKQQLhnNbE2G",
-	"MXTahraP3YFnbpLRDzL1vqmu5/1zdha3Eh8/WgPHCocB4oJlHH1B4U175wM6RG5QgABKb9RXAzJDkbUs",
-	"9dL3pPDeGYthBUeYSAFiRWmjZFgBZC7uhKxoCYWPysm+XbmCXxwqV+ZgRMau7nudy/LTuf0GvYChbrNF",
-	"SVz3WTB9MFmMgd1KmsknKb3+mmLn48kbM+JdZONutnwm9Y8yMxZ4dgR2fi5Y7VYMMYVqJeIQlWUY/wpH",
-	"1rdOfFUZ1ye6pBi0a7cVzHOv4LGPbi4k7c2DKVmx1cyonqXjgZjhikDnr6HO+G3DyNtTnrr77kthW5ES",
-	"VaVLI3Gnrn8UQA2ybApeYv/ptCUQt3eqXIpbzjVsskw1ojmm2lcjd7xeVRDhGPz+riG5SFlzwH5xrZ0w",
-	"wvs0rxS/ZnvWAIXFB7zweNYpTR2gkOWFEAgbEwxBJO+V5AjnO0JeDxx+GSU/yGsGVSo3UOjQamxmTNsz",
-	"7XsZ2KC0S7Zo9C1w39mMjBtfBz96OP/mQTb55vSbb+6lX2cP7j+kZ3NG6SS9f59mk9P79O5sfm9+Ojub",
-	"TWbfnJ2l2en97EF6en82mU8mdPKN2bRidD46fXg2nozPxqdYSHfNZaW+x1eMvNViNZffusmj2G+j89Mz",
-	"I11trdhIXaddvzmuxWxk4X6DmQld8lt5GP3dAVntBZNF7izKjSIZzxIi2Npoiq45o78+zBQjdweIe3t5",
-	"7N4A59es5HOsdomaws+kZmRqrtMpyYyhy3LFwK5Fn/FGVoHfOKcaIAOp9nqujQVzbfGxjIagMfzYvHNw",
-	"Jo1b53aHdFbKKyZqZcXuDvLR0jZUOB7LWxYF8A2ZM2/vDuCwF6yQZZTHPGKhdTnKShxF437kbFJjs3Lh",
-	"KsUQBhL4hORycRibzapswXS3Q/Jb+8zxBPJKVuYXo/uTyXgyaeR+1JJzcvpqEkhOENGzKuuWQVYk1zFu",
-	"l8Xm5UvJKLaEuj9pOu96swHSo1XSQEoPUAyan2L3yCMJG2pRMC2wayohzYysZEPMWFCsCAdwxG7Y51vz",
-	"ZTJkiksZW6pNob2IMu+8P0nI1/dBvpxOJqRgZWp+IOeE6wQDHOhqs/WY5BcIAsJmTNFpB5daDSxNS/ZG",
-	"4C1oXhCMikG4mIMO9+JPddDtcvMuEw7krWdwQo/vmPtLHrxhpGkzPS2ffmLerpdMQ19ny8T7D7AKgIib",
-	"Hi8rc+58wH9sObyaZwc/P/TsDHJCof8dy+uP4XxaSciduR3J2j1Qnia3u+r+Pmhdbp4juGwG7P/unTfQ",
-	"OePo8RayJrCOock42AfuKOepzyW0YuWCncBc/tHFfN8g8w3ceKzV6HX9/H0qmqeCUIX5YETI9Z95RBCT",
-	"8VhXi0PpPVGaaq40T0ODIZo17duuASweJmpB6lNBxQW5OyEZ3QCMu5BrzKML+oArCrXZZMNo6dTbXVt0",
-	"wbRrJfWyntfQ0/cdeKls76zR384zZ5dvfoKSVoBkmW1eVObjbyxokSFrxwOh9+sMunUjvjZmSMyx3Sak",
-	"jQQ9H0dKy/TqXc6uWY6dVkFUPHSAl+chRo7hKaiP8thA+zxNW8BA5lJgQstyc6I2IgXZ6wdFjkUXhLxm",
-	"pa5K/NvwFi/d3GF+4O5yKGCvzSJKNi8lRGLWtGRLWSl2ks3MeVubdb6+m3zzFq4S8BvBWLYlN5Ay5lPc",
-	"mYahKMteOuiX+/cmEzOkLWSw1J+cnN1r+B6VLqlmC3CvhG/9pjn+xD9pdjKnSkPT4F+4UDYIUM92a17B",
-	"71ZUVDQHwlpoyTaXaGwxvaPguwKgRUDXousYeuj3ck3kXDPhEjZJxhW0aEoIhYad6yXV6H1bLxn0jjZ0",
-	"U5Dau5R5mAdTN8TbFco2S7TptGk0fm9124R99j5+aGiwmG2PJeGa90hGfOhtZ6rgHmGuqd4S5n1Zje0d",
-	"HITWsLjN8QIeM2incHo36ZSw9hxDEHsUFbOgeqXzvFuworhsybA7/U9dEGYjCoidbP7RPS4++crlN//r",
-	"55NTtMtkfh3Gt0um4CTbaPeRbgQjTTMrKbsDOsaUzryaqRi6s9to4fDkmrdDMrrGlOHTM8NYH+WFjbvJ",
-	"vu4hXBs2yAQXYEyIh/pyMlpzIZgLzhwzgONO2P4YjheAR3Gvu8FawzaHC+g7H9w/b1pldaDHfpTMl26a",
-	"+Ff/eekXQROQ4RQfbs7XK37bsV3nVtBgBfbBb2jzsP+TXzPC3tNU5xsiBXD11EicKfki6Me0XkrlqgPW",
-	"XKgvEzKFv6bkC/urjaxKItciASQkn2dri7bcYZ6+EV/k4Gwsq5wRlP1fOqd8XeQEVXVWUcHEsQBPnRIz",
-	"QwulDsomhBYR7j/mo7c0vAV7w7SeF1gW20fRaHr261/exsPv769HRunH0rolxRb5PGPbwry3wHtsCT3A",
-	"2dL/MN/yYD4GDsF2ykNOZy2a3QEKhKKtU9yrt/rn/oykJnPiuMB2U+DMUGg9YHsb9r7Ioe+8ve2GKZi9",
-	"QFhqAjSwB0IQlvisYbpcEd/z6HNsdbZHlfaPv71lSVHvcpElS6/iGZanLsOybuAGEnRRMvVb3uIx3MrO",
-	"RLVVil4ewy01LFRVsVDeNh4Hxi+oUmujvr4NFE2nd7rHcKGog9da5SgZLeEmGGWzsSXKOJWrAJZitGQ0",
-	"10vzKDqUO1f5kepOaubrpYYJX5x4xFB3UwIEUsd/GpU77ts9we2nvsMfAOJdQFOo6blmSk9tExiqxwSR",
-	"K4jbV9uPB1unt7VMj0Wo62n/qVHq1gMVPwcHs3NSH5Lz0Wcffrl88eT75z+/fPLup8uXL395/uLxjWFv",
-	"BdWz6HobUrQSEPOjFK7UgglP9V9SDB1R+AzfrVpaVcKSa7C8Gi6L2rx69an/NOtcggUcJOm2wzTuCzBk",
-	"7B89MgFuI6MGl6QEeBVHzAx4DAtpUNTlOHqwjEoxdQsyJ132++H0O2rtyt+a1e01K2PwfrtB7OCGT/Dt",
-	"R5diSQi5ZtPigIvrxpWfWnHNLSXcLbw8nuph4sa2Lgu5FAS+Pq+VvQb2yAqBjVgGJX8II+JQtKRgCjGo",
-	"SQm5SYpQN8yYXNrubFlAhTcCQoeKUEX8FRpzniCnHk00HyGxJDyJ/sidbSsUsrTq080BR+TjJZ98Grrd",
-	"sQThWZsk7KG1hdEGL+/OPoq8++slzPwRCtmdoAd8NInmUl2poC3/mPwCwEcccayuWblBtCA7TkKkyDdB",
-	"D/SzyQTQl/A2mdddam1xXpfT7XnQHPso3p4g4WPBhHlxEL1yeHZXFZwXqHI6B9gYCwZKZ3kjhyt7LvKN",
-	"/8D6qOB5I+ag5P81DPfWD15Us5yn463wZynXanR+ZlMnjuY/QfJ1FQfYTXNlHK5H55EqBCwEHPZax7YI",
-	"f969u+ccgM/lwABL43KP+nmeF0woKEYAiadqtEMbXHFYYYBnl+dybRH4DO2IYMy1E3dIXb56Eyt7yKUb",
-	"CAbGSIlCWUYAqa52yNI8vyBTkMEO1BVuAQRQwzLU5qE0pGnc/f/vGwbmanDXH2AxlNIoUS+ZNpLPO9n+",
-	"cOMBC/j/Gm4OlOhbnPgn3puvys3HuTRl2StKJMtj1qXlnCqESnAHwMw8xQ6Khh9Eho0d0W1iPtRyNVPa",
-	"NfbXPsD1epRmqe3yZ5juRJd8gX1oNF8xpemqcI3N3yajRUVLKjQDfgNoRn7NIDScsnPIiSrgEBIAb/BN",
-	"n23SbMNh+/rDKJOphZojsiQ0y0qm6guHldcILmfrmd1ti6dzibVkTe27xuN2F69Ny/nePH3TgER7Za5s",
-	"halcPyEZX/7vHzzcWwhaWH9d57AGoudjBDZk2XU318wHAQ0Mnh3hlCwZMcQGqriMQR1c1/a9LNs9P4bD",
-	"+1zVO8fHX7Wy3Jd8YuX+rfP7/z4/f63zM/hs7LmAZHnESlY/JupaHt00k4cfgoP1VcBDdEeoNBfSiZCa",
-	"7bmD4MFn8Nwfn6nwHG2+MPBvS532xPvtU39WdqqrAgrqgc7G96EayKI2AxaH9T/aXPMAOSkt96iZdn2j",
-	"89GM78lddf1QXSap1USfVxpC3FizopcchJbTB6HZ7HZSJCImYJeSRvrm5H5DP5z1woyKIosc9zr0vNsj",
-	"zg/PEjgQR4nvB+O1Jl32LuiLnNo7H1K/vO67zz82Oijfqv75kZzlNWX+mNrGcAVv91HyPOMqNRf4ISZ7",
-	"+KKO1IwdVD28F9BlPjeXBV7ZuxaznVxjSw90mN8yzfBPZSPILK0Kc8HWzITKJrbH1IQrVTVUzR4M1rTR",
-	"WjkEhv5o/PHLUkLazbo0a+IO+BkXRLgGXMYF06oGbUQJf0GogEpEd0UiQbiyRMICxTkk0CpSUB5BboSX",
-	"/HfnLpe2ELAWVsIdzkwZo9lJzrRm5cmilFXRrXQ9ZjT7AZ7+Jz58y4rPI6Y1Ql7oaLVRv+VjyNJ+Z9On",
-	"63rGu18nIw/pPzofyUpD7U2pdFcYJqfx7+/b723zLqutQ/cQroiWEtv+zG2/lFTm1co60Y5WJhOpLzmq",
-	"prK14V3mO7JPYluwlQuvVxxDa3luxIdhVoLMqshsQ1KoMa+Z/3Hwfd9qkeAA9GX9v2hN3/Gq7eql9qu3",
-	"Qy48JlCiOc1/lonUKUm26vZ2pQlI1/MPN/ivnQo/tHX2ihywtbL8tz4Y2644r01MTQ4VU9IBCRalzCoM",
-	"S8oCkiMUK7GgZJNLhIlTV5Wfy83BVYdQyH70WsKtErtoTZ5Dvvtoud31odpv84WC7jj5efV4rTbfbaXn",
-	"nQ+ZX2Kn3VdT4iC7L/j5cey+gNqHkmO47Reuoj1F6jtZBsrzmpbQ0AGbStjMAuhnVgdWP1dErm1ntQQy",
-	"PASZ2nM6vSAUf+Y1cOyjXnfBgSyHDJpqCRQMrCSpLEtwkEMuhO26RUqWle7XG1RECRdKG7o5uN0g4LuU",
-	"0G6KKhQ3NMyxIErzPMdH3gjXpQkDwMFTXGFjd72E6jyblYG9wqxTebeoDir67Jn+0kq4sqxzYMMiO3w3",
-	"bq3PHutTa2dkfYOtb1lqd6ykMZf+8WHEVgB9O6IZ/Z+NUOsBAmxontgfeJ4f4d56IAPD/r9heAL7c/U8",
-	"3kYmOAFsGX2/0LuNi2ZbHrRCQ7oIltJ0QzI+n7OSCZ0QKUhRlYVUVjzgDWw4/IoVutVjcxuu/ZjVnpdE",
-	"m0vK6g79mdTuwF+SOcE7RK1gIVXxsdnRPfmx2PFSEFlpdyt58QzJIk7Au2MISYZGogf3GIpfmtn0Etcu",
-	"iGmdu6pnuKcW2D4O+objpQAXIr7H9YF0/dtiXT+ADB+L0xssdfYHsxSmgAQaDFLlD+Ksy5xfsY8o7Xx4",
-	"zbZttIp+UieRZcSYa8hsri+6BS0j9ycTAsFOzVeslS1wDR+ZI4YIQNSqRud3v+4t9V64H0Wsiu/lGvNV",
-	"obFxyVl2vHZjwH15jsex4Z0Jdw3cNMfkS+wK3prA+xJyBE5AFtkG4mRqzHtob0vJo1xW2RP4gpyOJ4SJ",
-	"a5bLgiUEx5mhQxqaDdvfryDjsIQELps7Av1VZzS9gqywN2L6A1X6BIY9efp4ip5w7M6qiVkXyy7sdGAr",
-	"oAPaHPX7pazKMQH8RHJ6nyiE44Iw/WplloGNoescSl0yunojcn5tVN5X/iP7oNe9r9iGyNI1CFnRDVHM",
-	"6tXMvMFMnQtSv9K3r8ul4kZNT1OmVEzlxRciGXePT6xNv2vwYlsvQ7dZ1MuTupFIWYnxnAuulr6LiPno",
-	"q+nA+n+9KdrK/wto8Gl++n9f05Pf3739xxdv3oztP7/8yvzx5s1XX/7XZ7vYftCf/SkOdH8SgwY4GhQX",
-	"ulGVZeE6hlSylPFrVkN0YVphTYAGHzYoEC58cvLw7YfT5GxycxL8+7OD4Ayh0ShM8wS5otlvlGfn5Ot7",
-	"p5OT07M3Ah47J+E2vxHmcJ6TD29GqmCp5Yk3o/M3o9Px5M0oeTPiGfzpRjEfKVmVKYOPjUxwFVt3ur1F",
-	"8FOzQvhhxq7Hrpv7OJzS+PoUn+QrfDLmU4MnzNQtKfyw2yLeP/hmdP7hzaiscHFlJfbNFFxX8LCq0pSx",
-	"jGVvRjc3bwQcyAF9WmsRcbQkoiUtCiask8H/GUh4KxsiYKd2r5q+JLD+W4W67+8wK+kVtGenc6Y3r5Yl",
-	"U+aX0y/RfYB9y1me2X75+NgJ/GqncT6kBcZrMr6H2fw/7ug3i3Qu/uM50K2PvC722nKaL8ETfgpufHB0",
-	"L/OsV+8fl7iYjCBHAwarndTRQpNOfLxJAx/PTIjAKyz2RcnAQxyAvX1sj/RWcr6WmuaOUh/JLW1YYL9D",
-	"Go7WcbA7wQvY4oLGQzdIYNz5YP7T6W/+HhE/hxv/8MPj+Ji3UEd7LnS4Wxmn/DZCoTvWQ9oZ5Pye5dkj",
-	"+9wn1AKbzhT8wh4G393Lw2lCBSXdrRy5b/4PMgN916/6N6eAhVu7UIPRku14l5FpXVKmGaprRtH6x8f0",
-	"Fh7nerkJQEPJnOU5tk09nUyIluQMEukffvM/Lsj9yf8A6yfP5Zplx00SqLmmRzqj9dMfKbHf5ZL7mnGz",
-	"EbDqZnPUtgN32zBO+3k7LxneTB8OHbQ1EQsiHPZ2mm4FSGbgJdNomWpZm4JSL41hbuaWtARPLpyJlpiv",
-	"rhgragt2SVU/vzIu28rcv5BDGTFKAD5wxZVZd3jFD2pF9gKW2BsH6ewPu2nM/pgD4I+FWtI8h7TDGRtw",
-	"GhopYltMnTOo4js6V7/yzmL0j9SOYQwD0iuIgVq/snVnLZlIiJK+f4HSNGfoL5YC+ZWJBUdXMzKydSub",
-	"v7EE9QKOh1nejvcZA53W8xxjdSDGX4bXrVYMtl61WrGSlBBpYCJjA2IoL+we31ju/pOY+QeGgqvB0AtJ",
-	"GnWOgziZi2uu6X4QzKfBc5+SFpSmrNANlI39xcMuLrwoacr+ZxNNJGie7X9+d7Jbe8zF9d6iEN67ZXcJ",
-	"vSEhpG7pczRFpd7Y/YpKwCyJS4mXZcbK2ke6oleQDH97Xn8avgy86ZhsH3D6j+DDjfE6enf7tBVEiWcd",
-	"JZjjL65qt3IBTUXg/cpH4wBk0QZXUnZBFBMZaA4S8jDakBfrFf2pyItd7L3FaAOQEIPFfZROgf8vHuRk",
-	"pOUVgzP2n99O/3P1+1n2dfVETooH5Sn99m76mH23+J7/r6sfVs/kT7+9UK+qf6///5v/TE7P7t67/+Dr",
-	"bx7SWZqx+WLJR8moKs1Sl1oX6vzOHbURaYgfEAr6O7d+25CqLrNJ28wRcfD7JxBRgGsFJ3ELS+BPgUaE",
-	"2TNCrTAYJIDaLts7H+o/tgARd4kDIokrspalXnrFDqxao+6BXheIS4sFi/qB1QWJy/6CtAPwmseUt2t5",
-	"1RRT/SAUg907IoTiK6jtEOHoxoQ7gP7tSIldi538LaJGB+gR+4944uOe9TE/jk+Rh9t5gJow0H4LF/22",
-	"PuRQVNQatjG0gJJdF9IsSgaBeWylHDgsqsKoFBnVzFWNJHHVHF/4J5V8uwWjRsgVgtPvqfkeGJWxawxq",
-	"LyITAaIq26PCEzPNpWJZYivTbcyYY54B9jzb29nJsEcUi34mZc6oOG45elGU8prmXojA/EOYwFVR7UHJ",
-	"69HG0tUZNureXRfM3br3ivV7cM4Fzfnv4YTnOXUw0dg7c1gRfMFKLmGaDCJeuJ6z7fXAftfLxYhS2UEA",
-	"zVfsP1KYbfz51SMo0KCaPbK5qg6qjZUuQNUEUkKXyKUOcZ1ytoK9tp9sVefbyFXYDnV8L05E/6q7xzb1",
-	"zCHqZefBia7ldM7FcRzUT/3QNt6F23vranv3KehV5l837WCGVvpCYwo8S16XIjnLFgyafIIoW0mzpdFe",
-	"n3YlfzLAMs1+rZReYfKXOWJ/iw/g1TZkjwdtb06XtFzU8DiQEyGsrfE6HKC+HzSHHKMgOgZR6RLPvVnj",
-	"fcPR7L353WlyNpkQz0Xgev0Mn7lxS8u56BX0r6BoLRkBR1kk/Hf10KNaaAbisJCKawcPUpQ2ar8R6Unj",
-	"l9ur8fG1jUiD6cOk/7sI6lamCQT1QCHcoSQ7xJxPDVjbIRmE9nsD3/4jwoZ4qr5tvQ/uNETlh1u8osud",
-	"CMcFbHXnQUwrpSUEHhjNbC14HTA0WigqmMYOIQ5QAueqrPULZLXQEijfHfh681bCXx1+Md2yudnt3JL+",
-	"tJ2c3cfztgf+yEmmf0qZrXmeWxCIQV7LS88TH8dr2X47b6My3T0clemfJU0Z+V4WBdZP1Fd+PfxZ8/aO",
-	"KQHbz+woAZPjKgEPeikBbRRyaoEvTv+1AgA+e91+ZkY3B+yzB2ZCZMZyuQb2cecJ01sI1+SLzx6Yp78c",
-	"1zfx30rGcCVj8nGVjNHTZ/8+gUmejtqUjdNuZWOyo2xM/ixlw6Y5HqJr3D+yrlG3+KjFFaGKULjAP7U+",
-	"RpdZZm5NpCfRklA096BuQtMrOPFyPr8FQFC3bnHnQ/1Hp2cffFZgeNopuv5AM5lt3D2fjRvdUCE1KZBi",
-	"nytiqB1z5a/kNQuutyP2UeqRJuo572hBgIA3t4IAvbfvFmplD1VIhLpEhxq6jeZ5fD30qXb4dFKkjCi5",
-	"YsBSLFcMoclUVH20/QFvgSj2MdRBi8XZqQwOatkXwI99DJXvbzTRA9FEhyOFtqID12hwiROun9o99kuJ",
-	"MecQ2c6WRiJcorsCjnuRZTKtVpbT93lPV7S8YplRFaRgXT7Sx27QPTWRlzOMgzEqFCmyeWtgRpYrqhsB",
-	"GSaqFeB8Z+ZmT9W1IcLtALHMUI2ivf/x0+PvTk7Hd8l4PG683M7HnEhBYaI70F5YEGjm1awDRAIlqM4m",
-	"Tn1OjA6egFacALUSpzEnKFUSJ0zelG9ErRgnVqtNThNQ35MthTrZUuITUL+NyplUKjNjDS+hcxyzdcAe",
-	"IVFPHnNVGwUxj8mc50aNwV69EZzy9tkcJznYacFUkZ8ef2e0xEcv//3X8VqBoXnng/nPzZ3ANGo7n8/o",
-	"CsHasUgjIUIijpGCTBBQMTHsSdZLSRSDUCnbkFkFUsYnHK/oBtB94kHnH7hgzxvG4CeTEtoV+JDm8fc+",
-	"1GZ+9Mh2CwhbtPgWUrUl68zrX/fd3x0Qchm1uM80N3aoOwL9i2GGlON9bJhMzx374401Wx+rBkZxschZ",
-	"6AnBahgwaa12fHuk749sUJgz1iUbzq2N+HGsiO+MZQo1MVLU7nzEWAoKDrZ91iwLcJBrZ/UFuXf6/7H3",
-	"7s1t40i/8FdBqbZqL0UrkuzclHrrLU8mqcmzM4mfODOus7HPCCIhCWsK0BCkFW3G3/0UuhsgKZG60omd",
-	"Tf6JLVMkCKAbff39ethBACcTCwFsUa1Cia1GtfEmB4a1vzjMcXMu8DlfUN0K7mE0wBDWQhqWyPEkbdQK",
-	"7LsI7J35px4TOxWKq9Se/zk4NjS3SANF1xC2mXEZMZ6iO0vNKtCs5QlTWKrZjFdwCbo3+e/dPW8Ai5wr",
-	"H1FiPtHZ3IYZyxvx6+xutsspi3kq7PJC9AcKzGQcY/tThdsBQ/na631oa96HYuYQmFSMjm8gtrTtAfyD",
-	"QDDopnDf7kChLYPgQxoPW/NA6JvdpDO+uJsd+sOCDbm6ZmnClRmJJABP3RXzsjPcub5rDos+aTtbmZSR",
-	"VXrI7oztmOlETI2Ib0QFFMeMLx7s7gZkRjBQfyhOmDUCH7O3+gbqcQPmL2QnT7vd7bc8zfQ93/J+t3Ok",
-	"doAWTgXNyGzOF81u+hsto7s6xo07sJEkBRUyc73Ys5iHYsC4NbPLBc++NnfKIxFAYcTCnuBD4WohKsxA",
-	"+yIPXatfJFqN8fXBz4Mp2rHT+jctIx+OuVd73C58lPB5cY97jC4KWpZazRvc5nN69t1V9qwWjead2MSa",
-	"6Dyg1c3rhnfq6j/+++xQn8ijKdg7jbe0CUpecOXqveLY9kTpFsaHOkudV6vn1I7CCqDY+bZFp5TxFFvi",
-	"qVvUWHWnR0zYO4NXNhTg0OoRsP5cIPzhDLXZwHsp0uFKVCJmlx1dcy/65/Nulo+ftyyN8YmjExAonIMd",
-	"ldwPWXztZWV7Tbf9e+ksBbjKQstFHnPGiiJKym2fbvNsEvjNrWs7VqZpl+/uMqPv8KWrgnEX5U1sN/ZS",
-	"izc3EJ1poEKDgkJWcTr3nBlxIxIeF1oPdALBaaSW1lkcAb4oStgBaoNavtaCHbiGsQcU1a7Dsqeo9MaU",
-	"7L+1VOs7FauStr5bUM8VlKndESIbLsjmQDIt7io4gX09q4DPHbJlA/v4LM+iDAUQOGD/P8W09mhALG/R",
-	"R5/xh03twdIKCtzQMKGi/DCDkBpp/jajQWBeR/AbYW0xKBOC+FnucLJ/igXFd619Dsb9C/y96j3rao/w",
-	"eU3WHdU0HxNEAwQDHawvVws21UmDbcjuzmA6jPZd503tyHtPWpM9RfdPl+ymJ+oy1bgID7G1Yuq2xd23",
-	"NLsprCfggbpFWCSrTK7xIM8U/IgfB8zIsRIU2IggogdaibNrsUAMKsBxhsspelBZQ4I50UZUSQPUMXu2",
-	"xuPwd2WIeTDy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1WK2/0CWbAOUngpkZV4Qa",
-	"ANQiHkLeSttR72QyCOjn7uOp//lp5H887hxFfGEGL9jzDrM/OeaIduEemIJTQsL7Q5+s0gkbSJWK5IbH",
-	"A8+iVVfAlcqpeG/94DosdnjWx+7R8ytEYu8EJ7d/m/45+TP682gqVZYK8+fRRGeJ+RMG/PcqlPZKJHmg",
-	"X3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+46R0qjPdCwD28ptp7YWPzMU3Q0e8cn1iVWo1iGqWn1",
-	"uz0sjPlNx5mdl267F7RGXMZWoZ08DhCX3ZhRFrf63cfdZ8/Jn7XGt/3+497xyQ4aAnd/HYB7Nm2kaOS1",
-	"HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+H1x0MRyPVSEPZXKG3JkbCL6+oW912p92x",
-	"00eja/Vbx+0ufpSvD48iicGks8SONwVeSIpU4NamqqaKVbLvc3r2htn77r9QIswSaBj6eFWu9ZHGVyCW",
-	"F4e3rtzUz2Ku1uOxQKsS0LvnDHvwLYoEikSgM+QoQet8H3uLM3jcoetHg/54tX32K1mD7vDBvxH6xjLx",
-	"uDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1eLlaDHW0CPIuZVh6E7A/",
-	"Mp1y5ErgUXQExWgVJc1nNIKmlhek6x39OBI8zRIrT/OJTMVRzIcCcgXUSfeXx0GnA/2M3GeRqPXvVxWJ",
-	"hC10lvhSWif5F4V72eNhKYYYtGI5ldgUzeP4NY7BC/jI/w5bcaojEZd74Fa74nBO85ixr2hc105YaGns",
-	"uSOW7vt7pjDoR82dcA0EKQuv+Z4ewkyWYKMlvC1954wvMCvPw4mjm6OaQEKKhuaqwv3OrGuy0uX3EMSx",
-	"VlkWFV2VFC6JWT/kcZjFPF2TXHmrGQ+J6dQjy7EL4lK1nh/yqUrDOm02sBNqBq4/iYiyXDU6YTRJxeyG",
-	"gQPXa2MqzbVuomF8qtUYmEmnbTYA42KAsMRgEXiuIKmA8VVFuOxQ/OnZTqzwU5ugScXMagf7f1Vmxs8D",
-	"rGnrkLYmJ+wgE0f2FVForgqiFfN0pBPrwNktAoYjT5CkD7ty4XhPxbhQDG5SriJoUz25dSXDxo2Ng+EG",
-	"Tp/dH2iHPQEH8Ha3/fy/9rW3Bvns7Dk51UpqueO69bjjms237Kt+DFe7LhIhyq3IXgXhZU7ZPC5rXKtT",
-	"qEUa7+A0GvzZ1DVBD7lZeZzXNLTg7DxfZ6vw6J7wyIrNQS2EdrZon7g/HuUbxv7lQ/1zKNGUT+UeUTfY",
-	"GKeQGa1TdSRnUNjpSombV3AXqM+xvMTljEzKMjgbOdoFHnRvG0WYZLE44uH6lot3VqtY/QIKiw4Vx5hs",
-	"3c1Us6kQ8GkWAxctqTkkruOpwDI4j0vH2cL6IglTutrEfJ/F4jT8Qr0XX5eQKX/V5mmZcGXBQAFF9jvP",
-	"6zPW94nEsXDflXm+fhPNU06c4lRSt4c6GcwkHqYbekdmbidaly2dVDR37kSeglc69fDm7W9AoWI3qV2u",
-	"mI+PYqtYj6BOj/v9tjfr00gqrkLJ402sTyZN5EzcXUIx31Sbk4oI6d0QQ9wwM1b3GdAEhkUyqm9DKV26",
-	"kailQmM9+pz49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORK/Z9rsNDaazbQxchgLBuxF",
-	"jFeqQ3qtwhDvFcfKy4kIr0UhK+uqulu7bdbC8dpA0V9xQRupbV2Ukb42bV0fTmwnAgrbt9i/+5MHNbR9",
-	"HZm30sgVNJ/IGOBE7OFO1N5ZLOr4f+7rDj1l6WIGgpgk+hvblko3tSs38KO8z+6TJfY+c8ZSU+mDTetG",
-	"52gjAUQ72fbg5XHs6M3rmzVh4reNwds7W6Wi1pIjvs9Ua89ZaCjfn2SqGKDU40QYs/NLB3soygKQeT5Z",
-	"/ZCrUMT7qd71OvePTGQigheWhuFzYuG7/QKmlSD/bc4XyFdFzYKhnk5l+oIqBLmhD6zahoqCNnuJtwPS",
-	"7jGX2EzI4WEpBaj0jUgCT6VEJkkFNA7c6etujPNUz3D0O+wEe7Xb/U5x0x83ZqJIJ5zjabCT04WPqqqh",
-	"+Is7XDxVib3oCD9t62T8CArtH/U6vc5Rt0d3aq0kmhrLT52y/zl/95bhWwZU5k9Pv5sYbOF5Pt+IU+1T",
-	"WdRBBpUVpjavZUSYiHT9wXRO1zygWtYtaDMoonD+07uzN6//z+8f3v3z1VvwNtPtSC6wrmjtI+7I88T1",
-	"2Ox10toCbycmdA7XIB4bxN8cmWIQH6SwzdymqVIs8JfysUofPvqMP6wtWLVeMDwUm3gVDEmmbMRlbMqc",
-	"NitaGO+Jg/sChaX4Nk0y2iDhJuN0651mfFPp6N7T0mTp6L0T3d3EsrbKBP76ECtHceSEr4TJNDkVXvKt",
-	"MQXSv4fw725eukm29mBWYQ4O3oyO7G5EuMs++8cACkwN9ZBqJYIiGib1T6LnDW/hjlPXxpUIHhW+AncE",
-	"y0+PwGzEOTAIJ7Gqb8wBUrU7lnYuiOcpTw5z7nFN+63LrNM5Dv38wK+itaNU/AY3u4uE39dTF8Vo/h51",
-	"q+vVBe5F65LQFo0OUh07Y1B+01oYywzmDw3P8Rzyf14d7650S2XDzr/bYPrTRV+eGMxnOLlakFI2lOqE",
-	"sirxaRZDkyWZ07ulCyWUxm7cS+i9UhzMOYI8SfiiqjjYmt6J7+1xNVRVAzOCJ1B5lI9oyj/9LNQ4nbT6",
-	"CGh+EPLkgc4R5BI3ZuZ8UTPB2vlqLvEpfZ+pPIc50zoG4xv3P5Q0aPRti4Vdq6h1xYzkjSQVm+f8eJjK",
-	"G7Gjij5p2BmDPbKNN+bCkA26YwX5zNUAfbRtRNN9an0v+Ol2i4jO/XcSijC0ebZ5Za8aqpL3hYZznoiJ",
-	"zow4ioZ5zGimTTpOhPkDDTGUjxz20F835Ynk0RBDoN+2FO0oIfVHMoYSH6RnhCG3Al3RjaiqJd9eJvfx",
-	"iPK0S6VL9ItH/KdnUQzb+kNuPzjUiVM/enRyAKUidT0v3NGb3wgIqi/HvC/VBvfLTZhW8eJF2Q+7kca5",
-	"YWs8r1WP61LZlaAaC8AyJP8iYOJTKGbUNji44bG0u/udiheDGuiMeLG/djvcWQuqcLIXLMlUn0BDTAnK",
-	"gLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK4xiJl2MeXhvqsYY8cd0w",
-	"HbjgLuO7mCwC31kxkVY1L+rur5CYoNL0elxlelV2gU24mUCKsVATWOgkcUz/IU8SKSJs+raTiCl/1x2S",
-	"YxFi+Qq1k8WRb1l8waBKay6NAADUgf1ae6pvRDRos/OUqwgqwO3LO1mpe3Oo8ax5865986lU/vcaE7QU",
-	"TqjWnO4SKcwjD9zelKefIyvLEUG8UU3viIpoucqg/A7pmawnw00KYPgXElLsVHtLODog7EDxYw/el1qN",
-	"5Ljt8vjvhdFx5us+lE6pLeGKDtO8ZDg/W4+DVpKpnMGHjI8Hb3kf72AzdCtshse3QVkH4VJubUmc2g0i",
-	"ou0MCgqewBLBiSeNO8D8GQfHG48BPQ7ZfawIz4G5iHTvVwm7uGWo2+Ir6047mkdRaT8XTIPtdm6Xdi7U",
-	"tVpfaLlhm7LYKOJlUtgMWRFvtyOth0Ihx88qlTST4t2w5SfbjmbM1XP4KgdrAgEBV8dXp3dul15zlwJU",
-	"KHUvcnKREGDlAcRCvxkZ724v47WRui8n4w8zkHeWYSCvnLBnUqXaHuOh2NF1gLie/XPC50dDOJohtl7r",
-	"4D/yZWp9CC/vBWpbcjyqMQ8T6TyPNOGpGC8cYxBVYvU6nQ7zY1mqZAgA118JpKGw2hkLutrs7SoWHjtV",
-	"THyaJYhixIygB4cxl1NzqVwP2JAbEUBPGZKohjqJ/mrQxCK+Cw9NP0f/oqIW007ZS9/OfkCSBZ4ImoR6",
-	"eqz04VTZBdZZEqLRsn1JJQyOFPTdtFiNE2Fv1gvIgnIcmjgf1rAabYC5K/Y0LB0wFTOiZ2IFXKRXikp4",
-	"VVYM3rC5VKZPuB+wr2A62we0N5z/81dsbxAGxP95riyp3NOevnOpFDaoFgNE4LX9IBD8AH65kMtDxt7a",
-	"JZwEx/B1nNsDKcx+LEYpKmw4KZ5vT3/ljVuQ/Rod6/AN0cFDSJDHHaptBhd0AhBgQijmB9ZYl4PDRvGa",
-	"o/BIaKPXIzbjJs3VR0Fp5rK5ZctDhYrcTGNlsNnAMOI2Y1jTbbca0jm5jWeVGGAf2s8D7FYItboRCRSI",
-	"U8EKC7nSSoY8hq9Xto6Tzq1nw9qS68qvUAsEPPDkV/Trgk/jKvqrSk/YGQ9/dWDOL8phImjV4EDMVeeY",
-	"evtjyTmVUzusXvfk6cmz4ycnT8FDxQ9z/xT6WKGEPPjCYeivFFfeTspzz/s2KL0ILG6JQ4zeo8/Kr3Gp",
-	"6C36l4qxIyajPiu+hv2UMTvCPstf5BLLRdfQfLE3KRWPuMAVdixim7ePSQK6J+zdhxYcLr4txogKG/zL",
-	"BoXrFdx6SJN3dtQRR6i1BQKnOswj2hUBM7CBEPFizhMl1di8gMAtGm4YjzOiugOVBumwTh4O/VeNa0w2",
-	"MDrh2IEOH7WetrvdajLval+xaNo0GAIo+dzi00wmwpQffVJ6dNEtrxjec3vNhBv7mMejXugc21m8m9uu",
-	"xPx9jjWQc6T1eyed49ulyMWqj2+vKlCigQUtZtYf1oBU5BtCWzXBgA4YUHYfFyf4c4lh/DaPJhb/YId3",
-	"LRYFy9AxnzsiNj8uk+rw+vdY3IjY1HCnFUjM6W7zCXT92sVbd9Tk8YmKZer+q1W0Unm0WDqdSp3IS8OM",
-	"ROr/ZPe/dZ+O0kSOx9D6P0LIK+xGHspxpjMDE8rnXKZSjT0At/2wYNh23N43aNdCUSt+HmUohfSr+COj",
-	"r2MxhxWtjj0NYvxBKog2wM9Te6zTBdZpeFl6YJH5sNspAFz0TjodF+Qwrf7T2yLDXjaMZdhemhY7jT6M",
-	"ouf+Hn5Vlw57XMdTRjOH7mkRRoYa+bH9BE1szJtJa1FbQ8z+9mo0wlFBrsrt5z2m/2lh+nvHT7ZagePj",
-	"nZbgZOMa9I6fllfh5HhpFdyRQts0Er6A2xSx0ls9zziJTsJQMLwM4ENzCWvvKJC3V3dRKmLPu83lInA6",
-	"N4IxDRBBYIT4wEpNI5y/1HypfHVNS5fPeyKQHugqYDcC0wLJjaj9nTC6kmRRjh0RaKyLEzkXLdVQT0Z4",
-	"TTqhnYOAskTNAF6vax8DX+ZSuVwduJ4krUMeXo8Tnako8LAkpBHZONHzvLsX0tI8arPTArAYfbhgE8g3",
-	"DOxROugzkO1ymmKOXBBnv35g1bbc/2/v+v/9dHr+08ANBW8/yoxrHF/OHXoWPMo3wqdME51im70Gk3yY",
-	"xdfQ7WaEsEN4d143Bmj2G1C2PUoW7zNVmWe3Q9g7zb6RHf6ghGRvx0DYdzvwux343Q78bgd+twO/eTtw",
-	"DxtvHWajtwCGwhoo1qqwJ24c67k9u3nKXMJxKfT1VfKVr6XCAiZkD7abDhriCxYKzHek9zUmd89ggn3s",
-	"f7cPu62NZZ27MFUigPNYIf2INki9MuUL4AlymYE1gfczLKDavX+/tC8aKT61E0AYtHPaTNfKvpvRbMST",
-	"r2bWB9tfjLNxtdMiHwAkccAQ61wVuxBFHAgionC1e3UoEPdrNwEqxJRfo0xTjeBem6cEFVHhIeTmXT0K",
-	"Dl3z5RuO8u6d3EP8q2HXYhF41lF7qtEnSc7h8yl1fUqQvW6w6Wc9DGJusV3tetfyq9OkU813aj1Io+Gd",
-	"UhYLoFlRzhGve7v9oBl/luragTKuDMseAUyqMM4iYfxRXlDTa8ZBV1+tryNusKkKC1FOt4V8XDI7tmlo",
-	"wTfK675yKMiiixK0zHXmfYdbZ59Zp0luVfIAm/yfJW9GJ3K8WqwQUIHK0hA+r8W9rLSvbsueyFBMwH36",
-	"vOJWbbDH9Vy91skUv+l8HesdgSuMP6x1j2rs9pztAM4C/+txs4iSsLE3hwa9AByu+p3gl8ODqSNXok29",
-	"iphFSnpTdcXdJC7pGY8+4w/rgbiw0ufg2vNvWrrL7pm9V53A67mIECrcC2/NhNwWtcPDle/dZLfO5cON",
-	"WrLW0WSci8iHjgG/OccPbAoHjh49XMBDJBRSIotFycb5stK9jQXupnQHTfCIOn+2sDB/oisfYN1BK6gN",
-	"Tq47easCl127w0OeGVGqvP93sl3oFtUiqJBisHP78srqaEuDZyot81YQzezfOksUjxurYZzwGZSuQtbJ",
-	"S2IdCuXDlTqriTOz+Rg+x+t2fQNPZHawKE2yoZlpuNLaN+cLFaK8nBx1O0e9px+6vf7xSf/xUxcrt2/l",
-	"Dhi7vjwWBiv0N93iSc0t/iNUJMx1+ft5WwlcjbWSOzBzl6a3cptjDb1nr6H8py9KfeHBUinZugQqSGjb",
-	"Cjsu+LQZGu8LqJf1RAfG9zIWxvhAJQSTSptCHe6qh3QIZemkMuu5OYVJdch9rC5G8hE8zrBsGEEJtu3L",
-	"atj1wqXYxvmiRQt8OaSLgpum6M/8M7Yr2/jahaR+uPZEwB83+GS+FvbATpT992JNOn2bCuzaFDuqzo/5",
-	"l69gk94DIJJmJc95dusKx1s7i96PIuUyrveg8KoAvJhCy9xS1wSCESx3ZmBRzASTa7j0OVAoxDbROG7O",
-	"6aISdo8M8rVAQbY70Ege1wr5Jvh6euR9RbG/T6D0GzX6XYGzb1F7F8cMgzCFgjsnKTJhISwA8mizC2js",
-	"ccjrhMPu2+kRJRNNxtRX11WkxEBbIzB6A+Vgd1HRdUDTe/HQabLp3aNcbN/13mu8631Lko/aUogkUzVl",
-	"D4TGkOhsPGEDq5OEPWDM4D7UQ7zPVKF/W+n5vmj6q2p2sytdACXMDqcIrgMZWIoJd/GTHwWPfhYpymdn",
-	"DbRYFfzJVluuDDxQLk8jfKGyERS0YmwGI87xX0yr/+yERLPVP+4GrSn/ZD896XV8RZdZl7PrPO8/ft5/",
-	"/OxfS4VvYRQWP3nvXv5nPQb7IxF+qgFsxG5rxG31FYqdZSXAZSzV+Fyq0EfgNsTAZxNuKJsr+JSK0NZp",
-	"HdIF9ulWQ2IIv4s/nOKEdXudyhsXGUCpubsbtEaJ/o/AgsmZUBGQKXcDoiiiojAKePR7x8+f3dYF3nev",
-	"q6oPcVCQCC0ueBUTeI5YFbGYj9EKnDtuJtd1OBOJ0QqaEs1EzwGfigTINJxu+0nPS8APewI33o0bR8L2",
-	"6DP+UJ1nu9uaG9wlu0VhwP8KJ9X4+xRZckErlwW5FgvPnQnPDCgrgimSNhtg9m0ANlAZKWKuiHHAQUoo",
-	"MSf6gxfMSjAT01kqAfMOy0Eu1Qf/IPRPrJGVTqwTAkbSRMeIoDZbwAOHcOyl1HMf8VS02QXU1eeIeX8r",
-	"QuXBXRY6A3Pt7/ZdBuLTTITpgP0NhwaXXCpCuJhmJsVWeqXnf6dklEv2AkqZHDGlhzpagBs14iYVSR87",
-	"10+6vZzhnoovaUqQFbXMQV3FhQxP8qnZu4faO5T7bCqSsTiCfVZFSINzXZFZqc7h7hrXPcNu9bsAT//v",
-	"LlqpS0svL+PhOWp3Tt5Fkvqk0SS1r120quEFKMRQz6w6m/IFGwrMWUOROpasLw5ktTjwSH2JoyDFRr32",
-	"pFi2TxxUIqMXzsZMRfpuMJKgzz7JVEBYkmCMWA0OVYbWmpHgbMwIY1JORZu9xrcdizQnrjAOd1Ms2IRH",
-	"FNF6sVw2h538Qx5ev/AfIaSLSMSlgv62sWbiRiQLxDMZQuE3IZsgKhIVrLu0EpYN6qmAAwPhTegwgWYy",
-	"qE0WsxSPjVhaJ9qdaNQpVtGr9wLY+Sls8FdDDXIEEiEdjtSnlJEOp04JkyVUkys+8TCFXjos0I2A/UMn",
-	"9gSrOpbsIr8kRKP7QK+JU+P7SzK1OTywtSr4VUX6TkGiEMbNZ2bK/WHXQsxwWh3cE/ihu1QOVLdIvSEa",
-	"P9p9QNlHDY3Iui9mKTkr5NvAz1aXQgNNTd8X8GtX1U/0bvevfSi/AfZ2xeRB9XZayCqNfoGbHva764YJ",
-	"WMqvhQLpbyRXxa9zEGh7U3harPU149QsUkCLKnWHHKyS+zwJJ3I/LuottPJMKIzXWnvcc0oWPEgfjjAs",
-	"FqO07E4Y7L6FllpsLabCJOwPwNsYDR5giStiCZIaX7ExUOqrA3oNWk3DHvI5X+yDc7hmS0RyNLqb/XBa",
-	"bsZG/GoDndtKs0Iy0ZpDL/CgtDtHKjbAawcVXHRyNMrX9isiK9ckQx93dkh1tudCjidp3mBMlaSlrt1v",
-	"Bya1CfoE6pak83anONiPdqfX2PGF1YSyT7tmzQWvvByU0qiuAy3Gmdg5pLVL619/hvWKdyHnF1Sbq+fC",
-	"YJDwBSW4cgLhsVXaiGOq2uyMZ8barencKrWNLMAw9m9FoROdsNPomUpl7KEnTDYV0Y57YX1ypI83bWrl",
-	"l0Fd7b2/lZX5WRSP2rlOrtEWbng9dBxbs+9uZPFNsdBjKAiVpURbkjNRkPnlzCyrirRJV+XPDflLEn3c",
-	"gWtIBTwfKPycZLGAF2Y6gShMCdF7+/iQW887JGrcSN+wTNbgWRx8xvuu6RtOvlH6hpMdbJZehc3y5M6h",
-	"3S8QzGkqiI/oK8YVwVlRTPAkliLJK7pykPa9NGqlC9N3swqKtFIZFiDPr8UsLeFVScN6nQ7jsdE5qFNe",
-	"IgfWCINHrOpD9+R74Yd4v8GjfDhyMGSw/D1TAHGAaYlsapXb06AVSyVa/WdFJJAPEK9EriHi/Lw4ff/q",
-	"p3e/nr/6/ez0/Pzi3fsf7WzMtFSod3z+s/OIfHs7yhk3Zu46CKcicjycMiWL8FykqVRjEzDi32yvahoy",
-	"9HeTltcSUgamzswf0d+pq8xOAnJBwcw0Qi7IF96wnydajfFJ/KBixjWWfjYsvOOaApjidQfHKaPonTIO",
-	"pSubafeLnzvUqDEPr6HQAcCnRCI1JIoEnESoOHtHne6HTsHZm2oF5xLpVVdTVdC0S1+wKvxfUCrS+vXD",
-	"S8jzx1ytDLMMH2b3/1SmiP4Tx68FTxGLCQc+8r9/vLq1Y4pEDAmpxB86xA2VfzJL8r2bik92xGd8kXeP",
-	"UOYHYnvcJbYBmagQ1jwTCaP7lchB0kTyeFdhKK153cEx0XEEaatCmG7CDSLUI2sBvEPMU5E0VatPaD6C",
-	"pUJxVLcllOcfZBzbjbMqF1Ld6Ao2zsKb9qm/rvZUeG19b6XnjArmfEkz5EVwmzKt2uzUrZlPKNEfzYQn",
-	"AC/FdJb22UgIE7A/Mp1yk0+iNA5zEbY0ltVcKke3ViS9xQukYvOJDCeUjRJx1GYXWHdjiivBIZ9FRRCw",
-	"UmOsJS2ig0f1JQQrqmBPc9qLF1hSR3ZQThZ4dMNVKKIjZ1IeJblNaYXRpHp6lCZcGayyp4aeiKf8SKhE",
-	"hhNQlVdOmO1/qb30CCssE0heCAXEdPPWXiKBWau7SeR8V5DfgoKECqTCNaU0fxO68OVEayMcG6LraedR",
-	"dITysFkfFoe3ZCcXdeLMmuJivpWp7NmB3pTwUJ3iAlJT9JU8N5wD4kuNiEcV8Tt8+nfFc+eKZ0WK7eFW",
-	"UA3dJyXVMMri+BfSJ487nXan00LPgMQUdM1bPYc/41/how84A8f4lb0m4Yx2ZB3eHxXE4dGIJrSKfPdg",
-	"vukck+p8omN3kqKT4coMU5G4Elf7UQald4j31jjxDsgxUc3qUnfKQSaNHXyU8JL8lkXMXfHdzv9+jH3x",
-	"YwxKGoY8vGa89Pp5wfiSeX3g0YZewzp39wNecf/59sVU++AuhEFTobYKg77C57CfUwyzjAln2Ac9TZyN",
-	"W303nqMYrlsJZRak6lWW6Jl49INIYojQ7QHoQ9Neswdx2R4iLRG5qa5WEErhdcIMEScORazV2LC0WKxD",
-	"c7G6r2ka8q4EKsRfqquDGPPe+7i4hxso1l7dJr9JoRRv7bg17rAq+0EKG83iXoXJ2wjbkqr/6hXHeczn",
-	"r9hdAh2LcirYfxBwflvpKZ0HGQawa4CMB2DQDsBOHEBfl+9QSRzd1jKqsbPJ2N8GJfNs8PdKoONfYQAr",
-	"UrpcDuXjPKVp8K//otQKsiUJoD9Q801DuxDm0ZlX2PGTisTe4v9+7Bw9v/p8cnuEP/Ru/9KqIa4/DP5k",
-	"4fIS9qNPiI+OMpGLKPAoRmUihaLdV0KeB2TWPHGHvy8bjlbsc0g968bkS1IcCnxMKdDfC48JSl0Wq0+8",
-	"/aJWbsJT8ZInUaHxtGCNbjIofcnuR4SjeRlzY4pZ1NYKlv8uvad46dvKzCwU55Z6UfOpX13UWSKmMpt6",
-	"/byyyA2Nqh4+jVo+P7f4FNtgW8/aJ50K6pHty4xBLdQoaFBaAbMqsshnGotoLJpzTOfcMAjfQPwatmMh",
-	"0C9T4u0pWS71JjmMueynwkePHH1LpQK+wATYSCci5Ca1itYIlsCBgOkHqIKEaLhQOEjDYnltdTSkBghe",
-	"NZXg1vMUPS3wxCAEntjfCRVyoufWtc9dDmmCS4W9GPm2Y3Oh0qAUrZ/qBI6jWBjo7vD9EhDxWo3XE/pJ",
-	"RZx9LNKX6P0fpkB9FccTjL0Ms2gsHNpoTiNd5fa6yc71cK8btCZybLVR97j9GCM91yK23+l2KfQDoZ7n",
-	"+EtJRp9ANX8hNKTA9f34mQiVnz971lmrUqFKA3V/p93pHDtPmi4+Wq9/8y8+LjYBLFRYWNPW7ZcOP4Si",
-	"8oCr1LL1U5P3xiU6ypCUef0J9AXVISrBHViyTa1JGkJxWUOKLV0JEtrbGwrsBWw+WTjxhqqGFEpQDwjI",
-	"oaITn2Y6qVd1g9DckKVp5TkeYMMwZ4nVSj5EZM8Xq/R5mAZOy0ARmutWcylHuBx2TpsNRjrMzAAUXkrT",
-	"aYKle18qK6NBHu7EygZo8nv97uWv59gD/VqqdzPDoGPDLhkMGY4rdj4ToRyRVvr7CztzEL1iS5ZwleLD",
-	"2fkmreGgeqm3GFMFk7gjDg/NTSsA+vAYdHaYmSoC8d0t8SWq6s+XLZ5etvqXlSX2l63gEtUTXLKkoOCv",
-	"Th1dQiv2paoiCMinCuKij+zLlUbB0wCeEri7BQ7SqaCiAsIWQKUYeG0aOA0YkLINyGIMrsViw4CqO3f1",
-	"vDHsQcwpQC8q7mqOQAaxqFM4sVZjF4Xe0sjqC5PK6dqCtx/AYCgUMUvDhOLDWACCNUfMLHAUILWXqTYb",
-	"WD0ycHhTeYEpajHoYRkwwxcGq6WGC/zfq1U0IK39WtA6JhUzj4eKVVYIL0dNdfZLbTZAA2cQsAEUspLm",
-	"dP46oUgUMjvBBnd91Tl3c+btsT1zjj7E4LahtT2AC83+ww51/+vtTsfl/9oR+dB985UIwKf42dEpnjx/",
-	"huad+DSLuSIcqI9X6wyUKVih7lXrzbY6uyxoZUrahxdttcAPqecyjwcPqVDd68bynj5iJkvCCU/gZKoY",
-	"zpXHB2897TxBx8/b384RxPE+cVNYkWxSPpm0/QZ45eS6RlOhP2oaM53A0UGVhfLIowjJvZZMqoN8wr6R",
-	"0yxeUldl4XRXeEqnpgsCXAobiRLrMvpbL5Yd5zmO+a7k1Q0Xkeuz3AKv2G25rrab9qTbflKVvi87OTTj",
-	"dvafYkr/dm2tg/3LBxdjoj+z810n7tw99hd8vZqNji8frBh+cGo16jkAUQsFGlAGwE63Ak7VA8WM/gFe",
-	"w1wMJ1pfH0UiljcikcLU+g4/+kvg6LsWsxSOu+MOsx786tkWS5Ne4P3z734FDjC7dDJCDjAmVATl4RuY",
-	"ptxltRxc3d2ZvXZk0SpP3aKWUOuU2WHY1wM0xQAtqaEYS6VkXt/9DwbnB5Np37tK7X8M1k+DvfNuU9Ag",
-	"KHmaiumMgArderT6rfnken1AwV1LEQUSCSwAEMpqJpgoVEqdo27PfbKuyRfRmyfRhnyc+JSe4rgL/T4k",
-	"6773KE3j7Rh9SSpFVKAdKJK/uWWccRk1i52+tPk2Q6jnCqTR2DDUHBp7+g8FM7C9qW6qCmKXRl3VsECK",
-	"bqP6e/R5Xn71tajnS9N0eEVTcc9jN4V1js1MhJQ2ARe42+5ctm5b38ViWSwSSd7EOs4c8SkUyQwM7Gtr",
-	"qtuJMCLUCqBjTjo5gHp3dZT5426vauRwTxl7o15ncS1WOr3zoik0c3e/An2VlTewaazQQWSPtuNeErY7",
-	"nuWyMHlcy22ktA/2WLRP1/Lqc+uRBAQYXRCtTT2UsU6Y0i5bA6dtHEOldAr6ENr6HKaii45KQtiSKZvw",
-	"ih4+fJ1V/dIggtVBoNrfD+fdDuc9lcImdRCwKBNN1UmeCxWBQ+OVw3I37DbiXyp9caLrln093QDd/pW/",
-	"uDkm183lV3TJD+jAJuv3kl/8tdw4FUDQtFWvt6rrqpAOHUfYk/qrSmXs7up6w8ug7nlh12KGCQZv90O0",
-	"iOCfr4JWllhHfpKmM9N/9IgmsB3qqVtA88gsVAhNuaUKjqtdN7Zb21qLMo69j2Yqkk9AWIC81s2xVRVa",
-	"/eZcpc7eTHUceb/K7HsKVp4kv+BxgK70y1hn0St4iH3h/zl/9zZgRo6VAOTO85SriCcRc4+FcPcLFunQ",
-	"+PVpTyN/tiRZbI+dATZJD9wkUme5PUFHEjHKpq6Lhhj0sZwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxXz",
-	"5enZKgLXbbyQ9BvSZHABPMeI8PfLrNM5Do97LOEq0lM2XKQCRGbIjXhyAn8WrS+qAPdUfxcyneDb153w",
-	"TgnmdEM4GXtXyQZfh1fjh2U9yoYLRpPaqGXhfQI3x7eodmOBMf4lnD74/GB9NqptxjipAj+yqnaslWiG",
-	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3Oq+O/m2dfTjtt0klfs1L/nRIrO/7LBijyWarnqbCjdBDVAL+N",
-	"iw2mFgCO5lTCOWmdYlq9wD/ZvSkc3jcLubL2KKacVm0z7MVpVpc10ZSzuq33dhe+amPOd9Vzf1TPfesY",
-	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyfsBrG9Qlmq6bHbcje9xDrfSNztGTlGJE7X/",
-	"ToMy7wVRiK9IyE96zqZcIT41xvDtVmssKIiY+8WTCTkgEOvnzne0Tl2dToM7uiYgE/IkWbB0riECg/33",
-	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EQkFX2QCJFPA9FGBX5rm5zd5hfdBpOz4Yz77SWcJ",
-	"dF/tLEX2vciP/H5Of4977Bn3UGJOUhcQAllVwPJwTffqU5h3ARPAJNRMH+hu7KzvUoEa6u7Ob/uEO4nl",
-	"fs8pfgs5RUx/xFpfi4gBTsxUA+4soSx+fbZetEqY3ccYVtxfJp1Oq6/y+Y0uOfQIG2t7P91t9560n5XI",
-	"37rtTnuHLjY3oJqFdCyN++tEEWYISA0EH4VsmdW+OUGlNEwWQ4u/iJS3rm6XbmHnRQKN38er2+Bzi2BJ",
-	"4FfiD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZI2wOxAGt1m/oKbKgIZpcDozSzo9sh1uxUmh5JvQs",
-	"Fq5rBPOFWPQh1Y1EU8cUbvSLmA7ti63e6Z9igbhDwPPNp8VvnZ69YddiUfU1qIr7y+e3p7+8usWG6Zx1",
-	"loChTcpVBPcu3JJAjGtKY6+lQpI9R3NEMDJ2cYuTD4YtgiiXJ+ylZ02qeYJvnouluobkKj1q9Sa+96KS",
-	"+AqLjsUfGY+xwQenf7gguwATn8UXJwDjmjsWmE+waDaLr4EYxJFbBS4CJ1PgdSrc+yzm2LZo6h/y6pMI",
-	"M+znBkPCIV/ndwFm8epZi3jKqdh7yhUfiymUP4JZRJQIxRsRSELVm0KKe+5nnUXSAF5refqJFnz1BkSf",
-	"h/sihJlROoUEOTCPSYVgQwrwZgs3/VHwiMVELV5/35gnY2ycV4yrBfANTgUIFy7rnMu0zOucP+MnHVe+",
-	"9Ws5Bs+NpNUasSXRTBMZVn0Pm0xJqH3TVtmar9tOM1QQ9stWglmE4OxOsLNIpnVfpVBwQOEt+rXwbSwP",
-	"qPj6OapP+6IL66gRsluynHYr3MsfkDW18kWpzzEz86njrdur2/8XAAD//w==",
+	"7P19k9u2ki+OvxWUfrmVh6MZa8YPiTV/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
+	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9GH8YLBjNmYJ/PnlF5/a/OdOZ4ivDpRiMB68WjFwzpbkU",
+	"QzKTijydnfxITbYgVOT2j2dSMPzkdDAcKPZbyRXLB2OjSjYc6GzBltQOazYrNhgPtFFczAc3N8PBDzKj",
+	"+Jbtl/6yYIoRs2BEsDUxCy7mhOt+498MByuq6JIZt75HpdJSpVc4Eey9wQcmRM7g1Ss6Z2TKZlKxIVlz",
+	"s4BPNV0yMuOFHdVOiNshfiuZ2gyGA0GXdg4Zvime3ZK+/4GJuVkMxuej0WiYIMd3MOiLUrw01LDUPKVm",
+	"hAtCxcbNUTOi7cMwE/Z+VcicDcYzWmiWnhlO/DX86G1tgtywJZDpM8Vmg/Hg/3enYpQ7+Ji+EyZ3ExZA",
+	"laKbaP4vmbrmGUuTmedEKmLnYhdAicaHm+joZ4tPvW0haIqeT3O2XEnDRLb5J9vsTuiSXDEg5EaWimQL",
+	"yTMGHG4WXBPLaEybIdGl5XVNKFFU5HJJfv756eNT8pIJQ+iccoG8wc0Q+MP9jiyoJkISzTIpcsJmM5YZ",
+	"ODJzZnTFSVToNVOBAHgcKwpEazixi2g7ADFF7t8fDpZc+L/P9tPnOZCFFgfS6c8jyC0IMAOxlWZVKw2J",
+	"WVBD1tSukuZDy7uTryaw9vWCGnbNFOEwd8VOyS/cLGRpCDewGlyI/f7e+TdDWOm9s3OyXjBhH+GWGoZk",
+	"pVJAOLEhS6lY88Kd2O0pY90am3f3kLVeHGsl7TO3N0vDDl2KaNIbWZIFvWYX5O7oXjwtbXhR+Im1zae6",
+	"w7pP6qWhictk8tVkTKQoNjgPIBdSSDCyYQZJJ+3na67ZAZNiolwOxq8HXw3eJplaXOa/ltosmTDp3abh",
+	"+8814XmYwoqaRTWB6qm+HCcuVzwpcO3Lr9im9a34075v/LbM56xhuVP4ru2l+ETvlz6SYlbwrOG1mfu2",
+	"7cX+mUNeLViW1p3cy9338Hp/6TZPw4924ESa1KrMf/25JvbndiJUEFpwqu2Nwk37lECJ6jkjxXJunknT",
+	"oIJk8L2VWKx1a6ph+s7gMaP5D8wY1kCUnNGcFPBA2wzyapi+M/heFnn63QtZ5G0vtd/3ft1Tcc0NbeZG",
+	"Hr5ve3X11CETkM06J36559Xw+77v/YGLhpcWXLS+0X7f+3U/suW0iamW8F3bK/GJ3i99wTKpGrhJwXfw",
+	"UlAYuNGgKzobRW+0YcuG6eBvD5jONdeNnKbct59rIkq73MaXu1H26NN8ae/a87N7X9/75u6De1+DTokf",
+	"VholF4bNmfITLAt22SKaabbvIKhqhN7UKZsIU+55Zf93vWSZarpzNXxnd4EuWWVCPXrx47tXz//55FnD",
+	"NPBnB8ykxeR0xmOXe9A9euj7fypoA/VXBW0lv44G6P1yOGQNa4fvcOlcoI0VyJHLrFzGevHWnHDcvtP5",
+	"hU0XUl49ZgW/trZ8ww2I37bRZL010IETeSLyleRNqjBz33aYSBiop4+LL3ni5ZeGLKU2REuypGLT5AAp",
+	"4NfxG3I2o2VhrIU7HMykWlKDIuju+WBYiayz0WivrELO0buTe5qDcoYcoIdEsxVV1LCcTDckk8sl1ReE",
+	"FgWaOHSqrdln7UVaFJOunig3etoHte3cabXkYdlP8adnkSvIe6ZucMeYNt/KnDN4wWPH/PbfmRTG/ZOu",
+	"VgVHp+SdXzWKcPaeLlcFSBcvIEA/NTQzMH1PxtcfYk3aqpDLk3xqdzbHvwbDgZz+yuzPxq+rISozbiW1",
+	"mSumfysGN8Ot0fRCrqLh7J9b45XayCVT8YDLDYz19iamcpuDL9DFUi2mxoYuixo1PDHGxC/kjXCkGL8R",
+	"hJyQDzwfk0wth6D6j0m1umFkoMAjJ/l0SNxaxuS1H/HtTTSSXbEfCtZVH8XRpzaMp4gdZ7DHV7zt83LL",
+	"C2LSCtD/evn8mWX0/3v54w9DQt0ZPr//gPyTf3tqH9V33O9Ognhd5gTHnjINTrHJneuzQHDvAbXcNiFc",
+	"gw6FX+66u5GV9UoKjWwcm6Dd2XhKNRuMz+4OB5ksiorDjMyu3hXsmhWWr3OW8Zzl324sOXJKfpDXrKBw",
+	"Pc44swbG4LeSCsPNJvD4rHg3evBwfffX32ezMzUajc5G90buf3PLrismWH5pRdb56PzBydnZyfndV2ej",
+	"8Wg0Hp39GxZMYcKDR7IUTuQsqEBFETVR+4/21+CTr7gBRn35z59PzuBTLYvrxOvP4PUjfL0G6Xp2PoxO",
+	"u77e80L36LNgTjBhpNqc6I3I7Nc8ZyggaHrp8O6cFczYrXZSUzMm2kjlbujxYE0VW8hSM5QP17Qo7f6e",
+	"37wdDjTGEsLi7e+MFeZzu69LKkpa2N9ghGcwPh8O1lwIa2bUx+0sQgJPJo5V7Bix7J2IPqWGdo/dgWdg",
+	"2LqV35316dKyVfyvwfnp/dFgOEAvYWapUup8cBMOwGAsyqIIUly0c4I3JceDKd9zGNBC8cMHxn9eGjpn",
+	"RKK+ZhZc4abhPuaKzky8YWfDwVpxY5j4FrStGoeN7r8aPaw4bIqrU3vmhVxcO/M33be/2pkmBqg8MNYo",
+	"8B7k9a0You506c4QGegpTmKccnFNC563S7+cqyAzub1X7HLsWCsFO392foOftQtPfNr+rbS5bJELwHh5",
+	"8Vv7rl2xTSTrCpoYM5JzS6Y1nTNvn9ipeD8+jUxnvEthsjIvUd+RK8tEK82U5cMV3RSS5tHyB8sSPdZX",
+	"ZZjQTcTfkSR3nF+CmIY7+ahSN4i+XPFrJmKRqY1UbKYk6PNGgVZ4FovB7hpTxXgN/B75+04tJbx3rjuT",
+	"OmZs29AWfl0Av52BIg28tCjyPbzEBfAcXEh2zwUI2kGNI8ppwbPTLaWh9YIf1S54OyECr+BSaLx77a5E",
+	"99/xOaFgVOMl2HB5Gmlo4alVCdnO7ACb28AIC1nkwAGRv7LH1RUCMlaVeAvquZLXGNOrS/27h0v9/1Q0",
+	"Y+R7uVpZhh4OskLqrQ0dnb8aRRtqiVCaPc8oRuuPjE5GZ9uPgMis3c2j01HD3VzWrvPBg6YHZ1zQgv++",
+	"Pb06hWYFnXsDDq6DX8ulta4Me29/9Zkd3YrHzx7YCZEpK+Qabmd327ssEXuVffHZA/v0l6cDq33Bcdur",
+	"CBRcePVwVz1pXFm2oGpeOSGszU2F88K/jgeoNtdwcAAHtd2xucLTYdd2v1r12dAeULliCgbV1t75DJ8J",
+	"Syu46CRJSrhs7LUDF/TAnst31dD2HmGKy7xiD/uR1Nx4HcdfLvaXJ7Vfbq/GeLV/I7Jo+jBpr3INnj77",
+	"1wlM8ix694cBE3nMJXUOXUphFrUZakNVC0sbvmT/lsJO5udXj+ASpIY9ouhOd3uyYsqLqbq4YcYUyLZ4",
+	"TeIH6LRwnzixZoVuJbq68E540/3Ogs3LrAbZ5k/C0RS6Z9L8KHM+4yxP5YdFYX/7tijGf/Abf1JyWqAr",
+	"tUEqr/CJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsqnMNyRbUDFneeyUDZ4UsmRUrBe8YKfkhdUeuM+soSIn",
+	"iq0YLl+5UdB9qA0VcEbAv4BD6juRp8p5wZ6iDb1Hn7TMVerB+J41hf2ZeuQmHeY3CK6mO+D9YEpJVXk1",
+	"6mTozGt+JxK8Bju/ZsKQtZJifkrujUa1NKOMCqvFThnksVyQe6MzIiSQnGui+VywnHBhv7iL+m5RyDWD",
+	"J+/F+RoYtYDcwzcCvOdcE8MEFcY+e39I7p3dtf/vPlkys5D5kGj+O4S4lyznFFxV9smHuMf2sPrUQsxo",
+	"nEk15bk9MJgVwk3gCs2F1cjNG+Ezci7IvfNzd+msSjhiQIEhmSDRJ0TTjSZrl6Bz/k2Vqck1WXKtuZjb",
+	"Lx4SI9Ht7ImmL8j90YhQAr5lImdvhCwVfHqXaGmXZ+eLGUJWoV0xkVsLNZfMGQ2YtQVutugAvmBGbU4u",
+	"Z8lY+C/cLGA6lqnvj+4OCbUPkoVc4+wwVUwTI4lRGzwBp+1+PDzGctZTtdLPZ7HG+vWr87O6ggOembpa",
+	"Gx66B/q34jMDN1Vesp0Hz6sH2W+lldJ3gU6FFW5nwyoeCX+UQtjlBLnfXQ32TgI+m9kd2HZOR86+yKDD",
+	"p+GNZ/H8ZpTD/AaD2lwXcg2vmFvGabARleVi7ZZmrcN7XvHHcIMj1o03BTU8sauTD4aD9cLeW3B7uwvu",
+	"Xh85ImdNN9bKfunuKys6cw26eT1+24OHPGWdy/ZdUM+HrV6/2q64WzRyvx5o84GTQcfKgFWORjdOb6OZ",
+	"2eeoRaVp/OFmOIBstR0/1aMFy65YXmVGe3f7LVy1Vi0DVy26BKxeflJYNffEKCo00ljfxktg7QGRcVps",
+	"24a4XXXb0MoVcEoc4BeI+KiBAXE1WxoTcGB/1pNqlwcyqw4UL1DEx5pkZjkCmKNm/OI7wTerB+NRsNrg",
+	"38E5bf8NOi1q205cjLybYTQc2NsU/oFH39kYzEoJ94U7yOf37DflKndvsWTatRR3Tgxcd34tMy64XsSr",
+	"AwZXZTfDBJxv1gRQcq6YRukULS+a6c2WmO4nl5Vpj3sEF4UT/j34rJHBVCk8Q/3Adc8gUU4NRUPyUO66",
+	"5W4mfnAe3KFd9zcEOHY3uNrdP2hrdZlljOUsh8tsQfWPsberKkBBYvRhANjdZBQTaljkzLICXm9RrkwP",
+	"J3l6G2MXCgal91FLNDjo7OJflKJiopWUBXggMdsB7H+pwMq3YqWwpjU6E/GfzglSdzL7HT2v9mBFS/T/",
+	"OanTxpkHGMmeug0H0tt5RzOStzKPbn9lSBQTNIfA1+u3/qPB16dnZ2k31P4jjgomE5n3cqE9sMsG7tDi",
+	"24eYh1OlZdlTU5MW7P2KK6brr75Xe/UegfLQPrOg2r7m/uw884y8KvpdH4KtX3hF9kO1Lrg47t6A/5zj",
+	"6t+mRJF9KlKkQWawleV/CWmiQSEZNMis0XCgYW9rBP5Q843dDAfopqx/YadXjx15nx2ckFjB3/L1NwRT",
+	"tqLukf5eidWUh77zDclovmkzbXbyGEz4yl5qU6qtOsnnc1BVZ3xeKuZU5Smfl7JE7YeuKTdczC+Dm92q",
+	"RAkFSYO15IMloCCVePjcn5WOhAVtTgsKCpOPOtp/L63B7h6QKxaKDLT/xLszx2ejyHqKVSk9GH99szdS",
+	"g8qZE5tyHcZoCozgPl4SRzmiGdOE0WzhfBY+wTCTyyVUQFFDlvQKcl7QGW7sX0+g7gv17WLj+fkA8n8d",
+	"kf/87oNOO3D3bq8tuLd3D87vfl3fhXt3t3ZhTZXV52rRhSquVoVhz10ytSZrWRY5mTLiVG5L2OqEnfY8",
+	"kD1yv+LLpMlmLqhVKcOQsG+XmYt+W8oYl2BH4bOQoGgpcuIu7Z30vemmuVp0RqjLbSdSkSsGqZI7I6Be",
+	"kcq/rBKoXtv3uEfBJK/S5BxBb4aDS3v1PHK34LYyVXARPHgQDHBcLhUjEOFwRwGqcevkyJJDgjOTG0Jz",
+	"5+VylQMXLsT0O1MSHXpQfWoYmdGi0FCUR4uClIIbnSRILRrUsbj3SfWbl/b62anxDfGb9nF+hIfs0+6y",
+	"idNUH9wb7CajhvDOh92VuPsk8Y1d/f5N92kWOI5fgvu1m6PTcupkS7NHXFq3xfEhdtdKHCkYkJJjzgQ1",
+	"hinLC/9N81/fDZLJrTnD1J62cS9xgl4B7kHILXpB9osnlhtu6BcXZpMkTij72+L9SkPsKhHcT769tWCI",
+	"VMTtgawOCSdJsGvMdmmZ22s/5hB+N3ib2sErtknuYEG1+U6WDZU79lsyc8EcRTPDlPZSpmlZ9jc/a0/T",
+	"rTFRjiy5KA07YFkNshTUTXnVYR9Tg+pMrpAbOomil/bxlAAKNlkHqZJibCf9w46EmcU8Fxs1MQvV6B7T",
+	"o5pX87nwHpj62UAvS0equAOWIEtwJoRtm0pZMHuR1z0L7S94Vj25TT2YaG2s6q3pRa8KzvLI3ZAUCq01",
+	"O2Ahs3V0AqJV1YzKjgR8HH6TImIw0jqO5qKU30E+X2I8MM8alohBRgrwJt6MS69TtRa8Ffy6qnq7gEp9",
+	"q1AEHRI0BZKrDToDU1evaqoZA+PW/g7VHG6IYCwHfUMK9nwGKu1e1+QwsCQIA9RHmwq2gkwOc0ZBb8kU",
+	"YYV0e31wxqSmAOo+Ney5KDapY7PF/nFpWCgdrI1Rucurna9zacVhSPTksdG6XLL8Z7QKwBHDEbnhp+j4",
+	"OJfh7pahFop3o1VQU4roclWw9y83ItP7M7ntnW9vUaF4tlh6zKBOvwEOC4bSnpXU57hSbMnLZedXQfTO",
+	"ZdV0+MHNNt2Hg/cnc3liPzzxyc+4D0/jRdxU/sZ+5FOVa6gHFULiRtfXhPhr1x/UYmpHp513iNkN6kGu",
+	"m9SpKHNuLj3MQJ1MqIXtKCvoxKrQMkL18xWrnEcDb81LlQDT6GpWwquGkX7xtmkJT4RRCQWZhnDzzgyo",
+	"X3SrXlCR52bYy/L2aUlNjInuocYdH4wHv2opTl/Q9Y/Ok3Hj/amJxfBV8uOVFZey1N+739XF2vfsPc1Z",
+	"xpe0uCBsuTIbhz3kLyhmiZrUkqN8p8RrNftt921nQ3I+JHfJ6ekpBLZlacicrnRNj242Y3XpXDP7eMa+",
+	"HLbKb/HQc0E1SNieeCVAxS2aOZI3st0xVM+KfT8N9dPO9wVbSZVY+VTJKyytalZ7IO60IauCZqxl81+H",
+	"3Y+MHcuRnsh1XvaZTWurACpGc8h9mslS5GS9kAXryGcL5ksu4nU1HjzH6n0tJmTSNG+l5L6l+fd2ZjfD",
+	"AaxmlwLPJKaSran2uW5Dkiu5Wtl/QOAHEujkNctT+vDWDPEtFcWH1d46IqWY41uW0VKznvdx5VqJqpPP",
+	"RlvlyXeHe06+GyY5r4Bi1ORZanKU9PGt7LgtpmX+rodTdYhB1PRhV4yi7zwJg0CVqWDGjCwCKsFKMSgi",
+	"B6V1TEZDcn80JF/ft7xwNhqRFVOZS+/dPQxH8gkEFxcur1pL3R3QZunjBl6G7YqI/Hp08vDth7Ph2f2b",
+	"L968OfV/nt98+R+fpYiPQx1BcjumSgE27gjY5jU9Y+uex6WbO7RGsYjn6kdsLwBAI0durbK+1c3L/cmj",
+	"zrUueMlF/OnZX5YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7cCx2DnTjEU1dWo4KT605UIOSuO+I7pEl",
+	"dtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJEKjcdLjlAsnfNmzl89LYAXclhcQv6pu1xaQ+73E34OW+",
+	"QR3F11FdALoTcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTj+0DBBKYrp5jHxwZsdflN6QwTDO",
+	"GsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2yOZs/wJJuHsuHTdRu/fqibdaB/pYAIV4sWW",
+	"Vk81awixmgXbYJyFzhWzKiYmRsZpIx9S1nHIr94NBq+Y0oDjhdEnh3XlTVRExiGqLBhxwyRNVFcMnvSD",
+	"egBRsgQ1wqGvop3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuSSmFV4NtV32wJSaqALRe9WbHs",
+	"XXqcKFN8B7LIaAJ5G40hsxj9o3f4ysOCJMHRaVEyVGszALYujZfsdVd3tEZ9nV5jLVc9ZcghkEhH1c+f",
+	"lZc8T8oU7XHGOw3icb8r+JCe1/iu5u6RRppFeOp6r3zxMbmGMaJgxSm1Q+7P2xCFhaenp0S0tjC3sPdR",
+	"MLySC9F5qHFYu5ngSfqYJpyB081PIFk6knC6eVEWXbMscpoQZU8F+fnVo51AcYo9XUrWIZaWfXU1QJj3",
+	"sFpvG6UgxvYomFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5WDJnGMPU27bpCOZqhR70KbgZ",
+	"/Wx/ojypEHVnPd0ExvdqLT0SH5T5+qd283u2qLVOxYy/l2siZ4YJTN3ENJMlWWP0OQzeYcKt3oQK3M/z",
+	"znrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvlLrEA9ROA5V4Off20K28O3EeYFWxWpewI12d0dfu4a",
+	"gwwJRX0RFdVYC+2wfJfI2L0xCMwS7d4UM0aJu91uqmrbt/R5sDWh7H/KWFhWyJJ0q13QnBgJoMTYBGAB",
+	"HseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV3rdxJaiUDUm/O618oB3Dmmri",
+	"gMqGeF1SUwHUZoXMri5IZffwUMlvWFEckMYWChabgathTv5axyYeSQ+GB+Lrn/UWsHl3FWUE6WvKCF7I",
+	"AuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBM/+GKa3+z5zFNBiur0uheo0UqaGJQr9Wl",
+	"ZbGTQU777Xju0bLoSKD6/VafxWOWQcaSdvgK6wXPFg4zA44BmK1GAtOhkxIS0aVmCgSpprzrvbGiXPWn",
+	"LahPKacXk65erd9wyIcpi5eLjHV3XThzkB9icztLspFjSmEw86LbVHb0kVQLACqI/X18yXyu4Yr0+YW9",
+	"Q8BAMD/bwJRDLzV2zbjtqW4pPnCSwyH0DBO2ukbzdjEW0/eWamNv7TD2gdQ3AguOQ9skgutq8QFuE7zy",
+	"QCRVxwaaRN1gtmwQRGk46PrK+jV3OW3J5L9VgDqTol+AunI57gYdqoZVC0YLs9hgV0Pcp9O0YZ0pZl4y",
+	"Y7CQayengS4ZAqa7R1C3oYqRK7YyRAN2Sj/jTXdoaUDW0BAwAFSDzuDwpHAiTqHChNoKLJssac6sDsaN",
+	"ZsWs3V+ho3Wnw3xJz/lu48JAFEt7pOkp+ezDs8sfn9w4ABY3U/flIMHqXV2WbqXBaRmVe3dlw1KnXf9h",
+	"uyPkLrflpWYA5gT9v9xauJgXcUOmfnxwpNyGuJ1S2NAdzq65Vp1HNDg9K0FSz4eoKLvX6ekocBwvkZd4",
+	"n4qfyM33OJkFB+YIdDnL0ZAP7t+/+6BNNizp+9o0o+YLfu03rdTYMUZK4fjMYU6ZBd6Ec0XxKsRqnLwq",
+	"v2myV6qba8tGLTjVWwrd3mOYFVQ3aF2InQwPQOK9IFHmOzTDcEsLWerDkOD+NpmS66qYU6479yWIUWv1",
+	"nTYk9bIqqXt3xmu6cdcV42Lua1aHZMq0wezHfjJqXlJFhWFN5iwN/V6sSU9WSi5d58NWBu1WKIY/SF6h",
+	"5XJJ1aZnUSl+sM997rCqPS9VBZP+pZ5lauI22phhVARe0a9FdEh1PLEp1aciNVMrrkAs0pF+V5rtIHm9",
+	"bQvfcU2gh0+S97ALpL51Yl3NebqVNTCnXGhTNbuFjMhaRbnvNw0WOFXz9JlsokgnV4qhj7w421Wp5bqr",
+	"zdSU6X70mHeTE61jSKsq9Qhp9YEEARIFV94lVwdKs1oc3QEgJ7EU+6qMarP/nGrznX/2JgBEd65L5BnL",
+	"oTdhqsoR0J0b08HSruyfBTeagBPAdWV/b4gUXdPV+8EGABiU0wsSxSJNCWEVpE0n/lXJHuvPHT4rZ8pV",
+	"PQL6arZoyN/pWFTfBEIQNdCB+XRhwFecqcfcgf0mnWYezbqVSfAp+3xB+1S9Av//hE1Bdl8eMtH20APf",
+	"Hh2XKv8snMhwWvwBcMwbplxJ2kp6N90jT7ThS7flWwph7hxF3QphAkBIYvUBd2n3cgkiOpGgoBty+9tE",
+	"yfFEwnbYqNoRB4qBBGoi7HeRTNtWTTaJO/C7siiI/SpUFXONDomZkst0hv+CzxcNVLhiRQOB5DodCY7g",
+	"e7bn9i1mcQC4cXQpH+I4ta8P83MrCN7PaA5NZP0/JdPeo9cju7r0iZatPBwXGW9PvGxJvWxKZ4jbDtb+",
+	"F+Vuj1Ib+8g5Ej4Sckg7HMjHgvu4aul97l1u5OVCrh2muBQZO92HG7IHAuRvjI8/DuMDdzh5QnDIej/s",
+	"7VrfjK3MoQ75/ueBLV2B78Fnoc0zz8V18ghAL+9j4PcoV0XYmnsisbeAkVepIGyXk1aqosWgdDklcsVE",
+	"vRC4VPxEMQ8pMuyCrIT74RYWE6qZISOW8YvEGTewYNQY71YIVVEMrVv5BGJQJcA2diM6SjTxjdy1HKc8",
+	"nYvuu7lsb9x/8msmQhoJ14RrXbJ8uFPR3Zbw3Zi0rrd9lr4lH74F0mx0RlWe8k0m9Plqx0K0omcWddz+",
+	"b+/+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4TF8WFF/wU/BiVVvTJiumNmtZQDcZsOKQhOoVXaNX5Ys",
+	"3zT4fKNSld1vq46FFdtC60JZmqQX2rc0bCPSdxjDrzU73JWhkmRSKcB+d6AN9leEC2J/1aco5pX/dbDM",
+	"XQMUzP2TAjCVroRci/bDHTouHnzv5cVvbapfUlnr88LmiqlWx5tc1WIpvkcjupqT+xy1b+y21Z2qeRpA",
+	"newOwdblPIco8JwZgi1dmup/krK5LBoC41BuBZ3LRfZIihmfnzqMJi4rFKupYvRKD7G/D4Wg85KafVHw",
+	"o7o0u0SxK8FRld405xMGxInj18c3OVYrqZJysiLOTqjJgW7lW/V9Ffv5+Vf3jj+j4ezUy27CbVQp5b5a",
+	"QWFCEkiwSDS1y+b/VLJc9Shp7JPa31/69hZQt5AvSf9nQQ3T5rSFt/8izv0kDzo286UHCVZqqzDdYooj",
+	"qCzbbPaJ6S1HpcCntvhu+Rp10kTNl1pQteoH71+0KJn2dWQhL96arqjzWGvhdLCTc+FRCrbSRXpBdm0R",
+	"y02/nS7NaeSh2XJlBoVulklp5/OTj4fHk6yb3XryvEu+TGOap5Ukvyhu2C9c6CFGaKO/tSxV5v5tqJoz",
+	"g/9eMz5fGGuKApF/ck1NhmTJ1JwNCb1mitp/YC8tt999Unwa6gouXZmynFktDBnrdIsvrLJDpwU7feb+",
+	"8XqLU97WzFd9xVcn2CeMFicQV7c2jmXuZNZPBL6665lIdwi8nAIqEFjyijlQqFo0pfl5iFqcpqAAfXsR",
+	"N2III+UNGrJZtMAZ+a4HVEjBM8z8XVa6pSuEe60XcvX2NMoCXMjk/bodJ7MvdytInkc8Yh8FyersFkhW",
+	"j11Oaj8ZeBkyW0NOKxdbpL0gmjEygRanTu57YFjLrZPdrNF24deVo4eDJ9duQduTflTIModvNTk7HREm",
+	"rlkhV1iB5/jDXkD28MHEGTw72QVn9XdqdzBGl9DhGv/45KXA6dtNgN42Gre7sg9EWE2l3OPuHA70imWR",
+	"teGncXY6Sr65GS0Reyd312f9wmMTnV2/eXNqLcGCC/bmTYfU+2j2Ds7TEWHoE77c+7dJPmyGz9puqtDi",
+	"lK3z1ZP3NDOtzS4qUyIrShRprsG3QhtqRbMr5PEZY9jnOsPiv2VZGI79V3yAbjjIKCJLSvdzozgE5O09",
+	"7lRpbNLuEI4BNUbJEtBPp7woYAoFX3JEQcaG9Q1i9cBsjd2dd+ksiSx5w1b2BFJiLwWWdv2ni3YNphlE",
+	"2RktiGHgG3kZTsvhbVAqW2jXhzan16xynxFuNF7oF2TyvzE8MfG42VG1zx5+9/YSbVnYwWpspLWSZ+BV",
+	"xrRVZvmaOERXnUzy/46L3GeB1smJnY7T+x3ujKoDdKlZXmUtaQYTWDKRb5Vj3AblPUKN33bj2pkMybQ0",
+	"0EMZWlDrBRQFX7nGb0eZgetctBf8Dp8beiJWU09t/vesyF2W2y5Tg5qVAveENQKwo8ufANcjl2Ic1xuu",
+	"aehH7XS1oqggUdM1uEFD7OambKtEXtAVVLHtGFtQhHxAqXGljnabXGUfdnt+wYpeMd/GBASk/+caMxEE",
+	"iBFc/Wka66mvO3mvC5h6HvAufNffoY//16QhoH6Jyu0yy1EVxyVXBw3Ndgfh2YJgFAxRaKFZ+oyq/fIU",
+	"PZ7g6HQnJPJ/+sy/UPgY0tyQs3E+rqDbbXj7uTyCWyY65J+EW+Z7ro1Um2YY9aZSxTRY2/4bc9homWoE",
+	"lZuyDFDf4sYVTuR1b1QRTnoidN6rj1qDWQzFmg6oyIXfqJu/lbr1KkHF6PFmH3CWm3JADLYpHhJ7/pcr",
+	"YzfIA1egjJgqWc4X2CZtKkvTE8fu14ZMg22nANIHpRvUqriAw1ZQu0k4Yu5GKIerpCRkal5BBTX8o11q",
+	"doDB6+ox53ksfkCsuEYFIKEq5c+VBWYO9XhLLrUcw2MIoPhAfxoiSBZ5Y7n5QUld7aH7RTIUjkJbkwXo",
+	"2KhLdrCidk7HoshbT0f9ra5kaYwdD72cg0Re0OHkmuUXBO++cdXP0ip2Xt2bKbkklMyswLHKHhfzC1+B",
+	"5sZ1f22NCtaOHhNav5xnpTILzNUPD8dFd1WVVbiSq5xxHDPd+UOaA6Lvh0NjJlQZxEiXWAXUBGlpkgL/",
+	"+QwULey4T6Rg40jRtVqXF6pTml0RIyvQDwCw01BK3oSF84cHwu2RS4TAd5R7hRay5x+o/NrKKY/8Br5Q",
+	"IX2wEKXeDglHbB2BGPUD0vpYwfdEwB2l+07h9gLD4gHetwKsrKRWPbgOzF+xV3tyl92dY9wEMm3c/jVv",
+	"gBD9qnOPpe0YYH48lAEqnhdEsYJRzfJhOJZjz0hDV3Mw55jABEkqF8RFzMYBRZw7cU/FBgTlBaEFUzAS",
+	"9o1dOgZdUa0dareJ/SKASrCmwkCv2SkDQz0WliGEh3OFf+JkowjecOBem5Sbf6c+/wmpz8fPM07xfbW1",
+	"RzjuEZ98Eof+aZSYvFU95jsCJ1yAz3dwQFymbWffX9RwOFVvFrVwuGWKdlbIhn6yzm2mXYEydO6BhwNc",
+	"Hy9850ErvhD+6QA3mp1uaVom4dtja98zF/U9VCrhS5bP97byvR04EUZAWN49i75knZ8NTRYOEpGzgqbg",
+	"iRwGA0ZsmPIu6ELKK0JNZ050J+C7gibRFna7CjUk7YfCxWMfFTfBxrrnrsUCYRP61Av0LbpV1LBHHVpW",
+	"vvDP3YQb+HIPyOaK8nxIriV3vbTmsMBydcCJxDcuk87+7+W6/kZAPNv4z9Lvb3lVF0vAbXEwBvr0vbi9",
+	"Kh6KloOK7Tcnav4R3a2RPIvzVEOJBZ7XSPRGAr0uC+K9r+1KJI9Q0rTcXXByO5Yg/FouV0PIAh06wTEk",
+	"pdDl1D40taIf4FLJkm6sImnV0bSV5aKzndp+wMMtC4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6",
+	"p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfjvhVQKXi7C7Rtqpbm/7TP9UZxqCRiAqkSNQmAhUPF",
+	"ISwH90cnuWklNd/C+Y+hR4+FDNEV08HPZrgD7+BM8d38gYr/6pzTyvXHULYlz9gnpWm/bKqyc0aqvXOs",
+	"WJXwn1L4xgXTIh2Z/AGF3xYWAXoj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR10y5BHltyNl9suSiNMiu",
+	"W2IJMzl/7Ap43qegYEnf/3gQJn01KT+If3FqJ8LZT2S/GjaOmo0LwqgqOHhl7cnGwA2ExrAeyyEPW4I6",
+	"tQ6UBN89K3ZClDpOWaJ5DidsO0splZNUuIrFymRKMgIXV3ui45lcbbDLWRUc30ZcWnQQnlUEv6kurM2b",
+	"vBbfSbXs/o5OGpRdfeRLFdmhtf4tyOaVmpVIyooT27Why1WPPKWt2iKvhlWqVVjQ0O9QRccGDr/aETQ4",
+	"COh7kIY0qLoX1D1iMyV/Z+ng4I/MGxtb+UuNLqkd+6nUKnlr/yp5zyhDM9hDj+L62yrP3h/lMuycWyos",
+	"pt3HjOQ8wk3o9uWTuAhxrofUnxzsOYQfpueSzIKYgLjXE/D7kBljQzJBTUdPQhyGEl0uL4hgHCJ13MrX",
+	"UhjvtwF5X8PJ3IjsXYSQ46PYGtyYAVpTw08UzxbofBsOcDJB2dINJ9OoZPsCdzf+QI3HXNppk7XkRcE1",
+	"4poPfSizg/JQt7xlOS2ic+rMwUN6pFBD/yWLcsmSs53zOZ1uDNPki7PRfz8k8O8vO85lRnnR2F1GajYk",
+	"OaM5KaAWqHt3/CxjWs/Kom1gSFrvHF8Dw/vlRmQJn9IL197AMSJYTyZ0UyJSEcVmpe74rm0I0OrFtZUF",
+	"2g1rHVi22Ku2e8kTBwZr52zxS1FPrLXqCzaKLAG6z6XaeHCvLQvx5D+gH/U/QmfqfzR0pY4hyeLm1vTk",
+	"97cf7t58tvcur+wgP1Jq8c/YOnJ8H9p3eudEWAo49dNqeW4GF2TKCrkmvzMliaFXAO49S1Pow9nw7Lxb",
+	"A+9D28VH9mf8w/OexTmB0N4mbanWseQOCFw9SF0LoyUSPqUKySCCXe91zLcBVfUFuj4Qiqq53bO1Mflv",
+	"JXNf+yq3RPGAe3cDoeu9GnoQu9aMoSc5/gS48LjYvBNKeIKS1ZKbiFkDOzpISKRa9H/kE950UttPaD2y",
+	"3ueUepsjLn69f2+vGDpYi6yFnhtW8wubLqS8eiJyKLPruaQD+dl+UBcKPQeomsPHTFy19EmhiF1CKapi",
+	"Wnu3yJwLDaElsjAGA0v1uuSeot6dliZEsGc142XLASbRnTXJ4IGJ1xMA33dF5z432GWHMZG3R3GeB39G",
+	"U0V8J3mMwzQWvDhvSneE+hYLeJ2C6Z7K0pCFXJMlFRufyBh3pytFgBlq0BtfB8WxqZex27ZQEOAAU+yM",
+	"UtsY02TXrwC2Ux+SzJmwFhbL0xZvxJAf+vTZFNTwa9bB9wP5947bGpsH+Yr09BwVo/lzUYN/jRMVM5qq",
+	"EnnM51YfRn8kgPtZ+XNBTs4w+iw2LsH0tKXr6YeOZYRYG+poEi0nmnu8E83bfgTXx/Mw5F/f9YFzfWmo",
+	"KXWqpRWUMrTFwcE9v6DB9juof6Sp9LTd0HfwbnTqxPGiGTUrl4I1ma6APZ77GnIt6EovpOloGUOZX/fM",
+	"oEcyZ/kT+E0yQchatVzMX3booJdse93s6V4tqK57YN1CsRsco8uGqgm6NxcC+ABoaGR8g/WcfEOy8NY9",
+	"gSFxGgpqjnZTBL83UsrxTJV0ULHqLssFOg2jc7O1m55XkkfRO+JuV9tsGa5g79Mypr0lRUJ32Hu7dS4D",
+	"6gym11jg08CahQcwSN1bfcp9+uXb9ykOcr1jQ355a5+MOpBbUFrCSqstbuWiY1xkgSM/ibvsJ7o5wItV",
+	"wWzc1rysRkrOLmRpbCuUeQqSIitKza9Z9wxL8Mk3lX6oHgLEfv5vd1W2Lxhf6V8whKVEv09SoaAi2Rji",
+	"udAtvVJmjJpS7elTslM32opH0Zgy1TktxU+q8vw5NAucUZcOI5Ycl3bxvRvcQBHCfkCDgoof8ElgkZwV",
+	"DcbEsoW4PbpfFFRAB4xkx5Jmejf08mhuHhYFSfdED5yFUIWukQo7mxZ143CLHnq+DNRu4ugfwmZsd8Ar",
+	"vkMmSdi+T66Z2mDBiUvuAxANnwlLwZtxUiuWjiTsLBq3x20dR/UaEsa0bxavfYVhwl7r0qBayqKhQtq3",
+	"8FtLdcUUsU82lN1hODKlD177PqceNL6Q8kp7/0mU0tw33BQoO6ztX9Pe/6SS1QoNWE8BQahz/hH29PiQ",
+	"QhbtkyQYuoOkDjlTTyvGSHAqzRZxr0WyoM7FBtq4nGFAdt3Aqh4MKekWakIbggXUbJW5onlJMSHkGsN5",
+	"MPa7UkBSUoTBVIDCVYEwBaonsbH476ypDxekJrmBu4ZJG2GSsH8l3X8vcabaLsNGmpWrVzL9arDOLJ2C",
+	"I4gzFY63s3rtQ4ccmM79tOCovOLptJCOly7PE829HLO0JDbbk/qSL8viEL9+Qj2JgzH3Wv3Xd8931+ry",
+	"Jxq4hGmsIWSELqWY271ZXpC7DsAHtuw0bgV0fi863mdJUey0rq1Z93F9wxBJytpNvRR6ncrCSlBufwfY",
+	"P6YZV6s6JJN9YUOxOMW2Tv2at/pN2BW/BRWvmtukpj0i4OYtl/48A12S0qS7puQVI5hoPK1YewoqUajD",
+	"qPSm0DsOyNfILGnL1L6un6K5t8EaDtk4jwMbf1U8vZWiZS10sKpO9EZkkyGZ0PyaiozlJz4/5UQxLYvS",
+	"/sJ+by3ckyq1yn6EcLQnRlGhQ1WEhodZzjN7/53ocrWSCh7XBT15+PDk4UP7x4KvKD3RMjs/ARcBty+3",
+	"X6wX3LCTgk5ZMakx7W3FmDtA/opeMQVrx8v3JHgy7B+R/oDMZWb1ZNH6gUjmLU38zyZjMgGrkym7vpWS",
+	"M6Y17N+ESEUm9n5VK8U1m5wS+GV9Cm4AaBM9IV9EovVL+P2UnwTAc1pMTskrD9lAYNWaLOg1840595Hx",
+	"9r3ikNSNrJzvq9jZydBpSVnyf1MQ6kmh8onU9nzkups/pkjGAYA2VZs662cdl5r6lsyIjSxCJcBcMk1q",
+	"yE6djG1QsJubdvn1YLap7oC1vLeexyt2TrW/XXmPQ3VMhH6+e0Qe3rv/NVnhEyRnhvIiUWOSrt17aei0",
+	"YBegqq2Ywv5BW+lsr+nJ76OTh+/e/uPNm9Pqj88aglgugSRB6YClSEXuUGQkyWVyKyvwzqPAXnLheuAm",
+	"tRCfc0H1Fcvtme/TuA0Zg2nzNCFMntElg/iSlc4bWdpXgFBZsGK1g2WY7hOkQ2izpfws0UCSY2dSxxmn",
+	"bVDIKbzyufNOAG9yQG5ixHLRLbraBWRk1wAfVxbYJtqn0JijIm7Lwfgu3QTquWBkRsvCbAh0AW4+FYkY",
+	"VFEuRfLeoQElxeV1n6XD/wUX7FYDNDZe+SVuaYWhxHQNJFV0mc7GfwVSj6kNCQ8NyYqaRfU3ATaluf3G",
+	"7gujDo7EgZ03lF06IPSUpHrwcHRG/uvl82d+CMKFi7W6bSZT2dC0DPuZNclwSdaKG+bnuV+AtzV1+UlJ",
+	"OeurUuvns+bw8pTNqTgQ5aJgh8Lg5Iqn+rNXvRWcC0z4NHfIgnCIvB19RXnJWiE4IDnMpbFNQ0fb/pRg",
+	"v5UpG9KnPqAfVTECz0HDuGvL3FVNXoe1LBhtrmNgmiH4khQ1yC9Dr+wei47vsKpQc8Wb/9byjN17qgB5",
+	"+IKMvD6EsN6q1g8iHr4UwlKucyYH8PqLUqTzOHoGlE1bm3xw4HmGdqvjWooxIDp7AMDaHtovgiNfyyUj",
+	"OfCu+8MxbQZ6o0PxVozmQ6Il7NAbEeFhaYpwStyckgmkmE92iIoFRzjF0zciKjSCHww8Hw4HOBEsM/K/",
+	"SPtmcf59NBk5e4nh9bae+S3nIOSWHOIKjWL8rmTSLzlkkIBYCcdliLKvLqwiRvcyomLOiiiN0rfe/6VX",
+	"5juWdjckUFX5Idto5II5sAQEdrEsgQZmhQrd3VE2k6XoVXZZiZ5dyzKJ0P1kuTKbCN4hCHBtxXkLknVL",
+	"EkuVo75fYuCjLSjetSJpnke4waGzI9dwan3GmuvM0hPgu63NYTd//G4uS8REO70Jt0pkovSWcB787nfg",
+	"bu9I7MHhvfJftg/Tp5EFE3FYDdQB5U5UYJ0zmp9gXSHa2Mpa2QJ2wUFZVoXZrgTb7lhhmIKHpGAna1ex",
+	"s6QmWzRE2MI1uW+vEqHicNMFrg92plWxS5EzRdZ0k8CFsM9923j6a4cJVMy6itUzfTQoHDpg2Hep0zRJ",
+	"E+UF4vWimV812cj5nGnoaebIIub+6h+C6wdwf6HQQGoW1FPXB+BKyLV2uqnnijXlxl0qGcUb23CD/UEV",
+	"02lcB3S8JjNCn1UwdZAXWsFzYqj/42eEHnJre06Jl7aT+olb1XjiXgZJerz7FtUkp5E2a9V2rxHhpwYE",
+	"7Tt8dElg7mAfgLecrFlRECPXFD/nup+R0FTs/AvCme0ooxeE+atahAdO23WALraKXCfrFZg2mixpzsK1",
+	"CosbBsJCgrOVGtON/Q9AsdnpWvupKGpw2DharaZe1LPiuqkVCKG9uzcOermyc5x46GxK0XxPMny1zu5j",
+	"apdY1FTE2MUo3qkAgBOOhwGkyRpah+Dbkm2NGvOGtqV1VzHdrCa53ia3UpIsO/quJBW3eMvBUzXwQiwY",
+	"3EbG+hMesZSgehFBIabL/P6IDLzkzKpE7eYClK75760y9QAgUkw/PxAp9IAGRIniQWwlgn4Tys1WO5UL",
+	"wIUCQQnFXiCqtdMEbmOJ8a6586D9/bMJemnFxKMYcWMfHmliqtEcslka7nR78ggQ0lYgV9msa6qdD6Ox",
+	"wkiuWd5Jsu3hpVoAyeFjBAecNhzuV+zXb4aWIhnY1uICwQcbCLVzorCfYqss3suRrtXezrS/k8p3t/HN",
+	"bnCe253HaM4u4mYH1NnbuDWfp3vS9fX5AMxYqlnbLXGUaiI6MHhksnoSB2vJcdwWNmlUC1RJkjqWVrM/",
+	"BwXjEWo5nIT9JExYnOsheEzs/copUkkB6oH6sR1J8PdtyLKEKsZr5lu8pHp/f5xmt01ONTdl37kJT5Vb",
+	"AFdEsLVbxtArq8Fh5Kt+9Z/exRx3siovPUQUoZCsjXSTfJVrh76bLxt9sy+V1T+aXsyvB+GJNPee2Vw4",
+	"h+kVW5ndFuT7YRJqfWkgWNvgS/kWnAWRr7NvP5ruHalfYFOLvkATDlpkX4f59NavCrpp6qEZPF7d1Ij2",
+	"JlEzHys/ak+i2/Upw4ebM0gV08AY6UB4rdUOtis57Qxy6dW6AHS55kLExTwpnRhSlb5lDVBGqJNt5TWB",
+	"aDbSTRPmB1/8wkXbu3bQryNwSeeRjonnt7fWuqfq8gNUDEusN/Lxa4rmNWw/JJZlX2Dcvm+03N7cTtmu",
+	"w5mkuirah3Uaj2TJVB0QEFKMkCqQ8oEZWN6R3+DdZe9XCpMv02/BjNYt6XZvlJztrCkVpdiEZoXuToT+",
+	"AQyF1V4qrBSXyqXcNeiyP7lHmvJj0wPvwanRHWr4a55VRQ2bb1K97/13cat7lwhzEfBzIVqEiDcnay7s",
+	"k1j5snu59Ev/DzNLM7NVZtGDuMWq/XoJ923vi4XjdUph1fjY63iIGoH91y6wkx4bW6k3l0xfYBNO/KDg",
+	"1/b5OcV0hAPL0XvI7Y4Rtp3gGdSFd2ge+cIFkR+HtMKtzSnNQqqjeUmqxJgG+G8T52jg/Du3HGmPwvmD",
+	"sHcU/9xN5farQmS/YkhyQ5dFv06FVcOThOuwXxJIaG6/U8zsLuq14sawLj3nQypCaIPhNjy0nXMkqNur",
+	"gZZhNvW9beO0o9ipONTLcrmkn0qr0u1Jtxy1XV9UjM+0v1fZASfzL8jpR+HV5E44KL3QaG+NuhrNl6CS",
+	"sZxjE94ZFy5VFps1JenwQhaFvThub8vcT2oPcT5bVc53du/re9/cfXDv6/ayvp1r4po3+9fLgl1mTc0C",
+	"TWNKnRcGn2uyliofuooCSD3hszSH0uM56z9es9++fvkdTzjNTBrmZhWK6zvqMNbubssA8m4qaD9jP1wx",
+	"ilUWfTJ9/jBjs2xKqZ+WmgumNbGPuL7wp0cA4jlG49vqfHRofyu1b33rLuV9dZdHbUfbYLnWvNWwCUN/",
+	"siPAIW/MBh+2Z1fPhw6rqKlfbcjbag3mBWIeQx+oJNenoQpscVKcgoUJJa6tju/IUu90UdCVbrCzYeRQ",
+	"Z32Q//Eg51qZvjNS6swvCxmlZ3EDTcTpEvMkJpbaeVmwSVqxsddx4Twih7auxW4EBzqaX5TiEQ6wE/H6",
+	"Nk6G3yHRIR1zjwwZyAXXiwOpthvlLdvbmHmGhoipg1+wGwuVe1SUNK1VrpScK6YTiBY+ta5rF4Jdzht1",
+	"xQBsFLq1dK+3yaSSSlm7tZ0Xp9D1bQjU7ULzN1n73bLVyhzPdS3/PLYN4/S4iOVShzfa7nAu29APq8PX",
+	"6MDv3OALZ9yS/YMPEC4I75ov5UK3XXOYPhrUaDpTr+rpwbKFZBjpVHH6HqQEYm0ILewENp3relIe2Vr3",
+	"fruOqaJX2MK/47g+nyJNopAIMWUkZwW/ZgqjE/x2CW5+3rAFUD7YY0B3S+9mDkYNWiAaa6nvyqwPF2nN",
+	"mKcHCDvvvswP0UddiplPSPPnqxqzOh71ViyRYuNSJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTZhlj",
+	"OfZMo8pwWu+CA1K4aNAfsfVG9AK3rVD7WfWAcOZA5R9B10lyRJYpltijA/ShxgREzUx7g//1QoKD30TY",
+	"SeD7T2qZjmP7TO0WhpzvUwJrqF+l1UTajSmk8RHOgtusT+I44Fz/ZXexp61z7X+z2y2lT7gLh0lPrdLz",
+	"bsv0h4QtdpT1JhWzuXEAe29elOIg3dNjOrYGWKvIGTc88znMHrzYo+4MhoNpWVwdhOrclE8TA6IARqEk",
+	"uRxiziRItnd+kxuq5NvKi60S4pPhk5U8+7VyxzzBx/THSiNQ/b1IClkNAbs8aPzRZsF+R7sbc8+h8gxI",
+	"8JjPZgmBVo8hHiEyeGQkFCFNPzzcPeNFVmM3R4AXP0kvwDUteLIMtjHcgr+oB/gC0arltmzkUW4mv6ZP",
+	"4mqCyTbgWHu3WCLQodsysCDJieaheYJXZAAoMjQ5cGV1rvI3GHFdXUjaPHFt69Psc/ug/7EO7PEcY7XG",
+	"eR3DpbfxpS2oXqSBjDSmWuJWW6sWik8xAdPtcCkML9wOh93t4bdbFe1+uy2oNq60GcfV456z0NTcMAN+",
+	"W+g4Cz3hL0L6xjiC4bEGL2SLVViUeFFeEHvB20ftf4kqa3k13nkYXTyN+oBg6xdVSdfRasuesXVwkmAh",
+	"8ZIKOmcILjTdECscEK066fc99m1wFAdpSy2hNmyVtDDliomqmsx34nYlxt5qf9unC8ZHdNTCKpJNNPp4",
+	"cBv0u5CfFBxbq4IKOANTWZrge8EjAuclxl5I6IV0uSr6NMis7peX8NM9akOitgm/bI2wHsP93OKnAOHV",
+	"3TPRt+InplEz1gu9YvrJbJasB6GrVbEZO+iaealcoiBIaPjOZ8sHIZdDuiCoCeBCHJMIHQe8iVSw9TCU",
+	"mIQfou8bbBBGoWwVgvrO96gR48mFk6UYpufkjmUd7GdOuc+PzuWFla/jKp3fi1yY+FaOb+EVeZcyD1uX",
+	"3Bk4S3324zucOSRoUyV8T9O+2/oL/nYvwi8or1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cy",
+	"IKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejPvCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0r",
+	"XV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnhoqLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8O",
+	"AdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCMx45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg",
+	"0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAskysOPdUrYBvPNBXCVdfwXHvRdsM5RVpHJerojOv+zsbe",
+	"NL8obvzeBot5zswFXnlcE4Dd7MyreyEiDogQog9MHxZiC1eBE1jVcJWEqZGoCsh5ZqkJl2F0EdSjcvWt",
+	"rfi9hu3k4nU7En7PrXQ8d1Aa4f8v7hJyKvsfXQdz1YC8sJ2w01jLUscF80y0xUMVnzjmCOzSE9PmANS5",
+	"jkArXhXcsQ0Rh85X0GwVz+Dg+7Y2TLofhlN7c1trAfgGt2teFFaMN0JQzCqVr7863g5dmLhpnhpdAxZV",
+	"dWjgOCDTo7e3Fd4LqoMhzQPAmWFF8dfA43GB8bjZqwPnsQut9mEPx3gjJsEyec2CBj3FyvPlCmIsVkC/",
+	"iyV2TaxXx7C6FoQ07+ysoed16jRGaNhHOak7lbV5urFpG1J0LRpWgyqkAFVIM9fNe0VLjVip9SCe/URl",
+	"C37dlPFQvSDV3boxQrqj+3TUlx4zmv+AaUCdezu0ZOW3pRuqsgkEuayQEgM4IsCUsfeme7Tg2KDGfaKi",
+	"vd1B8PwONETaYxCVGu2PhFYm/LbOtL3d2y6UmMuNSUP4gY6OjiYIXFcJOEQwlqfaUCzkjsN5Lw5SAIZI",
+	"tkTPOikOrkdm1T7bS/+hm1Pabd90wKoNSSlxOqQVbaElAcQZAXeYRssRgKVdt5lQubs7YsdKW8cRXkuw",
+	"xAnepUjmuPklNxtbzLH8x9Dhrb6DVee3huZ+NDPOSt+NIUaN0ZIg4dq/HZzWp+0Buz+gvVpjQ2I/z+4t",
+	"hqMuY45C8TC1dflVdOlIWN+vo3VtS/XOqzdUc3yQ5KFyGu3tUTrqyXKVNqrdRYEw/HI26wcPF0mWbUBw",
+	"FGzQK2+uGMsvsICNuyjoQqL3gDV1t1Vy2T1iW9DsKiliYX1O4gNqwkyqDPrsBj89hHdyyTDySYtCri8C",
+	"xNJ7UwWEvHau2MxqI3V0us7NqqPr80DVNdxfVfvppPWS4PYfkE6upW2S20OT8tZzj09Fp6NLq76qSuQo",
+	"TN2PRRqPsel1hP3VELogwiw6SRq/+trxthNQvCbv42vLfvWzMLzoutD0rMNs/YH1b61EQ9j66jTtk00V",
+	"3tIRmideFkXcfkEvnEO+cu8VbGbA18kEqkZHamLYuVj7kCaq9myyhKY+EXI92W7oGrplAByslT4nblPe",
+	"HtydNd6wn6pOcltqZVvH1X7nbFYWxY/+4t+GsEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZ",
+	"U9Wo6GfpDDnSQbt5JtctffHq08jkkkFGqm/wXp/SLtfaX71Kcs8rH/5JLK2dT2Aza9pUWEf8xngfG9Up",
+	"y1270Hw7zFVQbV5uRHZgqkEqjIlHZlxr3QEKhZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscD",
+	"fN3+QxhWGmbeTLMmajkbMFVc+9RoYkfzmOgOCRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/h+Saz",
+	"/OMXgNnxL+fsR532vBau+xuRRW7NSQyrLrFpQcdXrBYO6LA+vK/pcymb0CMfiAGdlGBhGF1yAM2IPGyP",
+	"wwVx8RbfXImKTaVKew9sonuDeyOwnmJ06ZJv6vf4NopDS/RruiHgGEk1/avgFLvEhPEUdXvYH8muzrOq",
+	"IK+T0xgO/gHBub4i420jqnEP13QlCTyfVUcwhomHYxRzO57p1BxeMUHFceq1craUu9zzI82hZcDEUsxe",
+	"GyRn15O0ibeTvWqY6FfIoti8Keqii3KeBNFbSGUQcQnEJ7YubeicvpPpFhzSutSWFRrczpZm/04WAD+9",
+	"fHaJWXnkW17Y00lQw9OYOOZNJN9a0M5TQJ8Ja7Jyc/oxK0IsyWJ36NxlTvnVuE2vZ0e1lXogu3WDcd5F",
+	"JE776nthGNa3oi/84c56fha5TNiuq1XBm1yZPh1818HK2EqnNTu8Dc5Go86aqp3YP9kqWdx3ZT9vw8NW",
+	"2zlHHov4gJyJCsfeIS42jYN4kUcjQACgTObKFg1l27V8IaiPL6S8Ag/zaYemQW7fozfEYhnoHjL6qhX7",
+	"rX/bwGD/dPu15VJK46JWnawijPCWFlZHgafs6Kjaga302LpNsXa7+gMBcZvQaDxulisJRFg9kvNuoLG5",
+	"2rzwYbY2bG1Ap7Wsk77o0iUhlalqbfIL71YM2eXhXC7lNcsJ5lBti7AE+lZTXWQGvbSFU0mBKqoUoFbK",
+	"FbphOyDA9MWzbcDQQjzf+PjB9GaIElprKrV3l8qe/rFdvvOB8e2cpU1bnAb7db7vmvRJGwAVmci7k7Oe",
+	"H9ctvBzqaLt1o1PmQFejyyfCIXBdW9lqUVmpJ14Xx+ljusEdSsj2fuGqp+JaQsVig0eH+cD9UbY8tA5v",
+	"m9KP8NANdF8UxtVPH3tjd5p3h4aP+MqDtwZm37g5fWMJKupO1XrZ++fqGknDpuXU0EcF1boF+rDrcTom",
+	"MGFz4+Aa2l81/WqyXbYGNbLGvUmlWNyG2XtLppViS14uGwv8e4mt4+JFdjXUG3asyoHaI/wqInSKH8Gw",
+	"jRsaqu1apY0UbDcjJgR+wgEMsjDOgKlUW7gZ3zbdpD9B44Db35ctp7afaG1Jb/uYUveWfNnQsFps1+vO",
+	"64gU/fnYXwf7+TnUWUYyqeclcjMc/KtyV9Q5ZC479hlswmwJDbXmMv1myb138TjomZEH4W7S2lr5s7Dt",
+	"JrtihELgC3IdA/q3FGZxu+Y7v7DpQsqrS2PYMmVI9gFnZu8zplLeA0DzZXMO5Z5+8hSgST/XZCr3Fa4v",
+	"eVFwzTIpOl+9bcDjKyyrbm86U8WS/DNVMlu6W0wFRQ6JrPGcw3DVyytytWzLYwxkpADiccN0eoVM5NA2",
+	"bEuUrBdXSVHiH2+849i1Qx3a3Vf4CtqIVLWsLon3cz0ma1zICU8j6MCv+/iRd7zA60We9gKz98Zx9WHI",
+	"RRWT7LYeBtQCqg1x20CwcLmdizUzpviYGJ5bTFPlxzaERZ1LARcCpxFxJcYuqWINuO3xdZE4BP6rfdIW",
+	"XMeBL7d4znOYG6ziiwhp1DP89tbGhE2csw6n66n4zq6l5xmzYqs5Q87naDSetb+P5t9H8+MfTeUiDZ38",
+	"HVu6QMpq+EsfdXcm/bI7nPwjVB9u39SfRAVikh13AX/g5IzJnF8zQcrVRQWWt6Qb7LHHDYi63TZYVeg7",
+	"ZGOkmo1XUsHN6UksH28bdXY/aejpESZ2mYTaYoJouWSYTgEncQ5YR0qW80Ut4aNja2/Mr3jpXeK7vQzH",
+	"u9JrLdXVVo3ygSDtTTdMc1VTkSOuZsgorc8YPoacbH+ruO5pfC5YXuWaYfmDT1DxfUmGxEh5wLq2K6Bu",
+	"K5I9vwWRbIdNBRrtx9Z2AXmlh4SSr4hL3GMCc3OoT0oFY4doeUqeScHG8MXUpfDN7MG1R2YC6QHcbCZw",
+	"O09UKU49LsikX2J9qYp9tvBtQv12eE+YRAHUFqNscXr9nG31ug7nsz0zYGuvjie2g7TZVwYGg3eY2p+a",
+	"vdCcgOIqIt82tMGvO3Z7vnVPS0vHm/W43CHpFMkDu3NOc67pFK6t6Ya8dGlFQ6IZFCQ7bIkm+gzDz7tc",
+	"Ub9wszgipPXfl9X/m5dVQ/Xiv5jiMw7xbpwmFOHoU/ISqhfd1DJ2enAd7d834F/zBmytGHWb9oJplwrQ",
+	"wzWt06fZGZu4rXu4vDG6BUO3TVgaekAvfHnNVEFX38tS6Vpmzfm9YaIz8yJO1K6f5bm03CvgKHExd7ki",
+	"rlvig2+i3omjJGs0LUzDViSuABU+7w/us1VA4F+K4qJU3Gxe2kPsMwq56+69lb4qyOVPT8kV2wzJRBfv",
+	"LA++w6N29wHJFlTRzDAFWw4yAUxTRhU4EdyrF8asMNykm6Ewc6oXU0lV/rkm7sFTAkk7ChO0tM/VcYUo",
+	"UnErHwCyjF5hOhG3o2VSXvFQbT8e+MTgd/791dHHVd/cAALXLJFd/MTatlHFvIlnCkXgmNGYS6YR9B2E",
+	"D13qU5LLTN+hK366zAl7vyooFyiJMynsOeESmmVbi5jO2YX9J+QKj9+IN+KEfPXVZWkvG8Mz4PqvvhqT",
+	"ySW0KOW/wydj8i1QmviNOT09neA9RKN9c6l6CQITJFUg7BtBYtqekic0W5AQVIbkYFzCiqklxzG4Afpr",
+	"8sXk/Un1+eTLC6SA5zZLBk03mqwXPFsQJQvsGQQvzaS9GJw74BSX/zTXX32Fn1GyUmzG3+MmuFFwOzaY",
+	"svzFRF9n7yZDuAHwvyx7N/nylFyG0KVUMd5BRgWZYitcAPjjRtup8Nw+h39j3jTOxhoMdj52rWRS8CU3",
+	"E/LFGTGSWJ2VsEIzcn7/S7yGMnChTNBpit43MvlgLYAhqVwsQ+I8LDcT9xaAlbavsWw9gXxP3P07zkP1",
+	"j1+1FJMxmWQyZxMs7rDaJrxoQbXjpiGZIKL6xG0a4ICC3NsgcrJ74SMpfGWWZTCslIZh3FXiZq8DX02e",
+	"vKLzyQXm0gEYqWeAydPZyY/WeJmQL+6df+Orzobk3tl5QN7hQGUhDcH3VrVCX57CCPay98PMoT/63dE9",
+	"N9sX0IiUi7mda5Xs4PL54B6MdFjYKjvjpzlbrqSxizz5J9tMLiopcsU27i0V7iFuFzRUEnAmGIB4wvE+",
+	"v0cW9iIJXLHkli3GZPKCGvYDsgWwQPj75CdZ8GwzsXxbKy29IFO2kSIHQCIo1bt3/hDpPHnBjNqcXM4M",
+	"U8gbmD49JCuqKKZKwGtcy/mQBW0JW3BtWE5886aQ58lFkKWn5Gm1s4Kt7Uo1uOToasWoGhJaaAnnQRBr",
+	"6nhSjwmfC+kxYjey9KCEV0KuT98IqN3LmMAaJZ5b+TXjTNm7ZEWzBTs5Px1Vsjn6zF4Qvpf14J+MraIt",
+	"8Ymp2EyMC4R3coki0P5qKs2C5Fy5bkJ48OwRh46Xvo4B04sH3qaLFKbx4Ox0hLOQKyboig/Gg7unZzDZ",
+	"FXUAGnesmP0dMgdQ3w48+DQfjAf4rb2I9UoKjVfr+WjkapiMu8sNe2/uwH0AhvZ7B+A2kFf+FqUpD/kO",
+	"lvhT45B267gIKX09zMgDgtcUgcH49duY+o+lF/NKZkxrwKn+D4C0nWurXfzIDMXo9R2A7mwmifsaekdR",
+	"n+74+sMAUA8gxcS13DGq3MlyflaJrmzBsis8t8DyFX7CEky+cPv/VjK1qRjsmqmphEKmZsK+/SN3LKMC",
+	"Nuz+6G7Hl7w+eQuo8FOqmQtFvRGhG8MhExDSICntK+NLGagcwl3HZqtHNGgLQRA1cNX1mdWcTq4YJkQ3",
+	"nDZtLkGD07v8lZpt9cgdEMyANrXnQR8t2c8j8WX9qzPZwyZ61+LrmltncD46f3BydnZyfvfV6OF4NBqP",
+	"Rv+uWXTjQanVu9GDh+u7v/4+m52p0Wh0Nro3cv+b1zChx6IsCvSEDK7Ypv1nBdXmO1lawXz+/v/+7j75",
+	"We/O7GxUzcwnSLNVITdLDMIpdi2v8Gc4AdTmdtq9vY2k7ZklaAhqObMtjmPZkW5i1m7zQiAXgEs3wfOX",
+	"oBERObOXPd4WUIOr8oBszBVZ0itr0hFri9jnoDJXs+LaeXkSsE8Hn49wIpyOrofEERHvYS6yosSWe/5s",
+	"+CctFWM1G7danwLKAnTLSjV9mVyxzcQv3Ok3HEW8VYBc+Q55inkHdecQ3KRXbGViwOT6SUR+xV3ofRQj",
+	"5QyMsbdoyDJtvnXpEd0PWYo9m7ixM3c9Y+vLyFCsrGx7Zd3syIWzflP+i4gDgHMdeEPyTTka3c3ujoii",
+	"IpfLyNAHbnjgFG64Lew5gefZXqmCEzqeDOm6g48cjaNd3HVAXDFIIVwwmruaDGvoNA3tHrsDz9wMBz/I",
+	"LPim2p4Pz7lZ3Ep8/OgMHCcceogLlnP0BcU37Z0P6BC5QQECKL1JXw3IDE3WUplF6EkRvDMOwwqOMJEC",
+	"xIo2VslwAshe3EOypAoKH7WXfbtyBb84VK7MwIhMXd33WpcVpnP7DXoBQ91mi4Zp3WfOzMFksQZ2I2lG",
+	"n6T0+muKnY8nb+yId5GN29nymTQ/ytxa4PkR2Pm5YJVbMcYUqpSIQ1SWfvwrPFnfevFV5tycGEUxaNds",
+	"K9jnXsFjH91cGDY3D6ZkyZZTq3oqzwMpwxWBzl9DnfHbmpG3pzx1992XwrUiJbrMFlbiTnz/KIAaZPkE",
+	"vMTh00lDIG7vVLkUt5xr3GSZGkRzzEyoRm55vS4hwtH7/W1DcpGx+oDd4lo7YYT3WVFqfs32rAEKiw94",
+	"4fGsU5p5QCHHCzEQNiYYgkjeK8kRzneAvB45/HJKfpDXDKpUbqDQodHYzJlxZzr0MnBBaZ9sUetb4L9z",
+	"GRk3oQ5+8HD2zYN89M3ZN9/cy77OH9x/SM9njNJRdv8+zUdn9+nd6eze7Gx6Ph1Nvzk/z/Kz+/mD7Oz+",
+	"dDQbjejoG7tpq8F4cPbw/HR0en56hoV011yW+nt8xSBYLU5z+a2dPJr9NhifnVvp6mrFBvo6a/vNcS1m",
+	"Kwv3G8xMGMVv5WEMdwdkta+YXBXeotxokvN8SARbW03RN2cM14edYuLuAHHvLo/dG2B8zRSfYbVL0hR+",
+	"Jg0jE3udTkhuDV1WaAZ2LfqMN7KM/MYFNQAZSE3Qc10smBuHj2U1BIPhx/qdgzOp3Tq3O6RTJa+YqJQV",
+	"tzvIRwvXUOF4LO9YFMA3ZMGCvduDw16wlVRJHguIhc7lKEtxFI37kbdJrc3Kha8UQxhI4BNSyPlhbDYt",
+	"8zkz7Q7Jb90zxxPIS1naXwzuj0ano1Et96OSnKOzV6NIcoKInpZ5uwxyIrmKcfsstiBfFKPYEur+qO68",
+	"68wGSI9GSQMpPUAxaH6K3SOPJGyoQ8F0wK6ZhDQzspQ1MeNAsRIcwBG7YZ9vLZTJkAku5dRRbQLtRbR9",
+	"5/3RkHx9H+TL2WhEVkxl9gdyRrgZYoADXW2uHpP8AkFA2IwJOu3gUquApalibwTegvYF0agYhEs56HAv",
+	"/lQH3S437zJhT956Bif0+I65v+TB60eaJtPT8ekn5u16yQz0dXZMvP8A6wiIuO7xcjLnzgf8x5bDq352",
+	"8PNDz04vJxT637G8/hjOp6WE3JnbkazZAxVocrur7u+D1ubmOYLLpsf+7955PZ0znh5vIWsC6xjqjIN9",
+	"4I5ynrpcQkum5uwE5vKPNub7Bpmv58ZjrUan6+fvU1E/FYRqzAcjQq7/zCOCmIzHulo8Su+JNtRwbXgW",
+	"GwzJrOnQdg1g8TBRC1KfVlRckLsjktMNwLgLucY8uqgPuKZQm002jCqv3u7aonNmfCupl9W8+p6+78BL",
+	"5XpnDf52nnm7fPMTlLQCJMt086K0H3/jQIssWVseiL1f59CtG/G1MUNihu02IW0k6vk40EZmV+8Kds0K",
+	"7LQKouKhB7wcxxg5lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7",
+	"PArYa7sIxWZKQiRmTRVbyFKzk3xqz9varvP13eE3b+EqAb8RjOVacgMpUz7FnWlYirL8pYd+uX9vNLJD",
+	"ukIGR/3Ryfm9mu9RG0UNm4N7JX7rN/XxR+FJu5MF1QaaBv/ChXZBgGq2W/OKfrekoqQFENZBSza5RFOL",
+	"6RwF3xUADQK6El3H0EO/l2siZ4YJn7BJcq6hRdOQUGjYuV5Qg9639YJB72hLNw2pvQtZxHkwVUO8XaHs",
+	"skTrTpta4/dGt03cZ+/jh4Z6i9nmWBKueY9kxIfetqYK7hHmhpotYd6V1djewUFo9YvbHC/gMYV2Cmd3",
+	"h60S1p1jCGIPkmIWVK9sVrQLVhSXDRl2Z/+uCsJcRAGxk+0/2sfFJ1/5/OZ//nxyhnaZLK7j+LZiGk6y",
+	"i3Yf6Uaw0jR3krI9oGNN6TyomZqhO7uJFh5Prn47DAfXmDJ8dm4Z66O8sHY3udc9hGvDBZngAkwJ8Vhf",
+	"Hg7WXAjmgzPHDOD4E7Y/hhME4FHc636wxrDN4QL6zgf/z5tGWR3psR8l86WdJuHVf176RdQEpD/F+5vz",
+	"1YrftmzX2AkarMA++A1NHvb/5NeMsPc0M8WGSAFcPbESZ0K+iPoxrRdS++qANRf6yyGZwF8T8oX71UaW",
+	"isi1GAISUsizdUVb/jBP3ogvCnA2qrJgBGX/l94pXxU5QVWdU1QwcSzCU6fEztBBqYOyCaFFhPtP+egd",
+	"DW/B3jCt5yssi+2iaNQ9+9Uvb+PhD/fXI6v0Y2ndgmKLfJ6zbWHeWeA9doTu4WzpfphveTAfA4dgO+U+",
+	"p7MSzf4ARULR1Snu1VvDc39GUpM9cVxguylwZmi0HrC9DXu/KqDvvLvt+imYnUBYKgLUsAdiEJb0rGG6",
+	"XJPQ8+hzbHW2R5UOj7+9ZUlR53KRBcuu0hmWZz7DsmrgBhJ0rpj+rWjwGG5lZ6LaKkUnj+GWGharqlgo",
+	"7xqPA+OvqNZrq76+jRRNr3f6x3ChqINXWuVgOFjATTDIp6eOKKeZXEawFIMFo4VZ2EfRody6yo9Ud1Ix",
+	"Xyc1TITixCOGuusSIJI64dOk3PHf7gluPw0d/gAQ7wKaQk3GhmkzcU1gqDkliFxB/L66fjzYOr2pZXoq",
+	"Ql1N+0+NUjceqPQ5OJidh9UhGQ8++/DL5Ysn3z//+eWTdz9dvnz5y/MXj28se2uonkXXW5+ilYiYH6Vw",
+	"pRJMeKr/kmLoiMKn/25V0qoUjly95VV/WdTk1atO/adZ5xIt4CBJtx2m8V+AIeP+6JAJcBsZ1bskJcKr",
+	"OGJmwGNYSI2iPscxgGWUmulbkHnYZr8fTr+j1q78rVndXrOyBu+3G8QOrvkE3350KTaMIddcWhxwcdW4",
+	"8lMrrrmlhLuFlydQPU7c2NZlIZeCwNfjStmrYY8sEdiI5VDyhzAiHkVLCqYRg5ooyE3ShPphTsml686W",
+	"R1R4IyB0qAnVJFyhKecJcurRRPMREkvikxiO3Pm2QiGVU59uDjgiHy/55NPQ7Y4lCM+bJGEHrS2ONgR5",
+	"d/5R5N1fL2Hmj1DI7kQ94JNJNJf6Skdt+U/JLwB8xBHH6pqpDaIFuXGGRIpiE/VAPx+NAH0Jb5NZ1aXW",
+	"Fee1Od2eR82xj+LtiRI+5kzYF0fRK49nd1XCeYEqpzHAxjgwUDotajlc+XNRbMIHzkcFz1sxByX/r2G4",
+	"t2HwVTkteHa6Ff5Ucq0H43OXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCw1zq2Rfjz7t095wB8LgcGWGqX",
+	"e9LP83zFhIZiBJB4ukI7dMEVjxUGeHZFIdcOgc/SjgjGfDtxj9QVqjexsodc+oFgYIyUaJRlBJDqKocs",
+	"LYoLMgEZ7EFd4RZAADUsQ60fSkua2t3/P98wsFeDv/4Ai0FJq0S9ZMZKvuBk+8ONByzg/2u4OVCib3Hi",
+	"n3hvvlKbj3NpStUpSiTVMevSCk41QiX4A2BnnmEHRcsPIsfGjug2sR8auZxq4xv7mxDgej3I8sx1+bNM",
+	"d2IUn2MfGsOXTBu6XPnG5m+Hg3lJFRWGAb8BNCO/ZhAaztgYcqJWcAgJgDeEps8uabbmsH39YZDLzEHN",
+	"EakIzXPFdHXhMHWN4HKuntnftng6F1hLVte+Kzxuf/G6tJzv7dM3NUi0V/bK1pjK9ROS8eX/+SHAvcWg",
+	"hdXXVQ5rJHo+RmBDqra7uWI+CGhg8OwIp2TBiCU2UMVnDJrounbvZfnu+bEc3uWq3jk+4aqVal/yiZP7",
+	"t87v//v8/LXOT++zsecCkuqIlaxhTNS1ArppLg8/BAfrq4CH6I+QshfSiZCG7bmD4MFn8Nwfn6nwHG2+",
+	"OPDvSp32xPvdU39WdqqvAorqgc5P70M1kENtBiwO5390ueYRclKm9qiZbn2D8WDK9+Su+n6oPpPUaaLP",
+	"SwMhbqxZMQsOQsvrg9BsdjspEhETsEtJLX1zdL+mH047YUYlkUWOex0G3u0Q54dnCRyIo8T3o/Eaky47",
+	"F/QlTu2dD1lYXvvdFx4bHJRvVf38SM7yijJ/TG1jvIK3+yg5zrnO7AV+iMkev6glNWMHVQ/vBXSZz+xl",
+	"gVf2rsXsJlfb0gMd5rdMM/xT2QgyS8uVvWArZkJlE9tjGsK1LmuqZgcGq9tojRwCQ380/vhlISHtZq3s",
+	"mrgHfsYFEW4Al3HOjK5AG1HCXxAqoBLRX5FIEK4dkbBAcQYJtJqsKE8gN8JL/l/nLp+2ELEWVsIdzkw5",
+	"o/lJwYxh6mSuZLlqV7oeM5r/AE//Jz58y4rPI6Y1Ql7oYLnRvxWnkKX9zqVPV/WMd78eDgKk/2A8kKWB",
+	"2hulTVsYpqDp7++7713zLqetQ/cQromREtv+zFy/lEwW5dI50Y5WJpOoLzmqprK14W3mO7LP0LVgU/Og",
+	"VxxDa3luxYdlVoLMqsl0QzKoMa+Y/3H0fddqkegAdGX9v2hN3/Gq7aqldqu3Qy48JlCiPc1/lonUKkm2",
+	"6vZ2pQlI1/GHG/zXToUf2jp7RQ7YWnnxWxeMbV+c1ySmRoeKKemBBFdK5iWGJeUKkiM0U1hQsikkwsTp",
+	"qzLM5ebgqkMoZD96LeFWiV2yJs8j33203O7qUO23+WJBd5z8vGq8RpvvttLzzoc8LLHV7qsocZDdF/38",
+	"OHZfRO1DydHf9otX0Zwi9Z1UkfK8pgoaOmBTCZdZAP3MqsDq55rIteusNoQMD0Em7pxOLgjFnwUNHPuo",
+	"V11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K83qIgSLrSxdPNwu1HAdyGh3RTVKG5onGNBtOFFgY+8",
+	"Eb5LEwaAo6e4xsbuZgHVeS4rA3uFOafyblEdVPS5M/2lk3BKVTmwcZEdvhu3NmSPdam1s7K+xta3LLU7",
+	"VtKYT//4MGBLgL4d0Jz+71qo9QAB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5vKxO8AHaMvl/o3cZFsy0P",
+	"GqEhfQRLG7ohOZ/NmGLCDIkUZFWqldROPOANbDn8iq1Mo8fmNlz7Mas9L4mxl5TTHbozqduBvyRzgneI",
+	"OsFCytXHZkf/5Mdix0tBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsgZkzhq57hnppj+zjoG46X",
+	"AlyI+B7fB9L3b0t1/QAyfCxOr7HU+R/MUpgCEmkwSJU/iLMuC37FPqK0C+E117bRKfrDKoksJ9ZcQ2bz",
+	"fdEdaBm5PxoRCHYavmSNbIFr+Mgc0UcAolY1GN/9urPUe+F/lLAqvpdrzFeFxsaKs/x47caA+4oCj2PN",
+	"OxPvGrhpjsmX2BW8MYH3JeQInIAscg3EycSa99DelpJHhSzzJ/AFOTsdESauWSFXbEhwnCk6pKHZsPv9",
+	"EjIOFSRwudwR6K86pdkVZIW9EZMfqDYnMOzJ08cT9IRjd1ZD7LpYfuGmA1sBHdBmqN8vZKlOCeAnkrP7",
+	"RCMcF4Tpl0u7DGwMXeVQGsXo8o0o+LVVeV+Fj9yDQfe+YhsilW8QsqQbopnTq5l9g506F6R6ZWhfV0jN",
+	"rZqeZUzrlMqLL0Qy7h6fVJt+3+DFtV6GbrOolw+rRiKqFKczLrhehC4i9qOvJj3r/81m1VT+v4IGn/an",
+	"//2anvz+7u0/vnjz5tT988uv7B9v3nz15X98tovtB/3Zn+JA90cpaICjQXGhG1U7Fq5iSIpljF+zCqIL",
+	"0worAtT4sEaBeOGjk4dvP5wNz0c3J9G/PzsIzhAajcI0T5Ar6v1GeT4mX987G52cnb8R8NiYxNv8RtjD",
+	"OSYf3gz0imWOJ94Mxm8GZ6ejN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1p9xbBT+0K4Yc5uz713dxP4ymd",
+	"Xp/hk3yJT6Z8avCEnbojRRh2W8SHB98Mxh/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge/RprUTE",
+	"0ZKIFnS1YsI5GcKfkYR3siEBdur2qu5LAuu/UaiH/g5TRa+gPTudMbN5tVBM219OvkT3AfYtZ0Xu+uXj",
+	"Yyfwq53G+ZAWmK7J+B5m8z/c0W8X6V38x3OgOx95Vey15TRfgCf8DNz44OheFHmn3j8+cXE4gBwNGKxy",
+	"UicLTVrx8UY1fDw7IQKvcNgXioGHOAJ7+9ge6a3kfCMNLTylPpJb2rLAfoc0HK3jYHeCF7DBBY2HrpfA",
+	"uPPB/qfV3/w9In72N/7hh8fxMW+hjnZcaH+3Mk75bYJCd5yHtDXI+T0r8kfuuU+oBTadaviFOwyhu1eA",
+	"04QKSrpbOXLf/h9kBoauX9VvzgALt3KhRqMNt+NdVqa1SZl6qK4eReseHzNbeJzrxSYCDSUzVhTYNvVs",
+	"NCJGknNIpH/4zf+6IPdH/wusn6KQa5YfN0mg4poO6YzOT3+kxH6fSx5qxu1GwKrrzVGbDtxtwzjN522s",
+	"GN5MHw4dtDERCyIc7naabAVIpuAlM2iZGlmZgtIsrGFu5zZsCJ5ceBNtaL+6YmxVWbALqrv5lXHZTub+",
+	"hRzKiFEC8IFLru264yu+VyuyF7DEzjhI53/YTWP3xx6AcCz0ghYFpB1OWY/TUEsR22LqgkEV39G5+lVw",
+	"FqN/pHIMYxiQXkEM1PmVnTtrwcSQaBn6F2hDC4b+YimQX5mYc3Q1IyM7t7L9G0tQL+B42OXteJ8x0Ok8",
+	"zylWB2L8ZXjdacVg65XLJVNEQaSBiZz1iKG8cHt847j7T2LmHxgKrhpDzyWp1Tn24mQurrmh+0Ewn0bP",
+	"fUpaUJaxlamhbOwvHvZx4bmiGfvfdTSRqHl2+Pnd0W7tMRfXe4tCeOeW3Qp6Q0JI3dHnaIpKtbH7FZWI",
+	"WYY+JV6qnKnKR7qkV5AMf3tefxq/DLzpmGwfcfqP4MNN8Tp6d7u0FUSJ5xwlmOMvriq38gqaisD7dYjG",
+	"AciiC65k7IJoJnLQHCTkYTQhL1Yr+lORF9vYe4vReiAhRov7KJ0C/yce5OHAyCsGZ+zfv539++r38/zr",
+	"8okcrR6oM/rt3ewx+27+Pf+vqx+Wz+RPv73Qr8p/rf//m3+Pzs7v3rv/4OtvHtJplrPZfMEHw0Gp7FIX",
+	"xqz0+M4dvRFZjB8QC/o7t35bn6ouu0nbzJFw8IcnEFGAGw0ncQtL4E+BRoTZM0KdMOglgJou2zsfqj+2",
+	"ABF3iQMiiWuylsosgmIHVq1V90Cvi8Slw4JF/cDpgsRnf0HaAXjNU8rbtbyqi6luEIrR7h0RQvEV1HaI",
+	"eHRrwh1A/2akxLbFjv4WUYMD9Ij9R3wY4p7VMT+OT5HH23mAmtDTfosX/bY65FBU1Bi2sbSAkl0f0lwp",
+	"BoF5bKUcOSzKlVUpcmqYrxoZplVzfOGfVPLtF4waIdcITr+n5rtnVMatMaq9SEwEiKpdj4pAzKyQmuVD",
+	"V5nuYsYc8wyw59nezk6WPZJY9FMpC0bFccvRVyslr2kRhAjMP4YJXK7KPSh5HdpY+jrDWt2774K5W/de",
+	"sm4PzrigBf89nvCsoB4mGntn9iuCXzHFJUyTQcQL13O+vR7Y72q5GFFSLQQwfMn+LYXdxp9fPYICDWrY",
+	"I5er6qHamPIBqjqQErpELk2M61SwJey1+2SrOt9FruJ2qKf30kQMr7p7bFPPHqJOdh6c6EpOF1wcx0H9",
+	"NAzt4l24vbeutvefgl5l/3XTDGbopC80psCzFHQpUrB8zqDJJ4iypbRbmuz16VbyJwMs0/zXUpslJn/Z",
+	"I/a3+ABebUL2eND05mxB1byCx4GcCOFsjdfxANX9YDjkGEXRMYhKKzz3do33LUez9/Z3Z8Pz0YgELgLX",
+	"62f4zI1fWsFFp6B/CUVrwwFwlEPCf1cNPaiEZiQOV1Jz4+FBVspF7TciO6n9cns1Ib62EVk0fZj0/8fe",
+	"1za3bWvr/hWMpne6e4aWJdtJGmXu3HHT5DRnt4lPnDZzd+xbQSQkYZsCVIK0opPt/34Hay2ApETqlYrj",
+	"7ORLbJkiQWBhYb0+z7+Loq4VmoKi3lIJrzCSHWLOQwPWdkgGRf+9hG9/QNgQP6vXtefBcUlVftrjEavC",
+	"ibBdwFd3EcQwM6mGxIPgEfWC5wlDa4WigWn9EOYAJXCshrxfmFaClkD97sDXy6cSfmv3g2lPcrP9wpJ+",
+	"tx2dPML9tgb+yGmm/9Q6msk4JhCIraKW514mDhO1rD+dF1GZTndHZfrPhIeC/aKnU+yfyI/8/PYn5dO7",
+	"yghYvGbJCOg0awQ83sgIqJshZxb45vR/ZgDAR8ftd/budoN999gOiA1ErGcgPm4/YXkLkyn723eP7dU/",
+	"tPOT+JuRsb2R0TmskdF69fqPIxhkt1VnbHRXGxudJWOjc1/GBpU57mJrPGrY1sgpPnJ1xbhhHA7wh8Zj",
+	"dB5F9tTE+WSpZhzdPeibSPkN7Hg9HO4BELTatjj+lP+yMrIPMStwPGmIjh9ooKO5O+ejdokNFUqTClrs",
+	"e8PsbFeF8if6VhSOtwZ5lDYoE/WS11gSoCCbC0mAjZdvD7NyA1NIFW2JFWboIppn83boq9Th02kVCmb0",
+	"RIBIidgIhCYzleYj8QPugSh2CHOQsDhXGoNbUfYV4McOYfJ9QxPdEU10e6TQWnTgHA0ucMr1oZ1j7xPM",
+	"OReR7ag1EuES3RHQ7EEW6TCbkKSvi55OeHIjImsqaCVWxUh/djdd0xN5PsA8mODKsGk0rE3M6GTC01JC",
+	"RqhsAjjfkT3ZQ3NrJ2E/QCx7q1LT3v+6+PnlUbd9ytrtdunhNB67IxWHgS5Be2FDoB1XuQ8QJyhAczZw",
+	"5nNgbfAArOIAZitwFnOAWiVwyuQquVK5YRyQVRt0AzDfgwWDOlgw4gMwv63JGWQmsvfavoXOSczCBnuO",
+	"k3r0szS5U1AVMRnK2JoxyNVbgVNeP5pmioOdFcwNu/j5pbUSn1/+8eVErcDRPP5k/7s7LrhGdfvzNZ8g",
+	"WDs2aQRMacQxMlAJAiYmpj3ZbKyZEZAqFXM2yEDL+ILjCZ8Duk910vlXqcSbkjP4YEpCVyU+tL38o0+1",
+	"2S89J7aAIkWLp5DKPVnnXv9z3fm9AkIu4oT7zGPrh7otsHkzzDbteIeGyfTSsT7fmIt1Uz0wRqpRLIqR",
+	"EOyGAZeWrOP9kb4P7FDYPbZKN/TIRzyMF/HSeqbQE6NVHs5HjKVCw8FizFpEBRzkPFj9jJ11T7CDAE4m",
+	"FgLYolqGEluOauNN9gxrf3aY4+Zc4Es+p7oVlGE0wBDWQhqWyNE4bdQK7LkI7MH8U4+JnQrFVWrP/xwc",
+	"G5pbpIGiawjbTLmMGE/RnaVmFWjW8oQpLNVsyiu4BN2b/PtKzyvAIufKR5SYT3Q2JzAjeSt+nx5GXM5Z",
+	"zFNhlxeiP1BgJuMY258q3A4Yyn2v976tee+KmUNgUjE6voXY0qYH8E8CwaCbwn07gEJbBMGHNB625sGm",
+	"b1ZIp3x+GAn9ac4GXN2wNOHKDEUSgKfuinnZBUqu75rDok8SZ7snZWSVHrI7YztmOhYTI+JbUQHFMeXz",
+	"ByvdgMwIBupPxQmzRuAj9lrfQj1uwPyF7OxJt7u5yNNMf+Ei76WdI7UDtHAqaEZmMz5vVuhvtYwOdYwb",
+	"d2AjSQoqZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjLTus/",
+	"tIx8OOaLknG78FHCZ0UZ9xhdFLQstZo3KOYzevbhKnuWi0bzTmxiTXQe0LLwuuGdu/qPfz871CfyaAp2",
+	"TuMtCEHJC65cvRcc254o3cL4QGep82r1jNpRWAEUOxdbdEoZT7ElnrpFjVV3esiEvTN4ZQMBDq0eAuvP",
+	"e4Q/nKI263svRTpciUrE7LKja76I/vm8m+XDpw1LY3zi6Aw2FM7Blkrupyy+8Xtlc023+XvpLAW4ykLL",
+	"RR5zxooiSsptnm7zbBL4zY1rO5amaZvvbjOjb/Clq4Jx78tCbAV7ocWbG4jONFChQUEhqzide86MuBUJ",
+	"jwutBzqB4DRSS+ssjgBfFHfYHmqDWr5Wgh24hrEHFNWuw7KnqPTalOw/tVSrOxWrkra+W1DPFJSpHQiR",
+	"DRdkfSCZFncZnMC+nlXAlw7ZsgE5vsizKAMBBA7Y/08xrR0aEMsievwJf1jXHiztRoEbGiZUlB9mEFIj",
+	"zd9mNAjM6wh+K6wtBmVCED/LHU72dzGn+K61z8G4f4a/V71nXe0RPq/JuqOa5mOCaIBgoIP15WrOJjpp",
+	"sA3Z3RlMh+Gu67yuHXnnSWuyp+jL0yXb6Ym6TDUuwkNsrZg4sTh8S7ObwnoCHqhbhEWyyuQGD/JMwY/4",
+	"ccCMHClBgY0IInqglTi7EXPEoAIcZ7icogeVNSSYE21ElTRAHbNjazwOf1uGmAezXz2Yid+wJ41uWAJT",
+	"RrqMvXZvM1wl/ojBiB3Mws6QIBORJjI0q7Baf6NL1gHKjwUzU64INQCoRTyEvN1tRydn435AP3cfTfzP",
+	"TyL/42nnKOJz03/GnnaY/ckxR7QL98AUnBIS3h/6ZJVOWF+qVCS3PO57Fq26Aq5UTsRb6wfXYbHDsz50",
+	"j55eIxJ7Jzi7+9vkX+N/Rf86mkiVpcL862iss8T8Cwb8QxVKeyWSPNAvuLZme4rPdBIVZqo77teN2r1f",
+	"LYB81XjrRrZGd10ipdEOaNj7txRbT2wkfuUpOponp2fWJVbDWIapafW6J1gY84eOMzsv3fZJ0BpyGVuF",
+	"dvYoQFx2Y4ZZ3Op1H3V/fEr+rDW+7fcfnZyebaEhUPrrANyzSSNFIy/lKEtETtIBdXNQ1YCbyn4uJ+WN",
+	"jgPbFJpZT4XiU9l2M1633d/gdXvD0Ug11FA2V+itiZHwyyvqVrfdaXfs9NHoWr3WabuLH+Xrw6NIYjDp",
+	"IrHjTYEXkiIVKNpU1VSxSvZ9zi9eMXvf3RdKhFkCDUMfrsu1PtL4CsTy4vDWtZv6aczVajwWaFUCevec",
+	"YQ++RZFAkQh0hhwlaJ3vY29xAY/bd/1o0B+uN89+JSvQHd75N0LfWCYed4bEoanaq8K8wdmAUwUx8nCs",
+	"tRF7wDzYdbLX160l8sXYERAlDQbmw7E2QlmHl6v5QEfzIO9ShqU3Afsr0ylHrgQeRUdQjFZR0nxBI2hq",
+	"eWF3vaEfh4KnWWL302wsU3EU84GAXAF10n33KOh0oJ+R+ywStf79riKRsLnOEl9K63b++8K97PGwEEMM",
+	"WrGcSGyK5nH8EsfgN/jQ/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vtnpjDoR82dcA0EKQuv",
+	"+ZYewkyWYKMlvC1954LPMSvPw7Gjm6OaQEKKhuaqwv0urGuy1OX3ELZjrbIsKrqqXbiwzXohj8Ms5umK",
+	"5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwKDBy4XhtTaa51Ew3jE61GwEw6",
+	"abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8wJq29mlrcpsd9sSRfUXcNNeF",
+	"rRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFwA6fPygfaYY/BAbzbTp7/2772",
+	"xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1CrVI4x2cRoM/m7om6AE3S4/z",
+	"moYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1AMM4hM1qn6mifQWGnKyVuXsG9",
+	"R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk626mmk2EgE+zGLhoSc0hcR1P",
+	"BZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2Z88r89Y3ScSx8J9V+b5+nU0Tzlx",
+	"ilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr138AhYoVUrtcMR8dxVaxHkGdHvfytjPr01Aq",
+	"rkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeuJWqp0FjHnxL/nnt1i+TTtbJO",
+	"m3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I8Up1SK9VGOIXxbHyfCzCG1HI",
+	"yrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1ZN5KI1fQbCxjgBOxhztRe2ex",
+	"qOP/+VIl9Jyl8ylsxCTRX5lYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRudo40EEO1k24OXx7GjN69v1oSJ",
+	"3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1Qq5CEe+melfr3L8ykYkIXlga",
+	"hs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7R1xiMyGHh6UUoNK3Igk8lRKZ",
+	"JBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+c4eLpyqxFx3hp22djI6h0P74",
+	"pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqLOsigssLU5rWMCBORrj6YLuma",
+	"B1TLugFtBkUULn95c/Hq5f/9892bv794Dd5muhnJBdYVrXzEgTxPXI/1XietLfB2YkJnfw3isUH8zZEp",
+	"BvFBCmLmhKZKscBfyscqfXj8CX9YWbBqvWB4KDbxKhiSTNmQy9iUOW2WtDDeEwf3GQpL8W2aZLRBwk3G",
+	"6dZbzfi60tGdp6XJ0tEvbututy1rq0zgrw+xchRHTvhKmEyTE+F3vjWmYPfvsPm3Ny/dJFt7MKswB/uv",
+	"hkdWGhHussf+ow8FpoZ6SLUSQRENk/on0fOGt3DHqWvjSgSPCl+BO4Llp4dgNuIcGISTWNY3Zo9dtT2W",
+	"dr4RL1Oe7Ofc45r2WldZp3Ma+vmBX0Vry13xB9zsEAm/+1MXxWj+DnWrq9UFyqJ1SUhEo71Ux9YYlF+1",
+	"FsYyg9lDw3O8hPyfV8fbK91S2bDz79aY/nTR5ycG8xlOruaklA2lOqGsSnycxtBkSeb0dulCCaWxa2UJ",
+	"vVeKgzlHkCcJn1cVB1vTO/G9Pa6GqmpgRvAEKo/yEU34x1+FGqXjVg8BzfdCntzTOYJc4trMnC9qJlg7",
+	"X80lPqZvM5XnMKdax2B8o/xDSYNG37ZY2LWMWlfMSN5KUrF5zo+HqbwVW6ros4adMZCRTbwxF4Zs0B0r",
+	"7M9cDdBHm0Y03afW94Kf7jaI6Hz5TkIRhjbPNi/JqqEqeV9oOOOJGOvMiKNokMeMptqko0SYv9AQw/2R",
+	"wx766yY8kTwaYAj0695FW+6Q+iMZQ4kP0jPCkFuBruhWVNWSb74nd/GI8rRLpUv0m0f8p2dRDNv6Q04e",
+	"HOrEuR89OjmAUpG6nhfu6M1vBQTVF2PeV2qN++UmTKt4/qzsh91K49ywFZ7Xssd1pexKUI0FYBmSfxEw",
+	"8TEUU2ob7N/yWFrpfqPieb8GOiOe767d9nfWgiqc7DlLMtUj0BBTgjIgbmYAj1lOPlRZHcU5WM1FWs2O",
+	"ajgBcbq6iyRTVBzLWaiVEmEKzQ2ubl8qk/I4RuLlmIc3hnqsIU9cN0wHLrjN+N6P54HvrBhLq5rndfdX",
+	"SExQaXo9qjK9KrvAxtyMIcVYqAksdJI4pv+QJ4kUETZ920nElL/rDsmxCLF8hdrJ4si3LD5jUKU1k0YA",
+	"AGrffq090bci6rfZZcpVBBXg9uXdXql7c6jxrHnzrn3ziVT+9xoTtBROqNac7hIpzLEHbm/K08+RleWQ",
+	"IN6opndIRbRcZVB+h/RM1pPhJgUw/PcSUuxUe0s4OrDZgeLHHrzPtRrKUdvl8d8Ko+PM130onVJbwjUd",
+	"pnnJcH62ngatJFM5gw8ZHw/e8j7dwmboVtgMj+6Csg7CpdzYkji3AiKizQwKCp7AEsGJJ407wPwZB8cb",
+	"jwE9Dtl97BaeAXMR6d57Cbu4ZagT8aV1J4nmUVSS54JpsJnkdklyoa7V+kKLDduUxcYtXiaFzZAV8W4z",
+	"0nooFHL8rFJJMy7eDVt+ss1oxlw9h69ysCYQEHB1fHV6527hNbcpQIVS9yInF20CrDyAWOhXs8e7m+/x",
+	"2kjd59vjDzOQd5FhIK+csGdSpdoe46HY0nWAuJ79c8JnRwM4miG2XuvgH/sytR6El3cCtS05HtWYh4l0",
+	"nkea8FSM5o4xiCqxTjqdDvNjWahkCADXXwmkobDaGQu62uz1MhYeO1dMfJwmiGLEjKAHhzGXE3OlXA/Y",
+	"gBsRQE8ZkqiGOom+N2hiEd+Fh6afoX9RUYtpp+y5b2ffI8kCTwRNQj09dvfhVNkF1lkSotGyeUklDI4U",
+	"9GFarEaJsDc7CciCchyaOB/WsBqugbkr9jQsHDAVM6KnYglc5KQUlfCqrBi8YTOpTI9wP0CuYDrbe7Q3",
+	"XP79d2xvEAa2/9NcWVK5pz19Z1IpbFAtBojAa/tJIPgB/PJeLg4Ze2sXcBIcw9dpbg+kMPuxGKaosOGk",
+	"eLo5/ZU3bmHv1+hYh2+IDh5CgjzqUG0zuKBjgAATQjE/sMa6HBw2itcchUdCG70esik3aa4+Ckoz35sb",
+	"tjxUqMj1NFYGmw0MI24zhjXdVtSQzskJnlVigH1oPw+wWyHU6lYkUCBOBSss5EorGfIYvl7ZOk46t54N",
+	"a0OuK79CLdjggSe/ol/nfBJX0V9VesLOePjegTk/K4eJoFWDAzFXnWPq7Y8F51RO7LBOumdPzn48fXz2",
+	"BDxU/DD3T6GPFUrIg88chr6nuPJmuzz3vO+C0ovA4pY4xOg9eqz8GleK3qJ3pRg7YjLqseJr2E8ZsyPs",
+	"sfxFrrBcdAXNF3uVUvGIC1xhxyK2efuYJKB7guw+tOBw8W0xRlQQ8M8bFK5XcKshTd7YUUccodbmCJzq",
+	"MI9IKgJmQIAQ8WLGEyXVyDyDwC0abhiPM6K6A5UG6bBOHg79V41rTDYwOuHYgQ4ftZ60u91qMu9qX7Fo",
+	"2jQYAij53OLjVCbClB99Vnp00S2vGN5Te82YG/uYR8OT0Dm203g7t12J2dscayDnSOudnHVO7xYiF8s+",
+	"vr2qQIkGFrSYWn9YA1KRbwht1QQDOmBAWTkuTvCnEsP4XR5NLP7BDu9GzAuWoWM+d0Rsflwm1eHNn7G4",
+	"FbGp4U4rkJjT3WZj6Pq1i7fqqMnjExXL1P1Hq2il8mi+cDqVOpEXhhmJ1P/Jyr91n47SRI5G0Po/RMgr",
+	"7EYeyFGmMwMTymdcplKNPAC3/bBg2Hac7Bu0a6GoFT+PMtyF9Kv4K6OvYzGH3VodexrE+INUEG2Anyf2",
+	"WKcLrNPwvPTAIvNht1MAuDg563RckMO0ek/uigx72SCWYXthWuw0+jCKnvl7+FVdOOxxHc8ZzRy6p0UY",
+	"GWrkx/YTNLExbyatRW0NMfvbi+EQRwW5KifPO0z/k8L0n5w+3mgFTk+3WoKztWtwcvqkvApnpwur4I4U",
+	"EtNI+AJuU8RKb514xkl0EgaC4WUAH5rvsPaWG/Lu+hClIva8W18uAqdzIxjTABEERogPrNQ0wvlLzefK",
+	"V9e0dPm8JwLpga4CdiMwLZDciNrfCaMrSebl2BGBxro4kXPRUg31ZITXpBOSHASUJWoG8Hpd+xj4MlfK",
+	"5erA9aTdOuDhzSjRmYoCD0tCGpGNEj3Lu3shLc2jNjsvAIvRh3M2hnxD3x6l/R6DvV1OU8yQC+Li93es",
+	"2pb7P/au//uX88tf+m4oePthZlzj+GLu0LPgUb4RPmWa6BTb7CWY5IMsvoFuNyOEHcKby7oxQLNfn7Lt",
+	"UTJ/m6nKPLsdws5p9rXs8HslJE+2DIR9swO/2YHf7MBvduA3O/CrtwN3sPFWYTZ6C2AgrIFirQp74sax",
+	"ntmzm6fMJRwXQl/3kq98KRUWMCF7sBU6aIgvWCgw35He1ZjcPoMJ9rH/3T7srjaWdenCVIkAzmOF9CPa",
+	"IPXKhM+BJ8hlBlYE3i+wgGr7/v2SXDRSfGongDBoZyRMN8q+m9FsyJN7M+uDzS/G2bjeapH3AJLYY4h1",
+	"ropdiCIOBBFRuNq9OhSIL0uaABViwm9wT1ON4E7CU4KKqFjOROth7S59j2WjxOuBYK0porbyRBqt2DD3",
+	"tfJUWxndAzBMTdtqJoPPO9LDIzi6ZDpvT6IcvBULALiph2m2o91lefCb+y/ML3rGJtZddceaVWDwLtAX",
+	"Fcd5JJ4bbEgVpbWDcdyTD19Yt4EY2QnnhhmtFQN3d6aTG+trQ3lsqTz9GVbhuZJn8sMhaRRpLHJmiQCY",
+	"dUNaPNK4C+FBa8mPAcKuUfysZS/y8wjIc5hjAaLgZETp2TYisMmWPS45n3XpcGT5YIAv7pktKdBityzu",
+	"NZDhGzElNky4P0RAoCwoQ36TynTRz4VB3Ec7omAyojgavFRdLts1HcJF11V17MV0+oo74IRtDnMKa/0W",
+	"S2Ea7RcsOobTREcZVls4KNIPuSd8HbRASZd90CfvTrAc+PQfaM3Gee0pus3n3aJJXniGr+yJEglNAZuX",
+	"7iw7YQXP+rzbajS2C3OfS+j6+G5hSzVWM7P+8LSGLz7ZHaPzDZRFuWTmQNlo++wmjLvaIwkB5VOWan2D",
+	"/iAgfGEFi8li37hbnkJrX8Clgf1mnUXnjIVDHSqf0eoAjiqHl0/CkxtY2bTB06WAMV8Pi0jXfH6Vn7dz",
+	"5ymD7w27EfPA09DzNBzTJ0lO6vgxdY3roCMb7AJffWLkmvp627uWX50mnZoArU1t3Ur7TimLBfDuKbHh",
+	"ObgdVvevUt04lO6lYdkjg0kVxlkkjI/tFPz2FeOgq69XN5Y1eGpiZfL5phjgC3GoTTqc8Y3yRoAcG7wY",
+	"sw5a5ibzweQ7F7D7cO3aLNYdpCDkfy+Ft3UiR8vVqwFVLC8M4dNKIPTKgNtdOTQ9EGOIp39airOvCdDq",
+	"mXqpkwl+0wW/zVyFkBvBH1bGy2sCuTn9FShr/+tpsxDjINjrbQm/AfZX/m7jl/PF+amIQr0MoUpK+n5s",
+	"B3rG8Sf8YTUyK9qPezcjftW7uxyvt/eq2/B6Zk35T8XNWzMhd0Xt8HD393Z7ty4HgIJaCt9iDHEmIl9L",
+	"AIQeOaB0U8DA9OjBHB4iobMGac1KNs7n3d2bhGTdlG6hCY6pFXwDC/MXuvIBFqK2gtps9aqTtyqT3bUS",
+	"HnLrLBdbMf+ZbJbLR7UIKqSY/d7BaS+l3xo8U2mZN+LsYP/UWaJ43JiDPuZT6GWCMiS/E+tgyR/urrOa",
+	"ODPrj+FLvG7bN/DMtntvpXE2MFMNV1r75nKuQtwvZ0fdztHJk3fdk97pWe/RE1c8Yd/KHTB2fXksDLZs",
+	"rrvF45pb/I9QkTA35e/nfcZwNTbPtO62PH1oeivFHJsqPZ2hi9O6LqVnHj2fqu8WUKaJfkVhCy6fiKiZ",
+	"TSISkTNfGQ9uURjjA90hWGW0LtThrnpIh1CWjivL4NbXtFFjWg/bzZCNDo8zTAQgStWmjfoNu164FJs4",
+	"X7Roge+PcWURpik+XP+Mzep477uzyA/Xngj44xqfzDdH7dmavLss1tRXbtKSV1tziarzQ/7laxDSLwCZ",
+	"rtmd5zy7VZ2Era233s8i5TKu96DwqgC8mAKGwkIbLaJTLbbqYvZjjNVWuPQ5cjzENtE4bs7pop5GDxV3",
+	"Xyhxmx1otB9XbvJ1fEb0yC+V1uhLYilaq9EPxdazQSFHHDMMwhQ6MNxOkQkLYQGg7KDN3kOnt6PiIWIe",
+	"j6+EsOloMqa+3aIiowbaGplyGugPOESJ/x4oSMVDp0kUJA97tjkM0knjMEgbsr7V1sYmmaqpgyV4rkRn",
+	"ozHrW50k7AFj+l9CgezbTBUAfcoVOFvRKy2r2fWudAGlOjN7m1B1qFMLMeEufvKz4NGvIsX92VmBNVuF",
+	"h7eRyJWRqMr9CgQ4WTaCglaM6AD8ViR8JH4zrd6PZ7Q1W73TbtCa8I/207OTji/xN6tydp2nvUdPe49+",
+	"/MdCJ0QYhcVP3rqX/1WPwP5IhJ9qQJ+zYo1A/r5lpbOoBLiMpRpdShX6CNyaGPh0zA1lcwWfUFfCKq1D",
+	"usA+3WpIDOF38YdznLDuSafyxkVKeEL76QatYaL/R2AHzVSoSKoRIskBZyV1CVDAo3dy+vTHu7rA+/aF",
+	"9vUhDgoSocUFr2IChvoZjL+Yj1wNDJF1OhiKqUiMVlBwaMZ6BoCltIFMw+m2X/SshAS2I5L3Ydw42mzH",
+	"n/CH6jzbYYuwUUq2i8KA/xWOqwmZKLLkglYuC3Ij5p5MHZ4ZUFYEUyRt1sfsWx9soDJ02EwRBZXDGFNi",
+	"RnxYz5jdwUxMpqkEEGQsB7lS7/yD0D+xRlY6tk4IGEljHSOk7nQODxzAsZcSCFPEU9Fm76HRModQ/lsR",
+	"OxnuMtcZmGs/2Hfpi49TEaZ99jccGlxypQjybJKZFLGVlJ79QMkol+wF2Fo5ZEoPdDQHN2rITSqSHkIZ",
+	"nXVPAv/y1I1DU4IlngI4b2lsVT2h+CSfmj089vK+ZLgTkYzEEchZFUMhznVFZqU6h7ttXPcC4YsOwabz",
+	"7120UpeWXlzG/XPU7pw8RJL6rNEktW9msarhGSjEUE+tOpvwORsIzFlDvSD2MM73pDnbtyYeR0GKjcCX",
+	"SLFsnjiopMopnI2ZivRhylQBeCnJVEDg4mCMWA0OVYbWmpHgbEwJdFxORJu9xLcdiTRnMjMOiF3M2ZhH",
+	"FNF6tlg2h9BOAx7ePPMfIcafSMSVAsCDkWbiViRz7LoZQCcg9d8gTCZ1MLq0EpYN6omAAwPx7ugwAXQB",
+	"aFYT0xSPjVhaJ9qdaAQdUAHe8OxK5WGD7w0hJhBqmHTAoh9TRjqcWmdNllCTlvjIwxTAFbBjKwI6OJ3Y",
+	"E6zqWLKL/JwgLr8EvnWcGt9wnKn14YGNVcHvKtIHRQ1FXF+fmSkDBtwIMcVpdfif4IduUzlQ3TP/inid",
+	"SfqAw5kQLmAtrBSSs0K+DfxsdSl0VNcAAXQ6NUgAJ3e71z6U3wCb/WPyoE62WsgqjY7l7wbk3bVHByzl",
+	"N0LB7m8kV8VvclYQe1N4Wqz1DePUPVyADy21C++tkns8CcfyVhxIK0+Fwnittcc9yXjBg/ThCMNiMUzL",
+	"7oRBOBbAWMGWAypMcq0FVGENDW5F8rAFjhJ8xcZYSq73aD5tNY2DzWd8vgvw9QqRiORweBh5OC+j8yCh",
+	"iYFGNqWLzT3WHHqGB6WVHKlYH6/tV5ATy+EwX9t7pNqoSYY+6myR6mzPhByN0xxxhipJSzAuXw9ufhN8",
+	"WgSfQeftVnGwn62k19jxhdWEsk+7Zs0Fr/w+KKVRHSRBjDOxdUhrGyyI3hTrFQ/ZNKZnwmCQ8BkluPKW",
+	"qJFV2ghsr9rsgmfG2q3pzCq1CmamhW5kO/avRaEDkkCu0TOVythjkZlsIqItZWF1cqSHN21q5RdR/u29",
+	"v5aV+VUUj9qZTm7QFm54PXQcW7PvMHvxVbHQYyAIpq/EY5dTk5H55cwsq4q0SZf3nxvy52R+O4BrSAU8",
+	"7yj8nGSxgBdmOoEoTIniZfP4kFvPAzJ3r+XzWmTv8rRePuN9aD6vs6+Uz+tsC5vlpMJmeXxwrp/3iO45",
+	"EURQeY9xRXBWFBM8iaVI8oqunLVnJ41a6cL03KyCIq1UhgUOnBsxTUsAptKwk06H8djoHOUzL5FDCBV4",
+	"xLI+dE/+IvwQ7zd42DfHFouU5n9mCjCvMC2RTaxyexK0YqlEq/djERruHcQrkXySSODfn7998cub3y9f",
+	"/Hlxfnn5/s3bn+1sTLVUqHd8/rNzTL69HeWUGzNzHYQTETlidpmSRXgp0lSqkQkYEbK3lzUNGfrb7ZaX",
+	"ElIGps7MH9LfqavMTgKSg8LMNMI2zefesJ8lWo3wSXyvYsYVln42KLzjigKY4nV7xymj6I0yDrY1m2r3",
+	"i5871KgxD2+g0AHQSEUiNSSKBJxEqDhPjjrdd52CszfRCs4l0quupqqgaRe+YFX4P6BUpPX7u+eQ54+5",
+	"WhpmGU/Wyv9EpggHGccvBU8RnBMHPvS/f7i+s2OKRAwJqcQfOkQWmn8yTXLZTcVHO+ILPs+7RyjzA7E9",
+	"B48DoUVTCGteiITR/UpscWkiebztZiited3BMdYxAiIVwnRjbpCyCGms4B1inoqkqVp9gncULBWKo7ot",
+	"0X78JOPYCs7yvpDqVlfQsxfetEf9dbWnwkvreys9Y1Qw50uaIS+CYsq0arNzt2Y+oUR/NGOeAN4o01na",
+	"Y0MhTMD+ynTKTT6J0jgQbhBpLKu5Uo5/18Fm5BdIxWZjGY4pGyXiqM3eY92NKa4Eh3wWFUHASo2wlrRI",
+	"FxPVlxAsqYIdzWm/vcCSOrKDcnuBR7dchSI6ciblUZLblHYzmlRPjtKEK4NV9tTQE/GUHwmVyHAMqvLa",
+	"bWb7X2ovPcIKywSSF0IBU/GstdOWwKzVYRI53xTk16AgoQKpcE0pzd+ELnw+1toIR4/tetp5FB3hfliv",
+	"D4vDW7CTizpxak1xMdvIVPZ0ka9KAPlOcQHLPWFCOrJgh8ycGhEPq9AE4enfFM/BFc/SLraHW0E1dB+X",
+	"VMMwi+PfSJ886nTanU4LPQPapqBrXusZ/Bn/Ch+9wxk4xa/sNAkXJJF1ANBUEIdHI5rQKvLdg7nQOWr9",
+	"2VjH7iRFJ8OVGaYicSWu9qMMSu8QALhxJkbYx5i5BT6DhkwaO/go4aX9W95i7opvdv63Y+yzH2NQ0jDg",
+	"4Q3jpdfPC8YXzOs9jzb0Gla5u+/wiu0D1U0yX25U6TnRPrgLYdBUqI3CoC/wOezXFMMsIyKe8EFPE2ej",
+	"Vs+N5yiG65ZCmYVd9SJL9FQc/ySSGCJ0OwD60LTXyCAu20PkqSQ31dUKQim8TpghJu2BiLUaGZYWi3Vo",
+	"LpblmqYh70qgQvyFujqIMe8sx0UZbqBYe1lM/pBCKd7aUjQOWJX9IDcbzeJOhcmbbLYFVX/vFcd5zOd7",
+	"7C6BjkU5Eex/kIFo091TOg8yDGDXgG73waDtg53Yh74u36GSOP7VRZoLZ5Oxv/VL5ln/h0oY/N9hAEu7",
+	"dLEcysd5StPgX/9ZqRVkQ1Zof6DmQkNSCPPozCvs+ElFYm/x/z50jp5efzq7O8IfTu6+ay0DnjYAfzJ3",
+	"eQn70UckzME9kW9RINaOysxaRbuvREUEyKx54g5/XzQc7bbPIfWsG5MvSXEo8DGlQP8sPCYodVksP/Hu",
+	"s1q5CU/Fc55EhcbTgjW6zqD0JbsfEI7mecyNKWZRW0vkTtv0nuKlryszs1CcW+pFzad+eVGniZjIbOL1",
+	"89IiNzSqevg0avn81OITbINt/dg+61Rw0W1eZgxqoUZBg9IKmFWRRYL7WEQj0ZxjOuOGQfgG4tcgjoVA",
+	"v0yJyLFkudSb5DDmsp8KHx07Pr9q0hJMgA11IkJuUqtojWAJHAiYfoAqSIiGC4WDNCyWNwJZLqADAVSm",
+	"BLeep+hpgScGIfDE/k6okGM9s6597nJIE1wp7MXIxY7NhEqDUrR+ohM4jmJhoLvD90tAxGs5Xk/oJxVx",
+	"9pFIn6P3v58C9VUcjzH2MsiikXBoo1Q1V+P2usnO9fBJN2iN5chqo+5p+xFGem5EbL/T7VLoB0I9T/GX",
+	"0h59DNX8hdCQAtf3w6dWLIZpq/f0xx87K1UqVGmg7u+0O51T50nTxUer9W/+xUfFJoC5Cgtr2rr73OEH",
+	"V4azcMBVatn6qanidFh9An1GdYhKcGOVB3Jfo/FCKC5rkMehHCS0tzcU2AvYbDwvsiDJFEpQ9wjIoaIT",
+	"H6c6qVd1/dDckqVp93Pcx4ZhzhKrlXyIyJ4vVunzMA2cloEiNNet5lKOcDlITpv1hzrMTN8TwcD7Bgv3",
+	"vlJ2jwZ5uBMrG6DJ7+Wb579fYg/0S6neTA2Djg27ZDBkOK7Y5VSEckha6YdnwAYBPWILlnCV4sPZ+Sqt",
+	"4aB6qTcYE+GIlcakrKXzoRWa21bQAkkBnR1mUAuyvyUel06S1qerFk+vWr2ryhL7q1ZwheoJLllQUPBX",
+	"p46uoBUbVn4FYw/ERY/ty5VGwdMAnhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDG7EfM2Aqjt39awx",
+	"7EHMKUAvKko1RyCDWNQpnFirkYtCb2hk9YRJ5WRlwdtPYDAUipilYULxQSwAwZojZhY4CpDay1Sb9a0e",
+	"6Tu8qbzAFLUY9LD0meFzg9VSgzn+79UqGpDWfi1oHZOKqcdDxSorhJejpjr7pTbro4HTD1gfCllJczp/",
+	"nVAkCpmdYI27vuycuznz9tiOOUcfYnBiaG0PIMe1/7BD3f96t9Vx+d92RD5033wlAhBsf3L82mdPf0Tz",
+	"Djj+FOFAfbheZaBMwAp1r1pvttXZZUErU9I+vGirBX5IJy7zuPeQCtW9bixv6SNmsiQc8wROporhXHt8",
+	"8NaTzmN0/Lz97RxBHO9jN4UVySblk0mbC8ALt69rNBX6o81RYIGjgyoL9yOPImR7XTCp9vIJe0ZOsnhB",
+	"XZU3p7vCc3w2XRDgUtjInF2X0d+cwCzm6hLHfKj96oaLyPVZboFXSFuuq63QnnXbj6vS92Unh2bczv4T",
+	"TOnfrax1sH9552JM9Gd2ue3EXbrH/oavVyPo+PLBkuEHp1bzDHAUaMA9AHa63eBUPVDM6O/hNczEYKz1",
+	"zVEkYnkrErmCHPJnf4nnf4Tj7rTDrAdfTfj4Hu+ff/d+aR8VEyqC8vA1TFPusloOru72zF5bsmiVp25e",
+	"S6h1zuwwgK3zFoJGYEkBjaqSeX33fzA4P5hMe95Vav9Hf/U02DtvNwUNgpKnqZhMCajQrUer15qNb1YH",
+	"FNy1FFGgLYEFAEJZzQQThUqpc9Q9cZ+savJF9OZxtCYfJz6m5zjuQr8P7XXfe5Sm8Rq0IMrM0a4UUYF2",
+	"oEj+5pZxymXULHb6gvBtwIXpd3ijsWGoOTT29B8IZkC8qW6qCmKXRl3VsECKbq36O/40K7/6StTzhWna",
+	"v6KpKPPYTWGdYzMVIaVNwAXutjtXrbvWt22xuC0SSd7EKs4c8TEUyRQM7BtrqtuJMCLUCqBjzjo5gHp3",
+	"eZT54+6ua/bhjnvslXqZxbVY6fTO86bQzN39CvRVdr+BTWM3HUT2SBx32mHb41kubiaPa7nJLu2BPRbt",
+	"0rW8/Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKjkhC2ZMrGvKKHD19nWb8clPF8R0X1",
+	"TQutP5x3VArr1EHAokw0VSd5KVQEDo1XDovdsJts/1Lpi9u6btlX0w3Q7V/4i5tjcl1ffkWX/IQObLJa",
+	"lvzir+TGqQCCJlG92aiuq2J36DjCntTfVSpjd1fXG14Gdc8Lu+ZTTDB4ux+iRQT/fB20ssQ68uM0nZre",
+	"8TFNYDvUE7eA5tjMVQhNuaUKjuttBdutba1FGcfeRzMVyScgLJjwGwBiaYqtqtDqN+MqdfZmquPI+1Vm",
+	"11Ow8iT5DY8DdKWfxzqLXsBD7Av/1+Wb1wEzcqQEIHdeplxFPImYeyyEu5+xSIfGr097EvmzJclie+z0",
+	"sUm67yaROsvtCTqUiFE2cV00ZqxnypUzhKKO0GFhEZshd9gVLqN2jzQq7hsL+GsxW5yejSJw3cYLSb8i",
+	"TQYXwHOMCP+8yjqd0/D0hCVcRXrCBvNUwJYZcCMen8GfReuzKsAd1d97mY7x7etOeKcEc7ohnIydq2SD",
+	"++HV+GlRj7LBnNGkNmpZeJ/AzfEdqt1YYIx/AacPPt9bnw1rmzHOqsCPrKodaSWaofmeaKjdoNeukJio",
+	"GHbdfqaDdXGPwrwdvDr+m3n2+bTTOp10n5X6b5RYkvjPG6DIZ6mep8KO0kFUA/w2LjaYWgA4mlMJ56R1",
+	"imn1DP9kZVM4vG8WcmXtUUw5Ldtm2IvTrC5roilnWax3dhfutTHnm+r5clTPl9YxtHz8BgzwQJlMA0Cv",
+	"BxI03P3Nh1OWjZ79A6Fl/VYHrJlHJ78MYH2De6mmy2ZLaXyLc7iRvtkycopKnKj9txqUeSuIQnxph/yi",
+	"Z2zCFeJTYwzfilpjQUHE3C+eTMgBgVg/B5donbo6nQYluiYgE/IkmbN0piECg/33bDaWsWADnY7JCzPQ",
+	"GRIwo/GYT0QorNo3cFZTk7m+FQkFX2QCJFPA9FGBX5rm5zd5hV/ClrLjj/n0F50l0H219S6y70V+5Ldz",
+	"+lvcY8e4hxIz2nUBIZBVBSz313QvPoZ5FzABTELN9J7uxtb6LhWooQ53ftsnHCSW+y2n+DXkFDH9EWt9",
+	"IyIGODETDbizhLJ4/2y9aJUwK8cYVtx9TzqdVl/l8wddsu8RNtL2frrbPnnc/rFE/tZtd9pbdLG5AdUs",
+	"pGNp3F0nijBDQGog+Chky6z2zQkqpWGyGFr8TaS8dX23cAs7LxJo/D5c3wWfWgRLAr8Sf0h1DxYUbiqT",
+	"8hgrmomTzF5v8OkOtNaKJB5lx9gciANart/QE2RBQzS5HBilnR/ZDrdiqdDyQuhpLFzXCOYLsehDqluJ",
+	"po4p3Og3MRnYF1u+09/FHHGHgOebT4rfOr94xW7EvOprUBX33afX57+9uMOG6Zx1loChTcpVBPcu3JJA",
+	"jGtKY2+kQpI9R3NEMDJ2cYuTD4YtgiiXJ+y5Z02qeYJvnouluoHkKj1q+Sa+96KS+AqLjsVfGY+xwQen",
+	"fzAnuwATn8UXJwDjmjsWmE+waDaLb4AYxJFbBS4CJ1PgdSrc+yLm2LZo6h/y4qMIM+znBkPCIV/ndwFm",
+	"8epZi3jKqdh7whUfiQmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjH",
+	"pEKwIQV4s4Wb/ix4xGKiFq+/b8yTETbOK8bVHPgGJwI2Fy7rjMu0zOucP+MXHVe+tfeIHR+i9YxRcuzO",
+	"iWM3G64LF7FwicHXXqx08V0uEq2HFc95KUfgIZJWsMZySQWkiQyrxofNrKQ8fHNY2WuoE9spKiL7Zasp",
+	"WIQg8E6BZJFM675KIeeAwmj0a+HbWIZQ8fVLVNP2RefWISQEuWQxvVe4lz+Ia2ryi9olx+bMp4637q7v",
+	"/n8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
