@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -2652,6 +2763,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -4208,6 +4444,31 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -4773,6 +5034,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5412,6 +5685,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10008,6 +10305,213 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRecords operation middleware
 func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Request) {
 
@@ -11951,6 +12455,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -12225,6 +12741,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type ProofJSONResponse Proof
 
 type RuleActionJSONResponse RuleAction
 
@@ -16346,6 +16864,181 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -18484,6 +19177,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21083,6 +21788,113 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -22246,591 +23058,616 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19d9u2li+OvxUs/XpXHw6tSE6cNvYfc92kPc1tm/Qm6cnvniRTQSQkoaYAlQCtqBm/9+/C3gAISiBF",
-	"ynLbzPSsWVNHokBgY2NjP372h0EqlyspmNBqcP5hsGA0YwX8+c0rOjf/zZhKC77SXIrB+eDVgpFrVigu",
-	"RUJmsiBPZyc/Up0uCBWZ+cczKRh+Mhwkg4L9VvKCZYNzXZQsGah0wZbUDKs3KzY4HyhdcDEf3Nwkgx9k",
-	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/SQYrWtAl03Z9j8tCySK+wolg7zU+MCFyBq9e0TkjUzaTBUvI",
-	"musFfKrokpEZz82oZkLcDPFbyYrNIBkIujRzSPFN4eyW9P0PTMz1YnB+OhqNkgg5voVBX5TipaaaxeYp",
-	"FSNcECo2do6KEWUehpmw96tcZmxwPqO5YvGZ4cTfwI/e1SbINVsCmT4p2GxwPvj/3asY5R4+pu75yd34",
-	"BdCioJtg/i9Zcc1TFiczz4gsiJmLWQAlCh9uoqObLT71roWgMXo+zdhyJTUT6eZ7ttmd0CW5YkDIjSwL",
-	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX5+eenT4bkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
-	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
-	"Q6IXVJM1NaukWWJ4d/LFBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9KoGVPhifkvWCCfMIN9TQ",
+	"7P1/l9s2sicOvxUcPdkzSYYtS223E3f/cbdjJxNvEjtrO+Nnx/ZaEAlJSFOAQoAtKz793r8HVQAISiBF",
+	"qtVJvDdz7rlxSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr457ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
+	"FAmZyYI8nZ38RHW6IFRk5o9nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
+	"lOJbtl/6esEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
+	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YcfmZjrxeD8dDQaJRFyfAeDvijFS001i81T",
+	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/gR+9q02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
+	"C6BFQTfB/F+y4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqXQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
+	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vyyy9PnwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
+	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7c3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
+	"Q6IXVJM1NaukWWJ4d/LlBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9OoGVPhifkvWCCfMIN9TQ",
 	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
-	"qe6w7pN6qWnkMpl8MTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDN5FmVpcZr+WSi+Z0PHd",
-	"pv77TxXhmZ/CiupFNYHqqb4cJy5XPCpwzcuv2Kb1rfjTvm/8uszmrGG5U/iu7aX4RO+XPpZilvO04bWp",
-	"/bbtxe6ZQ14tWBrXnezL7ffwenfpNk/DjXbgRJrUqtR9/aki5udmIlQQmnOqzI3CdfuUQInqOaOCZVw/",
-	"k7pBBUnheyOxWOvWVMP0ncETRrMfmNasgSgZoxnJ4YG2GWTVMH1n8J3Ms/i7FzLP2l5qvu/9uqfimmva",
-	"zI3cf9/26uqpQyYgm3VO/HLPq+H3fd/7AxcNL825aH2j+b73635ky2kTUy3hu7ZX4hO9X/qCpbJo4KYC",
-	"voOXgsLAtQJd0dooaqM0WzZMB397wHSuuWrktMJ++6kiojTLbXy5HWWPPs2X5q49HT/48sFX9x8++BJ0",
-	"Svyw0ii50GzOCjfBMmeXLaKZpvsOQlGN0Js6ZRNhyj2v7P+ulywtmu5cBd+ZXaBLVplQj1/8+Mur599/",
-	"86xhGvizA2bSYnJa47HLPWgf7f9+4POG18N3+HYu0MzxM8pkWi5D1XRrPjhu3+m8ZtOFlFdPWM6vjTnd",
-	"cAnht21csd4a6MCJfCOyleRN2iiz33aYiB+op5uJL3nk5ZeaLKXSREmypGLT5IPI4dfhGzI2o2WujZGZ",
-	"DGayWFKNUuD+6SCppMZ4NNorLpBz1O7knmagHyEHqIQotqIF1Swj0w1J5XJJ1QWheY5WBp0qY3kZk43m",
-	"+aSrM8iOHncDbftXWo1pWPZT/Ok48MY459AN7hhT+muZcQYveGKZ3/ydSqHtn3S1yjn6Be/9qlCKsvd0",
-	"ucrhgLszCiqipqmG6TsyvvkQKrNGi1ueZFOzsxn+a5AM5PRXZn52/qYaorKkVlLpecHUb/ngJtkaTS3k",
-	"KhjO/HNrvFJpuWRFOOByA2O9uwmp3OZj83QxVAupsaHLvEYNR4xz4hbyVlhSnL8VhJyQDzw7J2mxTED7",
-	"PifV6pLARoBHTrJpQuxazskbN+K7m2Aks2I3FKyrPoqlT20YRxEzzmCPu3bb7WSX58WkEaD/5+XzZ4bR",
-	"/9/ljz8khNozfHr2kHzPvx6aR9U9+7sTL16XGcGxp0yBX2py73rsCe6ckIbbJsZWN2oMfrnrcUZWVisp",
-	"FLJxaAV2Z+MpVWxwPr6fDFKZ5xWHaZle/ZKza5Ybvs5YyjOWfb0x5Mgo+UFes5zCDTXjzOj4g99KKjTX",
-	"G8/js/yX0cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/GxZMYcKD",
-	"x7IUVuQsqEBdDZVB80f7a/DJV1wDo778/ueTMXyqZH4def0YXj/C1yuQruPTJDjt6nrPC+2jz7xGz4SW",
-	"xeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7Q58P1rRgC1kqhvLhmual2d/Tm3fJQKE73y/e/E4b",
-	"YT43+7qkoqS5+Q0GWQbnp8lgzYUwmn593M4ixPNk5FiFvgnD3pEAUGxo+9g9eAaGrRva3VmfLg1bhX8N",
-	"Todno0EyQEddaqhSqmxw4w/A4FyUee6luGjnBGfNnQ+mfM9hQCPBDe8Z/3mp6ZwRifqaXvACNw33MSvo",
-	"TIcbNk4G64JrzcTXoG3VOGx09mr0qOKwKa6u2DMv5OLamb/pvv3VzjQxQOUEMXq5c+Kub8UQdb9Hd4ZI",
-	"QU+xEmPIxTXNedYu/TJeeJnJzb1ilmPGWhWw8+PTG/ysXXji0+bfhdKXLXIBGC/Lf2vftSu2CWRdTiNj",
-	"BnJuyZSic2Z3BKbiXOk0sF7xLoXJyqxEfUeuDBOtFCsMH67oJpc0C5Y/WJboNL4q/YRuAv4OJLnl/BLE",
-	"NNzJR5W6XvRlBb9mIhSZSsuCzQoJ+rwuQCsch2Kwu8ZUMV4Dvwcut6GhhHOQdWdSy4xtG9rCrwvgtzEo",
-	"0sBLizzbw0tcAM/BhWT2XICgHdQ4opzmPB1uKQ2tF/yodsGbCRF4BZdC4d1rdiW4/47PCTmjCi/BhstT",
-	"S01zR61KyHZmB9jcBkZYyDwDDghchj2uLh8TMarEO1DPC3mNYbW61L9/uNT/Z0FTRr6Tq5Vh6GSQ5lJt",
-	"bejo9NUo2FBDhFLveaZgtP7I6GQ03n4ERGbtbh4NRw13c1m7zgcPmx6ccUFz/vv29OoUmuV07gw4uA5+",
-	"LZfGutLsvfnVJ2Z0Ix4/eWgmRKYsl2u4ne1tbxM1zFX22ScPzdOfDwdG+4LjtlcRyLlw6uGuetK4snRB",
-	"i3nlhDA2NxXWEf4mHKDaXM3BB+vVdsvmBZ4Os7azatXjxBxQuWIFDKqMvfMJPuOXlnPRSZKUcNmYawcu",
-	"6IE5l79UQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/TmCS4+DdHwZMZCGX",
-	"1Dl0KYVe1GaoNC1aWFrzJfu3FGYyP796DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
-	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/pHmfEZZ1ksRSuIvJu3BWH2g9/4UyGnObpSG6TyCp/4R7Me6cx5",
-	"S+BflKY56IxMU54brpRLNpXZhqQLKuYsC52y3pNCloyK9YLnbEheGO2Bu+QWKjJSsBXD5Rd2FHQfKk0F",
-	"nBHwL+CQ6l7gqbJesKdoQ+/RJw1zlWpw/sCYwu5MPbaT9vMbeFfTPfB+sKKQReXVqJOhM6+5nYjwGuz8",
-	"mglN1oUU8yF5MBrVMn1SKowWO2WQSnJBHozGREggOVdE8blgGeHCfHEf9d08l2sGTz4IUyYwcADpf28F",
-	"eM+5IpoJKrR59iwhD8b3zf87I0umFzJLiOK/Q5R5yTJOwVVlnnyEe2wOq8vuw6TCmSymPDMHBhMzuPZc",
-	"obgwGrl+K1xSzAV5cHpqL51VCUcMKJCQCRJ9QhTdKLK2OTKnX1XJklyRJVeKi7n54hHREt3OjmjqgpyN",
-	"RoQS8C0TOXsrZFnAp/eJkmZ5Zr6YpGMU2hUTmbFQM8ms0YCJU+BmCw7gC6aLzcnlLBqOfs31AqZjmPps",
-	"dD8h1DxIFnKNs8NsLUW0JLrY4AkYtvvxbpJBPQbWQ79yNp31uf3i9auk1W1T86FZMRj4zw5U2sFKVKE0",
-	"N7fb6MZevDTV+zxteOudf7hJBpDxs+NoeLxg6RXLquxS5y+9ha/N3Kvga0ObzihWJ7nRU050QYVCGqvb",
-	"mHlGoRMpp/m2co/bVVfuDWOAVXmAYRfwUcOdh6vZuvKAA/uznix2eSA18jx/gWc0VAVSwxHAHDXrBd8J",
-	"zjU1OB95tRv+9t5F8zcoJagusd9KozWMnJ04SgZGHMIfRu54JZEZw89+YVWN0wfmm3KV2bcYMu2q+jsn",
-	"BuSVW8uMC64W4eqAwYuym2YJ3hOjwxVyXjCF0axgecFMwQnhAvjjfixoFL12x7W3MUshbFiqK581MlhR",
-	"CsdQP3DV08ufUU3REjiUu265m5EfnHp/Vtf99R7q3Q2udvcP2lpVpiljGcvAllhQ9WPorqiS+JEYfRgA",
-	"djcahoI6ADkzrKCAF4J8gx5ezvg2hjYwRhX3UUs0eFjM4l+UomKilZQ5uJAwXA0GnCzATDNiJTe2EXqD",
-	"8E9rxda9hG5HT6s9WNESHThW6rRx5gFWjqNuw4F0ivqRrBw/LfjlZWq9yMZo1TZQTeEzH+g3az6xtNsJ",
-	"g083zYUPM0JtmpZRUK8YpBzsjIDbG8tjqAKRb8x77KOgGVXhZuscvEkGl1nGssdSxVIfID/NacJgVKNm",
-	"uZQFI+ApsGowFJbUyZFGhwSjwNhImdUWbRLchXXV/M4KiYoxFFJoRmY0zxXkl9M8J6XgWkUJUvOqdKxT",
-	"+ab6zUvNVrvlKt4P0j7Oj/CQeRrEzIdausfDB4PdpA7vJvmwuxJrwkW+Mavfv+kuXIHjuCXYX9s5Jrg/",
-	"dbLF2SPMEt/ieO8DayWOFAxIyTH2QLVmheGF/6TZr78MokkiGcMQWdu4lzhBJ4d6EHKLXhBFcsSywyVu",
-	"cX42UeL4DPYt3q+EeFeJYH/y9a0FA3u/4gVTl5HDZ+Q9nCTBrjFq1DK3N27MBH43eBfbwSu2ie5gTpX+",
-	"VpYNSajmWzKzTpGCppoVykmZpmWZ3/ysHE23xkQ5suSi1OyAZTXIUrjX5FWHfYwNqlK5Qm7oJIpemsdj",
-	"AshfjR2kSoyxrfT3O+JnFvJcqD6GLFSje0iPal7N58IpwvWzgcpuR6rYAxYhi9fp/LZNpcwZFXA5Bgpe",
-	"+wueVU9uUw8mWhuremt80aucsyzQ+qJCoTX9FBQVtg5OQLCqjM9mrGAi7cFWT/xvYkQUUvM+o1lv37cQ",
-	"F4+MB3pgwxLRWUehUtfpi/F1Fq252zm/rhK4L6DozCgUa1nmGZlixSElWbFBmyx29RZN6c9goprfoZrD",
-	"NRGMZaBvSMGez8BI22shJp4lQRhgTl9T7rGXyX7OKOgNmYKy126v9zpxbAqQL0E1ey7yTezYbLF/mOXs",
-	"s+BrY1Rei2rn61xacRgSPXpslCqXLPsZkxw+DGiWcSxC/Ck4PtZy290y1ELxbjQKakwRNbbV+5cbkar9",
-	"GVHmzje3qCh4uli68vdOvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjBzTbdk8H7k7k8MR+euCQi3Ien",
-	"4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6FXbXZoB7kuomdijLj+tJVzNXJhFrYjrKCbpiq8NMX",
-	"8lxh/bOrEsBAqywidaFdzUp4VRLoF++alvCN0EVEQabe678zA+oW3aoXVOS5SXpZ3i6818SY6Nxo3PHB",
-	"+eBXJcXwBV3/aBOzUBlZRBfDV9GPV0ZcylJ9Z39XF2vfsfc0Yylf0vyCsOVKb2wZvbugmCFqVEsO4oaR",
-	"1yr22+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYnjguqQfz2hCsBKm7RzJK8ke2O",
-	"oXpW7PtxqJ9mvi/YShaRlU8LeYUpys1qD7j/NmSV05S1bP4bv/uBsWM40hG5zssuQrg2CmDBaAYxxJks",
-	"RUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmn9nZnaTDGA1uxR4JjEku6bKxYwTkhVytTJ/0Cxj",
-	"UG+2lNcsi+nDWzPEt1QUT6q9tUSKMcfXLKWlYj3v48q1ElT5jEdbZT73kz0n3w4TnZcvyG/yLDU5Svr4",
-	"VnbcFtMy+6WHUzVBX3b8sBeMposms25FC10hZmiZ++q+VcGgGAuU1nMySsjZKCFfnhleGI9GZMWK1KbJ",
-	"7B6GI/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07sM4GZ/dfPb27dD98/Tm8//4JEZ8HOoIktsyVQx7",
-	"aEfANq/pGVv3PC7d3KE1igU8Vz9iewvpGjlya5X1rW5e7k8OQKV1wUsuwk/Hf1kSRFaZX12Gabjd99Vn",
-	"ioQM2Of3cW2s7RDvqQfdOdCNRzR2aVkqPDXmQK0k88wS3VVo7qo9oIThwagLO0w3I8JeduaOV3SD3hl0",
-	"zaQS0by47nDLeZK/a9jK56U2A+5KColf1Ddri0ld+sluwMt+gzqKy0e+AKACYtd+Dslf1tsUd2BhhuFu",
-	"6Gtj6DNs97BX+ea7YRFXCfKhZQCfWtrNY+SCMzv+oviGDJIweQffZddbza8PE7p9vGnltV0S+2V2WNxO",
-	"eAzHrebveSbGbY9lxrJvMHNix6VrN3r/VjXpRvtIBxOoKke3tHqqWEOIVS/YBuMsdF4wo2JifkqYAvch",
-	"Zh37NLfdYPCKFQogKTD6ZGEbnImKFeakKHNG7DBRE9UWVUX9oA4LiyxBjbBAYmgnWBSRc2LTo8h0Q6Rg",
-	"RPGMJT4bc7qBX0Aa3bBfLCud5VGlsCqU6apvtoQkCw+TEry5YOkv8XGChL2d0n+tDJnSRWPILKyi7R2+",
-	"cuW1UZxPmpcM1doUMBpL7SR73dUdrFFdx9dYSxmMGXJYkNtR9XNn5SXPojJFOcjMToM4CMuqDLfnNb6r",
-	"ubuK3WYRHrveK198SK4kBMepOKV2yN15S1BYOHo6SgRr83Pzex8Ewyu5EJyHGoe1mwmOpE9oxBk43fwE",
-	"kqUjCaebF2XeNcsioxFR9lSQn1893gkUx9hzTbk2fx5gaZlXVwP4eSfVetsoBTG2x96s2rp2WoV46n7V",
-	"gT4t0vhokhaKXrpN55iyozGeVT9D0cOSWsMYpt62TUcwV6sq/I/Bzehm+xPlUYWoO+upJlCbV2vpEG2g",
-	"XMY9tZvfs0WtdSxm/J1cEznTTBBG04VNM1mSNUaf/eAdJtzqTahAchzvrPec8ErobTGPAzPoNKlGl5W8",
-	"ZoUuC9F5JCOpWPYSKzkOEXjW1eDmX5vC9vBthHnBVnnsnkBNdneHn1uM64RQ1BdRUQ210A7Lt4mM3TGu",
-	"YZZo98aYMcjv73ZTVdu+pc+DrQnlc1PG/LJ8lqRd7YJmREvA10M82wV4HDuu3kXtux7enM30/qmap4iW",
-	"fpJdY0qWp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2JP3uoNIDsvCaKmIBPxK8LqmugN7SXKZXF6Sye7iv",
-	"iNMszw9IY/N1I80YjDAnd60jHnXUg+EAbfpnvXmMu11FGcFumjKCFzLP1LBBrnqsHBtBtPOr1ty6c07p",
-	"d5FxW4XrgXZigfDwx1xpnqo/XHHtb/Y8odFgZVWh1mu0QAWNDOq0urgstjLIar8dzz1aFh0JVL/f6rN4",
-	"wlLIWFK2TnG94OnC1p7CMQCzVUtgOnRSQiK6VKwAQaoo73pvrCgv+tMW1KeY04tJWwjSbzjkw5jFy0XK",
-	"ursurDnID7G5rSXZyDGl0Jh50W0qO/pIDM2WCmJ+H14ynyq4Il1+Ye8QMBDMzdYzZeKkxq4Ztz3VLcUH",
-	"TrI/hI5h/FbXaN4uxkL63lJt7K0dhj6Q+kZg3ZfvAEBwXS0+wG2CVx6IqOrYQJMA2HzLBsFi2YOur7Qf",
-	"TvmwJZP/VgHqVIp+AerK5bgbdKh6LywYzfVigw16cJ+GccM6LZh+ybQR3pGzZ0xnBB61j6BuQwtGrthK",
-	"E8Vojlvf3XhTHdB5yRp623igR9AZLC4DTsQqVJhQW4FOkiXNmNHBuFYsn7X7K1Sw7niYL+o53+3B44li",
-	"aI80HZJPPjy7/PGbGwIpnLawyX05iLB6V5elXal3WgZVd13ZsFRx17/f7gABw255qRiAIkArC7sWLuZ5",
-	"2FugHx8cKbch7AzgN3SHs2uuVesR9U7PSpDU8yEqyu51eloKHMdL5CTex+InsvM9TmbBgTkCXc5yMOTD",
-	"s7P7D9tkw5K+r00zADF2a79ppcaOMVIKy2eYv2XkM9yE84LiVYjVOFlVftNkr1Q315aNmnOqthS6vccw",
-	"zalq0LoQgxAegMR7QYLMdwCVtkvzWeqJT3B/F03JRfC6qOvOfgli1Fh9w4akXlYlde/OeE039rpiXMxd",
-	"zWpCpkxpzH7sJ6PmJS2o0KzJnKUeN92Y9GRVyKVt4tPKoN0KxfAH0Su0XC5pselZVIof7HOfW8xHx0tV",
-	"waR7qWOZmrgNNiYJQAor+rWIDlkcT2zK4mORmrEVI2Zdc6TflmZbaDtn28J3XBHAwo/yHjY0UrdOrKs5",
-	"T7eyBuaUC6Wrvm2QEVmrKHetE8ECp8U8fiabKNLJlaLpYyfOdlVque5qMzVluh895t3kROsY0qpKPXxa",
-	"vSdB4miHK++SqwOlWS2Obo9ZF1mKeVVKld5/TpX+1j1744EWO9cl8pRl0GYnVuUIKImN6WBxV/bPgmtF",
-	"wAlgG4y+10SKrunq/WADAJPD6gWRYpGmhLAKT7ET/xbRdqHPLc4ZZ4WtegQUs3TRkL/Tsai+CYQgAKKH",
-	"+XRhwFecFU+4Bc2LOs0cKmQrk+BT5vmc9ql6Bf7/CcG1d1/uM9H20APfHhyXKv/Mn0h/WtwBsMzrp1xJ",
-	"2kp6N90j3yjNl3bLtxTCzDqKuhXCeICQyOqpA4zbvVy8iI4kKKiG3P42UXI8kbAdNqp2xIJiIIGaCPtt",
-	"INO2VZNN5A78tsxzYr7yVcVcoUNiVshlPMN/weeLBipcsbyBQHIdjwRXyKo7c/saszgAJDC4lA9xnJrX",
-	"+/nZFXjvZzCHJrL+35Ip59HrkV1dukTLVh4Oi4y3J162pF42pTOE7Xtq/wtyt0exjX1sHQl3hBzSDgdy",
-	"V3AfVy1tPJ3LjbxcyLXF5pQiZcN9uCF7IED+xvj44zA+cIejJwSHrLd23K71TdlKH+qQ738e2NIW+B58",
-	"Fto881xcR48AtKU8Bn5PYasIW3NPJGL0ankVC8J2OWllkbcYlDanRK6YqBcClwU/KZiDFEm6ICvhftiF",
-	"hYRqZsiAZdwiccYNLBg0mLkVQlUQQ+tWPoEYVBGwjd2ITiGa+EbuWo5THs9Fd6jo2xv3T37NRNjSmitV",
-	"sizZqehuS/huTFpX2z5L19oG3wJpNiqlRRbzTUb0+WrHfLSiZxZ12EZn7/7EmLKqZ7Ekrfz/virSBwKq",
-	"14UhylbXv1/hMXxYQZ+ej8GJVW/wE6+Y2a1lAPhMzfJcEahVtgDqS5ZtGny+QanK7rdV55+KbaEFkCx1",
-	"1AvtWgO1EelbjOHXmgbtylBJUlkUAMFrQRvMrwgXxPyqT1HMK/drb5lbIHHM/ZMCMJWuhFyL9sPtOxcd",
-	"fO9l+W9tql9UWevzwuaKqVbHm1zVYimu1xG6mqP7HLRB6rbVnap5GkCdzA7B1mU8gyjwnGmC0OhN9T9R",
-	"2VzmrKlhb86wA6hIH0sx4/OhxWjiskKxmhaMXqmqwS5uyb4o+FFdml2i2JXgqEpvmvMJPeLE8evjmxyr",
-	"lVSJOVkRZ8fX5EDXz636vor93Pyre8edUX926mU3/jaqlHJXrVBgQhJIsEA0tcvmfxayXPUoaeyT2t9f",
-	"+vYWULeQL1H/Z041U3rYwtt/Eed+lActm7nSgwgrtVWYbjHFEVSWbTb7yPSWo1LgY1t8t3yNOmmCHhgt",
-	"qFr1g/cvmpdMuToynxdvTFfUeVwL9q2cC4dSsJUu0guya4tYdvrtdGlOI/dNCyszyHeFiko7l598PDye",
-	"aN3sAf25m9M8jSR5XXDNXnOhEozQBv9WsixS+7emxZxp/HvN+HyhjSkKRP7JYssnZMmKOUsIvWYFNX9g",
-	"SxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2T/ebHHKu5r5qq746gTbtdD8BOLqxsZx/Z53eacC",
-	"X931TMQ77Vxii3aw5AtmQaFq0ZTm5yFqMYxBAWI8w7Dq0kI32CrOBg1ZL1rgjCyAUUqFFDzFzN9lpVva",
-	"Qrg3aiFX74ZBFuBCRu/X7TgZdvSHFUTPIx6xO0GyGt8CySpsU99dBsabl9dJe0EUYy2tyHezRtuFX1eO",
-	"TgbfXNsFbU/6cS7LDL5VZDwcESauWS5XWIFn+cNcQObwwcQZPDvZBWd1d2p3MEab0GE7arjkJc/p2901",
-	"3jUat7uyD0RYTaXc4+5MBmrF0sDacNMYD0fRNzejJWIPwu76rFt4aKKz67dvh8YSzLlgb992SL0PZm/h",
-	"PC0REpfwZd+/TfKkGT5ru6lCi1O2zlffvKepbm12UZkSaV6iSLONMgu0oVY0vUIenzGG/SJTLP5blrnm",
-	"K4hMugBdMkgpIktK+3NdcAjIm3vcqtLY7NQiHANqTCFLQD+d8jyHKeR8yREFGRu/NojVA7M1dnfeprNE",
-	"suQ1W5kTSIm5FFjc9R8v2tWYZhBkZ7QghoFv5KU/LYe3QalsoV0f2pxes8p9RrhWeKFfkMn/xvDExOFm",
-	"B9U+e/jd2Uu0ZWEHq7GB1kqegVcZ01aZ4WtiEV1VNMn/Wy4ylwVaJyd2DIzvt78zqk6KpWJZlbWkGExg",
-	"yUS2VY5xG5T3ADV+241rZpKQaamhFyG0clQLKAq+sv13jjIDbP2+H/zOtYi3RKymHtv871ie2Sy3XaYG",
-	"NSsG7glrBGBHmz/h+mSfh/WGa+r7OlpdLc8rSNR4Da7XELu5KdsqkRd0BVVsO8YWFCEfUGpcqaPdJlfZ",
-	"h92eX7C8V8y3MQEB6f+pwkwEAWIEVz+MYz31dSfvdQFTxwPOhW/7O/Tx/+o4BNTroNwuNRxVcVx0detF",
-	"NF7B0wXBKBii0ELT0Rkt9stT9HiCo9OekMD/6TL/fOGjT3NDzsb52IJuu+Ht5/IIbpngkH8UbpnvuNKy",
-	"2DTDqDeVKsbB2vbfmEmjZaoQVG7KUkB9CxtXWJHXvVGFP+mR0HmvPmoNZjEUa1qgIht+o3b+a2i6G1YJ",
-	"Foweb/YeZ7kpB0Rjt8iEmPO/XGmzQQ64AmXEtJDlfIFt0qay1D1x7H5tyDTYdgogfVC6Qa2KDThsBbWb",
-	"hCPmbvhyuEpKQqbmFVRQwx/tUrMDDF5XjznPQvEDYsU2KgAJVSl/tiwwtajHW3Kp5RgeQwCFB/rjEEEy",
-	"zxrLzQ9K6moP3S+ioXAU2oosQMdGXbKDFbVzOhZ51no66m+1JUvn2PHQyTlI5BVVO3K8+87t1atQsXPq",
-	"3qyQS0LJzAgco+xBa2+bxW3Htf/aGhWsHXVOaP1ynpWFXmCuvn84LLqrqqz8lVzljOOY8c4fUh8QfT8c",
-	"GjPWLB4QiyRWATVBWuqowH8+A0ULGx8TKdh5oOgarcsJ1SlNr4iWFegHANgpKCVvwsL5wwPh5shFQuA7",
-	"yn2BFrLjH6j82sopD/wGrlAhfrBsy/iC4RFbByBG/YC07ir4Hgm4o3TfKdxeYFjcw/tWgJWV1KoH14H5",
-	"K/ZqT+4yu3OMm0DGjdu/5g3go1917jG0PQeYHwdlgIrnBSlYzqhiWeKP5bljpMTWHMw5JjBBksoFsRGz",
-	"c48izq24p2IDgvKC0JwVMBL2jV1aBl1RpSxqtw79IoBKsKZCQ6/ZKQNDPRSWPoSHcx0EzdOrCF4ysK+N",
-	"ys2/U5//hNTn4+cZx/i+2tojHPeATz6KQ/80SEzeqh5zHYEjLsDnOzggNtO2s+8vaDgcqzcLWjjcMkU7",
-	"zWVDP1nrNlO2QBk698DDHq6P567zoBFfCP90gBvNTLfULZNw7bGV65mL+h4qlfAly+Z7W/neDpwIIyAs",
-	"655FX7LOz/omCweJyFlOY/BEFoMBIzascC7oXMorQnVnTrQn4NucRtEWdrsKNSTt+8LFYx8VO8HGuueu",
-	"xQJ+E/rUC/Qtui2oZo87tKx84Z678Tfw5R6QzRXlWUKuJbe9tOawwHJ1wInENy6jzv7v5Lr+RkA827jP",
-	"4u9veVUXS8BusTcG+vS9uL0q7ouWvYrtNido/hHcrYE8C/NUfYkFntdA9AYCvS4Lwr2v7Uogj1DStNxd",
-	"cHI7liD8Wi5XCWSBJlZwJKQUqpyah6ZG9ANcKlnSjVEkjToat7JsdLZT2w94uGUBcLJvW9SULow5HXFu",
-	"QKbMuZGOawGCiAvkEi4FqM5xe5hV8f3Oys92TkCjOG3KbrKWbm4tBlDsqSDM1rhvBVRy3u4CbZuqofn3",
-	"5rneKA6VRIwgVaImAbBwqDj45eD+qCg3raTiWzj/IfTosZAhumI6uNkkO/AO1hTfzR+o+K/OOa1cfwxl",
-	"W/KUfVSa9sumKjtrpJo7x4hVCf8phWtcMM3jkckfUPhtYRGgNxI9Rmh4KyILPufCmMjmXwVLGV9pYg5d",
-	"QuQ1K2yCvNJkfEaWXJQa2XVLLGEm549dAc/7FBQs6fsfD8KkryblBnEvju2EP/uR7FfNzoNm44IwWuQc",
-	"vLLmZGPgBkJjWI9lkYcNQa1aB0qC654VOiFKFaYs0SyDE7adpRTLScptxWJlMkUZgYurPdHxVK422OWs",
-	"Co5vIy4tOgjPKoLfVBfW5k1ei29lsez+jk4alFl94EsV6aG1/i3I5pWaFUnKChPblabLVY88pa3aIqeG",
-	"VaqVX1DidqiiYwOHX+0IGhwE9D1IQxpU3QvqHrFZIX9n8eDgj8wZG1v5S40uqR37qVRF9Nb+VfKeUYZm",
-	"sIcexfW3VZ6dP8pm2Fm3lF9Mu48ZyXmEm9Duy0dxEeJcD6k/OdhzCD+MzyWaBTEBca8m4PchM8YSMkFN",
-	"R018HIYSVS4viGAcInXcyNdSaOe3AXlfw8nciPSXACHHRbEVuDE9tKaCnxQ8XaDzLRngZLyypRpOpi6i",
-	"7Qvs3fgD1Q5zaadN1pLnOVeIa564UGYH5aFuectymgfn1JqDh/RIoZr+S+blkkVnO+dzOt1opshn49F/",
-	"PiLw9+cd5zKjPG/sLiMVS0jGaEZyqAXq3h0/TZlSszJvGxiS1jvH18DwfrkRacSn9MK2N7CMCNaT9t2U",
-	"iCxIwWal6viubQjQ6sW1lXnaJbUOLFvsVdu96IkDg7VztvilqCfWGvUFG0WWAN1nU20cuNeWhXjyH9CP",
-	"+h++M/U/GrpSh5BkYXNrevL7uw/3bz7Ze5dXdpAbKbb4Z2wdOL4P7Tu9cyIMBaz6abQ8O4MLMmW5XJPf",
-	"WSGJplcA7j2LU+jDOBmfdmvgfWi7+MD+DH942rM4xxPa2aQt1TqG3B6Bqwepa2G0SMKnLHwyiGDXex3z",
-	"bUBVfYGuD4Siam73bGxM/lvJ7Neuyi1SPGDf3UDoeq+GHsSuNWPoSY4/AS48LDbvhBIeoWS15CZi1sCO",
-	"DhISsRb9d3zCm05q+wmtR9b7nFJnc4TFr2cP9oqhg7XIWui5YTWv2XQh5dU3IoMyu55LOpCfzQd1odBz",
-	"gKo5fMjEVUufGIrYJZSiFkwp5xaZc6EgtEQWWmNgqV6X3FPU29PShAj2rGa8bDnAJLqzJik8MHF6AuD7",
-	"rujc5Qbb7DAmsvYoznPvz2iqiO8kj3GYxoIX603pjlDfYgGvYzDdU1lqspBrsqRi4xIZw+50pfAwQw16",
-	"4xuvODb1Mrbb5gsCLGCKmVFsG0Oa7PoVwHbqQ5I5E8bCYlnc4g0Y8kOfPpuCan7NOvh+IP/ecltj8yBX",
-	"kR6fY8Fo9lzU4F/DRMWUxqpEnvC50YfRHwngfkb+XJCTMUafxcYmmA5bup5+6FhGiLWhlibBcoK5hzvR",
-	"vO1HcH0890P+9V0fONeXmupSxVpaQSlDWxwc3PML6m2/g/pH6kpP2w19e+9Gp04cL5pRszIpWJPpCtjj",
-	"mashV4Ku1ELqjpYxlPl1zwx6LDOWfQO/iSYIGauWi/nLDh30om2vmz3dqwVVdQ+sXSh2g2N02VA1Qffm",
-	"QgAfAA21DG+wnpNvSBbeuicwJE59Qc3Rbgrv90ZKWZ6pkg4qVt1lOU+nJDg3W7vpeCV6FJ0j7na1zYbh",
-	"cvY+LmPaW1JEdIe9t1vnMqDOYHqNBT4NrJk7AIPYvdWn3Kdfvn2f4iDbO9bnl7f2yagDuXmlxa+02uJW",
-	"LjrGReY58qO4y36imwO8WBXMxm3Ny2qk6Ox8lsa2QpnFICnSvFT8mnXPsASffFPpR9FDgJjP/22vyvYF",
-	"4yvdCxJYSvD7KBVyKqKNIZ4L1dIrZcaoLos9fUp26kZb8SgaU6Y6p6W4SVWeP4tmgTPq0mHEkOPSLL53",
-	"gxsoQtgPaJBT8QM+CSySsbzBmFi2ELdH94ucCuiAEe1Y0kzvhl4ezc3DgiDpnuiBtRCq0DVSYWfTgm4c",
-	"dtGJ40tP7SaO/sFvxnYHvPxbZJKI7fvNNSs2WHBik/sARMNlwlLwZpzUiqUDCTsLxu1xW4dRvYaEMeWa",
-	"xStXYRix17o0qJYyb6iQdi381rK4YgUxTzaU3WE4MqYPXrs+pw40PpfySjn/SZDS3Dfc5Cmb1Pavae9/",
-	"KqLVCg1YTx5BqHP+Efb0+BBDFu2TJOi7g8QOOSueVowR4VSaLsJei2RBrYsNtHE5w4DsuoFVHRhS1C3U",
-	"hDYEC6jZKvOCZiXFhJBrDOfB2L+UApKSAgymHBSuCoTJUz2KjcV/Z019uCA1yQ7cNUzaCJOE/Svp/nuJ",
-	"s6LtMmykWbl6JeOvBuvM0Mk7gjgr/PG2Vq956JAD07mfFhyVVzyeFtLx0uVZpLmXZZaWxGZzUl/yZZkf",
-	"4tePqCdhMOZBq//6/unuWm3+RAOXMIU1hIzQpRRzszfLC3LfAvjAlg3DVkCnD4LjPY6KYqt1bc26j+sb",
-	"hohS1mzqpVDrWBZWhHL7O8D+Mc24WtUhGe0L64vFKbZ16te81W3CrvjNqXjV3CY17hEBN2+5dOcZ6BKV",
-	"Jt01JacYwUTDaYXak1eJfB1GpTf53nFAvkZmiVum5nX9FM29DdZwyMZ5HNj4q+LprRQtY6GDVXWiNiKd",
-	"JGRCs2sqUpaduPyUk4IpmZfmF+Z7Y+GeVKlV5iOEoz3RBRXKV0UoeJhlPDX334kqVytZwOMqpyePHp08",
-	"emT+seArSk+UTE9PwEXAzcvNF+sF1+wkp1OWT2pMe1sxZg+Qu6JXrIC14+V74j0Z5h+B/oDMpWf1ZNH6",
-	"gYjmLU3czybnZAJWJyvM+laFnDGlYP8mRBZkYu7XYlVwxSZDAr+sT8EOAG2iJ+SzQLR+Dr+f8hMPeE7z",
-	"yZC8cpANBFatyIJeM9eYcx8Zb98rDkndyMrZvoqdnQydlpQl928KQj0qVD6S2p47rrv5Y4pkLABoU7Wp",
-	"tX7WYampa8mM2MjCVwLMJVOkhuzUydgGBbu5aZdbD2abqg5Yy3vreZxiZ1X725X3WFTHSOjn28fk0YOz",
-	"L8kKnyAZ05TnkRqTeO3eS02nObsAVW3FCuwftJXO9oae/D46efTLu3+8fTus/vFJQxDLJpBEKO2xFKnI",
-	"LIqMJJmMbmUF3nkU2EsubA/cqBbici6oumKZOfN9GrchYzCln0aEyTO6ZBBfMtJ5I0vzChAqC5avdrAM",
-	"432ClA9ttpSfRRpIcuxMajlj2AaFHMMrn1vvBPAmB+QmRgwX3aKrnUdGtg3wcWWebYJ98o05KuK2HIxv",
-	"402gngtGZrTM9YZAF+DmUxGJQeXlUkTvHepRUmxe9zge/s+5YLcaoLHxyuuwpRWGEuM1kLSgy3g2/iuQ",
-	"eqzYEP9QQlZUL6p/E2BTmplvzL4wauFILNh5Q9mlBUKPSaqHj0Zj8n9ePn/mhiBc2Fir3WYylQ1Ny7Cf",
-	"WZMMl2RdcM3cPPcL8LamLi+Cevt4Ltkf4eaNzqyKBjZnOXQNsmINZEOmwQFoFxjjPBCO4gCU20iGGuJV",
-	"Ih4X5XoLs/MCig+XK73BjCLQnhF8ybAg6pMVCOwtIshNAdol1eni+6b6vhUTj8Oyjn2gF5Gphm0zZ3FM",
-	"je3JYxVKWxaWrSK3aRLQvqQ5jUWuWdaWA9yVl2paii3CQG+50Qo1z3Nz6qEpnE4MRVIGt+wFVrg3EGrn",
-	"RCFof2vW8l6OtHjuO9P+VhYOQtUhquI8t+GtacYuQkQ9amv2cWs+jQOf2whHZxUJalnvoINyIEgCBg/C",
-	"/o7EHl3OctwWAEaQcFJJknrBJi64WTAeIWHAStiPIlsA53pI0R97v7KZLFEB6tDgEPMSjx0gAC9LSJW7",
-	"Zg5HNNZg6m46qlQ3RHTKDh4YT5VdAC+IYGu7jMQFCXzptkstVX96qyzcySqH8RBRhEKyNtJN9FW259Zu",
-	"UCb4Zl+8xD0aX8yvBxWtNAOcbi4s3NIVW+ndPlf7c/Fr4KdgEfg51N/1tflFiH/aF/S0e9ujF4ic2Lea",
-	"wdav7GtjFt/6VU43TY0afN16NzWiHYnYd+U9KvDt7cCw8eHmMEXBFDBG3Nqq4bkiJuawM5KCU+s8msKa",
-	"CxFmjMR0YvCHfc0a6uVQJ9tynoFo1tJOE+YHX7zmou1dOxBLAYKB9X+HxKvapwb4sBWULFDRL7GOFuvW",
-	"FMwraT8khmVfoHHYN8phbm6rbG/38tuF7jcPq3jRC/TbC6vOwY+FVAG/Arr5QEm5YpuGID17vyrQwx9/",
-	"S7SL34N4i8JZk78j33hEfHsnAkgdQ2G1lwor22MwPsNaG8KmIEx84D3FUKpDoninVouXxH0X9lOz3pYL",
-	"D9LyqSIc85TIyZoL8ySmV/RuorgNP+JmFmdmo8xiKLShpWE367dvDxnMTq5TClOTz52Oh6UJCPJ9gXDt",
-	"7NxIvblk6gI7PeAHOb82z88pNuM+MOe5h9zumFax0z0Fko87dCh4wa7BPfDE+663NqfUC1kczUviO1uq",
-	"Bowp1FFxTjYM0hnXMuibGTFhsqDTYuso7rmbytNbhUh/xVKBDV3m/eDwK1TNCNxDv9R130FtJ2PWXtTr",
-	"gmvNujQ28zntHmvRbrjHNrckqNurnpZB479wb9s47Sh2Kg71slwu6cfSD2N70i1HbdcXFRYB7gfEPuBk",
-	"/gU5/Si8Gt0JW6/t0dzXqKvRbAkqGcs4dnqZcWHjMYgIHKXDC5nn5uK4vS1zFtUenDS0D9ucsfGDLx98",
-	"df/hgy/bc8d2rolr3uxfL3N2mTYh0utGpDInDD5VZC2LrGrpK6TmsziH0uM56++uo0xfv/yOJ5ymOl5L",
-	"tfIZ3B11GGN3t2HxOTcVYJyaD1eMYii/T7+4P8zYLJvittNSccGUIuYR23xseIRqr2N0V6nOR4ceK1K5",
-	"/ir2Ut6X3HfUnicNlmvNWw2bkLiTHVS1OWPW+7Aduzo+tAVxTU1RfD+V1mCeJ+Yx9IFKcn0cqsAWJ4Xg",
-	"rViwarFbHexnHU4xpyvVYGfDyD6Z9zidzrs410rRucvg64Wsck0I19Cpii4Z4KJPDLWzMmeTuGJjruPc",
-	"ekQO7Y+CkHcHOppflOIxDrAT8fp6s9sitCLRIW1ZjlyXzgVXiwOpthvlLbu1C4SIqc3xNxsL6WFUlDSu",
-	"Va4KOS+YipRNuPL/rlB3u5w36lpo3ih0a+XksZMdKmu3tvMgQfZA1NluF5q7ydrvlq1+Wa4Pol9r3Tas",
-	"pl1judjhDbbbn8u2Evvq8DU68DujSOOMm/Ek7APY/Ldj7ZAN3XZFpbwzPIvfStoKHMnShWQY6XS9B6s2",
-	"bvBrQnMzgU3HN7b3XnQhVDIt6BX2ies4rsuniJPIJ0JMocciv2YFRic6b5hZY/O8YQsgR63HgPaW3oXT",
-	"CVBAIRprqG9zeQ8Xac3AGgcIO+e+zA7RR4GUjveq81WNWR2POt5noNjYFIkt0A5gggZxcBTl8aPRGnfV",
-	"xd9KVqJ6WAqBdwAgrLIMgblpoTmtQ62CFM4b9EfEdwxeYLcVEgwroEFrDlT+EXSdREdkacEie3SAPtSY",
-	"gKiYbu8it15IcPDroEAPfP9RLdNybJ+p3cKQc2CYsIb6VVpNpN2YQhof4SzYzfoojgPO9V9mF3vaOtfu",
-	"N7uQnH3CXThMfGqVnndbpj8kbLGjrDepmM3odOy9flGKg3RPBxzQGmCtImdc8xREVICQ40q7BslgWuZX",
-	"B0EHtTQM9okDUAgvSSYTzJkEyfaL2+SGVOxKw48UavOqqiyi/3fRyi3zeB/THyuNQPV3Imm7QW6g8Qeb",
-	"Bfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNE",
-	"q5bbspFHuZncmj6Kqyk4wpHOTEbOAM7lipbYPnhL8phPinTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMlx/Q",
-	"dulc9dgSSmjzkRRlg2gtSoGWJFekFBkryJpuiCwAgtfI226HA9X9yMHo7ZzpL8r7Zq1jVutOPmu8Wj6I",
-	"j+4X324m2yyxu924I3EuB9DzeOUZAiNZhJ/KaiCCsSxWoLmQOzJzb/GGz2aNgoWm0c+33ZMWPaoClnSy",
-	"I7Fzise+G2GS/YZEkXa9LbRV4sFozjJCNSmY0uAZgDYAtg7bpxvtjtgxPcjB7No4kCGOd+sFMsfOL7rZ",
-	"CL7Csh899kl9BytMlAbYG5pq65ZqbZYR8VkxotzbySqnDQiy1RV/98AjjVB9bp7dwfcC/A1LoXCY2rrc",
-	"Krpg9dT362h4JjFUmTrUiOWDKA9hV9RVQ4rBIVgzslxFodBckaimV0y4LiUHSZatkmaJgg1QZOYFwwav",
-	"XEFBKpR5SyzCY024b4Vcdlfkc5peRUUsrM9KfEj1nMkiBQQ6X79iNoVkkkEeBqF5LtcXvi7kva6y7NY8",
-	"z8mUhS1+DoBxDK7Pne/Wi81+XqrurwqY0fywC7f/gHSyYG9Rbu/Zdtqdji4gNlVo6yhM3Y9FGo+x7nWE",
-	"3dXg8YFgFp0kjVt97XibCRS8Ju/Da8t89bPQmHHaZaHxWfvZugPr3lqJhqAbtTtN+2RTVSRyBFihyzz3",
-	"AZCCuZ7yU3aB8oIrkrOZJrLUhAlUjY4E79M5w+wQeDFzNllEU58IuZ5sQ505ZUvItTWjTuymvDsYtyzc",
-	"sJ8qjJUttbINi6zfOZuVef6ju/i38+6xehpbuqJtgr1B1kSzYml7mJiPsBOskmRG4xACTU3/ZzXftW0L",
-	"7UbFRKPOedIdtJtnct2CGFOfRiqXDNxoDvq0PqU40vGrKPdA2TVdstjS9oD5ms2saVN+HeEbw31sVKcM",
-	"d+3WE+4wV06VfrkR6YHh+TKyza4JWFCDhwqFkNhr11zuXBG5ZhkR1s94aDvWxL5u/yH0K/Uzb6ZZYy+K",
-	"sCvXFiqIVtDZ5MLiE9jydVy/M/mNErNV0gKYto0d9W0T/9aqcBpA2/dtutNklt991NqMf+k6Zu823Mgt",
-	"LgqReWbMSUwbXwIoRNcGlL7TRH14l4hA1gueM6A/Es/sEC4Mg+YWVQLhEsxxuIDXG9XZYltRsalU6cLC",
-	"ljhWts8aftvpcOFbMrQU16hm8k83BBwjMTicqga0A4nsKer2sDuSXZ1nVRZBl26hePAP8PYf3sF5G4qh",
-	"g37v8ksrSVD16XBHMGxhC8co5HY807E5vGKCiuMEmTO2jIDw/kgzZlhnYihmrg2SsetJ3MTbib5pJvpF",
-	"3wo2b8p2V3k5j1b+LWShsUwExCeCejVgiqptx7R3SKtSGVZocDuHrQW2RPjls0tM1iZf89ycToIankrg",
-	"znImkk0Ggnma+ysBk5Xr4V2GsQzJQnfoHH2gfjV20+uxqrb4FLJbN+yJXRiF43ToC7aib83mznp+FpmM",
-	"2K7YXjhuwS2oirvArhhbNUAj420wHo06a6pmYt+zlY73tlu1g3jUUttowTyAQkzg7rk1KvAdWybaNA4W",
-	"uR6NAL5qNhoXzBtyzWqJd5DUl0t5BR7m4f6z4/Y9eEMoloHulgHCFbutf9fAYN/b/Yr0O4xA1ntFMAA2",
-	"4VqxfNbSaeCWNbUdHVU7tbYOECDqrbKrP7CKvymF3hX72DwGrAUkGe9W6Z4VmxcuzNYGCAIl9YZ14hed",
-	"kwFNpqqxyS+cWxF9AtVuKrKU1ywj2CBjW4RFSoaakjlSQJkUViUFqhSlALVSrtAN2yFtvW8RfkPhD4IQ",
-	"hMcPpjfD0majJPsKgb27VPb0j+3ynQNQ3I67b9riNEEDsm6t9eNHyfZF6kZO6TpV9Qgv++SfLhpynxZK",
-	"u8F/ttMkKZhwt9ZeEcfpE7qxYNG7sr1fuOop4gM3enSYbu9I0W/L+6Es90ZL7rGxO7CWiDocwA0fuDUw",
-	"+8bN6RtLKAJIzdbL3j1X10gaNq29F2Dw+y7n44jVlI1hnXqJ4m7LvG6BTdTIGvcmlmJxG2bvLZlWBVvy",
-	"WqOeelZiL7F13CLXroZ6w45VbQ/3CL+KCJ3iRzBs44b6wodWaSMFi/SPcIEffwC9LAwzYCrVFm7Gd003",
-	"6U+AdnT7+7Ll1PYTrS0tOe9S6t6SL2OKvtcN7bOEKzKvp9H252PfXWgvP8faePa8RG6Swb8qd0WdQ+ay",
-	"IzhyU6K5RwGdy/ibJXfexeOU/La2zayQvyJusitGKAS+INfRQ5ZIoRe3Qwx8zaYLKa8utWbLmCHZB1GC",
-	"vU9ZsWpo8zVlcw61NPU+Gp+qLXjuWFxnyfOcK5ZK0fnqbUNLWVWdD7rEkjr30/f4KYbpa3MOYOndyyty",
-	"tWzLEwxkxFBtcMMaIPyZyADrdEuUrBdXUVHiHm+849g1Ew37Cl8B9lnic2QsEPqn6pyscSEnPJ72D7/u",
-	"40fe8QKvF1ncC8zea8vVh5VbNLXHeL3Y+L5wxG4DwTqwdi5WTOv8LguPt5imyo9tCItalwIuBE4jNg4/",
-	"t0kVawCbCa+LyCGoGj506FDn+XKL5xyHJa6bg+OLoDzaMfz21oaEjZyzDqfrqfjWrKXnGTNiqzlDzuVo",
-	"NJ61v4/m30fz7o9mYSMNnfwdW7pAzGr4Sx91eybdsjuc/CNU0Gzf1B9FJU2UHSNdy8zJOSdzfs0EKVcX",
-	"VYXfkm4QGJhrEHW72J1V6NtnY1T10rEoqJ3TN6F8vG3U2f6kAYjMT+wyitDMBFFyyTCdAk7iXGqiF4Us",
-	"54s9Heij/Ugwv+Ilj/aM8qe7Lr2gF3R2wNsi0viqX7hc5hkWA/uM0u1ewJrnkJPtbhUL+crnwnbstsan",
-	"GcQlqDgwtYRoKQ9Y13YF1G1FsuM3L5LNsLFAo/nY2C4gr1RCKPnCtdVmAnNzqEtKBWOHKDkkz6Rg5/DF",
-	"1KbwzaAtkdBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDW",
-	"Xh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jd09jFuctb9+BwW96sx+UOSaeIHtidc5pxRadwbU035KVN",
-	"K0qIYowgw9ZA13cqRt3Pu1xRr7leHBGH4+/L6n/mZdVQvfgvVvAZZ8pW6s0FFOGoIXkJ1Yt2ag3N8v++",
-	"AT/iG7C1YtRu2gumbCpAD9e0ip9ma2zitu7h8sboFgzdNmGp6QENfOQ1K3K6+k6Whapl1pw+iLVGW4SJ",
-	"2vWzjF1+BRwlLuY2V8RCPD/8KgB8HkVZo2lhCrZCx3ofuc/7g35tFRC4l6K4KAuuNy/NIXYZhdy2JNlK",
-	"XxXk8qen5IptoCX6L4YHf8Gjdv8hSRe0oKlmBWw5yAQwTRktwIlgX73QeoXhJtWMz5JRtZhKCh2w7IND",
-	"Akk7tgencrk6thAF27VhUzp6helE3IyWSnnFfbX9+cAlBv/i3l8dfVz1zQ204p1Fsou/MbZtUDGvw5lC",
-	"EThmNGaSKUSqAeFDl2pIMpmqe3TFh8tsu1utMOeES+jwYSxiOmcX5k/IFT5/K96KE/LFF5eluWw0T4Hr",
-	"v/jinEwuAVed/w6fnJOvgdLEbcxwOJzgPUSDfbOpehECEySVJ+xbQULaDsk3NF0QH1TGrmSYQ8aKJccx",
-	"uAb6K/LZ5P1J9fnk8wukgOM2QwZFN4qsFzxdkELmCHQIL02luRisO2CIy3+aqS++wM8oWRVsxt/jJthR",
-	"XPc3SFn+bKKu018mCdwA+F+W/jL5fEgufehSFiHeQUoFmSJ+f2YUPa6VmQrPzHP4b8ybxtkYg8HMx6yV",
-	"THK+5HpCPhsTLYnRWQnLFSOnZ5/jNZSCC2WCTlP0vpHJB2MBJKRysSTEelhuJvYtABJrXmPYegL5nrj7",
-	"96yH6h+/Kuyxn8qMTbC4w2ib8KIFVZabEjJBGJiJ3TRmdrLWdBhf+FgKV5llGAwrpWEYe5XY2SvPV5Nv",
-	"XtH55AJz6czB8AwweTo7+dEYLxPy2YPTr1zVWUIejE8xkAzt0gyVhdS2K35VK/T5EEYwl70bZg5NXe6P",
-	"HtjZvgD0dC7mZq5VsoPN54N7MNBhYavMjJ9mbLmS2izy5Hu2mVxUUuSKbexb/Ed2uwAFUsCZYLMZS7Ft",
-	"6+kDsjAXieeKJTdscU4mL6hmPyBbAAv4f5/8JHOebiaGb2ulpRdkyjZSZIYsWKr34PQR0nnygulic3I5",
-	"06xA3sD06aTqg4yCJ+yFaHjGEDbnSrOMOMRJn+fJhZelQ/K02lnB1malClxydLVitEgIzZWE8yCIMXUc",
-	"qc8JnwtzF8JCNrIkmYSXXgm5Hr4VULuXMoE1Sjwz8mvGWWHukhVNF+zkdDiqZHPwmbkgXAOOwfeMrYIt",
-	"cYmpiIDKBWJq2kQRwOycSr0gGS8sBCIePHPEAabb1TFgevHA2XSBwnQ+GA9HOAu5YoKu+OB8cH84hsmu",
-	"qAXQuGfE7O+QOYD6tufBp9ngfIDfQrOxlRQKr9bT0cjWMGl7l2v2Xt+D+wCbXtLlCqYlr9wtSmMe8h1Y",
-	"66ca7p3hFi5CTF/3M3KYVjVFYHD+5l1I/SfSiflCpkwpAE/7D0NAOldGu/iRaYrR63sARttMEvt10PRb",
-	"ARAQoB5AionFCdRFuZPl/KwSXemCpVcXVfvPCj9hCSafv/2he3jFYNesmEooZGom7Ls/csdSKmDDzkb3",
-	"O77kzck7Ym6OKVXMhqLeCrNyoO0hExBSIynNK8NLGajsw13HZqvH1GsLXhA1cNX12GhOJ1cME6IbTpvS",
-	"l6DBqV3+is22euQeCGZAm9rzoIuW7OeR8LL+1ZrsfhOda/FNza0zOB2dPjwZj09O778aPTofjc5Ho3/X",
-	"LLrzQamKX0YPH63v//r7bDYuRqPRePRgZP83hxyQFS+YMuOJMs/REzK4Ypv2n+VU6W9laQTz6fv/97v9",
-	"5Ge1O7PxqJqZS5Bmq1xubJ+pgl3LK/wZTgC1uR2M2neBtB0bgvqgljXbwjiWGekmZO02LwRyAbh0Izx/",
-	"CRoRkTNz2Vf9dmWRscJmEvGCLOmVMemIsUXMc1CZq1h+bb08Eding8+HPxFWR1cJsUTEe9i1/QvOhnvS",
-	"UDFUs3Gr1RBQFgDiU0UcQZMrtpm4hVv9hqOINwqQLd8hTzHvoO4cgpv0iq00ERK6ew7DRFM4icivuAu9",
-	"j2KgnIEx9g4NWab01zY9ovshi7FnEzd25q5nbH0ZGIqVlW1bQG/JhXG/Kf9FxMGVsf4HzpB8W45G99P7",
-	"I1JQkcllYOgDNzy0CjfcFuacwPNsr1TBCR1PhnTdwceWxsEu7jogbMu2BaOZrckwhk7T0Paxe/DMTTL4",
-	"QabeN9X2vH/OzuJW4uNHa+BY4dBDXLCMoy8ovGnvfUCHyA0KEGiTGfXVgMyAnmJ6YXQwsLa8d8ZiWMER",
-	"JlKAWFHaKBlWAJmLOyFLWkDho3Kyb1eu4BeHypUZGJGxq/tB67L8dG6/QS9gqNtsURLXfeZMH0wWY2A3",
-	"kmb0UUqvv6bYuTt5Y0a8j2zczpbPpP5RZsYCz47Azs8Fq9yKIaZQpUQcorL041/hyPrOia8y4/pEF7ZL",
-	"brOtYJ57BY/dubmQNHc8oLttQmOG64znmhVvoM74Xc3I21OeuvvuS2Hx033/x4l1iQ4BapBlE9viy346",
-	"aQjE7Z0ql+KWcw07Q1DsmWsUD1eN3PJ6VUKEo/f724bkImX1AbvFtXbCCO/TvFT8mu1ZAxQWH/DC41mn",
-	"rp2oq8gZhkDYmGAIInmvJEc43wHyeuDwyyj5QV4zqFKx7UabjM3Md772jchtUNolW9SajrvvbEbGja+D",
-	"HzyaffUwG301/uqrB+mX2cOzR/R0xigdpWdnNBuNz+j96ezBbDw9nY6mX52eptn4LHuYjs+mo9loREdf",
-	"mU1bDc4H40enw9HwdDjGQrprLkv1Hb5i4K0Wq7n81k4exX4bnI9PjXS1tWIDdZ22/ea4FrORhfsNZiZ0",
-	"wW/lYfR3B2S1r5hc5c6i3CiS8Swhgq2Npuja0fnrw0wxcneAuLeXx+4NcH7NCj7DapeoKfxMakYm5jqd",
-	"kMwYuixXDOxa9BlvZBn4jXOqATKQaq/n2liwbehdsKCld/3OwZnUbp3bHdJpIa+YqJQVuzvIRwvbMOt4",
-	"LG9ZFMA3oC+ztXd7cNgLtpJFlMc8YqF1OcpSHEXjfuxsUmOzcuEqxRAGEviE5HJ+GJtNy2zOdLtD8mv7",
-	"zPEE8lKW5heDs9FoOBrVcj8qyTkavxoFkhNE9LTM2mWQFclVjNtlsXn5UjCaLlg2OD8b1Z13ndkA6dEo",
-	"aSClByiWkOnGNhU+krChFgXTArumEtLMyFLWxIwFxYpwAEfshn2+NV8mQya4lKGl2oRolufKvPNslJAv",
-	"z0C+jEcjsmJFan4gZ4TrBAMc6Gqz9ZjkNQQBYTMm6LSDS60ClqYFeyvwFjQvCEbFIFzMQYd78ac66Ha5",
-	"eZcJe/LWMzihx3fM/SUPXj/SNJmelk8/Mm/XS2bO9NQx8f4DrAIg4rrHy8qcex/wjy2HV/3s4OeHnp1e",
-	"Tij0v2N5/TGcT0sJuTO3I1mzB8rT5HZX3d8Hrc3NcwSXTY/9373zejpnHD3eQdYE1jHUGQdbjR3lPHW5",
-	"hJasmLMTmMs/2pjvK2S+nhuPtRqdrp+/T0X9VBCqMB+MCLn+M48IYjIe62pxKL0nSlPNleZpaDBEs6Z9",
-	"z12AxWNVc+kVFRfk/ohkdAMw7kKuMY/O2aJcEUWhNptsGC2certri86Zdq2kXlbz6nv6vgUvVdjE7m/n",
-	"mbHLNz9BSStAskw3L0rz8VcWtMiQteWB0Pt1Okg8vjZmSAB+JY6Ryjxn3jmnZXr1S86uWe4btA/OHznA",
-	"y/MQI8fwFNRHeWygfZ6mLWAgcykwoWWxOVEbkYLs9YMix6ILQl6zQpcF/tvwFi/c3GF+4O5yKGBvzCIK",
-	"NiskRGLWtGALWSp2kk3NeVubdb65n3z1Dq4S8BvBWBlLeWbecD/uU9yZhqEoy1466JezB6ORGdIWMljq",
-	"j05OH9R8j0oXVLM5uFfCt35VH3/knzQ7mVOlXxdcs9dcKBsEqGa7Na/gd0sqSpoDYS20ZJNLNLaYzlHw",
-	"XQHQIKAr0XUMPfQ7uSZypplwCZsk4wpaNCWEQpf09YJq9L6tF0wvWEEM3RSk9i5kHubBVA3xdoWyzRKt",
-	"O23SsKlio9sm7LN396Gh3mK2OZaEa94jGfGhd62pgnuEuaZ6S5h3ZTW2d3AQWv3iNscLeEyhncL4ftIq",
-	"Ye05hiD2ICpmQfVKZ3m7YEVx2ZBhN/53VRBmIwqInWz+aB8Xn3zl8pu///lkjHaZzK/D+HbBFJxkG+0+",
-	"0o1gpGlmJWV7QMeY0plXMxVDd3YTLRyeXP12SFyb8PGpYaw7eWHtbrKvewTXhg0ywQUYE+KhvpwM1lwI",
-	"5oIzxwzguBO2P4bjBeBR3OtusMawzeEC+t4H9+dNo6wO9Ng7yXxpp4l/9Z+XfhE0AelP8f7mfLXidy3b",
-	"dW4FDVZgH/yGJg/7P/k1I+w9TXW+IVIAV0+MxJmQz4J+TOuFVK46YM2F+jwhE/jXhHxmf7WRZUHkWiSA",
-	"hOTzbG3RljvMk7fisxycjUWZM4Ky/3PnlK+KnKCqzioqmDgW4KlTYmZoodRB2YTQIsL9x3z0loa3YG+Y",
-	"1vMVlsV2UTTqnv3ql7fx8Pv767FR+rG0bkEBmtsQZFuYdxZ4Tyyhezhbuh/mWx7MJ8Ah2E65z+msRLM7",
-	"QIFQtHWKe/VW/9yfkdRkThwX2G4KnBkKrQdsb8Per3KZVbddPwWzEwhLRYAa9kAIwhKfNUyXK+J7Hn2K",
-	"rc72qNL+8Xe3LCnqXC6yYOlVPMNy7DIsqwZuIEHnBVO/5Q0ew63sTFRbpejkMdxSw0JVFQvlbeNxYPwV",
-	"VWpt1Nd3gaLp9E73GC4UdfBKqxwkgwXcBINsOrREGaZyGcBSDBaM5nphHkWHcusq76jupGK+TmqY8MWJ",
-	"Rwx11yVAIHX8p1G5477dE9x+6jv8ASDeBTSFmpxrpvTENoGhekgQuYK4fbX9eLB1elPL9FiEupr2nxql",
-	"bjxQ8XNwMDsn1SE5H3zy4fXli2++e/7zy29++eny5cvXz188uTHsraB6Fl1vfYpWAmLeSeFKJZjwVP8l",
-	"xdARhU//3aqkVSksuXrLq/6yqMmrV536j7POJVjAQZJuO0zjvgBDxv6jQybAbWRU75KUAK/iiJkBT2Ah",
-	"NYq6HEcPllEqpm5B5qTNfj+cfketXflbs7q9ZmUM3q83iB1c8wm+u3MploSQazYtDri4alz5sRXX3FLC",
-	"3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIORUsKphCDmhSQm6QIdcMMyaXtzpYFVHgrIHSo",
-	"CFXEX6Ex5wly6tFE8xESS8KT6I/c6bZCIQurPt0ccETuLvnk49DtjiUIT5skYQetLYw2eHl3eify7q+X",
-	"MPNHKGT3gh7w0SSaS3Wlgrb8Q/IagI844lhds2KDaEF2nIRIkW+CHuinoxGgL+FtMqu61NrivDan2/Og",
-	"OfZRvD1BwsecCfPiIHrl8OyuSjgvUOV0DrAxFgyUTvNaDlf2XOQb/4H1UcHzRsxByf8bGO6dH3xVTnOe",
-	"DrfCn4Vcq8H5qU2dOJr/BMnXVhxgN82VcbgenUeqELAQcNhrHdsi/Hn37p5zAD6XAwMstcs96ud5vmJC",
-	"QTECSDxVoR3a4IrDCgM8uzyXa4vAZ2hHBGOunbhD6vLVm1jZQy7dQDAwRkoUyjICSHWVQ5bm+QWZgAx2",
-	"oK5wCyCAGpah1g+lIU3t7v/vbxiYq8Fdf4DFUEijRL1k2kg+72T7w40HLOD/a7g5UKJvceKfeG++KjZ3",
-	"c2nKolOUSBbHrEvLOVUIleAOgJl5ih0UDT+IDBs7otvEfKjlcqq0a+yvfYDrzSDNUtvlzzDdiS74HPvQ",
-	"aL5kStPlyjU2f5cM5iUtqNAM+A2gGfk1g9Bwys4hJ2oFh5AAeINv+myTZmsO2zcfBplMLdQckQWhWVYw",
-	"VV04rLhGcDlbz+xuWzydC6wlq2vfFR63u3htWs535umbGiTaK3NlK0zl+gnJ+PL//uDh3kLQwurrKoc1",
-	"ED13EdiQRdvdXDEfBDQweHaEU7JgxBAbqOIyBnVwXdv3smz3/BgO73JV7xwff9XKYl/yiZX7t87v//v8",
-	"/LXOT++zsecCksURK1n9mKhreXTTTB5+CA7WVwEP0R2hwlxIJ0JqtucOggefwXN/fKbCc7T5wsC/LXXa",
-	"E++3T/1Z2amuCiioBzodnkE1kEVtBiwO63+0ueYBclJa7FEz7foG54Mp35O76vqhukxSq4k+LzWEuLFm",
-	"RS84CC2nD0Kz2e2kSERMwC4ltfTN0VlNP5x2woyKIosc9zr0vNshzg/PEjgQR4nvB+M1Jl12LuiLnNp7",
-	"H1K/vPa7zz82OCjfqvr5kZzlFWX+mNrGcAXv9lHyPOMqNRf4ISZ7+KKW1IwdVD28F9BlPjOXBV7Zuxaz",
-	"nVxtSw90mN8yzfBPZSPILC1X5oKtmAmVTWyPqQlXqqypmh0YrG6jNXIIDH1n/PF6ISHtZl2YNXEH/IwL",
-	"IlwDLuOcaVWBNqKEvyBUQCWiuyKRIFxZImGB4gwSaBVZUR5BboSX/E/nLpe2ELAWVsIdzkwZo9lJzrRm",
-	"xcm8kOWqXel6wmj2Azz9T3z4lhWfR0xrhLzQwXKjfsuHkKX9i02fruoZ73+ZDDyk/+B8IEsNtTeF0m1h",
-	"mJzGvz+z39vmXVZbh+4hXBEtJbb9mdl+KanMy6V1oh2tTCZSX3JUTWVrw9vMd2SfxLZgK+ZerziG1vLc",
-	"iA/DrASZVZHphqRQY14x/5Pg+67VIsEB6Mr6f9GavuNV21VL7VZvh1x4TKBEc5r/LBOpVZJs1e3tShOQ",
-	"rucfbvCvnQo/tHX2ihywtbL8ty4Y2644r0lMjQ4VU9IBCa4KmZUYlpQrSI5QrMCCkk0uESZOXZV+LjcH",
-	"Vx1CIfvRawm3SuyiNXkO+e7OcrurQ7Xf5gsF3XHy86rxGm2+20rPex8yv8RWu6+ixEF2X/Dz49h9AbUP",
-	"JUd/2y9cRXOK1LeyCJTnNS2goQM2lbCZBdDPrAqsfqqIXNvOaglkeAgysed0ckEo/sxr4NhHveqCA1kO",
-	"GTTVEigYWEFSWRTgIIdcCNt1ixQsK9yvN6iIEi6UNnRzcLtBwHchod0UVShuaJhjQZTmeY6PvBWuSxMG",
-	"gIOnuMLG7noB1Xk2KwN7hVmn8m5RHVT02TP9uZVwRVHlwIZFdvhu3FqfPdal1s7I+hpb37LU7lhJYy79",
-	"48OALQH6dkAz+r9rodYDBFjfPLE/8Dw/xr31QAaG/X/D8AT25+p4vI1McALYMvp+oXcbF822PGiEhnQR",
-	"LKXphmR8NmMFEzohUpBVWayksuIBb2DD4VdspRs9Nrfh2rus9rwk2lxSVnfozqR2B/6SzAneIWoFCylX",
-	"d82O7sm7YsdLQWSp3a3kxTMkizgB744hJBkaiR7cYyh+aWbTS1y7IKZ17qqe4Z6aY/s46BuOlwJciPge",
-	"1wfS9W+Ldf0AMtwVp9dY6vQPZilMAQk0GKTKH8RZlzm/Ynco7Xx4zbZttIp+UiWRZcSYa8hsri+6BS0j",
-	"Z6MRgWCn5kvWyBa4hjvmiD4CELWqwfn9LztLvRfuRxGr4ju5xnxVaGxccJYdr90YcF+e43GseWfCXQM3",
-	"zTH5EruCNybwvoQcgROQRbaBOJkY8x7a21LyOJdl9g18QcbDEWHimuVyxRKC40zRIQ3Nhu3vl5BxWEAC",
-	"l80dgf6qU5peQVbYWzH5gSp9AsOePH0yQU84dmfVxKyLZRd2OrAV0AFthvr9QpbFkAB+IhmfEYVwXBCm",
-	"Xy7NMrAxdJVDqQtGl29Fzq+NyvvKf2Qf9Lr3FdsQWbgGIUu6IYpZvZqZN5ipc0GqV/r2dblU3KjpacqU",
-	"iqm8+EIk4+7xibXpdw1ebOtl6DaLenlSNRIpSjGcccHVwncRMR99MelZ/683q6by/xU0+DQ//c839OT3",
-	"X97947O3b4f2z8+/MP94+/aLz//jk11sP+jP/hQHOhvFoAGOBsWFblRlWbiKIRUsZfyaVRBdmFZYEaDG",
-	"hzUKhAsfnTx692GcnI5uToK/PzkIzhAajcI0T5Ar6v1GeXZOvnwwHp2MT98KeOychNv8VpjDeU4+vB2o",
-	"FUstT7wdnL8djIejt4Pk7YBn8E83ivlIybJIGXxsZIKr2LrX7i2Cn5oVwg8zdj103dyH4ZSG12N8ki/x",
-	"yZhPDZ4wU7ek8MNui3j/4NvB+Ye3g6LExRWl2DdTcF3Bw6pMU8Yylr0d3Ny8FXAge/RprUTE0ZKIFnS1",
-	"YsI6Gfw/AwlvZUME7NTuVd2XBNZ/o1D3/R2mBb2C9ux0xvTm1aJgyvxy8jm6D7BvOcsz2y8fHzuBX+00",
-	"zoe0wHhNxncwm//mjn6zSOfiP54D3frIq2KvLaf5AjzhY3Djg6N7kWedev+4xMVkADkaMFjlpI4WmrTi",
-	"441q+HhmQgReYbEvCgYe4gDs7a490lvJ+VpqmjtK3ZFb2rDAfoc0HK3jYHeCF7DBBY2HrpfAuPfB/KfV",
-	"3/wdIn72N/7hh8fxMW+hjnZcaH+3Mk75XYRC96yHtDXI+R3Ls8f2uY+oBTadKviFPQy+u5eH04QKSrpb",
-	"OXJm/g8yA33Xr+o3Y8DCrVyowWjJdrzLyLQ2KVMP1dWjaN3jY3oLj3O92ASgoWTG8hzbpo5HI6IlOYVE",
-	"+kdf/a8Lcjb6X2D95Llcs+y4SQIV13RIZ7R++iMl9rtccl8zbjYCVl1vjtp04G4bxmk+b+cFw5vpw6GD",
-	"NiZiQYTD3k6TrQDJFLxkGi1TLStTUOqFMczN3JKG4MmFM9ES89UVY6vKgl1Q1c2vjMu2Mvcv5FBGjBKA",
-	"D1xyZdYdXvG9WpG9gCV2xkE6/cNuGrM/5gD4Y6EWNM8h7XDKepyGWorYFlPnDKr4js7Vr7yzGP0jlWMY",
-	"w4D0CmKg1q9s3VkLJhKipO9foDTNGfqLpUB+ZWLO0dWMjGzdyubfWIJ6AcfDLG/H+4yBTut5jrE6EOMv",
-	"w+tWKwZbr1wuWUEKiDQwkbEeMZQXdo9vLHf/Scz8A0PBVWPouSS1OsdenMzFNdd0Pwjm0+C5j0kLSlO2",
-	"0jWUjf3Fwy4uPC9oyv53HU0kaJ7tf35/tFt7zMX13qIQ3rlldwG9ISGkbulzNEWl2tj9ikrALIlLiZdF",
-	"xorKR7qkV5AMf3tefxq+DLzpmGwfcPqP4MON8Tp6d7u0FUSJZx0lmOMvriq38gqaisD7lY/GAciiDa6k",
-	"7IIoJjLQHCTkYTQhL1Yr+lORF9vYe4vReiAhBou7k06B/x0PcjLQ8orBGfv3b+N/X/1+mn1ZfiNHq4fF",
-	"mH59P33Cvp1/x//P1Q/LZ/Kn316oV+W/1v//zb9H49P7D84efvnVIzpNMzabL/ggGZSFWepC65U6v3dP",
-	"bUQa4geEgv7erd/Wp6rLbNI2c0Qc/P4JRBTgWsFJ3MIS+FOgEWH2jFArDHoJoKbL9t6H6h9bgIi7xAGR",
-	"xBVZy0IvvGIHVq1R90CvC8SlxYJF/cDqgsRlf0HaAXjNY8rbtbyqi6luEIrB7h0RQvEV1HaIcHRjwh1A",
-	"/2akxLbFjv4WUYMD9Ij9Rzzxcc/qmB/Hp8jD7TxATehpv4WLflcdcigqagzbGFpAya4Laa4KBoF5bKUc",
-	"OCzKlVEpMqqZqxpJ4qo5vvBPKvl2C0aNkCsEp99T890zKmPXGNReRCYCRFW2R4UnZppLxbLEVqbbmDHH",
-	"PAPseba3s5NhjygW/VTKnFFx3HL01aqQ1zT3QgTmH8IELlflHpS8Dm0sXZ1hre7ddcHcrXsvWbcHZ1zQ",
-	"nP8eTniWUwcTjb0z+xXBr1jBJUyTQcQL13O6vR7Y72q5GFEqWgig+ZL9WwqzjT+/egwFGlSzxzZX1UG1",
-	"scIFqOpASugSudQhrlPOlrDX9pOt6nwbuQrboQ4fxInoX3X/2KaeOUSd7Dw40ZWczrk4joP6qR/axrtw",
-	"e29dbe8+Bb3K/HXTDGZopS80psCz5HUpkrNszqDJJ4iypTRbGu31aVfyJwMs0+zXUuklJn+ZI/a3+ABe",
-	"bUL2eNj05nRBi3kFjwM5EcLaGm/CAar7QXPIMQqiYxCVLvDcmzWeGY5m783vxsnpaEQ8F4Hr9RN85sYt",
-	"LeeiU9C/hKK1ZAAcZZHwf6mGHlRCMxCHK6m4dvAgq8JG7TciPan9cns1Pr62EWkwfZj0/xRB3cg0gaDu",
-	"KYRblGSHmPOxAWs7JIPQfq/h298hbIin6rvG++BeTVR+uMUr2tyJcFzAVncexLRUWkLggdHM1oJXAUOj",
-	"haKCaewQ4gAlcK7KWr9AVgstgfLdga/XbyX81eEX0y2bm93OLelP28npGZ63PfBHTjL9U8pszfPcgkD0",
-	"8lpeep64G69l8+28jcp0/3BUpn8WNGXkO7laYf1EdeVXw5/Wb++YErD9zI4SMDquEvCwkxLQRCGnFvji",
-	"9F9LAOCz1+0nZnRzwD55aCZEpiyXa2Afd54wvYVwTT775KF5+vNhdRP/rWT0VzJGd6tkDJ4++9cJTHI8",
-	"aFI2xu3KxmhH2Rj9WcqGTXM8RNc4O7KuUbX4qMQVoYpQuMA/tj5Gl1lmbk2kJ9GSUDT3oG5C0ys48XI2",
-	"uwVAULtuce9D9Y9Wzz74rMDwtFN0/YGmMtu4ez4b1rqhQmpSIMU+VcRQO+bKX8prFlxvR+yj1CFN1HPe",
-	"0YIAAW9uBQE6b98t1MoOqpAIdYkWNXQbzfP4euhT7fDppEgZUXLJgKVYrhhCk6mo+mj7A94CUewu1EGL",
-	"xdmqDPZq2RfAj92Fyvc3muiBaKL9kUIb0YErNLjECdeP7R57XWDMOUS2s6WRCJforoDjXmSZTMul5fR9",
-	"3tMlLa5YZlQFKVibj/SJG3RPTeTlFONgjApFVtmsMTAjiyXVtYAME+UScL4zc7On6toQ4XaAWGaoWtHe",
-	"//rpybcn4+F9MhwOay+38zEnUlCY6A60FxYEmnnV6wCRQAmqs4lTnxOjgyegFSdArcRpzAlKlcQJk7fF",
-	"W1EpxonVapNxAup7sqVQJ1tKfALqt1E5k1JlZqz+JXSOY7YO2GMk6skTriqjIOYxmfHcqDHYqzeCU948",
-	"m+MkBzstmCry05NvjZb4+OW//jpeKzA0730w/7m5F5hGTefzGV0iWDsWaSRESMQxUpAJAiomhj3JeiGJ",
-	"YhAqZRsyLUHK+ITjJd0Auk886PwDF+x5zRj8aFJC2wIf0jz+3ofazI8e224BYYsW30KqsmSdef3rvvu7",
-	"BUIuoxb3mebGDnVHoHsxTJ9yvLuGyfTcsT/eWLH1sWpgFBfznIWeEKyGAZPWase3R/q+Y4PCnLE22XBu",
-	"bcS7sSK+NZYp1MRIUbnzEWMpKDjY9lmzLMBBrpzVF+TB+BQrCOBmIimALYpdKLFdrzYOcku39h8Oc3w8",
-	"E/gl3di8FeRhVMAQ1oIrUvD5Qh9VCzx3Htg7s089JrZmggpt7v8KHBuKW7iCpGtw26wozwjVaM7aYhUo",
-	"1vINU4iWZEUjvQTdSv7ncs9TwCKnwnuUiA90Ho9h5vya/by6G3a5JDnVzGwveH8gwYznOZY/RcwOmMqf",
-	"vd+3Lc17FUYOoZOKkvk1+Ja6XsBfMwSDPhbu2x0ItG0QfAjjYWkeHPrjMumKbu6GQ7/ekCkVV0QXVKgZ",
-	"KxKw1F0yL/kJOddXzWHSp2VncyZ5ZoQednfGcky9YEvF8msWgeJY0c1Hy92AzAgK6tchwYwSeEaeyWvI",
-	"x02If5A8+HI87s7yltJ/cZb33E6xtQOUcAooRiZrujku019Lnt3VNa7chY1NUlAgE1eLvcppyiaEGjW7",
-	"nvDsc3OXNGMJJEZszA0+ZS4XIqIGmoV87FL9dSHFHJcPdh6QqGel9b8kz7w75i/F42bjs4KuQx73GF3W",
-	"aVkrNT8im6/tu+8us2c3abSqxLZdE50FtMu8bnqXLv/jf54e6gN5lgQHh/G2mKBmBUd37xuKZU823ELo",
-	"VJbaWbVybctRSACKXbEtGqWEaiyJt9Wiyog7OSPMjAxW2ZSBQStn0PXnNcIfrlCaTbyVwh2uRBQxu27o",
-	"qr9E/XxVzfLmQ8fUGB84egAHCmnQU8h9XeZX/qx0l3Td1yVLDXCVQclF5XPGjCIblOsebvPdJPCXnXM7",
-	"dsjU57d9KPocFx1zxr2uM7Fh7K0Sb6rAO3OEDA3rFDKC05nnRLFrVtA8KD2QBTinsbW0LPMM8EXxhN1C",
-	"bNiSr1awA1cw9hF5tZuw7K1Xem9I9lfJRXulYixo66sF5VpAmtodIbLhhux3JNvN3QUnMMszAvilQ7Y8",
-	"Ah//VEVRpgwaOGD9v/VpHVCAWGfRex/wj33lwdwcFBhQESay6jIDl5qV/ENiJ4FxHUavmdHFIE0I/GeV",
-	"wUm+Zxvr3zX6OSj3F/jv2Dqbco/wfcfMO2ooPrYQDeAMdLC+VGzIUhZHLEN2I4PqMDt0n/eVIx9MtGPW",
-	"FP31ZEk/OdEUqcZN+BhLK5aOLe6+pNmRsLkBD+QtwiYZYXKFF3kp4E/8OCGKzwWzjo0MPHoglSi5YhvE",
-	"oAIcZ3jceg+iOSQYEz2KKDlC65gDS+Nx+n07xHw059WDmfgDe3rUA2vBlLFdxq1O73F6lfgrBj12QIWD",
-	"IUGWTBc8VW1YrT/aR/YByi8YUSsqLGoAtBbxEPLmtJ2cPlhMEvv3+Gzp//4y83/eH51kdKMmF+TRiJi/",
-	"XOeIYTAGhuAE47B+qJMVsiATLjQrrmk+8V20mhK4NF+yF8YObsJih3e9GZ88eodI7KPkwc1ny/9a/Ff2",
-	"XydLLkrN1H+dLGRZqP+CCX8eQ2mPIslD+wVX1mxu8bUssoBS48WkadZufY0A8rH5Ns1sj+x6iS2NDkDD",
-	"vn1JsbHE5uwHqtHQPL3/wJjEYpbzVKvB+fgUE2P+JfPS0GU8PE0GM8pzI9AenCWIy67UrMwH5+Oz8VeP",
-	"rD1rlG/z+7PT+w96SAjk/iYA93J5lKSRb/m8LFjVpAPy5iCrAQ+V+Zwv6wcdJ9YVmlmumKArPnQUbzru",
-	"z/G5W8PRcDGTkDYX1Nbk2PDLC+rBeDgajgz57OwG54P7wzF+VO0PzTKOzqSfCjNfDX0hracCWdtmNUV2",
-	"yazn8qenxIx7+EaxtCygYOjNu3quD1c+A7G+OXTwzpF+lVPRjscCpUrQ3r3qsAe/sp5AVjA0hlxL0Cbb",
-	"xwzxE7zutvtnJ/3mXffoV9GC7vDKrwhtY178f+x9a3PbNrfuX8FoOtO379Cy7Dhponxy02Sa3eay46Se",
-	"s+OcCCIhiUcUoBKgZb0Z//czWGsBJCVSV8pOsvMpsUSRIIC1sK7P43FnaDs0VXtVmDc4G3CqIEYejpTS",
-	"Yg+YB7tO9vq6tUS+GDsCoqTBwHw4UlpI6/ByOe+raB7kXcqw9Dpg/2TKcORK4FF0BMVoFSXNb2kETS0v",
-	"SNcb+u9AcJOlVp5mo9iIo4T3BeQKqJPup4dBpwP9jNxnkaj174OMRMrmKkt9Ka2T/MvCvezxsBBDDFpJ",
-	"PImxKZonyQscgxfwgf8btuJERSIp98Atd8XhnOYxY1/RuKqdsNDSeOqOWLrv50xi0I+aO+EaCFIWXvMd",
-	"PYTpLMVGS3hb+s1bPsesPA9Hjm6OagIJKRqaqwr3e2tdk6Uuv29BHGuVZVHRVUnhgph1Q56EWcLNiuTK",
-	"a8V4SEynHlmOXRKXqvX8kE811qzTZj07obrn+pOIKMtVoxNGUyyZ3TBw4HptTKW51k3UjE+UHAIz6aTN",
-	"emBc9BCWGCwCzxUUS2B8lREuOxR/erYTK/zUJqiNmFrtYP+tysz4eYA1be3T1uSEHWTiyL4iCs2ngmgl",
-	"3AxUah04u0XAcOQpkvRhVy4c70YMC8Xg2nAZQZvq2a0rGdZubBwMN3D67P5AO+wROIC32+3n/7avvTHI",
-	"Z2fHyalWUosd162HHddsvmFf9UO42nWRCFFuRfYqCC9zyuZhWeNanUIt0ngHp9Hga13XBN3neulxXtPQ",
-	"grOLfJ2twqN7wiMrNge1ENrZon3ivjzKN4z95n39cyjRlE/lDlE32BjnkBmtU3UkZ1DY6UqJm1dwl6jP",
-	"sbzE5Yy0YRmcjRztAg+6t4kiTLNEHPFwdcvFG6tVrH4BhUWHimNMtu6mUWwiBHyaJcBFS2oOieu4EVgG",
-	"53HpOJtbXyRlUlWbmO+yRJyHd9R7cb+ETPmrNk/LhCsLBgooss88r89Y3SeSJML9Ns7z9etonnLiFKeS",
-	"Tk5RJ4OZxEOzpndk6naiddnMqKK5cyvyFLzSqYeXr/8GChW7Se1yJXx4lFjFegR1etzvt51Znwax5DKM",
-	"ebKO9UmbNJ6KwyUU8021PqmIkN4NMcT1M211nwZNoFkUR/VtKKVL1xK1VGis4y+pf8+9ukXy6VpZp006",
-	"z2Nsigi1mav4IRKKgAKIVBQDbelYkxPj73SbnSdasanSOu4nggF7EeOV6pBeqzDEr4pj5dlIhGNRyMq6",
-	"qu7Wdpu1cLw2UPRXXNBGalvnZaSvdVvXhxPbqYDC9g327+7kQQ1tX0fmLRVyBc1GcQJwIvZwJ2rvLBF1",
-	"/D9f6w49Z2Y+BUFMU/WdbUupmtqVa/hR3mVfkyX2LnPGUlPpg3XrRudoIwFEO9n24OVJ4ujN65s1YeI3",
-	"jcHbO1ulIleSI77LZGvHWWgo359mshigVMNUaL31Swc7KMoCkHk+Wd2Qy1Aku6ne1Tr3n0xkIoIXjjXD",
-	"5yTCd/sFTElB/tuMz5GvipoFQzWZxOYpVQhyTR9YtQ0VBW32DG8HpN1DHmMzIYeHGQpQqWuRBp5KiUyS",
-	"CmgcuNP9bowLo6Y4+i12gr3a7X6nuOnLtZko0gkXeBps5XTho6pqKH5yh4unKrEXHeGnbZUOj6HQ/vi0",
-	"c9o5OjmlO7WWEk2N5afO2X9dvHnN8C0DKvOnpx8mBlt4ns834lT7VBZ1kEFlha7Na2kRpsKsPpgu6Jpv",
-	"qJZ1A9oMiihc/PHm7csX/+fz+zd/Pn8N3qbZjOQC64pWPuJAnieux3qvk9YWeDsxobO/BvHYIP7myBSD",
-	"+CCFbeY2TZVigW/Kxyp9ePwF/7OyYNV6wfBQbOKVMKTYsAGPE13mtFnSwnhPHNwdFJbi2zTJaIOEm4zT",
-	"rbea8XWloztPS5Olo1+d6G4nlrVVJvDtt1g5iiMnfCVMpsUT4SXfGlMg/TsI//bmpZtkaw9mFeZg7+Xg",
-	"yO5GhLvssn/3oMBUUw+pkiIoomFS/yR63vAW7jh1bVyp4FHhJ3BHsPzUAMxGnAONcBLL+kbvIVXbY2nn",
-	"gnhheLqfc49r2m1dZZ3Og9DPD/wpWltKxd9ws0Mk/O5PXRSj+TvUra5WF7gXrUtCWzTaS3VsjUH5XWth",
-	"LDOYfWt4jheQ//PqeHulWyobdv7dGtOfLrp7YjCf4eRyTkpZU6oTyqrEzTSBJksyp7dLF8ZQGrt2L6H3",
-	"SnEw5wjyNOXzquJga3qnvrfH1VBVDUwLnkLlUT6iCb/5S8ihGbW6CGi+F/Lkns4R5BLXZuZ8UTPB2vlq",
-	"LnFj3mUyz2FOlUrA+Mb9DyUNCn3bYmHXMmpdMSN5HZOKzXN+PDTxtdhSRZ817IzBHtnEG3NhyAbdsYJ8",
-	"5mqAPto0ouk+tb4X/O92g4jO1+8kFGFo82zz0l7VVCXvCw1nPBUjlWlxFPXzmNFUaTNMhf4HDTGUjxz2",
-	"0F834WnMoz6GQL9vKdpSQuqPZAwlfpOeEYbcCnRF16KqlnxzmdzFI8rTLpUu0SuP+E/Pohi29YfcfnCo",
-	"E+d+9OjkAEqFcT0v3NGbXwsIqi/GvK/kGvfLTZiSyfxp2Q+7jrVzw1Z4Xsse15W0K0E1FoBlSP5FwMRN",
-	"KKbUNti75klsd/cbmcx7NdAZyXx37ba/sxZU4WTPWZrJLoGG6BKUAXEzA3jMcvKhyuoozsFqLtJqdlTN",
-	"CYjT1V2kmaTiWM5CJaUIDTQ3uLr9WGrDkwSJlxMejjX1WEOeuG6YDlxwm/FdjuaB76wYxVY1z+vuL5GY",
-	"oNL0elhrepXc6GqN4S6JhT72gOVNebg5onA8IGgzqmUdUPEolxmUnSEtkbXguTYAAn8ZQ2qZak4JPwY2",
-	"OVDb2APnmZKDeNh2+et3Qqsk8/UOUhkqx/9Eh0heKpufKQ+CVprJnLmGDt1v3uJ8sMVZeVJxVj68Dcqy",
-	"h0u58Ql6bjeIiDY7SCloAEsEmj7WTnF73Q5qnSeAmoasNlZaZ8DYQzrnXsINbhnqtvjSutOO5lFU2s+F",
-	"I3GznXtCOxfqOa0PsNioTNlbFPEyGWqGbIC3m5G1Q4GM4yWNZaxHxbthq0u2Gb2Wq2Pw2X179APxVMdX",
-	"ZXduF15zm8JLKPEuclGREGDGHWKA342Mn2wu47URqruT8W8zgPU2wwBWOVHNYmmUPbtDsaXJDPEs+3XK",
-	"Z0d9OJohplzr2B778qwuhFV3AnMtGdzVWH9p7Cxuk3IjhnPHlEMVSKedTof5sSxk8APAs5cC6ResdsZC",
-	"pjZ7vYwBx84lEzfTFNF7mBb04DDh8URfSdf71OdaBNBLheShoUqjnzVD/AGsKfeQ7DO0qytqEO2UPfNt",
-	"3HskF+CJoEmol8VKH06VXWCVpSEaLZuXEsLgSEEfprVomAp7s9OALCjHHYnzYQ2rwRp4t2It/8IBUzEj",
-	"aiqWQDVOS964V2XFoAWbxVJ3Ce8C9hVMZ3uPsv6LPz9gWb/QIP5PcmVJZY729J3FUmJjZjEwAt7KbwKb",
-	"/uGPy3hxyNhTuoAP4JitHuT2gIHZT8TAoMKGk+LJ5rRP3rgF2a/RsQ7XDx0bhMJ42KGaXnC9RgB9JYRk",
-	"fmCNVfc7TBCvOQqPhPZxNWBTrk2uPgpKM5fNDUv9K1TkevomjUX2mhGnF8NaZrvVkMbIbTyrxADzz34e",
-	"YJV+qOS1SEuE+SGXSsYhT+DnlS3TpHPrWaA25HjyK9QCAQ886RP9OeeTpIr2qRIHxBkPPzsQ46fl8Ai0",
-	"KHAgpKpzRb39seCOxhM7rNOTs1/PHj94dPZr0JrEEj888aOD/k0onQ7uOPx6T/HUzaQ897xvg9KLwOKW",
-	"uLPoPbqs/BpXkt6ieyUZO2Jx1GXF17CfMmZH2GX5i1xhmeQKeiv20lDRhAvYYKcetjf7WBygWsLe/daC",
-	"osW3BauFFTb43QZD6xVcobG5vhafrrn7tGeeQ+RyTrgCP2s2FvPAY59bKaZP0hxJ8Ma4bCnYEg2mHlc3",
-	"Y+adjJ+2vWv51WnSKfJsrBhoBe9kWCIA7E0KmpJaXr+dGkT/iuXYtYYuDcsajyyWYZJFQjMsIIwcx9ma",
-	"cdDVn1ZHMxtM7aJbcL5p46k2Khx/TsS1SHRrowAGvVHuhecNqUVK7qClx5m3HG+tGrPm7UfHcbbWAIVN",
-	"/qeYF6xPlcbDZdMxIHdhYQirWdoqqctuy6dXX4wgzvLlNmiNywPx/GtZP4nD9sIsqpl8odIJ/tLZyfZc",
-	"ASsZ/1OzQielwS28Z465BEe4//NBs32tsLHX57O9AOx/bDjBhxPDe8HGQTzSpl7u2yElvc7WPegxcvwF",
-	"/7O6HQj9rr0zAd+1dE+FzP0XuFedwKuZiBCwxAtvzYTcFrXDtyvf28lunWOLG5VwqyCTiDECO50eVwNQ",
-	"JPIuxqa60ejR/Tk8JIawFmJplWycu5XuTRgU3ZRuoQmOKf+4gYX5B135LZGfUoKkFbi0TFk33K7GvXDJ",
-	"ydKP7A5HprFiHmQtD2opn1nBgbox5+mhiUxpmTcCimD/T2Wp5EljEaURn0IgkRnlQWXqe2G/XamzmjjT",
-	"64/hC7xu2zfwcKp7i9Io6+upgiutfXMxlyHKy9nRSefo9Nf3J6fdB2fdh7/+D8Gb2LdyB4xdX54IjfmS",
-	"dbd4VHOL/wgZCT0u/z5P8sHVGLnagh+kNL2V2xwzGh5Dj1DzfIjwqW/ZxrlebG0kzA+J+S8+aYZM5BKi",
-	"lx5uCRxPwNQrjPEblRCMvawLdbirvqVDKDOjyjR9tYlbPIA80z6EAxECDY8zDOJiaeSmWfKGXS9cik2c",
-	"L1q0wANRu7hbYwTY/hkLflnNyXH/YT0arj0R8L9rfDIfmdwzL7j7Xqypc9kkHl5b+4Kq82P+40+wSb+C",
-	"cuhmJc95dqvC+K2tRe93YXic1HtQeFUAXkyhgGEhh4UlkYt5MkwojtTMfo5Ln7crQ2wTjePmnC5KKPj6",
-	"5PsqTd7sQCN5XCnk60B06JFfK5bO1wSNs1ajHwoiZn0BzXmSMAzCaCA1TgXP88VxykJYAGTzYJeQZnX4",
-	"L4QG44sbsVcXTcacfrECngW0NcKz7IOsVbXGp1seKM2XIBYPnSZLEH3N8eY1iKeN1yBuCDUma7V6Jtvs",
-	"hUoS1MzcMFf1RrWxSLndszpJ2ANG9xYSs/dSTfcuk4VqOqlmu2L6LKvZ9a50oTUy25+ooK7kcyEmfIKf",
-	"/C549JcwKJ+dFQ1OVcXoG225chlo0SbyXQ5lIyhoJZiaJ+aTV7rVfXxGotnqPjgJWhN+Yz89O7XiQMpt",
-	"Vc6u86T78En34WMMyxsf1A+jsPjJO/fyf6kh2B+p8FMNpd92W2P3OMrl6Vmns6gEeJzEcngRA686frYm",
-	"Bj4dcU3ZXMEnWIq2UuuQLrBPtxoSQ/gn+J9znLCT007ljYs45FRqdxK0Bqn6j5CwAaZCAp81lHEDUKK9",
-	"ecfF4lvd0wdPHt/WBd63KC0p7/oKdUJBIrS44FV04JHqZcQSPkQrcOYQIl0NCFIQQomIHqkZdMmQAOmG",
-	"021/qFmpDHfH9tHDuHEkbMdf8D/VebaDGqK4hltGYWqp7vLEiw9auSzIWMw9gjc8M6CsCKZI2qyH2bce",
-	"2EDlut2ZJNwjV+ArxYxAmJ4yK8FMTKYmhs47LAe5ku/9g9A/sUaWGVknBIykkUqwj2s6hwf24dgzVAEZ",
-	"cSMcMX/et/evJcbrucrAXPvFvktP3ExFaHrsXzg0uORKUr3xJNMGCxulmv1CySiX7FUymbN4wKTqq2gO",
-	"btSAayPSLtYRnp2c5jw7RJtMU4LY7GUmjCpGBniST80evuFvXwTWNdSCONcVmZXqHO62cd3DkQ/+Ly9a",
-	"qUtLLy7j/jlqd04eIkl91miSukTY+BQUYqimVp1N+Jz1BeasoXgYeXjme2Jr7XmkPsNRkGKjykdSLJsn",
-	"DirxWQpnYyYjdZiOlTcD9KADHDvxIasUqwytNRPLBR67NnuBbzsUJofP8qxdYs5GPKKI1tPFsjkkYu/z",
-	"cPzUf+Rp0q4kFLoPFRPXIp1jdXk/M3md+TynU2szl1bCskE1EXBgYLE5HSbaWrZ2N43FlOjZktg60e5E",
-	"i9L5u0z2fGNz7IN2T4EjiMIGP2vWG3E96jlGIrnEkk397jpLicdD3PDQJHMPFxsBBplK7QlWdSzZRX5G",
-	"/SVfA8g3To1vnsvk+vDAxqrgg4zUQVt2sKnOZ2bs2rW6rYeDU2geFWJKpGnUfAN+6DaVA2ahQWY2strg",
-	"JYEJ0+4D4GDcg23k/hFTQ84K+Tbwf6tLebKQCSgcAsDyUVU/cXq7e+1D+Q3s6LRIyIM63WohqzQ6kXjB",
-	"fsdGlr4IgCZNgvQ3Rq7uCurtTeFpiVJjZhUKqiPfuxOpJlVyl6fhKN6NEWMDrTwVEuO11h73yNYFD9KH",
-	"IzRLxMCU3QmNcBgTdW0V3fscGAHBrfE2WoEHWEKsWgDGwFdsDBpjpxh47sE124TKZ3y+S9fpii0RxYPB",
-	"YfZDAZ0FAgwQxNFsxCFaUEgmWnPoKR6UdufEkvXw2l4FIm48GORre484FzXJ0IedLVKd7ZmIhyOs3sI3",
-	"RvO9hALw/TStNwHiBE3r/rzdKg72u93pNXZ8YTWh7NOuWXPBKy8HpTTqjEysBGdi65DWNq3k3SnWKx5C",
-	"zi+pNlfNhMYg4VNKcOU0BkSEBEjXbfaWZ9rarWZmldpaLgIY+/ei0InUwGn0TJo4IecxFTqbiGjLvbA6",
-	"OdLFmza18ost9vbe38vK/CWKR+1MpWO0hRteD5Uk1uw7jCy+LBZ69AV0hi+Ap+V4WGR+OTPLqiKlKyi+",
-	"3ZDvEm7sAK4hFfC8p/BzmiUCXpipFKIwJXyVzeNDbj0PCBe9FkxrETrLY2r5jPehwbTOvlMwrbMtbJbT",
-	"Cpvl0cGBdi6R9n0iCBXxHuOK4KxIJniaxCLNK7pyyJydNGqlC9N1s7qKqduHx8ZiatCpxNCY/ey002E8",
-	"0QoLtUuIY0TkDY9Y1ofuyV+FH+L9BvujqFBf2EYc7c+ZHEs1k5iWyCZWuf2K5NKt7uOgRckoVIypIMRD",
-	"Qh6/PH/3/I83Hy6ef357fnFx+ebd722ge44l6h2f/+wck29vRznlWs9cB+FERA4NPHbExBfCmFgOdcAI",
-	"Bby9rGnI0N9OWl7EkDLQdWb+gL6nrjKgRwdESpiZdkMcfM6wn6VKDvFJfK9ixhWWftYvvOOKApjidY2y",
-	"lqtsqtwffu5QoyY8HEOhAxB2izRWkCgScBKh4jw96py87xScPeT/9nrV1VQVNO3CD6wK/x8oFWl9eP8M",
-	"8vxADb6WXH0SI5EUT5IXgpsszSm0Bv7vj59uC0zkIvWHDh5GhU+AXpueRkTqb/k87x6hzA+RZVNi2/Ax",
-	"ljM4vnKRMrpfCarNpDFPthWG0prXHRwjlUSQtiqE6UZcI14QYkjBOyTciLSpWn2gJUcYCMlR3ZYwNzwr",
-	"+ZJcOOrpBVygwpt2qb+u9lR4YX1vqWaMCuZ8STPkRXCbMiXb7NytmU8o0Zd6xFPkcFKZ6bKBEDpg/2TK",
-	"cJ1PYqxZf47pfmBnh7KaK+lAX4vQ+3hBLNlsFIcjykaJJGqzS8f0V1gJXmBdx5UaYi1pEaslqi8hWFIF",
-	"O5rTXrzAkjqyg3KywKNrLkMRHTmT8ijNbUorjNqoCXJsY5U9NfRE3PAjIdM4HIGqXMnzb09tgMedtXYS",
-	"CcxaHSaR80NBfg8KEiqQCteU0vxN6MJnI6W0sIrFKkTX086j6AjlYb0+LA5vwU4u6sSpNcXFbCNT2WM1",
-	"vqSg1CDTpHo8tDr6Sh6pl5YuNlokg4r4HT79h+I5uOJZkmJ7uBVUw8mjkmoYZEnyivTJw06n3em00DMg",
-	"MQVd81rN4Gv8Fj56jzPwAH+y0yS8pR1ZI3auIA6PRjShZeS7B/NN5/DcZyOVuJMUnQxXZmhE6kpc7UcZ",
-	"lN5pxQY8bRwGEeSYAO9VqTtlL5PGDj5KeUl+yyLmrvhh5/84xu78GIOShj4Px4yXXj8vGF8wr/c82tBr",
-	"WOXuvscrvn7WHzFROSWYHbwRcqMw6HN8DvvLYJhliJOWBz11kg1bXTeeowSuWwplFqTqeZaqqTj+TaQJ",
-	"ROh2APShaa/Zg7hs3yJIJLmprlYQSuFVyjTBWPdFouRQM1Ms1qG5WN7XNA15VwIV4i/U1UGMeed9XNzD",
-	"DRRrL2+Tv2MhJW9tuTUOWJX9TQobzeJOhcmbCNuCqr/3iuM85uMIeu3hEE8E+4+dl82lp3QeZBjArgGA",
-	"7oFB2wM7sQd9Xb5DJRV0OlkvbDZSUK6thWDOJmP/6pXMs94vlXjPH2AAS1K6WA7l4zylafCv/7TUCrIh",
-	"JLM/UPNNQ7sQ5tGZV9jxY0Rqb/F/P3aOnnz6cnZ7hP85vf2pdRAGx7nLS9iPbqDHDTM2BREFVOuo+NFZ",
-	"ye7zk40td51i4g7/XjQcrdjnkHrWjcmXpDgU+JhSoJ8LjwlKXRbLT7y9Uys35UY842lUaDwtWKPrDEpf",
-	"svsR4WieJVzrYha12LKIvZbb9J7ipa8rM7NQnFvqRc2nfnlRp6mYxNnE6+elRW5oVPXwadTy+aXFJ9gG",
-	"23rcPuu0lnyKzTuRUC3UKGhQWgGzKrKILp+IaCiac0xnXDMI30D8GrZjIdAfG4YVIiXLpd4khzGX/VT4",
-	"6Dgkp7RSAV9iAmygUhFybayi1YKlcCBg+gGqICEaLiQOUrMkHgskeoIOBFCZsSC6NvC0wBODEHhq/yZU",
-	"yJGaWdc+dzliHVxJ7MXItx2bCWmCUrR+olI4jhKhobvD90tAxGs5Xk/oJxVx9qEwz9D730+B+iqORxh7",
-	"6WfRUDi00ZzUo8rtdZOd6+HTk6A1iodWG508aD/ESM9YJPY3JycU+oFQzxP8oySjj6CavxAakuD6fvxC",
-	"9BZPHj/urFSpUKWBur/T7nQeOE+aLj5arX/zHz4sNgHMZVhY09btXYcfQlF5wFVq2fqpyXvjUhVlSJGx",
-	"+gS6Q3WISnALzhJda5KGUFzWkGIzS0FCe3tNgb2AzUZzJ95Q1WCgBHWPgBwqOnEzVWm9quuF+posTSvP",
-	"SQ8bhjlLrVbyISJ7vlilz0MTOC0DRWiuW82lHOFy2Dlt1huoMNM9UHiGplMHC/e+klZGgzzciZUN0OT3",
-	"4s2zDxfYA/0ilm+mmkHHhl0yGDIcV+xiKsJ4QFrpl6d25iB6xRYs4SrFh7PzXVrDQfVSbzCmCl4XR+MS",
-	"6utWAGQuCejsMNNVdC7bW+ILxCFfrlrcXLW6V5Ul9let4ArVE1yyoKDgW6eOrqAV+0pWEQTkUwVx0WP7",
-	"cqVRcBPAUwJ3t8BBOhVUVEDYAqgUA69NA6cBA1K2AVmMwVjM1wyounNXzRrDHsScAvSi4q7mCGSQiDqF",
-	"kyg5dFHoDY2srtAmnqwsePsNDIZCEXOsmZC8n4gISZQBMwscBUjtZbLNelaP9BzeVF5giloMelh6yMAJ",
-	"1VL9Of7r1SoakNZ+LWgdbcTU46FilRXCy1FTnf1Rm/XQwOkFrAeFrKQ5nb9OKBKFzE6wxl1fds7dnHl7",
-	"bMecow8xuG1obQ8NXY6dDkG3+D9vtzou/9uOyIfum69EsPcCG8XumNbZk8do3ombacIl4UB9/LTKQJmA",
-	"Fepetd5sq7PLglYmY/vwoq0W+CGduszj3kMqVPe6sbyjj5jO0nDEUziZKobzyeODt37tPELHz9vfzhHE",
-	"8T5yU1iRbJI+mbT5Bnju5LpGU6E/qhszncDRQZWF8sgjQNteMqn28gm7Op5kyYK6Kgunu+Jtwg9TEOBS",
-	"2Bpo+eoy+hsvlh3nBY75UPLqhovI9VlugVfstlxX2017dtJ+VJW+Lzs5NON29n/FlP7tyloH+42jVXxL",
-	"X7OLbSfuwj32Fb5ezUbHlw+WDD84tRr1HICohQINBcZCK+BUPVDM6O/hNcxEf6TU+CgSSXwt0ljoWt/h",
-	"d38JHH1jMTVw3D3oMOvBL59tSazNJd4//+09cIDZpYsj5ABjQkZQHr6GacpdVsvBdbI9s9eWLFrlqZvX",
-	"EmqdA3WefT1AUwzQkuqLYSxlnNd3/5vB+cFi0/WuUvvfvdXTYO+83RQ0CEpujJhMCajQrUer25qNxqsD",
-	"Cu5aiiiQSGABgJBWM8FEoVLqHJ2cuk9WNfkievMoWpOPEzfmHMdd6PchWfe9R8Yka9CCKDNHUimiAu1A",
-	"kfzNLeOUx1Gz2OkLm289hHquQBqNDUPNobanf18wDdu7QPy8CLFLo65qWCBFt1b9HX+ZlV99Jer5wjTt",
-	"X9FU3PPYTWGdYz0VIaVNwAU+aXeuWretH2KxKBZpTN7EKs4ccROKdAoG9tia6nYitAiVBOiYs04OoH6y",
-	"PMr8cbefauRwRxl7KV9kSS1WOr3zvCk0c3e/An2VlTewaazQQWSPtuNOErY9nuWiMHlcy02ktAv2WLRL",
-	"1/Lyc+uRBAQYXRCtNR7KWKVMKpetgdM2SaBS2oA+hLY+h6nooqMxIWzFho14RQ8fvs6yfmkQwWovUO0f",
-	"h/N2h/OOSmGdOghYlImm6iQvhIzAofHKYbEbdhPxL5W+ONF1y76aboBu/9xf3ByT6/ryK7rkN3Rg09V7",
-	"yS/+Sm6cCiBo2qrjjeq6KqRDJRH2pH6QJk7cXV1veBnUPS/smk8xweDtfogWEfzzp6CVpdaRHxkz1d3j",
-	"Y5rAdqgmbgH1sZ7LEJpySxUcn7bd2G5tay3KJPE+mq5IPgFhwYSPAYilKbaqQqvfjEvj7E2jksj7VXrX",
-	"U7DyJHmFxwG60s8SlUXP4SH2hf/r4s3rgOl4KAUgd14YLiOeRsw9FsLdT1mkQu3Xpz2J/NmSZok9dnrY",
-	"JN1zk0id5fYEHcSIUTZxXTR6pGbSlTOEoo7QYWERmyF32BUuo1ZGGt3uG2/w12K2OD0bReBOGi8k/Y40",
-	"GVwAz9Ei/HyVdToPwgenLOUyUhPWnxsBItPnWjw6g69F604V4I7q7zI2I3z7uhPeKcGcbggnY+cq2eB+",
-	"eDV+W9SjrD9nNKmNWhbeJ3BzfItqNxEY41/A6YPP99Zng9pmjLMq8COraodKimZovicKajfotSt2TFQM",
-	"u24/08G6uEdh3g5eHf/DPLs77bROJ91npf4bKZZ2/N0GKPJZquepsKN0ENUAv42LDaYWAI7mVMI5aZ1k",
-	"Sj7Fr+zeFA7vm4VcWnsUU07Lthn24jSry5poylne1ju7C/famPND9Xw9qudr6xhaPn4DBnigLDYBoNcD",
-	"CRpKf/PhlGWjZ/9AaFm/1QFr5tHJrwNYX6Ms1XTZbLkb3+EcbqRvtoycohInav+tBqXfCaIQX5KQP9SM",
-	"TbhEfGqM4dut1lhQEDH3iycTckAg1s/Bd7Qyrk6nwR1dE5AJeZrOmZkpiMBg/z2bjeJEsL4yI/LCNHSG",
-	"BEwrPOZTEQqr9jWc1dRkrq5FSsGXOAWSKWD6qMAvNfn5TV7h1yBSdvwJn/6hshS6r7aWIvte5Ef+OKd/",
-	"xD12jHtIMSOpCwiBrCpgub+me34T5l3ABDAJNdN7uhtb6zsjUEMd7vy2TzhILPdHTvF7yCli+iNRaiwi",
-	"BjgxEwW4s4SyeP9svWiVMLuPMay4u0w6nVZf5fM3XbLvETZU9n7qpH36qP24RP520u60t+hicwOqWUjH",
-	"0ri7ThRhhoDUQPBRyJZZ7ZsTVMaaxcXQ4itheOvT7cIt7LzEQOP38dNt8KVFsCTwJ/GHVPdgQeGm1IYn",
-	"WNFMnGT2eo1Pd6C1dkviUXaMzYE4oOX6DTVBFjREk8uBUdr5ke1wK5YKLd8KNU2E6xrBfCEWfcTyOkZT",
-	"Rxdu9EpM+vbFlu/0p5gj7hDwfPNJ8Vfnb1+ysZhX/Qyq4n768vr81fNbbJjOWWcJGFobLiO4d+GWBGJc",
-	"Uxo7jiWS7DmaI4KRsYtbnHwwbBFEuTxhzzxrUs0TfPNcEssxJFfpUcs38b0XlcRXWHQs/sl4gg0+OP39",
-	"OdkFmPgsvjgBGC/f8fmNCDNstS6y9xd+DKTf1S8UccOpDnvCJR+KCVQmgsVCbAXFGxF+QdVrQfZ55ieE",
-	"RbEGKNXyzBBj9/INiNkOlyyEQnGpDOSugRQslogDJAEKtnDT3wWPWEKs3/X3TXg6xJ52ybicAxXgRMC+",
-	"xxmf8diUKZfzZ/yhksq3fhEPwakiQbL2ZUlqTBqHVb/D/k+SN99PVTa06/bOFGXX/tgKF4sQN93JXBbF",
-	"pu6nFKUNKPJEfxZ+jZn7ip9foGazLzq3PhSBrqWLGbHCvfzZVVPGXhTIHM4ynzreuv10+/8DAAD//w==",
+	"qe6w7pN6qWnkMpl8OTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDt5FmVpcZr+WSi+Z0PHd",
+	"pv77fyjCMz+FFdWLagLVU305TlyueFTgmpdfsU3rW/Gnfd/4TZnNWcNyp/Bd20vxid4vfSzFLOdpw2tT",
+	"+23bi90zh7xasDSuO9mX2+/h9e7SbZ6GG+3AiTSpVan7+h+KmJ+biVBBaM6pMjcK1+1TAiWq54wKlnH9",
+	"TOoGFSSF743EYq1bUw3TdwZPGM1+ZFqzBqJkjGYkhwfaZpBVw/Sdwfcyz+LvXsg8a3up+b73656Ka65p",
+	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vj1w0vDTnovWN5vver/uJLadNTLWE79peiU/0fukLlsqigZsK",
+	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77T8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
+	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWRp0XTnKvjO7AJdssqEevzip/evnv/w",
+	"7bOGaeDPDphJi8lpjccu96B9tP/7gc8bXg/f4du5QDPHzyiTabkMVdOt+eC4fafzmk0XUl49YTm/NuZ0",
+	"wyWE37ZxxXproAMn8q3IVpI3aaPMftthIn6gnm4mvuSRl19qspRKEyXJkopNkw8ih1+Hb8jYjJa5NkZm",
+	"MpjJYkk1SoH7p4Okkhrj0WivuEDOUbuTe5qBfoQcoBKi2IoWVLOMTDcklcslVReE5jlaGXSqjOVlTDaa",
+	"55OuziA7etwNtO1faTWmYdlP8afjwBvjnEM3uGNM6W9kxhm84IllfvPvVApt/0lXq5yjX/DerwqlKPtA",
+	"l6scDrg7o6AiappqmL4j45uPoTJrtLjlSTY1O5vhX4NkIKe/MvOz8zfVEJUltZJKzwumfssHN8nWaGoh",
+	"V8Fw5s+t8Uql5ZIV4YDLDYz17iakcpuPzdPFUC2kxoYu8xo1HDHOiVvIW2FJcf5WEHJCPvLsnKTFMgHt",
+	"+5xUq0sCGwEeOcmmCbFrOSdv3IjvboKRzIrdULCu+iiWPrVhHEXMOIM97tptt5NdnheTRoD+r5fPnxlG",
+	"/z+XP/2YEGrP8OnZQ/ID/2ZoHlX37O9OvHhdZgTHnjIFfqnJveuxJ7hzQhpumxhb3agx+OWuxxlZWa2k",
+	"UMjGoRXYnY2nVLHB+fh+MkhlnlccpmV69T5n1yw3fJ2xlGcs+2ZjyJFR8qO8ZjmFG2rGmdHxB7+VVGiu",
+	"N57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/BxZMYcKD",
+	"x7IUVuQsqEBdDZVB84/21+CTr7gGRn35wy8nY/hUyfw68voxvH6Er1cgXcenSXDa1fWeF9pHn3mNngkt",
+	"i82J2ojUfM0zhgKCxpcO785YzrTZais1FWOijVT2hj4frGnBFrJUDOXDNc1Ls7+nN++SgUJ3vl+8+Z02",
+	"wnxu9nVJRUlz8xsMsgzOT5PBmgthNP36uJ1FiOfJyLEKfROGvSMBoNjQ9rF78AwMWze0u7M+XRq2Cv81",
+	"OB2ejQbJAB11qaFKqbLBjT8Ag3NR5rmX4qKdE5w1dz6Y8j2HAY0EN7xn/OelpnNGJOpresEL3DTcx6yg",
+	"Mx1u2DgZrAuuNRPfgLZV47DR2avRo4rDpri6Ys+8kItrZ/6m+/ZXO9PEAJUTxOjlzom7vhVD1P0e3Rki",
+	"BT3FSowhF9c051m79Mt44WUmN/eKWY4Za1XAzo9Pb/CzduGJT5u/C6UvW+QCMF6W/9a+a1dsE8i6nEbG",
+	"DOTckilF58zuCEzFudJpYL3iXQqTlVmJ+o5cGSZaKVYYPlzRTS5pFix/sCzRaXxV+gndBPwdSHLL+SWI",
+	"abiTjyp1vejLCn7NRCgylZYFmxUS9HldgFY4DsVgd42pYrwGfg9cbkNDCecg686klhnbNrSFXxfAb2NQ",
+	"pIGXFnm2h5e4AJ6DC8nsuQBBO6hxRDnNeTrcUhpaL/hR7YI3EyLwCi6FwrvX7Epw/x2fE3JGFV6CDZen",
+	"lprmjlqVkO3MDrC5DYywkHkGHBC4DHtcXT4mYlSJd6CeF/Iaw2p1qX//cKn/r4KmjHwvVyvD0MkgzaXa",
+	"2tDR6atRsKGGCKXe80zBaP2R0clovP0IiMza3Twajhru5rJ2nQ8eNj0444Lm/Pft6dUpNMvp3BlwcB38",
+	"Wi6NdaXZB/Orz8zoRjx+9tBMiExZLtdwO9vb3iZqmKvs888emqe/GA6M9gXHba8ikHPh1MNd9aRxZemC",
+	"FvPKCWFsbiqsI/xNOEC1uZqDD9ar7ZbNCzwdZm1n1arHiTmgcsUKGFQZe+czfMYvLeeikyQp4bIx1w5c",
+	"0ANzLt9XQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/T2CS4+DdHwdMZCGX",
+	"1Dl0KYVe1GaoNC1aWFrzJfuPFGYyv7x6DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
+	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/onmfEZZ1ksRSuIvJu3BWH2g9/4cyGnObpSG6TyCp/4Z7Me6cx5",
+	"S+D3StMcdEamKc8NV8olm8psQ9IFFXOWhU5Z70khS0bFesFzNiQvjPbAXXILFRkp2Irh8gs7CroPlaYC",
+	"zgj4F3BIdS/wVFkv2FO0offok4a5SjU4f2BMYXemHttJ+/kNvKvpHng/WFHIovJq1MnQmdfcTkR4DXZ+",
+	"zYQm60KK+ZA8GI1qmT4pFUaLnTJIJbkgD0ZjIiSQnCui+FywjHBhvriP+m6eyzWDJx+EKRMYOID0v7cC",
+	"vOdcEc0EFdo8e5aQB+P75v+dkSXTC5klRPHfIcq8ZBmn4KoyTz7CPTaH1WX3YVLhTBZTnpkDg4kZXHuu",
+	"UFwYjVy/FS4p5oI8OD21l86qhCMGFEjIBIk+IYpuFFnbHJnTr6tkSa7IkivFxdx88YhoiW5nRzR1Qc5G",
+	"I0IJ+JaJnL0Vsizg0/tESbM8M19M0jEK7YqJzFiomWTWaMDEKXCzBQfwBdPF5uRyFg1Hv+Z6AdMxTH02",
+	"up8Qah4kC7nG2WG2liJaEl1s8AQM2/14eIzlrKdqpZ7PQo31q1en47qCA56ZulrrH3oA+nfBZxpuqqxk",
+	"Ow+eVg+y30ojpe8DnXIj3MZJFRKEP0ohzHK83O+uBjsnAZ/NzA5sO6cDZ19g0OHT8MZxOL8Z5TC/waA2",
+	"14VcwyvmhnEabMTCcLGySzPW4QOn+GO4wRLrxpmCCp7Y1ckHyWC9MPcW3N72gnvQR47IWdONtTJf2vvK",
+	"iM5MgW5eD6H24CFHWeuyfe/V86TV61fbFXuLBu7XA20+cDKoUBkwytHoxuptNNX7HLWoNJ1/vEkGkDC2",
+	"46d6vGDpFcuq5GTnbr+Fq9aoZeCqRZeA0ctPcqPmnuiCCoU0VrfxEhh7QKSc5tu2IW5X3TY0cgWcEgf4",
+	"BQI+amBAXM2WxgQc2J/1ZLHLA6lRB/IXKOJDTTI1HAHMUTN+8Z3gm1WD85G32uDf3jlt/g06LWrbVlyM",
+	"nJthlAzMbQr/wKNvbQxmpIT9wh7k0wfmm3KV2bcYMu1aijsnBq47t5YZF1wtwtUBgxdlN8MEnG/GBCjk",
+	"vGAKpVOwvGCmN1tiup9cLnR73MO7KKzw78FnjQxWlMIx1I9c9QwSZVRTNCQP5a5b7mbkB6feHdp1f32A",
+	"Y3eDq939g7ZWlWnKWMYyuMwWVP0UeruqGhAkRh8GgN2NRjGhjETODCvg9Rakq/Rwkse3MXShYFB6H7VE",
+	"g4POLP5FKSomWkmZgwcSsx3A/pcFWPlGrOTGtEZnIv7TOkHqTma3o6fVHqxoif4/K3XaOPMAI9lRt+FA",
+	"OjvvSEaynxb88jK1QQi5YoW2eQ4UPvN5ImbNJ5Z2O1kU001z3cyMUJvlZ+ybKwYZKzsj4PbG0mCqOPYb",
+	"8x77KGhGVbaC1SRvksFllrHssVSxzBlIb3SGFPhk0DBZyoIRcDRZKwrqkurkSKNDgk1pTOzMGhs2h/LC",
+	"evp+Z4VEuwrqcDQjM5rnCsoTaJ6TUnCtogSpOeU6ljl9W/3mpWar3Won70ZrH+cneMg8DWLmYy1b6OGD",
+	"wW5OkPeyfdxdifUARL4xq9+/6S7aheO4Jdhf2zkmuD91ssXZIywy2OJ470JtJY4UDEjJMXRFtWaF4YX/",
+	"S7Nf3w+iOUYZwwhr27iXOEEnh3oQcoteEIR0xLLDJW5xfjZR4vgCiC3er4R4V4lgf/LNrQUD+7DiBVOX",
+	"kcNn5D2cJMGuMejYMrc3bswEfjd4F9vBK7aJ7mBOlf5Olg05zOZbMrM+tYKmmhXKSZmmZZnf/KIcTbfG",
+	"RDmy5KLU7IBlNchSuNfkVYd9jA2qUrlCbugkil6ax2MCyF+NHaRKjLGt9Pc74mcW8lyoPoYsVKN7SI9q",
+	"Xs3nwinC9bOBym5HqtgDFiGL1+n8tk2lzBkVcDkGCl77C55VT25TDyZaG6t6a3zRq5yzLND6okKhNXsZ",
+	"FBW2Dk5AsCp0HjGR9mCrJ/43MSIKqXmf0ayz+DtIq4iMB3pgwxLR10uh0Nvpi/F1Fq2p/zm/rvL/L6Bm",
+	"0SgUa1nmGZliwSolWbFBmyx29RZN2fNgoprfoZrDNRGMZaBvSMGez8BI22shJp4lQRhgSmhT6rqXyX7O",
+	"KOgNmYKq6W6v9zpxbAqQbkM1ey7yTezYbLF/mCTviyhqY1Rei2rn61xacRgSPXpslCqXLPsFc2Q+DmiW",
+	"caxh/Tk4PtZy290y1ELxbjQKakwRNbbVh5cbkar9CXXmzje3qCh4ulg69IROvwEOcyHQfSupz3FVsCUv",
+	"l51fBU5UG9zs8IObbbongw8nc3liPjxxOWi4D0/DRdxUZl8/8nlXcy8q+PhZ19d4N3jXH9Rcm0en3Qu7",
+	"arNBPch1EzsVZcb1pSu4rJMJtbAdZQXdMFXdsK8Du8LyeVdkgnF6WUTKirualfCqJNAv3jUt4Vuhi4iC",
+	"TL3Xf2cG1C26VS+oyHOT9LK8XXS4iTHRudG444Pzwa9KiuELuv7J5vWhMrKILoavoh+vjLiUpfre/q4u",
+	"1r5nH2jGUr6k+QVhy5XeWBQGd0ExQ9SolhyEnSOvVey33beNE3KakPtkOBxCfEGWmszpStX06GYzVpU2",
+	"JrWPZ8zLYavcFieOC6pB/PaEKwEqbtHMkryR7Y6helbs+2mon2a+L9hKFpGVTwt5hRnuzWoPuP82ZJXT",
+	"lLVs/hu/+4GxYzjSEbnOyy7AvDYKYMFoBiHomSxFRtYLmbOOfLZgLvM1XFfjwbOs3tdiQiaN81ZM7hua",
+	"f29mdpMMYDW7FHgmMaK/psqlHCQkK+RqZf5Bs4xBueJSXrMspg9vzRDfUlE8qfbWEinGHN+wlJaK9byP",
+	"K9dKUCQ2Hm1Vid1P9px8O0x0Xh7Pocmz1OQo6eNb2XFbTMvsfQ+naoK+7PhhLxhNF01m3YoWugJc0TL3",
+	"xaGrgkEtHyit52SUkLNRQr46M7wwHo3IihWpzbLaPQxH8gl4Fxcur1pL3R3QZunjBl767QqI/GZ08ujd",
+	"x3EyPrv5/O3bofvz9OaL//osRnwc6giS2zJVDLpqR8A2r+kZW/c8Lt3coTWKBTxXP2J76zAbOXJrlfWt",
+	"bl7uzw5/p3XBSy7CT8d/WRJEVplfXYZZ3N331WeKhAzY5/dxbaztEO8pJ9450I1HNHZpWSo8NeZAraL3",
+	"zBLdFfjuqj2ghOHBqAs7zFYkwl525o5XdIPeGXTNpBLB4LjucMt5kr9r2MrnpTYD7koKiV/UN2uLSV36",
+	"yW7Ay36DOopLZ78AnAti134OuYPW2xR3YGGC6m7oa2PoM2z3sFflCrthEVdI9LFlAJ+Z3M1j5IIzO/6i",
+	"+IYMkjB5B99l11vNrw8Tun28aeW1XRL7ZXZY3E54DMet5u95JsZtj2XGsm8xc2LHpWs3ev9WNelG+0gH",
+	"E6gKj7e0eqpYQ4hVL9gG4yx0XjCjYmJ+SpgC9zFmHfs0t91g8IoVChBNMPpkUT+ciYoABaQoc0bsMFET",
+	"1dbkRf2gDkqNLEGNsDh0aCdYEJpzYtOjyHRDpGBE8YwlPpl3uoFfQBrdsF8sK53lUaWwqrPqqm+2hCQL",
+	"j7ITvLlg6fv4OEHC3g5yhFaGTOmiMWQWFmH3Dl+56uwoTCzNS4ZqbQoQn6V2kr3u6g7WqK7ja6ylDMYM",
+	"Oazn7qj6ubPykmdRmaIc4mqnQRwCalXF3fMa39XcXcF3swiPXe+VLz4kVxJiK1WcUjvk7rwlKCwcPR0l",
+	"grX5ufm9D4LhlVwIzkONw9rNBEfSJzTiDJxufgbJ0pGE082LMu+aZZHRiCh7Ksgvrx7vBIpj7LmmXEO6",
+	"dn9Ly7y6GsDPO6nW20YpiLE99mbV1rXTKsRT96sO9GmRxkeTtFAz1W06x5QdjfGs+hmKHpbUGsYw9bZt",
+	"OoK5WoE4fApuRjfbnymPKkTdWU81YSK9WksHiATVVu6p3fyeLWqtYzHj7+WayJlmgjCaLmyayZKsMfrs",
+	"B+8w4VZvQoWx5HhnveeEV0Jvi3kcFkanSTW6rOQ1K3RZiM4jGUnFspdYCHSIwLOuBjf/2hS2h28jzAu2",
+	"ymP3BGqyuzv83EKkJ4SivoiKaqiFdli+TWTsDpEOs0S7N8aMQX5/t5uq2vYtfR5sTai+nDLml+WzJO1q",
+	"FzQjWgI8I8IhL8Dj2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh",
+	"6XenqQEAU6+pIhYvJsHrkuoKJzDNZXp1QSq7h/uCSs3y/IA0Nl830gzhCXNy1zrCmUc9GA4PqX/Wm4dI",
+	"3FWUESupKSN4IXMoC4vKVQ+1ZCOIdn7Vmlt3zin9LjJui7g9TlMsEB7+mCvNU/WHK679zZ4nNBqsrCrU",
+	"eo0WqKCRQZ1WF5fFVgZZ7bfjuUfLoiOB6vdbfRZPWAoZS8qWua4XPF3Y0mU4BmC2aglMh05KSESXihUg",
+	"SBXlXe+NFeVFf9qC+hRzejFpC0H6DYd8GLN4uUhZd9eFNQf5ITa3tSQbOaYUGjMvuk1lRx+JgSFTQczv",
+	"w0vmHwquSJdf2DsEDARzs/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+Ub",
+	"SBBcV4sPcJvglQciqjo20CTAxd+yQbBY9qDrK+0Hcz9syeS/VYA6laJfgLpyOe4GHarWHQtGc73YYH8n",
+	"3Kdh3LBOC6ZfMm2Ed+TsGdMZcWvtI6jb0IKRK7bSREEJez/jTXUAdyZraI3kcUJBZ7CwHjgRq1BhQm2F",
+	"WUqWNGNGB+NasXzW7q9QwbrjYb6o53y3hZMniqE90nRIPvv47PKnb29sHbydqf1yEGH1ri5Lu1LvtAyq",
+	"7rqyYanirn+/3QGAit3yUjHA1IBOKHYtXMzzsDVFPz44Um5D2FjCb+gOZ9dcq9Yj6p2elSCp50NUlN3r",
+	"9LQUOI6XyEm8T8VPZOd7nMyCA3MEupzlYMiHZ2f3H7bJhiX9UJtmgIHt1n7TSo0dY6QUls8s9Ide4E04",
+	"LyhehViNk1XlN032SnVzbdmoOadqS6HbewzTnKoGrQshLOEBSLwXJMh8B0xyuzSfpZ74BPd30ZRcxD6M",
+	"uu7slyBGjdU3bEjqZVVS9+6M13RjryvGxdzVrCZkypTG7Md+Mmpe0oIKzZrMWeph941JT1aFXNoeUK0M",
+	"2q1QDH8QvULL5ZIWm55FpfjBPve5hQx1vFQVTLqXOpapidtgY5IA47KiX4vokMXxxKYsPhWpGVsxQh42",
+	"R/ptabZFRnS2LXzHFYFWClHew35Y6taJdTXn6VbWwJxyoXTV9g8yImsV5a7zJljgtJjHz2QTRTq5UjR9",
+	"7MTZrkot111tpqZM96PHvJucaB1DWlWph0+r9yRIHO1w5V1ydaA0q8XR7SEPI0sxr0qp0vvPqdLfuWdv",
+	"PE5n57pEnrIMujTFqhwBZLMxHSzuyv5FcK0IOAFsf9oPmkjRNV29H2wAYHJYvSBSLNKUEFbBcXbi3yLa",
+	"bfa5hcnjrLBVjwCCly4a8nc6FtU3gRAEfQxgPl0Y8BVnxRNuMRejTjMHKtrKJPiUeT6nfapegf9/Rmz2",
+	"3Zf7TLQ99MC3B8elyj/zJ9KfFncALPP6KVeStpLeTffIt0rzpd3yLYUws46iboUwHiAksnrq8AZ3Lxcv",
+	"oiMJCqoht79NlBxPJGyHjaodsaAYSKAmwn4XyLRt1WQTuQO/K/OcmK98VTFX6JCYFXIZz/Bf8PmigQpX",
+	"LG8gkFzHI8EVMO/O3L7BLA7AmAwu5UMcp+b1fn52Bd77Gcyhiaz/u2TKefR6ZFeXLtGylYfDIuPtiZct",
+	"qZdN6Qxh96fa/4Lc7VFsYx9bR8IdIYe0w4HcFdzHVUsXWOdyIy8Xcm2hXaVI2XAfbsgeCJC/MT7+OIwP",
+	"3OHoCcEh651Bt2t9U7bShzrk+58HtrQFvgefhTbPPBfX0SMAXU2Pgd9T2CrC1twTiRDPWl7FgrBdTlpZ",
+	"5C0Gpc0pkSsm6oXAZcFPCuYgRZIuyEq4H3ZhIaGaGTJgGbdInHEDCwb9iW6FUBXE0LqVTyAGVQRsYzei",
+	"U4gmvpG7luOUx3PRHaj+9sb9i18zEXZE50qVLEt2KrrbEr4bk9bVts/SdUbCt0CajUppkcV8kxF9vtox",
+	"H63omUUddmHauz8xpqzqWSxJK/+/r4r0gYDqdWGIstX171d4DB9W0ObpU3Bi1ftDxStmdmsZAD5TszxX",
+	"BGqVLf7+kmWbBp9vUKqy+23VOKpiW+ggJUsd9UK7zlJtRPoOY/i1nlO7MlSSVBYFQPBa0AbzK8IFMb/q",
+	"UxTzyv3aW+YWhx5z/6QATKUrIdei/XD7xlcH33tZ/lub6hdV1vq8sLliqtXxJle1WIprlYWu5ug+B120",
+	"um11p2qeBlAns0OwdRnPIAo8Z5ogsn5T/U9UNpc5a+r3nDNsICvSx1LM+HxoMZq4rFCspgWjV6rqz4xb",
+	"si8KflSXZpcodiU4qtKb5nxCjzhx/Pr4JsdqJVViTlbE2fE1OdA0dqu+r2I/N//q3nFn1J+detmNv40q",
+	"pdxVKxSYkAQSLBBN7bL5X4UsVz1KGvuk9veXvr0F1C3kS9T/mVPNlB628PZfxLkf5UHLZq70IMJKbRWm",
+	"W0xxBJVlm80+Mb3lqBT41BbfLV+jTpqgB0YLqlb94P2b5iVTro7M58Ub0xV1HtfBfyvnwqEUbKWL9ILs",
+	"2iKWnX47XZrTyH3Py8oM8k3FotLO5ScfD48nWjd7QHv35jRPI0leF1yz11yoBCO0wd9KlkVq/61pMWca",
+	"/71mfL7QxhQFIv9sseUTsmTFnCWEXrOCmn9gSxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2X+8",
+	"2eKUdzXzVV3x1Qm2a6H5CcTVjY3j2oXv8k4FvrrrmYg3arrEDv9gyRfMgkLVoinNz0PUYhiDAsR4hmHV",
+	"pYVusFWcDRqyXrTAGVkAo5QKKXiKmb/LSre0hXBv1EKu3g2DLMCFjN6v23Ey83K7guh5xCN2J0hW41sg",
+	"Wflu/r1kYLz3fZ20F0Qx1tLJfjdrtF34deXoZPDttV3Q9qQf57LM4FtFxsMRYeKa5XKFFXiWP8wFZA4f",
+	"TJzBs5NdcFZ3p3YHY7QJHbajhkte8py+3V3jXaNxuyv7QITVVMo97s5koFYsDawNN43xcBR9czNaIraw",
+	"7K7PuoWHJjq7fvt2aCzBnAv29m2H1Ptg9hbO0xIhcQlf9v3bJE+a4bO2myq0OGXrfPXtB5rq1mYXlSmR",
+	"5iWKNNtntUAbakXTK+TxGWPYbjTF4r9lmWu+gsikC9Alg5QisqS0P9cFh4C8ucetKo29ci3CMaDGFLIE",
+	"9NMpz3OYQs6XHFGQsW9wg1g9MFtjd+dtOkskS16zlTmBlJhLgcVd//GiXY1pBkF2RgtiGPhGXvrTcngb",
+	"lMoW2vWhzek1q9xnhGuFF/oFmfxPDE9MHG52UO2zh9+dvURbFnawGhtoreQZeJUxbZUZviYW0VVFk/y/",
+	"4yJzWaB1cmLDyfh++zujasRZKpZVWUuKwQSWTGRb5Ri3QXkPUOO33bhmJgmZlhpaWUInULWAouAr23/n",
+	"KDMAF1cH8Dt8LnFErKYe2/zvWZ7ZLLddpgY1KwbuCWsEYEebP+HarJ+H9YZr6tuCWl0tzytI1HgNrtcQ",
+	"u7kp2yqRF3QFVWw7xhYUIR9Qalypo90mV9mH3Z5fsLxXzLcxAQHp/w+FmQgCxAiufhjHeurrTt7rAqaO",
+	"B5wL3/Z36OP/1XEIqNdBuV1qOKriuOjqoL/n7iA8XRCMgiEKLfSsndFivzxFjyc4Ou0JCfyfLvPPFz76",
+	"NDfkbJyPLei2G95+Lo/glgkO+SfhlvmeKy2LTTOMelOpYhysbf+NmTRapgpB5aYsBdS3sHGFFXndG1X4",
+	"kx4Jnffqo9ZgFkOxpgUqsuE3aue/hp7NYZVgwejxZu9xlptyQDR2i0yIOf/LlTYb5IArUEZMC1nOF9gm",
+	"bSpL3RPH7teGTINtpwDSB6Ub1KrYgMNWULtJOGLuhi+Hq6QkZGpeQQU1/KNdanaAwevqMedZKH5ArNhG",
+	"BSChKuXPlgWmFvV4Sy61HMNjCKDwQH8aIkjmWWO5+UFJXe2h+0U0FI5CW5EF6NioS3awonZOxyLPWk9H",
+	"/a22ZOkcOx46OQeJvKLqZo9337m9ehUqdk7dmxVySSiZGYFjlD3oDG+zuO249q+tUcHaUeeE1i/nWVno",
+	"Bebq+4fDoruqyspfyVXOOI4Z7/wh9QHR98OhMSOqDGKkS6wCaoK01FGB/3wGihY2PiZSsPNA0TValxOq",
+	"U5peES0r0A8AsFNQSt6EhfOHB8LNkYuEwHeU+wItZMc/UPm1lVMe+A1coUL8YCFKvRkSjtg6ADHqB6R1",
+	"V8H3SMAdpftO4fYCw+Ie3rcCrKykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOcD8OCgDVDwv",
+	"SMFyRhXLEn8szx0jJbbmYM4xgQmSVC6IjZidexRxbsU9FRsQlBeE5qyAkbBv7NIy6IoqZVG7degXAVSC",
+	"NRUaes1OGRjqobD0ITyc6yBonl5F8JKBfW1Ubv6d+vwnpD4fP884xvfV1h7huAd88kkc+qdBYvJW9Zjr",
+	"CBxxAT7fwQGxmbadfX9Bw+FYvVnQwuGWKdppLhv6yVq3mbIFytC5Bx72cH08d50HjfhC+KcD3GhmuqVu",
+	"mYRrj61cz1zU91CphC9ZNt/byvd24EQYAWFZ9yz6knV+1jdZOEhEznIagyeyGAwYsWGFc0HnUl4Rqjtz",
+	"oj0B3+U0iraw21WoIWnfFy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9yhZeUL99yNv4Ev94BsrijPEnIt",
+	"ue2lNYcFlqsDTiS+cRl19n8v1/U3AuLZxn0Wf3/Lq7pYAnaLvTHQp+/F7VVxX7TsVWy3OUHzj+BuDeRZ",
+	"mKfqSyzwvAaiNxDodVkQ7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5dQ8NDWiH+BSyZJujCJp",
+	"1NG4lWWjs53afsDDLQuAk33boqZ0YczpiHMDMmXOjXRcCxBEXCCXcClAdY7bw6yK73dWfrZzAhrFaVN2",
+	"k7V0c2sxgGJPBWG2xn0roJLzdhdo21QNzX8wz/VGcagkYgSpEjUJgIVDxcEvB/dHRblpJRXfwvkPoUeP",
+	"hQzRFdPBzSbZgXewpvhu/kDFf3XOaeX6Yyjbkqfsk9K0XzZV2Vkj1dw5RqxK+E8pXOOCaR6PTP6Iwm8L",
+	"iwC9kegxQsNbEVnwORfGRDZ/FSxlfKWJOXQJkdessAnySpPxGVlyUWpk1y2xhJmcP3UFPO9TULCkH346",
+	"CJO+mpQbxL04thP+7EeyXzU7D5qNC8JokXPwypqTjYEbCI1hPZZFHjYEtWodKAmue1bohChVmLJEswxO",
+	"2HaWUiwnKbcVi5XJFGUELq72RMdTudpgl7MqOL6NuLToIDyrCH5TXVibN3ktvpPFsvs7OmlQZvWBL1Wk",
+	"h9b6tyCbV2pWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNocBDQ9yANaVB1L6h7xGaF/J3F",
+	"g4M/MWdsbOUvNbqkduynUhXRW/tXyXtGGZrBHnoU199WeXb+KJthZ91SfjHtPmYk5xFuQrsvn8RFiHM9",
+	"pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NJ3Mj0vcBQo6L",
+	"YitwY3poTQU/KXi6QOdbMsDJeGVLNZxMXUTbF9i78UeqHebSTpusJc9zrhDXPHGhzA7KQ93yluU0D86p",
+	"NQcP6ZFCNf23zMsli852zud0utFMkc/Ho//7iMC/v+g4lxnleWN3GalYQjJGM5JDLVD37vhpypSalXnb",
+	"wJC03jm+Bob3y41IIz6lF7a9gWVEsJ6076ZEZEEKNitVx3dtQ4BWL66tzNMuqXVg2WKv2u5FTxwYrJ2z",
+	"xS9FPbHWqC/YKLIE6D6bauPAvbYsxJP/gn7U//Sdqf/Z0JU6hCQLm1vTk9/ffbx/89neu7yyg9xIscU/",
+	"Y+vA8X1o3+mdE2EoYNVPo+XZGVyQKcvlmvzOCkk0vQJw71mcQh/Hyfi0WwPvQ9vFB/Zn+MPTnsU5ntDO",
+	"Jm2p1jHk9ghcPUhdC6NFEj5l4ZNBBLve65hvA6rqC3R9IBRVc7tnY2Py30pmv3ZVbpHiAfvuBkLXezX0",
+	"IHatGUNPcvwJcOFhsXknlPAIJaslNxGzBnZ0kJCItei/4xPedFLbT2g9st7nlDqbIyx+PXuwVwwdrEXW",
+	"Qs8Nq3nNpgspr74VGZTZ9VzSgfxsPqgLhZ4DVM3hQyauWvrEUMQuoRS1YEo5t8icCwWhJbLQGgNL9brk",
+	"nqLenpYmRLBnNeNlywEm0Z01SeGBidMTAN93RecuN9hmhzGRtUdxnnt/RlNFfCd5jMM0FrxYb0p3hPoW",
+	"C3gdg+meylKThVyTJRUbl8gYdqcrhYcZatAb33jFsamXsd02XxBgAVPMjGLbGNJk168AtlMfksyZMBYW",
+	"y+IWb8CQH/v02RRU82vWwfcD+feW2xqbB7mK9PgcC0az56IG/xomKqY0ViXyhM+NPoz+SAD3M/LngpyM",
+	"MfosNjbBdNjS9fRjxzJCrA21NAmWE8w93InmbT+C6+O5H/Kv7/rAub7UVJcq1tIKShna4uDgnl9Qb/sd",
+	"1D9SV3rabujbezc6deJ40YyalUnBmkxXwB7PXA25EnSlFlJ3tIyhzK97ZtBjmbHsW/hNNEHIWLVczF92",
+	"6KAXbXvd7OleLaiqe2DtQrEbHKPLhqoJujcXAvgAaKhleIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kyV",
+	"dFCx6i7LeTolwbnZ2k3HK9Gj6Bxxt6ttNgyXsw9xGdPekiKiO+y93TqXAXUG02ss8GlgzdwBGMTurT7l",
+	"Pv3y7fsUB9nesT6/vLVPRh3IzSstfqXVFrdy0TEuMs+Rn8Rd9jPdHODFqmA2bmteViNFZ+ezNLYVyiwG",
+	"SZHmpeLXrHuGJfjkm0o/ih4CxHz+H3tVti8YX+lekMBSgt9HqZBTEW0M8Vyoll4pM0Z1WezpU7JTN9qK",
+	"R9GYMtU5LcVNqvL8WTQLnFGXDiOGHJdm8b0b3EARwn5Ag5yKH/FJYJGM5Q3GxLKFuD26X+RUQAeMaMeS",
+	"Zno39PJobh4WBEn3RA+shVCFrpEKO5sWdOOwi04cX3pqN3H0j34ztjvg5d8hk0Rs32+vWbHBghOb3Acg",
+	"Gi4TloI346RWLB1I2Fkwbo/bOozqNSSMKdcsXrkKw4i91qVBtZR5Q4W0a+G3lsUVK4h5sqHsDsORMX3w",
+	"2vU5daDxuZRXyvlPgpTmvuEmT9mktn9Ne/9zEa1WaMB68ghCnfOPsKfHxxiyaJ8kQd8dJHbIWfG0YowI",
+	"p9J0EfZaJAtqXWygjcsZBmTXDazqwJCibqEmtCFYQM1WmRc0KykmhFxjOA/Gfl8KSEoKMJhyULgqECZP",
+	"9Sg2Fv+dNfXhgtQkO3DXMGkjTBL2r6T77yXOirbLsJFm5eqVjL8arDNDJ+8I4qzwx9taveahQw5M535a",
+	"cFRe8XhaSMdLl2eR5l6WWVoSm81JfcmXZX6IXz+inoTBmAet/uv7p7trtfkTDVzCFNYQMkKXUszN3iwv",
+	"yH0L4ANbNgxbAZ0+CI73OCqKrda1Nes+rm8YIkpZs6mXQq1jWVgRyu3vAPvHNONqVYdktC+sLxan2Nap",
+	"X/NWtwm74jen4lVzm9S4RwTcvOXSnWegS1SadNeUnGIEEw2nFWpPXiXydRiV3uR7xwH5Gpklbpma1/VT",
+	"NPc2WMMhG+dxYOOviqe3UrSMhQ5W1YnaiHSSkAnNrqlIWXbi8lNOCqZkXppfmO+NhXtSpVaZjxCO9kQX",
+	"VChfFaHgYZbx1Nx/J6pcrWQBj6ucnjx6dPLokfljwVeUniiZnp6Ai4Cbl5sv1guu2UlOpyyf1Jj2tmLM",
+	"HiB3Ra9YAWvHy/fEezLMH4H+gMylZ/Vk0fqBiOYtTdzPJudkAlYnK8z6VoWcMaVg/yZEFmRi7tdiVXDF",
+	"JkMCv6xPwQ4AbaIn5PNAtH4Bv5/yEw94TvPJkLxykA0EVq3Igl4z15hzHxlv3ysOSd3Iytm+ip2dDJ2W",
+	"lCX3NwWhHhUqn0htzx3X3fwxRTIWALSp2tRaP+uw1NS1ZEZsZOErAeaSKVJDdupkbIOC3dy0y60Hs01V",
+	"B6zlvfU8TrGzqv3tynssqmMk9PPdY/LowdlXZIVPkIxpyvNIjUm8du+lptOcXYCqtmIF9g/aSmd7Q09+",
+	"H508ev/un2/fDqs/PmsIYtkEkgilPZYiFZlFkZEkk9GtrMA7jwJ7yYXtgRvVQlzOBVVXLDNnvk/jNmQM",
+	"pvTTiDB5RpcM4ktGOm9kaV4BQmXB8tUOlmG8T5Dyoc2W8rNIA0mOnUktZwzboJBjeOVz650A3uSA3MSI",
+	"4aJbdLXzyMi2AT6uzLNNsE++MUdF3JaD8V28CdRzwciMlrneEOgC3HwqIjGovFyK6L1DPUqKzesex8P/",
+	"ORfsVgM0Nl55Hba0wlBivAaSFnQZz8Z/BVKPFRviH0rIiupF9TcBNqWZ+cbsC6MWjsSCnTeUXVog9Jik",
+	"evhoNCb/6+XzZ24IwoWNtdptJlPZ0LQM+5k1yXBJ1gXXzM1zvwBva+rycyHlrK9KrZ7PmsPLUzan4kCU",
+	"i5wdCoOTFTzWn73qrWBdYMKluUMWhEXk7egrykrWCsEByWE2jW3qO9r2pwT7rYzZkC71Af2oBSPwHDSM",
+	"uzbMXdXkdVjLgtHmOgamGIIvSVGD/NL0yuyx6PgOowo1V7y5bw3PmL2nBSAPX5CR04cQ1ruo9YMIhy+F",
+	"MJTrnMkBvP6iFPE8jp4BZd3WJh8ceI6h7eq4kuIcEJ0dAGBtD80X3pGv5JKRDHjX/mGZNgW90aJ4F4xm",
+	"CVESduitCPCwFEU4Ja6HZAIp5pMdomLBEU5x+FYEhUbwg4Hjw2SAE8EyI/eLuG8W599Hk5Gzlxheb+uZ",
+	"33IOfG7JIa7QIMZvSybdkn0GCYgVf1wSlH11YRUwupMRFXNWRGmUvvX+L70y37G0uyGBqsoP2UYjF8yC",
+	"JSCwi2EJNDArVOjujrKZLEWvsstK9OxallGE7m+XK70J4B28AFdGnLcgWbcksVQ56vslBj7aguJdK5Lm",
+	"WYAb7Ds7cgWn1mWs2c4sPQG+29ocdvPH7+ayBEy005twq0QmSG/x58Htfgfudo7EHhzeK/9l+zB9Glkw",
+	"AYfVQB1Q7gQF1hmj2QnWFaKNXRgrW8AuWCjLqjDblmCbHcs1K+AhKdjJ2lbsLKlOFw0RNn9N7turSKjY",
+	"33Se672daVTsUmSsIGu6ieBCmOe+aTz9tcMEKmZdxeqZPuoVDuUx7LvUaeqoifIC8XrRzK+abGR8zhT0",
+	"NLNkEXN39Sfg+gHcXyg0kIp59dT2AbgScq2sbuq4Yk25tpdKSvHG1lxjf9CCqTiuAzpeoxmhzyqYOsgL",
+	"reA5MdR/9xmhh9zajlPCpe2kfuJWNZ64l16SHu++RTXJaqTNWrXZa0T4qQFBuw4fXRKYO9gH4C0na5bn",
+	"RMs1xc+56mckNBU7v0Y4sx1l9IIwd1UL/8CwXQfoYqvIdbRegSmtyJJmzF+rsLjEExYSnI3UmG7MfwCK",
+	"zUzX2E95XoPDxtFqNfWinhXXTa1ACO3dvbHQy5WdY8VDZ1OKZnuS4at1dh9T2cSipiLGLkbxTgUAnHA8",
+	"DCBN1tA6BN8WbWvUmDe0La27iulmNcn2NrmVkmTY0XUlqbjFWQ6Oqp4XQsFgNzLUn/CIxQTViwAKMV7m",
+	"90dk4EVnViVqNxegdM1/b5WpBwCRYvr5gUihBzQgihQPYisR9JtQrrfaqVwALhQISij2AlGtrCZwG0uM",
+	"d82dB+3vhybopRUTj0PEjX14pJGpBnNIZ3G40+3JI0BIW4FcZbOuqbI+jMYKI7lmWSfJtoeXagEki4/h",
+	"HXBKc7hfsV+/TgxFUrCtxQWCDzYQaudEYT/FVlm8lyNtq72daX8nC9fdxjW7wXludx6jGbsImx1Qa2/j",
+	"1vwj3pOur88HYMZizdpuiaNUE9GewQOT1ZHYW0uW47awSYNaoEqS1LG0mv05KBiPUMthJewnYcLiXA/B",
+	"Y2IfVlaRigpQB9SP7Ui8v29DliVUMV4z1+Il1vv7bprdNjnV7JRd5yY8VXYBvCCCre0yEqeseoeRq/pV",
+	"f3oXc9zJqrz0EFGEQrI20k30VbYd+m6+bPDNvlRW92h8Mb8ehCfS3Htmc2EdpldspXdbkO+HSaj1pYFg",
+	"bYMv5RtwFgS+zr79aLp3pH6BTS36Ak1YaJF9HebjW7/K6aaph6b3eHVTI9qbRM1crPyoPYlu16cMH27O",
+	"IC2YAsaIB8JrrXawXcmwM8ilU+s80OWaCxEW88R0YkhV+oY1QBmhTraV1wSiWUs7TZgffPGai7Z37aBf",
+	"B+CS1iMdEs9tb611T9XlB6jol1hv5OPWFMwraT8khmVfYNy+b7Tc3NxW2a7DmcS6KpqHVRyPZMmKOiAg",
+	"pBghVSDlAzOwnCO/wbvLPqwKTL6MvwUzWrek24NRdLazplSUfOObFdo7EfoHMBRWe6mwKrgsbMpdgy77",
+	"s32kKT82PvAenBrVoYa/5lktqGbzTaz3vfsubHVvE2EuPH4uRIsQ8eZkzYV5Eitfdi+Xfun/fmZxZjbK",
+	"LHoQt1i1Xy/hvu19sXC8TimsGj93Oh6iRmD/tQvspMfOjdSbS6YusAknfpDza/P8nGI6woHl6D3kdscI",
+	"207wDOrCOzSPfGGDyE98WuHW5pR6IYujeUmqxJgG+G8d5mjg/Du3HGmPwrmDsHcU99xN5farQmS/Ykhy",
+	"Q5d5v06FVcOTiOuwXxKIb26/U8xsL+p1wbVmXXrO+1QE3wbDbrhvO2dJULdXPS39bOp728ZpR7FTcaiX",
+	"5XJJP5VWpduTbjlqu76oEJ9pf6+yA07mX5DTj8Kr0Z2wUHq+0d4adTWaLUElYxnHJrwzLmyqLDZritLh",
+	"hcxzc3Hc3pY5i2oPYT5bVc43fvDVg6/vP3zwVXtZ3841cc2b/etlzi7TpmaBujGlzgmDfyiylkWW2IoC",
+	"SD3hsziH0uM56++u2W9fv/yOJ5ymOg5zs/LF9R11GGN3t2UAOTcVtJ8xH64YxSqLPpk+f5ixWTal1E9L",
+	"xQVTiphHbF/44RGAeI7R+LY6Hx3a30rlWt/aS3lf3eVR29E2WK41bzVsQuJOdgA45IxZ78N27Or40GIV",
+	"NfWr9XlbrcE8T8xj6AOV5Po0VIEtTgpTsDChxLbVcR1Z6p0ucrpSDXY2jOzrrA/yPx7kXCvjd0ZMnXm9",
+	"kEF6FtfQRJwuMU9iYqidlTmbxBUbcx3n1iNyaOta7EZwoKP5RSke4wA7Ea9vwmT4HRId0jH3yJCBXHC1",
+	"OJBqu1Hesr2NmWNoiJha+AWzsVC5R0VJ41rlqpDzgqkIooVLrevahWCX80ZdMQAbhW4t3etdNKmkUtZu",
+	"beeFKXR9GwJ1u9DcTdZ+t2y1MsdzXcs/D23DMD0uYLnY4Q2225/LNvTD6vA1OvA7N/jCGbdk/+ADhAvC",
+	"u+ZL2dBt1xymO4MajWfqVT09WLqQDCOdRZi+BymBWBtCczOBTee6nphHtta936xjWtArbOHfcVyXTxEn",
+	"kU+EmDKSsZxfswKjE/x2CW5u3rAFUD7YY0B7S+9mDgYNWiAaa6hvy6wPF2nNmKcHCDvnvswO0UdtiplL",
+	"SHPnqxqzOh71ViyBYmNTJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTpiljGfZMo4XmtN4FB6Rw3qA/",
+	"YuuN4AV2W6H2s+oBYc2Byj+CrpPoiCwtWGSPDtCHGhMQFdPtDf7XCwkOfh1gJ4HvP6plWo7tM7VbGHKu",
+	"TwmsoX6VVhNpN6aQxkc4C3azPonjgHP9t9nFnrbOtfvNbreUPuEuHCY+tUrPuy3THxK22FHWm1TM5sYB",
+	"7IN+UYqDdE+H6dgaYK0iZ1zz1OUwO/Bih7ozSAbTMr86CNW5KZ8mBEQBjEJJMplgziRItvdukxuq5NvK",
+	"i40S4pLho5U8+7Vyyzzex/THSiNQ/Z1I8lkNHrvca/zBZsF+B7sbcs+h8gxI8ITPZhGBVo8hHiEyeGQk",
+	"FCF1PzzcPeMFVmM3R4ATP1EvwDXNebQMtjHcgr+oB/g80arltmzkUW4mt6ZP4moKjnCkabaRM9CCZEVL",
+	"hQXedcljPinSBb9uUtOqF8RacjSK9Z0s+y422IoJY7z8iLZLZ0CqllBCm4+kKJuQG8qqvNNXdEJtFfsA",
+	"VlS3w3FsJIY+orxv1jpmte7ks8aBDIP46H7x7WayzRK72407Eudy6EcXBwVCUAgLvlxZDUQwlsWwsxZy",
+	"R2buLd7w2azRPi5p9PNt96QF9q56fjjZkdg5xWPfjR2s/IZEmyB5W2irxAPqsgjVpGBKg2cA0DAsRJ5P",
+	"N9odsWN6kOuAZONAhjjerRfIHDu/6GYjLi7LfvKwtPUdrOBqGxCJaaqtW6q1j2kU2US5t5NVThua+9Tw",
+	"LO4YE7axi4KbZ/e+CAE0qqVQOExtXW4VXWCU6/t1NKjZGOBvHQXW8kGUh8ppsLdHgQGW5SqKUu/wuxA7",
+	"yDaQPUiybKOYoGADgN95wVh2gVF3rjBLfiGxCI81QfIXctldkc9pehUVsbA+K/Eh1XMmixSaA/j6FbMp",
+	"JJMMIUBonsv1ha8L+aCrLLs1z3Ospfbdlw/osBFcnwfWv/r7q+qZYX7Yhdt/RDpZHP4ot/vOKq3nHp8K",
+	"TkcXfOEqtHUUpu7HIo3HWPc6wu5q8NDNMItOksatvna8zQQKXpP34bVlvvpFaMw47bLQ+Kz9bN2BdW+t",
+	"RIPf+uo07ZNNVZHIERCfL/M8xIxSC6hVmLILlBdckZzNNJGlJkyganQk5OXOGWaHIL+bs8kimvpEyPVk",
+	"G4XeQ3xBDbuRPid2U94dDCkfbtjPFfztllrZBhPf75zNyjz/yV3823n3WD0NV5+1TRCZb000K5a2vaz5",
+	"CECeA/iXZj0lqgc53zW+yY+KiUad86Q7aDfP5LoFzLc+jVQuGbjRXFea+pTiTaheRbkHyq7pksWWtqfP",
+	"ktnMmjbl1xG+MdzHRnXKcNduPeEOc+VU6ZcbkR4Yni8j2+z6s4d4Y6BQCElSudrA5c4VkWuWEWH9jL5P",
+	"40akrA7IVCtm8mE2D9OEr9t/CP1K/cybadbYJjRsmL4F2KoVNJ11QC62fB3XH8Excy5xaDe0lA3QrDmd",
+	"760KpwGySt9+yE1m+d1Hrc34l3P2k4r3Qs0tZC2ReWbMSUwbXyLSUte+TK4JaH14l4hg4ZugsQ8QA+Af",
+	"YWEYNLeoEgiXYI7DBbEwUg4RkopNpUo7GKII5NRO81HfLbOluKYF1WW6IeAYiSEVVzWgXWCK8BR1e9gd",
+	"ya7OsyqLoBPyDBz8A7z9fUXGu0Yohh74NpUkqFqouiMYYtvAMQq5Hc90bA6vmKDiOEHmjC0j/ZF+ohng",
+	"HE0Mxcy1QTJ2PYmbeDvRN81Ev+hbweZN2e4qL+fRyr+FLDSWiYD4RLz1hnYvatsx7R3SqlSGFRrczmHX",
+	"xy0RfvnsEpO1yTc8N6eToIanEriznInk8JDNPAWAYxmTlevhXYaxDMlCd+gcfaB+NXbT67GqtvgUsls3",
+	"7IldGIW4r75X4WV9K/rWbO6s5xeRyYjtulrlvMmVuaAq7gK7YmzV0LUKb4PxaNRZUzUT+4GtohkJV+bz",
+	"NhCPYhu52gEoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEedkA6tPsevCEUy0B3",
+	"ywDhit3Wv2tgsB/sfm25lOLF3BX8ZgBs0oK7eZSa2o6Oqp1aWwcIEPVW2dUfWMXflELvin1sHgPWApKM",
+	"d6t0z4rNCxdmawMEgZJ6wzrxi87JgCZT1djkF86tiD6BajcVWcprlhFE59sWYZGSoaZkjhQagAirkgJV",
+	"ilKAWilX6IbtkLbetwi/ofAHQQjC4wfTm2Fpcw0Jc+8ulT39Y7t853pbbMfdN21xmqA3fJck5qY+k7Zl",
+	"dTdyStdEvEd42Sf/dIPQ7d7dejf4z3b6VwcT7tZ1PeI4fUI3to/XrmzvF656iq2bGj06TLc3C+235f0a",
+	"YPVuZNVjY3c6jniUatcJ6sCtgdk3bk7fWEIRQGq2XvbuubpG0rBpGdX0cU6VaqnX7HqcjllN2dztoFai",
+	"WE2/mmyXrUGNrHFvYikWt2H23pJpVbAlr/VQrmcl9hJbxy1y7WqoN+xYBVC7R/hVROgUP4JhGzfUFz60",
+	"ShspWKS1pwv8+APoZWGYAVOptnAzvmu6SX8GtKPb35ctp7afaG1BhL5LqXtLvmzoslFrUUG4IvN6Gm1/",
+	"PvaNn/fys+PNUCb1vERuksG/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPwGHoT7UWtr5c7CtpvsihEK",
+	"gS/IdfSQJVLoxe0QA1+z6ULKq0ut2TJmSPZBlGAfUlasGjqwQystwcW83uL0H2qrc1osrrPkec4VS6Xo",
+	"fPW2oaWsqqaUXWJJ7pkqmS0OcVfhpximr8056BjoXl6Rq2VbnmAgI4ZqgxvW0F2RiQywTrdEyXpxFRUl",
+	"7vHGO45dM9Gwr/AVYJ8lPkfG9qj7hzona1zICY+n/cOv+/iRd7zA60UW9wKzD9py9WHlFk2dS18vNlVb",
+	"MLsNBOvA2rlYMa3zuyw83mKaKj+2ISwa9jfD04jNjs5tUsUawGbC6yJyCKpenO3SFlzHni+3eM5xWOIa",
+	"bTq+CMqjHcNvb21I2Mg563C6norvzFp6njEjtpoz5FyORuNZ+/to/n007/5oFjbS0MnfsaULxKyGv/RR",
+	"t2fSLbvDyT9CBc32Tf1JVNJE2THSUN6cnHMy59dMkHJ1UVX4LekGgYG5BlG3i91Zhb59NkasQ0olFeyc",
+	"vg3l422jzvYnDUBkfmKNjWCVXDJMp4CTOJea6EUhy/nigG5aNr/iJY+28/anuy69oHdXdsDbItL4ql+4",
+	"XOYZFgP7jNL6jOFjyMl2t4qFfOVzwbIq1wzLH6qWpQimlhAt5QHr2q6Auq1IdvzmRbIZNhZoNB8b2wXk",
+	"lUoIJV8Sm7jHBObmUJeUCsYOUXJInknBsFHs1KbwzaBjtNBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh",
+	"24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDWXh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jdU3fs9nzr",
+	"Hhxuy5v1uNwh6RTRA7tzTjOu6BSuremGvLRpRQlRjAVdy5rok/ifd7miXnO9OCIOx9+X1X/Py6qhevHf",
+	"rOAzzpSt1JsLKMJRQ/ISqhft1FI2PLiO9u8b8K95A7ZWjNpNe8GUTQXo4ZpW8dNsjU3c1j1c3hjdgqHb",
+	"Jiw1PaCBj7xmRU5X38uyULXMmtMHsdZoizBRu36W59Jwr4CjxMXc5opYiOeHXweAz6MoazQtTMFW6Fjv",
+	"I/d5f9CvrQIC91IUF2XB9ealOcQuo5D/EGu1finI5c9PyRXbJGSi8veGB9/jUbv/kKQLWtBUswK2HGQC",
+	"mKaMFuBEsK9eaL3CcJNqxmfJqFpMJYUOWPbBIYGknQITtJTL1bGFKNiuDZvS0StMJ+JmtFTKK+6r7c8H",
+	"LjH4vXt/dfRx1TeGKFzMItnF3xrbNqiY1+FMoQgcMxozyRQi1YDwoUs1JJlM1T264sNlRtiHVU65QEmc",
+	"SmHOCZfQ4cNYxHTOLsw/IVf4/K14K07Il19eluay0TwFrv/yy3MyuQRcdf47fHJOvgFKE7cxw+FwgvcQ",
+	"DfbNpupFCEyQVJ6wbwUJaTsk39J0QXxQGbuSYQ4ZK5Ycx+Aa6K/I55MPJ9Xnky8ukAKO2wwZFN0o1/9V",
+	"5gh0CC9NpbkYrDtgiMt/mqkvv8TPKFkVbMY/2F7GOIrr/gYpy59P1HX6fpLADYD/Zen7yRdDculDl7II",
+	"8Q5SKsgU8fsz2zvcTIVn5jn8G/OmcTbGYDDzMWslk5wvuZ6Qz8dES2J0VsJyxcjp2Rd4DaXgQpmg0xS9",
+	"b2Ty0VgACalcLAmxHpabiX0LgMSa1xi2nkC+J+7+Peuh+uevSorJOZmkMmMTLO4w2ia8aEGV5aaETBAG",
+	"ZmI3jZmdBLm3IRAitC98LIWrzDIMhpXSMIy9Suzsleerybev6Hxygbl05mB4Bpg8nZ38ZIyXCfn8wenX",
+	"ruosIQ/Gp74HNAcqC6kJvreqFfpiCCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8z",
+	"tlxJbRZ58gPbTC4qKXLFNvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5EtgAX83yc/",
+	"y5ynm4nh21pp6QWZso0UGbbGNrv04PQR0nnygulic3I506xA3sD06YSsaEExVQJeE/ZCNDxjCJtzpVlG",
+	"HOKkz/PkwsvSIXla7axga7NSBS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1L",
+	"mcAaJZ4Z+TXjrDB3yYqmC3ZyOhxVsjn4zFwQrgHH4AfGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEP",
+	"njniANPt6hgwvXjgbLpAYTofjIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnY",
+	"SgqFV+vpaGRrmLS9yzX7oO/BfYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k",
+	"/hPpxHwhU6YUgKf9lyEgnSujXfzENMXo9T0Ao20mif0aAC+pS3d883EAqAeQYmJxAnVR7mQ5P6tEV7pg",
+	"6dVF1f6zwk9Ygsnnb//fSlZsKga7ZsVUQiFTM2Hf/ZE7llIBG3Y2ut/xJW9O3hFzc0ypYjYU9VaYlQNt",
+	"D5mAkBpJaV4ZXspAZR/uOjZbPaZeW/CCqIGrrsdGczq5YpgQ3XDalL4EDU7t8ldsttUj90AwA9rUngdd",
+	"tGQ/j4SX9a/WZPeb6FyLb2puncHp6PThyXh8cnr/1ejR+Wh0Phr9p2bRnQ9KVbwfPXy0vv/r77PZuBiN",
+	"RuPRg5H93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/k6URzKcf/s/v9pNf1O7MxqNqZi5Bmq1yubF9pgp2",
+	"La/wZzgB1OZ2MGrfBdJ2bAjqg1rWbAvjWGakm5C127wQyAXg0o3w/CVoRETOzGVf9duVRcYKm0nEC7Kk",
+	"V8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1dJcQSEe9h1/YvOBvuSUPFUM3GrVZDQFkAiE8VcQRNrthm",
+	"4hZu9RuOIt4oQLZ8hzzFvIO6cwhu0iu20kRI6O45DBNN4SQiv+Iu9D6KgXIGxtg7NGSZ0t/Y9IjuhyzG",
+	"nk3c2Jm7nrH1ZWAoVla2bQG9JRfG/ab8FxEHV8b6HzhD8m05Gt1P749IQUUml4GhD9zw0CrccFuYcwLP",
+	"s71SBSd0PBnSdQcfWxoHu7jrgLAt2xaMZrYmwxg6TUPbx+7BMzfJ4EeZet9U2/P+OTuLW4mPn6yBY4VD",
+	"D3HBMo6+oPCmvfcRHSI3KECgTWbUVwMyA3qK6YXRwcDa8t4Zi2EFR5hIAWJFaaNkWAFkLu6ELGkBhY/K",
+	"yb5duYJfHCpXZmBExq7uB63L8tO5/Qa9gKFus0VJXPeZM30wWYyB3Uia0Scpvf6aYufu5I0Z8T6ycTtb",
+	"PpP6J5kZCzw7Ajs/F6xyK4aYQpUScYjK0o9/hSPrOye+yozrE13YLrnNtoJ57hU8dufmQtLc8YDutgmN",
+	"Ga4znmtWvIE643c1I29Peeruuy+FxU/3/R8n1iU6BKhBlk1siy/76aQhELd3qlyKW8417AxBsWeuUTxc",
+	"NXLL61UJEY7e728bkouU1QfsFtfaCSN8SPNS8Wu2Zw1QWHzAC49nnbp2oq4iZxgCYWOCIYjkvZIc4XwH",
+	"yOuBwy+j5Ed5zaBKxbYbbTI2M9/52jcit0Fpl2xRazruvrMZGTe+Dn7waPb1w2z09fjrrx+kX2UPzx7R",
+	"0xmjdJSendFsND6j96ezB7Px9HQ6mn59eppm47PsYTo+m45moxEdfW02bTU4H4wfnQ5Hw9PhGAvprrks",
+	"1ff4ioG3Wqzm8ls7eRT7bXA+PjXS1daKDdR12vab41rMRhbuN5iZ0AW/lYfR3x2Q1b5icpU7i3KjSMaz",
+	"hAi2Npqia0fnrw8zxcjdAeLeXh67N8D5NSv4DKtdoqbwM6kZmZjrdEIyY+iyXDGwa9FnvJFl4DfOqQbI",
+	"QKq9nmtjwbahd8GClt71OwdnUrt1bndIp4W8YqJSVuzuIB8tbMOs47G8ZVEA34C+zNbe7cFhL9hKFlEe",
+	"84iF1uUoS3EUjfuxs0mNzcqFqxRDGEjgE5LL+WFsNi2zOdPtDslv7DPHE8hLWZpfDM5Go+FoVMv9qCTn",
+	"aPxqFEhOENHTMmuXQVYkVzFul8Xm5UvBaLpg2eD8bFR33nVmA6RHo6SBlB6gWEKmG9tU+EjChloUTAvs",
+	"mkpIMyNLWRMzFhQrwgEcsRv2+dZ8mQyZ4FKGlmoTolmeK/POs1FCvjoD+TIejciKFan5gZwRrhMMcKCr",
+	"zdZjktcQBITNmKDTDi61CliaFuytwFvQvCAYFYNwMQcd7sWf6qDb5eZdJuzJW8/ghB7fMfeXPHj9SNNk",
+	"elo+/cS8XS+ZOdNTx8T7D7AKgIjrHi8rc+59xH9sObzqZwc/P/Ts9HJCof8dy+uP4XxaSsiduR3Jmj1Q",
+	"nia3u+r+Pmhtbp4juGx67P/undfTOePo8Q6yJrCOoc442GrsKOepyyW0ZMWcncBc/tnGfF8j8/XceKzV",
+	"6HT9/H0q6qeCUIX5YETI9Z95RBCT8VhXi0PpPVGaaq40T0ODIZo17XvuAiweq5pLr6i4IPdHJKMbgHEX",
+	"co15dM4W5YooCrXZZMNo4dTbXVt0zrRrJfWymlff0/cdeKnCJnZ/O8+MXb75GUpaAZJlunlRmo+/tqBF",
+	"hqwtD4Ter9NB4vG1MUMC8CtxjFTmOfPOOS3Tq/c5u2a5b9A+OH/kAC/PQ4wcw1NQH+WxgfZ5mraAgcyl",
+	"wISWxeZEbUQKstcPihyLLgh5zQpdFvi34S1euLnD/MDd5VDA3phFFGxWSIjErGnBFrJU7CSbmvO2Nut8",
+	"cz/5+h1cJeA3grEylvLMvOF+3Ke4Mw1DUZa9dNAvZw9GIzOkLWSw1B+dnD6o+R6VLqhmc3CvhG/9uj7+",
+	"yD9pdjKnSr8uuGavuVA2CFDNdmtewe+WVJQ0B8JaaMkml2hsMZ2j4LsCoEFAV6LrGHro93JN5Ewz4RI2",
+	"ScYVtGhKCIUu6esF1eh9Wy+YXrCCGLopSO1dyDzMg6ka4u0KZZslWnfapGFTxUa3Tdhn7+5DQ73FbHMs",
+	"Cde8RzLiQ+9aUwX3CHNN9ZYw78pqbO/gILT6xW2OF/CYQjuF8f2kVcLacwxB7EFUzILqlc7ydsGK4rIh",
+	"w278n6ogzEYUEDvZ/KN9XHzylctv/uGXkzHaZTK/DuPbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3Z",
+	"TbRweHL12yFxbcLHp4ax7uSFtbvJvu4RXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8Ea",
+	"wzaHC+h7H90/bxpldaDH3knmSztN/Kv/vPSLoAlIf4r3N+erFb9r2a5zK2iwAvvgNzR52P/FrxlhH2iq",
+	"8w2RArh6YiTOhHwe9GNaL6Ry1QFrLtQXCZnAXxPyuf3VRpYFkWuRABKSz7O1RVvuME/eis9zcDYWZc4I",
+	"yv4vnFO+KnKCqjqrqGDiWICnTomZoYVSB2UTQosI9x/z0Vsa3oK9YVrPV1gW20XRqHv2q1/exsPv76/H",
+	"RunH0roFBWhuQ5BtYd5Z4D2xhO7hbOl+mG95MJ8Ah2A75T6nsxLN7gAFQtHWKe7VW/1zf0ZSkzlxXGC7",
+	"KXBmKLQesL0N+7DKZVbddv0UzE4gLBUBatgDIQhLfNYwXa6I73n0D2x1tkeV9o+/u2VJUedykQVLr+IZ",
+	"lmOXYVk1cAMJOi+Y+i1v8BhuZWei2ipFJ4/hlhoWqqpYKG8bjwPjr6hSa6O+vgsUTad3usdwoaiDV1rl",
+	"IBks4CYYZNOhJcowlcsAlmKwYDTXC/MoOpRbV3lHdScV83VSw4QvTjxiqLsuAQKp4z+Nyh337Z7g9lPf",
+	"4Q8A8S6gKdTkXDOlJ7YJDNVDgsgVxO2r7ceDrdObWqbHItTVtP/UKHXjgYqfg4PZOakOyfngs4+vL198",
+	"+/3zX15++/7ny5cvXz9/8eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
+	"r1516j/NOpdgAQdJuu0wjfsCDBn7R4dMgNvIqN4lKQFexREzA57AQmoUdTmOHiyjVEzdgsxJm/1+OP2O",
+	"Wrvyt2Z1e83KGLzfbBA7uOYTfHfnUiwJIddsWhxwcdW48lMrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJX",
+	"wx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL250tC6jwVkDoUBGqiL9CY84T5NSjieYjJJaEJ9Ef",
+	"udNthUIWVn26OeCI3F3yyaeh2x1LEJ42ScIOWlsYbfDy7vRO5N1fL2Hmj1DI7gU94KNJNJfqSgVt+Yfk",
+	"NQAfccSxumbFBtGC7DgJkSLfBD3QT0cjQF/C22RWdam1xXltTrfnQXPso3h7goSPORPmxUH0yuHZXZVw",
+	"XqDK6RxgYywYKJ3mtRyu7LnIN/4D66OC542Yg5L/NzDcOz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604",
+	"wG6aK+NwPTqPVCFgIeCw1zq2Rfjz7t095wB8LgcGWGqXe9TP83zFhIJiBJB4qkI7tMEVhxUGeHZ5LtcW",
+	"gc/QjgjGXDtxh9TlqzexsodcuoFgYIyUKJRlBJDqKocszfMLMgEZ7EBd4RZAADUsQ60fSkOa2t3//75h",
+	"YK4Gd/0BFkMhjRL1kmkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+arY3M2lKYtOUSJZHLMuLedUIVSCOwBm",
+	"5il2UDT8IDJs7IhuE/Ohlsup0q6xv/YBrjeDNEttlz/DdCe64HPsQ6P5kilNlyvX2PxdMpiXtKBCM+A3",
+	"gGbk1wxCwyk7h5yoFRxCAuANvumzTZqtOWzffBxkMrVQc0QWhGZZwVR14bDiGsHlbD2zu23xdC6wlqyu",
+	"fVd43O7itWk535unb2qQaK/Mla0wletnJOPL//2jh3sLQQurr6sc1kD03EVgQxZtd3PFfBDQwODZEU7J",
+	"ghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySdW7t86v//v8/PXOj+9z8aeC0gWR6xk9WOiruXR",
+	"TTN5+CE4WF8FPER3hApzIZ0IqdmeOwgefAbP/fGZCs/R5gsD/7bUaU+83z71Z2WnuiqgoB7odHgG1UAW",
+	"tRmwOKz/0eaaB8hJabFHzbTrG5wPpnxP7qrrh+oySa0m+rzUEOLGmhW94CC0nD4IzWa3kyIRMQG7lNTS",
+	"N0dnNf1w2gkzKoosctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3Jq731M/fLa7z7/2OCgfKvq50dylleU",
+	"+WNqG8MVvNtHyfOMq9Rc4IeY7OGLWlIzdlD18F5Al/nMXBZ4Ze9azHZytS090GF+yzTDP5WNILO0XJkL",
+	"tmImVDaxPaYmXKmypmp2YLC6jdbIITD0nfHH64WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K",
+	"RIJwZYmEBYozSKBVZEV5BLkRXvLfnbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2Y/w9L/w4VtW",
+	"fB4xrRHyQgfLjfotH0KW9nubPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr+3zbustg7dQ7giWkps",
+	"+zOz/VJSmZdL60Q7WplMpL7kqJrK1oa3me/IPoltwVbMvV5xDK3luREfhlkJMqsi0w1Joca8Yv4nwfdd",
+	"q0WCA9CV9f+iNX3Hq7arltqt3g658JhAieY0/1kmUqsk2arb25UmIF3PP97gv3Yq/NDW2StywNbK8t+6",
+	"YGy74rwmMTU6VExJByS4KmRWYlhSriA5QrECC0o2uUSYOHVV+rncHFx1CIXsR68l3Cqxi9bkOeS7O8vt",
+	"rg7VfpsvFHTHyc+rxmu0+W4rPe99zPwSW+2+ihIH2X3Bz49j9wXUPpQc/W2/cBXNKVLfySJQnte0gIYO",
+	"2FTCZhZAP7MqsPoPReTadlZLIMNDkIk9p5MLQvFnXgPHPupVFxzIcsigqZZAwcAKksqiAAc55ELYrluk",
+	"YFnhfr1BRZRwobShm4PbDQK+CwntpqhCcUPDHAuiNM9zfOStcF2aMAAcPMUVNnbXC6jOs1kZ2CvMOpV3",
+	"i+qgos+e6S+shCuKKgc2LLLDd+PW+uyxLrV2RtbX2PqWpXbHShpz6R8fB2wJ0LcDmtH/WQu1HiDA+uaJ",
+	"/YHn+THurQcyMOz/G4YnsD9Xx+NtZIITwJbR9wu927hotuVBIzSki2ApTTck47MZK5jQCZGCrMpiJZUV",
+	"D3gDGw6/Yivd6LG5DdfeZbXnJdHmkrK6Q3cmtTvwl2RO8A5RK1hIubprdnRP3hU7XgoiS+1uJS+eIVnE",
+	"CXh3DCHJ0Ej04B5D8Uszm17i2gUxrXNX9Qz31Bzbx0HfcLwU4ELE97g+kK5/W6zrB5Dhrji9xlKnfzBL",
+	"YQpIoMEgVf4gzrrM+RW7Q2nnw2u2baNV9JMqiSwjxlxDZnN90S1oGTkbjQgEOzVfska2wDXcMUf0EYCo",
+	"VQ3O73/VWeq9cD+KWBXfyzXmq0Jj44Kz7HjtxoD78hyPY807E+4auGmOyZfYFbwxgfcl5AicgCyyDcTJ",
+	"xJj30N6Wkse5LLNv4QsyHo4IE9cslyuWEBxnig5paDZsf7+EjMMCErhs7gj0V53S9Aqywt6KyY9U6RMY",
+	"9uTpkwl6wrE7qyZmXSy7sNOBrYAOaDPU7xeyLIYE8BPJ+IwohOOCMP1yaZaBjaGrHEpdMLp8K3J+bVTe",
+	"V/4j+6DXva/YhsjCNQhZ0g1RzOrVzLzBTJ0LUr3St6/LpeJGTU9TplRM5cUXIhl3j0+sTb9r8GJbL0O3",
+	"WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf+voMGn+en/fUNPfn//7p+fv307tP/84kvzx9u3X37x",
+	"X5/tYvtBf/anONDZKAYNcDQoLnSjKsvCVQypYCnj16yC6MK0wooANT6sUSBc+Ojk0buP4+R0dHMS/Puz",
+	"g+AModEoTPMEuaLeb5Rn5+SrB+PRyfj0rYDHzkm4zW+FOZzn5OPbgVqx1PLE28H528F4OHo7SN4OeAZ/",
+	"ulHMR0qWRcrgYyMTXMXWvXZvEfzUrBB+mLHroevmPgynNLwe45N8iU/GfGrwhJm6JYUfdlvE+wffDs4/",
+	"vh0UJS6uKMW+mYLrCh5WZZoylrHs7eDm5q2AA9mjT2slIo6WRLSgqxUT1sng/wwkvJUNEbBTu1d1XxJY",
+	"/41C3fd3mBb0Ctqz0xnTm1eLginzy8kX6D7AvuUsz2y/fHzsBH610zgf0gLjNRnfw2z+H3f0m0U6F//x",
+	"HOjWR14Ve205zRfgCR+DGx8c3Ys869T7xyUuJgPI0YDBKid1tNCkFR9vVMPHMxMi8AqLfVEw8BAHYG93",
+	"7ZHeSs7XUtPcUeqO3NKGBfY7pOFoHQe7E7yADS5oPHS9BMa9j+Y/rf7m7xHxs7/xDz88jo95C3W040L7",
+	"u5Vxyu8iFLpnPaStQc7vWZ49ts99Qi2w6VTBL+xh8N29PJwmVFDS3cqRM/N/kBnou35VvxkDFm7lQg1G",
+	"S7bjXUamtUmZeqiuHkXrHh/TW3ic68UmAA0lM5bn2DZ1PBoRLckpJNI/+vp/XJCz0f8A6yfP5Zplx00S",
+	"qLimQzqj9dMfKbHf5ZL7mnGzEbDqenPUpgN32zBO83k7LxjeTB8PHbQxEQsiHPZ2mmwFSKbgJdNomWpZ",
+	"mYJSL4xhbuaWNARPLpyJlpivrhhbVRbsgqpufmVctpW5fyGHMmKUAHzgkiuz7vCK79WK7AUssTMO0ukf",
+	"dtOY/TEHwB8LtaB5DmmHU9bjNNRSxLaYOmdQxXd0rn7lncXoH6kcwxgGpFcQA7V+ZevOWjCRECV9/wKl",
+	"ac7QXywF8isTc46uZmRk61Y2f2MJ6gUcD7O8He8zBjqt5znG6kCMvwyvW60YbL1yuWQFKSDSwETGesRQ",
+	"Xtg9vrHc/Scx848MBVeNoeeS1Ooce3EyF9dc0/0gmE+D5z4lLShN2UrXUDb2Fw+7uPC8oCn7n3U0kaB5",
+	"tv/5/dFu7TEX13uLQnjnlt0F9IaEkLqlz9EUlWpj9ysqAbMkLiVeFhkrKh/pkl5BMvztef1p+DLwpmOy",
+	"fcDpP4EPN8br6N3t0lYQJZ51lGCOv7iq3MoraCoC71c+Ggcgiza4krILopjIQHOQkIfRhLxYrehPRV5s",
+	"Y+8tRuuBhBgs7k46Bf6/eJCTgZZXDM7Yf34b/+fq99Psq/JbOVo9LMb0m/vpE/bd/Hv+v65+XD6TP//2",
+	"Qr0q/73+/2/+Mxqf3n9w9vCrrx/RaZqx2XzBB8mgLMxSF1qv1Pm9e2oj0hA/IBT09279tj5VXWaTtpkj",
+	"4uD3TyCiANcKTuIWlsCfAo0Is2eEWmHQSwA1Xbb3PlZ/bAEi7hIHRBJXZC0LvfCKHVi1Rt0DvS4QlxYL",
+	"FvUDqwsSl/0FaQfgNY8pb9fyqi6mukEoBrt3RAjFV1DbIcLRjQl3AP2bkRLbFjv6W0QNDtAj9h/xxMc9",
+	"q2N+HJ8iD7fzADWhp/0WLvpddcihqKgxbGNoASW7LqS5KhgE5rGVcuCwKFdGpcioZq5qJImr5vjCP6nk",
+	"2y0YNUKuEJx+T813z6iMXWNQexGZCBBV2R4VnphpLhXLEluZbmPGHPMMsOfZ3s5Ohj2iWPRTKXNGxXHL",
+	"0VerQl7T3AsRmH8IE7hclXtQ8jq0sXR1hrW6d9cFc7fuvWTdHpxxQXP+ezjhWU4dTDT2zuxXBL9iBZcw",
+	"TQYRL1zP6fZ6YL+r5WJEqWghgOZL9h8pzDb+8uoxFGhQzR7bXFUH1cYKF6CqAymhS+RSh7hOOVvCXttP",
+	"tqrzbeQqbIc6fBAnon/V/WObeuYQdbLz4ERXcjrn4jgO6qd+aBvvwu29dbW9+xT0KvOvm2YwQyt9oTEF",
+	"niWvS5GcZXMGTT5BlC2l2dJor0+7kj8ZYJlmv5ZKLzH5yxyxv8UH8GoTssfDpjenC1rMK3gcyIkQ1tZ4",
+	"Ew5Q3Q+aQ45REB2DqHSB596s8cxwNPtgfjdOTkcj4rkIXK+f4TM3bmk5F52C/iUUrSUD4CiLhP++GnpQ",
+	"Cc1AHK6k4trBg6wKG7XfiPSk9svt1fj42kakwfRh0v9dBHUj0wSCuqcQblGSHWLOpwas7ZAMQvu9hm9/",
+	"h7AhnqrvGu+DezVR+fEWr2hzJ8JxAVvdeRDTUmkJgQdGM1sLXgUMjRaKCqaxQ4gDlMC5Kmv9AlkttATK",
+	"dwe+Xr+V8FeHX0y3bG52O7ekP20np2d43vbAHznJ9C8pszXPcwsC0ctreel54m68ls238zYq0/3DUZn+",
+	"VdCUke/laoX1E9WVXw1/Wr+9Y0rA9jM7SsDouErAw05KQBOFnFrgi9N/LQGAz163n5nRzQH77KGZEJmy",
+	"XK6Bfdx5wvQWwjX5/LOH5ukvhtVN/LeS0V/JGN2tkjF4+uzfJzDJ8aBJ2Ri3KxujHWVj9GcpGzbN8RBd",
+	"4+zIukbV4qMSV4QqQuEC/9T6GF1mmbk1kZ5ES0LR3IO6CU2v4MTL2ewWAEHtusW9j9UfrZ598FmB4Wmn",
+	"6PoDTWW2cfd8Nqx1Q4XUpECK/UMRQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQl",
+	"WtTQbTTP4+uhT7XDp5MiZUTJJQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrf32iiB6KJ",
+	"9kcKbUQHrtDgEidcP7V77HWBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4YplRFaRgbT7SJ27QPTWR",
+	"l1OMgzEqFFlls8bAjCyWVNcCMkyUS8D5zszNnqprQ4TbAWKZoWpFe//j5yffnYyH98lwOKy93M7HnEhB",
+	"YaI70F5YEGjmVa8DRAIlqM4mTn1OjA6egFacALUSpzEnKFUSJ0zeFm9FpRgnVqtNxgmo78mWQp1sKfEJ",
+	"qN9G5UxKlZmx+pfQOY7ZOmCPkagnT7iqjIKYx2TGc6PGYK/eCE5582yOkxzstGCqyM9PvjNa4uOX//7r",
+	"eK3A0Lz30fzn5l5gGjWdz2d0iWDtWKSRECERx0hBJgiomBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDz",
+	"j1yw5zVj8JNJCW0LfEjz+AcfajM/emy7BYQtWnwLqcqSdeb1r/vu7xYIuYxa3GeaGzvUHYHuxTB9yvHu",
+	"GibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x7p+44NCnPG2mTDubUR78aK+M5YplATI0XlzkeMpaDg",
+	"YNtnzbIAB7lyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt3dp/OMzx8Uzgl3Rj81aQh1EBQ1gLrkjB5wt9",
+	"VC3w3Hlg78w+9ZjYmgkqtLn/K3BsKG7hCpKuwW2zojwjVKM5a4tVoFjLN0whWpIVjfQSdCv578s9TwGL",
+	"nArvUSI+0Hk8hpnza/bL6m7Y5ZLkVDOzveD9gQQznudY/hQxO2Aqf/Z+37Y071UYOYROKkrm1+Bb6noB",
+	"f8MQDPpYuG93INC2QfAhjIeleXDoj8ukK7q5Gw79ZkOmVFwRXVChZqxIwFJ3ybzkZ+RcXzWHSZ+Wnc2Z",
+	"5JkRetjdGcsx9YItFcuvWQSKY0U3nyx3AzIjKKjfhAQzSuAZeSavIR83If5B8uCr8bg7y1tK/8VZ3nM7",
+	"xdYOUMIpoBiZrOnmuEx/LXl2V9e4chc2NklBgUxcLfYqpymbEGrU7HrCs8/NXdKMJZAYsTE3+JS5XIiI",
+	"GmgW8qlL9deFFHNcPth5QKKeldb/ljzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++u8ye3aTRqhLb",
+	"dk10FtAu87rpXbr8j/9+eqgP5FkSHBzG22KCmhUc3b1vKZY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqx",
+	"JN5Wi/5/7H1rc9u21u5fwWj2THf30LIkO2mifHLTZJq3beI3Tps5O/apIBKSsE0BKkFa0U79389grQWQ",
+	"lEhdqdxOPsWRKBIEsBbW9XmMVXd6xIS9M3hlQwEOrR4B689bhD+coTYbeC9FOlyJSsTssqNrPov++byb",
+	"5d2HLUtjfOLoHAQK52BHJfdjFt96Wdle023/XjpLAa6y0HKRx5yxooiSctun2zybBP5y69qOlWna5be7",
+	"zOgrfOmqYNzb8ia2G3upxZsbiM40UKFBQSGrOJ17zoy4EwmPC60HOoHgNFJL6yyOAF8UJewAtUEtX2vB",
+	"DlzD2BcU1a7Dsqeo9MaU7H+0VOs7FauStr5bUM8VlKkdCZENF2RzIJkWdxWcwL6eVcBXDtmygX18mWdR",
+	"hgIIHLD/n2JaezQglrfo6Qf8Y1N7sLSCAjc0TKgoP8wgpEaav81oEJjXEfxOWFsMyoQgfpY7nOwXsaD4",
+	"rrXPwbh/gv+ves+62iN8XpN1RzXNxwTRAMFAB+vL1YJNddJgG7K7M5gOo33XeVM78t6T1mRP0eenS3bT",
+	"E3WZalyEL7G1Yuq2xfFbmt0U1hPwQN0iLJJVJrd4kGcK/sSPA2bkWAkKbEQQ0QOtxNmtWCAGFeA4w+UU",
+	"PaisIcGcaCOqpAHqmD1b43H4uzLEfDHy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1",
+	"WK2/0SWbAOUngpkZV4QaANQiHkLeSttJ73wyCOjv7oOp//uHyP951jmJ+MIMnrDHHWb/cswR7cI9MAWn",
+	"hIT3hz5ZpRM2kCoVyR2PB55Fq66AK5VT8dr6wXVY7PCsd92TxzeIxN4Jzu//Of178nf098lUqiwV5u+T",
+	"ic4S8zcM+PsqlPZKJHmgX3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+66QkqjPdCwD28ptp7YWPzK",
+	"U3Q0e2fn1iVWo1iGqWn1uz0sjPlDx5mdl267F7RGXMZWoZ0/CBCX3ZhRFrf63QfdR4/Jn7XGt/39g97Z",
+	"+Q4aAnd/HYB7Nm2kaOS5HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+F1x0MRyPVSEPZ",
+	"XKG3JkbCL6+oW912p92x00eja/VbZ+0ufpSvD48iicGky8SONwVeSIpU4NamqqaKVbLvc3H5gtn77r9Q",
+	"IswSaBh6d1Ou9ZHGVyCWF4e3btzUz2Ku1uOxQKsS0LvnDHvwK4oEikSgM+QoQet8H3uLS3jcoetHg353",
+	"s332K1mD7vDGvxH6xjLxuDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1",
+	"eLlaDHW0CPIuZVh6E7C/Mp1y5ErgUXQCxWgVJc2XNIKmlhek6xX9ORI8zRIrT/OJTMVJzIcCcgXUSfeP",
+	"B0GnA/2M3GeRqPXvdxWJhC10lvhSWif5bwv3ssfDUgwxaMVyKrEpmsfxcxyDF/CR/z9sxamORFzugVvt",
+	"isM5zWPGvqJxXTthoaWx545Yuu+fmcKgHzV3wjUQpCy85mt6CDNZgo2W8Lb0m0u+wKw8DyeObo5qAgkp",
+	"GpqrCve7tK7JSpfflyCOtcqyqOiqpHBJzPohj8Ms5uma5MpLzXhITKceWY69JS5V6/khn6o0rNNmAzuh",
+	"ZuD6k4goy1WjE0aTVMxuGDhwvTam0lzrJhrGp1qNgZl02mYDMC4GCEsMFoHnCpIKGF9VhMsOxZ+e7cQK",
+	"P7UJmlTMrHaw/1ZlZvw8wJq2DmlrcsIOMnFiXxGF5qYgWjFPRzqxDpzdImA48gRJ+rArF473VIwLxeAm",
+	"5SqCNtXze1cybNzYOBhu4PTZ/YF22ENwAO9328//a197a5DPzp6TU62kljuuWw86rtl8y77qB3C16yIR",
+	"otyK7FUQXuaUzYOyxrU6hVqk8Q5Oo8HXpq4JesjNyuO8pqEFZ1f5OluFR/eER1ZsDmohtLNF+8R9eZJv",
+	"GPvNm/rnUKIpn8o9om6wMS4gM1qn6kjOoLDTlRI3r+Deoj7H8hKXMzIpy+Bs5GgXeNC9bRRhksXihIfr",
+	"Wy5eWa1i9QsoLDpUHGOydTdTzaZCwKdZDFy0pOaQuI6nAsvgPC4dZwvriyRM6WoT83UWi4vwI/VefFpC",
+	"pvxVm6dlwpUFAwUU2Z88r89Y3ycSx8L9Vub5+k00TzlxilNJ3R7qZDCTeJhu6B2ZuZ1oXbZ0UtHcuRN5",
+	"Cl7p1MOLl38AhYrdpHa5Yj4+ia1iPYE6Pe73296sTyOpuAoljzexPpk0kTNxvIRivqk2JxUR0rshhrhh",
+	"ZqzuM6AJDItkVN+GUrp0I1FLhcY6/ZD49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORJ/",
+	"Z9rsIjaazbQxchgLBuxFjFeqQ3qtwhA/K46VpxMR3opCVtZVdbd226yF47WBor/igjZS27ooI31t2ro+",
+	"nNhOBBS2b7F/9ycPamj7OjJvpZEraD6RMcCJ2MOdqL2zWNTx/3yuO/SCpYsZCGKS6K9sWyrd1K7cwI/y",
+	"OvucLLHXmTOWmkofbFo3OkcbCSDaybYHL49jR29e36wJE79tDN7e2SoVtZYc8XWmWnvOQkP5/iRTxQCl",
+	"HifCmJ1fOthDURaAzPPJ6odchSLeT/Wu17l/ZSITEbywNAyfEwvf7RcwrQT5b3O+QL4qahYM9XQq0ydU",
+	"IcgNfWDVNlQUtNlTvB2Qdo+5xGZCDg9LKUCl70QSeColMkkqoHHgTp92Y1yleoaj32En2Kvd7neKm77c",
+	"mIkinXCFp8FOThc+qqqG4h/ucPFUJfaiE/y0rZPxKRTan/Y6vc5Jt0d3aq0kmhrLT12w/7l69ZLhWwZU",
+	"5k9PP04MtvA8n2/EqfapLOogg8oKU5vXMiJMRLr+YLqia76gWtYtaDMoonD186vLF8//z59vXv3y7CV4",
+	"m+l2JBdYV7T2EUfyPHE9NnudtLbA24kJncM1iMcG8TdHphjEBylsM7dpqhQLfFM+VunD0w/4x9qCVesF",
+	"w0OxiVfBkGTKRlzGpsxps6KF8Z44uI9QWIpv0ySjDRJuMk633mnGN5WO7j0tTZaOfnaiu5tY1laZwLdf",
+	"YuUojpzwlTCZJqfCS741pkD69xD+3c1LN8nWHswqzMHBi9GJ3Y0Id9ln/xpAgamhHlKtRFBEw6T+SfS8",
+	"4S3ccerauBLBo8JP4I5g+ekRmI04BwbhJFb1jTlAqnbH0s4F8SrlyWHOPa5pv3WddTpnoZ8f+K9o7SgV",
+	"f8DNjpHw+3TqohjN36Nudb26wL1oXRLaotFBqmNnDMqvWgtjmcH8S8NzvIL8n1fHuyvdUtmw8+82mP50",
+	"0ccnBvMZTq4WpJQNpTqhrEq8n8XQZEnm9G7pQgmlsRv3EnqvFAdzjiBPEr6oKg62pnfie3tcDVXVwIzg",
+	"CVQe5SOa8ve/CjVOJ60+ApofhDx5oHMEucSNmTlf1Eywdr6aS7xPX2cqz2HOtI7B+Mb9DyUNGn3bYmHX",
+	"KmpdMSN5J0nF5jk/HqbyTuyoos8bdsZgj2zjjbkwZIPuWEE+czVAH20b0XSfWt8L/rrfIqLz+TsJRRja",
+	"PNu8slcNVcn7QsM5T8REZ0acRMM8ZjTTJh0nwvyFhhjKRw576K+b8kTyaIgh0K9binaUkPojGUOJX6Rn",
+	"hCG3Al3RnaiqJd9eJvfxiPK0S6VL9JtH/KdnUQzb+kNuPzjUiQs/enRyAKUidT0v3NGb3wkIqi/HvK/V",
+	"BvfLTZhW8eJJ2Q+7k8a5YWs8r1WP61rZlaAaC8AyJP8iYOJ9KGbUNji447G0u/uViheDGuiMeLG/djvc",
+	"WQuqcLIXLMlUn0BDTAnKgLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK",
+	"4xiJl2Me3hrqsYY8cd0wHbjgLuN7O1kEvrNiIq1qXtTdXyExQaXp9aDW9Cq50dUaw10ihTn1gOVNebg5",
+	"orAcEbQZ1bKOqHiUqwzKzpCWyFrw3KQAAv9WQmqZak4JPwY2OVDb2APnqVYjOW67/PVrYXSc+XoHpVMq",
+	"x7+hQyQvlc3PlLOglWQqZ66hQ/eLtzjPdjgruxVn5YP7oCx7uJRbn6AXdoOIaLuDlIIGsESg6aVxitvr",
+	"dlDrPAbUNGS1sdI6B8Ye0jmfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3auVDPaX2A5UZlyt6iiJfJUDNk",
+	"A7zfjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7twvveYuhZdQ4l3koiIhwIw7xAC/Ghnv",
+	"bi/jtRGqjyfjX2YA6zLDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGmXOvYnvryrD6EVfcCcy0Z3NVY",
+	"f4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu5igHHLhQT72cJovcwI+jBYczl1Fwr",
+	"1/s05EYE0EuF5KGhTqLvDEP8Aawp95Dsc7SrK2oQ7ZQ99W3cByQX4ImgSaiXxUofTpVdYJ0lIRot25cS",
+	"wuBIQR+ntWicCHuzXkAWlOOOxPmwhtVoA7xbsZZ/6YCpmBE9EyugGr2SN+5VWTFoweZSmT7hXcC+guls",
+	"H1DWf/XL71jWLwyI/+NcWVKZoz1951IpbMwsBkbAW/lRYNM//OetXB4y9pQu4QM4Zquz3B5IYfZjMUpR",
+	"YcNJ8Xh72idv3ILs1+hYh+uHjg1CYTzoUE0vuF4TgL4SQjE/sMaq+x0miNcchUdC+7gesRk3aa4+Ckoz",
+	"l80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1Z1ISoT5IVdayZDH8PPKlmnSufUs",
+	"UFtyPPkVaoGAB570if674NO4ivapEgfEGQ/fORDjJ+XwCLQocCCkqnNFvf2x5I7KqR1Wr3v+w/mjs4fn",
+	"PwStqVT4YdePDvo3oXQ6+Mjh108UT91OynPP+z4ovQgsbok7i96jz8qvca3oLfrXirETJqM+K76G/ZQx",
+	"O8I+y1/kGssk19BbsRcpFU24gA126mF7s4/FAaol7N0vLShafFuwWlhhg3/cYGi9gpslWo9qtdtbR7oe",
+	"o5K1OyXF3nGeSKMVG+lMRXg45IqvXGMMndSmbefC4PNO9OhE/JXxWKaL9jTKW8hzLvc6sAg72n1KhvGX",
+	"hy/qz3rOplwtPK0XTwSDd4HsbBwT+oE9MA2WxYjieuM4jh35rikOL6zbUIzthHPDjLZSZhhnc53cWnHk",
+	"SW6y412fYEzEBV6pmBxEONIYamWJALAXQ6ADEXGjwYM2UjBAI12jXTylDdL7eBvkKcyxgK3g9ojS8122",
+	"QKnGvEZkT0tRoTrjBLHGGKCceHxtguewIouyBnv4VswIkxvuzyYUJsPD3FS3Tf9UGMSnKIoQTEaoWvGl",
+	"agkuqfQBLrpZy8m4vtcaJ2z7ZmtY69fomDRatVBsmC4Q31UT6YGSLrtOP7zpYXD27N94rMZ5JPBWgEvW",
+	"rSHX835WlEhITezAp+f6kb0BUcCHueg2S5gHc5/v0M1FCQWRasyD2Xx4Wo8Kn+yO0cUWyqLswBzRNjig",
+	"V2nzkYSwNilLtb4F8jrsM0J/wnrXHnmmNIXWvoBLA/vLuu4iZywc61D5iFYHIGU61B7aPLmBlc0aPF0K",
+	"SDf1zZl0zcdX+XlRmbXBUJ18Z9itWASeDMe6dfRJkkNLv09d+RzoyAZr0dafGLmmvtn1ruVXp0mnUgRr",
+	"UzOj4Z1SFgtA/7VisdU5uBtiyK9S3TqskJVh2SODSRXGWSQMw46SyFk+G8ZBV9+sT283eGpinPhiWyQS",
+	"k+rw9s9Y3InYbvZt6qzwjfK0TI5QUkAq6gUtc5v5UOK9PYDjCLNycquDFDb5L3BOu3CkTuR4NZYYUPx4",
+	"aQjraXsruWzvy+GMoZhA4u3DvTMY/EC8zZANYxm2l2ZRz9VznUzxly5wahYqhLAp/lGzQt1/V9oQ+J45",
+	"CCcoa//fs2aBTmBjb7YlvAAcrvyd4KOd69Ii+amIm3q1kZuU9KexHegZpx/wj/X94Wg/Hlwa8lVL90yo",
+	"PKAN96oTeD0XESLYeeGtmZD7onb4cuV7N9mty3TgRiUg0zkZptIwO50eaA1gxXJYi6bgCejRwwU8REKe",
+	"E8FVSzbOx5XubSi13ZTuoAlOqSBtCwvzZ7ryS2LDp4qZVuDqdMq64X49EJqrViv9yO5wpJ4tFsZsJMYv",
+	"FbhVkOLv7LQfi9melnkr5DD2H50liseNOegTPoPMsnXDuZfEOnCUL1fqrCbOzOZj+Aqv2/UNPL7+waI0",
+	"yYZmpuFKa99cLVSI8nJ+0u2c9H540+31z877D374N+Hd2bdyB4xdXx4LgwU0m27xsOYW/xUqEua2/Pu8",
+	"6guuxlTmDoRxpemt3OZY4uJBlV2c1uWMn3gMH5zrZawLAoFTWBDFp82wy72FrI7H38RkjnU7C2P8QiUE",
+	"k3GbQh3uqi/pEMrSSWXdZrWJWzyAqEygj8l/xMTF4wwTAdgrs23ZZMOuFy7FNs4XLVrgmUlcItY0hcrv",
+	"n7Hkl9WcHJ86z+uHa08E/HODT+ZT1QcWiu2/F2sKn7cpkKgthkbV+S7/8Q1s0s+gP65ZyXOe3bq6jtbO",
+	"oveTSLmM6z0ovCoAL6ZQ0bpU1IQ9MsuFU5j9mOi5/RyXPsevgdgmGsfNOV1UYeIb1j5Vr9p2BxrJ41oh",
+	"34SqSI/8XMEVPyesxI0a/ViYgVsUcsQxwyAMlp8kgucFhDJhISwA0ruxt1B35wABCR7Qd7sgeAuajDkf",
+	"d0VGDbQ14vUdkk+rLc7Y4UBpvieleOg02ZPim9C2b0rpNd6UsiX2rKrV6plqs+c6jlEz85S5Nghqlkp0",
+	"Np6wgdVJwh4wZrBUqfdJ2iteZ6rQXlGuwNkJ5HFVzW52pQtYGdnhzFV1PUBLMeEufvKT4NGvIkX57Kzp",
+	"eK/qTtxqy5X7goo2kW97LRtBQSvGWk2iwvvNtPqPzkk0W/2zbtCa8vf20/OeFQdSbutydp3H/QeP+w8e",
+	"YVg+9UH9MAqLn7x2L/+rHoP9kQg/1dALaLc1wgmhXPbOO51lJcBlLNX4SqrQR+A2xMBnE24omyv4FGtm",
+	"1mod0gX26VZDYgi/i39c4IR1e53KGxeJaaj3ohu0Ron+r1CwAWZCRcDx1Q0IOdvevONi8a1+7+zxo/u6",
+	"wPsOtcblXV+hTihIhBYXvIoJPHWRiljMx64GhiDDXVEwclJDwaGZ6Dm0TZMAmYbTbT/reakva088keO4",
+	"cSRspx/wj+o821ENUVzDHaMwtdzHeeLFB61cFuRWLDylCzwzoKwIpkjabIDZtwHYQOVGrrkiIEzX8aXE",
+	"nFA5nzArwUxMZ6kEKAYsB7lWb/yD0D+xRlY6sU4IGEkTHWNj/2wBDxzCsZdSS0zEU9FmbwFcIQdy+GcR",
+	"wQHustAZmGvf23cZiPczEaYD9k8cGlxyragBbZqZFDtdlJ5/T8kol+zVKl4wOWJKD3W0ADdqxE0qkj42",
+	"lpx3eznx4lQYw8eCpgRLPMvUaFUUXfAkn5o9PgLEoZD8G7imca4rMivVOdxd47rHY6P+/7xopS4tvbyM",
+	"h+eo3Tl5jCT1eaNJ6hKD9xNQiKGeWXU25Qs2FJizhnpBJGZcHAi2emhNPI6CFBu1wpBi2T5xUAnYVzgb",
+	"MxXp45SpvhqhBx3g2NEYsRocqgytNSPVErFxmz3Htx2LNMdT9TSuYsEmPKKI1pPlsjkW6qlgQx7ePvEf",
+	"ed7cawWdj2PNxJ1IFth1M8zSvP9mkfPrtplLK2HZoJ4KODCw+5AOE2MtW7ubbsWM+HpjaZ1od6JFyeJ1",
+	"pgYe6Ub6oN0TII2ksMF3hg0m3EwGjqLStXm/TxnpcAJAMllCxG7iPQ/TeOH5AyIApdWJPcGqjiW7yE+p",
+	"4fhzYH3BqfFoCpnaHB7YWhX8riJ91B5uRFnwmRm7dq1+68GoB2giQsyIRZe6scEP3aVyIF3qmJ5PrDZ4",
+	"QewStPuASQL3YBvJIMUsJWeFfBv42+pSHi9lAgqHANC+VdVP9O73r30ov4EdnRExeVC9nRaySqMTqyvs",
+	"d+xsHooAeHMVSH8juSp+m2OT2ZvC02Ktb5lVKKiOfDN3pJtUyX2ehBO5H0XaFlp5JhTGa6097qlOCh6k",
+	"D0cYFotRWnYnDOKjTfWdVXRvcqQs11pAFdbQ4FaEMF1CSsNXbAwrba8YeO7BNYtKwud8sQ8MyZotEcnR",
+	"6Dj7oQDXBwEGCOIYaGRTutjcY82hJ3hQ2p0jFRvgtYMKigQ5GuVr+wmBz2qSoQ86O6Q623MhxxOs3sI3",
+	"RvO9BAv19aAYNYHqCShG/rzdKQ72k93pNXZ8YTWh7NOuWXPBKy8HpTTqnEysGGdi55DWLthC/RnWKx6z",
+	"aUzPhcEg4RNKcOUtUcSMCdQnbXbJM2Pt1nRuldpGcioY+9ei0Inlymn0TKUyJucxESabimjHvbA+OdLH",
+	"mza18suYS/beX8vK/CqKR+1cJ7doCze8HjqOrdl3HFl8USz0GAqAClpC080BUsn8cmaWVUXapBX0njTk",
+	"j4k/ewTXkAp43lD4OcliAS/MdAJRmBLg3vbxIbeeR+QP2Yiuuoyl6kFWfcb72Oiq518puur5DjZLr8Jm",
+	"eXh05EU4foGGH2GyP2FcEZwVxQRPYimSvKIrx1DcS6NWujB9N6ugSCuVYQGR8FbMUnQqMTRmP+t1OozH",
+	"RmOhdgmCViKECjxiVR+6J38Wfoj3G+yPokJ9YRuJVf7M1K3Sc4VpiWxqldsPQSuWSrT6j4IWJaNQMSaC",
+	"ILCJiubtxetnP7/6/erZn5cXV1dvX73+yc7GTEuFesfnPzun5NvbUc64MXPXQTgVkaOHkSlZhFciTaUa",
+	"m4ARLUx7VdOQob+btDyXkDIwdWb+iL6nrjI7CQhRDjPTboiU2Rn280SrMT6JH1TMuMbSz4aFd1xTAFO8",
+	"7uA4ZRS9UrRMoc5m2v3Hzx1q1JiHt1DoYL+biURqSBQJOIlQcfZOOt03nYKzN9UKziXSq66mqqBpl35g",
+	"Vfi/oVSk9fubp5Dnj7laGWaW2GMTqZ/sxozlVCKzKI/j54KnWZJzqo78/9/d3NsxRSKGhFTiDx08jAqf",
+	"zJJ876bivR3xJV/k3SOU+YHYnoPHgdCiKYQ1L0XC6H4l7N40kTzeVRhKa153cEx0jIBIhTDdhBsEkERQ",
+	"UXiHmKciaapW364QwUAojuq2BML2owRS4wq5kOpOV5DEFN60T/11tafCc+t7Kz1nVDDnS5ohL4LblGnV",
+	"ZhduzXxCib40E54gqafO0j4bCWEC9lemU27ySZSGQLYYbGksq7lWjgWgyMWEF0jF5hMZTigbJeKozd46",
+	"6ufCSnDIZ1ERBKzUGGtJi+B9UX0JwYoq2NOc9uIFltSJHZSTBR7dcRWK6MSZlCdJblNaYTSpnp6kCVcG",
+	"q+ypoSfiKT8RKpHhBFTljRNm+09qLz3BCssEkhdCAV/CvLWXSGDW6jiJnG8K8mtQkFCBVLimlOZvQhc+",
+	"nWhthFUsViG6nnYeRScoD5v1YXF4S3ZyUSfOrCku5luZyh68+wUFpUaZIdXjuXYIE9JRN9DSydSIeFSF",
+	"JghP/6Z4jq54VqTYHm4F1dB9WFINoyyOfyN98qDTaXc6LfQMSExB17zUc/gav4WP3uAMnOFP9pqES9qR",
+	"NWLnCuLwaEQT2p6s1D2YbzpH8DOf6NidpOhkuDLDVCSuxNV+lEHpndFsxJPGcbFBjokBSZe6Uw4yaezg",
+	"o4SX5LcsYu6Kb3b+t2Psox9jUNIw5OEt46XXzwvGl8zrA4829BrWubtv8IrPnwZSTHXOEWsHnwq1VRj0",
+	"GT6H/ZpimGWMk5YHPU2cjVt9N56TGK5bCWUWpOpZluiZOP1RJDFE6PYA9KFpr9mDuGxfImo4uamuVhBK",
+	"4XXCDPGaDEWs1diwtFisQ3Oxuq9pGvKuBCrEX6qrgxjz3vu4uIcbKNZe3SZ/SKEUb+24NY5Ylf1FChvN",
+	"4l6FydsI25Kq/+QVx3nM5zvsLoGORTkV7L92XraXntJ5kGEAuwZ0ewAG7QDsxAH0dfkOlUTQ6WS9sPlE",
+	"Q7m2EYI5m4z9c1AyzwbfV8Lg/w4DWJHS5XIoH+cpTYN//SelVpAtOTr8gZpvGtqFMI/OvMKOn1Qk9hb/",
+	"913n5PHNh/P7E/yjd/+P1lEovRcuL2E/eg89bpixKYgo0JxExY/OS3afn2xsuesUE3f4/2XD0Yp9Dqln",
+	"3Zh8SYpDgY8pBfpn4TFBqcti9Yn3H9XKTXgqnvIkKjSeFqzRTQalL9l9h3A0T2NuTDGLWmxZxF7LXXpP",
+	"8dKXlZlZKM4t9aLmU7+6qLNETGU29fp5ZZEbGlU9fBq1fH5o8Sm2wbYetc87rRWfYvtOJFQLNQoalFbA",
+	"rIos0g3FIhqL5hzTOTcMwjcQv4btWAj0S8DwFkuWS71JDmMu+6nw0WlITmk1aQkmwEY6ESE3qVW0RrAE",
+	"DgRMP0AVJETDhcJBGhbLW4EsF9CBACpTCuLvBU8LPDEIgSf2/4QKOdFz69rnLoc0wbXCXox827G5UGlQ",
+	"itZPdQLHUSwMdHf4fgmIeK3G6wn9pCLOPhbpU/T+D1OgvorjIcZehlk0Fg5tNGd5q3J73WTnerjXDVoT",
+	"ObbaqHvWfoCRnlsR2990uxT6gVDPY/xPSUYfQjV/ITSkwPV994H4zh4/etRZq1KhSgN1f6fd6Zw5T5ou",
+	"Plmvf/MfPig2ASxUWFjT1v3HDj+EovKAq9Sy9VNTxemw/gT6iOoQleAOJHam1iQNobisQR6HcpDQ3t5Q",
+	"YC9g88miyIIkUyhBPSAgh4pOvJ/ppF7VDUJzR5amled4gA3DnCVWK/kQkT1frNLnYRo4LQNFaK5bzaUc",
+	"4XLYOW02GOkwMwNPBAPvGyzd+1pZGQ3ycCdWNkCT3/NXT3+/wh7o51K9mhkGHRt2yWDIcFyxq5kI5Yi0",
+	"0vdPgA0CesSWLOEqxYez81Vaw0H1Um8xpgqiP8frF5q7VgDsfjHo7DAzVfx+u1viS0xyH65bPL1u9a8r",
+	"S+yvW8E1qie4ZElBwbdOHV1DK/a1Ws/YA3HRU/typVHwNICnBO5ugYN0KqiogLAFUCkGXpsGTgMGpGwD",
+	"shiDW7HYMKDqzl09bwx7EHMK0IuKu5ojkEEs6hROrNXYRaG3NLL6wqRyurbg7UcwGApFzNIwofgwFoBg",
+	"zREzCxwFSO1lqs0GVo8MHN5UXmCKWgx6WAZIyQ7VUsMF/uvVKhqQ1n4taB2TipnHQ8UqK4SXo6Y6+6M2",
+	"G6CBMwjYAApZSXM6f51QJAqZnWCDu77qnLs58/bYnjlHH2Jw29DaHga6HDsdgm7x/73f6bj8XzsiH7pv",
+	"vhLB3gtsFLtjWuePH6F5Bxx/inCg3t2sM1CmYIW6V6032+rssqCVKWkfXrTVAj+knss8HjykQnWvG8tr",
+	"+oiZLAknPIGTqWI4Nx4fvPVD5yE6ft7+do4gjvehm8KKZJPyyaTtN8AzJ9c1mgr90eYosMDRQZWF8sgj",
+	"QNteMakO8gn7Rk6zeEldlYXTXXEZ8+MUBLgUtgGe5rqM/vYEZjFXVzjmY8mrGy4i12e5BV6x23JdbTft",
+	"ebf9sCp9X3ZyaMbt7P+AKf37tbUO9hvHs31JX7OrXSfuyj32N3y9mo2OLx+sGH5wajXPAEeBhgKFtRVw",
+	"qh4oZvQP8BrmYjjR+vYkErG8E4lcQw75k7/E8z/CcXfWYdaDryZ8fIv3z3/7aWkfFRMqgvLwDUxT7rJa",
+	"Dq7u7sxeO7JoladuUUuodQFcysDWeQdBI7CkgEZVyby++18Mzg8m0753ldr/GqyfBnvn3aagQVDyNBXT",
+	"GQEVuvVo9Vvzye36gIK7liIKJBJYACCU1UwwUaiUOifdnvtkXZMvojdPog35OPE+vcBxF/p9SNZ971Ga",
+	"xhvQgigzR1IpogLtQJH8zS3jjMuoWez0pc23BReml/BGY8NQc2js6T8UzMD2prqpKohdGnVVwwIpuo3q",
+	"7/TDvPzqa1HPl6bp8Iqm4p7HbgrrHJuZCCltAi5wt925bt23vonFslgkkryJdZw54n0okhkY2LfWVLcT",
+	"YUSoFUDHnHdyAPXu6ijzx93f1MjhnjL2Qj3P4lqsdHrnRVNo5u5+BfoqK29g01ihg8gebce9JGx3PMtl",
+	"YfK4lttIaR/ssWifruXV59YjCQgwuiBam3ooY50wpV22Bk7bOIZK6RT0IbT1OUxFFx2VhLAlUzbhFT18",
+	"+Dqr+uWojOd7KqpvWmjz4bynUtikDgIWZaKpOskroSJwaLxyWO6G3Ub8S6UvTnTdsq+nG6DbP/MXN8fk",
+	"urn8ii75ER3YZP1e8ou/lhunAgiaturtVnVdFdKh4wh7Un9XqYzdXV1veBnUPS/sWswwweDtfogWEfzz",
+	"TdDKEuvIT9J0ZvqnpzSB7VBP3QKaU7NQITTllio4bnbd2G5tay3KOPY+mqlIPgFhwZTfAhBLU2xVhVa/",
+	"OVepszdTHUferzL7noKVJ8lveBygK/001ln0DB5iX/h/rl69DJiRYyUAufMq5SriScTcYyHc/YRFOjR+",
+	"fdrTyJ8tSRbbY2eATdIDN4nUWW5P0JFEjLKp66IxEz1XrpwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxTz",
+	"5enZKgLXbbyQ9CvSZHABPMeI8M/rrNM5C896LOEq0lM2XKQCRGbIjXh4Dl+L1kdVgHuqv7cyneDb153w",
+	"TgnmdEM4GXtXyQafhlfjx2U9yoYLRpPaqGXhfQI3x/eodmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG",
+	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3o1fHfzLOPp5026aRPWan/SomVHf9xAxT5LNXzVNhROohqgN/G",
+	"xQZTCwBHcyrhnLROMa2e4Fd2bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YVP2pjzTfV8Pqrnc+sY",
+	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyc8DWN+gLNV02ey4G1/jHG6lb3aMnKISJ2r/",
+	"nQZlXguiEF+RkJ/1nE25QnxqjOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33",
+	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EwkFX2QCJFPA9FGBX5rm5zd5hZ+DSNnxx3z2s84S",
+	"6L7aWYrse5Ef+e2c/hb32DPuocScpC4gBLKqgOXhmu7Z+zDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
+	"v+UUv4acIqY/Yq1vRcQAJ2aqAXeWUBY/PVsvWiXM7mMMK+4vk06n1Vf5/EGXHHqEjbW9n+62ew/bj0rk",
+	"b912p71DF5sbUM1COpbG/XWiCDMEpAaCj0K2zGrfnKBSGiaLocXfRMpbN/dLt7DzIoHG793NffChRbAk",
+	"8F/iD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZKTYH4oBW6zf0FFnQEE0uB0Zp50e2w61YKbS8FHoW",
+	"C9c1gvlCLPqQ6k6iqWMKN/pNTIf2xVbv9ItYIO4Q8HzzafFXF5cv2K1YVP0MquL+8eHlxW/P7rFhOmed",
+	"JWBok3IVwb0LtyQQ45rS2FupkGTP0RwRjIxd3OLkg2GLIMrlCXvqWZNqnuCb52KpbiG5So9avYnvvagk",
+	"vsKiY/FXxmNs8MHpHy7ILsDEZ/HFCcB49Y7P3osww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIit",
+	"oHgjwi+oei3IPs/9hLBIGoBSLc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1J8IjFxPpdf9+Y",
+	"J2PsaVeMqwVQAU4F7Huc8TmXaZlyOX/GzzqufGvvrDqqQuu04qLaTR3HbjZcgyzC1BK5rr1Y6eK7XCZa",
+	"jyqe81yOwXkjgbV2bEk600SGVePDPlOSa9+3VTbo6/boDHWE/bEVYhYhPruT7SySad1PKRocUISL/lv4",
+	"NVYIVPz8CjWofdGF9dUI3C1ZzrwV7uXPyJpy+aLg57CZ+dTx1v3N/f8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
