@@ -441,6 +441,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		f.mu.Unlock()
 	}
 	l.noteHeld(braked)
+	if f.mayHold() {
+		signal(l.duty) // what waited for a decision may be due
+	}
 	for _, a := range attempts {
 		target := f.laneOf(a.System, l.Collection)
 		delete(r, target) // its place is taken; the sender gives it back
