@@ -7,6 +7,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/dropbox"
+	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
@@ -32,7 +33,7 @@ func connectors(c config) []connector.Connector {
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
-		mongodb.New(),
+		mongodb.New(), dynamodb.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }
