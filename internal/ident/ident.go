@@ -34,6 +34,7 @@ const (
 	Hold       = "hld"
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
+	Credit     = "crd"
 	Event      = "evt"
 	Webhook    = "whk" // an endpoint
 	Delivery   = "whd" // to an endpoint
