@@ -41,7 +41,9 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
+	Proofs      *engine.Proofs
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager

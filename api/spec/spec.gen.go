@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -801,19 +912,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -895,6 +1006,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -2674,6 +2953,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -3058,6 +3462,164 @@ type ServiceList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
 
 // ServiceState defines model for ServiceState.
 type ServiceState string
@@ -3634,6 +4196,9 @@ type InSecret = string
 // InService defines model for InService.
 type InService = string
 
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
+
 // InSystem defines model for InSystem.
 type InSystem = string
 
@@ -4206,6 +4771,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -4229,6 +4797,46 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
 
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
@@ -4492,6 +5100,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -4798,6 +5409,30 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5443,6 +6078,54 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9900,6 +10583,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -10044,6 +10740,392 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11963,6 +13045,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -11994,6 +13088,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
@@ -12274,6 +13380,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 	Headers ProblemResponseHeaders
 }
 
+type ProofJSONResponse Proof
+
 type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
@@ -12288,6 +13396,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -16436,6 +17546,367 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -18577,6 +20048,30 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21200,6 +22695,234 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -22363,596 +24086,662 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19d9u2li+OvxUs/XpXHw6tSE6cNvYfc92kPc1tm/Qm6cnvniRTQSQkoaYAlQCtqBm/9+/C3gAISiBF",
-	"ynLbzPSsWVNHokBgY2NjP372h0EqlyspmNBqcP5hsGA0YwX8+c0rOjf/zZhKC77SXIrB+eDVgpFrVigu",
-	"RUJmsiBPZyc/Up0uCBWZ+cczKRh+Mhwkg4L9VvKCZYNzXZQsGah0wZbUDKs3KzY4HyhdcDEf3Nwkgx9k",
-	"SvEt2y99vWAFI3rBiGBrohdczAlX/ca/SQYrWtAl03Z9j8tCySK+wolg7zU+MCFyBq9e0TkjUzaTBUvI",
-	"musFfKrokpEZz82oZkLcDPFbyYrNIBkIujRzSPFN4eyW9P0PTMz1YnB+OhqNkgg5voVBX5TipaaaxeYp",
-	"FSNcECo2do6KEWUehpmw96tcZmxwPqO5YvGZ4cTfwI/e1SbINVsCmT4p2GxwPvj/3asY5R4+pu75yd34",
-	"BdCioJtg/i9Zcc1TFiczz4gsiJmLWQAlCh9uoqObLT71roWgMXo+zdhyJTUT6eZ7ttmd0CW5YkDIjSwL",
-	"ki4kTxlwuF5wRQyjMaUTokrD64pQUlCRySX5+eenT4bkJROa0DnlAnmD6wT4w/6OLKgiQhLFUikywmYz",
-	"lmo4MnOmVcVJVKg1KzwB8DhWFAjWcGIW0XYAQoqcnSWDJRfu3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
-	"Q6IXVJM1NaukWWJ4d/LFBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9KoGVPhifkvWCCfMIN9TQ",
-	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
-	"qe6w7pN6qWnkMpl8MTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDN5FmVpcZr+WSi+Z0PHd",
-	"pv77TxXhmZ/CiupFNYHqqb4cJy5XPCpwzcuv2Kb1rfjTvm/8uszmrGG5U/iu7aX4RO+XPpZilvO04bWp",
-	"/bbtxe6ZQ14tWBrXnezL7ffwenfpNk/DjXbgRJrUqtR9/aki5udmIlQQmnOqzI3CdfuUQInqOaOCZVw/",
-	"k7pBBUnheyOxWOvWVMP0ncETRrMfmNasgSgZoxnJ4YG2GWTVMH1n8J3Ms/i7FzLP2l5qvu/9uqfimmva",
-	"zI3cf9/26uqpQyYgm3VO/HLPq+H3fd/7AxcNL825aH2j+b73635ky2kTUy3hu7ZX4hO9X/qCpbJo4KYC",
-	"voOXgsLAtQJd0dooaqM0WzZMB397wHSuuWrktMJ++6kiojTLbXy5HWWPPs2X5q49HT/48sFX9x8++BJ0",
-	"Svyw0ii50GzOCjfBMmeXLaKZpvsOQlGN0Js6ZRNhyj2v7P+ulywtmu5cBd+ZXaBLVplQj1/8+Mur599/",
-	"86xhGvizA2bSYnJa47HLPWgf7f9+4POG18N3+HYu0MzxM8pkWi5D1XRrPjhu3+m8ZtOFlFdPWM6vjTnd",
-	"cAnht21csd4a6MCJfCOyleRN2iiz33aYiB+op5uJL3nk5ZeaLKXSREmypGLT5IPI4dfhGzI2o2WujZGZ",
-	"DGayWFKNUuD+6SCppMZ4NNorLpBz1O7knmagHyEHqIQotqIF1Swj0w1J5XJJ1QWheY5WBp0qY3kZk43m",
-	"+aSrM8iOHncDbftXWo1pWPZT/Ok48MY459AN7hhT+muZcQYveGKZ3/ydSqHtn3S1yjn6Be/9qlCKsvd0",
-	"ucrhgLszCiqipqmG6TsyvvkQKrNGi1ueZFOzsxn+a5AM5PRXZn52/qYaorKkVlLpecHUb/ngJtkaTS3k",
-	"KhjO/HNrvFJpuWRFOOByA2O9uwmp3OZj83QxVAupsaHLvEYNR4xz4hbyVlhSnL8VhJyQDzw7J2mxTED7",
-	"PifV6pLARoBHTrJpQuxazskbN+K7m2Aks2I3FKyrPoqlT20YRxEzzmCPu3bb7WSX58WkEaD/5+XzZ4bR",
-	"/9/ljz8khNozfHr2kHzPvx6aR9U9+7sTL16XGcGxp0yBX2py73rsCe6ckIbbJsZWN2oMfrnrcUZWVisp",
-	"FLJxaAV2Z+MpVWxwPr6fDFKZ5xWHaZle/ZKza5Ybvs5YyjOWfb0x5Mgo+UFes5zCDTXjzOj4g99KKjTX",
-	"G8/js/yX0cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/GxZMYcKD",
-	"x7IUVuQsqEBdDZVB80f7a/DJV1wDo778/ueTMXyqZH4def0YXj/C1yuQruPTJDjt6nrPC+2jz7xGz4SW",
-	"xeZEbURqvuYZQwFB40uHd2csZ9pstZWaijHRRip7Q58P1rRgC1kqhvLhmual2d/Tm3fJQKE73y/e/E4b",
-	"YT43+7qkoqS5+Q0GWQbnp8lgzYUwmn593M4ixPNk5FiFvgnD3pEAUGxo+9g9eAaGrRva3VmfLg1bhX8N",
-	"Todno0EyQEddaqhSqmxw4w/A4FyUee6luGjnBGfNnQ+mfM9hQCPBDe8Z/3mp6ZwRifqaXvACNw33MSvo",
-	"TIcbNk4G64JrzcTXoG3VOGx09mr0qOKwKa6u2DMv5OLamb/pvv3VzjQxQOUEMXq5c+Kub8UQdb9Hd4ZI",
-	"QU+xEmPIxTXNedYu/TJeeJnJzb1ilmPGWhWw8+PTG/ysXXji0+bfhdKXLXIBGC/Lf2vftSu2CWRdTiNj",
-	"BnJuyZSic2Z3BKbiXOk0sF7xLoXJyqxEfUeuDBOtFCsMH67oJpc0C5Y/WJboNL4q/YRuAv4OJLnl/BLE",
-	"NNzJR5W6XvRlBb9mIhSZSsuCzQoJ+rwuQCsch2Kwu8ZUMV4Dvwcut6GhhHOQdWdSy4xtG9rCrwvgtzEo",
-	"0sBLizzbw0tcAM/BhWT2XICgHdQ4opzmPB1uKQ2tF/yodsGbCRF4BZdC4d1rdiW4/47PCTmjCi/BhstT",
-	"S01zR61KyHZmB9jcBkZYyDwDDghchj2uLh8TMarEO1DPC3mNYbW61L9/uNT/Z0FTRr6Tq5Vh6GSQ5lJt",
-	"bejo9NUo2FBDhFLveaZgtP7I6GQ03n4ERGbtbh4NRw13c1m7zgcPmx6ccUFz/vv29OoUmuV07gw4uA5+",
-	"LZfGutLsvfnVJ2Z0Ix4/eWgmRKYsl2u4ne1tbxM1zFX22ScPzdOfDwdG+4LjtlcRyLlw6uGuetK4snRB",
-	"i3nlhDA2NxXWEf4mHKDaXM3BB+vVdsvmBZ4Os7azatXjxBxQuWIFDKqMvfMJPuOXlnPRSZKUcNmYawcu",
-	"6IE5l79UQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/TmCS4+DdHwZMZCGX",
-	"1Dl0KYVe1GaoNC1aWFrzJfu3FGYyP796DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
-	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/pHmfEZZ1ksRSuIvJu3BWH2g9/4UyGnObpSG6TyCp/4R7Me6cx5",
-	"S+BflKY56IxMU54brpRLNpXZhqQLKuYsC52y3pNCloyK9YLnbEheGO2Bu+QWKjJSsBXD5Rd2FHQfKk0F",
-	"nBHwL+CQ6l7gqbJesKdoQ+/RJw1zlWpw/sCYwu5MPbaT9vMbeFfTPfB+sKKQReXVqJOhM6+5nYjwGuz8",
-	"mglN1oUU8yF5MBrVMn1SKowWO2WQSnJBHozGREggOVdE8blgGeHCfHEf9d08l2sGTz4IUyYwcADpf28F",
-	"eM+5IpoJKrR59iwhD8b3zf87I0umFzJLiOK/Q5R5yTJOwVVlnnyEe2wOq8vuw6TCmSymPDMHBhMzuPZc",
-	"obgwGrl+K1xSzAV5cHpqL51VCUcMKJCQCRJ9QhTdKLK2OTKnX1XJklyRJVeKi7n54hHREt3OjmjqgpyN",
-	"RoQS8C0TOXsrZFnAp/eJkmZ5Zr6YpGMU2hUTmbFQM8ms0YCJU+BmCw7gC6aLzcnlLBqOfs31AqZjmPps",
-	"dD8h1DxIFnKNs8NsLUW0JLrY4AkYtvvxbpJBPQbWQ79yNp31uf3i9auk1W1T86FZMRj4zw5U2sFKVKE0",
-	"N7fb6MZevDTV+zxteOudf7hJBpDxs+NoeLxg6RXLquxS5y+9ha/N3Kvga0ObzihWJ7nRU050QYVCGqvb",
-	"mHlGoRMpp/m2co/bVVfuDWOAVXmAYRfwUcOdh6vZuvKAA/uznix2eSA18jx/gWc0VAVSwxHAHDXrBd8J",
-	"zjU1OB95tRv+9t5F8zcoJagusd9KozWMnJ04SgZGHMIfRu54JZEZw89+YVWN0wfmm3KV2bcYMu2q+jsn",
-	"BuSVW8uMC64W4eqAwYuym2YJ3hOjwxVyXjCF0axgecFMwQnhAvjjfixoFL12x7W3MUshbFiqK581MlhR",
-	"CsdQP3DV08ufUU3REjiUu265m5EfnHp/Vtf99R7q3Q2udvcP2lpVpiljGcvAllhQ9WPorqiS+JEYfRgA",
-	"djcahoI6ADkzrKCAF4J8gx5ezvg2hjYwRhX3UUs0eFjM4l+UomKilZQ5uJAwXA0GnCzATDNiJTe2EXqD",
-	"8E9rxda9hG5HT6s9WNESHThW6rRx5gFWjqNuw4F0ivqRrBw/LfjlZWq9yMZo1TZQTeEzH+g3az6xtNsJ",
-	"g083zYUPM0JtmpZRUK8YpBzsjIDbG8tjqAKRb8x77KOgGVXhZuscvEkGl1nGssdSxVIfID/NacJgVKNm",
-	"uZQFI+ApsGowFJbUyZFGhwSjwNhImdUWbRLchXXV/M4KiYoxFFJoRmY0zxXkl9M8J6XgWkUJUvOqdKxT",
-	"+ab6zUvNVrvlKt4P0j7Oj/CQeRrEzIdausfDB4PdpA7vJvmwuxJrwkW+Mavfv+kuXIHjuCXYX9s5Jrg/",
-	"dbLF2SPMEt/ieO8DayWOFAxIyTH2QLVmheGF/6TZr78MokkiGcMQWdu4lzhBJ4d6EHKLXhBFcsSywyVu",
-	"cX42UeL4DPYt3q+EeFeJYH/y9a0FA3u/4gVTl5HDZ+Q9nCTBrjFq1DK3N27MBH43eBfbwSu2ie5gTpX+",
-	"VpYNSajmWzKzTpGCppoVykmZpmWZ3/ysHE23xkQ5suSi1OyAZTXIUrjX5FWHfYwNqlK5Qm7oJIpemsdj",
-	"AshfjR2kSoyxrfT3O+JnFvJcqD6GLFSje0iPal7N58IpwvWzgcpuR6rYAxYhi9fp/LZNpcwZFXA5Bgpe",
-	"+wueVU9uUw8mWhuremt80aucsyzQ+qJCoTX9FBQVtg5OQLCqjM9mrGAi7cFWT/xvYkQUUvM+o1lv37cQ",
-	"F4+MB3pgwxLRWUehUtfpi/F1Fq252zm/rhK4L6DozCgUa1nmGZlixSElWbFBmyx29RZN6c9goprfoZrD",
-	"NRGMZaBvSMGez8BI22shJp4lQRhgTl9T7rGXyX7OKOgNmYKy126v9zpxbAqQL0E1ey7yTezYbLF/mOXs",
-	"s+BrY1Rei2rn61xacRgSPXpslCqXLPsZkxw+DGiWcSxC/Ck4PtZy290y1ELxbjQKakwRNbbV+5cbkar9",
-	"GVHmzje3qCh4uli68vdOvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjBzTbdk8H7k7k8MR+euCQi3Ien",
-	"4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6FXbXZoB7kuomdijLj+tJVzNXJhFrYjrKCbpiq8NMX",
-	"8lxh/bOrEsBAqywidaFdzUp4VRLoF++alvCN0EVEQabe678zA+oW3aoXVOS5SXpZ3i6818SY6Nxo3PHB",
-	"+eBXJcXwBV3/aBOzUBlZRBfDV9GPV0ZcylJ9Z39XF2vfsfc0Yylf0vyCsOVKb2wZvbugmCFqVEsO4oaR",
-	"1yr22+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYnjguqQfz2hCsBKm7RzJK8ke2O",
-	"oXpW7PtxqJ9mvi/YShaRlU8LeYUpys1qD7j/NmSV05S1bP4bv/uBsWM40hG5zssuQrg2CmDBaAYxxJks",
-	"RUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmn9nZnaTDGA1uxR4JjEku6bKxYwTkhVytTJ/0Cxj",
-	"UG+2lNcsi+nDWzPEt1QUT6q9tUSKMcfXLKWlYj3v48q1ElT5jEdbZT73kz0n3w4TnZcvyG/yLDU5Svr4",
-	"VnbcFtMy+6WHUzVBX3b8sBeMposms25FC10hZmiZ++q+VcGgGAuU1nMySsjZKCFfnhleGI9GZMWK1KbJ",
-	"7B6GI/kEvIsLl1etpe4OaLP0cQMv/XYFRH4zOnn07sM4GZ/dfPb27dD98/Tm8//4JEZ8HOoIktsyVQx7",
-	"aEfANq/pGVv3PC7d3KE1igU8Vz9iewvpGjlya5X1rW5e7k8OQKV1wUsuwk/Hf1kSRFaZX12Gabjd99Vn",
-	"ioQM2Of3cW2s7RDvqQfdOdCNRzR2aVkqPDXmQK0k88wS3VVo7qo9oIThwagLO0w3I8JeduaOV3SD3hl0",
-	"zaQS0by47nDLeZK/a9jK56U2A+5KColf1Ddri0ld+sluwMt+gzqKy0e+AKACYtd+Dslf1tsUd2BhhuFu",
-	"6Gtj6DNs97BX+ea7YRFXCfKhZQCfWtrNY+SCMzv+oviGDJIweQffZddbza8PE7p9vGnltV0S+2V2WNxO",
-	"eAzHrebveSbGbY9lxrJvMHNix6VrN3r/VjXpRvtIBxOoKke3tHqqWEOIVS/YBuMsdF4wo2JifkqYAvch",
-	"Zh37NLfdYPCKFQogKTD6ZGEbnImKFeakKHNG7DBRE9UWVUX9oA4LiyxBjbBAYmgnWBSRc2LTo8h0Q6Rg",
-	"RPGMJT4bc7qBX0Aa3bBfLCud5VGlsCqU6apvtoQkCw+TEry5YOkv8XGChL2d0n+tDJnSRWPILKyi7R2+",
-	"cuW1UZxPmpcM1doUMBpL7SR73dUdrFFdx9dYSxmMGXJYkNtR9XNn5SXPojJFOcjMToM4CMuqDLfnNb6r",
-	"ubuK3WYRHrveK198SK4kBMepOKV2yN15S1BYOHo6SgRr83Pzex8Ewyu5EJyHGoe1mwmOpE9oxBk43fwE",
-	"kqUjCaebF2XeNcsioxFR9lSQn1893gkUx9hzTbk2fx5gaZlXVwP4eSfVetsoBTG2x96s2rp2WoV46n7V",
-	"gT4t0vhokhaKXrpN55iyozGeVT9D0cOSWsMYpt62TUcwV6sq/I/Bzehm+xPlUYWoO+upJlCbV2vpEG2g",
-	"XMY9tZvfs0WtdSxm/J1cEznTTBBG04VNM1mSNUaf/eAdJtzqTahAchzvrPec8ErobTGPAzPoNKlGl5W8",
-	"ZoUuC9F5JCOpWPYSKzkOEXjW1eDmX5vC9vBthHnBVnnsnkBNdneHn1uM64RQ1BdRUQ210A7Lt4mM3TGu",
-	"YZZo98aYMcjv73ZTVdu+pc+DrQnlc1PG/LJ8lqRd7YJmREvA10M82wV4HDuu3kXtux7enM30/qmap4iW",
-	"fpJdY0qWp/syYEVyO0a4LjvnkD8tQ1V738aVoFI2JP3uoNIDsvCaKmIBPxK8LqmugN7SXKZXF6Sye7iv",
-	"iNMszw9IY/N1I80YjDAnd60jHnXUg+EAbfpnvXmMu11FGcFumjKCFzLP1LBBrnqsHBtBtPOr1ty6c07p",
-	"d5FxW4XrgXZigfDwx1xpnqo/XHHtb/Y8odFgZVWh1mu0QAWNDOq0urgstjLIar8dzz1aFh0JVL/f6rN4",
-	"wlLIWFK2TnG94OnC1p7CMQCzVUtgOnRSQiK6VKwAQaoo73pvrCgv+tMW1KeY04tJWwjSbzjkw5jFy0XK",
-	"ursurDnID7G5rSXZyDGl0Jh50W0qO/pIDM2WCmJ+H14ynyq4Il1+Ye8QMBDMzdYzZeKkxq4Ztz3VLcUH",
-	"TrI/hI5h/FbXaN4uxkL63lJt7K0dhj6Q+kZg3ZfvAEBwXS0+wG2CVx6IqOrYQJMA2HzLBsFi2YOur7Qf",
-	"TvmwJZP/VgHqVIp+AerK5bgbdKh6LywYzfVigw16cJ+GccM6LZh+ybQR3pGzZ0xnBB61j6BuQwtGrthK",
-	"E8Vojlvf3XhTHdB5yRp623igR9AZLC4DTsQqVJhQW4FOkiXNmNHBuFYsn7X7K1Sw7niYL+o53+3B44li",
-	"aI80HZJPPjy7/PGbGwIpnLawyX05iLB6V5elXal3WgZVd13ZsFRx17/f7gABw255qRiAIkArC7sWLuZ5",
-	"2FugHx8cKbch7AzgN3SHs2uuVesR9U7PSpDU8yEqyu51eloKHMdL5CTex+InsvM9TmbBgTkCXc5yMOTD",
-	"s7P7D9tkw5K+r00zADF2a79ppcaOMVIKy2eYv2XkM9yE84LiVYjVOFlVftNkr1Q315aNmnOqthS6vccw",
-	"zalq0LoQgxAegMR7QYLMdwCVtkvzWeqJT3B/F03JRfC6qOvOfgli1Fh9w4akXlYlde/OeE039rpiXMxd",
-	"zWpCpkxpzH7sJ6PmJS2o0KzJnKUeN92Y9GRVyKVt4tPKoN0KxfAH0Su0XC5pselZVIof7HOfW8xHx0tV",
-	"waR7qWOZmrgNNiYJQAor+rWIDlkcT2zK4mORmrEVI2Zdc6TflmZbaDtn28J3XBHAwo/yHjY0UrdOrKs5",
-	"T7eyBuaUC6Wrvm2QEVmrKHetE8ECp8U8fiabKNLJlaLpYyfOdlVque5qMzVluh895t3kROsY0qpKPXxa",
-	"vSdB4miHK++SqwOlWS2Obo9ZF1mKeVVKld5/TpX+1j1744EWO9cl8pRl0GYnVuUIKImN6WBxV/bPgmtF",
-	"wAlgG4y+10SKrunq/WADAJPD6gWRYpGmhLAKT7ET/xbRdqHPLc4ZZ4WtegQUs3TRkL/Tsai+CYQgAKKH",
-	"+XRhwFecFU+4Bc2LOs0cKmQrk+BT5vmc9ql6Bf7/CcG1d1/uM9H20APfHhyXKv/Mn0h/WtwBsMzrp1xJ",
-	"2kp6N90j3yjNl3bLtxTCzDqKuhXCeICQyOqpA4zbvVy8iI4kKKiG3P42UXI8kbAdNqp2xIJiIIGaCPtt",
-	"INO2VZNN5A78tsxzYr7yVcVcoUNiVshlPMN/weeLBipcsbyBQHIdjwRXyKo7c/saszgAJDC4lA9xnJrX",
-	"+/nZFXjvZzCHJrL+35Ip59HrkV1dukTLVh4Oi4y3J162pF42pTOE7Xtq/wtyt0exjX1sHQl3hBzSDgdy",
-	"V3AfVy1tPJ3LjbxcyLXF5pQiZcN9uCF7IED+xvj44zA+cIejJwSHrLd23K71TdlKH+qQ738e2NIW+B58",
-	"Fto881xcR48AtKU8Bn5PYasIW3NPJGL0ankVC8J2OWllkbcYlDanRK6YqBcClwU/KZiDFEm6ICvhftiF",
-	"hYRqZsiAZdwiccYNLOi7esRrkbZMUkXm4H2I67etOkgLuNJTTVbmjnelK2a/4S611765Yr05ITBOcY7+",
-	"s80ByR52CbeLMhXxMsiG5B6XqEExmLSiPCMbphMCnW7MytO8zFh24cuAJEIjYyYM14usoGsx7Jky7394",
-	"gACJ8aOverT5QIH6513/FXXrjBnOpZkXj+G3QqY+uIax3nXpVrBtQWC5W00RArNFEGgiDCiahKncdadM",
-	"ebxAw7UK2GbYf/JrJsI+71ypkmXJDsxBWxVEI1uqbUe+6/eEb4HcM5XSIos57CNGbrVjPoTXs7Qg7C21",
-	"d39iJ6Mq8rIkrYJi/tD4I1K9Lozbt8bD/AqPdkCwedXH4Nmtd72Kl5HtFvgApqxmea4IFPDbrgJLlm0a",
-	"AiFB/dbut1U7rIptoS+WLHU0NONu1jYifYuJLbVOWrt3hySpLArApbZIJuZXhAtiftWnUuyV+7V3V1l0",
-	"fUyIlQKAxq6EDK+a2OH27bwOvkCz/Lc2eyhqwfR5YXMZYas3Wq5qAUbXAAzjL9F9DnqDddvqTiVuDUhn",
-	"Zodg6zKegSYxZ5pgv4CmoriobC5z1tTFOmfYFlekj6WY8fnQApdxWUG7TQtGr1TVdRq3ZF9qyFH9/F1S",
-	"OyrBUdWjNSfZehiW44NGNEUbKqkSizwg+JQvVINWuFtFrxX7uflX9447o/7s1GvR/G1UWaquhKfALD2Q",
-	"YIFoapfN/yxkuepR59un3qW/9O0toG4hX6JBgZxqpvSwhbf/IhGvKA9aNnP1OBFWaiu73mKKI6gs22z2",
-	"kektR6XAx7b4bklMddIEjWFaoObqB+9fNC+ZcsWVvlhEroXVeYy1MBzsJCI56I6tHKpeOHZbxLLTb6dL",
-	"c22F7+RZmUG+VVpU2rmk/eOBVEWLyQ9oWt+c+2wkyeuCa/aaC5Vg2kLwbyXLIrV/a1rMmca/14zPF9qY",
-	"okDkn2zDhYQsWTFnCaHXrKDmD+zzY/e7T95bQ7HNpa3dlzOjhSFjDbf4wig7dJqz4TP7x5stTnlXM1/V",
-	"FV+dYA8jmp9AsomxcVwT9F3eqRCJdz0T8fZTl1OAygJLvmAWKa0WYmx+HkJ5wxg+Jgb5DKsuLZ6JLW1u",
-	"0JD1ogXjy6J6pVRIwVNMh19WuqWtDn2jFnL1bhikxi5k9H7dDh6bl9sVRM8jHrE7gXcb3wLe7YlN1O4n",
-	"A+Md/eukvSCKsZb+/Lup1O3CrytHJ4NvrlnUq0we57LM4FtFxsMRYeKa5XKFZamWP8wFZA4fTJzBs5Nd",
-	"xGJ3p3ZHKLVZTrbNjMvo85y+3XLmXaNxuyv7QITVVMo9MYBkoFYsDawNN43xcBR9czOEKDbm7K7PuoWH",
-	"Jjq7fvt2aCzBnAv29m2HepRg9hbj1hIhcVmQ9v3bJE+a/bHbnUY6Ryu+eU9T3doBpjIl0P0O80McD7Sh",
-	"VjS9Qh6fMYZNVFOsiF2WueYrCNe7qHUySCnCrUr7c11wyFIx97hVpbEDsIX9BiilQpYACTzleQ5TyPmS",
-	"IzQ4dkNuEKsHpjDt7rzN8YqUjmi2MieQEnMpsHg8LF7JrjH3JkhZaoHRA9/IS39aDu8NVNlCuz60Ob1m",
-	"lfuMcK3wQr8gk/+NMbuJA5MPSuD28Luzl2jLwg5WYwOtlTwDrzLmcjPD18TCHKto5cu3XGQuNbpOTmyj",
-	"Gd9vf2dU7UVLxYLYm2IwgSUT2VaN0m1aHwStFHbigikVCZmWGhp0Qn9TtYBK+SvblOooMwAXVwdESHwu",
-	"cUSsph7b/O9YntnUz12mBjUrhngLawS0U5tU5JrHn4dFuGvqm51aXS3PK5zgeGG61xC7uSnbyvMXdAWl",
-	"nTvGFlTmHxCSrdTRbpOr7MNuzy9Y3ive25iVg/T/VGF6jgAxgqsfxgHQ+rqT97qAqeMB58K3TU/6+H91",
-	"HBftdVCDmhqOqjguurr1Ihqv4OmCYBQMoZmhE++MFvvlKXo8wdFpT0jg/3TpsL4a2Od+ImfjfCzKgd3w",
-	"9nN5BLdMcMg/CrfMd1xpWWyaews01e/GEQz335hJo2WqEGlxylKAQgy7uViR1717iz/pkdB5r+aCDWYx",
-	"VDBb9C4bfqN2/mvoRB2WzhaMHm/2Hny8KTFKYwvVhJjzv1xps0EOzQVlxLSQ5XyBvQOnstQ9wR1/bcg0",
-	"2HYKIH1QukEBlw04bAW1m4QjJjT5GtFKSkL68hXACsAf7VKzAzZkV485z0LxA2LFdu8ACVUpf7ZWNrVQ",
-	"4FtyqeUYHkMAhQf64xBBMs8aMRgOynRsD90voqFwFNqKLEDHRl2ygxW1czoWedZ6OupvtXV859gG1Mk5",
-	"SHMTVY9+vPvO7dWrULFz6t6skEtCycwIHKPsQb97W9pgx7X/2hoVrB11Tmj9cp6VhV5gAYt/OKxErUoP",
-	"/ZVcFVLgmPF2OFIfEH0/HC82ospg4wCJpXFNOK86KvCfz0DRwm7gRAp2Hii6RutyQnVK0yuiZYWEA6iO",
-	"CvAVmgCi/vBAuDlykRD4jnJfoIXs+AfKIbcKLQK/gaveiR8sbN1ghoQjtg6Qvfqhy91V8D0ScEfpvoNm",
-	"sMCwuMe8rlBcK6lVD64D81fs1Z7cZXbnGDeBjBu3f80bwEe/6txjaHsO2FcO3wMVzwtSsJxRxbLEH8tz",
-	"x0iJLcSZc0xggiSVC2IjZuc+p5ZbcU/FBgTlBaE5K2AkbKa8tAy6okpZKHsd+kUAqmNNhYYGzFMGhnoo",
-	"LH0ID+cKf+JkgwheMrCvjcrNv+sB/oR6gOMn38f4vtraIxz3gE8+ikP/NEhM3iqpdG2yIy7A5zvgODbT",
-	"trPvL+jCHSvCDPqa3DJFO81lQ5Nl6zZTtmof2lnBwx7DkueuHacRX4iJdoAbzUy31C2TcD3jlWskjfoe",
-	"KpXwJcvme/tb3w6xCyMgLOueRV+yzs/6ziMHichZTmOYXRaYBCM2rHAu6FzKK0J1Z060J+DbnEYhSHZb",
-	"bTUk7ftq3mMfFTvBRjCArsUCfhP61Av0rUQvqGaPO/RxfeGeu/E38OUe5NkV5VlCriW3DebmsMBydcCJ",
-	"xDcuo87+7+S6/kaAAdy4z+Lvb3lVF0vAbrE3Bvo0g7m9Ku4r+b2K7TYn6IgT3K2BPAvzVH2JBZ7XQPQG",
-	"Ar0uC8K9r+1KII9Q0rTcXXByO5Yg/FouVwlkgSZWcCSkFKqcmoemRvQDhjBZ0o1RJI06GreybHS2Uy8c",
-	"eLhlAXCyb1vUlC6MOR1xbkCmzLmRjmsBgogL5BIuBajOcXuYVfH9zsrPdk5Aozhtym6ylm5uLQZQ7Kkg",
-	"zAI/bAVUct7uAm2bqqH59+a53tAmlUSMwLeiJgFYiag4+OXg/qgoN62k4lvNL0I83mPBpXQFOnGzSXYw",
-	"T6wpvps/UPFfnXNauf4YyrbkKfuoNO2XTVV21kg1d44RqxL+UwrXzWOaxyOTP6Dw2wLoQG8keozQ8FZE",
-	"FnzOhTGRzb8KljK+0sQcuoTIa1bYBHmlyfiMLLkoNbLrlljCTM4fu3YB6FNQsKTvfzyoUUM1KTeIe3Fs",
-	"J/zZj2S/anYedOAXhNEi5+CVNScbAzcQGsN6LAvHzbUvkwYlwbWUC50QpQpTlmiWwQnbzlKK5STltmKx",
-	"MpmijMDF1Z7oeCpXG2z9VwXHt2HIFh2EZxXBb6oLa/Mmr8W3slh2f0cnDcqsPvClivRQAIwWuP9KzYok",
-	"ZYWJ7UrT5apHntJWbZFTwyrVyi8ocTtU0bGBw692BA0OAvoepCENqpYedY/YrJC/s3hw8EfmjI2t/KVG",
-	"l9SO/VSqInpr/yp5zyhDMwJKD8SJ2yrPzh9lM+ysW8ovpt3HjOQ8wk1o9+WjuAhxrofUnxzsOYQfxucS",
-	"zYKYIM7FBPw+ZMZYQiao6aiJj8NQosrlBRGMQ6SOG/laCu38NiDva+CxG5H+EsBGuSi2Ajemx5tV8JOC",
-	"pwt0viUDnIxXtlTDydRFtKeHvRt/oNqBgOz0jlvyPOcKwf4TF8rsoDzULW9ZTvPgnFpz8JDGQVTTf8m8",
-	"XLLobOd8TqcbzRT5bDz6z0cE/v6841xmlOeNLZekYgnJGM1IDrVAqmt7nzJNmVKzMm8bGJLWO8fXwPB+",
-	"uRFpxKf0wvb8sIwI1pP2LcaILEjBZqXq+K5tXNzqxbWVedoltbZEW+xV273oiQODtTu2jagn1hr1Bbun",
-	"loBnaVNtHOTJloV48h/QpP0fvl37PxpatYcYOWHHd3ry+7sP928+2XuXV3aQGym2+GdsHTi+D23GvnMi",
-	"DAWs+mm0PDuDCzJluVyT31khiaZXgOAzi1PowzgZn3brat+tyOZ+G9Bm+MPTnsU5ntDOJm2p1jHk9rB0",
-	"PUjdAooEkQFZ+GQQwa73Oubb0Nv6or8fiM/W3APd2Jj8t5LZr12VW6R4wL67gdD1BiY9iF3rUNKTHH8C",
-	"hn5YbN4JOj9CyWrJTcSsgR0dJCRCKfYHnfCmk9p+QuuR9T6n1NkcYfHr2YO9YuhgLbIWem5YzWs2XUh5",
-	"9Y3IoMyu55IO5GfzQV0o9BxgSd878RAwcdXnKgatdwmlqAVTyrlF5lwgKhpZaI2BpXpdck9Rb09LE0ze",
-	"s5rxsuUAk+jOmqTwwMTpCQB6vaJzlxtss8OYyNqjOM+9P6OpIr6TPMZhGgterDele9uGFgt4HcOun8pS",
-	"k4VckyUVG5fIGLZsLIWHGWrQG994xbEJk85umy8IsIApZkaxbQxpsutXANupD0nmTBgLi2VxizdgyA99",
-	"ms8Kqvk16+D7gfx7y22NHbVcRXp8jgWj2XNRw0QOExVTGqsSecLnRh9GfyQgXhr5c0FOxhh9FhubYDps",
-	"aQX8oWMZIdaGWpoEywnmHu5E87YfwfXx3A/513d94FxfaqpLFevzBqUMbXFwcM8vqLf9Dmqqqis9bTf0",
-	"7b0bndrTvGhGzcqkYE2mKwDyZ66GXAm6UgupO1rGUObXPTPoscxY9g38JpogZKxaLuYvO7SVjPaCb/Z0",
-	"rxZU1T2wdqHYIpHRZUPVBN2bCwF8ADTUMrzBek6+IVl4657AkDj1BTVHuym83xspZXmmSjqoWHWX5Tyd",
-	"kuDcbO2m45XoUXSOuNvVNhuGy9n7uIxp79MS0R323m6dy4A6g+k1Fvg0sGbuAAxi91afcp9++fZ9ioNs",
-	"Q2WfX97aPKYO5OaVFr/SaotbuegYF5nnyI/iLvuJbg7wYlUwG7c1L6uRorPzWRrbCmUWg6RI81Lxa9Y9",
-	"wxJ88k2lH0UPAWI+/7e9KtsXjK90L0hgKcHvo1TIqYh2S3kuVEsDoRmjuiz2NO/ZqRttxaNoTJnqnJbi",
-	"JlV5/iyaBc6oS9sdQ45Ls/jeXZ+gCGE/oEFOxQ/4JLBIxvIGY2LZQtweLWFyKqAtTLSNTzO9GxrcNHfU",
-	"C4Kke6IH1kKoQtdIhZ1NCzDK7aITx5ee2k0c/YPfjO22kPm3yCQR2/eba1ZssODEJvcBiIbLhKXgzTip",
-	"FUsHEnYWjNvjtg6jeg0JY0q7uI2rMIzYa126tkuZN1RIu76Wa1lcsYKYJxvK7jAcGdMHr13zX9dJIZfy",
-	"Sjn/SZDS3Dfc5Cmb1Pavae9/KqLVCg1YTx5BqHP+ETa6+RBDFu2TJOhb5sQOOSueVowR4VSaLsIGpNCf",
-	"AIgP2ricYUB23cCqDgwp6hZqQhuCBdRslXlBs5JiQsg1hvNg7F9KAUlJAQZTDgpXBcLkqR7FxuK/s6bm",
-	"dJCaZAfuGiZthEnCpq50/73EWdF2GTbSrFy9kvFXg3Vm6OQdQZwV/nhbq9c8dMiB6dxkDo7KKx5PC+l4",
-	"6fIs0vHOMktLYrM5qS/5sswP8etH1JMwGPOg1X99/3R3rTZ/ooFLmMIaQkboUoq52ZvlBblvAXxgy4Zh",
-	"f6zTB8HxHkdFsdW6tmbdx/UNQ0Qpazb1Uqh1LAsrQrn9bZH/mA51reqQjDZL9sXiFHud9eto7DZhV/zm",
-	"VLxq7h0c94iAm7dcuvMMdIlKk+6aklOMYKLhtELtyatEvg6j0pt8Q0UgXyOzxC1T87p+iube1i04ZOM8",
-	"DuyGV/H0VoqWsdDBqjpRG5FOEjKh2TUVKctOXH7KScGUzEvzC/O9sXBPqtQq8xHC0Z7oggrlqyIUPMwy",
-	"npr770SVq5Us4HGV05NHj04ePTL/WPAVpSdKpqcn4CLg5uXmi/WCa3aS0ynLJzWmva0YswfIXdErVsDa",
-	"8fI98Z4M849Af0Dm0rN6smj9QETzlibuZ5NzMgGrkxVmfatCzphSsH8TIgsyMfdrsSq4YpMhgV/Wp2AH",
-	"gN7pE/JZIFo/h99P+YkHPKf5ZEheOcgGAqtWZEGvmetWu4+Mt2+giKRuZOVsX8XOToZOS8qS+zcFoR7v",
-	"4PVx1Pbccd3NH1MkYwFAm6pNrfWzDktNXZ9yxEYWvhJgLpkiNWSnTsY2KNjNnezcejDbVHXAWt5bz+MU",
-	"O6va3668x6I6RkI/3z4mjx6cfUlW+ATJmKY8j9SYxGv3Xmo6zdkFqGorVmD/oK10tjf05PfRyaNf3v3j",
-	"7dth9Y9PGoJYNoEkQmmPpUhFZlFkJMlkdCsr8M6jwF5yYRtDR7UQl3NB1RXLzJnv080QGYMp/TQiTJ7R",
-	"Jfa2M9J5I0vzChAqC5avdrAM432ClA9ttpSfRbqqcmzXazlj2AaFHMMrn1vvBPAmB+QmRgwX3aLVo0dG",
-	"xqNiV+bZJtgn35ijIm7Lwfg23gTquWBkRstcbwi0xm4+FZEYVF4uRfTeoR4lxeZ1j+Ph/5wLdqsBGhuv",
-	"vA5bWmEoMV4DSQu6jGfjvwKpx4oN8Q8lZEX1ovo3ATalmfnG7AujFo7Egp03lF1aIPSYpHr4aDQm/+fl",
-	"82duCMKFjbXabSZT2dC0DPuZNclwSdYF18zNc78Ab2vq8iKot4/nkv0Rbt7ozKpoYHOWQ9cgK9ZANmQa",
-	"HIB2gTHOA+EoDkC5jWSoIV4l4nFRrrcwOy+g+HC50hvMKALtGcGXDAuiPlmBwN4igtwUoF1SnS6+b6rv",
-	"WzHxOCzr2Ad6EZlq2DZzFsfU2J48VqG0ZWHZKnKbJgHtS5rTWOSaZW05wF15qaal2CIM9JYbrVDzPDen",
-	"HprC6cRQJGVwy15ghXsDoXZOFIL2t2Yt7+VIi+e+M+1vZeEgVB2iKs5zG96aZuwiRNSjtmYft+bTOPC5",
-	"jXB0VpGglvUO2ooHgiRg8CDs70js0eUsx20BYAQJJ5UkqRds4oKbBeMREgashP0osgVwrocU/bH3K5vJ",
-	"EhWgDg0OMS/x2AEC8LKEVLlr5nBEYw2m7qajSnVDRKfs4IHxVNkF8IIItrbLSFyQwJduu9RS9ae3ysKd",
-	"rHIYDxFFKCRrI91EX2V7bu0GZYJv9sVL3KPxxfx6UNFKM8Dp5sLCLV2xld7tc7U/F78GfgoWgZ9D/V1f",
-	"m1+E+Kd9QU+7tz16gciJfasZbP3KvjZm8a1f5XTT1KjB1613UyPakYh9V96jAt/eDgwbH24OUxRMAWM0",
-	"tbQP8FwRE3PYGUnBqXUeTWHNhQgzRmI6MfjDvmYN9XKok205z0A0a2mnCfODL15z0fauHYilAMHA+r9D",
-	"4lXtUwN82ApKFqjol1hHi3VrCuaVtB8Sw7Iv0DjsG+UwN7dVtrd7+e1C95uHVbzoBfrthVXn4MdCqoBf",
-	"Ad18oKRcsU1DkJ69XxXo4Y+/JdrF70G8ReGsyd+Rbzwivr0TAaSOobDaS4WV7TEYn2GtDWFTECY+8J5i",
-	"KNUhUbxTq8VL4r4L+6lZb8uFB2n5VBGOeUrkZM2FeRLTK3o3UdyGH3EzizOzUWYxFNrQ0rCb9du3hwxm",
-	"J9cphanJ507Hw9IEBPm+QLh2dm6k3lwydYGdHvCDnF+b5+cUm3EfmPPcQ253TKvY6Z4CyccdOhS8YNfg",
-	"Hnjifddbm1PqhSyO5iXxnS1VA8YU6qg4JxsG6YxrGfTNjJgwWdBpsXUU99xN5emtQqS/YqnAhi7zfnD4",
-	"FapmBO6hX+q676C2kzFrL+p1wbVmXRqb+Zx2j7VoN9xjm1sS1O1VT8ug8V+4t22cdhQ7FYd6WS6X9GPp",
-	"h7E96ZajtuuLCosA9wNiH3Ay/4KcfhReje6Erdf2aO5r1NVotgSVjGUcO73MuLDxGEQEjtLhhcxzc3Hc",
-	"3pY5i2oPThrah23O2PjBlw++uv/wwZftuWM718Q1b/avlzm7TJsQ6XUjUpkTBp8qspZFVrX0FVLzWZxD",
-	"6fGc9XfXUaavX37HE05THa+lWvkM7o46jLG727D4nJsKME7NhytGMZTfp1/cH2Zslk1x22mpuGBKEfOI",
-	"bT42PEK11zG6q1Tno0OPFalcfxV7Ke9L7jtqz5MGy7XmrYZNSNzJDqranDHrfdiOXR0f2oK4pqYovp9K",
-	"azDPE/MY+kAluT4OVWCLk0LwVixYtditDvazDqeY05VqsLNhZJ/Me5xO512ca6Xo3GXw9UJWuSaEa+hU",
-	"RZcMcNEnhtpZmbNJXLEx13FuPSKH9kdByLsDHc0vSvEYB9iJeH292W0RWpHokLYsR65L54KrxYFU243y",
-	"lt3aBULE1Ob4m42F9DAqShrXKleFnBdMRcomXPl/V6i7Xc4bdS00bxS6tXLy2MkOlbVb23mQIHsg6my3",
-	"C83dZO13y1a/LNcH0a+1bhtW066xXOzwBtvtz2VbiX11+Bod+J1RpHHGzXgS9gFs/tuxdsiGbruiUt4Z",
-	"nsVvJW0FjmTpQjKMdLreg1UbN/g1obmZwKbjG9t7L7oQKpkW9Ar7xHUc1+VTxEnkEyGm0GORX7MCoxOd",
-	"N8yssXnesAWQo9ZjQHtL78LpBCigEI011Le5vIeLtGZgjQOEnXNfZofoo0BKx3vV+arGrI5HHe8zUGxs",
-	"isQWaAcwQYM4OIry+NFojbvq4m8lK1E9LIXAOwAQVlmGwNy00JzWoVZBCucN+iPiOwYvsNsKCYYV0KA1",
-	"Byr/CLpOoiOytGCRPTpAH2pMQFRMt3eRWy8kOPh1UKAHvv+olmk5ts/UbmHIOTBMWEP9Kq0m0m5MIY2P",
-	"cBbsZn0UxwHn+i+ziz1tnWv3m11Izj7hLhwmPrVKz7st0x8StthR1ptUzGZ0OvZevyjFQbqnAw5oDbBW",
-	"kTOueQoiKkDIcaVdg2QwLfOrg6CDWhoG+8QBKISXJJMJ5kyCZPvFbXJDKnal4UcKtXlVVRbR/7to5ZZ5",
-	"vI/pj5VGoPo7kbTdIDfQ+IPNgv0OdjfknkPlGZDgCZ/NIgKtHkM8QmTwyOU2Qup+oCt7xgusxm6OACd+",
-	"ol6Aa5rzKJRlY7gFf1EP8HmiVctt2cij3ExuTR/F1RQc4UhnJiNnAOdyRUtsH7wlecwnRbrg101qWvWC",
-	"GO5jo1jfybLvYoOtmDDGyw9ou3SuemwJJbT5SIqyQbQWpUBLkitSiowVZE03RBYAwWvkbbfDgep+5GD0",
-	"ds70F+V9s9Yxq3UnnzVeLR/ER/eLbzeTbZbY3W7ckTiXA+h5vPIMgZEswk9lNRDBWBYr0FzIHZm5t3jD",
-	"Z7NGwULT6Ofb7kmLHlUBSzrZkdg5xWPfjTDJfkOiSLveFtoq8WA0ZxmhmhRMafAMQBsAW4ft0412R+yY",
-	"HuRgdm0cyBDHu/UCmWPnF91sBF9h2Y8e+6S+gxUmSgPsDU21dUu1NsuI+KwYUe7tZJXTBgTZ6oq/e+CR",
-	"Rqg+N8/u4HsB/oalUDhMbV1uFV2weur7dTQ8kxiqTB1qxPJBlIewK+qqIcXgEKwZWa6iUGiuSFTTKyZc",
-	"l5KDJMtWSbNEwQYoMvOCYYNXrqAgFcq8JRbhsSbct0IuuyvyOU2voiIW1mclPqR6zmSRAgKdr18xm0Iy",
-	"ySAPg9A8l+sLXxfyXldZdmue52TKwhY/B8A4BtfnznfrxWY/L1X3VwXMaH7Yhdt/QDpZsLcot/dsO+1O",
-	"RxcQmyq0dRSm7scijcdY9zrC7mrw+EAwi06Sxq2+drzNBApek/fhtWW++llozDjtstD4rP1s3YF1b61E",
-	"Q9CN2p2mfbKpKhI5AqzQZZ77AEjBXE/5KbtAecEVydlME1lqwgSqRkeC9+mcYXYIvJg5myyiqU+EXE+2",
-	"oc6csiXk2ppRJ3ZT3h2MWxZu2E8VxsqWWtmGRdbvnM3KPP/RXfzbefdYPY0tXdE2wd4ga6JZsbQ9TMxH",
-	"2AlWSTKjcQiBpqb/s5rv2raFdqNiolHnPOkO2s0zuW5BjKlPI5VLBm40B31an1Ic6fhVlHug7JouWWxp",
-	"e8B8zWbWtCm/jvCN4T42qlOGu3brCXeYK6dKv9yI9MDwfBnZZtcELKjBQ4VCSOy1ay53rohcs4wI62c8",
-	"tB1rYl+3/xD6lfqZN9OssRdF2JVrCxVEK+hscmHxCWz5Oq7fmfxGidkqaQFM28aO+raJf2tVOA2g7fs2",
-	"3Wkyy+8+am3Gv3Qds3cbbuQWF4XIPDPmJKaNLwEUomsDSt9poj68S0Qg6wXPGdAfiWd2CBeGQXOLKoFw",
-	"CeY4XMDrjepssa2o2FSqdGFhSxwr22cNv+10uPAtGVqKa1Qz+acbAo6RGBxOVQPagUT2FHV72B3Jrs6z",
-	"KougS7dQPPgHePsP7+C8DcXQQb93+aWVJKj6dLgjGLawhWMUcjue6dgcXjFBxXGCzBlbRkB4f6QZM6wz",
-	"MRQz1wbJ2PUkbuLtRN80E/2ibwWbN2W7q7ycRyv/FrLQWCYC4hNBvRowRdW2Y9o7pFWpDCs0uJ3D1gJb",
-	"Ivzy2SUma5OveW5OJ0ENTyVwZzkTySYDwTzN/ZWAycr18C7DWIZkoTt0jj5Qvxq76fVYVVt8CtmtG/bE",
-	"LozCcTr0BVvRt2ZzZz0/i0xGbFdsLxy34BZUxV1gV4ytGqCR8TYYj0adNVUzse/ZSsd7263aQTxqqW20",
-	"YB5AISZw99waFfiOLRNtGgeLXI9GAF81G40L5g25ZrXEO0jqy6W8Ag/zcP/ZcfsevCEUy0B3ywDhit3W",
-	"v2tgsO/tfkX6HUYg670iGACbcK1YPmvpNHDLmtqOjqqdWlsHCBD1VtnVH1jF35RC74p9bB4D1gKSjHer",
-	"dM+KzQsXZmsDBIGSesM68YvOyYAmU9XY5BfOrYg+gWo3FVnKa5YRbJCxLcIiJUNNyRwpoEwKq5ICVYpS",
-	"gFopV+iG7ZC23rcIv6HwB0EIwuMH05thabNRkn2FwN5dKnv6x3b5zgEobsfdN21xmqABWbfW+vGjZPsi",
-	"dSOndJ2qeoSXffJPFw25Twul3eA/22mSFEy4W2uviOP0Cd1YsOhd2d4vXPUU8YEbPTpMt3ek6Lfl/VCW",
-	"e6Ml99jYHVhLRB0O4IYP3BqYfePm9I0lFAGkZutl756rayQNm9beCzD4fZfzccRqysawTr1EcbdlXrfA",
-	"JmpkjXsTS7G4DbP3lkyrgi15rVFPPSuxl9g6bpFrV0O9Yceqtod7hF9FhE7xIxi2cUN94UOrtJGCRfpH",
-	"uMCPP4BeFoYZMJVqCzfju6ab9CdAO7r9fdlyavuJ1paWnHcpdW/JlzFF3+uG9lnCFZnX02j787HvLrSX",
-	"n2NtPHteIjfJ4F+Vu6LOIXPZERy5KdHco4DOZfzNkjvv4nFKflvbZlbIXxE32RUjFAJfkOvoIUuk0Ivb",
-	"IQa+ZtOFlFeXWrNlzJDsgyjB3qesWDW0+ZqyOYdamnofjU/VFjx3LK6z5HnOFUul6Hz1tqGlrKrOB11i",
-	"SZ376Xv8FMP0tTkHsPTu5RW5WrblCQYyYqg2uGENEP5MZIB1uiVK1ourqChxjzfeceyaiYZ9ha8A+yzx",
-	"OTIWCP1TdU7WuJATHk/7h1/38SPveIHXiyzuBWbvteXqw8otmtpjvF5sfF84YreBYB1YOxcrpnV+l4XH",
-	"W0xT5cc2hEWtSwEXAqcRG4ef26SKNYDNhNdF5BBUDR86dKjzfLnFc47DEtfNwfFFUB7tGH57a0PCRs5Z",
-	"h9P1VHxr1tLzjBmx1Zwh53I0Gs/a30fz76N590ezsJGGTv6OLV0gZjX8pY+6PZNu2R1O/hEqaLZv6o+i",
-	"kibKjpGuZebknJM5v2aClKuLqsJvSTcIDMw1iLpd7M4q9O2zMap66VgU1M7pm1A+3jbqbH/SAETmJ3YZ",
-	"RWhmgii5ZJhOASdxLjXRi0KW88WeDvTRfiSYX/GSR3tG+dNdl17QCzo74G0RaXzVL1wu8wyLgX1G6XYv",
-	"YM1zyMl2t4qFfOVzYTt2W+PTDOISVByYWkK0lAesa7sC6rYi2fGbF8lm2Fig0XxsbBeQVyohlHzh2moz",
-	"gbk51CWlgrFDlBySZ1Kwc/hialP4ZtCWSGgygfQArjcTuJ0nRSmGDrhl0i+xvizyfbbwbUL9ZnhHmEgB",
-	"1BajbHF6/ZxtNejw57M9M2Brr44ntr202VcGBoN3mNqfmr3QnIBiKyLfNfTuaezi3OWte3C4LW/W43KH",
-	"pFNED+zOOc24olO4tqYb8tKmFSVEMUaQYWug6zsVo+7nXa6o11wvjojD8fdl9T/zsmqoXvwXK/iMM2Ur",
-	"9eYCinDUkLyE6kU7tYZm+X/fgB/xDdhaMWo37QVTNhWgh2taxU+zNTZxW/dweWN0C4Zum7DU9IAGPvKa",
-	"FTldfSfLQtUya04fxFqjLcJE7fpZxi6/Ao4SF3ObK2Ihnh9+FQA+j6Ks0bQwBVuhY72P3Of9Qb+2Cgjc",
-	"S1FclAXXm5fmELuMQm5bkmylrwpy+dNTcsU20BL9F8ODv+BRu/+QpAta0FSzArYcZAKYpowW4ESwr15o",
-	"vcJwk2rGZ8moWkwlhQ5Y9sEhgaQd24NTuVwdW4iC7dqwKR29wnQibkZLpbzivtr+fOASg39x76+OPq76",
-	"5gZa8c4i2cXfGNs2qJjX4UyhCBwzGjPJFCLVgPChSzUkmUzVPbriw2W23a1WmHPCJXT4MBYxnbML8yfk",
-	"Cp+/FW/FCfnii8vSXDaap8D1X3xxTiaXgKvOf4dPzsnXQGniNmY4HE7wHqLBvtlUvQiBCZLKE/atICFt",
-	"h+Qbmi6IDypjVzLMIWPFkuMYXAP9Ffls8v6k+nzy+QVSwHGbIYOiG0XWC54uSCFzBDqEl6bSXAzWHTDE",
-	"5T/N1Bdf4GeUrAo24+9xE+worvsbpCx/NlHX6S+TBG4A/C9Lf5l8PiSXPnQpixDvIKWCTBG/PzOKHtfK",
-	"TIVn5jn8N+ZN42yMwWDmY9ZKJjlfcj0hn42JlsTorITlipHTs8/xGkrBhTJBpyl638jkg7EAElK5WBJi",
-	"PSw3E/sWAIk1rzFsPYF8T9z9e9ZD9Y9fFfbYT2XGJljcYbRNeNGCKstNCZkgDMzEbhozO1lrOowvfCyF",
-	"q8wyDIaV0jCMvUrs7JXnq8k3r+h8coG5dOZgeAaYPJ2d/GiMlwn57MHpV67qLCEPxqcYSIZ2aYbKQmrb",
-	"Fb+qFfp8CCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8ztlxJbRZ58j3bTC4qKXLF",
-	"NvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5AtgAX8v09+kjlPNxPDt7XS0gsyZRsp",
-	"MkMWLNV7cPoI6Tx5wXSxObmcaVYgb2D6dFL1QUbBE/ZCNDxjCJtzpVlGHOKkz/PkwsvSIXla7axga7NS",
-	"BS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1LmcAaJZ4Z+TXjrDB3yYqmC3Zy",
-	"OhxVsjn4zFwQrgHH4HvGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEPnjniANPt6hgwvXjgbLpAYTof",
-	"jIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnYSgqFV+vpaGRrmLS9yzV7r+/B",
-	"fYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k/hPpxHwhU6YUgKf9hyEgnSuj",
-	"XfzINMXo9T0Ao20mif06aPqtAAgIUA8gxcTiBOqi3MlyflaJrnTB0quLqv1nhZ+wBJPP3/7QPbxisGtW",
-	"TCUUMjUT9t0fuWMpFbBhZ6P7HV/y5uQdMTfHlCpmQ1FvhVk50PaQCQipkZTmleGlDFT24a5js9Vj6rUF",
-	"L4gauOp6bDSnkyuGCdENp03pS9Dg1C5/xWZbPXIPBDOgTe150EVL9vNIeFn/ak12v4nOtfim5tYZnI5O",
-	"H56Mxyen91+NHp2PRuej0b9rFt35oFTFL6OHj9b3f/19NhsXo9FoPHowsv+bQw7IihdMmfFEmefoCRlc",
-	"sU37z3Kq9LeyNIL59P3/+91+8rPandl4VM3MJUizVS43ts9Uwa7lFf4MJ4Da3A5G7btA2o4NQX1Qy5pt",
-	"YRzLjHQTsnabFwK5AFy6EZ6/BI2IyJm57Kt+u7LIWGEziXhBlvTKmHTE2CLmOajMVSy/tl6eCOzTwefD",
-	"nwiro6uEWCLiPeza/gVnwz1pqBiq2bjVaggoCwDxqSKOoMkV20zcwq1+w1HEGwXIlu+Qp5h3UHcOwU16",
-	"xVaaCAndPYdhoimcRORX3IXeRzFQzsAYe4eGLFP6a5se0f2QxdiziRs7c9cztr4MDMXKyrYtoLfkwrjf",
-	"lP8i4uDKWP8DZ0i+LUej++n9ESmoyOQyMPSBGx5ahRtuC3NO4Hm2V6rghI4nQ7ru4GNL42AXdx0QtmXb",
-	"gtHM1mQYQ6dpaPvYPXjmJhn8IFPvm2p73j9nZ3Er8fGjNXCscOghLljG0RcU3rT3PqBD5AYFCLTJjPpq",
-	"QGZATzG9MDoYWFveO2MxrOAIEylArChtlAwrgMzFnZAlLaDwUTnZtytX8ItD5coMjMjY1f2gdVl+Orff",
-	"oBcw1G22KInrPnOmDyaLMbAbSTP6KKXXX1Ps3J28MSPeRzZuZ8tnUv8oM2OBZ0dg5+eCVW7FEFOoUiIO",
-	"UVn68a9wZH3nxFeZcX2iC9slt9lWMM+9gsfu3FxImjse0N02oTHDdcZzzYo3UGf8rmbk7SlP3X33pbD4",
-	"6b7/48S6RIcANciyiW3xZT+dNATi9k6VS3HLuYadISj2zDWKh6tGbnm9KiHC0fv9bUNykbL6gN3iWjth",
-	"hPdpXip+zfasAQqLD3jh8axT107UVeQMQyBsTDAEkbxXkiOc7wB5PXD4ZZT8IK8ZVKnYdqNNxmbmO1/7",
-	"RuQ2KO2SLWpNx913NiPjxtfBDx7NvnqYjb4af/XVg/TL7OHZI3o6Y5SO0rMzmo3GZ/T+dPZgNp6eTkfT",
-	"r05P02x8lj1Mx2fT0Ww0oqOvzKatBueD8aPT4Wh4OhxjId01l6X6Dl8x8FaL1Vx+ayePYr8NzsenRrra",
-	"WrGBuk7bfnNci9nIwv0GMxO64LfyMPq7A7LaV0yucmdRbhTJeJYQwdZGU3Tt6Pz1YaYYuTtA3NvLY/cG",
-	"OL9mBZ9htUvUFH4mNSMTc51OSGYMXZYrBnYt+ow3sgz8xjnVABlItddzbSzYNvQuWNDSu37n4Exqt87t",
-	"Dum0kFdMVMqK3R3ko4VtmHU8lrcsCuAb0JfZ2rs9OOwFW8kiymMesdC6HGUpjqJxP3Y2qbFZuXCVYggD",
-	"CXxCcjk/jM2mZTZnut0h+bV95ngCeSlL84vB2Wg0HI1quR+V5ByNX40CyQkielpm7TLIiuQqxu2y2Lx8",
-	"KRhNFywbnJ+N6s67zmyA9GiUNJDSAxRLyHRjmwofSdhQi4JpgV1TCWlmZClrYsaCYkU4gCN2wz7fmi+T",
-	"IRNcytBSbUI0y3Nl3nk2SsiXZyBfxqMRWbEiNT+QM8J1ggEOdLXZekzyGoKAsBkTdNrBpVYBS9OCvRV4",
-	"C5oXBKNiEC7moMO9+FMddLvcvMuEPXnrGZzQ4zvm/pIHrx9pmkxPy6cfmbfrJTNneuqYeP8BVgEQcd3j",
-	"ZWXOvQ/4x5bDq3528PNDz04vJxT637G8/hjOp6WE3JnbkazZA+Vpcrur7u+D1ubmOYLLpsf+7955PZ0z",
-	"jh7vIGsC6xjqjIOtxo5ynrpcQktWzNkJzOUfbcz3FTJfz43HWo1O18/fp6J+KghVmA9GhFz/mUcEMRmP",
-	"dbU4lN4TpanmSvM0NBiiWdO+5y7A4rGqufSKigtyf0QyugEYdyHXmEfnbFGuiKJQm002jBZOvd21RedM",
-	"u1ZSL6t59T1934KXKmxi97fzzNjlm5+gpBUgWaabF6X5+CsLWmTI2vJA6P06HSQeXxszJAC/EsdIZZ4z",
-	"75zTMr36JWfXLPcN2gfnjxzg5XmIkWN4CuqjPDbQPk/TFjCQuRSY0LLYnKiNSEH2+kGRY9EFIa9ZocsC",
-	"/214ixdu7jA/cHc5FLA3ZhEFmxUSIjFrWrCFLBU7yabmvK3NOt/cT756B1cJ+I1grIylPDNvuB/3Ke5M",
-	"w1CUZS8d9MvZg9HIDGkLGSz1RyenD2q+R6ULqtkc3CvhW7+qjz/yT5qdzKnSrwuu2WsulA0CVLPdmlfw",
-	"uyUVJc2BsBZassklGltM5yj4rgBoENCV6DqGHvqdXBM500y4hE2ScQUtmhJCoUv6ekE1et/WC6YXrCCG",
-	"bgpSexcyD/NgqoZ4u0LZZonWnTZp2FSx0W0T9tm7+9BQbzHbHEvCNe+RjPjQu9ZUwT3CXFO9Jcy7shrb",
-	"OzgIrX5xm+MFPKbQTmF8P2mVsPYcQxB7EBWzoHqls7xdsKK4bMiwG/+7KgizEQXETjZ/tI+LT75y+c3f",
-	"/3wyRrtM5tdhfLtgCk6yjXYf6UYw0jSzkrI9oGNM6cyrmYqhO7uJFg5Prn47JK5N+PjUMNadvLB2N9nX",
-	"PYJrwwaZ4AKMCfFQX04Gay4Ec8GZYwZw3AnbH8PxAvAo7nU3WGPY5nABfe+D+/OmUVYHeuydZL6008S/",
-	"+s9LvwiagPSneH9zvlrxu5btOreCBiuwD35Dk4f9n/yaEfaepjrfECmAqydG4kzIZ0E/pvVCKlcdsOZC",
-	"fZ6QCfxrQj6zv9rIsiByLRJAQvJ5trZoyx3myVvxWQ7OxqLMGUHZ/7lzyldFTlBVZxUVTBwL8NQpMTO0",
-	"UOqgbEJoEeH+Yz56S8NbsDdM6/kKy2K7KBp1z371y9t4+P399dgo/Vhat6AAzW0Isi3MOwu8J5bQPZwt",
-	"3Q/zLQ/mE+AQbKfc53RWotkdoEAo2jrFvXqrf+7PSGoyJ44LbDcFzgyF1gO2t2HvV7nMqtuun4LZCYSl",
-	"IkANeyAEYYnPGqbLFfE9jz7FVmd7VGn/+LtblhR1LhdZsPQqnmE5dhmWVQM3kKDzgqnf8gaP4VZ2Jqqt",
-	"UnTyGG6pYaGqioXytvE4MP6KKrU26uu7QNF0eqd7DBeKOnilVQ6SwQJugkE2HVqiDFO5DGApBgtGc70w",
-	"j6JDuXWVd1R3UjFfJzVM+OLEI4a66xIgkDr+06jccd/uCW4/9R3+ABDvAppCTc41U3pim8BQPSSIXEHc",
-	"vtp+PNg6valleixCXU37T41SNx6o+Dk4mJ2T6pCcDz758PryxTffPf/55Te//HT58uXr5y+e3Bj2VlA9",
-	"i663PkUrATHvpHClEkx4qv+SYuiIwqf/blXSqhSWXL3lVX9Z1OTVq079x1nnEizgIEm3HaZxX4AhY//R",
-	"IRPgNjKqd0lKgFdxxMyAJ7CQGkVdjqMHyygVU7cgc9Jmvx9Ov6PWrvytWd1eszIG79cbxA6u+QTf3bkU",
-	"S0LINZsWB1xcNa782IprbinhbuHl8VQPEze2dVnIpSDw9Xml7NWwR5YIbMQyKPlDGBGHoiUFU4hBTQrI",
-	"TVKEumGG5NJ2Z8sCKrwVEDpUhCrir9CY8wQ59Wii+QiJJeFJ9EfudFuhkIVVn24OOCJ3l3zyceh2xxKE",
-	"p02SsIPWFkYbvLw7vRN599dLmPkjFLJ7QQ/4aBLNpbpSQVv+IXkNwEcccayuWbFBtCA7TkKkyDdBD/TT",
-	"0QjQl/A2mVVdam1xXpvT7XnQHPso3p4g4WPOhHlxEL1yeHZXJZwXqHI6B9gYCwZKp3kthyt7LvKN/8D6",
-	"qOB5I+ag5P8NDPfOD74qpzlPh1vhz0Ku1eD81KZOHM1/guRrKw6wm+bKOFyPziNVCFgIOOy1jm0R/rx7",
-	"d885AJ/LgQGW2uUe9fM8XzGhoBgBJJ6q0A5tcMVhhQGeXZ7LtUXgM7QjgjHXTtwhdfnqTazsIZduIBgY",
-	"IyUKZRkBpLrKIUvz/IJMQAY7UFe4BRBADctQ64fSkKZ29//3NwzM1eCuP8BiKKRRol4ybSSfd7L94cYD",
-	"FvD/NdwcKNG3OPFPvDdfFZu7uTRl0SlKJItj1qXlnCqESnAHwMw8xQ6Khh9Eho0d0W1iPtRyOVXaNfbX",
-	"PsD1ZpBmqe3yZ5juRBd8jn1oNF8ypely5Rqbv0sG85IWVGgG/AbQjPyaQWg4ZeeQE7WCQ0gAvME3fbZJ",
-	"szWH7ZsPg0ymFmqOyILQLCuYqi4cVlwjuJytZ3a3LZ7OBdaS1bXvCo/bXbw2Lec78/RNDRLtlbmyFaZy",
-	"/YRkfPl/f/BwbyFoYfV1lcMaiJ67CGzIou1urpgPAhoYPDvCKVkwYogNVHEZgzq4ru17WbZ7fgyHd7mq",
-	"d46Pv2plsS/5xMr9W+f3/31+/lrnp/fZ2HMByeKIlax+TNS1PLppJg8/BAfrq4CH6I5QYS6kEyE123MH",
-	"wYPP4Lk/PlPhOdp8YeDfljrtiffbp/6s7FRXBRTUA50Oz6AayKI2AxaH9T/aXPMAOSkt9qiZdn2D88GU",
-	"78lddf1QXSap1USflxpC3FizohcchJbTB6HZ7HZSJCImYJeSWvrm6KymH047YUZFkUWOex163u0Q54dn",
-	"CRyIo8T3g/Eaky47F/RFTu29D6lfXvvd5x8bHJRvVf38SM7yijJ/TG1juIJ3+yh5nnGVmgv8EJM9fFFL",
-	"asYOqh7eC+gyn5nLAq/sXYvZTq62pQc6zG+ZZvinshFklpYrc8FWzITKJrbH1IQrVdZUzQ4MVrfRGjkE",
-	"hr4z/ni9kJB2sy7MmrgDfsYFEa4Bl3HOtKpAG1HCXxAqoBLRXZFIEK4skbBAcQYJtIqsKI8gN8JL/qdz",
-	"l0tbCFgLK+Fuy0zNzvCnmqxQJuCvHVoRFZupzADekqorhp2WVhRwEBN0kVjoResVh/8/JM9hV2WhyNyY",
-	"DDas2qTd3QXszemZK3+uKzw1rEijQHx5Mnp4cn/06vS0UiBg0tsl02cRb1yxp2Q6ZzMzxvgrO5maH05a",
-	"DWhG7pNn8tohnq25XmQFXXvEph6wOUjPVs84YsdgAzXtlYIjqhzeBayZMHtvJKIl6C1Uj4zR7CRnWrPi",
-	"ZF7IctVuNjxhNPsBnv4nPnzLmuUjJuZCZvNguVG/5UOoM/jFFgBUFbn3v0wGvinF4HwgSw3VY4XSbYHE",
-	"nMa/P7Pf2/Zzlv2g/w1XREuJjatmtuNPKvNyad3ARyv0ilRIHVXX3trwtiOA7OPOQDE/6iF4bi5Aw6wE",
-	"mVWR6YakgJJQMf+T4Puu9U7BAejK+n/RqtTj1YtWS+1WMYpceEyoT3Oa/ywjv1WSbFWe7koT0A/OP9zg",
-	"Xzs1qmit7xU5cA1m+W9dUOJdeWmTmBodKqakg8JcFTIrMbAuV5Deo1iBJVGbXCLQoboq/VxuDq6bBSiG",
-	"o1fDbhWJRqtKHXbjnVUnVIdqv9ciFHTHyTCtxmv0WtxWet77kPkltnouKkoc5LkIfn4cz0VA7UPJ0d97",
-	"Ea6iOcnvW1kE5t+aFtCSBNui2NwY6MhXpQZ8qohc296ACeQoCTKx53RyQSj+zNuQc37NRNDHCfJ0MmgL",
-	"J1AwsIKksiggxAPZPLZvHClYVrhfb9CUIlwobejmAKODlIWFhIZpVKG4oWGWEFGa5zk+8la4PmOYwhA8",
-	"xRVRTMCoS7J2eUXY7c6GRXbLQqEm1Z7pz62EK4oqizssE8V349b6/Mcu1aJG1tfY+pbFosdKe3QJTB8G",
-	"bAngzQOa0f9dSxY4QID1zXT8A8/zY9xbD8Vh2P83DLBhh7mOx9vIBCeALaPvF3q3cTJuy4NGcFMXg1Wa",
-	"bkjGZzNWgNdACrIqi5VUVjzgDWw4/IqtdKPP8TZce5f1ypcErGirO3RnUrsDf0nmBP8mtYKFlKu7Zkf3",
-	"5F2x46UgstTuVvLiGdKdnIB3xxDSZI1ED+4xFL80swlSruEV0zp3dftwT82xASJ0vsdLAS5EfI/rZOo6",
-	"EMb61gAZ7orTayx1+gezFCYxBRoMUuUP4qzLnF+xO5R2PkBsG49aRT+p0iAzYsw1ZDbX2d/C7pGz0YhA",
-	"uF7zJWtkC1zDHXNEHwGIWtXg/P6XnaXeC/ejiFXxnVxjxjW05i44y47XMA+4L8/xONa8M+GugZvmmHyJ",
-	"fe0bve4vIcvlBGSRbYFPJsa8hwbNlDzOZZl9A1+Q8XBEmLhmuVyxhOA4UwypQLts+/sl5MwWkIJos5+g",
-	"Q/CUpleQ1/hWTH6gSp/AsCdPn0wwloP9hTUx62LZhZ0ObAX08Juhfr+QZTEkgABKxmdEIaAcJJosl2YZ",
-	"2Nq8ygLWBaPLtyLn10blfeU/sg963fuKbYgsXIubJd0QxaxezcwbzNS5INUrfQPGXCpu1PQ0ZUrFVF58",
-	"IZJx9/hsneTNiinfosg2D4d+yaiXJ1UrnKIUwxkXXC18Hxzz0ReTnggWerNqArBYQYta89P/fENPfv/l",
-	"3T8+e/t2aP/8/Avzj7dvv/j8Pz7ZRadMBkv6/ikOdDaKgVscDUwO3ajKsnAVBS1Yyvg1q0DmMDG2IkCN",
-	"D2sUCBc+Onn07sM4OR3dnAR/f3IQICe0yoVpniBX1Dvm8uycfPlgPDoZn74V8Ng5Cbf5rTCH85x8eDtQ",
-	"K5Zanng7OH87GA9HbwfJ2wHP4J9uFPORkmWRMvjYyARXc3iv3VsEPzUrhB9m7HqobPfpYTil4fUYn+RL",
-	"fDLmU4MnzNQtKfyw2yLeP/h2cP7h7aAocXFFKfbNFFxX8LAq05SxjGVvBzc3bwUcyB6dhisRcbQ0uAVd",
-	"rZiwTgb/z0DCW9kQgeu1e1X3JYH13yjUfYeSaUGvGPlsouiM6c2rRcGU+eXkc3QfYOd9lmdDFOD42An8",
-	"arjMiBEhlAvbbZWLTMVDqN/BbP6bO/rNIp2L/3gOdOsjr8oVt5zmC/CEj8GND47uRZ516l7lUm+TAWQZ",
-	"wWCVkzpaKtWK8DiqITyaCRF4hUVvKRh4iAO4wrv2SG+Vl2ipae4odUduacMC+x3ScLSOgz4LXsAGFzQe",
-	"ul4C494H859Wf/N3iFnb3/iHHx7Hx7yFm9txof3dyjjldxEK3bMe0tYg53cszx7b5z6iJu50quAX9jD4",
-	"/nQeEBZqgOlu7dOZ+T/IbfV966rfjAHNuXKhBqMl2/EuI9PapEw9VFePonWPj+ktRNn1YhPA3pIZy3Ns",
-	"/DsejYiW5BRKQR599b8uyNnof4H1k+dyzbLjJglUXNMhIdf66Y9UmuKqITzqgdkIWHW9vW/TgbttGKf5",
-	"vJ0XDG+mD4cO2phKCBEOeztNtgIkU/CSabRMtaxMQakXxjA3c0sagicXzkRLzFdXjK0qC3ZBVTe/Mi7b",
-	"yty/kEMZUXYAAHPJlVl3eMX3aqb3ApbYGcnr9A+7acz+mAPgj4Va0DyHxNkp63EaakmOW0ydM6hDPTpX",
-	"v/LOYvSPVI5hDAPSK4iBWr+ydWctmEiIkr4Dh9I0Z+gvlgL5lYk5R1czMrJ1K5t/YxH1BRwPs7wd7zMG",
-	"Oq3nOcbqQIy/DK9brRhsvXK5ZAUpINLARMZ6xFBe2D2+sdz9JzHzDwwFV42h55LUKnV7cTIX11zT/TCu",
-	"T4PnPiYtKE3ZStdwYvaXv7u48LygKfvfdTycrZRe+Pn90W6+LhfXe8uaeOem8wV0N4WQuqXP0RSVamP3",
-	"KyoBsySuqEMWGSsqH+mSXkE5x+15/Wn4MvCmY7lIwOk/gg83xuvo3e3SGBMlnnWUYJWKuKrcyitoiwPv",
-	"Vz4aBzChNriSsguimMhAc5CQh9GEHVqt6E/FDm1j7y1G64HlGSzuTnpd/nc8yMlAyysGZ+zfv43/ffX7",
-	"afZl+Y0crR4WY/r1/fQJ+3b+Hf8/Vz8sn8mffnuhXpX/Wv//N/8ejU/vPzh7+OVXj+g0zdhsvuCDZFAW",
-	"ZqkLrVfq/N49tRFpiIARCvp7t35bnyoBs0nbzBFx8PsnEBODawUncQsN408B94TZM0KtMOglgJou23sf",
-	"qn9sQXruEgdEEldkLQu98IodWLVG3QO9LhCXFs0Y9QOrCxKX/QVpB+A1jylv1/KqLqa6gYAGu3dEENBX",
-	"UJ0kwtGNCXcA/ZuxPtsWO/pbRA0O0CP2H/HExz2rY34cnyIPt/MANaGn/RYu+l11yKGoqDFsY2gBRecu",
-	"pLkqGATmsRl44LAoV0alyKhmrmokiavm+MI/CbTAV/JxqxSBK38PakHPqIxdY1B7EZkIEFXZLiuemGku",
-	"FcsSi61gY8Yc8wywa9/e3mSGPaLdFKZS5oyK4wIqrFaFvKa5FyIw/xDocrkq9+A8dmjE6ipla8gN8UJG",
-	"czRL1u3BGRc057+HE57l1AGdY/fXfjAOK1ZwCdNkEPHC9Zxurwf2u1ouRpSKFgJovmT/lsJs48+vHkOB",
-	"BtXssc1VdWCDrHABqjoUGLpELnWITJazJey1/WQLX8JGrsKGvsMHcSL6V90/tqlnDlEnOw9OdCWncy6O",
-	"46B+6oe28S7c3lvjRbhPQa8yf900w3Fa6QutVfAseV2K5CybM2hTC6JsKc2WRrvV2pX8yRDhNPu1VHqJ",
-	"yV/miP0tPoBXm7BpHja9OV3QYl4BPEFOhLC2Rljt/bC6HzSHHKMgOgZR6QLPvVnjmeFo9h4Ks5PT0Yh4",
-	"LgLX6yf4zI1bWs5Fp6B/CUVryQA4yvZy+KUaelAJzUAcrqTi2gHcrAobtd+I9KT2y+3V+PjaRqTB9GHS",
-	"/1MEdSPTBIK6pxBuUZId5tPHBg3vsDhC+73WoeEOgW88Vd813gf3aqLywy1e0eZOhOMCtrrzIKal0hIC",
-	"D4xmtha8ChgaLRQVTGOHEAeJgnNV1voFslpwFJTvLIpzgb86/GK6ZXu+27kl/Wk7OT3bgrCIA3g5yfRP",
-	"KbM1z3MLY9LLa3npeeJuvJbNt/M2rtj9w3HF/lnQlJHv5GqF9RPVlV8Nf1q/vWNKwPYzO0rA6LhKwMNO",
-	"SkAThZxa4IvTfy0BQtJet5+Y0c0B++ShmRCZslyugX3cebK4M1yTzz55aJ7+fFjdxH8rGf2VjNHdKhmD",
-	"p8/+dQKTHA+alI1xu7Ix2lE2Rn+WsmHTHA/RNc6OrGtUTWoqcUWoIhQu8I+tE9dllplbE+lJtCQUzT2o",
-	"m9D0Ck68nM1uAXHVrlvc+1D9o9WzDz4rMDztFF2HK8DBsvd8Nqz184XUpECKfaqIoXbMlb+U1yy43o7Y",
-	"CaxDmqjnvKMFAQLe3AoCdN6+W6iVHVQhEeoSLWroNh7t8fXQp9ohLEqRMqLkkgFLsVwxBNdTUfXRdri8",
-	"BSbeXaiDFk22VRns1XQyANC7C5XvbzzcA/Fw+2PdNuJbV3iGiROuH9s99rrAmHOIzWhLIxHw010Bx73I",
-	"MpmWS8vp+7ynS1pcscyoClKwNh/pEzfonprIyynGwRgViqyyWWNgRhZLqmsBGSbKJSDVZ+ZmT9W1IcLt",
-	"ALHMULWivf/105NvT8bD+2Q4HNZebudjTqSgMNEdaC8sCDTzqtcBIoESVGcTpz4nRgdPQCtOgFqJ05gT",
-	"lCqJEyZvi7eiUowTq9Um4wTU92RLoU62lPgE1G+jcialysxY/UvoHMdsHbDHSNSTJ1xVRkHMYzLjuVFj",
-	"sNt0BGm/eTbHSQ52WjBV5Kcn3xot8fHLf/11vFZgaN77YP5zcy8wjZrO5zO6xHYDWKSRECERx0hBJgio",
-	"mBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDzD1yw5zVj8KNJCW0LfEjz+HsfajM/emz7XYRNhnwTtMqS",
-	"deb1r/vu7xYIuYxa5HKaGzvUHYHuxTB9yvHuGibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x6r/o4N",
-	"CnPG2mTDubUR78aK+NZYplATI0XlzkeMpaDgYNtnzbIAybtyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt",
-	"3dp/OFD38Uzgl3Rj81aQh1EBQ1gLrkjB5wt9VC3w3Hlg78w+9ajuiNxs7v8K3h2KW7iCpGtw26wozwjV",
-	"aM7aYhUo1vItf4iWZEUj3TDdSv7ncs9TQNOnwnuUiA90Ho9h5vya/by6G3a5BPhwhwUPCfgAjQjlTxGz",
-	"A6byZ+/3bUvzXoWRQ+gFpGR+Db6lrhfw1wzBoI+F+3YHAm27jQOE8bA0Dw79cZl0RTd3w6Ffb8iUiiui",
-	"CyrUjBUJWOoumZf8hJzrq+Yw6dOyszmTPDNCD/uTYzmmXrClYvk1i0BxrOjmo+VuQGYEBfXrkGBGCTzz",
-	"nQkS4h8kD74cj7uzvKX0X5zlPbdTbE4CJZwCipHJmm6Oy/TXkmd3dY0rd2Fjmx8UyMTVYq9ymrIJoUbN",
-	"ric8+9zcJc1YAokRG3ODT5nLhYiogWYhH7tUf11IMcflg50HJOpZaf0vyTPvjvlL8fhr204k5HGP0WWd",
-	"lrVS8yOyuWtlcneZPbtJo1Ultu376SygXeZ107t0+R//8/RQH8izJDg4jLfFBDUrOLp731Ase7LhFkKn",
-	"stTOqpVrW45CAlDsim3RKCVUY0m8rRZVRtzJGWFmZLDKpgwMWuh5gyLwrZisUJpNvJXCHa5EFDG7buiq",
-	"v0T9fFXN8uZDx9QYHzh6AAcKadBTyH1d5lf+rHSXdN3XJUsNcJVByUXlc8aMIhuU6x5u890k8Jedczt2",
-	"yNTnt30o+hwXHXPGva4zsWHsrRJv6Mp1DP/cpXUKGcHpzHOi2DUraB6UHsgCnNPYHF2WeQb4onjCbiE2",
-	"bMlXK9iBKxj7iLzaTVj21iu9NyT7q+SivVIxFrT11YJyLSBN7Y4Q2XBD9juS7ebughOY5RkB/NIhWx6B",
-	"j3+qoihTBg0csP7f+rQOKECss+i9D/jHvvJgbg4KDKgIE1l1mYFLzUr+IbGTwLgOo9fM6GKQJgT+s8rg",
-	"JN+zjfXvGv0clPsL/HdsnU25Rz+6LnNHyztqKD62EA3gDHSwvlRsyFIWRyxDdiOD6jA7dJ/3lSMfTLRj",
-	"1hT99WRJPznRFKnGTfgYSyuWji3uvqTZkbC5AQ/kLcImGWFyhRd5KeBP/Dghis8Fs46NDDx6IJUouWIb",
-	"xKACHGd43HoPojkkGBM9iig5QuuYA0vjcfp9O8R8NOfVg5n4A3t61ANrwZSxXcatTu9xepX4KwY9dkCF",
-	"gyFBlkwXPFVtWK0/2kf2AcovGFErKixqALQW8RDy5rSdnD5YTBL79/hs6f/+MvN/3h+dZHSjJhfk0YiY",
-	"v1zniGEwBobgBOOwfqiTFbIgEy40K65pPvFdtJoSuDRfshfGDm7CYod3vRmfPHqHSOyj5MHNZ8v/WvxX",
-	"9l8nSy5KzdR/nSxkWaj/ggl/HkNpjyLJQ/sFV9ZsbvG1LLKAUuPFpGnWbn2NAPKx+TbNbI/sevn/sfet",
-	"y23jyrqvglKtqnUpWpZkO5MovzyZpCZ7zSTecWZSZ8c+EURCEo4pQEOQVrRSfvdT6G6ApETqSuW28yux",
-	"RJEggG709fuQ0mgPNOzDW4qtJzYWv/EUHc3e2bl1idUolmFqWv1uDwtj/tRxZuel2+4FrRGXsVVo5xcB",
-	"4rIbM8riVr970X38hPxZa3zb31/0zs530BC4++sA3LNpI0UjL+Q4S0RO0gF1c1DVgEJlP5fTsqDjwLaF",
-	"ZtYzofhMtt2M14n7a7zuYDgaqUYayuYKvTUxEn55Rd3qtjvtjp0+Gl2r3zprd/GjfH14FEkMJl0ldrwp",
-	"8EJSpAK3NlU1VaySfZ/Lq5fM3nf/hRJhlkDD0Pvbcq2PNL4Csbw4vHXrpn4Wc7UejwValZj1/XOGPfgV",
-	"RQJFItAZcpSgdb6PvcUVPO7Q9aNBv9+ekvsqWYPu8Na/EfrGMvG4M7Qdmqq9KswbnA1Ezh1yxcKJ1kYc",
-	"APNg18leX7eWyBdjR0CUNBiYDyfaCGUdXqKZD/IuZVh6E7C/Mp1y5ErgUXQCxWgVJc1XNIKmlhek6zX9",
-	"dyR4miVWnuYTmYqTmA8F5Aqok+5vF0GnA/2M3GeRqPXvDxWJhC10lvhSWif57wr3ssfDCk99LKdE2c/j",
-	"+AWOwQv4yP8NW3GqIxGXe+BWu+JwTvOYsa9oXNdOWGhp7Lkjlu77IVMY9KPmTrgGgpSF13xDD2EmS7DR",
-	"Et6WfnPFF5iV5+HE0c1RTSAhRUNzVeF+V9Y1Weny+xbEsVZZFhVdlRQuiVk/5HGYxTxdk1x5pRkPienU",
-	"I8uxd8Slaj0/5FOVhnXabGAn1AxcfxIRZblqdMJokorZDQMHrtfGVJpr3UTD+FSrMTCTTttsAMbFAGGJ",
-	"wSLwXEFSAeOrinDZofjTs51Y4ac2QZOKmdUO9t+qzIyfB1jT1iFtTU7YQSZO7Cui0NwWRCvm6Ugn1oGz",
-	"WwQMR54gSR925cLxnopxoRjcpFxF0KZ6/uBKho0bGwfDDZw+uz/QDnsEDuDDbvv5v+1rbw3y2dlzcqqV",
-	"1HLHdeui45rNt+yrvoCrXReJEOVWZK+C8DKnbC7KGtfqFGqRxjs4jQZfm7om6CE3K4/zmoYWnF3n62wV",
-	"Ht0THlmxOaiF0M4W7RP35Um+Yew3b+ufQ4mmfCr3iLrBxriEzGidqiM5g8JOV0rcvIJ7h/ocy0tczsik",
-	"LIOzkaNd4EH3tlGESRaLEx6ub7l4bbWK1S+gsOhQcYzJ1t1MNZsKAZ9mMXDRkppD4jqeCiyD87h0nC2s",
-	"L5IwpatNzDdZLC7Dz9R78WUJmfJXbZ6WCVcWDBRQZB94Xp+xvk8kjoX7rczz9ZtonnLiFKeSuj3UyWAm",
-	"8TDd0DsyczvRumzppKK5cyfyFLzSqYeXr/4EChW7Se1yxXx8ElvFegJ1etzvt71Zn0ZScRVKHm9ifTJp",
-	"ImfieAnFfFNtTioipHdDDHHDzFjdZ0ATGBbJqL4NpXTpRqKWCo11+inx73lQt0g+XWvrtEnneYxNEaE2",
-	"cxU/REIRUACRimKgLR1rciT+zrTZZWw0m2lj5DAWDNiLGK9Uh/RahSF+VRwrzyYivBOFrKyr6m7ttlkL",
-	"x2sDRX/FBW2ktnVRRvratHV9OLGdCChs32L/7k8e1ND2dWTeSiNX0HwiY4ATsYc7UXtnsajj//lad+gl",
-	"SxczEMQk0d/ZtlS6qV25gR/lTfY1WWJvMmcsNZU+2LRudI42EkC0k20PXh7Hjt68vlkTJn7bGLy9s1Uq",
-	"ai054ptMtfachYby/UmmigFKPU6EMTu/dLCHoiwAmeeT1Q+5CkW8n+pdr3P/ykQmInhhaRg+Jxa+2y9g",
-	"Wgny3+Z8gXxV1CwY6ulUpk+pQpAb+sCqbagoaLNneDsg7R5zic2EHB6WUoBK34sk8FRKZJJUQOPAnb7s",
-	"xrhO9QxHv8NOsFe73e8UN325MRNFOuEaT4OdnC58VFUNxd/c4eKpSuxFJ/hpWyfjUyi0P+11ep2Tbo/u",
-	"1FpJNDWWn7pk/3X9+hXDtwyozJ+efpwYbOF5Pt+IU+1TWdRBBpUVpjavZUSYiHT9wXRN13xDtaxb0GZQ",
-	"ROH619dXL1/8nw9vX//7+SvwNtPtSC6wrmjtI47keeJ6bPY6aW2BtxMTOodrEI8N4m+OTDGID1LYZm7T",
-	"VCkW+KZ8rNKHp5/wP2sLVq0XDA/FJl4FQ5IpG3EZmzKnzYoWxnvi4D5DYSm+TZOMNki4yTjdeqcZ31Q6",
-	"uve0NFk6+tWJ7m5iWVtlAt9+i5WjOHLCV8JkmpwKL/nWmALp30P4dzcv3SRbezCrMAcHL0cndjci3GWf",
-	"/WsABaaGeki1EkERDZP6J9Hzhrdwx6lr40oEjwo/gTuC5adHYDbiHBiEk1jVN+YAqdodSzsXxOuUJ4c5",
-	"97im/dZN1umchX5+4E/R2lEq/oSbHSPh9+XURTGav0fd6np1gXvRuiS0RaODVMfOGJTftRbGMoP5t4bn",
-	"eA35P6+Od1e6pbJh599tMP3pos9PDOYznFwtSCkbSnVCWZX4OIuhyZLM6d3ShRJKYzfuJfReKQ7mHEGe",
-	"JHxRVRxsTe/E9/a4GqqqgRnBE6g8ykc05R9/E2qcTlp9BDQ/CHnyQOcIcokbM3O+qJlg7Xw1l/iYvslU",
-	"nsOcaR2D8Y37H0oaNPq2xcKuVdS6YkbyXpKKzXN+PEzlvdhRRZ837IzBHtnGG3NhyAbdsYJ85mqAPto2",
-	"ouk+tb4X/O9hi4jO1+8kFGFo82zzyl41VCXvCw3nPBETnRlxEg3zmNFMm3ScCPMXGmIoHznsob9uyhPJ",
-	"oyGGQL9vKdpRQuqPZAwlfpOeEYbcCnRF96Kqlnx7mdzHI8rTLpUu0e8e8Z+eRTFs6w+5/eBQJy796NHJ",
-	"AZSK1PW8cEdvfi8gqL4c875RG9wvN2FaxYunZT/sXhrnhq3xvFY9rhtlV4JqLADLkPyLgImPoZhR2+Dg",
-	"nsfS7u7XKl4MaqAz4sX+2u1wZy2owslesCRTfQINMSUoA+JmBvCY1eRDldVRnIP1XKTV7KiGExCnq7tI",
-	"MkXFsZyFWikRptDc4Or2pTIpj2MkXo55eGeoxxryxHXDdOCCu4zv3WQR+M6KibSqeVF3f4XEBJWm10Wt",
-	"6VVyo6s1hrtECnPqAcub8nBzRGE5ImgzqmUdUfEoVxmUnSEtkbXguUkBBP6dhNQy1ZwSfgxscqC2sQfO",
-	"M61Gctx2+es3wug48/UOSqdUjn9Lh0heKpufKWdBK8lUzlxDh+43b3Ge7XBWdivOyouHoCx7uJRbn6CX",
-	"doOIaLuDlIIGsESg6aVxitvrdlDrPAbUNGS1sdI6B8Ye0jlfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3a",
-	"uVDPaX2A5UZlyt6iiJfJUDNkA3zYjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7jwsveYu",
-	"hZdQ4l3koiIhwIw7xAC/Gxnvbi/jtRGqzyfj32YA6yrDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGm",
-	"XOvYnvryrD6EVfcCcy0Z3NVYf4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu1igHH",
-	"LhUTH2cJovcwI+jBYczl1Nwo1/s05EYE0EuF5KGhTqK/G4b4A1hT7iHZ52hXV9Qg2il75tu4D0guwBNB",
-	"k1Avi5U+nCq7wDpLQjRati8lhMGRgj5Oa9E4EfZmvYAsKMcdifNhDavRBni3Yi3/0gFTMSN6JlZANXol",
-	"b9yrsmLQgs2lMn3Cu4B9BdPZPqCs//rff2BZvzAg/k9yZUlljvb0nUulsDGzGBgBb+VngU3/8Mc7uTxk",
-	"7CldwgdwzFZnuT2QwuzHYpSiwoaT4sn2tE/euAXZr9GxDtcPHRuEwrjoUE0vuF4TgL4SQjE/sMaq+x0m",
-	"iNcchUdC+7gesRk3aa4+Ckozl80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1b1I",
-	"SoT5IVdayZDH8PPKlmnSufUsUFtyPPkVaoGAB570if5c8GlcRftUiQPijIe/OxDjp+XwCLQocCCkqnNF",
-	"vf2x5I7KqR1Wr3v+0/njs0fnPwWtqVT4YdePDvo3oXQ6+Mzh1y8UT91OynPP+yEovQgsbok7i96jz8qv",
-	"caPoLfo3irETJqM+K76G/ZQxO8I+y1/kBssk19BbsZcpFU24gA126mF7s4/FAaol7N1vLShafFuwWlhh",
-	"g3/eYGi9gis0NtfX4tM1nz/tmecQuVoQrsDfDbsTi8Bjn1sppk+SHEnwY+qypWBLNJh6XN+MmXcy3u56",
-	"1/Kr06RT5Dm1YmA0vFPKYgFgb0rQlNTy+u3VIPqbVHeuNXRlWNZ4ZFKFcRYJw7CAMHIcZxvGQVffro9m",
-	"NpjaRbfgctvGU5Pq8O5DLO5FbFpbBTDojXIvPG9ILVJyBy1zl3nL8cGqMWvevnccZxsNUNjk/xaLgvWp",
-	"EzleNR0DcheWhrCepa2SuuyhfHoNxQTiLJ8egtZdeSCefy0bxjJsL82inqsXOpniL52dbM8VsJLxPzUr",
-	"1C0Nbuk9c8wlOML9n2fN9rXCxt6cz/YCcPix4QQfTgzvBacO4pE29WrfDinpTbbuUY+R00/4n/XtQOh3",
-	"HZwJ+K6leyZU7r/AveoEXs9FhIAlXnhrJuShqB2+XfneTXbrHFvcqIRbBZlEjBHY6fS4GoAikXcxNtWN",
-	"Ro8eLuAhEsJaiKVVsnE+r3Rvw6DopnQHTXBK+cctLMxf6cpvifyUEiStwKVlyrrhYT3uhUtOln5kdzgy",
-	"jRXzIBt5UEv5zAoO1K05T49NZErLvBVQBPt/OksUjxuLKE34DAKJLNUeVKa+F/bblTqriTOz+Ri+xut2",
-	"fQMPp3qwKE2yoZlpuNLaN9cLFaK8nJ90Oye9n952e/2z8/7FT/9D8Cb2rdwBY9eXx8JgvmTTLR7V3OI/",
-	"QkXC3JV/nyf54GqMXO3AD1Ka3sptjhkNj6FHqHk+RPjUt2zjXC+3NhLmh8L8F582QybyDqKXHm4JHE/A",
-	"1CuM8RuVEIy9bAp1uKu+pUMoSyeVafpqE7d4AHmmfQgHIgQaHmcYxMXSyG2z5A27XrgU2zhftGiBB6J2",
-	"cbfGCLD9M5b8spqT48uH9Wi49kTA/27wyXxk8sC84P57sabOZZt4eG3tC6rO9/mPb2GTfgXl0M1KnvPs",
-	"1oXxWzuL3i8i5TKu96DwqgC8mEIBw1IOC0sil/NkmFCc6Ln9HJc+b1eG2CYax805XZRQ8PXJX6o0ebsD",
-	"jeRxrZBvAtGhR36tWDpfEzTORo1+LIiYzQU0l3HMMAhjgNQ4ETzPF8uEhbAAyObB3kGa1eG/EBqML27E",
-	"Xl00GXP6xQp4FtDWCM9yCLJW1Rr3djxQmi9BLB46TZYg+prj7WsQe43XIG4JNaZqtXqm2uyFjmPUzDxl",
-	"ruqNamORcntgdZKwB4wZLCVmv0g13ZtMFarplJ7vi+mzqmY3u9KF1sjscKKCupLPpZhwFz/5RfDoN5Gi",
-	"fHbWNDhVFaNvteXKZaBFm8h3OZSNoKAVY2qemE9+N63+43MSzVb/rBu0pvyj/fS8Z8WBlNu6nF3nSf/i",
-	"Sf/iMYblUx/UD6Ow+Mkb9/K/6THYH4nwUw2l33ZbY/c4ymXvvNNZVgJcxlKNryXwquNnG2Lgswk3lM0V",
-	"fIqlaGu1DukC+3SrITGE38X/XOKEdXudyhsXccip1K4btEaJ/o9QsAFmQgGfNZRxA1CivXnHxeJb/d7Z",
-	"k8cPdYH3HUpLyru+Qp1QkAgtLngVE3ikehWxmI/RCpw7hEhXA4IUhFAiYiZ6Dl0yJECm4XTbr3peKsPd",
-	"s330OG4cCdvpJ/xPdZ7tqIYoruGOUZhaqrs88eKDVi4LcicWHsEbnhlQVgRTJG02wOzbAGygct3uXBHu",
-	"kSvwVWJOIExPmZVgJqazVELnHZaD3Ki3/kHon1gjK51YJwSMpImOsY9rtoAHDuHYS6kCMuKpcMT8ed/e",
-	"P1YYrxc6A3Ptn/ZdBuLjTITpgP0DhwaX3CiqN55mJsXCRqXn/6RklEv2ahUvmBwxpYc6WoAbNeImFUkf",
-	"6wjPu72cZ4dok2lKEJu9zIRRxcgAT/Kp2eM3/B2KwLqBWhDnuiKzUp3D3TWuezzywf/lRSt1aenlZTw8",
-	"R+3OyWMkqc8bTVKXCBufgkIM9cyqsylfsKHAnDUUDyMPz+JAbK0Dj9RnOApSbFT5SIpl+8RBJT5L4WzM",
-	"VKSP07HyeoQedIBjJz5knWCVobVmpFrisWuzF/i2Y5Hm8FmetUss2IRHFNF6ulw2h0TsQx7ePfUfeZq0",
-	"GwWF7mPNxL1IFlhdPszSvM58kdOptZlLK2HZoJ4KODCw2JwOE2MtW7ub7sSM6NliaZ1od6JFyeJNpga+",
-	"sVn6oN1T4AiisMHfDRtMuJkMHCORWmHJpn53kyXE4yE+8jCNFx4uNgIMMp3YE6zqWLKL/Iz6S74GkG+c",
-	"Gt88l6nN4YGtVcEfKtJHbdnBpjqfmbFr1+q3LkY9aB4VYkakadR8A37oLpUD6VKDzHxitcFLAhOm3QfA",
-	"wbgH28j9I2YpOSvk28D/rS7l8VImoHAIAMtHVf1E72H/2ofyG9jRGRGTB9XbaSGrNDqReMF+x0aWoQiA",
-	"Jk2B9DdGru4K6u1N4Wmx1nfMKhRUR753J9JNquQ+T8KJ3I8RYwutPBMK47XWHvfI1gUP0ocjDIvFKC27",
-	"EwbhMKb63iq6tzkwAoJb422MBg+whFi1BIyBr9gYNMZeMfDcg2u2CZXP+WKfrtM1WyKSo9Fx9kMBnQUC",
-	"DBDEMWzCIVpQSCZac+gpHpR250jFBnjtoAIRV45G+dp+QZyLmmToRWeHVGd7LuR4gtVb+MZovpdQAL6f",
-	"pvUmQJygad2ftzvFwX6xO73Gji+sJpR92jVrLnjl5aCURp2TiRXjTOwc0tqllbw/w3rFY8j5O6rN1XNh",
-	"MEj4lBJcOY0BESEB0nWbXfHMWLs1nVultpGLAMb+vSh0IjVwGj1TqYzJeUyEyaYi2nEvrE+O9PGmTa38",
-	"cou9vff3sjK/ieJRO9fJHdrCDa+HjmNr9h1HFl8WCz2GAjrDl8DTcjwsMr+cmWVVkTYVFN9uyJ8TbuwI",
-	"riEV8Lyl8HOSxQJemOkEojAlfJXt40NuPY8IF70RTGsZOstjavmM97HBtM6/UzCt8x1sll6FzfLo6EA7",
-	"75D2fSoIFfELxhXBWVFM8CSWIskrunLInL00aqUL03ezuo6p24fH7sQsRacSQ2P2s16nw3hsNBZqlxDH",
-	"iMgbHrGqD92Tvwo/xPsN9kdRob6wjTjaHzJ1p/RcYVoim1rl9hOSS7f6j4MWJaNQMSaCEA8Jefzd5Zvn",
-	"v77+4/r5h6vL6+t3r9/80ga6Z6lQ7/j8Z+eUfHs7yhk3Zu46CKcicmjg0hETX4s0lWpsAkYo4O1VTUOG",
-	"/m7S8kJCysDUmfkj+p66yoAeHRApYWbaDXHwOcN+nmg1xifxg4oZ11j62bDwjmsKYIrXNcparrOZdn/4",
-	"uUONGvPwDgodgLBbJFJDokjASYSKs3fS6b7tFJw95P/2etXVVBU07dIPrAr/HygVaf3x9hnk+YEafCO5",
-	"+lQikRSP4xeCp1mSU2iN/N/vbx8KTOQi8YcOHkaFT4Bem55GROpXfJF3j1Dmh8iyKbGd8jssZ3B85SJh",
-	"dL8SVFuaSB7vKgylNa87OCY6jiBtVQjTTbhBvCDEkIJ3iHkqkqZq9YGWHGEgFEd1W8Lc8KzkK3LhqKeX",
-	"cIEKb9qn/rraU+GF9b2VnjMqmPMlzZAXwW3KtGqzS7dmPqFEX5oJT5DDSWdpn42EMAH7K9MpN/kkSsOG",
-	"C0z3Azs7lNXcKAf6WoTexwukYvOJDCeUjRJx1GbvHNNfYSV4gXUdV2qMtaRFrJaovoRgRRXsaU578QJL",
-	"6sQOyskCj+65CkV04kzKkyS3Ka0wmlRPkWMbq+ypoSfiKT8RKpHhBFTlWp5/e2oDPO68tZdIYNbqOImc",
-	"Hwrye1CQUIFUuKaU5m9CFz6baG2EVSxWIbqedh5FJygPm/VhcXhLdnJRJ86sKS7mW5nKHqvxJQWlRpkh",
-	"1eOh1dFX8ki9tHQyNSIeVcTv8Ok/FM/RFc+KFNvDraAauo9KqmGUxfHvpE8uOp12p9NCz4DEFHTNKz2H",
-	"r/Fb+OgtzsAZ/mSvSbiiHVkjdq4gDo9GNKFV5LsH803n8NznEx27kxSdDFdmmIrElbjajzIovTOajXjS",
-	"OAwiyDEB3utSd8pBJo0dfJTwkvyWRcxd8cPO/3GMffZjDEoahjy8Y7z0+nnB+JJ5feDRhl7DOnf3LV7x",
-	"9bP+iKnOKcHs4FOhtgqDPsfnsN9SDLOMcdLyoKeJs3Gr78ZzEsN1K6HMglQ9zxI9E6c/iySGCN0egD40",
-	"7TV7EJftWwSJJDfV1QpCKbxOmCEY66GItRoblhaLdWguVvc1TUPelUCF+Et1dRBj3nsfF/dwA8Xaq9vk",
-	"TymU4q0dt8YRq7K/SWGjWdyrMHkbYVtS9V+84jiP+TiCXns4yKlg/7Hzsr30lM6DDAPYNQDQAzBoB2An",
-	"DqCvy3eoJIJOJ+uFzScayrWNEMzZZOwfg5J5NvhnJd7zHzCAFSldLofycZ7SNPjXf1pqBdkSktkfqPmm",
-	"oV0I8+jMK+z4SUVib/F/33dOntx+On84wf/0Hv7WOgqD48LlJexHH6HHDTM2BREFVOuo+NF5ye7zk40t",
-	"d51i4g7/XjYcrdjnkHrWjcmXpDgU+JhSoB8KjwlKXRarT3z4rFZuwlPxjCdRofG0YI1uMih9ye57hKN5",
-	"FnNjilnUYssi9lru0nuKl76qzMxCcW6pFzWf+tVFnSViKrOp188ri9zQqOrh06jl81OLT7ENtvW4fd5p",
-	"rfgU23cioVqoUdCgtAJmVWQRXT4W0Vg055jOuWEQvoH4NWzHQqBfpgwrREqWS71JDmMu+6nw0WlITmml",
-	"An6HCbCRTkTITWoVrREsgQMB0w9QBQnRcKFwkIbF8k4g0RN0IIDKlILo2sDTAk8MQuCJ/ZtQISd6bl37",
-	"3OWQJrhR2IuRbzs2FyoNStH6qU7gOIqFge4O3y8BEa/VeD2hn1TE2ccifYbe/2EK1FdxPMLYyzCLxsKh",
-	"jeakHlVur5vsXA/3ukFrIsdWG3XP2hcY6bkTsf1Nt0uhHwj1PME/SjL6CKr5C6EhBa7v+09Eb/Hk8ePO",
-	"WpUKVRqo+zvtTufMedJ08cl6/Zv/8KLYBLBQYWFNWw+fO/wQisoDrlLL1k9N3huX6ChDioz1J9BnVIeo",
-	"BHfgLDG1JmkIxWUNKbZ0JUhob28osBew+WThxBuqGlIoQT0gIIeKTnyc6aRe1Q1Cc0+WppXneIANw5wl",
-	"Viv5EJE9X6zS52EaOC0DRWiuW82lHOFy2DltNhjpMDMDUHgpTacJlu59o6yMBnm4EysboMnvxetnf1xj",
-	"D/QLqV7PDIOODbtkMGQ4rtj1TIRyRFrpn0/tzEH0ii1ZwlWKD2fnu7SGg+ql3mJMFbwujsYlNPetAMhc",
-	"YtDZYWaq6Fx2t8SXiEM+3bR4etPq31SW2N+0ghtUT3DJkoKCb506uoFW7BtVRRCQTxXERU/ty5VGwdMA",
-	"nhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDO7EYsOAqjt39bwx7EHMKUAvKu5qjkAGsahTOLFWYxeF",
-	"3tLI6guTyunagrefwWAoFDFLw4Tiw1hESKIMmFngKEBqL1NtNrB6ZODwpvICU9Ri0MMyQAZOqJYaLvBf",
-	"r1bRgLT2a0HrmFTMPB4qVlkhvBw11dkftdkADZxBwAZQyEqa0/nrhCJRyOwEG9z1VefczZm3x/bMOfoQ",
-	"g9uG1vYw0OXY6RB0i//zYafj8r/tiHzovvlKBHsvsFHsjmmdP3mM5p34OIu5Ihyo97frDJQpWKHuVevN",
-	"tjq7LGhlStqHF221wA+p5zKPBw+pUN3rxvKGPmImS8IJT+BkqhjOrccHb/3UeYSOn7e/nSOI433kprAi",
-	"2aR8Mmn7DfDcyXWNpkJ/1DRmOoGjgyoL5ZFHgLa9YlId5BP2jZxm8ZK6Kgunu+Iq5scpCHApbAO0fHUZ",
-	"/a0Xy47zGsd8LHl1w0Xk+iy3wCt2W66r7aY977YfVaXvy04Ozbid/Z8wpf+wttbBfuNoFa/oa3a968Rd",
-	"u8f+jq9Xs9Hx5YMVww9OrUY9ByBqoUBDgbHQCjhVDxQz+gd4DXMxnGh9dxKJWN6LRApT6zv84i+Bo+9O",
-	"zFI47s46zHrwq2dbLE36Du+f//YLcIDZpZMRcoAxoSIoD9/ANOUuq+Xg6u7O7LUji1Z56ha1hFqXQJ1n",
-	"Xw/QFAO0pIZiLJWSeX33vxicH0ymfe8qtf81WD8N9s67TUGDoORpKqYzAip069Hqt+aTu/UBBXctRRRI",
-	"JLAAQCirmWCiUCl1Tro998m6Jl9Eb55EG/Jx4mN6ieMu9PuQrPveozSNN6AFUWaOpFJEBdqBIvmbW8YZ",
-	"l1Gz2OlLm28zhHquQBqNDUPNobGn/1AwA9u7QPy8DLFLo65qWCBFt1H9nX6al199Ler50jQdXtFU3PPY",
-	"TWGdYzMTIaVNwAXutjs3rYfWD7FYFotEkjexjjNHfAxFMgMD+86a6nYijAi1AuiY804OoN5dHWX+uIfb",
-	"GjncU8ZeqhdZXIuVTu+8aArN3N2vQF9l5Q1sGit0ENmj7biXhO2OZ7ksTB7Xchsp7YM9Fu3Ttbz63Hok",
-	"AQFGF0RrUw9lrBOmtMvWwGkbx1ApnYI+hLY+h6nooqOSELZkyia8oocPX2dVvzSIYHUQqPaPw3m3w3lP",
-	"pbBJHQQsykRTdZLXQkXg0HjlsNwNu434l0pfnOi6ZV9PN0C3f+4vbo7JdXP5FV3yMzqwyfq95Bd/LTdO",
-	"BRA0bdW7req6KqRDxxH2pP6hUhm7u7re8DKoe17YtZhhgsHb/RAtIvjn26CVJdaRn6TpzPRPT2kC26Ge",
-	"ugU0p2ahQmjKLVVw3O66sd3a1lqUcex9NFORfALCgim/AyCWptiqCq1+c65SZ2+mOo68X2X2PQUrT5Lf",
-	"8ThAV/pZrLPoOTzEvvB/Xb9+FTAjx0oAcud1ylXEk4i5x0K4+ymLdGj8+rSnkT9bkiy2x84Am6QHbhKp",
-	"s9yeoCOJGGVT10VjJnquXDlDKOoIHZYWsRlyh33hMmplpNHtvvUGfyXmy9OzVQSu23gh6XekyeACeI4R",
-	"4YebrNM5C896LOEq0lM2XKQCRGbIjXh0Dl+L1mdVgHuqv3cyneDb153wTgnmdEM4GXtXyQZfhlfj52U9",
-	"yoYLRpPaqGXhfQI3xw+odmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG5nuqoXaDXrtix0TFsOvuMx1s",
-	"insU5u3o1fE/zLPPp5026aQvWan/WomVHf95AxT5LNXzVNhROohqgN/GxQZTCwBHcyrhnLROMa2e4ld2",
-	"bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YUv2pjzQ/V8Parna+sYWj1+AwZ4oEymAaDXAwkaSn/z",
-	"4ZRVo+fwQGhZv9UBa+bRya8DWN+gLNV02ey4G9/gHG6lb3aMnKISJ2r/nQZl3giiEF+RkF/1nE25Qnxq",
-	"jOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33bD6RsWBDnU7ICzPQGRIwo/GY",
-	"T0QorNo3cFZTk7m+FwkFX2QCJFPA9FGBX5rm5zd5hV+DSNnxx3z2q84S6L7aWYrse5Ef+eOc/hH32DPu",
-	"ocScpC4gBLKqgOXhmu75xzDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ryf+QUv4ecIqY/Yq3vRMQAJ2aq",
-	"AXeWUBa/PFsvWiXM7mMMK+4vk06n1Vf5/EmXHHqEjbW9n+62e4/aj0vkb912p71DF5sbUM1COpbG/XWi",
-	"CDMEpAaCj0K2zGrfnKBSGiaLocXfRcpbtw9Lt7DzIoHG7/3tQ/CpRbAk8Cfxh1T3YEHhpjIpj7GimTjJ",
-	"7PUGn+5Aa+2WxKPsFJsDcUCr9Rt6iixoiCaXA6O08yPb4VasFFpeCT2LhesawXwhFn1IdS/R1DGFG/0u",
-	"pkP7Yqt3+rdYIO4Q8HzzafFXl1cv2Z1YVP0MquL+9unV5e/PH7BhOmedJWBok3IVwb0LtyQQ45rS2Dup",
-	"kGTP0RwRjIxd3OLkg2GLIMrlCXvmWZNqnuCb52Kp7iC5So9avYnvvagkvsKiY/FXxmNs8MHpHy7ILsDE",
-	"Z/HFCcB49Y7PP4oww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIitoHgjwi+oei3IPs/9hLBIGoBS",
-	"Lc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1F8IjFxPpdf9+YJ2PsaVeMqwVQAU4F7Huc8TmX",
-	"aZlyOX/GrzqufOsXcgxOFQmStS9LUpMmMqz6HfZ/krz5fqqyoV23d2You/bHVrhYhLjpTuaySKZ1P6Uo",
-	"bUCRJ/qz8GvM3Ff8/Bo1m33RhfWhCHQtWc6IFe7lz66aMvaiQOZwlvnU8dbD7cP/DwAA//8=",
+	"7P19k9u2ki+OvxWUfrmVh6ORNeOHxDN/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
+	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9OP8wWDCaMwX/fPKKzu1/c6YzxVeGSzE4H7xaMHLNlOZS",
+	"DMlMKvJ0dvIjNdmCUJHbP55JwfCT0WA4UOy3kiuWD86NKtlwoLMFW1I7rNms2OB8oI3iYj64uRkOfpAZ",
+	"xbdsv/SXBVOMmAUjgq2JWXAxJ1z3G/9mOFhRRZfMuPU9KpWWKr3CiWDvDT4wIXIGr17ROSNTNpOKDcma",
+	"mwV8qumSkRkv7Kh2QtwO8VvJ1GYwHAi6tHPI8E3x7Jb0/Q9MzM1icH42Ho+HCXJ8B4O+KMVLQw1LzVNq",
+	"RrggVGzcHDUj2j4MM2HvV4XM2eB8RgvN0jPDib+GH72tTZAbtgQyfabYbHA++P/dqRjlDj6m74TJ3YQF",
+	"UKXoJpr/S6auecbSZOY5kYrYudgFUKLx4SY6+tniU29bCJqi59OcLVfSMJFt/sk2uxO6JFcMCLmRpSLZ",
+	"QvKMAYebBdfEMhrTZkh0aXldE0oUFblckp9/fvp4RF4yYQidUy6QN7gZAn+435EF1URIolkmRU7YbMYy",
+	"A0dmzoyuOIkKvWYqEACPY0WBaA0ndhFtByCmyP37w8GSC//36X76PAey0OJAOv15BLkFAWYgttKsaqUh",
+	"MQtqyJraVdJ8aHl38tUE1r5eUMOumSIc5q7YiPzCzUKWhnADq8GF2O/vnX0zhJXeOz0j6wUT9hFuqWFI",
+	"VioFhBMbspSKNS/cid2eMtatsXl3D1nrxbFW0j5ze7M07NCliCa9kSVZ0Gt2Qe6O78XT0oYXhZ9Y23yq",
+	"O6z7pF4amrhMJl9NzokUxQbnAeRCCglGNswg6aT9fM01O2BSTJTLwfnrwVeDt0mmFpf5r6U2SyZMerdp",
+	"+P5zTXgeprCiZlFNoHqqL8eJyxVPClz78iu2aX0r/rTvG78t8zlrWO4Uvmt7KT7R+6WPpJgVPGt4bea+",
+	"bXuxf+aQVwuWpXUn93L3PbzeX7rN0/CjHTiRJrUq819/ron9uZ0IFYQWnGp7o3DTPiVQonrOSLGcm2fS",
+	"NKggGXxvJRZr3ZpqmL4zeMxo/gMzhjUQJWc0JwU80DaDvBqm7wy+l0WefvdCFnnbS+33vV/3VFxzQ5u5",
+	"kYfv215dPXXIBGSzzolf7nk1/L7ve3/gouGlBRetb7Tf937dj2w5bWKqJXzX9kp8ovdLX7BMqgZuUvAd",
+	"vBQUBm406IrORtEbbdiyYTr42wOmc811I6cp9+3nmojSLrfx5W6UPfo0X9q79uz03tf3vrn74N7XoFPi",
+	"h5VGyYVhc6b8BMuCXbaIZprtOwiqGqE3dcomwpR7Xtn/XS9ZppruXA3f2V2gS1aZUI9e/Pju1fN/PnnW",
+	"MA382QEzaTE5nfHY5R50jx76/p8K2kD9VUFbya+jAXq/HA5Zw9rhO1w6F2hjBXLkMiuXsV68NScct+90",
+	"fmHThZRXj1nBr60t33AD4rdtNFlvDXTgRJ6IfCV5kyrM3LcdJhIG6unj4kueePmlIUupDdGSLKnYNDlA",
+	"Cvh1/IaczWhZGGvhDgczqZbUoAi6ezYYViLrdDzeK6uQc/Tu5J7moJwhB+gh0WxFFTUsJ9MNyeRySfUF",
+	"oUWBJg6damv2WXuRFsWkqyfKjZ72QW07d1oteVj2U/zpaeQK8p6pG9wxps23MucMXvDYMb/9dyaFcf+k",
+	"q1XB0Sl551eNIpy9p8tVAdLFCwjQTw3NDEzfk/H1h1iTtirk8iSf2p3N8a/BcCCnvzL7s/PX1RCVGbeS",
+	"2swV078Vg5vh1mh6IVfRcPbPrfFKbeSSqXjA5QbGensTU7nNwRfoYqkWU2NDl0WNGp4Y58Qv5I1wpDh/",
+	"Iwg5IR94fk4ytRyC6n9OqtUNIwMFHjnJp0Pi1nJOXvsR395EI9kV+6FgXfVRHH1qw3iK2HEGe3zF2z4v",
+	"t7wgJq0A/a+Xz59ZRv+/lz/+MCTUneGz+w/IP/m3I/uovuN+dxLE6zInOPaUaXCKTe5cnwaCew+o5bYJ",
+	"4Rp0KPxy192NrKxXUmhk49gE7c7GU6rZ4Pz07nCQyaKoOMzI7Opdwa5ZYfk6ZxnPWf7txpIjp+QHec0K",
+	"CtfjjDNrYAx+K6kw3GwCj8+Kd+MHD9d3f/19NjtV4/H4dHxv7P43t+y6YoLll1ZknY3PHpycnp6c3X11",
+	"Oj4fj8/Hp/+GBVOY8OCRLIUTOQsqUFFETdT+o/01+OQrboBRX/7z55NT+FTL4jrx+lN4/Rhfr0G6np4N",
+	"o9Our/e80D36LJgTTBipNid6IzL7Nc8ZCgiaXjq8O2cFM3arndTUjIk2Urkb+nywpootZKkZyodrWpR2",
+	"f89u3g4HGmMJYfH2d8YK87nd1yUVJS3sbzDCMzg/Gw7WXAhrZtTH7SxCAk8mjlXsGLHsnYg+pYZ2j92B",
+	"Z2DYupXfnfXp0rJV/K/B2ej+eDAcoJcws1QpdT64CQdgcC7KoghSXLRzgjclzwdTvucwoIXihw+M/7w0",
+	"dM6IRH3NLLjCTcN9zBWdmXjDToeDteLGMPEtaFs1DhvffzV+WHHYFFen9swLubh25m+6b3+1M00MUHlg",
+	"rFHgPcjrWzFE3enSnSEy0FOcxBhxcU0LnrdLv5yrIDO5vVfscuxYKwU7f3p2g5+1C0982v6ttLlskQvA",
+	"eHnxW/uuXbFNJOsKmhgzknNLpjWdM2+f2Kl4Pz6NTGe8S2GyMi9R35Ery0QrzZTlwxXdFJLm0fIHyxI9",
+	"1ldlmNBNxN+RJHecX4KYhjv5qFI3iL5c8WsmYpGpjVRspiTo80aBVngai8HuGlPFeA38Hvn7RpYS3jvX",
+	"nUkdM7ZtaAu/LoDfTkGRBl5aFPkeXuICeA4uJLvnAgTtoMYR5bTg2WhLaWi94Me1C95OiMAruBQa7167",
+	"K9H9d3xOKBjVeAk2XJ5GGlp4alVCtjM7wOY2MMJCFjlwQOSv7HF1hYCMVSXegnqu5DXG9OpS/+7hUv8/",
+	"Fc0Y+V6uVpahh4OskHprQ8dnr8bRhloilGbPM4rR+iPjk/Hp9iMgMmt383g0briby9p1PnjQ9OCMC1rw",
+	"37enV6fQrKBzb8DBdfBrubTWlWHv7a8+s6Nb8fjZAzshMmWFXMPt7G57lyVir7IvPntgn/5yNLDaFxy3",
+	"vYpAwYVXD3fVk8aVZQuq5pUTwtrcVDgv/Ot4gGpzDQcHcFDbHZsrPB12bferVZ8O7QGVK6ZgUG3tnc/w",
+	"mbC0gotOkqSEy8ZeO3BBD+y5fFcNbe8RprjMK/awH0nNjddx/OVif3lS++X2aoxX+zcii6YPk/Yq1+Dp",
+	"s3+dwCRPo3d/GDCRx1xS59ClFGZRm6E2VLWwtOFL9m8p7GR+fvUILkFq2COK7nS3JyumvJiqixtmTIFs",
+	"i9ckfoBOC/eJE2tW6FaiqwvvhDfd7yzYvMxqkG3+JBxNoXsmzY8y5zPO8lR+WBT2t2+LYvwHv/EnJacF",
+	"ulIbpPIKn/hHsx7pzXlH4Hfa0AJ0RmYoLyxXyiWbynxDsgUVc5bHTtngSSFLRsV6wQs2Ii+s9sB9Zg0V",
+	"OVFsxXD5yo2C7kNtqIAzAv4FHFLfiTxVzgv2FG3oPfqkZa5SD87vWVPYn6lHbtJhfoPgaroD3g+mlFSV",
+	"V6NOhs685nciwWuw82smDFkrKeYjcm88rqUZZVRYLXbKII/lgtwbnxIhgeRcE83nguWEC/vFXdR3i0Ku",
+	"GTx5L87XwKgF5B6+EeA955oYJqgw9tn7Q3Lv9K79f/fJkpmFzIdE898hxL1kOafgqrJPPsQ9tofVpxZi",
+	"RuNMqinP7YHBrBBuAldoLqxGbt4In5FzQe6dnblLZ1XCEQMKDMkEiT4hmm40WbsEnbNvqkxNrsmSa83F",
+	"3H7xkBiJbmdPNH1B7o/HhBLwLRM5eyNkqeDTu0RLuzw7X8wQsgrtioncWqi5ZM5owKwtcLNFB/AFM2pz",
+	"cjlLxsJ/4WYB07FMfX98d0iofZAs5Bpnh6limhhJjNrgCRi1+/HwGMtZT9VKP5/FGuvXr85O6woOeGbq",
+	"am146B7o34rPDNxUecl2HjyrHmS/lVZK3wU6FVa4nQ6reCT8UQphlxPkfnc12DsJ+Gxmd2DbOR05+yKD",
+	"Dp+GN57G85tRDvMbDGpzXcg1vGJuGafBRlSWi7VbmrUO73nFH8MNjlg33hTU8MSuTj4YDtYLe2/B7e0u",
+	"uHt95IicNd1YK/ulu6+s6Mw16Ob1+G0PHvKUdS7bd0E9H7Z6/Wq74m7RyP16oM0HTgYdKwNWORrfOL2N",
+	"ZmafoxaVpvMPN8MBZKvt+KkeLVh2xfIqM9q722/hqrVqGbhq0SVg9fKTwqq5J0ZRoZHG+jZeAmsPiIzT",
+	"Yts2xO2q24ZWroBT4gC/QMRHDQyIq9nSmIAD+7OeVLs8kFl1oHiBIj7WJDPLEcAcNeMX3wm+WT04Hwer",
+	"Df4dnNP236DTorbtxMXYuxnGw4G9TeEfePSdjcGslHBfuIN8ds9+U65y9xZLpl1LcefEwHXn1zLjgutF",
+	"vDpgcFV2M0zA+WZNACXnimmUTtHyopnebInpfnJZmfa4R3BROOHfg88aGUyVwjPUD1z3DBLl1FA0JA/l",
+	"rlvuZuIHZ8Ed2nV/Q4Bjd4Or3f2DtlaXWcZYznK4zBZU/xh7u6oCFCRGHwaA3U1GMaGGRc4sK+D1FuXK",
+	"9HCSp7cxdqFgUHoftUSDg84u/kUpKiZaSVmABxKzHcD+lwqsfCtWCmtaozMR/+mcIHUns9/Rs2oPVrRE",
+	"/5+TOm2ceYCR7KnbcCC9nXc0I3kr8+j2V4ZEMUFzCHy9fus/Gnw9Oj1Nu6H2H3FUMJnIvJcL7YFdNnCH",
+	"Ft8+xDycKi3LnpqatGDvV1wxXX/1vdqr9wiUh/aZBdX2NfdnZ5ln5FXR7/oQbP3CK7IfqnXBxXH3Bvzn",
+	"HFf/NiWK7FORIg0yg60s/0tIEw0KyaBBZo2HAw17WyPwh5pv7GY4QDdl/Qs7vXrsyPvs4ITECv6Wr78h",
+	"mLIVdY/090qspjz0nW9IRvNNm2mzk8dgwlf2UptSbdVJPp+Dqjrj81IxpypP+byUJWo/dE254WJ+Gdzs",
+	"ViVKKEgarCUfLAEFqcTD5/6sdCQsaHNaUFCYfNTR/ntpDXb3gFyxUGSg/SfenXl+Oo6sp1iV0oPzr2/2",
+	"RmpQOXNiU67DGE2BEdzHS+IoRzRjmjCaLZzPwicYZnK5hAooasiSXkHOCzrDjf3rCdR9ob5dbDw/H0D+",
+	"ryPyn9190GkH7t7ttQX39u7B2d2v67tw7+7WLqypsvpcLbpQxdWqMOyZS6bWZC3LIidTRpzKbQlbnbBR",
+	"zwPZI/crvkyabOaCWpUyDAn7dpm56LeljHEJdhQ+CwmKliIn7tLeSd+bbpqrRWeEutx2IhW5YpAquTMC",
+	"6hWp/Msqgeq1fY97FEzyKk3OEfRmOLi0V88jdwtuK1MFF8GDB8EAx+VSMQIRDncUoBq3To4sOSQ4M7kh",
+	"NHdeLlc5cOFCTL8zJdGhB9WnhpEZLQoNRXm0KEgpuNFJgtSiQR2Le59Uv3lpr5+dGt8Qv2kf50d4yD7t",
+	"Lps4TfXBvcFuMmoI73zYXYm7TxLf2NXv33SfZoHj+CW4X7s5Oi2nTrY0e8SldVscH2J3rcSRggEpOeZM",
+	"UGOYsrzw3zT/9d0gmdyaM0ztaRv3EifoFeAehNyiF2S/eGK54YZ+cWE2SeKEsr8t3q80xK4Swf3k21sL",
+	"hkhF3B7I6pBwkgS7xmyXlrm99mMO4XeDt6kdvGKb5A4WVJvvZNlQuWO/JTMXzFE0M0xpL2WalmV/87P2",
+	"NN0aE+XIkovSsAOW1SBLQd2UVx32MTWozuQKuaGTKHppH08JoGCTdZAqKcZ20j/sSJhZzHOxUROzUI3u",
+	"MT2qeTWfC++BqZ8N9LJ0pIo7YAmyBGdC2LaplAWzF3nds9D+gmfVk9vUg4nWxqreml70quAsj9wNSaHQ",
+	"WrMDFjJbRycgWlXNqOxIwMfhNykiBiOt42guSvkd5PMlxgPzrGGJGGSkAG/izbj0OlVrwVvBr6uqtwuo",
+	"1LcKRdAhQVMgudqgMzB19aqmmjEwbu3vUM3hhgjGctA3pGDPZ6DS7nVNDgNLgjBAfbSpYCvI5DBnFPSW",
+	"TBFWSLfXB2dMagqg7lPDnotikzo2W+wfl4aF0sHaGJW7vNr5OpdWHIZETx4brcsly39GqwAcMRyRG36K",
+	"jo9zGe5uGWqheDdaBTWliC5XBXv/ciMyvT+T29759hYVimeLpccM6vQb4LBgKO1ZSX2OK8WWvFx2fhVE",
+	"71xWTYcf3GzTfTh4fzKXJ/bDE5/8jPvwNF7ETeVv7Ec+VbmGelAhJG50fU2Iv3b9QS2mdnTaeYeY3aAe",
+	"5LpJnYoy5+bSwwzUyYRa2I6ygk6sCi0jVD9fscp5NPDWvFQJMI2uZiW8ahjpF2+blvBEGJVQkGkIN+/M",
+	"gPpFt+oFFXluhr0sb5+W1MSY6B5q3PHB+eBXLcXoBV3/6DwZN96fmlgMXyU/XllxKUv9vftdXax9z97T",
+	"nGV8SYsLwpYrs3HYQ/6CYpaoSS05yndKvFaz33bfdjokZ0Nyl4xGIwhsy9KQOV3pmh7dbMbq0rlm9vGM",
+	"fTlsld/ioeeCapCwPfFKgIpbNHMkb2S7Y6ieFft+Guqnne8LtpIqsfKpkldYWtWs9kDcaUNWBc1Yy+a/",
+	"DrsfGTuWIz2R67zsM5vWVgFUjOaQ+zSTpcjJeiEL1pHPFsyXXMTrajx4jtX7WkzIpGneSsl9S/Pv7cxu",
+	"hgNYzS4FnklMJVtT7XPdhiRXcrWy/4DADyTQyWuWp/ThrRniWyqKD6u9dURKMce3LKOlZj3v48q1ElUn",
+	"n463ypPvDvecfDdMcl4BxajJs9TkKOnjW9lxW0zL/F0Pp+oQg6jpw64YRd95EgaBKlPBjBlZBFSClWJQ",
+	"RA5K6zkZD8n98ZB8fd/ywul4TFZMZS69d/cwHMknEFxcuLxqLXV3QJuljxt4GbYrIvLr8cnDtx9Oh6f3",
+	"b75482bk/zy7+fI/PksRH4c6guR2TJUCbNwRsM1resbWPY9LN3dojWIRz9WP2F4AgEaO3Fplfaubl/uT",
+	"R51rXfCSi/jT078sCRKrLK4u4/Kh7vsaUhRjBuzz+7Q21naI9+BY7BzoxiOaurQcFZ5ac6AGJXHfEd0j",
+	"S+yqPaCE4cGoCztMkyfCXXb2jtd0g94ZdM1kEiFQuelwywWSv23YyuelsQPuSgqJX9Q3a4tJfd7jbsDL",
+	"fYM6iq+jugB0J+LWfg5J687blHZgYdBzN/S1sfQZtXvYqzq53bCID51+aBkglMR08xj54MyOvyi9IYNh",
+	"nDWK73LrrebXhwn9Pt608touicMyOyxuJzyG41bzDzyT4rZHMmf5E0zC2XHpuo3ev1VNutE+0sEEKsSL",
+	"La2eatYQYjULtsE4C50rZlVMTIyM00Y+pKzjkF+9GwxeMaUBxwujTw7rypuoiIxDVFkw4oZJmqiuGDzp",
+	"B/UAomQJaoRDX0U7wWULnIckgemGSMGI5jkbhiqS6QZ+Afnbo36xrGxWJJXCqsC3q77ZEpJUAVsuerNi",
+	"2bv0OFGm+A5kkdEE8jYaQ2Yx+kfv8JWHBUmCo9OiZKjWZgBsXRov2euu7miN+jq9xlquesqQQyCRjqqf",
+	"PysveZ6UKdrjjHcaxON+V/AhPa/xXc3dI400i/DU9V754mNyDWNEwYpTaofcn7chCgtPT0+JaG1hbmHv",
+	"o2B4JRei81DjsHYzwZP0MU04A6ebn0CydCThdPOiLLpmWeQ0IcqeCvLzq0c7geIUe7qUrEMsLfvqaoAw",
+	"72G13jZKQYztUTCrtq6dViGe+V91oE+LND6apIVi3W7TOabsaIxn1c9Q8rBkzjCGqbdt0xHM1Qo96FNw",
+	"M/rZ/kR5UiHqznq6CYzv1Vp6JD4o8/VP7eb3bFFrnYoZfy/XRM4ME5i6iWkmS7LG6HMYvMOEW70JFbif",
+	"5531nhNeCb0t5vEgTJ0m1eiyktdMmVKJziNZScXyl1iBeojAc64GP//aFLaHbyPMC7YqUvcEarK7O/zc",
+	"NQYZEor6IiqqsRbaYfkukbF7YxCYJdq9KWaMEne73VTVtm/p82BrQtn/lLGwrJAl6Va7oDkxEkCJsQnA",
+	"AjyOHVfvo/ZdD2/BZmb/VO1TxMgwya4xJcfTfRmwIrkbI16Xm3PMn46hqr1v40pQKRuSfnda+UA7hjXV",
+	"xAGVDfG6pKYCqM0KmV1dkMru4aGS37CiOCCNLRQsNgNXw5z8tY5NPJIeDA/E1z/rLWDz7irKCNLXlBG8",
+	"kAXUIyflasD4cxFEN79qza0755V+Hxl36CEBIDAVCI9/zLXhmf7DFdf+Zs9jmgxWVqXRvUaLVNDEoF6r",
+	"S8tiJ4Oc9tvx3KNl0ZFA9futPovHLIOMJe3wFdYLni0cZgYcAzBbjQSmQyclJKJLzRQIUk1513tjRbnq",
+	"T1tQn1JOLyZdvVq/4ZAPUxYvFxnr7rpw5iA/xOZ2lmQjx5TCYOZFt6ns6COpFgBUEPv7+JL5XMMV6fML",
+	"e4eAgWB+toEph15q7Jpx21PdUnzgJIdD6BkmbHWN5u1iLKbvLdXG3tph7AOpbwQWHIe2SQTX1eID3CZ4",
+	"5YFIqo4NNIm6wWzZIIjScND1lfVr7jJqyeS/VYA6k6JfgLpyOe4GHaqGVQtGC7PYYFdD3KdR2rDOFDMv",
+	"mTFYyLWT00CXDAHT3SOo21DFyBVbGaIBO6Wf8aY7tDQga2gIGACqQWdweFI4EadQYUJtBZZNljRnVgfj",
+	"RrNi1u6v0NG602G+pOd8t3FhIIqlPdJ0RD778Ozyxyc3DoDFzdR9OUiweleXpVtpcFpG5d5d2bDUadd/",
+	"2O4IuctteakZgDlB/y+3Fi7mRdyQqR8fHCm3IW6nFDZ0h7NrrlXnEQ1Oz0qQ1PMhKsrudXo6ChzHS+Ql",
+	"3qfiJ3LzPU5mwYE5Al3OcjTkg/v37z5okw1L+r42zaj5gl/7TSs1doyRUjg+c5hTZoE34VxRvAqxGiev",
+	"ym+a7JXq5tqyUQtO9ZZCt/cYZgXVDVoXYifDA5B4L0iU+Q7NMNzSQpb6MCS4v02m5Loq5pTrzn0JYtRa",
+	"faOGpF5WJXXvznhNN+66YlzMfc3qkEyZNpj92E9GzUuqqDCsyZylod+LNenJSsml63zYyqDdCsXwB8kr",
+	"tFwuqdr0LCrFD/a5zx1WteelqmDSv9SzTE3cRhszjIrAK/q1iA6pjic2pfpUpGZqxRWIRTrS70qzHSSv",
+	"t23hO64J9PBJ8h52gdS3TqyrOU+3sgbmlAttqma3kBFZqyj3/abBAqdqnj6TTRTp5Eox9JEXZ7sqtVx3",
+	"tZmaMt2PHvNucqJ1DGlVpR4hrT6QIECi4Mq75OpAaVaLozsA5CSWYl+VUW32n1NtvvPP3gSA6M51iTxj",
+	"OfQmTFU5ArpzYzpY2pX9s+BGE3ACuK7s7w2Romu6ej/YAACDcnpBolikKSGsgrTpxL8q2WP9ucNn5Uy5",
+	"qkdAX80WDfk7HYvqm0AIogY6MJ8uDPiKM/WYO7DfpNPMo1m3Mgk+ZZ8vaJ+qV+D/n7ApyO7LQybaHnrg",
+	"26PjUuWfhRMZTos/AI55w5QrSVtJ76Z75Ik2fOm2fEshzJ2jqFshTAAISaw+4C7tXi5BRCcSFHRDbn+b",
+	"KDmeSNgOG1U74kAxkEBNhP0ukmnbqskmcQd+VxYFsV+FqmKu0SExU3KZzvBf8PmigQpXrGggkFynI8ER",
+	"fM/23L7FLA4AN44u5UMcp/b1YX5uBcH7Gc2hiaz/p2Tae/R6ZFeXPtGylYfjIuPtiZctqZdN6Qxx28Ha",
+	"/6Lc7XFqYx85R8JHQg5phwP5WHAfVy29z73LjbxcyLXDFJciY6N9uCF7IED+xvj44zA+cIeTJwSHrPfD",
+	"3q71zdjKHOqQ738e2NIV+B58Fto881xcJ48A9PI+Bn6PclWErbknEnsLGHmVCsJ2OWmlKloMSpdTIldM",
+	"1AuBS8VPFPOQIsMuyEq4H25hMaGaGTJiGb9InHEDC4ZuZOlapC2TVJM5eB/S+m2rDtICrvTUkJW9433p",
+	"it1vuEvdtW+v2GBOCIxTnKP/bHNAsodbwu2iTCpdBtmQ3OMTNSgGk1aU52TDzJBAhz678qwoc5ZfhDIg",
+	"iS0dMBOGm0Wu6FqMeqbMhx8eIEBS/BiqHl0+UKT+Bdd/Rd06Y8ZzaebFY/itkKkPrmGsd4u8FWxbFFju",
+	"VlOEwGwJBJoEA4omYSp33SlTni7Q8C2Othn2P/k1EyG3imvCtS5ZPtyBOWirgmhkS73tyPd9KvEtkHum",
+	"M6rylMM+YeRWOxZCeD1LC+KemHv3J3UyqiIvR9IqKBYOTTgi1eviuH1rPCys8GgHBJtufgqe3Xq3znQZ",
+	"2W6BD4CZG1YUmkABv+uGtGT5piEQEtVv7X5btfGs2Bb6ecrSJEMz/mZtI9J3mNhS6wC6e3dIkkmloCGC",
+	"QzKxvyJcEPurPpVir/yvg7vKdQXChFgpAGjsSsj4qkkd7tCG9OALNC9+a7OHkhZMnxc2lxG2eqPlqhZg",
+	"9I1LMf6S3Oeop2m3re5U4taAdGZ3CLYu5zloEnNmCPY5aiqKS8rmsmjIFoEaRGjnL7JHUsz4fOSAy7is",
+	"oN2mitErPcSmVxQyMZbU7EsNOaqfv0tqRyU4qnq05iTbAMNyfNCIpmhDJVVSkQcEnwqFatDCf6votWI/",
+	"P//q3vFnNJydei1auI0qS9WX8CjM0gMJFommdtn8n0qWqx51vn3qXfpL394C6hbyJRkUKKhh2oxaePsv",
+	"EvFK8qBjM1+Pk2CltrLrLaY4gsqyzWafmN5yVAp8aovvlsRUJ03UkawFaq5+8P5Fi5JpX1wZikXkWjid",
+	"x1oLo8FOIpKH7tjKoeqFY7dFLDf9dro011aEDuSVGRRavCalnU/aPx5IVbKYfOvJsy5JZI25z1aS/KK4",
+	"Yb9woYeYthD9rWWpMvdvQ9WcGfz3mvH5wlhTFIj8k+v0MyRLpuZsSOg1U9T+AxvMuf3uk/fWUGxz6Wr3",
+	"5cxqYchYoy2+sMoOnRZs9Mz94/UWp7ytma/6iq9OsHkeLU4g2cTaOJa5k6lwESLxrmci3TbzcgpQWWDJ",
+	"K+aQ0mohxubnIZQ3SuFj+p47bsQQW80bNGSzaMH48q1AqJCCZ5gOv6x0S1cd+lov5OrtKEqNXcjk/bod",
+	"PLYvdytInkc8Yh8F3u30FvBuj12idj8ZeBnSvUOiNxdbpL0gmjEygb6/Tu57tGTLrZPdVOp24deVo4eD",
+	"J9cs6VUmjwpZ5vCtJqejMWHimhVyhWWpjj/sBWQPH0ycwbOTXcRif6d2Ryh1WU6uG5bP6Aucvt0Z622j",
+	"cbsr+0CE1VTKPTGA4UCvWBZZG34ap6Nx8s3NEKLYULy7PusXHpvo7PrNm5G1BAsu2Js3HepRotk7jFtH",
+	"hKHPgnTv3yb5sNkfu91ppHO04sl7mpnWDjCVKYHud5gf4nigDbWi2RXy+IwxbP6eYUXssiwMx6ZEPmo9",
+	"HGQU4Val+7lRHLJU7D3uVOlMObMqQCkpWQIk8JQXBUyh4EuO0OAUOog0iNUDU5h2d97leCVKRwxb2RNI",
+	"ib0UWDoelq5kN5h7E6UstcDogW/kZTgth/cGqmyhXR/anF6zyn1GuNF4oV+Qyf/GmN3Eg8lHJXB7+N3b",
+	"S7RlYQersZHWSp6BVxlzuZnla+JgjnWy8uU7LnKfGl0nJ7b/Tu93uDOqtuilZlHsTTOYwJKJfKtG6Tat",
+	"D6JWCjtxwYyKIZmWBhqLQ192vYBK+SvXDfEoM3DtvPYiQuJzQ0/Eauqpzf+eFblL/dxlalCzUoi3sEZA",
+	"O3VJReB65FKcx0W4axqatDtdrSgqnOB0YXrQELu5KdvK8xd0BaWdO8YWVOYfEJKt1NFuk6vsw27PL1jR",
+	"K97bmJWD9P9cY3qOADGCqx+lAdD6upP3uoCp5wHvwndNT/r4f00aF+2XqAY1sxxVcVxyddDlb3cQni0I",
+	"RsEQmpkYKcmMqv3yFD2e4Oh0JyTyf/p02FANHHI/kbNxPg7lwG14+7k8glsmOuSfhFvme66NVJvm3gJN",
+	"9btpBMP9N+aw0TLViLQ4ZRlAIcbdXJzI6969JZz0ROi8V3PBBrMYKpgdepcLv1E3fyt166WzitHjzT6A",
+	"jzclRhns3T0k9vwvV8ZukEdzQRkxVbKcL7B34FSWpie4468NmQbbTgGkD0o3KOByAYetoHaTcMSEplAj",
+	"WklJSF++AlgB+Ee71OyADdnVY87zWPyAWHHdO0BCVcqfq5XNHBT4llxqOYbHEEDxgf40RJAs8kYMhoMy",
+	"HdtD94tkKByFtiYL0LFRl+xgRe2cjkWRt56O+ltdHd85tgH1cg7S3ECHk2uWXxC8+86rJq9WsfPq3kzJ",
+	"JaFkZgWOVfa4mF/4skw3rvtra1SwdvQ5ofXLeVYqs8AClvBwXIlalR6GK7kqpMAx0+1wpDkg+n44XmxC",
+	"lcHGARJL45pwXk1S4D+fgaL1K2ZdSMHOI0XXal1eqE5pdkWMrJBwANVRA75CE0DUHx4It0cuEQLfUe4V",
+	"Wsief6AccqvQIvIb+Oqd9MHC1g12SDhi6wjZqx+63McKvicC7ijdd9AMFhgWD5jXFYprJbXqwXVg/oq9",
+	"2pO77O4c4yaQaeP2r3kDhOhXnXssbc8B+8rje6DieUEUKxjVLB+GY3nuGWnoCnHmHBOYIEnlgriI2XnI",
+	"qeVO3FOxAUF5QWjBFIyEzZSXjkFXVGsHZW9ivwhAdaypMNCAecrAUI+FZQjh4VzhnzjZKII3HLjXJuXm",
+	"3/UAf0I9wPGT71N8X23tEY57xCefxKF/GiUmb5VU+jbZCRfg8x1wHJdp29n3F3XhThVhRn1NbpminRWy",
+	"ocmyc5tpV7UP7azg4YBhyQvfjtOKL8REO8CNZqdbmpZJ+J7x2jeSRn0PlUr4kuXzvf2tb4fYhREQlnfP",
+	"oi9Z52dD55GDROSsoCnMLgdMghEbprwLupDyilDTmRPdCfiuoEkIkt1WWw1J+6Ga99hHxU2wEQyga7FA",
+	"2IQ+9QJ9K9EVNexRhz6uL/xzN+EGvtyDPLuiPB+Sa8ldg7k5LLBcHXAi8Y3LpLP/e7muvxFgADf+s/T7",
+	"W17VxRJwWxyMgT7NYG6viodK/qBi+82JOuJEd2skz+I81VBigec1Er2RQK/Lgnjva7sSySOUNC13F5zc",
+	"jiUIv5bL1RCyQIdOcAxJKXQ5tQ9NregHDGGypBurSFp1NG1luehsp1448HDLAuBk37aoKVtYczrh3IBM",
+	"mXMrHdcCBBEXyCVcClCd0/Ywq+L7nZWf7ZyARnHalN3kLN3CWQyg2FNBmAN+2AqoFLzdBdo2VUvzf9rn",
+	"ekObVBIxAd+KmgRgJaLiEJaD+6OT3LSSmm81v4jxeI8Fl9IV6MTPZriDeeJM8d38gYr/6pzTyvXHULYl",
+	"z9gnpWm/bKqyc0aqvXOsWJXwn1L4bh7TIh2Z/AGF3xZAB3oj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR",
+	"10y5BHltyOl9suSiNMiuW2IJMzl/7NoFoE9BwZK+//GgRg3VpPwg/sWpnQhnP5H9ath51IFfEEZVwcEr",
+	"a082Bm4gNIb1WA6Om5tQJg1Kgm8pFzshSh2nLNE8hxO2naWUykkqXMViZTIlGYGLqz3R8UyuNtj6rwqO",
+	"b8OQLToIzyqC31QX1uZNXovvpFp2f0cnDcquPvKliuxQAIwWuP9KzUokZcWJ7drQ5apHntJWbZFXwyrV",
+	"Kixo6HeoomMDh1/tCBocBPQ9SEMaVC096h6xmZK/s3Rw8EfmjY2t/KVGl9SO/VRqlby1f5W8Z5ShGQGl",
+	"B+LEbZVn749yGXbOLRUW0+5jRnIe4SZ0+/JJXIQ410PqTw72HMIP03NJZkFMEOdiAn4fMmNsSCao6ehJ",
+	"iMNQosvlBRGMQ6SOW/laCuP9NiDva+CxG5G9i2CjfBRbgxsz4M1q+Ini2QKdb8MBTiYoW7rhZBqV7Onh",
+	"7sYfqPEgIDu945a8KLhGsP+hD2V2UB7qlrcsp0V0Tp05eEjjIGrov2RRLllytnM+p9ONYZp8cTr+74cE",
+	"/v1lx7nMKC8aWy5JzYYkZzQnBdQC6a7tfcosY1rPyqJtYEha7xxfA8P75UZkCZ/SC9fzwzEiWE8mtBgj",
+	"UhHFZqXu+K5tXNzqxbWVBdoNa22JttirtnvJEwcGa3dsG1FPrLXqC3ZPLQHP0qXaeMiTLQvx5D+gSfs/",
+	"Qrv2fzS0ao8xcuKO7/Tk97cf7t58tvcur+wgP1Jq8c/YOnJ8H9qMfedEWAo49dNqeW4GF2TKCrkmvzMl",
+	"iaFXgOAzS1Pow+nw9KxbV/tuRTZ324A24x+e9SzOCYT2NmlLtY4ld4Cl60HqFlAkiAxIFZJBBLve65hv",
+	"Q2/ri/5+ID5bcw90a2Py30rmvvZVboniAffuBkLXG5j0IHatQ0lPcvwJGPpxsXkn6PwEJaslNxGzBnZ0",
+	"kJCIpdgfdMKbTmr7Ca1H1vucUm9zxMWv9+/tFUMHa5G10HPDan5h04WUV09EDmV2PZd0ID/bD+pCoecA",
+	"S/rei4eIias+VylovUsoRVVMa+8WmXOBqGhkYQwGlup1yT1FvTstTTB5z2rGy5YDTKI7a5LBAxOvJwDo",
+	"9YrOfW6wyw5jIm+P4jwP/oymivhO8hiHaSx4cd6U7m0bWizgdQq7fipLQxZyTZZUbHwiY9yysRQBZqhB",
+	"b3wdFMcmTDq3baEgwAGm2BmltjGmya5fAWynPiSZM2EtLJanLd6IIT/0aT4rqOHXrIPvB/LvHbc1dtTy",
+	"FenpOSpG8+eihokcJypmNFUl8pjPrT6M/khAvLTy54KcnGL0WWxcgumopRXwh45lhFgb6mgSLSeae7wT",
+	"zdt+BNfH8zDkX9/1gXN9aagpdarPG5QytMXBwT2/oMH2O6ipqqn0tN3Qd/BudGpP86IZNSuXgjWZrgDI",
+	"n/saci3oSi+k6WgZQ5lf98ygRzJn+RP4TTJByFq1XMxfdmgrmewF3+zpXi2orntg3UKxRSKjy4aqCbo3",
+	"FwL4AGhoZHyD9Zx8Q7Lw1j2BIXEaCmqOdlMEvzdSyvFMlXRQseouywU6DaNzs7WbnleSR9E74m5X22wZ",
+	"rmDv0zKmvU9LQnfYe7t1LgPqDKbXWODTwJqFBzBI3Vt9yn365dv3KQ5yDZVDfnlr85g6kFtQWsJKqy1u",
+	"5aJjXGSBIz+Ju+wnujnAi1XBbNzWvKxGSs4uZGlsK5R5CpIiK0rNr1n3DEvwyTeVfqgeAsR+/m93VbYv",
+	"GF/pXzCEpUS/T1KhoCLZLeW50C0NhGaMmlLtad6zUzfaikfRmDLVOS3FT6ry/Dk0C5xRl7Y7lhyXdvG9",
+	"uz5BEcJ+QIOCih/wSWCRnBUNxsSyhbg9WsIUVEBbmGQbn2Z6NzS4ae6oFwVJ90QPnIVQha6RCjubFmGU",
+	"u0UPPV8Gajdx9A9hM7bbQhbfIZMkbN8n10xtsODEJfcBiIbPhKXgzTipFUtHEnYWjdvjto6jeg0JY9r4",
+	"uI2vMEzYa126tktZNFRI+76Wa6mumCL2yYayOwxHpvTBa9/813dSKKS80t5/EqU09w03BcoOa/vXtPc/",
+	"qWS1QgPWU0AQ6px/hI1uPqSQRfskCYaWOalDztTTijESnEqzRdyAFPoTAPFBG5czDMiuG1jVgyEl3UJN",
+	"aEOwgJqtMlc0LykmhFxjOA/GflcKSEqKMJgKULgqEKZA9SQ2Fv+dNTWng9QkN3DXMGkjTBI2daX77yXO",
+	"VNtl2EizcvVKpl8N1pmlU3AEcabC8XZWr33okAPTuckcHJVXPJ0W0vHS5Xmi451jlpbEZntSX/JlWRzi",
+	"10+oJ3Ew5l6r//ru2e5aXf5EA5cwjTWEjNClFHO7N8sLctcB+MCWjeL+WGf3ouN9mhTFTuvamnUf1zcM",
+	"kaSs3dRLodepLKwE5fa3Rf5jOtS1qkMy2Sw5FItT7HXWr6Ox34Rd8VtQ8aq5d3DaIwJu3nLpzzPQJSlN",
+	"umtKXjGCicbTirWnoBKFOoxKbwoNFYF8jcyStkzt6/opmntbt+CQjfM4sBtexdNbKVrWQger6kRvRDYZ",
+	"kgnNr6nIWH7i81NOFNOyKO0v7PfWwj2pUqvsRwhHe2IUFTpURWh4mOU8s/ffiS5XK6ngcV3Qk4cPTx4+",
+	"tH8s+IrSEy2zsxNwEXD7cvvFesENOynolBWTGtPeVoy5A+Sv6BVTsHa8fE+CJ8P+EekPyFxmVk8WrR+I",
+	"ZN7SxP9sck4mYHUyZde3UnLGtIb9mxCpyMTer2qluGaTEYFf1qfgBoDe6RPyRSRav4TfT/lJADynxWRE",
+	"XnnIBgKr1mRBr5nvVruPjLdvoIikbmTlfF/Fzk6GTkvKkv+bglBPd/D6NGp7PnLdzR9TJOMAQJuqTZ31",
+	"s45LTX2fcsRGFqESYC6ZJjVkp07GNijYzZ3s/How21R3wFreW8/jFTun2t+uvMehOiZCP989Ig/v3f+a",
+	"rPAJkjNDeZGoMUnX7r00dFqwC1DVVkxh/6CtdLbX9OT38cnDd2//8ebNqPrjs4YglksgSVA6YClSkTsU",
+	"GUlymdzKCrzzKLCXXLjG0EktxOdcUH3Fcnvm+3QzRMZg2jxNCJNndIm97ax03sjSvgKEyoIVqx0sw3Sf",
+	"IB1Cmy3lZ4muqhzb9TrOGLVBIafwyufOOwG8yQG5iRHLRbdo9RiQkfGouJUFton2KTTmqIjbcjC+SzeB",
+	"ei4YmdGyMBsCrbGbT0UiBlWUS5G8d2hASXF53afp8H/BBbvVAI2NV36JW1phKDFdA0kVXaaz8V+B1GNq",
+	"Q8JDQ7KiZlH9TYBNaW6/sfvCqIMjcWDnDWWXDgg9JakePByfkv96+fyZH4Jw4WKtbpvJVDY0LcN+Zk0y",
+	"XJK14ob5ee4X4G1NXX5SUs76qtT6+aw5vDxlcyoORLko2KEwOLniqRadVW8F5wITPs0dsiAcIm9HX1Fe",
+	"slYIDkgOc2ls09DmuT8l2G9lyob0qQ/oR1WMwHPQMO7aMndVk9dhLQtGm+sYmGYIviRFDfLL0Cu7x6Lj",
+	"O6wq1Fzx5r+1PGP3nipAHr4gY68PIay3qvWDiIcvhbCU65zJAbz+ohTpPI6eAeU00FVoE6VxUZah3eq4",
+	"luIcEJ09AGBtD+0XwZGv5ZKRHHjX/eGYNgO90aF4K0bzIdESduiNiPCwNEU4JW5GZAIp5pMdomLBEU5x",
+	"9EZEhUbwg4Hnw+EAJ4JlRv4Xad8szr+PJiNnLzG8nvIxpn0ptXMQcksOcYVGMX5XMumXHDJIQKyE4zJE",
+	"2VcXVhGjexlRMWdFlEbpW+//0ivzHUu7GxKoqvyQbTRywRxYAgK7WJZAA7NChe7uKJvJUvQqu6xEz65l",
+	"mUTofrJcmU0E7xAEuLbivAXJuiWJpcpR3y8x8NEWFO9akTTPI9zg0NmRY4ton7HmOrP0BPhua3PYzR+/",
+	"m8sSMdFOb8KtEpkovSWcB7/7HbjbOxJ7cHiv/Jftw/RpZMFEHFYDdUC5ExVY54zmJ1hXiDa2sla2gF1w",
+	"UJZVYbYrwbY7Vhim4CEp2MnaVewsqckWDRG2cE3u26tEqDjcdIHrg51pVexS5EyRNd0kcCHsc982nv7a",
+	"YQIVs65i9UwfDQqHDhj2Xeo0TdJEeYF4vWjmV002cj5nGnqaObKIub/6h+D6AdxfKDSQmgX11PUBuBJy",
+	"rZ1u6rliTblxl0pG8cY23GB/UMV0GtcBHa/JjNBnFUwd5IVW8JwY6v/4GaGH3NqeU+Kl7aR+4lY1nriX",
+	"QZIe775FNclppM1atd1rRPipAUH7Dh9dEpg72AfgLSdrVhTEyDXFz7nuZyQ0FTv/gnBmO8roBWH+qhbh",
+	"gVG7DtDFVpHrZL0C00aTJc1ZuFZhccNAWEhwtlJjurH/ASg2O11rPxVFDQ4bR6vV1It6Vlw3tQIhtHf3",
+	"xkEvV3aOEw+dTSma70mGr9bZfUztEouaihi7GMU7FQBwwvEwgDRZQ+sQfFuyrVFj3tC2tO4qppvVJNfb",
+	"5FZKkmVH35Wk4hZvOXiqBl6IBYPbyFh/wiOWElQvIijEdJnfH5GBl5xZlajdXIDSNf+9VaYeAESK6ecH",
+	"IoUe0IAoUTyIrUTQb0K52WqncgG4UCAoodgLRLV2msBtLDHeNXcetL9/NkEvrZh4FCNu7MMjTUw1mkM2",
+	"S8Odbk8eAULaCuQqm3VNtfNhNFYYyTXLO0m2PbxUCyA5fIzggNOGw/2K/frN0FIkA9taXCD4YAOhdk4U",
+	"9lNslcV7OdK12tuZ9ndS+e42vtkNznO78xjN2UXc7IA6exu35vN0T7q+Ph+AGUs1a7sljlJNRAcGj0xW",
+	"T+JgLTmO28ImjWqBKklSx9Jq9uegYDxCLYeTsJ+ECYtzPQSPib1fOUUqKUA9UD+2Iwn+vg1ZllDFeM18",
+	"i5dU7++P0+y2yanmpuw7N+Gpcgvgigi2dssYemU1OIx81a/+07uY405W5aWHiCIUkrWRbpKvcu3Qd/Nl",
+	"o2/2pbL6R9OL+fUgPJHm3jObC+cwvWIrs9uCfD9MQq0vDQRrG3wp34KzIPJ19u1H070j9QtsatEXaMJB",
+	"i+zrMJ/e+lVBN009NIPHq5sa0d4kauZj5UftSXS7PmX4cHMGqWIaGCMdCK+12sF2JaPOIJderQtAl2su",
+	"RFzMk9KJIVXpW9YAZYQ62VZeE4hmI900YX7wxS9ctL1rB/06Apd0HumYeH57a617qi4/QMWwxHojH7+m",
+	"aF7D9kNiWfYFxu37Rsvtze2U7TqcSaqron1Yp/FIlkzVAQEhxQipAikfmIHlHfkN3l32fqUw+TL9Fsxo",
+	"3ZJu98bJ2c6aUlGKTWhW6O5E6B/AUFjtpcJKcalcyl2DLvuTe6QpPzY98B6cGt2hhr/mWVXUsPkm1fve",
+	"fxe3uneJMBcBPxeiRYh4c7Lmwj6JlS+7l0u/9P8wszQzW2UWPYhbrNqvl3Df9r5YOF6nFFaNn3sdD1Ej",
+	"sP/aBXbSY+dW6s0l0xfYhBM/KPi1fX5OMR3hwHL0HnK7Y4RtJ3gGdeEdmke+cEHkxyGtcGtzSrOQ6mhe",
+	"kioxpgH+28Q5Gjj/zi1H2qNw/iDsHcU/d1O5/aoQ2a8YktzQZdGvU2HV8CThOuyXBBKa2+8UM7uLeq24",
+	"MaxLz/mQihDaYLgND23nHAnq9mqgZZhNfW/bOO0odioO9bJcLumn0qp0e9ItR23XFxXjM+3vVXbAyfwL",
+	"cvpReDW5Ew5KLzTaW6OuRvMlqGQs59iEd8aFS5XFZk1JOryQRWEvjtvbMveT2kOcz1aV853e+/reN3cf",
+	"3Pu6vaxv55q45s3+9bJgl1lTs0DTmFLnhcHnmqylyoeuogBST/gszaH0eM76j9fst69ffscTTjOThrlZ",
+	"heL6jjqMtbvbMoC8mwraz9gPV4xilUWfTJ8/zNgsm1Lqp6XmgmlN7COuL/zoCEA8x2h8W52PDu1vpfat",
+	"b92lvK/u8qjtaBss15q3GjZh6E92BDjkjdngw/bs6vnQYRU19asNeVutwbxAzGPoA5Xk+jRUgS1OilOw",
+	"MKHEtdXxHVnqnS4KutINdjaMHOqsD/I/HuRcK9N3Rkqd+WUho/QsbqCJOF1insTEUjsvCzZJKzb2Oi6c",
+	"R+TQ1rXYjeBAR/OLUjzCAXYiXt/GyfA7JDqkY+6RIQO54HpxINV2o7xlexszz9AQMXXwC3ZjoXKPipKm",
+	"tcqVknPFdALRwqfWde1CsMt5464YgI1Ct5bu9TaZVFIpa7e28+IUur4NgbpdaP4ma79btlqZ47mu5Z/H",
+	"tmGcHhexXOrwRtsdzmUb+mF1+Bod+J0bfOGMW7J/8AHCBeFd86Vc6LZrDtNHgxpNZ+pVPT1YtpAMI50q",
+	"Tt+DlECsDaGFncCmc11PyiNb695v1zFV9Apb+Hcc1+dTpEkUEiGmjOSs4NdMYXSC3y7Bzc8btgDKB3sM",
+	"6G7p3czBqEELRGMt9V2Z9eEirRnz9ABh592X+SH6qEsx8wlp/nxVY1bHo96KJVJsXIrEVlItMEGDODiK",
+	"8vjJaI276uJvJStRPawqf8osYyzHnmlUGU7rXXBAChcN+iO23ohe4LYVaj+rHhDOHKj8I+g6SY7IMsUS",
+	"e3SAPtSYgKiZaW/wv15IcPCbCDsJfP9JLdNxbJ+p3cKQ831KYA31q7SaSLsxhTQ+wllwm/VJHAec67/s",
+	"Lva0da79b3a7pfQJd+Ew6alVet5tmf6QsMWOst6kYjY3DmDvzYtSHKR7ekzH1gBrFTnjhmc+h9mDF3vU",
+	"ncFwMC2Lq4NQnZvyaWJAFMAolCSXQ8yZBMn2zm9yQ5V8W3mxVUJ8Mnyykme/Vu6YJ/iY/lhpBKq/F0kh",
+	"qyFglweNP9os2O9od2PuOVSeAQke89ksIdDqMcQjRAaPjIQipOmHh7tnvMhq7OYI8OIn6QW4pgVPlsE2",
+	"hlvwF/UAXyBatdyWjTzKzeTX9ElcTTDZBhxr7xZLBDp0WwYWJDnRPDRP8IoMAEWGJgeurM5V/gYjrqsL",
+	"SZsnrm19mn1uH/Q/1oE9nmOs1jivY7j0Nr60BdWLNJCRxlRL3Gpr1ULxKSZguh0uheGF2+Gwuz38dqui",
+	"3W+3BdXGlTbncfW45yw0NTfMgN8WOs5CT/iLkL5xHsHwWIMXssUqLEq8KC+IveDto/a/RJW1vBrvPIwu",
+	"nkZ9QLD1i6qk62i1Zc/YOjhJsJB4SQWdMwQXmm6IFQ6IVp30+x77NjiKg7SlllAbtkpamHLFRFVN5jtx",
+	"uxJjb7W/7dMF4yM6amEVySYafTy4DfpdyE8Kjq1VQQWcgaksTfC94BGB8xJjLyT0QrpcFX0aZFb3y0v4",
+	"6R61IVHbhF+2RliP4X5u8VOA8Orumehb8RPTqBnrhV4x/WQ2S9aD0NWq2Jw76Jp5qVyiIEho+M5nywch",
+	"l0O6IKgJ4EI8JxE6DngTqWDrYSgxCT9E3zfYIIxC2SoE9Z3vUSPGkwsnSzFMz8kdyzrYz5xynx+dywsr",
+	"X8+rdH4vcmHiWzm+hVfkXco8bF1yZ+As9dmP73DmkKBNlfA9Tftu6y/4270Iv6C8bsUwKu02ulpibthW",
+	"d70Yr8IfnWIelWpRi3U4klVcXcmAiCa1O82ph057aIuSJCidAH2d8nkpS72noD/zmghoAHQJ0PSaXTNF",
+	"i44+ZerwIy4hlo3ivkuAprkYNK50dRXf9kTZg+BLFKYbyCDpOEXcyn20CFrZ4aGhzipIuSoAx1l3AGSL",
+	"t4YKxB92WhZ83At8YQ/KA1zIPjgEVC+FK17siu7goWH2Md6SefkH75lLIuTaAzEeOyblKkhk58gUF8GQ",
+	"bllFLkFXXlGtyZKuVlY8S0Xgp4BFOyQSQ3xrurH8JFWPmJCH09mDVVYqYQd1gbJMrjj0VK+AbTzTVAhX",
+	"XcNz7UXbDecUaR2VqKMzrvs7G3vT/KK48XsbLOY5Mxd45XFNAHazM6/uhYg4IEKIPjB9WIgtXAVOYFXD",
+	"VRKmRqIqIOeZpSZchtFFUI/K1be24vcatpOL1+1I+D230vHcQWmE/7+4S8ip7H90HcxVA/LCdsJOYy1L",
+	"HRfMM9EWD1V84pgjsEtPTJsDUOc6Aq14VXDHNkQcOl9Bs1U8g4Pv29ow6X4YTu3Nba0F4BvcrnlRWDHe",
+	"CEExq1S+/up4O3Rh4qZ5anQNWFTVoYHjgEyP3t5WeC+oDoY0DwBnhhXFXwOPxwXG42avDpzHLrTahz0c",
+	"442YBMvkNQsa9BQrz5criLFYAf0ultg1sV4dw+paENK8s7OGntep0xihYR/lpO5U1ubpxqZtSNG1aFgN",
+	"qpACVCHNXDfvFS01YqXWg3j2E5Ut+HVTxkP1glR368YI6Y7u01Ffesxo/gOmAXXu7dCSld+WbqjKJhDk",
+	"skJKDOCIAFPG3pvu0YJjgxr3iYr2dgfB8zvQEGmPQVRqtD8SWpnw2zrT9nZvu1BiLjcmDeEHOjo6miBw",
+	"XSXgEMFYnmpDsZA7Due9OEgBGCLZEj3rpDi4HplV+2wv/YduTmm3fdMBqzYkpcTpkFa0hZYEEGcE3GEa",
+	"LUcAlnbdZkLl7u6IHSttHUd4LcESJ3iXIpnj5pfcbGwxx/IfQ4e3+g5Wnd8amvvRzDgrfTeGGDVGS4KE",
+	"a/92cFqP2gN2f0B7tcaGxH6e3VsMR13GHIXiYWrr8qvo0pGwvl9H69qW6p1Xb6jm+CDJQ+U02tujdNST",
+	"5SptVLuLAmH45WzWDx4ukizbgOAo2KBX3lwxll9gARt3UdCFRO8Ba+puq+Sye8S2oNlVUsTC+pzEB9SE",
+	"mVQZ9NkNfnoI7+SSYeSTFoVcXwSIpfemCgh57VyxmdVG6uh0nZtVR9fngapruL+q9tNJ6yXB7T8gnVxL",
+	"2yS3hyblrecen4pOR5dWfVWVyFGYuh+LNB5j0+sI+6shdEGEWXSSNH71teNtJ6B4Td7H15b96mdheNF1",
+	"oelZh9n6A+vfWomGsPXVadonmyq8pSM0T7wsirj9gl44h3zl3ivYzICvkwlUjY7UxLBzsfYhTVTt2WQJ",
+	"TX0i5Hqy3dA1dMsAOFgrfU7cprw9uDtrvGE/VZ3kttTKto6r/c7ZrCyKH/3Fvw1hg0CkcPU52wSb3KyJ",
+	"YWqpEbfGfgT9EiMk9WY9JakH1bKnqlHRz9IZcqSDdvNMrlv64tWnkcklg4xU3+C9PqVdrrW/epXknlc+",
+	"/JNYWjufwGbWtKmwjviN8T42qlOWu3ah+XaYq6DavNyI7MBUg1QYE4/Mea11BygUQpJMrjB4xTWRa5YT",
+	"4VJ2/enSG5Gxem+DGi5YqFgJHQ/wdfsPYVhpmHkzzZqo5WzAVHHtU6OJHc1jojskWFx/oiVIyECgYkOW",
+	"sqHLWUHnewFWaeQm6m4dPIfnm8zyj18AZse/nLMfddrzWrjub0QWuTUnMay6xKYFHV+xWjigw/rwvqbP",
+	"pWxCj3wgBnRSgoVhdMkBNCPysD0OF8TFW3xzJSo2lSrtPbCJ7g3ujcB6itGlS76p3+PbKA4t0a/phoBj",
+	"JNX0r4JT7BITxlPU7WF/JLs6z6qCvE5OYzj4BwTn+oqMt42oxj1c05Uk8HxWHcEYJh6OUczteKZTc3jF",
+	"BBXHqdfK2VLucs+PNIeWARNLMXttkJxdT9Im3k72qmGiXyGLYvOmqIsuynkSRG8hlUHEJRCf2Lq0oXP6",
+	"TqZbcEjrUltWaHA7W5r9O1kA/PTy2SVm5ZFveWFPJ0ENT2PimDeRfGtBO08BfSasycrN6GNWhFiSxe7Q",
+	"ucuc8qtxm17Pjmor9UB26wbjvItInPbV98IwrG9FX/jDnfX8LHKZsF1Xq4I3uTJ9Oviug5WxlU5rdngb",
+	"nI7HnTVVO7F/slWyuO/Kft6Gh622c448FvEBORMVjr1DXGwaB/Eij0aAAECZzJUtGsq2a/lCUB9fSHkF",
+	"HuZRh6ZBbt+jN8RiGegeMvqqFfutf9vAYP90+7XlUkrjoladrCKM8JYWVkeBp+zoqNqBrfTYuk2xdrv6",
+	"AwFxm9BoPG6WKwlEWD2S826gsbnavPBhtjZsbUCntayTvujSJSGVqWpt8gvvVgzZ5eFcLuU1ywnmUG2L",
+	"sAT6VlNdZAa9tIVTSYEqqhSgVsoVumE7IMD0xbNtwNBCPN/4+MH0ZogSWmsqtXeXyp7+sV2+84Hx7Zyl",
+	"TVucBvt1vu+a9EkbABWZyLuTs54f1y28HOpou3WjU+ZAV6PLJ8IhcF1b2WpRWaknXhfH6WO6wR1KyPZ+",
+	"4aqn4lpCxWKDR4f5wP1Rtjy0Dm+b0o/w0A10XxTG1U8fe2N3mneHho/4yoO3BmbfuDl9Ywkq6k7Vetn7",
+	"5+oaScOm5dTQRwXVugX6sOtxOiYwYXPj4BraXzX9arJdtgY1ssa9SaVY3IbZe0umlWJLXi4bC/x7ia3j",
+	"4kV2NdQbdqzKgdoj/CoidIofwbCNGxqq7VqljRRsNyMmBH7CAQyyMM6AqVRbuBnfNt2kP0HjgNvfly2n",
+	"tp9obUlv+5hS95Z82dCwWmzX687riBT9+dhfB/v5OdRZRjKp5yVyMxz8q3JX1DlkLjv2GWzCbAkNteYy",
+	"/WbJvXfxOOiZkQfhbtLaWvmzsO0mu2KEQuALch0D+rcUZnG75ju/sOlCyqtLY9gyZUj2AWdm7zOmUt4D",
+	"QPNlcw7lnn7yFKBJP9dkKvcVri95UXDNMik6X71twOMrLKtubzpTxZL8M1UyW7pbTAVFDoms8ZzDcNXL",
+	"K3K1bMtjDGSkAOJxw3R6hUzk0DZsS5SsF1dJUeIfb7zj2LVDHdrdV/gK2ohUtawuifdzfU7WuJATnkbQ",
+	"gV/38SPveIHXizztBWbvjePqw5CLKibZbT0MqAVUG+K2gWDhcjsXa2ZM8TExPLeYpsqPbQiLOpcCLgRO",
+	"I+JKnLukijXgtsfXReIQ+K/2SVtwHQe+3OI5z2FusIovIqRRz/DbWxsTNnHOOpyup+I7u5aeZ8yKreYM",
+	"OZ+j0XjW/j6afx/Nj380lYs0dPJ3bOkCKavhL33U3Zn0y+5w8o9Qfbh9U38SFYhJdtwF/IGTc07m/JoJ",
+	"Uq4uKrC8Jd1gjz1uQNTttsGqQt8hGyPVbLySCm5OT2L5eNuos/tJQ0+PMLHLJNQWE0TLJcN0CjiJc8A6",
+	"UrKcL2oJHx1be2N+xUvvEt/tZXi+K73WUl1t1SgfCNLedMM0VzUVOeJqhozS+ozhY8jJ9reK657G54Ll",
+	"Va4Zlj/4BBXfl2RIjJQHrGu7Auq2ItnzWxDJdthUoNF+bG0XkFd6SCj5irjEPSYwN4f6pFQwdoiWI/JM",
+	"CnYOX0xdCt/MHlx7ZCaQHsDNZgK380SVYuRxQSb9EutLVeyzhW8T6rfDe8IkCqC2GGWL0+vnbKvXdTif",
+	"7ZkBW3t1PLEdpM2+MjAYvMPU/tTsheYEFFcR+bahDX7dsdvzrXtaWjrerMflDkmnSB7YnXOac02ncG1N",
+	"N+SlSysaEs2gINlhSzTRZxh+3uWK+oWbxREhrf++rP7fvKwaqhf/xRSfcYh34zShCEePyEuoXnRTy9jo",
+	"4Drav2/Av+YN2Fox6jbtBdMuFaCHa1qnT7MzNnFb93B5Y3QLhm6bsDT0gF748pqpgq6+l6XStcyas3vD",
+	"RGfmRZyoXT/Lc2m5V8BR4mLuckVct8QH30S9E8dJ1mhamIatSFwBKnzeH9xnq4DAvxTFRam42by0h9hn",
+	"FHLX3XsrfVWQy5+ekiu2GZKJLt5ZHnyHR+3uA5ItqKKZYQq2HGQCmKaMKnAiuFcvjFlhuEk3Q2HmVC+m",
+	"kqr8c03cgyMCSTsKE7S0z9VxhShScSsfALKMXmE6EbejZVJe8VBtfz7wicHv/Puro4+rvrkBBK5ZIrv4",
+	"ibVto4p5E88UisAxozGXTCPoOwgfutQjkstM36ErPlrmhL1fFZQLlMSZFPaccAnNsq1FTOfswv4TcoXP",
+	"34g34oR89dVlaS8bwzPg+q++OieTS2hRyn+HT87Jt0Bp4jdmNBpN8B6i0b65VL0EgQmSKhD2jSAxbUfk",
+	"Cc0WJASVITkYl7BiaslxDG6A/pp8MXl/Un0++fICKeC5zZJB040m6wXPFkTJAnsGwUszaS8G5w4Y4fKf",
+	"5vqrr/AzSlaKzfh73AQ3Cm7HBlOWv5jo6+zdZAg3AP6XZe8mX47IZQhdShXjHWRUkCm2wgWAP260nQrP",
+	"7XP4N+ZN42yswWDnY9dKJgVfcjMhX5wSI4nVWQkrNCNn97/EaygDF8oEnabofSOTD9YCGJLKxTIkzsNy",
+	"M3FvAVhp+xrL1hPI98Tdv+M8VP/4VUsxOSeTTOZsgsUdVtuEFy2odtw0JBNEVJ+4TQMcUJB7G0ROdi98",
+	"JIWvzLIMhpXSMIy7StzsdeCryZNXdD65wFw6ACP1DDB5Ojv50RovE/LFvbNvfNXZkNw7PQvIOxyoLKQh",
+	"+N6qVujLEYxgL3s/zBz6o98d33OzfQGNSLmY27lWyQ4unw/uwUiHha2yM36as+VKGrvIk3+yzeSikiJX",
+	"bOPeUuEe4nZBQyUBZ4IBiCcc77N7ZGEvksAVS27Z4pxMXlDDfkC2ABYIf5/8JAuebSaWb2ulpRdkyjZS",
+	"5ABIBKV6984eIp0nL5hRm5PLmWEKeQPTp4dkRRXFVAl4jWs5H7KgLWELrg3LiW/eFPI8uQiydESeVjsr",
+	"2NquVINLjq5WjKohoYWWcB4EsaaOJ/U54XMhPUbsRpYelPBKyPXojYDavYwJrFHiuZVfM86UvUtWNFuw",
+	"k7PRuJLN0Wf2gvC9rAf/ZGwVbYlPTMVmYlwgvJNLFIH2V1NpFiTnynUTwoNnjzh0vPR1DJhePPA2XaQw",
+	"nQ9OR2OchVwxQVd8cD64OzqFya6oA9C4Y8Xs75A5gPp24MGn+eB8gN/ai1ivpNB4tZ6Nx66Gybi73LD3",
+	"5g7cB2Bov3cAbgN55W9RmvKQ72CJPzUOabeOi5DS18OMPCB4TREYnL9+G1P/sfRiXsmMaQ041f8BkLZz",
+	"bbWLH5mhGL2+A9CdzSRxX0PvKOrTHV9/GADqAaSYuJY7RpU7Wc7PKtGVLVh2hecWWL7CT1iCyRdu/99K",
+	"pjYVg10zNZVQyNRM2Ld/5I5lVMCG3R/f7fiS1ydvARV+SjVzoag3InRjOGQCQhokpX1lfCkDlUO469hs",
+	"9YgGbSEIogauuj61mtPJFcOE6IbTps0laHB6l79Ss60euQOCGdCm9jzooyX7eSS+rH91JnvYRO9afF1z",
+	"6wzOxmcPTk5PT87uvho/PB+Pz8fjf9csuvNBqdW78YOH67u//j6bnarxeHw6vjd2/5vXMKHPRVkU6AkZ",
+	"XLFN+88Kqs13srSC+ez9//3dffKz3p3Z6biamU+QZqtCbpYYhFPsWl7hz3ACqM3ttHt7G0nbU0vQENRy",
+	"Zlscx7Ij3cSs3eaFQC4Al26C5y9BIyJyZi97vC2gBlflAdmYK7KkV9akI9YWsc9BZa5mxbXz8iRgnw4+",
+	"H+FEOB1dD4kjIt7DXGRFiS33/NnwT1oqxmo2brUeAcoCdMtKNX2ZXLHNxC/c6TccRbxVgFz5DnmKeQd1",
+	"5xDcpFdsZWLA5PpJRH7FXeh9FCPlDIyxt2jIMm2+dekR3Q9Zij2buLEzdz1j68vIUKysbHtl3ezIhdN+",
+	"U/6LiAOAcx14Q/JNOR7fze6OiaIil8vI0AdueOAUbrgt7DmB59leqYITOp4M6bqDjxyNo13cdUBcMUgh",
+	"XDCau5oMa+g0De0euwPP3AwHP8gs+Kbang/PuVncSnz86AwcJxx6iAuWc/QFxTftnQ/oELlBAQIovUlf",
+	"DcgMTdZSmUXoSRG8Mw7DCo4wkQLEijZWyXACyF7cQ7KkCgoftZd9u3IFvzhUrszAiExd3fdalxWmc/sN",
+	"egFD3WaLhmndZ87MwWSxBnYjacafpPT6a4qdjydv7Ih3kY3b2fKZND/K3Frg+RHY+blglVsxxhSqlIhD",
+	"VJZ+/Cs8Wd968VXm3JwYRTFo12wr2OdewWMf3VwYNjcPpmTJllOreirPAynDFYHOX0Od8duakbenPHX3",
+	"3ZfCtSIluswWVuJOfP8ogBpk+QS8xOHTSUMgbu9UuRS3nGvcZJkaRHPMTKhGbnm9LiHC0fv9bUNykbH6",
+	"gN3iWjthhPdZUWp+zfasAQqLD3jh8axTmnlAIccLMRA2JhiCSN4ryRHOd4C8Hjn8ckp+kNcMqlRuoNCh",
+	"0djMmXFnOvQycEFpn2xR61vgv3MZGTehDn7wcPbNg3z8zek339zLvs4f3H9Iz2aM0nF2/z7Nx6f36d3p",
+	"7N7sdHo2HU+/OTvL8tP7+YPs9P50PBuP6fgbu2mrwfng9OHZaDw6G51iId01l6X+Hl8xCFaL01x+ayeP",
+	"Zr8Nzk/PrHR1tWIDfZ21/ea4FrOVhfsNZiaM4rfyMIa7A7LaV0yuCm9RbjTJeT4kgq2tpuibM4brw04x",
+	"cXeAuHeXx+4NcH7NFJ9htUvSFH4mDSMTe51OSG4NXVZoBnYt+ow3soz8xgU1ABlITdBzXSyYG4ePZTUE",
+	"g+HH+p2DM6ndOrc7pFMlr5iolBW3O8hHC9dQ4Xgs71gUwDdkwYK924PDXrCVVEkeC4iFzuUoS3EUjfuR",
+	"t0mtzcqFrxRDGEjgE1LI+WFsNi3zOTPtDslv3TPHE8hLWdpfDO6Px6PxuJb7UUnO8emrcSQ5QURPy7xd",
+	"BjmRXMW4fRZbkC+KUWwJdX9cd951ZgOkR6OkgZQeoBg0P8XukUcSNtShYDpg10xCmhlZypqYcaBYCQ7g",
+	"iN2wz7cWymTIBJcyclSbQHsRbd95fzwkX98H+XI6HpMVU5n9gZwRboYY4EBXm6vHJL9AEBA2Y4JOO7jU",
+	"KmBpqtgbgbegfUE0KgbhUg463Is/1UG3y827TNiTt57BCT2+Y+4vefD6kabJ9HR8+ol5u14yA32dHRPv",
+	"P8A6AiKue7yczLnzAf+x5fCqnx38/NCz08sJhf53LK8/hvNpKSF35nYka/ZABZrc7qr7+6C1uXmO4LLp",
+	"sf+7d15P54ynx1vImsA6hjrjYB+4o5ynLpfQkqk5O4G5/KON+b5B5uu58Vir0en6+ftU1E8FoRrzwYiQ",
+	"6z/ziCAm47GuFo/Se6INNVwbnsUGQzJrOrRdA1g8TNSC1KcVFRfk7pjkdAMw7kKuMY8u6gOuKdRmkw2j",
+	"yqu3u7bonBnfSuplNa++p+878FK53lmDv51n3i7f/AQlrQDJMt28KO3H3zjQIkvWlgdi79cZdOtGfG3M",
+	"kJhhu01IG4l6Pg60kdnVu4JdswI7rYKoeOgBL89jjBzLU1AfFbCB9nmatoCB7KXAhJFqc6I3IgPZGwZF",
+	"jkUXhLxmypQK/7a8xZWfO8wP3F0eBey1XYRiMyUhErOmii1kqdlJPrXnbW3X+fru8Ju3cJWA3wjGci25",
+	"gZQpn+LONCxFWf7SQ7/cvzce2yFdIYOj/vjk7F7N96iNoobNwb0Sv/Wb+vjj8KTdyYJqA02Df+FCuyBA",
+	"NduteUW/W1JR0gII66Alm1yiqcV0joLvCoAGAV2JrmPood/LNZEzw4RP2CQ519CiaUgoNOxcL6hB79t6",
+	"waB3tKWbhtTehSziPJiqId6uUHZZonWnTa3xe6PbJu6z9/FDQ73FbHMsCde8RzLiQ29bUwX3CHNDzZYw",
+	"78pqbO/gILT6xW2OF/CYQjuF07vDVgnrzjEEsQdJMQuqVzYr2gUrisuGDLvTf1cFYS6igNjJ9h/t4+KT",
+	"r3x+8z9/PjlFu0wW13F8WzENJ9lFu490I1hpmjtJ2R7QsaZ0HtRMzdCd3UQLjydXvx2Gg2tMGT49s4z1",
+	"UV5Yu5vc6x7CteGCTHABpoR4rC8PB2suBPPBmWMGcPwJ2x/DCQLwKO51P1hj2OZwAX3ng//nTaOsjvTY",
+	"j5L50k6T8Oo/L/0iagLSn+L9zflqxW9btuvcCRqswD74DU0e9v/k14yw9zQzxYZIAVw9sRJnQr6I+jGt",
+	"F1L76oA1F/rLIZnAXxPyhfvVRpaKyLUYAhJSyLN1RVv+ME/eiC8KcDaqsmAEZf+X3ilfFTlBVZ1TVDBx",
+	"LMJTp8TO0EGpg7IJoUWE+0/56B0Nb8HeMK3nKyyL7aJo1D371S9v4+EP99cjq/Rjad2CYot8nrNtYd5Z",
+	"4D12hO7hbOl+mG95MB8Dh2A75T6nsxLN/gBFQtHVKe7VW8Nzf0ZSkz1xXGC7KXBmaLQesL0Ne78qoO+8",
+	"u+36KZidQFgqAtSwB2IQlvSsYbpck9Dz6HNsdbZHlQ6Pv71lSVHncpEFy67SGZanPsOyauAGEnSumP6t",
+	"aPAYbmVnotoqRSeP4ZYaFquqWCjvGo8D46+o1murvr6NFE2vd/rHcKGog1da5WA4WMBNMMinI0eUUSaX",
+	"ESzFYMFoYRb2UXQot67yI9WdVMzXSQ0ToTjxiKHuugSIpE74NCl3/Ld7gttPQ4c/AMS7gKZQk3PDtJm4",
+	"JjDUjAgiVxC/r64fD7ZOb2qZnopQV9P+U6PUjQcqfQ4OZudhdUjOB599+OXyxZPvn//88sm7ny5fvvzl",
+	"+YvHN5a9NVTPouutT9FKRMyPUrhSCSY81X9JMXRE4dN/typpVQpHrt7yqr8savLqVaf+06xziRZwkKTb",
+	"DtP4L8CQcX90yAS4jYzqXZIS4VUcMTPgMSykRlGf4xjAMkrN9C3IPGyz3w+n31FrV/7WrG6vWVmD99sN",
+	"YgfXfIJvP7oUG8aQay4tDri4alz5qRXX3FLC3cLLE6geJ25s67KQS0Hg6/NK2athjywR2IjlUPKHMCIe",
+	"RUsKphGDmijITdKE+mFG5NJ1Z8sjKrwREDrUhGoSrtCU8wQ59Wii+QiJJfFJDEfubFuhkMqpTzcHHJGP",
+	"l3zyaeh2xxKEZ02SsIPWFkcbgrw7+yjy7q+XMPNHKGR3oh7wySSaS32lo7b8I/ILAB9xxLG6ZmqDaEFu",
+	"nCGRothEPdDPxmNAX8LbZFZ1qXXFeW1Ot+dRc+yjeHuihI85E/bFUfTK49ldlXBeoMrpHGBjHBgonRa1",
+	"HK78uSg24QPno4LnrZiDkv/XMNzbMPiqnBY8G22FP5Vc68H5mUudOJr/BMnXVhzgNs2XcfgenUeqEHAQ",
+	"cNhrHdsi/Hn37p5zAD6XAwMstcs96ed5vmJCQzECSDxdoR264IrHCgM8u6KQa4fAZ2lHBGO+nbhH6grV",
+	"m1jZQy79QDAwRko0yjICSHWVQ5YWxQWZgAz2oK5wCyCAGpah1g+lJU3t7v+fbxjYq8Fff4DFoKRVol4y",
+	"YyVfcLL94cYDFvD/NdwcKNG3OPFPvDdfqc3HuTSl6hQlkuqYdWkFpxqhEvwBsDPPsIOi5QeRY2NHdJvY",
+	"D41cTrXxjf1NCHC9HmR55rr8WaY7MYrPsQ+N4UumDV2ufGPzt8PBvKSKCsOA3wCakV8zCA1n7BxyolZw",
+	"CAmAN4Smzy5ptuawff1hkMvMQc0RqQjNc8V0deEwdY3gcq6e2d+2eDoXWEtW174rPG5/8bq0nO/t0zc1",
+	"SLRX9srWmMr1E5Lx5f/5IcC9xaCF1ddVDmskej5GYEOqtru5Yj4IaGDw7AinZMGIJTZQxWcMmui6du9l",
+	"+e75sRze5areOT7hqpVqX/KJk/u3zu//+/z8tc5P77Ox5wKS6oiVrGFM1LUCumkuDz8EB+urgIfoj5Cy",
+	"F9KJkIbtuYPgwWfw3B+fqfAcbb448O9KnfbE+91Tf1Z2qq8CiuqBzkb3oRrIoTYDFofzP7pc8wg5KVN7",
+	"1Ey3vsH5YMr35K76fqg+k9Rpos9LAyFurFkxCw5Cy+uD0Gx2OykSEROwS0ktfXN8v6YfTjthRiWRRY57",
+	"HQbe7RDnh2cJHIijxPej8RqTLjsX9CVO7Z0PWVhe+90XHhsclG9V/fxIzvKKMn9MbWO8grf7KHmec53Z",
+	"C/wQkz1+UUtqxg6qHt4L6DKf2csCr+xdi9lNrralBzrMb5lm+KeyEWSWlit7wVbMhMomtsc0hGtd1lTN",
+	"DgxWt9EaOQSG/mj88ctCQtrNWtk1cQ/8jAsi3AAu45wZXYE2ooS/IFRAJaK/IpEgXDsiYYHiDBJoNVlR",
+	"nkBuhJf8v85dPm0hYi2shLstMzU7w58askKZgL/2aEVUbKYyB3hLqq8YdlpaUcBBHKKLxEEvOq84/P8R",
+	"eQ67KpUmc2syuLBqk3b3MWBvzu778ue6wlPDirQKxNcn4wcnd8evzs4qBQImvV0yfT/hjVN7SqYLNrNj",
+	"nH7jJlPzw0mnAc3IXfJMXnvEszU3i1zRdUBs6gGbg/Rs9Ywjdgw2UDNBKTiiyhFcwIYJu/dWIjqC3kL1",
+	"yBnNTwpmDFMncyXLVbvZ8JjR/Ad4+j/x4VvWLB8xMRcymwfLjf6tGEGdwTtXAFBV5N79ejgITSkG5wNZ",
+	"GqgeU9q0BRILmv7+vvvetZ9z7Af9b7gmRkpsXDVzHX8yWZRL5wY+WqFXokLqqLr21oa3HQFkH38G1Pyo",
+	"h+C5vQAtsxJkVk2mG5IBSkLF/I+j77vWO0UHoCvr/0WrUo9XL1ottVvFKHLhMaE+7Wn+s4z8VkmyVXm6",
+	"K01APzj/cIP/2qlRRWt9r8iBazAvfuuCEu/LS5vE1PhQMSU9FOZKybzEwLpcQXqPZgpLojaFRKBDfVWG",
+	"udwcXDcLUAxHr4bdKhJNVpV67MaPVp1QHar9XotY0B0nw7Qar9FrcVvpeedDHpbY6rmoKHGQ5yL6+XE8",
+	"FxG1DyVHf+9FvIrmJL/vpIrMvzVV0JIE26K43BjoyFelBnyuiVy73oBDyFESZOLO6eSCUPxZsCHn/JqJ",
+	"qI8T5Onk0BZOoGBgimRSKQjxQDaP6xtHFMuV//UGTSnChTaWbh4wOkpZWEhomEY1ihsaZwkRbXhR4CNv",
+	"hO8zhikM0VNcE80EjLoka59XhN3uXFhktywUalLdmf7SSTilqizuuEwU341bG/Ifu1SLWllfY+tbFose",
+	"K+3RJzB9GLAlgDcPaE7/dy1Z4AAB1jfT8Q88z49wbwMUh2X/3zDAhh3mOh5vKxO8AHaMvl/o3cbJuC0P",
+	"GsFNfQxWG7ohOZ/NmAKvgRRkVaqV1E484A1sOfyKrUyjz/E2XPsx65UvCVjRTnfozqRuB/6SzAn+TeoE",
+	"CylXH5sd/ZMfix0vBZGl8bdSEM+Q7uQFvD+GkCZrJXp0j6H4pblLkPINr5gxha/bh3tqjg0QofM9Xgpw",
+	"IeJ7fCdT34Ew1bcGyPCxOL3GUmd/MEthElOkwSBV/iDOuiz4FfuI0i4EiF3jUafoD6s0yJxYcw2ZzXf2",
+	"d7B75P54TCBcb/iSNbIFruEjc0QfAYha1eD87tedpd4L/6OEVfG9XGPGNbTmVpzlx2uYB9xXFHgca96Z",
+	"eNfATXNMvsS+9o1e95eQ5XICssi1wCcTa95Dg2ZKHhWyzJ/AF+R0NCZMXLNCrtiQ4DhTDKlAu2z3+yXk",
+	"zCpIQXTZT9AheEqzK8hrfCMmP1BtTmDYk6ePJxjLwf7Chth1sfzCTQe2Anr4zVC/X8hSjQgggJLT+0Qj",
+	"oBwkmiyXdhnY2rzKAjaK0eUbUfBrq/K+Ch+5B4PufcU2RCrf4mZJN0Qzp1cz+wY7dS5I9crQgLGQmls1",
+	"PcuY1imVF1+IZNw9PlsnebNiOrQocs3DoV8y6uXDqhWOKsVoxgXXi9AHx3701aQngoXZrJoALFbQotb+",
+	"9L9f05Pf3739xxdv3ozcP7/8yv7x5s1XX/7HZ7volMPBkr5/igPdH6fALY4GJoduVO1YuIqCKpYxfs0q",
+	"kDlMjK0IUOPDGgXihY9PHr79cDo8G9+cRP/+7CBATmiVC9M8Qa6od8zl+Tn5+t7p+OT07I2Ax85JvM1v",
+	"hD2c5+TDm4FesczxxJvB+ZvB6Wj8ZjB8M+A5/OlHsR9pWaqMwcdWJviawzvt3iL4qV0h/DBn1yPtuk+P",
+	"4imNrk/xSb7EJ1M+NXjCTt2RIgy7LeLDg28G5x/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge3Qa",
+	"rkTE0dLgFnS1YsI5GcKfkYR3siEB1+v2qu5LAuu/UaiHDiVTRa8Y+WKi6YyZzauFYtr+cvIlug+w8z4r",
+	"8hEKcHzsBH41WubEihDKheu2ykWu0yHU72E2/8Md/XaR3sV/PAe685FX5YpbTvMFeMJPwY0Pju5FkXfq",
+	"XuVTb4cDyDKCwSondbJUqhXhcVxDeLQTIvAKh96iGHiII7jCj+2R3iovMdLQwlPqI7mlLQvsd0jD0ToO",
+	"+ix4ARtc0HjoegmMOx/sf1r9zd8jZm1/4x9+eBwf8xZubseF9ncr45TfJih0x3lIW4Oc37Mif+Se+4Sa",
+	"uNOphl+4wxD60wVAWKgBpru1T/ft/0Fua+hbV/3mFNCcKxdqNNpwO95lZVqblKmH6upRtO7xMbOFKLte",
+	"bCLYWzJjRYGNf0/HY2IkOYNSkIff/K8Lcn/8v8D6KQq5ZvlxkwQqrumQkOv89EcqTfHVEAH1wG4ErLre",
+	"3rfpwN02jNN83s4Vw5vpw6GDNqYSQoTD3U6TrQDJFLxkBi1TIytTUJqFNczt3IYNwZMLb6IN7VdXjK0q",
+	"C3ZBdTe/Mi7bydy/kEMZUXYAAHPJtV13fMX3aqb3ApbYGcnr7A+7aez+2AMQjoVe0KKAxNkp63EaakmO",
+	"W0xdMKhDPTpXvwrOYvSPVI5hDAPSK4iBOr+yc2ctmBgSLUMHDm1owdBfLAXyKxNzjq5mZGTnVrZ/YxH1",
+	"BRwPu7wd7zMGOp3nOcXqQIy/DK87rRhsvXK5ZIooiDQwkbMeMZQXbo9vHHf/Scz8A0PBVWPouSS1St1e",
+	"nMzFNTd0P4zr0+i5T0kLyjK2MjWcmP3l7z4uPFc0Y/+7joezldILP7873s3X5eJ6b1kT79x0XkF3Uwip",
+	"O/ocTVGpNna/ohIxy9AXdUiVM1X5SJf0Cso5bs/rT+OXgTcdy0UiTv8RfLgpXkfvbpfGmCjxnKMEq1TE",
+	"VeVWXkFbHHi/DtE4gAl1wZWMXRDNRA6ag4Q8jCbs0GpFfyp2aBt7bzFaDyzPaHEfpdfl/8SDPBwYecXg",
+	"jP37t9N/X/1+ln9dPpHj1QN1Sr+9mz1m382/5/919cPymfzptxf6Vfmv9f9/8+/x6dnde/cffP3NQzrN",
+	"cjabL/hgOCiVXerCmJU+v3NHb0QWI2DEgv7Ord/Wp0rAbtI2cyQc/OEJxMTgRsNJ3ELD+FPAPWH2jFAn",
+	"DHoJoKbL9s6H6o8tSM9d4oBI4pqspTKLoNiBVWvVPdDrInHp0IxRP3C6IPHZX5B2AF7zlPJ2La/qYqob",
+	"CGi0e0cEAX0F1UkiHt2acAfQvxnrs22x479F1OAAPWL/ER+GuGd1zI/jU+Txdh6gJvS03+JFv60OORQV",
+	"NYZtLC2g6NyHNFeKQWAem4FHDotyZVWKnBrmq0aGadUcX/gngRaESj7ulCJw5e9BLegZlXFrjGovEhMB",
+	"omrXZSUQMyukZvnQYSu4mDHHPAPs2re3N5llj2Q3hamU/x97X9/ctq31+VUwmu7cl6FlSXaSxpmdHTdN",
+	"nua5beInTpvZG3sriIQk1BSgEqQV3Vx/9x2ccwCSEqlXKo5zk39iyxQJAgcH5/X3iwVXzQIqTKeJvuWx",
+	"VyIw/iLQ5WSarcF53ICI1XXKlpAbqhsZ7dbMxGYXDqXisfxXccDDmDugc2R/3Q7GYSoSqWGYAjJe+D69",
+	"xfeB9c5fFzNKyYoJSOVE/FMru4y/vnsODRo8Fc+pVtWBDYrEJajKUGAYEjlPi8hksZjAWtMnC/gSlLkq",
+	"Evq2T6sn0T/qpGlXz26ijfw82NG5no6laiZA/crfmvJduLx740W4T8Gusj/d1cNxkvYFahXcS96WYrGI",
+	"RgJoakGVTbRd0kq2WnqTe4YI59EfmUknWPxlt9g39QGyWodN87juyeGYJ6Mc4AlqIhT5GsVu78f5+ZBK",
+	"qDEqZMcgK53gvrfv+MhKtPgIjdlBr9NhXoog9PodXnPnXi2WaqOkfwZNa0ELJIq4HH7Pb93KlWZBHU61",
+	"kakDuJkmlLWfq/Co9M3Ft/H5tbkKC8OHQf+nKOpaoSko6i2V8Aoj2WE+PTRoeIfFUfTfSwwNBwS+8bN6",
+	"XXseHJdU5ac9HrEqnAjbBXx1F0EMM5NqSDwIHlEveJ4wtFYoGpjWD2EOEgXHasj7hWklcBTU76IS5wK/",
+	"tfvBtCc9335hSb/bjnqPFiAsqgG8nGb6L62jmYxjgjHZKmp57mXiMFHL+tN5EVfsZHdcsf9KeCjYT3o6",
+	"xf6J/MjPb98rn95VRsDiNUtGQKdZI+DxRkZA3Qw5s8A3p/+RAYQkHbff2bvbDfbdYzsgNhCxnoH4uP1E",
+	"uDMyZX/97rG9+m/t/CT+ZmRsb2R0DmtktF69/u0IBtlt1Rkb3dXGRmfJ2Ojcl7FBZY672BqPGrY1cpKa",
+	"XF0xbhiHA/yhMXGdR5E9NXE+WaoZR3cP+iZSfgM7Xg+He0BcrbYtjj/lv6yM7EPMChxPGqJjuAIcLDrn",
+	"o3aJzxdKkwpa7C+G2dmuCuVP9K0oHG8NMoFtUCbqJa+xJEBBNheSABsv3x5m5QamkCraEivM0EU82ubt",
+	"0FepQ1jUKhTM6IkAkRKxEQiuZyrNR2K43AMT7xDmIKHJrjQGtyKdLADoHcLk+4aHuyMe7vZYt7X41jme",
+	"YeCU60M7x94nmHMuYjNSayQCfrojoNmDLNJhNiFJXxc9nfDkRkTWVNBKrIqR/uhuuqYn8nyAeTDBlWHT",
+	"aFibmNHJhKelhIxQ2QSQ6iN7sofm1k7CfoBY9lalpr3/dfHjy6Nu+4S12+3Sw2k8dkcqDgNdgvbChkA7",
+	"rnIfIE5QgOZs4MznwNrgAVjFAcxW4CzmALVK4JTJVXKlcsM4IKs26AZgvgcLBnWwYMQHYH5bkzPITGTv",
+	"tX0LnZOYhQ32HCf16EdpcqegKmIylLE1Y5BtugJpv340zRQHOyuYG3bx40trJT6//O3LiVqBo3n8yf53",
+	"d1xwjer252s+QboBbNIImNKIY2SgEgRMTEx7stlYMyMgVSrmbJCBlvEFxxM+B3Sf6qTzz1KJNyVn8MGU",
+	"hK5KfGh7+UefarNfek58F0WSIU+Clnuyzr3+Y935vQJCLuKEXM5j64e6LbB5M8w27XiHhsn00rE+35iL",
+	"dVM9MEaqUSyKkRDshgGXlqzj/bHqD+xQ2D22SjeckY94GC/ipfVMoSdGqzycjxhLhYaDxZi1iApI3nmw",
+	"+hk77fawgwBOJhYC2KJahhJbjmrjTfYMa392oO7mXOBLPqe6FZRhNMAQ1kIalsjROG3UCjxzEdiD+ace",
+	"1R2Rm+35n8O7Q3OLNFB0DWGbKZcR4ym6s9SsAs1anvKHpZpNeQUbpnuT/1zpeQVo+lz5iBLzic7mBGYk",
+	"b8Wv08OIyznAhzsseCjAB2hEaH+qcDtgKPe93vu25r0rZg6BC8jo+BZiS5sewD8IBINuCvftAAptkcYB",
+	"0njYmgebvlkhnfL5YST0hzkbcHXD0oQrMxRJAJ66K+ZlFyi5vmsOiz5JnO2elJFVeshPju2Y6VhMjIhv",
+	"RQUUx5TPH6x0AzIjGKg/FCfMGoGPPDNBwPyF7PRJt7u5yNNMf+Ei76WdIzkJtHAqaEZmMz5vVuhvtYwO",
+	"dYwbd2AjzQ8qZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjL",
+	"TuvftIx8OOaLkvH3RCdSlHGP0UVBy1KreYNi7qhMDlfZs1w0mndiE++n84CWhdcN79zVf/zn2aE+kUdT",
+	"sHMab0EISl5w5eq94Nj2ROkWxgc6S51Xq2fUjsIKoNi52KJTyniKLfHULWqsutNDJuydwSsbCHBogfMG",
+	"VeCV6k9Rm/W9lyIdrkQlYnbZ0TVfRP983s3y4dOGpTE+cXQKGwrnYEsl90MW3/i9srmm2/y9dJYCXGWh",
+	"5SKPOWNFESXlNk+3eTYJ/ObGtR1L07TNd7eZ0Tf40lXBuPdlIbaCvdDiDaxcTcTnzikoZBWnc8+ZEbci",
+	"4XGh9UAnEJxGcnSdxRHgi+IO20NtUMvXSrAD1zD2gKLadVj2FJVem5L9Q0u1ulOxKmnruwX1TEGZ2oEQ",
+	"2XBB1geSaXGXwQns61kFfOmQLRuQ44s8izIQQOCA/f8U09qhAbEsosef8Id17cHSbhS4oWFCRflhBiE1",
+	"0vxtRoPAvI7gt8LaYlAmBPGz3OFk/xBziu9a+xyM+2f4e9V71tUe/eJY5hqrO6ppPiaIBggGOlhfruZs",
+	"opMG25DdncF0GO66zuvakXeetCZ7ir48XbKdnqjLVOMiPMTWiokTi8O3NLsprCfggbpFWCSrTG7wIM8U",
+	"/IgfB8zIkRIU2IggogdaibMbMUcMKsBxhsspelBZQ4I50UZUSQPUMTu2xuPwt2WIeTD71YOZ+A3ba3TD",
+	"Epgy0mXstXub4SrxRwxG7GAWdoYEmYg0kaFZhdX6C12yDlB+LJiZckWoAUAt4iHk7W476p2O+wH93H00",
+	"8T8/ifyPJ52jiM9N/xl72mH2J8cc0S7cA1NwSkh4f+iTVTphfalSkdzyuO9ZtOoKuFI5EW+tH1yHxQ7P",
+	"+tA9enqNSOyd4PTur5N/j/8d/ftoIlWWCvPvo7HOEvNvGPDfqlDaK5HkgX7BtTXbU3ymk6gwU91xv27U",
+	"7v1qAeSrxls3sjW66xIpjXZAw96/pdh6YiPxM0/R0eydnFqXWA1jGaamddbtYWHMbzrO7Lx0272gNeQy",
+	"tgrt9FGAuOzGDLO4ddZ91P3+Kfmz1vi233/UOzndQkOg9NcBuGeTRopGXspRloicpAPq5qCqATeV/VxO",
+	"yhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqooWyu0FsTI+GXV9StbrvT7tjpo9G1zlon7S5+lK8PjyKJ",
+	"waSLxI43BV5IilSgaFNVU8Uq2fc5v3jF7H13XygRZgk0DH24Ltf6SOMrEMuLw1vXbuqnMVer8VigVYlZ",
+	"3z9n2INvUSRQJAKdIUcJWuf72FtcwOP2XT8a9IfNKbkvkhXoDu/8G6FvLBOPO0Pi0FTtVWHe4Gwgcu6Q",
+	"KxaOtTZiD5gHu072+rq1RL4YOwKipMHAfDjWRijr8BLNfJB3KcPSm4D9memUI1cCj6IjKEarKGm+oBE0",
+	"tbywu97Qj0PB0yyx+2k2lqk4ivlAQK6AOum+exR0OtDPyH0WiVr/flWRSNhcZ4kvpXU7/33hXvZ4WOKp",
+	"j+WEKPt5HL/EMfgNPvS/gyhOdCTicg/cclcczmkeM/YVjavaCQstjT13xNJ9f88UBv2ouROugSBl4TXf",
+	"0kOYyRJstIS3pe9c8Dlm5Xk4dnRzVBNISNHQXFW434V1TZa6/B7CdqxVlkVFV7ULF7bZWcjjMIt5uiK5",
+	"8lozHhLTqUeWY++JS9V6fsinKg3rtFnfTqjpu/4kIspy1eiE0SQVswIDB67XxlSaa91Ew/hEqxEwk07a",
+	"rA/GRR9hicEi8FxBUgHjq4pw2aH407Od2M1PbYImFVOrHez/VZkZPw+wpq192prcZoc9cWRfETfNdWFr",
+	"xTwd6sQ6cFZEwHDkCZL0YVcuHO+pGBWKwU3KVQRtqqd3rmTYuLFxMNzA6bPygXbYY3AA77aT5/+xr70x",
+	"yGdnx8mpVlKLHdetRx3XbL5hX/UjuNp1kQhRbkX2Kggvc8rmUVnjWp1CLdJ4B6fR4M+mrgl6wM3S47ym",
+	"oQVnl/k6W4VH94RHVggHtRDa2SI5cX88ygXG/uVd/XMo0ZRP5Q5RNxCMc8iM1qk62mdQ2OlKiZtXcO9R",
+	"n2N5icsZmZRlcDZytAs86N4mijDJYnHEw9UtF2+sVrH6BRQWHSqOMdm6m6lmEyHg0ywGLlpSc0hcx1OB",
+	"ZXAel46zufVFEqZ0tYn5NovFefiZei/ul5Apf9XmaZlwZcFAAUX2O8/rM1b3icSxcN+Veb5+Hc1TTpzi",
+	"VFK3hzoZzCQepmt6R6ZOEq3Llo4rmju3Ik/BK516ePX6N6BQsUJqlyvmo6PYKtYjqNPjXt52Zn0aSsVV",
+	"KHm8jvXJpImcisMlFHOhWp9UREjvhhjiBpmxus+AJjAsklF9G0rp0rVELRUa6/hT4t9zr26RfLpW1mmT",
+	"zvMYmyJCbeYqfoiEIqAAIhXFQFs61uRI/J5ps/PYaDbVxshBLBiwFzFeqQ7ptQpD/KI4Vp6PRXgjCllZ",
+	"V9Xd2k5YC8drA0V/xQVtpLZ1Xkb6Wie6PpzYTgQUtm8gv7uTBzUkvo7MW2nkCpqNZQxwIvZwJ2rvLBZ1",
+	"/D9fqoSes3Q+hY2YJPorE0ulm5LKNfwob7MvyRJ7mzljqan0wbp1o3O0kQCinWx78PI4dvTm9c2aMPGb",
+	"xuDtna1SUSvJEd9mqrXjLDSU708yVQxQ6lEijNn6pYMdFGUByDyfrLOQq1DEu6ne1Tr3z0xkIoIXlobh",
+	"c2Lhu/0CppUg/23G58hXRc2CoZ5MZPqMKgS5oQ+s2oaKgjZ7jrcD0u4Rl9hMyOFhKQWo9K1IAk+lRCZJ",
+	"BTQO3Ol+BeMy1VMc/RaSYK920u8UN/1xbSaKdMIlngZbOV34qKoaiu/c4eKpSuxFR/hpWyejYyi0P+51",
+	"ep2jbo/u1FpKNDWWnzpn/3355jXDtwyozJ+efpgYbOF5Pt+IU+1TWdRBBpUVpjavZUSYiHT1wXRJ1zyg",
+	"WtYNaDMoonD505uLVy//7+/v3vzjxWvwNtPNSC6wrmjlIw7keeJ6rPc6aW2BtxMTOvtrEI8N4m+OTDGI",
+	"D1IQMyc0VYoF/lI+VunD40/4w8qCVesFw0OxiVfBkGTKhlzGpsxps6SF8Z44uM9QWIpv0ySjDRJuMk63",
+	"3mrG15WO7jwtTZaOfnFbd7ttWVtlAn99iJWjOHLCV8JkmpwIv/OtMQW7f4fNv7156SbZ2oNZhTnYfzU8",
+	"stKIcJdn7O99KDA11EOqlQiKaJjUP4meN7yFO05dG1cieFT4CtwRLD89BLMR58AgnMSyvjF77KrtsbTz",
+	"jXiZ8mQ/5x7X9Kx1lXU6J6GfH/hVtLbcFb/BzQ6R8Ls/dVGM5u9Qt7paXaAsWpeERDTaS3VsjUH5VWth",
+	"LDOYPTQ8x0vI/3l1vL3SLZUNO/9ujelPF31+YjCf4eRqTkrZUKoTyqrEx2kMTZZkTm+XLpRQGrtWltB7",
+	"pTiYcwR5kvB5VXGwNb0T39vjaqiqBmYET6DyKB/RhH/8WahROm6dIaD5XsiTezpHkEtcm5nzRc0Ea+er",
+	"ucTH9G2m8hzmVOsYjG+Ufyhp0OjbFgu7llHrihnJW0kqNs/58TCVt2JLFX3asDMGMrKJN+bCkA26Y4X9",
+	"masB+mjTiKb71Ppe8NPdBhGdL99JKMLQ5tnmJVk1VCXvCw1nPBFjnRlxFA3ymNFUm3SUCPMnGmK4P3LY",
+	"Q3/dhCeSRwMMgX7du2jLHVJ/JGMo8UF6RhhyK9AV3YqqWvLN9+QuHlGedql0iX7xiP/0LIphW3/IyYND",
+	"nTj3o0cnB1AqUtfzwh29+a2AoPpizPtKrXG/3IRpFc+flf2wW2mcG7bC81r2uK6UXQmqsQAsQ/IvAiY+",
+	"hmJKbYP9Wx5LK91vVDzv10BnxPPdtdv+zlpQhZM9Z0mmzgg0xJSgDIibGcBjlpMPVVZHcQ5Wc5FWs6Ma",
+	"TkCcru4iyRQVx3IWaqVEmEJzg6vbl8qkPI6ReDnm4Y2hHmvIE9cN04ELbjO+9+N54DsrxtKq5nnd/RUS",
+	"E1SaXo+qTK/KLrAxN2NIMRZqAgudJI7pP+RJIkWETd92EjHl77pDcixCLF+hdrI48i2LzxhUac2kEQCA",
+	"2rdfa0/0rYj6bXaZchVBBbh9ebdX6t4cajxr3rxr33wilf+9xgQthROqNae7RApz7IHbm/L0c2RlOSSI",
+	"N6rpHVIRLVcZlN8hPZP1ZLhJAQz/vYQUO9XeEo4ObHag+LEH73OthnLUdnn8t8LoOPN1H0qn1JZwTYdp",
+	"XjKcn60nQSvJVM7gQ8bHg7e8T7awGboVNsOju6Csg3ApN7Ykzq2AiGgzg4KCJ7BEcOJJ4w4wf8bB8cZj",
+	"QI9Ddh+7hWfAXES6917CLm4Z6kR8ad1JonkUleS5YBpsJrldklyoa7W+0GLDNmWxcYuXSWEzZEW824y0",
+	"HgqFHD+rVNKMi3fDlp9sM5oxV8/hqxysCQQEXB1fnd65W3jNbQpQodS9yMlFmwArDyAW+tXs8e7me7w2",
+	"Uvf59vjDDORdZBjIKyfsmVSptsd4KLZ0HSCuZ/+c8NnRAI5miK3XOvjHvkztDMLLO4HalhyPaszDRDrP",
+	"I014KkZzxxhElVi9TqfD/FgWKhkCwPVXAmkorHbGgq42e72MhcfOFRMfpwmiGDEj6MFhzOXEXCnXAzbg",
+	"RgTQU4YkqqFOor8YNLGI78JD08/Qv6ioxbRT9ty3s++RZIEngiahnh67+3Cq7ALrLAnRaNm8pBIGRwr6",
+	"MC1Wo0TYm/UCsqAchybOhzWshmtg7oo9DQsHTMWM6KlYAhfplaISXpUVgzdsJpU5I9wPkCuYzvYe7Q2X",
+	"//gV2xuEge3/NFeWVO5pT9+ZVAobVIsBIvDafhAIfgC/vJeLQ8be2gWcBMfwdZLbAynMfiyGKSpsOCme",
+	"bk5/5Y1b2Ps1OtbhG6KDh5AgjzpU2wwu6BggwIRQzA+ssS4Hh43iNUfhkdBGr4dsyk2aq4+C0sz35oYt",
+	"DxUqcj2NlcFmA8OI24xhTbcVNaRzcoJnlRhgH9rPA+xWCLW6FQkUiFPBCgu50kqGPIavV7aOk86tZ8Pa",
+	"kOvKr1ALNnjgya/o1zmfxFX0V5WesDMe/uLAnJ+Vw0TQqsGBmKvOMfX2x4JzKid2WL3u6ZPT708enz4B",
+	"DxU/zP1T6GOFEvLgM4eh7ymuvNkuzz3vu6D0IrC4JQ4xeo8zVn6NK0VvcXalGDtiMjpjxdewnzJmR3jG",
+	"8he5wnLRFTRf7FVKxSMucIUdi9jm7WOSgO4JsvvQgsPFt8UYUUHAP29QuF7BrYY0eWNHHXGEWpsjcKrD",
+	"PCKpCJgBAULEixlPlFQj8wwCt2i4YTzOiOoOVBqkwzp5OPRfNa4x2cDohGMHOnzUetLudqvJvKt9xaJp",
+	"02AIoORzi49TmQhTfvRp6dFFt7xieE/tNWNu7GMeDXuhc2yn8XZuuxKztznWQM6RdtY77ZzcLUQuln18",
+	"e1WBEg0saDG1/rAGpCLfENqqCQZ0wICyclyc4E8lhvG7PJpY/IMd3o2YFyxDx3zuiNj8uEyqw5vfY3Er",
+	"YlPDnVYgMae7zcbQ9WsXb9VRk8cnKpap+89W0Url0XzhdCp1Ii8MMxKp/5OVf+s+HaWJHI2g9X+IkFfY",
+	"jTyQo0xnBiaUz7hMpRp5AG77YcGw7TjZN2jXQlErfh5luAvpV/FnRl/HYg67tTr2NIjxB6kg2gA/T+yx",
+	"ThdYp+F56YFF5sNupwBw0TvtdFyQw7TOntwVGfayQSzD9sK02Gn0YRQ98/fwq7pw2OM6njOaOXRPizAy",
+	"1MiP7SdoYmPeTFqL2hpi9rcXwyGOCnJVTp53mP4nhenvnTzeaAVOTrZagtO1a9A7eVJehdOThVVwRwqJ",
+	"aSR8AbcpYqW3ep5xEp2EgWB4GcCH5jusveWGvLs+RKmIPe/Wl4vA6dwIxjRABIER4gMrNY1w/lLzufLV",
+	"NS1dPu+JQHqgq4DdCEwLJDei9nfC6EqSeTl2RKCxLk7kXLRUQz0Z4TXphCQHAWWJmgG8Xtc+Br7MlXK5",
+	"OnA9abcOeHgzSnSmosDDkpBGZKNEz/LuXkhL86jNzgvAYvThnI0h39C3R2n/jMHeLqcpZsgFcfHrO1Zt",
+	"y/0fe9f//dP55U99NxS8/TAzrnF8MXfoWfAo3wifMk10im32EkzyQRbfQLebEcIO4c1l3Rig2a9P2fYo",
+	"mb/NVGWe3Q5h5zT7Wnb4vRKSvS0DYd/swG924Dc78Jsd+M0O/OrtwB1svFWYjd4CGAhroFirwp64caxn",
+	"9uzmKXMJx4XQ173kK19KhQVMyB5shQ4a4gsWCsx3pHc1JrfPYIJ97H+3D7urjWVdujBVIoDzWCH9iDZI",
+	"vTLhc+AJcpmBFYH3Cyyg2r5/vyQXjRSf2gkgDNoZCdONsu9mNBvy5N7M+mDzi3E2rrda5D2AJPYYYp2r",
+	"YheiiANBRBSudq8OBeLLkiZAhZjwG9zTVCO4k/CUoCIqljPReli7S99j2SjxeiBYa4qorTyRRis2zH2t",
+	"PNVWRvcADFPTtprJ4POO9PAIji6ZztuTKAdvxQIAbuphmu1od1ke/Ob+C/OTnrGJdVfdsWYVGLwL9EXF",
+	"cR6J5wYbUkVp7WAc9+TDF9ZtIEZ2wrlhRmvFwN2d6eTG+tpQHlsqT3+GVXiu5Jn8cEgaRRqLnFkiAGbd",
+	"kBaPNO5CeNBa8mOAsGsUP2vZi/w8AvIc5liAKDgZUXq2jQhssmWPS85nXTocWT4Y4It7ZksKtNgti3sN",
+	"ZPhGTIkNE+4PERAoC8qQ36QyXfRjYRD30Y4omIwojgYvVZfLdk2HcNF1VR17MZ2+4g44YZvDnMJav8VS",
+	"mEb7BYuO4TTRUYbVFg6K9EPuCV8HLVDSZR/0ybselgOf/BOt2TivPUW3+bxbNMkLz/CVPVEioSlg89Kd",
+	"ZSes4Fmfd1uNxnZh7nMJXR/fLWypxmpm1h+e1vDFJ7tjdL6BsiiXzBwoG22f3YRxV3skIaB8ylKtb9Af",
+	"BIQvrGAxWewbd8tTaO0LuDSw36yz6JyxcKhD5TNaHcBR5fDySXhyAyubNni6FDDm62ER6ZrPr/Lzdu48",
+	"ZfAXw27EPPA09DwNx/RJkpM6fkxd4zroyAa7wFefGLmmvt72ruVXp0mnJkBrU1u30r5TymIBvHtKbHgO",
+	"bofV/bNUNw6le2lY9shgUoVxFgnjYzsFv33FOOjq69WNZQ2emliZfL4pBvhCHGqTDmd8o7wRIMcGL8as",
+	"g5a5yXww+c4F7D5cuzaLdQcpCPk/SuFtncjRcvVqQBXLC0P4tBIIvTLgdlcOTQ/EGOLpn5bi7GsCtHqm",
+	"Xupkgt90wW8zVyHkRvCHlfHymkBuTn8Fytr/etIsxDgI9npbwm+A/ZW/2/jlfHF+KqJQL0OokpK+H9uB",
+	"nnH8CX9YjcyK9uPezYhf9e4ux+vtveo2vJ5ZU/5TcfPWTMhdUTs83P293d6tywGgoJbCtxhDnInI1xIA",
+	"oUcOKN0UMDA9ejCHh0jorEFas5KN83l39yYhWTelW2iCY2oF38DC/ImufICFqK2gNlu96uStymR3rYSH",
+	"3DrLxVbMP5LNcvmoFkGFFLPfOzjtpfRbg2cqLfNGnB3sD50liseNOehjPoVeJihD8juxDpb84e46q4kz",
+	"s/4YvsTrtn0Dz2y791YaZwMz1XCltW8u5yrE/XJ61O0c9Z686/bOTk7PHj1xxRP2rdwBY9eXx8Jgy+a6",
+	"WzyuucW/hIqEuSl/P+8zhquxeaZ1t+XpQ9NbKebYVOnpDF2c1nUpPfPo+VR9t4AyTfQrCltw+UREzWwS",
+	"kYic+cp4cIvCGB/oDsEqo3WhDnfVQzqEsnRcWQa3vqaNGtPOsN0M2ejwOMNEAKJUbdqo37DrhUuxifNF",
+	"ixb4/hhXFmGa4sP1z9isjve+O4v8cO2JgD+u8cl8c9Sercm7y2JNfeUmLXm1NZeoOj/kX74GIf0CkOma",
+	"3XnOs1vVSdjaeuv9KFIu43oPCq8KwIspYCgstNEiOtViqy5mP8ZYbYVLnyPHQ2wTjePmnC7qafRQcfeF",
+	"ErfZgUb7ceUmX8dnRI/8UmmNviSWorUa/VBsPRsUcsQxwyBMoQPD7RSZsBAWAMoO2uw9dHo7Kh4i5vH4",
+	"SgibjiZj6tstKjJqoK2RKaeB/oBDlPjvgYJUPHSaREHysGebwyD1GodB2pD1rbY2NslUTR0swXMlOhuN",
+	"Wd/qJGEPGNP/Egpk32aqAOhTrsDZil5pWc2ud6ULKNWZ2duEqkOdWogJd/GTHwWPfhYp7s/OCqzZKjy8",
+	"jUSujERV7lcgwMmyERS0YkQH4Lci4SPxi2mdfX9KW7N1dtINWhP+0X562uv4En+zKmfXeXr26OnZo+//",
+	"udAJEUZh8ZO37uV/1iOwPxLhpxrQ56xYI5C/b1npLCoBLmOpRpdShT4CtyYGPh1zQ9lcwSfUlbBK65Au",
+	"sE+3GhJD+F384RwnrNvrVN64SAlPaD/doDVM9L8EdtBMhYqkGiGSHHBWUpcABTzOeidPv7+rC7xvX2hf",
+	"H+KgIBFaXPAqJmCon8H4i/nI1cAQWaeDoZiKxGgFBYdmrGcAWEobyDScbvtJz0pIYDsieR/GjaPNdvwJ",
+	"f6jOsx22CBulZLsoDPhf4biakIkiSy5o5bIgN2LuydThmQFlRTBF0mZ9zL71wQYqQ4fNFFFQOYwxJWbE",
+	"h/WM2R3MxGSaSgBBxnKQK/XOPwj9E2tkpWPrhICRNNYxQupO5/DAARx7KYEwRTwVbfYeGi1zCOW/FrGT",
+	"4S5znYG59jf7Ln3xcSrCtM/+ikODS64UQZ5NMpMitpLSs79RMsolewG2Vg6Z0gMdzcGNGnKTiuQMoYxO",
+	"u73Avzx149CUYImnAM5bGltVTyg+yadmD4+9vC8Z7kQkI3EEclbFUIhzXZFZqc7hbhvXvUD4okOw6fxn",
+	"F63UpaUXl3H/HLU7Jw+RpD5tNEntm1msangGCjHUU6vOJnzOBgJz1lAviD2M8z1pzvaticdRkGIj8CVS",
+	"LJsnDiqpcgpnY6YifZgyVQBeSjIVELg4GCNWg0OVobVmJDgbUwIdlxPRZi/xbUcizZnMjANiF3M25hFF",
+	"tJ4tls0htNOAhzfP/EeI8ScScaUA8GCkmbgVyRy7bgbQCUj9NwiTSR2MLq2EZYN6IuDAQLw7OkwAXQCa",
+	"1cQ0xWMjltaJdicaQQdUgDc8u1J52OAvhhATCDVMOmDRjykjHU6tsyZLqElLfORhCuAK2LEVAR2cTuwJ",
+	"VnUs2UV+ThCXXwLfOk6NbzjO1PrwwMaq4FcV6YOihiKur8/MlAEDboSY4rQ6/E/wQ7epHKjumX9FvM4k",
+	"fcDhTAgXsBZWCslZId8Gfra6FDqqa4AAOp0aJIDe3e61D+U3wGb/mDyo3lYLWaXRsfzdgLy79uiApfxG",
+	"KNj9jeSq+E3OCmJvCk+Ltb5hnLqHC/ChpXbhvVXyGU/CsbwVB9LKU6EwXmvtcU8yXvAgfTjCsFgM07I7",
+	"YRCOBTBWsOWACpNcawFVWEODW5E8bIGjBF+xMZaS6z2aT1tN42DzGZ/vAny9QiQiORweRh7Oy+g8SGhi",
+	"oJFN6WJzjzWHnuFBaSVHKtbHa/sV5MRyOMzX9h6pNmqSoY86W6Q62zMhR+M0R5yhStISjMvXg5vfBJ8W",
+	"wWfQebtVHOxHK+k1dnxhNaHs065Zc8Ervw9KaVQHSRDjTGwd0toGC+JsivWKh2wa0zNhMEj4jBJceUvU",
+	"yCptBLZXbXbBM2Pt1nRmlVoFM9NCN7Id+9ei0AFJINfomUpl7LHITDYR0ZaysDo5coY3bWrlF1H+7b2/",
+	"lpX5WRSP2plObtAWbng9dBxbs+8we/FVsdBjIAimr8Rjl1OTkfnlzCyrirRJl/efG/LnZH47gGtIBTzv",
+	"KPycZLGAF2Y6gShMieJl8/iQW88DMnev5fNaZO/ytF4+431oPq/Tr5TP63QLm6VXYbM8PjjXz3tE95wI",
+	"Iqi8x7giOCuKCZ7EUiR5RVfO2rOTRq10Yc7crIIirVSGBQ6cGzFNSwCm0rBep8N4bHSO8pmXyCGECjxi",
+	"WR+6J38Rfoj3Gzzsm2OLRUrz3zMFmFeYlsgmVrk9CVqxVKJ19n0RGu4dxCuRfJJI4N+fv33x05tfL1/8",
+	"fnF+efn+zdsf7WxMtVSod3z+s3NMvr0d5ZQbM3MdhBMROWJ2mZJFeCnSVKqRCRgRsreXNQ0Z+tvtlpcS",
+	"Ugamzswf0t+pq8xOApKDwsw0wjbN596wnyVajfBJfK9ixhWWfjYovOOKApjidXvHKaPojTIOtjWbaveL",
+	"nzvUqDEPb6DQAdBIRSI1JIoEnESoOHtHne67TsHZm2gF5xLpVVdTVdC0C1+wKvyfUCrS+vXdc8jzx1wt",
+	"DbOMJ2vlfyJThIOM45eCpwjOiQMf+t8/XN/ZMUUihoRU4g8dIgvNP5kmueym4qMd8QWf590jlPmB2J6D",
+	"x4HQoimENS9Ewuh+Jba4NJE83nYzlNa87uAY6xgBkQphujE3SFmENFbwDjFPRdJUrT7BOwqWCsVR3ZZo",
+	"P36QcWwFZ3lfSHWrK+jZC296Rv11tafCS+t7Kz1jVDDnS5ohL4JiyrRqs3O3Zj6hRH80Y54A3ijTWXrG",
+	"hkKYgP2Z6ZSbfBKlcSDcINJYVnOlHP+ug83IL5CKzcYyHFM2SsRRm73HuhtTXAkO+SwqgoCVGmEtaZEu",
+	"JqovIVhSBTua0357gSV1ZAfl9gKPbrkKRXTkTMqjJLcp7WY0qZ4cpQlXBqvsqaEn4ik/EiqR4RhU5bXb",
+	"zPa/1F56hBWWCSQvhAKm4llrpy2BWavDJHK+KcivQUFCBVLhmlKavwld+HystRGOHtv1tPMoOsL9sF4f",
+	"Foe3YCcXdeLUmuJitpGp7OkiX5UA8p3iApZ7woR0ZMEOmTk1Ih5WoQnC078pnoMrnqVdbA+3gmroPi6p",
+	"hmEWx7+QPnnU6bQ7nRZ6BrRNQde81jP4M/4VPnqHM3CCX9lpEi5IIusAoKkgDo9GNKFV5LsHc6Fz1Pqz",
+	"sY7dSYpOhiszTEXiSlztRxmU3iEAcONMjLCPMXMLfAYNmTR28FHCS/u3vMXcFd/s/G/H2Gc/xqCkYcDD",
+	"G8ZLr58XjC+Y13sebeg1rHJ33+EV2weqm2S+3KjSc6J9cBfCoKlQG4VBX+Bz2M8phllGRDzhg54mzkat",
+	"MzeeoxiuWwplFnbViyzRU3H8g0hiiNDtAOhD014jg7hsD5GnktxUVysIpfA6YYaYtAci1mpkWFos1qG5",
+	"WJZrmoa8K4EK8Rfq6iDGvLMcF2W4gWLtZTH5TQqleGtL0ThgVfaD3Gw0izsVJm+y2RZU/b1XHOcxn79g",
+	"dwl0LMqJYP9CBqJNd0/pPMgwgF0Dut0Hg7YPdmIf+rp8h0ri+FcXaS6cTcb+2i+ZZ/2/VcLg/woDWNql",
+	"i+VQPs5Tmgb/+s9KrSAbskL7AzUXGpJCmEdnXmHHTyoSe4v/96Fz9PT60+ndEf7Qu/uutQx42gD8ydzl",
+	"JexHH5EwB/dEvkWBWDsqM2sV7b4SFREgs+aJO/x90XC02z6H1LNuTL4kxaHAx5QC/b3wmKDUZbH8xLvP",
+	"auUmPBXPeRIVGk8L1ug6g9KX7H5AOJrnMTemmEVtLZE7bdN7ipe+rszMQnFuqRc1n/rlRZ0mYiKzidfP",
+	"S4vc0Kjq4dOo5fNTi0+wDbb1ffu0U8FFt3mZMaiFGgUNSitgVkUWCe5jEY1Ec47pjBsG4RuIX4M4FgL9",
+	"MiUix5LlUm+Sw5jLfip8dOz4/KpJSzABNtSJCLlJraI1giVwIGD6AaogIRouFA7SsFjeCGS5gA4EUJkS",
+	"3HqeoqcFnhiEwBP7O6FCjvXMuva5yyFNcKWwFyMXOzYTKg1K0fqJTuA4ioWB7g7fLwERr+V4PaGfVMTZ",
+	"RyJ9jt7/fgrUV3E8xtjLIItGwqGNUtVcjdvrJjvXw71u0BrLkdVG3ZP2I4z03IjYfqfbpdAPhHqe4i+l",
+	"PfoYqvkLoSEFru+HT61YDNPW2dPvv++sVKlQpYG6v9PudE6cJ00XH63Wv/kXHxWbAOYqLKxp6+5zhx9c",
+	"Gc7CAVepZeunporTYfUJ9BnVISrBjVUeyH2NxguhuKxBHodykNDe3lBgL2Cz8bzIgiRTKEHdIyCHik58",
+	"nOqkXtX1Q3NLlqbdz3EfG4Y5S6xW8iEie75Ypc/DNHBaBorQXLeaSznC5SA5bdYf6jAzfU8EA+8bLNz7",
+	"Stk9GuThTqxsgCa/l2+e/3qJPdAvpXozNQw6NuySwZDhuGKXUxHKIWmlvz0DNgjoEVuwhKsUH87OV2kN",
+	"B9VLvcGYCEesNCZlLZ0PrdDctoIWSAro7DCDWpD9LfG4dJK0Pl21eHrVOruqLLG/agVXqJ7gkgUFBX91",
+	"6ugKWrFh5Vcw9kBc9Ni+XGkUPA3gKYG7W+AgnQoqKiBsAVSKgdemgdOAASnbgCzG4EbM1wyounNXzxrD",
+	"HsScAvSiolRzBDKIRZ3CibUauSj0hkbWmTCpnKwsePsBDIZCEbM0TCg+iAUgWHPEzAJHAVJ7mWqzvtUj",
+	"fYc3lReYohaDHpY+M3xusFpqMMf/vVpFA9LarwWtY1Ix9XioWGWF8HLUVGe/1GZ9NHD6AetDIStpTuev",
+	"E4pEIbMTrHHXl51zN2feHtsx5+hDDE4Mre0B5Lj2H3ao+1/vtjou/8eOyIfum69EAILtT45f+/Tp92je",
+	"AcefIhyoD9erDJQJWKHuVevNtjq7LGhlStqHF221wA+p5zKPew+pUN3rxvKWPmImS8IxT+BkqhjOtccH",
+	"bz3pPEbHz9vfzhHE8T52U1iRbFI+mbS5ALxw+7pGU6E/2hwFFjg6qLJwP/IoQrbXBZNqL5/wzMhJFi+o",
+	"q/LmdFd4js+mCwJcChuZs+sy+psTmMVcXeKYD7Vf3XARuT7LLfAKact1tRXa0277cVX6vuzk0Izb2X+C",
+	"Kf27lbUO9i/vXIyJ/swut524S/fYX/D1agQdXz5YMvzg1GqeAY4CDbgHwE63G5yqB4oZ/T28hpkYjLW+",
+	"OYpELG9FIleQQ/7oL/H8j3DcnXSY9eCrCR/f4/3z794v7aNiQkVQHr6GacpdVsvB1d2e2WtLFq3y1M1r",
+	"CbXOmR0GsHXeQtAILCmgUVUyr+/+O4Pzg8n0zLtK7b/3V0+DvfN2U9AgKHmaismUgArderTOWrPxzeqA",
+	"gruWIgq0JbAAQCirmWCiUCl1jro998mqJl9Ebx5Ha/Jx4mN6juMu9PvQXve9R2kar0ELoswc7UoRFWgH",
+	"iuRvbhmnXEbNYqcvCN8GXJh+hzcaG4aaQ2NP/4FgBsSb6qaqIHZp1FUNC6To1qq/40+z8quvRD1fmKb9",
+	"K5qKMo/dFNY5NlMRUtoEXOBuu3PVumt92xaL2yKR5E2s4swRH0ORTMHAvrGmup0II0KtADrmtJMDqHeX",
+	"R5k/7u66Zh/uuMdeqZdZXIuVTu88bwrN3N2vQF9l9xvYNHbTQWSPxHGnHbY9nuXiZvK4lpvs0jOwx6Jd",
+	"upaXn1uPJCDA6IJobeqhjHXClHbZGjht4xgqpVPQh9DW5zAVXXRUEsKWTNmYV/Tw4ess65eDMp7vqKi+",
+	"aaH1h/OOSmGdOghYlImm6iQvhYrAofHKYbEbdpPtXyp9cVvXLftqugG6/Qt/cXNMruvLr+iSH9CBTVbL",
+	"kl/8ldw4FUDQJKo3G9V1VewOHUfYk/qrSmXs7up6w8ug7nlh13yKCQZv90O0iOCfr4NWllhHfpymU3N2",
+	"fEwT2A71xC2gOTZzFUJTbqmC43pbwXZrW2tRxrH30UxF8gkICyb8BoBYmmKrKrT6zbhKnb2Z6jjyfpXZ",
+	"9RSsPEl+weMAXennsc6iF/AQ+8L/ffnmdcCMHCkByJ2XKVcRTyLmHgvh7mcs0qHx69OeRP5sSbLYHjt9",
+	"bJLuu0mkznJ7gg4lYpRNXBeNGeuZcuUMoagjdFhYxGbIHXaFy6jdI42K+8YC/lrMFqdnowhct/FC0q9I",
+	"k8EF8Bwjwt+vsk7nJDzpsYSrSE/YYJ4K2DIDbsTjU/izaH1WBbij+nsv0zG+fd0J75RgTjeEk7FzlWxw",
+	"P7waPyzqUTaYM5rURi0L7xO4Ob5DtRsLjPEv4PTB53vrs2FtM8ZpFfiRVbUjrUQzNN8TDbUb9NoVEhMV",
+	"w67bz3SwLu5RmLeDV8d/M88+n3Zap5Pus1L/jRJLEv95AxT5LNXzVNhROohqgN/GxQZTCwBHcyrhnLRO",
+	"Ma2e4Z+sbAqH981Crqw9iimnZdsMe3Ga1WVNNOUsi/XO7sK9NuZ8Uz1fjur50jqGlo/fgAEeKJNpAOj1",
+	"QIKGu7/5cMqy0bN/ILSs3+qANfPo5JcBrG9wL9V02WwpjW9xDjfSN1tGTlGJE7X/VoMybwVRiC/tkJ/0",
+	"jE24QnxqjOFbUWssKIiY+8WTCTkgEOvn4BKtU1en06BE1wRkQp4kc5bONERgsP+ezcYyFmyg0zF5YQY6",
+	"QwJmNB7ziQiFVfsGzmpqMte3IqHgi0yAZAqYPirwS9P8/Cav8EvYUnb8MZ/+pLMEuq+23kX2vciP/HZO",
+	"f4t77Bj3UGJGuy4gBLKqgOX+mu7FxzDvAiaASaiZ3tPd2FrfpQI11OHOb/uEg8Ryv+UUv4acIqY/Yq1v",
+	"RMQAJ2aiAXeWUBbvn60XrRJm5RjDirvvSafT6qt8fqNL9j3CRtreT3fbvcft70vkb912p71FF5sbUM1C",
+	"OpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocVfRMpb13cLt7DzIoHG78P1XfCpRbAk8Cvxh1T3YEHhpjIp",
+	"j7GimTjJ7PUGn+5Aa61I4lF2jM2BOKDl+g09QRY0RJPLgVHa+ZHtcCuWCi0vhJ7GwnWNYL4Qiz6kupVo",
+	"6pjCjX4Rk4F9seU7/UPMEXcIeL75pPit84tX7EbMq74GVXHffXp9/suLO2yYzllnCRjapFxFcO/CLQnE",
+	"uKY09kYqJNlzNEcEI2MXtzj5YNgiiHJ5wp571qSaJ/jmuViqG0iu0qOWb+J7LyqJr7DoWPyZ8RgbfHD6",
+	"B3OyCzDxWXxxAjCuuWOB+QSLZrP4BohBHLlV4CJwMgVep8K9L2KObYum/iEvPooww35uMCQc8nV+F2AW",
+	"r561iKecir0nXPGRmED5I5hFRIlQvBGBJFS9KaS4Z37WWSQN4LWWp59owZdvQPR5KBchzIzSKSTIgXlM",
+	"KgQbUoA3W7jpj4JHLCZq8fr7xjwZYeO8YlzNgW9wImBz4bLOuEzLvM75M37SceVbe4/Y8SFazxglx+6c",
+	"OHaz4bpwEQuXGHztxUoX3+Ui0XpY8ZyXcgQeImkFayyXVECayLBqfNjMSsrDN4eVvYY6sZ2iIrJftpqC",
+	"RQgC7xRIFsm07qsUcg4ojEa/Fr6NZQgVX79ENW1fdG4dQkKQSxbTe4V7+YO4pia/qF1ybM586njr7vru",
+	"/wcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
