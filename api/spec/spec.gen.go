@@ -912,19 +912,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -1006,6 +1006,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -3273,6 +3441,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -3848,6 +4174,9 @@ type InSecret = string
 // InService defines model for InService.
 type InService = string
 
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
+
 // InSystem defines model for InSystem.
 type InSystem = string
 
@@ -4420,6 +4749,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -4443,6 +4775,21 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ProveParams defines parameters for Prove.
 type ProveParams struct {
@@ -4731,6 +5078,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5034,6 +5384,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(w http.ResponseWriter, r *http.Request, service InService)
@@ -5685,6 +6047,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10152,6 +10538,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -10296,6 +10695,185 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12422,6 +13000,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -12758,6 +13348,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -16864,6 +17456,192 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetProofRequestObject struct {
 	Service InService `json:"service"`
 }
@@ -19177,6 +19955,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
@@ -21788,6 +22578,127 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetProof operation middleware
 func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
 	var request GetProofRequestObject
@@ -23058,616 +23969,657 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2sicOvxUcPdkzSYYtS223E3f/cbdjJxNvEjtrO+Nnx/ZaEAlJSFOAQoAtKz793r8HVQAISiBF",
-	"qtVJvDdz7rlxSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr457ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
-	"FAmZyYI8nZ38RHW6IFRk5o9nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
-	"lOJbtl/6esEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
-	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YcfmZjrxeD8dDQaJRFyfAeDvijFS001i81T",
-	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/gR+9q02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
-	"C6BFQTfB/F+y4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqXQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
-	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vyyy9PnwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7c3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
-	"Q6IXVJM1NaukWWJ4d/LlBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9OoGVPhifkvWCCfMIN9TQ",
-	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
-	"qe6w7pN6qWnkMpl8OTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDt5FmVpcZr+WSi+Z0PHd",
-	"pv77fyjCMz+FFdWLagLVU305TlyueFTgmpdfsU3rW/Gnfd/4TZnNWcNyp/Bd20vxid4vfSzFLOdpw2tT",
-	"+23bi90zh7xasDSuO9mX2+/h9e7SbZ6GG+3AiTSpVan7+h+KmJ+biVBBaM6pMjcK1+1TAiWq54wKlnH9",
-	"TOoGFSSF743EYq1bUw3TdwZPGM1+ZFqzBqJkjGYkhwfaZpBVw/Sdwfcyz+LvXsg8a3up+b73656Ka65p",
-	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vj1w0vDTnovWN5vver/uJLadNTLWE79peiU/0fukLlsqigZsK",
-	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77T8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
-	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWRp0XTnKvjO7AJdssqEevzip/evnv/w",
-	"7bOGaeDPDphJi8lpjccu96B9tP/7gc8bXg/f4du5QDPHzyiTabkMVdOt+eC4fafzmk0XUl49YTm/NuZ0",
-	"wyWE37ZxxXproAMn8q3IVpI3aaPMftthIn6gnm4mvuSRl19qspRKEyXJkopNkw8ih1+Hb8jYjJa5NkZm",
-	"MpjJYkk1SoH7p4Okkhrj0WivuEDOUbuTe5qBfoQcoBKi2IoWVLOMTDcklcslVReE5jlaGXSqjOVlTDaa",
-	"55OuziA7etwNtO1faTWmYdlP8afjwBvjnEM3uGNM6W9kxhm84IllfvPvVApt/0lXq5yjX/DerwqlKPtA",
-	"l6scDrg7o6AiappqmL4j45uPoTJrtLjlSTY1O5vhX4NkIKe/MvOz8zfVEJUltZJKzwumfssHN8nWaGoh",
-	"V8Fw5s+t8Uql5ZIV4YDLDYz17iakcpuPzdPFUC2kxoYu8xo1HDHOiVvIW2FJcf5WEHJCPvLsnKTFMgHt",
-	"+5xUq0sCGwEeOcmmCbFrOSdv3IjvboKRzIrdULCu+iiWPrVhHEXMOIM97tptt5NdnheTRoD+r5fPnxlG",
-	"/z+XP/2YEGrP8OnZQ/ID/2ZoHlX37O9OvHhdZgTHnjIFfqnJveuxJ7hzQhpumxhb3agx+OWuxxlZWa2k",
-	"UMjGoRXYnY2nVLHB+fh+MkhlnlccpmV69T5n1yw3fJ2xlGcs+2ZjyJFR8qO8ZjmFG2rGmdHxB7+VVGiu",
-	"N57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/BxZMYcKD",
-	"x7IUVuQsqEBdDZVB84/21+CTr7gGRn35wy8nY/hUyfw68voxvH6Er1cgXcenSXDa1fWeF9pHn3mNngkt",
-	"i82J2ojUfM0zhgKCxpcO785YzrTZais1FWOijVT2hj4frGnBFrJUDOXDNc1Ls7+nN++SgUJ3vl+8+Z02",
-	"wnxu9nVJRUlz8xsMsgzOT5PBmgthNP36uJ1FiOfJyLEKfROGvSMBoNjQ9rF78AwMWze0u7M+XRq2Cv81",
-	"OB2ejQbJAB11qaFKqbLBjT8Ag3NR5rmX4qKdE5w1dz6Y8j2HAY0EN7xn/OelpnNGJOpresEL3DTcx6yg",
-	"Mx1u2DgZrAuuNRPfgLZV47DR2avRo4rDpri6Ys+8kItrZ/6m+/ZXO9PEAJUTxOjlzom7vhVD1P0e3Rki",
-	"BT3FSowhF9c051m79Mt44WUmN/eKWY4Za1XAzo9Pb/CzduGJT5u/C6UvW+QCMF6W/9a+a1dsE8i6nEbG",
-	"DOTckilF58zuCEzFudJpYL3iXQqTlVmJ+o5cGSZaKVYYPlzRTS5pFix/sCzRaXxV+gndBPwdSHLL+SWI",
-	"abiTjyp1vejLCn7NRCgylZYFmxUS9HldgFY4DsVgd42pYrwGfg9cbkNDCecg686klhnbNrSFXxfAb2NQ",
-	"pIGXFnm2h5e4AJ6DC8nsuQBBO6hxRDnNeTrcUhpaL/hR7YI3EyLwCi6FwrvX7Epw/x2fE3JGFV6CDZen",
-	"lprmjlqVkO3MDrC5DYywkHkGHBC4DHtcXT4mYlSJd6CeF/Iaw2p1qX//cKn/r4KmjHwvVyvD0MkgzaXa",
-	"2tDR6atRsKGGCKXe80zBaP2R0clovP0IiMza3Twajhru5rJ2nQ8eNj0444Lm/Pft6dUpNMvp3BlwcB38",
-	"Wi6NdaXZB/Orz8zoRjx+9tBMiExZLtdwO9vb3iZqmKvs888emqe/GA6M9gXHba8ikHPh1MNd9aRxZemC",
-	"FvPKCWFsbiqsI/xNOEC1uZqDD9ar7ZbNCzwdZm1n1arHiTmgcsUKGFQZe+czfMYvLeeikyQp4bIx1w5c",
-	"0ANzLt9XQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/T2CS4+DdHwdMZCGX",
-	"1Dl0KYVe1GaoNC1aWFrzJfuPFGYyv7x6DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
-	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/onmfEZZ1ksRSuIvJu3BWH2g9/4cyGnObpSG6TyCp/4Z7Me6cx5",
-	"S+D3StMcdEamKc8NV8olm8psQ9IFFXOWhU5Z70khS0bFesFzNiQvjPbAXXILFRkp2Irh8gs7CroPlaYC",
-	"zgj4F3BIdS/wVFkv2FO0offok4a5SjU4f2BMYXemHttJ+/kNvKvpHng/WFHIovJq1MnQmdfcTkR4DXZ+",
-	"zYQm60KK+ZA8GI1qmT4pFUaLnTJIJbkgD0ZjIiSQnCui+FywjHBhvriP+m6eyzWDJx+EKRMYOID0v7cC",
-	"vOdcEc0EFdo8e5aQB+P75v+dkSXTC5klRPHfIcq8ZBmn4KoyTz7CPTaH1WX3YVLhTBZTnpkDg4kZXHuu",
-	"UFwYjVy/FS4p5oI8OD21l86qhCMGFEjIBIk+IYpuFFnbHJnTr6tkSa7IkivFxdx88YhoiW5nRzR1Qc5G",
-	"I0IJ+JaJnL0Vsizg0/tESbM8M19M0jEK7YqJzFiomWTWaMDEKXCzBQfwBdPF5uRyFg1Hv+Z6AdMxTH02",
-	"up8Qah4kC7nG2WG2liJaEl1s8AQM2/14eIzlrKdqpZ7PQo31q1en47qCA56ZulrrH3oA+nfBZxpuqqxk",
-	"Ow+eVg+y30ojpe8DnXIj3MZJFRKEP0ohzHK83O+uBjsnAZ/NzA5sO6cDZ19g0OHT8MZxOL8Z5TC/waA2",
-	"14VcwyvmhnEabMTCcLGySzPW4QOn+GO4wRLrxpmCCp7Y1ckHyWC9MPcW3N72gnvQR47IWdONtTJf2vvK",
-	"iM5MgW5eD6H24CFHWeuyfe/V86TV61fbFXuLBu7XA20+cDKoUBkwytHoxuptNNX7HLWoNJ1/vEkGkDC2",
-	"46d6vGDpFcuq5GTnbr+Fq9aoZeCqRZeA0ctPcqPmnuiCCoU0VrfxEhh7QKSc5tu2IW5X3TY0cgWcEgf4",
-	"BQI+amBAXM2WxgQc2J/1ZLHLA6lRB/IXKOJDTTI1HAHMUTN+8Z3gm1WD85G32uDf3jlt/g06LWrbVlyM",
-	"nJthlAzMbQr/wKNvbQxmpIT9wh7k0wfmm3KV2bcYMu1aijsnBq47t5YZF1wtwtUBgxdlN8MEnG/GBCjk",
-	"vGAKpVOwvGCmN1tiup9cLnR73MO7KKzw78FnjQxWlMIx1I9c9QwSZVRTNCQP5a5b7mbkB6feHdp1f32A",
-	"Y3eDq939g7ZWlWnKWMYyuMwWVP0UeruqGhAkRh8GgN2NRjGhjETODCvg9Rakq/Rwkse3MXShYFB6H7VE",
-	"g4POLP5FKSomWkmZgwcSsx3A/pcFWPlGrOTGtEZnIv7TOkHqTma3o6fVHqxoif4/K3XaOPMAI9lRt+FA",
-	"OjvvSEaynxb88jK1QQi5YoW2eQ4UPvN5ImbNJ5Z2O1kU001z3cyMUJvlZ+ybKwYZKzsj4PbG0mCqOPYb",
-	"8x77KGhGVbaC1SRvksFllrHssVSxzBlIb3SGFPhk0DBZyoIRcDRZKwrqkurkSKNDgk1pTOzMGhs2h/LC",
-	"evp+Z4VEuwrqcDQjM5rnCsoTaJ6TUnCtogSpOeU6ljl9W/3mpWar3Won70ZrH+cneMg8DWLmYy1b6OGD",
-	"wW5OkPeyfdxdifUARL4xq9+/6S7aheO4Jdhf2zkmuD91ssXZIywy2OJ470JtJY4UDEjJMXRFtWaF4YX/",
-	"S7Nf3w+iOUYZwwhr27iXOEEnh3oQcoteEIR0xLLDJW5xfjZR4vgCiC3er4R4V4lgf/LNrQUD+7DiBVOX",
-	"kcNn5D2cJMGuMejYMrc3bswEfjd4F9vBK7aJ7mBOlf5Olg05zOZbMrM+tYKmmhXKSZmmZZnf/KIcTbfG",
-	"RDmy5KLU7IBlNchSuNfkVYd9jA2qUrlCbugkil6ax2MCyF+NHaRKjLGt9Pc74mcW8lyoPoYsVKN7SI9q",
-	"Xs3nwinC9bOBym5HqtgDFiGL1+n8tk2lzBkVcDkGCl77C55VT25TDyZaG6t6a3zRq5yzLND6okKhNXsZ",
-	"FBW2Dk5AsCp0HjGR9mCrJ/43MSIKqXmf0ayz+DtIq4iMB3pgwxLR10uh0Nvpi/F1Fq2p/zm/rvL/L6Bm",
-	"0SgUa1nmGZliwSolWbFBmyx29RZN2fNgoprfoZrDNRGMZaBvSMGez8BI22shJp4lQRhgSmhT6rqXyX7O",
-	"KOgNmYKq6W6v9zpxbAqQbkM1ey7yTezYbLF/mCTviyhqY1Rei2rn61xacRgSPXpslCqXLPsFc2Q+DmiW",
-	"caxh/Tk4PtZy290y1ELxbjQKakwRNbbVh5cbkar9CXXmzje3qCh4ulg69IROvwEOcyHQfSupz3FVsCUv",
-	"l51fBU5UG9zs8IObbbongw8nc3liPjxxOWi4D0/DRdxUZl8/8nlXcy8q+PhZ19d4N3jXH9Rcm0en3Qu7",
-	"arNBPch1EzsVZcb1pSu4rJMJtbAdZQXdMFXdsK8Du8LyeVdkgnF6WUTKirualfCqJNAv3jUt4Vuhi4iC",
-	"TL3Xf2cG1C26VS+oyHOT9LK8XXS4iTHRudG444Pzwa9KiuELuv7J5vWhMrKILoavoh+vjLiUpfre/q4u",
-	"1r5nH2jGUr6k+QVhy5XeWBQGd0ExQ9SolhyEnSOvVey33beNE3KakPtkOBxCfEGWmszpStX06GYzVpU2",
-	"JrWPZ8zLYavcFieOC6pB/PaEKwEqbtHMkryR7Y6helbs+2mon2a+L9hKFpGVTwt5hRnuzWoPuP82ZJXT",
-	"lLVs/hu/+4GxYzjSEbnOyy7AvDYKYMFoBiHomSxFRtYLmbOOfLZgLvM1XFfjwbOs3tdiQiaN81ZM7hua",
-	"f29mdpMMYDW7FHgmMaK/psqlHCQkK+RqZf5Bs4xBueJSXrMspg9vzRDfUlE8qfbWEinGHN+wlJaK9byP",
-	"K9dKUCQ2Hm1Vid1P9px8O0x0Xh7Pocmz1OQo6eNb2XFbTMvsfQ+naoK+7PhhLxhNF01m3YoWugJc0TL3",
-	"xaGrgkEtHyit52SUkLNRQr46M7wwHo3IihWpzbLaPQxH8gl4Fxcur1pL3R3QZunjBl767QqI/GZ08ujd",
-	"x3EyPrv5/O3bofvz9OaL//osRnwc6giS2zJVDLpqR8A2r+kZW/c8Lt3coTWKBTxXP2J76zAbOXJrlfWt",
-	"bl7uzw5/p3XBSy7CT8d/WRJEVplfXYZZ3N331WeKhAzY5/dxbaztEO8pJ9450I1HNHZpWSo8NeZAraL3",
-	"zBLdFfjuqj2ghOHBqAs7zFYkwl525o5XdIPeGXTNpBLB4LjucMt5kr9r2MrnpTYD7koKiV/UN2uLSV36",
-	"yW7Ay36DOopLZ78AnAti134OuYPW2xR3YGGC6m7oa2PoM2z3sFflCrthEVdI9LFlAJ+Z3M1j5IIzO/6i",
-	"+IYMkjB5B99l11vNrw8Tun28aeW1XRL7ZXZY3E54DMet5u95JsZtj2XGsm8xc2LHpWs3ev9WNelG+0gH",
-	"E6gKj7e0eqpYQ4hVL9gG4yx0XjCjYmJ+SpgC9zFmHfs0t91g8IoVChBNMPpkUT+ciYoABaQoc0bsMFET",
-	"1dbkRf2gDkqNLEGNsDh0aCdYEJpzYtOjyHRDpGBE8YwlPpl3uoFfQBrdsF8sK53lUaWwqrPqqm+2hCQL",
-	"j7ITvLlg6fv4OEHC3g5yhFaGTOmiMWQWFmH3Dl+56uwoTCzNS4ZqbQoQn6V2kr3u6g7WqK7ja6ylDMYM",
-	"Oazn7qj6ubPykmdRmaIc4mqnQRwCalXF3fMa39XcXcF3swiPXe+VLz4kVxJiK1WcUjvk7rwlKCwcPR0l",
-	"grX5ufm9D4LhlVwIzkONw9rNBEfSJzTiDJxufgbJ0pGE082LMu+aZZHRiCh7Ksgvrx7vBIpj7LmmXEO6",
-	"dn9Ly7y6GsDPO6nW20YpiLE99mbV1rXTKsRT96sO9GmRxkeTtFAz1W06x5QdjfGs+hmKHpbUGsYw9bZt",
-	"OoK5WoE4fApuRjfbnymPKkTdWU81YSK9WksHiATVVu6p3fyeLWqtYzHj7+WayJlmgjCaLmyayZKsMfrs",
-	"B+8w4VZvQoWx5HhnveeEV0Jvi3kcFkanSTW6rOQ1K3RZiM4jGUnFspdYCHSIwLOuBjf/2hS2h28jzAu2",
-	"ymP3BGqyuzv83EKkJ4SivoiKaqiFdli+TWTsDpEOs0S7N8aMQX5/t5uq2vYtfR5sTai+nDLml+WzJO1q",
-	"FzQjWgI8I8IhL8Dj2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh",
-	"6XenqQEAU6+pIhYvJsHrkuoKJzDNZXp1QSq7h/uCSs3y/IA0Nl830gzhCXNy1zrCmUc9GA4PqX/Wm4dI",
-	"3FWUESupKSN4IXMoC4vKVQ+1ZCOIdn7Vmlt3zin9LjJui7g9TlMsEB7+mCvNU/WHK679zZ4nNBqsrCrU",
-	"eo0WqKCRQZ1WF5fFVgZZ7bfjuUfLoiOB6vdbfRZPWAoZS8qWua4XPF3Y0mU4BmC2aglMh05KSESXihUg",
-	"SBXlXe+NFeVFf9qC+hRzejFpC0H6DYd8GLN4uUhZd9eFNQf5ITa3tSQbOaYUGjMvuk1lRx+JgSFTQczv",
-	"w0vmHwquSJdf2DsEDARzs/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+Ub",
-	"SBBcV4sPcJvglQciqjo20CTAxd+yQbBY9qDrK+0Hcz9syeS/VYA6laJfgLpyOe4GHarWHQtGc73YYH8n",
-	"3Kdh3LBOC6ZfMm2Ed+TsGdMZcWvtI6jb0IKRK7bSREEJez/jTXUAdyZraI3kcUJBZ7CwHjgRq1BhQm2F",
-	"WUqWNGNGB+NasXzW7q9QwbrjYb6o53y3hZMniqE90nRIPvv47PKnb29sHbydqf1yEGH1ri5Lu1LvtAyq",
-	"7rqyYanirn+/3QGAit3yUjHA1IBOKHYtXMzzsDVFPz44Um5D2FjCb+gOZ9dcq9Yj6p2elSCp50NUlN3r",
-	"9LQUOI6XyEm8T8VPZOd7nMyCA3MEupzlYMiHZ2f3H7bJhiX9UJtmgIHt1n7TSo0dY6QUls8s9Ide4E04",
-	"LyhehViNk1XlN032SnVzbdmoOadqS6HbewzTnKoGrQshLOEBSLwXJMh8B0xyuzSfpZ74BPd30ZRcxD6M",
-	"uu7slyBGjdU3bEjqZVVS9+6M13RjryvGxdzVrCZkypTG7Md+Mmpe0oIKzZrMWeph941JT1aFXNoeUK0M",
-	"2q1QDH8QvULL5ZIWm55FpfjBPve5hQx1vFQVTLqXOpapidtgY5IA47KiX4vokMXxxKYsPhWpGVsxQh42",
-	"R/ptabZFRnS2LXzHFYFWClHew35Y6taJdTXn6VbWwJxyoXTV9g8yImsV5a7zJljgtJjHz2QTRTq5UjR9",
-	"7MTZrkot111tpqZM96PHvJucaB1DWlWph0+r9yRIHO1w5V1ydaA0q8XR7SEPI0sxr0qp0vvPqdLfuWdv",
-	"PE5n57pEnrIMujTFqhwBZLMxHSzuyv5FcK0IOAFsf9oPmkjRNV29H2wAYHJYvSBSLNKUEFbBcXbi3yLa",
-	"bfa5hcnjrLBVjwCCly4a8nc6FtU3gRAEfQxgPl0Y8BVnxRNuMRejTjMHKtrKJPiUeT6nfapegf9/Rmz2",
-	"3Zf7TLQ99MC3B8elyj/zJ9KfFncALPP6KVeStpLeTffIt0rzpd3yLYUws46iboUwHiAksnrq8AZ3Lxcv",
-	"oiMJCqoht79NlBxPJGyHjaodsaAYSKAmwn4XyLRt1WQTuQO/K/OcmK98VTFX6JCYFXIZz/Bf8PmigQpX",
-	"LG8gkFzHI8EVMO/O3L7BLA7AmAwu5UMcp+b1fn52Bd77Gcyhiaz/u2TKefR6ZFeXLtGylYfDIuPtiZct",
-	"qZdN6Qxh96fa/4Lc7VFsYx9bR8IdIYe0w4HcFdzHVUsXWOdyIy8Xcm2hXaVI2XAfbsgeCJC/MT7+OIwP",
-	"3OHoCcEh651Bt2t9U7bShzrk+58HtrQFvgefhTbPPBfX0SMAXU2Pgd9T2CrC1twTiRDPWl7FgrBdTlpZ",
-	"5C0Gpc0pkSsm6oXAZcFPCuYgRZIuyEq4H3ZhIaGaGTJgGbdInHEDCwb9iW6FUBXE0LqVTyAGVQRsYzei",
-	"U4gmvpG7luOUx3PRHaj+9sb9i18zEXZE50qVLEt2KrrbEr4bk9bVts/SdUbCt0CajUppkcV8kxF9vtox",
-	"H63omUUddmHauz8xpqzqWSxJK/+/r4r0gYDqdWGIstX171d4DB9W0ObpU3Bi1ftDxStmdmsZAD5TszxX",
-	"BGqVLf7+kmWbBp9vUKqy+23VOKpiW+ggJUsd9UK7zlJtRPoOY/i1nlO7MlSSVBYFQPBa0AbzK8IFMb/q",
-	"UxTzyv3aW+YWhx5z/6QATKUrIdei/XD7xlcH33tZ/lub6hdV1vq8sLliqtXxJle1WIprlYWu5ug+B120",
-	"um11p2qeBlAns0OwdRnPIAo8Z5ogsn5T/U9UNpc5a+r3nDNsICvSx1LM+HxoMZq4rFCspgWjV6rqz4xb",
-	"si8KflSXZpcodiU4qtKb5nxCjzhx/Pr4JsdqJVViTlbE2fE1OdA0dqu+r2I/N//q3nFn1J+detmNv40q",
-	"pdxVKxSYkAQSLBBN7bL5X4UsVz1KGvuk9veXvr0F1C3kS9T/mVPNlB628PZfxLkf5UHLZq70IMJKbRWm",
-	"W0xxBJVlm80+Mb3lqBT41BbfLV+jTpqgB0YLqlb94P2b5iVTro7M58Ub0xV1HtfBfyvnwqEUbKWL9ILs",
-	"2iKWnX47XZrTyH3Py8oM8k3FotLO5ScfD48nWjd7QHv35jRPI0leF1yz11yoBCO0wd9KlkVq/61pMWca",
-	"/71mfL7QxhQFIv9sseUTsmTFnCWEXrOCmn9gSxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2X+8",
-	"2eKUdzXzVV3x1Qm2a6H5CcTVjY3j2oXv8k4FvrrrmYg3arrEDv9gyRfMgkLVoinNz0PUYhiDAsR4hmHV",
-	"pYVusFWcDRqyXrTAGVkAo5QKKXiKmb/LSre0hXBv1EKu3g2DLMCFjN6v23Ey83K7guh5xCN2J0hW41sg",
-	"Wflu/r1kYLz3fZ20F0Qx1tLJfjdrtF34deXoZPDttV3Q9qQf57LM4FtFxsMRYeKa5XKFFXiWP8wFZA4f",
-	"TJzBs5NdcFZ3p3YHY7QJHbajhkte8py+3V3jXaNxuyv7QITVVMo97s5koFYsDawNN43xcBR9czNaIraw",
-	"7K7PuoWHJjq7fvt2aCzBnAv29m2H1Ptg9hbO0xIhcQlf9v3bJE+a4bO2myq0OGXrfPXtB5rq1mYXlSmR",
-	"5iWKNNtntUAbakXTK+TxGWPYbjTF4r9lmWu+gsikC9Alg5QisqS0P9cFh4C8ucetKo29ci3CMaDGFLIE",
-	"9NMpz3OYQs6XHFGQsW9wg1g9MFtjd+dtOkskS16zlTmBlJhLgcVd//GiXY1pBkF2RgtiGPhGXvrTcngb",
-	"lMoW2vWhzek1q9xnhGuFF/oFmfxPDE9MHG52UO2zh9+dvURbFnawGhtoreQZeJUxbZUZviYW0VVFk/y/",
-	"4yJzWaB1cmLDyfh++zujasRZKpZVWUuKwQSWTGRb5Ri3QXkPUOO33bhmJgmZlhpaWUInULWAouAr23/n",
-	"KDMAF1cH8Dt8LnFErKYe2/zvWZ7ZLLddpgY1KwbuCWsEYEebP+HarJ+H9YZr6tuCWl0tzytI1HgNrtcQ",
-	"u7kp2yqRF3QFVWw7xhYUIR9Qalypo90mV9mH3Z5fsLxXzLcxAQHp/w+FmQgCxAiufhjHeurrTt7rAqaO",
-	"B5wL3/Z36OP/1XEIqNdBuV1qOKriuOjqoL/n7iA8XRCMgiEKLfSsndFivzxFjyc4Ou0JCfyfLvPPFz76",
-	"NDfkbJyPLei2G95+Lo/glgkO+SfhlvmeKy2LTTOMelOpYhysbf+NmTRapgpB5aYsBdS3sHGFFXndG1X4",
-	"kx4Jnffqo9ZgFkOxpgUqsuE3aue/hp7NYZVgwejxZu9xlptyQDR2i0yIOf/LlTYb5IArUEZMC1nOF9gm",
-	"bSpL3RPH7teGTINtpwDSB6Ub1KrYgMNWULtJOGLuhi+Hq6QkZGpeQQU1/KNdanaAwevqMedZKH5ArNhG",
-	"BSChKuXPlgWmFvV4Sy61HMNjCKDwQH8aIkjmWWO5+UFJXe2h+0U0FI5CW5EF6NioS3awonZOxyLPWk9H",
-	"/a22ZOkcOx46OQeJvKLqZo9337m9ehUqdk7dmxVySSiZGYFjlD3oDG+zuO249q+tUcHaUeeE1i/nWVno",
-	"Bebq+4fDoruqyspfyVXOOI4Z7/wh9QHR98OhMSOqDGKkS6wCaoK01FGB/3wGihY2PiZSsPNA0TValxOq",
-	"U5peES0r0A8AsFNQSt6EhfOHB8LNkYuEwHeU+wItZMc/UPm1lVMe+A1coUL8YCFKvRkSjtg6ADHqB6R1",
-	"V8H3SMAdpftO4fYCw+Ie3rcCrKykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOcD8OCgDVDwv",
-	"SMFyRhXLEn8szx0jJbbmYM4xgQmSVC6IjZidexRxbsU9FRsQlBeE5qyAkbBv7NIy6IoqZVG7degXAVSC",
-	"NRUaes1OGRjqobD0ITyc6yBonl5F8JKBfW1Ubv6d+vwnpD4fP884xvfV1h7huAd88kkc+qdBYvJW9Zjr",
-	"CBxxAT7fwQGxmbadfX9Bw+FYvVnQwuGWKdppLhv6yVq3mbIFytC5Bx72cH08d50HjfhC+KcD3GhmuqVu",
-	"mYRrj61cz1zU91CphC9ZNt/byvd24EQYAWFZ9yz6knV+1jdZOEhEznIagyeyGAwYsWGFc0HnUl4Rqjtz",
-	"oj0B3+U0iraw21WoIWnfFy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9yhZeUL99yNv4Ev94BsrijPEnIt",
-	"ue2lNYcFlqsDTiS+cRl19n8v1/U3AuLZxn0Wf3/Lq7pYAnaLvTHQp+/F7VVxX7TsVWy3OUHzj+BuDeRZ",
-	"mKfqSyzwvAaiNxDodVkQ7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5dQ8NDWiH+BSyZJujCJp",
-	"1NG4lWWjs53afsDDLQuAk33boqZ0YczpiHMDMmXOjXRcCxBEXCCXcClAdY7bw6yK73dWfrZzAhrFaVN2",
-	"k7V0c2sxgGJPBWG2xn0roJLzdhdo21QNzX8wz/VGcagkYgSpEjUJgIVDxcEvB/dHRblpJRXfwvkPoUeP",
-	"hQzRFdPBzSbZgXewpvhu/kDFf3XOaeX6Yyjbkqfsk9K0XzZV2Vkj1dw5RqxK+E8pXOOCaR6PTP6Iwm8L",
-	"iwC9kegxQsNbEVnwORfGRDZ/FSxlfKWJOXQJkdessAnySpPxGVlyUWpk1y2xhJmcP3UFPO9TULCkH346",
-	"CJO+mpQbxL04thP+7EeyXzU7D5qNC8JokXPwypqTjYEbCI1hPZZFHjYEtWodKAmue1bohChVmLJEswxO",
-	"2HaWUiwnKbcVi5XJFGUELq72RMdTudpgl7MqOL6NuLToIDyrCH5TXVibN3ktvpPFsvs7OmlQZvWBL1Wk",
-	"h9b6tyCbV2pWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNocBDQ9yANaVB1L6h7xGaF/J3F",
-	"g4M/MWdsbOUvNbqkduynUhXRW/tXyXtGGZrBHnoU199WeXb+KJthZ91SfjHtPmYk5xFuQrsvn8RFiHM9",
-	"pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NJ3Mj0vcBQo6L",
-	"YitwY3poTQU/KXi6QOdbMsDJeGVLNZxMXUTbF9i78UeqHebSTpusJc9zrhDXPHGhzA7KQ93yluU0D86p",
-	"NQcP6ZFCNf23zMsli852zud0utFMkc/Ho//7iMC/v+g4lxnleWN3GalYQjJGM5JDLVD37vhpypSalXnb",
-	"wJC03jm+Bob3y41IIz6lF7a9gWVEsJ6076ZEZEEKNitVx3dtQ4BWL66tzNMuqXVg2WKv2u5FTxwYrJ2z",
-	"xS9FPbHWqC/YKLIE6D6bauPAvbYsxJP/gn7U//Sdqf/Z0JU6hCQLm1vTk9/ffbx/89neu7yyg9xIscU/",
-	"Y+vA8X1o3+mdE2EoYNVPo+XZGVyQKcvlmvzOCkk0vQJw71mcQh/Hyfi0WwPvQ9vFB/Zn+MPTnsU5ntDO",
-	"Jm2p1jHk9ghcPUhdC6NFEj5l4ZNBBLve65hvA6rqC3R9IBRVc7tnY2Py30pmv3ZVbpHiAfvuBkLXezX0",
-	"IHatGUNPcvwJcOFhsXknlPAIJaslNxGzBnZ0kJCItei/4xPedFLbT2g9st7nlDqbIyx+PXuwVwwdrEXW",
-	"Qs8Nq3nNpgspr74VGZTZ9VzSgfxsPqgLhZ4DVM3hQyauWvrEUMQuoRS1YEo5t8icCwWhJbLQGgNL9brk",
-	"nqLenpYmRLBnNeNlywEm0Z01SeGBidMTAN93RecuN9hmhzGRtUdxnnt/RlNFfCd5jMM0FrxYb0p3hPoW",
-	"C3gdg+meylKThVyTJRUbl8gYdqcrhYcZatAb33jFsamXsd02XxBgAVPMjGLbGNJk168AtlMfksyZMBYW",
-	"y+IWb8CQH/v02RRU82vWwfcD+feW2xqbB7mK9PgcC0az56IG/xomKqY0ViXyhM+NPoz+SAD3M/LngpyM",
-	"MfosNjbBdNjS9fRjxzJCrA21NAmWE8w93InmbT+C6+O5H/Kv7/rAub7UVJcq1tIKShna4uDgnl9Qb/sd",
-	"1D9SV3rabujbezc6deJ40YyalUnBmkxXwB7PXA25EnSlFlJ3tIyhzK97ZtBjmbHsW/hNNEHIWLVczF92",
-	"6KAXbXvd7OleLaiqe2DtQrEbHKPLhqoJujcXAvgAaKhleIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kyV",
-	"dFCx6i7LeTolwbnZ2k3HK9Gj6Bxxt6ttNgyXsw9xGdPekiKiO+y93TqXAXUG02ss8GlgzdwBGMTurT7l",
-	"Pv3y7fsUB9nesT6/vLVPRh3IzSstfqXVFrdy0TEuMs+Rn8Rd9jPdHODFqmA2bmteViNFZ+ezNLYVyiwG",
-	"SZHmpeLXrHuGJfjkm0o/ih4CxHz+H3tVti8YX+lekMBSgt9HqZBTEW0M8Vyoll4pM0Z1WezpU7JTN9qK",
-	"R9GYMtU5LcVNqvL8WTQLnFGXDiOGHJdm8b0b3EARwn5Ag5yKH/FJYJGM5Q3GxLKFuD26X+RUQAeMaMeS",
-	"Zno39PJobh4WBEn3RA+shVCFrpEKO5sWdOOwi04cX3pqN3H0j34ztjvg5d8hk0Rs32+vWbHBghOb3Acg",
-	"Gi4TloI346RWLB1I2Fkwbo/bOozqNSSMKdcsXrkKw4i91qVBtZR5Q4W0a+G3lsUVK4h5sqHsDsORMX3w",
-	"2vU5daDxuZRXyvlPgpTmvuEmT9mktn9Ne/9zEa1WaMB68ghCnfOPsKfHxxiyaJ8kQd8dJHbIWfG0YowI",
-	"p9J0EfZaJAtqXWygjcsZBmTXDazqwJCibqEmtCFYQM1WmRc0KykmhFxjOA/Gfl8KSEoKMJhyULgqECZP",
-	"9Sg2Fv+dNfXhgtQkO3DXMGkjTBL2r6T77yXOirbLsJFm5eqVjL8arDNDJ+8I4qzwx9taveahQw5M535a",
-	"cFRe8XhaSMdLl2eR5l6WWVoSm81JfcmXZX6IXz+inoTBmAet/uv7p7trtfkTDVzCFNYQMkKXUszN3iwv",
-	"yH0L4ANbNgxbAZ0+CI73OCqKrda1Nes+rm8YIkpZs6mXQq1jWVgRyu3vAPvHNONqVYdktC+sLxan2Nap",
-	"X/NWtwm74jen4lVzm9S4RwTcvOXSnWegS1SadNeUnGIEEw2nFWpPXiXydRiV3uR7xwH5Gpklbpma1/VT",
-	"NPc2WMMhG+dxYOOviqe3UrSMhQ5W1YnaiHSSkAnNrqlIWXbi8lNOCqZkXppfmO+NhXtSpVaZjxCO9kQX",
-	"VChfFaHgYZbx1Nx/J6pcrWQBj6ucnjx6dPLokfljwVeUniiZnp6Ai4Cbl5sv1guu2UlOpyyf1Jj2tmLM",
-	"HiB3Ra9YAWvHy/fEezLMH4H+gMylZ/Vk0fqBiOYtTdzPJudkAlYnK8z6VoWcMaVg/yZEFmRi7tdiVXDF",
-	"JkMCv6xPwQ4AbaIn5PNAtH4Bv5/yEw94TvPJkLxykA0EVq3Igl4z15hzHxlv3ysOSd3Iytm+ip2dDJ2W",
-	"lCX3NwWhHhUqn0htzx3X3fwxRTIWALSp2tRaP+uw1NS1ZEZsZOErAeaSKVJDdupkbIOC3dy0y60Hs01V",
-	"B6zlvfU8TrGzqv3tynssqmMk9PPdY/LowdlXZIVPkIxpyvNIjUm8du+lptOcXYCqtmIF9g/aSmd7Q09+",
-	"H508ev/un2/fDqs/PmsIYtkEkgilPZYiFZlFkZEkk9GtrMA7jwJ7yYXtgRvVQlzOBVVXLDNnvk/jNmQM",
-	"pvTTiDB5RpcM4ktGOm9kaV4BQmXB8tUOlmG8T5Dyoc2W8rNIA0mOnUktZwzboJBjeOVz650A3uSA3MSI",
-	"4aJbdLXzyMi2AT6uzLNNsE++MUdF3JaD8V28CdRzwciMlrneEOgC3HwqIjGovFyK6L1DPUqKzesex8P/",
-	"ORfsVgM0Nl55Hba0wlBivAaSFnQZz8Z/BVKPFRviH0rIiupF9TcBNqWZ+cbsC6MWjsSCnTeUXVog9Jik",
-	"evhoNCb/6+XzZ24IwoWNtdptJlPZ0LQM+5k1yXBJ1gXXzM1zvwBva+rycyHlrK9KrZ7PmsPLUzan4kCU",
-	"i5wdCoOTFTzWn73qrWBdYMKluUMWhEXk7egrykrWCsEByWE2jW3qO9r2pwT7rYzZkC71Af2oBSPwHDSM",
-	"uzbMXdXkdVjLgtHmOgamGIIvSVGD/NL0yuyx6PgOowo1V7y5bw3PmL2nBSAPX5CR04cQ1ruo9YMIhy+F",
-	"MJTrnMkBvP6iFPE8jp4BZd3WJh8ceI6h7eq4kuIcEJ0dAGBtD80X3pGv5JKRDHjX/mGZNgW90aJ4F4xm",
-	"CVESduitCPCwFEU4Ja6HZAIp5pMdomLBEU5x+FYEhUbwg4Hjw2SAE8EyI/eLuG8W599Hk5Gzlxheb+uZ",
-	"33IOfG7JIa7QIMZvSybdkn0GCYgVf1wSlH11YRUwupMRFXNWRGmUvvX+L70y37G0uyGBqsoP2UYjF8yC",
-	"JSCwi2EJNDArVOjujrKZLEWvsstK9OxallGE7m+XK70J4B28AFdGnLcgWbcksVQ56vslBj7aguJdK5Lm",
-	"WYAb7Ds7cgWn1mWs2c4sPQG+29ocdvPH7+ayBEy005twq0QmSG/x58Htfgfudo7EHhzeK/9l+zB9Glkw",
-	"AYfVQB1Q7gQF1hmj2QnWFaKNXRgrW8AuWCjLqjDblmCbHcs1K+AhKdjJ2lbsLKlOFw0RNn9N7turSKjY",
-	"33Se672daVTsUmSsIGu6ieBCmOe+aTz9tcMEKmZdxeqZPuoVDuUx7LvUaeqoifIC8XrRzK+abGR8zhT0",
-	"NLNkEXN39Sfg+gHcXyg0kIp59dT2AbgScq2sbuq4Yk25tpdKSvHG1lxjf9CCqTiuAzpeoxmhzyqYOsgL",
-	"reA5MdR/9xmhh9zajlPCpe2kfuJWNZ64l16SHu++RTXJaqTNWrXZa0T4qQFBuw4fXRKYO9gH4C0na5bn",
-	"RMs1xc+56mckNBU7v0Y4sx1l9IIwd1UL/8CwXQfoYqvIdbRegSmtyJJmzF+rsLjEExYSnI3UmG7MfwCK",
-	"zUzX2E95XoPDxtFqNfWinhXXTa1ACO3dvbHQy5WdY8VDZ1OKZnuS4at1dh9T2cSipiLGLkbxTgUAnHA8",
-	"DCBN1tA6BN8WbWvUmDe0La27iulmNcn2NrmVkmTY0XUlqbjFWQ6Oqp4XQsFgNzLUn/CIxQTViwAKMV7m",
-	"90dk4EVnViVqNxegdM1/b5WpBwCRYvr5gUihBzQgihQPYisR9JtQrrfaqVwALhQISij2AlGtrCZwG0uM",
-	"d82dB+3vhybopRUTj0PEjX14pJGpBnNIZ3G40+3JI0BIW4FcZbOuqbI+jMYKI7lmWSfJtoeXagEki4/h",
-	"HXBKc7hfsV+/TgxFUrCtxQWCDzYQaudEYT/FVlm8lyNtq72daX8nC9fdxjW7wXludx6jGbsImx1Qa2/j",
-	"1vwj3pOur88HYMZizdpuiaNUE9GewQOT1ZHYW0uW47awSYNaoEqS1LG0mv05KBiPUMthJewnYcLiXA/B",
-	"Y2IfVlaRigpQB9SP7Ui8v29DliVUMV4z1+Il1vv7bprdNjnV7JRd5yY8VXYBvCCCre0yEqeseoeRq/pV",
-	"f3oXc9zJqrz0EFGEQrI20k30VbYd+m6+bPDNvlRW92h8Mb8ehCfS3Htmc2EdpldspXdbkO+HSaj1pYFg",
-	"bYMv5RtwFgS+zr79aLp3pH6BTS36Ak1YaJF9HebjW7/K6aaph6b3eHVTI9qbRM1crPyoPYlu16cMH27O",
-	"IC2YAsaIB8JrrXawXcmwM8ilU+s80OWaCxEW88R0YkhV+oY1QBmhTraV1wSiWUs7TZgffPGai7Z37aBf",
-	"B+CS1iMdEs9tb611T9XlB6jol1hv5OPWFMwraT8khmVfYNy+b7Tc3NxW2a7DmcS6KpqHVRyPZMmKOiAg",
-	"pBghVSDlAzOwnCO/wbvLPqwKTL6MvwUzWrek24NRdLazplSUfOObFdo7EfoHMBRWe6mwKrgsbMpdgy77",
-	"s32kKT82PvAenBrVoYa/5lktqGbzTaz3vfsubHVvE2EuPH4uRIsQ8eZkzYV5Eitfdi+Xfun/fmZxZjbK",
-	"LHoQt1i1Xy/hvu19sXC8TimsGj93Oh6iRmD/tQvspMfOjdSbS6YusAknfpDza/P8nGI6woHl6D3kdscI",
-	"207wDOrCOzSPfGGDyE98WuHW5pR6IYujeUmqxJgG+G8d5mjg/Du3HGmPwrmDsHcU99xN5farQmS/Ykhy",
-	"Q5d5v06FVcOTiOuwXxKIb26/U8xsL+p1wbVmXXrO+1QE3wbDbrhvO2dJULdXPS39bOp728ZpR7FTcaiX",
-	"5XJJP5VWpduTbjlqu76oEJ9pf6+yA07mX5DTj8Kr0Z2wUHq+0d4adTWaLUElYxnHJrwzLmyqLDZritLh",
-	"hcxzc3Hc3pY5i2oPYT5bVc43fvDVg6/vP3zwVXtZ3841cc2b/etlzi7TpmaBujGlzgmDfyiylkWW2IoC",
-	"SD3hsziH0uM56++u2W9fv/yOJ5ymOg5zs/LF9R11GGN3t2UAOTcVtJ8xH64YxSqLPpk+f5ixWTal1E9L",
-	"xQVTiphHbF/44RGAeI7R+LY6Hx3a30rlWt/aS3lf3eVR29E2WK41bzVsQuJOdgA45IxZ78N27Or40GIV",
-	"NfWr9XlbrcE8T8xj6AOV5Po0VIEtTgpTsDChxLbVcR1Z6p0ucrpSDXY2jOzrrA/yPx7kXCvjd0ZMnXm9",
-	"kEF6FtfQRJwuMU9iYqidlTmbxBUbcx3n1iNyaOta7EZwoKP5RSke4wA7Ea9vwmT4HRId0jH3yJCBXHC1",
-	"OJBqu1Hesr2NmWNoiJha+AWzsVC5R0VJ41rlqpDzgqkIooVLrevahWCX80ZdMQAbhW4t3etdNKmkUtZu",
-	"beeFKXR9GwJ1u9DcTdZ+t2y1MsdzXcs/D23DMD0uYLnY4Q2225/LNvTD6vA1OvA7N/jCGbdk/+ADhAvC",
-	"u+ZL2dBt1xymO4MajWfqVT09WLqQDCOdRZi+BymBWBtCczOBTee6nphHtta936xjWtArbOHfcVyXTxEn",
-	"kU+EmDKSsZxfswKjE/x2CW5u3rAFUD7YY0B7S+9mDgYNWiAaa6hvy6wPF2nNmKcHCDvnvswO0UdtiplL",
-	"SHPnqxqzOh71ViyBYmNTJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTpiljGfZMo4XmtN4FB6Rw3qA/",
-	"YuuN4AV2W6H2s+oBYc2Byj+CrpPoiCwtWGSPDtCHGhMQFdPtDf7XCwkOfh1gJ4HvP6plWo7tM7VbGHKu",
-	"TwmsoX6VVhNpN6aQxkc4C3azPonjgHP9t9nFnrbOtfvNbreUPuEuHCY+tUrPuy3THxK22FHWm1TM5sYB",
-	"7IN+UYqDdE+H6dgaYK0iZ1zz1OUwO/Bih7ozSAbTMr86CNW5KZ8mBEQBjEJJMplgziRItvdukxuq5NvK",
-	"i40S4pLho5U8+7Vyyzzex/THSiNQ/Z1I8lkNHrvca/zBZsF+B7sbcs+h8gxI8ITPZhGBVo8hHiEyeGQk",
-	"FCF1PzzcPeMFVmM3R4ATP1EvwDXNebQMtjHcgr+oB/g80arltmzkUW4mt6ZP4moKjnCkabaRM9CCZEVL",
-	"hQXedcljPinSBb9uUtOqF8RacjSK9Z0s+y422IoJY7z8iLZLZ0CqllBCm4+kKJuQG8qqvNNXdEJtFfsA",
-	"VlS3w3FsJIY+orxv1jpmte7ks8aBDIP46H7x7WayzRK72407Eudy6EcXBwVCUAgLvlxZDUQwlsWwsxZy",
-	"R2buLd7w2azRPi5p9PNt96QF9q56fjjZkdg5xWPfjR2s/IZEmyB5W2irxAPqsgjVpGBKg2cA0DAsRJ5P",
-	"N9odsWN6kOuAZONAhjjerRfIHDu/6GYjLi7LfvKwtPUdrOBqGxCJaaqtW6q1j2kU2US5t5NVThua+9Tw",
-	"LO4YE7axi4KbZ/e+CAE0qqVQOExtXW4VXWCU6/t1NKjZGOBvHQXW8kGUh8ppsLdHgQGW5SqKUu/wuxA7",
-	"yDaQPUiybKOYoGADgN95wVh2gVF3rjBLfiGxCI81QfIXctldkc9pehUVsbA+K/Eh1XMmixSaA/j6FbMp",
-	"JJMMIUBonsv1ha8L+aCrLLs1z3Ospfbdlw/osBFcnwfWv/r7q+qZYX7Yhdt/RDpZHP4ot/vOKq3nHp8K",
-	"TkcXfOEqtHUUpu7HIo3HWPc6wu5q8NDNMItOksatvna8zQQKXpP34bVlvvpFaMw47bLQ+Kz9bN2BdW+t",
-	"RIPf+uo07ZNNVZHIERCfL/M8xIxSC6hVmLILlBdckZzNNJGlJkyganQk5OXOGWaHIL+bs8kimvpEyPVk",
-	"G4XeQ3xBDbuRPid2U94dDCkfbtjPFfztllrZBhPf75zNyjz/yV3823n3WD0NV5+1TRCZb000K5a2vaz5",
-	"CECeA/iXZj0lqgc53zW+yY+KiUad86Q7aDfP5LoFzLc+jVQuGbjRXFea+pTiTaheRbkHyq7pksWWtqfP",
-	"ktnMmjbl1xG+MdzHRnXKcNduPeEOc+VU6ZcbkR4Yni8j2+z6s4d4Y6BQCElSudrA5c4VkWuWEWH9jL5P",
-	"40akrA7IVCtm8mE2D9OEr9t/CP1K/cybadbYJjRsmL4F2KoVNJ11QC62fB3XH8Excy5xaDe0lA3QrDmd",
-	"760KpwGySt9+yE1m+d1Hrc34l3P2k4r3Qs0tZC2ReWbMSUwbXyLSUte+TK4JaH14l4hg4ZugsQ8QA+Af",
-	"YWEYNLeoEgiXYI7DBbEwUg4RkopNpUo7GKII5NRO81HfLbOluKYF1WW6IeAYiSEVVzWgXWCK8BR1e9gd",
-	"ya7OsyqLoBPyDBz8A7z9fUXGu0Yohh74NpUkqFqouiMYYtvAMQq5Hc90bA6vmKDiOEHmjC0j/ZF+ohng",
-	"HE0Mxcy1QTJ2PYmbeDvRN81Ev+hbweZN2e4qL+fRyr+FLDSWiYD4RLz1hnYvatsx7R3SqlSGFRrczmHX",
-	"xy0RfvnsEpO1yTc8N6eToIanEriznInk8JDNPAWAYxmTlevhXYaxDMlCd+gcfaB+NXbT67GqtvgUsls3",
-	"7IldGIW4r75X4WV9K/rWbO6s5xeRyYjtulrlvMmVuaAq7gK7YmzV0LUKb4PxaNRZUzUT+4GtohkJV+bz",
-	"NhCPYhu52gEoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEedkA6tPsevCEUy0B3",
-	"ywDhit3Wv2tgsB/sfm25lOLF3BX8ZgBs0oK7eZSa2o6Oqp1aWwcIEPVW2dUfWMXflELvin1sHgPWApKM",
-	"d6t0z4rNCxdmawMEgZJ6wzrxi87JgCZT1djkF86tiD6BajcVWcprlhFE59sWYZGSoaZkjhQagAirkgJV",
-	"ilKAWilX6IbtkLbetwi/ofAHQQjC4wfTm2Fpcw0Jc+8ulT39Y7t853pbbMfdN21xmqA3fJck5qY+k7Zl",
-	"dTdyStdEvEd42Sf/dIPQ7d7dejf4z3b6VwcT7tZ1PeI4fUI3to/XrmzvF656iq2bGj06TLc3C+235f0a",
-	"YPVuZNVjY3c6jniUatcJ6sCtgdk3bk7fWEIRQGq2XvbuubpG0rBpGdX0cU6VaqnX7HqcjllN2dztoFai",
-	"WE2/mmyXrUGNrHFvYikWt2H23pJpVbAlr/VQrmcl9hJbxy1y7WqoN+xYBVC7R/hVROgUP4JhGzfUFz60",
-	"ShspWKS1pwv8+APoZWGYAVOptnAzvmu6SX8GtKPb35ctp7afaG1BhL5LqXtLvmzoslFrUUG4IvN6Gm1/",
-	"PvaNn/fys+PNUCb1vERuksG/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPwGHoT7UWtr5c7CtpvsihEK",
-	"gS/IdfSQJVLoxe0QA1+z6ULKq0ut2TJmSPZBlGAfUlasGjqwQystwcW83uL0H2qrc1osrrPkec4VS6Xo",
-	"fPW2oaWsqqaUXWJJ7pkqmS0OcVfhpximr8056BjoXl6Rq2VbnmAgI4ZqgxvW0F2RiQywTrdEyXpxFRUl",
-	"7vHGO45dM9Gwr/AVYJ8lPkfG9qj7hzona1zICY+n/cOv+/iRd7zA60UW9wKzD9py9WHlFk2dS18vNlVb",
-	"MLsNBOvA2rlYMa3zuyw83mKaKj+2ISwa9jfD04jNjs5tUsUawGbC6yJyCKpenO3SFlzHni+3eM5xWOIa",
-	"bTq+CMqjHcNvb21I2Mg563C6norvzFp6njEjtpoz5FyORuNZ+/to/n007/5oFjbS0MnfsaULxKyGv/RR",
-	"t2fSLbvDyT9CBc32Tf1JVNJE2THSUN6cnHMy59dMkHJ1UVX4LekGgYG5BlG3i91Zhb59NkasQ0olFeyc",
-	"vg3l422jzvYnDUBkfmKNjWCVXDJMp4CTOJea6EUhy/nigG5aNr/iJY+28/anuy69oHdXdsDbItL4ql+4",
-	"XOYZFgP7jNL6jOFjyMl2t4qFfOVzwbIq1wzLH6qWpQimlhAt5QHr2q6Auq1IdvzmRbIZNhZoNB8b2wXk",
-	"lUoIJV8Sm7jHBObmUJeUCsYOUXJInknBsFHs1KbwzaBjtNBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh",
-	"24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDWXh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jdU3fs9nzr",
-	"Hhxuy5v1uNwh6RTRA7tzTjOu6BSuremGvLRpRQlRjAVdy5rok/ifd7miXnO9OCIOx9+X1X/Py6qhevHf",
-	"rOAzzpSt1JsLKMJRQ/ISqhft1FI2PLiO9u8b8K95A7ZWjNpNe8GUTQXo4ZpW8dNsjU3c1j1c3hjdgqHb",
-	"Jiw1PaCBj7xmRU5X38uyULXMmtMHsdZoizBRu36W59Jwr4CjxMXc5opYiOeHXweAz6MoazQtTMFW6Fjv",
-	"I/d5f9CvrQIC91IUF2XB9ealOcQuo5D/EGu1finI5c9PyRXbJGSi8veGB9/jUbv/kKQLWtBUswK2HGQC",
-	"mKaMFuBEsK9eaL3CcJNqxmfJqFpMJYUOWPbBIYGknQITtJTL1bGFKNiuDZvS0StMJ+JmtFTKK+6r7c8H",
-	"LjH4vXt/dfRx1TeGKFzMItnF3xrbNqiY1+FMoQgcMxozyRQi1YDwoUs1JJlM1T264sNlRtiHVU65QEmc",
-	"SmHOCZfQ4cNYxHTOLsw/IVf4/K14K07Il19eluay0TwFrv/yy3MyuQRcdf47fHJOvgFKE7cxw+FwgvcQ",
-	"DfbNpupFCEyQVJ6wbwUJaTsk39J0QXxQGbuSYQ4ZK5Ycx+Aa6K/I55MPJ9Xnky8ukAKO2wwZFN0o1/9V",
-	"5gh0CC9NpbkYrDtgiMt/mqkvv8TPKFkVbMY/2F7GOIrr/gYpy59P1HX6fpLADYD/Zen7yRdDculDl7II",
-	"8Q5SKsgU8fsz2zvcTIVn5jn8G/OmcTbGYDDzMWslk5wvuZ6Qz8dES2J0VsJyxcjp2Rd4DaXgQpmg0xS9",
-	"b2Ty0VgACalcLAmxHpabiX0LgMSa1xi2nkC+J+7+Peuh+uevSorJOZmkMmMTLO4w2ia8aEGV5aaETBAG",
-	"ZmI3jZmdBLm3IRAitC98LIWrzDIMhpXSMIy9Suzsleerybev6Hxygbl05mB4Bpg8nZ38ZIyXCfn8wenX",
-	"ruosIQ/Gp74HNAcqC6kJvreqFfpiCCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8z",
-	"tlxJbRZ58gPbTC4qKXLFNvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5EtgAX83yc/",
-	"y5ynm4nh21pp6QWZso0UGbbGNrv04PQR0nnygulic3I506xA3sD06YSsaEExVQJeE/ZCNDxjCJtzpVlG",
-	"HOKkz/PkwsvSIXla7axga7NSBS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1L",
-	"mcAaJZ4Z+TXjrDB3yYqmC3ZyOhxVsjn4zFwQrgHH4AfGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEP",
-	"njniANPt6hgwvXjgbLpAYTofjIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnY",
-	"SgqFV+vpaGRrmLS9yzX7oO/BfYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k",
-	"/hPpxHwhU6YUgKf9lyEgnSujXfzENMXo9T0Ao20mif0aAC+pS3d883EAqAeQYmJxAnVR7mQ5P6tEV7pg",
-	"6dVF1f6zwk9Ygsnnb//fSlZsKga7ZsVUQiFTM2Hf/ZE7llIBG3Y2ut/xJW9O3hFzc0ypYjYU9VaYlQNt",
-	"D5mAkBpJaV4ZXspAZR/uOjZbPaZeW/CCqIGrrsdGczq5YpgQ3XDalL4EDU7t8ldsttUj90AwA9rUngdd",
-	"tGQ/j4SX9a/WZPeb6FyLb2puncHp6PThyXh8cnr/1ejR+Wh0Phr9p2bRnQ9KVbwfPXy0vv/r77PZuBiN",
-	"RuPRg5H93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/k6URzKcf/s/v9pNf1O7MxqNqZi5Bmq1yubF9pgp2",
-	"La/wZzgB1OZ2MGrfBdJ2bAjqg1rWbAvjWGakm5C127wQyAXg0o3w/CVoRETOzGVf9duVRcYKm0nEC7Kk",
-	"V8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1dJcQSEe9h1/YvOBvuSUPFUM3GrVZDQFkAiE8VcQRNrthm",
-	"4hZu9RuOIt4oQLZ8hzzFvIO6cwhu0iu20kRI6O45DBNN4SQiv+Iu9D6KgXIGxtg7NGSZ0t/Y9IjuhyzG",
-	"nk3c2Jm7nrH1ZWAoVla2bQG9JRfG/ab8FxEHV8b6HzhD8m05Gt1P749IQUUml4GhD9zw0CrccFuYcwLP",
-	"s71SBSd0PBnSdQcfWxoHu7jrgLAt2xaMZrYmwxg6TUPbx+7BMzfJ4EeZet9U2/P+OTuLW4mPn6yBY4VD",
-	"D3HBMo6+oPCmvfcRHSI3KECgTWbUVwMyA3qK6YXRwcDa8t4Zi2EFR5hIAWJFaaNkWAFkLu6ELGkBhY/K",
-	"yb5duYJfHCpXZmBExq7uB63L8tO5/Qa9gKFus0VJXPeZM30wWYyB3Uia0Scpvf6aYufu5I0Z8T6ycTtb",
-	"PpP6J5kZCzw7Ajs/F6xyK4aYQpUScYjK0o9/hSPrOye+yozrE13YLrnNtoJ57hU8dufmQtLc8YDutgmN",
-	"Ga4znmtWvIE643c1I29Peeruuy+FxU/3/R8n1iU6BKhBlk1siy/76aQhELd3qlyKW8417AxBsWeuUTxc",
-	"NXLL61UJEY7e728bkouU1QfsFtfaCSN8SPNS8Wu2Zw1QWHzAC49nnbp2oq4iZxgCYWOCIYjkvZIc4XwH",
-	"yOuBwy+j5Ed5zaBKxbYbbTI2M9/52jcit0Fpl2xRazruvrMZGTe+Dn7waPb1w2z09fjrrx+kX2UPzx7R",
-	"0xmjdJSendFsND6j96ezB7Px9HQ6mn59eppm47PsYTo+m45moxEdfW02bTU4H4wfnQ5Hw9PhGAvprrks",
-	"1ff4ioG3Wqzm8ls7eRT7bXA+PjXS1daKDdR12vab41rMRhbuN5iZ0AW/lYfR3x2Q1b5icpU7i3KjSMaz",
-	"hAi2Npqia0fnrw8zxcjdAeLeXh67N8D5NSv4DKtdoqbwM6kZmZjrdEIyY+iyXDGwa9FnvJFl4DfOqQbI",
-	"QKq9nmtjwbahd8GClt71OwdnUrt1bndIp4W8YqJSVuzuIB8tbMOs47G8ZVEA34C+zNbe7cFhL9hKFlEe",
-	"84iF1uUoS3EUjfuxs0mNzcqFqxRDGEjgE5LL+WFsNi2zOdPtDslv7DPHE8hLWZpfDM5Go+FoVMv9qCTn",
-	"aPxqFEhOENHTMmuXQVYkVzFul8Xm5UvBaLpg2eD8bFR33nVmA6RHo6SBlB6gWEKmG9tU+EjChloUTAvs",
-	"mkpIMyNLWRMzFhQrwgEcsRv2+dZ8mQyZ4FKGlmoTolmeK/POs1FCvjoD+TIejciKFan5gZwRrhMMcKCr",
-	"zdZjktcQBITNmKDTDi61CliaFuytwFvQvCAYFYNwMQcd7sWf6qDb5eZdJuzJW8/ghB7fMfeXPHj9SNNk",
-	"elo+/cS8XS+ZOdNTx8T7D7AKgIjrHi8rc+59xH9sObzqZwc/P/Ts9HJCof8dy+uP4XxaSsiduR3Jmj1Q",
-	"nia3u+r+Pmhtbp4juGx67P/undfTOePo8Q6yJrCOoc442GrsKOepyyW0ZMWcncBc/tnGfF8j8/XceKzV",
-	"6HT9/H0q6qeCUIX5YETI9Z95RBCT8VhXi0PpPVGaaq40T0ODIZo17XvuAiweq5pLr6i4IPdHJKMbgHEX",
-	"co15dM4W5YooCrXZZMNo4dTbXVt0zrRrJfWymlff0/cdeKnCJnZ/O8+MXb75GUpaAZJlunlRmo+/tqBF",
-	"hqwtD4Ter9NB4vG1MUMC8CtxjFTmOfPOOS3Tq/c5u2a5b9A+OH/kAC/PQ4wcw1NQH+WxgfZ5mraAgcyl",
-	"wISWxeZEbUQKstcPihyLLgh5zQpdFvi34S1euLnD/MDd5VDA3phFFGxWSIjErGnBFrJU7CSbmvO2Nut8",
-	"cz/5+h1cJeA3grEylvLMvOF+3Ke4Mw1DUZa9dNAvZw9GIzOkLWSw1B+dnD6o+R6VLqhmc3CvhG/9uj7+",
-	"yD9pdjKnSr8uuGavuVA2CFDNdmtewe+WVJQ0B8JaaMkml2hsMZ2j4LsCoEFAV6LrGHro93JN5Ewz4RI2",
-	"ScYVtGhKCIUu6esF1eh9Wy+YXrCCGLopSO1dyDzMg6ka4u0KZZslWnfapGFTxUa3Tdhn7+5DQ73FbHMs",
-	"Cde8RzLiQ+9aUwX3CHNN9ZYw78pqbO/gILT6xW2OF/CYQjuF8f2kVcLacwxB7EFUzILqlc7ydsGK4rIh",
-	"w278n6ogzEYUEDvZ/KN9XHzylctv/uGXkzHaZTK/DuPbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3Z",
-	"TbRweHL12yFxbcLHp4ax7uSFtbvJvu4RXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8Ea",
-	"wzaHC+h7H90/bxpldaDH3knmSztN/Kv/vPSLoAlIf4r3N+erFb9r2a5zK2iwAvvgNzR52P/FrxlhH2iq",
-	"8w2RArh6YiTOhHwe9GNaL6Ry1QFrLtQXCZnAXxPyuf3VRpYFkWuRABKSz7O1RVvuME/eis9zcDYWZc4I",
-	"yv4vnFO+KnKCqjqrqGDiWICnTomZoYVSB2UTQosI9x/z0Vsa3oK9YVrPV1gW20XRqHv2q1/exsPv76/H",
-	"RunH0roFBWhuQ5BtYd5Z4D2xhO7hbOl+mG95MJ8Ah2A75T6nsxLN7gAFQtHWKe7VW/1zf0ZSkzlxXGC7",
-	"KXBmKLQesL0N+7DKZVbddv0UzE4gLBUBatgDIQhLfNYwXa6I73n0D2x1tkeV9o+/u2VJUedykQVLr+IZ",
-	"lmOXYVk1cAMJOi+Y+i1v8BhuZWei2ipFJ4/hlhoWqqpYKG8bjwPjr6hSa6O+vgsUTad3usdwoaiDV1rl",
-	"IBks4CYYZNOhJcowlcsAlmKwYDTXC/MoOpRbV3lHdScV83VSw4QvTjxiqLsuAQKp4z+Nyh337Z7g9lPf",
-	"4Q8A8S6gKdTkXDOlJ7YJDNVDgsgVxO2r7ceDrdObWqbHItTVtP/UKHXjgYqfg4PZOakOyfngs4+vL198",
-	"+/3zX15++/7ny5cvXz9/8eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
-	"r1516j/NOpdgAQdJuu0wjfsCDBn7R4dMgNvIqN4lKQFexREzA57AQmoUdTmOHiyjVEzdgsxJm/1+OP2O",
-	"Wrvyt2Z1e83KGLzfbBA7uOYTfHfnUiwJIddsWhxwcdW48lMrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJX",
-	"wx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL250tC6jwVkDoUBGqiL9CY84T5NSjieYjJJaEJ9Ef",
-	"udNthUIWVn26OeCI3F3yyaeh2x1LEJ42ScIOWlsYbfDy7vRO5N1fL2Hmj1DI7gU94KNJNJfqSgVt+Yfk",
-	"NQAfccSxumbFBtGC7DgJkSLfBD3QT0cjQF/C22RWdam1xXltTrfnQXPso3h7goSPORPmxUH0yuHZXZVw",
-	"XqDK6RxgYywYKJ3mtRyu7LnIN/4D66OC542Yg5L/NzDcOz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604",
-	"wG6aK+NwPTqPVCFgIeCw1zq2Rfjz7t095wB8LgcGWGqXe9TP83zFhIJiBJB4qkI7tMEVhxUGeHZ5LtcW",
-	"gc/QjgjGXDtxh9TlqzexsodcuoFgYIyUKJRlBJDqKocszfMLMgEZ7EBd4RZAADUsQ60fSkOa2t3//75h",
-	"YK4Gd/0BFkMhjRL1kmkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+arY3M2lKYtOUSJZHLMuLedUIVSCOwBm",
-	"5il2UDT8IDJs7IhuE/Ohlsup0q6xv/YBrjeDNEttlz/DdCe64HPsQ6P5kilNlyvX2PxdMpiXtKBCM+A3",
-	"gGbk1wxCwyk7h5yoFRxCAuANvumzTZqtOWzffBxkMrVQc0QWhGZZwVR14bDiGsHlbD2zu23xdC6wlqyu",
-	"fVd43O7itWk535unb2qQaK/Mla0wletnJOPL//2jh3sLQQurr6sc1kD03EVgQxZtd3PFfBDQwODZEU7J",
-	"ghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySdW7t86v//v8/PXOj+9z8aeC0gWR6xk9WOiruXR",
-	"TTN5+CE4WF8FPER3hApzIZ0IqdmeOwgefAbP/fGZCs/R5gsD/7bUaU+83z71Z2WnuiqgoB7odHgG1UAW",
-	"tRmwOKz/0eaaB8hJabFHzbTrG5wPpnxP7qrrh+oySa0m+rzUEOLGmhW94CC0nD4IzWa3kyIRMQG7lNTS",
-	"N0dnNf1w2gkzKoosctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3Jq731M/fLa7z7/2OCgfKvq50dylleU",
-	"+WNqG8MVvNtHyfOMq9Rc4IeY7OGLWlIzdlD18F5Al/nMXBZ4Ze9azHZytS090GF+yzTDP5WNILO0XJkL",
-	"tmImVDaxPaYmXKmypmp2YLC6jdbIITD0nfHH64WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K",
-	"RIJwZYmEBYozSKBVZEV5BLkRXvLfnbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2Y/w9L/w4VtW",
-	"fB4xrRHyQgfLjfotH0KW9nubPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr+3zbustg7dQ7giWkps",
-	"+zOz/VJSmZdL60Q7WplMpL7kqJrK1oa3me/IPoltwVbMvV5xDK3luREfhlkJMqsi0w1Joca8Yv4nwfdd",
-	"q0WCA9CV9f+iNX3Hq7arltqt3g658JhAieY0/1kmUqsk2arb25UmIF3PP97gv3Yq/NDW2StywNbK8t+6",
-	"YGy74rwmMTU6VExJByS4KmRWYlhSriA5QrECC0o2uUSYOHVV+rncHFx1CIXsR68l3Cqxi9bkOeS7O8vt",
-	"rg7VfpsvFHTHyc+rxmu0+W4rPe99zPwSW+2+ihIH2X3Bz49j9wXUPpQc/W2/cBXNKVLfySJQnte0gIYO",
-	"2FTCZhZAP7MqsPoPReTadlZLIMNDkIk9p5MLQvFnXgPHPupVFxzIcsigqZZAwcAKksqiAAc55ELYrluk",
-	"YFnhfr1BRZRwobShm4PbDQK+CwntpqhCcUPDHAuiNM9zfOStcF2aMAAcPMUVNnbXC6jOs1kZ2CvMOpV3",
-	"i+qgos+e6S+shCuKKgc2LLLDd+PW+uyxLrV2RtbX2PqWpXbHShpz6R8fB2wJ0LcDmtH/WQu1HiDA+uaJ",
-	"/YHn+THurQcyMOz/G4YnsD9Xx+NtZIITwJbR9wu927hotuVBIzSki2ApTTck47MZK5jQCZGCrMpiJZUV",
-	"D3gDGw6/Yivd6LG5DdfeZbXnJdHmkrK6Q3cmtTvwl2RO8A5RK1hIubprdnRP3hU7XgoiS+1uJS+eIVnE",
-	"CXh3DCHJ0Ej04B5D8Uszm17i2gUxrXNX9Qz31Bzbx0HfcLwU4ELE97g+kK5/W6zrB5Dhrji9xlKnfzBL",
-	"YQpIoMEgVf4gzrrM+RW7Q2nnw2u2baNV9JMqiSwjxlxDZnN90S1oGTkbjQgEOzVfska2wDXcMUf0EYCo",
-	"VQ3O73/VWeq9cD+KWBXfyzXmq0Jj44Kz7HjtxoD78hyPY807E+4auGmOyZfYFbwxgfcl5AicgCyyDcTJ",
-	"xJj30N6Wkse5LLNv4QsyHo4IE9cslyuWEBxnig5paDZsf7+EjMMCErhs7gj0V53S9Aqywt6KyY9U6RMY",
-	"9uTpkwl6wrE7qyZmXSy7sNOBrYAOaDPU7xeyLIYE8BPJ+IwohOOCMP1yaZaBjaGrHEpdMLp8K3J+bVTe",
-	"V/4j+6DXva/YhsjCNQhZ0g1RzOrVzLzBTJ0LUr3St6/LpeJGTU9TplRM5cUXIhl3j0+sTb9r8GJbL0O3",
-	"WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf+voMGn+en/fUNPfn//7p+fv307tP/84kvzx9u3X37x",
-	"X5/tYvtBf/anONDZKAYNcDQoLnSjKsvCVQypYCnj16yC6MK0wooANT6sUSBc+Ojk0buP4+R0dHMS/Puz",
-	"g+AModEoTPMEuaLeb5Rn5+SrB+PRyfj0rYDHzkm4zW+FOZzn5OPbgVqx1PLE28H528F4OHo7SN4OeAZ/",
-	"ulHMR0qWRcrgYyMTXMXWvXZvEfzUrBB+mLHroevmPgynNLwe45N8iU/GfGrwhJm6JYUfdlvE+wffDs4/",
-	"vh0UJS6uKMW+mYLrCh5WZZoylrHs7eDm5q2AA9mjT2slIo6WRLSgqxUT1sng/wwkvJUNEbBTu1d1XxJY",
-	"/41C3fd3mBb0Ctqz0xnTm1eLginzy8kX6D7AvuUsz2y/fHzsBH610zgf0gLjNRnfw2z+H3f0m0U6F//x",
-	"HOjWR14Ve205zRfgCR+DGx8c3Ys869T7xyUuJgPI0YDBKid1tNCkFR9vVMPHMxMi8AqLfVEw8BAHYG93",
-	"7ZHeSs7XUtPcUeqO3NKGBfY7pOFoHQe7E7yADS5oPHS9BMa9j+Y/rf7m7xHxs7/xDz88jo95C3W040L7",
-	"u5Vxyu8iFLpnPaStQc7vWZ49ts99Qi2w6VTBL+xh8N29PJwmVFDS3cqRM/N/kBnou35VvxkDFm7lQg1G",
-	"S7bjXUamtUmZeqiuHkXrHh/TW3ic68UmAA0lM5bn2DZ1PBoRLckpJNI/+vp/XJCz0f8A6yfP5Zplx00S",
-	"qLimQzqj9dMfKbHf5ZL7mnGzEbDqenPUpgN32zBO83k7LxjeTB8PHbQxEQsiHPZ2mmwFSKbgJdNomWpZ",
-	"mYJSL4xhbuaWNARPLpyJlpivrhhbVRbsgqpufmVctpW5fyGHMmKUAHzgkiuz7vCK79WK7AUssTMO0ukf",
-	"dtOY/TEHwB8LtaB5DmmHU9bjNNRSxLaYOmdQxXd0rn7lncXoH6kcwxgGpFcQA7V+ZevOWjCRECV9/wKl",
-	"ac7QXywF8isTc46uZmRk61Y2f2MJ6gUcD7O8He8zBjqt5znG6kCMvwyvW60YbL1yuWQFKSDSwETGesRQ",
-	"Xtg9vrHc/Scx848MBVeNoeeS1Ooce3EyF9dc0/0gmE+D5z4lLShN2UrXUDb2Fw+7uPC8oCn7n3U0kaB5",
-	"tv/5/dFu7TEX13uLQnjnlt0F9IaEkLqlz9EUlWpj9ysqAbMkLiVeFhkrKh/pkl5BMvztef1p+DLwpmOy",
-	"fcDpP4EPN8br6N3t0lYQJZ51lGCOv7iq3MoraCoC71c+Ggcgiza4krILopjIQHOQkIfRhLxYrehPRV5s",
-	"Y+8tRuuBhBgs7k46Bf6/eJCTgZZXDM7Yf34b/+fq99Psq/JbOVo9LMb0m/vpE/bd/Hv+v65+XD6TP//2",
-	"Qr0q/73+/2/+Mxqf3n9w9vCrrx/RaZqx2XzBB8mgLMxSF1qv1Pm9e2oj0hA/IBT09279tj5VXWaTtpkj",
-	"4uD3TyCiANcKTuIWlsCfAo0Is2eEWmHQSwA1Xbb3PlZ/bAEi7hIHRBJXZC0LvfCKHVi1Rt0DvS4QlxYL",
-	"FvUDqwsSl/0FaQfgNY8pb9fyqi6mukEoBrt3RAjFV1DbIcLRjQl3AP2bkRLbFjv6W0QNDtAj9h/xxMc9",
-	"q2N+HJ8iD7fzADWhp/0WLvpddcihqKgxbGNoASW7LqS5KhgE5rGVcuCwKFdGpcioZq5qJImr5vjCP6nk",
-	"2y0YNUKuEJx+T813z6iMXWNQexGZCBBV2R4VnphpLhXLEluZbmPGHPMMsOfZ3s5Ohj2iWPRTKXNGxXHL",
-	"0VerQl7T3AsRmH8IE7hclXtQ8jq0sXR1hrW6d9cFc7fuvWTdHpxxQXP+ezjhWU4dTDT2zuxXBL9iBZcw",
-	"TQYRL1zP6fZ6YL+r5WJEqWghgOZL9h8pzDb+8uoxFGhQzR7bXFUH1cYKF6CqAymhS+RSh7hOOVvCXttP",
-	"tqrzbeQqbIc6fBAnon/V/WObeuYQdbLz4ERXcjrn4jgO6qd+aBvvwu29dbW9+xT0KvOvm2YwQyt9oTEF",
-	"niWvS5GcZXMGTT5BlC2l2dJor0+7kj8ZYJlmv5ZKLzH5yxyxv8UH8GoTssfDpjenC1rMK3gcyIkQ1tZ4",
-	"Ew5Q3Q+aQ45REB2DqHSB596s8cxwNPtgfjdOTkcj4rkIXK+f4TM3bmk5F52C/iUUrSUD4CiLhP++GnpQ",
-	"Cc1AHK6k4trBg6wKG7XfiPSk9svt1fj42kakwfRh0v9dBHUj0wSCuqcQblGSHWLOpwas7ZAMQvu9hm9/",
-	"h7AhnqrvGu+DezVR+fEWr2hzJ8JxAVvdeRDTUmkJgQdGM1sLXgUMjRaKCqaxQ4gDlMC5Kmv9AlkttATK",
-	"dwe+Xr+V8FeHX0y3bG52O7ekP20np2d43vbAHznJ9C8pszXPcwsC0ctreel54m68ls238zYq0/3DUZn+",
-	"VdCUke/laoX1E9WVXw1/Wr+9Y0rA9jM7SsDouErAw05KQBOFnFrgi9N/LQGAz163n5nRzQH77KGZEJmy",
-	"XK6Bfdx5wvQWwjX5/LOH5ukvhtVN/LeS0V/JGN2tkjF4+uzfJzDJ8aBJ2Ri3KxujHWVj9GcpGzbN8RBd",
-	"4+zIukbV4qMSV4QqQuEC/9T6GF1mmbk1kZ5ES0LR3IO6CU2v4MTL2ewWAEHtusW9j9UfrZ598FmB4Wmn",
-	"6PoDTWW2cfd8Nqx1Q4XUpECK/UMRQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQl",
-	"WtTQbTTP4+uhT7XDp5MiZUTJJQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrf32iiB6KJ",
-	"9kcKbUQHrtDgEidcP7V77HWBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4YplRFaRgbT7SJ27QPTWR",
-	"l1OMgzEqFFlls8bAjCyWVNcCMkyUS8D5zszNnqprQ4TbAWKZoWpFe//j5yffnYyH98lwOKy93M7HnEhB",
-	"YaI70F5YEGjmVa8DRAIlqM4mTn1OjA6egFacALUSpzEnKFUSJ0zeFm9FpRgnVqtNxgmo78mWQp1sKfEJ",
-	"qN9G5UxKlZmx+pfQOY7ZOmCPkagnT7iqjIKYx2TGc6PGYK/eCE5582yOkxzstGCqyM9PvjNa4uOX//7r",
-	"eK3A0Lz30fzn5l5gGjWdz2d0iWDtWKSRECERx0hBJgiomBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDz",
-	"j1yw5zVj8JNJCW0LfEjz+AcfajM/emy7BYQtWnwLqcqSdeb1r/vu7xYIuYxa3GeaGzvUHYHuxTB9yvHu",
-	"GibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x7p+44NCnPG2mTDubUR78aK+M5YplATI0XlzkeMpaDg",
-	"YNtnzbIAB7lyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt3dp/OMzx8Uzgl3Rj81aQh1EBQ1gLrkjB5wt9",
-	"VC3w3Hlg78w+9ZjYmgkqtLn/K3BsKG7hCpKuwW2zojwjVKM5a4tVoFjLN0whWpIVjfQSdCv578s9TwGL",
-	"nArvUSI+0Hk8hpnza/bL6m7Y5ZLkVDOzveD9gQQznudY/hQxO2Aqf/Z+37Y071UYOYROKkrm1+Bb6noB",
-	"f8MQDPpYuG93INC2QfAhjIeleXDoj8ukK7q5Gw79ZkOmVFwRXVChZqxIwFJ3ybzkZ+RcXzWHSZ+Wnc2Z",
-	"5JkRetjdGcsx9YItFcuvWQSKY0U3nyx3AzIjKKjfhAQzSuAZeSavIR83If5B8uCr8bg7y1tK/8VZ3nM7",
-	"xdYOUMIpoBiZrOnmuEx/LXl2V9e4chc2NklBgUxcLfYqpymbEGrU7HrCs8/NXdKMJZAYsTE3+JS5XIiI",
-	"GmgW8qlL9deFFHNcPth5QKKeldb/ljzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++u8ye3aTRqhLb",
-	"dk10FtAu87rpXbr8j/9+eqgP5FkSHBzG22KCmhUc3b1vKZY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqx",
-	"JN5Wi/5/7H1rc9u21u5fwWj2THf30LIkO2mifHLTZJq3beI3Tps5O/apIBKSsE0BKkFa0U79389grQWQ",
-	"lEhdqdxOPsWRKBIEsBbW9XmMVXd6xIS9M3hlQwEOrR4B689bhD+coTYbeC9FOlyJSsTssqNrPov++byb",
-	"5d2HLUtjfOLoHAQK52BHJfdjFt96Wdle023/XjpLAa6y0HKRx5yxooiSctun2zybBP5y69qOlWna5be7",
-	"zOgrfOmqYNzb8ia2G3upxZsbiM40UKFBQSGrOJ17zoy4EwmPC60HOoHgNFJL6yyOAF8UJewAtUEtX2vB",
-	"DlzD2BcU1a7Dsqeo9MaU7H+0VOs7FauStr5bUM8VlKkdCZENF2RzIJkWdxWcwL6eVcBXDtmygX18mWdR",
-	"hgIIHLD/n2JaezQglrfo6Qf8Y1N7sLSCAjc0TKgoP8wgpEaav81oEJjXEfxOWFsMyoQgfpY7nOwXsaD4",
-	"rrXPwbh/gv+ves+62iN8XpN1RzXNxwTRAMFAB+vL1YJNddJgG7K7M5gOo33XeVM78t6T1mRP0eenS3bT",
-	"E3WZalyEL7G1Yuq2xfFbmt0U1hPwQN0iLJJVJrd4kGcK/sSPA2bkWAkKbEQQ0QOtxNmtWCAGFeA4w+UU",
-	"PaisIcGcaCOqpAHqmD1b43H4uzLEfDHy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1",
-	"WK2/0SWbAOUngpkZV4QaANQiHkLeSttJ73wyCOjv7oOp//uHyP951jmJ+MIMnrDHHWb/cswR7cI9MAWn",
-	"hIT3hz5ZpRM2kCoVyR2PB55Fq66AK5VT8dr6wXVY7PCsd92TxzeIxN4Jzu//Of178nf098lUqiwV5u+T",
-	"ic4S8zcM+PsqlPZKJHmgX3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+66QkqjPdCwD28ptp7YWPzK",
-	"U3Q0e2fn1iVWo1iGqWn1uz0sjPlDx5mdl267F7RGXMZWoZ0/CBCX3ZhRFrf63QfdR4/Jn7XGt/39g97Z",
-	"+Q4aAnd/HYB7Nm2kaOS5HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+F1x0MRyPVSEPZ",
-	"XKG3JkbCL6+oW912p92x00eja/VbZ+0ufpSvD48iicGky8SONwVeSIpU4NamqqaKVbLvc3H5gtn77r9Q",
-	"IswSaBh6d1Ou9ZHGVyCWF4e3btzUz2Ku1uOxQKsS0LvnDHvwK4oEikSgM+QoQet8H3uLS3jcoetHg353",
-	"s332K1mD7vDGvxH6xjLxuDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1",
-	"eLlaDHW0CPIuZVh6E7C/Mp1y5ErgUXQCxWgVJc2XNIKmlhek6xX9ORI8zRIrT/OJTMVJzIcCcgXUSfeP",
-	"B0GnA/2M3GeRqPXvdxWJhC10lvhSWif5bwv3ssfDUgwxaMVyKrEpmsfxcxyDF/CR/z9sxamORFzugVvt",
-	"isM5zWPGvqJxXTthoaWx545Yuu+fmcKgHzV3wjUQpCy85mt6CDNZgo2W8Lb0m0u+wKw8DyeObo5qAgkp",
-	"GpqrCve7tK7JSpfflyCOtcqyqOiqpHBJzPohj8Ms5uma5MpLzXhITKceWY69JS5V6/khn6o0rNNmAzuh",
-	"ZuD6k4goy1WjE0aTVMxuGDhwvTam0lzrJhrGp1qNgZl02mYDMC4GCEsMFoHnCpIKGF9VhMsOxZ+e7cQK",
-	"P7UJmlTMrHaw/1ZlZvw8wJq2DmlrcsIOMnFiXxGF5qYgWjFPRzqxDpzdImA48gRJ+rArF473VIwLxeAm",
-	"5SqCNtXze1cybNzYOBhu4PTZ/YF22ENwAO9328//a197a5DPzp6TU62kljuuWw86rtl8y77qB3C16yIR",
-	"otyK7FUQXuaUzYOyxrU6hVqk8Q5Oo8HXpq4JesjNyuO8pqEFZ1f5OluFR/eER1ZsDmohtLNF+8R9eZJv",
-	"GPvNm/rnUKIpn8o9om6wMS4gM1qn6kjOoLDTlRI3r+Deoj7H8hKXMzIpy+Bs5GgXeNC9bRRhksXihIfr",
-	"Wy5eWa1i9QsoLDpUHGOydTdTzaZCwKdZDFy0pOaQuI6nAsvgPC4dZwvriyRM6WoT83UWi4vwI/VefFpC",
-	"pvxVm6dlwpUFAwUU2Z88r89Y3ycSx8L9Vub5+k00TzlxilNJ3R7qZDCTeJhu6B2ZuZ1oXbZ0UtHcuRN5",
-	"Cl7p1MOLl38AhYrdpHa5Yj4+ia1iPYE6Pe73296sTyOpuAoljzexPpk0kTNxvIRivqk2JxUR0rshhrhh",
-	"ZqzuM6AJDItkVN+GUrp0I1FLhcY6/ZD49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORJ/",
-	"Z9rsIjaazbQxchgLBuxFjFeqQ3qtwhA/K46VpxMR3opCVtZVdbd226yF47WBor/igjZS27ooI31t2ro+",
-	"nNhOBBS2b7F/9ycPamj7OjJvpZEraD6RMcCJ2MOdqL2zWNTx/3yuO/SCpYsZCGKS6K9sWyrd1K7cwI/y",
-	"OvucLLHXmTOWmkofbFo3OkcbCSDaybYHL49jR29e36wJE79tDN7e2SoVtZYc8XWmWnvOQkP5/iRTxQCl",
-	"HifCmJ1fOthDURaAzPPJ6odchSLeT/Wu17l/ZSITEbywNAyfEwvf7RcwrQT5b3O+QL4qahYM9XQq0ydU",
-	"IcgNfWDVNlQUtNlTvB2Qdo+5xGZCDg9LKUCl70QSeColMkkqoHHgTp92Y1yleoaj32En2Kvd7neKm77c",
-	"mIkinXCFp8FOThc+qqqG4h/ucPFUJfaiE/y0rZPxKRTan/Y6vc5Jt0d3aq0kmhrLT12w/7l69ZLhWwZU",
-	"5k9PP04MtvA8n2/EqfapLOogg8oKU5vXMiJMRLr+YLqia76gWtYtaDMoonD186vLF8//z59vXv3y7CV4",
-	"m+l2JBdYV7T2EUfyPHE9NnudtLbA24kJncM1iMcG8TdHphjEBylsM7dpqhQLfFM+VunD0w/4x9qCVesF",
-	"w0OxiVfBkGTKRlzGpsxps6KF8Z44uI9QWIpv0ySjDRJuMk633mnGN5WO7j0tTZaOfnaiu5tY1laZwLdf",
-	"YuUojpzwlTCZJqfCS741pkD69xD+3c1LN8nWHswqzMHBi9GJ3Y0Id9ln/xpAgamhHlKtRFBEw6T+SfS8",
-	"4S3ccerauBLBo8JP4I5g+ekRmI04BwbhJFb1jTlAqnbH0s4F8SrlyWHOPa5pv3WddTpnoZ8f+K9o7SgV",
-	"f8DNjpHw+3TqohjN36Nudb26wL1oXRLaotFBqmNnDMqvWgtjmcH8S8NzvIL8n1fHuyvdUtmw8+82mP50",
-	"0ccnBvMZTq4WpJQNpTqhrEq8n8XQZEnm9G7pQgmlsRv3EnqvFAdzjiBPEr6oKg62pnfie3tcDVXVwIzg",
-	"CVQe5SOa8ve/CjVOJ60+ApofhDx5oHMEucSNmTlf1Eywdr6aS7xPX2cqz2HOtI7B+Mb9DyUNGn3bYmHX",
-	"KmpdMSN5J0nF5jk/HqbyTuyoos8bdsZgj2zjjbkwZIPuWEE+czVAH20b0XSfWt8L/rrfIqLz+TsJRRja",
-	"PNu8slcNVcn7QsM5T8REZ0acRMM8ZjTTJh0nwvyFhhjKRw576K+b8kTyaIgh0K9binaUkPojGUOJX6Rn",
-	"hCG3Al3RnaiqJd9eJvfxiPK0S6VL9JtH/KdnUQzb+kNuPzjUiQs/enRyAKUidT0v3NGb3wkIqi/HvK/V",
-	"BvfLTZhW8eJJ2Q+7k8a5YWs8r1WP61rZlaAaC8AyJP8iYOJ9KGbUNji447G0u/uViheDGuiMeLG/djvc",
-	"WQuqcLIXLMlUn0BDTAnKgLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK",
-	"4xiJl2Me3hrqsYY8cd0wHbjgLuN7O1kEvrNiIq1qXtTdXyExQaXp9aDW9Cq50dUaw10ihTn1gOVNebg5",
-	"orAcEbQZ1bKOqHiUqwzKzpCWyFrw3KQAAv9WQmqZak4JPwY2OVDb2APnqVYjOW67/PVrYXSc+XoHpVMq",
-	"x7+hQyQvlc3PlLOglWQqZ66hQ/eLtzjPdjgruxVn5YP7oCx7uJRbn6AXdoOIaLuDlIIGsESg6aVxitvr",
-	"dlDrPAbUNGS1sdI6B8Ye0jmfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3auVDPaX2A5UZlyt6iiJfJUDNk",
-	"A7zfjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7twvveYuhZdQ4l3koiIhwIw7xAC/Ghnv",
-	"bi/jtRGqjyfjX2YA6zLDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGmXOvYnvryrD6EVfcCcy0Z3NVY",
-	"f4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu5igHHLhQT72cJovcwI+jBYczl1Fwr",
-	"1/s05EYE0EuF5KGhTqLvDEP8Aawp95Dsc7SrK2oQ7ZQ99W3cByQX4ImgSaiXxUofTpVdYJ0lIRot25cS",
-	"wuBIQR+ntWicCHuzXkAWlOOOxPmwhtVoA7xbsZZ/6YCpmBE9EyugGr2SN+5VWTFoweZSmT7hXcC+guls",
-	"H1DWf/XL71jWLwyI/+NcWVKZoz1951IpbMwsBkbAW/lRYNM//OetXB4y9pQu4QM4Zquz3B5IYfZjMUpR",
-	"YcNJ8Xh72idv3ILs1+hYh+uHjg1CYTzoUE0vuF4TgL4SQjE/sMaq+x0miNcchUdC+7gesRk3aa4+Ckoz",
-	"l80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1Z1ISoT5IVdayZDH8PPKlmnSufUs",
-	"UFtyPPkVaoGAB570if674NO4ivapEgfEGQ/fORDjJ+XwCLQocCCkqnNFvf2x5I7KqR1Wr3v+w/mjs4fn",
-	"PwStqVT4YdePDvo3oXQ6+Mjh108UT91OynPP+z4ovQgsbok7i96jz8qvca3oLfrXirETJqM+K76G/ZQx",
-	"O8I+y1/kGssk19BbsRcpFU24gA126mF7s4/FAaol7N0vLShafFuwWlhhg3/cYGi9gpslWo9qtdtbR7oe",
-	"o5K1OyXF3nGeSKMVG+lMRXg45IqvXGMMndSmbefC4PNO9OhE/JXxWKaL9jTKW8hzLvc6sAg72n1KhvGX",
-	"hy/qz3rOplwtPK0XTwSDd4HsbBwT+oE9MA2WxYjieuM4jh35rikOL6zbUIzthHPDjLZSZhhnc53cWnHk",
-	"SW6y412fYEzEBV6pmBxEONIYamWJALAXQ6ADEXGjwYM2UjBAI12jXTylDdL7eBvkKcyxgK3g9ojS8122",
-	"QKnGvEZkT0tRoTrjBLHGGKCceHxtguewIouyBnv4VswIkxvuzyYUJsPD3FS3Tf9UGMSnKIoQTEaoWvGl",
-	"agkuqfQBLrpZy8m4vtcaJ2z7ZmtY69fomDRatVBsmC4Q31UT6YGSLrtOP7zpYXD27N94rMZ5JPBWgEvW",
-	"rSHX835WlEhITezAp+f6kb0BUcCHueg2S5gHc5/v0M1FCQWRasyD2Xx4Wo8Kn+yO0cUWyqLswBzRNjig",
-	"V2nzkYSwNilLtb4F8jrsM0J/wnrXHnmmNIXWvoBLA/vLuu4iZywc61D5iFYHIGU61B7aPLmBlc0aPF0K",
-	"SDf1zZl0zcdX+XlRmbXBUJ18Z9itWASeDMe6dfRJkkNLv09d+RzoyAZr0dafGLmmvtn1ruVXp0mnUgRr",
-	"UzOj4Z1SFgtA/7VisdU5uBtiyK9S3TqskJVh2SODSRXGWSQMw46SyFk+G8ZBV9+sT283eGpinPhiWyQS",
-	"k+rw9s9Y3InYbvZt6qzwjfK0TI5QUkAq6gUtc5v5UOK9PYDjCLNycquDFDb5L3BOu3CkTuR4NZYYUPx4",
-	"aQjraXsruWzvy+GMoZhA4u3DvTMY/EC8zZANYxm2l2ZRz9VznUzxly5wahYqhLAp/lGzQt1/V9oQ+J45",
-	"CCcoa//fs2aBTmBjb7YlvAAcrvyd4KOd69Ii+amIm3q1kZuU9KexHegZpx/wj/X94Wg/Hlwa8lVL90yo",
-	"PKAN96oTeD0XESLYeeGtmZD7onb4cuV7N9mty3TgRiUg0zkZptIwO50eaA1gxXJYi6bgCejRwwU8REKe",
-	"E8FVSzbOx5XubSi13ZTuoAlOqSBtCwvzZ7ryS2LDp4qZVuDqdMq64X49EJqrViv9yO5wpJ4tFsZsJMYv",
-	"FbhVkOLv7LQfi9melnkr5DD2H50liseNOegTPoPMsnXDuZfEOnCUL1fqrCbOzOZj+Aqv2/UNPL7+waI0",
-	"yYZmpuFKa99cLVSI8nJ+0u2c9H540+31z877D374N+Hd2bdyB4xdXx4LgwU0m27xsOYW/xUqEua2/Pu8",
-	"6guuxlTmDoRxpemt3OZY4uJBlV2c1uWMn3gMH5zrZawLAoFTWBDFp82wy72FrI7H38RkjnU7C2P8QiUE",
-	"k3GbQh3uqi/pEMrSSWXdZrWJWzyAqEygj8l/xMTF4wwTAdgrs23ZZMOuFy7FNs4XLVrgmUlcItY0hcrv",
-	"n7Hkl9WcHJ86z+uHa08E/HODT+ZT1QcWiu2/F2sKn7cpkKgthkbV+S7/8Q1s0s+gP65ZyXOe3bq6jtbO",
-	"oveTSLmM6z0ovCoAL6ZQ0bpU1IQ9MsuFU5j9mOi5/RyXPsevgdgmGsfNOV1UYeIb1j5Vr9p2BxrJ41oh",
-	"34SqSI/8XMEVPyesxI0a/ViYgVsUcsQxwyAMlp8kgucFhDJhISwA0ruxt1B35wABCR7Qd7sgeAuajDkf",
-	"d0VGDbQ14vUdkk+rLc7Y4UBpvieleOg02ZPim9C2b0rpNd6UsiX2rKrV6plqs+c6jlEz85S5Nghqlkp0",
-	"Np6wgdVJwh4wZrBUqfdJ2iteZ6rQXlGuwNkJ5HFVzW52pQtYGdnhzFV1PUBLMeEufvKT4NGvIkX57Kzp",
-	"eK/qTtxqy5X7goo2kW97LRtBQSvGWk2iwvvNtPqPzkk0W/2zbtCa8vf20/OeFQdSbutydp3H/QeP+w8e",
-	"YVg+9UH9MAqLn7x2L/+rHoP9kQg/1dALaLc1wgmhXPbOO51lJcBlLNX4SqrQR+A2xMBnE24omyv4FGtm",
-	"1mod0gX26VZDYgi/i39c4IR1e53KGxeJaaj3ohu0Ron+r1CwAWZCRcDx1Q0IOdvevONi8a1+7+zxo/u6",
-	"wPsOtcblXV+hTihIhBYXvIoJPHWRiljMx64GhiDDXVEwclJDwaGZ6Dm0TZMAmYbTbT/reakva088keO4",
-	"cSRspx/wj+o821ENUVzDHaMwtdzHeeLFB61cFuRWLDylCzwzoKwIpkjabIDZtwHYQOVGrrkiIEzX8aXE",
-	"nFA5nzArwUxMZ6kEKAYsB7lWb/yD0D+xRlY6sU4IGEkTHWNj/2wBDxzCsZdSS0zEU9FmbwFcIQdy+GcR",
-	"wQHustAZmGvf23cZiPczEaYD9k8cGlxyragBbZqZFDtdlJ5/T8kol+zVKl4wOWJKD3W0ADdqxE0qkj42",
-	"lpx3eznx4lQYw8eCpgRLPMvUaFUUXfAkn5o9PgLEoZD8G7imca4rMivVOdxd47rHY6P+/7xopS4tvbyM",
-	"h+eo3Tl5jCT1eaNJ6hKD9xNQiKGeWXU25Qs2FJizhnpBJGZcHAi2emhNPI6CFBu1wpBi2T5xUAnYVzgb",
-	"MxXp45SpvhqhBx3g2NEYsRocqgytNSPVErFxmz3Htx2LNMdT9TSuYsEmPKKI1pPlsjkW6qlgQx7ePvEf",
-	"ed7cawWdj2PNxJ1IFth1M8zSvP9mkfPrtplLK2HZoJ4KODCw+5AOE2MtW7ubbsWM+HpjaZ1od6JFyeJ1",
-	"pgYe6Ub6oN0TII2ksMF3hg0m3EwGjqLStXm/TxnpcAJAMllCxG7iPQ/TeOH5AyIApdWJPcGqjiW7yE+p",
-	"4fhzYH3BqfFoCpnaHB7YWhX8riJ91B5uRFnwmRm7dq1+68GoB2giQsyIRZe6scEP3aVyIF3qmJ5PrDZ4",
-	"QewStPuASQL3YBvJIMUsJWeFfBv42+pSHi9lAgqHANC+VdVP9O73r30ov4EdnRExeVC9nRaySqMTqyvs",
-	"d+xsHooAeHMVSH8juSp+m2OT2ZvC02Ktb5lVKKiOfDN3pJtUyX2ehBO5H0XaFlp5JhTGa6097qlOCh6k",
-	"D0cYFotRWnYnDOKjTfWdVXRvcqQs11pAFdbQ4FaEMF1CSsNXbAwrba8YeO7BNYtKwud8sQ8MyZotEcnR",
-	"6Dj7oQDXBwEGCOIYaGRTutjcY82hJ3hQ2p0jFRvgtYMKigQ5GuVr+wmBz2qSoQ86O6Q623MhxxOs3sI3",
-	"RvO9BAv19aAYNYHqCShG/rzdKQ72k93pNXZ8YTWh7NOuWXPBKy8HpTTqnEysGGdi55DWLthC/RnWKx6z",
-	"aUzPhcEg4RNKcOUtUcSMCdQnbXbJM2Pt1nRuldpGcioY+9ei0Inlymn0TKUyJucxESabimjHvbA+OdLH",
-	"mza18suYS/beX8vK/CqKR+1cJ7doCze8HjqOrdl3HFl8USz0GAqAClpC080BUsn8cmaWVUXapBX0njTk",
-	"j4k/ewTXkAp43lD4OcliAS/MdAJRmBLg3vbxIbeeR+QP2Yiuuoyl6kFWfcb72Oiq518puur5DjZLr8Jm",
-	"eXh05EU4foGGH2GyP2FcEZwVxQRPYimSvKIrx1DcS6NWujB9N6ugSCuVYQGR8FbMUnQqMTRmP+t1OozH",
-	"RmOhdgmCViKECjxiVR+6J38Wfoj3G+yPokJ9YRuJVf7M1K3Sc4VpiWxqldsPQSuWSrT6j4IWJaNQMSaC",
-	"ILCJiubtxetnP7/6/erZn5cXV1dvX73+yc7GTEuFesfnPzun5NvbUc64MXPXQTgVkaOHkSlZhFciTaUa",
-	"m4ARLUx7VdOQob+btDyXkDIwdWb+iL6nrjI7CQhRDjPTboiU2Rn280SrMT6JH1TMuMbSz4aFd1xTAFO8",
-	"7uA4ZRS9UrRMoc5m2v3Hzx1q1JiHt1DoYL+biURqSBQJOIlQcfZOOt03nYKzN9UKziXSq66mqqBpl35g",
-	"Vfi/oVSk9fubp5Dnj7laGWaW2GMTqZ/sxozlVCKzKI/j54KnWZJzqo78/9/d3NsxRSKGhFTiDx08jAqf",
-	"zJJ876bivR3xJV/k3SOU+YHYnoPHgdCiKYQ1L0XC6H4l7N40kTzeVRhKa153cEx0jIBIhTDdhBsEkERQ",
-	"UXiHmKciaapW364QwUAojuq2BML2owRS4wq5kOpOV5DEFN60T/11tafCc+t7Kz1nVDDnS5ohL4LblGnV",
-	"ZhduzXxCib40E54gqafO0j4bCWEC9lemU27ySZSGQLYYbGksq7lWjgWgyMWEF0jF5hMZTigbJeKozd46",
-	"6ufCSnDIZ1ERBKzUGGtJi+B9UX0JwYoq2NOc9uIFltSJHZSTBR7dcRWK6MSZlCdJblNaYTSpnp6kCVcG",
-	"q+ypoSfiKT8RKpHhBFTljRNm+09qLz3BCssEkhdCAV/CvLWXSGDW6jiJnG8K8mtQkFCBVLimlOZvQhc+",
-	"nWhthFUsViG6nnYeRScoD5v1YXF4S3ZyUSfOrCku5luZyh68+wUFpUaZIdXjuXYIE9JRN9DSydSIeFSF",
-	"JghP/6Z4jq54VqTYHm4F1dB9WFINoyyOfyN98qDTaXc6LfQMSExB17zUc/gav4WP3uAMnOFP9pqES9qR",
-	"NWLnCuLwaEQT2p6s1D2YbzpH8DOf6NidpOhkuDLDVCSuxNV+lEHpndFsxJPGcbFBjokBSZe6Uw4yaezg",
-	"o4SX5LcsYu6Kb3b+t2Psox9jUNIw5OEt46XXzwvGl8zrA4829BrWubtv8IrPnwZSTHXOEWsHnwq1VRj0",
-	"GT6H/ZpimGWMk5YHPU2cjVt9N56TGK5bCWUWpOpZluiZOP1RJDFE6PYA9KFpr9mDuGxfImo4uamuVhBK",
-	"4XXCDPGaDEWs1diwtFisQ3Oxuq9pGvKuBCrEX6qrgxjz3vu4uIcbKNZe3SZ/SKEUb+24NY5Ylf1FChvN",
-	"4l6FydsI25Kq/+QVx3nM5zvsLoGORTkV7L92XraXntJ5kGEAuwZ0ewAG7QDsxAH0dfkOlUTQ6WS9sPlE",
-	"Q7m2EYI5m4z9c1AyzwbfV8Lg/w4DWJHS5XIoH+cpTYN//SelVpAtOTr8gZpvGtqFMI/OvMKOn1Qk9hb/",
-	"913n5PHNh/P7E/yjd/+P1lEovRcuL2E/eg89bpixKYgo0JxExY/OS3afn2xsuesUE3f4/2XD0Yp9Dqln",
-	"3Zh8SYpDgY8pBfpn4TFBqcti9Yn3H9XKTXgqnvIkKjSeFqzRTQalL9l9h3A0T2NuTDGLWmxZxF7LXXpP",
-	"8dKXlZlZKM4t9aLmU7+6qLNETGU29fp5ZZEbGlU9fBq1fH5o8Sm2wbYetc87rRWfYvtOJFQLNQoalFbA",
-	"rIos0g3FIhqL5hzTOTcMwjcQv4btWAj0S8DwFkuWS71JDmMu+6nw0WlITmk1aQkmwEY6ESE3qVW0RrAE",
-	"DgRMP0AVJETDhcJBGhbLW4EsF9CBACpTCuLvBU8LPDEIgSf2/4QKOdFz69rnLoc0wbXCXox827G5UGlQ",
-	"itZPdQLHUSwMdHf4fgmIeK3G6wn9pCLOPhbpU/T+D1OgvorjIcZehlk0Fg5tNGd5q3J73WTnerjXDVoT",
-	"ObbaqHvWfoCRnlsR2990uxT6gVDPY/xPSUYfQjV/ITSkwPV994H4zh4/etRZq1KhSgN1f6fd6Zw5T5ou",
-	"Plmvf/MfPig2ASxUWFjT1v3HDj+EovKAq9Sy9VNTxemw/gT6iOoQleAOJHam1iQNobisQR6HcpDQ3t5Q",
-	"YC9g88miyIIkUyhBPSAgh4pOvJ/ppF7VDUJzR5amled4gA3DnCVWK/kQkT1frNLnYRo4LQNFaK5bzaUc",
-	"4XLYOW02GOkwMwNPBAPvGyzd+1pZGQ3ycCdWNkCT3/NXT3+/wh7o51K9mhkGHRt2yWDIcFyxq5kI5Yi0",
-	"0vdPgA0CesSWLOEqxYez81Vaw0H1Um8xpgqiP8frF5q7VgDsfjHo7DAzVfx+u1viS0xyH65bPL1u9a8r",
-	"S+yvW8E1qie4ZElBwbdOHV1DK/a1Ws/YA3HRU/typVHwNICnBO5ugYN0KqiogLAFUCkGXpsGTgMGpGwD",
-	"shiDW7HYMKDqzl09bwx7EHMK0IuKu5ojkEEs6hROrNXYRaG3NLL6wqRyurbg7UcwGApFzNIwofgwFoBg",
-	"zREzCxwFSO1lqs0GVo8MHN5UXmCKWgx6WAZIyQ7VUsMF/uvVKhqQ1n4taB2TipnHQ8UqK4SXo6Y6+6M2",
-	"G6CBMwjYAApZSXM6f51QJAqZnWCDu77qnLs58/bYnjlHH2Jw29DaHga6HDsdgm7x/73f6bj8XzsiH7pv",
-	"vhLB3gtsFLtjWuePH6F5Bxx/inCg3t2sM1CmYIW6V6032+rssqCVKWkfXrTVAj+knss8HjykQnWvG8tr",
-	"+oiZLAknPIGTqWI4Nx4fvPVD5yE6ft7+do4gjvehm8KKZJPyyaTtN8AzJ9c1mgr90eYosMDRQZWF8sgj",
-	"QNteMakO8gn7Rk6zeEldlYXTXXEZ8+MUBLgUtgGe5rqM/vYEZjFXVzjmY8mrGy4i12e5BV6x23JdbTft",
-	"ebf9sCp9X3ZyaMbt7P+AKf37tbUO9hvHs31JX7OrXSfuyj32N3y9mo2OLx+sGH5wajXPAEeBhgKFtRVw",
-	"qh4oZvQP8BrmYjjR+vYkErG8E4lcQw75k7/E8z/CcXfWYdaDryZ8fIv3z3/7aWkfFRMqgvLwDUxT7rJa",
-	"Dq7u7sxeO7JoladuUUuodQFcysDWeQdBI7CkgEZVyby++18Mzg8m0753ldr/GqyfBnvn3aagQVDyNBXT",
-	"GQEVuvVo9Vvzye36gIK7liIKJBJYACCU1UwwUaiUOifdnvtkXZMvojdPog35OPE+vcBxF/p9SNZ971Ga",
-	"xhvQgigzR1IpogLtQJH8zS3jjMuoWez0pc23BReml/BGY8NQc2js6T8UzMD2prqpKohdGnVVwwIpuo3q",
-	"7/TDvPzqa1HPl6bp8Iqm4p7HbgrrHJuZCCltAi5wt925bt23vonFslgkkryJdZw54n0okhkY2LfWVLcT",
-	"YUSoFUDHnHdyAPXu6ijzx93f1MjhnjL2Qj3P4lqsdHrnRVNo5u5+BfoqK29g01ihg8gebce9JGx3PMtl",
-	"YfK4lttIaR/ssWifruXV59YjCQgwuiBam3ooY50wpV22Bk7bOIZK6RT0IbT1OUxFFx2VhLAlUzbhFT18",
-	"+Dqr+uWojOd7KqpvWmjz4bynUtikDgIWZaKpOskroSJwaLxyWO6G3Ub8S6UvTnTdsq+nG6DbP/MXN8fk",
-	"urn8ii75ER3YZP1e8ou/lhunAgiaturtVnVdFdKh4wh7Un9XqYzdXV1veBnUPS/sWswwweDtfogWEfzz",
-	"TdDKEuvIT9J0ZvqnpzSB7VBP3QKaU7NQITTllio4bnbd2G5tay3KOPY+mqlIPgFhwZTfAhBLU2xVhVa/",
-	"OVepszdTHUferzL7noKVJ8lveBygK/001ln0DB5iX/h/rl69DJiRYyUAufMq5SriScTcYyHc/YRFOjR+",
-	"fdrTyJ8tSRbbY2eATdIDN4nUWW5P0JFEjLKp66IxEz1XrpwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxTz",
-	"5enZKgLXbbyQ9CvSZHABPMeI8M/rrNM5C896LOEq0lM2XKQCRGbIjXh4Dl+L1kdVgHuqv7cyneDb153w",
-	"TgnmdEM4GXtXyQafhlfjx2U9yoYLRpPaqGXhfQI3x/eodmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG",
-	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3o1fHfzLOPp5026aRPWan/SomVHf9xAxT5LNXzVNhROohqgN/G",
-	"xQZTCwBHcyrhnLROMa2e4Fd2bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YVP2pjzTfV8Pqrnc+sY",
-	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyc8DWN+gLNV02ey4G1/jHG6lb3aMnKISJ2r/",
-	"nQZlXguiEF+RkJ/1nE25QnxqjOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33",
-	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EwkFX2QCJFPA9FGBX5rm5zd5hZ+DSNnxx3z2s84S",
-	"6L7aWYrse5Ef+e2c/hb32DPuocScpC4gBLKqgOXhmu7Z+zDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
-	"v+UUv4acIqY/Yq1vRcQAJ2aqAXeWUBY/PVsvWiXM7mMMK+4vk06n1Vf5/EGXHHqEjbW9n+62ew/bj0rk",
-	"b912p71DF5sbUM1COpbG/XWiCDMEpAaCj0K2zGrfnKBSGiaLocXfRMpbN/dLt7DzIoHG793NffChRbAk",
-	"8F/iD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZKTYH4oBW6zf0FFnQEE0uB0Zp50e2w61YKbS8FHoW",
-	"C9c1gvlCLPqQ6k6iqWMKN/pNTIf2xVbv9ItYIO4Q8HzzafFXF5cv2K1YVP0MquL+8eHlxW/P7rFhOmed",
-	"JWBok3IVwb0LtyQQ45rS2FupkGTP0RwRjIxd3OLkg2GLIMrlCXvqWZNqnuCb52KpbiG5So9avYnvvagk",
-	"vsKiY/FXxmNs8MHpHy7ILsDEZ/HFCcB49Y7P3osww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIit",
-	"oHgjwi+oei3IPs/9hLBIGoBSLc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1J8IjFxPpdf9+Y",
-	"J2PsaVeMqwVQAU4F7Huc8TmXaZlyOX/GzzqufGvvrDqqQuu04qLaTR3HbjZcgyzC1BK5rr1Y6eK7XCZa",
-	"jyqe81yOwXkjgbV2bEk600SGVePDPlOSa9+3VTbo6/boDHWE/bEVYhYhPruT7SySad1PKRocUISL/lv4",
-	"NVYIVPz8CjWofdGF9dUI3C1ZzrwV7uXPyJpy+aLg57CZ+dTx1v3N/f8LAAD//w==",
+	"7P19k9u2ki+OvxWUfrmVh6MZa8YPiTV/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
+	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9GH8YLBjNmYJ/PnlF5/a/OdOZ4ivDpRiMB68WjFwzpbkU",
+	"QzKTijydnfxITbYgVOT2j2dSMPzkdDAcKPZbyRXLB2OjSjYc6GzBltQOazYrNhgPtFFczAc3N8PBDzKj",
+	"+Jbtl/6yYIoRs2BEsDUxCy7mhOt+498MByuq6JIZt75HpdJSpVc4Eey9wQcmRM7g1Ss6Z2TKZlKxIVlz",
+	"s4BPNV0yMuOFHdVOiNshfiuZ2gyGA0GXdg4Zvime3ZK+/4GJuVkMxuej0WiYIMd3MOiLUrw01LDUPKVm",
+	"hAtCxcbNUTOi7cMwE/Z+VcicDcYzWmiWnhlO/DX86G1tgtywJZDpM8Vmg/Hg/3enYpQ7+Ji+EyZ3ExZA",
+	"laKbaP4vmbrmGUuTmedEKmLnYhdAicaHm+joZ4tPvW0haIqeT3O2XEnDRLb5J9vsTuiSXDEg5EaWimQL",
+	"yTMGHG4WXBPLaEybIdGl5XVNKFFU5HJJfv756eNT8pIJQ+iccoG8wc0Q+MP9jiyoJkISzTIpcsJmM5YZ",
+	"ODJzZnTFSVToNVOBAHgcKwpEazixi2g7ADFF7t8fDpZc+L/P9tPnOZCFFgfS6c8jyC0IMAOxlWZVKw2J",
+	"WVBD1tSukuZDy7uTryaw9vWCGnbNFOEwd8VOyS/cLGRpCDewGlyI/f7e+TdDWOm9s3OyXjBhH+GWGoZk",
+	"pVJAOLEhS6lY88Kd2O0pY90am3f3kLVeHGsl7TO3N0vDDl2KaNIbWZIFvWYX5O7oXjwtbXhR+Im1zae6",
+	"w7pP6qWhictk8tVkTKQoNjgPIBdSSDCyYQZJJ+3na67ZAZNiolwOxq8HXw3eJplaXOa/ltosmTDp3abh",
+	"+8814XmYwoqaRTWB6qm+HCcuVzwpcO3Lr9im9a34075v/LbM56xhuVP4ru2l+ETvlz6SYlbwrOG1mfu2",
+	"7cX+mUNeLViW1p3cy9338Hp/6TZPw4924ESa1KrMf/25JvbndiJUEFpwqu2Nwk37lECJ6jkjxXJunknT",
+	"oIJk8L2VWKx1a6ph+s7gMaP5D8wY1kCUnNGcFPBA2wzyapi+M/heFnn63QtZ5G0vtd/3ft1Tcc0NbeZG",
+	"Hr5ve3X11CETkM06J36559Xw+77v/YGLhpcWXLS+0X7f+3U/suW0iamW8F3bK/GJ3i99wTKpGrhJwXfw",
+	"UlAYuNGgKzobRW+0YcuG6eBvD5jONdeNnKbct59rIkq73MaXu1H26NN8ae/a87N7X9/75u6De1+DTokf",
+	"VholF4bNmfITLAt22SKaabbvIKhqhN7UKZsIU+55Zf93vWSZarpzNXxnd4EuWWVCPXrx47tXz//55FnD",
+	"NPBnB8ykxeR0xmOXe9A9euj7fypoA/VXBW0lv44G6P1yOGQNa4fvcOlcoI0VyJHLrFzGevHWnHDcvtP5",
+	"hU0XUl49ZgW/trZ8ww2I37bRZL010IETeSLyleRNqjBz33aYSBiop4+LL3ni5ZeGLKU2REuypGLT5AAp",
+	"4NfxG3I2o2VhrIU7HMykWlKDIuju+WBYiayz0WivrELO0buTe5qDcoYcoIdEsxVV1LCcTDckk8sl1ReE",
+	"FgWaOHSqrdln7UVaFJOunig3etoHte3cabXkYdlP8adnkSvIe6ZucMeYNt/KnDN4wWPH/PbfmRTG/ZOu",
+	"VgVHp+SdXzWKcPaeLlcFSBcvIEA/NTQzMH1PxtcfYk3aqpDLk3xqdzbHvwbDgZz+yuzPxq+rISozbiW1",
+	"mSumfysGN8Ot0fRCrqLh7J9b45XayCVT8YDLDYz19iamcpuDL9DFUi2mxoYuixo1PDHGxC/kjXCkGL8R",
+	"hJyQDzwfk0wth6D6j0m1umFkoMAjJ/l0SNxaxuS1H/HtTTSSXbEfCtZVH8XRpzaMp4gdZ7DHV7zt83LL",
+	"C2LSCtD/evn8mWX0/3v54w9DQt0ZPr//gPyTf3tqH9V33O9Ognhd5gTHnjINTrHJneuzQHDvAbXcNiFc",
+	"gw6FX+66u5GV9UoKjWwcm6Dd2XhKNRuMz+4OB5ksiorDjMyu3hXsmhWWr3OW8Zzl324sOXJKfpDXrKBw",
+	"Pc44swbG4LeSCsPNJvD4rHg3evBwfffX32ezMzUajc5G90buf3PLrismWH5pRdb56PzBydnZyfndV2ej",
+	"8Wg0Hp39GxZMYcKDR7IUTuQsqEBFETVR+4/21+CTr7gBRn35z59PzuBTLYvrxOvP4PUjfL0G6Xp2PoxO",
+	"u77e80L36LNgTjBhpNqc6I3I7Nc8ZyggaHrp8O6cFczYrXZSUzMm2kjlbujxYE0VW8hSM5QP17Qo7f6e",
+	"37wdDjTGEsLi7e+MFeZzu69LKkpa2N9ghGcwPh8O1lwIa2bUx+0sQgJPJo5V7Bix7J2IPqWGdo/dgWdg",
+	"2LqV35316dKyVfyvwfnp/dFgOEAvYWapUup8cBMOwGAsyqIIUly0c4I3JceDKd9zGNBC8cMHxn9eGjpn",
+	"RKK+ZhZc4abhPuaKzky8YWfDwVpxY5j4FrStGoeN7r8aPaw4bIqrU3vmhVxcO/M33be/2pkmBqg8MNYo",
+	"8B7k9a0You506c4QGegpTmKccnFNC563S7+cqyAzub1X7HLsWCsFO392foOftQtPfNr+rbS5bJELwHh5",
+	"8Vv7rl2xTSTrCpoYM5JzS6Y1nTNvn9ipeD8+jUxnvEthsjIvUd+RK8tEK82U5cMV3RSS5tHyB8sSPdZX",
+	"ZZjQTcTfkSR3nF+CmIY7+ahSN4i+XPFrJmKRqY1UbKYk6PNGgVZ4FovB7hpTxXgN/B75+04tJbx3rjuT",
+	"OmZs29AWfl0Av52BIg28tCjyPbzEBfAcXEh2zwUI2kGNI8ppwbPTLaWh9YIf1S54OyECr+BSaLx77a5E",
+	"99/xOaFgVOMl2HB5Gmlo4alVCdnO7ACb28AIC1nkwAGRv7LH1RUCMlaVeAvquZLXGNOrS/27h0v9/1Q0",
+	"Y+R7uVpZhh4OskLqrQ0dnb8aRRtqiVCaPc8oRuuPjE5GZ9uPgMis3c2j01HD3VzWrvPBg6YHZ1zQgv++",
+	"Pb06hWYFnXsDDq6DX8ulta4Me29/9Zkd3YrHzx7YCZEpK+Qabmd327ssEXuVffHZA/v0l6cDq33Bcdur",
+	"CBRcePVwVz1pXFm2oGpeOSGszU2F88K/jgeoNtdwcAAHtd2xucLTYdd2v1r12dAeULliCgbV1t75DJ8J",
+	"Syu46CRJSrhs7LUDF/TAnst31dD2HmGKy7xiD/uR1Nx4HcdfLvaXJ7Vfbq/GeLV/I7Jo+jBpr3INnj77",
+	"1wlM8ix694cBE3nMJXUOXUphFrUZakNVC0sbvmT/lsJO5udXj+ASpIY9ouhOd3uyYsqLqbq4YcYUyLZ4",
+	"TeIH6LRwnzixZoVuJbq68E540/3Ogs3LrAbZ5k/C0RS6Z9L8KHM+4yxP5YdFYX/7tijGf/Abf1JyWqAr",
+	"tUEqr/CJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsqnMNyRbUDFneeyUDZ4UsmRUrBe8YKfkhdUeuM+soSIn",
+	"iq0YLl+5UdB9qA0VcEbAv4BD6juRp8p5wZ6iDb1Hn7TMVerB+J41hf2ZeuQmHeY3CK6mO+D9YEpJVXk1",
+	"6mTozGt+JxK8Bju/ZsKQtZJifkrujUa1NKOMCqvFThnksVyQe6MzIiSQnGui+VywnHBhv7iL+m5RyDWD",
+	"J+/F+RoYtYDcwzcCvOdcE8MEFcY+e39I7p3dtf/vPlkys5D5kGj+O4S4lyznFFxV9smHuMf2sPrUQsxo",
+	"nEk15bk9MJgVwk3gCs2F1cjNG+Ezci7IvfNzd+msSjhiQIEhmSDRJ0TTjSZrl6Bz/k2Vqck1WXKtuZjb",
+	"Lx4SI9Ht7ImmL8j90YhQAr5lImdvhCwVfHqXaGmXZ+eLGUJWoV0xkVsLNZfMGQ2YtQVutugAvmBGbU4u",
+	"Z8lY+C/cLGA6lqnvj+4OCbUPkoVc4+wwVUwTI4lRGzwBp+1+PDzGctZTtdLPZ7HG+vWr87O6ggOembpa",
+	"Gx66B/q34jMDN1Vesp0Hz6sH2W+lldJ3gU6FFW5nwyoeCX+UQtjlBLnfXQ32TgI+m9kd2HZOR86+yKDD",
+	"p+GNZ/H8ZpTD/AaD2lwXcg2vmFvGabARleVi7ZZmrcN7XvHHcIMj1o03BTU8sauTD4aD9cLeW3B7uwvu",
+	"Xh85ImdNN9bKfunuKys6cw26eT1+24OHPGWdy/ZdUM+HrV6/2q64WzRyvx5o84GTQcfKgFWORjdOb6OZ",
+	"2eeoRaVp/OFmOIBstR0/1aMFy65YXmVGe3f7LVy1Vi0DVy26BKxeflJYNffEKCo00ljfxktg7QGRcVps",
+	"24a4XXXb0MoVcEoc4BeI+KiBAXE1WxoTcGB/1pNqlwcyqw4UL1DEx5pkZjkCmKNm/OI7wTerB+NRsNrg",
+	"38E5bf8NOi1q205cjLybYTQc2NsU/oFH39kYzEoJ94U7yOf37DflKndvsWTatRR3Tgxcd34tMy64XsSr",
+	"AwZXZTfDBJxv1gRQcq6YRukULS+a6c2WmO4nl5Vpj3sEF4UT/j34rJHBVCk8Q/3Adc8gUU4NRUPyUO66",
+	"5W4mfnAe3KFd9zcEOHY3uNrdP2hrdZlljOUsh8tsQfWPsberKkBBYvRhANjdZBQTaljkzLICXm9RrkwP",
+	"J3l6G2MXCgal91FLNDjo7OJflKJiopWUBXggMdsB7H+pwMq3YqWwpjU6E/GfzglSdzL7HT2v9mBFS/T/",
+	"OanTxpkHGMmeug0H0tt5RzOStzKPbn9lSBQTNIfA1+u3/qPB16dnZ2k31P4jjgomE5n3cqE9sMsG7tDi",
+	"24eYh1OlZdlTU5MW7P2KK6brr75Xe/UegfLQPrOg2r7m/uw884y8KvpdH4KtX3hF9kO1Lrg47t6A/5zj",
+	"6t+mRJF9KlKkQWawleV/CWmiQSEZNMis0XCgYW9rBP5Q843dDAfopqx/YadXjx15nx2ckFjB3/L1NwRT",
+	"tqLukf5eidWUh77zDclovmkzbXbyGEz4yl5qU6qtOsnnc1BVZ3xeKuZU5Smfl7JE7YeuKTdczC+Dm92q",
+	"RAkFSYO15IMloCCVePjcn5WOhAVtTgsKCpOPOtp/L63B7h6QKxaKDLT/xLszx2ejyHqKVSk9GH99szdS",
+	"g8qZE5tyHcZoCozgPl4SRzmiGdOE0WzhfBY+wTCTyyVUQFFDlvQKcl7QGW7sX0+g7gv17WLj+fkA8n8d",
+	"kf/87oNOO3D3bq8tuLd3D87vfl3fhXt3t3ZhTZXV52rRhSquVoVhz10ytSZrWRY5mTLiVG5L2OqEnfY8",
+	"kD1yv+LLpMlmLqhVKcOQsG+XmYt+W8oYl2BH4bOQoGgpcuIu7Z30vemmuVp0RqjLbSdSkSsGqZI7I6Be",
+	"kcq/rBKoXtv3uEfBJK/S5BxBb4aDS3v1PHK34LYyVXARPHgQDHBcLhUjEOFwRwGqcevkyJJDgjOTG0Jz",
+	"5+VylQMXLsT0O1MSHXpQfWoYmdGi0FCUR4uClIIbnSRILRrUsbj3SfWbl/b62anxDfGb9nF+hIfs0+6y",
+	"idNUH9wb7CajhvDOh92VuPsk8Y1d/f5N92kWOI5fgvu1m6PTcupkS7NHXFq3xfEhdtdKHCkYkJJjzgQ1",
+	"hinLC/9N81/fDZLJrTnD1J62cS9xgl4B7kHILXpB9osnlhtu6BcXZpMkTij72+L9SkPsKhHcT769tWCI",
+	"VMTtgawOCSdJsGvMdmmZ22s/5hB+N3ib2sErtknuYEG1+U6WDZU79lsyc8EcRTPDlPZSpmlZ9jc/a0/T",
+	"rTFRjiy5KA07YFkNshTUTXnVYR9Tg+pMrpAbOomil/bxlAAKNlkHqZJibCf9w46EmcU8Fxs1MQvV6B7T",
+	"o5pX87nwHpj62UAvS0equAOWIEtwJoRtm0pZMHuR1z0L7S94Vj25TT2YaG2s6q3pRa8KzvLI3ZAUCq01",
+	"O2Ahs3V0AqJV1YzKjgR8HH6TImIw0jqO5qKU30E+X2I8MM8alohBRgrwJt6MS69TtRa8Ffy6qnq7gEp9",
+	"q1AEHRI0BZKrDToDU1evaqoZA+PW/g7VHG6IYCwHfUMK9nwGKu1e1+QwsCQIA9RHmwq2gkwOc0ZBb8kU",
+	"YYV0e31wxqSmAOo+Ney5KDapY7PF/nFpWCgdrI1Rucurna9zacVhSPTksdG6XLL8Z7QKwBHDEbnhp+j4",
+	"OJfh7pahFop3o1VQU4roclWw9y83ItP7M7ntnW9vUaF4tlh6zKBOvwEOC4bSnpXU57hSbMnLZedXQfTO",
+	"ZdV0+MHNNt2Hg/cnc3liPzzxyc+4D0/jRdxU/sZ+5FOVa6gHFULiRtfXhPhr1x/UYmpHp513iNkN6kGu",
+	"m9SpKHNuLj3MQJ1MqIXtKCvoxKrQMkL18xWrnEcDb81LlQDT6GpWwquGkX7xtmkJT4RRCQWZhnDzzgyo",
+	"X3SrXlCR52bYy/L2aUlNjInuocYdH4wHv2opTl/Q9Y/Ok3Hj/amJxfBV8uOVFZey1N+739XF2vfsPc1Z",
+	"xpe0uCBsuTIbhz3kLyhmiZrUkqN8p8RrNftt921nQ3I+JHfJ6ekpBLZlacicrnRNj242Y3XpXDP7eMa+",
+	"HLbKb/HQc0E1SNieeCVAxS2aOZI3st0xVM+KfT8N9dPO9wVbSZVY+VTJKyytalZ7IO60IauCZqxl81+H",
+	"3Y+MHcuRnsh1XvaZTWurACpGc8h9mslS5GS9kAXryGcL5ksu4nU1HjzH6n0tJmTSNG+l5L6l+fd2ZjfD",
+	"AaxmlwLPJKaSran2uW5Dkiu5Wtl/QOAHEujkNctT+vDWDPEtFcWH1d46IqWY41uW0VKznvdx5VqJqpPP",
+	"RlvlyXeHe06+GyY5r4Bi1ORZanKU9PGt7LgtpmX+rodTdYhB1PRhV4yi7zwJg0CVqWDGjCwCKsFKMSgi",
+	"B6V1TEZDcn80JF/ft7xwNhqRFVOZS+/dPQxH8gkEFxcur1pL3R3QZunjBl6G7YqI/Hp08vDth7Ph2f2b",
+	"L968OfV/nt98+R+fpYiPQx1BcjumSgE27gjY5jU9Y+uex6WbO7RGsYjn6kdsLwBAI0durbK+1c3L/cmj",
+	"zrUueMlF/OnZX5YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7cCx2DnTjEU1dWo4KT605UIOSuO+I7pEl",
+	"dtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJEKjcdLjlAsnfNmzl89LYAXclhcQv6pu1xaQ+73E34OW+",
+	"QR3F11FdALoTcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTj+0DBBKYrp5jHxwZsdflN6QwTDO",
+	"GsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2yOZs/wJJuHsuHTdRu/fqibdaB/pYAIV4sWW",
+	"Vk81awixmgXbYJyFzhWzKiYmRsZpIx9S1nHIr94NBq+Y0oDjhdEnh3XlTVRExiGqLBhxwyRNVFcMnvSD",
+	"egBRsgQ1wqGvop3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuSSmFV4NtV32wJSaqALRe9WbHs",
+	"XXqcKFN8B7LIaAJ5G40hsxj9o3f4ysOCJMHRaVEyVGszALYujZfsdVd3tEZ9nV5jLVc9ZcghkEhH1c+f",
+	"lZc8T8oU7XHGOw3icb8r+JCe1/iu5u6RRppFeOp6r3zxMbmGMaJgxSm1Q+7P2xCFhaenp0S0tjC3sPdR",
+	"MLySC9F5qHFYu5ngSfqYJpyB081PIFk6knC6eVEWXbMscpoQZU8F+fnVo51AcYo9XUrWIZaWfXU1QJj3",
+	"sFpvG6UgxvYomFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5WDJnGMPU27bpCOZqhR70KbgZ",
+	"/Wx/ojypEHVnPd0ExvdqLT0SH5T5+qd283u2qLVOxYy/l2siZ4YJTN3ENJMlWWP0OQzeYcKt3oQK3M/z",
+	"znrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvlLrEA9ROA5V4Off20K28O3EeYFWxWpewI12d0dfu4a",
+	"gwwJRX0RFdVYC+2wfJfI2L0xCMwS7d4UM0aJu91uqmrbt/R5sDWh7H/KWFhWyJJ0q13QnBgJoMTYBGAB",
+	"HseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV3rdxJaiUDUm/O618oB3Dmmri",
+	"gMqGeF1SUwHUZoXMri5IZffwUMlvWFEckMYWChabgathTv5axyYeSQ+GB+Lrn/UWsHl3FWUE6WvKCF7I",
+	"AuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBM/+GKa3+z5zFNBiur0uheo0UqaGJQr9Wl",
+	"ZbGTQU777Xju0bLoSKD6/VafxWOWQcaSdvgK6wXPFg4zA44BmK1GAtOhkxIS0aVmCgSpprzrvbGiXPWn",
+	"LahPKacXk65erd9wyIcpi5eLjHV3XThzkB9icztLspFjSmEw86LbVHb0kVQLACqI/X18yXyu4Yr0+YW9",
+	"Q8BAMD/bwJRDLzV2zbjtqW4pPnCSwyH0DBO2ukbzdjEW0/eWamNv7TD2gdQ3AguOQ9skgutq8QFuE7zy",
+	"QCRVxwaaRN1gtmwQRGk46PrK+jV3OW3J5L9VgDqTol+AunI57gYdqoZVC0YLs9hgV0Pcp9O0YZ0pZl4y",
+	"Y7CQayengS4ZAqa7R1C3oYqRK7YyRAN2Sj/jTXdoaUDW0BAwAFSDzuDwpHAiTqHChNoKLJssac6sDsaN",
+	"ZsWs3V+ho3Wnw3xJz/lu48JAFEt7pOkp+ezDs8sfn9w4ABY3U/flIMHqXV2WbqXBaRmVe3dlw1KnXf9h",
+	"uyPkLrflpWYA5gT9v9xauJgXcUOmfnxwpNyGuJ1S2NAdzq65Vp1HNDg9K0FSz4eoKLvX6ekocBwvkZd4",
+	"n4qfyM33OJkFB+YIdDnL0ZAP7t+/+6BNNizp+9o0o+YLfu03rdTYMUZK4fjMYU6ZBd6Ec0XxKsRqnLwq",
+	"v2myV6qba8tGLTjVWwrd3mOYFVQ3aF2InQwPQOK9IFHmOzTDcEsLWerDkOD+NpmS66qYU6479yWIUWv1",
+	"nTYk9bIqqXt3xmu6cdcV42Lua1aHZMq0wezHfjJqXlJFhWFN5iwN/V6sSU9WSi5d58NWBu1WKIY/SF6h",
+	"5XJJ1aZnUSl+sM997rCqPS9VBZP+pZ5lauI22phhVARe0a9FdEh1PLEp1aciNVMrrkAs0pF+V5rtIHm9",
+	"bQvfcU2gh0+S97ALpL51Yl3NebqVNTCnXGhTNbuFjMhaRbnvNw0WOFXz9JlsokgnV4qhj7w421Wp5bqr",
+	"zdSU6X70mHeTE61jSKsq9Qhp9YEEARIFV94lVwdKs1oc3QEgJ7EU+6qMarP/nGrznX/2JgBEd65L5BnL",
+	"oTdhqsoR0J0b08HSruyfBTeagBPAdWV/b4gUXdPV+8EGABiU0wsSxSJNCWEVpE0n/lXJHuvPHT4rZ8pV",
+	"PQL6arZoyN/pWFTfBEIQNdCB+XRhwFecqcfcgf0mnWYezbqVSfAp+3xB+1S9Av//hE1Bdl8eMtH20APf",
+	"Hh2XKv8snMhwWvwBcMwbplxJ2kp6N90jT7ThS7flWwph7hxF3QphAkBIYvUBd2n3cgkiOpGgoBty+9tE",
+	"yfFEwnbYqNoRB4qBBGoi7HeRTNtWTTaJO/C7siiI/SpUFXONDomZkst0hv+CzxcNVLhiRQOB5DodCY7g",
+	"e7bn9i1mcQC4cXQpH+I4ta8P83MrCN7PaA5NZP0/JdPeo9cju7r0iZatPBwXGW9PvGxJvWxKZ4jbDtb+",
+	"F+Vuj1Ib+8g5Ej4Sckg7HMjHgvu4aul97l1u5OVCrh2muBQZO92HG7IHAuRvjI8/DuMDdzh5QnDIej/s",
+	"7VrfjK3MoQ75/ueBLV2B78Fnoc0zz8V18ghAL+9j4PcoV0XYmnsisbeAkVepIGyXk1aqosWgdDklcsVE",
+	"vRC4VPxEMQ8pMuyCrIT74RYWE6qZISOW8YvEGTewYNQY71YIVVEMrVv5BGJQJcA2diM6SjTxjdy1HKc8",
+	"nYvuu7lsb9x/8msmQhoJ14RrXbJ8uFPR3Zbw3Zi0rrd9lr4lH74F0mx0RlWe8k0m9Plqx0K0omcWddz+",
+	"b+/+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4TF8WFF/wU/BiVVvTJiumNmtZQDcZsOKQhOoVXaNX5Ys",
+	"3zT4fKNSld1vq46FFdtC60JZmqQX2rc0bCPSdxjDrzU73JWhkmRSKcB+d6AN9leEC2J/1aco5pX/dbDM",
+	"XQMUzP2TAjCVroRci/bDHTouHnzv5cVvbapfUlnr88LmiqlWx5tc1WIpvkcjupqT+xy1b+y21Z2qeRpA",
+	"newOwdblPIco8JwZgi1dmup/krK5LBoC41BuBZ3LRfZIihmfnzqMJi4rFKupYvRKD7G/D4Wg85KafVHw",
+	"o7o0u0SxK8FRld405xMGxInj18c3OVYrqZJysiLOTqjJgW7lW/V9Ffv5+Vf3jj+j4ezUy27CbVQp5b5a",
+	"QWFCEkiwSDS1y+b/VLJc9Shp7JPa31/69hZQt5AvSf9nQQ3T5rSFt/8izv0kDzo286UHCVZqqzDdYooj",
+	"qCzbbPaJ6S1HpcCntvhu+Rp10kTNl1pQteoH71+0KJn2dWQhL96arqjzWGvhdLCTc+FRCrbSRXpBdm0R",
+	"y02/nS7NaeSh2XJlBoVulklp5/OTj4fHk6yb3XryvEu+TGOap5Ukvyhu2C9c6CFGaKO/tSxV5v5tqJoz",
+	"g/9eMz5fGGuKApF/ck1NhmTJ1JwNCb1mitp/YC8tt999Unwa6gouXZmynFktDBnrdIsvrLJDpwU7feb+",
+	"8XqLU97WzFd9xVcn2CeMFicQV7c2jmXuZNZPBL6665lIdwi8nAIqEFjyijlQqFo0pfl5iFqcpqAAfXsR",
+	"N2III+UNGrJZtMAZ+a4HVEjBM8z8XVa6pSuEe60XcvX2NMoCXMjk/bodJ7MvdytInkc8Yh8FyersFkhW",
+	"j11Oaj8ZeBkyW0NOKxdbpL0gmjEygRanTu57YFjLrZPdrNF24deVo4eDJ9duQduTflTIModvNTk7HREm",
+	"rlkhV1iB5/jDXkD28MHEGTw72QVn9XdqdzBGl9DhGv/45KXA6dtNgN42Gre7sg9EWE2l3OPuHA70imWR",
+	"teGncXY6Sr65GS0Reyd312f9wmMTnV2/eXNqLcGCC/bmTYfU+2j2Ds7TEWHoE77c+7dJPmyGz9puqtDi",
+	"lK3z1ZP3NDOtzS4qUyIrShRprsG3QhtqRbMr5PEZY9jnOsPiv2VZGI79V3yAbjjIKCJLSvdzozgE5O09",
+	"7lRpbNLuEI4BNUbJEtBPp7woYAoFX3JEQcaG9Q1i9cBsjd2dd+ksiSx5w1b2BFJiLwWWdv2ni3YNphlE",
+	"2RktiGHgG3kZTsvhbVAqW2jXhzan16xynxFuNF7oF2TyvzE8MfG42VG1zx5+9/YSbVnYwWpspLWSZ+BV",
+	"xrRVZvmaOERXnUzy/46L3GeB1smJnY7T+x3ujKoDdKlZXmUtaQYTWDKRb5Vj3AblPUKN33bj2pkMybQ0",
+	"0EMZWlDrBRQFX7nGb0eZgetctBf8Dp8beiJWU09t/vesyF2W2y5Tg5qVAveENQKwo8ufANcjl2Ic1xuu",
+	"aehH7XS1oqggUdM1uEFD7OambKtEXtAVVLHtGFtQhHxAqXGljnabXGUfdnt+wYpeMd/GBASk/+caMxEE",
+	"iBFc/Wka66mvO3mvC5h6HvAufNffoY//16QhoH6Jyu0yy1EVxyVXBw3Ndgfh2YJgFAxRaKFZ+oyq/fIU",
+	"PZ7g6HQnJPJ/+sy/UPgY0tyQs3E+rqDbbXj7uTyCWyY65J+EW+Z7ro1Um2YY9aZSxTRY2/4bc9homWoE",
+	"lZuyDFDf4sYVTuR1b1QRTnoidN6rj1qDWQzFmg6oyIXfqJu/lbr1KkHF6PFmH3CWm3JADLYpHhJ7/pcr",
+	"YzfIA1egjJgqWc4X2CZtKkvTE8fu14ZMg22nANIHpRvUqriAw1ZQu0k4Yu5GKIerpCRkal5BBTX8o11q",
+	"doDB6+ox53ksfkCsuEYFIKEq5c+VBWYO9XhLLrUcw2MIoPhAfxoiSBZ5Y7n5QUld7aH7RTIUjkJbkwXo",
+	"2KhLdrCidk7HoshbT0f9ra5kaYwdD72cg0Re0OHkmuUXBO++cdXP0ip2Xt2bKbkklMyswLHKHhfzC1+B",
+	"5sZ1f22NCtaOHhNav5xnpTILzNUPD8dFd1WVVbiSq5xxHDPd+UOaA6Lvh0NjJlQZxEiXWAXUBGlpkgL/",
+	"+QwULey4T6Rg40jRtVqXF6pTml0RIyvQDwCw01BK3oSF84cHwu2RS4TAd5R7hRay5x+o/NrKKY/8Br5Q",
+	"IX2wEKXeDglHbB2BGPUD0vpYwfdEwB2l+07h9gLD4gHetwKsrKRWPbgOzF+xV3tyl92dY9wEMm3c/jVv",
+	"gBD9qnOPpe0YYH48lAEqnhdEsYJRzfJhOJZjz0hDV3Mw55jABEkqF8RFzMYBRZw7cU/FBgTlBaEFUzAS",
+	"9o1dOgZdUa0dareJ/SKASrCmwkCv2SkDQz0WliGEh3OFf+JkowjecOBem5Sbf6c+/wmpz8fPM07xfbW1",
+	"RzjuEZ98Eof+aZSYvFU95jsCJ1yAz3dwQFymbWffX9RwOFVvFrVwuGWKdlbIhn6yzm2mXYEydO6BhwNc",
+	"Hy9850ErvhD+6QA3mp1uaVom4dtja98zF/U9VCrhS5bP97byvR04EUZAWN49i75knZ8NTRYOEpGzgqbg",
+	"iRwGA0ZsmPIu6ELKK0JNZ050J+C7gibRFna7CjUk7YfCxWMfFTfBxrrnrsUCYRP61Av0LbpV1LBHHVpW",
+	"vvDP3YQb+HIPyOaK8nxIriV3vbTmsMBydcCJxDcuk87+7+W6/kZAPNv4z9Lvb3lVF0vAbXEwBvr0vbi9",
+	"Kh6KloOK7Tcnav4R3a2RPIvzVEOJBZ7XSPRGAr0uC+K9r+1KJI9Q0rTcXXByO5Yg/FouV0PIAh06wTEk",
+	"pdDl1D40taIf4FLJkm6sImnV0bSV5aKzndp+wMMtC4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6",
+	"p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfjvhVQKXi7C7Rtqpbm/7TP9UZxqCRiAqkSNQmAhUPF",
+	"ISwH90cnuWklNd/C+Y+hR4+FDNEV08HPZrgD7+BM8d38gYr/6pzTyvXHULYlz9gnpWm/bKqyc0aqvXOs",
+	"WJXwn1L4xgXTIh2Z/AGF3xYWAXoj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR10y5BHltyNl9suSiNMiu",
+	"W2IJMzl/7Ap43qegYEnf/3gQJn01KT+If3FqJ8LZT2S/GjaOmo0LwqgqOHhl7cnGwA2ExrAeyyEPW4I6",
+	"tQ6UBN89K3ZClDpOWaJ5DidsO0splZNUuIrFymRKMgIXV3ui45lcbbDLWRUc30ZcWnQQnlUEv6kurM2b",
+	"vBbfSbXs/o5OGpRdfeRLFdmhtf4tyOaVmpVIyooT27Why1WPPKWt2iKvhlWqVVjQ0O9QRccGDr/aETQ4",
+	"COh7kIY0qLoX1D1iMyV/Z+ng4I/MGxtb+UuNLqkd+6nUKnlr/yp5zyhDM9hDj+L62yrP3h/lMuycWyos",
+	"pt3HjOQ8wk3o9uWTuAhxrofUnxzsOYQfpueSzIKYgLjXE/D7kBljQzJBTUdPQhyGEl0uL4hgHCJ13MrX",
+	"UhjvtwF5X8PJ3IjsXYSQ46PYGtyYAVpTw08UzxbofBsOcDJB2dINJ9OoZPsCdzf+QI3HXNppk7XkRcE1",
+	"4poPfSizg/JQt7xlOS2ic+rMwUN6pFBD/yWLcsmSs53zOZ1uDNPki7PRfz8k8O8vO85lRnnR2F1GajYk",
+	"OaM5KaAWqHt3/CxjWs/Kom1gSFrvHF8Dw/vlRmQJn9IL197AMSJYTyZ0UyJSEcVmpe74rm0I0OrFtZUF",
+	"2g1rHVi22Ku2e8kTBwZr52zxS1FPrLXqCzaKLAG6z6XaeHCvLQvx5D+gH/U/QmfqfzR0pY4hyeLm1vTk",
+	"97cf7t58tvcur+wgP1Jq8c/YOnJ8H9p3eudEWAo49dNqeW4GF2TKCrkmvzMliaFXAO49S1Pow9nw7Lxb",
+	"A+9D28VH9mf8w/OexTmB0N4mbanWseQOCFw9SF0LoyUSPqUKySCCXe91zLcBVfUFuj4Qiqq53bO1Mflv",
+	"JXNf+yq3RPGAe3cDoeu9GnoQu9aMoSc5/gS48LjYvBNKeIKS1ZKbiFkDOzpISKRa9H/kE950UttPaD2y",
+	"3ueUepsjLn69f2+vGDpYi6yFnhtW8wubLqS8eiJyKLPruaQD+dl+UBcKPQeomsPHTFy19EmhiF1CKapi",
+	"Wnu3yJwLDaElsjAGA0v1uuSeot6dliZEsGc142XLASbRnTXJ4IGJ1xMA33dF5z432GWHMZG3R3GeB39G",
+	"U0V8J3mMwzQWvDhvSneE+hYLeJ2C6Z7K0pCFXJMlFRufyBh3pytFgBlq0BtfB8WxqZex27ZQEOAAU+yM",
+	"UtsY02TXrwC2Ux+SzJmwFhbL0xZvxJAf+vTZFNTwa9bB9wP5947bGpsH+Yr09BwVo/lzUYN/jRMVM5qq",
+	"EnnM51YfRn8kgPtZ+XNBTs4w+iw2LsH0tKXr6YeOZYRYG+poEi0nmnu8E83bfgTXx/Mw5F/f9YFzfWmo",
+	"KXWqpRWUMrTFwcE9v6DB9juof6Sp9LTd0HfwbnTqxPGiGTUrl4I1ma6APZ77GnIt6EovpOloGUOZX/fM",
+	"oEcyZ/kT+E0yQchatVzMX3booJdse93s6V4tqK57YN1CsRsco8uGqgm6NxcC+ABoaGR8g/WcfEOy8NY9",
+	"gSFxGgpqjnZTBL83UsrxTJV0ULHqLssFOg2jc7O1m55XkkfRO+JuV9tsGa5g79Mypr0lRUJ32Hu7dS4D",
+	"6gym11jg08CahQcwSN1bfcp9+uXb9ykOcr1jQ355a5+MOpBbUFrCSqstbuWiY1xkgSM/ibvsJ7o5wItV",
+	"wWzc1rysRkrOLmRpbCuUeQqSIitKza9Z9wxL8Mk3lX6oHgLEfv5vd1W2Lxhf6V8whKVEv09SoaAi2Rji",
+	"udAtvVJmjJpS7elTslM32opH0Zgy1TktxU+q8vw5NAucUZcOI5Ycl3bxvRvcQBHCfkCDgoof8ElgkZwV",
+	"DcbEsoW4PbpfFFRAB4xkx5Jmejf08mhuHhYFSfdED5yFUIWukQo7mxZ143CLHnq+DNRu4ugfwmZsd8Ar",
+	"vkMmSdi+T66Z2mDBiUvuAxANnwlLwZtxUiuWjiTsLBq3x20dR/UaEsa0bxavfYVhwl7r0qBayqKhQtq3",
+	"8FtLdcUUsU82lN1hODKlD177PqceNL6Q8kp7/0mU0tw33BQoO6ztX9Pe/6SS1QoNWE8BQahz/hH29PiQ",
+	"QhbtkyQYuoOkDjlTTyvGSHAqzRZxr0WyoM7FBtq4nGFAdt3Aqh4MKekWakIbggXUbJW5onlJMSHkGsN5",
+	"MPa7UkBSUoTBVIDCVYEwBaonsbH476ypDxekJrmBu4ZJG2GSsH8l3X8vcabaLsNGmpWrVzL9arDOLJ2C",
+	"I4gzFY63s3rtQ4ccmM79tOCovOLptJCOly7PE829HLO0JDbbk/qSL8viEL9+Qj2JgzH3Wv3Xd8931+ry",
+	"Jxq4hGmsIWSELqWY271ZXpC7DsAHtuw0bgV0fi863mdJUey0rq1Z93F9wxBJytpNvRR6ncrCSlBufwfY",
+	"P6YZV6s6JJN9YUOxOMW2Tv2at/pN2BW/BRWvmtukpj0i4OYtl/48A12S0qS7puQVI5hoPK1YewoqUajD",
+	"qPSm0DsOyNfILGnL1L6un6K5t8EaDtk4jwMbf1U8vZWiZS10sKpO9EZkkyGZ0PyaiozlJz4/5UQxLYvS",
+	"/sJ+by3ckyq1yn6EcLQnRlGhQ1WEhodZzjN7/53ocrWSCh7XBT15+PDk4UP7x4KvKD3RMjs/ARcBty+3",
+	"X6wX3LCTgk5ZMakx7W3FmDtA/opeMQVrx8v3JHgy7B+R/oDMZWb1ZNH6gUjmLU38zyZjMgGrkym7vpWS",
+	"M6Y17N+ESEUm9n5VK8U1m5wS+GV9Cm4AaBM9IV9EovVL+P2UnwTAc1pMTskrD9lAYNWaLOg1840595Hx",
+	"9r3ikNSNrJzvq9jZydBpSVnyf1MQ6kmh8onU9nzkups/pkjGAYA2VZs662cdl5r6lsyIjSxCJcBcMk1q",
+	"yE6djG1QsJubdvn1YLap7oC1vLeexyt2TrW/XXmPQ3VMhH6+e0Qe3rv/NVnhEyRnhvIiUWOSrt17aei0",
+	"YBegqq2Ywv5BW+lsr+nJ76OTh+/e/uPNm9Pqj88aglgugSRB6YClSEXuUGQkyWVyKyvwzqPAXnLheuAm",
+	"tRCfc0H1Fcvtme/TuA0Zg2nzNCFMntElg/iSlc4bWdpXgFBZsGK1g2WY7hOkQ2izpfws0UCSY2dSxxmn",
+	"bVDIKbzyufNOAG9yQG5ixHLRLbraBWRk1wAfVxbYJtqn0JijIm7Lwfgu3QTquWBkRsvCbAh0AW4+FYkY",
+	"VFEuRfLeoQElxeV1n6XD/wUX7FYDNDZe+SVuaYWhxHQNJFV0mc7GfwVSj6kNCQ8NyYqaRfU3ATaluf3G",
+	"7gujDo7EgZ03lF06IPSUpHrwcHRG/uvl82d+CMKFi7W6bSZT2dC0DPuZNclwSdaKG+bnuV+AtzV1+UlJ",
+	"OeurUuvns+bw8pTNqTgQ5aJgh8Lg5Iqn+rNXvRWcC0z4NHfIgnCIvB19RXnJWiE4IDnMpbFNQ0fb/pRg",
+	"v5UpG9KnPqAfVTECz0HDuGvL3FVNXoe1LBhtrmNgmiH4khQ1yC9Dr+wei47vsKpQc8Wb/9byjN17qgB5",
+	"+IKMvD6EsN6q1g8iHr4UwlKucyYH8PqLUqTzOHoGlE1bm3xw4HmGdqvjWooxIDp7AMDaHtovgiNfyyUj",
+	"OfCu+8MxbQZ6o0PxVozmQ6Il7NAbEeFhaYpwStyckgmkmE92iIoFRzjF0zciKjSCHww8Hw4HOBEsM/K/",
+	"SPtmcf59NBk5e4nh9bae+S3nIOSWHOIKjWL8rmTSLzlkkIBYCcdliLKvLqwiRvcyomLOiiiN0rfe/6VX",
+	"5juWdjckUFX5Idto5II5sAQEdrEsgQZmhQrd3VE2k6XoVXZZiZ5dyzKJ0P1kuTKbCN4hCHBtxXkLknVL",
+	"EkuVo75fYuCjLSjetSJpnke4waGzI9dwan3GmuvM0hPgu63NYTd//G4uS8REO70Jt0pkovSWcB787nfg",
+	"bu9I7MHhvfJftg/Tp5EFE3FYDdQB5U5UYJ0zmp9gXSHa2Mpa2QJ2wUFZVoXZrgTb7lhhmIKHpGAna1ex",
+	"s6QmWzRE2MI1uW+vEqHicNMFrg92plWxS5EzRdZ0k8CFsM9923j6a4cJVMy6itUzfTQoHDpg2Hep0zRJ",
+	"E+UF4vWimV812cj5nGnoaebIIub+6h+C6wdwf6HQQGoW1FPXB+BKyLV2uqnnijXlxl0qGcUb23CD/UEV",
+	"02lcB3S8JjNCn1UwdZAXWsFzYqj/42eEHnJre06Jl7aT+olb1XjiXgZJerz7FtUkp5E2a9V2rxHhpwYE",
+	"7Tt8dElg7mAfgLecrFlRECPXFD/nup+R0FTs/AvCme0ooxeE+atahAdO23WALraKXCfrFZg2mixpzsK1",
+	"CosbBsJCgrOVGtON/Q9AsdnpWvupKGpw2DharaZe1LPiuqkVCKG9uzcOermyc5x46GxK0XxPMny1zu5j",
+	"apdY1FTE2MUo3qkAgBOOhwGkyRpah+Dbkm2NGvOGtqV1VzHdrCa53ia3UpIsO/quJBW3eMvBUzXwQiwY",
+	"3EbG+hMesZSgehFBIabL/P6IDLzkzKpE7eYClK75760y9QAgUkw/PxAp9IAGRIniQWwlgn4Tys1WO5UL",
+	"wIUCQQnFXiCqtdMEbmOJ8a6586D9/bMJemnFxKMYcWMfHmliqtEcslka7nR78ggQ0lYgV9msa6qdD6Ox",
+	"wkiuWd5Jsu3hpVoAyeFjBAecNhzuV+zXb4aWIhnY1uICwQcbCLVzorCfYqss3suRrtXezrS/k8p3t/HN",
+	"bnCe253HaM4u4mYH1NnbuDWfp3vS9fX5AMxYqlnbLXGUaiI6MHhksnoSB2vJcdwWNmlUC1RJkjqWVrM/",
+	"BwXjEWo5nIT9JExYnOsheEzs/copUkkB6oH6sR1J8PdtyLKEKsZr5lu8pHp/f5xmt01ONTdl37kJT5Vb",
+	"AFdEsLVbxtArq8Fh5Kt+9Z/exRx3siovPUQUoZCsjXSTfJVrh76bLxt9sy+V1T+aXsyvB+GJNPee2Vw4",
+	"h+kVW5ndFuT7YRJqfWkgWNvgS/kWnAWRr7NvP5ruHalfYFOLvkATDlpkX4f59NavCrpp6qEZPF7d1Ij2",
+	"JlEzHys/ak+i2/Upw4ebM0gV08AY6UB4rdUOtis57Qxy6dW6AHS55kLExTwpnRhSlb5lDVBGqJNt5TWB",
+	"aDbSTRPmB1/8wkXbu3bQryNwSeeRjonnt7fWuqfq8gNUDEusN/Lxa4rmNWw/JJZlX2Dcvm+03N7cTtmu",
+	"w5mkuirah3Uaj2TJVB0QEFKMkCqQ8oEZWN6R3+DdZe9XCpMv02/BjNYt6XZvlJztrCkVpdiEZoXuToT+",
+	"AQyF1V4qrBSXyqXcNeiyP7lHmvJj0wPvwanRHWr4a55VRQ2bb1K97/13cat7lwhzEfBzIVqEiDcnay7s",
+	"k1j5snu59Ev/DzNLM7NVZtGDuMWq/XoJ923vi4XjdUph1fjY63iIGoH91y6wkx4bW6k3l0xfYBNO/KDg",
+	"1/b5OcV0hAPL0XvI7Y4Rtp3gGdSFd2ge+cIFkR+HtMKtzSnNQqqjeUmqxJgG+G8T52jg/Du3HGmPwvmD",
+	"sHcU/9xN5farQmS/YkhyQ5dFv06FVcOThOuwXxJIaG6/U8zsLuq14sawLj3nQypCaIPhNjy0nXMkqNur",
+	"gZZhNvW9beO0o9ipONTLcrmkn0qr0u1Jtxy1XV9UjM+0v1fZASfzL8jpR+HV5E44KL3QaG+NuhrNl6CS",
+	"sZxjE94ZFy5VFps1JenwQhaFvThub8vcT2oPcT5bVc53du/re9/cfXDv6/ayvp1r4po3+9fLgl1mTc0C",
+	"TWNKnRcGn2uyliofuooCSD3hszSH0uM56z9es9++fvkdTzjNTBrmZhWK6zvqMNbubssA8m4qaD9jP1wx",
+	"ilUWfTJ9/jBjs2xKqZ+WmgumNbGPuL7wp0cA4jlG49vqfHRofyu1b33rLuV9dZdHbUfbYLnWvNWwCUN/",
+	"siPAIW/MBh+2Z1fPhw6rqKlfbcjbag3mBWIeQx+oJNenoQpscVKcgoUJJa6tju/IUu90UdCVbrCzYeRQ",
+	"Z32Q//Eg51qZvjNS6swvCxmlZ3EDTcTpEvMkJpbaeVmwSVqxsddx4Twih7auxW4EBzqaX5TiEQ6wE/H6",
+	"Nk6G3yHRIR1zjwwZyAXXiwOpthvlLdvbmHmGhoipg1+wGwuVe1SUNK1VrpScK6YTiBY+ta5rF4Jdzht1",
+	"xQBsFLq1dK+3yaSSSlm7tZ0Xp9D1bQjU7ULzN1n73bLVyhzPdS3/PLYN4/S4iOVShzfa7nAu29APq8PX",
+	"6MDv3OALZ9yS/YMPEC4I75ov5UK3XXOYPhrUaDpTr+rpwbKFZBjpVHH6HqQEYm0ILewENp3relIe2Vr3",
+	"fruOqaJX2MK/47g+nyJNopAIMWUkZwW/ZgqjE/x2CW5+3rAFUD7YY0B3S+9mDkYNWiAaa6nvyqwPF2nN",
+	"mKcHCDvvvswP0UddiplPSPPnqxqzOh71ViyRYuNSJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTZhlj",
+	"OfZMo8pwWu+CA1K4aNAfsfVG9AK3rVD7WfWAcOZA5R9B10lyRJYpltijA/ShxgREzUx7g//1QoKD30TY",
+	"SeD7T2qZjmP7TO0WhpzvUwJrqF+l1UTajSmk8RHOgtusT+I44Fz/ZXexp61z7X+z2y2lT7gLh0lPrdLz",
+	"bsv0h4QtdpT1JhWzuXEAe29elOIg3dNjOrYGWKvIGTc88znMHrzYo+4MhoNpWVwdhOrclE8TA6IARqEk",
+	"uRxiziRItnd+kxuq5NvKi60S4pPhk5U8+7VyxzzBx/THSiNQ/b1IClkNAbs8aPzRZsF+R7sbc8+h8gxI",
+	"8JjPZgmBVo8hHiEyeGQkFCFNPzzcPeNFVmM3R4AXP0kvwDUteLIMtjHcgr+oB/gC0arltmzkUW4mv6ZP",
+	"4mqCyTbgWHu3WCLQodsysCDJieaheYJXZAAoMjQ5cGV1rvI3GHFdXUjaPHFt69Psc/ug/7EO7PEcY7XG",
+	"eR3DpbfxpS2oXqSBjDSmWuJWW6sWik8xAdPtcCkML9wOh93t4bdbFe1+uy2oNq60GcfV456z0NTcMAN+",
+	"W+g4Cz3hL0L6xjiC4bEGL2SLVViUeFFeEHvB20ftf4kqa3k13nkYXTyN+oBg6xdVSdfRasuesXVwkmAh",
+	"8ZIKOmcILjTdECscEK066fc99m1wFAdpSy2hNmyVtDDliomqmsx34nYlxt5qf9unC8ZHdNTCKpJNNPp4",
+	"cBv0u5CfFBxbq4IKOANTWZrge8EjAuclxl5I6IV0uSr6NMis7peX8NM9akOitgm/bI2wHsP93OKnAOHV",
+	"3TPRt+InplEz1gu9YvrJbJasB6GrVbEZO+iaealcoiBIaPjOZ8sHIZdDuiCoCeBCHJMIHQe8iVSw9TCU",
+	"mIQfou8bbBBGoWwVgvrO96gR48mFk6UYpufkjmUd7GdOuc+PzuWFla/jKp3fi1yY+FaOb+EVeZcyD1uX",
+	"3Bk4S3324zucOSRoUyV8T9O+2/oL/nYvwi8or1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cy",
+	"IKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejPvCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0r",
+	"XV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnhoqLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8O",
+	"AdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCMx45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg",
+	"0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAskysOPdUrYBvPNBXCVdfwXHvRdsM5RVpHJerojOv+zsbe",
+	"NL8obvzeBot5zswFXnlcE4Dd7MyreyEiDogQog9MHxZiC1eBE1jVcJWEqZGoCsh5ZqkJl2F0EdSjcvWt",
+	"rfi9hu3k4nU7En7PrXQ8d1Aa4f8v7hJyKvsfXQdz1YC8sJ2w01jLUscF80y0xUMVnzjmCOzSE9PmANS5",
+	"jkArXhXcsQ0Rh85X0GwVz+Dg+7Y2TLofhlN7c1trAfgGt2teFFaMN0JQzCqVr7863g5dmLhpnhpdAxZV",
+	"dWjgOCDTo7e3Fd4LqoMhzQPAmWFF8dfA43GB8bjZqwPnsQut9mEPx3gjJsEyec2CBj3FyvPlCmIsVkC/",
+	"iyV2TaxXx7C6FoQ07+ysoed16jRGaNhHOak7lbV5urFpG1J0LRpWgyqkAFVIM9fNe0VLjVip9SCe/URl",
+	"C37dlPFQvSDV3boxQrqj+3TUlx4zmv+AaUCdezu0ZOW3pRuqsgkEuayQEgM4IsCUsfeme7Tg2KDGfaKi",
+	"vd1B8PwONETaYxCVGu2PhFYm/LbOtL3d2y6UmMuNSUP4gY6OjiYIXFcJOEQwlqfaUCzkjsN5Lw5SAIZI",
+	"tkTPOikOrkdm1T7bS/+hm1Pabd90wKoNSSlxOqQVbaElAcQZAXeYRssRgKVdt5lQubs7YsdKW8cRXkuw",
+	"xAnepUjmuPklNxtbzLH8x9Dhrb6DVee3huZ+NDPOSt+NIUaN0ZIg4dq/HZzWp+0Buz+gvVpjQ2I/z+4t",
+	"hqMuY45C8TC1dflVdOlIWN+vo3VtS/XOqzdUc3yQ5KFyGu3tUTrqyXKVNqrdRYEw/HI26wcPF0mWbUBw",
+	"FGzQK2+uGMsvsICNuyjoQqL3gDV1t1Vy2T1iW9DsKiliYX1O4gNqwkyqDPrsBj89hHdyyTDySYtCri8C",
+	"xNJ7UwWEvHau2MxqI3V0us7NqqPr80DVNdxfVfvppPWS4PYfkE6upW2S20OT8tZzj09Fp6NLq76qSuQo",
+	"TN2PRRqPsel1hP3VELogwiw6SRq/+trxthNQvCbv42vLfvWzMLzoutD0rMNs/YH1b61EQ9j66jTtk00V",
+	"3tIRmideFkXcfkEvnEO+cu8VbGbA18kEqkZHamLYuVj7kCaq9myyhKY+EXI92W7oGrplAByslT4nblPe",
+	"HtydNd6wn6pOcltqZVvH1X7nbFYWxY/+4t+GsEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZ",
+	"U9Wo6GfpDDnSQbt5JtctffHq08jkkkFGqm/wXp/SLtfaX71Kcs8rH/5JLK2dT2Aza9pUWEf8xngfG9Up",
+	"y1270Hw7zFVQbV5uRHZgqkEqjIlHZlxr3QEKhZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscD",
+	"fN3+QxhWGmbeTLMmajkbMFVc+9RoYkfzmOgOCRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/h+Saz",
+	"/OMXgNnxL+fsR532vBau+xuRRW7NSQyrLrFpQcdXrBYO6LA+vK/pcymb0CMfiAGdlGBhGF1yAM2IPGyP",
+	"wwVx8RbfXImKTaVKew9sonuDeyOwnmJ06ZJv6vf4NopDS/RruiHgGEk1/avgFLvEhPEUdXvYH8muzrOq",
+	"IK+T0xgO/gHBub4i420jqnEP13QlCTyfVUcwhomHYxRzO57p1BxeMUHFceq1craUu9zzI82hZcDEUsxe",
+	"GyRn15O0ibeTvWqY6FfIoti8Keqii3KeBNFbSGUQcQnEJ7YubeicvpPpFhzSutSWFRrczpZm/04WAD+9",
+	"fHaJWXnkW17Y00lQw9OYOOZNJN9a0M5TQJ8Ja7Jyc/oxK0IsyWJ36NxlTvnVuE2vZ0e1lXogu3WDcd5F",
+	"JE776nthGNa3oi/84c56fha5TNiuq1XBm1yZPh1818HK2EqnNTu8Dc5Go86aqp3YP9kqWdx3ZT9vw8NW",
+	"2zlHHov4gJyJCsfeIS42jYN4kUcjQACgTObKFg1l27V8IaiPL6S8Ag/zaYemQW7fozfEYhnoHjL6qhX7",
+	"rX/bwGD/dPu15VJK46JWnawijPCWFlZHgafs6Kjaga302LpNsXa7+gMBcZvQaDxulisJRFg9kvNuoLG5",
+	"2rzwYbY2bG1Ap7Wsk77o0iUhlalqbfIL71YM2eXhXC7lNcsJ5lBti7AE+lZTXWQGvbSFU0mBKqoUoFbK",
+	"FbphOyDA9MWzbcDQQjzf+PjB9GaIElprKrV3l8qe/rFdvvOB8e2cpU1bnAb7db7vmvRJGwAVmci7k7Oe",
+	"H9ctvBzqaLt1o1PmQFejyyfCIXBdW9lqUVmpJ14Xx+ljusEdSsj2fuGqp+JaQsVig0eH+cD9UbY8tA5v",
+	"m9KP8NANdF8UxtVPH3tjd5p3h4aP+MqDtwZm37g5fWMJKupO1XrZ++fqGknDpuXU0EcF1boF+rDrcTom",
+	"MGFz4+Aa2l81/WqyXbYGNbLGvUmlWNyG2XtLppViS14uGwv8e4mt4+JFdjXUG3asyoHaI/wqInSKH8Gw",
+	"jRsaqu1apY0UbDcjJgR+wgEMsjDOgKlUW7gZ3zbdpD9B44Db35ctp7afaG1Jb/uYUveWfNnQsFps1+vO",
+	"64gU/fnYXwf7+TnUWUYyqeclcjMc/KtyV9Q5ZC479hlswmwJDbXmMv1myb138TjomZEH4W7S2lr5s7Dt",
+	"JrtihELgC3IdA/q3FGZxu+Y7v7DpQsqrS2PYMmVI9gFnZu8zplLeA0DzZXMO5Z5+8hSgST/XZCr3Fa4v",
+	"eVFwzTIpOl+9bcDjKyyrbm86U8WS/DNVMlu6W0wFRQ6JrPGcw3DVyytytWzLYwxkpADiccN0eoVM5NA2",
+	"bEuUrBdXSVHiH2+849i1Qx3a3Vf4CtqIVLWsLon3cz0ma1zICU8j6MCv+/iRd7zA60We9gKz98Zx9WHI",
+	"RRWT7LYeBtQCqg1x20CwcLmdizUzpviYGJ5bTFPlxzaERZ1LARcCpxFxJcYuqWINuO3xdZE4BP6rfdIW",
+	"XMeBL7d4znOYG6ziiwhp1DP89tbGhE2csw6n66n4zq6l5xmzYqs5Q87naDSetb+P5t9H8+MfTeUiDZ38",
+	"HVu6QMpq+EsfdXcm/bI7nPwjVB9u39SfRAVikh13AX/g5IzJnF8zQcrVRQWWt6Qb7LHHDYi63TZYVeg7",
+	"ZGOkmo1XUsHN6UksH28bdXY/aejpESZ2mYTaYoJouWSYTgEncQ5YR0qW80Ut4aNja2/Mr3jpXeK7vQzH",
+	"u9JrLdXVVo3ygSDtTTdMc1VTkSOuZsgorc8YPoacbH+ruO5pfC5YXuWaYfmDT1DxfUmGxEh5wLq2K6Bu",
+	"K5I9vwWRbIdNBRrtx9Z2AXmlh4SSr4hL3GMCc3OoT0oFY4doeUqeScHG8MXUpfDN7MG1R2YC6QHcbCZw",
+	"O09UKU49LsikX2J9qYp9tvBtQv12eE+YRAHUFqNscXr9nG31ug7nsz0zYGuvjie2g7TZVwYGg3eY2p+a",
+	"vdCcgOIqIt82tMGvO3Z7vnVPS0vHm/W43CHpFMkDu3NOc67pFK6t6Ya8dGlFQ6IZFCQ7bIkm+gzDz7tc",
+	"Ub9wszgipPXfl9X/m5dVQ/Xiv5jiMw7xbpwmFOHoU/ISqhfd1DJ2enAd7d834F/zBmytGHWb9oJplwrQ",
+	"wzWt06fZGZu4rXu4vDG6BUO3TVgaekAvfHnNVEFX38tS6Vpmzfm9YaIz8yJO1K6f5bm03CvgKHExd7ki",
+	"rlvig2+i3omjJGs0LUzDViSuABU+7w/us1VA4F+K4qJU3Gxe2kPsMwq56+69lb4qyOVPT8kV2wzJRBfv",
+	"LA++w6N29wHJFlTRzDAFWw4yAUxTRhU4EdyrF8asMNykm6Ewc6oXU0lV/rkm7sFTAkk7ChO0tM/VcYUo",
+	"UnErHwCyjF5hOhG3o2VSXvFQbT8e+MTgd/791dHHVd/cAALXLJFd/MTatlHFvIlnCkXgmNGYS6YR9B2E",
+	"D13qU5LLTN+hK366zAl7vyooFyiJMynsOeESmmVbi5jO2YX9J+QKj9+IN+KEfPXVZWkvG8Mz4PqvvhqT",
+	"ySW0KOW/wydj8i1QmviNOT09neA9RKN9c6l6CQITJFUg7BtBYtqekic0W5AQVIbkYFzCiqklxzG4Afpr",
+	"8sXk/Un1+eTLC6SA5zZLBk03mqwXPFsQJQvsGQQvzaS9GJw74BSX/zTXX32Fn1GyUmzG3+MmuFFwOzaY",
+	"svzFRF9n7yZDuAHwvyx7N/nylFyG0KVUMd5BRgWZYitcAPjjRtup8Nw+h39j3jTOxhoMdj52rWRS8CU3",
+	"E/LFGTGSWJ2VsEIzcn7/S7yGMnChTNBpit43MvlgLYAhqVwsQ+I8LDcT9xaAlbavsWw9gXxP3P07zkP1",
+	"j1+1FJMxmWQyZxMs7rDaJrxoQbXjpiGZIKL6xG0a4ICC3NsgcrJ74SMpfGWWZTCslIZh3FXiZq8DX02e",
+	"vKLzyQXm0gEYqWeAydPZyY/WeJmQL+6df+Orzobk3tl5QN7hQGUhDcH3VrVCX57CCPay98PMoT/63dE9",
+	"N9sX0IiUi7mda5Xs4PL54B6MdFjYKjvjpzlbrqSxizz5J9tMLiopcsU27i0V7iFuFzRUEnAmGIB4wvE+",
+	"v0cW9iIJXLHkli3GZPKCGvYDsgWwQPj75CdZ8GwzsXxbKy29IFO2kSIHQCIo1bt3/hDpPHnBjNqcXM4M",
+	"U8gbmD49JCuqKKZKwGtcy/mQBW0JW3BtWE5886aQ58lFkKWn5Gm1s4Kt7Uo1uOToasWoGhJaaAnnQRBr",
+	"6nhSjwmfC+kxYjey9KCEV0KuT98IqN3LmMAaJZ5b+TXjTNm7ZEWzBTs5Px1Vsjn6zF4Qvpf14J+MraIt",
+	"8Ymp2EyMC4R3coki0P5qKs2C5Fy5bkJ48OwRh46Xvo4B04sH3qaLFKbx4Ox0hLOQKyboig/Gg7unZzDZ",
+	"FXUAGnesmP0dMgdQ3w48+DQfjAf4rb2I9UoKjVfr+WjkapiMu8sNe2/uwH0AhvZ7B+A2kFf+FqUpD/kO",
+	"lvhT45B267gIKX09zMgDgtcUgcH49duY+o+lF/NKZkxrwKn+D4C0nWurXfzIDMXo9R2A7mwmifsaekdR",
+	"n+74+sMAUA8gxcS13DGq3MlyflaJrmzBsis8t8DyFX7CEky+cPv/VjK1qRjsmqmphEKmZsK+/SN3LKMC",
+	"Nuz+6G7Hl7w+eQuo8FOqmQtFvRGhG8MhExDSICntK+NLGagcwl3HZqtHNGgLQRA1cNX1mdWcTq4YJkQ3",
+	"nDZtLkGD07v8lZpt9cgdEMyANrXnQR8t2c8j8WX9qzPZwyZ61+LrmltncD46f3BydnZyfvfV6OF4NBqP",
+	"Rv+uWXTjQanVu9GDh+u7v/4+m52p0Wh0Nro3cv+b1zChx6IsCvSEDK7Ypv1nBdXmO1lawXz+/v/+7j75",
+	"We/O7GxUzcwnSLNVITdLDMIpdi2v8Gc4AdTmdtq9vY2k7ZklaAhqObMtjmPZkW5i1m7zQiAXgEs3wfOX",
+	"oBERObOXPd4WUIOr8oBszBVZ0itr0hFri9jnoDJXs+LaeXkSsE8Hn49wIpyOrofEERHvYS6yosSWe/5s",
+	"+CctFWM1G7danwLKAnTLSjV9mVyxzcQv3Ok3HEW8VYBc+Q55inkHdecQ3KRXbGViwOT6SUR+xV3ofRQj",
+	"5QyMsbdoyDJtvnXpEd0PWYo9m7ixM3c9Y+vLyFCsrGx7Zd3syIWzflP+i4gDgHMdeEPyTTka3c3ujoii",
+	"IpfLyNAHbnjgFG64Lew5gefZXqmCEzqeDOm6g48cjaNd3HVAXDFIIVwwmruaDGvoNA3tHrsDz9wMBz/I",
+	"LPim2p4Pz7lZ3Ep8/OgMHCcceogLlnP0BcU37Z0P6BC5QQECKL1JXw3IDE3WUplF6EkRvDMOwwqOMJEC",
+	"xIo2VslwAshe3EOypAoKH7WXfbtyBb84VK7MwIhMXd33WpcVpnP7DXoBQ91mi4Zp3WfOzMFksQZ2I2lG",
+	"n6T0+muKnY8nb+yId5GN29nymTQ/ytxa4PkR2Pm5YJVbMcYUqpSIQ1SWfvwrPFnfevFV5tycGEUxaNds",
+	"K9jnXsFjH91cGDY3D6ZkyZZTq3oqzwMpwxWBzl9DnfHbmpG3pzx1992XwrUiJbrMFlbiTnz/KIAaZPkE",
+	"vMTh00lDIG7vVLkUt5xr3GSZGkRzzEyoRm55vS4hwtH7/W1DcpGx+oDd4lo7YYT3WVFqfs32rAEKiw94",
+	"4fGsU5p5QCHHCzEQNiYYgkjeK8kRzneAvB45/HJKfpDXDKpUbqDQodHYzJlxZzr0MnBBaZ9sUetb4L9z",
+	"GRk3oQ5+8HD2zYN89M3ZN9/cy77OH9x/SM9njNJRdv8+zUdn9+nd6eze7Gx6Ph1Nvzk/z/Kz+/mD7Oz+",
+	"dDQbjejoG7tpq8F4cPbw/HR0en56hoV011yW+nt8xSBYLU5z+a2dPJr9NhifnVvp6mrFBvo6a/vNcS1m",
+	"Kwv3G8xMGMVv5WEMdwdkta+YXBXeotxokvN8SARbW03RN2cM14edYuLuAHHvLo/dG2B8zRSfYbVL0hR+",
+	"Jg0jE3udTkhuDV1WaAZ2LfqMN7KM/MYFNQAZSE3Qc10smBuHj2U1BIPhx/qdgzOp3Tq3O6RTJa+YqJQV",
+	"tzvIRwvXUOF4LO9YFMA3ZMGCvduDw16wlVRJHguIhc7lKEtxFI37kbdJrc3Kha8UQxhI4BNSyPlhbDYt",
+	"8zkz7Q7Jb90zxxPIS1naXwzuj0ano1Et96OSnKOzV6NIcoKInpZ5uwxyIrmKcfsstiBfFKPYEur+qO68",
+	"68wGSI9GSQMpPUAxaH6K3SOPJGyoQ8F0wK6ZhDQzspQ1MeNAsRIcwBG7YZ9vLZTJkAku5dRRbQLtRbR9",
+	"5/3RkHx9H+TL2WhEVkxl9gdyRrgZYoADXW2uHpP8AkFA2IwJOu3gUquApalibwTegvYF0agYhEs56HAv",
+	"/lQH3S437zJhT956Bif0+I65v+TB60eaJtPT8ekn5u16yQz0dXZMvP8A6wiIuO7xcjLnzgf8x5bDq352",
+	"8PNDz04vJxT637G8/hjOp6WE3JnbkazZAxVocrur7u+D1ubmOYLLpsf+7955PZ0znh5vIWsC6xjqjIN9",
+	"4I5ynrpcQkum5uwE5vKPNub7Bpmv58ZjrUan6+fvU1E/FYRqzAcjQq7/zCOCmIzHulo8Su+JNtRwbXgW",
+	"GwzJrOnQdg1g8TBRC1KfVlRckLsjktMNwLgLucY8uqgPuKZQm002jCqv3u7aonNmfCupl9W8+p6+78BL",
+	"5XpnDf52nnm7fPMTlLQCJMt086K0H3/jQIssWVseiL1f59CtG/G1MUNihu02IW0k6vk40EZmV+8Kds0K",
+	"7LQKouKhB7wcxxg5lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7",
+	"PArYa7sIxWZKQiRmTRVbyFKzk3xqz9varvP13eE3b+EqAb8RjOVacgMpUz7FnWlYirL8pYd+uX9vNLJD",
+	"ukIGR/3Ryfm9mu9RG0UNm4N7JX7rN/XxR+FJu5MF1QaaBv/ChXZBgGq2W/OKfrekoqQFENZBSza5RFOL",
+	"6RwF3xUADQK6El3H0EO/l2siZ4YJn7BJcq6hRdOQUGjYuV5Qg9639YJB72hLNw2pvQtZxHkwVUO8XaHs",
+	"skTrTpta4/dGt03cZ+/jh4Z6i9nmWBKueY9kxIfetqYK7hHmhpotYd6V1djewUFo9YvbHC/gMYV2Cmd3",
+	"h60S1p1jCGIPkmIWVK9sVrQLVhSXDRl2Z/+uCsJcRAGxk+0/2sfFJ1/5/OZ//nxyhnaZLK7j+LZiGk6y",
+	"i3Yf6Uaw0jR3krI9oGNN6TyomZqhO7uJFh5Prn47DAfXmDJ8dm4Z66O8sHY3udc9hGvDBZngAkwJ8Vhf",
+	"Hg7WXAjmgzPHDOD4E7Y/hhME4FHc636wxrDN4QL6zgf/z5tGWR3psR8l86WdJuHVf176RdQEpD/F+5vz",
+	"1YrftmzX2AkarMA++A1NHvb/5NeMsPc0M8WGSAFcPbESZ0K+iPoxrRdS++qANRf6yyGZwF8T8oX71UaW",
+	"isi1GAISUsizdUVb/jBP3ogvCnA2qrJgBGX/l94pXxU5QVWdU1QwcSzCU6fEztBBqYOyCaFFhPtP+egd",
+	"DW/B3jCt5yssi+2iaNQ9+9Uvb+PhD/fXI6v0Y2ndgmKLfJ6zbWHeWeA9doTu4WzpfphveTAfA4dgO+U+",
+	"p7MSzf4ARULR1Snu1VvDc39GUpM9cVxguylwZmi0HrC9DXu/KqDvvLvt+imYnUBYKgLUsAdiEJb0rGG6",
+	"XJPQ8+hzbHW2R5UOj7+9ZUlR53KRBcuu0hmWZz7DsmrgBhJ0rpj+rWjwGG5lZ6LaKkUnj+GWGharqlgo",
+	"7xqPA+OvqNZrq76+jRRNr3f6x3ChqINXWuVgOFjATTDIp6eOKKeZXEawFIMFo4VZ2EfRody6yo9Ud1Ix",
+	"Xyc1TITixCOGuusSIJI64dOk3PHf7gluPw0d/gAQ7wKaQk3GhmkzcU1gqDkliFxB/L66fjzYOr2pZXoq",
+	"Ql1N+0+NUjceqPQ5OJidh9UhGQ8++/DL5Ysn3z//+eWTdz9dvnz5y/MXj28se2uonkXXW5+ilYiYH6Vw",
+	"pRJMeKr/kmLoiMKn/25V0qoUjly95VV/WdTk1atO/adZ5xIt4CBJtx2m8V+AIeP+6JAJcBsZ1bskJcKr",
+	"OGJmwGNYSI2iPscxgGWUmulbkHnYZr8fTr+j1q78rVndXrOyBu+3G8QOrvkE3350KTaMIddcWhxwcdW4",
+	"8lMrrrmlhLuFlydQPU7c2NZlIZeCwNfjStmrYY8sEdiI5VDyhzAiHkVLCqYRg5ooyE3ShPphTsml686W",
+	"R1R4IyB0qAnVJFyhKecJcurRRPMREkvikxiO3Pm2QiGVU59uDjgiHy/55NPQ7Y4lCM+bJGEHrS2ONgR5",
+	"d/5R5N1fL2Hmj1DI7kQ94JNJNJf6Skdt+U/JLwB8xBHH6pqpDaIFuXGGRIpiE/VAPx+NAH0Jb5NZ1aXW",
+	"Fee1Od2eR82xj+LtiRI+5kzYF0fRK49nd1XCeYEqpzHAxjgwUDotajlc+XNRbMIHzkcFz1sxByX/r2G4",
+	"t2HwVTkteHa6Ff5Ucq0H43OXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCw1zq2Rfjz7t095wB8LgcGWGqX",
+	"e9LP83zFhIZiBJB4ukI7dMEVjxUGeHZFIdcOgc/SjgjGfDtxj9QVqjexsodc+oFgYIyUaJRlBJDqKocs",
+	"LYoLMgEZ7EFd4RZAADUsQ60fSkua2t3/P98wsFeDv/4Ai0FJq0S9ZMZKvuBk+8ONByzg/2u4OVCib3Hi",
+	"n3hvvlKbj3NpStUpSiTVMevSCk41QiX4A2BnnmEHRcsPIsfGjug2sR8auZxq4xv7mxDgej3I8sx1+bNM",
+	"d2IUn2MfGsOXTBu6XPnG5m+Hg3lJFRWGAb8BNCO/ZhAaztgYcqJWcAgJgDeEps8uabbmsH39YZDLzEHN",
+	"EakIzXPFdHXhMHWN4HKuntnftng6F1hLVte+Kzxuf/G6tJzv7dM3NUi0V/bK1pjK9ROS8eX/+SHAvcWg",
+	"hdXXVQ5rJHo+RmBDqra7uWI+CGhg8OwIp2TBiCU2UMVnDJrounbvZfnu+bEc3uWq3jk+4aqVal/yiZP7",
+	"t87v//v8/LXOT++zsecCkuqIlaxhTNS1ArppLg8/BAfrq4CH6I+QshfSiZCG7bmD4MFn8Nwfn6nwHG2+",
+	"OPDvSp32xPvdU39WdqqvAorqgc5P70M1kENtBiwO5390ueYRclKm9qiZbn2D8WDK9+Su+n6oPpPUaaLP",
+	"SwMhbqxZMQsOQsvrg9BsdjspEhETsEtJLX1zdL+mH047YUYlkUWOex0G3u0Q54dnCRyIo8T3o/Eaky47",
+	"F/QlTu2dD1lYXvvdFx4bHJRvVf38SM7yijJ/TG1jvIK3+yg5zrnO7AV+iMkev6glNWMHVQ/vBXSZz+xl",
+	"gVf2rsXsJlfb0gMd5rdMM/xT2QgyS8uVvWArZkJlE9tjGsK1LmuqZgcGq9tojRwCQ380/vhlISHtZq3s",
+	"mrgHfsYFEW4Al3HOjK5AG1HCXxAqoBLRX5FIEK4dkbBAcQYJtJqsKE8gN8JL/l/nLp+2ELEWVsIdzkw5",
+	"o/lJwYxh6mSuZLlqV7oeM5r/AE//Jz58y4rPI6Y1Ql7oYLnRvxWnkKX9zqVPV/WMd78eDgKk/2A8kKWB",
+	"2hulTVsYpqDp7++7713zLqetQ/cQromREtv+zFy/lEwW5dI50Y5WJpOoLzmqprK14W3mO7LP0LVgU/Og",
+	"VxxDa3luxYdlVoLMqsl0QzKoMa+Y/3H0fddqkegAdGX9v2hN3/Gq7aqldqu3Qy48JlCiPc1/lonUKkm2",
+	"6vZ2pQlI1/GHG/zXToUf2jp7RQ7YWnnxWxeMbV+c1ySmRoeKKemBBFdK5iWGJeUKkiM0U1hQsikkwsTp",
+	"qzLM5ebgqkMoZD96LeFWiV2yJs8j33203O7qUO23+WJBd5z8vGq8RpvvttLzzoc8LLHV7qsocZDdF/38",
+	"OHZfRO1DydHf9otX0Zwi9Z1UkfK8pgoaOmBTCZdZAP3MqsDq55rIteusNoQMD0Em7pxOLgjFnwUNHPuo",
+	"V11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K83qIgSLrSxdPNwu1HAdyGh3RTVKG5onGNBtOFFgY+8",
+	"Eb5LEwaAo6e4xsbuZgHVeS4rA3uFOafyblEdVPS5M/2lk3BKVTmwcZEdvhu3NmSPdam1s7K+xta3LLU7",
+	"VtKYT//4MGBLgL4d0Jz+71qo9QAB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5vKxO8AHaMvl/o3cZFsy0P",
+	"GqEhfQRLG7ohOZ/NmGLCDIkUZFWqldROPOANbDn8iq1Mo8fmNlz7Mas9L4mxl5TTHbozqduBvyRzgneI",
+	"OsFCytXHZkf/5Mdix0tBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsgZkzhq57hnppj+zjoG46X",
+	"AlyI+B7fB9L3b0t1/QAyfCxOr7HU+R/MUpgCEmkwSJU/iLMuC37FPqK0C+E117bRKfrDKoksJ9ZcQ2bz",
+	"fdEdaBm5PxoRCHYavmSNbIFr+Mgc0UcAolY1GN/9urPUe+F/lLAqvpdrzFeFxsaKs/x47caA+4oCj2PN",
+	"OxPvGrhpjsmX2BW8MYH3JeQInIAscg3EycSa99DelpJHhSzzJ/AFOTsdESauWSFXbEhwnCk6pKHZsPv9",
+	"EjIOFSRwudwR6K86pdkVZIW9EZMfqDYnMOzJ08cT9IRjd1ZD7LpYfuGmA1sBHdBmqN8vZKlOCeAnkrP7",
+	"RCMcF4Tpl0u7DGwMXeVQGsXo8o0o+LVVeV+Fj9yDQfe+YhsilW8QsqQbopnTq5l9g506F6R6ZWhfV0jN",
+	"rZqeZUzrlMqLL0Qy7h6fVJt+3+DFtV6GbrOolw+rRiKqFKczLrhehC4i9qOvJj3r/81m1VT+v4IGn/an",
+	"//2anvz+7u0/vnjz5tT988uv7B9v3nz15X98tovtB/3Zn+JA90cpaICjQXGhG1U7Fq5iSIpljF+zCqIL",
+	"0worAtT4sEaBeOGjk4dvP5wNz0c3J9G/PzsIzhAajcI0T5Ar6v1GeT4mX987G52cnb8R8NiYxNv8RtjD",
+	"OSYf3gz0imWOJ94Mxm8GZ6ejN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1p9xbBT+0K4Yc5uz713dxP4ymd",
+	"Xp/hk3yJT6Z8avCEnbojRRh2W8SHB98Mxh/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge/RprUTE",
+	"0ZKIFnS1YsI5GcKfkYR3siEBdur2qu5LAuu/UaiH/g5TRa+gPTudMbN5tVBM219OvkT3AfYtZ0Xu+uXj",
+	"Yyfwq53G+ZAWmK7J+B5m8z/c0W8X6V38x3OgOx95Vey15TRfgCf8DNz44OheFHmn3j8+cXE4gBwNGKxy",
+	"UicLTVrx8UY1fDw7IQKvcNgXioGHOAJ7+9ge6a3kfCMNLTylPpJb2rLAfoc0HK3jYHeCF7DBBY2HrpfA",
+	"uPPB/qfV3/w9In72N/7hh8fxMW+hjnZcaH+3Mk75bYJCd5yHtDXI+T0r8kfuuU+oBTadaviFOwyhu1eA",
+	"04QKSrpbOXLf/h9kBoauX9VvzgALt3KhRqMNt+NdVqa1SZl6qK4eReseHzNbeJzrxSYCDSUzVhTYNvVs",
+	"NCJGknNIpH/4zf+6IPdH/wusn6KQa5YfN0mg4poO6YzOT3+kxH6fSx5qxu1GwKrrzVGbDtxtwzjN522s",
+	"GN5MHw4dtDERCyIc7naabAVIpuAlM2iZGlmZgtIsrGFu5zZsCJ5ceBNtaL+6YmxVWbALqrv5lXHZTub+",
+	"hRzKiFEC8IFLru264yu+VyuyF7DEzjhI53/YTWP3xx6AcCz0ghYFpB1OWY/TUEsR22LqgkEV39G5+lVw",
+	"FqN/pHIMYxiQXkEM1PmVnTtrwcSQaBn6F2hDC4b+YimQX5mYc3Q1IyM7t7L9G0tQL+B42OXteJ8x0Ok8",
+	"zylWB2L8ZXjdacVg65XLJVNEQaSBiZz1iKG8cHt847j7T2LmHxgKrhpDzyWp1Tn24mQurrmh+0Ewn0bP",
+	"fUpaUJaxlamhbOwvHvZx4bmiGfvfdTSRqHl2+Pnd0W7tMRfXe4tCeOeW3Qp6Q0JI3dHnaIpKtbH7FZWI",
+	"WYY+JV6qnKnKR7qkV5AMf3tefxq/DLzpmGwfcfqP4MNN8Tp6d7u0FUSJ5xwlmOMvriq38gqaisD7dYjG",
+	"AciiC65k7IJoJnLQHCTkYTQhL1Yr+lORF9vYe4vReiAhRov7KJ0C/yce5OHAyCsGZ+zfv539++r38/zr",
+	"8okcrR6oM/rt3ewx+27+Pf+vqx+Wz+RPv73Qr8p/rf//m3+Pzs7v3rv/4OtvHtJplrPZfMEHw0Gp7FIX",
+	"xqz0+M4dvRFZjB8QC/o7t35bn6ouu0nbzJFw8IcnEFGAGw0ncQtL4E+BRoTZM0KdMOglgJou2zsfqj+2",
+	"ABF3iQMiiWuylsosgmIHVq1V90Cvi8Slw4JF/cDpgsRnf0HaAXjNU8rbtbyqi6luEIrR7h0RQvEV1HaI",
+	"eHRrwh1A/2akxLbFjv4WUYMD9Ij9R3wY4p7VMT+OT5HH23mAmtDTfosX/bY65FBU1Bi2sbSAkl0f0lwp",
+	"BoF5bKUcOSzKlVUpcmqYrxoZplVzfOGfVPLtF4waIdcITr+n5rtnVMatMaq9SEwEiKpdj4pAzKyQmuVD",
+	"V5nuYsYc8wyw59nezk6WPZJY9FMpC0bFccvRVyslr2kRhAjMP4YJXK7KPSh5HdpY+jrDWt2774K5W/de",
+	"sm4PzrigBf89nvCsoB4mGntn9iuCXzHFJUyTQcQL13O+vR7Y72q5GFFSLQQwfMn+LYXdxp9fPYICDWrY",
+	"I5er6qHamPIBqjqQErpELk2M61SwJey1+2SrOt9FruJ2qKf30kQMr7p7bFPPHqJOdh6c6EpOF1wcx0H9",
+	"NAzt4l24vbeutvefgl5l/3XTDGbopC80psCzFHQpUrB8zqDJJ4iypbRbmuz16VbyJwMs0/zXUpslJn/Z",
+	"I/a3+ABebUL2eND05mxB1byCx4GcCOFsjdfxANX9YDjkGEXRMYhKKzz3do33LUez9/Z3Z8Pz0YgELgLX",
+	"62f4zI1fWsFFp6B/CUVrwwFwlEPCf1cNPaiEZiQOV1Jz4+FBVspF7TciO6n9cns1Ib62EVk0fZj0/8fe",
+	"1za3bWvr/hWMpne6e4aWJdtJGmXu3HHT5DRnt4lPnDZzd+xbQSQkYZsCVIK0opPt/34Hay2ApETqlYrj",
+	"7ORLbJkiQWBhYb0+z7+Loq4VmoKi3lIJrzCSHWLOQwPWdkgGRf+9hG9/QNgQP6vXtefBcUlVftrjEavC",
+	"ibBdwFd3EcQwM6mGxIPgEfWC5wlDa4WigWn9EOYAJXCshrxfmFaClkD97sDXy6cSfmv3g2lPcrP9wpJ+",
+	"tx2dPML9tgb+yGmm/9Q6msk4JhCIraKW514mDhO1rD+dF1GZTndHZfrPhIeC/aKnU+yfyI/8/PYn5dO7",
+	"yghYvGbJCOg0awQ83sgIqJshZxb45vR/ZgDAR8ftd/budoN999gOiA1ErGcgPm4/YXkLkyn723eP7dU/",
+	"tPOT+JuRsb2R0TmskdF69fqPIxhkt1VnbHRXGxudJWOjc1/GBpU57mJrPGrY1sgpPnJ1xbhhHA7wh8Zj",
+	"dB5F9tTE+WSpZhzdPeibSPkN7Hg9HO4BELTatjj+lP+yMrIPMStwPGmIjh9ooKO5O+ejdokNFUqTClrs",
+	"e8PsbFeF8if6VhSOtwZ5lDYoE/WS11gSoCCbC0mAjZdvD7NyA1NIFW2JFWboIppn83boq9Th02kVCmb0",
+	"RIBIidgIhCYzleYj8QPugSh2CHOQsDhXGoNbUfYV4McOYfJ9QxPdEU10e6TQWnTgHA0ucMr1oZ1j7xPM",
+	"OReR7ag1EuES3RHQ7EEW6TCbkKSvi55OeHIjImsqaCVWxUh/djdd0xN5PsA8mODKsGk0rE3M6GTC01JC",
+	"RqhsAjjfkT3ZQ3NrJ2E/QCx7q1LT3v+6+PnlUbd9ytrtdunhNB67IxWHgS5Be2FDoB1XuQ8QJyhAczZw",
+	"5nNgbfAArOIAZitwFnOAWiVwyuQquVK5YRyQVRt0AzDfgwWDOlgw4gMwv63JGWQmsvfavoXOSczCBnuO",
+	"k3r0szS5U1AVMRnK2JoxyNVbgVNeP5pmioOdFcwNu/j5pbUSn1/+8eVErcDRPP5k/7s7LrhGdfvzNZ8g",
+	"WDs2aQRMacQxMlAJAiYmpj3ZbKyZEZAqFXM2yEDL+ILjCZ8Duk910vlXqcSbkjP4YEpCVyU+tL38o0+1",
+	"2S89J7aAIkWLp5DKPVnnXv9z3fm9AkIu4oT7zGPrh7otsHkzzDbteIeGyfTSsT7fmIt1Uz0wRqpRLIqR",
+	"EOyGAZeWrOP9kb4P7FDYPbZKN/TIRzyMF/HSeqbQE6NVHs5HjKVCw8FizFpEBRzkPFj9jJ11T7CDAE4m",
+	"FgLYolqGEluOauNN9gxrf3aY4+Zc4Es+p7oVlGE0wBDWQhqWyNE4bdQK7LkI7MH8U4+JnQrFVWrP/xwc",
+	"G5pbpIGiawjbTLmMGE/RnaVmFWjW8oQpLNVsyiu4BN2b/PtKzyvAIufKR5SYT3Q2JzAjeSt+nx5GXM5Z",
+	"zFNhlxeiP1BgJuMY258q3A4Yyn2v976tee+KmUNgUjE6voXY0qYH8E8CwaCbwn07gEJbBMGHNB625sGm",
+	"b1ZIp3x+GAn9ac4GXN2wNOHKDEUSgKfuinnZBUqu75rDok8SZ7snZWSVHrI7YztmOhYTI+JbUQHFMeXz",
+	"ByvdgMwIBupPxQmzRuAj9lrfQj1uwPyF7OxJt7u5yNNMf+Ei76WdI7UDtHAqaEZmMz5vVuhvtYwOdYwb",
+	"d2AjSQoqZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjLTus/",
+	"tIx8OOaLknG78FHCZ0UZ9xhdFLQstZo3KOYzevbhKnuWi0bzTmxiTXQe0LLwuuGdu/qPfz871CfyaAp2",
+	"TuMtCEHJC65cvRcc254o3cL4QGep82r1jNpRWAEUOxdbdEoZT7ElnrpFjVV3esiEvTN4ZQMBDq0eAuvP",
+	"e4Q/nKI263svRTpciUrE7LKja76I/vm8m+XDpw1LY3zi6Aw2FM7Blkrupyy+8Xtlc023+XvpLAW4ykLL",
+	"RR5zxooiSsptnm7zbBL4zY1rO5amaZvvbjOjb/Clq4Jx78tCbAV7ocWbG4jONFChQUEhqzide86MuBUJ",
+	"jwutBzqB4DRSS+ssjgBfFHfYHmqDWr5Wgh24hrEHFNWuw7KnqPTalOw/tVSrOxWrkra+W1DPFJSpHQiR",
+	"DRdkfSCZFncZnMC+nlXAlw7ZsgE5vsizKAMBBA7Y/08xrR0aEMsievwJf1jXHiztRoEbGiZUlB9mEFIj",
+	"zd9mNAjM6wh+K6wtBmVCED/LHU72dzGn+K61z8G4f4a/V71nXe0RPq/JuqOa5mOCaIBgoIP15WrOJjpp",
+	"sA3Z3RlMh+Gu67yuHXnnSWuyp+jL0yXb6Ym6TDUuwkNsrZg4sTh8S7ObwnoCHqhbhEWyyuQGD/JMwY/4",
+	"ccCMHClBgY0IInqglTi7EXPEoAIcZ7icogeVNSSYE21ElTRAHbNjazwOf1uGmAezXz2Yid+wJ41uWAJT",
+	"RrqMvXZvM1wl/ojBiB3Mws6QIBORJjI0q7Baf6NL1gHKjwUzU64INQCoRTyEvN1tRydn435AP3cfTfzP",
+	"TyL/42nnKOJz03/GnnaY/ckxR7QL98AUnBIS3h/6ZJVOWF+qVCS3PO57Fq26Aq5UTsRb6wfXYbHDsz50",
+	"j55eIxJ7Jzi7+9vkX+N/Rf86mkiVpcL862iss8T8Cwb8QxVKeyWSPNAvuLZme4rPdBIVZqo77teN2r1f",
+	"LYB81XjrRrZGd10ipdEOaNj7txRbT2wkfuUpOponp2fWJVbDWIapafW6J1gY84eOMzsv3fZJ0BpyGVuF",
+	"dvYoQFx2Y4ZZ3Op1H3V/fEr+rDW+7fcfnZyebaEhUPrrANyzSSNFIy/lKEtETtIBdXNQ1YCbyn4uJ+WN",
+	"jgPbFJpZT4XiU9l2M1633d/gdXvD0Ug11FA2V+itiZHwyyvqVrfdaXfs9NHoWr3WabuLH+Xrw6NIYjDp",
+	"IrHjTYEXkiIVKNpU1VSxSvZ9zi9eMXvf3RdKhFkCDUMfrsu1PtL4CsTy4vDWtZv6aczVajwWaFUCevec",
+	"YQ++RZFAkQh0hhwlaJ3vY29xAY/bd/1o0B+uN89+JSvQHd75N0LfWCYed4bEoanaq8K8wdmAUwUx8nCs",
+	"tRF7wDzYdbLX160l8sXYERAlDQbmw7E2QlmHl6v5QEfzIO9ShqU3Afsr0ylHrgQeRUdQjFZR0nxBI2hq",
+	"eWF3vaEfh4KnWWL302wsU3EU84GAXAF10n33KOh0oJ+R+ywStf79riKRsLnOEl9K63b++8K97PGwEEMM",
+	"WrGcSGyK5nH8EsfgN/jQ/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vtnpjDoR82dcA0EKQuv",
+	"+ZYewkyWYKMlvC1954LPMSvPw7Gjm6OaQEKKhuaqwv0urGuy1OX3ELZjrbIsKrqqXbiwzXohj8Ms5umK",
+	"5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwKDBy4XhtTaa51Ew3jE61GwEw6",
+	"abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8wJq29mlrcpsd9sSRfUXcNNeF",
+	"rRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFwA6fPygfaYY/BAbzbTp7/2772",
+	"xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1CrVI4x2cRoM/m7om6AE3S4/z",
+	"moYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1AMM4hM1qn6mifQWGnKyVuXsG9",
+	"R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk626mmk2EgE+zGLhoSc0hcR1P",
+	"BZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2Z88r89Y3ScSx8J9V+b5+nU0Tzlx",
+	"ilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr138AhYoVUrtcMR8dxVaxHkGdHvfytjPr01Aq",
+	"rkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeuJWqp0FjHnxL/nnt1i+TTtbJO",
+	"m3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I8Up1SK9VGOIXxbHyfCzCG1HI",
+	"yrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1ZN5KI1fQbCxjgBOxhztRe2ex",
+	"qOP/+VIl9Jyl8ylsxCTRX5lYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRudo40EEO1k24OXx7GjN69v1oSJ",
+	"3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1Qq5CEe+melfr3L8ykYkIXlga",
+	"hs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7R1xiMyGHh6UUoNK3Igk8lRKZ",
+	"JBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+c4eLpyqxFx3hp22djI6h0P74",
+	"pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqLOsigssLU5rWMCBORrj6YLuma",
+	"B1TLugFtBkUULn95c/Hq5f/9892bv794Dd5muhnJBdYVrXzEgTxPXI/1XietLfB2YkJnfw3isUH8zZEp",
+	"BvFBCmLmhKZKscBfyscqfXj8CX9YWbBqvWB4KDbxKhiSTNmQy9iUOW2WtDDeEwf3GQpL8W2aZLRBwk3G",
+	"6dZbzfi60tGdp6XJ0tEvbututy1rq0zgrw+xchRHTvhKmEyTE+F3vjWmYPfvsPm3Ny/dJFt7MKswB/uv",
+	"hkdWGhHussf+ow8FpoZ6SLUSQRENk/on0fOGt3DHqWvjSgSPCl+BO4Llp4dgNuIcGISTWNY3Zo9dtT2W",
+	"dr4RL1Oe7Ofc45r2WldZp3Ma+vmBX0Vry13xB9zsEAm/+1MXxWj+DnWrq9UFyqJ1SUhEo71Ux9YYlF+1",
+	"FsYyg9lDw3O8hPyfV8fbK91S2bDz79aY/nTR5ycG8xlOruaklA2lOqGsSnycxtBkSeb0dulCCaWxa2UJ",
+	"vVeKgzlHkCcJn1cVB1vTO/G9Pa6GqmpgRvAEKo/yEU34x1+FGqXjVg8BzfdCntzTOYJc4trMnC9qJlg7",
+	"X80lPqZvM5XnMKdax2B8o/xDSYNG37ZY2LWMWlfMSN5KUrF5zo+HqbwVW6ros4adMZCRTbwxF4Zs0B0r",
+	"7M9cDdBHm0Y03afW94Kf7jaI6Hz5TkIRhjbPNi/JqqEqeV9oOOOJGOvMiKNokMeMptqko0SYv9AQw/2R",
+	"wx766yY8kTwaYAj0695FW+6Q+iMZQ4kP0jPCkFuBruhWVNWSb74nd/GI8rRLpUv0m0f8p2dRDNv6Q04e",
+	"HOrEuR89OjmAUpG6nhfu6M1vBQTVF2PeV2qN++UmTKt4/qzsh91K49ywFZ7Xssd1pexKUI0FYBmSfxEw",
+	"8TEUU2ob7N/yWFrpfqPieb8GOiOe767d9nfWgiqc7DlLMtUj0BBTgjIgbmYAj1lOPlRZHcU5WM1FWs2O",
+	"ajgBcbq6iyRTVBzLWaiVEmEKzQ2ubl8qk/I4RuLlmIc3hnqsIU9cN0wHLrjN+N6P54HvrBhLq5rndfdX",
+	"SExQaXo9qjK9KrvAxtyMIcVYqAksdJI4pv+QJ4kUETZ920nElL/rDsmxCLF8hdrJ4si3LD5jUKU1k0YA",
+	"AGrffq090bci6rfZZcpVBBXg9uXdXql7c6jxrHnzrn3ziVT+9xoTtBROqNac7hIpzLEHbm/K08+RleWQ",
+	"IN6opndIRbRcZVB+h/RM1pPhJgUw/PcSUuxUe0s4OrDZgeLHHrzPtRrKUdvl8d8Ko+PM130onVJbwjUd",
+	"pnnJcH62ngatJFM5gw8ZHw/e8j7dwmboVtgMj+6Csg7CpdzYkji3AiKizQwKCp7AEsGJJ407wPwZB8cb",
+	"jwE9Dtl97BaeAXMR6d57Cbu4ZagT8aV1J4nmUVSS54JpsJnkdklyoa7V+kKLDduUxcYtXiaFzZAV8W4z",
+	"0nooFHL8rFJJMy7eDVt+ss1oxlw9h69ysCYQEHB1fHV6527hNbcpQIVS9yInF20CrDyAWOhXs8e7m+/x",
+	"2kjd59vjDzOQd5FhIK+csGdSpdoe46HY0nWAuJ79c8JnRwM4miG2XuvgH/sytR6El3cCtS05HtWYh4l0",
+	"nkea8FSM5o4xiCqxTjqdDvNjWahkCADXXwmkobDaGQu62uz1MhYeO1dMfJwmiGLEjKAHhzGXE3OlXA/Y",
+	"gBsRQE8ZkqiGOom+N2hiEd+Fh6afoX9RUYtpp+y5b2ffI8kCTwRNQj09dvfhVNkF1lkSotGyeUklDI4U",
+	"9GFarEaJsDc7CciCchyaOB/WsBqugbkr9jQsHDAVM6KnYglc5KQUlfCqrBi8YTOpTI9wP0CuYDrbe7Q3",
+	"XP79d2xvEAa2/9NcWVK5pz19Z1IpbFAtBojAa/tJIPgB/PJeLg4Ze2sXcBIcw9dpbg+kMPuxGKaosOGk",
+	"eLo5/ZU3bmHv1+hYh2+IDh5CgjzqUG0zuKBjgAATQjE/sMa6HBw2itcchUdCG70esik3aa4+Ckoz35sb",
+	"tjxUqMj1NFYGmw0MI24zhjXdVtSQzskJnlVigH1oPw+wWyHU6lYkUCBOBSss5EorGfIYvl7ZOk46t54N",
+	"a0OuK79CLdjggSe/ol/nfBJX0V9VesLOePjegTk/K4eJoFWDAzFXnWPq7Y8F51RO7LBOumdPzn48fXz2",
+	"BDxU/DD3T6GPFUrIg88chr6nuPJmuzz3vO+C0ovA4pY4xOg9eqz8GleK3qJ3pRg7YjLqseJr2E8ZsyPs",
+	"sfxFrrBcdAXNF3uVUvGIC1xhxyK2efuYJKB7guw+tOBw8W0xRlQQ8M8bFK5XcKshTd7YUUccodbmCJzq",
+	"MI9IKgJmQIAQ8WLGEyXVyDyDwC0abhiPM6K6A5UG6bBOHg79V41rTDYwOuHYgQ4ftZ60u91qMu9qX7Fo",
+	"2jQYAij53OLjVCbClB99Vnp00S2vGN5Te82YG/uYR8OT0Dm203g7t12J2dscayDnSOudnHVO7xYiF8s+",
+	"vr2qQIkGFrSYWn9YA1KRbwht1QQDOmBAWTkuTvCnEsP4XR5NLP7BDu9GzAuWoWM+d0Rsflwm1eHNn7G4",
+	"FbGp4U4rkJjT3WZj6Pq1i7fqqMnjExXL1P1Hq2il8mi+cDqVOpEXhhmJ1P/Jyr91n47SRI5G0Po/RMgr",
+	"7EYeyFGmMwMTymdcplKNPAC3/bBg2Hac7Bu0a6GoFT+PMtyF9Kv4K6OvYzGH3VodexrE+INUEG2Anyf2",
+	"WKcLrNPwvPTAIvNht1MAuDg563RckMO0ek/uigx72SCWYXthWuw0+jCKnvl7+FVdOOxxHc8ZzRy6p0UY",
+	"GWrkx/YTNLExbyatRW0NMfvbi+EQRwW5KifPO0z/k8L0n5w+3mgFTk+3WoKztWtwcvqkvApnpwur4I4U",
+	"EtNI+AJuU8RKb514xkl0EgaC4WUAH5rvsPaWG/Lu+hClIva8W18uAqdzIxjTABEERogPrNQ0wvlLzefK",
+	"V9e0dPm8JwLpga4CdiMwLZDciNrfCaMrSebl2BGBxro4kXPRUg31ZITXpBOSHASUJWoG8Hpd+xj4MlfK",
+	"5erA9aTdOuDhzSjRmYoCD0tCGpGNEj3Lu3shLc2jNjsvAIvRh3M2hnxD3x6l/R6DvV1OU8yQC+Li93es",
+	"2pb7P/au//uX88tf+m4oePthZlzj+GLu0LPgUb4RPmWa6BTb7CWY5IMsvoFuNyOEHcKby7oxQLNfn7Lt",
+	"UTJ/m6nKPLsdws5p9rXs8HslJE+2DIR9swO/2YHf7MBvduA3O/CrtwN3sPFWYTZ6C2AgrIFirQp74sax",
+	"ntmzm6fMJRwXQl/3kq98KRUWMCF7sBU6aIgvWCgw35He1ZjcPoMJ9rH/3T7srjaWdenCVIkAzmOF9CPa",
+	"IPXKhM+BJ8hlBlYE3i+wgGr7/v2SXDRSfGongDBoZyRMN8q+m9FsyJN7M+uDzS/G2bjeapH3AJLYY4h1",
+	"ropdiCIOBBFRuNq9OhSIL0uaABViwm9wT1ON4E7CU4KKqFjOROth7S59j2WjxOuBYK0porbyRBqt2DD3",
+	"tfJUWxndAzBMTdtqJoPPO9LDIzi6ZDpvT6IcvBULALiph2m2o91lefCb+y/ML3rGJtZddceaVWDwLtAX",
+	"Fcd5JJ4bbEgVpbWDcdyTD19Yt4EY2QnnhhmtFQN3d6aTG+trQ3lsqTz9GVbhuZJn8sMhaRRpLHJmiQCY",
+	"dUNaPNK4C+FBa8mPAcKuUfysZS/y8wjIc5hjAaLgZETp2TYisMmWPS45n3XpcGT5YIAv7pktKdBityzu",
+	"NZDhGzElNky4P0RAoCwoQ36TynTRz4VB3Ec7omAyojgavFRdLts1HcJF11V17MV0+oo74IRtDnMKa/0W",
+	"S2Ea7RcsOobTREcZVls4KNIPuSd8HbRASZd90CfvTrAc+PQfaM3Gee0pus3n3aJJXniGr+yJEglNAZuX",
+	"7iw7YQXP+rzbajS2C3OfS+j6+G5hSzVWM7P+8LSGLz7ZHaPzDZRFuWTmQNlo++wmjLvaIwkB5VOWan2D",
+	"/iAgfGEFi8li37hbnkJrX8Clgf1mnUXnjIVDHSqf0eoAjiqHl0/CkxtY2bTB06WAMV8Pi0jXfH6Vn7dz",
+	"5ymD7w27EfPA09DzNBzTJ0lO6vgxdY3roCMb7AJffWLkmvp627uWX50mnZoArU1t3Ur7TimLBfDuKbHh",
+	"ObgdVvevUt04lO6lYdkjg0kVxlkkjI/tFPz2FeOgq69XN5Y1eGpiZfL5phjgC3GoTTqc8Y3yRoAcG7wY",
+	"sw5a5ibzweQ7F7D7cO3aLNYdpCDkfy+Ft3UiR8vVqwFVLC8M4dNKIPTKgNtdOTQ9EGOIp39airOvCdDq",
+	"mXqpkwl+0wW/zVyFkBvBH1bGy2sCuTn9FShr/+tpsxDjINjrbQm/AfZX/m7jl/PF+amIQr0MoUpK+n5s",
+	"B3rG8Sf8YTUyK9qPezcjftW7uxyvt/eq2/B6Zk35T8XNWzMhd0Xt8HD393Z7ty4HgIJaCt9iDHEmIl9L",
+	"AIQeOaB0U8DA9OjBHB4iobMGac1KNs7n3d2bhGTdlG6hCY6pFXwDC/MXuvIBFqK2gtps9aqTtyqT3bUS",
+	"HnLrLBdbMf+ZbJbLR7UIKqSY/d7BaS+l3xo8U2mZN+LsYP/UWaJ43JiDPuZT6GWCMiS/E+tgyR/urrOa",
+	"ODPrj+FLvG7bN/DMtntvpXE2MFMNV1r75nKuQtwvZ0fdztHJk3fdk97pWe/RE1c8Yd/KHTB2fXksDLZs",
+	"rrvF45pb/I9QkTA35e/nfcZwNTbPtO62PH1oeivFHJsqPZ2hi9O6LqVnHj2fqu8WUKaJfkVhCy6fiKiZ",
+	"TSISkTNfGQ9uURjjA90hWGW0LtThrnpIh1CWjivL4NbXtFFjWg/bzZCNDo8zTAQgStWmjfoNu164FJs4",
+	"X7Roge+PcWURpik+XP+Mzep477uzyA/Xngj44xqfzDdH7dmavLss1tRXbtKSV1tziarzQ/7laxDSLwCZ",
+	"rtmd5zy7VZ2Era233s8i5TKu96DwqgC8mAKGwkIbLaJTLbbqYvZjjNVWuPQ5cjzENtE4bs7pop5GDxV3",
+	"Xyhxmx1otB9XbvJ1fEb0yC+V1uhLYilaq9EPxdazQSFHHDMMwhQ6MNxOkQkLYQGg7KDN3kOnt6PiIWIe",
+	"j6+EsOloMqa+3aIiowbaGplyGugPOESJ/x4oSMVDp0kUJA97tjkM0knjMEgbsr7V1sYmmaqpgyV4rkRn",
+	"ozHrW50k7AFj+l9CgezbTBUAfcoVOFvRKy2r2fWudAGlOjN7m1B1qFMLMeEufvKz4NGvIsX92VmBNVuF",
+	"h7eRyJWRqMr9CgQ4WTaCglaM6AD8ViR8JH4zrd6PZ7Q1W73TbtCa8I/207OTji/xN6tydp2nvUdPe49+",
+	"/MdCJ0QYhcVP3rqX/1WPwP5IhJ9qQJ+zYo1A/r5lpbOoBLiMpRpdShX6CNyaGPh0zA1lcwWfUFfCKq1D",
+	"usA+3WpIDOF38YdznLDuSafyxkVKeEL76QatYaL/R2AHzVSoSKoRIskBZyV1CVDAo3dy+vTHu7rA+/aF",
+	"9vUhDgoSocUFr2IChvoZjL+Yj1wNDJF1OhiKqUiMVlBwaMZ6BoCltIFMw+m2X/SshAS2I5L3Ydw42mzH",
+	"n/CH6jzbYYuwUUq2i8KA/xWOqwmZKLLkglYuC3Ij5p5MHZ4ZUFYEUyRt1sfsWx9soDJ02EwRBZXDGFNi",
+	"RnxYz5jdwUxMpqkEEGQsB7lS7/yD0D+xRlY6tk4IGEljHSOk7nQODxzAsZcSCFPEU9Fm76HRModQ/lsR",
+	"OxnuMtcZmGs/2Hfpi49TEaZ99jccGlxypQjybJKZFLGVlJ79QMkol+wF2Fo5ZEoPdDQHN2rITSqSHkIZ",
+	"nXVPAv/y1I1DU4IlngI4b2lsVT2h+CSfmj089vK+ZLgTkYzEEchZFUMhznVFZqU6h7ttXPcC4YsOwabz",
+	"7120UpeWXlzG/XPU7pw8RJL6rNEktW9msarhGSjEUE+tOpvwORsIzFlDvSD2MM73pDnbtyYeR0GKjcCX",
+	"SLFsnjiopMopnI2ZivRhylQBeCnJVEDg4mCMWA0OVYbWmpHgbEwJdFxORJu9xLcdiTRnMjMOiF3M2ZhH",
+	"FNF6tlg2h9BOAx7ePPMfIcafSMSVAsCDkWbiViRz7LoZQCcg9d8gTCZ1MLq0EpYN6omAAwPx7ugwAXQB",
+	"aFYT0xSPjVhaJ9qdaAQdUAHe8OxK5WGD7w0hJhBqmHTAoh9TRjqcWmdNllCTlvjIwxTAFbBjKwI6OJ3Y",
+	"E6zqWLKL/JwgLr8EvnWcGt9wnKn14YGNVcHvKtIHRQ1FXF+fmSkDBtwIMcVpdfif4IduUzlQ3TP/inid",
+	"SfqAw5kQLmAtrBSSs0K+DfxsdSl0VNcAAXQ6NUgAJ3e71z6U3wCb/WPyoE62WsgqjY7l7wbk3bVHByzl",
+	"N0LB7m8kV8VvclYQe1N4Wqz1DePUPVyADy21C++tkns8CcfyVhxIK0+Fwnittcc9yXjBg/ThCMNiMUzL",
+	"7oRBOBbAWMGWAypMcq0FVGENDW5F8rAFjhJ8xcZYSq73aD5tNY2DzWd8vgvw9QqRiORweBh5OC+j8yCh",
+	"iYFGNqWLzT3WHHqGB6WVHKlYH6/tV5ATy+EwX9t7pNqoSYY+6myR6mzPhByN0xxxhipJSzAuXw9ufhN8",
+	"WgSfQeftVnGwn62k19jxhdWEsk+7Zs0Fr/w+KKVRHSRBjDOxdUhrGyyI3hTrFQ/ZNKZnwmCQ8BkluPKW",
+	"qJFV2ghsr9rsgmfG2q3pzCq1CmamhW5kO/avRaEDkkCu0TOVythjkZlsIqItZWF1cqSHN21q5RdR/u29",
+	"v5aV+VUUj9qZTm7QFm54PXQcW7PvMHvxVbHQYyAIpq/EY5dTk5H55cwsq4q0SZf3nxvy52R+O4BrSAU8",
+	"7yj8nGSxgBdmOoEoTIniZfP4kFvPAzJ3r+XzWmTv8rRePuN9aD6vs6+Uz+tsC5vlpMJmeXxwrp/3iO45",
+	"EURQeY9xRXBWFBM8iaVI8oqunLVnJ41a6cL03KyCIq1UhgUOnBsxTUsAptKwk06H8djoHOUzL5FDCBV4",
+	"xLI+dE/+IvwQ7zd42DfHFouU5n9mCjCvMC2RTaxyexK0YqlEq/djERruHcQrkXySSODfn7998cub3y9f",
+	"/Hlxfnn5/s3bn+1sTLVUqHd8/rNzTL69HeWUGzNzHYQTETlidpmSRXgp0lSqkQkYEbK3lzUNGfrb7ZaX",
+	"ElIGps7MH9LfqavMTgKSg8LMNMI2zefesJ8lWo3wSXyvYsYVln42KLzjigKY4nV7xymj6I0yDrY1m2r3",
+	"i5871KgxD2+g0AHQSEUiNSSKBJxEqDhPjjrdd52CszfRCs4l0quupqqgaRe+YFX4P6BUpPX7u+eQ54+5",
+	"WhpmGU/Wyv9EpggHGccvBU8RnBMHPvS/f7i+s2OKRAwJqcQfOkQWmn8yTXLZTcVHO+ILPs+7RyjzA7E9",
+	"B48DoUVTCGteiITR/UpscWkiebztZiited3BMdYxAiIVwnRjbpCyCGms4B1inoqkqVp9gncULBWKo7ot",
+	"0X78JOPYCs7yvpDqVlfQsxfetEf9dbWnwkvreys9Y1Qw50uaIS+CYsq0arNzt2Y+oUR/NGOeAN4o01na",
+	"Y0MhTMD+ynTKTT6J0jgQbhBpLKu5Uo5/18Fm5BdIxWZjGY4pGyXiqM3eY92NKa4Eh3wWFUHASo2wlrRI",
+	"FxPVlxAsqYIdzWm/vcCSOrKDcnuBR7dchSI6ciblUZLblHYzmlRPjtKEK4NV9tTQE/GUHwmVyHAMqvLa",
+	"bWb7X2ovPcIKywSSF0IBU/GstdOWwKzVYRI53xTk16AgoQKpcE0pzd+ELnw+1toIR4/tetp5FB3hfliv",
+	"D4vDW7CTizpxak1xMdvIVPZ0ka9KAPlOcQHLPWFCOrJgh8ycGhEPq9AE4enfFM/BFc/SLraHW0E1dB+X",
+	"VMMwi+PfSJ886nTanU4LPQPapqBrXusZ/Bn/Ch+9wxk4xa/sNAkXJJF1ANBUEIdHI5rQKvLdg7nQOWr9",
+	"2VjH7iRFJ8OVGaYicSWu9qMMSu8QALhxJkbYx5i5BT6DhkwaO/go4aX9W95i7opvdv63Y+yzH2NQ0jDg",
+	"4Q3jpdfPC8YXzOs9jzb0Gla5u+/wiu0D1U0yX25U6TnRPrgLYdBUqI3CoC/wOezXFMMsIyKe8EFPE2ej",
+	"Vs+N5yiG65ZCmYVd9SJL9FQc/ySSGCJ0OwD60LTXyCAu20PkqSQ31dUKQim8TpghJu2BiLUaGZYWi3Vo",
+	"LpblmqYh70qgQvyFujqIMe8sx0UZbqBYe1lM/pBCKd7aUjQOWJX9IDcbzeJOhcmbbLYFVX/vFcd5zOd7",
+	"7C6BjkU5Eex/kIFo091TOg8yDGDXgG73waDtg53Yh74u36GSOP7VRZoLZ5Oxv/VL5ln/h0oY/N9hAEu7",
+	"dLEcysd5StPgX/9ZqRVkQ1Zof6DmQkNSCPPozCvs+ElFYm/x/z50jp5efzq7O8IfTu6+ay0DnjYAfzJ3",
+	"eQn70UckzME9kW9RINaOysxaRbuvREUEyKx54g5/XzQc7bbPIfWsG5MvSXEo8DGlQP8sPCYodVksP/Hu",
+	"s1q5CU/Fc55EhcbTgjW6zqD0JbsfEI7mecyNKWZRW0vkTtv0nuKlryszs1CcW+pFzad+eVGniZjIbOL1",
+	"89IiNzSqevg0avn81OITbINt/dg+61Rw0W1eZgxqoUZBg9IKmFWRRYL7WEQj0ZxjOuOGQfgG4tcgjoVA",
+	"v0yJyLFkudSb5DDmsp8KHx07Pr9q0hJMgA11IkJuUqtojWAJHAiYfoAqSIiGC4WDNCyWNwJZLqADAVSm",
+	"BLeep+hpgScGIfDE/k6okGM9s6597nJIE1wp7MXIxY7NhEqDUrR+ohM4jmJhoLvD90tAxGs5Xk/oJxVx",
+	"9pFIn6P3v58C9VUcjzH2MsiikXBoo1Q1V+P2usnO9fBJN2iN5chqo+5p+xFGem5EbL/T7VLoB0I9T/GX",
+	"0h59DNX8hdCQAtf3w6dWLIZpq/f0xx87K1UqVGmg7u+0O51T50nTxUer9W/+xUfFJoC5Cgtr2rr73OEH",
+	"V4azcMBVatn6qanidFh9An1GdYhKcGOVB3Jfo/FCKC5rkMehHCS0tzcU2AvYbDwvsiDJFEpQ9wjIoaIT",
+	"H6c6qVd1/dDckqVp93Pcx4ZhzhKrlXyIyJ4vVunzMA2cloEiNNet5lKOcDlITpv1hzrMTN8TwcD7Bgv3",
+	"vlJ2jwZ5uBMrG6DJ7+Wb579fYg/0S6neTA2Djg27ZDBkOK7Y5VSEckha6YdnwAYBPWILlnCV4sPZ+Sqt",
+	"4aB6qTcYE+GIlcakrKXzoRWa21bQAkkBnR1mUAuyvyUel06S1qerFk+vWr2ryhL7q1ZwheoJLllQUPBX",
+	"p46uoBUbVn4FYw/ERY/ty5VGwdMAnhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDG7EfM2Aqjt39awx",
+	"7EHMKUAvKko1RyCDWNQpnFirkYtCb2hk9YRJ5WRlwdtPYDAUipilYULxQSwAwZojZhY4CpDay1Sb9a0e",
+	"6Tu8qbzAFLUY9LD0meFzg9VSgzn+79UqGpDWfi1oHZOKqcdDxSorhJejpjr7pTbro4HTD1gfCllJczp/",
+	"nVAkCpmdYI27vuycuznz9tiOOUcfYnBiaG0PIMe1/7BD3f96t9Vx+d92RD5033wlAhBsf3L82mdPf0Tz",
+	"Djj+FOFAfbheZaBMwAp1r1pvttXZZUErU9I+vGirBX5IJy7zuPeQCtW9bixv6SNmsiQc8wROporhXHt8",
+	"8NaTzmN0/Lz97RxBHO9jN4UVySblk0mbC8ALt69rNBX6o81RYIGjgyoL9yOPImR7XTCp9vIJe0ZOsnhB",
+	"XZU3p7vCc3w2XRDgUtjInF2X0d+cwCzm6hLHfKj96oaLyPVZboFXSFuuq63QnnXbj6vS92Unh2bczv4T",
+	"TOnfrax1sH9552JM9Gd2ue3EXbrH/oavVyPo+PLBkuEHp1bzDHAUaMA9AHa63eBUPVDM6O/hNczEYKz1",
+	"zVEkYnkrErmCHPJnf4nnf4Tj7rTDrAdfTfj4Hu+ff/d+aR8VEyqC8vA1TFPusloOru72zF5bsmiVp25e",
+	"S6h1zuwwgK3zFoJGYEkBjaqSeX33fzA4P5hMe95Vav9Hf/U02DtvNwUNgpKnqZhMCajQrUer15qNb1YH",
+	"FNy1FFGgLYEFAEJZzQQThUqpc9Q9cZ+savJF9OZxtCYfJz6m5zjuQr8P7XXfe5Sm8Rq0IMrM0a4UUYF2",
+	"oEj+5pZxymXULHb6gvBtwIXpd3ijsWGoOTT29B8IZkC8qW6qCmKXRl3VsECKbq36O/40K7/6StTzhWna",
+	"v6KpKPPYTWGdYzMVIaVNwAXutjtXrbvWt22xuC0SSd7EKs4c8TEUyRQM7BtrqtuJMCLUCqBjzjo5gHp3",
+	"eZT54+6ua/bhjnvslXqZxbVY6fTO86bQzN39CvRVdr+BTWM3HUT2SBx32mHb41kubiaPa7nJLu2BPRbt",
+	"0rW8/Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKjkhC2ZMrGvKKHD19nWb8clPF8R0X1",
+	"TQutP5x3VArr1EHAokw0VSd5KVQEDo1XDovdsJts/1Lpi9u6btlX0w3Q7V/4i5tjcl1ffkWX/IQObLJa",
+	"lvzir+TGqQCCJlG92aiuq2J36DjCntTfVSpjd1fXG14Gdc8Lu+ZTTDB4ux+iRQT/fB20ssQ68uM0nZre",
+	"8TFNYDvUE7eA5tjMVQhNuaUKjuttBdutba1FGcfeRzMVyScgLJjwGwBiaYqtqtDqN+MqdfZmquPI+1Vm",
+	"11Ow8iT5DY8DdKWfxzqLXsBD7Av/1+Wb1wEzcqQEIHdeplxFPImYeyyEu5+xSIfGr097EvmzJclie+z0",
+	"sUm67yaROsvtCTqUiFE2cV00ZqxnypUzhKKO0GFhEZshd9gVLqN2jzQq7hsL+GsxW5yejSJw3cYLSb8i",
+	"TQYXwHOMCP+8yjqd0/D0hCVcRXrCBvNUwJYZcCMen8GfReuzKsAd1d97mY7x7etOeKcEc7ohnIydq2SD",
+	"++HV+GlRj7LBnNGkNmpZeJ/AzfEdqt1YYIx/AacPPt9bnw1rmzHOqsCPrKodaSWaofmeaKjdoNeukJio",
+	"GHbdfqaDdXGPwrwdvDr+m3n2+bTTOp10n5X6b5RYkvjPG6DIZ6mep8KO0kFUA/w2LjaYWgA4mlMJ56R1",
+	"imn1DP9kZVM4vG8WcmXtUUw5Ldtm2IvTrC5roilnWax3dhfutTHnm+r5clTPl9YxtHz8BgzwQJlMA0Cv",
+	"BxI03P3Nh1OWjZ79A6Fl/VYHrJlHJ78MYH2De6mmy2ZLaXyLc7iRvtkycopKnKj9txqUeSuIQnxph/yi",
+	"Z2zCFeJTYwzfilpjQUHE3C+eTMgBgVg/B5donbo6nQYluiYgE/IkmbN0piECg/33bDaWsWADnY7JCzPQ",
+	"GRIwo/GYT0QorNo3cFZTk7m+FQkFX2QCJFPA9FGBX5rm5zd5hV/ClrLjj/n0F50l0H219S6y70V+5Ldz",
+	"+lvcY8e4hxIz2nUBIZBVBSz313QvPoZ5FzABTELN9J7uxtb6LhWooQ53ftsnHCSW+y2n+DXkFDH9EWt9",
+	"IyIGODETDbizhLJ4/2y9aJUwK8cYVtx9TzqdVl/l8wddsu8RNtL2frrbPnnc/rFE/tZtd9pbdLG5AdUs",
+	"pGNp3F0nijBDQGog+Chky6z2zQkqpWGyGFr8TaS8dX23cAs7LxJo/D5c3wWfWgRLAr8Sf0h1DxYUbiqT",
+	"8hgrmomTzF5v8OkOtNaKJB5lx9gciANart/QE2RBQzS5HBilnR/ZDrdiqdDyQuhpLFzXCOYLsehDqluJ",
+	"po4p3Og3MRnYF1u+09/FHHGHgOebT4rfOr94xW7EvOprUBX33afX57+9uMOG6Zx1loChTcpVBPcu3JJA",
+	"jGtKY2+kQpI9R3NEMDJ2cYuTD4YtgiiXJ+y5Z02qeYJvnouluoHkKj1q+Sa+96KS+AqLjsVfGY+xwQen",
+	"fzAnuwATn8UXJwDjmjsWmE+waDaLb4AYxJFbBS4CJ1PgdSrc+yLm2LZo6h/y4qMIM+znBkPCIV/ndwFm",
+	"8epZi3jKqdh7whUfiQmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjH",
+	"pEKwIQV4s4Wb/ix4xGKiFq+/b8yTETbOK8bVHPgGJwI2Fy7rjMu0zOucP+MXHVe+tfeIHR+i9YxRcuzO",
+	"iWM3G64LF7FwicHXXqx08V0uEq2HFc95KUfgIZJWsMZySQWkiQyrxofNrKQ8fHNY2WuoE9spKiL7Zasp",
+	"WIQg8E6BZJFM675KIeeAwmj0a+HbWIZQ8fVLVNP2RefWISQEuWQxvVe4lz+Ia2ryi9olx+bMp4637q7v",
+	"/n8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
