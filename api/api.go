@@ -26,6 +26,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
@@ -59,6 +60,7 @@ type Deps struct {
 	Holds       *safety.Holds
 	Editor      *safety.Editor
 	Proofs      *engine.Proofs
+	Reconciler  *reconcile.Manager
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Webhooks    *notify.Manager

@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2045,6 +2105,83 @@ type Discard struct {
 	Reason string `json:"reason"`
 }
 
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
+
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
 
@@ -2893,6 +3030,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -3815,6 +4002,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -3829,6 +4019,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4088,6 +4281,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4469,6 +4690,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -4684,6 +4920,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -4731,6 +4973,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -4887,6 +5132,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -4986,6 +5240,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5046,6 +5303,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5394,6 +5657,24 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
@@ -5592,6 +5873,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -5709,6 +5996,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7752,6 +8051,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // StreamEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -9444,6 +9928,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -10503,6 +11013,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12467,6 +13082,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -12715,6 +13348,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -12743,6 +13378,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -14463,6 +15100,139 @@ func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedri
 	return err
 }
 
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamEventsRequestObject struct {
 	Params StreamEventsParams
 }
@@ -16035,6 +16805,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -17025,6 +17838,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19030,6 +19932,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -19129,6 +20040,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -19189,6 +20103,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -20375,6 +21295,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 	}
 }
 
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StreamEvents operation middleware
 func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
 	var request StreamEventsRequestObject
@@ -21325,6 +22339,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -21888,6 +22928,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23058,616 +24159,650 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2sicOvxUcPdkzSYYtS223E3f/cbdjJxNvEjtrO+Nnx/ZaEAlJSFOAQoAtKz793r8HVQAISiBF",
-	"qtVJvDdz7rlxSxQIFAqF+vmpj4NULldSMKHV4PzjYMFoxgr457ev6Nz8N2MqLfhKcykG54NXC0auWaG4",
-	"FAmZyYI8nZ38RHW6IFRk5o9nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
-	"lOJbtl/6esEKRvSCEcHWRC+4mBOu+o1/kwxWtKBLpu36HpeFkkV8hRPBPmh8YELkDF69onNGpmwmC5aQ",
-	"NdcL+FTRJSMznptRzYS4GeK3khWbQTIQdGnmkOKbwtkt6YcfmZjrxeD8dDQaJRFyfAeDvijFS001i81T",
-	"Kka4IFRs7BwVI8o8DDNhH1a5zNjgfEZzxeIzw4m/gR+9q02Qa7YEMn1WsNngfPD/u1cxyj18TN3zk7vx",
-	"C6BFQTfB/F+y4pqnLE5mnhFZEDMXswBKFD7cREc3W3zqXQtBY/R8mrHlSmom0s0PbLM7oUtyxYCQG1kW",
-	"JF1InjLgcL3gihhGY0onRJWG1xWhpKAik0vyyy9PnwzJSyY0oXPKBfIG1wnwh/0dWVBFhCSKpVJkhM1m",
-	"LNVwZOZMq4qTqFBrVngC4HGsKBCs4cQsou0AhBQ5O0sGSy7c3+P99HkOZKH5gXT68whyCwLMQGzFWdVI",
-	"Q6IXVJM1NaukWWJ4d/LlBNa+XlDNrllBOMy9YEPymuuFLDXhGlaDCzHfPzj9OoGVPhifkvWCCfMIN9TQ",
-	"JC2LAggnNmQpC9a8cCt2e8pYu8bm3T1krRfHWkn7zM3N0rBDlyKY9EaWZEGv2QW5P3oQTktpnuduYm3z",
-	"qe6w7pN6qWnkMpl8OTknUuQbnAeQCykkGNkwjaST5vM1V+yASTFRLgfnbwZfDt5FmVpcZr+WSi+Z0PHd",
-	"pv77fyjCMz+FFdWLagLVU305TlyueFTgmpdfsU3rW/Gnfd/4TZnNWcNyp/Bd20vxid4vfSzFLOdpw2tT",
-	"+23bi90zh7xasDSuO9mX2+/h9e7SbZ6GG+3AiTSpVan7+h+KmJ+biVBBaM6pMjcK1+1TAiWq54wKlnH9",
-	"TOoGFSSF743EYq1bUw3TdwZPGM1+ZFqzBqJkjGYkhwfaZpBVw/Sdwfcyz+LvXsg8a3up+b73656Ka65p",
-	"Mzdy/33bq6unDpmAbNY58cs9r4bf933vj1w0vDTnovWN5vver/uJLadNTLWE79peiU/0fukLlsqigZsK",
-	"+A5eCgoD1wp0RWujqI3SbNkwHfztAdO55qqR0wr77T8UEaVZbuPL7Sh79Gm+NHft6fjBVw++vv/wwVeg",
-	"U+KHlUbJhWZzVrgJljm7bBHNNN13EIpqhN7UKZsIU+55Zf93vWRp0XTnKvjO7AJdssqEevzip/evnv/w",
-	"7bOGaeDPDphJi8lpjccu96B9tP/7gc8bXg/f4du5QDPHzyiTabkMVdOt+eC4fafzmk0XUl49YTm/NuZ0",
-	"wyWE37ZxxXproAMn8q3IVpI3aaPMftthIn6gnm4mvuSRl19qspRKEyXJkopNkw8ih1+Hb8jYjJa5NkZm",
-	"MpjJYkk1SoH7p4Okkhrj0WivuEDOUbuTe5qBfoQcoBKi2IoWVLOMTDcklcslVReE5jlaGXSqjOVlTDaa",
-	"55OuziA7etwNtO1faTWmYdlP8afjwBvjnEM3uGNM6W9kxhm84IllfvPvVApt/0lXq5yjX/DerwqlKPtA",
-	"l6scDrg7o6AiappqmL4j45uPoTJrtLjlSTY1O5vhX4NkIKe/MvOz8zfVEJUltZJKzwumfssHN8nWaGoh",
-	"V8Fw5s+t8Uql5ZIV4YDLDYz17iakcpuPzdPFUC2kxoYu8xo1HDHOiVvIW2FJcf5WEHJCPvLsnKTFMgHt",
-	"+5xUq0sCGwEeOcmmCbFrOSdv3IjvboKRzIrdULCu+iiWPrVhHEXMOIM97tptt5NdnheTRoD+r5fPnxlG",
-	"/z+XP/2YEGrP8OnZQ/ID/2ZoHlX37O9OvHhdZgTHnjIFfqnJveuxJ7hzQhpumxhb3agx+OWuxxlZWa2k",
-	"UMjGoRXYnY2nVLHB+fh+MkhlnlccpmV69T5n1yw3fJ2xlGcs+2ZjyJFR8qO8ZjmFG2rGmdHxB7+VVGiu",
-	"N57HZ/n70cNH6/u//j6bjYvRaDQePRjZ/80Nu66YYNmlEVmno9OHJ+Pxyen9V+PR+Wh0Phr/BxZMYcKD",
-	"x7IUVuQsqEBdDZVB84/21+CTr7gGRn35wy8nY/hUyfw68voxvH6Er1cgXcenSXDa1fWeF9pHn3mNngkt",
-	"i82J2ojUfM0zhgKCxpcO785YzrTZais1FWOijVT2hj4frGnBFrJUDOXDNc1Ls7+nN++SgUJ3vl+8+Z02",
-	"wnxu9nVJRUlz8xsMsgzOT5PBmgthNP36uJ1FiOfJyLEKfROGvSMBoNjQ9rF78AwMWze0u7M+XRq2Cv81",
-	"OB2ejQbJAB11qaFKqbLBjT8Ag3NR5rmX4qKdE5w1dz6Y8j2HAY0EN7xn/OelpnNGJOpresEL3DTcx6yg",
-	"Mx1u2DgZrAuuNRPfgLZV47DR2avRo4rDpri6Ys+8kItrZ/6m+/ZXO9PEAJUTxOjlzom7vhVD1P0e3Rki",
-	"BT3FSowhF9c051m79Mt44WUmN/eKWY4Za1XAzo9Pb/CzduGJT5u/C6UvW+QCMF6W/9a+a1dsE8i6nEbG",
-	"DOTckilF58zuCEzFudJpYL3iXQqTlVmJ+o5cGSZaKVYYPlzRTS5pFix/sCzRaXxV+gndBPwdSHLL+SWI",
-	"abiTjyp1vejLCn7NRCgylZYFmxUS9HldgFY4DsVgd42pYrwGfg9cbkNDCecg686klhnbNrSFXxfAb2NQ",
-	"pIGXFnm2h5e4AJ6DC8nsuQBBO6hxRDnNeTrcUhpaL/hR7YI3EyLwCi6FwrvX7Epw/x2fE3JGFV6CDZen",
-	"lprmjlqVkO3MDrC5DYywkHkGHBC4DHtcXT4mYlSJd6CeF/Iaw2p1qX//cKn/r4KmjHwvVyvD0MkgzaXa",
-	"2tDR6atRsKGGCKXe80zBaP2R0clovP0IiMza3Twajhru5rJ2nQ8eNj0444Lm/Pft6dUpNMvp3BlwcB38",
-	"Wi6NdaXZB/Orz8zoRjx+9tBMiExZLtdwO9vb3iZqmKvs888emqe/GA6M9gXHba8ikHPh1MNd9aRxZemC",
-	"FvPKCWFsbiqsI/xNOEC1uZqDD9ar7ZbNCzwdZm1n1arHiTmgcsUKGFQZe+czfMYvLeeikyQp4bIx1w5c",
-	"0ANzLt9XQ5t7hBVcZhV7mI+k4trpOO5yMb88qf1yezXaqf0bkQbTh0k7lWvw9Nm/T2CS4+DdHwdMZCGX",
-	"1Dl0KYVe1GaoNC1aWFrzJfuPFGYyv7x6DJcg1ewxRY+23ZMVK5yYqosbpnWObIvXJH6ATgv7iRVrRuhW",
-	"oqsL7/g3nXUWbE5mNcg2dxKOptA9k/onmfEZZ1ksRSuIvJu3BWH2g9/4cyGnObpSG6TyCp/4Z7Me6cx5",
-	"S+D3StMcdEamKc8NV8olm8psQ9IFFXOWhU5Z70khS0bFesFzNiQvjPbAXXILFRkp2Irh8gs7CroPlaYC",
-	"zgj4F3BIdS/wVFkv2FO0offok4a5SjU4f2BMYXemHttJ+/kNvKvpHng/WFHIovJq1MnQmdfcTkR4DXZ+",
-	"zYQm60KK+ZA8GI1qmT4pFUaLnTJIJbkgD0ZjIiSQnCui+FywjHBhvriP+m6eyzWDJx+EKRMYOID0v7cC",
-	"vOdcEc0EFdo8e5aQB+P75v+dkSXTC5klRPHfIcq8ZBmn4KoyTz7CPTaH1WX3YVLhTBZTnpkDg4kZXHuu",
-	"UFwYjVy/FS4p5oI8OD21l86qhCMGFEjIBIk+IYpuFFnbHJnTr6tkSa7IkivFxdx88YhoiW5nRzR1Qc5G",
-	"I0IJ+JaJnL0Vsizg0/tESbM8M19M0jEK7YqJzFiomWTWaMDEKXCzBQfwBdPF5uRyFg1Hv+Z6AdMxTH02",
-	"up8Qah4kC7nG2WG2liJaEl1s8AQM2/14eIzlrKdqpZ7PQo31q1en47qCA56ZulrrH3oA+nfBZxpuqqxk",
-	"Ow+eVg+y30ojpe8DnXIj3MZJFRKEP0ohzHK83O+uBjsnAZ/NzA5sO6cDZ19g0OHT8MZxOL8Z5TC/waA2",
-	"14VcwyvmhnEabMTCcLGySzPW4QOn+GO4wRLrxpmCCp7Y1ckHyWC9MPcW3N72gnvQR47IWdONtTJf2vvK",
-	"iM5MgW5eD6H24CFHWeuyfe/V86TV61fbFXuLBu7XA20+cDKoUBkwytHoxuptNNX7HLWoNJ1/vEkGkDC2",
-	"46d6vGDpFcuq5GTnbr+Fq9aoZeCqRZeA0ctPcqPmnuiCCoU0VrfxEhh7QKSc5tu2IW5X3TY0cgWcEgf4",
-	"BQI+amBAXM2WxgQc2J/1ZLHLA6lRB/IXKOJDTTI1HAHMUTN+8Z3gm1WD85G32uDf3jlt/g06LWrbVlyM",
-	"nJthlAzMbQr/wKNvbQxmpIT9wh7k0wfmm3KV2bcYMu1aijsnBq47t5YZF1wtwtUBgxdlN8MEnG/GBCjk",
-	"vGAKpVOwvGCmN1tiup9cLnR73MO7KKzw78FnjQxWlMIx1I9c9QwSZVRTNCQP5a5b7mbkB6feHdp1f32A",
-	"Y3eDq939g7ZWlWnKWMYyuMwWVP0UeruqGhAkRh8GgN2NRjGhjETODCvg9Rakq/Rwkse3MXShYFB6H7VE",
-	"g4POLP5FKSomWkmZgwcSsx3A/pcFWPlGrOTGtEZnIv7TOkHqTma3o6fVHqxoif4/K3XaOPMAI9lRt+FA",
-	"OjvvSEaynxb88jK1QQi5YoW2eQ4UPvN5ImbNJ5Z2O1kU001z3cyMUJvlZ+ybKwYZKzsj4PbG0mCqOPYb",
-	"8x77KGhGVbaC1SRvksFllrHssVSxzBlIb3SGFPhk0DBZyoIRcDRZKwrqkurkSKNDgk1pTOzMGhs2h/LC",
-	"evp+Z4VEuwrqcDQjM5rnCsoTaJ6TUnCtogSpOeU6ljl9W/3mpWar3Won70ZrH+cneMg8DWLmYy1b6OGD",
-	"wW5OkPeyfdxdifUARL4xq9+/6S7aheO4Jdhf2zkmuD91ssXZIywy2OJ470JtJY4UDEjJMXRFtWaF4YX/",
-	"S7Nf3w+iOUYZwwhr27iXOEEnh3oQcoteEIR0xLLDJW5xfjZR4vgCiC3er4R4V4lgf/LNrQUD+7DiBVOX",
-	"kcNn5D2cJMGuMejYMrc3bswEfjd4F9vBK7aJ7mBOlf5Olg05zOZbMrM+tYKmmhXKSZmmZZnf/KIcTbfG",
-	"RDmy5KLU7IBlNchSuNfkVYd9jA2qUrlCbugkil6ax2MCyF+NHaRKjLGt9Pc74mcW8lyoPoYsVKN7SI9q",
-	"Xs3nwinC9bOBym5HqtgDFiGL1+n8tk2lzBkVcDkGCl77C55VT25TDyZaG6t6a3zRq5yzLND6okKhNXsZ",
-	"FBW2Dk5AsCp0HjGR9mCrJ/43MSIKqXmf0ayz+DtIq4iMB3pgwxLR10uh0Nvpi/F1Fq2p/zm/rvL/L6Bm",
-	"0SgUa1nmGZliwSolWbFBmyx29RZN2fNgoprfoZrDNRGMZaBvSMGez8BI22shJp4lQRhgSmhT6rqXyX7O",
-	"KOgNmYKq6W6v9zpxbAqQbkM1ey7yTezYbLF/mCTviyhqY1Rei2rn61xacRgSPXpslCqXLPsFc2Q+DmiW",
-	"caxh/Tk4PtZy290y1ELxbjQKakwRNbbVh5cbkar9CXXmzje3qCh4ulg69IROvwEOcyHQfSupz3FVsCUv",
-	"l51fBU5UG9zs8IObbbongw8nc3liPjxxOWi4D0/DRdxUZl8/8nlXcy8q+PhZ19d4N3jXH9Rcm0en3Qu7",
-	"arNBPch1EzsVZcb1pSu4rJMJtbAdZQXdMFXdsK8Du8LyeVdkgnF6WUTKirualfCqJNAv3jUt4Vuhi4iC",
-	"TL3Xf2cG1C26VS+oyHOT9LK8XXS4iTHRudG444Pzwa9KiuELuv7J5vWhMrKILoavoh+vjLiUpfre/q4u",
-	"1r5nH2jGUr6k+QVhy5XeWBQGd0ExQ9SolhyEnSOvVey33beNE3KakPtkOBxCfEGWmszpStX06GYzVpU2",
-	"JrWPZ8zLYavcFieOC6pB/PaEKwEqbtHMkryR7Y6helbs+2mon2a+L9hKFpGVTwt5hRnuzWoPuP82ZJXT",
-	"lLVs/hu/+4GxYzjSEbnOyy7AvDYKYMFoBiHomSxFRtYLmbOOfLZgLvM1XFfjwbOs3tdiQiaN81ZM7hua",
-	"f29mdpMMYDW7FHgmMaK/psqlHCQkK+RqZf5Bs4xBueJSXrMspg9vzRDfUlE8qfbWEinGHN+wlJaK9byP",
-	"K9dKUCQ2Hm1Vid1P9px8O0x0Xh7Pocmz1OQo6eNb2XFbTMvsfQ+naoK+7PhhLxhNF01m3YoWugJc0TL3",
-	"xaGrgkEtHyit52SUkLNRQr46M7wwHo3IihWpzbLaPQxH8gl4Fxcur1pL3R3QZunjBl767QqI/GZ08ujd",
-	"x3EyPrv5/O3bofvz9OaL//osRnwc6giS2zJVDLpqR8A2r+kZW/c8Lt3coTWKBTxXP2J76zAbOXJrlfWt",
-	"bl7uzw5/p3XBSy7CT8d/WRJEVplfXYZZ3N331WeKhAzY5/dxbaztEO8pJ9450I1HNHZpWSo8NeZAraL3",
-	"zBLdFfjuqj2ghOHBqAs7zFYkwl525o5XdIPeGXTNpBLB4LjucMt5kr9r2MrnpTYD7koKiV/UN2uLSV36",
-	"yW7Ay36DOopLZ78AnAti134OuYPW2xR3YGGC6m7oa2PoM2z3sFflCrthEVdI9LFlAJ+Z3M1j5IIzO/6i",
-	"+IYMkjB5B99l11vNrw8Tun28aeW1XRL7ZXZY3E54DMet5u95JsZtj2XGsm8xc2LHpWs3ev9WNelG+0gH",
-	"E6gKj7e0eqpYQ4hVL9gG4yx0XjCjYmJ+SpgC9zFmHfs0t91g8IoVChBNMPpkUT+ciYoABaQoc0bsMFET",
-	"1dbkRf2gDkqNLEGNsDh0aCdYEJpzYtOjyHRDpGBE8YwlPpl3uoFfQBrdsF8sK53lUaWwqrPqqm+2hCQL",
-	"j7ITvLlg6fv4OEHC3g5yhFaGTOmiMWQWFmH3Dl+56uwoTCzNS4ZqbQoQn6V2kr3u6g7WqK7ja6ylDMYM",
-	"Oazn7qj6ubPykmdRmaIc4mqnQRwCalXF3fMa39XcXcF3swiPXe+VLz4kVxJiK1WcUjvk7rwlKCwcPR0l",
-	"grX5ufm9D4LhlVwIzkONw9rNBEfSJzTiDJxufgbJ0pGE082LMu+aZZHRiCh7Ksgvrx7vBIpj7LmmXEO6",
-	"dn9Ly7y6GsDPO6nW20YpiLE99mbV1rXTKsRT96sO9GmRxkeTtFAz1W06x5QdjfGs+hmKHpbUGsYw9bZt",
-	"OoK5WoE4fApuRjfbnymPKkTdWU81YSK9WksHiATVVu6p3fyeLWqtYzHj7+WayJlmgjCaLmyayZKsMfrs",
-	"B+8w4VZvQoWx5HhnveeEV0Jvi3kcFkanSTW6rOQ1K3RZiM4jGUnFspdYCHSIwLOuBjf/2hS2h28jzAu2",
-	"ymP3BGqyuzv83EKkJ4SivoiKaqiFdli+TWTsDpEOs0S7N8aMQX5/t5uq2vYtfR5sTai+nDLml+WzJO1q",
-	"FzQjWgI8I8IhL8Dj2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh",
-	"6XenqQEAU6+pIhYvJsHrkuoKJzDNZXp1QSq7h/uCSs3y/IA0Nl830gzhCXNy1zrCmUc9GA4PqX/Wm4dI",
-	"3FWUESupKSN4IXMoC4vKVQ+1ZCOIdn7Vmlt3zin9LjJui7g9TlMsEB7+mCvNU/WHK679zZ4nNBqsrCrU",
-	"eo0WqKCRQZ1WF5fFVgZZ7bfjuUfLoiOB6vdbfRZPWAoZS8qWua4XPF3Y0mU4BmC2aglMh05KSESXihUg",
-	"SBXlXe+NFeVFf9qC+hRzejFpC0H6DYd8GLN4uUhZd9eFNQf5ITa3tSQbOaYUGjMvuk1lRx+JgSFTQczv",
-	"w0vmHwquSJdf2DsEDARzs/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+Ub",
-	"SBBcV4sPcJvglQciqjo20CTAxd+yQbBY9qDrK+0Hcz9syeS/VYA6laJfgLpyOe4GHarWHQtGc73YYH8n",
-	"3Kdh3LBOC6ZfMm2Ed+TsGdMZcWvtI6jb0IKRK7bSREEJez/jTXUAdyZraI3kcUJBZ7CwHjgRq1BhQm2F",
-	"WUqWNGNGB+NasXzW7q9QwbrjYb6o53y3hZMniqE90nRIPvv47PKnb29sHbydqf1yEGH1ri5Lu1LvtAyq",
-	"7rqyYanirn+/3QGAit3yUjHA1IBOKHYtXMzzsDVFPz44Um5D2FjCb+gOZ9dcq9Yj6p2elSCp50NUlN3r",
-	"9LQUOI6XyEm8T8VPZOd7nMyCA3MEupzlYMiHZ2f3H7bJhiX9UJtmgIHt1n7TSo0dY6QUls8s9Ide4E04",
-	"LyhehViNk1XlN032SnVzbdmoOadqS6HbewzTnKoGrQshLOEBSLwXJMh8B0xyuzSfpZ74BPd30ZRcxD6M",
-	"uu7slyBGjdU3bEjqZVVS9+6M13RjryvGxdzVrCZkypTG7Md+Mmpe0oIKzZrMWeph941JT1aFXNoeUK0M",
-	"2q1QDH8QvULL5ZIWm55FpfjBPve5hQx1vFQVTLqXOpapidtgY5IA47KiX4vokMXxxKYsPhWpGVsxQh42",
-	"R/ptabZFRnS2LXzHFYFWClHew35Y6taJdTXn6VbWwJxyoXTV9g8yImsV5a7zJljgtJjHz2QTRTq5UjR9",
-	"7MTZrkot111tpqZM96PHvJucaB1DWlWph0+r9yRIHO1w5V1ydaA0q8XR7SEPI0sxr0qp0vvPqdLfuWdv",
-	"PE5n57pEnrIMujTFqhwBZLMxHSzuyv5FcK0IOAFsf9oPmkjRNV29H2wAYHJYvSBSLNKUEFbBcXbi3yLa",
-	"bfa5hcnjrLBVjwCCly4a8nc6FtU3gRAEfQxgPl0Y8BVnxRNuMRejTjMHKtrKJPiUeT6nfapegf9/Rmz2",
-	"3Zf7TLQ99MC3B8elyj/zJ9KfFncALPP6KVeStpLeTffIt0rzpd3yLYUws46iboUwHiAksnrq8AZ3Lxcv",
-	"oiMJCqoht79NlBxPJGyHjaodsaAYSKAmwn4XyLRt1WQTuQO/K/OcmK98VTFX6JCYFXIZz/Bf8PmigQpX",
-	"LG8gkFzHI8EVMO/O3L7BLA7AmAwu5UMcp+b1fn52Bd77Gcyhiaz/u2TKefR6ZFeXLtGylYfDIuPtiZct",
-	"qZdN6Qxh96fa/4Lc7VFsYx9bR8IdIYe0w4HcFdzHVUsXWOdyIy8Xcm2hXaVI2XAfbsgeCJC/MT7+OIwP",
-	"3OHoCcEh651Bt2t9U7bShzrk+58HtrQFvgefhTbPPBfX0SMAXU2Pgd9T2CrC1twTiRDPWl7FgrBdTlpZ",
-	"5C0Gpc0pkSsm6oXAZcFPCuYgRZIuyEq4H3ZhIaGaGTJgGbdInHEDCwb9iW6FUBXE0LqVTyAGVQRsYzei",
-	"U4gmvpG7luOUx3PRHaj+9sb9i18zEXZE50qVLEt2KrrbEr4bk9bVts/SdUbCt0CajUppkcV8kxF9vtox",
-	"H63omUUddmHauz8xpqzqWSxJK/+/r4r0gYDqdWGIstX171d4DB9W0ObpU3Bi1ftDxStmdmsZAD5TszxX",
-	"BGqVLf7+kmWbBp9vUKqy+23VOKpiW+ggJUsd9UK7zlJtRPoOY/i1nlO7MlSSVBYFQPBa0AbzK8IFMb/q",
-	"UxTzyv3aW+YWhx5z/6QATKUrIdei/XD7xlcH33tZ/lub6hdV1vq8sLliqtXxJle1WIprlYWu5ug+B120",
-	"um11p2qeBlAns0OwdRnPIAo8Z5ogsn5T/U9UNpc5a+r3nDNsICvSx1LM+HxoMZq4rFCspgWjV6rqz4xb",
-	"si8KflSXZpcodiU4qtKb5nxCjzhx/Pr4JsdqJVViTlbE2fE1OdA0dqu+r2I/N//q3nFn1J+detmNv40q",
-	"pdxVKxSYkAQSLBBN7bL5X4UsVz1KGvuk9veXvr0F1C3kS9T/mVPNlB628PZfxLkf5UHLZq70IMJKbRWm",
-	"W0xxBJVlm80+Mb3lqBT41BbfLV+jTpqgB0YLqlb94P2b5iVTro7M58Ub0xV1HtfBfyvnwqEUbKWL9ILs",
-	"2iKWnX47XZrTyH3Py8oM8k3FotLO5ScfD48nWjd7QHv35jRPI0leF1yz11yoBCO0wd9KlkVq/61pMWca",
-	"/71mfL7QxhQFIv9sseUTsmTFnCWEXrOCmn9gSxO7331SfBrqCi5tmbKcGS0MGWu4xRdG2aHTnA2f2X+8",
-	"2eKUdzXzVV3x1Qm2a6H5CcTVjY3j2oXv8k4FvrrrmYg3arrEDv9gyRfMgkLVoinNz0PUYhiDAsR4hmHV",
-	"pYVusFWcDRqyXrTAGVkAo5QKKXiKmb/LSre0hXBv1EKu3g2DLMCFjN6v23Ey83K7guh5xCN2J0hW41sg",
-	"Wflu/r1kYLz3fZ20F0Qx1tLJfjdrtF34deXoZPDttV3Q9qQf57LM4FtFxsMRYeKa5XKFFXiWP8wFZA4f",
-	"TJzBs5NdcFZ3p3YHY7QJHbajhkte8py+3V3jXaNxuyv7QITVVMo97s5koFYsDawNN43xcBR9czNaIraw",
-	"7K7PuoWHJjq7fvt2aCzBnAv29m2H1Ptg9hbO0xIhcQlf9v3bJE+a4bO2myq0OGXrfPXtB5rq1mYXlSmR",
-	"5iWKNNtntUAbakXTK+TxGWPYbjTF4r9lmWu+gsikC9Alg5QisqS0P9cFh4C8ucetKo29ci3CMaDGFLIE",
-	"9NMpz3OYQs6XHFGQsW9wg1g9MFtjd+dtOkskS16zlTmBlJhLgcVd//GiXY1pBkF2RgtiGPhGXvrTcngb",
-	"lMoW2vWhzek1q9xnhGuFF/oFmfxPDE9MHG52UO2zh9+dvURbFnawGhtoreQZeJUxbZUZviYW0VVFk/y/",
-	"4yJzWaB1cmLDyfh++zujasRZKpZVWUuKwQSWTGRb5Ri3QXkPUOO33bhmJgmZlhpaWUInULWAouAr23/n",
-	"KDMAF1cH8Dt8LnFErKYe2/zvWZ7ZLLddpgY1KwbuCWsEYEebP+HarJ+H9YZr6tuCWl0tzytI1HgNrtcQ",
-	"u7kp2yqRF3QFVWw7xhYUIR9Qalypo90mV9mH3Z5fsLxXzLcxAQHp/w+FmQgCxAiufhjHeurrTt7rAqaO",
-	"B5wL3/Z36OP/1XEIqNdBuV1qOKriuOjqoL/n7iA8XRCMgiEKLfSsndFivzxFjyc4Ou0JCfyfLvPPFz76",
-	"NDfkbJyPLei2G95+Lo/glgkO+SfhlvmeKy2LTTOMelOpYhysbf+NmTRapgpB5aYsBdS3sHGFFXndG1X4",
-	"kx4Jnffqo9ZgFkOxpgUqsuE3aue/hp7NYZVgwejxZu9xlptyQDR2i0yIOf/LlTYb5IArUEZMC1nOF9gm",
-	"bSpL3RPH7teGTINtpwDSB6Ub1KrYgMNWULtJOGLuhi+Hq6QkZGpeQQU1/KNdanaAwevqMedZKH5ArNhG",
-	"BSChKuXPlgWmFvV4Sy61HMNjCKDwQH8aIkjmWWO5+UFJXe2h+0U0FI5CW5EF6NioS3awonZOxyLPWk9H",
-	"/a22ZOkcOx46OQeJvKLqZo9337m9ehUqdk7dmxVySSiZGYFjlD3oDG+zuO249q+tUcHaUeeE1i/nWVno",
-	"Bebq+4fDoruqyspfyVXOOI4Z7/wh9QHR98OhMSOqDGKkS6wCaoK01FGB/3wGihY2PiZSsPNA0TValxOq",
-	"U5peES0r0A8AsFNQSt6EhfOHB8LNkYuEwHeU+wItZMc/UPm1lVMe+A1coUL8YCFKvRkSjtg6ADHqB6R1",
-	"V8H3SMAdpftO4fYCw+Ie3rcCrKykVj24DsxfsVd7cpfZnWPcBDJu3P41bwAf/apzj6HtOcD8OCgDVDwv",
-	"SMFyRhXLEn8szx0jJbbmYM4xgQmSVC6IjZidexRxbsU9FRsQlBeE5qyAkbBv7NIy6IoqZVG7degXAVSC",
-	"NRUaes1OGRjqobD0ITyc6yBonl5F8JKBfW1Ubv6d+vwnpD4fP884xvfV1h7huAd88kkc+qdBYvJW9Zjr",
-	"CBxxAT7fwQGxmbadfX9Bw+FYvVnQwuGWKdppLhv6yVq3mbIFytC5Bx72cH08d50HjfhC+KcD3GhmuqVu",
-	"mYRrj61cz1zU91CphC9ZNt/byvd24EQYAWFZ9yz6knV+1jdZOEhEznIagyeyGAwYsWGFc0HnUl4Rqjtz",
-	"oj0B3+U0iraw21WoIWnfFy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9yhZeUL99yNv4Ev94BsrijPEnIt",
-	"ue2lNYcFlqsDTiS+cRl19n8v1/U3AuLZxn0Wf3/Lq7pYAnaLvTHQp+/F7VVxX7TsVWy3OUHzj+BuDeRZ",
-	"mKfqSyzwvAaiNxDodVkQ7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5dQ8NDWiH+BSyZJujCJp",
-	"1NG4lWWjs53afsDDLQuAk33boqZ0YczpiHMDMmXOjXRcCxBEXCCXcClAdY7bw6yK73dWfrZzAhrFaVN2",
-	"k7V0c2sxgGJPBWG2xn0roJLzdhdo21QNzX8wz/VGcagkYgSpEjUJgIVDxcEvB/dHRblpJRXfwvkPoUeP",
-	"hQzRFdPBzSbZgXewpvhu/kDFf3XOaeX6Yyjbkqfsk9K0XzZV2Vkj1dw5RqxK+E8pXOOCaR6PTP6Iwm8L",
-	"iwC9kegxQsNbEVnwORfGRDZ/FSxlfKWJOXQJkdessAnySpPxGVlyUWpk1y2xhJmcP3UFPO9TULCkH346",
-	"CJO+mpQbxL04thP+7EeyXzU7D5qNC8JokXPwypqTjYEbCI1hPZZFHjYEtWodKAmue1bohChVmLJEswxO",
-	"2HaWUiwnKbcVi5XJFGUELq72RMdTudpgl7MqOL6NuLToIDyrCH5TXVibN3ktvpPFsvs7OmlQZvWBL1Wk",
-	"h9b6tyCbV2pWJCkrTGxXmi5XPfKUtmqLnBpWqVZ+QYnboYqODRx+tSNocBDQ9yANaVB1L6h7xGaF/J3F",
-	"g4M/MWdsbOUvNbqkduynUhXRW/tXyXtGGZrBHnoU199WeXb+KJthZ91SfjHtPmYk5xFuQrsvn8RFiHM9",
-	"pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEjX0uhnd8G5H0NJ3Mj0vcBQo6L",
-	"YitwY3poTQU/KXi6QOdbMsDJeGVLNZxMXUTbF9i78UeqHebSTpusJc9zrhDXPHGhzA7KQ93yluU0D86p",
-	"NQcP6ZFCNf23zMsli852zud0utFMkc/Ho//7iMC/v+g4lxnleWN3GalYQjJGM5JDLVD37vhpypSalXnb",
-	"wJC03jm+Bob3y41IIz6lF7a9gWVEsJ6076ZEZEEKNitVx3dtQ4BWL66tzNMuqXVg2WKv2u5FTxwYrJ2z",
-	"xS9FPbHWqC/YKLIE6D6bauPAvbYsxJP/gn7U//Sdqf/Z0JU6hCQLm1vTk9/ffbx/89neu7yyg9xIscU/",
-	"Y+vA8X1o3+mdE2EoYNVPo+XZGVyQKcvlmvzOCkk0vQJw71mcQh/Hyfi0WwPvQ9vFB/Zn+MPTnsU5ntDO",
-	"Jm2p1jHk9ghcPUhdC6NFEj5l4ZNBBLve65hvA6rqC3R9IBRVc7tnY2Py30pmv3ZVbpHiAfvuBkLXezX0",
-	"IHatGUNPcvwJcOFhsXknlPAIJaslNxGzBnZ0kJCItei/4xPedFLbT2g9st7nlDqbIyx+PXuwVwwdrEXW",
-	"Qs8Nq3nNpgspr74VGZTZ9VzSgfxsPqgLhZ4DVM3hQyauWvrEUMQuoRS1YEo5t8icCwWhJbLQGgNL9brk",
-	"nqLenpYmRLBnNeNlywEm0Z01SeGBidMTAN93RecuN9hmhzGRtUdxnnt/RlNFfCd5jMM0FrxYb0p3hPoW",
-	"C3gdg+meylKThVyTJRUbl8gYdqcrhYcZatAb33jFsamXsd02XxBgAVPMjGLbGNJk168AtlMfksyZMBYW",
-	"y+IWb8CQH/v02RRU82vWwfcD+feW2xqbB7mK9PgcC0az56IG/xomKqY0ViXyhM+NPoz+SAD3M/LngpyM",
-	"MfosNjbBdNjS9fRjxzJCrA21NAmWE8w93InmbT+C6+O5H/Kv7/rAub7UVJcq1tIKShna4uDgnl9Qb/sd",
-	"1D9SV3rabujbezc6deJ40YyalUnBmkxXwB7PXA25EnSlFlJ3tIyhzK97ZtBjmbHsW/hNNEHIWLVczF92",
-	"6KAXbXvd7OleLaiqe2DtQrEbHKPLhqoJujcXAvgAaKhleIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kyV",
-	"dFCx6i7LeTolwbnZ2k3HK9Gj6Bxxt6ttNgyXsw9xGdPekiKiO+y93TqXAXUG02ss8GlgzdwBGMTurT7l",
-	"Pv3y7fsUB9nesT6/vLVPRh3IzSstfqXVFrdy0TEuMs+Rn8Rd9jPdHODFqmA2bmteViNFZ+ezNLYVyiwG",
-	"SZHmpeLXrHuGJfjkm0o/ih4CxHz+H3tVti8YX+lekMBSgt9HqZBTEW0M8Vyoll4pM0Z1WezpU7JTN9qK",
-	"R9GYMtU5LcVNqvL8WTQLnFGXDiOGHJdm8b0b3EARwn5Ag5yKH/FJYJGM5Q3GxLKFuD26X+RUQAeMaMeS",
-	"Zno39PJobh4WBEn3RA+shVCFrpEKO5sWdOOwi04cX3pqN3H0j34ztjvg5d8hk0Rs32+vWbHBghOb3Acg",
-	"Gi4TloI346RWLB1I2Fkwbo/bOozqNSSMKdcsXrkKw4i91qVBtZR5Q4W0a+G3lsUVK4h5sqHsDsORMX3w",
-	"2vU5daDxuZRXyvlPgpTmvuEmT9mktn9Ne/9zEa1WaMB68ghCnfOPsKfHxxiyaJ8kQd8dJHbIWfG0YowI",
-	"p9J0EfZaJAtqXWygjcsZBmTXDazqwJCibqEmtCFYQM1WmRc0KykmhFxjOA/Gfl8KSEoKMJhyULgqECZP",
-	"9Sg2Fv+dNfXhgtQkO3DXMGkjTBL2r6T77yXOirbLsJFm5eqVjL8arDNDJ+8I4qzwx9taveahQw5M535a",
-	"cFRe8XhaSMdLl2eR5l6WWVoSm81JfcmXZX6IXz+inoTBmAet/uv7p7trtfkTDVzCFNYQMkKXUszN3iwv",
-	"yH0L4ANbNgxbAZ0+CI73OCqKrda1Nes+rm8YIkpZs6mXQq1jWVgRyu3vAPvHNONqVYdktC+sLxan2Nap",
-	"X/NWtwm74jen4lVzm9S4RwTcvOXSnWegS1SadNeUnGIEEw2nFWpPXiXydRiV3uR7xwH5Gpklbpma1/VT",
-	"NPc2WMMhG+dxYOOviqe3UrSMhQ5W1YnaiHSSkAnNrqlIWXbi8lNOCqZkXppfmO+NhXtSpVaZjxCO9kQX",
-	"VChfFaHgYZbx1Nx/J6pcrWQBj6ucnjx6dPLokfljwVeUniiZnp6Ai4Cbl5sv1guu2UlOpyyf1Jj2tmLM",
-	"HiB3Ra9YAWvHy/fEezLMH4H+gMylZ/Vk0fqBiOYtTdzPJudkAlYnK8z6VoWcMaVg/yZEFmRi7tdiVXDF",
-	"JkMCv6xPwQ4AbaIn5PNAtH4Bv5/yEw94TvPJkLxykA0EVq3Igl4z15hzHxlv3ysOSd3Iytm+ip2dDJ2W",
-	"lCX3NwWhHhUqn0htzx3X3fwxRTIWALSp2tRaP+uw1NS1ZEZsZOErAeaSKVJDdupkbIOC3dy0y60Hs01V",
-	"B6zlvfU8TrGzqv3tynssqmMk9PPdY/LowdlXZIVPkIxpyvNIjUm8du+lptOcXYCqtmIF9g/aSmd7Q09+",
-	"H508ev/un2/fDqs/PmsIYtkEkgilPZYiFZlFkZEkk9GtrMA7jwJ7yYXtgRvVQlzOBVVXLDNnvk/jNmQM",
-	"pvTTiDB5RpcM4ktGOm9kaV4BQmXB8tUOlmG8T5Dyoc2W8rNIA0mOnUktZwzboJBjeOVz650A3uSA3MSI",
-	"4aJbdLXzyMi2AT6uzLNNsE++MUdF3JaD8V28CdRzwciMlrneEOgC3HwqIjGovFyK6L1DPUqKzesex8P/",
-	"ORfsVgM0Nl55Hba0wlBivAaSFnQZz8Z/BVKPFRviH0rIiupF9TcBNqWZ+cbsC6MWjsSCnTeUXVog9Jik",
-	"evhoNCb/6+XzZ24IwoWNtdptJlPZ0LQM+5k1yXBJ1gXXzM1zvwBva+rycyHlrK9KrZ7PmsPLUzan4kCU",
-	"i5wdCoOTFTzWn73qrWBdYMKluUMWhEXk7egrykrWCsEByWE2jW3qO9r2pwT7rYzZkC71Af2oBSPwHDSM",
-	"uzbMXdXkdVjLgtHmOgamGIIvSVGD/NL0yuyx6PgOowo1V7y5bw3PmL2nBSAPX5CR04cQ1ruo9YMIhy+F",
-	"MJTrnMkBvP6iFPE8jp4BZd3WJh8ceI6h7eq4kuIcEJ0dAGBtD80X3pGv5JKRDHjX/mGZNgW90aJ4F4xm",
-	"CVESduitCPCwFEU4Ja6HZAIp5pMdomLBEU5x+FYEhUbwg4Hjw2SAE8EyI/eLuG8W599Hk5Gzlxheb+uZ",
-	"33IOfG7JIa7QIMZvSybdkn0GCYgVf1wSlH11YRUwupMRFXNWRGmUvvX+L70y37G0uyGBqsoP2UYjF8yC",
-	"JSCwi2EJNDArVOjujrKZLEWvsstK9OxallGE7m+XK70J4B28AFdGnLcgWbcksVQ56vslBj7aguJdK5Lm",
-	"WYAb7Ds7cgWn1mWs2c4sPQG+29ocdvPH7+ayBEy005twq0QmSG/x58Htfgfudo7EHhzeK/9l+zB9Glkw",
-	"AYfVQB1Q7gQF1hmj2QnWFaKNXRgrW8AuWCjLqjDblmCbHcs1K+AhKdjJ2lbsLKlOFw0RNn9N7turSKjY",
-	"33Se672daVTsUmSsIGu6ieBCmOe+aTz9tcMEKmZdxeqZPuoVDuUx7LvUaeqoifIC8XrRzK+abGR8zhT0",
-	"NLNkEXN39Sfg+gHcXyg0kIp59dT2AbgScq2sbuq4Yk25tpdKSvHG1lxjf9CCqTiuAzpeoxmhzyqYOsgL",
-	"reA5MdR/9xmhh9zajlPCpe2kfuJWNZ64l16SHu++RTXJaqTNWrXZa0T4qQFBuw4fXRKYO9gH4C0na5bn",
-	"RMs1xc+56mckNBU7v0Y4sx1l9IIwd1UL/8CwXQfoYqvIdbRegSmtyJJmzF+rsLjEExYSnI3UmG7MfwCK",
-	"zUzX2E95XoPDxtFqNfWinhXXTa1ACO3dvbHQy5WdY8VDZ1OKZnuS4at1dh9T2cSipiLGLkbxTgUAnHA8",
-	"DCBN1tA6BN8WbWvUmDe0La27iulmNcn2NrmVkmTY0XUlqbjFWQ6Oqp4XQsFgNzLUn/CIxQTViwAKMV7m",
-	"90dk4EVnViVqNxegdM1/b5WpBwCRYvr5gUihBzQgihQPYisR9JtQrrfaqVwALhQISij2AlGtrCZwG0uM",
-	"d82dB+3vhybopRUTj0PEjX14pJGpBnNIZ3G40+3JI0BIW4FcZbOuqbI+jMYKI7lmWSfJtoeXagEki4/h",
-	"HXBKc7hfsV+/TgxFUrCtxQWCDzYQaudEYT/FVlm8lyNtq72daX8nC9fdxjW7wXludx6jGbsImx1Qa2/j",
-	"1vwj3pOur88HYMZizdpuiaNUE9GewQOT1ZHYW0uW47awSYNaoEqS1LG0mv05KBiPUMthJewnYcLiXA/B",
-	"Y2IfVlaRigpQB9SP7Ui8v29DliVUMV4z1+Il1vv7bprdNjnV7JRd5yY8VXYBvCCCre0yEqeseoeRq/pV",
-	"f3oXc9zJqrz0EFGEQrI20k30VbYd+m6+bPDNvlRW92h8Mb8ehCfS3Htmc2EdpldspXdbkO+HSaj1pYFg",
-	"bYMv5RtwFgS+zr79aLp3pH6BTS36Ak1YaJF9HebjW7/K6aaph6b3eHVTI9qbRM1crPyoPYlu16cMH27O",
-	"IC2YAsaIB8JrrXawXcmwM8ilU+s80OWaCxEW88R0YkhV+oY1QBmhTraV1wSiWUs7TZgffPGai7Z37aBf",
-	"B+CS1iMdEs9tb611T9XlB6jol1hv5OPWFMwraT8khmVfYNy+b7Tc3NxW2a7DmcS6KpqHVRyPZMmKOiAg",
-	"pBghVSDlAzOwnCO/wbvLPqwKTL6MvwUzWrek24NRdLazplSUfOObFdo7EfoHMBRWe6mwKrgsbMpdgy77",
-	"s32kKT82PvAenBrVoYa/5lktqGbzTaz3vfsubHVvE2EuPH4uRIsQ8eZkzYV5Eitfdi+Xfun/fmZxZjbK",
-	"LHoQt1i1Xy/hvu19sXC8TimsGj93Oh6iRmD/tQvspMfOjdSbS6YusAknfpDza/P8nGI6woHl6D3kdscI",
-	"207wDOrCOzSPfGGDyE98WuHW5pR6IYujeUmqxJgG+G8d5mjg/Du3HGmPwrmDsHcU99xN5farQmS/Ykhy",
-	"Q5d5v06FVcOTiOuwXxKIb26/U8xsL+p1wbVmXXrO+1QE3wbDbrhvO2dJULdXPS39bOp728ZpR7FTcaiX",
-	"5XJJP5VWpduTbjlqu76oEJ9pf6+yA07mX5DTj8Kr0Z2wUHq+0d4adTWaLUElYxnHJrwzLmyqLDZritLh",
-	"hcxzc3Hc3pY5i2oPYT5bVc43fvDVg6/vP3zwVXtZ3841cc2b/etlzi7TpmaBujGlzgmDfyiylkWW2IoC",
-	"SD3hsziH0uM56++u2W9fv/yOJ5ymOg5zs/LF9R11GGN3t2UAOTcVtJ8xH64YxSqLPpk+f5ixWTal1E9L",
-	"xQVTiphHbF/44RGAeI7R+LY6Hx3a30rlWt/aS3lf3eVR29E2WK41bzVsQuJOdgA45IxZ78N27Or40GIV",
-	"NfWr9XlbrcE8T8xj6AOV5Po0VIEtTgpTsDChxLbVcR1Z6p0ucrpSDXY2jOzrrA/yPx7kXCvjd0ZMnXm9",
-	"kEF6FtfQRJwuMU9iYqidlTmbxBUbcx3n1iNyaOta7EZwoKP5RSke4wA7Ea9vwmT4HRId0jH3yJCBXHC1",
-	"OJBqu1Hesr2NmWNoiJha+AWzsVC5R0VJ41rlqpDzgqkIooVLrevahWCX80ZdMQAbhW4t3etdNKmkUtZu",
-	"beeFKXR9GwJ1u9DcTdZ+t2y1MsdzXcs/D23DMD0uYLnY4Q2225/LNvTD6vA1OvA7N/jCGbdk/+ADhAvC",
-	"u+ZL2dBt1xymO4MajWfqVT09WLqQDCOdRZi+BymBWBtCczOBTee6nphHtta936xjWtArbOHfcVyXTxEn",
-	"kU+EmDKSsZxfswKjE/x2CW5u3rAFUD7YY0B7S+9mDgYNWiAaa6hvy6wPF2nNmKcHCDvnvswO0UdtiplL",
-	"SHPnqxqzOh71ViyBYmNTJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTpiljGfZMo4XmtN4FB6Rw3qA/",
-	"YuuN4AV2W6H2s+oBYc2Byj+CrpPoiCwtWGSPDtCHGhMQFdPtDf7XCwkOfh1gJ4HvP6plWo7tM7VbGHKu",
-	"TwmsoX6VVhNpN6aQxkc4C3azPonjgHP9t9nFnrbOtfvNbreUPuEuHCY+tUrPuy3THxK22FHWm1TM5sYB",
-	"7IN+UYqDdE+H6dgaYK0iZ1zz1OUwO/Bih7ozSAbTMr86CNW5KZ8mBEQBjEJJMplgziRItvdukxuq5NvK",
-	"i40S4pLho5U8+7Vyyzzex/THSiNQ/Z1I8lkNHrvca/zBZsF+B7sbcs+h8gxI8ITPZhGBVo8hHiEyeGQk",
-	"FCF1PzzcPeMFVmM3R4ATP1EvwDXNebQMtjHcgr+oB/g80arltmzkUW4mt6ZP4moKjnCkabaRM9CCZEVL",
-	"hQXedcljPinSBb9uUtOqF8RacjSK9Z0s+y422IoJY7z8iLZLZ0CqllBCm4+kKJuQG8qqvNNXdEJtFfsA",
-	"VlS3w3FsJIY+orxv1jpmte7ks8aBDIP46H7x7WayzRK72407Eudy6EcXBwVCUAgLvlxZDUQwlsWwsxZy",
-	"R2buLd7w2azRPi5p9PNt96QF9q56fjjZkdg5xWPfjR2s/IZEmyB5W2irxAPqsgjVpGBKg2cA0DAsRJ5P",
-	"N9odsWN6kOuAZONAhjjerRfIHDu/6GYjLi7LfvKwtPUdrOBqGxCJaaqtW6q1j2kU2US5t5NVThua+9Tw",
-	"LO4YE7axi4KbZ/e+CAE0qqVQOExtXW4VXWCU6/t1NKjZGOBvHQXW8kGUh8ppsLdHgQGW5SqKUu/wuxA7",
-	"yDaQPUiybKOYoGADgN95wVh2gVF3rjBLfiGxCI81QfIXctldkc9pehUVsbA+K/Eh1XMmixSaA/j6FbMp",
-	"JJMMIUBonsv1ha8L+aCrLLs1z3Ospfbdlw/osBFcnwfWv/r7q+qZYX7Yhdt/RDpZHP4ot/vOKq3nHp8K",
-	"TkcXfOEqtHUUpu7HIo3HWPc6wu5q8NDNMItOksatvna8zQQKXpP34bVlvvpFaMw47bLQ+Kz9bN2BdW+t",
-	"RIPf+uo07ZNNVZHIERCfL/M8xIxSC6hVmLILlBdckZzNNJGlJkyganQk5OXOGWaHIL+bs8kimvpEyPVk",
-	"G4XeQ3xBDbuRPid2U94dDCkfbtjPFfztllrZBhPf75zNyjz/yV3823n3WD0NV5+1TRCZb000K5a2vaz5",
-	"CECeA/iXZj0lqgc53zW+yY+KiUad86Q7aDfP5LoFzLc+jVQuGbjRXFea+pTiTaheRbkHyq7pksWWtqfP",
-	"ktnMmjbl1xG+MdzHRnXKcNduPeEOc+VU6ZcbkR4Yni8j2+z6s4d4Y6BQCElSudrA5c4VkWuWEWH9jL5P",
-	"40akrA7IVCtm8mE2D9OEr9t/CP1K/cybadbYJjRsmL4F2KoVNJ11QC62fB3XH8Excy5xaDe0lA3QrDmd",
-	"760KpwGySt9+yE1m+d1Hrc34l3P2k4r3Qs0tZC2ReWbMSUwbXyLSUte+TK4JaH14l4hg4ZugsQ8QA+Af",
-	"YWEYNLeoEgiXYI7DBbEwUg4RkopNpUo7GKII5NRO81HfLbOluKYF1WW6IeAYiSEVVzWgXWCK8BR1e9gd",
-	"ya7OsyqLoBPyDBz8A7z9fUXGu0Yohh74NpUkqFqouiMYYtvAMQq5Hc90bA6vmKDiOEHmjC0j/ZF+ohng",
-	"HE0Mxcy1QTJ2PYmbeDvRN81Ev+hbweZN2e4qL+fRyr+FLDSWiYD4RLz1hnYvatsx7R3SqlSGFRrczmHX",
-	"xy0RfvnsEpO1yTc8N6eToIanEriznInk8JDNPAWAYxmTlevhXYaxDMlCd+gcfaB+NXbT67GqtvgUsls3",
-	"7IldGIW4r75X4WV9K/rWbO6s5xeRyYjtulrlvMmVuaAq7gK7YmzV0LUKb4PxaNRZUzUT+4GtohkJV+bz",
-	"NhCPYhu52gEoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEedkA6tPsevCEUy0B3",
-	"ywDhit3Wv2tgsB/sfm25lOLF3BX8ZgBs0oK7eZSa2o6Oqp1aWwcIEPVW2dUfWMXflELvin1sHgPWApKM",
-	"d6t0z4rNCxdmawMEgZJ6wzrxi87JgCZT1djkF86tiD6BajcVWcprlhFE59sWYZGSoaZkjhQagAirkgJV",
-	"ilKAWilX6IbtkLbetwi/ofAHQQjC4wfTm2Fpcw0Jc+8ulT39Y7t853pbbMfdN21xmqA3fJck5qY+k7Zl",
-	"dTdyStdEvEd42Sf/dIPQ7d7dejf4z3b6VwcT7tZ1PeI4fUI3to/XrmzvF656iq2bGj06TLc3C+235f0a",
-	"YPVuZNVjY3c6jniUatcJ6sCtgdk3bk7fWEIRQGq2XvbuubpG0rBpGdX0cU6VaqnX7HqcjllN2dztoFai",
-	"WE2/mmyXrUGNrHFvYikWt2H23pJpVbAlr/VQrmcl9hJbxy1y7WqoN+xYBVC7R/hVROgUP4JhGzfUFz60",
-	"ShspWKS1pwv8+APoZWGYAVOptnAzvmu6SX8GtKPb35ctp7afaG1BhL5LqXtLvmzoslFrUUG4IvN6Gm1/",
-	"PvaNn/fys+PNUCb1vERuksG/K3dFnUPmsiM4clOiuUcBncv4myV33sXjlPwGHoT7UWtr5c7CtpvsihEK",
-	"gS/IdfSQJVLoxe0QA1+z6ULKq0ut2TJmSPZBlGAfUlasGjqwQystwcW83uL0H2qrc1osrrPkec4VS6Xo",
-	"fPW2oaWsqqaUXWJJ7pkqmS0OcVfhpximr8056BjoXl6Rq2VbnmAgI4ZqgxvW0F2RiQywTrdEyXpxFRUl",
-	"7vHGO45dM9Gwr/AVYJ8lPkfG9qj7hzona1zICY+n/cOv+/iRd7zA60UW9wKzD9py9WHlFk2dS18vNlVb",
-	"MLsNBOvA2rlYMa3zuyw83mKaKj+2ISwa9jfD04jNjs5tUsUawGbC6yJyCKpenO3SFlzHni+3eM5xWOIa",
-	"bTq+CMqjHcNvb21I2Mg563C6norvzFp6njEjtpoz5FyORuNZ+/to/n007/5oFjbS0MnfsaULxKyGv/RR",
-	"t2fSLbvDyT9CBc32Tf1JVNJE2THSUN6cnHMy59dMkHJ1UVX4LekGgYG5BlG3i91Zhb59NkasQ0olFeyc",
-	"vg3l422jzvYnDUBkfmKNjWCVXDJMp4CTOJea6EUhy/nigG5aNr/iJY+28/anuy69oHdXdsDbItL4ql+4",
-	"XOYZFgP7jNL6jOFjyMl2t4qFfOVzwbIq1wzLH6qWpQimlhAt5QHr2q6Auq1IdvzmRbIZNhZoNB8b2wXk",
-	"lUoIJV8Sm7jHBObmUJeUCsYOUXJInknBsFHs1KbwzaBjtNBkAukBXG8mcDtPilIMHXDLpF9ifVnk+2zh",
-	"24T6zfCOMJECqC1G2eL0+jnbatDhz2d7ZsDWXh1PbHtps68MDAbvMLU/NXuhOQHFVkS+a+jdU3fs9nzr",
-	"Hhxuy5v1uNwh6RTRA7tzTjOu6BSuremGvLRpRQlRjAVdy5rok/ifd7miXnO9OCIOx9+X1X/Py6qhevHf",
-	"rOAzzpSt1JsLKMJRQ/ISqhft1FI2PLiO9u8b8K95A7ZWjNpNe8GUTQXo4ZpW8dNsjU3c1j1c3hjdgqHb",
-	"Jiw1PaCBj7xmRU5X38uyULXMmtMHsdZoizBRu36W59Jwr4CjxMXc5opYiOeHXweAz6MoazQtTMFW6Fjv",
-	"I/d5f9CvrQIC91IUF2XB9ealOcQuo5D/EGu1finI5c9PyRXbJGSi8veGB9/jUbv/kKQLWtBUswK2HGQC",
-	"mKaMFuBEsK9eaL3CcJNqxmfJqFpMJYUOWPbBIYGknQITtJTL1bGFKNiuDZvS0StMJ+JmtFTKK+6r7c8H",
-	"LjH4vXt/dfRx1TeGKFzMItnF3xrbNqiY1+FMoQgcMxozyRQi1YDwoUs1JJlM1T264sNlRtiHVU65QEmc",
-	"SmHOCZfQ4cNYxHTOLsw/IVf4/K14K07Il19eluay0TwFrv/yy3MyuQRcdf47fHJOvgFKE7cxw+FwgvcQ",
-	"DfbNpupFCEyQVJ6wbwUJaTsk39J0QXxQGbuSYQ4ZK5Ycx+Aa6K/I55MPJ9Xnky8ukAKO2wwZFN0o1/9V",
-	"5gh0CC9NpbkYrDtgiMt/mqkvv8TPKFkVbMY/2F7GOIrr/gYpy59P1HX6fpLADYD/Zen7yRdDculDl7II",
-	"8Q5SKsgU8fsz2zvcTIVn5jn8G/OmcTbGYDDzMWslk5wvuZ6Qz8dES2J0VsJyxcjp2Rd4DaXgQpmg0xS9",
-	"b2Ty0VgACalcLAmxHpabiX0LgMSa1xi2nkC+J+7+Peuh+uevSorJOZmkMmMTLO4w2ia8aEGV5aaETBAG",
-	"ZmI3jZmdBLm3IRAitC98LIWrzDIMhpXSMIy9Suzsleerybev6Hxygbl05mB4Bpg8nZ38ZIyXCfn8wenX",
-	"ruosIQ/Gp74HNAcqC6kJvreqFfpiCCOYy94NM4emLvdHD+xsXwB6OhdzM9cq2cHm88E9GOiwsFVmxk8z",
-	"tlxJbRZ58gPbTC4qKXLFNvYt/iO7XYACKeBMsNmMpdi29fQBWZiLxHPFkhu2OCeTF1SzH5EtgAX83yc/",
-	"y5ynm4nh21pp6QWZso0UGbbGNrv04PQR0nnygulic3I506xA3sD06YSsaEExVQJeE/ZCNDxjCJtzpVlG",
-	"HOKkz/PkwsvSIXla7axga7NSBS45uloxWiSE5krCeRDEmDqO1OeEz4W5C2EhG1mSTMJLr4RcD98KqN1L",
-	"mcAaJZ4Z+TXjrDB3yYqmC3ZyOhxVsjn4zFwQrgHH4AfGVsGWuMRUREDlAjE1baIIYHZOpV6QjBcWAhEP",
-	"njniANPt6hgwvXjgbLpAYTofjIcjnIVcMUFXfHA+uD8cw2RX1AJo3DNi9nfIHEB92/Pg02xwPsBvodnY",
-	"SgqFV+vpaGRrmLS9yzX7oO/BfYBNL+lyBdOSV+4WpTEP+Q6s9VMN985wCxchpq/7GTlMq5oiMDh/8y6k",
-	"/hPpxHwhU6YUgKf9lyEgnSujXfzENMXo9T0Ao20mif0aAC+pS3d883EAqAeQYmJxAnVR7mQ5P6tEV7pg",
-	"6dVF1f6zwk9Ygsnnb//fSlZsKga7ZsVUQiFTM2Hf/ZE7llIBG3Y2ut/xJW9O3hFzc0ypYjYU9VaYlQNt",
-	"D5mAkBpJaV4ZXspAZR/uOjZbPaZeW/CCqIGrrsdGczq5YpgQ3XDalL4EDU7t8ldsttUj90AwA9rUngdd",
-	"tGQ/j4SX9a/WZPeb6FyLb2puncHp6PThyXh8cnr/1ejR+Wh0Phr9p2bRnQ9KVbwfPXy0vv/r77PZuBiN",
-	"RuPRg5H93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/k6URzKcf/s/v9pNf1O7MxqNqZi5Bmq1yubF9pgp2",
-	"La/wZzgB1OZ2MGrfBdJ2bAjqg1rWbAvjWGakm5C127wQyAXg0o3w/CVoRETOzGVf9duVRcYKm0nEC7Kk",
-	"V8akI8YWMc9BZa5i+bX18kRgnw4+H/5EWB1dJcQSEe9h1/YvOBvuSUPFUM3GrVZDQFkAiE8VcQRNrthm",
-	"4hZu9RuOIt4oQLZ8hzzFvIO6cwhu0iu20kRI6O45DBNN4SQiv+Iu9D6KgXIGxtg7NGSZ0t/Y9IjuhyzG",
-	"nk3c2Jm7nrH1ZWAoVla2bQG9JRfG/ab8FxEHV8b6HzhD8m05Gt1P749IQUUml4GhD9zw0CrccFuYcwLP",
-	"s71SBSd0PBnSdQcfWxoHu7jrgLAt2xaMZrYmwxg6TUPbx+7BMzfJ4EeZet9U2/P+OTuLW4mPn6yBY4VD",
-	"D3HBMo6+oPCmvfcRHSI3KECgTWbUVwMyA3qK6YXRwcDa8t4Zi2EFR5hIAWJFaaNkWAFkLu6ELGkBhY/K",
-	"yb5duYJfHCpXZmBExq7uB63L8tO5/Qa9gKFus0VJXPeZM30wWYyB3Uia0Scpvf6aYufu5I0Z8T6ycTtb",
-	"PpP6J5kZCzw7Ajs/F6xyK4aYQpUScYjK0o9/hSPrOye+yozrE13YLrnNtoJ57hU8dufmQtLc8YDutgmN",
-	"Ga4znmtWvIE643c1I29Peeruuy+FxU/3/R8n1iU6BKhBlk1siy/76aQhELd3qlyKW8417AxBsWeuUTxc",
-	"NXLL61UJEY7e728bkouU1QfsFtfaCSN8SPNS8Wu2Zw1QWHzAC49nnbp2oq4iZxgCYWOCIYjkvZIc4XwH",
-	"yOuBwy+j5Ed5zaBKxbYbbTI2M9/52jcit0Fpl2xRazruvrMZGTe+Dn7waPb1w2z09fjrrx+kX2UPzx7R",
-	"0xmjdJSendFsND6j96ezB7Px9HQ6mn59eppm47PsYTo+m45moxEdfW02bTU4H4wfnQ5Hw9PhGAvprrks",
-	"1ff4ioG3Wqzm8ls7eRT7bXA+PjXS1daKDdR12vab41rMRhbuN5iZ0AW/lYfR3x2Q1b5icpU7i3KjSMaz",
-	"hAi2Npqia0fnrw8zxcjdAeLeXh67N8D5NSv4DKtdoqbwM6kZmZjrdEIyY+iyXDGwa9FnvJFl4DfOqQbI",
-	"QKq9nmtjwbahd8GClt71OwdnUrt1bndIp4W8YqJSVuzuIB8tbMOs47G8ZVEA34C+zNbe7cFhL9hKFlEe",
-	"84iF1uUoS3EUjfuxs0mNzcqFqxRDGEjgE5LL+WFsNi2zOdPtDslv7DPHE8hLWZpfDM5Go+FoVMv9qCTn",
-	"aPxqFEhOENHTMmuXQVYkVzFul8Xm5UvBaLpg2eD8bFR33nVmA6RHo6SBlB6gWEKmG9tU+EjChloUTAvs",
-	"mkpIMyNLWRMzFhQrwgEcsRv2+dZ8mQyZ4FKGlmoTolmeK/POs1FCvjoD+TIejciKFan5gZwRrhMMcKCr",
-	"zdZjktcQBITNmKDTDi61CliaFuytwFvQvCAYFYNwMQcd7sWf6qDb5eZdJuzJW8/ghB7fMfeXPHj9SNNk",
-	"elo+/cS8XS+ZOdNTx8T7D7AKgIjrHi8rc+59xH9sObzqZwc/P/Ts9HJCof8dy+uP4XxaSsiduR3Jmj1Q",
-	"nia3u+r+Pmhtbp4juGx67P/undfTOePo8Q6yJrCOoc442GrsKOepyyW0ZMWcncBc/tnGfF8j8/XceKzV",
-	"6HT9/H0q6qeCUIX5YETI9Z95RBCT8VhXi0PpPVGaaq40T0ODIZo17XvuAiweq5pLr6i4IPdHJKMbgHEX",
-	"co15dM4W5YooCrXZZMNo4dTbXVt0zrRrJfWymlff0/cdeKnCJnZ/O8+MXb75GUpaAZJlunlRmo+/tqBF",
-	"hqwtD4Ter9NB4vG1MUMC8CtxjFTmOfPOOS3Tq/c5u2a5b9A+OH/kAC/PQ4wcw1NQH+WxgfZ5mraAgcyl",
-	"wISWxeZEbUQKstcPihyLLgh5zQpdFvi34S1euLnD/MDd5VDA3phFFGxWSIjErGnBFrJU7CSbmvO2Nut8",
-	"cz/5+h1cJeA3grEylvLMvOF+3Ke4Mw1DUZa9dNAvZw9GIzOkLWSw1B+dnD6o+R6VLqhmc3CvhG/9uj7+",
-	"yD9pdjKnSr8uuGavuVA2CFDNdmtewe+WVJQ0B8JaaMkml2hsMZ2j4LsCoEFAV6LrGHro93JN5Ewz4RI2",
-	"ScYVtGhKCIUu6esF1eh9Wy+YXrCCGLopSO1dyDzMg6ka4u0KZZslWnfapGFTxUa3Tdhn7+5DQ73FbHMs",
-	"Cde8RzLiQ+9aUwX3CHNN9ZYw78pqbO/gILT6xW2OF/CYQjuF8f2kVcLacwxB7EFUzILqlc7ydsGK4rIh",
-	"w278n6ogzEYUEDvZ/KN9XHzylctv/uGXkzHaZTK/DuPbBVNwkm20+0g3gpGmmZWU7QEdY0pnXs1UDN3Z",
-	"TbRweHL12yFxbcLHp4ax7uSFtbvJvu4RXBs2yAQXYEyIh/pyMlhzIZgLzhwzgONO2P4YjheAR3Gvu8Ea",
-	"wzaHC+h7H90/bxpldaDH3knmSztN/Kv/vPSLoAlIf4r3N+erFb9r2a5zK2iwAvvgNzR52P/FrxlhH2iq",
-	"8w2RArh6YiTOhHwe9GNaL6Ry1QFrLtQXCZnAXxPyuf3VRpYFkWuRABKSz7O1RVvuME/eis9zcDYWZc4I",
-	"yv4vnFO+KnKCqjqrqGDiWICnTomZoYVSB2UTQosI9x/z0Vsa3oK9YVrPV1gW20XRqHv2q1/exsPv76/H",
-	"RunH0roFBWhuQ5BtYd5Z4D2xhO7hbOl+mG95MJ8Ah2A75T6nsxLN7gAFQtHWKe7VW/1zf0ZSkzlxXGC7",
-	"KXBmKLQesL0N+7DKZVbddv0UzE4gLBUBatgDIQhLfNYwXa6I73n0D2x1tkeV9o+/u2VJUedykQVLr+IZ",
-	"lmOXYVk1cAMJOi+Y+i1v8BhuZWei2ipFJ4/hlhoWqqpYKG8bjwPjr6hSa6O+vgsUTad3usdwoaiDV1rl",
-	"IBks4CYYZNOhJcowlcsAlmKwYDTXC/MoOpRbV3lHdScV83VSw4QvTjxiqLsuAQKp4z+Nyh337Z7g9lPf",
-	"4Q8A8S6gKdTkXDOlJ7YJDNVDgsgVxO2r7ceDrdObWqbHItTVtP/UKHXjgYqfg4PZOakOyfngs4+vL198",
-	"+/3zX15++/7ny5cvXz9/8eTGsLeC6ll0vfUpWgmIeSeFK5VgwlP9lxRDRxQ+/XerklalsOTqLa/6y6Im",
-	"r1516j/NOpdgAQdJuu0wjfsCDBn7R4dMgNvIqN4lKQFexREzA57AQmoUdTmOHiyjVEzdgsxJm/1+OP2O",
-	"Wrvyt2Z1e83KGLzfbBA7uOYTfHfnUiwJIddsWhxwcdW48lMrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJX",
-	"wx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL250tC6jwVkDoUBGqiL9CY84T5NSjieYjJJaEJ9Ef",
-	"udNthUIWVn26OeCI3F3yyaeh2x1LEJ42ScIOWlsYbfDy7vRO5N1fL2Hmj1DI7gU94KNJNJfqSgVt+Yfk",
-	"NQAfccSxumbFBtGC7DgJkSLfBD3QT0cjQF/C22RWdam1xXltTrfnQXPso3h7goSPORPmxUH0yuHZXZVw",
-	"XqDK6RxgYywYKJ3mtRyu7LnIN/4D66OC542Yg5L/NzDcOz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604",
-	"wG6aK+NwPTqPVCFgIeCw1zq2Rfjz7t095wB8LgcGWGqXe9TP83zFhIJiBJB4qkI7tMEVhxUGeHZ5LtcW",
-	"gc/QjgjGXDtxh9TlqzexsodcuoFgYIyUKJRlBJDqKocszfMLMgEZ7EBd4RZAADUsQ60fSkOa2t3//75h",
-	"YK4Gd/0BFkMhjRL1kmkj+byT7Q83HrCA/6/h5kCJvsWJf+K9+arY3M2lKYtOUSJZHLMuLedUIVSCOwBm",
-	"5il2UDT8IDJs7IhuE/Ohlsup0q6xv/YBrjeDNEttlz/DdCe64HPsQ6P5kilNlyvX2PxdMpiXtKBCM+A3",
-	"gGbk1wxCwyk7h5yoFRxCAuANvumzTZqtOWzffBxkMrVQc0QWhGZZwVR14bDiGsHlbD2zu23xdC6wlqyu",
-	"fVd43O7itWk535unb2qQaK/Mla0wletnJOPL//2jh3sLQQurr6sc1kD03EVgQxZtd3PFfBDQwODZEU7J",
-	"ghFDbKCKyxjUwXVt38uy3fNjOLzLVb1zfPxVK4t9ySdW7t86v//v8/PXOj+9z8aeC0gWR6xk9WOiruXR",
-	"TTN5+CE4WF8FPER3hApzIZ0IqdmeOwgefAbP/fGZCs/R5gsD/7bUaU+83z71Z2WnuiqgoB7odHgG1UAW",
-	"tRmwOKz/0eaaB8hJabFHzbTrG5wPpnxP7qrrh+oySa0m+rzUEOLGmhW94CC0nD4IzWa3kyIRMQG7lNTS",
-	"N0dnNf1w2gkzKoosctzr0PNuhzg/PEvgQBwlvh+M15h02bmgL3Jq731M/fLa7z7/2OCgfKvq50dylleU",
-	"+WNqG8MVvNtHyfOMq9Rc4IeY7OGLWlIzdlD18F5Al/nMXBZ4Ze9azHZytS090GF+yzTDP5WNILO0XJkL",
-	"tmImVDaxPaYmXKmypmp2YLC6jdbIITD0nfHH64WEtJt1YdbEHfAzLohwDbiMc6ZVBdqIEv6CUAGViO6K",
-	"RIJwZYmEBYozSKBVZEV5BLkRXvLfnbtc2kLAWlgJdzgzZYxmJznTmhUn80KWq3al6wmj2Y/w9L/w4VtW",
-	"fB4xrRHyQgfLjfotH0KW9nubPl3VM97/Khl4SP/B+UCWGmpvCqXbwjA5jX9/Zr+3zbustg7dQ7giWkps",
-	"+zOz/VJSmZdL60Q7WplMpL7kqJrK1oa3me/IPoltwVbMvV5xDK3luREfhlkJMqsi0w1Joca8Yv4nwfdd",
-	"q0WCA9CV9f+iNX3Hq7arltqt3g658JhAieY0/1kmUqsk2arb25UmIF3PP97gv3Yq/NDW2StywNbK8t+6",
-	"YGy74rwmMTU6VExJByS4KmRWYlhSriA5QrECC0o2uUSYOHVV+rncHFx1CIXsR68l3Cqxi9bkOeS7O8vt",
-	"rg7VfpsvFHTHyc+rxmu0+W4rPe99zPwSW+2+ihIH2X3Bz49j9wXUPpQc/W2/cBXNKVLfySJQnte0gIYO",
-	"2FTCZhZAP7MqsPoPReTadlZLIMNDkIk9p5MLQvFnXgPHPupVFxzIcsigqZZAwcAKksqiAAc55ELYrluk",
-	"YFnhfr1BRZRwobShm4PbDQK+CwntpqhCcUPDHAuiNM9zfOStcF2aMAAcPMUVNnbXC6jOs1kZ2CvMOpV3",
-	"i+qgos+e6S+shCuKKgc2LLLDd+PW+uyxLrV2RtbX2PqWpXbHShpz6R8fB2wJ0LcDmtH/WQu1HiDA+uaJ",
-	"/YHn+THurQcyMOz/G4YnsD9Xx+NtZIITwJbR9wu927hotuVBIzSki2ApTTck47MZK5jQCZGCrMpiJZUV",
-	"D3gDGw6/Yivd6LG5DdfeZbXnJdHmkrK6Q3cmtTvwl2RO8A5RK1hIubprdnRP3hU7XgoiS+1uJS+eIVnE",
-	"CXh3DCHJ0Ej04B5D8Uszm17i2gUxrXNX9Qz31Bzbx0HfcLwU4ELE97g+kK5/W6zrB5Dhrji9xlKnfzBL",
-	"YQpIoMEgVf4gzrrM+RW7Q2nnw2u2baNV9JMqiSwjxlxDZnN90S1oGTkbjQgEOzVfska2wDXcMUf0EYCo",
-	"VQ3O73/VWeq9cD+KWBXfyzXmq0Jj44Kz7HjtxoD78hyPY807E+4auGmOyZfYFbwxgfcl5AicgCyyDcTJ",
-	"xJj30N6Wkse5LLNv4QsyHo4IE9cslyuWEBxnig5paDZsf7+EjMMCErhs7gj0V53S9Aqywt6KyY9U6RMY",
-	"9uTpkwl6wrE7qyZmXSy7sNOBrYAOaDPU7xeyLIYE8BPJ+IwohOOCMP1yaZaBjaGrHEpdMLp8K3J+bVTe",
-	"V/4j+6DXva/YhsjCNQhZ0g1RzOrVzLzBTJ0LUr3St6/LpeJGTU9TplRM5cUXIhl3j0+sTb9r8GJbL0O3",
-	"WdTLk6qRSFGK4YwLrha+i4j56MtJz/p/vVk1lf+voMGn+en/fUNPfn//7p+fv307tP/84kvzx9u3X37x",
-	"X5/tYvtBf/anONDZKAYNcDQoLnSjKsvCVQypYCnj16yC6MK0wooANT6sUSBc+Ojk0buP4+R0dHMS/Puz",
-	"g+AModEoTPMEuaLeb5Rn5+SrB+PRyfj0rYDHzkm4zW+FOZzn5OPbgVqx1PLE28H528F4OHo7SN4OeAZ/",
-	"ulHMR0qWRcrgYyMTXMXWvXZvEfzUrBB+mLHroevmPgynNLwe45N8iU/GfGrwhJm6JYUfdlvE+wffDs4/",
-	"vh0UJS6uKMW+mYLrCh5WZZoylrHs7eDm5q2AA9mjT2slIo6WRLSgqxUT1sng/wwkvJUNEbBTu1d1XxJY",
-	"/41C3fd3mBb0Ctqz0xnTm1eLginzy8kX6D7AvuUsz2y/fHzsBH610zgf0gLjNRnfw2z+H3f0m0U6F//x",
-	"HOjWR14Ve205zRfgCR+DGx8c3Ys869T7xyUuJgPI0YDBKid1tNCkFR9vVMPHMxMi8AqLfVEw8BAHYG93",
-	"7ZHeSs7XUtPcUeqO3NKGBfY7pOFoHQe7E7yADS5oPHS9BMa9j+Y/rf7m7xHxs7/xDz88jo95C3W040L7",
-	"u5Vxyu8iFLpnPaStQc7vWZ49ts99Qi2w6VTBL+xh8N29PJwmVFDS3cqRM/N/kBnou35VvxkDFm7lQg1G",
-	"S7bjXUamtUmZeqiuHkXrHh/TW3ic68UmAA0lM5bn2DZ1PBoRLckpJNI/+vp/XJCz0f8A6yfP5Zplx00S",
-	"qLimQzqj9dMfKbHf5ZL7mnGzEbDqenPUpgN32zBO83k7LxjeTB8PHbQxEQsiHPZ2mmwFSKbgJdNomWpZ",
-	"mYJSL4xhbuaWNARPLpyJlpivrhhbVRbsgqpufmVctpW5fyGHMmKUAHzgkiuz7vCK79WK7AUssTMO0ukf",
-	"dtOY/TEHwB8LtaB5DmmHU9bjNNRSxLaYOmdQxXd0rn7lncXoH6kcwxgGpFcQA7V+ZevOWjCRECV9/wKl",
-	"ac7QXywF8isTc46uZmRk61Y2f2MJ6gUcD7O8He8zBjqt5znG6kCMvwyvW60YbL1yuWQFKSDSwETGesRQ",
-	"Xtg9vrHc/Scx848MBVeNoeeS1Ooce3EyF9dc0/0gmE+D5z4lLShN2UrXUDb2Fw+7uPC8oCn7n3U0kaB5",
-	"tv/5/dFu7TEX13uLQnjnlt0F9IaEkLqlz9EUlWpj9ysqAbMkLiVeFhkrKh/pkl5BMvztef1p+DLwpmOy",
-	"fcDpP4EPN8br6N3t0lYQJZ51lGCOv7iq3MoraCoC71c+Ggcgiza4krILopjIQHOQkIfRhLxYrehPRV5s",
-	"Y+8tRuuBhBgs7k46Bf6/eJCTgZZXDM7Yf34b/+fq99Psq/JbOVo9LMb0m/vpE/bd/Hv+v65+XD6TP//2",
-	"Qr0q/73+/2/+Mxqf3n9w9vCrrx/RaZqx2XzBB8mgLMxSF1qv1Pm9e2oj0hA/IBT09279tj5VXWaTtpkj",
-	"4uD3TyCiANcKTuIWlsCfAo0Is2eEWmHQSwA1Xbb3PlZ/bAEi7hIHRBJXZC0LvfCKHVi1Rt0DvS4QlxYL",
-	"FvUDqwsSl/0FaQfgNY8pb9fyqi6mukEoBrt3RAjFV1DbIcLRjQl3AP2bkRLbFjv6W0QNDtAj9h/xxMc9",
-	"q2N+HJ8iD7fzADWhp/0WLvpddcihqKgxbGNoASW7LqS5KhgE5rGVcuCwKFdGpcioZq5qJImr5vjCP6nk",
-	"2y0YNUKuEJx+T813z6iMXWNQexGZCBBV2R4VnphpLhXLEluZbmPGHPMMsOfZ3s5Ohj2iWPRTKXNGxXHL",
-	"0VerQl7T3AsRmH8IE7hclXtQ8jq0sXR1hrW6d9cFc7fuvWTdHpxxQXP+ezjhWU4dTDT2zuxXBL9iBZcw",
-	"TQYRL1zP6fZ6YL+r5WJEqWghgOZL9h8pzDb+8uoxFGhQzR7bXFUH1cYKF6CqAymhS+RSh7hOOVvCXttP",
-	"tqrzbeQqbIc6fBAnon/V/WObeuYQdbLz4ERXcjrn4jgO6qd+aBvvwu29dbW9+xT0KvOvm2YwQyt9oTEF",
-	"niWvS5GcZXMGTT5BlC2l2dJor0+7kj8ZYJlmv5ZKLzH5yxyxv8UH8GoTssfDpjenC1rMK3gcyIkQ1tZ4",
-	"Ew5Q3Q+aQ45REB2DqHSB596s8cxwNPtgfjdOTkcj4rkIXK+f4TM3bmk5F52C/iUUrSUD4CiLhP++GnpQ",
-	"Cc1AHK6k4trBg6wKG7XfiPSk9svt1fj42kakwfRh0v9dBHUj0wSCuqcQblGSHWLOpwas7ZAMQvu9hm9/",
-	"h7AhnqrvGu+DezVR+fEWr2hzJ8JxAVvdeRDTUmkJgQdGM1sLXgUMjRaKCqaxQ4gDlMC5Kmv9AlkttATK",
-	"dwe+Xr+V8FeHX0y3bG52O7ekP20np2d43vbAHznJ9C8pszXPcwsC0ctreel54m68ls238zYq0/3DUZn+",
-	"VdCUke/laoX1E9WVXw1/Wr+9Y0rA9jM7SsDouErAw05KQBOFnFrgi9N/LQGAz163n5nRzQH77KGZEJmy",
-	"XK6Bfdx5wvQWwjX5/LOH5ukvhtVN/LeS0V/JGN2tkjF4+uzfJzDJ8aBJ2Ri3KxujHWVj9GcpGzbN8RBd",
-	"4+zIukbV4qMSV4QqQuEC/9T6GF1mmbk1kZ5ES0LR3IO6CU2v4MTL2ewWAEHtusW9j9UfrZ598FmB4Wmn",
-	"6PoDTWW2cfd8Nqx1Q4XUpECK/UMRQ+2YK38pr1lwvR2xj1KHNFHPeUcLAgS8uRUE6Lx9t1ArO6hCItQl",
-	"WtTQbTTP4+uhT7XDp5MiZUTJJQOWYrliCE2mouqj7Q94C0Sxu1AHLRZnqzLYq2VfAD92Fyrf32iiB6KJ",
-	"9kcKbUQHrtDgEidcP7V77HWBMecQ2c6WRiJcorsCjnuRZTItl5bT93lPl7S4YplRFaRgbT7SJ27QPTWR",
-	"l1OMgzEqFFlls8bAjCyWVNcCMkyUS8D5zszNnqprQ4TbAWKZoWpFe//j5yffnYyH98lwOKy93M7HnEhB",
-	"YaI70F5YEGjmVa8DRAIlqM4mTn1OjA6egFacALUSpzEnKFUSJ0zeFm9FpRgnVqtNxgmo78mWQp1sKfEJ",
-	"qN9G5UxKlZmx+pfQOY7ZOmCPkagnT7iqjIKYx2TGc6PGYK/eCE5582yOkxzstGCqyM9PvjNa4uOX//7r",
-	"eK3A0Lz30fzn5l5gGjWdz2d0iWDtWKSRECERx0hBJgiomBj2JOuFJIpBqJRtyLQEKeMTjpd0A+g+8aDz",
-	"j1yw5zVj8JNJCW0LfEjz+AcfajM/emy7BYQtWnwLqcqSdeb1r/vu7xYIuYxa3GeaGzvUHYHuxTB9yvHu",
-	"GibTc8f+eGPF1seqgVFczHMWekKwGgZMWqsd3x7p+44NCnPG2mTDubUR78aK+M5YplATI0XlzkeMpaDg",
-	"YNtnzbIAB7lyVl+QB+NTrCCAm4mkALYodqHEdr3aOMgt3dp/OMzx8Uzgl3Rj81aQh1EBQ1gLrkjB5wt9",
-	"VC3w3Hlg78w+9ZjYmgkqtLn/K3BsKG7hCpKuwW2zojwjVKM5a4tVoFjLN0whWpIVjfQSdCv578s9TwGL",
-	"nArvUSI+0Hk8hpnza/bL6m7Y5ZLkVDOzveD9gQQznudY/hQxO2Aqf/Z+37Y071UYOYROKkrm1+Bb6noB",
-	"f8MQDPpYuG93INC2QfAhjIeleXDoj8ukK7q5Gw79ZkOmVFwRXVChZqxIwFJ3ybzkZ+RcXzWHSZ+Wnc2Z",
-	"5JkRetjdGcsx9YItFcuvWQSKY0U3nyx3AzIjKKjfhAQzSuAZeSavIR83If5B8uCr8bg7y1tK/8VZ3nM7",
-	"xdYOUMIpoBiZrOnmuEx/LXl2V9e4chc2NklBgUxcLfYqpymbEGrU7HrCs8/NXdKMJZAYsTE3+JS5XIiI",
-	"GmgW8qlL9deFFHNcPth5QKKeldb/ljzz7pi/FI+bjc8Kug553GN0WadlrdT8iGy+tu++u8ye3aTRqhLb",
-	"dk10FtAu87rpXbr8j/9+eqgP5FkSHBzG22KCmhUc3b1vKZY92XALoVNZamfVyrUtRyEBKHbFtmiUEqqx",
-	"JN5Wi/5/7H1rc9u21u5fwWj2THf30LIkO2mifHLTZJq3beI3Tps5O/apIBKSsE0BKkFa0U79389grQWQ",
-	"lEhdqdxOPsWRKBIEsBbW9XmMVXd6xIS9M3hlQwEOrR4B689bhD+coTYbeC9FOlyJSsTssqNrPov++byb",
-	"5d2HLUtjfOLoHAQK52BHJfdjFt96Wdle023/XjpLAa6y0HKRx5yxooiSctun2zybBP5y69qOlWna5be7",
-	"zOgrfOmqYNzb8ia2G3upxZsbiM40UKFBQSGrOJ17zoy4EwmPC60HOoHgNFJL6yyOAF8UJewAtUEtX2vB",
-	"DlzD2BcU1a7Dsqeo9MaU7H+0VOs7FauStr5bUM8VlKkdCZENF2RzIJkWdxWcwL6eVcBXDtmygX18mWdR",
-	"hgIIHLD/n2JaezQglrfo6Qf8Y1N7sLSCAjc0TKgoP8wgpEaav81oEJjXEfxOWFsMyoQgfpY7nOwXsaD4",
-	"rrXPwbh/gv+ves+62iN8XpN1RzXNxwTRAMFAB+vL1YJNddJgG7K7M5gOo33XeVM78t6T1mRP0eenS3bT",
-	"E3WZalyEL7G1Yuq2xfFbmt0U1hPwQN0iLJJVJrd4kGcK/sSPA2bkWAkKbEQQ0QOtxNmtWCAGFeA4w+UU",
-	"PaisIcGcaCOqpAHqmD1b43H4uzLEfDHy6sFMvMD2GhVYAlNGuoyDpLcZrhJ/xGDEDmZhb0iQqUgTGZp1",
-	"WK2/0SWbAOUngpkZV4QaANQiHkLeSttJ73wyCOjv7oOp//uHyP951jmJ+MIMnrDHHWb/cswR7cI9MAWn",
-	"hIT3hz5ZpRM2kCoVyR2PB55Fq66AK5VT8dr6wXVY7PCsd92TxzeIxN4Jzu//Of178nf098lUqiwV5u+T",
-	"ic4S8zcM+PsqlPZKJHmgX3BtzfYUn+skKsxUdzKoG7V7v1oA+arx1o1sg+66QkqjPdCwD28ptp7YWPzK",
-	"U3Q0e2fn1iVWo1iGqWn1uz0sjPlDx5mdl267F7RGXMZWoZ0/CBCX3ZhRFrf63QfdR4/Jn7XGt/39g97Z",
-	"+Q4aAnd/HYB7Nm2kaOS5HGeJyEk6oG4OqhpQqOzncloWdBzYttDMeiYUn8m2m/E6cX+F1x0MRyPVSEPZ",
-	"XKG3JkbCL6+oW912p92x00eja/VbZ+0ufpSvD48iicGky8SONwVeSIpU4NamqqaKVbLvc3H5gtn77r9Q",
-	"IswSaBh6d1Ou9ZHGVyCWF4e3btzUz2Ku1uOxQKsS0LvnDHvwK4oEikSgM+QoQet8H3uLS3jcoetHg353",
-	"s332K1mD7vDGvxH6xjLxuDO0HZqqvSrMG5wNOFUQIw8nWhtxAMyDXSd7fd1aIl+MHQFR0mBgPpxoI5R1",
-	"eLlaDHW0CPIuZVh6E7C/Mp1y5ErgUXQCxWgVJc2XNIKmlhek6xX9ORI8zRIrT/OJTMVJzIcCcgXUSfeP",
-	"B0GnA/2M3GeRqPXvdxWJhC10lvhSWif5bwv3ssfDUgwxaMVyKrEpmsfxcxyDF/CR/z9sxamORFzugVvt",
-	"isM5zWPGvqJxXTthoaWx545Yuu+fmcKgHzV3wjUQpCy85mt6CDNZgo2W8Lb0m0u+wKw8DyeObo5qAgkp",
-	"GpqrCve7tK7JSpfflyCOtcqyqOiqpHBJzPohj8Ms5uma5MpLzXhITKceWY69JS5V6/khn6o0rNNmAzuh",
-	"ZuD6k4goy1WjE0aTVMxuGDhwvTam0lzrJhrGp1qNgZl02mYDMC4GCEsMFoHnCpIKGF9VhMsOxZ+e7cQK",
-	"P7UJmlTMrHaw/1ZlZvw8wJq2DmlrcsIOMnFiXxGF5qYgWjFPRzqxDpzdImA48gRJ+rArF473VIwLxeAm",
-	"5SqCNtXze1cybNzYOBhu4PTZ/YF22ENwAO9328//a197a5DPzp6TU62kljuuWw86rtl8y77qB3C16yIR",
-	"otyK7FUQXuaUzYOyxrU6hVqk8Q5Oo8HXpq4JesjNyuO8pqEFZ1f5OluFR/eER1ZsDmohtLNF+8R9eZJv",
-	"GPvNm/rnUKIpn8o9om6wMS4gM1qn6kjOoLDTlRI3r+Deoj7H8hKXMzIpy+Bs5GgXeNC9bRRhksXihIfr",
-	"Wy5eWa1i9QsoLDpUHGOydTdTzaZCwKdZDFy0pOaQuI6nAsvgPC4dZwvriyRM6WoT83UWi4vwI/VefFpC",
-	"pvxVm6dlwpUFAwUU2Z88r89Y3ycSx8L9Vub5+k00TzlxilNJ3R7qZDCTeJhu6B2ZuZ1oXbZ0UtHcuRN5",
-	"Cl7p1MOLl38AhYrdpHa5Yj4+ia1iPYE6Pe73296sTyOpuAoljzexPpk0kTNxvIRivqk2JxUR0rshhrhh",
-	"ZqzuM6AJDItkVN+GUrp0I1FLhcY6/ZD49zyoWySfrrV12qTzPMamiFCbuYofIqEIKIBIRTHQlo41ORJ/",
-	"Z9rsIjaazbQxchgLBuxFjFeqQ3qtwhA/K46VpxMR3opCVtZVdbd226yF47WBor/igjZS27ooI31t2ro+",
-	"nNhOBBS2b7F/9ycPamj7OjJvpZEraD6RMcCJ2MOdqL2zWNTx/3yuO/SCpYsZCGKS6K9sWyrd1K7cwI/y",
-	"OvucLLHXmTOWmkofbFo3OkcbCSDaybYHL49jR29e36wJE79tDN7e2SoVtZYc8XWmWnvOQkP5/iRTxQCl",
-	"HifCmJ1fOthDURaAzPPJ6odchSLeT/Wu17l/ZSITEbywNAyfEwvf7RcwrQT5b3O+QL4qahYM9XQq0ydU",
-	"IcgNfWDVNlQUtNlTvB2Qdo+5xGZCDg9LKUCl70QSeColMkkqoHHgTp92Y1yleoaj32En2Kvd7neKm77c",
-	"mIkinXCFp8FOThc+qqqG4h/ucPFUJfaiE/y0rZPxKRTan/Y6vc5Jt0d3aq0kmhrLT12w/7l69ZLhWwZU",
-	"5k9PP04MtvA8n2/EqfapLOogg8oKU5vXMiJMRLr+YLqia76gWtYtaDMoonD186vLF8//z59vXv3y7CV4",
-	"m+l2JBdYV7T2EUfyPHE9NnudtLbA24kJncM1iMcG8TdHphjEBylsM7dpqhQLfFM+VunD0w/4x9qCVesF",
-	"w0OxiVfBkGTKRlzGpsxps6KF8Z44uI9QWIpv0ySjDRJuMk633mnGN5WO7j0tTZaOfnaiu5tY1laZwLdf",
-	"YuUojpzwlTCZJqfCS741pkD69xD+3c1LN8nWHswqzMHBi9GJ3Y0Id9ln/xpAgamhHlKtRFBEw6T+SfS8",
-	"4S3ccerauBLBo8JP4I5g+ekRmI04BwbhJFb1jTlAqnbH0s4F8SrlyWHOPa5pv3WddTpnoZ8f+K9o7SgV",
-	"f8DNjpHw+3TqohjN36Nudb26wL1oXRLaotFBqmNnDMqvWgtjmcH8S8NzvIL8n1fHuyvdUtmw8+82mP50",
-	"0ccnBvMZTq4WpJQNpTqhrEq8n8XQZEnm9G7pQgmlsRv3EnqvFAdzjiBPEr6oKg62pnfie3tcDVXVwIzg",
-	"CVQe5SOa8ve/CjVOJ60+ApofhDx5oHMEucSNmTlf1Eywdr6aS7xPX2cqz2HOtI7B+Mb9DyUNGn3bYmHX",
-	"KmpdMSN5J0nF5jk/HqbyTuyoos8bdsZgj2zjjbkwZIPuWEE+czVAH20b0XSfWt8L/rrfIqLz+TsJRRja",
-	"PNu8slcNVcn7QsM5T8REZ0acRMM8ZjTTJh0nwvyFhhjKRw576K+b8kTyaIgh0K9binaUkPojGUOJX6Rn",
-	"hCG3Al3RnaiqJd9eJvfxiPK0S6VL9JtH/KdnUQzb+kNuPzjUiQs/enRyAKUidT0v3NGb3wkIqi/HvK/V",
-	"BvfLTZhW8eJJ2Q+7k8a5YWs8r1WP61rZlaAaC8AyJP8iYOJ9KGbUNji447G0u/uViheDGuiMeLG/djvc",
-	"WQuqcLIXLMlUn0BDTAnKgLiZATxmNflQZXUU52A9F2k1O6rhBMTp6i6STFFxLGehVkqEKTQ3uLp9qUzK",
-	"4xiJl2Me3hrqsYY8cd0wHbjgLuN7O1kEvrNiIq1qXtTdXyExQaXp9aDW9Cq50dUaw10ihTn1gOVNebg5",
-	"orAcEbQZ1bKOqHiUqwzKzpCWyFrw3KQAAv9WQmqZak4JPwY2OVDb2APnqVYjOW67/PVrYXSc+XoHpVMq",
-	"x7+hQyQvlc3PlLOglWQqZ66hQ/eLtzjPdjgruxVn5YP7oCx7uJRbn6AXdoOIaLuDlIIGsESg6aVxitvr",
-	"dlDrPAbUNGS1sdI6B8Ye0jmfJNzglqFui6+sO+1oHkWl/Vw4ErfbuV3auVDPaX2A5UZlyt6iiJfJUDNk",
-	"A7zfjqwdCmQcL6lU0kyKd8NWl2w7ei1Xx+Cz+/boB+Kpjq/K7twvveYuhZdQ4l3koiIhwIw7xAC/Ghnv",
-	"bi/jtRGqjyfjX2YA6zLDAFY5Uc2kSrU9u0Oxo8kM8Sz7dcLnJ0M4miGmXOvYnvryrD6EVfcCcy0Z3NVY",
-	"f4l0Fnea8FSMF44phyqQep1Oh/mxLGXwA8CzVwLpF6x2xkKmNnu5igHHLhQT72cJovcwI+jBYczl1Fwr",
-	"1/s05EYE0EuF5KGhTqLvDEP8Aawp95Dsc7SrK2oQ7ZQ99W3cByQX4ImgSaiXxUofTpVdYJ0lIRot25cS",
-	"wuBIQR+ntWicCHuzXkAWlOOOxPmwhtVoA7xbsZZ/6YCpmBE9EyugGr2SN+5VWTFoweZSmT7hXcC+guls",
-	"H1DWf/XL71jWLwyI/+NcWVKZoz1951IpbMwsBkbAW/lRYNM//OetXB4y9pQu4QM4Zquz3B5IYfZjMUpR",
-	"YcNJ8Xh72idv3ILs1+hYh+uHjg1CYTzoUE0vuF4TgL4SQjE/sMaq+x0miNcchUdC+7gesRk3aa4+Ckoz",
-	"l80tS/0rVORm+iaDRfaGEacXw1pmu9WQxshtPKvEAPPPfh5glX6o1Z1ISoT5IVdayZDH8PPKlmnSufUs",
-	"UFtyPPkVaoGAB570if674NO4ivapEgfEGQ/fORDjJ+XwCLQocCCkqnNFvf2x5I7KqR1Wr3v+w/mjs4fn",
-	"PwStqVT4YdePDvo3oXQ6+Mjh108UT91OynPP+z4ovQgsbok7i96jz8qvca3oLfrXirETJqM+K76G/ZQx",
-	"O8I+y1/kGssk19BbsRcpFU24gA126mF7s4/FAaol7N0vLShafFuwWlhhg3/cYGi9gpslWo9qtdtbR7oe",
-	"o5K1OyXF3nGeSKMVG+lMRXg45IqvXGMMndSmbefC4PNO9OhE/JXxWKaL9jTKW8hzLvc6sAg72n1KhvGX",
-	"hy/qz3rOplwtPK0XTwSDd4HsbBwT+oE9MA2WxYjieuM4jh35rikOL6zbUIzthHPDjLZSZhhnc53cWnHk",
-	"SW6y412fYEzEBV6pmBxEONIYamWJALAXQ6ADEXGjwYM2UjBAI12jXTylDdL7eBvkKcyxgK3g9ojS8122",
-	"QKnGvEZkT0tRoTrjBLHGGKCceHxtguewIouyBnv4VswIkxvuzyYUJsPD3FS3Tf9UGMSnKIoQTEaoWvGl",
-	"agkuqfQBLrpZy8m4vtcaJ2z7ZmtY69fomDRatVBsmC4Q31UT6YGSLrtOP7zpYXD27N94rMZ5JPBWgEvW",
-	"rSHX835WlEhITezAp+f6kb0BUcCHueg2S5gHc5/v0M1FCQWRasyD2Xx4Wo8Kn+yO0cUWyqLswBzRNjig",
-	"V2nzkYSwNilLtb4F8jrsM0J/wnrXHnmmNIXWvoBLA/vLuu4iZywc61D5iFYHIGU61B7aPLmBlc0aPF0K",
-	"SDf1zZl0zcdX+XlRmbXBUJ18Z9itWASeDMe6dfRJkkNLv09d+RzoyAZr0dafGLmmvtn1ruVXp0mnUgRr",
-	"UzOj4Z1SFgtA/7VisdU5uBtiyK9S3TqskJVh2SODSRXGWSQMw46SyFk+G8ZBV9+sT283eGpinPhiWyQS",
-	"k+rw9s9Y3InYbvZt6qzwjfK0TI5QUkAq6gUtc5v5UOK9PYDjCLNycquDFDb5L3BOu3CkTuR4NZYYUPx4",
-	"aQjraXsruWzvy+GMoZhA4u3DvTMY/EC8zZANYxm2l2ZRz9VznUzxly5wahYqhLAp/lGzQt1/V9oQ+J45",
-	"CCcoa//fs2aBTmBjb7YlvAAcrvyd4KOd69Ii+amIm3q1kZuU9KexHegZpx/wj/X94Wg/Hlwa8lVL90yo",
-	"PKAN96oTeD0XESLYeeGtmZD7onb4cuV7N9mty3TgRiUg0zkZptIwO50eaA1gxXJYi6bgCejRwwU8REKe",
-	"E8FVSzbOx5XubSi13ZTuoAlOqSBtCwvzZ7ryS2LDp4qZVuDqdMq64X49EJqrViv9yO5wpJ4tFsZsJMYv",
-	"FbhVkOLv7LQfi9melnkr5DD2H50liseNOegTPoPMsnXDuZfEOnCUL1fqrCbOzOZj+Aqv2/UNPL7+waI0",
-	"yYZmpuFKa99cLVSI8nJ+0u2c9H540+31z877D374N+Hd2bdyB4xdXx4LgwU0m27xsOYW/xUqEua2/Pu8",
-	"6guuxlTmDoRxpemt3OZY4uJBlV2c1uWMn3gMH5zrZawLAoFTWBDFp82wy72FrI7H38RkjnU7C2P8QiUE",
-	"k3GbQh3uqi/pEMrSSWXdZrWJWzyAqEygj8l/xMTF4wwTAdgrs23ZZMOuFy7FNs4XLVrgmUlcItY0hcrv",
-	"n7Hkl9WcHJ86z+uHa08E/HODT+ZT1QcWiu2/F2sKn7cpkKgthkbV+S7/8Q1s0s+gP65ZyXOe3bq6jtbO",
-	"oveTSLmM6z0ovCoAL6ZQ0bpU1IQ9MsuFU5j9mOi5/RyXPsevgdgmGsfNOV1UYeIb1j5Vr9p2BxrJ41oh",
-	"34SqSI/8XMEVPyesxI0a/ViYgVsUcsQxwyAMlp8kgucFhDJhISwA0ruxt1B35wABCR7Qd7sgeAuajDkf",
-	"d0VGDbQ14vUdkk+rLc7Y4UBpvieleOg02ZPim9C2b0rpNd6UsiX2rKrV6plqs+c6jlEz85S5Nghqlkp0",
-	"Np6wgdVJwh4wZrBUqfdJ2iteZ6rQXlGuwNkJ5HFVzW52pQtYGdnhzFV1PUBLMeEufvKT4NGvIkX57Kzp",
-	"eK/qTtxqy5X7goo2kW97LRtBQSvGWk2iwvvNtPqPzkk0W/2zbtCa8vf20/OeFQdSbutydp3H/QeP+w8e",
-	"YVg+9UH9MAqLn7x2L/+rHoP9kQg/1dALaLc1wgmhXPbOO51lJcBlLNX4SqrQR+A2xMBnE24omyv4FGtm",
-	"1mod0gX26VZDYgi/i39c4IR1e53KGxeJaaj3ohu0Ron+r1CwAWZCRcDx1Q0IOdvevONi8a1+7+zxo/u6",
-	"wPsOtcblXV+hTihIhBYXvIoJPHWRiljMx64GhiDDXVEwclJDwaGZ6Dm0TZMAmYbTbT/reakva088keO4",
-	"cSRspx/wj+o821ENUVzDHaMwtdzHeeLFB61cFuRWLDylCzwzoKwIpkjabIDZtwHYQOVGrrkiIEzX8aXE",
-	"nFA5nzArwUxMZ6kEKAYsB7lWb/yD0D+xRlY6sU4IGEkTHWNj/2wBDxzCsZdSS0zEU9FmbwFcIQdy+GcR",
-	"wQHustAZmGvf23cZiPczEaYD9k8cGlxyragBbZqZFDtdlJ5/T8kol+zVKl4wOWJKD3W0ADdqxE0qkj42",
-	"lpx3eznx4lQYw8eCpgRLPMvUaFUUXfAkn5o9PgLEoZD8G7imca4rMivVOdxd47rHY6P+/7xopS4tvbyM",
-	"h+eo3Tl5jCT1eaNJ6hKD9xNQiKGeWXU25Qs2FJizhnpBJGZcHAi2emhNPI6CFBu1wpBi2T5xUAnYVzgb",
-	"MxXp45SpvhqhBx3g2NEYsRocqgytNSPVErFxmz3Htx2LNMdT9TSuYsEmPKKI1pPlsjkW6qlgQx7ePvEf",
-	"ed7cawWdj2PNxJ1IFth1M8zSvP9mkfPrtplLK2HZoJ4KODCw+5AOE2MtW7ubbsWM+HpjaZ1od6JFyeJ1",
-	"pgYe6Ub6oN0TII2ksMF3hg0m3EwGjqLStXm/TxnpcAJAMllCxG7iPQ/TeOH5AyIApdWJPcGqjiW7yE+p",
-	"4fhzYH3BqfFoCpnaHB7YWhX8riJ91B5uRFnwmRm7dq1+68GoB2giQsyIRZe6scEP3aVyIF3qmJ5PrDZ4",
-	"QewStPuASQL3YBvJIMUsJWeFfBv42+pSHi9lAgqHANC+VdVP9O73r30ov4EdnRExeVC9nRaySqMTqyvs",
-	"d+xsHooAeHMVSH8juSp+m2OT2ZvC02Ktb5lVKKiOfDN3pJtUyX2ehBO5H0XaFlp5JhTGa6097qlOCh6k",
-	"D0cYFotRWnYnDOKjTfWdVXRvcqQs11pAFdbQ4FaEMF1CSsNXbAwrba8YeO7BNYtKwud8sQ8MyZotEcnR",
-	"6Dj7oQDXBwEGCOIYaGRTutjcY82hJ3hQ2p0jFRvgtYMKigQ5GuVr+wmBz2qSoQ86O6Q623MhxxOs3sI3",
-	"RvO9BAv19aAYNYHqCShG/rzdKQ72k93pNXZ8YTWh7NOuWXPBKy8HpTTqnEysGGdi55DWLthC/RnWKx6z",
-	"aUzPhcEg4RNKcOUtUcSMCdQnbXbJM2Pt1nRuldpGcioY+9ei0Inlymn0TKUyJucxESabimjHvbA+OdLH",
-	"mza18suYS/beX8vK/CqKR+1cJ7doCze8HjqOrdl3HFl8USz0GAqAClpC080BUsn8cmaWVUXapBX0njTk",
-	"j4k/ewTXkAp43lD4OcliAS/MdAJRmBLg3vbxIbeeR+QP2Yiuuoyl6kFWfcb72Oiq518puur5DjZLr8Jm",
-	"eXh05EU4foGGH2GyP2FcEZwVxQRPYimSvKIrx1DcS6NWujB9N6ugSCuVYQGR8FbMUnQqMTRmP+t1OozH",
-	"RmOhdgmCViKECjxiVR+6J38Wfoj3G+yPokJ9YRuJVf7M1K3Sc4VpiWxqldsPQSuWSrT6j4IWJaNQMSaC",
-	"ILCJiubtxetnP7/6/erZn5cXV1dvX73+yc7GTEuFesfnPzun5NvbUc64MXPXQTgVkaOHkSlZhFciTaUa",
-	"m4ARLUx7VdOQob+btDyXkDIwdWb+iL6nrjI7CQhRDjPTboiU2Rn280SrMT6JH1TMuMbSz4aFd1xTAFO8",
-	"7uA4ZRS9UrRMoc5m2v3Hzx1q1JiHt1DoYL+biURqSBQJOIlQcfZOOt03nYKzN9UKziXSq66mqqBpl35g",
-	"Vfi/oVSk9fubp5Dnj7laGWaW2GMTqZ/sxozlVCKzKI/j54KnWZJzqo78/9/d3NsxRSKGhFTiDx08jAqf",
-	"zJJ876bivR3xJV/k3SOU+YHYnoPHgdCiKYQ1L0XC6H4l7N40kTzeVRhKa153cEx0jIBIhTDdhBsEkERQ",
-	"UXiHmKciaapW364QwUAojuq2BML2owRS4wq5kOpOV5DEFN60T/11tafCc+t7Kz1nVDDnS5ohL4LblGnV",
-	"ZhduzXxCib40E54gqafO0j4bCWEC9lemU27ySZSGQLYYbGksq7lWjgWgyMWEF0jF5hMZTigbJeKozd46",
-	"6ufCSnDIZ1ERBKzUGGtJi+B9UX0JwYoq2NOc9uIFltSJHZSTBR7dcRWK6MSZlCdJblNaYTSpnp6kCVcG",
-	"q+ypoSfiKT8RKpHhBFTljRNm+09qLz3BCssEkhdCAV/CvLWXSGDW6jiJnG8K8mtQkFCBVLimlOZvQhc+",
-	"nWhthFUsViG6nnYeRScoD5v1YXF4S3ZyUSfOrCku5luZyh68+wUFpUaZIdXjuXYIE9JRN9DSydSIeFSF",
-	"JghP/6Z4jq54VqTYHm4F1dB9WFINoyyOfyN98qDTaXc6LfQMSExB17zUc/gav4WP3uAMnOFP9pqES9qR",
-	"NWLnCuLwaEQT2p6s1D2YbzpH8DOf6NidpOhkuDLDVCSuxNV+lEHpndFsxJPGcbFBjokBSZe6Uw4yaezg",
-	"o4SX5LcsYu6Kb3b+t2Psox9jUNIw5OEt46XXzwvGl8zrA4829BrWubtv8IrPnwZSTHXOEWsHnwq1VRj0",
-	"GT6H/ZpimGWMk5YHPU2cjVt9N56TGK5bCWUWpOpZluiZOP1RJDFE6PYA9KFpr9mDuGxfImo4uamuVhBK",
-	"4XXCDPGaDEWs1diwtFisQ3Oxuq9pGvKuBCrEX6qrgxjz3vu4uIcbKNZe3SZ/SKEUb+24NY5Ylf1FChvN",
-	"4l6FydsI25Kq/+QVx3nM5zvsLoGORTkV7L92XraXntJ5kGEAuwZ0ewAG7QDsxAH0dfkOlUTQ6WS9sPlE",
-	"Q7m2EYI5m4z9c1AyzwbfV8Lg/w4DWJHS5XIoH+cpTYN//SelVpAtOTr8gZpvGtqFMI/OvMKOn1Qk9hb/",
-	"913n5PHNh/P7E/yjd/+P1lEovRcuL2E/eg89bpixKYgo0JxExY/OS3afn2xsuesUE3f4/2XD0Yp9Dqln",
-	"3Zh8SYpDgY8pBfpn4TFBqcti9Yn3H9XKTXgqnvIkKjSeFqzRTQalL9l9h3A0T2NuTDGLWmxZxF7LXXpP",
-	"8dKXlZlZKM4t9aLmU7+6qLNETGU29fp5ZZEbGlU9fBq1fH5o8Sm2wbYetc87rRWfYvtOJFQLNQoalFbA",
-	"rIos0g3FIhqL5hzTOTcMwjcQv4btWAj0S8DwFkuWS71JDmMu+6nw0WlITmk1aQkmwEY6ESE3qVW0RrAE",
-	"DgRMP0AVJETDhcJBGhbLW4EsF9CBACpTCuLvBU8LPDEIgSf2/4QKOdFz69rnLoc0wbXCXox827G5UGlQ",
-	"itZPdQLHUSwMdHf4fgmIeK3G6wn9pCLOPhbpU/T+D1OgvorjIcZehlk0Fg5tNGd5q3J73WTnerjXDVoT",
-	"ObbaqHvWfoCRnlsR2990uxT6gVDPY/xPSUYfQjV/ITSkwPV994H4zh4/etRZq1KhSgN1f6fd6Zw5T5ou",
-	"Plmvf/MfPig2ASxUWFjT1v3HDj+EovKAq9Sy9VNTxemw/gT6iOoQleAOJHam1iQNobisQR6HcpDQ3t5Q",
-	"YC9g88miyIIkUyhBPSAgh4pOvJ/ppF7VDUJzR5amled4gA3DnCVWK/kQkT1frNLnYRo4LQNFaK5bzaUc",
-	"4XLYOW02GOkwMwNPBAPvGyzd+1pZGQ3ycCdWNkCT3/NXT3+/wh7o51K9mhkGHRt2yWDIcFyxq5kI5Yi0",
-	"0vdPgA0CesSWLOEqxYez81Vaw0H1Um8xpgqiP8frF5q7VgDsfjHo7DAzVfx+u1viS0xyH65bPL1u9a8r",
-	"S+yvW8E1qie4ZElBwbdOHV1DK/a1Ws/YA3HRU/typVHwNICnBO5ugYN0KqiogLAFUCkGXpsGTgMGpGwD",
-	"shiDW7HYMKDqzl09bwx7EHMK0IuKu5ojkEEs6hROrNXYRaG3NLL6wqRyurbg7UcwGApFzNIwofgwFoBg",
-	"zREzCxwFSO1lqs0GVo8MHN5UXmCKWgx6WAZIyQ7VUsMF/uvVKhqQ1n4taB2TipnHQ8UqK4SXo6Y6+6M2",
-	"G6CBMwjYAApZSXM6f51QJAqZnWCDu77qnLs58/bYnjlHH2Jw29DaHga6HDsdgm7x/73f6bj8XzsiH7pv",
-	"vhLB3gtsFLtjWuePH6F5Bxx/inCg3t2sM1CmYIW6V6032+rssqCVKWkfXrTVAj+knss8HjykQnWvG8tr",
-	"+oiZLAknPIGTqWI4Nx4fvPVD5yE6ft7+do4gjvehm8KKZJPyyaTtN8AzJ9c1mgr90eYosMDRQZWF8sgj",
-	"QNteMakO8gn7Rk6zeEldlYXTXXEZ8+MUBLgUtgGe5rqM/vYEZjFXVzjmY8mrGy4i12e5BV6x23JdbTft",
-	"ebf9sCp9X3ZyaMbt7P+AKf37tbUO9hvHs31JX7OrXSfuyj32N3y9mo2OLx+sGH5wajXPAEeBhgKFtRVw",
-	"qh4oZvQP8BrmYjjR+vYkErG8E4lcQw75k7/E8z/CcXfWYdaDryZ8fIv3z3/7aWkfFRMqgvLwDUxT7rJa",
-	"Dq7u7sxeO7JoladuUUuodQFcysDWeQdBI7CkgEZVyby++18Mzg8m0753ldr/GqyfBnvn3aagQVDyNBXT",
-	"GQEVuvVo9Vvzye36gIK7liIKJBJYACCU1UwwUaiUOifdnvtkXZMvojdPog35OPE+vcBxF/p9SNZ971Ga",
-	"xhvQgigzR1IpogLtQJH8zS3jjMuoWez0pc23BReml/BGY8NQc2js6T8UzMD2prqpKohdGnVVwwIpuo3q",
-	"7/TDvPzqa1HPl6bp8Iqm4p7HbgrrHJuZCCltAi5wt925bt23vonFslgkkryJdZw54n0okhkY2LfWVLcT",
-	"YUSoFUDHnHdyAPXu6ijzx93f1MjhnjL2Qj3P4lqsdHrnRVNo5u5+BfoqK29g01ihg8gebce9JGx3PMtl",
-	"YfK4lttIaR/ssWifruXV59YjCQgwuiBam3ooY50wpV22Bk7bOIZK6RT0IbT1OUxFFx2VhLAlUzbhFT18",
-	"+Dqr+uWojOd7KqpvWmjz4bynUtikDgIWZaKpOskroSJwaLxyWO6G3Ub8S6UvTnTdsq+nG6DbP/MXN8fk",
-	"urn8ii75ER3YZP1e8ou/lhunAgiaturtVnVdFdKh4wh7Un9XqYzdXV1veBnUPS/sWswwweDtfogWEfzz",
-	"TdDKEuvIT9J0ZvqnpzSB7VBP3QKaU7NQITTllio4bnbd2G5tay3KOPY+mqlIPgFhwZTfAhBLU2xVhVa/",
-	"OVepszdTHUferzL7noKVJ8lveBygK/001ln0DB5iX/h/rl69DJiRYyUAufMq5SriScTcYyHc/YRFOjR+",
-	"fdrTyJ8tSRbbY2eATdIDN4nUWW5P0JFEjLKp66IxEz1XrpwhFHWEDkuL2Ay5w75wGbUy0uh233qDvxTz",
-	"5enZKgLXbbyQ9CvSZHABPMeI8M/rrNM5C896LOEq0lM2XKQCRGbIjXh4Dl+L1kdVgHuqv7cyneDb153w",
-	"TgnmdEM4GXtXyQafhlfjx2U9yoYLRpPaqGXhfQI3x/eodmOBMf4lnD74/GB9NqptxjivAj+yqnaslWiG",
-	"5nuqoXaDXrtix0TFsOvuMx1sinsU5u3o1fHfzLOPp5026aRPWan/SomVHf9xAxT5LNXzVNhROohqgN/G",
-	"xQZTCwBHcyrhnLROMa2e4Fd2bwqH981Crqw9iimnVdsMe3Ga1WVNNOWsbuu93YVP2pjzTfV8Pqrnc+sY",
-	"Wj1+AwZ4oEymAaDXAwkaSn/z4ZRVo+fwQGhZv9UBa+bRyc8DWN+gLNV02ey4G1/jHG6lb3aMnKISJ2r/",
-	"nQZlXguiEF+RkJ/1nE25QnxqjOHbrdZYUBAx94snE3JAINbP0Xe0Tl2dToM7uiYgE/IkWbB0riECg/33",
-	"bD6RsWBDnU7ICzPQGRIwo/GYT0QorNo3cFZTk7m+EwkFX2QCJFPA9FGBX5rm5zd5hZ+DSNnxx3z2s84S",
-	"6L7aWYrse5Ef+e2c/hb32DPuocScpC4gBLKqgOXhmu7Z+zDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
-	"v+UUv4acIqY/Yq1vRcQAJ2aqAXeWUBY/PVsvWiXM7mMMK+4vk06n1Vf5/EGXHHqEjbW9n+62ew/bj0rk",
-	"b912p71DF5sbUM1COpbG/XWiCDMEpAaCj0K2zGrfnKBSGiaLocXfRMpbN/dLt7DzIoHG793NffChRbAk",
-	"8F/iD6nuwYLCTWVSHmNFM3GS2esNPt2B1totiUfZKTYH4oBW6zf0FFnQEE0uB0Zp50e2w61YKbS8FHoW",
-	"C9c1gvlCLPqQ6k6iqWMKN/pNTIf2xVbv9ItYIO4Q8HzzafFXF5cv2K1YVP0MquL+8eHlxW/P7rFhOmed",
-	"JWBok3IVwb0LtyQQ45rS2FupkGTP0RwRjIxd3OLkg2GLIMrlCXvqWZNqnuCb52KpbiG5So9avYnvvagk",
-	"vsKiY/FXxmNs8MHpHy7ILsDEZ/HFCcB49Y7P3osww1brInt/4cdA+l39QhFPOdVhT7niYzGFykSwWIit",
-	"oHgjwi+oei3IPs/9hLBIGoBSLc8MMXav3oCY7XDJQigUVzqF3DWQgkmFOEAKoGALN/1J8IjFxPpdf9+Y",
-	"J2PsaVeMqwVQAU4F7Huc8TmXaZlyOX/GzzqufGvvrDqqQuu04qLaTR3HbjZcgyzC1BK5rr1Y6eK7XCZa",
-	"jyqe81yOwXkjgbV2bEk600SGVePDPlOSa9+3VTbo6/boDHWE/bEVYhYhPruT7SySad1PKRocUISL/lv4",
-	"NVYIVPz8CjWofdGF9dUI3C1ZzrwV7uXPyJpy+aLg57CZ+dTx1v3N/f8LAAD//w==",
+	"7P19l9u2kieOvxUc/e6ePIxaltp2Enf/Mduxk4n3JnbWdm5+e21vBJGQhDQFKADYsuLT7/17UAWAoARS",
+	"pFpO4p3cM2filigQKBQK9fip94NMrtZSMGH04OL9YMlozhT885tXdGH/mzOdKb42XIrBxeDVkpEbpjSX",
+	"YkjmUpGn87MfqMmWhIrc/vFMCoafjAbDgWK/lVyxfHBhVMmGA50t2YraYc12zQYXA20UF4vB7e1w8L3M",
+	"KL5l96U/L5lixCwZEWxDzJKLBeG63/i3w8GaKrpixq3vcam0VOkVTgV7Z/CBKZFzePWaLhiZsblUbEg2",
+	"3CzhU01XjMx5YUe1E+J2iN9KpraD4UDQlZ1Dhm+KZ7ei775nYmGWg4vz8Xg8TJDjWxj0RSleGmpYap5S",
+	"M8IFoWLr5qgZ0fZhmAl7ty5kzgYXc1polp4ZTvw1/OhtbYLcsBWQ6R+KzQcXg//fvYpR7uFj+l6Y3G1Y",
+	"AFWKbqP5v2TqhmcsTWaeE6mInYtdACUaH26io58tPvW2haApej7N2WotDRPZ9p9suz+hK3LNgJBbWSqS",
+	"LSXPGHC4WXJNLKMxbYZEl5bXNaFEUZHLFfnpp6dPRuQlE4bQBeUCeYObIfCH+x1ZUk2EJJplUuSEzecs",
+	"M3BkFszoipOo0BumAgHwOFYUiNZwZhfRdgBiijx8OBysuPB/Tw7T5zmQhRZH0unPI8gdCDAHsZVmVSsN",
+	"iVlSQzbUrpLmQ8u708+nsPbNkhp2wxThMHfFRuRnbpayNIQbWA0uxH7/4PyrIaz0weScbJZM2Ee4pYYh",
+	"WakUEE5syUoq1rxwJ3Z7yli3xubdPWatl6daSfvM7c3SsENXIpr0VpZkSW/YJbk/fhBPSxteFH5ibfOp",
+	"7rDuk3ppaOIymX4+vSBSFFucB5ALKSQY2TKDpJP28w3X7IhJMVGuBhevB58P3iaZWlzlv5barJgw6d2m",
+	"4ftPNOF5mMKammU1geqpvhwnrtY8KXDty6/ZtvWt+NO+b/y6zBesYbkz+K7tpfhE75c+lmJe8KzhtZn7",
+	"tu3F/pljXi1Yltad3Mvd9/B6f+k2T8OPduREmtSqzH/9iSb253YiVBBacKrtjcJN+5RAieo5I8Vybp5J",
+	"06CCZPC9lVisdWuqYfrO4Amj+ffMGNZAlJzRnBTwQNsM8mqY3jPgOlNsTUXWcArz6oHWKUTj9J3Dd7LI",
+	"0y9fyiJve6v9vvfrnoobbmjzieDh+7ZXV08dMwHZrPfilwdeDb/v+97vuWh4acFF6xvt971f9wNbzZoY",
+	"ewXftb0Sn+j90hdWZ8x4wVs2WNWeaZtE/cmjJqPy5kkoZG7QoLjRoDw7o01vtWGrlmmp/Ijp3HDdQhX8",
+	"9hNNRGlp3/hyN8oBA4OvrPJxPnnw5YOv7n/x4EtQsvHDSsXmwrAFU36CZcGuWu4qmh3csGqE3tQpmwhT",
+	"Hnhl/3e9ZJlqUkI0fGd3ga5YZVM+fvHDL6+e//ObZw3TwJ8dMZMWG9xZ010UA/do//cDnze8Hr7Dt3OB",
+	"dl+YUS6zchXr6jvzwXH7TudnNltKef2EFfyGqaYr0X3bxhWbnYGOnMg3Il9L3qSeM/dth4mEgXr63fiK",
+	"J15+ZchKakO0JCsqtk1OmQJ+Hb8hZ3NaFsZa3cPBXKoVNSgF7p8PhpXUmIzHB8UFco7en9zTHBRG5AA9",
+	"JJqtqaKG5WS2JZlcrai+JLQo0OyiM21NUWvD0qKYdvWOudHTfrFdh1OrdwGW/RR/OoncU95bdos7xrT5",
+	"WuacwQueOOa3/86kMO6fdL0uODpK7/2qUYqyd3S1LuCA+zMKOrOhmYHpezK+fh9r91atXZ3lM7uzOf41",
+	"GA7k7Fdmf3bxuhqiMi3XUpuFYvq3YnA73BlNL+U6Gs7+uTNeqY1cMRUPuNrCWG9vYyq3OR0DXSzVYmps",
+	"6aqoUcMT44L4hbwRjhQXbwQhZ+Q9zy9IplZDMEcuSLW6YWQ0wSNn+WxI3FouyGs/4tvbaCS7Yj8UrKs+",
+	"iqNPbRhPETvO4ID/etcP55YXxKQVoP/r5fNnltH/z9UP3w8JdWf4/OEX5J/865F9VN9zvzsL4nWVExx7",
+	"xjQ46qb3biaB4N4ra7ltSrgGNQa/3HfBIyvrtRQa2Tg2i7uz8YxqNriY3B8OMlkUFYcZmV3/UrAbVli+",
+	"zlnGc5Z/vbXkyCn5Xt6wgsINNefMGhyD30oqDDfbwOPz4pfxF48293/9fT6fqPF4PBk/GLv/LSy7rplg",
+	"+ZUVWefj8y/OJpOz8/uvJuOL8fhiPPk3LJjChAePZSmcyFlSgboaKoP2H+2vwSdfcQOM+vKfP51N4FMt",
+	"i5vE6yfw+jG+XoN0nZwPo9Oubw680D36LJgXTBiptmd6KzL7Nc8ZCgiaXjq8O2cFM3arndTUjIk2Urkb",
+	"+mKwoYotZakZyocbWpR2f89v3w4HGuMbYfH2d8YK84Xd1xUVJS3sbzDqNLg4Hw42XAhrdtTH7SxCAk8m",
+	"jlXsrLHsnYiIpYZ2j92DZ2DYuuehO+vTlWWr+F+D89HD8WA4QM+lNeIHpc4Ht+EADC5EWRRBiot2TvCm",
+	"5cVgxg8cBjQS/PCB8Z+Xhi4YkaivmSVXuGm4j7micxNv2GQ42ChuDBNfg7ZV47Dxw1fjRxWHzXB16sC8",
+	"kItrZ/62+/ZXO9PEAJVXyOrl3qu9uRND1B1B3RkiAz3FSYwRFze04Hm79Mu5CjKT23vFLseOtVaw85Pz",
+	"W/ysXXji0/Zvpc1Vi1wAxsuL39p37ZptI1lX0MSYkZxbMa3pgrkdgan42AKNrFe8S2GyMi9R35Fry0Rr",
+	"zZTlwzXdFpLm0fIHqxK96NdlmNBtxN+RJHecX4KYhjv5pFI3iL5c8RsmYpGpjVRsriTo80aBVjiJxWB3",
+	"jalivAZ+j3yQI0uJHY9hD+GlNV8Ilr+SSMba7e0ED9zcuO7z8fmDs8n4bHL+aly7ZoCzLXcg/WNWB/ae",
+	"z5kVhWxwcTYejScVyzqZ6VlSH9ifay7guWpAq8lrzcXiqRhcvH47HEBwZk8EOhaJ3VADlYkul3439UDL",
+	"onTj9mS5cJPjeZvcH8ds9VvJs+uZlNe6uocfPRo9emTVefwFF79M6pyoODC+v7bH4/jethqTZVGnyzx9",
+	"9q8z2NfxeFK7Bbrza8R9TQxbPQIM693L3Tk14rEmCdQiYJfAbROw/IDTlkXejdNAg7K0F6AZDGoirJwV",
+	"PBvtaLmtGum4ppHaCRF4BZdCIx9ZMRIpbKcXXQWjGrW2Bm3PSEMLT60j+AE2t4ERlrLIgQMih3sPcRWi",
+	"mhoPO12vlbzBwHhdTbl/vJryX4pmjHwn12srgYeDrJB6Z0PHdQFoiVCaA88oRuuPjM/Gk91H4I6vKZPj",
+	"0bhBmSxr+ufgi6YH51zQgv++O706heYFXXiPA+gvv5artWUG9s7+6h92dHuf/+MLOyEyY4XcgDrpbgmX",
+	"amV1r0//8YV9+rPRwIodOG4HNdeCC2/P7OvTjSvLllQtKq8Ze7cuqHDi/XU8QLW5hkMEI9iZjs0Vng67",
+	"tofVqidDe0DlmikYVFsD/R/4TFhawUUnSVKCdmT1JNAoB/Zc/lINbRUfprjMK/awH0nNjVfKvTZkf3lW",
+	"++Xuarxsf7kVWTR9mLS3EUDwwyQn0bvfD5jIYy6pc+hKCrOszVAbqlpY2vAV+7cUdjI/vXoMWhs17DHF",
+	"EIzbkzVTXkzVxQ0zpoj1CvwAvWzuk51LDUVXF94Jb3rYWbB5mdUg2/xJOJkF8kyaH2TO55zlqSTLKHfG",
+	"vi1KlDn6jT8qOSvQ998gldf4xH80Gz7e/+QI/Is2tAAjhxnKC8uVcsVmMt+SbEnFguVxFCG4/siKUbFZ",
+	"8oKNyAur7nKfnkZFThRbM1y+cqOgv1sbClrmABxiOKS+F7lWndv2KWp1Bwwgy1ylHlw8mJxXZ+qxm3SY",
+	"3yD4Ru+Bu44pJVXlhquToTOv+Z1I8Brs/IYJQzZKisWIPBiPa7l6GRXW7JoxSAa7JA/GEyIkkJxrgho/",
+	"4cJ+cR8NtKKQGwZPPoiTnjDSBQm8bwSEe7gmhgkqjH324ZA8mNy3/+8hWTGzlPmQaP475ImsWM4p+Fbt",
+	"k49wj+1h9fm5mBY8l2rGc3tgMLWKm8AVmgtrQpo3wqe1XZIH5+fu0lmXcMSAAkMyRaJPiaZbTTYuy+38",
+	"qyrdmWviDAX7xSNiJMZJPNH0JXk4HhNKIBhC5PyNkKWCT+8TLe3y7Hwxzc5aYGsmciIFySVzVi6mPoJf",
+	"ODqAL5hR27OreTKh5GduljAdy9QPx/eHhNoHyVJucHaYb6mJkcSoLZ6AUbvjGY+xnPe1BJ/PY431y1fn",
+	"k7qCA67EulobHnoA+rficwM3VV6yvQfPqwfZb6WV0veBToUVbpNhFcOGP0oh7HKC3O+uBnuvFpiI+9GU",
+	"yL6NPBD4NLxxEs9vTjnMbzCozXUpN/CKhWWcBqeGslys3dJoPrh44BV/jI85Yt16M1PDE/s6+WA42CzB",
+	"kLa3t7vgHvSRI3LedGOt7ZfuvrKiM9egm+8nbPTgI0wn2zXAqL6umOeB1yy+ioy3YCFyrwj+7Zv42zfR",
+	"5Jt4G3PM9jEqe/boivxJnR/u1xXSORdcLxt5cRLcowd3YGXvFSsQQD2w5y0vi1qwpY/QUmZn3juKtKeQ",
+	"LrOMsTwy4CFUW9sKR2QQFwVTqBIhb5ciTDsykGDThn/QifPHq+/BqqZeP1fRcv8bnC+7tmNPTKCgPy+d",
+	"b5GdG6HhOqlTGa+SWvpYr2vEbRSGq38Jnp5ha8SzkWXv5D4EltWxXWnt7PGt42CamUNBarS/L97fNjHp",
+	"4yXLrlleVar5VIM7hKktM0CYGsMh84IuzgqqFuzMKCo00ljfJUIy58Le2LTYdTPidtXdjJXs7x8Tifio",
+	"gflwNTvGN3DgaTSYzIrR4gVaC7F4yyxHAHPU/Kj4TohL68HFODgA4d8hMG//De4RdNw4zXPsPdbj4cAa",
+	"ZvAP1CKdu4pZhdN94XTC8wf2m3Kdu7dYMu07HfdODFhOfi3x7RjFqFXZzccFgcfB0KrBC8U0KrrR8qKZ",
+	"3u5o/H1vy/acj+DtdnZEDz5rlm6lF2nie657Jsjk1FC8co/lrjvuZuIH55Wu03F/Q3LH/gZXu/sHbW2l",
+	"CNmrbUn1D3HgpCoIdldmDwaA3U1mcEFNsZxbVkBLKUrV7ZEgkN7G2BuPCXmHqCUaYj128S9KUTHRWsoC",
+	"glmY6QmuZKnAYWzFSmH4CtOE3T+dP72uQfkdPa/2YE1LDCU5qdPGmUf4Wz11Gw6kdxmeyN8apgW/vMpc",
+	"AoZcM2VcjieFz0KOrF3zmaPdXgbpbNtcRD0n1JVbEKnINYNs3b0RcHtTKcBVDt9r+x73KGhGVaamc0rc",
+	"DgdXeW51Pp3KGoY6E++TA/c++rhWUjECMQvnkIMi9To5suSQ4J7khtDc+a1cMculCxr9zpREFx0UZRtG",
+	"5rQoNNSq0qIgpeBGJwlSi+90rHn/pvrNS8PW+6XvISLTPs4P8JB9GsTM+1qm9BcPBvv50CFg835/JU5d",
+	"T3xjV394032mD47jl+B+7eY4xP2pky3NHnHF6Q7Hh2hcK3GkYEBKjmk71BimLC/8X5r/+ssgmV+dM8wu",
+	"axv3Cifo5VAPQu7QCxKwPLHccMPKweNmkyROqIbd4f1KiHeVCO4nX99ZMLB3a66YvkocPivv4SQJdoMJ",
+	"Vy1ze+3HHMLvBm9TO3jNtskdLKg238qyoZjMfkvmLjyjaGaY0l7KNC3L/uYn7Wm6MybKkRUXpWFHLKtB",
+	"lsK9Jq877GNqUJ3JNXJDJ1H00j6eEkDhauwgVVKM7aR/2JEws5jnYvUxZqEa3WN6VPNqPhdeEa6fDVR2",
+	"O1LFHbAEWYJOF7ZtJmXBqIDLMVLw2l/wrHpyl3ow0dpY1VvTi14XnOWR1pcUCq2VW6CosE10AqJVVc7j",
+	"7mz1pHI4J4gopOF9RnNxx2/BSZcYD/TAhiVi2JAC6o/XF9PrVK1ljwW/qWofLwHAwioUG1kWOZkhegkl",
+	"udqiTZa6elVT5SCYqPZ3qOZwQwRjOegbUrDnczDSDlqIw8CSIAywHKapbC/I5DBnFPSWTBGETrfXB504",
+	"NQVINaaGPRfFNnVsdtg/LhAMBaS1MSqvRbXzdS6tOAyJnjw2Wpcrlv+E+cHvBzTPOQKa/BgdH2e57W8Z",
+	"aqF4N1oFNaWIWtvq3cutyPThYgJ759tbVCieLVceSqvTb4DDfDbNoZXU57hWbMXLVedXQTzO5cl0+MHt",
+	"Lt2Hg3dnC3lmPzzz+fe4D0/jRdxWZl8/8oWoZS8qhFSMrq8JEdWuP6i5Nk9Ouxdu1XaDepDrNnUqypyb",
+	"K4++UScTamF7ygq6YSoQmVCQf41YSr7AFlO+pEpgzHQ1K+FVw0i/eNu0hG+EUQkFmQav/94MqF90q15Q",
+	"ked22Mvy9olGTYyJzo3GHR9cDH7VUoxe0M0PrqYBlZFlcjF8nfx4bcWlLPV37nd1sfYde0dzlvEVLS4J",
+	"W63N1kFy+QuKWaImteQogynxWs1+23/bZEjOh+Q+GY1GEF+QpSELutY1PbrZjNWlS284xDP25bBVfouH",
+	"nguqQcL2xCsBKu7QzJG8ke1OoXpW7PtxqJ92vi/YWqrEymdKXmN1X7PaA+6/LVkXNGMtm/867H5k7FiO",
+	"9ESu87LPVdpYBVAxmkM201yWIiebpSxYRz5bMl/1E6+r8eA5Vu9rMSGTpnkrJfctzb+zM7sdDmA1+xR4",
+	"JjE5bEO1z14bklzJ9dr+g+Y5A6iGlbxheUof3pkhvqWi+LDaW0ekFHN8zTJaatbzPq5cK1GB/GS8UyF/",
+	"f3jg5LthkvMK4F5NnqUmR0kf38qe22JW5r/0cKoO0ZedPuyKUUyZSJ2sNVWmQt8zsgjAGGvFAMcAlNYL",
+	"Mh6Sh+Mh+fKh5YXJeEzWTGUuYXf/MJzIJxBcXLi8ai11d0CbpY8beBW2KyLy6/HZo7fvJ8PJw9tP37wZ",
+	"+T/Pbz/7z3+kiI9DnUByO6ZK4ZjuCdjmNT1jm57HpZs7tEaxiOfqR+wgBkUjR+6ssr7Vzcv90YMxti54",
+	"xUX86eQvS4LEKovrq7ggqPu+hkyRmAH7/D6tjbUd4gNQKnsHuvGIpi4tR4Wn1hyooZk8dET34Cb7ag8o",
+	"YXgw6sIOE9+JcJedveM13aJ3Bl0zmURkYG463HKB5G8btvJ5aeyA+5JC4hf1zdphUp9+sh/wct+gjuIr",
+	"oy4B44u4tV9AGrrzNqUdWFjrsB/62lr6jNo97FXl235YxBdRv28ZIBS5dPMY+eDMnr8ovSGDYZy8g+9y",
+	"663m14cJ/T7etvLaPonDMjssbi88huNW8w88k+K2xzJn+TeYObHn0nUbfXirmnSjQ6SDCVSgKztaPdWs",
+	"IcRqlmyLcRa6UMyqmJifEqfAvU9ZxyHNbT8YvGZKA5obRp8c4pk3URGciaiyYMQNkzRRXYZn0g/qcXXJ",
+	"CtQIB0qMdoID4LsgLj2KzLZECkY0z9kw1IXMtvALSKMb9YtlZfMiqRRWJbtd9c2WkKQKCIPRmxXLfkmP",
+	"EyXs7aFmGU0gY7MxZBYD0PQOX3lkmmTPAFqUDNXaDPDeS+Mle93VHa1R36TXWEsZTBlymAXbUfXzZ+Ul",
+	"z5MyRXv4/U6DeDj8CsGm5zW+r7l7sJtmEZ663itffEyuYYwrWXFK7ZD78zZEYeHp6SkRrS3MLex9FAyv",
+	"5EJ0Hmoc1m4meJI+oQln4Gz7I0iWjiScbV+URdcsi5wmRNlTQX569XgvUJxizw3lBip/+lta9tXVAGHe",
+	"w2q9bZSCGNvjYFbtXDutQjzzv+pAnxZpfDJJC1no3aZzStnRGM+qn6HkYcmcYQxTb9umE5irFYDVx+Bm",
+	"9LP9kfKkQtSd9XQTHuSrjfRgkFC465/az+/ZodYmFTP+Tm6InBsmCKPZ0qWZrMgGo89h8A4TbvUmVPiS",
+	"nnc2B054JfR2mMfjgHWaVKPLSt4wZUolOo9kJRXLX2JN6TECz7ka/PxrU9gdvo0wL9i6SN0TqMnu7/Bz",
+	"1y9nSCjqi6ioxlpoh+W7RMbu/XJglmj3ppgxyu/vdlNV276jz4OtCYX8M8bCskKWpFvtkubESICmxt4Y",
+	"S/A4dly9j9p3PbwFm5vDU7VPESPDJLvGlBxP92XAiuRujHhdbs4xfzqGqva+jStBpWxI+t3rcAVdSjZU",
+	"E4eVN8TrkpoKIzkrZHZ9SSq7h4fafMOK4og0tlA30gxfDnPy1zr2tkl6MDwWZP+stwAPva8oY41aU0bw",
+	"UhZQYZyUq6HEzUUQ3fyqNbfunFf6fWTclcUFjMpUIDz+MdeGZ/oPV1z7mz1PaDJYWVWo9RotUkETg3qt",
+	"Li2LnQxy2m/Hc4+WRUcC1e+3+iyesAwylrRDTNgsebZ0KBhwDMBsNRKYDp2UkIguNVMgSDXlXe+NNeWq",
+	"P21BfUo5vZh0hSD9hkM+TFm8XGSsu+vCmYP8GJvbWZKNHFMKg5kX3aayp4+kulJQQezv40vmEw1XpM8v",
+	"7B0C5lidj7MNTDn0UmPfjNud6o7iAyc5HELPMGGrazRvF2Mxfe+oNvbWDmMfSH0jsO4rdBMjuK4WH+Au",
+	"wSsPRFJ1bKBJ1CRpxwbBYtmjrq+sX8+jUUsm/50C1JkU/QLUlctxP+hQ9XFbMlqY5RabfeI+jdKGdaaY",
+	"ecmMFd6Js2dNZ8Tsd4+gbkMVI9dsbYgGNJR+xpvu0NiCbKBPZsBIB53BIUThRJxChQm1FV47WdGcWR2M",
+	"G82Kebu/QkfrTof5kp7z/X6egSiW9kjTEfnH+2dXP3xz6yBV3Ezdl4MEq3d1WbqVBqdlVHXXlQ1LnXb9",
+	"h+2OsLjclpeaATwTtMVza+FiUcR9yvrxwYlyG+IuY2FD9zi75lp1HtHg9KwEST0foqLsQaeno8BpvERe",
+	"4n0sfiI339NkFhyZI9DlLEdDfvHw4f0v2mTDir6rTTPq/+HXfttKjT1jpBSOzxyKlFniTbhQFK9CrMbJ",
+	"q/KbJnulurl2bNSCU72j0B08hllBdYPWhfDd8AAk3gsSZb5DPxa3tJClPgwJ7m+TKbkIo5t03bkvQYxa",
+	"q2/UkNTLqqTu/Rlv6NZdV4yLha9ZHZIZ0wazH/vJqEVJFRWGNZmzNLQcsiY9WSu5cg1BWxm0W6EY/iB5",
+	"hZarFVXbnkWl+MEh97mDS/e8VBVM+pd6lqmJ22hjhhFcckW/FtEh1enEplQfi9RMrRjRc5sj/a4024Hs",
+	"etsWvuOaQBupJO9hc1R958S6mvN0J2tgQbnQpuoBDRmRtYpy34YdLHCqFukz2USRTq4UQx97cbavUstN",
+	"V5upKdP95DHvJidax5BWVeoR0uoDCYaedrjyLrk6UJrV4ugO6LmJpdhXZVSbw+dUm2/9s7cB8rlzXSLP",
+	"WA7tMlNVjoDX3JgOlnZl/yS40QScAMCZdhAiRdd09X6wAYDJ4fSCRLFIU0JYhezciX8VTTXOfe4QVzlT",
+	"ruoR8FSzZUP+Tsei+iYQgqiHE8ynCwO+4kw94Q6+N+k08/jUrUyCT9nnC9qn6hX4/0fsS7P/8pCJdoAe",
+	"+PbouFT5Z+FEhtPiD4Bj3jDlStJW0rvpHvlGG75yW76jEObOUdStECYAhCRWTz107f7lEkR0IkFBN+T2",
+	"t4mS04mE3bBRtSMOFAMJ1ETYbyOZtquabBN34LdlURD7Vagq5hodEnMlV+kM/yVfLBuocM2KBgLJTToS",
+	"XGG8783ta8ziALji6FI+xnFqXx/m51YQvJ/RHJrI+r9Lpr1Hr0d2dekTLVt5OC4y3p142ZJ62ZTOEHe+",
+	"rP0vyt0epzb2sXMkfCDkkHY4kA8F93HNGmBLoEEyutzIy6XcOJRwKTI2OoQbcgAC5G+Mjz8O4wN3OHlC",
+	"cMh6i/bdWt+Mrc2xDvn+54GtXIHv0WehzTPPxU3yCEB7+VPg9yhXRdiaeyKxW4CR16kgbJeTVqqixaB0",
+	"OSVyzUS9ELhU/EyxCsO6A7IS7odbWEyoZoaMWMYvEmfcwIJRb8Y7IVRFMbRu5ROIQZUA29iP6CjRxDdy",
+	"33Kc8XQuuu/Psrtx/8VvmAhpJFwTrnXJ8uFeRXdbwndj0rre9Vn6rpD4FgfQTlWe8k0m9Plqx0K0omcW",
+	"ddyB8uD+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4Sl8WFGLy4/BiVXvjZmumNmvZQD4TMOKQhOoVXat",
+	"XFYs3zb4fKNSlf1vq6aZFdtC90xZmqQX2nfVbCPStxjDr/Xb3JehkmRSKYDgdaAN9leEC2J/1aco5pX/",
+	"dbDMXUsTzP2TAjCVroXciPbDHZp+Hn3v5cVvbapfUlnr88LmiqlWx5tc12Ipvk0oupqT+xx1EO221Z2q",
+	"eRpAnewOwdblPIco8IIZgk1amup/krK5LBoC41BuBc3zRfZYijlfjBxGE5cVitVMMXqth9ixh0LQeUXN",
+	"oSj4SV2aXaLYleCoSm+a8wkD4sTp6+ObHKuVVEk5WRFnJ9TkQMP8nfq+iv38/Kt7x5/RcHbqZTfhNqqU",
+	"cl+toDAhCSRYJJraZfN/KVmue5Q09knt7y99ewuoO8iXpP+zoIZpM2rh7b+Icz/Jg47NfOlBgpXaKkx3",
+	"mOIEKssum31kestJKfCxLb5bvkadNFEPjBZUrfrB+xctSqZ9HVnIi7emK+o81loYDfZyLjxKwU66SC/I",
+	"rh1iuem306U5jTz0+67MoNCfMintfH7y6fB4knWzO0+ed8mXaUzztJLkZ8UN+5kLPcQIbfS3lqXK3L8N",
+	"VQtm8N8bxhdLY01RIPKPDlt+SFZMLdiQ0BumqP0HtjRx+90nxaehruDKlSnLudXCkLFGO3xhlR06K9jo",
+	"mfvH6x1OeVszX/U1X59huxZanEFc3do4lrmTWT8R+Oq+ZyLd8+9qBqhAYMkr5kChatGU5uchajFKQQFi",
+	"PMOy6spBN7gqzgYN2Sxb4IwcgFFGhRQ8w8zfVaVbukK413op129HURbgUibv1904mX25W0HyPOIR+yBI",
+	"VpM7IFntdNnfDbjFIOqB+ZzjYU9SPcNvboeR/2pPaaGChJZNrqzB24XcQPGXi1b3eV3U4yupAraDRyTj",
+	"y1ANFUosXP0F2vlyTpZ0Dfn1B8qd9u3+o7zJh3wG8XFtgsmzgvUTTZCcpGDaJyBnUuSf6EtCw5FUDHE4",
+	"MAXY/UT33JMG18A3ARcywQijbia9Tmuwu9Ij7q0W0aiLpy86Ff+0o97WurMlM71RfKDpCpWEvtNstbTu",
+	"iXqunVZLQZyr0/P0gw5bsy0JPu7epnpLIr72vY31EgolCymvCVjooyb4j3qnzXgimWjBDOkMMFJ1p7t7",
+	"VlMvpI6IM+4E1hGP450GzbmOd3UM7GxJ7ClwmLiV+Q+st4Mv4LNhvOXu0TiqQzH0UBRVOnrYo7g7RSWp",
+	"626CSjy2e6gjun1bYB+cPlB38Hq8JnY1zJbalF7K6FF37ykst+gm/zhMt2rCL2oHus+G1jSUVEtxqslM",
+	"ymuWw6VTE1ldrrG6qLkbI4SRDlAjXbLd5LE+snS5Ml5dOZLTj+GIx+VIqWu6sdoZfYn43kOrPFTePITm",
+	"jk3a/hNXTNXPeL8KJVmhGIuLHZvgkmjGyBS67Tuu9x0NLHNM98ud2q32rqbYcPDNTZKRr8jjQpY5fKvJ",
+	"ZDQmTNywQq4ROsJtnD1+VjWFiTN4drrfVcCLlO4o4i4T2bWC81n3wUTbbQv3tlGF2+dcsL1rl9qBOP1w",
+	"oNcsi25DP43JaJx8czPMt73UVj0qjP3CY0WU3bx5M9JbkRVcsDdvOtSMRrN3OPSOCENfqeDev0vyYTPu",
+	"6243sJZsgh1d/B3NTGuXtsoHnhUl2uKGI9YW3vJrml0jj88Z/I3wv1Y1KAvD15BS5zPLhoOMIiS6dD83",
+	"ikMmac619wFnysUDAtyhkiWoKDNeFDCFgq84tu9A8d8gIY5MM97feZeHnVD6DVvbE0iJNZ1YOmcljTZj",
+	"MD82SitugbqFoN7LcFqO799X3RX7wd+FNVrCDUC40eiJuiTT/4l5NVPf8CUqUz/A7/5eoC0LO9r/Grlb",
+	"Cd7YWG/FLF8T14pAJ6tTv+Ui9+VLdXJCs9GGeqxwZzjAkxkjpWZ5lW6vGUxgxUS+U0d8l/ZEUbuj3fwD",
+	"O5MhmZVmz0i7do0jTzIDiM12QG3G54aeiNXUU5v/HStyV56xz9TgjEih0sMaAZHcJf5CzJxLcRE7asA2",
+	"RuPEORmLosLyT4PHBNdmt/h6G4SOdw/tRQkAPecIjJzKj9ptclVgo9vzS1b0SlZszJxF+n+iMYVWgBjB",
+	"1Y/SIKV98yAO5i7Q4KxzuSeuMVkfb4hJY5f+HOFEZJajKo5Lrm6zTCba8Gzp/XDg1yZGSjKn6rA8RfUa",
+	"IvTuhESWe81Ir1VMIWfjfBwSkdvw9nN5Aqs0OuQfhVH6HddGqm1z/58mjI00yvDhG3PYGFLR6IWdsQzg",
+	"iuOOa07kde+wFk56IuezVwPghngOoIw4hE2XN0bd/K3UrcNbKEZPN/vQIKQpedlgm/Mhsed/tTZ2gzzi",
+	"GsqImZLlYon9fWeyND0BmH9tSJHd9UcjfVC6QZG1c3vt+LqahCMmHQcch0pKQonRNUD/wD/e3tW92jXV",
+	"g9cchyBWnDcRJFSl/Dk8i8y169iRSy3H8BQCKD7QH4cIkkXeiJP0AeJHy2SgBoW2JkvQsVGX7GBF7Z2O",
+	"ZZG3no76W12t/QW26vZyDsIqoMPJDct9qOrCXb0aFTuv7s2VXBFK5lbgWGWPi8Wlh05w47q/dkYFa0df",
+	"EFq/nOelMkssMg0Px2gRFTxAuJKrYkccM92yTpoj0kaPx3RvcI5a3QPK15uw2E1S4D+fg6L1K6YLS8Eu",
+	"Yo8i10Gozmh2TYysQqkQYNDgdGwCcfzDMzjtkUvkbu4p9xgZDfwDkAU7xZCR38BX2KYPFrZXskPCEdtE",
+	"6Jv9EGA/VNZoIlMUpfse4tASo0KhL0WFtB6HdeJwDzB/xV7tMR+7O6e4CWTauP1r3gDBPV7nHkvbC8Cn",
+	"9BhcqHheEsUKRjXLh+FYXnhGGrpi2QXHzHuI3V4Sl+p1EdrfcCfuqdiCoLwktGAKRoJcU75yDLqmWrt2",
+	"Myb2iwCc1oYKY+UKmTEw1GNhGXz8OFf4J042Sj0bDtxrk3Lz75q9P6Fm7/QFcim+r7b2BMc94pOP4tA/",
+	"jSrqGmKcCRfg8z0AO1ci1tn3d1WFUFNACVHvsTvWFmaFDFXQSbeZdsg60HISHg4407zwLbOt+ELc0iPc",
+	"aHa6pWmZBIo5wTQ2IZpL1PdQqYQvWb7AxhG9qtx7FsZDKUT38s+SdX42dAc7SkTOC5rC1XTgYRixYWon",
+	"T6gzJ7oTAHkdCVbcb4fZUG0aEDdOfVTcBBsBe7pWuYZN6FPo2hctRlHDHnfotf7CP3cbbuCrA+jwa8rz",
+	"IbmR3DWBXcACy/URJxLfmE7g+E5u6m8EqN6t/yz9/pZXdbEE3BZXOVk9GrbdXRUPaDtBxfabE3Wti+7W",
+	"SJ7FBVYhsQXPayR6I4FelwXx3td2JZJHKGla7i6fkdWldvbXcrUeQvnS0AmOISmFLmf2oZkV/YDzT1Z0",
+	"axVJq46mrSwXne3Urw4eblkAnOy7VuNnS2tOJ5wbkMF0YaXjRmA2kkAu4VKA6py2h1kV3++s/OzmBDSK",
+	"06a0fGfpFs5iAMWeCsIcONNOQKXg7S7Qtqlamock217wY5VETECsoyYBeMaoOITl4P7oJDetpeY7eaUx",
+	"Zv6pIM26gpH52Qz3cMmcKb6fP1DxX51zWrn+FMo2KK8fk6b9sgkewhmp9s6xYlXCf0rhM2JnRToy+T0K",
+	"vx0QLfRGoscIDW9NpOILLqyJbP9SLGN8bYg9dEMib8DXyFABnTwkKy5Kg+y6I5awBOmHrp16+lTCrui7",
+	"H45qplRNyg/iX5zaiXD2E2Vbhl24k4tgvYyqgoNX1p5sDNxAaAyBBFzLDEtQp9aBkuDbvsZOiFLHKUs0",
+	"z+GE7WYppXKSCge1UZlMSUbg4vpAdDyT6y22562C47tQocsOwrOK4Delh7Z5kzfiW6lW3d/RSYOyq498",
+	"qSI7FqSqJa+1UrOaKjFcRaY2dLXukae0UxTv1bBKtQoLGvodqujYwOHXe4IGBwF9D9KQBlXbrbpHbK7k",
+	"7ywdHPyBeWNjJ3+p0SW1Zz+VWiVv7V8l7xllaEYp64EKdVfl2fujXIadc0uFxbT7mJGcJ7gJ3b58FBch",
+	"zvWYwumjPYfww/RcklkQUxD3egp+HzJnbEimqOnoaYjDUKLL1SURjEOkjlv5Wgrj/TYg72sA71uR/RJB",
+	"O/ootgY3ZsCE1/ATxbMlOt+GA5xMULZ0w8k0Ktl3y92N31PjwUL3+ruueFFwrMnTQx/K7KA81C1vWc4K",
+	"tlfncExzP2rov2RRrlhytgu+oLOtYZp8Ohn/30cE/v1Zx7nMKS8a2yJKzYYkZzQnBRSx664t+MosY1rP",
+	"y6JtYEha7xxfA8P75VZkCZ/SC9eXyzEiWE8mtAElUhHF5qXu+K5d7PrqxbWVBdoNa60Dd9irtnvJEwcG",
+	"a+ds8StRT6y16gt2OC8Bc9ql2nhU2h0L8ew/X4/PHr39j0/fvBnhvz77z38kvZ8Rlm70+9f07Pe37+/f",
+	"/uPgXV7ZQX6k1OKfsc1VrXaoT9FRA4Weov/YqZ9Wy3MzuCQzVsgN+Z0pSQy9hq408zSF3k+Gk/PbQKb3",
+	"k+H5bQOpulWH328Dw45/eN6zoCkQ2tukLaVultwBOrYHqWthtETCp1QhGUSwm4OO+TaE1b4dWo7EUF1x",
+	"8RR/MNlREayNyX8rmfvawzMkigfcuxsIXW8y1oPYtS5iPcnxJ/S5iVGSOrW3SVCyWnITMWsonUcJiViK",
+	"/UEnvOmktp/QemS9zyn1NkdcH/nwwUExdLQWWQs9N6zmZzZbSnn9jcihzK7nko7kZ/tBXSj0HGBF33nx",
+	"EDFx1YsyBX97BRgqCiEdwC2y4EIjJsDSGAws1UtXe4p6d1qaoGyf1YyXHQeYRHfWNIMHpl5PgMYUa7rw",
+	"ucEuO4yJvD2K8zz4M5qgnDrJYxymseDFeVO6Iza0WMCbVH+ZmSwNWcoNWVGx9YmMcVvlUgR8zAa98XVQ",
+	"HAN50tsWCgIc0p+dUWobY5rs+xXAdupDkgUT1sJiedrijRjyfZ8G8YIafsM6+H4g/95xW2PXSw+llJ6j",
+	"YjR/Lmp9C+JExYymqkSe8IXVh9EfCajUVv5ckrOJK6jeugTTUUu7/vcdywixNtTRJFpONPd4J5q3/QSu",
+	"j+dhyL++6wPn+tJQU+pUL1YoZWiLg4N7fkmD7XdU43NT6Wn7oe/g3ejUQu5FM9xrLgVrMl2haU7ua8i1",
+	"oGu9lKajZQxlft0zgx7LnOXfwG+SCULWquVi8bJD6+cUOVs83esl1XUPrFsotjFmdNVQNUEP5kIAHwAN",
+	"jYxvsJ6Tb0gW3rknMCROQ0HNyW6K4PdGSjmeqZIOKlbdZ7lAp2F0bnZ20/NK8ih6R9zdapstwxXsXVrG",
+	"tPdSS+gOB2+3zmVAnVGgGwt8Gliz8AAGqXurT7lPv3z7PsVB1NTzy1sbvNURiIPSElZabXErF53iIgsc",
+	"+VHcZT/S7RFerApm467mZTVScnYhS2NXoUzBw73LilLzG9Y9wxJ88k2lH6qHALGf/9tdle0Lxlf6Fwxh",
+	"KdHvk1QoqEh2NHsudEuTvzmjplQHGuzt1Y224lE0pkx1Tkvxk6o8fw7NAmfUpTWeJceVXXzvzoxQhHAY",
+	"0KCg4nt8ElgkZ0WDMbFqIW6Ptm0FFdC6Ldlqr5neDU3oOiHBHYgeOAuhCl0jFfY2LWoj5xY99HwZqN3E",
+	"0d+Hzdht3Vx8i0ySsH2/uWFqiwUnLrkPQDR8JiwFb8ZZrVg6krDzaNwet3Uc1WtIGNPGx20CGOa+vdZB",
+	"K15LWTRUSPve0xuprpki9slRMxpi2m9w4xv0+25HhZTX2vtPopTmvuGmQNlhbf+a9v5HlaxWaMB6CghC",
+	"nfOPsBnd+xQkfp8kwdDWLnXImXpaMUaCU2m2jJuEAzwtEB+0cTnHgOymgVU9GFLSLdSENgQLqNkqC0Xz",
+	"kmJCyA2G82DsX0oBSUkRBlMBClcFwhSonsTG4r+zpgaykJrkBu4aJm2EScLG6/TwvcSZarsMG2lWrhHS",
+	"cf/VYJ1ZOgVHEGcqHG9n9dqHjjkwnRvBwlF5xdNpIR0vXZ4nutI6ZmlJbLYn9SVflQU9Cl1xTz2JgzEP",
+	"Wv3X98/31+ryJxq4hGmsIWSErqRY2L1ZXZL7DsAHtmwU97A8fxAd70lSFDuta2fWfVzfMESSsnZTr4Te",
+	"pLKwEpQ7eEf9QV1kW9UhaZhuKRan2I+0H5ix34R98VtQ8aq5v3/aIwJu3nLlzzPQJSlNumtKXjGCicbT",
+	"irWnoBKFOoxKbwpNj4F8jcyStkzt6/opmgc7A+OQjfM4smNtxdM7KVrWQger6kxvRTYdkinNb6jIWH7m",
+	"81POKvRT+721cM+q1Cr7EfZRODOKCh2qIjQ8zHKe2fvvTJfrtVTwuC7o2aNHZ48e2T+WfE3pmZbZ+Rm4",
+	"CLh9uf1is+SGnRV0xoppjWnvKsbcAfJX9JopWDtevmfBk2H/iPQHZC4zryeL1g9EMm9p6n82vSBTsDqZ",
+	"sutbKzlnWsP+TYlUZGrvV7VWXLPpiMAv61NwA4icqnxKPo1E62fw+xk/C516aDEdkVcesoHAqjWCmzuM",
+	"/kNkvHuTYyR1Iyvnhyp29jJ0WlKW/N8UhHpSqHwktT0fuO7mjymScQCgTdWmzvrZ1CDpEVrINfUQoRJg",
+	"IZkmNWSnTsY2KNjN8Ml+PZhtqjs0CTlYz+MVO6fa3628x6E6JkI/3z4mjx48/JKs8QmSM0N5kagxSdfu",
+	"vTR0VrBLUNXWTGHjy510ttf07Pfx2aNf3v7Hmzej6o9/NASxXAJJgtIBS5GK3KHISJLL5FZW4J0ngb3k",
+	"worKpr4aPueCaocu3qfjMDIG0+ZpQpg8oyvohgLSeStL+woQKktWrPewDNMNLnUIbbaUnyU6n3Nsqe84",
+	"Y9QGhZxqtLNw3gngTS6wyYjloju0Yw7IyHhU3MoC20T7FDrKVcRtORjfpluUPBeMzGlZmC1ZF9S10uja",
+	"bLAoVyJ579CAkuLyuifp8H/BBbvTAI0dA3+Oe7FiKDFdA0kVXaWz8V+B1GNqS8JDQ7KmZln9TYBNaW6/",
+	"sfvCqIMjcWDnDWWXDgg9Jam+eDSekP/18vkzPwThwsVa3TaTmWzotouNeJtkuCQbxQ3z8zwswNu6Ef6o",
+	"pJz37kfxfN4cXp6xBRVHolwU7FgYnFzxuUlltfgOOs4FJmToHwDBb0Dk7egrykvWCsEByWEujW22Jdxo",
+	"VsyPoAT7rUzZkD71Af2oihF4Djod31jmrmryOqxlyWhzHQPTDMGXpKhBfhl6bfdYdHyHVYWaK978t5Zn",
+	"7N5TBcjDl2Ts9SHj20ClRYYqhbCU65zJAbz+ohTpPI6eAeU00FXob6pxUZah3eq4luICEJ09AGBtD+0X",
+	"wZGv5YoR7P7k/nBMm4He6FC8FaP5kGgJO/RGRHhYmiKcEjcjMoUU8+keUbHgCKc4eiOiQiP4wcDzoW9D",
+	"hWVG/hdp3yzOv48mI+cvMbye8jGmfSm1cxByS45xhUYxflcy6ZccMkhArITjMkTZVxdWEaN7GVExZ0WU",
+	"Rulbb1zYK/O9tUNclR+yi0YuWNW7jqOygwbmMV2/5rIUvcouK9Gzb1kmEbqx+1oF7xAEuLbivAXJuiWJ",
+	"pcpRPywx8NEWFO9akTSP+9CEluRcw6n1GWuuM0tPgO+2/tzd/PH7uSy1jlk7TbV3SmSi9JZwHvzud+Bu",
+	"70jsweG98l92D9PHkQUTcVgN1AHlTlRgnTOan2FdIdrYylrZAnbBQVlWhdmuBNvuWGGYgoekYGcbV7Hj",
+	"ewympHi4Jg/tVSJUHG66wPXBzrQqdilypsiGbhO4EPa5r7dtvRfDYQIVs65i9UwfDQqHDhj2Xeo0TdJE",
+	"eYF4vWjmV002cr5gGprxOrKIhb/6h+D6AdxfKDSQmgX11PUBuBZyo51u6rliQ7lxl0pG8cY23GBje8V0",
+	"GtcBHa/JjNBnFUwd5IVW8JwY6v/wGaHH3NqeU+Kl7aV+4lY1nriXQZKe7r5FNclppM1atd1rRPipAUH7",
+	"Dh9dEpg72AfgLScbVhTEyA3Fz7nuZyQ0FTv/jHBme8roJWH+qhbhgVG7DtDFVpGbZL0C00aTFc1ZuFZh",
+	"ccNAWEhwtlJjtrX/ASg2O11rPxVFDQ4bR6vV1It6Vlw3tQIhtPf3xkEvV3aOEw+dTSmaH0iGr9bZfUzt",
+	"Eouaihi7GMV7FQBwwvEwgDTZQOsQfFuyrVFj3tCutO4qppvVJNfb5E5KkmVH35Wk4hZvOXiqBl6IBYPb",
+	"yFh/wiOWElQvIijEdJnfH5GBl5zZXq/cPt4jX6u731LECvY+lkQe+jLy45rhpnTEatDt4x7YU0zkT5Iu",
+	"AQj9r6kgTOTaW+HcdE8VnnPB9fJIv9hewn9TK2OvEXZbraVlXiYvh7jl2Cea+Cdb+pXcAUbfKgCe7B2b",
+	"ye3CGv1WshKBvMssYyxPH8vmrtv1w7CDx98zmcbIgql07Ma3ioPb3UnX2dZeZZADCpd7cCj1bBdb2QMn",
+	"OkNhwO4n6ADGv/PPVHwXb351+iq6x8Ssmrl4EVM7VRXz7808IQ6GOy3aYxF0WFieoM5jR/p+FGZufc4v",
+	"MADSt16/ScJekZxuh07P4Jr4/FHQ9yixkmB0UHokhnQBeU3Ox+cPzibjs/Hk4JDVqd8Z0JCCUXtQN/LS",
+	"WQG+FaDvQ7CTMdgsNqo8n4fjA0lVqUPStEEpVaNWU9q1pK3VTDoCWxwryo4E/z6ip2ACDwC7g2EohHKz",
+	"0yHtEqAewfaB+m2wvrQz7u/iXOVdy+FAIv2zCU1xzcTjGETrEMR4YqrRHLJ5GsF8d/KI+dVW8165oTdU",
+	"u7BEY9Gw3OAFddBYOcBLtZwQB3kVYmracDCZyYJZVWVoKZKBu1xcIp5wA6H2ThS2SG41rw5ypOueuzft",
+	"b6XyDet8/zqc524zUZqzy7h/EXUudNyaT9JtZvuGcQA5NNV/9Y7QiDWrKzB45IX2JA4OUMdxO3DjUXlv",
+	"JUnq8JjNIRoUjCe6tlX+8VzXKj8GYpG9WzvfSFKA+t472GEshPC2ZFUCMMEN813bdsCRHu6DI52qf31T",
+	"nMxN2TdjxFPlFsAVEWzjljH0/qcQA/JAHrppJSsuatBP/da2VwOFK2jeyQox4hhRhEKyNtJt8lW54jcs",
+	"UTCqom8OVaf4R9OL+fUoiLDmdnLbSxcDvWZrs5MbPBl3QD6qtZqD/KuG8MjX4P+Pwpd9W8ztEaoRFOsF",
+	"9qnqix3l0ML2KLDvLEu8cV3QbVNb7BDE6qZGtPd9nPv0t5O2Gbxb61F8uLkoRDENjJHObat1z8MOZKPO",
+	"uNVerQt+hw0XIq7PTenEkH38NWtAJ0SdbCdVGUSzkW6aMD/44mcu2t6119Aiwot2QeaYeH57a934qsZ9",
+	"QMWwxHpvPr+maF7D9kNiWfY4SxRubqds1xHKUo2S7cM6DTG2YqqO8QtZw0gVyOLEpGofm28I2LJ3a4X1",
+	"FOm3YJHKjnR7ME7Odt6UXVpsQ/9hdydCSyCGwuogFdaKS+Wy6Bt02R/dI00lL+mBD0DP6Q6wPDWXgKKG",
+	"LbYpj4D/jlDtL3xvul8GSHxIAEEQu7MNF5UzYv9y6VfRF2aWZmarzGJQcIdV5x1qJCrrt2/HfsSCqVMK",
+	"gWAuvI6HQFDYUvUSm+OyCyv1FpLpS+yrjR8U/MY+v6CYYXgkwkwPud0xaWYvHwagXjr0g37h8sKehEqB",
+	"nc0pzbIhFnKMl6TKdW3o6GHitEucf+cuYu2JNf4gHBzFP3dbRT8qV/yvmGW0pauiX/PhqodZIlTRL6KA",
+	"FncKn8Rd1BvFjUm6KBqzC4MP3m146CTrSFC3VwMtw2zqe9vGaSexU3Gol+VqRT+W7uO7k245avu+qBhy",
+	"8XD70SNO5l+Q00/Cq8mdcOi4oXfuBnU1mq9AJWM5x1DMnAsXnMH+i0k6vJBFYS+Ou9syD5PaQ5yiXlXo",
+	"Tx58+eCr+188+LK9Un/vmnBjJclSFuwqa+r/axqz5KNI6kaqfBhiEkIaPk9zKD2ds/7D9e/v65ff84TT",
+	"zKSR69YBL6ejDmPt7rakXu+mgo5y9sM1o1g42Sd59w8zNsumKrlZqblgWhP7yCca5N7oBNh6p+hlX52P",
+	"Dh3tpfbd7N2lfAhK4aQd5hss15q3GjZh6E92hCHojdngw/bs6vnQwQ82taAPqdit+TmBmKfQByrJ9XGo",
+	"AjucFGdVY46o65Tnm6zVm1cVdK0b7GwYOUCnHOV/PMq5VqbvjJQ68/NSRhnX3FwQCscc4tZTnz0xTSs2",
+	"9jounEfk2G702GDoSEfzi1I8xgH2Il5fx/VteyQ6pgn+iVGAT5ukVbZ3JvUMDRHTnbSYFRUlTWuVayUX",
+	"iukESJXPlu/aWGif88ZdYX0bhW4tg/ttMk+0UtbubOfFWfF9e/x1u9D8TdZ+tzgIBX8v+ESlqKQstg3j",
+	"jPdaBtP+4Y22O5zLNkDj6vA1OvA79+zEGbck9OIDhIvdTMi2RGMI3XZNS/5g6OHp5PuqTRfLlpJhpFPF",
+	"GfmQ5Y/lnrSwE9h2LtVNeWQfO5x1H0IlM0WvGVk6h2yHcX0+RZpEIRFixkjOCn7DFEYn+N1y1v28YQsA",
+	"EaDHgO6W3i8GiHquQTTWUt/lmB4v0pphzI8Qdt59mR+jj7qscZ9j7s9XNWZ1POrd1SLFxqVI7NTJABM0",
+	"iIOTKI8fjda4ry6GzOComDfKEV5TZTitN7YDKVw06I/YTSt6gdtWgHOo2jo5c6Dyj6DrJDkiyxRL7NER",
+	"+lBjTYFmJlWWZw1KLDLfLCU4+E0Ehwi+/6SW6Ti2z9TuYMj51mOwhvpVWk2k3ZhCGp/gLLjN+iiOA871",
+	"X3YXe9o6N/43+w3Q+oS7cJj01Co9765Mf0zYYk9Zb1Ixm3sBsXfmRSmO0j09THNrgLWKnHHDM1+W5PsR",
+	"eCC9wXAwK4vroxo1NOXTxBhnADssSS6HmDMJku0Xv8kNwDdtiCFWCfH1bcni3MNauWOe4GP6Y6URqP5e",
+	"JIWshtCOJGj80WbBfke7G3PPsfIMSPCEz+cJgVaPIZ4gMnhicDMhTT+I+wPjRVZjN0eAFz9JL8ANLXgS",
+	"2aIx3IK/qAf4AtGq5bZs5EluJr+mj+Jqio5wDTKBAmSClTPQVWxNS42YLXXJYz9R2ZLfNKlp1QtSXbYa",
+	"xfpeln0XG2zNhDVevkfbpTPGZEsooc1HosomMKayQmwIIA1QLs3egRXV7XCcGlypjyjvm7WOWa17+awN",
+	"ZTRVfPSw+K5K0Oossb/duCNpLocWs2mcP8R5cv0UKquBCMbyFBzmUu7JzIPFGyGbNdmaLUt+vuuedL06",
+	"qjZeXnYM3ZzSse/GppRhQ5J9DYMttFPiAaXWhBqimDbgGQCAK4d6G9KN9kfsmB7kmxq6OJAlTnDrRTLH",
+	"zS+52Qh1z/IfAtJ8fQcrBPqGJgM0M84t1dqaPAlWpv3bybqgDf36ahBVHxjmvbExkp9n91ZHEdq5o1A8",
+	"TG1dfhVdOiPU9+tk6PEpDP86sLvjgyQPlbNob0+C7C/LdbLxjIfkRDhA1xP+KMmyC0yGgg0w+xeKsfwS",
+	"o+5cY5b8UmIRHmvqsqPkqrsiX9DsOiliYX1O4kOq51yqDPr9hPoVuykklwxRvWhRyM1lqAt5Z6osuw0v",
+	"CoRHmVttpF5S17lpVnR9HglpEe6vqg2W/WEXbv8e6eRa6yS5PTRLaz33+FR0Orq0DKghDdydqfuxSOMx",
+	"Nr2OsL8aQjcGmEUnSeNXXzvedgKK1+R9fG3Zr34SBjNOuyw0PeswW39g/Vsr0RC2vjpNh2RTVSRygiYO",
+	"V0URw0DqJdQqzNglyguuScHmhsjSAPrGCZspdM4wO6aZiz2bLKGpT4XcTHfLxANqJ8DSWOlz5jbl7dFd",
+	"YuIN+7FCtN9RK9s6v/Q7Z/OyKH7wF/9u3j1WT8PV52wTBNvdEMPUynWMtx9B34YI0a1ZT0nqQd53jW8K",
+	"o2KiUec86Q7azTO5acHnr08jkysGbjTfaK4+pXRfyVdJ7oGya7piqaUdaJ1oN7OmTYV1xG+M97FRnbLc",
+	"tV9PuMdcBdXm5VZkR4bny8Q245G5qEGIgkIhJMnkeguXO9dEblhOhPMzhtbLW5GxOsZirZgphNkC8iK+",
+	"7vAhDCsNM2+mWWPnb7QBUxlBT42GPvIem82Vr+P6E9CkAY2Cii1ZyQa09YIuDlaF0wgsTfdsx95kln/4",
+	"qLUd/2rBftDp9uaFQ6EnssitOYlp4ysET+zaatH39a4P7xMRHCIj9OoDYgCiMywMg+YOVQLhEuxxuCQO",
+	"GdLDS1GxrVRpjyyYQJHc6yceGmC3FNe0ALXNtgQcI6nmA1UNaBfkQTxF3R72R7Kr86zKIugEJgcH/whv",
+	"f1+R8bYRiqEHZF0lCaqu6P4IxnB1cIxibscznZrDKyaoOE2QOWerRMvDH2gO0IVTSzF7bZCc3UzTJt5e",
+	"9M0w0S/6ptiiKdtdF+UiWfm3lMpgmQiIT2yh0tDBbQ9gLDikdaktKzS4neNGzjsi/OrZFSZrk695YU8n",
+	"QQ1PD+HO8iaSb3Fg5ykA79KarNyMPmQYy5Isdocu0AcaVuM2vR6raotPIbt1w57Yh1FI++p7FV7Wt6Jv",
+	"zebeen4SuUzYrut1wZtcmUuq0y6wa8bWDY0o8TaYjMedNVU7sX+ydTIj4dp+3gbioXabUXgAhZTAPXBr",
+	"VOA7rky0aRwscj0ZAULVbDIuWDTkmtUS7yCpr5DyGjzMow7gxW7fozfEYhno7hggXrHf+rcNDPZPt187",
+	"LqV0MXeFqB0Bm7RAaZ+kprajo2qv1tYDAiS9VW71R1bxN6XQ+2Ifl8eAtYAk590q3XO1feHDbG2AIFBS",
+	"b1knfdF5GdBkqlqb/NK7FdEnUO2mJit5w3KCgLu7IixRMtSUzJFBTy/hVFKgiioFqJVyjW7YDmnrfYvw",
+	"Gwp/EIQgPn4wvTmWNtfArQ/uUtnTP7bPd75d1W7cfdsWp8G+Ie+6JjE3tY5mIu9OTvv+qod8t/BySP7p",
+	"hoqvzJGuRlfQj0PgumoTruXCeOJ1cZw+oVvXmnNftvcLVz3FboyNHh1m2vt/99vyfj0te/em7LGxe03E",
+	"QuMJ39zxyK2B2TduTt9YgopQslsve/9cXSNp2LScGvq4oFq31Gt2PU6nrKZsbmBUK1Gspl9NtsvWoEbW",
+	"uDepFIu7MHtvybRWbMXLVWNWYi+xddoi166GesOOVZjzB4RfRYRO8SMYtnFDQ+FDq7SRgiW6dfvATziA",
+	"QRbGGTCVags349umm/RHQDu6+33Zcmr7idaWJg8fUurekS8bGmfVuk4Rrsminkbbn4/9dXCYnz1vxjKp",
+	"5yVyOxz8q3JX1DlkITv2O2hKNA8ooAuZfrPk3rt4mpLfyINwP2ltrf1Z2HWTXTNCIfAFuY4BskQKs7wb",
+	"YuDPbLaU8vrKGLZKGZJ9ECXYu4yplPcAIAjYgkMtTb1r+Sd6pxlqKq6z4kXBNcuk6Hz1tqGlrKs+011i",
+	"Sf6ZKpktDXFX4acAsHw856gJsH95Ra6WbXmCgYwUqg1uWEPDZCZywDrdESWb5XVSlPjHG+84dsNEw77C",
+	"V4B9Ngw5Mq7t7Cf6gmxwIWc8nfYPv+7jR97zAm+WedoLzN4Zx9XHlVs0NSP/ebmtOn26bSBYB9bOxZoZ",
+	"U3zIwuMdpqnyYxvConHLUjyN2L/wwiVVbABsJr4uEoegaq/dLm3BdRz4cofnPIcNfe9szxdRebRn+N2t",
+	"jQmbOGcdTtdT8a1dS88zZsVWc4acz9FoPGt/H82/j+aHP5qK92jtsqMLpKyGv/RRd2fSL7vDyT9BBc3u",
+	"Tf1RVNIk2XGPCfHkXJAFv2GClOvLqsJvRbcIDMwNiLp97M4q9B2yMVq6K1Vz+iaWj3eNOrufNACRhYk1",
+	"9nbXcsUwnQJO4kIaYpbQzeqIBpkuv+IlT3Z5Cqe7Lr2gHWd+xNsS0vi6X7hcFjkWA4eM0vqM4WPIyfa3",
+	"ioN85QvB8irXDMsfqi7kCKY2JEbKI9a1WwF1V5Hs+S2IZDtsKtBoP7a2C8grPSSUfE5c4h4TmJtDfVIq",
+	"GDtEyxF5JgXD3u8zl8I3twfXHpkppAdws53C7TxVpRh54JZpv8T6UhWHbOG7hPrt8J4wiQKoHUbZ4fT6",
+	"Odtp0BHOZ3tmwM5enU5sB2lzqAwMBu8wtT81e6E5AcVVRL5t6N1Td+z2fOsBHG7Hm/W43DHpFMkDu3dO",
+	"c67pDK6t2Za8dGlFQ6IZixqRNtFnGH7e5Yr6mZvlCXE4/r6s/nteVg3Vi/9iis85xLtxmlCEo0fkJVQv",
+	"uqllbHR0He3fN+Bf8wZsrRh1m/aCaZcK0MM1rdOn2RmbuK1du9PuRrdg6LYJS3NMz2B5w1RB19/JUula",
+	"Zs35g1RrtGWcqF0/ywtpuVfAUeJi4XJFHMTzF19FgM/jJGs0LUzDVphU7yP/eX/Qr50CAv9SFBel4mb7",
+	"0h5in1HIXUuSnfRVQa5+fEqu2XZIprr4xfLgL3jU7n9BsiVVNDNMwZaDTADTlFEFTgT36qUxaww36WZ8",
+	"lpzq5UxS6IDlHhwRSNpRmKClfa6OK0TBdm3YlI5eYzoRt6NlUl7zUG1/MfCJwb/491dHH1d9a4nCxTyR",
+	"XfyNtW2jinkTzxSKwDGjMZdMI1INCB+60iOSy0zfo2s+WuWEvVsXlAuUxJkU9pxwCR0+rEVMF+zS/hNy",
+	"hS/eiDfijHz++VVpLxvDM+D6zz+/INMrwFXnv8MnF+RroDTxGzMajaZ4D9Fo31yqXoLABEkVCPtGkJi2",
+	"I/INzZYkBJWxKxnmkDG14jgGN0B/TT6dvjurPp9+dokU8NxmyaDpVvuW7rJAoEN4aSbtxeDcASNc/tNc",
+	"f/45fkbJWrE5f4eb4Ebx3d8gZfnTqb7JfpkO4QbA/7Lsl+lnI3IVQpdSxXgHGRVkhvj90FKfG22nwnP7",
+	"HP6NedM4G2sw2PnYtZJpwVfcTMmnE2IksTorYYVm5PzhZ3gNZeBCmaLTFL1vZPreWgBDUrlYhsR5WG6n",
+	"7i0AEmtfY9l6CvmeuPv3nIfqP37VUkwvyDSTOZticYfVNuFFS6odNw3JFGFgpm7TmN1JkHtbAiFC98LH",
+	"UvjKLMtgWCkNw7irxM1eB76afvOKLqaXmEtnD0ZggOnT+dkP1niZkk8fnH/lq86G5MHkHAPJ0C7NUllI",
+	"Q/C9Va3QZyMYwV72fpgFNHW5P37gZvsC0NO5WNi5VskOLp8P7sFIh4WtsjN+mrPVWhq7yLN/su30spIi",
+	"12zr3hI+ctsFKJACzgSbz1mGbVvPH5ClvUgCV6y4ZYsLMn1BDfse2QJYIPx99qMseLadWr6tlZZekhnb",
+	"SpFbsmCp3oPzR0jn6Qtm1Pbsam6YQt7A9OkhWVNFMVUCXhP3QrQ8YwlbcG1YTjziZMjz5CLI0hF5Wu2s",
+	"YBu7Ug0uObpeM6qGhBZawnkQxJo6ntQXhC+EvQthIVtZklzCS6+F3IzeCKjdy5jAGiWeW/k150zZu2RN",
+	"syU7Ox+NK9kcfWYvCN+AY/BPxtbRlvjEVERA5QIxNV2iCGB2zqRZkpwrB4GIB88ecYDp9nUMmF488DZd",
+	"pDBdDCajMc5Crpmgaz64GNwfTWCya+oANO5ZMfs7ZA6gvh148Gk+uBjgt9BsbC2Fxqv1fDx2NUzG3eWG",
+	"vTP34D7Appd0tYZpyWt/i9KUh3wP1vqpgXtntIOLkNLXw4w8plVNERhcvH4bU/+J9GJeyYxpDeBp/2kJ",
+	"SBfaahc/MEMxen0PwGibSeK+BsBL6tMdX78fAOoBpJg4nECjyr0s52eV6MqWLLu+rNp/VvgJKzD5wu3/",
+	"W8nUtmKwG6ZmUrNWwr79I3csowI27OH4fseXvD57S+zNMaOauVDUG2FXDrQ9ZgJCGiSlfWV8KQOVQ7jr",
+	"1Gz1mAZtIQiiBq66mVjN6eyaYUJ0w2nT5go0OL3PX6nZVo/cA8EMaFMHHvTRksM8El/WvzqTPWyidy2+",
+	"rrl1Bufj8y/OJpOz8/uvxo8uxuOL8fjfNYvuYlBq9cv4i0eb+7/+Pp9P1Hg8nowfjN3/FpADsuaKaTue",
+	"KIsCPSGDa7Zt/1lBtflWllYwn7/7P7+7T37S+zObjKuZ+QRpti7k1vWZUuxGXuPPcAKoze1h1L6NpO3E",
+	"EjQEtZzZFsex7Ei3MWu3eSGQC8Clm+D5K9CIiJzby77qtytVzpTLJOKKrOi1NemItUXsc1CZq1lx47w8",
+	"Cdino89HOBFOR9dD4oiI97Bv+xedDf+kpWKsZuNW6xGgLADEp044gqbXbDv1C3f6DUcRbxUgV75DnmLe",
+	"Qd05BDfpNVsbIiR09xzFiaZwEpFfcRd6H8VIOQNj7C0askybr116RPdDlmLPJm7szF3P2OYqMhQrK9u1",
+	"gN6RC5N+U/6LiINra/0PvCH5phyP72f3x0RRkctVZOgDN3zhFG64Lew5gefZQamCEzqdDOm6g48djaNd",
+	"3HdAuJZtS0ZzV5NhDZ2mod1j9+CZ2+Hge5kF31Tb8+E5N4s7iY8fnIHjhEMPccFyjr6g+Ka99x4dIrco",
+	"QKBNZtJXAzIDeoqZpdXBwNoK3hmHYQVHmEgBYkUbq2Q4AWQv7iFZUQWFj9rLvn25gl8cK1fmYESmru4H",
+	"rcsK07n7Br2Aoe6yRcO07rNg5miyWAO7kTTjj1J6/TXFzoeTN3bE+8jG7Wz5TJofZG4t8PwE7PxcsMqt",
+	"GGMKVUrEMSpLP/4Vnqxvvfgqc27OjHJdcpttBfvcK3jsg5sLw+aOB3S/TWjKcJ3zwjD1GuqM39aMvAPl",
+	"qfvvvhIOPz30f5w6l+gIoAZZPnUtvtyn04ZA3MGpcinuONe4MwTFnrlW8fDVyC2v1yVEOHq/v21ILjJW",
+	"H7BbXGsvjPAuK0rNb9iBNUBh8REvPJ116tuJ+oqcUQyEjQmGIJIPSnKE8x0gr0cOv5yS7+UNgyoV1260",
+	"ydjMQ+fr0IjcBaV9skWt6bj/zmVk3IY6+MGj+Vdf5OOvJl999SD7Mv/i4SN6PmeUjrOHD2k+njyk92fz",
+	"B/PJ7Hw2nn11fp7lk4f5F9nk4Ww8H4/p+Cu7aevBxWDy6Hw0Hp2PJlhId8Nlqb/DVwyC1eI0l9/ayaPZ",
+	"b4OLybmVrq5WbKBvsrbfnNZitrLwsMHMhFH8Th7GcHdAVvuayXXhLcqtJjnPh0SwjdUUfTu6cH3YKSbu",
+	"DhD37vLYvwEubpjic6x2SZrCz6RhZGqv0ynJraHLCs3ArkWf8VaWkd+4oAYgA6kJeq6LBbuG3opFLb3r",
+	"dw7OpHbr3O2QzpS8ZqJSVtzuIB8tXcOs07G8Y1EA34C+zM7e7cFhL9haqiSPBcRC53KUpTiJxv3Y26TW",
+	"ZuXCV4ohDCTwCSnk4jg2m5X5gpl2h+TX7pnTCeSVLO0vBg/H49F4XMv9qCTnePJqHElOENGzMm+XQU4k",
+	"VzFun8UW5ItiNFuyfHDxcFx33nVmA6RHo6SBlB6g2JDMtq6p8ImEDXUomA7YNZOQZkZWsiZmHChWggM4",
+	"Yjcc8q2FMhkyxaWMHNWmxLCi0PadD8dD8uVDkC+T8ZismcrsD+SccDPEAAe62lw9JvkZgoCwGVN02sGl",
+	"VgFLU8XeCLwF7QuiUTEIl3LQ4V78qQ66fW7eZ8KevPUMTujpHXN/yYPXjzRNpqfj04/M2/WS2TM980x8",
+	"+ADrCIi47vFyMufee/zHjsOrfnbw82PPTi8nFPrfsbz+FM6nlYTcmbuRrNkDFWhyt6vu74PW5uY5gcum",
+	"x/7v33k9nTOeHm8hawLrGOqMg63GTnKeulxCK6YW7Azm8h9tzPcVMl/PjcdajU7Xz9+non4qCNWYD0aE",
+	"3PyZRwQxGU91tXiU3jNtqOHa8Cw2GJJZ06HnLsDisaq59JqKS3J/THK6BRh3ITeYR+dtUa6JplCbTbaM",
+	"Kq/e7tuiC2Z8K6mX1bz6nr5vwUsVN7H723lm7fLtj1DSCpAss+2L0n78lQMtsmRteSD2fp0PhgFfGzMk",
+	"AL8Sx8hkUbDgnDMyu/6lYDesCA3aBxePPODlRYyRY3kK6qMCNtAhT9MOMJC9FJgwUm3P9FZkIHvDoMix",
+	"6IKQN0yZUuHflre48nOH+YG7y6OAvbaLUGyuJERiNlSxpSw1O8tn9rxt7Dpf3x9+9RauEvAbwVg5y3hu",
+	"33A/7VPcm4alKMtfeuiXhw/GYzukK2Rw1B+fnT+o+R61UdSwBbhX4rd+VR9/HJ60O1lQbX5W3LCfudAu",
+	"CFDNdmde0e9WVJS0AMI6aMkml2hqMZ2j4PsCoEFAV6LrFHrod3JD5Nww4RM2Sc41tGgaEgpd0jdLatD7",
+	"tlkys2SKWLppSO1dyiLOg6ka4u0LZZclWnfaZHFTxUa3Tdxn78OHhnqL2eZYEq75gGTEh962pgoeEOaG",
+	"mh1h3pXV2MHBQWj1i9ucLuAxg3YKk/vDVgnrzjEEsQdJMQuqVzYv2gUrisuGDLvJv6uCMBdRQOxk+4/2",
+	"cfHJVz6/+Z8/nU3QLpPFTRzfVkzDSXbR7hPdCFaa5k5Stgd0rCmdBzVTM3RnN9HC48nVb4ehbxM+ObeM",
+	"9UFeWLub3OsewbXhgkxwAaaEeKwvDwcbLgTzwZlTBnD8CTscwwkC8CTudT9YY9jmeAF9773/522jrI70",
+	"2A+S+dJOk/DqPy/9ImoC0p/i/c35asVvW7brwgkarMA++g1NHvb/4jeMsHc0M8WWSAFcPbUSZ0o+jfox",
+	"bZZS++qADRf6syGZwl9T8qn71VaWisiNGAISUsizdUVb/jBP34hPC3A2qrJgBGX/Z94pXxU5QVWdU1Qw",
+	"cSzCU6fEztBBqYOyCaFFhPtP+egdDe/A3jCt52ssi+2iaNQ9+9Uv7+LhD/fXY6v0Y2ndkgI0tyXIrjDv",
+	"LPCeOEL3cLZ0P8x3PJhPgEOwnXKf01mJZn+AIqHo6hQP6q3huT8jqcmeOC6w3RQ4MzRaD9jehr1bFzKv",
+	"brt+CmYnEJaKADXsgRiEJT1rmC7XJPQ8+gRbnR1QpcPjb+9YUtS5XGTJsut0huXEZ1hWDdxAgi4U078V",
+	"DR7DnexMVFul6OQx3FHDYlUVC+Vd43Fg/DXVemPV17eRoun1Tv8YLhR18EqrHAwHS7gJBvls5IgyyuQq",
+	"gqUYLBktzNI+ig7l1lV+oLqTivk6qWEiFCeeMNRdlwCR1AmfJuWO//ZAcPtp6PAHgHiX0BRqemGYNlPX",
+	"BIaaEUHkCuL31fXjwdbpTS3TUxHqatp/apS68UClz8HR7DysDsnF4B/vf7568c13z396+c0vP169fPnz",
+	"8xdPbi17a6ieRddbn6KViJgfpHClEkx4qv+SYuiEwqf/blXSqhSOXL3lVX9Z1OTVq079x1nnEi3gKEm3",
+	"G6bxX4Ah4/7okAlwFxnVuyQlwqs4YWbAE1hIjaI+xzGAZZSa6TuQedhmvx9Pv5PWrvytWd1ds7IG79db",
+	"xA6u+QTffnApNowh11xaHHBx1bjyYyuuuaOEu4OXJ1A9TtzY1WUhl4LA1xeVslfDHlkhsBHLoeQPYUQ8",
+	"ipYUTCMGNVGQm6QJ9cOMyJXrzpZHVHgjIHSoCdUkXKEp5wly6slE8wkSS+KTGI7c+a5CIZVTn26POCIf",
+	"Lvnk49DtTiUIz5skYQetLY42BHl3/kHk3V8vYeaPUMjuRT3gk0k0V/paR235R+RnAD7iiGN1w9QW0YLc",
+	"OEMiRbGNeqCfj8eAvoS3ybzqUuuK89qcbs+j5tgn8fZECR8LJuyLo+iVx7O7LuG8QJXTBcDGODBQOitq",
+	"OVz5c1FswwfORwXPWzEHJf+vYbi3YfB1OSt4NtoJfyq50YOLc5c6cTL/CZKvrTjAbZov4/A9Ok9UIeAg",
+	"4LDXOrZF+PPu3QPnAHwuRwZYapd70s/zfM2EhmIEkHi6Qjt0wRWPFQZ4dkUhNw6Bz9KOCMZ8O3GP1BWq",
+	"N7Gyh1z5gWBgjJRolGUEkOoqhywtiksyBRnsQV3hFkAANSxDrR9KS5ra3f//vmFgrwZ//QEWg5JWiXrJ",
+	"jJV8wcn2hxsPWMD/13BzoETf4cQ/8d58pbYf5tKUqlOUSKpT1qUVnGqESvAHwM48ww6Klh9Ejo0d0W1i",
+	"PzRyNdPGN/Y3IcD1epDlmevyZ5nuzCi+wD40hq+YNnS19o3N3w4Hi5IqKgwDfgNoRn7DIDScsQvIiVrD",
+	"ISQA3hCaPruk2ZrD9vX7QS4zBzVHpCI0zxXT1YXD1A2Cy7l6Zn/b4ulcYi1ZXfuu8Lj9xevScr6zT9/W",
+	"INFe2StbYyrXj0jGl//7+wD3FoMWVl9XOayR6PkQgQ2p2u7mivkgoIHBsxOckiUjlthAFZ8xaKLr2r2X",
+	"5fvnx3J4l6t67/iEq1aqQ8knTu7fOb//7/Pz1zo/vc/GgQtIqhNWsoYxUdcK6Ka5PP4QHK2vAh6iP0LK",
+	"XkhnQhp24A6CB5/Bc398psJztPniwL8rdToQ73dP/VnZqb4KKKoHOh89hGogh9oMWBzO/+hyzSPkpEwd",
+	"UDPd+gYXgxk/kLvq+6H6TFKniT4vDYS4sWbFLDkILa8PQrPZ3aRIREzALiW19M3xw5p+OOuEGZVEFjnt",
+	"dRh4t0OcH54lcCBOEt+PxmtMuuxc0Jc4tffeZ2F57XdfeGxwVL5V9fMTOcsryvwxtY3xCt4eouRFznVm",
+	"L/BjTPb4RS2pGXuoengvoMt8bi8LvLL3LWY3udqWHukwv2Oa4Z/KRpBZWq7tBVsxEyqb2B7TEK51WVM1",
+	"OzBY3UZr5BAY+oPxx89LCWk3G2XXxD3wMy6IcAO4jAtmdAXaiBL+klABlYj+ikSCcO2IhAWKc0ig1WRN",
+	"eQK5EV7y3527fNpCxFpYCXc8M+WM5mcFM4aps4WS5bpd6XrCaP49PP1f+PAdKz5PmNYIeaGD1Vb/Vowg",
+	"S/sXlz5d1TPe/3I4CJD+g4uBLA3U3iht2sIwBU1//9B975p3OW0duodwTYyU2PZn7vqlZLIoV86JdrIy",
+	"mUR9yUk1lZ0NbzPfkX2GrgWbWgS94hRay3MrPiyzEmRWTWZbkkGNecX8T6Lvu1aLRAegK+v/RWv6Tldt",
+	"Vy21W70dcuEpgRLtaf6zTKRWSbJTt7cvTUC6Xry/xX/tVfihrXNQ5ICtlRe/dcHY9sV5TWJqfKyYkh5I",
+	"cK1kXmJYUq4hOUIzhQUl20IiTJy+LsNcbo+uOoRC9pPXEu6U2CVr8jzy3QfL7a4O1WGbLxZ0p8nPq8Zr",
+	"tPnuKj3vvc/DElvtvooSR9l90c9PY/dF1D6WHP1tv3gVzSlS30oVKc8bqqChAzaVcJkF0M+sCqx+oonc",
+	"uM5qQ8jwEGTqzun0klD8WdDAsY961QUHshxyaKolUDAwRTKpFDjIIRfCdd0iiuXK/3qLiijhQhtLNw+3",
+	"GwV8lxLaTVGN4obGORZEG14U+Mgb4bs0YQA4eoprbOxullCd57IysFeYcyrvF9VBRZ870585CadUlQMb",
+	"F9nhu3FrQ/ZYl1o7K+trbH3HUrtTJY359I/3A7YC6NsBzen/rIVajxBgffPE/sDz/Bj3NgAZWPb/DcMT",
+	"2J+r4/G2MsELYMfoh4XeXVw0u/KgERrSR7C0oVuS8/mcKSbMkEhB1qVaS+3EA97AlsOv2do0emzuwrUf",
+	"strzihh7STndoTuTuh34SzIneIeoEyykXH9odvRPfih2vBJElsbfSkE8Q7KIF/D+GEKSoZXo0T2G4pfm",
+	"Lr3EtwtixhS+6hnuqQW2j4O+4XgpwIWI7/F9IH3/tlTXDyDDh+L0Gkud/8EshSkgkQaDVPmDOOuq4Nfs",
+	"A0q7EF5zbRudoj+skshyYs01ZDbfF92BlpGH4zGBYKfhK9bIFriGD8wRfQQgalWDi/tfdpZ6L/yPElbF",
+	"d3KD+arQ2Fhxlp+u3RhwX1Hgcax5Z+JdAzfNSfmS60yxNRUZPxAkflJ78iOEYhIZLzj1NXYHIJmqh/9A",
+	"aKaKxFvvLTphuFprvhAsfyXRlVCDVPIebUxUcdhrD84m47PJeQ3F0jltquqDPS8OalEZG1ycjUfjSQXI",
+	"5KLk3iOjs05NKqIBhwPgabF4KrB6VJplIujt3CTVDloBlYkuIE3d4Jy0LEo3bk8PdEBiQnfT5P44dqL8",
+	"VvLseibltY6AjR6NHj2yXIa/4OKXSd3voviaRbBLDkCv7qbxaTZPn/3rDPZ1PJ58uMr7iIsPu2fmXORc",
+	"LPSQlGJlbSFW5SnTlWv1f7qs8pznEDmkeV5XGl/UOaarzyaWiffeV39uby/mBaav9r7Pq0FqF3pdItvR",
+	"v5XqBYP5/BXMDZQvIF1oBi4MLhZnhtFVnBuNQuBsxfXKBRH7c9W3hU/6PYVVEpP7zkz2PcOW+BEnECOh",
+	"7/lM5ts+DNcMQNPGdXdAe2pivN0eLZELyfdXcVayF4zB2UTzX0ttVmDJKIadSiHxG8CeEGajAWspns1f",
+	"gr3DUsLFVrsJlCxBkp1FF9YxzP2iGvSvyeIv6daVlda4vLI20axcys1puB36dzSXmL2ELNYzsJbx0RGZ",
+	"WqVnaqdEyeNClvk38AWZjMaEiRtWyDUbEhxnhikTucy0e9VoBTUxCkoMXHazXDFNZjS7BvZ9I6bfU23O",
+	"YNizp0+mmKsBblpuiF0Vyy/ddCrOn6MHeilLNSKA8E0mD4lGwFhIJF3BUdFLuYmrfIxidPVGFPyGaTxq",
+	"+JF7MHiHr9mWSOVb2K3olmjmPL/MvsFOnQtSvTI0WC6kVasIzTKmdcopiy9EMu4fxx29e7tmOrQgXCs2",
+	"5+9gEk7fGFat7lQpRnMuuF6GPnf2o8+nPRGqrFbeAFC1hhb09qf/9zU9+/2Xt//x6Zs3I/fPzz63f7x5",
+	"8/ln//mPffTp4WBF3z3FgR6OU+BVJ7NQMNCvHQtXWU6KZYzfsApEFgtfKgLU+LBGgXjh47NHb99Phufj",
+	"27Po3/84CnAbWuHDNM+QK+od8Xl+Qb58AIbDGwGPXZB4m98IezgvyPs3A71mmeOJN4OLN4PJaPxmMHwz",
+	"4Dn86UexH2lZqozBx1YmeEyBe+0qN/zUrhB+mLObkd6KrOCCjeIpjW4m+CRf4ZOpqC88YafuSBGG3b03",
+	"woNvBhfv3wxUiYtTpTg0U9Da4WFdZhljOcvfDG5v3wg4kM02aANOtN2bkynOS7peM+HCYOHPSMI72ZCA",
+	"43d7VdecIT7VKNRDB7KZoteMfDrVdM7M9tVSMW1/Of0MA1x407AiH6EAx8fO4FejVU6sCKFcuG7qXOQ6",
+	"XTX8Hczm//FUFLvI07sVDjkElmD8TyDRBAz/ZZF3M/xdac1wAFnEMFiVRpEshW5FcB7XEJzthAi8wqGz",
+	"KQY5DBEc8YfOmdgpHzXS0MJT6gOZ5pYFDtvkcLROgy4PceqGJAk8dL0Exr339j+tGRHfISZ9fy0Zfnia",
+	"LIgdXPyOC+2f+IBTfpug0D0Xw2/16H7Hivyxe+6Dy74TOjJnGn7hDkPoPxsA3wHjg+7XNj+0/we1K6Ev",
+	"bfWbCXRrqIL80WjD3YwsK9PapEw9maye59Xd0Wh2EOM3y20Ea0/mrCiwsf9kPCZGknMo9Xz01f+4JA/H",
+	"/wOsn6KQG5afNo214poOBTcuk+REpae+2jGgGtmNgFXX2/c3Hbi7Jho1n7cLxfBmen/soI2lApCD426n",
+	"6U4KzwziuAYtUyMrUxA849igY9iQ3nPpTbSh/eqasXVlwS6p7pb5gMt2MvcvlPKAKHoAcL3i2q47vuJ7",
+	"Nct9AUvs7I85/8NuGrs/9gCEY6GXtCjAvT1jPU5DrYhhh6kLBjgTJ+fqVyGdAf0jVeoC+g7pNWTpucwH",
+	"F3BdMjEkWoYOW9rQgmFGg3Q+SCYWHJMhkJFd4oP9G0FSLuF42OXt5UdgKp7LjUixOhDjL8PrTisGW69c",
+	"rZgiCnJhmMhZjyyfF26Pbx13/0nM/D1DwVVj6IUkNSSOXpzMxQ039DBM+9PouY9JC8oytjY1HLjD8DY+",
+	"c3GhaMb+Zx3vDtFhdO3n98f76Dhc3BwsWw7Z+gcLhBV0L4ekT0efkykq1cYeVlQiZhn6ok2pcqYqH+mK",
+	"XkO55t15/Wn8Msj3wHLQiNN/AB9uitfRu9ul8TVKPOcowSpUcV25ldfQ9g7er0O+GMCAu/SfjF0SzUQO",
+	"moN0cdg0Nni1oj8VG7yNvXcYrQdWd7S4D9LL+v/FgzwcGHnN4Iz9+7fJv69/P8+/LL+R4/UXakK/vp89",
+	"Yd8uvuP/6/r71TP5428v9KvyX5v///bf48n5/QcPv/jyq0d0luVsvljywXBQKrvUpTFrfXHvnt6KLEa4",
+	"igX9vTu/rQ/ugN2kXeZIOPjDExj65EbDSdxBu/pTwLth9oxQJwx6CaCmy/be++qPHcjufeKASOKabKQy",
+	"y6DYgVVr1T3Q6yJx6boVoH7gdEHi6xMgMRa85inl7UZe18VUN5DvaPdOCPL9CqqPRTy6NeGOoH8zlnfb",
+	"Ysd/i6jBEXrE4SM+DHHP6pifxqfI4+08Qk3oab/Fi35bHXJMEmwK21haAKiMD2muFYPA/EoKs4wdFuXa",
+	"qhQ5NczXNQ/TqrnPSvxTQIn8glEj5BrbJx3IHu0ZlXFrjKqDExMBomrXRS0QMyukZvnQYSe5mDHHPAPs",
+	"ynsw0dWyRzLBdSZlwag4bQbqeq3kDS2CEIH5x0DWq3V5AMe5Q6N1j4RRQ2byfdr3kZlK1u3BORe04L/H",
+	"E54X1Dcywe7u/WCa1kxxCdNkEPHC9Zzvrgf2u1ouRpRUCwEMX7F/S2G38adXj6GEmBr2/7H37d1t29i+",
+	"XwVLq3d1ehYtS36kifKXm8dpzrRNTpw2606cW0EkJHFEASpBWtFk/N3vwt4bICiRelJJnMlftmWKBAHs",
+	"jf38/Z5QN5UFExapTVCVoT4xJHKV+cijicDCJ/pkCT+KMlc+YX/7onoS3aPOm3b1jBBt5eeBRBd6Ooll",
+	"MwHqF+7WlO/C5T0YD8p+CnaV+e2uHm6btC9Qp6EsOVuKJSIaCaChB1U2VWZJK9no6U0+MwVIUXBHIvZN",
+	"fcBercOee1D35HDM01EB4Ag1EZJ8jXf+DYrzIYuhxsjLjkFWOkW5N+94aXa0+GC+1w3OOh3mdhGEXr/D",
+	"a+7sqyWx3CrpnwOsQtCCHUVcTX8Wt24VStNThzOl48wC2M1SytovZHhS+uby27j82kKG3vBh0P8pirp2",
+	"03iKekclvMZItpiO9436xWJt+f57iYHpiMB2blbf154HpyVV+fGAR6wLJ4K4gK9uI4hhrjMFiQfBI0Ir",
+	"KhKGxgpFA9P4IcxCnuFYNXm/MK0Efob63dIDlU8l/Nb+B9OB9LsHlo5baTs5u0R52wDQaTXTfysVzeMk",
+	"IZiynaKWV0W9+lGilvWn8zJu6Pn+uKH/nfJQsJ/VbIYdvsWRX9y+3J9WaQQsX7NiBHSaNQIebGUE1M2Q",
+	"NQscfNI/c4CIpuP2O3N3I2DfPTADYgORqDlsHytPWN7C4oz97bsH5uof2sVJ/M3I2N3I6BzXyIC+PBhk",
+	"t1VnbHTXGxudFWOj87mMDdtzuIetcdmwrVGQ0PmNSJpxOMDvG9PmVRSZUxPnk2WKcXT3oG8i4xOQeDUc",
+	"HgBhud62OP1Y/LE2sg8xK3A8aYiWwXKgooU956N2ia8fSpM8Lfa9Zma2q0L5U3UrvOOtQabPLcpE3c5r",
+	"LAng7c2lJMDWy3eAWbmFKSR9W2KNGbqMN9+8HfoiswjKSobCtVUykWiB4Lm60nwkBusDMG+PYQ4SWvxa",
+	"Y3AnUmkPIPcYJt83vPs98e53x7Kv5a8o8IoDq1zv2zn2NsWcs4+9TK2RCOhtj4BmD7JIhfmUdvqm6OmU",
+	"pxMRGVNBSbEuRvrU3nRDT+TVAPNggkvNZtGwNjGj0inPSgkZIfMpMNFE5mQP9a2ZhMMgW82tSk17/+fV",
+	"0+cn3fY5a7fbpYfTeIxESg4DXQFAwYZAM65yHyBOUIDmbGDN58DY4AFYxQHMVmAt5gC1SmCVyU16IwvD",
+	"OCCrNugGYL4HSwZ1sGTEB2B+G5MzyHVk7rV7C53dMUsC9gQn9eRprAunoCpiMowTY8bYNvcVJp360TRT",
+	"HGytYK7Zq6fPjZX45PqPLydqBY7m6Ufz4+7Uc43q5PM3PkU6IWzSCJhUiLSpoRIETExMe7L5WDEtIFUq",
+	"FmyQg5ZxBcdTvgD8yeqk8y+xFC9LzuC9KQldl/hQ5vIPLtVmvvSE+Kx8EkFHclp4sta9/uem83sNyDGA",
+	"CsFBnRg/1IrA9s0wu7TjHRvI3e2OzfnGYls31QOjYzlKhB8JITAGI0dkHR/ORXNkh8LI2Drd0CMf8The",
+	"xHPjmUJPjJJFOB9RQL2Gg+WYtYg8po4iWP2YXXTPsIMATiYWAhy4XAW7XY1q400ODGt/ciKO5lxghyUy",
+	"J0ARMMAQ1iLWLI1H46xRK7BnI7BH808da0smJJeZOf8L+hZobok1FF1D2GbG44jxDN1ZalaBZi1H6ccy",
+	"xWa8gu3avsl/7u55AWw5XLqIEnOJzuY2zCi+Fb/PjrNdrljCM2GWF6I/UGAWJwm2P1W4HTCUz73eh7bm",
+	"vfEzh8D1B3g/cof01k8C6UqaAkg6gkJbpmmCNB625oHQN7tJZ3xxnB3604INuJywLOVSD0UagKdui3nZ",
+	"K9y5rmsOiz5pOxuZjCOj9FIBXj60Y2ZjMdUiuRUVUBwzvri3u9uhXrZ+8ifMGIGX7Dd1C/W4AXMXsosf",
+	"u93ttzzN9Be+5d1u50g+Bi2cEpqR2Zwvmt30tyqOjnWMa3tgI40fKmRme7FnCQ9Fn3FjZpcLnl1t7pRH",
+	"IoDCCAAAHAhbC1FhBpoXue9a/W2q5AhfH/w8mKIdO63/UHHkwjFf1B43Cx+lfO7vcYfRRUHLUqt5g9t8",
+	"Ts8+XmXPatFo0YlNvN7WA1rdvHZ4V7b+4z/PDnWJPJqCvdN4S5ug5AVXrt4zjm1PlG5hfKDyzHq1ak7t",
+	"KMyjbSm2LTqljGfYEk/dotqoOzVkwtwZvLKBAIdWDYGX8i3CH85Qm/WdlxJbXIlKTpeyo6u/iP75opvl",
+	"3cctS2Nc4ugCBArnYEcl91OeTJysbK/ptn8vlWcAV+m1XBQxZ6wooqTc9uk2x3eG39y6tmNlmnb57i4z",
+	"+hJfuioY97a8ic3GXmrx5hqiMw1UaFBQyChO654zLW5FyhOv9UClEJwG6ZqrPIkAXxQl7AC1QS1fa8EO",
+	"bMPYPYpq17EtUVR6Y0r2nyqW6zsVq5K2rltQzSWUqR0JkQ0XZHMgmRZ3FZzAvJ5RwNcW2bKBffyqyKIM",
+	"BFCMYf8/xbT2aEAsb9HTj/jLpvbg2AgK3FAzIaPiMIOQGmn+NqNBYF4HALgHCwZlQjHhx5PDyf4uFhTf",
+	"NfY5GPeP8e+q96yrPcLnNVl3VNN8TBANEAy0sL5cLthUpQ22Ids7g+kw3HedN7Uj7z1pTfYUfXm6ZDc9",
+	"UZepxkW4j60VU7stjt/SbKewniIS6hZhkYwymeBBnkv4FT8OGJKoMHKPpCJAe84mYoEYVIDjDJdT9KCy",
+	"hgRzoo2okgbIDfdsjcfh78pheG/k1YGZOIE9a1RgCUwZCd0Okt5m2PTcEYMRO5iFvSFBpiJL41Cvw2r9",
+	"lS7ZBCg/FkzPuCTUACC/cxDyRtpOzi7G/YB+715O3e8/Ru7X885JxBe6/5g96jDzm+U2a3v3wBScFDG8",
+	"P/TJSpWyfiwzkd7ypO94XusKuLJ4Kl4bP7gOix2e9a578ug9IrF3gou7v03/Pf539O+TaSzzTOh/n4xV",
+	"nup/w4B/qEJpr0SSB4Iw29ZsTvG5SiNvprrjft2o7fvVAshXjbduZBt01zWSbu6Bhn14S7HxxEbiF56h",
+	"o3l2fhEUzBOtXvcMC2P+UElu5qXbPgtaQx4nRqFdXAaIy671ME9ave5l9+Ej8meN8W2+f3l2frGDhsDd",
+	"Xwfgnk8bKRp5Ho/yVBQ0clA3B1UNKFTm83haFnQc2LbQzGomJJ/FbTvjdeL+Eq87GI4mlkMFZXNeb02C",
+	"lLROUbe67U67Y6aPRtfqtc7bXfyoWB8eRTEGk16lZrwZsOBRpAK3NlU1VaySeZ+rVy+Yue/+CyXCPIWG",
+	"oXfvy7U+sXYViOXF4a33dupnCZfr8VigVYkZ37/ggIZvUSRQpAKdIUtaX+f7mFu8gscdun406Hfvt89+",
+	"pWvQHd64N0LfOE4d7gxth6Zqr7x5g7MBpwpi5OFYKS0OgHkw62Sur1tL5IsxIyBKGgzMh2OlhTQOL5eL",
+	"gYoWQdGlDEuvA/ZXrjKOXAk8ik6gGK2ipPkVjaCp5QXpekm/DgXP8tTI03wcZ+Ik4QMBuQLqpPvuMuh0",
+	"oJ+RuywStf79LiORlhmjrOS/9e5ljoelGGLQSuJpjE3RPEme4xicgA/d37AVpyoSSbkHbrUrDue0iBm7",
+	"isZ17YReS+OZPWLpvn/mEoN+1NwJ10CQ0nvN1/QQpvMUGy3hbek7r/gCs/I8HFtCZKoJJKRoaK7y7vfK",
+	"uCYrXX73QRxrlaWv6KqkcEnMeiFPwjzh2Zrkym+KEZGdhyzH3hLbv/H8kPE/1qzTZn0zobpv+5OIytVW",
+	"oxNGUyyZ2TBw4DptTKW5xk0kzkPgzp+2WR+Miz7CEoNF4LiCYmkkG6idzLJD8adjOzHCT22COhMzox3M",
+	"z6rMjJsHWNPWQQRpJOwgEyfmFVFo3nuilfBsqFLjwJktAoYjT5FGGrty4XjPxMgrBtcZlxG0qV7c2ZJh",
+	"bcfGwXADp8/sD7TDHoADeLfbfv5f89q70a7tMTnVSmq547p12bHN5lv2VV/C1baLRIhyK7JTQXiZVTaX",
+	"ZY1rdAq1SOMdrEaDf+u6JugB1yuPc5qGFpxdF+tsFB7dEx5ZsTmohdDMFu0T+8+TYsOY/7ypfw4lmoqp",
+	"3CPqBhvjCjKjdaqO5AwKO20pcfMK7i3qcywvsTkjnbEczkaOdoED3dtGEZYpcvXpx/IHazlWltj89sm+",
+	"L92imWBi+RUKQwjK4B3V7P6sr7vHHJdf05a8p3kiTni4vuHFvBJodzgu6EjHEWGReabYVAj4NE9Em72x",
+	"hwzSBvJMYBGiQwXkbGE8wZRJVW3gv84TcRV+os6Xz0uHVbzqEbi2La82HSN/8qI6Zn2XTg0n9waSrYK2",
+	"xh4I3TM8EcFI5WG2oXNnZnfi3QZW7W05ss2Vbzza6a75NIc/hwkfnSTmWDuBKknu9tvenFvDWHIZxjzZ",
+	"xLlV8GUfJ51bbKrNKd1Gia0HuTYnjwZNoFkUR/VNQKVLt6W69jXW6cfUvedBvTrFdK2tkied5xBORYTa",
+	"zNZbEQVIQOFbKkkCUACsiIrxe7rNrhKt2ExpHQ8SwYA7ivFKdUiv5Q3xi2K4eTIW4UR4OXFbU9/abbN6",
+	"xk0DJZf+gjZSWbwo46xt2rr1NML1+3d/6qaGti8Q0ciMSYVMTfNxnACYiznc0fWD872GfelL3aFXLFvM",
+	"QBDTVH1l21KqpnblBnaa1/mXZIm9zq2x1FTyZtO60TnaSPjWTLY5eHmSMJvJqD0lYeK3zYCYOxulssFt",
+	"yvf0lfLGHKRc+uFhNUqF1ju/9B5uUF7yfexk9UIuQ5Hsp3rX69y/cpGLCF441gyfkwjXaxkwJQV5z3O+",
+	"QLYwatUM1XQaZ4+pPpNr+sCobajnaLMneDugTB/xGFs5OTwso/CguhVp4IisyCSpACaCO33ejXGdqRmO",
+	"foedYK62u98qbvrnxjwg6YRrPA12crrwUVUVLN/Zw8URxZiLTvDTtkpHp9DmcHrWOeucdM/oTq2VNF9j",
+	"2cEr9j/XL39j+JYBNVnQ048TAfee57K9ONUukUj9e1DXomuzilqEqcjWH0zXdM09qiTegrSEIgrXP798",
+	"9eL5//3zzcu/P/sNvM1sO4oRrOpa+4gjeZ64Hpu9TlpbYE3FdNrhGsQhs7ibI08PorN428xumirFAv8p",
+	"H6v04elH/GVtubDxguGh2EItYUhxxoY8TnSZUWhFC+M9cXCfoKwX36ZJPiGkO2Wcbr3TjG8q3N17Wpos",
+	"3P3iRHc3sayt8YH/3se6XRw5oVthKjOeCif5xpgC6d9D+Hc3L+0kG3swrzAH+y+GJ2Y3Ithoj/1XH8p7",
+	"NXXwKikCH4uUulfR84a3sMepbaJLBY+8r8AdwfJTQzAbcQ40gnms6ht9gFTtjmReCOJ1xtPDnHtc017r",
+	"Ju90zkM3P/CnaO0oFX/AzY6Rbv186sKP5u9RNbxeXeBeNC4JbdHoINWxMwLoV62Fschjft/QNK8h/+fU",
+	"8e5Kt1S0bf27DaY/XfTpadlchpPLBSllTalOKGoTH2YJtLiSOb1bujCGwuSNewm9V4qDWUeQpylfVJVm",
+	"G9M7dZ1VtoKtamBa8BTqvooRTfmHX4QcZeNWD+HkD8L9PNA5glzixsycKyknUEFXSyc+ZK9zWeQwZ0ol",
+	"YHzj/oeCEoW+rV9Wt4oZ6Gckb2NSsUXOj4dZfCt2VNEXDTtjsEe28cZsGLJBd8yTz0IN0EfbRjTtp8b3",
+	"gt/utojofPlOgg8CXGSbV/aqph4FV+Y556kYq1yLk2hQxIxmSmejVOi/0BBD+ShAJ911U57GPBpgCPTr",
+	"lqIdJaT+SMZQ4r30jDDk5pFF3YqqSv7tZXIfj6hIu1S6RL86vgV6FsWwjT9k94PF/Lhyo0cnBzBCMttx",
+	"xC25/K2AoPpyzPtGbnC/7IQpmSwel/2w21hbN2yN57Xqcd1IsxJUYwFIkuRfBEx8CMWMmjb7tzyJze5+",
+	"KZNFvwa4JFnsr90Od9aCKpTyBUtz2SPIFl0CkiBmbIDuWU0+VFkd/hysZ4Kt5qbVnGBQbd1FmksqTeYs",
+	"VFKKMIPWEts1EUud8STBGr2EhxNNHe6QJ64bpoV23GV8b8eLwPW1jGOjmhd195dIC1Fpel3Wml4lN7pa",
+	"Y9hLYqFPHVx8Ux5ugeccDwlYjiqJh1S6y2UOZWdICmUseK4zgOB/G0NqmSp+Cb0HNjkQC5kD54mSw3jU",
+	"tvnr10KrJHf1DlJl1Azxng6RolC5OFPOg1aay4I3iA7de29xnu9wVnYrzsrLu6Ase7iUW5+gV2aDiGi7",
+	"g5SCBrBEoOljbRW30+2g1nkCmHXIKWSkdQ58SaRzPku4wS5D3RZfWXfa0TyKSvvZOxK327ld2rlQz2l8",
+	"gOU2ccreooiXqWhz5GK8244qHwpkLCtsLGM99u+GjUb5duRmto7BZffN0Q+0Xx1XE9+5W3rNXQovocDe",
+	"ZwIjIcCMO8QAvxoZ724v47URqk8n4/czgPUqxwBWOVHNYpkpc3aHYkeTGeJZ5t8pn58M4GiGmHKtY3vq",
+	"yrN6EFbdC0q3ZHBXIy2msbW4s5RnYrSwPEVUgXTW6XSYG8tSBj8ANgEpkPzCaGcsZGqz31YR+NiVZOLD",
+	"LEXsJKYFPThMeDzVN9J2ng24FgF0siF1a6jS6HvNEP0Ba8odIP4c7eqKGkQzZU9cE/0ByQV4ImgS6iQy",
+	"0odTZRZY5WmIRsv2pYQwOFLQx2nsGqXC3OwsIAvKMnfifBjDargBXM+v5V86YCpmRM3ECqTJWckbd6rM",
+	"D1qweSx1j9BGYF/BdLYPKOu//vvvWNYvNIj/o0JZUpmjOX3nsZTYFusHRsBb+Ukg5AL88TZeHjJ29C6h",
+	"M1hesfPCHshg9hMxzFBhw0nxaHvSLWfcguzX6FiLqoiODQKRXHaophdcrzEAjwkhmRtYY9X9FpHFaQ7v",
+	"kdC8r4ZsxnVWqA9PaRayuWWpf4WK3EyepbHIXjNiVGNYy2y2GpJI2Y1nlBggLprPA6zSD5W8FSkURlOh",
+	"Bgu5VDIOeQJfr2xYJ51bz8G1JcOWW6EWCHjgKLfozwWfJlWkW5UoLNZ4+N5CSD8uh0egRYEDHVidK+rs",
+	"jyV3NJ6aYZ11L368eHj+4OLHoDWNJX7YdaOD7lkonQ4+cfj1M8VTt5PywvO+C0ovAotbYi6j9+ix8mvc",
+	"SHqL3o1k7ITFUY/5r2E+ZcyMsMeKF7nBMsk15GLsRUZFEzZgg5162FzuYnGAKQp7974FRf23BauFeRv8",
+	"0wZD6xXcLFVqWKvd3lrK+wSVrNkpGXbu8zTWSrKhymWEh0Oh+Mo1xtDHrttmLjQ+70QNT8RfOU/ibNGe",
+	"RkUDf8GkXwfVYUa7T8kwfvPwRf1ZzdmUy4UjVeOpYPAukJ1NEsKeMAemxrIY4a83juPYke+a4nBv3QZi",
+	"ZCaca6aVkTLNOJurdGLEkaeFyY53fYwxERt4pWJyEOFIYaiVpQKgdjRBPkTETAcP2kiAAY10jXbxlDbI",
+	"2afbIE9gjgVsBbtHpJrvsgVKNeY1IntaigrVGSeI9MYAY8ahmxM4ihFZlDXYwxMxI0R0uD8bU5gMD3Nd",
+	"3Tb91BvE5yiKECyOULXiS9XSi1LpA1z0fi0j5vpea5yw7ZutYa1fo2PSaNWC3zDt0Q5W0xiCki67Tj++",
+	"OcPg7Pk/8FhNikjgRIBL1q2hNnR+VpTGkJrYgc3Q9iM7A8JD57nqNktXCHNf7NDNRQmeSDXmwWw+PI1H",
+	"hU+2x+hiC2VxKEDD1rbBAb1Km48kBBXKWKbUBKgDsc8I/QnjXTvcn9IUGvsCLg3MN+u6i6yxcKxD5RNa",
+	"HYBTajGTaPMUBlY+a/B0WcJHqTcNC8DNOHUYIzXoGkv3vE/cstUZEHDkrUa9ANr07pvOQ6/gJtZhKmZc",
+	"hrHNtxQfLZ4QWIVxuaOnGDvCG3VOzrtvOl5Uy0+LVDys61IJabghUTI1/i4genbPUIdGeeKlUndNhiyN",
+	"u1Metw2JAXSowIxU4Q63/srjcDJQaqIx2hnPBIQaVCJSDnxinXanG7Ry6YZt5tD9aWewWRSL0j7dfGAs",
+	"yUpTcItLtyUDx8bD6/p2jw3ps6U2x/XRSKuUy0xEj1nfLRtgukHdBuhwtETHFqSRon3mb6mygPVLUtQH",
+	"OxV7q9C3wGMTGKgUuJ4AEilupHW7v9fM7Sg8VhASqeuZw+amBB2E/k0AtjvY8BnrGzVZHgbxoRWPPOuA",
+	"fW2tfYIgnoj0RhJk5YpDRYocP5z2POCiWLM+phT70LhVoJeKWyEz1i/vjj7LRJK4rImQUXWyAr8jvgik",
+	"hCqdV6tUtlAbe8r37umRTwztZV3JuTUkaSLYWCXRBizjjepgF3uAcAfrwRromk/vAhZF5lwuaH6+12wi",
+	"FoGjJjSahz5JC6KPD5ktpwefqcHa9PUeZOG5vd/1ruVXf+3UDc8wxsa0gnfKWCKAi8Gp2E1+8W4IYr/E",
+	"cmKxw1aGZcSHxTJM8khohh2mkdWNG8ZBV79fX+7WoBeNeeOrbZHJdKbCyZ+JuBWJ2ezb1F3jGxVlGgVi",
+	"mYcbacyxSe5Si3fGIU/I4om3cqxhk/8d/HabnlRpPFrNLQaUT14awse18GwejJhLSoCq8tIbAzGGQpyP",
+	"dzaA4AbiYgj5IInD9tIsqrl8rtIpftNZjQsZkslofqlZoe4/KmMK+J4FJDqcVu7P88ZNxjTazlQEATj8",
+	"WLCCXzYLCy8ZN3WlgWiU9OeJJdAzEG4zjTbCbKbRwXjcX7d0z4QsEtxwrzqBV3MRIZ6wE96aCbnztcP9",
+	"le/dZLeu8gE3KsHKzylQFWtmptPB3gLMaAFz1SCeq3n0YAEPiaHuCaHuSzbOp5XuYEvcVzOlO2iCUypQ",
+	"38LC/JmuvIfxo1Zg63bLuuFuPTCqrV4vfcns8JDnWpQKZf+Zblcoi2oRVIij49oviO9bA02eqbTMWyGJ",
+	"sn+qPJU8aSxgP+YzqDRjmXKow2uDLvdU6owmzvXmY/gar9v1DRzb0cGiNM4HeqbgSmPfXC9k6AUIzn58",
+	"0z3rnV/0Ln+0UUfzVvaAMevLE6GxoHbTLR7U3OJfQkZCT8rfL6rA4WosbdqBvrc0vZXbHEteHcWFzdva",
+	"GrLHDtOPwgJL2FcECiuxQJpPm+H6fQtVHg6PG4s7jNvpjfGeSggW52wKddir7tMhlGfjyj6OahPXP4Co",
+	"bLCHxYDIUIDHGRYGYO/stpmDhl0vXIptnC9atMDxxNkIcYNBe3rGduH6z1335YZrTgT8dYNP5krXDiwc",
+	"338v1jRCbVMwWdscharzXfHl97BJv4B++WYlz3p26+o8WzuL3lOR8Tip96DwqgC8GK/DZanIGZM/y4XU",
+	"mPgYq7n5HJe+wLOD2CYax805XVRx6hrYP1fv+nYHGsnjWiHfhLJMj/xSwZa/JOzkzQnYI2EIb1HYmSQM",
+	"gzBYjpoKXjQUxCkLYQGQbJe9hTp8CxBMcMGu+zWzqVlqWsCMaEWFDWhrxO89JKFYW6y5w4HSfI+qf+g0",
+	"2aPqmtK3b1I9a7xJdUsselmr1XPZZs9VkqBm5hmzbZHUPJ2qfDTGxDmkrHV/qXL/s7Rbvs6l125Zrsjd",
+	"CfR5Vc1udqU97Kz8cB7Rup7gpZhwFz95Knj0i8hQPjtrEHCq0Aq22nLlPmHfJnIwGGUjKGgl2LtBxMS/",
+	"6lbv4QWJZqt33g1aU/7BfHpxZsSBlNu6nF3nUe/yUe/yIYblMxfUD6PQ/+S1fflf1Ajsj1S4qQZsALOt",
+	"EV4Q5fLsotNZVgI8TmI5uo6hTAk/2xADn425pmyu4FOsoV2rdUgXmKcbDYkh/C7+coUT1j3rVN7Ypwmk",
+	"Xsxu0Bqm6l9CwgaYCajVwz5/YNIwN+/YWHyrd3b+6OFdXeB9h96j8q6vUCcUJEKLC15FB45IUkYs4SNb",
+	"E0sUIrZJaCZSrSQ0IOixmgOMCgmQbjjd9rOal/q098QXO44bR8J2+hF/qc6zHdUQxTXcMQoD/lc4roaJ",
+	"psiSDVrZLMhELBzFGzwzoKwIpkjarI/ZNywTKzd2zyUBY9taKinmVEn2mBkJZmI6y2KAZsJykBv5xj0I",
+	"/RNjZGVj44SAkQQ1OJyFaraABw7g2MuoRTbimaA6MQ/Y6W8+ohPcZaFyMNd+MO/SFx9mIsz67G9ekduN",
+	"pIb0aa4z7HyVav4DJaNsslfJZMHiIZNqoKIFuFFDrjOR9rDR9KJ7VhSSTYXWfCRoSrDlo0xUW0WYCk9y",
+	"qdnjI0IdWng2FelInMA+q+JNwLmuyKxU53B3jeu+wubSY2D8/mcXrdSlpZeX8fActT0nj5Gkvmg0SU3B",
+	"E0ATmz8GhRiqmVFnU75gA4E5a+gfQJrsxYHg64cWNuIoSLFRaywplu0TB5UAvt7ZmMtIHadt5eUQPegA",
+	"x47GiNHgUGVorJlYLpVmttlzfNuRyAp8dUeqLxZszCOKaD1eLptjoZoKNuDh5LFXZWxMIpGKGwlICCPF",
+	"xK1IF9iFO8izoh8XQUwAMKHNbFoJywbVVMCBgWgEdJhoY9ma3TQRswyPjSQ2TrQ90aJ08TqXfYd8F7ug",
+	"3WOg8Kawwfea9cdcj/uWMNzCvnzIGOlwAkTUeUpEr+IDD7Nk4fiEIgCpV6k5waqOJbPITwiA5Euobcap",
+	"cehKudwcHthaFfwuI3VUTBdEXXKZGbN2rV7rcngG6GJCzHBaLToL+KG7VA5kSwgq87HRBi+IbYp2HzBL",
+	"4R5sIzW3mGXkrJBvA78bXcqTpUyAdwgADWxV/cTZ3f61D+U3MKPTIiEP6mynhazS6MSxD/sdkU4GImAZ",
+	"nwgJ0t9IropPCqxSc1N4WqLUhBmFgurIgbtEqkmV3ONpOI73o0zdQivPhMR4rbHHHfWZ50G6cIRmiRhm",
+	"ZXdCI17qVN0aRfemQM60rYZUYQ0N7z6k+RJyKr5iY9ipe8XACw+uWZQyPueLfWDJ1myJKB4Oj7MfPPhe",
+	"CDBAEEdTd5Hf7GvMocd4UFIzUB+v7VdQJsXDYbG2nxEItSYZetnZIdXZnot4NMbqLXxjNN9LMJFfD6ph",
+	"EyjfgGroztud4mBPzU6vseO91YSyT7NmzQWvnByU0qhzMrESnImdQ1q7YA32ZliveMwmcjUXGoOEjynB",
+	"VbRIE1M2dNS12Suea2O3ZnNoxdtEVglj/1oUOrFeWo2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HJbo7n3",
+	"17Iyvwj/qJ2rdIK2cMProZLEmH3HkcUXfqHHQAB04BK6fgGYTuaXNbOMKlI6q6D7piF/Sjz6I7iGVMDz",
+	"hsLPaZ4IeGGmUojClAB4t48P2fU8Ip/YRrT1ZWx1B7ruMt7HRlu/+ErR1i92sFnOKmyWB0dHYn6LLe5T",
+	"QbQZnzGuCM6KZIKnSSzSoqKrwFTeS6NWujA9O6ugSCuVoYdQPBGzDJ1KDI2Zz846HcYTrbBQuwRJHyOk",
+	"GjxiVR/aJ38RfojzG8yXIq++sI1Ea3/mciLVXGJaIp8a5fZj0EpiKVq9h0GLklGoGFNBlBhETff26vWz",
+	"n1/+fv3sz1dX19dvX75+amZjpmKJesflPzun5NubUc641nPbQTgVkaWLizOyCK9FlsVypANGNHHtVU1D",
+	"hv5u0vKcYHDqzHwLk0NdZWYSkLIEZqYRDiy+cIb9PFVyhE/iBxUzrrH084H3jmsKYPzrDo5TRtFLScsU",
+	"qnym7B9u7lCjJjycQKGD+d9MpLGKCH7CKc6zZdiaqZJwLpFetTVVnqZd+oJR4f+AUpHW72+eQJ4/4XJl",
+	"mHlqjk2kgjQbM4mnMTKN8yR5LniWpwXH+tD9/e79nRlTJBJISKXu0MHDyPtklhZ7NxMfzIhf8UXRPUKZ",
+	"H4jtWbg8CC1qL6z5SqSM7lfC8s/SmCe7CkNpzesOjrFKECDRC9ONuUZAaQQZh3dIeCbSpmr1zQoRDITk",
+	"qG5LoKw/xUliNs6qXMTyVlWQxnlv2qP+utpT4bnxvaWaMyqYcyXNkBfBbcqUbLMru2YuoUT/1GNAjjEu",
+	"b5712FAIHbC/cpURjo6VfwTdZLClsazmRlpWIJ+bES+IJZuP43BM2SiRRG32FututL8SHPJZVAQBKzXC",
+	"WlIfzDeqLyFYUQV7mtNOvMCSOjGDsrLAo1suQxGdWJPyJC1sSiOMOlPTkyzlUmOVPTX0RDzjJ0KmcTgG",
+	"VfneCrP5kZlLT7DCMoXkhZDAnzRv7SUSmLU6TiLnm4L8GhQkVCB515TS/E3owidjpbQwisUoRNvTzqPo",
+	"BOVhsz70h7dkJ/s6cWZMcTHfylR2ZB4vKCg1zDWpHse9RxjRlsqJli7OtEiGVejC8PRviufoimdFis3h",
+	"5qmG7oMytmGeJL+SPrnsdNqdTgs9AxJT0DW/qTn8G/8LH73BGTjHr+w1Ca9oR9aInS2Iw6MRTWhzshag",
+	"lyXKQc7mY5XYkxSdDFtmmInUlriaj3IovdOKDXnaOE8GyDExIqpSd8pBJo0ZfJTykvyWRcxe8c3O/3aM",
+	"ffJjDEoaBjycMF56/aJgfMm8PvBoQ69hnbv7Bq/48mmhxVQVnPFm8JmQW4VBn+Fz2C8ZhllGOGlF0FMn",
+	"+ajVs+M5SeC6lVCmJ1XP8lTNxOlPIk0gQrcHoA9Ne80exGW7jywi5KbaWkEohVcp08RzNhCJkiPNMr9Y",
+	"h+ZidV/TNBRdCVSIv1RXBzHmvfexv4cbKNZe3SZ/xEJK3tpxaxyxKvteChvN4l6FydsI25Kq/+wVx0XM",
+	"53vsLoGOxXgq2L/MvGwvPaXzIMcAdg1Qeh8M2j7YiX3o63IdKqmg08l4YfOxgnJtLQSzNhn7W79knvV/",
+	"qKTF+R0GsCKly+VQLs5Tmgb3+o9LrSBbcna5A7XYNLQLYR6teYUdP5lIzS3+37vOyaP3Hy/uTvCXs7vv",
+	"WjU804fBnyxsXsJ89AF63CKHL0wiCrRnkf/RRcnuc5ONLXcdP3GHfy8bjkbsC0g948YUS+IPBT6mFOif",
+	"3mOCUpfF6hPvPqmVm/JMPOFp5DWeetboJoPSley+QziaJwnX2s+i+i2L2Gu5S+8pXvpbZWYWinNLvajF",
+	"1K8u6iwV0zifOv28ssgNjaoePo1aPj+2+BTbYFsP2xed1opPsX0nEqqFGgUNSitgRkX69IOJiEaiOcd0",
+	"zjWD8A3Er2E7eoH+GDg9xJLlUm+Sw5jLfip8dBqSU1rLVMG40bQi5DozilYLlsKBgOkHqIKEaLiQOEjN",
+	"kngikPUKOhBAZcaC+PzB0wJPDELgqfmbUCHHam5c+8LliHVwI7EXo9h2bC5kFpSi9YAnr1KWCK0RV96W",
+	"J5tzajVeT+gnFXH2kcieoPd/mAJ1VRwPMPYyyKORsGijBetrldtrJ7vQw2fdoDWOR0Ybdc/blxjpmYjE",
+	"fKfbpdAPhHoe4R8lGX0A1fxeaEiC6/vuI/GfPnr4sLNWpUKVBur+TrvTObeeNF18sl7/Fl+89JsAFjL0",
+	"1rR196nDD6GoPOAqtWz91FRxPK0/gT6hOkQluAOpra41SUMoLmuQ16kcJDS31xTYC9h8vPBZEeMMSlAP",
+	"CMihohMfZiqtV3X9UN+SpWnkOeljwzBnqdFKLkSEvBxsyMMssFoGitBst5pNOcLlsHParD9UYa77jhgO",
+	"3jdYuveNNDIaFOFOrGyAJr/nL5/8fo090M9j+XKmGXRsmCWDIcNxxa5nIoyHpJV+eAzsUNAjtmQJVyk+",
+	"nJ2v0hoOqpd6izFVEP9ant9Q37YCYPtNQGeHua7i+93dEl9ilv140+LZTat3U1lif9MKblA9wSVLCgr+",
+	"a9XRDbRi38j1DH4QFz01L1caBc8CeEpg7xZYSCdPRQWELYBKMXDaNLAaMCBlG5DFGEzEYsOAqjt31bwx",
+	"7EHMKUAvKu5qjkAGiahTOImSIxuF3tLI6gmdxdO1BW8/gcHgFTHHmgnJB4kABGtO7DtmhSG1l8s26xs9",
+	"0rd4U0WBKWox6GHpM80XGqulBgv86dQqGpDGfvW0js7EzOGhYpUVwstRU535Upv10cDpB6wPhaykOa2/",
+	"TigSXmYn2OCurzrnds6cPbZnztGFGOw2NLaHhi7HToegW9yfdzsdl/9rRuRC981XIgB1l/mO2TGti0cP",
+	"0bwDzl9JOFDv3q8zUKZghdpXrTfb6uyyoJXL2Dzct9UCN6Qzm3k8eEheda8dy2v6iOk8Dcc8hZOpYjjv",
+	"HT5468fOA3T8nP1tHUEc7wM7hRXJJumSSdtvgGdWrms0FfqjzVFigqODKgvlkUeAtr1iUh3kE/Z0PM2T",
+	"JXVVFk57xauEH6cgwKawdat3Xp/R357QNOHyGsd8LHm1w0Xk+rywwCt2W6Grzaa96LYfVKXvy04OzbiZ",
+	"/R8xpX+3ttbB/OeNjTHRv9n1rhN3bR/7K75ezUbHlw9WDD84tZpnhKVAA8oA2OlGwKl6wM/oH+A1zMVg",
+	"rNTkJBJJfCvSeA1Z9FN3ieODhuPuvMOMB1/N7PkW71989/PSQEsmZATl4RuYpuxltRxc3d2ZvXZk0SpP",
+	"3aKWUOuKmWEAXeEtBI3AkgJadRkX9d3/xeD8YHHWc65S+7/666fB3Hm3KWgQlDzLxHRGQIV2PVq91nw8",
+	"WR9QsNdSRIFEAgsAhDSaCSYKlVLnpHtmP1nX5IvozeNoQz5OfMiucNxevw/Juus9yrJkA1oQZeZIKkXk",
+	"0Q745G92GWc8jprFTl/afFtwYzsJbzQ2DDWH2pz+A8E0bG+qm6qC2KVRVzUskKLbqP5OP87Lr74W9Xxp",
+	"mg6vaPL3PHZTGOdYz0RIaRNwgbvtzk3rrvVNLJbFIo3Jm1jHmSM+hCKdgYE9Maa6mQgtQiUBOuaiUwCo",
+	"d1dHWTzu7n2NHO4pYy/k8zypxUqnd140hWZu7+fRVxl5A5vGCB1S3+Ka7SVhu+NZLguTw7XcRkp7YI9F",
+	"+3Qtrz63HklAgNEF0drMQRmrFOmIbQUoYEHGmWYZ6ENo67OYijY6GhPCVpyxMa/o4cPXWdUvxyKrPztA",
+	"UX3TQpsP5z2VwiZ1ELAoF03VSV4LGYFD45TDcjfsNuJfKn2xomuXfT3dAN3+mbu4OSbXzeVXdMlP6MCm",
+	"6/eSW/y13DgVQNC0VSdb1XVVSIdKIuxJ/V1mcWLvanvDy6DuRWHXYoYJBmf3Q7SI4J/fB608NY78OMtm",
+	"und6ShPYDtXULqA+1QsZQlNuqYLj/a4b265trUWZJM5H0xXJJyAsmPIJALE0xVbltfrNucysvZkBjTb5",
+	"VXrfU7DyJPkVjwN0pZ8kKo+ewUPMC//P9cvfAqbjkRSA3HmdcRnxNGL2sRDufswiFWq3Pu1p5M6WNE/M",
+	"sdPHJul+mb2emRN0SHTzU9tFo8dqLm05QyjqCB2WFrEZcod94TJqZaTR7b71Bv9NzJenZ6sIXLfxQtKv",
+	"SJPBBfAcLcI/b/JO5zw8P2Mpl5GassEiEyAyA67Fgwv4t2h9UgW4p/p7G2djfPu6E94qwYJuCCdj7yrZ",
+	"4PPwavy0rEfZYMFoUhu1LJxPYOf4DtVuIjDGv4TTB58frM+Gtc0YF1XgR0bVjpQUzdB8TxXUbtBrV+yY",
+	"yA+77j7Twaa4hzdvR6+O/2aefTrttEknfc5K/ZdSrOz4TxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRek",
+	"dZIp+Rj/ZfamsHjfLOTS2KOYclq1zbAXp1ld1kRTzuq23ttd+KyNOd9Uz5ejer60jqHV4zdggAfK4iwA",
+	"9HogQUPpbz6csmr0HB4ILeu3OmDNIjr5ZQDra5Slmi6bHXfja5zDrfTNjpFTVOJE7b/ToPRrQRTiKxLy",
+	"s5qzKZeIT40xfLPVGgsKIua+fzIhBwRi/Rx9R6vM1uk0uKNrAjIhT9MFy+YKIjDYf8/m4zgRbKCyMXlh",
+	"GjpDAqYVHvOpCIVR+xrOamoyV7cipeBLnALJFDB9VOCXZsX5TV7hlyBSZvwJn/2s8hS6r3aWIvNe5Ed+",
+	"O6e/xT32jHtIMSepCwiBrCpgebime/YhLLqACWASaqYPdDd21neZQA11vPPbPOEosdxvOcWvIaeI6Y9E",
+	"qYmIGODETBXgzhLK4udn60WrhJl9jGHF/WXS6rT6Kp8/6JJDj7CRMvdT3fbZg/bDEvlbt91p79DFZgdU",
+	"s5CWpXF/nSjCHAGpgeDDy5YZ7VsQVMaaxX5o8VeR8db7u6VbmHmJgcbv3fu74GOLYEngT+IPqe7BgsJN",
+	"qTOeYEUzcZKZ6zU+3YLWmi2JR9kpNgfigFbrN9QUWdAQTa4ARmkXR7bFrVgptHwl1CwRtmsE84VY9BHL",
+	"2xhNHe3d6FcxHZgXW73T38UCcYeA55tP/W9dvXrBJmJR9TWoivvu429Xvz67w4bpgnWWgKF1xmUE9/Zu",
+	"SSDGNaWxk1giyZ6lOSIYGbO4/uSDYYsgyuUJe+JYk2qe4JrnklhOILlKj1q9ieu9qCS+wqJj8VfOE2zw",
+	"wekfLMguwMSn/+IEYLx6x2cfRJhjq7XP3u99GUi/q18o4hmnOuwpl3wkplCZCBYLsRX4NyL8gqrXguzz",
+	"3E0Ii2INUKrlmSHG7tUbELMdLlkIheJSZZC7BlKwWCIOkAQoWO+mTwWPWEKs3/X3TXg6wp52ybhcABXg",
+	"VMC+xxmf8zgrUy4Xz/hZJVHtYtoXBppccJTKfIgBM1qKp5gCHyg1mQhhHsEitTS3MoyTmI6WlYc5z9jy",
+	"IhoPGXeQkaAksSOx3biIiUtMvuZiqfyJe5UqNax4zvN4BJ4iaQdjNJdUQZbGYdVkYFMrKRHXJFb2Hurm",
+	"cIYKyXzZaAwWIRi8VSR5FGd1X6XQc0DhNPrT+zaWI1R8/RrVtXnRhXEMCUkuXU7zefdyB3JNbb6vZQqM",
+	"zmLqeOvu/d3/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
