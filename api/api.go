@@ -59,6 +59,7 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Proofs      *engine.Proofs
 	Reconciler  *reconcile.Manager
 	Invoicer    *invoicing.Invoicer

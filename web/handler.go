@@ -45,6 +45,7 @@ type Deps struct {
 	Proofs      *engine.Proofs
 	Reconciler  *reconcile.Manager
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager

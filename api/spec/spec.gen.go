@@ -972,19 +972,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -1066,6 +1066,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -3460,6 +3628,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -4040,6 +4366,9 @@ type InSecret = string
 
 // InService defines model for InService.
 type InService = string
+
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
@@ -4641,6 +4970,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -4664,6 +4996,21 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ProveParams defines parameters for Prove.
 type ProveParams struct {
@@ -4973,6 +5320,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
@@ -5291,6 +5641,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(w http.ResponseWriter, r *http.Request, service InService)
@@ -5972,6 +6334,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10662,6 +11048,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -10806,6 +11205,185 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13037,6 +13615,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -13395,6 +13985,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -17677,6 +18269,192 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetProofRequestObject struct {
 	Service InService `json:"service"`
 }
@@ -20091,6 +20869,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
@@ -22828,6 +23618,127 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetProof operation middleware
 func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
 	var request GetProofRequestObject
@@ -24159,650 +25070,689 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19l9u2kieOvxUc/e6ePIxaltp2Enf/Mduxk4n3JnbWdm5+e21vBJGQhDQFKADYsuLT7/17UAWAoARS",
-	"pFpO4p3cM2filigQKBQK9fip94NMrtZSMGH04OL9YMlozhT885tXdGH/mzOdKb42XIrBxeDVkpEbpjSX",
-	"YkjmUpGn87MfqMmWhIrc/vFMCoafjAbDgWK/lVyxfHBhVMmGA50t2YraYc12zQYXA20UF4vB7e1w8L3M",
-	"KL5l96U/L5lixCwZEWxDzJKLBeG63/i3w8GaKrpixq3vcam0VOkVTgV7Z/CBKZFzePWaLhiZsblUbEg2",
-	"3CzhU01XjMx5YUe1E+J2iN9KpraD4UDQlZ1Dhm+KZ7ei775nYmGWg4vz8Xg8TJDjWxj0RSleGmpYap5S",
-	"M8IFoWLr5qgZ0fZhmAl7ty5kzgYXc1polp4ZTvw1/OhtbYLcsBWQ6R+KzQcXg//fvYpR7uFj+l6Y3G1Y",
-	"AFWKbqP5v2TqhmcsTWaeE6mInYtdACUaH26io58tPvW2haApej7N2WotDRPZ9p9suz+hK3LNgJBbWSqS",
-	"LSXPGHC4WXJNLKMxbYZEl5bXNaFEUZHLFfnpp6dPRuQlE4bQBeUCeYObIfCH+x1ZUk2EJJplUuSEzecs",
-	"M3BkFszoipOo0BumAgHwOFYUiNZwZhfRdgBiijx8OBysuPB/Tw7T5zmQhRZH0unPI8gdCDAHsZVmVSsN",
-	"iVlSQzbUrpLmQ8u708+nsPbNkhp2wxThMHfFRuRnbpayNIQbWA0uxH7/4PyrIaz0weScbJZM2Ee4pYYh",
-	"WakUEE5syUoq1rxwJ3Z7yli3xubdPWatl6daSfvM7c3SsENXIpr0VpZkSW/YJbk/fhBPSxteFH5ibfOp",
-	"7rDuk3ppaOIymX4+vSBSFFucB5ALKSQY2TKDpJP28w3X7IhJMVGuBhevB58P3iaZWlzlv5barJgw6d2m",
-	"4ftPNOF5mMKammU1geqpvhwnrtY8KXDty6/ZtvWt+NO+b/y6zBesYbkz+K7tpfhE75c+lmJe8KzhtZn7",
-	"tu3F/pljXi1Yltad3Mvd9/B6f+k2T8OPduREmtSqzH/9iSb253YiVBBacKrtjcJN+5RAieo5I8Vybp5J",
-	"06CCZPC9lVisdWuqYfrO4Amj+ffMGNZAlJzRnBTwQNsM8mqY3jPgOlNsTUXWcArz6oHWKUTj9J3Dd7LI",
-	"0y9fyiJve6v9vvfrnoobbmjzieDh+7ZXV08dMwHZrPfilwdeDb/v+97vuWh4acFF6xvt971f9wNbzZoY",
-	"ewXftb0Sn+j90hdWZ8x4wVs2WNWeaZtE/cmjJqPy5kkoZG7QoLjRoDw7o01vtWGrlmmp/Ijp3HDdQhX8",
-	"9hNNRGlp3/hyN8oBA4OvrPJxPnnw5YOv7n/x4EtQsvHDSsXmwrAFU36CZcGuWu4qmh3csGqE3tQpmwhT",
-	"Hnhl/3e9ZJlqUkI0fGd3ga5YZVM+fvHDL6+e//ObZw3TwJ8dMZMWG9xZ010UA/do//cDnze8Hr7Dt3OB",
-	"dl+YUS6zchXr6jvzwXH7TudnNltKef2EFfyGqaYr0X3bxhWbnYGOnMg3Il9L3qSeM/dth4mEgXr63fiK",
-	"J15+ZchKakO0JCsqtk1OmQJ+Hb8hZ3NaFsZa3cPBXKoVNSgF7p8PhpXUmIzHB8UFco7en9zTHBRG5AA9",
-	"JJqtqaKG5WS2JZlcrai+JLQo0OyiM21NUWvD0qKYdvWOudHTfrFdh1OrdwGW/RR/OoncU95bdos7xrT5",
-	"WuacwQueOOa3/86kMO6fdL0uODpK7/2qUYqyd3S1LuCA+zMKOrOhmYHpezK+fh9r91atXZ3lM7uzOf41",
-	"GA7k7Fdmf3bxuhqiMi3XUpuFYvq3YnA73BlNL+U6Gs7+uTNeqY1cMRUPuNrCWG9vYyq3OR0DXSzVYmps",
-	"6aqoUcMT44L4hbwRjhQXbwQhZ+Q9zy9IplZDMEcuSLW6YWQ0wSNn+WxI3FouyGs/4tvbaCS7Yj8UrKs+",
-	"iqNPbRhPETvO4ID/etcP55YXxKQVoP/r5fNnltH/z9UP3w8JdWf4/OEX5J/865F9VN9zvzsL4nWVExx7",
-	"xjQ46qb3biaB4N4ra7ltSrgGNQa/3HfBIyvrtRQa2Tg2i7uz8YxqNriY3B8OMlkUFYcZmV3/UrAbVli+",
-	"zlnGc5Z/vbXkyCn5Xt6wgsINNefMGhyD30oqDDfbwOPz4pfxF48293/9fT6fqPF4PBk/GLv/LSy7rplg",
-	"+ZUVWefj8y/OJpOz8/uvJuOL8fhiPPk3LJjChAePZSmcyFlSgboaKoP2H+2vwSdfcQOM+vKfP51N4FMt",
-	"i5vE6yfw+jG+XoN0nZwPo9Oubw680D36LJgXTBiptmd6KzL7Nc8ZCgiaXjq8O2cFM3arndTUjIk2Urkb",
-	"+mKwoYotZakZyocbWpR2f89v3w4HGuMbYfH2d8YK84Xd1xUVJS3sbzDqNLg4Hw42XAhrdtTH7SxCAk8m",
-	"jlXsrLHsnYiIpYZ2j92DZ2DYuuehO+vTlWWr+F+D89HD8WA4QM+lNeIHpc4Ht+EADC5EWRRBiot2TvCm",
-	"5cVgxg8cBjQS/PCB8Z+Xhi4YkaivmSVXuGm4j7micxNv2GQ42ChuDBNfg7ZV47Dxw1fjRxWHzXB16sC8",
-	"kItrZ/62+/ZXO9PEAJVXyOrl3qu9uRND1B1B3RkiAz3FSYwRFze04Hm79Mu5CjKT23vFLseOtVaw85Pz",
-	"W/ysXXji0/Zvpc1Vi1wAxsuL39p37ZptI1lX0MSYkZxbMa3pgrkdgan42AKNrFe8S2GyMi9R35Fry0Rr",
-	"zZTlwzXdFpLm0fIHqxK96NdlmNBtxN+RJHecX4KYhjv5pFI3iL5c8RsmYpGpjVRsriTo80aBVjiJxWB3",
-	"jalivAZ+j3yQI0uJHY9hD+GlNV8Ilr+SSMba7e0ED9zcuO7z8fmDs8n4bHL+aly7ZoCzLXcg/WNWB/ae",
-	"z5kVhWxwcTYejScVyzqZ6VlSH9ifay7guWpAq8lrzcXiqRhcvH47HEBwZk8EOhaJ3VADlYkul3439UDL",
-	"onTj9mS5cJPjeZvcH8ds9VvJs+uZlNe6uocfPRo9emTVefwFF79M6pyoODC+v7bH4/jethqTZVGnyzx9",
-	"9q8z2NfxeFK7Bbrza8R9TQxbPQIM693L3Tk14rEmCdQiYJfAbROw/IDTlkXejdNAg7K0F6AZDGoirJwV",
-	"PBvtaLmtGum4ppHaCRF4BZdCIx9ZMRIpbKcXXQWjGrW2Bm3PSEMLT60j+AE2t4ERlrLIgQMih3sPcRWi",
-	"mhoPO12vlbzBwHhdTbl/vJryX4pmjHwn12srgYeDrJB6Z0PHdQFoiVCaA88oRuuPjM/Gk91H4I6vKZPj",
-	"0bhBmSxr+ufgi6YH51zQgv++O706heYFXXiPA+gvv5artWUG9s7+6h92dHuf/+MLOyEyY4XcgDrpbgmX",
-	"amV1r0//8YV9+rPRwIodOG4HNdeCC2/P7OvTjSvLllQtKq8Ze7cuqHDi/XU8QLW5hkMEI9iZjs0Vng67",
-	"tofVqidDe0DlmikYVFsD/R/4TFhawUUnSVKCdmT1JNAoB/Zc/lINbRUfprjMK/awH0nNjVfKvTZkf3lW",
-	"++Xuarxsf7kVWTR9mLS3EUDwwyQn0bvfD5jIYy6pc+hKCrOszVAbqlpY2vAV+7cUdjI/vXoMWhs17DHF",
-	"EIzbkzVTXkzVxQ0zpoj1CvwAvWzuk51LDUVXF94Jb3rYWbB5mdUg2/xJOJkF8kyaH2TO55zlqSTLKHfG",
-	"vi1KlDn6jT8qOSvQ998gldf4xH80Gz7e/+QI/Is2tAAjhxnKC8uVcsVmMt+SbEnFguVxFCG4/siKUbFZ",
-	"8oKNyAur7nKfnkZFThRbM1y+cqOgv1sbClrmABxiOKS+F7lWndv2KWp1Bwwgy1ylHlw8mJxXZ+qxm3SY",
-	"3yD4Ru+Bu44pJVXlhquToTOv+Z1I8Brs/IYJQzZKisWIPBiPa7l6GRXW7JoxSAa7JA/GEyIkkJxrgho/",
-	"4cJ+cR8NtKKQGwZPPoiTnjDSBQm8bwSEe7gmhgkqjH324ZA8mNy3/+8hWTGzlPmQaP475ImsWM4p+Fbt",
-	"k49wj+1h9fm5mBY8l2rGc3tgMLWKm8AVmgtrQpo3wqe1XZIH5+fu0lmXcMSAAkMyRaJPiaZbTTYuy+38",
-	"qyrdmWviDAX7xSNiJMZJPNH0JXk4HhNKIBhC5PyNkKWCT+8TLe3y7Hwxzc5aYGsmciIFySVzVi6mPoJf",
-	"ODqAL5hR27OreTKh5GduljAdy9QPx/eHhNoHyVJucHaYb6mJkcSoLZ6AUbvjGY+xnPe1BJ/PY431y1fn",
-	"k7qCA67EulobHnoA+rficwM3VV6yvQfPqwfZb6WV0veBToUVbpNhFcOGP0oh7HKC3O+uBnuvFpiI+9GU",
-	"yL6NPBD4NLxxEs9vTjnMbzCozXUpN/CKhWWcBqeGslys3dJoPrh44BV/jI85Yt16M1PDE/s6+WA42CzB",
-	"kLa3t7vgHvSRI3LedGOt7ZfuvrKiM9egm+8nbPTgI0wn2zXAqL6umOeB1yy+ioy3YCFyrwj+7Zv42zfR",
-	"5Jt4G3PM9jEqe/boivxJnR/u1xXSORdcLxt5cRLcowd3YGXvFSsQQD2w5y0vi1qwpY/QUmZn3juKtKeQ",
-	"LrOMsTwy4CFUW9sKR2QQFwVTqBIhb5ciTDsykGDThn/QifPHq+/BqqZeP1fRcv8bnC+7tmNPTKCgPy+d",
-	"b5GdG6HhOqlTGa+SWvpYr2vEbRSGq38Jnp5ha8SzkWXv5D4EltWxXWnt7PGt42CamUNBarS/L97fNjHp",
-	"4yXLrlleVar5VIM7hKktM0CYGsMh84IuzgqqFuzMKCo00ljfJUIy58Le2LTYdTPidtXdjJXs7x8Tifio",
-	"gflwNTvGN3DgaTSYzIrR4gVaC7F4yyxHAHPU/Kj4TohL68HFODgA4d8hMG//De4RdNw4zXPsPdbj4cAa",
-	"ZvAP1CKdu4pZhdN94XTC8wf2m3Kdu7dYMu07HfdODFhOfi3x7RjFqFXZzccFgcfB0KrBC8U0KrrR8qKZ",
-	"3u5o/H1vy/acj+DtdnZEDz5rlm6lF2nie657Jsjk1FC8co/lrjvuZuIH55Wu03F/Q3LH/gZXu/sHbW2l",
-	"CNmrbUn1D3HgpCoIdldmDwaA3U1mcEFNsZxbVkBLKUrV7ZEgkN7G2BuPCXmHqCUaYj128S9KUTHRWsoC",
-	"glmY6QmuZKnAYWzFSmH4CtOE3T+dP72uQfkdPa/2YE1LDCU5qdPGmUf4Wz11Gw6kdxmeyN8apgW/vMpc",
-	"AoZcM2VcjieFz0KOrF3zmaPdXgbpbNtcRD0n1JVbEKnINYNs3b0RcHtTKcBVDt9r+x73KGhGVaamc0rc",
-	"DgdXeW51Pp3KGoY6E++TA/c++rhWUjECMQvnkIMi9To5suSQ4J7khtDc+a1cMculCxr9zpREFx0UZRtG",
-	"5rQoNNSq0qIgpeBGJwlSi+90rHn/pvrNS8PW+6XvISLTPs4P8JB9GsTM+1qm9BcPBvv50CFg835/JU5d",
-	"T3xjV394032mD47jl+B+7eY4xP2pky3NHnHF6Q7Hh2hcK3GkYEBKjmk71BimLC/8X5r/+ssgmV+dM8wu",
-	"axv3Cifo5VAPQu7QCxKwPLHccMPKweNmkyROqIbd4f1KiHeVCO4nX99ZMLB3a66YvkocPivv4SQJdoMJ",
-	"Vy1ze+3HHMLvBm9TO3jNtskdLKg238qyoZjMfkvmLjyjaGaY0l7KNC3L/uYn7Wm6MybKkRUXpWFHLKtB",
-	"lsK9Jq877GNqUJ3JNXJDJ1H00j6eEkDhauwgVVKM7aR/2JEws5jnYvUxZqEa3WN6VPNqPhdeEa6fDVR2",
-	"O1LFHbAEWYJOF7ZtJmXBqIDLMVLw2l/wrHpyl3ow0dpY1VvTi14XnOWR1pcUCq2VW6CosE10AqJVVc7j",
-	"7mz1pHI4J4gopOF9RnNxx2/BSZcYD/TAhiVi2JAC6o/XF9PrVK1ljwW/qWofLwHAwioUG1kWOZkhegkl",
-	"udqiTZa6elVT5SCYqPZ3qOZwQwRjOegbUrDnczDSDlqIw8CSIAywHKapbC/I5DBnFPSWTBGETrfXB504",
-	"NQVINaaGPRfFNnVsdtg/LhAMBaS1MSqvRbXzdS6tOAyJnjw2Wpcrlv+E+cHvBzTPOQKa/BgdH2e57W8Z",
-	"aqF4N1oFNaWIWtvq3cutyPThYgJ759tbVCieLVceSqvTb4DDfDbNoZXU57hWbMXLVedXQTzO5cl0+MHt",
-	"Lt2Hg3dnC3lmPzzz+fe4D0/jRdxWZl8/8oWoZS8qhFSMrq8JEdWuP6i5Nk9Ouxdu1XaDepDrNnUqypyb",
-	"K4++UScTamF7ygq6YSoQmVCQf41YSr7AFlO+pEpgzHQ1K+FVw0i/eNu0hG+EUQkFmQav/94MqF90q15Q",
-	"ked22Mvy9olGTYyJzo3GHR9cDH7VUoxe0M0PrqYBlZFlcjF8nfx4bcWlLPV37nd1sfYde0dzlvEVLS4J",
-	"W63N1kFy+QuKWaImteQogynxWs1+23/bZEjOh+Q+GY1GEF+QpSELutY1PbrZjNWlS284xDP25bBVfouH",
-	"nguqQcL2xCsBKu7QzJG8ke1OoXpW7PtxqJ92vi/YWqrEymdKXmN1X7PaA+6/LVkXNGMtm/867H5k7FiO",
-	"9ESu87LPVdpYBVAxmkM201yWIiebpSxYRz5bMl/1E6+r8eA5Vu9rMSGTpnkrJfctzb+zM7sdDmA1+xR4",
-	"JjE5bEO1z14bklzJ9dr+g+Y5A6iGlbxheUof3pkhvqWi+LDaW0ekFHN8zTJaatbzPq5cK1GB/GS8UyF/",
-	"f3jg5LthkvMK4F5NnqUmR0kf38qe22JW5r/0cKoO0ZedPuyKUUyZSJ2sNVWmQt8zsgjAGGvFAMcAlNYL",
-	"Mh6Sh+Mh+fKh5YXJeEzWTGUuYXf/MJzIJxBcXLi8ai11d0CbpY8beBW2KyLy6/HZo7fvJ8PJw9tP37wZ",
-	"+T/Pbz/7z3+kiI9DnUByO6ZK4ZjuCdjmNT1jm57HpZs7tEaxiOfqR+wgBkUjR+6ssr7Vzcv90YMxti54",
-	"xUX86eQvS4LEKovrq7ggqPu+hkyRmAH7/D6tjbUd4gNQKnsHuvGIpi4tR4Wn1hyooZk8dET34Cb7ag8o",
-	"YXgw6sIOE9+JcJedveM13aJ3Bl0zmURkYG463HKB5G8btvJ5aeyA+5JC4hf1zdphUp9+sh/wct+gjuIr",
-	"oy4B44u4tV9AGrrzNqUdWFjrsB/62lr6jNo97FXl235YxBdRv28ZIBS5dPMY+eDMnr8ovSGDYZy8g+9y",
-	"663m14cJ/T7etvLaPonDMjssbi88huNW8w88k+K2xzJn+TeYObHn0nUbfXirmnSjQ6SDCVSgKztaPdWs",
-	"IcRqlmyLcRa6UMyqmJifEqfAvU9ZxyHNbT8YvGZKA5obRp8c4pk3URGciaiyYMQNkzRRXYZn0g/qcXXJ",
-	"CtQIB0qMdoID4LsgLj2KzLZECkY0z9kw1IXMtvALSKMb9YtlZfMiqRRWJbtd9c2WkKQKCIPRmxXLfkmP",
-	"EyXs7aFmGU0gY7MxZBYD0PQOX3lkmmTPAFqUDNXaDPDeS+Mle93VHa1R36TXWEsZTBlymAXbUfXzZ+Ul",
-	"z5MyRXv4/U6DeDj8CsGm5zW+r7l7sJtmEZ663itffEyuYYwrWXFK7ZD78zZEYeHp6SkRrS3MLex9FAyv",
-	"5EJ0Hmoc1m4meJI+oQln4Gz7I0iWjiScbV+URdcsi5wmRNlTQX569XgvUJxizw3lBip/+lta9tXVAGHe",
-	"w2q9bZSCGNvjYFbtXDutQjzzv+pAnxZpfDJJC1no3aZzStnRGM+qn6HkYcmcYQxTb9umE5irFYDVx+Bm",
-	"9LP9kfKkQtSd9XQTHuSrjfRgkFC465/az+/ZodYmFTP+Tm6InBsmCKPZ0qWZrMgGo89h8A4TbvUmVPiS",
-	"nnc2B054JfR2mMfjgHWaVKPLSt4wZUolOo9kJRXLX2JN6TECz7ka/PxrU9gdvo0wL9i6SN0TqMnu7/Bz",
-	"1y9nSCjqi6ioxlpoh+W7RMbu/XJglmj3ppgxyu/vdlNV276jz4OtCYX8M8bCskKWpFvtkubESICmxt4Y",
-	"S/A4dly9j9p3PbwFm5vDU7VPESPDJLvGlBxP92XAiuRujHhdbs4xfzqGqva+jStBpWxI+t3rcAVdSjZU",
-	"E4eVN8TrkpoKIzkrZHZ9SSq7h4fafMOK4og0tlA30gxfDnPy1zr2tkl6MDwWZP+stwAPva8oY41aU0bw",
-	"UhZQYZyUq6HEzUUQ3fyqNbfunFf6fWTclcUFjMpUIDz+MdeGZ/oPV1z7mz1PaDJYWVWo9RotUkETg3qt",
-	"Li2LnQxy2m/Hc4+WRUcC1e+3+iyesAwylrRDTNgsebZ0KBhwDMBsNRKYDp2UkIguNVMgSDXlXe+NNeWq",
-	"P21BfUo5vZh0hSD9hkM+TFm8XGSsu+vCmYP8GJvbWZKNHFMKg5kX3aayp4+kulJQQezv40vmEw1XpM8v",
-	"7B0C5lidj7MNTDn0UmPfjNud6o7iAyc5HELPMGGrazRvF2Mxfe+oNvbWDmMfSH0jsO4rdBMjuK4WH+Au",
-	"wSsPRFJ1bKBJ1CRpxwbBYtmjrq+sX8+jUUsm/50C1JkU/QLUlctxP+hQ9XFbMlqY5RabfeI+jdKGdaaY",
-	"ecmMFd6Js2dNZ8Tsd4+gbkMVI9dsbYgGNJR+xpvu0NiCbKBPZsBIB53BIUThRJxChQm1FV47WdGcWR2M",
-	"G82Kebu/QkfrTof5kp7z/X6egSiW9kjTEfnH+2dXP3xz6yBV3Ezdl4MEq3d1WbqVBqdlVHXXlQ1LnXb9",
-	"h+2OsLjclpeaATwTtMVza+FiUcR9yvrxwYlyG+IuY2FD9zi75lp1HtHg9KwEST0foqLsQaeno8BpvERe",
-	"4n0sfiI339NkFhyZI9DlLEdDfvHw4f0v2mTDir6rTTPq/+HXfttKjT1jpBSOzxyKlFniTbhQFK9CrMbJ",
-	"q/KbJnulurl2bNSCU72j0B08hllBdYPWhfDd8AAk3gsSZb5DPxa3tJClPgwJ7m+TKbkIo5t03bkvQYxa",
-	"q2/UkNTLqqTu/Rlv6NZdV4yLha9ZHZIZ0wazH/vJqEVJFRWGNZmzNLQcsiY9WSu5cg1BWxm0W6EY/iB5",
-	"hZarFVXbnkWl+MEh97mDS/e8VBVM+pd6lqmJ22hjhhFcckW/FtEh1enEplQfi9RMrRjRc5sj/a4024Hs",
-	"etsWvuOaQBupJO9hc1R958S6mvN0J2tgQbnQpuoBDRmRtYpy34YdLHCqFukz2USRTq4UQx97cbavUstN",
-	"V5upKdP95DHvJidax5BWVeoR0uoDCYaedrjyLrk6UJrV4ugO6LmJpdhXZVSbw+dUm2/9s7cB8rlzXSLP",
-	"WA7tMlNVjoDX3JgOlnZl/yS40QScAMCZdhAiRdd09X6wAYDJ4fSCRLFIU0JYhezciX8VTTXOfe4QVzlT",
-	"ruoR8FSzZUP+Tsei+iYQgqiHE8ynCwO+4kw94Q6+N+k08/jUrUyCT9nnC9qn6hX4/0fsS7P/8pCJdoAe",
-	"+PbouFT5Z+FEhtPiD4Bj3jDlStJW0rvpHvlGG75yW76jEObOUdStECYAhCRWTz107f7lEkR0IkFBN+T2",
-	"t4mS04mE3bBRtSMOFAMJ1ETYbyOZtquabBN34LdlURD7Vagq5hodEnMlV+kM/yVfLBuocM2KBgLJTToS",
-	"XGG8783ta8ziALji6FI+xnFqXx/m51YQvJ/RHJrI+r9Lpr1Hr0d2dekTLVt5OC4y3p142ZJ62ZTOEHe+",
-	"rP0vyt0epzb2sXMkfCDkkHY4kA8F93HNGmBLoEEyutzIy6XcOJRwKTI2OoQbcgAC5G+Mjz8O4wN3OHlC",
-	"cMh6i/bdWt+Mrc2xDvn+54GtXIHv0WehzTPPxU3yCEB7+VPg9yhXRdiaeyKxW4CR16kgbJeTVqqixaB0",
-	"OSVyzUS9ELhU/EyxCsO6A7IS7odbWEyoZoaMWMYvEmfcwIJRb8Y7IVRFMbRu5ROIQZUA29iP6CjRxDdy",
-	"33Kc8XQuuu/Psrtx/8VvmAhpJFwTrnXJ8uFeRXdbwndj0rre9Vn6rpD4FgfQTlWe8k0m9Plqx0K0omcW",
-	"ddyB8uD+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4Sl8WFGLy4/BiVXvjZmumNmvZQD4TMOKQhOoVXat",
-	"XFYs3zb4fKNSlf1vq6aZFdtC90xZmqQX2nfVbCPStxjDr/Xb3JehkmRSKYDgdaAN9leEC2J/1aco5pX/",
-	"dbDMXUsTzP2TAjCVroXciPbDHZp+Hn3v5cVvbapfUlnr88LmiqlWx5tc12Ipvk0oupqT+xx1EO221Z2q",
-	"eRpAnewOwdblPIco8IIZgk1amup/krK5LBoC41BuBc3zRfZYijlfjBxGE5cVitVMMXqth9ixh0LQeUXN",
-	"oSj4SV2aXaLYleCoSm+a8wkD4sTp6+ObHKuVVEk5WRFnJ9TkQMP8nfq+iv38/Kt7x5/RcHbqZTfhNqqU",
-	"cl+toDAhCSRYJJraZfN/KVmue5Q09knt7y99ewuoO8iXpP+zoIZpM2rh7b+Icz/Jg47NfOlBgpXaKkx3",
-	"mOIEKssum31kestJKfCxLb5bvkadNFEPjBZUrfrB+xctSqZ9HVnIi7emK+o81loYDfZyLjxKwU66SC/I",
-	"rh1iuem306U5jTz0+67MoNCfMintfH7y6fB4knWzO0+ed8mXaUzztJLkZ8UN+5kLPcQIbfS3lqXK3L8N",
-	"VQtm8N8bxhdLY01RIPKPDlt+SFZMLdiQ0BumqP0HtjRx+90nxaehruDKlSnLudXCkLFGO3xhlR06K9jo",
-	"mfvH6x1OeVszX/U1X59huxZanEFc3do4lrmTWT8R+Oq+ZyLd8+9qBqhAYMkr5kChatGU5uchajFKQQFi",
-	"PMOy6spBN7gqzgYN2Sxb4IwcgFFGhRQ8w8zfVaVbukK413op129HURbgUibv1904mX25W0HyPOIR+yBI",
-	"VpM7IFntdNnfDbjFIOqB+ZzjYU9SPcNvboeR/2pPaaGChJZNrqzB24XcQPGXi1b3eV3U4yupAraDRyTj",
-	"y1ANFUosXP0F2vlyTpZ0Dfn1B8qd9u3+o7zJh3wG8XFtgsmzgvUTTZCcpGDaJyBnUuSf6EtCw5FUDHE4",
-	"MAXY/UT33JMG18A3ARcywQijbia9Tmuwu9Ij7q0W0aiLpy86Ff+0o97WurMlM71RfKDpCpWEvtNstbTu",
-	"iXqunVZLQZyr0/P0gw5bsy0JPu7epnpLIr72vY31EgolCymvCVjooyb4j3qnzXgimWjBDOkMMFJ1p7t7",
-	"VlMvpI6IM+4E1hGP450GzbmOd3UM7GxJ7ClwmLiV+Q+st4Mv4LNhvOXu0TiqQzH0UBRVOnrYo7g7RSWp",
-	"626CSjy2e6gjun1bYB+cPlB38Hq8JnY1zJbalF7K6FF37ykst+gm/zhMt2rCL2oHus+G1jSUVEtxqslM",
-	"ymuWw6VTE1ldrrG6qLkbI4SRDlAjXbLd5LE+snS5Ml5dOZLTj+GIx+VIqWu6sdoZfYn43kOrPFTePITm",
-	"jk3a/hNXTNXPeL8KJVmhGIuLHZvgkmjGyBS67Tuu9x0NLHNM98ud2q32rqbYcPDNTZKRr8jjQpY5fKvJ",
-	"ZDQmTNywQq4ROsJtnD1+VjWFiTN4drrfVcCLlO4o4i4T2bWC81n3wUTbbQv3tlGF2+dcsL1rl9qBOP1w",
-	"oNcsi25DP43JaJx8czPMt73UVj0qjP3CY0WU3bx5M9JbkRVcsDdvOtSMRrN3OPSOCENfqeDev0vyYTPu",
-	"6243sJZsgh1d/B3NTGuXtsoHnhUl2uKGI9YW3vJrml0jj88Z/I3wv1Y1KAvD15BS5zPLhoOMIiS6dD83",
-	"ikMmac619wFnysUDAtyhkiWoKDNeFDCFgq84tu9A8d8gIY5MM97feZeHnVD6DVvbE0iJNZ1YOmcljTZj",
-	"MD82SitugbqFoN7LcFqO799X3RX7wd+FNVrCDUC40eiJuiTT/4l5NVPf8CUqUz/A7/5eoC0LO9r/Grlb",
-	"Cd7YWG/FLF8T14pAJ6tTv+Ui9+VLdXJCs9GGeqxwZzjAkxkjpWZ5lW6vGUxgxUS+U0d8l/ZEUbuj3fwD",
-	"O5MhmZVmz0i7do0jTzIDiM12QG3G54aeiNXUU5v/HStyV56xz9TgjEih0sMaAZHcJf5CzJxLcRE7asA2",
-	"RuPEORmLosLyT4PHBNdmt/h6G4SOdw/tRQkAPecIjJzKj9ptclVgo9vzS1b0SlZszJxF+n+iMYVWgBjB",
-	"1Y/SIKV98yAO5i7Q4KxzuSeuMVkfb4hJY5f+HOFEZJajKo5Lrm6zTCba8Gzp/XDg1yZGSjKn6rA8RfUa",
-	"IvTuhESWe81Ir1VMIWfjfBwSkdvw9nN5Aqs0OuQfhVH6HddGqm1z/58mjI00yvDhG3PYGFLR6IWdsQzg",
-	"iuOOa07kde+wFk56IuezVwPghngOoIw4hE2XN0bd/K3UrcNbKEZPN/vQIKQpedlgm/Mhsed/tTZ2gzzi",
-	"GsqImZLlYon9fWeyND0BmH9tSJHd9UcjfVC6QZG1c3vt+LqahCMmHQcch0pKQonRNUD/wD/e3tW92jXV",
-	"g9cchyBWnDcRJFSl/Dk8i8y169iRSy3H8BQCKD7QH4cIkkXeiJP0AeJHy2SgBoW2JkvQsVGX7GBF7Z2O",
-	"ZZG3no76W12t/QW26vZyDsIqoMPJDct9qOrCXb0aFTuv7s2VXBFK5lbgWGWPi8Wlh05w47q/dkYFa0df",
-	"EFq/nOelMkssMg0Px2gRFTxAuJKrYkccM92yTpoj0kaPx3RvcI5a3QPK15uw2E1S4D+fg6L1K6YLS8Eu",
-	"Yo8i10Gozmh2TYysQqkQYNDgdGwCcfzDMzjtkUvkbu4p9xgZDfwDkAU7xZCR38BX2KYPFrZXskPCEdtE",
-	"6Jv9EGA/VNZoIlMUpfse4tASo0KhL0WFtB6HdeJwDzB/xV7tMR+7O6e4CWTauP1r3gDBPV7nHkvbC8Cn",
-	"9BhcqHheEsUKRjXLh+FYXnhGGrpi2QXHzHuI3V4Sl+p1EdrfcCfuqdiCoLwktGAKRoJcU75yDLqmWrt2",
-	"Myb2iwCc1oYKY+UKmTEw1GNhGXz8OFf4J042Sj0bDtxrk3Lz75q9P6Fm7/QFcim+r7b2BMc94pOP4tA/",
-	"jSrqGmKcCRfg8z0AO1ci1tn3d1WFUFNACVHvsTvWFmaFDFXQSbeZdsg60HISHg4407zwLbOt+ELc0iPc",
-	"aHa6pWmZBIo5wTQ2IZpL1PdQqYQvWb7AxhG9qtx7FsZDKUT38s+SdX42dAc7SkTOC5rC1XTgYRixYWon",
-	"T6gzJ7oTAHkdCVbcb4fZUG0aEDdOfVTcBBsBe7pWuYZN6FPo2hctRlHDHnfotf7CP3cbbuCrA+jwa8rz",
-	"IbmR3DWBXcACy/URJxLfmE7g+E5u6m8EqN6t/yz9/pZXdbEE3BZXOVk9GrbdXRUPaDtBxfabE3Wti+7W",
-	"SJ7FBVYhsQXPayR6I4FelwXx3td2JZJHKGla7i6fkdWldvbXcrUeQvnS0AmOISmFLmf2oZkV/YDzT1Z0",
-	"axVJq46mrSwXne3Urw4eblkAnOy7VuNnS2tOJ5wbkMF0YaXjRmA2kkAu4VKA6py2h1kV3++s/OzmBDSK",
-	"06a0fGfpFs5iAMWeCsIcONNOQKXg7S7Qtqlamock217wY5VETECsoyYBeMaoOITl4P7oJDetpeY7eaUx",
-	"Zv6pIM26gpH52Qz3cMmcKb6fP1DxX51zWrn+FMo2KK8fk6b9sgkewhmp9s6xYlXCf0rhM2JnRToy+T0K",
-	"vx0QLfRGoscIDW9NpOILLqyJbP9SLGN8bYg9dEMib8DXyFABnTwkKy5Kg+y6I5awBOmHrp16+lTCrui7",
-	"H45qplRNyg/iX5zaiXD2E2Vbhl24k4tgvYyqgoNX1p5sDNxAaAyBBFzLDEtQp9aBkuDbvsZOiFLHKUs0",
-	"z+GE7WYppXKSCge1UZlMSUbg4vpAdDyT6y22562C47tQocsOwrOK4Delh7Z5kzfiW6lW3d/RSYOyq498",
-	"qSI7FqSqJa+1UrOaKjFcRaY2dLXukae0UxTv1bBKtQoLGvodqujYwOHXe4IGBwF9D9KQBlXbrbpHbK7k",
-	"7ywdHPyBeWNjJ3+p0SW1Zz+VWiVv7V8l7xllaEYp64EKdVfl2fujXIadc0uFxbT7mJGcJ7gJ3b58FBch",
-	"zvWYwumjPYfww/RcklkQUxD3egp+HzJnbEimqOnoaYjDUKLL1SURjEOkjlv5Wgrj/TYg72sA71uR/RJB",
-	"O/ootgY3ZsCE1/ATxbMlOt+GA5xMULZ0w8k0Ktl3y92N31PjwUL3+ruueFFwrMnTQx/K7KA81C1vWc4K",
-	"tlfncExzP2rov2RRrlhytgu+oLOtYZp8Ohn/30cE/v1Zx7nMKS8a2yJKzYYkZzQnBRSx664t+MosY1rP",
-	"y6JtYEha7xxfA8P75VZkCZ/SC9eXyzEiWE8mtAElUhHF5qXu+K5d7PrqxbWVBdoNa60Dd9irtnvJEwcG",
-	"a+ds8StRT6y16gt2OC8Bc9ql2nhU2h0L8ew/X4/PHr39j0/fvBnhvz77z38kvZ8Rlm70+9f07Pe37+/f",
-	"/uPgXV7ZQX6k1OKfsc1VrXaoT9FRA4Weov/YqZ9Wy3MzuCQzVsgN+Z0pSQy9hq408zSF3k+Gk/PbQKb3",
-	"k+H5bQOpulWH328Dw45/eN6zoCkQ2tukLaVultwBOrYHqWthtETCp1QhGUSwm4OO+TaE1b4dWo7EUF1x",
-	"8RR/MNlREayNyX8rmfvawzMkigfcuxsIXW8y1oPYtS5iPcnxJ/S5iVGSOrW3SVCyWnITMWsonUcJiViK",
-	"/UEnvOmktp/QemS9zyn1NkdcH/nwwUExdLQWWQs9N6zmZzZbSnn9jcihzK7nko7kZ/tBXSj0HGBF33nx",
-	"EDFx1YsyBX97BRgqCiEdwC2y4EIjJsDSGAws1UtXe4p6d1qaoGyf1YyXHQeYRHfWNIMHpl5PgMYUa7rw",
-	"ucEuO4yJvD2K8zz4M5qgnDrJYxymseDFeVO6Iza0WMCbVH+ZmSwNWcoNWVGx9YmMcVvlUgR8zAa98XVQ",
-	"HAN50tsWCgIc0p+dUWobY5rs+xXAdupDkgUT1sJiedrijRjyfZ8G8YIafsM6+H4g/95xW2PXSw+llJ6j",
-	"YjR/Lmp9C+JExYymqkSe8IXVh9EfCajUVv5ckrOJK6jeugTTUUu7/vcdywixNtTRJFpONPd4J5q3/QSu",
-	"j+dhyL++6wPn+tJQU+pUL1YoZWiLg4N7fkmD7XdU43NT6Wn7oe/g3ejUQu5FM9xrLgVrMl2haU7ua8i1",
-	"oGu9lKajZQxlft0zgx7LnOXfwG+SCULWquVi8bJD6+cUOVs83esl1XUPrFsotjFmdNVQNUEP5kIAHwAN",
-	"jYxvsJ6Tb0gW3rknMCROQ0HNyW6K4PdGSjmeqZIOKlbdZ7lAp2F0bnZ20/NK8ih6R9zdapstwxXsXVrG",
-	"tPdSS+gOB2+3zmVAnVGgGwt8Gliz8AAGqXurT7lPv3z7PsVB1NTzy1sbvNURiIPSElZabXErF53iIgsc",
-	"+VHcZT/S7RFerApm467mZTVScnYhS2NXoUzBw73LilLzG9Y9wxJ88k2lH6qHALGf/9tdle0Lxlf6Fwxh",
-	"KdHvk1QoqEh2NHsudEuTvzmjplQHGuzt1Y224lE0pkx1Tkvxk6o8fw7NAmfUpTWeJceVXXzvzoxQhHAY",
-	"0KCg4nt8ElgkZ0WDMbFqIW6Ptm0FFdC6Ldlqr5neDU3oOiHBHYgeOAuhCl0jFfY2LWoj5xY99HwZqN3E",
-	"0d+Hzdht3Vx8i0ySsH2/uWFqiwUnLrkPQDR8JiwFb8ZZrVg6krDzaNwet3Uc1WtIGNPGx20CGOa+vdZB",
-	"K15LWTRUSPve0xuprpki9slRMxpi2m9w4xv0+25HhZTX2vtPopTmvuGmQNlhbf+a9v5HlaxWaMB6CghC",
-	"nfOPsBnd+xQkfp8kwdDWLnXImXpaMUaCU2m2jJuEAzwtEB+0cTnHgOymgVU9GFLSLdSENgQLqNkqC0Xz",
-	"kmJCyA2G82DsX0oBSUkRBlMBClcFwhSonsTG4r+zpgaykJrkBu4aJm2EScLG6/TwvcSZarsMG2lWrhHS",
-	"cf/VYJ1ZOgVHEGcqHG9n9dqHjjkwnRvBwlF5xdNpIR0vXZ4nutI6ZmlJbLYn9SVflQU9Cl1xTz2JgzEP",
-	"Wv3X98/31+ryJxq4hGmsIWSErqRY2L1ZXZL7DsAHtmwU97A8fxAd70lSFDuta2fWfVzfMESSsnZTr4Te",
-	"pLKwEpQ7eEf9QV1kW9UhaZhuKRan2I+0H5ix34R98VtQ8aq5v3/aIwJu3nLlzzPQJSlNumtKXjGCicbT",
-	"irWnoBKFOoxKbwpNj4F8jcyStkzt6/opmgc7A+OQjfM4smNtxdM7KVrWQger6kxvRTYdkinNb6jIWH7m",
-	"81POKvRT+721cM+q1Cr7EfZRODOKCh2qIjQ8zHKe2fvvTJfrtVTwuC7o2aNHZ48e2T+WfE3pmZbZ+Rm4",
-	"CLh9uf1is+SGnRV0xoppjWnvKsbcAfJX9JopWDtevmfBk2H/iPQHZC4zryeL1g9EMm9p6n82vSBTsDqZ",
-	"sutbKzlnWsP+TYlUZGrvV7VWXLPpiMAv61NwA4icqnxKPo1E62fw+xk/C516aDEdkVcesoHAqjWCmzuM",
-	"/kNkvHuTYyR1Iyvnhyp29jJ0WlKW/N8UhHpSqHwktT0fuO7mjymScQCgTdWmzvrZ1CDpEVrINfUQoRJg",
-	"IZkmNWSnTsY2KNjN8Ml+PZhtqjs0CTlYz+MVO6fa3628x6E6JkI/3z4mjx48/JKs8QmSM0N5kagxSdfu",
-	"vTR0VrBLUNXWTGHjy510ttf07Pfx2aNf3v7Hmzej6o9/NASxXAJJgtIBS5GK3KHISJLL5FZW4J0ngb3k",
-	"worKpr4aPueCaocu3qfjMDIG0+ZpQpg8oyvohgLSeStL+woQKktWrPewDNMNLnUIbbaUnyU6n3Nsqe84",
-	"Y9QGhZxqtLNw3gngTS6wyYjloju0Yw7IyHhU3MoC20T7FDrKVcRtORjfpluUPBeMzGlZmC1ZF9S10uja",
-	"bLAoVyJ579CAkuLyuifp8H/BBbvTAI0dA3+Oe7FiKDFdA0kVXaWz8V+B1GNqS8JDQ7KmZln9TYBNaW6/",
-	"sfvCqIMjcWDnDWWXDgg9Jam+eDSekP/18vkzPwThwsVa3TaTmWzotouNeJtkuCQbxQ3z8zwswNu6Ef6o",
-	"pJz37kfxfN4cXp6xBRVHolwU7FgYnFzxuUlltfgOOs4FJmToHwDBb0Dk7egrykvWCsEByWEujW22Jdxo",
-	"VsyPoAT7rUzZkD71Af2oihF4Djod31jmrmryOqxlyWhzHQPTDMGXpKhBfhl6bfdYdHyHVYWaK978t5Zn",
-	"7N5TBcjDl2Ts9SHj20ClRYYqhbCU65zJAbz+ohTpPI6eAeU00FXob6pxUZah3eq4luICEJ09AGBtD+0X",
-	"wZGv5YoR7P7k/nBMm4He6FC8FaP5kGgJO/RGRHhYmiKcEjcjMoUU8+keUbHgCKc4eiOiQiP4wcDzoW9D",
-	"hWVG/hdp3yzOv48mI+cvMbye8jGmfSm1cxByS45xhUYxflcy6ZccMkhArITjMkTZVxdWEaN7GVExZ0WU",
-	"Rulbb1zYK/O9tUNclR+yi0YuWNW7jqOygwbmMV2/5rIUvcouK9Gzb1kmEbqx+1oF7xAEuLbivAXJuiWJ",
-	"pcpRPywx8NEWFO9akTSP+9CEluRcw6n1GWuuM0tPgO+2/tzd/PH7uSy1jlk7TbV3SmSi9JZwHvzud+Bu",
-	"70jsweG98l92D9PHkQUTcVgN1AHlTlRgnTOan2FdIdrYylrZAnbBQVlWhdmuBNvuWGGYgoekYGcbV7Hj",
-	"ewympHi4Jg/tVSJUHG66wPXBzrQqdilypsiGbhO4EPa5r7dtvRfDYQIVs65i9UwfDQqHDhj2Xeo0TdJE",
-	"eYF4vWjmV002cr5gGprxOrKIhb/6h+D6AdxfKDSQmgX11PUBuBZyo51u6rliQ7lxl0pG8cY23GBje8V0",
-	"GtcBHa/JjNBnFUwd5IVW8JwY6v/wGaHH3NqeU+Kl7aV+4lY1nriXQZKe7r5FNclppM1atd1rRPipAUH7",
-	"Dh9dEpg72AfgLScbVhTEyA3Fz7nuZyQ0FTv/jHBme8roJWH+qhbhgVG7DtDFVpGbZL0C00aTFc1ZuFZh",
-	"ccNAWEhwtlJjtrX/ASg2O11rPxVFDQ4bR6vV1It6Vlw3tQIhtPf3xkEvV3aOEw+dTSmaH0iGr9bZfUzt",
-	"Eouaihi7GMV7FQBwwvEwgDTZQOsQfFuyrVFj3tCutO4qppvVJNfb5E5KkmVH35Wk4hZvOXiqBl6IBYPb",
-	"yFh/wiOWElQvIijEdJnfH5GBl5zZXq/cPt4jX6u731LECvY+lkQe+jLy45rhpnTEatDt4x7YU0zkT5Iu",
-	"AQj9r6kgTOTaW+HcdE8VnnPB9fJIv9hewn9TK2OvEXZbraVlXiYvh7jl2Cea+Cdb+pXcAUbfKgCe7B2b",
-	"ye3CGv1WshKBvMssYyxPH8vmrtv1w7CDx98zmcbIgql07Ma3ioPb3UnX2dZeZZADCpd7cCj1bBdb2QMn",
-	"OkNhwO4n6ADGv/PPVHwXb351+iq6x8Ssmrl4EVM7VRXz7808IQ6GOy3aYxF0WFieoM5jR/p+FGZufc4v",
-	"MADSt16/ScJekZxuh07P4Jr4/FHQ9yixkmB0UHokhnQBeU3Ox+cPzibjs/Hk4JDVqd8Z0JCCUXtQN/LS",
-	"WQG+FaDvQ7CTMdgsNqo8n4fjA0lVqUPStEEpVaNWU9q1pK3VTDoCWxwryo4E/z6ip2ACDwC7g2EohHKz",
-	"0yHtEqAewfaB+m2wvrQz7u/iXOVdy+FAIv2zCU1xzcTjGETrEMR4YqrRHLJ5GsF8d/KI+dVW8165oTdU",
-	"u7BEY9Gw3OAFddBYOcBLtZwQB3kVYmracDCZyYJZVWVoKZKBu1xcIp5wA6H2ThS2SG41rw5ypOueuzft",
-	"b6XyDet8/zqc524zUZqzy7h/EXUudNyaT9JtZvuGcQA5NNV/9Y7QiDWrKzB45IX2JA4OUMdxO3DjUXlv",
-	"JUnq8JjNIRoUjCe6tlX+8VzXKj8GYpG9WzvfSFKA+t472GEshPC2ZFUCMMEN813bdsCRHu6DI52qf31T",
-	"nMxN2TdjxFPlFsAVEWzjljH0/qcQA/JAHrppJSsuatBP/da2VwOFK2jeyQox4hhRhEKyNtJt8lW54jcs",
-	"UTCqom8OVaf4R9OL+fUoiLDmdnLbSxcDvWZrs5MbPBl3QD6qtZqD/KuG8MjX4P+Pwpd9W8ztEaoRFOsF",
-	"9qnqix3l0ML2KLDvLEu8cV3QbVNb7BDE6qZGtPd9nPv0t5O2Gbxb61F8uLkoRDENjJHObat1z8MOZKPO",
-	"uNVerQt+hw0XIq7PTenEkH38NWtAJ0SdbCdVGUSzkW6aMD/44mcu2t6119Aiwot2QeaYeH57a934qsZ9",
-	"QMWwxHpvPr+maF7D9kNiWfY4SxRubqds1xHKUo2S7cM6DTG2YqqO8QtZw0gVyOLEpGofm28I2LJ3a4X1",
-	"FOm3YJHKjnR7ME7Odt6UXVpsQ/9hdydCSyCGwuogFdaKS+Wy6Bt02R/dI00lL+mBD0DP6Q6wPDWXgKKG",
-	"LbYpj4D/jlDtL3xvul8GSHxIAEEQu7MNF5UzYv9y6VfRF2aWZmarzGJQcIdV5x1qJCrrt2/HfsSCqVMK",
-	"gWAuvI6HQFDYUvUSm+OyCyv1FpLpS+yrjR8U/MY+v6CYYXgkwkwPud0xaWYvHwagXjr0g37h8sKehEqB",
-	"nc0pzbIhFnKMl6TKdW3o6GHitEucf+cuYu2JNf4gHBzFP3dbRT8qV/yvmGW0pauiX/PhqodZIlTRL6KA",
-	"FncKn8Rd1BvFjUm6KBqzC4MP3m146CTrSFC3VwMtw2zqe9vGaSexU3Gol+VqRT+W7uO7k245avu+qBhy",
-	"8XD70SNO5l+Q00/Cq8mdcOi4oXfuBnU1mq9AJWM5x1DMnAsXnMH+i0k6vJBFYS+Ou9syD5PaQ5yiXlXo",
-	"Tx58+eCr+188+LK9Un/vmnBjJclSFuwqa+r/axqz5KNI6kaqfBhiEkIaPk9zKD2ds/7D9e/v65ff84TT",
-	"zKSR69YBL6ejDmPt7rakXu+mgo5y9sM1o1g42Sd59w8zNsumKrlZqblgWhP7yCca5N7oBNh6p+hlX52P",
-	"Dh3tpfbd7N2lfAhK4aQd5hss15q3GjZh6E92hCHojdngw/bs6vnQwQ82taAPqdit+TmBmKfQByrJ9XGo",
-	"AjucFGdVY46o65Tnm6zVm1cVdK0b7GwYOUCnHOV/PMq5VqbvjJQ68/NSRhnX3FwQCscc4tZTnz0xTSs2",
-	"9jounEfk2G702GDoSEfzi1I8xgH2Il5fx/VteyQ6pgn+iVGAT5ukVbZ3JvUMDRHTnbSYFRUlTWuVayUX",
-	"iukESJXPlu/aWGif88ZdYX0bhW4tg/ttMk+0UtbubOfFWfF9e/x1u9D8TdZ+tzgIBX8v+ESlqKQstg3j",
-	"jPdaBtP+4Y22O5zLNkDj6vA1OvA79+zEGbck9OIDhIvdTMi2RGMI3XZNS/5g6OHp5PuqTRfLlpJhpFPF",
-	"GfmQ5Y/lnrSwE9h2LtVNeWQfO5x1H0IlM0WvGVk6h2yHcX0+RZpEIRFixkjOCn7DFEYn+N1y1v28YQsA",
-	"EaDHgO6W3i8GiHquQTTWUt/lmB4v0pphzI8Qdt59mR+jj7qscZ9j7s9XNWZ1POrd1SLFxqVI7NTJABM0",
-	"iIOTKI8fjda4ry6GzOComDfKEV5TZTitN7YDKVw06I/YTSt6gdtWgHOo2jo5c6Dyj6DrJDkiyxRL7NER",
-	"+lBjTYFmJlWWZw1KLDLfLCU4+E0Ehwi+/6SW6Ti2z9TuYMj51mOwhvpVWk2k3ZhCGp/gLLjN+iiOA871",
-	"X3YXe9o6N/43+w3Q+oS7cJj01Co9765Mf0zYYk9Zb1Ixm3sBsXfmRSmO0j09THNrgLWKnHHDM1+W5PsR",
-	"eCC9wXAwK4vroxo1NOXTxBhnADssSS6HmDMJku0Xv8kNwDdtiCFWCfH1bcni3MNauWOe4GP6Y6URqP5e",
-	"JIWshtCOJGj80WbBfke7G3PPsfIMSPCEz+cJgVaPIZ4gMnhicDMhTT+I+wPjRVZjN0eAFz9JL8ANLXgS",
-	"2aIx3IK/qAf4AtGq5bZs5EluJr+mj+Jqio5wDTKBAmSClTPQVWxNS42YLXXJYz9R2ZLfNKlp1QtSXbYa",
-	"xfpeln0XG2zNhDVevkfbpTPGZEsooc1HosomMKayQmwIIA1QLs3egRXV7XCcGlypjyjvm7WOWa17+awN",
-	"ZTRVfPSw+K5K0Oossb/duCNpLocWs2mcP8R5cv0UKquBCMbyFBzmUu7JzIPFGyGbNdmaLUt+vuuedL06",
-	"qjZeXnYM3ZzSse/GppRhQ5J9DYMttFPiAaXWhBqimDbgGQCAK4d6G9KN9kfsmB7kmxq6OJAlTnDrRTLH",
-	"zS+52Qh1z/IfAtJ8fQcrBPqGJgM0M84t1dqaPAlWpv3bybqgDf36ahBVHxjmvbExkp9n91ZHEdq5o1A8",
-	"TG1dfhVdOiPU9+tk6PEpDP86sLvjgyQPlbNob0+C7C/LdbLxjIfkRDhA1xP+KMmyC0yGgg0w+xeKsfwS",
-	"o+5cY5b8UmIRHmvqsqPkqrsiX9DsOiliYX1O4kOq51yqDPr9hPoVuykklwxRvWhRyM1lqAt5Z6osuw0v",
-	"CoRHmVttpF5S17lpVnR9HglpEe6vqg2W/WEXbv8e6eRa6yS5PTRLaz33+FR0Orq0DKghDdydqfuxSOMx",
-	"Nr2OsL8aQjcGmEUnSeNXXzvedgKK1+R9fG3Zr34SBjNOuyw0PeswW39g/Vsr0RC2vjpNh2RTVSRygiYO",
-	"V0URw0DqJdQqzNglyguuScHmhsjSAPrGCZspdM4wO6aZiz2bLKGpT4XcTHfLxANqJ8DSWOlz5jbl7dFd",
-	"YuIN+7FCtN9RK9s6v/Q7Z/OyKH7wF/9u3j1WT8PV52wTBNvdEMPUynWMtx9B34YI0a1ZT0nqQd53jW8K",
-	"o2KiUec86Q7azTO5acHnr08jkysGbjTfaK4+pXRfyVdJ7oGya7piqaUdaJ1oN7OmTYV1xG+M97FRnbLc",
-	"tV9PuMdcBdXm5VZkR4bny8Q245G5qEGIgkIhJMnkeguXO9dEblhOhPMzhtbLW5GxOsZirZgphNkC8iK+",
-	"7vAhDCsNM2+mWWPnb7QBUxlBT42GPvIem82Vr+P6E9CkAY2Cii1ZyQa09YIuDlaF0wgsTfdsx95kln/4",
-	"qLUd/2rBftDp9uaFQ6EnssitOYlp4ysET+zaatH39a4P7xMRHCIj9OoDYgCiMywMg+YOVQLhEuxxuCQO",
-	"GdLDS1GxrVRpjyyYQJHc6yceGmC3FNe0ALXNtgQcI6nmA1UNaBfkQTxF3R72R7Kr86zKIugEJgcH/whv",
-	"f1+R8bYRiqEHZF0lCaqu6P4IxnB1cIxibscznZrDKyaoOE2QOWerRMvDH2gO0IVTSzF7bZCc3UzTJt5e",
-	"9M0w0S/6ptiiKdtdF+UiWfm3lMpgmQiIT2yh0tDBbQ9gLDikdaktKzS4neNGzjsi/OrZFSZrk695YU8n",
-	"QQ1PD+HO8iaSb3Fg5ykA79KarNyMPmQYy5Isdocu0AcaVuM2vR6raotPIbt1w57Yh1FI++p7FV7Wt6Jv",
-	"zebeen4SuUzYrut1wZtcmUuq0y6wa8bWDY0o8TaYjMedNVU7sX+ydTIj4dp+3gbioXabUXgAhZTAPXBr",
-	"VOA7rky0aRwscj0ZAULVbDIuWDTkmtUS7yCpr5DyGjzMow7gxW7fozfEYhno7hggXrHf+rcNDPZPt187",
-	"LqV0MXeFqB0Bm7RAaZ+kprajo2qv1tYDAiS9VW71R1bxN6XQ+2Ifl8eAtYAk590q3XO1feHDbG2AIFBS",
-	"b1knfdF5GdBkqlqb/NK7FdEnUO2mJit5w3KCgLu7IixRMtSUzJFBTy/hVFKgiioFqJVyjW7YDmnrfYvw",
-	"Gwp/EIQgPn4wvTmWNtfArQ/uUtnTP7bPd75d1W7cfdsWp8G+Ie+6JjE3tY5mIu9OTvv+qod8t/BySP7p",
-	"hoqvzJGuRlfQj0PgumoTruXCeOJ1cZw+oVvXmnNftvcLVz3FboyNHh1m2vt/99vyfj0te/em7LGxe03E",
-	"QuMJ39zxyK2B2TduTt9YgopQslsve/9cXSNp2LScGvq4oFq31Gt2PU6nrKZsbmBUK1Gspl9NtsvWoEbW",
-	"uDepFIu7MHtvybRWbMXLVWNWYi+xddoi166GesOOVZjzB4RfRYRO8SMYtnFDQ+FDq7SRgiW6dfvATziA",
-	"QRbGGTCVags349umm/RHQDu6+33Zcmr7idaWJg8fUurekS8bGmfVuk4Rrsminkbbn4/9dXCYnz1vxjKp",
-	"5yVyOxz8q3JX1DlkITv2O2hKNA8ooAuZfrPk3rt4mpLfyINwP2ltrf1Z2HWTXTNCIfAFuY4BskQKs7wb",
-	"YuDPbLaU8vrKGLZKGZJ9ECXYu4yplPcAIAjYgkMtTb1r+Sd6pxlqKq6z4kXBNcuk6Hz1tqGlrKs+011i",
-	"Sf6ZKpktDXFX4acAsHw856gJsH95Ra6WbXmCgYwUqg1uWEPDZCZywDrdESWb5XVSlPjHG+84dsNEw77C",
-	"V4B9Ngw5Mq7t7Cf6gmxwIWc8nfYPv+7jR97zAm+WedoLzN4Zx9XHlVs0NSP/ebmtOn26bSBYB9bOxZoZ",
-	"U3zIwuMdpqnyYxvConHLUjyN2L/wwiVVbABsJr4uEoegaq/dLm3BdRz4cofnPIcNfe9szxdRebRn+N2t",
-	"jQmbOGcdTtdT8a1dS88zZsVWc4acz9FoPGt/H82/j+aHP5qK92jtsqMLpKyGv/RRd2fSL7vDyT9BBc3u",
-	"Tf1RVNIk2XGPCfHkXJAFv2GClOvLqsJvRbcIDMwNiLp97M4q9B2yMVq6K1Vz+iaWj3eNOrufNACRhYk1",
-	"9nbXcsUwnQJO4kIaYpbQzeqIBpkuv+IlT3Z5Cqe7Lr2gHWd+xNsS0vi6X7hcFjkWA4eM0vqM4WPIyfa3",
-	"ioN85QvB8irXDMsfqi7kCKY2JEbKI9a1WwF1V5Hs+S2IZDtsKtBoP7a2C8grPSSUfE5c4h4TmJtDfVIq",
-	"GDtEyxF5JgXD3u8zl8I3twfXHpkppAdws53C7TxVpRh54JZpv8T6UhWHbOG7hPrt8J4wiQKoHUbZ4fT6",
-	"Odtp0BHOZ3tmwM5enU5sB2lzqAwMBu8wtT81e6E5AcVVRL5t6N1Td+z2fOsBHG7Hm/W43DHpFMkDu3dO",
-	"c67pDK6t2Za8dGlFQ6IZixqRNtFnGH7e5Yr6mZvlCXE4/r6s/nteVg3Vi/9iis85xLtxmlCEo0fkJVQv",
-	"uqllbHR0He3fN+Bf8wZsrRh1m/aCaZcK0MM1rdOn2RmbuK1du9PuRrdg6LYJS3NMz2B5w1RB19/JUula",
-	"Zs35g1RrtGWcqF0/ywtpuVfAUeJi4XJFHMTzF19FgM/jJGs0LUzDVphU7yP/eX/Qr50CAv9SFBel4mb7",
-	"0h5in1HIXUuSnfRVQa5+fEqu2XZIprr4xfLgL3jU7n9BsiVVNDNMwZaDTADTlFEFTgT36qUxaww36WZ8",
-	"lpzq5UxS6IDlHhwRSNpRmKClfa6OK0TBdm3YlI5eYzoRt6NlUl7zUG1/MfCJwb/491dHH1d9a4nCxTyR",
-	"XfyNtW2jinkTzxSKwDGjMZdMI1INCB+60iOSy0zfo2s+WuWEvVsXlAuUxJkU9pxwCR0+rEVMF+zS/hNy",
-	"hS/eiDfijHz++VVpLxvDM+D6zz+/INMrwFXnv8MnF+RroDTxGzMajaZ4D9Fo31yqXoLABEkVCPtGkJi2",
-	"I/INzZYkBJWxKxnmkDG14jgGN0B/TT6dvjurPp9+dokU8NxmyaDpVvuW7rJAoEN4aSbtxeDcASNc/tNc",
-	"f/45fkbJWrE5f4eb4Ebx3d8gZfnTqb7JfpkO4QbA/7Lsl+lnI3IVQpdSxXgHGRVkhvj90FKfG22nwnP7",
-	"HP6NedM4G2sw2PnYtZJpwVfcTMmnE2IksTorYYVm5PzhZ3gNZeBCmaLTFL1vZPreWgBDUrlYhsR5WG6n",
-	"7i0AEmtfY9l6CvmeuPv3nIfqP37VUkwvyDSTOZticYfVNuFFS6odNw3JFGFgpm7TmN1JkHtbAiFC98LH",
-	"UvjKLMtgWCkNw7irxM1eB76afvOKLqaXmEtnD0ZggOnT+dkP1niZkk8fnH/lq86G5MHkHAPJ0C7NUllI",
-	"Q/C9Va3QZyMYwV72fpgFNHW5P37gZvsC0NO5WNi5VskOLp8P7sFIh4WtsjN+mrPVWhq7yLN/su30spIi",
-	"12zr3hI+ctsFKJACzgSbz1mGbVvPH5ClvUgCV6y4ZYsLMn1BDfse2QJYIPx99qMseLadWr6tlZZekhnb",
-	"SpFbsmCp3oPzR0jn6Qtm1Pbsam6YQt7A9OkhWVNFMVUCXhP3QrQ8YwlbcG1YTjziZMjz5CLI0hF5Wu2s",
-	"YBu7Ug0uObpeM6qGhBZawnkQxJo6ntQXhC+EvQthIVtZklzCS6+F3IzeCKjdy5jAGiWeW/k150zZu2RN",
-	"syU7Ox+NK9kcfWYvCN+AY/BPxtbRlvjEVERA5QIxNV2iCGB2zqRZkpwrB4GIB88ecYDp9nUMmF488DZd",
-	"pDBdDCajMc5Crpmgaz64GNwfTWCya+oANO5ZMfs7ZA6gvh148Gk+uBjgt9BsbC2Fxqv1fDx2NUzG3eWG",
-	"vTP34D7Appd0tYZpyWt/i9KUh3wP1vqpgXtntIOLkNLXw4w8plVNERhcvH4bU/+J9GJeyYxpDeBp/2kJ",
-	"SBfaahc/MEMxen0PwGibSeK+BsBL6tMdX78fAOoBpJg4nECjyr0s52eV6MqWLLu+rNp/VvgJKzD5wu3/",
-	"W8nUtmKwG6ZmUrNWwr79I3csowI27OH4fseXvD57S+zNMaOauVDUG2FXDrQ9ZgJCGiSlfWV8KQOVQ7jr",
-	"1Gz1mAZtIQiiBq66mVjN6eyaYUJ0w2nT5go0OL3PX6nZVo/cA8EMaFMHHvTRksM8El/WvzqTPWyidy2+",
-	"rrl1Bufj8y/OJpOz8/uvxo8uxuOL8fjfNYvuYlBq9cv4i0eb+7/+Pp9P1Hg8nowfjN3/FpADsuaKaTue",
-	"KIsCPSGDa7Zt/1lBtflWllYwn7/7P7+7T37S+zObjKuZ+QRpti7k1vWZUuxGXuPPcAKoze1h1L6NpO3E",
-	"EjQEtZzZFsex7Ei3MWu3eSGQC8Clm+D5K9CIiJzby77qtytVzpTLJOKKrOi1NemItUXsc1CZq1lx47w8",
-	"Cdino89HOBFOR9dD4oiI97Bv+xedDf+kpWKsZuNW6xGgLADEp044gqbXbDv1C3f6DUcRbxUgV75DnmLe",
-	"Qd05BDfpNVsbIiR09xzFiaZwEpFfcRd6H8VIOQNj7C0askybr116RPdDlmLPJm7szF3P2OYqMhQrK9u1",
-	"gN6RC5N+U/6LiINra/0PvCH5phyP72f3x0RRkctVZOgDN3zhFG64Lew5gefZQamCEzqdDOm6g48djaNd",
-	"3HdAuJZtS0ZzV5NhDZ2mod1j9+CZ2+Hge5kF31Tb8+E5N4s7iY8fnIHjhEMPccFyjr6g+Ka99x4dIrco",
-	"QKBNZtJXAzIDeoqZpdXBwNoK3hmHYQVHmEgBYkUbq2Q4AWQv7iFZUQWFj9rLvn25gl8cK1fmYESmru4H",
-	"rcsK07n7Br2Aoe6yRcO07rNg5miyWAO7kTTjj1J6/TXFzoeTN3bE+8jG7Wz5TJofZG4t8PwE7PxcsMqt",
-	"GGMKVUrEMSpLP/4Vnqxvvfgqc27OjHJdcpttBfvcK3jsg5sLw+aOB3S/TWjKcJ3zwjD1GuqM39aMvAPl",
-	"qfvvvhIOPz30f5w6l+gIoAZZPnUtvtyn04ZA3MGpcinuONe4MwTFnrlW8fDVyC2v1yVEOHq/v21ILjJW",
-	"H7BbXGsvjPAuK0rNb9iBNUBh8REvPJ116tuJ+oqcUQyEjQmGIJIPSnKE8x0gr0cOv5yS7+UNgyoV1260",
-	"ydjMQ+fr0IjcBaV9skWt6bj/zmVk3IY6+MGj+Vdf5OOvJl999SD7Mv/i4SN6PmeUjrOHD2k+njyk92fz",
-	"B/PJ7Hw2nn11fp7lk4f5F9nk4Ww8H4/p+Cu7aevBxWDy6Hw0Hp2PJlhId8Nlqb/DVwyC1eI0l9/ayaPZ",
-	"b4OLybmVrq5WbKBvsrbfnNZitrLwsMHMhFH8Th7GcHdAVvuayXXhLcqtJjnPh0SwjdUUfTu6cH3YKSbu",
-	"DhD37vLYvwEubpjic6x2SZrCz6RhZGqv0ynJraHLCs3ArkWf8VaWkd+4oAYgA6kJeq6LBbuG3opFLb3r",
-	"dw7OpHbr3O2QzpS8ZqJSVtzuIB8tXcOs07G8Y1EA34C+zM7e7cFhL9haqiSPBcRC53KUpTiJxv3Y26TW",
-	"ZuXCV4ohDCTwCSnk4jg2m5X5gpl2h+TX7pnTCeSVLO0vBg/H49F4XMv9qCTnePJqHElOENGzMm+XQU4k",
-	"VzFun8UW5ItiNFuyfHDxcFx33nVmA6RHo6SBlB6g2JDMtq6p8ImEDXUomA7YNZOQZkZWsiZmHChWggM4",
-	"Yjcc8q2FMhkyxaWMHNWmxLCi0PadD8dD8uVDkC+T8ZismcrsD+SccDPEAAe62lw9JvkZgoCwGVN02sGl",
-	"VgFLU8XeCLwF7QuiUTEIl3LQ4V78qQ66fW7eZ8KevPUMTujpHXN/yYPXjzRNpqfj04/M2/WS2TM980x8",
-	"+ADrCIi47vFyMufee/zHjsOrfnbw82PPTi8nFPrfsbz+FM6nlYTcmbuRrNkDFWhyt6vu74PW5uY5gcum",
-	"x/7v33k9nTOeHm8hawLrGOqMg63GTnKeulxCK6YW7Azm8h9tzPcVMl/PjcdajU7Xz9+non4qCNWYD0aE",
-	"3PyZRwQxGU91tXiU3jNtqOHa8Cw2GJJZ06HnLsDisaq59JqKS3J/THK6BRh3ITeYR+dtUa6JplCbTbaM",
-	"Kq/e7tuiC2Z8K6mX1bz6nr5vwUsVN7H723lm7fLtj1DSCpAss+2L0n78lQMtsmRteSD2fp0PhgFfGzMk",
-	"AL8Sx8hkUbDgnDMyu/6lYDesCA3aBxePPODlRYyRY3kK6qMCNtAhT9MOMJC9FJgwUm3P9FZkIHvDoMix",
-	"6IKQN0yZUuHflre48nOH+YG7y6OAvbaLUGyuJERiNlSxpSw1O8tn9rxt7Dpf3x9+9RauEvAbwVg5y3hu",
-	"33A/7VPcm4alKMtfeuiXhw/GYzukK2Rw1B+fnT+o+R61UdSwBbhX4rd+VR9/HJ60O1lQbX5W3LCfudAu",
-	"CFDNdmde0e9WVJS0AMI6aMkml2hqMZ2j4PsCoEFAV6LrFHrod3JD5Nww4RM2Sc41tGgaEgpd0jdLatD7",
-	"tlkys2SKWLppSO1dyiLOg6ka4u0LZZclWnfaZHFTxUa3Tdxn78OHhnqL2eZYEq75gGTEh962pgoeEOaG",
-	"mh1h3pXV2MHBQWj1i9ucLuAxg3YKk/vDVgnrzjEEsQdJMQuqVzYv2gUrisuGDLvJv6uCMBdRQOxk+4/2",
-	"cfHJVz6/+Z8/nU3QLpPFTRzfVkzDSXbR7hPdCFaa5k5Stgd0rCmdBzVTM3RnN9HC48nVb4ehbxM+ObeM",
-	"9UFeWLub3OsewbXhgkxwAaaEeKwvDwcbLgTzwZlTBnD8CTscwwkC8CTudT9YY9jmeAF9773/522jrI70",
-	"2A+S+dJOk/DqPy/9ImoC0p/i/c35asVvW7brwgkarMA++g1NHvb/4jeMsHc0M8WWSAFcPbUSZ0o+jfox",
-	"bZZS++qADRf6syGZwl9T8qn71VaWisiNGAISUsizdUVb/jBP34hPC3A2qrJgBGX/Z94pXxU5QVWdU1Qw",
-	"cSzCU6fEztBBqYOyCaFFhPtP+egdDe/A3jCt52ssi+2iaNQ9+9Uv7+LhD/fXY6v0Y2ndkgI0tyXIrjDv",
-	"LPCeOEL3cLZ0P8x3PJhPgEOwnXKf01mJZn+AIqHo6hQP6q3huT8jqcmeOC6w3RQ4MzRaD9jehr1bFzKv",
-	"brt+CmYnEJaKADXsgRiEJT1rmC7XJPQ8+gRbnR1QpcPjb+9YUtS5XGTJsut0huXEZ1hWDdxAgi4U078V",
-	"DR7DnexMVFul6OQx3FHDYlUVC+Vd43Fg/DXVemPV17eRoun1Tv8YLhR18EqrHAwHS7gJBvls5IgyyuQq",
-	"gqUYLBktzNI+ig7l1lV+oLqTivk6qWEiFCeeMNRdlwCR1AmfJuWO//ZAcPtp6PAHgHiX0BRqemGYNlPX",
-	"BIaaEUHkCuL31fXjwdbpTS3TUxHqatp/apS68UClz8HR7DysDsnF4B/vf7568c13z396+c0vP169fPnz",
-	"8xdPbi17a6ieRddbn6KViJgfpHClEkx4qv+SYuiEwqf/blXSqhSOXL3lVX9Z1OTVq079x1nnEi3gKEm3",
-	"G6bxX4Ah4/7okAlwFxnVuyQlwqs4YWbAE1hIjaI+xzGAZZSa6TuQedhmvx9Pv5PWrvytWd1ds7IG79db",
-	"xA6u+QTffnApNowh11xaHHBx1bjyYyuuuaOEu4OXJ1A9TtzY1WUhl4LA1xeVslfDHlkhsBHLoeQPYUQ8",
-	"ipYUTCMGNVGQm6QJ9cOMyJXrzpZHVHgjIHSoCdUkXKEp5wly6slE8wkSS+KTGI7c+a5CIZVTn26POCIf",
-	"Lvnk49DtTiUIz5skYQetLY42BHl3/kHk3V8vYeaPUMjuRT3gk0k0V/paR235R+RnAD7iiGN1w9QW0YLc",
-	"OEMiRbGNeqCfj8eAvoS3ybzqUuuK89qcbs+j5tgn8fZECR8LJuyLo+iVx7O7LuG8QJXTBcDGODBQOitq",
-	"OVz5c1FswwfORwXPWzEHJf+vYbi3YfB1OSt4NtoJfyq50YOLc5c6cTL/CZKvrTjAbZov4/A9Ok9UIeAg",
-	"4LDXOrZF+PPu3QPnAHwuRwZYapd70s/zfM2EhmIEkHi6Qjt0wRWPFQZ4dkUhNw6Bz9KOCMZ8O3GP1BWq",
-	"N7Gyh1z5gWBgjJRolGUEkOoqhywtiksyBRnsQV3hFkAANSxDrR9KS5ra3f//vmFgrwZ//QEWg5JWiXrJ",
-	"jJV8wcn2hxsPWMD/13BzoETf4cQ/8d58pbYf5tKUqlOUSKpT1qUVnGqESvAHwM48ww6Klh9Ejo0d0W1i",
-	"PzRyNdPGN/Y3IcD1epDlmevyZ5nuzCi+wD40hq+YNnS19o3N3w4Hi5IqKgwDfgNoRn7DIDScsQvIiVrD",
-	"ISQA3hCaPruk2ZrD9vX7QS4zBzVHpCI0zxXT1YXD1A2Cy7l6Zn/b4ulcYi1ZXfuu8Lj9xevScr6zT9/W",
-	"INFe2StbYyrXj0jGl//7+wD3FoMWVl9XOayR6PkQgQ2p2u7mivkgoIHBsxOckiUjlthAFZ8xaKLr2r2X",
-	"5fvnx3J4l6t67/iEq1aqQ8knTu7fOb//7/Pz1zo/vc/GgQtIqhNWsoYxUdcK6Ka5PP4QHK2vAh6iP0LK",
-	"XkhnQhp24A6CB5/Bc398psJztPniwL8rdToQ73dP/VnZqb4KKKoHOh89hGogh9oMWBzO/+hyzSPkpEwd",
-	"UDPd+gYXgxk/kLvq+6H6TFKniT4vDYS4sWbFLDkILa8PQrPZ3aRIREzALiW19M3xw5p+OOuEGZVEFjnt",
-	"dRh4t0OcH54lcCBOEt+PxmtMuuxc0Jc4tffeZ2F57XdfeGxwVL5V9fMTOcsryvwxtY3xCt4eouRFznVm",
-	"L/BjTPb4RS2pGXuoengvoMt8bi8LvLL3LWY3udqWHukwv2Oa4Z/KRpBZWq7tBVsxEyqb2B7TEK51WVM1",
-	"OzBY3UZr5BAY+oPxx89LCWk3G2XXxD3wMy6IcAO4jAtmdAXaiBL+klABlYj+ikSCcO2IhAWKc0ig1WRN",
-	"eQK5EV7y3527fNpCxFpYCXc8M+WM5mcFM4aps4WS5bpd6XrCaP49PP1f+PAdKz5PmNYIeaGD1Vb/Vowg",
-	"S/sXlz5d1TPe/3I4CJD+g4uBLA3U3iht2sIwBU1//9B975p3OW0duodwTYyU2PZn7vqlZLIoV86JdrIy",
-	"mUR9yUk1lZ0NbzPfkX2GrgWbWgS94hRay3MrPiyzEmRWTWZbkkGNecX8T6Lvu1aLRAegK+v/RWv6Tldt",
-	"Vy21W70dcuEpgRLtaf6zTKRWSbJTt7cvTUC6Xry/xX/tVfihrXNQ5ICtlRe/dcHY9sV5TWJqfKyYkh5I",
-	"cK1kXmJYUq4hOUIzhQUl20IiTJy+LsNcbo+uOoRC9pPXEu6U2CVr8jzy3QfL7a4O1WGbLxZ0p8nPq8Zr",
-	"tPnuKj3vvc/DElvtvooSR9l90c9PY/dF1D6WHP1tv3gVzSlS30oVKc8bqqChAzaVcJkF0M+sCqx+oonc",
-	"uM5qQ8jwEGTqzun0klD8WdDAsY961QUHshxyaKolUDAwRTKpFDjIIRfCdd0iiuXK/3qLiijhQhtLNw+3",
-	"GwV8lxLaTVGN4obGORZEG14U+Mgb4bs0YQA4eoprbOxullCd57IysFeYcyrvF9VBRZ870585CadUlQMb",
-	"F9nhu3FrQ/ZYl1o7K+trbH3HUrtTJY359I/3A7YC6NsBzen/rIVajxBgffPE/sDz/Bj3NgAZWPb/DcMT",
-	"2J+r4/G2MsELYMfoh4XeXVw0u/KgERrSR7C0oVuS8/mcKSbMkEhB1qVaS+3EA97AlsOv2do0emzuwrUf",
-	"strzihh7STndoTuTuh34SzIneIeoEyykXH9odvRPfih2vBJElsbfSkE8Q7KIF/D+GEKSoZXo0T2G4pfm",
-	"Lr3EtwtixhS+6hnuqQW2j4O+4XgpwIWI7/F9IH3/tlTXDyDDh+L0Gkud/8EshSkgkQaDVPmDOOuq4Nfs",
-	"A0q7EF5zbRudoj+skshyYs01ZDbfF92BlpGH4zGBYKfhK9bIFriGD8wRfQQgalWDi/tfdpZ6L/yPElbF",
-	"d3KD+arQ2Fhxlp+u3RhwX1Hgcax5Z+JdAzfNSfmS60yxNRUZPxAkflJ78iOEYhIZLzj1NXYHIJmqh/9A",
-	"aKaKxFvvLTphuFprvhAsfyXRlVCDVPIebUxUcdhrD84m47PJeQ3F0jltquqDPS8OalEZG1ycjUfjSQXI",
-	"5KLk3iOjs05NKqIBhwPgabF4KrB6VJplIujt3CTVDloBlYkuIE3d4Jy0LEo3bk8PdEBiQnfT5P44dqL8",
-	"VvLseibltY6AjR6NHj2yXIa/4OKXSd3voviaRbBLDkCv7qbxaTZPn/3rDPZ1PJ58uMr7iIsPu2fmXORc",
-	"LPSQlGJlbSFW5SnTlWv1f7qs8pznEDmkeV5XGl/UOaarzyaWiffeV39uby/mBaav9r7Pq0FqF3pdItvR",
-	"v5XqBYP5/BXMDZQvIF1oBi4MLhZnhtFVnBuNQuBsxfXKBRH7c9W3hU/6PYVVEpP7zkz2PcOW+BEnECOh",
-	"7/lM5ts+DNcMQNPGdXdAe2pivN0eLZELyfdXcVayF4zB2UTzX0ttVmDJKIadSiHxG8CeEGajAWspns1f",
-	"gr3DUsLFVrsJlCxBkp1FF9YxzP2iGvSvyeIv6daVlda4vLI20axcys1puB36dzSXmL2ELNYzsJbx0RGZ",
-	"WqVnaqdEyeNClvk38AWZjMaEiRtWyDUbEhxnhikTucy0e9VoBTUxCkoMXHazXDFNZjS7BvZ9I6bfU23O",
-	"YNizp0+mmKsBblpuiF0Vyy/ddCrOn6MHeilLNSKA8E0mD4lGwFhIJF3BUdFLuYmrfIxidPVGFPyGaTxq",
-	"+JF7MHiHr9mWSOVb2K3olmjmPL/MvsFOnQtSvTI0WC6kVasIzTKmdcopiy9EMu4fxx29e7tmOrQgXCs2",
-	"5+9gEk7fGFat7lQpRnMuuF6GPnf2o8+nPRGqrFbeAFC1hhb09qf/9zU9+/2Xt//x6Zs3I/fPzz63f7x5",
-	"8/ln//mPffTp4WBF3z3FgR6OU+BVJ7NQMNCvHQtXWU6KZYzfsApEFgtfKgLU+LBGgXjh47NHb99Phufj",
-	"27Po3/84CnAbWuHDNM+QK+od8Xl+Qb58AIbDGwGPXZB4m98IezgvyPs3A71mmeOJN4OLN4PJaPxmMHwz",
-	"4Dn86UexH2lZqozBx1YmeEyBe+0qN/zUrhB+mLObkd6KrOCCjeIpjW4m+CRf4ZOpqC88YafuSBGG3b03",
-	"woNvBhfv3wxUiYtTpTg0U9Da4WFdZhljOcvfDG5v3wg4kM02aANOtN2bkynOS7peM+HCYOHPSMI72ZCA",
-	"43d7VdecIT7VKNRDB7KZoteMfDrVdM7M9tVSMW1/Of0MA1x407AiH6EAx8fO4FejVU6sCKFcuG7qXOQ6",
-	"XTX8Hczm//FUFLvI07sVDjkElmD8TyDRBAz/ZZF3M/xdac1wAFnEMFiVRpEshW5FcB7XEJzthAi8wqGz",
-	"KQY5DBEc8YfOmdgpHzXS0MJT6gOZ5pYFDtvkcLROgy4PceqGJAk8dL0Exr339j+tGRHfISZ9fy0Zfnia",
-	"LIgdXPyOC+2f+IBTfpug0D0Xw2/16H7Hivyxe+6Dy74TOjJnGn7hDkPoPxsA3wHjg+7XNj+0/we1K6Ev",
-	"bfWbCXRrqIL80WjD3YwsK9PapEw9maye59Xd0Wh2EOM3y20Ea0/mrCiwsf9kPCZGknMo9Xz01f+4JA/H",
-	"/wOsn6KQG5afNo214poOBTcuk+REpae+2jGgGtmNgFXX2/c3Hbi7Jho1n7cLxfBmen/soI2lApCD426n",
-	"6U4KzwziuAYtUyMrUxA849igY9iQ3nPpTbSh/eqasXVlwS6p7pb5gMt2MvcvlPKAKHoAcL3i2q47vuJ7",
-	"Nct9AUvs7I85/8NuGrs/9gCEY6GXtCjAvT1jPU5DrYhhh6kLBjgTJ+fqVyGdAf0jVeoC+g7pNWTpucwH",
-	"F3BdMjEkWoYOW9rQgmFGg3Q+SCYWHJMhkJFd4oP9G0FSLuF42OXt5UdgKp7LjUixOhDjL8PrTisGW69c",
-	"rZgiCnJhmMhZjyyfF26Pbx13/0nM/D1DwVVj6IUkNSSOXpzMxQ039DBM+9PouY9JC8oytjY1HLjD8DY+",
-	"c3GhaMb+Zx3vDtFhdO3n98f76Dhc3BwsWw7Z+gcLhBV0L4ekT0efkykq1cYeVlQiZhn6ok2pcqYqH+mK",
-	"XkO55t15/Wn8Msj3wHLQiNN/AB9uitfRu9ul8TVKPOcowSpUcV25ldfQ9g7er0O+GMCAu/SfjF0SzUQO",
-	"moN0cdg0Nni1oj8VG7yNvXcYrQdWd7S4D9LL+v/FgzwcGHnN4Iz9+7fJv69/P8+/LL+R4/UXakK/vp89",
-	"Yd8uvuP/6/r71TP5428v9KvyX5v///bf48n5/QcPv/jyq0d0luVsvljywXBQKrvUpTFrfXHvnt6KLEa4",
-	"igX9vTu/rQ/ugN2kXeZIOPjDExj65EbDSdxBu/pTwLth9oxQJwx6CaCmy/be++qPHcjufeKASOKabKQy",
-	"y6DYgVVr1T3Q6yJx6boVoH7gdEHi6xMgMRa85inl7UZe18VUN5DvaPdOCPL9CqqPRTy6NeGOoH8zlnfb",
-	"Ysd/i6jBEXrE4SM+DHHP6pifxqfI4+08Qk3oab/Fi35bHXJMEmwK21haAKiMD2muFYPA/EoKs4wdFuXa",
-	"qhQ5NczXNQ/TqrnPSvxTQIn8glEj5BrbJx3IHu0ZlXFrjKqDExMBomrXRS0QMyukZvnQYSe5mDHHPAPs",
-	"ynsw0dWyRzLBdSZlwag4bQbqeq3kDS2CEIH5x0DWq3V5AMe5Q6N1j4RRQ2byfdr3kZlK1u3BORe04L/H",
-	"E54X1Dcywe7u/WCa1kxxCdNkEPHC9Zzvrgf2u1ouRpRUCwEMX7F/S2G38adXj6GEmBr2/7H37d1t29i+",
-	"XwVLq3d1ehYtS36kifKXm8dpzrRNTpw2606cW0EkJHFEASpBWtFk/N3vwt4bICiRelJJnMlftmWKBAHs",
-	"jf38/Z5QN5UFExapTVCVoT4xJHKV+cijicDCJ/pkCT+KMlc+YX/7onoS3aPOm3b1jBBt5eeBRBd6Ooll",
-	"MwHqF+7WlO/C5T0YD8p+CnaV+e2uHm6btC9Qp6EsOVuKJSIaCaChB1U2VWZJK9no6U0+MwVIUXBHIvZN",
-	"fcBercOee1D35HDM01EB4Ag1EZJ8jXf+DYrzIYuhxsjLjkFWOkW5N+94aXa0+GC+1w3OOh3mdhGEXr/D",
-	"a+7sqyWx3CrpnwOsQtCCHUVcTX8Wt24VStNThzOl48wC2M1SytovZHhS+uby27j82kKG3vBh0P8pirp2",
-	"03iKekclvMZItpiO9436xWJt+f57iYHpiMB2blbf154HpyVV+fGAR6wLJ4K4gK9uI4hhrjMFiQfBI0Ir",
-	"KhKGxgpFA9P4IcxCnuFYNXm/MK0Efob63dIDlU8l/Nb+B9OB9LsHlo5baTs5u0R52wDQaTXTfysVzeMk",
-	"IZiynaKWV0W9+lGilvWn8zJu6Pn+uKH/nfJQsJ/VbIYdvsWRX9y+3J9WaQQsX7NiBHSaNQIebGUE1M2Q",
-	"NQscfNI/c4CIpuP2O3N3I2DfPTADYgORqDlsHytPWN7C4oz97bsH5uof2sVJ/M3I2N3I6BzXyIC+PBhk",
-	"t1VnbHTXGxudFWOj87mMDdtzuIetcdmwrVGQ0PmNSJpxOMDvG9PmVRSZUxPnk2WKcXT3oG8i4xOQeDUc",
-	"HgBhud62OP1Y/LE2sg8xK3A8aYiWwXKgooU956N2ia8fSpM8Lfa9Zma2q0L5U3UrvOOtQabPLcpE3c5r",
-	"LAng7c2lJMDWy3eAWbmFKSR9W2KNGbqMN9+8HfoiswjKSobCtVUykWiB4Lm60nwkBusDMG+PYQ4SWvxa",
-	"Y3AnUmkPIPcYJt83vPs98e53x7Kv5a8o8IoDq1zv2zn2NsWcs4+9TK2RCOhtj4BmD7JIhfmUdvqm6OmU",
-	"pxMRGVNBSbEuRvrU3nRDT+TVAPNggkvNZtGwNjGj0inPSgkZIfMpMNFE5mQP9a2ZhMMgW82tSk17/+fV",
-	"0+cn3fY5a7fbpYfTeIxESg4DXQFAwYZAM65yHyBOUIDmbGDN58DY4AFYxQHMVmAt5gC1SmCVyU16IwvD",
-	"OCCrNugGYL4HSwZ1sGTEB2B+G5MzyHVk7rV7C53dMUsC9gQn9eRprAunoCpiMowTY8bYNvcVJp360TRT",
-	"HGytYK7Zq6fPjZX45PqPLydqBY7m6Ufz4+7Uc43q5PM3PkU6IWzSCJhUiLSpoRIETExMe7L5WDEtIFUq",
-	"FmyQg5ZxBcdTvgD8yeqk8y+xFC9LzuC9KQldl/hQ5vIPLtVmvvSE+Kx8EkFHclp4sta9/uem83sNyDGA",
-	"CsFBnRg/1IrA9s0wu7TjHRvI3e2OzfnGYls31QOjYzlKhB8JITAGI0dkHR/ORXNkh8LI2Drd0CMf8The",
-	"xHPjmUJPjJJFOB9RQL2Gg+WYtYg8po4iWP2YXXTPsIMATiYWAhy4XAW7XY1q400ODGt/ciKO5lxghyUy",
-	"J0ARMMAQ1iLWLI1H46xRK7BnI7BH808da0smJJeZOf8L+hZobok1FF1D2GbG44jxDN1ZalaBZi1H6ccy",
-	"xWa8gu3avsl/7u55AWw5XLqIEnOJzuY2zCi+Fb/PjrNdrljCM2GWF6I/UGAWJwm2P1W4HTCUz73eh7bm",
-	"vfEzh8D1B3g/cof01k8C6UqaAkg6gkJbpmmCNB625oHQN7tJZ3xxnB3604INuJywLOVSD0UagKdui3nZ",
-	"K9y5rmsOiz5pOxuZjCOj9FIBXj60Y2ZjMdUiuRUVUBwzvri3u9uhXrZ+8ifMGIGX7Dd1C/W4AXMXsosf",
-	"u93ttzzN9Be+5d1u50g+Bi2cEpqR2Zwvmt30tyqOjnWMa3tgI40fKmRme7FnCQ9Fn3FjZpcLnl1t7pRH",
-	"IoDCCAAAHAhbC1FhBpoXue9a/W2q5AhfH/w8mKIdO63/UHHkwjFf1B43Cx+lfO7vcYfRRUHLUqt5g9t8",
-	"Ts8+XmXPatFo0YlNvN7WA1rdvHZ4V7b+4z/PDnWJPJqCvdN4S5ug5AVXrt4zjm1PlG5hfKDyzHq1ak7t",
-	"KMyjbSm2LTqljGfYEk/dotqoOzVkwtwZvLKBAIdWDYGX8i3CH85Qm/WdlxJbXIlKTpeyo6u/iP75opvl",
-	"3cctS2Nc4ugCBArnYEcl91OeTJysbK/ptn8vlWcAV+m1XBQxZ6wooqTc9uk2x3eG39y6tmNlmnb57i4z",
-	"+hJfuioY97a8ic3GXmrx5hqiMw1UaFBQyChO654zLW5FyhOv9UClEJwG6ZqrPIkAXxQl7AC1QS1fa8EO",
-	"bMPYPYpq17EtUVR6Y0r2nyqW6zsVq5K2rltQzSWUqR0JkQ0XZHMgmRZ3FZzAvJ5RwNcW2bKBffyqyKIM",
-	"BFCMYf8/xbT2aEAsb9HTj/jLpvbg2AgK3FAzIaPiMIOQGmn+NqNBYF4HALgHCwZlQjHhx5PDyf4uFhTf",
-	"NfY5GPeP8e+q96yrPcLnNVl3VNN8TBANEAy0sL5cLthUpQ22Ids7g+kw3HedN7Uj7z1pTfYUfXm6ZDc9",
-	"UZepxkW4j60VU7stjt/SbKewniIS6hZhkYwymeBBnkv4FT8OGJKoMHKPpCJAe84mYoEYVIDjDJdT9KCy",
-	"hgRzoo2okgbIDfdsjcfh78pheG/k1YGZOIE9a1RgCUwZCd0Okt5m2PTcEYMRO5iFvSFBpiJL41Cvw2r9",
-	"lS7ZBCg/FkzPuCTUACC/cxDyRtpOzi7G/YB+715O3e8/Ru7X885JxBe6/5g96jDzm+U2a3v3wBScFDG8",
-	"P/TJSpWyfiwzkd7ypO94XusKuLJ4Kl4bP7gOix2e9a578ug9IrF3gou7v03/Pf539O+TaSzzTOh/n4xV",
-	"nup/w4B/qEJpr0SSB4Iw29ZsTvG5SiNvprrjft2o7fvVAshXjbduZBt01zWSbu6Bhn14S7HxxEbiF56h",
-	"o3l2fhEUzBOtXvcMC2P+UElu5qXbPgtaQx4nRqFdXAaIy671ME9ave5l9+Ej8meN8W2+f3l2frGDhsDd",
-	"Xwfgnk8bKRp5Ho/yVBQ0clA3B1UNKFTm83haFnQc2LbQzGomJJ/FbTvjdeL+Eq87GI4mlkMFZXNeb02C",
-	"lLROUbe67U67Y6aPRtfqtc7bXfyoWB8eRTEGk16lZrwZsOBRpAK3NlU1VaySeZ+rVy+Yue/+CyXCPIWG",
-	"oXfvy7U+sXYViOXF4a33dupnCZfr8VigVYkZ37/ggIZvUSRQpAKdIUtaX+f7mFu8gscdun406Hfvt89+",
-	"pWvQHd64N0LfOE4d7gxth6Zqr7x5g7MBpwpi5OFYKS0OgHkw62Sur1tL5IsxIyBKGgzMh2OlhTQOL5eL",
-	"gYoWQdGlDEuvA/ZXrjKOXAk8ik6gGK2ipPkVjaCp5QXpekm/DgXP8tTI03wcZ+Ik4QMBuQLqpPvuMuh0",
-	"oJ+RuywStf79LiORlhmjrOS/9e5ljoelGGLQSuJpjE3RPEme4xicgA/d37AVpyoSSbkHbrUrDue0iBm7",
-	"isZ17YReS+OZPWLpvn/mEoN+1NwJ10CQ0nvN1/QQpvMUGy3hbek7r/gCs/I8HFtCZKoJJKRoaK7y7vfK",
-	"uCYrXX73QRxrlaWv6KqkcEnMeiFPwjzh2Zrkym+KEZGdhyzH3hLbv/H8kPE/1qzTZn0zobpv+5OIytVW",
-	"oxNGUyyZ2TBw4DptTKW5xk0kzkPgzp+2WR+Miz7CEoNF4LiCYmkkG6idzLJD8adjOzHCT22COhMzox3M",
-	"z6rMjJsHWNPWQQRpJOwgEyfmFVFo3nuilfBsqFLjwJktAoYjT5FGGrty4XjPxMgrBtcZlxG0qV7c2ZJh",
-	"bcfGwXADp8/sD7TDHoADeLfbfv5f89q70a7tMTnVSmq547p12bHN5lv2VV/C1baLRIhyK7JTQXiZVTaX",
-	"ZY1rdAq1SOMdrEaDf+u6JugB1yuPc5qGFpxdF+tsFB7dEx5ZsTmohdDMFu0T+8+TYsOY/7ypfw4lmoqp",
-	"3CPqBhvjCjKjdaqO5AwKO20pcfMK7i3qcywvsTkjnbEczkaOdoED3dtGEZYpcvXpx/IHazlWltj89sm+",
-	"L92imWBi+RUKQwjK4B3V7P6sr7vHHJdf05a8p3kiTni4vuHFvBJodzgu6EjHEWGReabYVAj4NE9Em72x",
-	"hwzSBvJMYBGiQwXkbGE8wZRJVW3gv84TcRV+os6Xz0uHVbzqEbi2La82HSN/8qI6Zn2XTg0n9waSrYK2",
-	"xh4I3TM8EcFI5WG2oXNnZnfi3QZW7W05ss2Vbzza6a75NIc/hwkfnSTmWDuBKknu9tvenFvDWHIZxjzZ",
-	"xLlV8GUfJ51bbKrNKd1Gia0HuTYnjwZNoFkUR/VNQKVLt6W69jXW6cfUvedBvTrFdK2tkied5xBORYTa",
-	"zNZbEQVIQOFbKkkCUACsiIrxe7rNrhKt2ExpHQ8SwYA7ivFKdUiv5Q3xi2K4eTIW4UR4OXFbU9/abbN6",
-	"xk0DJZf+gjZSWbwo46xt2rr1NML1+3d/6qaGti8Q0ciMSYVMTfNxnACYiznc0fWD872GfelL3aFXLFvM",
-	"QBDTVH1l21KqpnblBnaa1/mXZIm9zq2x1FTyZtO60TnaSPjWTLY5eHmSMJvJqD0lYeK3zYCYOxulssFt",
-	"yvf0lfLGHKRc+uFhNUqF1ju/9B5uUF7yfexk9UIuQ5Hsp3rX69y/cpGLCF441gyfkwjXaxkwJQV5z3O+",
-	"QLYwatUM1XQaZ4+pPpNr+sCobajnaLMneDugTB/xGFs5OTwso/CguhVp4IisyCSpACaCO33ejXGdqRmO",
-	"foedYK62u98qbvrnxjwg6YRrPA12crrwUVUVLN/Zw8URxZiLTvDTtkpHp9DmcHrWOeucdM/oTq2VNF9j",
-	"2cEr9j/XL39j+JYBNVnQ048TAfee57K9ONUukUj9e1DXomuzilqEqcjWH0zXdM09qiTegrSEIgrXP798",
-	"9eL5//3zzcu/P/sNvM1sO4oRrOpa+4gjeZ64Hpu9TlpbYE3FdNrhGsQhs7ibI08PorN428xumirFAv8p",
-	"H6v04elH/GVtubDxguGh2EItYUhxxoY8TnSZUWhFC+M9cXCfoKwX36ZJPiGkO2Wcbr3TjG8q3N17Wpos",
-	"3P3iRHc3sayt8YH/3se6XRw5oVthKjOeCif5xpgC6d9D+Hc3L+0kG3swrzAH+y+GJ2Y3Ithoj/1XH8p7",
-	"NXXwKikCH4uUulfR84a3sMepbaJLBY+8r8AdwfJTQzAbcQ40gnms6ht9gFTtjmReCOJ1xtPDnHtc017r",
-	"Ju90zkM3P/CnaO0oFX/AzY6Rbv186sKP5u9RNbxeXeBeNC4JbdHoINWxMwLoV62Fschjft/QNK8h/+fU",
-	"8e5Kt1S0bf27DaY/XfTpadlchpPLBSllTalOKGoTH2YJtLiSOb1bujCGwuSNewm9V4qDWUeQpylfVJVm",
-	"G9M7dZ1VtoKtamBa8BTqvooRTfmHX4QcZeNWD+HkD8L9PNA5glzixsycKyknUEFXSyc+ZK9zWeQwZ0ol",
-	"YHzj/oeCEoW+rV9Wt4oZ6Gckb2NSsUXOj4dZfCt2VNEXDTtjsEe28cZsGLJBd8yTz0IN0EfbRjTtp8b3",
-	"gt/utojofPlOgg8CXGSbV/aqph4FV+Y556kYq1yLk2hQxIxmSmejVOi/0BBD+ShAJ911U57GPBpgCPTr",
-	"lqIdJaT+SMZQ4r30jDDk5pFF3YqqSv7tZXIfj6hIu1S6RL86vgV6FsWwjT9k94PF/Lhyo0cnBzBCMttx",
-	"xC25/K2AoPpyzPtGbnC/7IQpmSwel/2w21hbN2yN57Xqcd1IsxJUYwFIkuRfBEx8CMWMmjb7tzyJze5+",
-	"KZNFvwa4JFnsr90Od9aCKpTyBUtz2SPIFl0CkiBmbIDuWU0+VFkd/hysZ4Kt5qbVnGBQbd1FmksqTeYs",
-	"VFKKMIPWEts1EUud8STBGr2EhxNNHe6QJ64bpoV23GV8b8eLwPW1jGOjmhd195dIC1Fpel3Wml4lN7pa",
-	"Y9hLYqFPHVx8Ux5ugeccDwlYjiqJh1S6y2UOZWdICmUseK4zgOB/G0NqmSp+Cb0HNjkQC5kD54mSw3jU",
-	"tvnr10KrJHf1DlJl1Azxng6RolC5OFPOg1aay4I3iA7de29xnu9wVnYrzsrLu6Ase7iUW5+gV2aDiGi7",
-	"g5SCBrBEoOljbRW30+2g1nkCmHXIKWSkdQ58SaRzPku4wS5D3RZfWXfa0TyKSvvZOxK327ld2rlQz2l8",
-	"gOU2ccreooiXqWhz5GK8244qHwpkLCtsLGM99u+GjUb5duRmto7BZffN0Q+0Xx1XE9+5W3rNXQovocDe",
-	"ZwIjIcCMO8QAvxoZ724v47URqk8n4/czgPUqxwBWOVHNYpkpc3aHYkeTGeJZ5t8pn58M4GiGmHKtY3vq",
-	"yrN6EFbdC0q3ZHBXIy2msbW4s5RnYrSwPEVUgXTW6XSYG8tSBj8ANgEpkPzCaGcsZGqz31YR+NiVZOLD",
-	"LEXsJKYFPThMeDzVN9J2ng24FgF0siF1a6jS6HvNEP0Ba8odIP4c7eqKGkQzZU9cE/0ByQV4ImgS6iQy",
-	"0odTZRZY5WmIRsv2pYQwOFLQx2nsGqXC3OwsIAvKMnfifBjDargBXM+v5V86YCpmRM3ECqTJWckbd6rM",
-	"D1qweSx1j9BGYF/BdLYPKOu//vvvWNYvNIj/o0JZUpmjOX3nsZTYFusHRsBb+Ukg5AL88TZeHjJ29C6h",
-	"M1hesfPCHshg9hMxzFBhw0nxaHvSLWfcguzX6FiLqoiODQKRXHaophdcrzEAjwkhmRtYY9X9FpHFaQ7v",
-	"kdC8r4ZsxnVWqA9PaRayuWWpf4WK3EyepbHIXjNiVGNYy2y2GpJI2Y1nlBggLprPA6zSD5W8FSkURlOh",
-	"Bgu5VDIOeQJfr2xYJ51bz8G1JcOWW6EWCHjgKLfozwWfJlWkW5UoLNZ4+N5CSD8uh0egRYEDHVidK+rs",
-	"jyV3NJ6aYZ11L368eHj+4OLHoDWNJX7YdaOD7lkonQ4+cfj1M8VTt5PywvO+C0ovAotbYi6j9+ix8mvc",
-	"SHqL3o1k7ITFUY/5r2E+ZcyMsMeKF7nBMsk15GLsRUZFEzZgg5162FzuYnGAKQp7974FRf23BauFeRv8",
-	"0wZD6xXcLFVqWKvd3lrK+wSVrNkpGXbu8zTWSrKhymWEh0Oh+Mo1xtDHrttmLjQ+70QNT8RfOU/ibNGe",
-	"RkUDf8GkXwfVYUa7T8kwfvPwRf1ZzdmUy4UjVeOpYPAukJ1NEsKeMAemxrIY4a83juPYke+a4nBv3QZi",
-	"ZCaca6aVkTLNOJurdGLEkaeFyY53fYwxERt4pWJyEOFIYaiVpQKgdjRBPkTETAcP2kiAAY10jXbxlDbI",
-	"2afbIE9gjgVsBbtHpJrvsgVKNeY1IntaigrVGSeI9MYAY8ahmxM4ihFZlDXYwxMxI0R0uD8bU5gMD3Nd",
-	"3Tb91BvE5yiKECyOULXiS9XSi1LpA1z0fi0j5vpea5yw7ZutYa1fo2PSaNWC3zDt0Q5W0xiCki67Tj++",
-	"OcPg7Pk/8FhNikjgRIBL1q2hNnR+VpTGkJrYgc3Q9iM7A8JD57nqNktXCHNf7NDNRQmeSDXmwWw+PI1H",
-	"hU+2x+hiC2VxKEDD1rbBAb1Km48kBBXKWKbUBKgDsc8I/QnjXTvcn9IUGvsCLg3MN+u6i6yxcKxD5RNa",
-	"HYBTajGTaPMUBlY+a/B0WcJHqTcNC8DNOHUYIzXoGkv3vE/cstUZEHDkrUa9ANr07pvOQ6/gJtZhKmZc",
-	"hrHNtxQfLZ4QWIVxuaOnGDvCG3VOzrtvOl5Uy0+LVDys61IJabghUTI1/i4genbPUIdGeeKlUndNhiyN",
-	"u1Metw2JAXSowIxU4Q63/srjcDJQaqIx2hnPBIQaVCJSDnxinXanG7Ry6YZt5tD9aWewWRSL0j7dfGAs",
-	"yUpTcItLtyUDx8bD6/p2jw3ps6U2x/XRSKuUy0xEj1nfLRtgukHdBuhwtETHFqSRon3mb6mygPVLUtQH",
-	"OxV7q9C3wGMTGKgUuJ4AEilupHW7v9fM7Sg8VhASqeuZw+amBB2E/k0AtjvY8BnrGzVZHgbxoRWPPOuA",
-	"fW2tfYIgnoj0RhJk5YpDRYocP5z2POCiWLM+phT70LhVoJeKWyEz1i/vjj7LRJK4rImQUXWyAr8jvgik",
-	"hCqdV6tUtlAbe8r37umRTwztZV3JuTUkaSLYWCXRBizjjepgF3uAcAfrwRromk/vAhZF5lwuaH6+12wi",
-	"FoGjJjSahz5JC6KPD5ktpwefqcHa9PUeZOG5vd/1ruVXf+3UDc8wxsa0gnfKWCKAi8Gp2E1+8W4IYr/E",
-	"cmKxw1aGZcSHxTJM8khohh2mkdWNG8ZBV79fX+7WoBeNeeOrbZHJdKbCyZ+JuBWJ2ezb1F3jGxVlGgVi",
-	"mYcbacyxSe5Si3fGIU/I4om3cqxhk/8d/HabnlRpPFrNLQaUT14awse18GwejJhLSoCq8tIbAzGGQpyP",
-	"dzaA4AbiYgj5IInD9tIsqrl8rtIpftNZjQsZkslofqlZoe4/KmMK+J4FJDqcVu7P88ZNxjTazlQEATj8",
-	"WLCCXzYLCy8ZN3WlgWiU9OeJJdAzEG4zjTbCbKbRwXjcX7d0z4QsEtxwrzqBV3MRIZ6wE96aCbnztcP9",
-	"le/dZLeu8gE3KsHKzylQFWtmptPB3gLMaAFz1SCeq3n0YAEPiaHuCaHuSzbOp5XuYEvcVzOlO2iCUypQ",
-	"38LC/JmuvIfxo1Zg63bLuuFuPTCqrV4vfcns8JDnWpQKZf+Zblcoi2oRVIij49oviO9bA02eqbTMWyGJ",
-	"sn+qPJU8aSxgP+YzqDRjmXKow2uDLvdU6owmzvXmY/gar9v1DRzb0cGiNM4HeqbgSmPfXC9k6AUIzn58",
-	"0z3rnV/0Ln+0UUfzVvaAMevLE6GxoHbTLR7U3OJfQkZCT8rfL6rA4WosbdqBvrc0vZXbHEteHcWFzdva",
-	"GrLHDtOPwgJL2FcECiuxQJpPm+H6fQtVHg6PG4s7jNvpjfGeSggW52wKddir7tMhlGfjyj6OahPXP4Co",
-	"bLCHxYDIUIDHGRYGYO/stpmDhl0vXIptnC9atMDxxNkIcYNBe3rGduH6z1335YZrTgT8dYNP5krXDiwc",
-	"338v1jRCbVMwWdscharzXfHl97BJv4B++WYlz3p26+o8WzuL3lOR8Tip96DwqgC8GK/DZanIGZM/y4XU",
-	"mPgYq7n5HJe+wLOD2CYax805XVRx6hrYP1fv+nYHGsnjWiHfhLJMj/xSwZa/JOzkzQnYI2EIb1HYmSQM",
-	"gzBYjpoKXjQUxCkLYQGQbJe9hTp8CxBMcMGu+zWzqVlqWsCMaEWFDWhrxO89JKFYW6y5w4HSfI+qf+g0",
-	"2aPqmtK3b1I9a7xJdUsselmr1XPZZs9VkqBm5hmzbZHUPJ2qfDTGxDmkrHV/qXL/s7Rbvs6l125Zrsjd",
-	"CfR5Vc1udqU97Kz8cB7Rup7gpZhwFz95Knj0i8hQPjtrEHCq0Aq22nLlPmHfJnIwGGUjKGgl2LtBxMS/",
-	"6lbv4QWJZqt33g1aU/7BfHpxZsSBlNu6nF3nUe/yUe/yIYblMxfUD6PQ/+S1fflf1Ajsj1S4qQZsALOt",
-	"EV4Q5fLsotNZVgI8TmI5uo6hTAk/2xADn425pmyu4FOsoV2rdUgXmKcbDYkh/C7+coUT1j3rVN7Ypwmk",
-	"Xsxu0Bqm6l9CwgaYCajVwz5/YNIwN+/YWHyrd3b+6OFdXeB9h96j8q6vUCcUJEKLC15FB45IUkYs4SNb",
-	"E0sUIrZJaCZSrSQ0IOixmgOMCgmQbjjd9rOal/q098QXO44bR8J2+hF/qc6zHdUQxTXcMQoD/lc4roaJ",
-	"psiSDVrZLMhELBzFGzwzoKwIpkjarI/ZNywTKzd2zyUBY9taKinmVEn2mBkJZmI6y2KAZsJykBv5xj0I",
-	"/RNjZGVj44SAkQQ1OJyFaraABw7g2MuoRTbimaA6MQ/Y6W8+ohPcZaFyMNd+MO/SFx9mIsz67G9ekduN",
-	"pIb0aa4z7HyVav4DJaNsslfJZMHiIZNqoKIFuFFDrjOR9rDR9KJ7VhSSTYXWfCRoSrDlo0xUW0WYCk9y",
-	"qdnjI0IdWng2FelInMA+q+JNwLmuyKxU53B3jeu+wubSY2D8/mcXrdSlpZeX8fActT0nj5Gkvmg0SU3B",
-	"E0ATmz8GhRiqmVFnU75gA4E5a+gfQJrsxYHg64cWNuIoSLFRaywplu0TB5UAvt7ZmMtIHadt5eUQPegA",
-	"x47GiNHgUGVorJlYLpVmttlzfNuRyAp8dUeqLxZszCOKaD1eLptjoZoKNuDh5LFXZWxMIpGKGwlICCPF",
-	"xK1IF9iFO8izoh8XQUwAMKHNbFoJywbVVMCBgWgEdJhoY9ma3TQRswyPjSQ2TrQ90aJ08TqXfYd8F7ug",
-	"3WOg8Kawwfea9cdcj/uWMNzCvnzIGOlwAkTUeUpEr+IDD7Nk4fiEIgCpV6k5waqOJbPITwiA5Euobcap",
-	"cehKudwcHthaFfwuI3VUTBdEXXKZGbN2rV7rcngG6GJCzHBaLToL+KG7VA5kSwgq87HRBi+IbYp2HzBL",
-	"4R5sIzW3mGXkrJBvA78bXcqTpUyAdwgADWxV/cTZ3f61D+U3MKPTIiEP6mynhazS6MSxD/sdkU4GImAZ",
-	"nwgJ0t9IropPCqxSc1N4WqLUhBmFgurIgbtEqkmV3ONpOI73o0zdQivPhMR4rbHHHfWZ50G6cIRmiRhm",
-	"ZXdCI17qVN0aRfemQM60rYZUYQ0N7z6k+RJyKr5iY9ipe8XACw+uWZQyPueLfWDJ1myJKB4Oj7MfPPhe",
-	"CDBAEEdTd5Hf7GvMocd4UFIzUB+v7VdQJsXDYbG2nxEItSYZetnZIdXZnot4NMbqLXxjNN9LMJFfD6ph",
-	"EyjfgGroztud4mBPzU6vseO91YSyT7NmzQWvnByU0qhzMrESnImdQ1q7YA32ZliveMwmcjUXGoOEjynB",
-	"VbRIE1M2dNS12Suea2O3ZnNoxdtEVglj/1oUOrFeWo2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HJbo7n3",
-	"17Iyvwj/qJ2rdIK2cMProZLEmH3HkcUXfqHHQAB04BK6fgGYTuaXNbOMKlI6q6D7piF/Sjz6I7iGVMDz",
-	"hsLPaZ4IeGGmUojClAB4t48P2fU8Ip/YRrT1ZWx1B7ruMt7HRlu/+ErR1i92sFnOKmyWB0dHYn6LLe5T",
-	"QbQZnzGuCM6KZIKnSSzSoqKrwFTeS6NWujA9O6ugSCuVoYdQPBGzDJ1KDI2Zz846HcYTrbBQuwRJHyOk",
-	"GjxiVR/aJ38RfojzG8yXIq++sI1Ea3/mciLVXGJaIp8a5fZj0EpiKVq9h0GLklGoGFNBlBhETff26vWz",
-	"n1/+fv3sz1dX19dvX75+amZjpmKJesflPzun5NubUc641nPbQTgVkaWLizOyCK9FlsVypANGNHHtVU1D",
-	"hv5u0vKcYHDqzHwLk0NdZWYSkLIEZqYRDiy+cIb9PFVyhE/iBxUzrrH084H3jmsKYPzrDo5TRtFLScsU",
-	"qnym7B9u7lCjJjycQKGD+d9MpLGKCH7CKc6zZdiaqZJwLpFetTVVnqZd+oJR4f+AUpHW72+eQJ4/4XJl",
-	"mHlqjk2kgjQbM4mnMTKN8yR5LniWpwXH+tD9/e79nRlTJBJISKXu0MHDyPtklhZ7NxMfzIhf8UXRPUKZ",
-	"H4jtWbg8CC1qL6z5SqSM7lfC8s/SmCe7CkNpzesOjrFKECDRC9ONuUZAaQQZh3dIeCbSpmr1zQoRDITk",
-	"qG5LoKw/xUliNs6qXMTyVlWQxnlv2qP+utpT4bnxvaWaMyqYcyXNkBfBbcqUbLMru2YuoUT/1GNAjjEu",
-	"b5712FAIHbC/cpURjo6VfwTdZLClsazmRlpWIJ+bES+IJZuP43BM2SiRRG32FututL8SHPJZVAQBKzXC",
-	"WlIfzDeqLyFYUQV7mtNOvMCSOjGDsrLAo1suQxGdWJPyJC1sSiOMOlPTkyzlUmOVPTX0RDzjJ0KmcTgG",
-	"VfneCrP5kZlLT7DCMoXkhZDAnzRv7SUSmLU6TiLnm4L8GhQkVCB515TS/E3owidjpbQwisUoRNvTzqPo",
-	"BOVhsz70h7dkJ/s6cWZMcTHfylR2ZB4vKCg1zDWpHse9RxjRlsqJli7OtEiGVejC8PRviufoimdFis3h",
-	"5qmG7oMytmGeJL+SPrnsdNqdTgs9AxJT0DW/qTn8G/8LH73BGTjHr+w1Ca9oR9aInS2Iw6MRTWhzshag",
-	"lyXKQc7mY5XYkxSdDFtmmInUlriaj3IovdOKDXnaOE8GyDExIqpSd8pBJo0ZfJTykvyWRcxe8c3O/3aM",
-	"ffJjDEoaBjycMF56/aJgfMm8PvBoQ69hnbv7Bq/48mmhxVQVnPFm8JmQW4VBn+Fz2C8ZhllGOGlF0FMn",
-	"+ajVs+M5SeC6lVCmJ1XP8lTNxOlPIk0gQrcHoA9Ne80exGW7jywi5KbaWkEohVcp08RzNhCJkiPNMr9Y",
-	"h+ZidV/TNBRdCVSIv1RXBzHmvfexv4cbKNZe3SZ/xEJK3tpxaxyxKvteChvN4l6FydsI25Kq/+wVx0XM",
-	"53vsLoGOxXgq2L/MvGwvPaXzIMcAdg1Qeh8M2j7YiX3o63IdKqmg08l4YfOxgnJtLQSzNhn7W79knvV/",
-	"qKTF+R0GsCKly+VQLs5Tmgb3+o9LrSBbcna5A7XYNLQLYR6teYUdP5lIzS3+37vOyaP3Hy/uTvCXs7vv",
-	"WjU804fBnyxsXsJ89AF63CKHL0wiCrRnkf/RRcnuc5ONLXcdP3GHfy8bjkbsC0g948YUS+IPBT6mFOif",
-	"3mOCUpfF6hPvPqmVm/JMPOFp5DWeetboJoPSley+QziaJwnX2s+i+i2L2Gu5S+8pXvpbZWYWinNLvajF",
-	"1K8u6iwV0zifOv28ssgNjaoePo1aPj+2+BTbYFsP2xed1opPsX0nEqqFGgUNSitgRkX69IOJiEaiOcd0",
-	"zjWD8A3Er2E7eoH+GDg9xJLlUm+Sw5jLfip8dBqSU1rLVMG40bQi5DozilYLlsKBgOkHqIKEaLiQOEjN",
-	"kngikPUKOhBAZcaC+PzB0wJPDELgqfmbUCHHam5c+8LliHVwI7EXo9h2bC5kFpSi9YAnr1KWCK0RV96W",
-	"J5tzajVeT+gnFXH2kcieoPd/mAJ1VRwPMPYyyKORsGijBetrldtrJ7vQw2fdoDWOR0Ybdc/blxjpmYjE",
-	"fKfbpdAPhHoe4R8lGX0A1fxeaEiC6/vuI/GfPnr4sLNWpUKVBur+TrvTObeeNF18sl7/Fl+89JsAFjL0",
-	"1rR196nDD6GoPOAqtWz91FRxPK0/gT6hOkQluAOpra41SUMoLmuQ16kcJDS31xTYC9h8vPBZEeMMSlAP",
-	"CMihohMfZiqtV3X9UN+SpWnkOeljwzBnqdFKLkSEvBxsyMMssFoGitBst5pNOcLlsHParD9UYa77jhgO",
-	"3jdYuveNNDIaFOFOrGyAJr/nL5/8fo090M9j+XKmGXRsmCWDIcNxxa5nIoyHpJV+eAzsUNAjtmQJVyk+",
-	"nJ2v0hoOqpd6izFVEP9ant9Q37YCYPtNQGeHua7i+93dEl9ilv140+LZTat3U1lif9MKblA9wSVLCgr+",
-	"a9XRDbRi38j1DH4QFz01L1caBc8CeEpg7xZYSCdPRQWELYBKMXDaNLAaMCBlG5DFGEzEYsOAqjt31bwx",
-	"7EHMKUAvKu5qjkAGiahTOImSIxuF3tLI6gmdxdO1BW8/gcHgFTHHmgnJB4kABGtO7DtmhSG1l8s26xs9",
-	"0rd4U0WBKWox6GHpM80XGqulBgv86dQqGpDGfvW0js7EzOGhYpUVwstRU535Upv10cDpB6wPhaykOa2/",
-	"TigSXmYn2OCurzrnds6cPbZnztGFGOw2NLaHhi7HToegW9yfdzsdl/9rRuRC981XIgB1l/mO2TGti0cP",
-	"0bwDzl9JOFDv3q8zUKZghdpXrTfb6uyyoJXL2Dzct9UCN6Qzm3k8eEheda8dy2v6iOk8Dcc8hZOpYjjv",
-	"HT5468fOA3T8nP1tHUEc7wM7hRXJJumSSdtvgGdWrms0FfqjzVFigqODKgvlkUeAtr1iUh3kE/Z0PM2T",
-	"JXVVFk57xauEH6cgwKawdat3Xp/R357QNOHyGsd8LHm1w0Xk+rywwCt2W6Grzaa96LYfVKXvy04OzbiZ",
-	"/R8xpX+3ttbB/OeNjTHRv9n1rhN3bR/7K75ezUbHlw9WDD84tZpnhKVAA8oA2OlGwKl6wM/oH+A1zMVg",
-	"rNTkJBJJfCvSeA1Z9FN3ieODhuPuvMOMB1/N7PkW71989/PSQEsmZATl4RuYpuxltRxc3d2ZvXZk0SpP",
-	"3aKWUOuKmWEAXeEtBI3AkgJadRkX9d3/xeD8YHHWc65S+7/666fB3Hm3KWgQlDzLxHRGQIV2PVq91nw8",
-	"WR9QsNdSRIFEAgsAhDSaCSYKlVLnpHtmP1nX5IvozeNoQz5OfMiucNxevw/Juus9yrJkA1oQZeZIKkXk",
-	"0Q745G92GWc8jprFTl/afFtwYzsJbzQ2DDWH2pz+A8E0bG+qm6qC2KVRVzUskKLbqP5OP87Lr74W9Xxp",
-	"mg6vaPL3PHZTGOdYz0RIaRNwgbvtzk3rrvVNLJbFIo3Jm1jHmSM+hCKdgYE9Maa6mQgtQiUBOuaiUwCo",
-	"d1dHWTzu7n2NHO4pYy/k8zypxUqnd140hWZu7+fRVxl5A5vGCB1S3+Ka7SVhu+NZLguTw7XcRkp7YI9F",
-	"+3Qtrz63HklAgNEF0drMQRmrFOmIbQUoYEHGmWYZ6ENo67OYijY6GhPCVpyxMa/o4cPXWdUvxyKrPztA",
-	"UX3TQpsP5z2VwiZ1ELAoF03VSV4LGYFD45TDcjfsNuJfKn2xomuXfT3dAN3+mbu4OSbXzeVXdMlP6MCm",
-	"6/eSW/y13DgVQNC0VSdb1XVVSIdKIuxJ/V1mcWLvanvDy6DuRWHXYoYJBmf3Q7SI4J/fB608NY78OMtm",
-	"und6ShPYDtXULqA+1QsZQlNuqYLj/a4b265trUWZJM5H0xXJJyAsmPIJALE0xVbltfrNucysvZkBjTb5",
-	"VXrfU7DyJPkVjwN0pZ8kKo+ewUPMC//P9cvfAqbjkRSA3HmdcRnxNGL2sRDufswiFWq3Pu1p5M6WNE/M",
-	"sdPHJul+mb2emRN0SHTzU9tFo8dqLm05QyjqCB2WFrEZcod94TJqZaTR7b71Bv9NzJenZ6sIXLfxQtKv",
-	"SJPBBfAcLcI/b/JO5zw8P2Mpl5GassEiEyAyA67Fgwv4t2h9UgW4p/p7G2djfPu6E94qwYJuCCdj7yrZ",
-	"4PPwavy0rEfZYMFoUhu1LJxPYOf4DtVuIjDGv4TTB58frM+Gtc0YF1XgR0bVjpQUzdB8TxXUbtBrV+yY",
-	"yA+77j7Twaa4hzdvR6+O/2aefTrttEknfc5K/ZdSrOz4TxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRek",
-	"dZIp+Rj/ZfamsHjfLOTS2KOYclq1zbAXp1ld1kRTzuq23ttd+KyNOd9Uz5ejer60jqHV4zdggAfK4iwA",
-	"9HogQUPpbz6csmr0HB4ILeu3OmDNIjr5ZQDra5Slmi6bHXfja5zDrfTNjpFTVOJE7b/ToPRrQRTiKxLy",
-	"s5qzKZeIT40xfLPVGgsKIua+fzIhBwRi/Rx9R6vM1uk0uKNrAjIhT9MFy+YKIjDYf8/m4zgRbKCyMXlh",
-	"GjpDAqYVHvOpCIVR+xrOamoyV7cipeBLnALJFDB9VOCXZsX5TV7hlyBSZvwJn/2s8hS6r3aWIvNe5Ed+",
-	"O6e/xT32jHtIMSepCwiBrCpgebime/YhLLqACWASaqYPdDd21neZQA11vPPbPOEosdxvOcWvIaeI6Y9E",
-	"qYmIGODETBXgzhLK4udn60WrhJl9jGHF/WXS6rT6Kp8/6JJDj7CRMvdT3fbZg/bDEvlbt91p79DFZgdU",
-	"s5CWpXF/nSjCHAGpgeDDy5YZ7VsQVMaaxX5o8VeR8db7u6VbmHmJgcbv3fu74GOLYEngT+IPqe7BgsJN",
-	"qTOeYEUzcZKZ6zU+3YLWmi2JR9kpNgfigFbrN9QUWdAQTa4ARmkXR7bFrVgptHwl1CwRtmsE84VY9BHL",
-	"2xhNHe3d6FcxHZgXW73T38UCcYeA55tP/W9dvXrBJmJR9TWoivvu429Xvz67w4bpgnWWgKF1xmUE9/Zu",
-	"SSDGNaWxk1giyZ6lOSIYGbO4/uSDYYsgyuUJe+JYk2qe4JrnklhOILlKj1q9ieu9qCS+wqJj8VfOE2zw",
-	"wekfLMguwMSn/+IEYLx6x2cfRJhjq7XP3u99GUi/q18o4hmnOuwpl3wkplCZCBYLsRX4NyL8gqrXguzz",
-	"3E0Ii2INUKrlmSHG7tUbELMdLlkIheJSZZC7BlKwWCIOkAQoWO+mTwWPWEKs3/X3TXg6wp52ybhcABXg",
-	"VMC+xxmf8zgrUy4Xz/hZJVHtYtoXBppccJTKfIgBM1qKp5gCHyg1mQhhHsEitTS3MoyTmI6WlYc5z9jy",
-	"IhoPGXeQkaAksSOx3biIiUtMvuZiqfyJe5UqNax4zvN4BJ4iaQdjNJdUQZbGYdVkYFMrKRHXJFb2Hurm",
-	"cIYKyXzZaAwWIRi8VSR5FGd1X6XQc0DhNPrT+zaWI1R8/RrVtXnRhXEMCUkuXU7zefdyB3JNbb6vZQqM",
-	"zmLqeOvu/d3/DwAA//8=",
+	"7P1rk9u2si8OfxWUnlTlsjWKNLaTeObFPhM72fFZiZ1jOyt1tu1jQSQkIUMBCgGOrLjmuz+FbtwogRSp",
+	"kZP4v7NerIwlCgQajUZff/1+kMnVWgomtBpcvB8sGc1ZCX9+95IuzH9zprKSrzWXYnAxeLlk5IaViksx",
+	"JHNZkifzs5+ozpaEitz846kUDD8ZDYaDkv1e8ZLlgwtdVmw4UNmSragZVm/XbHAxULrkYjG4vR0OfpQZ",
+	"xbfsvvTXJSsZ0UtGBNsQveRiQbjqN/7tcLCmJV0xbdf3qCqVLNMrnAr2TuMDUyLn8Oo1XTAyY3NZsiHZ",
+	"cL2ETxVdMTLnhRnVTIibIX6vWLkdDAeCrswcMnxTPLsVffcjEwu9HFycj8fjYYIc38OgzyvxQlPNUvOU",
+	"ihEuCBVbO0fFiDIPw0zYu3Uhcza4mNNCsfTMcOKv4EdvahPkmq2ATJ+UbD64GPz/vgyM8iU+pr70k7v1",
+	"C6BlSbfR/F+w8oZnLE1mnhNZEjMXswBKFD7cREc3W3zqTQtBU/R8krPVWmomsu2/2HZ/QlfkmgEht7Iq",
+	"SbaUPGPA4XrJFTGMxpQeElUZXleEkpKKXK7IL788eTwiL5jQhC4oF8gbXA+BP+zvyJIqIiRRLJMiJ2w+",
+	"Z5mGI7NgWgVOokJtWOkJgMcxUCBaw5lZRNsBiCny4MFwsOLC/XtymD7PgCy0OJJOfx1B7kCAOYitNKsa",
+	"aUj0kmqyoWaVNB8a3p1+MYW1b5ZUsxtWEg5zL9mI/Mr1UlaacA2rwYWY7++ffzOEld6fnJPNkgnzCDfU",
+	"0CSryhIIJ7ZkJUvWvHArdnvKWLvG5t09Zq2Xp1pJ+8zNzdKwQ1cimvRWVmRJb9gluTe+H09LaV4UbmJt",
+	"8wl3WPdJvdA0cZlMv5heECmKLc4DyIUUEoxsmUbSSfP5hit2xKSYqFaDi1eDLwZvkkwtrvLfKqVXTOj0",
+	"blP//aeK8NxPYU31MkwgPNWX48TVmicFrnn5Ndu2vhV/2veN31b5gjUsdwbftb0Un+j90kdSzAueNbw2",
+	"s9+2vdg9c8yrBcvSupN9uf0eXu8u3eZpuNGOnEiTWpW5rz9VxPzcTIQKQgtOlblRuG6fEihRPWdUspzr",
+	"p1I3qCAZfG8kFmvdmjBM3xk8ZjT/kWnNGoiSM5qTAh5om0Eehuk9A66ykq2pyBpOYR4eaJ1CNE7fOfwg",
+	"izz98qUs8ra3mu97v+6JuOGaNp8I7r9ve3V46pgJyGa9F7888Gr4fd/3/shFw0sLLlrfaL7v/bqf2GrW",
+	"xNgr+K7tlfhE75c+NzpjxgvessFl7Zm2SdSfPGoyZd48iRKZGzQorhUoz9ZoU1ul2aplWmV+xHRuuGqh",
+	"Cn77qSKiMrRvfLkd5YCBwVdG+Tif3P/6/jf3vrr/NSjZ+GFQsbnQbMFKN8GqYFctdxXNDm5YGKE3daom",
+	"wlQHXtn/XS9YVjYpIQq+M7tAVyzYlI+e//T25bN/ffe0YRr4syNm0mKDW2u6i2JgHz32/T8XtIH664K2",
+	"kl9FA/R+ORyyhrXDd7h0LtDo9OTIZVatYkNhZ044bt/p/MpmSymvH7OC37Cy6T6237bRZLMz0JET+U7k",
+	"a8mbbANmv+0wET9QT6cfX/HEy680WUmliZJkRcW2ySNUwK/jN+RsTqtCG5N/OJjLckU1iqB754NhEFmT",
+	"8figrELOUfuTe5KDtoocoIZEsTUtqWY5mW1JJlcrqi4JLQq0+ehMGTvYGNC0KKZdXXN29LRTbtfb1era",
+	"gGU/wZ9OIt+Yc9Xd4o4xpb+VOWfwgseW+c3fmRTa/knX64Kjl/bL3xSKcPaOrtYFSBcnIEBh1zTTMH1H",
+	"xlfvY9PC6NSrs3xmdjbHfw2GAzn7jZmfXbwKQwS7di2VXpRM/V4Mboc7o6mlXEfDmX/ujFcpLVesjAdc",
+	"bWGsN7cxlds8np4uhmoxNbZ0VdSo4YhxQdxCXgtLiovXgpAz8p7nFyQrV0OwhS5IWN0wstjgkbN8NiR2",
+	"LRfklRvxzW00klmxGwrWVR/F0qc2jKOIGWdwwHm+6wS0y/Ni0gjQ//3i2VPD6P/36qcfh4TaM3z+4Cvy",
+	"L/7tyDyqvrS/O/PidZUTHHvGFHgJp1/eTDzBnUvYcNuUcAU6FH657/9HVlZrKRSycWyTd2fjGVVscDG5",
+	"NxxksigCh2mZXb8t2A0rDF/nLOM5y7/dGnLklPwob1hB4Xqcc2asncHvFRWa663n8XnxdvzVw8293/6Y",
+	"zyfleDyejO+P7f8Whl3XTLD8yois8/H5V2eTydn5vZeT8cV4fDGe/DcsmMKEB49kJazIWVKBiiJqouaP",
+	"9tfgky+5BkZ98a9fzibwqZLFTeL1E3j9GF+vQLpOzofRaVc3B15oH33qbRsmtCy3Z2orMvM1zxkKCJpe",
+	"Orw7ZwXTZqut1FSMiTZS2Rv6YrChJVvKSjGUDze0qMz+nt++GQ4UBlf84s3vtBHmC7OvKyoqWpjfYMhr",
+	"cHE+HGy4EMbmqY/bWYR4nkwcq9hTZNg7EY5LDW0f+xKegWHrbo/urE9Xhq3ivwbnowfjwXCAbtPMUKVS",
+	"+eDWH4DBhaiKwktx0c4Jzq69GMz4gcOAFoob3jP+s0rTBSMS9TW95CVuGu5jXtK5jjdsMhxsSq41E9+C",
+	"tlXjsPGDl+OHgcNmuLrywLyQi2tn/rb79oedaWKA4JIyRoFzqW/uxBB1L1R3hshAT7ESY8TFDS143i79",
+	"cl56mcnNvWKWY8Zal7Dzk/Nb/KxdeOLT5t+l0lctcgEYLy9+b9+1a7aNZF1BE2NGcm7FlKIL5uwTMxUX",
+	"2KCR6Yx3KUxW5hXqO3JtmGitWGn4cE23haR5tPzBqkIX/nXlJ3Qb8XckyS3nVyCm4U4+qdT1oi8v+Q0T",
+	"schUWpZsXkrQ53UJWuEkFoPdNabAeA38HjlAR4YSO+7KHsJLKb4QLH8pkYy129sKHri5cd3n4/P7Z5Px",
+	"2eT85bh2zQBnG+5A+sesDuw9nzMjCtng4mw8Gk8Cy1qZ6VhSHdifay7guTCg0eSV4mLxRAwuXr0ZDiAy",
+	"tCcCLYvEPrBBmYkul3439UDJorLj9mQ5f5PjeZvcG8ds9XvFs+uZlNcq3MMPH44ePjTqPP6Ci7eTOieW",
+	"HBjfXdvjcXxvG43JsKjVZZ48/fcZ7Ot4PKndAt35NeK+JoYNjwDDOt92d06NeKxJArUI2CVw2wQsP+C0",
+	"ZZF34zTQoAztBWgGg5oIq2YFz0Y7Wm6rRjquaaRmQgRewaVQyEdGjEQK2+lFV8GoQq2tQdvTUtPCUesI",
+	"foDNbWCEpSxy4IDI299DXPmQqsLDTtfrUt5gVL6uptw7Xk35r5JmjPwg12sjgYeDrJBqZ0PHdQFoiFDp",
+	"A8+UjNYfGZ+NJ7uPwB1fUybHo3GDMlnV9M/BV00PzrmgBf9jd3p1Cs0LunAeB9BffqtWa8MM7J351Sdm",
+	"dHOff/KVmRCZsUJuQJ20t4TN8zK612effGWe/nw0MGIHjttBzbXgwtkz+/p048qyJS0XwWvG3q0LKqx4",
+	"fxUPEDZXcwifeDvTsnmJp8Os7UFY9WRoDqhcsxIGVcZA/wSf8UsruOgkSSrQjoyeBBrlwJzLt2Foo/iw",
+	"kss8sIf5SCqunVLutCHzy7PaL3dX42T7i63IounDpJ2NAIIfJjmJ3v1+wEQec0mdQ1dS6GVthkrTsoWl",
+	"NV+x/5bCTOaXl49Aa6OaPaIY/7F7smalE1N1ccO0LmK9Aj9AL5v9ZOdSQ9HVhXf8mx50FmxOZjXINncS",
+	"TmaBPJX6J5nzOWd5KsMzStwxb4uydI5+48+lnBXo+2+Qymt84j+aDR/nf7IEfqs0LcDIYZrywnClXLGZ",
+	"zLckW1KxYHkcRfCuP7JiVGyWvGAj8tyou9zlxlGRk5KtGS6/tKOgv1tpClrmABxiOKT6MnKtWrftE9Tq",
+	"DhhAhrkqNbi4PzkPZ+qRnbSf38D7Rr8Edx0rS1kGN1ydDJ15ze1Egtdg5zdMaLIppViMyP3xuJYomFFh",
+	"zK4Zg0y0S3J/PCFCAsm5IqjxEy7MF/fQQCsKuWHw5P044wrDbJA9/FpAuIcropmgQptnHwzJ/ck9838P",
+	"yIrppcyHRPE/IEllxXJOwbdqnnyIe2wOq0sOxpzkuSxnPDcHBvO6uPZcobgwJqR+LVxO3SW5f35uL511",
+	"BUcMKDAkUyT6lCi6VWRjU+zOvwm51lwRayiYLx4SLTFO4oimLsmD8ZhQAsEQIuevhaxK+PQeUdIsz8wX",
+	"c/yMBbZmIidSkFwya+Vi3iX4haMD+Jzpcnt2NU9ms/zK9RKmY5j6wfjekFDzIFnKDc4Okz0V0ZLocosn",
+	"YNTueMZjLOd9LcFn81hj/frl+aSu4IArsa7W+ofug/5d8rmGmyqv2N6D5+FB9ntlpPQ9oFNhhNtkGALo",
+	"8I9KCLMcL/e7q8HOqwUm4n40JbJvIw8EPg1vnMTzm1MO8xsManNdyg28YmEYp8GpURouVnZpNB9c3HeK",
+	"P8bHLLFunZmp4Il9nXwwHGyWYEib29tecPf7yBE5b7qx1uZLe18Z0Zkr0M33s0V68BHmsu0aYFRdB+a5",
+	"7zSLbyLjzVuI3CmC//gm/vFNNPkm3sQcs32Eyp45uiJ/XOeHe3WFdM4FV8tGXpx49+jBHViZe8UIBFAP",
+	"zHnLq6IWbOkjtEq9M+8dRdpRSFVZxlgeGfAQqq1thSUyiIuClagSIW9Xwk87MpBg04Z/0olzx6vvwQpT",
+	"r5+raLn/A86XWduxJ8ZT0J2XzrfIzo3QcJ3UqYxXSS13rdc1YjcKw9Vvvadn2BrxbGTZO7kPgWVVbFca",
+	"O3t8azmYZvpQkBrt74v3t01M+mjJsmuWhzI5l2pwhzC1YQYIU2M4ZF7QxVlBywU70yUVCmms7hIhmXNh",
+	"bmxa7LoZcbvqbsYg+/vHRCI+amA+XM2O8Q0ceBoNJjNitHiO1kIs3jLDEcAcNT8qvhPi0mpwMfYOQPjb",
+	"B+bN3+AeQceN1TzHzmM9Hg6MYQZ/oBZp3VXMKJz2C6sTnt8331Tr3L7FkGnf6bh3YsBycmuJb8coRl1W",
+	"3XxcEHgcDI0avCiZQkU3Wl4009sdjb/vbdme8+G93daO6MFnzdKtciJN/MhVzwSZnGqKV+6x3HXH3Uz8",
+	"4DzoOh331yd37G9w2N0/aWuDImSutiVVP8WBk1CNbK/MHgwAu5vM4IKCZjk3rICWUpQn3CNBIL2NsTce",
+	"E/IOUUs0xHrM4p9XIjDRWsoCglmY6QmuZFmCw9iIlULzFeYo2z+tP72uQbkdPQ97sKYVhpKs1GnjzCP8",
+	"rY66DQfSuQxP5m/dybq++5UhUUzQHJJ+jAWIHw2+Hk0m6YjG4SMeDExrJ6NraZ8N7KHFtw8xBzmkpJtT",
+	"U5MW7N2al0zVX32/9uoDAuWheWZJlXnNg/l55hh5XfS7PgTbPHc+kfdhXXBx3LuFUCzH1b9JiSLzVOST",
+	"AZnB1ob/JdTreIVk0CCzxsOBgr2tEfh9LcxyOxxgxKv+hZlePW/GWS9wQmJf0U7YuCGRZCfjMHIFBbGa",
+	"CvZ2viEZzbdtXrK9HE7tvzKX2owqo07yxQJU1TlfVCWzqvKMLypZofZDN5RrLhZXPmJrVKKEgqTA8ebi",
+	"7qAgVXj47D+DjoToBlYL8gqTy7gyf3tjd4xx+Ue1F0aRsYvJOHLExaqUGlx8fXsw6I/KmRWbcuPHaIqx",
+	"4z5eEUs5ohhThNFsad3frrgik6sVlMNTTVb0GvJ9Ma6qzb++AxAA1LeLrePnI8j/dUT+83tfddqBe/d6",
+	"bcH9g3twfu/r+i7cv7ezCxtaGn2uFqgOKRohBe3cFpIpspFVkZMZI1blNoQNJ2zU80D2yHuPL5Mm92tB",
+	"jUrph4R9u8ps5p+hjLbFBRQ+88UZhiJn9tLeK12YbZuhQ+aE2iJDIktyzaBMZG8E1CtStSchefyVeY99",
+	"FEzyUCJgCXo7HFyZq+eRvQV3lamCCx8Mgriy5XJZMgLBcnsUAJqlTo4sOSTExbgmNLcBE1vCeWmzFf5g",
+	"pcTYEECRaEbmtCgUIDTQoiCV4FolCVJLLOiI9PJd+M0Lc/3sAb74VID2cX6Ch8zT9rKJS3S+uj/YL8Tx",
+	"mQLv91di75PEN2b1hzfdpZjiOG4J9td2jlbLqZMtzR4xzsIOx/s0kFbiSMGAlBzzRanWrDS88P9o/tvb",
+	"QbKwJ2eY1tw27hVO0CnAPQi5Qy/I/HXEssMNQ2TBziZJHI8BscP7QUPsKhHsT769s2CIVMTdgYwOCSdJ",
+	"sBvM9G2Z2ys35hB+N3iT2sFrtk3uYEGV/l5WDSXU5lsyt3kBJc00K5WTMk3LMr/5RTma7oyJcmTFRaXZ",
+	"EctqkKWgbsrrDvuYGlRlco3c0EkUvTCPpwSQt8k6SJUUY1vp73fEzyzmudioiVmoRveYHmFezefCeWDq",
+	"ZwO9LB2pYg9YgizemeC3bSZlwcxFXvcstL/gaXhyl3ow0dpY4a3pRa8LzvLI3ZAUCq31ymAhs010AqJV",
+	"1YzKjgR8HCKdCSJ6I63jaDbh5XuIDiXGA/OsYYmYr0IB686Zcel1lq3F/gW/CRX/lwDbZBQKr0OCpkDy",
+	"covOwNTVWzbVy4Nxa36Hag7XRDCWg74hBXs2B5X2oGty6FkShAHqo03F6l4m+zmjoDdkioDjur3eO2NS",
+	"UwB1n2r2TBTb1LHZYf+4LN7DJtTGCO7ysPN1Lg0chkRPHhulqhXLf0GrABwxHGG8fo6Oj3UZ7m8ZaqF4",
+	"NxoFNaWIrtYFe/diKzJ1uIrN3PnmFhUlz5YrByDZ6TfAYd5QOrCS+hzXJVvxatX5VZAIYhM0O/zgdpfu",
+	"w8G7s4U8Mx+eucIv3Icn8SJug7+xH/nK4BrqQQWfA9j1NT6Vp+sPajG1k9POOcTMBvUg123qVFQ511cO",
+	"c6pOJtTC9pQVdGIF6DQPQ3PNgvNo4Kx5WSaQ1bqalfCqYaRfvGlawndClwkFmfpw894MqFt0q14QyHM7",
+	"7GV5uwzXJsZE91Djjg8uBr8pKUbP6eYn68m4df7UxGL4Ovnx2ohLWakf7O/qYu0H9o7mLOMrWlwStlrr",
+	"rQWidBcUM0RNaslR6mzitYr9vv+2yZCcD8k9MhqNILAtK00WdK1qenSzGasq65o5xDPm5bBVbouHjgvC",
+	"IH574pUAFXdoZkneyHanUD0D+34c6qeZ73O2lmVi5bNSXmNZebPaA3GnLVkXNGMtm//K735k7BiOdESu",
+	"87JLkt0YBbBkNIc02rmsRE42S1mwjny2ZK7cNF5X48GzrN7XYkImTfNWSu4bmv9gZnY7HMBq9inwVGJW",
+	"8oYqlzY9JHkp12vzBwR+IBdb3rA8pQ/vzBDfEig+DHtriZRijm9ZRivFet7HwbUSIbNMxjvQLPeGB06+",
+	"HSY5Lw9p2eRZanKU9PGt7LktZlX+todTdYhB1PRhLxlF33kSAoqWOmDOall4RKZ1yQBAB5TWCzIekgfj",
+	"Ifn6geGFyXhM1qzMbKXI/mE4kU/Au7hweWEtdXdAm6WPG3jltysi8qvx2cM37yfDyYPbz16/Hrl/nt9+",
+	"/p+fpIiPQ51AclumSqF37wnY5jU9ZZuex6WbO7RGsYjn6kfsIPhRI0furLK+1c3L/dlBELcueMVF/Onk",
+	"b0uCxCqL66u4ErX7vvoUxZgB+/w+rY21HeIDGF57B7rxiKYuLUuFJ8YcqMFoPbBEd6ha+2oPKGF4MOrC",
+	"DiuuiLCXnbnjFd2idwZdM5lEPHyuO9xynuRvGrbyWaXNgPuSQuIX9c3aYVKX97gf8LLfoI7iSnIvAdmS",
+	"2LVfQP2T9TalHVgY9NwPfW0NfUbtHvZQcr0fFnGh0/ctA/jqym4eIxec2fMXpTdkMIyzRvFddr1hfn2Y",
+	"0O3jbSuv7ZPYL7PD4vbCYzhumL/nmRS3PZI5y7/DJJw9l67d6MNb1aQbHSIdTCCgfe1o9VSxhhCrXrIt",
+	"xlnoomRGxcTEyDht5H3KOvb51fvB4DUrFWCYYvTJ4nw6ExVRAUlZFYzYYZImqi0tSPpBHZo8WYEaYaH4",
+	"0U6w2QIXPklgtiVSMKJ4zoa+IHG2hV9A/vaoXywrmxdJpTBgRXTVN1tCkqXH1Y3eXLLsbXqcKFN8D65R",
+	"KwJ5G40hsxj5rHf4ykGiJTvl0KJiqNZm0OWk0k6y113d0RrVTXqNtVz1lCGH5RcdVT93Vl7wPClTlGs6",
+	"02kQ1wQmQKf1vMb3NXeHstYswlPXe/DFx+QaxmjKgVNqh9ydtyEKC0dPR4lobX5ufu+jYHiQC9F5qHFY",
+	"u5ngSPqYJpyBs+3PIFk6knC2fV4VXbMscpoQZU8E+eXlo71AcYo9bUrWMZaWeXUYwM97GNbbRimIsT3y",
+	"ZtXOtdMqxDP3qw70aZHGJ5O0UP7UbTqnlB2N8az6GUoelswaxjD1tm06gbkakBM/Bjejm+3PlCcVou6s",
+	"p5qAiF9upEMhBsQI99R+fs8OtTapmPEPckPkXDOBqZuYZrIiG4w++8E7TLjVmxCAjR3vbA6c8CD0dpjH",
+	"AVB2mlSjy0resFJXpeg8kpFULH+BYAbHCDzranDzr01hd/g2wjxn6yJ1T6Amu7/Dz2yXuCGhqC+iohpr",
+	"oR2WbxMZu3eJg1mi3Ztixihxt9tNFbZ9R58HWxMQZGaM+WX5LEm72iXNiZbQkAE7Qi3B49hx9S5q3/Xw",
+	"FmyuD0/VPEW09JPsGlOyPN2XAQPJ7RjxuuycY/60DBX2vo0rQaVsSPrd6+sIvbk2VBEL0jrE65LqAM6f",
+	"FTK7viTB7uEeFEazojgijc0XLDY37YA5uWsdO7olPRgOhLh/1pvvS7CvKGNxdFNG8FIWAG2RlKu+ttpG",
+	"EO38wppbd84p/S4ybuuxPThyKhAe/5grzTP1pyuu/c2exzQZrAyl0b1Gi1TQxKBOq0vLYiuDrPbb8dyj",
+	"ZdGRQPX7rT6LxyyDjCVloXo2S54tLfwSHAMwW7UEpkMnJSSiS8VKEKSK8q73xprysj9tQX1KOb2YtPVq",
+	"/YZDPkxZvFxkrLvrwpqD/Bib21qSjRxTCY2ZF92msqePpHoxUUHM7+NL5lMFV6TLL+wdAuYIC4Oz9Uw5",
+	"dFJj34zbneqO4gMn2R9CxzB+q2s0bxdjMX3vqDb21g5jH0h9I7Dg2PfQJLiuFh/gLsGDByKpOjbQJGoN",
+	"uGODIErDUddX1q/T36glk/9OAepMin4B6uBy3A86hO6lS0YLvdxii2vcp1HasM5Kpl8wrbGQay+nga4Y",
+	"Nouxj6BuQ0tGrtlaEwUwXP2MN9WhnRPZQHdo35wDdAYLTYgTsQoVJtSGRiFkRXNmdDCuFSvm7f4KFa07",
+	"HeZLes73u1h7ohjaI01H5JP3T69++u7WYnnZmdovBwlW7+qytCv1Tsuo3LsrG1Yq7fr32x2BQNotrxQD",
+	"XEBoBmvXwsWiiLtz9uODE+U2xL01/YbucXbNtWo9ot7pGQRJPR8iUPag09NS4DReIifxPhY/kZ3vaTIL",
+	"jswR6HKWoyG/evDg3ldtsmFF39WmGTWecmu/baXGnjFSCctnFr5QL/EmXJQUr0KsxslD+U2TvRJurh0b",
+	"teBU7Sh0B49hVlDVoHVh3wh4ABLvBYky36ERmF2az1If+gT3N8mUXFvFnHLd2S9BjBqrb9SQ1MtCUvf+",
+	"jDd0a68rxsXC1awOyYwpjdmP/WTUoqIlFZo1mbPU97ozJj1Zl3Jl22C3Mmi3QjH8QfIKrVYrWm57FpXi",
+	"B4fc57ZPh+OlUDDpXupYpiZuo40ZRkXggX4tokOWpxObsvxYpGZqxQHEIh3pt6XZFt3d2bbwHVcE+hcm",
+	"eQ9bgqs7J9bVnKc7WQMLyoXCWSozMciIrFWU47SHaIHTcpE+k00U6eRK0fSRE2f7KrXcdLWZmjLdTx7z",
+	"bnKidQxphVIPn1bvSeAhUXDlXXJ1oDSrxdHtAXISSzGvyqjSh8+p0t+7Z299r4HOdYk8Yzk0iU5VOUKj",
+	"gMZ0sLQr+xfBtSLgBADONIMQKbqmq/eDDQAwKKsXJIpFmhLCAqRNJ/4taapd/DML9c1ZaaseAcg7Wzbk",
+	"73Qsqm8CIYiaB8J8ujDgS87Kx9zixiedZq4xQiuT4FPm+YL2qXoF/v8ZG6Ltv9xnoh2gB749Oi4h/8yf",
+	"SH9a3AGwzOunHCRtkN5N98h3SvOV3fIdhTC3jqJuhTAeICSxeo+7tH+5eBGdSFBQDbn9baLkdCJhN2wU",
+	"dsSCYiCBmgj7fSTTdlWTbeIO/L4qCmK+8lXFXKFDYl7KVTrDf8kXywYqXLOigUByk44ER/A9u3P7FrM4",
+	"ACc/upSPcZya1/v52RV472c0hyay/p+KKefR65FdXblEy1YejouMdydetaReNqUzxC2Xa/+LcrfHqY19",
+	"ZB0JHwg5pB0O5EPBfVyzBtiSa+ZdbuTFUm5sewopMjY6hBtyAALkH4yPPw/jA3c4eUJwyCfihmua9sfT",
+	"LGNrfaxDvv95YCtb4Hv0WWjzzHNxkzwC3FDgFPg9pa0ibM09kdimRsvrVBC2y0mryqLFoLQ5JXLNRL0Q",
+	"uCr5WclC84QOyEq4H3ZhMaGaGTJiGbdInHEDC0ZNge+EUBXF0LqVTyAGVQJsYz+iU4omvpH7luOMp3PR",
+	"XWOw3Y37L37DhE8j4YpwpSqWD/cqutsSvhuT1tWuz9K1I8a32M4gtMxTvsmEPh92zEcremZRx62PD+5P",
+	"iilDPYslafD/+6pIHwgIr4tDlK2uf7/CU/iwot7KH4MTq96UOV0xs1/LALjNmhWFIlCrbHuIrVi+bfD5",
+	"RqUq+9+Gbs2BbaFts6x00gvt2jm3Eel7jOHXGj3vy1BJMlmWgP1uQRvMrwgXxPyqT1HMS/drb5nbXlqY",
+	"+ycFYCpdC7kR7Yfbd5s++t7Li9/bVL+kstbnhc0VU62ON7muxVJcf2p0NSf3OWpd3W2rO1XzNIA6mR2C",
+	"rct5DlHgBdMEu4M11f8kZXNVNATGodxKzonaiuyRFHO+GFmMJi4DitWsZPRaDbFVHIWg84rqQ1Hwk7o0",
+	"u0Sxg+AIpTfN+YQeceL09fFNjtUgVVJOVsTZ8TU5cr1fGhnYz80/3DvujPqzUy+78bdRUMpdtUKJCUkg",
+	"wSLR1C6b/6uU1bpHSWOf1P7+0re3gLqDfEn6PwuqmdKjFt7+mzj3kzxo2cyVHiRYqa3CdIcpTqCy7LLZ",
+	"R6a3nJQCH9viu+Vr1EkTNV9qQdWqH7x/06JiytWR+bx4Y7qizmOshdFgL+fCoRTspIv0guzaIZadfjtd",
+	"mtPI89KYXzUzyDdGTko7l598OjyeZN3szpPnXfJlGtM8jST5teSa/cqFGmKENvq3klWZ2b81LRdM498b",
+	"xhdLbUxRIPLPtqnJkKxYuWBDQm9YSc0f2EvL7nefFJ+GuoIrW6Ys50YLQ8Ya7fCFUXborGCjp/aPVzuc",
+	"8qZmvqprvj7DPmG0OIO4urFxDHMns34i8NV9z0S62ezVDFCBwJIvmQWFqkVTmp+HqMUoBQXo2ovYEX0Y",
+	"KW/QkPWyBc7IdT2gQgqeYebvKuiWthDulVrK9ZtRlAW4lMn7dTdOZl5uV5A8j3jEPgiS1eQOSFaPQ6fL",
+	"VMAtBlH3zGcdD3uS6il+czuM/Fd7SgsVxPcKtGUNzi7kGoq/bLS6z+ui5pJJFbAdPCIZX4ZqKF9iYesv",
+	"0M6Xc7Kka8ivP1DutG/3H+VNPuQziI9rE0yeEayfKoLkJAVTLgE5kyL/VF0S6o9kyRCHA1OA7U9Uzz1p",
+	"cA1853EhE4ww6mbSq7QGuys94qaeEY26ePqiU/EvM+ptrS1oMtMbxQearlBJ6Fqch6V1T9SzfRxbCuJs",
+	"nZ6jH7R2nG2J93H3NtVbEvGVa6qvllAoWUh5TcBCHzXBf9RbPMcTyUQLZkhngJHQFvXuWU29kDoizrgT",
+	"WEc8jnMaNOc63tUxsLMlsafAYuIG8x9YbwdfwGXDOMvdoXGEQzF0UBQhHd3vUdydIkjqupsgiMd2D3VE",
+	"t+8LbMDWB+oOXo/XxK6G2VKb0ksZPeruPYXlFt3kH4fpFib8vHag+2xoTUNJRAWNkJxJec1yuHRqIqvL",
+	"NVYXNXdjBD/SAWqkS7abPNZHli4H49WWI1n9GI54XI6UuqYbq53Rl4jvPbTKQ+XNQ+gq3KTtP7bFVP2M",
+	"9ytfkuWLsbjYsQkuiWKMTL+8mXiudx0NDHNM98ud2q32rqbYcPDdTZKRr8ijQlY5fKvIZDQmTNywQq4R",
+	"OsJunDl+RjWFiTN4drrfVcCJlO4o4jYT2XasdFn33kTb7V75plGF2+dcsL1rl9qBOP1woNYsi25DN43J",
+	"aJx8czPMt7nUVj0qjN3CY0WU3bx+PVJbkRVcsNevO9SMRrO3OPSWCENXqWDfv0vyYTPu6243sJZsgh1d",
+	"/B3NdGuXtuADz4oKbXHNEWsLb/k1za6Rx+cM/o3wv0Y1qArNsXGgyywbDjKKkOjS/lyXHDJJc66cDzgr",
+	"bTzAwx2WsgIVZcaLAqZQ8BXH9h0o/hskxJFpxvs7b/OwE0q/ZmtzAikxphNL56yk0WY05sdGacUtULcQ",
+	"1HvhT8vx/fvCXbEf/F0Yo8XfAIRrhZ6oSzL9X5hXM3UNX6Iy9QP87u4F2rKwo/2vkbuV4I2N9VbM8DWx",
+	"rQhUsjr1ey5yV75UJyf0rW2ox/J3hgU8mTFSKZaHdHvFYAIrJvKdOuK7tCeK2h3t5h+YmQzJrNJ7Rtq1",
+	"7Vh8khnYlpsHUZvxuaEjYph6avN/YEVuyzP2mRqcESlUelgjIJLbxF+ImXMpLmJHDdjGaJxYJ2NRBCz/",
+	"NHiMd212i6+3Qeg499BelADQc47AyAl+1G6TC4GNbs8vWdErWbExcxbp/6nCFFoBYgRXP0qDlPbNgziY",
+	"u0C9s87mntjGZH28ITqNXfprhBORGY4KHJdcHXTi3R+EZ0vnhwO/NtFSkjktD8tTVK8hQm9PSGS514z0",
+	"WsUUcjbOxyIR2Q1vP5cnsEqjQ/5RGKU/cKVluW3u/9OEsZFGGT58Yw4bQyoKvbAzlgFccdxxzYq87h3W",
+	"/ElP5Hz2agDcEM8BlBGLsGnzxqidv5G6dXiLktHTzd43CGlKXoYzWokhMed/tdZmgxziGsqIWSmrxRL7",
+	"+85kpXsCMP/WkCK7649G+qB0gyJr6/ba8XU1CUdMOvY4DkFKQonRNUD/wB9v7upe7ZrqwWuOQxAr1psI",
+	"EioofxbPIrPtOnbkUssxPIUAig/0xyGCZJE34iR9gPjRMhmoQaGtyBJ0bNQlO1hRe6djWeStp6P+Vltr",
+	"f4Gtup2cg7AK6HByw3IXqroIjdiNYufUvXkpV4SSuRE4RtnjYnHpoBPsuPZfO6OCtaMuCK1fzvOq1Ess",
+	"MvUPx2gRAR7AX8mh2BHHTLesk/qItNHjMd0bnKNG94Dy9SYsdp0U+M/moGj9hunCUrCL2KPIlReqM5pd",
+	"Ey1DKBUCDAqcjk0gjn96Bqc5conczT3lHiOjnn8AsmCnGDLyG7gK2/TBwvZKZkg4YpsIfbMfAuyHyhpN",
+	"ZIqidN9DHFpiVMj3pQhI63FYJw73APMH9mqP+ZjdOcVNINPG7d/zBvDu8Tr3GNpeAD6lw+BCxfOSlKxg",
+	"VLF86I/lhWOkoS2WXXDMvIfY7SWxqV4Xvv0Nt+Keii0IyktCC1bCSJBryleWQddUKdtuRsd+EYDT2lCh",
+	"jVwhMwaGeiwsvY8f5wp/4mSj1LPhwL42KTf/qdn7C2r2Tl8gl+L7sLUnOO4Rn3wUh/5JVFHXEONMuACf",
+	"7QHY2RKxzr6/qxBCTQElRL3H7lhbmBXSV0En3WbKIutAy0l42ONM88K1zDbiC3FLj3CjmelWumUSKOYE",
+	"U9iEaC5R30OlEr5k+QIbR/Sqcu9ZGA+lEN3LPyvW+VnfHewoETkvaApX04KHYcSGlTt5Qp050Z4AyOtI",
+	"sOJ+O8yGalOPuHHqo2In2AjY07XK1W9Cn0LXvmgxJdXsUYde68/dc7f+Br46gA6/pjwfkhvJbRPYBSyw",
+	"Wh9xIvGN6QSOH+Sm/kaA6t26z9Lvb3lVF0vAbnHIyerRsO3uqrhH2/EqttucqGtddLdG8iwusPKJLXhe",
+	"I9EbCfS6LIj3vrYrkTxCSdNyd7mMrC61s79Vq/UQypeGVnAMSSVUNTMPzYzoB5x/sqJbo0gadTRtZdno",
+	"bKd+dfBwywLgZN+1Gj9bGnM64dyADKYLIx03ArORBHIJlwJU57Q9zEJ8v7Pys5sT0ChOm9LyraVbWIsB",
+	"FHsqCLPgTDsBlYK3u0Dbpmpo7pNse8GPBYmYgFhHTQLwjFFx8MvB/VFJblpLxXfySmPM/FNBmnUFI3Oz",
+	"Ge7hkllTfD9/IPBfnXNauf4UyjYorx+Tpv2iCR7CGqnmzjFiVcJ/KuEyYmdFOjL5Iwq/HRAt9EaixwgN",
+	"b0VkyRdcGBPZ/KtkGeNrTcyhGxJ5A75Ghgro5AFZcVFpZNcdsYQlSD917dTTpxJ2Rd/9dFQzpTApN4h7",
+	"cWon/NlPlG1pdmFPLoL1MloWHLyy5mRj4AZCYwgkYFtmGIJatQ6UBNf2NXZCVCpOWaJ5DidsN0splZNU",
+	"WKiNYDIlGYGL6wPR8Uyut9ieNwTHd6FClx2EZ4jgN6WHtnmTN+J7Wa66v6OTBmVWH/lSRXYsSFVLXmtQ",
+	"s5oqMWxFptJ0te6Rp7RTFO/UsKBa+QUN3Q4FOjZw+PWeoMFBQN+DNKRBaLtV94jNS/kHSwcHf2LO2NjJ",
+	"X2p0Se3ZT5Uqk7f2b5L3jDI0o5T1QIW6q/Ls/FE2w866pfxi2n3MSM4T3IR2Xz6KixDnekzh9NGeQ/hh",
+	"ei7JLIgpiHs1Bb8PmTM2JFPUdNTUx2EoUdXqkgjGIVLHjXythHZ+G5D3NYD3rcjeRtCOLoqtwI3pMeEV",
+	"/KTk2RKdb8MBTsYrW6rhZOoy2XfL3o0/Uu3AQvf6u654UXCsyVNDF8rsoDzULW9ZzQq2V+dwTHM/qum/",
+	"ZVGtWHK2C76gs61minw2Gf+/hwT+/rzjXOaUF41tEaViQ5IzmpMCithV1xZ8VZYxpeZV0TYwJK13jq+B",
+	"4f1iK7KET+m57ctlGRGsJ+3bgBJZkpLNK9XxXbvY9eHFtZV52g1rrQN32Ku2e8kTBwZr52zxK1FPrDXq",
+	"C3Y4rwBz2qbaOFTaHQvx7D9fjc8evvmPz16/HuFfn//nJ0nvZ4SlG/3+FT374837e7efHLzLgx3kRkot",
+	"/inbXNVqh/oUHTVQ6An6j636abQ8O4NLMmOF3JA/WCmJptfQlWaeptD7yXByfuvJ9H4yPL9tIFW36vB7",
+	"bWDY8Q/PexY0eUI7m7Sl1M2Q20PH9iB1LYyWSPiUpU8GEezmoGO+DWG1b4eWIzFUV1w8wR9MdlQEY2Py",
+	"3ytmv3bwDIniAfvuBkLXm4z1IHati1hPcvwFfW5ilKRO7W0SlAxLbiJmDaXzKCERS7E/6YQ3ndT2E1qP",
+	"rPc5pc7miOsjH9w/KIaO1iJroeeG1fzKZkspr78TOZTZ9VzSkfxsPqgLhZ4DrOg7Jx4iJg69KFPwt1eA",
+	"oVIipAO4RRZcKMQEWGqNgaV66WpPUW9PSxOU7dOa8bLjAJPozppm8MDU6QnQmGJNFy432GaHMZG3R3Ge",
+	"eX9GE5RTJ3mMwzQWvFhvSnfEhhYLeJPqLzOTlSZLuSErKrYukTFuq1wJj4/ZoDe+8oqjJ09623xBgEX6",
+	"MzNKbWNMk32/AthOfUiyYMJYWCxPW7wRQ77v0yBeUM1vWAffD+TfW25r7HrpoJTScywZzZ+JWt+COFEx",
+	"o6kqkcd8YfRh9EcCKrWRP5fkbGILqrc2wXTU0q7/fccyQqwNtTSJlhPNPd6J5m0/gevjmR/y7+/6wLm+",
+	"0FRXKtWLFUoZ2uLg4J5fUm/7HdX4XAc9bT/07b0bnVrIPW+Ge82lYE2mKzTNyV0NuRJ0rZZSd7SMocyv",
+	"e2bQI5mz/Dv4TTJByFi1XCxedGj9nCJni6d7vaSq7oG1C8U2xoyuGqom6MFcCOADoKGW8Q3Wc/INycI7",
+	"9wSGxKkvqDnZTeH93kgpyzMh6SCw6j7LeToNo3Ozs5uOV5JH0Tni7lbbbBiuYO/SMqa9l1pCdzh4u3Uu",
+	"A+qMAt1Y4NPAmoUDMEjdW33Kffrl2/cpDqK6nl/e2uCtjkDslRa/0rDFrVx0iovMc+RHcZf9TLdHeLEC",
+	"zMZdzcswUnJ2PktjV6FMwcO9y4pK8RvWPcMSfPJNpR9lDwFiPv9ve1W2Lxhf6V4whKVEv09SoaAi2dHs",
+	"mVAtTf7mjOqqPNBgb69utBWPojFlqnNaiptU8PxZNAucUZfWeIYcV2bxvTszQhHCYUCDgoof8UlgkZwV",
+	"DcbEqoW4Pdq2FVRA67Zkq71mejc0oeuEBHcgemAthBC6RirsbVrURs4ueuj40lO7iaN/9Jux27q5+B6Z",
+	"JGH7fnfDyi0WnNjkPgDRcJmwFLwZZ7Vi6UjCzqNxe9zWcVSvIWFMaRe38WCY+/ZaB614LWXRUCHtek9v",
+	"ZHnNSmKeHDWjIab9BjeuQb/rdlRIea2c/yRKae4bbvKUHdb2r2nvfy6T1QoNWE8eQahz/hE2o3ufgsTv",
+	"kyTo29qlDjkrnwTGSHAqzZZxk3CApwXigzYu5xiQ3TSwqgNDSrqFmtCGYAE1W2VR0ryimBByg+E8GPtt",
+	"JSApKcJgKkDhCiBMnupJbCz+B2tqIAupSXbgrmHSRpgkbLxOD99LnJVtl2Ejzao1QjruvxqsM0Mn7wji",
+	"rPTH21q95qFjDkznRrBwVF7ydFpIx0uX54mutJZZWhKbzUl9wVdVQY9CV9xTT+JgzP1W//W98/212vyJ",
+	"Bi5hCmsIGaErKRZmb1aX5J4F8IEtG8U9LM/vR8d7khTFVuvamXUf1zcMkaSs2dQroTapLKwE5Q7eUX9S",
+	"F9lWdUhqplqKxSn2I+0HZuw2YV/8FlS8bO7vn/aIgJu3WrnzDHRJSpPumpJTjGCi8bRi7cmrRL4OI+hN",
+	"vukxkK+RWdKWqXldP0XzYGdgHLJxHkd2rA08vZOiZSx0sKrO1FZk0yGZ0vyGiozlZy4/5Sygn5rvjYV7",
+	"FlKrzEfYR+FMl1QoXxWh4GGW88zcf2eqWq9lCY+rgp49fHj28KH5x5KvKT1TMjs/AxcBNy83X2yWXLOz",
+	"gs5YMa0x7V3FmD1A7opesxLWjpfvmfdkmH9E+gMyl57Xk0XrByKZtzR1P5tekClYnaw061uXcs6Ugv2b",
+	"ElmSqblfy3XJFZuOCPyyPgU7gMhpmU/JZ5Fo/Rx+P+NnvlMPLaYj8tJBNhBYtUJwc4vRf4iMd29yjKRu",
+	"ZOX8UMXOXoZOS8qS+zcFoZ4UKh9Jbc8Hrrv5c4pkLABoU7WptX42NUh6hBayTT2ErwRYSKZIDdmpk7EN",
+	"CnYzfLJbD2abqg5NQg7W8zjFzqr2dyvvsaiOidDP94/Iw/sPviZrfILkTFNeJGpM0rV7LzSdFewSVLU1",
+	"K7Hx5U462yt69sf47OHbN//x+vUo/OOThiCWTSBJUNpjKVKRWxQZSXKZ3MoA3nkS2EsujKhs6qvhci6o",
+	"sujifToOI2MwpZ8khMlTuoJuKCCdt7IyrwChsmTFeg/LMN3gUvnQZkv5WaLzOceW+pYzRm1QyKlGOwvr",
+	"nQDe5AKbjBguukM7Zo+MjEfFrsyzTbRPvqNcIG7Lwfg+3aLkmWBkTqtCb8m6oLaVRtdmg0W1Esl7h3qU",
+	"FJvXPUmH/wsu2J0GaOwY+GvcixVDiekaSFrSVTob/yVIPVZuiX9oSNZUL8O/CbApzc03Zl8YtXAkFuy8",
+	"oezSAqGnJNVXD8cT8r9fPHvqhiBc2Fir3WYykw3ddrERb5MMl2RTcs3cPA8L8LZuhD+XUs5796N4Nm8O",
+	"L8/YgoojUS4KdiwMTl7yuU5ltbgOOtYFJqTvHwDBb0Dk7egryivWCsEByWE2jW22JVwrVsyPoAT7vUrZ",
+	"kC71Af2oJSPwHHQ6vjHMHWryOqxlyWhzHQNTDMGXpKhBfml6bfZYdHyHUYWaK97ct4ZnzN7TEpCHL8nY",
+	"6UPatYFKi4yyEsJQrnMmB/D680qk8zh6BpTTQFe+v6nCRRmGtqvjSooLQHR2AIC1PTRfeEe+kitGsPuT",
+	"/Ydl2gz0RoviXTKaD4mSsEOvRYSHpSjCKXE9IlNIMZ/uERULjnCKo9ciKjSCHwwcH7o2VFhm5H6R9s3i",
+	"/PtoMnL+AsPrKR9j2pdSOwc+t+QYV2gU47clk27JPoMExIo/LkOUfXVhFTG6kxGBOQNRGqVvvXFhr8z3",
+	"1g5xIT9kF41csNC7jqOygwbmMV2/5rISvcoug+jZtyyTCN3YfS3AO3gBrow4b0GybkliCTnqhyUGPtqC",
+	"4l0rkuZxHxrfkpwrOLUuY812ZukJ8N3Wn7ubP34/l6XWMWunqfZOiUyU3uLPg9v9DtztHIk9OLxX/svu",
+	"Yfo4smAiDquBOqDciQqsc0bzM6wrRBu7NFa2gF2wUJahMNuWYJsdKzQr4SEp2NnGVuy4HoMpKe6vyUN7",
+	"lQgV+5vOc723M42KXYmclWRDtwlcCPPct9u23ov+MIGKWVexeqaPeoVDeQz7LnWaOmmiPEe8XjTzQ5ON",
+	"nC+Ygma8lixi4a7+Ibh+APcXCg2kYl49tX0AroXcKKubOq7YUK7tpZJRvLE119jYvmQqjeuAjtdkRujT",
+	"AFMHeaEBnhND/R8+I/SYW9txSry0vdRP3KrGE/fCS9LT3beoJlmNtFmrNnuNCD81IGjX4aNLAnMH+wC8",
+	"5WTDioJouaH4OVf9jISmYudfEc5sTxm9JMxd1cI/MGrXAbrYKnKTrFdgSiuyojnz1yosbugJCwnORmrM",
+	"tuY/AMVmpmvsp6KowWHjaLWaelHPiuumViCE9v7eWOjlYOdY8dDZlKL5gWT4sM7uYyqbWNRUxNjFKN6r",
+	"AIATjocBpMkGWofg25JtjRrzhnaldVcx3awm2d4md1KSDDu6riSBW5zl4KjqeSEWDHYjY/0Jj1hKUD2P",
+	"oBDTZX5/RgZecmZ7vXL7eI9cre5+SxEj2PtYErnvy8iPa4ab0hHDoNtHPbCnmMgfJ10CEPpfU0GYyJWz",
+	"wrnunio854Kr5ZF+sb2E/6ZWxk4j7LZaQ8u8Sl4OccuxTxVxT7b0K7kDjL5RABzZOzaT24U1+r1iFQJ5",
+	"V1nGWJ4+ls1dt+uHYQePv2cyjZYFK9OxG9cqDm53K11nW3OVQQ4oXO7eodSzXWywB050hvyA3U/QAYx/",
+	"658JfBdvfjh9ge4xMUMzFydiaqcqMP/ezBPiYLjToj0WQYeF5QnqPHak70dh5tbn/BwDIH3r9Zsk7BXJ",
+	"6XZo9QyuiMsfBX2PEiMJRgelR2JIG5BX5Hx8fv9sMj4bTw4OGU79zoCaFIyag7qRl9YKcK0AXR+CnYzB",
+	"ZrER8nwejA8kVaUOSdMGpVSNWk1p15K2VjPpCGxxrCg7Evz7iJ6CCTwA7A6GoRDK9U6HtEuAegTbB+q3",
+	"wfpS1ri/i3OVdy2HA4n0ryY0xTUTj2IQrUMQ44mpRnPI5mkE893JI+ZXW817cENvqLJhicaiYbnBC+qg",
+	"sXKAl2o5IRbyysfUlOZgMpMFM6rK0FAkA3e5uEQ84QZC7Z0obJHcal4d5EjbPXdv2t/L0jWsc/3rcJ67",
+	"zURpzi7j/kXUutBxaz5Nt5ntG8YB5NBU/9U7QiPWrC7P4JEX2pHYO0Atx+3AjUflvUGS1OExm0M0KBhP",
+	"dG2X+cdzXZf5MRCL7N3a+kaSAtT13sEOYz6EtyWrCoAJbpjr2rYDjvRgHxzpVP3rm+JkdsquGSOeKrsA",
+	"XhLBNnYZQ+d/8jEgB+Shmlay4qIG/dRvbXs1ULiC5p0MiBHHiCIUkrWRbpOvykt+wxIFo2X0zaHqFPdo",
+	"ejG/HQUR1txObntpY6DXbK13coMn4w7IR7VWc5B/1RAe+Rb8/1H4sm+LuT1CNYJiPcc+VX2xoyxa2B4F",
+	"9p1liTeuC7ptaovtg1jd1Ij2vo9zl/520jaDd2s9ig83F4WUTAFjpHPbat3zsAPZqDNutVPrvN9hw4WI",
+	"63NTOjFkH3/LGtAJUSfbSVUG0aylnSbMD774lYu2d+01tIjwom2QOSae295aN77QuA+o6JdY783n1hTN",
+	"a9h+SAzLHmeJws1tle06QlmqUbJ5WKUhxlasrGP8QtYwUgWyODGp2sXmGwK27N26xHqK9FuwSGVHut0f",
+	"J2c7b8ouLba+/7C9E6ElEENhdZAK65LL0mbRN+iyP9tHmkpe0gMfgJ5THWB5ai6Bkmq22KY8Au47QpW7",
+	"8J3pfukh8SEBBEHszjZcBGfE/uXSr6LPzyzNzEaZxaDgDqvOO9RIBOu3b8d+xIKpUwqBYC6cjodAUNhS",
+	"9RKb47ILI/UWkqlL7KuNHxT8xjy/oJhheCTCTA+53TFpZi8fBqBeOvSDfm7zwh77SoGdzan0siEWcoyX",
+	"JOS6NnT00HHaJc6/cxex9sQadxAOjuKeuw3Rj+CK/w2zjLZ0VfRrPhx6mCVCFf0iCmhxp/BJ7EW9KbnW",
+	"SRdFY3ah98HbDfedZC0J6vaqp6WfTX1v2zjtJHYqDvWiWq3ox9J9fHfSLUdt3xcVQy4ebj96xMn8G3L6",
+	"SXg1uRMWHdf3zt2grkbzFahkLOcYiplzYYMz2H8xSYfnsijMxXF3W+ZBUnuIU9RDhf7k/tf3v7n31f2v",
+	"2yv1964JO1aSLFXBrrKm/r+6MUs+iqRuZJkPfUxCSM3naQ6lp3PWf7j+/X398nuecJrpNHLd2uPldNRh",
+	"jN3dltTr3FTQUc58uGYUCyf7JO/+acZm1VQlN6sUF0wpYh75VIHcG50AW+8UvezD+ejQ0V4q183eXsqH",
+	"oBRO2mG+wXKteathE4buZEcYgs6Y9T5sx66ODy38YFMLep+K3Zqf44l5Cn0gSK6PQxXY4aQ4qxpzRG2n",
+	"PNdkrd68qqBr1WBnw8geOuUo/+NRzrUqfWek1JlflzLKuOb6glA45hC3nrrsiWlasTHXcWE9Isd2o8cG",
+	"Q0c6mp9X4hEOsBfx+jaub9sj0TFN8E+MAnzaJK2qvTOpY2iImO6kxayoqGhaq1yXclEylQCpctnyXRsL",
+	"7XPeuCusb6PQrWVwv0nmiQZl7c52XpwV37fHX7cLzd1k7XeLhVBw94JLVIpKymLbMM54r2Uw7R/eaLv9",
+	"uWwDNA6Hr9GB37lnJ864JaEXHyBc7GZCtiUaQ+i2a1ryB0MPTyffhzZdLFtKhpHOMs7Ihyx/LPekhZnA",
+	"tnOpbsoj+8jirLsQKpmV9JqRpXXIdhjX5VOkSeQTIWaM5KzgN6zE6AS/W866mzdsASAC9BjQ3tL7xQBR",
+	"zzWIxhrq2xzT40VaM4z5EcLOuS/zY/RRmzXucszd+QpjhuNR764WKTY2RWKnTgaYoEEcnER5/Gi0xn11",
+	"0WcGR8W8UY7wmpaa03pjO5DCRYP+iN20ohfYbQU4h9DWyZoDwT+CrpPkiCwrWWKPjtCHGmsKFNOpsjxj",
+	"UGKR+WYpwcGvIzhE8P0ntUzLsX2mdgdDzrUegzXUr9IwkXZjCml8grNgN+ujOA4413+bXexp69y43+w3",
+	"QOsT7sJh0lMLet5dmf6YsMWest6kYjb3AmLv9PNKHKV7Opjm1gBriJxxzTNXluT6ETggvcFwMKuK66Ma",
+	"NTTl08QYZwA7LEkuh5gzCZLtrdvkBuCbNsQQo4S4+rZkce5hrdwyj/cx/bnSCFR/J5J8VoNvR+I1/miz",
+	"YL+j3Y2551h5BiR4zOfzhECrxxBPEBk8MbiZkLofxP2B8SKrsZsjwImfpBfghhY8iWzRGG7BX9QDfJ5o",
+	"YbktG3mSm8mt6aO4mmCyDa0pGosLM6naMrAgyYnmvh+SU2QA+9n3LbKV8hbMwxtxXV1ISn+nNF+h7Emw",
+	"z92D/qc6sKdzjNV64f4JBY9LqpZpbEKFqZa41caqBTwJTMC0O1wJzQu7w353e/jt1kW7324HfZWXSl/E",
+	"gDCOs9DU3DINfltoIp+XdK4vffrGRYSsZwxeyBYL8NJ4UV4Sc8GbR81/SVnV8mqc8zC6eBr1AcE2z0OV",
+	"9snKxZ+yjXeSIDbIigq6YIgXONsSIxywAUXS73vq2+AkDtIWeACl2TppYco1E6FAHP/yqCHOan/Tp7HV",
+	"B3TUwiqSfbH6eHAb9Dufn+QdW+uCCjgDM1lp73vBIwLnJYZTSuiFdLUu+vS8DvfLC/jpAbUhUduEX7ZG",
+	"WE/hfm7xU4Dw6u6Z6FvxE9OoGb6NXjP13XyerAeh63WxvbBodIuqtImCIKHhO5ct74VcDumCoCaAC/GC",
+	"RIB34E2kgm2GvsTE/xB932CDMApIFBDUt75HhbCNNpwsxTA9J3ss6/h9C8pdfnQuL418vQjp/E7kwsR3",
+	"cnwLp8jblHnYuuTOwFnqsx/f48whQZuWwrUp77utv+JvD4L2g/K6E8MI2m10tcTcsKvuOjEewh+dYh5B",
+	"tajFOizJ4lJwJwMimtTuNKseWu2hLUqSoHQCx33GF5Ws1AGMnsxpIqAB0BV0m1HshpVYwd/hrqEWEuoK",
+	"Ytko7rsEaJqLQeNKVwszYE6UOQiuRGG2hQySjlPErTxEC6+VHR8a6qyCVOsCWjOoDhir8dZQgS0FrJYF",
+	"H/fCUzoA3AQXsgsOAdUrYYsXuwI2ObS3Q4y3Yk7+wXsWkgi5cdjKp45J2QoS2TkyxYU3pFtWkUvQlddU",
+	"KbKi67URz7Ik8FOAGRgSiSG+Dd0afpJlj5hQhIjRBj9alcIMagNlmVxzBuURHqvOMU0Arewanmsv2m44",
+	"p0jrqEQdnXHd39nYbu7Xkmu3t95iXjB9iVceVwSQtDvz6kHUpyMihOgDU8eF2PxVYAVWGC5ImBqJQkAu",
+	"wgMJwmUYXQT1qFx9awO/1+AabbxuT8IfuJVO5w5KN+35m7uErMr+Z9fBXDcgL+wm7DTWstShPh0T7fBQ",
+	"4BPLHJ5desLUHQEk2xE7zamCe7YhQsu6Cpqd4hkc/NDW+kn3g2Vs71dvLADXs37Di8KI8UYIinlQ+fqr",
+	"4+1oxImb5olWNazwso72Hwdk5EYdzF9wQ3FtbiFvSHOPWapZUfw9IPZsYDzu327x9sxCwz4c4BhnxCRY",
+	"Jq9Z0KCnGHm+WkOMxQjot7HEron1cAzDtSCkfmtmTWdF2lETNbg4yUndq6zN073K25o/1KJhNfRhCujD",
+	"NNP8BqJQtFIIf14P4plPymzJb5oyHsILKtUDx3BP9+moLz1mNP8R04A6t2tqycpvSzcsq6a+BlUAP/Z4",
+	"x4A8yt7p7tGCU/cp6BMV7e0Oguf3oCEaEKlCqdHhSGgw4Xd1pt3t3nWhxFyudRqVF3R0dDRB4Dok4BDB",
+	"WJ7qLLWUew7ngzhIHhjifTIDoZPiYNteOwYceuk/tHNKu+2bDljYkPdJEEaXVrSDlgSopQTcYQotR+gV",
+	"YRvI+crd/RE7VtpajnBagiGO9y5FMsfOL7nZ2DWW5T/5pq31HQzNXBv69dJMWyt9P4YY9TpN9v1Q7u3g",
+	"tB61B+z+hI6pQi/Tt4qb5+EtwUFqjUMtheJhautyq+jSZLi+XydrxJpqh1vvkWr5IMlD1Sza25M0yZXV",
+	"Om1U24sCO+vI+bwfPFwkWXZ7fKBgg/a3i5Kx/BIL2LiNgi4leg9YU8P6Uq66R2wLml0nRSysz0p8QE2Y",
+	"yzKD1vneTw/hnVwyjHzSopCbSw+x9E6HgJDTzks2N9pIHZ2uHofELvAN6Yz++jxSdfX3l3tNg/WS4PYf",
+	"kU62S32S21nJ5cEumD/jU9Hp6NJ9twbae3em7scijcdY9zrC7mrwjY1hFp0kjVt97XibCZS8Ju/ja8t8",
+	"9YvQvOi60PSs/WzdgXVvDaLBb304TYdkU8BbOkE/5KuiiDsqqaV1yAf3XsHmGnydTKBqdKK+xJ2LtY/p",
+	"i27OJkto6lMhN9NdxFXfAAsQ3o30ObOb8ubohuvxhv0cmsPuqJVtTdT7nbN5VRQ/uYt/F8IGgUjh6rO2",
+	"Cfat2xDNypVC3BrzEbRAjpqjNOspST2olj0VRkU/S2fIkQ7azVO5aWl1W59GJlcMMlLNfMBnX5vSPtea",
+	"X71Mcs9LF/5JLK2dT2Aza9qUX0f8xngfG9Upw1370Hx7zFVQpV9sRXZkqkEqjIlH5qLWjQsUCiFJJtcY",
+	"vOKKyA3LibApu+50qa3IWL1dUQ0XzFes+CZG+LrDh9Cv1M+8mWZN1LI2YKq49olWxIzm2pxYJFhcf6LL",
+	"l89AoGJLVrKhcWlBFwcBVmnkJupuHTyD55vM8g9fAGbGv1qwn1Ta81rYhq5EFrkxJzGsusI+RB1fsV5a",
+	"oMP68K6mz6ZsGvoj8aA5IiwMo0sWoBmRh81xuCQ23uI6NVCxDaq088AmGjLZNwLrlYyubPJN/R7fRXFo",
+	"iX7NtgQcI6k+vgFOsUtMGE9Rt4fdkezqPAsFeZ2cxnDwjwjO9RUZbxpRjXu4poMkcHwWjmDc+QWOUczt",
+	"eKZTc3jJBBWnqdfK2Uruc89PNIcuQFNDMXNtkJzdTNMm3l72qmaiXyFLyRZNURdVVIskiN5SlhoRl0B8",
+	"YjdypkadenV4h7SqlGGFBrezodl/JwuAn1w9vcKsPPItL8zpJKjhKUwccyaS6xZs5imgdZQxWbkefciK",
+	"EEOy2B26sJlTbjV20+vZUW2lHshu3WCc9xGJ0776XhiG9a3oC3+4t55fRC4Ttut6XfAmV6ZLB993sDK2",
+	"VmnNDm+DyXjcWVM1E/sXWyeL+67N52142OVuzpHDIj4iZyLg2FvExaZxEC/yZATwAJTJXNmioWy7li8E",
+	"9fGFlNfgYR516ANo9z16QyyWge4+oy+s2G39mwYG+5fdrx2XUhoXNTSnjDDCW7pSngSesqOjag+20mHr",
+	"NsXazeqPBMRtQqNxuFm2JBBh9UjOu4HG5uX2uQuztWFrAzqtYZ30RZcuCQmmqrHJL51b0WeX+3O5kjcs",
+	"J5hDtSvCEuhbTXWRmblLuLAqKVClrASolXKNbtgOCDB98WwbMLQQzzc+fjC9OaKE1vpEHtylqqd/bJ/v",
+	"XGB8N2dp2xanwRbc77omfdIGQEUm8u7krOfHdQsv+zrabg1mS32kq9HmE+EQuK6dbLWorNQRr4vj9DHd",
+	"4g4lZHu/cNUTcSOhYrHBo8Nc4P4kWw7DHZrST/DQLTRUFtrWT596Y3dDasz3cMZXHr01MPvGzekbSyij",
+	"hpOtl717rq6RNGxaTjV9VFClWqAPux6nUwITNoZ16mh/Yfphsl22BjWyxr1JpVjchdl7S6Z1yVa8WjUW",
+	"+PcSW6fFi+xqqDfsWMiBOiD8AhE6xY9g2MYN9dV2rdJGCrafEeMDP/4AelkYZ8AE1RZuxjdNN+nP0Djg",
+	"7vdly6ntJ1pb0ts+pNS9I1+mFH2vG0b1uos6IkV/PnbXwWF+9nWWkUzqeYncDgf/Du6KOocsZMfWwU2Y",
+	"Lb6h1kKm3yy58y6eBj0z8iDcS1pba3cWdt1k14xQCHxBrqNH/5ZCL+/WfOdXNltKeX2lNVulDMk+4Mzs",
+	"XcbKlPcA0HzZgkO5p5s8BWjSTxWZyUOF6yteFFyxTIrOV28b8Pgay6rbm86EWJJ7JiSzpbvFBChySGSN",
+	"5+yHCy8P5GrZlscYyEgBxOOGqfQKmcihbdiOKNksr5OixD3eeMexG4s6tL+v8BW0EQm1rDaJ91N1QTa4",
+	"kDOeRtCBX/fxI+95gTfLPO0FZu+05erjkIsCk+x14ULUAqo0sdtAsHC5nYsV07r4kBieO0wT8mMbwqLW",
+	"pYALgdOIuBIXNqliA7jt8XWROATuq0PSFlzHni93eM5xmB0s8EWENOoYfndrY8ImzlmH0/VEfG/W0vOM",
+	"GbHVnCHncjQaz9o/R/Ofo/nhj2bJe3RJ39EFUlbD3/qo2zPplt3h5J+g+nD3pv4oKhCT7LgP+AMn54Is",
+	"+A0TpFpfBrC8Fd1ijz2uQdTtt8EKoW+fjREAPlJRUDun72L5eNeos/1JQ08PP7GrJNQWE0TJFcN0CjiJ",
+	"C8A6KmW1WNYSPjq29sb8ihfOJb7fy/BiX3ptZHm9U6N8JEh70w3TXNVU5Iir6TNK6zOGjyEn290qtnsa",
+	"XwiWh1wzLH9wCSquL8mQaCmPWNduBdRdRbLjNy+SzbCpQKP52NguIK/UkFDyBbGJe0xgbg51Salg7BAl",
+	"R+SpFOwCvpjZFL65ObjmyEwhPYDr7RRu52lZiZHDBZn2S6yvyuKQLXyXUL8Z3hEmUQC1wyg7nF4/Zzu9",
+	"rv35bM8M2Nmr04ltL20OlYHB4B2m9pdmLzQnoNiKyDcNbfDrjt2ebz3Q0tLyZj0ud0w6RfLA7p3TnCs6",
+	"g2trtiUvbFrRkCgGBckWW6KJPkP/8y5X1K9cL08Iaf3PZfU/87JqqF78Nyv5nEO8G6cJRThqRF5A9aKd",
+	"WsZGR9fR/nMD/j1vwNaKUbtpz5myqQA9XNMqfZqtsYnbeoDLG6NbMHTbhKWmR/TClzesLOj6B1mVqpZZ",
+	"c35/mOjMvIwTtetneSEN9wo4SlwsbK6I7Zb41TdR78RxkjWaFqZgKxJXQOk/7w/us1NA4F6K4qIqud6+",
+	"MIfYZRRy2917J31VkKufn5Brth2SqSreGh58i0ft3lckW9KSZpqVsOUgE8A0ZbQEJ4J99VLrNYabVDMU",
+	"Zk7VciZpmX+qiH1wRCBpp8QELeVydWwhiiy5kQ8AWUavMZ2Im9EyKa+5r7a/GLjE4Lfu/eHo46pvbwGB",
+	"a57ILv7O2LZRxbyOZwpF4JjRmEumEPQdhA9dqRHJZaa+pGs+WuWEvVsXlAuUxJkU5pxwCc2yjUVMF+zS",
+	"/Am5whevxWtxRr744qoyl43mGXD9F19ckOkVtCjlf8AnF+RboDRxGzMajaZ4D9Fo32yqXoLABEnlCfta",
+	"kJi2I/IdzZbEB5UhORiXsGbliuMYXAP9Ffls+u4sfD79/BIp4LjNkEHRrSKbJc+WpJQF9gyCl2bSXAzW",
+	"HTDC5T/J1Rdf4GeUrEs25+9wE+wouB1bTFn+bKpusrfTIdwA+F+WvZ1+PiJXPnQpyxjvIKOCzLAVLgD8",
+	"ca3MVHhunsN/Y940zsYYDGY+Zq1kWvAV11Py2YRoSYzOSlihGDl/8DleQxm4UKboNEXvG5m+NxbAkAQX",
+	"y5BYD8vt1L4FYKXNawxbTyHfE3f/S+uh+o/flBTTCzLNZM6mWNxhtE140ZIqy01DMkVE9andNMABBbm3",
+	"ReRk+8JHUrjKLMNgWCkNw9irxM5eeb6afveSLqaXmEsHYKSOAaZP5mc/GeNlSj67f/6NqzobkvuTc4+8",
+	"w4HKQmqC7w21Qp+PYARz2bthFtAf/d74vp3tc2hEysXCzDUkO9h8PrgHIx0WtsrM+EnOVmupzSLP/sW2",
+	"08sgRa7Z1r4l4B7idkFDJQFnggGIJxzv8/tkaS4SzxUrbtjigkyfU81+RLYAFvD/PvtZFjzbTg3f1kpL",
+	"L8mMbaXIAZAISvXunz9EOk+fM11uz67mmpXIG5g+PSRrWlJMlYDX2JbzPgvaELbgSrOcuOZNPs+TCy9L",
+	"R+RJ2FnBNmalClxydL1mtBwSWigJ50EQY+o4Ul8QvhDSYcRuZeVACa+F3IxeC6jdy5jAGiWeG/k156w0",
+	"d8maZkt2dj4aB9kcfWYuCNfLevAvxtbRlrjEVGwmxgXCO9lEEWh/NZN6SXJe2m5CePDMEYeOl66OAdOL",
+	"B86mixSmi8FkNMZZyDUTdM0HF4N7owlMdk0tgMaXRsz+AZkDqG97HnySDy4G+K25iNVaCoVX6/l4bGuY",
+	"tL3LNXunv4T7AAztdxbAbSCv3S1KUx7yPSzxJ9oi7dZxEVL6up+RAwSvKQKDi1dvYuo/lk7MlzJjSgFO",
+	"9X8CpO1CGe3iJ6YpRq+/BOjOZpLYr6F3FHXpjq/eDwD1AFJMbMsdXVZ7Wc5Pg+jKliy7xnMLLB/wE1Zg",
+	"8vnb//eKldvAYDesnEkoZGom7Js/c8cyKmDDHozvdXzJq7M3gAo/o4rZUNRr4bsxHDMBITWS0rwyvpSB",
+	"yj7cdWq2ekS9tuAFUQNX3UyM5nR2zTAhuuG0KX0FGpza56/UbMMjX4JgBrSpAw+6aMlhHokv69+sye43",
+	"0bkWX9XcOoPz8flXZ5PJ2fm9l+OHF+PxxXj83zWL7mJQqfLt+KuHm3u//TGfT8rxeDwZ3x/b/y1qmNAX",
+	"oioK9IQMrtm2/WcFVfp7WRnBfP7u//5hP/lF7c9sMg4zcwnSbF3I7QqDcCW7kdf4M5wAanN77d7eRNJ2",
+	"Ygjqg1rWbIvjWGak25i127wQyAXg0k3w/BVoRETOzWWPtwXU4Ja5RzbmJVnRa2PSEWOLmOegMlex4sZ6",
+	"eRKwT0efD38irI6uhsQSEe9hLrKiwpZ77my4Jw0VYzUbt1qNAGUBumWlmr5Mr9l26hZu9RuOIt4oQLZ8",
+	"hzzBvIO6cwhu0mu21jFgcv0kIr/iLvQ+ipFyBsbYGzRkmdLf2vSI7ocsxZ5N3NiZu56yzVVkKAYr21xZ",
+	"t3tyYdJvyn8TcQBwrgNnSL6uxuN72b0xKanI5Soy9IEbvrIKN9wW5pzA8+ygVMEJnU6GdN3BR5bG0S7u",
+	"OyCuGaQQLhnNbU2GMXSahraPfQnP3A4HP8rM+6banvfP2VncSXz8ZA0cKxx6iAuWc/QFxTftl+/RIXKL",
+	"AgRQepO+GpAZimxkqZe+J4X3zlgMKzjCRAoQK0obJcMKIHNxD8mKllD4qJzs25cr+MWxcmUORmTq6r7f",
+	"uiw/nbtv0HMY6i5bNEzrPgumjyaLMbAbSTP+KKXX31PsfDh5Y0a8h2zczpZPpf5J5sYCz0/Azs8EC27F",
+	"GFMoKBHHqCz9+Fc4sr5x4qvKuT7TJcWgXbOtYJ57CY99cHNh2Nw8mJIVW82M6lk6HkgZrgh0/grqjN/U",
+	"jLwD5an7774SthUpUVW2NBJ36vpHAdQgy6fgJfafThsCcQenyqW441zjJstUI5pjpn01csvrVQURjt7v",
+	"bxuSi4zVB+wW19oLI7zLikrxG3ZgDVBYfMQLT2ed0swBClleiIGwMcEQRPJBSY5wvgPk9cjhl1Pyo7xh",
+	"UKVyC4UOjcZmzrQ9076XgQ1Ku2SLWt8C953NyLj1dfCDh/NvvsrH30y++eZ+9nX+1YOH9HzOKB1nDx7Q",
+	"fDx5QO/N5vfnk9n5bDz75vw8yycP8q+yyYPZeD4e0/E3ZtPWg4vB5OH5aDw6H02wkO6Gy0r9gK8YeKvF",
+	"ai6/t5NHsd8HF5NzI11trdhA3WRtvzmtxWxk4WGDmQld8jt5GP3dAVntaybXhbMot4rkPB8SwTZGU3TN",
+	"Gf31YaaYuDtA3NvLY/8GuLhhJZ9jtUvSFH4qNSNTc51OSW4MXVYoBnYt+oy3sor8xgXVABlItddzbSyY",
+	"a4uPZTQEjeHH+p2DM6ndOnc7pLNSXjMRlBW7O8hHS9tQ4XQsb1kUwDdkwby924PDnrO1LJM85hELrctR",
+	"VuIkGvcjZ5Mam5ULVymGMJDAJ6SQi+PYbFblC6bbHZLf2mdOJ5BXsjK/GDwYj0fjcS33I0jO8eTlOJKc",
+	"IKJnVd4ug6xIDjFul8Xm5UvJKLaEejCuO+86swHSo1HSQEoPUAyan2L3yBMJG2pRMC2wayYhzYysZE3M",
+	"WFCsBAdwxG445FvzZTJkiksZWapNob2IMu98MB6Srx+AfJmMx2TNysz8QM4J10MMcKCrzdZjkl8hCAib",
+	"MUWnHVxqAVialuy1wFvQvCAaFYNwKQcd7sVf6qDb5+Z9JuzJW0/hhJ7eMfe3PHj9SNNkelo+/ci8XS+Y",
+	"hr7OlokPH2AVARHXPV5W5nz5Hv/YcXjVzw5+fuzZ6eWEQv87ltefwvm0kpA7czeSNXugPE3udtX9c9Da",
+	"3DwncNn02P/9O6+nc8bR4w1kTWAdQ51xsA/cSc5Tl0toxcoFO4O5/Ecb832DzNdz47FWo9P188+pqJ8K",
+	"QhXmgxEhN3/lEUFMxlNdLQ6l90xpqrnSPIsNhmTWtG+7BrB4mKgFqU9rKi7JvTHJ6RZg3IXcYB5d1Adc",
+	"UajNJltGS6fe7tuiC6ZdK6kXYV59T9/34KWyvbMG/zjPnF2+/RlKWgGSZbZ9XpmPv7GgRYasLQ/E3q9z",
+	"6NaN+NqYITHHdpuQNhL1fBwoLbPrtwW7YQV2WgVR8dABXl7EGDmGp6A+ymMDHfI07QADmUuBCS3L7Zna",
+	"igxkrx8UORZdEPKGlboq8d+Gt3jp5g7zA3eXQwF7ZRZRsnkpIRKzoSVbykqxs3xmztvGrPPVveE3b+Aq",
+	"Ab8RjGVbcgMpUz7FvWkYirL8hYN+eXB/PDZD2kIGS/3x2fn9mu9R6ZJqtgD3SvzWb+rjj/2TZicLqjQ0",
+	"Df6VC2WDAGG2O/OKfreioqIFENZCSza5RFOL6RwF3xcADQI6iK5T6KE/yA2Rc82ES9gkOVfQomlIKDTs",
+	"3CypRu/bZsmgd7Shm4LU3qUs4jyY0BBvXyjbLNG606bW+L3RbRP32fvwoaHeYrY5loRrPiAZ8aE3ramC",
+	"B4S5pnpHmHdlNXZwcBBa/eI2pwt4zKCdwuTesFXC2nMMQexBUsyC6pXNi3bBiuKyIcNu8t+hIMxGFBA7",
+	"2fzRPi4++dLlN//rl7MJ2mWyuInj2yVTcJJttPtEN4KRprmVlO0BHWNK517NVAzd2U20cHhy9dthOLjB",
+	"lOHJuWGsD/LC2t1kX/cQrg0bZIILMCXEY315ONhwIZgLzpwygONO2OEYjheAJ3Gvu8EawzbHC+gv37s/",
+	"bxtldaTHfpDMl3aa+Ff/dekXUROQ/hTvb86HFb9p2a4LK2iwAvvoNzR52P+L3zDC3tFMF1siBXD11Eic",
+	"Kfks6se0WUrlqgM2XKjPh2QK/5qSz+yvtrIqidyIISAh+TxbW7TlDvP0tfisAGdjWRWMoOz/3DnlQ5ET",
+	"VNVZRQUTxyI8dUrMDC2UOiibEFpEuP+Uj97S8A7sDdN6tsay2C6KRt2zH355Fw+/v78eGaUfS+uWFFvk",
+	"85ztCvPOAu+xJXQPZ0v3w3zHg/kYOATbKfc5nUE0uwMUCUVbp3hQb/XP/RVJTebEcYHtpsCZodB6wPY2",
+	"7N26gL7z9rbrp2B2AmEJBKhhD8QgLOlZw3S5Ir7n0afY6uyAKu0ff3PHkqLO5SJLll2nMywnLsMyNHAD",
+	"Cboomfq9aPAY7mRnotoqRSeP4Y4aFquqWChvG48D46+pUhujvr6JFE2nd7rHcKGogwetcjAcLOEmGOSz",
+	"kSXKKJOrCJZisGS00EvzKDqUW1f5gepOAvN1UsOEL048Yai7LgEiqeM/Tcod9+2B4PYT3+EPAPEuoSnU",
+	"9EIzpae2CQzVI4LIFcTtq+3Hg63Tm1qmpyLUYdp/aZS68UClz8HR7DwMh+Ri8Mn7X6+ef/fDs19efPf2",
+	"56sXL3599vzxrWFvBdWz6HrrU7QSEfODFK4EwYSn+m8phk4ofPrvVpBWlbDk6i2v+suiJq9eOPUfZ51L",
+	"tICjJN1umMZ9AYaM/UeHTIC7yKjeJSkRXsUJMwMew0JqFHU5jh4so1JM3YHMwzb7/Xj6nbR25R/N6u6a",
+	"lTF4v90idnDNJ/jmg0uxYQy5ZtPigItD48qPrbjmjhLuDl4eT/U4cWNXl4VcCgJfXwRlr4Y9skJgI5ZD",
+	"yR/CiDgULSmYQgxqUkJukiLUDTMiV7Y7Wx5R4bWA0KEiVBF/haacJ8ipJxPNJ0gsiU+iP3LnuwqFLK36",
+	"dHvEEflwyScfh253KkF43iQJO2htcbTBy7vzDyLv/n4JM3+GQvZl1AM+mURzpa5V1JZ/RH4F4COOOFY3",
+	"rNwiWpAdZ0ikKLZRD/Tz8RjQl/A2mYcutbY4r83p9ixqjn0Sb0+U8LFgwrw4il45PLvrCs4LVDldAGyM",
+	"BQOls6KWw5U/E8XWf2B9VPC8EXNQ8v8KhnvjB19Xs4Jno53wZyk3anBxblMnTuY/QfK1FQfYTXNlHK5H",
+	"54kqBCwEHPZax7YIf929e+AcgM/lyABL7XJP+nmerZlQUIwAEk8FtEMbXHFYYYBnVxRyYxH4DO2IYMy1",
+	"E3dIXb56Eyt7yJUbCAbGSIlCWUYAqS44ZGlRXJIpyGAH6gq3AAKoYRlq/VAa0tTu/v/vGwbmanDXH2Ax",
+	"lNIoUS+YNpLPO9n+dOMBC/j/Hm4OlOg7nPgX3psvy+2HuTRl2SlKJMtT1qUVnCqESnAHwMw8ww6Khh9E",
+	"jo0d0W1iPtRyNVPaNfbXPsD1apDlme3yZ5juTJd8gX1oNF8xpelq7RqbvxkOFhUtqdAM+A2gGfkNg9Bw",
+	"xi4gJ2oNh5AAeINv+myTZmsO21fvB7nMLNQckSWheV4yFS4cVt4guJytZ3a3LZ7OJdaS1bXvgMftLl6b",
+	"lvODefq2Bon20lzZClO5fkYyvvg/P3q4txi0MHwdclgj0fMhAhuybLubA/NBQAODZyc4JUtGDLGBKi5j",
+	"UEfXtX0vy/fPj+HwLlf13vHxV60sDyWfWLl/5/z+f87P3+v89D4bBy4gWZ6wktWPibqWRzfN5fGH4Gh9",
+	"FfAQ3REqzYV0JqRmB+4gePApPPfnZyo8Q5svDvzbUqcD8X771F+VneqqgKJ6oPPRA6gGsqjNgMVh/Y82",
+	"1zxCTsrKA2qmXd/gYjDjB3JXXT9Ul0lqNdFnlYYQN9as6CUHoeX0QWg2u5sUiYgJ2KWklr45flDTD2ed",
+	"MKOSyCKnvQ4973aI88OzBA7ESeL70XiNSZedC/oSp/bL95lfXvvd5x8bHJVvFX5+Imd5oMyfU9sYr+DN",
+	"IUpe5Fxl5gI/xmSPX9SSmrGHqof3ArrM5+aywCt732K2k6tt6ZEO8zumGf6lbASZpdXaXLCBmVDZxPaY",
+	"mnClqpqq2YHB6jZaI4fA0B+MP35dSki72ZRmTdwBP+OCCNeAy7hgWgXQRpTwl4QKqER0VyQShCtLJCxQ",
+	"nEMCrSJryhPIjfCS/+nc5dIWItbCSrjjmSlnND8rmNasPFuUslq3K12PGc1/hKf/Cx++Y8XnCdMaIS90",
+	"sNqq34sRZGm/tenToZ7x3tfDgYf0H1wMZKWh9qZUui0MU9D09w/s97Z5l9XWoXsIV0RLiW1/5rZfSiaL",
+	"amWdaCcrk0nUl5xUU9nZ8DbzHdlnaFuwlQuvV5xCa3lmxIdhVoLMqshsSzKoMQ/M/zj6vmu1SHQAurL+",
+	"37Sm73TVdmGp3ertkAtPCZRoTvNfZSK1SpKdur19aQLS9eL9Lf61V+GHts5BkQO2Vl783gVj2xXnNYmp",
+	"8bFiSjogwXUp8wrDknINyRGKlVhQsi0kwsSp68rP5fboqkMoZD95LeFOiV2yJs8h332w3O5wqA7bfLGg",
+	"O01+Xhiv0ea7q/T88n3ul9hq9wVKHGX3RT8/jd0XUftYcvS3/eJVNKdIfS/LSHne0BIaOmBTCZtZAP3M",
+	"QmD1U0XkxnZWG0KGhyBTe06nl4Tiz7wGjn3UQxccyHLIoamWQMHASpLJsgQHOeRC2K5bpGR56X69RUWU",
+	"cKG0oZuD240CvksJ7aaoQnFD4xwLojQvCnzktXBdmjAAHD3FFTZ210uozrNZGdgrzDqV94vqoKLPnunP",
+	"rYQry5ADGxfZ4btxa332WJdaOyPra2x9x1K7UyWNufSP9wO2AujbAc3p/6qFWo8QYH3zxP7E8/wI99YD",
+	"GRj2/x3DE9ifq+PxNjLBCWDL6IeF3l1cNLvyoBEa0kWwlKZbkvP5nJVM6CGRgqyrci2VFQ94AxsOv2Zr",
+	"3eixuQvXfshqzyuizSVldYfuTGp34G/JnOAdolawkGr9odnRPfmh2PFKEFlpdyt58QzJIk7Au2MISYZG",
+	"okf3GIpfmtv0EtcuiGlduKpnuKcW2D4O+objpQAXIr7H9YF0/dtSXT+ADB+K02ssdf4nsxSmgEQaDFLl",
+	"T+Ksq4Jfsw8o7Xx4zbZttIr+MCSR5cSYa8hsri+6BS0jD8ZjAsFOzVeskS1wDR+YI/oIQNSqBhf3vu4s",
+	"9Z67HyWsih/kBvNVobFxyVl+unZjwH1Fgcex5p2Jdw3cNCflS66ykq2pyPiBIPHj2pMfIRSTyHjBqaux",
+	"OwDJFB7+E6GZAom3zlt0wnC1UnwhWP5SoiuhBqnkPNqYqGKx1+6fTcZnk/MaiqV12oTqgz0vDmpRGRtc",
+	"nI1H40kAZLJRcueRUVmnJhXRgMMB8LRYPBFYPSr1MhH0tm6SsINGQGWiC0hTNzgnJYvKjtvTA+2RmNDd",
+	"NLk3jp0ov1c8u55Jea0iYKOHo4cPDZfhL7h4O6n7XUq+ZhHskgXQq7tpXJrNk6f/PoN9HY8nH67yPuLi",
+	"w+6ZORc5Fws1JJVYGVuIhTxlurKt/k+XVZ7zHCKHNM/rSuPzOsd09dnEMvHL9+Gf29uLeYHpq73v8zBI",
+	"7UKvS2Qz+veyfM5gPn8HcwPlC0gXmoELg4vFmWZ0FedGoxA4W3G1skHE/lz1feGSfk9hlcTkvjOT/ciw",
+	"JX7ECURL6Hs+k/m2D8M1A9C0cd0d0J6aGG+3R0vkQnL9VayV7ASjdzbR/LdK6RVYMiXDTqWQ+A1gTwiz",
+	"0YC1FM/mb8Hefin+YqvdBKWsQJKdRRfWMcz9PAz692TxF3Rry0prXB6sTTQrl3JzGm6H/h3NJWYvIIv1",
+	"DKxlfHREpkbpmZopUfKokFX+HXxBJqMxYeKGFXLNhgTHmWHKRC4zZV81WkFNTAklBja7Wa6YIjOaXQP7",
+	"vhbTH6nSZzDs2ZPHU8zVADct18SsiuWXdjqB8+fogV7KqhwRQPgmkwdEIWAsJJKu4KiopdzEVT66ZHT1",
+	"WhT8hik8aviRfdB7h6/ZlsjStbBb0S1RzHp+mXmDmToXJLzSN1gupFGrCM0yplTKKYsvRDLuH8cdvXu7",
+	"Zsq3IFyXbM7fwSSsvjEMre7KSozmXHC19H3uzEdfTHsiVBmtvAGgag0t6M1P/98revbH2zf/8dnr1yP7",
+	"5+dfmH+8fv3F5//5yT769HCwou+e4EAPxinwqpNZKBjoV5aFQ5ZTyTLGb1gAkcXCl0CAGh/WKBAvfHz2",
+	"8M37yfB8fHsW/f3JUYDb0AofpnmGXFHviM/zC/L1fTAcXgt47ILE2/xamMN5Qd6/Hqg1yyxPvB5cvB5M",
+	"RuPXg+HrAc///+y9DXPbtrYu/Fcwmp7p7hlalmzny5l33uumyUnObpucOG3ubexbQSQkcYsCVIK0op3t",
+	"/34Hay2AoETqk4rj7OzZM41kigQBrIX1+Tzw0d7FfKVVnoYCvjY6wWIKHK82ueGn5g3hh5G4aeu5DJNY",
+	"irY/pPZNF6+MJ3hlVdYXrjBDp6lwt108N9yFV63zT1etNMeXS3O5bqRgtcPFOg9DISIRXbVub68kCGS9",
+	"D1qDE23WpjHDecSnUyEpDeY+ehqedEMFHD+tVdlyhvxUrVJ3DGT9lI8F+1tP84HI5u9GqdDml70fMMGF",
+	"J41IojYqcLzsCH7VnkTMqBAeS2JTj2Wkq7uGX8JovvJSFPOSzYcV1gUERuD8d6HQBBz/URJt5vhTa03Q",
+	"gipiuFlRRlHZCr0SwblTQnA2A2LwCEJnSwXUMHhwxIeumVhoH81UxhM7Uwdyzc0WWO+Tg2g1gy4Peeqa",
+	"IgkUuq0UxvEn85+VFREvEZN+eysZfthMFcQCLv6GL7p94QMO+bpiho4ph78yovtSJNEzuu7guq/BQGZf",
+	"wy9IGBz/rAN8B4wPvtzb/MD8H3pXHC9t8ZsusDUUSX7vbsFiRZbRaau0TLmYrFzntXmgMVtAjJ+N5h6s",
+	"PRuIJEFi/26nwzLFTqDV88nj/3jKHnT+A7yfJFEzETVbxlrsmg0abqiSpKHWU9vt6FCNzELAW5fp++sE",
+	"bt9Co3p5O08Fnkyfdr1pbasA1ODQ6dRbKOHpQx43Q880U4UrCJFxJOgIasp7nloXLTB/GgsxLTzYEdeb",
+	"VT7ga5PO/YJKHhBFDwCuJ7E27+0f8VuR5b6FV9w4HnPy2U4asz5GAJxY6BFPEghv98UW0lBqYljY1IkA",
+	"nInGd/U7V86A8ZGidAFjh3wMVXpU+UAJ15GQAdPKMWzpjCcCKxoUxSCFHMZYDIEbmQofzGcESXkK4mFe",
+	"b6k+AkvxqDaiaqvDZHwxe52sYvD18slEpCyFWhghI7FFlc9bWuNb2t13tJl/Fqi4Sht6qFgJiWOrnRzL",
+	"mzjj62HaX3nX3ScrKAzFNCvhwK2Ht7GVi8OUh+J/lfHuEB1Gl35+2llGx4nlzdq2ZVetv7ZBOAX2cij6",
+	"pPlpzFApFna9oeJtlsA2bao0EmkRI53wMbRr7r/XX/kPg3oPbAf1dvovEMOt2usY3d2E+Bo1HgVKsAtV",
+	"jouw8hRo7+D52tWLAQw4lf+E4inTQkZgOSjKw1ZjgxdvdKfY4Ku298JG2wKr23u5g3BZf42CHLQyNRYg",
+	"Y3/81f1j/M+T6FH+XHWmD9Mu//E0/Em8GL6M/3v88+RX9eavt/pd/vvsf8//6HRPTs8ePHz0+Anvh5EY",
+	"DEdxK2jlqXnVUZZN9fnxsZ7L0Ee48hX98d5P2wZ3wCzS4uaoCPC7KzD1GWcaJHEB7epOwLth9IJxUgZb",
+	"KaC6w/b4U/FhAbJ7eXJAJcWazVSajZxhB16tMffArvPUJbEVoH1AtiCz/QlQGAtR8yrj7UaNy2pqM5Bv",
+	"b/UaBPl+B93H0r+7ceF2mP96LO9VL9v5pqJaO9gR60U8cHnPQsybiSnG/nLuYCZs6b/5L31dCDkWCdal",
+	"bcxcAKiMTWlOUwGJ+YmS2cgPWORTY1JEPBO2rzmoNs1tVeKdgBLZF0aLMNZIn7SmenTLrAy9o9cdXDEQ",
+	"mFRNLGpuMsNEaREFhJ1EOeMY6wyQlXdtoavZHpUFrn2lEsFlsxWo02mqbnjilAiM3weynkzzNTjOGxCt",
+	"WySMEjKT5WlfRmbKxWYXDmLJk/if/oAHCbdEJsjuvh1M01SksYJhCsh44fucLL4PrHfxuphRSldMQBZP",
+	"xB9KmmX87d0zaCHmmXhG3VQWTFikNkFVhvrEkMhF5iOPJgILn+ibBfwoylz5hP3ts+pJdI86bdrVM0K0",
+	"kZ8HEl3o6SSWzQSoX7lbU74Ll3dvPCj7LdhV5l+39XDbpH2BOg1lydlSLBHRUAANPaiyiTJLWslGT29y",
+	"xxQgRcEdidg39QF7tQ577mHdk8MRT4cFgCPUREjyNT74NyjOhyyGGiMvOwZZ6RTl3rzjA7OjxUfzu25w",
+	"0ukwt4sg9PodXnNrXy2J5UZJ/xxgFYIW7CjiavqzuHWrUJqeOpwqHWcWwG6aUtZ+LsOj0i8X38bl1+Yy",
+	"9IYPg/53UdS1m8ZT1Fsq4RVGssV0vG/ULxZry/ffSwxMBwS2c7N6XXseHJdU5ac9HrEqnAjiAr66jSCG",
+	"uc4UJB4EjwitqEgYGisUDUzjhzALeYZj1eT9wrQS+Bnqd0sPVD6V8Fe7H0x70u/uWTpupe3o5AHK2xqA",
+	"TquZ/kupaBYnCcGUbRW1vCjq1Q8Staw/nRdxQ093xw39r5SHgr1U0yl2+BZHfnH7cn9apRGweM2SEdBp",
+	"1gh4uJERUDdD1ixw8En/yAEimo7b78zdjYB999AMiPVFomawfaw8YXkLizP2t+8emqt/aBcn8TcjY3sj",
+	"o3NYIwP68mCQ3VadsdFdbWx0loyNzl0ZG7bncAdb40HDtkZBQuc3ImnG4QC/b0ybF1FkTk2cT5YpxtHd",
+	"g76JjI9B4tVgsAeE5Wrb4vhT8WFlZB9iVuB40hAtg2VfRXN7zkftEl8/lCZ5Wux7zcxsV4XyJ+pGeMdb",
+	"g0yfG5SJup3XWBLA25sLSYCNl28Ps3IDU0j6tsQKM3QRb755O/RVZhGUlQyFa6tkItECwXN1pflIDNZ7",
+	"YN4ewhwktPiVxuBWpNIeQO4hTL5vePc74t1vj2Vfy19R4BUHVrnet3PsfYo5Zx97mVojEdDbHgHNHmSR",
+	"CvMJ7fR10dMJT8ciMqaCkmJVjPQne9M1PZEXfcyDCS41m0aD2sSMSic8KyVkhMwnwEQTmZM91DdmEvaD",
+	"bDW3KjXt/cebn14cddunrN1ulx5O4zESKTkMdAkABRsCzbjKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPU",
+	"KoFVJlfplSwM44Cs2qAbgPkeLBjUwYIRH4D5bUzOINeRudf2LXR2xywI2DOc1KOfYl04BVURk0GcGDPG",
+	"trkvMenUj6aZ4mBrBXPN3vz0wliJzy5//3KiVuBoHn8y/7k99lyjOvn8lU+QTgibNAImFSJtaqgEARMT",
+	"055sNlJMC0iVijnr56BlXMHxhM8Bf7I66fxzLMXrkjN4b0pCVyU+lLn8o0u1mR89Iz4rn0TQkZwWnqx1",
+	"r/+x7vxeAXIMoEJwUCfGD7UisHkzzDbteIcGcne7Y32+sdjWTfXA6FgOE+FHQgiMwcgRWcf7c9Ec2KEw",
+	"MrZKN5yTj3gYL+KF8UyhJ0bJIpyPKKBew8FizFpEHlNHEax+ys66J9hBACcTCwEOXC6D3S5HtfEme4a1",
+	"PzsRR3MusMMSmRGgCBhgCGsRa5bGw1HWqBV4biOwB/NPHWtLJiSXmTn/C/oWaG6JNRRdQ9hmyuOI8Qzd",
+	"WWpWgWYtR+nHMsWmvILt2r7Jv+/ueQVsOVy6iBJzic7mNswwvhG/TQ+zXS5YwjNhlheiP1BgFicJtj9V",
+	"uB0wlLte731b8975mUPg+gO8H7lFeutHgXQlTQEkHUChLdI0QRoPW/NA6JvdpFM+P8wO/XHO+lyOWZZy",
+	"qQciDcBTt8W87A3uXNc1h0WftJ2NTMaRUXqpAC8f2jGzkZhokdyICiiOKZ/f293tUC9bP/oTZozAB+xX",
+	"dQP1uAFzF7KzR93u5lueZvoL3/Jut3MkH4MWTgnNyGzG581u+hsVR4c6xrU9sJHGDxUys73Y04SHose4",
+	"MbPLBc+uNnfCIxFAYQQAAPaFrYWoMAPNi9x3rf4+VXKIrw9+HkzRlp3Wv6s4cuGYL2qPm4WPUj7z97jD",
+	"6KKgZanVvMFtPqNnH66yZ7lotOjEJl5v6wEtb147vAtb//HvZ4e6RB5Nwc5pvIVNUPKCK1fvOce2J0q3",
+	"MN5XeWa9WjWjdhTm0bYU2xadUsYzbImnblFt1J0aMGHuDF5ZX4BDqwbAS/ke4Q+nqM16zkuJLa5EJadL",
+	"2dHVX0T/fNHN8uHThqUxLnF0BgKFc7ClkvsxT8ZOVjbXdJu/l8ozgKv0Wi6KmDNWFFFSbvN0m+M7w19u",
+	"XNuxNE3b/HabGX2NL10VjHtf3sRmYy+0eHMN0ZkGKjQoKGQUp3XPmRY3IuWJ13qgUghOg3TNVJ5EgC+K",
+	"EraH2qCWr5VgB7Zh7B5FtevYligqvTYl+w8Vy9WdilVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOBL",
+	"i2zZwD5+U2RR+gIoxrD/n2JaOzQglrfo8Sf8x7r24NgICtxQMyGj4jCDkBpp/jajQWBeBwC4+3MGZUIx",
+	"4ceTw8n+LuYU3zX2ORj3T/Fz1XvW1R7h85qsO6ppPiaIBggGWlhfLudsotIG25DtncF0GOy6zuvakXee",
+	"tCZ7ir48XbKdnqjLVOMi3MfWiondFodvabZTWE8RCXWLsEhGmYzxIM8l/BO/DhiSqDByj6QiQHvOxmKO",
+	"GFSA4wyXU/SgsoYEc6KNqJIGyA13bI3H4W/LYXhv5NWBmTiBPWlUYAlMGQnd9pLeZtj03BGDETuYhZ0h",
+	"QSYiS+NQr8Jq/YUuWQcoPxJMT7kk1AAgv3MQ8kbajk7ORr2A/t19MHH/fhS5f552jiI+172n7EmHmX9Z",
+	"brO2dw9MwUkRw/tDn6xUKevFMhPpDU96jue1roAriyfirfGD67DY4VkfukdPrhGJvROc3f5t8q/Rv6J/",
+	"HU1imWdC/+topPJU/wsG/EMVSnslkjwQhNm2ZnOKz1QaeTPVHfXqRm3frxZAvmq8dSNbo7sukXRzBzTs",
+	"/VuKjSc2FD/zDB3Nk9OzoGCeaJ13T7Aw5neV5GZeuu2ToDXgcWIU2tmDAHHZtR7kSeu8+6D7+An5s8b4",
+	"Nr9/cHJ6toWGwN1fB+CeTxopGnkRD/NUFDRyUDcHVQ0oVOb7eFIWdBzYptDMaiokn8ZtO+N14v4ar9sb",
+	"jiaWAwVlc15vTYKUtE5Rt7rtTrtjpo9G1zpvnba7+FWxPjyKYgwmvUnNeDNgwaNIBW5tqmqqWCXzPhdv",
+	"XjFz390XSoR5Cg1DH67LtT6xdhWI5cXhrWs79dOEy9V4LNCqxIzvX3BAw68oEihSgc6QJa2v833MLd7A",
+	"4/ZdPxr0h+vNs1/pCnSHd+6N0DeOU4c7Q9uhqdorb97gbMCpghh5OFJKiz1gHsw6mevr1hL5YswIiJIG",
+	"A/PhSGkhjcPL5byvonlQdCnD0uuA/ZWrjCNXAo+iIyhGqyhpfkMjaGp5Qbpe0z8Hgmd5auRpNoozcZTw",
+	"voBcAXXSffcg6HSgn5G7LBK1/v0mI5GWGaOs5L/37mWOh4UYYtBK4kmMTdE8SV7gGJyAD9xn2IoTFYmk",
+	"3AO33BWHc1rEjF1F46p2Qq+l8cQesXTfP3OJQT9q7oRrIEjpveZbegjTeYqNlvC29Js3fI5ZeR6OLCEy",
+	"1QQSUjQ0V3n3e2Nck6Uuv/sgjrXK0ld0VVK4IGbnIU/CPOHZiuTKr4oRkZ2HLMfeE9u/8fyQ8T/WrNNm",
+	"PTOhumf7k4jK1VajE0ZTLJnZMHDgOm1MpbnGTSTOQ+DOn7RZD4yLHsISg0XguIJiaSQbqJ3MskPxp2M7",
+	"McJPbYI6E1OjHcx/qzIzbh5gTVt7EaSRsINMHJlXRKG59kQr4dlApcaBM1sEDEeeIo00duXC8Z6JoVcM",
+	"rjMuI2hTPbu1JcPajo2D4QZOn9kfaIc9BAfwdrv9/D/mtbejXdthcqqV1GLHdetBxzabb9hX/QCutl0k",
+	"QpRbkZ0KwsussnlQ1rhGp1CLNN7BajT4s65rgu5zvfQ4p2lowdllsc5G4dE94ZEVm4NaCM1s0T6xfzwq",
+	"Noz5y7v651CiqZjKHaJusDEuIDNap+pIzqCw05YSN6/g3qM+x/ISmzPSGcvhbORoFzjQvU0UYZkiVx9/",
+	"Kn+xkmNlgc1vl+z7wi2aCSaWX6EwhKAM3lHN7s76un3McfE1bcl7mifiiIerG17MK4F2h+OCjnQcERaZ",
+	"Z4pNhIBv80S02Tt7yCBtIM8EFiE6VEDO5sYTTJlU1Qb+2zwRF+Fn6ny5Wzqs4lUPwLVtebXpGPmTF9Ux",
+	"q7t0aji515BsFbQ19kDonuCJCEYqD7M1nTtTuxNv17Bqb8qRba5859FOd823OXwcJHx4lJhj7QiqJLnb",
+	"bztzbg1iyWUY82Qd51bBl32YdG6xqdandBsltu7n2pw8GjSBZlEc1TcBlS7dlOra11jHn1L3nnv16hTT",
+	"tbJKnnSeQzgVEWozW29FFCABhW+pJAlAAbAiKsbf6Ta7SLRiU6V13E8EA+4oxivVIb2WN8QviuHm2UiE",
+	"Y+HlxG1NfWu7zeoZNw2UXPoL2khl8byMs7Zu69bTCNfv392pmxravkBEIzMmFTI1zUZxAmAu5nBH1w/O",
+	"9xr2pS91h16wbD4FQUxT9ZVtS6ma2pVr2Gne5l+SJfY2t8ZSU8mbdetG52gj4Vsz2ebg5UnCbCaj9pSE",
+	"id80A2LubJTKGrcp39FXyhtzkHLph4fVMBVab/3SO7hBecn3sZN1HnIZimQ31bta5/6Vi1xE8MKxZvic",
+	"RLhey4ApKch7nvE5soVRq2aoJpM4e0r1mVzTF0ZtQz1Hmz3D2wFl+pDH2MrJ4WEZhQfVjUgDR2RFJkkF",
+	"MBHc6W43xmWmpjj6LXaCudrufqu46Y9r84CkEy7xNNjK6cJHVVWwfGcPF0cUYy46wm/bKh0eQ5vD8Unn",
+	"pHPUPaE7tZbSfI1lBy/Yf1++/pXhWwbUZEFPP0wE3Huey/biVLtEIvXvQV2Lrs0qahGmIlt9MF3SNfeo",
+	"kngD0hKKKFy+fP3m1Yv/8+e7139//it4m9lmFCNY1bXyEQfyPHE91nudtLbAmorptP01iENmcTdHnh5E",
+	"Z/G2md00VYoF/lI+VunL40/4j5XlwsYLhodiC7WEIcUZG/A40WVGoSUtjPfEwX2Gsl58myb5hJDulHG6",
+	"9VYzvq5wd+dpabJw94sT3e3EsrbGB/56H+t2ceSEboWpzHginOQbYwqkfwfh3968tJNs7MG8whzsvRoc",
+	"md2IYKPn7D97UN6rqYNXSRH4WKTUvYqeN7yFPU5tE10qeOT9BO4Ilp8agNmIc6ARzGNZ3+g9pGp7JPNC",
+	"EC8znu7n3OOanreu8k7nNHTzAx9Fa0up+B1udoh0692pCz+av0PV8Gp1gXvRuCS0RaO9VMfWCKBftRbG",
+	"Io/ZfUPTvIT8n1PH2yvdUtG29e/WmP500eenZXMZTi7npJQ1pTqhqE18nCbQ4krm9HbpwhgKk9fuJfRe",
+	"KQ5mHUGepnxeVZptTO/UdVbZCraqgWnBU6j7KkY04R9/FnKYjVrnCCe/F+7nns4R5BLXZuZcSTmBCrpa",
+	"OvExe5vLIoc5VSoB4xv3PxSUKPRt/bK6ZcxAPyN5E5OKLXJ+PMziG7Glij5r2BmDPbKJN2bDkA26Y558",
+	"FmqAvto0omm/Nb4X/Ot2g4jOl+8k+CDARbZ5aa9q6lFwZZ4znoqRyrU4ivpFzGiqdDZMhf4LDTGUjwJ0",
+	"0l034WnMoz6GQL9uKdpSQuqPZAwl3kvPCENuHlnUjaiq5N9cJnfxiIq0S6VL9IvjW6BnUQzb+EN2P1jM",
+	"jws3enRyACMksx1H3JLL3wgIqi/GvK/kGvfLTpiSyfxp2Q+7ibV1w1Z4Xsse15U0K0E1FoAkSf5FwMTH",
+	"UEypabN3w5PY7O7XMpn3aoBLkvnu2m1/Zy2oQimfszSX5wTZoktAEsSMDdA9y8mHKqvDn4PVTLDV3LSa",
+	"EwyqrbtIc0mlyZyFSkoRZtBaYrsmYqkzniRYo5fwcKypwx3yxHXDtNCO24zv/WgeuL6WUWxU87zu/hJp",
+	"ISpNrwdVpldlD96I6xGkGL2KTK+Pp81eIdAST9NYRNhybyYRU/62N6dAgsTyFWrmSyLXMPqUQZXWLNYC",
+	"4Gd75mftiboRUa/NLjMuI6i/Ny9vZaXuzaHCtubNu+bNJ7F0n2tM0FI4oVpz2ktioY8dbH5Tnn6Bax0P",
+	"CGCPKqoHVMLMZQ7ld0iOZTwZrjOgIngfQ4qdKp8JxQiEHQiWzMH7TMlBPGzbPP5boVWSu7oPqTJqCrmm",
+	"w7Qo2C7O1tOgleay4E8i4+PeW96nW9gM3Qqb4cFtUNZBuJQbWxIXZoOIaDODgoInsERw4sXaHmDujIPj",
+	"jSeA3YfcSkaEZ8AbRbr3TsIudhnqtvjSutOO5lFU2s+eabDZzu3SzoW6VuMLLbbLUxYbRbxMyZsjJ+Vt",
+	"sMk2x0Ihy44by1iP/Lthw1W+GcmbredwVQ7GBAL6s47rDejcLrzmNgWo0GjgM6KREGDlAcRCvxoZ724u",
+	"47WRus8n4/czkPcmx0BeOWHPYpkpc4yHYkvXAeJ65s8pnx314WiG2Hqtg3/sytTOIby8E6RwyfGoRpxM",
+	"Y+t5ZCnPxHBu+ZqoEuuk0+kwN5aFSoYAWBWkQBIQo52xoKvNfl1GImQXkomP0xQxpJgW9OAw4fFEX0nb",
+	"gdfnWgTQ0YcUtqFKo+81mljENuKIAWboX1TUYpope+bABPZIssATQZNQR5WRPpwqs8AqT0M0WjYvqYTB",
+	"kYI+TIPbMBXmZicBWVCWwRTnwxhWgzUgg35Pw8IBUzEjaiqWoF1OSlEJp8r84A2bxVKfE+oK7CuYzvYe",
+	"7Q2Xf/8N2xuEBvF/UihLKvc0p+8slhLbg/0AEXhtPwqEnoAP7+PFIWNn8wJKheVXOy3sgQxmPxGDDBU2",
+	"nBRPNicfc8YtyH6NjrXokujgISDLgw7VNoMLOgIANiEkcwNrrMvBItM4zeE9EkAM1IBNuc4K9eEpzUI2",
+	"N2x5qFCR60nENDYbaEbMcgxrus1WQzItu/GMEgPkSfN9gN0KoZI3IoUCcSpYYSGXSsYhT+DnlY37pHPr",
+	"ucg2ZBpzK9QCAQ8c9Rh9nPNJUkU+VukJW+Phewul/bQcJoJWDQ60aHWOqbM/FpzTeGKGddI9e3T2+PTh",
+	"2SPwUPHLwj+FLmIoIQ8+cxj6juLKm0l54XnfBqUXgcUtMbjRe5yz8mtcSXqL8yvJ2BGLo3Pmv4b5ljEz",
+	"wnNWvMgVlouuIFljrzIqHrGBK+xYxCZ7F5MEbFXYu/ctOOy/LcaIvA3+eYPC9QpuNaDMazPqiCPQ3Rxh",
+	"ay3iFO2KgGnYQIg3MuOpjOVQP4XALRpuGI/ToroDlQZpkWbuD/lajWtMNjA64dj/D1+1HrW73Woq9Wpf",
+	"0TdtGgwBlHxu8XEap0KXH31WerTvllcM74m5ZsS1ecyDwUloHdtpsp3bLsXsbYH0UDDUnZ+cdU5vFyIX",
+	"yz6+ucojpAMLWkyNP6wAJ8o1hLZqggEdMKDMPvYn+FOJ3/22iCb6fzDDG4u5Zxla3nlLg+fGpTMVjv9M",
+	"xI1IdA1znUchT3ebjaDr1yzeqqOmiE9ULFP3j5ZvpfJovnA6lTqRF4YZicz9yex/4z4dZWk8HALwwgAB",
+	"x7AbuR8Pc5VrmFA+43EWy6GDPzdfeoZtx+59jXYtFLXi91GOUkgfxV85/RyLOYxodcxpkOA/YgnRBvj3",
+	"xBzrdIFxGp6VHujzTnY7HrzIyVmnY4McunX+6NbnN8z7SRy2F6bFTKMLo6iZu4db1YXDHtfxgtHMoXvq",
+	"g/hQIz+2n6CJjXmz2FjUxhAzn54PBjgqyFXZ/bzD9D/ypv/k9OFGK3B6utUSnK1dg5PTR+VVODtdWAV7",
+	"pNA2jYQr4NY+Un3rxPF9opPQFwwvA/DWQsLaWwrk7fUhSkXMebe+XARO50YQvgGgCYwQF1ipaYRzl+rP",
+	"la+uaelyeU+EMQRdBdxSYFogtRS1vxNCWprOy7Ejguy1cSLromUK6skILUultHMQzpeIMcDrte1j4Mtc",
+	"SZurA9eTpLXPw/EwVbmMAgcKQxqRDVM1K7p7IS3Noza78GDd6Ms5G0G+oWeO0t45A9kupylmyMTx5rd3",
+	"rNqW+//NXf+/lxeXL3t2KHj7Qa5t4/hi7tBxEFK+Eb5lisgs2+wFmOT9PBlDt5sWwgzh9WXdGKDZr0fZ",
+	"9iidv81lZZ7dDGHnNPtabv69EpInWwbCvtmB3+zAb3bgNzvwmx341duBO9h4qxAznQXQF8ZAMVaFOXGT",
+	"RM3M2c0zZhOOC6GvO8lXvoglFjAhd7PZdNAQ71koMN+R2tWY3D6DCfax+2wedlsby7q0YapUAOO0RPIX",
+	"pZH4ZsLnwNJkMwMrAu9vsIBq+/790r5opPjUTAAhAM9oM42leTet2ICnd2bWB5tfjLNxvdUi7wEksccQ",
+	"61wVsxA+DgTRgNjavToUiC9rNwEqxISPUaapRnCnzVOCiqhYzlSpQa2UvseyUWJVQajcDDFzeRprJdmg",
+	"8LWKVFsZ3QMQZHXbaCaNzztSgyM4uuJs3p5EBXQuFgBwXQ+SbUa7y/LgL/dfmJdqxibGXbXHmlFg8C7Q",
+	"F5UkRSSea2xIFaW1g3HckQ/vrVtfDM2Ec820UpKBuztT6dj42lAeWypPf4pVeLbkmfxwSBpFCoucWSoA",
+	"5F6TFo8USiE8aC31NEDYNYqftexFfp4N8gzmWMBWsHtEqtk2W2ATkT0uOZ916XDkWGGA7u54RSnQYkQW",
+	"ZQ328FhMiYsU7g8RECgLypFdpjJd9JM3iLtoRxQsjiiOBi9Vl8u2TYdw0XVVHbufTl9xB5ywzWFOYa3f",
+	"YilMo/2CvmM4TVWUY7WFhSL9UHjC10ELlHTZB3307gTLgU//QGs2KWpP0W2+6PomufcMV9kTpTE0BWxe",
+	"urPshHme9UW31WhsF+a+2KHr47ueSDVWM7P+8DSGLz7ZHqPzDZTFvtDIG2WjzbObMO5qjySE889YptQY",
+	"/UFA+MIKFp0nrnG3PIXGvoBLA/PLOovOGguHOlQ+o9UBDGGWrYA2T2Fg5dMGT5cFZPJ607CguopTh+5d",
+	"g2u9cM/7X1gApWNWo54Zjdrpvus89mPDOkzFlMswtvHR4qv5M4KJDlpCRj9h/A9v1Dk67b7rrIj0Ljys",
+	"64rX03BNbLeI/3RPUIdGeeI172xbfr8w7k553DasCaRdAgPfRWiz9Vceh+O+UmON9bXxVEBxm0pEaqS3",
+	"dd5pd7pBK5du2GYO3Uc7g83iR5f26foDY0FWmiI6WrjtZonCg4Ppb6jNcX2gqRD6T0T0lPXcsgGbCsRG",
+	"QIejJTqy9EhUX2o+S5UFrFeSoh7YqYhqhr4FHpvGuZgocD0hiieupA2Cfa+Z21F4rCAZQdczh81NKcaL",
+	"/k0AtjvY8BnrGTVZHgbS8HuPPOmAfW2tfcrfjUV6JV0qdMGhIkWOX07OPcqAWLMeNrH0ADKt4A0TN0Jm",
+	"rFfeHT2WiSRxdfpCRtXl8fgb8UVgFFfpvFqlsoHa2FG+ty/I/8ykGtaVnFlD0qbdRyqJ1rAIrlUH29gD",
+	"lP+rh0mmaz6/C1jAuxQlBN9rNhbzwIoEaB76Ji0otj9mFsgGfKYGUWFWe5CF53a97V3Lr/7WqRueYYyN",
+	"aQXvlLFEAAuyU7Hr/OLtuDt+juXYsnYsDcuID4tlmOSR0C7X48XxV4yDrr5e3WjeoBeNnUoXm3KCLOSl",
+	"NkE8wTcqGgMLrhA/hx209Dh3yeVbm8AzFk+8kWMNm/zvpXS3SuPhcjdLQB1MC0P4tJIYpTIBd1tOVffF",
+	"CPLrn5by7msStmomX6h0gr90VuNchmQymn+szJ/XJHYLMlI4rdzH08ZNxjTazFQEAdj/WLCCXzYLCy8Z",
+	"N3WlgWiU9N3EEugZSHSVRmsJrtJobybMr1u6y/l7c686gVczY9Z88oW3ZkJufe1wf+V7O9mtqwnAjVpK",
+	"52JOcSYiV1sIBF8FwUSDTGrm0f05PCSGTlskmS3ZOJ9XuoMNGdfMlG6hCY4JGmYDC/MlXXkP40etoLZ6",
+	"bdXJW1XZ1jU7POS5FiVohn+km9X2oVoEFeJXw+0QxC+V4zR4ptIyb8Thxf6h8lTypLGA/YhPobcZypKd",
+	"JK4IutxTqTOaONfrj+FLvG7bN7iko2N/URrlfT1VcKWxby7nMvQCBCeP3nVPzk/Pzh88slFH81b2gDHr",
+	"yxOhEcJh3S0e1tzin0JGQo/Lvy9wR+BqbKZt3W55+tD0Vm5zBFlw5NI2b2u7lp86Nh0KCyywThAdm0RI",
+	"Dj4RUTNCIlJRMGFqB3bljfGeSghWHa8Lddir7tMhlGejyrL49TXu1Kh+ju3nyA2MxxkWBiBq5aaZg4Zd",
+	"L1yKTZwvWrTA9cvaCHGDQXt6xmbh+rvuNHbDNScC/nONT+aapfeEKtl9L9b0W2zSol/bg4Gq80Px42vY",
+	"pF8AUm2zkmc9u1XIAq2tRe8nkfE4qfeg8KoAvBgPU2kBVgOTP4vQHZj4GGH1NS59wSQDsU00jptzugjj",
+	"wEHH3hVq7GYHGsnjSiFfx29Ij/xSaQ6/JNbC9QnYA7H3bVDYmSQMgzBeR6aVlDhlISwAlCG22XtAfrHU",
+	"fETU5/AWM5uaJZgczIhWVNiAtkbmvAb6BQ/R8rcHKqJ/6DSJiuhgUDeHRTxpHBZxQxbY2l6ZNJc1fTEE",
+	"15mqfDjCxDmkrHXvS2iYeZtLD+CvXJG7Fd3isppd70p7rBW53tuEqkOhXIgJd/GbnwSPfhYZymdnBfZ8",
+	"FT7uRluujExZ7l8kAOqyERS0EkQL4jci5UPxi26dPz4j0Wydn3aD1oR/NN+enXRcy59elbPrPDl/8OT8",
+	"weM/Fjojwyj0v3lrX/5nNQT7IxVuqgGN1mxrJPZxLaydRSXA4ySWw8sYypTwuzUx8OmIa8rmCj6hLsVV",
+	"Wod0gXm60ZAYwu/iPy5wwronncobu3R9gf7XDVqDVP1TYEftVECtHiLLAoc1dQ1SwOP85PTJ49u6wPv2",
+	"jXf1IQ4KEqHFBa+iA6wawoKghA9tTSyRd1tYqqlItZLQgKBHagYA5iRAuuF020s1KyGD7sjscRg3joTt",
+	"+BP+ozrPdtimLNwl20VhwP8KR9UEjRRZskErmwUZi7mt08KXDSgrgimSNuth9g3LxMpQojNJlJS2lkqK",
+	"GVWSPWVGgpmYTLMYSBGwHORKvnMPQv/EGFnZyDghYCRBDQ5noZrO4YF9OPYyAmWMeCaoTsyjVPibz6UA",
+	"d5mrHMy1H8y79MTHqQizHvubV+R2JQkCdZLrDLEWpZr9QMkom+wFGPt4wKTqq2gObtSA60yk5whteNY9",
+	"KQrJqDuXpgRbPgRw4NPYqkrI8EkuNXt4LoZ9C88mIh2KI9hnVYzFONcVmZXqHO62cd03CGd4CHa9f++i",
+	"lbq09OIy7p+jtufkIZLUZ40mqV1zq1ENT0Ehhmpq1NmEz1lfYM4a+gcQ02C+J+3pvoWNOApSbATGSIpl",
+	"88RBJXWedzbmMlKHaVsBIMY0lwGRjYAxYjQ4VBkaayaWC6WZbfYC33YosoLZVFtiFjFnIx5RROvpYtkc",
+	"Qj32eTh+6lUZG5NIpOJKAgDSUDFxI9I5duH2ARmA+nERNpsQDWxaCcsG1UTAgYH4t3SYANoQNK+LaYbH",
+	"RhIbJ9qeaAQlVAHm9PRKFmGD7zUhKBGKaGyBxj9mjHQ4QWnoPKWmbfGRhxmALWEHdwT0sCo1J1jVsWQW",
+	"+RlBXn8Jtc04NQ6AJJfrwwMbq4LfZKQOiiKOOP8uM1MGEBoLMcVptXjg4IduUzlQjaHzCsO+dvfxIY8t",
+	"4hWshdmF5KyQbwP/NroUEFZqgIE6nRpkoJPb3Wsfym+A4D8JeVAnWy1klUbHdjgN+93CpQQs42MhQfob",
+	"yVXxccESZm4KT0uUGjOe2VJzXgkfsrdKPudpOIpvxIG08lRIjNcaexzjf4mIPA/ShSM0S8QgK7sTGuHZ",
+	"AHMNe0WoMMm2GlKFNTS8+2SiC5xl+IqNsZZd7wFG0WqaF4PP+HwXIowVWyKKB4PD7IeLMlofEpxp6i7y",
+	"m32NOfQUD0pqBurhtb3l5TU/K9b2Dqm3apKhDzpbpDrbMxEPR1mBQEeVpCVYt6+HR6cJfk2C06Lzdqs4",
+	"2E9mp9fY8d5qQtmnWbPmgldODkppVAtRlOBMbB3S2gYb6nyK9YqHbCJXM6ExSPiUElxFi/TQKG0kupFt",
+	"9obn2tit2Qxa8ZaZGhfQSczYvxaFDshChUbPZRYnDptU5xMRbbkXVidHzvGmTa38YlujuffXsjI/C/+o",
+	"nal0jLZww+uhksSYfYeRxVd+oUdfEGxvide2oCol88uaWUYVKZ0ty58d8udkgj2Aa0gFPO8o/JzmiYAX",
+	"ZiqFKEyJ8m3z+JBdz4PEGjfk91xk83Q0ny7jfWh+z7OvlN/zbAub5aTCZnl4cO6/99jiPhFEWH2HcUVw",
+	"ViQTPE1ikRYVXQWL304atdKFObezCoq0Uhl6nHhjMc1KgOaxZiedDuOJVgXqd1Eih5Bq8IhlfWif/EX4",
+	"Ic5vcDCwlj1eizAV2Z+5BAxMTEvkE6PcHgWtJJaidf7Yh4p9B/FKJKPG37L3F2+fv3z92+XzP99cXF6+",
+	"f/32JzMbUxVL1Dsu/9k5Jt/ejHLKtZ7ZDsKJiMDsEWAjokV4KbIslkMdsEt4jm4vaxoy9LeTlhcEg1Nn",
+	"5luYHOoqM5OAZOEwM00Y/Jd87gz7WarkEJ/E9ypmXGHp533vHVcUwPjX7R2njKLXUlsY93yq7Ac3d6hR",
+	"Ex6OodAB0MlFGquI4Cec4jxZhK2ZKAnnEulVW1PladqFHxgV/geUirR+e/cM8vwJl0vDLOPLm/0/iTOE",
+	"h06SF4JnCNaNAx+4zx+ub82YIpFAQip1hw6RhxffTNNi72bioxnxGz4vukco8wOxPQuXB6FF7YU134iU",
+	"0f1K7LFZGvNkW2EorXndwTFSCQIkemG6EddIYYi0lvAOCc9E2lStPsE9C5YJyVHdlmjAfoyTxGycZbmI",
+	"5Y3yijoqpOCc+utqT4UXxveWasaoYM6VNENeBLcpU7LNLuyauYQS/VGPADnGuLx5ds4GQuiA/ZWrjHB0",
+	"rPwTKQdsaSyruZKWj9/CZhQXxJLNRnE4omyUSKI2e491N9pfCQ75LCqCgJUaYi2pTx8X1ZcQLKmCHc1p",
+	"J15gSR2ZQVlZ4NENl6GIjqxJeZQWNqURRp2pyVGWcqmxyp4aeiKe8SMh0zgcgaq8tsJs/pOZS4+wwjKF",
+	"5IUwf5Fq1tpJJDBrdZhEzjcF+TUoSKhA8q4ppfmb0IXPRkppQQDTrqedR9ERysN6fegPb8FO9nXi1Jji",
+	"YraRqezoo1+VCHOs4tLG0yCMaKKFdkwNmRbJoApdGJ7+TfEcXPEsSbE53DzV0H1YxjbMk+QX0icPOp12",
+	"p9NCz4DEFHTNr2oGf8a/wlfvcAZO8Sc7TcIb2pF1hBBUEIdHI5rQMnLdg8WmQ7OFs9lIJfYkRSfDlhlm",
+	"IrUlruarHErvkBCgcWZmkGPM3AK/UUMmjRl8lPKS/JZFzF7xzc7/dox99mMMShr6PBwzXnr9omB8wbze",
+	"82hDr2GVu/sOr9g+UN0kE/ZGlZ4T5YK7EAbNhNwoDPocn8N+zjDMMiQiKhf01Ek+bJ3b8RwlcN1SKNOT",
+	"qud5qqbi+EeRJhCh2wHQh6a9Zg/ist1H3mpyU22tIJTCq5RpAXuV9UWi5FCzzC/WoblY3tc0DUVXAhXi",
+	"L9TVQYx5533s7+EGirWXt8nvsZCSt7bcGgesyr6XwkazuFNh8ibCtqDq77ziuIj5fI/dJdCxGE8E+ycy",
+	"Em4qPaXzIMcAdg1Qeg8M2h7YiT3o63IdKqnlY1+kvbI2Gftbr2Se9X6opMX5DQawJKWL5VAuzlOaBvf6",
+	"T0utIEoSggwC29Qhd7oDtdg0tAthHq15hR0/mUjNLf7vh87Rk+tPZ7dH+I+T2+9ay4CnDcCfzG1ewnz1",
+	"EQn0HL4wiWgrKBmKwLTp230lakJAZi0Sd/h50XA0Yl9A6hk3plgSfyjwNaVA//QeE5S6LJafePtZrdyU",
+	"Z+IZTyOv8dSzRtcZlK5k9wPC0TxLuNZ+FrW1RPa4Te8pXvprZWYWinNLvajF1C8v6jQVkzifOP28tMgN",
+	"jaoePo1aPj+1+ATbYFuP22edCm7azcuMQS3UKGhQWgEzKlIUaAEsEdFQNOeYzrhmEL6B+DVsRy/QH2dE",
+	"7FyyXOpNchhz2U+Fr44tv28tUwXjRtOKkOvMKFotWAoHAqYfoAoSouFC4iA1S+KxQNYr6EAAlRmDW88z",
+	"9LTAE4MQeGo+EyrkSM2Ma1+4HLEOriT2YhTbjs2EzIJStB7w5FXKEqE14srb8mRzTi3H6wn9pCLOPhTZ",
+	"M/T+91OgrorjIcZe+nk0FBZtlKrmatxeO9mFHj7pBq1RPDTaqHvafoCRnrFIzG+6XQr9QKjnCX4oyehD",
+	"qOb3QkMSXN8Pn1qJGGSt8yePH3dWqlSo0kDd32l3OqfWk6aLj1br3+KHD/wmgLkMvTVt3X7u8IMtw1k4",
+	"4Cq1bP3UVHE8rT6BPqM6RCW4scqDfV+j8UIoLmuQ16kcJDS31xTYC9hsNPdZEeMMSlD3CMihohMfpyqt",
+	"V3W9UN+QpWnkOelhwzBnqdFKLkSEvBxswMMssFoGitBst5pNOcLlsHParDdQYa57jhgO3jdYuPeVNDIa",
+	"FOFOrGyAJr8Xr5/9dok90C9i+XqqGXRsmCWDIcNxxS6nIowHpJV+eArsUNAjtmAJVyk+nJ2v0hoOqpd6",
+	"gzERjlhpTNJYOh9aob5pBS3YKaCzwxxqQfa3xJPSSdL6dNXi2VXr/KqyxP6qFVyheoJLFhQU/NWqoyto",
+	"xYaVX8HgB3HRY/NypVHwLICnBPZugYV08lRUQNgCqBQDp00DqwEDUrYBWYzBWMzXDKi6c1fNGsMexJwC",
+	"9KLiruYIZJCIOoWTKDm0UegNjaxzobN4srLg7UcwGLwi5lgzIXk/EYBgzYl9x6wwpPZy2WY9o0d6Fm+q",
+	"KDBFLQY9LD2m+VxjtVR/jv91ahUNSGO/elpHZ2Lq8FCxygrh5aipzvyozXpo4PQC1oNCVtKc1l8nFAkv",
+	"sxOscdeXnXM7Z84e2zHn6EIMdhsa2wPI8s3/sEPdfbzd6rj8HzMiF7pvvhIBqLvMb8yOaZ09eYzmHXD+",
+	"SsKB+nC9ykCZgBVqX7XebKuzy4JWLmPzcN9WC9yQTmzmce8hedW9dixv6Sum8zQc8RROporhXDt88Naj",
+	"zkN0/Jz9bR1BHO9DO4UVySbpkkmbb4DnVq5rNBX6o81RYoKjgyoL5ZFHEbK/L5hUe/mE5zqe5MmCuioL",
+	"p73CcX43XRBgU9i6dX5an9HfnNA04fISx3woebXDReT6vLDAK3ZboavNpj3rth9Wpe/LTg7NuJn9R5jS",
+	"v11Z62D+8s7GmOjP7HLbibu0j/0FX69mo+PLB0uGH5xazTPCUqABZQDsdCPgVD3gZ/T38Bpmoj9SanwU",
+	"iSS+EWm8giz6J3eJ44OG4+60w4wHX83s+R7vX/z2bmmgJRMygvLwNUxT9rJaDq7u9sxeW7JoladuXkuo",
+	"dcHMMICu8AaCRmBJAa26jIv67v9kcH6wODt3rlL7P3urp8HcebspaBCUPMvEZEpAhXY9Wuet2Wi8OqBg",
+	"r6WIAokEFgAIaTQTTBQqpc5R98R+s6rJF9GbR9GafJz4mF3guL1+H5J113uUZckatCDKzJFUisijHfDJ",
+	"3+wyTnkcNYudvrD5NuDGdhLeaGwYag61Of37gmnY3lQ3VQWxS6OualggRbdW/R1/mpVffSXq+cI07V/R",
+	"5O957KYwzrGeipDSJuACd9udq9Zt65tYLIpFGpM3sYozR3wMRToFA3tsTHUzEVqESgJ0zFmnAFDvLo+y",
+	"eNztdY0c7ihjr+SLPKnFSqd3njeFZm7v59FXGXkDm8YIHVLf4prtJGHb41kuCpPDtdxESs/BHot26Vpe",
+	"fm49koAAowuitZmDMlYp0hHbClDAgowzzTLQh9DWZzEVbXQ0JoStOGMjXtHDh6+zrF8ORVZ/soei+qaF",
+	"1h/OOyqFdeogYFEumqqTvBQyAofGKYfFbthNxL9U+mJF1y77aroBuv1zd3FzTK7ry6/okh/RgU1X7yW3",
+	"+Cu5cSqAoGmrjjeq66qQDpVE2JP6m8zixN7V9oaXQd2Lwq75FBMMzu6HaBHBP18HrTw1jvwoy6b6/PiY",
+	"JrAdqoldQH2s5zKEptxSBcf1thvbrm2tRZkkzkfTFcknICyY8DEAsTTFVuW1+s24zKy9mQGNNvlVetdT",
+	"sPIk+QWPA3SlnyUqj57DQ8wL//fl618DpuOhFIDceZlxGfE0YvaxEO5+yiIVarc+7UnkzpY0T8yx08Mm",
+	"6V6ZvZ6ZE3RAdPMT20WjR2ombTlDKOoIHRYWsRlyh13hMmplpNHtvvEG/1XMFqdnowhct/FC0q9Ik8EF",
+	"8Bwtwj+v8k7nNDw9YSmXkZqw/jwTIDJ9rsXDM/izaH1WBbij+nsfZyN8+7oT3irBgm4IJ2PnKtngbng1",
+	"flzUo6w/ZzSpjVoWziewc3yLajcRGONfwOmD7/fWZ4PaZoyzKvAjo2qHSopmaL4nCmo36LUrdkzkh123",
+	"n+lgXdzDm7eDV8d/M88+n3Zap5PuslL/tRRLO/7zBiiKWarnqTCjtBDVAL+Niw2mFgCOFlTCBWmdZEo+",
+	"xT+ZvSks3jcLuTT2KKaclm0z7MVpVpc10ZSzvK13dhfutDHnm+r5clTPl9YxtHz8BgzwQFmcBYBeDyRo",
+	"KP3Nh1OWjZ79A6Fl/VYHrFlEJ78MYH2NslTTZbPlbnyLc7iRvtkycopKnKj9txqUfiuIQnxJQl6qGZtw",
+	"ifjUGMM3W62xoCBi7vsnE3JAINbPwXe0ymydToM7uiYgE/I0nbNspiACg/33bDaKE8H6KhuRF6ahMyRg",
+	"WuExn4pQGLWv4aymJnN1I1IKvsQpkEwB00cFfmlWnN/kFX4JImXGn/DpS5Wn0H21tRSZ9yI/8ts5/S3u",
+	"sWPcQ4oZSV1ACGRVAcv9Nd3zj2HRBUwAk1Azvae7sbW+ywRqqMOd3+YJB4nlfsspfg05RUx/JEqNRcQA",
+	"J2aiAHeWUBbvnq0XrRJm9jGGFXeXSavT6qt8fqdL9j3ChsrcT3XbJw/bj0vkb912p71FF5sdUM1CWpbG",
+	"3XWiCHMEpAaCDy9bZrRvQVAZaxb7ocVfRMZb17cLtzDzEgON34fr2+BTi2BJ4CPxh1T3YEHhptQZT7Ci",
+	"mTjJzPUan25Ba82WxKPsGJsDcUDL9RtqgixoiCZXAKO0iyPb4lYsFVq+EWqaCNs1gvlCLPqI5U2Mpo72",
+	"bvSLmPTNiy3f6e9ijrhDwPPNJ/6vLt68YmMxr/oZVMV99+nXi1+e32LDdME6S8DQOuMygnt7tyQQ45rS",
+	"2HEskWTP0hwRjIxZXH/ywbBFEOXyhD1zrEk1T3DNc0ksx5BcpUct38T1XlQSX2HRsfgr5wk2+OD09+dk",
+	"F2Di039xAjCuuaPHfIJFs3kyBmIQS24V2AhcnAGvk3fvNwnHtkVd/5DnH0WYYz83GBIW+bq4CzCLV89a",
+	"xDNOxd4TLvlQTKD8EcwiokTwb0QgCVVvCinumZt1FsUa8FrL00+04Ms3IPo83BchzIxUGSTIgXkslgg2",
+	"JAFv1rvpT4JHLCFq8fr7JjwdYuO8ZFzOgW9wIkC4cFlnPM7KvM7FM16qJKpdX/vCwMUL3liZdDFgRhXy",
+	"FPPsfaXGYyHMI1ikFuZWhnES0/m19DDnflvyReOG4zY1YpokdiS25ReBd4ku2FwslT9xb1KlBhXPeREP",
+	"wR0lFWQs85K+ydI4rJoM7JwlTeU60couSt0cTlHrmR8btcQiRJy32iqP4qzupxTfDihmRx+9X2PNQ8XP",
+	"L/FMMC86N94nwdWli7lE717u1K9pAPBVWQEEWkwdb91e3/6/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -53,6 +53,7 @@ type app struct {
 	deadLetters *delivery.Manager
 	holds       *safety.Holds
 	editor      *safety.Editor
+	planner     *safety.Planner
 	proofs      *engine.Proofs
 	reconciler  *reconcile.Manager
 	invoicer    *invoicing.Invoicer
@@ -92,6 +93,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
 	a.reconciler = reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx }))
 	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
+	a.planner = safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), a.services, log)
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
@@ -132,7 +134,7 @@ func (a *app) newWorker() (*worker.Worker, error) {
 	}
 	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
 		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
-		Collector: collector, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
+		Collector: collector, Planner: a.planner, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
 	})
 }
 

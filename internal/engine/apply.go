@@ -129,6 +129,7 @@ type Mapped struct {
 	FixedBy  string
 	MatchKey string
 	Err      error
+	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
 }
 
 // own is what the system itself holds in the field.
@@ -537,6 +538,11 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 			l.Version = c.Version
 			b.touchLink(e, l)
 		}
+		if m.Again {
+			l.SyncedAt = b.now
+			b.touchLink(e, l)
+			b.oweAll(e, c)
+		}
 		return
 	}
 	slices.Sort(changed)
@@ -797,6 +803,7 @@ func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, m *Ma
 		cf.Sides = append(sides, claim)
 		b.change(cf)
 	}
+	b.closeConflict(e, field, "Both systems came to the same value.") // unless one is still behind
 }
 
 func (b *batch) change(cf *Conflict) {

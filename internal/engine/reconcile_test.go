@@ -54,5 +54,7 @@ func TestDocsReconciliation(t *testing.T) {
 	}
 	// The schedule: due a day after the service was made, by the worker that carries it.
 	m.exec(`UPDATE services SET created_at = created_at - interval '2 days'`)
-	m.eventually("the scheduled one", func() bool { return m.number(`SELECT count(*) FROM reconciliations WHERE scheduled AND state = 'succeeded'`) == 1 })
+	m.eventually("the scheduled one", func() bool {
+		return m.number(`SELECT count(*) FROM reconciliations WHERE scheduled AND state = 'succeeded'`) == 1
+	})
 }

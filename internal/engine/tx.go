@@ -56,11 +56,12 @@ type Intake struct {
 	Run      service.RunID
 	Attempts []Attempt                           // duties that this process carries out right away
 	Owed     map[record.System][]record.EntityID // duties for later
+	Parked   map[record.System][]Parked          // duties that wait for more than their turn
 	Settle   bool                                // there may be open inward dead letters to settle
 	Usage    []billing.UsageEvent
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
-	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided
+	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
@@ -130,6 +131,8 @@ type Tx interface {
 	Holds(ctx context.Context, s service.ID) ([]Hold, error)
 	// HeldChanges returns the next changes of a hold, in the order of their keys.
 	HeldChanges(ctx context.Context, hold uuid.UUID, limit int) ([]record.Change, error)
+	// HeldOf says of which of the entities a change in the seat's system is held.
+	HeldOf(ctx context.Context, s service.ID, seat *Seat, ids []record.EntityID) (map[record.EntityID]bool, error)
 	// SaveHold writes a hold's state and reason and, unless nil, the seat's tally.
 	SaveHold(ctx context.Context, g Guard, h Hold, t *Tally) error
 

@@ -358,10 +358,30 @@ func (t *Tx) owe(ctx context.Context, row *serviceRow, system record.System, col
 	return nil
 }
 
+func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, collection string, list []engine.Parked) error {
+	for _, p := range list {
+		if err := t.lockAll(ctx, "delivery "+string(system)+" ", []record.EntityID{p.Entity}); err != nil {
+			return err
+		}
+		t.write(func() {
+			k := deliveryKey{system, p.Entity}
+			until := p.Until
+			if d := row.deliveries[k]; d != nil && p.Waits == engine.WaitsQuiet {
+				if latest := d.since.Add(20 * until.Sub(t.now)); latest.Before(until) {
+					until = latest
+				}
+			}
+			row.owe(system, collection, p.Entity, t.now, until)
+			row.deliveries[k].waits = p.Waits
+		})
+	}
+	return nil
+}
+
 func (row *serviceRow) owe(system record.System, collection string, id record.EntityID, since, due time.Time) {
 	k := deliveryKey{system, id}
 	if d := row.deliveries[k]; d != nil {
-		d.due = due
+		d.due, d.waits = due, ""
 		return
 	}
 	row.deliveries[k] = &deliveryRow{collection: collection, since: since, due: due}
@@ -429,6 +449,11 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	}
 	for _, a := range in.Attempts {
 		t.addAttempt(row, a)
+	}
+	for _, system := range slices.Sorted(maps.Keys(in.Parked)) {
+		if err := t.park(ctx, row, system, seat.Collection.Name, in.Parked[system]); err != nil {
+			return err
+		}
 	}
 	for _, system := range slices.Sorted(maps.Keys(in.Owed)) {
 		if err := t.owe(ctx, row, system, seat.Collection.Name, in.Owed[system], t.now, t.now); err != nil {
@@ -513,6 +538,9 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 		t.addAttempt(row, *s.Next)
 	}
 	if err := t.owe(ctx, row, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt); err != nil {
+		return err
+	}
+	if err := t.park(ctx, row, system, s.Attempt.Collection, st.Parked); err != nil {
 		return err
 	}
 	counts := service.Counts{Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}
