@@ -15,33 +15,35 @@ import (
 
 // The prefixes, one per kind of thing.
 const (
-	Tenant         = "ten"
-	User           = "usr"
-	Invitation     = "inv"
-	Key            = "key"
-	Connection     = "con"
-	Service        = "svc"
-	Run            = "run"
-	Entity         = "rec" // people call an entity a record
-	Journal        = "jrn"
-	Conflict       = "cfl"
-	DeadLetter     = "dlq"
-	Budget         = "bud"
-	RuleAction     = "act"
-	Attempt        = "atm"
-	Invoice        = "bil"
-	Line           = "lin" // of an invoice
-	Hold           = "hld"
-	Proof          = "prf" // a comparison of all records
+	Tenant     = "ten"
+	User       = "usr"
+	Invitation = "inv"
+	Key        = "key"
+	Connection = "con"
+	Service    = "svc"
+	Run        = "run"
+	Entity     = "rec" // people call an entity a record
+	Journal    = "jrn"
+	Conflict   = "cfl"
+	DeadLetter = "dlq"
+	Budget     = "bud"
+	RuleAction = "act"
+	Attempt    = "atm"
+	Invoice    = "bil"
+	Line       = "lin" // of an invoice
+	Hold       = "hld"
+	Proof      = "prf" // a comparison of all records
+	Adjustment = "adj" // of a draft
+	CreditNote = "crn"
+	Credit     = "crd"
+	Event      = "evt"
+	Webhook    = "whk" // an endpoint
+	Delivery   = "whd" // to an endpoint
+	Worker     = "wrk"
+	Request    = "req"
+
 	Reconciliation = "rcn"
 	Discrepancy    = "dsc"
-	Adjustment     = "adj" // of a draft
-	CreditNote     = "crn"
-	Event          = "evt"
-	Webhook        = "whk" // an endpoint
-	Delivery       = "whd" // to an endpoint
-	Worker         = "wrk"
-	Request        = "req"
 
 	ServicePlan = "pln" // what a document or a bulk run would do
 )

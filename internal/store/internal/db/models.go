@@ -246,6 +246,22 @@ type Counter struct {
 	Bytes     int64
 }
 
+// Credit granted to a tenant by an operator. Never changed but for being withdrawn; what is left follows from credit_uses.
+type Credit struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Amount    decimal.Decimal
+	Currency  string
+	Reason    string
+	GrantedAt time.Time
+	GrantedBy string
+	// It pays invoices of months that end until then; null: of any.
+	ExpiresAt *time.Time
+	// From then on it pays nothing more; what it paid stays paid.
+	WithdrawnAt  *time.Time
+	WithdrawnWhy string
+}
+
 // What is taken back of an invoice that was issued; one person writes it, another issues it.
 type CreditNote struct {
 	TenantID    uuid.UUID
@@ -266,6 +282,14 @@ type CreditNote struct {
 	Version     int64
 	// Its id at the payment provider.
 	ExternalID string
+}
+
+// What a credit pays of an invoice, computed with its lines. Those of a void invoice do not count.
+type CreditUse struct {
+	TenantID  uuid.UUID
+	CreditID  uuid.UUID
+	InvoiceID uuid.UUID
+	Amount    decimal.Decimal
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -964,6 +988,8 @@ type UsageEvent struct {
 	Part int16
 	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
 	Since *time.Time
+	// When the event was added to the ledger; at says when the fact became true.
+	AddedAt time.Time
 }
 
 type UsageEventsRest struct {
