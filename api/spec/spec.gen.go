@@ -775,6 +775,33 @@ func (e ProofSystemHow) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	Append  ReplayRequestArrays = "append"
@@ -912,17 +939,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -3114,6 +3147,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3310,8 +3371,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3323,7 +3386,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3364,6 +3427,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -3831,6 +3934,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -4850,6 +4956,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5081,6 +5193,12 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5420,6 +5538,9 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams)
@@ -6119,6 +6240,12 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+// (POST /v1/services/{service}/records:sync)
+func (_ Unimplemented) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11347,6 +11474,60 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// SyncRecord operation middleware
+func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SyncRecordParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SyncRecord(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRevisions operation middleware
 func (siw *ServerInterfaceWrapper) ListRevisions(w http.ResponseWriter, r *http.Request) {
 
@@ -13028,6 +13209,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records:sync", wrapper.SyncRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
@@ -17995,6 +18179,59 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type SyncRecordRequestObject struct {
+	Service InService `json:"service"`
+	Params  SyncRecordParams
+	Body    *SyncRecordJSONRequestBody
+}
+
+type SyncRecordResponseObject interface {
+	VisitSyncRecordResponse(w http.ResponseWriter) error
+}
+
+type SyncRecord202ResponseHeaders struct {
+	Location string
+}
+
+type SyncRecord202JSONResponse struct {
+	Body    RecordSync
+	Headers SyncRecord202ResponseHeaders
+}
+
+func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SyncRecorddefaultApplicationProblemPlusJSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRevisionsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRevisionsParams
@@ -18130,10 +18367,33 @@ func (response ListServiceRunsdefaultApplicationProblemPlusJSONResponse) VisitLi
 type CreateRunRequestObject struct {
 	Service InService `json:"service"`
 	Params  CreateRunParams
+	Body    *CreateRunJSONRequestBody
 }
 
 type CreateRunResponseObject interface {
 	VisitCreateRunResponse(w http.ResponseWriter) error
+}
+
+type CreateRun201ResponseHeaders struct {
+	Location string
+}
+
+type CreateRun201JSONResponse struct {
+	Body    ServicePlan
+	Headers CreateRun201ResponseHeaders
+}
+
+func (response CreateRun201JSONResponse) VisitCreateRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateRun202ResponseHeaders struct {
@@ -19991,6 +20251,9 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
@@ -22916,6 +23179,40 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// SyncRecord operation middleware
+func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
+	var request SyncRecordRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body SyncRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncRecord(ctx, request.(SyncRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SyncRecordResponseObject); ok {
+		if err := validResponse.VisitSyncRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRevisions operation middleware
 func (sh *strictHandler) ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams) {
 	var request ListRevisionsRequestObject
@@ -23003,6 +23300,16 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 
 	request.Service = service
 	request.Params = params
+
+	var body CreateRunJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CreateRun(ctx, request.(CreateRunRequestObject))
@@ -23969,657 +24276,677 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19k9u2ki+OvxWUfrmVh6MZa8YPiTV/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
-	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9GH8YLBjNmYJ/PnlF5/a/OdOZ4ivDpRiMB68WjFwzpbkU",
-	"QzKTijydnfxITbYgVOT2j2dSMPzkdDAcKPZbyRXLB2OjSjYc6GzBltQOazYrNhgPtFFczAc3N8PBDzKj",
-	"+Jbtl/6yYIoRs2BEsDUxCy7mhOt+498MByuq6JIZt75HpdJSpVc4Eey9wQcmRM7g1Ss6Z2TKZlKxIVlz",
-	"s4BPNV0yMuOFHdVOiNshfiuZ2gyGA0GXdg4Zvime3ZK+/4GJuVkMxuej0WiYIMd3MOiLUrw01LDUPKVm",
-	"hAtCxcbNUTOi7cMwE/Z+VcicDcYzWmiWnhlO/DX86G1tgtywJZDpM8Vmg/Hg/3enYpQ7+Ji+EyZ3ExZA",
-	"laKbaP4vmbrmGUuTmedEKmLnYhdAicaHm+joZ4tPvW0haIqeT3O2XEnDRLb5J9vsTuiSXDEg5EaWimQL",
-	"yTMGHG4WXBPLaEybIdGl5XVNKFFU5HJJfv756eNT8pIJQ+iccoG8wc0Q+MP9jiyoJkISzTIpcsJmM5YZ",
-	"ODJzZnTFSVToNVOBAHgcKwpEazixi2g7ADFF7t8fDpZc+L/P9tPnOZCFFgfS6c8jyC0IMAOxlWZVKw2J",
-	"WVBD1tSukuZDy7uTryaw9vWCGnbNFOEwd8VOyS/cLGRpCDewGlyI/f7e+TdDWOm9s3OyXjBhH+GWGoZk",
-	"pVJAOLEhS6lY88Kd2O0pY90am3f3kLVeHGsl7TO3N0vDDl2KaNIbWZIFvWYX5O7oXjwtbXhR+Im1zae6",
-	"w7pP6qWhictk8tVkTKQoNjgPIBdSSDCyYQZJJ+3na67ZAZNiolwOxq8HXw3eJplaXOa/ltosmTDp3abh",
-	"+8814XmYwoqaRTWB6qm+HCcuVzwpcO3Lr9im9a34075v/LbM56xhuVP4ru2l+ETvlz6SYlbwrOG1mfu2",
-	"7cX+mUNeLViW1p3cy9338Hp/6TZPw4924ESa1KrMf/25JvbndiJUEFpwqu2Nwk37lECJ6jkjxXJunknT",
-	"oIJk8L2VWKx1a6ph+s7gMaP5D8wY1kCUnNGcFPBA2wzyapi+M/heFnn63QtZ5G0vtd/3ft1Tcc0NbeZG",
-	"Hr5ve3X11CETkM06J36559Xw+77v/YGLhpcWXLS+0X7f+3U/suW0iamW8F3bK/GJ3i99wTKpGrhJwXfw",
-	"UlAYuNGgKzobRW+0YcuG6eBvD5jONdeNnKbct59rIkq73MaXu1H26NN8ae/a87N7X9/75u6De1+DTokf",
-	"VholF4bNmfITLAt22SKaabbvIKhqhN7UKZsIU+55Zf93vWSZarpzNXxnd4EuWWVCPXrx47tXz//55FnD",
-	"NPBnB8ykxeR0xmOXe9A9euj7fypoA/VXBW0lv44G6P1yOGQNa4fvcOlcoI0VyJHLrFzGevHWnHDcvtP5",
-	"hU0XUl49ZgW/trZ8ww2I37bRZL010IETeSLyleRNqjBz33aYSBiop4+LL3ni5ZeGLKU2REuypGLT5AAp",
-	"4NfxG3I2o2VhrIU7HMykWlKDIuju+WBYiayz0WivrELO0buTe5qDcoYcoIdEsxVV1LCcTDckk8sl1ReE",
-	"FgWaOHSqrdln7UVaFJOunig3etoHte3cabXkYdlP8adnkSvIe6ZucMeYNt/KnDN4wWPH/PbfmRTG/ZOu",
-	"VgVHp+SdXzWKcPaeLlcFSBcvIEA/NTQzMH1PxtcfYk3aqpDLk3xqdzbHvwbDgZz+yuzPxq+rISozbiW1",
-	"mSumfysGN8Ot0fRCrqLh7J9b45XayCVT8YDLDYz19iamcpuDL9DFUi2mxoYuixo1PDHGxC/kjXCkGL8R",
-	"hJyQDzwfk0wth6D6j0m1umFkoMAjJ/l0SNxaxuS1H/HtTTSSXbEfCtZVH8XRpzaMp4gdZ7DHV7zt83LL",
-	"C2LSCtD/evn8mWX0/3v54w9DQt0ZPr//gPyTf3tqH9V33O9Ognhd5gTHnjINTrHJneuzQHDvAbXcNiFc",
-	"gw6FX+66u5GV9UoKjWwcm6Dd2XhKNRuMz+4OB5ksiorDjMyu3hXsmhWWr3OW8Zzl324sOXJKfpDXrKBw",
-	"Pc44swbG4LeSCsPNJvD4rHg3evBwfffX32ezMzUajc5G90buf3PLrismWH5pRdb56PzBydnZyfndV2ej",
-	"8Wg0Hp39GxZMYcKDR7IUTuQsqEBFETVR+4/21+CTr7gBRn35z59PzuBTLYvrxOvP4PUjfL0G6Xp2PoxO",
-	"u77e80L36LNgTjBhpNqc6I3I7Nc8ZyggaHrp8O6cFczYrXZSUzMm2kjlbujxYE0VW8hSM5QP17Qo7f6e",
-	"37wdDjTGEsLi7e+MFeZzu69LKkpa2N9ghGcwPh8O1lwIa2bUx+0sQgJPJo5V7Bix7J2IPqWGdo/dgWdg",
-	"2LqV35316dKyVfyvwfnp/dFgOEAvYWapUup8cBMOwGAsyqIIUly0c4I3JceDKd9zGNBC8cMHxn9eGjpn",
-	"RKK+ZhZc4abhPuaKzky8YWfDwVpxY5j4FrStGoeN7r8aPaw4bIqrU3vmhVxcO/M33be/2pkmBqg8MNYo",
-	"8B7k9a0You506c4QGegpTmKccnFNC563S7+cqyAzub1X7HLsWCsFO392foOftQtPfNr+rbS5bJELwHh5",
-	"8Vv7rl2xTSTrCpoYM5JzS6Y1nTNvn9ipeD8+jUxnvEthsjIvUd+RK8tEK82U5cMV3RSS5tHyB8sSPdZX",
-	"ZZjQTcTfkSR3nF+CmIY7+ahSN4i+XPFrJmKRqY1UbKYk6PNGgVZ4FovB7hpTxXgN/B75+04tJbx3rjuT",
-	"OmZs29AWfl0Av52BIg28tCjyPbzEBfAcXEh2zwUI2kGNI8ppwbPTLaWh9YIf1S54OyECr+BSaLx77a5E",
-	"99/xOaFgVOMl2HB5Gmlo4alVCdnO7ACb28AIC1nkwAGRv7LH1RUCMlaVeAvquZLXGNOrS/27h0v9/1Q0",
-	"Y+R7uVpZhh4OskLqrQ0dnb8aRRtqiVCaPc8oRuuPjE5GZ9uPgMis3c2j01HD3VzWrvPBg6YHZ1zQgv++",
-	"Pb06hWYFnXsDDq6DX8ulta4Me29/9Zkd3YrHzx7YCZEpK+Qabmd327ssEXuVffHZA/v0l6cDq33Bcdur",
-	"CBRcePVwVz1pXFm2oGpeOSGszU2F88K/jgeoNtdwcAAHtd2xucLTYdd2v1r12dAeULliCgbV1t75DJ8J",
-	"Syu46CRJSrhs7LUDF/TAnst31dD2HmGKy7xiD/uR1Nx4HcdfLvaXJ7Vfbq/GeLV/I7Jo+jBpr3INnj77",
-	"1wlM8ix694cBE3nMJXUOXUphFrUZakNVC0sbvmT/lsJO5udXj+ASpIY9ouhOd3uyYsqLqbq4YcYUyLZ4",
-	"TeIH6LRwnzixZoVuJbq68E540/3Ogs3LrAbZ5k/C0RS6Z9L8KHM+4yxP5YdFYX/7tijGf/Abf1JyWqAr",
-	"tUEqr/CJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsqnMNyRbUDFneeyUDZ4UsmRUrBe8YKfkhdUeuM+soSIn",
-	"iq0YLl+5UdB9qA0VcEbAv4BD6juRp8p5wZ6iDb1Hn7TMVerB+J41hf2ZeuQmHeY3CK6mO+D9YEpJVXk1",
-	"6mTozGt+JxK8Bju/ZsKQtZJifkrujUa1NKOMCqvFThnksVyQe6MzIiSQnGui+VywnHBhv7iL+m5RyDWD",
-	"J+/F+RoYtYDcwzcCvOdcE8MEFcY+e39I7p3dtf/vPlkys5D5kGj+O4S4lyznFFxV9smHuMf2sPrUQsxo",
-	"nEk15bk9MJgVwk3gCs2F1cjNG+Ezci7IvfNzd+msSjhiQIEhmSDRJ0TTjSZrl6Bz/k2Vqck1WXKtuZjb",
-	"Lx4SI9Ht7ImmL8j90YhQAr5lImdvhCwVfHqXaGmXZ+eLGUJWoV0xkVsLNZfMGQ2YtQVutugAvmBGbU4u",
-	"Z8lY+C/cLGA6lqnvj+4OCbUPkoVc4+wwVUwTI4lRGzwBp+1+PDzGctZTtdLPZ7HG+vWr87O6ggOembpa",
-	"Gx66B/q34jMDN1Vesp0Hz6sH2W+lldJ3gU6FFW5nwyoeCX+UQtjlBLnfXQ32TgI+m9kd2HZOR86+yKDD",
-	"p+GNZ/H8ZpTD/AaD2lwXcg2vmFvGabARleVi7ZZmrcN7XvHHcIMj1o03BTU8sauTD4aD9cLeW3B7uwvu",
-	"Xh85ImdNN9bKfunuKys6cw26eT1+24OHPGWdy/ZdUM+HrV6/2q64WzRyvx5o84GTQcfKgFWORjdOb6OZ",
-	"2eeoRaVp/OFmOIBstR0/1aMFy65YXmVGe3f7LVy1Vi0DVy26BKxeflJYNffEKCo00ljfxktg7QGRcVps",
-	"24a4XXXb0MoVcEoc4BeI+KiBAXE1WxoTcGB/1pNqlwcyqw4UL1DEx5pkZjkCmKNm/OI7wTerB+NRsNrg",
-	"38E5bf8NOi1q205cjLybYTQc2NsU/oFH39kYzEoJ94U7yOf37DflKndvsWTatRR3Tgxcd34tMy64XsSr",
-	"AwZXZTfDBJxv1gRQcq6YRukULS+a6c2WmO4nl5Vpj3sEF4UT/j34rJHBVCk8Q/3Adc8gUU4NRUPyUO66",
-	"5W4mfnAe3KFd9zcEOHY3uNrdP2hrdZlljOUsh8tsQfWPsberKkBBYvRhANjdZBQTaljkzLICXm9RrkwP",
-	"J3l6G2MXCgal91FLNDjo7OJflKJiopWUBXggMdsB7H+pwMq3YqWwpjU6E/GfzglSdzL7HT2v9mBFS/T/",
-	"OanTxpkHGMmeug0H0tt5RzOStzKPbn9lSBQTNIfA1+u3/qPB16dnZ2k31P4jjgomE5n3cqE9sMsG7tDi",
-	"24eYh1OlZdlTU5MW7P2KK6brr75Xe/UegfLQPrOg2r7m/uw884y8KvpdH4KtX3hF9kO1Lrg47t6A/5zj",
-	"6t+mRJF9KlKkQWawleV/CWmiQSEZNMis0XCgYW9rBP5Q843dDAfopqx/YadXjx15nx2ckFjB3/L1NwRT",
-	"tqLukf5eidWUh77zDclovmkzbXbyGEz4yl5qU6qtOsnnc1BVZ3xeKuZU5Smfl7JE7YeuKTdczC+Dm92q",
-	"RAkFSYO15IMloCCVePjcn5WOhAVtTgsKCpOPOtp/L63B7h6QKxaKDLT/xLszx2ejyHqKVSk9GH99szdS",
-	"g8qZE5tyHcZoCozgPl4SRzmiGdOE0WzhfBY+wTCTyyVUQFFDlvQKcl7QGW7sX0+g7gv17WLj+fkA8n8d",
-	"kf/87oNOO3D3bq8tuLd3D87vfl3fhXt3t3ZhTZXV52rRhSquVoVhz10ytSZrWRY5mTLiVG5L2OqEnfY8",
-	"kD1yv+LLpMlmLqhVKcOQsG+XmYt+W8oYl2BH4bOQoGgpcuIu7Z30vemmuVp0RqjLbSdSkSsGqZI7I6Be",
-	"kcq/rBKoXtv3uEfBJK/S5BxBb4aDS3v1PHK34LYyVXARPHgQDHBcLhUjEOFwRwGqcevkyJJDgjOTG0Jz",
-	"5+VylQMXLsT0O1MSHXpQfWoYmdGi0FCUR4uClIIbnSRILRrUsbj3SfWbl/b62anxDfGb9nF+hIfs0+6y",
-	"idNUH9wb7CajhvDOh92VuPsk8Y1d/f5N92kWOI5fgvu1m6PTcupkS7NHXFq3xfEhdtdKHCkYkJJjzgQ1",
-	"hinLC/9N81/fDZLJrTnD1J62cS9xgl4B7kHILXpB9osnlhtu6BcXZpMkTij72+L9SkPsKhHcT769tWCI",
-	"VMTtgawOCSdJsGvMdmmZ22s/5hB+N3ib2sErtknuYEG1+U6WDZU79lsyc8EcRTPDlPZSpmlZ9jc/a0/T",
-	"rTFRjiy5KA07YFkNshTUTXnVYR9Tg+pMrpAbOomil/bxlAAKNlkHqZJibCf9w46EmcU8Fxs1MQvV6B7T",
-	"o5pX87nwHpj62UAvS0equAOWIEtwJoRtm0pZMHuR1z0L7S94Vj25TT2YaG2s6q3pRa8KzvLI3ZAUCq01",
-	"O2Ahs3V0AqJV1YzKjgR8HH6TImIw0jqO5qKU30E+X2I8MM8alohBRgrwJt6MS69TtRa8Ffy6qnq7gEp9",
-	"q1AEHRI0BZKrDToDU1evaqoZA+PW/g7VHG6IYCwHfUMK9nwGKu1e1+QwsCQIA9RHmwq2gkwOc0ZBb8kU",
-	"YYV0e31wxqSmAOo+Ney5KDapY7PF/nFpWCgdrI1Rucurna9zacVhSPTksdG6XLL8Z7QKwBHDEbnhp+j4",
-	"OJfh7pahFop3o1VQU4roclWw9y83ItP7M7ntnW9vUaF4tlh6zKBOvwEOC4bSnpXU57hSbMnLZedXQfTO",
-	"ZdV0+MHNNt2Hg/cnc3liPzzxyc+4D0/jRdxU/sZ+5FOVa6gHFULiRtfXhPhr1x/UYmpHp513iNkN6kGu",
-	"m9SpKHNuLj3MQJ1MqIXtKCvoxKrQMkL18xWrnEcDb81LlQDT6GpWwquGkX7xtmkJT4RRCQWZhnDzzgyo",
-	"X3SrXlCR52bYy/L2aUlNjInuocYdH4wHv2opTl/Q9Y/Ok3Hj/amJxfBV8uOVFZey1N+739XF2vfsPc1Z",
-	"xpe0uCBsuTIbhz3kLyhmiZrUkqN8p8RrNftt921nQ3I+JHfJ6ekpBLZlacicrnRNj242Y3XpXDP7eMa+",
-	"HLbKb/HQc0E1SNieeCVAxS2aOZI3st0xVM+KfT8N9dPO9wVbSZVY+VTJKyytalZ7IO60IauCZqxl81+H",
-	"3Y+MHcuRnsh1XvaZTWurACpGc8h9mslS5GS9kAXryGcL5ksu4nU1HjzH6n0tJmTSNG+l5L6l+fd2ZjfD",
-	"AaxmlwLPJKaSran2uW5Dkiu5Wtl/QOAHEujkNctT+vDWDPEtFcWH1d46IqWY41uW0VKznvdx5VqJqpPP",
-	"RlvlyXeHe06+GyY5r4Bi1ORZanKU9PGt7LgtpmX+rodTdYhB1PRhV4yi7zwJg0CVqWDGjCwCKsFKMSgi",
-	"B6V1TEZDcn80JF/ft7xwNhqRFVOZS+/dPQxH8gkEFxcur1pL3R3QZunjBl6G7YqI/Hp08vDth7Ph2f2b",
-	"L968OfV/nt98+R+fpYiPQx1BcjumSgE27gjY5jU9Y+uex6WbO7RGsYjn6kdsLwBAI0durbK+1c3L/cmj",
-	"zrUueMlF/OnZX5YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7cCx2DnTjEU1dWo4KT605UIOSuO+I7pEl",
-	"dtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJEKjcdLjlAsnfNmzl89LYAXclhcQv6pu1xaQ+73E34OW+",
-	"QR3F11FdALoTcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTj+0DBBKYrp5jHxwZsdflN6QwTDO",
-	"GsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2yOZs/wJJuHsuHTdRu/fqibdaB/pYAIV4sWW",
-	"Vk81awixmgXbYJyFzhWzKiYmRsZpIx9S1nHIr94NBq+Y0oDjhdEnh3XlTVRExiGqLBhxwyRNVFcMnvSD",
-	"egBRsgQ1wqGvop3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuSSmFV4NtV32wJSaqALRe9WbHs",
-	"XXqcKFN8B7LIaAJ5G40hsxj9o3f4ysOCJMHRaVEyVGszALYujZfsdVd3tEZ9nV5jLVc9ZcghkEhH1c+f",
-	"lZc8T8oU7XHGOw3icb8r+JCe1/iu5u6RRppFeOp6r3zxMbmGMaJgxSm1Q+7P2xCFhaenp0S0tjC3sPdR",
-	"MLySC9F5qHFYu5ngSfqYJpyB081PIFk6knC6eVEWXbMscpoQZU8F+fnVo51AcYo9XUrWIZaWfXU1QJj3",
-	"sFpvG6UgxvYomFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5WDJnGMPU27bpCOZqhR70KbgZ",
-	"/Wx/ojypEHVnPd0ExvdqLT0SH5T5+qd283u2qLVOxYy/l2siZ4YJTN3ENJMlWWP0OQzeYcKt3oQK3M/z",
-	"znrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvlLrEA9ROA5V4Off20K28O3EeYFWxWpewI12d0dfu4a",
-	"gwwJRX0RFdVYC+2wfJfI2L0xCMwS7d4UM0aJu91uqmrbt/R5sDWh7H/KWFhWyJJ0q13QnBgJoMTYBGAB",
-	"HseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV3rdxJaiUDUm/O618oB3Dmmri",
-	"gMqGeF1SUwHUZoXMri5IZffwUMlvWFEckMYWChabgathTv5axyYeSQ+GB+Lrn/UWsHl3FWUE6WvKCF7I",
-	"AuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBM/+GKa3+z5zFNBiur0uheo0UqaGJQr9Wl",
-	"ZbGTQU777Xju0bLoSKD6/VafxWOWQcaSdvgK6wXPFg4zA44BmK1GAtOhkxIS0aVmCgSpprzrvbGiXPWn",
-	"LahPKacXk65erd9wyIcpi5eLjHV3XThzkB9icztLspFjSmEw86LbVHb0kVQLACqI/X18yXyu4Yr0+YW9",
-	"Q8BAMD/bwJRDLzV2zbjtqW4pPnCSwyH0DBO2ukbzdjEW0/eWamNv7TD2gdQ3AguOQ9skgutq8QFuE7zy",
-	"QCRVxwaaRN1gtmwQRGk46PrK+jV3OW3J5L9VgDqTol+AunI57gYdqoZVC0YLs9hgV0Pcp9O0YZ0pZl4y",
-	"Y7CQayengS4ZAqa7R1C3oYqRK7YyRAN2Sj/jTXdoaUDW0BAwAFSDzuDwpHAiTqHChNoKLJssac6sDsaN",
-	"ZsWs3V+ho3Wnw3xJz/lu48JAFEt7pOkp+ezDs8sfn9w4ABY3U/flIMHqXV2WbqXBaRmVe3dlw1KnXf9h",
-	"uyPkLrflpWYA5gT9v9xauJgXcUOmfnxwpNyGuJ1S2NAdzq65Vp1HNDg9K0FSz4eoKLvX6ekocBwvkZd4",
-	"n4qfyM33OJkFB+YIdDnL0ZAP7t+/+6BNNizp+9o0o+YLfu03rdTYMUZK4fjMYU6ZBd6Ec0XxKsRqnLwq",
-	"v2myV6qba8tGLTjVWwrd3mOYFVQ3aF2InQwPQOK9IFHmOzTDcEsLWerDkOD+NpmS66qYU6479yWIUWv1",
-	"nTYk9bIqqXt3xmu6cdcV42Lua1aHZMq0wezHfjJqXlJFhWFN5iwN/V6sSU9WSi5d58NWBu1WKIY/SF6h",
-	"5XJJ1aZnUSl+sM997rCqPS9VBZP+pZ5lauI22phhVARe0a9FdEh1PLEp1aciNVMrrkAs0pF+V5rtIHm9",
-	"bQvfcU2gh0+S97ALpL51Yl3NebqVNTCnXGhTNbuFjMhaRbnvNw0WOFXz9JlsokgnV4qhj7w421Wp5bqr",
-	"zdSU6X70mHeTE61jSKsq9Qhp9YEEARIFV94lVwdKs1oc3QEgJ7EU+6qMarP/nGrznX/2JgBEd65L5BnL",
-	"oTdhqsoR0J0b08HSruyfBTeagBPAdWV/b4gUXdPV+8EGABiU0wsSxSJNCWEVpE0n/lXJHuvPHT4rZ8pV",
-	"PQL6arZoyN/pWFTfBEIQNdCB+XRhwFecqcfcgf0mnWYezbqVSfAp+3xB+1S9Av//hE1Bdl8eMtH20APf",
-	"Hh2XKv8snMhwWvwBcMwbplxJ2kp6N90jT7ThS7flWwph7hxF3QphAkBIYvUBd2n3cgkiOpGgoBty+9tE",
-	"yfFEwnbYqNoRB4qBBGoi7HeRTNtWTTaJO/C7siiI/SpUFXONDomZkst0hv+CzxcNVLhiRQOB5DodCY7g",
-	"e7bn9i1mcQC4cXQpH+I4ta8P83MrCN7PaA5NZP0/JdPeo9cju7r0iZatPBwXGW9PvGxJvWxKZ4jbDtb+",
-	"F+Vuj1Ib+8g5Ej4Sckg7HMjHgvu4aul97l1u5OVCrh2muBQZO92HG7IHAuRvjI8/DuMDdzh5QnDIej/s",
-	"7VrfjK3MoQ75/ueBLV2B78Fnoc0zz8V18ghAL+9j4PcoV0XYmnsisbeAkVepIGyXk1aqosWgdDklcsVE",
-	"vRC4VPxEMQ8pMuyCrIT74RYWE6qZISOW8YvEGTewYNQY71YIVVEMrVv5BGJQJcA2diM6SjTxjdy1HKc8",
-	"nYvuu7lsb9x/8msmQhoJ14RrXbJ8uFPR3Zbw3Zi0rrd9lr4lH74F0mx0RlWe8k0m9Plqx0K0omcWddz+",
-	"b+/+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4TF8WFF/wU/BiVVvTJiumNmtZQDcZsOKQhOoVXaNX5Ys",
-	"3zT4fKNSld1vq46FFdtC60JZmqQX2rc0bCPSdxjDrzU73JWhkmRSKcB+d6AN9leEC2J/1aco5pX/dbDM",
-	"XQMUzP2TAjCVroRci/bDHTouHnzv5cVvbapfUlnr88LmiqlWx5tc1WIpvkcjupqT+xy1b+y21Z2qeRpA",
-	"newOwdblPIco8JwZgi1dmup/krK5LBoC41BuBZ3LRfZIihmfnzqMJi4rFKupYvRKD7G/D4Wg85KafVHw",
-	"o7o0u0SxK8FRld405xMGxInj18c3OVYrqZJysiLOTqjJgW7lW/V9Ffv5+Vf3jj+j4ezUy27CbVQp5b5a",
-	"QWFCEkiwSDS1y+b/VLJc9Shp7JPa31/69hZQt5AvSf9nQQ3T5rSFt/8izv0kDzo286UHCVZqqzDdYooj",
-	"qCzbbPaJ6S1HpcCntvhu+Rp10kTNl1pQteoH71+0KJn2dWQhL96arqjzWGvhdLCTc+FRCrbSRXpBdm0R",
-	"y02/nS7NaeSh2XJlBoVulklp5/OTj4fHk6yb3XryvEu+TGOap5Ukvyhu2C9c6CFGaKO/tSxV5v5tqJoz",
-	"g/9eMz5fGGuKApF/ck1NhmTJ1JwNCb1mitp/YC8tt999Unwa6gouXZmynFktDBnrdIsvrLJDpwU7feb+",
-	"8XqLU97WzFd9xVcn2CeMFicQV7c2jmXuZNZPBL6665lIdwi8nAIqEFjyijlQqFo0pfl5iFqcpqAAfXsR",
-	"N2III+UNGrJZtMAZ+a4HVEjBM8z8XVa6pSuEe60XcvX2NMoCXMjk/bodJ7MvdytInkc8Yh8FyersFkhW",
-	"j11Oaj8ZeBkyW0NOKxdbpL0gmjEygRanTu57YFjLrZPdrNF24deVo4eDJ9duQduTflTIModvNTk7HREm",
-	"rlkhV1iB5/jDXkD28MHEGTw72QVn9XdqdzBGl9DhGv/45KXA6dtNgN42Gre7sg9EWE2l3OPuHA70imWR",
-	"teGncXY6Sr65GS0Reyd312f9wmMTnV2/eXNqLcGCC/bmTYfU+2j2Ds7TEWHoE77c+7dJPmyGz9puqtDi",
-	"lK3z1ZP3NDOtzS4qUyIrShRprsG3QhtqRbMr5PEZY9jnOsPiv2VZGI79V3yAbjjIKCJLSvdzozgE5O09",
-	"7lRpbNLuEI4BNUbJEtBPp7woYAoFX3JEQcaG9Q1i9cBsjd2dd+ksiSx5w1b2BFJiLwWWdv2ni3YNphlE",
-	"2RktiGHgG3kZTsvhbVAqW2jXhzan16xynxFuNF7oF2TyvzE8MfG42VG1zx5+9/YSbVnYwWpspLWSZ+BV",
-	"xrRVZvmaOERXnUzy/46L3GeB1smJnY7T+x3ujKoDdKlZXmUtaQYTWDKRb5Vj3AblPUKN33bj2pkMybQ0",
-	"0EMZWlDrBRQFX7nGb0eZgetctBf8Dp8beiJWU09t/vesyF2W2y5Tg5qVAveENQKwo8ufANcjl2Ic1xuu",
-	"aehH7XS1oqggUdM1uEFD7OambKtEXtAVVLHtGFtQhHxAqXGljnabXGUfdnt+wYpeMd/GBASk/+caMxEE",
-	"iBFc/Wka66mvO3mvC5h6HvAufNffoY//16QhoH6Jyu0yy1EVxyVXBw3Ndgfh2YJgFAxRaKFZ+oyq/fIU",
-	"PZ7g6HQnJPJ/+sy/UPgY0tyQs3E+rqDbbXj7uTyCWyY65J+EW+Z7ro1Um2YY9aZSxTRY2/4bc9homWoE",
-	"lZuyDFDf4sYVTuR1b1QRTnoidN6rj1qDWQzFmg6oyIXfqJu/lbr1KkHF6PFmH3CWm3JADLYpHhJ7/pcr",
-	"YzfIA1egjJgqWc4X2CZtKkvTE8fu14ZMg22nANIHpRvUqriAw1ZQu0k4Yu5GKIerpCRkal5BBTX8o11q",
-	"doDB6+ox53ksfkCsuEYFIKEq5c+VBWYO9XhLLrUcw2MIoPhAfxoiSBZ5Y7n5QUld7aH7RTIUjkJbkwXo",
-	"2KhLdrCidk7HoshbT0f9ra5kaYwdD72cg0Re0OHkmuUXBO++cdXP0ip2Xt2bKbkklMyswLHKHhfzC1+B",
-	"5sZ1f22NCtaOHhNav5xnpTILzNUPD8dFd1WVVbiSq5xxHDPd+UOaA6Lvh0NjJlQZxEiXWAXUBGlpkgL/",
-	"+QwULey4T6Rg40jRtVqXF6pTml0RIyvQDwCw01BK3oSF84cHwu2RS4TAd5R7hRay5x+o/NrKKY/8Br5Q",
-	"IX2wEKXeDglHbB2BGPUD0vpYwfdEwB2l+07h9gLD4gHetwKsrKRWPbgOzF+xV3tyl92dY9wEMm3c/jVv",
-	"gBD9qnOPpe0YYH48lAEqnhdEsYJRzfJhOJZjz0hDV3Mw55jABEkqF8RFzMYBRZw7cU/FBgTlBaEFUzAS",
-	"9o1dOgZdUa0dareJ/SKASrCmwkCv2SkDQz0WliGEh3OFf+JkowjecOBem5Sbf6c+/wmpz8fPM07xfbW1",
-	"RzjuEZ98Eof+aZSYvFU95jsCJ1yAz3dwQFymbWffX9RwOFVvFrVwuGWKdlbIhn6yzm2mXYEydO6BhwNc",
-	"Hy9850ErvhD+6QA3mp1uaVom4dtja98zF/U9VCrhS5bP97byvR04EUZAWN49i75knZ8NTRYOEpGzgqbg",
-	"iRwGA0ZsmPIu6ELKK0JNZ050J+C7gibRFna7CjUk7YfCxWMfFTfBxrrnrsUCYRP61Av0LbpV1LBHHVpW",
-	"vvDP3YQb+HIPyOaK8nxIriV3vbTmsMBydcCJxDcuk87+7+W6/kZAPNv4z9Lvb3lVF0vAbXEwBvr0vbi9",
-	"Kh6KloOK7Tcnav4R3a2RPIvzVEOJBZ7XSPRGAr0uC+K9r+1KJI9Q0rTcXXByO5Yg/FouV0PIAh06wTEk",
-	"pdDl1D40taIf4FLJkm6sImnV0bSV5aKzndp+wMMtC4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6",
-	"p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfjvhVQKXi7C7Rtqpbm/7TP9UZxqCRiAqkSNQmAhUPF",
-	"ISwH90cnuWklNd/C+Y+hR4+FDNEV08HPZrgD7+BM8d38gYr/6pzTyvXHULYlz9gnpWm/bKqyc0aqvXOs",
-	"WJXwn1L4xgXTIh2Z/AGF3xYWAXoj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR10y5BHltyNl9suSiNMiu",
-	"W2IJMzl/7Ap43qegYEnf/3gQJn01KT+If3FqJ8LZT2S/GjaOmo0LwqgqOHhl7cnGwA2ExrAeyyEPW4I6",
-	"tQ6UBN89K3ZClDpOWaJ5DidsO0splZNUuIrFymRKMgIXV3ui45lcbbDLWRUc30ZcWnQQnlUEv6kurM2b",
-	"vBbfSbXs/o5OGpRdfeRLFdmhtf4tyOaVmpVIyooT27Why1WPPKWt2iKvhlWqVVjQ0O9QRccGDr/aETQ4",
-	"COh7kIY0qLoX1D1iMyV/Z+ng4I/MGxtb+UuNLqkd+6nUKnlr/yp5zyhDM9hDj+L62yrP3h/lMuycWyos",
-	"pt3HjOQ8wk3o9uWTuAhxrofUnxzsOYQfpueSzIKYgLjXE/D7kBljQzJBTUdPQhyGEl0uL4hgHCJ13MrX",
-	"UhjvtwF5X8PJ3IjsXYSQ46PYGtyYAVpTw08UzxbofBsOcDJB2dINJ9OoZPsCdzf+QI3HXNppk7XkRcE1",
-	"4poPfSizg/JQt7xlOS2ic+rMwUN6pFBD/yWLcsmSs53zOZ1uDNPki7PRfz8k8O8vO85lRnnR2F1GajYk",
-	"OaM5KaAWqHt3/CxjWs/Kom1gSFrvHF8Dw/vlRmQJn9IL197AMSJYTyZ0UyJSEcVmpe74rm0I0OrFtZUF",
-	"2g1rHVi22Ku2e8kTBwZr52zxS1FPrLXqCzaKLAG6z6XaeHCvLQvx5D+gH/U/QmfqfzR0pY4hyeLm1vTk",
-	"97cf7t58tvcur+wgP1Jq8c/YOnJ8H9p3eudEWAo49dNqeW4GF2TKCrkmvzMliaFXAO49S1Pow9nw7Lxb",
-	"A+9D28VH9mf8w/OexTmB0N4mbanWseQOCFw9SF0LoyUSPqUKySCCXe91zLcBVfUFuj4Qiqq53bO1Mflv",
-	"JXNf+yq3RPGAe3cDoeu9GnoQu9aMoSc5/gS48LjYvBNKeIKS1ZKbiFkDOzpISKRa9H/kE950UttPaD2y",
-	"3ueUepsjLn69f2+vGDpYi6yFnhtW8wubLqS8eiJyKLPruaQD+dl+UBcKPQeomsPHTFy19EmhiF1CKapi",
-	"Wnu3yJwLDaElsjAGA0v1uuSeot6dliZEsGc142XLASbRnTXJ4IGJ1xMA33dF5z432GWHMZG3R3GeB39G",
-	"U0V8J3mMwzQWvDhvSneE+hYLeJ2C6Z7K0pCFXJMlFRufyBh3pytFgBlq0BtfB8WxqZex27ZQEOAAU+yM",
-	"UtsY02TXrwC2Ux+SzJmwFhbL0xZvxJAf+vTZFNTwa9bB9wP5947bGpsH+Yr09BwVo/lzUYN/jRMVM5qq",
-	"EnnM51YfRn8kgPtZ+XNBTs4w+iw2LsH0tKXr6YeOZYRYG+poEi0nmnu8E83bfgTXx/Mw5F/f9YFzfWmo",
-	"KXWqpRWUMrTFwcE9v6DB9juof6Sp9LTd0HfwbnTqxPGiGTUrl4I1ma6APZ77GnIt6EovpOloGUOZX/fM",
-	"oEcyZ/kT+E0yQchatVzMX3booJdse93s6V4tqK57YN1CsRsco8uGqgm6NxcC+ABoaGR8g/WcfEOy8NY9",
-	"gSFxGgpqjnZTBL83UsrxTJV0ULHqLssFOg2jc7O1m55XkkfRO+JuV9tsGa5g79Mypr0lRUJ32Hu7dS4D",
-	"6gym11jg08CahQcwSN1bfcp9+uXb9ykOcr1jQ355a5+MOpBbUFrCSqstbuWiY1xkgSM/ibvsJ7o5wItV",
-	"wWzc1rysRkrOLmRpbCuUeQqSIitKza9Z9wxL8Mk3lX6oHgLEfv5vd1W2Lxhf6V8whKVEv09SoaAi2Rji",
-	"udAtvVJmjJpS7elTslM32opH0Zgy1TktxU+q8vw5NAucUZcOI5Ycl3bxvRvcQBHCfkCDgoof8ElgkZwV",
-	"DcbEsoW4PbpfFFRAB4xkx5Jmejf08mhuHhYFSfdED5yFUIWukQo7mxZ143CLHnq+DNRu4ugfwmZsd8Ar",
-	"vkMmSdi+T66Z2mDBiUvuAxANnwlLwZtxUiuWjiTsLBq3x20dR/UaEsa0bxavfYVhwl7r0qBayqKhQtq3",
-	"8FtLdcUUsU82lN1hODKlD177PqceNL6Q8kp7/0mU0tw33BQoO6ztX9Pe/6SS1QoNWE8BQahz/hH29PiQ",
-	"QhbtkyQYuoOkDjlTTyvGSHAqzRZxr0WyoM7FBtq4nGFAdt3Aqh4MKekWakIbggXUbJW5onlJMSHkGsN5",
-	"MPa7UkBSUoTBVIDCVYEwBaonsbH476ypDxekJrmBu4ZJG2GSsH8l3X8vcabaLsNGmpWrVzL9arDOLJ2C",
-	"I4gzFY63s3rtQ4ccmM79tOCovOLptJCOly7PE829HLO0JDbbk/qSL8viEL9+Qj2JgzH3Wv3Xd8931+ry",
-	"Jxq4hGmsIWSELqWY271ZXpC7DsAHtuw0bgV0fi863mdJUey0rq1Z93F9wxBJytpNvRR6ncrCSlBufwfY",
-	"P6YZV6s6JJN9YUOxOMW2Tv2at/pN2BW/BRWvmtukpj0i4OYtl/48A12S0qS7puQVI5hoPK1YewoqUajD",
-	"qPSm0DsOyNfILGnL1L6un6K5t8EaDtk4jwMbf1U8vZWiZS10sKpO9EZkkyGZ0PyaiozlJz4/5UQxLYvS",
-	"/sJ+by3ckyq1yn6EcLQnRlGhQ1WEhodZzjN7/53ocrWSCh7XBT15+PDk4UP7x4KvKD3RMjs/ARcBty+3",
-	"X6wX3LCTgk5ZMakx7W3FmDtA/opeMQVrx8v3JHgy7B+R/oDMZWb1ZNH6gUjmLU38zyZjMgGrkym7vpWS",
-	"M6Y17N+ESEUm9n5VK8U1m5wS+GV9Cm4AaBM9IV9EovVL+P2UnwTAc1pMTskrD9lAYNWaLOg1840595Hx",
-	"9r3ikNSNrJzvq9jZydBpSVnyf1MQ6kmh8onU9nzkups/pkjGAYA2VZs662cdl5r6lsyIjSxCJcBcMk1q",
-	"yE6djG1QsJubdvn1YLap7oC1vLeexyt2TrW/XXmPQ3VMhH6+e0Qe3rv/NVnhEyRnhvIiUWOSrt17aei0",
-	"YBegqq2Ywv5BW+lsr+nJ76OTh+/e/uPNm9Pqj88aglgugSRB6YClSEXuUGQkyWVyKyvwzqPAXnLheuAm",
-	"tRCfc0H1Fcvtme/TuA0Zg2nzNCFMntElg/iSlc4bWdpXgFBZsGK1g2WY7hOkQ2izpfws0UCSY2dSxxmn",
-	"bVDIKbzyufNOAG9yQG5ixHLRLbraBWRk1wAfVxbYJtqn0JijIm7Lwfgu3QTquWBkRsvCbAh0AW4+FYkY",
-	"VFEuRfLeoQElxeV1n6XD/wUX7FYDNDZe+SVuaYWhxHQNJFV0mc7GfwVSj6kNCQ8NyYqaRfU3ATaluf3G",
-	"7gujDo7EgZ03lF06IPSUpHrwcHRG/uvl82d+CMKFi7W6bSZT2dC0DPuZNclwSdaKG+bnuV+AtzV1+UlJ",
-	"OeurUuvns+bw8pTNqTgQ5aJgh8Lg5Iqn+rNXvRWcC0z4NHfIgnCIvB19RXnJWiE4IDnMpbFNQ0fb/pRg",
-	"v5UpG9KnPqAfVTECz0HDuGvL3FVNXoe1LBhtrmNgmiH4khQ1yC9Dr+wei47vsKpQc8Wb/9byjN17qgB5",
-	"+IKMvD6EsN6q1g8iHr4UwlKucyYH8PqLUqTzOHoGlE1bm3xw4HmGdqvjWooxIDp7AMDaHtovgiNfyyUj",
-	"OfCu+8MxbQZ6o0PxVozmQ6Il7NAbEeFhaYpwStyckgmkmE92iIoFRzjF0zciKjSCHww8Hw4HOBEsM/K/",
-	"SPtmcf59NBk5e4nh9bae+S3nIOSWHOIKjWL8rmTSLzlkkIBYCcdliLKvLqwiRvcyomLOiiiN0rfe/6VX",
-	"5juWdjckUFX5Idto5II5sAQEdrEsgQZmhQrd3VE2k6XoVXZZiZ5dyzKJ0P1kuTKbCN4hCHBtxXkLknVL",
-	"EkuVo75fYuCjLSjetSJpnke4waGzI9dwan3GmuvM0hPgu63NYTd//G4uS8REO70Jt0pkovSWcB787nfg",
-	"bu9I7MHhvfJftg/Tp5EFE3FYDdQB5U5UYJ0zmp9gXSHa2Mpa2QJ2wUFZVoXZrgTb7lhhmIKHpGAna1ex",
-	"s6QmWzRE2MI1uW+vEqHicNMFrg92plWxS5EzRdZ0k8CFsM9923j6a4cJVMy6itUzfTQoHDpg2Hep0zRJ",
-	"E+UF4vWimV812cj5nGnoaebIIub+6h+C6wdwf6HQQGoW1FPXB+BKyLV2uqnnijXlxl0qGcUb23CD/UEV",
-	"02lcB3S8JjNCn1UwdZAXWsFzYqj/42eEHnJre06Jl7aT+olb1XjiXgZJerz7FtUkp5E2a9V2rxHhpwYE",
-	"7Tt8dElg7mAfgLecrFlRECPXFD/nup+R0FTs/AvCme0ooxeE+atahAdO23WALraKXCfrFZg2mixpzsK1",
-	"CosbBsJCgrOVGtON/Q9AsdnpWvupKGpw2DharaZe1LPiuqkVCKG9uzcOermyc5x46GxK0XxPMny1zu5j",
-	"apdY1FTE2MUo3qkAgBOOhwGkyRpah+Dbkm2NGvOGtqV1VzHdrCa53ia3UpIsO/quJBW3eMvBUzXwQiwY",
-	"3EbG+hMesZSgehFBIabL/P6IDLzkzKpE7eYClK75760y9QAgUkw/PxAp9IAGRIniQWwlgn4Tys1WO5UL",
-	"wIUCQQnFXiCqtdMEbmOJ8a6586D9/bMJemnFxKMYcWMfHmliqtEcslka7nR78ggQ0lYgV9msa6qdD6Ox",
-	"wkiuWd5Jsu3hpVoAyeFjBAecNhzuV+zXb4aWIhnY1uICwQcbCLVzorCfYqss3suRrtXezrS/k8p3t/HN",
-	"bnCe253HaM4u4mYH1NnbuDWfp3vS9fX5AMxYqlnbLXGUaiI6MHhksnoSB2vJcdwWNmlUC1RJkjqWVrM/",
-	"BwXjEWo5nIT9JExYnOsheEzs/copUkkB6oH6sR1J8PdtyLKEKsZr5lu8pHp/f5xmt01ONTdl37kJT5Vb",
-	"AFdEsLVbxtArq8Fh5Kt+9Z/exRx3siovPUQUoZCsjXSTfJVrh76bLxt9sy+V1T+aXsyvB+GJNPee2Vw4",
-	"h+kVW5ndFuT7YRJqfWkgWNvgS/kWnAWRr7NvP5ruHalfYFOLvkATDlpkX4f59NavCrpp6qEZPF7d1Ij2",
-	"JlEzHys/ak+i2/Upw4ebM0gV08AY6UB4rdUOtis57Qxy6dW6AHS55kLExTwpnRhSlb5lDVBGqJNt5TWB",
-	"aDbSTRPmB1/8wkXbu3bQryNwSeeRjonnt7fWuqfq8gNUDEusN/Lxa4rmNWw/JJZlX2Dcvm+03N7cTtmu",
-	"w5mkuirah3Uaj2TJVB0QEFKMkCqQ8oEZWN6R3+DdZe9XCpMv02/BjNYt6XZvlJztrCkVpdiEZoXuToT+",
-	"AQyF1V4qrBSXyqXcNeiyP7lHmvJj0wPvwanRHWr4a55VRQ2bb1K97/13cat7lwhzEfBzIVqEiDcnay7s",
-	"k1j5snu59Ev/DzNLM7NVZtGDuMWq/XoJ923vi4XjdUph1fjY63iIGoH91y6wkx4bW6k3l0xfYBNO/KDg",
-	"1/b5OcV0hAPL0XvI7Y4Rtp3gGdSFd2ge+cIFkR+HtMKtzSnNQqqjeUmqxJgG+G8T52jg/Du3HGmPwvmD",
-	"sHcU/9xN5farQmS/YkhyQ5dFv06FVcOThOuwXxJIaG6/U8zsLuq14sawLj3nQypCaIPhNjy0nXMkqNur",
-	"gZZhNvW9beO0o9ipONTLcrmkn0qr0u1Jtxy1XV9UjM+0v1fZASfzL8jpR+HV5E44KL3QaG+NuhrNl6CS",
-	"sZxjE94ZFy5VFps1JenwQhaFvThub8vcT2oPcT5bVc53du/re9/cfXDv6/ayvp1r4po3+9fLgl1mTc0C",
-	"TWNKnRcGn2uyliofuooCSD3hszSH0uM56z9es9++fvkdTzjNTBrmZhWK6zvqMNbubssA8m4qaD9jP1wx",
-	"ilUWfTJ9/jBjs2xKqZ+WmgumNbGPuL7wp0cA4jlG49vqfHRofyu1b33rLuV9dZdHbUfbYLnWvNWwCUN/",
-	"siPAIW/MBh+2Z1fPhw6rqKlfbcjbag3mBWIeQx+oJNenoQpscVKcgoUJJa6tju/IUu90UdCVbrCzYeRQ",
-	"Z32Q//Eg51qZvjNS6swvCxmlZ3EDTcTpEvMkJpbaeVmwSVqxsddx4Twih7auxW4EBzqaX5TiEQ6wE/H6",
-	"Nk6G3yHRIR1zjwwZyAXXiwOpthvlLdvbmHmGhoipg1+wGwuVe1SUNK1VrpScK6YTiBY+ta5rF4Jdzht1",
-	"xQBsFLq1dK+3yaSSSlm7tZ0Xp9D1bQjU7ULzN1n73bLVyhzPdS3/PLYN4/S4iOVShzfa7nAu29APq8PX",
-	"6MDv3OALZ9yS/YMPEC4I75ov5UK3XXOYPhrUaDpTr+rpwbKFZBjpVHH6HqQEYm0ILewENp3relIe2Vr3",
-	"fruOqaJX2MK/47g+nyJNopAIMWUkZwW/ZgqjE/x2CW5+3rAFUD7YY0B3S+9mDkYNWiAaa6nvyqwPF2nN",
-	"mKcHCDvvvswP0UddiplPSPPnqxqzOh71ViyRYuNSJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTZhlj",
-	"OfZMo8pwWu+CA1K4aNAfsfVG9AK3rVD7WfWAcOZA5R9B10lyRJYpltijA/ShxgREzUx7g//1QoKD30TY",
-	"SeD7T2qZjmP7TO0WhpzvUwJrqF+l1UTajSmk8RHOgtusT+I44Fz/ZXexp61z7X+z2y2lT7gLh0lPrdLz",
-	"bsv0h4QtdpT1JhWzuXEAe29elOIg3dNjOrYGWKvIGTc88znMHrzYo+4MhoNpWVwdhOrclE8TA6IARqEk",
-	"uRxiziRItnd+kxuq5NvKi60S4pPhk5U8+7VyxzzBx/THSiNQ/b1IClkNAbs8aPzRZsF+R7sbc8+h8gxI",
-	"8JjPZgmBVo8hHiEyeGQkFCFNPzzcPeNFVmM3R4AXP0kvwDUteLIMtjHcgr+oB/gC0arltmzkUW4mv6ZP",
-	"4mqCyTbgWHu3WCLQodsysCDJieaheYJXZAAoMjQ5cGV1rvI3GHFdXUjaPHFt69Psc/ug/7EO7PEcY7XG",
-	"eR3DpbfxpS2oXqSBjDSmWuJWW6sWik8xAdPtcCkML9wOh93t4bdbFe1+uy2oNq60GcfV456z0NTcMAN+",
-	"W+g4Cz3hL0L6xjiC4bEGL2SLVViUeFFeEHvB20ftf4kqa3k13nkYXTyN+oBg6xdVSdfRasuesXVwkmAh",
-	"8ZIKOmcILjTdECscEK066fc99m1wFAdpSy2hNmyVtDDliomqmsx34nYlxt5qf9unC8ZHdNTCKpJNNPp4",
-	"cBv0u5CfFBxbq4IKOANTWZrge8EjAuclxl5I6IV0uSr6NMis7peX8NM9akOitgm/bI2wHsP93OKnAOHV",
-	"3TPRt+InplEz1gu9YvrJbJasB6GrVbEZO+iaealcoiBIaPjOZ8sHIZdDuiCoCeBCHJMIHQe8iVSw9TCU",
-	"mIQfou8bbBBGoWwVgvrO96gR48mFk6UYpufkjmUd7GdOuc+PzuWFla/jKp3fi1yY+FaOb+EVeZcyD1uX",
-	"3Bk4S3324zucOSRoUyV8T9O+2/oL/nYvwi8or1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cy",
-	"IKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejPvCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0r",
-	"XV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnhoqLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8O",
-	"AdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCMx45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg",
-	"0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAskysOPdUrYBvPNBXCVdfwXHvRdsM5RVpHJerojOv+zsbe",
-	"NL8obvzeBot5zswFXnlcE4Dd7MyreyEiDogQog9MHxZiC1eBE1jVcJWEqZGoCsh5ZqkJl2F0EdSjcvWt",
-	"rfi9hu3k4nU7En7PrXQ8d1Aa4f8v7hJyKvsfXQdz1YC8sJ2w01jLUscF80y0xUMVnzjmCOzSE9PmANS5",
-	"jkArXhXcsQ0Rh85X0GwVz+Dg+7Y2TLofhlN7c1trAfgGt2teFFaMN0JQzCqVr7863g5dmLhpnhpdAxZV",
-	"dWjgOCDTo7e3Fd4LqoMhzQPAmWFF8dfA43GB8bjZqwPnsQut9mEPx3gjJsEyec2CBj3FyvPlCmIsVkC/",
-	"iyV2TaxXx7C6FoQ07+ysoed16jRGaNhHOak7lbV5urFpG1J0LRpWgyqkAFVIM9fNe0VLjVip9SCe/URl",
-	"C37dlPFQvSDV3boxQrqj+3TUlx4zmv+AaUCdezu0ZOW3pRuqsgkEuayQEgM4IsCUsfeme7Tg2KDGfaKi",
-	"vd1B8PwONETaYxCVGu2PhFYm/LbOtL3d2y6UmMuNSUP4gY6OjiYIXFcJOEQwlqfaUCzkjsN5Lw5SAIZI",
-	"tkTPOikOrkdm1T7bS/+hm1Pabd90wKoNSSlxOqQVbaElAcQZAXeYRssRgKVdt5lQubs7YsdKW8cRXkuw",
-	"xAnepUjmuPklNxtbzLH8x9Dhrb6DVee3huZ+NDPOSt+NIUaN0ZIg4dq/HZzWp+0Buz+gvVpjQ2I/z+4t",
-	"hqMuY45C8TC1dflVdOlIWN+vo3VtS/XOqzdUc3yQ5KFyGu3tUTrqyXKVNqrdRYEw/HI26wcPF0mWbUBw",
-	"FGzQK2+uGMsvsICNuyjoQqL3gDV1t1Vy2T1iW9DsKiliYX1O4gNqwkyqDPrsBj89hHdyyTDySYtCri8C",
-	"xNJ7UwWEvHau2MxqI3V0us7NqqPr80DVNdxfVfvppPWS4PYfkE6upW2S20OT8tZzj09Fp6NLq76qSuQo",
-	"TN2PRRqPsel1hP3VELogwiw6SRq/+trxthNQvCbv42vLfvWzMLzoutD0rMNs/YH1b61EQ9j66jTtk00V",
-	"3tIRmideFkXcfkEvnEO+cu8VbGbA18kEqkZHamLYuVj7kCaq9myyhKY+EXI92W7oGrplAByslT4nblPe",
-	"HtydNd6wn6pOcltqZVvH1X7nbFYWxY/+4t+GsEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZ",
-	"U9Wo6GfpDDnSQbt5JtctffHq08jkkkFGqm/wXp/SLtfaX71Kcs8rH/5JLK2dT2Aza9pUWEf8xngfG9Up",
-	"y1270Hw7zFVQbV5uRHZgqkEqjIlHZlxr3QEKhZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscD",
-	"fN3+QxhWGmbeTLMmajkbMFVc+9RoYkfzmOgOCRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/h+Saz",
-	"/OMXgNnxL+fsR532vBau+xuRRW7NSQyrLrFpQcdXrBYO6LA+vK/pcymb0CMfiAGdlGBhGF1yAM2IPGyP",
-	"wwVx8RbfXImKTaVKew9sonuDeyOwnmJ06ZJv6vf4NopDS/RruiHgGEk1/avgFLvEhPEUdXvYH8muzrOq",
-	"IK+T0xgO/gHBub4i420jqnEP13QlCTyfVUcwhomHYxRzO57p1BxeMUHFceq1craUu9zzI82hZcDEUsxe",
-	"GyRn15O0ibeTvWqY6FfIoti8Keqii3KeBNFbSGUQcQnEJ7YubeicvpPpFhzSutSWFRrczpZm/04WAD+9",
-	"fHaJWXnkW17Y00lQw9OYOOZNJN9a0M5TQJ8Ja7Jyc/oxK0IsyWJ36NxlTvnVuE2vZ0e1lXogu3WDcd5F",
-	"JE776nthGNa3oi/84c56fha5TNiuq1XBm1yZPh1818HK2EqnNTu8Dc5Go86aqp3YP9kqWdx3ZT9vw8NW",
-	"2zlHHov4gJyJCsfeIS42jYN4kUcjQACgTObKFg1l27V8IaiPL6S8Ag/zaYemQW7fozfEYhnoHjL6qhX7",
-	"rX/bwGD/dPu15VJK46JWnawijPCWFlZHgafs6Kjaga302LpNsXa7+gMBcZvQaDxulisJRFg9kvNuoLG5",
-	"2rzwYbY2bG1Ap7Wsk77o0iUhlalqbfIL71YM2eXhXC7lNcsJ5lBti7AE+lZTXWQGvbSFU0mBKqoUoFbK",
-	"FbphOyDA9MWzbcDQQjzf+PjB9GaIElprKrV3l8qe/rFdvvOB8e2cpU1bnAb7db7vmvRJGwAVmci7k7Oe",
-	"H9ctvBzqaLt1o1PmQFejyyfCIXBdW9lqUVmpJ14Xx+ljusEdSsj2fuGqp+JaQsVig0eH+cD9UbY8tA5v",
-	"m9KP8NANdF8UxtVPH3tjd5p3h4aP+MqDtwZm37g5fWMJKupO1XrZ++fqGknDpuXU0EcF1boF+rDrcTom",
-	"MGFz4+Aa2l81/WqyXbYGNbLGvUmlWNyG2XtLppViS14uGwv8e4mt4+JFdjXUG3asyoHaI/wqInSKH8Gw",
-	"jRsaqu1apY0UbDcjJgR+wgEMsjDOgKlUW7gZ3zbdpD9B44Db35ctp7afaG1Jb/uYUveWfNnQsFps1+vO",
-	"64gU/fnYXwf7+TnUWUYyqeclcjMc/KtyV9Q5ZC479hlswmwJDbXmMv1myb138TjomZEH4W7S2lr5s7Dt",
-	"JrtihELgC3IdA/q3FGZxu+Y7v7DpQsqrS2PYMmVI9gFnZu8zplLeA0DzZXMO5Z5+8hSgST/XZCr3Fa4v",
-	"eVFwzTIpOl+9bcDjKyyrbm86U8WS/DNVMlu6W0wFRQ6JrPGcw3DVyytytWzLYwxkpADiccN0eoVM5NA2",
-	"bEuUrBdXSVHiH2+849i1Qx3a3Vf4CtqIVLWsLon3cz0ma1zICU8j6MCv+/iRd7zA60We9gKz98Zx9WHI",
-	"RRWT7LYeBtQCqg1x20CwcLmdizUzpviYGJ5bTFPlxzaERZ1LARcCpxFxJcYuqWINuO3xdZE4BP6rfdIW",
-	"XMeBL7d4znOYG6ziiwhp1DP89tbGhE2csw6n66n4zq6l5xmzYqs5Q87naDSetb+P5t9H8+MfTeUiDZ38",
-	"HVu6QMpq+EsfdXcm/bI7nPwjVB9u39SfRAVikh13AX/g5IzJnF8zQcrVRQWWt6Qb7LHHDYi63TZYVeg7",
-	"ZGOkmo1XUsHN6UksH28bdXY/aejpESZ2mYTaYoJouWSYTgEncQ5YR0qW80Ut4aNja2/Mr3jpXeK7vQzH",
-	"u9JrLdXVVo3ygSDtTTdMc1VTkSOuZsgorc8YPoacbH+ruO5pfC5YXuWaYfmDT1DxfUmGxEh5wLq2K6Bu",
-	"K5I9vwWRbIdNBRrtx9Z2AXmlh4SSr4hL3GMCc3OoT0oFY4doeUqeScHG8MXUpfDN7MG1R2YC6QHcbCZw",
-	"O09UKU49LsikX2J9qYp9tvBtQv12eE+YRAHUFqNscXr9nG31ug7nsz0zYGuvjie2g7TZVwYGg3eY2p+a",
-	"vdCcgOIqIt82tMGvO3Z7vnVPS0vHm/W43CHpFMkDu3NOc67pFK6t6Ya8dGlFQ6IZFCQ7bIkm+gzDz7tc",
-	"Ub9wszgipPXfl9X/m5dVQ/Xiv5jiMw7xbpwmFOHoU/ISqhfd1DJ2enAd7d834F/zBmytGHWb9oJplwrQ",
-	"wzWt06fZGZu4rXu4vDG6BUO3TVgaekAvfHnNVEFX38tS6Vpmzfm9YaIz8yJO1K6f5bm03CvgKHExd7ki",
-	"rlvig2+i3omjJGs0LUzDViSuABU+7w/us1VA4F+K4qJU3Gxe2kPsMwq56+69lb4qyOVPT8kV2wzJRBfv",
-	"LA++w6N29wHJFlTRzDAFWw4yAUxTRhU4EdyrF8asMNykm6Ewc6oXU0lV/rkm7sFTAkk7ChO0tM/VcYUo",
-	"UnErHwCyjF5hOhG3o2VSXvFQbT8e+MTgd/791dHHVd/cAALXLJFd/MTatlHFvIlnCkXgmNGYS6YR9B2E",
-	"D13qU5LLTN+hK366zAl7vyooFyiJMynsOeESmmVbi5jO2YX9J+QKj9+IN+KEfPXVZWkvG8Mz4PqvvhqT",
-	"ySW0KOW/wydj8i1QmviNOT09neA9RKN9c6l6CQITJFUg7BtBYtqekic0W5AQVIbkYFzCiqklxzG4Afpr",
-	"8sXk/Un1+eTLC6SA5zZLBk03mqwXPFsQJQvsGQQvzaS9GJw74BSX/zTXX32Fn1GyUmzG3+MmuFFwOzaY",
-	"svzFRF9n7yZDuAHwvyx7N/nylFyG0KVUMd5BRgWZYitcAPjjRtup8Nw+h39j3jTOxhoMdj52rWRS8CU3",
-	"E/LFGTGSWJ2VsEIzcn7/S7yGMnChTNBpit43MvlgLYAhqVwsQ+I8LDcT9xaAlbavsWw9gXxP3P07zkP1",
-	"j1+1FJMxmWQyZxMs7rDaJrxoQbXjpiGZIKL6xG0a4ICC3NsgcrJ74SMpfGWWZTCslIZh3FXiZq8DX02e",
-	"vKLzyQXm0gEYqWeAydPZyY/WeJmQL+6df+Orzobk3tl5QN7hQGUhDcH3VrVCX57CCPay98PMoT/63dE9",
-	"N9sX0IiUi7mda5Xs4PL54B6MdFjYKjvjpzlbrqSxizz5J9tMLiopcsU27i0V7iFuFzRUEnAmGIB4wvE+",
-	"v0cW9iIJXLHkli3GZPKCGvYDsgWwQPj75CdZ8GwzsXxbKy29IFO2kSIHQCIo1bt3/hDpPHnBjNqcXM4M",
-	"U8gbmD49JCuqKKZKwGtcy/mQBW0JW3BtWE5886aQ58lFkKWn5Gm1s4Kt7Uo1uOToasWoGhJaaAnnQRBr",
-	"6nhSjwmfC+kxYjey9KCEV0KuT98IqN3LmMAaJZ5b+TXjTNm7ZEWzBTs5Px1Vsjn6zF4Qvpf14J+MraIt",
-	"8Ymp2EyMC4R3coki0P5qKs2C5Fy5bkJ48OwRh46Xvo4B04sH3qaLFKbx4Ox0hLOQKyboig/Gg7unZzDZ",
-	"FXUAGnesmP0dMgdQ3w48+DQfjAf4rb2I9UoKjVfr+WjkapiMu8sNe2/uwH0AhvZ7B+A2kFf+FqUpD/kO",
-	"lvhT45B267gIKX09zMgDgtcUgcH49duY+o+lF/NKZkxrwKn+D4C0nWurXfzIDMXo9R2A7mwmifsaekdR",
-	"n+74+sMAUA8gxcS13DGq3MlyflaJrmzBsis8t8DyFX7CEky+cPv/VjK1qRjsmqmphEKmZsK+/SN3LKMC",
-	"Nuz+6G7Hl7w+eQuo8FOqmQtFvRGhG8MhExDSICntK+NLGagcwl3HZqtHNGgLQRA1cNX1mdWcTq4YJkQ3",
-	"nDZtLkGD07v8lZpt9cgdEMyANrXnQR8t2c8j8WX9qzPZwyZ61+LrmltncD46f3BydnZyfvfV6OF4NBqP",
-	"Rv+uWXTjQanVu9GDh+u7v/4+m52p0Wh0Nro3cv+b1zChx6IsCvSEDK7Ypv1nBdXmO1lawXz+/v/+7j75",
-	"We/O7GxUzcwnSLNVITdLDMIpdi2v8Gc4AdTmdtq9vY2k7ZklaAhqObMtjmPZkW5i1m7zQiAXgEs3wfOX",
-	"oBERObOXPd4WUIOr8oBszBVZ0itr0hFri9jnoDJXs+LaeXkSsE8Hn49wIpyOrofEERHvYS6yosSWe/5s",
-	"+CctFWM1G7danwLKAnTLSjV9mVyxzcQv3Ok3HEW8VYBc+Q55inkHdecQ3KRXbGViwOT6SUR+xV3ofRQj",
-	"5QyMsbdoyDJtvnXpEd0PWYo9m7ixM3c9Y+vLyFCsrGx7Zd3syIWzflP+i4gDgHMdeEPyTTka3c3ujoii",
-	"IpfLyNAHbnjgFG64Lew5gefZXqmCEzqeDOm6g48cjaNd3HVAXDFIIVwwmruaDGvoNA3tHrsDz9wMBz/I",
-	"LPim2p4Pz7lZ3Ep8/OgMHCcceogLlnP0BcU37Z0P6BC5QQECKL1JXw3IDE3WUplF6EkRvDMOwwqOMJEC",
-	"xIo2VslwAshe3EOypAoKH7WXfbtyBb84VK7MwIhMXd33WpcVpnP7DXoBQ91mi4Zp3WfOzMFksQZ2I2lG",
-	"n6T0+muKnY8nb+yId5GN29nymTQ/ytxa4PkR2Pm5YJVbMcYUqpSIQ1SWfvwrPFnfevFV5tycGEUxaNds",
-	"K9jnXsFjH91cGDY3D6ZkyZZTq3oqzwMpwxWBzl9DnfHbmpG3pzx1992XwrUiJbrMFlbiTnz/KIAaZPkE",
-	"vMTh00lDIG7vVLkUt5xr3GSZGkRzzEyoRm55vS4hwtH7/W1DcpGx+oDd4lo7YYT3WVFqfs32rAEKiw94",
-	"4fGsU5p5QCHHCzEQNiYYgkjeK8kRzneAvB45/HJKfpDXDKpUbqDQodHYzJlxZzr0MnBBaZ9sUetb4L9z",
-	"GRk3oQ5+8HD2zYN89M3ZN9/cy77OH9x/SM9njNJRdv8+zUdn9+nd6eze7Gx6Ph1Nvzk/z/Kz+/mD7Oz+",
-	"dDQbjejoG7tpq8F4cPbw/HR0en56hoV011yW+nt8xSBYLU5z+a2dPJr9NhifnVvp6mrFBvo6a/vNcS1m",
-	"Kwv3G8xMGMVv5WEMdwdkta+YXBXeotxokvN8SARbW03RN2cM14edYuLuAHHvLo/dG2B8zRSfYbVL0hR+",
-	"Jg0jE3udTkhuDV1WaAZ2LfqMN7KM/MYFNQAZSE3Qc10smBuHj2U1BIPhx/qdgzOp3Tq3O6RTJa+YqJQV",
-	"tzvIRwvXUOF4LO9YFMA3ZMGCvduDw16wlVRJHguIhc7lKEtxFI37kbdJrc3Kha8UQxhI4BNSyPlhbDYt",
-	"8zkz7Q7Jb90zxxPIS1naXwzuj0ano1Et96OSnKOzV6NIcoKInpZ5uwxyIrmKcfsstiBfFKPYEur+qO68",
-	"68wGSI9GSQMpPUAxaH6K3SOPJGyoQ8F0wK6ZhDQzspQ1MeNAsRIcwBG7YZ9vLZTJkAku5dRRbQLtRbR9",
-	"5/3RkHx9H+TL2WhEVkxl9gdyRrgZYoADXW2uHpP8AkFA2IwJOu3gUquApalibwTegvYF0agYhEs56HAv",
-	"/lQH3S437zJhT956Bif0+I65v+TB60eaJtPT8ekn5u16yQz0dXZMvP8A6wiIuO7xcjLnzgf8x5bDq352",
-	"8PNDz04vJxT637G8/hjOp6WE3JnbkazZAxVocrur7u+D1ubmOYLLpsf+7955PZ0znh5vIWsC6xjqjIN9",
-	"4I5ynrpcQkum5uwE5vKPNub7Bpmv58ZjrUan6+fvU1E/FYRqzAcjQq7/zCOCmIzHulo8Su+JNtRwbXgW",
-	"GwzJrOnQdg1g8TBRC1KfVlRckLsjktMNwLgLucY8uqgPuKZQm002jCqv3u7aonNmfCupl9W8+p6+78BL",
-	"5XpnDf52nnm7fPMTlLQCJMt086K0H3/jQIssWVseiL1f59CtG/G1MUNihu02IW0k6vk40EZmV+8Kds0K",
-	"7LQKouKhB7wcxxg5lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7",
-	"PArYa7sIxWZKQiRmTRVbyFKzk3xqz9varvP13eE3b+EqAb8RjOVacgMpUz7FnWlYirL8pYd+uX9vNLJD",
-	"ukIGR/3Ryfm9mu9RG0UNm4N7JX7rN/XxR+FJu5MF1QaaBv/ChXZBgGq2W/OKfrekoqQFENZBSza5RFOL",
-	"6RwF3xUADQK6El3H0EO/l2siZ4YJn7BJcq6hRdOQUGjYuV5Qg9639YJB72hLNw2pvQtZxHkwVUO8XaHs",
-	"skTrTpta4/dGt03cZ+/jh4Z6i9nmWBKueY9kxIfetqYK7hHmhpotYd6V1djewUFo9YvbHC/gMYV2Cmd3",
-	"h60S1p1jCGIPkmIWVK9sVrQLVhSXDRl2Z/+uCsJcRAGxk+0/2sfFJ1/5/OZ//nxyhnaZLK7j+LZiGk6y",
-	"i3Yf6Uaw0jR3krI9oGNN6TyomZqhO7uJFh5Prn47DAfXmDJ8dm4Z66O8sHY3udc9hGvDBZngAkwJ8Vhf",
-	"Hg7WXAjmgzPHDOD4E7Y/hhME4FHc636wxrDN4QL6zgf/z5tGWR3psR8l86WdJuHVf176RdQEpD/F+5vz",
-	"1YrftmzX2AkarMA++A1NHvb/5NeMsPc0M8WGSAFcPbESZ0K+iPoxrRdS++qANRf6yyGZwF8T8oX71UaW",
-	"isi1GAISUsizdUVb/jBP3ogvCnA2qrJgBGX/l94pXxU5QVWdU1QwcSzCU6fEztBBqYOyCaFFhPtP+egd",
-	"DW/B3jCt5yssi+2iaNQ9+9Uvb+PhD/fXI6v0Y2ndgmKLfJ6zbWHeWeA9doTu4WzpfphveTAfA4dgO+U+",
-	"p7MSzf4ARULR1Snu1VvDc39GUpM9cVxguylwZmi0HrC9DXu/KqDvvLvt+imYnUBYKgLUsAdiEJb0rGG6",
-	"XJPQ8+hzbHW2R5UOj7+9ZUlR53KRBcuu0hmWZz7DsmrgBhJ0rpj+rWjwGG5lZ6LaKkUnj+GWGharqlgo",
-	"7xqPA+OvqNZrq76+jRRNr3f6x3ChqINXWuVgOFjATTDIp6eOKKeZXEawFIMFo4VZ2EfRody6yo9Ud1Ix",
-	"Xyc1TITixCOGuusSIJI64dOk3PHf7gluPw0d/gAQ7wKaQk3GhmkzcU1gqDkliFxB/L66fjzYOr2pZXoq",
-	"Ql1N+0+NUjceqPQ5OJidh9UhGQ8++/DL5Ysn3z//+eWTdz9dvnz5y/MXj28se2uonkXXW5+ilYiYH6Vw",
-	"pRJMeKr/kmLoiMKn/25V0qoUjly95VV/WdTk1atO/adZ5xIt4CBJtx2m8V+AIeP+6JAJcBsZ1bskJcKr",
-	"OGJmwGNYSI2iPscxgGWUmulbkHnYZr8fTr+j1q78rVndXrOyBu+3G8QOrvkE3350KTaMIddcWhxwcdW4",
-	"8lMrrrmlhLuFlydQPU7c2NZlIZeCwNfjStmrYY8sEdiI5VDyhzAiHkVLCqYRg5ooyE3ShPphTsml686W",
-	"R1R4IyB0qAnVJFyhKecJcurRRPMREkvikxiO3Pm2QiGVU59uDjgiHy/55NPQ7Y4lCM+bJGEHrS2ONgR5",
-	"d/5R5N1fL2Hmj1DI7kQ94JNJNJf6Skdt+U/JLwB8xBHH6pqpDaIFuXGGRIpiE/VAPx+NAH0Jb5NZ1aXW",
-	"Fee1Od2eR82xj+LtiRI+5kzYF0fRK49nd1XCeYEqpzHAxjgwUDotajlc+XNRbMIHzkcFz1sxByX/r2G4",
-	"t2HwVTkteHa6Ff5Ucq0H43OXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCw1zq2Rfjz7t095wB8LgcGWGqX",
-	"e9LP83zFhIZiBJB4ukI7dMEVjxUGeHZFIdcOgc/SjgjGfDtxj9QVqjexsodc+oFgYIyUaJRlBJDqKocs",
-	"LYoLMgEZ7EFd4RZAADUsQ60fSkua2t3/P98wsFeDv/4Ai0FJq0S9ZMZKvuBk+8ONByzg/2u4OVCib3Hi",
-	"n3hvvlKbj3NpStUpSiTVMevSCk41QiX4A2BnnmEHRcsPIsfGjug2sR8auZxq4xv7mxDgej3I8sx1+bNM",
-	"d2IUn2MfGsOXTBu6XPnG5m+Hg3lJFRWGAb8BNCO/ZhAaztgYcqJWcAgJgDeEps8uabbmsH39YZDLzEHN",
-	"EakIzXPFdHXhMHWN4HKuntnftng6F1hLVte+Kzxuf/G6tJzv7dM3NUi0V/bK1pjK9ROS8eX/+SHAvcWg",
-	"hdXXVQ5rJHo+RmBDqra7uWI+CGhg8OwIp2TBiCU2UMVnDJrounbvZfnu+bEc3uWq3jk+4aqVal/yiZP7",
-	"t87v//v8/LXOT++zsecCkuqIlaxhTNS1ArppLg8/BAfrq4CH6I+QshfSiZCG7bmD4MFn8Nwfn6nwHG2+",
-	"OPDvSp32xPvdU39WdqqvAorqgc5P70M1kENtBiwO5390ueYRclKm9qiZbn2D8WDK9+Su+n6oPpPUaaLP",
-	"SwMhbqxZMQsOQsvrg9BsdjspEhETsEtJLX1zdL+mH047YUYlkUWOex0G3u0Q54dnCRyIo8T3o/Eaky47",
-	"F/QlTu2dD1lYXvvdFx4bHJRvVf38SM7yijJ/TG1jvIK3+yg5zrnO7AV+iMkev6glNWMHVQ/vBXSZz+xl",
-	"gVf2rsXsJlfb0gMd5rdMM/xT2QgyS8uVvWArZkJlE9tjGsK1LmuqZgcGq9tojRwCQ380/vhlISHtZq3s",
-	"mrgHfsYFEW4Al3HOjK5AG1HCXxAqoBLRX5FIEK4dkbBAcQYJtJqsKE8gN8JL/l/nLp+2ELEWVsIdzkw5",
-	"o/lJwYxh6mSuZLlqV7oeM5r/AE//Jz58y4rPI6Y1Ql7oYLnRvxWnkKX9zqVPV/WMd78eDgKk/2A8kKWB",
-	"2hulTVsYpqDp7++7713zLqetQ/cQromREtv+zFy/lEwW5dI50Y5WJpOoLzmqprK14W3mO7LP0LVgU/Og",
-	"VxxDa3luxYdlVoLMqsl0QzKoMa+Y/3H0fddqkegAdGX9v2hN3/Gq7aqldqu3Qy48JlCiPc1/lonUKkm2",
-	"6vZ2pQlI1/GHG/zXToUf2jp7RQ7YWnnxWxeMbV+c1ySmRoeKKemBBFdK5iWGJeUKkiM0U1hQsikkwsTp",
-	"qzLM5ebgqkMoZD96LeFWiV2yJs8j33203O7qUO23+WJBd5z8vGq8RpvvttLzzoc8LLHV7qsocZDdF/38",
-	"OHZfRO1DydHf9otX0Zwi9Z1UkfK8pgoaOmBTCZdZAP3MqsDq55rIteusNoQMD0Em7pxOLgjFnwUNHPuo",
-	"V11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K83qIgSLrSxdPNwu1HAdyGh3RTVKG5onGNBtOFFgY+8",
-	"Eb5LEwaAo6e4xsbuZgHVeS4rA3uFOafyblEdVPS5M/2lk3BKVTmwcZEdvhu3NmSPdam1s7K+xta3LLU7",
-	"VtKYT//4MGBLgL4d0Jz+71qo9QAB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5vKxO8AHaMvl/o3cZFsy0P",
-	"GqEhfQRLG7ohOZ/NmGLCDIkUZFWqldROPOANbDn8iq1Mo8fmNlz7Mas9L4mxl5TTHbozqduBvyRzgneI",
-	"OsFCytXHZkf/5Mdix0tBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsgZkzhq57hnppj+zjoG46X",
-	"AlyI+B7fB9L3b0t1/QAyfCxOr7HU+R/MUpgCEmkwSJU/iLMuC37FPqK0C+E117bRKfrDKoksJ9ZcQ2bz",
-	"fdEdaBm5PxoRCHYavmSNbIFr+Mgc0UcAolY1GN/9urPUe+F/lLAqvpdrzFeFxsaKs/x47caA+4oCj2PN",
-	"OxPvGrhpjsmX2BW8MYH3JeQInIAscg3EycSa99DelpJHhSzzJ/AFOTsdESauWSFXbEhwnCk6pKHZsPv9",
-	"EjIOFSRwudwR6K86pdkVZIW9EZMfqDYnMOzJ08cT9IRjd1ZD7LpYfuGmA1sBHdBmqN8vZKlOCeAnkrP7",
-	"RCMcF4Tpl0u7DGwMXeVQGsXo8o0o+LVVeV+Fj9yDQfe+YhsilW8QsqQbopnTq5l9g506F6R6ZWhfV0jN",
-	"rZqeZUzrlMqLL0Qy7h6fVJt+3+DFtV6GbrOolw+rRiKqFKczLrhehC4i9qOvJj3r/81m1VT+v4IGn/an",
-	"//2anvz+7u0/vnjz5tT988uv7B9v3nz15X98tovtB/3Zn+JA90cpaICjQXGhG1U7Fq5iSIpljF+zCqIL",
-	"0worAtT4sEaBeOGjk4dvP5wNz0c3J9G/PzsIzhAajcI0T5Ar6v1GeT4mX987G52cnb8R8NiYxNv8RtjD",
-	"OSYf3gz0imWOJ94Mxm8GZ6ejN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1p9xbBT+0K4Yc5uz713dxP4ymd",
-	"Xp/hk3yJT6Z8avCEnbojRRh2W8SHB98Mxh/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge/RprUTE",
-	"0ZKIFnS1YsI5GcKfkYR3siEBdur2qu5LAuu/UaiH/g5TRa+gPTudMbN5tVBM219OvkT3AfYtZ0Xu+uXj",
-	"Yyfwq53G+ZAWmK7J+B5m8z/c0W8X6V38x3OgOx95Vey15TRfgCf8DNz44OheFHmn3j8+cXE4gBwNGKxy",
-	"UicLTVrx8UY1fDw7IQKvcNgXioGHOAJ7+9ge6a3kfCMNLTylPpJb2rLAfoc0HK3jYHeCF7DBBY2HrpfA",
-	"uPPB/qfV3/w9In72N/7hh8fxMW+hjnZcaH+3Mk75bYJCd5yHtDXI+T0r8kfuuU+oBTadaviFOwyhu1eA",
-	"04QKSrpbOXLf/h9kBoauX9VvzgALt3KhRqMNt+NdVqa1SZl6qK4eReseHzNbeJzrxSYCDSUzVhTYNvVs",
-	"NCJGknNIpH/4zf+6IPdH/wusn6KQa5YfN0mg4poO6YzOT3+kxH6fSx5qxu1GwKrrzVGbDtxtwzjN522s",
-	"GN5MHw4dtDERCyIc7naabAVIpuAlM2iZGlmZgtIsrGFu5zZsCJ5ceBNtaL+6YmxVWbALqrv5lXHZTub+",
-	"hRzKiFEC8IFLru264yu+VyuyF7DEzjhI53/YTWP3xx6AcCz0ghYFpB1OWY/TUEsR22LqgkEV39G5+lVw",
-	"FqN/pHIMYxiQXkEM1PmVnTtrwcSQaBn6F2hDC4b+YimQX5mYc3Q1IyM7t7L9G0tQL+B42OXteJ8x0Ok8",
-	"zylWB2L8ZXjdacVg65XLJVNEQaSBiZz1iKG8cHt847j7T2LmHxgKrhpDzyWp1Tn24mQurrmh+0Ewn0bP",
-	"fUpaUJaxlamhbOwvHvZx4bmiGfvfdTSRqHl2+Pnd0W7tMRfXe4tCeOeW3Qp6Q0JI3dHnaIpKtbH7FZWI",
-	"WYY+JV6qnKnKR7qkV5AMf3tefxq/DLzpmGwfcfqP4MNN8Tp6d7u0FUSJ5xwlmOMvriq38gqaisD7dYjG",
-	"AciiC65k7IJoJnLQHCTkYTQhL1Yr+lORF9vYe4vReiAhRov7KJ0C/yce5OHAyCsGZ+zfv539++r38/zr",
-	"8okcrR6oM/rt3ewx+27+Pf+vqx+Wz+RPv73Qr8p/rf//m3+Pzs7v3rv/4OtvHtJplrPZfMEHw0Gp7FIX",
-	"xqz0+M4dvRFZjB8QC/o7t35bn6ouu0nbzJFw8IcnEFGAGw0ncQtL4E+BRoTZM0KdMOglgJou2zsfqj+2",
-	"ABF3iQMiiWuylsosgmIHVq1V90Cvi8Slw4JF/cDpgsRnf0HaAXjNU8rbtbyqi6luEIrR7h0RQvEV1HaI",
-	"eHRrwh1A/2akxLbFjv4WUYMD9Ij9R3wY4p7VMT+OT5HH23mAmtDTfosX/bY65FBU1Bi2sbSAkl0f0lwp",
-	"BoF5bKUcOSzKlVUpcmqYrxoZplVzfOGfVPLtF4waIdcITr+n5rtnVMatMaq9SEwEiKpdj4pAzKyQmuVD",
-	"V5nuYsYc8wyw59nezk6WPZJY9FMpC0bFccvRVyslr2kRhAjMP4YJXK7KPSh5HdpY+jrDWt2774K5W/de",
-	"sm4PzrigBf89nvCsoB4mGntn9iuCXzHFJUyTQcQL13O+vR7Y72q5GFFSLQQwfMn+LYXdxp9fPYICDWrY",
-	"I5er6qHamPIBqjqQErpELk2M61SwJey1+2SrOt9FruJ2qKf30kQMr7p7bFPPHqJOdh6c6EpOF1wcx0H9",
-	"NAzt4l24vbeutvefgl5l/3XTDGbopC80psCzFHQpUrB8zqDJJ4iypbRbmuz16VbyJwMs0/zXUpslJn/Z",
-	"I/a3+ABebUL2eND05mxB1byCx4GcCOFsjdfxANX9YDjkGEXRMYhKKzz3do33LUez9/Z3Z8Pz0YgELgLX",
-	"62f4zI1fWsFFp6B/CUVrwwFwlEPCf1cNPaiEZiQOV1Jz4+FBVspF7TciO6n9cns1Ib62EVk0fZj0/8fe",
-	"1za3bWvr/hWMpne6e4aWJdtJGmXu3HHT5DRnt4lPnDZzd+xbQSQkYZsCVIK0opPt/34Hay2ApETqlYrj",
-	"7ORLbJkiQWBhYb0+z7+Loq4VmoKi3lIJrzCSHWLOQwPWdkgGRf+9hG9/QNgQP6vXtefBcUlVftrjEavC",
-	"ibBdwFd3EcQwM6mGxIPgEfWC5wlDa4WigWn9EOYAJXCshrxfmFaClkD97sDXy6cSfmv3g2lPcrP9wpJ+",
-	"tx2dPML9tgb+yGmm/9Q6msk4JhCIraKW514mDhO1rD+dF1GZTndHZfrPhIeC/aKnU+yfyI/8/PYn5dO7",
-	"yghYvGbJCOg0awQ83sgIqJshZxb45vR/ZgDAR8ftd/budoN999gOiA1ErGcgPm4/YXkLkyn723eP7dU/",
-	"tPOT+JuRsb2R0TmskdF69fqPIxhkt1VnbHRXGxudJWOjc1/GBpU57mJrPGrY1sgpPnJ1xbhhHA7wh8Zj",
-	"dB5F9tTE+WSpZhzdPeibSPkN7Hg9HO4BELTatjj+lP+yMrIPMStwPGmIjh9ooKO5O+ejdokNFUqTClrs",
-	"e8PsbFeF8if6VhSOtwZ5lDYoE/WS11gSoCCbC0mAjZdvD7NyA1NIFW2JFWboIppn83boq9Th02kVCmb0",
-	"RIBIidgIhCYzleYj8QPugSh2CHOQsDhXGoNbUfYV4McOYfJ9QxPdEU10e6TQWnTgHA0ucMr1oZ1j7xPM",
-	"OReR7ag1EuES3RHQ7EEW6TCbkKSvi55OeHIjImsqaCVWxUh/djdd0xN5PsA8mODKsGk0rE3M6GTC01JC",
-	"RqhsAjjfkT3ZQ3NrJ2E/QCx7q1LT3v+6+PnlUbd9ytrtdunhNB67IxWHgS5Be2FDoB1XuQ8QJyhAczZw",
-	"5nNgbfAArOIAZitwFnOAWiVwyuQquVK5YRyQVRt0AzDfgwWDOlgw4gMwv63JGWQmsvfavoXOSczCBnuO",
-	"k3r0szS5U1AVMRnK2JoxyNVbgVNeP5pmioOdFcwNu/j5pbUSn1/+8eVErcDRPP5k/7s7LrhGdfvzNZ8g",
-	"WDs2aQRMacQxMlAJAiYmpj3ZbKyZEZAqFXM2yEDL+ILjCZ8Duk910vlXqcSbkjP4YEpCVyU+tL38o0+1",
-	"2S89J7aAIkWLp5DKPVnnXv9z3fm9AkIu4oT7zGPrh7otsHkzzDbteIeGyfTSsT7fmIt1Uz0wRqpRLIqR",
-	"EOyGAZeWrOP9kb4P7FDYPbZKN/TIRzyMF/HSeqbQE6NVHs5HjKVCw8FizFpEBRzkPFj9jJ11T7CDAE4m",
-	"FgLYolqGEluOauNN9gxrf3aY4+Zc4Es+p7oVlGE0wBDWQhqWyNE4bdQK7LkI7MH8U4+JnQrFVWrP/xwc",
-	"G5pbpIGiawjbTLmMGE/RnaVmFWjW8oQpLNVsyiu4BN2b/PtKzyvAIufKR5SYT3Q2JzAjeSt+nx5GXM5Z",
-	"zFNhlxeiP1BgJuMY258q3A4Yyn2v976tee+KmUNgUjE6voXY0qYH8E8CwaCbwn07gEJbBMGHNB625sGm",
-	"b1ZIp3x+GAn9ac4GXN2wNOHKDEUSgKfuinnZBUqu75rDok8SZ7snZWSVHrI7YztmOhYTI+JbUQHFMeXz",
-	"ByvdgMwIBupPxQmzRuAj9lrfQj1uwPyF7OxJt7u5yNNMf+Ei76WdI7UDtHAqaEZmMz5vVuhvtYwOdYwb",
-	"d2AjSQoqZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjLTus/",
-	"tIx8OOaLknG78FHCZ0UZ9xhdFLQstZo3KOYzevbhKnuWi0bzTmxiTXQe0LLwuuGdu/qPfz871CfyaAp2",
-	"TuMtCEHJC65cvRcc254o3cL4QGep82r1jNpRWAEUOxdbdEoZT7ElnrpFjVV3esiEvTN4ZQMBDq0eAuvP",
-	"e4Q/nKI263svRTpciUrE7LKja76I/vm8m+XDpw1LY3zi6Aw2FM7Blkrupyy+8Xtlc023+XvpLAW4ykLL",
-	"RR5zxooiSsptnm7zbBL4zY1rO5amaZvvbjOjb/Clq4Jx78tCbAV7ocWbG4jONFChQUEhqzide86MuBUJ",
-	"jwutBzqB4DRSS+ssjgBfFHfYHmqDWr5Wgh24hrEHFNWuw7KnqPTalOw/tVSrOxWrkra+W1DPFJSpHQiR",
-	"DRdkfSCZFncZnMC+nlXAlw7ZsgE5vsizKAMBBA7Y/08xrR0aEMsievwJf1jXHiztRoEbGiZUlB9mEFIj",
-	"zd9mNAjM6wh+K6wtBmVCED/LHU72dzGn+K61z8G4f4a/V71nXe0RPq/JuqOa5mOCaIBgoIP15WrOJjpp",
-	"sA3Z3RlMh+Gu67yuHXnnSWuyp+jL0yXb6Ym6TDUuwkNsrZg4sTh8S7ObwnoCHqhbhEWyyuQGD/JMwY/4",
-	"ccCMHClBgY0IInqglTi7EXPEoAIcZ7icogeVNSSYE21ElTRAHbNjazwOf1uGmAezXz2Yid+wJ41uWAJT",
-	"RrqMvXZvM1wl/ojBiB3Mws6QIBORJjI0q7Baf6NL1gHKjwUzU64INQCoRTyEvN1tRydn435AP3cfTfzP",
-	"TyL/42nnKOJz03/GnnaY/ckxR7QL98AUnBIS3h/6ZJVOWF+qVCS3PO57Fq26Aq5UTsRb6wfXYbHDsz50",
-	"j55eIxJ7Jzi7+9vkX+N/Rf86mkiVpcL862iss8T8Cwb8QxVKeyWSPNAvuLZme4rPdBIVZqo77teN2r1f",
-	"LYB81XjrRrZGd10ipdEOaNj7txRbT2wkfuUpOponp2fWJVbDWIapafW6J1gY84eOMzsv3fZJ0BpyGVuF",
-	"dvYoQFx2Y4ZZ3Op1H3V/fEr+rDW+7fcfnZyebaEhUPrrANyzSSNFIy/lKEtETtIBdXNQ1YCbyn4uJ+WN",
-	"jgPbFJpZT4XiU9l2M1633d/gdXvD0Ug11FA2V+itiZHwyyvqVrfdaXfs9NHoWr3WabuLH+Xrw6NIYjDp",
-	"IrHjTYEXkiIVKNpU1VSxSvZ9zi9eMXvf3RdKhFkCDUMfrsu1PtL4CsTy4vDWtZv6aczVajwWaFUCevec",
-	"YQ++RZFAkQh0hhwlaJ3vY29xAY/bd/1o0B+uN89+JSvQHd75N0LfWCYed4bEoanaq8K8wdmAUwUx8nCs",
-	"tRF7wDzYdbLX160l8sXYERAlDQbmw7E2QlmHl6v5QEfzIO9ShqU3Afsr0ylHrgQeRUdQjFZR0nxBI2hq",
-	"eWF3vaEfh4KnWWL302wsU3EU84GAXAF10n33KOh0oJ+R+ywStf79riKRsLnOEl9K63b++8K97PGwEEMM",
-	"WrGcSGyK5nH8EsfgN/jQ/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vtnpjDoR82dcA0EKQuv",
-	"+ZYewkyWYKMlvC1954LPMSvPw7Gjm6OaQEKKhuaqwv0urGuy1OX3ELZjrbIsKrqqXbiwzXohj8Ms5umK",
-	"5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwKDBy4XhtTaa51Ew3jE61GwEw6",
-	"abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8wJq29mlrcpsd9sSRfUXcNNeF",
-	"rRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFwA6fPygfaYY/BAbzbTp7/2772",
-	"xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1CrVI4x2cRoM/m7om6AE3S4/z",
-	"moYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1AMM4hM1qn6mifQWGnKyVuXsG9",
-	"R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk626mmk2EgE+zGLhoSc0hcR1P",
-	"BZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2Z88r89Y3ScSx8J9V+b5+nU0Tzlx",
-	"ilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr138AhYoVUrtcMR8dxVaxHkGdHvfytjPr01Aq",
-	"rkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeuJWqp0FjHnxL/nnt1i+TTtbJO",
-	"m3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I8Up1SK9VGOIXxbHyfCzCG1HI",
-	"yrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1ZN5KI1fQbCxjgBOxhztRe2ex",
-	"qOP/+VIl9Jyl8ylsxCTRX5lYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRudo40EEO1k24OXx7GjN69v1oSJ",
-	"3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1Qq5CEe+melfr3L8ykYkIXlga",
-	"hs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7R1xiMyGHh6UUoNK3Igk8lRKZ",
-	"JBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+c4eLpyqxFx3hp22djI6h0P74",
-	"pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqLOsigssLU5rWMCBORrj6YLuma",
-	"B1TLugFtBkUULn95c/Hq5f/9892bv794Dd5muhnJBdYVrXzEgTxPXI/1XietLfB2YkJnfw3isUH8zZEp",
-	"BvFBCmLmhKZKscBfyscqfXj8CX9YWbBqvWB4KDbxKhiSTNmQy9iUOW2WtDDeEwf3GQpL8W2aZLRBwk3G",
-	"6dZbzfi60tGdp6XJ0tEvbututy1rq0zgrw+xchRHTvhKmEyTE+F3vjWmYPfvsPm3Ny/dJFt7MKswB/uv",
-	"hkdWGhHussf+ow8FpoZ6SLUSQRENk/on0fOGt3DHqWvjSgSPCl+BO4Llp4dgNuIcGISTWNY3Zo9dtT2W",
-	"dr4RL1Oe7Ofc45r2WldZp3Ma+vmBX0Vry13xB9zsEAm/+1MXxWj+DnWrq9UFyqJ1SUhEo71Ux9YYlF+1",
-	"FsYyg9lDw3O8hPyfV8fbK91S2bDz79aY/nTR5ycG8xlOruaklA2lOqGsSnycxtBkSeb0dulCCaWxa2UJ",
-	"vVeKgzlHkCcJn1cVB1vTO/G9Pa6GqmpgRvAEKo/yEU34x1+FGqXjVg8BzfdCntzTOYJc4trMnC9qJlg7",
-	"X80lPqZvM5XnMKdax2B8o/xDSYNG37ZY2LWMWlfMSN5KUrF5zo+HqbwVW6ros4adMZCRTbwxF4Zs0B0r",
-	"7M9cDdBHm0Y03afW94Kf7jaI6Hz5TkIRhjbPNi/JqqEqeV9oOOOJGOvMiKNokMeMptqko0SYv9AQw/2R",
-	"wx766yY8kTwaYAj0695FW+6Q+iMZQ4kP0jPCkFuBruhWVNWSb74nd/GI8rRLpUv0m0f8p2dRDNv6Q04e",
-	"HOrEuR89OjmAUpG6nhfu6M1vBQTVF2PeV2qN++UmTKt4/qzsh91K49ywFZ7Xssd1pexKUI0FYBmSfxEw",
-	"8TEUU2ob7N/yWFrpfqPieb8GOiOe767d9nfWgiqc7DlLMtUj0BBTgjIgbmYAj1lOPlRZHcU5WM1FWs2O",
-	"ajgBcbq6iyRTVBzLWaiVEmEKzQ2ubl8qk/I4RuLlmIc3hnqsIU9cN0wHLrjN+N6P54HvrBhLq5rndfdX",
-	"SExQaXo9qjK9KrvAxtyMIcVYqAksdJI4pv+QJ4kUETZ920nElL/rDsmxCLF8hdrJ4si3LD5jUKU1k0YA",
-	"AGrffq090bci6rfZZcpVBBXg9uXdXql7c6jxrHnzrn3ziVT+9xoTtBROqNac7hIpzLEHbm/K08+RleWQ",
-	"IN6opndIRbRcZVB+h/RM1pPhJgUw/PcSUuxUe0s4OrDZgeLHHrzPtRrKUdvl8d8Ko+PM130onVJbwjUd",
-	"pnnJcH62ngatJFM5gw8ZHw/e8j7dwmboVtgMj+6Csg7CpdzYkji3AiKizQwKCp7AEsGJJ407wPwZB8cb",
-	"jwE9Dtl97BaeAXMR6d57Cbu4ZagT8aV1J4nmUVSS54JpsJnkdklyoa7V+kKLDduUxcYtXiaFzZAV8W4z",
-	"0nooFHL8rFJJMy7eDVt+ss1oxlw9h69ysCYQEHB1fHV6527hNbcpQIVS9yInF20CrDyAWOhXs8e7m+/x",
-	"2kjd59vjDzOQd5FhIK+csGdSpdoe46HY0nWAuJ79c8JnRwM4miG2XuvgH/sytR6El3cCtS05HtWYh4l0",
-	"nkea8FSM5o4xiCqxTjqdDvNjWahkCADXXwmkobDaGQu62uz1MhYeO1dMfJwmiGLEjKAHhzGXE3OlXA/Y",
-	"gBsRQE8ZkqiGOom+N2hiEd+Fh6afoX9RUYtpp+y5b2ffI8kCTwRNQj09dvfhVNkF1lkSotGyeUklDI4U",
-	"9GFarEaJsDc7CciCchyaOB/WsBqugbkr9jQsHDAVM6KnYglc5KQUlfCqrBi8YTOpTI9wP0CuYDrbe7Q3",
-	"XP79d2xvEAa2/9NcWVK5pz19Z1IpbFAtBojAa/tJIPgB/PJeLg4Ze2sXcBIcw9dpbg+kMPuxGKaosOGk",
-	"eLo5/ZU3bmHv1+hYh2+IDh5CgjzqUG0zuKBjgAATQjE/sMa6HBw2itcchUdCG70esik3aa4+Ckoz35sb",
-	"tjxUqMj1NFYGmw0MI24zhjXdVtSQzskJnlVigH1oPw+wWyHU6lYkUCBOBSss5EorGfIYvl7ZOk46t54N",
-	"a0OuK79CLdjggSe/ol/nfBJX0V9VesLOePjegTk/K4eJoFWDAzFXnWPq7Y8F51RO7LBOumdPzn48fXz2",
-	"BDxU/DD3T6GPFUrIg88chr6nuPJmuzz3vO+C0ovA4pY4xOg9eqz8GleK3qJ3pRg7YjLqseJr2E8ZsyPs",
-	"sfxFrrBcdAXNF3uVUvGIC1xhxyK2efuYJKB7guw+tOBw8W0xRlQQ8M8bFK5XcKshTd7YUUccodbmCJzq",
-	"MI9IKgJmQIAQ8WLGEyXVyDyDwC0abhiPM6K6A5UG6bBOHg79V41rTDYwOuHYgQ4ftZ60u91qMu9qX7Fo",
-	"2jQYAij53OLjVCbClB99Vnp00S2vGN5Te82YG/uYR8OT0Dm203g7t12J2dscayDnSOudnHVO7xYiF8s+",
-	"vr2qQIkGFrSYWn9YA1KRbwht1QQDOmBAWTkuTvCnEsP4XR5NLP7BDu9GzAuWoWM+d0Rsflwm1eHNn7G4",
-	"FbGp4U4rkJjT3WZj6Pq1i7fqqMnjExXL1P1Hq2il8mi+cDqVOpEXhhmJ1P/Jyr91n47SRI5G0Po/RMgr",
-	"7EYeyFGmMwMTymdcplKNPAC3/bBg2Hac7Bu0a6GoFT+PMtyF9Kv4K6OvYzGH3VodexrE+INUEG2Anyf2",
-	"WKcLrNPwvPTAIvNht1MAuDg563RckMO0ek/uigx72SCWYXthWuw0+jCKnvl7+FVdOOxxHc8ZzRy6p0UY",
-	"GWrkx/YTNLExbyatRW0NMfvbi+EQRwW5KifPO0z/k8L0n5w+3mgFTk+3WoKztWtwcvqkvApnpwur4I4U",
-	"EtNI+AJuU8RKb514xkl0EgaC4WUAH5rvsPaWG/Lu+hClIva8W18uAqdzIxjTABEERogPrNQ0wvlLzefK",
-	"V9e0dPm8JwLpga4CdiMwLZDciNrfCaMrSebl2BGBxro4kXPRUg31ZITXpBOSHASUJWoG8Hpd+xj4MlfK",
-	"5erA9aTdOuDhzSjRmYoCD0tCGpGNEj3Lu3shLc2jNjsvAIvRh3M2hnxD3x6l/R6DvV1OU8yQC+Li93es",
-	"2pb7P/au//uX88tf+m4oePthZlzj+GLu0LPgUb4RPmWa6BTb7CWY5IMsvoFuNyOEHcKby7oxQLNfn7Lt",
-	"UTJ/m6nKPLsdws5p9rXs8HslJE+2DIR9swO/2YHf7MBvduA3O/CrtwN3sPFWYTZ6C2AgrIFirQp74sax",
-	"ntmzm6fMJRwXQl/3kq98KRUWMCF7sBU6aIgvWCgw35He1ZjcPoMJ9rH/3T7srjaWdenCVIkAzmOF9CPa",
-	"IPXKhM+BJ8hlBlYE3i+wgGr7/v2SXDRSfGongDBoZyRMN8q+m9FsyJN7M+uDzS/G2bjeapH3AJLYY4h1",
-	"ropdiCIOBBFRuNq9OhSIL0uaABViwm9wT1ON4E7CU4KKqFjOROth7S59j2WjxOuBYK0porbyRBqt2DD3",
-	"tfJUWxndAzBMTdtqJoPPO9LDIzi6ZDpvT6IcvBULALiph2m2o91lefCb+y/ML3rGJtZddceaVWDwLtAX",
-	"Fcd5JJ4bbEgVpbWDcdyTD19Yt4EY2QnnhhmtFQN3d6aTG+trQ3lsqTz9GVbhuZJn8sMhaRRpLHJmiQCY",
-	"dUNaPNK4C+FBa8mPAcKuUfysZS/y8wjIc5hjAaLgZETp2TYisMmWPS45n3XpcGT5YIAv7pktKdBityzu",
-	"NZDhGzElNky4P0RAoCwoQ36TynTRz4VB3Ec7omAyojgavFRdLts1HcJF11V17MV0+oo74IRtDnMKa/0W",
-	"S2Ea7RcsOobTREcZVls4KNIPuSd8HbRASZd90CfvTrAc+PQfaM3Gee0pus3n3aJJXniGr+yJEglNAZuX",
-	"7iw7YQXP+rzbajS2C3OfS+j6+G5hSzVWM7P+8LSGLz7ZHaPzDZRFuWTmQNlo++wmjLvaIwkB5VOWan2D",
-	"/iAgfGEFi8li37hbnkJrX8Clgf1mnUXnjIVDHSqf0eoAjiqHl0/CkxtY2bTB06WAMV8Pi0jXfH6Vn7dz",
-	"5ymD7w27EfPA09DzNBzTJ0lO6vgxdY3roCMb7AJffWLkmvp627uWX50mnZoArU1t3Ur7TimLBfDuKbHh",
-	"ObgdVvevUt04lO6lYdkjg0kVxlkkjI/tFPz2FeOgq69XN5Y1eGpiZfL5phjgC3GoTTqc8Y3yRoAcG7wY",
-	"sw5a5ibzweQ7F7D7cO3aLNYdpCDkfy+Ft3UiR8vVqwFVLC8M4dNKIPTKgNtdOTQ9EGOIp39airOvCdDq",
-	"mXqpkwl+0wW/zVyFkBvBH1bGy2sCuTn9FShr/+tpsxDjINjrbQm/AfZX/m7jl/PF+amIQr0MoUpK+n5s",
-	"B3rG8Sf8YTUyK9qPezcjftW7uxyvt/eq2/B6Zk35T8XNWzMhd0Xt8HD393Z7ty4HgIJaCt9iDHEmIl9L",
-	"AIQeOaB0U8DA9OjBHB4iobMGac1KNs7n3d2bhGTdlG6hCY6pFXwDC/MXuvIBFqK2gtps9aqTtyqT3bUS",
-	"HnLrLBdbMf+ZbJbLR7UIKqSY/d7BaS+l3xo8U2mZN+LsYP/UWaJ43JiDPuZT6GWCMiS/E+tgyR/urrOa",
-	"ODPrj+FLvG7bN/DMtntvpXE2MFMNV1r75nKuQtwvZ0fdztHJk3fdk97pWe/RE1c8Yd/KHTB2fXksDLZs",
-	"rrvF45pb/I9QkTA35e/nfcZwNTbPtO62PH1oeivFHJsqPZ2hi9O6LqVnHj2fqu8WUKaJfkVhCy6fiKiZ",
-	"TSISkTNfGQ9uURjjA90hWGW0LtThrnpIh1CWjivL4NbXtFFjWg/bzZCNDo8zTAQgStWmjfoNu164FJs4",
-	"X7Roge+PcWURpik+XP+Mzep477uzyA/Xngj44xqfzDdH7dmavLss1tRXbtKSV1tziarzQ/7laxDSLwCZ",
-	"rtmd5zy7VZ2Era233s8i5TKu96DwqgC8mAKGwkIbLaJTLbbqYvZjjNVWuPQ5cjzENtE4bs7pop5GDxV3",
-	"Xyhxmx1otB9XbvJ1fEb0yC+V1uhLYilaq9EPxdazQSFHHDMMwhQ6MNxOkQkLYQGg7KDN3kOnt6PiIWIe",
-	"j6+EsOloMqa+3aIiowbaGplyGugPOESJ/x4oSMVDp0kUJA97tjkM0knjMEgbsr7V1sYmmaqpgyV4rkRn",
-	"ozHrW50k7AFj+l9CgezbTBUAfcoVOFvRKy2r2fWudAGlOjN7m1B1qFMLMeEufvKz4NGvIsX92VmBNVuF",
-	"h7eRyJWRqMr9CgQ4WTaCglaM6AD8ViR8JH4zrd6PZ7Q1W73TbtCa8I/207OTji/xN6tydp2nvUdPe49+",
-	"/MdCJ0QYhcVP3rqX/1WPwP5IhJ9qQJ+zYo1A/r5lpbOoBLiMpRpdShX6CNyaGPh0zA1lcwWfUFfCKq1D",
-	"usA+3WpIDOF38YdznLDuSafyxkVKeEL76QatYaL/R2AHzVSoSKoRIskBZyV1CVDAo3dy+vTHu7rA+/aF",
-	"9vUhDgoSocUFr2IChvoZjL+Yj1wNDJF1OhiKqUiMVlBwaMZ6BoCltIFMw+m2X/SshAS2I5L3Ydw42mzH",
-	"n/CH6jzbYYuwUUq2i8KA/xWOqwmZKLLkglYuC3Ij5p5MHZ4ZUFYEUyRt1sfsWx9soDJ02EwRBZXDGFNi",
-	"RnxYz5jdwUxMpqkEEGQsB7lS7/yD0D+xRlY6tk4IGEljHSOk7nQODxzAsZcSCFPEU9Fm76HRModQ/lsR",
-	"OxnuMtcZmGs/2Hfpi49TEaZ99jccGlxypQjybJKZFLGVlJ79QMkol+wF2Fo5ZEoPdDQHN2rITSqSHkIZ",
-	"nXVPAv/y1I1DU4IlngI4b2lsVT2h+CSfmj089vK+ZLgTkYzEEchZFUMhznVFZqU6h7ttXPcC4YsOwabz",
-	"7120UpeWXlzG/XPU7pw8RJL6rNEktW9msarhGSjEUE+tOpvwORsIzFlDvSD2MM73pDnbtyYeR0GKjcCX",
-	"SLFsnjiopMopnI2ZivRhylQBeCnJVEDg4mCMWA0OVYbWmpHgbEwJdFxORJu9xLcdiTRnMjMOiF3M2ZhH",
-	"FNF6tlg2h9BOAx7ePPMfIcafSMSVAsCDkWbiViRz7LoZQCcg9d8gTCZ1MLq0EpYN6omAAwPx7ugwAXQB",
-	"aFYT0xSPjVhaJ9qdaAQdUAHe8OxK5WGD7w0hJhBqmHTAoh9TRjqcWmdNllCTlvjIwxTAFbBjKwI6OJ3Y",
-	"E6zqWLKL/JwgLr8EvnWcGt9wnKn14YGNVcHvKtIHRQ1FXF+fmSkDBtwIMcVpdfif4IduUzlQ3TP/inid",
-	"SfqAw5kQLmAtrBSSs0K+DfxsdSl0VNcAAXQ6NUgAJ3e71z6U3wCb/WPyoE62WsgqjY7l7wbk3bVHByzl",
-	"N0LB7m8kV8VvclYQe1N4Wqz1DePUPVyADy21C++tkns8CcfyVhxIK0+Fwnittcc9yXjBg/ThCMNiMUzL",
-	"7oRBOBbAWMGWAypMcq0FVGENDW5F8rAFjhJ8xcZYSq73aD5tNY2DzWd8vgvw9QqRiORweBh5OC+j8yCh",
-	"iYFGNqWLzT3WHHqGB6WVHKlYH6/tV5ATy+EwX9t7pNqoSYY+6myR6mzPhByN0xxxhipJSzAuXw9ufhN8",
-	"WgSfQeftVnGwn62k19jxhdWEsk+7Zs0Fr/w+KKVRHSRBjDOxdUhrGyyI3hTrFQ/ZNKZnwmCQ8BkluPKW",
-	"qJFV2ghsr9rsgmfG2q3pzCq1CmamhW5kO/avRaEDkkCu0TOVythjkZlsIqItZWF1cqSHN21q5RdR/u29",
-	"v5aV+VUUj9qZTm7QFm54PXQcW7PvMHvxVbHQYyAIpq/EY5dTk5H55cwsq4q0SZf3nxvy52R+O4BrSAU8",
-	"7yj8nGSxgBdmOoEoTIniZfP4kFvPAzJ3r+XzWmTv8rRePuN9aD6vs6+Uz+tsC5vlpMJmeXxwrp/3iO45",
-	"EURQeY9xRXBWFBM8iaVI8oqunLVnJ41a6cL03KyCIq1UhgUOnBsxTUsAptKwk06H8djoHOUzL5FDCBV4",
-	"xLI+dE/+IvwQ7zd42DfHFouU5n9mCjCvMC2RTaxyexK0YqlEq/djERruHcQrkXySSODfn7998cub3y9f",
-	"/Hlxfnn5/s3bn+1sTLVUqHd8/rNzTL69HeWUGzNzHYQTETlidpmSRXgp0lSqkQkYEbK3lzUNGfrb7ZaX",
-	"ElIGps7MH9LfqavMTgKSg8LMNMI2zefesJ8lWo3wSXyvYsYVln42KLzjigKY4nV7xymj6I0yDrY1m2r3",
-	"i5871KgxD2+g0AHQSEUiNSSKBJxEqDhPjjrdd52CszfRCs4l0quupqqgaRe+YFX4P6BUpPX7u+eQ54+5",
-	"WhpmGU/Wyv9EpggHGccvBU8RnBMHPvS/f7i+s2OKRAwJqcQfOkQWmn8yTXLZTcVHO+ILPs+7RyjzA7E9",
-	"B48DoUVTCGteiITR/UpscWkiebztZiited3BMdYxAiIVwnRjbpCyCGms4B1inoqkqVp9gncULBWKo7ot",
-	"0X78JOPYCs7yvpDqVlfQsxfetEf9dbWnwkvreys9Y1Qw50uaIS+CYsq0arNzt2Y+oUR/NGOeAN4o01na",
-	"Y0MhTMD+ynTKTT6J0jgQbhBpLKu5Uo5/18Fm5BdIxWZjGY4pGyXiqM3eY92NKa4Eh3wWFUHASo2wlrRI",
-	"FxPVlxAsqYIdzWm/vcCSOrKDcnuBR7dchSI6ciblUZLblHYzmlRPjtKEK4NV9tTQE/GUHwmVyHAMqvLa",
-	"bWb7X2ovPcIKywSSF0IBU/GstdOWwKzVYRI53xTk16AgoQKpcE0pzd+ELnw+1toIR4/tetp5FB3hfliv",
-	"D4vDW7CTizpxak1xMdvIVPZ0ka9KAPlOcQHLPWFCOrJgh8ycGhEPq9AE4enfFM/BFc/SLraHW0E1dB+X",
-	"VMMwi+PfSJ886nTanU4LPQPapqBrXusZ/Bn/Ch+9wxk4xa/sNAkXJJF1ANBUEIdHI5rQKvLdg7nQOWr9",
-	"2VjH7iRFJ8OVGaYicSWu9qMMSu8QALhxJkbYx5i5BT6DhkwaO/go4aX9W95i7opvdv63Y+yzH2NQ0jDg",
-	"4Q3jpdfPC8YXzOs9jzb0Gla5u+/wiu0D1U0yX25U6TnRPrgLYdBUqI3CoC/wOezXFMMsIyKe8EFPE2ej",
-	"Vs+N5yiG65ZCmYVd9SJL9FQc/ySSGCJ0OwD60LTXyCAu20PkqSQ31dUKQim8TpghJu2BiLUaGZYWi3Vo",
-	"LpblmqYh70qgQvyFujqIMe8sx0UZbqBYe1lM/pBCKd7aUjQOWJX9IDcbzeJOhcmbbLYFVX/vFcd5zOd7",
-	"7C6BjkU5Eex/kIFo091TOg8yDGDXgG73waDtg53Yh74u36GSOP7VRZoLZ5Oxv/VL5ln/h0oY/N9hAEu7",
-	"dLEcysd5StPgX/9ZqRVkQ1Zof6DmQkNSCPPozCvs+ElFYm/x/z50jp5efzq7O8IfTu6+ay0DnjYAfzJ3",
-	"eQn70UckzME9kW9RINaOysxaRbuvREUEyKx54g5/XzQc7bbPIfWsG5MvSXEo8DGlQP8sPCYodVksP/Hu",
-	"s1q5CU/Fc55EhcbTgjW6zqD0JbsfEI7mecyNKWZRW0vkTtv0nuKlryszs1CcW+pFzad+eVGniZjIbOL1",
-	"89IiNzSqevg0avn81OITbINt/dg+61Rw0W1eZgxqoUZBg9IKmFWRRYL7WEQj0ZxjOuOGQfgG4tcgjoVA",
-	"v0yJyLFkudSb5DDmsp8KHx07Pr9q0hJMgA11IkJuUqtojWAJHAiYfoAqSIiGC4WDNCyWNwJZLqADAVSm",
-	"BLeep+hpgScGIfDE/k6okGM9s6597nJIE1wp7MXIxY7NhEqDUrR+ohM4jmJhoLvD90tAxGs5Xk/oJxVx",
-	"9pFIn6P3v58C9VUcjzH2MsiikXBoo1Q1V+P2usnO9fBJN2iN5chqo+5p+xFGem5EbL/T7VLoB0I9T/GX",
-	"0h59DNX8hdCQAtf3w6dWLIZpq/f0xx87K1UqVGmg7u+0O51T50nTxUer9W/+xUfFJoC5Cgtr2rr73OEH",
-	"V4azcMBVatn6qanidFh9An1GdYhKcGOVB3Jfo/FCKC5rkMehHCS0tzcU2AvYbDwvsiDJFEpQ9wjIoaIT",
-	"H6c6qVd1/dDckqVp93Pcx4ZhzhKrlXyIyJ4vVunzMA2cloEiNNet5lKOcDlITpv1hzrMTN8TwcD7Bgv3",
-	"vlJ2jwZ5uBMrG6DJ7+Wb579fYg/0S6neTA2Djg27ZDBkOK7Y5VSEckha6YdnwAYBPWILlnCV4sPZ+Sqt",
-	"4aB6qTcYE+GIlcakrKXzoRWa21bQAkkBnR1mUAuyvyUel06S1qerFk+vWr2ryhL7q1ZwheoJLllQUPBX",
-	"p46uoBUbVn4FYw/ERY/ty5VGwdMAnhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDG7EfM2Aqjt39awx",
-	"7EHMKUAvKko1RyCDWNQpnFirkYtCb2hk9YRJ5WRlwdtPYDAUipilYULxQSwAwZojZhY4CpDay1Sb9a0e",
-	"6Tu8qbzAFLUY9LD0meFzg9VSgzn+79UqGpDWfi1oHZOKqcdDxSorhJejpjr7pTbro4HTD1gfCllJczp/",
-	"nVAkCpmdYI27vuycuznz9tiOOUcfYnBiaG0PIMe1/7BD3f96t9Vx+d92RD5033wlAhBsf3L82mdPf0Tz",
-	"Djj+FOFAfbheZaBMwAp1r1pvttXZZUErU9I+vGirBX5IJy7zuPeQCtW9bixv6SNmsiQc8wROporhXHt8",
-	"8NaTzmN0/Lz97RxBHO9jN4UVySblk0mbC8ALt69rNBX6o81RYIGjgyoL9yOPImR7XTCp9vIJe0ZOsnhB",
-	"XZU3p7vCc3w2XRDgUtjInF2X0d+cwCzm6hLHfKj96oaLyPVZboFXSFuuq63QnnXbj6vS92Unh2bczv4T",
-	"TOnfrax1sH9552JM9Gd2ue3EXbrH/oavVyPo+PLBkuEHp1bzDHAUaMA9AHa63eBUPVDM6O/hNczEYKz1",
-	"zVEkYnkrErmCHPJnf4nnf4Tj7rTDrAdfTfj4Hu+ff/d+aR8VEyqC8vA1TFPusloOru72zF5bsmiVp25e",
-	"S6h1zuwwgK3zFoJGYEkBjaqSeX33fzA4P5hMe95Vav9Hf/U02DtvNwUNgpKnqZhMCajQrUer15qNb1YH",
-	"FNy1FFGgLYEFAEJZzQQThUqpc9Q9cZ+savJF9OZxtCYfJz6m5zjuQr8P7XXfe5Sm8Rq0IMrM0a4UUYF2",
-	"oEj+5pZxymXULHb6gvBtwIXpd3ijsWGoOTT29B8IZkC8qW6qCmKXRl3VsECKbq36O/40K7/6StTzhWna",
-	"v6KpKPPYTWGdYzMVIaVNwAXutjtXrbvWt22xuC0SSd7EKs4c8TEUyRQM7BtrqtuJMCLUCqBjzjo5gHp3",
-	"eZT54+6ua/bhjnvslXqZxbVY6fTO86bQzN39CvRVdr+BTWM3HUT2SBx32mHb41kubiaPa7nJLu2BPRbt",
-	"0rW8/Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKjkhC2ZMrGvKKHD19nWb8clPF8R0X1",
-	"TQutP5x3VArr1EHAokw0VSd5KVQEDo1XDovdsJts/1Lpi9u6btlX0w3Q7V/4i5tjcl1ffkWX/IQObLJa",
-	"lvzir+TGqQCCJlG92aiuq2J36DjCntTfVSpjd1fXG14Gdc8Lu+ZTTDB4ux+iRQT/fB20ssQ68uM0nZre",
-	"8TFNYDvUE7eA5tjMVQhNuaUKjuttBdutba1FGcfeRzMVyScgLJjwGwBiaYqtqtDqN+MqdfZmquPI+1Vm",
-	"11Ow8iT5DY8DdKWfxzqLXsBD7Av/1+Wb1wEzcqQEIHdeplxFPImYeyyEu5+xSIfGr097EvmzJclie+z0",
-	"sUm67yaROsvtCTqUiFE2cV00ZqxnypUzhKKO0GFhEZshd9gVLqN2jzQq7hsL+GsxW5yejSJw3cYLSb8i",
-	"TQYXwHOMCP+8yjqd0/D0hCVcRXrCBvNUwJYZcCMen8GfReuzKsAd1d97mY7x7etOeKcEc7ohnIydq2SD",
-	"++HV+GlRj7LBnNGkNmpZeJ/AzfEdqt1YYIx/AacPPt9bnw1rmzHOqsCPrKodaSWaofmeaKjdoNeukJio",
-	"GHbdfqaDdXGPwrwdvDr+m3n2+bTTOp10n5X6b5RYkvjPG6DIZ6mep8KO0kFUA/w2LjaYWgA4mlMJ56R1",
-	"imn1DP9kZVM4vG8WcmXtUUw5Ldtm2IvTrC5roilnWax3dhfutTHnm+r5clTPl9YxtHz8BgzwQJlMA0Cv",
-	"BxI03P3Nh1OWjZ79A6Fl/VYHrJlHJ78MYH2De6mmy2ZLaXyLc7iRvtkycopKnKj9txqUeSuIQnxph/yi",
-	"Z2zCFeJTYwzfilpjQUHE3C+eTMgBgVg/B5donbo6nQYluiYgE/IkmbN0piECg/33bDaWsWADnY7JCzPQ",
-	"GRIwo/GYT0QorNo3cFZTk7m+FQkFX2QCJFPA9FGBX5rm5zd5hV/ClrLjj/n0F50l0H219S6y70V+5Ldz",
-	"+lvcY8e4hxIz2nUBIZBVBSz313QvPoZ5FzABTELN9J7uxtb6LhWooQ53ftsnHCSW+y2n+DXkFDH9EWt9",
-	"IyIGODETDbizhLJ4/2y9aJUwK8cYVtx9TzqdVl/l8wddsu8RNtL2frrbPnnc/rFE/tZtd9pbdLG5AdUs",
-	"pGNp3F0nijBDQGog+Chky6z2zQkqpWGyGFr8TaS8dX23cAs7LxJo/D5c3wWfWgRLAr8Sf0h1DxYUbiqT",
-	"8hgrmomTzF5v8OkOtNaKJB5lx9gciANart/QE2RBQzS5HBilnR/ZDrdiqdDyQuhpLFzXCOYLsehDqluJ",
-	"po4p3Og3MRnYF1u+09/FHHGHgOebT4rfOr94xW7EvOprUBX33afX57+9uMOG6Zx1loChTcpVBPcu3JJA",
-	"jGtKY2+kQpI9R3NEMDJ2cYuTD4YtgiiXJ+y5Z02qeYJvnouluoHkKj1q+Sa+96KS+AqLjsVfGY+xwQen",
-	"fzAnuwATn8UXJwDjmjsWmE+waDaLb4AYxJFbBS4CJ1PgdSrc+yLm2LZo6h/y4qMIM+znBkPCIV/ndwFm",
-	"8epZi3jKqdh7whUfiQmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjH",
-	"pEKwIQV4s4Wb/ix4xGKiFq+/b8yTETbOK8bVHPgGJwI2Fy7rjMu0zOucP+MXHVe+tfeIHR+i9YxRcuzO",
-	"iWM3G64LF7FwicHXXqx08V0uEq2HFc95KUfgIZJWsMZySQWkiQyrxofNrKQ8fHNY2WuoE9spKiL7Zasp",
-	"WIQg8E6BZJFM675KIeeAwmj0a+HbWIZQ8fVLVNP2RefWISQEuWQxvVe4lz+Ia2ryi9olx+bMp4637q7v",
-	"/n8AAAD//w==",
+	"7L19kxs3kif8VRB85sJjD5tityS/sP/Ya0vyWje25JPkddxIOhGsAkm4iwANoJqiFf3dn0AmgEKRqGIV",
+	"m7KtvZnYWKvJIgpIJBL5+ssPg0yu1lIwYfRg8mGwZDRnCv755BVd2P/mTGeKrw2XYjAZvFoycsOU5lIM",
+	"yVwq8nR+9iM12ZJQkds/nknB8JPRYDhQ7LeSK5YPJkaVbDjQ2ZKtqB3WbNdsMBloo7hYDG5vh4MfZEbx",
+	"Lbsv/WXJFCNmyYhgG2KWXCwI1/3Gvx0O1lTRFTNufY9KpaVKr3Aq2HuDD0yJnMOr13TByIzNpWJDsuFm",
+	"CZ9qumJkzgs7qp0Qt0P8VjK1HQwHgq7sHDJ8Uzy7FX3/AxMLsxxMLsbj8TBBju9g0BeleGmoYal5Ss0I",
+	"F4SKrZujZkTbh2Em7P26kDkbTOa00Cw9M5z4a/jR29oEuWErINPfFJsPJoP/717FKPfwMX0vTO42LIAq",
+	"RbfR/F8ydcMzliYzz4lUxM7FLoASjQ830dHPFp9620LQFD2f5my1loaJbPtPtt2f0BW5ZkDIrSwVyZaS",
+	"Zww43Cy5JpbRmDZDokvL65pQoqjI5Yr8/PPTxyPykglD6IJygbzBzRD4w/2OLKkmQhLNMilywuZzlhk4",
+	"MgtmdMVJVOgNU4EAeBwrCkRrOLOLaDsAMUUePhwOVlz4v88P0+c5kIUWR9LpzyPIHQgwB7GVZlUrDYlZ",
+	"UkM21K6S5kPLu9MvprD2zZIadsMU4TB3xUbkF26WsjSEG1gNLsR+/+Di6yGs9MH5BdksmbCPcEsNQ7JS",
+	"KSCc2JKVVKx54U7s9pSxbo3Nu3vMWi9PtZL2mdubpWGHrkQ06a0syZLesEtyf/wgnpY2vCj8xNrmU91h",
+	"3Sf10tDEZTL9YjohUhRbnAeQCykkGNkyg6ST9vMN1+yISTFRrgaT14MvBm+TTC2u8l9LbVZMmPRu0/D9",
+	"Z5rwPExhTc2ymkD1VF+OE1drnhS49uXXbNv6Vvxp3zd+W+YL1rDcGXzX9lJ8ovdLH0kxL3jW8NrMfdv2",
+	"Yv/MMa8WLEvrTu7l7nt4vb90m6fhRztyIk1qVea//kwT+3M7ESoILTjV9kbhpn1KoET1nJFiOTfPpGlQ",
+	"QTL43kos1ro11TB9Z/CY0fwHZgxrIErOaE4KeKBtBnk1TN8ZfC+LPP3upSzytpfa73u/7qm44YY2cyMP",
+	"37e9unrqmAnIZp0Tvzzwavh93/f+wEXDSwsuWt9ov+/9uh/ZatbEVCv4ru2V+ETvl75gmVQN3KTgO3gp",
+	"KAzcaNAVnY2it9qwVcN08LdHTOeG60ZOU+7bzzQRpV1u48vdKAf0ab6yd+3F+YOvHnx9/8sHX4FOiR9W",
+	"GiUXhi2Y8hMsC3bVIpppduggqGqE3tQpmwhTHnhl/3e9ZJlqunM1fGd3ga5YZUI9evHju1fP//nkWcM0",
+	"8GdHzKTF5HTGY5d70D167Pt/KmgD9dcFbSW/jgbo/XI4ZA1rh+9w6VygjRXIkcusXMV68c6ccNy+0/mF",
+	"zZZSXj9mBb+xtnzDDYjfttFkszPQkRN5IvK15E2qMHPfdphIGKinj4uveOLlV4aspDZES7KiYtvkACng",
+	"1/EbcjanZWGshTsczKVaUYMi6P7FYFiJrPPx+KCsQs7R+5N7moNyhhygh0SzNVXUsJzMtiSTqxXVl4QW",
+	"BZo4dKat2WftRVoU066eKDd62ge169xpteRh2U/xp+eRK8h7pm5xx5g238qcM3jBY8f89t+ZFMb9k67X",
+	"BUen5L1fNYpw9p6u1gVIFy8gQD81NDMwfU/G1x9iTdqqkKuzfGZ3Nse/BsOBnP3K7M8mr6shKjNuLbVZ",
+	"KKZ/Kwa3w53R9FKuo+HsnzvjldrIFVPxgKstjPX2NqZym4Mv0MVSLabGlq6KGjU8MSbEL+SNcKSYvBGE",
+	"nJEPPJ+QTK2GoPpPSLW6YWSgwCNn+WxI3Fom5LUf8e1tNJJdsR8K1lUfxdGnNoyniB1ncMBXvOvzcssL",
+	"YtIK0P/18vkzy+j/5+rHH4aEujN88fBL8k/+7cg+qu+5350F8brKCY49YxqcYtN7N+eB4N4DarltSrgG",
+	"HQq/3Hd3IyvrtRQa2Tg2Qbuz8YxqNpic3x8OMlkUFYcZmV2/K9gNKyxf5yzjOcu/3Vpy5JT8IG9YQeF6",
+	"nHNmDYzBbyUVhptt4PF58W785Teb+7/+Pp+fq/F4fD5+MHb/W1h2XTPB8isrsi7GF1+enZ+fXdx/dT6e",
+	"jMeT8fm/YMEUJjx4JEvhRM6SClQUURO1/2h/DT75ihtg1Jf//PnsHD7VsrhJvP4cXj/G12uQrucXw+i0",
+	"65sDL3SPPgvmBBNGqu2Z3orMfs1zhgKCppcO785ZwYzdaic1NWOijVTuhp4MNlSxpSw1Q/lwQ4vS7u/F",
+	"7dvhQGMsISze/s5YYb6w+7qioqSF/Q1GeAaTi+Fgw4WwZkZ93M4iJPBk4ljFjhHL3onoU2po99g9eAaG",
+	"rVv53Vmfrixbxf8aXIwejgfDAXoJM0uVUueD23AABhNRFkWQ4qKdE7wpORnM+IHDgBaKHz4w/vPS0AUj",
+	"EvU1s+QKNw33MVd0buINOx8ONoobw8S3oG3VOGz88NX4m4rDZrg6dWBeyMW1M3/bffurnWligMoDY40C",
+	"70He3Ikh6k6X7gyRgZ7iJMaIixta8Lxd+uVcBZnJ7b1il2PHWivY+fOLW/ysXXji0/Zvpc1Vi1wAxsuL",
+	"39p37ZptI1lX0MSYkZxbMa3pgnn7xE7F+/FpZDrjXQqTlXmJ+o5cWyZaa6YsH67ptpA0j5Y/WJXosb4u",
+	"w4RuI/6OJLnj/BLENNzJJ5W6QfTlit8wEYtMbaRicyVBnzcKtMLzWAx215gqxmvg98jfN7KU8N657kzq",
+	"mLFtQ1v4dQn8dg6KNPDSssgP8BIXwHNwIdk9FyBoBzWOKGcFz0Y7SkPrBT+uXfB2QgRewaXQePfaXYnu",
+	"v9NzQsGoxkuw4fI00tDCU6sSsp3ZATa3gRGWssiBAyJ/ZY+rKwRkrCrxFtRzJW8wpleX+vePl/r/qWjG",
+	"yPdyvbYMPRxkhdQ7Gzq+eDWONtQSoTQHnlGM1h8Zn43Pdx8BkVm7m8ejccPdXNau88GXTQ/OuaAF/313",
+	"enUKzQu68AYcXAe/litrXRn23v7qb3Z0Kx7/9qWdEJmxQm7gdna3vcsSsVfZ3//2pX3689HAal9w3A4q",
+	"AgUXXj3cV08aV5YtqVpUTghrc1PhvPCv4wGqzTUcHMBBbXdsrvB02LU9rFZ9PrQHVK6ZgkG1tXf+hs+E",
+	"pRVcdJIkJVw29tqBC3pgz+W7amh7jzDFZV6xh/1Iam68juMvF/vLs9ovd1djvNq/FVk0fZi0V7kGT5/9",
+	"1xlM8jx694cBE3nMJXUOXUlhlrUZakNVC0sbvmL/ksJO5udXj+ASpIY9ouhOd3uyZsqLqbq4YcYUyLZ4",
+	"TeIH6LRwnzixZoVuJbq68E5408POgs3LrAbZ5k/CyRS6Z9L8KHM+5yxP5YdFYX/7tijGf/Qbf1JyVqAr",
+	"tUEqr/GJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsZnMtyRbUrFgeeyUDZ4UsmJUbJa8YCPywmoP3GfWUJET",
+	"xdYMl6/cKOg+1IYKOCPgX8Ah9b3IU+W8YE/Rhj6gT1rmKvVg8sCawv5MPXKTDvMbBFfTPfB+MKWkqrwa",
+	"dTJ05jW/Ewleg53fMGHIRkmxGJEH43EtzSijwmqxMwZ5LJfkwficCAkk55povhAsJ1zYL+6jvlsUcsPg",
+	"yQdxvgZGLSD38I0A7znXxDBBhbHPPhySB+f37f97SFbMLGU+JJr/DiHuFcs5BVeVffIb3GN7WH1qIWY0",
+	"zqWa8dweGMwK4SZwhebCauTmjfAZOZfkwcWFu3TWJRwxoMCQTJHoU6LpVpONS9C5+LrK1OSarLjWXCzs",
+	"F98QI9Ht7ImmL8nD8ZhQAr5lIudvhCwVfHqfaGmXZ+eLGUJWoV0zkVsLNZfMGQ2YtQVutugAvmBGbc+u",
+	"5slY+C/cLGE6lqkfju8PCbUPkqXc4OwwVUwTI4lRWzwBo3Y/Hh5jOe+pWunn81hj/erVxXldwQHPTF2t",
+	"DQ89AP1b8bmBmyov2d6DF9WD7LfSSun7QKfCCrfzYRWPhD9KIexygtzvrgZ7JwGfz+0O7DqnI2dfZNDh",
+	"0/DG83h+c8phfoNBba5LuYFXLCzjNNiIynKxdkuz1uEDr/hjuMER69abghqe2NfJB8PBZmnvLbi93QX3",
+	"oI8ckfOmG2ttv3T3lRWduQbdvB6/7cFDnrLOZfsuqOfDVq9fbVfcLRq5X4+0+cDJoGNlwCpH41unt9HM",
+	"HHLUotI0+XA7HEC22p6f6tGSZdcsrzKjvbv9Dq5aq5aBqxZdAlYvPyusmntmFBUaaazv4iWw9oDIOC12",
+	"bUPcrrptaOUKOCWO8AtEfNTAgLiaHY0JOLA/60m1zwOZVQeKFyjiY00ysxwBzFEzfvGd4JvVg8k4WG3w",
+	"7+Cctv8GnRa1bScuxt7NMB4O7G0K/8Cj72wMZqWE+8Id5IsH9ptynbu3WDLtW4p7JwauO7+WORdcL+PV",
+	"AYOrspthAs43awIouVBMo3SKlhfN9HZHTPeTy8q0xz2Ci8IJ/x581shgqhSeoX7gumeQKKeGoiF5LHfd",
+	"cTcTP7gI7tCu+xsCHPsbXO3uH7S1uswyxnKWw2W2pPrH2NtVFaAgMfowAOxuMooJNSxyblkBr7coV6aH",
+	"kzy9jbELBYPSh6glGhx0dvEvSlEx0VrKAjyQmO0A9r9UYOVbsVJY0xqdifhP5wSpO5n9jl5Ue7CmJfr/",
+	"nNRp48wjjGRP3YYD6e28kxnJO5lHd78yJIoJmkPg6/Vb/9Hgq9H5edoNdfiIo4LJROa9XGgP7LOBO7T4",
+	"9iHm4VRpWfbU1KQFe7/miun6qx/UXn1AoHxjn1lSbV/zcH6ReUZeF/2uD8E2L7wi+6FaF1wc92/Bf85x",
+	"9W9Tosg+FSnSIDPY2vK/hDTRoJAMGmTWeDjQsLc1An+o+cZuhwN0U9a/sNOrx468zw5OSKzg7/j6G4Ip",
+	"O1H3SH+vxGrKQ9/5hmQ037aZNnt5DCZ8ZS+1GdVWneSLBaiqc74oFXOq8owvSlmi9kM3lBsuFlfBzW5V",
+	"ooSCpMFa8sESUJBKPHzuz0pHwoI2pwUFhclHHe2/V9Zgdw/INQtFBtp/4t2Zk/NxZD3FqpQeTL66PRip",
+	"QeXMiU25CWM0BUZwH6+IoxzRjGnCaLZ0PgufYJjJ1QoqoKghK3oNOS/oDDf2rydQ94X6drH1/HwE+b+K",
+	"yH9x/8tOO3D/fq8teHBwDy7uf1XfhQf3d3ZhQ5XV52rRhSquVoVhL1wytSYbWRY5mTHiVG5L2OqEjXoe",
+	"yB65X/Fl0mQzF9SqlGFI2LerzEW/LWWMS7Cj8FlIULQUOXOX9l763mzbXC06J9TlthOpyDWDVMm9EVCv",
+	"SOVfVglUr+173KNgkldpco6gt8PBlb16HrlbcFeZKrgIHjwIBjgul4oRiHC4owDVuHVyZMkhwZnJDaG5",
+	"83K5yoFLF2L6nSmJDj2oPjWMzGlRaCjKo0VBSsGNThKkFg3qWNz7pPrNS3v97NX4hvhN+zg/wkP2aXfZ",
+	"xGmqXz4Y7CejhvDOh/2VuPsk8Y1d/eFN92kWOI5fgvu1m6PTcupkS7NHXFq3w/EhdtdKHCkYkJJjzgQ1",
+	"hinLC/+X5r++GySTW3OGqT1t417hBL0C3IOQO/SC7BdPLDfc0C8uzCZJnFD2t8P7lYbYVSK4n3x7Z8EQ",
+	"qYi7A1kdEk6SYDeY7dIyt9d+zCH8bvA2tYPXbJvcwYJq850sGyp37Ldk7oI5imaGKe2lTNOy7G9+1p6m",
+	"O2OiHFlxURp2xLIaZCmom/K6wz6mBtWZXCM3dBJFL+3jKQEUbLIOUiXF2E76hx0JM4t5LjZqYhaq0T2m",
+	"RzWv5nPhPTD1s4Felo5UcQcsQZbgTAjbNpOyYPYir3sW2l/wrHpyl3ow0dpY1VvTi14XnOWRuyEpFFpr",
+	"dsBCZpvoBESrqhmVHQn4OPwmRcRgpHUczUUpv4N8vsR4YJ41LBGDjBTgTbwZl16nai14K/hNVfV2CZX6",
+	"VqEIOiRoCiRXW3QGpq5e1VQzBsat/R2qOdwQwVgO+oYU7PkcVNqDrslhYEkQBqiPNhVsBZkc5oyC3pIp",
+	"wgrp9vrgjElNAdR9athzUWxTx2aH/ePSsFA6WBujcpdXO1/n0orDkOjJY6N1uWL5z2gVgCOGI3LDT9Hx",
+	"cS7D/S1DLRTvRqugphTR1bpg719uRaYPZ3LbO9/eokLxbLnymEGdfgMcFgylAyupz3Gt2IqXq86vguid",
+	"y6rp8IPbXboPB+/PFvLMfnjmk59xH57Gi7it/I39yKcq11APKoTEja6vCfHXrj+oxdROTjvvELMb1INc",
+	"t6lTUebcXHmYgTqZUAvbU1bQiVWhZYTq52tWOY8G3pqXKgGm0dWshFcNI/3ibdMSngijEgoyDeHmvRlQ",
+	"v+hWvaAiz+2wl+Xt05KaGBPdQ407PpgMftVSjF7QzY/Ok3Hr/amJxfB18uO1FZey1N+739XF2vfsPc1Z",
+	"xle0uCRstTZbhz3kLyhmiZrUkqN8p8RrNftt/23nQ3IxJPfJaDSCwLYsDVnQta7p0c1mrC6da+YQz9iX",
+	"w1b5LR56LqgGCdsTrwSouEMzR/JGtjuF6lmx76ehftr5vmBrqRIrnyl5jaVVzWoPxJ22ZF3QjLVs/uuw",
+	"+5GxYznSE7nOyz6zaWMVQMVoDrlPc1mKnGyWsmAd+WzJfMlFvK7Gg+dYva/FhEya5q2U3Lc0/97O7HY4",
+	"gNXsU+CZxFSyDdU+121IciXXa/sPCPxAAp28YXlKH96ZIb6loviw2ltHpBRzfMsyWmrW8z6uXCtRdfL5",
+	"eKc8+f7wwMl3wyTnFVCMmjxLTY6SPr6VPbfFrMzf9XCqDjGImj7silH0nSdhEKgyFcyYkUVAJVgrBkXk",
+	"oLROyHhIHo6H5KuHlhfOx2OyZipz6b37h+FEPoHg4sLlVWupuwPaLH3cwKuwXRGRX4/Pvnn74Xx4/vD2",
+	"72/ejPyfF7ef/8ffUsTHoU4guR1TpQAb9wRs85qesU3P49LNHVqjWMRz9SN2EACgkSN3Vlnf6ubl/uRR",
+	"51oXvOIi/vT8L0uCxCqL66u4fKj7voYUxZgB+/w+rY21HeIDOBZ7B7rxiKYuLUeFp9YcqEFJPHRE98gS",
+	"+2oPKGF4MOrCDtPkiXCXnb3jNd2idwZdM5lECFRuOtxygeRvG7byeWnsgPuSQuIX9c3aYVKf97gf8HLf",
+	"oI7i66guAd2JuLVPIGndeZvSDiwMeu6HvraWPqN2D3tVJ7cfFvGh0w8tA4SSmG4eIx+c2fMXpTdkMIyz",
+	"RvFdbr3V/Powod/H21Ze2ydxWGaHxe2Fx3Dcav6BZ1Lc9kjmLH+CSTh7Ll230Ye3qkk3OkQ6mECFeLGj",
+	"1VPNGkKsZsm2GGehC8WsiomJkXHayIeUdRzyq/eDwWumNOB4YfTJYV15ExWRcYgqC0bcMEkT1RWDJ/2g",
+	"HkCUrECNcOiraCe4bIFJSBKYbYkUjGies2GoIplt4ReQvz3qF8vK5kVSKawKfLvqmy0hSRWw5aI3K5a9",
+	"S48TZYrvQRYZTSBvozFkFqN/9A5feViQJDg6LUqGam0GwNal8ZK97uqO1qhv0mus5aqnDDkEEumo+vmz",
+	"8pLnSZmiPc54p0E87ncFH9LzGt/X3D3SSLMIT13vlS8+JtcwRhSsOKV2yP15G6Kw8PT0lIjWFuYW9j4K",
+	"hldyIToPNQ5rNxM8SR/ThDNwtv0JJEtHEs62L8qia5ZFThOi7KkgP796tBcoTrGnS8k6xtKyr64GCPMe",
+	"VuttoxTE2B4Fs2rn2mkV4pn/VQf6tEjjk0laKNbtNp1Tyo7GeFb9DCUPS+YMY5h62zadwFyt0IM+BTej",
+	"n+1PlCcVou6sp5vA+F5tpEfigzJf/9R+fs8OtTapmPH3ckPk3DCBqZuYZrIiG4w+h8E7TLjVm1CB+3ne",
+	"2Rw44ZXQ22EeD8LUaVKNLit5w5Qpleg8kpVULH+JFajHCDznavDzr01hd/g2wrxg6yJ1T6Amu7/Dz11j",
+	"kCGhqC+iohproR2W7xIZuzcGgVmi3Ztixihxt9tNVW37jj4PtiaU/c8YC8sKWZJutUuaEyMBlBibACzB",
+	"49hx9T5q3/XwFmxuDk/VPkWMDJPsGlNyPN2XASuSuzHidbk5x/zpGKra+zauBJWyIel3r5UPtGPYUE0c",
+	"UNkQr0tqKoDarJDZ9SWp7B4eKvkNK4oj0thCwWIzcDXMyV/r2MQj6cHwQHz9s94CNu++oowgfU0ZwUtZ",
+	"QD1yUq4GjD8XQXTzq9bcunNe6feRcYceEgACU4Hw+MdcG57pP1xx7W/2PKbJYGVVGt1rtEgFTQzqtbq0",
+	"LHYyyGm/Hc89WhYdCVS/3+qzeMwyyFjSDl9hs+TZ0mFmwDEAs9VIYDp0UkIiutRMgSDVlHe9N9aUq/60",
+	"BfUp5fRi0tWr9RsO+TBl8XKRse6uC2cO8mNsbmdJNnJMKQxmXnSbyp4+kmoBQAWxv48vmc80XJE+v7B3",
+	"CBgI5mcbmHLopca+Gbc71R3FB05yOISeYcJW12jeLsZi+t5RbeytHcY+kPpGYMFxaJtEcF0tPsBdglce",
+	"iKTq2ECTqBvMjg2CKA1HXV9Zv+Yuo5ZM/jsFqDMp+gWoK5fjftChali1ZLQwyy12NcR9GqUN60wx85IZ",
+	"g4VcezkNdMUQMN09groNVYxcs7UhGrBT+hlvukNLA7KBhoABoBp0BocnhRNxChUm1FZg2WRFc2Z1MG40",
+	"K+bt/godrTsd5kt6zvcbFwaiWNojTUfkbx+eXf345NYBsLiZui8HCVbv6rJ0Kw1Oy6jcuysbljrt+g/b",
+	"HSF3uS0vNQMwJ+j/5dbCxaKIGzL144MT5TbE7ZTChu5xds216jyiwelZCZJ6PkRF2YNOT0eB03iJvMT7",
+	"VPxEbr6nySw4Mkegy1mOhvzy4cP7X7bJhhV9X5tm1HzBr/22lRp7xkgpHJ85zCmzxJtwoShehViNk1fl",
+	"N032SnVz7dioBad6R6E7eAyzguoGrQuxk+EBSLwXJMp8h2YYbmkhS30YEtzfJlNyXRVzynXnvgQxaq2+",
+	"UUNSL6uSuvdnvKFbd10xLha+ZnVIZkwbzH7sJ6MWJVVUGNZkztLQ78Wa9GSt5Mp1Pmxl0G6FYviD5BVa",
+	"rlZUbXsWleIHh9znDqva81JVMOlf6lmmJm6jjRlGReAV/VpEh1SnE5tSfSpSM7XiCsQiHel3pdkOktfb",
+	"tvAd1wR6+CR5D7tA6jsn1tWcpztZAwvKhTZVs1vIiKxVlPt+02CBU7VIn8kminRypRj6yIuzfZVabrra",
+	"TE2Z7iePeTc50TqGtKpSj5BWH0gQIFFw5V1ydaA0q8XRHQByEkuxr8qoNofPqTbf+WdvA0B057pEnrEc",
+	"ehOmqhwB3bkxHSztyv5ZcKMJOAFcV/b3hkjRNV29H2wAgEE5vSBRLNKUEFZB2nTiX5Xssf7c4bNyplzV",
+	"I6CvZsuG/J2ORfVNIARRAx2YTxcGfMWZeswd2G/SaebRrFuZBJ+yzxe0T9Ur8P9P2BRk/+UhE+0APfDt",
+	"0XGp8s/CiQynxR8Ax7xhypWkraR30z3yRBu+clu+oxDmzlHUrRAmAIQkVh9wl/YvlyCiEwkKuiG3v02U",
+	"nE4k7IaNqh1xoBhIoCbCfhfJtF3VZJu4A78ri4LYr0JVMdfokJgruUpn+C/5YtlAhWtWNBBIbtKR4Ai+",
+	"Z3du32IWB4AbR5fyMY5T+/owP7eC4P2M5tBE1v9dMu09ej2yq0ufaNnKw3GR8e7Ey5bUy6Z0hrjtYO1/",
+	"Ue72OLWxj5wj4SMhh7TDgXwsuI/rlt7n3uVGXi7lxmGKS5Gx0SHckAMQIP/G+PjjMD5wh5MnBIes98Pe",
+	"rfXN2Noc65Dvfx7YyhX4Hn0W2jzzXNwkjwD08j4Ffo9yVYStuScSewsYeZ0KwnY5aaUqWgxKl1Mi10zU",
+	"C4FLxc8U85Aiwy7ISrgfbmExoZoZMmIZv0iccQMLRo3x7oRQFcXQupVPIAZVAmxjP6KjRBPfyH3LccbT",
+	"uei+m8vuxv0nv2EipJFwTbjWJcuHexXdbQnfjUnretdn6Vvy4VsgzUZnVOUp32RCn692LEQremZRx+3/",
+	"Du5PiimrehZH0sr/H6oiQyCgel0comx1/YcVnsKHFfUX/BScWPXGhOmKmf1aBsBtNqwoNIFaZdf4ZcXy",
+	"bYPPNypV2f+26lhYsS20LpSlSXqhfUvDNiJ9hzH8WrPDfRkqSSaVAux3B9pgf0W4IPZXfYpiXvlfB8vc",
+	"NUDB3D8pAFPpWsiNaD/coePi0fdeXvzWpvollbU+L2yumGp1vMl1LZbiezSiqzm5z1H7xm5b3amapwHU",
+	"ye4QbF3Oc4gCL5gh2NKlqf4nKZvLoiEwDuVW0LlcZI+kmPPFyGE0cVmhWM0Uo9d6iP19KASdV9QcioKf",
+	"1KXZJYpdCY6q9KY5nzAgTpy+Pr7JsVpJlZSTFXF2Qk0OdCvfqe+r2M/Pv7p3/BkNZ6dedhNuo0op99UK",
+	"ChOSQIJFoqldNv+nkuW6R0ljn9T+/tK3t4C6g3xJ+j8Lapg2oxbe/os495M86NjMlx4kWKmtwnSHKU6g",
+	"suyy2Semt5yUAp/a4rvla9RJEzVfakHVqh+8/6JFybSvIwt58dZ0RZ3HWgujwV7OhUcp2EkX6QXZtUMs",
+	"N/12ujSnkYdmy5UZFLpZJqWdz08+HR5Psm5258mLLvkyjWmeVpL8orhhv3Chhxihjf7WslSZ+7ehasEM",
+	"/nvD+GJprCkKRP7JNTUZkhVTCzYk9IYpav+BvbTcfvdJ8WmoK7hyZcpybrUwZKzRDl9YZYfOCjZ65v7x",
+	"eodT3tbMV33N12fYJ4wWZxBXtzaOZe5k1k8EvrrvmUh3CLyaASoQWPKKOVCoWjSl+XmIWoxSUIC+vYgb",
+	"MYSR8gYN2Sxb4Ix81wMqpOAZZv6uKt3SFcK91ku5fjuKsgCXMnm/7sbJ7MvdCpLnEY/YR0GyOr8DktVj",
+	"l5PaTwZehczWkNPKxQ5pL4lmjEyhxamT+x4Y1nLrdD9rtF34deXo4eDJjVvQ7qQfFbLM4VtNzkdjwsQN",
+	"K+QaK/Acf9gLyB4+mDiDZ6f74Kz+Tu0OxugSOlzjH5+8FDh9twnQ20bjdl/2gQirqZQH3J3DgV6zLLI2",
+	"/DTOR+Pkm5vRErF3cnd91i88NtHZzZs3I2sJFlywN286pN5Hs3dwno4IQ5/w5d6/S/JhM3zWblOFFqds",
+	"na+evKeZaW12UZkSWVGiSHMNvhXaUGuaXSOPzxnDPtcZFv+tysJw7L/iA3TDQUYRWVK6nxvFISBv73Gn",
+	"SmOTdodwDKgxSpaAfjrjRQFTKPiKIwoyNqxvEKtHZmvs77xLZ0lkyRu2tieQEnspsLTrP120azDNIMrO",
+	"aEEMA9/Iy3Bajm+DUtlC+z60Bb1hlfuMcKPxQr8k0/+J4Ympx82Oqn0O8Lu3l2jLwo5WYyOtlTwDrzKm",
+	"rTLL18Qhuupkkv93XOQ+C7ROTux0nN7vcGdUHaBLzfIqa0kzmMCKiXynHOMuKO8RavyuG9fOZEhmpYEe",
+	"ytCCWi+hKPjaNX47yQxc56KD4Hf43NATsZp6avO/Z0Xustz2mRrUrBS4J6wRgB1d/gS4HrkUk7jecEND",
+	"P2qnqxVFBYmarsENGmI3N2VbJfKSrqGKbc/YgiLkI0qNK3W02+Qq+7Db80tW9Ir5NiYgIP0/05iJIECM",
+	"4OpHaaynvu7kgy5g6nnAu/Bdf4c+/l+ThoD6JSq3yyxHVRyXXB00NNsfhGdLglEwRKGFZulzqg7LU/R4",
+	"gqPTnZDI/+kz/0LhY0hzQ87G+biCbrfh7efyBG6Z6JB/Em6Z77k2Um2bYdSbShXTYG2Hb8xho2WqEVRu",
+	"xjJAfYsbVziR171RRTjpidB5rz5qDWYxFGs6oCIXfqNu/lbq1qsEFaOnm33AWW7KATHYpnhI7PlfrY3d",
+	"IA9cgTJipmS5WGKbtJksTU8cu18bMg12nQJIH5RuUKviAg47Qe0m4Yi5G6EcrpKSkKl5DRXU8I92qdkB",
+	"Bq+rx5znsfgBseIaFYCEqpQ/VxaYOdTjHbnUcgxPIYDiA/1piCBZ5I3l5kcldbWH7pfJUDgKbU2WoGOj",
+	"LtnBito7Hcsibz0d9be6kqUJdjz0cg4SeUGHkxuWXxK8+yZVP0ur2Hl1b67kilAytwLHKntcLC59BZob",
+	"1/21MypYO3pCaP1ynpfKLDFXPzwcF91VVVbhSq5yxnHMdOcPaY6Ivh8PjZlQZRAjXWIVUBOkpUkK/Odz",
+	"ULSw4z6Rgk0iRddqXV6ozmh2TYysQD8AwE5DKXkTFs4fHgi3Ry4RAt9T7hVayJ5/oPJrJ6c88hv4QoX0",
+	"wUKUejskHLFNBGLUD0jrYwXfEwF3lO57hdtLDIsHeN8KsLKSWvXgOjB/xV7tyV12d05xE8i0cfvXvAFC",
+	"9KvOPZa2E4D58VAGqHheEsUKRjXLh+FYTjwjDV3NwYJjAhMkqVwSFzGbBBRx7sQ9FVsQlJeEFkzBSNg3",
+	"duUYdE21dqjdJvaLACrBhgoDvWZnDAz1WFiGEB7OFf6Jk40ieMOBe21Sbv479flPSH0+fZ5xiu+rrT3B",
+	"cY/45JM49E+jxOSd6jHfETjhAny+hwPiMm07+/6ihsOperOohcMdU7SzQjb0k3VuM+0KlKFzDzwc4Pp4",
+	"4TsPWvGF8E9HuNHsdEvTMgnfHlv7nrmo76FSCV+yfHGwle/dwIkwAsLy7ln0Jev8bGiycJSInBc0BU/k",
+	"MBgwYsOUd0EXUl4TajpzojsB3xU0ibaw31WoIWk/FC6e+qi4CTbWPXctFgib0KdeoG/RraKGPerQsvKF",
+	"f+423MBXB0A215TnQ3IjueultYAFlusjTiS+cZV09n8vN/U3AuLZ1n+Wfn/Lq7pYAm6LgzHQp+/F3VXx",
+	"ULQcVGy/OVHzj+hujeRZnKcaSizwvEaiNxLodVkQ731tVyJ5hJKm5e6Ck9uxBOHXcrUeQhbo0AmOISmF",
+	"Lmf2oZkV/QCXSlZ0axVJq46mrSwXne3U9gMeblkAnOy7FjVlS2tOJ5wbkCkzsdJxI0AQcYFcwqUA1Tlt",
+	"D7Mqvt9Z+dnNCWgUp03ZTc7SLZzFAIo9FYS5GvedgErB212gbVO1NP+nfa43ikMlERNIlahJACwcKg5h",
+	"Obg/OslNa6n5Ds5/DD16KmSIrpgOfjbDPXgHZ4rv5w9U/FfnnFauP4WyLXnGPilN+2VTlZ0zUu2dY8Wq",
+	"hP+UwjcumBXpyOQPKPx2sAjQG4keIzS8NZGKL7iwJrL9S7GM8bUh9tANibxhyiXIa0POH5IVF6VBdt0R",
+	"S5jJ+WNXwPM+BQUr+v7HozDpq0n5QfyLUzsRzn4i+9WwSdRsXBBGVcHBK2tPNgZuIDSG9VgOedgS1Kl1",
+	"oCT47lmxE6LUccoSzXM4YbtZSqmcpMJVLFYmU5IRuLg+EB3P5HqLXc6q4Pgu4tKyg/CsIvhNdWFt3uSN",
+	"+E6qVfd3dNKg7OojX6rIjq31b0E2r9SsRFJWnNiuDV2te+Qp7dQWeTWsUq3CgoZ+hyo6NnD49Z6gwUFA",
+	"34M0pEHVvaDuEZsr+TtLBwd/ZN7Y2MlfanRJ7dlPpVbJW/tXyXtGGZrBHnoU199Vefb+KJdh59xSYTHt",
+	"PmYk5wluQrcvn8RFiHM9pv7kaM8h/DA9l2QWxBTEvZ6C34fMGRuSKWo6ehriMJTocnVJBOMQqeNWvpbC",
+	"eL8NyPsaTuZWZO8ihBwfxdbgxgzQmhp+oni2ROfbcICTCcqWbjiZRiXbF7i78QdqPObSXpusFS8KrhHX",
+	"fOhDmR2Uh7rlLctZEZ1TZw4e0yOFGvpfsihXLDnbBV/Q2dYwTf5+Pv6/3xD49+cd5zKnvGjsLiM1G5Kc",
+	"0ZwUUAvUvTt+ljGt52XRNjAkrXeOr4Hh/XIrsoRP6YVrb+AYEawnE7opEamIYvNSd3zXLgRo9eLaygLt",
+	"hrUOLDvsVdu95IkDg7VztviVqCfWWvUFG0WWAN3nUm08uNeOhXj2H9CP+h+hM/U/GrpSx5BkcXNrevb7",
+	"2w/3b/928C6v7CA/Umrxz9gmcnwf23d670RYCjj102p5bgaXZMYKuSG/MyWJodcA7j1PU+jD+fD8olsD",
+	"72PbxUf2Z/zDi57FOYHQ3iZtqdax5A4IXD1IXQujJRI+pQrJIILdHHTMtwFV9QW6PhKKqrnds7Ux+W8l",
+	"c1/7KrdE8YB7dwOh670aehC71oyhJzn+BLjwuNi8E0p4gpLVkpuIWQM7OkpIpFr0f+QT3nRS209oPbLe",
+	"55R6myMufn344KAYOlqLrIWeG1bzC5stpbx+InIos+u5pCP52X5QFwo9B6iaw8dMXLX0SaGIXUEpqmJa",
+	"e7fIggsNoSWyNAYDS/W65J6i3p2WJkSwZzXjZccBJtGdNc3gganXEwDfd00XPjfYZYcxkbdHcZ4Hf0ZT",
+	"RXwneYzDNBa8OG9Kd4T6Fgt4k4LpnsnSkKXckBUVW5/IGHenK0WAGWrQG18HxbGpl7HbtlAQ4ABT7IxS",
+	"2xjTZN+vALZTH5IsmLAWFsvTFm/EkB/69NkU1PAb1sH3A/n3jtsamwf5ivT0HBWj+XNRg3+NExUzmqoS",
+	"ecwXVh9GfySA+1n5c0nOzjH6LLYuwXTU0vX0Q8cyQqwNdTSJlhPNPd6J5m0/gevjeRjyr+/6wLm+NNSU",
+	"OtXSCkoZ2uLg4J5f0mD7HdU/0lR62n7oO3g3OnXieNGMmpVLwZpMV8Aez30NuRZ0rZfSdLSMocyve2bQ",
+	"I5mz/An8JpkgZK1aLhYvO3TQS7a9bvZ0r5dU1z2wbqHYDY7RVUPVBD2YCwF8ADQ0Mr7Bek6+IVl4557A",
+	"kDgNBTUnuymC3xsp5XimSjqoWHWf5QKdhtG52dlNzyvJo+gdcXerbbYMV7D3aRnT3pIioTscvN06lwF1",
+	"BtNrLPBpYM3CAxik7q0+5T798u37FAe53rEhv7y1T0YdyC0oLWGl1Ra3ctEpLrLAkZ/EXfYT3R7hxapg",
+	"Nu5qXlYjJWcXsjR2Fco8BUmRFaXmN6x7hiX45JtKP1QPAWI//5e7KtsXjK/0LxjCUqLfJ6lQUJFsDPFc",
+	"6JZeKXNGTakO9CnZqxttxaNoTJnqnJbiJ1V5/hyaBc6oS4cRS44ru/jeDW6gCOEwoEFBxQ/4JLBIzooG",
+	"Y2LVQtwe3S8KKqADRrJjSTO9G3p5NDcPi4KkB6IHzkKoQtdIhb1Ni7pxuEUPPV8Gajdx9A9hM3Y74BXf",
+	"IZMkbN8nN0xtseDEJfcBiIbPhKXgzTirFUtHEnYejdvjto6jeg0JY9o3i9e+wjBhr3VpUC1l0VAh7Vv4",
+	"baS6ZorYJxvK7jAcmdIHb3yfUw8aX0h5rb3/JEpp7htuCpQd1vavae9/UslqhQasp4Ag1Dn/CHt6fEgh",
+	"i/ZJEgzdQVKHnKmnFWMkOJVmy7jXIllS52IDbVzOMSC7aWBVD4aUdAs1oQ3BAmq2ykLRvKSYEHKD4TwY",
+	"+10pICkpwmAqQOGqQJgC1ZPYWPx31tSHC1KT3MBdw6SNMEnYv5Ievpc4U22XYSPNyvUrmX41WGeWTsER",
+	"xJkKx9tZvfahYw5M535acFRe8XRaSMdLl+eJ5l6OWVoSm+1JfclXZXGMXz+hnsTBmAet/uv7F/trdfkT",
+	"DVzCNNYQMkJXUizs3qwuyX0H4ANbNopbAV08iI73eVIUO61rZ9Z9XN8wRJKydlOvhN6ksrASlDvcAfaP",
+	"acbVqg7JZF/YUCxOsa1Tv+atfhP2xW9BxavmNqlpjwi4ecuVP89Al6Q06a4pecUIJhpPK9aegkoU6jAq",
+	"vSn0jgPyNTJL2jK1r+unaB5ssIZDNs7jyMZfFU/vpGhZCx2sqjO9Fdl0SKY0v6EiY/mZz085U0zLorS/",
+	"sN9bC/esSq2yHyEc7ZlRVOhQFaHhYZbzzN5/Z7pcr6WCx3VBz7755uybb+wfS76m9EzL7OIMXATcvtx+",
+	"sVlyw84KOmPFtMa0dxVj7gD5K3rNFKwdL9+z4Mmwf0T6AzKXmdeTResHIpm3NPU/m07IFKxOpuz61krO",
+	"mdawf1MiFZna+1WtFddsOiLwy/oU3ADQJnpK/h6J1s/h9zN+FgDPaTEdkVcesoHAqjVZ0hvmG3MeIuPd",
+	"e8UhqRtZOT9UsbOXodOSsuT/piDUk0LlE6nt+ch1N39MkYwDAG2qNnXWzyYuNfUtmREbWYRKgIVkmtSQ",
+	"nToZ26BgNzft8uvBbFPdAWv5YD2PV+ycan+38h6H6pgI/Xz3iHzz4OFXZI1PkJwZyotEjUm6du+lobOC",
+	"XYKqtmYK+wftpLO9pme/j8++eff2H2/ejKo//tYQxHIJJAlKByxFKnKHIiNJLpNbWYF3ngT2kgvXAzep",
+	"hficC6qvWW7PfJ/GbcgYTJunCWHyjK4YxJesdN7K0r4ChMqSFes9LMN0nyAdQpst5WeJBpIcO5M6zhi1",
+	"QSGn8MoXzjsBvMkBuYkRy0V36GoXkJFdA3xcWWCbaJ9CY46KuC0H47t0E6jngpE5LQuzJdAFuPlUJGJQ",
+	"RbkSyXuHBpQUl9d9ng7/F1ywOw3Q2Hjll7ilFYYS0zWQVNFVOhv/FUg9prYkPDQka2qW1d8E2JTm9hu7",
+	"L4w6OBIHdt5QdumA0FOS6stvxufkf718/swPQbhwsVa3zWQmG5qWYT+zJhkuyUZxw/w8DwvwtqYuPykp",
+	"531Vav183hxenrEFFUeiXBTsWBicXPFUf/aqt4JzgQmf5g5ZEA6Rt6OvKC9ZKwQHJIe5NLZZ6GjbnxLs",
+	"tzJlQ/rUB/SjKkbgOWgYd2OZu6rJ67CWJaPNdQxMMwRfkqIG+WXotd1j0fEdVhVqrnjz31qesXtPFSAP",
+	"X5Kx14cQ1lvV+kHEw5dCWMp1zuQAXn9RinQeR8+Asmlrkw8OPM/QbnVcSzEBRGcPAFjbQ/tFcORruWIk",
+	"B951fzimzUBvdCjeitF8SLSEHXojIjwsTRFOiZsRmUKK+XSPqFhwhFMcvRFRoRH8YOD5cDjAiWCZkf9F",
+	"2jeL8++jycj5Swyvt/XMbzkHIbfkGFdoFON3JZN+ySGDBMRKOC5DlH11YRUxupcRFXNWRGmUvvX+L70y",
+	"37G0uyGBqsoP2UUjF8yBJSCwi2UJNDArVOjujrK5LEWvsstK9OxblkmE7iertdlG8A5BgGsrzluQrFuS",
+	"WKoc9cMSAx9tQfGuFUnzPMINDp0duYZT6zPWXGeWngDfbW0Ou/nj93NZIiba6024UyITpbeE8+B3vwN3",
+	"e0diDw7vlf+ye5g+jSyYiMNqoA4od6IC65zR/AzrCtHGVtbKFrALDsqyKsx2Jdh2xwrDFDwkBTvbuIqd",
+	"FTXZsiHCFq7JQ3uVCBWHmy5wfbAzrYpdipwpsqHbBC6Efe7bxtNfO0ygYtZVrJ7po0Hh0AHDvkudpkma",
+	"KC8QrxfN/KrJRs4XTENPM0cWsfBX/xBcP4D7C4UGUrOgnro+ANdCbrTTTT1XbCg37lLJKN7YhhvsD6qY",
+	"TuM6oOM1mRH6rIKpg7zQCp4TQ/0fPyP0mFvbc0q8tL3UT9yqxhP3MkjS0923qCY5jbRZq7Z7jQg/NSBo",
+	"3+GjSwJzB/sAvOVkw4qCGLmh+DnX/YyEpmLnXxDObE8ZvSTMX9UiPDBq1wG62Cpyk6xXYNposqI5C9cq",
+	"LG4YCAsJzlZqzLb2PwDFZqdr7aeiqMFh42i1mnpRz4rrplYghPb+3jjo5crOceKhsylF8wPJ8NU6u4+p",
+	"XWJRUxFjF6N4rwIATjgeBpAmG2gdgm9LtjVqzBvaldZdxXSzmuR6m9xJSbLs6LuSVNziLQdP1cALsWBw",
+	"GxnrT3jEUoLqRQSFmC7z+yMy8JIzqxK1mwtQuua/t8rUI4BIMf38SKTQIxoQJYoHsZUI+k0oNzvtVC4B",
+	"FwoEJRR7gajWThO4iyXGu+bOg/b3zybopTUTj2LEjUN4pImpRnPI5mm4093JI0BIW4FcZbNuqHY+jMYK",
+	"I7lheSfJdoCXagEkh48RHHDacLhfsV+/GVqKZGBbi0sEH2wg1N6Jwn6KrbL4IEe6Vnt70/5OKt/dxje7",
+	"wXnudh6jObuMmx1QZ2/j1nyW7knX1+cDMGOpZm13xFGqiejA4JHJ6kkcrCXHcTvYpFEtUCVJ6lhazf4c",
+	"FIwnqOVwEvaTMGFxrsfgMbH3a6dIJQWoB+rHdiTB37clqxKqGG+Yb/GS6v39cZrdNjnV3JR95yY8VW4B",
+	"XBHBNm4ZQ6+sBoeRr/rVf3oXc9zJqrz0GFGEQrI20m3zq7Yi2z8psjSZTIE3IQLdhDCaLf2lUPkXltLu",
+	"ADeXxPlBJi53doVgsDdMwY5w4zIrxBB6JrtWW5fQt5rTYlLzuOf2UWs02OFByENzQFgZ0XSryWa5vSSo",
+	"x038YO7vqukPmCcggbzfErI9kAnAMOHBSRiHWVrA99x0Y2Al18vnuF5aKYVIlQd9pBhQie+Bw4LNM8Zu",
+	"PafbeHxv5Ig8LHMtJ73AuGpPITSXyudKQPy8wb11VWjpNBAhPbiZNagZc008sZ+9/oxkcs1dBTRYZnRB",
+	"uRhWmSAunoK/Bvjq0HET/cKfaaLKopYhGhfwAxs9zTu0sgzh8n44Gv4dlZek/vvDgCJAipcVS+zSskBp",
+	"DjhwN6xqVOCOyE7udCoB8iKS8Z2BSKwskKV5iVB1tU0/H6ds2QKSDmSlxoM+hGxay+q+P46yuseHI08x",
+	"faMtTTN4rvgNSxTiqeibQ1n//tH0G349CnqpuU3X9tLJs2u2NjsMeN6FAWstvNrO5bfgV43CQn1bd3Vv",
+	"3v8C+//0xeRxKEx7FNh3QiTeuC7otqndcAgOdLO42vvpzX1a0Unbt92tpSM+3Jxsr5gGxkjnDNW6kmFn",
+	"p1FnPGBvAQdM4A0XIq57TN2WkNX5LWtAfcPLYycFFLRYI900YX7wxS9ctL1rr1FAhMPr7syYeH57a13O",
+	"qoZoQMWwxHrPM7+maF7D9kNiWfa4qxjktPNLHBT18LBOQzetmKpjp0I2JlIFsuMwWdXHPBsCYez9WmGe",
+	"evotmPy/I90ejJOznTdl7RXb0NfVmQ/QaoWhsDpIhbXiUrns5Aaz/yf3yElvUt0B7qQWhFLUsEVimlfE",
+	"f0eo9raRzxm8DFDjEFhHcLCzDRf2SSwS3L9c+lVKhZmlmdna/Rhs2WHVfm3X+3ZCR4yNOqUQYGPizWEE",
+	"2MFWlZfYdJRNvHFzif2K8YOC39jnrRYan4meyB095HbHZIS9PAOA0OjQZ/eFy7d5HDKwdzanNEupTuZQ",
+	"rnIIGzolmDidDeffuTtTe8KCPwgHR/HP3VYRkiqb4FfM3tjSVdGvqWvVGyoRZemXL4fOyRTug7uoN4ob",
+	"k/TmNmZthY5BbsNDh05HgrprL9AyzKa+t22cdhKXHg71slyt6KfS1Xl30i1Hbd8UjaHsDrd1POJk/gU5",
+	"/SS8mtwJhzoaepJuUFej+QpUMpZz7Fc+58JVFWBfuyQdXsiisBfH3W2Zh0ntIU79rSqfzx989eDr+18+",
+	"+Kq9AnrvmrjhzaHIsmBXWVNfVdOYfeyFwWeabMADh8VX4IDj8zSH0tPFNT9eX/S+Icy9oCHNTBoRbB1w",
+	"SDrqMNbubnNSeY8+dOqyH64ZxYK0Xi7KP8rYLJuqj2al5oJpdNp9pkHujU6AWXaKHuHV+ejQKVxqFjyb",
+	"cCkfKlE/aefuBsu1FtiDTRj6kx1hs3ljNoT7PLt6PnSwbk2tvUOKa2veQyDmKfSBSnJ9GqrADifF2aqY",
+	"e+c6kPnmVfWmQAVd6wY7G0YOkBRH+R+Pcq6V6Tsjpc78spRRpImbCaFwzCFyM7XUzsuCTdOKjb2OC+cR",
+	"ObbLNzZuOTIm96IUj3CAveSAb+O6oT0SHdNc/MToqlxwvTySavsJMWV7x8c6bWZlcQ1Rm1o+YajewajO",
+	"jGmeu7oEwGS1Gm+EruvPCOSrOPAbyytQN00FJo3ZN0XZZEmUBSUXiukEwJDPdO7aFGZ/oeOukKyNgr2W",
+	"ffs2meNXKYR3tiXjjOa+/dm6XZr+tmy/v1z5u797UHbUyoFi+zPOVo7YOiUgou0OZ78NjLY64I1Bgs79",
+	"FnHGLcmY+ADhgvCu6asuk6ZrSulHQ35OJ05XLZZYtpRM1858Vf2IpXq0sBPYdi6zTHl9HzmMbJ/RQmaK",
+	"XjOydE7fDuP69LY0iUJe2oyRnBX8himMgPC75Rv7ecMWQMy2x4BOE9hP5I76ZUFyjKW+Q704XqQ1Q1Af",
+	"Iey8izQ/Rud1Gb8+P9ifr2rM6njUO2NFypPLWNupcQAmaBAHJ1FQPxnNVHSNNzXkIfiSWUwsk0U+IleG",
+	"FIxqRHYDqwJ1PRZwQKdDsoKuWNwQSkBZUKXYr2zK1dapmu2R7B+tDKBkXVCBtbuJCv8YhCdMJF2RVC81",
+	"9s7/BDQpVIj1b7qEzyYzhAlDhBk0xoYE0nXtWx6Fn3m/oPfD1Pzl6YkYVbLE7leBqoeJOFVbDC85US7q",
+	"9ny6DU0CzBEOc+gCsKdlV9ktLuVvI1V+6RvtVbnNrn7MMCxQ6aJ0p4ybqkYlWaCOM7FWDIDiWM5GuCz8",
+	"3YjYo4FbtEogGUbBzs6AYK+WkPq2dLgajsvB++OOTc+mQ8pnRfQ48f9k2yoDs9oOldulz8k12+pLMpNm",
+	"SZhwFfpxoHEnc0zJRHJUiiJGdnnutk9tzKsl0wwm7I+Sy52y16eQLuulJeZ7MOibDPvu5IU15up7serK",
+	"wmjmml9jH8E1VcZBqyYTvg5Gpw8kmFUTibL1Z0qWi6Uh5RoSLqhhhMZJfYie4BLATxgsb/A97HlRfitZ",
+	"iV6TCjugzDLGckz83E/3RMOhaHCrYPO+6AVOEwH0mKqLnPOSVWEDjCgkR2SZYgm14gg3QWMJk2YmVQVs",
+	"dxQxLTZLCXFvE6GvQkg86XxxcrnP1O7g3/SdDmENdeuvmki7jxFpfAL1zW3WJ6HB4Vz/y+5iT0Xkxv9m",
+	"v99inywQHCY9tco1cVemPyaav+fDavKKNLceY+/Ni1Ic5S7xqPCteUdVQgk3PPNVkL79icft9G6uY/rC",
+	"NKWZxpCKgHIuSS6HWHUFku2d3+QGnK02gCJrN/ty2iQWwGFHkmOeEHr5Y6UReKu8SArJfqH7UXBSRZsF",
+	"+x3tbsw9x8ozIMFjPp8nBFo9teYECTMnxlIU0vTrqHFgvMjR2c0/7sVP0jl+QwueBNJpzELAX9TzXgLR",
+	"quW2bORJbia/pk/iaoLJNnTC8dGiRPxftyUmQ+4vzUP7Na/IANR8aJPmgDlcWVDwO3aNrGjzRBu+QtmT",
+	"YJ+758Kd6sCeLl5Ua73dMYvoLiEma9GmoVA1ViDgVs8YyQG+BusS3A6XwvDC7XDY3R7hrHXRJ5wFEahJ",
+	"XGcUCs7AAtoyg4Vo1i7LFZ2by5DVOImAPK35DEnUFZo9XpSX4ASb7DjDdgNg0cXTqA8ItnlRGb4nQ6d4",
+	"xjbBI4ZQRCsq6IIhPOlsa41Civ1ukuHQU98GJ4nptaCRaMPWSQtTrpmo8CjwXwGkyDua3/bpo/cRY4uw",
+	"imQbvj5Bxwb9LqTthlgMeKbsGZjJ0oRwAR4RjpWbFXpbQi+kq3XRp8V+db+8hJ8eUBsSjo5QNNiceHSK",
+	"iGmLnwKEV3fPRF/MgJhGzWiR9JrpJ/N50u1J1+tiO3Hgl4tSufx5kNDwnS8iC0Iuhyx6UBPAIzQhEb4m",
+	"lnUKthmGIvXwQwzXgg0Cbi+X6+bCZRpRYl2WlRTD9Jzcsdz34bv7JJeXVr5Oqio3L3Jh4julL4VX5F0l",
+	"GdbXvh02HOI++/Edzhzqlqiy7HDUtv6Cvz3YIwSU152we6XdRldLzA276q4X41XEvlOYvlItauF5R7KK",
+	"qysZENGkdqc59dBpD22B/QSlE20jZnxRylIfgATLvCYCGgBdQXMrzW6YokXHMCh1CHRXkOKF4r5LTkEz",
+	"nEyMleMwo+yJsgfBV+7NthCI6ThF3MpDtAha2fHZDJ1VkHJdQCcY3QHSOd4aKlxIZl593Au+7QBOHFzI",
+	"Pp8BqF6KyPvdBR/Og0seYrwV8/IP3rOQRMiNr00/dRqFK6yUnZMpuAiGdMsqcgm68ppqTVZ0vbbiWSoC",
+	"P4VuFkMiMa60oVvLT1L1SGPwgJwH0I5LJeygLrfDAQ3IeQWN6ZmmwsjtmlHSDvvUcE6R1hHIFTrjur+z",
+	"sbvlL4obv7fBYl4wc4lXHtcEgPs78+pBkLkjklrQB6aPywoJV4ETWNVwlYSpkajKIfHMUhMuw+giqCeS",
+	"1Le24vcaOqxLMdmT8AdupdO5g9I9wv7iLiGnsv/R5aHXDdht3vA/WOJZRxb2TLTDQxWfOOYI7NITFfMI",
+	"3OqOUI1eFdyzDRHJ2heW7tSU4uCHtjZMuh8KLDOsoe7oe7kBC8BlB5MNLworxhtB7OaVytdfHW8HP0/c",
+	"NE+NrrUmUI2pR0pu9MGUOz8UN/YWCoZ0S4rLn4bo6QLj1dYFeE+70GofDnCMN2ISLJPXLGjQU6w8X60h",
+	"xmIF9LtYYtfEenUMq2tBSPPOzprOirSjJuqnc5KTugc4AQ2L9una1mumFg2rgZ1TADunmeE3EIWipUY8",
+	"q3oQz36isiW/acp4qF5Q6h6wqXu6T0d96TGj+Q+Yudq5O1xLsVpbhrwqm9qolBXWeoBXB6Bj9t50jxac",
+	"ui1Kn6hob3cQPL8HLpf2GEQVuIcjoZUJv6sz7W73rgsl5nJj0iDgoKOjowkC11UCDhGM5alGdku553A+",
+	"iKQaskw/JDMQOikOrsu+Z8BhkP5DN6e0277pgFUbklLidEgr2sFbBZBkAu4wjZYjtKZx/Spbclo7AlA4",
+	"jvBagiVO8C5FMsfNL7nZ2KSa5T+GHtH1Hax6Rze0B6eZcVb6fgwxaq2czuL0bwen9ag9YPcHNGgWZpm+",
+	"Vfw8D28JDlLrU+woFA9TW5dfRZee5vX9Olnf51T37XpLZscHSR4qZ9HenqQntyzXaaPaXRSIMCnn834A",
+	"05Fk2W0phIINum0vFGP5JWb2chcFRWxOs2RNSegulbZbxLag2XVSxML6nMSHVG4AdySlZsFPD+GdAOpJ",
+	"i0JuLgNI63tTBYS8du4ytOv41vU4JKOmVE3pjOH6PFJ1DfeXf02D9ZLg9h+QTt+5H6a4nSkuDzbd/Qmf",
+	"ik5Hl2bfVaXjSZi6H4s0HmPT6wj7qyH0UYdZdJI0fvW1420noHhN3sfXlv3qZ2F40XWh6VmH2foD699a",
+	"iYaw9dVpOiSbKhjCE7RfD6U3GFjVS+eQr9x7BZsb8HUykesTtkHvjGHiWWjndQeqEqyRm+g2L+Rmupvl",
+	"HvrtQUMJK33O3Ka87bTRhzbsp6oX9Y5aGSkW+06HXudsXhbFj/7i30V2w1YGcPU52wTbZG6IYWqlEc7N",
+	"fgQd16NeTM16SlIPqmVPVaOin6UzElcH7eaZ3LR01q5PI5MrBhmpdj7gs69NaZ9r7a9eJbnnlQ//JJbW",
+	"ziewmTVtKqwjfmO8j43qlOWufXDvPeYqqDYe1/uIVINUGLMGou0CG6BQCEkyucbgFddEblhOhEvZbUHO",
+	"rsFlhiLL0DOtEUV7h7hhpWHmzTRropazAVOYE0+NJnY031XJ9ZKo19dETQVDBgIVW7KSDX2SC7o42KKB",
+	"Rm6i7tbBc3i+ySz/+DXLdvyrBftRpz2vhesfTWSRW3MyVLdRbroGydZLh/+7g0vvytBdyqalPxIPCkth",
+	"YRhdcgDS2LvEHodL4uItvj0rFdtKlfYe2ET/N/dGYD3F6Mol39Tv8V1wo5bo12wLmPbJtuEVynCXmDCe",
+	"om4P+yPZ1XlW1ZB3chrDwT8iONdXZLxt7IvSwzVdSQLPZ9URjBtNwTGKuR3PdGoOr5ig4jT1WjlbyX3u",
+	"+ZHm0HRsailmrw2Ss5tp2sTby141TPQrZFFs0RR10UW5SGLLLqUyCEQI4jPPFdOa6VGr8zKkTnmHtC61",
+	"ZYUGt7Ol2b+SmBVPr55dYVYe+ZYX9nQS1PA0Jo55E8k3J7fzFNCpzpqs3Iw+ZkWIJVnsDl24zCm/Grfp",
+	"9eyotlIPZLdujWD2e5qkffU9a4LjreiLCry3np9FLhO263pd8CZXpk8H33ewMrZuKFTF2+B8PO6sqdqJ",
+	"/ZOtk8V91/bzto46ajfnyEP0H5EzUXXCckDETeMgjPLJCBBwmZO5skUD0kgtXwggXQopr8HDPOrQdtTt",
+	"e/SGWCwD3UNGX7Viv/VvGxjsn26/dlxKabjwqhdu1GWopQnuSVCbOzqq9tCcPeR8U6zdrv5InPgmkDYP",
+	"J+lKAhFtluS8G5Z6V6AOAG23rJO+6NIlIZWpam3yGvBD3A9Kk5W8YTmRSUSEjqCUv1RJwRGSRYBbgGtm",
+	"o6RhnciSDD3+gr2OV9B7FdVeD+UAqqtco6u3A/haXyj5BvABhNKPjzhMz7WWqbW+PbjksqcPbp+3ffB9",
+	"Ny9q2xYLspKuYO+7JpbSBixjJvLu5Kzn4HULYYda3W49s5U50p3pcpZwCFzXTkZcVLrqidfFOfuYbnGH",
+	"EvdHv5DYU3EjoSqywWvEfHLASbYchjs0pR/hoVvoEQ/wNh9jY3fDdiy0pcdXHr01MPvGzekbr1BRD91W",
+	"hcI/V9d6GjYtp4Y+KqjWLajDXY/TKTGBG0NHdaDdavopyMnmrUGtr3FvUmkcd2H23pJprdiKl6tGEIFe",
+	"Yuu0UM1dnQENO1blWR0QfhUROsWoYNjGDQ0Vfa3SRgq2n3UTgkvhAAZZGGfZVOoz3Ixvm27Sn6Bnz93v",
+	"y5ZT20+0tqTQfUype0e+TBkTQf+MaoIXddSL/nzsr4PD/BxqOSOZ1PMSuR0O/qtyidQ5ZCE7dkNvwoUJ",
+	"bX8XMv1myb0H8zTA1ZGX4n7Solv7s5BEDxRsg7XbofGGFGZ5t753v7DZUsrrK2PYKmWs9umLwN5nTKU8",
+	"FACkzxYcSkr95Cmggn+myUweKo5f8aLgumrs2OEstfX8WGPpdnu/type5Z+pEubSjdqqLiCQLBvPOQxX",
+	"vbwiV8u2PMZgSao3C26YTq+QiRyaG++Iks3yOilK/OONdxy7cchG+/sKX0EHr6pe1iUKf6YnZIMLOeNp",
+	"lB74dR9f9Z6nebPM055m9t44rj4OHalikr0GmIiMQLUhbhtcS+B2Lnb9YD8etPUO01Q5uA2hV+e2wIXA",
+	"aUTsiolL3NhAy5T4ukgcAv/VIWkL7unAlzs85znMDVbxRQTA7Rl+d2tjwibOWYfT9VR8Z9fS84xZsdWc",
+	"hefzQBrP2r+P5r+P5sc/mspFMzr5O3Z0gZTV8Jc+6u5M+mV3OPknqHDcvak/iSrHJDvugwq5vvcLfsME",
+	"KdeXFSDfim6xvS03IOr2O1BW4fWQ8VGBiKQirW5OT2L5eNfItvtJQzutMLGrJJwXE0TLFcOUDTiJC8BT",
+	"AqjZA/jNKUHhcjgaYKTD6a5Lr41U1zt10Ef2R2m6YZorp4ocsTtD1mp9xvAx5H37W8U1LuULwfIqnw1L",
+	"LHwSjG8JNiRGyiPWtVtldVeR7PktiGQ7bCqYaT+2tgvIKz0klHxBXCiGCcz/oT7xFYwdouWIPJOCTeCL",
+	"mUsTnNuDa4/MFFIQuNlO4XaeqlKMPPbItF/yfqmKQ7bwXdIJ7PCeMIkiqx1G2eH0+jmrZxxU57M9+2Bn",
+	"r04ntoO0OVRqBoN3mNqfmiHRnOTiqi6TGS6e31M52F3eeqCbtOPNPYDy3ikbyQO7d05zrukMrq3Zlrx0",
+	"qUtDohkUPTv8iib6DMPPu1xRv3CzPCFs9r8vq/83L6uGCsn/YorPOcS7cZpQ6KNH5CVUSLqpZWx0dK3u",
+	"v2/Av+YN2FqV6jbtBdMuFaCHa1qnT7MzNnFbezQmqUW3YOi2CUtDfRVkjynLG6YKuv5elkrXsncuHuym",
+	"7nwnFSBUhGTw+lleSMu9Ao4SFwuXK+IaFX/5ddS2eJxkjaaFadiKxBWgwuf9AYR2ihT8S1FclIqb7Ut7",
+	"iH3WIv8nS/iirgS5+ukpuWbbIZnq4p3lwXd41O5/SbIlVTQzrpEIyAQwTRlV4ERwr14as8Zwk26G28yp",
+	"Xs4kVflnmrgHRwSSdhQmgWmfq+OKXaTiVj4ALBq9xnQibkfLpLzmoaJ/MvDJx+/8+6ujj6u+vQWUr3ki",
+	"g/lJ6KJUwYiFmUKhOWZN5pJpBJYH4UNXekRymel7dM1Hq5yw9+uCcoGSOJPCnhPoc2RXQNZ0wS7tPyEf",
+	"efJGvBFn5Isvrkp72RieAdd/8cWETK+gOzj/HT6ZkG+B0sRvzGg0muI9RKN9c+mACQITJFUg7BtBYtqO",
+	"yBOaLUkIKkNmGC5hzdSK4xjcd235+/T9WfX59PNLpIDnNksGTbeabJY8WxIlC2ylBy/NpL0YnDtghMt/",
+	"musvvsDPKFkrNufvcRPcKLgdW8xX+/tU32TvpkO4AfC/LHs3/XxErkLoUqoYUyGjgsywCz2ACHKj7VR4",
+	"bp/DvzE3G2djDQY7H7tWMi34ipsp+fs5MZJYnZWwQjNy8fBzvIYycKFM0WmK3jcy/WAtgCGpXCxD4jws",
+	"t1P3FoCutq+xbD2FnFLc/XvOQ/WPX7UU0wmZZjJnUywggRZN9kVL6JljuWlIpojaPnWbBlijIPe2iM7s",
+	"XvhICl/9ZRkMq7FhGHeVuNnrwFfTJ6/oYnqJuXQAeOoZYPp0fvajNV6m5O8PLr72lW1D8uD8IqD7cKCy",
+	"kIbge6t6pM9HMIK97P0wC37DNLk/fuBm+wJ6gHOxsHOtkh1cPh/cg5EOC1tlZ/w0Z6u1NHaRZ/9k2+ll",
+	"JUWu2da9pcJWxO2CPoMCzgQDoFA43hcPyNJeJIErVtyyxYRMX1DDfkC2ABYIf5/9JAuebaeWb2vlq5dk",
+	"xrZS5AB6BOWADy6+QTpPXzCjtmdXc8MU8sZ3rgfZmiqKqRLwGuhMEmVaW8IWXBuWE9/TMOSSchFk6Yg8",
+	"rXZWsI1dqQaXHF2vGVVD6H0E50EQa+p4Uk8IXwjpcWi3svTAh9dCbkZvBNQHZkxgHRTPrfyac6bsXbKm",
+	"2ZKdXYzGlWyOPrMXRLlaUbWFRlxsHW2JT37FHptcIISUSxSBhl3QlCvnynUswoNnjzg0m/a1EpjCPPA2",
+	"XaQwTQbnozHOQq6ZoGs+mAzuj85hsmvqQDruWTH7O2QOoL4dePBpPpgM8Ft7Eeu1FBqv1ovx2NVJGXeX",
+	"G/be3IP7AAzt9w4kbiCv/S1KUx7yPbzyp8ah+daxF1L6epiRBx2vKQKDyeu3MfUfSy/mlcyY1oCF/R8A",
+	"m7vQVrv4kRmK0et7AA/aTBL3NfSnoj7d8fWHASArQIqJa+uD7ftSOPkgurIly67x3ALLVxgNKzD5wu3/",
+	"W8nUtmKwG6ZmEoqlmgn79o/csYwK2LCH4/sdX/L67C0gz8+oZi4U9UaEjg/HTEBIg6S0r4wvZaByCHed",
+	"mq0e0aAtBEHUwFU351ZzOrtmmBDdcNq0uQINTu/zV2q21SP3QDADotWBB3205DCPxJf1r85kD5voXYuv",
+	"a26dwcX44suz8/Ozi/uvxt9MxuPJePyvmkU3GZRavRt/+c3m/q+/z+fnajwen48fjN3/FjXc6YkoiwI9",
+	"IYNrtm3/WUG1+U6WVjBfvP8/v7tPftb7MzsfVzPzCdJsXcjtCoNwit3Ia/wZTgC1ub2Wcm8jaXtuCRqC",
+	"Ws5si+NYdqTbmLXbvBDIBeDSTfD8FWhEvn9jaO8YujoiusuKXluTjlhbBNommiVbaVbcOC9PAlrq6PMR",
+	"ToTT0fWQOCLiPex7SkZnwz9pqRir2bjVegRIDtCRK9VYZnrNtlO/cKffcBTxVgFyJULkKeYd1J1DcJNe",
+	"s7WJQZnrJxH5FXeh91GMlDMwxt6iIcu0+dalR3Q/ZCn2bOLGztz1jG2uIkOxsrLtlXW7JxfO+035LyIO",
+	"ADJ24A3JN+V4fD+7PyaKilyuIkMfuOFLp3DDbWHPCTzPDkoVnNDpZEjXHXzkaBzt4r4D4ppBCuGS0dzV",
+	"ZFhDp2lo99g9eOZ2OPhBZsE31fZ8eM7N4k7i40dn4Djh0ENcsJyjLyi+ae99QIfILQoQQAJO+mpAZmiy",
+	"kcosQ9+L4J1xOFlwhIkUIFa0sUqGE0D24h6SFVVQXKm97NuXK/jFsXJlDkZk6up+0LqsMJ27b9ALGOou",
+	"WzRM6z4LZo4mizWwG0kz/iSl119T7Hw8eWNHvI9s3M6Wz6T5UebWAs9PwM7PBavcijFuUaVEHKOy9ONf",
+	"4cn61ouvMufmzCiKQbtmW8E+9woe++jmwrC5QTElK7aaWdVTeR5IGa4Ipv4aapnf1oy8A+Wp++++Eq7d",
+	"KdFltrQSd+p7VAGcIcun4CUOn04bAnEHp8qluONc40bO1CBiZGZCxXPL63UJEY7e728bkouM1QfsFtfa",
+	"CyO8z4pS8xt2YA1QWHzEC09nndLMgxY5XojBtjHBEETyQUmOkMED5PXI4ZdT8oO8YVClcguFDo3GZs6M",
+	"O9OhX4ILSvtki1pvBP+dy8i4DbX2g2/mX3+Zj78+//rrB9lX+ZcPv6EXc0bpOHv4kObj84f0/mz+YH4+",
+	"u5iNZ19fXGT5+cP8y+z84Ww8H4/p+Gu7aevBZHD+zcVoPLoYnWMh3Q2Xpf4eXzEIVovTXH5rJ49mvw0m",
+	"5xdWurpasYG+ydp+c1qL2crCwwYzE0bxO3kYw90BWe1rJteFtyi3muQ8HxLBNlZT9A0gw/Vhp5i4O0Dc",
+	"u8tj/waY3DDF51jtkjSFn0nDyNRep1OSW0OXFZqBXYs+460sI79xQQ3AElIT9FwXC+bGYXBZDcFg+LF+",
+	"5+BMarfO3Q7pTMlrJiplxe0O8tHSNW04Hcs7FgWAD1mwYO/24LAXbC1VkscCBoVzOcpSnETjfuRtUmuz",
+	"cuErxRBqEviEFHJxHJvNynzBTLtD8lv3zOkE8kqW9heDh+PxaDyu5X5UknN8/mocSU4Q0bMyb5dBTiRX",
+	"MW6fxRbki2IU2049HNedd53ZAOnRKGkgpQcoBg1WsUPliYQNdUibDjw2k5BmRlayJmYc8FaCAzhiNxzy",
+	"rYUyGTLFpYwc1abQwkTbdz4cD8lXD0G+nI/HZM1UZn8g54SbIQY40NXm6jHJLxAEhM2YotMOLrUKvJoq",
+	"9kbgLWhfEI2KQbiUgw734k910O1z8z4T9uStZ3BCT++Y+0sevH6kaTI9HZ9+Yt6ul8xA72jHxIcPsI7A",
+	"juseLydz7n3Af+w4vOpnBz8/9uz0ckKh/x3L60/hfFpJyJ25G8maPVCBJne76v590NrcPCdw2fTY//07",
+	"r6dzxtPjLWRNYB1DnXGw19xJzlOXS2jF1IKdwVz+0cZ8XyPz9dx4rNXodP38+1TUTwWhGvPBiJCbP/OI",
+	"IO7jqa4WjwR8pg01XBuexQZDMms6tHYDWDxM1ILUpzUVl+T+mOR0C1DxQm4wjy7qNa4p1GaTLaPKq7f7",
+	"tuiCGd+u6mU1r76n7zvwUrn+XIN/O8+8Xb79CUpaAZJltn0BoItfO9AiS9aWB2Lv1wV0BEcMb8yQmGNL",
+	"T0gbifpKDrSR2fW7gt2wAru5gqj4xoNqTmKMHMtTUB8VsIEOeZp2gIHspcCEkWp7prciA9kbBkWORReE",
+	"vGHKlAr/trzFlZ87zA/cXR4F7LVdhGJzJSESs6GKLWWp2Vk+s+dtY9f5+v7w67dwlYDfCMZybb+BlCmf",
+	"4t40LEVZ/tJDvzx8MB7bIV0hg6P++OziQc33qI2ihi3AvRK/9ev6+OPwpN3JgmoDjYl/4UK7IEA12515",
+	"Rb9bUVHSAgjroCWbXKKpxXSOgu8LgAYBXYmuU+ih38sNkXPDhE/YJDnX0AZqSCg0Bd0sqUHv22bJoD+1",
+	"pZuG1N6lLOI8mKrp3r5QdlmidadNrbl8o9sm7uX38UNDvcVscywJ13xAMuJDb1tTBQ8Ic0PNjjDvymrs",
+	"4OAgtPrFbU4X8JhBy4bz+8NWCevOMQSxB0kxC6pXNi/aBSuKy4YMu/N/VQVhLqKA+Mz2H+3j4pOvfH7z",
+	"P38+O0e7TBY3cXxbMQ0n2UW7T3QjWGmaO0nZHtCxpnQe1EzN0J3dRAuPJ1e/HYaDG0wZPr+wjPVRXli7",
+	"m9zrvoFrwwWZ4AJMCfFYXx4ONlwI5oMzpwzg+BN2OIYTBOBJ3Ot+sMawzfEC+t4H/8/bRlkd6bEfJfOl",
+	"nSbh1X9e+kXUaKQ/xfub89WK37Zs18QJGqzAPvoNTR72/+Q3jLD3NDPFlkgBXD21EmdK/h71fNospfbV",
+	"ARsu9OdDMoW/puTv7ldbWSoiN2IISEghz9YVbfnDPH0j/l6AsxFw0VH2f+6d8lWRE1TVOUUFE8cizHZK",
+	"7AwdXDsomxBaxJYCKR+9o+Ed2Bum9XyNZbFdFI26Z7/65V08/OH+emSVfiytW1Jsw89ztivMOwu8x47Q",
+	"PZwt3Q/zHQ/mY+AQbNnc53RWotkfoEgoujrFg3preO7PSGqyJ44LbGkFzgyN1gO20GHv1wX0tne3XT8F",
+	"sxMIS0WAGvZADMKSnrXvdhD6Kn2G7dQOqNLh8bd3LCnqXC6yZNl1OsPy3GdYVk3iQIIuFNO/FQ0ew53s",
+	"TFRbpejkMdxRw2JVFQvlXXNzYPw11Xpj1de3kaLp9U7/GC4UdfBKqxwMB0u4CQb5bOSIMsrkKoKlGCwZ",
+	"LczSPooO5dZVfqS6k4r5OqlhIhQnnjDUXZcAkdQJnybljv/2QHD7aegiCIB4l9B4ajoxTJupazRDzYgg",
+	"cgXx++p6/mB79qa27KkIdTXtPzVK3Xig0ufgaHYeVodkMvjbh1+uXjz5/vnPL5+8++nq5ctfnr94fGvZ",
+	"W0P1LLre+hStRMT8KIUrlWDCU/2XFEMnFD79d6uSVqVw5Ootr/rLoiavXnXqP806l2gBR0m63TCN/wIM",
+	"GfdHh0yAu8io3iUpEV7FCTMDHsNCahT1OY4BLKPUTN+BzMM2+/14+p20duXfmtXdNStr8H67Rezgmk/w",
+	"7UeXYsMYcs2lxQEXV80xP7XimjtKuDt4eQLV48SNXV0WcikIfD2plL0a9sgKgY1YDiV/CCPiUbSkYBox",
+	"qImC3CRNqB9mRK5cd7Y8osIbAaFDTagm4QpNOU+QU08mmk+QWBKfxHDkLnYVCqmc+nR7xBH5eMknn4Zu",
+	"dypBeNEkCTtobXG0Ici7i48i7/56CTN/hEJ2L+ozn0yiudLXOmr9PyK/APARRxyrG6a2iBbkxhkSKYpt",
+	"1Gf9YjwG9CW8TeZVJ1xXnNfmdHseNeA+ibcnSvhYMGFfHEWvPJ7ddQnnBaqcJgAb48BA6ayo5XDlz0Wx",
+	"DR84HxU8b8UclPy/huHehsHX5azg2Wgn/KnkRg8mFy514mT+EyRfW3GA2zRfxuF7dJ6oQsBBwGE/d2yL",
+	"8OfduwfOAfhcjgyw1C73pJ/n+ZoJDcUIIPF0hXbogiseKwzw7IpCbhwCn6UdEYz5luUeqStUb2JlD7ny",
+	"A8HAGCnRKMsIINVVDllaFJdkCjLYg7rCLYAAaliGWj+UljS1u/+/v2FgrwZ//QEWg5JWiXrJjJV8wcn2",
+	"hxsPWMD/13BzoETf4cQ/8d58pbYf59KUqlOUSKpT1qUVnGqESvAHwM48ww6Klh9Ejo0d0W1iPzRyNdNG",
+	"CsQzNiHA9XqQ5Znr8meZ7swovsA+NIavmDZ0tfbN098OB4uSKioMA34DaEZ+wyA0nLEJ5ESt4RASAG8I",
+	"TZ9d0mzNYfv6wyCXmYOaI1IRmueK6erCYeoGweVcPbO/bfF0LrGWrK59V3jc/uJ1aTnf26dva5Bor+yV",
+	"rTGV6yck48v//UOAe4tBC6uvqxzWSPR8jMCGVG13c8V8ENDA4NkJTsmSEUtsoIrPGDTRde3ey/L982M5",
+	"vMtVvXd8wlUr1aHkEyf375zf/+/z89c6P73PxoELSKoTVrKGMVHXCuimuTz+EBytrwIeoj9Cyl5IZ0Ia",
+	"duAOggefwXN/fKbCc7T54sC/K3U6EO93T/1Z2am+CiiqB7oYPYRqIIfaDFgczv/ocs0j5KRMHVAz3foG",
+	"k8GMH8hd9f1QfSap00SflwZC3FizYpYchJbXB6HZ7G5SJCImYJeSWvrm+GFNP5x1woxKIouc9joMvNsh",
+	"zg/PEjgQJ4nvR+M1Jl12LuhLnNp7H7KwvPa7Lzw2OCrfqvr5iZzlFWX+mNrGeAVvD1FyknOd2Qv8GJM9",
+	"flFLasYeqh7eC+gyn9vLAq/sfYvZTa62pUc6zO+YZvinshFklpZre8FWzITKJrbHNIRrXdZUzQ4MVrfR",
+	"GjkEhv5o/PHLUkLazUbZNXEP/IwLItwALuOCGV2BNqKEvyRUQCWivyKRIFw7ImGB4hwSaDVZU55AboSX",
+	"/L/OXT5tIWItrIQ7nplyRvOzghnD1NlCyXLdrnQ9ZjT/AZ7+T3z4jhWfJ0xrhLzQwWqrfytGkKX9zqVP",
+	"V/WM978aDgKk/2AykKWB2hulTVsYpqDp7x+6713zLqetQ/cQromREtv+zF2/lEwW5co50U5WJpOoLzmp",
+	"prKz4W3mO7LP0LVgU4ugV5xCa3luxYdlVoLMqslsSzKoMa+Y/3H0fddqkegAdGX9v2hN3+mq7aqldqu3",
+	"Qy48JVCiPc1/lonUKkl26vb2pQlI18mHW/zXXoUf2joHRQ7YWnnxWxeMbV+c1ySmxseKKemBBNdK5iWG",
+	"JeUakiM0U1hQsi0kwsTp6zLM5fboqkMoZD95LeFOiV2yJs8j33203O7qUB22+WJBd5r8vGq8RpvvrtLz",
+	"3oc8LLHV7qsocZTdF/38NHZfRO1jydHf9otX0Zwi9Z1UkfK8oQoaOmBTCZdZAP3MqsDqZ5rIjeusNoQM",
+	"D0Gm7pxOLwnFnwUNHPuoV11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K+3qIgSLrSxdPNwu1HAdymh",
+	"3RTVKG5onGNBtOFFgY+8Eb5LEwaAo6e4xsbuZgnVeS4rA3uFOafyflEdVPS5M/25k3BKVTmwcZEdvhu3",
+	"NmSPdam1s7K+xtZ3LLU7VdKYT//4MGArgL4d0Jz+z1qo9QgB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5v",
+	"KxO8AHaMfljo3cVFsysPGqEhfQRLG7olOZ/PmWLCDIkUZF2qtdROPOANbDn8mq1No8fmLlz7Mas9r4ix",
+	"l5TTHbozqduBvyRzgneIOsFCyvXHZkf/5MdixytBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsg",
+	"Zkzhq57hnlpg+zjoG46XAlyI+B7fB9L3b0t1/QAyfCxOr7HUxR/MUpgCEmkwSJU/iLOuCn7NPqK0C+E1",
+	"17bRKfrDKoksJ9ZcQ2bzfdEdaBl5OB4TCHYavmKNbIFr+Mgc0UcAolY1mNz/qrPUe+F/lLAqvpcbzFeF",
+	"xsaKs/x07caA+4oCj2PNOxPvGrhpTsmX2BW8MYH3JeQInIEscg3EydSa99DelpJHhSzzJ/AFOR+NCRM3",
+	"rJBrNiQ4zgwd0tBs2P1+BRmHChK4XO4I9Fed0ewassLeiOkPVJszGPbs6eMpesKxO6shdl0sv3TTga2A",
+	"Dmhz1O+XslQjAviJ5Pwh0QjHBWH61couAxtDVzmURjG6eiMKfmNV3lfhI/dg0L2v2ZZI5RuErOiWaOb0",
+	"ambfYKfOBaleGdrXFVJzq6ZnGdM6pfLiC5GM+8cn1abfN3hxrZeh2yzq5cOqkYgqxWjOBdfL0EXEfvTF",
+	"tGf9v9mum8r/19Dg0/70/76mZ7+/e/uPv795M3L//PwL+8ebN198/h9/28f2g/7sT3Ggh+MUNMDJoLjQ",
+	"jaodC1cxJMUyxm9YBdGFaYUVAWp8WKNAvPDx2TdvP5wPL8a3Z9G//3YUnCE0GoVpniFX1PuN8nxCvnpw",
+	"Pj47v3gj4LEJibf5jbCHc0I+vBnoNcscT7wZTN4MzkfjN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1r9xbB",
+	"T+0K4Yc5uxn5bu6jeEqjm3N8kq/wyZRPDZ6wU3ekCMPuivjw4JvB5MObgSpxcaoUh2YKrit4WJdZxljO",
+	"8jeD29s3Ag5kjz6tlYg4WRLRkq7XTDgnQ/gzkvBONiTATt1e1X1JYP03CvXQ32Gm6DW0Z6dzZravlopp",
+	"+8vp5+g+wL7lrMhdv3x87Ax+tdc4H9IC0zUZ38Ns/ps7+u0ivYv/dA505yOvir12nOZL8ISfgxsfHN3L",
+	"Iu/U+8cnLg4HkKMBg1VO6mShSSs+3riGj2cnROAVDvtCMfAQR2BvH9sjvZOcb6ShhafUR3JLWxY47JCG",
+	"o3Ua7E7wAja4oPHQ9RIY9z7Y/7T6m79HxM/+xj/88DQ+5h3U0Y4L7e9Wxim/TVDonvOQtgY5v2dF/sg9",
+	"9wm1wKYzDb9whyF09wpwmlBBSfcrRx7a/4PMwND1q/rNOWDhVi7UaLThbrzLyrQ2KVMP1dWjaN3jY2YH",
+	"j3Oz3EagoWTOigLbpp6Px8RIcgGJ9N98/T8uycPx/wDrpyjkhuWnTRKouKZDOqPz058osd/nkoeacbsR",
+	"sOp6c9SmA3fXME7zeZsohjfTh2MHbUzEggiHu52mOwGSGXjJDFqmRlamoDRLa5jbuQ0bgieX3kQb2q+u",
+	"GVtXFuyS6m5+ZVy2k7l/IYcyYpQAfOCKa7vu+Irv1YrsBSyxMw7SxR9209j9sQcgHAu9pEUBaYcz1uM0",
+	"1FLEdpi6YFDFd3KufhWcxegfqRzDGAak1xADdX5l585aMjEkWob+BdrQgqG/WArkVyYWHF3NyMjOrWz/",
+	"xhLUSzgednl73mcMdDrPc4rVgRh/GV53WjHYeuVqxRRREGlgImc9Yigv3B7fOu7+k5j5B4aCq8bQC0lq",
+	"dY69OJmLG27oYRDMp9Fzn5IWlGVsbWooG4eLh31ceKFoxv5nHU0kap4dfn5/vF97zMXNwaIQ3rllt4Le",
+	"kBBSd/Q5maJSbexhRSVilqFPiZcqZ6ryka7oNSTD353Xn8YvA286JttHnP4j+HBTvI7e3S5tBVHiOUcJ",
+	"5viL68qtvIamIvB+HaJxALLogisZuySaiRw0Bwl5GE3Ii9WK/lTkxTb23mG0HkiI0eI+SqfA/44HeTgw",
+	"8prBGfvXb+f/uv79Iv+qfCLH6y/VOf32fvaYfbf4nv+v6x9W/z97X9vcNo6t+VdQqt7qmbu0LNlO0lFq",
+	"a8udTm7nTnfiG6c7uxN7WxAJSRhTgJogrWgy/u9bOOcAJCVSr1ScZJwvsWWKBIGDg/P6PK/1xZ9vzbvs",
+	"99n/mf+90z05PXv0+MkPT/kgjMRwNJatoJUl9lXHaTo1veNjM1dhET+gqOiP937aNl1ddpEWhaMiwO+v",
+	"QEQBmRrYiQtYAvcCjQijF4yTMthKAdUdtsef8l8WABGXJwdUkjRsppN07A078GqtuQd2XUFdEhYs2gdk",
+	"CzJX/QVlBxA1rzLebvVNWU1tBqFYWL0GIRTfQW+HKt7dunA7zH89UuKql+08qKjWDnbE+i0e+Lxnvs2b",
+	"iSnK4nLuYCZs6b8VX/o63+TQVFSbtrFzAS27LqU5TQQk5pFKuRCwyKbWpIh4KlzXSFBtmuMD76nl270w",
+	"WoTSIDj9mp7vLbMy9I6F3ouKgcCkGuKo8JMZxtqIKKDOdMoZS6wzQM6ztcxOVjwqsegHWseCq2bb0afT",
+	"RN/y2CsRGH8RJnAyzdag5G1AY+n6DEt9744Fc7nvPRObXTiUisfyn8UBD2PuYKKRO3O7JvipSKSGYQrI",
+	"eOH7nCy+D6x3/rqYUUpWTEAqJ+LvWtll/O3dc2jQ4Kl4TrWqDqpNJC5BVQZSwpDIeVrEdYrFBNaaPlno",
+	"zqfMVZEOtX1WPYn+UadNu3p2E23k58GOzvV0LFUzAepX/taU78Ll3bvb3n0KdpX96a4ezJC0LxBT4F7y",
+	"thSLRTQSQPIJqmyi7ZJWcn3Sm9wzwDKP/pGZdILFX3aLPagPkNU6ZI/HdU8OxzwZ5fA4UBOhyNf4ULxB",
+	"fj6kEmqMCtkxyEonuO/tOz6yEi0+2u91g5NOh3kpgtDrd3jNnXu1WKqNkv4ZNK0FLZAoQsL/I791K1ea",
+	"BXU41UamDh5kmlDWfq7Co9I3F9/G59fmKiwMHwb976Koa4WmoKi3VMIrjGSHmPO1AWs7JIOi/17Ctz8g",
+	"bIif1eva8+C4pCo/7fGIVeFE2C7gq7sIYpiZVEPiQfCIesHzhKG1QtHAtH4Ic4ASOFZD3i9MK0FLoH53",
+	"4OvlUwm/tfvBtCe52X5hSb/bjk4e4X5bA3/kNNN/ah3NZBwTCMRWUctzLxOHiVrWn86LqEynu6My/WfC",
+	"Q8F+1tMp9k/kR35++5Py6V1lBCxes2QEdJo1Ah5vZATUzZAzC3xz+j8yAOCj4/Y7e3e7wb57bAfEBiLW",
+	"MxAft5+wvIXJlP3lu8f26r+285P4wcjY3sjoHNbIaL16/fsRDLLbqjM2uquNjc6SsdG5L2ODyhx3sTUe",
+	"NWxr5BQfubpi3DAOB/jXxmN0HkX21MT5ZKlmHN096JtI+Q3seD0c7gEQtNq2OP6U/7Iysg8xK3A8aYiO",
+	"H2igo7k756N2iQ0VSpMKWux7w+xsV4XyJ/pWFI63BnmUNigT9ZLXWBKgIJsLSYCNl28Ps3IDU0gVbYkV",
+	"Zugimmfzduir1OHTaRUKZvREgEiJ2AiEJjOV5iPxA+6BKHYIc5CwOFcag1tR9hXgxw5h8j2gie6IJro9",
+	"UmgtOnCOBhc45fq1nWPvE8w5F5HtqDUS4RLdEdDsQRbpMJuQpK+Lnk54ciMiaypoJVbFSH9yN13TE3k+",
+	"wDyY4MqwaTSsTczoZMLTUkJGqGwCON+RPdlDc2snYT9ALHurUtPe/7j46eVRt33K2u126eE0HrsjFYeB",
+	"LkF7YUOgHVe5DxAnKEBzNnDmc2Bt8ACs4gBmK3AWc4BaJXDK5Cq5UrlhHJBVG3QDMN+DBYM6WDDiAzC/",
+	"rckZZCay99q+hc5JzMIGe46TevSTNLlTUBUxGcrYmjHI1VuBU14/mmaKg50VzA27+OmltRKfX/7+5USt",
+	"wNE8/mT/uzsuuEZ1+/M1nyBYOzZpBExpxDEyUAkCJiamPdlsrJkRkCoVczbIQMv4guMJnwO6T3XS+Rep",
+	"xJuSM/jVlISuSnxoe/lHn2qzX3pObAFFihZPIZV7ss69/se683sFhFzECfeZx9YPdVtg82aYbdrxDg2T",
+	"6aVjfb4xF+umemCMVKNYFCMh2A0DLi1Zx/sjfR/YobB7bJVu6JGPeBgv4qX1TKEnRqs8nI8YS4WGg8WY",
+	"tYgKOMh5sPoZO+ueYAcBnEwsBLBFtQwlthzVxpvsGdb+7DDHzbnAl3xOdSsow2iAIayFNCyRo3HaqBXY",
+	"cxHYg/mnHhM7FYqr1J7/OTg2NLdIA0XXELaZchkxnqI7S80q0KzlCVNYqtmUV3AJujf595WeV4BFzpWP",
+	"KDGf6GxOYEbyVvw2PYy4nLOYp8IuL0R/oMBMxjG2P1W4HTCU+17vfVvz3hUzh8CkYnR8C7GlTQ/gHwWC",
+	"QTeF+3YAhbYIgg9pPGzNg03frJBO+fwwEvrjnA24umFpwpUZiiQAT90V87ILlFzfNYdFnyTOdk/KyCo9",
+	"ZHfGdsx0LCZGxLeiAopjyudfrXQDMiMYqD8WJ8wagY/Ya30L9bgB8xeysyfd7uYiTzP9hYu8l3aO1A7Q",
+	"wqmgGZnN+LxZob/VMjrUMW7cgY0kKaiQmevFnsY8FH3GrZldLnj2tbkTHokACiPm9gQfCFcLUWEG2hf5",
+	"2rX6+0SrEb4++HkwRVt2Wv+uZeTDMV+UjNuFjxI+K8q4x+iioGWp1bxBMZ/Rsw9X2bNcNJp3YhNrovOA",
+	"loXXDe/c1X/8+9mhPpFHU7BzGm9BCEpecOXqveDY9kTpFsYHOkudV6tn1I7CCqDYudiiU8p4ii3x1C1q",
+	"rLrTQybsncErGwhwaPUQWH/eI/zhFLVZ33sp0uFKVCJmlx1d80X0z+fdLB8+bVga4xNHZ7ChcA62VHI/",
+	"ZvGN3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJtnk8BvblzbsTRN23x3mxl9gy9dFYx7XxZiK9gLLd7c",
+	"QHSmgQoNCgpZxencc2bErUh4XGg90AkEp5FaWmdxBPiiuMP2UBvU8rUS7MA1jH1FUe06LHuKSq9Nyf5D",
+	"S7W6U7Eqaeu7BfVMQZnagRDZcEHWB5JpcZfBCezrWQV86ZAtG5DjizyLMhBA4ID9/xTT2qEBsSyix5/w",
+	"h3XtwdJuFLihYUJF+WEGITXS/G1Gg8C8juC3wtpiUCYE8bPc4WR/E3OK71r7HIz7Z/h71XvW1R7h85qs",
+	"O6ppPiaIBggGOlhfruZsopMG25DdncF0GO66zuvakXeetCZ7ir48XbKdnqjLVOMifI2tFRMnFodvaXZT",
+	"WE/AA3WLsEhWmdzgQZ4p+BE/DpiRIyUosBFBRA+0Emc3Yo4YVIDjDJdT9KCyhgRzoo2okgaoY3Zsjcfh",
+	"b8sQ89XsVw9m4jfsSaMblsCUkS5jr93bDFeJP2IwYgezsDMkyESkiQzNKqzWX+mSdYDyY8HMlCtCDQBq",
+	"EQ8hb3fb0cnZuB/Qz91HE//zk8j/eNo5ivjc9J+xpx1mf3LMEe3CPTAFp4SE94c+WaUT1pcqFcktj/ue",
+	"RauugCuVE/HW+sF1WOzwrA/do6fXiMTeCc7u/jL51/hf0b+OJlJlqTD/OhrrLDH/ggH/tQqlvRJJHugX",
+	"XFuzPcVnOokKM9Ud9+tG7d6vFkC+arx1I1ujuy6R0mgHNOz9W4qtJzYSv/AUHc2T0zPrEqthLMPUtHrd",
+	"EyyM+V3HmZ2XbvskaA25jK1CO3sUIC67McMsbvW6j7o/PCV/1hrf9vuPTk7PttAQKP11AO7ZpJGikZdy",
+	"lCUiJ+mAujmoasBNZT+Xk/JGx4FtCs2sp0LxqWy7Ga/b7m/wur3haKQaaiibK/TWxEj45RV1q9vutDt2",
+	"+mh0rV7rtN3Fj/L14VEkMZh0kdjxpsALSZEKFG2qaqpYJfs+5xevmL3v7gslwiyBhqEP1+VaH2l8BWJ5",
+	"cXjr2k39NOZqNR4LtCoBvXvOsAffokigSAQ6Q44StM73sbe4gMftu3406A/Xm2e/khXoDu/8G6FvLBOP",
+	"O0Pi0FTtVWHe4GzAqYIYeTjW2og9YB7sOtnr69YS+WLsCIiSBgPz4VgboazDy9V8oKN5kHcpw9KbgP2Z",
+	"6ZQjVwKPoiMoRqsoab6gETS1vLC73tCPQ8HTLLH7aTaWqTiK+UBAroA66b57FHQ60M/IfRaJWv9+U5FI",
+	"2FxniS+ldTv/feFe9nhYiCEGrVhOJDZF8zh+iWPwG3zofwdRnOhIxOUeuOWuOJzTPGbsKxpXtRMWWhpP",
+	"3BFL9/0jUxj0o+ZOuAaClIXXfEsPYSZLsNES3pa+c8HnmJXn4djRzVFNICFFQ3NV4X4X1jVZ6vL7GrZj",
+	"rbIsKrqqXbiwzXohj8Ms5umK5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwK",
+	"DBy4XhtTaa51Ew3jE61GwEw6abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8",
+	"wJq29mlrcpsd9sSRfUXcNNeFrRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFw",
+	"A6fPygfaYY/BAbzbTp7/2772xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1",
+	"CrVI4x2cRoM/m7om6AE3S4/zmoYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1A",
+	"MM4hM1qn6mifQWGnKyVuXsG9R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk",
+	"626mmk2EgE+zGLhoSc0hcR1PBZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2R88",
+	"r89Y3ScSx8J9V+b5+nU0TzlxilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr178DhYoVUrtc",
+	"MR8dxVaxHkGdHvfytjPr01AqrkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeu",
+	"JWqp0FjHnxL/nnt1i+TTtbJOm3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I",
+	"8Up1SK9VGOIXxbHyfCzCG1HIyrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1",
+	"ZN5KI1fQbCxjgBOxhztRe2exqOP/+VIl9Jyl8ylsxCTR35hYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRud",
+	"o40EEO1k24OXx7GjN69v1oSJ3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1",
+	"Qq5CEe+melfr3D8zkYkIXlgahs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7",
+	"R1xiMyGHh6UUoNK3Igk8lRKZJBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+",
+	"c4eLpyqxFx3hp22djI6h0P74pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqL",
+	"OsigssLU5rWMCBORrj6YLumar6iWdQPaDIooXP785uLVy//7x7s3f3vxGrzNdDOSC6wrWvmIA3meuB7r",
+	"vU5aW+DtxITO/hrEY4P4myNTDOKDFMTMCU2VYoG/lI9V+vD4E/6wsmDVesHwUGziVTAkmbIhl7Epc9os",
+	"aWG8Jw7uMxSW4ts0yWiDhJuM0623mvF1paM7T0uTpaNf3NbdblvWVpnAX7/GylEcOeErYTJNToTf+daY",
+	"gt2/w+bf3rx0k2ztwazCHOy/Gh5ZaUS4yx77jz4UmBrqIdVKBEU0TOqfRM8b3sIdp66NKxE8KnwF7giW",
+	"nx6C2YhzYBBOYlnfmD121fZY2vlGvEx5sp9zj2vaa11lnc5p6OcHfhWtLXfF73CzQyT87k9dFKP5O9St",
+	"rlYXKIvWJSERjfZSHVtjUH7TWhjLDGZfG57jJeT/vDreXumWyoadf7fG9KeLPj8xmM9wcjUnpWwo1Qll",
+	"VeLjNIYmSzKnt0sXSiiNXStL6L1SHMw5gjxJ+LyqONia3onv7XE1VFUDM4InUHmUj2jCP/4i1Cgdt3oI",
+	"aL4X8uSezhHkEtdm5nxRM8Ha+Wou8TF9m6k8hznVOgbjG+UfSho0+rbFwq5l1LpiRvJWkorNc348TOWt",
+	"2FJFnzXsjIGMbOKNuTBkg+5YYX/maoA+2jSi6T61vhf8dLdBROfLdxKKMLR5tnlJVg1VyftCwxlPxFhn",
+	"RhxFgzxmNNUmHSXC/ImGGO6PHPbQXzfhieTRAEOg3/Yu2nKH1B/JGEr8Kj0jDLkV6IpuRVUt+eZ7cheP",
+	"KE+7VLpEv3rEf3oWxbCtP+TkwaFOnPvRo5MDKBWp63nhjt78VkBQfTHmfaXWuF9uwrSK58/KftitNM4N",
+	"W+F5LXtcV8quBNVYAJYh+RcBEx9DMaW2wf4tj6WV7jcqnvdroDPi+e7abX9nLajCyZ6zJFM9Ag0xJSgD",
+	"4mYG8Jjl5EOV1VGcg9VcpNXsqIYTEKeru0gyRcWxnIVaKRGm0Nzg6valMimPYyRejnl4Y6jHGvLEdcN0",
+	"4ILbjO/9eB74zoqxtKp5Xnd/hcQElabXoyrTq7ILbMzNGFKMhZrAQieJY/oPeZJIEWHTt51ETPm77pAc",
+	"ixDLV6idLI58y+IzBlVaM2kEAKD27dfaE30ron6bXaZcRVABbl/e7ZW6N4caz5o379o3n0jlf68xQUvh",
+	"hGrN6S6Rwhx74PamPP0cWVkOCeKNanqHVETLVQbld0jPZD0ZblIAw38vIcVOtbeEowObHSh+7MH7XKuh",
+	"HLVdHv+tMDrOfN2H0im1JVzTYZqXDOdn62nQSjKVM/iQ8fHVW96nW9gM3Qqb4dFdUNZBuJQbWxLnVkBE",
+	"tJlBQcETWCI48aRxB5g/4+B44zGgxyG7j93CM2AuIt17L2EXtwx1Ir607iTRPIpK8lwwDTaT3C5JLtS1",
+	"Wl9osWGbsti4xcuksBmyIt5tRloPhUKOn1UqacbFu2HLT7YZzZir5/BVDtYEAgKujq9O79wtvOY2BahQ",
+	"6l7k5KJNgJUHEAv9ZvZ4d/M9Xhup+3x7/OsM5F1kGMgrJ+yZVKm2x3gotnQdIK5n/5zw2dEAjmaIrdc6",
+	"+Me+TK0H4eWdQG1Ljkc15mEineeRJjwVo7ljDKJKrJNOp8P8WBYqGQLA9VcCaSisdsaCrjZ7vYyFx84V",
+	"Ex+nCaIYMSPowWHM5cRcKdcDNuBGBNBThiSqoU6i7w2aWMR34aHpZ+hfVNRi2il77tvZ90iywBNBk1BP",
+	"j919OFV2gXWWhGi0bF5SCYMjBX2YFqtRIuzNTgKyoByHJs6HNayGa2Duij0NCwdMxYzoqVgCFzkpRSW8",
+	"KisGb9hMKtMj3A+QK5jO9h7tDZd/+w3bG4SB7f80V5ZU7mlP35lUChtUiwEi8Np+FAh+AL+8l4tDxt7a",
+	"BZwEx/B1mtsDKcx+LIYpKmw4KZ5uTn/ljVvY+zU61uEbooOHkCCPOlTbDC7oGCDAhFDMD6yxLgeHjeI1",
+	"R+GR0Eavh2zKTZqrj4LSzPfmhi0PFSpyPY2VwWYDw4jbjGFNtxU1pHNygmeVGGAf2s8D7FYItboVCRSI",
+	"U8EKC7nSSoY8hq9Xto6Tzq1nw9qQ68qvUAs2eODJr+jXOZ/EVfRXlZ6wMx6+d2DOz8phImjV4EDMVeeY",
+	"evtjwTmVEzusk+7Zk7MfTh+fPQEPFT/M/VPoY4US8uAzh6HvKa682S7PPe+7oPQisLglDjF6jx4rv8aV",
+	"orfoXSnGjpiMeqz4GvZTxuwIeyx/kSssF11B88VepVQ84gJX2LGIbd4+JgnoniC7X1twuPi2GCMqCPjn",
+	"DQrXK7jVkCZv7KgjjlBrcwROdZhHJBUBMyBAiHgx44mSamSeQeAWDTeMxxlR3YFKg3RYJ18P/VeNa0w2",
+	"MDrh2IEOH7WetLvdajLval+xaNo0GAIo+dzi41QmwpQffVZ6dNEtrxjeU3vNmBv7mEfDk9A5ttN4O7dd",
+	"idnbHGsg50jrnZx1Tu8WIhfLPr69qkCJBha0mFp/WANSkW8IbdUEAzpgQFk5Lk7wpxLD+F0eTSz+wQ7v",
+	"RswLlqFjPndEbH5cJtXhzR+xuBWxqeFOK5CY091mY+j6tYu36qjJ4xMVy9T9e6topfJovnA6lTqRF4YZ",
+	"idT/ycq/dZ+O0kSORtD6P0TIK+xGHshRpjMDE8pnXKZSjTwAt/2wYNh2nOwbtGuhqBU/jzLchfSr+DOj",
+	"r2Mxh91aHXsaxPiDVBBtgJ8n9linC6zT8Lz0wCLzYbdTALg4Oet0XJDDtHpP7ooMe9kglmF7YVrsNPow",
+	"ip75e/hVXTjscR3PGc0cuqdFGBlq5Mf2EzSxMW8mrUVtDTH724vhEEcFuSonzztM/5PC9J+cPt5oBU5P",
+	"t1qCs7VrcHL6pLwKZ6cLq+COFBLTSPgCblPESm+deMZJdBIGguFlAB+a77D2lhvy7voQpSL2vFtfLgKn",
+	"cyMY0wARBEaID6zUNML5S83nylfXtHT5vCcC6YGuAnYjMC2Q3Ija3wmjK0nm5dgRgca6OJFz0VIN9WSE",
+	"16QTkhwElCVqBvB6XfsY+DJXyuXqwPWk3Trg4c0o0ZmKAg9LQhqRjRI9y7t7IS3NozY7LwCL0YdzNoZ8",
+	"Q98epf0eg71dTlPMkAvi4rd3rNqW+9/2rv/r5/PLn/tuKHj7YWZc4/hi7tCz4FG+ET5lmugU2+wlmOSD",
+	"LL6BbjcjhB3Cm8u6MUCzX5+y7VEyf5upyjy7HcLOafa17PB7JSRPtgyEPdiBD3bggx34YAc+2IHfvB24",
+	"g423CrPRWwADYQ0Ua1XYEzeO9cye3TxlLuG4EPq6l3zlS6mwgAnZg63QQUN8wUKB+Y70rsbk9hlMsI/9",
+	"7/Zhd7WxrEsXpkoEcB4rpB/RBqlXJnwOPEEuM7Ai8H6BBVTb9++X5KKR4lM7AYRBOyNhulH23YxmQ57c",
+	"m1kfbH4xzsb1Vou8B5DEHkOsc1XsQhRxIIiIwtXu1aFAfFnSBKgQE36De5pqBHcSnhJURMVyJloPa3fp",
+	"eywbJV4PBGtNEbWVJ9JoxYa5r5Wn2sroHoBhatpWMxl83pEeHsHRJdN5exLl4K1YAMBNPUyzHe0uy4Pf",
+	"3H9hftYzNrHuqjvWrAKDd4G+qDjOI/HcYEOqKK0djOOefPjCug3EyE44N8xorRi4uzOd3FhfG8pjS+Xp",
+	"z7AKz5U8kx8OSaNIY5EzSwTArBvS4pHGXQgPWkt+DBB2jeJnLXuRn0dAnsMcCxAFJyNKz7YRgU227HHJ",
+	"+axLhyPLBwN8cc9sSYEWu2Vxr4EM34gpsWHC/SECAmVBGfKbVKaLfioM4j7aEQWTEcXR4KXqctmu6RAu",
+	"uq6qYy+m01fcASdsc5hTWOu3WArTaL9g0TGcJjrKsNrCQZF+yD3h66AFSrrsgz55d4LlwKd/R2s2zmtP",
+	"0W0+7xZN8sIzfGVPlEhoCti8dGfZCSt41ufdVqOxXZj7XELXx3cLW6qxmpn1h6c1fPHJ7hidb6AsyiUz",
+	"B8pG22c3YdzVHkkIKJ+yVOsb9AcB4QsrWEwW+8bd8hRa+wIuDew36yw6Zywc6lD5jFYHcFQ5vHwSntzA",
+	"yqYNni4FjPl6WES65vOr/LydO08ZfG/YjZgHnoaep+GYPklyUsePqWtcBx3ZYBf46hMj19TX2961/Oo0",
+	"6dQEaG1q61bad0pZLIB3T4kNz8HtsLp/kerGoXQvDcseGUyqMM4iYXxsp+C3rxgHXX29urGswVMTK5PP",
+	"N8UAX4hDbdLhjG+UNwLk2ODFmHXQMjeZDybfuYDdh2vXZrHuIAUh/1spvK0TOVquXg2oYnlhCJ9WAqFX",
+	"BtzuyqHpgRhDPP3TUpx9TYBWz9RLnUzwmy74beYqhNwI/rAyXl4TyM3pr0BZ+19Pm4UYB8Feb0v4DbC/",
+	"8ncbv5wvzk9FFOplCFVS0vdjO9Azjj/hD6uRWdF+3LsZ8Zve3eV4vb1X3YbXM2vKfypu3poJuStqh693",
+	"f2+3d+tyACiopfAtxhBnIvK1BEDokQNKNwUMTI8ezOEhEjprkNasZON83t29SUjWTekWmuCYWsE3sDB/",
+	"piu/wkLUVlCbrV518lZlsrtWwkNuneViK+Y/ks1y+agWQYUUs987OO2l9FuDZyot80acHewfOksUjxtz",
+	"0Md8Cr1MUIbkd2IdLPnXu+usJs7M+mP4Eq/b9g08s+3eW2mcDcxUw5XWvrmcqxD3y9lRt3N08uRd96R3",
+	"etZ79MQVT9i3cgeMXV8eC4Mtm+tu8bjmFv8UKhLmpvz9vM8YrsbmmdbdlqcPTW+lmGNTpaczdHFa16X0",
+	"zKPnU/XdAso00a8obMHlExE1s0lEInLmK+PBLQpj/Jp3SA8qdQ7Ta+utCldYiI1l9oxHuwvsikGis9E4",
+	"xQS4YClPRiI1cP7HcXGFvyeOi4rKSFh7tFeMSNOY8BV8PSFwmFFCtAIRda5Cb4Q3Xf63RectbloMQuME",
+	"wfCc4YkfXbrjCHotreTZ+br0pmsrkaNxCp1yciJ0ll6KUCtrpXe23aswLVt07W5ZrEjdnEXzeIsu2INh",
+	"QhTtkVpMiDrrfSuUiCSPIy7VDnZ9SWD3bhEkbSeciNpgh3NRsjAEntNW0RP6RC29iydJ3Z0WThKUxXXf",
+	"7lZ++24Hca06WN5jOfZEIKIYFaN8CUVMl8DH7h0gpvSMciCOMjHNm563OmQqYVVLyh/laV2c2131NXkg",
+	"WTquVAnrdzt1Jfew1xipSNGXwSzwdruv4bgbLsUmkTdatMA3R7qaONMUGbp/xmZNHPfdVuqHa90B/HFN",
+	"QM53xu6JS7G7LNYU12/Sj11bcI9K/UP+5WsQ0i8AlrTZnedMpVVt5K2tt95PIuUyrg+f4VUBmLcFAJ0F",
+	"DAWEJlzEaUC1P8ZSW1z6nDYEjgiMjDQXcaOGdo8Tel8QoZt5M7QfV27ydWR29MgvldPuS6KoW6vRD0XV",
+	"tkHJBJ1pnA10hC4iBuQL3Xhu48iEhbAeUIL2DN1Bk4VjokuTxjG1ecA95NHAGELqvcz2lbpS9snusehq",
+	"5r1ovQJ2E6WoZUo0QH5YxNY2EEZGwmFQCQ7E/g51AhxiSD0wmQaVTvCVIi/4lTVrFRuInGEO9Qgx0lJF",
+	"qjV5U60jzzcbJtyM24xcRqL2TgRUMfKJViPWLzmVfTYWHKGuXFOIe8OhVIBOdaWoJAEQctrsfbHlroBH",
+	"ivNGHYsmFTx6lnPI2ou+N4hiKhV2BvbpK9tjll6pMmhpVeMfnsNIgHd/fj9Ok7cRsTiAboEUcDikahyq",
+	"hKMHPIJ3Sd6NoVaaqFI62CeyVeBgC6pUVQgPLIcDug+9iw+9iw+9iw+9iw+9iw+9iwfpXXypE29l9HJj",
+	"4PN2MjbWpH/omPUOOMYeuHxzIOOTxoGMNzVGal3zTNWsPwFsQwKK9a1jKewhYPpfQnT4baYKkLzlHpqt",
+	"CJKXfeX1yfACz1Rm9o6D1eFGL2iyLn7yk+DRLyJFU7yzgi2mCtF+I5ErY0mXT22ijChHsoJWjPh+/FYk",
+	"fCR+Na3eD2e0NVu9065V0R/tp2cnHX/QmVVVt52nvUdPe49++PuCPRBGYfGTt+7lf9EjCCIlwk81+KBW",
+	"rJGKzxtunUUlwGUs1ehSqtDX0Kw5iqdjbqgeW/AJnc2rtA7pAvt0e7BiEV4XfzjHCeuedCpv7I3UHK+3",
+	"G7SGif6nQDtyKlQk1Qix4IUdN52VlCrqnZw+/eGuzk7Y/ripL1JwPjP4rPAqJmCon8HzjvnIdbEAfTvg",
+	"7wBqzVQkRitw2s1Yz4ByhDaQabhg9mc9K2F578jFdZhYPG2240/4Q3Wl7GHbqFFKtqujAM8vHK8rcoCy",
+	"E1fHeCPmzgLFlw2orhGLHNusj/WzfYi+lMG/Z8pFjwglXIkZMVo/Y3YHMzGZphJojLCh40q98w/CIHMc",
+	"YziGQjxjHSMpznQOD3R1FwijbO1DF7fJSZD+UmQ/grvMdQbRrL/ad+mLj1MRpn32FxwaXHKlCLR8kpkU",
+	"0ZGVnv3VBXKoXBuCOHLIlIaA2owbNuQmFUkPwYjPuieBf3mySWlKsElTGKFSN7bK4A48ade6jh3Yk1Z1",
+	"Tm0SGpqIZCSOQM7+Z8UhinNdURtZXYW9bfr8AgGID8GH++/ddlJXWL64jPtXmbtz8hBl5meNlpn7qCwG",
+	"5q1CDPXUqrMJn1tHE6rOwXdHT36+J1H5vl3tOApSbASfTIqluaqMTEX6MKV4AJ2cZCogejAwRqwGhz5B",
+	"a81IcDamRBsmJ9ZlxrcdiTTnIjeOSk3M2ZhHlJZ8ttj4huDMAx7ePCtnRWYiEVcKEgAjzcStSOaYpRgA",
+	"lg8haCDRBXnurjAUG//0RMCBgYj1dJgAPiDAzYhpisdGLK0TvZiJWIZffHal8jzP94YwDwn3WzpqkI8p",
+	"Ix1OASSTJZQFER95mAI8IgYdIiB014k9waqOJbvIz4mkotHm3D2zDxR2y9T68MDGquA3FemD8n4gM49P",
+	"nZTD5jdCTMuZE/BDt6kyrI4cv8LcvZM+yOsRRiWshZVCclbIt4GfrS6FuGJNOLzTqYmHn9zt3r1QfgMM",
+	"ecfkQZ1stZC1tXXSYLEtBQkDlvIboWD3N1JwxG9yXk97U3harPUN44T/VSAAKQF+7a2SezwJx/JWHEgr",
+	"T4XCpLu1xxeSuPBiPhxhWCyGadmdMFhWDSipWBNNrUUOHIB6pAGipkj/vcAyiq/YGM/o9R7wUa2mmaz4",
+	"jM93oa5aIRKRHA4PIw/nZXxdpCSFhDhTugjPYc2hZ3hQWsmRivXx2v7y8tqv5Wt7j2SZNSnXR50t6tXa",
+	"MwFJap93pfxlKZn57TDfNcGITUkkOm+3ioP9ZCW9xo4vrCaUqdg1ay545fdBqRbOgQrGOBNbh7S2QXPs",
+	"TbHj8JCwL3omDAYJn1FFUg5q4mp40rFQbXbBM2Pt1nRmlVoFt/ICnpgd+7ei0AELMNfomUpl7NHETTYR",
+	"0ZaysDo50sObNrXyizx99t7fysr8IopH7UwnN2gLN7weOo6t2XeYvfiqWK07EAS0X2Kiz8nFyfxyZpZV",
+	"Rdqky/vPDflzcrcfwDWkKux3FH5OsljACzOdQBSmRNK6eXzIredBYo0bMnIv8m97Ym6f8T40I/fZN8rI",
+	"fbaFzXJSYbM8Pjhb70JD2H3GFcFZUUzwJJYiycvyc97dnTRqpQvTc7MKirRSGRZYbG/ENC012krDTjod",
+	"xmOj877avM8BQVDhEcv60D35i/BDvN/gi59ohtpGhIlI/8gUoFZjWiKbWOX2JGjFUolW74digdQ7rK8G",
+	"7wy/y96fv33x85vfLl/8cXF+efn+zduf7GxMtVSod3z+s3NMvr0d5ZQbM3MYQBMRgdkjwEZEi/BSpKlU",
+	"IxOwS3iOaS9rGjL0t9stLyWkDEydmT+kvxMujJ0ECCvgzDRh8F/yuTfsZ4lWI3wS36sjZYWlnw0K77ii",
+	"AKZ43d5xyih6o4wrXs6m2v3i5w41aszDGyh0gJpckUgNiSIBJxEqzpOjTvddp+DsTbSCc4n0qqupKmja",
+	"hS9YFf53KBVp/fbuOeT5Y66WhlmuqrbyP5EpFkXG8UvBUyxRxYEP/e8fru/smCIRQ0Iq8YcOHkaFT6ZJ",
+	"Lrup+GhHfMHnOf5DsdXAAdxCaNEUwpoXImF0vxLfe5pIHm+7GUprXndwjHWMkMaFMN2YGyQdRiJqeIeY",
+	"pyJpquGSyhoFS4XiqG5LxJ0/yji2grO8L6S61YWijopd0COEnNpT4aX1vZWeMSqY831pkBdBMWVatdm5",
+	"WzOfUKI/mjFPoOqW6SztsaEQJmB/ZjrlJp9EaRyNFog0ltVcKdcG7YAv8wukYrOxDMeUjRJx1Gbvse7G",
+	"FFeCI/xDmq/UCJt/ioSvUX0JwZIq2NGc9tsLLKkjOyi3F3h0y1UooiNnUh4luU1pN6NJ9eQoTbgy2CpJ",
+	"XdkRT/mRUIkMx6Aqr91mtv+l9tIjrLBMIHkh7F+UnrV22hKYtTpMIudBQX4LChIqkArXlNL8TejC52Ot",
+	"jXANZQ6VjkfREe6H9fqwOLwFO7moE6fWFBezjUxlp0DYqxLFnVNcxnoaxOrACFXe9SekRsTDKj4AePqD",
+	"4jm44lnaxfZwK6iG7uOSahhmcfwr6ZNHnU6702mhZ0DbFHTNaz2DP+Nf4aN3OAOn+JWdJuGCJLKOwokK",
+	"4vBoRBNaRR4CIhc6NFs4m4117E5SdDJcmWEqElfiaj/KoPTOoaY0BDvHFZQm4j7GzC109TVk0tjBRwkv",
+	"7d/yFnNXPNj5D8fYZz/GoKRhwMObhY7qvGB8wbze82hDr2GVu/sOr9g+UP1aK/Erlo5eNxS8XV3pOdE+",
+	"uAth0FSojcKgL/A57JcUwywjar/0QU8TZ6NWz43nKIbrlkKZhV31Ikv0VBz/KJIYInQ7QPLStNfIIC7b",
+	"XvHJ087ZeiF9rdNfdSSHEhuuGvBXyU11tYJQCq8TZgTIKhuIWKuRYWmxWIfmYlmuaRryrgQqxF+oq4MY",
+	"885yXJThBoq1l8XkdymU4q0tReOAVdlf5WajWdypMHmTzbag6u+94jiP+XyP3SXQsSgngv0T+/A33T2l",
+	"8yDDAHYNbVYfDNo+2Il96OvyHSqJoNNpkajS2WTsL/2Sedb/ayWR3W8wgKVdulgO5eM8pWnwr/+s1Aqi",
+	"FWHAIjRtHfeGP1BzoSEphHl05hV2/KQisbf4fx86R0+vP53dHeEPJ3fftZYpSxrAsJu7vIT96CO2jeOe",
+	"yLdoKygZioAvUbT7Sg35wK2SJ+7w90XD0W77HBTfujH5khSHAh9TCvSPwmOCUpfF8hPvPquVm/BUPOdJ",
+	"VGg8LVij6wxKX7L7ATEFn8fcmGIWtbUEcbBN7yle+royMwvFuaVe1Hzqlxd1moiJzCZePy8tckOjqgdA",
+	"p5bPTy0+wTbY1g/ts04FIsvmZcagFmoUNCitgFkVKXKMJxaLaCSac0xn3DAI30D8GsSxEOiXKQEOlyyX",
+	"epMcxlz2U+GjY4dqU007igmwoU5EyE1qFa0RLIEDAdMPUAUJ0XChcJCGxfJGIE8ldCAg7DG49TxFTws8",
+	"MQiBJ/Z34nUY65l17XOXQ5rgSmEvRi52bCZUGpSi9ROdwHEUCwPdHb5fAiJey/F6grCriLOPRPocvf/9",
+	"FKiv4niMsZdBFo2E4wuhqrkat9dNdq6HT7pBayxHVht1T9uPMNJzI2L7nW6XQj8Q6nmKv5T26GOo5i+E",
+	"hhS4vh8coO7TH37orFSpUKWBur/T7nROnSdNFx+t1r/5Fx8VmwAAcDb/4t3nDj+4MpyFA65Sy9ZPTRUr",
+	"4+oT6DOqQ1SCG6s8kPsajRdCcVmDTIzlIKG9vaHAXsBm43mRx1imUIK6R0AOFZ34ONVJvarrh+aWLE27",
+	"n+M+Ngxzllit5ENE9nyxSp+HaeC0DBShuW41l3KEy0Fy2qw/1GFm+p7KFd43WLj3lbJ7NMjDnVjZAE1+",
+	"L988/+0Se6BfSvVmahh0bNglgyHDccUupyKUQ9JKf30GfI7QI7ZgCVcpPpydb9IaDqqXeoMxERhsaUzK",
+	"WjofWqG5bQUtkBTQ2WEGtSD7W+Jx6SRpfbpq8fSq1buqLLG/agVXqJ7gkgUFBX916ugKWrFh5Vdw7kJc",
+	"9Ni+XGkUPA3gKYG7W+BwOQsqKiBsAVSKgdemgdOAASnbgCzG4EbM1wyounNXzxoDkMacAvSiolRzBDKI",
+	"RZ3CibUauSj0hkZWT5hUTlYWvP0IBkOhiFkaJhQfxAI4qDgCn4KjAKm9TLVZ3+qRvgMIzQtMUYtBD0uf",
+	"GT43WC01mOP/Xq2iAWnt14LWMamYekYTrLJCjGBqqrNfarM+Gjj9gPWhkJU0p/PXCUWikNkJ1rjry865",
+	"mzNvj+2Yc/QhBieG1vYAiDj7DzvU/a93Wx2X/21H5EP3zVciAMzkJ4cyefb0BzTvgKVfEQ7Uh+tVBsoE",
+	"rFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKWPmImS8IxT+BkqhjOtWf4aj3pPEbHz9vfzhHE",
+	"8T52U1iRbFI+mbS5ALxw+7pGU6E/2hyJNTg6qLJwP/IocnQ1JZNqL5+wZ+QkixfU1QJRDV0BeHiHKAhw",
+	"KWzEj6zL6G9OQR5zdYljPtR+dcNF7rkst8ArpC3X1VZoz7rtx1Xp+7KTQzNuZ/8JpvTvVtY62L+8czEm",
+	"+jO73HbiLt1jf8XXqxF0fPlgyfCDU6t5DncKNOAeADvdbnCqHihm9PfwGmZiMNb65igSsbwViRSm1nf4",
+	"yV8CR9+NmCJpymmHWQ9++WyLpUnf4/3z794Di7ddOhkhizcTKoLy8DVc0e6yWhbt7vbc3FvyYJenbl5L",
+	"iX3O7DDs6wGaYoCW1ECMpFIyr+/+DwIkl2nPu0rt/+ivngZ75+2moEFmmTQVkykBFbr1aPVas/HN6oCC",
+	"u5YiCrQlsABAKKuZYKJQKXWOuifuk1VNvkjBMY7W5OPEx/Qcx13o96G97nuPgDFtE6Bj2pUiKhA2Fenb",
+	"3TJOuYyaJcBZEL71PDi5Amk0Ngw1h8ae/gPBDIg31U1V8STQqKsaFkjRrVV/x59m5VdfSV2zME37VzQV",
+	"ZR67KaxzbKYipLQJuMDddueqddd62BaL2yKR5E2sYr0VH0ORTMHAvrGmup0I41j7umednAWnuzzK/HF3",
+	"1zX7cMc99kq9zOJawht653lTlDTufgUCarvfwKaxmw4ieySOO+2w7fEsFzeTx7XcZJf2wB6LdulaXn5u",
+	"PZKAAKMLorWphzLWCVPaZWvgtI1jqJROQR9CW5/DVHTRURl5Vo8xr+jhw9dZ1i8NIljtQyb5cDhveTjv",
+	"qBTWqYOARZloqk7yUqgIHBqvHBa7YTfZ/qXSF7d13bKv5oyi27/wFzdmTG5QfkWX/IgObLJalvziryQ4",
+	"rACCJlG92aiuq2J36DjCntTfVCpjd1fXG14Gdc8Lu+ZTTDB4u7+VMynYtcwS68iP03RqesfHNIHtUE/c",
+	"AppjM1chNOWWKjiutxVst7a1FmUcex/NVCSfgGZqwm8AiKUpvulCq9+Mq9TZm6mOI+9XmV1PwcqT5Fc8",
+	"DtCVfh7rLHoBD7Ev/F+Xb14HzMiREoDceZlyFfEkYu6xEO5+xiIdGr8+7UnkzxYirOpjk3TfTSJ1ltsT",
+	"dCgRo2ziumjMWM+UK2cIK2DLcHcsLOK98jjV75FGxX1jAX8tZovTs1EErtt4Iek3pMngAniOEeEfV1mn",
+	"cxqenrCEq0hP2GCeCtgyA27E4zP4s2h9VgW4o/p7L9Mxvn3dCe+UYM4ZiZOxc5VscD+8Gj8u6lE2mDOa",
+	"1EYtC+8TuDm+Q7UbC4zxL+D0wed767NhbTPGWRX4kVW1I60aIRZ9C1CUjLvJrJCYqBh23X6mg3Vxj8K8",
+	"Hbw6/sE8+3zaaZ1Ous9K/TdKLEn85w1Q5LNUz1NhR+kgqgF+GxcbTC0AHEV0hOlUqJx5WDGtnuGfrGwK",
+	"h/fteEcx5bRsm2EvTrO6rImmnGWx3tlduNfGnAfV8+Woni+tY2j5+A0Y4IECofCE30AREu3+5sMpy0bP",
+	"/oHQsn6rA9bMo5NfBrC+wb1U02WzpTS+xTncSN9sGTlFJU50rFsNyrzFr1bskJ/1jE24QnxqjOFbUWss",
+	"KIiY+8WTCTkgEOvn4BKtU1en06BE1wRkQp4kc5bONERgsP+e6K8HOh2TF2agMyRgRuMxn4hQWLVv4Kym",
+	"JnN9KxIKvsgESKaA6aMCvzTNz2/yCr+ELWXHH/PpzzpLoPtq611k34v8yIdz+iHusWPcQ4kZ7bqAEMiq",
+	"Apb7a7oXH8O8C5gAJqFmek93Y2t9lwrUUIc7v+0TDhLLfcgpfgs5RUx/xFrfiIgBTsxEA+4soSzeP1sv",
+	"WiXMyjGGFXffk06n1Vf5/E6X7HuEjbS9n+62Tx63fyiRv3XbnfYWXWxuQDUL6Vgad9eJIswQkBoIPgrZ",
+	"Mqt9c4JKaZgshhZ/FSlvXd8t3MLOiwQavw/Xd8GnFsGSwK/EH1LdgwWFm8qkPMaKZuIks9cbfLoDrbUi",
+	"iUfZMRHNj6pu+H6sJ8iChmhyOTBKOz+yHW7FUqHlhdDTWLiuEcwXYtGHVLcSTR1TuNGvYjKwL7Z8p7+J",
+	"OeIOAc83nxS/dX7xit2IedXXoCruu0+vz399cYcN0znrLAFDm5SrCO5duCWBGNeUxt5IhSR7juaIYGTs",
+	"4hYnHwxbBFEuT9hzz5pU8wTfPBdLdQPJVXrU8k1870Ul8RUWHQOVPzb44PQP5mQXYOKz+OIEYFxzxwLz",
+	"CRbNZvENEIM4cqvAReBkCrxOhXtfxBzbFk39Q158FGGG/dxgSDjk6/wuwCxePWsRTzkVe0+44iMxgfJH",
+	"MIuIEqF4IwJJqHpTSHHP/KyzSBrAay1PP9GCL9+A6PNQLkKYGaVTSJAD85hUCDakAG+2cNOfBI9YTNTi",
+	"9feNeTLCxnnFuJoD3+BEwObCZZ1xmZZ5nfNn/Kzjyrf2HrHjQ7SeMUqO3Tlx7GbDdeEiFi4x+NqLlS6+",
+	"y0Wi9bDiOS/lCDxE0grWWC6pgDSRYdX4sJmVlIdvDit7DXViO0VFZL9sNQWLEATeKZAskmndVynkHFAY",
+	"jX4tfBvLECq+folq2r7o3DqEhCCXLKb3CvfyB3FNTX5Ru+TYnPnU8dbd9d3/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

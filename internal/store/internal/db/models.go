@@ -339,6 +339,12 @@ type Delivery struct {
 	Since      time.Time
 	DueAt      time.Time
 	Tries      int32
+	// hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; empty: its turn. due_at is when it is looked at again at the latest.
+	Waits string
+	// Of reference: the entity that it waits for, where it is known. Its link in the system makes the delivery due.
+	WaitsFor *uuid.UUID
+	// What it waits for, one sentence for people; empty where waits says all.
+	WaitsWhy string
 }
 
 type Entity struct {
@@ -736,6 +742,15 @@ type Run struct {
 	Version   int64
 }
 
+// Which records a run of the kinds bulk and records reads, and where it stands.
+type RunSelection struct {
+	TenantID  uuid.UUID
+	RunID     uuid.UUID
+	Selection json.RawMessage
+	// Written in the commit of the page that it covers, so that the run goes on there after a crash.
+	Place json.RawMessage
+}
+
 // Made-up records of a simulated account. A call locks its row, so all processes see one account.
 type Sandbox struct {
 	TenantID     uuid.UUID
@@ -772,6 +787,58 @@ type Service struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Version   int64
+}
+
+// What a document or a bulk run would do to the systems. It is about the live revision that it names as base, and goes when it is old.
+type ServicePlan struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Kind      string
+	State     string
+	ServiceID *uuid.UUID
+	Name      string
+	// The live revision when it was made; 0 when there was no service.
+	Base        int32
+	Source      string
+	Format      string
+	Document    json.RawMessage
+	Selection   json.RawMessage
+	Differences json.RawMessage
+	Notices     json.RawMessage
+	Actor       string
+	CreatedAt   time.Time
+	StartedAt   *time.Time
+	// When whoever makes it was last heard of.
+	SeenAt     *time.Time
+	FinishedAt *time.Time
+	CancelAt   *time.Time
+	ExpiresAt  time.Time
+	Outcome    json.RawMessage
+	// How many records each object that was read had at the end, as its system says; what is applied is refused when they moved too far.
+	Sizes     json.RawMessage
+	Hash      string
+	ErrorCode string
+	Error     string
+}
+
+// Entities as a plan foresees them, with their links. No service knows of them.
+type ServicePlanEntity struct {
+	TenantID   uuid.UUID
+	PlanID     uuid.UUID
+	ID         uuid.UUID
+	Collection string
+	MatchKey   *string
+	Body       string
+}
+
+// By which records the entities of a plan are found.
+type ServicePlanLink struct {
+	TenantID uuid.UUID
+	PlanID   uuid.UUID
+	System   string
+	Object   string
+	Key      string
+	EntityID uuid.UUID
 }
 
 // Signed-in browsers. Looked up by the hash of the cookie before any tenant is known, so only the operator role reads it.
