@@ -925,6 +925,8 @@ type UsageEvent struct {
 	Part int16
 	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
 	Since *time.Time
+	// When the event was added to the ledger; at says when the fact became true.
+	AddedAt time.Time
 }
 
 type UsageEventsRest struct {
