@@ -835,6 +835,33 @@ func (e ReconciliationState) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	Append  ReplayRequestArrays = "append"
@@ -972,17 +999,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -3323,6 +3356,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3519,8 +3580,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3532,7 +3595,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3573,6 +3636,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -4040,6 +4143,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -5108,6 +5214,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5348,6 +5460,12 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5708,6 +5826,9 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams)
@@ -6449,6 +6570,12 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+// (POST /v1/services/{service}/records:sync)
+func (_ Unimplemented) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -12007,6 +12134,60 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// SyncRecord operation middleware
+func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SyncRecordParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SyncRecord(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRevisions operation middleware
 func (siw *ServerInterfaceWrapper) ListRevisions(w http.ResponseWriter, r *http.Request) {
 
@@ -13688,6 +13869,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records:sync", wrapper.SyncRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
@@ -18987,6 +19171,59 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type SyncRecordRequestObject struct {
+	Service InService `json:"service"`
+	Params  SyncRecordParams
+	Body    *SyncRecordJSONRequestBody
+}
+
+type SyncRecordResponseObject interface {
+	VisitSyncRecordResponse(w http.ResponseWriter) error
+}
+
+type SyncRecord202ResponseHeaders struct {
+	Location string
+}
+
+type SyncRecord202JSONResponse struct {
+	Body    RecordSync
+	Headers SyncRecord202ResponseHeaders
+}
+
+func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SyncRecorddefaultApplicationProblemPlusJSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRevisionsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRevisionsParams
@@ -19122,10 +19359,33 @@ func (response ListServiceRunsdefaultApplicationProblemPlusJSONResponse) VisitLi
 type CreateRunRequestObject struct {
 	Service InService `json:"service"`
 	Params  CreateRunParams
+	Body    *CreateRunJSONRequestBody
 }
 
 type CreateRunResponseObject interface {
 	VisitCreateRunResponse(w http.ResponseWriter) error
+}
+
+type CreateRun201ResponseHeaders struct {
+	Location string
+}
+
+type CreateRun201JSONResponse struct {
+	Body    ServicePlan
+	Headers CreateRun201ResponseHeaders
+}
+
+func (response CreateRun201JSONResponse) VisitCreateRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateRun202ResponseHeaders struct {
@@ -21004,6 +21264,9 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
@@ -24134,6 +24397,40 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// SyncRecord operation middleware
+func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
+	var request SyncRecordRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body SyncRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncRecord(ctx, request.(SyncRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SyncRecordResponseObject); ok {
+		if err := validResponse.VisitSyncRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRevisions operation middleware
 func (sh *strictHandler) ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams) {
 	var request ListRevisionsRequestObject
@@ -24221,6 +24518,16 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 
 	request.Service = service
 	request.Params = params
+
+	var body CreateRunJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CreateRun(ctx, request.(CreateRunRequestObject))
@@ -25187,694 +25494,716 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T0aWRrbSTzz4NyJ7Zz4bmLn2s6m7rF9LYiEJGQoQCHAkRXXvPdfoRv/KIEU",
-	"qZGT+HuyDzYeiQKBRqPRfz/9cZDJ1VoKJrQaXHwcLBnNWQn/fPqaLsx/c6aykq81l2JwMXi9ZOSGlYpL",
-	"MSRzWZJn87MfqM6WhIrc/PFcCoafjAbDQcl+rXjJ8sGFLis2HKhsyVbUDKu3aza4GChdcrEY3N4OB9/L",
-	"jOJbdl/685KVjOglI4JtiF5ysSBc9Rv/djhY05KumLbre1yVSpbpFU4F+6DxgSmRc3j1mi4YmbG5LNmQ",
-	"bLhewqeKrhiZ88KMaibEzRC/VqzcDoYDQVdmDhm+KZ7din74nomFXg4uzsfj8TBBjm9h0JeVeKWpZql5",
-	"SsUIF4SKrZ2jYkSZh2Em7MO6kDkbXMxpoVh6ZjjxN/Cjd7UJcs1WQKa/lWw+uBj8/+4FRrmHj6l7fnK3",
-	"fgG0LOk2mv8rVt7wjKXJzHMiS2LmYhZAicKHm+joZotPvWshaIqez3K2WkvNRLb9F9vuT+iKXDMg5FZW",
-	"JcmWkmcMOFwvuSKG0ZjSQ6Iqw+uKUFJSkcsV+emnZ09G5BUTmtAF5QJ5g+sh8If9HVlSRYQkimVS5ITN",
-	"5yzTcGQWTKvASVSoDSs9AfA4BgpEazgzi2g7ADFFHj4cDlZcuL8nh+nzAshCiyPp9McR5A4EmIPYSrOq",
-	"kYZEL6kmG2pWSfOh4d3pP6ew9s2SanbDSsJh7iUbkZ+5XspKE65hNbgQ8/2D86+HsNIHk3OyWTJhHuGG",
-	"GppkVVkC4cSWrGTJmhduxW5PGWvX2Ly7x6z18lQraZ+5uVkaduhKRJPeyoos6Q27JPfHD+JpKc2Lwk2s",
-	"bT7hDus+qVeaJi6T6T+nF0SKYovzAHIhhQQjW6aRdNJ8vuGKHTEpJqrV4OLN4J+Dd0mmFlf5L5XSKyZ0",
-	"erep//4LRXjup7CmehkmEJ7qy3Hias2TAte8/JptW9+KP+37xm+qfMEaljuD79peik/0fuljKeYFzxpe",
-	"m9lv217snjnm1YJlad3Jvtx+D693l27zNNxoR06kSa3K3NdfKGJ+biZCBaEFp8rcKFy3TwmUqJ4zKlnO",
-	"9XOpG1SQDL43Eou1bk0Ypu8MnjCaf8+0Zg1EyRnNSQEPtM0gD8P0ngFXWcnWVGQNpzAPD7ROIRqn7xy+",
-	"k0WefvlSFnnbW833vV/3TNxwTZtPBPfft706PHXMBGSz3otfHng1/L7ve7/nouGlBRetbzTf937dD2w1",
-	"a2LsFXzX9kp8ovdLXxqdMeMFb9ngsvZM2yTqTx41mTJvnkSJzA0aFNcKlGdrtKmt0mzVMq0yP2I6N1y1",
-	"UAW//UIRURnaN77cjnLAwOAro3ycTx589eDr+18++AqUbPwwqNhcaLZgpZtgVbCrlruKZgc3LIzQmzpV",
-	"E2GqA6/s/65XLCublBAF35ldoCsWbMrHL394//rFv54+b5gG/uyImbTY4Naa7qIY2EePff+PBW2g/rqg",
-	"reRX0QC9Xw6HrGHt8B0unQs0Oj05cplVq9hQ2JkTjtt3Oj+z2VLK6yes4DesbLqP7bdtNNnsDHTkRJ6K",
-	"fC15k23A7LcdJuIH6un04yueePmVJiupNFGSrKjYNnmECvh1/IaczWlVaGPyDwdzWa6oRhF0/3wwDCJr",
-	"Mh4flFXIOWp/cs9y0FaRA9SQKLamJdUsJ7MtyeRqRdUloUWBNh+dKWMHGwOaFsW0q2vOjp52yu16u1pd",
-	"G7DsZ/jTSeQbc666W9wxpvQ3MucMXvDEMr/5dyaFtv+k63XB0Ut77xeFIpx9oKt1AdLFCQhQ2DXNNEzf",
-	"kfHNx9i0MDr16iyfmZ3N8a/BcCBnvzDzs4s3YYhg166l0ouSqV+Lwe1wZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGencbU7nN4+npYqgWU2NLV0WNGo4YF8Qt5K2wpLh4Kwg5Ix95fkGycjUEW+iChNUNI4sNHjnLZ0Ni",
-	"13JB3rgR391GI5kVu6FgXfVRLH1qwziKmHEGB5znu05AuzwvJo0A/d+vXjw3jP5/r374fkioPcPnD78k",
-	"/+LfjMyj6p793ZkXr6uc4NgzpsBLOL13M/EEdy5hw21TwhXoUPjlvv8fWVmtpVDIxrFN3p2NZ1SxwcXk",
-	"/nCQyaIIHKZldv2+YDesMHyds4znLP9ma8iRU/K9vGEFhetxzpmxdga/VlRorreex+fF+/GXjzb3f/lt",
-	"Pp+U4/F4Mn4wtv9bGHZdM8HyKyOyzsfnX55NJmfn919Pxhfj8cV48t+wYAoTHjyWlbAiZ0kFKoqoiZp/",
-	"tL8Gn3zNNTDqq3/9dDaBT5UsbhKvn8Drx/h6BdJ1cj6MTru6OfBC++hzb9swoWW5PVNbkZmvec5QQND0",
-	"0uHdOSuYNlttpaZiTLSRyt7QF4MNLdlSVoqhfLihRWX29/z23XCgMLjiF29+p40wX5h9XVFR0cL8BkNe",
-	"g4vz4WDDhTA2T33cziLE82TiWMWeIsPeiXBcamj72D14Boatuz26sz5dGbaK/zU4Hz0cD4YDdJtmhiqV",
-	"yge3/gAMLkRVFF6Ki3ZOcHbtxWDGDxwGtFDc8J7xX1SaLhiRqK/pJS9x03Af85LOdbxhk+FgU3KtmfgG",
-	"tK0ah40fvh4/Chw2w9WVB+aFXFw787fdtz/sTBMDBJeUMQqcS31zJ4aoe6G6M0QGeoqVGCMubmjB83bp",
-	"l/PSy0xu7hWzHDPWuoSdn5zf4mftwhOfNn+XSl+1yAVgvLz4tX3Xrtk2knUFTYwZybkVU4oumLNPzFRc",
-	"YINGpjPepTBZmVeo78i1YaK1YqXhwzXdFpLm0fIHqwpd+NeVn9BtxN+RJLecX4GYhjv5pFLXi7685DdM",
-	"xCJTaVmyeSlBn9claIWTWAx215gC4zXwe+QAHRlK7LgrewgvpfhCsPy1RDLWbm8reODmxnWfj88fnE3G",
-	"Z5Pz1+PaNQOcbbgD6R+zOrD3fM6MKGSDi7PxaDwJLGtlpmNJdWB/rrmA58KARpNXiovFMzG4ePNuOIDI",
-	"0J4ItCwS+8AGZSa6XPrd1AMli8qO25Pl/E2O521yfxyz1a8Vz65nUl6rcA8/ejR69Mio8/gLLt5P6pxY",
-	"cmB8d22Px/G9bTQmw6JWl3n2/N9nsK/j8aR2C3Tn14j7mhg2PAIM63zb3Tk14rEmCdQiYJfAbROw/IDT",
-	"lkXejdNAgzK0F6AZDGoirJoVPBvtaLmtGum4ppGaCRF4BZdCIR8ZMRIpbKcXXQWjCrW2Bm1PS00LR60j",
-	"+AE2t4ERlrLIgQMib38PceVDqgoPO12vS3mDUfm6mnL/eDXlv0qaMfKdXK+NBB4OskKqnQ0d1wWgIUKl",
-	"DzxTMlp/ZHw2nuw+And8TZkcj8YNymRV0z8HXzY9OOeCFvy33enVKTQv6MJ5HEB/+aVarQ0zsA/mV38z",
-	"o5v7/G9fmgmRGSvkBtRJe0vYPC+je/39b1+ap/8xGhixA8ftoOZacOHsmX19unFl2ZKWi+A1Yx/WBRVW",
-	"vL+JBwibqzmET7ydadm8xNNh1vYwrHoyNAdUrlkJgypjoP8Nn/FLK7joJEkq0I6MngQa5cCcy/dhaKP4",
-	"sJLLPLCH+Ugqrp1S7rQh88uz2i93V+Nk+6utyKLpw6SdjQCCHyY5id79ccBEHnNJnUNXUuhlbYZK07KF",
-	"pTVfsf+Wwkzmp9ePQWujmj2mGP+xe7JmpRNTdXHDtC5ivQI/QC+b/WTnUkPR1YV3/JsedhZsTmY1yDZ3",
-	"Ek5mgTyX+geZ8zlneSrDM0rcMW+LsnSOfuOPpZwV6PtvkMprfOI/mg0f53+yBH6vNC3AyGGa8sJwpVyx",
-	"mcy3JFtSsWB5HEXwrj+yYlRslrxgI/LSqLvc5cZRkZOSrRkuv7SjoL9baQpa5gAcYjikuhe5Vq3b9hlq",
-	"dQcMIMNclRpcPJichzP12E7az2/gfaP3wF3HylKWwQ1XJ0NnXnM7keA12PkNE5psSikWI/JgPK4lCmZU",
-	"GLNrxiAT7ZI8GE+IkEByrghq/IQL88V9NNCKQm4YPPkgzrjCMBtkD78VEO7himgmqNDm2YdD8mBy3/zf",
-	"Q7JieinzIVH8N0hSWbGcU/Ctmicf4R6bw+qSgzEneS7LGc/NgcG8Lq49VygujAmp3wqXU3dJHpyf20tn",
-	"XcERAwoMyRSJPiWKbhXZ2BS7869DrjVXxBoK5otHREuMkziiqUvycDwmlEAwhMj5WyGrEj69T5Q0yzPz",
-	"xRw/Y4GtmciJFCSXzFq5mHcJfuHoAL5kutyeXc2T2Sw/c72E6Rimfji+PyTUPEiWcoOzw2RPRbQkutzi",
-	"CRi1O57xGMt5X0vwxTzWWL96fT6pKzjgSqyrtf6hB6B/l3yu4abKK7b34Hl4kP1aGSl9H+hUGOE2GYYA",
-	"OvxRCWGW4+V+dzXYebXARNyPpkT2beSBwKfhjZN4fnPKYX6DQW2uS7mBVywM4zQ4NUrDxcoujeaDiwdO",
-	"8cf4mCXWrTMzFTyxr5MPhoPNEgxpc3vbC+5BHzki50031tp8ae8rIzpzBbr5frZIDz7CXLZdA4yq68A8",
-	"D5xm8XVkvHkLkTtF8C/fxF++iSbfxLuYY7aPUdkzR1fkT+r8cL+ukM654GrZyIsT7x49uAMrc68YgQDq",
-	"gTlveVXUgi19hFapd+a9o0g7CqkqyxjLIwMeQrW1rbBEBnFRsBJVIuTtSvhpRwYSbNrwdzpx7nj1PVhh",
-	"6vVzFS33f8D5Mms79sR4Crrz0vkW2bkRGq6TOpXxKqnlrvW6RuxGYbj6vff0DFsjno0seyf3IbCsiu1K",
-	"Y2ePby0H00wfClKj/X3x8baJSR8vWXbN8lAm51IN7hCmNswAYWoMh8wLujgraLlgZ7qkQiGN1V0iJHMu",
-	"zI1Ni103I25X3c0YZH//mEjERw3Mh6vZMb6BA0+jwWRGjBYv0VqIxVtmOAKYo+ZHxXdCXFoNLsbeAQj/",
-	"9oF5829wj6DjxmqeY+exHg8HxjCDf6AWad1VzCic9gurE54/MN9U69y+xZBp3+m4d2LAcnJriW/HKEZd",
-	"Vt18XBB4HAyNGrwomUJFN1peNNPbHY2/723ZnvPhvd3WjujBZ83SrXIiTXzPVc8EmZxqilfusdx1x91M",
-	"/OA86Dod99cnd+xvcNjd32lrgyJkrrYlVT/EgZNQjWyvzB4MALubzOCCgmY5N6yAllKUJ9wjQSC9jbE3",
-	"HhPyDlFLNMR6zOJfViIw0VrKAoJZmOkJrmRZgsPYiJVC8xXmKNt/Wn96XYNyO3oe9mBNKwwlWanTxplH",
-	"+FsddRsOpHMZnszfupN1ffcrQ6KYoDkk/RgLED8afDWaTNIRjcNHPBiY1k5G19I+G9hDi28fYg5ySEk3",
-	"p6YmLdiHNS+Zqr/6Qe3VBwTKI/PMkirzmofz88wx8rrod30ItnnpfCIfw7rg4rh/C6FYjqt/lxJF5qnI",
-	"JwMyg60N/0uo1/EKyaBBZo2HAwV7WyPwx1qY5XY4wIhX/QszvXrejLNe4ITEvqKdsHFDIslOxmHkCgpi",
-	"NRXs7XxDMppv27xkezmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJgePN",
-	"xd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4Y4/KPay+MImMXk3HkiItVKTW4+Or2YNAflTMrNuXGj9EU",
-	"Y8d9vCKWckQxpgij2dK6v11xRSZXKyiHp5qs6DXk+2JcVZu/ngIIAOrbxdbx8xHk/yoi//n9LzvtwP37",
-	"vbbgwcE9OL//VX0XHtzf2YUNLY0+VwtUhxSNkIJ2bgvJFNnIqsjJjBGrchvChhM26nkge+S9x5dJk/u1",
-	"oEal9EPCvl1lNvPPUEbb4gIKn/niDEORM3tp75UuzLbN0CFzQm2RIZEluWZQJrI3AuoVqdqTkDz+xrzH",
-	"PgomeSgRsAS9HQ6uzNXz2N6Cu8pUwYUPBkFc2XK5LBmBYLk9CgDNUidHlhwS4mJcE5rbgIkt4by02Qq/",
-	"sVJibAigSDQjc1oUChAaaFGQSnCtkgSpJRZ0RHp5Gn7zylw/e4AvPhWgfZwf4CHztL1s4hKdLx8M9gtx",
-	"fKbAx/2V2Psk8Y1Z/eFNdymmOI5bgv21naPVcupkS7NHjLOww/E+DaSVOFIwICXHfFGqNSsNL/w/mv/y",
-	"fpAs7MkZpjW3jXuFE3QKcA9C7tALMn8dsexwwxBZsLNJEsdjQOzwftAQu0oE+5Nv7iwYIhVxdyCjQ8JJ",
-	"EuwGM31b5vbGjTmE3w3epXbwmm2TO1hQpb+VVUMJtfmWzG1eQEkzzUrlpEzTssxvflKOpjtjohxZcVFp",
-	"dsSyGmQpqJvyusM+pgZVmVwjN3QSRa/M4ykB5G2yDlIlxdhW+vsd8TOLeS42amIWqtE9pkeYV/O5cB6Y",
-	"+tlAL0tHqtgDliCLdyb4bZtJWTBzkdc9C+0veB6e3KUeTLQ2VnhretHrgrM8cjckhUJrvTJYyGwTnYBo",
-	"VTWjsiMBn4RIZ4KI3kjrOJpNePkWokOJ8cA8a1gi5qtQwLpzZlx6nWVrsX/Bb0LF/yXANhmFwuuQoCmQ",
-	"vNyiMzB19ZZN9fJg3JrfoZrDNRGM5aBvSMFezEGlPeiaHHqWBGGA+mhTsbqXyX7OKOgNmSLguG6v986Y",
-	"1BRA3aeavRDFNnVsdtg/Lov3sAm1MYK7POx8nUsDhyHRk8dGqWrF8p/QKgBHDEcYrx+j42Ndhvtbhloo",
-	"3o1GQU0poqt1wT682opMHa5iM3e+uUVFybPlygFIdvoNcJg3lA6spD7HdclWvFp1fhUkgtgEzQ4/uN2l",
-	"+3Dw4Wwhz8yHZ67wC/fhWbyI2+Bv7Ee+MriGelDB5wB2fY1P5en6g1pM7eS0cw4xs0E9yHWbOhVVzvWV",
-	"w5yqkwm1sD1lBZ1YATrNw9Bcs+A8GjhrXpYJZLWuZiW8ahjpF++alvBU6DKhIFMfbt6bAXWLbtULAnlu",
-	"h70sb5fh2sSY6B5q3PHBxeAXJcXoJd38YD0Zt86fmlgMXyc/XhtxKSv1nf1dXax9xz7QnGV8RYtLwlZr",
-	"vbVAlO6CYoaoSS05Sp1NvFaxX/ffNhmS8yG5T0ajEQS2ZaXJgq5VTY9uNmNVZV0zh3jGvBy2ym3x0HFB",
-	"GMRvT7wSoOIOzSzJG9nuFKpnYN/PQ/00833J1rJMrHxWymssK29WeyDutCXrgmasZfPf+N2PjB3DkY7I",
-	"dV52SbIbowCWjOaQRjuXlcjJZikL1pHPlsyVm8brajx4ltX7WkzIpGneSsl9Q/PvzMxuhwNYzT4FnkvM",
-	"St5Q5dKmhyQv5Xpt/gGBH8jFljcsT+nDOzPEtwSKD8PeWiKlmOMbltFKsZ73cXCtRMgsk/EONMv94YGT",
-	"b4dJzstDWjZ5lpocJX18K3tui1mVv+/hVB1iEDV92EtG0XeehICipQ6Ys1oWHpFpXTIA0AGl9YKMh+Th",
-	"eEi+emh4YTIekzUrM1spsn8YTuQT8C4uXF5YS90d0Gbp4wZe+e2KiPxmfPbo3cfJcPLw9u9v347cn+e3",
-	"//jPv6WIj0OdQHJbpkqhd+8J2OY1PWebnselmzu0RrGI5+pH7CD4USNH7qyyvtXNy/3RQRC3LnjFRfzp",
-	"5E9LgsQqi+uruBK1+776FMWYAfv8Pq2NtR3iAxheewe68YimLi1LhWfGHKjBaD20RHeoWvtqDyhheDDq",
-	"wg4rroiwl5254xXdoncGXTOZRDx8rjvccp7k7xq28kWlzYD7kkLiF/XN2mFSl/e4H/Cy36CO4kpyLwHZ",
-	"kti1X0D9k/U2pR1YGPTcD31tDX1G7R72UHK9HxZxodOPLQP46spuHiMXnNnzF6U3ZDCMs0bxXXa9YX59",
-	"mNDt420rr+2T2C+zw+L2wmM4bpi/55kUtz2WOcufYhLOnkvXbvThrWrSjQ6RDiYQ0L52tHqqWEOIVS/Z",
-	"FuMsdFEyo2JiYmScNvIxZR37/Or9YPCalQowTDH6ZHE+nYmKqICkrApG7DBJE9WWFiT9oA5NnqxAjbBQ",
-	"/Ggn2GyBC58kMNsSKRhRPGdDX5A428IvIH971C+Wlc2LpFIYsCK66pstIcnS4+pGby5Z9j49TpQpvgfX",
-	"qBWBvI3GkFmMfNY7fOUg0ZKdcmhRMVRrM+hyUmkn2euu7miN6ia9xlquesqQw/KLjqqfOyuveJ6UKco1",
-	"nek0iGsCE6DTel7j+5q7Q1lrFuGp6z344mNyDWM05cAptUPuztsQhYWjp6NEtDY/N7/3UTA8yIXoPNQ4",
-	"rN1McCR9QhPOwNn2R5AsHUk4276siq5ZFjlNiLJngvz0+vFeoDjFnjYl6xhLy7w6DODnPQzrbaMUxNge",
-	"e7Nq59ppFeKZ+1UH+rRI45NJWih/6jadU8qOxnhW/QwlD0tmDWOYets2ncBcDciJn4Ob0c32R8qTClF3",
-	"1lNNQMSvN9KhEANihHtqP79nh1qbVMz4O7khcq6ZwNRNTDNZkQ1Gn/3gHSbc6k0IwMaOdzYHTngQejvM",
-	"4wAoO02q0WUlb1ipq1J0HslIKpa/QjCDYwSedTW4+demsDt8G2FesnWRuidQk93f4Re2S9yQUNQXUVGN",
-	"tdAOy7eJjN27xMEs0e5NMWOUuNvtpgrbvqPPg60JCDIzxvyyfJakXe2S5kRLaMiAHaGW4HHsuHoXte96",
-	"eAs214enap4iWvpJdo0pWZ7uy4CB5HaMeF12zjF/WoYKe9/GlaBSNiT97vV1hN5cG6qIBWkd4nVJdQDn",
-	"zwqZXV+SYPdwDwqjWVEckcbmCxabm3bAnNy1jh3dkh4MB0LcP+vN9yXYV5SxOLopI3gpC4C2SMpVX1tt",
-	"I4h2fmHNrTvnlH4XGbf12B4cORUIj3/MleaZ+t0V1/5mzxOaDFaG0uheo0UqaGJQp9WlZbGVQVb77Xju",
-	"0bLoSKD6/VafxROWQcaSslA9myXPlhZ+CY4BmK1aAtOhkxIS0aViJQhSRXnXe2NNedmftqA+pZxeTNp6",
-	"tX7DIR+mLF4uMtbddWHNQX6MzW0tyUaOqYTGzItuU9nTR1K9mKgg5vfxJfOFgivS5Rf2DgFzhIXB2Xqm",
-	"HDqpsW/G7U51R/GBk+wPoWMYv9U1mreLsZi+d1Qbe2uHsQ+kvhFYcOx7aBJcV4sPcJfgwQORVB0baBK1",
-	"BtyxQRCl4ajrK+vX6W/Uksl/pwB1JkW/AHVwOe4HHUL30iWjhV5uscU17tMobVhnJdOvmNZYyLWX00BX",
-	"DJvF2EdQt6ElI9dsrYkCGK5+xpvq0M6JbKA7tG/OATqDhSbEiViFChNqQ6MQsqI5MzoY14oV83Z/hYrW",
-	"nQ7zJT3n+12sPVEM7ZGmI/K3j8+vfnh6a7G87Eztl4MEq3d1WdqVeqdlVO7dlQ0rlXb9++2OQCDtlleK",
-	"AS4gNIO1a+FiUcTdOfvxwYlyG+Lemn5D9zi75lq1HlHv9AyCpJ4PESh70OlpKXAaL5GTeJ+Ln8jO9zSZ",
-	"BUfmCHQ5y9GQXz58eP/LNtmwoh9q04waT7m137ZSY88YqYTlMwtfqJd4Ey5KilchVuPkofymyV4JN9eO",
-	"jVpwqnYUuoPHMCuoatC6sG8EPACJ94JEme/QCMwuzWepD32C+7tkSq6tYk657uyXIEaN1TdqSOplIal7",
-	"f8YburXXFeNi4WpWh2TGlMbsx34yalHRkgrNmsxZ6nvdGZOerEu5sm2wWxm0W6EY/iB5hVarFS23PYtK",
-	"8YND7nPbp8PxUiiYdC91LFMTt9HGDKMi8EC/FtEhy9OJTVl+LlIzteIAYpGO9NvSbIvu7mxb+I4rAv0L",
-	"k7yHLcHVnRPras7TnayBBeVC4SyVmRhkRNYqynHaQ7TAablIn8kminRypWj62ImzfZVabrraTE2Z7ieP",
-	"eTc50TqGtEKph0+r9yTwkCi48i65OlCa1eLo9gA5iaWYV2VU6cPnVOlv3bO3vtdA57pEnrEcmkSnqhyh",
-	"UUBjOljalf2T4FoRcAIAZ5pBiBRd09X7wQYAGJTVCxLFIk0JYQHSphP/ljTVLv6FhfrmrLRVjwDknS0b",
-	"8nc6FtU3gRBEzQNhPl0Y8DVn5RNuceOTTjPXGKGVSfAp83xB+1S9Av//iA3R9l/uM9EO0APfHh2XkH/m",
-	"T6Q/Le4AWOb1Uw6SNkjvpnvkqdJ8Zbd8RyHMraOoWyGMBwhJrN7jLu1fLl5EJxIUVENuf5soOZ1I2A0b",
-	"hR2xoBhIoCbCfhvJtF3VZJu4A7+tioKYr3xVMVfokJiXcpXO8F/yxbKBCtesaCCQ3KQjwRF8z+7cvsEs",
-	"DsDJjy7lYxyn5vV+fnYF3vsZzaGJrP+nYsp59HpkV1cu0bKVh+Mi492JVy2pl03pDHHL5dr/otztcWpj",
-	"H1tHwidCDmmHA/lUcB/XrAG25Jp5lxt5tZQb255CioyNDuGGHIAA+Qvj4/fD+MAdTp4QHPKZuOGapv3x",
-	"NMvYWh/rkO9/HtjKFvgefRbaPPNc3CSPADcUOAV+T2mrCFtzTyS2qdHyOhWE7XLSqrJoMShtTolcM1Ev",
-	"BK5Kflay0DyhA7IS7oddWEyoZoaMWMYtEmfcwIK+E2u6FmnHJFVkAd6HtH7bqoO0gCs902Rt7nhXumL2",
-	"G+5Se+2bK9abEwLjFBfoP9sekexhl3C3KFOZLoNsSO5xiRoUg0lrynOyZXpIoDuxWXlWVDnLL30ZkMTu",
-	"QJgJw/UyL+lGjHqmzPsfHiFAUvzoqx5tPlCk/nnXf6BunTHjuTTz4in8VsjUR9cw1jtl3wm2LQosd6sp",
-	"QmC2BAJNggFFkzCV++6UGU8XaLhuebsM+1/8hgmfW8UV4UpVLB/uwRy0VUE0sqXadeS7Ht34Ftsuh5Z5",
-	"ymGfMHLDjvkQXs/Sgrgf+MH9SZ2MUORlSRqCYv7Q+CMSXhfH7VvjYX6FJzsg2HD8c/Ds1juVp8vI9gt8",
-	"AMxcs6JQBAr4bWO9Fcu3DYGQqH5r/9vQwjywLfQyl5VOhmbczdpGpG8xsaXW/Xz/7pAkk2UJDREskon5",
-	"FeGCmF/1qRR77X7t3VW2wRwmxEoBQGPXQsZXTepw+xbsR1+gefFrmz2UtGD6vLC5jLDVGy3XtQCja9qO",
-	"8ZfkPkf93LttdacStwakM7NDsHU5z0GTWDBNsGVeU1FcUjZXRUO2CNQgyjlRW5E9lmLOFyMLXMZlgHab",
-	"lYxeqyH2T6SQibGi+lBqyEn9/F1SO4LgCPVozUm2Hobl9KARTdGGIFVSkQcEn/KFanK9Xy8c2M/NP9w7",
-	"7oz6s1OvRfO3UbBUXQlPiVl6IMEi0dQum/+rlNW6R51vn3qX/tK3t4C6g3xJBgUKqpnSoxbe/pNEvJI8",
-	"aNnM1eMkWKmt7HqHKU6gsuyy2Wemt5yUAp/b4rslMdVJE3Uka4Gaqx+8f9OiYsoVV/piEbkRVucx1sJo",
-	"sJeI5KA7dnKoeuHY7RDLTr+dLs21FXlpzK+aGeS7hSelnUvaPx1IVbKYfOfJ8y5JZI25z0aS/FxyzX7m",
-	"Qg0xbSH6W8mqzOy/NS0XTOO/N4wvltqYokDkH22nnyFZsXLBhoTesJKaf2CDObvfffLeGoptrmztvpwb",
-	"LQwZa7TDF0bZobOCjZ7bf7zZ4ZR3NfNVXfP1GTbPo8UZJJsYG8cwdzIVLkIk3vdMpDswX80AKgss+ZJZ",
-	"pLRaiLH5eQjljVL4mK7njh3Rx1bzBg1ZL1swvlwrECqk4Bmmw6+CbmmrQ9+opVy/G0WpsUuZvF93g8fm",
-	"5XYFyfOIR+yTwLtN7gDv9iS0f01FoePOAp75rONhT1I9x29uh42O3ReQi+gbaNpaH2cXWs+lTeHo87qo",
-	"42pSBWxHVEkmXUCJoK87skVJaOfLOVnSNRSdHHAL79v9R4VYDvkM4uPahB1pBOsXiiA5ScGUy8rPpMi/",
-	"UJeE+iNZMgSnwbx4+xPVc08aXANPPVhqghFG3Ux6ldZgd6VH3Ok2olEXT190Kv5lRr2t9cpNlj+g+EDT",
-	"FcprXd//sLTu2au2uWlLlah12Tv6Qb/T2Zb4wE9vU72lOkXJFZvJfEvUEqqHCymvCVjooyZMnHrf83gi",
-	"mWgB0umMuhN6Bd891a8XfE3EGXdCsInHcU6D5gTguzoGdrYk9hRYoOhg/gPr7YBuuBQxZ7k7iJpwKIYO",
-	"nyXUaPg9ilu2BElddxME8djuoY7o9m2BXQn74D/C6/Ga2NUwWwJevZTRo+7eU1hu0U3+eZhuYcIvawe6",
-	"z4bWNJRENNQIyZmU1yyHS6cmsrpcY3VRczdG8CMdoEYax6DJY31kPX8wXm2NntWP4YjHNXqpa7oRAgB9",
-	"ifjeQ6s8VPM/hFbbTdr+E1th2M94v/J1ir5CkYsdm+CSKMbI9N7NxHO9a/NhmGO6XwPYbrV3NcWGg6c3",
-	"SUa+Io8LWeXwrSKT0ZgwccMKuUY8Fbtx5vgZ1RQmzuDZ6X6rDSdSukPr2/R828bVlaJ4E223peu7RhVu",
-	"n3PB9q5dageSV4YDtWZZdBu6aUxG4+Sbm7HvzaW26lF27xYeK6Ls5u3bkdqKrOCCvX3boZA6mr1tzmCJ",
-	"MHTlO/b9uyQfNicS7LbI65xm8/QDzXRr68LgA8e8EZgfAtDhLb+m2TXy+JzB34iJbVSDqtAcu2m6dMvh",
-	"IKPYJ0Dan+uSQ3p1zpXzAWeljQd4DNBSVqCizHhRwBQKvuLY0wbFf4OEODL3fn/nbXFCQunXbG1OICXG",
-	"dGLpRK40BJPGpPEo174F/xmCeq/8aTm+qWW4K/aDvwtjtPgbgHCt0BN1Sab/C5PNpq4LUoTdcIDf3b1A",
-	"WxZ2tP81crcSvLGxCJEZvia2P4dKlmx/y0Xuavrq5IRmzg1Fiv7OsChAM0YqxaKkMcVgAism8p3i+rv0",
-	"7Ip6gO0ltGVUDMms0ntG2rVt432SGdg+tAehzPG5oSNimHpq879jRW5rlvaZGpwRqVYNsEaA6bfZ8BAz",
-	"51JcxI4asI3ROLFOxqIIDS7SiEretdktvt6GK+XcQ3tRAoCUOiKXMPhRu00uBDa6Pb9kRa9ExcZ0cqT/",
-	"FwrzygWIEVz9KI3c2zcP4mDuAvXOOpt7Yrv19fGG6DSg788ReEpmOCpwXHJ10J56fxCeLZ0fDvzaREtJ",
-	"5rQ8LE9RvYYIvT0hkeVeM9JrZYTI2TgfC89lN7z9XJ7AKo0O+WdhlH7HlZbltrkpVhPwTBp6+/CNOWwM",
-	"qSj0ws5YBhjecRtCK/K6tx30Jz2R89mrK3ZDPAegdyzsrM0bo3b+RurWMV9KRk83e981pymjH85oJYbE",
-	"nP/VWpsNcjCEKCNmpawWS2x6PZOV7olK/ktDiuyuPxrpg9INkAes22vH19UkHDET34ObBCkJdXfXgIcF",
-	"/3h3V/dq11QPXnMcglix3kSQUEH5syAvme1hsyOXWo7hKQRQfKA/DxEki7wRPOwTxI+WyUANCm1FlqBj",
-	"oy7ZwYraOx3LIm89HfW3WgCKC+xf7+QchFVAh5MblrtQ1YW9ehUqdk7dm5dyRSiZG4FjlD0uFpcOT8SO",
-	"a//aGRWsHXVBaP1ynlelXmLltX84hlAJmBn+Sg4VwDhmuo+j1EekjR7f6KDBOWp0D8B0aGpQoJMC/8Uc",
-	"FK1fMF1YCnYRexS58kJ1RrNromUIpUKAQYHTsQnZ9HfP4DRHLpG7uafcY2TU8w/geOxUCEd+A1d2nj5Y",
-	"2HPMDAlHbBNB0vaDRf5UWaOJTFGU7nswXEuMCvlmLaH9QBzWicM9wPyBvdpjPmZ3TnETyLRx++e8Abx7",
-	"vM49hrYXANrqgOlQ8bwkJSsYVSwf+mN54RhpaCvIFxwz7yF2e0lsqteFLwbjVtxTsQVBeUlowUoYCXJN",
-	"+coy6JoqZXsw6dgvAhhzGyq0kStkxsBQj4Wl9/HjXOGfONko9Ww4sK9Nys2/Cln/gELW01eNpvg+bO0J",
-	"jnvEJ5/FoX8WVdQ1xDgTLsAXe6iOtkSss+/vKoRQU+ghUUO+O9YWZoX00ABJt5mycFPQhxUe9uDrvHB9",
-	"5I34QjDfI9xoZrqVbpkEijnBFHbmmkvU91CphC9ZvsBuKr2gH3qiRUApRPfyz4p1fta3zDtKRM4LmgKb",
-	"tYh6GLFh5U6eUGdOtCcA8joSrLjfI7ah2tTD0Jz6qNgJNqJYda1y9ZvQp9C1L4RSSTV7bFNOWwW8e+7W",
-	"38BXB1omrCnPh+RGctsZeQELrNZHnEh8YzqB4zu5qb8R8Ku37rP0+1te1cUSsFsccrJ6dDG8uyruIai8",
-	"iu02J2rlGN2tkTyLC6x8Ygue10j0RgK9Lgviva/tSiSPUNK03F0uI6tL7ewv1Wo9hPKloRUcQ1IJVc3M",
-	"QzMj+qH5BVnRrVEkjTqatrJsdLZTE0d4uGUBcLLvWo2fLY05nXBuQAbThZGOG4HZSAK5hEsBqnPaHmYh",
-	"vt9Z+dnNCWgUp01p+dbSLazFAIo9FYRZxLKdgErB212gbVM1NPdJtr0w+YJETPQdQE0CQL5RcfDLwf1R",
-	"SW5aS8V38krjRhKnwvnritDnZjPcA+uzpvh+/kDgvzrntHL9KZRtUF4/J037VRM8hDVSzZ1jxKqE/1TC",
-	"ZcTOinRk8nsUfjvIcuiNRI8RGt6KyJIvuDAmsvmrZBnja03MoRsSeQO+RoYK6OQhWXFRaWTXHbGEJUg/",
-	"dG1f1acSdkU//HBUh7EwKTeIe3FqJ/zZT5RtaXZhTy4iWDNaFhy8suZkY+AGQmMIJGD7yHDt8X1ASXC9",
-	"kGMnRKXilCWa53DCdrOUUjlJhYXaCCZTkhG4uD4QHc/keos9q0NwfBc/d9lBeIYIflN6aJs3eSO+leWq",
-	"+zs6aVBm9ZEvVWTHIre15LUGNaupEsNWZCpNV+seeUo7RfFODQuqlV/Q0O1QoGMDh1/vCRocBPQ9SEMa",
-	"hF50dY/YvJS/sXRw8AfmjI2d/KVGl9Se/VSpMnlr/yJ5zyhDM3RfD6i0uyrPzh9lM+ysW8ovpt3HjOQ8",
-	"wU1o9+WzuAhxrscUTh/tOYQfpueSzIKYIkDbFPw+ZM7YkExR01FTH4ehRFWrSyIYh0gdN/K1Etr5bUDe",
-	"17oebEX2PsI7dVFsBW5M3yhBwU9Kni3R+TYc4GS8sqUaTqYuk83o7N34PdUOvW6v6fGKFwXHmjw1dKHM",
-	"DspD3fKW1axge3UOx3S8pJr+WxbViiVnu+ALOttqpsjfJ+P/94jAv//RcS5zyovGXqFSsSHJGc1JAUXs",
-	"qmtfyirLmFLzqmgbGJLWO8fXwPB+tRVZwqf00jars4wI1pP2vXGJLEnJ5pXq+K7dhg7hxbWVedoNa/00",
-	"d9irtnvJEwcGa3dQRlFPrDXqC7b9rwCI3abaOKy+HQvx7D/fjM8evfuPv799O8J//eM//3YI3DH6/Rt6",
-	"9tu7j/dv/3bwLg92kBsptfjnbHNVqx3qU3TUQKFn6D+26qfR8uwMLsmMFXJDfmOlJJpeA/TkPE2hj5Ph",
-	"5PzWk+njZHh+20CqbtXh99sQ4uMfnvcsaPKEdjZpS6mbIbfHU+5B6hY0T4gMyNIngwh2c9Ax3wY73Ldt",
-	"0ZHAwisunuEPJjsqgrEx+a8Vs187eIZE8YB9dwOh6533ehC71lqvJzn+gOZPMUpSp55PCUqGJTcRs4bS",
-	"eZSQiKXY73TCm05q+wmtR9b7nFJnc8T1kQ8fHBRDR2uRtdBzw2p+ZrOllNdPRQ5ldj2XdCQ/mw/qQqHn",
-	"ACv6wYmHiIlDg9YUJvQVYKiUCOkAbpEFFwjnS5ZaY2CpXrraU9Tb09KE7/y8ZrzsOMAkurOmGTwwdXoC",
-	"dGtZ04XLDbbZYUzk7VGcF96f0QTl1Eke4zCNBS/Wm9IdsaHFAt6kmi7NZKXJUm7IioqtS2SMe41XwuNj",
-	"NuiNb7zi2ASmbLfNFwRYpD8zo9Q2xjTZ9yuA7dSHJAsmjIXF8rTFGzFkytfeSFBBNb9hHXw/kH9vua2x",
-	"FayDUkrPsWQ0fyFqzTziRMWMpqpEnvCF0YfRHwlQ7Ub+XJKziS2o3toE03RfkW7N3lwZIdaGWppEy4nm",
-	"Hu9E87afwPXxwg/553d94FxfaaorlWpQDKUMbXFwcM8vqbf9jtA8feu9dOjbezc69VV82Qz3mkvBmkxX",
-	"6CSVuxpyJehaLaXuaBlDmV/3zKDHMmf5U/hNMkHIWLVcLF516IeeImeLp3u9pKrugbULxd7ejK4aqibo",
-	"wVwI4AOgoZbxDdZz8g3Jwjv3BIbEqS+oOdlN4f3eSCnLMyHpILDqPst5Og2jc7Ozm45XkkfROeLuVtts",
-	"GK5gH9Iypr3BYEJ3OHi7dS4D6owC3Vjg08CahQMwSN1bfcp9+uXb9ykOorqeX97a9bCOQOyVFr/SsMWt",
-	"XHSKi8xz5Gdxl/1It0d4sQLMxl3NyzBScnY+S2NXoUzBw33IikrxG9Y9wxJ88k2lH2UPAWI+/297VbYv",
-	"GF/pXjCEpUS/T1KhoCLZ5u+FUC2dL+eM6qo80HVyr260FY+iMWWqc1qKm1Tw/Fk0C5xRl36RhhxXZvG9",
-	"25VCEcJhQIOCiu/xSWCRnBUNxsSqhbg9ehkWVEA/w2T/yWZ6N3Rm7IQEdyB6YC2EELpGKuxtWtRcxy56",
-	"6PjSU7uJo7/3m7Hbz7z4FpkkYfs+vWHlFgtObHIfgGi4TFgK3oyzWrF0JGHn0bg9bus4qteQMKa0i9t4",
-	"MMx9e62DVryWsmiokHYN2TeyvGYlMU+OmtEQ036DG9uawVX+QJq1cv6TKKW5b7jJU3ZY27+mvf+xTFYr",
-	"NGA9eQShzvlH2KHxYwoSv0+SoO/1mDrkrHwWGCPBqTRbxp3zAZ4WiA/auJxjQHbTwKoODCnpFmpCG4IF",
-	"1GyVRUnzimJCyA2G82Ds95WApKQIg6kAhSuAMHmqJ7Gx+G+sqasypCbZgbuGSRthkkCsHMRJQnHYdhk2",
-	"0qxaI6Tj/qvBOjN08o4gzkp/vK3Vax465sB07o4MR+U1T6eFdLx0eZ5o1WyZpSWx2ZzUV3xVFfQodMU9",
-	"9SQOxjxo9V/fP99fq82faOASprCGkBG6kmJh9mZ1Se5bAB/YslHc2PX8QXS8J0lRbLWunVn3cX3DEEnK",
-	"mk29EmqTysJKUO7gHfU7tVZuVYekZqqlWJxik95+YMZuE/bFb0HF60ZNp8EjAm7eauXOM9AlKU26a0pO",
-	"MYKJxtOKtSevEvk6jKA3+U7gQL5GZklbpuZ1/RTNgz0HccjGeRzZxjnw9E6KlrHQwao6U1uRTYdkSvMb",
-	"KjKWn7n8lLOAfmq+NxbuWUitMh9hH4UzXVKhfFWEgodZzjNz/52par2WJTyuCnr26NHZo0fmjyVfU3qm",
-	"ZHZ+Bi4Cbl5uvtgsuWZnBZ2xYlpj2ruKMXuA3BW9ZiWsHS/fM+/JMH9E+gMyl57Xk0XrByKZtzR1P5te",
-	"kClYnaw061uXcs6Ugv2bElmSqblfy3XJFZuOCPyyPgU7gMhpmU/J3yPR+g/4/Yyf+U49tJiOyGsH2UBg",
-	"1QrBzS1G/yEy3r3zN5K6kZXzQxU7exk6LSlL7m8KQj3devbzqO35xHU3v0+RjAUAbao2tdbPpgZJj9BC",
-	"tqmH8JUAC8kUqSE7dTK2QcFuhk9268FsU9WhScjBeh6n2FnV/m7lPRbVMRH6+fYxefTg4VdkjU+QnGnK",
-	"i0SNSbp275Wms4Jdgqq2ZiU2vtxJZ3tDz34bnz16/+4/3r4dhT/+1hDEsgkkCUp7LEUqcosiI0kuk1sZ",
-	"wDtPAnvJhRGVTX01XM4FVRZdvE8bbmQMpvSzhDB5TlfYlNlI562szCtAqCxZsd7DMkw3uFQ+tNlSfra/",
-	"KMOHRg5azhi1QSGnGu0srHcCeJMLbDJiuOgOPco9MjIeFbsyzzbRPvmOcoG4LQfj23SLkheCkTmtCr0l",
-	"64LaVhpdmw0W1Uok7x3qUVJsXvckHf4vuGB3GqCxY+DPcS9WDCWmayBpSVfpbPzXIPVYuSX+oSFZU70M",
-	"fxNgU5qbb8y+MGrhSCzYeUPZpQVCT0mqLx+NJ+R/v3rx3A1BuLCxVrvNZCYbuu1iI94mGS7JpuSauXke",
-	"FuBt3Qh/LKWc9+5H8WLeHF6esQUVR6JcFOxYGJy85Kne8qEpmHWBCen7B0DwGxB5O/qK8oq1QnBAcphN",
-	"Y5ttCdeKFfMjKMF+rVI2pEt9QD9qyQg8B52Obwxzh5q8DmtZMtpcx8AUQ/AlKWqQX5pemz0WHd9hVKHm",
-	"ijf3reEZs/e0BOThSzJ2+pB2baDSIqOshDCU65zJAbz+shLpPI6eAeU00JXvb6pwUYah7eq4kuICEJ0d",
-	"AGBtD80X3pGv5IoR7P5k/7BMm4HeaFG8S0bzIVESduitiPCwFEU4Ja5HZAop5tM9omLBEU5x9FZEhUbw",
-	"g4HjQ9eGCsuM3C/Svlmcfx9NRs5fYXg95WNM+1Jq58DnlhzjCo1i/LZk0i3ZZ5CAWPHHZYiyry6sIkZ3",
-	"MiIwZyBKo/StNy7slfne2iEu5IfsopELFnrXcVR20MA8puvXXFaiV9llED37lmUSoRu7rwV4By/AlRHn",
-	"LUjWLUksIUf9sMTAR1tQvGtF0jzuQ+NbknMFp9ZlrNnOLD0Bvtv6c3fzx+/nstQ6Zu001d4pkYnSW/x5",
-	"cLvfgbudI7EHh/fKf9k9TJ9HFkzEYTVQB5Q7UYF1zmh+hnWFaGOXxsoWsAsWyjIUZtsSbLNjhWYlPCQF",
-	"O9vYih3XYzAlxf01eWivEqFif9N5rvd2plGxK5GzkmzoNoELYZ77ZtvWe9EfJlAx6ypWz/RRr3Aoj2Hf",
-	"pU5TJ02Ul4jXi2Z+aLKR8wVT0IzXkkUs3NU/BNcP4P5CoYFUzKuntg/AtZAbZXVTxxUbyrW9VDKKN7bm",
-	"Ghvbl0ylcR3Q8ZrMCH0eYOogLzTAc2Ko/9NnhB5zaztOiZe2l/qJW9V44l55SXq6+xbVJKuRNmvVZq8R",
-	"4acGBO06fHRJYO5gH4C3nGxYURAtNxQ/56qfkdBU7PwzwpntKaOXhLmrWvgHRu06QBdbRW6S9QpMaUVW",
-	"NGf+WoXFDT1hIcHZSI3Z1vwHoNjMdI39VBQ1OGwcrVZTL+pZcd3UCoTQ3t8bC70c7BwrHjqbUjQ/kAwf",
-	"1tl9TGUTi5qKGLsYxXsVAHDC8TCANNlA6xB8W7KtUWPe0K607iqmm9Uk29vkTkqSYUfXlSRwi7McHFU9",
-	"L8SCwW5krD/hEUsJqpcRFGK6zO/3yMBLzmyvV24f75Gr1d1vKWIEex9LIvd9GflxzXBTOmIYdPu4B/YU",
-	"E/mTpEsAQv9rKggTuXJWONfdU4XnXHC1PNIvtpfw39TK2GmE3VZraJlXycshbjn2hSLuyZZ+JXeA0TcK",
-	"gCN7x2Zyu7BGv1asQiDvKssYy9PHsrnrdv0w7ODx90ym0bJgZTp241rFwe1upetsa64yyAGFy907lHq2",
-	"iw32wInOkB+w+wk6gPFv/TOB7+LND6cv0D0mZmjm4kRM7VQF5t+beUIcDHdatMci6LCwPEGdx470/SzM",
-	"3PqcX2IApG+9fpOEvSI53Q6tnsEVcfmjoO9RYiTB6KD0SAxpA/KKnI/PH5xNxmfjycEhw6nfGVCTglFz",
-	"UDfy0loBrhWg60OwkzHYLDZCns/D8YGkqtQhadqglKpRqyntWtLWaiYdgS2OFWVHgn8f0VMwgQeA3cEw",
-	"FEK53umQdglQj2D7QP02WF/KGvd3ca7yruVwIJH+1YSmuGbicQyidQhiPDHVaA7ZPI1gvjt5xPxqq3kP",
-	"bugNVTYs0Vg0LDd4QR00Vg7wUi0nxEJe+Zia0hxMZrJgRlUZGopk4C4Xl4gn3ECovROFLZJbzauDHGm7",
-	"5+5N+1tZuoZ1rn8dznO3mSjN2WXcv4haFzpuzRfpNrN9wziAHJrqv3pHaMSa1eUZPPJCOxJ7B6jluB24",
-	"8ai8N0iSOjxmc4gGBeOJru0y/3yu6zI/BmKRfVhb30hSgLreO9hhzIfwtmRVATDBDXNd23bAkR7ugyOd",
-	"qn99U5zMTtk1Y8RTZRfASyLYxi5j6PxPPgbkgDxU00pWXNSgn/qtba8GClfQvJMBMeIYUYRCsjbSbfJV",
-	"eclvWKJgtIy+OVSd4h5NL+aXoyDCmtvJbS9tDPSarfVObvBk3AH5qNZqDvKvGsIj34D/Pwpf9m0xt0eo",
-	"RlCsl9inqi92lEUL26PAvrMs8cZ1QbdNbbF9EKubGtHe93Hu0t9O2mbwbq1H8eHmopCSKWCMdG5brXse",
-	"diAbdcatdmqd9ztsuBBxfW5KJ4bs429YAzoh6mQ7qcogmrW004T5wRc/c9H2rr2GFhFetA0yx8Rz21vr",
-	"xhca9wEV/RLrvfncmqJ5DdsPiWHZ4yxRuLmtsl1HKEs1SjYPqzTE2IqVdYxfyBpGqkAWJyZVu9h8Q8CW",
-	"fViXWE+RfgsWqexItwfj5GznTdmlxdb3H7Z3IrQEYiisDlJhXXJZ2iz6Bl32R/tIU8lLeuAD0HOqAyxP",
-	"zSVQUs0W25RHwH1HqHIXvjPdLz0kPiSAIIjd2YaL4IzYv1z6VfT5maWZ2SizGBTcYdV5hxqJYP327diP",
-	"WDB1SiEQzIXT8RAICluqXmJzXHZhpN5CMnWJfbXxg4LfmOcXFDMMj0SY6SG3OybN7OXDANRLh37QL21e",
-	"2BNfKbCzOZVeNsRCjvGShFzXho4eOk67xPl37iLWnljjDsLBUdxztyH6EVzxv2CW0Zauin7Nh0MPs0So",
-	"ol9EAS3uFD6Jvag3Jdc66aJozC70Pni74b6TrCVB3V71tPSzqe9tG6edxE7FoV5VqxX9XLqP70665ajt",
-	"+6JiyMXD7UePOJl/Qk4/Ca8md8Ki4/reuRvU1Wi+ApWM5RxDMXMubHAG+y8m6fBSFoW5OO5uyzxMag9x",
-	"inqo0J88+OrB1/e/fPBVe6X+3jVhx0qSpSrYVdbU/1c3ZslHkdSNLPOhj0kIqfk8zaH0dM76T9e/v69f",
-	"fs8TTjOdRq5be7ycjjqMsbvbknqdmwo6ypkP14xi4WSf5N3fzdismqrkZpXigilFzCNfKJB7oxNg652i",
-	"l304Hx062kvlutnbS/kQlMJJO8w3WK41bzVswtCd7AhD0Bmz3oft2NXxoYUfbGpB71OxW/NzPDFPoQ8E",
-	"yfV5qAI7nBRnVWOOqO2U55qs1ZtXFXStGuxsGNlDpxzlfzzKuVal74yUOvPzUkYZ11xfEArHHOLWU5c9",
-	"MU0rNuY6LqxH5Nhu9Nhg6EhH88tKPMYB9iJe38T1bXskOqYJ/olRgE+bpFW1dyZ1DA0R0520mBUVFU1r",
-	"letSLkqmEiBVLlu+a2Ohfc4bd4X1bRS6tQzud8k80aCs3dnOi7Pi+/b463ahuZus/W6xEAruXnCJSlFJ",
-	"WWwbxhnvtQym/cMbbbc/l22AxuHwNTrwO/fsxBm3JPTiA4SL3UzItkRjCN12TUv+ZOjh6eT70KaLZUvJ",
-	"MNJZxhn5kOWP5Z60MBPYdi7VTXlkH1ucdRdCJbOSXjOytA7ZDuO6fIo0iXwixIyRnBX8hpUYneB3y1l3",
-	"84YtAESAHgPaW3q/GCDquQbRWEN9m2N6vEhrhjE/Qtg592V+jD5qs8Zdjrk7X2HMcDzq3dUixcamSOzU",
-	"yQATNIiDkyiPn43WuK8u+szgqJg3yhFe01JzWm9sB1K4aNAfsZtW9AK7rQDnENo6WXMg+EfQdZIckWUl",
-	"S+zREfpQY02BYjpVlmcMSiwy3ywlOPh1BIcIvv+klmk5ts/U7mDIudZjsIb6VRom0m5MIY1PcBbsZn0W",
-	"xwHn+m+ziz1tnRv3m/0GaH3CXThMempBz7sr0x8TtthT1ptUzOZeQOyDflmJo3RPB9PcGmANkTOueebK",
-	"klw/AgekNxgOZlVxfVSjhqZ8mhjjDGCHJcnlEHMmQbK9d5vcAHzThhhilBBX35Yszj2slVvm8T6m31ca",
-	"gervRJLPavDtSLzGH20W7He0uzH3HCvPgARP+HyeEGj1GOIJIoMnBjcTUveDuD8wXmQ1dnMEOPGT9ALc",
-	"0IInkS0awy34i3qAzxMtLLdlI09yM7k1fRZXE0y2oTVFY3FhJlVbBhYkOdHc90NyigxgP/u+RbZS3oJ5",
-	"eCOuqwtJ6adK8xXKngT73D3of6oDezrHWK0X7u9Q8LikapnGJlSYaolbbaxawJPABEy7w5XQvLA77He3",
-	"h99uXbT77XbQV3mp9EUMCOM4C03NLdPgt4Um8nlJ5/rSp29cRMh6xuCFbLEAL40X5SUxF7x51PyXlFUt",
-	"r8Y5D6OLp1EfEGzzMlRpn6xc/DnbeCcJYoOsqKALhniBsy0xwgEbUCT9vqe+DU7iIG2BB1CarZMWplwz",
-	"EQrE8V8eNcRZ7e/6NLb6hI5aWEWyL1YfD26Dfufzk7xja11QAWdgJivtfS94ROC8xHBKCb2QrtZFn57X",
-	"4X55BT89oDYkapvwy9YI6ynczy1+ChBe3T0TfSt+Yho1w7fRa6aezufJehC6XhfbC4tGt6hKmygIEhq+",
-	"c9nyXsjlkC4IagK4EC9IBHgH3kQq2GboS0z8D9H3DTYIo4BEAUF963tUCNtow8lSDNNzsseyjt+3oNzl",
-	"R+fy0sjXi5DO70QuTHwnx7dwirxNmYetS+4MnKU++/EtzhwStGkpXJvyvtv6M/72IGg/KK87MYyg3UZX",
-	"S8wNu+quE+Mh/NEp5hFUi1qsw5IsLgV3MiCiSe1Os+qh1R7aoiQJSidw3Gd8UclKHcDoyZwmAhoAXUG3",
-	"GcVuWIkV/B3uGmohoa4glo3ivkuAprkYNK50tTAD5kSZg+BKFGZbyCDpOEXcykO08FrZ8aGhzipItS6g",
-	"NYPqgLEabw0V2FLAalnwcS88pQPATXAhu+AQUL0StnixK2CTQ3s7xHgr5uQfvGchiZAbh6186piUrSCR",
-	"nSNTXHhDumUVuQRdeU2VIiu6XhvxLEsCPwWYgSGRGOLb0K3hJ1n2iAlFiBht8KNVKcygNlCWyTVnUB7h",
-	"seoc0wTQyq7hufai7YZzirSOStTRGdf9nY3t5n4uuXZ76y3mBdOXeOVxRQBJuzOvHkR9OiJCiD4wdVyI",
-	"zV8FVmCF4YKEqZEoBOQiPJAgXIbRRVCPytW3NvB7Da7Rxuv2JPyBW+l07qB0054/uUvIquy/dx3MdQPy",
-	"wm7CTmMtSx3q0zHRDg8FPrHM4dmlJ0zdEUCyHbHTnCq4ZxsitKyroNkpnsHBD22tn3Q/WMb2fvXGAnA9",
-	"6ze8KIwYb4SgmAeVr7863o5GnLhpnmlVwwov62j/cUBGbtTB/AU3FNfmFvKGNPeYpZoVxZ8DYs8GxuP+",
-	"7RZvzyw07MMBjnFGTIJl8poFDXqKkeerNcRYjIB+H0vsmlgPxzBcC0Lq92bWdFakHTVRg4uTnNS9yto8",
-	"3au8rflDLRpWQx+mgD5MM81vIApFK4Xw5/UgnvmkzJb8pinjIbygUj1wDPd0n4760hNG8+8xDahzu6aW",
-	"rPy2dMOyauprUAXwY493DMij7IPuHi04dZ+CPlHR3u4geH4PGqIBkSqUGh2OhAYTfldn2t3uXRdKzOVa",
-	"p1F5QUdHRxMErkMCDhGM5anOUku553A+iIPkgSE+JjMQOikOtu21Y8Chl/5DO6e0277pgIUN+ZgEYXRp",
-	"RTtoSYBaSsAdptByhF4RtoGcr9zdH7Fjpa3lCKclGOJ471Ikc+z8kpuNXWNZ/oNv2lrfwdDMtaFfL820",
-	"tdL3Y4hRr9Nk3w/l3g5O61F7wO536Jgq9DJ9q7h5Ht4SHKTWONRSKB6mti63ii5Nhuv7dbJGrKl2uPUe",
-	"qZYPkjxUzaK9PUmTXFmt00a1vSiws46cz/vBw0WSZbfHBwo2aH+7KBnLL7GAjdso6FKi94A1Nawv5ap7",
-	"xLag2XVSxML6rMQH1IS5LDNone/99BDeySXDyCctCrm59BBLH3QICDntvGRzo43U0enqcUjsAt+Qzuiv",
-	"zyNVV39/udc0WC8Jbv8e6WS71Ce5nZVcHuyC+SM+FZ2OLt13a6C9d2fqfizSeIx1ryPsrgbf2Bhm0UnS",
-	"uNXXjreZQMlr8j6+tsxXPwnNi64LTc/az9YdWPfWIBr81ofTdEg2BbylE/RDviqKuKOSWlqHfHDvFWyu",
-	"wdfJBKpGJ+pL3LlY+5i+6OZssoSmPhVyM91FXPUNsADh3UifM7sp745uuB5v2I+hOeyOWtnWRL3fOZtX",
-	"RfGDu/h3IWwQiBSuPmubYN+6DdGsXCnErTEfQQvkqDlKs56S1INq2VNhVPSzdIYc6aDdPJeblla39Wlk",
-	"csUgI9XMB3z2tSntc6351esk97x24Z/E0tr5BDazpk35dcRvjPexUZ0y3LUPzbfHXAVV+tVWZEemGqTC",
-	"mHhkLmrduEChEJJkco3BK66I3LCcCJuy606X2oqM1dsV1XDBfMWKb2KErzt8CP1K/cybadZELWsDpopr",
-	"n2lFzGiuzYlFgsX1J7p8+QwEKrZkJRsalxZ0cRBglUZuou7WwQt4vsks//QFYGb8qwX7QaU9r4Vt6Epk",
-	"kRtzEsOqK+xD1PEV66UFOqwP72r6bMqmoT8SD5ojwsIwumQBmhF52ByHS2LjLa5TAxXboEo7D2yiIZN9",
-	"I7BeyejKJt/U7/FdFIeW6NdsS8AxkurjG+AUu8SE8RR1e9gdya7Os1CQ18lpDAf/iOBcX5HxrhHVuIdr",
-	"OkgCx2fhCMadX+AYxdyOZzo1h9dMUHGaeq2creQ+9/xAc+gCNDUUM9cGydnNNG3i7WWvaib6FbKUbNEU",
-	"dVFFtUiC6C1lqRFxCcQndiNnatSpV4d3SKtKGVZocDsbmv13sgD42dXzK8zKI9/wwpxOghqewsQxZyK5",
-	"bsFmngJaRxmTlevRp6wIMSSL3aELmznlVmM3vZ4d1VbqgezWDcZ5H5E47avvhWFY34q+8Id76/lJ5DJh",
-	"u67XBW9yZbp08H0HK2Nrldbs8DaYjMedNVUzsX+xdbK479p83oaHXe7mHDks4iNyJgKOvUVcbBoH8SJP",
-	"RgAPQJnMlS0ayrZr+UJQH19IeQ0e5lGHPoB236M3xGIZ6O4z+sKK3da/a2Cwf9n92nEppXFRQ3PKCCO8",
-	"pSvlSeApOzqq9mArHbZuU6zdrP5IQNwmNBqHm2VLAhFWj+S8G2hsXm5fujBbG7Y2oNMa1klfdOmSkGCq",
-	"Gpv80rkVfXa5P5crecNygjlUuyIsgb7VVBeZmbuEC6uSAlXKSoBaKdfohu2AANMXz7YBQwvxfOPjB9Ob",
-	"I0porU/kwV2qevrH9vnOBcZ3c5a2bXEabMH9oWvSJ20AVGQi707Oen5ct/Cyr6Pt1mC21Ee6Gm0+EQ6B",
-	"69rJVovKSh3xujhOn9At7lBCtvcLVz0TNxIqFhs8OswF7k+y5TDcoSn9AA/dQkNloW399Kk3djekxnwP",
-	"Z3zl0VsDs2/cnL6xhDJqONl62bvn6hpJw6blVNPHBVWqBfqw63E6JTBhY1injvYXph8m22VrUCNr3JtU",
-	"isVdmL23ZFqXbMWrVWOBfy+xdVq8yK6GesOOhRyoA8IvEKFT/AiGbdxQX23XKm2kYPsZMT7w4w+gl4Vx",
-	"BkxQbeFmfNd0k/4IjQPufl+2nNp+orUlve1TSt078mVK0fe6YVSvu6gjUvTnY3cdHOZnX2cZyaSel8jt",
-	"cPDv4K6oc8hCdmwd3ITZ4htqLWT6zZI77+Jp0DMjD8L9pLW1dmdh1012zQiFwBfkOnr0byn08m7Nd35m",
-	"s6WU11das1XKkOwDzsw+ZKxMeQ8AzZctOJR7uslTgCb9QpGZPFS4vuJFwRXLpOh89bYBj6+xrLq96UyI",
-	"JblnQjJbultMgCKHRNZ4zn648PJArpZteYKBjBRAPG6YSq+QiRzahu2Iks3yOilK3OONdxy7sahD+/sK",
-	"X0EbkVDLapN4v1AXZIMLOeNpBB34dR8/8p4XeLPM015g9kFbrj4OuSgwyV4XLkQtoEoTuw0EC5fbuVgx",
-	"rYtPieG5wzQhP7YhLGpdCrgQOI2IK3Fhkyo2gNseXxeJQ+C+OiRtwXXs+XKH5xyH2cECX0RIo47hd7c2",
-	"JmzinHU4Xc/Et2YtPc+YEVvNGXIuR6PxrP11NP86mp/+aJa8R5f0HV0gZTX8qY+6PZNu2R1O/gmqD3dv",
-	"6s+iAjHJjvuAP3ByLsiC3zBBqvVlAMtb0S322OMaRN1+G6wQ+vbZGAHgIxUFtXN6GsvHu0ad7U8aenr4",
-	"iV0lobaYIEquGKZTwElcANZRKavFspbw0bG1N+ZXvHIu8f1ehhf70msjy+udGuUjQdqbbpjmqqYiR1xN",
-	"n1FanzF8DDnZ7lax3dP4QrA85Jph+YNLUHF9SYZES3nEunYroO4qkh2/eZFshk0FGs3HxnYBeaWGhJJ/",
-	"Epu4xwTm5lCXlArGDlFyRJ5LwS7gi5lN4Zubg2uOzBTSA7jeTuF2npaVGDlckGm/xPqqLA7ZwncJ9Zvh",
-	"HWESBVA7jLLD6fVzttPr2p/P9syAnb06ndj20uZQGRgM3mFqf2j2QnMCiq2IfNfQBr/u2O351gMtLS1v",
-	"1uNyx6RTJA/s3jnNuaIzuLZmW/LKphUNiWJQkGyxJZroM/Q/73JF/cz18oSQ1n9dVv8zL6uG6sV/s5LP",
-	"OcS7cZpQhKNG5BVUL9qpZWx0dB3tXzfgn/MGbK0YtZv2kimbCtDDNa3Sp9kam7itB7i8MboFQ7dNWGp6",
-	"RC98ecPKgq6/k1Wpapk15w+Gic7MyzhRu36WF9Jwr4CjxMXC5orYbolffh31ThwnWaNpYQq2InEFlP7z",
-	"/uA+OwUE7qUoLqqS6+0rc4hdRiG33b130lcFufrxGblm2yGZquK94cH3eNTuf0myJS1pplkJWw4yAUxT",
-	"RktwIthXL7VeY7hJNUNh5lQtZ5KW+ReK2AdHBJJ2SkzQUi5XxxaiyJIb+QCQZfQa04m4GS2T8pr7avuL",
-	"gUsMfu/eH44+rvr2FhC45ons4qfGto0q5nU8UygCx4zGXDKFoO8gfOhKjUguM3WPrvlolRP2YV1QLlAS",
-	"Z1KYc8IlNMs2FjFdsEvzT8gVvngr3ooz8s9/XlXmstE8A67/5z8vyPQKWpTy3+CTC/INUJq4jRmNRlO8",
-	"h2i0bzZVL0FggqTyhH0rSEzbEXlKsyXxQWVIDsYlrFm54jgG10B/Rf4+/XAWPp/+4xIp4LjNkEHRrSKb",
-	"Jc+WpJQF9gyCl2bSXAzWHTDC5T/L1T//iZ9Rsi7ZnH/ATbCj4HZsMWX571N1k72fDuEGwP+y7P30HyNy",
-	"5UOXsozxDjIqyAxb4QLAH9fKTIXn5jn8G/OmcTbGYDDzMWsl04KvuJ6Sv0+IlsTorIQVipHzh//AaygD",
-	"F8oUnabofSPTj8YCGJLgYhkS62G5ndq3AKy0eY1h6ynke+Lu37Meqv/4RUkxvSDTTOZsisUdRtuEFy2p",
-	"stw0JFNEVJ/aTQMcUJB7W0ROti98LIWrzDIMhpXSMIy9Suzsleer6dPXdDG9xFw6ACN1DDB9Nj/7wRgv",
-	"U/L3B+dfu6qzIXkwOffIOxyoLKQm+N5QK/SPEYxgLns3zAL6o98fP7CzfQmNSLlYmLmGZAebzwf3YKTD",
-	"wlaZGT/L2WottVnk2b/YdnoZpMg129q3BNxD3C5oqCTgTDAA8YTjff6ALM1F4rlixQ1bXJDpS6rZ98gW",
-	"wAL+77MfZcGz7dTwba209JLM2FaKHACJoFTvwfkjpPP0JdPl9uxqrlmJvIHp00OypiXFVAl4jW0577Og",
-	"DWELrjTLiWve5PM8ufCydESehZ0VbGNWqsAlR9drRsshoYWScB4EMaaOI/UF4QshHUbsVlYOlPBayM3o",
-	"rYDavYwJrFHiuZFfc85Kc5esabZkZ+ejcZDN0WfmgnC9rAf/YmwdbYlLTMVmYlwgvJNNFIH2VzOplyTn",
-	"pe0mhAfPHHHoeOnqGDC9eOBsukhhuhhMRmOchVwzQdd8cDG4P5rAZNfUAmjcM2L2N8gcQH3b8+CzfHAx",
-	"wG/NRazWUii8Ws/HY1vDpO1drtkHfQ/uAzC0P1gAt4G8drcoTXnI97DEn2mLtFvHRUjp635GDhC8pggM",
-	"Lt68i6n/RDoxX8qMKQU41f8JkLYLZbSLH5imGL2+B9CdzSSxX0PvKOrSHd98HADqAaSY2JY7uqz2spyf",
-	"B9GVLVl2jecWWD7gJ6zA5PO3/68VK7eBwW5YOZNQyNRM2He/545lVMCGPRzf7/iSN2fvABV+RhWzoai3",
-	"wndjOGYCQmokpXllfCkDlX2469Rs9Zh6bcELogauupkYzensmmFCdMNpU/oKNDi1z1+p2YZH7oFgBrSp",
-	"Aw+6aMlhHokv61+sye430bkW39TcOoPz8fmXZ5PJ2fn91+NHF+PxxXj83zWL7mJQqfL9+MtHm/u//Daf",
-	"T8rxeDwZPxjb/y1qmNAXoioK9IQMrtm2/WcFVfpbWRnBfP7h//5mP/lJ7c9sMg4zcwnSbF3I7QqDcCW7",
-	"kdf4M5wAanN77d7eRdJ2Ygjqg1rWbIvjWGak25i127wQyAXg0k3w/BVoRETOzWWPtwXU4Ja5RzbmJVnR",
-	"a2PSEWOLmOegMlex4sZ6eRKwT0efD38irI6uhsQSEe9hLrKiwpZ77my4Jw0VYzUbt1qNAGUBumWlmr5M",
-	"r9l26hZu9RuOIt4oQLZ8hzzDvIO6cwhu0mu21jFgcv0kIr/iLvQ+ipFyBsbYOzRkmdLf2PSI7ocsxZ5N",
-	"3NiZu56zzVVkKAYr21xZt3tyYdJvyn8ScQBwrgNnSL6txuP72f0xKanI5Soy9IEbvrQKN9wW5pzA8+yg",
-	"VMEJnU6GdN3Bx5bG0S7uOyCuGaQQLhnNbU2GMXSahraP3YNnboeD72XmfVNtz/vn7CzuJD5+sAaOFQ49",
-	"xAXLOfqC4pv23kd0iNyiAAGU3qSvBmSGIhtZ6qXvSeG9MxbDCo4wkQLEitJGybACyFzcQ7KiJRQ+Kif7",
-	"9uUKfnGsXJmDEZm6uh+0LstP5+4b9BKGussWDdO6z4Lpo8liDOxG0ow/S+n15xQ7n07emBHvIxu3s+Vz",
-	"qX+QubHA8xOw8wvBglsxxhQKSsQxKks//hWOrO+c+Kpyrs90STFo12wrmOdew2Of3FwYNjcPpmTFVjOj",
-	"epaOB1KGKwKdv4E643c1I+9Aeer+u6+EbUVKVJUtjcSduv5RADXI8il4if2n04ZA3MGpcinuONe4yTLV",
-	"iOaYaV+N3PJ6VUGEo/f724bkImP1AbvFtfbCCB+yolL8hh1YAxQWH/HC01mnNHOAQpYXYiBsTDAEkXxQ",
-	"kiOc7wB5PXL45ZR8L28YVKncQqFDo7GZM23PtO9lYIPSLtmi1rfAfWczMm59Hfzg0fzrL/Px15Ovv36Q",
-	"fZV/+fARPZ8zSsfZw4c0H08e0vuz+YP5ZHY+G8++Pj/P8snD/Mts8nA2no/HdPy12bT14GIweXQ+Go/O",
-	"RxMspLvhslLf4SsG3mqxmsuv7eRR7NfBxeTcSFdbKzZQN1nbb05rMRtZeNhgZkKX/E4eRn93QFb7msl1",
-	"4SzKrSI5z4dEsI3RFF1zRn99mCkm7g4Q9/by2L8BLm5YyedY7ZI0hZ9LzcjUXKdTkhtDlxWKgV2LPuOt",
-	"rCK/cUE1QAZS7fVcGwvm2uJjGQ1BY/ixfufgTGq3zt0O6ayU10wEZcXuDvLR0jZUOB3LWxYF8A1ZMG/v",
-	"9uCwl2wtyySPecRC63KUlTiJxv3Y2aTGZuXCVYohDCTwCSnk4jg2m1X5gul2h+Q39pnTCeSVrMwvBg/H",
-	"49F4XMv9CJJzPHk9jiQniOhZlbfLICuSQ4zbZbF5+VIyii2hHo7rzrvObID0aJQ0kNIDFIPmp9g98kTC",
-	"hloUTAvsmklIMyMrWRMzFhQrwQEcsRsO+dZ8mQyZ4lJGlmpTaC+izDsfjofkq4cgXybjMVmzMjM/kHPC",
-	"9RADHOhqs/WY5GcIAsJmTNFpB5daAJamJXsr8BY0L4hGxSBcykGHe/GHOuj2uXmfCXvy1nM4oad3zP0p",
-	"D14/0jSZnpZPPzNv1yumoa+zZeLDB1hFQMR1j5eVOfc+4j92HF71s4OfH3t2ejmh0P+O5fWncD6tJOTO",
-	"3I1kzR4oT5O7XXV/HbQ2N88JXDY99n//zuvpnHH0eAdZE1jHUGcc7AN3kvPU5RJasXLBzmAu/9HGfF8j",
-	"8/XceKzV6HT9/HUq6qeCUIX5YETIzR95RBCT8VRXi0PpPVOaaq40z2KDIZk17duuASweJmpB6tOaikty",
-	"f0xyugUYdyE3mEcX9QFXFGqzyZbR0qm3+7bogmnXSupVmFff0/cteKls76zBX84zZ5dvf4SSVoBkmW1f",
-	"Vubjry1okSFrywOx9+scunUjvjZmSMyx3SakjUQ9HwdKy+z6fcFuWIGdVkFUPHKAlxcxRo7hKaiP8thA",
-	"hzxNO8BA5lJgQstye6a2IgPZ6wdFjkUXhLxhpa5K/NvwFi/d3GF+4O5yKGBvzCJKNi8lRGI2tGRLWSl2",
-	"ls/MeduYdb65P/z6HVwl4DeCsWxLbiBlyqe4Nw1DUZa/ctAvDx+Mx2ZIW8hgqT8+O39Q8z0qXVLNFuBe",
-	"id/6dX38sX/S7GRBlYamwT9zoWwQIMx2Z17R71ZUVLQAwlpoySaXaGoxnaPg+wKgQUAH0XUKPfQ7uSFy",
-	"rplwCZsk5wpaNA0JhYadmyXV6H3bLBn0jjZ0U5Dau5RFnAcTGuLtC2WbJVp32tQavze6beI+e58+NNRb",
-	"zDbHknDNByQjPvSuNVXwgDDXVO8I866sxg4ODkKrX9zmdAGPGbRTmNwftkpYe44hiD1IillQvbJ50S5Y",
-	"UVw2ZNhN/jsUhNmIAmInm3+0j4tPvnb5zf/66WyCdpksbuL4dskUnGQb7T7RjWCkaW4lZXtAx5jSuVcz",
-	"FUN3dhMtHJ5c/XYYDm4wZXhybhjrk7ywdjfZ1z2Ca8MGmeACTAnxWF8eDjZcCOaCM6cM4LgTdjiG4wXg",
-	"SdzrbrDGsM3xAvreR/fP20ZZHemxnyTzpZ0m/tV/XPpF1ASkP8X7m/Nhxe9atuvCChqswD76DU0e9v/i",
-	"N4ywDzTTxZZIAVw9NRJnSv4e9WPaLKVy1QEbLtQ/hmQKf03J3+2vtrIqidyIISAh+TxbW7TlDvP0rfh7",
-	"Ac7GsioYQdn/D+eUD0VOUFVnFRVMHIvw1CkxM7RQ6qBsQmgR4f5TPnpLwzuwN0zrxRrLYrsoGnXPfvjl",
-	"XTz8/v56bJR+LK1bUmyRz3O2K8w7C7wnltA9nC3dD/MdD+YT4BBsp9zndAbR7A5QJBRtneJBvdU/90ck",
-	"NZkTxwW2mwJnhkLrAdvbsA/rAvrO29uun4LZCYQlEKCGPRCDsKRnDdPlivieR19gq7MDqrR//N0dS4o6",
-	"l4ssWXadzrCcuAzL0MANJOiiZOrXosFjuJOdiWqrFJ08hjtqWKyqYqG8bTwOjL+mSm2M+vouUjSd3uke",
-	"w4WiDh60ysFwsISbYJDPRpYoo0yuIliKwZLRQi/No+hQbl3lJ6o7CczXSQ0TvjjxhKHuugSIpI7/NCl3",
-	"3LcHgtvPfIc/AMS7hKZQ0wvNlJ7aJjBUjwgiVxC3r7YfD7ZOb2qZnopQh2n/oVHqxgOVPgdHs/MwHJKL",
-	"wd8+/nz18ul3L3569fT9j1evXv384uWTW8PeCqpn0fXWp2glIuYnKVwJgglP9Z9SDJ1Q+PTfrSCtKmHJ",
-	"1Vte9ZdFTV69cOo/zzqXaAFHSbrdMI37AgwZ+0eHTIC7yKjeJSkRXsUJMwOewEJqFHU5jh4so1JM3YHM",
-	"wzb7/Xj6nbR25S/N6u6alTF4v9kidnDNJ/juk0uxYQy5ZtPigItD48rPrbjmjhLuDl4eT/U4cWNXl4Vc",
-	"CgJfXwRlr4Y9skJgI5ZDyR/CiDgULSmYQgxqUkJukiLUDTMiV7Y7Wx5R4a2A0KEiVBF/haacJ8ipJxPN",
-	"J0gsiU+iP3LnuwqFLK36dHvEEfl0ySefh253KkF43iQJO2htcbTBy7vzTyLv/nwJM7+HQnYv6gGfTKK5",
-	"Utcqass/Ij8D8BFHHKsbVm4RLciOMyRSFNuoB/r5eAzoS3ibzEOXWluc1+Z0exE1xz6JtydK+FgwYV4c",
-	"Ra8cnt11BecFqpwuADbGgoHSWVHL4cpfiGLrP7A+KnjeiDko+X8Dw73zg6+rWcGz0U74s5QbNbg4t6kT",
-	"J/OfIPnaigPsprkyDtej80QVAhYCDnutY1uEP+7ePXAOwOdyZICldrkn/Twv1kwoKEYAiacC2qENrjis",
-	"MMCzKwq5sQh8hnZEMObaiTukLl+9iZU95MoNBANjpEShLCOAVBccsrQoLskUZLADdYVbAAHUsAy1figN",
-	"aWp3///3DQNzNbjrD7AYSmmUqFdMG8nnnWy/u/GABfx/DjcHSvQdTvwD783X5fbTXJqy7BQlkuUp69IK",
-	"ThVCJbgDYGaeYQdFww8ix8aO6DYxH2q5mintGvtrH+B6M8jyzHb5M0x3pku+wD40mq+Y0nS1do3N3w0H",
-	"i4qWVGgG/AbQjPyGQWg4YxeQE7WGQ0gAvME3fbZJszWH7ZuPg1xmFmqOyJLQPC+ZChcOK28QXM7WM7vb",
-	"Fk/nEmvJ6tp3wON2F69Ny/nOPH1bg0R7ba5shalcPyIZX/2f7z3cWwxaGL4OOayR6PkUgQ1Ztt3Ngfkg",
-	"oIHBsxOckiUjhthAFZcxqKPr2r6X5fvnx3B4l6t67/j4q1aWh5JPrNy/c37/X+fnz3V+ep+NAxeQLE9Y",
-	"yerHRF3Lo5vm8vhDcLS+CniI7giV5kI6E1KzA3cQPPgcnvv9MxVeoM0XB/5tqdOBeL996o/KTnVVQFE9",
-	"0PnoIVQDWdRmwOKw/kebax4hJ2XlATXTrm9wMZjxA7mrrh+qyyS1muiLSkOIG2tW9JKD0HL6IDSb3U2K",
-	"RMQE7FJSS98cP6zph7NOmFFJZJHTXoeedzvE+eFZAgfiJPH9aLzGpMvOBX2JU3vvY+aX1373+ccGR+Vb",
-	"hZ+fyFkeKPP71DbGK3h3iJIXOVeZucCPMdnjF7WkZuyh6uG9gC7zubks8Mret5jt5GpbeqTD/I5phn8o",
-	"G0FmabU2F2xgJlQ2sT2mJlypqqZqdmCwuo3WyCEw9Cfjj5+XEtJuNqVZE3fAz7ggwjXgMi6YVgG0ESX8",
-	"JaECKhHdFYkE4coSCQsU55BAq8ia8gRyI7zkfzp3ubSFiLWwEu6uzNTsDH+myRplAv7aoRVRsZ3JHOAt",
-	"qbpm2GlpTQEHcYguEgu9aL3i8P8j8gJ2VZaKLIzJYMOqTdrdp4C9OX/oyp/rCk8NK9IoEF+djb88uz9+",
-	"fX4eFAiY9G7J9MOEN648UDJdsLkZY/K1nUzNDyetBjQn98lzeeMQzzZcL/OSbjxiUw/YHKRnq2ccsWOw",
-	"gZr2SsEJVQ7vAtZMmL03EtES9A6qR85oflYwrVl5tihltW43G54wmn8PT/8XPnzHmuUTJuZCZvNgtVW/",
-	"FiOoM3hvCwBCRe79r4YD35RicDGQlYbqsVLptkBiQdPfP7Tf2/Zzlv2g/w1XREuJjavmtuNPJotqZd3A",
-	"Jyv0SlRInVTX3tnwtiOA7OPOQLk46SF4YS5Aw6wEmVWR2ZZkgJIQmP9J9H3XeqfoAHRl/T9pVerp6kXD",
-	"UrtVjCIXnhLq05zmP8rIb5UkO5Wn+9IE9IOLj7f4r70aVbTWD4ocuAbz4tcuKPGuvLRJTI2PFVPSQWGu",
-	"S5lXGFiXa0jvUazEkqhtIRHoUF1Xfi63R9fNAhTDyathd4pEk1WlDrvxk1UnhEN12GsRC7rTZJiG8Rq9",
-	"FneVnvc+5n6JrZ6LQImjPBfRz0/juYiofSw5+nsv4lU0J/l9K8vI/NvQElqSYFsUmxsDHflCasAXisiN",
-	"7Q04hBwlQab2nE4vCcWfeRtywW+YiPo4QZ5ODm3hBAoGVpJMliWEeCCbx/aNIyXLS/frLZpShAulDd0c",
-	"YHSUsrCU0DCNKhQ3NM4SIkrzosBH3grXZwxTGKKnuCKKCRh1RTYurwi73dmwyH5ZKNSk2jP9DyvhyjJk",
-	"ccdlovhu3Fqf/9ilWtTI+hpb37FY9FRpjy6B6eOArQC8eUBz+r9qyQJHCLC+mY6/43l+jHvroTgM+/+K",
-	"ATbsMNfxeBuZ4ASwZfTDQu8uTsZdedAIbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2HX7O1bvQ53oVr",
-	"P2W98hUBK9rqDt2Z1O7An5I5wb9JrWAh1fpTs6N78lOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80",
-	"twlSruEV07pwdftwTy2wASJ0vsdLAS5EfI/rZOo6EKb61gAZPhWn11jq/HdmKUxiijQYpMrvxFlXBb9m",
-	"n1Da+QCxbTxqFf1hSIPMiTHXkNlcZ38Lu0cejscEwvWar1gjW+AaPjFH9BGAqFUNLu5/1VnqvXQ/SlgV",
-	"38kNZlxDa+6Ss/x0DfOA+4oCj2PNOxPvGrhpTsqXXGUlW1OR8QNpDk9qT36GYGIi4wWnrkr0AKhYePh3",
-	"BBcLJN46b9EJEy6U4gvB8tcSXQk1UDDn0cZUK4se+OBsMj6bnNdwWK3TJtTP7HlxUIvK2ODibDwaTwKk",
-	"mA18OI+Myjq1WYkGHA6Ap8XimcD6Z6mXibQN6yYJO2gEVCa6wIx1AyRTsqjsuD090B5LDN1Nk/vj2Iny",
-	"a8Wz65mU1yqC5no0evTIcBn+gov3k7rfpeRrFgGHWQjIupvGJYo9e/7vM9jX8Xjy6bAjIi4+7J6Zc5Fz",
-	"sVBDUomVsYVYyLSnK2PdGgv1ZPlmOc8h9k3zvK40vqxzTFefTSwT730Mf25vL+YFJmD3vs/DILULvS6R",
-	"zejfyvIlg/n8GcwNlC8gXWgGLgwuFmea0VUcVUQhcLbiamXD4P256tvCpa2fwiqJyX1nJvueUbBLIk4g",
-	"WkLn/pnMt30YrhlCqY3r7oBX1sR4u12GIheS6xBkrWQnGL2ziea/VEqvwJIpGfbahdIFgCtDoJgGtLB4",
-	"Nn8K9vZL8Rdb7SYoZQWS7Cy6sI5h7pdh0D8ni7+iW1sYXePyYG2iWbmUm9NwO3Sgac4LeQV52GdgLeOj",
-	"IzI1Ss8UUkLI40JW+VP4gkxGY8LEDSvkmg0JjjPDpJ9cZsq+arSCqq4SimRsfr5cMUVmNLsG9n0rpt9T",
-	"pc9g2LNnT6aYbQRuWq6JWRXLL+10AufP0QO9lFU5IoBRTyYPiULIY0iFXsFRUUu5ievUdMno6q0o+A1T",
-	"eNTwI/ug9w5fs+3/n723YW7bxvaHvwpG0ztt96FlSbbzIs8z93HzcpO7bZMbp83zb+xbQSQkcUUBKkFa",
-	"0Xr93f+Dcw5AUiL1SsVxNjs7U0uhSBDAOTivvx9TsSVhnPA504Iiv8I8wQw9lCx7pKMIj5Qxqxj3faF1",
-	"WVAWH4jTuCyOC3b3fCq0I9GcxmIQfoJBkL3hZWSNcSqbg1CGeuSYGs1Xf+ttibFmrPIKiLUpN46P+en/",
-	"fuRH//zz+v/54eqqSX/++Dfz4erqbz/+53fL+OleY8I/vcYbnbXK4Ndq81Aw0a9pC2d1erHwRXgjMhhk",
-	"bN3KJqCwDwszkH/x1tHT69u212ndHeX+/m4nyPhEfEpQUo5wVxQUZSMMuuzxKTgOVxIu67L8Ml9JI5xd",
-	"dnvV0FPh0564anSvGu1m66rhXTXCAD7au5ivtEpjX8DXRidYVIzj1SY3/NS8IfwwEDdNPZd+FErRzA+p",
-	"edPGK8MJXlmW9YUrzNBpKtxtF88Nd+FVo3t71YhTfLk4letGClY7XKxT3xciEMFV4+7uSoJAVvugFUjn",
-	"Zm1qM5xHfDoVktJg7mNOw5NuKCGUoLUqWs6Qn6pU6o5Drx/zsWA/9DQfiGT+fhQLbX7Z+xETXHjSiCho",
-	"ogLHy47gV81JwIwK4aHE8Cm0XpUX+b2C0XzlpSjmJesPK6wLCIzA+W9DoQk4/qMo2Mzxp+YwrwF18HCz",
-	"rIyitJl/JQZ5q4BBbgbE4BGELxgLqGHIAWofumZioQE6UQmP7EwdyDU3W2C9Tw6iVQ8/AuSpK4okUOi2",
-	"UhjHt+Y/KysiXiGrwvZWMvywniqIBWaHDV90+8IHHPJ1yQwdUw5/ZUT3lYiCZ3TdwXVfjYHMvoZfkDA4",
-	"BmVHWQAoNXy5O//M/B+6rxyzcvabNvCNZEn+3N28xYoso9NWaZliMVmxzmvzQGOywHkwG81zxAxsIKKI",
-	"DWI1AYrMRLEONCs/ffIf5+ys9R/g/USRmomg3jLWbNds0DJGlSQ1NU/bfl2Hy2UWAt7azPh6gdu30Kha",
-	"3rqxwJPpdtebVja7QA0OnU69hRKePuRxE/RME5W5ghAZR4oZr6K859y6aJ75p7EQ08yDHXG9WeUDvjbp",
-	"3C+o5AFxIAGifRJq8975I34ruud38Iobx2M6n+2kMetjBMCJhR7xKILwdl9sIQ2FNpyFTR0JQEqpfVe/",
-	"d+UMGB/JShcwdsjHUKVHlQ+UcB0J6TGtHEecTngksKJBUQxSyGGIxRC4kanwwXxGmJ9zEA/zekv1EViK",
-	"R7URZVsdJuOL2etkFYOvl04mImYx1MIIGYgtqnze0Rrf0e6+p838s0DFVdjQQ8UKWDJb7eRQ3oQJX080",
-	"8Dp33UOygnxfTJMCkuF6gCZbuTiMuS/+vyJi40LTGfz8pLXcURbKm7WN965af22Lewz8+1D0SfNTm6GS",
-	"Lex6QyW3WTzbdqziQMRZjHTCx9BwvP9ef51/GNR7YENzbqf/AjHcsr2O0d1NqNtR41GgBPuo5TgLK0+B",
-	"uBGer129GADZU/mPL86ZFjIAy0FRHrYc3T57o3tFt1+1vRc22hZo87mXOwgb+9coyF4jUWMBMvbHX+0/",
-	"xv/sBI/TF6o1fRS3+U8n/nPxcvgq/O/xz5Nf1du/3un36e+z/3/+R6vdOTk9e/T4yVPe9wMxGI7ChtdI",
-	"Y/OqoySZ6u7xsZ5LP4/Rllf0x3s/bZs+VrNIi5ujJMDvrsDUZ5hokMQFvLZ7gZ+H0QvGSRlspYCqDtvj",
-	"2+zDAuj88uSASgo1m6k4GTnDDrxaY+6BXZdTl8S3gfYB2YLM9idAYSxEzcuMtxs1LqqpzWDqc6tXI0z9",
-	"e+ifl/m7Gxduh/mvRqNf9bKtbyqqsYMdsV7EPZf3zMS8nphimF/OHcyELf23/EtfZ0KORYJVaRszFwCL",
-	"ZFOa01hAYn6iZDLKByzSqTEpAp4I29fslZvmtirxXmC1HNZESEYRhPLXVI9umZWhd8x1B5cMBCZVEw+g",
-	"m0w/UloEHqF/Uc44xDoD5JVeW+hqtkdpgWtfqUhwWW8F6nQaqxseOSUC489DsU+m6Rok8jLF02oXSlQt",
-	"lksBW6wcasOIJgLVrL9wEEoehf/MD3gQcUvFA+pqS6CxqYhDBcMUkPHC9+ksvg+sd/a6mFGKV0xAEk7E",
-	"H0qaZfzt/TNoIeaJeEbdVBYOW8Q2QVUEq8WQyEWSx86NBBY+0TcLCGiUucpN4pPmafkkuked1O3qGSHa",
-	"yM8Dic70dBTKegLUr92tKd+Fy7s3opn9Fuwq89ddNWA8aV8g/0NZcrYUi0QwFDED7y/UbKLMki7rXbQc",
-	"ADnvfklssoI7ErFv6gP2ahV64qOqJ/sjHg8zCFKoiZDka+TxiB5l50MSQo1RLjsGWekY5d6845nZ0eIT",
-	"QAd5nVaLuV0Eodfv8Jo7+2pRKDdK+qcAq+A1YEcR29if2a0bmdLMqcOp0mFiIRinMWXt59I/Kvxy8W1c",
-	"fm0u/dzwYdD/Loq6ctPkFPWWSniFkWxRSR8aeZFFi8v77wUOsQNCM7pZva48D44LqvJ2j0esCieCuICv",
-	"biOIfqoTBYkHwQNCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHhr3Y/mPYkkN6zdNxK21HnbAFk",
-	"rRxi1mqm/1IqmIVRREB7W0UtL7J69YNELatP50Xk25PdkW//K+a+YK/UdIodvtmRn92+2J9WagQsXrNk",
-	"BLTqNQIebWQEVM2QNQscfNI/UgA5p+P2O3N3I2DfPTIDYn0RqRlsHytPhIwYJuyH7x6Zq39sZifxNyNj",
-	"eyOjdVgjA/ryYJDtRpWx0V5tbLSWjI3WfRkbtudwB1vjrGZbI6NRzDciacbhAH9oXLEXQWBOTZxPlijG",
-	"0d2DvomEj0Hi1WCwBwjratvi+Db7sDKyDzErcDxpiJaDFZBa6ZwPmnloISxNymmx7zUzs10Wyp+oG5E7",
-	"3mrkqt2gTNTtvNqSALm9uZAE2Hj59jArNzCFZN6WWGGGLjIm1G+Hvk4sBriSvnBtlUxEWiD8sy41H4mD",
-	"fQ/U5kOYg8R3sNIY3IoWPQfxfAiT7xtjw46MDduzMVQysGSI255Vrg/tHPsQY845jx5OrZEISW+PgHoP",
-	"skD56YR2+rro6YTHYxEYU0FJsSpG+tzedE1P5EUf82CCS82mwaAyMaPiCU8KCRkh0wlwKQXmZPf1jZmE",
-	"/SBbza0KTXv/8fb5y6N284Q1m83Cw2k8RiIlh4EuAaBgQ6AZV7EPECfIQ3PWs+azZ2xwD6xiD2bLsxaz",
-	"h1rFs8rkKr6SmWHskVXrtT0w370Fg9pbMOI9ML+NyemlOjD32r6Fzu6YBQF7hpN69DzUmVNQFjEZhJEx",
-	"Y2yb+xIXVPVo6ikOtlYw1+zt85fGSnx2+fuXE7UCR/P41vzn7jjnGlXJ5698goRY2KThMakQaVNDJQiY",
-	"mJj2ZLORYlpAqlTMWT8FLeMKjid8DviT5Unnn0Mp3hScwQdTEroq8aHM5Z9cqs386BkxsuVpMB1Nb+bJ",
-	"Wvf6H+vO7xUgxwAqBAd1ZPxQKwKbN8Ns0453aCB3tzvW5xuzbV1XD4wO5TAS+UgIgTEYOSLreH82pQM7",
-	"FEbGVumGLvmIh/EiXhrPFHpilMzC+YgCmms4WIxZiyDHNZMFq8/ZabuDHQRwMjEf4MDlMtjtclQbb7Jn",
-	"WPuzU8nU5wI7LJEZAYqAAYawFqFmcTgcJbVagV0bgT2Yf+p4h5BbxJz/GQERNLeEGoquIWwz5WHAeILu",
-	"LDWrQLOWI6VkiWJTXsLXbt/k33f3vAa+Jy5dRIm5RGd9G2YY3ojfpofZLhdAcGPZiqAAH8C7of2pxO2A",
-	"odz3eu/bmvc+nzkEtkrA+5FbpLd+EkhXUhdA0gEU2iLRGKTxsDUPhL7eTTrl88Ps0J/mrM/lmCUxl3og",
-	"Yg88dVvMy97iznVdc1j0SdvZyGQYGKUXC/DyoR0zGYmJFtGNKIHimPL5g93dDvWy8VN+wowReOa4szzm",
-	"LmSnj9vtzbc8zfQXvuXdbudInwctnBKakdmMz+vd9DcqDA51jGt7YCMRJSpkZnuxpxH3RY9xY2YXC55d",
-	"be6EB8KDwggAAOwLWwtRYgaaF3noWv1DrOQQXx/8PJiiLTutf1dh4MIxX9Qe/0CEd/k97jC6KGhZaDWv",
-	"cZtbsr3DVfYsF41mndjETG89oOXNa4d3Yes//v3sUJfIoynYOY23sAkKXnDp6r3g2PZE6RbG+ypNrFer",
-	"ZtSOwnK0Ldm2RaeU8QRb4qlbVBt1pwZMmDuDV9YX4NACKyOqwCvZm6I26zkvJbS4EqWcLkVHV38R/fNZ",
-	"N8vH2w1LY1zi6BQECudgSyX3UxqNnaxsruk2fy+VJgBXmWu5yGLOWFFESbnN022O7wx/uXFtx9I0bfPb",
-	"bWb0Db50WTDuQ3ETm4290OINvLF1xOcuKChkFKd1z5kWNyLmUa71QMUQnAbpmqk0CgBfFCVsD7VBLV8r",
-	"wQ5sw9gDimpXsS1RVHptSvYfKpSrOxXLkrauW1DNJJSpHQiRDRdkfSCZFncZnMC8nlHAlxbZsoZ9/DbL",
-	"ovQFUIxh/z/FtHZoQCxu0eNb/GNde3BoBAVuqJmQQXaYQUiNNH+T0SAwrwMA3P05gzKhkPDjyeFkfxdz",
-	"iu8a+xyM+3P8XPaeVbVHv1ge5NrqjiqajwmiAYKBFtaXyzmbqLjGNmR7ZzAdBruu87p25J0nrc6eoi9P",
-	"l2ynJ6oy1bgID7G1YmK3xeFbmu0UVlNEQt0iLJJRJmM8yFMJf+LXHkMSFUbukVQEaM/ZWMwRgwpwnOFy",
-	"ih6U1pBgTrQWVVIDueGOrfE4/G05DB+MvDowEyewnVoFlsCUkdBtL+mth03PHTEYsYNZ2BkSZCKSOPT1",
-	"KqzWX+iSdYDyI8H0lEtCDQDyOwchb6TtqHM66nn0d/ts4v5+HLg/T1pHAZ/r3jl72mLmL8tt1szdA1Nw",
-	"UoTw/tAnK1XMeqFMRHzDo57jea0q4ErCiXhn/OAqLHZ41sf20dNrRGJvead3P0z+NfpX8K+jSSjTROh/",
-	"HY1UGut/wYB/LENpL0WSB4Iw29ZsTvGZioPcTLVHvapR2/erBJAvG2/VyNborksk3dwBDXv/lmLjiQ3F",
-	"zzxBR7NzcuplzBONbruDhTG/qyg189JudrzGgIeRUWinZx7isms9SKNGt33WfvKU/FljfJvfn3VOTrfQ",
-	"ELj7qwDc00ktRSMvw2Eai4xGDurmoKoBhcp8H06Kgo4D2xSaWU2F5NOwaWe8Stzf4HV7w9GEcqCgbC7X",
-	"WxMhJa1T1I12s9Vsmemj0TW6jZNmG7/K1ocHQYjBpLexGW8CLHgUqcCtTVVNJatk3ufi7Wtm7rv7Qgk/",
-	"jaFh6ON1sdYn1K4Csbg4vHFtp34acbkajwValZjx/TMOaPgVRQJFLNAZsqT1Vb6PucVbeNy+60eD/ni9",
-	"efYrXoHu8N69EfrGYexwZ2g71FV7lZs3OBtwqiBG7o+U0mIPmAezTub6qrVEvhgzAqKkwcC8P1JaSOPw",
-	"cjnvq2DuZV3KsPTaY3+lKuHIlcCD4AiK0UpKmt/SCOpaXpCuN/TnQPAkjY08zUZhIo4i3heQK6BOuu/O",
-	"vFYL+hm5yyJR699vMhBxkTHKSv6H3L3M8bAQQ/QaUTgJsSmaR9FLHIMT8IH7DFtxogIRFXvglrvicE6z",
-	"mLGraFzVTphraezYI5bu+2cqMehHzZ1wDQQpc6/5jh7CdBpjoyW8Lf3mLZ9jVp77I0uITDWBhBQNzVW5",
-	"+701rslSl99DEMdKZZlXdGVSuCBmXZ9HfhrxZEVy5VfFiMguhyzHPhDbv/H8kPE/1KzVZD0zobpn+5OI",
-	"ytVWoxNGUyiZ2TBw4DptTKW5xk0kzkPgzp80WQ+Mix7CEoNF4LiCQmkkG6idzLJD8adjOzHCT22COhFT",
-	"ox3Mf8syM24eYE0bexGkkbCDTByZV0Shuc6JVsSTgYqNA2e2CBiOPEYaaezKheM9EcNcMbhOuAygTfX0",
-	"zpYMazs2DoYbOH1mf6Ad9ggcwLvt9vP/mNfejnZth8kpV1KLHdeNs5ZtNt+wr/oMrrZdJEIUW5GdCsLL",
-	"rLI5K2pco1OoRRrvYDUa/LOuaoLuc730OKdpaMHZZbbORuHRPeGRJZuDWgjNbNE+sf94lG0Y8y/vq59D",
-	"iaZsKneIusHGuIDMaJWqIzmDwk5bSly/gvuA+hzLS2zOSCcshbORo13gQPc2UYRFilx9fFv8YiXHygKb",
-	"3y7Z94Vb1BNMLL5CZghBGbyjmt2d9XX7mOPia9qS9ziNxBH3Vze8mFcC7Q7HBR3pOCIsMk8UmwgB36aR",
-	"aLL39pBB2kCeCCxCdKiAnM2NJxgzqcoN/HdpJC78z9T5cr90WNmrHoBr2/Jq0zHyJ8+qY1Z36VRwcq8h",
-	"2cpoa+yB0O7giQhGKveTNZ07U7sT79awam/KkW2ufJ+jnW6bb1P4OIj48Cgyx9oRVElyt9925twahJJL",
-	"P+TROs6tjC/7MOncbFOtT+nWSmzdT7U5eTRoAs2CMKhuAipcuinVdV5jHd/G7j336tXJpmtllTzpPIdw",
-	"KgLUZrbeiihAPArfUkkSgAJgRVSIv9NNdhFpxaZK67AfCQbcUYyXqkN6rdwQvyiGm2cj4Y9FLidua+ob",
-	"223WnHFTQ8llfkFrqSyeF3HW1m3dahrh6v27O3VTTdsXiGhkwqRCpqbZKIwAzMUc7uj6wflewb70pe7Q",
-	"C5bMpyCIcay+sm0pVV27cg07zbv0S7LE3qXWWKorebNu3egcrSV8aybbHLw8ipjNZFSekjDxm2ZAzJ2N",
-	"UlnjNqU7+kppbQ5SKvPhYTWMhdZbv/QOblBa8H3sZHV9Ln0R7aZ6V+vcv1KRigBeONQMnxMJ12vpMSUF",
-	"ec8zPke2MGrV9NVkEibnVJ/JNX1h1DbUczTZM7wdUKYPeYitnBwellB4UN2I2HNEVmSSlAATwZ3ud2Nc",
-	"JmqKo99iJ5ir7e63ipv+cW0ekHTCJZ4GWzld+KiyCpbv7OHiiGLMRUf4bVPFw2NoczjutDqto3aH7tRY",
-	"SvPVlh28YP99+eZXhm/pUZMFPf0wEfDc81y2F6faJRKpfw/qWnRlVlELPxbJ6oPpkq55QJXEG5CWUETh",
-	"8tWbt69f/p8/37/5+4tfwdtMNqMYwaqulY84kOeJ67He66S1BdZUTKftr0EcMou7OfL0IDpLbpvZTVOm",
-	"WOBfiscqfXl8i3+sLBc2XjA8FFuoJQwpTNiAh5EuMgotaWG8Jw7uM5T14tvUySeEdKeM0623mvF1hbs7",
-	"T0udhbtfnOhuJ5aVNT7wrw+xbhdHTuhWmMoMJ8JJvjGmQPp3EP7tzUs7ycYeTEvMwd7rwZHZjQg22mV/",
-	"60F5r6YOXiWFl8cipe5V9LzhLexxapvoYsGD3E/gjmD5qQGYjTgHGsE8lvWN3kOqtkcyzwTxMuHxfs49",
-	"rmm3cZW2Wie+mx/4KBpbSsXvcLNDpFvvT13ko/k7VA2vVhe4F41LQls02Et1bI0A+lVrYSzymD00NM1L",
-	"yP85dby90i0UbVv/bo3pTxd9flo2l+Hkck5KWVOqE4raxKdpBC2uZE5vly4MoTB57V5C75XiYNYR5HHM",
-	"52Wl2cb0jl1nla1gKxuYFjyGuq9sRBP+6Wchh8mo0UU4+b1wP/d0jiCXuDYz50rKCVTQ1dKJT8m7VGY5",
-	"zKlSERjfuP+hoEShb5svq1vGDMxnJG9CUrFZzo/7SXgjtlTRpzU7Y7BHNvHGbBiyRncsJ5+ZGqCvNo1o",
-	"2m+N7wV/3W0Q0fnynYQ8CHCWbV7aq5p6FFyZ54zHYqRSLY6CfhYzmiqdDGOh/0JDDOUjA5101014HPKg",
-	"jyHQr1uKtpSQ6iMZQ4kP0jPCkFuOLOpGlFXyby6Tu3hEWdql1CX6xfEt0LMohm38IbsfLObHhRs9OjmA",
-	"EZLYjiNuyeVvBATVF2PeV3KN+2UnTMlofl70w25Cbd2wFZ7Xssd1Jc1KUI0FIEmSf+Ex8ckXU2ra7N3w",
-	"KDS7+42M5r0K4JJovrt2299Z88pQyucsTmWXIFt0AUiCmLEBumc5+VBmdeTnYDUTbDk3reYEg2rrLuJU",
-	"UmkyZ76SUvgJtJbYrolQ6oRHEdboRdwfa+pwhzxx1TAttOM24/swmnuur2UUGtU8r7q/RFqIUtPrrMz0",
-	"Ku3BG3E9ghRjriIz18fTZK8RaInHcSgCbLk3k4gpf9ubkyFBYvkKNfNFgWsYPWdQpTULtQD42Z75WXOi",
-	"bkTQa7LLhMsA6u/Ny1tZqXpzqLCtePO2efNJKN3nChO0EE4o15z2klDoYwebX5enn+FahwMC2KOK6gGV",
-	"MHOZQvkdkmMZT4brBKgIPoSQYqfKZ0IxAmEHgiVz8D5TchAOmzaP/05oFaWu7kOqhJpCrukwzQq2s7P1",
-	"xGvEqcz4k8j4ePCW98kWNkO7xGY4u/OKOgiXcmNL4sJsEBFsZlBQ8ASWCE68UNsDzJ1xcLzxCLD7kFvJ",
-	"iPAMeKNI995L2MUuQ9UWX1p32tE8CAr7OWcabLZz27Rzoa7V+EKL7fKUxUYRL1LypshJeedtss2xUMiy",
-	"44Yy1KP83bDhKt2M5M3Wc7gqB2MCAf1Zy/UGtO4WXnObAlRoNMgzopEQYOUBxEK/Ghlvby7jlZG6zyfj",
-	"DzOQ9zbFQF4xYc9CmShzjPtiS9cB4nrmn2M+O+rD0Qyx9UoH/9iVqXUhvLwTpHDB8ShHnIxD63kkMU/E",
-	"cG75mqgSq9NqtZgby0IlgwesClIgCYjRzljQ1WS/LiMRsgvJxKdpjBhSTAt6sB/xcKKvpO3A63MtPOjo",
-	"QwpbX8XB9xpNLGIbccQAM/QvSmoxzZQ9c2ACeyRZ4ImgSaijykgfTpVZYJXGPhotm5dUwuBIQR+mwW0Y",
-	"C3OzjkcWlGUwxfkwhtVgDchgvqdh4YApmRE1FUvQLp1CVMKpsnzwhs1CqbuEugL7CqazuUd7w+Xff8P2",
-	"BqFB/J9mypLKPc3pOwulxPbgfIAIvLafBEJPwIcP4eKQsbN5AaXC8qudZPZAArMfiUGCChtOiqebk485",
-	"4xZkv0LHWnRJdPAQkOWsRbXN4IKOAIBNCMncwGrrcrDINE5z5B4JIAZqwKZcJ5n6yCnNTDY3bHkoUZHr",
-	"ScQ0NhtoRsxyDGu6zVZDMi278YwSA+RJ872H3Qq+kjcihgJxKlhhPpdKhj6P4Oeljfukc6u5yDZkGnMr",
-	"1AAB9xz1GH2c80lURj5W6glb4+F7C6V9XgwTQasGB1q0KsfU2R8Lzmk4McPqtE8fnz45eXT6GDxU/DLz",
-	"T6GLGErIvc8chr6nuPJmUp553nde4UVgcQsMbvQeXVZ8jStJb9G9kowdsTDosvxrmG8ZMyPssuxFrrBc",
-	"dAXJGnudUPGIDVxhxyI22buYJGCrwt59aMHh/NtijCi3wT9vULhawa0GlHljRh1wBLqbI2ytRZyiXeEx",
-	"DRsI8UZmPJahHOpzCNyi4YbxOC3KO1BpkBZp5uGQr1W4xmQDoxOO/f/wVeNxs90up1Iv9xXzpk2NIYCC",
-	"zy0+TcNY6OKjTwuPzrvlJcN7aq4ZcW0eczbo+NaxnUbbue1SzN5lSA8ZQ123c9o6uVuIXCz7+OaqHCEd",
-	"WNBiavxhBThRriG0UREMaIEBZfZxfoJvC/zud1k0Mf8PZnhjMc9ZhpZ33tLguXHpRPnjPyNxIyJdwVyX",
-	"o5Cnu81G0PVrFm/VUZPFJ0qWqf1HI2+l8mC+cDoVOpEXhhmIxP2T2f/GfTpK4nA4BOCFAQKOYTdyPxym",
-	"KtUwoXzGwySUQwd/br7MGbYtu/c12rVQ1IrfBylKIX0Uf6X0cyzmMKLVMqdBhH+EEqIN8PfEHOt0gXEa",
-	"nhUemOedbLdy8CKd01bLBjl0o/v4Ls9vmPaj0G8uTIuZRhdGUTN3D7eqC4c9ruMFo5lD9zQP4kON/Nh+",
-	"giY25s1CY1EbQ8x8ejEY4KggV2X38w7T/zg3/Z2TRxutwMnJVktwunYNOiePi6twerKwCvZIoW0aCFfA",
-	"rfNI9Y2O4/tEJ6EvGF4G4K2ZhDW3FMi760OUipjzbn25CJzOtSB8A0ATGCEusFLRCOcu1Z8rX13R0uXy",
-	"nghjCLoKuKXAtEBqKWp/J4S0OJ4XY0cE2WvjRNZFSxTUkxFalopp5yCcLxFjgNdr28fAl7mSNlcHridJ",
-	"a5/742GsUhl4DhSGNCIbxmqWdfdCWpoHTXaRg3WjL+dsBPmGnjlKe10Gsl1MU8yQiePtb+9ZuS33n+au",
-	"/++ri8tXPTsUvP0g1bZxfDF36DgIKd8I3zJFZJZN9hJM8n4ajaHbTQthhvDmsmoM0OzXo2x7EM/fpbI0",
-	"z26GsHOafS03/14Jyc6WgbBvduA3O/CbHfjNDvxmB371duAONt4qxExnAfSFMVCMVWFO3ChSM3N284TZ",
-	"hONC6Ote8pUvQ4kFTMjdbDYdNMTnLBSY70Dtakxun8EE+9h9Ng+7q4xlXdowVSyAcVoi+YvSSHwz4XNg",
-	"abKZgRWB97dYQLV9/35hX9RSfGomgBCAZ7SZxtK8m1ZswON7M+u9zS/G2bjeapH3AJLYY4hVropZiDwO",
-	"BNGA2Nq9KhSIL2s3ASrEhI9RpqlGcKfNU4CKKFnOWKlBpZR+wLJRYlVBqNwEMXN5HGol2SDztbJUWxHd",
-	"AxBkddNoJo3PO1KDIzi6wmTenAQZdC4WAHBdDZJtRrvL8uAv91+YV2rGJsZdtceaUWDwLtAXFUVZJJ5r",
-	"bEgVhbWDcdyTD59bt74YmgnnmmmlJAN3d6bisfG1oTy2UJ5+jlV4tuSZ/HBIGgUKi5xZLADkXpMWDxRK",
-	"ITxoLfU0QNjVip+17EV+ng3yDOZYwFawe0Sq2TZbYBORPS44n1XpcORYYYDu7nhFKdBiRBZlDfbwWEyJ",
-	"ixTuDxEQKAtKkV2mNF30PDeI+2hHFCwMKI4GL1WVy7ZNh3DRdVkdez6dvuIOOGGbw5zCWr/DUpha+wXz",
-	"juE0VkGK1RYWivRj5glfew1Q0kUf9PH7DpYDn/yB1myU1Z6i23zRzpvkuWe4yp4gDqEpYPPSnWUnLOdZ",
-	"X7QbtcZ2Ye6zHbo+vpsTqdpqZtYfnsbwxSfbY3S+gbLYFxp5o2y0eXYdxl3lkYRw/glLlBqjPwgIX1jB",
-	"otPINe4Wp9DYF3CpZ35ZZdFZY+FQh8pntDqAIcyyFdDmyQysdFrj6bKATF5tGmZUV2Hs0L0rcK0X7vnw",
-	"CwugdMxq1FOjUVvt960n+diw9mMx5dIPbXw0+2r+jGCivYaQwXOM/+GNWkcn7fetFZHehYe1XfF67K+J",
-	"7Wbxn3YHdWiQRrnmnW3L7xfG3SqO24Y1gbRLYOA7C202/kpDf9xXaqyxvjacCihuU5GIjfQ2uq1mq+01",
-	"UumGbebQfbQzWC9+dGGfrj8wFmSlLqKjhdtulig8OJj+htoc1weaCqH/RATnrOeWDdhUIDYCOhwt0ZGl",
-	"R6L6UvNZqsRjvYIU9cBORVQz9C3w2DTOxUSB6wlRPHElbRDse83cjsJjBckI2jlz2NyUYrzo33hgu4MN",
-	"n7CeUZPFYSANf+6RnRbY19bap/zdWMRX0qVCFxwqUuT45aSbowwINethE0sPINMy3jBxI2TCesXd0WOJ",
-	"iCJXpy9kUF4ej78RXwRGcZnOq1QqG6iNHeV7+4L8z0yqYV3JmTUkbdp9pKJgDYvgWnWwjT1A+b9qmGS6",
-	"5vO7gBm8S1ZC8L1mYzH3rEiA5qFv4oxi+1NigWzAZ6oRFWa1B5l5btfb3rX46u+cuuEJxtiYVvBOCYsE",
-	"sCA7FbvOL96Ou+PnUI4ta8fSsIz4sFD6URoI7XI9uTj+inHQ1derG81r9KKxU+liU06QhbzUJogn+EZZ",
-	"Y2DGFZLPYXsNPU5dcvnOJvCMxRNu5FjDJv97Id2t4nC43M3iUQfTwhBuVxKjlCbg7oqp6r4YQX79dinv",
-	"viZhq2bypYon+EtnNc6lTyaj+WNl/rwisZuRkcJp5T6e1G4yxsFmpiIIwP7HghX8olmYecm4qUsNRKOk",
-	"7yeWQM9Aoqs4WEtwFQd7M2F+3dJdzN+be1UJvJoZs+Y2L7wVE3KX1w4PV763k92qmgDcqIV0LuYUZyJw",
-	"tYVA8JURTNTIpGYe3Z/DQ0LotEWS2YKN83ml29uQcc1M6Raa4JigYTawMF/RlQ8wftTwKqvXVp28ZZVt",
-	"bbPDfZ5qUYBm+Ee8WW0fqkVQIflquB2C+IVynBrPVFrmjTi82D9UGkse1RawH/Ep9DZDWbKTxBVBlwcq",
-	"dUYTp3r9MXyJ1237Bpd0dOwvSqO0r6cKrjT2zeVc+rkAQefx+3ane3LaPXtso47mrewBY9aXR0IjhMO6",
-	"WzyquMU/hQyEHhd/n+GOwNXYTNu42/L0oekt3eYIsuDIpW3e1nYtnzs2HQoLLLBOEB2bREgOPhFBPUIi",
-	"YpExYWoHdpUb4wOVEKw6XhfqsFc9pEMoTUalZfHra9ypUb2L7efIDYzHGRYGIGrlppmDml0vXIpNnC9a",
-	"NM/1y9oIcY1Be3rGZuH6++40dsM1JwL+ucYnc83Se0KV7L4XK/otNmnRr+zBQNX5MfvxNWzSLwCptl7J",
-	"s57dKmSBxtai91wkPIyqPSi8ygMvJoeptACrgcmfRegOTHyMsPoalz5jkoHYJhrH9TldhHHgoGPvCzV2",
-	"swON5HGlkK/jN6RHfqk0h18Sa+H6BOyB2Ps2KOyMIoZBmFxHppWUMGY+LACUITbZB0B+sdR8RNTn8BYT",
-	"m5olmBzMiJZU2IC2Rua8GvoFD9HytwcqYv7QqRMV0cGgbg6L2KkdFnFDFtjKXpk4lRV9MQTXGat0OMLE",
-	"OaSsde9LaJh5l8ocwF+xIncrusVlNbvelc6xVqR6bxOqCoVyISbcxm+eCx78LBKUz9YK7PkyfNyNtlwR",
-	"mbLYv0gA1EUjyGtEiBbEb0TMh+IX3eg+OSXRbHRP2l5jwj+Zb087Ldfyp1fl7FpPu2dPu2dP/ljojPQD",
-	"P//NO/vyP6sh2B+xcFMNaLRmWyOxj2thbS0qAR5GoRxehlCmhN+tiYFPR1xTNlfwCXUprtI6pAvM042G",
-	"xBB+G/+4wAlrd1qlN3bp+gz9r+01BrH6p8CO2qmAWj1ElgUOa+oapIBHt3Py9MldVeB9+8a76hAHBYnQ",
-	"4oJX0R5WDWFBUMSHtiaWyLstLNVUxFpJaEDQIzUDAHMSIF1zuu2VmhWQQXdk9jiMG0fCdnyLf5Tn2Q7b",
-	"lIW7ZLsoDPhf/qicoJEiSzZoZbMgYzG3dVr4sh5lRTBF0mQ9zL5hmVgRSnQmiZLS1lJJMaNKsnNmJJiJ",
-	"yTQJgRQBy0Gu5Hv3IPRPjJGVjIwTAkYS1OBw5qvpHB7Yh2MvIVDGgCeC6sRylAo/5LkU4C5zlYK59qN5",
-	"l574NBV+0mM/5IrcriRBoE5SnSDWolSzHykZZZO9AGMfDphUfRXMwY0acJ2IuIvQhqftTlZIRt25NCXY",
-	"8iGAA5/GVlZChk9yqdnDczHsW3g2EfFQHME+K2MsxrkuyayU53C3jeu+RTjDQ7Dr/XsXrVSlpReXcf8c",
-	"tT0nD5GkPq01Se2aW41qOAeF6KupUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHpdR5ubMx",
-	"lYE6TNsKADHGqfSIbASMEaPBocrQWDOhXCjNbLKX+LZDkWTMptoSs4g5G/GAIlrni2VzCPXY5/74PFdl",
-	"bEwiEYsrCQBIQ8XEjYjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwupgkeG1FonGh7ohGU",
-	"UAmY0/mVzMIG32tCUCIU0dACjX9KGOlwgtLQaUxN2+IT9xMAW8IO7gDoYVVsTrCyY8ks8jOCvP4Saptx",
-	"ahwASSrXhwc2VgW/yUAdFEUccf5dZqYIIDQWYorTavHAwQ/dpnKgHEPnNYZ97e7jQx5axCtYC7MLyVkh",
-	"3wb+NroUEFYqgIFarQpkoM7d7rUPxTdA8J+IPKjOVgtZptGxHU7DfrdwKR5L+FhIkP5aclV8nLGEmZvC",
-	"0yKlxownttScl8KH7K2Suzz2R+GNOJBWngqJ8Vpjj2P8LxJBzoN04QjNIjFIiu6ERng2wFzDXhEqTLKt",
-	"hlRhDQ3veTLRBc4yfMXaWMuu9wCjaNTNi8FnfL4LEcaKLRGEg8Fh9sNFEa0PCc40dRflm32NOXSOByU1",
-	"A/Xw2t7y8pqfZWt7j9RbFcnQs9YWqc7mTITDUZIh0FElaQHW7evh0amDX5PgtOi83SoO9tzs9Ao7Prea",
-	"UPZp1qy+4JWTg0Ia1UIURTgTW4e0tsGG6k6xXvGQTeRqJjQGCc8pwZW1SA+N0kaiG9lkb3mqjd2azKAV",
-	"b5mpcQGdxIz9a1HogCyUafRUJmHksEl1OhHBlnthdXKkizeta+UX2xrNvb+WlflZ5I/amYrHaAvXvB4q",
-	"iozZdxhZfJ0v9OgLgu0t8NpmVKVkflkzy6gipZNl+bND/pxMsAdwDamA5z2Fn+M0EvDCTMUQhSlQvm0e",
-	"H7LreZBY44b8notsno7m02W8D83vefqV8nuebmGzdEpslkcH5/77gC3uE0GE1fcYVwRnRTLB4ygUcVbR",
-	"lbH47aRRS12Yrp1VUKSlyjDHiTcW06QAaB5q1mm1GI+0ylC/sxI5hFSDRyzrQ/vkL8IPcX6Dg4G17PFa",
-	"+LFI/kwlYGBiWiKdGOX22GtEoRSN7pM8VOx7iFciGTX+ln24ePfi1ZvfLl/8+fbi8vLDm3fPzWxMVShR",
-	"77j8Z+uYfHszyinXemY7CCciALNHgI2IFuGlSJJQDrXHLuE5urmsacjQ305aXhIMTpWZb2FyqKvMTAKS",
-	"hcPM1GHwX/K5M+xnsZJDfBLfq5hxhaWf9nPvuKIAJn/d3nHKIHgjtYVxT6fKfnBzhxo14v4YCh0AnVzE",
-	"oQoIfsIpzs4ibM1ESTiXSK/amqqcpl34gVHhf0CpSOO3988gzx9xuTTMIr682f+TMEF46Ch6KXiCYN04",
-	"8IH7/PH6zowpEBEkpGJ36BB5ePbNNM72biI+mRG/5fOse4QyPxDbs3B5EFrUubDmWxEzul+BPTaJQx5t",
-	"KwyFNa86OEYqQoDEXJhuxDVSGCKtJbxDxBMR11WrT3DPgiVCclS3BRqwn8IoMhtnWS5CeaNyRR0lUtCl",
-	"/rrKU+Gl8b2lmjEqmHMlzZAXwW3KlGyyC7tmLqFE/6hHgBxjXN406bKBENpjf6UqIRwdK/9EygFbGstq",
-	"rqTl47ewGdkFoWSzUeiPKBsloqDJPmDdjc6vBId8FhVBwEoNsZY0Tx8XVJcQLKmCHc1pJ15gSR2ZQVlZ",
-	"4MENl74IjqxJeRRnNqURRp2oyVESc6mxyp4aegKe8CMh49Afgaq8tsJs/pOYS4+wwjKG5IUw/yLVrLGT",
-	"SGDW6jCJnG8K8mtQkFCBlLumkOavQxc+GymlBQFMu552HgRHKA/r9WF+eAt2cl4nTo0pLmYbmcqOPvp1",
-	"gTDHKi5tPA3CiCZaaMfUkGgRDcrQheHp3xTPwRXPkhSbwy2nGtqPitiGaRT9QvrkrNVqtloN9AxITEHX",
-	"/Kpm8M/4r/DVe5yBE/zJTpPwlnZkFSEEFcTh0YgmtAxc92C26dBs4Ww2UpE9SdHJsGWGiYhtiav5KoXS",
-	"OyQEqJ2ZGeQYM7fAb1STSWMGH8S8IL9FEbNXfLPzvx1jn/0Yg5KGPvfHjBdePysYXzCv9zza0GtY5e6+",
-	"xyu2D1TXyYS9UaXnRLngLoRBEyE3CoO+wOewnxMMswyJiMoFPXWUDhtdO56jCK5bCmXmpOpFGqupOP5J",
-	"xBFE6HYA9KFpr9iDuGwPkbea3FRbKwil8CpmWsBeZX0RKTnULMkX69BcLO9rmoasK4EK8Rfq6iDGvPM+",
-	"zu/hGoq1l7fJ76GQkje23BoHrMp+kMJGs7hTYfImwrag6u+94jiL+XyP3SXQsRhOBPsnMhJuKj2F8yDF",
-	"AHYFUHoPDNoe2Ik96OtyHSqx5WNfpL2yNhn7oVcwz3o/ltLi/AYDWJLSxXIoF+cpTIN7/fNCK4iShCCD",
-	"wDZVyJ3uQM02De1CmEdrXmHHTyJic4v//dg6enp9e3p3hH907r5rLAOe1gB/Mrd5CfPVJyTQc/jCJKIN",
-	"r2AoAtNm3u4rUBMCMmuWuMPPi4ajEfsMUs+4MdmS5IcCX1MK9M/cY7xCl8XyE+8+q5Ub80Q843GQazzN",
-	"WaPrDEpXsvsR4WieRVzrfBa1sUT2uE3vKV76a2lmFopzC72o2dQvL+o0FpMwnTj9vLTINY2qGj6NWj5v",
-	"G3yCbbCNJ83TVgk37eZlxqAWKhQ0KC2PGRUpMrQAFolgKOpzTGdcMwjfQPwatmMu0B8mROxcsFyqTXIY",
-	"c9FPha+OLb9vJVMF40bTCp/rxChaLVgMBwKmH6AKEqLhQuIgNYvCsUDWK+hAAJUZglvPE/S0wBODEHhs",
-	"PhMq5EjNjGufuRyh9q4k9mJk247NhEy8QrQe8ORVzCKhNeLK2/Jkc04tx+sJ/aQkzj4UyTP0/vdToK6K",
-	"4xHGXvppMBQWbZSq5ircXjvZmR7utL3GKBwabdQ+aZ5hpGcsIvObdptCPxDqeYofCjL6CKr5c6EhCa7v",
-	"x9tGJAZJo/v0yZPWSpUKVRqo+1vNVuvEetJ08dFq/Zv98CzfBDCXfm5NG3efO/xgy3AWDrhSLVs9NWUc",
-	"T6tPoM+oDlEJbqzyYN9XaDwfistq5HUqBgnN7TUF9jw2G83zrIhhAiWoewTkUNGJT1MVV6u6nq9vyNI0",
-	"8hz1sGGYs9hoJRciQl4ONuB+4lktA0VotlvNphzhctg5TdYbKD/VPUcMB+/rLdz7ShoZ9bJwJ1Y2QJPf",
-	"yzfPfrvEHuiXoXwz1Qw6NsySwZDhuGKXU+GHA9JKP54DOxT0iC1YwmWKD2fnq7SGvfKl3mBMhCNWGJM0",
-	"ls7Hhq9vGl4DdgrobD+FWpD9LfGocJI0bq8aPLlqdK9KS+yvGt4Vqie4ZEFBwb9adXQFrdiw8isY/CAu",
-	"emxerjAKnnjwFM/ezbOQTjkV5RG2ACpFz2lTz2pAj5StRxajNxbzNQMq79xVs9qwBzGnAL2ouKs5AhlE",
-	"okrhREoObRR6QyOrK3QSTlYWvP0EBkOuiDnUTEjejwQgWHNi3zErDKm9VDZZz+iRnsWbygpMUYtBD0uP",
-	"aT7XWC3Vn+N/nVpFA9LYrzmtoxMxdXioWGWF8HLUVGd+1GQ9NHB6HutBIStpTuuvE4pELrPjrXHXl51z",
-	"O2fOHtsx5+hCDHYbGtsDyPLN/7BD3X282+q4/B8zIhe6r78SAai7zG/MjmmcPn2C5h1w/krCgfp4vcpA",
-	"mYAVal+12myrssu8RipD8/C8rea5IXVs5nHvIeWqe+1Y3tFXTKexP+IxnEwlw7l2+OCNx61H6Pg5+9s6",
-	"gjjeR3YKS5JN0iWTNt8AL6xcV2gq9Efro8QERwdVFsojDwJkf18wqfbyCbs6nKTRgroqCqe9wnF+110Q",
-	"YFPYutE9qc7ob05oGnF5iWM+lLza4SJyfZpZ4CW7LdPVZtOetpuPytL3RSeHZtzM/mNM6d+trHUw//Le",
-	"xpjon9nlthN3aR/7C75exUbHl/eWDD84tepnhKVAA8oA2OlGwKl6IJ/R38NrmIn+SKnxUSCi8EbE4Qqy",
-	"6OfuEscHDcfdSYsZD76c2fMD3j/77f3SQEsmZADl4WuYpuxllRxc7e2ZvbZk0SpO3bySUOuCmWEAXeEN",
-	"BI3AkgJadRlm9d1/Y3B+sDDpOlep+bfe6mkwd95uCmoEJU8SMZkSUKFdj0a3MRuNVwcU7LUUUSCRwAIA",
-	"IY1mgolCpdQ6anfsN6uafBG9eRSsyceJT8kFjjvX70Oy7nqPkiRagxZEmTmSShHkaAfy5G92Gac8DOrF",
-	"Tl/YfBtwYzsJrzU2DDWH2pz+fcE0bG+qmyqD2KVRlzUskKJbq/6Ob2fFV1+Jer4wTftXNOX3PHZTGOdY",
-	"T4VPaRNwgdvN1lXjrvFNLBbFIg7Jm1jFmSM++SKegoE9Nqa6mQgtfCUBOua0lQGot5dHmT3u7rpCDneU",
-	"sdfyZRpVYqXTO8/rQjO398vRVxl5A5vGCB1S3+Ka7SRh2+NZLgqTw7XcREq7YI8Fu3QtLz+3GklAgNEF",
-	"0drEQRmrGOmIbQUoYEGGiWYJ6ENo67OYijY6GhLCVpiwES/p4cPXWdYvhyKr7+yhqL5pofWH845KYZ06",
-	"8FiQirrqJC+FDMChccphsRt2E/EvlL5Y0bXLvppugG7/wl1cH5Pr+vIruuQndGDj1XvJLf5KbpwSIGja",
-	"quON6rpKpENFAfak/iaTMLJ3tb3hRVD3rLBrPsUEg7P7IVpE8M/XXiONjSM/SpKp7h4f0wQ2fTWxC6iP",
-	"9Vz60JRbqOC43nZj27WttCijyPlouiT5BIQFEz4GIJa62KpyrX4zLhNrbyZAo01+ld71FCw9SX7B4wBd",
-	"6WeRSoMX8BDzwv99+eZXj+lwKAUgd14mXAY8Dph9LIS7z1mgfO3WpzkJ3NkSp5E5dnrYJN0rstczc4IO",
-	"iG5+Yrto9EjNpC1n8EUVocPCItZD7rArXEaljNS63Tfe4L+K2eL0bBSBa9deSPoVaTK4AJ6jhf/nVdpq",
-	"nfgnHRZzGagJ688TASLT51o8OoV/Fo3PqgB3VH8fwmSEb191wlslmNEN4WTsXCXr3Q+vxk+LepT154wm",
-	"tVbLwvkEdo7vUO1GAmP8Czh98P3e+mxQ2YxxWgZ+ZFTtUElRD833REHtBr12yY4J8mHX7WfaWxf3yM3b",
-	"wavjv5lnn087rdNJ91mp/0aKpR3/eQMU2SxV81SYUVqIaoDfxsUGUwsARzMq4Yy0TjIlz/GfzN4UFu+b",
-	"+VwaexRTTsu2Gfbi1KvL6mjKWd7WO7sL99qY8031fDmq50vrGFo+fj0GeKAsTDxArwcSNJT++sMpy0bP",
-	"/oHQon6rAtbMopNfBrC+Rlmq6LLZcje+wzncSN9sGTlFJU7U/lsNSr8TRCG+JCGv1IxNuER8aozhm61W",
-	"W1AQMffzJxNyQCDWz8F3tEpsnU6NO7oiIOPzOJ6zZKYgAoP992w2CiPB+ioZkRemoTPEY1rhMR8LXxi1",
-	"r+GspiZzdSNiCr6EMZBMAdNHCX5pkp3f5BV+CSJlxh/x6SuVxtB9tbUUmfciP/LbOf0t7rFj3EOKGUmd",
-	"RwhkZQHL/TXdi09+1gVMAJNQM72nu7G1vksEaqjDnd/mCQeJ5X7LKX4NOUVMf0RKjUXAACdmogB3llAW",
-	"75+tF60SZvYxhhV3l0mr06qrfH6nS/Y9wobK3E+1m51HzScF8rd2s9XcoovNDqhiIS1L4+46UfgpAlID",
-	"wUcuW2a0b0ZQGWoW5kOLv4iEN67vFm5h5iUEGr+P13febYNgSeAj8YeU92BB4abUCY+wopk4ycz1Gp9u",
-	"QWvNlsSj7BibA3FAy/UbaoIsaIgmlwGjNLMj2+JWLBVavhVqGgnbNYL5Qiz6COVNiKaOzt3oFzHpmxdb",
-	"vtPfxRxxh4Dnm0/yv7p4+5qNxbzsZ1AV993trxe/vLjDhumMdZaAoXXCZQD3zt2SQIwrSmPHoUSSPUtz",
-	"RDAyZnHzkw+GLYIoFyfsmWNNqniCa56LQjmG5Co9avkmrveilPgKi47FXymPsMEHp78/J7sAE5/5FycA",
-	"44o75phPsGg2jcZADGLJrTwbgQsT4HXK3fttxLFtUVc/5MUn4afYzw2GhEW+zu4CzOLlsxbwhFOx94RL",
-	"PhQTKH8Es4goEfI3IpCEsjeFFPfMzToLQg14rcXpJ1rw5RsQfR7uCx9mRqoEEuTAPBZKBBuSgDebu+lz",
-	"wQMWEbV49X0jHg+xcV4yLufANzgRIFy4rDMeJkVe5+wZr1QUVK6vfWHg4gVvrEi66DGjCnmMefa+UuOx",
-	"EOYRLFALcyv9MArp/Fp6mHO/LfmiccNxmxoxjSI7Etvyi8C7RBdsLpYqP3FvY6UGJc95GQ7BHSUVZCzz",
-	"gr5J4tAvmwzsnCVN5TrRii5K1RxOUeuZHxu1xAJEnLfaKg3CpOqnFN/2KGZHH3O/xpqHkp9f4plgXnRu",
-	"vE+Cq4sXc4m5e7lTv6IBIK/KMiDQbOp44+767v8GAAD//w==",
+	"7P1vd9s2ti+OvxUs/WatzsyRVdlO2sZ+cK6btKe50ya9SXq67iS5MURCEmoKUAnQiprl9/5b2Bv/SIEU",
+	"KStt8z2dB9NYokBgY2Nj//3sD6NMrtZSMKHV6OLDaMlozkr45zev6ML8N2cqK/lacylGF6NXS0ZuWam4",
+	"FGMylyV5Oj/5gepsSajIzR/PpGD4yWQ0HpXs14qXLB9d6LJi45HKlmxFzbB6u2aji5HSJReL0d3dePS9",
+	"zCi+pfnSn5esZEQvGRFsQ/SSiwXhatj4d+PRmpZ0xbRd3+OqVLJMr/BasPcaH7gmcg6vXtMFIzM2lyUb",
+	"kw3XS/hU0RUjc16YUc2EuBni14qV29F4JOjKzCHDN8WzW9H33zOx0MvRxdl0Oh0nyPEtDPqiEi811Sw1",
+	"T6kY4YJQsbVzVIwo8zDMhL1fFzJno4s5LRRLzwwn/hp+9LY2Qa7ZCsj0t5LNRxej/9/ngVE+x8fU535y",
+	"d34BtCzpNpr/S1be8oylycxzIkti5mIWQInCh9vo6GaLT73tIGiKnk9ztlpLzUS2/Rfb7k7oitwwIORW",
+	"ViXJlpJnDDhcL7kihtGY0mOiKsPrilBSUpHLFfnpp6dPJuQlE5rQBeUCeYPrMfCH/R1ZUkWEJIplUuSE",
+	"zecs03BkFkyrwElUqA0rPQHwOAYKRGs4MYvoOgAxRR4+HI9WXLi/T/fT5zmQhRYH0umPI8g9CDAHsZVm",
+	"VSMNiV5STTbUrJLmY8O71/+8hrVvllSzW1YSDnMv2YT8zPVSVppwDavBhZjvH5x9NYaVPjg9I5slE+YR",
+	"bqihSVaVJRBObMlKlqx94VbsDpSxdo3tu3vIWi+PtZLumZubpWWHrkQ06a2syJLesktyPn0QT0tpXhRu",
+	"Yl3zCXdY/0m91DRxmVz/8/qCSFFscR5ALqSQYGTLNJJOms83XLEDJsVEtRpdvB79c/Q2ydTiKv+lUnrF",
+	"hE7vNvXff6YIz/0U1lQvwwTCU0M5TlyteVLgmpffsG3nW/GnQ9/4dZUvWMtyZ/Bd10vxicEvfSzFvOBZ",
+	"y2sz+23Xi90zh7xasCytO9mX2+/h9e7SbZ+GG+3AibSpVZn7+jNFzM/NRKggtOBUmRuF6+4pgRI1cEYl",
+	"y7l+JnWLCpLB90Zisc6tCcMMncETRvPvmdashSg5ozkp4IGuGeRhmMEz4Cor2ZqKrOUU5uGBzilE4wyd",
+	"w3eyyNMvX8oi73qr+X7w656KW65p+4ng/vuuV4enDpmAbNd78cs9r4bfD33v91y0vLTgovON5vvBr/uB",
+	"rWZtjL2C77peiU8MfukLozNmvOAdG1zWnumaRP3JgyZT5u2TKJG5QYPiWoHybI02tVWarTqmVeYHTOeW",
+	"qw6q4LefKSIqQ/vWl9tR9hgYfGWUj7PTB18++Or8iwdfgpKNHwYVmwvNFqx0E6wKdtVxV9Fs74aFEQZT",
+	"p2ojTLXnlcPf9ZJlZZsSouA7swt0xYJN+fjFD+9ePf/XN89apoE/O2AmHTa4tab7KAb20UPf/2NBW6i/",
+	"Lmgn+VU0wOCXwyFrWTt8h0vnAo1OT45cZtUqNhQac8Jxh07nZzZbSnnzhBX8lpVt97H9tosmm8ZAB07k",
+	"G5GvJW+zDZj9tsdE/EADnX58xRMvv9JkJZUmSpIVFds2j1ABv47fkLM5rQptTP7xaC7LFdUogs7PRuMg",
+	"sk6n072yCjlH7U7uaQ7aKnKAGhPF1rSkmuVktiWZXK2ouiS0KNDmozNl7GBjQNOiuO7rmrOjp51yTW9X",
+	"p2sDlv0Uf3oa+cacq+4Od4wp/bXMOYMXPLHMb/6dSaHtP+l6XXD00n7+i0IRzt7T1boA6eIEBCjsmmYa",
+	"pu/I+PpDbFoYnXp1ks/Mzub412g8krNfmPnZxeswRLBr11LpRcnUr8XobtwYTS3lOhrO/NkYr1JarlgZ",
+	"D7jawlhv72Iqd3k8PV0M1WJqbOmqqFHDEeOCuIW8EZYUF28EISfkA88vSFauxmALXZCwunFkscEjJ/ls",
+	"TOxaLshrN+Lbu2gks2I3FKyrPoqlT20YRxEzzmiP87zpBLTL82LSCND//fL5M8Po//fqh+/HhNozfPbw",
+	"C/Iv/vXEPKo+t7878eJ1lRMce8YUeAmvP7899QR3LmHDbdeEK9Ch8Mtd/z+yslpLoZCNY5u8PxvPqGKj",
+	"i9Pz8SiTRRE4TMvs5l3Bbllh+DpnGc9Z/vXWkCOn5Ht5ywoK1+OcM2PtjH6tqNBcbz2Pz4t30y8ebc5/",
+	"+W0+Py2n0+np9MHU/m9h2HXNBMuvjMg6m559cXJ6enJ2/up0ejGdXkxP/w0LpjDh0WNZCStyllSgooia",
+	"qPlH92vwyVdcA6O+/NdPJ6fwqZLFbeL1p/D6Kb5egXQ9PRtHp13d7nmhffSZt22Y0LLcnqityMzXPGco",
+	"IGh66fDunBVMm622UlMxJrpIZW/oi9GGlmwpK8VQPtzSojL7e3b3djxSGFzxize/00aYL8y+rqioaGF+",
+	"gyGv0cXZeLThQhibpz5ubxHieTJxrGJPkWHvRDguNbR97HN4Boatuz36sz5dGbaK/zU6mzycjsYjdJtm",
+	"hiqVykd3/gCMLkRVFF6Ki25OcHbtxWjG9xwGtFDc8J7xn1eaLhiRqK/pJS9x03Af85LOdbxhp+PRpuRa",
+	"M/E1aFs1Dps+fDV9FDhshqsr98wLubh25u/6b3/YmTYGCC4pYxQ4l/rmXgxR90L1Z4gM9BQrMSZc3NKC",
+	"593SL+ell5nc3CtmOWasdQk7f3p2h591C0982vxdKn3VIReA8fLi1+5du2HbSNYVNDFmJOdWTCm6YM4+",
+	"MVNxgQ0amc54l8JkZV6hviPXhonWipWGD9d0W0iaR8sfrSp04d9UfkJ3EX9HktxyfgViGu7ko0pdL/ry",
+	"kt8yEYtMpWXJ5qUEfV6XoBWexmKwv8YUGK+F3yMH6MRQouGuHCC8lOILwfJXEslYu72t4IGbG9d9Nj17",
+	"cHI6PTk9ezWtXTPA2YY7kP4xqwN7z+fMiEI2ujiZTqangWWtzHQsqfbszw0X8FwY0GjySnGxeCpGF6/f",
+	"jkcQGdoRgZZFYh/YqMxEn0u/n3qgZFHZcQeynL/J8bydnk9jtvq14tnNTMobFe7hR48mjx4ZdR5/wcW7",
+	"0zonlhwY313b02l8bxuNybCo1WWePvvvE9jX6fS0dgv059eI+9oYNjwCDOt82/05NeKxNgnUIWCXwG2n",
+	"YPkBpy2LvB+ngQZlaC9AMxjVRFg1K3g2aWi5nRrptKaRmgkReAWXQiEfGTESKWzHF10Fowq1thZtT0tN",
+	"C0etA/gBNreFEZayyIEDIm//AHHlQ6oKDztdr0t5i1H5uppyfria8l8lzRj5Tq7XRgKPR1khVWNDp3UB",
+	"aIhQ6T3PlIzWH5meTE+bj8AdX1Mmp5NpizJZ1fTP0RdtD865oAX/rTm9OoXmBV04jwPoL79Uq7VhBvbe",
+	"/OpvZnRzn//tCzMhMmOF3IA6aW8Jm+dldK+//+0L8/Q/JiMjduC47dVcCy6cPbOrT7euLFvSchG8Zuz9",
+	"uqDCivfX8QBhczWH8Im3My2bl3g6zNoehlWfjs0BlWtWwqDKGOh/w2f80gouekmSCrQjoyeBRjky5/Jd",
+	"GNooPqzkMg/sYT6SimunlDttyPzypPbL5mqcbH+5FVk0fZi0sxFA8MMkT6N3fxgxkcdcUufQlRR6WZuh",
+	"0rTsYGnNV+zfUpjJ/PTqMWhtVLPHFOM/dk/WrHRiqi5umNZFrFfgB+hls580LjUUXX14x7/pYW/B5mRW",
+	"i2xzJ+FoFsgzqX+QOZ9zlqcyPKPEHfO2KEvn4Df+WMpZgb7/Fqm8xif+o93wcf4nS+B3StMCjBymKS8M",
+	"V8oVm8l8S7IlFQuWx1EE7/ojK0bFZskLNiEvjLrLXW4cFTkp2Zrh8ks7Cvq7laagZY7AIYZDqs8j16p1",
+	"2z5FrW6PAWSYq1KjiwenZ+FMPbaT9vMbed/o5+CuY2Upy+CGq5OhN6+5nUjwGuz8hglNNqUUiwl5MJ3W",
+	"EgUzKozZNWOQiXZJHkxPiZBAcq4IavyEC/PFORpoRSE3DJ58EGdcYZgNsoffCAj3cEU0E1Ro8+zDMXlw",
+	"em7+7yFZMb2U+Zgo/hskqaxYzin4Vs2Tj3CPzWF1ycGYkzyX5Yzn5sBgXhfXnisUF8aE1G+Ey6m7JA/O",
+	"zuyls67giAEFxuQaiX5NFN0qsrEpdmdfhVxrrog1FMwXj4iWGCdxRFOX5OF0SiiBYAiR8zdCViV8ek6U",
+	"NMsz88UcP2OBrZnIiRQkl8xauZh3CX7h6AC+YLrcnlzNk9ksP3O9hOkYpn44PR8Tah4kS7nB2WGypyJa",
+	"El1u8QRMuh3PeIzlfKgl+Hwea6xfvjo7rSs44Eqsq7X+oQegf5d8ruGmyiu28+BZeJD9WhkpfQ50Koxw",
+	"Ox2HADr8UQlhluPlfn812Hm1wETcjaZE9m3kgcCn4Y2n8fzmlMP8RqPaXJdyA69YGMZpcWqUhouVXRrN",
+	"RxcPnOKP8TFLrDtnZip4YlcnH41HmyUY0ub2thfcgyFyRM7bbqy1+dLeV0Z05gp0891skQF8hLlsTQOM",
+	"qpvAPA+cZvFVZLx5C5E7RfAv38Rfvok238TbmGO2j1HZM0dX5E/q/HBeV0jnXHC1bOXFU+8e3bsDK3Ov",
+	"GIEA6oE5b3lV1IItQ4RWqRvzbijSjkKqyjLG8siAh1BtbSsskUFcFKxElQh5uxJ+2pGBBJs2/p1OnDte",
+	"Qw9WmHr9XEXL/R9wvszaDj0xnoLuvPS+RRo3Qst1UqcyXiW13LVB14jdKAxXv/OennFnxLOVZe/lPgSW",
+	"VbFdaezs6Z3lYJrpfUFqtL8vPty1MenjJctuWB7K5FyqwT3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpP",
+	"hGTOhbmxadF0M+J21d2MQfYPj4lEfNTCfLiahvENHHgcDSYzYrR4gdZCLN4ywxHAHDU/Kr4T4tJqdDH1",
+	"DkD4tw/Mm3+DewQdN1bznDqP9XQ8MoYZ/AO1SOuuYkbhtF9YnfDsgfmmWuf2LYZMu07HnRMDlpNbS3w7",
+	"RjHqsurn44LA42hs1OBFyRQqutHyopneNTT+obdld86H93ZbO2IAn7VLt8qJNPE9VwMTZHKqKV65h3LX",
+	"PXcz8YOzoOv03F+f3LG7wWF3f6etDYqQudqWVP0QB05CNbK9MgcwAOxuMoMLCprl3LACWkpRnvCABIH0",
+	"NsbeeEzI20ct0RLrMYt/UYnARGspCwhmYaYnuJJlCQ5jI1YKzVeYo2z/af3pdQ3K7ehZ2IM1rTCUZKVO",
+	"F2ce4G911G05kM5leDR/ayPr+v5XhkQxQXNI+jEWIH40+nJyepqOaOw/4sHAtHYyupZ22cAeWnz7GHOQ",
+	"Q0q6OTU1acHer3nJVP3VD2qv3iNQHplnllSZ1zycn2WOkdfFsOtDsM0L5xP5ENYFF8f5HYRiOa7+bUoU",
+	"macinwzIDLY2/C+hXscrJKMWmTUdjxTsbY3AH2phlrvxCCNe9S/M9Op5M856gRMS+4oaYeOWRJJGxmHk",
+	"CgpiNRXs7X1DMppvu7xkOzmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJ",
+	"gePNxd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4U4/KPay+MImMXp9PIERerUmp08eXd3qA/KmdWbMqN",
+	"H6Mtxo77eEUs5YhiTBFGs6V1f7viikyuVlAOTzVZ0RvI98W4qjZ/fQMgAKhvF1vHzweQ/8uI/GfnX/Ta",
+	"gfPzQVvwYO8enJ1/Wd+FB+eNXdjQ0uhztUB1SNEIKWhntpBMkY2sipzMGLEqtyFsOGGTgQdyQN57fJm0",
+	"uV8LalRKPyTs21VmM/8MZbQtLqDwmS/OMBQ5sZf2TunCbNsOHTIn1BYZElmSGwZlIjsjoF6Rqj0JyeOv",
+	"zXvso2CShxIBS9C78ejKXD2P7S3YVKYKLnwwCOLKlstlyQgEy+1RAGiWOjmy5JAQF+Oa0NwGTGwJ56XN",
+	"VviNlRJjQwBFohmZ06JQgNBAi4JUgmuVJEgtsaAn0ss34TcvzfWzA/jiUwG6x/kBHjJP28smLtH54sFo",
+	"txDHZwp82F2JvU8S35jV7990l2KK47gl2F/bOVotp062NHvEOAsNjvdpIJ3EkYIBKTnmi1KtWWl44f/R",
+	"/Jd3o2RhT84wrblr3CucoFOABxCyQS/I/HXEssONQ2TBziZJHI8B0eD9oCH2lQj2J1/fWzBEKmJzIKND",
+	"wkkS7BYzfTvm9tqNOYbfjd6mdvCGbZM7WFClv5VVSwm1+ZbMbV5ASTPNSuWkTNuyzG9+Uo6mjTFRjqy4",
+	"qDQ7YFktshTUTXnTYx9Tg6pMrpEbeomil+bxlADyNlkPqZJibCv9/Y74mcU8Fxs1MQvV6B7TI8yr/Vw4",
+	"D0z9bKCXpSdV7AFLkMU7E/y2zaQsmLnI656F7hc8C082qQcTrY0V3ppe9LrgLI/cDUmh0FmvDBYy20Qn",
+	"IFpVzajsScAnIdKZIKI30nqOZhNevoXoUGI8MM9aloj5KhSw7pwZl15n2VnsX/DbUPF/CbBNRqHwOiRo",
+	"CiQvt+gMTF29ZVu9PBi35neo5nBNBGM56BtSsOdzUGn3uibHniVBGKA+2las7mWynzMKekOmCDiu3+u9",
+	"MyY1BVD3qWbPRbFNHZsG+8dl8R42oTZGcJeHna9zaeAwJHry2ChVrVj+E1oF4IjhCOP1Y3R8rMtwd8tQ",
+	"C8W70SioKUV0tS7Y+5dbkan9VWzmzje3qCh5tlw5AMlevwEO84bSnpXU57gu2YpXq96vgkQQm6DZ4wd3",
+	"TbqPR+9PFvLEfHjiCr9wH57Gi7gL/sZh5CuDa2gAFXwOYN/X+FSevj+oxdSOTjvnEDMbNIBcd6lTUeVc",
+	"XznMqTqZUAvbUVbQiRWg0zwMzQ0LzqORs+ZlmUBW62tWwqvGkX7xtm0J3whdJhRk6sPNOzOgbtGdekEg",
+	"z914kOXtMlzbGBPdQ607ProY/aKkmLygmx+sJ+PO+VMTi+Hr5MdrIy5lpb6zv6uLte/Ye5qzjK9ocUnY",
+	"aq23FojSXVDMEDWpJUeps4nXKvbr7ttOx+RsTM7JZDKBwLasNFnQtarp0e1mrKqsa2Yfz5iXw1a5LR47",
+	"LgiD+O2JVwJUbNDMkryV7Y6hegb2/TTUTzPfF2wty8TKZ6W8wbLydrUH4k5bsi5oxjo2/7Xf/cjYMRzp",
+	"iFznZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpvK7Wg2dZfajFhEya5q2U3Dc0/87M7G48gtXsUuCZ",
+	"xKzkDVUubXpM8lKu1+YfEPiBXGx5y/KUPtyYIb4lUHwc9tYSKcUcX7OMVooNvI+DayVCZjmdNqBZzsd7",
+	"Tr4dJjkvD2nZ5llqc5QM8a3suC1mVf5ugFN1jEHU9GEvGUXfeRICipY6YM5qWXhEpnXJAEAHlNYLMh2T",
+	"h9Mx+fKh4YXT6ZSsWZnZSpHdw3Akn4B3ceHywlrq7oAuSx838MpvV0Tk19OTR28/nI5PH979/c2bifvz",
+	"7O4f//m3FPFxqCNIbstUKfTuHQHbvqZnbDPwuPRzh9YoFvFc/YjtBT9q5cjGKutb3b7cHx0EceeCV1zE",
+	"n57+aUmQWGVxcxVXovbfV5+iGDPgkN+ntbGuQ7wHw2vnQLce0dSlZanw1JgDNRith5boDlVrV+0BJQwP",
+	"Rl3YYcUVEfayM3e8olv0zqBrJpOIh891j1vOk/xty1Y+r7QZcFdSSPyivlkNJnV5j7sBL/sN6iiuJPcS",
+	"kC2JXfsF1D9Zb1PagYVBz93Q19bQZ9LtYQ8l17thERc6/dAxgK+u7OcxcsGZHX9RekNG4zhrFN9l1xvm",
+	"N4QJ3T7edfLaLon9Mnssbic8huOG+XueSXHbY5mz/BtMwtlx6dqN3r9VbbrRPtLBBALaV0Orp4q1hFj1",
+	"km0xzkIXJTMqJiZGxmkjH1LWsc+v3g0Gr1mpAMMUo08W59OZqIgKSMqqYMQOkzRRbWlB0g/q0OTJCtQI",
+	"C8WPdoLNFrjwSQKzLZGCEcVzNvYFibMt/ALytyfDYlnZvEgqhQEroq++2RGSLD2ubvTmkmXv0uNEmeI7",
+	"cI1aEcjbaA2Zxchng8NXDhIt2SmHFhVDtTaDLieVdpK97uqO1qhu02us5aqnDDksv+ip+rmz8pLnSZmi",
+	"XNOZXoO4JjABOm3gNb6ruTuUtXYRnrregy8+Jtc4RlMOnFI75O68jVFYOHo6SkRr83Pzex8Fw4NciM5D",
+	"jcO6zQRH0ic04QycbX8EydKThLPti6rom2WR04QoeyrIT68e7wSKU+xpU7IOsbTMq8MAft7jsN4uSkGM",
+	"7bE3qxrXTqcQz9yvetCnQxofTdJC+VO/6RxTdrTGs+pnKHlYMmsYw9S7tukI5mpATvwU3Ixutj9SnlSI",
+	"+rOeagMifrWRDoUYECPcU7v5PQ1qbVIx4+/khsi5ZgJTNzHNZEU2GH32g/eYcKc3IQAbO97Z7DnhQeg1",
+	"mMcBUPaaVKvLSt6yUlel6D2SkVQsf4lgBocIPOtqcPOvTaE5fBdhXrB1kbonUJPd3eHntkvcmFDUF1FR",
+	"jbXQHsu3iYz9u8TBLNHuTTFjlLjb76YK297Q58HWBASZGWN+WT5L0q52SXOiJTRkwI5QS/A49ly9i9r3",
+	"PbwFm+v9UzVPES39JPvGlCxPD2XAQHI7RrwuO+eYPy1Dhb3v4kpQKVuSfnf6OkJvrg1VxIK0jvG6pDqA",
+	"82eFzG4uSbB7uAeF0awoDkhj8wWL7U07YE7uWseObkkPhgMhHp715vsS7CrKWBzdlhG8lAVAWyTlqq+t",
+	"thFEO7+w5s6dc0q/i4zbemwPjpwKhMc/5krzTP3uiutws+cJTQYrQ2n0oNEiFTQxqNPq0rLYyiCr/fY8",
+	"92hZ9CRQ/X6rz+IJyyBjSVmons2SZ0sLvwTHAMxWLYHp0EkJiehSsRIEqaK8772xprwcTltQn1JOLyZt",
+	"vdqw4ZAPUxYvFxnr77qw5iA/xOa2lmQrx1RCY+ZFv6ns6COpXkxUEPP7+JL5TMEV6fILB4eAOcLC4Gw9",
+	"U46d1Ng145pTbSg+cJL9IXQM47e6RvNuMRbT955q42DtMPaB1DcCC459D02C6+rwATYJHjwQSdWxhSZR",
+	"a8CGDYIoDQddX9mwTn+Tjkz+ewWoMymGBaiDy3E36BC6ly4ZLfRyiy2ucZ8macM6K5l+ybTGQq6dnAa6",
+	"Ytgsxj6Cug0tGblha00UwHANM95Uj3ZOZAPdoX1zDtAZLDQhTsQqVJhQGxqFkBXNmdHBuFasmHf7K1S0",
+	"7nSYL+k53+1i7YliaI80nZC/fXh29cM3dxbLy87UfjlKsHpfl6VdqXdaRuXefdmwUmnXv9/uCATSbnml",
+	"GOACQjNYuxYuFkXcnXMYHxwptyHurek3dIeza65V6xH1Ts8gSOr5EIGye52elgLH8RI5ifep+InsfI+T",
+	"WXBgjkCfsxwN+cXDh+dfdMmGFX1fm2bUeMqt/a6TGjvGSCUsn1n4Qr3Em3BRUrwKsRonD+U3bfZKuLka",
+	"NmrBqWoodHuPYVZQ1aJ1Yd8IeAAS7wWJMt+hEZhdms9SH/sE97fJlFxbxZxy3dkvQYwaq2/SktTLQlL3",
+	"7ow3dGuvK8bFwtWsjsmMKY3Zj8Nk1KKiJRWatZmz1Pe6MyY9WZdyZdtgdzJov0Ix/EHyCq1WK1puBxaV",
+	"4gf73Oe2T4fjpVAw6V7qWKYmbqONGUdF4IF+HaJDlscTm7L8VKRmasUBxCId6bel2Rbd3dm28B1XBPoX",
+	"JnkPW4KreyfW1ZynjayBBeVC4SyVmRhkRNYqynHaY7TAablIn8k2ivRypWj62ImzXZVabvraTG2Z7keP",
+	"ebc50XqGtEKph0+r9yTwkCi48j65OlCa1eHo9gA5iaWYV2VU6f3nVOlv3bN3vtdA77pEnrEcmkSnqhyh",
+	"UUBrOljalf2T4FoRcAIAZ5pBiBR909WHwQYAGJTVCxLFIm0JYQHSphf/ljTVLv65hfrmrLRVjwDknS1b",
+	"8nd6FtW3gRBEzQNhPn0Y8BVn5RNuceOTTjPXGKGTSfAp83xBh1S9Av//iA3Rdl/uM9H20APfHh2XkH/m",
+	"T6Q/Le4AWOb1Uw6SNkjvtnvkG6X5ym55QyHMraOoXyGMBwhJrN7jLu1eLl5EJxIUVEtuf5coOZ5IaIaN",
+	"wo5YUAwkUBthv41kWlM12SbuwG+roiDmK19VzBU6JOalXKUz/Jd8sWyhwg0rWggkN+lIcATf05zb15jF",
+	"ATj50aV8iOPUvN7Pz67Aez+jObSR9f9UTDmP3oDs6solWnbycFxk3Jx41ZF62ZbOELdcrv0vyt2epjb2",
+	"sXUkfCTkkG44kI8F93HDWmBLbph3uZGXS7mx7SmkyNhkH27IHgiQvzA+fj+MD9zh5AnBIZ+KW65p2h9P",
+	"s4yt9aEO+eHnga1sge/BZ6HLM8/FbfIIcEOBY+D3lLaKsDP3RGKbGi1vUkHYPietKosOg9LmlMg1E/VC",
+	"4KrkJyULzRN6ICvhftiFxYRqZ8iIZdwiccYtLOg7saZrkRomqSIL8D6k9dtOHaQDXOmpJmtzx7vSFbPf",
+	"cJfaa99csd6cEBinuED/2faAZA+7hPtFmcp0GWRLco9L1KAYTFpTnpMt02MC3YnNyrOiyll+6cuAJHYH",
+	"wkwYrpd5STdiMjBl3v/wAAGS4kdf9WjzgSL1z7v+A3XrjBnPpZ0Xj+G3QqY+uIax3in7XrBtUWC5X00R",
+	"ArMlEGgSDCjahKncdafMeLpAw3XLazLsf/FbJnxuFVeEK1WxfLwDc9BVBdHKlqrpyHc9uvEttl0OLfOU",
+	"wz5h5IYd8yG8gaUFcT/wvfuTOhmhyMuSNATF/KHxRyS8Lo7bd8bD/AqPdkCw4fin4NmtdypPl5HtFvgA",
+	"mLlmRaEIFPDbxnorlm9bAiFR/dbut6GFeWBb6GUuK50MzbibtYtI32JiS637+e7dIUkmyxIaIlgkE/Mr",
+	"wgUxvxpSKfbK/dq7q2yDOUyIlQKAxm6EjK+a1OH2LdgPvkDz4tcueyhpwQx5YXsZYac3Wq5rAUbXtB3j",
+	"L8l9jvq599vqXiVuLUhnZodg63KegyaxYJpgy7y2orikbK6KlmwRqEGUc6K2InssxZwvJha4jMsA7TYr",
+	"Gb1RY+yfSCETY0X1vtSQo/r5+6R2BMER6tHak2w9DMvxQSPaog1BqqQiDwg+5QvV5Hq3Xjiwn5t/uHfc",
+	"GfVnp16L5m+jYKm6Ep4Ss/RAgkWiqVs2/1cpq/WAOt8h9S7Dpe9gAXUP+ZIMChRUM6UnHbz9J4l4JXnQ",
+	"spmrx0mwUlfZdYMpjqCyNNnsE9NbjkqBT23x/ZKY6qSJOpJ1QM3VD95/06JiyhVX+mIRuRFW5zHWwmS0",
+	"k4jkoDsaOVSDcOwaxLLT76ZLe21FXhrzq2YG+W7hSWnnkvaPB1KVLCZvPHnWJ4msNffZSJKfS67Zz1yo",
+	"MaYtRH8rWZWZ/bem5YJp/PeG8cVSG1MUiPyj7fQzJitWLtiY0FtWUvMPbDBn93tI3ltLsc2Vrd2Xc6OF",
+	"IWNNGnxhlB06K9jkmf3H6wanvK2Zr+qGr0+weR4tTiDZxNg4hrmTqXARIvGuZyLdgflqBlBZYMmXzCKl",
+	"1UKM7c9DKG+Swsd0PXfsiD62mrdoyHrZgfHlWoFQIQXPMB1+FXRLWx36Wi3l+u0kSo1dyuT92gwem5fb",
+	"FSTPIx6xjwLvdnoPeLcnof1rKgoddxbwzGcdDzuS6hl+czdudew+h1xE30DT1vo4u9B6Lm0Kx5DXRR1X",
+	"kypgN6JKMukCSgR93ZEtSkI7X87Jkq6h6GSPW3jX7j8oxLLPZxAf1zbsSCNYP1MEyUkKplxWfiZF/pm6",
+	"JNQfyZIhOA3mxdufqIF70uIa+MaDpSYYYdLPpFdpDbYpPeJOtxGN+nj6olPxLzPqXa1XbrL8AcUHmq5Q",
+	"Xuv6/oel9c9etc1NO6pErcve0Q/6nc62xAd+BpvqHdUpSq7YTOZbopZQPVxIeUPAQp+0YeLU+57HE8lE",
+	"B5BOb9Sd0Cv4/ql+g+BrIs64F4JNPI5zGrQnAN/XMdDYkthTYIGig/kPrNcA3XApYs5ydxA14VCMHT5L",
+	"qNHwexS3bAmSuu4mCOKx20Md0e3bArsSDsF/hNfjNdHUMDsCXoOU0YPu3mNYbtFN/mmYbmHCL2oHesiG",
+	"1jSURDTUCMmZlDcsh0unJrL6XGN1UXM/RvAj7aFGGsegzWN9YD1/MF5tjZ7Vj+GIxzV6qWu6FQIAfYn4",
+	"3n2r3FfzP4ZW223a/hNbYTjMeL/ydYq+QpGLhk1wSRRj5Prz21PP9a7Nh2GO690awG6rva8pNh59c5tk",
+	"5CvyuJBVDt8qcjqZEiZuWSHXiKdiN84cP6OawsQZPHu922rDiZT+0Po2Pd+2cXWlKN5Ea7Z0fduqwu1y",
+	"LtjetUttT/LKeKTWLItuQzeN08k0+eZ27Htzqa0GlN27hceKKLt982aitiIruGBv3vQopI5mb5szWCKM",
+	"XfmOfX+T5OP2RIJmi7zeaTbfvKeZ7mxdGHzgmDcC80MAOrzl1zS7QR6fM/gbMbGNalAVmmM3TZduOR5l",
+	"FPsESPtzXXJIr865cj7grLTxAI8BWsoKVJQZLwqYQsFXHHvaoPhvkRAH5t7v7rwtTkgo/ZqtzQmkxJhO",
+	"LJ3IlYZg0pg0HuXad+A/Q1DvpT8thze1DHfFbvB3YYwWfwMQrhV6oi7J9f/CZLNr1wUpwm7Yw+/uXqAd",
+	"CzvY/xq5Wwne2FiEyAxfE9ufQyVLtr/lInc1fXVyQjPnliJFf2dYFKAZI5ViUdKYYjCBFRN5o7j+Pj27",
+	"oh5gOwltGRVjMqv0jpF2Y9t4H2UGtg/tXihzfG7siBimntr871iR25qlXaYGZ0SqVQOsEWD6bTY8xMy5",
+	"FBexowZsYzROrJOxKEKDizSikndt9ouvd+FKOffQTpQAIKUOyCUMftR+kwuBjX7PL1kxKFGxNZ0c6f+Z",
+	"wrxyAWIEVz9JI/cOzYPYm7tAvbPO5p7Ybn1DvCE6Dej7cwSekhmOChyXXB20p94dhGdL54cDvzbRUpI5",
+	"LffLU1SvIUJvT0hkudeM9FoZIXI2zsfCc9kN7z6XR7BKo0P+SRil33GlZbltb4rVBjyTht7ef2OOW0Mq",
+	"Cr2wM5YBhnfchtCKvP5tB/1JT+R8DuqK3RLPAegdCztr88aonb+RunXMl5LR483ed81py+iHM1qJMTHn",
+	"f7XWZoMcDCHKiFkpq8USm17PZKUHopL/0pIi2/RHI31QugHygHV7NXxdbcIRM/E9uEmQklB3dwN4WPCP",
+	"t/d1r/ZN9eA1xyGIFetNBAkVlD8L8pLZHjYNudRxDI8hgOID/WmIIFnkreBhHyF+tEwGalBoK7IEHRt1",
+	"yR5W1M7pWBZ55+mov9UCUFxg/3on5yCsAjqc3LDchaou7NWrULFz6t68lCtCydwIHKPscbG4dHgidlz7",
+	"V2NUsHbUBaH1y3lelXqJldf+4RhCJWBm+Cs5VADjmOk+jlIfkDZ6eKODFueo0T0A06GtQYFOCvznc1C0",
+	"fsF0YSnYRexR5MoL1RnNboiWIZQKAQYFTsc2ZNPfPYPTHLlE7uaOco+RUc8/gOPRqBCO/Aau7Dx9sLDn",
+	"mBkSjtgmgqQdBov8sbJGE5miKN13YLiWGBXyzVpC+4E4rBOHe4D5A3t1x3zM7hzjJpBp4/bPeQN493id",
+	"ewxtLwC01QHToeJ5SUpWMKpYPvbH8sIx0thWkC84Zt5D7PaS2FSvC18Mxq24p2ILgvKS0IKVMBLkmvKV",
+	"ZdA1Vcr2YNKxXwQw5jZUaCNXyIyBoR4LS+/jx7nCP3GyUerZeGRfm5SbfxWy/gGFrMevGk3xfdjaIxz3",
+	"iE8+iUP/NKqoa4lxJlyAz3dQHW2JWG/f31UIoabQQ6KGfPesLcwK6aEBkm4zZeGmoA8rPOzB13nh+sgb",
+	"8YVgvge40cx0K90xCRRzginszDWXqO+hUglfsnyB3VQGQT8MRIuAUoj+5Z8V6/2sb5l3kIicFzQFNmsR",
+	"9TBiw8pGnlBvTrQnAPI6Eqy42yO2pdrUw9Ac+6jYCbaiWPWtcvWbMKTQdSiEUkk1e2xTTjsFvHvuzt/A",
+	"V3taJqwpz8fkVnLbGXkBC6zWB5xIfGM6geM7uam/EfCrt+6z9Ps7XtXHErBbHHKyBnQxvL8q7iGovIrt",
+	"Nidq5RjdrZE8iwusfGILntdI9EYCvS4L4r2v7Uokj1DSdNxdLiOrT+3sL9VqPYbypbEVHGNSCVXNzEMz",
+	"I/qh+QVZ0a1RJI06mraybHS2VxNHeLhjAXCy71uNny2NOZ1wbkAG04WRjhuB2UgCuYRLAapz2h5mIb7f",
+	"W/lp5gS0itO2tHxr6RbWYgDFngrCLGJZI6BS8G4XaNdUDc19ku0gTL4gERN9B1CTAJBvVBz8cnB/VJKb",
+	"1lLxRl5p3EjiWDh/fRH63GzGO2B91hTfzR8I/FfnnE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzY",
+	"WZGOTH6Pwq+BLIfeSPQYoeGtiCz5ggtjIpu/SpYxvtbEHLoxkbfga2SogJ4+JCsuKo3s2hBLWIL0Q9/2",
+	"VUMqYVf0/Q8HdRgLk3KDuBendsKf/UTZlmYX9uQigjWjZcHBK2tONgZuIDSGQAK2jwzXHt8HlATXCzl2",
+	"QlQqTlmieQ4nrJmllMpJKizURjCZkozAxc2e6Hgm11vsWR2C40383GUP4Rki+G3poV3e5I34Vpar/u/o",
+	"pUGZ1Ue+VJEditzWkdca1Ky2Sgxbkak0Xa0H5Ck1iuKdGhZUK7+gsduhQMcWDr/ZETQ4COh7kIY0Cr3o",
+	"6h6xeSl/Y+ng4A/MGRuN/KVWl9SO/VSpMnlr/yL5wChDO3TfAKi0+yrPzh9lM+ysW8ovptvHjOQ8wk1o",
+	"9+WTuAhxrocUTh/sOYQfpueSzIK4RoC2a/D7kDljY3KNmo669nEYSlS1uiSCcYjUcSNfK6Gd3wbkfa3r",
+	"wVZk7yK8UxfFVuDG9I0SFPyk5NkSnW/jEU7GK1uq5WTqMtmMzt6N31Pt0Ot2mh6veFFwrMlTYxfK7KE8",
+	"1C1vWc0KtlPncEjHS6rpf8uiWrHkbBd8QWdbzRT5++n0/z0i8O9/9JzLnPKitVeoVGxMckZzUkARu+rb",
+	"l7LKMqbUvCq6Boak9d7xNTC8X25FlvApvbDN6iwjgvWkfW9cIktSsnmler6r2dAhvLi2Mk+7ca2fZoO9",
+	"aruXPHFgsPYHZRT1xFqjvmDb/wqA2G2qjcPqa1iIJ//5enry6O1//P3Nmwn+6x//+bd94I7R71/Tk9/e",
+	"fji/+9veuzzYQW6k1OKfsc1VrXZoSNFRC4Weov/Yqp9Gy7MzuCQzVsgN+Y2Vkmh6A9CT8zSFPpyOT8/u",
+	"PJk+nI7P7lpI1a86/LwLIT7+4dnAgiZPaGeTdpS6GXJ7POUBpO5A84TIgCx9Mohgt3sd812ww0PbFh0I",
+	"LLzi4in+4LShIhgbk/9aMfu1g2dIFA/Yd7cQut55bwCxa631BpLjD2j+FKMk9er5lKBkWHIbMWsonQcJ",
+	"iViK/U4nvO2kdp/QemR9yCl1NkdcH/nwwV4xdLAWWQs9t6zmZzZbSnnzjcihzG7gkg7kZ/NBXSgMHGBF",
+	"3zvxEDFxaNCawoS+AgyVEiEdwC2y4ALhfMlSawws1UtXB4p6e1ra8J2f1YyXhgNMojvrOoMHrp2eAN1a",
+	"1nThcoNtdhgTeXcU57n3Z7RBOfWSxzhMa8GL9ab0R2zosIA3qaZLM1lpspQbsqJi6xIZ417jlfD4mC16",
+	"42uvOLaBKdtt8wUBFunPzCi1jTFNdv0KYDsNIcmCCWNhsTxt8UYMmfK1txJUUM1vWQ/fD+TfW25rbQXr",
+	"oJTScywZzZ+LWjOPOFExo6kqkSd8YfRh9EcCVLuRP5fk5NQWVG9tgmm6r0i/Zm+ujBBrQy1NouVEc493",
+	"on3bj+D6eO6H/PO7PnCuLzXVlUo1KIZShq44OLjnl9Tbfgdonr71Xjr07b0bvfoqvmiHe82lYG2mK3SS",
+	"yl0NuRJ0rZZS97SMocyvf2bQY5mz/Bv4TTJByFi1XCxe9uiHniJnh6d7vaSq7oG1C8Xe3oyuWqom6N5c",
+	"COADoKGW8Q02cPItycKNewJD4tQX1BztpvB+b6SU5ZmQdBBYdZflPJ3G0blp7KbjleRRdI64+9U2G4Yr",
+	"2Pu0jOluMJjQHfbebr3LgHqjQLcW+LSwZuEADFL31pByn2H59kOKg6iu55d3dj2sIxB7pcWvNGxxJxcd",
+	"4yLzHPlJ3GU/0u0BXqwAs3Ff8zKMlJydz9JoKpQpeLj3WVEpfsv6Z1iCT76t9KMcIEDM5/+2V2X3gvGV",
+	"7gVjWEr0+yQVCiqSbf6eC9XR+XLOqK7KPV0nd+pGO/EoWlOmeqeluEkFz59Fs8AZ9ekXachxZRY/uF0p",
+	"FCHsBzQoqPgenwQWyVnRYkysOog7oJdhQQX0M0z2n2ynd0tnxl5IcHuiB9ZCCKFrpMLOpkXNdeyix44v",
+	"PbXbOPp7vxnNfubFt8gkCdv3m1tWbrHgxCb3AYiGy4Sl4M04qRVLRxJ2Ho074LaOo3otCWNKu7iNB8Pc",
+	"tdd6aMVrKYuWCmnXkH0jyxtWEvPkpB0NMe03uLWtGVzlD6RZK+c/iVKah4abPGXHtf1r2/sfy2S1QgvW",
+	"k0cQ6p1/hB0aP6Qg8YckCfpej6lDzsqngTESnEqzZdw5H+Bpgfigjcs5BmQ3LazqwJCSbqE2tCFYQM1W",
+	"WZQ0rygmhNxiOA/GflcJSEqKMJgKULgCCJOnehIbi//G2roqQ2qSHbhvmLQVJgnEyl6cJBSHXZdhK82q",
+	"NUI67r4arDNDJ+8I4qz0x9taveahQw5M7+7IcFRe8XRaSM9Ll+eJVs2WWToSm81JfclXVUEPQlfcUU/i",
+	"YMyDTv/1+dnuWm3+RAuXMIU1hIzQlRQLszerS3JuAXxgyyZxY9ezB9HxPk2KYqt1NWY9xPUNQyQpazb1",
+	"SqhNKgsrQbm9d9Tv1Fq5Ux2SmqmOYnGKTXqHgRm7TdgVvwUVr1o1nRaPCLh5q5U7z0CXpDTpryk5xQgm",
+	"Gk8r1p68SuTrMILe5DuBA/lamSVtmZrXDVM09/YcxCFb53FgG+fA040ULWOhg1V1orYiux6Ta5rfUpGx",
+	"/MTlp5wE9FPzvbFwT0JqlfkI+yic6JIK5asiFDzMcp6Z++9EVeu1LOFxVdCTR49OHj0yfyz5mtITJbOz",
+	"E3ARcPNy88VmyTU7KeiMFdc1pr2vGLMHyF3Ra1bC2vHyPfGeDPNHpD8gc+l5PVm0fiCSeUvX7mfXF+Qa",
+	"rE5WmvWtSzlnSsH+XRNZkmtzv5brkit2PSHwy/oU7AAip2V+Tf4eidZ/wO9n/MR36qHF9YS8cpANBFat",
+	"ENzcYvTvI+P9O38jqVtZOd9XsbOTodORsuT+piDU061nP43ano9cd/P7FMlYANC2alNr/WxqkPQILWSb",
+	"eghfCbCQTJEaslMvYxsU7Hb4ZLcezDZVPZqE7K3ncYqdVe3vV95jUR0ToZ9vH5NHDx5+Sdb4BMmZprxI",
+	"1Jika/deajor2CWoamtWYuPLRjrba3ry2/Tk0bu3//HmzST88beWIJZNIElQ2mMpUpFbFBlJcpncygDe",
+	"eRTYSy6MqGzrq+FyLqiy6OJD2nAjYzClnyaEyTO6wqbMRjpvZWVeAUJlyYr1DpZhusGl8qHNjvKz3UUZ",
+	"PjRy0HLGpAsKOdVoZ2G9E8CbXGCTEcNF9+hR7pGR8ajYlXm2ifbJd5QLxO04GN+mW5Q8F4zMaVXoLVkX",
+	"1LbS6NtssKhWInnvUI+SYvO6T9Ph/4ILdq8BWjsG/hz3YsVQYroGkpZ0lc7GfwVSj5Vb4h8akzXVy/A3",
+	"ATalufnG7AujFo7Egp23lF1aIPSUpPri0fSU/O+Xz5+5IQgXNtZqt5nMZEu3XWzE2ybDJdmUXDM3z/0C",
+	"vKsb4Y+llPPB/Siez9vDyzO2oOJAlIuCHQqDk5c81Vs+NAWzLjAhff8ACH4DIm9PX1FesU4IDkgOs2ls",
+	"sy3hWrFifgAl2K9VyoZ0qQ/oRy0Zgeeg0/GtYe5Qk9djLUtG2+sYmGIIviRFDfJL0xuzx6LnO4wq1F7x",
+	"5r41PGP2npaAPHxJpk4f0q4NVFpklJUQhnK9MzmA119UIp3HMTCgnAa68v1NFS7KMLRdHVdSXACiswMA",
+	"rO2h+cI78pVcMYLdn+wflmkz0BstinfJaD4mSsIOvRERHpaiCKfE9YRcQ4r59Q5RseAIpzh5I6JCI/jB",
+	"yPGha0OFZUbuF2nfLM5/iCYj5y8xvJ7yMaZ9KbVz4HNLDnGFRjF+WzLpluwzSECs+OMyRtlXF1YRozsZ",
+	"EZgzEKVV+tYbFw7KfO/sEBfyQ5po5IKF3nUclR00MA/p+jWXlRhUdhlEz65lmUToxu5rAd7BC3BlxHkH",
+	"knVHEkvIUd8vMfDRDhTvWpE0j/vQ+JbkXMGpdRlrtjPLQIDvrv7c/fzxu7kstY5ZjabajRKZKL3Fnwe3",
+	"+z242zkSB3D4oPyX5mH6NLJgIg6rgTqg3IkKrHNG8xOsK0QbuzRWtoBdsFCWoTDblmCbHSs0K+EhKdjJ",
+	"xlbsuB6DKSnur8l9e5UIFfubznO9tzONil2JnJVkQ7cJXAjz3Nfbrt6L/jCBillXsQamj3qFQ3kM+z51",
+	"mjpporxAvF4080OTjZwvmIJmvJYsYuGu/jG4fgD3FwoNpGJePbV9AG6E3Cirmzqu2FCu7aWSUbyxNdfY",
+	"2L5kKo3rgI7XZEboswBTB3mhAZ4TQ/0fPyP0kFvbcUq8tJ3UT9yq1hP30kvS4923qCZZjbRdqzZ7jQg/",
+	"NSBo1+GjTwJzD/sAvOVkw4qCaLmh+DlXw4yEtmLnnxHObEcZvSTMXdXCPzDp1gH62Cpyk6xXYEorsqI5",
+	"89cqLG7sCQsJzkZqzLbmPwDFZqZr7KeiqMFh42i1mnpRz4rrp1YghPbu3ljo5WDnWPHQ25Si+Z5k+LDO",
+	"/mMqm1jUVsTYxyjeqQCAE46HAaTJBlqH4NuSbY1a84aa0rqvmG5Xk2xvk3spSYYdXVeSwC3OcnBU9bwQ",
+	"Cwa7kbH+hEcsJaheRFCI6TK/3yMDLzmznV65Q7xHrlZ3t6WIEexDLInc92XkhzXDTemIYdDt4wHYU0zk",
+	"T5IuAQj9r6kgTOTKWeFc908VnnPB1fJAv9hOwn9bK2OnEfZbraFlXiUvh7jl2GeKuCc7+pXcA0bfKACO",
+	"7D2byTVhjX6tWIVA3lWWMZanj2V71+36YWjg8Q9MptGyYGU6duNaxcHtbqXrbGuuMsgBhcvdO5QGtosN",
+	"9sCRzpAfsP8J2oPxb/0zge/izQ+nL9A9JmZo5uJETO1UBebfmXlCHIwbLdpjEbRfWB6hzqMhfT8JM7c+",
+	"5xcYABlar98mYa9ITrdjq2dwRVz+KOh7lBhJMNkrPRJD2oC8ImfTswcnp9OT6eneIcOpbwyoScGoOagb",
+	"eWmtANcK0PUhaGQMtouNkOfzcLonqSp1SNo2KKVq1GpK+5a0dZpJB2CLY0XZgeDfB/QUTOABYHcwDIVQ",
+	"rhsd0i4B6hFsH6jfButLWeP+Ps5V3rccDiTSv9rQFNdMPI5BtPZBjCemGs0hm6cRzJuTR8yvrpr34Ibe",
+	"UGXDEq1Fw3KDF9ReY2UPL9VyQizklY+pKc3BZCYLZlSVsaFIBu5ycYl4wi2E2jlR2CK507zay5G2e+7O",
+	"tL+VpWtY5/rX4TybzURpzi7j/kXUutBxaz5Lt5kdGsYB5NBU/9V7QiPWrC7P4JEX2pHYO0AtxzXgxqPy",
+	"3iBJ6vCY7SEaFIxHurbL/NO5rsv8EIhF9n5tfSNJAep672CHMR/C25JVBcAEt8x1bWuAIz3cBUc6Vv/6",
+	"tjiZnbJrxoinyi6Al0SwjV3G2PmffAzIAXmotpWsuKhBPw1b204NFK6gfScDYsQhogiFZG2ku/ZXbUW2",
+	"e1JkpTOZwmNEUNkLwmi2dJdCCBkspdkBri+JDW1c2HKYFeK737ISdoRrmywpxub+cN0zL8malprT4qIW",
+	"RM/No0JqGB6EPPT7hZURRbeKbJbbS4I24IUbzP4d+viBxxEkkAtFgr6ITACKIvdxvzhzogNP1043xkq0",
+	"7fkOa4+ZUojKam/YE3Mk4ntgv2BzjNGEaLAbj++NYov7Za7hpMMshbksnQkNKXEtEaurQkmrgQjp8Eq5",
+	"Ag3EMhotF0yrz0gm19yCmoCzlS4oF+OQ3GlTJPDX0JHCN9FGG/YzRcqqqBV9xF4PYKOneY/u1D4Dbhg0",
+	"lntHCHzUf78fIwxI8bLVvoG+0lQjtOstC72H7BFpM26a0xiKLWZkgaz0S0SfrW366TTlni4gj1AGNR70",
+	"IWTTWqHW+TQq1JruTyaJ6RttaZrB85LfskRtfRl9s6+Qzz2afsMvB6Eptnfe3F5aeXbD1rrBgKd9GLDW",
+	"lbPrXH4NodIo02NoN84dQrXiB77Aln5DYfYssOIOBXbjCok3rgu6tc3FE11nbLy/n8XV3SJ37jKFj9qR",
+	"9X5dmvHh9vq5kilgjHQacK3RKDZrnPSG+HcWsHfRbrgQMZRB6raEQo2vWQuQK14ejaoO0GK1tNOE+cEX",
+	"P3PR9a6d3j8RtL69M2Piue2tNS4NPU6Bin6J9Tambk3RvMbdh8Sw7GFXMchp65fYK+rhYZVGY1yxsg6H",
+	"DgUWSBVIeMf6E5fG1JLbwt6vSyw9S78F6/ka0u3BNDnbeVsifrH1rdqt+QDd0xgKq71UWJdclrbgqMXs",
+	"/9E+ctSbVPVAMKt5T0uq2WKbcp667whVzjZyXs5L3z0EcuUQ7/Nkw0Xw2+5eLsOKn/3M0sxs7H7Mn2iw",
+	"6rxHOVlwFNp+8L2fR9isOqUQM+vCmcOImYfdpy+xjzi7cMbNJUGnBnxQ8FvzvNFC4zMxEIxrgNzumV+4",
+	"kzoIqFg9Wue/sCm0T3xRVWNzKr1sCRsf4lAOZQEtzY90nKGO8+/dcLE7B9EdhL2juOfuQqA4RC1/wYTM",
+	"LV0Vw/q0h3aPiajusOArOidTUE72ot6UXOukN7c1EduHK+2G+6bblgR1156npZ9NfW+7OO0oLj0c6mW1",
+	"WtFy+6n49uqT7jhqu6ZojE67v1PzASfzT8jpR+HV5E5YIHHfZnyDuhrNV6CSsZxj1HrOhY1jY6vaJB1e",
+	"yKIwF8f9bZmHSe0hruYJYCanD7588NX5Fw++7AY12bkm7FhJslQFu8raWqXr1oKiKOlkAx44F74VUvN5",
+	"mkPp8eKaVsM+rHptvx03IIS5EzSkmU6DfK49tFhPHcbY3V1OKufRh+ab5sM1o1hjPshF+XsZm1VbQfGs",
+	"UlwwhU67zxTIvckRYEjx6Wdt+Xu97NhwPhrJRimrWSrmPZtwKe9Dnblvok60wlbLtRbYg00Yu5Mdwa06",
+	"Y9aH+xy7Oj60SK3h4NXNXF+10pnK6Il5DH0gSK5PQxVocFJcgILp9LapqOtHWe/zV9C1arGzYWSPMnWQ",
+	"//Eg51qVvjNS6szPSxlFmri+IBSOOURurl2i2XVasTHXcWE9IgfKfITfODQm96ISj3GAneSAr+NS4B0S",
+	"HaCTHRsw/bj5rFV3E+c6bWZVcQNRm1qJgC/IxajOjCme21JDgFk3Gm8EmO/OCOSrNJISV1RgHrh5U5Qg",
+	"ngROKuWiZCqBGeiKl/r2edtd6LQvynqrYK8V1LxNpu0HhfDetmRcpDS05Wq/S9Pdlt33l0W0cXePyxuN",
+	"Knxj+zMuQKollO4KiGi7/dnvwpcPB7w1SNC7hTLOuKO+Ah8gXDQT07vqPiCTpm+VyEdr5pCuhQpdE1m2",
+	"lEzVznwANMDqe1qYCWx7IyekvL6PbdsLl9FCZiW9YWRpnb49xnXpbWkS+by0GSM5K/gtKzECwu9XQuTm",
+	"DVsAMdsBA1pNYLc2K2qBCckxhvo25f9wkdbeVeIAYedcpPkhOq8t4nElP+58hTHD8ag3u4yUJ5ux1ihb",
+	"BCZoEQdHUVA/Gc20d5J4Sx6CQ8HAxDJZ5BPic7CNaQpWBep6zEN7X4/JChpdck0oAWWhrMRusXJebq2q",
+	"2R3J/sHIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xPoI1D0ffwPor4bDJDmDAEjUNjbEwgXde85bH/WTOf",
+	"veYvT09ElxVL7H5Xfnt3DC85US7q9ny6s1wCnxkOs2/ss6Nlh+wWm/K3kWV+6XrnhtxmWxKuGdac9lG6",
+	"U8ZNKDtNYs7gTIwVAzh3hrMRARN/NyHmaOAWrRLgxFGwszfG56slpL4tLVSW5XLw/thjM7CPYOmyIgac",
+	"+H+xbcjADNtR5mbpc3LDtuqSzKReYgEeNXsSBRobmWOlTCRHpSiiZZ/n7oaUu75aMsVgwu4o2dwpc30K",
+	"abNeOmK+e4O+ybBvIy+sNVffiVVb6U2zpdV2QGKuaaktWnoy4WtvdHpPglmYSJSt72oKqzUkXFDNCI2T",
+	"+hAQySaAHzFY3uJ7eNlaWxjBAUVVhol0TzQciha3CvbjjV5gNREAhAuNYa2XLIQNMKKQHJFlJUuoFQe4",
+	"CVqrkhXTKWAPs6MIU7VZSoh76whQHULiSeeLlctDpnYP/6ZrXgxrqFt/YSLdPkak8RHUN7tZn4QGh3P9",
+	"b7OLAxWRW/eb3RbKQ7JAcJj01IJr4r5Mf0g0f8eH1eYVae8myt7rF5U4yF3iGr105h2FhBKueeaADVxH",
+	"MwfF7dxch7R6a0szjVGSoXGJJLkcY9UVSLZ3bpNboDO7MAeN3ewQMpLwPvsdSZZ5fOjl95VG4K1yIskn",
+	"+/mGht5JFW0W7He0uzH3HCrPgARP+HyeEGj11JojJMwcGR5ZSD2sSdae8SJHZz//uBM/Sef4LS14Ehuv",
+	"NQsBf1HPe/FEC8vt2Mij3ExuTZ/E1QSTbWlu1wpPkknVlZgMub809x1VnSID3WN851OLtWXLgrzfsW9k",
+	"RelvlOYrlD0J9rl/LtyxDuzx4kXs/ZqXTA3KIrpPiMlYtGl0c4UVCLjVM0ZyQKTDugS7w5XQvLA77Hd3",
+	"QDhrXQwJZ0EE6iKuM/IFZ2ABbZnGQjRjl+UlnetLn9V4EWFzG/MZkqhDgxq8KC/BCXbRcIY1A2DRxdOq",
+	"Dwi2eREM36MBTj1jG+8RQ3TBFRV0wRBxfLY1RiHFFnbJcOixb4OjxPQ6AMaUZuukhSnXTASIKfyXxx10",
+	"jua3Q1rjfsTYIqwi2Vl3SNCxRb/zabs+FgOeKXMGZrLSPlyAR4Rj5WYAZE3ohXS1LgbwSHS/vISf7lEb",
+	"Eo4OXzTYnnh0jIhph58ChFd/z8RQzICYRu0A0PSGqW/m86Tbk67XxfbC4lkvqtLmz4OEhu9cEZkXcjlk",
+	"0YOaAB6hCxJBZmNZp2CbsS9S9z/EcC3YIOD2srluNlymEPjdZllJMU7PyR7LXR++vU9yeWnk60WocnMi",
+	"FybeKH0pnCJvK8mwvvbtuOUQD9mPb3HmULdES8MOB23rz/jbvW2/QHlthN2DdhtdLTE3NNVdJ8ZDxL5X",
+	"mD6oFrXwvCVZDCblZEBEk9qdZtVDqz10BfYTlE50gprxRSUrtQflM3OaCGgAdAX9KhW7ZSUteoZBqQWV",
+	"vYIULxT3fXIK2uFkYqwcC1RmTpQ5CK5yb7aFQEzPKeJW7qOF18oOz2borYJU6wKau6keXRriraHChmTm",
+	"4eNBiKx7oF/hQnb5DED1SkTe7z6Qrw4veh/jrZiTf/CehSRCblxt+rHTKGxhpeydTMGFN6Q7VpFL0JXX",
+	"VCmyouu1Ec+yJPBTACobE4lxpQ3dGn6S5YA0hghTr6uBQVUKM6jN7bBAA3Ie0K4d0wTY+74ZJd2wTy3n",
+	"FGkdgVyhM67/O1sbVv9ccu321lvMC6Yv8crjikAvnt68uhc39oCkFvSBqcOyQvxVYAVWGC5ImBqJQg5J",
+	"hCgYhMs4ugjqiST1rQ38XgN8tykmOxJ+z610PHdQuu3nn9wlZFX237s89KYFu80Z/ntLPOvNAhwTNXgo",
+	"8IllDs8uA4GuD2hF0RN92amCO7YhNqdwhaWNmlIcfN/W+kkPA3ZnmrXUHX0nN2AB2OxgsuFFYcR4K4jd",
+	"PKh8w9Xx7n4miZvmqVa1bkNla+pRKTdqb8qdG4prcwt5Q7ojxeUPA+m2gfGwdR6x2yw07MMejnFGTIJl",
+	"8poFDXqKkeerNcRYjIB+F0vsmlgPxzBcC0Lqd2bWdFakHTVRi7yjnNQdwImcJc9dV/u4WjSs1r+EQv8S",
+	"mml+C1EoWinEs6oH8cwnZbbkt20ZD+EFlRqAhL6j+/TUl54wmn+Pmau9G752FKt1ZciXVVtntCq0T/Ed",
+	"U6B3AXuv+0cLjt3pbEhUdLA7CJ7fAZdrwbQNFbj7I6HBhG/qTM3tbrpQYi7XOt3XA3R0dDRB4Dok4BDB",
+	"WJ7qTbuUOw7nvUiqPsv0QzIDoZfioNl7DaIHGXDspf/Yzinttm87YGFDPiRh3F1aUQNvFfoeEHCHKbQc",
+	"oducbUHdkdPaE4DCcoTTEgxxvHcpkjl2fsnN5quqoJrlP0ihlwmZs/KfB3DcZgjRWum7MUTXfr81i9O9",
+	"HZzWk+6AXfIV2Na/fzzD9yO/S7WMF3qZvlXcPPdvCQ4SrX3sKBQPU1uXW8XbDlxMh79f369kTMYGepNZ",
+	"ra/68RWMEf9i7PggyUPVLNrbHf7I8+dioATIZLVOG9X2okCESTmfDwOYjiRLs0sgCrYNVYQuSsbyS8zs",
+	"5TYKiticesnaktBtKm2/iG1Bs5ukiIX1WYkPqdwA7kgqxbyfHsI7HtSTFoXcXHqQ1vc6BIScdm4ztOv4",
+	"1vU4JKO6KtvSGf31eaDq6u8v95oW6yXB7d8jnb61P0xxOyu53NtH/0d8KjodnU9bQ77W9uP+TD2MRVqP",
+	"sR50hN3VYCdsZ9FL0rjV1463mUDJa/I+vrbMVz8JzYu+C03P2s/WHVj31iAa/NaH07RPNgUYwiGQbn6n",
+	"W0pvMLCqltYhH9x7BZtr8HUykbfmsX/xoDMb+/wsmdLVD8PEsVDjdXuqEoyRu7vcayE3180sd99CF3pE",
+	"GelzYjflba+N3rdhPxpZxjYJezRSLHadDoPO2bwqih/cxd9EdsNWBnD1WdsEO19viGblSiGcm/moMjZj",
+	"1F6xXU9J6kG17KkwKvpZeiNx9dBunqWay/3sMwdq08jkikFGqpkP+OxrU9rlWvOrV0nueeXCP4mldfMJ",
+	"bGZNm/LriN8Y72OrOmW4axfce4e5Cqq0w/U+INUgFcasgWjbwAYoFEKSTK4xeMUVkRuWE2FTdjuQs2tw",
+	"mb7I0rdBbUXRbhDXr9TPvJ1mbdSyNmAKc+KpVsSM5hol2l4S9fqaqE+wz0CgYktWFoMuoTst9rZooJGb",
+	"qL918ByebzPLP37Nshn/asF+UGnPK0I5LxmRRW7MSV/dRrnuGyRbLy3+bwOX3pah25RNQ38kHhSWwsIw",
+	"umQBpLF3iTkOl8TGW1yvNyq2QZV2HthES1f7RmC9ktGVTb6p3+NNcKOO6NdsC5j2LOGDiFCG+8SE8RT1",
+	"e9gdyb7Os1BD3stpDAf/gODcUJHxtrUvygDXdJAEjs/CEYx7R8Ixirkdz3RqDq+YoOI49Vo5W8ld7vmB",
+	"5tBH9NpQzFwbJGe312kTbyd7VTMxrJClZIu2qIsqqkUSW3YpS41AhCA+87xkSjE16dXtzzukVaUMK7S4",
+	"nQ3N/p3ErHh69ewKs/LI17wwp5OghqcwccyZSDbODfMU0HzWmKxcTz5mRYghWewOXdjMKbcau+n17Kiu",
+	"Ug9kt36NYHZ7mqR99QNrguOtGIoKvLOen0QuE7brel3wNlemSwffdbAytm4pVMXb4HQ67a2pmon9i62T",
+	"xX035vOujjplM+fIQfQfkDMROmFZIOK2cRBG+WgE8LjMyVzZogVppJYvBJAuhZQ34GGe9Ogkbvc9ekMs",
+	"loHuPqMvrNht/dsWBvuX3a+GSykNFx7a20ddhjr62h8Ftbmno2oHzdlBzrfF2s3qD8SJbwNpc3CStiQQ",
+	"0WZJzvthqfcF6gDQdsM66YsuXRISTFVjk9eAH+J+UIqs5C3LiUwiIvQEpfw5JAVHSBYebgGumU0pNetF",
+	"lmToEV6RmYG4sGqvg3IA1VWu0dXbA3xtKJR8C/gAQunHRxymZ1vL1LrZ711yNdAHt8vbLvjezIvadsWC",
+	"jKQr2Pu+iaW0BcuYibw/Oes5eP1C2L5Wt48WrmmpD3Rn2pwlHALX1ciIi0pXHfH6OGef0C3uUOL+GBYS",
+	"eypuJVRFtniNmEsOOMqWw3D7pvQDPHQ3Hv1aUYC3+Rgb2wzbMcyr8q88eGtg9q2bMzReUUZt8TsVCvdc",
+	"Xetp2bScavq4oEp1oA73PU7HxARuDR3VgXbD9FOQk+1bg1pf696k0jjuw+yDJdO6ZCterVpBBAaJreNC",
+	"Nfd1BrTsWMiz2iP8AhF6xahg2NYN9RV9ndJGCrabdeODS/4AelkYZ9kE9RluxrdtN+mP0LPn/vdlx6kd",
+	"Jlo7Uug+ptS9J1+mjAmvf0Y1wYs66sVwPnbXwX5+9rWckUwaeIncjUf/HVwidQ5ZyOQeRS6UPbgwvu3v",
+	"QqbfLLnzYB4HuDryUpwnLbq1OwtJ9EDBNli77RtvSKGX9+t79zObLaW8udKarVLG6pC+COx9xsqUhwKA",
+	"9NmCQ0mpmzwFVPDPFJnJfcXxK14UXIXGjj3OUlfPjzWWbnf3ewvxKvdMSJhLN2oLXUAgWTaesx8uvDyQ",
+	"q2NbnmCwJNWbBTdMpVfIRA7NjRuiZLO8SYoS93jrHcduLbLR7r7CV9DBK9TL2kThz9QF2eBCTngapQd+",
+	"PcRXveNp3izztKeZvdeWqw9DRwpMstMAE5ERqNLEboNtCdzNxbYf7MeDtm4wTcjBbQm9WrcFLgROI2JX",
+	"XNjEjQ20TImvi8QhcF/tk7bgnvZ82eA5x2F2sMAXEQC3Y/jm1saETZyzHqfrqfjWrGXgGTNiqz0Lz+WB",
+	"tJ61v47mX0fz4x/N0kYzevk7GrpAymr4Ux91eybdsnuc/CNUODZv6k+iyjHJjrugQrbv/YLfMkGq9WUA",
+	"5FvRLba35RpE3W4HyhBe9xkfAUQkFWm1c/omlo/3jWzbn7S00/ITu0rCeTFBlFwxTNmAk7gAPCWAmt2D",
+	"35wSFDaHowVG2p/uuvTayPKmUQd9YH+UthumvXKqyBG702et1mcMH0Pet7tVbONSvhAsD/lsWGLhkmBc",
+	"S7Ax0VIesK5mldV9RbLjNy+SzbCpYKb52NguIK/UmFDyT2JDMUxg/g91ia9g7BAlJ+SZFOwCvpjZNMG5",
+	"ObjmyFxDCgLX22u4na/LSkwc9sj1sOT9qiz22cL3SScwwzvCJIqsGozS4PT6OatnHITz2Z190Nir44lt",
+	"L232lZrB4D2m9odmSLQnudiqy2SGi+P3VA52n7fu6SZteXMHoHxwykbywO6c05wrOoNra7YlL23q0pgo",
+	"BkXPFr+ijT5j//M+V9TPXC+PCJv912X1P/OyaqmQ/G9W8jmHeDdOEwp91IS8hApJO7WMTQ6u1f3rBvxz",
+	"3oCdVal2014wZVMBBrimVfo0W2MTt3VAY5JadAuG7pqw1NRVQQ6YsrxlZUHX38mqVLXsnbMHzdSdb2UJ",
+	"CBU+Gbx+lhfScK+Ao8TFwuaK2EbFX3wVtS2eJlmjbWEKtiJxBZT+8+EAQo0iBfdSFBdVyfX2pTnELmuR",
+	"/4slfFFXglz9+JTcsO2YXKvineHBd3jUzr8g2ZKWNNO2kQjIBDBNGS3BiWBfvdR6jeEm1Q63mVO1nEla",
+	"5p8pYh+cEEjaKTEJTLlcHVvsIktu5APAotEbTCfiZrRMyhvuK/ovRi75+J17fzj6uOq7O0D5micymL/x",
+	"XZQCjJifKRSaY9ZkLplCYHkQPnSlJiSXmfqcrvlklRP2fl1QLlASZ1KYcwJ9jswKyJou2KX5J+QjX7wR",
+	"b8QJ+ec/rypz2WieAdf/858X5PoKuoPz3+CTC/I1UJq4jZlMJtd4D9Fo32w6YILABEnlCftGkJi2E/IN",
+	"zZbEB5UhMwyXsGbliuMY3HVt+fv1+5Pw+fU/LpECjtsMGRTdKrJZ8mxJSllgKz14aSbNxWDdARNc/tNc",
+	"/fOf+Bkl65LN+XvcBDsKbscW89X+fq1us3fXY7gB8L8se3f9jwm58qFLWcaYChkVZIZd6AFEkGtlpsJz",
+	"8xz+jbnZOBtjMJj5mLWS64KvuL4mfz8lWhKjsxJWKEbOHv4Dr6EMXCjX6DRF7xu5/mAsgDEJLpYxsR6W",
+	"u2v7FoCuNq8xbH0NOaW4+59bD9V//KKkuL4g15nM2TUWkECLJvOiJfTMMdw0JteI2n5tNw2wRkHubRGd",
+	"2b7wsRSu+sswGFZjwzD2KrGzV56vrr95RRfXl5hLB4CnjgGun85PfjDGyzX5+4Ozr1xl25g8OD3z6D4c",
+	"qCykJvjeUI/0jwmMYC57N8yC3zJFzqcP7GxfQA9wLhZmriHZwebzwT0Y6bCwVWbGT3O2WkttFnnyL7a9",
+	"vgxS5IZt7VsCtiJuF/QZFHAmGACFwvE+e0CW5iLxXLHihi0uyPULqtn3yBbAAv7vkx9lwbPtteHbWvnq",
+	"JZmxrRQ5gB5BOeCDs0dI5+sXTJfbk6u5ZiXyxre2B9malhRTJeA10JkkyrQ2hC240iwnrqehzyXlwsvS",
+	"CXkadlawjVmpApccXa8ZLcfQ+wjOgyDG1HGkviB8IaTDod3KygEf3gi5mbwRUB+YMYF1UDw38mvOWWnu",
+	"kjXNluzkbDINsjn6zFwQ1WpFyy004mLraEtc8iv22OQCIaRsogg07IKmXDkvbcciPHjmiEOzaVcrgSnM",
+	"I2fTRQrTxeh0MsVZyDUTdM1HF6PzySlMdk0tSMfnRsz+BpkDqG97Hnyajy5G+K25iNVaCoVX69l0auuk",
+	"tL3LNXuvP4f7AAzt9xYkbiRv3C1KUx7yHbzyp9qi+daxF1L6up+RAx2vKQKji9dvY+o/kU7MlzJjSgEW",
+	"9n8CbO5CGe3iB6YpRq8/B3jQdpLYr6E/FXXpjq8/jABZAVJMbFsfbN+XwskH0ZUtWXaD5xZYPmA0rMDk",
+	"87f/rxUrt4HBblk5k1As1U7Yt7/njmVUwIY9nJ73fMnrk7eAPD+jitlQ1BvhOz4cMgEhNZLSvDK+lIHK",
+	"Ptx1bLZ6TL224AVRC1fdnhrN6eSGYUJ0y2lT+go0OLXLX6nZhkc+B8EMiFZ7HnTRkv08El/Wv1iT3W+i",
+	"cy2+rrl1RmfTsy9OTk9Pzs5fTR9dTKcX0+m/axbdxahS5bvpF48257/8Np+fltPp9HT6YGr/t6jhTl+I",
+	"qijQEzK6YdvunxVU6W9lZQTz2fv/+5v95Ce1O7PTaZiZS5Bm60JuVxiEK9mtvMGf4QRQm9tpKfc2kran",
+	"hqA+qGXNtjiOZUa6i1m7ywuBXAAu3QTPX4FG5Po3+vaOvqsjorus6I0x6YixRaBtol6ylWLFrfXyJKCl",
+	"Dj4f/kRYHV2NiSUi3sOup2R0NtyThoqxmo1brSaA5AAduVKNZa5v2PbaLdzqNxxFvFGAbIkQeYp5B3Xn",
+	"ENykN2ytY1Dm+klEfsVdGHwUI+UMjLG3aMgypb+26RH9D1mKPdu4sTd3PWObq8hQDFa2ubLuduTC6bAp",
+	"/0nEAUDGjpwh+aaaTs+z8ykpqcjlKjL0gRu+sAo33BbmnMDzbK9UwQkdT4b03cHHlsbRLu46IG4YpBAu",
+	"Gc1tTYYxdNqGto99Ds/cjUffy8z7prqe98/ZWdxLfPxgDRwrHAaIC5Zz9AXFN+3nH9AhcocCBJCAk74a",
+	"kBmKbGSpl77vhffOWJwsOMJEChArShslwwogc3GPyYqWUFypnOzblSv4xaFyZQ5GZOrqftC5LD+d+2/Q",
+	"CxjqPls0Tus+C6YPJosxsFtJM/0kpdefU+x8PHljRjxHNu5my2dS/yBzY4HnR2Dn54IFt2KMWxSUiENU",
+	"lmH8KxxZ3zrxVeVcn+iSYtCu3VYwz72Cxz66uTBub1BMyYqtZkb1LB0PpAxXBFN/DbXMb2tG3p7y1N13",
+	"Xwnb7pSoKlsaiXvtelQBnCHLr8FL7D+9bgnE7Z0ql+Kec40bOVONiJGZ9hXPHa9XFUQ4Br+/a0guMlYf",
+	"sF9cayeM8D4rKsVv2Z41QGHxAS88nnVKMwdaZHkhBtvGBEMQyXslOUIGj5DXI4dfTsn38pZBlcodFDq0",
+	"Gps50/ZM+34JNijtki1qvRHcdzYj487X2o8ezb/6Ip9+dfrVVw+yL/MvHj6iZ3NG6TR7+JDm09OH9Hw2",
+	"fzA/nZ3NprOvzs6y/PRh/kV2+nA2nU+ndPqV2bT16GJ0+uhsMp2cTU6xkO6Wy0p9h68YeavFai6/dpNH",
+	"sV9HF6dnRrraWrGRus26fnNci9nIwv0GMxO65PfyMPq7A7La10yuC2dRbhXJeT4mgm2MpugaQPrrw0wx",
+	"cXeAuLeXx+4NcHHLSj7HapekKfxMakauzXV6TXJj6LJCMbBr0We8lVXkNy6oBlhCqr2ea2PBXFsMLqMh",
+	"aAw/1u8cnEnt1rnfIZ2V8oaJoKzY3UE+WtqmDcdjecuiAPAhC+bt3QEc9oKtZZnkMY9BYV2OshJH0bgf",
+	"O5vU2KxcuEoxhJoEPiGFXBzGZrMqXzDd7ZD82j5zPIG8kpX5xejhdDqZTmu5H0FyTk9fTSPJCSJ6VuXd",
+	"MsiK5BDjdllsXr6UjGLbqYfTuvOuNxsgPVolDaT0AMWgwSp2qDySsKEWadOCx2YS0szIStbEjAXeSnAA",
+	"R+yGfb41XyZDrnEpE0u1a2hhosw7H07H5MuHIF9Op1OyZmVmfiDnhOsxBjjQ1WbrMcnPEASEzbhGpx1c",
+	"agG8mpbsjcBb0LwgGhWDcCkHHe7FH+qg2+XmXSYcyFvP4IQe3zH3pzx4w0jTZnpaPv3EvF0vmYbe0ZaJ",
+	"9x9gFYEd1z1eVuZ8/gH/0XB41c8Ofn7o2RnkhEL/O5bXH8P5tJKQO3M/krV7oDxN7nfV/XXQutw8R3DZ",
+	"DNj/3TtvoHPG0eMtZE1gHUOdcbDX3FHOU59LaMXKBTuBufxHF/N9hcw3cOOxVqPX9fPXqaifCkIV5oMR",
+	"ITd/5BFB3MdjXS0OCfhEaaq50jyLDYZk1rRv7QaweJioBalPayouyfmU5HQLUPFCbjCPLuo1rijUZpMt",
+	"o6VTb3dt0QXTrl3VyzCvoafvW/BS2f5co7+cZ84u3/4IJa0AyTLbvgDQxa8saJEha8cDsffrDDqCI4Y3",
+	"ZkjMsaUnpI1EfSVHSsvs5l3BblmB3VxBVDxyoJoXMUaO4Smoj/LYQPs8TQ1gIHMpMKFluT1RW5GB7PWD",
+	"IseiC0LeslJXJf5teIuXbu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpfn4+/egtXCfiNYCzb",
+	"9htImfIp7kzDUJTlLx30y8MH06kZ0hYyWOpPT84e1HyPSpdUswW4V+K3flUff+qfNDtZUKWhMfHPXCgb",
+	"BAizbcwr+t2KiooWQFgLLdnmEk0tpncUfFcAtAjoILqOoYd+JzdEzjUTLmGT5FxBG6gxodAUdLOkGr1v",
+	"myWD/tSGbgpSe5eyiPNgQtO9XaFss0TrTptac/lWt03cy+/jh4YGi9n2WBKueY9kxIfedqYK7hHmmuqG",
+	"MO/Lamzv4CC0hsVtjhfwmEHLhtPzcaeEtecYgtijpJgF1SubF92CFcVlS4bd6b9DQZiNKCA+s/lH97j4",
+	"5CuX3/yvn05O0S6TxW0c3y6ZgpNso91HuhGMNM2tpOwO6BhTOvdqpmLozm6jhcOTq98O49EtpgyfnhnG",
+	"+igvrN1N9nWP4NqwQSa4AFNCPNaXx6MNF4K54MwxAzjuhO2P4XgBeBT3uhusNWxzuID+/IP7512rrI70",
+	"2I+S+dJNE//qPy79Imo0Mpziw835sOK3Hdt1YQUNVmAf/IY2D/t/8VtG2Hua6WJLpACuvjYS55r8Per5",
+	"tFlK5aoDNlyof4zJNfx1Tf5uf7WVVUnkRowBCcnn2dqiLXeYr9+IvxfgbARcdJT9/3BO+VDkBFV1VlHB",
+	"xLEIs50SM0ML1w7KJoQWsaVAykdvaXgP9oZpPV9jWWwfRaPu2Q+/vI+H399fj43Sj6V1S4pt+HnOmsK8",
+	"t8B7Ygk9wNnS/zDf82A+AQ7Bls1DTmcQze4ARULR1inu1Vv9c39EUpM5cVxgSytwZii0HrCFDnu/LqC3",
+	"vb3thimYvUBYAgFq2AMxCEt61q7bge+r9Bm2U9ujSvvH396zpKh3uciSZTfpDMtTl2EZmsSBBF2UTP1a",
+	"tHgMG9mZqLZK0ctj2FDDYlUVC+Vtc3Ng/DVVamPU17eRoun0TvcYLhR18KBVjsajJdwEo3w2sUSZZHIV",
+	"wVKMlowWemkeRYdy5yo/Ut1JYL5eapjwxYlHDHXXJUAkdfynSbnjvt0T3H7quwgCIN4lNJ66vtBM6Wvb",
+	"aIbqCUHkCuL21fb8wfbsbW3ZUxHqMO0/NErdeqDS5+Bgdh6HQ3Ix+tuHn69efPPd859efvPux6uXL39+",
+	"/uLJnWFvBdWz6HobUrQSEfOjFK4EwYSn+k8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZp1LtICDJF0z",
+	"TOO+AEPG/tEjE+A+MmpwSUqEV3HEzIAnsJAaRV2OowfLqBRT9yDzuMt+P5x+R61d+Uuzur9mZQzer7eI",
+	"HVzzCb796FJsHEOu2bQ44OLQHPNTK665p4S7h5fHUz1O3GjqspBLQeDri6Ds1bBHVghsxHIo+UMYEYei",
+	"JQVTiEFNSshNUoS6YSbkynZnyyMqvBEQOlSEKuKv0JTzBDn1aKL5CIkl8Un0R+6sqVDI0qpPdwcckY+X",
+	"fPJp6HbHEoRnbZKwh9YWRxu8vDv7KPLuz5cw83soZJ9HfeaTSTRX6kZFrf8n5GcAPuKIY3XLyi2iBdlx",
+	"xkSKYhv1WT+bTgF9CW+TeeiEa4vzupxuz6MG3Efx9kQJHwsmzIuj6JXDs7up4LxAldMFwMZYMFA6K2o5",
+	"XPlzUWz9B9ZHBc8bMQcl/69huLd+8HU1K3g2aYQ/S7lRo4szmzpxNP8Jkq+rOMBumivjcD06j1QhYCHg",
+	"sJ87tkX44+7dPecAfC4HBlhql3vSz/N8zYSCYgSQeCqgHdrgisMKAzy7opAbi8BnaEcEY65luUPq8tWb",
+	"WNlDrtxAMDBGShTKMgJIdcEhS4viklyDDHagrnALIIAalqHWD6UhTe3u//++YWCuBnf9ARZDKY0S9ZJp",
+	"I/m8k+13Nx6wgP/P4eZAid7gxD/w3nxVbj/OpSnLXlEiWR6zLq3gVCFUgjsAZuYZdlA0/CBybOyIbhPz",
+	"oZarmdJSIJ6x9gGu16Msz2yXP8N0J7rkC+xDo/mKKU1Xa9c8/e14tKhoSYVmwG8AzchvGYSGM3YBOVFr",
+	"OIQEwBt802ebNFtz2L7+MMplZqHmiCwJzfOSqXDhsPIWweVsPbO7bfF0LrGWrK59Bzxud/HatJzvzNN3",
+	"NUi0V+bKVpjK9SOS8eX/+d7DvcWgheHrkMMaiZ6PEdiQZdfdHJgPAhoYPDvCKVkyYogNVHEZgzq6ru17",
+	"Wb57fgyH97mqd46Pv2pluS/5xMr9e+f3/3V+/lznZ/DZ2HMByfKIlax+TNS1PLppLg8/BAfrq4CH6I5Q",
+	"aS6kEyE123MHwYPP4LnfP1PhOdp8ceDfljrtiffbp/6o7FRXBRTVA51NHkI1kEVtBiwO63+0ueYRclJW",
+	"7lEz7fpGF6MZ35O76vqhukxSq4k+rzSEuLFmRS85CC2nD0Kz2WZSJCImYJeSWvrm9GFNP5z1woxKIosc",
+	"9zr0vNsjzg/PEjgQR4nvR+O1Jl32LuhLnNrPP2R+ed13n39sdFC+Vfj5kZzlgTK/T21jvIK3+yh5kXOV",
+	"mQv8EJM9flFHasYOqh7eC+gyn5vLAq/sXYvZTq62pQc6zO+ZZviHshFkllZrc8EGZkJlE9tjasKVqmqq",
+	"Zg8Gq9torRwCQ380/vh5KSHtZlOaNXEH/IwLIlwDLuOCaRVAG1HCXxIqoBLRXZFIEK4skbBAcQ4JtIqs",
+	"KU8gN8JL/qdzl0tbiFgLK+Huy0ztzvCnmqxRJuCvHVoRFduZzAHekqobhp2W1hRwEMfoIrHQi9YrDv8/",
+	"Ic9hV2WpyMKYDDas2qbdfQzYm7OHrvy5rvDUsCKNAvHlyfSLk/Ppq7OzoEDApJsl0w8T3rhyT8l0weZm",
+	"jNOv7GRqfjhpNaA5OSfP5K1DPNtwvcxLuvGITQNgc5CenZ5xxI7BBmraKwVHVDm8C1gzYfbeSERL0Huo",
+	"Hjmj+UnBtGblyaKU1brbbHjCaP49PP1f+PA9a5aPmJgLmc2j1Vb9WkygzuCdLQAIFbnnX45HvinF6GIk",
+	"Kw3VY6XSXYHEgqa/f2i/t+3nLPtB/xuuiJYSG1fNbcefTBbVyrqBj1bolaiQOqqu3djwriOA7OPOQLk4",
+	"6iF4bi5Aw6wEmVWR2ZZkgJIQmP9J9H3feqfoAPRl/T9pVerx6kXDUvtVjCIXHhPq05zmP8rI75QkjcrT",
+	"XWkC+sHFhzv8106NKlrre0UOXIN58WsflHhXXtompqaHiinpoDDXpcwrDKzLNaT3KFZiSdS2kAh0qG4q",
+	"P5e7g+tmAYrh6NWwjSLRZFWpw278aNUJ4VDt91rEgu44GaZhvFavxX2l5+cfcr/ETs9FoMRBnovo58fx",
+	"XETUPpQcw70X8Srak/y+lWVk/m1oCS1JsC2KzY2BjnwhNeAzReTG9gYcQ46SINf2nF5fEoo/8zbkgt8y",
+	"EfVxgjydHNrCCRQMrCSZLEsI8UA2j+0bR0qWl+7XWzSlCBdKG7o5wOgoZWEpoWEaVShuaJwlRJTmRYGP",
+	"vBGuzximMERPcUUUEzDqimxcXhF2u7Nhkd2yUKhJtWf6H1bClWXI4o7LRPHduLU+/7FPtaiR9TW2vmex",
+	"6LHSHl0C04cRWwF484jm9H/VkgUOEGBDMx1/x/P8GPfWQ3EY9v8VA2zYYa7n8TYywQlgy+j7hd59nIxN",
+	"edAKbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2H37C1bvU53odrP2a98hUBK9rqDv2Z1O7An5I5wb9J",
+	"rWAh1fpjs6N78mOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80twlSruEV07pwdftwTy2wASJ0vsdL",
+	"AS5EfI/rZOo6EKb61gAZPhan11jq7HdmKUxiijQYpMrvxFlXBb9hH1Ha+QCxbTxqFf1xSIPMiTHXkNlc",
+	"Z38Lu0ceTqcEwvWar1grW+AaPjJHDBGAqFWNLs6/7C31XrgfJayK7+QGM66hNXfJWX68hnnAfUWBx7Hm",
+	"nYl3Ddw0R+XL/z97b8Pcto39C38VjKb/6XYvLUu28ybPM/dx83KT/7ZNbpw2z9Pat4JISMKKAlSCtKLN",
+	"+rvfwTkHICmReqXjJJudnWkkUyQIHByc199PmjARM65CuaHM4Vnpyi8QTEyFMpbcdYluABXLL/6E4GL5",
+	"FC9ctKjBggtj5EiJ6J3GUEIJFMxFtLHUitADz466naPuSQmHlYI2ef/MShQHrahQtHpHnXanm0OKUeLD",
+	"RWRMuBXNSuGGQQtkWo1eKex/1um4omyDwiT5CloFFaptYMa2AyQzOs7ovjtGoD2WGIabuqedYhDlr0yG",
+	"k4HWE1OA5nrSfvLEShn+Qqo/u+W4SyJnogAcRhCQ5TCNKxR79ctvR7CunU737rAjClK8OTwzlCqSamQC",
+	"lqmp9YVEXmnPp9a7tR5qY/VmkYwg982jqGw0vi1LzLYxm6JOPP6Yf1zc9oYxFmDvfJ7nNykd6GWNbO/+",
+	"QidvBYznc3A3UL+AduEhhDCkGh2lgk+LWUVUAkdTaaaUBt9dql7Ermy9Ca+kON0HC9lPgoNfUpAElmpg",
+	"7h/oaLGLwNVDKK2TugPwyuoEb5llqBBCcgxB5CU7xeiDTTz6Z2bSKXgyiUCuXWhdALgyBIqpQQsrjuaz",
+	"EG//Kv5gK50Eic5Akx0VDqx9hPttftPPU8Qv+YIao0tSnnub6FaO9bwZaQcGmvq6kEuowz4CbxkvbbO+",
+	"NXr6UBLCnsY6i57DH1i33WFC3YhYz0TA8D4DLPqJdGjoUe0pdHUl0CRD9fl6Kgwb8HAC4nul+j9xkx7B",
+	"bY9ePetjtRGEaWXK7FuJ6JyGk0v+ECPQY50lbQYY9az7gBmEPIZS6ClsFTPW82KfWpoIPr1SsbwRBrca",
+	"fkUX+ujwRCyYThwJ45QvmBEU+RX2CXboUrH8kZ4iPNbWrGI8DIUxVUFZfCBO4+p2XLK7FzNhPInmLBFD",
+	"+QEGQfZGkJM1JplqD6WSZuyZGu1Xf+/viLFmrfIaiLUZt46P/en/+YMf/evP6//xt6urNv3zh7/bD1dX",
+	"f//hf363ip8etKb8wyu80YNOFfxaYx4KJvoNiXBep5eIUMgbkcMgY+tWPgElOSzNQPHFO0dPrj92g5PO",
+	"7VHh39/tBRmfig8p7pQjlIqSomzJqMcenYHjcKXgsh4rLvOVspuzxz5etcxMhCQTV63eVavb7ly1gquW",
+	"jOCju4v9yugsCQV8bXWCQ8U4Xm9yw0/tG8IPI3HTNgsVxlKJdnFI7ZsuXimneGVV1heusEOnqfC3XT43",
+	"/IVXrd7Hq1aS4cslmdo0UrDa4WKThaEQkYiuWre3Vwo2ZL0PWoN0btemMcN5zGczoSgN5j8WNDzphgpC",
+	"CVqrsuUM+alape459AYJnwj2t77hQ5Eu3o0TYewv+z9gggtPGhFHbVTgeNkR/Ko9jZhVIVwqDJ9C61V1",
+	"kd9LGM1XXopiX7L5sMKmgMAYnP8uFJqA4z+Oo+0cf2oOC1pQBw83y8soKpv512KQd0oY5HZADB5B+IKJ",
+	"gBqGAqD2XddMLDVApzrlsZupO3LNrQhs9slhazXDjwB56poiCdx0OymM44/2P2srIl4iq8LuVjL8sJkq",
+	"iCVmhy1fdPfCBxzydcUMHVMOf21E96WIo6d03Z3rvgYDmQMDv6DN4BmUPWUBoNTw1e78B/b/0H3lmZXz",
+	"33SBbyRP8hfuFixXZFmdtk7LlIvJynVe2wca0yXOg/l4USBmYEMRx2yY6ClQZKaanUCz8pPH/3XOHnT+",
+	"C7yfONZzETVbxppLzRYtY1RJ0lDztOvX9bhcdiHgre2Mb95whxYa1e+3XiLwZPq4701rm12gBodOp/5S",
+	"Cc8A8rgpeqapzl1BiIwjxUxQU95z7ly0wP5pIsQs92DH3GxX+YCvTTr3Myp5QBxIgGifSmPfu3jE70T3",
+	"/BZecet4zMknO2ns+tgN4LeFGfM4hvD2QOywG0ptOEtCHQtASmlcqt/5cgaMj+SlCxg75BOo0qPKB0q4",
+	"joUKmNGeI86kPBZY0aApBinUSGIxBAoyFT7Yzwjzcw7bw77eSn0EluJRbUSVqMNkfDayTlYx+HrZdCoS",
+	"lkAtjFCR2KHK5y2t8S1J9z0J808CFVdJoEealbBkdpJkqW5kyjcTDbwqXPclWUFhKGZpCclwM0CTq1wc",
+	"JTwU/28ZsXGp6Qx+ftpZ7SiT6mZj472v1t/Y4p4A/z4UfdL8NGao5Au72VApCEvg2o51Eokkj5FO+QQa",
+	"jg+X9VfFh0G9BzY0FyT9Z4jhVsk6Rne3oW5HjUeBEuyjVpM8rDwD4kZ4vvH1YgBkT+U/oThnRqgILAdN",
+	"edhqdPv8je4V3X6deC8J2g5o84WXuxM29q9xIwetVE8E7LHf/+r+PvnXSfQoe647s4dJl/94Gj4TL0Yv",
+	"5X9Pfpr+ot/89da8y36b/3+L3zvdk9OzBw8fPX7CB2EkhqOxbAWtLLGvOk7TmekdH5uFCosYbUVFf3zw",
+	"03bpY7WLtCwcFQF+fwWmPmVqYCcu4bXdC/w8jF4wTspgJwVUd9gef8w/LIHOr04OqCRp2Fwn6dgbduDV",
+	"WnMP7LqCuiS+DbQPyBZkrj8BCmMhal5lvN3oSVlNbQdTX1i9BmHq30H/vCre3bpwe8x/PRr9upftfFNR",
+	"rT3siM1bPPB5z3ybNxNTlMXl3MNM2NF/K770db7JsUiwLm1j5wJgkVxKc5YISMxPtUrHxYBFNrMmRcRT",
+	"4fqag2rT3FUl3guslseakGQUQSh/Q/XojlkZesdCd3DFQGBSDfEA+skMY21EFBD6F+WMJdYZIK/0xkJX",
+	"Kx6VBa4DrWPBVbMVqLNZom947JUIjL8IxT6dZRuQyKsUT6dbKlF1WC4lbLFqqA27NRGoZvOFQ6l4LP9V",
+	"HPAw5o6KB9TVjkBjM5FIDcMUkPHC9zlZfh9Y7/x1MaOUrJmAVE7F71rZZfz13VNoIeapeErdVA4OWyQu",
+	"QVUGq8WQyEVaxM6NBRY+0TdLCGiUuSpM4uP2WfUk+kedNu3q2U20lZ8HOzrX07FUzQSoX/lbU74Ll/dg",
+	"RDP3LdhV9l+39YDxpH2B/A/3krelWCyikUgYeH/SsKm2S7qqd9FyAOS8+yWxyQvuaIt9Ux8gq3XoiQ/r",
+	"nhyOeTLKIUihJkKRr1HEI3qYnw+phBqjQnYMstIJ7nv7jg+sRIsPAB0UnHQ6zEsRhF6/w2tu3avFUm2V",
+	"9M8AViFogUQR29if+a1budIsqMOZNjJ1EIyzhLL2CxUelX65/DY+v7ZQYWH4MOj/FEVdKzQFRb2jEl5j",
+	"JDtU0i+NvMihxRX99xKH2B1CM/pZva49D45LqvLjAY9YF06E7QK+uosghplJNSQeBI8IrShPGForFA1M",
+	"64cwB9qHYzXk/cK0Enwf6ndRicSGv9r/YDqQQPrA0nG3245OHiyBrFVDzDrN9L+0juYyjglob6eo5UVe",
+	"r34nUcv603kZ+fZ0f+Tb/5XwULCXejbDDt/8yM9vX+5PqzQClq9ZMQI6zRoBD7cyAupmyJkFHj7pnxmA",
+	"nNNx+529u91g3z20A2IDEes5iI/bT4SMKFP2t+8e2qt/aOcn8TcjY3cjo3O3Rgb05cEgu606Y6O73tjo",
+	"rBgbnfsyNlzP4R62xoOGbY2cRrHYiGQYhwP8S+OKvYgie2rifLJUM47uHvRNpHwCO14PhweAsK63LY4/",
+	"5h/WRvYhZgWOJw3RcbACUiud81G7CC2EpUkFLfa9YXa2q0L5U30jCsdbg1y1W5SJeslrLAlQkM2lJMDW",
+	"y3eAWbmFKaSKtsQaM3SZMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHOwHoDbfhTlIfAdrjcGdaNELEM93",
+	"YfJ9Y2zYk7FhdzaGWgaWHHE7cMr1SzvH3ieYcy6ih1NrJELSuyOg2YMs0mE2JUnfFD2d8mQiImsqaCXW",
+	"xUifuZtu6Im8GGAeTHBl2Cwa1iZmdDLlaSkhI1Q2BS6lyJ7sobmxk3AYZKu9Valp77/ePHtx1G2fsna7",
+	"XXo4jcfuSMVhoCsAKNgQaMdV7gPECQrQnA2c+RxYGzwAqziA2QqcxRygVgmcMrlKrlRuGAdk1QbdAMz3",
+	"YMmgDpaM+ADMb2tyBpmJ7L12b6FzErO0wZ7ipB49kyZ3CqoiJkMZWzPGtbmvcEHVj6aZ4mBnBXPD3jx7",
+	"Ya3Ep5e/fT5RK3A0jz/a/9weF1yjuv35C58iIRY2aQRMaUTaNFAJAiYmpj3ZfKyZEZAqFQs2yEDL+ILj",
+	"KV8A/mR10vknqcTrkjP4xZSErkt8aHv5B59qsz96SoxsRRpMT9Obe7LOvf7npvN7DcgxgArBQR1bP9Rt",
+	"ge2bYXZpx7trIHcvHZvzjblYN9UDY6QaxaIYCSEwBruPyDo+nE3pjh0Ku8fW6YYe+Yh340W8sJ4p9MRo",
+	"lYfzEQW00HCwHLMWUYFrJg9Wn7Oz7gl2EMDJxEKAA1erYLerUW28yYFh7U9OJdOcC+yxROYEKAIGGMJa",
+	"SMMSORqnjVqBPReBvTP/1PMOIbeIPf9zAiJobpEGiq4hbDPjMmI8RXeWmlWgWcuTUrJUsxmv4Gt3b/Kf",
+	"Kz2vgO+JKx9RYj7R2ZzAjOSN+HV2N+JyAQQ3jq0ICvABvBvanyrcDhjKfa/3oa1574qZQ2CrBLwftUN6",
+	"60eBdCVNASTdgUJbJhqDNB625sGmb1ZIZ3xxNxL644INuJqwNOHKDEUSgKfuinnZG5Rc3zWHRZ8kznZP",
+	"ysgqvUSAlw/tmOlYTI2Ib0QFFMeML75Y6faol60fixNmjcAHnjsrYP5Cdvao291e5GmmP3OR99LOkT4P",
+	"WjgVNCOzOV80K/Q3WkZ3dYwbd2AjESUqZOZ6sWcxD0WfcWtmlwuefW3ulEcigMIIAAAcCFcLUWEG2hf5",
+	"0rX6+0SrEb4++HkwRTt2Wv+mZeTDMZ+VjL8nwruijHuMLgpallrNGxRzR7Z3d5U9q0WjeSc2MdM7D2hV",
+	"eN3wLlz9x3+eHeoTeTQFe6fxloSg5AVXrt5zjm1PlG5hfKCz1Hm1ek7tKKxA25KLLTqljKfYEk/dosaq",
+	"Oz1kwt4ZvLKBAIcWWBlRBV6p/gy1Wd97KdLhSlRyupQdXfNZ9M/n3Sx/fNyyNMYnjs5gQ+Ec7Kjkfszi",
+	"id8r22u67d9LZynAVRZaLvKYM1YUUVJu+3Sb5zvDX25d27EyTbv8dpcZfY0vXRWMe18WYivYSy3ewBvb",
+	"RHzugoJCVnE695wZcSMSHhdaD3QCwWnYXXOdxRHgi+IOO0BtUMvXWrAD1zD2BUW169iWKCq9MSX7Ty3V",
+	"+k7FqqSt7xbUcwVlaneEyIYLsjmQTIu7Ck5gX88q4EuHbNmAHL/JsygDARRj2P9PMa09GhDLInr8Ef+x",
+	"qT1Y2o0CNzRMqCg/zCCkRpq/zWgQmNcBAO7BgkGZkCT8eHI42T/EguK71j4H4/4cP1e9Z13t0c+OB7mx",
+	"uqOa5mOCaIBgoIP15WrBpjppsA3Z3RlMh+G+67ypHXnvSWuyp+jz0yW76Ym6TDUuwpfYWjF1YnH3Lc1u",
+	"CuspIqFuERbJKpMJHuSZgn/i1wFDEhVG7pHSBGjP2UQsEIMKcJzhcooeVNaQYE60EVXSALnhnq3xOPxd",
+	"OQy/mP3qwUz8hj1pdMMSmDISuh20e5th0/NHDEbsYBb2hgSZijSRoVmH1fozXbIJUH4smJlxRagBQH7n",
+	"IeTtbjs6ORv3A/p398HU//tR5P952jmK+ML0z9mTDrP/ctxm7cI9MAWnhIT3hz5ZpRPWlyoVyQ2P+57n",
+	"ta6AK5VT8db6wXVY7PCsP7pHT64Rib0TnN3+bfrv8b+jfx9NpcpSYf59NNZZYv4NA/6hCqW9EkkeCMJc",
+	"W7M9xec6iQoz1R3360bt3q8WQL5qvHUj26C7LpF0cw807MNbiq0nNhI/8RQdzZPTsyBnnmj1uidYGPOb",
+	"jjM7L932SdAachlbhXb2IEBcdmOGWdzqdR90Hz8hf9Ya3/b3D05Oz3bQECj9dQDu2bSRopEXcpQlIqeR",
+	"g7o5qGrATWW/l9PyRseBbQvNrGdC8Zlsuxmv2+6v8bqD4WikGmoomyv01sRISesVdavb7rQ7dvpodK1e",
+	"67Tdxa/y9eFRJDGY9Cax402BBY8iFSjaVNVUsUr2fS7evGL2vvsvlAizBBqG/rgu1/pI4ysQy4vDW9du",
+	"6mcxV+vxWKBViVnfP+eAhl9RJFAkAp0hR1pf5/vYW7yBxx26fjToP663z34la9Ad3vk3Qt9YJh53hsSh",
+	"qdqrwrzB2YBTBTHycKy1EQfAPNh1stfXrSXyxdgRECUNBubDsTZCWYeXq8VAR4sg71KGpTcB+yvTKUeu",
+	"BB5FR1CMVlHS/IZG0NTywu56Tf8cCp5mid1P87FMxVHMBwJyBdRJ992DoNOBfkbus0jU+verikRSZoxy",
+	"O/994V72eFiKIQatWE4lNkXzOH6BY/AbfOg/gyhOdSTicg/calcczmkeM/YVjevaCQstjSfuiKX7/pkp",
+	"DPpRcydcA0HKwmu+pYcwkyXYaAlvS795wxeYlefh2BEiU00gIUVDc1Xhfm+sa7LS5fclbMdaZVlUdFW7",
+	"cGmb9UIeh1nM0zXJlV80IyK7ArIce09s/9bzQ8Z/aVinzfp2Qk3f9ScRlaurRieMJqmYFRg4cL02ptJc",
+	"6yYS5yFw50/brA/GRR9hicEi8FxBUtmdDdROdtmh+NOzndjNT22CJhUzqx3sf6syM34eYE1bBxGk0WaH",
+	"PXFkXxE3zXVha8U8HerEOnBWRMBw5AnSSGNXLhzvqRgVisFNylUEbapnt65k2LixcTDcwOmz8oF22ENw",
+	"AG93k+f/bV97N9q1PSanWkktd1y3HnRcs/mWfdUP4GrXRSJEuRXZqyC8zCmbB2WNa3UKtUjjHZxGgz+b",
+	"uiboATcrj/OahhacXebrbBUe3RMeWSEc1EJoZ4vkxP3xKBcY+5d39c+hRFM+lXtE3UAwLiAzWqfqaJ9B",
+	"YacrJW5ewb1HfY7lJS5nZFKWwdnI0S7woHvbKMIyRa45/lj+Yi3HyhKb3z7Z96VbNBNMLL9CbghBGbyn",
+	"mt2f9XX3mOPya7qS9ySLxREP1ze82FcC7Q7HBR3pOCIsMk81mwoB32axaLN37pBB2kCeCixC9KiAnC2s",
+	"J5gwpasN/LdZLC7CT9T5cr90WPmr3gHXtuPVpmPkT55Xx6zv0qnh5N5AspXT1rgDoXuCJyIYqTxMN3Tu",
+	"zJwk3m5g1d6WI9te+a5AO92132bwcRjz0VFsj7UjqJLkXt725twaSsVVKHm8iXMr58u+m3RuLlSbU7qN",
+	"ElsPMmNPHgOawLBIRvVNQKVLt6W6Lmqs44+Jf8+DenXy6VpbJU86zyOcigi1mau3IgqQgMK3VJIEoABY",
+	"ESXxd6bNLmKj2UwbIwexYMAdxXilOqTXKgzxs2K4eToW4UQUcuKupr61m7AWjJsGSi6LC9pIZfGijLO2",
+	"SXTraYTr5Xd/6qaGxBeIaFTKlEampvlYxgDmYg93dP3gfK9hX/pcJfSCpYsZbMQk0V+ZWCrdlFRuYKd5",
+	"m31OltjbzBlLTSVvNq0bnaONhG/tZNuDl8cxc5mM2lMSJn7bDIi9s1UqG9ymbE9fKWvMQcpUMTysR4kw",
+	"ZueX3sMNykq+j5usXshVKOL9VO96nftXJjIRwQtLw/A5sfC9lgHTSpD3POcLZAujVs1QT6cyPaf6TG7o",
+	"C6u2oZ6jzZ7i7YAyfcQltnJyeFhK4UF9I5LAE1mRSVIBTAR3ul/BuEz1DEe/gyTYq530O8VNf9yYBySd",
+	"cImnwU5OFz6qqoLlO3e4eKIYe9ERftvWyegY2hyOTzonnaPuCd2ptZLmayw7eMH++/L1LwzfMqAmC3r6",
+	"3UTAC8/z2V6cap9IpP49qGsxtVlFI8JEpOsPpku65guqJN6CtIQiCpcvX7959eL///Pd6388/wW8zXQ7",
+	"ihGs6lr7iDvyPHE9NnudtLbAmorptMM1iEdm8TdHnh5EZymImROaKsUCfykfq/Tl8Uf8x9pyYesFw0Ox",
+	"hVrBkGTKhlzGpswotKKF8Z44uE9Q1otv0ySfENKdMk633mnGNxXu7j0tTRbufnZbd7dtWVvjA3/9Eut2",
+	"ceSEboWpTDkVfudbYwp2/x6bf3fz0k2ytQezCnOw/2p4ZKURwUZ77O99KO811MGrlQiKWKTUvYqeN7yF",
+	"O05dE10ieFT4CdwRLD89BLMR58AgmMeqvjEH7KrdkczzjXiZ8uQw5x7XtNe6yjqd09DPD3wUrR13xW9w",
+	"s7tIt96fuihG8/eoGl6vLlAWrUtCIhodpDp2RgD9qrUwFnnMvzQ0zUvI/3l1vLvSLRVtO/9ug+lPF316",
+	"Wjaf4eRqQUrZUKoTitrEh1kMLa5kTu+WLpRQmLxRltB7pTiYcwR5kvBFVWm2Nb0T31nlKtiqBmYET6Du",
+	"Kx/RlH/4SahROm71EE7+INzPA50jyCVuzMz5knICFfS1dOJD+jZTeQ5zpnUMxjfKPxSUaPRti2V1q5iB",
+	"xYzkjSQVm+f8eJjKG7Gjij5r2BkDGdnGG3NhyAbdscL+zNUAfbVtRNN9a30v+NftFhGdz99JKIIA59nm",
+	"FVk11KPgyzznPBFjnRlxFA3ymNFMm3SUCPMXGmK4P3LQSX/dlCeSRwMMgX7du2jHHVJ/JGMo8Yv0jDDk",
+	"ViCLuhFVlfzb78l9PKI87VLpEv3s+RboWRTDtv6QkweH+XHhR49ODmCEpK7jiDty+RsBQfXlmPeV2uB+",
+	"uQnTKl6cl/2wG2mcG7bG81r1uK6UXQmqsQAkSfIvAiY+hGJGTZv9Gx5LK92vVbzo1wCXxIv9tdvhzlpQ",
+	"hVK+YEmmegTZYkpAEsSMDdA9q8mHKqujOAfrmWCruWkNJxhUV3eRZIpKkzkLtVIiTKG1xHVNSGVSHsdY",
+	"oxfzcGKowx3yxHXDdNCOu4zv/XgR+L6WsbSqeVF3f4W0EJWm14Mq06uyB2/MzRhSjIWKzEIfT5u9QqAl",
+	"niRSRNhybycRU/6uNydHgsTyFWrmiyPfMHrOoEprLo0A+Nm+/Vl7qm9E1G+zy5SrCOrv7cu7vVL35lBh",
+	"W/PmXfvmU6n85xoTtBROqNac7hIpzLGHzW/K089xreWQAPaoonpIJcxcZVB+h+RY1pPhJgUqgvcSUuxU",
+	"+UwoRrDZgWDJHrxPtRrKUdvl8d8Ko+PM130onVJTyDUdpnnBdn62ngatJFM5fxIZH1+85X26g83QrbAZ",
+	"HtwGZR2ES7m1JXFhBURE2xkUFDyBJYITTxp3gPkzDo43HgN2H3Ir2S08B94o0r33EnZxy1An4ivrThLN",
+	"o6gkzwXTYDvJ7ZLkQl2r9YWW2+Upi41bvEzJmyEn5W2wjZhjoZBjx5VKmnHxbthwlW1H8ubqOXyVgzWB",
+	"gP6s43sDOrdLr7lLASo0GhQZ0WgTYOUBxEK/mj3e3X6P10bqPt0e/zIDeW8yDOSVE/ZMqlTbYzwUO7oO",
+	"ENezf074/GgARzPE1msd/GNfptaD8PJekMIlx6MacTKRzvNIE56K0cLxNVEl1kmn02F+LEuVDAGwKiiB",
+	"JCBWO2NBV5v9sopEyC4UEx9mCWJIMSPowWHM5dRcKdeBN+BGBNDRhxS2oU6i7w2aWMQ24okB5uhfVNRi",
+	"2il76sEEDkiywBNBk1BHld19OFV2gXWWhGi0bF9SCYMjBX03DW6jRNibnQRkQTkGU5wPa1gNN4AMFnsa",
+	"lg6YihnRM7EC7XJSikp4VVYM3rC5VKZHqCsgVzCd7QPaGy7/8Su2NwgD2/9Jriyp3NOevnOpFLYHFwNE",
+	"4LX9KBB6Aj68l8tDxs7mJZQKx692mtsDKcx+LIYpKmw4KZ5sTz7mjVvY+zU61qFLooOHgCwPOlTbDC7o",
+	"GADYhFDMD6yxLgeHTOM1R+GRAGKgh2zGTZqrj4LSzPfmli0PFSpyM4mYwWYDw4hZjmFNtxU1JNNygmeV",
+	"GCBP2u8D7FYItboRCRSIU8EKC7nSSoY8hp9XNu6Tzq3nItuSacyvUAs2eOCpx+jjgk/jKvKxSk/YGQ/f",
+	"Oyjt83KYCFo1ONCi1Tmm3v5Yck7l1A7rpHv26Ozx6cOzR+Ch4pe5fwpdxFBCHnziMPQ9xZW32+W5530b",
+	"lF4EFrfE4Ebv0WPl17hS9Ba9K8XYEZNRjxVfw37LmB1hj+UvcoXlomtI1tirlIpHXOAKOxaxyd7HJAFb",
+	"FWT3SwsOF98WY0QFAf+0QeF6BbceUOa1HXXEEehugbC1DnGKpCJgBgQI8UbmPFFSjcw5BG7RcMN4nBHV",
+	"Hag0SIc08+WQr9W4xmQDoxOO/f/wVetRu9utplKv9hWLpk2DIYCSzy0+zGQiTPnRZ6VHF93yiuE9sdeM",
+	"ubGPeTA8CZ1jO4t3c9uVmL/NkR5yhrreyVnn9HYpcrHq49urCoR0YEGLmfWHNeBE+YbQVk0woAMGlJXj",
+	"4gR/LPG73+bRxOIf7PAmYlGwDB3vvKPB8+MyqQ4nf8biRsSmhrmuQCFPd5uPoevXLt66oyaPT1QsU/f3",
+	"VtFK5dFi6XQqdSIvDTMSqf+TlX/rPh2liRyNAHhhiIBj2I08kKNMZwYmlM+5TKUaefhz+2XBsO042Tdo",
+	"10JRK34fZbgL6aP4K6OfYzGH3VodexrE+A+pINoA/57aY50usE7D09IDi7yT3U4BXuTkrNNxQQ7T6j26",
+	"LfIbZoNYhu2labHT6MMoeu7v4Vd16bDHdbxgNHPonhZBfKiRH9tP0MTGvJm0FrU1xOyn58MhjgpyVU6e",
+	"95j+R4XpPzl9uNUKnJ7utARnG9fg5PRReRXOTpdWwR0pJKaR8AXcpohU3zrxfJ/oJAwEw8sAvDXfYe0d",
+	"N+Tt9V2UitjzbnO5CJzOjSB8A0ATGCE+sFLTCOcvNZ8qX13T0uXznghjCLoKuKXAtEBqKWp/J4S0JFmU",
+	"Y0cE2eviRM5FSzXUkxFalk5IchDOl4gxwOt17WPgy1wpl6sD15N264CHk1GiMxUFHhSGNCIbJXqed/dC",
+	"WppHbXZRgHWjLxdsDPmGvj1K+z0Ge7ucppgjE8ebX9+xalvuf9q7/j8vLy5f9t1Q8PbDzLjG8eXcoecg",
+	"pHwjfMs0kVm22QswyQdZPIFuNyOEHcLry7oxQLNfn7LtUbJ4m6nKPLsdwt5p9o3c/AclJE92DIR9swO/",
+	"2YHf7MBvduA3O/CrtwP3sPHWIWZ6C2AgrIFirQp74saxntuzm6fMJRyXQl/3kq98IRUWMCF3sxU6aIgv",
+	"WCgw35He15jcPYMJ9rH/bB92WxvLunRhqkQA47RC8hdtkPhmyhfA0uQyA2sC72+wgGr3/v2SXDRSfGon",
+	"gBCA5yRME2XfzWg25Mm9mfXB9hfjbFzvtMgHAEkcMMQ6V8UuRBEHgmhAXO1eHQrE5yVNgAox5RPc01Qj",
+	"uJfwlKAiKpYz0XpYu0vfY9kosaogVG6KmLk8kUYrNsx9rTzVVkb3AARZ07aayeDzjvTwCI4umS7a0yiH",
+	"zsUCAG7qQbLtaPdZHvzl4QvzUs/Z1Lqr7lizCgzeBfqi4jiPxHODDamitHYwjnvy4QvrNhAjO+HcMKO1",
+	"YuDuznUysb42lMeWytPPsQrPlTyTHw5Jo0hjkTNLBIDcG9LikcZdCA/aSD0NEHaN4metepGfRkCewhwL",
+	"EAUnI0rPdxGBbbbsccn5rEuHI8cKA3R3zytKgRa7ZXGvgQxPxIy4SOH+EAGBsqAM2WUq00XPCoO4j3ZE",
+	"wWREcTR4qbpctms6hIuuq+rYi+n0NXfACdse5hTW+i2WwjTaL1h0DGeJjjKstnBQpH/knvB10AIlXfZB",
+	"H707wXLg09/Rmo3z2lN0my+6RZO88Axf2RMlEpoCti/dWXXCCp71RbfVaGwX5j6X0M3x3cKWaqxmZvPh",
+	"aQ1ffLI7RhdbKItDoZG3ykbbZzdh3NUeSQjnn7JU6wn6g4DwhRUsJot94255Cq19AZcG9pd1Fp0zFu7q",
+	"UPmEVgcwhDm2AhKe3MDKZg2eLkvI5PWmYU51JROP7l2Da710zy+/sABKx5xGPbMatdN913lcjA2bMBEz",
+	"rkLp4qP5V4unBBMdtISKnmH8D2/UOTrtvuusifQuPazri9eTcENsN4//dE9Qh0ZZXGje2bX8fmncnfK4",
+	"XVgTSLsEBr7z0Gbrr0yGk4HWE4P1tXImoLhNxyKxu7fV67Q73aCVKT9sO4f+o5vBZvGjS3K6+cBY2itN",
+	"ER0t3Xa7ROGdg+lvqc1xfaCpEPpPRHTO+n7ZgE0FYiOgw9ESHTt6JKovtZ+VTgPWL+2iPtipiGqGvgUe",
+	"m9a5mGpwPSGKJ66UC4J9b5iXKDxWkIygWzCH7U0pxov+TQC2O9jwKetbNVkeBtLwFx550gH72ln7lL+b",
+	"iORK+VTokkNFihy/nPYKlAHSsD42sfQBMi3nDRM3QqWsX5aOPktFHPs6faGi6vJ4/I34LDCKq3RerVLZ",
+	"Qm3sub93L8j/xKQazpWcO0PSpd3HOo42sAhuVAe72AOU/6uHSaZrPr0LmMO75CUE3xs2EYvAbQnQPPRN",
+	"klNsf0gdkA34TA2iwqz3IHPP7XrXu5Zf/a1XNzzFGBszGt4pZbEAFmSvYjf5xbtxd/wk1cSxdqwMy24f",
+	"JlUYZ5EwPtdTiOOvGQddfb2+0bxBLxo7lS625QRZykttg3iCb5Q3BuZcIcUcdtAyk8wnl29dAs9aPHIr",
+	"xxqE/B+ldLdO5Gi1myWgDqalIXxcS4xSmYC7LaeqB2IM+fWPK3n3DQlbPVcvdDLFX3qrcaFCMhntP9bm",
+	"z2sSuzkZKZxW/uNp4yZjEm1nKsIGOPxYcBu/bBbmXjIKdaWBaJX0/cQS6BlIdJVEGwmukuhgJsyve3eX",
+	"8/f2XnUbXs+tWfOxuHlrJuS2qB2+3P29296tqwlAQS2lczGnOBeRry0Egq+cYKJBJjX76MECHiKh0xZJ",
+	"Zks2zqfd3cGWjGt2SnfQBMcEDbOFhfmSrvwC40etoLZ6bd3JW1XZ1rUSHvLMiBI0wz+T7Wr7UC2CCilW",
+	"w+0RxC+V4zR4ptIyb8Xhxf6ps0TxuLGA/ZjPoLcZypL9TlwTdPlCd53VxJnZfAxf4nW7vsElHR2Hb6Vx",
+	"NjAzDVda++ZyocJCgODk0bvuSe/0rPfgkYs62rdyB4xdXx4LgxAOm27xsOYW/xIqEmZS/n2OOwJXYzNt",
+	"63bH04emt1LMEWTBk0u7vK3rWj73bDoUFlhinSA6NoWQHHwqomY2iUhEzoRpPNhVYYxf8g7pQeXu3WBv",
+	"eKvCNRpgo7k949HuArtikOhsNE6xIE6wlCcjkRo4/+O4uMLfE+dVRacErD3aK0akaUx4S76/ADhNqUCq",
+	"AiF9oUJvhDfdDrADEgduWkxK4wTB8JzhiV9duuMIsBes5Nn5usxjhokcjVNILsip0Fl6KUKtrJXe2XWv",
+	"wrTsEDTcsXmB0B2K5vEOqBh3hhFVtEdqMaLqrPedUKOSPI640kvQ9S0C3dtl0NS9cKNqgx0riauiJ/SR",
+	"ID6WT5K6Oy2dJCiLm37drfz17R7iWnWwvMecxFQgwigVp34ORc12xBC1JC2p9JxqIhyFcpqDoOx0yFTC",
+	"rJeUP8rTpji3u+pL8kCydFypEjbvdkIp6SH2CBLDoy+DVWG77b6G4264FNtE3mjRAg+W4NKDDWZs6Rnb",
+	"5WrvG2bCD9e6A/jPDQE5j5RxIE7V/rJY02y3DT5LbQMeKvU/8h9fg5B+BjDlze48Zyqtg5Vp7bz1nomU",
+	"y7g+fIZXBWDeFgD1ljCVMPO/jNuEan+MrTe49DmNGBwRGBlpLuJGADceN/y+IMO382ZoP67d5JvIbemR",
+	"nyvH7edEWbu5+uaOqFu3KLqhM42zgY7QRcSAfKE7320cmbAQ1gNK0s/RHTRZOCb6VGkcc6sH4E1drQ7h",
+	"pqGX2b5SVwqqYOix6Grmvem9ApYjpahlSrSAfljE3joQRkbCYVIKPrVT7lCowCGG1AOTaVDpBF8p8oJf",
+	"WbNWsYHIGWdRjxBDPXWoWJM31Try/PNhws24zchlxNHaQSqdMj7VasT6Jaeyz8aCI/SlaxJ1bziUCtAq",
+	"rxSVJEBFE1UMuRb8Aj45zhshGJhU8Og855S3F31vENVcKkQK6NNPdscwv1JlEPOqOiE8h5EQ9/78fpwm",
+	"byNicQDdAilhcUjVuJQJRw94BO+SvBtD7xRRp3Wwb3SnwMEO1OnFmqLVcED3G5bBNyyDb1gG37AMvmEZ",
+	"fMMyuBMsgxc68VZGLzcGPi2yQWOgPXcds96D18ATmWxPbHDSOLHBtsZIrWueqZr1J8INSEBh6TsUnZv+",
+	"5xAdfpupAkR/uad2k/+1och5czK8wDuZmYPjYHU8EkuarIvfPBM8+kmkaIp31rDHVTHcbCVyZW6J8qlN",
+	"FFLlSFbQihHvl9+IhI/Ez6bVe3xGW7PVO+1aFf3Bfnt20vEHnVlXddt50nvwpPfg8e9L9kAYhcVv3rqX",
+	"/0mPIIiUCD/V4INasUZqXm+4dZaVAJexVKNLCY1G+N2Go3g25obqsQWf0tm8TuuQLrBPtwcrFuF18R8X",
+	"OGHdk07ljb2RmuP3d4PWMNH/EmhHzgR02yE3jLDjprOSUkW9k9Mnj2/r7ITdj5v6IgXnM4PPCq9iAuz7",
+	"Qdc95iPX1cpTSOM4YOmZSIxW4LSbsZ4DBRltINNwwexLPS9xe+zJzXk3sXjabMcf8R/VlbJ3C6uCUrJb",
+	"HQV4fuF4U5EDlJ24OsaJWDgLFF82oLpGLHJssz7Wz2KjV5kMZK5c9Ii6oZSYUy/YObM7mInpLJVAa4gN",
+	"HVfqnX8QBpnjGMMxFOKBLhrOQj1bwANd3QXSKlj70MVtclLEvxXZEOEuC51BNOsH+y598WEmwrTP/lZo",
+	"U7tSRGIyzUyKbAlKz39wgRwq14YgjhwypSGgNueGDblJRdJDcoKz7kneCkY2KU0JgjYII1TqxlYZ3IEn",
+	"7VvXsQeb4qGtY1ORjMQRyNn/qGojg7muqI2srsLeNX3+BgkJ7oIf/z+77aSusHx5GQ+vMnfn5F2UmZ81",
+	"Wmbuo7IYmLcKMdQzq86mfGEdTag6B98dPfmFOIyB4dDWRBwFKTaiUyDF0lxVRqYifTeleEClkGQqILpQ",
+	"MEasBoc+QWvNSLXUXNlmL/BtRwK7MYudyEBONeYRpSXPlxvfkKxhwMPJeTkrMheJuFKQABhpJm5EssAs",
+	"xQCw/QhRC4mvyHN3haHY+KenAg4MZLChwwTwggF+TsxSPDZiaZ3o5UzEKhzz+ZXK8zzfG8JAJh4Q6ajC",
+	"PqSMdDgFkEyWUBZEfOBhCnDJGHSwVjgc9Gfdk6pjyS7yUyKt+hy6k132gcJumdocHthaFfyqIn2nPGDI",
+	"1OdTJ+Ww+USIWTlzAn7oLlWG1ZHjV5i7d9IHeT3CrIa1sFJIzgr5NvBvq0shrlgTDu90auLhJ7f7dy+U",
+	"3wBD3jF5UCc7LWRtbZ00WGxLQcKApXwiFOz+RgqO+CTn+bY3hafFWk8YT12zOK8EAD1YJfd4Eo7ljbgj",
+	"rTwTCpPu1h5fSuLCi/lwhGGxGKZld8JgWTWgpmNNNLUWObAg6pEGyDrQY3xawYNDr9gY7/j1AXCSraaZ",
+	"LfmcL/ahslwjEpEcDu9GHi7KePtIUW4IH6QI12XNoXM8KAnOo4/X9leX1/4sX9t7JM+uSbk+6OxQr9ae",
+	"C0hS+7wr5S9Lycyvhwn3ZAe2604FE+6ZY8L15+1OcbBnVtJr7PjCakKZil2z5oJXfh+UauEcyHCMM7Fz",
+	"SGsXdOfeDDsO7xIGTs+FwSDhOVUk5SBnroYnHQvVZm94Zqzdms4BTIcOQ7JmK/BF7di/FoUO2MC5Rs9U",
+	"KmPPLmKyqYh2lIX1yZEe3rSplV8GJrL3/lpW5idRPGrnOpmgLdzweug4tmbf3ezFV8Vq3YEg4h0Itzo9",
+	"fJ67jWh+OTPLqiJt0tX954bc2EIH9+IaUhX2Owo/J1ks4IWZTiAKUyJt3z4+5NbzTmKNeOB7j7Cuzivm",
+	"Jn2fyBSprXO3K894l9rHS1aJCp9qNZSjduhJjI2OM0z8LhsjMEM51mw+YWfV+csv3mY528FmOamwWR7e",
+	"OXv/UkPYfcYVwVlRTPAkliLJy/JzHv69NGqlC9NzswqKtFIZFljtJ2KWlhptpWEnnQ7jsdF5X23e54Cg",
+	"6PCIVX3onvxZ+CHeb/DFTzRDbSPCRKR/ZgpYLDAtkU2tcnsUtGKpRKv3uFgg9Q7rq8E7w9+y9xdvn798",
+	"/evl8z/fXFxevn/99pmdjZmWCvWOz392jsm3t6OccWPmDgNoKiIwewTYiGgRXoo0lWpkAnYJzzHtVU1D",
+	"hv5uu+UFAdnWmfkO6JZwYewkQFgBZ6YJg/+SL7xhP0+0GuGT+EEdKWss/WxQeMc1BTDF6w6OU0bRa2Vc",
+	"8XI20+6DnzvUqDEPJ1DoADW5IpE6IgBJrzhPloFnp1rBuUR61dVUFTTt0g+sCv8dSkVav757Cnn+mKuV",
+	"YZarqq38T2WKRZFx/ELwFEtUceBD//mP61s7pkjEkJBK/KGDh1Hhm1mSy24qPtgRv+GLHP+h2GrgAO8h",
+	"tGgKYc03ImF0P3+CWFMkTSSPd90MpTWvOzjGOkaKg0KYbswNGwihGB8lAtEqWMxTkTTVcElljYKlQnFU",
+	"tyUi7x9lHFvBWd0XUt3oQlFHxS7oEUJO7anwwvreSs8ZFcz5vjTIi6CYMq3a7MKtmU8o0R/NGLBfrcub",
+	"pT02FMIE7K9Mp4SE6/Y/0WqCSGNZzZVybdAO+DK/QCo2H8twTNkoEUdt9h7rbkxxJTjCP6T5So2w+adI",
+	"AB/VlxCsqII9zWm/vcCSOrKDcnuBRzdchSI6ciblUZLblHYzmlRPj9KEK4OtktSVHfGUHwmVyHAMqvLa",
+	"bWb7n9ReeoQVlgkkL4T9i9Lz1l5bArNWd5PI+aYgvwYFCRVIhWtKaf4mdOHTsdZGuIYyh0rHo+gI98Nm",
+	"fVgc3pKdXNSJM2uKi/lWprJTIOxVifLWKS5jPQ1ieWLEMuP6E1Ij4mEVPxA8/ZviuXPFs7KL7eFWUA3d",
+	"h2V2giyOfyZ98qDTaXc6LfQMaJuCrvlFz+HP+Ff46h3OwCn+ZK9JeEMSWUfpSAVxeDSiCa0iDwGRCx2a",
+	"LZzNxzp2Jyk6Ga7MMBWJK3G1X2VQeudQUxqCnXPY97CPMXMLXX0NmTR28FHCS/u3vMXcFd/s/G/H2Cc/",
+	"xqCkYcDDyVJHdV4wvmReH3i0odewzt19h1fsHqj+RSvxM5aOXjcUvF1f6TnVPrgLYdBUqK3CoM/xOeyn",
+	"FMMsI2q/9EFPE2ejVs+N5yiG61ZCmYVd9TxL9Ewc/yiSGCJ0e0Dy0rTXyCAu20HxydPO2WYh/UWnP+tI",
+	"DiU2XDXgr5Kb6moFoRReJ8wIkFU2ELFWI8PSYrEOzcWqXNM05F0JVIi/VFcHMea95bgoww0Ua6+KyW9S",
+	"KMVbO4rGHVZlf5GbjWZxr8LkbTbbkqq/94rjPObzPXaXQMeinAr2L+zD33b3lM6DDAPYNVRnfTBo+2An",
+	"9qGvy3eoJIJOp2XiameTsb/1S+ZZ/4dKYttfYQAru3S5HMrHeUrT4F//vNQKohVhwCI0bR33hj9Qc6Eh",
+	"KYR5dOYVdvykIrG3+D9/dI6eXH88uz3Cf5zcftdapSxpAMNu4fIS9qsP2DbuGYJoi7aCkqEI+BJFu6/U",
+	"kA/cKnniDj8vG4522+eg+NaNyZekOBT4mlKgfxYeE5S6LFafePtJrdyEp+IpT6JC42nBGt1kUPqS3T8Q",
+	"U/BpzI0pZlFbKxAHu/Se4qW/VGZmoTi31IuaT/3qos4SMZXZ1OvnlUVuaFT1AOjU8vmxxafYBtt63D7r",
+	"VCCybF9mDGqhRkGD0gqYVZEix3hisYhGojnHdM4Ng/ANxK9BHAuBfpkS4HDJcqk3yWHMZT8Vvjp2qDa1",
+	"XJOMW00rQm5Sq2iNYAkcCJh+gCpIiIYLhYM0LJYTgbzV0IGAsMfg1vMUPS3wxCAEntjPxOsw1nPr2ucu",
+	"hzTBlcJejFzs2FyoNChF64ERTicsFsYgM5wrT7bn1Gq8niDsKuLsI5E+Re//MAXqqzgeYuxlkEUj4fhC",
+	"qGquxu11k53r4ZNu0BrLkdVG3dP2A4z0TERsf9PtUugHQj1P8ENpjz6Eav5CaEiB6/uHA9R98vhxZ61K",
+	"hSoN1P2ddqdz6jxpuvhovf7Nf/ig2AQAgLP5D28/dfjBleEsHXCVWrZ+aqpYmtefQJ9QHaIS3FrlgdzX",
+	"aLwQissaZGYuBwnt7Q0F9gI2Hy/c9ibUuFG5c3zXgBwqOvFhppN6VdcPzQ1ZmnY/x31sGOYssVrJh4iQ",
+	"WZMNeZgGTstAEZrrVnMpR7gcJKfN+kMdZqbvqd3hfYOle18pu0eDPNyJlQ3Q5Pfi9dNfL7EH+oVUr2eG",
+	"QceGXTIYMhxX7HImQjkkrfTDOfA7Q4/YkiVcpfhwdr5KazioXuotxkRgsKUxKWvp/NEKzU0raIGkgM4O",
+	"M6gFOdwSj0snSevjVYunV63eVWWJ/VUruEL1BJcsKSj4q1NHV9CKDSu/hoMf4qLH9uVKo+BpAE8J3N0C",
+	"h8tZUFEBYQugUgy8Ng2cBgxI2QZkMQYTsdgwoOrOXT1vDEAacwrQi4pSzRHIIBZ1CifWauSi0FsaWT1h",
+	"UjldW/D2IxgMhSJmaZhQfBAL4KDixJ9rVxhSe5lqs77VI30HEJoXmKIWgx6WPjN8YbBaarDA/3q1igak",
+	"tV8LWsekYuYZTbDKCjGCqanO/qjN+mjg9APWh0JW0pzOXycUiUJmJ9jgrq86527OvD22Z87RhxicGFrb",
+	"AyDi7P+wQ91/vN3puPzfdkQ+dN98JQLATH50KJNnTx6jeSc+zGKuCAfqj+t1BsoUrFD3qvVmW51dFrQy",
+	"Je3Di7Za4Id04jKPBw+pUN3rxvKWvmImS8IxT+BkqhjOtWf4aj3qPETHz9vfzhHE8T50U1iRbFI+mbS9",
+	"ADx3+7pGU6E/ahozncDRQZWF+5FHkaOrKZlUB/mEPSOnWbykrpaIaugKwMO7i4IAl8JG/Mi6jP7Wi2XH",
+	"eYljvqv96oaL3HNZboFXSFuuq63QnnXbD6vS92Unh2bczv4jTOnfrq11sH9552JM9Gd2uevEXbrH/oyv",
+	"VyPo+PLBiuEHp1ajngNQrVKgAfcA2Ol2g1P1QDGjf4DXMBeDsdaTo0jE8kYkUpha3+GZvwSOvomYIWnK",
+	"aYdZD371bIulSd/j/fPf3gOLt106GSGLNxMqgvLwDVzR7rJaFu3u7tzcO/Jgl6duUUuJfcHsMOzrAZpi",
+	"gJbUQIykUjKv7/47AZLLtOddpfbf++unwd55tylokFkmTcV0RkCFbj1avdZ8PFkfUHDXUkSBtgQWAAhl",
+	"NRNMFCqlzlH3xH2zrskXKTjG0YZ8nPiQXuC4C/0+tNd97xEwpm0DdEy7UkQFwqYifbtbxhmXUbMEOEvC",
+	"t5kHJ1cgjcaGoebQ2NN/IJgB8aa6qSqeBBp1VcMCKbqN6u/447z86mupa5am6fCKpqLMYzeFdY7NTISU",
+	"NgEXuNvuXLVuW9+2xfK2SCR5E+tYb8WHUCQzMLAn1lS3E2Eca1/3rJOz4HRXR5k/7va6Zh/uucdeqRdZ",
+	"XEt4Q++8aIqSxt2vQEBt9xvYNHbTQWSPxHGvHbY7nuXyZvK4ltvs0h7YY9E+Xcurz61HEhBgdEG0NvVQ",
+	"xjphSrtsDZy2cQyV0inoQ2jrc5iKLjoqI8/qMeYVPXz4Oqv6pUEEq0PIJL8dzjseznsqhU3qIGBRJpqq",
+	"k7wUKgKHxiuH5W7YbbZ/qfTFbV237Os5o+j2z/3FjRmTW5Rf0SU/ogObrJclv/hrCQ4rgKBJVCdb1XVV",
+	"7A4dR9iT+qtKZezu6nrDy6DueWHXYoYJBm/3t3ImBbuWWWId+XGazkzv+JgmsB3qqVtAc2wWKoSm3FIF",
+	"x/Wugu3WttaijGPvo5mK5BPQTE35BIBYmuKbLrT6zblKnb2Z6jjyfpXZ9xSsPEl+xuMAXemnsc6i5/AQ",
+	"+8L/ffn6l4AZOVICkDsvU64inkTMPRbC3ecs0qHx69OeRv5sIcKqPjZJ990kUme5PUGHEjHKpq6Lxoz1",
+	"XLlyhrACtgx3x9Ii3iuPU/0eaVTctxbwX8R8eXq2isB1Gy8k/Yo0GVwAzzEi/PMq63ROw9MTlnAV6Skb",
+	"LFIBW2bAjXh4Bn8WrU+qAPdUf+9lOsa3rzvhnRLMOSNxMvaukg3uh1fjx2U9ygYLRpPaqGXhfQI3x7eo",
+	"dmOBMf4lnD74/mB9NqxtxjirAj+yqnakVSPEom8BipJxN5kVEhMVw667z3SwKe5RmLc7r47/Zp59Ou20",
+	"SSfdZ6X+ayVWJP7TBijyWarnqbCjdBDVAL+Niw2mFgCOIjrCbCZUzjysmFbn+Ccrm8LhfTveUUw5rdpm",
+	"2IvTrC5roilnVaz3dhfutTHnm+r5fFTP59YxtHr8BgzwQIFQeMonUIREu7/5cMqq0XN4ILSs3+qANfPo",
+	"5OcBrG9wL9V02ewojW9xDrfSNztGTlGJEx3rToMyb/GnFTvkpZ6zKVeIT40xfCtqjQUFEXO/eDIhBwRi",
+	"/dy5ROvU1ek0KNE1AZmQJ8mCpXMNERjsvyf664FOx+SFGegMCZjReMwnIhRW7Rs4q6nJXN+IhIIvMgGS",
+	"KWD6qMAvTfPzm7zCz2FL2fHHfPZSZwl0X+28i+x7kR/57Zz+FvfYM+6hxJx2XUAIZFUBy8M13fMPYd4F",
+	"TACTUDN9oLuxs75LBWqouzu/7RPuJJb7Laf4NeQUMf0Raz0REQOcmKkG3FlCWbx/tl60SpiVYwwr7r8n",
+	"nU6rr/L5jS459AgbaXs/3W2fPGw/LpG/ddud9g5dbG5ANQvpWBr314kizBCQGgg+Ctkyq31zgkppmCyG",
+	"Fn8WKW9d3y7dws6LBBq/P65vg48tgiWBj8QfUt2DBYWbyqQ8xopm4iSz1xt8ugOttSKJR9kxEc2Pqm74",
+	"fqynyIKGaHI5MEo7P7IdbsVKoeUboWexcF0jmC/Eog+pbiSaOqZwo5/FdGBfbPVO/xALxB0Cnm8+Lf7q",
+	"4s0rNhGLqp9BVdx3H3+5+Pn5LTZM56yzBAxtUq4iuHfhlgRiXFMaO5EKSfYczRHByNjFLU4+GLYIolye",
+	"sKeeNanmCb55LpZqAslVetTqTXzvRSXxFRYdA5U/Nvjg9A8WZBdg4rP44gRgXHPHAvMJFs1m8QSIQRy5",
+	"VeAicDIFXqfCvd/EHNsWTf1Dnn8QYYb93GBIOOTr/C7ALF49axFPORV7T7niIzGF8kcwi4gSoXgjAkmo",
+	"elNIcc/9rLNIGsBrLU8/0YKv3oDo81AuQpgZpVNIkAPzmFQINqQAb7Zw02eCRywmavH6+8Y8GWHjvGJc",
+	"LYBvcCpgc+GyzrlMy7zO+TNe6jiqXV/3wsDFC95YmXQxYFYV8gTz7AOtJxMh7CNYpJfmVoUylnR+rTzM",
+	"u9+OfNG64SimdpvGsRuJa/lF4F2iC7YXK12cuDeJ1sOK57yQI3BHSQVZy7ykb9JEhlWTgZ2zpKl8J1rZ",
+	"RambwxlqPftjq5ZYhIjzTltlkUzrfkrx7YBidvSx8Guseaj4+SWeCfZFF9b7JLi6ZDmXWLiXP/VrGgCK",
+	"qiwHAs2njrdur2//bwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

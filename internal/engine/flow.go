@@ -130,10 +130,12 @@ type flow struct {
 	proof  chan struct{} // somebody may want equality proven
 	plan   *Plan
 	lanes  []*lane
+	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
 
 	mu       sync.Mutex
-	run      *service.Run // the run being executed; nil between runs
+	run      *service.Run  // the run being executed; nil between runs
+	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
 	holding  bool // the brake may hold something
@@ -260,6 +262,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	start("control", f.control)
+	start("reading beside", f.beside)
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
 	}
@@ -278,7 +281,7 @@ func (f *flow) carry(ctx context.Context) error {
 }
 
 func (f *flow) prepare(positions []Position, doubts []SeatID) {
-	f.commit = make(map[string]lock)
+	f.commit, f.asked = make(map[string]lock), make(chan struct{}, 1)
 	for _, c := range f.plan.Collections {
 		f.commit[c.Name] = newLock()
 	}
@@ -444,7 +447,7 @@ func (f *flow) quiet() bool {
 func (f *flow) supervise(ctx context.Context) error {
 	var owing map[SeatID]Owing
 	var next service.Run
-	var found bool
+	var found, beside bool
 	var redrives []Redrive
 	var holds []Hold
 	quiet := false
@@ -472,6 +475,9 @@ func (f *flow) supervise(ctx context.Context) error {
 			}
 		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if _, _, beside, err = tx.NextBeside(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		switch {
@@ -513,6 +519,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		}
 	}
 	f.adopt(next, found)
+	if beside {
+		signal(f.asked)
+	}
 	if len(redrives) > 0 {
 		if err := f.redrive(ctx, redrives); err != nil {
 			return err
@@ -521,7 +530,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
-	if !f.plan.Realtime && (!found || next.Over()) && !f.mustProve() {
+	if !f.plan.Realtime && !beside && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
 	}
 	return nil
