@@ -24,6 +24,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesHolds(r)
 	h.routesUndo(r)
 	h.routesConnections(r)
+	h.routesConnectors(r)
 	h.routesUsage(r)
 	h.routesFinance(r)
 	h.routesSettings(r)

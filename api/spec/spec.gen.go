@@ -1042,6 +1042,27 @@ func (e TenantState) Valid() bool {
 	}
 }
 
+// Defines values for TrialWriteVerb.
+const (
+	TrialWriteVerbCreate TrialWriteVerb = "create"
+	TrialWriteVerbDelete TrialWriteVerb = "delete"
+	TrialWriteVerbUpdate TrialWriteVerb = "update"
+)
+
+// Valid indicates whether the value is a known member of the TrialWriteVerb enum.
+func (e TrialWriteVerb) Valid() bool {
+	switch e {
+	case TrialWriteVerbCreate:
+		return true
+	case TrialWriteVerbDelete:
+		return true
+	case TrialWriteVerbUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IfNoneMatchStar.
 const (
 	IfNoneMatchStarAsterisk IfNoneMatchStar = "*"
@@ -1593,11 +1614,14 @@ type Connector struct {
 	Detections []string `json:"detections"`
 
 	// Guarantee What a delivery can promise.
-	Guarantee string    `json:"guarantee"`
-	Settings  []Setting `json:"settings"`
-	Summary   string    `json:"summary"`
-	Title     string    `json:"title"`
-	Type      string    `json:"type"`
+	Guarantee string `json:"guarantee"`
+
+	// OwnVersion The version in use of a connector that you describe yourself; absent for those of the program.
+	OwnVersion *int      `json:"ownVersion,omitempty"`
+	Settings   []Setting `json:"settings"`
+	Summary    string    `json:"summary"`
+	Title      string    `json:"title"`
+	Type       string    `json:"type"`
 }
 
 // ConnectorClass The price class of an integration.
@@ -1610,6 +1634,37 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConnectorTrial defines model for ConnectorTrial.
+type ConnectorTrial struct {
+	// Authenticated It takes the credentials.
+	Authenticated bool          `json:"authenticated"`
+	Objects       []TrialObject `json:"objects"`
+
+	// Ok Everything that was tried worked.
+	Ok      bool                          `json:"ok"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Reached The system answered.
+	Reached bool `json:"reached"`
+}
+
+// ConnectorTrialRequest defines model for ConnectorTrialRequest.
+type ConnectorTrialRequest struct {
+	// Manifest The manifest as text.
+	Manifest string `json:"manifest"`
+
+	// Settings As in a connection; ${NAME} stands for a secret. They are not kept.
+	Settings *map[string]string `json:"settings,omitempty"`
+}
+
+// ConnectorVersion defines model for ConnectorVersion.
+type ConnectorVersion struct {
+	Author    string    `json:"author"`
+	CreatedAt time.Time `json:"createdAt"`
+	Note      string    `json:"note"`
+	Number    int       `json:"number"`
 }
 
 // Cost defines model for Cost.
@@ -2372,6 +2427,24 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OwnConnector A connector that the tenant describes itself.
+type OwnConnector struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Source The manifest in use as it was written.
+	Source    string    `json:"source"`
+	Title     string    `json:"title"`
+	Type      string    `json:"type"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// UsedBy Names of the connections that use it.
+	UsedBy  []string `json:"usedBy"`
+	Version int      `json:"version"`
+
+	// Versions Newest first.
+	Versions []ConnectorVersion `json:"versions"`
 }
 
 // Payment defines model for Payment.
@@ -3160,6 +3233,43 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// TrialObject defines model for TrialObject.
+type TrialObject struct {
+	Fields       []ObjectField `json:"fields"`
+	Key          []string      `json:"key"`
+	Milliseconds int64         `json:"milliseconds"`
+
+	// More There are others.
+	More    bool                          `json:"more"`
+	Name    string                        `json:"name"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Records At most 5, typed as declared.
+	Records []TrialRecord `json:"records"`
+
+	// Writes What writes would send, without the credentials.
+	Writes []TrialWrite `json:"writes"`
+}
+
+// TrialRecord defines model for TrialRecord.
+type TrialRecord struct {
+	Deleted *bool                  `json:"deleted,omitempty"`
+	Fields  map[string]interface{} `json:"fields"`
+	Key     string                 `json:"key"`
+}
+
+// TrialWrite defines model for TrialWrite.
+type TrialWrite struct {
+	Body    string            `json:"body"`
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Verb    TrialWriteVerb    `json:"verb"`
+}
+
+// TrialWriteVerb defines model for TrialWrite.Verb.
+type TrialWriteVerb string
+
 // Undo defines model for Undo.
 type Undo struct {
 	Applied bool   `json:"applied"`
@@ -3385,6 +3495,9 @@ type Limit = int32
 // Systems defines model for Systems.
 type Systems = []string
 
+// Manifest defines model for Manifest.
+type Manifest map[string]interface{}
+
 // ReadyzParams defines parameters for Readyz.
 type ReadyzParams struct {
 	// Verbose Names each check; the value does not matter.
@@ -3537,6 +3650,36 @@ type GetConnectionParams struct {
 type UpdateConnectionParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateConnectorJSONBody defines parameters for CreateConnector.
+type CreateConnectorJSONBody map[string]interface{}
+
+// CreateConnectorParams defines parameters for CreateConnector.
+type CreateConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteConnectorParams defines parameters for DeleteConnector.
+type DeleteConnectorParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
+// ReviseConnectorJSONBody defines parameters for ReviseConnector.
+type ReviseConnectorJSONBody map[string]interface{}
+
+// ReviseConnectorParams defines parameters for ReviseConnector.
+type ReviseConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // ListCreditNotesParams defines parameters for ListCreditNotes.
@@ -4117,6 +4260,15 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
+type CreateConnectorJSONRequestBody CreateConnectorJSONBody
+
+// ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
+type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
+
+// TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
+type TryConnectorJSONRequestBody = ConnectorTrialRequest
+
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
@@ -4278,9 +4430,24 @@ type ServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(w http.ResponseWriter, r *http.Request)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(w http.ResponseWriter, r *http.Request)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
@@ -4431,6 +4598,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(w http.ResponseWriter, r *http.Request)
@@ -4704,9 +4874,39 @@ func (_ Unimplemented) ListConnectors(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CreateConnector Add a connector of your own, described by a manifest
+// (POST /v1/connectors)
+func (_ Unimplemented) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteConnector Remove a connector of your own that no connection uses
+// (DELETE /v1/connectors/{connector})
+func (_ Unimplemented) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnector What a connector needs and can do
 // (GET /v1/connectors/{connector})
 func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReviseConnector Put a new version of a connector of your own into use
+// (PUT /v1/connectors/{connector})
+func (_ Unimplemented) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectorManifest A connector of your own with its manifest, versions and connections
+// (GET /v1/connectors/{connector}/manifest)
+func (_ Unimplemented) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TryConnector Try a manifest with settings, without keeping or writing anything
+// (POST /v1/connectors:test)
+func (_ Unimplemented) TryConnector(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5007,6 +5207,12 @@ func (_ Unimplemented) GetRun(w http.ResponseWriter, r *http.Request, run InRun)
 // CancelRun Stop a run
 // (POST /v1/runs/{run}:cancel)
 func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InRun) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+// (GET /v1/schemas/connector.json)
+func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6430,6 +6636,114 @@ func (siw *ServerInterfaceWrapper) ListConnectors(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CreateConnector operation middleware
+func (siw *ServerInterfaceWrapper) CreateConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateConnector(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteConnector operation middleware
+func (siw *ServerInterfaceWrapper) DeleteConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteConnectorParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnector operation middleware
 func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.Request) {
 
@@ -6447,6 +6761,109 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConnector(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReviseConnector operation middleware
+func (siw *ServerInterfaceWrapper) ReviseConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReviseConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReviseConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectorManifest operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorManifest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorManifest(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryConnector operation middleware
+func (siw *ServerInterfaceWrapper) TryConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryConnector(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9032,6 +9449,20 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectorSchema operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorSchema(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -10936,7 +11367,22 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/connectors", wrapper.ListConnectors)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors", wrapper.CreateConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors:test", wrapper.TryConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/connectors/{connector}", wrapper.DeleteConnector)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connectors/{connector}", wrapper.GetConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connectors/{connector}", wrapper.ReviseConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connectors/{connector}/manifest", wrapper.GetConnectorManifest)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections", wrapper.ListConnections)
@@ -11210,6 +11656,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/schemas/connector.json", wrapper.GetConnectorSchema)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenapi)
@@ -12466,6 +12915,99 @@ func (response ListConnectorsdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type CreateConnectorRequestObject struct {
+	Params   CreateConnectorParams
+	JSONBody *CreateConnectorJSONRequestBody
+	Body     io.Reader
+}
+
+type CreateConnectorResponseObject interface {
+	VisitCreateConnectorResponse(w http.ResponseWriter) error
+}
+
+type CreateConnector201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateConnector201JSONResponse struct {
+	Body    OwnConnector
+	Headers CreateConnector201ResponseHeaders
+}
+
+func (response CreateConnector201JSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateConnectordefaultApplicationProblemPlusJSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    DeleteConnectorParams
+}
+
+type DeleteConnectorResponseObject interface {
+	VisitDeleteConnectorResponse(w http.ResponseWriter) error
+}
+
+type DeleteConnector204Response struct {
+}
+
+func (response DeleteConnector204Response) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteConnectordefaultApplicationProblemPlusJSONResponse) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorRequestObject struct {
 	Connector InConnector `json:"connector"`
 }
@@ -12495,6 +13037,154 @@ type GetConnectordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    ReviseConnectorParams
+	JSONBody  *ReviseConnectorJSONRequestBody
+	Body      io.Reader
+}
+
+type ReviseConnectorResponseObject interface {
+	VisitReviseConnectorResponse(w http.ResponseWriter) error
+}
+
+type ReviseConnector200ResponseHeaders struct {
+	ETag string
+}
+
+type ReviseConnector200JSONResponse struct {
+	Body    OwnConnector
+	Headers ReviseConnector200ResponseHeaders
+}
+
+func (response ReviseConnector200JSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReviseConnectordefaultApplicationProblemPlusJSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestRequestObject struct {
+	Connector InConnector `json:"connector"`
+}
+
+type GetConnectorManifestResponseObject interface {
+	VisitGetConnectorManifestResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorManifest200ResponseHeaders struct {
+	ETag string
+}
+
+type GetConnectorManifest200JSONResponse struct {
+	Body    OwnConnector
+	Headers GetConnectorManifest200ResponseHeaders
+}
+
+func (response GetConnectorManifest200JSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorManifestdefaultApplicationProblemPlusJSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectorRequestObject struct {
+	Body *TryConnectorJSONRequestBody
+}
+
+type TryConnectorResponseObject interface {
+	VisitTryConnectorResponse(w http.ResponseWriter) error
+}
+
+type TryConnector200JSONResponse ConnectorTrial
+
+func (response TryConnector200JSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TryConnectordefaultApplicationProblemPlusJSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14827,6 +15517,48 @@ func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRu
 	return err
 }
 
+type GetConnectorSchemaRequestObject struct {
+}
+
+type GetConnectorSchemaResponseObject interface {
+	VisitGetConnectorSchemaResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorSchema200ApplicationSchemaPlusJSONResponse map[string]interface{}
+
+func (response GetConnectorSchema200ApplicationSchemaPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorSchemadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorSchemadefaultApplicationProblemPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceSchemaRequestObject struct {
 }
 
@@ -16839,9 +17571,24 @@ type StrictServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(ctx context.Context, request ListConnectorsRequestObject) (ListConnectorsResponseObject, error)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(ctx context.Context, request CreateConnectorRequestObject) (CreateConnectorResponseObject, error)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(ctx context.Context, request DeleteConnectorRequestObject) (DeleteConnectorResponseObject, error)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(ctx context.Context, request ReviseConnectorRequestObject) (ReviseConnectorResponseObject, error)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(ctx context.Context, request GetConnectorManifestRequestObject) (GetConnectorManifestResponseObject, error)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(ctx context.Context, request TryConnectorRequestObject) (TryConnectorResponseObject, error)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
@@ -16992,6 +17739,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(ctx context.Context, request GetServiceSchemaRequestObject) (GetServiceSchemaResponseObject, error)
@@ -17843,6 +18593,72 @@ func (sh *strictHandler) ListConnectors(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// CreateConnector operation middleware
+func (sh *strictHandler) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	var request CreateConnectorRequestObject
+
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body CreateConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateConnector(ctx, request.(CreateConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateConnectorResponseObject); ok {
+		if err := validResponse.VisitCreateConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteConnector operation middleware
+func (sh *strictHandler) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	var request DeleteConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConnector(ctx, request.(DeleteConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteConnectorResponseObject); ok {
+		if err := validResponse.VisitDeleteConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnector operation middleware
 func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
 	var request GetConnectorRequestObject
@@ -17862,6 +18678,103 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConnectorResponseObject); ok {
 		if err := validResponse.VisitGetConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReviseConnector operation middleware
+func (sh *strictHandler) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	var request ReviseConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body ReviseConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReviseConnector(ctx, request.(ReviseConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReviseConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReviseConnectorResponseObject); ok {
+		if err := validResponse.VisitReviseConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectorManifest operation middleware
+func (sh *strictHandler) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	var request GetConnectorManifestRequestObject
+
+	request.Connector = connector
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorManifest(ctx, request.(GetConnectorManifestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorManifest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorManifestResponseObject); ok {
+		if err := validResponse.VisitGetConnectorManifestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryConnector operation middleware
+func (sh *strictHandler) TryConnector(w http.ResponseWriter, r *http.Request) {
+	var request TryConnectorRequestObject
+
+	var body TryConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryConnector(ctx, request.(TryConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryConnectorResponseObject); ok {
+		if err := validResponse.VisitTryConnectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -19297,6 +20210,30 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// GetConnectorSchema operation middleware
+func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+	var request GetConnectorSchemaRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorSchema(ctx, request.(GetConnectorSchemaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorSchema")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorSchemaResponseObject); ok {
+		if err := validResponse.VisitGetConnectorSchemaResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceSchema operation middleware
 func (sh *strictHandler) GetServiceSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetServiceSchemaRequestObject
@@ -20430,556 +21367,582 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"LrOMZY+liqU+QDaW04TBqEbNcikLRsBTYNVgKKOokyONDglGgbGRMqst2pSvC+uq+Y0VEhVjKBvQjMxo",
-	"nivIpqZ5TkrBtYoSpOZV6ViV8V31m9earXaLM7wfpH2cH+Eh8zSImU+1dI+HDwa7SR3eTfJpdyXWhIt8",
-	"Y1a/f9NduALHcUuwv7ZzTHB/6mSLs0eYE73F8d4H1kocKRiQkmPsgWrNCsML/49mv3wYRJNEMoYhsrZx",
-	"L3GCTg71IOQWvSCK5Ihlh0vc4vxsosTx+dpbvF8J8a4Swf7k21sLBvZxxQumLiOHz8h7OEmCXWPUqGVu",
-	"b92YCfxu8D62g1dsE93BnCr9vSwbUi7Nt2RmnSIFTTUrlJMyTcsyv/lJOZpujYlyZMlFqdkBy2qQpXCv",
-	"yasO+xgbVKVyhdzQSRS9No/HBJC/GjtIlRhjW+nvd8TPLOS5UH0MWahG95Ae1byaz4VThOtnA5XdjlSx",
-	"ByxCFq/T+W2bSpkzKuByDBS89hc8r57cph5MtDZW9db4olc5Z1mg9UWFQmuyJSgqbB2cgGBVGZ/NWMFE",
-	"2oOtnvjfxIgopOZ9RrPevu8hLh4ZD/TAhiWis45CXarTF+PrLFozlXN+XaUrX0CJlVEo1rLMMzLF+jpK",
-	"smKDNlns6i2akn3BRDW/QzWHayIYy0DfkIK9mIGRttdCTDxLgjDAnL6mTFsvk/2cUdAbMgVFnt1e73Xi",
-	"2BQgX4Jq9kLkm9ix2WL/MKfX53zXxqi8FtXO17m04jAkevTYKFUuWfYTJjl8GtAs41hy9zI4PtZy290y",
-	"1ELxbjQKakwRNbbVx9cbkar9GVHmzje3qCh4uli6Yu9OvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjB",
-	"zTbdk8HHk7k8MR+euCQi3Ien4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6VXbXZoB7kuomdijLj",
-	"+tLVh9XJhFrYjrKCbpiqzNGXrVxhta/LicdAqywiVZBdzUp4VRLoF++blvCd0EVEQabe678zA+oW3aoX",
-	"VOS5SXpZ3i6818SY6Nxo3PHB+eAXJcXwFV3/aBOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sI80Yylf0vyC",
-	"sOVKb2zRuLugmCFqVEsO4oaR1yr26+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYn",
-	"jguqQfz2hCsBKm7RzJK8ke2OoXpW7Pt5qJ9mvq/YShaRlU8LeYUpys1qD7j/NmSV05S1bP5bv/uBsWM4",
-	"0hG5zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4",
-	"LjEku6bKxYwTkhVytTJ/0CxjUF21lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElT5jEdbZT73",
-	"kz0n3w4TnZcvP2/yLDU5Svr4VnbcFtMy+9DDqZqgLzt+2AtG00WTWbeiha7wIbTMfS3bqmBQjAVK6zkZ",
-	"JeRslJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8dnTx6/2mcjM9uvnz3buj+",
-	"eXrz1X98ESM+DnUEyW2ZKoa0syNgm9f0nK17Hpdu7tAaxQKeqx+xvYV0jRy5tcr6Vjcv96WDC2ld8JKL",
-	"8NPxn5YEkVXmV5dhGm73ffWZIiED9vl9XBtrO8R76kF3DnTjEY1dWpYKT405UCvJPLNEdxWau2oPKGF4",
-	"MOrCDtPNiLCXnbnjFd2gdwZdM6lE7CquO9xynuTvG7byRanNgLuSQuIX9c3aYlKXfrIb8LLfoI7i8pEv",
-	"oCyf2LWfQ/KX9TbFHViYYbgb+toY+gzbPexVvvluWMRVgnxqGcCnlnbzGLngzI6/KL4hgyRM3sF32fVW",
-	"8+vDhG4fb1p5bZfEfpkdFrcTHsNxq/l7nolx22OZsew7zJzYcenajd6/VU260T7SwQSqytEtrZ4q1hBi",
-	"1Qu2wTgLnRfMqJiYnxKmwH2KWcc+zW03GLxihQIABow+WZACZ6JihTkpypwRO0zURLVFVVE/qEN+IktQ",
-	"IyxsFtoJFjPjnNj0KDLdECkYUTxjic/GnG7gF5BGN+wXy0pneVQprApluuqbLSHJwoOCBG8uWPohPk6Q",
-	"sLdT+q+VIVO6aAyZhVW0vcNXrrw2impJ85KhWpsCImGpnWSvu7qDNarr+BprKYMxQw4Lcjuqfu6svOZZ",
-	"VKYoBxDZaRAH2FiV4fa8xnc1d1ex2yzCY9d75YsPyZWEUDAVp9QOuTtvCQoLR09HiWBtfm5+74NgeCUX",
-	"gvNQ47B2M8GR9AmNOAOnm5cgWTqScLp5VeZdsywyGhFlTwX56c3jnUBxjD3XlGvz5wGWlnl1NYCfd1Kt",
-	"t41SEGN77M2qrWunVYin7lcd6NMijY8maaHopdt0jik7GuNZ9TMUPSypNYxh6m3bdARztarC/xzcjG62",
-	"LymPKkTdWU81gdq8WUuHaAPlMu6p3fyeLWqtYzHjH+SayJlmgjCaLmyayZKsMfrsB+8w4VZvQgWS43hn",
-	"veeEV0Jvi3kcmEGnSTW6rOQ1K3RZiM4jGUnFstdYyXGIwLOuBjf/2hS2h28jzCu2ymP3BGqyuzv8wiI6",
-	"J4SivoiKaqiFdli+TWTsjugMs0S7N8aMQX5/t5uq2vYtfR5sTSifmzLml+WzJO1qFzQjWgKaHKK3LsDj",
-	"2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh6XcHgx1wdNdUEQv4",
-	"keB1SXUFa5bmMr26IJXdw31FnGZ5fkAam68baUYchDm5ax3Rl6MeDAdo0z/rzSO67SrKCHbTlBG8kHmm",
-	"hg1y1WPl2AiinV+15tadc0q/i4zbKlwPtBMLhIc/5krzVP3uimt/s+cJjQYrqwq1XqMFKmhkUKfVxWWx",
-	"lUFW++147tGy6Eig+v1Wn8UTlkLGkrJ1iusFTxe29hSOAZitWgLToZMSEtGlYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaQpB+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi2K1UEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwTWfXm8e4LravEBbhO88kBE",
-	"VccGmgQw3ls2CBbLHnR9pf1QuYctmfy3ClCnUvQLUFcux92gQ9VpYMForhcbbEeD+zSMG9ZpwfRrpo3w",
-	"jpw9Yzoj8Kh9BHUbWjByxVaaKEZz3PruxpvqgEVL1tDJxQM9gs5gcRlwIlahwoTaCnSSLGnGjA7GtWL5",
-	"rN1foYJ1x8N8Uc/5bscZTxRDe6TpkHzx6fnlj9/dEEjhtIVN7stBhNW7uiztSr3TMqi668qGpYq7/v12",
-	"BwgYdstLxQAUARo32LVwMc9DJP1+fHCk3IYQB99v6A5n11yr1iPqnZ6VIKnnQ1SU3ev0tBQ4jpfISbzP",
-	"xU9k53uczIIDcwS6nOVgyIdnZ/cftsmGJf1Ym2YAYuzWftNKjR1jpBSWzzB/y8hnuAnnBcWrEKtxsqr8",
-	"psleqW6uLRs151RtKXR7j2GaU9WgdSEGITwAifeCBJnvACptl+az1BOf4P4+mpKL4HVR1539EsSosfqG",
-	"DUm9rErq3p3xmm7sdcW4mLua1YRMmdKY/dhPRs1LWlChWZM5S820+TUrNsakJ6tCLm3LmlYG7VYohj+I",
-	"XqHlckmLTc+iUvxgn/vcYj46XqoKJt1LHcvUxG2wMUkAUljRr0V0yOJ4YlMWn4vUjK0YMeuaI/22NNtC",
-	"2znbFr7jiqwkr+URBlXokIelbp1YV3OebmUNzCkXSlddyiAjslZR7hoFggVOi3n8TDZRpJMrRdPHTpzt",
-	"qtRy3dVmasp0P3rMu8mJ1jGkVZV6+LR6T4LE0Q5X3iVXB0qzWhzdHrMushTzqpQqvf+cKv29e/bGAy12",
-	"rkvkKcugqUysyhFQEhvTweKu7J8E14qAE8C20/yoiRRd09X7wQYAJofVCyLFIk0JYRWeYif+LaLNMV9Y",
-	"nDPOClv1CChm6aIhf6djUX0TCEEARA/z6cKAbzgrnnALmhd1mjlUyFYmwafM8zntU/UK/P8SwbV3X+4z",
-	"0fbQA98eHJcq/8yfSH9a3AGwzOunXEnaSno33SPfKc2Xdsu3FMLMOoq6FcJ4gJDI6qkDjNu9XLyIjiQo",
-	"qIbc/jZRcjyRsB02qnbEgmIggZoI+30g07ZVk03kDvy+zHNivvJVxVyhQ2JWyGU8w3/B54sGKlyxvIFA",
-	"ch2PBFfIqjtz+xazOAAkMLiUD3Gcmtf7+dkVeO9nMIcmsv5nyZTz6PXIri5domUrD4dFxtsTL1tSL5vS",
-	"GcL2PbX/Bbnbo9jGPraOhDtCDmmHA7kruI+rlqaVzuVGXi/k2mJzSpGy4T7ckD0QIP/G+Pj9MD5wh6Mn",
-	"BIesNzLcrvVN2Uof6pDvfx7Y0hb4HnwW2jzzXFxHjwA0YTwGfk9hqwhbc08kYvRqeRULwnY5aWWRtxiU",
-	"NqdErpioFwKXBT8pmIMUSbogK+F+2IWFhGpmyIBl3CJxxg0sGDSYuRVCVRBD61Y+gRhUEbCN3YhOIZr4",
-	"Ru5ajlMez0V3qOjbG/d3fs1E2MCZK1WyLNmp6G5L+G5MWlfbPkvX2gbfAmk2KqVFFvNNRvT5asd8tKJn",
-	"FnXYRmfv/sSYsqpnsSSt/P++KtIHAqrXhSHKVte/X+ExfFhBn57PwYlVb/ATr5jZrWUA+EzN8lwRqFW2",
-	"AOpLlm0afL5Bqcrut1Xnn4ptoQWQLHXUC+1aA7UR6XuM4deaBu3KUElSWRQAwWtBG8yvCBfE/KpPUcwb",
-	"92tvmVsgccz9kwIwla6EXIv2w+07Fx1872X5r22qX1RZ6/PC5oqpVsebXNViKa7XEbqao/sctEHqttWd",
-	"qnkaQJ3MDsHWZTyDKPCcaYLQ6E31P1HZXOasqT1tzrADqEgfSzHj86HFaOKyQrGaFoxeqaqdLG7Jvij4",
-	"UV2aXaLYleCoSm+a8wk94sTx6+ObHKuVVIk5Wa9s/31bkwNdP7fq+yr2c/Ov7h13Rv3ZqZfd+NuoUspd",
-	"tUKBCUkgwQLR1C6b/17IctWjpLFPan9/6dtbQN1CvkT9nznVTOlhC2//SZz7UR60bOZKDyKs1FZhusUU",
-	"R1BZttnsM9NbjkqBz23x3fI16qQJemC0oGrVD94/aV4y5erIfF68MV1R53ENx7dyLhxKwVa6SC/Iri1i",
-	"2em306U5jdw3LazMIN8VKirtXH7y8fB4onWzB/Tnbk7zNJLk54Jr9jMXKsEIbfBvJcsitX9rWsyZxr/X",
-	"jM8X2piiQOSXFls+IUtWzFlC6DUrqPkDW5rY/e6T4tNQV3Bpy5TlzGhhyFjDLb4wyg6d5mz43P7xdotT",
-	"3tfMV3XFVyfYroXmJxBXNzaO6/e8yzsV+OquZyLeaecSW7SDJV8wCwpVi6Y0Pw9Ri2EMChDjGYZVlxa6",
-	"wVZxNmjIetECZ2QBjFIqpOApZv4uK93SFsK9VQu5ej8MsgAXMnq/bsfJsJE/rCB6HvGI3QmS1fgWSFZh",
-	"m/ruMjDevLxO2guiGGtpRb6bNdou/LpydDL47touaHvSj3NZZvCtIuPhiDBxzXK5wgo8yx/mAjKHDybO",
-	"4NnJLjiru1O7gzHahA7bUcMlL3lO3+6u8b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZLRF7EHbX",
-	"Z93CQxOdXb97NzSWYM4Fe/euQ+p9MHsL52mJkLiEL/v+bZInzfBZ200VWpyydb767iNNdWuzi8qUSPMS",
-	"RZptlFmgDbWi6RXy+Iwx7BeZYvHfssw1X0Fk0gXokkFKEVlS2p/rgkNA3tzjVpXGZqcW4RhQYwpZAvrp",
-	"lOc5TCHnS44oyNj4tUGsHpitsbvzNp0lkiWv2cqcQErMpcDirv940a7GNIMgO6MFMQx8I6/9aTm8DUpl",
-	"C+360Ob0mlXuM8K1wgv9gkz+N4YnJg43O6j22cPvzl6iLQs7WI0NtFbyHLzKmLbKDF8Ti+iqokn+33OR",
-	"uSzQOjmxY2B8v/2dUXVSLBXLqqwlxWACSyayrXKM26C8B6jx225cM5OETEsNvQihlaNaQFHwle2/c5QZ",
-	"YOv3/eB3rkW8JWI19djm/8DyzGa57TI1qFkxcE9YIwA72vwJ1yf7PKw3XFPf19HqanleQaLGa3C9htjN",
-	"TdlWibygK6hi2zG2oAj5gFLjSh3tNrnKPuz2/ILlvWK+jQkISP+/KMxEECBGcPXDONZTX3fyXhcwdTzg",
-	"XPi2v0Mf/6+OQ0D9HJTbpYajKo6Lrm69iMYreLogGAVDFFpoOjqjxX55ih5PcHTaExL4P13mny989Glu",
-	"yNk4H1vQbTe8/VwewS0THPLPwi3zA1daFptmGPWmUsU4WNv+GzNptEwVgspNWQqob2HjCivyujeq8Cc9",
-	"Ejrv1UetwSyGYk0LVGTDb9TOfw1Nd8MqwYLR483e4yw35YBo7BaZEHP+lyttNsgBV6CMmBaynC+wTdpU",
-	"lronjt0vDZkG204BpA9KN6hVsQGHraB2k3DE3A1fDldJScjUvIIKavijXWp2gMHr6jHnWSh+QKzYRgUg",
-	"oSrlz5YFphb1eEsutRzDYwig8EB/HiJI5lljuflBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2t",
-	"tmTpHDseOjkHibyiakeOd9+5vXoVKnZO3ZsVckkomRmBY5Q9aO1ts7jtuPZfW6OCtaPOCa1fzrOy0AvM",
-	"1fcPh0V3VZWVv5KrnHEcM975Q+oDou+HQ2PGmsUDYpHEKqAmSEsdFfgvZqBoYeNjIgU7DxRdo3U5oTql",
-	"6RXRsgL9AAA7BaXkTVg4v3sg3By5SAh8R7kv0EJ2/AOVX1s55YHfwBUqxA+WbRlfMDxi6wDEqB+Q1l0F",
-	"3yMBd5TuO4XbCwyLe3jfCrCyklr14Dowf8Ve7cldZneOcRPIuHH757wBfPSrzj2GtucA8+OgDFDxvCAF",
-	"yxlVLEv8sTx3jJTYmoM5xwQmSFK5IDZidu5RxLkV91RsQFBeEJqzAkbCvrFLy6ArqpRF7dahXwRQCdZU",
-	"aOg1O2VgqIfC0ofwcK6DoHl6FcFLBva1Ubn579TnPyD1+fh5xjG+r7b2CMc94JPP4tA/DRKTt6rHXEfg",
-	"iAvwxQ4OiM207ez7CxoOx+rNghYOt0zRTnPZ0E/Wus2ULVCGzj3wsIfr47nrPGjEF8I/HeBGM9Mtdcsk",
-	"XHts5Xrmor6HSiV8ybL53la+twMnwggIy7pn0Zes87O+ycJBInKW0xg8kcVgwIgNK5wLOpfyilDdmRPt",
-	"Cfg+p1G0hd2uQg1J+75w8dhHxU6wse65a7GA34Q+9QJ9i24LqtnjDi0rX7nnbvwNfLkHZHNFeZaQa8lt",
-	"L605LLBcHXAi8Y3LqLP/B7muvxEQzzbus/j7W17VxRKwW+yNgT59L26vivuiZa9iu80Jmn8Ed2sgz8I8",
-	"VV9igec1EL2BQK/LgnDva7sSyCOUNC13F5zcjiUIv5TLVQJZoIkVHAkphSqn5qGpEf0Al0qWdGMUSaOO",
-	"xq0sG53t1PYDHm5ZAJzs2xY1pQtjTkecG5Apc26k41qAIOICuYRLAapz3B5mVXy/s/KznRPQKE6bspus",
-	"pZtbiwEUeyoIszXuWwGVnLe7QNumamj+D/NcbxSHSiJGkCpRkwBYOFQc/HJwf1SUm1ZS8S2c/xB69FjI",
-	"EF0xHdxskh14B2uK7+YPVPxX55xWrj+Gsi15yj4rTft1U5WdNVLNnWPEqoT/lMI1Lpjm8cjkMxR+W1gE",
-	"6I1EjxEa3orIgs+5MCay+VfBUsZXmphDlxB5zQqbIK80GZ+RJRelRnbdEkuYyfljV8DzPgUFS/rxx4Mw",
-	"6atJuUHci2M74c9+JPtVs/Og2bggjBY5B6+sOdkYuIHQGNZjWeRhQ1Cr1oGS4LpnhU6IUoUpSzTL4IRt",
-	"ZynFcpJyW7FYmUxRRuDiak90PJWrDXY5q4Lj24hLiw7Cs4rgN9WFtXmT1+J7WSy7v6OTBmVWH/hSRXpo",
-	"rX8LsnmlZkWSssLEdqXpctUjT2mrtsipYZVq5ReUuB2q6NjA4Vc7ggYHAX0P0pAGVfeCukdsVsjfWDw4",
-	"+CNzxsZW/lKjS2rHfipVEb21f5G8Z5ShGeyhR3H9bZVn54+yGXbWLeUX0+5jRnIe4Sa0+/JZXIQ410Pq",
-	"Tw72HMIP43OJZkFMQNyrCfh9yIyxhExQ01ETH4ehRJXLCyIYh0gdN/K1FNr5bUDe13AyNyL9ECDkuCi2",
-	"Ajemh9ZU8JOCpwt0viUDnIxXtlTDydRFtH2BvRufUe0wl3baZC15nnOFuOaJC2V2UB7qlrcsp3lwTq05",
-	"eEiPFKrpP2VeLll0tnM+p9ONZop8OR79v0cE/v6q41xmlOeN3WWkYgnJGM1IDrVA3bvjpylTalbmbQND",
-	"0nrn+BoY3q83Io34lF7Z9gaWEcF60r6bEpEFKdisVB3ftQ0BWr24tjJPu6TWgWWLvWq7Fz1xYLB2zha/",
-	"FPXEWqO+YKPIEqD7bKqNA/fashBP/gP6Uf/Nd6b+W0NX6hCSLGxuTU9+e//p/s0Xe+/yyg5yI8UW/5yt",
-	"A8f3oX2nd06EoYBVP42WZ2dwQaYsl2vyGysk0fQKwL1ncQp9Gifj024NvA9tFx/Yn+EPT3sW53hCO5u0",
-	"pVrHkNsjcPUgdS2MFkn4lIVPBhHseq9jvg2oqi/Q9YFQVM3tno2NyX8tmf3aVblFigfsuxsIXe/V0IPY",
-	"tWYMPcnxB8CFh8XmnVDCI5SsltxEzBrY0UFCItai/45PeNNJbT+h9ch6n1PqbI6w+PXswV4xdLAWWQs9",
-	"x1cTqtNbLhmJDpZJCg9M3M0FiLMrOnfZqjZfiYmsPa7wwlvYTTXanSQEDtNYgmHt++6Y6S022ToGHD2V",
-	"pSYLuSZLKjYutS7sl1YKD3zToMm89apMU3dde+x8irqF8DAzim1jSJNdSxe0+T4kmTNhdH6WxW2wgHs/",
-	"9en8KKjm16yDNwIywi23NbazcTXS8TkWjGYvRA2QNEydS2msbuEJnxsNDT1kADcnudAX5GSM8VCxsSmP",
-	"w5Y+nJ86FrZhtaKlSbCcYO7hTjRv+xGM8Rd+yD+/MY5zfa2pLlWsyRIk17dFZsFhvKDeGjmoo6GuNIfd",
-	"YKy3tzv1hnjVjOOUScGajClAw85cVbMSdKUWUne01aDwrHuuymOZsew7+E00ZcXYWVzMX3fo6RZtxNzs",
-	"e10tqKr7BO1CsT8Zo8uGPH66NzoPfAA01DK8wXpOviF9deuewCAt9SUeR7spvCcWKWV5pgqDV6y6y3Ke",
-	"TklwbrZ20/FK9Cg619Dtqm0Nw+XsY1zGtDdJiOgOe2+3zoUpneHdGktOGlgzdyX1sXurTwFKvwzwPuUq",
-	"tpupz3hu7dxQhxbzSotfabXFrVx0jIvMc+RncZe9pJsD/CoV8MNtDZ5qpOjsfN7AtkKZxUAS0rxU/Jp1",
-	"z/kDL3FTMULRQ4CYz/9lr8r2BeMr3QsSWErw+ygVciqirQpeCNXSvWPGqC6LPZ0zdioZWxESGpN4OidK",
-	"uElVviiLr4Az6tLzwpDj0iy+d8sVSIvfX2KfU/EMnwQWyVjeYEwsW4jbox9DTgX0ZIj20Gimd0N3ieZ2",
-	"VkHYrlu/+iqYilTY2bSgP4RddOL40lO7iaOf+c3Y7smWf49MErF9v7tmxQZLIGy6GcA6uNxMClBPJ7Xy",
-	"3UDCzoJxe9zWYZypIYVJufblytW8Rey1Li2TpcwbanZdU7m1LK5YQcyTDYVgGCCL6YPXrvOmgzHPpbxS",
-	"zn8SJNn2DYB4yia1/Wva+5dFNH++AX3IY9p0zojBLhOfYliXfdLWfL+K2CFnxdOKMSKcStNF2P2PLKit",
-	"JANtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoDTDD2h1JAmkyACpSDwlXBAnmqR9Ga+G+sqTMU",
-	"JMvYgbsG7hqBe7CjIt1/L3FWtF2GjTQrV29k/NVgnRk6eUcQZ4U/3tbqNQ8dcmA6d3iCo/KGxxMVOl66",
-	"PIu0m7LM0pJqa07qa74s80M8zRH1JAwPPIjHBmxE5f7p7lptRL+BS5jCqjZG6FKKudmb5QW5byFlYMuG",
-	"YXOa0wfB8R5HRbHVurZm3SfuBkNEKWs29VKodSwvKEK5/T1Jf5/2UK3qkIx2KvXlyxQbDfVrJ+o2YVf8",
-	"5lS8aW7cGfeIgJu3XLrzDHSJSpPumpJTjGCi4bRC7cmrRL4yoNKbfDczIF8js8QtU/O6form3pZfOGTj",
-	"PA5sRVXx9FbSkLHQwao6URuRThIyodk1FSnLTlzGxEnBlMxL8wvzvbFwT6pkH/MRAqSe6IIK5fP0FTzM",
-	"Mp6a++9ElauVLOBxldOTR49OHj0y/1jwFaUnSqanJ+Ai4Obl5ov1gmt2ktMpyyc1pr2tGLMHyF3RK1bA",
-	"2vHyPfGeDPOPQH9A5tKzevpi/UBEM2km7meTczIBq5MVZn2rQs6YUrB/EyILMjH3a7EquGKTIYFf1qdg",
-	"B4DGxRPyZSBav4LfT/mJh+Cm+WRI3jgQAQKrVmRBr5lrFbmPjLfvXoakbmTlbF8NyU7OSEsSjfs3BaEe",
-	"FSqfSbXJHVeC/D5lGxaSsqn+0Vo/67D40TUJRrRe4XPT55IpUsMa6mRsg4Ld3EbKrQfzH1UH9N+9FSZO",
-	"sbOq/e0KTizOYCT08/1j8ujB2ddkhU+QjGnK80jVQ7ya7LWm05xdgKq2YgV2tNlKsHpLT34bnTz68P5v",
-	"794Nq3980RDEsikNEUp7dD8qMotrIkkmo1tZwUkeBYiRC9uVNaqF0CwrmDJK0RXLzJnv00oMGYMp/TQi",
-	"TJ7TJYP4kpHOG1maV4BQWbB8tYOuF+9co3xos6UgKtLSkGOvTMsZwzZw3hiC9tx6J4A3OWAJMWK46BZ9",
-	"1jxWr23JjivzbBPsk28VURG35WB8H29L9EIwMqNlrjcE+tI2n4pIDCovlyJ671CP22Ezjcfx8H/OBbvV",
-	"AI2tQH4OmyxhKDFelUcLuoznh78BqceKDfEPJWRF9aL6NwE2pZn5xuwLoxYgw8JvNxQCWmjumKR6+Gg0",
-	"Jv/n9YvnbgjChY212m0mU9nQRgs7bDXJcEnWBdfMzXO/AG9rM/IqqACvs0ujk/kO3LzRmVXRwOYsh65B",
-	"VqzKa8g0OAB/AWOcBwIkHIC7GslQQwRFRIiiXG+hSF5AOdxypTeYUQTaM8IBGRZEfbKCJb1FBLkpQLuk",
-	"Ol38o6nibMXE47DQYB8MQ2SqYSPHWRzlYXvyWBfRloVl65ptmgQ01GhOY5FrlrVlpXblpZqWYssC0Ftu",
-	"tELN89ycemhTphNDkZTBLXuBNdcNhNo5UQgj35pHu5cjLcL4zrS/l4UD9XQYnzjPbcBlmrGLEOON2ipy",
-	"3Jq/xKG4bYSjs4oE1ZV30NM3ECQBgwdhf0dij3dmOW4LkiFIOKkkSb2EEBfcLBiPkDBgJexnkS2Acz2k",
-	"DI19XNlMlqgAdfhkiMKIxw4waZclpMpdM4dsGWt5dDc9PqobIjplB1iLp8ougBdEsLVdRuKCBL6Y2KWW",
-	"qj+8eRPuZJXDeIgoQiFZG+km+irbBWo3KBN8sy9e4h6NL+aXg8oomiE3NxcWAOiKrfRu56X95RI1OE6w",
-	"CPwc6u/61vwiROTsC8PZvRHPK8Ty60kkh366r7FWfOtXOd00tQ7wldTd1Ih2bFzfJ/aoUKy3g2fGh5vD",
-	"FAVTwBhxa6uGMIoojcPOtf1OrfP1/WsuRJgxEtOJwR/2LWuo4EKdbMt5BqJZSztNmB988TMXbe/aAf0J",
-	"auqt/zskXtXQM0AsrcBNgYp+iXX8UremYF5J+yExLPsKjcO+UQ5zc1tle7u73C6YvHlYxYteoANcWAcN",
-	"fiykCvgV0M0HSsoV2zQE6dnHVYEe/vhbon3lHsSb5s2a/B35xmO02zsRYNMYCqu9VFjZrnfxGdYa4zUF",
-	"YeIDV1GYsMbM61aqQ6J4p+Z/l8R9F3b4st6WCw8b8hdFOOYpkZM1F+ZJTK/o3dZvGxDDzSzOzEaZxVBo",
-	"Q5O9btZv364mmJ1cpxSmJp87HQ9LExB2+gIBxNm5kXpzydQF9h7AD3J+bZ6fU2wPfWDOcw+53TGtYqef",
-	"ByQfd8DMf8WuwT3wxPuutzan1AtZHM1L4nstqgbUI9RRcU42DNIZaTHo5BgxYbKg91/rKO65m8rTW4VI",
-	"f8FSgQ1d5v0A2iucxwgAQb/Udd/Taydj1l7U64Jrzbq02vI57R79z264R9u2JKjbq56WQSu6cG/bOO0o",
-	"dioO9bpcLunn0qFhe9ItR23XFxUWAe6HaD7gZP4JOf0ovBrdCVtB7PHF16ir0WwJKhnLOPYemXFh4zGI",
-	"URulwyuZ5+biuL0tcxbVHpw0tA/bnLHxg68ffHP/4YOv23PHdq6Ja97sXy9zdpk2YaTrRuwsJwz+osha",
-	"FlnVZFZIzWdxDqXHc9bfXY+Tvn75HU84TXW8lmrlM7g76jDG7m5Dh3NuKkDdNB+uGMVQfp8OZr+bsVk2",
-	"xW2npeKCKUXMI7Yd1u/R7r+LHVudjw5dP6RyHT/spbwvue+oXTgaLNeatxo2IXEnO6hqc8as92E7dnV8",
-	"aAvimtp0+A4frcE8T8xj6AOV5Po8VIEtTgrhRLFg1aKJOiDKOsBfTleqwc6GkX0y7510rY8610rRue/d",
-	"zwtZ5ZoQrqF3El0yQOqeGGpnZc4mccXGXMe59Ygc2rEDQdgOdDS/KsVjHGAn4vXtZrdpZUWiQxqFHLku",
-	"nQuuFgdSbTfKW3ZrYAcRU5vjbzYW0sOoKGlcq1wVcl4wFSmbcOX/XcHXdjlv1LXQvFHo1srJYyc7VNZu",
-	"bedBguyBOKjdLjR3k7XfLVsdnFxnPr/Wum1YTbvGcrHDG2y3P5dtJfbV4Wt04HfGNcYZN+NJ2AewHW3H",
-	"2iEbuu2Kk3hneBa/lrQVypClC8kw0um64VWNxeDXhOZmApuOb2zvBuhCqGRa0CvsXNZxXJdPESeRT4SY",
-	"Qtc/fs0KjE503jCzxuZ5wxZAjlqPAe0tvQunE+BSQjTWUN/m8h4u0pqBNQ4Qds59mR2ijwIpHe9V56sa",
-	"szoedQTKQLGxKRJboB3ABA3i4CjK42ejNe6qi7+WrET1sBQC7wDA/GQZQkXTQnNaB/8EKZw36I+IOBi8",
-	"wG4rJBhW0HfWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7XbL2Q4ODXQYEe+P6jWqbl2D5Tu4Uh5+AZYQ31",
-	"q7SaSLsxhTQ+wlmwm/VZHAec6z/NLva0da7db3ZBIvuEu3CY+NQqPe+2TH9I2GJHWW9SMZvR6dhH/aoU",
-	"B+meDjigNcBaRc645imIqAAhx5V2DZLBtMyvDoIOamlh6xMHoBBekkwmmDMJku2D2+SGVOxKw48UavOq",
-	"qiyi/3fRyi3zeB/T7yuNQPV3Imm7ZWug8QebBfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2",
-	"jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNEq5bbspFHuZncmj6Lqyk4wpFeQUbOAM7lipbY0HZL8phP",
-	"inTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMl2dou3SuemwJJbT5SIqyQbQWpUBLkitSiowVZE03RBYAwWvk",
-	"bbfDgep+5GD0ds70F+V9s9Yxq3UnnzVeLR/ER/eLbzeTbZbY3W7ckTiXAwx3vPIMgZEswk9lNRDBWBYr",
-	"0FzIHZm5t3jDZ7NGwULT6Ofb7kmLHlUBSzrZkdg5xWPfjTDJfkOiSLveFtoq8WA0ZxmhmhRMafAMADC9",
-	"rcP26Ua7I3ZMD3IwuzYOZIjj3XqBzLHzi242gq+w7EePfVLfwQoTpQH2hqbauqVa2zdEfFaMKPd2sspp",
-	"A4JsdcXfPfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYp3PVkGJwCNaMLFdR",
-	"KDRXJKrpFROub8ZBkmWrpNk2vQcUmXnBsOUoV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JI",
-	"AYHO16+YTSGZZJCHQWiey/WFrwv5qKssuzXPczJlYdOZA2Acg+tz57v1YrOfl6r7qwJmND/swu3PkE4W",
-	"7C3K7T0bIbvT0QXEpgptHYWp+7FI4zHWvY6wuxo8PhDMopOkcauvHW8zgYLX5H14bZmvfhIaM067LDQ+",
-	"az9bd2DdWyvREPRHdqdpn2yqikSOACt0mec+AFIw1+V8yi5QXnBFcjbTRJaaMIGq0ZHgfTpnmB0CL2bO",
-	"Joto6hMh15NtqDOnbAm5tmbUid2U9wfjloUb9rLCWNlSK9uwyPqds1mZ5z+6i3877x6rp7HJKNom2Btk",
-	"TTQrlgqT7c1H2JtUSTKjcQiBpjb0s5rv2jYqdqNiolHnPOkO2s1zuW5BjKlPI5VLBm40B31an1Ic6fhN",
-	"lHug7JouWWxpe8B8zWbWtCm/jvCN4T42qlOGu3brCXeYK6dKv96I9MDwfBnZZteWKqjBQ4VCSOz+ai53",
-	"rohcs4wI62c8tEFoYl+3/xD6lfqZN9OssRdF2CdqCxVEK+hscmHxCWz5Oq7fmfxGidkqaQFM28Ye77at",
-	"fGtVOA2g7fs23Wkyy+8+am3Gv3Q9nHcbbuQWF4XIPDPmJKaNLwEUomtLRN9poj68S0Qg6wXPGdAfiWd2",
-	"CBeGQXOLKoFwCeY4XMDrjepssa2o2FSqdGFhSxwr22cNv+10uPAtGVqKa1Qz+acbAo6RGBxOVQPagUT2",
-	"FHV72B3Jrs6zKougS/9KPPgHePsP7ym8DcXQQb93+aWVJKj6dLgjGDZVhWMUcjue6dgc3jBBxXGCzBlb",
-	"RkB4f6QZM6wzMRQz1wbJ2PUkbuLtRN80E/2ibwWbN2W7q7ycRyv/FrLQWCYC4hNBvRowRdW2Y9o7pFWp",
-	"DCs0uJ3D1gJbIvzy+SUma5NveW5OJ0ENTyVwZzkTySYDwTzN/ZWAycr18C7DWIZkoTt0jj5Qvxq76fVY",
-	"VVt8CtmtG/bELoxC3FffswdiuBV9azZ31vOTyGTEdsWGt3ELbkFV3AV2xdiqARoZb4PxaNRZUzUT+wdb",
-	"6Xhvu1U7iEcttY0WzAMoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEe7j87bt+D",
-	"N4RiGehuGSBcsdv69w0M9g+7X5F+hxHIeq8IBsAmXCuWz1o6Ddyyprajo2qn1tYBAkS9VXb1B1bxN6XQ",
-	"u2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2+YVzK6JPoNpNRZbymmUEG2Rsi7BIyVBT",
-	"MkcKKJPCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY2myUZF8hsHeXyp7+sV2+cwCK23H3TVuc",
-	"JmhA1q3Ze/wo2b5I3cgZtNXvHF72yT9dNOQ+LZR2g/9sp0lSMOFurb0ijtMndGPBondle79w1VPEB270",
-	"6DDd3pGi35b3Q1nujZbcY2N3YC0RdTiAGz5wa2D2jZvTN5ZQBJCarZe9e66ukTRsWnsvwOD3Xc7HEasp",
-	"G8M69RLF3ZZ53QKbqJE17k0sxeI2zN5bMq0KtuS1Rj31rMReYuu4Ra5dDfWGHavaHu4RfhUROsWPYNjG",
-	"DfWFD63SRgoW6R/hAj/+AHpZGGbAVKot3Izvm27Sl4B2dPv7suXU9hOtLS0571Lq3pIvY4q+1w3ts4Qr",
-	"Mq+n0fbnY99daC8/x9p49rxEbpLBPyt3RZ1D5rIjOHJTorlHAZ3L+Jsld97F45T87mvBb5G/Im6yK0Yo",
-	"BL4g19FDlkihF7dBDMTkqbLgevMamkVZDwW3EGdb7jBBLl8+NSYRtFj5kPNr9mECToH7D416XtDUiIFh",
-	"1XvqfDBltAB+sa9eaL1C9lXN+d4ZVYuppICoaR8cEjACLKa3crq/DWwh/CuC3NIrNE+4GS2V8or77L3z",
-	"gXM0fnDvr0QjrvrmBqD9Z7K1NaGvvfMzhaQy9JBkkinMfIc6TLpUQ5LJVN2jKz5cZtvo9+KaCRD7rq/a",
-	"nF2YP8H3eP5OvBMn5K9/vSz1wjyXwhXx17+ek8kl4LTw3+CTc/ItUJq4jRkOhxMM+NFg36zpHyEwQVJ5",
-	"wr4TJKTtkEC/O39JIcop2qSsWHIcg2ugvyJfTj6eVJ9PvrpACjhuM2RQdKOMeZkuSCFzLJyEl6ZyxWwn",
-	"Ga6HuPynmfrrX/EzaozgGf+Im2BHcWiy4AL9cmKE5iQhE2OXwn9Z+mHy1ZBcelEoizB/MqWCTBEPKCPT",
-	"DeFamanwzDyH/0Y/LM7mGVfazMeslUygDeaEfDkmWhJjZxOWK0ZOz74CdpikkNw8QZctto8hk09GKiak",
-	"Sn5OiM19vpnYt0DRuXmNYesJ+I9w9+/Z/gt/+0Vhz55UZmyCwSI6zTFZaQEt9Qw3JWSCaeUTu2nM7GSt",
-	"iQG+8LEULtJrGAwzr2AYKyvt7JXnq8l3b+h8coG2uTkYngEmT2cnP1KdLibkywen37godkIejE/xYgL4",
-	"VUNlIbXtslPFHr8awgjPpWBumDmAxN0fPbCzfQVoLFzMzVwr5cn6B8DnTJRcMntiQYYKMnmaseVKarPI",
-	"k3+wzeSikiJXbGPf4j+y2wVVpQLOBJvNWIow8KcPyEKWhfJcseSGLc7JxNgcz5AtgAX8v09eypynm4nh",
-	"21qqygWZso0UmSELhv4fnD5COk9eMV1sTi5nmhXIG+iOTaq+Cih4QmxlwzOGsDlXmmXEVbB6vxEXXpYO",
-	"ydNqZ80lIwVT0H2VrlaMFgmhuZJwHgRholw6Up8TPheyYLiQjSxJJuGlV0Kuh+8E5AKkTGDMk2dGfs2g",
-	"q+3gckXTBTs5HY4q2Rx8Zi4IB+g1+Adjq2BLnKMLK6q5wBpdq3hCDfBU6gXxjapsrMQccYD9cHERdFcO",
-	"XtsbIQhOnA/GwxHOQq6YoCs+OB/cH45hsitqE3LvGTH7G2gimH3sefBpNjgf4LcAXrqSQuHVejoa2Zio",
-	"dr0/2Ud9D+4DBNGmRhMyV/SVu0VpTJXZgcl4quHeGW7lWcY0Xj8jVyNTUwQG52/fh9R/Ip2YL2TKlIJi",
-	"rP8wBKRzZbSLH5mmCPh6D4rbm0livw6aiCgoLIAsSlBZbd2hLsodr+nzSnSlC5ZeXVRw4lU+5hL0Zn/7",
-	"QzeSisGuWTGVEBhtJuz733PHUipgw85G9zu+5O3Je2JujilVjGD18TthVg60PWQCQmokpXlleCkDle07",
-	"js9Wj6nXFrwgauCq67HRnE6uGDpYG06b0pegwald/orNtnrkHghmqF7Z86CrY9rPI+Fl/Ys1B/wmuhqt",
-	"t7VI+uB0dPrwZDw+Ob3/ZvTofDQ6H43+VUVPvzVEK1XxYfTw0fr+L7/NZuNiNBqNRw9G9n9zbPrFC6bM",
-	"eKLMc4yaD67Ypv1nOVX6e1kawXz68f/+Zj/5Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jb",
-	"sSGoLzezRlVYYWZGuglZu7VhIHAB1MZFeP4Su1DJmbnsK/x+WWSssGYVL8iSXnExx/aG5jnI9FEsv7ao",
-	"tpEykoPPhz8RVkdXCbFExHvYd2muzoZ70lAxVLNxq9UQsjaxFV8klju5YpuJW7jVbziKeKMA2XAgeYrZ",
-	"R7BGi4CXomZ5xVaaCLl2PaLqJxH5FXeh91EMlDMwxt77Zl3fSuzU1P2QxdiziRs7c9dztr4MDMXKyrYt",
-	"JbbkwrjflP8k4uDKWP8DZ0i+K0ej++n9ESmoyOQyMPSBGx5ahRtuC3NO4Hm2V6rghI4nQ7ru4GNL42AX",
-	"I43uEAIWW5XBXhpDp2lo+9g9eOYmGTyTqW/a2fa8f87O4lbi40dr4Fjh0ENcsIyjLyi8ae99QofIDQoQ",
-	"gN2O9wQ0MgMwSvXC6GBgbXnvjK2JwUZsUoBYUdooGa69Olc6IUtaQCKFcrJvV67gF4fKlRkYkbGr+0Hr",
-	"svx0br9Br2Co22xREtd95kwfTBZjYDeSZvRZSq8/p9i5O3ljRryPbNzOls+l/lFmxgLPjsDOLwSr3Iph",
-	"jUKlRByisvTjX+HI+t6JrzLj+kQXFnW/2VYwz70psEPoHZsLSTOCEt2FHY8ZrjOea1a8hbyl9zUjb0+6",
-	"y+67L4XFY/F40hPrEh1C6SLLJhYy1H46wcxXV281ZXMuiJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6",
-	"v79tSC5SVh+wW9rLThjhY5qXil+zPWuARKUDXng869TBk7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5",
-	"zSDqZeHLm4zNqgu0b2xi860d3EetiYn7zqZg3/i8usGj2TcPs9E342++eZB+nT08e0RPZ4zSUXp2RrPR",
-	"+Izen84ezMbT0+lo+s3paZqNz7KH6fhsOpqNRnT0jdm01eB8MH50OhwNT4djDMxfc1mqH/AVtRbDRnP5",
-	"tZ08iv06OB+fGulqY88DdZ22/ea4FrORhfsNZiZ0wW/lYfR3B2QYrphc5c6i3CiS8Swhgq2Npujgbf31",
-	"YaYYuTtA3NvLY/cGOL9mBZ9hT4ioKfxcakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqoQSRaq/n2qob2yCk",
-	"YEGLkPqdgzOp3Tq3O6TTQl4xUSkrdneQjxYWgPN4LG9ZFJJ5oc+DtXd7cNgrtpJFlMd8BaR1OcpSHEXj",
-	"fuxsUmOzcuHC5lhWCnxCcjk/jM2mZTZnut0h+a195ngCGdv8nw/ORqPhaFSrragk52j8ZhRIThDR0zJr",
-	"l0FWJFcxboej5OVLwWi6YNng/GxUd951ZgOkR6OkyXNiqZqQ6cY2KTiSsKG2qtYWiqdSaUI1WcqamLFF",
-	"NhEO4JgLus+3ZjQWds2EJhNcytBSbUI0y3Nl3nk2SsjXZyBfxqMRWbEiNT+QM+g6DAEOdLXZ/A7yMwQB",
-	"YTMm6LSDS60CqqAFeyfwFjQvCEbFIFzMQYd78Yc66Ha5eZcJe/LWczihx3fM/SkPXj/SNJmelk8/M2/X",
-	"a2bO9NQx8f4DrAJgg7rHy8qce5/wjy2HV/3s4OeHnp1eTij0v2O63jGcT0sJuTO3I1mzB8rT5HZX3b8P",
-	"Wpub5wgumx77v3vn9XTOOHq8h6wJrOqsMw5Clx7lPHW5hKDr6gnM5W9tzPcNMl/PjcfK1U7Xz79PRf1U",
-	"QGdVC0ix/iOPCNZ4HutqcVX/J0pTzZXmaWgwRAv8gla70AjZN6tYUXFB7o9IRjcACyPkGvPonC3KFVHU",
-	"2NCUbBgtnHq7a4vOmQ6bR9t59T1934OXKgTF/bfzzNjlm5dQPAop3tPNK+jJ9o0tgjBkbXkg9H6dDhKP",
-	"14EZEq5v3ttPtd59A6VlevUhZ9cs9w1fBuePfEfnMOceGmCdj4Nag32epq1CA3MpMKFlsTlRG5GC7PWD",
-	"IseiC0Jes0KXBf7b8BYv3NxhfuDuclVFbwfQS39WSIjErGnBFrJU7CSbmvO2Nut8ez/55j1cJeA3grFs",
-	"fzQgZcynuDMNQ1GWvWapFIaUZw9GIzOkLVO11B+dnD6o+R5tB2Zwr4Rv/aY+/ijsIg1Bp58LrtnPXCgb",
-	"BKhmuzWv4He2i5OZli1VbXKJxhbTOQq+KwAaBHQluo6hh/4g10TONBMuYZNkXAHkY0IodF1ZL6hG79t6",
-	"wfSCFdB5XkFq70LmYR5MBbC7K5RtlmjdaVNrZ9Totglxe+8+NNRbzDbHknDNeyQjPvS+NVVwjzDXVG8J",
-	"866sxvYODkKrX9zmeAGPKcAzje8nrRI2aG86GETFLKhe6SxvF6woLhsy7Mb/qjCmbUQBsRjMH+3j1vqE",
-	"Dl7/46eTMdplMr8O49sFU3CSbbT7SDeCkaaZlZTtAR3b1cuqmYqhO7uJFq4+rX47JK7tyPjUMNadvLB2",
-	"N9nXPYJrwwaZbFvJXSEe6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO99cn/eNMrqQI+9k8yX",
-	"dpr4V/9x6RcBqFh/ivc356sVv2/ZrnMraLCM9eA3NHnY/86vGWEfaarzDTRlljMyMRJnQr4M8B3X0CoY",
-	"qwPWXKivEjKBf03Il/ZXG1kWRK5FQsxh83m2tmjLHebJO/FlDs7GoswZQdn/lXPKV0VOUFVnFRVMHAvw",
-	"WSgxM7TQLKBsQmgR4YNiPnpLw1uwN0zrxQqLVrsoGnXPfvXL23j4/f0F/SWxtG5Bse0lz9i2MO8s8J5Y",
-	"QvdwtnQ/zLc8mE+AQ7A9Q5/TWYlmd4ACoei7w+3RW4Mucr9/UpM5cdCBcWMjrQqtB4TLYx9Xucyq266f",
-	"gtkJsKUigO8Nst3bIz5rmC5XxGMo/gWhU/eo0v7x97csKepcLrJg6VU8w3LsMiwrQFiQoPOCqV/zBo/h",
-	"VnYmqq1SdPIYbqlhoaqKDS9sIxNg/BVVam3U1/eBoun0TvcYLhR18EqrHCSDBdwEg2w6tEQZpnIZIC4O",
-	"FozmerGp9cJqXOUd1Z1UzNdJDRO+OPGIoe66BAikjv80Knfct3uC2089YrAuOMsuAGRycq6Z0hMLKkf1",
-	"kGAHQeL21eL7YSuWphYssQh1Ne0/NErdeKDi5+Bgdk6qQ3I++OLTz5evvvvhxU+vv/vw8vL1659fvHpy",
-	"Y9hbQfUsut76FK0ExLyTwpVKMOGp/lOKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZ51LsICDJN12mMZ9",
-	"AYaM/UeHTIDbyKjeJSkBXsURMwOewELq7cRsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83ABRd",
-	"9wm+v3MpllS9LXxaHHBxBYT9uRXX3FLC3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIEWRhq",
-	"my/Q81JAbpIi1A0zJJcW7TULqPBOQOhQEaqIv0JjzhPk1KOJ5iMkloQn0R+5022FQhZWfbo54IjcXfLJ",
-	"56HbHUsQnjZJwg5aWxht8PLu9E7k3Z8vYeb3UMjuBT1lokk0l+pKBW1+huRnAD7iiGN1zYoNogXZcRIi",
-	"Rb4JeqqcjkaAvoS3yaxCvbfFeW1OtxdBs42jeHuChI85E+bFQfTK4dldlXBeoMrp3PVdNWxPp3kthyt7",
-	"IfKN/8D6qOB5I+ag5P8tDPfeD74qpzlPh1vhz0Ku1eD81KZOHM1/guRrKw6wm+bKOBzm95EqBCwEHPZu",
-	"wbZyf9y9u+ccgM/lwABL7XKP+nlerJhQUIwAEk9VaIc2uOKwwgDPLs/l2iLwGdphK+Kk1irCV29iZQ+5",
-	"rHWhwkiJQllGAKmucsjSPL8gE5DBFkoNbwEEUMMy1PqhNKSp3f3//Q0DczW46w+wGApplKjXTBvJ551s",
-	"v7vxgAX8fw43B0r0LU78A+/NN8Xmbi5NWXSKEsnimHVpOacKoRLcATAzTxGR2fCDyBAoGt0m5kMtl1Ol",
-	"XaMg7QNcbwdpllrUYMN0J7rgc2wirvmSKU2XK9co5X0ymJe0oEIz4DeAZuTXDELDKTuHnKgVHEIC4A2+",
-	"iYRNmq05bN9+wv7mADVHqnZP/sJhxTWCy9l6Znfb4ulcYC1ZXfuuupO7i9em5fxgnr6pQaK9MVe2wlSu",
-	"l0jG1//5zMO9haCF1ddVDmsgeu4isCGLtru5Yj4IaGDw7AinZMGIITZQxWUM6uC6tu9l2e75MRze5are",
-	"OT7+qpXFvuQT33Htlvn9/z4/f67z0/ts7LmAZHHESlY/JupaHt00k4cfgoP1VcBDdEeoMBfSiZCa7bmD",
-	"4MHn8Nzvn6nwAm2+MPBvS532xPvtU39UdqqrAgrqgU6HZ6OwP+/5oFTW/2hzzQPkpLTYo2ba9Q3OB1O+",
-	"J3dVlADl4TNJrSb6otQQ4saaFb3gILScPgjg9dtJkYiY8C1412rpm6Ozmn447YQZFUUWOe516Hm3Q5wf",
-	"niVwII4S3w/Ga0y67FzQFzm19z6lfnntd59/bHBQvlX18yM5yyvK/D61jeEK3u+j5HnGVUpdJ71bvKgl",
-	"NWMHVQ/vBXSZz8xlgVf2rsVsJ1fb0gMd5rdMM/xD2QgyS8uVuWArZrLNHqntlK1UWVM1OzBY3UZr5BAY",
-	"+s744+eFhLSbdWHWxB3wMy6IcA24jHOmVQXaiBL+glABlYjuivSdw3HyWKA4gwRaRVaUR5Ab4SX/07nL",
-	"pS0ErIWVcIczU8ZodpIzrVlxMi9kuWpXup4wmj2Dp/+OD9+y4vOIaY2QFzpYbtSv+RCytD/Y9OmqnvH+",
-	"18nAQ/oPzgey1FB7UyjdFobJafz7M/v9kils5wjaOnQP4YpoKbHfu2uVmsq8XFon2tHKZCL1JUfVVLY2",
-	"vM18R/ZJ8O6gxdzrFcfQWl4Y8WGYlSCzQrf4FGrMK+Z/EnzftVokOABdWf9PWtN3vGq7aqnd6u2QC48J",
-	"lGhO8x9lIrVKkq26vV1pAtL1/NMN/rVT4Ye2zl6RA7ZWlv/aBWPbFec1ianRoWLKNbEbrAqZlRiWlCtI",
-	"jlCswIKSTS4RJk5dlX4uNwdXHUIh+9FrCbdK7KI1eQ757s5yu6tDtd/mCwXdcfLzqvEabb7bSs97nzK/",
-	"xFa7r6LEQXZf8PPj2H0BtQ8lR3/bL1xFc4rU97IIlOc1LaChAzaVsJkF0M+sCqz+RRG5tp3VEsjwEGRi",
-	"z+nkglD8mdfA5/za9nfEOjfIcsigqZZAwcAKksqiAAc55ELYrlukYFnhfr1BRZRwobShm4PbDQK+Cwnt",
-	"pqhCcUPDHAuiNM9zfOSdcF2aMAAcPMUVUUzAqEuydlkZ2CvMOpV3i+qgos+e6a+shCuKKgc2LLLDd9ue",
-	"9i57rEutnZH1Nba+ZandsZLGXPrHpwFbAvTtgGb0f9dCrQcIsL55Yr/jeX6Me+uBDAz7/4rhCezP1fF4",
-	"G5ngBLBl9P1C7zYumm150AgN6SJYStMNyfhsxgomdEKkIKuyWEllxQPewIbDr9hKN3psbsO1d1nteUm0",
-	"uaSs7tCdSe0O/CmZE7xD1AoWUq7umh3dk3fFjpeCyFK7W8mLZ0gWcQLeHUNIMjQSPbjHUPzSzKaXuHZB",
-	"TOvcVT3DPTXH9nGFLOcLvBTgQsT3uD6Qrn9brOsHkOGuOL3GUqe/M0thCkigwSBVfifOusz5FbtDaefD",
-	"a7Zto1X0kyqJLCPGXENmg/5SRmtA0DJyNhoRCHZqvmSNbIFruGOO6CMAUasanN//urPUe+V+FLEqfpBr",
-	"zFeFxsYFZ9nx2o0B9+U5HseadybcNXDTHJMvAR25OYH3NeQInIAswkeHZGLMe2hvS8njXJbZd/AFGQ9H",
-	"hIlrlssVSwiOM0WHNDQbtr9fQsZhAQlcNncE+qtOaXoFWWHvxOQZVfoEhj15+mSCnnDszqqJWRfLLux0",
-	"YCugA9oM9fuFLIshAfxEMj4jCuG4IEy/XJplYGPoKodSF4wu34mcXxuV943/yD7ode8rtiGycA1ClnRD",
-	"FLN6NTNvMFPnglSv9O3rcqm4UdPTlCkVU3nxhUjG3eOzdZI3K6Z8gxfbehm6zaJenlSNRIpSDGdccLXw",
-	"XUTMR3+d9Kz/15tVU/l/0Bj/LT357cP7v3357t3Q/vnVX80/3r3761f/8UWsxf2SfnyKA52NYtAAR4Pi",
-	"QjeqsixcxZAKljJ+zSqILkwrrAhQ48MaBcKFj04evf80Tk5HNyfB318cBGcIjUZhmifIFfV+ozw7J18/",
-	"GI9OxqfvBDx2TsJtfifM4Twnn94N1IqllifeDc7fDcbD0btB8m7AM/inG8V8pGRZpAw+NjLBVWzda/cW",
-	"wU/NCuGHGbseum7uw3BKw+sxPsmX+GTMpwZPmKlbUvhht0W8f/Dd4PzTu0FR4uKKUuybKbiu4GFVpilj",
-	"GcveDW5u3gk4kD36tFYi4mhJRAu6WjFhnQz+n4GEt7IhAnZq96ruSwLrv1Go+/4O04JeQXt2OmN682ZR",
-	"MGV+OfkK3QfYt5zlme2Xj4+dwK92GudDWmC8JuMHmM1/c0e/WaRz8R/PgW595FWx15bTfAGe8DG48cHR",
-	"vcizTr1/XOJiMoAcDRisclJHC01a8fFGNXw8MyECr7DYFwUDD3EA9nbXHumt5HwtNc0dpe7ILW1YYL9D",
-	"Go7WcbA7wQvY4ILGQ9dLYNz7ZP7T6m/+ARE/+xv/8MPj+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj",
-	"+9xn1AKbThX8wh4G393Lw2lCBSXdrRw5M/8HmYG+61f1mzFg4VYu1GC0ZDveZWRam5Sph+rqUbTu8TG9",
-	"hce5XmwC0FAyY3mObVPHoxHRkpxCIv2jb/7XBTkb/S+wfvJcrll23CSBims6pDNaP/2REvtdLrmvGTcb",
-	"AauuN0dtOnC3DeM0n7fzguHN9OnQQRsTsSDCYW+nyVaAZApeMo2WqZaVKSj1whjmZm5JQ/Dkwploifnq",
-	"irFVZcEuqOrmV8ZlW5n7J3IoI0YJwAcuuTLrDq/4Xq3IXsESO+Mgnf5uN43ZH3MA/LFQC5rnkHY4ZT1O",
-	"Qy1FbIupcwZVfEfn6jfeWYz+kcoxjGFAegUxUOtXtu6sBRMJUdL3L1Ca5gz9xVIgvzIx5+hqRka2bmXz",
-	"byxBvYDjYZa3433GQKf1PMdYHYjxp+F1qxWDrVcul6wgBUQamMhYjxjKK7vHN5a7/yBmfsZQcNUYei5J",
-	"rc6xFydzcc013Q+C+TR47nPSgtKUrXQNZWN/8bCLC88LmrL/XUcTCZpn+5/fH+3WHnNxvbcohHdu2V1A",
-	"b0gIqVv6HE1RqTZ2v6ISMEviUuJlkbGi8pEu6RUkw9+e15+GLwNvOibbB5z+I/hwY7yO3t0ubQVR4llH",
-	"Ceb4i6vKrbyCpiLwfuWjcQCyaIMrKbsgiokMNAcJeRhNyIvViv5Q5MU29t5itB5IiMHi7qRT4H/Hg5wM",
-	"tLxicMb+9ev4X1e/nWZfl9/J0ephMabf3k+fsO/nP/D/c/Vs+Vy+/PWVelP+c/3/3/xrND69/+Ds4dff",
-	"PKLTNGOz+YIPkkFZmKUutF6p83v31EakIX5AKOjv3fptfaq6zCZtM0fEwe+fQEQBrhWcxC0sgT8EGhFm",
-	"zwi1wqCXAGq6bO99qv6xBYi4SxwQSVyRtSz0wit2YNUadQ/0ukBcWixY1A+sLkhc9hekHYDXPKa8Xcur",
-	"upjqBqEY7N4RIRTfQG2HCEc3JtwB9G9GSmxb7OjfImpwgB6x/4gnPu5ZHfPj+BR5uJ0HqAk97bdw0e+r",
-	"Qw5FRY1hG0MLKNl1Ic1VwSAwj62UA4dFuTIqRUY1c1UjSVw1xxf+QSXfbsGoEXKF4PR7ar57RmXsGoPa",
-	"i8hEgKjK9qjwxExzqViW2Mp0GzPmmGeAPc/2dnYy7BHFop9KmTMqjluOvloV8prmXojA/EOYwOWq3IOS",
-	"16GNpaszrNW9uy6Yu3XvJev24IwLmvPfwgnPcupgorF3Zr8i+BUruIRpMoh44XpOt9cD+10tFyNKRQsB",
-	"NF+yf0lhtvGnN4+hQINq9tjmqjqoNla4AFUdSAldIpc6xHXK2RL22n6yVZ1vI1dhO9ThgzgR/avuH9vU",
-	"M4eok50HJ7qS0zkXx3FQP/VD23gXbu+tq+3dp6BXmb9umsEMrfSFxhR4lrwuRXKWzRk0+QRRtpRmS6O9",
-	"Pu1K/mCAZZr9Uiq9xOQvc8T+LT6AV5uQPR42vTld0GJeweNAToSwtsbbcIDqftAccoyC6BhEpQs892aN",
-	"Z4aj2Ufzu3FyOhoRz0Xgev0Cn7lxS8u56BT0L6FoLRkAR1kk/A/V0INKaAbicCUV1w4eZFXYqP1GpCe1",
-	"X26vxsfXNiINpg+T/p8iqBuZJhDUPYVwi5LsEHM+N2Bth2QQ2u81fPs7hA3xVH3feB/cq4nKT7d4RZs7",
-	"EY4L2OrOg5iWSksIPDCa2VrwKmBotFBUMI0dQhygBM5VWesXyGqhJVC+O/D1+q2Evzr8Yrplc7PbuSX9",
-	"aTs5PcPztgf+yEmmv0uZrXmeWxCIXl7LS88Td+O1bL6dt1GZ7h+OyvT3gqaM/CBXK6yfqK78avjT+u0d",
-	"UwK2n9lRAkbHVQIedlICmijk1AJfnP5LCQB89rr9woxuDtgXD82EyJTlcg3s484TprcQrsmXXzw0T381",
-	"rG7ifysZ/ZWM0d0qGYOnz/95ApMcD5qUjXG7sjHaUTZGf5SyYdMcD9E1zo6sa1QtPipxRagiFC7wz62P",
-	"0WWWmVsT6Um0JBTNPaib0PQKTryczW4BENSuW9z7VP2j1bMPPiswPO0UXX+gqcw27p7PhrVuqJCaFEix",
-	"vyhiqB1z5S/lNQuutyP2UeqQJuo572hBgIA3t4IAnbfvFmplB1VIhLpEixq6jeZ5fD30qXb4dFKkjCi5",
-	"ZMBSLFcMoclUVH20/QFvgSh2F+qgxeJsVQZ7tewL4MfuQuX7N5rogWii/ZFCG9GBKzS4xAnXz+0e+7nA",
-	"mHOIbGdLIxEu0V0Bx73IMpmWS8vp+7ynS1pcscyoClKwNh/pEzfonprIyynGwRgViqyyWWNgRhZLqmsB",
-	"GSbKJeB8Z+ZmT9W1IcLtALHMULWivf/18sn3J+PhfTIcDmsvt/MxJ1JQmOgOtBcWBJp51esAkUAJqrOJ",
-	"U58To4MnoBUnQK3EacwJSpXECZN3xTtRKcaJ1WqTcQLqe7KlUCdbSnwC6rdROZNSZWas/iV0jmO2Dthj",
-	"JOrJE64qoyDmMZnx3Kgx2Ks3glPePJvjJAc7LZgq8vLJ90ZLfPz6n38erxUYmvc+mf/c3AtMo6bz+Zwu",
-	"EawdizQSIiTiGCnIBAEVE8OeZL2QRDEIlbINmZYgZXzC8ZJuAN0nHnR+xgV7UTMGP5uU0LbAhzSPf/Sh",
-	"NvOjx7ZbQNiixbeQqixZZ17/su/+boGQy6jFfaa5sUPdEeheDNOnHO+uYTI9d+yPN1ZsfawaGMXFPGeh",
-	"JwSrYcCktdrx7ZG+79igMGesTTacWxvxbqyI741lCjUxUlTufMRYCgoOtn3WLAtwkCtn9QV5MD7FCgK4",
-	"mUgKYItiF0ps16uNg9zSrf27wxwfzwR+TTc2bwV5GBUwhLXgihR8vtBH1QLPnQf2zuxTj4mtmaBCm/u/",
-	"AseG4hauIOka3DYryjNCNZqztlgFirV8wxSiJVnRSC9Bt5L/udzzFLDIqfAeJeIDncdjmDm/Zj+t7oZd",
-	"LklONTPbC94fSDDjeY7lTxGzA6byR+/3bUvz3oSRQ+ikomR+Db6lrhfwtwzBoI+F+3YHAm0bBB/CeFia",
-	"B4f+uEy6opu74dBvN2RKxRXRBRVqxooELHWXzEteIuf6qjlM+rTsbM4kz4zQw+7OWI6pF2ypWH7NIlAc",
-	"K7r5bLkbkBlBQf02JJhRAs/Ic3kN+bgJ8Q+SB1+Px91Z3lL6T87yntsptnaAEk4BxchkTTfHZfprybO7",
-	"usaVu7CxSQoKZOJqsVc5TdmEUKNm1xOefW7ukmYsgcSIjbnBp8zlQkTUQLOQz12q/1xIMcflg50HJOpZ",
-	"af1PyTPvjvlT8bjZ+Kyg65DHPUaXdVrWSs2PyOZr++67y+zZTRqtKrFt10RnAe0yr5vepcv/+J+nh/pA",
-	"niXBwWG8LSaoWcHR3fuOYtmTDbcQOpWldlatXNtyFBKAYldsi0YpoRpL4m21qDLiTs4IMyODVTZlYNDK",
-	"GXT9+RnhD1cozSbeSuEOVyKKmF03dNWfon6+qmZ5+6ljaowPHD2AA4U06Cnkvi3zK39Wuku67uuSpQa4",
-	"yqDkovI5Y0aRDcp1D7f5bhL4y865HTtk6vPbPhR9gYuOOeN+rjOxYeytEm+qwDtzhAwN6xQygtOZ50Sx",
-	"a1bQPCg9kAU4p7G1tCzzDPBF8YTdQmzYkq9WsANXMPYZebWbsOytV3pvSPYXyUV7pWIsaOurBeVaQJra",
-	"HSGy4YbsdyTbzd0FJzDLMwL4tUO2PAIfv6yiKFMGDRyw/t/6tA4oQKyz6L1P+Me+8mBuDgoMqAgTWXWZ",
-	"gUvNSv4hsZPAuA6j18zoYpAmBP6zyuAk/2Ab6981+jko9xf479g6m3KP8H3HzDtqKD62EA3gDHSwvlRs",
-	"yFIWRyxDdiOD6jA7dJ/3lSMfTLRj1hT9+WRJPznRFKnGTfgcSyuWji3uvqTZkbC5AQ/kLcImGWFyhRd5",
-	"KeBP/Dghis8Fs46NDDx6IJUouWIbxKACHGd43HoPojkkGBM9iig5QuuYA0vjcfp9O8R8NufVg5n4A3t6",
-	"1ANrwZSxXcatTu9xepX4KwY9dkCFgyFBlkwXPFVtWK0/2kf2AcovGFErKixqALQW8RDy5rSdnD5YTBL7",
-	"9/hs6f/+OvN/3h+dZHSjJhfk0YiYv1zniGEwBobgBOOwfqiTFbIgEy40K65pPvFdtJoSuDRfslfGDm7C",
-	"Yod3vR2fPHqPSOyj5MHNl8v/WvxX9l8nSy5KzdR/nSxkWaj/ggl/FUNpjyLJQ/sFV9ZsbvG1LLKAUuPF",
-	"pGnWbn2NAPKx+TbNbI/seo0tjQ5Aw759SbGxxObsGdVoaJ7ef2BMYjHLearV4Hx8iokx/5R5aegyHp4m",
-	"gxnluRFoD84SxGVXalbmg/Px2fibR9aeNcq3+f3Z6f0HPSQEcn8TgHu5PErSyPd8XhasatIBeXOQ1YCH",
-	"ynzOl/WDjhPrCs0sV0zQFR86ijcd9xf43K3haLiYSUibC2prcmz45QX1YDwcDUeGfHZ2g/PB/eEYP6r2",
-	"h2YZR2fSy8LMV0NfSOupQNa2WU2RXTLruXz5lJhxD98olpYFFAy9fV/P9eHKZyDWN4cO3jvSr3Iq2vFY",
-	"oFQJ2rtXHfbgV9YTyAqGxpBrCdpk+5ghXsLrbrt/dtJv33ePfhUt6A5v/IrQNuaFx52x7HCs3KuAbnA3",
-	"IKnAR54upFTsFjAPZp/M8017if1izAxsSxp0zKcLqZgwBi8Vm6nMNklVpQxbrxLyayk1xV4JNMtOIBkt",
-	"ktL80s7gWNsLp+uF/XPGqC4Lc57WC67ZSU6nDGIFtpLui7NkNIJ6RuqjSLb07yeRsYJsZFn4VFp38n8O",
-	"xjLXw5YPMRnkfMmxKJrm+fc4B3/AZ/7fwIpLmbG8XgO3WxWHNK18xj6jsa2cMChpPHVXrB33QynQ6WeL",
-	"O+EZcFIGy3xlX0JUWWChJazW/uYl3WBUnqYL127O5gRapGgorgrGe2lMk50qv8/hODYKy1DQxU7h1jE7",
-	"T2meljnVLcGV55LQ1HY69chy5GfbS9VYfthPlSsyGpKJIaiauPok2yjLZaNbjCYuiGEYuHC9NLapucZM",
-	"VIQupZhDZ9LlkExAuZggLDFoBL5XEBfQ8VVkuO2Q/Om7nZjDb8sElWYrIx3Mf2ORGU8H2NPBbcqa3GGH",
-	"M3FiloiH5n1wtHKqZ7IwBpxhEVAcaYFN+rAqF653zeZBMrjSVGRQpvrgxqUMKzc3CoobGH2GP1APewgG",
-	"4E0/fv5Ps+zOIJ+jA4kTF1LbFdeDs5ErNu9YV30GT7sqEsbqpcheBOFjTtic1SWukSm2RBpHcBINvlZN",
-	"RdBTqnZe5yWN3XDyutpnI/DsmPDKCHPYEkJDLcsn7suTimHMN2+a32MDTRUpD/C6AWNcQmS0SdTZcwaJ",
-	"nS6V+PgC7meU55he4mJGSpMS7kaKeoEH3esiCIsyZyc0bS+5eGGkipEvILDspeI6JhtzU0uyZAw+LXPo",
-	"RWvFHDauo5phGpzHpaNkY2yRgggZVzFflTm7TH+n2os/tiFTtdTjt2XCnQUFBQTZB1rlZ7TXieQ5c7/l",
-	"Vbx+X5unqnGKE0njU5TJoCbRVO+pHVk5TjQmm15Eijt7NU/BJ514ePr8n9BCxTCp2a6czk9yI1hPIE+P",
-	"en47uOvTjAsqUk7zfV2flC74it1dQLFiqv1BRYT0PlKHuGmpjOxTIAkUyXjWXIZSe3Rvo5aIxLr3qfDr",
-	"vFW1SEWu1jxtK/M8xibLUJq5jB/bhCKxDkSbFANl6ZiTw/F3akgu/z/2rra5bRxJ/xWUaqtm54qWZcV5",
-	"kz95PUlNbiaTXJzZ1G2cG0EkJPFEARqCtKxN+b9fobsBghKpVyqJc/MpkUyRIIBu9MvTTydasZnSOh4k",
-	"gkH3IsYr1SG9ljfEb6rHytVYhBPhZWUtqru122b1jtcGQH/+gjaCbV2Umb42bV0XTmynAoDtW+zf/ZsH",
-	"NbR9bTNvqbBX0HwcJ0AnYg53au2dJ6Ku/8+3ukMvWbaYgSCmqfrOtqVUTe3KDf1R3uXfkiX2LrfGUlPp",
-	"g03rRudoIwFEM9nm4OVJYtub1xdrwsRvG4M3dzZKRa5tjvgul609Z6GhfH+aSz9AqUap0Hrnlw72UJQe",
-	"kXkxWb2Qy1Ak+6ne9Tr3z1zkIoIXjjXD5yTCVfsFTElB/tucL7BfFRULhmo6jbMLQghyTV8YtQ2Igja7",
-	"wttB0+4Rj7GYkMPDMgpQqVuRBq6VEpkkFdQ4cKevuzGuMzXD0e+wE8zVdvdbxU1/3JiJIp1wjafBTk4X",
-	"PqoKQ/E3e7i4ViXmohP8tq3S0SkA7U+7nW7n5KxLd2qtJJoay09dsv+8fvMbw7cMCOZPTz9ODNZ7nss3",
-	"4lS7VBZVkAGyQtfmtbQIU5GtP5iu6ZoHhGXdom0GRRSuf37z9tXL//7j/ZtfXvwG3ma2XZMLxBWtfcSR",
-	"PE9cj81eJ60t9O3EhM7hGsRxg7ibY6cY5AfxtpndNFWKBf5SPlbpy9PP+J+1gFXjBcNDsYhXwpDijA15",
-	"nOhyT5sVLYz3xMF9AWApvk2THW2w4SbjdOudZnwTdHTvaWkSOvrNie5uYlmLMoG/PkTkKI6c+JUwmRZP",
-	"hZN8Y0yB9O8h/Lubl3aSjT2YV5iD/VfDE7Mbke6yx/6jDwBTTTWkSorAZ8Ok+kn0vOEt7HFqy7hSwSPv",
-	"J3BHsPzUEMxGnAONdBKr+kYfIFW7c2kXgnid8fQw5x7XtNe6yTudR6GbH/goWjtKxT/hZsdI+H09deFH",
-	"8/fAra5XF7gXjUtCWzQ6SHXszEH5XWthhBnMHxqf4zXk/5w63l3plmDD1r/bYPrTRV++MZjLcHK5IKWs",
-	"KdUJsCpxN0ugyJLM6d3ShTFAYzfuJfReKQ5mHUGepnxRBQ42pnfqansshqpqYFrwFJBHxYim/O5XIUfZ",
-	"uNVDQvODmCcPdI4gl7gxM+dAzURr59Bc4i57l8sihzlTKgHjG/c/QBoU+rY+sGuVtc7PSN7GpGKLnB8P",
-	"s/hW7Kiizxt2xmCPbOON2TBkg+6YJ5+FGqCvto1o2m+N7wX/u98iovPtOwk+DW2RbV7Zq5pQ8g5oOOep",
-	"GKtci5NoUMSMZkpno1ToP9EQQ/koaA/ddVOexjwaYAj0+5aiHSWk/kjGUOKD9Iww5Oa1K7oVVVjy7WVy",
-	"H4+oSLtUukSvHeM/PYti2MYfsvvBsk5cutGjkwMsFZmteeG2vfmtgKD6csz7Rm5wv+yEKZksLsp+2G2s",
-	"rRu2xvNa9bhupFkJwlgAlyH5FwETd6GYUdlg/5Ynsdndb2Sy6NdQZySL/bXb4c5aUMWTvWBpLntEGqJL",
-	"VAbUmxnIY1aTD1VWhz8H63uRVndH1ZyIOC3uIs0lgWM5C5WUIsyguMHi9mOpM54k2Hg54eFEU4015Inr",
-	"hmnJBXcZ34fxInCVFePYqOZF3f0lNiaoNL0e15peJTe6WmPYS2KhTx1heVMebsEoHA+J2oywrEMCj3KZ",
-	"A+wM2xIZC57rDEjgP8SQWibMKfHHwCaH1jbmwLlSchiP2jZ//U5oleQO7yBVRnD8T3SIFFDZ4kx5FLTS",
-	"XBada+jQffAW56MdzsqzirPy8X1Qlj1cyq1P0EuzQUS03UFKQQNYItD0sbaK2+l2UOs8AdY07GpjpHUO",
-	"HXtI53yVcINdhrotvrLutKN5FJX2s3ckbrdzz2jnAp7T+ADLhcqUvUURLzdDzbEb4P12zdoBIGP7ksYy",
-	"1mP/bljqkm/XXsviGFx23xz90Hiq41DZnful19wFeAkQb78XFQkBZtwhBvjdyPjZ9jJeG6H6cjL+MANY",
-	"b3MMYJUT1SyWmTJndyh2NJkhnmX+nPL5yQCOZogp1zq2pw6e1YOw6l5kriWDu5rrL42txZ2lPBOjhe2U",
-	"QwikbqfTYW4sSxn8APjspcD2C0Y7I5CpzX5b5YBjl5KJu1mK7D1MC3pwmPB4qm+krX0acC0CqKXC5qGh",
-	"SqMfNEP+AcSUO0r2OdrVFRhEM2VXroz7gOQCPBE0CdWyGOnDqTILrPI0RKNleyghDI4U9HFKi0apMDfr",
-	"BmRB2d6ROB/GsBpuoHfzsfxLB0zFjKiZWCHV6Ja8cafK/KAFm8dS94jvAvYVTGf7AFj/9S+/I6xfaBD/",
-	"54WyJJijOX3nsZRYmOkHRsBb+YfAon/48CFeHjLWlC7xA9jOVo8KeyCD2U/EMEOFDSfF8+3bPjnjFmS/",
-	"RsdaXj90bJAK43GHML3geo2B+koIydzAGkP3W04Qpzm8R0L5uBqyGddZoT48pVnI5pZQ/woVubl9k0aQ",
-	"vWbU04shltlsNWxjZDeeUWLA+We+DxClHyp5K9JSw/yQSyXjkCfw88qSadK59V2gtuzx5FaoBQIeuKZP",
-	"9HHBp0lV26dKHhBrPPxgSYwvyuERKFHg0JCqzhV19seSOxpPzbC6Z+dPz589enL+NGhNY4lfnrnRQf0m",
-	"QKeDLxx+/Urx1O2kvPC874PSi8Dilnpn0Xv0WPk1biS9Re9GMnbC4qjH/Ncw3zJmRthjxYvcIExyTXsr",
-	"9ioj0IQN2GClHpY3u1gcsFrC3n1oQVH/bcFqYd4G/7LB0HoF5xU212Px6Zovn/YscohcLohX4AfNJmIR",
-	"OO5zI8X0TVowCd5lNlsKtkSDqcf1xZhFJeOnXe9afnWadIo8Z0YMtIJ3ylgigOxNCpqS2r5+exWI/hrL",
-	"iS0NXRmWMR5ZLMMkj4RmCCCMbI+zDeOgqz+tj2Y2mNpFt+By28JTnalw8kcibkWiW1sFMOiNCi+8KEj1",
-	"W3IHLT3JneV4b9SYMW8/2h5nGw1Q2OS/iIVnfao0Hq2ajgG5C0tDWN+lrbJ12X359BqIMcRZPt8HrUl5",
-	"IK7/Wj5I4rC9NItqLl+qdIq/tHayOVfASsb/1KzQWWlwS+9ZcC7BEe4+Pmq2rhU29uZ8thOAw48NK/hw",
-	"YjgvOLMUj7SpV+t2SElvsnWPeoycfsb/rC8HQr/r4EzAdy3dMyEL/wXuVSfwai4iJCxxwlszIfe+dni4",
-	"8r2b7NY5trhRibcKMokYIzDT6Xg1gEWiqGJsqhqNHj1YwENiCGshl1bJxvmy0r1NB0U7pTtoglPKP25h",
-	"Yf5MVz6k5qeUIGkFNi1T1g3363kvbHKy9COzw7HTmJ8H2dgHtZTPrOiBunXP02M3MqVl3ooogv2vylPJ",
-	"k8YiSmM+g0Aiy5QjlamvhX24Umc0ca43H8PXeN2ub+DoVA8WpXE+0DMFVxr75nohQ5SX85Ozzkn36fuz",
-	"bu/Ree/x038RvYl5K3vAmPXlidCYL9l0iyc1t/i3kJHQk/LviyQfXI2Rqx36g5Smt3KbY0bDcegRa54L",
-	"EV64km2c6+XSRuL8kJj/4tNmmol8gOilo1sCxxM49bwxPlAJwdjLplCHveohHUJ5Nq5M01ebuP4BRFHh",
-	"HsZ6kQINjzMM4iI0ctssecOuFy7FNs4XLVrgiKht3K2xBtjuGUt+Wc3J8fXDejRccyLgfzf4ZC4yeWBe",
-	"cP+9WINz2SYeXot9QdX5sfjxJ9ik3wAculnJs57dujB+a2fR+0lkPE7qPSi8KgAvxgMwLOWwEBK5nCfD",
-	"hOJYzc33uPRFuTLENtE4bs7pooSCwyd/LWjydgcayeNaId9EokOP/Fa5dL4lapyNGv1YFDGbATSXScIw",
-	"CKOhqXEqeJEvjlMWwgJgNw/2AdKslv+F2GAcuBFrddFkLNovVtCzgLZGepZDmLWq1ri744HSPATRP3Sa",
-	"hCA6zPH2GMRu4xjELanGZK1Wz2WbvVRJgpqZZ8yi3ggbiy23+0YnCXPA6P5SYvaroOne5dJD00k135fT",
-	"Z1XNbnalvdLI/PBGBXWQz6WY8Bl+85Pg0a8iQ/nsrClwqgKjb7XlyjBQ3yZyVQ5lIyhoJZiap84nr3Wr",
-	"9+ycRLPVe3QWtKb8znx73jXiQMptXc6u87z3+Hnv8TMMy2cuqB9Gof/NO/vyv6oR2B+pcFMN0G+zrbF6",
-	"HOWye97pLCsBHiexHF3H0Fcdv9sQA5+NuaZsruBThKKt1TqkC8zTjYbEEP4Z/ucSJ+ys26m8sc9DTlC7",
-	"s6A1TNW/hYQNMBMS+lkDjBuIEs3NOzYW3+p1Hz1/dl8XeN8BWlLe9RXqhIJEaHHBq+jAMdXLiCV8hFbg",
-	"3DJEWgwItiAEiIgeqzlUyZAA6YbTbT+reQmGu2f56HHcOBK208/4n+o821ENUVzDHaMwta3uisSLC1rZ",
-	"LMhELByDNzwzoKwIpkjarI/Ztz7YQGXc7lwS75EF+EoxJxKmC2YkmInpLIuh8g7hIDfyvXsQ+ifGyMrG",
-	"xgkBI2msEqzjmi3ggQM49jJCQEY8E7Yxf1G39/eVjtcLlYO59qN5l764m4kw67O/49DgkhtJeONprjME",
-	"Nko1/5GSUTbZq2SyYPGQSTVQ0QLcqCHXmUh7iCM8P+sWfXaobTJNCXKzlzthVHVkgCe51OzxC/4OZWDd",
-	"0FoQ57ois1Kdw901rnu85oP/z0ErdWnp5WU8PEdtz8ljJKnPG01Slxo2XoBCDNXMqLMpX7CBwJw1gIex",
-	"D8/iQG6tA4/UKxwFKTZCPpJi2T5xUMnP4p2NuYzUcSpW3gzRgw5w7NQPWaWIMjTWTCyX+ti12Ut825HI",
-	"Cvos17VLLNiYRxTRuliGzWEj9gEPJxfuK9cm7UYC0H2kmLgV6QLR5YM8K3Dmi6KdWpvZtBLCBtVUwIGB",
-	"YHM6TLSxbM1umogZtWdLYuNE2xMtShfvctl3hc2xC9pdQI8gChv8oFl/zPW4bzsSyZUu2VTvrvOU+niI",
-	"Ox5mycLRxUbAQaZSc4JVHUtmka+ovuRbIPnGqXHFc7ncHB7YWhX8LiN11JIdLKpzmRmzdq1e6/GwC8Wj",
-	"QsyoaRoV34AfugtyIFsqkJmPjTZ4RWTCtPuAOBj3YBt7/4hZRs4K+Tbwf6NLebKUCfAOAejyUYWf6N7v",
-	"j30ov4EZnRYJeVDdnRaySqNTEy/Y71jIMhABtEmTIP2NNVe3gHpzU3haotSEGYWC6sjV7kSqSZXc42k4",
-	"jvfriLGFVp4JifFaY487ZmvPg3ThCM0SMczK7oRGOoypujWK7n1BjIDk1ngbrcADLDFWLRFj4Cs2Ro2x",
-	"Vwy88OCaLULlc77Yp+p0zZaI4uHwOPvBY2eBAAMEcTQbc4gWeMlEYw5d4EFpdk4sWR+v7Vcw4sbDYbG2",
-	"X5HnoiYZ+rizQ6qzPRfxaIzoLXxjNN9LLADfT9F6EyROULTuztud4mA/mZ1eY8d7qwmwT7NmzQWvnByU",
-	"0qhzMrESnImdQ1q7lJL3ZohXPIacfyBsrpoLjUHCC0pwFW0MqBESMF232Vuea2O3ZnOj1Db2IoCxfy8K",
-	"nZoaWI2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HKJvbn397Iyvwr/qJ2rdIK2cMProZLEmH3HkcVXPtBj",
-	"IKAyfIk8reDDIvPLmllGFSld0eLbDvlL0o0dwTUkAM97Cj+neSLghZlKIQpT4lfZPj5k1/OIdNEbybSW",
-	"qbMcp5bLeB+bTOv8OyXTOt/BZulW2CxPjk608wHbvk8FsSJ+xbgiOCuSCZ4msUgLRFdBmbOXRq10YXp2",
-	"Vtd16nbhsYmYZehUYmjMfNftdBhPtEKgdolxjBp5wyNW9aF98jfhhzi/wfwo8vCFbeTR/iOXE6nmEtMS",
-	"+dQot6fYXLrVexa0KBmFijEVxHhIzOMfLt+9+PnN79cv/nh7eX394c27n9rQ7jmWqHdc/rNzSr69GeWM",
-	"az23FYRTEVk28Ng2Jr4WWRbLkQ4YsYC3VzUNGfq7ScvLGFIGus7MH9LfqaoM2qMDIyXMTLuhHnzWsJ+n",
-	"So7wSfwgMOMaSz8feO+4BgDjX9do13KVz5T94OYONWrCwwkAHaBht0hjBYkiAScRKs7uSefsfcdz9rD/",
-	"t9OrFlPladqlHxgV/i+AirR+f38FeX5oDb6xufo0xkZSPEleCp7ladFCa+g+f/x073UiF6k7dPAw8r6B",
-	"9tr0NGqk/pYviuoRyvxQs2xKbGd8gnAG269cpIzuV6Jqy9KYJ7sKQ2nN6w6OsUoiSFt5Ybox18gXhBxS",
-	"8A4Jz0TaFFYf2pIjDYTkqG5LnBuuK/mKXNjW00u8QN6b9qi+rvZUeGl8b6nmjABzDtIMeRHcpkzJNru0",
-	"a+YSSvRHPeYp9nBSedZjQyF0wP7MVcZ1MYmxZoMFpvuhOzvAam6kJX31qffxgliy+TgOx5SNEknUZh9s",
-	"pz9vJbjXdR1XaoRYUp+rJaqHEKyogj3NaSdeYEmdmEFZWeDRLZehiE6sSXmSFjalEUadqSn22EaUPRX0",
-	"RDzjJ0KmcTgGVbm2z785tYEed97aSyQwa3WcRM5fCvJ7UJCAQPKuKaX5m9CFV2OltDCKxShEW9POo+gE",
-	"5WGzPvSHt2Qn+zpxZkxxMd/KVHZcja8oKDXMNakeR62OvpJj6qWlizMtkmFF/A6f/pfiObriWZFic7h5",
-	"quHsSUk1DPMkeU365HGn0+50WugZkJiCrvlNzeHP+Ff46j3OwCP8yV6T8JZ2ZI3YWUAcHo1oQsvIVQ8W",
-	"m87yuc/HKrEnKToZFmaYidRCXM1XOUDvtGJDnjZOgwhyTIT3qlSdcpBJYwYfpbwkv2URs1f8Zef/dYx9",
-	"8WMMIA0DHk4YL71+ARhfMq8PPNrQa1jn7r7HK779rj9iqoqWYGbwmZBbhUFf4HPYrxmGWUY4aUXQUyf5",
-	"qNWz4zlJ4LqVUKYnVS/yVM3E6T9EmkCEbg9CH5r2mj2Iy/YQSSLJTbVYQYDCq5RporEeiETJkWaZD9ah",
-	"uVjd1zQNRVUCAfGXcHUQY957H/t7uAGw9uo2+WcspOStHbfGEVHZD1LYaBb3AiZvI2xLqv6rI46LmI9t",
-	"0GsOh3gq2L/NvGwvPaXzIMcAdg0BdB8M2j7YiX2o63IVKqmg08l4YfOxAri2FoJZm4z9vV8yz/o/VvI9",
-	"/w4DWJHSZTiUi/OUpsG9/kWpFGRLSmZ3oBabhnYhzKM1r7DiJxOpucX/fOycPP/0+fz+BP/Tvf9b6ygd",
-	"HBc2L2G+uoMaN8zYeCIKrNaR/9V5ye5zk40ldx0/cYeflw1HI/YFpZ5xY4ol8YcCX1MK9A/vMUGpymL1",
-	"ifdf1MpNeSaueBp5haeeNbrJoHSQ3Y9IR3OVcK39LKpfsoi1lrvUnuKlv1VmZgGcW6pFLaZ+dVFnqZjG",
-	"+dTp55VFbmhU9fRpVPL5ucWnWAbbetY+77RWfIrtK5FQLdQoaFBaATMq0meXT0Q0Es05pnOuGYRvIH4N",
-	"29EL9McZQ4RIyXKpN8lhzGU/Fb46DckprVTAHzABNlSpCLnOjKLVgqVwIGD6AVCQEA0XEgepWRJPBDZ6",
-	"ggoEUJmxoHZt4GmBJwYh8NR8JlbIsZob175wOWId3EisxSi2HZsLmQWlaP1UpXAcJUJDdYerl4CI12q8",
-	"nthPKuLsI5Fdofd/mAJ1KI4nGHsZ5NFIWLbRoqlHldtrJ7vQw92zoDWOR0YbnT1qP8ZIz0Qk5jdnZxT6",
-	"gVDPc/xQktEngOb3QkMSXN+Pn6m9xfNnzzprVSqgNFD3d9qdziPrSdPFJ+v1b/HDx34RwEKG3pq27r90",
-	"+CEUlQdcpZatn5qiNi5VUY4tMtafQF9QHaIS3KFnia41SUMAlzWk2LKVIKG5vabAXsDm44UVb0A1ZABB",
-	"PSAgh4pO3M1UWq/q+qG+JUvTyHPSx4JhzlKjlVyIyJwvRunzMAuslgEQmq1WsylHuBx2Tpv1hyrMdR8U",
-	"XkbTqYOle99II6NBEe5EZAMU+b18c/X7NdZAv4zlm5lmULFhlgyGDMcVu56JMB6SVvrxwswcRK/YkiVc",
-	"pfhwdr5LazioXuotxlTR18W2cQn1bSuAZi4J6Oww11XtXHa3xJcah3y+afHsptW7qYTY37SCG1RPcMmS",
-	"goK/WnV0A6XYN7KqQUAxVRAXPTUvVxoFzwJ4SmDvFlhKJ09FBcQtgEoxcNo0sBowIGUbkMUYTMRiw4Cq",
-	"K3fVvDHuQcwpQC0q7mqORAaJqFM4iZIjG4Xe0sjqCZ3F07WAt3+AweCBmGPNhOSDRETYRBk4s8BRgNRe",
-	"Ltusb/RI3/JNFQBT1GJQw9LHDpyAlhos8F+nVtGANParp3V0JmaODxVRVkgvR0V15kdt1kcDpx+wPgBZ",
-	"SXNaf51YJLzMTrDBXV91zu2cOXtsz5yjCzHYbWhsDw1Vjp0OUbe4j/c7HZf/ZUbkQvfNIxHMvcBGMTum",
-	"df78GZp34m6WcEk8UB8/rTNQpmCF2letN9vq7LKglcvYPNy31QI3pK7NPB48JA/da8fyjr5iOk/DMU/h",
-	"ZKoYzifHD9562nmCjp+zv60jiON9YqewItkkXTJp+w3wwsp1jaZCf1Q3ZjqBo4MqC+WRR8C2vWJSHeQT",
-	"9nQ8zZMldVUWTnvF24QfBxBgU9ga2vLVZfS3Xiwzzmsc87Hk1Q4XmevzwgKv2G2Frjab9vys/aQqfV92",
-	"cmjGzew/xZT+/Vqsg/mLbav4lv7MrneduGv72Nf4ejUbHV8+WDH84NRq1HOARi0UaPA6FhoBJ/SAn9Hf",
-	"22uwkbj6ROU/6ZJD981Imfups3b3SftZiffkrN1p7+DA2QHVLJElKNp/MUSYYy0G1LZ6SxOHY4+bKdYs",
-	"9t211yLjrU/3S7cw8xIDg43RuZ9blJGDj1Q6W+1+mHcptftHOg5zvcanuzZ45rxIjRyeol+MA1otglRT",
-	"JABBIFWRE2wXroBN2aw4E2+FmiWiaI5mLkP3NZa3cYaHlHej12I6MC+2eqdfxAJT7kBxyaf+ry7fvmIT",
-	"saj6GUjG3z7/dvn6xT3GClf6HhPT/FCl3i0Jv9+qbjk5iSXyy9gKf8qgmsX1Jz/k0nIDlCfsyhEG1DzB",
-	"+Y1JLCdmtu2jVm/izI5KzgeoEGHiz5wnaNvi9A8WBMpN80To0osTdn/1ji/uRJhnK1Tk3o+B77L6hYzD",
-	"QypoyiUfiSkEKsGypkI9/0YUuq96LSCfmbsJYVGsAUVcnhkiq1y9AZG64JKFoCOlythAEB9GLDEFLgEF",
-	"7d30J8EjlhDhZf19E2OLpRho5XIBLDhTAfseZ3zO46zMNlg842eVVL71y3iUp6LoxLCQYUlqsjQOq36H",
-	"oQ+SN+dK0M+szq/ZOzOUXfNjI1wswpIhK3N5FGd1P8VeJzog74g+er9+AfytNVulJEIF9rJ4Wd66/3T/",
-	"fwEAAP//",
+	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtL9x96OnUy8SWxf25k8O7bXgkhIQpoCFAJsWfHp9/49qAJAUAIp",
+	"Uq124t3M2bNpSxQIFAqF+vmpD4NULldSMKHV4PzDYMFoxgr489tXdG7+mzGVFnyluRSD88GrBSPXrFBc",
+	"ioTMZEGezE5+ojpdECoy84+nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
+	"lOJbtl/6y4IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PSoLJYv4CieCvdf4wITIGbx6ReeMTNlMFiwh",
+	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0vc/MjHXi8H56Wg0SiLk+A4GfVGKl5pqFpun",
+	"VIxwQajY2DkqRpR5GGbC3q9ymbHB+YzmisVnhhN/DT96W5sg12wJZPqsYLPB+eD/d69ilHv4mLrnJ3fj",
+	"F0CLgm6C+b9kxTVPWZzMPCOyIGYuZgGUKHy4iY5utvjU2xaCxuj5JGPLldRMpJsf2GZ3QpfkigEhN7Is",
+	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfk55+fPB6Sl0xoQueUC+QNrhPgD/s7sqCKCEkUS6XICJvN",
+	"WKrhyMyZVhUnUaHWrPAEwONYUSBYw4lZRNsBCClydpYMlly4f4/30+cZkIXmB9LpjyPILQgwA7EVZ1Uj",
+	"DYleUE3W1KySZonh3cnfJ7D29YJqds0KwmHuBRuSX7heyFITrmE1uBDz/YPTrxJY6YPxKVkvmDCPcEMN",
+	"TdKyKIBwYkOWsmDNC7dit6eMtWts3t1D1npxrJW0z9zcLA07dCmCSW9kSRb0ml2Q+6MH4bSU5nnuJtY2",
+	"n+oO6z6pl5pGLpPJ3yfnRIp8g/MAciGFBCMbppF00ny+5oodMCkmyuXg/PXg74O3UaYWl9mvpdJLJnR8",
+	"t6n//m+K8MxPYUX1oppA9VRfjhOXKx4VuOblV2zT+lb8ad83flNmc9aw3Cl81/ZSfKL3Sx9JMct52vDa",
+	"1H7b9mL3zCGvFiyN60725fZ7eL27dJun4UY7cCJNalXqvv6bIubnZiJUEJpzqsyNwnX7lECJ6jmjgmVc",
+	"P5W6QQVJ4XsjsVjr1lTD9J3BY0azH5nWrIEoGaMZyeGBthlk1TB9Z/C9zLP4uxcyz9pear7v/bon4ppr",
+	"2syN3H/f9urqqUMmIJt1Tvxyz6vh933f+yMXDS/NuWh9o/m+9+t+YstpE1Mt4bu2V+ITvV/6gqWyaOCm",
+	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvs3RURpltv4cjvKHn2aL81dezp+8OWDr+4/fPAl",
+	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/XS9ZWjTduQq+M7tAl6wyoR69+Ondq2c/",
+	"fPu0YRr4swNm0mJyWuOxyz1oH+3/fuDzhtfDd/h2LtDM8TPKZFouQ9V0az44bk+nCl/yyK5carKUShMl",
+	"yZKKTZPFncOvwzdkbEbLXBuTKhnMZLGkGnn+/ukgqc7I2Njgew4H0kntTu5JBtoArlclRLEVLahmGZlu",
+	"SCqXS6ouCM1z1KnpVBk7wxgoNM8nXV0fdvS402Pbm9BqOsKyn+BPx4HvwblCbnDHmNLfyIwzeMFju9Xm",
+	"71QKbf+kq1XO0Qt271eFMoO9p8tVDuzsOBIUIk1TDdN3ZHz9IVTdjM6yPMmmZmcz/NcgGcjpr8z87Px1",
+	"NURlN6yk0vOCqd/ywU2yNZpayFUwnPnn1nil0nLJinDA5QbGensTUrnNo+TpYqgWUmNDl3mNGo4Y58Qt",
+	"5I2wpDh/Iwg5IR94dk7SYpmArnlOqtUlgUYMj5xk04TYtZyT127EtzfBSGbFbihYV30US5/aMI4iZpzB",
+	"HufktpPFLs8LBSMu/vPls6eG0f/r8qcfE0LtGT49e0h+4N8MzaPqnv3diRcmy4zg2FOmwAszuXc99gR3",
+	"LjfDbRNjmZpLG7/c9a/eJIOfqOAzpnoy7pQq9nORG41S65U6v3fPkGtonximcnmPrjgIEDf8OGCuDwNa",
+	"aJ7meHaujDH52rDhW0M4VS6XtNgYotmHjPCQZQFbYhahuQaOeWY/G1RH2Pyrxpw0yzj6Rp4XcsUKDQcW",
+	"5az9EU6rA4e6xZyT8RuBjGNe+EbAhM6Jm09/5ggNKfeWrgzif6vuIYPu4RD/fEceAXGnVlIo3K7QLu7H",
+	"MYPz8f1kkMo8r6SQlunVu5xds9zIvoylPGPZN7D7GSU/ymuWU7izZ5wZq2fwW0kNvTdeDs7yd6OHX6/v",
+	"//r7bDYuRqPRePRgZP83NyJtxQTLLs21djo6fXgyHp+c3n81Hp2PRuej8b9hwRQmPHgkS2GvpQUVqL2i",
+	"emz+aH8NPvnKsubLH34+GcOnSubXkdeP4fUjfL2CG3h8mgQ3grre80L76FNv4zChZbE5URuRmq95xvAS",
+	"ofGlw7szljNtttrerIox0UYqq7OcD9a0YAtZKoZ3yDXNS7O/pzdvk4HCAIdfvPmdNhf+fIOnqKS5+Q2G",
+	"nQbnp8lgzYUwtk993M7XjOfJyOkKvTWGvSMhsdjQ9rF78AwMW3c9dGd9ujRsFf41OB2ejQbJAF2XqaFK",
+	"qbLBjT8Ag3NR5rm/6UU7Jzj79nww5XsOA5pNbnjP+M9KTeeMSNRg9YIXuGm4j1lBZzrcsHEyWBdcaya+",
+	"AT9gjcNGZ69GX1ccNsXVFXvmhVxcO/M33be/2pkmBqjcQsZScW7t9a0You4J6s4QKeiyVmIMubimOc/a",
+	"pV/GCy8zublezHLMWKsCdn58eoOftQtPfNr8u1D6skUuAONl+W/tuwY3t5d1OY2MGci5JVOKzpndEZiK",
+	"Cy7QwJ6317GZrMxK1InlyjDRSrHC8OGKbnJJs2D5g2WJbvSr0k/oJuDvQJJbzi9BTMPVfFSp60VfVvBr",
+	"JkKRqbQs2KyQ4HLXBSgi41AMdteqK8Zr4PfACTk0lHAuw+5MapmxbUNb+HUB/DYGYwt4aZFne3iJC+A5",
+	"uJDMngsQtIMaR5TTnKfDLaWh9YIf1S54MyECr+BSKLx7za4E99/xOSFnVOEl2HB5aqlp7qhVCdnO7ACb",
+	"28AIC5lnwAGBE7XH1eWjREaVeAsKciGvMdBYl/r3D5f6/yxoysj3crUyDJ0M0lyqrQ0dnb4aBRtqiFDq",
+	"Pc8UjNYfGZ2MxtuPgMis3c2j4ajhbi5r1/ngYdODMy5ozn/fnl6dQrOczp2RD9fBr+USLBn23vzqMzO6",
+	"EY+fPTQTIlOWyzXczva2t6kr5ir7/LOH5ukvhgOjfcFx26sI5Fw49XBXPWlcWbqgxbxyVLH3q5wKGxp4",
+	"HQ5Qba7m4JX2artl8wJPh1nbWbXqcWIOqLHTYFBlTJ7P8Bm/tJyLTpKkhMvGXDtwQQ/MuXxXDW3uEVZw",
+	"mVXsYT6Simun47jLxfzypPbL7dU4i/TlRqTB9GHSTuUaPHn6rxOY5Dh494cBE1nIJXUOXUqhF7UZKk2L",
+	"FpbWfMn+LYWZzM+vHsElSDV7RNHHb/dkxQonpurihmmdI9viNYkfoGPLfmLFmhG6lejqwjv+TWedBZuT",
+	"WQ2yzZ2Eoyl0T6X+SWZ8xlkWS1oLchHM24LEg4Pf+LyQ0xydyw1SeYVP/KNZj3QuH0vgd0rTHHRGpinP",
+	"DVfKJZvKbEPSBRVzloVuau9tI0tGxXrBczYkL4z2wF26DxUZKdiK4fILOwq6mJWmAs4IeBhwSHAxOG+m",
+	"9ZQ+QRt6jz5pmKtUg/MHxhR2Z+qRnbSfX+XuuQcOEFYUsqg8X3UydOY1txMRXoOdXzOhybqQYj4kD0aj",
+	"Wu5TSoXRYqcMkmsuyIPRmAgJJOeKKD4XLCNcmC/uo76b53LN4MkHYRIJhlIgIfKNgHgCV0QzQYU2z54l",
+	"5MH4vvl/Z2TJ9EJmCVH8d4i7L1nGKbgzzZNf4x6bw+ryHTHNciaLKc/MgcFUFa49VygujEau3wiXJnRB",
+	"Hpye2ktnVcIRAwokZIJEnxBFN4qsbdbQ6VdV+ihXZMmV4mJuvviaaImhCUc0dUHORiNCCcQfiJy9EbIs",
+	"4NP7REmzPDNfTFsyCu2KicxYqJlk1mjAVDLwtgUH8AXTxebkchYN0P/C9QKmY5j6bHQ/IdQ8SBZyjbPD",
+	"/DVFtCS62OAJGLa7826SQT0q2EO/cjad9bm98/pV0uq2qfnQrBgM/GcHKu1gJapQmpvbbXRjL16a6n2e",
+	"Nrz1zj/cJAPIgdpxNDxasPSKZVW+rfOp38LXZu5V8LWhTWcUq5Pc6CknuqBCIY3Vbcw8o9CJlNN8W7nH",
+	"7aor94YxwKo8wLAL+KjhzsPVbF15wIH9WU8WuzyQGnmev8AzGqoCqeEIYI6a9YLvBOeaGpyPvNoNf3vv",
+	"ovkblBJUl9hvpdEaRs5OHCUDIw7hDyN3vJLIjOFnv7CqxukD8025yuxbDJl2Vf2dEwPyyq1lxgVXi3B1",
+	"wOBF2U2zBO+J0eEKOS+YwohnsLxgpuCEcCkN434saBS9dse1tzFLIWzosiufNTJYUQrHUD/yvnGhjGqK",
+	"lsCh3HXL3Yz84NT7s7rur/dQ725wtbsfaWtVmaaMZSwDW2JB1U+hu6Iqa0Bi9GEA2N1oNAoqI+TMsIIC",
+	"XggyMHp4OePbGNrAGHneRy3R4GExi39RioqJVlLm4ELClAYw4GQBZpoRK7mxjdAbhH9aK7buJXQ7elrt",
+	"wYqW6MCxUqeNMw+wchx1Gw6kU9SPZOX4acEvL1PrRa5io+jY+VAlg5g1n1ja7aRKTDfNpSAzQm3imlFQ",
+	"rxikpeyMgNsby3WpApGvzXvso6AZvd2J3iaDyyxj2SOpYukxkLHnNGEwqlGzXMqCEfAUWDUYSm3q5Eij",
+	"Q4JRYGykzGqLNi3wwrpqfmeFRMUYSks0IzOa5woy7mmek1JwraIEqXlVOlbufFv95qVmq90CHu8HaR/n",
+	"J3jIPA1i5kMtJejhg8Fu4o93k3zYXYk14SLfmNXv33QXrsBx3BLsr+0cE9yfOtni7BHmzW9xvPeBtRJH",
+	"Cgak5Bh7oFqzwvDCf9Ps13eDaCJRxjBE1jbuJU7QyaEehNyiF0SRHLHscIlbnJ9NlDg+p3+L9ysh3lUi",
+	"2J98c2vBwN6veMHUZeTwGXkPJ0mwa4watczttRszgd8N3sZ28IptojuYU6W/k2VDWq75lsysU6SgqWaF",
+	"clKmaVnmNz8rR9OtMVGOLLkoNTtgWQ2yFO41edVhH2ODqlSukBs6iaKX5vGYAPJXYwepEmNsK/39jviZ",
+	"hTwXqo8hC9XoHtKjmlfzuXCKcP1soLLbkSr2gEXI4nU6v21TKXNGBVyOgYLX/oKn1ZPb1IOJ1saq3hpf",
+	"9CrnLAu0vqhQaE3IBUWFrYMTEKwq47MZK5hIe7DVY/+bGBGF1LzPaNbb9x3ExSPjgR7YsER01lGoXXb6",
+	"YnydRWs2e86vq5T2CyjDMwrFWpZ5RqZYg0lJVmzQJotdvUVTQjiYqOZ3qOZwTQRjGegbUrBnMzDS9lqI",
+	"iWdJEAaY99mUje1lsp8zCnpDpqAQuNvrvU4cmwLkS1DNnol8Ezs2W+wf5n37uoDaGJXXotr5OpdWHIZE",
+	"jx4bpcoly37GJIem1ENrue1uGWqheDcaBTWmiBrb6v3LjUjV/owoc+ebW1QUPF0sHSBAp98Ah7kY1r6V",
+	"1Oe4KtiSl8vOr1KaisxGpzr84Gab7sng/clcnpgPT1wSEe7Dk3ARN5XZ14986GrsSwUfAOn6Gp/r0vUH",
+	"Ndfm0Wn3wq7abFAPct3ETkWZcX3pagjrZEItbEdZQTdMVQrrS5uusCLc1U1goFUWkUrZrmYlvCoJ9Iu3",
+	"TUv4VugioiBT7/XfmQF1i27VCyry3CS9LG8X3uuT4xzs+OB88KuSYviCrn+yiVmojCyii+Gr6McrIy5l",
+	"qb63v6uLte/Ze5qxlC9pfkHYcqU3FljAXVDMEDWqJQdxw8hrFftt923jhJwm5D4ZDocQX5ClJnO6UjU9",
+	"utmMVaVNM9rHM+blsFVuixPHBdUgfnvClQAVt2hmSd7IdsdQPSv2/TTUTzPfF2wli8jKp4W8whTlZrUH",
+	"3H8bssppylo2/7Xf/cDYMRzpiFznZRchXBsFsGA0gxjiTJYiI+uFzFlHPlswl7oYrqvx4FlW72sxIZPG",
+	"eSsm9w3Nvzczu0kGsJpdCjyVGJJdU+VixgnJCrlamT9oljGowFvKa5bF9OGtGeJbKoon1d5aIsWY4xuW",
+	"0lKxnvdx5VoJKsHGo61SsPvJnpNvh4nOy0MUNHmWmhwlfXwrO26LaZm96+FUTdCXHT/sBaPposmsW9FC",
+	"VxgiWua+3nFVMCjYA6X1nIwScjZKyJdnhhfGoxFZsSK1aTK7h+FIPgHv4sLlVWupuwPaLH3cwEu/XQGR",
+	"X49Ovn77YZyMz24+f/Nm6P55evPFf3wWIz4OdQTJbZkqhsa0I2Cb1/SUrXsel27u0BrFAp6rH7G9xZaN",
+	"HLm1yvpWNy/3uYOUaV3wkovw0/GflgSRVeZXl2Eabvd99ZkiIQP2+X1cG2s7xHtqhncOdOMRjV1algpP",
+	"jDlQK9s9s0R3Vby7ag8oYXgw6sIO082IsJedueMV3aB3Bl0zqUR8M6473HKe5G8btvJZqc2Au5JC4hf1",
+	"zdpiUpd+shvwst+gjuLykS8AuoHYtZ9D8pf1NsUdWJhhuBv62hj6DNs97FW++W5YxFWCfGgZwKeWdvMY",
+	"ueDMjr8oviGDJEzewXfZ9Vbz68OEbh9vWnltl8R+mR0WtxMew3Gr+XueiXHbI5mx7FvMnNhx6dqN3r9V",
+	"TbrRPtLBBKrK0S2tnirWEGLVC7bBOAudF8yomJifEqbAfYhZxz7NbTcYvGKFApAOjD5ZIAtnoiIKASnK",
+	"nBE7TNREtUVVUT+oQwcjS1AjLLQa2gkWV+Wc2PQoMt0QKRhRPGOJz8acbuAXkEY37BfLSmd5VCmsCmW6",
+	"6pstIcnCA8cEby5Y+i4+TpCwtwMPoZUhU7poDJmFVbS9w1euvDaKfErzkqFamwJqZamdZK+7uoM1quv4",
+	"GmspgzFDDgtyO6p+7qy85FlUpigHItppEAfqWZXh9rzGdzV3V7HbLMJj13vliw/JlYRwQRWn1A65O28J",
+	"CgtHT0eJYG1+bn7vg2B4JReC81DjsHYzwZH0MY04A6eb5yBZOpJwunlR5l2zLDIaEWVPBPn51aOdQHGM",
+	"PdeUa/PnAZaWeXU1gJ93Uq23jVIQY3vkzaqta6dViKfuVx3o0yKNjyZpoeil23SOKTsa41n1MxQ9LKk1",
+	"jGHqbdt0BHO1qsL/FNyMbrbPKY8qRN1ZTzUBH71aS4d6BOUy7qnd/J4taq1jMePv5ZrImWaCMJoubJrJ",
+	"kqwx+uwH7zDhVm9CBaTkeGe954RXQm+LeRyYQadJNbqs5DUrdFmIziMZScWyl1jJcYjAs64GN//aFLaH",
+	"byPMC7bKY/cEarK7O/zMon4nhKK+iIpqqIV2WL5NZOyO+g2zRLs3xoxBfn+3m6ra9i19HmxNKJ+bMuaX",
+	"5bMk7WoXNCNaAuIgIvwuwOPYcfUuat/18OZspvdP1TxFtPST7BpTsjzdlwErktsxwnXZOYf8aRmq2vs2",
+	"rgSVsiHpdwenH7CW11QRC/iR4HVJdQV9l+Yyvbogld3DfUWcZnl+QBqbrxtpRqWEOblrHRG6ox4MB2jT",
+	"P+vNo/7tKsoIdtOUEbyQeaaGDXLVY+XYCKKdX7Xm1p1zSr+LjNsqXA+0EwuEhz/mSvNUfXTFtb/Z85hG",
+	"g5VVhVqv0QIVNDKo0+ristjKIKv9djz3aFl0JFD9fqvP4jFLIWNJ2TrF9YKnC1t7CscAzFYtgenQSQmJ",
+	"6FKxAgSporzrvbGivOhPW1CfYk4vJm0hSL/hkA9jFi8XKevuurDmID/E5raWZCPHlEJj5kW3qezoIzF8",
+	"XyqI+X14yfxNwRXp8gt7h4CBYG62nikTJzV2zbjtqW4pPnCS/SF0DOO3ukbzdjEW0veWamNv7TD0gdQ3",
+	"Auu+fE8Egutq8QFuE7zyQERVxwaaBFDvWzYIFssedH2l/ZDbhy2Z/LcKUKdS9AtQVy7H3aBD1Y1iwWiu",
+	"FxtsWYT7NIwb1mnB9EumjfCOnD1jOiM4rX0EdRtaMHLFVpooRnPc+u7Gm+qAV0zW0O3Hg4GCzmBxGXAi",
+	"VqHChNoKmJQsacaMDsa1Yvms3V+hgnXHw3xRz/luVyJPFEN7pOmQfPbh6eVP394QSOG0hU3uy0GE1bu6",
+	"LO1KvdMyqLrryoalirv+/XYHCBh2y0vFABQBmnvYtXAxz8NuC/344Ei5DWGvBL+hO5xdc61aj6h3elaC",
+	"pJ4PUVF2r9PTUuA4XiIn8T4VP5Gd73EyCw7MEehyloMhH56d3X/YJhuW9H1tmgHQdQCI20KNHWOkFJbP",
+	"MH/LyGe4CecFxasQq3GyqvymyV6pbq4tGzXnVG0pdHuPYZpT1aB1IQYhPACJ94IEme8APG6X5rPUE5/g",
+	"/jaakovgdVHXnf0SxKix+oYNSb2sSurenfGabux1xbiYu5rVhEyZ0pj92E9GzUtaUKFZkzlLzbT5NSs2",
+	"xqQnq0IubVujXTfdWvyrkniNXQYJFyBrodDBy7aq05NDLgasIXPFXThEeEwdlsrX8UJ5Pl0OGxzw1Xnp",
+	"VreGP4je6A6SuleNK36wz5tvISgda1f1m+6ljoNr0j/gkyTATKy2s0WSyeJ4UlwWn5QQl8WrgmO6xZZk",
+	"KfWCCc3TeGHbE000vWKooaUFy8yzNFdxn1OAc96JljCnZ36uO/6Jq90JfWuOZIiQRBXRBWcZWcviKp5/",
+	"CxeRQxvrllQTpIxEK7FaU0bR4WVhmjqlBMurWupmfVOq6VcU3r/VFmukZ6LbMkDFjxjrDqHdEJ29B5Eb",
+	"dph4eDp+8ODAK3yPOn6pMIWr0kkvWvVw8mrBNl5zNyZNRDXf2gW/+FbqBrJ+9yjJ4lgZz8LCbe9+Ubpu",
+	"SfuCOaWtHhLY7cvOL5xNfKExGYmgm82pShZbwmJzOuccfMcVWUleS4QOYDQgkVTdOjO4Fv3ZYp055ULp",
+	"qhUnpHTXIDFcN1xwIdJiHlcqmijSyRes6SOnj0X2et3V6dNUqnP0pJ2mKEDHmHxVq+brgjwJEkc7XHmX",
+	"ZEOoLW2J1HnQzchSzKtSqvT+m13p79yzNx4ptnNhNU9ZBp3TYmXaAPPamM8aj8X9LLhWBLyYtmf0e02k",
+	"6Fpv0w/3BECFaIPMaUY6qQBhO/FvEe0A/cwCNXJm9WHovwu3YVRodEQFaUJRCTppwHy6MOArzorH3KJ+",
+	"Rr3+Dta2lUnwKfN8TvuU7QP/P8fuALsv96m0e+iBbw+OS5VA60+kPy3uAFjm9VOuJG0lvZvukW+V5ku7",
+	"5VuXZWY93d0q+TzCUWT11CFe7l4uXkRHMqxUQ3FSmyg5nkjYjntXO2JRfZBATYT9LpBp28bMJnIHflfm",
+	"OTFfeVgErtCjOitkgyG54PNFAxWuWN5AILmOp7JU0NA7c/sG09AA5TS4lA+J/JjX+/nZFfjwTTCHJrL+",
+	"P6MyW+Wuh9ZcukzxVh4OURK2J1625I435WOFPepq/wuKT0axjX1k9b87gj5qxzO6K7yiq5bOzC5mQF4u",
+	"5NqCC0uRsuE+4KM9GEZ/gRR9PJAi3OHoCcEh6916t8EKUrbSh0YU+58HtrQIBQefhbbQIhfX0SMAnYaP",
+	"AUBW2DLo1uQ5iSDjWl7Fski6nLSyyFsMSpsUJ1dM1JEMyoKfFMxhIiVdoOFwP+zCQkI1M2TAMm6ROOMG",
+	"Fgw6ZN0KYi9IAujmqkIQvYiPajckXYgmvpG7luOUx4tpKv9DfeP+ya+Z8HlwXBGuVMmyZAeSoq1ipbHq",
+	"Rm0HXVxvLnwL5AmqlBZZLLgS0eerHfPh1p5lIGEfsL37E2PKqiDPe2pcANOXdftIZvW6MMeiNXbpV3gM",
+	"r3fQaOxTcHvXO5TFS/52i7EA/1ezPFcEwBZsB4glyzYNQaug1m7326p1WcW20MNMljoaRnO9zdqI9B0m",
+	"IdW6nu3KUElSWRSAIW5RZ8yvCBfE/KpPVd8r92tvmdtOCJi8LAWAwl0JuRbth9u3Xjv43svy39pUv6iy",
+	"1ueFzSWfrY43uaoFg12zNgxORfc56OPWbas7lSM2oNKZHYKty3gGzvA50wR7OzQVMEZlc5mzph7sOcM2",
+	"1yJ9JMWMz4cWZI7LCoZvWjB6paqe6bgl+9J4jurS7JKGUwmOqnawOSHaQ+YcH+CjybFaSZWYkxWBwnxR",
+	"IbQI3ipQrtjPzb+6d9wZ9WenXjfob6NKKXflVgVmVIIEC0RTu2z+ZyHLVY+a7D61Sf2lb28BdQv5EvV/",
+	"5lQzpYctvP0nce5HedCymaudirBSW4n8FlMcQWXZZrNPTG85KgU+tcV3SzirkyZo4tMCC1g/eP+iecmU",
+	"K4T1hT3GdEWdx1gLNsodjuVgVrby3XphDm4Ry06/nS7NdTC+62plBvm2dlFp5wosjgcoFi3833rytEvC",
+	"X2OeupEkvxRcs1+4UAlGaIN/K1kWqf1b02LONP69Zny+0MYUBSI/t80xErJkxZwlhF6zgpo/bBv5elZD",
+	"lxzFhsKoS4uzIGdGC0PGGm7xhVF26DRnw6f2j9dbnPK2Zr6qK746wX5TND+BuLqxcVzD+l3eqdCjdz0T",
+	"8VZhl5h1BpZ8wSyqXS2a0vw8RC2GMSxTjGcYVl1a7Blbht6gIetFCx6bRWBLqZCCp1i6sKx0S1vJ+1ot",
+	"5OrtMEhjXsjo/bodJzMvtyuInkc8YncCxTe+BRTfY5tU308GXvrUfJ+Uz8UWaS+IYoxMoNehlfsO2dpw",
+	"62Q3t6Zd+HXl6GTw7bVd0PakH+WyzOBbRcbDEWHimuVyhSXElj/MBWQOH0ycwbOTXXRpd6d2R5O1CR22",
+	"JZBLd/Scvt0e6G2jcbsr+0CE1VTKPe7OZKBWLA2sDTeN8XAUfXMz3Cs2Ue2uz7qFhyY6u37zZmgswZwL",
+	"9uZNh9qhYPYWj9gSIXEpovb92yRPmvH/trvCtDhlt9IL39NUt3brqUyJNC9RpNlOvwXaUCuaXiGPzxjD",
+	"hrcpVi8vy1zzFUQmXYAuGaQUoXGl/bmGPE28x60qjd2aLUQ7wF4VsgT45inPc5hCzpcccwWxc3WDWD0w",
+	"W2N35206SyT3UbOVOYGUmEuBxV3/cdQBjWkGQXZGC+Qh+EZe+tNyeB+nyhba9aHN6TWr3GeEa4UX+gWZ",
+	"/F8MT0wc8H9QrriH3529RFsWdrAaG2it5Cl4lTHvnhm+JhaSWkWrlL7jInNJmnVyYsvT+H77O6NqBVsq",
+	"llVZS4rBBJZMZFv1ZLdpUxG0vdhJWE6pSMi01NBMFXrRqgWgGlzZBmJHmQG4uDqgd+JziSNiNfXY5n/P",
+	"8sxmue0yNahZMXRiWCMg09r8Cdfo/zwsmF5T35jW6mp5XmE6x/OmvYbYzU3ZBqWwoCsow90xtgBF4QCs",
+	"hEod7Ta5yj7s9vyC5b1ivo0JCEj/vynMRBAgRnD18XKS3u7kvS5g6njAufBtg5o+/l8dx7D7JagXTg1H",
+	"VRwXXd16EY1X8HRBMAqGMNrQNXlGi/3yFD2e4Oi0JyTwf7rMP1+57dPckLNxPhaRwm54+7k8glsmOOSf",
+	"hFvme660LDbNfSCaaq3jaJP7b8yk0TJViIo5ZSnAVoadd6zI695px5/0SOi8VyPIBrMYqs0t0poNv1E7",
+	"/zV0DQ/LnAtGjzd7DxTflAOisd1tQsz5X6602SCHvIMyYlrIcr7APo9TWeqeQJy/NmQabDsFkD4o3aDY",
+	"zgYctoLaTcIRczd8PW8lJSFT8wogIOCPdqnZAcezq8ecZ6H4AbFiO62AhKqUP1vXnFrY9i251HIMjyGA",
+	"wgP9aYggmWeNeBkHJXW1h+4X0VA4Cm1FFqBjoy7ZwYraOR2LPGs9HfW32iLHc2zZ6uQcJPKCDifXLHOl",
+	"ouf26lWo2Dl1b1bIJaFkZgSOUfa4mF+4Elo7rv3X1qhg7ahzQuuX86ws9AJz9f3DYdVwVZfpr+QqZxzH",
+	"jLcuaqp5ao2+H47tG1FlsMmDxCqgJkxeHRX4z2agaGHndiIFOw8UXaN1OaE6pekV0bJCLQIETgVYGE1g",
+	"Xh89EG6OXCQEvqPcF2ghO/6Byq+tnPLAb+AKFeIHCys6zZBwxNYBCls/JMC7Cr5HAu4o3XeQJxYYFvf4",
+	"5BXibiW16sF1W6Xn2Ks9ucvszjFuAhk3bv+cN4CPftW5x9D2HHDKXA0oKp4XpGA5o4pliT+W546REltz",
+	"MOeYwARJKhfERszOfRsEbsU9FRsQlBeE5qyAkbDx9dIy6IoqZdsO6NAvArAqayo0NMueMjDUQ2HpQ3g4",
+	"V/gTJxtE8JKBfW1Ubv6V+vwHpD4fP884xvfV1h7huAd88kkc+idBYvJW9ZhraR5xAT7bATKymbadfX9B",
+	"x/RYvVnQg+aWKdppLhsaYlu3mbIFytB6DB72eKM8d61TjfhC/LoD3GhmuqVumYTr769c02/U91CphC9Z",
+	"Nt/bi/x2xfAYAWFZ9yz6knV+1neJOUhEznIaw1ezIDIYsWGFc0HnUl4Rqjtzoj0B3+U0is+y2xatIWnf",
+	"Fy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9Sh5+4L99yNv4Ev96AEryjPEnItuW0GOIcFlqsDTiS+cRl1",
+	"9n8v1/U3AmTjxn0Wf3/Lq7pYAnaLvTHQp3HP7VVxX7TsVWy3OUH3ouBuDeRZmKfqSyzwvAaiNxDodVkQ",
+	"7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5RSBobILxHsmS7oxiqRRR+NWlo3OdupbBA+3LABO",
+	"9m2LmtKFMacjzg3IlDk30nEtQBBxgVzCpQDVOW4Psyq+31n52c4JaBSnTdlN1tLNrcUAij0VhNka962A",
+	"Ss7bXaBtUzU0/8E81xvFoZKIEfQe1CQASAwVB78c3B8V5aaVVHyrUUmInXwsZIiumA5uNskOvIM1xXfz",
+	"Byr+q3NOK9cfQ9mWPGWflKb9sqnKzhqp5s4xYlXCf0rhOq9M83hk8kcUfltYBOiNRI8RGt6KyILPuTAm",
+	"svlXwVLGV5qYQ5cQec0KmyCvNBmfkSUXpUZ23RJLmMn5U9eODX0KCpb0/U8HNdWoJuUGcS+O7YQ/+5Hs",
+	"V83O7clF0EZGi5yDV9acbAzcQGgM67EsdLohqFXrQElw7f9CJ0SpwpQlmmVwwrazlGI5SbmtWKxMpigj",
+	"cHG1JzqeytUGMb6q4Pg24tKig/CsIvhNdWFt3uS1+E4Wy+7v6KRBmdUHvlSRHlrr39KaoQ2BspbYrjRd",
+	"rnrkKW3VFjk1rFKt/IISt0MVHRs4/GpH0OAgoO9BGtKgar9S94jNCvk7iwcHf2LO2NjKX2p0Se3YT6Uq",
+	"orf2r5L3jDI0gz30KK6/rfLs/FE2w866pfxi2n3MSM4j3IR2Xz6JixDnekj9ycGeQ/hhfC7RLIgJiHs1",
+	"Ab8PmTGWkAlqOmri4zCUqHJ5QQTjEKnjRr6WQju/Dcj7GtDvRqTvAoQcF8VW4Mb02MAKflLwdIHOt2SA",
+	"k/HKlmo4mbqI9l+xd+OPVDvMpZ0+f0ue51xhY4bEhTI7KA91y1uW0zw4p9YcPKTJE9X0XzIvlyw62zmf",
+	"0+lGM0U+H4/++2sCf3/RcS4zyvPG9lhSsYRkjGYkh1og1bUVU5mmTKlZmbcNDEnrneNrYHi/3Ig04lN6",
+	"YfuzWEYE60n7dnBEFqRgs1J1fNc2aHD14trKPO2SWgupLfaq7V70xIHB2jlb/FLUE2uN+oKdbkuA7rOp",
+	"Ng7ca8tCPPkPaKj/D99a/x8NbfVDSLKwOz89+f3th/s3n+29yys7yI0UW/xTtg4c34c2zt85EYYCVv00",
+	"Wp6dwQWZslyuye+skBZiWM5mcQp9GCfj0xtPpg/j5PSmgVTdimzut2EKhj887Vmc4wntbNKWah1Dbo/A",
+	"1YPUtTBaJOFTFj4ZRLDrvY75NqCqvkj9B0JRNferNzYm/61k9mtX5RYpHrDvbiB0vdlMD2LXusn0JMcf",
+	"0O8gLDbv1OYgQslqyU3ErIEdHSQkQin2kU5400ltP6H1yHqfU+psjrD49ezBXjF0sBZZCz3HVxOq01su",
+	"GYkOlkkKD0zczQWIsys6d9mqNl+Jiaw9rvDMW9hNNdqdJAQO01iCYe377k0fWmyydQw4eipLTRZyTZZU",
+	"bFxqXdjwsRQe+KZBk3ntVZmm9uD22PkUdQvhYWYU28aQJruWLmjzfUgyZ8Lo/CyL22AB937o07pWUM2v",
+	"WQdvBGSEW25r7MflaqTjcywYzZ6JGiBpmDqX0ljdwmM+NxoaesgAbk5yoS/IyRjjoWJjUx6HLY2EP3Qs",
+	"bMNqRUuTYDnB3MOdaN72Ixjjze0W/nzGOM71paa6VLEucZBc3xaZBYfxgnpr5KCWrLrSHHaDsd7e7tTc",
+	"5kUzjlMmBWsypgANO3NVzUrQlVpI3dFWg8Kz43W+MHYWF/OXHZpSRjvJN/teVwuq6j5Bu1BssMjosiGP",
+	"n+6NzgMfAA21DG+wnpNvSF/duicwSEt9icfRbgrviUVKWZ6pwuAVq+6ynKdTEpybrd10vBI9is41dLtq",
+	"W8NwOXsflzHtTRIiusPe261zYUpneLfGkpMG1sxdSX3s3upTgNIvA7xPuYptx+wznls7N9ShxbzS4lda",
+	"bXErFx3jIvMc+WncZWvxqLk16eV2RzDQh5igQvvGYCpofXlrxO4KaKKlzY/tWEbVVi/0Xk0ZGpWlu2tw",
+	"WSG+1HpcHtzFsrHAINZYla3j3WM6NRVzzYX29QvwyBjoZgqCcQ47wxIqmGpTC8wYtz6nmwO8gBVMyW3N",
+	"82qk6Ox8lsu2+ZPFID3SvFT8mnXPUIWYRlPpTNGDW83n/7aKXfuC8ZXuBQksJfh9lAo5FdHGGs+Eauk1",
+	"M2NUl8WePi87dbeteB6NKWed03rcpCqWtmggOKMuHVoMOS7N4ns3CIIijv2AEDkVP+KTwCIZyxtM32UL",
+	"cXt0D8mpgA4i0Y4vzfRu6IXSLJ5bBF3cnq2kDVJhZ9OCbiZ20YnjS0/tJo7+0W/GdgvU/DtkEtXaFdAm",
+	"RwIIicskpgBMdlIrNg/0gVkwbg/dMoyKNiTcKe3iXrVmnnXvQgcbbiVl3lBh7nq4QvvDgpgnG8oWMZwb",
+	"s16uXaNrB7qfS3mlnLcvSAnvG67zlE1q+9e098+LaLVHA1aWR2DqnL+FPVE+xJBZ+yRZ+u4qsUPOiicV",
+	"Y0Q4laaLsNkuWVCro4DtKGcY0F43sKoDk4o6MZvQmmABNct6XtCstM0lrzEcCmO/KwUkdQUYVjmYBxWI",
+	"lad6FFuM/86a+phBapcduGuYuRFmChsY0/33EmdF22XYSLNy9UrGXw2+BEMn77bkrPDH2/pozEOHHJjO",
+	"/cjgqLzi8bSajpcuzyLN0SyztCSGm5P6ki/L/JC4SEQ9CYNZD+KRLBv/u3+6u1abf9LAJUxhDSYjdCmh",
+	"ZyxbXpD7FgAJtmwYtlI6fRAc73FUFFuta2vWfaLEMESUsmZTL6FtbCfFbn8L8I/TzKxVHZLRxuC+2J5i",
+	"W6x+tpnbhF3xm1PxqtkQjfvvIChRLt15BrpEpUl3TckpRjDRcFqh9uRVIl/HUulNvvcekK+RWeJ+FPO6",
+	"formXoMTh2ycx4GN0yqe3kpxKxjNwao6URuRThIyodk1FSnLTlx+z0nBlMxL8wvzfUY1PalS08xHCOd7",
+	"ogsqlK8qUfAwy7C58okqVytZwOMqpydff33y9dfmHwu+ovREyfT0BBxa3LzcfLFecM1Ocjpl+aTGtLcV",
+	"Y/YAuSt6xQpYO16+J97vZv4R6A/IXHpWT7atH4ho3tfE/WxyTiZgdbLCrG9VyBlTCvZvQmRBJuZ+LVYF",
+	"V2wyJPDL+hTsACKjRTYhnwei9Qv4/ZSfeMB4mk+gNTNCXhBYtSILes1cY9N9ZLx9rz0kdSMrZ/sqnnYy",
+	"nFpSvty/sRd4VKh8IrVRd1y39HGKjCyAalO1rrV+1mGprmtpjdjSwldSzCVTpIaM1cnYBgW7uemZWw9m",
+	"66oOWNV766GcYmdV+9uVRz2vGulvBSq/e0S+fnD2JbG96knGNOV5pEYnXvv4UtNpzi5AVVuxAvsvbaUD",
+	"vqYnv49Ovn739h9v3gyrf3zWEHK1CTgRSnssSioyi8IjSSajW1mBnx4FNpQL20M4qoXQLCuYMkrRFcvM",
+	"me/T+A4Zgyn9JIv7x8GLb6TzRpbmFSBUFixf7WBBxvssKR+IbynfizTg5NjZ1XLGsA1KOob3PrfeCeBN",
+	"Di59RgwX3aIr4Jb/3K7Ms02wT76xSUXcloPxXbyJ1jPByIyWud4Q6KLcfCoiEdO8XIrovUM9yozNix/H",
+	"k1VyLtitBmhsXPNL2BIMA9/xGlJa0GW8muEVSD1WbIh/KCErqhfVvwmwKc3MN2ZfGLVwLhYsvqFs1QLJ",
+	"xyTVw69HY/KfL589dUMQLmxmgN1mMpUNTd+wH1yTDJcQI2NunvsFeFtTnBcBXkGdXRqdzHfg5o3OrIpd",
+	"N+fkdE0JwBrShryYA2KbGJE/EM7jAJTgSD4l4n0inhnlegvz9AKKN5crvcH8N9CeEbzKsCDqkxWI7i3y",
+	"HZrSCZZUp4sfmuojV0w8Csti9oGGRKYath2dxTFJtiePVTxtOYO2Ct8GoyHE2px0Jdcsa8uh7spLNS3F",
+	"FrGgt9xohZrnuTn10FRPJ4YiKYNb9gIRAhoItXOiMHDbmvW9lyMtHv7OtL+ThYOgdYi0OM9teHCasYsQ",
+	"kZBazAPcmr/FgeNthKOzigS1wHfQgToQJAGDB0kqjsQenc9y3BaASJAeVUmSesErLrhZMB4hvcVK2E8i",
+	"twXnekjRJHu/snlXUQHq0PQQM9RnxmzIsoTEzmvmcFhjDbrupiNNdUNEp+zglfFU2QXwggi2tstIXJDA",
+	"l767RGj1h7caw52sMm4PEUUoJGsj3URfZXuW7QZlgm/2xUvco/HF/HpQ0U8zQOzmwsJVXbGV3u0Ttr+4",
+	"pwYeCxaBn0P9Xd+YX4T4sX1BY7u3jXqByJM9ieSweve1gYtv/Sqnm6ZGF77uv5sa0Y7k7LsaHxU4+HZg",
+	"4vhwc5iiYAoYI25t1fBwEVN02BmJwql1Ho1izYUIM0ZiOjH4w75hDfWGqJNtOc9ANGtppwnzgy9+4aLt",
+	"XTsQVQEChPV/h8Sr2s8G+LoVFC9Q0S+xjrbr1hTMK2k/JIZlX6Bx2DfKYW5uq2xv90LcbX1gHlbxEi3o",
+	"VxhW7YMfC6kCfgV084GScsU2DUF69n5VoIc//pZoF8QH8RaPsyZ/R77xHQXsnQggfwyF1V4qrGyPxvgM",
+	"a20cm4Iw8YGrKExYEel1K9WhrKFTq8pL4r4L+9FZb8uFB7n5myIc85TIyZoL8ySmV/RuQrkN3+JmFmdm",
+	"o8xiKLShJWQ367dvDx7Mpa9TChNRz52Oh4U0CJJ+gXD37NxIvblk6gI7ZeAHOb82z88pNjM/MEO/h9zu",
+	"mFax030GUuU7dHh4wa7BPfDY+663NqfUC1kczUviO4OqBowu1FFxTjYM0jmjOeg7GjFhsqBTZeso7rmb",
+	"ytNbhUh/xcKWDV3m/doJVKikEbiMfoUWDWn0lx1S5hubbXusSrvhHhvekqBur3paBsnf4d62cdpR7FQc",
+	"6mW5XNJPpZ/I9qRbjtquLyosWd0PKH7AyfwTcvpReDW6E7be3aPhr1FXo9kSVDKWceyUM+PCxmMQUTlK",
+	"hxcyz83FcXtb5iyqPThpaB+2OWPjB18++Or+wwdftueO7VwT17zZv17m7DJtQvTXjUhvThj8TZG1LLKq",
+	"JbKQms/iHEqP56y/u448ff3yO55wmup45d/KZ3B31GGM3d2GZejcVIARaz5cMYqh/D799j6asVk2xW2n",
+	"peKCKUXMI7Z52/AItYnH6E5TnY8OPWqkcv1p7KW8L7nvqD1jGizXmrcaNiFxJzuowXTGrPdhO3Z1fGjL",
+	"N5uayvh+NK3BPE/MY+gDleT6NFSBLU4KwW+xvNpi3zrY1DocZU5XqsHOhpF9Mu9xOsV3ca6VonOXxl8W",
+	"sso1IVxDpy+6ZIArPzHUzsqcTeKKjbmOc+sRObS/DEIGHuhoflGKRzjATsTrm81ui9WKRIe0tTkyigIX",
+	"XC0OpNpulLfs1m4RIqY2x99sLKSHUVHSuFa5KuS8YCpSNuHAKrpCBe5y3qgrLEKj0K2BH8ROdqis3drO",
+	"gwTZA1F7u11o7iZrv1u2+o25PpJ+rXXbsJp2jeVihzfYbn8u2wAhqsPX6MDvjMKNM25GP7EPYPPkjrVD",
+	"NnTbFdXzztBXfitpK/AmSxeSYaTT9W6s2uDBrwnNzQQ2Hd/Y3rvSgwtMC3qFffY6juvyKeIk8okQU+hR",
+	"ya9ZgdGJzhtm1tg8b9gCyFHrMaC9pXfBnwIUVYjGGurbXN7DRVozDMwBws4X6B+ijwIpHe9V56saszoe",
+	"dbzUQLGxKRJbEDPABA3i4CjK4yejNe6qi7+VrET1sBQC7wBAqGUZApvTQnNah6oFKZw36I+Ijxm8wG4r",
+	"JBhWQI3WHKj8I+g6iY7I0oJF9ugAfagxAVEx3d6Fb72Q4ODXQYEe+P6jWuYBECG3MOQcmCisoQkvo92Y",
+	"Qhof4SzYzfokjgPO9V9mF3vaOtfuN7uQpn3CXThMfGqVnndbpj8kbLGjrDepmM1Yiuy9flGKg3RPBxzQ",
+	"GmCtImdc8xREVIDn5Eq7BslgWuZXBwFdtTRc9okDUAgvSSYTzJkEyfbObXJDKnal4UcKtXlVVRbR/7to",
+	"5ZZ5vI/p40ojUP2dSNpuMBxo/MFmwX4Huxtyz6HyDEjwmM9mEYFWjyEeITJ45HIbIXU/0JU94wVWYzdH",
+	"gBM/US/ANc15FHi1MdyCv6gH+DzRquW2bORRbia3pk/iagqOcKSzlZEzgMq6oiW2X96SPOaTIl3w6yY1",
+	"rXpBDKW0UazvZNl3scFWTBjj5Ue0XTpXPbaEEtp8JEXZIFqLUqAlyRUpRcYKsqYbIgsAjDbyttvhQHU/",
+	"cjB6O2f6i/K+WeuY1bqTzxqvlg/io/vFt5vJNkvsbjfuSJzLATQ+XnmGwEgW4aeyGohgLIsVaC7kjszc",
+	"W7zhs1mj0LZp9PNt96RFj6pgUJ3sSOyc4rHvRlBvvyFRXGhvC22VeDCas4xQTQqmNHgGoI2CrcP26Ua7",
+	"I3ZMD3Kg0DYOZIjj3XqBzLHzi242gq+w7CePfVLfwQoTpQH2hqbauqVam41EfFaMKPd2ssppA95xdcXf",
+	"PfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYVXbVkGJwCNaMLFdRKDRXJKrp",
+	"FROuy8tBkmWrpFmiYAMUmXnBsEEuV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JIGSKn2voV",
+	"sykkkwzyMAjNc7m+8HUh73WVZbfmeU6mLGyRdACMY3B97ny3Xmz281J1f1XAjOaHXbj9R6STBXuLcnvP",
+	"tt3udHQBsalCW0dh6n4s0niMda8j7K4Gjw8Es+gkadzqa8fbTKDgNXkfXlvmq5+FxozTLguNz9rP1h1Y",
+	"99ZKNATdvN1p2iebqiKRI8AKXea5D4AUzPXkn7ILlBdckZzNNJGlJkyganQkeJ/OGWaHwIuZs8kimvpE",
+	"yPVkG+rMKVtCrq0ZdWI35e3BuGXhhj2vMFa21Mo2LLJ+52xW5vlP7uLfzrvH6mlsiYu2CXayWRPNiqXC",
+	"ZHvzEXbSVZLMaBxCwOspUT3I+a5tW203KiYadc6T7qDdPJXrFsSY+jRSuWTgRnPQp/UpxZGOX0W5B8qu",
+	"6ZLFlrYHzNdsZk2b8usI3xjuY6M6Zbhrt55wh7lyqvTLjUgPDM+XkW12TdSCGjxUKITEXsXmcueKyDXL",
+	"iLB+xkPb2Sb2dfsPoV+pn3kzzRo7pzQD0T/RCvrwXFh8Alu+jut3Jr9RYrZKWgDTdikb8D9y7APeWhVO",
+	"g0YMfVtENZnldx+1NuNfuo7ju+1hcouLQmSeGXMS08aXAArRtYGn74tSH94lIpD1gucM6I/EMzuEC8Og",
+	"uUWVQLgEcxwu4PVGdbbYVlRsKlW6sLAljpXts4bfdvqx+AYiLcU1qpn80w0Bx0gMDqeqAe1AInuKuj3s",
+	"jmRX51mVRdCl2yoe/AO8/Yd3wN6GYuig37v80koSVF1l3BEMWwDDMQq5Hc90bA6voGvFceJtbBkB4f2J",
+	"ZsywzsRQzFwbJGPXk7iJtxN900z0i74VbN6U7a7ych6t/FvIQmOZCIhPBPVqwBRV245p75BWpTKs0OB2",
+	"DlsLbInwy6eXmKxNvuG5OZ0ENTyVwJ3lTCSbDATzNPdXErTJuLMwliFZ6A6dow/Ur8Zuej1W1RafQnbr",
+	"hj2xC6MQ99X37NgZbkXfms3d9Rib6U/aPzFsxd0Vdd2jHWzplpgbZVEM4oe3pZOCRyE8TjpuMzi+RhT/",
+	"swS0ooxg6X1Oiy3nTNvbYUub8Vwgn6cRIhm+tFX1ioksqav2BcuY0Jzmqt90foEkon1xDHtqr+o4OtW1",
+	"sMSS1hpfVNvjl/a2ic+bYMSC5M2I284fgvhh10XJIi+8Yh0cX7WVNk4bibcz66nM4tYtgte15rk3nb3q",
+	"zUumFzIOZVEWeRPk2/TA5mXb+TVmJD8HfGO1rgSXHqPXzyKTEVccdpuP7++CqrhH/4qxVQPSOyq349Go",
+	"8ykwE/uBrXRcMK7aMYlqmbpGjDk8mJj+uEcJrrDEbNV70zhYs380AngQgGiaQ96QOlvLI4Yc5VzKKwiY",
+	"DferAm7fgzeE4gTobhkgXLHb+iYG+8HuV+SyjHTg8HZtgNNUdVa7G4iAjn73HegAh28Sdb7b1R8IStJU",
+	"EeRqF21aFpY2k4x3A+7Iis0LlzXQhm8ECCGGdeJXv5MBTZ63a87WFy5Kgi7OajcVWcprlhHs97OtkUUq",
+	"IJty01IAzRXWwgaqFKUAK1muMKrUoQqnL6ZIQx0jYqqExw+mN0OkBmPz+4KnvbtU9nT37/Kdw4PdTiPa",
+	"tIWdg+6fXWoymnqz2DZv3cgpXZvIHtkyPpexi8HfpyPcbi4T2+n5Fky4W1/NSBzoMd1Y7Ptd2d4v+v4E",
+	"4c4bHdRMtzfY6bfl/UDje4O/99jYHZReBFEP0NMP3BqYfePm9A2NFgFCcOtl756rayQNm9beiDf4fZfz",
+	"ccTi8MYodb3ierdfbbc8DdTIGvcmljF2G2bvLZlWBVvyWt+xepJ1L7F13Jr9rn7Hhh2reg7vEX4VETqF",
+	"w2HYxg31dVyt0kYKFmmH4+LY/gB6WRgm9FWqLdyMb5tu0ucA3nb7+7Ll1PYTrS39sO9S6t6SL2OKvtcN",
+	"7bOEKzKvVwX052PfLG0vP8d6aPe8RG6Swb8q72udQ+ayI9Z7s11vs1DnMv5myV2w5DgIBq1dgCsgw4jX",
+	"/4oRCnF8SN32CExS6MVtAFAxF7QsuN68hN531kPBLWLjlkNQkMvnT4xJBB2j3uX8mr2bgFPg/kOjnhc0",
+	"1daj6fouDqaMFsAv9tULrVfIvqq5fCWjajGVFACC7YNDAkaAbVGgnO5v4/SIZo2Y3fQKzRNuRkulvOI+",
+	"Gfl84OIm79z7K9GIq765gU4lM9naadWXEvuZQo4sekgyyRQW8kBZOV2qIclkqu7RFR8us+1mHuKaCezX",
+	"bdtEztmF+RNCKedvxBtxQv7+98tSL8xzKVwRf//7OZlcAuwU/x0+OSffAKWJ25jhcDjB/AUa7Js1/SME",
+	"JkgqT9g3goS0HRJo3+kvKQRtRpuUFUuOY3AN9Ffk88n7k+rzyRcXSAHHbYYMim6UMS/TBSlkjnXg8NJU",
+	"rphtjMX1EJf/JFN//zt+Ro0RPOPvcRPsKA4cGyI6n0+M0JwkZGLsUvgvS99NvhiSSy8KZRGmg6dUkCnC",
+	"m2VkuiFcKzMVnpnn8N8YVsLZ/MiVNvMxayUT6Oo7IZ+PiZbE2NmE5YqR07MvgB0mKdRqTDAChd2wyOSD",
+	"kYoJqWo5EmJLOW4m9i3gtDevMWw9Af8R7v4962X+x68KW5ClMmMTjH3TaY65lwvoEGq4KSETrJKZ2E1j",
+	"ZidrPVnwhY+kcIkrhsEwkRSGsbLSzl55vpp8+4rOJxdom5uD4Rlg8mR28hPV6WJCPn9w+pXz3CfkwfgU",
+	"LyZAkzZUFlLbpmFVKsUXQxjhqRTMDTMHzMv7owd2ti8AXIqLuZlrpTxZ/wC4e4mSS2ZPLMhQQSZPMrZc",
+	"SW0WefID20wuKilyxTb2Lf4ju11QJC/gTLDZjKXY1eL0AVnIslCeK5bcsMU5mRib40dkC2AB/++T5zLn",
+	"6WZi+LaWeXdBpmwjRWbIgplMD06/RjpPXjBdbE4uZ5oVyBvojk2qNjEoeEKoeMMzhrA5V5plxAednN+I",
+	"Cy9Lh+RJtbPmkpGCKWgmTVcrRouE0FxJOA+CMFEuHanPCZ8LWTBcyEaWJJPw0ish18M3AlKbUiYwhYND",
+	"tGYGTboHlyuaLtjJ6XBUyebgM3NBOHzCwQ+MrYItcY4uBIjgAiEHrOIJkAZTqRfE992zoV9zxAHFyIV5",
+	"0V05eGlvhCDWej4YD0c4C7ligq744HxwfziGya6orS+4Z8Ts76CJYDGF58En2eB8gN8CFvNKCoVX6+lo",
+	"ZFM8tGtlzN7re3AfYE8AajQhc0VfuVuUxlSZHdSfJxruneFW2nhM4/UzciV/NUVgcP76bUj9x9KJ+UKm",
+	"TCmoLf0PQ0A6V0a7+IlpivjV9wCro5kk9uugJ5KC8CUkhYPKasuoMYy128XLiq50wdKri6o7QpVevgS9",
+	"2d/+0FypYrBrVkwl5Hk0E/btx9yxlArYsLPR/Y4veX3ylpibY0oVIwim8EaYlQNtD5mAkBpJaV4ZXspA",
+	"ZfuO47PVI+q1BS+IGrjqemw0p5Mrhg7WhtOm9CVocGqXv2KzrR65B4IZguN7HnRlmft5JLysf7XmgN9E",
+	"V3L6upYYNDgdnT48GY9PTu+/Gn19Phqdj0b/rpJBvjFEK1XxbvTw6/X9X3+fzcbFaDQajx6M7P/m2MOQ",
+	"F0yZ8USZ55gENLhim/af5VTp72RpBPPp+//63X7ys9qd2XhUzcw5XNkqlxsLw1uwa3mFP8MJoDa3A+Hx",
+	"NpC2Y0NQXz1rjaqwYNaMdBOydmv/U+ACKPWN8PwlNtWTM3PZV+1IZJGxwppVvCBLesXFHLu1mucgcVGx",
+	"/NqCdEeq4g4+H/5EWB1dJcQSEe9h33S+OhvuSUPFUM3GrVZDSELHzqKRWO7kim0mbuFWv+Eo4o0CZMOB",
+	"5AkmU8IaLaBniprlFVtpIuTatbyrn0TkV9yF3kcxUM7AGHvrew9+YxMMuh+yGHs2cWNn7nrK1peBoVhZ",
+	"2bZDzpZcGPeb8p9EHEC6yMAZkm/K0eh+en9ECioyuQwMfeCGh1bhhtvCnBN4nu2VKjih48mQrjv4yNI4",
+	"2MVI305EtA6SV4yh0zS0fewePHOTDH6Uqe9B3Pa8f87O4lbi4ydr4Fjh0ENcsIyjLyi8ae99QIfITZWT",
+	"1NDi1MgMgFzWC6ODgbXlvTO2xA/7SkoBYkVpo2RYAWQu7oQsaXGFGWZ283flCn5xqFyZgREZu7oftC7L",
+	"T+f2G/QChrrNFiVx3WfO9MFkMQZ2I2lGn6T0+nOKnbuTN2bE+8jG7Wz5VOqfZGYs8OwI7PxMsMqtGOZl",
+	"VkrEISpLP/4VjqxvnfgqM65PdGGbiDTbCua5VwU2PL5jcyFpBoSju10UYobrjOeaFa8hb+ltzcjbk+6y",
+	"++5LYeGlPDz+xLpEh1CJzbKJRUC2n04wkd+Vj07ZnAui5P6pciluOdcQOI9iSxGjeLjsppbXqxIiHL3f",
+	"3zYkFymrD9gt7WUnjPA+zUvFr9meNUCi0gEvPJ516rotuAjfMMQJwgw6EMl7JTminQyQ1wOHX0bJj/Ka",
+	"QdTLdmNoMjarpva+T5MtH3HoRbWeTO47W1Fy4/PqBl/PvnqYjb4af/XVg/TL7OHZ1/R0xigdpWdnNBuN",
+	"z+j96ezBbDw9nY6mX52eptn4LHuYjs+mo9loREdfmU1bDc4H469Ph6Ph6XCMgflrLkv1Pb6i1jHdaC6/",
+	"tZNHsd8G5+NTI11t7HmgrtO23xzXYjaycL/BzIQu+K08jP7ugAzDFZOr3FmUG0UyniVEsLXRFB1at78+",
+	"zBQjdweIe3t57N4A59es4DNscRM1hZ9KzcjEXKcTkhlDl+WKgV2LPuONLAO/cU41VFRT7fVcW0Ro+x0V",
+	"LOh4VL9zcCa1W+d2h3RayCsmKmXF7g7y0cLiCR+P5S2LQjIvtK2x9m4PDnvBVrKI8pgv6LYuR1mKo2jc",
+	"j5xNamxWLlzYHKvkgU9ILueHsdm0zOZMtzskv7HPHE8gL2VpfjE4G42Go1GtVKySnKPxq1EgOUFET8us",
+	"XQZZkVzFuB0snJcvBaPpgmWD87NR3XnXmQ2QHo2SJs+JpWpCphvbc+VIwoZakACLe5FKpQnFAqdg/23N",
+	"YIQDOOaC7vOtGY2FXTOhyQSXMrRUmxDN8lyZd56NEvLlGciX8WhEVqxIzQ/kDJqoQ4ADXW02v4P8AkFA",
+	"2IwJOu3gUqtwd2jB3gi8Bc0LglExCBdz0OFe/KEOul1u3mXCnrz1FE7o8R1zf8qD1480Taan5dNPzNv1",
+	"kpkzPXVMvP8AqwCnpe7xsjLn3gf8Y8vhVT87+PmhZ6eXEwr975iudwzn01JC7sztSNbsgfI0ud1V99dB",
+	"a3PzHMFl02P/d++8ns4ZR4+3kDWBRep1xsFizKOcpy6XEDSRPoG5/KON+b5C5uu58ViI3+n6+etU1E8F",
+	"NIq2+DrrP/KIYI3nsa4WB2JyojTVXGmehgZDtMAv6BwOfd19750VFRfk/ohkdAMoV0KuMY/O2aJcEUWN",
+	"DU3JhtHCqbe7tuic6bAXvp1X39P3HXipQozvv5xnxi7fPIfiUUjxnm5eQIvJr2wRhCFrywOh9+t0kHj4",
+	"IcyQcLX/rz/UWpEOlJbp1bucXbPc968anH/tG9SHOffQz+98HNQa7PM0bRUamEuBCS2LzYnaiBRkrx8U",
+	"ORZdEPKaFbos8N+Gt3jh5g7zA3eXqyp6bRZRsFkhIRKzpgVbyFKxk2xqztvarPP1/eSrt3CVgN8IxrLt",
+	"HoGUMZ/izjQMRVn20sF4nD0YjcyQtkzVUn90cvqg5nu0DeXBvRK+9av6+KOwKT4EnQAs4RculA0CVLPd",
+	"mlfwO9uUzkzLlqo2uURji+kcBd8VAA0CuhJdx9BDv5drImeaCZewSTKuAME2IRSaSK0XVKP3bb1gesEK",
+	"YuimILV3IfMwD6bCC98VyjZLtO60qXVna3TbhDDkdx8a6i1mm2NJuOY9khEfetuaKrhHmGuqt4R5V1Zj",
+	"ewcHodUvbnO8gMcU0ObG95NWCRt0ax4MomIWVK90lrcLVhSXDRl2439XkPk2ooBYDOaP9nFrbY8HL3/4",
+	"+WSMdpnMr8P4dsEUnGQb7T7SjWCkaWYlZXtAx+LcWDVTMXRnN9HC1afVb4fEdVEanxrGupMX1u4m+7qv",
+	"4dqwQSbbJXdXiIf6cjJYcyGYC84cM4DjTtj+GI4XgEdxr7vBGsM2hwvoex/cnzeNsjrQY+8k86WdJv7V",
+	"f1z6RYCR2J/i/c35asVvW7br3AoaLGM9+A1NHvZ/8mtG2Hua6nwDPebljEyMxJmQzwO42jV0PsfqgDUX",
+	"6ouETOBfE/K5/dVGlgWRa5EQc9h8nq0t2nKHefJGfJ6Ds7Eoc0ZQ9n/hnPJVkRNU1VlFBRPHAnwWSswM",
+	"LTQLKJsQWkT4oJiP3tLwFuwN03q2wqLVLopG3bNf/fI2Hn5/f0G7XCytW1Ds4sszti3MOwu8x5bQPZwt",
+	"3Q/zLQ/mY+AQ7DbT53RWotkdoEAo+maXe/TWoCnmx09qMicOGspubKRVofWA6J/s/SqXWXXb9VMwOwG2",
+	"VATwrY62If7is4bpckU8JOzfEAl6jyrtH397y5KizuUiC5ZexTMsxy7DssK3Bgk6L5j6LW/wGG5lZ6La",
+	"KkUnj+GWGhaqqti/x/ZlAsZfUaXWRn19GyiaTu90j+FCUQevtMpBMljATTDIpkNLlGEqlwGA7GDBaK4X",
+	"m1prv8ZV3lHdScV8ndQw4YsTjxjqrkuAQOr4T6Nyx327J7j9xAOg64Kz7AIwcyfnmik9saByVA8JNkQl",
+	"bl8tvh92lmrqKBWLUFfT/kOj1I0HKn4ODmbnpDok54PPPvxy+eLb75/9/PLbd88vX7785dmLxzeGvRVU",
+	"z6LrrU/RSkDMOylcqQQTnuo/pRg6ovDpv1uVtCqFJVdvedVfFjV59apT/2nWuQQLOEjSbYdp3BdgyNh/",
+	"dMgEuI2M6l2SEuBVHDEz4DEspN4d0eY4erCMUjF1CzInbfb74fQ7au3KX5rV7TUrY/B+swHc+7pP8O2d",
+	"S7GkatXj0+KAiytc/0+tuOaWEu4WXh5P9TBxY1uXhVwKAl+fV8peDXtkicBGLIOSP4QRIcjCUNt8gZ6X",
+	"AnKTFKFumCG5tGivWUCFNwJCh4pQRfwVGnOeIKceTTQfIbEkPIn+yJ1uKxSysOrTzQFH5O6STz4N3e5Y",
+	"gvC0SRJ20NrCaIOXd6d3Iu/+fAkzH0Mhuxe0yIom0VyqKxV0LRuSXwD4iCOO1TUrNogWZMdJiBT5JmgR",
+	"dToaAfoS3iazCvXeFue1Od2eBb2DjuLtCRI+5kyYFwfRK4dnd1XCeYEqp3PXRtqwPZ3mtRyu7JnIN/4D",
+	"66OC542Yg5L/1zDcWz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604wG6aK+NwmN9HqhCwEHDYigq7ZP5x",
+	"9+6ecwA+lwMDLLXLPernebZiQkExAkg8VaEd2uCKwwoDPLs8l2uLwGdoh53Vk1qrCF+9iZU95LLWVA8j",
+	"JQplGQGkusohS/P8gkxABlsoNbwFEEANy1Drh9KQpnb3/883DMzV4K4/wGIopFGiXjJtJJ93sn104wEL",
+	"+P8cbg6U6Fuc+Afem6+Kzd1cmrLoFCWSxTHr0nJOFUIluANgZp4iIrPhB5EhUDS6TcyHWi6nSru+Z9oH",
+	"uF4P0iy1qMGG6U50wedzhJDlS6Y0Xa5co5S3yWBe0oIKzYDfAJqRXzMIDafsHHKiVnAIsZuUbyJhk2Zr",
+	"DtvXHwaZTC3UHKm61/kLhxXXCC5n65ndbYunc4G1ZHXt25266uK1aTnfm6dvapBor8yVrTCV6zmS8eX/",
+	"+9HDvYWghdXXVQ5rIHruIrAhi7a7uWI+CGhg8OwIp2TBiCE2UMVlDOrgurbvZdnu+TEcfptwh3n3kgo+",
+	"Y0qTz//r8qcfDU/858tnTxOXW01Ozx6SH/g3XyBu3kKuiZZErRi9Mn/45rHymhXk+1evnl+QiTmqjrSe",
+	"akNAcjWym2tF8GvEwwXY3Iq699JSabkE/FwAHLbvRO6WgjngLntvEYBvhYrX8ygMrIWSRfGYc8ESksq8",
+	"XAp7gy9ZtgEgNGN+21kA8fWCwQ64LAdoWeQyMixe5LygSwA59GEiKFImtCJsVUHNFbaSaixZfBQ27LxV",
+	"PCjZbXmzSXxfpAVX5oZrCv5CP/OG/MSzxvzEmhchfhTcI5ypez9Z+gw+BqaYkmUBmX9uV87J+I0wyzg3",
+	"XLZ6IwLR86yE6N0qSJ7Hf3UwiisHofnNSW6MltA3eOr/tvmDgHC9m9XdsKYaOKG02BBz1/MasCfOMU2w",
+	"37ghrey4wYh9KqCfrUXFxe06iyxAzDjk5fGnFqe5zLJKwUGVvsq4wlVPMSOokgaHCHHQgcwTBV2fYBtC",
+	"cHvtaEXegpJF98jOIcJmO/fqjyz3jNLfx3cC9Tge4ulI/v0RHqDjLYvg/lIy/1xKZm8Fcq/EOyLcQ8X4",
+	"4JDwEOCZvJWmeJi/xYIGr8qImhlYe6hylUJwMQ/CWPQK9COqgd+G5Fta5JwV7moA1P+NqxN0ygu5rHSs",
+	"rUYJHMAXS7XDqPFM1GuujikNP2nda/SX7vW/Q/f6I11Dz0ttu/045Q+kdfwq50JLc5Y/mup0zytr7XUZ",
+	"+PhPlWb311H66yh97KN02XBqwNvBtfJ3ZFLdpqAptCXSfhx1YecQVkGfqLvqJd7vWDIbBGugFgUQHBL/",
+	"te/Ss9VHP7FOpSog6kI4cmaRqSAGR6jCdkvYUYZmCTqrsA+x7dCloz38h+SXhmhSU/wnppXoYlM3LA5M",
+	"7q1kWavQCIMhWl4xAUmfL79/9vzdq2c/fPv0ZnDTXxuGdvqugfWdoIZULcMqS8FH0BsDzPicVbh4FoaX",
+	"XbPC1ggz/n67vWEVY+YQblryPOfK1a4/OE0GS/BW195OC83THAxT66esaldtI9ZgGYhGOq5k/CtGsaW9",
+	"EQVjmAPyIxb7ArcMPrzB598Mzt+YX7wZ3NQF1iMk+Mkr1ydui+jYYHIhDV8+//mVuR+K3Ha6U+f37hku",
+	"CiNk9+iK33MruzfG0NfU5y2Zo/82GcgrR4udlVs4ll4IjHWuawRhDEJjxwpxeSsEZK47SRVk9BVjK2Pv",
+	"yAKEhfmTCg9Fc6A/wgnPwvzzxFx2e4Ji8OBTeO7jl049wySUsBLJYi/tKUCyT/1R5fIOligAKDodngE8",
+	"kW0jB+DANiHSgl8EUO5psSfubdc3OB9M+Z5ieqfG+EOCofFnpYaaGzSO9YKDg8gFqKGb5naVNkK4fgM3",
+	"Sa2efHRWU6GmnUDso1DHx43Ped7tUHgEzxI4EEcpOArGa6wC74wwFjm19z6kfnntleD+scFBBaDVz4+U",
+	"vVtR5uOArYUreLuPkucZV6ntnX6rF7XUiu20+bCaNeTwzmThvU472p2dXG1LD8zgvWXd8x/KRlDqXq6M",
+	"6V8xk1WrKRbicaXKWuy7A4M13pB1DoGh74w/fllIiBevC7Mm7jrR4YII1xDGnjOtqi4yKOEvCBUAjeau",
+	"SCSIsRXgvYiYNoOKfkVWlEdaycBL/rdzl6ujClgLobkOZ6aM0ewkZ1qz4mReyHLVrnQ9ZjT7EZ7+Jz58",
+	"Swi6I9ZZQ6H6YLlRv+VDgI14Z/EcKoC1+18mA99jdHA+kKUGMKBC6TaHTk7j35/Z75dMQc9+dKJAO2Ou",
+	"iJaS5FLMvZ8cczSGg6Pi9kQAb46qqWxteFs+EbJPgncHLeZerziG1vLMiA/DrASZVZHphqS07kV9HHzf",
+	"Fb4mOABdWf9PCjJ2PPivaqndAMCQC4/ZucWc5j/KRGqVJFtAYrvSBKTr+Ycb/GsHcgxtnb0iB2ytLP+t",
+	"S9M/hxbWJKZGh4op6TqbrAqZlVgnIVfg9VCsQISbTS6xb4W6Kv1cbg6GQQNkzaODm21hfkVBwlwrjjsD",
+	"m6gO1X6bLxR0xykYrsZrtPluKz3vfcj8ElvtvooSB9l9wc+PY/cF1D6UHP1tv3AVzTWb38kiUJ7XtMgw",
+	"YfQVePuh1GlBr1ngm/+bgmgJpIsmUHImyMSe08kFofgzr4HP+TUTQVtuKLvKoMu/QMHACpLKooCMXSjO",
+	"Ejbzs2BZ4X69QUWUcKG0oZvr/xXEDBYS+t9TheKGhkVfRGme5/gIhiQUXdqGPvW4iGICRl1i/moVFrF5",
+	"EbsoXwAxZs/0F1bCFUVVlB+ifrlwiNlaX87aBfzLyPoaWx8j/+wIVayVn50toRfXgGb0/9ZqPw4QYH0L",
+	"Vz/ieX6Ee+uRVQ37/4apYFz00BWNTHAC2DL6fqF3GxfNtjxozG93KfWQQZTx2YwVTOiESEFWZbGSyooH",
+	"vIF9inaTx+Y2XHuX8HOXRDMfzOwBM2d34E/JnOAdolawkHJ11+zonrwrdrwURJba3UpePEP1mhPw7hhC",
+	"1bOR6ME9ZgPdma13c/3Lmda5g2GEe2ouIe5dyHK+wEsBLkR8z9reSJnErLhYG2Igw11xeo2lTj8yS2HA",
+	"LtBgkCofibMuc37F7lDa+fAaKgQuwTKp8hAyYsw1ZDZoeM+qSp+z0YhAYqnmS9bIFriGO+aIPgIQtarB",
+	"+f0vO0u9F+5HEavie7nGAnpaMESBc+WlR+K+PMfjWPPOhLsGbppj8iW0a2tGFHgJ+dgnIIvw0SGZGPMe",
+	"qrUoeZTLMvsWviDj4Ygwcc1yuWJhjQMXBMq47O+XUAJdQIaBLWaTS6bIlKZXEBZ/IyY/UqVPYNiTJ48n",
+	"6AnH5F1NzLpYdmGnA1thbmXs0yvIQpbFkEBDFzI+IzbHAhIIl0uzDJfj41RqXTC6fCNyfm1U3lf+I/ug",
+	"172v2IbIwnUsXtINUczq1cy8wUydC1K9EveNFySXCuL6acqUiqm8+EIk4+7x2TrJmxVTPn1gVbAZfw+T",
+	"sHp5UnU2LkoxnHHB1cK3NTYf/X3SE5BUb1ZNeKQratjK/PS/X9OT39+9/cfnb94M7Z9f/N38482bv3/x",
+	"H5/tNhtJBkv6/gkOdDaKYZUerTcAulGVZeEqhlSwlPFrVvUMwLyXigA1PqxRIFz46OTrtx/Gyeno5iT4",
+	"+7OD+qto9l7jSTlBrqjJtAHPzsmXD8ajk/HpGwGPnZNwm98IczjPyYc3A7ViqeUJSO4ZD0dvBsmbAc/g",
+	"n24U8xGmjsLHUJ9pc+/vtXuL4KdmhfDDjF0P1UakORdsGE5peD3GJ/kSn4z51OAJM3VLCj/stoj3D74Z",
+	"nH94MyhKXFxRin0zBdcVPKzKNGUsY9mbwc3NG4E5bo34tQ1tQczeHK1gY0FXKyask8H/M5DwVjZEui/Z",
+	"var7ksD6bxTqPgVxWtArRj6fKDpjevNqUTBlfjn5At0HIFYWLM+GKMDxsRP41XCZESNCKBeonEKdchwk",
+	"5nuYzf9wR79ZpHPxH8+Bbn3kFfrUltN8AZ7wMbjxwdG9yLNOzchdkViYC105qaPIN60NO0a1hh1mQgRe",
+	"YXOICwYe4qD7xF17pLfQQrTUNHeUuiO3tGGB/Q5pOFrHaSYEXsAGFzQeul4C494H859Wf/P32IKov/EP",
+	"PzyOj3mrDVLHhfZ3K+OU30YodM96SFuDnN+zPHtkn7tz2XfErMapgl/Yw0BnxrA8/1D19wFIN7pbXHFm",
+	"/g8yAwHToP6bMTTnqlyowWjJdrzLyLQ2KVMP1dWjaN3jY3qrQdB6sQm6GJEZy3MyK+QS+klrSU4B2ePr",
+	"r/7PBTkb/R+wfvJcrll23CSBims6pDNaP/2RkEZcOaQHsTQbAas2FN9/4G4bxmk+b+cFw5vpw6GDNiZi",
+	"QYTD3k6TrQDJFLxkGi1TLStTUOqFMczN3JKG4MmFM9ES89UVY6vKgl1Q1c2vjMu2MvdP5FBG0GRAL1hy",
+	"ZdYdXvG9MvNfwBI7A7OffrSbxuyPOQD+WKgFzXNIO5yyHqehliK2xdQ5A1ixo3P1K+8sVr5GybmSRQaM",
+	"Koj3K1t31oKJhCjpG6oqTXOG/mIpkF+ZmHN0NSMjW7ey+TdWMV1gFbPMsx3vMwY6rec5xupAjD8Nr1ut",
+	"GGy9crlkBSkg0sBExnrEUF7YPb6x3P0HMfOPDAVXjaHnktSA13pxMhfXXNP9XXmeBM99SlpQmrKVrsH+",
+	"7q8qdXHheUFT9n/r8MYIBqhqP78/2gVD5OJ6b1GIz4XaW35RSNBxzM5Z+hxNUak2dr+iEjBL4lLiZZGx",
+	"ovKRLukVJMPfntefhC8Dbzom2wec/hP4cGO8jt7dLthoKPGsowRz/MVV5VZeQZdjeL/y0bgFos9AcCVl",
+	"F1ARCpqDhDyMplYw1Yr+0FYwbey9xWg9WrMEi7uL1iz/Iw9y4stwL//92/jfV7+fZl+W38rR6mExpt/c",
+	"Tx+z7+bf8/+8+nH5VD7/7YV6Vf5r/f/f/Hs0Pr3/4Ozhl199TadpxmbzBd8t19yItFauGZzde7d+W5+q",
+	"LrNJ28wRcfD7J6qqdnMSt8ru/xAMMJg9I9QKg14CqOmyvfeh+scWjtcucUAkcUXWstALr9iBVQv4hUav",
+	"C8SlbU6F+oHVBYnL/oK0A/Cax5S3a3lVF1PderoEu3dE+K9XUNshwtGNCXcA/ZuBvdoWO/pLRA0O0CP2",
+	"H/GqbLo65sfxKfJwOw9QE3rab+Gi31aHHIqKGsM2hhZQsltBjDIIzC+l0IvQYVGujEqRUc1c1UgSV83x",
+	"hX9QybdbMGqEXGG3zD013z2jMnaNQe1FZCJAVGWb5npiprlULEtsZbqNGXPMM1gxaY7bvlbzhj2izTGn",
+	"UuaMiuOWo69WhbymuRciMP+wb8lyVe7B24kJntH41aj+CBRj1OreR8NRQ907FlHuf3DGBc357+GEZzl1",
+	"fetAXPUsgl+xgkuYJoOIF67ndHs9sN/VcjGiVLQQQPMl+7cUZht/fvUICjSoZo9srqrrHcEKF6CqI7uj",
+	"S+RSh0DzOVvCXttPtqrzbeQqIOJXwwdxIvpX3T+2qWcOUSc7D050JadzLo7joH7ih7bxLtzeW1fbu09B",
+	"rzJ/3TR3V7HSFzrl4lnyuhTJWTZnBQHrjyuylGZLd+Uuag6A6vDHdnyj2a+l0ktM/jJH7C/xAbzahOzx",
+	"sOnN6YIW8wo4CHIihLU1XocDVPeD5pBjFETHICpd4Lk3azwzHM3em9+Nk9PRiHguAtfrZ/jMjVtazkWn",
+	"oH8JRWsA2ONbc76rhh5UQjMQhyupuHbwIKvCRu03Ij2p/XJ7NT6+thFpMH2Y9P8WQd3INIGg7imEW5Rk",
+	"h5jzqXX6c0gGof1eQ2O+Q9gQT9W3jffBvZqo/HCLV7S5E+G4gK3uPIjY6oAVEL2xteBVwNBooahgGjuE",
+	"OEAJnKuy1i+Q1UJLoHx33SDrtxL+6vCLaRfj9iO6Jf1pOzk9w/O2B/7ISaZ/SpmteZ5bEIheXstLzxN3",
+	"47Vsvp23UZnuH47K9M+Cpox8L1crrJ+orvxq+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/msJYOf2",
+	"uv3MjG4O2GcPzYTIlOVyDezjzlPVsuPzzx6ap78YVjfxX0pGfyVjdLdKxuDJ03+dwCTHgyZlY9yubIx2",
+	"lI3RH6Vs2DTHQ3SNsyPrGlXP4UpcYcMdyAH/FBt2CIL0xPZFoNhB3YQDoZez2S0Agtp1i3sfqn+0evbB",
+	"ZwWGp52ia2gxldnG3fPZMCzcruBu7Zv/poihdsyVv5TXLLjejtjYvUOaqOe8owUBAt7cCgJ03r5bqJUd",
+	"VCER6hItaug2mufx9dAn2uHTSZEyouSSAUuxXDGEJlNR9dH2p7oFothdqIMWi7NVGeyj8oXwY3eh8v2F",
+	"Jnogmmh/pNBG0PYKDS5xwvVTu8d+KTDmHCLb2dJIhEt0V8BxL7JMpuXScvo+7+mSFrY3nxSszUf62A26",
+	"pybycopxMEaFIqts1hiYkcWS6lpAholyCT2VMnOzp+raEOF2gFhmqFrR3v95/vi7k/HwPhkOh7WX2/mY",
+	"EykoTHQH2gsLAs286nWASKAE1dnEqc+J0cET0IoToFbiNOYEpUrihMmb4o2oFOPEarXJOAH1PdlSqJMt",
+	"JT4B9duonEmpMjNW/xI6xzHDON74Y64qoyDmMZnx3KgxZmuHsZ5QzbM5TnKw04KpIs8ff2e0xEcv//Xn",
+	"8VqBoXnvg/nPzb3ANGo6n0+hKaacWSykhAiJOEYKMkFAxcSwJ1kvJFEMQqVsQ6YlSBmfcLykG0D3iQed",
+	"f+SCPasZg59MSmhb4EOax9/7UJv50SPbmS3sGe1bDlSWrDOvf913f7dAyAFwPlzUubFD3RHoXgzTpxzv",
+	"rmEyPXfsjzdWbH2sGhjFxTxnoScEq2HApLXa8e2Rvu/YoDBnrE02nFsb8W6siO+MZQo1MVJU7nzEWAoK",
+	"DrZ91iwLcJArZ/UFeTA+xQoCuJlICmCLYhdKbNerjYPc0q390WGOj2cCv6Qbm7eCPIwKGMJacEUKPl/o",
+	"o2qB584De2f2qcfE1kxQoc39X4FjQ3ELV5B0DW6bFeWZaxzoilWgWMv3/CNakhXd7DKPW8n/Xu55Aljk",
+	"VHiPEvGBzuMxzJxfs59Xd8MulySnmpntBe8PJJjxPMfyp4jZAVP5o/f7tqV5r8LIIXRSUTK/Bt9S1wv4",
+	"G4Zg0MfCfbsDgbYNgg9hPCzNg0N/XCZd0c3dcOg3GzKl4oroggo1YwU2AnXJvOQ5cq6vmsOkT8vO5kzy",
+	"zAi9goGVD+WYesGWiuXXLALFsaKbT5a7AZkRFNRvQoIZJfCMPJXXkI+bEP8gefDleNyd5S2l/+Qs77md",
+	"YmsHKOEUUIxM1nRzXKa/ljy7q2tcuQsbm6SgQCauFnuV05RNbA/QWsKzz81d0owlkBixMTf4lLlciIga",
+	"aBbyqUv1Xwop5rh8sPOARD0rrf8leebdMX8qHjcbnxV0HfK4x+iyTstaqfkR2Xxt3313mT27SaNVJXZK",
+	"hWFeZwHtMq+b3qXL//jfp4f6QJ4lwcFhvC0mqFnB0d37lmLZkw23EDqVpXZWrVzbchQSgGJXbItGKaEa",
+	"S+JttSh0IXfNRMEqmzIwaOUMuv78gvCHK5RmE2+lcIcrEUXMrhu66k9RP19Vs7z+0DE1xgeOHsCBQhr0",
+	"FHLflPmVPyt30VVUlhrgKoOSi8rnjBlFNijXPdzmu0ngLzvnduyQqc9v+1D0GS66sW9mxcSGsbdKvKkC",
+	"78wRMjSsU8gITmeeE8WuWUHzoPRAFuCchtOFjXfN3PGE3UJs2JKvVrADVzD2CXm1m7DsrVd6b0j2V8nF",
+	"nl7bkaCtrxaUawFpaneEyIYbst+RbDd3F5zALM8I4JcO2fIIfPy8iqJMGTRwwPp/69M6oACxzqL3PuAf",
+	"+8qDuTkoCrt+M5FVlxm41KzkHxI7CYzrMHrNjC4GaULgP6sMTvID21j/rtHPQbm/wH/H1tmUe4TvO2be",
+	"UUPxsYVowMbbFtaXig1ZyuKIZchuZFAdZofu875y5IOJdsyaoj+fLOknJ5oi1bgJn2JpxdKxxd2XNDsS",
+	"NjfggbxF2CQjTK7wIi8F/IkfJ0TxuWDWsZGBRw+kEiVXbIMYVIDjDI9b70E0hwRjokcRJUdoHXNgaTxO",
+	"//9j72ub27aZdv8KRnPPtD1DKZJs50X55DtNpjltEj9xWs95Yp8KIiEJxxSgEqQV3an/+xnsLkBSIvWu",
+	"JM7TT7ZligQB7GJfrr122w4xD0ZePZmJF9juQQWWyJSxXcZe0nuYXiX+iMGIHczCzpQgE5EmMjSruFrf",
+	"0CXrCOXHgpkpV8QaAK1FPIW8lbZm93TcD+j3ztnE//4k8r+etJsRn5v+c/aszexvrnNEq3APTMEpIeH9",
+	"oU5W6YT1pUpFcsfjvu+iVQfgSuVEvLd+cB0XOzzrY6f57AaZ2NvB6f2Pk7/Hf0d/NydSZakwfzfHOkvM",
+	"3zDgn6pY2iuZ5KH9gitrtqf4TCdRYaY6437dqN371RLIV423bmRrdNcltjTagQ17/5Ji64mNxG88RUez",
+	"e3JqXWI1jGWYmkav00VgzB86zuy8dFrdoDHkMrYK7fQsQF52Y4ZZ3Oh1zjpPn5E/a41v+/2z7snpFhoC",
+	"d38dgXs2OQho5JUcZYnIm3QAbg5QDShU9nM5KQs6DmxTamY9FYpPZcvNeJ24v8Pr9qajkWqoATZXqK2J",
+	"seGXV9SNTqvdatvpo9E1eo2TVgc/yteHR5HEYNJFYsebQl9IilTg1iZUU8Uq2fc5v3jN7H13XygRZgkU",
+	"DH28KWN9pPEIxPLi8MaNm/ppzNVqPhYoVYL27nmHPfgWRQJFItAZci1B63wfe4sLeNy+60eD/nizefYr",
+	"WcHu8MG/EfrGMvG8M7QdDoW9KswbnA04VRAjD8daG7EHzYNdJ3t93Vpivxg7AmpJg4H5cKyNUNbh5Wo+",
+	"0NE8yKuUYelNwP7KdMqxVwKPoiaA0SogzRc0gkMtL0jXO/p1KHiaJVaeZmOZimbMBwJyBVRJ96+zoN2G",
+	"ekbus0hU+ve7ikTC5jpLPJTWSf5V4V72eFiIIQaNWE4kFkXzOH6FY/ACPvR/w1ac6EjE5Rq45ao4nNM8",
+	"ZuwRjavKCQsljV13xNJ9/8wUBv2ouBOugSBl4TXf00OYyRIstIS3pe9c8Dlm5Xk4du3mCBNITNFQXFW4",
+	"34V1TZaq/B6CONYqy6Kiq5LCBTHrhTwOs5inK5IrbzXjIXU69cxy7Ip6qVrPD/upSsPaLda3E2r6rj6J",
+	"GmU5NDpxNEnF7IaBA9drY4LmWjfRMD7RagSdSSct1gfjoo+0xGAR+F5BUkHHVxXhsgP403c7scJPZYIm",
+	"FVOrHezPqsyMnwdY08Y+ZU1O2EEmmvYVUWhuCqIV83SoE+vA2S0ChiNPsEkfVuXC8Z6KUQEMblKuIihT",
+	"Pb13kGHjxsbBcAOnz+4PtMMegwN4v91+/i/72huTfLZ3nJxqJbVYcd04a7ti8w3rqs/galdFIkS5FNmr",
+	"ILzMKZuzssa1OoVKpPEOTqPBv01dEfSAm6XHeU1DC84u83W2Co/uCY+s2BxUQmhni/aJ+2cz3zD2Px/q",
+	"n0OJpnwqd4i6wcY4h8xonaojOQNgp4MSH17BXaE+R3iJyxmZlGVwNnK0Czzp3iaKMMli0eTh6pKLd1ar",
+	"WP0CCosOFdcx2bqbqWYTIeDTLIZetKTmsHEdTwXC4DwvHWdz64skTOlqE/N9Fovz8AvVXnzdhkz5qx6+",
+	"LROuLBgooMj+5Dk+Y3WdSBwL912Z5+vXtXnKG6c4ldTpok4GM4mH6ZrakanbidZlS8cVxZ1bNU/BK516",
+	"eP32D2ihYjepXa6Yj5qxVaxNwOlxv9927vo0lIqrUPJ4XdcnkyZyKo6XUMw31fqkIlJ6H6hD3CAzVvcZ",
+	"0ASGRTKqL0MpXbq2UUuFxnr0OfHvuVe1SD5dK3HapPM8x6aIUJs5xA81oQgogEigGChLR0yOxO+ZFjuP",
+	"jWZTbYwcxIJB9yLGK9UhvVZhiN9Uj5UXYxHeikJW1qG6G9tt1sLxegDQX3FBD4JtnZeZvtZtXR9ObCUC",
+	"gO0b7N/dmwcdaPu6Zt5KY6+g2VjGQCdiD3dq7Z3Foq7/z7e6Q89ZOp+CICaJ/s62pdKH2pVr+qO8z74l",
+	"S+x95oylQ6UP1q0bnaMHCSDaybYHL49j1968vlgTJn7TGLy9s1UqamVzxPeZauw4CwfK9yeZKgYo9SgR",
+	"xmz90sEOirJAZJ5PVi/kKhTxbqp3tc79KxOZiOCFpWH4nFj4ar+AaSXIf5vxOfaromLBUE8mMn1OCEFu",
+	"6AOrtgFR0GIv8HbQtHvEJRYTcnhYSgEqfSeSwLdSIpOkghoH7vR1N8Zlqqc4+i12gr3a7X6nuEOtlAhT",
+	"nazNRb1wV17iibCV44WPq8JR/MsdML5dib2oiZ+2dDJ6BGD7R912t93sdOlOjaVk08FyVOfsf1++e8vw",
+	"LQOC+tPTjxOHLTwPVB3zi/KDYROu5FCYlOrIAF9harNbbllpzdcuKqn6f5b0uEsKsR2cap+h3HBBRZiI",
+	"dLW9cUnXPCCI8gbdUChQdPnLu4vXr/7Pnx/e/fryLQQR0s16lyBcbOUjjhRQwPVYH0ygtYV2rJin2/9g",
+	"8JQv/ubYAAhpXwrbzG2aqvMC/lO2lujDR5/xl5U45KsxT+GhWJutYEgyZUMuY1NuVbR0uOI9cXBfAC+M",
+	"b3PIRkXYR5VxuvVWM74OEbzztBwSEfzNie52YlkLHoL/PkRAMI6caLMwRyonwku+tZFB+ncQ/u29BjfJ",
+	"1szPKqz8/uth0+5GZDHtsf/VB9ywodJgrURQJDmlslgMqMBbuOPUVeclgkeFr8AdwaDXQ/AGcA4MsoQs",
+	"6xuzh1RtT5GeC+JlypP9Yja4pr3GddZun4R+fuBP0dhSKv6Amx0jj/v11EUxSbMDHHm1usC9aD1N2qLR",
+	"Xqpja2rR71oLI3pk9tBoOi8hrevV8fZKt4QGd277GtOfLvry/d584pqrOSllQxlsQMuJT9MYamfJnN4u",
+	"CywB8bx2L6H3SuFN5wjyJOHzKsy3Nb0TX7LloHFVAzOCJwAoy0c04Z9+E2qUjhs95Knfi1B0T+cIUsRr",
+	"E64eq05shR6kJz6l7zOVp6anWsdgfOP+B6SKRt+2iNdbJiMsJprvJKnYPJXLw1TeiS1V9OmBnTHYI5t4",
+	"Yy66fEB3rCCfuRqgjzYNVLtPre8Fv91vENH59p2EIrtwDiJY2quGih88fnTGEzHWmRHNaJDHjKbapKNE",
+	"mL/QEEP5yNks/XUTnkgeDTCy/X1L0ZYSUn8kYyjxQXpGGHIrdKG6E1UlApvL5C4eUZ5Nq3SJ3vhGDvQs",
+	"Sk1Yf8jtB0cmcu5Hj04OkI+krpSJu671dwJyJYupjGu1xv1yE6ZVPH9e9sPupHFu2ArPa9njulZ2JQg6",
+	"AxSV5F8ETHwKxZSqQft3PJZ2d79T8bxfw4gSz3fXbvs7a0EV/fmcJZnqEReMKTFUUMtt4ARazilVWR3F",
+	"OVjdYra66a3hxK/q4DRJpgjzXEgqFMoxpDIpj2Pspx3z8NZQ6Tyk/+uG6Tgjtxnf1Xge+IKZsbSqeV53",
+	"f4X9JipNr7Na06vkRldrDHeJFOaR56E/lIebE0XLITHWEUR5SJhgrjJAE2K3KWvBc5MCt/+VBMQAQYmJ",
+	"Fgg2OXQssgfOC62GctRysIT3wug48zAWpVOqsrihQyRHQOdnyknQSDKVNySiQ/fBW5wnW5yVnYqz8uw+",
+	"KMseLuXGJ+i53SAi2uwgpaABLBFoemmc4va6HdQ6j4EMD5sVWWmdQSMm0jlfJdzglqFuiy+tO+1oHkWl",
+	"/Vw4EjfbuR3auQDTtT7AYv05JeVRxMs9bjNs8ni/WQ9+wD25drNSSTMu3g0rmLLNuqY5eIoHbdijH/qJ",
+	"tT3Yvn2/8Jrb4GkBuV9sMUZCgEAKiAF+NzLe2VzGayNUX07GH2YA6yLDAFY5Uc2kSrU9u0OxpckM8Sz7",
+	"74TPmgM4miGmXOvYPvKoux6EVXfi6C0Z3NUUjol0Fnea8FSM5q4BEgHLuu12m/mxLGTwA2hToAR21bDa",
+	"GfFpLfZ2mdqPnSsmPk0TJGViRtCDw5jLiblWrqRtwI0IoEQOe8KGOol+MAxpJbBUwDPtz9CuroCW2il7",
+	"4avz90guwBNBk1CJkpU+nCq7wDpLQjRaNkeIwuBIQR+nYmyUCHuzbkAWlGsJivNhDavhGta+YonGwgFT",
+	"MSN6Kpa4Urolb9yrsmLQgs2kMj2iMYF9BdPZ2qNa4/LX37FaQxgQ/2e5siT0qj19Z1IprLctBkbAW/m3",
+	"QC4H+ONKLg4ZS4UXaB9cw7KT3B5IYfZjMUxRYcNJ8Wzzbl7euAXZr9Gxjq4RHRtkODlrE1QbXK8xMJoJ",
+	"oZgf2MGKNhzVi9cchUcCK4Aesik3aa4+Ckozl80NKzgqVOT6rlwGaycMo1ZtDCHqdqthdyq38awSAypH",
+	"+3mAxRehVnciAbw7ATVYyJVWMuQxfL2yEp50bn1zrw1bd/kVaoCAB76XF/0555O4qptXJb2LMx5+cNzU",
+	"z8vhEag84dBnrM4V9fbHgjsqJ3ZY3c7pk9OnJ49PnwSNiVT4YcePDspyAREffOHw61eKp24m5bnnfR+U",
+	"XgQWt9QSjd6jx8qvca3oLXrXirEmk1GPFV/DfsqYHWGP5S9yjejXFV3L2OuUQBMuYIMFmFi17mNxQFYK",
+	"e/ehBUWLb4tQ08IG/7LB0HoFV6hXry+xoGu+fNozzyFyNSe6iB8MuxXzwFPaWymmT5KcIPJT6rKlYEsc",
+	"MPW4usY2L1C92fau5VenSafIc2rFwGh4p5TFAjj8lKApqW3XuFPd729S3bqK36VhWeORSRXGWSQMQwBh",
+	"5FrXrRkHXX2zOpp5wNQuugXnm9YTm1SHt3/G4k7EprFRAIPeKPfC8zrjYqf1oGFuM2853ls1Zs3bj651",
+	"3VoDFDb5r2JesD51IkfLpmNA7sLCEFY336vsSHdfPr0GYgxxls/3QeO2PBDfVi8bxDJsLcyinqlXOpng",
+	"N52dbM8VsJLxl5oV6pQGt/CeOZUWHOH+z5PDlivDxl6fz/YCsP+x4QQfTgzvBaeOuZM29XI5Finpdbbu",
+	"UY+RR5/xl9VVXuh37Z0J+K6leypU7r/AveoEXs9EhDw0XnhrJuS+qB0ernxvJ7t1ji1uVKIjg0wixgjs",
+	"dHq6FCAHyYtTD1VkSI8ezOEhEsJaSJFWsnG+rHRv0hjTTekWmuAR5R83sDB/oSsfUk9bSpA0ApeWKeuG",
+	"+9V0Ji45WfqS3eHYQK6YB1nb3raUz6xobbtxK9tj96elZd6I/4P9P50liscHiyiN+RQCiSzVniuovsT5",
+	"4Uqd1cSZWX8MX+J1276BZ8ndW5TG2cBMNVxp7ZvLuQpRXk6bnXaz++RDp9s7Oe2dPflvYq2xb+UOGLu+",
+	"PBYG8yXrbvG45hb/ESoS5rb8/TzJB1dj5GqLti+l6a3c5pjR8NSIRIboQ4TPfSU+zvViaSNRuSjMf/HJ",
+	"YXrEXEH00rNogeMJVImFMT5QCcHYy7pQh7vqIR1CWTquTNNXm7jFA4iiwj2M9SKzHR5nGMRFaOSmWfID",
+	"u164FJs4X7RogecXd3G3g/U1989Y8MtqTo6vH9aj4doTAX9d45P5yOSeecHd92INzmWTeHgt9gVV58f8",
+	"yzewSb8BOPRhJc95dqvC+I2tRe9nkXIZ13tQeFUAXkwBwLCQw0JI5GKeDBOKYz2zn+PS5+XKENtE4/hw",
+	"ThclFDw++WtBkzc70EgeVwr5Om4keuS3SpH0LTEerdXox2L+WQ+gOY9jhkEYA72qE8HzfLFMWAgLgE1a",
+	"2BWkWR2tD5H8eHAj1uqiyZh31axg3QFtjaw7+xCmVa1xd8sD5fAQxOKhc0gIosccb45B7B4cg7ghg5yq",
+	"1eqZarFXOo5RM/OUOdQbYWOxk3rf6iRhDxjTX0jMfhU03ftMFdB0Ss92pWpaVrPrXelCaWS2f/+JOsjn",
+	"Qky4g5/8LHj0m0hRPtsrCpyqwOgbbbkyDLRoE/kqh7IRFDRiTM1TQ5s3ptF7ekqi2eiddILGhH+yn552",
+	"rTiQcluVs2s/65096509xbB86oP6YRQWP3nvXv43PQL7IxF+qgH6bbc1Vo+jXHZP2+1FJcBlLNXoUkK7",
+	"fPxsTQx8OuaGsrmCTxCKtlLrkC6wT7caEkP4HfzlHCes021X3rhIL09Qu07QGCb6P0LBBpgKBW3KAcYN",
+	"/Jf25m0Xi2/0uifPnt7XBd63gJaUd32FOqEgEVpc8Com8A0IVMRiPkIrcOaIPx0GBDtLAkTEjPUMqmRI",
+	"gMyB022/6FkJhrtj+ehx3DgStkef8ZfqPNtRDVFcwy2jMLUdDPPEiw9auSzIrZh7YnZ4ZkBZEUyRtFgf",
+	"s299sIHKuN2ZIt4jB/BVYkYkTM+ZlWAmJtNUQuUdwkGu1Qf/IPRPrJGVjq0TAkbSWMdYxzWdwwMHcOyl",
+	"hICMeCqw2Xixbu/HpUbmc52BufaTfZe++DQVYdpnP+LQ4JJrRXjjSWZSBDYqPfuJklEu2atVPGdyyJQe",
+	"6GgObtSQm1QkPcQRnna6efsk6oZNU4KU++UGJ1WNNuBJPjV7/IK/fYl113SMxLmuyKxU53C3jeser6fk",
+	"/3DQSl1aenEZ989Ru3PyGEnq04MmqUt9OJ+DQgz11KqzCZ+zgcCcNYCHsb3SfE9urT2P1Bc4ClJshHwk",
+	"xbJ54qCSn6VwNmYq0sepWHk3RA86wLFTm2udIMrQWjNSLbQnbLFX+LYjkeb0Wb4Zm5izMY8oovV8ETaH",
+	"/fUHPLx97j/y3e+uFQDdR5qJO5HMEV0+yNIcZz7Pu+S1mEsrIWxQTwQcGAg2p8PEWMvW7qZbMaWue7G0",
+	"TrQ70aJk/j5TfV/YLH3Q7jm0fqKwwQ+G9cfcjPuu0ZRaan5O9e4mS6g9i/jEwzSeexbgCDjIdGJPsKpj",
+	"yS7yC6ov+Ra423FqfPFcptaHBzZWBb+rSB+1ZAeL6nxmxq5do9c4G3aheFSIKfXCo+Ib8EO3QQ6kCwUy",
+	"s7HVBq+JI5p2H/BB4x5sYUsnMU3JWSHfBn63upTHC5mAwiEAzVuq8BPd+92xD+U3sKMzIiYPqrvVQlZp",
+	"dOrNBvsdC1kGIoDudwqk/2A98x2g3t4UnhZrfcusQkF15Gt3In1IldzjSTiWuzU62UArT4XCeK21xz1h",
+	"ecGD9OEIw2IxTMvuhEE6jIm+s4ruQ06MgJzleBujwQMsMVYtEGPgKx6MGmOnGHjuwR22CJXP+HyXqtMV",
+	"WyKSw+Fx9kOBnQUCDBDEMWzMIVpQSCZac+g5HpR250jF+nhtv4IRVw6H+dp+RZ6LmmToWXuLVGdrJuRo",
+	"jOgtfGM030ssAN9P0fohSJygaN2ft1vFwX62O73Gji+sJsA+7ZodLnjl5aCURp2RiRXjTGwd0tqmlLw3",
+	"RbziMeT8irC5eiYMBgmfU4Ir705B/a2A6brFLnhmrN2azqxSW9tiAsb+vSh06lXhNHqmUhmT85gIk01E",
+	"tOVeWJ0c6eFND7XyiyX29t7fy8r8JopH7Uwnt2gLH3g9dBxbs+84svi6CPQYCKgMXyBPy/mwyPxyZpZV",
+	"RdpUdG53Q/6SdGNHcA0JwPOBws9JFgt4YaYTiMKU+FU2jw+59TwiXfRaMq1F6izPqeUz3scm0zr9Tsm0",
+	"TrewWboVNsvjoxPtXGE3/4kgVsSvGFcEZ0UxwZNYiiRHdOWUOTtp1EoXpudmdVUDdh8euxXTFJ1KDI3Z",
+	"z7rtNuOx0QjULjGOUX92eMSyPnRP/ib8EO832C9FBXxhC3m0/8zUrdIzhWmJbGKV2xPsGd7oPQ0alIxC",
+	"xZgIYjwk5vGr8/cvf3n3++XLPy/OLy+v3r3/uQVdvKVCvePzn23XOsuOcsqNmbkKwomIHBu4dP2mL0Wa",
+	"SjUyASMW8NaypiFDfztpeSUhZWDqzPwh/Z+qyqDrPTBSwsy0DtRa0Rn2s0SrET6J7wVmXGHpZ4PCO64A",
+	"wBSvO2gzep1NtfvDzx1q1JiHtwB0gD7sIpEaEkUCTiJUnN1mu/OhXXD2sK2716sOU1XQtAtfsCr8vwEq",
+	"0vj9wwvI80PH97U98ycSG0nxOH4leJoleQutof/74819ocG8SPyhg4dR4RPomk5Po/74F3yeV49Q5od6",
+	"oFNiO+W3CGdwbehFwuh+Jaq2NJE83lYYSmted3CMdRxB2qoQphtzg3xByCEF7xDzVCSHwupDt3mkgVAc",
+	"1W2Jc8M3m1+SC9dRfIEXqPCmPaqvqz0VXlnfW+kZI8CchzRDXgS3KdOqxc7dmvmEEv3TjHmCPZx0lvbY",
+	"UAgTsL8ynXKTT6I0bDDHdD803QdYzbVypK9F6n28QCo2G8twTNkoEUctduUaOBZWghea6eNKjRBLWuRq",
+	"ieohBEuqYEdz2osXWFJNOygnCzy64yoUUdOZlM0ktymtMJpUT7B1OqLsqaAn4ilvCpXIcAyq8sYJs/2R",
+	"2kubiLBMIHkhFNDjzho7iQRmrY6TyPlHQX4PChIQSIVrSmn+Q+jCF2OtjbCKxSpEV9POo6iJ8rBeHxaH",
+	"t2AnF3Xi1JriYraRqey5Gl9TUGqYGVI9nlodfSXP1EtLJ1Mj4mFF/A6f/o/iObriWZJie7gVVEPncUk1",
+	"DLM4fkP65KzdbrXbDfQMSExB17zVM/g3/hc++oAzcIJf2WkSLmhH1oidA8Th0YgmtD1ZqXow33SOz302",
+	"1rE7SdHJcDDDVCQO4mo/ygB6ZzQb8uTgNIggx0R4r0vVKXuZNHbwUcJL8lsWMXfFP3b+P8fYFz/GANIw",
+	"4OEt46XXzwHjC+b1nkcbeg2r3N0PeMW33/VHTHTeEswOPhVqozDoS3wO+y3FMMsIJy0Pepo4GzV6bjzN",
+	"GK5bCmUWpOplluipePRvkcQQoduB0IemvWYP4rI9RJJIclMdVhCg8DphhmisByLWamRYWgTr0Fws72ua",
+	"hrwqgYD4C7g6iDHvvI+Le/gAYO3lbfKHFErxxpZb44io7AcpbDSLOwGTNxG2BVX/1RHHeczHNei1h4Oc",
+	"CPYfOy+bS0/pPMgwgF1DAN0Hg7YPdmIf6rp8hUoi6HSyXthsrAGubYRgziZjP/ZL5ln/p0q+599hAEtS",
+	"ugiH8nGe0jT4139eKgXZkJLZH6j5pqFdCPPozCus+ElFYm/xfz+2m89uPp/eN/GX7v2/Gkfp4Dh3eQn7",
+	"0SeoccOMTUFEgdU6Kn50WrL7/GRjyV27mLjDvxcNRyv2OaWedWPyJSkOBT6mFOifhccEpSqL5Sfef1Er",
+	"N+GpeMGTqFB4WrBG1xmUHrL7EeloXsTcmGIWtViyiLWW29Se4qVvKzOzAM4t1aLmU7+8qNNETGQ28fp5",
+	"aZEPNKp6+jQq+fzc4BMsg208bZ22G0s+xeaVSKgWahQ0KK2AWRVZZJePRTQSh3NMZ9wwCN9A/Bq2YyHQ",
+	"L1OGCJGS5VJvksOYy34qfPQoJKe0UgFfYQJsqBMRcpNaRWsES+BAwPQDoCAhGi4UDtKwWN4KbPQEFQig",
+	"MqWgdm3gaYEnBiHwxP5NrJBjPbOufe5ySBNcK6zFyLcdmwmVBqVo/UQncBzFwkB1h6+XgIjXcrye2E8q",
+	"4uwjkb5A738/BepRHI8x9jLIopFwbKN5U48qt9dNdq6Hu52gMZYjq406J60zjPTcith+p9Oh0A+Eep7h",
+	"HyUZfQxo/kJoSIHr+/Eztbd49vRpe6VKBZQG6v52q90+cZ40XdxcrX/zL54ViwDmKiysaeP+S4cfQlF5",
+	"wFVq2fqpyWvjEh1l2CJj9Qn0BdUhKsEtepaYWpM0BHDZgRRbuhQktLc3FNgL2Gw8d+INqIYUIKh7BORQ",
+	"0YlPU53Uq7p+aO7I0rTyHPexYJizxGolHyKy54tV+jxMA6dlAITmqtVcyhEuh53TYv2hDjPTB4WX0nSa",
+	"YOHe18rKaJCHOxHZAEV+r969+P0Sa6BfSfVuahhUbNglgyHDccUupyKUQ9JKPz23MwfRK7ZgCVcpPpyd",
+	"79IaDqqXeoMxVfR1cW1cQnPXCKCZSww6O8xMVTuX7S3xhcYhn68bPL1u9K4rIfbXjeAa1RNcsqCg4L9O",
+	"HV1DKfa1qmoQkE8VxEUf2ZcrjYKnATwlcHcLHKVTQUUFxC2ASjHw2jRwGjAgZRuQxRjcivmaAVVX7urZ",
+	"wbgHMacAtai4qzkSGcSiTuHEWo1cFHpDI6snTConKwFv/waDoQBiloYJxQexiLCJMnBmgaMAqb1MtVjf",
+	"6pG+45vKAaaoxaCGpY8dOAEtNZjjT69W0YC09mtB65hUTD0fKqKskF6Oiursl1qsjwZOP2B9ALKS5nT+",
+	"OrFIFDI7wRp3fdk5d3Pm7bEdc44+xOC2obU9DFQ5tttE3eL/vN/quPwvOyIfuj88EsHeC2wUu2Map8+e",
+	"onknPk1jrogH6uPNKgNlAlaoe9V6s63OLgsamZL24UVbLfBD6rrM495DKqB73Vje00fMZEk45gmcTBXD",
+	"ufH84I0n7cfo+Hn72zmCON7Hbgorkk3KJ5M23wAvnVzXaCr0R83BTCdwdFBloTzyCNi2l0yqvXzCnpGT",
+	"LF5QV2XhdFdcxPw4gACXwjbQlq8uo7/xYtlxXuKYjyWvbrjIXJ/lFnjFbst1td20p53W46r0fdnJoRm3",
+	"s/8EU/r3K7EO9j+ureIF/Ztdbjtxl+6xb/D1ajY6vnywZPjBqXVQzwEatVCgodCx0Ao4oQeKGf2dvQYX",
+	"iatPVP5Bl+y7b0ba3k93Wt3Hracl3pNOq93awoFzA6pZIkdQtPtiiDDDWgyobS0sjQzHBW4maZgsumtv",
+	"RMobN/cLt7DzIoHBxurczw3KyMGfVDpb7X7Yd5HKpDxGYSY6Dnu9waf7Nnj2vEisHD5CvxgHtFwEqSdI",
+	"AIJAqjwn2MpdAZeyWXImLoSexiJvjmYvQ/dVqjuZ4iFVuNEbMRnYF1u+069ijil3oLjkk+K3zi9es1sx",
+	"r/oaSMa/Pr89f/PyHmOFS32PiWl+qJPCLQm/36huOXkrFfLLuAp/yqDaxS1OfsiV4wYoT9gLTxhQ8wTv",
+	"N8ZS3drZdo9avok3Oyo5H6BChIm/Mh6jbYvTP5gTKDfJYmFKL07Y/eU7vvwkwixdoiIvfBn4LqtfyDo8",
+	"pIImXPGRmECgEixrKtQr3ohC91WvBeQzMz8hLJIGUMTlmSGyyuUbEKkLLlkIOlLplA0E8WFIhSlwBSjo",
+	"wk1/FjxiMRFe1t83trZYgoFWrubAgjMRsO9xxmdcpmW2wfwZv+i48q1fyVGWiLwTw1yFJalJExlWfQ9D",
+	"HyRv3pWgrzmdX7N3pii79stWuFiEJUNO5rJIpnVfxV4nJiDviP4sfPsl8LfWbJWSCOXYy/xleeP+5v7/",
+	"BwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

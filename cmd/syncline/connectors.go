@@ -3,22 +3,31 @@
 package main
 
 import (
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
+	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
+// ownConnector makes a connector of a manifest that a tenant wrote.
+func ownConnector(pool *transport.Pool) catalog.Compile {
+	return func(id tenant.ID, source []byte) (connector.Connector, error) {
+		return manifest.NewOwn(source, id.String(), pool)
+	}
+}
+
 // connectors are those that the program has. None of them starts anything before a system is opened.
-func connectors(c config) []connector.Connector {
-	pool := transport.NewPool() // what connections of one vendor account share
+func connectors(c config, pool *transport.Pool) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
