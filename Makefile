@@ -86,6 +86,10 @@ laws: ## Try the laws of merging and deciding on a million generated cases each 
 bench: $(BIN)/testservers ## Run the benchmarks
 	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...
 
+.PHONY: bench-sync
+bench-sync: ## Measure syncing against its peers, a million rows (BENCH="-rows 50000 -updates 20000 -samples 100" is short)
+	@exec $(GO) test -run '^$$' -bench '^BenchmarkSync$$' -benchtime 1x -timeout 180m ./internal/bench $(BENCH)
+
 $(BIN)/testservers: $(SOURCES)
 	@mkdir -p $(BIN)
 	@CGO_ENABLED=0 $(GO) build -buildvcs=false -o $@ ./internal/localdb/cmd/testservers

@@ -24,6 +24,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
@@ -57,6 +58,7 @@ type Deps struct {
 	Editor      *safety.Editor
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
+	Webhooks    *notify.Manager
 	Hub         *live.Hub
 	InTx        func(context.Context, tenant.ID, func(Tx) error) error
 	Keys        Keys

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/internal/auth"
@@ -198,7 +199,7 @@ func TestHostileValues(t *testing.T) {
 				case "query":
 					fine(o, what, request(t, w.contract, o, idsFor(o)).with(url.Values{param.Name: {value}}))
 				case "header":
-					if strings.ContainsAny(value, "\x00\xff\u202e") {
+					if strings.ContainsAny(value, "\x00\u202e") || !utf8.ValidString(value) {
 						continue // no client can send it
 					}
 					c := request(t, w.contract, o, nowhere())

@@ -38,6 +38,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -147,6 +148,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, false),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 		Log: log, Metrics: telemetry.NewMetrics(), Version: "test", PublicURL: "https://sync.example.com",
@@ -394,6 +396,14 @@ func (p *party) furnish() {
 	budget, err := d.Plans.AddBudget(ctx, owner, billing.Budget{Name: p.canary, Amount: decimal.NewFromInt(1000)})
 	p.must(err)
 	p.ids["budget"] = ident.Format(ident.Budget, budget.ID)
+	endpoint, _, err := d.Webhooks.Create(ctx, owner, "Back end of "+p.canary, "https://"+p.name+".example.com/"+p.canary, nil)
+	p.must(err)
+	p.ids["webhookEndpoint"] = ident.Format(ident.Webhook, endpoint.ID)
+	for range 2 {
+		sent, err := d.Webhooks.Test(ctx, owner, endpoint.ID)
+		p.must(err)
+		p.ids["webhookDelivery"] = ident.Format(ident.Delivery, sent.ID)
+	}
 	p.ready = true
 }
 

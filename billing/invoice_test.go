@@ -45,7 +45,7 @@ func TestInvoiceMoves(t *testing.T) {
 
 func TestLineIDsFollowFromInvoiceAndPrice(t *testing.T) {
 	a, b := uuid.New(), uuid.New()
-	if billing.LineID(a, "realtime") != billing.LineID(a, "realtime") {
+	if first, again := billing.LineID(a, "realtime"), billing.LineID(a, "realtime"); first != again {
 		t.Error("the same line has two ids")
 	}
 	if billing.LineID(a, "realtime") == billing.LineID(b, "realtime") || billing.LineID(a, "realtime") == billing.LineID(a, "complex") {

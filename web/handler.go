@@ -20,6 +20,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -42,6 +43,7 @@ type Deps struct {
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager
+	Webhooks    *notify.Manager
 	Hub         *live.Hub
 	// Events returns up to limit of the tenant's events behind last, in commit order, and the id to go on from. With an
 	// empty last it returns none, and the id of the present end.

@@ -822,28 +822,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -1057,6 +1057,66 @@ func (e TrialWriteVerb) Valid() bool {
 	case TrialWriteVerbDelete:
 		return true
 	case TrialWriteVerbUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
 		return true
 	default:
 		return false
@@ -2337,6 +2397,15 @@ type NewInvitation struct {
 	Role  Role   `json:"role"`
 }
 
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
+}
+
 // NextCursor For the `cursor` of the next page; null at the end.
 type NextCursor = string
 
@@ -3402,6 +3471,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3488,6 +3724,12 @@ type InService = string
 
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -4242,6 +4484,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4352,6 +4652,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4715,6 +5027,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5441,6 +5786,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11182,6 +11593,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -11653,6 +12572,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
@@ -17452,6 +18404,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17856,6 +19318,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -21338,6 +22833,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -21367,582 +23183,618 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtL9x96OnUy8SWxf25k8O7bXgkhIQpoCFAJsWfHp9/49qAJAUAIp",
-	"Uq124t3M2bNpSxQIFAqF+vmpD4NULldSMKHV4PzDYMFoxgr489tXdG7+mzGVFnyluRSD88GrBSPXrFBc",
-	"ioTMZEGezE5+ojpdECoy84+nUjD8ZDhIBgX7reQFywbnuihZMlDpgi2pGVZvVmxwPlC64GI+uLlJBj/K",
-	"lOJbtl/6y4IVjOgFI4KtiV5wMSdc9Rv/JhmsaEGXTNv1PSoLJYv4CieCvdf4wITIGbx6ReeMTNlMFiwh",
-	"a64X8KmiS0ZmPDejmglxM8RvJSs2g2Qg6NLMIcU3hbNb0vc/MjHXi8H56Wg0SiLk+A4GfVGKl5pqFpun",
-	"VIxwQajY2DkqRpR5GGbC3q9ymbHB+YzmisVnhhN/DT96W5sg12wJZPqsYLPB+eD/d69ilHv4mLrnJ3fj",
-	"F0CLgm6C+b9kxTVPWZzMPCOyIGYuZgGUKHy4iY5utvjU2xaCxuj5JGPLldRMpJsf2GZ3QpfkigEhN7Is",
-	"SLqQPGXA4XrBFTGMxpROiCoNrytCSUFFJpfk55+fPB6Sl0xoQueUC+QNrhPgD/s7sqCKCEkUS6XICJvN",
-	"WKrhyMyZVhUnUaHWrPAEwONYUSBYw4lZRNsBCClydpYMlly4f4/30+cZkIXmB9LpjyPILQgwA7EVZ1Uj",
-	"DYleUE3W1KySZonh3cnfJ7D29YJqds0KwmHuBRuSX7heyFITrmE1uBDz/YPTrxJY6YPxKVkvmDCPcEMN",
-	"TdKyKIBwYkOWsmDNC7dit6eMtWts3t1D1npxrJW0z9zcLA07dCmCSW9kSRb0ml2Q+6MH4bSU5nnuJtY2",
-	"n+oO6z6pl5pGLpPJ3yfnRIp8g/MAciGFBCMbppF00ny+5oodMCkmyuXg/PXg74O3UaYWl9mvpdJLJnR8",
-	"t6n//m+K8MxPYUX1oppA9VRfjhOXKx4VuOblV2zT+lb8ad83flNmc9aw3Cl81/ZSfKL3Sx9JMct52vDa",
-	"1H7b9mL3zCGvFiyN60725fZ7eL27dJun4UY7cCJNalXqvv6bIubnZiJUEJpzqsyNwnX7lECJ6jmjgmVc",
-	"P5W6QQVJ4XsjsVjr1lTD9J3BY0azH5nWrIEoGaMZyeGBthlk1TB9Z/C9zLP4uxcyz9pear7v/bon4ppr",
-	"2syN3H/f9urqqUMmIJt1Tvxyz6vh933f+yMXDS/NuWh9o/m+9+t+YstpE1Mt4bu2V+ITvV/6gqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvs3RURpltv4cjvKHn2aL81dezp+8OWDr+4/fPAl",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/XS9ZWjTduQq+M7tAl6wyoR69+Ondq2c/",
-	"fPu0YRr4swNm0mJyWuOxyz1oH+3/fuDzhtfDd/h2LtDM8TPKZFouQ9V0az44bk+nCl/yyK5carKUShMl",
-	"yZKKTZPFncOvwzdkbEbLXBuTKhnMZLGkGnn+/ukgqc7I2Njgew4H0kntTu5JBtoArlclRLEVLahmGZlu",
-	"SCqXS6ouCM1z1KnpVBk7wxgoNM8nXV0fdvS402Pbm9BqOsKyn+BPx4HvwblCbnDHmNLfyIwzeMFju9Xm",
-	"71QKbf+kq1XO0Qt271eFMoO9p8tVDuzsOBIUIk1TDdN3ZHz9IVTdjM6yPMmmZmcz/NcgGcjpr8z87Px1",
-	"NURlN6yk0vOCqd/ywU2yNZpayFUwnPnn1nil0nLJinDA5QbGensTUrnNo+TpYqgWUmNDl3mNGo4Y58Qt",
-	"5I2wpDh/Iwg5IR94dk7SYpmArnlOqtUlgUYMj5xk04TYtZyT127EtzfBSGbFbihYV30US5/aMI4iZpzB",
-	"HufktpPFLs8LBSMu/vPls6eG0f/r8qcfE0LtGT49e0h+4N8MzaPqnv3diRcmy4zg2FOmwAszuXc99gR3",
-	"LjfDbRNjmZpLG7/c9a/eJIOfqOAzpnoy7pQq9nORG41S65U6v3fPkGtonximcnmPrjgIEDf8OGCuDwNa",
-	"aJ7meHaujDH52rDhW0M4VS6XtNgYotmHjPCQZQFbYhahuQaOeWY/G1RH2Pyrxpw0yzj6Rp4XcsUKDQcW",
-	"5az9EU6rA4e6xZyT8RuBjGNe+EbAhM6Jm09/5ggNKfeWrgzif6vuIYPu4RD/fEceAXGnVlIo3K7QLu7H",
-	"MYPz8f1kkMo8r6SQlunVu5xds9zIvoylPGPZN7D7GSU/ymuWU7izZ5wZq2fwW0kNvTdeDs7yd6OHX6/v",
-	"//r7bDYuRqPRePRgZP83NyJtxQTLLs21djo6fXgyHp+c3n81Hp2PRuej8b9hwRQmPHgkS2GvpQUVqL2i",
-	"emz+aH8NPvnKsubLH34+GcOnSubXkdeP4fUjfL2CG3h8mgQ3grre80L76FNv4zChZbE5URuRmq95xvAS",
-	"ofGlw7szljNtttrerIox0UYqq7OcD9a0YAtZKoZ3yDXNS7O/pzdvk4HCAIdfvPmdNhf+fIOnqKS5+Q2G",
-	"nQbnp8lgzYUwtk993M7XjOfJyOkKvTWGvSMhsdjQ9rF78AwMW3c9dGd9ujRsFf41OB2ejQbJAF2XqaFK",
-	"qbLBjT8Ag3NR5rm/6UU7Jzj79nww5XsOA5pNbnjP+M9KTeeMSNRg9YIXuGm4j1lBZzrcsHEyWBdcaya+",
-	"AT9gjcNGZ69GX1ccNsXVFXvmhVxcO/M33be/2pkmBqjcQsZScW7t9a0You4J6s4QKeiyVmIMubimOc/a",
-	"pV/GCy8zublezHLMWKsCdn58eoOftQtPfNr8u1D6skUuAONl+W/tuwY3t5d1OY2MGci5JVOKzpndEZiK",
-	"Cy7QwJ6317GZrMxK1InlyjDRSrHC8OGKbnJJs2D5g2WJbvSr0k/oJuDvQJJbzi9BTMPVfFSp60VfVvBr",
-	"JkKRqbQs2KyQ4HLXBSgi41AMdteqK8Zr4PfACTk0lHAuw+5MapmxbUNb+HUB/DYGYwt4aZFne3iJC+A5",
-	"uJDMngsQtIMaR5TTnKfDLaWh9YIf1S54MyECr+BSKLx7za4E99/xOSFnVOEl2HB5aqlp7qhVCdnO7ACb",
-	"28AIC5lnwAGBE7XH1eWjREaVeAsKciGvMdBYl/r3D5f6/yxoysj3crUyDJ0M0lyqrQ0dnb4aBRtqiFDq",
-	"Pc8UjNYfGZ2MxtuPgMis3c2j4ajhbi5r1/ngYdODMy5ozn/fnl6dQrOczp2RD9fBr+USLBn23vzqMzO6",
-	"EY+fPTQTIlOWyzXczva2t6kr5ir7/LOH5ukvhgOjfcFx26sI5Fw49XBXPWlcWbqgxbxyVLH3q5wKGxp4",
-	"HQ5Qba7m4JX2artl8wJPh1nbWbXqcWIOqLHTYFBlTJ7P8Bm/tJyLTpKkhMvGXDtwQQ/MuXxXDW3uEVZw",
-	"mVXsYT6Simun47jLxfzypPbL7dU4i/TlRqTB9GHSTuUaPHn6rxOY5Dh494cBE1nIJXUOXUqhF7UZKk2L",
-	"FpbWfMn+LYWZzM+vHsElSDV7RNHHb/dkxQonpurihmmdI9viNYkfoGPLfmLFmhG6lejqwjv+TWedBZuT",
-	"WQ2yzZ2Eoyl0T6X+SWZ8xlkWS1oLchHM24LEg4Pf+LyQ0xydyw1SeYVP/KNZj3QuH0vgd0rTHHRGpinP",
-	"DVfKJZvKbEPSBRVzloVuau9tI0tGxXrBczYkL4z2wF26DxUZKdiK4fILOwq6mJWmAs4IeBhwSHAxOG+m",
-	"9ZQ+QRt6jz5pmKtUg/MHxhR2Z+qRnbSfX+XuuQcOEFYUsqg8X3UydOY1txMRXoOdXzOhybqQYj4kD0aj",
-	"Wu5TSoXRYqcMkmsuyIPRmAgJJOeKKD4XLCNcmC/uo76b53LN4MkHYRIJhlIgIfKNgHgCV0QzQYU2z54l",
-	"5MH4vvl/Z2TJ9EJmCVH8d4i7L1nGKbgzzZNf4x6bw+ryHTHNciaLKc/MgcFUFa49VygujEau3wiXJnRB",
-	"Hpye2ktnVcIRAwokZIJEnxBFN4qsbdbQ6VdV+ihXZMmV4mJuvviaaImhCUc0dUHORiNCCcQfiJy9EbIs",
-	"4NP7REmzPDNfTFsyCu2KicxYqJlk1mjAVDLwtgUH8AXTxebkchYN0P/C9QKmY5j6bHQ/IdQ8SBZyjbPD",
-	"/DVFtCS62OAJGLa7826SQT0q2EO/cjad9bm98/pV0uq2qfnQrBgM/GcHKu1gJapQmpvbbXRjL16a6n2e",
-	"Nrz1zj/cJAPIgdpxNDxasPSKZVW+rfOp38LXZu5V8LWhTWcUq5Pc6CknuqBCIY3Vbcw8o9CJlNN8W7nH",
-	"7aor94YxwKo8wLAL+KjhzsPVbF15wIH9WU8WuzyQGnmev8AzGqoCqeEIYI6a9YLvBOeaGpyPvNoNf3vv",
-	"ovkblBJUl9hvpdEaRs5OHCUDIw7hDyN3vJLIjOFnv7CqxukD8025yuxbDJl2Vf2dEwPyyq1lxgVXi3B1",
-	"wOBF2U2zBO+J0eEKOS+YwohnsLxgpuCEcCkN434saBS9dse1tzFLIWzosiufNTJYUQrHUD/yvnGhjGqK",
-	"lsCh3HXL3Yz84NT7s7rur/dQ725wtbsfaWtVmaaMZSwDW2JB1U+hu6Iqa0Bi9GEA2N1oNAoqI+TMsIIC",
-	"XggyMHp4OePbGNrAGHneRy3R4GExi39RioqJVlLm4ELClAYw4GQBZpoRK7mxjdAbhH9aK7buJXQ7elrt",
-	"wYqW6MCxUqeNMw+wchx1Gw6kU9SPZOX4acEvL1PrRa5io+jY+VAlg5g1n1ja7aRKTDfNpSAzQm3imlFQ",
-	"rxikpeyMgNsby3WpApGvzXvso6AZvd2J3iaDyyxj2SOpYukxkLHnNGEwqlGzXMqCEfAUWDUYSm3q5Eij",
-	"Q4JRYGykzGqLNi3wwrpqfmeFRMUYSks0IzOa5woy7mmek1JwraIEqXlVOlbufFv95qVmq90CHu8HaR/n",
-	"J3jIPA1i5kMtJejhg8Fu4o93k3zYXYk14SLfmNXv33QXrsBx3BLsr+0cE9yfOtni7BHmzW9xvPeBtRJH",
-	"Cgak5Bh7oFqzwvDCf9Ps13eDaCJRxjBE1jbuJU7QyaEehNyiF0SRHLHscIlbnJ9NlDg+p3+L9ysh3lUi",
-	"2J98c2vBwN6veMHUZeTwGXkPJ0mwa4watczttRszgd8N3sZ28IptojuYU6W/k2VDWq75lsysU6SgqWaF",
-	"clKmaVnmNz8rR9OtMVGOLLkoNTtgWQ2yFO41edVhH2ODqlSukBs6iaKX5vGYAPJXYwepEmNsK/39jviZ",
-	"hTwXqo8hC9XoHtKjmlfzuXCKcP1soLLbkSr2gEXI4nU6v21TKXNGBVyOgYLX/oKn1ZPb1IOJ1saq3hpf",
-	"9CrnLAu0vqhQaE3IBUWFrYMTEKwq47MZK5hIe7DVY/+bGBGF1LzPaNbb9x3ExSPjgR7YsER01lGoXXb6",
-	"YnydRWs2e86vq5T2CyjDMwrFWpZ5RqZYg0lJVmzQJotdvUVTQjiYqOZ3qOZwTQRjGegbUrBnMzDS9lqI",
-	"iWdJEAaY99mUje1lsp8zCnpDpqAQuNvrvU4cmwLkS1DNnol8Ezs2W+wf5n37uoDaGJXXotr5OpdWHIZE",
-	"jx4bpcoly37GJIem1ENrue1uGWqheDcaBTWmiBrb6v3LjUjV/owoc+ebW1QUPF0sHSBAp98Ah7kY1r6V",
-	"1Oe4KtiSl8vOr1KaisxGpzr84Gab7sng/clcnpgPT1wSEe7Dk3ARN5XZ14986GrsSwUfAOn6Gp/r0vUH",
-	"Ndfm0Wn3wq7abFAPct3ETkWZcX3pagjrZEItbEdZQTdMVQrrS5uusCLc1U1goFUWkUrZrmYlvCoJ9Iu3",
-	"TUv4VugioiBT7/XfmQF1i27VCyry3CS9LG8X3uuT4xzs+OB88KuSYviCrn+yiVmojCyii+Gr6McrIy5l",
-	"qb63v6uLte/Ze5qxlC9pfkHYcqU3FljAXVDMEDWqJQdxw8hrFftt923jhJwm5D4ZDocQX5ClJnO6UjU9",
-	"utmMVaVNM9rHM+blsFVuixPHBdUgfnvClQAVt2hmSd7IdsdQPSv2/TTUTzPfF2wli8jKp4W8whTlZrUH",
-	"3H8bssppylo2/7Xf/cDYMRzpiFznZRchXBsFsGA0gxjiTJYiI+uFzFlHPlswl7oYrqvx4FlW72sxIZPG",
-	"eSsm9w3Nvzczu0kGsJpdCjyVGJJdU+VixgnJCrlamT9oljGowFvKa5bF9OGtGeJbKoon1d5aIsWY4xuW",
-	"0lKxnvdx5VoJKsHGo61SsPvJnpNvh4nOy0MUNHmWmhwlfXwrO26LaZm96+FUTdCXHT/sBaPposmsW9FC",
-	"VxgiWua+3nFVMCjYA6X1nIwScjZKyJdnhhfGoxFZsSK1aTK7h+FIPgHv4sLlVWupuwPaLH3cwEu/XQGR",
-	"X49Ovn77YZyMz24+f/Nm6P55evPFf3wWIz4OdQTJbZkqhsa0I2Cb1/SUrXsel27u0BrFAp6rH7G9xZaN",
-	"HLm1yvpWNy/3uYOUaV3wkovw0/GflgSRVeZXl2Eabvd99ZkiIQP2+X1cG2s7xHtqhncOdOMRjV1algpP",
-	"jDlQK9s9s0R3Vby7ag8oYXgw6sIO082IsJedueMV3aB3Bl0zqUR8M6473HKe5G8btvJZqc2Au5JC4hf1",
-	"zdpiUpd+shvwst+gjuLykS8AuoHYtZ9D8pf1NsUdWJhhuBv62hj6DNs97FW++W5YxFWCfGgZwKeWdvMY",
-	"ueDMjr8oviGDJEzewXfZ9Vbz68OEbh9vWnltl8R+mR0WtxMew3Gr+XueiXHbI5mx7FvMnNhx6dqN3r9V",
-	"TbrRPtLBBKrK0S2tnirWEGLVC7bBOAudF8yomJifEqbAfYhZxz7NbTcYvGKFApAOjD5ZIAtnoiIKASnK",
-	"nBE7TNREtUVVUT+oQwcjS1AjLLQa2gkWV+Wc2PQoMt0QKRhRPGOJz8acbuAXkEY37BfLSmd5VCmsCmW6",
-	"6pstIcnCA8cEby5Y+i4+TpCwtwMPoZUhU7poDJmFVbS9w1euvDaKfErzkqFamwJqZamdZK+7uoM1quv4",
-	"GmspgzFDDgtyO6p+7qy85FlUpigHItppEAfqWZXh9rzGdzV3V7HbLMJj13vliw/JlYRwQRWn1A65O28J",
-	"CgtHT0eJYG1+bn7vg2B4JReC81DjsHYzwZH0MY04A6eb5yBZOpJwunlR5l2zLDIaEWVPBPn51aOdQHGM",
-	"PdeUa/PnAZaWeXU1gJ93Uq23jVIQY3vkzaqta6dViKfuVx3o0yKNjyZpoeil23SOKTsa41n1MxQ9LKk1",
-	"jGHqbdt0BHO1qsL/FNyMbrbPKY8qRN1ZTzUBH71aS4d6BOUy7qnd/J4taq1jMePv5ZrImWaCMJoubJrJ",
-	"kqwx+uwH7zDhVm9CBaTkeGe954RXQm+LeRyYQadJNbqs5DUrdFmIziMZScWyl1jJcYjAs64GN//aFLaH",
-	"byPMC7bKY/cEarK7O/zMon4nhKK+iIpqqIV2WL5NZOyO+g2zRLs3xoxBfn+3m6ra9i19HmxNKJ+bMuaX",
-	"5bMk7WoXNCNaAuIgIvwuwOPYcfUuat/18OZspvdP1TxFtPST7BpTsjzdlwErktsxwnXZOYf8aRmq2vs2",
-	"rgSVsiHpdwenH7CW11QRC/iR4HVJdQV9l+Yyvbogld3DfUWcZnl+QBqbrxtpRqWEOblrHRG6ox4MB2jT",
-	"P+vNo/7tKsoIdtOUEbyQeaaGDXLVY+XYCKKdX7Xm1p1zSr+LjNsqXA+0EwuEhz/mSvNUfXTFtb/Z85hG",
-	"g5VVhVqv0QIVNDKo0+ristjKIKv9djz3aFl0JFD9fqvP4jFLIWNJ2TrF9YKnC1t7CscAzFYtgenQSQmJ",
-	"6FKxAgSporzrvbGivOhPW1CfYk4vJm0hSL/hkA9jFi8XKevuurDmID/E5raWZCPHlEJj5kW3qezoIzF8",
-	"XyqI+X14yfxNwRXp8gt7h4CBYG62nikTJzV2zbjtqW4pPnCS/SF0DOO3ukbzdjEW0veWamNv7TD0gdQ3",
-	"Auu+fE8Egutq8QFuE7zyQERVxwaaBFDvWzYIFssedH2l/ZDbhy2Z/LcKUKdS9AtQVy7H3aBD1Y1iwWiu",
-	"FxtsWYT7NIwb1mnB9EumjfCOnD1jOiM4rX0EdRtaMHLFVpooRnPc+u7Gm+qAV0zW0O3Hg4GCzmBxGXAi",
-	"VqHChNoKmJQsacaMDsa1Yvms3V+hgnXHw3xRz/luVyJPFEN7pOmQfPbh6eVP394QSOG0hU3uy0GE1bu6",
-	"LO1KvdMyqLrryoalirv+/XYHCBh2y0vFABQBmnvYtXAxz8NuC/344Ei5DWGvBL+hO5xdc61aj6h3elaC",
-	"pJ4PUVF2r9PTUuA4XiIn8T4VP5Gd73EyCw7MEehyloMhH56d3X/YJhuW9H1tmgHQdQCI20KNHWOkFJbP",
-	"MH/LyGe4CecFxasQq3GyqvymyV6pbq4tGzXnVG0pdHuPYZpT1aB1IQYhPACJ94IEme8APG6X5rPUE5/g",
-	"/jaakovgdVHXnf0SxKix+oYNSb2sSurenfGabux1xbiYu5rVhEyZ0pj92E9GzUtaUKFZkzlLzbT5NSs2",
-	"xqQnq0IubVujXTfdWvyrkniNXQYJFyBrodDBy7aq05NDLgasIXPFXThEeEwdlsrX8UJ5Pl0OGxzw1Xnp",
-	"VreGP4je6A6SuleNK36wz5tvISgda1f1m+6ljoNr0j/gkyTATKy2s0WSyeJ4UlwWn5QQl8WrgmO6xZZk",
-	"KfWCCc3TeGHbE000vWKooaUFy8yzNFdxn1OAc96JljCnZ36uO/6Jq90JfWuOZIiQRBXRBWcZWcviKp5/",
-	"CxeRQxvrllQTpIxEK7FaU0bR4WVhmjqlBMurWupmfVOq6VcU3r/VFmukZ6LbMkDFjxjrDqHdEJ29B5Eb",
-	"dph4eDp+8ODAK3yPOn6pMIWr0kkvWvVw8mrBNl5zNyZNRDXf2gW/+FbqBrJ+9yjJ4lgZz8LCbe9+Ubpu",
-	"SfuCOaWtHhLY7cvOL5xNfKExGYmgm82pShZbwmJzOuccfMcVWUleS4QOYDQgkVTdOjO4Fv3ZYp055ULp",
-	"qhUnpHTXIDFcN1xwIdJiHlcqmijSyRes6SOnj0X2et3V6dNUqnP0pJ2mKEDHmHxVq+brgjwJEkc7XHmX",
-	"ZEOoLW2J1HnQzchSzKtSqvT+m13p79yzNx4ptnNhNU9ZBp3TYmXaAPPamM8aj8X9LLhWBLyYtmf0e02k",
-	"6Fpv0w/3BECFaIPMaUY6qQBhO/FvEe0A/cwCNXJm9WHovwu3YVRodEQFaUJRCTppwHy6MOArzorH3KJ+",
-	"Rr3+Dta2lUnwKfN8TvuU7QP/P8fuALsv96m0e+iBbw+OS5VA60+kPy3uAFjm9VOuJG0lvZvukW+V5ku7",
-	"5VuXZWY93d0q+TzCUWT11CFe7l4uXkRHMqxUQ3FSmyg5nkjYjntXO2JRfZBATYT9LpBp28bMJnIHflfm",
-	"OTFfeVgErtCjOitkgyG54PNFAxWuWN5AILmOp7JU0NA7c/sG09AA5TS4lA+J/JjX+/nZFfjwTTCHJrL+",
-	"P6MyW+Wuh9ZcukzxVh4OURK2J1625I435WOFPepq/wuKT0axjX1k9b87gj5qxzO6K7yiq5bOzC5mQF4u",
-	"5NqCC0uRsuE+4KM9GEZ/gRR9PJAi3OHoCcEh6916t8EKUrbSh0YU+58HtrQIBQefhbbQIhfX0SMAnYaP",
-	"AUBW2DLo1uQ5iSDjWl7Fski6nLSyyFsMSpsUJ1dM1JEMyoKfFMxhIiVdoOFwP+zCQkI1M2TAMm6ROOMG",
-	"Fgw6ZN0KYi9IAujmqkIQvYiPajckXYgmvpG7luOUx4tpKv9DfeP+ya+Z8HlwXBGuVMmyZAeSoq1ipbHq",
-	"Rm0HXVxvLnwL5AmqlBZZLLgS0eerHfPh1p5lIGEfsL37E2PKqiDPe2pcANOXdftIZvW6MMeiNXbpV3gM",
-	"r3fQaOxTcHvXO5TFS/52i7EA/1ezPFcEwBZsB4glyzYNQaug1m7326p1WcW20MNMljoaRnO9zdqI9B0m",
-	"IdW6nu3KUElSWRSAIW5RZ8yvCBfE/KpPVd8r92tvmdtOCJi8LAWAwl0JuRbth9u3Xjv43svy39pUv6iy",
-	"1ueFzSWfrY43uaoFg12zNgxORfc56OPWbas7lSM2oNKZHYKty3gGzvA50wR7OzQVMEZlc5mzph7sOcM2",
-	"1yJ9JMWMz4cWZI7LCoZvWjB6paqe6bgl+9J4jurS7JKGUwmOqnawOSHaQ+YcH+CjybFaSZWYkxWBwnxR",
-	"IbQI3ipQrtjPzb+6d9wZ9WenXjfob6NKKXflVgVmVIIEC0RTu2z+ZyHLVY+a7D61Sf2lb28BdQv5EvV/",
-	"5lQzpYctvP0nce5HedCymaudirBSW4n8FlMcQWXZZrNPTG85KgU+tcV3SzirkyZo4tMCC1g/eP+iecmU",
-	"K4T1hT3GdEWdx1gLNsodjuVgVrby3XphDm4Ry06/nS7NdTC+62plBvm2dlFp5wosjgcoFi3833rytEvC",
-	"X2OeupEkvxRcs1+4UAlGaIN/K1kWqf1b02LONP69Zny+0MYUBSI/t80xErJkxZwlhF6zgpo/bBv5elZD",
-	"lxzFhsKoS4uzIGdGC0PGGm7xhVF26DRnw6f2j9dbnPK2Zr6qK746wX5TND+BuLqxcVzD+l3eqdCjdz0T",
-	"8VZhl5h1BpZ8wSyqXS2a0vw8RC2GMSxTjGcYVl1a7Blbht6gIetFCx6bRWBLqZCCp1i6sKx0S1vJ+1ot",
-	"5OrtMEhjXsjo/bodJzMvtyuInkc8YncCxTe+BRTfY5tU308GXvrUfJ+Uz8UWaS+IYoxMoNehlfsO2dpw",
-	"62Q3t6Zd+HXl6GTw7bVd0PakH+WyzOBbRcbDEWHimuVyhSXElj/MBWQOH0ycwbOTXXRpd6d2R5O1CR22",
-	"JZBLd/Scvt0e6G2jcbsr+0CE1VTKPe7OZKBWLA2sDTeN8XAUfXMz3Cs2Ue2uz7qFhyY6u37zZmgswZwL",
-	"9uZNh9qhYPYWj9gSIXEpovb92yRPmvH/trvCtDhlt9IL39NUt3brqUyJNC9RpNlOvwXaUCuaXiGPzxjD",
-	"hrcpVi8vy1zzFUQmXYAuGaQUoXGl/bmGPE28x60qjd2aLUQ7wF4VsgT45inPc5hCzpcccwWxc3WDWD0w",
-	"W2N35206SyT3UbOVOYGUmEuBxV3/cdQBjWkGQXZGC+Qh+EZe+tNyeB+nyhba9aHN6TWr3GeEa4UX+gWZ",
-	"/F8MT0wc8H9QrriH3529RFsWdrAaG2it5Cl4lTHvnhm+JhaSWkWrlL7jInNJmnVyYsvT+H77O6NqBVsq",
-	"llVZS4rBBJZMZFv1ZLdpUxG0vdhJWE6pSMi01NBMFXrRqgWgGlzZBmJHmQG4uDqgd+JziSNiNfXY5n/P",
-	"8sxmue0yNahZMXRiWCMg09r8Cdfo/zwsmF5T35jW6mp5XmE6x/OmvYbYzU3ZBqWwoCsow90xtgBF4QCs",
-	"hEod7Ta5yj7s9vyC5b1ivo0JCEj/vynMRBAgRnD18XKS3u7kvS5g6njAufBtg5o+/l8dx7D7JagXTg1H",
-	"VRwXXd16EY1X8HRBMAqGMNrQNXlGi/3yFD2e4Oi0JyTwf7rMP1+57dPckLNxPhaRwm54+7k8glsmOOSf",
-	"hFvme660LDbNfSCaaq3jaJP7b8yk0TJViIo5ZSnAVoadd6zI695px5/0SOi8VyPIBrMYqs0t0poNv1E7",
-	"/zV0DQ/LnAtGjzd7DxTflAOisd1tQsz5X6602SCHvIMyYlrIcr7APo9TWeqeQJy/NmQabDsFkD4o3aDY",
-	"zgYctoLaTcIRczd8PW8lJSFT8wogIOCPdqnZAcezq8ecZ6H4AbFiO62AhKqUP1vXnFrY9i251HIMjyGA",
-	"wgP9aYggmWeNeBkHJXW1h+4X0VA4Cm1FFqBjoy7ZwYraOR2LPGs9HfW32iLHc2zZ6uQcJPKCDifXLHOl",
-	"ouf26lWo2Dl1b1bIJaFkZgSOUfa4mF+4Elo7rv3X1qhg7ahzQuuX86ws9AJz9f3DYdVwVZfpr+QqZxzH",
-	"jLcuaqp5ao2+H47tG1FlsMmDxCqgJkxeHRX4z2agaGHndiIFOw8UXaN1OaE6pekV0bJCLQIETgVYGE1g",
-	"Xh89EG6OXCQEvqPcF2ghO/6Byq+tnPLAb+AKFeIHCys6zZBwxNYBCls/JMC7Cr5HAu4o3XeQJxYYFvf4",
-	"5BXibiW16sF1W6Xn2Ks9ucvszjFuAhk3bv+cN4CPftW5x9D2HHDKXA0oKp4XpGA5o4pliT+W546REltz",
-	"MOeYwARJKhfERszOfRsEbsU9FRsQlBeE5qyAkbDx9dIy6IoqZdsO6NAvArAqayo0NMueMjDUQ2HpQ3g4",
-	"V/gTJxtE8JKBfW1Ubv6V+vwHpD4fP884xvfV1h7huAd88kkc+idBYvJW9ZhraR5xAT7bATKymbadfX9B",
-	"x/RYvVnQg+aWKdppLhsaYlu3mbIFytB6DB72eKM8d61TjfhC/LoD3GhmuqVumYTr769c02/U91CphC9Z",
-	"Nt/bi/x2xfAYAWFZ9yz6knV+1neJOUhEznIaw1ezIDIYsWGFc0HnUl4Rqjtzoj0B3+U0is+y2xatIWnf",
-	"Fy4e+6jYCTbWPXctFvCb0KdeoG/RbUE1e9Sh5+4L99yNv4Ev96AEryjPEnItuW0GOIcFlqsDTiS+cRl1",
-	"9n8v1/U3AmTjxn0Wf3/Lq7pYAnaLvTHQp3HP7VVxX7TsVWy3OUH3ouBuDeRZmKfqSyzwvAaiNxDodVkQ",
-	"7n1tVwJ5hJKm5e6Ck9uxBOHXcrlKIAs0sYIjIaVQ5RSBobILxHsmS7oxiqRRR+NWlo3OdupbBA+3LABO",
-	"9m2LmtKFMacjzg3IlDk30nEtQBBxgVzCpQDVOW4Psyq+31n52c4JaBSnTdlN1tLNrcUAij0VhNka962A",
-	"Ss7bXaBtUzU0/8E81xvFoZKIEfQe1CQASAwVB78c3B8V5aaVVHyrUUmInXwsZIiumA5uNskOvIM1xXfz",
-	"Byr+q3NOK9cfQ9mWPGWflKb9sqnKzhqp5s4xYlXCf0rhOq9M83hk8kcUfltYBOiNRI8RGt6KyILPuTAm",
-	"svlXwVLGV5qYQ5cQec0KmyCvNBmfkSUXpUZ23RJLmMn5U9eODX0KCpb0/U8HNdWoJuUGcS+O7YQ/+5Hs",
-	"V83O7clF0EZGi5yDV9acbAzcQGgM67EsdLohqFXrQElw7f9CJ0SpwpQlmmVwwrazlGI5SbmtWKxMpigj",
-	"cHG1JzqeytUGMb6q4Pg24tKig/CsIvhNdWFt3uS1+E4Wy+7v6KRBmdUHvlSRHlrr39KaoQ2BspbYrjRd",
-	"rnrkKW3VFjk1rFKt/IISt0MVHRs4/GpH0OAgoO9BGtKgar9S94jNCvk7iwcHf2LO2NjKX2p0Se3YT6Uq",
-	"orf2r5L3jDI0gz30KK6/rfLs/FE2w866pfxi2n3MSM4j3IR2Xz6JixDnekj9ycGeQ/hhfC7RLIgJiHs1",
-	"Ab8PmTGWkAlqOmri4zCUqHJ5QQTjEKnjRr6WQju/Dcj7GtDvRqTvAoQcF8VW4Mb02MAKflLwdIHOt2SA",
-	"k/HKlmo4mbqI9l+xd+OPVDvMpZ0+f0ue51xhY4bEhTI7KA91y1uW0zw4p9YcPKTJE9X0XzIvlyw62zmf",
-	"0+lGM0U+H4/++2sCf3/RcS4zyvPG9lhSsYRkjGYkh1og1bUVU5mmTKlZmbcNDEnrneNrYHi/3Ig04lN6",
-	"YfuzWEYE60n7dnBEFqRgs1J1fNc2aHD14trKPO2SWgupLfaq7V70xIHB2jlb/FLUE2uN+oKdbkuA7rOp",
-	"Ng7ca8tCPPkPaKj/D99a/x8NbfVDSLKwOz89+f3th/s3n+29yys7yI0UW/xTtg4c34c2zt85EYYCVv00",
-	"Wp6dwQWZslyuye+skBZiWM5mcQp9GCfj0xtPpg/j5PSmgVTdimzut2EKhj887Vmc4wntbNKWah1Dbo/A",
-	"1YPUtTBaJOFTFj4ZRLDrvY75NqCqvkj9B0JRNferNzYm/61k9mtX5RYpHrDvbiB0vdlMD2LXusn0JMcf",
-	"0O8gLDbv1OYgQslqyU3ErIEdHSQkQin2kU5400ltP6H1yHqfU+psjrD49ezBXjF0sBZZCz3HVxOq01su",
-	"GYkOlkkKD0zczQWIsys6d9mqNl+Jiaw9rvDMW9hNNdqdJAQO01iCYe377k0fWmyydQw4eipLTRZyTZZU",
-	"bFxqXdjwsRQe+KZBk3ntVZmm9uD22PkUdQvhYWYU28aQJruWLmjzfUgyZ8Lo/CyL22AB937o07pWUM2v",
-	"WQdvBGSEW25r7MflaqTjcywYzZ6JGiBpmDqX0ljdwmM+NxoaesgAbk5yoS/IyRjjoWJjUx6HLY2EP3Qs",
-	"bMNqRUuTYDnB3MOdaN72Ixjjze0W/nzGOM71paa6VLEucZBc3xaZBYfxgnpr5KCWrLrSHHaDsd7e7tTc",
-	"5kUzjlMmBWsypgANO3NVzUrQlVpI3dFWg8Kz43W+MHYWF/OXHZpSRjvJN/teVwuq6j5Bu1BssMjosiGP",
-	"n+6NzgMfAA21DG+wnpNvSF/duicwSEt9icfRbgrviUVKWZ6pwuAVq+6ynKdTEpybrd10vBI9is41dLtq",
-	"W8NwOXsflzHtTRIiusPe261zYUpneLfGkpMG1sxdSX3s3upTgNIvA7xPuYptx+wznls7N9ShxbzS4lda",
-	"bXErFx3jIvMc+WncZWvxqLk16eV2RzDQh5igQvvGYCpofXlrxO4KaKKlzY/tWEbVVi/0Xk0ZGpWlu2tw",
-	"WSG+1HpcHtzFsrHAINZYla3j3WM6NRVzzYX29QvwyBjoZgqCcQ47wxIqmGpTC8wYtz6nmwO8gBVMyW3N",
-	"82qk6Ox8lsu2+ZPFID3SvFT8mnXPUIWYRlPpTNGDW83n/7aKXfuC8ZXuBQksJfh9lAo5FdHGGs+Eauk1",
-	"M2NUl8WePi87dbeteB6NKWed03rcpCqWtmggOKMuHVoMOS7N4ns3CIIijv2AEDkVP+KTwCIZyxtM32UL",
-	"cXt0D8mpgA4i0Y4vzfRu6IXSLJ5bBF3cnq2kDVJhZ9OCbiZ20YnjS0/tJo7+0W/GdgvU/DtkEtXaFdAm",
-	"RwIIicskpgBMdlIrNg/0gVkwbg/dMoyKNiTcKe3iXrVmnnXvQgcbbiVl3lBh7nq4QvvDgpgnG8oWMZwb",
-	"s16uXaNrB7qfS3mlnLcvSAnvG67zlE1q+9e098+LaLVHA1aWR2DqnL+FPVE+xJBZ+yRZ+u4qsUPOiicV",
-	"Y0Q4laaLsNkuWVCro4DtKGcY0F43sKoDk4o6MZvQmmABNct6XtCstM0lrzEcCmO/KwUkdQUYVjmYBxWI",
-	"lad6FFuM/86a+phBapcduGuYuRFmChsY0/33EmdF22XYSLNy9UrGXw2+BEMn77bkrPDH2/pozEOHHJjO",
-	"/cjgqLzi8bSajpcuzyLN0SyztCSGm5P6ki/L/JC4SEQ9CYNZD+KRLBv/u3+6u1abf9LAJUxhDSYjdCmh",
-	"ZyxbXpD7FgAJtmwYtlI6fRAc73FUFFuta2vWfaLEMESUsmZTL6FtbCfFbn8L8I/TzKxVHZLRxuC+2J5i",
-	"W6x+tpnbhF3xm1PxqtkQjfvvIChRLt15BrpEpUl3TckpRjDRcFqh9uRVIl/HUulNvvcekK+RWeJ+FPO6",
-	"formXoMTh2ycx4GN0yqe3kpxKxjNwao6URuRThIyodk1FSnLTlx+z0nBlMxL8wvzfUY1PalS08xHCOd7",
-	"ogsqlK8qUfAwy7C58okqVytZwOMqpydff33y9dfmHwu+ovREyfT0BBxa3LzcfLFecM1Ocjpl+aTGtLcV",
-	"Y/YAuSt6xQpYO16+J97vZv4R6A/IXHpWT7atH4ho3tfE/WxyTiZgdbLCrG9VyBlTCvZvQmRBJuZ+LVYF",
-	"V2wyJPDL+hTsACKjRTYhnwei9Qv4/ZSfeMB4mk+gNTNCXhBYtSILes1cY9N9ZLx9rz0kdSMrZ/sqnnYy",
-	"nFpSvty/sRd4VKh8IrVRd1y39HGKjCyAalO1rrV+1mGprmtpjdjSwldSzCVTpIaM1cnYBgW7uemZWw9m",
-	"66oOWNV766GcYmdV+9uVRz2vGulvBSq/e0S+fnD2JbG96knGNOV5pEYnXvv4UtNpzi5AVVuxAvsvbaUD",
-	"vqYnv49Ovn739h9v3gyrf3zWEHK1CTgRSnssSioyi8IjSSajW1mBnx4FNpQL20M4qoXQLCuYMkrRFcvM",
-	"me/T+A4Zgyn9JIv7x8GLb6TzRpbmFSBUFixf7WBBxvssKR+IbynfizTg5NjZ1XLGsA1KOob3PrfeCeBN",
-	"Di59RgwX3aIr4Jb/3K7Ms02wT76xSUXcloPxXbyJ1jPByIyWud4Q6KLcfCoiEdO8XIrovUM9yozNix/H",
-	"k1VyLtitBmhsXPNL2BIMA9/xGlJa0GW8muEVSD1WbIh/KCErqhfVvwmwKc3MN2ZfGLVwLhYsvqFs1QLJ",
-	"xyTVw69HY/KfL589dUMQLmxmgN1mMpUNTd+wH1yTDJcQI2NunvsFeFtTnBcBXkGdXRqdzHfg5o3OrIpd",
-	"N+fkdE0JwBrShryYA2KbGJE/EM7jAJTgSD4l4n0inhnlegvz9AKKN5crvcH8N9CeEbzKsCDqkxWI7i3y",
-	"HZrSCZZUp4sfmuojV0w8Csti9oGGRKYath2dxTFJtiePVTxtOYO2Ct8GoyHE2px0Jdcsa8uh7spLNS3F",
-	"FrGgt9xohZrnuTn10FRPJ4YiKYNb9gIRAhoItXOiMHDbmvW9lyMtHv7OtL+ThYOgdYi0OM9teHCasYsQ",
-	"kZBazAPcmr/FgeNthKOzigS1wHfQgToQJAGDB0kqjsQenc9y3BaASJAeVUmSesErLrhZMB4hvcVK2E8i",
-	"twXnekjRJHu/snlXUQHq0PQQM9RnxmzIsoTEzmvmcFhjDbrupiNNdUNEp+zglfFU2QXwggi2tstIXJDA",
-	"l767RGj1h7caw52sMm4PEUUoJGsj3URfZXuW7QZlgm/2xUvco/HF/HpQ0U8zQOzmwsJVXbGV3u0Ttr+4",
-	"pwYeCxaBn0P9Xd+YX4T4sX1BY7u3jXqByJM9ieSweve1gYtv/Sqnm6ZGF77uv5sa0Y7k7LsaHxU4+HZg",
-	"4vhwc5iiYAoYI25t1fBwEVN02BmJwql1Ho1izYUIM0ZiOjH4w75hDfWGqJNtOc9ANGtppwnzgy9+4aLt",
-	"XTsQVQEChPV/h8Sr2s8G+LoVFC9Q0S+xjrbr1hTMK2k/JIZlX6Bx2DfKYW5uq2xv90LcbX1gHlbxEi3o",
-	"VxhW7YMfC6kCfgV084GScsU2DUF69n5VoIc//pZoF8QH8RaPsyZ/R77xHQXsnQggfwyF1V4qrGyPxvgM",
-	"a20cm4Iw8YGrKExYEel1K9WhrKFTq8pL4r4L+9FZb8uFB7n5myIc85TIyZoL8ySmV/RuQrkN3+JmFmdm",
-	"o8xiKLShJWQ367dvDx7Mpa9TChNRz52Oh4U0CJJ+gXD37NxIvblk6gI7ZeAHOb82z88pNjM/MEO/h9zu",
-	"mFax030GUuU7dHh4wa7BPfDY+663NqfUC1kczUviO4OqBowu1FFxTjYM0jmjOeg7GjFhsqBTZeso7rmb",
-	"ytNbhUh/xcKWDV3m/doJVKikEbiMfoUWDWn0lx1S5hubbXusSrvhHhvekqBur3paBsnf4d62cdpR7FQc",
-	"6mW5XNJPpZ/I9qRbjtquLyosWd0PKH7AyfwTcvpReDW6E7be3aPhr1FXo9kSVDKWceyUM+PCxmMQUTlK",
-	"hxcyz83FcXtb5iyqPThpaB+2OWPjB18++Or+wwdftueO7VwT17zZv17m7DJtQvTXjUhvThj8TZG1LLKq",
-	"JbKQms/iHEqP56y/u448ff3yO55wmup45d/KZ3B31GGM3d2GZejcVIARaz5cMYqh/D799j6asVk2xW2n",
-	"peKCKUXMI7Z52/AItYnH6E5TnY8OPWqkcv1p7KW8L7nvqD1jGizXmrcaNiFxJzuowXTGrPdhO3Z1fGjL",
-	"N5uayvh+NK3BPE/MY+gDleT6NFSBLU4KwW+xvNpi3zrY1DocZU5XqsHOhpF9Mu9xOsV3ca6VonOXxl8W",
-	"sso1IVxDpy+6ZIArPzHUzsqcTeKKjbmOc+sRObS/DEIGHuhoflGKRzjATsTrm81ui9WKRIe0tTkyigIX",
-	"XC0OpNpulLfs1m4RIqY2x99sLKSHUVHSuFa5KuS8YCpSNuHAKrpCBe5y3qgrLEKj0K2BH8ROdqis3drO",
-	"gwTZA1F7u11o7iZrv1u2+o25PpJ+rXXbsJp2jeVihzfYbn8u2wAhqsPX6MDvjMKNM25GP7EPYPPkjrVD",
-	"NnTbFdXzztBXfitpK/AmSxeSYaTT9W6s2uDBrwnNzQQ2Hd/Y3rvSgwtMC3qFffY6juvyKeIk8okQU+hR",
-	"ya9ZgdGJzhtm1tg8b9gCyFHrMaC9pXfBnwIUVYjGGurbXN7DRVozDMwBws4X6B+ijwIpHe9V56saszoe",
-	"dbzUQLGxKRJbEDPABA3i4CjK4yejNe6qi7+VrET1sBQC7wBAqGUZApvTQnNah6oFKZw36I+Ijxm8wG4r",
-	"JBhWQI3WHKj8I+g6iY7I0oJF9ugAfagxAVEx3d6Fb72Q4ODXQYEe+P6jWuYBECG3MOQcmCisoQkvo92Y",
-	"Qhof4SzYzfokjgPO9V9mF3vaOtfuN7uQpn3CXThMfGqVnndbpj8kbLGjrDepmM1Yiuy9flGKg3RPBxzQ",
-	"GmCtImdc8xREVIDn5Eq7BslgWuZXBwFdtTRc9okDUAgvSSYTzJkEyfbObXJDKnal4UcKtXlVVRbR/7to",
-	"5ZZ5vI/p40ojUP2dSNpuMBxo/MFmwX4Huxtyz6HyDEjwmM9mEYFWjyEeITJ45HIbIXU/0JU94wVWYzdH",
-	"gBM/US/ANc15FHi1MdyCv6gH+DzRquW2bORRbia3pk/iagqOcKSzlZEzgMq6oiW2X96SPOaTIl3w6yY1",
-	"rXpBDKW0UazvZNl3scFWTBjj5Ue0XTpXPbaEEtp8JEXZIFqLUqAlyRUpRcYKsqYbIgsAjDbyttvhQHU/",
-	"cjB6O2f6i/K+WeuY1bqTzxqvlg/io/vFt5vJNkvsbjfuSJzLATQ+XnmGwEgW4aeyGohgLIsVaC7kjszc",
-	"W7zhs1mj0LZp9PNt96RFj6pgUJ3sSOyc4rHvRlBvvyFRXGhvC22VeDCas4xQTQqmNHgGoI2CrcP26Ua7",
-	"I3ZMD3Kg0DYOZIjj3XqBzLHzi242gq+w7CePfVLfwQoTpQH2hqbauqVam41EfFaMKPd2ssppA95xdcXf",
-	"PfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYVXbVkGJwCNaMLFdRKDRXJKrp",
-	"FROuy8tBkmWrpFmiYAMUmXnBsEEuV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JIGSKn2voV",
-	"sykkkwzyMAjNc7m+8HUh73WVZbfmeU6mLGyRdACMY3B97ny3Xmz281J1f1XAjOaHXbj9R6STBXuLcnvP",
-	"tt3udHQBsalCW0dh6n4s0niMda8j7K4Gjw8Es+gkadzqa8fbTKDgNXkfXlvmq5+FxozTLguNz9rP1h1Y",
-	"99ZKNATdvN1p2iebqiKRI8AKXea5D4AUzPXkn7ILlBdckZzNNJGlJkyganQkeJ/OGWaHwIuZs8kimvpE",
-	"yPVkG+rMKVtCrq0ZdWI35e3BuGXhhj2vMFa21Mo2LLJ+52xW5vlP7uLfzrvH6mlsiYu2CXayWRPNiqXC",
-	"ZHvzEXbSVZLMaBxCwOspUT3I+a5tW203KiYadc6T7qDdPJXrFsSY+jRSuWTgRnPQp/UpxZGOX0W5B8qu",
-	"6ZLFlrYHzNdsZk2b8usI3xjuY6M6Zbhrt55wh7lyqvTLjUgPDM+XkW12TdSCGjxUKITEXsXmcueKyDXL",
-	"iLB+xkPb2Sb2dfsPoV+pn3kzzRo7pzQD0T/RCvrwXFh8Alu+jut3Jr9RYrZKWgDTdikb8D9y7APeWhVO",
-	"g0YMfVtENZnldx+1NuNfuo7ju+1hcouLQmSeGXMS08aXAArRtYGn74tSH94lIpD1gucM6I/EMzuEC8Og",
-	"uUWVQLgEcxwu4PVGdbbYVlRsKlW6sLAljpXts4bfdvqx+AYiLcU1qpn80w0Bx0gMDqeqAe1AInuKuj3s",
-	"jmRX51mVRdCl2yoe/AO8/Yd3wN6GYuig37v80koSVF1l3BEMWwDDMQq5Hc90bA6voGvFceJtbBkB4f2J",
-	"ZsywzsRQzFwbJGPXk7iJtxN900z0i74VbN6U7a7ych6t/FvIQmOZCIhPBPVqwBRV245p75BWpTKs0OB2",
-	"DlsLbInwy6eXmKxNvuG5OZ0ENTyVwJ3lTCSbDATzNPdXErTJuLMwliFZ6A6dow/Ur8Zuej1W1RafQnbr",
-	"hj2xC6MQ99X37NgZbkXfms3d9Rib6U/aPzFsxd0Vdd2jHWzplpgbZVEM4oe3pZOCRyE8TjpuMzi+RhT/",
-	"swS0ooxg6X1Oiy3nTNvbYUub8Vwgn6cRIhm+tFX1ioksqav2BcuY0Jzmqt90foEkon1xDHtqr+o4OtW1",
-	"sMSS1hpfVNvjl/a2ic+bYMSC5M2I284fgvhh10XJIi+8Yh0cX7WVNk4bibcz66nM4tYtgte15rk3nb3q",
-	"zUumFzIOZVEWeRPk2/TA5mXb+TVmJD8HfGO1rgSXHqPXzyKTEVccdpuP7++CqrhH/4qxVQPSOyq349Go",
-	"8ykwE/uBrXRcMK7aMYlqmbpGjDk8mJj+uEcJrrDEbNV70zhYs380AngQgGiaQ96QOlvLI4Yc5VzKKwiY",
-	"DferAm7fgzeE4gTobhkgXLHb+iYG+8HuV+SyjHTg8HZtgNNUdVa7G4iAjn73HegAh28Sdb7b1R8IStJU",
-	"EeRqF21aFpY2k4x3A+7Iis0LlzXQhm8ECCGGdeJXv5MBTZ63a87WFy5Kgi7OajcVWcprlhHs97OtkUUq",
-	"IJty01IAzRXWwgaqFKUAK1muMKrUoQqnL6ZIQx0jYqqExw+mN0OkBmPz+4KnvbtU9nT37/Kdw4PdTiPa",
-	"tIWdg+6fXWoymnqz2DZv3cgpXZvIHtkyPpexi8HfpyPcbi4T2+n5Fky4W1/NSBzoMd1Y7Ptd2d4v+v4E",
-	"4c4bHdRMtzfY6bfl/UDje4O/99jYHZReBFEP0NMP3BqYfePm9A2NFgFCcOtl756rayQNm9beiDf4fZfz",
-	"ccTi8MYodb3ierdfbbc8DdTIGvcmljF2G2bvLZlWBVvyWt+xepJ1L7F13Jr9rn7Hhh2reg7vEX4VETqF",
-	"w2HYxg31dVyt0kYKFmmH4+LY/gB6WRgm9FWqLdyMb5tu0ucA3nb7+7Ll1PYTrS39sO9S6t6SL2OKvtcN",
-	"7bOEKzKvVwX052PfLG0vP8d6aPe8RG6Swb8q72udQ+ayI9Z7s11vs1DnMv5myV2w5DgIBq1dgCsgw4jX",
-	"/4oRCnF8SN32CExS6MVtAFAxF7QsuN68hN531kPBLWLjlkNQkMvnT4xJBB2j3uX8mr2bgFPg/kOjnhc0",
-	"1daj6fouDqaMFsAv9tULrVfIvqq5fCWjajGVFACC7YNDAkaAbVGgnO5v4/SIZo2Y3fQKzRNuRkulvOI+",
-	"Gfl84OIm79z7K9GIq765gU4lM9naadWXEvuZQo4sekgyyRQW8kBZOV2qIclkqu7RFR8us+1mHuKaCezX",
-	"bdtEztmF+RNCKedvxBtxQv7+98tSL8xzKVwRf//7OZlcAuwU/x0+OSffAKWJ25jhcDjB/AUa7Js1/SME",
-	"JkgqT9g3goS0HRJo3+kvKQRtRpuUFUuOY3AN9Ffk88n7k+rzyRcXSAHHbYYMim6UMS/TBSlkjnXg8NJU",
-	"rphtjMX1EJf/JFN//zt+Ro0RPOPvcRPsKA4cGyI6n0+M0JwkZGLsUvgvS99NvhiSSy8KZRGmg6dUkCnC",
-	"m2VkuiFcKzMVnpnn8N8YVsLZ/MiVNvMxayUT6Oo7IZ+PiZbE2NmE5YqR07MvgB0mKdRqTDAChd2wyOSD",
-	"kYoJqWo5EmJLOW4m9i3gtDevMWw9Af8R7v4962X+x68KW5ClMmMTjH3TaY65lwvoEGq4KSETrJKZ2E1j",
-	"ZidrPVnwhY+kcIkrhsEwkRSGsbLSzl55vpp8+4rOJxdom5uD4Rlg8mR28hPV6WJCPn9w+pXz3CfkwfgU",
-	"LyZAkzZUFlLbpmFVKsUXQxjhqRTMDTMHzMv7owd2ti8AXIqLuZlrpTxZ/wC4e4mSS2ZPLMhQQSZPMrZc",
-	"SW0WefID20wuKilyxTb2Lf4ju11QJC/gTLDZjKXY1eL0AVnIslCeK5bcsMU5mRib40dkC2AB/++T5zLn",
-	"6WZi+LaWeXdBpmwjRWbIgplMD06/RjpPXjBdbE4uZ5oVyBvojk2qNjEoeEKoeMMzhrA5V5plxAednN+I",
-	"Cy9Lh+RJtbPmkpGCKWgmTVcrRouE0FxJOA+CMFEuHanPCZ8LWTBcyEaWJJPw0ish18M3AlKbUiYwhYND",
-	"tGYGTboHlyuaLtjJ6XBUyebgM3NBOHzCwQ+MrYItcY4uBIjgAiEHrOIJkAZTqRfE992zoV9zxAHFyIV5",
-	"0V05eGlvhCDWej4YD0c4C7ligq744HxwfziGya6orS+4Z8Ts76CJYDGF58En2eB8gN8CFvNKCoVX6+lo",
-	"ZFM8tGtlzN7re3AfYE8AajQhc0VfuVuUxlSZHdSfJxruneFW2nhM4/UzciV/NUVgcP76bUj9x9KJ+UKm",
-	"TCmoLf0PQ0A6V0a7+IlpivjV9wCro5kk9uugJ5KC8CUkhYPKasuoMYy128XLiq50wdKri6o7QpVevgS9",
-	"2d/+0FypYrBrVkwl5Hk0E/btx9yxlArYsLPR/Y4veX3ylpibY0oVIwim8EaYlQNtD5mAkBpJaV4ZXspA",
-	"ZfuO47PVI+q1BS+IGrjqemw0p5Mrhg7WhtOm9CVocGqXv2KzrR65B4IZguN7HnRlmft5JLysf7XmgN9E",
-	"V3L6upYYNDgdnT48GY9PTu+/Gn19Phqdj0b/rpJBvjFEK1XxbvTw6/X9X3+fzcbFaDQajx6M7P/m2MOQ",
-	"F0yZ8USZ55gENLhim/af5VTp72RpBPPp+//63X7ys9qd2XhUzcw5XNkqlxsLw1uwa3mFP8MJoDa3A+Hx",
-	"NpC2Y0NQXz1rjaqwYNaMdBOydmv/U+ACKPWN8PwlNtWTM3PZV+1IZJGxwppVvCBLesXFHLu1mucgcVGx",
-	"/NqCdEeq4g4+H/5EWB1dJcQSEe9h33S+OhvuSUPFUM3GrVZDSELHzqKRWO7kim0mbuFWv+Eo4o0CZMOB",
-	"5AkmU8IaLaBniprlFVtpIuTatbyrn0TkV9yF3kcxUM7AGHvrew9+YxMMuh+yGHs2cWNn7nrK1peBoVhZ",
-	"2bZDzpZcGPeb8p9EHEC6yMAZkm/K0eh+en9ECioyuQwMfeCGh1bhhtvCnBN4nu2VKjih48mQrjv4yNI4",
-	"2MVI305EtA6SV4yh0zS0fewePHOTDH6Uqe9B3Pa8f87O4lbi4ydr4Fjh0ENcsIyjLyi8ae99QIfITZWT",
-	"1NDi1MgMgFzWC6ODgbXlvTO2xA/7SkoBYkVpo2RYAWQu7oQsaXGFGWZ283flCn5xqFyZgREZu7oftC7L",
-	"T+f2G/QChrrNFiVx3WfO9MFkMQZ2I2lGn6T0+nOKnbuTN2bE+8jG7Wz5VOqfZGYs8OwI7PxMsMqtGOZl",
-	"VkrEISpLP/4VjqxvnfgqM65PdGGbiDTbCua5VwU2PL5jcyFpBoSju10UYobrjOeaFa8hb+ltzcjbk+6y",
-	"++5LYeGlPDz+xLpEh1CJzbKJRUC2n04wkd+Vj07ZnAui5P6pciluOdcQOI9iSxGjeLjsppbXqxIiHL3f",
-	"3zYkFymrD9gt7WUnjPA+zUvFr9meNUCi0gEvPJ516rotuAjfMMQJwgw6EMl7JTminQyQ1wOHX0bJj/Ka",
-	"QdTLdmNoMjarpva+T5MtH3HoRbWeTO47W1Fy4/PqBl/PvnqYjb4af/XVg/TL7OHZ1/R0xigdpWdnNBuN",
-	"z+j96ezBbDw9nY6mX52eptn4LHuYjs+mo9loREdfmU1bDc4H469Ph6Ph6XCMgflrLkv1Pb6i1jHdaC6/",
-	"tZNHsd8G5+NTI11t7HmgrtO23xzXYjaycL/BzIQu+K08jP7ugAzDFZOr3FmUG0UyniVEsLXRFB1at78+",
-	"zBQjdweIe3t57N4A59es4DNscRM1hZ9KzcjEXKcTkhlDl+WKgV2LPuONLAO/cU41VFRT7fVcW0Ro+x0V",
-	"LOh4VL9zcCa1W+d2h3RayCsmKmXF7g7y0cLiCR+P5S2LQjIvtK2x9m4PDnvBVrKI8pgv6LYuR1mKo2jc",
-	"j5xNamxWLlzYHKvkgU9ILueHsdm0zOZMtzskv7HPHE8gL2VpfjE4G42Go1GtVKySnKPxq1EgOUFET8us",
-	"XQZZkVzFuB0snJcvBaPpgmWD87NR3XnXmQ2QHo2SJs+JpWpCphvbc+VIwoZakACLe5FKpQnFAqdg/23N",
-	"YIQDOOaC7vOtGY2FXTOhyQSXMrRUmxDN8lyZd56NEvLlGciX8WhEVqxIzQ/kDJqoQ4ADXW02v4P8AkFA",
-	"2IwJOu3gUqtwd2jB3gi8Bc0LglExCBdz0OFe/KEOul1u3mXCnrz1FE7o8R1zf8qD1480Taan5dNPzNv1",
-	"kpkzPXVMvP8AqwCnpe7xsjLn3gf8Y8vhVT87+PmhZ6eXEwr975iudwzn01JC7sztSNbsgfI0ud1V99dB",
-	"a3PzHMFl02P/d++8ns4ZR4+3kDWBRep1xsFizKOcpy6XEDSRPoG5/KON+b5C5uu58ViI3+n6+etU1E8F",
-	"NIq2+DrrP/KIYI3nsa4WB2JyojTVXGmehgZDtMAv6BwOfd19750VFRfk/ohkdAMoV0KuMY/O2aJcEUWN",
-	"DU3JhtHCqbe7tuic6bAXvp1X39P3HXipQozvv5xnxi7fPIfiUUjxnm5eQIvJr2wRhCFrywOh9+t0kHj4",
-	"IcyQcLX/rz/UWpEOlJbp1bucXbPc968anH/tG9SHOffQz+98HNQa7PM0bRUamEuBCS2LzYnaiBRkrx8U",
-	"ORZdEPKaFbos8N+Gt3jh5g7zA3eXqyp6bRZRsFkhIRKzpgVbyFKxk2xqztvarPP1/eSrt3CVgN8IxrLt",
-	"HoGUMZ/izjQMRVn20sF4nD0YjcyQtkzVUn90cvqg5nu0DeXBvRK+9av6+KOwKT4EnQAs4RculA0CVLPd",
-	"mlfwO9uUzkzLlqo2uURji+kcBd8VAA0CuhJdx9BDv5drImeaCZewSTKuAME2IRSaSK0XVKP3bb1gesEK",
-	"YuimILV3IfMwD6bCC98VyjZLtO60qXVna3TbhDDkdx8a6i1mm2NJuOY9khEfetuaKrhHmGuqt4R5V1Zj",
-	"ewcHodUvbnO8gMcU0ObG95NWCRt0ax4MomIWVK90lrcLVhSXDRl2439XkPk2ooBYDOaP9nFrbY8HL3/4",
-	"+WSMdpnMr8P4dsEUnGQb7T7SjWCkaWYlZXtAx+LcWDVTMXRnN9HC1afVb4fEdVEanxrGupMX1u4m+7qv",
-	"4dqwQSbbJXdXiIf6cjJYcyGYC84cM4DjTtj+GI4XgEdxr7vBGsM2hwvoex/cnzeNsjrQY+8k86WdJv7V",
-	"f1z6RYCR2J/i/c35asVvW7br3AoaLGM9+A1NHvZ/8mtG2Hua6nwDPebljEyMxJmQzwO42jV0PsfqgDUX",
-	"6ouETOBfE/K5/dVGlgWRa5EQc9h8nq0t2nKHefJGfJ6Ds7Eoc0ZQ9n/hnPJVkRNU1VlFBRPHAnwWSswM",
-	"LTQLKJsQWkT4oJiP3tLwFuwN03q2wqLVLopG3bNf/fI2Hn5/f0G7XCytW1Ds4sszti3MOwu8x5bQPZwt",
-	"3Q/zLQ/mY+AQ7DbT53RWotkdoEAo+maXe/TWoCnmx09qMicOGspubKRVofWA6J/s/SqXWXXb9VMwOwG2",
-	"VATwrY62If7is4bpckU8JOzfEAl6jyrtH397y5KizuUiC5ZexTMsxy7DssK3Bgk6L5j6LW/wGG5lZ6La",
-	"KkUnj+GWGhaqqti/x/ZlAsZfUaXWRn19GyiaTu90j+FCUQevtMpBMljATTDIpkNLlGEqlwGA7GDBaK4X",
-	"m1prv8ZV3lHdScV8ndQw4YsTjxjqrkuAQOr4T6Nyx327J7j9xAOg64Kz7AIwcyfnmik9saByVA8JNkQl",
-	"bl8tvh92lmrqKBWLUFfT/kOj1I0HKn4ODmbnpDok54PPPvxy+eLb75/9/PLbd88vX7785dmLxzeGvRVU",
-	"z6LrrU/RSkDMOylcqQQTnuo/pRg6ovDpv1uVtCqFJVdvedVfFjV59apT/2nWuQQLOEjSbYdp3BdgyNh/",
-	"dMgEuI2M6l2SEuBVHDEz4DEspN4d0eY4erCMUjF1CzInbfb74fQ7au3KX5rV7TUrY/B+swHc+7pP8O2d",
-	"S7GkatXj0+KAiytc/0+tuOaWEu4WXh5P9TBxY1uXhVwKAl+fV8peDXtkicBGLIOSP4QRIcjCUNt8gZ6X",
-	"AnKTFKFumCG5tGivWUCFNwJCh4pQRfwVGnOeIKceTTQfIbEkPIn+yJ1uKxSysOrTzQFH5O6STz4N3e5Y",
-	"gvC0SRJ20NrCaIOXd6d3Iu/+fAkzH0Mhuxe0yIom0VyqKxV0LRuSXwD4iCOO1TUrNogWZMdJiBT5JmgR",
-	"dToaAfoS3iazCvXeFue1Od2eBb2DjuLtCRI+5kyYFwfRK4dnd1XCeYEqp3PXRtqwPZ3mtRyu7JnIN/4D",
-	"66OC542Yg5L/1zDcWz/4qpzmPB1uhT8LuVaD81ObOnE0/wmSr604wG6aK+NwmN9HqhCwEHDYigq7ZP5x",
-	"9+6ecwA+lwMDLLXLPernebZiQkExAkg8VaEd2uCKwwoDPLs8l2uLwGdoh53Vk1qrCF+9iZU95LLWVA8j",
-	"JQplGQGkusohS/P8gkxABlsoNbwFEEANy1Drh9KQpnb3/883DMzV4K4/wGIopFGiXjJtJJ93sn104wEL",
-	"+P8cbg6U6Fuc+Afem6+Kzd1cmrLoFCWSxTHr0nJOFUIluANgZp4iIrPhB5EhUDS6TcyHWi6nSru+Z9oH",
-	"uF4P0iy1qMGG6U50wedzhJDlS6Y0Xa5co5S3yWBe0oIKzYDfAJqRXzMIDafsHHKiVnAIsZuUbyJhk2Zr",
-	"DtvXHwaZTC3UHKm61/kLhxXXCC5n65ndbYunc4G1ZHXt25266uK1aTnfm6dvapBor8yVrTCV6zmS8eX/",
-	"+9HDvYWghdXXVQ5rIHruIrAhi7a7uWI+CGhg8OwIp2TBiCE2UMVlDOrgurbvZdnu+TEcfptwh3n3kgo+",
-	"Y0qTz//r8qcfDU/858tnTxOXW01Ozx6SH/g3XyBu3kKuiZZErRi9Mn/45rHymhXk+1evnl+QiTmqjrSe",
-	"akNAcjWym2tF8GvEwwXY3Iq699JSabkE/FwAHLbvRO6WgjngLntvEYBvhYrX8ygMrIWSRfGYc8ESksq8",
-	"XAp7gy9ZtgEgNGN+21kA8fWCwQ64LAdoWeQyMixe5LygSwA59GEiKFImtCJsVUHNFbaSaixZfBQ27LxV",
-	"PCjZbXmzSXxfpAVX5oZrCv5CP/OG/MSzxvzEmhchfhTcI5ypez9Z+gw+BqaYkmUBmX9uV87J+I0wyzg3",
-	"XLZ6IwLR86yE6N0qSJ7Hf3UwiisHofnNSW6MltA3eOr/tvmDgHC9m9XdsKYaOKG02BBz1/MasCfOMU2w",
-	"37ghrey4wYh9KqCfrUXFxe06iyxAzDjk5fGnFqe5zLJKwUGVvsq4wlVPMSOokgaHCHHQgcwTBV2fYBtC",
-	"cHvtaEXegpJF98jOIcJmO/fqjyz3jNLfx3cC9Tge4ulI/v0RHqDjLYvg/lIy/1xKZm8Fcq/EOyLcQ8X4",
-	"4JDwEOCZvJWmeJi/xYIGr8qImhlYe6hylUJwMQ/CWPQK9COqgd+G5Fta5JwV7moA1P+NqxN0ygu5rHSs",
-	"rUYJHMAXS7XDqPFM1GuujikNP2nda/SX7vW/Q/f6I11Dz0ttu/045Q+kdfwq50JLc5Y/mup0zytr7XUZ",
-	"+PhPlWb311H66yh97KN02XBqwNvBtfJ3ZFLdpqAptCXSfhx1YecQVkGfqLvqJd7vWDIbBGugFgUQHBL/",
-	"te/Ss9VHP7FOpSog6kI4cmaRqSAGR6jCdkvYUYZmCTqrsA+x7dCloz38h+SXhmhSU/wnppXoYlM3LA5M",
-	"7q1kWavQCIMhWl4xAUmfL79/9vzdq2c/fPv0ZnDTXxuGdvqugfWdoIZULcMqS8FH0BsDzPicVbh4FoaX",
-	"XbPC1ggz/n67vWEVY+YQblryPOfK1a4/OE0GS/BW195OC83THAxT66esaldtI9ZgGYhGOq5k/CtGsaW9",
-	"EQVjmAPyIxb7ArcMPrzB598Mzt+YX7wZ3NQF1iMk+Mkr1ydui+jYYHIhDV8+//mVuR+K3Ha6U+f37hku",
-	"CiNk9+iK33MruzfG0NfU5y2Zo/82GcgrR4udlVs4ll4IjHWuawRhDEJjxwpxeSsEZK47SRVk9BVjK2Pv",
-	"yAKEhfmTCg9Fc6A/wgnPwvzzxFx2e4Ji8OBTeO7jl049wySUsBLJYi/tKUCyT/1R5fIOligAKDodngE8",
-	"kW0jB+DANiHSgl8EUO5psSfubdc3OB9M+Z5ieqfG+EOCofFnpYaaGzSO9YKDg8gFqKGb5naVNkK4fgM3",
-	"Sa2efHRWU6GmnUDso1DHx43Ped7tUHgEzxI4EEcpOArGa6wC74wwFjm19z6kfnntleD+scFBBaDVz4+U",
-	"vVtR5uOArYUreLuPkucZV6ntnX6rF7XUiu20+bCaNeTwzmThvU472p2dXG1LD8zgvWXd8x/KRlDqXq6M",
-	"6V8xk1WrKRbicaXKWuy7A4M13pB1DoGh74w/fllIiBevC7Mm7jrR4YII1xDGnjOtqi4yKOEvCBUAjeau",
-	"SCSIsRXgvYiYNoOKfkVWlEdaycBL/rdzl6ujClgLobkOZ6aM0ewkZ1qz4mReyHLVrnQ9ZjT7EZ7+Jz58",
-	"Swi6I9ZZQ6H6YLlRv+VDgI14Z/EcKoC1+18mA99jdHA+kKUGMKBC6TaHTk7j35/Z75dMQc9+dKJAO2Ou",
-	"iJaS5FLMvZ8cczSGg6Pi9kQAb46qqWxteFs+EbJPgncHLeZerziG1vLMiA/DrASZVZHphqS07kV9HHzf",
-	"Fb4mOABdWf9PCjJ2PPivaqndAMCQC4/ZucWc5j/KRGqVJFtAYrvSBKTr+Ycb/GsHcgxtnb0iB2ytLP+t",
-	"S9M/hxbWJKZGh4op6TqbrAqZlVgnIVfg9VCsQISbTS6xb4W6Kv1cbg6GQQNkzaODm21hfkVBwlwrjjsD",
-	"m6gO1X6bLxR0xykYrsZrtPluKz3vfcj8ElvtvooSB9l9wc+PY/cF1D6UHP1tv3AVzTWb38kiUJ7XtMgw",
-	"YfQVePuh1GlBr1ngm/+bgmgJpIsmUHImyMSe08kFofgzr4HP+TUTQVtuKLvKoMu/QMHACpLKooCMXSjO",
-	"Ejbzs2BZ4X69QUWUcKG0oZvr/xXEDBYS+t9TheKGhkVfRGme5/gIhiQUXdqGPvW4iGICRl1i/moVFrF5",
-	"EbsoXwAxZs/0F1bCFUVVlB+ifrlwiNlaX87aBfzLyPoaWx8j/+wIVayVn50toRfXgGb0/9ZqPw4QYH0L",
-	"Vz/ieX6Ee+uRVQ37/4apYFz00BWNTHAC2DL6fqF3GxfNtjxozG93KfWQQZTx2YwVTOiESEFWZbGSyooH",
-	"vIF9inaTx+Y2XHuX8HOXRDMfzOwBM2d34E/JnOAdolawkHJ11+zonrwrdrwURJba3UpePEP1mhPw7hhC",
-	"1bOR6ME9ZgPdma13c/3Lmda5g2GEe2ouIe5dyHK+wEsBLkR8z9reSJnErLhYG2Igw11xeo2lTj8yS2HA",
-	"LtBgkCofibMuc37F7lDa+fAaKgQuwTKp8hAyYsw1ZDZoeM+qSp+z0YhAYqnmS9bIFriGO+aIPgIQtarB",
-	"+f0vO0u9F+5HEavie7nGAnpaMESBc+WlR+K+PMfjWPPOhLsGbppj8iW0a2tGFHgJ+dgnIIvw0SGZGPMe",
-	"qrUoeZTLMvsWviDj4Ygwcc1yuWJhjQMXBMq47O+XUAJdQIaBLWaTS6bIlKZXEBZ/IyY/UqVPYNiTJ48n",
-	"6AnH5F1NzLpYdmGnA1thbmXs0yvIQpbFkEBDFzI+IzbHAhIIl0uzDJfj41RqXTC6fCNyfm1U3lf+I/ug",
-	"172v2IbIwnUsXtINUczq1cy8wUydC1K9EveNFySXCuL6acqUiqm8+EIk4+7x2TrJmxVTPn1gVbAZfw+T",
-	"sHp5UnU2LkoxnHHB1cK3NTYf/X3SE5BUb1ZNeKQratjK/PS/X9OT39+9/cfnb94M7Z9f/N38482bv3/x",
-	"H5/tNhtJBkv6/gkOdDaKYZUerTcAulGVZeEqhlSwlPFrVvUMwLyXigA1PqxRIFz46OTrtx/Gyeno5iT4",
-	"+7OD+qto9l7jSTlBrqjJtAHPzsmXD8ajk/HpGwGPnZNwm98IczjPyYc3A7ViqeUJSO4ZD0dvBsmbAc/g",
-	"n24U8xGmjsLHUJ9pc+/vtXuL4KdmhfDDjF0P1UakORdsGE5peD3GJ/kSn4z51OAJM3VLCj/stoj3D74Z",
-	"nH94MyhKXFxRin0zBdcVPKzKNGUsY9mbwc3NG4E5bo34tQ1tQczeHK1gY0FXKyask8H/M5DwVjZEui/Z",
-	"var7ksD6bxTqPgVxWtArRj6fKDpjevNqUTBlfjn5At0HIFYWLM+GKMDxsRP41XCZESNCKBeonEKdchwk",
-	"5nuYzf9wR79ZpHPxH8+Bbn3kFfrUltN8AZ7wMbjxwdG9yLNOzchdkViYC105qaPIN60NO0a1hh1mQgRe",
-	"YXOICwYe4qD7xF17pLfQQrTUNHeUuiO3tGGB/Q5pOFrHaSYEXsAGFzQeul4C494H859Wf/P32IKov/EP",
-	"PzyOj3mrDVLHhfZ3K+OU30YodM96SFuDnN+zPHtkn7tz2XfErMapgl/Yw0BnxrA8/1D19wFIN7pbXHFm",
-	"/g8yAwHToP6bMTTnqlyowWjJdrzLyLQ2KVMP1dWjaN3jY3qrQdB6sQm6GJEZy3MyK+QS+klrSU4B2ePr",
-	"r/7PBTkb/R+wfvJcrll23CSBims6pDNaP/2RkEZcOaQHsTQbAas2FN9/4G4bxmk+b+cFw5vpw6GDNiZi",
-	"QYTD3k6TrQDJFLxkGi1TLStTUOqFMczN3JKG4MmFM9ES89UVY6vKgl1Q1c2vjMu2MvdP5FBG0GRAL1hy",
-	"ZdYdXvG9MvNfwBI7A7OffrSbxuyPOQD+WKgFzXNIO5yyHqehliK2xdQ5A1ixo3P1K+8sVr5GybmSRQaM",
-	"Koj3K1t31oKJhCjpG6oqTXOG/mIpkF+ZmHN0NSMjW7ey+TdWMV1gFbPMsx3vMwY6rec5xupAjD8Nr1ut",
-	"GGy9crlkBSkg0sBExnrEUF7YPb6x3P0HMfOPDAVXjaHnktSA13pxMhfXXNP9XXmeBM99SlpQmrKVrsH+",
-	"7q8qdXHheUFT9n/r8MYIBqhqP78/2gVD5OJ6b1GIz4XaW35RSNBxzM5Z+hxNUak2dr+iEjBL4lLiZZGx",
-	"ovKRLukVJMPfntefhC8Dbzom2wec/hP4cGO8jt7dLthoKPGsowRz/MVV5VZeQZdjeL/y0bgFos9AcCVl",
-	"F1ARCpqDhDyMplYw1Yr+0FYwbey9xWg9WrMEi7uL1iz/Iw9y4stwL//92/jfV7+fZl+W38rR6mExpt/c",
-	"Tx+z7+bf8/+8+nH5VD7/7YV6Vf5r/f/f/Hs0Pr3/4Ozhl199TadpxmbzBd8t19yItFauGZzde7d+W5+q",
-	"LrNJ28wRcfD7J6qqdnMSt8ru/xAMMJg9I9QKg14CqOmyvfeh+scWjtcucUAkcUXWstALr9iBVQv4hUav",
-	"C8SlbU6F+oHVBYnL/oK0A/Cax5S3a3lVF1PderoEu3dE+K9XUNshwtGNCXcA/ZuBvdoWO/pLRA0O0CP2",
-	"H/GqbLo65sfxKfJwOw9QE3rab+Gi31aHHIqKGsM2hhZQsltBjDIIzC+l0IvQYVGujEqRUc1c1UgSV83x",
-	"hX9QybdbMGqEXGG3zD013z2jMnaNQe1FZCJAVGWb5npiprlULEtsZbqNGXPMM1gxaY7bvlbzhj2izTGn",
-	"UuaMiuOWo69WhbymuRciMP+wb8lyVe7B24kJntH41aj+CBRj1OreR8NRQ907FlHuf3DGBc357+GEZzl1",
-	"fetAXPUsgl+xgkuYJoOIF67ndHs9sN/VcjGiVLQQQPMl+7cUZht/fvUICjSoZo9srqrrHcEKF6CqI7uj",
-	"S+RSh0DzOVvCXttPtqrzbeQqIOJXwwdxIvpX3T+2qWcOUSc7D050JadzLo7joH7ih7bxLtzeW1fbu09B",
-	"rzJ/3TR3V7HSFzrl4lnyuhTJWTZnBQHrjyuylGZLd+Uuag6A6vDHdnyj2a+l0ktM/jJH7C/xAbzahOzx",
-	"sOnN6YIW8wo4CHIihLU1XocDVPeD5pBjFETHICpd4Lk3azwzHM3em9+Nk9PRiHguAtfrZ/jMjVtazkWn",
-	"oH8JRWsA2ONbc76rhh5UQjMQhyupuHbwIKvCRu03Ij2p/XJ7NT6+thFpMH2Y9P8WQd3INIGg7imEW5Rk",
-	"h5jzqXX6c0gGof1eQ2O+Q9gQT9W3jffBvZqo/HCLV7S5E+G4gK3uPIjY6oAVEL2xteBVwNBooahgGjuE",
-	"OEAJnKuy1i+Q1UJLoHx33SDrtxL+6vCLaRfj9iO6Jf1pOzk9w/O2B/7ISaZ/SpmteZ5bEIheXstLzxN3",
-	"47Vsvp23UZnuH47K9M+Cpox8L1crrJ+orvxq+NP67R1TAraf2VECRsdVAh52UgKaKOTUAl+c/msJYOf2",
-	"uv3MjG4O2GcPzYTIlOVyDezjzlPVsuPzzx6ap78YVjfxX0pGfyVjdLdKxuDJ03+dwCTHgyZlY9yubIx2",
-	"lI3RH6Vs2DTHQ3SNsyPrGlXP4UpcYcMdyAH/FBt2CIL0xPZFoNhB3YQDoZez2S0Agtp1i3sfqn+0evbB",
-	"ZwWGp52ia2gxldnG3fPZMCzcruBu7Zv/poihdsyVv5TXLLjejtjYvUOaqOe8owUBAt7cCgJ03r5bqJUd",
-	"VCER6hItaug2mufx9dAn2uHTSZEyouSSAUuxXDGEJlNR9dH2p7oFothdqIMWi7NVGeyj8oXwY3eh8v2F",
-	"Jnogmmh/pNBG0PYKDS5xwvVTu8d+KTDmHCLb2dJIhEt0V8BxL7JMpuXScvo+7+mSFrY3nxSszUf62A26",
-	"pybycopxMEaFIqts1hiYkcWS6lpAholyCT2VMnOzp+raEOF2gFhmqFrR3v95/vi7k/HwPhkOh7WX2/mY",
-	"EykoTHQH2gsLAs286nWASKAE1dnEqc+J0cET0IoToFbiNOYEpUrihMmb4o2oFOPEarXJOAH1PdlSqJMt",
-	"JT4B9duonEmpMjNW/xI6xzHDON74Y64qoyDmMZnx3KgxZmuHsZ5QzbM5TnKw04KpIs8ff2e0xEcv//Xn",
-	"8VqBoXnvg/nPzb3ANGo6n0+hKaacWSykhAiJOEYKMkFAxcSwJ1kvJFEMQqVsQ6YlSBmfcLykG0D3iQed",
-	"f+SCPasZg59MSmhb4EOax9/7UJv50SPbmS3sGe1bDlSWrDOvf913f7dAyAFwPlzUubFD3RHoXgzTpxzv",
-	"rmEyPXfsjzdWbH2sGhjFxTxnoScEq2HApLXa8e2Rvu/YoDBnrE02nFsb8W6siO+MZQo1MVJU7nzEWAoK",
-	"DrZ91iwLcJArZ/UFeTA+xQoCuJlICmCLYhdKbNerjYPc0q390WGOj2cCv6Qbm7eCPIwKGMJacEUKPl/o",
-	"o2qB584De2f2qcfE1kxQoc39X4FjQ3ELV5B0DW6bFeWZaxzoilWgWMv3/CNakhXd7DKPW8n/Xu55Aljk",
-	"VHiPEvGBzuMxzJxfs59Xd8MulySnmpntBe8PJJjxPMfyp4jZAVP5o/f7tqV5r8LIIXRSUTK/Bt9S1wv4",
-	"G4Zg0MfCfbsDgbYNgg9hPCzNg0N/XCZd0c3dcOg3GzKl4oroggo1YwU2AnXJvOQ5cq6vmsOkT8vO5kzy",
-	"zAi9goGVD+WYesGWiuXXLALFsaKbT5a7AZkRFNRvQoIZJfCMPJXXkI+bEP8gefDleNyd5S2l/+Qs77md",
-	"YmsHKOEUUIxM1nRzXKa/ljy7q2tcuQsbm6SgQCauFnuV05RNbA/QWsKzz81d0owlkBixMTf4lLlciIga",
-	"aBbyqUv1Xwop5rh8sPOARD0rrf8leebdMX8qHjcbnxV0HfK4x+iyTstaqfkR2Xxt3313mT27SaNVJXZK",
-	"hWFeZwHtMq+b3qXL//jfp4f6QJ4lwcFhvC0mqFnB0d37lmLZkw23EDqVpXZWrVzbchQSgGJXbItGKaEa",
-	"S+JttSh0IXfNRMEqmzIwaOUMuv78gvCHK5RmE2+lcIcrEUXMrhu66k9RP19Vs7z+0DE1xgeOHsCBQhr0",
-	"FHLflPmVPyt30VVUlhrgKoOSi8rnjBlFNijXPdzmu0ngLzvnduyQqc9v+1D0GS66sW9mxcSGsbdKvKkC",
-	"78wRMjSsU8gITmeeE8WuWUHzoPRAFuCchtOFjXfN3PGE3UJs2JKvVrADVzD2CXm1m7DsrVd6b0j2V8nF",
-	"nl7bkaCtrxaUawFpaneEyIYbst+RbDd3F5zALM8I4JcO2fIIfPy8iqJMGTRwwPp/69M6oACxzqL3PuAf",
-	"+8qDuTkoCrt+M5FVlxm41KzkHxI7CYzrMHrNjC4GaULgP6sMTvID21j/rtHPQbm/wH/H1tmUe4TvO2be",
-	"UUPxsYVowMbbFtaXig1ZyuKIZchuZFAdZofu875y5IOJdsyaoj+fLOknJ5oi1bgJn2JpxdKxxd2XNDsS",
-	"NjfggbxF2CQjTK7wIi8F/IkfJ0TxuWDWsZGBRw+kEiVXbIMYVIDjDI9b70E0hwRjokcRJUdoHXNgaTxO",
-	"//9j72ub27aZdv8KRnPPtD1DKZJs50X55DtNpjltEj9xWs95Yp8KIiEJxxSgEqQV3an/+xnsLkBSIvWu",
-	"JM7TT7ZligQB7GJfrr122w4xD0ZePZmJF9juQQWWyJSxXcZe0nuYXiX+iMGIHczCzpQgE5EmMjSruFrf",
-	"0CXrCOXHgpkpV8QaAK1FPIW8lbZm93TcD+j3ztnE//4k8r+etJsRn5v+c/aszexvrnNEq3APTMEpIeH9",
-	"oU5W6YT1pUpFcsfjvu+iVQfgSuVEvLd+cB0XOzzrY6f57AaZ2NvB6f2Pk7/Hf0d/NydSZakwfzfHOkvM",
-	"3zDgn6pY2iuZ5KH9gitrtqf4TCdRYaY6437dqN371RLIV423bmRrdNcltjTagQ17/5Ji64mNxG88RUez",
-	"e3JqXWI1jGWYmkav00VgzB86zuy8dFrdoDHkMrYK7fQsQF52Y4ZZ3Oh1zjpPn5E/a41v+/2z7snpFhoC",
-	"d38dgXs2OQho5JUcZYnIm3QAbg5QDShU9nM5KQs6DmxTamY9FYpPZcvNeJ24v8Pr9qajkWqoATZXqK2J",
-	"seGXV9SNTqvdatvpo9E1eo2TVgc/yteHR5HEYNJFYsebQl9IilTg1iZUU8Uq2fc5v3jN7H13XygRZgkU",
-	"DH28KWN9pPEIxPLi8MaNm/ppzNVqPhYoVYL27nmHPfgWRQJFItAZci1B63wfe4sLeNy+60eD/nizefYr",
-	"WcHu8MG/EfrGMvG8M7QdDoW9KswbnA04VRAjD8daG7EHzYNdJ3t93Vpivxg7AmpJg4H5cKyNUNbh5Wo+",
-	"0NE8yKuUYelNwP7KdMqxVwKPoiaA0SogzRc0gkMtL0jXO/p1KHiaJVaeZmOZimbMBwJyBVRJ96+zoN2G",
-	"ekbus0hU+ve7ikTC5jpLPJTWSf5V4V72eFiIIQaNWE4kFkXzOH6FY/ACPvR/w1ac6EjE5Rq45ao4nNM8",
-	"ZuwRjavKCQsljV13xNJ9/8wUBv2ouBOugSBl4TXf00OYyRIstIS3pe9c8Dlm5Xk4du3mCBNITNFQXFW4",
-	"34V1TZaq/B6CONYqy6Kiq5LCBTHrhTwOs5inK5IrbzXjIXU69cxy7Ip6qVrPD/upSsPaLda3E2r6rj6J",
-	"GmU5NDpxNEnF7IaBA9drY4LmWjfRMD7RagSdSSct1gfjoo+0xGAR+F5BUkHHVxXhsgP403c7scJPZYIm",
-	"FVOrHezPqsyMnwdY08Y+ZU1O2EEmmvYVUWhuCqIV83SoE+vA2S0ChiNPsEkfVuXC8Z6KUQEMblKuIihT",
-	"Pb13kGHjxsbBcAOnz+4PtMMegwN4v91+/i/72huTfLZ3nJxqJbVYcd04a7ti8w3rqs/galdFIkS5FNmr",
-	"ILzMKZuzssa1OoVKpPEOTqPBv01dEfSAm6XHeU1DC84u83W2Co/uCY+s2BxUQmhni/aJ+2cz3zD2Px/q",
-	"n0OJpnwqd4i6wcY4h8xonaojOQNgp4MSH17BXaE+R3iJyxmZlGVwNnK0Czzp3iaKMMli0eTh6pKLd1ar",
-	"WP0CCosOFdcx2bqbqWYTIeDTLIZetKTmsHEdTwXC4DwvHWdz64skTOlqE/N9Fovz8AvVXnzdhkz5qx6+",
-	"LROuLBgooMj+5Dk+Y3WdSBwL912Z5+vXtXnKG6c4ldTpok4GM4mH6ZrakanbidZlS8cVxZ1bNU/BK516",
-	"eP32D2ihYjepXa6Yj5qxVaxNwOlxv9927vo0lIqrUPJ4XdcnkyZyKo6XUMw31fqkIlJ6H6hD3CAzVvcZ",
-	"0ASGRTKqL0MpXbq2UUuFxnr0OfHvuVe1SD5dK3HapPM8x6aIUJs5xA81oQgogEigGChLR0yOxO+ZFjuP",
-	"jWZTbYwcxIJB9yLGK9UhvVZhiN9Uj5UXYxHeikJW1qG6G9tt1sLxegDQX3FBD4JtnZeZvtZtXR9ObCUC",
-	"gO0b7N/dmwcdaPu6Zt5KY6+g2VjGQCdiD3dq7Z3Foq7/z7e6Q89ZOp+CICaJ/s62pdKH2pVr+qO8z74l",
-	"S+x95oylQ6UP1q0bnaMHCSDaybYHL49j1968vlgTJn7TGLy9s1UqamVzxPeZauw4CwfK9yeZKgYo9SgR",
-	"xmz90sEOirJAZJ5PVi/kKhTxbqp3tc79KxOZiOCFpWH4nFj4ar+AaSXIf5vxOfaromLBUE8mMn1OCEFu",
-	"6AOrtgFR0GIv8HbQtHvEJRYTcnhYSgEqfSeSwLdSIpOkghoH7vR1N8Zlqqc4+i12gr3a7X6nuEOtlAhT",
-	"nazNRb1wV17iibCV44WPq8JR/MsdML5dib2oiZ+2dDJ6BGD7R912t93sdOlOjaVk08FyVOfsf1++e8vw",
-	"LQOC+tPTjxOHLTwPVB3zi/KDYROu5FCYlOrIAF9harNbbllpzdcuKqn6f5b0uEsKsR2cap+h3HBBRZiI",
-	"dLW9cUnXPCCI8gbdUChQdPnLu4vXr/7Pnx/e/fryLQQR0s16lyBcbOUjjhRQwPVYH0ygtYV2rJin2/9g",
-	"8JQv/ubYAAhpXwrbzG2aqvMC/lO2lujDR5/xl5U45KsxT+GhWJutYEgyZUMuY1NuVbR0uOI9cXBfAC+M",
-	"b3PIRkXYR5VxuvVWM74OEbzztBwSEfzNie52YlkLHoL/PkRAMI6caLMwRyonwku+tZFB+ncQ/u29BjfJ",
-	"1szPKqz8/uth0+5GZDHtsf/VB9ywodJgrURQJDmlslgMqMBbuOPUVeclgkeFr8AdwaDXQ/AGcA4MsoQs",
-	"6xuzh1RtT5GeC+JlypP9Yja4pr3GddZun4R+fuBP0dhSKv6Amx0jj/v11EUxSbMDHHm1usC9aD1N2qLR",
-	"Xqpja2rR71oLI3pk9tBoOi8hrevV8fZKt4QGd277GtOfLvry/d584pqrOSllQxlsQMuJT9MYamfJnN4u",
-	"CywB8bx2L6H3SuFN5wjyJOHzKsy3Nb0TX7LloHFVAzOCJwAoy0c04Z9+E2qUjhs95Knfi1B0T+cIUsRr",
-	"E64eq05shR6kJz6l7zOVp6anWsdgfOP+B6SKRt+2iNdbJiMsJprvJKnYPJXLw1TeiS1V9OmBnTHYI5t4",
-	"Yy66fEB3rCCfuRqgjzYNVLtPre8Fv91vENH59p2EIrtwDiJY2quGih88fnTGEzHWmRHNaJDHjKbapKNE",
-	"mL/QEEP5yNks/XUTnkgeDTCy/X1L0ZYSUn8kYyjxQXpGGHIrdKG6E1UlApvL5C4eUZ5Nq3SJ3vhGDvQs",
-	"Sk1Yf8jtB0cmcu5Hj04OkI+krpSJu671dwJyJYupjGu1xv1yE6ZVPH9e9sPupHFu2ArPa9njulZ2JQg6",
-	"AxSV5F8ETHwKxZSqQft3PJZ2d79T8bxfw4gSz3fXbvs7a0EV/fmcJZnqEReMKTFUUMtt4ARazilVWR3F",
-	"OVjdYra66a3hxK/q4DRJpgjzXEgqFMoxpDIpj2Pspx3z8NZQ6Tyk/+uG6Tgjtxnf1Xge+IKZsbSqeV53",
-	"f4X9JipNr7Na06vkRldrDHeJFOaR56E/lIebE0XLITHWEUR5SJhgrjJAE2K3KWvBc5MCt/+VBMQAQYmJ",
-	"Fgg2OXQssgfOC62GctRysIT3wug48zAWpVOqsrihQyRHQOdnyknQSDKVNySiQ/fBW5wnW5yVnYqz8uw+",
-	"KMseLuXGJ+i53SAi2uwgpaABLBFoemmc4va6HdQ6j4EMD5sVWWmdQSMm0jlfJdzglqFuiy+tO+1oHkWl",
-	"/Vw4EjfbuR3auQDTtT7AYv05JeVRxMs9bjNs8ni/WQ9+wD25drNSSTMu3g0rmLLNuqY5eIoHbdijH/qJ",
-	"tT3Yvn2/8Jrb4GkBuV9sMUZCgEAKiAF+NzLe2VzGayNUX07GH2YA6yLDAFY5Uc2kSrU9u0OxpckM8Sz7",
-	"74TPmgM4miGmXOvYPvKoux6EVXfi6C0Z3NUUjol0Fnea8FSM5q4BEgHLuu12m/mxLGTwA2hToAR21bDa",
-	"GfFpLfZ2mdqPnSsmPk0TJGViRtCDw5jLiblWrqRtwI0IoEQOe8KGOol+MAxpJbBUwDPtz9CuroCW2il7",
-	"4avz90guwBNBk1CJkpU+nCq7wDpLQjRaNkeIwuBIQR+nYmyUCHuzbkAWlGsJivNhDavhGta+YonGwgFT",
-	"MSN6Kpa4Urolb9yrsmLQgs2kMj2iMYF9BdPZ2qNa4/LX37FaQxgQ/2e5siT0qj19Z1IprLctBkbAW/m3",
-	"QC4H+ONKLg4ZS4UXaB9cw7KT3B5IYfZjMUxRYcNJ8Wzzbl7euAXZr9Gxjq4RHRtkODlrE1QbXK8xMJoJ",
-	"oZgf2MGKNhzVi9cchUcCK4Aesik3aa4+Ckozl80NKzgqVOT6rlwGaycMo1ZtDCHqdqthdyq38awSAypH",
-	"+3mAxRehVnciAbw7ATVYyJVWMuQxfL2yEp50bn1zrw1bd/kVaoCAB76XF/0555O4qptXJb2LMx5+cNzU",
-	"z8vhEag84dBnrM4V9fbHgjsqJ3ZY3c7pk9OnJ49PnwSNiVT4YcePDspyAREffOHw61eKp24m5bnnfR+U",
-	"XgQWt9QSjd6jx8qvca3oLXrXirEmk1GPFV/DfsqYHWGP5S9yjejXFV3L2OuUQBMuYIMFmFi17mNxQFYK",
-	"e/ehBUWLb4tQ08IG/7LB0HoFV6hXry+xoGu+fNozzyFyNSe6iB8MuxXzwFPaWymmT5KcIPJT6rKlYEsc",
-	"MPW4usY2L1C92fau5VenSafIc2rFwGh4p5TFAjj8lKApqW3XuFPd729S3bqK36VhWeORSRXGWSQMQwBh",
-	"5FrXrRkHXX2zOpp5wNQuugXnm9YTm1SHt3/G4k7EprFRAIPeKPfC8zrjYqf1oGFuM2853ls1Zs3bj651",
-	"3VoDFDb5r2JesD51IkfLpmNA7sLCEFY336vsSHdfPr0GYgxxls/3QeO2PBDfVi8bxDJsLcyinqlXOpng",
-	"N52dbM8VsJLxl5oV6pQGt/CeOZUWHOH+z5PDlivDxl6fz/YCsP+x4QQfTgzvBaeOuZM29XI5Finpdbbu",
-	"UY+RR5/xl9VVXuh37Z0J+K6leypU7r/AveoEXs9EhDw0XnhrJuS+qB0ernxvJ7t1ji1uVKIjg0wixgjs",
-	"dHq6FCAHyYtTD1VkSI8ezOEhEsJaSJFWsnG+rHRv0hjTTekWmuAR5R83sDB/oSsfUk9bSpA0ApeWKeuG",
-	"+9V0Ji45WfqS3eHYQK6YB1nb3raUz6xobbtxK9tj96elZd6I/4P9P50liscHiyiN+RQCiSzVniuovsT5",
-	"4Uqd1cSZWX8MX+J1276BZ8ndW5TG2cBMNVxp7ZvLuQpRXk6bnXaz++RDp9s7Oe2dPflvYq2xb+UOGLu+",
-	"PBYG8yXrbvG45hb/ESoS5rb8/TzJB1dj5GqLti+l6a3c5pjR8NSIRIboQ4TPfSU+zvViaSNRuSjMf/HJ",
-	"YXrEXEH00rNogeMJVImFMT5QCcHYy7pQh7vqIR1CWTquTNNXm7jFA4iiwj2M9SKzHR5nGMRFaOSmWfID",
-	"u164FJs4X7RogecXd3G3g/U1989Y8MtqTo6vH9aj4doTAX9d45P5yOSeecHd92INzmWTeHgt9gVV58f8",
-	"yzewSb8BOPRhJc95dqvC+I2tRe9nkXIZ13tQeFUAXkwBwLCQw0JI5GKeDBOKYz2zn+PS5+XKENtE4/hw",
-	"ThclFDw++WtBkzc70EgeVwr5Om4keuS3SpH0LTEerdXox2L+WQ+gOY9jhkEYA72qE8HzfLFMWAgLgE1a",
-	"2BWkWR2tD5H8eHAj1uqiyZh31axg3QFtjaw7+xCmVa1xd8sD5fAQxOKhc0gIosccb45B7B4cg7ghg5yq",
-	"1eqZarFXOo5RM/OUOdQbYWOxk3rf6iRhDxjTX0jMfhU03ftMFdB0Ss92pWpaVrPrXelCaWS2f/+JOsjn",
-	"Qky4g5/8LHj0m0hRPtsrCpyqwOgbbbkyDLRoE/kqh7IRFDRiTM1TQ5s3ptF7ekqi2eiddILGhH+yn552",
-	"rTiQcluVs2s/65096509xbB86oP6YRQWP3nvXv43PQL7IxF+qgH6bbc1Vo+jXHZP2+1FJcBlLNXoUkK7",
-	"fPxsTQx8OuaGsrmCTxCKtlLrkC6wT7caEkP4HfzlHCes021X3rhIL09Qu07QGCb6P0LBBpgKBW3KAcYN",
-	"/Jf25m0Xi2/0uifPnt7XBd63gJaUd32FOqEgEVpc8Com8A0IVMRiPkIrcOaIPx0GBDtLAkTEjPUMqmRI",
-	"gMyB022/6FkJhrtj+ehx3DgStkef8ZfqPNtRDVFcwy2jMLUdDPPEiw9auSzIrZh7YnZ4ZkBZEUyRtFgf",
-	"s299sIHKuN2ZIt4jB/BVYkYkTM+ZlWAmJtNUQuUdwkGu1Qf/IPRPrJGVjq0TAkbSWMdYxzWdwwMHcOyl",
-	"hICMeCqw2Xixbu/HpUbmc52BufaTfZe++DQVYdpnP+LQ4JJrRXjjSWZSBDYqPfuJklEu2atVPGdyyJQe",
-	"6GgObtSQm1QkPcQRnna6efsk6oZNU4KU++UGJ1WNNuBJPjV7/IK/fYl113SMxLmuyKxU53C3jeser6fk",
-	"/3DQSl1aenEZ989Ru3PyGEnq04MmqUt9OJ+DQgz11KqzCZ+zgcCcNYCHsb3SfE9urT2P1Bc4ClJshHwk",
-	"xbJ54qCSn6VwNmYq0sepWHk3RA86wLFTm2udIMrQWjNSLbQnbLFX+LYjkeb0Wb4Zm5izMY8oovV8ETaH",
-	"/fUHPLx97j/y3e+uFQDdR5qJO5HMEV0+yNIcZz7Pu+S1mEsrIWxQTwQcGAg2p8PEWMvW7qZbMaWue7G0",
-	"TrQ70aJk/j5TfV/YLH3Q7jm0fqKwwQ+G9cfcjPuu0ZRaan5O9e4mS6g9i/jEwzSeexbgCDjIdGJPsKpj",
-	"yS7yC6ov+Ra423FqfPFcptaHBzZWBb+rSB+1ZAeL6nxmxq5do9c4G3aheFSIKfXCo+Ib8EO3QQ6kCwUy",
-	"s7HVBq+JI5p2H/BB4x5sYUsnMU3JWSHfBn63upTHC5mAwiEAzVuq8BPd+92xD+U3sKMzIiYPqrvVQlZp",
-	"dOrNBvsdC1kGIoDudwqk/2A98x2g3t4UnhZrfcusQkF15Gt3In1IldzjSTiWuzU62UArT4XCeK21xz1h",
-	"ecGD9OEIw2IxTMvuhEE6jIm+s4ruQ06MgJzleBujwQMsMVYtEGPgKx6MGmOnGHjuwR22CJXP+HyXqtMV",
-	"WyKSw+Fx9kOBnQUCDBDEMWzMIVpQSCZac+g5HpR250jF+nhtv4IRVw6H+dp+RZ6LmmToWXuLVGdrJuRo",
-	"jOgtfGM030ssAN9P0fohSJygaN2ft1vFwX62O73Gji+sJsA+7ZodLnjl5aCURp2RiRXjTGwd0tqmlLw3",
-	"RbziMeT8irC5eiYMBgmfU4Ir705B/a2A6brFLnhmrN2azqxSW9tiAsb+vSh06lXhNHqmUhmT85gIk01E",
-	"tOVeWJ0c6eFND7XyiyX29t7fy8r8JopH7Uwnt2gLH3g9dBxbs+84svi6CPQYCKgMXyBPy/mwyPxyZpZV",
-	"RdpUdG53Q/6SdGNHcA0JwPOBws9JFgt4YaYTiMKU+FU2jw+59TwiXfRaMq1F6izPqeUz3scm0zr9Tsm0",
-	"TrewWboVNsvjoxPtXGE3/4kgVsSvGFcEZ0UxwZNYiiRHdOWUOTtp1EoXpudmdVUDdh8euxXTFJ1KDI3Z",
-	"z7rtNuOx0QjULjGOUX92eMSyPnRP/ib8EO832C9FBXxhC3m0/8zUrdIzhWmJbGKV2xPsGd7oPQ0alIxC",
-	"xZgIYjwk5vGr8/cvf3n3++XLPy/OLy+v3r3/uQVdvKVCvePzn23XOsuOcsqNmbkKwomIHBu4dP2mL0Wa",
-	"SjUyASMW8NaypiFDfztpeSUhZWDqzPwh/Z+qyqDrPTBSwsy0DtRa0Rn2s0SrET6J7wVmXGHpZ4PCO64A",
-	"wBSvO2gzep1NtfvDzx1q1JiHtwB0gD7sIpEaEkUCTiJUnN1mu/OhXXD2sK2716sOU1XQtAtfsCr8vwEq",
-	"0vj9wwvI80PH97U98ycSG0nxOH4leJoleQutof/74819ocG8SPyhg4dR4RPomk5Po/74F3yeV49Q5od6",
-	"oFNiO+W3CGdwbehFwuh+Jaq2NJE83lYYSmted3CMdRxB2qoQphtzg3xByCEF7xDzVCSHwupDt3mkgVAc",
-	"1W2Jc8M3m1+SC9dRfIEXqPCmPaqvqz0VXlnfW+kZI8CchzRDXgS3KdOqxc7dmvmEEv3TjHmCPZx0lvbY",
-	"UAgTsL8ynXKTT6I0bDDHdD803QdYzbVypK9F6n28QCo2G8twTNkoEUctduUaOBZWghea6eNKjRBLWuRq",
-	"ieohBEuqYEdz2osXWFJNOygnCzy64yoUUdOZlM0ktymtMJpUT7B1OqLsqaAn4ilvCpXIcAyq8sYJs/2R",
-	"2kubiLBMIHkhFNDjzho7iQRmrY6TyPlHQX4PChIQSIVrSmn+Q+jCF2OtjbCKxSpEV9POo6iJ8rBeHxaH",
-	"t2AnF3Xi1JriYraRqey5Gl9TUGqYGVI9nlodfSXP1EtLJ1Mj4mFF/A6f/o/iObriWZJie7gVVEPncUk1",
-	"DLM4fkP65KzdbrXbDfQMSExB17zVM/g3/hc++oAzcIJf2WkSLmhH1oidA8Th0YgmtD1ZqXow33SOz302",
-	"1rE7SdHJcDDDVCQO4mo/ygB6ZzQb8uTgNIggx0R4r0vVKXuZNHbwUcJL8lsWMXfFP3b+P8fYFz/GANIw",
-	"4OEt46XXzwHjC+b1nkcbeg2r3N0PeMW33/VHTHTeEswOPhVqozDoS3wO+y3FMMsIJy0Pepo4GzV6bjzN",
-	"GK5bCmUWpOplluipePRvkcQQoduB0IemvWYP4rI9RJJIclMdVhCg8DphhmisByLWamRYWgTr0Fws72ua",
-	"hrwqgYD4C7g6iDHvvI+Le/gAYO3lbfKHFErxxpZb44io7AcpbDSLOwGTNxG2BVX/1RHHeczHNei1h4Oc",
-	"CPYfOy+bS0/pPMgwgF1DAN0Hg7YPdmIf6rp8hUoi6HSyXthsrAGubYRgziZjP/ZL5ln/p0q+599hAEtS",
-	"ugiH8nGe0jT4139eKgXZkJLZH6j5pqFdCPPozCus+ElFYm/xfz+2m89uPp/eN/GX7v2/Gkfp4Dh3eQn7",
-	"0SeoccOMTUFEgdU6Kn50WrL7/GRjyV27mLjDvxcNRyv2OaWedWPyJSkOBT6mFOifhccEpSqL5Sfef1Er",
-	"N+GpeMGTqFB4WrBG1xmUHrL7EeloXsTcmGIWtViyiLWW29Se4qVvKzOzAM4t1aLmU7+8qNNETGQ28fp5",
-	"aZEPNKp6+jQq+fzc4BMsg208bZ22G0s+xeaVSKgWahQ0KK2AWRVZZJePRTQSh3NMZ9wwCN9A/Bq2YyHQ",
-	"L1OGCJGS5VJvksOYy34qfPQoJKe0UgFfYQJsqBMRcpNaRWsES+BAwPQDoCAhGi4UDtKwWN4KbPQEFQig",
-	"MqWgdm3gaYEnBiHwxP5NrJBjPbOufe5ySBNcK6zFyLcdmwmVBqVo/UQncBzFwkB1h6+XgIjXcrye2E8q",
-	"4uwjkb5A738/BepRHI8x9jLIopFwbKN5U48qt9dNdq6Hu52gMZYjq406J60zjPTcith+p9Oh0A+Eep7h",
-	"HyUZfQxo/kJoSIHr+/Eztbd49vRpe6VKBZQG6v52q90+cZ40XdxcrX/zL54ViwDmKiysaeP+S4cfQlF5",
-	"wFVq2fqpyWvjEh1l2CJj9Qn0BdUhKsEtepaYWpM0BHDZgRRbuhQktLc3FNgL2Gw8d+INqIYUIKh7BORQ",
-	"0YlPU53Uq7p+aO7I0rTyHPexYJizxGolHyKy54tV+jxMA6dlAITmqtVcyhEuh53TYv2hDjPTB4WX0nSa",
-	"YOHe18rKaJCHOxHZAEV+r969+P0Sa6BfSfVuahhUbNglgyHDccUupyKUQ9JKPz23MwfRK7ZgCVcpPpyd",
-	"79IaDqqXeoMxVfR1cW1cQnPXCKCZSww6O8xMVTuX7S3xhcYhn68bPL1u9K4rIfbXjeAa1RNcsqCg4L9O",
-	"HV1DKfa1qmoQkE8VxEUf2ZcrjYKnATwlcHcLHKVTQUUFxC2ASjHw2jRwGjAgZRuQxRjcivmaAVVX7urZ",
-	"wbgHMacAtai4qzkSGcSiTuHEWo1cFHpDI6snTConKwFv/waDoQBiloYJxQexiLCJMnBmgaMAqb1MtVjf",
-	"6pG+45vKAaaoxaCGpY8dOAEtNZjjT69W0YC09mtB65hUTD0fKqKskF6Oiursl1qsjwZOP2B9ALKS5nT+",
-	"OrFIFDI7wRp3fdk5d3Pm7bEdc44+xOC2obU9DFQ5tttE3eL/vN/quPwvOyIfuj88EsHeC2wUu2Map8+e",
-	"onknPk1jrogH6uPNKgNlAlaoe9V6s63OLgsamZL24UVbLfBD6rrM495DKqB73Vje00fMZEk45gmcTBXD",
-	"ufH84I0n7cfo+Hn72zmCON7Hbgorkk3KJ5M23wAvnVzXaCr0R83BTCdwdFBloTzyCNi2l0yqvXzCnpGT",
-	"LF5QV2XhdFdcxPw4gACXwjbQlq8uo7/xYtlxXuKYjyWvbrjIXJ/lFnjFbst1td20p53W46r0fdnJoRm3",
-	"s/8EU/r3K7EO9j+ureIF/Ztdbjtxl+6xb/D1ajY6vnywZPjBqXVQzwEatVCgodCx0Ao4oQeKGf2dvQYX",
-	"iatPVP5Bl+y7b0ba3k93Wt3Hracl3pNOq93awoFzA6pZIkdQtPtiiDDDWgyobS0sjQzHBW4maZgsumtv",
-	"RMobN/cLt7DzIoHBxurczw3KyMGfVDpb7X7Yd5HKpDxGYSY6Dnu9waf7Nnj2vEisHD5CvxgHtFwEqSdI",
-	"AIJAqjwn2MpdAZeyWXImLoSexiJvjmYvQ/dVqjuZ4iFVuNEbMRnYF1u+069ijil3oLjkk+K3zi9es1sx",
-	"r/oaSMa/Pr89f/PyHmOFS32PiWl+qJPCLQm/36huOXkrFfLLuAp/yqDaxS1OfsiV4wYoT9gLTxhQ8wTv",
-	"N8ZS3drZdo9avok3Oyo5H6BChIm/Mh6jbYvTP5gTKDfJYmFKL07Y/eU7vvwkwixdoiIvfBn4LqtfyDo8",
-	"pIImXPGRmECgEixrKtQr3ohC91WvBeQzMz8hLJIGUMTlmSGyyuUbEKkLLlkIOlLplA0E8WFIhSlwBSjo",
-	"wk1/FjxiMRFe1t83trZYgoFWrubAgjMRsO9xxmdcpmW2wfwZv+i48q1fyVGWiLwTw1yFJalJExlWfQ9D",
-	"HyRv3pWgrzmdX7N3pii79stWuFiEJUNO5rJIpnVfxV4nJiDviP4sfPsl8LfWbJWSCOXYy/xleeP+5v7/",
-	"BwAA//8=",
+	"7P19k9u2ki+OvxWUfrmVh8ORpbHHiWf+2DuxkxNvYjvXdk5+e2yvBZGQhAwFKAQ4suKa9/4tdAMgKIEU",
+	"qZGdeDentjZjiQKBRqPRj59+P0jlciUFE1oNzt8PFoxmrIA/v3tJ5+a/GVNpwVeaSzE4H7xcMHLNCsWl",
+	"SMhMFuTx7OQJ1emCUJGZfzyVguEnw0EyKNjvJS9YNjjXRcmSgUoXbEnNsHqzYoPzgdIFF/PBzU0y+Emm",
+	"FN+y/dJfF6xgRC8YEWxN9IKLOeGq3/g3yWBFC7pk2q7vYVkoWcRXOBHsncYHJkTO4NUrOmdkymayYAlZ",
+	"c72ATxVdMjLjuRnVTIibIX4vWbEZJANBl2YOKb4pnN2SvvuJibleDM5PR6NREiHH9zDo81K80FSz2Dyl",
+	"YoQLQsXGzlExoszDMBP2bpXLjA3OZzRXLD4znPgr+NGb2gS5Zksg02cFmw3OB/+/OxWj3MHH1B0/uRu/",
+	"AFoUdBPM/wUrrnnK4mTmGZEFMXMxC6BE4cNNdHSzxafetBA0Rs/HGVuupGYi3fzINrsTuiRXDAi5kWVB",
+	"0oXkKQMO1wuuiGE0pnRCVGl4XRFKCioyuSS//PL40ZC8YEITOqdcIG9wnQB/2N+RBVVESKJYKkVG2GzG",
+	"Ug1HZs60qjiJCrVmhScAHseKAsEaTswi2g5ASJGzs2Sw5ML9e7yfPs+ALDQ/kE5/HkFuQYAZiK04qxpp",
+	"SPSCarKmZpU0SwzvTr6awNrXC6rZNSsIh7kXbEh+5XohS024htXgQsz3906/SWCl98anZL1gwjzCDTU0",
+	"ScuiAMKJDVnKgjUv3IrdnjLWrrF5dw9Z68WxVtI+c3OzNOzQpQgmvZElWdBrdkHuju6F01Ka57mbWNt8",
+	"qjus+6ReaBq5TCZfTc6JFPkG5wHkQgoJRjZMI+mk+XzNFTtgUkyUy8H5q8FXgzdRphaX2W+l0ksmdHy3",
+	"qf/+c0V45qewonpRTaB6qi/HicsVjwpc8/Irtml9K/607xu/LbM5a1juFL5reyk+0fulD6WY5TxteG1q",
+	"v217sXvmkFcLlsZ1J/ty+z283l26zdNwox04kSa1KnVff66I+bmZCBWE5pwqc6Nw3T4lUKJ6zqhgGddP",
+	"pW5QQVL43kgs1ro11TB9Z/CI0ewnpjVrIErGaEZyeKBtBlk1TN8Z/CDzLP7uhcyztpea73u/7rG45po2",
+	"cyP337e9unrqkAnIZp0Tv9zzavh93/f+xEXDS3MuWt9ovu/9uidsOW1iqiV81/ZKfKL3S5+zVBYN3FTA",
+	"d/BSUBi4VqArWhtFbZRmy4bp4G8PmM41V42cVthvP1dElGa5jS+3o+zRp/nS3LWn43tf3/vm7v17X4NO",
+	"iR9WGiUXms1Z4SZY5uyyRTTTdN9BKKoRelOnbCJMueeV/d/1gqVF052r4DuzC3TJKhPq4fMnb18++/G7",
+	"pw3TwJ8dMJMWk9Maj13uQfto//cDnze8Hr7Dt3OBZo6fUSbTchmqplvzwXH7TudXNl1IefWI5fzamNMN",
+	"lxB+28YV662BDpzIdyJbSd6kjTL7bYeJ+IF6upn4kkdefqnJUipNlCRLKjZNPogcfh2+IWMzWubaGJnJ",
+	"YCaLJdUoBe6eDpJKaoxHo73iAjlH7U7ucQb6EXKASohiK1pQzTIy3ZBULpdUXRCa52hl0Kkylpcx2Wie",
+	"T7o6g+zocTfQtn+l1ZiGZT/Gn44Db4xzDt3gjjGlv5UZZ/CCR5b5zd+pFNr+SVernKNf8M5vCqUoe0eX",
+	"qxwOuDujoCJqmmqYviPjq/ehMmu0uOVJNjU7m+G/BslATn9j5mfnr6ohKktqJZWeF0z9ng9ukq3R1EKu",
+	"guHMP7fGK5WWS1aEAy43MNabm5DKbT42TxdDtZAaG7rMa9RwxDgnbiGvhSXF+WtByAl5z7NzkhbLBLTv",
+	"c1KtLglsBHjkJJsmxK7lnLxyI765CUYyK3ZDwbrqo1j61IZxFDHjDPa4a7fdTnZ5XkwaAfqfL549NYz+",
+	"X5dPfkoItWf49Ow++ZF/OzSPqjv2dydevC4zgmNPmQK/1OTO9dgT3DkhDbdNjK1u1Bj8ctfjfJMMnlDB",
+	"Z0z1ZNwpVeyXIjc6ttYrdX7njiHX0D4xTOXyDl1xECBu+HHAXO8HtNA8zfHsXBnz+pVhwzeGcKpcLqmR",
+	"9INL+5ARHrIsYEvMIjTXwDHP7GeD6gibf9WYk2YZR2/Rz4VcsULDgUU5a3+E0+rAoW4x52T8WiDjmBe+",
+	"FjChc+Lm0585QtPSvaUrg/jfqjvIoHs4xD/fkUdA3KmVFAq3K/QU9OOYwfn4bjJIZZ5XUkjL9Optzq5Z",
+	"bmRfxlKesexb2P2Mkp/kNcspaDEzzowdOPi9pIbeGy8HZ/nb0f0H67u//TGbjYvRaDQe3RvZ/82NSFsx",
+	"wbJLc62djk7vn4zHJ6d3X45H56PR+Wj8b1gwhQkPHspS2GtpQQXq82gwmD/aX4NPvrSs+eLHX07G8KmS",
+	"+XXk9WN4/Qhfr+AGHp8mwY2grve80D761Ft9TGhZbE7URqTma54xvERofOnw7ozlTJuttjerYky0kcpq",
+	"ceeDNS3YQpaK4R1yTfPS7O/pzZtkoDDk4xdvfqfNhT/f4CkqaW5+g4G4wflpMlhzIYw1WB+38zXjeTJy",
+	"ukL/lWHvSJAwNrR97A48A8PWnTHdWZ8uDVuFfw1Oh2ejQTJAZ25qqFKqbHDjD8DgXJR57m960c4JzuI/",
+	"H0z5nsOAhqQb3jP+s1LTOSMSdXq94AVuGu5jVtCZDjdsnAzWBdeaiW9BI69x2Ojs5ehBxWFTXF2xZ17I",
+	"xbUzf9N9+6udaWKAylFmbDfn6F/fiiHqvrHuDJGCLmslxpCLa5rzrF36ZbzwMpOb68Usx4y1KmDnx6c3",
+	"+Fm78MSnzb8LpS9b5AIwXpb/3r5rcHN7WZfTyJiBnFsypeic2R2BqbhwCw08HPY6NpOVWYk6sVwZJlop",
+	"Vhg+XNFNLmkWLH+wLDGwcFX6Cd0E/B1Icsv5JYhpuJqPKnW96MsKfs1EKDKVlgWbFRJsPl2AIjIOxWB3",
+	"rbpivAZ+D9yyQ0MJ50TtzqSWGds2tIVfF8BvYzC2gJcWebaHl7gAnoMLyey5AEE7qHFEOc15OtxSGlov",
+	"+FHtgjcTIvAKLoXCu9fsSnD/HZ8TckYVXoINl6eWmuaOWpWQ7cwOsLkNjLCQeQYcELiVe1xdPm5mVIk3",
+	"oCAX8hpDr3Wpf/dwqf/PgqaM/CBXK8PQySDNpdra0NHpy1GwoYYIpd7zTMFo/ZHRyWi8/QiIzNrdPBqO",
+	"Gu7msnadD+43PTjjgub8j+3p1Sk0y+ncGflwHfxWLsGSYe/Mrz4zoxvx+Nl9MyEyZblcw+1sb3ubzGOu",
+	"si8+u2+e/nI4MNoXHLe9ikDOhVMPd9WTxpWlC1rMK0cVe7fKqbDBklfhANXmag5+eq+2WzYv8HSYtZ1V",
+	"qx4n5oAaOw0GVcbk+Qyf8UvLuegkSUq4bMy1Axf0wJzLt9XQ5h5hBZdZxR7mI6m4djqOu1zML09qv9xe",
+	"jbNIX2xEGkwfJu1UrsHjp/86gUmOg3e/HzCRhVxS59ClFHpRm6HStGhhac2X7N9SmMn88vIhXIJUs4cU",
+	"ox52T1ascGKqLm6Y1jmyLV6T+AE6tuwnVqwZoVuJri6849901lmwOZnVINvcSTiaQvdU6icy4zPOslga",
+	"X5CdYd4WpGIc/MafCznN0d3eIJVX+MQ/mvVI5/KxBH6rNM1BZ2Sa8txwpVyyqcw2JF1QMWdZ6Lj33jay",
+	"ZFSsFzxnQ/LcaA/cJUBRkZGCrRguv7CjoItZaSrgjICHAYcEF4PzZlpP6WO0offok4a5SjU4v2dMYXem",
+	"HtpJ+/lV7p474ABhRSGLyvNVJ0NnXnM7EeE12Pk1E5qsCynmQ3JvNKplg6VUGC12yiDd6ILcG42JkEBy",
+	"rojic8EywoX54i7qu3ku1wyevBem1WBwCVJEXwuIsHBFNBNUaPPsWULuje+a/3dGlkwvZJYQxf+ATIQl",
+	"yzgFd6Z58gHusTmsLgMUE09nspjyzBwYTN7h2nOF4sJo5Pq1cIlTF+Te6am9dFYlHDGgQEImSPQJUXSj",
+	"yNrmUZ1+UyXUckWWXCku5uaLB0RLDE04oqkLcjYaEUog/kDk7LWQZQGf3iVKmuWZ+WIil1FoV0xkxkLN",
+	"JLNGAybXgbctOIDPmS42J5ezaMrCr1wvYDqGqc9GdxNCzYNkIdc4O8zoU0RLoosNnoBhuzvvJhnU46Q9",
+	"9Ctn01mf21uvXyWtbpuaD82KwcB/dqDSDlaiCqW5ud1GN/bipane52nDW+/8/U0ygKywHUfDwwVLr1hW",
+	"ZSA7n/otfG3mXgVfG9p0RrE6yY2ecqILKhTSWN3GzDMKnUg5zbeVe9yuunJvGAOsygMMu4CPGu48XM3W",
+	"lQcc2J/1ZLHLA6mR5/lzPKOhKpAajgDmqFkv+E5wrqnB+cir3fC39y6av0EpQXWJ/V4arWHk7MRRMjDi",
+	"EP4wcscricwYfvYLq2qc3jPflKvMvsWQaVfV3zkxIK/cWmZccLUIVwcMXpTdNEvwnhgdrpDzgimMeAbL",
+	"C2YKTgiX5DHux4JG0Wt3XHsbsxTChi678lkjgxWlcAz1E+8bF8qopmgJHMpdt9zNyA9OvT+r6/56D/Xu",
+	"Ble7+5G2VpVpyljGMrAlFlQ9Cd0VVaEHEqMPA8DuRqNRUCsiZ4YVFPBCkJPSw8sZ38bQBsbI8z5qiQYP",
+	"i1n881JUTLSSMgcXEqY0gAEnCzDTjFjJjW2E3iD801qxdS+h29HTag9WtEQHjpU6bZx5gJXjqNtwIJ2i",
+	"fiQrx08LfnmZWi9yFRtFx877KhnErPnE0m4nVWK6aS6OmRFqU/mMgnrFIC1lZwTc3liuSxWIfGXeYx8F",
+	"zejNTvQ2GVxmGcseShVLj4EcRqcJg1GNmuVSFoyAp8CqwVB8VCdHGh0SjAJjI2VWW7SJkhfWVfMHKyQq",
+	"xlBsoxmZ0TxXUINA85yUgmsVJUjNq9Kxlum76jcvNFvtljR5P0j7OE/gIfM0iJn3tZSg+/cGu4k/3k3y",
+	"fncl1oSLfGNWv3/TXbgCx3FLsL+2c0xwf+pki7NHWEmwxfHeB9ZKHCkYkJJj7IFqzQrDC/9Ns9/eDqKJ",
+	"RBnDEFnbuJc4QSeHehByi14QRXLEssMlbnF+NlHi+CqHLd6vhHhXiWB/8u2tBQN7t+IFU5eRw2fkPZwk",
+	"wa4xatQyt1duzAR+N3gT28ErtonuYE6V/l6WDYnK5lsys06RgqaaFcpJmaZlmd/8ohxNt8ZEObLkotTs",
+	"gGU1yFK41+RVh32MDapSuUJu6CSKXpjHYwLIX40dpEqMsa309zviZxbyXKg+hixUo3tIj2pezefCKcL1",
+	"s4HKbkeq2AMWIYvX6fy2TaXMGRVwOQYKXvsLnlZPblMPJlobq3prfNGrnLMs0PqiQqE1RRkUFbYOTkCw",
+	"qozPZqxgIu3BVo/8b2JEFFLzPqNZb9/3EBePjAd6YMMS0VlHoZrb6YvxdRat+f05v66S/C+gMNEoFGtZ",
+	"5hmZYlUqJVmxQZssdvUWTSnyYKKa36GawzURjGWgb0jBns3ASNtrISaeJUEYYN5nU366l8l+zijoDZmC",
+	"0uhur/c6cWwKkC9BNXsm8k3s2Gyxf5gJ7yslamNUXotq5+tcWnEYEj16bJQqlyz7BZMcmlIPreW2u2Wo",
+	"heLdaBTUmCJqbKt3LzYiVfszosydb25RUfB0sXQQCZ1+AxzmYlj7VlKf46pgS14uO79KaSoyG53q8IOb",
+	"bbong3cnc3liPjxxSUS4D4/DRdxUZl8/8qGrsS8VfACk62t8rkvXH9Rcm0en3XO7arNBPch1EzsVZcb1",
+	"pauqrJMJtbAdZQXdMFVxsC/2usIaeVdJgoFWWURqh7ualfCqJNAv3jQt4Tuhi4iCTL3Xf2cG1C26VS+o",
+	"yHOT9LK8XXivT45zsOOD88FvSorhc7p+YhOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sHc0Yylf0vyCsOVK",
+	"byzUgrugmCFqVEsO4oaR1yr2++7bxgk5TchdMhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYnjguq",
+	"Qfz2hCsBKm7RzJK8ke2OoXpW7PtpqJ9mvs/ZShaRlU8LeYUpys1qD7j/NmSV05S1bP4rv/uBsWM40hG5",
+	"zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4KjEk",
+	"u6bKxYwTkhVytTJ/0CxjUJO4lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElSCjUdbpWB3kz0n",
+	"3w4TnZcHbWjyLDU5Svr4VnbcFtMye9vDqZqgLzt+2AtG00WTWbeiha5QVbTMfQXoqmBQsAdK6zkZJeRs",
+	"lJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8anTx4836cjM9uvnj9euj+eXrz",
+	"5X98FiM+DnUEyW2ZKoZPtSNgm9f0lK17Hpdu7tAaxQKeqx+xvcWWjRy5tcr6Vjcv92cHstO64CUX4afj",
+	"vywJIqvMry7DNNzu++ozRUIG7PP7uDbWdoj31AzvHOjGIxq7tCwVHhtzoFa2e2aJ7qp4d9UeUMLwYNSF",
+	"HaabEWEvO3PHK7pB7wy6ZlKJiG9cd7jlPMnfNGzls1KbAXclhcQv6pu1xaQu/WQ34GW/QR3F5SNfAJgF",
+	"sWs/h+Qv622KO7Aww3A39LUx9Bm2e9irfPPdsIirBHnfMoBPLe3mMXLBmR1/UXxDBkmYvIPvsuut5teH",
+	"Cd0+3rTy2i6J/TI7LG4nPIbjVvP3PBPjtocyY9l3mDmx49K1G71/q5p0o32kgwlUlaNbWj1VrCHEqhds",
+	"g3EWOi+YUTExPyVMgXsfs459mttuMHjFCgWwJRh9stAezkRFFAJSlDkjdpioiWqLqqJ+UIeXRpagRliw",
+	"ObQTLNLMObHpUWS6IVIwonjGEp+NOd3ALyCNbtgvlpXO8qhSWBXKdNU3W0KShYfSCd5csPRtfJwgYW8H",
+	"HkIrQ6Z00RgyC6toe4evXHltFAuW5iVDtTYFHM9SO8led3UHa1TX8TXWUgZjhhwW5HZU/dxZecGzqExR",
+	"Dla10yAO5rQqw+15je9q7q5it1mEx673yhcfkisJAZQqTqkdcnfeEhQWjp6OEsHa/Nz83gfB8EouBOeh",
+	"xmHtZoIj6SMacQZONz+DZOlIwunmeZl3zbLIaESUPRbkl5cPdwLFMfZcU67NnwdYWubV1QB+3km13jZK",
+	"QYztoTertq6dViGeul91oE+LND6apIWil27TOabsaIxn1c9Q9LCk1jCGqbdt0xHM1aoK/1NwM7rZ/kx5",
+	"VCHqznqqCfjo5Vo61CMol3FP7eb3bFFrHYsZ/yDXRM40E4TRdGHTTJZkjdFnP3iHCbd6EyogJcc76z0n",
+	"vBJ6W8zjwAw6TarRZSWvWaHLQnQeyUgqlr3ASo5DBJ51Nbj516awPXwbYZ6zVR67J1CT3d3hZxYHPSEU",
+	"9UVUVEMttMPybSJjdxx0mCXavTFmDPL7u91U1bZv6fNga0L53JQxvyyfJWlXu6AZ0RIwGBHzeAEex46r",
+	"d1H7roc3ZzO9f6rmKaKln2TXmJLl6b4MWJHcjhGuy8455E/LUNXet3ElqJQNSb87nQsAfXpNFbGAHwle",
+	"l1RXYIBpLtOrC1LZPdxXxGmW5weksfm6kWacTpiTu9YRszzqwXCANv2z3jwO4q6ijGA3TRnBC5lnatgg",
+	"Vz1Wjo0g2vlVa27dOaf0u8i4rcL1QDuxQHj4Y640T9VHV1z7mz2PaDRYWVWo9RotUEEjgzqtLi6LrQyy",
+	"2m/Hc4+WRUcC1e+3+iwesRQylpStU1wveLqwtadwDMBs1RKYDp2UkIguFStAkCrKu94bK8qL/rQF9Snm",
+	"9GLSFoL0Gw75MGbxcpGy7q4Law7yQ2xua0k2ckwpNGZedJvKjj4SQzymgpjfh5fM5wquSJdf2DsEDARz",
+	"s/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+W7RBBcV4sPcJvglQciqjo2",
+	"0CQAv9+yQbBY9qDrK+2HZT9syeS/VYA6laJfgLpyOe4GHar+HAtGc73YYBMn3Kdh3LBOC6ZfMG2Ed+Ts",
+	"GdMZwWntI6jb0IKRK7bSRDGa49Z3N95UBwRnsob+Rx4MFHQGi8uAE7EKFSbUVsCkZEkzZnQwrhXLZ+3+",
+	"ChWsOx7mi3rOd/s0eaIY2iNNh+Sz908vn3x3QyCF0xY2uS8HEVbv6rK0K/VOy6Dqrisbliru+vfbHSBg",
+	"2C0vFQNQBGh3YtfCxTwP+0/044Mj5TaE3SP8hu5wds21aj2i3ulZCZJ6PkRF2b1OT0uB43iJnMT7VPxE",
+	"dr7HySw4MEegy1kOhrx/dnb3fptsWNJ3tWkGQNcBIG4LNXaMkVJYPsP8LSOf4SacFxSvQqzGyarymyZ7",
+	"pbq5tmzUnFO1pdDtPYZpTlWD1oUYhPAAJN4LEmS+A/C4XZrPUk98gvubaEougtdFXXf2SxCjxuobNiT1",
+	"siqpe3fGa7qx1xXjYu5qVhMyZUpj9mM/GTUvaUGFZk3mLPXY+sakJ6tCLm2jp1033Vr8q5J4jX0XCRcg",
+	"a6HQwcu2qveVQy4GrCFzxV04RHhMHZbK1/FCeT5dDhsc8NV56Va3hj+I3ugOkrpXjSt+sM+bbyEoHWtX",
+	"9ZvupY6Da9I/4JMkwEystrNFksnieFJcFp+UEJfFy4JjusWWZCn1ggnN03hh22NNNL1iqKGlBcvMszRX",
+	"cZ9TgHPeiZYwp2d+rjv+iavdCX1njmSIkEQV0QVnGVnL4iqefwsXkUMb65ZUE6SMRCuxWlNG0eFlYZo6",
+	"pQTLq1rqZn1TqulXFN6/1RZrpGei2zJAxY8Y6w6h3RCdvQORG3aYuH86vnfvwCt8jzp+qTCFq9JJL1r1",
+	"cPJywTZeczcmTUQ139oFv/hW6gayfvcoyeJYGc/Cwm3vflG6/lH7gjmlrR4S2P/Mzi+cTXyhMRmJoJvN",
+	"qUoWW8JiczrnHHzHFYGGL9HLE7v2qVtnBteiP1usM6dcKF01J4WU7hokhusPDC5EWszjSkUTRTr5gjV9",
+	"6PSxyF6vuzp9mkp1jp600xQF6BiTr2rVfF2QJ0HiaIcr75JsCLWlLZE6D7oZWYp5VUqV3n+zK/29e/bG",
+	"I8V2LqzmKcugl1ysTBtgXhvzWeOxuF8E14qAF9N20X6niRRd62364Z4AqBBtkDnNSCcVIGwn/i2iPbGf",
+	"WaBGzqw+DB2J4TaMCo2OqCBNKCpBJw2YTxcGfMlZ8Yhb1M+o19/B2rYyCT5lns9pn7J94P+fsTvA7st9",
+	"Ku0eeuDbg+NSJdD6E+lPizsAlnn9lCtJW0nvpnvkO6X50m751mWZWU93t0o+j3AUWT11iJe7l4sX0ZEM",
+	"K9VQnNQmSo4nErbj3tWOWFQfJFATYb8PZNq2MbOJ3IHfl3lOzFceFoEr9KjOCtlgSC74fNFAhSuWNxBI",
+	"ruOpLBU09M7cvsU0NEA5DS7lQyI/5vV+fnYFPnwTzKGJrP/PqMxWueuhNZcuU7yVh0OUhO2Jly254035",
+	"WGGPutr/guKTUWxjH1r97wNBH7XjGX0ovKKrll7VLmZAXizk2oILS5Gy4T7goz0YRn+DFH08kCLc4egJ",
+	"wSHr/Yu3wQpSttKHRhT7nwe2tAgFB5+FttAiF9fRIwC9l48BQFbYMujW5DmJIONaXsWySLqctLLIWwxK",
+	"mxQnV0zUkQzKgp8UzGEiJV2g4XA/7MJCQjUzZMAybpE44wYWDDpk3QpiL0gC6OaqQhC9iI9qNyRdiCa+",
+	"kbuW45THi2kq/0N94/7Jr5nweXBcEa5UybJkB5KirWKlsepGbQddXG8ufAvkCaqUFlksuBLR56sd8+HW",
+	"nmUgYR+wvfsTY8qqIM97alwA05d1+0hm9bowx6I1dulXeAyvd9Bo7FNwe9c7lMVL/naLsQD/V7M8VwTA",
+	"FmwHiCXLNg1Bq6DWbvfbqnVZxbbQw0yWOhpGc73N2oj0PSYh1bqe7cpQSVJZFIAhblFnzK8IF8T8qk9V",
+	"30v3a2+Z204ImLwsBYDCXQm5Fu2H27deO/jey/Lf21S/qLLW54XNJZ+tjje5qgWDXbM2DE5F9zno49Zt",
+	"qzuVIzag0pkdgq3LeAbO8DnTBHs7NBUwRmVzmbOmrvQ5wzbXIn0oxYzPhxZkjssKhm9aMHqlqi7yuCX7",
+	"0niO6tLskoZTCY6qdrA5IdpD5hwf4KPJsVpJlZiTFYHCfFEhtAjeKlCu2M/Nv7p33Bn1Z6deN+hvo0op",
+	"d+VWBWZUggQLRFO7bP5nIctVj5rsPrVJ/aVvbwF1C/kS9X/mVDOlhy28/Rdx7kd50LKZq52KsFJbifwW",
+	"UxxBZdlms09MbzkqBT61xXdLOKuTJmji0wILWD94/6J5yZQrhPWFPcZ0RZ3HWAs2yh2O5WBWtvLdemEO",
+	"bhHLTr+dLs11ML7ramUG+bZ2UWnnCiyOBygWLfzfevK0S8JfY566kSS/FlyzX7lQCUZog38rWRap/VvT",
+	"Ys40/r1mfL7QxhQFIv9sm2MkZMmKOUsIvWYFNX/YNvL1rIYuOYoNhVGXFmdBzowWhow13OILo+zQac6G",
+	"T+0fr7Y45U3NfFVXfHWC/aZofgJxdWPjuIb1u7xToUfveibircIuMesMLPmCWVS7WjSl+XmIWgxjWKYY",
+	"zzCsurTYM7YMvUFD1osWPDaLwJZSIQVPsXRhWemWtpL3lVrI1ZthkMa8kNH7dTtOZl5uVxA9j3jEPggU",
+	"3/gWUHyPbFJ9Pxl46VPzfVI+F1ukvSCKMTKBXodW7jtka8Otk93cmnbh15Wjk8F313ZB25N+mMsyg28V",
+	"GQ9HhIlrlssVlhBb/jAXkDl8MHEGz0520aXdndodTdYmdNiWQC7d0XP6dnugN43G7a7sAxFWUyn3uDuT",
+	"gVqxNLA23DTGw1H0zc1wr9hEtbs+6xYemujs+vXrobEEcy7Y69cdaoeC2Vs8YkuExKWI2vdvkzxpxv/b",
+	"7grT4pTdSi98R1Pd2q2nMiXSvESRZjv9FmhDrWh6hTw+Ywwb3qZYvbwsc81XEJl0AbpkkFKExpX25xry",
+	"NPEet6o0dmu2EO0Ae1XIEuCbpzzPYQo5X3LMFcTO1Q1i9cBsjd2dt+kskdxHzVbmBFJiLgUWd/3HUQc0",
+	"phkE2RktkIfgG3nhT8vhfZwqW2jXhzan16xynxGuFV7oF2TyfzE8MXHA/0G54h5+d/YSbVnYwWpsoLWS",
+	"p+BVxrx7ZviaWEhqFa1S+p6LzCVp1smJLU/j++3vjKoVbKlYVmUtKQYTWDKRbdWT3aZNRdD2YidhOaUi",
+	"IdNSQzNV6EWrFoBqcGUbiB1lBuDi6oDeic8ljojV1GOb/wPLM5vltsvUoGbF0IlhjYBMa/MnXKP/87Bg",
+	"ek19Y1qrq+V5hekcz5v2GmI3N2UblMKCrqAMd8fYAhSFA7ASKnW02+Qq+7Db8wuW94r5NiYgIP0/V5iJ",
+	"IECM4Orj5SS93cl7XcDU8YBz4dsGNX38vzqOYfdrUC+cGo6qOC66uvUiGq/g6YJgFAxhtKFr8owW++Up",
+	"ejzB0WlPSOD/dJl/vnLbp7khZ+N8LCKF3fD2c3kEt0xwyD8Jt8wPXGlZbJr7QDTVWsfRJvffmEmjZaoQ",
+	"FXPKUoCtDDvvWJHXvdOOP+mR0HmvRpANZjFUm1ukNRt+o3b+a+gaHpY5F4web/YeKL4pB0Rju9uEmPO/",
+	"XGmzQQ55B2XEtJDlfIF9Hqey1D2BOH9ryDTYdgogfVC6QbGdDThsBbWbhCPmbvh63kpKQqbmFUBAwB/t",
+	"UrMDjmdXjznPQvEDYsV2WgEJVSl/tq45tbDtW3Kp5RgeQwCFB/rTEEEyzxrxMg5K6moP3S+ioXAU2oos",
+	"QMdGXbKDFbVzOhZ51no66m+1RY7n2LLVyTlI5AUdTq5Z5kpFz+3Vq1Cxc+rerJBLQsnMCByj7HExv3Al",
+	"tHZc+6+tUcHaUeeE1i/nWVnoBebq+4fDquGqLtNfyVXOOI4Zb13UVPPUGn0/HNs3ospgkweJVUBNmLw6",
+	"KvCfzUDRws7tRAp2Hii6RutyQnVK0yuiZYVaBAicCrAwmsC8Pnog3By5SAh8R7kv0EJ2/AOVX1s55YHf",
+	"wBUqxA8WVnSaIeGIrQMUtn5IgB8q+B4JuKN030GeWGBY3OOTV4i7ldSqB9dtlZ5jr/bkLrM7x7gJZNy4",
+	"/WveAD76VeceQ9tzwClzNaCoeF6QguWMKpYl/lieO0ZKbM3BnGMCEySpXBAbMTv3bRC4FfdUbEBQXhCa",
+	"swJGwsbXS8ugK6qUbTugQ78IwKqsqdDQLHvKwFAPhaUP4eFc4U+cbBDBSwb2tVG5+Xfq85+Q+nz8POMY",
+	"31dbe4TjHvDJJ3HoHweJyVvVY66lecQF+GwHyMhm2nb2/QUd02P1ZkEPmlumaKe5bGiIbd1myhYoQ+sx",
+	"eNjjjfLctU414gvx6w5wo5nplrplEq6/v3JNv1HfQ6USvmTZfG8v8tsVw2MEhGXds+hL1vlZ3yXmIBE5",
+	"y2kMX82CyGDEhhXOBZ1LeUWo7syJ9gR8n9MoPstuW7SGpH1fuHjso2In2Fj33LVYwG9Cn3qBvkW3BdXs",
+	"YYeeu8/dczf+Br7cgxK8ojxLyLXkthngHBZYrg44kfjGZdTZ/4Nc198IkI0b91n8/S2v6mIJ2C32xkCf",
+	"xj23V8V90bJXsd3mBN2Lgrs1kGdhnqovscDzGojeQKDXZUG497VdCeQRSpqWuwtObscShN/K5SqBLNDE",
+	"Co6ElEKVUwSGyi4Q75ks6cYokkYdjVtZNjrbqW8RPNyyADjZty1qShfGnI44NyBT5txIx7UAQcQFcgmX",
+	"AlTnuD3Mqvh+Z+VnOyegUZw2ZTdZSze3FgMo9lQQZmvctwIqOW93gbZN1dD8R/NcbxSHSiJG0HtQkwAg",
+	"MVQc/HJwf1SUm1ZS8a1GJSF28rGQIbpiOrjZJDvwDtYU380fqPivzjmtXH8MZVvylH1SmvaLpio7a6Sa",
+	"O8eIVQn/KYXrvDLN45HJn1D4bWERoDcSPUZoeCsiCz7nwpjI5l8FSxlfaWIOXULkNStsgrzSZHxGllyU",
+	"Gtl1SyxhJueTrh0b+hQULOm7Jwc11agm5QZxL47thD/7kexXzc7tyUXQRkaLnINX1pxsDNxAaAzrsSx0",
+	"uiGoVetASXDt/0InRKnClCWaZXDCtrOUYjlJua1YrEymKCNwcbUnOp7K1QYxvqrg+Dbi0qKD8Kwi+E11",
+	"YW3e5LX4XhbL7u/opEGZ1Qe+VJEeWuvf0pqhDYGyltiuNF2ueuQpbdUWOTWsUq38ghK3QxUdGzj8akfQ",
+	"4CCg70Ea0qBqv1L3iM0K+QeLBwefMGdsbOUvNbqkduynUhXRW/s3yXtGGZrBHnoU199WeXb+KJthZ91S",
+	"fjHtPmYk5xFuQrsvn8RFiHM9pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEj",
+	"X0uhnd8G5H0N6Hcj0rcBQo6LYitwY3psYAU/KXi6QOdbMsDJeGVLNZxMXUT7r9i78SeqHebSTp+/Jc9z",
+	"rrAxQ+JCmR2Uh7rlLctpHpxTaw4e0uSJavovmZdLFp3tnM/pdKOZIl+MR//9gMDfX3acy4zyvLE9llQs",
+	"IRmjGcmhFkh1bcVUpilTalbmbQND0nrn+BoY3i82Io34lJ7b/iyWEcF60r4dHJEFKdisVB3ftQ0aXL24",
+	"tjJPu6TWQmqLvWq7Fz1xYLB2zha/FPXEWqO+YKfbEqD7bKqNA/fashBP/gMa6v/Dt9b/R0Nb/RCSLOzO",
+	"T0/+ePP+7s1ne+/yyg5yI8UW/5StA8f3oY3zd06EoYBVP42WZ2dwQaYsl2vyByukhRiWs1mcQu/Hyfj0",
+	"xpPp/Tg5vWkgVbcim7ttmILhD097Fud4QjubtKVax5DbI3D1IHUtjBZJ+JSFTwYR7HqvY74NqKovUv+B",
+	"UFTN/eqNjcl/L5n92lW5RYoH7LsbCF1vNtOD2LVuMj3J8Sf0OwiLzTu1OYhQslpyEzFrYEcHCYlQin2k",
+	"E950UttPaD2y3ueUOpsjLH49u7dXDB2sRdZCzw2r+ZVNF1JefScyKLPruaQD+dl8UBcKPQdY0ndOPARM",
+	"XPUki6GIXUIpasGUcm6RORcKQktkoTUGlup1yT1FvT0tTYhgT2vGy5YDTKI7a5LCAxOnJwC+74rOXW6w",
+	"zQ5jImuP4jzz/oymivhO8hiHaSx4sd6U7i02WizgdQymeypLTRZyTZZUbFwiY9hesxQeZqhBb3zlFcem",
+	"Zux223xBgAVMMTOKbWNIk12/AthOfUgyZ8JYWCyLW7wBQ77v0yhYUM2vWQffD+TfW25r7H7mKtLjcywY",
+	"zZ6JGvxrmKiY0liVyCM+N/ow+iMB3M/InwtyMsbos9jYBNNhS9vm9x3LCLE21NIkWE4w93Anmrf9CK6P",
+	"5uYWfz3XB871haa6VLGefFDK0BYHB/f8gnrb76AGuLrS03ZD39670amV0PNm1KxMCtZkugL2eOZqyJWg",
+	"K7WQuqNlDGV+x+szYqxaLuYvOrQAjfbtb/Z0rxZU1T2wdqHYzpLRZUPVBN2bCwF8ADTUMrzBek6+IVl4",
+	"657AkDj1BTVHuym83xspZXmmSjqoWHWX5TydkuDcbO2m45XoUXSOuNvVNhuGy9m7uIxpb0kR0R323m6d",
+	"y4A6g+k1Fvg0sGbuAAxi91afcp9++fZ9ioNs82ufX97aJ6MO5OaVFr/SaotbuegYF5nnyE/jLluLh82N",
+	"YC+3+6+BPsQEFdq3YVNBo9Fb46NXsB4tTZVsfziqtjrP92qB0agsfbh2ohW+Tq2j6ME9QxvLOWJtbNk6",
+	"3qunUws318ppX3cGj0OCTr0g9OmQSiyhgqk2NRyNcevPdHOAz7UChbmtM6QaKTo7n1O0bf5kMQCVNC8V",
+	"v2bd84EhgtRUqFT04Fbz+b+tYte+YHyle0ECSwl+H6VCTkW0jckzoVo6+8wY1WWxp6vOTpVzK3pKY4Jf",
+	"5yQqN6mKpS32Cs6oSz8cQ45Ls/je7ZigZGY//EZOxU/4JLBIxvIG03fZQtwevVpyKqBfS7S/TjO9GzrP",
+	"NIvnFkEXt2craYNU2Nm0oHeMXXTi+NJTu4mjf/Kbsd1wNv8emUS19mC0qagA+eLytin43k5qpf2BPjAL",
+	"xu2hW4Yx6Ib0RqVdlLHWOrXuXehgw62kzBvq+V3HXGg2WRDzZEORKAbPY9bLtWsr7loc5FJeKeftCxLw",
+	"+wZHPWWT2v417f3PRbS2pgGZzONddc6Www4072M4uH1SWn0vm9ghZ8XjijEinErTRdjamCyo1VHAdpQz",
+	"TB9YN7Cqg+6KOjGbsLFgATXLel7QrLStPK8x+Axjvy0FpNAFiGE5mAcVZJinehTJjf/BmrrGQSKdHbhr",
+	"UL8R1AvbRdP99xJnRdtl2EizcvVSxl8NvgRDJ++25Kzwx9v6aMxDhxyYzt3f4Ki85PEkpo6XLs8iregs",
+	"s7Sk4ZuT+oIvy/yQKFREPQlDh/daoy13T3fXarN9GriEKax4ZYQuJXToZcsLctfCTcGWDcPGVaf3guM9",
+	"jopiq3VtzbpPoAaGiFLWbOolNOntpNjtb7j+cVrHtapDMtqG3UMbUGxC1s82c5uwK35zKl42G6Jx/x0E",
+	"JcqlO89Al6g06a4pOcUIJhpOK9SevErkq4Yqvcl3OgTyNTJL3I9iXtdP0dxrcOKQjfM4sE1dxdNbCYUF",
+	"ozlYVSdqI9JJQiY0u6YiZdmJy6Y6KZiSeWl+Yb7PqKYnVSKg+QjBk090QYXyNTwKHmYZtrI+UeVqJQt4",
+	"XOX05MGDkwcPzD8WfEXpiZLp6Qk4tLh5ufliveCaneR0yvJJjWlvK8bsAXJX9IoVsHa8fE+83838I9Af",
+	"kLn0rJ7aXD8Q0Sy7ifvZ5JxMwOpkhVnfqpAzphTs34TIgkzM/VqsCq7YZEjgl/Up2AFERotsQr4IROuX",
+	"8PspP/Hw/DSfQCNsBBghsGpFFvSauTay+8h4+86GSOpGVs721Zft5JO1JNi5f2Pn9ahQ+UQq0T5wldjH",
+	"KemycLVNtdHW+lmHhdGugTgieQtftzKXTJEaDlknYxsU7OYWc249mButOiCD760+c4qdVe1vV4xmMUgj",
+	"gcrvH5IH986+Jit8gmRMU55HKqLilaYvNJ3m7AJUtRUrsNvVVvLlK3ryx+jkwds3/3j9elj947OGkKtN",
+	"d4pQ2iN/UpFZzCNJMhndygpq9iggrVzYjs1RLcRlCFF1xTJz5vu0GUTGYEo/zuL+cfDiG+m8kaV5BQiV",
+	"BctXO8ib8a5WygfiW4olI+1OOfbRtZwxbAPujqHrz613AniTg0ufEcNFt+jBuOU/tyvzbBPsk28jUxG3",
+	"5WB8H29Z9kwwMqNlrjcEelY3n4pIxDQvlyJ671CP6WOrEMbxZJWcC3arARrbBP0aNmDDwHe8YpcWdBmv",
+	"HXkJUo8VG+IfSsiK6kX1bwJsSjPzjdkXRi14joXmbygStrD9MUl1/8FoTP7zxbOnbgjChc0MsNtMprKh",
+	"xR5232uS4RJiZMzNc78Ab2tB9DxAh4hnPn4MN290ZlXsujknp2tKAFbsNuTFHBDbxIj8geApB2AyR/Ip",
+	"EV0V0eMo11sIsxdQKrtc6Q3mv4H2jFBhhgVRn6wgi2+R79CUTrCkOl382FSNumLiYViEtA+iJTLVsMnr",
+	"LI4Asz15rJlqyxm0mAc2GA0h1uakK7lmWVvGeldeqmkptmQIveVGK9Q8z82phxaGOjEUSRncsheIx9BA",
+	"qJ0ThYHb1hz7vRxpuw/sTPt7WTjAX4f/i/PcBmOnGbsI8R+pRZjArfk8DtNvIxydVSSovP4A/b4DQRIw",
+	"eJCk4kjssRAtx23BtQTpUZUkqZcX44KbBeMR0lushP0kcltwroeUqLJ3K5t3FRWgDrsQEVp9ZsyGLEtI",
+	"7LxmDvU21g7tw/T/qW6I6JQdmDWeKrsAXhDB1nYZiQsSeKABlwit/vTGbriTVcbtIaIIhWRtpJvoq2yH",
+	"uN2gTPDNvniJezS+mN8OKrFqhuPdXFhwsCu20rtd2fZXjtSgesEi8HOov+tb84sQrbcvRG/3Jl3PEeez",
+	"b+2Nrbba13QvvvWrnG6a2op4lIVuakQ7brbvIX1UmObbQbfjw81hioIpYIy4tVVDH0YE12Fn3A+n1nns",
+	"jzUXIswYienE4A/7ljVUd6JOtuU8A9GspZ0mzA+++JWLtnftAIIFeBvW/x0Sr2r2G6AZV8DHQEW/xDq2",
+	"sVtTMK+k/ZAYln2OxmHfKIe5ua2yvd15crfRhHlYxUu0oDtkiJEAfiykCvgV0M0HSsoV2zQE6dm7VYEe",
+	"/vhboj0n78Ubas6a/B35xvdvsHciQCoyFFZ7qbCyHTHjM6w1zWwKwsQH3lO6pzqUNXRqDHpJ3Hdh9z/r",
+	"bbnwkEKfK8IxT4mcrLkwT2J6Re+Wn9tgOW5mcWY2yiyGQhsacHazfvt2PMJc+jqlMBH13Ol4WEiDkPQX",
+	"2FyAnRupN5dMXWBfEvwg59fm+TnF1vEHZuj3kNsd0yp2ev1AqnyHfhrP2TW4Bx553/XW5pR6IYujeUl8",
+	"H1bVgIiGOirOyYZBOmc0B11eIyZMFvQFbR3FPXdTeXqrEOlvWNiyocu8X/OGCgM2Ak7Sr9CiIY3+skPK",
+	"fGNrc48MajfcI/FbEtTtVU/LIPk73Ns2TjuKnYpDvSiXS/qpdG/ZnnTLUdv1RYUlq/vh2w84mX9BTj8K",
+	"r0Z3wqIL+N4Da9TVaLYElYxlHPsSzbiw8RjEr47S4bnMc3Nx3N6WOYtqD04a2odtztj43tf3vrl7/97X",
+	"7bljO9fENW/2r5c5u0yb+ifoRlw9Jww+V2Qti6xqQC2k5rM4h9LjOes/XP+jvn75HU84TXW88m/lM7g7",
+	"6jDG7m5DjnRuKkDkNR+uGMVQfp/uhh/N2Cyb4rbTUnHBlCLmEdsqb3iE2sRj9AKqzkeHjkBSuW5A9lLe",
+	"l9x31A49DZZrzVsNm5C4kx3UYDpj1vuwHbs6PrTlm00tfHz3n9ZgnifmMfSBSnJ9GqrAFieFUMNYXm2R",
+	"hh1IbR38M6cr1WBnw8g+mfc4ffm7ONdK0bkn5q8LWeWaEK6hrxpdMkDxnxhqZ2XOJnHFxlzHufWIHNrN",
+	"BwEaD3Q0Py/FQxxgJ+L17Wa3oW1FokOaCB0ZRYELrhYHUm03ylt2a24JEVOb4282FtLDqChpXKtcFXJe",
+	"MBUpm3BgFV2BGXc5b9QVFqFR6NbAD2InO1TWbm3nQYLsgRjJ3S40d5O13y1b3d1c106/1rptWE27xnKx",
+	"wxtstz+XbYAQ1eFrdOB3xjzHGTejn9gHsFV1x9ohG7rtiqH6wdBXfi9pK8wpSxeSYaTTdcqsmg7CrwnN",
+	"zQQ2Hd/Y3inUgwtMC3qFXQ07juvyKeIk8okQU+gIyq9ZgdGJzhtm1tg8b9gCyFHrMaC9pXfBnwLMWojG",
+	"GurbXN7DRVozDMwBws4X6B+ijwIpHe9V56saszoedXTaQLGxKRJbEDPABA3i4CjK4yejNe6qi7+XrET1",
+	"sBQC7wDAA2YZwsjTQnNaBwYGKZw36I+IRhq8wG4rJBhWsJjWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7z",
+	"cL2Q4ODXQYEe+P6jWuYBECG3MOQcdCusoQkvo92YQhof4SzYzfokjgPO9V9mF3vaOtfuN7sAsn3CXThM",
+	"fGqVnndbpj8kbLGjrDepmM1Yiuydfl6Kg3RPBxzQGmCtImdc8xREVIDn5Eq7BslgWuZXBwFdtbS39okD",
+	"UAgvSSYTzJkEyfbWbXJDKnal4UcKtXlVVRbR/7to5ZZ5vI/p40ojUP2dSNpu5xxo/MFmwX4Huxtyz6Hy",
+	"DEjwiM9mEYFWjyEeITJ45HIbIXU/0JU94wVWYzdHgBM/US/ANc15FHi1MdyCv6gH+DzRquW2bORRbia3",
+	"pk/iagqOcKSPmJEzgMq6oiU2u96SPOaTIl3w6yY1rXpBDKW0UazvZNl3scFWTBjj5Se0XTpXPbaEEtp8",
+	"JEXZIFqLUqAlyRUpRcYKsqYbIgsAjDbyttvhQHU/cjB6O2f6i/K+WeuY1bqTzxqvlg/io/vFt5vJNkvs",
+	"bjfuSJzLAaI/XnmGwEgW4aeyGohgLIsVaC7kjszcW7zhs1mj0LZp9PNt96RFj6pgUJ3sSOyc4rHvRlBv",
+	"vyFRXGhvC22VeDCas4xQTQqmNHgGoGmFrcP26Ua7I3ZMD3Kg0DYOZIjj3XqBzLHzi242gq+w7InHPqnv",
+	"YIWJ0gB7Q1Nt3VKtrV0iPitGlHs7WeW0Ae+4uuI/PPBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9Ohqe",
+	"SQxVpg41YvkgykPYw3fVkGJwCNaMLFdRKDRXJKrpFROup85BkmWrpFmiYAMUmXnBsB0xV1CQCmXeEovw",
+	"WBPuWyGX3RX5nKZXUREL67MSH1I9Z7JIGSKn2voVsykkkwzyMAjNc7m+8HUh73SVZbfmeU6mLGxIdQCM",
+	"Y3B97ny3Xmz281J1f1XAjOaHXbj9J6STBXuLcnvPJunudHQBsalCW0dh6n4s0niMda8j7K4Gjw8Es+gk",
+	"adzqa8fbTKDgNXkfXlvmq1+ExozTLguNz9rP1h1Y99ZKNAS9091p2iebqiKRI8AKXea5D4AUzNzoZZ6R",
+	"KbtAecEVydlME1lqwgSqRkeC9+mcYXYIvJg5myyiqU+EXE+2oc6csiXk2ppRJ3ZT3hyMWxZu2M8VxsqW",
+	"WtmGRdbvnM3KPH/iLv7tvHusnsYGxGibYCebNdGsWNqOO+Yj7FusJJnROISA11OiepDzXdsm5m5UTDTq",
+	"nCfdQbt5KtctiDH1aaRyycCN5qBP61OKIx2/jHIPlF3TJYstbQ+Yr9nMmjbl1xG+MdzHRnXKcNduPeEO",
+	"c+VU6RcbkR4Yni8j2+xa1gU1eKhQCImdoc3lzhWRa5YRYf2MhzYPTuzr9h9Cv1I/82aaNXZOaQaif6wV",
+	"9OG5sPgEtnwd1+9MfqPEbJW0AKbtUjbgf+TYdb21KpwGjRj6tohqMss/fNTajH/p+rvvtofJLS4KkXlm",
+	"zElMG18CKETXdqm+L0p9eJeIQNYLnjOgPxLP7BAuDIPmFlUC4RLMcbiA1xvV2WJbUbGpVOnCwpY4VrbP",
+	"Gn7b6cfiG4i0FNeoZvJPNwQcIzE4nKoGtAOJ7Cnq9rA7kl2dZ1UWQZfetnjwD/D2H95vfBuKoYN+7/JL",
+	"K0lQdZVxRzBsuAzHKOR2PNOxObyErhXHibexZQSE9wnNmGGdiaGYuTZIxq4ncRNvJ/qmmegXfSvYvCnb",
+	"XeXlPFr5t5CFxjIREJ8I6tWAKaq2HdPeIa1KZVihwe0cthbYEuGXTy8xWZt8y3NzOglqeCqBO8uZSDYZ",
+	"COZp7q8kaJPxwcJYhmShO3SOPlC/Grvp9VhVW3wK2a0b9sQujMJx+kkGW9G3ZnN3PcZm+ov2Twwbn3dF",
+	"XfdoB1u6JeZGWRSD+OFt6aTgUQiPk47bDI6vEcX/LAGtKCNYep/TYss50/Z22NJmPBfI52mESIYvbVW9",
+	"YiJL6qp9wTImNKe56jedXyGJaF8cw57aqzqOTnUtLLGktcYX1fb4pb1p4vMmGLEgeTPitvOHIH7YdVGy",
+	"yAuvWAfHV22ljdNG4u3MeiqzuHWL4HWtee5NZ69685LphYxDWdiGszGhPT2wedl2fo0Zyc8B31itK8Gl",
+	"x+j1i8hkxBWHvf3j+7ugKu7Rv2Js1YD0jsrteDTqfArMxH5kKx0XjKt2TKJapq4RYw4PJqY/7lGCKywx",
+	"W/XeNA7W7B+NAB4EIJrmkDekztbyiCFHOZfyCgJmw/2qgNv34A2hOAG6WwYIV+y2vonBfrT7FbksIx04",
+	"vF0b4DRVndU+DERAR7/7DnSAwzeJOt/t6g8EJWmqCHK1izYtC0ubSca7AXdkxea5yxpowzcChBDDOvGr",
+	"38mAJs/bNWfrCxclQRdntZuKLOU1ywj2+9nWyCIVkE25aSmA5gprYQNVilKAlSxXGFXqUIXTF1OkoY4R",
+	"MVXC4wfTmyFSg7H5fcHT3l0qe7r7d/nO4cFupxFt2sLOQffPLjUZTb1ZbJu3buSUrk1kj2wZn8vYxeDv",
+	"0xFuN5eJ7fR8Cybcra9mJA70iG4s9v2ubO8XfX+McOeNDmqm2xvs9NvyfqDxvcHfe2zsDkovgqgH6OkH",
+	"bg3MvnFz+oZGiwAhuPWyd8/VNZKGTWtvxBv8vsv5OGJxeGOUul5xvduvtlueBmpkjXsTyxi7DbP3lkyr",
+	"gi15re9YPcm6l9g6bs1+V79jw45VPYf3CL+KCJ3C4TBs44b6Oq5WaSMFi7TDcXFsfwC9LAwT+irVFm7G",
+	"N0036c8A3nb7+7Ll1PYTrS39sD+k1L0lX8YUfa8b2mcJV2Rerwroz8e+Wdpefo710O55idwkg39V3tc6",
+	"h8xlR6z3ZrveZqHOZfzNkrtgyXEQDFq7AFdAhhGv/xUjFOL4kLrtEZik0IvbAaD+yqYLKa8utWbLmCHZ",
+	"ByCHvUtZsWroWjhlcw6lgfW2QJ+rrW4DsTD1Ab7XNvCnwIXaJTTunqlyc+OInRUclN71C/ouG5WD0JGr",
+	"ZVseYVw2BtKFG9bQkYSJDKCbt0TJenEVFSXu8cY7jl0z0bCv8BVAOSY+5c/2dfhcnZM1LuSEx6uY4Nd9",
+	"wmI7Qa31IosHtdg7bbn6sOqxpm4/vy42vs0lsdtAsKy1nYsV0zr/kDgKW0xTpfs3ZHlYlwIuBE7jBTFv",
+	"PLc5YmvAzgqvi8ghaGxxH4uEeb7c4jnHYYlrTuP4IkB7cAy/vbUhYSPnrMPpeiy+N2vpecacxzue8OtS",
+	"zhrP2t9H8++j+eGPZmEjDZ38HVu6QMxq+EsfdXsm3bI7nPwjFARu39SfRGFglB0jTRjNyTknc37NBClX",
+	"F1XB8pJuEOecaxB1u1DEVSaPTy6r4B9iSR12Tt+F8vG2STT2Jw24in5il1HAeSaIkkuG2WFwEudSE70o",
+	"ZDlf1PLXOrZXwnSxFzzaAs+f7rr0gtb22QFvi0jjq37ZPzLPENvAJ8hvtzbXPIcSE3erWARrPhcsq1Jn",
+	"sZrL5ds5bMiEaCkPWNd2QedtRbLjNy+SzbCxQKP52NguIK9UQij5itg8ZCYw1ZC6HHswdoiSQ/JUCnYO",
+	"X0xt2sIMuqwJTSaQ7cT1ZgK386QoxdDhUE361Qm1BMGPkbmEEW8kTKSec4tRtji9fs62+g3589me6LS1",
+	"V8cT217a7MsGgcE7TO1PTcZqzqezBd5vGlqRNTal7/LWPW0FLG/W43KHZIdFD+zOOc24olO4tqYb8sJm",
+	"SSZEMUaQYWs9JHYK4N3Pu1xRv3K9OCKs0N+X1f/Oy6qhGPtfrOAzzpQtPJ4LqClUQ/ICirHt1FI2PBgW",
+	"4O8b8K95A7YWwNtNe86UTQXo4ZpW8dNsjU3c1j1c3hjdgqHbJiw1PaAfmbxmRU5XP8iyULXMmtN7sU6P",
+	"i7DupH6WsWm5gKPExdzmiljE+vvfBPj1oyhrNC1MwVboWCs393l/DMOteij3UhQXZcH15oU5xC6jkNsO",
+	"S1sJvIJc/vyYXLFNQiYqf2t48C0etbv3SbqgBU21zUAGmQCmKaMFOBHsqxdarzDcpJrhpjKqFlNJoaGf",
+	"fXBIIGnHthRWLlfH1tVh90nssUmvMJ2Im9FSKa+4Bw85H7g6h7fu/dXRx1Xf3EBn8VmkWOI7Y9sGACA6",
+	"nClgWmBGYyaZQuAtED50qYYkk6m6Q1d8uMy2m28Lc064hIZFxiKmc3Zh/oTSh/PX4rU4IV99dVmay0bz",
+	"FLj+q6/OyeQS2kTwP+CTc/ItUJq4jRkOhxO8h2iwbzZVL0JggqTyhH0tSEjbIfmOpgvig8rYZBFzyFix",
+	"5DgG10B/Rb6YvDupPp98eYEUcNxmyKDoRpH1gqcLUsgccVvhpak0F4N1Bwxx+Y8z9dVX+Bklq4LN+Dvc",
+	"BDuKa2YJFRhfTNR1+naSwA2A/2Xp28mXQ3LpQ5eyCOFbUirIFNuRZEbR41qZqfDMPIf/xjIQnI0xGMx8",
+	"zFrJJOdLrifkizHRkhidlbBcMXJ69iVeQym4UCboNEXvG5m8NxZAQioXS0Ksh+VmYt8CSfbmNYatJ5Dv",
+	"ibt/x3qo/vGbkmJyTiapzNgEa9WMtgkvWlBluSkhE0S1mthNY2Ynaz3U8YUPpXCFpobBEPgBhrFXiZ29",
+	"8nw1+e4lnU8uMJfOHAzPAJPHs5MnxniZkC/unX7jMu0Tcm98ioFk6P5oqCykJvjeqvTxyyGMYC57N8wc",
+	"elTdHd2zs30OzSC4mJu5VskONp8P7sFAh4WtMjN+nLHlSmqzyJMf2WZyUUmRK7axb/Ef2e0CUFsBZ4LN",
+	"ZizFLtSn98jCXCSeK5bcsMU5mTynmv2EbAEs4P998rPMebqZGL6tVcpfkCnbSJEZsmDl8b3TB0jnyXOm",
+	"i83J5UyzAnkD06eTqq07Cp6wtavhGUPYnCvNMuKLRFyeJxdelg7J42pnBVublSpwydHVitEiITRXEs6D",
+	"IMbUcaQ+J3wuzF0IC9nIkmQSXnol5Hr4WkApcsoEllxyqK6YcVaYu2RF0wU7OR2OKtkcfGYuCNdPaPAj",
+	"Y6tgS1xiKgI6c4EQwTZRBCCIp1IvSMYLi+iKB88cceg64MqyML144Gy6QGE6H4yHI5yFXDFBV3xwPrg7",
+	"HMNkV9TiAd0xYvYPyBxAfdvz4ONscD7Ab6F34koKhVfr6WhkSzK1vcs1e6fvwH2APXzpcgXTklfuFqUx",
+	"D/kOSv9jDffOcAvmJaav+xk5iL6aIjA4f/UmpP4j6cR8IVOmFGBB/ochIJ0ro108YZpi9PoOYGs3k8R+",
+	"Dfi91KU7vno/ABAXSDGxsKdYdrIFUVOJrnTB0quLqptxBQezBJPP3/6/l6zYVAx2zYqphLrMZsK++Zg7",
+	"llIBG3Y2utvxJa9O3hBzc0ypYjYU9VqYlQNtD5mAkBpJaV4ZXspAZR/uOjZbPaReW/CCqIGrrsdGczq5",
+	"YpgQ3XDalL4EDU7t8ldsttUjd0AwQzHbngddtGQ/j4SX9W/WZPeb6FyLr2puncHp6PT+yXh8cnr35ejB",
+	"+Wh0Phr9u2bRnQ9KVbwd3X+wvvvbH7PZuBiNRuPRvZH93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/l6UR",
+	"zKfv/usP+8kvandm41E1M5cgzVa53Ni2eQW7llf4M5wAanM7kNtvAmk7NgT1QS1rtoVxLDPSTcjabV4I",
+	"5AJw6UZ4/hI0IiJn5rKv2ofLImOFzSTiBVnSK2PSEWOLmOcAaECx/Np6eSIodgefD38irI6uEmKJiPew",
+	"62IanA33pKFiqGbjVqshgMYAYrGKOIImV2wzcQu3+g1HEW8UIFu+Qx5j3kHdOQQ36RVbaSIkNCsehomm",
+	"cBKRX3EXeh/FQDkDY+wNGrJM6W9tekT3QxZjzyZu7MxdT9n6MjAUKyvbdrTfkgvjflP+i4gDKO8cOEPy",
+	"dTka3U3vjkhBRSaXgaEP3HDfKtxwW5hzAs+zvVIFJ3Q8GdJ1Bx9aGge7uOuAsB0og2JTY+g0DW0fuwPP",
+	"3CSDn2TqfVNtz/vn7CxuJT6eWAPHCoce4oJlHH1B4U175z06RG6qGuK4rwZkBrRI1Aujg4G15b0zFpIP",
+	"jjCRAsSK0kbJsALIXNwJWdLiCivC7ebvyhX84lC5MgMjMnZ132tdlp/O7TfoOQx1my1K4rrPnOmDyWIM",
+	"7EbSjD5J6fXXFDsfTt6YEe8iG7ez5VOpn8jMWODZEdj5mWCVWzHEUaiUiENUln78KxxZ3zjxVWZcn+jC",
+	"Nv1uthXMcy/hsQ9uLiTNDVzobtfjmOE647lmxSuoM35TM/L2lKfuvvtS2HYQvp3txLpEh4CcyrKJ7Vho",
+	"P500BOL2TpVLccu5ho1uKLYAN4qHq0Zueb0qIcLR+/1tQ3KRsvqA3eJaO2GEd2leKn7N9qwBCosPeOHx",
+	"rFPXHdlV5AxDXH9MMASRvFeSIzr5AHk9cPhllPwkrxlUqdjuyU3GZuYb+WPT//P3Lijtki1ukgGG5sLv",
+	"bEbGja+DHzyYfXM/G30z/uabe+nX2f2zB/R0xigdpWdnNBuNz+jd6ezebDw9nY6m35yeptn4LLufjs+m",
+	"o9loREffmE1bDc4H4wenw9HwdDjGQrprLkv1A75i4K0Wq7n83k4exX4fnI9PjXS1tWIDdZ22/ea4FrOR",
+	"hfsNZiZ0wW/lYfR3B2S1r5hc5c6i3CiS8Swhgq2Npui6a/rrw0wxcneAuLeXx+4NcH7NCj7DapeoKfxU",
+	"akYm5jqdkMwYuixXDOxa9BlvZBn4jXOqAQGVaq/n2lgwtkImBTMagsbwY/3OwZnUbp3bHdJpIa+YqJQV",
+	"uzvIRwvb/+94LG9ZFMA3oM28tXd7cNhztpJFlMc8AKt1OcpSHEXjfuhsUmOzcuEqxRDVFviE5HJ+GJtN",
+	"y2zOdLtD8lv7zPEE8lKW5heDs9FoOBrVcj8qyTkavxwFkhNE9LTM2mWQFclVjNtlsXn5UjCaLlg2OD8b",
+	"1Z13ndkA6dEoaSClByiWkOnG9kg/krChFtTX4lSnEtLMAJAs2H+L8RfhAI7YDft8a75MhkxwKUNLtQnR",
+	"LM+VeefZKCFfn4F8GY9GZMWK1PxAzgjXCQY40NVm6zHJrxAEhM2YoNMOLrUKJ58W7LXAW9C8IBgVg3Ax",
+	"Bx3uxZ/qoNvl5l0m7MlbT+GEHt8x95c8eP1I02R6Wj79xLxdL5g501PHxPsPsApw1eseLytz7rzHP7Yc",
+	"XvWzg58fenZ6OaHQ/47l9cdwPi0l5M7cjmTNHihPk9tddX8ftDY3zxFcNj32f/fO6+mccfR4A1kTWMdQ",
+	"ZxwETzzKeepyCS1ZMWcnMJd/tDHfN8h8PTceazU6XT9/n4r6qSBUYT4YEXL9Zx4RxGQ81tXiQMdPlKaa",
+	"K83T0GCIZk37FuIAi8eqXvkrKi7I3RHJ6Aa6Ugi5xjw6Z4tyRRSF2myyYbRw6u2uLTpn2nXGe1HNq+/p",
+	"+x68VGFPzr+dZ8Yu3/wMJa0AyTLdPC/Nx99Y0CJD1pYHQu/X6SDx7QIwQ8Jh9b4y08lz5p1zWqZXb3N2",
+	"zQDeM0VR8cABXp6HGDmGp6A+ymMD7fM0bQEDmUuBCS2LzYnaiBRkrx8UORZdEPKaFbos8N+Gt3jh5g7z",
+	"A3eXQwF7ZRZRsFkhIRKzpgVbyFKxk2xqztvarPPV3eSbN3CVgN8IxspYyjPzhrtxn+LONAxFWfbCQb+c",
+	"3RuNzJC2kMFSf3Ryeq/me1S6oJrNwb0SvvWb+vgj/6TZyZwqDeDGv3KhbBCgmu3WvILfLakoaQ6EtdCS",
+	"TS7R2GI6R8F3BUCDgK5E1zH00B/kmsiZZsIlbJKMK+g4lxA6laUGVz9639YLphesIIZuClJ7FzIP82Cq",
+	"/p67QtlmidadNmnYI7bRbRO2Df3woaHeYrY5loRr3iMZ8aE3ramCe4S5pnpLmHdlNbZ3cBBa/eI2xwt4",
+	"TKE7zPhu0iph7TmGIPYgKmZB9UpnebtgRXHZkGE3/ndVEGYjCoidbP5oHxeffOnym3/85WSMdpnMr8P4",
+	"dsEUnGQb7T7SjWCkaWYlZXtAx+LSWzVTMXRnN9HC4cnVbwdo410y9E1/oBfW7ib7ugdwbdggE1yAMSEe",
+	"6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO+8d3/eNMrqQI/9IJkv7TTxr/7z0i+Cnkb9Kd7f",
+	"nK9W/KZlu86toMEK7IPf0ORh/ye/ZoS9o6nON0QK4OqJkTgT8kXQXm69kMpVB6y5UF8mZAL/mpAv7K82",
+	"siyIXIsEkJB8nq0t2nKHefJafJGDs7Eoc0ZQ9n/pnPJVkRNU1VlFBRPHAjx1SswMLZQ6KJsQWkS4/5iP",
+	"3tLwFuwN03q2wrLYLopG3bNf/fI2Hn5/fz00Sj+W1i0oQHMbgmwL884C75EldA9nS/fDfMuD+Qg4BLvD",
+	"9zmdlWh2BygQirZOca/e6p/7M5KazInjArvngTNDofWA3brYu1Uus+q266dgdgJhqQhQwx4IQVjis4bp",
+	"ckV8C7fPsXPjHlXaP/7mliVFnctFFiy9imdYjl2GZdWPEiTovGDq97zBY7iVnYlqqxSdPIZbalioqmKh",
+	"/AumNRfI+Cuq1Nqor28CRdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUygKUYLBjN9WLju/G0rvID1Z1U",
+	"zNdJDRO+OPGIoe66BAikjv80Knfct3uC2499w1IAxLuAHneTc82UntgmMFQPCSJXELevth8PzVkGN2uk",
+	"diYeoa6m/adGqRsPVPwcHMzOSXVIzgefvf/18vl3Pzz75cV3b3++fPHi12fPH90Y9lZQPYuutz5FKwEx",
+	"P0jhSiWY8FT/JcXQEYVP/92qpFUpLLl6y6v+sqjJq1ed+k+zziVYwEGSbjtM474AQ8b+o0MmwG1kVO+S",
+	"lACv4oiZAY9gITWKuhxHD5ZRKqZuQeakzX4/nH5HrV35W7O6vWZlDN5vN4gdXPMJvvngUiwJIddsWhxw",
+	"cdWH91MrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJXwx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL",
+	"250tC6jwWkDoUBGqiL9CY84T5NSjieYjJJaEJ9EfudNthUIWVn26OeCIfLjkk09DtzuWIDxtkoQdtLYw",
+	"2uDl3ekHkXd/vYSZj6GQ3XH99JuSaC7VlUUKwgaO5FcAPuKIY3XNig2iBdlxEiJFjhj/2PT1dDQC9CW8",
+	"TWZVl1pbnNfmdHsW9Po/ircnSPiYM2FeHESvHJ7dVQnnBaqczgE2xoKB0mley+HKnol84z+wPip43og5",
+	"KPl/BcO98YOvymnO0+FW+LOQazU4P7WpE0fznyD52ooD7Ka5Mg7Xo/NIFQIWAs7oKyzDtgh/3r275xyA",
+	"z+XAAEvtco/6eZ6tmFBQjAAST1Vohza44rDCAM8uz+XaIvAZ2hHBWGYhtxxSl6/exMoecukGgoExUqJQ",
+	"lhFAqqscsjTPL8gEZLADdYVbAAHUsAy1figNaWp3//98w8BcDe76AyyGQhol6gXTRvJ5J9tHNx6wgP+v",
+	"4eZAib7FiX/ivfmy2HyYS1MWnaJEsjhmXVrOqUKoBHcAzMxT7KBo+EFk2NgR3SbmQy2XU6WlQDxj7QNc",
+	"rwZpltouf4bpTnTB59iHRvMlU5ouV66x+ZtkMC9pQYVmwG8AzcivGYSGU3YOOVErOIQEwBt802ebNFtz",
+	"2L56P8hkaqHmiCwIzbKCqerCYcU1gsvZemZ32+LpXGAtWV37rvC43cVr03J+ME/f1CDRXporW2Eq189I",
+	"xhf/7ycP9xaCFlZfVzmsgej5EIENWbTdzRXzQUADg2dHOCULRgyxgSouY1AH17V9L8t2z4/h8NuEO8y7",
+	"l1TwGVOafPFfl09+Mjzxny+ePU1cbjU5PbtPfuTffom4eQu5JloStWL0yvxB3T0nr1lBfnj58ucLMjFH",
+	"1ZHWU20ISK5GdnOtCH6NeLgAm1tR905aKi2XgJ8LgMP2ncjdUjAH3GXvLQLwrVDxeh6FgbVQsigesbdB",
+	"KvNyKewNvmTZBoDQjPltZwHEB+z7KfgGIcuhgLiOza2weJHzgi4B5NCHiaBImdCKsFUFNVeALNZcsuj3",
+	"9dbxoCTS6SuxISxGFlyZG64p+CukZk35iWeN+Yk1L0L8KLhHOFN3nlj6DD4GppiSZQGZf25Xzsn4tTDL",
+	"ODdctoIdcaLnWQnRu1WQPI//6mAUVw5C85uT3BgtoW/w1P9t8wcB4Xo3q7thTTVwQmmxIeauPwI28MQ0",
+	"wX7jhrSy4wYj9qmAfrYWFRe36yyyADHjkJfHn1qc5jLLKgUHVfoq4wpXPcWMoEoaHCLEQQcyTxR0fYJN",
+	"FMHttaMVeQtKFt0jO4cIm+3cqz+z3DNKfx/fCdTjeIinI/n3R3iAjrcsgvtbyfxrKZm9Fci9Eu+IcA8V",
+	"44NDwkOAZ/JWmuJh/hYLGrwqI2pmYO2hylViW+sqjEWvQD+iGvvzkO9okXNWuKsBUP83rk7QKS/kstKx",
+	"tholcABfLNUOo8YzUa+5OqY0/KR1r9Hfutf/Dt3rz3QN/Vxq253fKX8greNXORdamrP80VSnO15Za6/L",
+	"wMefVJrd30fp76P0sY/SZcOpAW8H18rfkUl1m4Km0JZI+3HUhZ1DWAV9ou6qF3i/Y8lsEKyBWhRAcEj8",
+	"175LDyAOFAw6s9BcJdapVAVEXQhHziwyFcTgCFXYbgk7ylBsCP9amN/5Dl2gdYBCrMgaULcUE9mQ/NoQ",
+	"TWqK/8S0El1s6obFgcm9lSxrFRphMETLKyYg6fPFD89+fvvy2Y/fPb0Z3PTXhl8WnObPceYfBjWkahlW",
+	"WQo+gt4YYMbnrMJlmxba8HK9JXxDhBl/v92Srooxcwg3LXmec+Vq1++dJoMleKtrb6eF5mnOwqbsvnYV",
+	"+LK2DEQjHVcy/iWj5hQinP0Y5oD8iMW+wC2D96/x+deD89fmF68HN3WB9RAJfvLS9YnbIvpNMlgyvZCG",
+	"L3/+5aXt7oid7tT5nTuGi8II2R264nfcyu6MMfQ19XlL5ui/SQbyytFiZ+UWjqUXAmOd6xpBGIPQ2LFC",
+	"XN4KAZnrTlIFGX3F2MrYO7IAYWH+pMJD0Rzoj3DCszD/PDGX3Z6gGDz4FJ77+KVTzzAJJaxEsthLewqQ",
+	"7FN/Vrm8gyUKAIpOh2cAT2TbyAE4sE2ItOAXAZR7WuyJe9v1Dc4HU76nmN6pMf6QYGj8Wamh5gaNY73g",
+	"4CByAeqsoDO9XaWNEK7YNrlWTz46q6lQ004g9lGo4+PG5zzvdig8gmcJHIijFBwF4zVWgXdGGIuc2jvv",
+	"U7+89kpw/9jgoALQ6udHyt6tKPNxwNbCFbzZR8nzjKuUFtlBOUThi1pqxXbafFjNGnJ4Z7LwXqcd7c5O",
+	"rralB2bw3rLu+U9lIyh1L1fG9K+YyarVFAvxuFJlLfbdgcEab8g6h8DQH4w/fl1IiBevC7Mm7jrR4YII",
+	"1xDGnjOtqi4yKOEvCBUAjeauSCSIsRXgvYiYNoOKfkVWlEdaycBL/rdzl6ujClgLobkOZ6aM0ewkZ1qz",
+	"4mReyHLVrnQ9YjT7CZ7+Jz58Swi6I9ZZQ6H6YLlRv+dDgI14a/EcKoC1u18nA99jdHA+kKUGMKBC6TaH",
+	"Tk7j35/Z75dMKTpn1okC7Yy5IlpK7EPu/OSYozEcHBW3JwJ4c1RNZWvD2/KJkH0SvDtoMfd6xTG0lmdG",
+	"fBhmJcisikw3JKV1L+qj4Puu8DXBAejK+n9RkLHjwX9VS+0GAIZceMzOLeY0/1kmUqsk2QIS25UmIF3P",
+	"39/gXzuQY2jr7BU5YGtl+e9dmv45tLAmMTU6VExJ19lkVcisxDoJuQKvh2IFItxscol9K9RV6edyczAM",
+	"GiBrHh3cbAvzKwoS5lpxfDCwiepQ7bf5QkF3nILharxGm++20vPO+8wvsdXuqyhxkN0X/Pw4dl9A7UPJ",
+	"0d/2C1fRXLP5vSwC5XlNiwwTRl+Ctx9KnRb0mgW++c8VREsgXTSBkjNBJvacTi4IxZ95DXzOr5kI2nJD",
+	"2VUGXf4FCgZWkFQWBWTsQnGWsJmfBcsK9+sNKqKEC6UN3Vz/ryBmsJDQ/54qFDc0LPoiSvM8x0cwJKHo",
+	"0jb0qcdFFBMw6hLzV6uwiM2L2EX5Aogxe6a/tBKuKKqi/BD1y4VDzNb6ctYu4F9G1tfY+hj5Z0eoYq38",
+	"7GwJvbgGNKP/t1b7cYAA61u4+hHP80PcW4+satj/d0wF46KHrmhkghPAltH3C73buGi25UFjfrtLqYcM",
+	"oozPZqxgQidECrIqi5VUVjzgDexTtJs8Nrfh2g8JP3dJNPPBzB4wc3YH/pLMCd4hagULKVcfmh3dkx+K",
+	"HS8FkaV2t5IXz1C95gS8O4ZQ9WwkenCP2UB3ZuvdXP9ypnXuYBjhnppLiHsXspwv8FKACxHfs7Y3UiYx",
+	"Ky7WhhjI8KE4vcZSpx+ZpTBgF2gwSJWPxFmXOb9iH1Da+fAaKgQuwTKp8hAyYsw1ZDZoeM+qSp+z0YhA",
+	"YqnmS9bIFriGD8wRfQQgalWD87tfd5Z6z92PIlbFD3KNBfS0YIgC58pLj8R9eY7HseadCXcN3DTH5Eto",
+	"19aMKPAC8rFPQBbho0MyMeY9VGtR8jCXZfYdfEHGwxFh4prlcsXCGgcuCJRx2d8voQS6gAwDW8wml0yR",
+	"KU2vICz+Wkx+okqfwLAnjx9N0BOOybuamHWx7MJOB7bC3MrYp1eQhSyLIYGGLmR8RmyOBSQQLpdmGS7H",
+	"x6nUumB0+Vrk/NqovC/9R/ZBr3tfsQ2RhetYvKQbopjVq5l5g5k6F6R6Je4bL0guFcT105QpFVN58YVI",
+	"xt3js3WSNyumfPrAqmAz/g4mYfXypOpsXJRiOOOCq4Vva2w++mrSE5BUb1ZNeKQratjK/PS/X9GTP96+",
+	"+ccXr18P7Z9ffmX+8fr1V1/+x2e7zUaSwZK+e4wDnY1iWKVH6w2AblRlWbiKIRUsZfyaVT0DMO+lIkCN",
+	"D2sUCBc+Onnw5v04OR3dnAR/f3ZQfxXN3mk8KSfIFTWZNuDZOfn63nh0Mj59LeCxcxJu82thDuc5ef96",
+	"oFYstTwByT3j4ej1IHk94Bn8041iPsLUUfgY6jNt7v2ddm8R/NSsEH6Yseuh2og054INwykNr8f4JF/i",
+	"kzGfGjxhpm5J4YfdFvH+wdeD8/evB0WJiytKsW+m4LqCh1WZpoxlLHs9uLl5LTDHrRG/tqEtiNmboxVs",
+	"LOhqxYR1Mvh/BhLeyoZI9yW7V3VfElj/jULdpyBOC3rFyBcTRWdMb14uCqbMLydfovsAxMqC5dkQBTg+",
+	"dgK/Gi4zYkQI5QKVU6hTjoPE/ACz+R/u6DeLdC7+4znQrY+8Qp/acpovwBM+Bjc+OLoXedapGbkrEgtz",
+	"oSsndRT5prVhx6jWsMNMiMArbA5xwcBDHHSf+NAe6S20EC01zR2lPpBb2rDAfoc0HK3jNBMCL2CDCxoP",
+	"XS+Bcee9+U+rv/kHbEHU3/iHHx7Hx7zVBqnjQvu7lXHKbyIUumM9pK1Bzh9Ynj20z31w2XfErMapgl/Y",
+	"w0BnxrA8f1/19wFIN7pbXHFm/g8yAwHToP6bMTTnqlyowWjJdrzLyLQ2KVMP1dWjaN3jY3qrQdB6sQm6",
+	"GJEZy3MyK+QS+klrSU4B2ePBN//ngpyN/g9YP3ku1yw7bpJAxTUd0hmtn/5ISCOuHNKDWJqNgFUbiu8/",
+	"cLcN4zSft/OC4c30/tBBGxOxIMJhb6fJVoBkCl4yjZaplpUpKPXCGOZmbklD8OTCmWiJ+eqKsVVlwS6o",
+	"6uZXxmVbmfsXcigjaDKgFyy5MusOr/hemfnPYYmdgdlPP9pNY/bHHAB/LNSC5jmkHU5Zj9NQSxHbYuqc",
+	"AazY0bn6pXcWK1+j5FzJIgNGFcT7la07a8FEQpT0DVWVpjlDf7EUyK9MzDm6mpGRrVvZ/BurmC6wilnm",
+	"2Y73GQOd1vMcY3Ugxl+G161WDLZeuVyyghQQaWAiYz1iKM/tHt9Y7v6TmPknhoKrxtBzSWrAa704mYtr",
+	"run+rjyPg+c+JS0oTdlK12B/91eVurjwvKAp+791eGMEA1S1n98d7YIhcnG9tyjE50LtLb8oJOg4Zucs",
+	"fY6mqFQbu19RCZglcSnxsshYUflIl/QKkuFvz+uPw5eBNx2T7QNOfwI+3Bivo3e3CzYaSjzrKMEcf3FV",
+	"uZVX0OUY3q98NG6B6DMQXEnZBVSEguYgIQ+jqRVMtaI/tRVMG3tvMVqP1izB4j5Ea5b/kQc58WW4l//+",
+	"ffzvqz9Os6/L7+Rodb8Y02/vpo/Y9/Mf+H9e/bR8Kn/+/bl6Wf5r/f/f/Hs0Pr177+z+1988oNM0Y7P5",
+	"gu+Wa25EWivXDM7unVu/rU9Vl9mkbeaIOPj9E1VVuzmJW2X3fwoGGMyeEWqFQS8B1HTZ3nlf/WMLx2uX",
+	"OCCSuCJrWeiFV+zAqgX8QqPXBeLSNqdC/cDqgsRlf0HaAXjNY8rbtbyqi6luPV2C3Tsi/NdLqO0Q4ejG",
+	"hDuA/s3AXm2LHf0togYH6BH7j3hVNl0d8+P4FHm4nQeoCT3tt3DRb6pDDkVFjWEbQwso2a0gRhkE5pdS",
+	"6EXosChXRqXIqGauaiSJq+b4wj+p5NstGDVCrrBb5p6a755RGbvGoPYiMhEgqrJNcz0x01wqliW2Mt3G",
+	"jDnmGayYNMdtX6t5wx7R5phTKXNGxXHL0VerQl7T3AsRmH/Yt2S5Kvfg7cQEz2j8clR/BIoxanXvo+Go",
+	"oe4diyj3Pzjjgub8j3DCs5y6vnUgrnoWwa9YwSVMk0HEC9dzur0e2O9quRhRKloIoPmS/VsKs42/vHwI",
+	"BRpUs4c2V9X1jmCFC1DVkd3RJXKpQ6D5nC1hr+0nW9X5NnIVEPGb4b04Ef2r7h7b1DOHqJOdBye6ktM5",
+	"F8dxUD/2Q9t4F27vravt3aegV5m/bpq7q1jpC51y8Sx5XYrkLJuzgoD1xxVZSrOlu3IXNQdAdfhzO77R",
+	"7LdS6SUmf5kj9rf4AF5tQva43/TmdEGLeQUcBDkRwtoar8IBqvtBc8gxCqJjEJUu8NybNZ4ZjmbvzO/G",
+	"yeloRDwXgev1M3zmxi0t56JT0L+EojUA7PGtOd9WQw8qoRmIw5VUXDt4kFVho/YbkZ7Ufrm9Gh9f24g0",
+	"mD5M+n+LoG5kmkBQ9xTCLUqyQ8z51Dr9OSSD0H6voTF/QNgQT9U3jffBnZqofH+LV7S5E+G4gK3uPIjY",
+	"6oAVEL2xteBVwNBooahgGjuEOEAJnKuy1i+Q1UJLoHx33SDrtxL+6vCLaRfj9iO6Jf1pOzk9w/O2B/7I",
+	"SaZ/SpmteZ5bEIheXstLzxMfxmvZfDtvozLdPRyV6Z8FTRn5Qa5WWD9RXfnV8Kf12zumBGw/s6MEjI6r",
+	"BNzvpAQ0UcipBb44/bcSwM7tdfuZGd0csM/umwmRKcvlGtjHnaeqZccXn903T385rG7iv5WM/krG6MMq",
+	"GYPHT/91ApMcD5qUjXG7sjHaUTZGf5ayYdMcD9E1zo6sa1Q9hytxhQ13IAf8U2zYIQjSE9sXgWIHdRMO",
+	"hF7OZrcACGrXLe68r/7R6tkHnxUYnnaKrqHFVGYbd89nw7Bwu4K7tW/+XBFD7ZgrfymvWXC9HbGxe4c0",
+	"Uc95RwsCBLy5FQTovH23UCs7qEIi1CVa1NBtNM/j66GPtcOnkyJlRMklA5ZiuWIITaai6qPtT3ULRLEP",
+	"oQ5aLM5WZbCPyhfCj30Ile9vNNED0UT7I4U2grZXaHCJE66f2j32a4Ex5xDZzpZGIlyiuwKOe5FlMi2X",
+	"ltP3eU+XtLC9+aRgbT7SR27QPTWRl1OMgzEqFFlls8bAjCyWVNcCMkyUS+iplJmbPVXXhgi3A8QyQ9WK",
+	"9v7Pz4++PxkP75LhcFh7uZ2POZGCwkR3oL2wINDMq14HiARKUJ1NnPqcGB08Aa04AWolTmNOUKokTpi8",
+	"Ll6LSjFOrFabjBNQ35MthTrZUuITUL+NypmUKjNj9S+hcxwzjOONP+KqMgpiHpMZz40aY7Z2GOsJ1Tyb",
+	"4yQHOy2YKvLzo++Nlvjwxb/+Ol4rMDTvvDf/ubkTmEZN5/MpNMWUM4uFlBAhEcdIQSYIqJgY9iTrhSSK",
+	"QaiUbf4/9t62uW0b6x/+KhjNznS7QyuSH9JEeeWmyTRX2yRXnNZzX7HvCiIhCWsKUAnSijb1d/8PzjkA",
+	"SYnUI5XY2byyLVMkCOAcnMffjw0y0DK+4HjC54DuU510/lUq8abkDD6YktBViQ9tL//oU232S8+Jma3I",
+	"Ge0pB3JP1rnX/153fq+AkAPgfDioY+uHOhHYvBlmm3a8Q8Nk+t2xPt+Yb+umemCMVKNYFCMh2A0DLi1Z",
+	"x/sjfR/YobAytko39MhHPIwX8dJ6ptATo1UezkeMpULDwWLMWkQFHOQ8WP2MnXaPsYMATiYWAtiiWoYS",
+	"W45q4032DGt/dpjj5lzgCz6nuhXcw2iAIayFNCyRo3HaqBXYcxHYg/mnHhM7FYqr1J7/OTg2NLdIA0XX",
+	"ELaZchk54kDXrALNWp7zj6WaTfl8efO4N/nv3T2vAIucKx9RYj7R2dyGGclb8fv0MNvlnMU8FXZ5IfoD",
+	"BWYyjrH9qcLtgKF86fXetzXvfTFzCEwqRse3EFva9AD+USAYdFO4bwdQaIsg+JDGw9Y8EPpmN+mUzw+z",
+	"Q3+cswFXNyxNuDJDkSARqCvmZW9x5/quOSz6pO1sZVJGVuklArx8aMdMx2JiRHwrKqA4pnz+YHc3IDOC",
+	"gfpjccKsEXjGXutbqMcNmL+Qnf7Q7W6+5Wmm7/mW97udI7UDtHAqaEZmMz5vdtPfahkd6hg37sBGkhRU",
+	"yMz1Yk9jHoo+cYCWCp59be6ERyKAwoi5PcEHwtVCVJiB9kUeula/TLQa4euDnwdTtGWn9R9aRj4cc6/2",
+	"uF34KOGz4h73GF0UtCy1mje4zWf07MNV9iwXjead2CFXdvM6D2h587rhnbv6j/8+O9Qn8mgKdk7jLWyC",
+	"khdcuXovOLY9UbqF8YHOUufV6hm1o7ACKHa+bdEpZTzFlnjqFgUWckcmCl7ZQIBDq4fA+nOJ8IdT1GZ9",
+	"76VIhytRiZhddnTNveifz7tZPnzasDTGJ45OQaBwDrZUcj9m8Y2XlUOwiuosBbjKQstFHnPGiiJKym2e",
+	"bvNsEvjNjWs7lqZpm+9uM6Nv8KVreTPzTWw39kKLNzcQnWmgQoOCQlZxOvecGXErEh4XWg90AsFpkC4k",
+	"3rVjRwnbQ21Qy9dKsAPXMPaAotp1WPYUlV6bkv23lmoN13ZF0tZ3C+qZgjK1AyGy4YKsDyTT4i6DE9jX",
+	"swr4wiFbNrCP3+ZZlIEAAgfs/6eY1g4NiOUt+ugT/rKuPVhaQTHI+i1UlB9mEFIjzd9mNAjM6wh+K6wt",
+	"BmVCED/LHU72i5hTfNfa52DcP8O/q96zrvYIn9dk3VFN8zFBNCDxNsH6cjVnE5002Ibs7gymw3DXdV7X",
+	"jrzzpDXZU3T/dMl2eqIuU42L8BBbKyZuWxy+pdlNYT0BD9QtwiJZZXKDB3mm4Ff8OGBGjpSgwEYEET3Q",
+	"SpzdiDliUAGOM1xO0YPKGhLMiTaiShqgjtmxNR6Hvy1DzIORVw9m4gX2uFGBJTBlpMvYS3qb4SrxRwxG",
+	"7GAWdoYEmYg0kaFZhdX6G12yDlB+LJiZckWoAUAt4iHkrbQdHZ+O+wH93j2b+N9/iPyvJ52jiM9N/xl7",
+	"2mH2N8cc0S7cA1NwSkh4f+iTVTphfalSkdzyuO9ZtOoKuFI5Ee+sH1yHxQ7P+tA9enqNSOyd4PTun5O/",
+	"x39Hfx9NpMpSYf4+GussMX/DgL+vQmmvRJIH+gXX1mxP8ZlOosJMdcf9ulG796sFkK8ab93I1uiuC6Q0",
+	"2gENe/+WYuuJjcSvPEVH8/jk1LrEahjLMDWtXvcYC2P+0HFm56XbPg5aQy5jq9BOzwLEZTdmmMWtXves",
+	"++Qp+bPW+LbfPzs+Od1CQ+DurwNwzyaNFI28lKMsETlJB9TNQVUDCpX9XE7Kgo4D2xSaWU+F4lPZdjNe",
+	"J+5v8Lq94WikGmoomyv01sRI+OUVdavb7rQ7dvpodK1e66TdxY/y9eFRJDGY9Dax402BF5IiFbi1qaqp",
+	"YpXs+5y/fcXsfXdfKBFmCTQMfbgu1/pI4ysQy4vDW9du6qcxV6vxWKBVCejdc4Y9+BZFAkUi0BlylKB1",
+	"vo+9xVt43L7rR4P+cL159itZge7w3r8R+sYy8bgztB2aqr0qzBucDThVECMPx1obsQfMg10ne33dWiJf",
+	"jB0BUdJgYD4cayOUdXi5mg90NA/yLmVYehOwvzKdcuRK4FF0BMVoFSXNb2kETS0vSNcb+nUoeJolVp5m",
+	"Y5mKo5gPBOQKqJPuH2dBpwP9jNxnkaj173cViYTNdZb4Ulon+ZeFe9njYSGGGLRiOZHYFM3j+CWOwQv4",
+	"0P8NW3GiIxGXe+CWu+JwTvOYsa9oXNVOWGhpPHZHLN33z0xh0I+aO+EaCFIWXvMdPYSZLMFGS3hb+s5b",
+	"PsesPA/Hjm6OagIJKRqaqwr3e2tdk6Uuv4cgjrXKsqjoqqRwQcx6IY/DLObpiuTKa814SEynHlmOXRKX",
+	"qvX8kE9VGtZps76dUNN3/UlElOWq0QmjSSpmNwwcuF4bU2mudRMN4xOtRsBMOmmzPhgXfYQlBovAcwVJ",
+	"BYyvKsJlh+JPz3ZihZ/aBE0qplY72J9VmRk/D7CmrX3ampywg0wc2VdEobkuiFbM06FOrANntwgYjjxB",
+	"kj7syoXjPRWjQjG4SbmKoE319M6VDBs3Ng6GGzh9dn+gHfYYHMC77fbz/9rX3hjks7Pj5FQrqcWO69ZZ",
+	"xzWbb9hXfQZXuy4SIcqtyF4F4WVO2ZyVNa7VKdQijXdwGg3+beqaoAfcLD3OaxpacHaRr7NVeHRPeGTF",
+	"5qAWQjtbtE/cP4/yDWP/877+OZRoyqdyh6gbbIxzyIzWqTqSMyjsdKXEzSu4S9TnWF7ickYmZRmcjRzt",
+	"Ag+6t4kiTLJYHPFwdcvFG6tVrH4BhUWHimNMtu5mqtlECPg0i4GLltQcEtfxVGAZnMel42xufZGEKV1t",
+	"Yr7LYnEefqbeiy9LyJS/avO0TLiyYKCAIvuT5/UZq/tE4li478o8X7+O5iknTnEqqXuMOhnMJB6ma3pH",
+	"pm4nWpctHVc0d25FnoJXOvXw6vUfQKFiN6ldrpiPjmKrWI+gTo/7/bYz69NQKq5CyeN1rE8mTeRUHC6h",
+	"mG+q9UlFhPRuiCFukBmr+wxoAsMiGdW3oZQuXUvUUqGxHn1K/Hvu1S2ST9fKOm3SeR5jU0SozVzFD5FQ",
+	"BBRApKIYaEvHmhyJ3zNtdh4bzabaGDmIBQP2IsYr1SG9VmGI94pj5flYhDeikJV1Vd2t7TZr4XhtoOiv",
+	"uKCN1LbOy0hf67auDye2EwGF7Rvs393Jgxravo7MW2nkCpqNZQxwIvZwJ2rvLBZ1/D/3dYees3Q+BUFM",
+	"Ev2VbUulm9qVa/hR3mX3yRJ7lzljqan0wbp1o3O0kQCinWx78PI4dvTm9c2aMPGbxuDtna1SUSvJEd9l",
+	"qrXjLDSU708yVQxQ6lEijNn6pYMdFGUByDyfrF7IVSji3VTvap37VyYyEcELS8PwObHw3X4B00qQ/zbj",
+	"c+SrombBUE8mMn1GFYLc0AdWbUNFQZs9x9sBafeIS2wm5PCwlAJU+lYkgadSIpOkAhoH7vRlN8ZFqqc4",
+	"+i12gr3a7X6nuEOtlAhTnazNRT13V17gibCV44WPq6qj+Ic7YDxdib3oCD9t62T0CIrtHx13jjtH3WO6",
+	"U2sp2dRYjuqc/c/Fm9cM3zKgUn96+mHisIXngapjflG+M2zClRwKk1IfGdRXmNrslltWWvO1i0qq/tuS",
+	"HnZJIbaDU+0zlBsuqAgTka62Ny7omgdUorwBGwoFii5+fvP21cv/78/3b3558RqCCOlm3CVYLrbyEQcK",
+	"KOB6rA8m0NoCHSvm6fY/GDzki785EgAh7Ethm7lNU3VewH/K1hJ9+OgT/rKyDvlyzFN4KPZmKxiSTNmQ",
+	"y9iUqYqWDle8Jw7uM9QL49s0SVSEPKqM0623mvF1FcE7T0uTFcH3TnS3E8va4iH470MsCMaRE2wW5kjl",
+	"RHjJtzYySP8Owr+91+Am2Zr5WYWV3381PLK7EVFMe+xffagbNtQarJUIiiCn1BaLARV4C3ecuu68RPCo",
+	"8BW4Ixj0egjeAM6BQZSQZX1j9pCq7SHSc0G8SHmyX8wG17TXuso6nZPQzw/8KVpbSsUfcLND5HG/nLoo",
+	"Jml2KEderS5wL1pPk7ZotJfq2Bpa9KvWwlg9MntoMJ0XkNb16nh7pVuqBndu+xrTny76/HxvPnHN1ZyU",
+	"sqEMNlTLiY/TGHpnyZzeLgssoeJ57V5C75XCm84R5EnC51U139b0TnzLliuNqxqYETyBgrJ8RBP+8Veh",
+	"Rum41UOc+r0ARfd0jiBFvDbh6mvVCa3QF+mJj+m7TOWp6anWMRjfuP+hUkWjb1us11sGIywmmm8lqdg8",
+	"lcvDVN6KLVX0acPOGOyRTbwxF11u0B0ryGeuBuijTQPV7lPre8FvdxtEdO6/k1BEF86LCJb2qqHmB18/",
+	"OuOJGOvMiKNokMeMptqko0SYv9AQQ/nI0Sz9dROeSB4NMLL9dUvRlhJSfyRjKPFBekYYciuwUN2KqhaB",
+	"zWVyF48oz6ZVukS/eSIHehalJqw/5PaDAxM596NHJwfAR1LXysQda/2tgFzJYirjSq1xv9yEaRXPn5X9",
+	"sFtpnBu2wvNa9riulF0JKp0BiEryLwImPoZiSt2g/VseS7u736h43q9BRInnu2u3/Z21oAr+fM6STPUI",
+	"C8aUECqIchswgZZzSlVWR3EOVlPMVpPeGk74qq6cJskU1TwXkgqFdgypTMrjGPm0Yx7eGGqdh/R/3TAd",
+	"ZuQ247sczwPfMDOWVjXP6+6vkG+i0vQ6qzW9Sm50tcZwl0hhHnkc+qY83BwoWg4JsY5KlIdUE8xVBtWE",
+	"yDZlLXhuUsD2v5RQMUClxAQLBJscGIvsgfNcq6EctV1ZwjthdJz5MhalU+qyuKZDJK+Azs+Uk6CVZCon",
+	"JKJD98FbnCdbnJXdirPy7C4oyx4u5cYn6LndICLa7CCloAEsEWh6aZzi9rod1DqPAQwPyYqstM6AiIl0",
+	"zhcJN7hlqNviS+tOO5pHUWk/F47EzXZul3YulOlaH2Cx/5yS8ijiZY7bDEke7zbj4Ie6J0c3K5U04+Ld",
+	"sIMp24w1zZWn+KINe/QDn1jHF9t37hZec5t6WqjcL1KMkRBgIQXEAL8aGe9uLuO1EarPJ+MPM4D1NsMA",
+	"VjlRzaRKtT27Q7GlyQzxLPvvhM+OBnA0Q0y51rF95KvuehBW3Qmjt2RwV0M4JtJZ3GnCUzGaOwIkKiw7",
+	"7nQ6zI9lIYMfAE2BEsiqYbUz1qe12etlaD92rpj4OE0QlIkZQQ8OYy4n5kq5lrYBNyKAFjnkhA11En1n",
+	"GMJKYKuAR9qfoV1dUVpqp+y5787fI7kATwRNQi1KVvpwquwC6ywJ0WjZvEIUBkcK+jAdY6NE2JsdB2RB",
+	"OUpQnA9rWA3XoPYVWzQWDpiKGdFTsYSVclzyxr0qKwYt2Ewq0yMYE9hXMJ3tPbo1Ln75Hbs1hAHxf5or",
+	"S6petafvTCqF/bbFwAh4Kz8KxHKAPy7l4pCxVXgB9sERlp3k9kAKsx+LYYoKG06Kp5uzeXnjFmS/Rsc6",
+	"uEZ0bBDh5KxDpdrgeo0B0UwIxfzAGmvacFAvXnMUHgmoAHrIptykufooKM1cNjfs4KhQketZuQz2ThhG",
+	"VG0MS9TtVkN2KrfxrBIDKEf7eYDNF6FWtyKBencq1GAhV1rJkMfw9cpOeNK59eReG1J3+RVqgYAHnsuL",
+	"/pzzSVzF5lUJ7+KMh+8cNvWzcngEOk848IzVuaLe/lhwR+XEDuu4e/rD6ZOTx6c/BK2JVPhh148O2nKh",
+	"Ij74zOHXLxRP3UzKc8/7Lii9CCxuiRKN3qPHyq9xpegteleKsSMmox4rvob9lDE7wh7LX+QKq19XsJax",
+	"VykVTbiADTZgYte6j8UBWCns3YcWFC2+LZaaFjb45w2G1iu4Qr96fYsFXfP50555DpGrOcFFfGfYjZgH",
+	"HtLeSjF9kuQAkR9Tly0FW6LB1OPqHtu8QfV627uWX50mnSLPqRUDo+GdUhYLwPBTgqaklq5xp77fX6W6",
+	"cR2/S8OyxiOTKoyzSBiGBYSRo65bMw66+np1NLPB1C66Beeb9hObVIc3f8biVsSmtVEAg94o98LzPuMi",
+	"03rQMjeZtxzvrBqz5u0HR1231gCFTf6LmBesT53I0bLpGJC7sDCE1eR7lYx0d+XTayDGEGf5dBe0bsoD",
+	"8bR62SCWYXthFvVMvdTJBL/p7GR7roCVjL/UrFC3NLiF98yhtOAI93+eNNuuDBt7fT7bC8D+x4YTfDgx",
+	"vBecOuRO2tTL7VikpNfZugc9Rh59wl9Wd3mh37V3JuCrlu6pULn/AveqE3g9ExHi0HjhrZmQu6J2eLjy",
+	"vZ3s1jm2uFEJjgwyiRgjsNPp4VIAHCRvTm2qyZAePZjDQySEtRAirWTjfF7p3oQY003pFprgEeUfN7Aw",
+	"f6YrHxKnLSVIWoFLy5R1w91qOBOXnCx9ye5wJJAr5kHW0tuW8pkV1LYbU9kemp+Wlnkj/A/2b50liseN",
+	"RZTGfAqBRJZqjxVU3+L8cKXOauLMrD+GL/C6bd/Ao+TuLUrjbGCmGq609s3FXIUoL6dH3c7R8Q/vu8e9",
+	"k9Pe2Q//R6g19q3cAWPXl8fCYL5k3S0e19ziP0JFwtyUv58n+eBqjFxtQftSmt7KbY4ZDQ+NSGCIPkT4",
+	"zHfi41wvtjYSlIvC/BefNMMRcwnRS4+iBY4nQCUWxvhAJQRjL+tCHe6qh3QIZem4Mk1fbeIWDyCKCvcw",
+	"1ovIdnicYRAXSyM3zZI37HrhUmzifNGiBR5f3MXdGuM1989Y8MtqTo4vH9aj4doTAX9d45P5yOSeecHd",
+	"92JNncsm8fDa2hdUnR/yL1/DJr0H5dDNSp7z7FaF8Vtbi95PIuUyrveg8KoAvJhCAcNCDgtLIhfzZJhQ",
+	"HOuZ/RyXPm9XhtgmGsfNOV2UUPD1yV+qNHmzA43kcaWQr8NGokfeV4ik+4R4tFajHwr5Z30BzXkcMwzC",
+	"GOCqTgTP88UyYSEsAJK0sEtIszpYHwL58cWN2KuLJmPOqlmBugPaGlF39gFMq1rj4y0PlOZLEIuHTpMl",
+	"iL7mePMaxOPGaxA3RJBTtVo9U232UscxamaeMlf1RrWxyKTetzpJ2APG9BcSs1+kmu5dpgrVdErPdoVq",
+	"Wlaz613pQmtktj//RF3J50JMuIuf/CR49KtIUT47KxqcqorRN9py5TLQok3kuxzKRlDQijE1T4Q2v5lW",
+	"78kpiWard9INWhP+0X56emzFgZTbqpxd52nv7Gnv7AmG5VMf1A+jsPjJO/fyv+oR2B+J8FMNpd92W2P3",
+	"OMrl8Wmns6gEuIylGl1IoMvHz9bEwKdjbiibK/gES9FWah3SBfbpVkNiCL+Lv5zjhHWPO5U3LsLLU6ld",
+	"N2gNE/0foWADTIUCmnIo4wb8S3vzjovFt3rHJ0+f3NUF3rcoLSnv+gp1QkEitLjgVUzgCQhUxGI+Qitw",
+	"5oA/XQ0IMktCiYgZ6xl0yZAAmYbTbT/rWakMd8f20cO4cSRsjz7hL9V5toMaoriGW0ZhahkM88SLD1q5",
+	"LMiNmHtgdnhmQFkRTJG0WR+zb32wgcp1uzNFuEeuwFeJGYEwPWNWgpmYTFMJnXdYDnKl3vsHoX9ijax0",
+	"bJ0QMJLGOsY+rukcHjiAYy+lCsiIpwLJxot9e/9cIjKf6wzMte/tu/TFx6kI0z77Jw4NLrlSVG88yUyK",
+	"hY1Kz76nZJRL9moVz5kcMqUHOpqDGzXkJhVJD+sIT7vHOX0SsWHTlCDkfpngpIpoA57kU7OHb/jbF1h3",
+	"DWMkznVFZqU6h7ttXPdwnJL/5UUrdWnpxWXcP0ftzslDJKlPG01Sl3g4n4FCDPXUqrMJn7OBwJw1FA8j",
+	"vdJ8T2ytPY/U5zgKUmxU+UiKZfPEQSU+S+FszFSkD9Ox8maIHnSAYyeaa51glaG1ZqRaoCdss5f4tiOR",
+	"5vBZnoxNzNmYRxTRerZYNof8+gMe3jzzH3n2uysFhe4jzcStSOZYXT7I0rzOfJ6z5LWZSyth2aCeCDgw",
+	"sNicDhNjLVu7m27ElFj3YmmdaHeiRcn8Xab6vrFZ+qDdM6B+orDBd4b1x9yM+45oSi2Rn1O/u8kSomcR",
+	"H3mYxnOPAhwBBplO7AlWdSzZRX5O/SX3Absdp8Y3z2VqfXhgY1Xwu4r0QVt2sKnOZ2bs2rV6rbPhMTSP",
+	"CjElLjxqvgE/dJvKgXShQWY2ttrgFWFE0+4DPGjcg22kdBLTlJwV8m3gd6tLebyQCSgcAkDeUlU/cXy3",
+	"e+1D+Q3s6IyIyYM63mohqzQ6cbPBfsdGloEIgP1OgfQ3xpnvCurtTeFpsdY3zCoUVEe+dyfSTarkHk/C",
+	"sdyN6GQDrTwVCuO11h73gOUFD9KHIwyLxTAtuxMG4TAm+tYquvc5MAJiluNtjAYPsIRYtQCMga/YGDTG",
+	"TjHw3INrtgmVz/h8l67TFVsiksPhYfZDAZ0FAgwQxDFszCFaUEgmWnPoGR6UdudIxfp4bb8CEVcOh/na",
+	"fkGci5pk6Flni1RneybkaIzVW/jGaL6XUAC+nqb1JkCcoGndn7dbxcF+sju9xo4vrCaUfdo1ay545eWg",
+	"lEadkYkV40xsHdLappW8N8V6xUPI+SXV5uqZMBgkfEYJrpydgvitAOm6zd7yzFi7NZ1ZpbaWYgLG/rUo",
+	"dOKqcBo9U6mMyXlMhMkmItpyL6xOjvTwpk2t/GKLvb3317Iyv4riUTvTyQ3awg2vh45ja/YdRhZfFQs9",
+	"BgI6wxfA03I8LDK/nJllVZE2FcztbsifE27sAK4hFfC8p/BzksUCXpjpBKIwJXyVzeNDbj0PCBe9Fkxr",
+	"ETrLY2r5jPehwbROv1IwrdMtbJbjCpvl8cGBdi6RzX8iCBXxC8YVwVlRTPAkliLJK7pyyJydNGqlC9Nz",
+	"s7qKgN2Hx27ENEWnEkNj9rPjTofx2Ggs1C4hjhE/OzxiWR+6J98LP8T7DfZLUaG+sI042n9m6kbpmcK0",
+	"RDaxyu0H5Axv9Z4ELUpGoWJMBCEeEvL45fm7Fz+/+f3ixZ9vzy8uLt+8+6kNLN5Sod7x+c+Oo86yo5xy",
+	"Y2aug3AiIocGLh3f9IVIU6lGJmCEAt5e1jRk6G8nLS8lpAxMnZk/pP9TVxmw3gMiJcxMuyFqRWfYzxKt",
+	"Rvgkvlcx4wpLPxsU3nFFAUzxukbJ6HU21e4PP3eoUWMe3kChA/Cwi0RqSBQJOIlQcR4fdbrvOwVnD2nd",
+	"vV51NVUFTbvwBavC/w9KRVq/v38OeX5gfF/LmT+RSCTF4/il4GmW5BRaQ//3h+u7AsG8SPyhg4dR4RNg",
+	"TaenET/+Wz7Pu0co80Mc6JTYTvkNljM4GnqRMLpfCaotTSSPtxWG0prXHRxjHUeQtiqE6cbcIF4QYkjB",
+	"O8Q8FUlTtfrANo8wEIqjui1hbniy+SW5cIziC7hAhTftUX9d7anw0vreSs8YFcz5kmbIi+A2ZVq12blb",
+	"M59Qon+aMU+Qw0lnaY8NhTAB+yvTKTf5JErDBnNM9wPpPpTVXCkH+lqE3scLpGKzsQzHlI0ScdRml47A",
+	"sbASvECmjys1wlrSIlZLVF9CsKQKdjSnvXiBJXVkB+VkgUe3XIUiOnIm5VGS25RWGE2qJ0idjlX21NAT",
+	"8ZQfCZXIcAyq8toJs/2R2kuPsMIygeSFUACPO2vtJBKYtTpMIuebgvwaFCRUIBWuKaX5m9CFz8daG2EV",
+	"i1WIrqedR9ERysN6fVgc3oKdXNSJU2uKi9lGprLHanxFQalhZkj1eGh19JU8Ui8tnUyNiIcV8Tt8+jfF",
+	"c3DFsyTF9nArqIbu45JqGGZx/Bvpk7NOp93ptNAzIDEFXfNaz+Df+F/46D3OwAl+ZadJeEs7skbsXEEc",
+	"Ho1oQtuTlboH803n8NxnYx27kxSdDFdmmIrElbjajzIovTOaDXnSOAwiyDEB3utSd8peJo0dfJTwkvyW",
+	"Rcxd8c3O/3aMffZjDEoaBjy8Ybz0+nnB+IJ5vefRhl7DKnf3PV5x/1l/xETnlGB28KlQG4VBX+Bz2K8p",
+	"hllGOGl50NPE2ajVc+M5iuG6pVBmQapeZImeikc/iiSGCN0OgD407TV7EJftIYJEkpvqagWhFF4nzBCM",
+	"9UDEWo0MS4vFOjQXy/uapiHvSqBC/IW6Oogx77yPi3u4gWLt5W3yhxRK8daWW+OAVdkPUthoFncqTN5E",
+	"2BZU/RevOM5jPo6g1x4OciLYf+y8bC49pfMgwwB2DQB0HwzaPtiJfejr8h0qiaDTyXphs7GGcm0jBHM2",
+	"Gftnv2Se9b+vxHv+HQawJKWL5VA+zlOaBv/6z0qtIBtCMvsDNd80tAthHp15hR0/qUjsLf7/D52jp9ef",
+	"Tu+O8Jfju3+0DsLgOHd5CfvRR+hxw4xNQUQB1ToqfnRasvv8ZGPLXaeYuMO/Fw1HK/Y5pJ51Y/IlKQ4F",
+	"PqYU6J+FxwSlLovlJ959Vis34al4zpOo0HhasEbXGZS+ZPcDwtE8j7kxxSxqsWURey236T3FS19XZmah",
+	"OLfUi5pP/fKiThMxkdnE6+elRW5oVPXwadTy+anFJ9gG23rSPu20lnyKzTuRUC3UKGhQWgGzKrKILh+L",
+	"aCSac0xn3DAI30D8GrZjIdAvU4YVIiXLpd4khzGX/VT46FFITmmlAr7EBNhQJyLkJrWK1giWwIGA6Qeo",
+	"goRouFA4SMNieSOQ6Ak6EEBlSkF0beBpgScGIfDE/k2okGM9s6597nJIE1wp7MXItx2bCZUGpWj9RCdw",
+	"HMXCQHeH75eAiNdyvJ7QTyri7CORPkfvfz8F6qs4HmPsZZBFI+HQRnNSjyq31012roePu0FrLEdWG3VP",
+	"2mcY6bkRsf1Ot0uhHwj1PMU/SjL6GKr5C6EhBa7vh09Eb/H0yZPOSpUKVRqo+zvtTufEedJ08dFq/Zt/",
+	"8azYBDBXYWFNW3efO/wQisoDrlLL1k9N3huX6ChDiozVJ9BnVIeoBLfgLDG1JmkIxWUNKbZ0KUhob28o",
+	"sBew2XjuxBuqGlIoQd0jIIeKTnyc6qRe1fVDc0uWppXnuI8Nw5wlViv5EJE9X6zS52EaOC0DRWiuW82l",
+	"HOFy2Dlt1h/qMDN9UHgpTacJFu59payMBnm4EysboMnv5Zvnv19gD/RLqd5MDYOODbtkMGQ4rtjFVIRy",
+	"SFrp+2d25iB6xRYs4SrFh7PzVVrDQfVSbzCmCl4XR+MSmttWAGQuMejsMDNVdC7bW+ILxCGfrlo8vWr1",
+	"ripL7K9awRWqJ7hkQUHBf506uoJW7CtVRRCQTxXERR/ZlyuNgqcBPCVwdwscpFNBRQWELYBKMfDaNHAa",
+	"MCBlG5DFGNyI+ZoBVXfu6llj2IOYU4BeVNzVHIEMYlGncGKtRi4KvaGR1RMmlZOVBW8/gsFQKGKWhgnF",
+	"B7GIkEQZMLPAUYDUXqbarG/1SN/hTeUFpqjFoIeljwycUC01mONPr1bRgLT2a0HrmFRMPR4qVlkhvBw1",
+	"1dkvtVkfDZx+wPpQyEqa0/nrhCJRyOwEa9z1ZefczZm3x3bMOfoQg9uG1vYw0OXY6RB0i//zbqvj8n/t",
+	"iHzovvlKBHsvsFHsjmmdPn2C5p34OI25IhyoD9erDJQJWKHuVevNtjq7LGhlStqHF221wA/p2GUe9x5S",
+	"obrXjeUdfcRMloRjnsDJVDGca48P3vqh8xgdP29/O0cQx/vYTWFFskn5ZNLmG+CFk+saTYX+qGnMdAJH",
+	"B1UWyiOPAG17yaTayyfsGTnJ4gV1VRZOd8XbmB+mIMClsA3Q8tVl9DdeLDvOCxzzoeTVDReR67PcAq/Y",
+	"bbmutpv2tNt+XJW+Lzs5NON29n/AlP7dyloH+x9Hq/iW/s0utp24C/fY3/D1ajY6vnywZPjBqdWo5wBE",
+	"LRRoKDAWWgGn6oFiRn8Pr2EmBmOtb44iEctbkUhhan2Hn/wlcPTdiGkKx91Jh1kPfvlsi6VJL/H++Xe/",
+	"AAeYXToZIQcYEyqC8vA1TFPusloOru72zF5bsmiVp25eS6h1DtR59vUATTFAS2ogRlIpmdd3/4vB+cFk",
+	"2vOuUvtf/dXTYO+83RQ0CEqepmIyJaBCtx6tXms2vlkdUHDXUkSBRAILAISymgkmCpVS56h77D5Z1eSL",
+	"6M3jaE0+TnxMz3HchX4fknXfe5Sm8Rq0IMrMkVSKqEA7UCR/c8s45TJqFjt9YfOth1DPFUijsWGoOTT2",
+	"9B8IZmB7F4ifFyF2adRVDQuk6Naqv0efZuVXX4l6vjBN+1c0Ffc8dlNY59hMRUhpE3CBu+3OVeuu9U0s",
+	"FsUikeRNrOLMER9DkUzBwL6xprqdCCNCrQA65rSTA6h3l0eZP+7uukYOd5SxV+plFtdipdM7z5tCM3f3",
+	"K9BXWXkDm8YKHUT2aDvuJGHb41kuCpPHtdxESntgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFU",
+	"SqegD6Gtz2EquuioJIQtmbIxr+jhw9dZ1i8NIljtBar97XDe7nDeUSmsUwcBizLRVJ3khVARODReOSx2",
+	"w24i/qXSFye6btlX0w3Q7V/4i5tjcl1ffkWX/IgObLJ6L/nFX8mNUwEETVv1ZqO6rgrp0HGEPam/q1TG",
+	"7q6uN7wM6p4Xds2nmGDwdj9Eiwj++TpoZYl15MdpOjW9R49oAtuhnrgFNI/MXIXQlFuq4LjedmO7ta21",
+	"KOPY+2imIvkEhAUTfgNALE2xVRVa/WZcpc7eTHUceb/K7HoKVp4kv+FxgK7081hn0Qt4iH3h/7l48zpg",
+	"Ro6UAOTOi5SriCcRc4+FcPczFunQ+PVpTyJ/tiRZbI+dPjZJ990kUme5PUGHEjHKJq6Lxoz1TLlyhlDU",
+	"ETosLGIz5A67wmXUykij233jDf5azBanZ6MIXLfxQtKvSJPBBfAcI8I/r7JO5yQ8OWYJV5GesME8FSAy",
+	"A27E41P4t2h9VgW4o/q7lOkY377uhHdKMKcbwsnYuUo2+DK8Gj8u6lE2mDOa1EYtC+8TuDm+Q7UbC4zx",
+	"L+D0wed767NhbTPGaRX4kVW1I61EMzTfEw21G/TaFTsmKoZdt5/pYF3cozBvB6+O/2aefT7ttE4nfclK",
+	"/TdKLO34zxugyGepnqfCjtJBVAP8Ni42mFoAOJpTCeekdYpp9Qz/ZfemcHjfLOTK2qOYclq2zbAXp1ld",
+	"1kRTzvK23tld+KKNOd9Uz/1RPfetY2j5+A0Y4IEymQaAXg8kaCj9zYdTlo2e/QOhZf1WB6yZRyfvB7C+",
+	"QVmq6bLZcje+wzncSN9sGTlFJU7U/lsNyrwTRCG+JCE/6xmbcIX41BjDt1utsaAgYu4XTybkgECsn4Pv",
+	"aJ26Op0Gd3RNQCbkSTJn6UxDBAb779lsLGPBBjodkxdmoDMkYEbjMZ+IUFi1b+CspiZzfSsSCr7IBEim",
+	"gOmjAr80zc9v8grvg0jZ8cd8+rPOEui+2lqK7HuRH/ntnP4W99gx7qHEjKQuIASyqoDl/pruxccw7wIm",
+	"gEmomd7T3dha36UCNdThzm/7hIPEcr/lFL+GnCKmP2Ktb0TEACdmogF3llAWvzxbL1olzO5jDCvuLpNO",
+	"p9VX+fxBl+x7hI20vZ/uto8ft5+UyN+67U57iy42N6CahXQsjbvrRBFmCEgNBB+FbJnVvjlBpTRMFkOL",
+	"v4mUt67vFm5h50UCjd+H67vgU4tgSeBP4g+p7sGCwk1lUh5jRTNxktnrDT7dgdbaLYlH2SNsDsQBLddv",
+	"6AmyoCGaXA6M0s6PbIdbsVRo+VboaSxc1wjmC7HoQ6pbiaaOKdzoNzEZ2BdbvtMvYo64Q8DzzSfFb52/",
+	"fcVuxLzqa1AV949Pr89/e3GHDdM56ywBQ5uUqwjuXbglgRjXlMbeSIUke47miGBk7OIWJx8MWwRRLk/Y",
+	"c8+aVPME3zwXS3UDyVV61PJNfO9FJfEVFh2LvzIeY4MPTv9gTnYBJj6LL04Axst3fPFRhBm2WhfZ+wtf",
+	"BtLv6heKeMqpDnvCFR+JCVQmgsVCbAXFGxF+QdVrQfZ55ieERdIAlGp5Zoixe/kGxGyHSxZCobjSKeSu",
+	"gRRMKsQBUgAFW7jpT4JHLCbW7/r7xjwZYU+7YlzNgQpwImDf44zPuEzLlMv5M37WceVbv5QjcKpIkKx9",
+	"WZKaNJFh1few/5PkzfdTlQ3tur0zRdm1X7bCxSLETXcyl0UyrfsqRWkDijzRn4VvY+a+4usXqNnsi86t",
+	"D0Wga8liRqxwL3921ZSxFwUyh7PMp4637q7v/l8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -131,7 +131,7 @@ func (s *session) readManifest(path string) (source []byte, mediaType string, er
 	case "-":
 		source, err = io.ReadAll(s.in)
 	default:
-		source, err = os.ReadFile(path) //nolint:gosec // the file that was named
+		source, err = os.ReadFile(path)
 	}
 	mediaType = "application/yaml"
 	if strings.HasPrefix(strings.TrimSpace(string(source)), "{") {

@@ -12,8 +12,10 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
+	"github.com/syncline-dev/syncline/internal/connector/sqs"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -31,7 +33,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
-		kafka.New(),
+		kafka.New(), rabbitmq.New(), sqs.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }

@@ -89,7 +89,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 		c.LogLevel = "warn"
 	}
 	// The port first: a busy one is the most frequent trouble, and nothing has been started yet.
-	listener, err := listen(c.Listen)
+	listener, err := listen(ctx, c.Listen)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
+	"github.com/syncline-dev/syncline/internal/connector/sqs"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -46,7 +47,7 @@ var _ connection.Sandboxes = (*sandboxes)(nil)
 
 func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) error) *sandboxes {
 	s := &sandboxes{inTx: inTx, vendors: map[string]sandbox.Vendor{}}
-	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}} {
+	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}} {
 		s.vendors[v.Type()] = v
 	}
 	return s
@@ -94,7 +95,7 @@ func (s *sandboxes) Through(id tenant.ID, c connection.ID, typ string) http.Roun
 	}
 	return manifest.RoundTrip(func(r *http.Request) (res *http.Response, err error) {
 		err = s.with(r.Context(), id, c, typ, func(server *sandbox.Server) (err error) {
-			res, err = server.RoundTrip(r)
+			res, err = server.RoundTrip(r) //nolint:bodyclose // the caller closes it
 			return err
 		})
 		return res, err

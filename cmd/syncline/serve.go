@@ -33,7 +33,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			defer a.close()
-			listener, err := listen(a.config.Listen)
+			listener, err := listen(cmd.Context(), a.config.Listen)
 			if err != nil {
 				return err
 			}
@@ -81,6 +81,9 @@ func migrateCommand() *cobra.Command {
 			if err := migrations.Up(cmd.Context(), c.DatabaseURL); err != nil {
 				return err
 			}
+			if _, err := migrations.Partition(cmd.Context(), c.DatabaseURL, time.Now()); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "The schema is at version %d.\n", migrations.Latest)
 			return nil
 		},
@@ -112,8 +115,8 @@ func production(ctx context.Context) (*app, error) {
 }
 
 // listen opens the address, and says what to do when it is taken.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fault.Wrap(err, fault.Unavailable, "cmd.port_busy", "Another program listens on %s. Stop it, or choose another address: SYNCLINE_LISTEN=127.0.0.1:8090.", address)
 	}

@@ -253,6 +253,8 @@ type Write struct {
 	// with Outcome Moved when the record holds other values in these fields, unless it already holds what Fields ask
 	// for. Empty: write unconditionally.
 	Expect record.Fields
+	// Whole is, for an Appender's update, the record with all its fields as it is to be, in the system's names.
+	Whole record.Fields
 }
 
 // Outcome is what became of a write.
@@ -284,13 +286,22 @@ type Writer interface {
 	Write(ctx context.Context, object record.Object, writes []Write) ([]Receipt, error)
 }
 
+// Appender marks a Writer whose system cannot be asked what it holds: a queue, a feed. A write is one more message that says
+// what a record is now, so Expect and Create decide nothing, and an update's Write has the whole record in Whole. What became of
+// a batch that was cut off cannot be found out, so it is sent again: what such a system gets, it gets at least once.
+type Appender interface {
+	Writer
+	// Appends does nothing.
+	Appends()
+}
+
 // Recaller remembers, in the very commit of the writes, what the last batch for an object did. It answers exactly what a
 // caller that was cut off between writing and learning the outcome needs to know. Only the latest batch per consumer and
 // object has to be kept.
 type Recaller interface {
-	// Recall returns the keys of the records that the attempt wrote (Outcome Applied), by entity; none when nothing of it
-	// was committed.
-	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error)
+	// Recall returns the receipts of the records that the attempt wrote (Outcome Applied), by entity, with Key, Version
+	// where the system has one, and Stored; none when nothing of it was committed.
+	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]Receipt, error)
 }
 
 // Watcher can tell without delay that something may have changed.

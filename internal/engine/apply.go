@@ -498,6 +498,11 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 			b.holdsOwn(l, m, f)
 		case record.Equal(v, b.seat.Map.Form(f, present)):
 			l.Holds(f, m.own(f), present, true)
+		case !b.elsewhere(f):
+			// The field exists in this system alone, as a key that it makes: the new record's own is what counts.
+			before[f], after[f] = present, v
+			b.setField(e, l, f, v, b.stamp(m, f))
+			b.holdsOwn(l, m, f)
 		case !b.goesAnywhere(f):
 			// Nobody takes the field from this system: it is brought up to date, or it keeps its own.
 			l.Holds(f, m.own(f), present, !b.seat.takes(e, f))
@@ -668,6 +673,16 @@ func (b *batch) compute(e *record.Entity, c *record.Change) {
 func (b *batch) goesAnywhere(field string) bool {
 	for _, s := range b.seat.Collection.Seats {
 		if s.System != b.seat.System && b.seat.Collection.Flows(b.seat.System, s.System, field) {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere says whether any other system has the field.
+func (b *batch) elsewhere(field string) bool {
+	for _, s := range b.seat.Collection.Seats {
+		if s.System != b.seat.System && s.Map.Has(field) {
 			return true
 		}
 	}

@@ -341,7 +341,7 @@ func TestCRMExample(t *testing.T) {
 // before or after it was carried out. Nothing is lost and nothing is there twice.
 func TestCRMWithFaults(t *testing.T) {
 	t.Parallel()
-	var c *crm = newCRM(t, func(c *crm) {
+	c := newCRM(t, func(c *crm) {
 		c.more["hubspot"] = connector.Settings{"apiKey": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}
 		c.more["zendesk"] = connector.Settings{"apiToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r", "webhookSecret": "sandbox_hook"}
 		c.more["salesforce"] = connector.Settings{"accessToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}

@@ -316,7 +316,7 @@ func (l *lane) giveUp(st *Settlement, sent []Sent) {
 func (l *lane) reread(ctx context.Context, keys []record.Key) error {
 	reader, ok := l.Open.(connector.KeyReader)
 	if !ok {
-		signal(l.wake)
+		signal(l.wake) // what moved on is among what comes next
 		return nil
 	}
 	changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)

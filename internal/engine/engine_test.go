@@ -35,6 +35,8 @@ type bench struct {
 	tenant  tenant.ID
 	service service.ID
 	systems map[string]*connectortest.Memory
+	opened  func(system string, s connector.System) connector.System // unless nil: what the engine gets of a system
+	queues  map[string]*queue                                        // stand in for the system of that name
 	engine  *engine.Engine
 	fence   int64
 	stop    func()
@@ -111,8 +113,14 @@ func (b *bench) number(sql string, args ...any) (n int64) {
 
 // OpenSystem makes bench the engine's Opener.
 func (b *bench) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *service.Document, system, consumer string) (connector.System, connector.Spec, error) {
+	if q := b.queues[system]; q != nil {
+		return q, connectortest.NewMemory().Spec(), nil
+	}
 	m := b.systems[system]
 	s, err := m.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+	if err == nil && b.opened != nil {
+		s = b.opened(system, s)
+	}
 	return s, m.Spec(), err
 }
 

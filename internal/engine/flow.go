@@ -518,14 +518,20 @@ func (f *flow) saveRun(ctx context.Context, tx Tx, r service.Run, event string) 
 	return tx.Emit(ctx, event, uuid.UUID(f.guard.Service), progressOf(r))
 }
 
-// redrive reads the records of inward dead letters again, as if they had just changed.
+// redrive reads the records of inward dead letters again, as if they had just changed. Where records cannot be read by key, a
+// queue's message, the dead letter itself has what it said.
 func (f *flow) redrive(ctx context.Context, list []Redrive) error {
 	for _, l := range f.lanes {
 		var keys []record.Key
 		var ids []uuid.UUID
+		var said []record.Change
 		edits := make(map[record.Key]Redrive)
 		for _, r := range list {
 			if r.System == l.System && r.Object == l.Object {
+				if _, ok := l.Open.(connector.KeyReader); !ok && r.Op == record.Upsert && r.Payload == nil {
+					continue // nothing is known of what it said
+				}
+				said = append(said, record.Change{Key: r.Key, Op: r.Op, Fields: r.Payload})
 				keys, ids = append(keys, r.Key), append(ids, r.ID)
 				if len(r.Edit) > 0 {
 					edits[r.Key] = r
@@ -537,7 +543,12 @@ func (f *flow) redrive(ctx context.Context, list []Redrive) error {
 		}
 		l.lock.take(ctx)
 		l.edits = edits
-		err := l.reread(ctx, keys)
+		var err error
+		if _, ok := l.Open.(connector.KeyReader); ok {
+			err = l.reread(ctx, keys)
+		} else {
+			err = l.intake(ctx, taking{changes: said})
+		}
 		l.edits = nil
 		l.lock.release()
 		if err == nil {

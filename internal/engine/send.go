@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -84,6 +85,11 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		}
 		if w.Fields, err = seat.Map.Out(after, all); err == nil {
 			w.Expect, err = seat.Map.Out(before, all)
+		}
+		if _, appends := seat.Open.(connector.Appender); appends && err == nil {
+			whole := shadow(seat, e, l, known(seat, e, l))
+			maps.Copy(whole, w.Values)
+			w.Whole, err = seat.Map.Out(whole, sortedKeys(whole))
 		}
 	}
 	return w, err
@@ -266,7 +272,14 @@ func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Se
 		if w.Receipt.Version != "" {
 			l.Version = w.Receipt.Version
 		}
-		s.Links = append(s.Links, LinkRow{e.ID, l})
+		if key := w.Receipt.Key; key != "" && key != l.Key && l.Key == w.Key {
+			// What was written gave the record another key. Who leaves our own writes out of what we read never tells us so.
+			was := *l
+			s.Unlinked, s.NewLinks = append(s.Unlinked, LinkRow{e.ID, &was}), append(s.NewLinks, LinkRow{e.ID, l})
+			l.Key = key
+		} else {
+			s.Links = append(s.Links, LinkRow{e.ID, l})
+		}
 		if w.Create {
 			entry.Op = record.Created
 			s.count(applied, &s.Created)

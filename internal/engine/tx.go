@@ -174,7 +174,8 @@ type Redrive struct {
 	System  record.System
 	Object  record.Object
 	Key     record.Key
-	Payload record.Fields // the record as it was when it was corrected; nil when nobody did
+	Op      record.Op
+	Payload record.Fields // the record as the dead letter has it: when it was corrected, or else when it was rejected
 	Edit    record.Fields // its corrected fields
 	By      string        // who corrected it
 }

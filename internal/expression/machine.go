@@ -408,7 +408,7 @@ func (m *machine) within(item, of record.Value) (record.Value, error) {
 }
 
 func toDecimal(v record.Value) (decimal.Decimal, bool) {
-	s := ""
+	var s string
 	switch v := v.(type) {
 	case record.Number:
 		s = string(v)

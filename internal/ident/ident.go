@@ -35,6 +35,8 @@ const (
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"
+	Webhook    = "whk" // an endpoint
+	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
 )

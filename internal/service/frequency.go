@@ -202,7 +202,7 @@ func (d *Document) Schedule() Schedule {
 	return s
 }
 
-// Schedule returns when reconciliations are due; daily where the block does not say.
+// When returns when reconciliations are due; daily where the block does not say.
 func (r *Reconciliation) When() Schedule {
 	if !r.On() {
 		return Schedule{}

@@ -842,7 +842,7 @@ func (t *Tx) Redriven(ctx context.Context, s service.ID) (list []engine.Redrive,
 	return list, t.read(s, func(row *serviceRow) error {
 		for _, d := range row.dead {
 			if d.Inward && d.state == "redriven" {
-				list = append(list, engine.Redrive{ID: d.ID, System: d.System, Object: d.Object, Key: d.Key})
+				list = append(list, engine.Redrive{ID: d.ID, System: d.System, Object: d.Object, Key: d.Key, Op: d.Op, Payload: d.Payload})
 			}
 		}
 		return nil

@@ -148,22 +148,22 @@ AND direction = $2 AND system = $3 AND code = $4 ORDER BY id LIMIT $5`, uuid.UUI
 
 // Redriven lists inward dead letters that are to be read again.
 func (t *Tx) Redriven(ctx context.Context, s service.ID) ([]engine.Redrive, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, payload, edit, edited_by FROM dead_letters
+	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, op, payload, edit, edited_by FROM dead_letters
 WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'redriven' AND direction = 'in' ORDER BY id LIMIT 500`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r engine.Redrive, err error) {
-		var system, object, key string
+		var system, object, key, op string
 		var payload, edit []byte
-		if err = row.Scan(&r.ID, &system, &object, &key, &payload, &edit, &r.By); err != nil {
+		if err = row.Scan(&r.ID, &system, &object, &key, &op, &payload, &edit, &r.By); err != nil {
 			return r, err
 		}
-		r.System, r.Object, r.Key = record.System(system), record.Object(object), record.Key(key)
-		if edit == nil || payload == nil {
+		r.System, r.Object, r.Key, r.Op = record.System(system), record.Object(object), record.Key(key), record.Op(op)
+		if payload == nil {
 			return r, nil
 		}
-		if err = r.Payload.UnmarshalJSON(payload); err == nil {
+		if err = r.Payload.UnmarshalJSON(payload); err == nil && edit != nil {
 			err = r.Edit.UnmarshalJSON(edit)
 		}
 		return r, err

@@ -103,7 +103,7 @@ func CheckName(name string) error {
 		At(fault.Field{Pointer: "/name", Code: "vault.secret_name_malformed", Message: "This cannot be the name of a secret.", Remedy: "Write it like CRM_TOKEN."})
 }
 
-// NewOnly, as the version given to Set, means that there must be no secret of that name yet.
+// NewOnly as the version given to Set means that there must be no secret of that name yet.
 const NewOnly int64 = -1
 
 // Set keeps a value under a name, in place of the one there may be. version is the one read, 0 for whatever is there, or

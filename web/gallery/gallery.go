@@ -68,6 +68,8 @@ func Entries() []Entry {
 		{"/settings/secrets", "Settings, secrets", settings("secrets")},
 		{"/pricing", "The calculator", pricingPage},
 		{"/usage/cost", "Cost and budgets", costPage},
+		{"/settings/webhooks", "Settings, webhooks", webhooksPage},
+		{"/settings/webhooks/whk_1", "A webhook endpoint", webhookPage},
 		{"/settings/plan", "Settings, plan", planPage},
 		{"/sign-in", "Sign in", signIn},
 		{"/sign-in/refused", "Sign in, refused", signInRefused},
@@ -117,7 +119,7 @@ func Handler() http.Handler {
 	mux.HandleFunc("POST /services/{act}", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 	mux.HandleFunc("POST /services/inventory-sync/document", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
-		fmt.Fprint(w, r.FormValue("document"))
+		fmt.Fprint(w, r.FormValue("document")) //nolint:gosec // plain text to who sent it, in a program that only tests run
 	})
 	mux.HandleFunc("POST /conflicts/{act}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -206,7 +208,7 @@ func stream(w http.ResponseWriter, r *http.Request) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		id = last + "1"
 	}
-	fmt.Fprintf(w, "retry: 200\n\nid: %s\nevent: service\ndata: {\"subject\": \"svc_01JDCQ\", \"after\": %q}\n\n", id, r.Header.Get("Last-Event-ID"))
+	fmt.Fprintf(w, "retry: 200\n\nid: %s\nevent: service\ndata: {\"subject\": \"svc_01JDCQ\", \"after\": %q}\n\n", id, r.Header.Get("Last-Event-ID")) //nolint:gosec // an event stream is not markup
 	flush := http.NewResponseController(w)
 	_ = flush.Flush() // the reader may be gone
 	tick := time.NewTicker(15 * time.Second)

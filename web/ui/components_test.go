@@ -138,7 +138,7 @@ func TestTopologyLayout(t *testing.T) {
 				}
 			}
 		}
-		if markup(t, top) != markup(t, top) {
+		if first, again := markup(t, top), markup(t, top); first != again {
 			t.Error("two drawings of the same systems differ")
 		}
 	}

@@ -301,7 +301,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := r.Header.Get("Idempotency-Key")
-	status, out := http.StatusOK, []byte(nil)
+	status := http.StatusOK
+	var out []byte
 	fingerprint := r.Method + " " + r.URL.Path + " " + string(body)
 	if was, there := s.keys[key]; key != "" && there {
 		if was.fingerprint != fingerprint {

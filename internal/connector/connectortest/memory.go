@@ -90,7 +90,7 @@ func (m *Memory) SetToken(token string) {
 	m.token = token
 }
 
-// Open systems at this moment; a test can see that all were closed.
+// Opened returns how many systems are open at this moment; a test can see that all were closed.
 func (m *Memory) Opened() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

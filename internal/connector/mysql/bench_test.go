@@ -42,22 +42,29 @@ func BenchmarkReadPlain(b *testing.B) {
 	d := newDatabase(b, benchTable, benchFill(rows))
 	b.ResetTimer()
 	for b.Loop() {
-		list, err := d.db.Query("SELECT * FROM bench ORDER BY id")
-		if err != nil {
-			b.Fatal(err)
-		}
-		values := make([]any, 10)
-		for i := range values {
-			values[i] = new([]byte)
-		}
-		for list.Next() {
-			if err := list.Scan(values...); err != nil {
-				b.Fatal(err)
-			}
-		}
-		list.Close()
+		readPlain(b, d)
 	}
 	rate(b, rows*b.N)
+}
+
+func readPlain(b *testing.B, d *database) {
+	list, err := d.db.Query("SELECT * FROM bench ORDER BY id")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer list.Close()
+	values := make([]any, 10)
+	for i := range values {
+		values[i] = new([]byte)
+	}
+	for list.Next() {
+		if err := list.Scan(values...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := list.Err(); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func BenchmarkReadLog(b *testing.B) {
@@ -165,6 +172,7 @@ func BenchmarkWriteUpdatePlain(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		defer statement.Close()
 		for i := range batchSize {
 			if _, err := statement.Exec(fmt.Sprintf("SKU-%d", i), fmt.Sprintf("A product with the number %d, round %d", i, round), "1.25", round, "some words of a note", i+1); err != nil {
 				b.Fatal(err)

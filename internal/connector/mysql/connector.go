@@ -67,7 +67,7 @@ func (mysqlConnector) Open(ctx context.Context, settings connector.Settings, env
 		err = s.explore(ctx)
 	}
 	if err != nil {
-		s.Close()
+		_ = s.Close() // the error that ended the opening says more
 		return nil, err
 	}
 	return s.as(), nil
@@ -123,7 +123,7 @@ func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(
 type recalling struct{ s *system }
 
 // Recall returns what the attempt wrote.
-func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	return r.s.recall(ctx, object, attempt)
 }
 

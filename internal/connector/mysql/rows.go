@@ -8,7 +8,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -20,9 +19,7 @@ const keysPerStatement = 900
 // row is one row as read: its key and its fields in canonical form.
 type row struct {
 	key    record.Key
-	parts  []record.Value // the key columns
 	fields record.Fields
-	at     time.Time // of the column that says when it changed, when that was selected
 }
 
 // reader turns rows of a SELECT of columns into rows; the key columns come first, as pick returns them.

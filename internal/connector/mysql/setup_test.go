@@ -181,7 +181,7 @@ func (r *replica) equal() {
 
 func (r *replica) difference() string {
 	r.t.Helper()
-	fresh := &replica{t: r.t, s: r.s, object: r.object, limit: 10_000, rows: make(map[record.Key]record.Fields)}
+	fresh := &replica{rows: make(map[record.Key]record.Fields)}
 	ctx := context.Background()
 	tb, err := r.s.load(ctx, r.object)
 	if err != nil {

@@ -336,6 +336,9 @@ func (d *database) logs() (names []string) {
 		}
 		names = append(names, name)
 	}
+	if err := rows.Err(); err != nil {
+		d.t.Fatal(err)
+	}
 	return names
 }
 

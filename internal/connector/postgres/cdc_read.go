@@ -186,7 +186,7 @@ func (s *system) watchStream(ctx context.Context, tables []*table, wake func(rec
 			return err
 		}
 		if st == nil {
-			if err := pause(ctx, lookMax); err != nil {
+			if err := pause(ctx, lookLatest); err != nil {
 				return err
 			}
 		}

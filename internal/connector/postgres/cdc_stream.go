@@ -111,7 +111,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 	}
 	running, cancel := context.WithCancel(context.Background())
 	st.cancel = cancel
-	go func() {
+	go func() { //nolint:gosec // the stream outlives the request that opened it, until it is closed
 		err := st.run(running, conn, s.consumer())
 		closing, stop := context.WithTimeout(context.Background(), time.Second)
 		defer stop()

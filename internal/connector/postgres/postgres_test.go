@@ -168,6 +168,9 @@ func leftovers(t *testing.T, db *sql.DB, object record.Object, consumer string) 
 			}
 			left = append(left, s)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	collect(`SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname LIKE 'syncline%'`, quote(string(object)))
 	collect(`SELECT 'relation ' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'syncline' AND relname LIKE '%\_' || to_regclass($1)::oid || '%'`, quote(string(object)))

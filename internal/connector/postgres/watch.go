@@ -25,8 +25,8 @@ import (
 
 // How long a disarmed watcher waits between two looks at the log: at first, and at most.
 const (
-	lookMin = 10 * time.Millisecond
-	lookMax = 250 * time.Millisecond
+	lookSoonest = 10 * time.Millisecond
+	lookLatest  = 250 * time.Millisecond
 )
 
 // pollEvery is how often a table without a log is asked for its statistics, and a table that another watcher armed is
@@ -112,7 +112,7 @@ func (s *system) watched(ctx context.Context, objects []record.Object) (tables [
 			if ch.by == byLog {
 				streamed = append(streamed, t)
 			} else {
-				tables = append(tables, &watched{t: t, by: ch.by, after: lookMin})
+				tables = append(tables, &watched{t: t, by: ch.by, after: lookSoonest})
 			}
 		}
 		return nil
@@ -249,11 +249,11 @@ func (s *system) lookAt(ctx context.Context, c *pgconn.PgConn, w *watched, arm b
 	}
 	switch {
 	case found || !arm:
-		w.after = lookMin
+		w.after = lookSoonest
 	case covered:
 		w.after = pollEvery
 	default:
-		w.after = min(2*w.after, lookMax)
+		w.after = min(2*w.after, lookLatest)
 	}
 	w.look = time.Now().Add(w.after)
 	return found, err

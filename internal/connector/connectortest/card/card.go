@@ -68,7 +68,7 @@ func Keep(v any, run string) error {
 		}
 		return '_'
 	}, kind+"-"+typ+"-"+run)
-	return os.WriteFile(filepath.Join(dir, name+".json"), b, 0o644) //nolint:gosec // a report for everybody
+	return os.WriteFile(filepath.Join(dir, name+".json"), b, 0o644)
 }
 
 // A line is a connector's in the table.
