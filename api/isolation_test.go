@@ -37,7 +37,7 @@ var queryNames = map[string]string{
 
 // harmless are query parameters that name nothing.
 var harmless = []string{"limit", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose",
-	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]"}
+	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]", "filter[reason]"}
 
 // request makes a request for an operation with these ids in its path.
 func request(t testing.TB, c *api.Contract, o api.Operation, ids map[string]string) call {

@@ -133,7 +133,8 @@ func newWorld(t testing.TB, parties ...string) *world {
 		}))
 	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), connections)
 	log := telemetry.NewLogger(w.log, "json", slog.LevelDebug)
-	w.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log)
+	w.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log).
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
 	hub := live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)
 	}, store.LiveChannel, log)
@@ -144,6 +145,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
@@ -348,7 +350,12 @@ func (p *party) furnish() {
 	}
 	_, _, err = d.Services.RunNow(ctx, owner, applied.Service.Name)
 	p.must(err)
+	_, err = d.Proofs.Ask(ctx, owner, id)
+	p.must(err)
 	p.carry(id, func() {
+		p.eventually("what differs", func() bool {
+			return p.number(`SELECT count(*) FROM proofs WHERE tenant_id = $1 AND service_id = $2 AND result IS NOT NULL`, p.tenant, uuid.UUID(id)) == 1
+		})
 		p.eventually("conflicts and dead letters", func() bool {
 			return p.number(`SELECT count(*) FROM conflicts WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
 				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&

@@ -45,6 +45,7 @@ var operatorGrants = map[string]string{
 	"public.budgets":           "SELECT",
 	"public.usage_deltas":      "SELECT",
 	"public.billing_accounts":  "SELECT",
+	"public.proofs":            "SELECT",
 	"public.collections":       "SELECT",
 	"public.collection_events": "SELECT DELETE",
 	"public.invoices":          "SELECT",

@@ -39,6 +39,7 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
+	Proofs      *engine.Proofs
 	Editor      *safety.Editor
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects

@@ -122,6 +122,7 @@ func newHouse(t *testing.T) *house {
 		Reader:      engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).Collected(),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),

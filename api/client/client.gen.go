@@ -628,6 +628,117 @@ func (e PriceQuestionModel) Valid() bool {
 	}
 }
 
+// Defines values for ProofState.
+const (
+	ProofStateDiffers    ProofState = "differs"
+	ProofStateEqual      ProofState = "equal"
+	ProofStateIncomplete ProofState = "incomplete"
+	ProofStateNever      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case ProofStateDiffers:
+		return true
+	case ProofStateEqual:
+		return true
+	case ProofStateIncomplete:
+		return true
+	case ProofStateNever:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
@@ -2671,6 +2782,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -4297,6 +4533,31 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5575,6 +5836,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProof How many records are equal in all systems, as of when
+	//
+	// What the last complete comparison found, and where the one under way stands. docs/proof-of-equality.md explains the reasons.
+	//
+	// Corresponds with GET /v1/services/{service}/proof (the `GetProof` operationId).
+	GetProof(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Prove Compare all records now
+	//
+	// A comparison begins as soon as a worker carries the service; this answers at once. It does not rest, as those do that begin by themselves.
+	//
+	// Corresponds with POST /v1/services/{service}/proof (the `Prove` operationId).
+	Prove(ctx context.Context, service InService, params *ProveParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDifferences What the last complete comparison found to differ, and why
+	//
+	// At most 5,000 of each system and reason are kept; the proof has the numbers.
+	//
+	// Corresponds with GET /v1/services/{service}/proof/differences (the `ListDifferences` operationId).
+	ListDifferences(ctx context.Context, service InService, params *ListDifferencesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelProof Give the comparison under way up
+	//
+	// What it took in stays. The result of the last complete one stays, too.
+	//
+	// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
+	CancelProof(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRecords Records of a service, the last changed first
 	//
@@ -8046,6 +8335,74 @@ func (c *Client) ReplayConflicts(ctx context.Context, service InService, body Re
 // Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 func (c *Client) GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetServiceDocumentRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProof How many records are equal in all systems, as of when
+//
+// What the last complete comparison found, and where the one under way stands. docs/proof-of-equality.md explains the reasons.
+//
+// Corresponds with GET /v1/services/{service}/proof (the `GetProof` operationId).
+func (c *Client) GetProof(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProofRequest(c.Server, service)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Prove Compare all records now
+//
+// A comparison begins as soon as a worker carries the service; this answers at once. It does not rest, as those do that begin by themselves.
+//
+// Corresponds with POST /v1/services/{service}/proof (the `Prove` operationId).
+func (c *Client) Prove(ctx context.Context, service InService, params *ProveParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewProveRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+//
+// At most 5,000 of each system and reason are kept; the proof has the numbers.
+//
+// Corresponds with GET /v1/services/{service}/proof/differences (the `ListDifferences` operationId).
+func (c *Client) ListDifferences(ctx context.Context, service InService, params *ListDifferencesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDifferencesRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelProof Give the comparison under way up
+//
+// What it took in stays. The result of the last complete one stays, too.
+//
+// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
+func (c *Client) CancelProof(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelProofRequest(c.Server, service, params)
 	if err != nil {
 		return nil, err
 	}
@@ -14338,6 +14695,235 @@ func NewGetServiceDocumentRequest(server string, service InService, params *GetS
 	return req, nil
 }
 
+// NewGetProofRequest constructs an http.Request for the GetProof method
+func NewGetProofRequest(server string, service InService) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/proof", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewProveRequest constructs an http.Request for the Prove method
+func NewProveRequest(server string, service InService, params *ProveParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/proof", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListDifferencesRequest constructs an http.Request for the ListDifferences method
+func NewListDifferencesRequest(server string, service InService, params *ListDifferencesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/proof/differences", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterSystem != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[system]", *params.FilterSystem, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterReason != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[reason]", *params.FilterReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelProofRequest constructs an http.Request for the CancelProof method
+func NewCancelProofRequest(server string, service InService, params *CancelProofParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/proof:cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListRecordsRequest constructs an http.Request for the ListRecords method
 func NewListRecordsRequest(server string, service InService, params *ListRecordsParams) (*http.Request, error) {
 	var err error
@@ -17508,6 +18094,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocumentWithResponse(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*GetServiceDocumentResponse, error)
+
+	// GetProofWithResponse How many records are equal in all systems, as of when
+	//
+	// What the last complete comparison found, and where the one under way stands. docs/proof-of-equality.md explains the reasons.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/proof (the `GetProof` operationId).
+	GetProofWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetProofResponse, error)
+
+	// ProveWithResponse Compare all records now
+	//
+	// A comparison begins as soon as a worker carries the service; this answers at once. It does not rest, as those do that begin by themselves.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/proof (the `Prove` operationId).
+	ProveWithResponse(ctx context.Context, service InService, params *ProveParams, reqEditors ...RequestEditorFn) (*ProveResponse, error)
+
+	// ListDifferencesWithResponse What the last complete comparison found to differ, and why
+	//
+	// At most 5,000 of each system and reason are kept; the proof has the numbers.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/proof/differences (the `ListDifferences` operationId).
+	ListDifferencesWithResponse(ctx context.Context, service InService, params *ListDifferencesParams, reqEditors ...RequestEditorFn) (*ListDifferencesResponse, error)
+
+	// CancelProofWithResponse Give the comparison under way up
+	//
+	// What it took in stays. The result of the last complete one stays, too.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
+	CancelProofWithResponse(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*CancelProofResponse, error)
 
 	// ListRecordsWithResponse Records of a service, the last changed first
 	//
@@ -23287,6 +23909,226 @@ func (r GetServiceDocumentResponse) ContentType() string {
 	return ""
 }
 
+// GetProofResponseDefaultHeaders the declared response headers of an HTTP default response for GetProof
+type GetProofResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetProofResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Proof
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetProofResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProofResponse) GetJSON200() *Proof {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetProofResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProofResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProofResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProofResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProofResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ProveResponseDefaultHeaders the declared response headers of an HTTP default response for Prove
+type ProveResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ProveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Proof
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ProveResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ProveResponse) GetJSON202() *Proof {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ProveResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ProveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ProveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ProveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ProveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListDifferencesResponseDefaultHeaders the declared response headers of an HTTP default response for ListDifferences
+type ListDifferencesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListDifferencesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProofDifferenceList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDifferencesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDifferencesResponse) GetJSON200() *ProofDifferenceList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDifferencesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDifferencesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDifferencesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDifferencesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDifferencesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelProofResponseDefaultHeaders the declared response headers of an HTTP default response for CancelProof
+type CancelProofResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CancelProofResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Proof
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CancelProofResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelProofResponse) GetJSON200() *Proof {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelProofResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelProofResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelProofResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelProofResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelProofResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRecordsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRecords
 type ListRecordsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -27298,6 +28140,66 @@ func (c *ClientWithResponses) GetServiceDocumentWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetServiceDocumentResponse(rsp)
+}
+
+// GetProofWithResponse How many records are equal in all systems, as of when
+//
+// What the last complete comparison found, and where the one under way stands. docs/proof-of-equality.md explains the reasons.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/proof (the `GetProof` operationId).
+func (c *ClientWithResponses) GetProofWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetProofResponse, error) {
+	rsp, err := c.GetProof(ctx, service, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProofResponse(rsp)
+}
+
+// ProveWithResponse Compare all records now
+//
+// A comparison begins as soon as a worker carries the service; this answers at once. It does not rest, as those do that begin by themselves.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/proof (the `Prove` operationId).
+func (c *ClientWithResponses) ProveWithResponse(ctx context.Context, service InService, params *ProveParams, reqEditors ...RequestEditorFn) (*ProveResponse, error) {
+	rsp, err := c.Prove(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProveResponse(rsp)
+}
+
+// ListDifferencesWithResponse What the last complete comparison found to differ, and why
+//
+// At most 5,000 of each system and reason are kept; the proof has the numbers.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/proof/differences (the `ListDifferences` operationId).
+func (c *ClientWithResponses) ListDifferencesWithResponse(ctx context.Context, service InService, params *ListDifferencesParams, reqEditors ...RequestEditorFn) (*ListDifferencesResponse, error) {
+	rsp, err := c.ListDifferences(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDifferencesResponse(rsp)
+}
+
+// CancelProofWithResponse Give the comparison under way up
+//
+// What it took in stays. The result of the last complete one stays, too.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
+func (c *ClientWithResponses) CancelProofWithResponse(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*CancelProofResponse, error) {
+	rsp, err := c.CancelProof(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelProofResponse(rsp)
 }
 
 // ListRecordsWithResponse Records of a service, the last changed first
@@ -32791,6 +33693,190 @@ func ParseGetServiceDocumentResponse(rsp *http.Response) (*GetServiceDocumentRes
 		response.Headers304 = &headers
 	case true:
 		var headers GetServiceDocumentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProofResponse parses an HTTP response from a GetProofWithResponse call
+func ParseGetProofResponse(rsp *http.Response) (*GetProofResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProofResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Proof
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetProofResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseProveResponse parses an HTTP response from a ProveWithResponse call
+func ParseProveResponse(rsp *http.Response) (*ProveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ProveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Proof
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ProveResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDifferencesResponse parses an HTTP response from a ListDifferencesWithResponse call
+func ParseListDifferencesResponse(rsp *http.Response) (*ListDifferencesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDifferencesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProofDifferenceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListDifferencesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelProofResponse parses an HTTP response from a CancelProofWithResponse call
+func ParseCancelProofResponse(rsp *http.Response) (*CancelProofResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelProofResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Proof
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CancelProofResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

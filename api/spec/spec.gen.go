@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -2725,6 +2836,131 @@ type ProblemField struct {
 	Remedy *string `json:"remedy,omitempty"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
+
 // RateCard defines model for RateCard.
 type RateCard struct {
 	Name    string  `json:"name"`
@@ -4351,6 +4587,31 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -4943,6 +5204,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5618,6 +5891,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10439,6 +10736,213 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRecords operation middleware
 func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Request) {
 
@@ -12397,6 +12901,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -12674,6 +13190,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 
 	Headers ProblemResponseHeaders
 }
+
+type ProofJSONResponse Proof
 
 type RuleActionJSONResponse RuleAction
 
@@ -17078,6 +17596,181 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -19234,6 +19927,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -22020,6 +22725,113 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -23183,618 +23995,643 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19k9u2ki+OvxWUfrmVh8ORpbHHiWf+2DuxkxNvYjvXdk5+e2yvBZGQhAwFKAQ4suKa9/4tdAMgKIEU",
-	"qZGdeDentjZjiQKBRqPRj59+P0jlciUFE1oNzt8PFoxmrIA/v3tJ5+a/GVNpwVeaSzE4H7xcMHLNCsWl",
-	"SMhMFuTx7OQJ1emCUJGZfzyVguEnw0EyKNjvJS9YNjjXRcmSgUoXbEnNsHqzYoPzgdIFF/PBzU0y+Emm",
-	"FN+y/dJfF6xgRC8YEWxN9IKLOeGq3/g3yWBFC7pk2q7vYVkoWcRXOBHsncYHJkTO4NUrOmdkymayYAlZ",
-	"c72ATxVdMjLjuRnVTIibIX4vWbEZJANBl2YOKb4pnN2SvvuJibleDM5PR6NREiHH9zDo81K80FSz2Dyl",
-	"YoQLQsXGzlExoszDMBP2bpXLjA3OZzRXLD4znPgr+NGb2gS5Zksg02cFmw3OB/+/OxWj3MHH1B0/uRu/",
-	"AFoUdBPM/wUrrnnK4mTmGZEFMXMxC6BE4cNNdHSzxafetBA0Rs/HGVuupGYi3fzINrsTuiRXDAi5kWVB",
-	"0oXkKQMO1wuuiGE0pnRCVGl4XRFKCioyuSS//PL40ZC8YEITOqdcIG9wnQB/2N+RBVVESKJYKkVG2GzG",
-	"Ug1HZs60qjiJCrVmhScAHseKAsEaTswi2g5ASJGzs2Sw5ML9e7yfPs+ALDQ/kE5/HkFuQYAZiK04qxpp",
-	"SPSCarKmZpU0SwzvTr6awNrXC6rZNSsIh7kXbEh+5XohS024htXgQsz3906/SWCl98anZL1gwjzCDTU0",
-	"ScuiAMKJDVnKgjUv3IrdnjLWrrF5dw9Z68WxVtI+c3OzNOzQpQgmvZElWdBrdkHuju6F01Ka57mbWNt8",
-	"qjus+6ReaBq5TCZfTc6JFPkG5wHkQgoJRjZMI+mk+XzNFTtgUkyUy8H5q8FXgzdRphaX2W+l0ksmdHy3",
-	"qf/+c0V45qewonpRTaB6qi/HicsVjwpc8/Irtml9K/607xu/LbM5a1juFL5reyk+0fulD6WY5TxteG1q",
-	"v217sXvmkFcLlsZ1J/ty+z283l26zdNwox04kSa1KnVff66I+bmZCBWE5pwqc6Nw3T4lUKJ6zqhgGddP",
-	"pW5QQVL43kgs1ro11TB9Z/CI0ewnpjVrIErGaEZyeKBtBlk1TN8Z/CDzLP7uhcyztpea73u/7rG45po2",
-	"cyP337e9unrqkAnIZp0Tv9zzavh93/f+xEXDS3MuWt9ovu/9uidsOW1iqiV81/ZKfKL3S5+zVBYN3FTA",
-	"d/BSUBi4VqArWhtFbZRmy4bp4G8PmM41V42cVthvP1dElGa5jS+3o+zRp/nS3LWn43tf3/vm7v17X4NO",
-	"iR9WGiUXms1Z4SZY5uyyRTTTdN9BKKoRelOnbCJMueeV/d/1gqVF052r4DuzC3TJKhPq4fMnb18++/G7",
-	"pw3TwJ8dMJMWk9Maj13uQfto//cDnze8Hr7Dt3OBZo6fUSbTchmqplvzwXH7TudXNl1IefWI5fzamNMN",
-	"lxB+28YV662BDpzIdyJbSd6kjTL7bYeJ+IF6upn4kkdefqnJUipNlCRLKjZNPogcfh2+IWMzWubaGJnJ",
-	"YCaLJdUoBe6eDpJKaoxHo73iAjlH7U7ucQb6EXKASohiK1pQzTIy3ZBULpdUXRCa52hl0Kkylpcx2Wie",
-	"T7o6g+zocTfQtn+l1ZiGZT/Gn44Db4xzDt3gjjGlv5UZZ/CCR5b5zd+pFNr+SVernKNf8M5vCqUoe0eX",
-	"qxwOuDujoCJqmmqYviPjq/ehMmu0uOVJNjU7m+G/BslATn9j5mfnr6ohKktqJZWeF0z9ng9ukq3R1EKu",
-	"guHMP7fGK5WWS1aEAy43MNabm5DKbT42TxdDtZAaG7rMa9RwxDgnbiGvhSXF+WtByAl5z7NzkhbLBLTv",
-	"c1KtLglsBHjkJJsmxK7lnLxyI765CUYyK3ZDwbrqo1j61IZxFDHjDPa4a7fdTnZ5XkwaAfqfL549NYz+",
-	"X5dPfkoItWf49Ow++ZF/OzSPqjv2dydevC4zgmNPmQK/1OTO9dgT3DkhDbdNjK1u1Bj8ctfjfJMMnlDB",
-	"Z0z1ZNwpVeyXIjc6ttYrdX7njiHX0D4xTOXyDl1xECBu+HHAXO8HtNA8zfHsXBnz+pVhwzeGcKpcLqmR",
-	"9INL+5ARHrIsYEvMIjTXwDHP7GeD6gibf9WYk2YZR2/Rz4VcsULDgUU5a3+E0+rAoW4x52T8WiDjmBe+",
-	"FjChc+Lm0585QtPSvaUrg/jfqjvIoHs4xD/fkUdA3KmVFAq3K/QU9OOYwfn4bjJIZZ5XUkjL9Optzq5Z",
-	"bmRfxlKesexb2P2Mkp/kNcspaDEzzowdOPi9pIbeGy8HZ/nb0f0H67u//TGbjYvRaDQe3RvZ/82NSFsx",
-	"wbJLc62djk7vn4zHJ6d3X45H56PR+Wj8b1gwhQkPHspS2GtpQQXq82gwmD/aX4NPvrSs+eLHX07G8KmS",
-	"+XXk9WN4/Qhfr+AGHp8mwY2grve80D761Ft9TGhZbE7URqTma54xvERofOnw7ozlTJuttjerYky0kcpq",
-	"ceeDNS3YQpaK4R1yTfPS7O/pzZtkoDDk4xdvfqfNhT/f4CkqaW5+g4G4wflpMlhzIYw1WB+38zXjeTJy",
-	"ukL/lWHvSJAwNrR97A48A8PWnTHdWZ8uDVuFfw1Oh2ejQTJAZ25qqFKqbHDjD8DgXJR57m960c4JzuI/",
-	"H0z5nsOAhqQb3jP+s1LTOSMSdXq94AVuGu5jVtCZDjdsnAzWBdeaiW9BI69x2Ojs5ehBxWFTXF2xZ17I",
-	"xbUzf9N9+6udaWKAylFmbDfn6F/fiiHqvrHuDJGCLmslxpCLa5rzrF36ZbzwMpOb68Usx4y1KmDnx6c3",
-	"+Fm78MSnzb8LpS9b5AIwXpb/3r5rcHN7WZfTyJiBnFsypeic2R2BqbhwCw08HPY6NpOVWYk6sVwZJlop",
-	"Vhg+XNFNLmkWLH+wLDGwcFX6Cd0E/B1Icsv5JYhpuJqPKnW96MsKfs1EKDKVlgWbFRJsPl2AIjIOxWB3",
-	"rbpivAZ+D9yyQ0MJ50TtzqSWGds2tIVfF8BvYzC2gJcWebaHl7gAnoMLyey5AEE7qHFEOc15OtxSGlov",
-	"+FHtgjcTIvAKLoXCu9fsSnD/HZ8TckYVXoINl6eWmuaOWpWQ7cwOsLkNjLCQeQYcELiVe1xdPm5mVIk3",
-	"oCAX8hpDr3Wpf/dwqf/PgqaM/CBXK8PQySDNpdra0NHpy1GwoYYIpd7zTMFo/ZHRyWi8/QiIzNrdPBqO",
-	"Gu7msnadD+43PTjjgub8j+3p1Sk0y+ncGflwHfxWLsGSYe/Mrz4zoxvx+Nl9MyEyZblcw+1sb3ubzGOu",
-	"si8+u2+e/nI4MNoXHLe9ikDOhVMPd9WTxpWlC1rMK0cVe7fKqbDBklfhANXmag5+eq+2WzYv8HSYtZ1V",
-	"qx4n5oAaOw0GVcbk+Qyf8UvLuegkSUq4bMy1Axf0wJzLt9XQ5h5hBZdZxR7mI6m4djqOu1zML09qv9xe",
-	"jbNIX2xEGkwfJu1UrsHjp/86gUmOg3e/HzCRhVxS59ClFHpRm6HStGhhac2X7N9SmMn88vIhXIJUs4cU",
-	"ox52T1ascGKqLm6Y1jmyLV6T+AE6tuwnVqwZoVuJri6849901lmwOZnVINvcSTiaQvdU6icy4zPOslga",
-	"X5CdYd4WpGIc/MafCznN0d3eIJVX+MQ/mvVI5/KxBH6rNM1BZ2Sa8txwpVyyqcw2JF1QMWdZ6Lj33jay",
-	"ZFSsFzxnQ/LcaA/cJUBRkZGCrRguv7CjoItZaSrgjICHAYcEF4PzZlpP6WO0offok4a5SjU4v2dMYXem",
-	"HtpJ+/lV7p474ABhRSGLyvNVJ0NnXnM7EeE12Pk1E5qsCynmQ3JvNKplg6VUGC12yiDd6ILcG42JkEBy",
-	"rojic8EywoX54i7qu3ku1wyevBem1WBwCVJEXwuIsHBFNBNUaPPsWULuje+a/3dGlkwvZJYQxf+ATIQl",
-	"yzgFd6Z58gHusTmsLgMUE09nspjyzBwYTN7h2nOF4sJo5Pq1cIlTF+Te6am9dFYlHDGgQEImSPQJUXSj",
-	"yNrmUZ1+UyXUckWWXCku5uaLB0RLDE04oqkLcjYaEUog/kDk7LWQZQGf3iVKmuWZ+WIil1FoV0xkxkLN",
-	"JLNGAybXgbctOIDPmS42J5ezaMrCr1wvYDqGqc9GdxNCzYNkIdc4O8zoU0RLoosNnoBhuzvvJhnU46Q9",
-	"9Ctn01mf21uvXyWtbpuaD82KwcB/dqDSDlaiCqW5ud1GN/bipane52nDW+/8/U0ygKywHUfDwwVLr1hW",
-	"ZSA7n/otfG3mXgVfG9p0RrE6yY2ecqILKhTSWN3GzDMKnUg5zbeVe9yuunJvGAOsygMMu4CPGu48XM3W",
-	"lQcc2J/1ZLHLA6mR5/lzPKOhKpAajgDmqFkv+E5wrqnB+cir3fC39y6av0EpQXWJ/V4arWHk7MRRMjDi",
-	"EP4wcscricwYfvYLq2qc3jPflKvMvsWQaVfV3zkxIK/cWmZccLUIVwcMXpTdNEvwnhgdrpDzgimMeAbL",
-	"C2YKTgiX5DHux4JG0Wt3XHsbsxTChi678lkjgxWlcAz1E+8bF8qopmgJHMpdt9zNyA9OvT+r6/56D/Xu",
-	"Ble7+5G2VpVpyljGMrAlFlQ9Cd0VVaEHEqMPA8DuRqNRUCsiZ4YVFPBCkJPSw8sZ38bQBsbI8z5qiQYP",
-	"i1n881JUTLSSMgcXEqY0gAEnCzDTjFjJjW2E3iD801qxdS+h29HTag9WtEQHjpU6bZx5gJXjqNtwIJ2i",
-	"fiQrx08LfnmZWi9yFRtFx877KhnErPnE0m4nVWK6aS6OmRFqU/mMgnrFIC1lZwTc3liuSxWIfGXeYx8F",
-	"zejNTvQ2GVxmGcseShVLj4EcRqcJg1GNmuVSFoyAp8CqwVB8VCdHGh0SjAJjI2VWW7SJkhfWVfMHKyQq",
-	"xlBsoxmZ0TxXUINA85yUgmsVJUjNq9Kxlum76jcvNFvtljR5P0j7OE/gIfM0iJn3tZSg+/cGu4k/3k3y",
-	"fncl1oSLfGNWv3/TXbgCx3FLsL+2c0xwf+pki7NHWEmwxfHeB9ZKHCkYkJJj7IFqzQrDC/9Ns9/eDqKJ",
-	"RBnDEFnbuJc4QSeHehByi14QRXLEssMlbnF+NlHi+CqHLd6vhHhXiWB/8u2tBQN7t+IFU5eRw2fkPZwk",
-	"wa4xatQyt1duzAR+N3gT28ErtonuYE6V/l6WDYnK5lsys06RgqaaFcpJmaZlmd/8ohxNt8ZEObLkotTs",
-	"gGU1yFK41+RVh32MDapSuUJu6CSKXpjHYwLIX40dpEqMsa309zviZxbyXKg+hixUo3tIj2pezefCKcL1",
-	"s4HKbkeq2AMWIYvX6fy2TaXMGRVwOQYKXvsLnlZPblMPJlobq3prfNGrnLMs0PqiQqE1RRkUFbYOTkCw",
-	"qozPZqxgIu3BVo/8b2JEFFLzPqNZb9/3EBePjAd6YMMS0VlHoZrb6YvxdRat+f05v66S/C+gMNEoFGtZ",
-	"5hmZYlUqJVmxQZssdvUWTSnyYKKa36GawzURjGWgb0jBns3ASNtrISaeJUEYYN5nU366l8l+zijoDZmC",
-	"0uhur/c6cWwKkC9BNXsm8k3s2Gyxf5gJ7yslamNUXotq5+tcWnEYEj16bJQqlyz7BZMcmlIPreW2u2Wo",
-	"heLdaBTUmCJqbKt3LzYiVfszosydb25RUfB0sXQQCZ1+AxzmYlj7VlKf46pgS14uO79KaSoyG53q8IOb",
-	"bbong3cnc3liPjxxSUS4D4/DRdxUZl8/8qGrsS8VfACk62t8rkvXH9Rcm0en3XO7arNBPch1EzsVZcb1",
-	"pauqrJMJtbAdZQXdMFVxsC/2usIaeVdJgoFWWURqh7ualfCqJNAv3jQt4Tuhi4iCTL3Xf2cG1C26VS+o",
-	"yHOT9LK8XXivT45zsOOD88FvSorhc7p+YhOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sHc0Yylf0vyCsOVK",
-	"byzUgrugmCFqVEsO4oaR1yr2++7bxgk5TchdMhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYnjguq",
-	"Qfz2hCsBKm7RzJK8ke2OoXpW7PtpqJ9mvs/ZShaRlU8LeYUpys1qD7j/NmSV05S1bP4rv/uBsWM40hG5",
-	"zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4KjEk",
-	"u6bKxYwTkhVytTJ/0CxjUJO4lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElSCjUdbpWB3kz0n",
-	"3w4TnZcHbWjyLDU5Svr4VnbcFtMye9vDqZqgLzt+2AtG00WTWbeiha5QVbTMfQXoqmBQsAdK6zkZJeRs",
-	"lJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8anTx4836cjM9uvnj9euj+eXrz",
-	"5X98FiM+DnUEyW2ZKoZPtSNgm9f0lK17Hpdu7tAaxQKeqx+xvcWWjRy5tcr6Vjcv92cHstO64CUX4afj",
-	"vywJIqvMry7DNNzu++ozRUIG7PP7uDbWdoj31AzvHOjGIxq7tCwVHhtzoFa2e2aJ7qp4d9UeUMLwYNSF",
-	"HaabEWEvO3PHK7pB7wy6ZlKJiG9cd7jlPMnfNGzls1KbAXclhcQv6pu1xaQu/WQ34GW/QR3F5SNfAJgF",
-	"sWs/h+Qv622KO7Aww3A39LUx9Bm2e9irfPPdsIirBHnfMoBPLe3mMXLBmR1/UXxDBkmYvIPvsuut5teH",
-	"Cd0+3rTy2i6J/TI7LG4nPIbjVvP3PBPjtocyY9l3mDmx49K1G71/q5p0o32kgwlUlaNbWj1VrCHEqhds",
-	"g3EWOi+YUTExPyVMgXsfs459mttuMHjFCgWwJRh9stAezkRFFAJSlDkjdpioiWqLqqJ+UIeXRpagRliw",
-	"ObQTLNLMObHpUWS6IVIwonjGEp+NOd3ALyCNbtgvlpXO8qhSWBXKdNU3W0KShYfSCd5csPRtfJwgYW8H",
-	"HkIrQ6Z00RgyC6toe4evXHltFAuW5iVDtTYFHM9SO8led3UHa1TX8TXWUgZjhhwW5HZU/dxZecGzqExR",
-	"Dla10yAO5rQqw+15je9q7q5it1mEx673yhcfkisJAZQqTqkdcnfeEhQWjp6OEsHa/Nz83gfB8EouBOeh",
-	"xmHtZoIj6SMacQZONz+DZOlIwunmeZl3zbLIaESUPRbkl5cPdwLFMfZcU67NnwdYWubV1QB+3km13jZK",
-	"QYztoTertq6dViGeul91oE+LND6apIWil27TOabsaIxn1c9Q9LCk1jCGqbdt0xHM1aoK/1NwM7rZ/kx5",
-	"VCHqznqqCfjo5Vo61CMol3FP7eb3bFFrHYsZ/yDXRM40E4TRdGHTTJZkjdFnP3iHCbd6EyogJcc76z0n",
-	"vBJ6W8zjwAw6TarRZSWvWaHLQnQeyUgqlr3ASo5DBJ51Nbj516awPXwbYZ6zVR67J1CT3d3hZxYHPSEU",
-	"9UVUVEMttMPybSJjdxx0mCXavTFmDPL7u91U1bZv6fNga0L53JQxvyyfJWlXu6AZ0RIwGBHzeAEex46r",
-	"d1H7roc3ZzO9f6rmKaKln2TXmJLl6b4MWJHcjhGuy8455E/LUNXet3ElqJQNSb87nQsAfXpNFbGAHwle",
-	"l1RXYIBpLtOrC1LZPdxXxGmW5weksfm6kWacTpiTu9YRszzqwXCANv2z3jwO4q6ijGA3TRnBC5lnatgg",
-	"Vz1Wjo0g2vlVa27dOaf0u8i4rcL1QDuxQHj4Y640T9VHV1z7mz2PaDRYWVWo9RotUEEjgzqtLi6LrQyy",
-	"2m/Hc4+WRUcC1e+3+iwesRQylpStU1wveLqwtadwDMBs1RKYDp2UkIguFStAkCrKu94bK8qL/rQF9Snm",
-	"9GLSFoL0Gw75MGbxcpGy7q4Law7yQ2xua0k2ckwpNGZedJvKjj4SQzymgpjfh5fM5wquSJdf2DsEDARz",
-	"s/VMmTipsWvGbU91S/GBk+wPoWMYv9U1mreLsZC+t1Qbe2uHoQ+kvhFY9+W7RBBcV4sPcJvglQciqjo2",
-	"0CQAv9+yQbBY9qDrK+2HZT9syeS/VYA6laJfgLpyOe4GHar+HAtGc73YYBMn3Kdh3LBOC6ZfMG2Ed+Ts",
-	"GdMZwWntI6jb0IKRK7bSRDGa49Z3N95UBwRnsob+Rx4MFHQGi8uAE7EKFSbUVsCkZEkzZnQwrhXLZ+3+",
-	"ChWsOx7mi3rOd/s0eaIY2iNNh+Sz908vn3x3QyCF0xY2uS8HEVbv6rK0K/VOy6Dqrisbliru+vfbHSBg",
-	"2C0vFQNQBGh3YtfCxTwP+0/044Mj5TaE3SP8hu5wds21aj2i3ulZCZJ6PkRF2b1OT0uB43iJnMT7VPxE",
-	"dr7HySw4MEegy1kOhrx/dnb3fptsWNJ3tWkGQNcBIG4LNXaMkVJYPsP8LSOf4SacFxSvQqzGyarymyZ7",
-	"pbq5tmzUnFO1pdDtPYZpTlWD1oUYhPAAJN4LEmS+A/C4XZrPUk98gvubaEougtdFXXf2SxCjxuobNiT1",
-	"siqpe3fGa7qx1xXjYu5qVhMyZUpj9mM/GTUvaUGFZk3mLPXY+sakJ6tCLm2jp1033Vr8q5J4jX0XCRcg",
-	"a6HQwcu2qveVQy4GrCFzxV04RHhMHZbK1/FCeT5dDhsc8NV56Va3hj+I3ugOkrpXjSt+sM+bbyEoHWtX",
-	"9ZvupY6Da9I/4JMkwEystrNFksnieFJcFp+UEJfFy4JjusWWZCn1ggnN03hh22NNNL1iqKGlBcvMszRX",
-	"cZ9TgHPeiZYwp2d+rjv+iavdCX1njmSIkEQV0QVnGVnL4iqefwsXkUMb65ZUE6SMRCuxWlNG0eFlYZo6",
-	"pQTLq1rqZn1TqulXFN6/1RZrpGei2zJAxY8Y6w6h3RCdvQORG3aYuH86vnfvwCt8jzp+qTCFq9JJL1r1",
-	"cPJywTZeczcmTUQ139oFv/hW6gayfvcoyeJYGc/Cwm3vflG6/lH7gjmlrR4S2P/Mzi+cTXyhMRmJoJvN",
-	"qUoWW8JiczrnHHzHFYGGL9HLE7v2qVtnBteiP1usM6dcKF01J4WU7hokhusPDC5EWszjSkUTRTr5gjV9",
-	"6PSxyF6vuzp9mkp1jp600xQF6BiTr2rVfF2QJ0HiaIcr75JsCLWlLZE6D7oZWYp5VUqV3n+zK/29e/bG",
-	"I8V2LqzmKcugl1ysTBtgXhvzWeOxuF8E14qAF9N20X6niRRd62364Z4AqBBtkDnNSCcVIGwn/i2iPbGf",
-	"WaBGzqw+DB2J4TaMCo2OqCBNKCpBJw2YTxcGfMlZ8Yhb1M+o19/B2rYyCT5lns9pn7J94P+fsTvA7st9",
-	"Ku0eeuDbg+NSJdD6E+lPizsAlnn9lCtJW0nvpnvkO6X50m751mWZWU93t0o+j3AUWT11iJe7l4sX0ZEM",
-	"K9VQnNQmSo4nErbj3tWOWFQfJFATYb8PZNq2MbOJ3IHfl3lOzFceFoEr9KjOCtlgSC74fNFAhSuWNxBI",
-	"ruOpLBU09M7cvsU0NEA5DS7lQyI/5vV+fnYFPnwTzKGJrP/PqMxWueuhNZcuU7yVh0OUhO2Jly254035",
-	"WGGPutr/guKTUWxjH1r97wNBH7XjGX0ovKKrll7VLmZAXizk2oILS5Gy4T7goz0YRn+DFH08kCLc4egJ",
-	"wSHr/Yu3wQpSttKHRhT7nwe2tAgFB5+FttAiF9fRIwC9l48BQFbYMujW5DmJIONaXsWySLqctLLIWwxK",
-	"mxQnV0zUkQzKgp8UzGEiJV2g4XA/7MJCQjUzZMAybpE44wYWDDpk3QpiL0gC6OaqQhC9iI9qNyRdiCa+",
-	"kbuW45THi2kq/0N94/7Jr5nweXBcEa5UybJkB5KirWKlsepGbQddXG8ufAvkCaqUFlksuBLR56sd8+HW",
-	"nmUgYR+wvfsTY8qqIM97alwA05d1+0hm9bowx6I1dulXeAyvd9Bo7FNwe9c7lMVL/naLsQD/V7M8VwTA",
-	"FmwHiCXLNg1Bq6DWbvfbqnVZxbbQw0yWOhpGc73N2oj0PSYh1bqe7cpQSVJZFIAhblFnzK8IF8T8qk9V",
-	"30v3a2+Z204ImLwsBYDCXQm5Fu2H27deO/jey/Lf21S/qLLW54XNJZ+tjje5qgWDXbM2DE5F9zno49Zt",
-	"qzuVIzag0pkdgq3LeAbO8DnTBHs7NBUwRmVzmbOmrvQ5wzbXIn0oxYzPhxZkjssKhm9aMHqlqi7yuCX7",
-	"0niO6tLskoZTCY6qdrA5IdpD5hwf4KPJsVpJlZiTFYHCfFEhtAjeKlCu2M/Nv7p33Bn1Z6deN+hvo0op",
-	"d+VWBWZUggQLRFO7bP5nIctVj5rsPrVJ/aVvbwF1C/kS9X/mVDOlhy28/Rdx7kd50LKZq52KsFJbifwW",
-	"UxxBZdlms09MbzkqBT61xXdLOKuTJmji0wILWD94/6J5yZQrhPWFPcZ0RZ3HWAs2yh2O5WBWtvLdemEO",
-	"bhHLTr+dLs11ML7ramUG+bZ2UWnnCiyOBygWLfzfevK0S8JfY566kSS/FlyzX7lQCUZog38rWRap/VvT",
-	"Ys40/r1mfL7QxhQFIv9sm2MkZMmKOUsIvWYFNX/YNvL1rIYuOYoNhVGXFmdBzowWhow13OILo+zQac6G",
-	"T+0fr7Y45U3NfFVXfHWC/aZofgJxdWPjuIb1u7xToUfveibircIuMesMLPmCWVS7WjSl+XmIWgxjWKYY",
-	"zzCsurTYM7YMvUFD1osWPDaLwJZSIQVPsXRhWemWtpL3lVrI1ZthkMa8kNH7dTtOZl5uVxA9j3jEPggU",
-	"3/gWUHyPbFJ9Pxl46VPzfVI+F1ukvSCKMTKBXodW7jtka8Otk93cmnbh15Wjk8F313ZB25N+mMsyg28V",
-	"GQ9HhIlrlssVlhBb/jAXkDl8MHEGz0520aXdndodTdYmdNiWQC7d0XP6dnugN43G7a7sAxFWUyn3uDuT",
-	"gVqxNLA23DTGw1H0zc1wr9hEtbs+6xYemujs+vXrobEEcy7Y69cdaoeC2Vs8YkuExKWI2vdvkzxpxv/b",
-	"7grT4pTdSi98R1Pd2q2nMiXSvESRZjv9FmhDrWh6hTw+Ywwb3qZYvbwsc81XEJl0AbpkkFKExpX25xry",
-	"NPEet6o0dmu2EO0Ae1XIEuCbpzzPYQo5X3LMFcTO1Q1i9cBsjd2dt+kskdxHzVbmBFJiLgUWd/3HUQc0",
-	"phkE2RktkIfgG3nhT8vhfZwqW2jXhzan16xynxGuFV7oF2TyfzE8MXHA/0G54h5+d/YSbVnYwWpsoLWS",
-	"p+BVxrx7ZviaWEhqFa1S+p6LzCVp1smJLU/j++3vjKoVbKlYVmUtKQYTWDKRbdWT3aZNRdD2YidhOaUi",
-	"IdNSQzNV6EWrFoBqcGUbiB1lBuDi6oDeic8ljojV1GOb/wPLM5vltsvUoGbF0IlhjYBMa/MnXKP/87Bg",
-	"ek19Y1qrq+V5hekcz5v2GmI3N2UblMKCrqAMd8fYAhSFA7ASKnW02+Qq+7Db8wuW94r5NiYgIP0/V5iJ",
-	"IECM4Orj5SS93cl7XcDU8YBz4dsGNX38vzqOYfdrUC+cGo6qOC66uvUiGq/g6YJgFAxhtKFr8owW++Up",
-	"ejzB0WlPSOD/dJl/vnLbp7khZ+N8LCKF3fD2c3kEt0xwyD8Jt8wPXGlZbJr7QDTVWsfRJvffmEmjZaoQ",
-	"FXPKUoCtDDvvWJHXvdOOP+mR0HmvRpANZjFUm1ukNRt+o3b+a+gaHpY5F4web/YeKL4pB0Rju9uEmPO/",
-	"XGmzQQ55B2XEtJDlfIF9Hqey1D2BOH9ryDTYdgogfVC6QbGdDThsBbWbhCPmbvh63kpKQqbmFUBAwB/t",
-	"UrMDjmdXjznPQvEDYsV2WgEJVSl/tq45tbDtW3Kp5RgeQwCFB/rTEEEyzxrxMg5K6moP3S+ioXAU2oos",
-	"QMdGXbKDFbVzOhZ51no66m+1RY7n2LLVyTlI5AUdTq5Z5kpFz+3Vq1Cxc+rerJBLQsnMCByj7HExv3Al",
-	"tHZc+6+tUcHaUeeE1i/nWVnoBebq+4fDquGqLtNfyVXOOI4Zb13UVPPUGn0/HNs3ospgkweJVUBNmLw6",
-	"KvCfzUDRws7tRAp2Hii6RutyQnVK0yuiZYVaBAicCrAwmsC8Pnog3By5SAh8R7kv0EJ2/AOVX1s55YHf",
-	"wBUqxA8WVnSaIeGIrQMUtn5IgB8q+B4JuKN030GeWGBY3OOTV4i7ldSqB9dtlZ5jr/bkLrM7x7gJZNy4",
-	"/WveAD76VeceQ9tzwClzNaCoeF6QguWMKpYl/lieO0ZKbM3BnGMCEySpXBAbMTv3bRC4FfdUbEBQXhCa",
-	"swJGwsbXS8ugK6qUbTugQ78IwKqsqdDQLHvKwFAPhaUP4eFc4U+cbBDBSwb2tVG5+Xfq85+Q+nz8POMY",
-	"31dbe4TjHvDJJ3HoHweJyVvVY66lecQF+GwHyMhm2nb2/QUd02P1ZkEPmlumaKe5bGiIbd1myhYoQ+sx",
-	"eNjjjfLctU414gvx6w5wo5nplrplEq6/v3JNv1HfQ6USvmTZfG8v8tsVw2MEhGXds+hL1vlZ3yXmIBE5",
-	"y2kMX82CyGDEhhXOBZ1LeUWo7syJ9gR8n9MoPstuW7SGpH1fuHjso2In2Fj33LVYwG9Cn3qBvkW3BdXs",
-	"YYeeu8/dczf+Br7cgxK8ojxLyLXkthngHBZYrg44kfjGZdTZ/4Nc198IkI0b91n8/S2v6mIJ2C32xkCf",
-	"xj23V8V90bJXsd3mBN2Lgrs1kGdhnqovscDzGojeQKDXZUG497VdCeQRSpqWuwtObscShN/K5SqBLNDE",
-	"Co6ElEKVUwSGyi4Q75ks6cYokkYdjVtZNjrbqW8RPNyyADjZty1qShfGnI44NyBT5txIx7UAQcQFcgmX",
-	"AlTnuD3Mqvh+Z+VnOyegUZw2ZTdZSze3FgMo9lQQZmvctwIqOW93gbZN1dD8R/NcbxSHSiJG0HtQkwAg",
-	"MVQc/HJwf1SUm1ZS8a1GJSF28rGQIbpiOrjZJDvwDtYU380fqPivzjmtXH8MZVvylH1SmvaLpio7a6Sa",
-	"O8eIVQn/KYXrvDLN45HJn1D4bWERoDcSPUZoeCsiCz7nwpjI5l8FSxlfaWIOXULkNStsgrzSZHxGllyU",
-	"Gtl1SyxhJueTrh0b+hQULOm7Jwc11agm5QZxL47thD/7kexXzc7tyUXQRkaLnINX1pxsDNxAaAzrsSx0",
-	"uiGoVetASXDt/0InRKnClCWaZXDCtrOUYjlJua1YrEymKCNwcbUnOp7K1QYxvqrg+Dbi0qKD8Kwi+E11",
-	"YW3e5LX4XhbL7u/opEGZ1Qe+VJEeWuvf0pqhDYGyltiuNF2ueuQpbdUWOTWsUq38ghK3QxUdGzj8akfQ",
-	"4CCg70Ea0qBqv1L3iM0K+QeLBwefMGdsbOUvNbqkduynUhXRW/s3yXtGGZrBHnoU199WeXb+KJthZ91S",
-	"fjHtPmYk5xFuQrsvn8RFiHM9pP7kYM8h/DA+l2gWxATEvZqA34fMGEvIBDUdNfFxGEpUubwggnGI1HEj",
-	"X0uhnd8G5H0N6Hcj0rcBQo6LYitwY3psYAU/KXi6QOdbMsDJeGVLNZxMXUT7r9i78SeqHebSTp+/Jc9z",
-	"rrAxQ+JCmR2Uh7rlLctpHpxTaw4e0uSJavovmZdLFp3tnM/pdKOZIl+MR//9gMDfX3acy4zyvLE9llQs",
-	"IRmjGcmhFkh1bcVUpilTalbmbQND0nrn+BoY3i82Io34lJ7b/iyWEcF60r4dHJEFKdisVB3ftQ0aXL24",
-	"tjJPu6TWQmqLvWq7Fz1xYLB2zha/FPXEWqO+YKfbEqD7bKqNA/fashBP/gMa6v/Dt9b/R0Nb/RCSLOzO",
-	"T0/+ePP+7s1ne+/yyg5yI8UW/5StA8f3oY3zd06EoYBVP42WZ2dwQaYsl2vyByukhRiWs1mcQu/Hyfj0",
-	"xpPp/Tg5vWkgVbcim7ttmILhD097Fud4QjubtKVax5DbI3D1IHUtjBZJ+JSFTwYR7HqvY74NqKovUv+B",
-	"UFTN/eqNjcl/L5n92lW5RYoH7LsbCF1vNtOD2LVuMj3J8Sf0OwiLzTu1OYhQslpyEzFrYEcHCYlQin2k",
-	"E950UttPaD2y3ueUOpsjLH49u7dXDB2sRdZCzw2r+ZVNF1JefScyKLPruaQD+dl8UBcKPQdY0ndOPARM",
-	"XPUki6GIXUIpasGUcm6RORcKQktkoTUGlup1yT1FvT0tTYhgT2vGy5YDTKI7a5LCAxOnJwC+74rOXW6w",
-	"zQ5jImuP4jzz/oymivhO8hiHaSx4sd6U7i02WizgdQymeypLTRZyTZZUbFwiY9hesxQeZqhBb3zlFcem",
-	"Zux223xBgAVMMTOKbWNIk12/AthOfUgyZ8JYWCyLW7wBQ77v0yhYUM2vWQffD+TfW25r7H7mKtLjcywY",
-	"zZ6JGvxrmKiY0liVyCM+N/ow+iMB3M/InwtyMsbos9jYBNNhS9vm9x3LCLE21NIkWE4w93Anmrf9CK6P",
-	"5uYWfz3XB871haa6VLGefFDK0BYHB/f8gnrb76AGuLrS03ZD39670amV0PNm1KxMCtZkugL2eOZqyJWg",
-	"K7WQuqNlDGV+x+szYqxaLuYvOrQAjfbtb/Z0rxZU1T2wdqHYzpLRZUPVBN2bCwF8ADTUMrzBek6+IVl4",
-	"657AkDj1BTVHuym83xspZXmmSjqoWHWX5TydkuDcbO2m45XoUXSOuNvVNhuGy9m7uIxpb0kR0R323m6d",
-	"y4A6g+k1Fvg0sGbuAAxi91afcp9++fZ9ioNs82ufX97aJ6MO5OaVFr/SaotbuegYF5nnyE/jLluLh82N",
-	"YC+3+6+BPsQEFdq3YVNBo9Fb46NXsB4tTZVsfziqtjrP92qB0agsfbh2ohW+Tq2j6ME9QxvLOWJtbNk6",
-	"3qunUws318ppX3cGj0OCTr0g9OmQSiyhgqk2NRyNcevPdHOAz7UChbmtM6QaKTo7n1O0bf5kMQCVNC8V",
-	"v2bd84EhgtRUqFT04Fbz+b+tYte+YHyle0ECSwl+H6VCTkW0jckzoVo6+8wY1WWxp6vOTpVzK3pKY4Jf",
-	"5yQqN6mKpS32Cs6oSz8cQ45Ls/je7ZigZGY//EZOxU/4JLBIxvIG03fZQtwevVpyKqBfS7S/TjO9GzrP",
-	"NIvnFkEXt2craYNU2Nm0oHeMXXTi+NJTu4mjf/Kbsd1wNv8emUS19mC0qagA+eLytin43k5qpf2BPjAL",
-	"xu2hW4Yx6Ib0RqVdlLHWOrXuXehgw62kzBvq+V3HXGg2WRDzZEORKAbPY9bLtWsr7loc5FJeKeftCxLw",
-	"+wZHPWWT2v417f3PRbS2pgGZzONddc6Www4072M4uH1SWn0vm9ghZ8XjijEinErTRdjamCyo1VHAdpQz",
-	"TB9YN7Cqg+6KOjGbsLFgATXLel7QrLStPK8x+Axjvy0FpNAFiGE5mAcVZJinehTJjf/BmrrGQSKdHbhr",
-	"UL8R1AvbRdP99xJnRdtl2EizcvVSxl8NvgRDJ++25Kzwx9v6aMxDhxyYzt3f4Ki85PEkpo6XLs8iregs",
-	"s7Sk4ZuT+oIvy/yQKFREPQlDh/daoy13T3fXarN9GriEKax4ZYQuJXToZcsLctfCTcGWDcPGVaf3guM9",
-	"jopiq3VtzbpPoAaGiFLWbOolNOntpNjtb7j+cVrHtapDMtqG3UMbUGxC1s82c5uwK35zKl42G6Jx/x0E",
-	"JcqlO89Al6g06a4pOcUIJhpOK9SevErkq4Yqvcl3OgTyNTJL3I9iXtdP0dxrcOKQjfM4sE1dxdNbCYUF",
-	"ozlYVSdqI9JJQiY0u6YiZdmJy6Y6KZiSeWl+Yb7PqKYnVSKg+QjBk090QYXyNTwKHmYZtrI+UeVqJQt4",
-	"XOX05MGDkwcPzD8WfEXpiZLp6Qk4tLh5ufliveCaneR0yvJJjWlvK8bsAXJX9IoVsHa8fE+83838I9Af",
-	"kLn0rJ7aXD8Q0Sy7ifvZ5JxMwOpkhVnfqpAzphTs34TIgkzM/VqsCq7YZEjgl/Up2AFERotsQr4IROuX",
-	"8PspP/Hw/DSfQCNsBBghsGpFFvSauTay+8h4+86GSOpGVs721Zft5JO1JNi5f2Pn9ahQ+UQq0T5wldjH",
-	"KemycLVNtdHW+lmHhdGugTgieQtftzKXTJEaDlknYxsU7OYWc249mButOiCD760+c4qdVe1vV4xmMUgj",
-	"gcrvH5IH986+Jit8gmRMU55HKqLilaYvNJ3m7AJUtRUrsNvVVvLlK3ryx+jkwds3/3j9elj947OGkKtN",
-	"d4pQ2iN/UpFZzCNJMhndygpq9iggrVzYjs1RLcRlCFF1xTJz5vu0GUTGYEo/zuL+cfDiG+m8kaV5BQiV",
-	"BctXO8ib8a5WygfiW4olI+1OOfbRtZwxbAPujqHrz613AniTg0ufEcNFt+jBuOU/tyvzbBPsk28jUxG3",
-	"5WB8H29Z9kwwMqNlrjcEelY3n4pIxDQvlyJ671CP6WOrEMbxZJWcC3arARrbBP0aNmDDwHe8YpcWdBmv",
-	"HXkJUo8VG+IfSsiK6kX1bwJsSjPzjdkXRi14joXmbygStrD9MUl1/8FoTP7zxbOnbgjChc0MsNtMprKh",
-	"xR5232uS4RJiZMzNc78Ab2tB9DxAh4hnPn4MN290ZlXsujknp2tKAFbsNuTFHBDbxIj8geApB2AyR/Ip",
-	"EV0V0eMo11sIsxdQKrtc6Q3mv4H2jFBhhgVRn6wgi2+R79CUTrCkOl382FSNumLiYViEtA+iJTLVsMnr",
-	"LI4Asz15rJlqyxm0mAc2GA0h1uakK7lmWVvGeldeqmkptmQIveVGK9Q8z82phxaGOjEUSRncsheIx9BA",
-	"qJ0ThYHb1hz7vRxpuw/sTPt7WTjAX4f/i/PcBmOnGbsI8R+pRZjArfk8DtNvIxydVSSovP4A/b4DQRIw",
-	"eJCk4kjssRAtx23BtQTpUZUkqZcX44KbBeMR0lushP0kcltwroeUqLJ3K5t3FRWgDrsQEVp9ZsyGLEtI",
-	"7LxmDvU21g7tw/T/qW6I6JQdmDWeKrsAXhDB1nYZiQsSeKABlwit/vTGbriTVcbtIaIIhWRtpJvoq2yH",
-	"uN2gTPDNvniJezS+mN8OKrFqhuPdXFhwsCu20rtd2fZXjtSgesEi8HOov+tb84sQrbcvRG/3Jl3PEeez",
-	"b+2Nrbba13QvvvWrnG6a2op4lIVuakQ7brbvIX1UmObbQbfjw81hioIpYIy4tVVDH0YE12Fn3A+n1nns",
-	"jzUXIswYienE4A/7ljVUd6JOtuU8A9GspZ0mzA+++JWLtnftAIIFeBvW/x0Sr2r2G6AZV8DHQEW/xDq2",
-	"sVtTMK+k/ZAYln2OxmHfKIe5ua2yvd15crfRhHlYxUu0oDtkiJEAfiykCvgV0M0HSsoV2zQE6dm7VYEe",
-	"/vhboj0n78Ubas6a/B35xvdvsHciQCoyFFZ7qbCyHTHjM6w1zWwKwsQH3lO6pzqUNXRqDHpJ3Hdh9z/r",
-	"bbnwkEKfK8IxT4mcrLkwT2J6Re+Wn9tgOW5mcWY2yiyGQhsacHazfvt2PMJc+jqlMBH13Ol4WEiDkPQX",
-	"2FyAnRupN5dMXWBfEvwg59fm+TnF1vEHZuj3kNsd0yp2ev1AqnyHfhrP2TW4Bx553/XW5pR6IYujeUl8",
-	"H1bVgIiGOirOyYZBOmc0B11eIyZMFvQFbR3FPXdTeXqrEOlvWNiyocu8X/OGCgM2Ak7Sr9CiIY3+skPK",
-	"fGNrc48MajfcI/FbEtTtVU/LIPk73Ns2TjuKnYpDvSiXS/qpdG/ZnnTLUdv1RYUlq/vh2w84mX9BTj8K",
-	"r0Z3wqIL+N4Da9TVaLYElYxlHPsSzbiw8RjEr47S4bnMc3Nx3N6WOYtqD04a2odtztj43tf3vrl7/97X",
-	"7bljO9fENW/2r5c5u0yb+ifoRlw9Jww+V2Qti6xqQC2k5rM4h9LjOes/XP+jvn75HU84TXW88m/lM7g7",
-	"6jDG7m5DjnRuKkDkNR+uGMVQfp/uhh/N2Cyb4rbTUnHBlCLmEdsqb3iE2sRj9AKqzkeHjkBSuW5A9lLe",
-	"l9x31A49DZZrzVsNm5C4kx3UYDpj1vuwHbs6PrTlm00tfHz3n9ZgnifmMfSBSnJ9GqrAFieFUMNYXm2R",
-	"hh1IbR38M6cr1WBnw8g+mfc4ffm7ONdK0bkn5q8LWeWaEK6hrxpdMkDxnxhqZ2XOJnHFxlzHufWIHNrN",
-	"BwEaD3Q0Py/FQxxgJ+L17Wa3oW1FokOaCB0ZRYELrhYHUm03ylt2a24JEVOb4282FtLDqChpXKtcFXJe",
-	"MBUpm3BgFV2BGXc5b9QVFqFR6NbAD2InO1TWbm3nQYLsgRjJ3S40d5O13y1b3d1c106/1rptWE27xnKx",
-	"wxtstz+XbYAQ1eFrdOB3xjzHGTejn9gHsFV1x9ohG7rtiqH6wdBXfi9pK8wpSxeSYaTTdcqsmg7CrwnN",
-	"zQQ2Hd/Y3inUgwtMC3qFXQ07juvyKeIk8okQU+gIyq9ZgdGJzhtm1tg8b9gCyFHrMaC9pXfBnwLMWojG",
-	"GurbXN7DRVozDMwBws4X6B+ijwIpHe9V56saszoedXTaQLGxKRJbEDPABA3i4CjK4yejNe6qi7+XrET1",
-	"sBQC7wDAA2YZwsjTQnNaBwYGKZw36I+IRhq8wG4rJBhWsJjWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7z",
-	"cL2Q4ODXQYEe+P6jWuYBECG3MOQcdCusoQkvo92YQhof4SzYzfokjgPO9V9mF3vaOtfuN7sAsn3CXThM",
-	"fGqVnndbpj8kbLGjrDepmM1Yiuydfl6Kg3RPBxzQGmCtImdc8xREVIDn5Eq7BslgWuZXBwFdtbS39okD",
-	"UAgvSSYTzJkEyfbWbXJDKnal4UcKtXlVVRbR/7to5ZZ5vI/p40ojUP2dSNpu5xxo/MFmwX4Huxtyz6Hy",
-	"DEjwiM9mEYFWjyEeITJ45HIbIXU/0JU94wVWYzdHgBM/US/ANc15FHi1MdyCv6gH+DzRquW2bORRbia3",
-	"pk/iagqOcKSPmJEzgMq6oiU2u96SPOaTIl3w6yY1rXpBDKW0UazvZNl3scFWTBjj5Se0XTpXPbaEEtp8",
-	"JEXZIFqLUqAlyRUpRcYKsqYbIgsAjDbyttvhQHU/cjB6O2f6i/K+WeuY1bqTzxqvlg/io/vFt5vJNkvs",
-	"bjfuSJzLAaI/XnmGwEgW4aeyGohgLIsVaC7kjszcW7zhs1mj0LZp9PNt96RFj6pgUJ3sSOyc4rHvRlBv",
-	"vyFRXGhvC22VeDCas4xQTQqmNHgGoGmFrcP26Ua7I3ZMD3Kg0DYOZIjj3XqBzLHzi242gq+w7InHPqnv",
-	"YIWJ0gB7Q1Nt3VKtrV0iPitGlHs7WeW0Ae+4uuI/PPBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9Ohqe",
-	"SQxVpg41YvkgykPYw3fVkGJwCNaMLFdRKDRXJKrpFROup85BkmWrpFmiYAMUmXnBsB0xV1CQCmXeEovw",
-	"WBPuWyGX3RX5nKZXUREL67MSH1I9Z7JIGSKn2voVsykkkwzyMAjNc7m+8HUh73SVZbfmeU6mLGxIdQCM",
-	"Y3B97ny3Xmz281J1f1XAjOaHXbj9J6STBXuLcnvPJunudHQBsalCW0dh6n4s0niMda8j7K4Gjw8Es+gk",
-	"adzqa8fbTKDgNXkfXlvmq1+ExozTLguNz9rP1h1Y99ZKNAS9091p2iebqiKRI8AKXea5D4AUzNzoZZ6R",
-	"KbtAecEVydlME1lqwgSqRkeC9+mcYXYIvJg5myyiqU+EXE+2oc6csiXk2ppRJ3ZT3hyMWxZu2M8VxsqW",
-	"WtmGRdbvnM3KPH/iLv7tvHusnsYGxGibYCebNdGsWNqOO+Yj7FusJJnROISA11OiepDzXdsm5m5UTDTq",
-	"nCfdQbt5KtctiDH1aaRyycCN5qBP61OKIx2/jHIPlF3TJYstbQ+Yr9nMmjbl1xG+MdzHRnXKcNduPeEO",
-	"c+VU6RcbkR4Yni8j2+xa1gU1eKhQCImdoc3lzhWRa5YRYf2MhzYPTuzr9h9Cv1I/82aaNXZOaQaif6wV",
-	"9OG5sPgEtnwd1+9MfqPEbJW0AKbtUjbgf+TYdb21KpwGjRj6tohqMss/fNTajH/p+rvvtofJLS4KkXlm",
-	"zElMG18CKETXdqm+L0p9eJeIQNYLnjOgPxLP7BAuDIPmFlUC4RLMcbiA1xvV2WJbUbGpVOnCwpY4VrbP",
-	"Gn7b6cfiG4i0FNeoZvJPNwQcIzE4nKoGtAOJ7Cnq9rA7kl2dZ1UWQZfetnjwD/D2H95vfBuKoYN+7/JL",
-	"K0lQdZVxRzBsuAzHKOR2PNOxObyErhXHibexZQSE9wnNmGGdiaGYuTZIxq4ncRNvJ/qmmegXfSvYvCnb",
-	"XeXlPFr5t5CFxjIREJ8I6tWAKaq2HdPeIa1KZVihwe0cthbYEuGXTy8xWZt8y3NzOglqeCqBO8uZSDYZ",
-	"COZp7q8kaJPxwcJYhmShO3SOPlC/Grvp9VhVW3wK2a0b9sQujMJx+kkGW9G3ZnN3PcZm+ov2Twwbn3dF",
-	"XfdoB1u6JeZGWRSD+OFt6aTgUQiPk47bDI6vEcX/LAGtKCNYep/TYss50/Z22NJmPBfI52mESIYvbVW9",
-	"YiJL6qp9wTImNKe56jedXyGJaF8cw57aqzqOTnUtLLGktcYX1fb4pb1p4vMmGLEgeTPitvOHIH7YdVGy",
-	"yAuvWAfHV22ljdNG4u3MeiqzuHWL4HWtee5NZ69685LphYxDWdiGszGhPT2wedl2fo0Zyc8B31itK8Gl",
-	"x+j1i8hkxBWHvf3j+7ugKu7Rv2Js1YD0jsrteDTqfArMxH5kKx0XjKt2TKJapq4RYw4PJqY/7lGCKywx",
-	"W/XeNA7W7B+NAB4EIJrmkDekztbyiCFHOZfyCgJmw/2qgNv34A2hOAG6WwYIV+y2vonBfrT7FbksIx04",
-	"vF0b4DRVndU+DERAR7/7DnSAwzeJOt/t6g8EJWmqCHK1izYtC0ubSca7AXdkxea5yxpowzcChBDDOvGr",
-	"38mAJs/bNWfrCxclQRdntZuKLOU1ywj2+9nWyCIVkE25aSmA5gprYQNVilKAlSxXGFXqUIXTF1OkoY4R",
-	"MVXC4wfTmyFSg7H5fcHT3l0qe7r7d/nO4cFupxFt2sLOQffPLjUZTb1ZbJu3buSUrk1kj2wZn8vYxeDv",
-	"0xFuN5eJ7fR8Cybcra9mJA70iG4s9v2ubO8XfX+McOeNDmqm2xvs9NvyfqDxvcHfe2zsDkovgqgH6OkH",
-	"bg3MvnFz+oZGiwAhuPWyd8/VNZKGTWtvxBv8vsv5OGJxeGOUul5xvduvtlueBmpkjXsTyxi7DbP3lkyr",
-	"gi15re9YPcm6l9g6bs1+V79jw45VPYf3CL+KCJ3C4TBs44b6Oq5WaSMFi7TDcXFsfwC9LAwT+irVFm7G",
-	"N0036c8A3nb7+7Ll1PYTrS39sD+k1L0lX8YUfa8b2mcJV2Rerwroz8e+Wdpefo710O55idwkg39V3tc6",
-	"h8xlR6z3ZrveZqHOZfzNkrtgyXEQDFq7AFdAhhGv/xUjFOL4kLrtEZik0IvbAaD+yqYLKa8utWbLmCHZ",
-	"ByCHvUtZsWroWjhlcw6lgfW2QJ+rrW4DsTD1Ab7XNvCnwIXaJTTunqlyc+OInRUclN71C/ouG5WD0JGr",
-	"ZVseYVw2BtKFG9bQkYSJDKCbt0TJenEVFSXu8cY7jl0z0bCv8BVAOSY+5c/2dfhcnZM1LuSEx6uY4Nd9",
-	"wmI7Qa31IosHtdg7bbn6sOqxpm4/vy42vs0lsdtAsKy1nYsV0zr/kDgKW0xTpfs3ZHlYlwIuBE7jBTFv",
-	"PLc5YmvAzgqvi8ghaGxxH4uEeb7c4jnHYYlrTuP4IkB7cAy/vbUhYSPnrMPpeiy+N2vpecacxzue8OtS",
-	"zhrP2t9H8++j+eGPZmEjDZ38HVu6QMxq+EsfdXsm3bI7nPwjFARu39SfRGFglB0jTRjNyTknc37NBClX",
-	"F1XB8pJuEOecaxB1u1DEVSaPTy6r4B9iSR12Tt+F8vG2STT2Jw24in5il1HAeSaIkkuG2WFwEudSE70o",
-	"ZDlf1PLXOrZXwnSxFzzaAs+f7rr0gtb22QFvi0jjq37ZPzLPENvAJ8hvtzbXPIcSE3erWARrPhcsq1Jn",
-	"sZrL5ds5bMiEaCkPWNd2QedtRbLjNy+SzbCxQKP52NguIK9UQij5itg8ZCYw1ZC6HHswdoiSQ/JUCnYO",
-	"X0xt2sIMuqwJTSaQ7cT1ZgK386QoxdDhUE361Qm1BMGPkbmEEW8kTKSec4tRtji9fs62+g3589me6LS1",
-	"V8cT217a7MsGgcE7TO1PTcZqzqezBd5vGlqRNTal7/LWPW0FLG/W43KHZIdFD+zOOc24olO4tqYb8sJm",
-	"SSZEMUaQYWs9JHYK4N3Pu1xRv3K9OCKs0N+X1f/Oy6qhGPtfrOAzzpQtPJ4LqClUQ/ICirHt1FI2PBgW",
-	"4O8b8K95A7YWwNtNe86UTQXo4ZpW8dNsjU3c1j1c3hjdgqHbJiw1PaAfmbxmRU5XP8iyULXMmtN7sU6P",
-	"i7DupH6WsWm5gKPExdzmiljE+vvfBPj1oyhrNC1MwVboWCs393l/DMOteij3UhQXZcH15oU5xC6jkNsO",
-	"S1sJvIJc/vyYXLFNQiYqf2t48C0etbv3SbqgBU21zUAGmQCmKaMFOBHsqxdarzDcpJrhpjKqFlNJoaGf",
-	"fXBIIGnHthRWLlfH1tVh90nssUmvMJ2Im9FSKa+4Bw85H7g6h7fu/dXRx1Xf3EBn8VmkWOI7Y9sGACA6",
-	"nClgWmBGYyaZQuAtED50qYYkk6m6Q1d8uMy2m28Lc064hIZFxiKmc3Zh/oTSh/PX4rU4IV99dVmay0bz",
-	"FLj+q6/OyeQS2kTwP+CTc/ItUJq4jRkOhxO8h2iwbzZVL0JggqTyhH0tSEjbIfmOpgvig8rYZBFzyFix",
-	"5DgG10B/Rb6YvDupPp98eYEUcNxmyKDoRpH1gqcLUsgccVvhpak0F4N1Bwxx+Y8z9dVX+Bklq4LN+Dvc",
-	"BDuKa2YJFRhfTNR1+naSwA2A/2Xp28mXQ3LpQ5eyCOFbUirIFNuRZEbR41qZqfDMPIf/xjIQnI0xGMx8",
-	"zFrJJOdLrifkizHRkhidlbBcMXJ69iVeQym4UCboNEXvG5m8NxZAQioXS0Ksh+VmYt8CSfbmNYatJ5Dv",
-	"ibt/x3qo/vGbkmJyTiapzNgEa9WMtgkvWlBluSkhE0S1mthNY2Ynaz3U8YUPpXCFpobBEPgBhrFXiZ29",
-	"8nw1+e4lnU8uMJfOHAzPAJPHs5MnxniZkC/unX7jMu0Tcm98ioFk6P5oqCykJvjeqvTxyyGMYC57N8wc",
-	"elTdHd2zs30OzSC4mJu5VskONp8P7sFAh4WtMjN+nLHlSmqzyJMf2WZyUUmRK7axb/Ef2e0CUFsBZ4LN",
-	"ZizFLtSn98jCXCSeK5bcsMU5mTynmv2EbAEs4P998rPMebqZGL6tVcpfkCnbSJEZsmDl8b3TB0jnyXOm",
-	"i83J5UyzAnkD06eTqq07Cp6wtavhGUPYnCvNMuKLRFyeJxdelg7J42pnBVublSpwydHVitEiITRXEs6D",
-	"IMbUcaQ+J3wuzF0IC9nIkmQSXnol5Hr4WkApcsoEllxyqK6YcVaYu2RF0wU7OR2OKtkcfGYuCNdPaPAj",
-	"Y6tgS1xiKgI6c4EQwTZRBCCIp1IvSMYLi+iKB88cceg64MqyML144Gy6QGE6H4yHI5yFXDFBV3xwPrg7",
-	"HMNkV9TiAd0xYvYPyBxAfdvz4ONscD7Ab6F34koKhVfr6WhkSzK1vcs1e6fvwH2APXzpcgXTklfuFqUx",
-	"D/kOSv9jDffOcAvmJaav+xk5iL6aIjA4f/UmpP4j6cR8IVOmFGBB/ochIJ0ro108YZpi9PoOYGs3k8R+",
-	"Dfi91KU7vno/ABAXSDGxsKdYdrIFUVOJrnTB0quLqptxBQezBJPP3/6/l6zYVAx2zYqphLrMZsK++Zg7",
-	"llIBG3Y2utvxJa9O3hBzc0ypYjYU9VqYlQNtD5mAkBpJaV4ZXspAZR/uOjZbPaReW/CCqIGrrsdGczq5",
-	"YpgQ3XDalL4EDU7t8ldsttUjd0AwQzHbngddtGQ/j4SX9W/WZPeb6FyLr2puncHp6PT+yXh8cnr35ejB",
-	"+Wh0Phr9u2bRnQ9KVbwd3X+wvvvbH7PZuBiNRuPRvZH93xxyQFa8YMqMJ8o8R0/I4Ipt2n+WU6W/l6UR",
-	"zKfv/usP+8kvandm41E1M5cgzVa53Ni2eQW7llf4M5wAanM7kNtvAmk7NgT1QS1rtoVxLDPSTcjabV4I",
-	"5AJw6UZ4/hI0IiJn5rKv2ofLImOFzSTiBVnSK2PSEWOLmOcAaECx/Np6eSIodgefD38irI6uEmKJiPew",
-	"62IanA33pKFiqGbjVqshgMYAYrGKOIImV2wzcQu3+g1HEW8UIFu+Qx5j3kHdOQQ36RVbaSIkNCsehomm",
-	"cBKRX3EXeh/FQDkDY+wNGrJM6W9tekT3QxZjzyZu7MxdT9n6MjAUKyvbdrTfkgvjflP+i4gDKO8cOEPy",
-	"dTka3U3vjkhBRSaXgaEP3HDfKtxwW5hzAs+zvVIFJ3Q8GdJ1Bx9aGge7uOuAsB0og2JTY+g0DW0fuwPP",
-	"3CSDn2TqfVNtz/vn7CxuJT6eWAPHCoce4oJlHH1B4U175z06RG6qGuK4rwZkBrRI1Aujg4G15b0zFpIP",
-	"jjCRAsSK0kbJsALIXNwJWdLiCivC7ebvyhX84lC5MgMjMnZ132tdlp/O7TfoOQx1my1K4rrPnOmDyWIM",
-	"7EbSjD5J6fXXFDsfTt6YEe8iG7ez5VOpn8jMWODZEdj5mWCVWzHEUaiUiENUln78KxxZ3zjxVWZcn+jC",
-	"Nv1uthXMcy/hsQ9uLiTNDVzobtfjmOE647lmxSuoM35TM/L2lKfuvvtS2HYQvp3txLpEh4CcyrKJ7Vho",
-	"P500BOL2TpVLccu5ho1uKLYAN4qHq0Zueb0qIcLR+/1tQ3KRsvqA3eJaO2GEd2leKn7N9qwBCosPeOHx",
-	"rFPXHdlV5AxDXH9MMASRvFeSIzr5AHk9cPhllPwkrxlUqdjuyU3GZuYb+WPT//P3Lijtki1ukgGG5sLv",
-	"bEbGja+DHzyYfXM/G30z/uabe+nX2f2zB/R0xigdpWdnNBuNz+jd6ezebDw9nY6m35yeptn4LLufjs+m",
-	"o9loREffmE1bDc4H4wenw9HwdDjGQrprLkv1A75i4K0Wq7n83k4exX4fnI9PjXS1tWIDdZ22/ea4FrOR",
-	"hfsNZiZ0wW/lYfR3B2S1r5hc5c6i3CiS8Swhgq2Npui6a/rrw0wxcneAuLeXx+4NcH7NCj7DapeoKfxU",
-	"akYm5jqdkMwYuixXDOxa9BlvZBn4jXOqAQGVaq/n2lgwtkImBTMagsbwY/3OwZnUbp3bHdJpIa+YqJQV",
-	"uzvIRwvb/+94LG9ZFMA3oM28tXd7cNhztpJFlMc8AKt1OcpSHEXjfuhsUmOzcuEqxRDVFviE5HJ+GJtN",
-	"y2zOdLtD8lv7zPEE8lKW5heDs9FoOBrVcj8qyTkavxwFkhNE9LTM2mWQFclVjNtlsXn5UjCaLlg2OD8b",
-	"1Z13ndkA6dEoaSClByiWkOnG9kg/krChFtTX4lSnEtLMAJAs2H+L8RfhAI7YDft8a75MhkxwKUNLtQnR",
-	"LM+VeefZKCFfn4F8GY9GZMWK1PxAzgjXCQY40NVm6zHJrxAEhM2YoNMOLrUKJ58W7LXAW9C8IBgVg3Ax",
-	"Bx3uxZ/qoNvl5l0m7MlbT+GEHt8x95c8eP1I02R6Wj79xLxdL5g501PHxPsPsApw1eseLytz7rzHP7Yc",
-	"XvWzg58fenZ6OaHQ/47l9cdwPi0l5M7cjmTNHihPk9tddX8ftDY3zxFcNj32f/fO6+mccfR4A1kTWMdQ",
-	"ZxwETzzKeepyCS1ZMWcnMJd/tDHfN8h8PTceazU6XT9/n4r6qSBUYT4YEXL9Zx4RxGQ81tXiQMdPlKaa",
-	"K83T0GCIZk37FuIAi8eqXvkrKi7I3RHJ6Aa6Ugi5xjw6Z4tyRRSF2myyYbRw6u2uLTpn2nXGe1HNq+/p",
-	"+x68VGFPzr+dZ8Yu3/wMJa0AyTLdPC/Nx99Y0CJD1pYHQu/X6SDx7QIwQ8Jh9b4y08lz5p1zWqZXb3N2",
-	"zQDeM0VR8cABXp6HGDmGp6A+ymMD7fM0bQEDmUuBCS2LzYnaiBRkrx8UORZdEPKaFbos8N+Gt3jh5g7z",
-	"A3eXQwF7ZRZRsFkhIRKzpgVbyFKxk2xqztvarPPV3eSbN3CVgN8IxspYyjPzhrtxn+LONAxFWfbCQb+c",
-	"3RuNzJC2kMFSf3Ryeq/me1S6oJrNwb0SvvWb+vgj/6TZyZwqDeDGv3KhbBCgmu3WvILfLakoaQ6EtdCS",
-	"TS7R2GI6R8F3BUCDgK5E1zH00B/kmsiZZsIlbJKMK+g4lxA6laUGVz9639YLphesIIZuClJ7FzIP82Cq",
-	"/p67QtlmidadNmnYI7bRbRO2Df3woaHeYrY5loRr3iMZ8aE3ramCe4S5pnpLmHdlNbZ3cBBa/eI2xwt4",
-	"TKE7zPhu0iph7TmGIPYgKmZB9UpnebtgRXHZkGE3/ndVEGYjCoidbP5oHxeffOnym3/85WSMdpnMr8P4",
-	"dsEUnGQb7T7SjWCkaWYlZXtAx+LSWzVTMXRnN9HC4cnVbwdo410y9E1/oBfW7ib7ugdwbdggE1yAMSEe",
-	"6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO+8d3/eNMrqQI/9IJkv7TTxr/7z0i+Cnkb9Kd7f",
-	"nK9W/KZlu86toMEK7IPf0ORh/ye/ZoS9o6nON0QK4OqJkTgT8kXQXm69kMpVB6y5UF8mZAL/mpAv7K82",
-	"siyIXIsEkJB8nq0t2nKHefJafJGDs7Eoc0ZQ9n/pnPJVkRNU1VlFBRPHAjx1SswMLZQ6KJsQWkS4/5iP",
-	"3tLwFuwN03q2wrLYLopG3bNf/fI2Hn5/fz00Sj+W1i0oQHMbgmwL884C75EldA9nS/fDfMuD+Qg4BLvD",
-	"9zmdlWh2BygQirZOca/e6p/7M5KazInjArvngTNDofWA3brYu1Uus+q266dgdgJhqQhQwx4IQVjis4bp",
-	"ckV8C7fPsXPjHlXaP/7mliVFnctFFiy9imdYjl2GZdWPEiTovGDq97zBY7iVnYlqqxSdPIZbalioqmKh",
-	"/AumNRfI+Cuq1Nqor28CRdPpne4xXCjq4JVWOUgGC7gJBtl0aIkyTOUygKUYLBjN9WLju/G0rvID1Z1U",
-	"zNdJDRO+OPGIoe66BAikjv80Knfct3uC2499w1IAxLuAHneTc82UntgmMFQPCSJXELevth8PzVkGN2uk",
-	"diYeoa6m/adGqRsPVPwcHMzOSXVIzgefvf/18vl3Pzz75cV3b3++fPHi12fPH90Y9lZQPYuutz5FKwEx",
-	"P0jhSiWY8FT/JcXQEYVP/92qpFUpLLl6y6v+sqjJq1ed+k+zziVYwEGSbjtM474AQ8b+o0MmwG1kVO+S",
-	"lACv4oiZAY9gITWKuhxHD5ZRKqZuQeakzX4/nH5HrV35W7O6vWZlDN5vN4gdXPMJvvngUiwJIddsWhxw",
-	"cdWH91MrrrmlhLuFl8dTPUzc2NZlIZeCwNfnlbJXwx5ZIrARy6DkD2FEHIqWFEwhBjUpIDdJEeqGGZJL",
-	"250tC6jwWkDoUBGqiL9CY84T5NSjieYjJJaEJ9EfudNthUIWVn26OeCIfLjkk09DtzuWIDxtkoQdtLYw",
-	"2uDl3ekHkXd/vYSZj6GQ3XH99JuSaC7VlUUKwgaO5FcAPuKIY3XNig2iBdlxEiJFjhj/2PT1dDQC9CW8",
-	"TWZVl1pbnNfmdHsW9Po/ircnSPiYM2FeHESvHJ7dVQnnBaqczgE2xoKB0mley+HKnol84z+wPip43og5",
-	"KPl/BcO98YOvymnO0+FW+LOQazU4P7WpE0fznyD52ooD7Ka5Mg7Xo/NIFQIWAs7oKyzDtgh/3r275xyA",
-	"z+XAAEvtco/6eZ6tmFBQjAAST1Vohza44rDCAM8uz+XaIvAZ2hHBWGYhtxxSl6/exMoecukGgoExUqJQ",
-	"lhFAqqscsjTPL8gEZLADdYVbAAHUsAy1figNaWp3//98w8BcDe76AyyGQhol6gXTRvJ5J9tHNx6wgP+v",
-	"4eZAib7FiX/ivfmy2HyYS1MWnaJEsjhmXVrOqUKoBHcAzMxT7KBo+EFk2NgR3SbmQy2XU6WlQDxj7QNc",
-	"rwZpltouf4bpTnTB59iHRvMlU5ouV66x+ZtkMC9pQYVmwG8AzcivGYSGU3YOOVErOIQEwBt802ebNFtz",
-	"2L56P8hkaqHmiCwIzbKCqerCYcU1gsvZemZ32+LpXGAtWV37rvC43cVr03J+ME/f1CDRXporW2Eq189I",
-	"xhf/7ycP9xaCFlZfVzmsgej5EIENWbTdzRXzQUADg2dHOCULRgyxgSouY1AH17V9L8t2z4/h8NuEO8y7",
-	"l1TwGVOafPFfl09+Mjzxny+ePU1cbjU5PbtPfuTffom4eQu5JloStWL0yvxB3T0nr1lBfnj58ucLMjFH",
-	"1ZHWU20ISK5GdnOtCH6NeLgAm1tR905aKi2XgJ8LgMP2ncjdUjAH3GXvLQLwrVDxeh6FgbVQsigesbdB",
-	"KvNyKewNvmTZBoDQjPltZwHEB+z7KfgGIcuhgLiOza2weJHzgi4B5NCHiaBImdCKsFUFNVeALNZcsuj3",
-	"9dbxoCTS6SuxISxGFlyZG64p+CukZk35iWeN+Yk1L0L8KLhHOFN3nlj6DD4GppiSZQGZf25Xzsn4tTDL",
-	"ODdctoIdcaLnWQnRu1WQPI//6mAUVw5C85uT3BgtoW/w1P9t8wcB4Xo3q7thTTVwQmmxIeauPwI28MQ0",
-	"wX7jhrSy4wYj9qmAfrYWFRe36yyyADHjkJfHn1qc5jLLKgUHVfoq4wpXPcWMoEoaHCLEQQcyTxR0fYJN",
-	"FMHttaMVeQtKFt0jO4cIm+3cqz+z3DNKfx/fCdTjeIinI/n3R3iAjrcsgvtbyfxrKZm9Fci9Eu+IcA8V",
-	"44NDwkOAZ/JWmuJh/hYLGrwqI2pmYO2hylViW+sqjEWvQD+iGvvzkO9okXNWuKsBUP83rk7QKS/kstKx",
-	"tholcABfLNUOo8YzUa+5OqY0/KR1r9Hfutf/Dt3rz3QN/Vxq253fKX8greNXORdamrP80VSnO15Za6/L",
-	"wMefVJrd30fp76P0sY/SZcOpAW8H18rfkUl1m4Km0JZI+3HUhZ1DWAV9ou6qF3i/Y8lsEKyBWhRAcEj8",
-	"175LDyAOFAw6s9BcJdapVAVEXQhHziwyFcTgCFXYbgk7ylBsCP9amN/5Dl2gdYBCrMgaULcUE9mQ/NoQ",
-	"TWqK/8S0El1s6obFgcm9lSxrFRphMETLKyYg6fPFD89+fvvy2Y/fPb0Z3PTXhl8WnObPceYfBjWkahlW",
-	"WQo+gt4YYMbnrMJlmxba8HK9JXxDhBl/v92Srooxcwg3LXmec+Vq1++dJoMleKtrb6eF5mnOwqbsvnYV",
-	"+LK2DEQjHVcy/iWj5hQinP0Y5oD8iMW+wC2D96/x+deD89fmF68HN3WB9RAJfvLS9YnbIvpNMlgyvZCG",
-	"L3/+5aXt7oid7tT5nTuGi8II2R264nfcyu6MMfQ19XlL5ui/SQbyytFiZ+UWjqUXAmOd6xpBGIPQ2LFC",
-	"XN4KAZnrTlIFGX3F2MrYO7IAYWH+pMJD0Rzoj3DCszD/PDGX3Z6gGDz4FJ77+KVTzzAJJaxEsthLewqQ",
-	"7FN/Vrm8gyUKAIpOh2cAT2TbyAE4sE2ItOAXAZR7WuyJe9v1Dc4HU76nmN6pMf6QYGj8Wamh5gaNY73g",
-	"4CByAeqsoDO9XaWNEK7YNrlWTz46q6lQ004g9lGo4+PG5zzvdig8gmcJHIijFBwF4zVWgXdGGIuc2jvv",
-	"U7+89kpw/9jgoALQ6udHyt6tKPNxwNbCFbzZR8nzjKuUFtlBOUThi1pqxXbafFjNGnJ4Z7LwXqcd7c5O",
-	"rralB2bw3rLu+U9lIyh1L1fG9K+YyarVFAvxuFJlLfbdgcEab8g6h8DQH4w/fl1IiBevC7Mm7jrR4YII",
-	"1xDGnjOtqi4yKOEvCBUAjeauSCSIsRXgvYiYNoOKfkVWlEdaycBL/rdzl6ujClgLobkOZ6aM0ewkZ1qz",
-	"4mReyHLVrnQ9YjT7CZ7+Jz58Swi6I9ZZQ6H6YLlRv+dDgI14a/EcKoC1u18nA99jdHA+kKUGMKBC6TaH",
-	"Tk7j35/Z75dMKTpn1okC7Yy5IlpK7EPu/OSYozEcHBW3JwJ4c1RNZWvD2/KJkH0SvDtoMfd6xTG0lmdG",
-	"fBhmJcisikw3JKV1L+qj4Puu8DXBAejK+n9RkLHjwX9VS+0GAIZceMzOLeY0/1kmUqsk2QIS25UmIF3P",
-	"39/gXzuQY2jr7BU5YGtl+e9dmv45tLAmMTU6VExJ19lkVcisxDoJuQKvh2IFItxscol9K9RV6edyczAM",
-	"GiBrHh3cbAvzKwoS5lpxfDCwiepQ7bf5QkF3nILharxGm++20vPO+8wvsdXuqyhxkN0X/Pw4dl9A7UPJ",
-	"0d/2C1fRXLP5vSwC5XlNiwwTRl+Ctx9KnRb0mgW++c8VREsgXTSBkjNBJvacTi4IxZ95DXzOr5kI2nJD",
-	"2VUGXf4FCgZWkFQWBWTsQnGWsJmfBcsK9+sNKqKEC6UN3Vz/ryBmsJDQ/54qFDc0LPoiSvM8x0cwJKHo",
-	"0jb0qcdFFBMw6hLzV6uwiM2L2EX5Aogxe6a/tBKuKKqi/BD1y4VDzNb6ctYu4F9G1tfY+hj5Z0eoYq38",
-	"7GwJvbgGNKP/t1b7cYAA61u4+hHP80PcW4+satj/d0wF46KHrmhkghPAltH3C73buGi25UFjfrtLqYcM",
-	"oozPZqxgQidECrIqi5VUVjzgDexTtJs8Nrfh2g8JP3dJNPPBzB4wc3YH/pLMCd4hagULKVcfmh3dkx+K",
-	"HS8FkaV2t5IXz1C95gS8O4ZQ9WwkenCP2UB3ZuvdXP9ypnXuYBjhnppLiHsXspwv8FKACxHfs7Y3UiYx",
-	"Ky7WhhjI8KE4vcZSpx+ZpTBgF2gwSJWPxFmXOb9iH1Da+fAaKgQuwTKp8hAyYsw1ZDZoeM+qSp+z0YhA",
-	"YqnmS9bIFriGD8wRfQQgalWD87tfd5Z6z92PIlbFD3KNBfS0YIgC58pLj8R9eY7HseadCXcN3DTH5Eto",
-	"19aMKPAC8rFPQBbho0MyMeY9VGtR8jCXZfYdfEHGwxFh4prlcsXCGgcuCJRx2d8voQS6gAwDW8wml0yR",
-	"KU2vICz+Wkx+okqfwLAnjx9N0BOOybuamHWx7MJOB7bC3MrYp1eQhSyLIYGGLmR8RmyOBSQQLpdmGS7H",
-	"x6nUumB0+Vrk/NqovC/9R/ZBr3tfsQ2RhetYvKQbopjVq5l5g5k6F6R6Je4bL0guFcT105QpFVN58YVI",
-	"xt3js3WSNyumfPrAqmAz/g4mYfXypOpsXJRiOOOCq4Vva2w++mrSE5BUb1ZNeKQratjK/PS/X9GTP96+",
-	"+ccXr18P7Z9ffmX+8fr1V1/+x2e7zUaSwZK+e4wDnY1iWKVH6w2AblRlWbiKIRUsZfyaVT0DMO+lIkCN",
-	"D2sUCBc+Onnw5v04OR3dnAR/f3ZQfxXN3mk8KSfIFTWZNuDZOfn63nh0Mj59LeCxcxJu82thDuc5ef96",
-	"oFYstTwByT3j4ej1IHk94Bn8041iPsLUUfgY6jNt7v2ddm8R/NSsEH6Yseuh2og054INwykNr8f4JF/i",
-	"kzGfGjxhpm5J4YfdFvH+wdeD8/evB0WJiytKsW+m4LqCh1WZpoxlLHs9uLl5LTDHrRG/tqEtiNmboxVs",
-	"LOhqxYR1Mvh/BhLeyoZI9yW7V3VfElj/jULdpyBOC3rFyBcTRWdMb14uCqbMLydfovsAxMqC5dkQBTg+",
-	"dgK/Gi4zYkQI5QKVU6hTjoPE/ACz+R/u6DeLdC7+4znQrY+8Qp/acpovwBM+Bjc+OLoXedapGbkrEgtz",
-	"oSsndRT5prVhx6jWsMNMiMArbA5xwcBDHHSf+NAe6S20EC01zR2lPpBb2rDAfoc0HK3jNBMCL2CDCxoP",
-	"XS+Bcee9+U+rv/kHbEHU3/iHHx7Hx7zVBqnjQvu7lXHKbyIUumM9pK1Bzh9Ynj20z31w2XfErMapgl/Y",
-	"w0BnxrA8f1/19wFIN7pbXHFm/g8yAwHToP6bMTTnqlyowWjJdrzLyLQ2KVMP1dWjaN3jY3qrQdB6sQm6",
-	"GJEZy3MyK+QS+klrSU4B2ePBN//ngpyN/g9YP3ku1yw7bpJAxTUd0hmtn/5ISCOuHNKDWJqNgFUbiu8/",
-	"cLcN4zSft/OC4c30/tBBGxOxIMJhb6fJVoBkCl4yjZaplpUpKPXCGOZmbklD8OTCmWiJ+eqKsVVlwS6o",
-	"6uZXxmVbmfsXcigjaDKgFyy5MusOr/hemfnPYYmdgdlPP9pNY/bHHAB/LNSC5jmkHU5Zj9NQSxHbYuqc",
-	"AazY0bn6pXcWK1+j5FzJIgNGFcT7la07a8FEQpT0DVWVpjlDf7EUyK9MzDm6mpGRrVvZ/BurmC6wilnm",
-	"2Y73GQOd1vMcY3Ugxl+G161WDLZeuVyyghQQaWAiYz1iKM/tHt9Y7v6TmPknhoKrxtBzSWrAa704mYtr",
-	"run+rjyPg+c+JS0oTdlK12B/91eVurjwvKAp+791eGMEA1S1n98d7YIhcnG9tyjE50LtLb8oJOg4Zucs",
-	"fY6mqFQbu19RCZglcSnxsshYUflIl/QKkuFvz+uPw5eBNx2T7QNOfwI+3Bivo3e3CzYaSjzrKMEcf3FV",
-	"uZVX0OUY3q98NG6B6DMQXEnZBVSEguYgIQ+jqRVMtaI/tRVMG3tvMVqP1izB4j5Ea5b/kQc58WW4l//+",
-	"ffzvqz9Os6/L7+Rodb8Y02/vpo/Y9/Mf+H9e/bR8Kn/+/bl6Wf5r/f/f/Hs0Pr177+z+1988oNM0Y7P5",
-	"gu+Wa25EWivXDM7unVu/rU9Vl9mkbeaIOPj9E1VVuzmJW2X3fwoGGMyeEWqFQS8B1HTZ3nlf/WMLx2uX",
-	"OCCSuCJrWeiFV+zAqgX8QqPXBeLSNqdC/cDqgsRlf0HaAXjNY8rbtbyqi6luPV2C3Tsi/NdLqO0Q4ejG",
-	"hDuA/s3AXm2LHf0togYH6BH7j3hVNl0d8+P4FHm4nQeoCT3tt3DRb6pDDkVFjWEbQwso2a0gRhkE5pdS",
-	"6EXosChXRqXIqGauaiSJq+b4wj+p5NstGDVCrrBb5p6a755RGbvGoPYiMhEgqrJNcz0x01wqliW2Mt3G",
-	"jDnmGayYNMdtX6t5wx7R5phTKXNGxXHL0VerQl7T3AsRmH/Yt2S5Kvfg7cQEz2j8clR/BIoxanXvo+Go",
-	"oe4diyj3Pzjjgub8j3DCs5y6vnUgrnoWwa9YwSVMk0HEC9dzur0e2O9quRhRKloIoPmS/VsKs42/vHwI",
-	"BRpUs4c2V9X1jmCFC1DVkd3RJXKpQ6D5nC1hr+0nW9X5NnIVEPGb4b04Ef2r7h7b1DOHqJOdBye6ktM5",
-	"F8dxUD/2Q9t4F27vravt3aegV5m/bpq7q1jpC51y8Sx5XYrkLJuzgoD1xxVZSrOlu3IXNQdAdfhzO77R",
-	"7LdS6SUmf5kj9rf4AF5tQva43/TmdEGLeQUcBDkRwtoar8IBqvtBc8gxCqJjEJUu8NybNZ4ZjmbvzO/G",
-	"yeloRDwXgev1M3zmxi0t56JT0L+EojUA7PGtOd9WQw8qoRmIw5VUXDt4kFVho/YbkZ7Ufrm9Gh9f24g0",
-	"mD5M+n+LoG5kmkBQ9xTCLUqyQ8z51Dr9OSSD0H6voTF/QNgQT9U3jffBnZqofH+LV7S5E+G4gK3uPIjY",
-	"6oAVEL2xteBVwNBooahgGjuEOEAJnKuy1i+Q1UJLoHx33SDrtxL+6vCLaRfj9iO6Jf1pOzk9w/O2B/7I",
-	"SaZ/SpmteZ5bEIheXstLzxMfxmvZfDtvozLdPRyV6Z8FTRn5Qa5WWD9RXfnV8Kf12zumBGw/s6MEjI6r",
-	"BNzvpAQ0UcipBb44/bcSwM7tdfuZGd0csM/umwmRKcvlGtjHnaeqZccXn903T385rG7iv5WM/krG6MMq",
-	"GYPHT/91ApMcD5qUjXG7sjHaUTZGf5ayYdMcD9E1zo6sa1Q9hytxhQ13IAf8U2zYIQjSE9sXgWIHdRMO",
-	"hF7OZrcACGrXLe68r/7R6tkHnxUYnnaKrqHFVGYbd89nw7Bwu4K7tW/+XBFD7ZgrfymvWXC9HbGxe4c0",
-	"Uc95RwsCBLy5FQTovH23UCs7qEIi1CVa1NBtNM/j66GPtcOnkyJlRMklA5ZiuWIITaai6qPtT3ULRLEP",
-	"oQ5aLM5WZbCPyhfCj30Ile9vNNED0UT7I4U2grZXaHCJE66f2j32a4Ex5xDZzpZGIlyiuwKOe5FlMi2X",
-	"ltP3eU+XtLC9+aRgbT7SR27QPTWRl1OMgzEqFFlls8bAjCyWVNcCMkyUS+iplJmbPVXXhgi3A8QyQ9WK",
-	"9v7Pz4++PxkP75LhcFh7uZ2POZGCwkR3oL2wINDMq14HiARKUJ1NnPqcGB08Aa04AWolTmNOUKokTpi8",
-	"Ll6LSjFOrFabjBNQ35MthTrZUuITUL+NypmUKjNj9S+hcxwzjOONP+KqMgpiHpMZz40aY7Z2GOsJ1Tyb",
-	"4yQHOy2YKvLzo++Nlvjwxb/+Ol4rMDTvvDf/ubkTmEZN5/MpNMWUM4uFlBAhEcdIQSYIqJgY9iTrhSSK",
-	"QaiUbf4/9t62uW0b6x/+KhjNznS7QyuSH9JEeeWmyTRX2yRXnNZzX7HvCiIhCWsKUAnSijb1d/8PzjkA",
-	"SYnUI5XY2byyLVMkCOAcnMffjw0y0DK+4HjC54DuU510/lUq8abkDD6YktBViQ9tL//oU232S8+Jma3I",
-	"Ge0pB3JP1rnX/153fq+AkAPgfDioY+uHOhHYvBlmm3a8Q8Nk+t2xPt+Yb+umemCMVKNYFCMh2A0DLi1Z",
-	"x/sjfR/YobAytko39MhHPIwX8dJ6ptATo1UezkeMpULDwWLMWkQFHOQ8WP2MnXaPsYMATiYWAtiiWoYS",
-	"W45q4032DGt/dpjj5lzgCz6nuhXcw2iAIayFNCyRo3HaqBXYcxHYg/mnHhM7FYqr1J7/OTg2NLdIA0XX",
-	"ELaZchk54kDXrALNWp7zj6WaTfl8efO4N/nv3T2vAIucKx9RYj7R2dyGGclb8fv0MNvlnMU8FXZ5IfoD",
-	"BWYyjrH9qcLtgKF86fXetzXvfTFzCEwqRse3EFva9AD+USAYdFO4bwdQaIsg+JDGw9Y8EPpmN+mUzw+z",
-	"Q3+cswFXNyxNuDJDkSARqCvmZW9x5/quOSz6pO1sZVJGVuklArx8aMdMx2JiRHwrKqA4pnz+YHc3IDOC",
-	"gfpjccKsEXjGXutbqMcNmL+Qnf7Q7W6+5Wmm7/mW97udI7UDtHAqaEZmMz5vdtPfahkd6hg37sBGkhRU",
-	"yMz1Yk9jHoo+cYCWCp59be6ERyKAwoi5PcEHwtVCVJiB9kUeula/TLQa4euDnwdTtGWn9R9aRj4cc6/2",
-	"uF34KOGz4h73GF0UtCy1mje4zWf07MNV9iwXjead2CFXdvM6D2h587rhnbv6j/8+O9Qn8mgKdk7jLWyC",
-	"khdcuXovOLY9UbqF8YHOUufV6hm1o7ACKHa+bdEpZTzFlnjqFgUWckcmCl7ZQIBDq4fA+nOJ8IdT1GZ9",
-	"76VIhytRiZhddnTNveifz7tZPnzasDTGJ45OQaBwDrZUcj9m8Y2XlUOwiuosBbjKQstFHnPGiiJKym2e",
-	"bvNsEvjNjWs7lqZpm+9uM6Nv8KVreTPzTWw39kKLNzcQnWmgQoOCQlZxOvecGXErEh4XWg90AsFpkC4k",
-	"3rVjRwnbQ21Qy9dKsAPXMPaAotp1WPYUlV6bkv23lmoN13ZF0tZ3C+qZgjK1AyGy4YKsDyTT4i6DE9jX",
-	"swr4wiFbNrCP3+ZZlIEAAgfs/6eY1g4NiOUt+ugT/rKuPVhaQTHI+i1UlB9mEFIjzd9mNAjM6wh+K6wt",
-	"BmVCED/LHU72i5hTfNfa52DcP8O/q96zrvYIn9dk3VFN8zFBNCDxNsH6cjVnE5002Ibs7gymw3DXdV7X",
-	"jrzzpDXZU3T/dMl2eqIuU42L8BBbKyZuWxy+pdlNYT0BD9QtwiJZZXKDB3mm4Ff8OGBGjpSgwEYEET3Q",
-	"SpzdiDliUAGOM1xO0YPKGhLMiTaiShqgjtmxNR6Hvy1DzIORVw9m4gX2uFGBJTBlpMvYS3qb4SrxRwxG",
-	"7GAWdoYEmYg0kaFZhdX6G12yDlB+LJiZckWoAUAt4iHkrbQdHZ+O+wH93j2b+N9/iPyvJ52jiM9N/xl7",
-	"2mH2N8cc0S7cA1NwSkh4f+iTVTphfalSkdzyuO9ZtOoKuFI5Ee+sH1yHxQ7P+tA9enqNSOyd4PTun5O/",
-	"x39Hfx9NpMpSYf4+GussMX/DgL+vQmmvRJIH+gXX1mxP8ZlOosJMdcf9ulG796sFkK8ab93I1uiuC6Q0",
-	"2gENe/+WYuuJjcSvPEVH8/jk1LrEahjLMDWtXvcYC2P+0HFm56XbPg5aQy5jq9BOzwLEZTdmmMWtXves",
-	"++Qp+bPW+LbfPzs+Od1CQ+DurwNwzyaNFI28lKMsETlJB9TNQVUDCpX9XE7Kgo4D2xSaWU+F4lPZdjNe",
-	"J+5v8Lq94WikGmoomyv01sRI+OUVdavb7rQ7dvpodK1e66TdxY/y9eFRJDGY9Dax402BF5IiFbi1qaqp",
-	"YpXs+5y/fcXsfXdfKBFmCTQMfbgu1/pI4ysQy4vDW9du6qcxV6vxWKBVCejdc4Y9+BZFAkUi0BlylKB1",
-	"vo+9xVt43L7rR4P+cL159itZge7w3r8R+sYy8bgztB2aqr0qzBucDThVECMPx1obsQfMg10ne33dWiJf",
-	"jB0BUdJgYD4cayOUdXi5mg90NA/yLmVYehOwvzKdcuRK4FF0BMVoFSXNb2kETS0vSNcb+nUoeJolVp5m",
-	"Y5mKo5gPBOQKqJPuH2dBpwP9jNxnkaj173cViYTNdZb4Ulon+ZeFe9njYSGGGLRiOZHYFM3j+CWOwQv4",
-	"0P8NW3GiIxGXe+CWu+JwTvOYsa9oXNVOWGhpPHZHLN33z0xh0I+aO+EaCFIWXvMdPYSZLMFGS3hb+s5b",
-	"PsesPA/Hjm6OagIJKRqaqwr3e2tdk6Uuv4cgjrXKsqjoqqRwQcx6IY/DLObpiuTKa814SEynHlmOXRKX",
-	"qvX8kE9VGtZps76dUNN3/UlElOWq0QmjSSpmNwwcuF4bU2mudRMN4xOtRsBMOmmzPhgXfYQlBovAcwVJ",
-	"BYyvKsJlh+JPz3ZihZ/aBE0qplY72J9VmRk/D7CmrX3ampywg0wc2VdEobkuiFbM06FOrANntwgYjjxB",
-	"kj7syoXjPRWjQjG4SbmKoE319M6VDBs3Ng6GGzh9dn+gHfYYHMC77fbz/9rX3hjks7Pj5FQrqcWO69ZZ",
-	"xzWbb9hXfQZXuy4SIcqtyF4F4WVO2ZyVNa7VKdQijXdwGg3+beqaoAfcLD3OaxpacHaRr7NVeHRPeGTF",
-	"5qAWQjtbtE/cP4/yDWP/877+OZRoyqdyh6gbbIxzyIzWqTqSMyjsdKXEzSu4S9TnWF7ickYmZRmcjRzt",
-	"Ag+6t4kiTLJYHPFwdcvFG6tVrH4BhUWHimNMtu5mqtlECPg0i4GLltQcEtfxVGAZnMel42xufZGEKV1t",
-	"Yr7LYnEefqbeiy9LyJS/avO0TLiyYKCAIvuT5/UZq/tE4li478o8X7+O5iknTnEqqXuMOhnMJB6ma3pH",
-	"pm4nWpctHVc0d25FnoJXOvXw6vUfQKFiN6ldrpiPjmKrWI+gTo/7/bYz69NQKq5CyeN1rE8mTeRUHC6h",
-	"mG+q9UlFhPRuiCFukBmr+wxoAsMiGdW3oZQuXUvUUqGxHn1K/Hvu1S2ST9fKOm3SeR5jU0SozVzFD5FQ",
-	"BBRApKIYaEvHmhyJ3zNtdh4bzabaGDmIBQP2IsYr1SG9VmGI94pj5flYhDeikJV1Vd2t7TZr4XhtoOiv",
-	"uKCN1LbOy0hf67auDye2EwGF7Rvs393Jgxravo7MW2nkCpqNZQxwIvZwJ2rvLBZ1/D/3dYees3Q+BUFM",
-	"Ev2VbUulm9qVa/hR3mX3yRJ7lzljqan0wbp1o3O0kQCinWx78PI4dvTm9c2aMPGbxuDtna1SUSvJEd9l",
-	"qrXjLDSU708yVQxQ6lEijNn6pYMdFGUByDyfrF7IVSji3VTvap37VyYyEcELS8PwObHw3X4B00qQ/zbj",
-	"c+SrombBUE8mMn1GFYLc0AdWbUNFQZs9x9sBafeIS2wm5PCwlAJU+lYkgadSIpOkAhoH7vRlN8ZFqqc4",
-	"+i12gr3a7X6nuEOtlAhTnazNRT13V17gibCV44WPq6qj+Ic7YDxdib3oCD9t62T0CIrtHx13jjtH3WO6",
-	"U2sp2dRYjuqc/c/Fm9cM3zKgUn96+mHisIXngapjflG+M2zClRwKk1IfGdRXmNrslltWWvO1i0qq/tuS",
-	"HnZJIbaDU+0zlBsuqAgTka62Ny7omgdUorwBGwoFii5+fvP21cv/78/3b3558RqCCOlm3CVYLrbyEQcK",
-	"KOB6rA8m0NoCHSvm6fY/GDzki785EgAh7Ethm7lNU3VewH/K1hJ9+OgT/rKyDvlyzFN4KPZmKxiSTNmQ",
-	"y9iUqYqWDle8Jw7uM9QL49s0SVSEPKqM0623mvF1FcE7T0uTFcH3TnS3E8va4iH470MsCMaRE2wW5kjl",
-	"RHjJtzYySP8Owr+91+Am2Zr5WYWV3381PLK7EVFMe+xffagbNtQarJUIiiCn1BaLARV4C3ecuu68RPCo",
-	"8BW4Ixj0egjeAM6BQZSQZX1j9pCq7SHSc0G8SHmyX8wG17TXuso6nZPQzw/8KVpbSsUfcLND5HG/nLoo",
-	"Jml2KEderS5wL1pPk7ZotJfq2Bpa9KvWwlg9MntoMJ0XkNb16nh7pVuqBndu+xrTny76/HxvPnHN1ZyU",
-	"sqEMNlTLiY/TGHpnyZzeLgssoeJ57V5C75XCm84R5EnC51U139b0TnzLliuNqxqYETyBgrJ8RBP+8Veh",
-	"Rum41UOc+r0ARfd0jiBFvDbh6mvVCa3QF+mJj+m7TOWp6anWMRjfuP+hUkWjb1us11sGIywmmm8lqdg8",
-	"lcvDVN6KLVX0acPOGOyRTbwxF11u0B0ryGeuBuijTQPV7lPre8FvdxtEdO6/k1BEF86LCJb2qqHmB18/",
-	"OuOJGOvMiKNokMeMptqko0SYv9AQQ/nI0Sz9dROeSB4NMLL9dUvRlhJSfyRjKPFBekYYciuwUN2KqhaB",
-	"zWVyF48oz6ZVukS/eSIHehalJqw/5PaDAxM596NHJwfAR1LXysQda/2tgFzJYirjSq1xv9yEaRXPn5X9",
-	"sFtpnBu2wvNa9riulF0JKp0BiEryLwImPoZiSt2g/VseS7u736h43q9BRInnu2u3/Z21oAr+fM6STPUI",
-	"C8aUECqIchswgZZzSlVWR3EOVlPMVpPeGk74qq6cJskU1TwXkgqFdgypTMrjGPm0Yx7eGGqdh/R/3TAd",
-	"ZuQ247sczwPfMDOWVjXP6+6vkG+i0vQ6qzW9Sm50tcZwl0hhHnkc+qY83BwoWg4JsY5KlIdUE8xVBtWE",
-	"yDZlLXhuUsD2v5RQMUClxAQLBJscGIvsgfNcq6EctV1ZwjthdJz5MhalU+qyuKZDJK+Azs+Uk6CVZCon",
-	"JKJD98FbnCdbnJXdirPy7C4oyx4u5cYn6LndICLa7CCloAEsEWh6aZzi9rod1DqPAQwPyYqstM6AiIl0",
-	"zhcJN7hlqNviS+tOO5pHUWk/F47EzXZul3YulOlaH2Cx/5yS8ijiZY7bDEke7zbj4Ie6J0c3K5U04+Ld",
-	"sIMp24w1zZWn+KINe/QDn1jHF9t37hZec5t6WqjcL1KMkRBgIQXEAL8aGe9uLuO1EarPJ+MPM4D1NsMA",
-	"VjlRzaRKtT27Q7GlyQzxLPvvhM+OBnA0Q0y51rF95KvuehBW3Qmjt2RwV0M4JtJZ3GnCUzGaOwIkKiw7",
-	"7nQ6zI9lIYMfAE2BEsiqYbUz1qe12etlaD92rpj4OE0QlIkZQQ8OYy4n5kq5lrYBNyKAFjnkhA11En1n",
-	"GMJKYKuAR9qfoV1dUVpqp+y5787fI7kATwRNQi1KVvpwquwC6ywJ0WjZvEIUBkcK+jAdY6NE2JsdB2RB",
-	"OUpQnA9rWA3XoPYVWzQWDpiKGdFTsYSVclzyxr0qKwYt2Ewq0yMYE9hXMJ3tPbo1Ln75Hbs1hAHxf5or",
-	"S6petafvTCqF/bbFwAh4Kz8KxHKAPy7l4pCxVXgB9sERlp3k9kAKsx+LYYoKG06Kp5uzeXnjFmS/Rsc6",
-	"uEZ0bBDh5KxDpdrgeo0B0UwIxfzAGmvacFAvXnMUHgmoAHrIptykufooKM1cNjfs4KhQketZuQz2ThhG",
-	"VG0MS9TtVkN2KrfxrBIDKEf7eYDNF6FWtyKBencq1GAhV1rJkMfw9cpOeNK59eReG1J3+RVqgYAHnsuL",
-	"/pzzSVzF5lUJ7+KMh+8cNvWzcngEOk848IzVuaLe/lhwR+XEDuu4e/rD6ZOTx6c/BK2JVPhh148O2nKh",
-	"Ij74zOHXLxRP3UzKc8/7Lii9CCxuiRKN3qPHyq9xpegteleKsSMmox4rvob9lDE7wh7LX+QKq19XsJax",
-	"VykVTbiADTZgYte6j8UBWCns3YcWFC2+LZaaFjb45w2G1iu4Qr96fYsFXfP50555DpGrOcFFfGfYjZgH",
-	"HtLeSjF9kuQAkR9Tly0FW6LB1OPqHtu8QfV627uWX50mnSLPqRUDo+GdUhYLwPBTgqaklq5xp77fX6W6",
-	"cR2/S8OyxiOTKoyzSBiGBYSRo65bMw66+np1NLPB1C66Beeb9hObVIc3f8biVsSmtVEAg94o98LzPuMi",
-	"03rQMjeZtxzvrBqz5u0HR1231gCFTf6LmBesT53I0bLpGJC7sDCE1eR7lYx0d+XTayDGEGf5dBe0bsoD",
-	"8bR62SCWYXthFvVMvdTJBL/p7GR7roCVjL/UrFC3NLiF98yhtOAI93+eNNuuDBt7fT7bC8D+x4YTfDgx",
-	"vBecOuRO2tTL7VikpNfZugc9Rh59wl9Wd3mh37V3JuCrlu6pULn/AveqE3g9ExHi0HjhrZmQu6J2eLjy",
-	"vZ3s1jm2uFEJjgwyiRgjsNPp4VIAHCRvTm2qyZAePZjDQySEtRAirWTjfF7p3oQY003pFprgEeUfN7Aw",
-	"f6YrHxKnLSVIWoFLy5R1w91qOBOXnCx9ye5wJJAr5kHW0tuW8pkV1LYbU9kemp+Wlnkj/A/2b50liseN",
-	"RZTGfAqBRJZqjxVU3+L8cKXOauLMrD+GL/C6bd/Ao+TuLUrjbGCmGq609s3FXIUoL6dH3c7R8Q/vu8e9",
-	"k9Pe2Q//R6g19q3cAWPXl8fCYL5k3S0e19ziP0JFwtyUv58n+eBqjFxtQftSmt7KbY4ZDQ+NSGCIPkT4",
-	"zHfi41wvtjYSlIvC/BefNMMRcwnRS4+iBY4nQCUWxvhAJQRjL+tCHe6qh3QIZem4Mk1fbeIWDyCKCvcw",
-	"1ovIdnicYRAXSyM3zZI37HrhUmzifNGiBR5f3MXdGuM1989Y8MtqTo4vH9aj4doTAX9d45P5yOSeecHd",
-	"92JNncsm8fDa2hdUnR/yL1/DJr0H5dDNSp7z7FaF8Vtbi95PIuUyrveg8KoAvJhCAcNCDgtLIhfzZJhQ",
-	"HOuZ/RyXPm9XhtgmGsfNOV2UUPD1yV+qNHmzA43kcaWQr8NGokfeV4ik+4R4tFajHwr5Z30BzXkcMwzC",
-	"GOCqTgTP88UyYSEsAJK0sEtIszpYHwL58cWN2KuLJmPOqlmBugPaGlF39gFMq1rj4y0PlOZLEIuHTpMl",
-	"iL7mePMaxOPGaxA3RJBTtVo9U232UscxamaeMlf1RrWxyKTetzpJ2APG9BcSs1+kmu5dpgrVdErPdoVq",
-	"Wlaz613pQmtktj//RF3J50JMuIuf/CR49KtIUT47KxqcqorRN9py5TLQok3kuxzKRlDQijE1T4Q2v5lW",
-	"78kpiWard9INWhP+0X56emzFgZTbqpxd52nv7Gnv7AmG5VMf1A+jsPjJO/fyv+oR2B+J8FMNpd92W2P3",
-	"OMrl8Wmns6gEuIylGl1IoMvHz9bEwKdjbiibK/gES9FWah3SBfbpVkNiCL+Lv5zjhHWPO5U3LsLLU6ld",
-	"N2gNE/0foWADTIUCmnIo4wb8S3vzjovFt3rHJ0+f3NUF3rcoLSnv+gp1QkEitLjgVUzgCQhUxGI+Qitw",
-	"5oA/XQ0IMktCiYgZ6xl0yZAAmYbTbT/rWakMd8f20cO4cSRsjz7hL9V5toMaoriGW0ZhahkM88SLD1q5",
-	"LMiNmHtgdnhmQFkRTJG0WR+zb32wgcp1uzNFuEeuwFeJGYEwPWNWgpmYTFMJnXdYDnKl3vsHoX9ijax0",
-	"bJ0QMJLGOsY+rukcHjiAYy+lCsiIpwLJxot9e/9cIjKf6wzMte/tu/TFx6kI0z77Jw4NLrlSVG88yUyK",
-	"hY1Kz76nZJRL9moVz5kcMqUHOpqDGzXkJhVJD+sIT7vHOX0SsWHTlCDkfpngpIpoA57kU7OHb/jbF1h3",
-	"DWMkznVFZqU6h7ttXPdwnJL/5UUrdWnpxWXcP0ftzslDJKlPG01Sl3g4n4FCDPXUqrMJn7OBwJw1FA8j",
-	"vdJ8T2ytPY/U5zgKUmxU+UiKZfPEQSU+S+FszFSkD9Ox8maIHnSAYyeaa51glaG1ZqRaoCdss5f4tiOR",
-	"5vBZnoxNzNmYRxTRerZYNof8+gMe3jzzH3n2uysFhe4jzcStSOZYXT7I0rzOfJ6z5LWZSyth2aCeCDgw",
-	"sNicDhNjLVu7m27ElFj3YmmdaHeiRcn8Xab6vrFZ+qDdM6B+orDBd4b1x9yM+45oSi2Rn1O/u8kSomcR",
-	"H3mYxnOPAhwBBplO7AlWdSzZRX5O/SX3Absdp8Y3z2VqfXhgY1Xwu4r0QVt2sKnOZ2bs2rV6rbPhMTSP",
-	"CjElLjxqvgE/dJvKgXShQWY2ttrgFWFE0+4DPGjcg22kdBLTlJwV8m3gd6tLebyQCSgcAkDeUlU/cXy3",
-	"e+1D+Q3s6IyIyYM63mohqzQ6cbPBfsdGloEIgP1OgfQ3xpnvCurtTeFpsdY3zCoUVEe+dyfSTarkHk/C",
-	"sdyN6GQDrTwVCuO11h73gOUFD9KHIwyLxTAtuxMG4TAm+tYquvc5MAJiluNtjAYPsIRYtQCMga/YGDTG",
-	"TjHw3INrtgmVz/h8l67TFVsiksPhYfZDAZ0FAgwQxDFszCFaUEgmWnPoGR6UdudIxfp4bb8CEVcOh/na",
-	"fkGci5pk6Flni1RneybkaIzVW/jGaL6XUAC+nqb1JkCcoGndn7dbxcF+sju9xo4vrCaUfdo1ay545eWg",
-	"lEadkYkV40xsHdLappW8N8V6xUPI+SXV5uqZMBgkfEYJrpydgvitAOm6zd7yzFi7NZ1ZpbaWYgLG/rUo",
-	"dOKqcBo9U6mMyXlMhMkmItpyL6xOjvTwpk2t/GKLvb3317Iyv4riUTvTyQ3awg2vh45ja/YdRhZfFQs9",
-	"BgI6wxfA03I8LDK/nJllVZE2FcztbsifE27sAK4hFfC8p/BzksUCXpjpBKIwJXyVzeNDbj0PCBe9Fkxr",
-	"ETrLY2r5jPehwbROv1IwrdMtbJbjCpvl8cGBdi6RzX8iCBXxC8YVwVlRTPAkliLJK7pyyJydNGqlC9Nz",
-	"s7qKgN2Hx27ENEWnEkNj9rPjTofx2Ggs1C4hjhE/OzxiWR+6J98LP8T7DfZLUaG+sI042n9m6kbpmcK0",
-	"RDaxyu0H5Axv9Z4ELUpGoWJMBCEeEvL45fm7Fz+/+f3ixZ9vzy8uLt+8+6kNLN5Sod7x+c+Oo86yo5xy",
-	"Y2aug3AiIocGLh3f9IVIU6lGJmCEAt5e1jRk6G8nLS8lpAxMnZk/pP9TVxmw3gMiJcxMuyFqRWfYzxKt",
-	"Rvgkvlcx4wpLPxsU3nFFAUzxukbJ6HU21e4PP3eoUWMe3kChA/Cwi0RqSBQJOIlQcR4fdbrvOwVnD2nd",
-	"vV51NVUFTbvwBavC/w9KRVq/v38OeX5gfF/LmT+RSCTF4/il4GmW5BRaQ//3h+u7AsG8SPyhg4dR4RNg",
-	"TaenET/+Wz7Pu0co80Mc6JTYTvkNljM4GnqRMLpfCaotTSSPtxWG0prXHRxjHUeQtiqE6cbcIF4QYkjB",
-	"O8Q8FUlTtfrANo8wEIqjui1hbniy+SW5cIziC7hAhTftUX9d7anw0vreSs8YFcz5kmbIi+A2ZVq12blb",
-	"M59Qon+aMU+Qw0lnaY8NhTAB+yvTKTf5JErDBnNM9wPpPpTVXCkH+lqE3scLpGKzsQzHlI0ScdRml47A",
-	"sbASvECmjys1wlrSIlZLVF9CsKQKdjSnvXiBJXVkB+VkgUe3XIUiOnIm5VGS25RWGE2qJ0idjlX21NAT",
-	"8ZQfCZXIcAyq8toJs/2R2kuPsMIygeSFUACPO2vtJBKYtTpMIuebgvwaFCRUIBWuKaX5m9CFz8daG2EV",
-	"i1WIrqedR9ERysN6fVgc3oKdXNSJU2uKi9lGprLHanxFQalhZkj1eGh19JU8Ui8tnUyNiIcV8Tt8+jfF",
-	"c3DFsyTF9nArqIbu45JqGGZx/Bvpk7NOp93ptNAzIDEFXfNaz+Df+F/46D3OwAl+ZadJeEs7skbsXEEc",
-	"Ho1oQtuTlboH803n8NxnYx27kxSdDFdmmIrElbjajzIovTOaDXnSOAwiyDEB3utSd8peJo0dfJTwkvyW",
-	"Rcxd8c3O/3aMffZjDEoaBjy8Ybz0+nnB+IJ5vefRhl7DKnf3PV5x/1l/xETnlGB28KlQG4VBX+Bz2K8p",
-	"hllGOGl50NPE2ajVc+M5iuG6pVBmQapeZImeikc/iiSGCN0OgD407TV7EJftIYJEkpvqagWhFF4nzBCM",
-	"9UDEWo0MS4vFOjQXy/uapiHvSqBC/IW6Oogx77yPi3u4gWLt5W3yhxRK8daWW+OAVdkPUthoFncqTN5E",
-	"2BZU/RevOM5jPo6g1x4OciLYf+y8bC49pfMgwwB2DQB0HwzaPtiJfejr8h0qiaDTyXphs7GGcm0jBHM2",
-	"Gftnv2Se9b+vxHv+HQawJKWL5VA+zlOaBv/6z0qtIBtCMvsDNd80tAthHp15hR0/qUjsLf7/D52jp9ef",
-	"Tu+O8Jfju3+0DsLgOHd5CfvRR+hxw4xNQUQB1ToqfnRasvv8ZGPLXaeYuMO/Fw1HK/Y5pJ51Y/IlKQ4F",
-	"PqYU6J+FxwSlLovlJ959Vis34al4zpOo0HhasEbXGZS+ZPcDwtE8j7kxxSxqsWURey236T3FS19XZmah",
-	"OLfUi5pP/fKiThMxkdnE6+elRW5oVPXwadTy+anFJ9gG23rSPu20lnyKzTuRUC3UKGhQWgGzKrKILh+L",
-	"aCSac0xn3DAI30D8GrZjIdAvU4YVIiXLpd4khzGX/VT46FFITmmlAr7EBNhQJyLkJrWK1giWwIGA6Qeo",
-	"goRouFA4SMNieSOQ6Ak6EEBlSkF0beBpgScGIfDE/k2okGM9s6597nJIE1wp7MXItx2bCZUGpWj9RCdw",
-	"HMXCQHeH75eAiNdyvJ7QTyri7CORPkfvfz8F6qs4HmPsZZBFI+HQRnNSjyq31012roePu0FrLEdWG3VP",
-	"2mcY6bkRsf1Ot0uhHwj1PMU/SjL6GKr5C6EhBa7vh09Eb/H0yZPOSpUKVRqo+zvtTufEedJ08dFq/Zt/",
-	"8azYBDBXYWFNW3efO/wQisoDrlLL1k9N3huX6ChDiozVJ9BnVIeoBLfgLDG1JmkIxWUNKbZ0KUhob28o",
-	"sBew2XjuxBuqGlIoQd0jIIeKTnyc6qRe1fVDc0uWppXnuI8Nw5wlViv5EJE9X6zS52EaOC0DRWiuW82l",
-	"HOFy2Dlt1h/qMDN9UHgpTacJFu59payMBnm4EysboMnv5Zvnv19gD/RLqd5MDYOODbtkMGQ4rtjFVIRy",
-	"SFrp+2d25iB6xRYs4SrFh7PzVVrDQfVSbzCmCl4XR+MSmttWAGQuMejsMDNVdC7bW+ILxCGfrlo8vWr1",
-	"ripL7K9awRWqJ7hkQUHBf506uoJW7CtVRRCQTxXERR/ZlyuNgqcBPCVwdwscpFNBRQWELYBKMfDaNHAa",
-	"MCBlG5DFGNyI+ZoBVXfu6llj2IOYU4BeVNzVHIEMYlGncGKtRi4KvaGR1RMmlZOVBW8/gsFQKGKWhgnF",
-	"B7GIkEQZMLPAUYDUXqbarG/1SN/hTeUFpqjFoIeljwycUC01mONPr1bRgLT2a0HrmFRMPR4qVlkhvBw1",
-	"1dkvtVkfDZx+wPpQyEqa0/nrhCJRyOwEa9z1ZefczZm3x3bMOfoQg9uG1vYw0OXY6RB0i//zbqvj8n/t",
-	"iHzovvlKBHsvsFHsjmmdPn2C5p34OI25IhyoD9erDJQJWKHuVevNtjq7LGhlStqHF221wA/p2GUe9x5S",
-	"obrXjeUdfcRMloRjnsDJVDGca48P3vqh8xgdP29/O0cQx/vYTWFFskn5ZNLmG+CFk+saTYX+qGnMdAJH",
-	"B1UWyiOPAG17yaTayyfsGTnJ4gV1VRZOd8XbmB+mIMClsA3Q8tVl9DdeLDvOCxzzoeTVDReR67PcAq/Y",
-	"bbmutpv2tNt+XJW+Lzs5NON29n/AlP7dyloH+x9Hq/iW/s0utp24C/fY3/D1ajY6vnywZPjBqdWo5wBE",
-	"LRRoKDAWWgGn6oFiRn8Pr2EmBmOtb44iEctbkUhhan2Hn/wlcPTdiGkKx91Jh1kPfvlsi6VJL/H++Xe/",
-	"AAeYXToZIQcYEyqC8vA1TFPusloOru72zF5bsmiVp25eS6h1DtR59vUATTFAS2ogRlIpmdd3/4vB+cFk",
-	"2vOuUvtf/dXTYO+83RQ0CEqepmIyJaBCtx6tXms2vlkdUHDXUkSBRAILAISymgkmCpVS56h77D5Z1eSL",
-	"6M3jaE0+TnxMz3HchX4fknXfe5Sm8Rq0IMrMkVSKqEA7UCR/c8s45TJqFjt9YfOth1DPFUijsWGoOTT2",
-	"9B8IZmB7F4ifFyF2adRVDQuk6Naqv0efZuVXX4l6vjBN+1c0Ffc8dlNY59hMRUhpE3CBu+3OVeuu9U0s",
-	"FsUikeRNrOLMER9DkUzBwL6xprqdCCNCrQA65rSTA6h3l0eZP+7uukYOd5SxV+plFtdipdM7z5tCM3f3",
-	"K9BXWXkDm8YKHUT2aDvuJGHb41kuCpPHtdxESntgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFU",
-	"SqegD6Gtz2EquuioJIQtmbIxr+jhw9dZ1i8NIljtBar97XDe7nDeUSmsUwcBizLRVJ3khVARODReOSx2",
-	"w24i/qXSFye6btlX0w3Q7V/4i5tjcl1ffkWX/IgObLJ6L/nFX8mNUwEETVv1ZqO6rgrp0HGEPam/q1TG",
-	"7q6uN7wM6p4Xds2nmGDwdj9Eiwj++TpoZYl15MdpOjW9R49oAtuhnrgFNI/MXIXQlFuq4LjedmO7ta21",
-	"KOPY+2imIvkEhAUTfgNALE2xVRVa/WZcpc7eTHUceb/K7HoKVp4kv+FxgK7081hn0Qt4iH3h/7l48zpg",
-	"Ro6UAOTOi5SriCcRc4+FcPczFunQ+PVpTyJ/tiRZbI+dPjZJ990kUme5PUGHEjHKJq6Lxoz1TLlyhlDU",
-	"ETosLGIz5A67wmXUykij233jDf5azBanZ6MIXLfxQtKvSJPBBfAcI8I/r7JO5yQ8OWYJV5GesME8FSAy",
-	"A27E41P4t2h9VgW4o/q7lOkY377uhHdKMKcbwsnYuUo2+DK8Gj8u6lE2mDOa1EYtC+8TuDm+Q7UbC4zx",
-	"L+D0wed767NhbTPGaRX4kVW1I61EMzTfEw21G/TaFTsmKoZdt5/pYF3cozBvB6+O/2aefT7ttE4nfclK",
-	"/TdKLO34zxugyGepnqfCjtJBVAP8Ni42mFoAOJpTCeekdYpp9Qz/ZfemcHjfLOTK2qOYclq2zbAXp1ld",
-	"1kRTzvK23tld+KKNOd9Uz/1RPfetY2j5+A0Y4IEymQaAXg8kaCj9zYdTlo2e/QOhZf1WB6yZRyfvB7C+",
-	"QVmq6bLZcje+wzncSN9sGTlFJU7U/lsNyrwTRCG+JCE/6xmbcIX41BjDt1utsaAgYu4XTybkgECsn4Pv",
-	"aJ26Op0Gd3RNQCbkSTJn6UxDBAb779lsLGPBBjodkxdmoDMkYEbjMZ+IUFi1b+CspiZzfSsSCr7IBEim",
-	"gOmjAr80zc9v8grvg0jZ8cd8+rPOEui+2lqK7HuRH/ntnP4W99gx7qHEjKQuIASyqoDl/pruxccw7wIm",
-	"gEmomd7T3dha36UCNdThzm/7hIPEcr/lFL+GnCKmP2Ktb0TEACdmogF3llAWvzxbL1olzO5jDCvuLpNO",
-	"p9VX+fxBl+x7hI20vZ/uto8ft5+UyN+67U57iy42N6CahXQsjbvrRBFmCEgNBB+FbJnVvjlBpTRMFkOL",
-	"v4mUt67vFm5h50UCjd+H67vgU4tgSeBP4g+p7sGCwk1lUh5jRTNxktnrDT7dgdbaLYlH2SNsDsQBLddv",
-	"6AmyoCGaXA6M0s6PbIdbsVRo+VboaSxc1wjmC7HoQ6pbiaaOKdzoNzEZ2BdbvtMvYo64Q8DzzSfFb52/",
-	"fcVuxLzqa1AV949Pr89/e3GHDdM56ywBQ5uUqwjuXbglgRjXlMbeSIUke47miGBk7OIWJx8MWwRRLk/Y",
-	"c8+aVPME3zwXS3UDyVV61PJNfO9FJfEVFh2LvzIeY4MPTv9gTnYBJj6LL04Axst3fPFRhBm2WhfZ+wtf",
-	"BtLv6heKeMqpDnvCFR+JCVQmgsVCbAXFGxF+QdVrQfZ55ieERdIAlGp5Zoixe/kGxGyHSxZCobjSKeSu",
-	"gRRMKsQBUgAFW7jpT4JHLCbW7/r7xjwZYU+7YlzNgQpwImDf44zPuEzLlMv5M37WceVbv5QjcKpIkKx9",
-	"WZKaNJFh1few/5PkzfdTlQ3tur0zRdm1X7bCxSLETXcyl0UyrfsqRWkDijzRn4VvY+a+4usXqNnsi86t",
-	"D0Wga8liRqxwL3921ZSxFwUyh7PMp4637q7v/l8AAAD//w==",
+	"7P19k9u2ki+OvxWUfudWHo5G1owfEs/8sXdiJxtvYjvXdk5+99i+FkRCEjIUoADgyIpr3vu30A2AoARS",
+	"pEZO4t2c2tp4JAoEGo1GP376wyCTy5UUTBg9OP8wWDCaMwX//PYVndv/5kxniq8Ml2JwPni1YOSaKc2l",
+	"GJKZVOTJ7OQpNdmCUJHbP55JwfCT0WA4UOy3kiuWD86NKtlwoLMFW1I7rNms2OB8oI3iYj64uRkOfpQZ",
+	"xbdsv/SXBVOMmAUjgq2JWXAxJ1z3G/9mOFhRRZfMuPU9KpWWKr3CiWDvDT4wIXIGr17ROSNTNpOKDcma",
+	"mwV8qumSkRkv7Kh2QtwO8VvJ1GYwHAi6tHPI8E3x7Jb0/Y9MzM1icH42Ho+HCXJ8B4O+KMVLQw1LzVNq",
+	"RrggVGzcHDUj2j4MM2HvV4XM2eB8RgvN0jPDib+GH72tTZAbtgQy/UOx2eB88P+7UzHKHXxM3wmTuwkL",
+	"oErRTTT/l0xd84ylycxzIhWxc7ELoETjw0109LPFp962EDRFzyc5W66kYSLb/MA2uxO6JFcMCLmRpSLZ",
+	"QvKMAYebBdfEMhrTZkh0aXldE0oUFblckp9/fvJ4RF4yYQidUy6QN7gZAn+435EF1URIolkmRU7YbMYy",
+	"A0dmzoyuOIkKvWYqEACPY0WBaA0ndhFtByCmyP37w8GSC//36X76PAey0OJAOv15BLkFAWYgttKsaqUh",
+	"MQtqyJraVdJ8aHl38uUE1r5eUMOumSIc5q7YiPzCzUKWhnADq8GF2O/vnX09hJXeOz0j6wUT9hFuqWFI",
+	"VioFhBMbspSKNS/cid2eMtatsXl3D1nrxbFW0j5ze7M07NCliCa9kSVZ0Gt2Qe6O78XT0oYXhZ9Y23yq",
+	"O6z7pF4amrhMJl9OzokUxQbnAeRCCglGNswg6aT9fM01O2BSTJTLwfnrwZeDt0mmFpf5r6U2SyZMerdp",
+	"+P4zTXgeprCiZlFNoHqqL8eJyxVPClz78iu2aX0r/rTvG78p8zlrWO4Uvmt7KT7R+6WPpJgVPGt4bea+",
+	"bXuxf+aQVwuWpXUn93L3PbzeX7rN0/CjHTiRJrUq819/pon9uZ0IFYQWnGp7o3DTPiVQonrOSLGcm2fS",
+	"NKggGXxvJRZr3ZpqmL4zeMxo/iMzhjUQJWc0JwU80DaDvBqm7wy+l0WefvdCFnnbS+33vV/3RFxzQ5u5",
+	"kYfv215dPXXIBGSzzolf7nk1/L7ve3/kouGlBRetb7Tf937dU7acNjHVEr5reyU+0fulL1gmVQM3KfgO",
+	"XgoKAzcadEVno+iNNmzZMB387QHTuea6kdOU+/YzTURpl9v4cjfKHn2aL+1de3Z676t7X999cO8r0Cnx",
+	"w0qj5MKwOVN+gmXBLltEM832HQRVjdCbOmUTYco9r+z/rpcsU013robv7C7QJatMqEcvnr579fyHb581",
+	"TAN/dsBMWkxOZzx2uQfdo/3fD3ze8Hr4Dt/OBZo5YUa5zMplrJpuzQfH7TudX9h0IeXVY1bwa2tON1xC",
+	"+G0bV6y3BjpwIt+KfCV5kzbK3LcdJhIG6ulm4kueePmlIUupDdGSLKnYNPkgCvh1/IaczWhZGGtkDgcz",
+	"qZbUoBS4ezYYVlLjdDzeKy6Qc/Tu5J7koB8hB+gh0WxFFTUsJ9MNyeRySfUFoUWBVgadamt5WZONFsWk",
+	"qzPIjZ52A237V1qNaVj2E/zpaeSN8c6hG9wxps03MucMXvDYMb/9dyaFcf+kq1XB0S9451eNUpS9p8tV",
+	"AQfcn1FQEQ3NDEzfk/H1h1iZtVrc8iSf2p3N8a/BcCCnvzL7s/PX1RCVJbWS2swV078Vg5vh1mh6IVfR",
+	"cPbPrfFKbeSSqXjA5QbGensTU7nNxxboYqkWU2NDl0WNGp4Y58Qv5I1wpDh/Iwg5IR94fk4ytRyC9n1O",
+	"qtUNIxsBHjnJp0Pi1nJOXvsR395EI9kV+6FgXfVRHH1qw3iK2HEGe9y1224nt7wgJq0A/a+Xz59ZRv+/",
+	"l09/HBLqzvDZ/QfkB/7NyD6q77jfnQTxuswJjj1lGvxSkzvXp4Hg3glpuW1ibXWrxuCXux7nm+HgKRV8",
+	"xnRPxp1SzX5WhdWxjVnp8zt3LLlG7olRJpd36IqDAPHDn0bM9WFAleFZgWfnyprXry0bvrWE0+VySa2k",
+	"H1y6h6zwkKWCLbGLMNwAxzx3nw2qI2z/qjEnzXOO3qKflFwxZeDAopx1P8JpdeBQv5hzcvpGIOPYF74R",
+	"MKFz4ufTnzli09K/pSuDhN/qO8igezgkPN+RR0Dc6ZUUGrcr9hT045jB+end4SCTRVFJISOzq3cFu2aF",
+	"lX05y3jO8m9g93NKfpTXrKCgxcw4s3bg4LeSWnpvghycFe/GDx6u7/76+2x2qsbj8en43tj9b25F2ooJ",
+	"ll/aa+1sfPbg5PT05Ozuq9Px+Xh8Pj79NyyYwoQHj2Qp3LW0oAL1eTQY7D/aX4NPvnKs+fKHn09O4VMt",
+	"i+vE60/h9WN8vYYb+PRsGN0I+nrPC92jz4LVx4SRanOiNyKzX/Oc4SVC00uHd+esYMZutbtZNWOijVRO",
+	"izsfrKliC1lqhnfINS1Ku79nN2+HA40hn7B4+ztjL/z5Bk9RSQv7GwzEDc7PhoM1F8Jag/VxO18zgScT",
+	"pyv2X1n2TgQJU0O7x+7AMzBs3RnTnfXp0rJV/K/B2ej+eDAcoDM3s1QpdT64CQdgcC7Kogg3vWjnBG/x",
+	"nw+mfM9hQEPSDx8Y/3lp6JwRiTq9WXCFm4b7mCs6M/GGnQ4Ha8WNYeIb0MhrHDa+/2r8sOKwKa5O7ZkX",
+	"cnHtzN903/5qZ5oYoHKUWdvNO/rXt2KIum+sO0NkoMs6iTHi4poWPG+XfjlXQWZye73Y5dixVgp2/vTs",
+	"Bj9rF574tP1baXPZIheA8fLit/Zdg5s7yLqCJsaM5NySaU3nzO0ITMWHW2jk4XDXsZ2szEvUieXKMtFK",
+	"M2X5cEU3haR5tPzBssTAwlUZJnQT8XckyR3nlyCm4Wo+qtQNoi9X/JqJWGRqIxWbKQk2n1GgiJzGYrC7",
+	"Vl0xXgO/R27ZkaWEd6J2Z1LHjG0b2sKvC+C3UzC2gJcWRb6Hl7gAnoMLye65AEE7qHFEOS14NtpSGlov",
+	"+HHtgrcTIvAKLoXGu9fuSnT/HZ8TCkY1XoINl6eRhhaeWpWQ7cwOsLkNjLCQRQ4cELmVe1xdIW5mVYm3",
+	"oCAreY2h17rUv3u41P9PRTNGvperlWXo4SArpN7a0PHZq3G0oZYIpdnzjGK0/sj4ZHy6/QiIzNrdPB6N",
+	"G+7msnadDx40PTjjghb89+3p1Sk0K+jcG/lwHfxaLsGSYe/tr/5hR7fi8R8P7ITIlBVyDbezu+1dMo+9",
+	"yj7/xwP79BejgdW+4LjtVQQKLrx6uKueNK4sW1A1rxxV7P2qoMIFS17HA1Sbazj46YPa7thc4emwa7tf",
+	"rfp0aA+otdNgUG1Nnn/gM2FpBRedJEkJl429duCCHthz+a4a2t4jTHGZV+xhP5KaG6/j+MvF/vKk9svt",
+	"1XiL9OVGZNH0YdJe5Ro8efavE5jkafTuDwMm8phL6hy6lMIsajPUhqoWljZ8yf4thZ3Mz68ewSVIDXtE",
+	"Merh9mTFlBdTdXHDjCmQbfGaxA/QseU+cWLNCt1KdHXhnfCm+50Fm5dZDbLNn4SjKXTPpHkqcz7jLE+l",
+	"8UXZGfZtUSrGwW/8Sclpge72Bqm8wif+2axHepePI/A7bWgBOiMzlBeWK+WSTWW+IdmCijnLY8d98LaR",
+	"JaNiveAFG5EXVnvgPgGKipwotmK4fOVGQRezNlTAGQEPAw4JLgbvzXSe0idoQ+/RJy1zlXpwfs+awv5M",
+	"PXKTDvOr3D13wAHClJKq8nzVydCZ1/xOJHgNdn7NhCFrJcV8RO6Nx7VssIwKq8VOGaQbXZB741MiJJCc",
+	"a6L5XLCccGG/uIv6blHINYMn78VpNRhcghTRNwIiLFwTwwQVxj57f0jund61/+8+WTKzkPmQaP47ZCIs",
+	"Wc4puDPtkw9xj+1h9RmgmHg6k2rKc3tgMHmHm8AVmgurkZs3widOXZB7Z2fu0lmVcMSAAkMyQaJPiKYb",
+	"TdYuj+rs6yqhlmuy5FpzMbdfPCRGYmjCE01fkPvjMaEE4g9Ezt4IWSr49C7R0i7PzhcTuaxCu2IitxZq",
+	"LpkzGjC5Drxt0QF8wYzanFzOkikLv3CzgOlYpr4/vjsk1D5IFnKNs8OMPk2MJEZt8ASM2t15eIzlrKdq",
+	"pZ/PYo31q1dnp3UFBzwzdbU2PHQP9G/FZ+hZzUu28+BZ9SD7rbRS+i7QqbDC7XRYhY3hj1IIu5wg97ur",
+	"wd5JwGczuwPbAYzI2RcZdPg0vPE0nt+McpjfYFCb60Ku4RVzyzgNNqKyXKzd0qx1eM8r/hiScsS68aag",
+	"hid2dfLBcLBe2HsLbm93wd3rI0fkrOnGWtkv3X1lRWeuQTevh9l78JCnrHPZvgvq+bDV61fbFXeLRu7X",
+	"A20+cDLoWBmwytH4xultNDP7HLWoNJ1/uBkOIKlwx0/1aMGyK5ZXCew+JHMLV61Vy8BViy4Bq5efFFbN",
+	"PTGKCo001rfxElh7QGScFtu2IW5X3Ta0cgWcEgf4BSI+amBAXM2WxgQc2J/1pNrlgcyqA8ULFPGxJplZ",
+	"jgDmqBm/+E7wzerB+ThYbfDv4Jy2/wadFrVtJy7G3s0wHg7sbQr/wKPvbAxmpYT7wh3ks3v2m3KVu7dY",
+	"Mu1aijsnBq47v5YZF1wv4tUBg6uym2ECzjdrAig5V0yjdIqWF830ZktM95PLyrTHPYKLwgn/HnzWyGCq",
+	"FJ6hfuR9w4o5NRQNyUO565a7mfjBWXCHdt3fEODY3eBqd/+grdVlljGWsxwuswXVT2NvV1UnhMTowwCw",
+	"u8lgJpQayZllBbzeopSmHk7y9DbGLhRMXNhHLdHgoLOLf1GKiolWUhbggcSMGLD/pQIr34qVwprW6EzE",
+	"fzonSN3J7Hf0rNqDFS3R/+ekThtnHmAke+o2HEhv5x3JSA7Tgl9eZi4IUYXW0S/4ocolsms+cbTbybSZ",
+	"bpprq2aEukxQa99cMchq2hkBtzeVKlXFsV/b97hHQTN6uxP8Hw4u85zlj6ROZVdBCqw3pMAng4bJUipG",
+	"wNHkrCioXauTI0sOCTalNbFzZ2y4PNsL5+n7nSmJdhXUahlGZrQoNJSw0KIgpeBGJwlSc8p1LIX7tvrN",
+	"S8NWuxVxwY3WPs5TeMg+DWLmQy2j7MG9wW7eWPCyfdhdifMAJL6xq9+/6T7aheP4JbhfuzkOcX/qZEuz",
+	"R1yIssXxwYXaShwpGJCSY+iKGsOU5YX/R/Nf3w2SeWg5wwhr27iXOEEvh3oQcoteEIT0xHLDDf3iwmyS",
+	"xAlFMlu8XwnxrhLB/eSbWwsG9n7FFdOXicNn5T2cJMGuMejYMrfXfswh/G7wNrWDV2yT3MGCavOdLBvy",
+	"3O23ZOZ8aopmhintpUzTsuxvftaepltjohxZclEadsCyGmQp3GvyqsM+pgbVmVwhN3QSRS/t4ykBFK7G",
+	"DlIlxdhO+ocdCTOLeS5WH2MWqtE9pkc1r+Zz4RXh+tlAZbcjVdwBS5Al6HRh26ZSFowKuBwjBa/9Bc+q",
+	"J7epBxOtjVW9Nb3oVcFZHml9SaHQmuEOigpbRycgWhU6j5jIerDV4/CbFBGFNLzPaM5Z/B2kVSTGAz2w",
+	"YYno66UABuD1xfQ6VWt5SMGvqxqRC6hrtQrFWpZFTqZY1ExJrjZok6WuXtVUYQEmqv0dqjncEMFYDvqG",
+	"FOz5DIy0vRbiMLAkCANMG24qbwgyOcwZBb0lU1RZ3+31QSdOTQHSbahhz0WxSR2bLfaPCylCoU1tjMpr",
+	"Ue18nUsrDkOiJ4+N1uWS5T9jjkxT5qqz3Ha3DLVQvButgppSRK1t9f7lRmR6f0KdvfPtLSoUzxZLj7DR",
+	"6TfAYT4Eum8l9TmuFFvyctn5VeBEdcHNDj+42ab7cPD+ZC5P7IcnPgcN9+FJvIibyuzrR77gau5FhRA/",
+	"6/qa4Abv+oOaa/PotHvhVm03qAe5blKnosy5ufRFuXUyoRa2o6ygG6aqLQ+1glcIseALkTBOL1Wi9Lyr",
+	"WQmvGkb6xdumJXwrjEooyDR4/XdmQP2iW/WCijw3w16Wt48O90mRj3Z8cD74VUsxekHXT11eHyoji+Ri",
+	"+Cr58cqKS1nq793v6mLte/ae5izjS1pcELZcmY1D6vAXFLNETWrJUdg58VrNftt92+mQnA3JXTIajSC+",
+	"IEtD5nSla3p0sxmrSxeT2scz9uWwVX6Lh54LqkHC9sQrASpu0cyRvJHtjqF6Vuz7aaifdr4v2EqqxMqn",
+	"Sl5hhnuz2gPuvw1ZFTRjLZv/Oux+ZOxYjvRErvOyDzCvrQKoGM0hBD2TpcjJeiEL1pHPFsxnvsbrajx4",
+	"jtX7WkzIpGneSsl9S/Pv7cxuhgNYzS4FnkmM6K+p9ikHQ5IruVrZf9A8Z1DSupTXLE/pw1szxLdUFB9W",
+	"e+uIlGKOb1hGS8163seVayUqJDwdb1US3h3uOflumOS8AuZHk2epyVHSx7ey47aYlvm7Hk7VIfqy04dd",
+	"MZotmsy6FVWmAuUxsggFxCvFoN4TlNZzMh6S++Mh+eq+5YXT8ZismMpcltXuYTiSTyC4uHB51Vrq7oA2",
+	"Sx838DJsV0Tk1+OTh28/nA5P7998/ubNyP95dvPFf/wjRXwc6giS2zFVCt5sR8A2r+kZW/c8Lt3coTWK",
+	"RTxXP2J7a3UbOXJrlfWtbl7uTx6jqXXBSy7iT0//siRIrLK4uoyzuLvva8gUiRmwz+/T2ljbId5Tcr5z",
+	"oBuPaOrSclR4Ys2BWtX3fUd0XwS+q/aAEoYHoy7sMFuRCHfZ2Tte0w16Z9A1k0kEDOSmwy0XSP62YSuf",
+	"l8YOuCspJH5R36wtJvXpJ7sBL/cN6ig+nf0CsFCIW/s55A46b1PagYUJqruhr42lz6jdw16VK+yGRXwh",
+	"0YeWAUJmcjePkQ/O7PiL0hsyGMbJO/gut95qfn2Y0O/jTSuv7ZI4LLPD4nbCYzhuNf/AMylueyRzln+L",
+	"mRM7Ll230fu3qkk32kc6mEBVeLyl1VPNGkKsZsE2GGehc8Wsion5KXEK3IeUdRzS3HaDwSumNKDeYPTJ",
+	"IcN4ExVBLIgqC0bcMEkT1dXkJf2gHm6PLEGNcFiFaCc4oKJz4tKjyHRDpGBE85wNQzLvdAO/gDS6Ub9Y",
+	"VjYrkkphVWfVVd9sCUmqgMQUvVmx7F16nChhbwddxGhLpmzRGDKLi7B7h698dXYSSpgWJUO1NgMY2NJ4",
+	"yV53dUdr1NfpNdZSBlOGHNZzd1T9/Fl5yfOkTNEelbfTIB4lt6ri7nmN72ruvuC7WYSnrvfKFx+Taxjj",
+	"b1WcUjvk/rwNUVh4enpKRGsLcwt7HwXDK7kQnYcah7WbCZ6kj2nCGTjd/ASSpSMJp5sXZdE1yyKnCVH2",
+	"RJCfXz3aCRSn2HNNuYF07f6Wln11NUCY97BabxulIMb2KJhVW9dOqxDP/K860KdFGh9N0kLNVLfpHFN2",
+	"NMaz6mcoeVgyZxjD1Nu26QjmagXi8Cm4Gf1sf6I8qRB1Zz3dhJv1ai09aBZUW/mndvN7tqi1TsWMv5dr",
+	"ImeGCcJotnBpJkuyxuhzGLzDhFu9CRUOl+ed9Z4TXgm9LebxWBidJtXospLXTJlSic4jWUnF8pdYCHSI",
+	"wHOuBj//2hS2h28jzAu2KlL3BGqyuzv83MHoDwlFfREV1VgL7bB8l8jYHUYfZol2b4oZo/z+bjdVte1b",
+	"+jzYmlB9OWUsLCtkSbrVLmhOjAQIT4TMXoDHsePqfdS+6+Et2Mzsn6p9ihgZJtk1puR4ui8DViR3Y8Tr",
+	"cnOO+dMxVLX3bVwJKmVD0u9O4wsAL19TTRxezBCvS2oqLMmskNnVBansHh4KKg0rigPS2ELdSDPMK8zJ",
+	"X+sIeZ/0YHg8pP5ZbwFGc1dRRqykpozghSygLCwpVwPUkosguvlVa27dOa/0+8i4K+IOOE2pQHj8Y64N",
+	"z/Qfrrj2N3se02SwsqpQ6zVapIImBvVaXVoWOxnktN+O5x4ti44Eqt9v9Vk8ZhlkLGlX5rpe8GzhSpfh",
+	"GIDZaiQwHTopIRFdaqZAkGrKu94bK8pVf9qC+pRyejHpCkH6DYd8mLJ4uchYd9eFMwf5ITa3syQbOaYU",
+	"BjMvuk1lRx9JAWZTQezv40vmMw1XpM8v7B0CBoL52QamHHqpsWvGbU91S/GBkxwOoWeYsNU1mreLsZi+",
+	"t1Qbe2uHsQ+kvhFY9xWajBBcV4sPcJvglQciqTo20CTqnbBlg2Cx7EHXV9avFcKoJZP/VgHqTIp+AerK",
+	"5bgbdKjauywYLcxigz3AcJ9GacM6U8y8ZMYK78TZs6YzYhu7R1C3oYqRK7YyREMJez/jTXcAACdraJ8V",
+	"sGRBZ3CwHjgRp1BhQm2Fa0uWNGdWB+NGs2LW7q/Q0brTYb6k53y3zVcgiqU90nRE/vHh2eXTb29cHbyb",
+	"qftykGD1ri5Lt9LgtIyq7rqyYanTrv+w3RGAitvyUjPA1IBuOW4tXMyLuH1JPz44Um5D3HwkbOgOZ9dc",
+	"q84jGpyelSCp50NUlN3r9HQUOI6XyEu8T8VP5OZ7nMyCA3MEupzlaMgH9+/ffdAmG5b0fW2aEU56hKfc",
+	"Qo0dY6QUjs8c9IdZ4E04VxSvQqzGyavymyZ7pbq5tmzUglO9pdDtPYZZQXWD1oUQlvAAJN4LEmW+A269",
+	"W1rIUh+GBPe3yZRcxD5Muu7clyBGrdU3akjqZVVS9+6M13TjrivGxdzXrA7JlGmD2Y/9ZNS8pIoKw5rM",
+	"WRpaM1iTnqyUXLo+YbtuurX4VyXxGtt2Ei5A1kKhQ5BtVes0D3wNUFX2irvwDQUwdVjqUMcL5fl0OWpw",
+	"wFfnpVvdGv4geaN7RPNeNa74wT5vvkMw9axd1W/6l3oOrkn/iE+GEeRmtZ0tkkyq40lxqT4pIS7VK8Ux",
+	"3WJLspRmwYThWbqw7Ykhhl4x1NAyxXL7LC102ucUweR3oiXM6XmY645/4mp3Qt/aIxkDbFFNjOIsJ2up",
+	"rtL5t3ARebC6bkk1UcpIshKrNWUUHV4O5atTSrC8qqVu1jelmn5F4f1b7bBGeia6LaOmCglj3QP8W6Kz",
+	"9yBy4wYlD85O79078Arfo45fakzhqnTSi1Y9nLxasE3Q3K1Jk1DNt3YhLL6VupGs3z1KUh0r41k4tPbd",
+	"L0rffmxfMKd01UMC2+e5+cWzSS80JSMRs7U5VclhSzhoV++cg++4JtAvKHl5YtNHfevM4Fr0Z4t15pQL",
+	"baretpDSXYPE8O2lwYVI1TytVDRRpJMv2NBHXh9L7PW6q9OnqVTn6Ek7TVGAjjH5qlYt1AUFEgw97XDl",
+	"XZINoba0JVIXMFsTS7Gvyqg2+292bb7zz94EoOHOhdU8Yzm0IkyVaQNKcGM+azoW97PgRhPwYrom7O8N",
+	"kaJrvU0/3BMAFaINMqcZ6aTCE+7EvyrZUv25w/nkzOnD0NAabsOk0OiICtKEohI1YoH5dGHAV5ypx9yB",
+	"xia9/h4VuZVJ8Cn7fEH7lO0D//+EzSV2Xx5SaffQA98eHZcqgTacyHBa/AFwzBumXEnaSno33SPfasOX",
+	"bsu3Lsvcebq7VfIFhKPE6qkHTN29XIKITmRY6YbipDZRcjyRsB33rnbEofoggZoI+10k07aNmU3iDvyu",
+	"LApivwqwCFyjR3WmZIMhueDzRQMVrljRQCC5TqeyVMjiO3P7BtPQACQ3upQPifzY14f5uRWE8E00hyay",
+	"/h+rMjvlrofWXPpM8VYejlEStidetuSON+VjxS0Oa/+Lik/GqY195PS/jwR91I5n9LHwiq5aWp37mAF5",
+	"uZBrh00tRcZG+4CP9mAY/Q1S9MeBFOEOJ08IDllvf70NVpCxlTk0otj/PLClQyg4+Cy0hRa5uE4eAWjd",
+	"fQwAMuXKoFuT5yRi1Bt5lcoi6XLSSlW0GJQuKU6umKgjGZSKnyjmMZGGXaDhcD/cwmJCNTNkxDJ+kTjj",
+	"BhaMGqzdCmIvSgLo5qpCEL2Ej2o3JK1EE9/IXctxytPFNJX/ob5x/8mvmQh5cFwTrnXJ8uEOJEVbxUpj",
+	"1Y3eDrr41m74FsgT1BlVeSq4ktDnqx0L4daeZSBxG7m9+5NiyqogL3hqfAAzlHWHSGb1ujjHojV2GVZ4",
+	"DK931KfuU3B71xvcpUv+douxAP/XsKLQBMAWXAORJcs3DUGrqNZu99uq813FttACT5YmGUbzrfHaiPQd",
+	"JiHVmubtylBJMqkUYIg71Bn7K8IFsb/qU9X3yv86WOaukQYmL0sBoHBXQq5F++EOnfsOvvfy4rc21S+p",
+	"rPV5YXPJZ6vjTa5qwWDf6w+DU8l9jtoAdtvqTuWIDah0dodg63KegzN8zgzB1iBNBYxJ2VwWDZk9UC8K",
+	"XdJF9kiKGZ+PHMgclxUM31QxeqWH2CeGgrd+Sc2+NJ6jujS7pOFUgqOqHWxOiA6QOccH+GhyrFZSJeVk",
+	"RaCwUFQIHaa3CpQr9vPzr+4df0bD2anXDYbbqFLKfbmVwoxKkGCRaGqXzf+pZLnqUZPdpzapv/TtLaBu",
+	"IV+S/s+CGqbNqIW3/yLO/SQPOjbztVMJVmorkd9iiiOoLNts9onpLUelwKe2+G4JZ3XSRE18WmAB6wfv",
+	"X7QomfaFsKGwx5quqPNYa8FFueOxPMzKVr5bL8zBLWK56bfTpbkOJjTtrcyg0BUxKe18gcXxAMWShf9b",
+	"T551SfhrzFO3kuQXxQ37hQs9xAht9LeWpcrcvw1Vc2bw32vG5wtjTVEg8k+uOcaQLJmasyGh10xR+w/s",
+	"ybSV1dAlR7GhMOrS4SzImdXCkLFGW3xhlR06LdjomfvH6y1OeVszX/UVX51gvylanEBc3do4lrmTaYsR",
+	"evSuZyLdae4Ss87AklfModrVoinNz0PUYpTCMsV4hmXVpcOecWXoDRqyWbTgsTkEtowKKXiGpQvLSrd0",
+	"lbyv9UKu3o6iNOaFTN6v23Ey+3K3guR5xCP2UaD4Tm8BxffYJdX3k4GXITU/JOVzsUXaC6IZIxNolenk",
+	"vke2ttw62c2taRd+XTl6OPj22i1oe9KPClnm8K0mp6MxYeKaFXKFJcSOP+wFZA8fTJzBs5NddGl/p3ZH",
+	"k3UJHa4lkE93DJy+3R7obaNxuyv7QITVVMo97s7hQK9YFlkbfhqno3Hyzc1wr9iDt7s+6xcem+js+s2b",
+	"kbUECy7Ymzcdaoei2Ts8YkeEoU8Rde/fJvmwGf9vuytMi1N2K73wPc1Ma7eeypTIihJFmmsUrdCGWtHs",
+	"Cnl8xhj2S86wenlZFoavIDLpA3TDQUYRGle6nxvI08R73KnS2OzbQbQD7JWSJcA3T3lRwBQKvuSYK4iN",
+	"zxvE6oHZGrs779JZErmPhq3sCaTEXgos7fpPow4YTDOIsjNaIA/BN/IynJbD+zhVttCuD21Or1nlPiPc",
+	"aLzQL8jkf2N4YuKB/6NyxT387u0l2rKwg9XYSGslz8CrjHn3zPI1cZDUOlml9B0XuU/SrJMTO+am9zvc",
+	"GVUn4VKzvMpa0gwmsGQi36onu02biqjtxU7CckbFkExLA714oZWxXgCqwZVrIHaUGYCLqwN6Jz439ESs",
+	"pp7a/O9Zkbsst12mBjUrhU4MawRkWpc/Aa5HLsV5XDC9pqGvsdPViqLCdE7nTQcNsZubsg1KYUFXUIa7",
+	"Y2wBisIBWAmVOtptcpV92O35BSt6xXwbExCQ/p9pzEQQIEZw9elykt7u5L0uYOp5wLvwXYOaPv5fk8aw",
+	"+yWqF84sR1Ucl1wdNCjeHYRnC4JRMITRhqbbM6r2y1P0eIKj052QyP/pM/9C5XZIc0POxvk4RAq34e3n",
+	"8ghumeiQfxJume+5NlJtmvtANNVap9Em99+Yw0bLVCMq5pRlAFsZd95xIq97p51w0hOh816NIBvMYqg2",
+	"d0hrLvxG3fzX0HQ+LnNWjB5v9gEovikHxGC72yGx53+5MnaDPPIOyoipkuV8gX0ep7I0PYE4f23INNh2",
+	"CiB9ULpBsZ0LOGwFtZuEI+ZuhHreSkpCpuYVQEDAP9qlZgccz64ec57H4gfEiuu0AhKqUv5cXXPmYNu3",
+	"5FLLMTyGAIoP9KchgmSRN+JlHJTU1R66XyRD4Si0NVmAjo26ZAcraud0LIq89XTU3+qKHM+xZauXc5DI",
+	"CzqcXLPcl4qeu6tXo2Ln1b2ZkktCycwKHKvscTG/8CW0blz319aoYO3oc0Lrl/OsVGaBufrh4bhquKrL",
+	"DFdylTOOY6ZbFzXVPLVG3w/H9k2oMtjkQWIVUBMmr0kK/OczULSwczuRgp1Hiq7VurxQndLsihhZoRYB",
+	"AqcGLIwmMK8/PBBuj1wiBL6j3Cu0kD3/QOXXVk555DfwhQrpg4UVnXZIOGLrCIWtHxLgxwq+JwLuKN13",
+	"kCcWGBYP+OQV4m4lterBdVel59mrPbnL7s4xbgKZNm7/mjdAiH7VucfS9hxwynwNKCqeF0SxglHN8mE4",
+	"lueekYau5mDOMYEJklQuiIuYnYc2CNyJeyo2ICgvCC2YgpGw8fXSMeiKau3aDpjYLwKwKmsqDDTLnjIw",
+	"1GNhGUJ4OFf4J042iuANB+61Sbn5d+rzn5D6fPw84xTfV1t7hOMe8cknceifRInJW9VjvqV5wgX4fAfI",
+	"yGXadvb9RR3TU/VmUQ+aW6ZoZ4VsaIjt3GbaFShD6zF4OOCN8sK3TrXiC/HrDnCj2emWpmUSvr+/9k2/",
+	"Ud9DpRK+ZPl8by/y2xXDYwSE5d2z6EvW+dnQJeYgETkraApfzYHIYMSGKe+CLqS8ItR05kR3Ar4raBKf",
+	"ZbctWkPSfihcPPZRcRNsrHvuWiwQNqFPvUDfoltFDXvUoefuC//cTbiBL/egBK8oz4fkWnLXDHAOCyxX",
+	"B5xIfOMy6ez/Xq7rbwTIxo3/LP3+lld1sQTcFgdjoE/jntur4qFoOajYfnOi7kXR3RrJszhPNZRY4HmN",
+	"RG8k0OuyIN772q5E8gglTcvdBSe3YwnCr+VyNYQs0KETHENSCl1OERgqv0C8Z7KkG6tIWnU0bWW56Gyn",
+	"vkXwcMsC4GTftqgpW1hzOuHcgEyZcysd1wIEERfIJVwKUJ3T9jCr4vudlZ/tnIBGcdqU3eQs3cJZDKDY",
+	"U0GYq3HfCqgUvN0F2jZVS/Mf7HO9URwqiZhA70FNAoDEUHEIy8H90UluWknNtxqVxNjJx0KG6Irp4Gcz",
+	"3IF3cKb4bv5AxX91zmnl+mMo25Jn7JPStF82Vdk5I9XeOVasSvhPKXznlWmRjkz+iMJvC4sAvZHoMULD",
+	"WxOp+JwLayLbvxTLGF8ZYg/dkMhrplyCvDbk9D5ZclEaZNctsYSZnE+7dmzoU1CwpO+fHtRUo5qUH8S/",
+	"OLUT4ewnsl8NO3cnF0EbGVUFB6+sPdkYuIHQGNZjOeh0S1Cn1oGS4Nv/xU6IUscpSzTP4YRtZymlcpIK",
+	"V7FYmUxJRuDiak90PJOrDWJ8VcHxbcSlRQfhWUXwm+rC2rzJa/GdVMvu7+ikQdnVR75UkR1a69/SmqEN",
+	"gbKW2K4NXa565Clt1RZ5NaxSrcKChn6HKjo2cPjVjqDBQUDfgzSkQdV+pe4Rmyn5O0sHB58yb2xs5S81",
+	"uqR27KdSq+St/avkPaMMzWAPPYrrb6s8e3+Uy7BzbqmwmHYfM5LzCDeh25dP4iLEuR5Sf3Kw5xB+mJ5L",
+	"MgtiAuJeT8DvQ2aMDckENR09CXEYSnS5vCCCcYjUcStfS2G83wbkfQ3odyOydxFCjo9ia3BjBmxgDT9R",
+	"PFug8204wMkEZUs3nEyjkv1X3N34IzUec2mnz9+SFwXX2Jhh6EOZHZSHuuUty2kRnVNnDh7S5Ika+i9Z",
+	"lEuWnO2cz+l0Y5gmn5+O/99DAv/+ouNcZpQXje2xpGZDkjOakwJqgXTXVkxlljGtZ2XRNjAkrXeOr4Hh",
+	"/XIjsoRP6YXrz+IYEawnE9rBEamIYrNSd3zXNmhw9eLaygLthrUWUlvsVdu95IkDg7VztvilqCfWWvUF",
+	"O92WAN3nUm08uNeWhXjyH9BQ/5+htf4/G9rqx5BkcXd+evL72w93b/6x9y6v7CA/Umrxz9g6cnwf2jh/",
+	"50RYCjj102p5bgYXZMoKuSa/MyUdxLCczdIU+nA6PD27CWT6cDo8u2kgVbcim7ttmILxD896FucEQnub",
+	"tKVax5I7IHD1IHUtjJZI+JQqJIMIdr3XMd8GVNUXqf9AKKrmfvXWxuS/lcx97avcEsUD7t0NhK43m+lB",
+	"7Fo3mZ7k+BP6HcTF5p3aHCQoWS25iZg1sKODhEQsxf6gE950UttPaD2y3ueUepsjLn69f2+vGDpYi6yF",
+	"nhtW8wubLqS8+lbkUGbXc0kH8rP9oC4Ueg6wpO+9eIiYuOpJlkIRu4RSVMW09m6RORcaQktkYQwGlup1",
+	"yT1FvTstTYhgz2rGy5YDTKI7a5LBAxOvJwC+74rOfW6wyw5jIm+P4jwP/oymivhO8hiHaSx4cd6U7i02",
+	"WizgdQqmeypLQxZyTZZUbHwiY9xesxQBZqhBb3wdFMemZuxu20JBgANMsTNKbWNMk12/AthOfUgyZ8Ja",
+	"WCxPW7wRQ37o0yhYUMOvWQffD+TfO25r7H7mK9LTc1SM5s9FDf41TlTMaKpK5DGfW30Y/ZEA7mflzwU5",
+	"OcXos9i4BNNRS9vmDx3LCLE21NEkWk4093gnmrf9CK6P5uYWfz3XB871paGm1KmefFDK0BYHB/f8ggbb",
+	"76AGuKbS03ZD38G70amV0Itm1KxcCtZkugL2eO5ryLWgK72QpqNlDGV+x+szYq1aLuYvO7QATfbtb/Z0",
+	"rxZU1z2wbqHYzpLRZUPVBN2bCwF8ADQ0Mr7Bek6+IVl4657AkDgNBTVHuymC3xsp5XimSjqoWHWX5QKd",
+	"htG52dpNzyvJo+gdcberbbYMV7D3aRnT3pIioTvsvd06lwF1BtNrLPBpYM3CAxik7q0+5T798u37FAe5",
+	"5tchv7y1T0YdyC0oLWGl1Ra3ctExLrLAkZ/GXbYWj5obwV5u918DfYgJKkxow6ajRqO3xkevYD1amiq5",
+	"/nBUb3We79UCo1FZ+njtRCt8nVpH0YN7hjaWc6Ta2LJ1uldPpxZuvpXTvu4MAYcEnXpR6NMjlThCRVNt",
+	"ajia4taf6OYAn2sFCnNbZ0g1UnJ2Iado2/zJUwAqWVFqfs265wNDBKmpUEn14Fb7+b+dYte+YHylf8EQ",
+	"lhL9PkmFgopkG5PnQrd09pkxakq1p6vOTpVzK3pKY4Jf5yQqP6mKpR32Cs6oSz8cS45Lu/je7ZigZGY/",
+	"/EZBxY/4JLBIzooG03fZQtwevVoKKqBfS7K/TjO9GzrPNIvnFkGXtmcraYNU2Nm0qHeMW/TQ82WgdhNH",
+	"/xg2Y7vhbPEdMolu7cHoUlEB8sXnbVPwvZ3USvsjfWAWjdtDt4xj0A3pjdr4KGOtdWrdu9DBhltJWTTU",
+	"8/uOudBsUhH7ZEORKAbPU9bLtW8r7lscFFJeae/tixLw+wZHA2WHtf1r2vufVLK2pgGZLOBddc6Www40",
+	"H1I4uH1SWkMvm9QhZ+pJxRgJTqXZIm5tTBbU6ShgO8oZpg+sG1jVQ3clnZhN2FiwgJplPVc0L10rz2sM",
+	"PsPY70oBKXQRYlgB5kEFGRaonkRy47+zpq5xkEjnBu4a1G8E9cJ20XT/vcSZarsMG2lWrl7J9KvBl2Dp",
+	"FNyWnKlwvJ2Pxj50yIHp3P0Njsornk5i6njp8jzRis4xS0savj2pL/myLA6JQiXUkzh0eK812nL3bHet",
+	"LtungUuYxopXRuhSQodetrwgdx3cFGzZKG5cdXYvOt6nSVHstK6tWfcJ1MAQScraTb2EJr2dFLv9Ddf/",
+	"mNZxreqQTLZhD9AGFJuQ9bPN/Cbsit+CilfNhmjafwdBiXLpzzPQJSlNumtKXjGCicbTirWnoBKFqqFK",
+	"bwqdDoF8jcyS9qPY1/VTNPcanDhk4zwObFNX8fRWQqFitACr6kRvRDYZkgnNr6nIWH7is6lOFNOyKO0v",
+	"7Pc5NfSkSgS0HyF48olRVOhQw6PhYZZjK+sTXa5WUsHjuqAnDx+ePHxo/1jwFaUnWmZnJ+DQ4vbl9ov1",
+	"ght2UtApKyY1pr2tGHMHyF/RK6Zg7Xj5ngS/m/0j0h+QucysntpcPxDJLLuJ/9nknEzA6mTKrm+l5Ixp",
+	"Dfs3IVKRib1f1UpxzSYjAr+sT8ENIHKq8gn5PBKtX8Dvp/wkwPPTYgKNsBFghMCqNVnQa+bbyO4j4+07",
+	"GyKpG1k531dftpNP1pJg5//GzutJofKJVKJ95CqxP6aky8HVNtVGO+tnHRdG+wbiiOQtQt3KXDJNajhk",
+	"nYxtULCbW8z59WButO6ADL63+swrdk61v10xmsMgTQQqv3tEHt67/xVZ4RMkZ4byIlERla40fWnotGAX",
+	"oKqtmMJuV1vJl6/pye/jk4fv3v7zzZtR9cc/GkKuLt0pQemA/ElF7jCPJMllcisrqNmjgLRy4To2J7UQ",
+	"nyFE9RXL7Znv02YQGYNp8yRP+8fBi2+l80aW9hUgVBasWO0gb6a7WukQiG8plky0O+XYR9dxxqgNuDuF",
+	"rj933gngTQ4ufUYsF92iB+OW/9ytLLBNtE+hjUxF3JaD8V26ZdlzwciMloXZEOhZ3XwqEhHTolyK5L1D",
+	"A6aPq0I4TSerFFywWw3Q2Cbol7gBGwa+0xW7VNFlunbkFUg9pjYkPDQkK2oW1d8E2JTm9hu7L4w68BwH",
+	"zd9QJOxg+1OS6sHD8Sn5r5fPn/khCBcuM8BtM5nKhhZ72H2vSYZLiJExP8/9ArytBdFPSspZX5VaP581",
+	"J0NM2ZyKAzFZCnYoaFOu+MykcrB8JxDnAhO+KANydhx+dEdfUV6yVsAYSGV0SZfTTRRK7bkW9luZsiF9",
+	"og76URUj8By0N7y2zF1VkHZYy4LR5qobphlChUlRA6gz9Mrusej4DqsKNddn+m8tz9i9pwpwsi/I2OtD",
+	"CEKvat1L4uFLISzlOucdAa+/KEU666hn+kMali00NdO4KMvQbnVcS3EO+OMerrK2h/aL4MjXcslIDrzr",
+	"/nBMm4He6DDnFaP5kGgJO/RGROhtmiL4FzcjMoGCiMkOUbE8Dqc4eiOisjj4wcDz4XCAE8GiOP+LtG8W",
+	"599Hk5Gzl5gMkvIxpn0ptXMQMqEOcYVGGSmuwNcvOeQ7gVgJx2WIsq8urCJG9zKiYs6KKI3St96tqFed",
+	"BgIRNKT7VdlM29j5gjloD4QhsiyBBmaFYd7dUTaTpeiVX1GJnl3LMokn/+1yZTYRGEkQ4NqK8xbc9ZaU",
+	"q6qiYr/EwEdbMOdrJf08j1CuQx9SruHU+vxK10eoJxx9W1PObv743cyriIl2OmluFXRFyVjhPPjd78Dd",
+	"3pHYg8N7ZWttH6ZPImcr5rAaBAnKnQgOIGc0P8EqWLSxlbWyBeyCA16tYAQcYIDdscIwBQ9JwU7Wrr5s",
+	"SU22aIiwhWty314lQsXhpgtcH+xMq2KXImeKrOkmgWJin/um8fTXDhOomHUVq2eyc1A4dOi40KWq2CRN",
+	"lBeILo1mftUSJudzpqEDnyOLmPurfwiuH0Cphmw8qVlQT13Xiish19rppp4r1pQbd6lkFG9sww12s1VM",
+	"p1FI0PGazF9+VoEqQvZdBSaLof6Pn798yK3tOSVe2k6iMm5V44l7GSTp8e5bVJOcRtqsVdu9RjyqGmy5",
+	"70fTJd2+g30A3nKyZkVBjFxT/JzrfkZCU2n+Lwi+t6OMXhDmr2oRHhi16wBdbBW5TlbXMG00WdKchWsV",
+	"FjcMhIV0fCs1phv7HwAOtNO19lNR1MDbcbQaAoSoZ8V1UysQ8H13bxxQeGXnOPHQ2ZSi+Z7SjWqd3cfU",
+	"LrGoqeS2i1G8U68CJxwPA0iTNTS6wbclm3A15g1tS+uuYrpZTXKdeG6lJFl29D10Km7xloOnauCFWDC4",
+	"jYz1JzxiKUH1IgLuTBel/hEZeMmZVWUFzeVSXas1WmXqAWnnWCxxIK7tAe2yEqWu2PgG/SaUm63mPxeA",
+	"YgaCEkoTQVRrpwncxhLjXSs9QPv7oQkobMXEoxgfZh96bmKq0RyyWRqcd3vyCGfTVs5Z2axrqp0Po7Ee",
+	"Tq5Z3kmy7eGlWgDJobkEB5w2HO5XMmeGcDO0FMnAthYXCJXZQKidE4U59a2yeC9HusaQO9P+Tirfi8m3",
+	"ZsJ5bvfJozm7iFtzUGdv49Z8lu6g2NfnA6B47bUQB6F+1UR0YPDIZPUkDtaS47gtJN2ocq2SJHXkt2Z/",
+	"DgrGI1QeOQn7SZiwONdD0MPY+5VTpJIC1LeVwOY5wd+3IcsSam6vmW9IlOpU/3FaMzc51dyUfZ8xPFVu",
+	"AVwRwdZuGUOvrAaHka9R1396z33cyaoY+hBRhEKyNtJN8lWuef9uvmz0zb5UVv9oejG/HoR+09wpaXPh",
+	"HKZXbGV2G+bvB/WodVGCYG2DL+UbcBZEvs6+3ZO6909/gS1Y+sKiOCCcHQrsataJN64Kumnq+Bo8Xt3U",
+	"iPaWZjMfKz9qB63bddXDh5szSBXTwBjpQHitMRQ21xl1hmT1al2AZV1zIeJinpRODKlK37AG4C3Uybby",
+	"mkA0G+mmCfODL37hou1dO1jtERSq80jHxPPbW2s0VfWkAiqGJdbbTvk1RfMath8Sy7IvMG7fN1pub26n",
+	"bNfBd1I9QO3DOo2es2SqDl8JKUZIFUj5wAws78hv8O6y9yuFyZfpt2BG65Z0uzdOznbWlIpSbEJrTXcn",
+	"QrcLhsJqLxVWikvlUu4adNmf3CNN+bHpgfegKukOiBM1z6qihs03qVpr/x1UNotad6yLgPYM0SLEZzpZ",
+	"c2GfxMqX3culX/p/mFmama0yix7ELVbt1/m6bzNqhDmoUwprhM+9jocYJ9gt8AL7PrJzK/XmkukLbBmL",
+	"HxT82j4/p5iOcCB4Qg+53THCthM8AxSDDq1OX7gg8uOQVri1OaVZSHU0L0mVGNMAVm/iHA2cf+di8/Yo",
+	"nD8Ie0fxz91Ubr8qRPYrhiQ3dFn066tZtedJuA77JYE0IBxcdkAzaExFCE1b3IaHJomOBHV7NdAyqsuP",
+	"97aN045ip+JQL8vlkn4qjXW3J91y1HZ9UTGa2P7OegeczL8gpx+FV5M74YAfQ1vINepqNF+CSsZyji2j",
+	"Z1y4VFlsLZakwwtZFPbiuL0tcz+pPcT5bFU53+m9r+59fffBva/ay/p2rolr3uxfLwt2mTW1tjSNKXVe",
+	"GHymyVqqfOgqCiD1hM/SHEqP56z/eK2p+/rldzzhNDNpUKZVKK7vqMNYu7stA8i7qaBZkv1wxShWWfTJ",
+	"9PnDjM2yKaV+WmoumNbEPvKZBrk3OgJs1DHaNFfno0OzZql9o2Z3Ke+ruzxq8+QGy7XmrYZNGPqTHcFj",
+	"eWM2+LA9u3o+dMhaTd2VQ95WazAvEPMY+kAluT4NVWCLk+IULEwocU2gfP+gel+Wgq50g50NI4c664P8",
+	"jwc518r0nZFSZ35ZyCg9ixtoeU+XmCcxsdTOy4JN0oqNvY4L5xE5tNEy9s440NH8ohSPcICdiNc3cTL8",
+	"DokO6e98ZIBLLrheHEi13Shv2d50zzM0REwd/ILdWKjco6Kkaa1ypeRcMZ1AtPCpdV17Zuxy3rgrYmWj",
+	"0K2le71NJpVUytqt7bw4ha5v+6puF5q/ydrvlq3G+3iua/nnsW0Yp8dFLJc6vNF2h3PZhtVZHb5GB37n",
+	"dnQ445bsH3yAcOEA9jplJUHotmsO00cDxk1n6lUdaFi2kAwjnSpO34OUQKwNoYWdwKZzXU/KI/vIQQgH",
+	"3MepolcMmvx3HNfnU6RJFBIhpozkrODXTGF0gt8uwc3PG7YAygd7DOhu6d3MwaidEERjLfVdmfXhIq0Z",
+	"ofcAYRewEw/RR12KmU9I8+erGrM6HvXGQZFi41IktpJqgQkaxMFRlMdPRmvcVRd/K1mJ6mFV+VNmGWM5",
+	"dvijynBa79kEUrho0B+xUUz0AretUPtZdSxx5kDlH0HXSXJElimW2KMD9KHGBETNTCqH3xqUWJG2Xkhw",
+	"8JsIOwl8/0kt8wD01lsYcr6rDqyhCcq03ZhCGh/hLLjN+iSOA871X3YXe9o61/43u719+oS7cJj01Co9",
+	"77ZMf0jYYkdZb1Ixm9tcsPfmRSkO0j09pmNrgLWKnHHDM5/D7KG2PerOYDiYlsXVQRjkTfk0MSAKYBRK",
+	"kssh5kyCZHvnN7mhSr6tvNgqIT4ZPlnJs18rd8wTfEx/rDQC1d+LpJDVEJD2g8YfbRbsd7S7MfccKs+A",
+	"BI/5bJYQaPUY4hEig0dGQhHS9MPD3TNeZDV2cwR48ZP0AlzTgifLYBvDLfiLeoAvEK1abstGHuVm8mv6",
+	"JK6m6AgnWrxbOQMNc1a01FjgXZc89hOVLfh1k5pWvSDVQKZRrO9k2XexwVZMWOPlR7RdOgNStYQS2nwk",
+	"qmxCbiir8s5Q0Qm1Vew9WFHdDsexkRj6iPK+WeuY1bqTz5oGMozio/vFt5/JNkvsbjfuSJrLoXtiGhQI",
+	"QSEc+HJlNRDBWJ7CzlrIHZm5t3gjZLMmuw5lyc+33ZMO2LvqUONlx9DNKR37buy3FjYk2bIr2EJbJR5Q",
+	"l0WoIYppA54BQMNwEHkh3Wh3xI7pQb5fl4sDWeIEt14kc9z8kpuNuLgsfxpgaes7WMHVNiAS08w4t1Rr",
+	"190kson2byergja0oqrhWXxkTNjGLgp+nt37IkTQqI5C8TC1dflVdIFRru/X0aBmU4C/dRRYxwdJHiqn",
+	"0d4eBQZYlqskSr3H70LsINfu+CDJso1igoINAH7nirH8AqPuXGOW/EJiER5rguRXctldkS9odpUUsbA+",
+	"J/Eh1XMmVcawqY2rX7GbQnLJEAKEFoVcX4S6kPemyrJb86LAWurQK/yADhvR9Xlg/Wu4v6qeGfaHXbj9",
+	"R6STw+FPcnvorNJ67vGp6HR0wReuQltHYep+LNJ4jE2vI+yvhgDdDLPoJGn86mvH205A8Zq8j68t+9XP",
+	"wmDGaZeFpmcdZusPrH9rJRrC1lenaZ9sqopEjoD4fFkUMWaUXkCtwpRdoLzgmhRsZogsDWECVaMjIS93",
+	"zjA7BPndnk2W0NQnQq4n2yj0AeILatit9Dlxm/L2YEj5eMN+quBvt9TKNpj4fudsVhbFU3/xb+fdY/U0",
+	"XH3ONkFkvjUxTC1dM2T7EYA8R/AvzXpKUg/yvmt8UxgVE40650l30G6eyXULmG99GplcMnCj+a409Sml",
+	"m1C9SnIPlF3TJUstbU+fJbuZNW0qrCN+Y7yPjeqU5a7desId5iqoNi83IjswPF8mthmPzHkNbwwUCiFJ",
+	"JlcbuNy5JnLNciKcnzF0Fd2IjNUBmWrFTCHMFmCa8HX7D2FYaZh5M80am9o29wh8YjS0SPZALq58Hdef",
+	"wDHzLnFoN7SUDdCsBZ3vrQqnEbJK3+7dTWb5x49a2/Ev5+ypTnfuLRxkLZFFbs1JTBtfItJS175MvmVt",
+	"fXifiODgm6CxDxAD4B9hYRg0d6gSCJdgj8MFcTBSHhGSik2lSnsYogTk1E6r3NDbtaW4pgXVZboh4BhJ",
+	"IRVXNaBdYIrwFHV72B/Jrs6zKougE/IMHPwDvP19RcbbRiiGHvg2lSSoGv76Ixhj28Axirkdz3RqDq+g",
+	"oehx4m1smeiP9JTmgHM0sRSz1wbJ2fUkbeLtRN8ME/2ib4rNm7LddVHOk5V/C6kMlomA+ES89YZ2L3rb",
+	"MR0c0rrUlhUa3M5x18ctEX757BKTtck3vLCnk6CGp4dwZ3kTyeMh23kKAMeqOph+tDCWJVnsDp2jDzSs",
+	"xm16PVbVFp9CduuGPbELo5D21fcqvKxvRd+azd31WJvpecAX2zL6d9tT778cG4NZDmq1uzW8tOykWSZF",
+	"3jX2sAxoB1u6JeZGORSD9OFtaXIZGkQcJx23uW+hwQaL94egFeUES+8Lj0XWaRtgS5vxXCCfp7F7FXzp",
+	"quo1E/mwrtorljNhOC10v+n8AklE++IY7tRe1XF0qmthiSWtNb6otics7W0TnzfBiEXJmwm3XTgE6cNu",
+	"VMkSL7xiHRxftZU2ThuJtzPrqczT1i32FWjNc286e9Wbl8wsZBrKolRFE+Tb9MC+8tv5NXakMAd8Y7Wu",
+	"IS49Ra+fRS4TrrjVquBN+7ugOu3Rv2Js1dCED5Xb0/G48ymwE/uBrUxaMK7aMYnUNhC/x4NJ6Y97lOAK",
+	"S8xVvTeNgzX7RyNAAAFIpjkUDamztTxiyFEupLyCgNmoA3Cr2/foDbE4Abo7BohX7Le+icF+cPuVuCzb",
+	"0IQjnKYWGOGjQAR09LvvQAd4fJOk892t/kBQkqaKIF+76NKysLSZ5LwbcEeuNi981kAbvhEghFjWSV/9",
+	"XgY0ed6uOVtf+CgJujir3dRkKa9ZThBsdFsjS1RANuWmZdDPSDgLG6iiSgFWslxhVKlDFU5fTJGGOkbE",
+	"VImPH0xvhkgNNWDfvbtU9nT37/Kdb9WznUa0aQs7Y8+E911rMpra5roO/N3Iad9f9c/uli0Tchm7IYJ3",
+	"b9a/m8vEdtrxRxOupfZ54nWJAz2mG9eWcFe294u+P8FOdI0Oambaex/32/J+/fx69+XrsbE7DZQC6L5v",
+	"bHfg1sDsGzenb2hURQjBrZe9f66ukTRsWk4NfVRQrVvKz7sep2MWhzc3b6lVXFfTrybbZWtQI2vcm1TG",
+	"2G2YvbdkWim25LWW8PUk615i67g1+139jg07VuFt7xF+FRE6hcNh2MYNDXVcrdJGCpboVOzj2OEABlkY",
+	"J/RVqi3cjG+bbtKfALzt9vdly6ntJ1pbAO4/ptS9JV82NA2qddwhXJN5vSqgPx+HPvZ7+dnzZiyTel4i",
+	"N8PBvyrva51D5rIj1nuzXe+yUOcy/WbJfbDkOAgGkUP0btLaWvmzsO31v2KEQhwfUrcDApMUZnE7ANRf",
+	"2HQh5dWlMWyZMiT7AOSw9xlTKe8BIKqwOYfSwHrH5s/0ViPIVJj6AN9rG/hT5ELtEhr3z1S5uWnEzgoO",
+	"yuz6BUMD1MpB6MnVsi2PMS6bAunCDWtoFstEDtDNW6JkvbhKihL/eOMdx66ZaNhX+AqgHIch5c+13PxM",
+	"n5M1LuSEp6uY4Nd9wmI7Qa31Ik8Htdh747j6sOqxpkbMvyw2VZdDtw0Ey1rbuVgzY4qPiaOwxTRVun9D",
+	"lkfcrhFPI/ZuO3c5YmvAzoqvi8QhqFoLt0tbiIQFvtziOc9hQ9832PNFhPbgGX57a2PCJs5Zh9P1RHxn",
+	"19LzjHmPdzrh16ecNZ61v4/m30fz4x9N5SINnfwdW7pAymr4Sx91dyb9sjuc/CMUBG7f1J9EYWCSHXeY",
+	"EE/OOZnzayZIubqoCpaXdIM459yAqNuFIq4yeUJyWarhUyUV3Jy+jeXjbZNo3E8acBXDxBr7Wmu5ZJgd",
+	"BidxLg0xCyXL+eKA5oAuXeyld4nv4smf70ovaEWYH/C2hDS+6pf9I4scsQ1Cgnx9xvAxlJj4W8UhWPO5",
+	"YHmVOovVXFUHZsSGHBIj5QHr2i7ovK1I9vwWRLIdNhVotB9b2wXklR4SSr4kLg+ZCUw1pD7HHowdouWI",
+	"PJOCYd/rqUtbmEEDfGHIBLKduNlM4HaeqFKMPA7VpF+dUEsQ/BiZSxjxRsIk6jm3GGWL0+vnbKvfUDif",
+	"7YlOW3t1PLEdpM2+bBAYvMPU/tRkrOZ8Olfg/bahFVndsdvzrXvaCjjerMflDskOSx7YnXOac02ncG1N",
+	"N+Sly5IcEs1Y1ISxiT7D8PMuV9Qv3CyOCCv092X1P/OyaijG/hdTfMaZdoXHcwE1hXpEXkIxtptaxkYH",
+	"wwL8fQP+NW/A1gJ4t2kvmHapAD1c0zp9mp2xidu6h8sbo1swdNuEpaEH9COT10wVdPW9LJWuZdac3Ut1",
+	"elzEdSf1szyXlnsFHCUu5i5XxCHWP/g6wq8fJ1mjaWEatsKkWrn5z/tjGG7VQ/mXorgoFTebl/YQ+4xC",
+	"7josbSXwCnL50xNyxTZDMtHFO8uD7/Co3X1AsgVVNDMuAxlkApimjCpwIrhXL4xZYbhJN8NN5VQvppJC",
+	"Qz/34IhA0o7CBC3tc3VcXR12n8Qem/QK04m4HS2T8ooH8JDzga9zeOffXx19XPWNJQoXs0SxxLfWto0A",
+	"QEw8U8C0wIzGXDKNwFsgfOhSj0guM32HrvhomRP2flVQLlASZ1LYc8IlNCyyFjGdswv7Tyh9OH8j3ogT",
+	"8uWXl6W9bAzPgOu//PKcTC6hTQT/HT45J98ApYnfmNFoNMF7iEb75lL1EgQmSKpA2DeCxLQdkW9ptiAh",
+	"qIxNFjGHjKklxzG4Afpr8vnk/Un1+eSLC6SA5zZLBk032rezlgXitsJLM2kvBucOGOHyn+T6yy/xM0pW",
+	"is34e9eaHUfxzSyhAuPzib7O3k2GcAPgf1n2bvLFiFyG0KVUMXxLRgWZYjsSaCfOjbZT4bl9Dv/GMhCc",
+	"jTUY7HzsWsmk4EtuJuTzU2IksTorYYVm5Oz+F3gNZeBCmaDTFL1vZPLBWgBDUrlYhsR5WG4m7i2QZG9f",
+	"Y9l6AvmeuPt3nIfqn79qKSbnZJLJnE2wVs1qm/CiBdWOm4ZkgqhWE7dpzO4kyL0NgRChe+EjKXyhqWUw",
+	"BH6AYdxV4mavA19Nvn1F55MLzKWzByMwwOTJ7OSpNV4m5PN7Z1/7TPshuXd6Flrac6CykIbge6vSxy9G",
+	"MIK97P0wc+hRdXd8z832BTSD4GJu51olO7h8PrgHIx0WtsrO+EnOlitp7CJPfmCbyUUlRa7Yxr0lfOS2",
+	"C0BtBZwJNpuxDLtQn90jC3uRBK5YcssW52Tyghr2I7IFsED4++QnWfBsM7F8W6uUvyBTtpEix07/dpfu",
+	"nT1EOk9eMKM2J5czwxTyBqZPD8mKKoqpEvCauLWr5RlL2IJrw3ISikR8nicXQZaOyJNqZwVb25VqcMnR",
+	"1YpRNSS00BLOgyDW1PGkPid8LuxdCAvZyJLkEl56JeR69EZAKXLGBJZccqiumHGm7F2yotmCnZyNxpVs",
+	"jj6zF4TvJzT4gbFVtCU+MRUBnblAiGCXKAIQxFNpFiTnyiG64sGzRxy6DviyLEwvHnibLlKYzgenozHO",
+	"Qq6YoCs+OB/cHZ3CZFfU4QHdsWL2d8gcQH078OCTfHA+wG+hd+JKCo1X69l47EoyjbvLDXtv7sB9gD18",
+	"6XIF05JX/halKQ/5Dkr/EwP3zmgL5iWlr4cZeYi+miIwOH/9Nqb+Y+nFvJIZ0xqwIP/DEpDOtdUunjJD",
+	"MXp9B7C1m0nivgb8XurTHV9/GACIC6SYONhTLDvZgqipRFe2YNnVRdXNuIKDWYLJF27/30qmNhWDXTM1",
+	"lVCX2UzYt3/kjmVUwIbdH9/t+JLXJ2+JvTmmVDMXinoj7MqBtodMQEiDpLSvjC9loHIIdx2brR7RoC0E",
+	"QdTAVdenVnM6uWKYEN1w2rS5BA1O7/JXarbVI3dAMEMx254HfbRkP4/El/WvzmQPm+hdi69rbp3B2fjs",
+	"wcnp6cnZ3Vfjh+fj8fl4/O+aRXc+KLV6N37wcH33199ns1M1Ho9Px/fG7n9zyAFZccW0HU+URYGekMEV",
+	"27T/rKDafCdLK5jP3v/f390nP+vdmZ2Oq5n5BGm2KuTGtc1T7Fpe4c9wAqjN7UBuv42k7aklaAhqObMt",
+	"jmPZkW5i1m7zQiAXgEs3wfOXoBERObOXfdU+XKqcKZdJxBVZ0itr0hFri9jnAGhAs+LaeXkSKHYHn49w",
+	"IpyOrofEERHvYd/FNDob/klLxVjNxq3WIwCNAcRinXAETa7YZuIX7vQbjiLeKkCufIc8wbyDunMIbtIr",
+	"tjJESGhWPIoTTeEkIr/iLvQ+ipFyBsbYWzRkmTbfuPSI7ocsxZ5N3NiZu56x9WVkKFZWtutovyUXTvtN",
+	"+S8iDqC8c+ANyTfleHw3uzsmiopcLiNDH7jhgVO44baw5wSeZ3ulCk7oeDKk6w4+cjSOdnHXAeE6UEbF",
+	"ptbQaRraPXYHnrkZDn6UWfBNtT0fnnOzuJX4eOoMHCcceogLlnP0BcU37Z0P6BC5qWqI074akBnQItEs",
+	"rA4G1lbwzjhIPjjCRAoQK9pYJcMJIHtxD8mSqiusCHebvytX8ItD5coMjMjU1X2vdVlhOrffoBcw1G22",
+	"aJjWfebMHEwWa2A3kmb8SUqvv6bY+Xjyxo54F9m4nS2fSfNU5tYCz4/Azs8Fq9yKMY5CpUQcorL041/h",
+	"yfrWi68y5+bEKNf0u9lWsM+9gsc+urkwbG7gQne7HqcM1xkvDFOvoc74bc3I21OeuvvuS+HaQYR2thPn",
+	"Eh0BcirLJ65joft00hCI2ztVLsUt5xo3uqHYAtwqHr4aueX1uoQIR+/3tw3JRcbqA3aLa+2EEd5nRan5",
+	"NduzBigsPuCFx7NOfXdkX5EzinH9McEQRPJeSY7o5APk9cjhl1Pyo7xmUKXiuic3GZt5aOSPTf/PP/ig",
+	"tE+2uBkOMDQXf+cyMm5CHfzg4ezrB/n469Ovv76XfZU/uP+Qns0YpePs/n2aj0/v07vT2b3Z6fRsOp5+",
+	"fXaW5af38wfZ6f3peDYe0/HXdtNWg/PB6cOz0Xh0NjrFQrprLkv9Pb5iEKwWp7n81k4ezX4bnJ+eWenq",
+	"asUG+jpr+81xLWYrC/cbzEwYxW/lYQx3B2S1r5hcFd6i3GiS83xIBFtbTdF31wzXh51i4u4Ace8uj90b",
+	"4PyaKT7DapekKfxMGkYm9jqdkNwauqzQDOxa9BlvZBn5jQtqAAGVmqDnulgwtkImilkNwWD4sX7n4Exq",
+	"t87tDulUySsmKmXF7Q7y0cL1/zseyzsWBfANaDPv7N0eHPaCraRK8lgAYHUuR1mKo2jcj7xNam1WLnyl",
+	"GKLaAp+QQs4PY7Npmc+ZaXdIfuOeOZ5AXsrS/mJwfzwejce13I9Kco5PX40jyQkielrm7TLIieQqxu2z",
+	"2IJ8UYxmC5YPzu+P6867zmyA9GiUNJDSAxQbkunG9Ug/krChDtTX4VRnEtLMAJAs2n+H8ZfgAI7YDft8",
+	"a6FMhkxwKSNHtQkxrCi0fef98ZB8dR/ky+l4TFZMZfYHcka4GWKAA11trh6T/AJBQNiMCTrt4FKrcPKp",
+	"Ym8E3oL2BdGoGIRLOehwL/5UB90uN+8yYU/eegYn9PiOub/kwetHmibT0/HpJ+btesnsmZ56Jt5/gHWE",
+	"q173eDmZc+cD/mPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M7UjW7IEKNLndVff3QWtz8xzBZdNj/3fv",
+	"vJ7OGU+Pt5A1gXUMdcZB8MSjnKcul9CSqTk7gbn8s435vkbm67nxWKvR6fr5+1TUTwWhGvPBiJDrP/OI",
+	"ICbjsa4WDzp+og01XBuexQZDMms6tBAHWDxW9cpfUXFB7o5JTjfQlULINebReVuUa6Ip1GaTDaPKq7e7",
+	"tuicGd8Z72U1r76n7zvwUsU9Of92nlm7fPMTlLQCJMt086K0H3/tQIssWVseiL1fZ4NhaBeAGRIeq/e1",
+	"nU5RsOCcMzK7elewawbwnhmKioce8PI8xsixPAX1UQEbaJ+naQsYyF4KTBipNid6IzKQvWFQ5Fh0Qchr",
+	"pkyp8G/LW1z5ucP8wN3lUcBe20UoNlMSIjFrqthClpqd5FN73tZ2na/vDr9+C1cJ+I1grJxlPLdvuJv2",
+	"Ke5Mw1KU5S899Mv9e+OxHdIVMjjqj0/O7tV8j9ooatgc3CvxW7+ujz8OT9qdLKg2AG78CxfaBQGq2W7N",
+	"K/rdkoqSFkBYBy3Z5BJNLaZzFHxXADQI6Ep0HUMP/V6uiZwZJnzCJsm5ho5zQ0KnsjTg6kfv23rBzIIp",
+	"YummIbV3IYs4D6bq77krlF2WaN1pk8U9YhvdNnHb0I8fGuotZptjSbjmPZIRH3rbmiq4R5gbaraEeVdW",
+	"Y3sHB6HVL25zvIDHFLrDnN4dtkpYd44hiD1IillQvbJZ0S5YUVw2ZNid/rsqCHMRBcROtv9oHxeffOXz",
+	"m3/4+eQU7TJZXMfxbcU0nGQX7T7SjWClae4kZXtAx+HSOzVTM3RnN9HC48nVbwdo410y9E1/pBfW7ib3",
+	"uodwbbggE1yAKSEe68vDwZoLwXxw5pgBHH/C9sdwggA8invdD9YYtjlcQN/54P950yirIz32o2S+tNMk",
+	"vPrPS7+Iehr1p3h/c75a8duW7Tp3ggYrsA9+Q5OH/T/5NSPsPc1MsSFSAFdPrMSZkM+j9nLrhdS+OmDN",
+	"hf5iSCbw14R87n61kaUici2GgIQU8mxd0ZY/zJM34vMCnI2qLBhB2f+Fd8pXRU5QVecUFUwci/DUKbEz",
+	"dFDqoGxCaBHh/lM+ekfDW7A3TOv5Cstiuygadc9+9cvbePjD/fXIKv1YWregAM1tCbItzDsLvMeO0D2c",
+	"Ld0P8y0P5mPgEOwO3+d0VqLZH6BIKLo6xb16a3juz0hqsieOC+yeB84MjdYDduti71eFzKvbrp+C2QmE",
+	"pSJADXsgBmFJzxqmyzUJLdw+w86Ne1Tp8PjbW5YUdS4XWbDsKp1heeozLKt+lCBB54rp34oGj+FWdiaq",
+	"rVJ08hhuqWGxqoqF8i+ZMVwg46+o1murvr6NFE2vd/rHcKGog1da5WA4WMBNMMinI0eUUSaXESzFYMFo",
+	"YRab0I2ndZUfqe6kYr5OapgIxYlHDHXXJUAkdcKnSbnjv90T3H4SGpYCIN4F9LibnBumzcQ1gaFmRBC5",
+	"gvh9df14aMFyuFkTtTPpCHU17T81St14oNLn4GB2HlaH5Hzwjw+/XL749vvnP7/89t1Ply9f/vL8xeMb",
+	"y94aqmfR9danaCUi5kcpXKkEE57qv6QYOqLw6b9blbQqhSNXb3nVXxY1efWqU/9p1rlECzhI0m2HafwX",
+	"YMi4PzpkAtxGRvUuSYnwKo6YGfAYFlKjqM9xDGAZpWb6FmQettnvh9PvqLUrf2tWt9esrMH7zQaxg2s+",
+	"wbcfXYoNY8g1lxYHXFz14f3UimtuKeFu4eUJVI8TN7Z1WcilIPD1eaXs1bBHlghsxHIo+UMYEY+iJQXT",
+	"iEFNFOQmaUL9MCNy6bqz5REV3ggIHWpCNQlXaMp5gpx6NNF8hMSS+CSGI3e2rVBI5dSnmwOOyMdLPvk0",
+	"dLtjCcKzJknYQWuLow1B3p19FHn310uY+SMUsju+n35TEs2lvnJIQdjAkfwCwEcccayumdogWpAbZ0ik",
+	"KBDjH5u+no3HgL6Et8ms6lLrivPanG7Po17/R/H2RAkfcybsi6PolcezuyrhvECV0znAxjgwUDotajlc",
+	"+XNRbMIHzkcFz1sxByX/r2G4t2HwVTkteDbaCn8qudaD8zOXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCs",
+	"vsJybIvw5927e84B+FwODLDULvekn+f5igkNxQgg8XSFduiCKx4rDPDsikKuHQKfpR0RjOUOcssjdYXq",
+	"TazsIZd+IBgYIyUaZRkBpLrKIUuL4oJMQAZ7UFe4BRBADctQ64fSkqZ29//3Nwzs1eCvP8BiUNIqUS+Z",
+	"sZIvONn+cOMBC/j/Gm4OlOhbnPgn3puv1ObjXJpSdYoSSXXMurSCU41QCf4A2Jln2EHR8oPIsbEjuk3s",
+	"h0Yup9pIgXjGJgS4Xg+yPHNd/izTnRjF59iHxvAl04YuV76x+dvhYF5SRYVhwG8AzcivGYSGM3YOOVEr",
+	"OIQEwBtC02eXNFtz2L7+MMhl5qDmiFSE5rliurpwmLpGcDlXz+xvWzydC6wlq2vfFR63v3hdWs739umb",
+	"GiTaK3tla0zl+gnJ+PL//Bjg3mLQwurrKoc1Ej0fI7AhVdvdXDEfBDQweHaEU7JgxBIbqOIzBk10Xbv3",
+	"snz3/FgOv024w757SQWfMW3I5//38umPlif+6+XzZ0OfW03O7j8gP/BvvkDcvIVcEyOJXjF6Zf9B/T0n",
+	"r5ki37969dMFmdij6kkbqDYCJFcru7nRBL9GPFyAza2oeycrtZFLwM8FwGH3TuRuKZgH7nL3FgH4Vqh4",
+	"PU/CwDooWRSP2Nsgk0W5FO4GX7J8A0Bo1vx2swDiA/b9FHyDkOWgIK7jciscXuRc0SWAHIYwERQpE1oR",
+	"tqqg5hqQxZpLFsO+3joeNEx0+hq6EBYjC67tDdcU/BXSsKb8xPuN+Yk1L0L6KPhHONN3njr6DP4ITDEt",
+	"SwWZf35XzsnpG2GXcW65bAU74kXP8xKid6soeR7/6mAUVw5C+5uTwhotsW/wLPzb5Q8CwvVuVnfDmmrg",
+	"hNJhQ8x9fwRs4Ilpgv3GjWnlxo1G7FMB/XwtKi5u11mkAjHjkZdPP7U4zWWeVwoOqvRVxhWueooZQZU0",
+	"OESIgw5kn1B0fYJNFMHttaMVBQtKqu6RnUOEzXbu1Z9Z7pmkf4jvROpxOsTTkfz7IzxAx1sWwf2tZP61",
+	"lMzeCuReiXdEuIeK8cEhESDAc3krTfEwf4sDDV6VCTUzsvZQ5SqxrXUVxqJXoB9Rg/15yLdUFZwpfzUA",
+	"6v/G1wl65YVcVjrWVqMEDuCLpd5h1HQm6jXXx5SGn7TuNf5b9/qfoXv9ma6hn0rjuvN75Q+kdfoq58JI",
+	"e5b/MNXpTlDW2usy8PGnlWb391H6+yj90UfpsuHUgLeDGx3uyGF1m4Km0JZI+8eoCzuHsAr6JN1VL/F+",
+	"x5LZKFgDtSiA4DAMX4cuPYA4oBh0ZqGFHjqnUhUQ9SEcOXPIVBCDI1RjuyXsKEOxIfwbYX8XOnSB1gEK",
+	"sSZrQN3STOQj8ktDNKkp/pPSSoza1A2LA5N7K1nWKjTiYIiRV0xA0ufL75//9O7V8x++fXYzuOmvDb9S",
+	"nBYvcOYfBzWkahlWWQohgt4YYMbnnMLlmha68HK9JXxDhBl/v92Srooxcwg3LXlRcO1r1++dDQdL8FbX",
+	"3k6V4VnB4qbsoXYV+LK2DEQjPa1k/CtG7SlEOPtTmAPyIxb7ArcMPrzB598Mzt/YX7wZ3NQF1iMk+Mkr",
+	"3ydui+g3w8GSmYW0fPnTz69cd0fsdKfP79yxXBRHyO7QFb/jV3bnFENf05C3ZI/+2+FAXnla7KzcwbH0",
+	"QmCsc10jCGMUGjtWiCtYISBz/UmqIKOvGFtZe0cqEBb2n1QEKJoD/RFeeCr754m97PYExeDBZ/DcH186",
+	"9RyTUOJKJIe9tKcAyT31Z5XLe1iiCKDobHQf4IlcGzkAB3YJkQ78IoJyz9SeuLdb3+B8MOV7ium9GhMO",
+	"CYbGn5cGam7QODYLDg4iH6DOFZ2Z7SpthHDFtsm1evLx/ZoKNe0EYp+EOj5ufC7wbofCI3iWwIE4SsFR",
+	"NF5jFXhnhLHEqb3zIQvLa68ED48NDioArX5+pOzdijJ/DNhavIK3+yh5nnOdUZUflEMUv6ilVmynzYfT",
+	"rCGHdyZV8DrtaHducrUtPTCD95Z1z38qG0Gpe7mypn/FTE6tpliIx7Uua7HvDgzWeEPWOQSG/mj88ctC",
+	"Qrx4reyauO9Ehwsi3EAYe86MrrrIoIS/IFQANJq/IpEg1laA9yJi2gwq+jVZUZ5oJQMv+Z/OXb6OKmIt",
+	"hOY6nJlyRvOTghnD1MlcyXLVrnQ9ZjT/EZ7+T3z4lhB0R6yzhkL1wXKjfytGABvxzuE5VABrd78aDkKP",
+	"0cH5QJYGwICUNm0OnYKmv7/vvl8yremcOScKtDPmmhgpsQ+595NjjsZocFTcngTgzVE1la0Nb8snQvYZ",
+	"4t1B1TzoFcfQWp5b8WGZlSCzajLdkIzWvaiPo++7wtdEB6Ar6/9FQcaOB/9VLbUbABhy4TE7t9jT/GeZ",
+	"SK2SZAtIbFeagHQ9/3CD/9qBHENbZ6/IAVsrL37r0vTPo4U1ianxoWJK+s4mKyXzEusk5Aq8HpopRLjZ",
+	"FBL7VuirMszl5mAYNEDWPDq42RbmVxIkzLfi+GhgE9Wh2m/zxYLuOAXD1XiNNt9tpeedD3lYYqvdV1Hi",
+	"ILsv+vlx7L6I2oeSo7/tF6+iuWbzO6ki5XlNVY4Jo6/A2w+lTgt6zSLf/GcaoiWQLjqEkjNBJu6cTi4I",
+	"xZ8FDXzOr5mI2nJD2VUOXf4FCgamSCaVgoxdKM4SLvNTsVz5X29QESVcaGPp5vt/RTGDhYT+91SjuKFx",
+	"0RfRhhcFPoIhCU2XrqFPPS6imYBRl5i/WoVFXF7ELsoXQIy5M/2Fk3BKVUX5MeqXD4fYrQ3lrF3Av6ys",
+	"r7H1MfLPjlDFWvnZ2RJ6cQ1oTv93rfbjAAHWt3D1DzzPj3BvA7KqZf/fMBWMix66opUJXgA7Rt8v9G7j",
+	"otmWB4357T6lHjKIcj6bMcWEGRIpyKpUK6mdeMAbOKRoN3lsbsO1HxN+7pIYFoKZPWDm3A78JZkTvEPU",
+	"CRZSrj42O/onPxY7XgoiS+NvpSCeoXrNC3h/DKHq2Ur06B5zge7c1bv5/uXMmMLDMMI9NZcQ91aynC/w",
+	"UoALEd+zdjdSLjErLtWGGMjwsTi9xlJnfzBLYcAu0mCQKn8QZ10W/Ip9RGkXwmuoEPgEy2GVh5ATa64h",
+	"s0HDe1ZV+twfjwkklhq+ZI1sgWv4yBzRRwCiVjU4v/tVZ6n3wv8oYVV8L9dYQE8VQxQ4X156JO4rCjyO",
+	"Ne9MvGvgpjkmX0K7tmZEgZeQj30CsggfHZGJNe+hWouSR4Us82/hC3I6GhMmrlkhVyyuceCCQBmX+/0S",
+	"SqAVZBi4Yja5ZJpMaXYFYfE3YvIj1eYEhj158niCnnBM3jXErovlF246sBX2VsY+vYIsZKlGBBq6kNP7",
+	"xOVYQALhcmmX4XN8vEptFKPLN6Lg11blfRU+cg8G3fuKbYhUvmPxkm6IZk6vZvYNdupckOqVuG9ckUJq",
+	"iOtnGdM6pfLiC5GMu8dn6yRvVkyH9IGVYjP+Hibh9PJh1dlYlWI044LrRWhrbD/6ctITkNRsVk14pCtq",
+	"2cr+9P+9pie/v3v7z8/fvBm5f37xpf3jzZsvv/iPf+w2GxkOlvT9Exzo/jiFVXq03gDoRtWOhasYkmIZ",
+	"49es6hmAeS8VAWp8WKNAvPDxycO3H06HZ+Obk+jf/ziov4ph7w2elBPkippMG/D8nHx173R8cnr2RsBj",
+	"5yTe5jfCHs5z8uHNQK9Y5ngCkntOR+M3g+GbAc/hTz+K/QhTR+FjqM90ufd32r1F8FO7Qvhhzq5HeiOy",
+	"ggs2iqc0uj7FJ/kSn0z51OAJO3VHijDstogPD74ZnH94M1AlLk6VYt9MwXUFD+syyxjLWf5mcHPzRmCO",
+	"WyN+bUNbELs3RyvYWNDVignnZAh/RhLeyYZE9yW3V3VfElj/jUI9pCBOFb1i5POJpjNmNq8Wimn7y8kX",
+	"6D4AsbJgRT5CAY6PncCvRsucWBFCuUDlFOqU0yAx38Ns/ps7+u0ivYv/eA505yOv0Ke2nOYL8ISfghsf",
+	"HN2LIu/UjNwXicW50JWTOol809qwY1xr2GEnROAVLodYMfAQR90nPrZHegstxEhDC0+pj+SWtiyw3yEN",
+	"R+s4zYTAC9jggsZD10tg3Plg/9Pqb/4eWxD1N/7hh8fxMW+1Qeq40P5uZZzy2wSF7jgPaWuQ83tW5I/c",
+	"cx9d9h0xq3Gq4RfuMNCZNSzPP1T9fQDSje4WV9y3/weZgYBpUP/NKTTnqlyo0WjD7XiXlWltUqYeqqtH",
+	"0brHx8xWg6D1YhN1MSIzVhRkpuQS+kkbSc4A2ePh1//rgtwf/y+wfopCrll+3CSBims6pDM6P/2RkEZ8",
+	"OWQAsbQbAau2FN9/4G4bxmk+b+eK4c304dBBGxOxIMLhbqfJVoBkCl4yg5apkZUpKM3CGuZ2bsOG4MmF",
+	"N9GG9qsrxlaVBbuguptfGZftZO5fyKGMoMmAXrDk2q47vuJ7Zea/gCV2BmY/+8NuGrs/9gCEY6EXtCgg",
+	"7XDKepyGWorYFlMXDGDFjs7Vr4KzWIcaJe9KFjkwqiDBr+zcWQsmhkTL0FBVG1ow9BdLgfzKxJyjqxkZ",
+	"2bmV7d9YxXSBVcyyyHe8zxjodJ7nFKsDMf4yvO60YrD1yuWSKaIg0sBEznrEUF64Pb5x3P0nMfOPDAVX",
+	"jaHnktSA13pxMhfX3ND9XXmeRM99SlpQlrGVqcH+7q8q9XHhuaIZ+991eGMEA9S1n98d74IhcnG9tygk",
+	"5ELtLb9QEnQcu3OOPkdTVKqN3a+oRMwy9CnxUuVMVT7SJb2CZPjb8/qT+GXgTcdk+4jTn4IPN8Xr6N3t",
+	"go2GEs85SjDHX1xVbuUVdDmG9+sQjVsg+gwEVzJ2ARWhoDlIyMNoagVTrehPbQXTxt5bjNajNUu0uI/R",
+	"muW/5UEehjLcy3//dvrvq9/P8q/Kb+V49UCd0m/uZo/Zd/Pv+X9d/bh8Jn/67YV+Vf5r/f/f/Ht8enb3",
+	"3v0HX339kE6znM3mC75brrkRWa1cMzq7d279tj5VXXaTtpkj4eAPT1RV7fYkbpXd/ykYYDB7RqgTBr0E",
+	"UNNle+dD9ccWjtcucUAkcU3WUplFUOzAqgX8QqvXReLSNadC/cDpgsRnf0HaAXjNU8rbtbyqi6luPV2i",
+	"3Tsi/NcrqO0Q8ejWhDuA/s3AXm2LHf8togYH6BH7j3hVNl0d8+P4FHm8nQeoCT3tt3jRb6tDDkVFjWEb",
+	"Swso2a0gRhkE5pdSmEXssChXVqXIqWG+amSYVs3xhX9SybdfMGqEXGO3zD013z2jMm6NUe1FYiJAVO2a",
+	"5gZiZoXULB+6ynQXM+aYZ7Bi0h63fa3mLXskm2NOpSwYFcctR1+tlLymRRAiMP+4b8lyVe7B20kJnvHp",
+	"q3H9ESjGqNW9j0fjhrp3LKLc/+CMC1rw3+MJzwrq+9aBuOpZBL9iikuYJoOIF67nbHs9sN/VcjGipFoI",
+	"8P+x9+3dbdvKvl8FS6t3dfcsWpb8SBPnLzeP05zdJj5x2qy7Y98KIiEJNQWoBGlFO/V3vwszA5CUSD2p",
+	"OM7OX7ZligSBwWCev18qx+JfWtll/O3dM2jQ4Kl4RrWqjjtCJC5BVUZ2x5DIeVoEmo/FGNaaPpnrzqfM",
+	"VWESH7dPqifRP+q4aVfPbqK1/DzY0bmejqVqJkD9yt+a8l24vDt327tPwa6yv93Vs6uQ9gWmXNxL3pZi",
+	"sYiGImHg/UnDxtou6aLeRcsBUB3ul/GNR39mJh1j8ZfdYt/UB8hqHbLHo7onhyOeDHPgIKiJUORrfCje",
+	"ID8fUgk1RoXsGGSlE9z39h1PrUSLj/Z73eCo02FeiiD0+h1ec+deLZZqraR/Bk1rANjjqTn/yG/dypVm",
+	"QR1OtJGpgweZJJS1n6nwoPTN+bfx+bWZCgvDh0H/pyjqWqEpKOoNlfASI9kh5jw0pj+HZFD030tozHuE",
+	"DfGzel17HhyWVOWnHR6xLJwI2wV8dRdBRKoDkUD2hnrB84ShtULRwLR+CHOAEjhWQ94vTCtBS6B+d2yQ",
+	"5VMJv7X9wbSIcfsZw5J+tx0cneJ+WwF/5DTTf2sdTWUcEwjERlHLcy8T+4la1p/O86hMx9ujMv13wkPB",
+	"ftaTCfZP5Ed+fvuj8uldZQTMX7NgBHSaNQIerWUE1M2QMwt8c/qfGYCd03H7nb273WDfPbIDYn0R6ymI",
+	"j9tPOWXHP757ZK/+oZ2fxN+MjM2NjM5+jYzWq9e/H8Agu606Y6O73NjoLBgbnfsyNqjMcRtb47RhWyPn",
+	"HM7VFRLuQA34QyTsUAznE+mLwLCDvgkHQq8Hgx0AgpbbFoef8j+WRvYhZgWOJw3REVr0dTRz53zULjZu",
+	"53C39OTvDbOzXRXKH+tbUTjeGiR2X6NM1EteY0mAgmzOJQHWXr4dzMo1TCFVtCWWmKHzaJ7N26GvUodP",
+	"p1UomNFjASIlYiMQmsxUmo/ET7UDotg+zEHC4lxqDG5i8hXhx/Zh8n1DE90STXRzpNBa0PYcDS5wyvWh",
+	"nWPvE8w5F5HtqDUS4RLdEdDsQRbpMBuTpK+Kno55Qtx8WollMdLn7qYreiLP+5gHE1wZNokGtYkZnYx5",
+	"WkrICJWNgVMpsid7aG7tJOwGiGVvVWra+z8Xz18edNvHrN1ulx5O47E7UnEY6AK0FzYE2nGV+wBxggI0",
+	"ZwNnPgfWBg/AKg5gtgJnMQeoVQKnTK6SK5UbxgFZtUE3APM9mDOogzkjPgDz25qcQWYie6/NW+icxLSr",
+	"8cafS5M7BVURk4GMrRljl7ZdxQlVP5pmioOdFcwNu3j+0lqJzy5//3KiVuBoHn6yP+4OC65R3f58DaSY",
+	"ekBYSAFTGnGMDFSCgImJaU82HWlmBKRKxYz1M9AyvuB4zGeA7lOddP5FKvGm5Aw+mJLQZYkPbS//6FNt",
+	"9kvPiJmtyBntKQdyT9a513+uOr+XQMgBcD4c1LH1Q90WWL8ZZpN2vH3DZHrpWJ1vzMW6qR4YI9UwFsVI",
+	"CHbDgEtL1vHuSN97dijsHlumG87IR9yPF/HSeqbQE6NVHs5HjKVCw8F8zFpEBRzkPFj9lJ10j7CDAE4m",
+	"FgLYolqEEluMauNNdgxrf3aY4+Zc4Es+o7oVlGE0wBDWQhqWyOEobdQKPHMR2L35px4TOxWKq9Se/zk4",
+	"NjS3SANF1xC2mXAZOeJA16wCzVqe84+lmk34bFF43Jv850rPK8Ai58pHlJhPdDYnMEN5K36b7EdczlnM",
+	"U2GXF6I/UGAm4xjbnyrcDhjKfa/3rq1574qZQ2BSMTq+hdjSugfwTwLBoJvCfduDQpsHwYc0HrbmwaZv",
+	"VkgnfLYfCf1pxvpc3bA04coMRIJEoK6Yl12g5PquOSz6JHG2e1JGVuklArx8aMdMR2JsRHwrKqA4Jnz2",
+	"YKUbkBnBQP2pOGHWCDxlr/Ut1OMGzF/ITn7sdtcXeZrpL1zkvbRzpHaAFk4FzchsymfNCv2tltG+jnHj",
+	"DmwkSUGFzFwv9iTmoegRB2ip4NnX5o55JAIojJjZE7wvXC1EhRloX+Sha/X3iVZDfH3w82CKNuy0/l3L",
+	"yIdjvigZtwsfJXxalHGP0UVBy1KreYNiPqVn76+yZ7FoNO/EDrmywus8oEXhdcM7d/Uf/3l2qE/k0RRs",
+	"ncabE4KSF1y5ei84tj1RuoXxvs5S59XqKbWjsAIodi626JQynmJLPHWLAgu5IxMFr6wvwKHVA2D9eY/w",
+	"hxPUZj3vpUiHK1GJmF12dM0X0T+fd7N8+LRmaYxPHJ3AhsI52FDJ/ZTFN36v7INVVGcpwFUWWi7ymDNW",
+	"FFFSbv10m2eTwG+uXduxME2bfHeTGX2DL13Lm5kLsRXsuRZvbiA600CFBgWFrOJ07jkz4lYkPC60HugE",
+	"gtOwu5B4144dd9gOaoNavpaCHbiGsQcU1a7Dsqeo9MqU7J9aqhVc2xVJW98tqKcKytT2hMiGC7I6kEyL",
+	"uwhOYF/PKuBLh2zZgBxf5FmUvgACB+z/p5jWFg2IZRE9/IS/rGoPlnajGGT9FirKDzMIqZHmbzMaBOZ1",
+	"BL8V1haDMiGIn+UOJ/unmFF819rnYNw/xb+r3rOu9gif12TdUU3zMUE0IPE2wfpyNWNjnTTYhuzuDKbD",
+	"YNt1XtWOvPWkNdlT9OXpks30RF2mGhfhIbZWjJ1Y7L+l2U1hPQEP1C3CIlllcoMHeabgV/w4YEYOlaDA",
+	"RgQRPdBKnN2IGWJQAY4zXE7Rg8oaEsyJNqJKGqCO2bI1Hoe/KUPMg9mvHszEb9ijRjcsgSkjXcZOu7cZ",
+	"rhJ/xGDEDmZha0iQsUgTGZplWK2/0iWrAOVHgpkJV4QaANQiHkLe7raDo5NRL6Dfu6dj//uPkf/1uHMQ",
+	"8ZnpPWVPOsz+5pgj2oV7YApOCQnvD32ySiesJ1Uqklse9zyLVl0BVyrH4q31g+uw2OFZH7oHT64Rib0T",
+	"nNz9Y/z36O/o74OxVFkqzN8HI50l5m8Y8A9VKO2VSPJAv+Damu0pPtVJVJip7qhXN2r3frUA8lXjrRvZ",
+	"Ct11iZRGW6Bh795SbD2xofiFp+hoHh2fWJdYDWIZpqZ11j3CwpjfdZzZeem2j4LWgMvYKrST0wBx2Y0Z",
+	"ZHHrrHvaffyE/FlrfNvvnx4dn2ygIVD66wDcs3EjRSMv5TBLRE7SAXVzUNWAm8p+LsfljY4DWxeaWU+E",
+	"4hPZdjNet93f4HU7w9FINdBQNlforYmR8Msr6la33Wl37PTR6FpnreN2Fz/K14dHkcRg0kVix5sCLyRF",
+	"KlC0qaqpYpXs+5xfvGL2vtsvlAizBBqGPlyXa32k8RWI5cXhrWs39ZOYq+V4LNCqBPTuOcMefIsigSIR",
+	"6Aw5StA638fe4gIet+v60aA/XK+f/UqWoDu882+EvrFMPO4MiUNTtVeFeYOzAacKYuThSGsjdoB5sOtk",
+	"r69bS+SLsSMgShoMzIcjbYSyDi9Xs76OZkHepQxLbwL2V6ZTjlwJPIoOoBitoqT5gkbQ1PLC7npDvw4E",
+	"T7PE7qfpSKbiIOZ9AbkC6qT77jTodKCfkfssErX+/aYikbCZzhJfSut2/vvCvezxMBdDDFqxHEtsiuZx",
+	"/BLH4Df4wP8NojjWkYjLPXCLXXE4p3nM2Fc0LmsnLLQ0Hrkjlu77R6Yw6EfNnXANBCkLr/mWHsJMlmCj",
+	"JbwtfeeCzzArz8ORo5ujmkBCiobmqsL9LqxrstDl9xC2Y62yLCq6ql04t83OQh6HWczTJcmV15rxkJhO",
+	"PbIce09cqtbzQz5VaVinzXp2Qk3P9ScRUZarRieMJqmYFRg4cL02ptJc6yYaxsdaDYGZdNxmPTAueghL",
+	"DBaB5wqSChhfVYTLDsWfnu3Ebn5qEzSpmFjtYH9WZWb8PMCatnZpa3KbHfbEgX1F3DTXha0V83SgE+vA",
+	"WREBw5EnSNKHXblwvKdiWCgGNylXEbSpnty5kmHjxsbBcAOnz8oH2mGPwAG820ye/9e+9togn50tJ6da",
+	"Sc13XLdOO67ZfM2+6lO42nWRCFFuRfYqCC9zyua0rHGtTqEWabyD02jwb1PXBN3nZuFxXtPQgrPLfJ2t",
+	"wqN7wiMrhINaCO1skZy4fx7kAmP/867+OZRoyqdyi6gbCMY5ZEbrVB3tMyjsdKXEzSu496jPsbzE5YxM",
+	"yjI4GznaBR50bx1FmGSxOODh8paLN1arWP0CCosOFceYbN3NVLOxEPBpFgMXLak5JK7jqcAyOI9Lx9nM",
+	"+iIJU7raxHybxeI8/Ey9F/dLyJS/avO0TLiyYKCAIvuD5/UZy/tE4li478o8X7+K5iknTnEqqXuEOhnM",
+	"JB6mK3pHJk4SrcuWjiqaOzciT8ErnXp49fp3oFCxQmqXK+bDg9gq1gOo0+Ne3rZmfRpIxVUoebyK9cmk",
+	"iZyI/SUUc6FanVRESO+GGOL6mbG6z4AmMCySUX0bSunSlUQtFRrr8FPi33OnbpF8upbWaZPO8xibIkJt",
+	"5ip+iIQioAAiFcVAWzrW5Ej8nmmz89hoNtHGyH4sGLAXMV6pDum1CkP8ojhWno1EeCMKWVlX1d3aTFgL",
+	"x2sDRX/FBW2ktnVWRvpaJbo+nNhOBBS2ryG/25MHNSS+jsxbaeQKmo5kDHAi9nAnau8sFnX8P1+qhJ6z",
+	"dDaBjZgk+isTS6WbksoV/Chvsy/JEnubOWOpqfTBqnWjc7SRAKKdbHvw8jh29Ob1zZow8evG4O2drVJR",
+	"S8kR32aqteUsNJTvTzJVDFDqYSKM2filgy0UZQHIPJ+ss5CrUMTbqd7lOvevTGQigheWhuFzYuG7/QKm",
+	"lSD/bcpnyFdFzYKhHo9l+pQqBLmhD6zahoqCNnuGtwPS7iGX2EzI4WEpBaj0rUgCT6VEJkkFNA7c6X4F",
+	"4zLVExz9BpJgr3bS7xR3qJUSYaqTlbmoZ+7KSzwRNnK88HFVdRTfuQPG05XYiw7w07ZOhodQbH941Dnq",
+	"HHSP6E6thWRTYzmqc/Y/l29eM3zLgEr96en7icMWngeqjvlF+d6wMVdyIExKfWRQX2Fqs1tuWWnNVy4q",
+	"qfpvS7rfJYXYDk61z1CuuaAiTES63N64pGseUInyGmwoFCi6/PnNxauX//ePd2/++eI1BBHS9bhLsFxs",
+	"6SP2FFDA9VgdTKC1BTpWzNPtfjB4yBd/cyQAQtiXgpg5oak6L+A/ZWuJPjz8hL8srUN+P+IpPBR7sxUM",
+	"SaZswGVsylRFC4cr3hMH9xnqhfFtmiQqQh5VxunWG834qorgraelyYrgL27rbrYta4uH4L8PsSAYR06w",
+	"WZgjlWPhd761kWH3b7H5N/ca3CRbMz+rsPJ7rwYHVhoRxfSM/VcP6oYNtQZrJYIiyCm1xWJABd7CHaeu",
+	"Oy8RPCp8Be4IBr0egDeAc2AQJWRR35gddtXmEOn5RrxMebJbzAbX9Kx1lXU6x6GfH/hTtDbcFb/DzfaR",
+	"x70/dVFM0mxRjrxcXaAsWk+TRDTaSXVsDC36VWthrB6ZPjSYzktI63p1vLnSLVWDO7d9helPF31+vjef",
+	"uOZqRkrZUAYbquXEx0kMvbNkTm+WBZZQ8bxSltB7pfCmcwR5kvBZVc23Nb0T37LlSuOqBmYET6CgLB/R",
+	"mH/8RahhOmqdIU79ToCiOzpHkCJemXD1teqEVuiL9MTH9G2m8tT0ROsYjG+Uf6hU0ejbFuv1FsEIi4nm",
+	"W0kqNk/l8jCVt2JDFX3SsDMGMrKON+aiyw26Y4X9masB+mjdQLX71Ppe8NvdGhGdL99JKKIL50UEC7Jq",
+	"qPnB149OeSJGOjPiIOrnMaOJNukwEeYvNMRwf+Rolv66MU8kj/oY2f66d9GGO6T+SMZQ4oP0jDDkVmCh",
+	"uhVVLQLr78ltPKI8m1bpEv3qiRzoWZSasP6QkwcHJnLuR49ODoCPpK6ViTvW+lsBuZL5VMaVWuF+uQnT",
+	"Kp49Lftht9I4N2yJ57XocV0puxJUOgMQleRfBEx8DMWEukF7tzyWVrrfqHjWq0FEiWfba7fdnbWgCv58",
+	"xpJMnREWjCkhVBDlNmACLeaUqqyO4hwsp5itJr01nPBVXTlNkimqeS4kFQrtGFKZlMcx8mnHPLwx1DoP",
+	"6f+6YTrMyE3G9340C3zDzEha1Tyru79CvolK0+u01vQqudHVGsNdIoU59Dj0TXm4OVC0HBBiHZUoD6gm",
+	"mKsMqgmRbcpa8NykgO3/XkLFAJUSEywQCDkwFtkD55lWAzlsu7KEt8LoOPNlLEqn1GVxTYdIXgGdnynH",
+	"QSvJVE5IRIfug7c4jzc4K7sVZ+XpXVDee7iUa5+g51ZARLTeQUpBA1gi0PTSOMXtdTuodR4DGB6SFdnd",
+	"OgUiJtI59xJucMtQJ+IL604SzaOoJM+FI3E9ye2S5EKZrvUB5vvPKSmPW7zMcZshyePdehz8UPfk6Gal",
+	"kmZUvBt2MGXrsaa58hRftGGPfuAT6/hi+87d3GtuUk8LlftFijHaBFhIATHAr2aPd9ff47URqs+3xx9m",
+	"AOsiwwBWOVHNpEq1PbtDsaHJDPEs+++ETw/6cDRDTLnWsT30VXdnEFbdCqO3ZHBXQzgm0lncacJTMZw5",
+	"AiQqLDvqdDrMj2Uugx8ATYESyKphtTPWp7XZ60VoP3aumPg4SRCUiRlBDw5jLsfmSrmWtj43IoAWOeSE",
+	"DXUSfW8Ywkpgq4BH2p+iXV1RWmqn7Jnvzt8huQBPBE1CLUp29+FU2QXWWRKi0bJ+hSgMjhT0fjrGhomw",
+	"NzsKyIJylKA4H9awGqxA7Su2aMwdMBUzoidiASvlqOSNe1VWDFqwqVTmjGBMQK5gOts7dGtc/vM37NYQ",
+	"Brb/k1xZUvWqPX2nUinsty0GRsBb+UkglgP88V7ODxlbhedgHxxh2XFuD6Qw+7EYpKiw4aR4sj6blzdu",
+	"Ye/X6FgH14iODSKcnHaoVBtcrxEgmgmhmB9YY00bDurFa47CIwEVQA/YhJs0Vx8FpZnvzTU7OCpU5GpW",
+	"LoO9E4YRVRvDEnUrashO5QTPKjGAcrSfB9h8EWp1KxKod6dCDRZypZUMeQxfr+yEJ51bT+61JnWXX6EW",
+	"bPDAc3nRnzM+jqvYvCrhXZzx8L3Dpn5aDo9A5wkHnrE6V9TbH3PuqBzbYR11T348eXz86OTHoDWWCj/s",
+	"+tFBWy5UxAefOfx6T/HU9XZ57nnfBaUXgcUtUaLRe5yx8mtcKXqLsyvF2AGT0Rkrvob9lDE7wjOWv8gV",
+	"Vr8uYS1jr1IqmnABG2zAxK51H4sDsFKQ3YcWFC2+LZaaFgT88wZD6xXcJNF6UKvd3jsu/RiVrJWUFCEB",
+	"eCKNVmygMxXh4ZArvnLpODTIm7adC4PPO9CDA/FXxmOZztrjKEcGyCn66zBA7Gi3qQTHb+6+qD/rKRtz",
+	"NfNsbTwRDN4FsrNxTKAW9sA0WBYjiuuN49h35Lum5r+wbn0xtBPODTPa7jLDOJvq5MZuR57kJjve9SnG",
+	"RFzglXoEYAtHGkOtLIG6aTCbtbGSj0YCPGglswb0RzbanFUSkKPPJyDPYI4FiIKTEaWnm4hAqXWgZsse",
+	"lqJCdcYJQsgxAK/xsOmEumK3LO41kOEbMSGodbg/G1GYDA9zU90N/7wwiPsoihBMRqha8aVqeUup9AEu",
+	"ul5Ktbm8hR4nbP0eeljrt+iYNFq1UOyDL/AZVvMjgpIuu04/vjvC4Ozxv/BYjfNI4I0Al6xbw5no/awo",
+	"kZCa2IAm0bWZewOiAPtz3m2WBxHmPpfQ1UUJhS3VmAez+vC0HhU+2R2jszWURdmB2aNtsEML2uojCdGK",
+	"UpZqfQOchNg+hv6E9a49oFBpCq19AZcG9pt1TWPOWNjXofIZrQ4AQHVgTCQ8uYGVTRo8XQoARvU9t3TN",
+	"51f5eVGZtcFQnXxv2I2YBZ7jyLp19EmSI4Z/TF35HOjIBmvRlp8Yuaa+3vSu5VenSadSBGtTM6PhnVIW",
+	"CwB1tttirXNwMyCYX6S6cRAwC8OyRwaTKoyzSBiGHSWRs3xWjIOuvl6e3m7w1MQ48fm6ADMm1eHNH7G4",
+	"FbEV9nXqrPCN8rRMDjxTAKA6ClrmJvOhxDt7AMcRZuXkWgcpCPk/4Zx24UidyOFiLDGg+PHcEJazMVdS",
+	"FN+Vwxl9MYLE26c7ZzD4gXibIevHMmzPzaKeqpc6GeM3XeDUzFQIYVP8pWaFuv+qtCHwPXNsVVDW/s/j",
+	"ZvFrQLBX2xJ+A+yu/N3GRzvXpUXyUxGFerE/n5T0/dgO9IzDT/jL8rZ/tB93Lg35qnf3RKg8oA33qtvw",
+	"eioiBCb0m7dmQu6K2uHh7u/N9m5dpgMFlfBpp2SYSsPsdHr8PECLy9FKmkKdoEf3Z/AQCXlOxMwt2Tif",
+	"d3evw5TupnQDTXBIBWlrWJg/05UPqNfaVcy0AlenU9YNd8vx7Vy1WulLVsKRUbhYGPNnsl5hDKpFUCGe",
+	"12M7p71oDTR5ptIyrwUIx/7UWaJ43JiDPuITyCxbN5z7nViHefNwd53VxJlZfQxf4nWbvoGnTdh5K42y",
+	"vplouNLaN5czFeJ+OTnodg6OfnzXPTo7Pjk7/fFfBGNo38odMHZ9eSwMFtCsusWjmlv8W6hImJvy9/Oq",
+	"L7gaU5kb8ACWprdSzLHExWNluzityxk/9dBMONfzWBeE7aewIIqPmyENfA9ZHQ+riskc63YWxvhAdwgm",
+	"41aFOtxVD+kQytJRZd1mtYlbPICoTOAMk/8IdYzHGSYCsFdm3bLJhl0vXIp1nC9atMATzrhErGmKbME/",
+	"Y84vqzk57jvP64drTwT8dYVP5lPVOxaKbS+LNYXP6xRI1BZDo+r8kH/5GoT0C+iPa3bnOc9uWV1Ha+Ot",
+	"91ykXMb1HhReFYAXU6honStqwh6Z+cIpzH6M9NR+jkuf49dAbBON4+acLqow8Q1r99Wrtt6BRvtx6SZf",
+	"BZZJj/xSMTO/JAjMlRp9X1CQaxRyxDHDIAyWnySC5wWEMmEhLACy9rH3UHfncB4J9dF3uyB4C5qMOc16",
+	"RUYNtDXCMO6ST6stztjgQGm+J6V46DTZk+Kb0NZvSjlqvCllTUhhVavVM9VmL3Uco2bmKXNtENQslehs",
+	"OGI9q5OEPWBMb65S717aK95mqtBeUa7A2Qi7c1HNrnalC1gZ2e6EZHU9QHMx4S5+8lzw6BeR4v7sLOl4",
+	"r+pOXEvkyn1BRZvIt72WjaCgFWOtJjEc/mpaZ49PaGu2zo67QWvMP9pPT47sdiDltixn13lydvrk7PQx",
+	"huVTH9QPo7D4yVv38r/oIdgfifBTDb2AVqwRTgj35dFJpzOvBLiMpRpeShX6CNyKGPhkxA1lcwUfY83M",
+	"Uq1DusA+3WpIDOF38ZdznLDuUafyxkW+Ieq96AatQaL/LRQIwESoCKjbugEBotubd1wsvnV2dPzk8V1d",
+	"4H2DWuOy1FeoEwoSocUFr2ICz0ilIhbzoauBISR4VxSMVONQcGhGegpt07SBTMPptp/1tNSXtSWeyH7c",
+	"ONpsh5/wl+o8214NUVzDDaMwtZTWeeLFB61cFuRGzDxTDzwzoKwIpkjarIfZtx7YQOVGrqkiIEzX8aXE",
+	"lFA5nzK7g5kYT1IJUAxYDnKl3vkHoX9ijax0ZJ0QMJJGOsbG/skMHtiHYy+llpiIp6LN3gO4Qg7k8I8i",
+	"ggPcZaYzMNd+sO/SEx8nIkx77B84NLjkSlED2jgzKXa6KD39gZJRLtmrVTxjcsCU7utoBm7UgJtUJGfY",
+	"WHLSPcr5NMfCGD4UNCVY4llmvKtiXoMn+dTs/hEgdmVaWEEhjnNdkVmpzuFuGtfdH8n4f3jRSl1aen4Z",
+	"d89Ru3NyH0nqk0aT1CVi9qegEEM9sepszGesLzBnDfWCyLc52xFsddeaeBwFKTZqhSHFsn7ioBKwr3A2",
+	"ZirS+ylTfTNADzrAsaMxYjU4VBlaa0aqOb7qNnuJbzsUaY6n6tl5xYyNeEQRrafzZXMs1GPB+jy8eeo/",
+	"8nTIVwo6H4eaiVuRzLDrpp+lef/NLKdNbjOXVsKyQT0WcGBg9yEdJsZatlaabsSEaJhjaZ1od6JFyext",
+	"pnoe6Ub6oN1T4AKlsMH3hvVG3Ix6jnnUtXl/TBnpcAJAMllCfH3iIw/TeOZpISIApdWJPcGqjiW7yM+o",
+	"4fhLIPPBqfFoCplaHR5YWxX8piK91x5uRFnwmRm7dq2z1ungCNBEhJgQOTJ1Y4MfuknlQDrXMT0dWW3w",
+	"ikhDSPqAIARlsI0cn2KSkrNCvg38bnUpj+cyAYVDANj8quonju62r30ov4EdnRExeVBHGy1klUYnsl6Q",
+	"d+xs7osA6JAV7P5GclX8JscmszeFp8Va3zCrUFAd+WbuSDepks94Eo7kdsx3a2jliVAYr7X2uGewKXiQ",
+	"PhxhWCwGadmdMIiPNta3VtG9y5GyXGsBVVhDg1sRwnQOKQ1fsTGstK1i4LkH1ywqCZ/y2TYwJEtEIpKD",
+	"wX7koQDXBwEGCOIYaGRTutjcY82hp3hQWsmRivXw2l4FRYIcDPK1vUfgs5pk6Glng1RneyrkcITVW/jG",
+	"aL6XYKG+HhSjJlA9AcXIn7cbxcGeW0mvseMLqwlln3bNmgte+X1QSqNOycSKcSY2Dmltgi10NsF6xX02",
+	"jempMBgkfEoJrrwlighPgfqkzS54Zqzdmk6tUlvJOQZj/1oUOpGXOY2eqVTG5DwmwmRjEW0oC8uTI2d4",
+	"06ZWfh5zyd77a1mZX0TxqJ3q5AZt4YbXQ8exNfv2sxdfFQs9+gKggubQdHOAVDK/nJllVZE2aQVrKw35",
+	"c+LP7sE1pAKedxR+TrJYwAsznUAUpgS4t358yK3nHvlDVqKrzmOpepBVn/HeN7rqyVeKrnqygc1yVGGz",
+	"PNo78iIcvyEfC4LJvse4IjgrigmexFIkeUVXjqG4lUatdGHO3KyCIq1UhgVEwhsxSdGpxNCY/eyo02E8",
+	"NhoLtUsQtBIhVOARi/rQPfmL8EO832C/FBXqC9tIrPJHpm6UnipMS2Rjq9x+DFqxVKJ19jhoUTIKFWMi",
+	"CAKbqGjen7998fOb3y5f/HFxfnn5/s3b53Y2Jloq1Ds+/9lxXKp2lBNuzNR1EI5F5OhhZEoW4aVIU6mG",
+	"JmBEC9Ne1DRk6G+2W15KSBmYOjN/QP+nrjI7CQhRDjPTbohr2xn200SrIT6J71TMuMTSz/qFd1xSAFO8",
+	"buc4ZRS9UbRMoc4m2v3h5w41aszDGyh0sP+biERqSBQJOIlQcR4ddLrvOgVnb6wVnEukV11NVUHTzn3B",
+	"qvB/QalI67d3zyDPH3O1MMwssccmUj9ZwYzlWCKzKI/jl4KnWZJzqg783x+u7+yYIhFDQirxhw4eRoVP",
+	"Jkkuu6n4aEd8wWd59whlfiC25+BxILRoCmHNC5Ewul8JuzdNJI833QylNa87OEY6RkCkQphuxA0CSCKo",
+	"KLxDzFORNFWrb1eIYCAUR3VbAmH7SQJXdcW+kOpWV5DEFN70jPrrak+Fl9b3VnrKqGDOlzRDXgTFlGnV",
+	"ZuduzXxCif5pRjxBUk+dpWdsIIQJ2F+ZTrnJJ1EaAtliINJYVnOlHAtAkYsJL5CKTUcyHFE2SsRRm713",
+	"jN6FleCQz6IiCFipIdaSFsH7ovoSggVVsKU57bcXWFIHdlBuL/DolqtQRAfOpDxIcpvSbkaT6vFBmnBl",
+	"sMqeGnoinvIDoRIZjkBVXrvNbH+k9tIDrLBMIHkhFPAlTFtbbQnMWu0nkfNNQX4NChIqkArXlNL8TejC",
+	"ZyOtjbCKxSpE19POo+gA98NqfVgc3pydXNSJE2uKi+laprIH735FQalBZkj1eK4dwoR01A20dDI1Ih5U",
+	"oQnC078pnr0rnoVdbA+3gmroPiqphkEWx7+SPjntdNqdTgs9A9qmoGte6yn8G/8LH73DGTjGr2w1CRck",
+	"kTXbzhXE4dGIJrQ9Wal7MBc6R/AzHenYnaToZLgyw1QkrsTVfpRB6Z3RbMCTxnGxYR8TA5IudafsZNLY",
+	"wUcJL+3f8hZzV3yz878dY5/9GIOShj4PbxgvvX5eMD5nXu94tKHXsMzdfYdXfPk0kGKsc45YO/hUqLXC",
+	"oC/wOeyXFMMsQ5y0POhp4mzYOnPjOYjhuoVQZmFXvcgSPRGHP4kkhgjdFoA+NO01MojL9hBRw8lNdbWC",
+	"UAqvE2aI16QvYq2GhqXFYh2ai0W5pmnIuxKoEH+urg5izFvLcVGGGyjWXhST36VQirc2FI09VmU/yM1G",
+	"s7hVYfI6m21O1d97xXEe8/keu0ugY1GOBfu3nZf1d0/pPMgwgF0Dut0Dg7YHdmIP+rp8h0oi6HSyXth0",
+	"pKFc2wjBnE3G/tErmWe9Hyph8H+DASzs0vlyKB/nKU2Df/2npVaQNTk6/IGaCw1JIcyjM6+w4ycVib3F",
+	"//vQOXhy/enk7gB/Obr7rrUXSu+Zy0vYjz5CjxtmbApbFGhOouJHJyW7z082ttx1iok7/HvecLTbPofU",
+	"s25MviTFocDHlAL9o/CYoNRlsfjEu89q5SY8Fc94EhUaTwvW6CqD0pfsfkA4mmcxN6aYRS22LGKv5Sa9",
+	"p3jp68rMLBTnlnpR86lfXNRJIsYyG3v9vLDIDY2qHj6NWj4/tfgY22Bbj9snndaCT7F+JxKqhRoFDUor",
+	"YFZFFumGYhENRXOO6ZQbBuEbiF+DOBYC/RIwvMWc5VJvksOYy34qfHQYklNaTVqCCbCBTkTITWoVrREs",
+	"gQMB0w9QBQnRcKFwkIbF8kYgywV0IIDKlIL4e8HTAk8MQuCJ/ZtQIUd6al373OWQJrhS2IuRix2bCpUG",
+	"pWj9WCdwHMXCQHeH75eAiNdivJ7QTyri7EORPkPvfzcF6qs4HmHspZ9FQ+HQRnOWtyq31012roePukFr",
+	"JIdWG3WP26cY6bkRsf1Ot0uhHwj1PME/Snv0EVTzF0JDClzfD5+I7+zJ48edpSoVqjRQ93fanc6x86Tp",
+	"4oPl+jf/4mmxCWCmwsKatu4+d/ghFJUHXKWWrZ+aKk6H5SfQZ1SHqAQ3ILEztSZpCMVlDfI4lIOE9vaG",
+	"AnsBm45mRRYkmUIJ6g4BOVR04uNEJ/WqrheaW7I07X6Oe9gwzFlitZIPEdnzxSp9HqaB0zJQhOa61VzK",
+	"ES4HyWmz3kCHmel5Ihh432Du3lfK7tEgD3diZQM0+b188+y3S+yBfinVm4lh0LFhlwyGDMcVu5yIUA5I",
+	"K/3wFNggoEdszhKuUnw4O1+lNRxUL/UaY6og+nO8fqG5bQXA7heDzg4zU8Xvt7klPsck9+mqxdOr1tlV",
+	"ZYn9VSu4QvUEl8wpKPivU0dX0Ip9pZYz9kBc9NC+XGkUPA3gKYG7W+AgnQoqKiBsAVSKgdemgdOAASnb",
+	"gCzG4EbMVgyounNXTxvDHsScAvSiolRzBDKIRZ3CibUauij0mkbWmTCpHC8tePsJDIZCEbM0TCjejwUg",
+	"WHPEzAJHAVJ7mWqzntUjPYc3lReYohaDHpYeUrJDtVR/hj+9WkUD0tqvBa1jUjHxeKhYZYXwctRUZ7/U",
+	"Zj00cHoB60EhK2lO568TikQhsxOscNcXnXM3Z94e2zLn6EMMTgyt7WGgy7HTIegW/+fdRsfl/9oR+dB9",
+	"85UI9l5go1iJaZ08eYzmHXD8KcKB+nC9zEAZgxXqXrXebKuzy4JWpqR9eNFWC/yQjlzmcechFap73Vje",
+	"0kfMZEk44gmcTBXDufb44K0fO4/Q8fP2t3MEcbyP3BRWJJuUTyatLwAv3L6u0VTojzZHgQWODqos3I88",
+	"ArTtBZNqJ5/wzMhxFs+pq/LmdFdcxHw/BQEuhW2Ap7kuo78+gVnM1SWOeV/71Q0Xkeuz3AKvkLZcV1uh",
+	"Pem2H1Wl78tODs24nf0fMaV/t7TWwf7H8Wxf0L/Z5aYTd+ke+yu+Xo2g48sHC4YfnFrNM8BRoKFAYW03",
+	"OFUPFDP6O3gNU9EfaX1zEIlY3opELiGHfO4v8fyPcNwdd5j14KsJH9/j/fPv3i/to2JCRVAevoJpyl1W",
+	"y8HV3ZzZa0MWrfLUzWoJtc6BSxnYOm8haASWFNCoKpnXd/8Xg/ODyfTMu0rt/+otnwZ7582moEFQ8jQV",
+	"4wkBFbr1aJ21pqOb5QEFdy1FFGhLYAGAUFYzwUShUuocdI/cJ8uafBG9eRStyMeJj+k5jrvQ70N73fce",
+	"pWm8Ai2IMnO0K0VUoB0okr+5ZZxwGTWLnT4nfGtwYfod3mhsGGoOjT39+4IZEG+qm6qC2KVRVzUskKJb",
+	"qf4OP03Lr74U9XxumnavaCrKPHZTWOfYTERIaRNwgbvtzlXrrvVtW8xvi0SSN7GMM0d8DEUyAQP7xprq",
+	"diKMCLUC6JiTTg6g3l0cZf64u+uafbjlHnulXmZxLVY6vfOsKTRzd78CfZXdb2DT2E0HkT0Sx6122OZ4",
+	"lvObyeNarrNLz8Aei7bpWl58bj2SgACjC6K1qYcy1glT2mVr4LSNY6iUTkEfQlufw1R00VFJCFsyZSNe",
+	"0cOHr7OoX/bKeL6lovqmhVYfzlsqhVXqIGBRJpqqk7wUKgKHxiuH+W7YdbZ/qfTFbV237MvpBuj2L/zF",
+	"zTG5ri6/okt+Qgc2WS5LfvGXcuNUAEGTqN6sVddVsTt0HGFP6m8qlbG7q+sNL4O654VdswkmGLzdD9Ei",
+	"gn++DlpZYh35UZpOzNnhIU1gO9Rjt4Dm0MxUCE25pQqO600F261trUUZx95HMxXJJyAsGPMbAGJpiq2q",
+	"0Oo35Sp19maq48j7VWbbU7DyJPkVjwN0pZ/FOotewEPsC//P5ZvXATNyqAQgd16mXEU8iZh7LIS7n7JI",
+	"h8avT3sc+bMlyWJ77PSwSbrnJpE6y+0JOpCIUTZ2XTRmpKfKlTOEoo7QYW4RmyF32BYuo3aPNCruawv4",
+	"azGdn561InDdxgtJvyJNBhfAc4wI/7jKOp3j8PiIJVxFesz6s1TAlulzIx6dwL9F67MqwC3V33uZjvDt",
+	"6054pwRzuiGcjK2rZIP74dX4aV6Psv6M0aQ2all4n8DN8R2q3VhgjH8Opw8+31mfDWqbMU6qwI+sqh1q",
+	"JZqh+R5rqN2g166QmKgYdt18poNVcY/CvO29Ov6befb5tNMqnXSflfpvlFiQ+M8boMhnqZ6nwo7SQVQD",
+	"/DYuNphaADiaUwnnpHWKafUU/2VlUzi8bxZyZe1RTDkt2mbYi9OsLmuiKWdRrLd2F+61Meeb6vlyVM+X",
+	"1jG0ePwGDPBAmUwDQK8HEjTc/c2HUxaNnt0DoWX9VgesmUcnvwxgfYN7qabLZkNpfItzuJa+2TByikqc",
+	"qP03GpR5K4hCfGGH/KynbMwV4lNjDN+KWmNBQcTcL55MyAGBWD97l2idujqdBiW6JiAT8iSZsXSqIQKD",
+	"/fdsOpKxYH2djsgLM9AZEjCj8ZhPRCis2jdwVlOTub4VCQVfZAIkU8D0UYFfmubnN3mFX8KWsuOP+eRn",
+	"nSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUFLHfXdC8+hnkXMAFMQs30ju7GxvouFaih9nd+2yfs",
+	"JZb7Laf4NeQUMf0Ra30jIgY4MWMNuLOEsnj/bL1olTArxxhW3H5POp1WX+XzO12y6xE21PZ+uts+etR+",
+	"XCJ/67Y77Q262NyAahbSsTRurxNFmCEgNRB8FLJlVvvmBJXSMFkMLf4qUt66vpu7hZ0XCTR+H67vgk8t",
+	"giWBP4k/pLoHCwo3lUl5jBXNxElmrzf4dAdaa0USj7JDbA7EAS3Wb+gxsqAhmlwOjNLOj2yHW7FQaHkh",
+	"9CQWrmsE84VY9CHVrURTxxRu9KsY9+2LLd7pn2KGuEPA883HxW+dX7xiN2JW9TWoivvu0+vzX1/cYcN0",
+	"zjpLwNAm5SqCexduSSDGNaWxN1IhyZ6jOSIYGbu4xckHwxZBlMsT9syzJtU8wTfPxVLdQHKVHrV4E997",
+	"UUl8hUXH4q+Mx9jgg9Pfn5FdgInP4osTgPHiHV98FGGGrdZF9v7Cl4H0u/qFIp5yqsMec8WHYgyViWCx",
+	"EFtB8UaEX1D1WpB9nvoJYZE0AKVanhli7F68ATHb4ZKFUCiudAq5ayAFkwpxgBRAwRZu+lzwiMXE+l1/",
+	"35gnQ+xpV4yrGVABjgXIPc74lMu0TLmcP+NnHVe+tXdWHVWhdVpxUa1Qx7GbDdcgizC1RK5rL1a6+C4X",
+	"idaDiue8lENw3mjDWju2tDvTRIZV48M+U9rXvm+rbNDXyegEdYT9st3ELEJ8dre3s0imdV+laHBAES76",
+	"s/BtrBCo+PolalD7ojPrqxG4WzKfeSvcy5+RNeXyxY2fw2bmU8dbd9d3/z8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -53,6 +53,7 @@ type app struct {
 	deadLetters *delivery.Manager
 	holds       *safety.Holds
 	editor      *safety.Editor
+	proofs      *engine.Proofs
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
 	collector   *invoicing.Collector // nil: nobody collects
@@ -91,6 +92,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
+	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
@@ -108,7 +110,8 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
 	a.webhooks = notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), a.vault, guard.AllowLoopback)
 	a.notifier = notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), a.vault, webhook.New(g.Dial, webhook.Timeout).Post, log)
-	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
+	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log).
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)

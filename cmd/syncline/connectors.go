@@ -7,6 +7,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
 	"github.com/syncline-dev/syncline/internal/connector/files"
+	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
@@ -34,6 +35,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
+		googlesheets.New(pool),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }

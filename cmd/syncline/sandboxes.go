@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connection"
+	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
@@ -47,7 +48,7 @@ var _ connection.Sandboxes = (*sandboxes)(nil)
 
 func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) error) *sandboxes {
 	s := &sandboxes{inTx: inTx, vendors: map[string]sandbox.Vendor{}}
-	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}} {
+	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}, &googlesheets.Simulator{}} {
 		s.vendors[v.Type()] = v
 	}
 	return s

@@ -797,6 +797,7 @@ func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, m *Ma
 		cf.Sides = append(sides, claim)
 		b.change(cf)
 	}
+	b.closeConflict(e, field, "Both systems came to the same value.") // unless one is still behind
 }
 
 func (b *batch) change(cf *Conflict) {

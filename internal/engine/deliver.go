@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -187,8 +188,12 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		return nil, l.writeFailed(ctx, a, err, false, tries)
 	}
 	var entities []*record.Entity
+	var held map[record.EntityID]bool
 	err := f.inTx(ctx, func(tx Tx) (err error) {
-		entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
+		if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false); err != nil || !f.mayHold() {
+			return err
+		}
+		held, err = tx.HeldOf(ctx, f.guard.Service, l.Seat, a.Entities)
 		return err
 	})
 	if err != nil {
@@ -215,7 +220,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 			sent[i].Receipt = receipts[i]
 		}
 	}
-	next, reread, err := l.settle(ctx, a, sent, dead, nil)
+	next, reread, err := l.settle(ctx, a, sent, dead, remaining{held: held})
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +241,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 
 // settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest
 // are duties of the attempt that stay deliveries.
-func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter, rest []record.EntityID) (next *Attempt, reread []record.Key, err error) {
+func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter, rest remaining) (next *Attempt, reread []record.Key, err error) {
 	f := l.flow
 	var st Settlement
 	err = f.inTx(ctx, func(tx Tx) error {
@@ -245,8 +250,9 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 			return err
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
+		l.park(&st, sent, rest, tx.Now())
 		l.giveUp(&st, sent)
-		st.Waiting = append(st.Waiting, rest...)
+		st.Waiting = append(st.Waiting, rest.due...)
 		st.Dead = append(st.Dead, dead...)
 		st.Rejected += int64(len(dead))
 		next = nil
@@ -279,6 +285,32 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
 	})
 	return next, st.Reread, err
+}
+
+// remaining are duties of an attempt that were not carried out.
+type remaining struct {
+	due  []record.EntityID        // they are deliveries like any other
+	held map[record.EntityID]bool // a change of these in the system waits for a person
+}
+
+// park lets deliveries wait. Of a record of which a change is held what has nothing to do with that change may still be sent;
+// the rest would meet a record that is not as expected, however often it was read. So it is not read again, either: to hold it
+// anew would be a new question, beside one that may be decided at this moment.
+func (l *lane) park(st *Settlement, sent []Sent, rest remaining, now time.Time) {
+	for i := range sent {
+		if w := &sent[i]; rest.held[w.ID] && slices.Contains(st.Waiting, w.ID) {
+			st.Reread = slices.DeleteFunc(st.Reread, func(k record.Key) bool { return k == w.Key || k == w.Receipt.Key })
+		}
+	}
+	st.Waiting = slices.DeleteFunc(st.Waiting, func(id record.EntityID) bool {
+		if rest.held[id] {
+			st.Parked = append(st.Parked, Parked{Entity: id, Waits: WaitsHold, Until: now.Add(longestWait)})
+		}
+		return rest.held[id]
+	})
+	for _, p := range st.Parked {
+		delete(l.moved, p.Entity)
+	}
 }
 
 // isFirstRun says whether the first run is under way: its operations are not realtime.

@@ -91,7 +91,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			found = append(found, c.Key)
 		}
 	}
-	if _, _, err = l.settle(ctx, a, sent, nil, rest); err != nil || len(found) == 0 {
+	if _, _, err = l.settle(ctx, a, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
 		return err
 	}
 	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
@@ -116,7 +116,7 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
 		sent = append(sent, w)
 	}
-	_, _, err := l.settle(ctx, a, sent, nil, rest)
+	_, _, err := l.settle(ctx, a, sent, nil, remaining{due: rest})
 	return err
 }
 
@@ -255,6 +255,8 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 			native := l.Map.Native(f)
 			w.Receipt.Stored[native] = c.Fields[native]
 			ours = ours || link != nil || l.tells(f, v)
+		case wrote && link == nil && (v == nil || e.IsHeld(f) || !l.takes(e, f)):
+			continue // left out, because somebody has to decide about it or it is none of the system's business
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
 			w.Values[f] = valueAt(e, past, f, started)

@@ -141,3 +141,27 @@ syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
 		t.Errorf("%d conflicts about what was agreed on\n%s", n, b.state())
 	}
 }
+
+// TestCreationWithoutHeldFields: what waited for a decision was left out of a creation whose answer was lost. So that it is
+// empty there is no edit, and it follows with the decision. (Simulation seed 778 of its second making.)
+func TestCreationWithoutHeldFields(t *testing.T) {
+	b := newBench(t, `
+service: stock
+direction: multi-directional
+systems:
+  - {id: warehouse, type: memory, objects: [products], primary: true}
+  - {id: shop, type: memory, objects: [products]}
+  - {id: market, type: memory, objects: [products]}
+syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
+`, "warehouse", "shop", "market")
+	b.user("warehouse").Put("A", product("A", 1))
+	b.user("shop").Put("A", product("A", 2))
+	b.systems["market"].Plant(connectortest.Fault{On: connectortest.OnRead}, unheard) // it is read last, so that the others disagree by then
+	b.start()
+	b.eventually("the creation", func() bool { return b.user("market").Get("A") != nil && b.systems["market"].Planted() == 0 && b.settledDown() })
+	b.user("shop").Put("A", record.Fields{"quantity": record.Int(1)})
+	b.eventually("the quantity", func() bool { return record.Equal(b.user("market").Get("A")["quantity"], record.Int(1)) && b.settledDown() })
+	if q := b.user("warehouse").Get("A")["quantity"]; !record.Equal(q, record.Int(1)) {
+		t.Errorf("the warehouse's quantity became %v", q)
+	}
+}

@@ -116,3 +116,22 @@ func TestRecordGetsAnotherKey(t *testing.T) {
 	w.holds("crm", "1", "quantity", record.Int(7))
 	w.quiet()
 }
+
+// Whichever side of an open conflict gives in, both hold the same then, and nobody need decide.
+func TestEitherSideGivesIn(t *testing.T) {
+	for _, side := range []record.System{"crm", "shop"} {
+		w := twin(t, document("multi-directional", "syncConfig: {conflictResolution: manual}", "crm", "shop"), "crm", "shop")
+		w.put("crm", "A", name("oak"))
+		w.put("shop", "A", name("pine"))
+		w.pull("crm")
+		w.pull("shop")
+		if c := w.open(); c.Field != "name" {
+			t.Fatalf("the conflict is %+v", c)
+		}
+		w.put(side, "A", name(map[record.System]string{"crm": "pine", "shop": "oak"}[side]))
+		w.settle()
+		if len(w.conflicts) != 0 || len(w.one().Held) != 0 {
+			t.Errorf("%s gave in, and the conflict is open\n%s", side, w.describe())
+		}
+	}
+}

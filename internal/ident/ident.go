@@ -32,6 +32,7 @@ const (
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
 	Hold       = "hld"
+	Proof      = "prf" // a comparison of all records
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"

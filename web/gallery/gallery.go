@@ -56,6 +56,8 @@ func Entries() []Entry {
 		{"/holds", "Held changes", holdsPage},
 		{"/holds-empty", "Held changes, none", holdsEmpty},
 		{"/holds/hld_01JDCB", "A hold", holdPage},
+		{"/services/inventory-sync/proof", "Proof of equality", proofPage},
+		{"/services/inventory-sync/proof-first", "Proof of equality, the first under way", proofFirst},
 		{"/connections", "Connections", connectionsPage},
 		{"/usage", "Usage", usagePage},
 		{"/invoices/inv_11", "A draft invoice", invoicePage},

@@ -584,6 +584,41 @@ type Member struct {
 	Version   int64
 }
 
+// Where the comparison of a service's systems stands, and what the last complete one found.
+type Proof struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	DueAt     time.Time
+	AskedAt   *time.Time
+	AskedBy   string
+	CancelAt  *time.Time
+	// The comparison under way; null between two.
+	Pass      *uuid.UUID
+	StartedAt *time.Time
+	// Where it goes on after a stop, with what was counted so far.
+	Progress json.RawMessage
+	// Of the last complete one: as of when, how many are equal, per system how and what differs.
+	Result json.RawMessage
+}
+
+// Records that were not equal when a comparison saw them, and why; of each system and reason at most some thousand. Those of an older comparison go when the next is complete.
+type ProofDifference struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Pass       uuid.UUID
+	ID         uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Key        string
+	EntityID   *uuid.UUID
+	Title      string
+	Reason     string
+	Fields     []string
+	Healed     bool
+	FoundAt    time.Time
+}
+
 // Every accepted document, never changed: the source as written and its canonical form.
 type Revision struct {
 	TenantID  uuid.UUID
