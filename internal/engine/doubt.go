@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,7 +65,8 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	var recalled map[record.EntityID]connector.Receipt
 	recaller, exact := l.Open.(connector.Recaller)
 	if exact {
-		if recalled, err = recaller.Recall(ctx, l.Object, a.ID); err != nil {
+		recalled, err = recaller.Recall(ctx, l.Object, a.ID)
+		if exact = !errors.Is(err, connector.ErrNotRemembered); exact && err != nil {
 			return err
 		}
 	}
