@@ -1414,6 +1414,27 @@ func (e TenantState) Valid() bool {
 	}
 }
 
+// Defines values for TrialWriteVerb.
+const (
+	TrialWriteVerbCreate TrialWriteVerb = "create"
+	TrialWriteVerbDelete TrialWriteVerb = "delete"
+	TrialWriteVerbUpdate TrialWriteVerb = "update"
+)
+
+// Valid indicates whether the value is a known member of the TrialWriteVerb enum.
+func (e TrialWriteVerb) Valid() bool {
+	switch e {
+	case TrialWriteVerbCreate:
+		return true
+	case TrialWriteVerbDelete:
+		return true
+	case TrialWriteVerbUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookDeliveryState.
 const (
 	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
@@ -2025,11 +2046,14 @@ type Connector struct {
 	Detections []string `json:"detections"`
 
 	// Guarantee What a delivery can promise.
-	Guarantee string    `json:"guarantee"`
-	Settings  []Setting `json:"settings"`
-	Summary   string    `json:"summary"`
-	Title     string    `json:"title"`
-	Type      string    `json:"type"`
+	Guarantee string `json:"guarantee"`
+
+	// OwnVersion The version in use of a connector that you describe yourself; absent for those of the program.
+	OwnVersion *int      `json:"ownVersion,omitempty"`
+	Settings   []Setting `json:"settings"`
+	Summary    string    `json:"summary"`
+	Title      string    `json:"title"`
+	Type       string    `json:"type"`
 }
 
 // ConnectorClass The price class of an integration.
@@ -2042,6 +2066,37 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConnectorTrial defines model for ConnectorTrial.
+type ConnectorTrial struct {
+	// Authenticated It takes the credentials.
+	Authenticated bool          `json:"authenticated"`
+	Objects       []TrialObject `json:"objects"`
+
+	// Ok Everything that was tried worked.
+	Ok      bool                          `json:"ok"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Reached The system answered.
+	Reached bool `json:"reached"`
+}
+
+// ConnectorTrialRequest defines model for ConnectorTrialRequest.
+type ConnectorTrialRequest struct {
+	// Manifest The manifest as text.
+	Manifest string `json:"manifest"`
+
+	// Settings As in a connection; ${NAME} stands for a secret. They are not kept.
+	Settings *map[string]string `json:"settings,omitempty"`
+}
+
+// ConnectorVersion defines model for ConnectorVersion.
+type ConnectorVersion struct {
+	Author    string    `json:"author"`
+	CreatedAt time.Time `json:"createdAt"`
+	Note      string    `json:"note"`
+	Number    int       `json:"number"`
 }
 
 // Cost defines model for Cost.
@@ -2912,6 +2967,24 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OwnConnector A connector that the tenant describes itself.
+type OwnConnector struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Source The manifest in use as it was written.
+	Source    string    `json:"source"`
+	Title     string    `json:"title"`
+	Type      string    `json:"type"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// UsedBy Names of the connections that use it.
+	UsedBy  []string `json:"usedBy"`
+	Version int      `json:"version"`
+
+	// Versions Newest first.
+	Versions []ConnectorVersion `json:"versions"`
 }
 
 // Payment defines model for Payment.
@@ -4103,6 +4176,43 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// TrialObject defines model for TrialObject.
+type TrialObject struct {
+	Fields       []ObjectField `json:"fields"`
+	Key          []string      `json:"key"`
+	Milliseconds int64         `json:"milliseconds"`
+
+	// More There are others.
+	More    bool                          `json:"more"`
+	Name    string                        `json:"name"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Records At most 5, typed as declared.
+	Records []TrialRecord `json:"records"`
+
+	// Writes What writes would send, without the credentials.
+	Writes []TrialWrite `json:"writes"`
+}
+
+// TrialRecord defines model for TrialRecord.
+type TrialRecord struct {
+	Deleted *bool                  `json:"deleted,omitempty"`
+	Fields  map[string]interface{} `json:"fields"`
+	Key     string                 `json:"key"`
+}
+
+// TrialWrite defines model for TrialWrite.
+type TrialWrite struct {
+	Body    string            `json:"body"`
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Verb    TrialWriteVerb    `json:"verb"`
+}
+
+// TrialWriteVerb defines model for TrialWrite.Verb.
+type TrialWriteVerb string
+
 // Undo defines model for Undo.
 type Undo struct {
 	Applied bool   `json:"applied"`
@@ -4513,6 +4623,9 @@ type Limit = int32
 // Systems defines model for Systems.
 type Systems = []string
 
+// Manifest defines model for Manifest.
+type Manifest map[string]interface{}
+
 // ReadyzParams defines parameters for Readyz.
 type ReadyzParams struct {
 	// Verbose Names each check; the value does not matter.
@@ -4665,6 +4778,36 @@ type GetConnectionParams struct {
 type UpdateConnectionParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateConnectorJSONBody defines parameters for CreateConnector.
+type CreateConnectorJSONBody map[string]interface{}
+
+// CreateConnectorParams defines parameters for CreateConnector.
+type CreateConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteConnectorParams defines parameters for DeleteConnector.
+type DeleteConnectorParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
+// ReviseConnectorJSONBody defines parameters for ReviseConnector.
+type ReviseConnectorJSONBody map[string]interface{}
+
+// ReviseConnectorParams defines parameters for ReviseConnector.
+type ReviseConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // ListCreditNotesParams defines parameters for ListCreditNotes.
@@ -5395,6 +5538,15 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
+type CreateConnectorJSONRequestBody CreateConnectorJSONBody
+
+// ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
+type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
+
+// TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
+type TryConnectorJSONRequestBody = ConnectorTrialRequest
+
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
@@ -5586,9 +5738,24 @@ type ServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(w http.ResponseWriter, r *http.Request)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(w http.ResponseWriter, r *http.Request)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
@@ -5754,6 +5921,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(w http.ResponseWriter, r *http.Request)
@@ -6093,9 +6263,39 @@ func (_ Unimplemented) ListConnectors(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CreateConnector Add a connector of your own, described by a manifest
+// (POST /v1/connectors)
+func (_ Unimplemented) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteConnector Remove a connector of your own that no connection uses
+// (DELETE /v1/connectors/{connector})
+func (_ Unimplemented) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnector What a connector needs and can do
 // (GET /v1/connectors/{connector})
 func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReviseConnector Put a new version of a connector of your own into use
+// (PUT /v1/connectors/{connector})
+func (_ Unimplemented) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectorManifest A connector of your own with its manifest, versions and connections
+// (GET /v1/connectors/{connector}/manifest)
+func (_ Unimplemented) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TryConnector Try a manifest with settings, without keeping or writing anything
+// (POST /v1/connectors:test)
+func (_ Unimplemented) TryConnector(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6426,6 +6626,12 @@ func (_ Unimplemented) GetRun(w http.ResponseWriter, r *http.Request, run InRun)
 // CancelRun Stop a run
 // (POST /v1/runs/{run}:cancel)
 func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InRun) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+// (GET /v1/schemas/connector.json)
+func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7981,6 +8187,114 @@ func (siw *ServerInterfaceWrapper) ListConnectors(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CreateConnector operation middleware
+func (siw *ServerInterfaceWrapper) CreateConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateConnector(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteConnector operation middleware
+func (siw *ServerInterfaceWrapper) DeleteConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteConnectorParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnector operation middleware
 func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.Request) {
 
@@ -7998,6 +8312,109 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConnector(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReviseConnector operation middleware
+func (siw *ServerInterfaceWrapper) ReviseConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReviseConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReviseConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectorManifest operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorManifest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorManifest(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryConnector operation middleware
+func (siw *ServerInterfaceWrapper) TryConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryConnector(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10799,6 +11216,20 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelRun(w, r, run)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectorSchema operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorSchema(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13778,7 +14209,22 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/connectors", wrapper.ListConnectors)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors", wrapper.CreateConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors:test", wrapper.TryConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/connectors/{connector}", wrapper.DeleteConnector)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connectors/{connector}", wrapper.GetConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connectors/{connector}", wrapper.ReviseConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connectors/{connector}/manifest", wrapper.GetConnectorManifest)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections", wrapper.ListConnections)
@@ -14133,6 +14579,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/schemas/connector.json", wrapper.GetConnectorSchema)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenapi)
@@ -15397,6 +15846,99 @@ func (response ListConnectorsdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type CreateConnectorRequestObject struct {
+	Params   CreateConnectorParams
+	JSONBody *CreateConnectorJSONRequestBody
+	Body     io.Reader
+}
+
+type CreateConnectorResponseObject interface {
+	VisitCreateConnectorResponse(w http.ResponseWriter) error
+}
+
+type CreateConnector201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateConnector201JSONResponse struct {
+	Body    OwnConnector
+	Headers CreateConnector201ResponseHeaders
+}
+
+func (response CreateConnector201JSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateConnectordefaultApplicationProblemPlusJSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    DeleteConnectorParams
+}
+
+type DeleteConnectorResponseObject interface {
+	VisitDeleteConnectorResponse(w http.ResponseWriter) error
+}
+
+type DeleteConnector204Response struct {
+}
+
+func (response DeleteConnector204Response) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteConnectordefaultApplicationProblemPlusJSONResponse) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorRequestObject struct {
 	Connector InConnector `json:"connector"`
 }
@@ -15426,6 +15968,154 @@ type GetConnectordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    ReviseConnectorParams
+	JSONBody  *ReviseConnectorJSONRequestBody
+	Body      io.Reader
+}
+
+type ReviseConnectorResponseObject interface {
+	VisitReviseConnectorResponse(w http.ResponseWriter) error
+}
+
+type ReviseConnector200ResponseHeaders struct {
+	ETag string
+}
+
+type ReviseConnector200JSONResponse struct {
+	Body    OwnConnector
+	Headers ReviseConnector200ResponseHeaders
+}
+
+func (response ReviseConnector200JSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReviseConnectordefaultApplicationProblemPlusJSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestRequestObject struct {
+	Connector InConnector `json:"connector"`
+}
+
+type GetConnectorManifestResponseObject interface {
+	VisitGetConnectorManifestResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorManifest200ResponseHeaders struct {
+	ETag string
+}
+
+type GetConnectorManifest200JSONResponse struct {
+	Body    OwnConnector
+	Headers GetConnectorManifest200ResponseHeaders
+}
+
+func (response GetConnectorManifest200JSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorManifestdefaultApplicationProblemPlusJSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectorRequestObject struct {
+	Body *TryConnectorJSONRequestBody
+}
+
+type TryConnectorResponseObject interface {
+	VisitTryConnectorResponse(w http.ResponseWriter) error
+}
+
+type TryConnector200JSONResponse ConnectorTrial
+
+func (response TryConnector200JSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TryConnectordefaultApplicationProblemPlusJSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17962,6 +18652,48 @@ type CancelRundefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorSchemaRequestObject struct {
+}
+
+type GetConnectorSchemaResponseObject interface {
+	VisitGetConnectorSchemaResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorSchema200ApplicationSchemaPlusJSONResponse map[string]interface{}
+
+func (response GetConnectorSchema200ApplicationSchemaPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorSchemadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorSchemadefaultApplicationProblemPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21024,9 +21756,24 @@ type StrictServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(ctx context.Context, request ListConnectorsRequestObject) (ListConnectorsResponseObject, error)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(ctx context.Context, request CreateConnectorRequestObject) (CreateConnectorResponseObject, error)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(ctx context.Context, request DeleteConnectorRequestObject) (DeleteConnectorResponseObject, error)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(ctx context.Context, request ReviseConnectorRequestObject) (ReviseConnectorResponseObject, error)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(ctx context.Context, request GetConnectorManifestRequestObject) (GetConnectorManifestResponseObject, error)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(ctx context.Context, request TryConnectorRequestObject) (TryConnectorResponseObject, error)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
@@ -21192,6 +21939,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(ctx context.Context, request GetServiceSchemaRequestObject) (GetServiceSchemaResponseObject, error)
@@ -22109,6 +22859,72 @@ func (sh *strictHandler) ListConnectors(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// CreateConnector operation middleware
+func (sh *strictHandler) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	var request CreateConnectorRequestObject
+
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body CreateConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateConnector(ctx, request.(CreateConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateConnectorResponseObject); ok {
+		if err := validResponse.VisitCreateConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteConnector operation middleware
+func (sh *strictHandler) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	var request DeleteConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConnector(ctx, request.(DeleteConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteConnectorResponseObject); ok {
+		if err := validResponse.VisitDeleteConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnector operation middleware
 func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
 	var request GetConnectorRequestObject
@@ -22128,6 +22944,103 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConnectorResponseObject); ok {
 		if err := validResponse.VisitGetConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReviseConnector operation middleware
+func (sh *strictHandler) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	var request ReviseConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body ReviseConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReviseConnector(ctx, request.(ReviseConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReviseConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReviseConnectorResponseObject); ok {
+		if err := validResponse.VisitReviseConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectorManifest operation middleware
+func (sh *strictHandler) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	var request GetConnectorManifestRequestObject
+
+	request.Connector = connector
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorManifest(ctx, request.(GetConnectorManifestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorManifest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorManifestResponseObject); ok {
+		if err := validResponse.VisitGetConnectorManifestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryConnector operation middleware
+func (sh *strictHandler) TryConnector(w http.ResponseWriter, r *http.Request) {
+	var request TryConnectorRequestObject
+
+	var body TryConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryConnector(ctx, request.(TryConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryConnectorResponseObject); ok {
+		if err := validResponse.VisitTryConnectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23700,6 +24613,30 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelRunResponseObject); ok {
 		if err := validResponse.VisitCancelRunResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectorSchema operation middleware
+func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+	var request GetConnectorSchemaRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorSchema(ctx, request.(GetConnectorSchemaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorSchema")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorSchemaResponseObject); ok {
+		if err := validResponse.VisitGetConnectorSchemaResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25494,716 +26431,742 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vd9s2ti+OvxUs/WatzsyRVdlO2sZ+cK6btKe50ya9SXq67iS5MURCEmoKUAnQiprl9/5b2Bv/SIEU",
-	"KStt8z2dB9NYokBgY2Nj//3sD6NMrtZSMKHV6OLDaMlozkr45zev6ML8N2cqK/lacylGF6NXS0ZuWam4",
-	"FGMylyV5Oj/5gepsSajIzR/PpGD4yWQ0HpXs14qXLB9d6LJi45HKlmxFzbB6u2aji5HSJReL0d3dePS9",
-	"zCi+pfnSn5esZEQvGRFsQ/SSiwXhatj4d+PRmpZ0xbRd3+OqVLJMr/BasPcaH7gmcg6vXtMFIzM2lyUb",
-	"kw3XS/hU0RUjc16YUc2EuBni14qV29F4JOjKzCHDN8WzW9H33zOx0MvRxdl0Oh0nyPEtDPqiEi811Sw1",
-	"T6kY4YJQsbVzVIwo8zDMhL1fFzJno4s5LRRLzwwn/hp+9LY2Qa7ZCsj0t5LNRxej/9/ngVE+x8fU535y",
-	"d34BtCzpNpr/S1be8oylycxzIkti5mIWQInCh9vo6GaLT73tIGiKnk9ztlpLzUS2/Rfb7k7oitwwIORW",
-	"ViXJlpJnDDhcL7kihtGY0mOiKsPrilBSUpHLFfnpp6dPJuQlE5rQBeUCeYPrMfCH/R1ZUkWEJIplUuSE",
-	"zecs03BkFkyrwElUqA0rPQHwOAYKRGs4MYvoOgAxRR4+HI9WXLi/T/fT5zmQhRYH0umPI8g9CDAHsZVm",
-	"VSMNiV5STTbUrJLmY8O71/+8hrVvllSzW1YSDnMv2YT8zPVSVppwDavBhZjvH5x9NYaVPjg9I5slE+YR",
-	"bqihSVaVJRBObMlKlqx94VbsDpSxdo3tu3vIWi+PtZLumZubpWWHrkQ06a2syJLesktyPn0QT0tpXhRu",
-	"Yl3zCXdY/0m91DRxmVz/8/qCSFFscR5ALqSQYGTLNJJOms83XLEDJsVEtRpdvB79c/Q2ydTiKv+lUnrF",
-	"hE7vNvXff6YIz/0U1lQvwwTCU0M5TlyteVLgmpffsG3nW/GnQ9/4dZUvWMtyZ/Bd10vxicEvfSzFvOBZ",
-	"y2sz+23Xi90zh7xasCytO9mX2+/h9e7SbZ+GG+3AibSpVZn7+jNFzM/NRKggtOBUmRuF6+4pgRI1cEYl",
-	"y7l+JnWLCpLB90Zisc6tCcMMncETRvPvmdashSg5ozkp4IGuGeRhmMEz4Cor2ZqKrOUU5uGBzilE4wyd",
-	"w3eyyNMvX8oi73qr+X7w656KW65p+4ng/vuuV4enDpmAbNd78cs9r4bfD33v91y0vLTgovON5vvBr/uB",
-	"rWZtjL2C77peiU8MfukLozNmvOAdG1zWnumaRP3JgyZT5u2TKJG5QYPiWoHybI02tVWarTqmVeYHTOeW",
-	"qw6q4LefKSIqQ/vWl9tR9hgYfGWUj7PTB18++Or8iwdfgpKNHwYVmwvNFqx0E6wKdtVxV9Fs74aFEQZT",
-	"p2ojTLXnlcPf9ZJlZZsSouA7swt0xYJN+fjFD+9ePf/XN89apoE/O2AmHTa4tab7KAb20UPf/2NBW6i/",
-	"Lmgn+VU0wOCXwyFrWTt8h0vnAo1OT45cZtUqNhQac8Jxh07nZzZbSnnzhBX8lpVt97H9tosmm8ZAB07k",
-	"G5GvJW+zDZj9tsdE/EADnX58xRMvv9JkJZUmSpIVFds2j1ABv47fkLM5rQptTP7xaC7LFdUogs7PRuMg",
-	"sk6n072yCjlH7U7uaQ7aKnKAGhPF1rSkmuVktiWZXK2ouiS0KNDmozNl7GBjQNOiuO7rmrOjp51yTW9X",
-	"p2sDlv0Uf3oa+cacq+4Od4wp/bXMOYMXPLHMb/6dSaHtP+l6XXD00n7+i0IRzt7T1boA6eIEBCjsmmYa",
-	"pu/I+PpDbFoYnXp1ks/Mzub412g8krNfmPnZxeswRLBr11LpRcnUr8XobtwYTS3lOhrO/NkYr1JarlgZ",
-	"D7jawlhv72Iqd3k8PV0M1WJqbOmqqFHDEeOCuIW8EZYUF28EISfkA88vSFauxmALXZCwunFkscEjJ/ls",
-	"TOxaLshrN+Lbu2gks2I3FKyrPoqlT20YRxEzzmiP87zpBLTL82LSCND//fL5M8Po//fqh+/HhNozfPbw",
-	"C/Iv/vXEPKo+t7878eJ1lRMce8YUeAmvP7899QR3LmHDbdeEK9Ch8Mtd/z+yslpLoZCNY5u8PxvPqGKj",
-	"i9Pz8SiTRRE4TMvs5l3Bbllh+DpnGc9Z/vXWkCOn5Ht5ywoK1+OcM2PtjH6tqNBcbz2Pz4t30y8ebc5/",
-	"+W0+Py2n0+np9MHU/m9h2HXNBMuvjMg6m559cXJ6enJ2/up0ejGdXkxP/w0LpjDh0WNZCStyllSgooia",
-	"qPlH92vwyVdcA6O+/NdPJ6fwqZLFbeL1p/D6Kb5egXQ9PRtHp13d7nmhffSZt22Y0LLcnqityMzXPGco",
-	"IGh66fDunBVMm622UlMxJrpIZW/oi9GGlmwpK8VQPtzSojL7e3b3djxSGFzxize/00aYL8y+rqioaGF+",
-	"gyGv0cXZeLThQhibpz5ubxHieTJxrGJPkWHvRDguNbR97HN4Boatuz36sz5dGbaK/zU6mzycjsYjdJtm",
-	"hiqVykd3/gCMLkRVFF6Ki25OcHbtxWjG9xwGtFDc8J7xn1eaLhiRqK/pJS9x03Af85LOdbxhp+PRpuRa",
-	"M/E1aFs1Dps+fDV9FDhshqsr98wLubh25u/6b3/YmTYGCC4pYxQ4l/rmXgxR90L1Z4gM9BQrMSZc3NKC",
-	"593SL+ell5nc3CtmOWasdQk7f3p2h591C0982vxdKn3VIReA8fLi1+5du2HbSNYVNDFmJOdWTCm6YM4+",
-	"MVNxgQ0amc54l8JkZV6hviPXhonWipWGD9d0W0iaR8sfrSp04d9UfkJ3EX9HktxyfgViGu7ko0pdL/ry",
-	"kt8yEYtMpWXJ5qUEfV6XoBWexmKwv8YUGK+F3yMH6MRQouGuHCC8lOILwfJXEslYu72t4IGbG9d9Nj17",
-	"cHI6PTk9ezWtXTPA2YY7kP4xqwN7z+fMiEI2ujiZTqangWWtzHQsqfbszw0X8FwY0GjySnGxeCpGF6/f",
-	"jkcQGdoRgZZFYh/YqMxEn0u/n3qgZFHZcQeynL/J8bydnk9jtvq14tnNTMobFe7hR48mjx4ZdR5/wcW7",
-	"0zonlhwY313b02l8bxuNybCo1WWePvvvE9jX6fS0dgv059eI+9oYNjwCDOt82/05NeKxNgnUIWCXwG2n",
-	"YPkBpy2LvB+ngQZlaC9AMxjVRFg1K3g2aWi5nRrptKaRmgkReAWXQiEfGTESKWzHF10Fowq1thZtT0tN",
-	"C0etA/gBNreFEZayyIEDIm//AHHlQ6oKDztdr0t5i1H5uppyfria8l8lzRj5Tq7XRgKPR1khVWNDp3UB",
-	"aIhQ6T3PlIzWH5meTE+bj8AdX1Mmp5NpizJZ1fTP0RdtD865oAX/rTm9OoXmBV04jwPoL79Uq7VhBvbe",
-	"/OpvZnRzn//tCzMhMmOF3IA6aW8Jm+dldK+//+0L8/Q/JiMjduC47dVcCy6cPbOrT7euLFvSchG8Zuz9",
-	"uqDCivfX8QBhczWH8Im3My2bl3g6zNoehlWfjs0BlWtWwqDKGOh/w2f80gouekmSCrQjoyeBRjky5/Jd",
-	"GNooPqzkMg/sYT6SimunlDttyPzypPbL5mqcbH+5FVk0fZi0sxFA8MMkT6N3fxgxkcdcUufQlRR6WZuh",
-	"0rTsYGnNV+zfUpjJ/PTqMWhtVLPHFOM/dk/WrHRiqi5umNZFrFfgB+hls580LjUUXX14x7/pYW/B5mRW",
-	"i2xzJ+FoFsgzqX+QOZ9zlqcyPKPEHfO2KEvn4Df+WMpZgb7/Fqm8xif+o93wcf4nS+B3StMCjBymKS8M",
-	"V8oVm8l8S7IlFQuWx1EE7/ojK0bFZskLNiEvjLrLXW4cFTkp2Zrh8ks7Cvq7laagZY7AIYZDqs8j16p1",
-	"2z5FrW6PAWSYq1KjiwenZ+FMPbaT9vMbed/o5+CuY2Upy+CGq5OhN6+5nUjwGuz8hglNNqUUiwl5MJ3W",
-	"EgUzKozZNWOQiXZJHkxPiZBAcq4IavyEC/PFORpoRSE3DJ58EGdcYZgNsoffCAj3cEU0E1Ro8+zDMXlw",
-	"em7+7yFZMb2U+Zgo/hskqaxYzin4Vs2Tj3CPzWF1ycGYkzyX5Yzn5sBgXhfXnisUF8aE1G+Ey6m7JA/O",
-	"zuyls67giAEFxuQaiX5NFN0qsrEpdmdfhVxrrog1FMwXj4iWGCdxRFOX5OF0SiiBYAiR8zdCViV8ek6U",
-	"NMsz88UcP2OBrZnIiRQkl8xauZh3CX7h6AC+YLrcnlzNk9ksP3O9hOkYpn44PR8Tah4kS7nB2WGypyJa",
-	"El1u8QRMuh3PeIzlfKgl+Hwea6xfvjo7rSs44Eqsq7X+oQegf5d8ruGmyiu28+BZeJD9WhkpfQ50Koxw",
-	"Ox2HADr8UQlhluPlfn812Hm1wETcjaZE9m3kgcCn4Y2n8fzmlMP8RqPaXJdyA69YGMZpcWqUhouVXRrN",
-	"RxcPnOKP8TFLrDtnZip4YlcnH41HmyUY0ub2thfcgyFyRM7bbqy1+dLeV0Z05gp0891skQF8hLlsTQOM",
-	"qpvAPA+cZvFVZLx5C5E7RfAv38Rfvok238TbmGO2j1HZM0dX5E/q/HBeV0jnXHC1bOXFU+8e3bsDK3Ov",
-	"GIEA6oE5b3lV1IItQ4RWqRvzbijSjkKqyjLG8siAh1BtbSsskUFcFKxElQh5uxJ+2pGBBJs2/p1OnDte",
-	"Qw9WmHr9XEXL/R9wvszaDj0xnoLuvPS+RRo3Qst1UqcyXiW13LVB14jdKAxXv/OennFnxLOVZe/lPgSW",
-	"VbFdaezs6Z3lYJrpfUFqtL8vPty1MenjJctuWB7K5FyqwT3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpP",
-	"hGTOhbmxadF0M+J21d2MQfYPj4lEfNTCfLiahvENHHgcDSYzYrR4gdZCLN4ywxHAHDU/Kr4T4tJqdDH1",
-	"DkD4tw/Mm3+DewQdN1bznDqP9XQ8MoYZ/AO1SOuuYkbhtF9YnfDsgfmmWuf2LYZMu07HnRMDlpNbS3w7",
-	"RjHqsurn44LA42hs1OBFyRQqutHyopneNTT+obdld86H93ZbO2IAn7VLt8qJNPE9VwMTZHKqKV65h3LX",
-	"PXcz8YOzoOv03F+f3LG7wWF3f6etDYqQudqWVP0QB05CNbK9MgcwAOxuMoMLCprl3LACWkpRnvCABIH0",
-	"NsbeeEzI20ct0RLrMYt/UYnARGspCwhmYaYnuJJlCQ5jI1YKzVeYo2z/af3pdQ3K7ehZ2IM1rTCUZKVO",
-	"F2ce4G911G05kM5leDR/ayPr+v5XhkQxQXNI+jEWIH40+nJyepqOaOw/4sHAtHYyupZ22cAeWnz7GHOQ",
-	"Q0q6OTU1acHer3nJVP3VD2qv3iNQHplnllSZ1zycn2WOkdfFsOtDsM0L5xP5ENYFF8f5HYRiOa7+bUoU",
-	"macinwzIDLY2/C+hXscrJKMWmTUdjxTsbY3AH2phlrvxCCNe9S/M9Op5M856gRMS+4oaYeOWRJJGxmHk",
-	"CgpiNRXs7X1DMppvu7xkOzmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJ",
-	"gePNxd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4U4/KPay+MImMXp9PIERerUmp08eXd3qA/KmdWbMqN",
-	"H6Mtxo77eEUs5YhiTBFGs6V1f7viikyuVlAOTzVZ0RvI98W4qjZ/fQMgAKhvF1vHzweQ/8uI/GfnX/Ta",
-	"gfPzQVvwYO8enJ1/Wd+FB+eNXdjQ0uhztUB1SNEIKWhntpBMkY2sipzMGLEqtyFsOGGTgQdyQN57fJm0",
-	"uV8LalRKPyTs21VmM/8MZbQtLqDwmS/OMBQ5sZf2TunCbNsOHTIn1BYZElmSGwZlIjsjoF6Rqj0JyeOv",
-	"zXvso2CShxIBS9C78ejKXD2P7S3YVKYKLnwwCOLKlstlyQgEy+1RAGiWOjmy5JAQF+Oa0NwGTGwJ56XN",
-	"VviNlRJjQwBFohmZ06JQgNBAi4JUgmuVJEgtsaAn0ss34TcvzfWzA/jiUwG6x/kBHjJP28smLtH54sFo",
-	"txDHZwp82F2JvU8S35jV7990l2KK47gl2F/bOVotp062NHvEOAsNjvdpIJ3EkYIBKTnmi1KtWWl44f/R",
-	"/Jd3o2RhT84wrblr3CucoFOABxCyQS/I/HXEssONQ2TBziZJHI8B0eD9oCH2lQj2J1/fWzBEKmJzIKND",
-	"wkkS7BYzfTvm9tqNOYbfjd6mdvCGbZM7WFClv5VVSwm1+ZbMbV5ASTPNSuWkTNuyzG9+Uo6mjTFRjqy4",
-	"qDQ7YFktshTUTXnTYx9Tg6pMrpEbeomil+bxlADyNlkPqZJibCv9/Y74mcU8Fxs1MQvV6B7TI8yr/Vw4",
-	"D0z9bKCXpSdV7AFLkMU7E/y2zaQsmLnI656F7hc8C082qQcTrY0V3ppe9LrgLI/cDUmh0FmvDBYy20Qn",
-	"IFpVzajsScAnIdKZIKI30nqOZhNevoXoUGI8MM9aloj5KhSw7pwZl15n2VnsX/DbUPF/CbBNRqHwOiRo",
-	"CiQvt+gMTF29ZVu9PBi35neo5nBNBGM56BtSsOdzUGn3uibHniVBGKA+2las7mWynzMKekOmCDiu3+u9",
-	"MyY1BVD3qWbPRbFNHZsG+8dl8R42oTZGcJeHna9zaeAwJHry2ChVrVj+E1oF4IjhCOP1Y3R8rMtwd8tQ",
-	"C8W70SioKUV0tS7Y+5dbkan9VWzmzje3qCh5tlw5AMlevwEO84bSnpXU57gu2YpXq96vgkQQm6DZ4wd3",
-	"TbqPR+9PFvLEfHjiCr9wH57Gi7gL/sZh5CuDa2gAFXwOYN/X+FSevj+oxdSOTjvnEDMbNIBcd6lTUeVc",
-	"XznMqTqZUAvbUVbQiRWg0zwMzQ0LzqORs+ZlmUBW62tWwqvGkX7xtm0J3whdJhRk6sPNOzOgbtGdekEg",
-	"z914kOXtMlzbGBPdQ607ProY/aKkmLygmx+sJ+PO+VMTi+Hr5MdrIy5lpb6zv6uLte/Ye5qzjK9ocUnY",
-	"aq23FojSXVDMEDWpJUeps4nXKvbr7ttOx+RsTM7JZDKBwLasNFnQtarp0e1mrKqsa2Yfz5iXw1a5LR47",
-	"LgiD+O2JVwJUbNDMkryV7Y6hegb2/TTUTzPfF2wty8TKZ6W8wbLydrUH4k5bsi5oxjo2/7Xf/cjYMRzp",
-	"iFznZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpvK7Wg2dZfajFhEya5q2U3Dc0/87M7G48gtXsUuCZ",
-	"xKzkDVUubXpM8lKu1+YfEPiBXGx5y/KUPtyYIb4lUHwc9tYSKcUcX7OMVooNvI+DayVCZjmdNqBZzsd7",
-	"Tr4dJjkvD2nZ5llqc5QM8a3suC1mVf5ugFN1jEHU9GEvGUXfeRICipY6YM5qWXhEpnXJAEAHlNYLMh2T",
-	"h9Mx+fKh4YXT6ZSsWZnZSpHdw3Akn4B3ceHywlrq7oAuSx838MpvV0Tk19OTR28/nI5PH979/c2bifvz",
-	"7O4f//m3FPFxqCNIbstUKfTuHQHbvqZnbDPwuPRzh9YoFvFc/YjtBT9q5cjGKutb3b7cHx0EceeCV1zE",
-	"n57+aUmQWGVxcxVXovbfV5+iGDPgkN+ntbGuQ7wHw2vnQLce0dSlZanw1JgDNRith5boDlVrV+0BJQwP",
-	"Rl3YYcUVEfayM3e8olv0zqBrJpOIh891j1vOk/xty1Y+r7QZcFdSSPyivlkNJnV5j7sBL/sN6iiuJPcS",
-	"kC2JXfsF1D9Zb1PagYVBz93Q19bQZ9LtYQ8l17thERc6/dAxgK+u7OcxcsGZHX9RekNG4zhrFN9l1xvm",
-	"N4QJ3T7edfLaLon9Mnssbic8huOG+XueSXHbY5mz/BtMwtlx6dqN3r9VbbrRPtLBBALaV0Orp4q1hFj1",
-	"km0xzkIXJTMqJiZGxmkjH1LWsc+v3g0Gr1mpAMMUo08W59OZqIgKSMqqYMQOkzRRbWlB0g/q0OTJCtQI",
-	"C8WPdoLNFrjwSQKzLZGCEcVzNvYFibMt/ALytyfDYlnZvEgqhQEroq++2RGSLD2ubvTmkmXv0uNEmeI7",
-	"cI1aEcjbaA2Zxchng8NXDhIt2SmHFhVDtTaDLieVdpK97uqO1qhu02us5aqnDDksv+ip+rmz8pLnSZmi",
-	"XNOZXoO4JjABOm3gNb6ruTuUtXYRnrregy8+Jtc4RlMOnFI75O68jVFYOHo6SkRr83Pzex8Fw4NciM5D",
-	"jcO6zQRH0ic04QycbX8EydKThLPti6rom2WR04QoeyrIT68e7wSKU+xpU7IOsbTMq8MAft7jsN4uSkGM",
-	"7bE3qxrXTqcQz9yvetCnQxofTdJC+VO/6RxTdrTGs+pnKHlYMmsYw9S7tukI5mpATvwU3Ixutj9SnlSI",
-	"+rOeagMifrWRDoUYECPcU7v5PQ1qbVIx4+/khsi5ZgJTNzHNZEU2GH32g/eYcKc3IQAbO97Z7DnhQeg1",
-	"mMcBUPaaVKvLSt6yUlel6D2SkVQsf4lgBocIPOtqcPOvTaE5fBdhXrB1kbonUJPd3eHntkvcmFDUF1FR",
-	"jbXQHsu3iYz9u8TBLNHuTTFjlLjb76YK297Q58HWBASZGWN+WT5L0q52SXOiJTRkwI5QS/A49ly9i9r3",
-	"PbwFm+v9UzVPES39JPvGlCxPD2XAQHI7RrwuO+eYPy1Dhb3v4kpQKVuSfnf6OkJvrg1VxIK0jvG6pDqA",
-	"82eFzG4uSbB7uAeF0awoDkhj8wWL7U07YE7uWseObkkPhgMhHp715vsS7CrKWBzdlhG8lAVAWyTlqq+t",
-	"thFEO7+w5s6dc0q/i4zbemwPjpwKhMc/5krzTP3uiutws+cJTQYrQ2n0oNEiFTQxqNPq0rLYyiCr/fY8",
-	"92hZ9CRQ/X6rz+IJyyBjSVmons2SZ0sLvwTHAMxWLYHp0EkJiehSsRIEqaK8772xprwcTltQn1JOLyZt",
-	"vdqw4ZAPUxYvFxnr77qw5iA/xOa2lmQrx1RCY+ZFv6ns6COpXkxUEPP7+JL5TMEV6fILB4eAOcLC4Gw9",
-	"U46d1Ng145pTbSg+cJL9IXQM47e6RvNuMRbT955q42DtMPaB1DcCC459D02C6+rwATYJHjwQSdWxhSZR",
-	"a8CGDYIoDQddX9mwTn+Tjkz+ewWoMymGBaiDy3E36BC6ly4ZLfRyiy2ucZ8macM6K5l+ybTGQq6dnAa6",
-	"Ytgsxj6Cug0tGblha00UwHANM95Uj3ZOZAPdoX1zDtAZLDQhTsQqVJhQGxqFkBXNmdHBuFasmHf7K1S0",
-	"7nSYL+k53+1i7YliaI80nZC/fXh29cM3dxbLy87UfjlKsHpfl6VdqXdaRuXefdmwUmnXv9/uCATSbnml",
-	"GOACQjNYuxYuFkXcnXMYHxwptyHurek3dIeza65V6xH1Ts8gSOr5EIGye52elgLH8RI5ifep+InsfI+T",
-	"WXBgjkCfsxwN+cXDh+dfdMmGFX1fm2bUeMqt/a6TGjvGSCUsn1n4Qr3Em3BRUrwKsRonD+U3bfZKuLka",
-	"NmrBqWoodHuPYVZQ1aJ1Yd8IeAAS7wWJMt+hEZhdms9SH/sE97fJlFxbxZxy3dkvQYwaq2/SktTLQlL3",
-	"7ow3dGuvK8bFwtWsjsmMKY3Zj8Nk1KKiJRWatZmz1Pe6MyY9WZdyZdtgdzJov0Ix/EHyCq1WK1puBxaV",
-	"4gf73Oe2T4fjpVAw6V7qWKYmbqONGUdF4IF+HaJDlscTm7L8VKRmasUBxCId6bel2Rbd3dm28B1XBPoX",
-	"JnkPW4KreyfW1ZynjayBBeVC4SyVmRhkRNYqynHaY7TAablIn8k2ivRypWj62ImzXZVabvraTG2Z7keP",
-	"ebc50XqGtEKph0+r9yTwkCi48j65OlCa1eHo9gA5iaWYV2VU6f3nVOlv3bN3vtdA77pEnrEcmkSnqhyh",
-	"UUBrOljalf2T4FoRcAIAZ5pBiBR909WHwQYAGJTVCxLFIm0JYQHSphf/ljTVLv65hfrmrLRVjwDknS1b",
-	"8nd6FtW3gRBEzQNhPn0Y8BVn5RNuceOTTjPXGKGTSfAp83xBh1S9Av//iA3Rdl/uM9H20APfHh2XkH/m",
-	"T6Q/Le4AWOb1Uw6SNkjvtnvkG6X5ym55QyHMraOoXyGMBwhJrN7jLu1eLl5EJxIUVEtuf5coOZ5IaIaN",
-	"wo5YUAwkUBthv41kWlM12SbuwG+roiDmK19VzBU6JOalXKUz/Jd8sWyhwg0rWggkN+lIcATf05zb15jF",
-	"ATj50aV8iOPUvN7Pz67Aez+jObSR9f9UTDmP3oDs6solWnbycFxk3Jx41ZF62ZbOELdcrv0vyt2epjb2",
-	"sXUkfCTkkG44kI8F93HDWmBLbph3uZGXS7mx7SmkyNhkH27IHgiQvzA+fj+MD9zh5AnBIZ+KW65p2h9P",
-	"s4yt9aEO+eHnga1sge/BZ6HLM8/FbfIIcEOBY+D3lLaKsDP3RGKbGi1vUkHYPietKosOg9LmlMg1E/VC",
-	"4KrkJyULzRN6ICvhftiFxYRqZ8iIZdwiccYtLOg7saZrkRomqSIL8D6k9dtOHaQDXOmpJmtzx7vSFbPf",
-	"cJfaa99csd6cEBinuED/2faAZA+7hPtFmcp0GWRLco9L1KAYTFpTnpMt02MC3YnNyrOiyll+6cuAJHYH",
-	"wkwYrpd5STdiMjBl3v/wAAGS4kdf9WjzgSL1z7v+A3XrjBnPpZ0Xj+G3QqY+uIax3in7XrBtUWC5X00R",
-	"ArMlEGgSDCjahKncdafMeLpAw3XLazLsf/FbJnxuFVeEK1WxfLwDc9BVBdHKlqrpyHc9uvEttl0OLfOU",
-	"wz5h5IYd8yG8gaUFcT/wvfuTOhmhyMuSNATF/KHxRyS8Lo7bd8bD/AqPdkCw4fin4NmtdypPl5HtFvgA",
-	"mLlmRaEIFPDbxnorlm9bAiFR/dbut6GFeWBb6GUuK50MzbibtYtI32JiS637+e7dIUkmyxIaIlgkE/Mr",
-	"wgUxvxpSKfbK/dq7q2yDOUyIlQKAxm6EjK+a1OH2LdgPvkDz4tcueyhpwQx5YXsZYac3Wq5rAUbXtB3j",
-	"L8l9jvq599vqXiVuLUhnZodg63KegyaxYJpgy7y2orikbK6KlmwRqEGUc6K2InssxZwvJha4jMsA7TYr",
-	"Gb1RY+yfSCETY0X1vtSQo/r5+6R2BMER6tHak2w9DMvxQSPaog1BqqQiDwg+5QvV5Hq3Xjiwn5t/uHfc",
-	"GfVnp16L5m+jYKm6Ep4Ss/RAgkWiqVs2/1cpq/WAOt8h9S7Dpe9gAXUP+ZIMChRUM6UnHbz9J4l4JXnQ",
-	"spmrx0mwUlfZdYMpjqCyNNnsE9NbjkqBT23x/ZKY6qSJOpJ1QM3VD95/06JiyhVX+mIRuRFW5zHWwmS0",
-	"k4jkoDsaOVSDcOwaxLLT76ZLe21FXhrzq2YG+W7hSWnnkvaPB1KVLCZvPHnWJ4msNffZSJKfS67Zz1yo",
-	"MaYtRH8rWZWZ/bem5YJp/PeG8cVSG1MUiPyj7fQzJitWLtiY0FtWUvMPbDBn93tI3ltLsc2Vrd2Xc6OF",
-	"IWNNGnxhlB06K9jkmf3H6wanvK2Zr+qGr0+weR4tTiDZxNg4hrmTqXARIvGuZyLdgflqBlBZYMmXzCKl",
-	"1UKM7c9DKG+Swsd0PXfsiD62mrdoyHrZgfHlWoFQIQXPMB1+FXRLWx36Wi3l+u0kSo1dyuT92gwem5fb",
-	"FSTPIx6xjwLvdnoPeLcnof1rKgoddxbwzGcdDzuS6hl+czdudew+h1xE30DT1vo4u9B6Lm0Kx5DXRR1X",
-	"kypgN6JKMukCSgR93ZEtSkI7X87Jkq6h6GSPW3jX7j8oxLLPZxAf1zbsSCNYP1MEyUkKplxWfiZF/pm6",
-	"JNQfyZIhOA3mxdufqIF70uIa+MaDpSYYYdLPpFdpDbYpPeJOtxGN+nj6olPxLzPqXa1XbrL8AcUHmq5Q",
-	"Xuv6/oel9c9etc1NO6pErcve0Q/6nc62xAd+BpvqHdUpSq7YTOZbopZQPVxIeUPAQp+0YeLU+57HE8lE",
-	"B5BOb9Sd0Cv4/ql+g+BrIs64F4JNPI5zGrQnAN/XMdDYkthTYIGig/kPrNcA3XApYs5ydxA14VCMHT5L",
-	"qNHwexS3bAmSuu4mCOKx20Md0e3bArsSDsF/hNfjNdHUMDsCXoOU0YPu3mNYbtFN/mmYbmHCL2oHesiG",
-	"1jSURDTUCMmZlDcsh0unJrL6XGN1UXM/RvAj7aFGGsegzWN9YD1/MF5tjZ7Vj+GIxzV6qWu6FQIAfYn4",
-	"3n2r3FfzP4ZW223a/hNbYTjMeL/ydYq+QpGLhk1wSRRj5Prz21PP9a7Nh2GO690awG6rva8pNh59c5tk",
-	"5CvyuJBVDt8qcjqZEiZuWSHXiKdiN84cP6OawsQZPHu922rDiZT+0Po2Pd+2cXWlKN5Ea7Z0fduqwu1y",
-	"LtjetUttT/LKeKTWLItuQzeN08k0+eZ27Htzqa0GlN27hceKKLt982aitiIruGBv3vQopI5mb5szWCKM",
-	"XfmOfX+T5OP2RIJmi7zeaTbfvKeZ7mxdGHzgmDcC80MAOrzl1zS7QR6fM/gbMbGNalAVmmM3TZduOR5l",
-	"FPsESPtzXXJIr865cj7grLTxAI8BWsoKVJQZLwqYQsFXHHvaoPhvkRAH5t7v7rwtTkgo/ZqtzQmkxJhO",
-	"LJ3IlYZg0pg0HuXad+A/Q1DvpT8thze1DHfFbvB3YYwWfwMQrhV6oi7J9f/CZLNr1wUpwm7Yw+/uXqAd",
-	"CzvY/xq5Wwne2FiEyAxfE9ufQyVLtr/lInc1fXVyQjPnliJFf2dYFKAZI5ViUdKYYjCBFRN5o7j+Pj27",
-	"oh5gOwltGRVjMqv0jpF2Y9t4H2UGtg/tXihzfG7siBimntr871iR25qlXaYGZ0SqVQOsEWD6bTY8xMy5",
-	"FBexowZsYzROrJOxKEKDizSikndt9ouvd+FKOffQTpQAIKUOyCUMftR+kwuBjX7PL1kxKFGxNZ0c6f+Z",
-	"wrxyAWIEVz9JI/cOzYPYm7tAvbPO5p7Ybn1DvCE6Dej7cwSekhmOChyXXB20p94dhGdL54cDvzbRUpI5",
-	"LffLU1SvIUJvT0hkudeM9FoZIXI2zsfCc9kN7z6XR7BKo0P+SRil33GlZbltb4rVBjyTht7ef2OOW0Mq",
-	"Cr2wM5YBhnfchtCKvP5tB/1JT+R8DuqK3RLPAegdCztr88aonb+RunXMl5LR483ed81py+iHM1qJMTHn",
-	"f7XWZoMcDCHKiFkpq8USm17PZKUHopL/0pIi2/RHI31QugHygHV7NXxdbcIRM/E9uEmQklB3dwN4WPCP",
-	"t/d1r/ZN9eA1xyGIFetNBAkVlD8L8pLZHjYNudRxDI8hgOID/WmIIFnkreBhHyF+tEwGalBoK7IEHRt1",
-	"yR5W1M7pWBZ55+mov9UCUFxg/3on5yCsAjqc3LDchaou7NWrULFz6t68lCtCydwIHKPscbG4dHgidlz7",
-	"V2NUsHbUBaH1y3lelXqJldf+4RhCJWBm+Cs5VADjmOk+jlIfkDZ6eKODFueo0T0A06GtQYFOCvznc1C0",
-	"fsF0YSnYRexR5MoL1RnNboiWIZQKAQYFTsc2ZNPfPYPTHLlE7uaOco+RUc8/gOPRqBCO/Aau7Dx9sLDn",
-	"mBkSjtgmgqQdBov8sbJGE5miKN13YLiWGBXyzVpC+4E4rBOHe4D5A3t1x3zM7hzjJpBp4/bPeQN493id",
-	"ewxtLwC01QHToeJ5SUpWMKpYPvbH8sIx0thWkC84Zt5D7PaS2FSvC18Mxq24p2ILgvKS0IKVMBLkmvKV",
-	"ZdA1Vcr2YNKxXwQw5jZUaCNXyIyBoR4LS+/jx7nCP3GyUerZeGRfm5SbfxWy/gGFrMevGk3xfdjaIxz3",
-	"iE8+iUP/NKqoa4lxJlyAz3dQHW2JWG/f31UIoabQQ6KGfPesLcwK6aEBkm4zZeGmoA8rPOzB13nh+sgb",
-	"8YVgvge40cx0K90xCRRzginszDWXqO+hUglfsnyB3VQGQT8MRIuAUoj+5Z8V6/2sb5l3kIicFzQFNmsR",
-	"9TBiw8pGnlBvTrQnAPI6Eqy42yO2pdrUw9Ac+6jYCbaiWPWtcvWbMKTQdSiEUkk1e2xTTjsFvHvuzt/A",
-	"V3taJqwpz8fkVnLbGXkBC6zWB5xIfGM6geM7uam/EfCrt+6z9Ps7XtXHErBbHHKyBnQxvL8q7iGovIrt",
-	"Nidq5RjdrZE8iwusfGILntdI9EYCvS4L4r2v7Uokj1DSdNxdLiOrT+3sL9VqPYbypbEVHGNSCVXNzEMz",
-	"I/qh+QVZ0a1RJI06mraybHS2VxNHeLhjAXCy71uNny2NOZ1wbkAG04WRjhuB2UgCuYRLAapz2h5mIb7f",
-	"W/lp5gS0itO2tHxr6RbWYgDFngrCLGJZI6BS8G4XaNdUDc19ku0gTL4gERN9B1CTAJBvVBz8cnB/VJKb",
-	"1lLxRl5p3EjiWDh/fRH63GzGO2B91hTfzR8I/FfnnE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzY",
-	"WZGOTH6Pwq+BLIfeSPQYoeGtiCz5ggtjIpu/SpYxvtbEHLoxkbfga2SogJ4+JCsuKo3s2hBLWIL0Q9/2",
-	"VUMqYVf0/Q8HdRgLk3KDuBendsKf/UTZlmYX9uQigjWjZcHBK2tONgZuIDSGQAK2jwzXHt8HlATXCzl2",
-	"QlQqTlmieQ4nrJmllMpJKizURjCZkozAxc2e6Hgm11vsWR2C40383GUP4Rki+G3poV3e5I34Vpar/u/o",
-	"pUGZ1Ue+VJEditzWkdca1Ky2Sgxbkak0Xa0H5Ck1iuKdGhZUK7+gsduhQMcWDr/ZETQ4COh7kIY0Cr3o",
-	"6h6xeSl/Y+ng4A/MGRuN/KVWl9SO/VSpMnlr/yL5wChDO3TfAKi0+yrPzh9lM+ysW8ovptvHjOQ8wk1o",
-	"9+WTuAhxrocUTh/sOYQfpueSzIK4RoC2a/D7kDljY3KNmo669nEYSlS1uiSCcYjUcSNfK6Gd3wbkfa3r",
-	"wVZk7yK8UxfFVuDG9I0SFPyk5NkSnW/jEU7GK1uq5WTqMtmMzt6N31Pt0Ot2mh6veFFwrMlTYxfK7KE8",
-	"1C1vWc0KtlPncEjHS6rpf8uiWrHkbBd8QWdbzRT5++n0/z0i8O9/9JzLnPKitVeoVGxMckZzUkARu+rb",
-	"l7LKMqbUvCq6Boak9d7xNTC8X25FlvApvbDN6iwjgvWkfW9cIktSsnmler6r2dAhvLi2Mk+7ca2fZoO9",
-	"aruXPHFgsPYHZRT1xFqjvmDb/wqA2G2qjcPqa1iIJ//5enry6O1//P3Nmwn+6x//+bd94I7R71/Tk9/e",
-	"fji/+9veuzzYQW6k1OKfsc1VrXZoSNFRC4Weov/Yqp9Gy7MzuCQzVsgN+Y2Vkmh6A9CT8zSFPpyOT8/u",
-	"PJk+nI7P7lpI1a86/LwLIT7+4dnAgiZPaGeTdpS6GXJ7POUBpO5A84TIgCx9Mohgt3sd812ww0PbFh0I",
-	"LLzi4in+4LShIhgbk/9aMfu1g2dIFA/Yd7cQut55bwCxa631BpLjD2j+FKMk9er5lKBkWHIbMWsonQcJ",
-	"iViK/U4nvO2kdp/QemR9yCl1NkdcH/nwwV4xdLAWWQs9t6zmZzZbSnnzjcihzG7gkg7kZ/NBXSgMHGBF",
-	"3zvxEDFxaNCawoS+AgyVEiEdwC2y4ALhfMlSawws1UtXB4p6e1ra8J2f1YyXhgNMojvrOoMHrp2eAN1a",
-	"1nThcoNtdhgTeXcU57n3Z7RBOfWSxzhMa8GL9ab0R2zosIA3qaZLM1lpspQbsqJi6xIZ417jlfD4mC16",
-	"42uvOLaBKdtt8wUBFunPzCi1jTFNdv0KYDsNIcmCCWNhsTxt8UYMmfK1txJUUM1vWQ/fD+TfW25rbQXr",
-	"oJTScywZzZ+LWjOPOFExo6kqkSd8YfRh9EcCVLuRP5fk5NQWVG9tgmm6r0i/Zm+ujBBrQy1NouVEc493",
-	"on3bj+D6eO6H/PO7PnCuLzXVlUo1KIZShq44OLjnl9Tbfgdonr71Xjr07b0bvfoqvmiHe82lYG2mK3SS",
-	"yl0NuRJ0rZZS97SMocyvf2bQY5mz/Bv4TTJByFi1XCxe9uiHniJnh6d7vaSq7oG1C8Xe3oyuWqom6N5c",
-	"COADoKGW8Q02cPItycKNewJD4tQX1BztpvB+b6SU5ZmQdBBYdZflPJ3G0blp7KbjleRRdI64+9U2G4Yr",
-	"2Pu0jOluMJjQHfbebr3LgHqjQLcW+LSwZuEADFL31pByn2H59kOKg6iu55d3dj2sIxB7pcWvNGxxJxcd",
-	"4yLzHPlJ3GU/0u0BXqwAs3Ff8zKMlJydz9JoKpQpeLj3WVEpfsv6Z1iCT76t9KMcIEDM5/+2V2X3gvGV",
-	"7gVjWEr0+yQVCiqSbf6eC9XR+XLOqK7KPV0nd+pGO/EoWlOmeqeluEkFz59Fs8AZ9ekXachxZRY/uF0p",
-	"FCHsBzQoqPgenwQWyVnRYkysOog7oJdhQQX0M0z2n2ynd0tnxl5IcHuiB9ZCCKFrpMLOpkXNdeyix44v",
-	"PbXbOPp7vxnNfubFt8gkCdv3m1tWbrHgxCb3AYiGy4Sl4M04qRVLRxJ2Ho074LaOo3otCWNKu7iNB8Pc",
-	"tdd6aMVrKYuWCmnXkH0jyxtWEvPkpB0NMe03uLWtGVzlD6RZK+c/iVKah4abPGXHtf1r2/sfy2S1QgvW",
-	"k0cQ6p1/hB0aP6Qg8YckCfpej6lDzsqngTESnEqzZdw5H+Bpgfigjcs5BmQ3LazqwJCSbqE2tCFYQM1W",
-	"WZQ0rygmhNxiOA/GflcJSEqKMJgKULgCCJOnehIbi//G2roqQ2qSHbhvmLQVJgnEyl6cJBSHXZdhK82q",
-	"NUI67r4arDNDJ+8I4qz0x9taveahQw5M7+7IcFRe8XRaSM9Ll+eJVs2WWToSm81JfclXVUEPQlfcUU/i",
-	"YMyDTv/1+dnuWm3+RAuXMIU1hIzQlRQLszerS3JuAXxgyyZxY9ezB9HxPk2KYqt1NWY9xPUNQyQpazb1",
-	"SqhNKgsrQbm9d9Tv1Fq5Ux2SmqmOYnGKTXqHgRm7TdgVvwUVr1o1nRaPCLh5q5U7z0CXpDTpryk5xQgm",
-	"Gk8r1p68SuTrMILe5DuBA/lamSVtmZrXDVM09/YcxCFb53FgG+fA040ULWOhg1V1orYiux6Ta5rfUpGx",
-	"/MTlp5wE9FPzvbFwT0JqlfkI+yic6JIK5asiFDzMcp6Z++9EVeu1LOFxVdCTR49OHj0yfyz5mtITJbOz",
-	"E3ARcPNy88VmyTU7KeiMFdc1pr2vGLMHyF3Ra1bC2vHyPfGeDPNHpD8gc+l5PVm0fiCSeUvX7mfXF+Qa",
-	"rE5WmvWtSzlnSsH+XRNZkmtzv5brkit2PSHwy/oU7AAip2V+Tf4eidZ/wO9n/MR36qHF9YS8cpANBFat",
-	"ENzcYvTvI+P9O38jqVtZOd9XsbOTodORsuT+piDU061nP43ano9cd/P7FMlYANC2alNr/WxqkPQILWSb",
-	"eghfCbCQTJEaslMvYxsU7Hb4ZLcezDZVPZqE7K3ncYqdVe3vV95jUR0ToZ9vH5NHDx5+Sdb4BMmZprxI",
-	"1Jika/deajor2CWoamtWYuPLRjrba3ry2/Tk0bu3//HmzST88beWIJZNIElQ2mMpUpFbFBlJcpncygDe",
-	"eRTYSy6MqGzrq+FyLqiy6OJD2nAjYzClnyaEyTO6wqbMRjpvZWVeAUJlyYr1DpZhusGl8qHNjvKz3UUZ",
-	"PjRy0HLGpAsKOdVoZ2G9E8CbXGCTEcNF9+hR7pGR8ajYlXm2ifbJd5QLxO04GN+mW5Q8F4zMaVXoLVkX",
-	"1LbS6NtssKhWInnvUI+SYvO6T9Ph/4ILdq8BWjsG/hz3YsVQYroGkpZ0lc7GfwVSj5Vb4h8akzXVy/A3",
-	"ATalufnG7AujFo7Egp23lF1aIPSUpPri0fSU/O+Xz5+5IQgXNtZqt5nMZEu3XWzE2ybDJdmUXDM3z/0C",
-	"vKsb4Y+llPPB/Siez9vDyzO2oOJAlIuCHQqDk5c81Vs+NAWzLjAhff8ACH4DIm9PX1FesU4IDkgOs2ls",
-	"sy3hWrFifgAl2K9VyoZ0qQ/oRy0Zgeeg0/GtYe5Qk9djLUtG2+sYmGIIviRFDfJL0xuzx6LnO4wq1F7x",
-	"5r41PGP2npaAPHxJpk4f0q4NVFpklJUQhnK9MzmA119UIp3HMTCgnAa68v1NFS7KMLRdHVdSXACiswMA",
-	"rO2h+cI78pVcMYLdn+wflmkz0BstinfJaD4mSsIOvRERHpaiCKfE9YRcQ4r59Q5RseAIpzh5I6JCI/jB",
-	"yPGha0OFZUbuF2nfLM5/iCYj5y8xvJ7yMaZ9KbVz4HNLDnGFRjF+WzLpluwzSECs+OMyRtlXF1YRozsZ",
-	"EZgzEKVV+tYbFw7KfO/sEBfyQ5po5IKF3nUclR00MA/p+jWXlRhUdhlEz65lmUToxu5rAd7BC3BlxHkH",
-	"knVHEkvIUd8vMfDRDhTvWpE0j/vQ+JbkXMGpdRlrtjPLQIDvrv7c/fzxu7kstY5ZjabajRKZKL3Fnwe3",
-	"+z242zkSB3D4oPyX5mH6NLJgIg6rgTqg3IkKrHNG8xOsK0QbuzRWtoBdsFCWoTDblmCbHSs0K+EhKdjJ",
-	"xlbsuB6DKSnur8l9e5UIFfubznO9tzONil2JnJVkQ7cJXAjz3Nfbrt6L/jCBillXsQamj3qFQ3kM+z51",
-	"mjpporxAvF4080OTjZwvmIJmvJYsYuGu/jG4fgD3FwoNpGJePbV9AG6E3Cirmzqu2FCu7aWSUbyxNdfY",
-	"2L5kKo3rgI7XZEboswBTB3mhAZ4TQ/0fPyP0kFvbcUq8tJ3UT9yq1hP30kvS4923qCZZjbRdqzZ7jQg/",
-	"NSBo1+GjTwJzD/sAvOVkw4qCaLmh+DlXw4yEtmLnnxHObEcZvSTMXdXCPzDp1gH62Cpyk6xXYEorsqI5",
-	"89cqLG7sCQsJzkZqzLbmPwDFZqZr7KeiqMFh42i1mnpRz4rrp1YghPbu3ljo5WDnWPHQ25Si+Z5k+LDO",
-	"/mMqm1jUVsTYxyjeqQCAE46HAaTJBlqH4NuSbY1a84aa0rqvmG5Xk2xvk3spSYYdXVeSwC3OcnBU9bwQ",
-	"Cwa7kbH+hEcsJaheRFCI6TK/3yMDLzmznV65Q7xHrlZ3t6WIEexDLInc92XkhzXDTemIYdDt4wHYU0zk",
-	"T5IuAQj9r6kgTOTKWeFc908VnnPB1fJAv9hOwn9bK2OnEfZbraFlXiUvh7jl2GeKuCc7+pXcA0bfKACO",
-	"7D2byTVhjX6tWIVA3lWWMZanj2V71+36YWjg8Q9MptGyYGU6duNaxcHtbqXrbGuuMsgBhcvdO5QGtosN",
-	"9sCRzpAfsP8J2oPxb/0zge/izQ+nL9A9JmZo5uJETO1UBebfmXlCHIwbLdpjEbRfWB6hzqMhfT8JM7c+",
-	"5xcYABlar98mYa9ITrdjq2dwRVz+KOh7lBhJMNkrPRJD2oC8ImfTswcnp9OT6eneIcOpbwyoScGoOagb",
-	"eWmtANcK0PUhaGQMtouNkOfzcLonqSp1SNo2KKVq1GpK+5a0dZpJB2CLY0XZgeDfB/QUTOABYHcwDIVQ",
-	"rhsd0i4B6hFsH6jfButLWeP+Ps5V3rccDiTSv9rQFNdMPI5BtPZBjCemGs0hm6cRzJuTR8yvrpr34Ibe",
-	"UGXDEq1Fw3KDF9ReY2UPL9VyQizklY+pKc3BZCYLZlSVsaFIBu5ycYl4wi2E2jlR2CK507zay5G2e+7O",
-	"tL+VpWtY5/rX4TybzURpzi7j/kXUutBxaz5Lt5kdGsYB5NBU/9V7QiPWrC7P4JEX2pHYO0AtxzXgxqPy",
-	"3iBJ6vCY7SEaFIxHurbL/NO5rsv8EIhF9n5tfSNJAep672CHMR/C25JVBcAEt8x1bWuAIz3cBUc6Vv/6",
-	"tjiZnbJrxoinyi6Al0SwjV3G2PmffAzIAXmotpWsuKhBPw1b204NFK6gfScDYsQhogiFZG2ku/ZXbUW2",
-	"e1JkpTOZwmNEUNkLwmi2dJdCCBkspdkBri+JDW1c2HKYFeK737ISdoRrmywpxub+cN0zL8malprT4qIW",
-	"RM/No0JqGB6EPPT7hZURRbeKbJbbS4I24IUbzP4d+viBxxEkkAtFgr6ITACKIvdxvzhzogNP1043xkq0",
-	"7fkOa4+ZUojKam/YE3Mk4ntgv2BzjNGEaLAbj++NYov7Za7hpMMshbksnQkNKXEtEaurQkmrgQjp8Eq5",
-	"Ag3EMhotF0yrz0gm19yCmoCzlS4oF+OQ3GlTJPDX0JHCN9FGG/YzRcqqqBV9xF4PYKOneY/u1D4Dbhg0",
-	"lntHCHzUf78fIwxI8bLVvoG+0lQjtOstC72H7BFpM26a0xiKLWZkgaz0S0SfrW366TTlni4gj1AGNR70",
-	"IWTTWqHW+TQq1JruTyaJ6RttaZrB85LfskRtfRl9s6+Qzz2afsMvB6Eptnfe3F5aeXbD1rrBgKd9GLDW",
-	"lbPrXH4NodIo02NoN84dQrXiB77Aln5DYfYssOIOBXbjCok3rgu6tc3FE11nbLy/n8XV3SJ37jKFj9qR",
-	"9X5dmvHh9vq5kilgjHQacK3RKDZrnPSG+HcWsHfRbrgQMZRB6raEQo2vWQuQK14ejaoO0GK1tNOE+cEX",
-	"P3PR9a6d3j8RtL69M2Piue2tNS4NPU6Bin6J9Tambk3RvMbdh8Sw7GFXMchp65fYK+rhYZVGY1yxsg6H",
-	"DgUWSBVIeMf6E5fG1JLbwt6vSyw9S78F6/ka0u3BNDnbeVsifrH1rdqt+QDd0xgKq71UWJdclrbgqMXs",
-	"/9E+ctSbVPVAMKt5T0uq2WKbcp667whVzjZyXs5L3z0EcuUQ7/Nkw0Xw2+5eLsOKn/3M0sxs7H7Mn2iw",
-	"6rxHOVlwFNp+8L2fR9isOqUQM+vCmcOImYfdpy+xjzi7cMbNJUGnBnxQ8FvzvNFC4zMxEIxrgNzumV+4",
-	"kzoIqFg9Wue/sCm0T3xRVWNzKr1sCRsf4lAOZQEtzY90nKGO8+/dcLE7B9EdhL2juOfuQqA4RC1/wYTM",
-	"LV0Vw/q0h3aPiajusOArOidTUE72ot6UXOukN7c1EduHK+2G+6bblgR1156npZ9NfW+7OO0oLj0c6mW1",
-	"WtFy+6n49uqT7jhqu6ZojE67v1PzASfzT8jpR+HV5E5YIHHfZnyDuhrNV6CSsZxj1HrOhY1jY6vaJB1e",
-	"yKIwF8f9bZmHSe0hruYJYCanD7588NX5Fw++7AY12bkm7FhJslQFu8raWqXr1oKiKOlkAx44F74VUvN5",
-	"mkPp8eKaVsM+rHptvx03IIS5EzSkmU6DfK49tFhPHcbY3V1OKufRh+ab5sM1o1hjPshF+XsZm1VbQfGs",
-	"UlwwhU67zxTIvckRYEjx6Wdt+Xu97NhwPhrJRimrWSrmPZtwKe9Dnblvok60wlbLtRbYg00Yu5Mdwa06",
-	"Y9aH+xy7Oj60SK3h4NXNXF+10pnK6Il5DH0gSK5PQxVocFJcgILp9LapqOtHWe/zV9C1arGzYWSPMnWQ",
-	"//Eg51qVvjNS6szPSxlFmri+IBSOOURurl2i2XVasTHXcWE9IgfKfITfODQm96ISj3GAneSAr+NS4B0S",
-	"HaCTHRsw/bj5rFV3E+c6bWZVcQNRm1qJgC/IxajOjCme21JDgFk3Gm8EmO/OCOSrNJISV1RgHrh5U5Qg",
-	"ngROKuWiZCqBGeiKl/r2edtd6LQvynqrYK8V1LxNpu0HhfDetmRcpDS05Wq/S9Pdlt33l0W0cXePyxuN",
-	"Knxj+zMuQKollO4KiGi7/dnvwpcPB7w1SNC7hTLOuKO+Ah8gXDQT07vqPiCTpm+VyEdr5pCuhQpdE1m2",
-	"lEzVznwANMDqe1qYCWx7IyekvL6PbdsLl9FCZiW9YWRpnb49xnXpbWkS+by0GSM5K/gtKzECwu9XQuTm",
-	"DVsAMdsBA1pNYLc2K2qBCckxhvo25f9wkdbeVeIAYedcpPkhOq8t4nElP+58hTHD8ag3u4yUJ5ux1ihb",
-	"BCZoEQdHUVA/Gc20d5J4Sx6CQ8HAxDJZ5BPic7CNaQpWBep6zEN7X4/JChpdck0oAWWhrMRusXJebq2q",
-	"2R3J/sHIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xPoI1D0ffwPor4bDJDmDAEjUNjbEwgXde85bH/WTOf",
-	"veYvT09ElxVL7H5Xfnt3DC85US7q9ny6s1wCnxkOs2/ss6Nlh+wWm/K3kWV+6XrnhtxmWxKuGdac9lG6",
-	"U8ZNKDtNYs7gTIwVAzh3hrMRARN/NyHmaOAWrRLgxFGwszfG56slpL4tLVSW5XLw/thjM7CPYOmyIgac",
-	"+H+xbcjADNtR5mbpc3LDtuqSzKReYgEeNXsSBRobmWOlTCRHpSiiZZ/n7oaUu75aMsVgwu4o2dwpc30K",
-	"abNeOmK+e4O+ybBvIy+sNVffiVVb6U2zpdV2QGKuaaktWnoy4WtvdHpPglmYSJSt72oKqzUkXFDNCI2T",
-	"+hAQySaAHzFY3uJ7eNlaWxjBAUVVhol0TzQciha3CvbjjV5gNREAhAuNYa2XLIQNMKKQHJFlJUuoFQe4",
-	"CVqrkhXTKWAPs6MIU7VZSoh76whQHULiSeeLlctDpnYP/6ZrXgxrqFt/YSLdPkak8RHUN7tZn4QGh3P9",
-	"b7OLAxWRW/eb3RbKQ7JAcJj01IJr4r5Mf0g0f8eH1eYVae8myt7rF5U4yF3iGr105h2FhBKueeaADVxH",
-	"MwfF7dxch7R6a0szjVGSoXGJJLkcY9UVSLZ3bpNboDO7MAeN3ewQMpLwPvsdSZZ5fOjl95VG4K1yIskn",
-	"+/mGht5JFW0W7He0uzH3HCrPgARP+HyeEGj11JojJMwcGR5ZSD2sSdae8SJHZz//uBM/Sef4LS14Ehuv",
-	"NQsBf1HPe/FEC8vt2Mij3ExuTZ/E1QSTbWlu1wpPkknVlZgMub809x1VnSID3WN851OLtWXLgrzfsW9k",
-	"RelvlOYrlD0J9rl/LtyxDuzx4kXs/ZqXTA3KIrpPiMlYtGl0c4UVCLjVM0ZyQKTDugS7w5XQvLA77Hd3",
-	"QDhrXQwJZ0EE6iKuM/IFZ2ABbZnGQjRjl+UlnetLn9V4EWFzG/MZkqhDgxq8KC/BCXbRcIY1A2DRxdOq",
-	"Dwi2eREM36MBTj1jG+8RQ3TBFRV0wRBxfLY1RiHFFnbJcOixb4OjxPQ6AMaUZuukhSnXTASIKfyXxx10",
-	"jua3Q1rjfsTYIqwi2Vl3SNCxRb/zabs+FgOeKXMGZrLSPlyAR4Rj5WYAZE3ohXS1LgbwSHS/vISf7lEb",
-	"Eo4OXzTYnnh0jIhph58ChFd/z8RQzICYRu0A0PSGqW/m86Tbk67XxfbC4lkvqtLmz4OEhu9cEZkXcjlk",
-	"0YOaAB6hCxJBZmNZp2CbsS9S9z/EcC3YIOD2srluNlymEPjdZllJMU7PyR7LXR++vU9yeWnk60WocnMi",
-	"FybeKH0pnCJvK8mwvvbtuOUQD9mPb3HmULdES8MOB23rz/jbvW2/QHlthN2DdhtdLTE3NNVdJ8ZDxL5X",
-	"mD6oFrXwvCVZDCblZEBEk9qdZtVDqz10BfYTlE50gprxRSUrtQflM3OaCGgAdAX9KhW7ZSUteoZBqQWV",
-	"vYIULxT3fXIK2uFkYqwcC1RmTpQ5CK5yb7aFQEzPKeJW7qOF18oOz2borYJU6wKau6keXRriraHChmTm",
-	"4eNBiKx7oF/hQnb5DED1SkTe7z6Qrw4veh/jrZiTf/CehSRCblxt+rHTKGxhpeydTMGFN6Q7VpFL0JXX",
-	"VCmyouu1Ec+yJPBTACobE4lxpQ3dGn6S5YA0hghTr6uBQVUKM6jN7bBAA3Ie0K4d0wTY+74ZJd2wTy3n",
-	"FGkdgVyhM67/O1sbVv9ccu321lvMC6Yv8crjikAvnt68uhc39oCkFvSBqcOyQvxVYAVWGC5ImBqJQg5J",
-	"hCgYhMs4ugjqiST1rQ38XgN8tykmOxJ+z610PHdQuu3nn9wlZFX237s89KYFu80Z/ntLPOvNAhwTNXgo",
-	"8IllDs8uA4GuD2hF0RN92amCO7YhNqdwhaWNmlIcfN/W+kkPA3ZnmrXUHX0nN2AB2OxgsuFFYcR4K4jd",
-	"PKh8w9Xx7n4miZvmqVa1bkNla+pRKTdqb8qdG4prcwt5Q7ojxeUPA+m2gfGwdR6x2yw07MMejnFGTIJl",
-	"8poFDXqKkeerNcRYjIB+F0vsmlgPxzBcC0Lqd2bWdFakHTVRi7yjnNQdwImcJc9dV/u4WjSs1r+EQv8S",
-	"mml+C1EoWinEs6oH8cwnZbbkt20ZD+EFlRqAhL6j+/TUl54wmn+Pmau9G752FKt1ZciXVVtntCq0T/Ed",
-	"U6B3AXuv+0cLjt3pbEhUdLA7CJ7fAZdrwbQNFbj7I6HBhG/qTM3tbrpQYi7XOt3XA3R0dDRB4Dok4BDB",
-	"WJ7qTbuUOw7nvUiqPsv0QzIDoZfioNl7DaIHGXDspf/Yzinttm87YGFDPiRh3F1aUQNvFfoeEHCHKbQc",
-	"oducbUHdkdPaE4DCcoTTEgxxvHcpkjl2fsnN5quqoJrlP0ihlwmZs/KfB3DcZgjRWum7MUTXfr81i9O9",
-	"HZzWk+6AXfIV2Na/fzzD9yO/S7WMF3qZvlXcPPdvCQ4SrX3sKBQPU1uXW8XbDlxMh79f369kTMYGepNZ",
-	"ra/68RWMEf9i7PggyUPVLNrbHf7I8+dioATIZLVOG9X2okCESTmfDwOYjiRLs0sgCrYNVYQuSsbyS8zs",
-	"5TYKiticesnaktBtKm2/iG1Bs5ukiIX1WYkPqdwA7kgqxbyfHsI7HtSTFoXcXHqQ1vc6BIScdm4ztOv4",
-	"1vU4JKO6KtvSGf31eaDq6u8v95oW6yXB7d8jnb61P0xxOyu53NtH/0d8KjodnU9bQ77W9uP+TD2MRVqP",
-	"sR50hN3VYCdsZ9FL0rjV1463mUDJa/I+vrbMVz8JzYu+C03P2s/WHVj31iAa/NaH07RPNgUYwiGQbn6n",
-	"W0pvMLCqltYhH9x7BZtr8HUykbfmsX/xoDMb+/wsmdLVD8PEsVDjdXuqEoyRu7vcayE3180sd99CF3pE",
-	"GelzYjflba+N3rdhPxpZxjYJezRSLHadDoPO2bwqih/cxd9EdsNWBnD1WdsEO19viGblSiGcm/moMjZj",
-	"1F6xXU9J6kG17KkwKvpZeiNx9dBunqWay/3sMwdq08jkikFGqpkP+OxrU9rlWvOrV0nueeXCP4mldfMJ",
-	"bGZNm/LriN8Y72OrOmW4axfce4e5Cqq0w/U+INUgFcasgWjbwAYoFEKSTK4xeMUVkRuWE2FTdjuQs2tw",
-	"mb7I0rdBbUXRbhDXr9TPvJ1mbdSyNmAKc+KpVsSM5hol2l4S9fqaqE+wz0CgYktWFoMuoTst9rZooJGb",
-	"qL918ByebzPLP37Nshn/asF+UGnPK0I5LxmRRW7MSV/dRrnuGyRbLy3+bwOX3pah25RNQ38kHhSWwsIw",
-	"umQBpLF3iTkOl8TGW1yvNyq2QZV2HthES1f7RmC9ktGVTb6p3+NNcKOO6NdsC5j2LOGDiFCG+8SE8RT1",
-	"e9gdyb7Os1BD3stpDAf/gODcUJHxtrUvygDXdJAEjs/CEYx7R8Ixirkdz3RqDq+YoOI49Vo5W8ld7vmB",
-	"5tBH9NpQzFwbJGe312kTbyd7VTMxrJClZIu2qIsqqkUSW3YpS41AhCA+87xkSjE16dXtzzukVaUMK7S4",
-	"nQ3N/p3ErHh69ewKs/LI17wwp5OghqcwccyZSDbODfMU0HzWmKxcTz5mRYghWewOXdjMKbcau+n17Kiu",
-	"Ug9kt36NYHZ7mqR99QNrguOtGIoKvLOen0QuE7brel3wNlemSwffdbAytm4pVMXb4HQ67a2pmon9i62T",
-	"xX035vOujjplM+fIQfQfkDMROmFZIOK2cRBG+WgE8LjMyVzZogVppJYvBJAuhZQ34GGe9Ogkbvc9ekMs",
-	"loHuPqMvrNht/dsWBvuX3a+GSykNFx7a20ddhjr62h8Ftbmno2oHzdlBzrfF2s3qD8SJbwNpc3CStiQQ",
-	"0WZJzvthqfcF6gDQdsM66YsuXRISTFVjk9eAH+J+UIqs5C3LiUwiIvQEpfw5JAVHSBYebgGumU0pNetF",
-	"lmToEV6RmYG4sGqvg3IA1VWu0dXbA3xtKJR8C/gAQunHRxymZ1vL1LrZ711yNdAHt8vbLvjezIvadsWC",
-	"jKQr2Pu+iaW0BcuYibw/Oes5eP1C2L5Wt48WrmmpD3Rn2pwlHALX1ciIi0pXHfH6OGef0C3uUOL+GBYS",
-	"eypuJVRFtniNmEsOOMqWw3D7pvQDPHQ3Hv1aUYC3+Rgb2wzbMcyr8q88eGtg9q2bMzReUUZt8TsVCvdc",
-	"Xetp2bScavq4oEp1oA73PU7HxARuDR3VgXbD9FOQk+1bg1pf696k0jjuw+yDJdO6ZCterVpBBAaJreNC",
-	"Nfd1BrTsWMiz2iP8AhF6xahg2NYN9RV9ndJGCrabdeODS/4AelkYZ9kE9RluxrdtN+mP0LPn/vdlx6kd",
-	"Jlo7Uug+ptS9J1+mjAmvf0Y1wYs66sVwPnbXwX5+9rWckUwaeIncjUf/HVwidQ5ZyOQeRS6UPbgwvu3v",
-	"QqbfLLnzYB4HuDryUpwnLbq1OwtJ9EDBNli77RtvSKGX9+t79zObLaW8udKarVLG6pC+COx9xsqUhwKA",
-	"9NmCQ0mpmzwFVPDPFJnJfcXxK14UXIXGjj3OUlfPjzWWbnf3ewvxKvdMSJhLN2oLXUAgWTaesx8uvDyQ",
-	"q2NbnmCwJNWbBTdMpVfIRA7NjRuiZLO8SYoS93jrHcduLbLR7r7CV9DBK9TL2kThz9QF2eBCTngapQd+",
-	"PcRXveNp3izztKeZvdeWqw9DRwpMstMAE5ERqNLEboNtCdzNxbYf7MeDtm4wTcjBbQm9WrcFLgROI2JX",
-	"XNjEjQ20TImvi8QhcF/tk7bgnvZ82eA5x2F2sMAXEQC3Y/jm1saETZyzHqfrqfjWrGXgGTNiqz0Lz+WB",
-	"tJ61v47mX0fz4x/N0kYzevk7GrpAymr4Ux91eybdsnuc/CNUODZv6k+iyjHJjrugQrbv/YLfMkGq9WUA",
-	"5FvRLba35RpE3W4HyhBe9xkfAUQkFWm1c/omlo/3jWzbn7S00/ITu0rCeTFBlFwxTNmAk7gAPCWAmt2D",
-	"35wSFDaHowVG2p/uuvTayPKmUQd9YH+UthumvXKqyBG702et1mcMH0Pet7tVbONSvhAsD/lsWGLhkmBc",
-	"S7Ax0VIesK5mldV9RbLjNy+SzbCpYKb52NguIK/UmFDyT2JDMUxg/g91ia9g7BAlJ+SZFOwCvpjZNMG5",
-	"ObjmyFxDCgLX22u4na/LSkwc9sj1sOT9qiz22cL3SScwwzvCJIqsGozS4PT6OatnHITz2Z190Nir44lt",
-	"L232lZrB4D2m9odmSLQnudiqy2SGi+P3VA52n7fu6SZteXMHoHxwykbywO6c05wrOoNra7YlL23q0pgo",
-	"BkXPFr+ijT5j//M+V9TPXC+PCJv912X1P/OyaqmQ/G9W8jmHeDdOEwp91IS8hApJO7WMTQ6u1f3rBvxz",
-	"3oCdVal2014wZVMBBrimVfo0W2MTt3VAY5JadAuG7pqw1NRVQQ6YsrxlZUHX38mqVLXsnbMHzdSdb2UJ",
-	"CBU+Gbx+lhfScK+Ao8TFwuaK2EbFX3wVtS2eJlmjbWEKtiJxBZT+8+EAQo0iBfdSFBdVyfX2pTnELmuR",
-	"/4slfFFXglz9+JTcsO2YXKvineHBd3jUzr8g2ZKWNNO2kQjIBDBNGS3BiWBfvdR6jeEm1Q63mVO1nEla",
-	"5p8pYh+cEEjaKTEJTLlcHVvsIktu5APAotEbTCfiZrRMyhvuK/ovRi75+J17fzj6uOq7O0D5micymL/x",
-	"XZQCjJifKRSaY9ZkLplCYHkQPnSlJiSXmfqcrvlklRP2fl1QLlASZ1KYcwJ9jswKyJou2KX5J+QjX7wR",
-	"b8QJ+ec/rypz2WieAdf/858X5PoKuoPz3+CTC/I1UJq4jZlMJtd4D9Fo32w6YILABEnlCftGkJi2E/IN",
-	"zZbEB5UhMwyXsGbliuMY3HVt+fv1+5Pw+fU/LpECjtsMGRTdKrJZ8mxJSllgKz14aSbNxWDdARNc/tNc",
-	"/fOf+Bkl65LN+XvcBDsKbscW89X+fq1us3fXY7gB8L8se3f9jwm58qFLWcaYChkVZIZd6AFEkGtlpsJz",
-	"8xz+jbnZOBtjMJj5mLWS64KvuL4mfz8lWhKjsxJWKEbOHv4Dr6EMXCjX6DRF7xu5/mAsgDEJLpYxsR6W",
-	"u2v7FoCuNq8xbH0NOaW4+59bD9V//KKkuL4g15nM2TUWkECLJvOiJfTMMdw0JteI2n5tNw2wRkHubRGd",
-	"2b7wsRSu+sswGFZjwzD2KrGzV56vrr95RRfXl5hLB4CnjgGun85PfjDGyzX5+4Ozr1xl25g8OD3z6D4c",
-	"qCykJvjeUI/0jwmMYC57N8yC3zJFzqcP7GxfQA9wLhZmriHZwebzwT0Y6bCwVWbGT3O2WkttFnnyL7a9",
-	"vgxS5IZt7VsCtiJuF/QZFHAmGACFwvE+e0CW5iLxXLHihi0uyPULqtn3yBbAAv7vkx9lwbPtteHbWvnq",
-	"JZmxrRQ5gB5BOeCDs0dI5+sXTJfbk6u5ZiXyxre2B9malhRTJeA10JkkyrQ2hC240iwnrqehzyXlwsvS",
-	"CXkadlawjVmpApccXa8ZLcfQ+wjOgyDG1HGkviB8IaTDod3KygEf3gi5mbwRUB+YMYF1UDw38mvOWWnu",
-	"kjXNluzkbDINsjn6zFwQ1WpFyy004mLraEtc8iv22OQCIaRsogg07IKmXDkvbcciPHjmiEOzaVcrgSnM",
-	"I2fTRQrTxeh0MsVZyDUTdM1HF6PzySlMdk0tSMfnRsz+BpkDqG97Hnyajy5G+K25iNVaCoVX69l0auuk",
-	"tL3LNXuvP4f7AAzt9xYkbiRv3C1KUx7yHbzyp9qi+daxF1L6up+RAx2vKQKji9dvY+o/kU7MlzJjSgEW",
-	"9n8CbO5CGe3iB6YpRq8/B3jQdpLYr6E/FXXpjq8/jABZAVJMbFsfbN+XwskH0ZUtWXaD5xZYPmA0rMDk",
-	"87f/rxUrt4HBblk5k1As1U7Yt7/njmVUwIY9nJ73fMnrk7eAPD+jitlQ1BvhOz4cMgEhNZLSvDK+lIHK",
-	"Ptx1bLZ6TL224AVRC1fdnhrN6eSGYUJ0y2lT+go0OLXLX6nZhkc+B8EMiFZ7HnTRkv08El/Wv1iT3W+i",
-	"cy2+rrl1RmfTsy9OTk9Pzs5fTR9dTKcX0+m/axbdxahS5bvpF48257/8Np+fltPp9HT6YGr/t6jhTl+I",
-	"qijQEzK6YdvunxVU6W9lZQTz2fv/+5v95Ce1O7PTaZiZS5Bm60JuVxiEK9mtvMGf4QRQm9tpKfc2kran",
-	"hqA+qGXNtjiOZUa6i1m7ywuBXAAu3QTPX4FG5Po3+vaOvqsjorus6I0x6YixRaBtol6ylWLFrfXyJKCl",
-	"Dj4f/kRYHV2NiSUi3sOup2R0NtyThoqxmo1brSaA5AAduVKNZa5v2PbaLdzqNxxFvFGAbIkQeYp5B3Xn",
-	"ENykN2ytY1Dm+klEfsVdGHwUI+UMjLG3aMgypb+26RH9D1mKPdu4sTd3PWObq8hQDFa2ubLuduTC6bAp",
-	"/0nEAUDGjpwh+aaaTs+z8ykpqcjlKjL0gRu+sAo33BbmnMDzbK9UwQkdT4b03cHHlsbRLu46IG4YpBAu",
-	"Gc1tTYYxdNqGto99Ds/cjUffy8z7prqe98/ZWdxLfPxgDRwrHAaIC5Zz9AXFN+3nH9AhcocCBJCAk74a",
-	"kBmKbGSpl77vhffOWJwsOMJEChArShslwwogc3GPyYqWUFypnOzblSv4xaFyZQ5GZOrqftC5LD+d+2/Q",
-	"CxjqPls0Tus+C6YPJosxsFtJM/0kpdefU+x8PHljRjxHNu5my2dS/yBzY4HnR2Dn54IFt2KMWxSUiENU",
-	"lmH8KxxZ3zrxVeVcn+iSYtCu3VYwz72Cxz66uTBub1BMyYqtZkb1LB0PpAxXBFN/DbXMb2tG3p7y1N13",
-	"Xwnb7pSoKlsaiXvtelQBnCHLr8FL7D+9bgnE7Z0ql+Kec40bOVONiJGZ9hXPHa9XFUQ4Br+/a0guMlYf",
-	"sF9cayeM8D4rKsVv2Z41QGHxAS88nnVKMwdaZHkhBtvGBEMQyXslOUIGj5DXI4dfTsn38pZBlcodFDq0",
-	"Gps50/ZM+34JNijtki1qvRHcdzYj487X2o8ezb/6Ip9+dfrVVw+yL/MvHj6iZ3NG6TR7+JDm09OH9Hw2",
-	"fzA/nZ3NprOvzs6y/PRh/kV2+nA2nU+ndPqV2bT16GJ0+uhsMp2cTU6xkO6Wy0p9h68YeavFai6/dpNH",
-	"sV9HF6dnRrraWrGRus26fnNci9nIwv0GMxO65PfyMPq7A7La10yuC2dRbhXJeT4mgm2MpugaQPrrw0wx",
-	"cXeAuLeXx+4NcHHLSj7HapekKfxMakauzXV6TXJj6LJCMbBr0We8lVXkNy6oBlhCqr2ea2PBXFsMLqMh",
-	"aAw/1u8cnEnt1rnfIZ2V8oaJoKzY3UE+WtqmDcdjecuiAPAhC+bt3QEc9oKtZZnkMY9BYV2OshJH0bgf",
-	"O5vU2KxcuEoxhJoEPiGFXBzGZrMqXzDd7ZD82j5zPIG8kpX5xejhdDqZTmu5H0FyTk9fTSPJCSJ6VuXd",
-	"MsiK5BDjdllsXr6UjGLbqYfTuvOuNxsgPVolDaT0AMWgwSp2qDySsKEWadOCx2YS0szIStbEjAXeSnAA",
-	"R+yGfb41XyZDrnEpE0u1a2hhosw7H07H5MuHIF9Op1OyZmVmfiDnhOsxBjjQ1WbrMcnPEASEzbhGpx1c",
-	"agG8mpbsjcBb0LwgGhWDcCkHHe7FH+qg2+XmXSYcyFvP4IQe3zH3pzx4w0jTZnpaPv3EvF0vmYbe0ZaJ",
-	"9x9gFYEd1z1eVuZ8/gH/0XB41c8Ofn7o2RnkhEL/O5bXH8P5tJKQO3M/krV7oDxN7nfV/XXQutw8R3DZ",
-	"DNj/3TtvoHPG0eMtZE1gHUOdcbDX3FHOU59LaMXKBTuBufxHF/N9hcw3cOOxVqPX9fPXqaifCkIV5oMR",
-	"ITd/5BFB3MdjXS0OCfhEaaq50jyLDYZk1rRv7QaweJioBalPayouyfmU5HQLUPFCbjCPLuo1rijUZpMt",
-	"o6VTb3dt0QXTrl3VyzCvoafvW/BS2f5co7+cZ84u3/4IJa0AyTLbvgDQxa8saJEha8cDsffrDDqCI4Y3",
-	"ZkjMsaUnpI1EfSVHSsvs5l3BblmB3VxBVDxyoJoXMUaO4Smoj/LYQPs8TQ1gIHMpMKFluT1RW5GB7PWD",
-	"IseiC0LeslJXJf5teIuXbu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpfn4+/egtXCfiNYCzb",
-	"9htImfIp7kzDUJTlLx30y8MH06kZ0hYyWOpPT84e1HyPSpdUswW4V+K3flUff+qfNDtZUKWhMfHPXCgb",
-	"BAizbcwr+t2KiooWQFgLLdnmEk0tpncUfFcAtAjoILqOoYd+JzdEzjUTLmGT5FxBG6gxodAUdLOkGr1v",
-	"myWD/tSGbgpSe5eyiPNgQtO9XaFss0TrTptac/lWt03cy+/jh4YGi9n2WBKueY9kxIfedqYK7hHmmuqG",
-	"MO/Lamzv4CC0hsVtjhfwmEHLhtPzcaeEtecYgtijpJgF1SubF92CFcVlS4bd6b9DQZiNKCA+s/lH97j4",
-	"5CuX3/yvn05O0S6TxW0c3y6ZgpNso91HuhGMNM2tpOwO6BhTOvdqpmLozm6jhcOTq98O49EtpgyfnhnG",
-	"+igvrN1N9nWP4NqwQSa4AFNCPNaXx6MNF4K54MwxAzjuhO2P4XgBeBT3uhusNWxzuID+/IP7512rrI70",
-	"2I+S+dJNE//qPy79Imo0Mpziw835sOK3Hdt1YQUNVmAf/IY2D/t/8VtG2Hua6WJLpACuvjYS55r8Per5",
-	"tFlK5aoDNlyof4zJNfx1Tf5uf7WVVUnkRowBCcnn2dqiLXeYr9+IvxfgbARcdJT9/3BO+VDkBFV1VlHB",
-	"xLEIs50SM0ML1w7KJoQWsaVAykdvaXgP9oZpPV9jWWwfRaPu2Q+/vI+H399fj43Sj6V1S4pt+HnOmsK8",
-	"t8B7Ygk9wNnS/zDf82A+AQ7Bls1DTmcQze4ARULR1inu1Vv9c39EUpM5cVxgSytwZii0HrCFDnu/LqC3",
-	"vb3thimYvUBYAgFq2AMxCEt61q7bge+r9Bm2U9ujSvvH396zpKh3uciSZTfpDMtTl2EZmsSBBF2UTP1a",
-	"tHgMG9mZqLZK0ctj2FDDYlUVC+Vtc3Ng/DVVamPU17eRoun0TvcYLhR18KBVjsajJdwEo3w2sUSZZHIV",
-	"wVKMlowWemkeRYdy5yo/Ut1JYL5eapjwxYlHDHXXJUAkdfynSbnjvt0T3H7quwgCIN4lNJ66vtBM6Wvb",
-	"aIbqCUHkCuL21fb8wfbsbW3ZUxHqMO0/NErdeqDS5+Bgdh6HQ3Ix+tuHn69efPPd859efvPux6uXL39+",
-	"/uLJnWFvBdWz6HobUrQSEfOjFK4EwYSn+k8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZp1LtICDJF0z",
-	"TOO+AEPG/tEjE+A+MmpwSUqEV3HEzIAnsJAaRV2OowfLqBRT9yDzuMt+P5x+R61d+Uuzur9mZQzer7eI",
-	"HVzzCb796FJsHEOu2bQ44OLQHPNTK665p4S7h5fHUz1O3GjqspBLQeDri6Ds1bBHVghsxHIo+UMYEYei",
-	"JQVTiEFNSshNUoS6YSbkynZnyyMqvBEQOlSEKuKv0JTzBDn1aKL5CIkl8Un0R+6sqVDI0qpPdwcckY+X",
-	"fPJp6HbHEoRnbZKwh9YWRxu8vDv7KPLuz5cw83soZJ9HfeaTSTRX6kZFrf8n5GcAPuKIY3XLyi2iBdlx",
-	"xkSKYhv1WT+bTgF9CW+TeeiEa4vzupxuz6MG3Efx9kQJHwsmzIuj6JXDs7up4LxAldMFwMZYMFA6K2o5",
-	"XPlzUWz9B9ZHBc8bMQcl/69huLd+8HU1K3g2aYQ/S7lRo4szmzpxNP8Jkq+rOMBumivjcD06j1QhYCHg",
-	"sJ87tkX44+7dPecAfC4HBlhql3vSz/N8zYSCYgSQeCqgHdrgisMKAzy7opAbi8BnaEcEY65luUPq8tWb",
-	"WNlDrtxAMDBGShTKMgJIdcEhS4viklyDDHagrnALIIAalqHWD6UhTe3u//++YWCuBnf9ARZDKY0S9ZJp",
-	"I/m8k+13Nx6wgP/P4eZAid7gxD/w3nxVbj/OpSnLXlEiWR6zLq3gVCFUgjsAZuYZdlA0/CBybOyIbhPz",
-	"oZarmdJSIJ6x9gGu16Msz2yXP8N0J7rkC+xDo/mKKU1Xa9c8/e14tKhoSYVmwG8AzchvGYSGM3YBOVFr",
-	"OIQEwBt802ebNFtz2L7+MMplZqHmiCwJzfOSqXDhsPIWweVsPbO7bfF0LrGWrK59Bzxud/HatJzvzNN3",
-	"NUi0V+bKVpjK9SOS8eX/+d7DvcWgheHrkMMaiZ6PEdiQZdfdHJgPAhoYPDvCKVkyYogNVHEZgzq6ru17",
-	"Wb57fgyH97mqd46Pv2pluS/5xMr9e+f3/3V+/lznZ/DZ2HMByfKIlax+TNS1PLppLg8/BAfrq4CH6I5Q",
-	"aS6kEyE123MHwYPP4LnfP1PhOdp8ceDfljrtiffbp/6o7FRXBRTVA51NHkI1kEVtBiwO63+0ueYRclJW",
-	"7lEz7fpGF6MZ35O76vqhukxSq4k+rzSEuLFmRS85CC2nD0Kz2WZSJCImYJeSWvrm9GFNP5z1woxKIosc",
-	"9zr0vNsjzg/PEjgQR4nvR+O1Jl32LuhLnNrPP2R+ed13n39sdFC+Vfj5kZzlgTK/T21jvIK3+yh5kXOV",
-	"mQv8EJM9flFHasYOqh7eC+gyn5vLAq/sXYvZTq62pQc6zO+ZZviHshFkllZrc8EGZkJlE9tjasKVqmqq",
-	"Zg8Gq9torRwCQ380/vh5KSHtZlOaNXEH/IwLIlwDLuOCaRVAG1HCXxIqoBLRXZFIEK4skbBAcQ4JtIqs",
-	"KU8gN8JL/qdzl0tbiFgLK+Huy0ztzvCnmqxRJuCvHVoRFduZzAHekqobhp2W1hRwEMfoIrHQi9YrDv8/",
-	"Ic9hV2WpyMKYDDas2qbdfQzYm7OHrvy5rvDUsCKNAvHlyfSLk/Ppq7OzoEDApJsl0w8T3rhyT8l0weZm",
-	"jNOv7GRqfjhpNaA5OSfP5K1DPNtwvcxLuvGITQNgc5CenZ5xxI7BBmraKwVHVDm8C1gzYfbeSERL0Huo",
-	"Hjmj+UnBtGblyaKU1brbbHjCaP49PP1f+PA9a5aPmJgLmc2j1Vb9WkygzuCdLQAIFbnnX45HvinF6GIk",
-	"Kw3VY6XSXYHEgqa/f2i/t+3nLPtB/xuuiJYSG1fNbcefTBbVyrqBj1bolaiQOqqu3djwriOA7OPOQLk4",
-	"6iF4bi5Aw6wEmVWR2ZZkgJIQmP9J9H3feqfoAPRl/T9pVerx6kXDUvtVjCIXHhPq05zmP8rI75QkjcrT",
-	"XWkC+sHFhzv8106NKlrre0UOXIN58WsflHhXXtompqaHiinpoDDXpcwrDKzLNaT3KFZiSdS2kAh0qG4q",
-	"P5e7g+tmAYrh6NWwjSLRZFWpw278aNUJ4VDt91rEgu44GaZhvFavxX2l5+cfcr/ETs9FoMRBnovo58fx",
-	"XETUPpQcw70X8Srak/y+lWVk/m1oCS1JsC2KzY2BjnwhNeAzReTG9gYcQ46SINf2nF5fEoo/8zbkgt8y",
-	"EfVxgjydHNrCCRQMrCSZLEsI8UA2j+0bR0qWl+7XWzSlCBdKG7o5wOgoZWEpoWEaVShuaJwlRJTmRYGP",
-	"vBGuzximMERPcUUUEzDqimxcXhF2u7Nhkd2yUKhJtWf6H1bClWXI4o7LRPHduLU+/7FPtaiR9TW2vmex",
-	"6LHSHl0C04cRWwF484jm9H/VkgUOEGBDMx1/x/P8GPfWQ3EY9v8VA2zYYa7n8TYywQlgy+j7hd59nIxN",
-	"edAKbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2H37C1bvU53odrP2a98hUBK9rqDv2Z1O7An5I5wb9J",
-	"rWAh1fpjs6N78mOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80twlSruEV07pwdftwTy2wASJ0vsdL",
-	"AS5EfI/rZOo6EKb61gAZPhan11jq7HdmKUxiijQYpMrvxFlXBb9hH1Ha+QCxbTxqFf1xSIPMiTHXkNlc",
-	"Z38Lu0ceTqcEwvWar1grW+AaPjJHDBGAqFWNLs6/7C31XrgfJayK7+QGM66hNXfJWX68hnnAfUWBx7Hm",
-	"nYl3Ddw0R+XL/z97b8Pcto39C38VjKb/6XYvLUu28ybPM/dx83KT/7ZNbpw2z9Pat4JISMKKAlSCtKLN",
-	"+rvfwTkHICmReqXjJJudnWkkUyQIHByc199PmjARM65CuaHM4Vnpyi8QTEyFMpbcdYluABXLL/6E4GL5",
-	"FC9ctKjBggtj5EiJ6J3GUEIJFMxFtLHUitADz466naPuSQmHlYI2ef/MShQHrahQtHpHnXanm0OKUeLD",
-	"RWRMuBXNSuGGQQtkWo1eKex/1um4omyDwiT5CloFFaptYMa2AyQzOs7ovjtGoD2WGIabuqedYhDlr0yG",
-	"k4HWE1OA5nrSfvLEShn+Qqo/u+W4SyJnogAcRhCQ5TCNKxR79ctvR7CunU737rAjClK8OTwzlCqSamQC",
-	"lqmp9YVEXmnPp9a7tR5qY/VmkYwg982jqGw0vi1LzLYxm6JOPP6Yf1zc9oYxFmDvfJ7nNykd6GWNbO/+",
-	"QidvBYznc3A3UL+AduEhhDCkGh2lgk+LWUVUAkdTaaaUBt9dql7Ermy9Ca+kON0HC9lPgoNfUpAElmpg",
-	"7h/oaLGLwNVDKK2TugPwyuoEb5llqBBCcgxB5CU7xeiDTTz6Z2bSKXgyiUCuXWhdALgyBIqpQQsrjuaz",
-	"EG//Kv5gK50Eic5Akx0VDqx9hPttftPPU8Qv+YIao0tSnnub6FaO9bwZaQcGmvq6kEuowz4CbxkvbbO+",
-	"NXr6UBLCnsY6i57DH1i33WFC3YhYz0TA8D4DLPqJdGjoUe0pdHUl0CRD9fl6Kgwb8HAC4nul+j9xkx7B",
-	"bY9ePetjtRGEaWXK7FuJ6JyGk0v+ECPQY50lbQYY9az7gBmEPIZS6ClsFTPW82KfWpoIPr1SsbwRBrca",
-	"fkUX+ujwRCyYThwJ45QvmBEU+RX2CXboUrH8kZ4iPNbWrGI8DIUxVUFZfCBO4+p2XLK7FzNhPInmLBFD",
-	"+QEGQfZGkJM1JplqD6WSZuyZGu1Xf+/viLFmrfIaiLUZt46P/en/+YMf/evP6//xt6urNv3zh7/bD1dX",
-	"f//hf363ip8etKb8wyu80YNOFfxaYx4KJvoNiXBep5eIUMgbkcMgY+tWPgElOSzNQPHFO0dPrj92g5PO",
-	"7VHh39/tBRmfig8p7pQjlIqSomzJqMcenYHjcKXgsh4rLvOVspuzxz5etcxMhCQTV63eVavb7ly1gquW",
-	"jOCju4v9yugsCQV8bXWCQ8U4Xm9yw0/tG8IPI3HTNgsVxlKJdnFI7ZsuXimneGVV1heusEOnqfC3XT43",
-	"/IVXrd7Hq1aS4cslmdo0UrDa4WKThaEQkYiuWre3Vwo2ZL0PWoN0btemMcN5zGczoSgN5j8WNDzphgpC",
-	"CVqrsuUM+alape459AYJnwj2t77hQ5Eu3o0TYewv+z9gggtPGhFHbVTgeNkR/Ko9jZhVIVwqDJ9C61V1",
-	"kd9LGM1XXopiX7L5sMKmgMAYnP8uFJqA4z+Oo+0cf2oOC1pQBw83y8soKpv512KQd0oY5HZADB5B+IKJ",
-	"gBqGAqD2XddMLDVApzrlsZupO3LNrQhs9slhazXDjwB56poiCdx0OymM44/2P2srIl4iq8LuVjL8sJkq",
-	"iCVmhy1fdPfCBxzydcUMHVMOf21E96WIo6d03Z3rvgYDmQMDv6DN4BmUPWUBoNTw1e78B/b/0H3lmZXz",
-	"33SBbyRP8hfuFixXZFmdtk7LlIvJynVe2wca0yXOg/l4USBmYEMRx2yY6ClQZKaanUCz8pPH/3XOHnT+",
-	"C7yfONZzETVbxppLzRYtY1RJ0lDztOvX9bhcdiHgre2Mb95whxYa1e+3XiLwZPq4701rm12gBodOp/5S",
-	"Cc8A8rgpeqapzl1BiIwjxUxQU95z7ly0wP5pIsQs92DH3GxX+YCvTTr3Myp5QBxIgGifSmPfu3jE70T3",
-	"/BZecet4zMknO2ns+tgN4LeFGfM4hvD2QOywG0ptOEtCHQtASmlcqt/5cgaMj+SlCxg75BOo0qPKB0q4",
-	"joUKmNGeI86kPBZY0aApBinUSGIxBAoyFT7Yzwjzcw7bw77eSn0EluJRbUSVqMNkfDayTlYx+HrZdCoS",
-	"lkAtjFCR2KHK5y2t8S1J9z0J808CFVdJoEealbBkdpJkqW5kyjcTDbwqXPclWUFhKGZpCclwM0CTq1wc",
-	"JTwU/28ZsXGp6Qx+ftpZ7SiT6mZj472v1t/Y4p4A/z4UfdL8NGao5Au72VApCEvg2o51Eokkj5FO+QQa",
-	"jg+X9VfFh0G9BzY0FyT9Z4jhVsk6Rne3oW5HjUeBEuyjVpM8rDwD4kZ4vvH1YgBkT+U/oThnRqgILAdN",
-	"edhqdPv8je4V3X6deC8J2g5o84WXuxM29q9xIwetVE8E7LHf/+r+PvnXSfQoe647s4dJl/94Gj4TL0Yv",
-	"5X9Pfpr+ot/89da8y36b/3+L3zvdk9OzBw8fPX7CB2EkhqOxbAWtLLGvOk7TmekdH5uFCosYbUVFf3zw",
-	"03bpY7WLtCwcFQF+fwWmPmVqYCcu4bXdC/w8jF4wTspgJwVUd9gef8w/LIHOr04OqCRp2Fwn6dgbduDV",
-	"WnMP7LqCuiS+DbQPyBZkrj8BCmMhal5lvN3oSVlNbQdTX1i9BmHq30H/vCre3bpwe8x/PRr9upftfFNR",
-	"rT3siM1bPPB5z3ybNxNTlMXl3MNM2NF/K770db7JsUiwLm1j5wJgkVxKc5YISMxPtUrHxYBFNrMmRcRT",
-	"4fqag2rT3FUl3guslseakGQUQSh/Q/XojlkZesdCd3DFQGBSDfEA+skMY21EFBD6F+WMJdYZIK/0xkJX",
-	"Kx6VBa4DrWPBVbMVqLNZom947JUIjL8IxT6dZRuQyKsUT6dbKlF1WC4lbLFqqA27NRGoZvOFQ6l4LP9V",
-	"HPAw5o6KB9TVjkBjM5FIDcMUkPHC9zlZfh9Y7/x1MaOUrJmAVE7F71rZZfz13VNoIeapeErdVA4OWyQu",
-	"QVUGq8WQyEVaxM6NBRY+0TdLCGiUuSpM4uP2WfUk+kedNu3q2U20lZ8HOzrX07FUzQSoX/lbU74Ll/dg",
-	"RDP3LdhV9l+39YDxpH2B/A/3krelWCyikUgYeH/SsKm2S7qqd9FyAOS8+yWxyQvuaIt9Ux8gq3XoiQ/r",
-	"nhyOeTLKIUihJkKRr1HEI3qYnw+phBqjQnYMstIJ7nv7jg+sRIsPAB0UnHQ6zEsRhF6/w2tu3avFUm2V",
-	"9M8AViFogUQR29if+a1budIsqMOZNjJ1EIyzhLL2CxUelX65/DY+v7ZQYWH4MOj/FEVdKzQFRb2jEl5j",
-	"JDtU0i+NvMihxRX99xKH2B1CM/pZva49D45LqvLjAY9YF06E7QK+uosghplJNSQeBI8IrShPGForFA1M",
-	"64cwB9qHYzXk/cK0Enwf6ndRicSGv9r/YDqQQPrA0nG3245OHiyBrFVDzDrN9L+0juYyjglob6eo5UVe",
-	"r34nUcv603kZ+fZ0f+Tb/5XwULCXejbDDt/8yM9vX+5PqzQClq9ZMQI6zRoBD7cyAupmyJkFHj7pnxmA",
-	"nNNx+529u91g3z20A2IDEes5iI/bT4SMKFP2t+8e2qt/aOcn8TcjY3cjo3O3Rgb05cEgu606Y6O73tjo",
-	"rBgbnfsyNlzP4R62xoOGbY2cRrHYiGQYhwP8S+OKvYgie2rifLJUM47uHvRNpHwCO14PhweAsK63LY4/",
-	"5h/WRvYhZgWOJw3RcbACUiud81G7CC2EpUkFLfa9YXa2q0L5U30jCsdbg1y1W5SJeslrLAlQkM2lJMDW",
-	"y3eAWbmFKaSKtsQaM3SZMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHOwHoDbfhTlIfAdrjcGdaNELEM93",
-	"YfJ9Y2zYk7FhdzaGWgaWHHE7cMr1SzvH3ieYcy6ih1NrJELSuyOg2YMs0mE2JUnfFD2d8mQiImsqaCXW",
-	"xUifuZtu6Im8GGAeTHBl2Cwa1iZmdDLlaSkhI1Q2BS6lyJ7sobmxk3AYZKu9Valp77/ePHtx1G2fsna7",
-	"XXo4jcfuSMVhoCsAKNgQaMdV7gPECQrQnA2c+RxYGzwAqziA2QqcxRygVgmcMrlKrlRuGAdk1QbdAMz3",
-	"YMmgDpaM+ADMb2tyBpmJ7L12b6FzErO0wZ7ipB49kyZ3CqoiJkMZWzPGtbmvcEHVj6aZ4mBnBXPD3jx7",
-	"Ya3Ep5e/fT5RK3A0jz/a/9weF1yjuv35C58iIRY2aQRMaUTaNFAJAiYmpj3ZfKyZEZAqFQs2yEDL+ILj",
-	"KV8A/mR10vknqcTrkjP4xZSErkt8aHv5B59qsz96SoxsRRpMT9Obe7LOvf7npvN7DcgxgArBQR1bP9Rt",
-	"ge2bYXZpx7trIHcvHZvzjblYN9UDY6QaxaIYCSEwBruPyDo+nE3pjh0Ku8fW6YYe+Yh340W8sJ4p9MRo",
-	"lYfzEQW00HCwHLMWUYFrJg9Wn7Oz7gl2EMDJxEKAA1erYLerUW28yYFh7U9OJdOcC+yxROYEKAIGGMJa",
-	"SMMSORqnjVqBPReBvTP/1PMOIbeIPf9zAiJobpEGiq4hbDPjMmI8RXeWmlWgWcuTUrJUsxmv4Gt3b/Kf",
-	"Kz2vgO+JKx9RYj7R2ZzAjOSN+HV2N+JyAQQ3jq0ICvABvBvanyrcDhjKfa/3oa1574qZQ2CrBLwftUN6",
-	"60eBdCVNASTdgUJbJhqDNB625sGmb1ZIZ3xxNxL644INuJqwNOHKDEUSgKfuinnZG5Rc3zWHRZ8kznZP",
-	"ysgqvUSAlw/tmOlYTI2Ib0QFFMeML75Y6faol60fixNmjcAHnjsrYP5Cdvao291e5GmmP3OR99LOkT4P",
-	"WjgVNCOzOV80K/Q3WkZ3dYwbd2AjESUqZOZ6sWcxD0WfcWtmlwuefW3ulEcigMIIAAAcCFcLUWEG2hf5",
-	"0rX6+0SrEb4++HkwRTt2Wv+mZeTDMZ+VjL8nwruijHuMLgpallrNGxRzR7Z3d5U9q0WjeSc2MdM7D2hV",
-	"eN3wLlz9x3+eHeoTeTQFe6fxloSg5AVXrt5zjm1PlG5hfKCz1Hm1ek7tKKxA25KLLTqljKfYEk/dosaq",
-	"Oz1kwt4ZvLKBAIcWWBlRBV6p/gy1Wd97KdLhSlRyupQdXfNZ9M/n3Sx/fNyyNMYnjs5gQ+Ec7Kjkfszi",
-	"id8r22u67d9LZynAVRZaLvKYM1YUUVJu+3Sb5zvDX25d27EyTbv8dpcZfY0vXRWMe18WYivYSy3ewBvb",
-	"RHzugoJCVnE695wZcSMSHhdaD3QCwWnYXXOdxRHgi+IOO0BtUMvXWrAD1zD2BUW169iWKCq9MSX7Ty3V",
-	"+k7FqqSt7xbUcwVlaneEyIYLsjmQTIu7Ck5gX88q4EuHbNmAHL/JsygDARRj2P9PMa09GhDLInr8Ef+x",
-	"qT1Y2o0CNzRMqCg/zCCkRpq/zWgQmNcBAO7BgkGZkCT8eHI42T/EguK71j4H4/4cP1e9Z13t0c+OB7mx",
-	"uqOa5mOCaIBgoIP15WrBpjppsA3Z3RlMh+G+67ypHXnvSWuyp+jz0yW76Ym6TDUuwpfYWjF1YnH3Lc1u",
-	"CuspIqFuERbJKpMJHuSZgn/i1wFDEhVG7pHSBGjP2UQsEIMKcJzhcooeVNaQYE60EVXSALnhnq3xOPxd",
-	"OQy/mP3qwUz8hj1pdMMSmDISuh20e5th0/NHDEbsYBb2hgSZijSRoVmH1fozXbIJUH4smJlxRagBQH7n",
-	"IeTtbjs6ORv3A/p398HU//tR5P952jmK+ML0z9mTDrP/ctxm7cI9MAWnhIT3hz5ZpRPWlyoVyQ2P+57n",
-	"ta6AK5VT8db6wXVY7PCsP7pHT64Rib0TnN3+bfrv8b+jfx9NpcpSYf59NNZZYv4NA/6hCqW9EkkeCMJc",
-	"W7M9xec6iQoz1R3360bt3q8WQL5qvHUj26C7LpF0cw807MNbiq0nNhI/8RQdzZPTsyBnnmj1uidYGPOb",
-	"jjM7L932SdAachlbhXb2IEBcdmOGWdzqdR90Hz8hf9Ya3/b3D05Oz3bQECj9dQDu2bSRopEXcpQlIqeR",
-	"g7o5qGrATWW/l9PyRseBbQvNrGdC8Zlsuxmv2+6v8bqD4WikGmoomyv01sRISesVdavb7rQ7dvpodK1e",
-	"67Tdxa/y9eFRJDGY9Cax402BBY8iFSjaVNVUsUr2fS7evGL2vvsvlAizBBqG/rgu1/pI4ysQy4vDW9du",
-	"6mcxV+vxWKBViVnfP+eAhl9RJFAkAp0hR1pf5/vYW7yBxx26fjToP663z34la9Ad3vk3Qt9YJh53hsSh",
-	"qdqrwrzB2YBTBTHycKy1EQfAPNh1stfXrSXyxdgRECUNBubDsTZCWYeXq8VAR4sg71KGpTcB+yvTKUeu",
-	"BB5FR1CMVlHS/IZG0NTywu56Tf8cCp5mid1P87FMxVHMBwJyBdRJ992DoNOBfkbus0jU+verikRSZoxy",
-	"O/994V72eFiKIQatWE4lNkXzOH6BY/AbfOg/gyhOdSTicg/calcczmkeM/YVjevaCQstjSfuiKX7/pkp",
-	"DPpRcydcA0HKwmu+pYcwkyXYaAlvS795wxeYlefh2BEiU00gIUVDc1Xhfm+sa7LS5fclbMdaZVlUdFW7",
-	"cGmb9UIeh1nM0zXJlV80IyK7ArIce09s/9bzQ8Z/aVinzfp2Qk3f9ScRlaurRieMJqmYFRg4cL02ptJc",
-	"6yYS5yFw50/brA/GRR9hicEi8FxBUtmdDdROdtmh+NOzndjNT22CJhUzqx3sf6syM34eYE1bBxGk0WaH",
-	"PXFkXxE3zXVha8U8HerEOnBWRMBw5AnSSGNXLhzvqRgVisFNylUEbapnt65k2LixcTDcwOmz8oF22ENw",
-	"AG93k+f/bV97N9q1PSanWkktd1y3HnRcs/mWfdUP4GrXRSJEuRXZqyC8zCmbB2WNa3UKtUjjHZxGgz+b",
-	"uiboATcrj/OahhacXebrbBUe3RMeWSEc1EJoZ4vkxP3xKBcY+5d39c+hRFM+lXtE3UAwLiAzWqfqaJ9B",
-	"YacrJW5ewb1HfY7lJS5nZFKWwdnI0S7woHvbKMIyRa45/lj+Yi3HyhKb3z7Z96VbNBNMLL9CbghBGbyn",
-	"mt2f9XX3mOPya7qS9ySLxREP1ze82FcC7Q7HBR3pOCIsMk81mwoB32axaLN37pBB2kCeCixC9KiAnC2s",
-	"J5gwpasN/LdZLC7CT9T5cr90WPmr3gHXtuPVpmPkT55Xx6zv0qnh5N5AspXT1rgDoXuCJyIYqTxMN3Tu",
-	"zJwk3m5g1d6WI9te+a5AO92132bwcRjz0VFsj7UjqJLkXt725twaSsVVKHm8iXMr58u+m3RuLlSbU7qN",
-	"ElsPMmNPHgOawLBIRvVNQKVLt6W6Lmqs44+Jf8+DenXy6VpbJU86zyOcigi1mau3IgqQgMK3VJIEoABY",
-	"ESXxd6bNLmKj2UwbIwexYMAdxXilOqTXKgzxs2K4eToW4UQUcuKupr61m7AWjJsGSi6LC9pIZfGijLO2",
-	"SXTraYTr5Xd/6qaGxBeIaFTKlEampvlYxgDmYg93dP3gfK9hX/pcJfSCpYsZbMQk0V+ZWCrdlFRuYKd5",
-	"m31OltjbzBlLTSVvNq0bnaONhG/tZNuDl8cxc5mM2lMSJn7bDIi9s1UqG9ymbE9fKWvMQcpUMTysR4kw",
-	"ZueX3sMNykq+j5usXshVKOL9VO96nftXJjIRwQtLw/A5sfC9lgHTSpD3POcLZAujVs1QT6cyPaf6TG7o",
-	"C6u2oZ6jzZ7i7YAyfcQltnJyeFhK4UF9I5LAE1mRSVIBTAR3ul/BuEz1DEe/gyTYq530O8VNf9yYBySd",
-	"cImnwU5OFz6qqoLlO3e4eKIYe9ERftvWyegY2hyOTzonnaPuCd2ptZLmayw7eMH++/L1LwzfMqAmC3r6",
-	"3UTAC8/z2V6cap9IpP49qGsxtVlFI8JEpOsPpku65guqJN6CtIQiCpcvX7959eL///Pd6388/wW8zXQ7",
-	"ihGs6lr7iDvyPHE9NnudtLbAmorptMM1iEdm8TdHnh5EZymImROaKsUCfykfq/Tl8Uf8x9pyYesFw0Ox",
-	"hVrBkGTKhlzGpswotKKF8Z44uE9Q1otv0ySfENKdMk633mnGNxXu7j0tTRbufnZbd7dtWVvjA3/9Eut2",
-	"ceSEboWpTDkVfudbYwp2/x6bf3fz0k2ytQezCnOw/2p4ZKURwUZ77O99KO811MGrlQiKWKTUvYqeN7yF",
-	"O05dE10ieFT4CdwRLD89BLMR58AgmMeqvjEH7KrdkczzjXiZ8uQw5x7XtNe6yjqd09DPD3wUrR13xW9w",
-	"s7tIt96fuihG8/eoGl6vLlAWrUtCIhodpDp2RgD9qrUwFnnMvzQ0zUvI/3l1vLvSLRVtO/9ug+lPF316",
-	"Wjaf4eRqQUrZUKoTitrEh1kMLa5kTu+WLpRQmLxRltB7pTiYcwR5kvBFVWm2Nb0T31nlKtiqBmYET6Du",
-	"Kx/RlH/4SahROm71EE7+INzPA50jyCVuzMz5knICFfS1dOJD+jZTeQ5zpnUMxjfKPxSUaPRti2V1q5iB",
-	"xYzkjSQVm+f8eJjKG7Gjij5r2BkDGdnGG3NhyAbdscL+zNUAfbVtRNN9a30v+NftFhGdz99JKIIA59nm",
-	"FVk11KPgyzznPBFjnRlxFA3ymNFMm3SUCPMXGmK4P3LQSX/dlCeSRwMMgX7du2jHHVJ/JGMo8Yv0jDDk",
-	"ViCLuhFVlfzb78l9PKI87VLpEv3s+RboWRTDtv6QkweH+XHhR49ODmCEpK7jiDty+RsBQfXlmPeV2uB+",
-	"uQnTKl6cl/2wG2mcG7bG81r1uK6UXQmqsQAkSfIvAiY+hGJGTZv9Gx5LK92vVbzo1wCXxIv9tdvhzlpQ",
-	"hVK+YEmmegTZYkpAEsSMDdA9q8mHKqujOAfrmWCruWkNJxhUV3eRZIpKkzkLtVIiTKG1xHVNSGVSHsdY",
-	"oxfzcGKowx3yxHXDdNCOu4zv/XgR+L6WsbSqeVF3f4W0EJWm14Mq06uyB2/MzRhSjIWKzEIfT5u9QqAl",
-	"niRSRNhybycRU/6uNydHgsTyFWrmiyPfMHrOoEprLo0A+Nm+/Vl7qm9E1G+zy5SrCOrv7cu7vVL35lBh",
-	"W/PmXfvmU6n85xoTtBROqNac7hIpzLGHzW/K089xreWQAPaoonpIJcxcZVB+h+RY1pPhJgUqgvcSUuxU",
-	"+UwoRrDZgWDJHrxPtRrKUdvl8d8Ko+PM130onVJTyDUdpnnBdn62ngatJFM5fxIZH1+85X26g83QrbAZ",
-	"HtwGZR2ES7m1JXFhBURE2xkUFDyBJYITTxp3gPkzDo43HgN2H3Ir2S08B94o0r33EnZxy1An4ivrThLN",
-	"o6gkzwXTYDvJ7ZLkQl2r9YWW2+Upi41bvEzJmyEn5W2wjZhjoZBjx5VKmnHxbthwlW1H8ubqOXyVgzWB",
-	"gP6s43sDOrdLr7lLASo0GhQZ0WgTYOUBxEK/mj3e3X6P10bqPt0e/zIDeW8yDOSVE/ZMqlTbYzwUO7oO",
-	"ENezf074/GgARzPE1msd/GNfptaD8PJekMIlx6MacTKRzvNIE56K0cLxNVEl1kmn02F+LEuVDAGwKiiB",
-	"JCBWO2NBV5v9sopEyC4UEx9mCWJIMSPowWHM5dRcKdeBN+BGBNDRhxS2oU6i7w2aWMQ24okB5uhfVNRi",
-	"2il76sEEDkiywBNBk1BHld19OFV2gXWWhGi0bF9SCYMjBX03DW6jRNibnQRkQTkGU5wPa1gNN4AMFnsa",
-	"lg6YihnRM7EC7XJSikp4VVYM3rC5VKZHqCsgVzCd7QPaGy7/8Su2NwgD2/9Jriyp3NOevnOpFLYHFwNE",
-	"4LX9KBB6Aj68l8tDxs7mJZQKx692mtsDKcx+LIYpKmw4KZ5sTz7mjVvY+zU61qFLooOHgCwPOlTbDC7o",
-	"GADYhFDMD6yxLgeHTOM1R+GRAGKgh2zGTZqrj4LSzPfmli0PFSpyM4mYwWYDw4hZjmFNtxU1JNNygmeV",
-	"GCBP2u8D7FYItboRCRSIU8EKC7nSSoY8hp9XNu6Tzq3nItuSacyvUAs2eOCpx+jjgk/jKvKxSk/YGQ/f",
-	"Oyjt83KYCFo1ONCi1Tmm3v5Yck7l1A7rpHv26Ozx6cOzR+Ch4pe5fwpdxFBCHnziMPQ9xZW32+W5530b",
-	"lF4EFrfE4Ebv0WPl17hS9Ba9K8XYEZNRjxVfw37LmB1hj+UvcoXlomtI1tirlIpHXOAKOxaxyd7HJAFb",
-	"FWT3SwsOF98WY0QFAf+0QeF6BbceUOa1HXXEEehugbC1DnGKpCJgBgQI8UbmPFFSjcw5BG7RcMN4nBHV",
-	"Hag0SIc08+WQr9W4xmQDoxOO/f/wVetRu9utplKv9hWLpk2DIYCSzy0+zGQiTPnRZ6VHF93yiuE9sdeM",
-	"ubGPeTA8CZ1jO4t3c9uVmL/NkR5yhrreyVnn9HYpcrHq49urCoR0YEGLmfWHNeBE+YbQVk0woAMGlJXj",
-	"4gR/LPG73+bRxOIf7PAmYlGwDB3vvKPB8+MyqQ4nf8biRsSmhrmuQCFPd5uPoevXLt66oyaPT1QsU/f3",
-	"VtFK5dFi6XQqdSIvDTMSqf+TlX/rPh2liRyNAHhhiIBj2I08kKNMZwYmlM+5TKUaefhz+2XBsO042Tdo",
-	"10JRK34fZbgL6aP4K6OfYzGH3VodexrE+A+pINoA/57aY50usE7D09IDi7yT3U4BXuTkrNNxQQ7T6j26",
-	"LfIbZoNYhu2labHT6MMoeu7v4Vd16bDHdbxgNHPonhZBfKiRH9tP0MTGvJm0FrU1xOyn58MhjgpyVU6e",
-	"95j+R4XpPzl9uNUKnJ7utARnG9fg5PRReRXOTpdWwR0pJKaR8AXcpohU3zrxfJ/oJAwEw8sAvDXfYe0d",
-	"N+Tt9V2UitjzbnO5CJzOjSB8A0ATGCE+sFLTCOcvNZ8qX13T0uXznghjCLoKuKXAtEBqKWp/J4S0JFmU",
-	"Y0cE2eviRM5FSzXUkxFalk5IchDOl4gxwOt17WPgy1wpl6sD15N264CHk1GiMxUFHhSGNCIbJXqed/dC",
-	"WppHbXZRgHWjLxdsDPmGvj1K+z0Ge7ucppgjE8ebX9+xalvuf9q7/j8vLy5f9t1Q8PbDzLjG8eXcoecg",
-	"pHwjfMs0kVm22QswyQdZPIFuNyOEHcLry7oxQLNfn7LtUbJ4m6nKPLsdwt5p9o3c/AclJE92DIR9swO/",
-	"2YHf7MBvduA3O/CrtwP3sPHWIWZ6C2AgrIFirQp74saxntuzm6fMJRyXQl/3kq98IRUWMCF3sxU6aIgv",
-	"WCgw35He15jcPYMJ9rH/bB92WxvLunRhqkQA47RC8hdtkPhmyhfA0uQyA2sC72+wgGr3/v2SXDRSfGon",
-	"gBCA5yRME2XfzWg25Mm9mfXB9hfjbFzvtMgHAEkcMMQ6V8UuRBEHgmhAXO1eHQrE5yVNgAox5RPc01Qj",
-	"uJfwlKAiKpYz0XpYu0vfY9kosaogVG6KmLk8kUYrNsx9rTzVVkb3AARZ07aayeDzjvTwCI4umS7a0yiH",
-	"zsUCAG7qQbLtaPdZHvzl4QvzUs/Z1Lqr7lizCgzeBfqi4jiPxHODDamitHYwjnvy4QvrNhAjO+HcMKO1",
-	"YuDuznUysb42lMeWytPPsQrPlTyTHw5Jo0hjkTNLBIDcG9LikcZdCA/aSD0NEHaN4metepGfRkCewhwL",
-	"EAUnI0rPdxGBbbbsccn5rEuHI8cKA3R3zytKgRa7ZXGvgQxPxIy4SOH+EAGBsqAM2WUq00XPCoO4j3ZE",
-	"wWREcTR4qbpctms6hIuuq+rYi+n0NXfACdse5hTW+i2WwjTaL1h0DGeJjjKstnBQpH/knvB10AIlXfZB",
-	"H707wXLg09/Rmo3z2lN0my+6RZO88Axf2RMlEpoCti/dWXXCCp71RbfVaGwX5j6X0M3x3cKWaqxmZvPh",
-	"aQ1ffLI7RhdbKItDoZG3ykbbZzdh3NUeSQjnn7JU6wn6g4DwhRUsJot94255Cq19AZcG9pd1Fp0zFu7q",
-	"UPmEVgcwhDm2AhKe3MDKZg2eLkvI5PWmYU51JROP7l2Da710zy+/sABKx5xGPbMatdN913lcjA2bMBEz",
-	"rkLp4qP5V4unBBMdtISKnmH8D2/UOTrtvuusifQuPazri9eTcENsN4//dE9Qh0ZZXGje2bX8fmncnfK4",
-	"XVgTSLsEBr7z0Gbrr0yGk4HWE4P1tXImoLhNxyKxu7fV67Q73aCVKT9sO4f+o5vBZvGjS3K6+cBY2itN",
-	"ER0t3Xa7ROGdg+lvqc1xfaCpEPpPRHTO+n7ZgE0FYiOgw9ESHTt6JKovtZ+VTgPWL+2iPtipiGqGvgUe",
-	"m9a5mGpwPSGKJ66UC4J9b5iXKDxWkIygWzCH7U0pxov+TQC2O9jwKetbNVkeBtLwFx550gH72ln7lL+b",
-	"iORK+VTokkNFihy/nPYKlAHSsD42sfQBMi3nDRM3QqWsX5aOPktFHPs6faGi6vJ4/I34LDCKq3RerVLZ",
-	"Qm3sub93L8j/xKQazpWcO0PSpd3HOo42sAhuVAe72AOU/6uHSaZrPr0LmMO75CUE3xs2EYvAbQnQPPRN",
-	"klNsf0gdkA34TA2iwqz3IHPP7XrXu5Zf/a1XNzzFGBszGt4pZbEAFmSvYjf5xbtxd/wk1cSxdqwMy24f",
-	"JlUYZ5EwPtdTiOOvGQddfb2+0bxBLxo7lS625QRZykttg3iCb5Q3BuZcIcUcdtAyk8wnl29dAs9aPHIr",
-	"xxqE/B+ldLdO5Gi1myWgDqalIXxcS4xSmYC7LaeqB2IM+fWPK3n3DQlbPVcvdDLFX3qrcaFCMhntP9bm",
-	"z2sSuzkZKZxW/uNp4yZjEm1nKsIGOPxYcBu/bBbmXjIKdaWBaJX0/cQS6BlIdJVEGwmukuhgJsyve3eX",
-	"8/f2XnUbXs+tWfOxuHlrJuS2qB2+3P29296tqwlAQS2lczGnOBeRry0Egq+cYKJBJjX76MECHiKh0xZJ",
-	"Zks2zqfd3cGWjGt2SnfQBMcEDbOFhfmSrvwC40etoLZ6bd3JW1XZ1rUSHvLMiBI0wz+T7Wr7UC2CCilW",
-	"w+0RxC+V4zR4ptIyb8Xhxf6ps0TxuLGA/ZjPoLcZypL9TlwTdPlCd53VxJnZfAxf4nW7vsElHR2Hb6Vx",
-	"NjAzDVda++ZyocJCgODk0bvuSe/0rPfgkYs62rdyB4xdXx4LgxAOm27xsOYW/xIqEmZS/n2OOwJXYzNt",
-	"63bH04emt1LMEWTBk0u7vK3rWj73bDoUFlhinSA6NoWQHHwqomY2iUhEzoRpPNhVYYxf8g7pQeXu3WBv",
-	"eKvCNRpgo7k949HuArtikOhsNE6xIE6wlCcjkRo4/+O4uMLfE+dVRacErD3aK0akaUx4S76/ADhNqUCq",
-	"AiF9oUJvhDfdDrADEgduWkxK4wTB8JzhiV9duuMIsBes5Nn5usxjhokcjVNILsip0Fl6KUKtrJXe2XWv",
-	"wrTsEDTcsXmB0B2K5vEOqBh3hhFVtEdqMaLqrPedUKOSPI640kvQ9S0C3dtl0NS9cKNqgx0riauiJ/SR",
-	"ID6WT5K6Oy2dJCiLm37drfz17R7iWnWwvMecxFQgwigVp34ORc12xBC1JC2p9JxqIhyFcpqDoOx0yFTC",
-	"rJeUP8rTpji3u+pL8kCydFypEjbvdkIp6SH2CBLDoy+DVWG77b6G4264FNtE3mjRAg+W4NKDDWZs6Rnb",
-	"5WrvG2bCD9e6A/jPDQE5j5RxIE7V/rJY02y3DT5LbQMeKvU/8h9fg5B+BjDlze48Zyqtg5Vp7bz1nomU",
-	"y7g+fIZXBWDeFgD1ljCVMPO/jNuEan+MrTe49DmNGBwRGBlpLuJGADceN/y+IMO382ZoP67d5JvIbemR",
-	"nyvH7edEWbu5+uaOqFu3KLqhM42zgY7QRcSAfKE7320cmbAQ1gNK0s/RHTRZOCb6VGkcc6sH4E1drQ7h",
-	"pqGX2b5SVwqqYOix6Grmvem9ApYjpahlSrSAfljE3joQRkbCYVIKPrVT7lCowCGG1AOTaVDpBF8p8oJf",
-	"WbNWsYHIGWdRjxBDPXWoWJM31Try/PNhws24zchlxNHaQSqdMj7VasT6Jaeyz8aCI/SlaxJ1bziUCtAq",
-	"rxSVJEBFE1UMuRb8Aj45zhshGJhU8Og855S3F31vENVcKkQK6NNPdscwv1JlEPOqOiE8h5EQ9/78fpwm",
-	"byNicQDdAilhcUjVuJQJRw94BO+SvBtD7xRRp3Wwb3SnwMEO1OnFmqLVcED3G5bBNyyDb1gG37AMvmEZ",
-	"fMMyuBMsgxc68VZGLzcGPi2yQWOgPXcds96D18ATmWxPbHDSOLHBtsZIrWueqZr1J8INSEBh6TsUnZv+",
-	"5xAdfpupAkR/uad2k/+1och5czK8wDuZmYPjYHU8EkuarIvfPBM8+kmkaIp31rDHVTHcbCVyZW6J8qlN",
-	"FFLlSFbQihHvl9+IhI/Ez6bVe3xGW7PVO+1aFf3Bfnt20vEHnVlXddt50nvwpPfg8e9L9kAYhcVv3rqX",
-	"/0mPIIiUCD/V4INasUZqXm+4dZaVAJexVKNLCY1G+N2Go3g25obqsQWf0tm8TuuQLrBPtwcrFuF18R8X",
-	"OGHdk07ljb2RmuP3d4PWMNH/EmhHzgR02yE3jLDjprOSUkW9k9Mnj2/r7ITdj5v6IgXnM4PPCq9iAuz7",
-	"Qdc95iPX1cpTSOM4YOmZSIxW4LSbsZ4DBRltINNwwexLPS9xe+zJzXk3sXjabMcf8R/VlbJ3C6uCUrJb",
-	"HQV4fuF4U5EDlJ24OsaJWDgLFF82oLpGLHJssz7Wz2KjV5kMZK5c9Ii6oZSYUy/YObM7mInpLJVAa4gN",
-	"HVfqnX8QBpnjGMMxFOKBLhrOQj1bwANd3QXSKlj70MVtclLEvxXZEOEuC51BNOsH+y598WEmwrTP/lZo",
-	"U7tSRGIyzUyKbAlKz39wgRwq14YgjhwypSGgNueGDblJRdJDcoKz7kneCkY2KU0JgjYII1TqxlYZ3IEn",
-	"7VvXsQeb4qGtY1ORjMQRyNn/qGojg7muqI2srsLeNX3+BgkJ7oIf/z+77aSusHx5GQ+vMnfn5F2UmZ81",
-	"Wmbuo7IYmLcKMdQzq86mfGEdTag6B98dPfmFOIyB4dDWRBwFKTaiUyDF0lxVRqYifTeleEClkGQqILpQ",
-	"MEasBoc+QWvNSLXUXNlmL/BtRwK7MYudyEBONeYRpSXPlxvfkKxhwMPJeTkrMheJuFKQABhpJm5EssAs",
-	"xQCw/QhRC4mvyHN3haHY+KenAg4MZLChwwTwggF+TsxSPDZiaZ3o5UzEKhzz+ZXK8zzfG8JAJh4Q6ajC",
-	"PqSMdDgFkEyWUBZEfOBhCnDJGHSwVjgc9Gfdk6pjyS7yUyKt+hy6k132gcJumdocHthaFfyqIn2nPGDI",
-	"1OdTJ+Ww+USIWTlzAn7oLlWG1ZHjV5i7d9IHeT3CrIa1sFJIzgr5NvBvq0shrlgTDu90auLhJ7f7dy+U",
-	"3wBD3jF5UCc7LWRtbZ00WGxLQcKApXwiFOz+RgqO+CTn+bY3hafFWk8YT12zOK8EAD1YJfd4Eo7ljbgj",
-	"rTwTCpPu1h5fSuLCi/lwhGGxGKZld8JgWTWgpmNNNLUWObAg6pEGyDrQY3xawYNDr9gY7/j1AXCSraaZ",
-	"LfmcL/ahslwjEpEcDu9GHi7KePtIUW4IH6QI12XNoXM8KAnOo4/X9leX1/4sX9t7JM+uSbk+6OxQr9ae",
-	"C0hS+7wr5S9Lycyvhwn3ZAe2604FE+6ZY8L15+1OcbBnVtJr7PjCakKZil2z5oJXfh+UauEcyHCMM7Fz",
-	"SGsXdOfeDDsO7xIGTs+FwSDhOVUk5SBnroYnHQvVZm94Zqzdms4BTIcOQ7JmK/BF7di/FoUO2MC5Rs9U",
-	"KmPPLmKyqYh2lIX1yZEe3rSplV8GJrL3/lpW5idRPGrnOpmgLdzweug4tmbf3ezFV8Vq3YEg4h0Itzo9",
-	"fJ67jWh+OTPLqiJt0tX954bc2EIH9+IaUhX2Owo/J1ks4IWZTiAKUyJt3z4+5NbzTmKNeOB7j7Cuzivm",
-	"Jn2fyBSprXO3K894l9rHS1aJCp9qNZSjduhJjI2OM0z8LhsjMEM51mw+YWfV+csv3mY528FmOamwWR7e",
-	"OXv/UkPYfcYVwVlRTPAkliLJy/JzHv69NGqlC9NzswqKtFIZFljtJ2KWlhptpWEnnQ7jsdF5X23e54Cg",
-	"6PCIVX3onvxZ+CHeb/DFTzRDbSPCRKR/ZgpYLDAtkU2tcnsUtGKpRKv3uFgg9Q7rq8E7w9+y9xdvn798",
-	"/evl8z/fXFxevn/99pmdjZmWCvWOz392jsm3t6OccWPmDgNoKiIwewTYiGgRXoo0lWpkAnYJzzHtVU1D",
-	"hv5uu+UFAdnWmfkO6JZwYewkQFgBZ6YJg/+SL7xhP0+0GuGT+EEdKWss/WxQeMc1BTDF6w6OU0bRa2Vc",
-	"8XI20+6DnzvUqDEPJ1DoADW5IpE6IgBJrzhPloFnp1rBuUR61dVUFTTt0g+sCv8dSkVav757Cnn+mKuV",
-	"YZarqq38T2WKRZFx/ELwFEtUceBD//mP61s7pkjEkJBK/KGDh1Hhm1mSy24qPtgRv+GLHP+h2GrgAO8h",
-	"tGgKYc03ImF0P3+CWFMkTSSPd90MpTWvOzjGOkaKg0KYbswNGwihGB8lAtEqWMxTkTTVcElljYKlQnFU",
-	"tyUi7x9lHFvBWd0XUt3oQlFHxS7oEUJO7anwwvreSs8ZFcz5vjTIi6CYMq3a7MKtmU8o0R/NGLBfrcub",
-	"pT02FMIE7K9Mp4SE6/Y/0WqCSGNZzZVybdAO+DK/QCo2H8twTNkoEUdt9h7rbkxxJTjCP6T5So2w+adI",
-	"AB/VlxCsqII9zWm/vcCSOrKDcnuBRzdchSI6ciblUZLblHYzmlRPj9KEK4OtktSVHfGUHwmVyHAMqvLa",
-	"bWb7n9ReeoQVlgkkL4T9i9Lz1l5bArNWd5PI+aYgvwYFCRVIhWtKaf4mdOHTsdZGuIYyh0rHo+gI98Nm",
-	"fVgc3pKdXNSJM2uKi/lWprJTIOxVifLWKS5jPQ1ieWLEMuP6E1Ij4mEVPxA8/ZviuXPFs7KL7eFWUA3d",
-	"h2V2giyOfyZ98qDTaXc6LfQMaJuCrvlFz+HP+Ff46h3OwCn+ZK9JeEMSWUfpSAVxeDSiCa0iDwGRCx2a",
-	"LZzNxzp2Jyk6Ga7MMBWJK3G1X2VQeudQUxqCnXPY97CPMXMLXX0NmTR28FHCS/u3vMXcFd/s/G/H2Cc/",
-	"xqCkYcDDyVJHdV4wvmReH3i0odewzt19h1fsHqj+RSvxM5aOXjcUvF1f6TnVPrgLYdBUqK3CoM/xOeyn",
-	"FMMsI2q/9EFPE2ejVs+N5yiG61ZCmYVd9TxL9Ewc/yiSGCJ0e0Dy0rTXyCAu20HxydPO2WYh/UWnP+tI",
-	"DiU2XDXgr5Kb6moFoRReJ8wIkFU2ELFWI8PSYrEOzcWqXNM05F0JVIi/VFcHMea95bgoww0Ua6+KyW9S",
-	"KMVbO4rGHVZlf5GbjWZxr8LkbTbbkqq/94rjPObzPXaXQMeinAr2L+zD33b3lM6DDAPYNVRnfTBo+2An",
-	"9qGvy3eoJIJOp2XiameTsb/1S+ZZ/4dKYttfYQAru3S5HMrHeUrT4F//vNQKohVhwCI0bR33hj9Qc6Eh",
-	"KYR5dOYVdvykIrG3+D9/dI6eXH88uz3Cf5zcftdapSxpAMNu4fIS9qsP2DbuGYJoi7aCkqEI+BJFu6/U",
-	"kA/cKnniDj8vG4522+eg+NaNyZekOBT4mlKgfxYeE5S6LFafePtJrdyEp+IpT6JC42nBGt1kUPqS3T8Q",
-	"U/BpzI0pZlFbKxAHu/Se4qW/VGZmoTi31IuaT/3qos4SMZXZ1OvnlUVuaFT1AOjU8vmxxafYBtt63D7r",
-	"VCCybF9mDGqhRkGD0gqYVZEix3hisYhGojnHdM4Ng/ANxK9BHAuBfpkS4HDJcqk3yWHMZT8Vvjp2qDa1",
-	"XJOMW00rQm5Sq2iNYAkcCJh+gCpIiIYLhYM0LJYTgbzV0IGAsMfg1vMUPS3wxCAEntjPxOsw1nPr2ucu",
-	"hzTBlcJejFzs2FyoNChF64ERTicsFsYgM5wrT7bn1Gq8niDsKuLsI5E+Re//MAXqqzgeYuxlkEUj4fhC",
-	"qGquxu11k53r4ZNu0BrLkdVG3dP2A4z0TERsf9PtUugHQj1P8ENpjz6Eav5CaEiB6/uHA9R98vhxZ61K",
-	"hSoN1P2ddqdz6jxpuvhovf7Nf/ig2AQAgLP5D28/dfjBleEsHXCVWrZ+aqpYmtefQJ9QHaIS3FrlgdzX",
-	"aLwQissaZGYuBwnt7Q0F9gI2Hy/c9ibUuFG5c3zXgBwqOvFhppN6VdcPzQ1ZmnY/x31sGOYssVrJh4iQ",
-	"WZMNeZgGTstAEZrrVnMpR7gcJKfN+kMdZqbvqd3hfYOle18pu0eDPNyJlQ3Q5Pfi9dNfL7EH+oVUr2eG",
-	"QceGXTIYMhxX7HImQjkkrfTDOfA7Q4/YkiVcpfhwdr5KazioXuotxkRgsKUxKWvp/NEKzU0raIGkgM4O",
-	"M6gFOdwSj0snSevjVYunV63eVWWJ/VUruEL1BJcsKSj4q1NHV9CKDSu/hoMf4qLH9uVKo+BpAE8J3N0C",
-	"h8tZUFEBYQugUgy8Ng2cBgxI2QZkMQYTsdgwoOrOXT1vDEAacwrQi4pSzRHIIBZ1CifWauSi0FsaWT1h",
-	"UjldW/D2IxgMhSJmaZhQfBAL4KDixJ9rVxhSe5lqs77VI30HEJoXmKIWgx6WPjN8YbBaarDA/3q1igak",
-	"tV8LWsekYuYZTbDKCjGCqanO/qjN+mjg9APWh0JW0pzOXycUiUJmJ9jgrq86527OvD22Z87RhxicGFrb",
-	"AyDi7P+wQ91/vN3puPzfdkQ+dN98JQLATH50KJNnTx6jeSc+zGKuCAfqj+t1BsoUrFD3qvVmW51dFrQy",
-	"Je3Di7Za4Id04jKPBw+pUN3rxvKWvmImS8IxT+BkqhjOtWf4aj3qPETHz9vfzhHE8T50U1iRbFI+mbS9",
-	"ADx3+7pGU6E/ahozncDRQZWF+5FHkaOrKZlUB/mEPSOnWbykrpaIaugKwMO7i4IAl8JG/Mi6jP7Wi2XH",
-	"eYljvqv96oaL3HNZboFXSFuuq63QnnXbD6vS92Unh2bczv4jTOnfrq11sH9552JM9Gd2uevEXbrH/oyv",
-	"VyPo+PLBiuEHp1ajngNQrVKgAfcA2Ol2g1P1QDGjf4DXMBeDsdaTo0jE8kYkUpha3+GZvwSOvomYIWnK",
-	"aYdZD371bIulSd/j/fPf3gOLt106GSGLNxMqgvLwDVzR7rJaFu3u7tzcO/Jgl6duUUuJfcHsMOzrAZpi",
-	"gJbUQIykUjKv7/47AZLLtOddpfbf++unwd55tylokFkmTcV0RkCFbj1avdZ8PFkfUHDXUkSBtgQWAAhl",
-	"NRNMFCqlzlH3xH2zrskXKTjG0YZ8nPiQXuC4C/0+tNd97xEwpm0DdEy7UkQFwqYifbtbxhmXUbMEOEvC",
-	"t5kHJ1cgjcaGoebQ2NN/IJgB8aa6qSqeBBp1VcMCKbqN6u/447z86mupa5am6fCKpqLMYzeFdY7NTISU",
-	"NgEXuNvuXLVuW9+2xfK2SCR5E+tYb8WHUCQzMLAn1lS3E2Eca1/3rJOz4HRXR5k/7va6Zh/uucdeqRdZ",
-	"XEt4Q++8aIqSxt2vQEBt9xvYNHbTQWSPxHGvHbY7nuXyZvK4ltvs0h7YY9E+Xcurz61HEhBgdEG0NvVQ",
-	"xjphSrtsDZy2cQyV0inoQ2jrc5iKLjoqI8/qMeYVPXz4Oqv6pUEEq0PIJL8dzjseznsqhU3qIGBRJpqq",
-	"k7wUKgKHxiuH5W7YbbZ/qfTFbV237Os5o+j2z/3FjRmTW5Rf0SU/ogObrJclv/hrCQ4rgKBJVCdb1XVV",
-	"7A4dR9iT+qtKZezu6nrDy6DueWHXYoYJBm/3t3ImBbuWWWId+XGazkzv+JgmsB3qqVtAc2wWKoSm3FIF",
-	"x/Wugu3WttaijGPvo5mK5BPQTE35BIBYmuKbLrT6zblKnb2Z6jjyfpXZ9xSsPEl+xuMAXemnsc6i5/AQ",
-	"+8L/ffn6l4AZOVICkDsvU64inkTMPRbC3ecs0qHx69OeRv5sIcKqPjZJ990kUme5PUGHEjHKpq6Lxoz1",
-	"XLlyhrACtgx3x9Ii3iuPU/0eaVTctxbwX8R8eXq2isB1Gy8k/Yo0GVwAzzEi/PMq63ROw9MTlnAV6Skb",
-	"LFIBW2bAjXh4Bn8WrU+qAPdUf+9lOsa3rzvhnRLMOSNxMvaukg3uh1fjx2U9ygYLRpPaqGXhfQI3x7eo",
-	"dmOBMf4lnD74/mB9NqxtxjirAj+yqnakVSPEom8BipJxN5kVEhMVw667z3SwKe5RmLc7r47/Zp59Ou20",
-	"SSfdZ6X+ayVWJP7TBijyWarnqbCjdBDVAL+Niw2mFgCOIjrCbCZUzjysmFbn+Ccrm8LhfTveUUw5rdpm",
-	"2IvTrC5roilnVaz3dhfutTHnm+r5fFTP59YxtHr8BgzwQIFQeMonUIREu7/5cMqq0XN4ILSs3+qANfPo",
-	"5OcBrG9wL9V02ewojW9xDrfSNztGTlGJEx3rToMyb/GnFTvkpZ6zKVeIT40xfCtqjQUFEXO/eDIhBwRi",
-	"/dy5ROvU1ek0KNE1AZmQJ8mCpXMNERjsvyf664FOx+SFGegMCZjReMwnIhRW7Rs4q6nJXN+IhIIvMgGS",
-	"KWD6qMAvTfPzm7zCz2FL2fHHfPZSZwl0X+28i+x7kR/57Zz+FvfYM+6hxJx2XUAIZFUBy8M13fMPYd4F",
-	"TACTUDN9oLuxs75LBWqouzu/7RPuJJb7Laf4NeQUMf0Raz0REQOcmKkG3FlCWbx/tl60SpiVYwwr7r8n",
-	"nU6rr/L5jS459AgbaXs/3W2fPGw/LpG/ddud9g5dbG5ANQvpWBr314kizBCQGgg+Ctkyq31zgkppmCyG",
-	"Fn8WKW9d3y7dws6LBBq/P65vg48tgiWBj8QfUt2DBYWbyqQ8xopm4iSz1xt8ugOttSKJR9kxEc2Pqm74",
-	"fqynyIKGaHI5MEo7P7IdbsVKoeUboWexcF0jmC/Eog+pbiSaOqZwo5/FdGBfbPVO/xALxB0Cnm8+Lf7q",
-	"4s0rNhGLqp9BVdx3H3+5+Pn5LTZM56yzBAxtUq4iuHfhlgRiXFMaO5EKSfYczRHByNjFLU4+GLYIolye",
-	"sKeeNanmCb55LpZqAslVetTqTXzvRSXxFRYdA5U/Nvjg9A8WZBdg4rP44gRgXHPHAvMJFs1m8QSIQRy5",
-	"VeAicDIFXqfCvd/EHNsWTf1Dnn8QYYb93GBIOOTr/C7ALF49axFPORV7T7niIzGF8kcwi4gSoXgjAkmo",
-	"elNIcc/9rLNIGsBrLU8/0YKv3oDo81AuQpgZpVNIkAPzmFQINqQAb7Zw02eCRywmavH6+8Y8GWHjvGJc",
-	"LYBvcCpgc+GyzrlMy7zO+TNe6jiqXV/3wsDFC95YmXQxYFYV8gTz7AOtJxMh7CNYpJfmVoUylnR+rTzM",
-	"u9+OfNG64SimdpvGsRuJa/lF4F2iC7YXK12cuDeJ1sOK57yQI3BHSQVZy7ykb9JEhlWTgZ2zpKl8J1rZ",
-	"RambwxlqPftjq5ZYhIjzTltlkUzrfkrx7YBidvSx8Guseaj4+SWeCfZFF9b7JLi6ZDmXWLiXP/VrGgCK",
-	"qiwHAs2njrdur2//bwAAAP//",
+	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
+	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
+	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
+	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
+	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
+	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
+	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
+	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
+	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
+	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
+	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
+	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
+	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
+	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
+	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
+	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
+	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
+	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
+	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
+	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
+	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
+	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
+	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
+	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
+	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
+	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
+	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
+	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
+	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
+	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
+	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
+	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
+	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
+	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
+	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
+	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
+	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
+	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
+	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
+	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
+	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
+	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
+	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
+	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
+	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
+	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
+	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
+	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
+	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
+	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
+	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
+	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
+	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
+	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
+	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
+	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
+	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
+	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
+	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
+	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
+	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
+	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
+	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
+	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
+	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
+	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
+	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
+	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
+	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
+	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
+	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
+	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
+	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
+	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
+	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
+	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
+	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
+	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
+	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
+	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
+	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
+	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
+	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
+	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
+	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
+	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
+	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
+	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
+	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
+	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
+	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
+	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
+	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
+	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
+	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
+	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
+	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
+	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
+	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
+	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
+	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
+	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
+	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
+	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
+	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
+	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
+	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
+	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
+	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
+	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
+	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
+	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
+	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
+	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
+	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
+	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
+	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
+	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
+	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
+	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
+	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
+	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
+	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
+	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
+	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
+	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
+	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
+	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
+	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
+	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
+	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
+	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
+	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
+	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
+	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
+	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
+	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
+	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
+	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
+	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
+	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
+	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
+	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
+	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
+	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
+	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
+	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
+	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
+	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
+	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
+	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
+	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
+	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
+	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
+	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
+	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
+	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
+	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
+	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
+	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
+	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
+	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
+	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
+	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
+	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
+	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
+	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
+	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
+	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
+	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
+	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
+	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
+	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
+	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
+	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
+	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
+	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
+	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
+	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
+	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
+	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
+	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
+	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
+	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
+	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
+	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
+	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
+	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
+	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
+	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
+	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
+	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
+	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
+	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
+	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
+	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
+	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
+	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
+	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
+	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
+	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
+	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
+	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
+	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
+	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
+	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
+	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
+	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
+	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
+	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
+	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
+	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
+	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
+	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
+	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
+	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
+	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
+	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
+	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
+	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
+	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
+	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
+	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
+	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
+	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
+	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
+	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
+	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
+	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
+	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
+	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
+	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
+	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
+	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
+	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
+	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
+	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
+	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
+	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
+	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
+	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
+	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
+	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
+	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
+	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
+	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
+	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
+	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
+	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
+	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
+	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
+	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
+	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
+	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
+	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
+	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
+	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
+	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
+	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
+	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
+	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
+	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
+	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
+	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
+	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
+	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
+	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
+	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
+	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
+	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
+	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
+	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
+	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
+	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
+	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
+	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
+	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
+	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
+	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
+	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
+	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
+	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
+	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
+	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
+	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
+	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
+	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
+	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
+	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
+	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
+	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
+	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
+	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
+	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
+	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
+	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
+	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
+	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
+	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
+	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
+	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
+	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
+	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
+	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
+	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
+	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
+	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
+	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
+	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
+	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
+	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
+	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
+	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
+	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
+	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
+	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
+	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
+	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
+	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
+	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
+	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
+	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
+	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
+	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
+	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
+	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
+	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
+	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
+	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
+	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
+	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
+	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
+	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
+	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
+	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
+	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
+	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
+	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
+	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
+	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
+	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
+	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
+	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
+	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
+	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
+	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
+	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
+	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
+	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
+	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
+	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
+	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
+	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
+	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
+	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
+	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
+	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
+	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
+	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
+	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
+	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
+	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
+	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
+	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
+	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
+	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
+	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
+	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
+	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
+	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
+	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
+	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
+	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
+	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
+	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
+	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
+	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
+	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
+	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
+	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
+	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
+	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
+	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
+	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
+	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
+	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
+	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
+	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
+	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
+	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
+	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
+	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
+	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
+	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
+	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
+	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
+	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
+	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
+	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
+	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
+	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
+	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
+	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
+	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
+	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
+	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
+	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
+	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
+	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
+	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
+	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
+	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
+	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
+	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
+	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
+	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
+	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
+	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
+	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
+	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
+	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
+	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
+	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
+	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
+	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
+	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
+	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
+	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
+	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
+	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
+	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
+	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
+	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
+	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
+	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
+	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
+	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
+	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
+	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
+	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
+	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
+	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
+	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
+	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
+	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
+	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
+	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
+	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
+	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
+	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
+	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
+	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
+	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
+	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
+	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
+	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
+	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
+	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
+	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
+	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
+	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
+	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
+	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
+	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
+	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
+	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
+	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
+	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
+	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
+	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
+	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
+	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
+	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
+	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
+	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
+	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
+	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
+	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
+	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
+	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
+	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
+	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
+	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
+	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
+	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
+	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
+	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
+	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
+	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
+	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
+	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
+	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
+	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
+	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
+	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
+	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
+	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
+	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
+	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
+	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
+	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
+	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
+	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
+	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
+	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
+	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
+	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
+	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
+	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
+	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
+	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
+	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
+	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
+	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
+	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
+	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
+	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
+	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
+	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
+	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
+	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
+	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
+	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
+	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
+	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
+	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
+	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
+	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
+	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
+	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
+	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
+	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
+	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
+	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
+	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
+	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
+	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
+	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
+	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
+	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
+	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
+	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
+	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
+	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
+	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
+	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
+	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
+	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
+	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
+	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
+	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
+	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
+	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
+	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
+	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
+	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
+	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
+	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
+	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
+	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
+	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
+	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
+	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
+	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
+	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
+	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
+	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
+	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
+	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
+	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
+	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
+	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
+	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
+	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
+	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
+	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
+	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
+	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
+	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
+	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
+	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
+	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
+	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
+	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
+	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
+	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
+	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
+	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
+	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
+	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
+	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
+	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
+	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
+	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
+	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
+	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
+	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
+	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
+	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
+	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
+	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
+	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
+	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
+	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
+	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
+	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
+	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
+	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
+	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
+	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
+	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
+	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
+	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
+	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
+	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
+	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
+	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
+	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
+	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
+	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
+	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
+	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
+	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
+	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
+	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
+	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
+	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
+	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
+	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
+	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
+	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
+	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
+	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
+	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
+	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
+	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
+	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
+	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
+	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
+	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
+	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
+	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
+	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
+	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
+	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
+	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
+	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
+	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
+	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
+	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
+	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
+	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
+	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
+	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
+	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
+	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
+	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
+	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
+	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
+	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
+	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
+	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
+	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
+	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
+	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
+	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
+	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
+	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
+	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
+	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
+	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
+	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
+	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
+	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
+	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
+	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
+	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
+	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
+	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
+	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
+	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
+	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
+	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
+	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
+	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
+	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
+	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
+	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
+	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
+	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
+	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
+	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
+	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
+	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
+	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
+	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
+	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
+	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
+	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
+	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
+	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
+	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
+	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
+	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
+	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
+	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
+	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
+	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
+	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
+	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
+	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
+	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
+	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
+	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
+	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
+	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
+	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
+	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
+	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
+	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
+	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
+	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
+	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
+	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
+	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
+	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
+	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
+	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
+	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
+	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
+	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
+	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
+	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
+	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
+	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
+	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
