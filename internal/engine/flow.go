@@ -447,7 +447,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	var found bool
 	var redrives []Redrive
 	var holds []Hold
-	quiet := f.current() != nil && f.quiet()
+	quiet := false
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
@@ -460,6 +460,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
 			return err
 		}
+		// In this order: what is claimed after it was looked at whether anything is sent would be seen neither there nor here,
+		// and the run would end in the middle of it.
+		quiet = f.current() != nil && f.quiet()
 		if redrives, err = tx.Redriven(ctx, f.guard.Service); err != nil {
 			return err
 		}
