@@ -23,6 +23,10 @@ var _ engine.Tx = (*Tx)(nil)
 // The engine's statements are set-based and travel in one pgx batch per step, so they are written here rather than
 // generated: a page of any size costs the same number of round trips.
 
+// byKeySQL makes the transaction's plans go key by key. All that the engine asks for are lists of keys; the planner, which
+// counts each as a visit to a disk, would rather read whole indexes of a service and merge.
+const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+
 const guardSQL = `
 SELECT l.fence, s.revision, s.state FROM leases l
 JOIN services s ON s.tenant_id = l.tenant_id AND s.id = l.service_id
@@ -81,6 +85,7 @@ const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sid
 func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (engine.Loaded, error) {
 	args := []any{uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
 	b := &pgx.Batch{}
+	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
 SELECT `+entityColumns+` FROM entities e
@@ -101,6 +106,7 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 		forUpdate = " FOR UPDATE OF e"
 	}
 	b := &pgx.Batch{}
+	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(`SELECT `+entityColumns+` FROM entities e
 WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id`+forUpdate, uuid.UUID(g.Service), uuids(ids))
@@ -111,13 +117,16 @@ WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY
 }
 
 func (t *Tx) loaded(ctx context.Context, b *pgx.Batch, g engine.Guard) (out engine.Loaded, err error) {
-	withConflicts := b.Len() == 4
+	withConflicts := b.Len() == 5
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
 			err = unavailable(closeErr)
 		}
 	}()
+	if _, err := results.Exec(); err != nil {
+		return out, unavailable(err)
+	}
 	if err := guard(results.QueryRow(), g); err != nil {
 		return out, err
 	}
