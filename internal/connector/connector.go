@@ -298,9 +298,9 @@ type Appender interface {
 // caller that was cut off between writing and learning the outcome needs to know. Only the latest batch per consumer and
 // object has to be kept.
 type Recaller interface {
-	// Recall returns the keys of the records that the attempt wrote (Outcome Applied), by entity; none when nothing of it
-	// was committed.
-	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error)
+	// Recall returns the receipts of the records that the attempt wrote (Outcome Applied), by entity, with Key, Version
+	// where the system has one, and Stored; none when nothing of it was committed.
+	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]Receipt, error)
 }
 
 // Watcher can tell without delay that something may have changed.

@@ -61,7 +61,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	if _, appends := l.Open.(connector.Appender); appends {
 		return l.sendAgain(ctx, a, entities, past)
 	}
-	var recalled map[record.EntityID]record.Key
+	var recalled map[record.EntityID]connector.Receipt
 	recaller, exact := l.Open.(connector.Recaller)
 	if exact {
 		if recalled, err = recaller.Recall(ctx, l.Object, a.ID); err != nil {
@@ -76,12 +76,12 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	var rest []record.EntityID
 	var found []record.Key
 	for _, e := range entities {
-		key, wrote := recalled[e.ID]
+		receipt, wrote := recalled[e.ID]
 		if exact && !wrote {
 			rest = append(rest, e.ID)
 			continue
 		}
-		w, arrived := l.arrived(e, present[e.ID], past[e.ID], key, wrote, a.StartedAt)
+		w, arrived := l.arrived(e, present[e.ID], past[e.ID], receipt, wrote, a.StartedAt)
 		if arrived {
 			sent = append(sent, w)
 			continue
@@ -113,7 +113,7 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		for _, f := range l.Map.Key() {
 			values = append(values, valueAt(e, past[e.ID], f, a.StartedAt))
 		}
-		w, _ := l.arrived(e, nil, past[e.ID], record.MakeKey(values...), true, a.StartedAt)
+		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
 		sent = append(sent, w)
 	}
 	_, _, err := l.settle(ctx, a, sent, nil, rest)
@@ -122,13 +122,13 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
 // by the match fields.
-func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]record.Key) (map[record.EntityID]*record.Change, error) {
+func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]connector.Receipt) (map[record.EntityID]*record.Change, error) {
 	byKey := make(map[record.Key]record.EntityID)
 	var keys []record.Key
 	var searched []record.EntityID
 	var queries []record.Fields
 	for _, e := range entities {
-		key := recalled[e.ID]
+		key := recalled[e.ID].Key
 		if link := e.Links[l.System]; key == "" && link != nil {
 			key = link.Key
 		}
@@ -186,11 +186,12 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 
 // arrived says whether the system holds what an interrupted attempt would have written, and if so as which write it is to
 // be settled. wrote is set when the system itself remembers having written it; otherwise its values tell: each is one that
-// the entity's field has, or had since the system was last in step.
-func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, key record.Key, wrote bool, started time.Time) (Sent, bool) {
+// the entity's field has, or had since the system was last in step. What the system remembers to have stored in a form of
+// its own is that, and no edit.
+func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, receipt connector.Receipt, wrote bool, started time.Time) (Sent, bool) {
 	link := e.Links[l.System]
 	w := Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert, Create: link == nil}, Version: e.Version}
-	w.Receipt = connector.Receipt{Outcome: connector.Applied, Key: key}
+	w.Receipt = connector.Receipt{Outcome: connector.Applied, Key: receipt.Key, Version: receipt.Version, Stored: receipt.Stored}
 	if link != nil {
 		w.Key, w.Receipt.Key = link.Key, link.Key
 	}
@@ -216,26 +217,34 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 	if w.Receipt.Key == "" {
 		w.Receipt.Key = c.Key
 	}
-	w.Receipt.Version = c.Version
+	if w.Receipt.Version == "" {
+		w.Receipt.Version = c.Version
+	}
+	stored, _ := l.Map.InSome(receipt.Stored) // what cannot be mapped back, the next read will tell
 	in, err := l.Map.In(c.Fields)
 	if err != nil {
 		return w, wrote
 	}
 	fields := l.Map.Fields()
 	w.Values = make(record.Fields, len(fields))
-	ours := false
+	ours, strange := false, false
 	for _, f := range fields {
 		v, known := in[f]
 		present, has := e.Fields[f]
 		if !known || !l.Map.Writable(f) {
 			continue
 		}
+		own, told := stored[f]
 		switch {
+		case told && (record.Equal(own, present) || wasOnce(past, f, own)):
+			w.Values[f] = own
+		case told:
+			w.Values[f] = firstOf(e, past, f)
 		case link != nil && record.Equal(v, link.Shadow(e, f)):
 			continue // as it was before
 		case record.Equal(v, present) || wasOnce(past, f, v):
 			w.Values[f] = v
-			ours = true
+			ours = ours || link != nil || l.tells(f, v)
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
 			w.Values[f] = valueAt(e, past, f, started)
@@ -248,10 +257,46 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		case link == nil && !has:
 			continue // made by the system: a key, a default
 		case link == nil:
-			return w, false // a record of somebody else
+			strange = true
 		}
 	}
-	return w, wrote || ours && len(w.Values) > 0
+	if wrote || link != nil {
+		return w, wrote || ours
+	}
+	// A record that was not there before and holds what we sent is ours, also when it holds some of it otherwise: in a form
+	// of its own, or because somebody edited it since. Those fields were never agreed on. One that shares nothing with what
+	// was sent but what it was found by is somebody else's.
+	return w, ours || !strange && len(w.Values) > 0
+}
+
+// tells says whether a value that a new record holds is one by which ours is recognised: not the key nor the match fields,
+// by which it was found, and not one that any record might have.
+func (l *lane) tells(field string, v record.Value) bool {
+	if l.identifies(field) {
+		return false
+	}
+	switch v := v.(type) {
+	case string:
+		return v != ""
+	case record.Number:
+		return len(v) > 1 // not a digit
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
+	}
+	return false
+}
+
+// firstOf is the oldest value that the attempt may have sent. When it is not the one, the field is sent once more; the
+// other way round a form of an older value would pass for one of the present value, and that would never be sent.
+func firstOf(e *record.Entity, past []record.Entry, field string) record.Value {
+	for _, p := range past {
+		if v, ok := p.Before[field]; ok {
+			return v
+		}
+	}
+	return e.Fields[field]
 }
 
 func linkBehind(link *record.Link, field string) (v record.Value, behind bool) {

@@ -35,7 +35,8 @@ type bench struct {
 	tenant  tenant.ID
 	service service.ID
 	systems map[string]*connectortest.Memory
-	queues  map[string]*queue // stand in for the system of that name
+	opened  func(system string, s connector.System) connector.System // unless nil: what the engine gets of a system
+	queues  map[string]*queue                                        // stand in for the system of that name
 	engine  *engine.Engine
 	fence   int64
 	stop    func()
@@ -117,6 +118,9 @@ func (b *bench) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *se
 	}
 	m := b.systems[system]
 	s, err := m.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+	if err == nil && b.opened != nil {
+		s = b.opened(system, s)
+	}
 	return s, m.Spec(), err
 }
 

@@ -97,7 +97,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 			guessed += int64(row.lost[o.id])
 		}
 		written += o.user.Writes()
-		if row.lost[o.id] > 0 {
+		if row.lost[o.id] > 0 && !o.recalls {
 			for f := range o.norm {
 				c.vague[f] = true
 			}

@@ -245,7 +245,7 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 // recalling is a system that remembers what it did last.
 type recalling struct{ of base }
 
-func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	if err := r.of.call(ctx, r.of.line, "recall"); err != nil {
 		return nil, err
 	}

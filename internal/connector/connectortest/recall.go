@@ -13,16 +13,16 @@ import (
 
 // remembered is what the last batch of a consumer wrote to a table.
 type remembered struct {
-	attempt uuid.UUID
-	keys    map[record.EntityID]record.Key
+	attempt  uuid.UUID
+	receipts map[record.EntityID]connector.Receipt
 }
 
 func (t *table) remember(consumer string, writes []connector.Write, receipts []connector.Receipt) {
-	r := remembered{keys: make(map[record.EntityID]record.Key)}
+	r := remembered{receipts: make(map[record.EntityID]connector.Receipt)}
 	for i := range writes {
 		r.attempt = writes[i].Attempt
 		if receipts[i].Outcome == connector.Applied {
-			r.keys[writes[i].ID] = receipts[i].Key
+			r.receipts[writes[i].ID] = receipts[i]
 		}
 	}
 	if t.remembered == nil {
@@ -31,7 +31,7 @@ func (t *table) remember(consumer string, writes []connector.Write, receipts []c
 	t.remembered[consumer] = r
 }
 
-func (s *system) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (s *system) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *system) Recall(ctx context.Context, object record.Object, attempt uuid.
 	if r.attempt != attempt {
 		return nil, nil
 	}
-	return r.keys, nil
+	return r.receipts, nil
 }
 
 var _ connector.Recaller = (*system)(nil)

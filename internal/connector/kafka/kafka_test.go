@@ -113,7 +113,7 @@ func TestRecall(t *testing.T) {
 	}
 	again := open(t, c.settings, "svc_1")
 	got, err := again.Recall(t.Context(), o, attempt)
-	if err != nil || len(got) != 1 || got[one] != "1" {
+	if err != nil || len(got) != 1 || got[one].Key != "1" {
 		t.Errorf("recalled was %v, %v", got, err)
 	}
 	if got, err := open(t, c.settings, "svc_2").Recall(t.Context(), o, attempt); err != nil || len(got) != 0 {

@@ -222,7 +222,7 @@ func holds(all, some record.Fields) bool {
 }
 
 // Recall implements connector.Recaller: the messages themselves say which batch they are of.
-func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	v, err := s.follow(ctx, string(object))
 	if err != nil {
 		return nil, err
@@ -230,7 +230,11 @@ func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID)
 	s.polling.Lock()
 	defer s.polling.Unlock()
 	if a := v.attempts[s.env.Consumer]; a.id == id {
-		return maps.Clone(a.keys), nil
+		out := make(map[record.EntityID]connector.Receipt, len(a.keys))
+		for id, key := range a.keys {
+			out[id] = connector.Receipt{Outcome: connector.Applied, Key: key} // a topic keeps what it is given
+		}
+		return out, nil
 	}
 	return nil, nil
 }

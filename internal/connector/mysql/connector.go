@@ -123,7 +123,7 @@ func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(
 type recalling struct{ s *system }
 
 // Recall returns what the attempt wrote.
-func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (r recalling) Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	return r.s.recall(ctx, object, attempt)
 }
 

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -42,12 +43,16 @@ func (b *batch) remember(ctx context.Context, attempt uuid.UUID, jobs []*job) er
 	if !b.changed || !b.noted || attempt == uuid.Nil {
 		return nil
 	}
-	var written []byte
+	written := make([]byte, len(record.EntityID{})) // where older versions have an entity
 	for _, j := range jobs {
 		if j.receipt.Outcome == connector.Applied {
 			written = append(written, j.w.ID[:]...)
-			written = binary.AppendUvarint(written, uint64(len(j.receipt.Key)))
-			written = append(written, j.receipt.Key...)
+			written = appendPart(written, []byte(j.receipt.Key))
+			var stored []byte
+			if j.receipt.Stored != nil {
+				stored = record.AppendJSON(nil, map[string]any(j.receipt.Stored))
+			}
+			written = appendPart(written, stored)
 		}
 	}
 	_, _, err := exec(ctx, b.conn, "UPDATE "+b.s.originName()+" SET written = "+string(appendBytes(nil, written))+
@@ -56,34 +61,76 @@ func (b *batch) remember(ctx context.Context, attempt uuid.UUID, jobs []*job) er
 }
 
 // recall returns what the attempt wrote. It waits for a transaction that is still being committed.
-func (s *system) recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]record.Key, error) {
+func (s *system) recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	t, err := s.table(ctx, object)
 	if err != nil {
 		return nil, err
 	}
 	doing := "recalling what was written to " + t.name
-	var out map[record.EntityID]record.Key
+	var out map[record.EntityID]connector.Receipt
 	err = s.writes.on(ctx, func(conn *sql.Conn) error {
 		return query(ctx, conn, "SELECT attempt, written FROM "+s.originName()+" WHERE consumer = "+text(s.env.Consumer)+" AND object = "+text(t.schema+"."+t.name)+" FOR UPDATE",
 			func(row []driver.Value) error {
 				if id, err := uuid.FromBytes([]byte(word(row[0]))); err != nil || id != attempt {
 					return nil
 				}
-				out = make(map[record.EntityID]record.Key)
-				written := []byte(word(row[1]))
-				for len(written) > 0 {
-					length, n := binary.Uvarint(written[min(16, len(written)):])
-					if end := 16 + n + int(length); n <= 0 || end > len(written) {
-						return fmt.Errorf("what was remembered of %s is damaged", t.name)
-					}
-					out[record.EntityID(written[:16])] = record.Key(written[16+n : 16+n+int(length)])
-					written = written[16+n+int(length):]
+				var err error
+				if out, err = recalled([]byte(word(row[1]))); err != nil {
+					err = fmt.Errorf("what was remembered of %s is damaged: %w", t.name, err)
 				}
-				return nil
+				return err
 			})
 	})
 	if number(err) == 1146 { // nothing was ever written
 		return nil, nil
 	}
 	return out, classify(err, doing)
+}
+
+func appendPart(dst, part []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(part))), part...)
+}
+
+func cutPart(b []byte) (part, rest []byte, ok bool) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length > uint64(len(b)-n) {
+		return nil, nil, false
+	}
+	b = b[n:]
+	return b[:length], b[length:], true
+}
+
+// recalled reads what remember wrote: for each record entity, key, and what was stored where that is not what was asked for.
+// Earlier versions kept no more than entity and key.
+func recalled(b []byte) (map[record.EntityID]connector.Receipt, error) {
+	out := make(map[record.EntityID]connector.Receipt)
+	const id = len(record.EntityID{})
+	whole := len(b) >= id && record.EntityID(b[:id]).IsZero()
+	if whole {
+		b = b[id:]
+	}
+	for len(b) > 0 {
+		if len(b) < id {
+			return nil, errors.New("it ends in the middle of an entity")
+		}
+		entity := record.EntityID(b[:id])
+		key, rest, ok := cutPart(b[id:])
+		if !ok {
+			return nil, errors.New("it ends in the middle of a key")
+		}
+		r := connector.Receipt{Outcome: connector.Applied, Key: record.Key(key)}
+		if whole {
+			var stored []byte
+			if stored, rest, ok = cutPart(rest); !ok {
+				return nil, errors.New("it ends in the middle of a record")
+			}
+			if len(stored) > 0 {
+				if err := r.Stored.UnmarshalJSON(stored); err != nil {
+					return nil, err
+				}
+			}
+		}
+		out[entity], b = r, rest
+	}
+	return out, nil
 }

@@ -278,7 +278,7 @@ func TestRecall(t *testing.T) {
 	expect(t, receipts, connector.Applied, connector.Applied, connector.Already, connector.Refused, connector.Applied)
 	mustWrite(t, s, "other", upsert(record.Fields{"customer": "elsewhere"})) // another table has a memory of its own
 	got, err := d.open().recall(ctx, "orders", attempt)
-	if err != nil || len(got) != 3 || got[w[0].ID] != receipts[0].Key || got[w[1].ID] != "1" || got[w[4].ID] != "2" {
+	if err != nil || len(got) != 3 || got[w[0].ID].Key != receipts[0].Key || got[w[1].ID].Key != "1" || got[w[4].ID].Key != "2" {
 		t.Errorf("%v, %v", got, err)
 	}
 	if got, err := s.recall(ctx, "orders", never); err != nil || len(got) != 0 {
@@ -291,6 +291,38 @@ func TestRecall(t *testing.T) {
 	mustWrite(t, s, "orders", w[1:3]...)
 	if got, _ := s.recall(ctx, "orders", attempt); len(got) != 3 {
 		t.Errorf("%v", got)
+	}
+}
+
+// Who was cut off learns in what form the database keeps what it was sent.
+func TestRecallWhatIsStored(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, "CREATE TABLE things (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20))",
+		"CREATE TRIGGER i BEFORE INSERT ON things FOR EACH ROW SET NEW.name = UPPER(NEW.name)")
+	s := d.open()
+	w := []connector.Write{upsert(record.Fields{"name": "ann"}), upsert(record.Fields{"name": "BOB"})}
+	for i := range w {
+		w[i].Attempt = uuid.UUID{7}
+	}
+	receipts := mustWrite(t, s, "things", w...)
+	got, err := d.open().recall(context.Background(), "things", uuid.UUID{7})
+	if err != nil || !got[w[0].ID].Stored.Equal(receipts[0].Stored) || got[w[0].ID].Stored["name"] != "ANN" || got[w[1].ID].Stored != nil {
+		t.Errorf("recalled was %+v, %v; the receipts were %+v", got, err, receipts)
+	}
+}
+
+// What was remembered before an update of Syncline is understood after it; what is damaged is not guessed at.
+func TestRecallOlderForm(t *testing.T) {
+	id := record.NewEntityID()
+	older := append(append([]byte{}, id[:]...), 2, '4', '2')
+	if got, err := recalled(older); err != nil || len(got) != 1 || got[id].Key != "42" || got[id].Stored != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	newer := append(append(make([]byte, 16), older...), 3, '{', '"')
+	for n := 1; n <= len(newer); n++ {
+		if got, err := recalled(newer[:n]); err == nil && n != 16 {
+			t.Errorf("the first %d bytes alone gave %v", n, got)
+		}
 	}
 }
 
