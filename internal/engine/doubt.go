@@ -91,7 +91,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			found = append(found, c.Key)
 		}
 	}
-	if _, _, err = l.settle(ctx, a, sent, nil, rest); err != nil || len(found) == 0 {
+	if _, _, err = l.settle(ctx, a, entities, sent, nil, rest); err != nil || len(found) == 0 {
 		return err
 	}
 	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
@@ -116,7 +116,7 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
 		sent = append(sent, w)
 	}
-	_, _, err := l.settle(ctx, a, sent, nil, rest)
+	_, _, err := l.settle(ctx, a, entities, sent, nil, rest)
 	return err
 }
 
