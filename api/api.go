@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
@@ -57,8 +58,11 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Editor      *safety.Editor
+	Planner     *safety.Planner
+	Proofs      *engine.Proofs
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
+	Webhooks    *notify.Manager
 	Hub         *live.Hub
 	InTx        func(context.Context, tenant.ID, func(Tx) error) error
 	Keys        Keys

@@ -3,21 +3,19 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
-	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/service"
 )
 
@@ -31,32 +29,6 @@ const (
 	lookEvery     = 10 * time.Second // while notifications do not arrive, the database is asked
 	eventsAtATime = 200
 )
-
-// whoMaySee says which permission an event takes, by the beginning of its type; the longest that fits counts. What is not
-// here takes the one that shows contents of records.
-var whoMaySee = map[string]auth.Permission{
-	"service.":      auth.ViewServices,
-	"run.":          auth.ViewServices,
-	"activity":      auth.ViewServices,
-	"hold":          auth.ViewServices,
-	"system.":       auth.ViewServices,
-	"connection.":   auth.ViewConnections,
-	"conflict":      auth.ViewRecords,
-	"dead_letter":   auth.ViewRecords,
-	"rule.":         auth.ViewRecords,
-	"invoice.":      auth.ViewInvoices,
-	"budget.":       auth.ViewInvoices,
-	"subscription.": auth.ViewInvoices,
-}
-
-func permissionFor(typ string) auth.Permission {
-	for beginning, p := range whoMaySee {
-		if strings.HasPrefix(typ, beginning) {
-			return p
-		}
-	}
-	return auth.ViewRecords
-}
 
 // stream is one reader's view of the events. It is the answer of StreamEvents, which it writes until it ends.
 type stream struct {
@@ -195,87 +167,21 @@ func (st *stream) send() error {
 }
 
 func (st *stream) wants(e live.Event) bool {
-	if !st.req.who.Can(permissionFor(e.Type)) || st.service != (service.ID{}) && e.Service != uuid.UUID(st.service) {
+	if !st.req.who.Can(notify.Needs(e.Type)) || st.service != (service.ID{}) && e.Service != uuid.UUID(st.service) {
 		return false
 	}
 	if len(st.types) == 0 {
 		return true
 	}
-	for _, typ := range st.types {
-		if beginning, all := strings.CutSuffix(typ, "*"); all && strings.HasPrefix(e.Type, beginning) || typ == e.Type {
-			return true
-		}
-	}
-	return false
-}
-
-// envelope is a CloudEvents 1.0 event in JSON.
-type envelope struct {
-	SpecVersion string          `json:"specversion"`
-	ID          string          `json:"id"`
-	Source      string          `json:"source"`
-	Type        string          `json:"type"`
-	Subject     string          `json:"subject,omitempty"`
-	Time        time.Time       `json:"time"`
-	ContentType string          `json:"datacontenttype"`
-	Data        json.RawMessage `json:"data"`
-}
-
-// enveloped makes the event as readers get it.
-func enveloped(e live.Event) envelope {
-	out := envelope{
-		SpecVersion: "1.0", ID: e.ID, Source: "/v1", Type: "dev.syncline." + e.Type + ".v1", Time: e.At.UTC(), ContentType: "application/json",
-	}
-	if e.Service != uuid.Nil {
-		out.Source = "/v1/services/" + public(ident.Service, e.Service)
-	}
-	out.Subject, out.Data = told(e)
-	return out
+	return notify.Wanted(st.types, e.Type)
 }
 
 func (st *stream) event(e live.Event) error {
-	body, err := json.Marshal(enveloped(e))
+	body, err := json.Marshal(notify.Envelop(e))
 	if err != nil {
 		return err
 	}
 	return st.write("id: %s\nevent: %s\ndata: %s\n\n", e.ID, e.Type, body)
-}
-
-// eventIDs are the members of an event's data that name something, with the prefix of its ids.
-var eventIDs = map[string]string{
-	"service": ident.Service, "connection": ident.Connection, "run": ident.Run, "record": ident.Entity,
-	"conflict": ident.Conflict, "deadLetter": ident.DeadLetter,
-}
-
-// told is an event's data as docs/events.md describes it, and what it is about: every id with its prefix, and under the name
-// of what it names.
-func told(e live.Event) (subject string, data json.RawMessage) {
-	var members map[string]any
-	dec := json.NewDecoder(bytes.NewReader(e.Data))
-	dec.UseNumber()
-	if dec.Decode(&members) != nil || members == nil {
-		return "", json.RawMessage("{}")
-	}
-	about, _, _ := strings.Cut(e.Type, ".")
-	if about == "dead_letter" {
-		about = "deadLetter"
-	}
-	if id, there := members["id"]; there && eventIDs[about] != "" {
-		members[about] = id
-		delete(members, "id")
-	}
-	for name, prefix := range eventIDs {
-		text, _ := members[name].(string)
-		if id, err := uuid.Parse(text); err == nil {
-			members[name] = public(prefix, id)
-		}
-	}
-	subject, _ = members[about].(string)
-	data, err := json.Marshal(members)
-	if err != nil {
-		return subject, json.RawMessage("{}")
-	}
-	return subject, data
 }
 
 // write sends text on its way at once. A reader that does not take it in time is gone.

@@ -22,7 +22,7 @@ import (
 // its parameters name.
 
 // ownedByTenant are path parameters that name something of a tenant by an id that nobody else can use.
-var ownedByTenant = []string{"member", "invitation", "apiKey", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "hold", "invoice", "line", "adjustment", "creditNote", "budget"}
+var ownedByTenant = []string{"member", "invitation", "apiKey", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "hold", "servicePlan", "invoice", "line", "adjustment", "creditNote", "budget", "webhookEndpoint", "webhookDelivery"}
 
 // namesNothing are path parameters that name nothing of one tenant's alone: connectors are the installation's, revisions
 // are numbers of a service, and two tenants' secrets may have the same name.
@@ -32,13 +32,13 @@ var namesNothing = []string{"connector", "revision", "secret", "system"}
 // in everything of the party's.
 var queryNames = map[string]string{
 	"filter[service]": "service", "filter[invoice]": "invoice", "filter[record]": "record", "filter[actor]": "member", "filter[subject]": "service",
-	"filter[connector]": "connector", "filter[collection]": "canary", "filter[field]": "canary", "filter[system]": "canary", "filter[code]": "canary",
-	"search": "canary", "systems": "canary", "note": "canary",
+	"filter[connector]": "connector", "filter[endpoint]": "webhookEndpoint", "filter[collection]": "canary", "filter[field]": "canary", "filter[system]": "canary", "filter[code]": "canary",
+	"search": "canary", "systems": "canary", "note": "canary", "plan": "planHash",
 }
 
 // harmless are query parameters that name nothing.
 var harmless = []string{"limit", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose",
-	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]"}
+	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]", "filter[reason]"}
 
 // request makes a request for an operation with these ids in its path.
 func request(t testing.TB, c *api.Contract, o api.Operation, ids map[string]string) call {
@@ -100,8 +100,8 @@ func takes(o api.Operation, query string) bool {
 func nowhere() map[string]string {
 	ids := map[string]string{"connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
 	for name, prefix := range map[string]string{"member": "usr", "invitation": "inv", "apiKey": "key", "connection": "con", "service": "svc", "run": "run",
-		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "hold": "hld", "invoice": "bil", "line": "lin",
-		"adjustment": "adj", "creditNote": "crn", "budget": "bud"} {
+		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "hold": "hld", "servicePlan": "pln", "invoice": "bil", "line": "lin",
+		"adjustment": "adj", "creditNote": "crn", "budget": "bud", "webhookEndpoint": "whk", "webhookDelivery": "whd"} {
 		ids[name] = prefix + "_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	}
 	return ids

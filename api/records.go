@@ -124,10 +124,13 @@ func (s *server) ListRecordHistory(ctx context.Context, req spec.ListRecordHisto
 		cause := nullable.NewNullNullable[string]()
 		if e.Cause != uuid.Nil {
 			cause.Set(public(causes[e.Kind], e.Cause))
+			if e.Actor == record.ByProof {
+				cause.Set(public(ident.Proof, e.Cause))
+			}
 		}
 		return spec.HistoryEntry{
 			ID: public(ident.Journal, e.ID), Record: public(ident.Entity, e.Entity), At: e.At.UTC(), Kind: spec.HistoryEntryKind(e.Kind), Op: spec.HistoryEntryOp(e.Op),
-			System: string(e.System), Actor: e.Actor, Cause: cause, Before: maybeValues(e.Before), After: maybeValues(e.After),
+			System: string(e.System), Actor: actorOf(e), Cause: cause, Before: maybeValues(e.Before), After: maybeValues(e.After),
 		}
 	}
 	data, next, more := page(ctx, s, list, limit, show, func(e record.Entry) any { return e.ID })
@@ -178,4 +181,12 @@ func chosen(asked *[]string, all []string) ([]string, error) {
 func systemUnknown(system string, all []string) error {
 	f := fault.New(fault.Malformed, "request.system_unknown", "There is no system %q here.", system)
 	return &httpError{cause: f, parameters: []problemField{{Parameter: "systems", Field: fault.Field{Code: f.Code, Message: f.Message, Remedy: "Systems are: " + joined(all) + "."}}}}
+}
+
+// actorOf is who changed a record: "proof" where no system told of the change.
+func actorOf(e record.Entry) string {
+	if e.Actor == record.ByProof {
+		return "proof"
+	}
+	return e.Actor
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -126,7 +127,8 @@ func newWorld(t testing.TB, parties ...string) *world {
 	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard)
 	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), registry, connections)
 	log := telemetry.NewLogger(w.log, "json", slog.LevelDebug)
-	w.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log)
+	w.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log).
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
 	hub := live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)
 	}, store.LiveChannel, log)
@@ -137,10 +139,13 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
+		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, false),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 		Log: log, Metrics: telemetry.NewMetrics(), Version: "test", PublicURL: "https://sync.example.com",
@@ -338,7 +343,12 @@ func (p *party) furnish() {
 	}
 	_, _, err = d.Services.RunNow(ctx, owner, applied.Service.Name)
 	p.must(err)
+	_, err = d.Proofs.Ask(ctx, owner, id)
+	p.must(err)
 	p.carry(id, func() {
+		p.eventually("what differs", func() bool {
+			return p.number(`SELECT count(*) FROM proofs WHERE tenant_id = $1 AND service_id = $2 AND result IS NOT NULL`, p.tenant, uuid.UUID(id)) == 1
+		})
 		p.eventually("conflicts and dead letters", func() bool {
 			return p.number(`SELECT count(*) FROM conflicts WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
 				p.number(`SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND state = 'open'`, p.tenant) == 2 &&
@@ -353,6 +363,17 @@ func (p *party) furnish() {
 	letters, err := d.DeadLetters.List(ctx, owner, delivery.Query{Limit: 10})
 	p.must(err)
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
+	for range 2 {
+		plan, err := d.Planner.PlanDocument(ctx, owner, "", []byte(p.document("catalog-"+p.name)), service.YAML)
+		p.must(err)
+		p.must(d.Planner.Carry(ctx, safety.PlanArgs{TenantID: p.tenant, PlanID: plan.ID}))
+		plan, err = d.Planner.Get(ctx, owner, plan.ID)
+		p.must(err)
+		if plan.State != safety.PlanReady || len(plan.Outcome.Samples) == 0 {
+			p.Fatalf("the plan is %s: %s; samples %v", plan.State, plan.Error, plan.Outcome)
+		}
+		p.ids["servicePlan"], p.ids["planHash"] = ident.Format(ident.ServicePlan, plan.ID), plan.Hash
+	}
 	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
 	p.must(err)
 	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)
@@ -386,6 +407,14 @@ func (p *party) furnish() {
 	budget, err := d.Plans.AddBudget(ctx, owner, billing.Budget{Name: p.canary, Amount: decimal.NewFromInt(1000)})
 	p.must(err)
 	p.ids["budget"] = ident.Format(ident.Budget, budget.ID)
+	endpoint, _, err := d.Webhooks.Create(ctx, owner, "Back end of "+p.canary, "https://"+p.name+".example.com/"+p.canary, nil)
+	p.must(err)
+	p.ids["webhookEndpoint"] = ident.Format(ident.Webhook, endpoint.ID)
+	for range 2 {
+		sent, err := d.Webhooks.Test(ctx, owner, endpoint.ID)
+		p.must(err)
+		p.ids["webhookDelivery"] = ident.Format(ident.Delivery, sent.ID)
+	}
 	p.ready = true
 }
 

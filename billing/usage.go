@@ -3,8 +3,10 @@
 package billing
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -81,7 +83,7 @@ func (m Meter) Unit(n int64) string {
 // UsageEvent is one counted fact of a tenant. Events are only ever added; the key makes adding one twice the same as
 // adding it once (invariant 6). They are written in the commit that makes the fact true.
 type UsageEvent struct {
-	Key       string // idempotency key, unique for the tenant; see OperationKey and the constructors below
+	Key       string // idempotency key, unique for the tenant; see OperationKey, KeyTime and the constructors below
 	Meter     Meter
 	At        time.Time // when it became true; decides the period
 	Service   uuid.UUID
@@ -104,6 +106,27 @@ func OperationKey(attempt uuid.UUID, part int) string {
 	return "op:" + attempt.String() + ":" + strconv.Itoa(part)
 }
 
+// KeyTime is the time in a key: that of the first UUID of version 7 in it, or of the slot of IntegrationUsed; the epoch for a key
+// without any. It is the same whenever the event comes again, and so says which partition of the ledger the event is in;
+// usage_kept in the schema is the same.
+func KeyTime(key string) time.Time {
+	if at, err := time.Parse(slotForm, key[max(0, len(key)-len(slotForm)):]); err == nil && strings.HasPrefix(key, "int:") {
+		return at
+	}
+	for i := 0; i+36 <= len(key); i++ {
+		if key[i+8] != '-' || key[i+14] != '7' {
+			continue
+		}
+		if id, err := uuid.Parse(key[i : i+36]); err == nil && id.String() == key[i:i+36] {
+			return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16)).UTC()
+		}
+	}
+	return time.Unix(0, 0).UTC()
+}
+
+// slotForm is how IntegrationUsed writes its slot at the end of the key.
+const slotForm = ":20060102T1504"
+
 // Operations says that a system took n record changes of one part of an attempt. The caller sets the flags.
 func Operations(attempt uuid.UUID, part int, at time.Time, service uuid.UUID, system record.System, object record.Object, class string, n int64) UsageEvent {
 	return UsageEvent{
@@ -123,7 +146,7 @@ const integrationSlot = 15 * time.Minute
 func IntegrationUsed(at time.Time, service uuid.UUID, system record.System, premium bool) UsageEvent {
 	slot := at.UTC().Truncate(integrationSlot)
 	return UsageEvent{
-		Key:      fmt.Sprintf("int:%s:%s:%s", service, system, slot.Format("20060102T1504")),
+		Key:      fmt.Sprintf("int:%s:%s%s", service, system, slot.Format(slotForm)),
 		Meter:    Integrations,
 		At:       at,
 		Service:  service,
@@ -191,6 +214,26 @@ func RecordsLive(p Period, events []UsageEvent) int64 {
 		}
 	}
 	return n
+}
+
+// SameQuantities says whether both come to the same, in whatever order.
+func SameQuantities(a, b []Quantity) bool {
+	left := make(map[Quantity]int64, len(a))
+	add := func(list []Quantity, sign int64) {
+		for _, q := range list {
+			units := q.Units
+			q.Units = 0
+			left[q] += sign * units
+		}
+	}
+	add(a, 1)
+	add(b, -1)
+	for _, units := range left {
+		if units != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Quantity is the usage of a span of time in one cell: how much of a meter, with which flags.

@@ -15,6 +15,9 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium chromium-browser google-chrom
     # Where the package has another name, apt-cache knows: Ubuntu calls it chromium-browser.
     missing="$missing chromium"
 fi
+if ! [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && ! command -v rabbitmq-server >/dev/null 2>&1; then
+    missing="$missing rabbitmq-server"
+fi
 [ -n "$missing" ] || exit 0
 
 as_root=

@@ -21,6 +21,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -40,10 +41,13 @@ type Deps struct {
 	Decider     *engine.Decider
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
+	Proofs      *engine.Proofs
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager
+	Webhooks    *notify.Manager
 	Hub         *live.Hub
 	// Events returns up to limit of the tenant's events behind last, in commit order, and the id to go on from. With an
 	// empty last it returns none, and the id of the present end.

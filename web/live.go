@@ -148,6 +148,7 @@ type told struct {
 //	conflict    the inbox
 //	deadletter  the list of dead letters
 //	hold        what the brake holds
+//	proof       the proof of equality
 //	connection  health of connections
 //	summary     the overview; said with each of the others
 func kinds(event string) []string {
@@ -160,6 +161,11 @@ func kinds(event string) []string {
 		return []string{"conflict", "journal", "service"}
 	case "hold":
 		return []string{"hold", "service"}
+	case "proof":
+		if event == "proof.progress" {
+			return []string{"proof"}
+		}
+		return []string{"proof", "service"}
 	case "dead_letter":
 		return []string{"deadletter", "service"}
 	case "invoice":

@@ -77,7 +77,7 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	runs := "/runs/" + h.lastRun()
 	see("/", "/?range=7d", "/services", "/services/"+stock, "/services/"+stock+"/runs", runs, "/services/"+stock+"/revisions",
 		"/services/"+stock+"/revisions/1", "/services/"+stock+"/revisions/2", "/services/"+stock+"/edit", "/services/new", "/try-it",
-		"/docs/api-keys", "/services/gone", "/services/new?template=nightly")
+		"/settings/webhooks", "/docs/api-keys", "/services/gone", "/services/new?template=nightly")
 
 	// The document refused.
 	p.Goto(h.url + "/services/" + stock + "/edit")

@@ -502,7 +502,9 @@ func moment(e record.Entry, r roster, field string) ui.Moment {
 			m.Title = "Changed in " + system
 		}
 		m.Cause = ui.Fragments{ui.Text("read from the changes of " + system)}
-		if e.Cause != uuid.Nil {
+		if e.Actor == record.ByProof {
+			m.Cause = ui.Fragments{ui.Text("no system told of it: found by the proof of equality")}
+		} else if e.Cause != uuid.Nil {
 			m.Cause = ui.Fragments{causeLink(shortID(ident.Format(ident.Run, e.Cause)), runPath(service.RunID(e.Cause)))}
 		}
 	}

@@ -305,6 +305,9 @@ func (v *visit) atPresent(view *ServiceView, s subject) error {
 	if view.Progress, err = v.openRun(s, p.o); err != nil {
 		return err
 	}
+	if err := v.proven(view, s); err != nil {
+		return err
+	}
 	held, err := v.heldNotices(s.ID)
 	if err != nil {
 		return err

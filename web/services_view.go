@@ -34,6 +34,7 @@ type ServiceView struct {
 	Tab       string // "overview", "runs", "revisions"
 	Counts    ServiceCounts
 	Stats     []ui.Stat
+	Proof     ProofBadge
 	Topology  ui.Topology
 	Progress  *ui.Progress // of a run that takes long; nil when there is none
 	Notices   []ui.Alert   // what is wrong, most urgent first
@@ -164,6 +165,7 @@ func (v ServiceView) tabs() ui.Tabs {
 			ui.Tab{Label: "Dead letters", Href: "/dead-letters?service=" + v.Name, Count: v.Counts.DeadLetters, Tone: ui.Bad},
 		)
 	}
+	t.Items = append(t.Items, ui.Tab{Label: "Proof", Href: v.Path + "/proof", Current: v.Tab == "proof"})
 	t.Items = append(t.Items, ui.Tab{Label: "Revisions", Href: v.Path + "/revisions", Current: v.Tab == "revisions", Count: v.Counts.Revisions})
 	return t
 }

@@ -13,6 +13,7 @@ func (h *Handler) routesSettings(r chi.Router) {
 	h.routesMembers(r)
 	h.routesKeys(r)
 	h.routesSecrets(r)
+	h.routesWebhooks(r)
 	h.routesPlan(r)
 	h.routesTenant(r)
 	h.routesAudit(r)
@@ -27,6 +28,7 @@ var settingsTabs = []struct {
 	{"Members", "/settings", auth.ViewMembers},
 	{"API keys", "/settings/keys", auth.ViewKeys},
 	{"Secrets", "/settings/secrets", auth.ViewSecrets},
+	{"Webhooks", "/settings/webhooks", auth.ViewWebhooks},
 	{"Plan", "/settings/plan", auth.ViewInvoices},
 	{"Tenant", "/settings/tenant", auth.ViewTenant},
 	{"Audit log", "/settings/audit", auth.ViewAudit},

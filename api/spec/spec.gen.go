@@ -540,28 +540,28 @@ func (e LinkState) Valid() bool {
 
 // Defines values for Meter.
 const (
-	Amounts        Meter = "amounts"
-	Enrichments    Meter = "enrichments"
-	Integrations   Meter = "integrations"
-	Months         Meter = "months"
-	Records        Meter = "records"
-	SyncOperations Meter = "sync_operations"
+	MeterAmounts        Meter = "amounts"
+	MeterEnrichments    Meter = "enrichments"
+	MeterIntegrations   Meter = "integrations"
+	MeterMonths         Meter = "months"
+	MeterRecords        Meter = "records"
+	MeterSyncOperations Meter = "sync_operations"
 )
 
 // Valid indicates whether the value is a known member of the Meter enum.
 func (e Meter) Valid() bool {
 	switch e {
-	case Amounts:
+	case MeterAmounts:
 		return true
-	case Enrichments:
+	case MeterEnrichments:
 		return true
-	case Integrations:
+	case MeterIntegrations:
 		return true
-	case Months:
+	case MeterMonths:
 		return true
-	case Records:
+	case MeterRecords:
 		return true
-	case SyncOperations:
+	case MeterSyncOperations:
 		return true
 	default:
 		return false
@@ -658,6 +658,117 @@ func (e PriceQuestionModel) Valid() bool {
 	case PerSync:
 		return true
 	case Platform:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofState.
+const (
+	Differs    ProofState = "differs"
+	Equal      ProofState = "equal"
+	Incomplete ProofState = "incomplete"
+	Never      ProofState = "never"
+)
+
+// Valid indicates whether the value is a known member of the ProofState enum.
+func (e ProofState) Valid() bool {
+	switch e {
+	case Differs:
+		return true
+	case Equal:
+		return true
+	case Incomplete:
+		return true
+	case Never:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofReason.
+const (
+	ProofReasonConflict    ProofReason = "conflict"
+	ProofReasonDeadLetter  ProofReason = "dead-letter"
+	ProofReasonDrift       ProofReason = "drift"
+	ProofReasonFiltered    ProofReason = "filtered"
+	ProofReasonFrozen      ProofReason = "frozen"
+	ProofReasonHeld        ProofReason = "held"
+	ProofReasonOneWay      ProofReason = "one-way"
+	ProofReasonPending     ProofReason = "pending"
+	ProofReasonQuarantined ProofReason = "quarantined"
+	ProofReasonUnmatched   ProofReason = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the ProofReason enum.
+func (e ProofReason) Valid() bool {
+	switch e {
+	case ProofReasonConflict:
+		return true
+	case ProofReasonDeadLetter:
+		return true
+	case ProofReasonDrift:
+		return true
+	case ProofReasonFiltered:
+		return true
+	case ProofReasonFrozen:
+		return true
+	case ProofReasonHeld:
+		return true
+	case ProofReasonOneWay:
+		return true
+	case ProofReasonPending:
+		return true
+	case ProofReasonQuarantined:
+		return true
+	case ProofReasonUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofRunStage.
+const (
+	ProofRunStageEntities ProofRunStage = "entities"
+	ProofRunStageRest     ProofRunStage = "rest"
+	ProofRunStageScan     ProofRunStage = "scan"
+	ProofRunStageWaiting  ProofRunStage = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ProofRunStage enum.
+func (e ProofRunStage) Valid() bool {
+	switch e {
+	case ProofRunStageEntities:
+		return true
+	case ProofRunStageRest:
+		return true
+	case ProofRunStageScan:
+		return true
+	case ProofRunStageWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofSystemHow.
+const (
+	ProofSystemHowDigests ProofSystemHow = "digests"
+	ProofSystemHowNone    ProofSystemHow = "none"
+	ProofSystemHowRecords ProofSystemHow = "records"
+)
+
+// Valid indicates whether the value is a known member of the ProofSystemHow enum.
+func (e ProofSystemHow) Valid() bool {
+	switch e {
+	case ProofSystemHowDigests:
+		return true
+	case ProofSystemHowNone:
+		return true
+	case ProofSystemHowRecords:
 		return true
 	default:
 		return false
@@ -801,19 +912,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -822,28 +933,28 @@ func (e RunKind) Valid() bool {
 
 // Defines values for RunState.
 const (
-	Cancelled RunState = "cancelled"
-	Failed    RunState = "failed"
-	Partial   RunState = "partial"
-	Queued    RunState = "queued"
-	Running   RunState = "running"
-	Succeeded RunState = "succeeded"
+	RunStateCancelled RunState = "cancelled"
+	RunStateFailed    RunState = "failed"
+	RunStatePartial   RunState = "partial"
+	RunStateQueued    RunState = "queued"
+	RunStateRunning   RunState = "running"
+	RunStateSucceeded RunState = "succeeded"
 )
 
 // Valid indicates whether the value is a known member of the RunState enum.
 func (e RunState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case RunStateCancelled:
 		return true
-	case Failed:
+	case RunStateFailed:
 		return true
-	case Partial:
+	case RunStatePartial:
 		return true
-	case Queued:
+	case RunStateQueued:
 		return true
-	case Running:
+	case RunStateRunning:
 		return true
-	case Succeeded:
+	case RunStateSucceeded:
 		return true
 	default:
 		return false
@@ -895,6 +1006,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -1036,6 +1315,66 @@ func (e TenantState) Valid() bool {
 	case TenantStateActive:
 		return true
 	case TenantStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointPatchState.
+const (
+	WebhookEndpointPatchStateActive WebhookEndpointPatchState = "active"
+	WebhookEndpointPatchStatePaused WebhookEndpointPatchState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointPatchState enum.
+func (e WebhookEndpointPatchState) Valid() bool {
+	switch e {
+	case WebhookEndpointPatchStateActive:
+		return true
+	case WebhookEndpointPatchStatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookEndpointState.
+const (
+	WebhookEndpointStateActive   WebhookEndpointState = "active"
+	WebhookEndpointStateDisabled WebhookEndpointState = "disabled"
+	WebhookEndpointStatePaused   WebhookEndpointState = "paused"
+)
+
+// Valid indicates whether the value is a known member of the WebhookEndpointState enum.
+func (e WebhookEndpointState) Valid() bool {
+	switch e {
+	case WebhookEndpointStateActive:
+		return true
+	case WebhookEndpointStateDisabled:
+		return true
+	case WebhookEndpointStatePaused:
 		return true
 	default:
 		return false
@@ -2282,6 +2621,15 @@ type NewInvitation struct {
 	Role  Role   `json:"role"`
 }
 
+// NewWebhookEndpoint defines model for NewWebhookEndpoint.
+type NewWebhookEndpoint struct {
+	Name  string    `json:"name"`
+	Types *[]string `json:"types,omitempty"`
+
+	// URL An address that begins with https.
+	URL string `json:"url"`
+}
+
 // NextCursor For the `cursor` of the next page; null at the end.
 type NextCursor = string
 
@@ -2582,6 +2930,131 @@ type ProblemField struct {
 	// Remedy What to write instead.
 	Remedy *string `json:"remedy,omitempty"`
 }
+
+// Proof defines model for Proof.
+type Proof struct {
+	// AsOf When it began.
+	AsOf        nullable.Nullable[time.Time] `json:"asOf"`
+	CompletedAt nullable.Nullable[time.Time] `json:"completedAt"`
+
+	// Drift Differences that no system had told of.
+	Drift int64 `json:"drift"`
+
+	// DueAt When the next begins by itself.
+	DueAt nullable.Nullable[time.Time] `json:"dueAt"`
+
+	// Equal Records that are equal in every system.
+	Equal int64 `json:"equal"`
+
+	// Healed Of these, the ones that were taken in.
+	Healed int64 `json:"healed"`
+
+	// Revision The revision it compared by; 0 before the first.
+	Revision int                         `json:"revision"`
+	Running  nullable.Nullable[ProofRun] `json:"running"`
+	Service  string                      `json:"service"`
+
+	// State Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+	// nothing is said of it. `never` before the first is complete.
+	State   ProofState    `json:"state"`
+	Systems []ProofSystem `json:"systems"`
+
+	// Total Records that there are.
+	Total int64 `json:"total"`
+}
+
+// ProofState Of the last complete comparison: all records are equal in all systems; some differ; some system could not be read, so that
+// nothing is said of it. `never` before the first is complete.
+type ProofState string
+
+// ProofDifference defines model for ProofDifference.
+type ProofDifference struct {
+	Collection string `json:"collection"`
+
+	// Fields None where it is the whole record.
+	Fields  []string  `json:"fields"`
+	FoundAt time.Time `json:"foundAt"`
+	Healed  bool      `json:"healed"`
+
+	// Key Empty where the system has no record.
+	Key    string      `json:"key"`
+	Object string      `json:"object"`
+	Reason ProofReason `json:"reason"`
+
+	// Record The record's id; null for one that is not in the service.
+	Record nullable.Nullable[string] `json:"record"`
+	System string                    `json:"system"`
+	Title  string                    `json:"title"`
+}
+
+// ProofDifferenceList defines model for ProofDifferenceList.
+type ProofDifferenceList struct {
+	Data    []ProofDifference `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ProofReason defines model for ProofReason.
+type ProofReason string
+
+// ProofRun The comparison that is asked for or under way.
+type ProofRun struct {
+	// AskedBy Empty for one that began by itself.
+	AskedBy string `json:"askedBy"`
+
+	// Done Records compared so far.
+	Done int64 `json:"done"`
+
+	// Stage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+	Stage ProofRunStage `json:"stage"`
+
+	// StartedAt Null while it waits for a worker.
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+
+	// Total About how many there are.
+	Total int64 `json:"total"`
+}
+
+// ProofRunStage Reading what cannot be digested, comparing records, looking for those that no record knows of.
+type ProofRunStage string
+
+// ProofSystem defines model for ProofSystem.
+type ProofSystem struct {
+	Collection string `json:"collection"`
+
+	// Differing Of these, those whose records were read.
+	Differing int64 `json:"differing"`
+
+	// Equal Records that stand well towards this system.
+	Equal int64 `json:"equal"`
+
+	// Failed Why it could not be read; empty when it could.
+	Failed string `json:"failed"`
+	Healed int64  `json:"healed"`
+
+	// How Digests made in the system, records read one by one, or not at all.
+	How    ProofSystemHow `json:"how"`
+	Object string         `json:"object"`
+
+	// Ranges Ranges compared by digest.
+	Ranges int64 `json:"ranges"`
+
+	// Read Records read one by one.
+	Read int64 `json:"read"`
+
+	// Reasons How many differ for which reason.
+	Reasons map[string]int64 `json:"reasons"`
+
+	// Records Records compared.
+	Records int64  `json:"records"`
+	System  string `json:"system"`
+	Why     string `json:"why"`
+}
+
+// ProofSystemHow Digests made in the system, records read one by one, or not at all.
+type ProofSystemHow string
 
 // RateCard defines model for RateCard.
 type RateCard struct {
@@ -2968,6 +3441,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -3292,6 +3923,173 @@ type Voiding struct {
 	Replace *bool `json:"replace,omitempty"`
 }
 
+// WebhookAttempt defines model for WebhookAttempt.
+type WebhookAttempt struct {
+	At time.Time `json:"at"`
+
+	// Excerpt The beginning of the answer's body.
+	Excerpt      nullable.Nullable[string] `json:"excerpt"`
+	Milliseconds int64                     `json:"milliseconds"`
+	Number       int                       `json:"number"`
+	Problem      nullable.Nullable[string] `json:"problem"`
+	Status       nullable.Nullable[int]    `json:"status"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts     int    `json:"attempts"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryInFull defines model for WebhookDeliveryInFull.
+type WebhookDeliveryInFull struct {
+	Attempts int `json:"attempts"`
+
+	// Body What is sent.
+	Body         string `json:"body"`
+	Endpoint     string `json:"endpoint"`
+	EndpointName string `json:"endpointName"`
+
+	// Event The event's id, and the message's: webhook-id.
+	Event         string                       `json:"event"`
+	EventAt       time.Time                    `json:"eventAt"`
+	ID            string                       `json:"id"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"nextAttemptAt"`
+
+	// Problem Why the last attempt failed.
+	Problem   nullable.Nullable[string]    `json:"problem"`
+	SettledAt nullable.Nullable[time.Time] `json:"settledAt"`
+
+	// State failed: given up; a person may have it sent again.
+	State WebhookDeliveryState `json:"state"`
+
+	// Status Of the last answer; null: there was none.
+	Status nullable.Nullable[int] `json:"status"`
+	Tried  []WebhookAttempt       `json:"tried"`
+	Type   string                 `json:"type"`
+}
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Data    []WebhookDelivery `json:"data"`
+	HasMore bool              `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// WebhookDeliveryState failed: given up; a person may have it sent again.
+type WebhookDeliveryState string
+
+// WebhookEndpoint defines model for WebhookEndpoint.
+type WebhookEndpoint struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookEndpointList defines model for WebhookEndpointList.
+type WebhookEndpointList struct {
+	Data []WebhookEndpoint `json:"data"`
+}
+
+// WebhookEndpointPatch defines model for WebhookEndpointPatch.
+type WebhookEndpointPatch struct {
+	Name  *string                    `json:"name,omitempty"`
+	State *WebhookEndpointPatchState `json:"state,omitempty"`
+	Types *[]string                  `json:"types,omitempty"`
+	URL   *string                    `json:"url,omitempty"`
+}
+
+// WebhookEndpointPatchState defines model for WebhookEndpointPatch.State.
+type WebhookEndpointPatchState string
+
+// WebhookEndpointState disabled: by Syncline, see reason.
+type WebhookEndpointState string
+
+// WebhookEndpointWithSecret defines model for WebhookEndpointWithSecret.
+type WebhookEndpointWithSecret struct {
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+
+	// DeliveredAt When something last got through.
+	DeliveredAt nullable.Nullable[time.Time] `json:"deliveredAt"`
+
+	// FailingSince null: the last attempt worked.
+	FailingSince nullable.Nullable[time.Time] `json:"failingSince"`
+	ID           string                       `json:"id"`
+	Name         string                       `json:"name"`
+
+	// OldSecretUntil Until then messages are signed with the secret before this one, too.
+	OldSecretUntil nullable.Nullable[time.Time] `json:"oldSecretUntil"`
+	Reason         nullable.Nullable[string]    `json:"reason"`
+
+	// Secret Verifies the signatures. Shown this once.
+	Secret string `json:"secret"`
+
+	// State disabled: by Syncline, see reason.
+	State WebhookEndpointState `json:"state"`
+
+	// Types Types of events, a * at the end for all that begin so. None: all but the frequent `activity` and `run.progress`.
+	Types   []string `json:"types"`
+	URL     string   `json:"url"`
+	Version int64    `json:"version"`
+}
+
+// WebhookResend defines model for WebhookResend.
+type WebhookResend struct {
+	// Since Of the events.
+	Since time.Time `json:"since"`
+}
+
+// WebhookRotation defines model for WebhookRotation.
+type WebhookRotation struct {
+	// OverlapHours For how long the secret before goes on signing.
+	OverlapHours *int `json:"overlapHours,omitempty"`
+}
+
+// WebhooksResent defines model for WebhooksResent.
+type WebhooksResent struct {
+	Resent int64 `json:"resent"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -3376,8 +4174,17 @@ type InSecret = string
 // InService defines model for InService.
 type InService = string
 
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
+
 // InSystem defines model for InSystem.
 type InSystem = string
+
+// InWebhookDelivery defines model for InWebhookDelivery.
+type InWebhookDelivery = string
+
+// InWebhookEndpoint defines model for InWebhookEndpoint.
+type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
@@ -3942,6 +4749,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -3965,6 +4775,46 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ProveParams defines parameters for Prove.
+type ProveParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDifferencesParams defines parameters for ListDifferences.
+type ListDifferencesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterSystem The id of a system.
+	FilterSystem *string      `form:"filter[system],omitempty" json:"filter[system],omitempty"`
+	FilterReason *ProofReason `form:"filter[reason],omitempty" json:"filter[reason],omitempty"`
+}
+
+// CancelProofParams defines parameters for CancelProof.
+type CancelProofParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
 
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
@@ -4099,6 +4949,64 @@ type ExportUsageParams struct {
 // ExportUsageParamsFormat defines parameters for ExportUsage.
 type ExportUsageParamsFormat string
 
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterEndpoint The id of an endpoint.
+	FilterEndpoint *string               `form:"filter[endpoint],omitempty" json:"filter[endpoint],omitempty"`
+	FilterState    *WebhookDeliveryState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+
+	// FilterType A type of event, or a beginning with a * after it: `invoice.*`
+	FilterType *string `form:"filter[type],omitempty" json:"filter[type],omitempty"`
+}
+
+// ResendWebhookDeliveryParams defines parameters for ResendWebhookDelivery.
+type ResendWebhookDeliveryParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// CreateWebhookEndpointParams defines parameters for CreateWebhookEndpoint.
+type CreateWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
+type DeleteWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// UpdateWebhookEndpointParams defines parameters for UpdateWebhookEndpoint.
+type UpdateWebhookEndpointParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ResendWebhooksParams defines parameters for ResendWebhooks.
+type ResendWebhooksParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
+type RotateWebhookSecretParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TestWebhookEndpointParams defines parameters for TestWebhookEndpoint.
+type TestWebhookEndpointParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
@@ -4171,6 +5079,9 @@ type ApplyServiceJSONRequestBody = Document
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
 
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
+
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
 
@@ -4200,6 +5111,18 @@ type EstimateCostJSONRequestBody = CostQuestion
 
 // SimulatePlanJSONRequestBody defines body for SimulatePlan for application/json ContentType.
 type SimulatePlanJSONRequestBody = PlanSimulation
+
+// CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
+type CreateWebhookEndpointJSONRequestBody = NewWebhookEndpoint
+
+// UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody defines body for UpdateWebhookEndpoint for application/merge-patch+json ContentType.
+type UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody = WebhookEndpointPatch
+
+// ResendWebhooksJSONRequestBody defines body for ResendWebhooks for application/json ContentType.
+type ResendWebhooksJSONRequestBody = WebhookResend
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = WebhookRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -4461,6 +5384,30 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(w http.ResponseWriter, r *http.Request, service InService)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -4545,6 +5492,39 @@ type ServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(w http.ResponseWriter, r *http.Request)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -5070,6 +6050,54 @@ func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProof How many records are equal in all systems, as of when
+// (GET /v1/services/{service}/proof)
+func (_ Unimplemented) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Prove Compare all records now
+// (POST /v1/services/{service}/proof)
+func (_ Unimplemented) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDifferences What the last complete comparison found to differ, and why
+// (GET /v1/services/{service}/proof/differences)
+func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelProof Give the comparison under way up
+// (POST /v1/services/{service}/proof:cancel)
+func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRecords Records of a service, the last changed first
 // (GET /v1/services/{service}/records)
 func (_ Unimplemented) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
@@ -5235,6 +6263,72 @@ func (_ Unimplemented) EstimateCost(w http.ResponseWriter, r *http.Request) {
 // SimulatePlan What the last months would have cost under another plan
 // (POST /v1/usage:simulate)
 func (_ Unimplemented) SimulatePlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What was and is to be sent, the newest first
+// (GET /v1/webhook-deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookDelivery One delivery with what was sent and each attempt
+// (GET /v1/webhook-deliveries/{webhookDelivery})
+func (_ Unimplemented) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhookDelivery Send one delivery again
+// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+func (_ Unimplemented) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookEndpoints Where the tenant wants to be told of events
+// (GET /v1/webhook-endpoints)
+func (_ Unimplemented) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateWebhookEndpoint Be told of events by webhook
+// (POST /v1/webhook-endpoints)
+func (_ Unimplemented) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhookEndpoint One webhook endpoint
+// (GET /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+func (_ Unimplemented) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResendWebhooks Send again what failed since a time
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+func (_ Unimplemented) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RotateWebhookSecret Exchange the secret of a webhook endpoint
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+func (_ Unimplemented) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhookEndpoint Send a test event
+// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+func (_ Unimplemented) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9444,6 +10538,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -9588,6 +10695,392 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProof operation middleware
+func (siw *ServerInterfaceWrapper) GetProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProof(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Prove operation middleware
+func (siw *ServerInterfaceWrapper) Prove(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Prove(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDifferences operation middleware
+func (siw *ServerInterfaceWrapper) ListDifferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDifferencesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[system]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[system]", r.URL.Query(), &params.FilterSystem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[system]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[system]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reason]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reason]", r.URL.Query(), &params.FilterReason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reason]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reason]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDifferences(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelProof operation middleware
+func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelProofParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelProof(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10751,6 +12244,514 @@ func (siw *ServerInterfaceWrapper) SimulatePlan(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[endpoint]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[endpoint]", r.URL.Query(), &params.FilterEndpoint, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[endpoint]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[endpoint]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[type]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[type]", r.URL.Query(), &params.FilterType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[type]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[type]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookDelivery(w, r, webhookDelivery)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhookDelivery operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookDelivery" -------------
+	var webhookDelivery InWebhookDelivery
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookDelivery", chi.URLParam(r, "webhookDelivery"), &webhookDelivery, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookDelivery", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhookDeliveryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhookDelivery(w, r, webhookDelivery, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookEndpoints operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookEndpoints(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookEndpoint(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhookEndpoint(w, r, webhookEndpoint)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResendWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ResendWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendWebhooksParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResendWebhooks(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSecretParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhookEndpoint operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookEndpoint" -------------
+	var webhookEndpoint InWebhookEndpoint
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookEndpoint", chi.URLParam(r, "webhookEndpoint"), &webhookEndpoint, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookEndpoint", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestWebhookEndpointParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhookEndpoint(w, r, webhookEndpoint, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -10999,6 +13000,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -11030,6 +13043,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/undo", wrapper.UndoChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof", wrapper.GetProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof", wrapper.Prove)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/proof:cancel", wrapper.CancelProof)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
@@ -11209,6 +13234,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/events", wrapper.StreamEvents)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints", wrapper.ListWebhookEndpoints)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints", wrapper.CreateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.DeleteWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.GetWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}", wrapper.UpdateWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:rotate", wrapper.RotateWebhookSecret)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:test", wrapper.TestWebhookEndpoint)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-endpoints/{webhookEndpoint}:resend", wrapper.ResendWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}", wrapper.GetWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/webhook-deliveries/{webhookDelivery}:resend", wrapper.ResendWebhookDelivery)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
 	})
 	r.Group(func(r chi.Router) {
@@ -11274,6 +13332,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 	Headers ProblemResponseHeaders
 }
 
+type ProofJSONResponse Proof
+
 type RuleActionJSONResponse RuleAction
 
 type RunJSONResponse Run
@@ -11288,6 +13348,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -15394,6 +17456,367 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetProofResponseObject interface {
+	VisitGetProofResponse(w http.ResponseWriter) error
+}
+
+type GetProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response GetProof200JSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetProofdefaultApplicationProblemPlusJSONResponse) VisitGetProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRequestObject struct {
+	Service InService `json:"service"`
+	Params  ProveParams
+}
+
+type ProveResponseObject interface {
+	VisitProveResponse(w http.ResponseWriter) error
+}
+
+type Prove202JSONResponse struct{ ProofJSONResponse }
+
+func (response Prove202JSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProvedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ProvedefaultApplicationProblemPlusJSONResponse) VisitProveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDifferencesParams
+}
+
+type ListDifferencesResponseObject interface {
+	VisitListDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListDifferences200JSONResponse ProofDifferenceList
+
+func (response ListDifferences200JSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofRequestObject struct {
+	Service InService `json:"service"`
+	Params  CancelProofParams
+}
+
+type CancelProofResponseObject interface {
+	VisitCancelProofResponse(w http.ResponseWriter) error
+}
+
+type CancelProof200JSONResponse struct{ ProofJSONResponse }
+
+func (response CancelProof200JSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRecordsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRecordsParams
@@ -16720,6 +19143,516 @@ func (response SimulatePlandefaultApplicationProblemPlusJSONResponse) VisitSimul
 	return err
 }
 
+type ListWebhookDeliveriesRequestObject struct {
+	Params ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+}
+
+type GetWebhookDeliveryResponseObject interface {
+	VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookDelivery200JSONResponse WebhookDeliveryInFull
+
+func (response GetWebhookDelivery200JSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitGetWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliveryRequestObject struct {
+	WebhookDelivery InWebhookDelivery `json:"webhookDelivery"`
+	Params          ResendWebhookDeliveryParams
+}
+
+type ResendWebhookDeliveryResponseObject interface {
+	VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhookDelivery202JSONResponse WebhookDelivery
+
+func (response ResendWebhookDelivery202JSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhookDeliverydefaultApplicationProblemPlusJSONResponse) VisitResendWebhookDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsRequestObject struct {
+}
+
+type ListWebhookEndpointsResponseObject interface {
+	VisitListWebhookEndpointsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookEndpoints200JSONResponse WebhookEndpointList
+
+func (response ListWebhookEndpoints200JSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListWebhookEndpointsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookEndpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointRequestObject struct {
+	Params CreateWebhookEndpointParams
+	Body   *CreateWebhookEndpointJSONRequestBody
+}
+
+type CreateWebhookEndpointResponseObject interface {
+	VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookEndpoint201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhookEndpoint201JSONResponse struct {
+	Body    WebhookEndpointWithSecret
+	Headers CreateWebhookEndpoint201ResponseHeaders
+}
+
+func (response CreateWebhookEndpoint201JSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          DeleteWebhookEndpointParams
+}
+
+type DeleteWebhookEndpointResponseObject interface {
+	VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhookEndpoint204Response struct {
+}
+
+func (response DeleteWebhookEndpoint204Response) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+}
+
+type GetWebhookEndpointResponseObject interface {
+	VisitGetWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type GetWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers GetWebhookEndpoint200ResponseHeaders
+}
+
+func (response GetWebhookEndpoint200JSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          UpdateWebhookEndpointParams
+	Body            *UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+}
+
+type UpdateWebhookEndpointResponseObject interface {
+	VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type UpdateWebhookEndpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateWebhookEndpoint200JSONResponse struct {
+	Body    WebhookEndpoint
+	Headers UpdateWebhookEndpoint200ResponseHeaders
+}
+
+func (response UpdateWebhookEndpoint200JSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitUpdateWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          ResendWebhooksParams
+	Body            *ResendWebhooksJSONRequestBody
+}
+
+type ResendWebhooksResponseObject interface {
+	VisitResendWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ResendWebhooks202JSONResponse WebhooksResent
+
+func (response ResendWebhooks202JSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResendWebhooksdefaultApplicationProblemPlusJSONResponse) VisitResendWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          RotateWebhookSecretParams
+	Body            *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookEndpointWithSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointRequestObject struct {
+	WebhookEndpoint InWebhookEndpoint `json:"webhookEndpoint"`
+	Params          TestWebhookEndpointParams
+}
+
+type TestWebhookEndpointResponseObject interface {
+	VisitTestWebhookEndpointResponse(w http.ResponseWriter) error
+}
+
+type TestWebhookEndpoint202ResponseHeaders struct {
+	Location string
+}
+
+type TestWebhookEndpoint202JSONResponse struct {
+	Body    WebhookDelivery
+	Headers TestWebhookEndpoint202ResponseHeaders
+}
+
+func (response TestWebhookEndpoint202JSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TestWebhookEndpointdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookEndpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -17022,6 +19955,30 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
+	// GetProof How many records are equal in all systems, as of when
+	// (GET /v1/services/{service}/proof)
+	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
+	// Prove Compare all records now
+	// (POST /v1/services/{service}/proof)
+	Prove(ctx context.Context, request ProveRequestObject) (ProveResponseObject, error)
+	// ListDifferences What the last complete comparison found to differ, and why
+	// (GET /v1/services/{service}/proof/differences)
+	ListDifferences(ctx context.Context, request ListDifferencesRequestObject) (ListDifferencesResponseObject, error)
+	// CancelProof Give the comparison under way up
+	// (POST /v1/services/{service}/proof:cancel)
+	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -17106,6 +20063,39 @@ type StrictServerInterface interface {
 	// SimulatePlan What the last months would have cost under another plan
 	// (POST /v1/usage:simulate)
 	SimulatePlan(ctx context.Context, request SimulatePlanRequestObject) (SimulatePlanResponseObject, error)
+	// ListWebhookDeliveries What was and is to be sent, the newest first
+	// (GET /v1/webhook-deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// GetWebhookDelivery One delivery with what was sent and each attempt
+	// (GET /v1/webhook-deliveries/{webhookDelivery})
+	GetWebhookDelivery(ctx context.Context, request GetWebhookDeliveryRequestObject) (GetWebhookDeliveryResponseObject, error)
+	// ResendWebhookDelivery Send one delivery again
+	// (POST /v1/webhook-deliveries/{webhookDelivery}:resend)
+	ResendWebhookDelivery(ctx context.Context, request ResendWebhookDeliveryRequestObject) (ResendWebhookDeliveryResponseObject, error)
+	// ListWebhookEndpoints Where the tenant wants to be told of events
+	// (GET /v1/webhook-endpoints)
+	ListWebhookEndpoints(ctx context.Context, request ListWebhookEndpointsRequestObject) (ListWebhookEndpointsResponseObject, error)
+	// CreateWebhookEndpoint Be told of events by webhook
+	// (POST /v1/webhook-endpoints)
+	CreateWebhookEndpoint(ctx context.Context, request CreateWebhookEndpointRequestObject) (CreateWebhookEndpointResponseObject, error)
+	// DeleteWebhookEndpoint Remove a webhook endpoint with its deliveries
+	// (DELETE /v1/webhook-endpoints/{webhookEndpoint})
+	DeleteWebhookEndpoint(ctx context.Context, request DeleteWebhookEndpointRequestObject) (DeleteWebhookEndpointResponseObject, error)
+	// GetWebhookEndpoint One webhook endpoint
+	// (GET /v1/webhook-endpoints/{webhookEndpoint})
+	GetWebhookEndpoint(ctx context.Context, request GetWebhookEndpointRequestObject) (GetWebhookEndpointResponseObject, error)
+	// UpdateWebhookEndpoint Change a webhook endpoint, pause it, make it active again
+	// (PATCH /v1/webhook-endpoints/{webhookEndpoint})
+	UpdateWebhookEndpoint(ctx context.Context, request UpdateWebhookEndpointRequestObject) (UpdateWebhookEndpointResponseObject, error)
+	// ResendWebhooks Send again what failed since a time
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:resend)
+	ResendWebhooks(ctx context.Context, request ResendWebhooksRequestObject) (ResendWebhooksResponseObject, error)
+	// RotateWebhookSecret Exchange the secret of a webhook endpoint
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:rotate)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhookEndpoint Send a test event
+	// (POST /v1/webhook-endpoints/{webhookEndpoint}:test)
+	TestWebhookEndpoint(ctx context.Context, request TestWebhookEndpointRequestObject) (TestWebhookEndpointResponseObject, error)
 	// GetVersion Which version this is
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -19588,6 +22578,234 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProof operation middleware
+func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetProofRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProof(ctx, request.(GetProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProofResponseObject); ok {
+		if err := validResponse.VisitGetProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Prove operation middleware
+func (sh *strictHandler) Prove(w http.ResponseWriter, r *http.Request, service InService, params ProveParams) {
+	var request ProveRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Prove(ctx, request.(ProveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Prove")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveResponseObject); ok {
+		if err := validResponse.VisitProveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDifferences operation middleware
+func (sh *strictHandler) ListDifferences(w http.ResponseWriter, r *http.Request, service InService, params ListDifferencesParams) {
+	var request ListDifferencesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDifferences(ctx, request.(ListDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDifferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDifferencesResponseObject); ok {
+		if err := validResponse.VisitListDifferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelProof operation middleware
+func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	var request CancelProofRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelProof(ctx, request.(CancelProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelProof")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
+		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRecords operation middleware
 func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams) {
 	var request ListRecordsRequestObject
@@ -20401,6 +23619,327 @@ func (sh *strictHandler) SimulatePlan(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookDelivery operation middleware
+func (sh *strictHandler) GetWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery) {
+	var request GetWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookDelivery(ctx, request.(GetWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitGetWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhookDelivery operation middleware
+func (sh *strictHandler) ResendWebhookDelivery(w http.ResponseWriter, r *http.Request, webhookDelivery InWebhookDelivery, params ResendWebhookDeliveryParams) {
+	var request ResendWebhookDeliveryRequestObject
+
+	request.WebhookDelivery = webhookDelivery
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhookDelivery(ctx, request.(ResendWebhookDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhookDelivery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhookDeliveryResponseObject); ok {
+		if err := validResponse.VisitResendWebhookDeliveryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookEndpoints operation middleware
+func (sh *strictHandler) ListWebhookEndpoints(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookEndpointsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookEndpoints(ctx, request.(ListWebhookEndpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookEndpoints")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookEndpointsResponseObject); ok {
+		if err := validResponse.VisitListWebhookEndpointsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookEndpoint operation middleware
+func (sh *strictHandler) CreateWebhookEndpoint(w http.ResponseWriter, r *http.Request, params CreateWebhookEndpointParams) {
+	var request CreateWebhookEndpointRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookEndpointJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookEndpoint(ctx, request.(CreateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhookEndpoint operation middleware
+func (sh *strictHandler) DeleteWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params DeleteWebhookEndpointParams) {
+	var request DeleteWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhookEndpoint(ctx, request.(DeleteWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhookEndpoint operation middleware
+func (sh *strictHandler) GetWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint) {
+	var request GetWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhookEndpoint(ctx, request.(GetWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitGetWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateWebhookEndpoint operation middleware
+func (sh *strictHandler) UpdateWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params UpdateWebhookEndpointParams) {
+	var request UpdateWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body UpdateWebhookEndpointApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateWebhookEndpoint(ctx, request.(UpdateWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitUpdateWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResendWebhooks operation middleware
+func (sh *strictHandler) ResendWebhooks(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params ResendWebhooksParams) {
+	var request ResendWebhooksRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body ResendWebhooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendWebhooks(ctx, request.(ResendWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResendWebhooksResponseObject); ok {
+		if err := validResponse.VisitResendWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params RotateWebhookSecretParams) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	var body RotateWebhookSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhookEndpoint operation middleware
+func (sh *strictHandler) TestWebhookEndpoint(w http.ResponseWriter, r *http.Request, webhookEndpoint InWebhookEndpoint, params TestWebhookEndpointParams) {
+	var request TestWebhookEndpointRequestObject
+
+	request.WebhookEndpoint = webhookEndpoint
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhookEndpoint(ctx, request.(TestWebhookEndpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhookEndpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookEndpointResponseObject); ok {
+		if err := validResponse.VisitTestWebhookEndpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetVersion operation middleware
 func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 	var request GetVersionRequestObject
@@ -20430,556 +23969,657 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki8OvxUcPblnkhm2LLXdTtz9x96OnUx8x7G9tjN57ti+FkRCEtIUoBBgy4q33/v3oAoAQQmk",
-	"SLU6iXdnzp5NW6JAoFAo1M9PfRqkcrmSggmtBuefBgtGM1bAn9+9oXPz34yptOArzaUYnA/eLBi5ZoXi",
-	"UiRkJgvydHbyI9XpglCRmX88l4LhJ8NBMijYryUvWDY410XJkoFKF2xJzbB6s2KD84HSBRfzwc1NMngm",
-	"U4pv2X7pzwtWMKIXjAi2JnrBxZxw1W/8m2SwogVdMm3X97gslCziK5wI9lHjAxMiZ/DqFZ0zMmUzWbCE",
-	"rLlewKeKLhmZ8dyMaibEzRC/lqzYDJKBoEszhxTfFM5uST8+Y2KuF4Pz09FolETI8T0M+qoUrzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfVzlMmOD8xnNFYvPDCf+Fn70vjZBrtkSyPRFwWaD88H/717FKPfwMXXPT+7G",
-	"L4AWBd0E83/NimuesjiZeUZkQcxczAIoUfhwEx3dbPGp9y0EjdHzacaWK6mZSDf/YJvdCV2SKwaE3Miy",
-	"IOlC8pQBh+sFV8QwGlM6Iao0vK4IJQUVmVySn356+mRIXjOhCZ1TLpA3uE6AP+zvyIIqIiRRLJUiI2w2",
-	"Y6mGIzNnWlWcRIVas8ITAI9jRYFgDSdmEW0HIKTI2VkyWHLh/j3eT58XQBaaH0inP44gtyDADMRWnFWN",
-	"NCR6QTVZU7NKmiWGdyd/ncDa1wuq2TUrCIe5F2xIfuZ6IUtNuIbV4ELM9w9Ov0lgpQ/Gp2S9YMI8wg01",
-	"NEnLogDCiQ1ZyoI1L9yK3Z4y1q6xeXcPWevFsVbSPnNzszTs0KUIJr2RJVnQa3ZB7o8ehNNSmue5m1jb",
-	"fKo7rPukXmsauUwmf52cEynyDc4DyIUUEoxsmEbSSfP5mit2wKSYKJeD87eDvw7eR5laXGa/lEovmdDx",
-	"3ab++78owjM/hRXVi2oC1VN9OU5crnhU4JqXX7FN61vxp33f+G2ZzVnDcqfwXdtL8YneL30sxSznacNr",
-	"U/tt24vdM4e8WrA0rjvZl9vv4fXu0m2ehhvtwIk0qVWp+/ovipifm4lQQWjOqTI3CtftUwIlqueMCpZx",
-	"/VzqBhUkhe+NxGKtW1MN03cGTxjNnjGtWQNRMkYzksMDbTPIqmH6zuAHmWfxdy9knrW91Hzf+3VPxTXX",
-	"tJkbuf++7dXVU4dMQDbrnPjlnlfD7/u+9xkXDS/NuWh9o/m+9+t+ZMtpE1Mt4bu2V+ITvV/6iqWyaOCm",
-	"Ar6Dl4LCwLUCXdHaKGqjNFs2TAd/e8B0rrlq5LTCfvsXRURpltv4cjvKHn2aL81dezp+8PWDb+4/fPA1",
-	"6JT4YaVRcqHZnBVugmXOLltEM033HYSiGqE3dcomwpR7Xtn/Xa9ZWjTduQq+M7tAl6wyoR6/+vHDmxf/",
-	"+O55wzTwZwfMpMXktMZjl3vQPtr//cDnDa+H7/DtXKCZ42eUybRchqrp1nxw3J5OFb7kkV251GQplSZK",
-	"kiUVmyaLO4dfh2/I2IyWuTYmVTKYyWJJNfL8/dNBUp2RsbHB9xwOpJPandzTDLQBXK9KiGIrWlDNMjLd",
-	"kFQul1RdEJrnqFPTqTJ2hjFQaJ5Puro+7Ohxp8e2N6HVdIRlP8WfjgPfg3OF3OCOMaW/lRln8IIndqvN",
-	"36kU2v5JV6ucoxfs3i8KZQb7SJerHNjZcSQoRJqmGqbvyPj2U6i6GZ1leZJNzc5m+K9BMpDTX5j52fnb",
-	"aojKblhJpecFU7/mg5tkazS1kKtgOPPPrfFKpeWSFeGAyw2M9f4mpHKbR8nTxVAtpMaGLvMaNRwxzolb",
-	"yDthSXH+ThByQj7x7JykxTIBXfOcVKtLAo0YHjnJpgmxazknb92I72+CkcyK3VCwrvoolj61YRxFzDiD",
-	"Pc7JbSeLXZ4XCkZc/J/XL54bRv+/lz8+Swi1Z/j07CH5B/92aB5V9+zvTrwwWWYEx54yBV6Yyb3rsSe4",
-	"c7kZbpsYy9Rc2vjlrn8VWVmtpFDIxqHN052Np1Sxwfn4fjJIZZ5XHKZlevUhZ9csN3ydsZRnLPt2Y8iR",
-	"UfJMXrOcgjyecWY02sGvJRWa643n8Vn+YfTw0fr+L7/NZuNiNBqNRw9G9n9zw64rJlh2aUTW6ej04cl4",
-	"fHJ6/814dD4anY/G/4IFU5jw4LEshRU5CypQM0HVx/zR/hp88g3XwKiv//HTyRg+VTK/jrx+DK8f4esV",
-	"SNfxaRKcdnW954X20edef2VCy2JzojYiNV/zjKGAoPGlw7szljNtttpKTcWYaCOVvY/OB2tasIUsFUP5",
-	"cE3z0uzv6c37ZKDQee0Xb36njTCfm31dUlHS3PwGQwqD89NksOZCGL22Pm5nEeJ5MnKsQkvcsHck3BEb",
-	"2j52D56BYetmZXfWp0vDVuFfg9Ph2WiQDNAtlRqqlCob3PgDMDgXZZ57KS7aOcHZLueDKd9zGFAldsN7",
-	"xn9RajpnRKJ2ohe8wE3DfcwKOtPhho2TwbrgWjPxLfh4ahw2OnszelRx2BRXV+yZF3Jx7czfdN/+amea",
-	"GKAy+Y0W6lyW61sxRN3K784QKegpVmIMubimOc/apV/GCy8zublXzHLMWKsCdn58eoOftQtPfNr8u1D6",
-	"skUuAONl+a/tu3bFNoGsy2lkzEDOLZlSdM7sjsBUnOOYBrYa3qUwWZmVqO/IlWGilWKF4cMV3eSSZsHy",
-	"B8sSXaRXpZ/QTcDfgSS3nF+CmIY7+ahS14u+rODXTIQiU2lZsFkhwZ2qC9AKx6EY7K4xVYzXwO+Bg2lo",
-	"KOHcQd2Z1DJj24a28OsC+G0MijTw0iLP9vASF8BzcCGZPRcgaAc1jiinOU+HW0pD6wU/ql3wZkIEXsGl",
-	"UHj3ml0J7r/jc0LOqMJLsOHy1FLT3FGrErKd2QE2t4ERFjLPgAMCB1mPq8tHAIwq8R7U80JeYxCpLvXv",
-	"Hy71/17QlJEf5GplGDoZpLlUWxs6On0zCjbUEKHUe54pGK0/MjoZjbcfAZFZu5tHw1HD3VzWrvPBw6YH",
-	"Z1zQnP+2Pb06hWY5nTsDDq6DX8qlsa40+2h+9YUZ3YjHLx6aCZEpy+Uabmd729u0BHOVffnFQ/P0V8OB",
-	"0b7guO1VBHIunHq4q540rixd0GJeOSGMzU2Fdfu+DQeoNldz8Dh6td2yeYGnw6ztrFr1ODEHVK5YAYMq",
-	"Y+98gc/4peVcdJIkJVw25tqBC3pgzuWHamhzj7CCy6xiD/ORVFw7HcddLuaXJ7Vfbq9GO7V/I9Jg+jBp",
-	"p3INnj7/5wlMchy8+9OAiSzkkjqHLqXQi9oMlaZFC0trvmT/ksJM5qc3j+ESpJo9pui/tXuyYoUTU3Vx",
-	"w7TOkW3xmsQP0GlhP7FizQjdSnR14R3/prPOgs3JrAbZ5k7C0RS651L/KDM+4yyLJSQFcWbztiCofPAb",
-	"XxZymqPjsEEqr/CJvzXrkc6ctwT+oDTNQWdkmvLccKVcsqnMNiRdUDFnWeiC9J4UsmRUrBc8Z0PyymgP",
-	"3KVyUJGRgq0YLr+wo6D7UGkq4IyAfwGHVPcCT5X1gj1FG3qPPmmYq1SD8wfGFHZn6rGdtJ/fwLua7oH3",
-	"gxWFLCqvRp0MnXnN7USE12Dn10xosi6kmA/Jg9GolteSUmG02CmDxIkL8mA0JkICybkiis8FywgX5ov7",
-	"qO/muVwzePJBmCCAbnJIdnsnwFfMFdFMUKHNs2cJeTC+b/7fGVkyvZBZQhT/DWKqS5ZxCq4q8+Qj3GNz",
-	"WF0uG6bQzWQx5Zk5MJiGwLXnCsWF0cj1O+FSQC7Ig9NTe+msSjhiQIGETJDoE6LoRpG1zQg5/aZKDeSK",
-	"LLlSXMzNF4+Iluh2dkRTF+RsNCKUgG+ZyNk7IcsCPr1PlDTLM/PFlBSj0K6YyIyFmklmjQZMEwI3W3AA",
-	"XzFdbE4uZ9Hg689cL2A6hqnPRvcTQs2DZCHXODvMTVJES6KLDZ6AYbsf7yYZ1CM+PfQrZ9NZn9sHr18l",
-	"rW6bmg/NisHAf3ag0g5WogqlubndRjf24qWp3udpw1vv/NNNMoD8lh1Hw+MFS69YVuVSOn/pLXxt5l4F",
-	"XxvadEaxOsmNnnKiCyoU0ljdxswzCp1IOc23lXvcrrpybxgDrMoDDLuAjxruPFzN1pUHHNif9WSxywOp",
-	"kef5KzyjoSqQGo4A5qhZL/hOcK6pwfnIq93wt/cumr9BKUF1if1aGq1h5OzEUTIw4hD+MHLHK4nMGH72",
-	"C6tqnD4w35SrzL7FkGlX1d85MSCv3FpmXHC1CFcHDF6U3TRL8J4YHa6Q84IpjGYFywtmCk4IF64e92NB",
-	"o+i1O669jVkKYcNSXfmskcGKUjiGesZVTy9/RjVFS+BQ7rrlbkZ+cOr9WV3313uodze42t3faWtVmaaM",
-	"ZSwDW2JB1Y+hu6JKWUdi9GEA2N1oGAqy3uXMsIICXgii6z28nPFtDG1gjCruo5Zo8LCYxb8qRcVEKylz",
-	"cCFhuBoMOFmAmWbESm5sI/QG4Z/Wiq17Cd2OnlZ7sKIlOnCs1GnjzAOsHEfdhgPpFPUjWTl+WvDLy9R6",
-	"kY3Rqm2gmsJnPtBv1nxiabcTBp9umtP8Z4TapCSjoF4xSDnYGQG3N5bHUAUi35r32EdBM6rCzdY5eJMM",
-	"LrOMZY+liqU+QDaW04TBqEbNcikLRsBTYNVgKKOokyONDglGgbGRMqst2pSvC+uq+Y0VEhVjKBvQjMxo",
-	"nivIpqZ5TkrBtYoSpOZV6ViV8V31m9earXaLM7wfpH2cH+Eh8zSImU+1dI+HDwa7SR3eTfJpdyXWhIt8",
-	"Y1a/f9NduALHcUuwv7ZzTHB/6mSLs0eYE73F8d4H1kocKRiQkmPsgWrNCsML/49mv3wYRJNEMoYhsrZx",
-	"L3GCTg71IOQWvSCK5Ihlh0vc4vxsosTx+dpbvF8J8a4Swf7k21sLBvZxxQumLiOHz8h7OEmCXWPUqGVu",
-	"b92YCfxu8D62g1dsE93BnCr9vSwbUi7Nt2RmnSIFTTUrlJMyTcsyv/lJOZpujYlyZMlFqdkBy2qQpXCv",
-	"yasO+xgbVKVyhdzQSRS9No/HBJC/GjtIlRhjW+nvd8TPLOS5UH0MWahG95Ae1byaz4VThOtnA5XdjlSx",
-	"ByxCFq/T+W2bSpkzKuByDBS89hc8r57cph5MtDZW9db4olc5Z1mg9UWFQmuyJSgqbB2cgGBVGZ/NWMFE",
-	"2oOtnvjfxIgopOZ9RrPevu8hLh4ZD/TAhiWis45CXarTF+PrLFozlXN+XaUrX0CJlVEo1rLMMzLF+jpK",
-	"smKDNlns6i2akn3BRDW/QzWHayIYy0DfkIK9mIGRttdCTDxLgjDAnL6mTFsvk/2cUdAbMgVFnt1e73Xi",
-	"2BQgX4Jq9kLkm9ix2WL/MKfX53zXxqi8FtXO17m04jAkevTYKFUuWfYTJjl8GtAs41hy9zI4PtZy290y",
-	"1ELxbjQKakwRNbbVx9cbkar9GVHmzje3qCh4uli6Yu9OvwEOczGsfSupz3FVsCUvl51fpTQVmY1OdfjB",
-	"zTbdk8HHk7k8MR+euCQi3Ien4SJuKrOvH/nQ1diXCj4A0vU1Ptel6w9qrs2j0+6VXbXZoB7kuomdijLj",
-	"+tLVh9XJhFrYjrKCbpiqzNGXrVxhta/LicdAqywiVZBdzUp4VRLoF++blvCd0EVEQabe678zA+oW3aoX",
-	"VOS5SXpZ3i6818SY6Nxo3PHB+eAXJcXwFV3/aBOzUBlZRBfDV9GPV0ZcylL9YH9XF2s/sI80Yylf0vyC",
-	"sOVKb2zRuLugmCFqVEsO4oaR1yr26+7bxgk5Tch9MhwOIb4gS03mdKVqenSzGatKm2a0j2fMy2Gr3BYn",
-	"jguqQfz2hCsBKm7RzJK8ke2OoXpW7Pt5qJ9mvq/YShaRlU8LeYUpys1qD7j/NmSV05S1bP5bv/uBsWM4",
-	"0hG5zssuQrg2CmDBaAYxxJksRUbWC5mzjny2YC51MVxX48GzrN7XYkImjfNWTO4bmv9gZnaTDGA1uxR4",
-	"LjEku6bKxYwTkhVytTJ/0CxjUF21lNcsi+nDWzPEt1QUT6q9tUSKMce3LKWlYj3v48q1ElT5jEdbZT73",
-	"kz0n3w4TnZcvP2/yLDU5Svr4VnbcFtMy+9DDqZqgLzt+2AtG00WTWbeiha7wIbTMfS3bqmBQjAVK6zkZ",
-	"JeRslJCvzwwvjEcjsmJFatNkdg/DkXwC3sWFy6vWUncHtFn6uIGXfrsCIr8dnTx6/2mcjM9uvnz3buj+",
-	"eXrz1X98ESM+DnUEyW2ZKoa0syNgm9f0nK17Hpdu7tAaxQKeqx+xvYV0jRy5tcr6Vjcv96WDC2ld8JKL",
-	"8NPxn5YEkVXmV5dhGm73ffWZIiED9vl9XBtrO8R76kF3DnTjEY1dWpYKT405UCvJPLNEdxWau2oPKGF4",
-	"MOrCDtPNiLCXnbnjFd2gdwZdM6lE7CquO9xynuTvG7byRanNgLuSQuIX9c3aYlKXfrIb8LLfoI7i8pEv",
-	"oCyf2LWfQ/KX9TbFHViYYbgb+toY+gzbPexVvvluWMRVgnxqGcCnlnbzGLngzI6/KL4hgyRM3sF32fVW",
-	"8+vDhG4fb1p5bZfEfpkdFrcTHsNxq/l7nolx22OZsew7zJzYcenajd6/VU260T7SwQSqytEtrZ4q1hBi",
-	"1Qu2wTgLnRfMqJiYnxKmwH2KWcc+zW03GLxihQIABow+WZACZ6JihTkpypwRO0zURLVFVVE/qEN+IktQ",
-	"IyxsFtoJFjPjnNj0KDLdECkYUTxjic/GnG7gF5BGN+wXy0pneVQprApluuqbLSHJwoOCBG8uWPohPk6Q",
-	"sLdT+q+VIVO6aAyZhVW0vcNXrrw2impJ85KhWpsCImGpnWSvu7qDNarr+BprKYMxQw4Lcjuqfu6svOZZ",
-	"VKYoBxDZaRAH2FiV4fa8xnc1d1ex2yzCY9d75YsPyZWEUDAVp9QOuTtvCQoLR09HiWBtfm5+74NgeCUX",
-	"gvNQ47B2M8GR9AmNOAOnm5cgWTqScLp5VeZdsywyGhFlTwX56c3jnUBxjD3XlGvz5wGWlnl1NYCfd1Kt",
-	"t41SEGN77M2qrWunVYin7lcd6NMijY8maaHopdt0jik7GuNZ9TMUPSypNYxh6m3bdARztarC/xzcjG62",
-	"LymPKkTdWU81gdq8WUuHaAPlMu6p3fyeLWqtYzHjH+SayJlmgjCaLmyayZKsMfrsB+8w4VZvQgWS43hn",
-	"veeEV0Jvi3kcmEGnSTW6rOQ1K3RZiM4jGUnFstdYyXGIwLOuBjf/2hS2h28jzCu2ymP3BGqyuzv8wiI6",
-	"J4SivoiKaqiFdli+TWTsjugMs0S7N8aMQX5/t5uq2vYtfR5sTSifmzLml+WzJO1qFzQjWgKaHKK3LsDj",
-	"2HH1Lmrf9fDmbKb3T9U8RbT0k+waU7I83ZcBK5LbMcJ12TmH/GkZqtr7Nq4ElbIh6XcHgx1wdNdUEQv4",
-	"keB1SXUFa5bmMr26IJXdw31FnGZ5fkAam68baUYchDm5ax3Rl6MeDAdo0z/rzSO67SrKCHbTlBG8kHmm",
-	"hg1y1WPl2AiinV+15tadc0q/i4zbKlwPtBMLhIc/5krzVP3uimt/s+cJjQYrqwq1XqMFKmhkUKfVxWWx",
-	"lUFW++147tGy6Eig+v1Wn8UTlkLGkrJ1iusFTxe29hSOAZitWgLToZMSEtGlYgUIUkV513tjRXnRn7ag",
-	"PsWcXkzaQpB+wyEfxixeLlLW3XVhzUF+iM1tLclGjimFxsyLblPZ0Udi2K1UEPP78JL5i4Ir0uUX9g4B",
-	"A8HcbD1TJk5q7Jpx21PdUnzgJPtD6BjGb3WN5u1iLKTvLdXG3tph6AOpbwTWfXm8e4LravEBbhO88kBE",
-	"VccGmgQw3ls2CBbLHnR9pf1QuYctmfy3ClCnUvQLUFcux92gQ9VpYMForhcbbEeD+zSMG9ZpwfRrpo3w",
-	"jpw9Yzoj8Kh9BHUbWjByxVaaKEZz3PruxpvqgEVL1tDJxQM9gs5gcRlwIlahwoTaCnSSLGnGjA7GtWL5",
-	"rN1foYJ1x8N8Uc/5bscZTxRDe6TpkHzx6fnlj9/dEEjhtIVN7stBhNW7uiztSr3TMqi668qGpYq7/v12",
-	"BwgYdstLxQAUARo32LVwMc9DJP1+fHCk3IYQB99v6A5n11yr1iPqnZ6VIKnnQ1SU3ev0tBQ4jpfISbzP",
-	"xU9k53uczIIDcwS6nOVgyIdnZ/cftsmGJf1Ym2YAYuzWftNKjR1jpBSWzzB/y8hnuAnnBcWrEKtxsqr8",
-	"psleqW6uLRs151RtKXR7j2GaU9WgdSEGITwAifeCBJnvACptl+az1BOf4P4+mpKL4HVR1539EsSosfqG",
-	"DUm9rErq3p3xmm7sdcW4mLua1YRMmdKY/dhPRs1LWlChWZM5S820+TUrNsakJ6tCLm3LmlYG7VYohj+I",
-	"XqHlckmLTc+iUvxgn/vcYj46XqoKJt1LHcvUxG2wMUkAUljRr0V0yOJ4YlMWn4vUjK0YMeuaI/22NNtC",
-	"2znbFr7jiqwkr+URBlXokIelbp1YV3OebmUNzCkXSlddyiAjslZR7hoFggVOi3n8TDZRpJMrRdPHTpzt",
-	"qtRy3dVmasp0P3rMu8mJ1jGkVZV6+LR6T4LE0Q5X3iVXB0qzWhzdHrMushTzqpQqvf+cKv29e/bGAy12",
-	"rkvkKcugqUysyhFQEhvTweKu7J8E14qAE8C20/yoiRRd09X7wQYAJofVCyLFIk0JYRWeYif+LaLNMV9Y",
-	"nDPOClv1CChm6aIhf6djUX0TCEEARA/z6cKAbzgrnnALmhd1mjlUyFYmwafM8zntU/UK/P8SwbV3X+4z",
-	"0fbQA98eHJcq/8yfSH9a3AGwzOunXEnaSno33SPfKc2Xdsu3FMLMOoq6FcJ4gJDI6qkDjNu9XLyIjiQo",
-	"qIbc/jZRcjyRsB02qnbEgmIggZoI+30g07ZVk03kDvy+zHNivvJVxVyhQ2JWyGU8w3/B54sGKlyxvIFA",
-	"ch2PBFfIqjtz+xazOAAkMLiUD3Gcmtf7+dkVeO9nMIcmsv5nyZTz6PXIri5domUrD4dFxtsTL1tSL5vS",
-	"GcL2PbX/Bbnbo9jGPraOhDtCDmmHA7kruI+rlqaVzuVGXi/k2mJzSpGy4T7ckD0QIP/G+Pj9MD5wh6Mn",
-	"BIesNzLcrvVN2Uof6pDvfx7Y0hb4HnwW2jzzXFxHjwA0YTwGfk9hqwhbc08kYvRqeRULwnY5aWWRtxiU",
-	"NqdErpioFwKXBT8pmIMUSbogK+F+2IWFhGpmyIBl3CJxxg0sGDSYuRVCVRBD61Y+gRhUEbCN3YhOIZr4",
-	"Ru5ajlMez0V3qOjbG/d3fs1E2MCZK1WyLNmp6G5L+G5MWlfbPkvX2gbfAmk2KqVFFvNNRvT5asd8tKJn",
-	"FnXYRmfv/sSYsqpnsSSt/P++KtIHAqrXhSHKVte/X+ExfFhBn57PwYlVb/ATr5jZrWUA+EzN8lwRqFW2",
-	"AOpLlm0afL5Bqcrut1Xnn4ptoQWQLHXUC+1aA7UR6XuM4deaBu3KUElSWRQAwWtBG8yvCBfE/KpPUcwb",
-	"92tvmVsgccz9kwIwla6EXIv2w+07Fx1872X5r22qX1RZ6/PC5oqpVsebXNViKa7XEbqao/sctEHqttWd",
-	"qnkaQJ3MDsHWZTyDKPCcaYLQ6E31P1HZXOasqT1tzrADqEgfSzHj86HFaOKyQrGaFoxeqaqdLG7Jvij4",
-	"UV2aXaLYleCoSm+a8wk94sTx6+ObHKuVVIk5Wa9s/31bkwNdP7fq+yr2c/Ov7h13Rv3ZqZfd+NuoUspd",
-	"tUKBCUkgwQLR1C6b/17IctWjpLFPan9/6dtbQN1CvkT9nznVTOlhC2//SZz7UR60bOZKDyKs1FZhusUU",
-	"R1BZttnsM9NbjkqBz23x3fI16qQJemC0oGrVD94/aV4y5erIfF68MV1R53ENx7dyLhxKwVa6SC/Iri1i",
-	"2em306U5jdw3LazMIN8VKirtXH7y8fB4onWzB/Tnbk7zNJLk54Jr9jMXKsEIbfBvJcsitX9rWsyZxr/X",
-	"jM8X2piiQOSXFls+IUtWzFlC6DUrqPkDW5rY/e6T4tNQV3Bpy5TlzGhhyFjDLb4wyg6d5mz43P7xdotT",
-	"3tfMV3XFVyfYroXmJxBXNzaO6/e8yzsV+OquZyLeaecSW7SDJV8wCwpVi6Y0Pw9Ri2EMChDjGYZVlxa6",
-	"wVZxNmjIetECZ2QBjFIqpOApZv4uK93SFsK9VQu5ej8MsgAXMnq/bsfJsJE/rCB6HvGI3QmS1fgWSFZh",
-	"m/ruMjDevLxO2guiGGtpRb6bNdou/LpydDL47touaHvSj3NZZvCtIuPhiDBxzXK5wgo8yx/mAjKHDybO",
-	"4NnJLjiru1O7gzHahA7bUcMlL3lO3+6u8b7RuN2VfSDCairlHndnMlArlgbWhpvGeDiKvrkZLRF7EHbX",
-	"Z93CQxOdXb97NzSWYM4Fe/euQ+p9MHsL52mJkLiEL/v+bZInzfBZ200VWpyydb767iNNdWuzi8qUSPMS",
-	"RZptlFmgDbWi6RXy+Iwx7BeZYvHfssw1X0Fk0gXokkFKEVlS2p/rgkNA3tzjVpXGZqcW4RhQYwpZAvrp",
-	"lOc5TCHnS44oyNj4tUGsHpitsbvzNp0lkiWv2cqcQErMpcDirv940a7GNIMgO6MFMQx8I6/9aTm8DUpl",
-	"C+360Ob0mlXuM8K1wgv9gkz+N4YnJg43O6j22cPvzl6iLQs7WI0NtFbyHLzKmLbKDF8Ti+iqokn+33OR",
-	"uSzQOjmxY2B8v/2dUXVSLBXLqqwlxWACSyayrXKM26C8B6jx225cM5OETEsNvQihlaNaQFHwle2/c5QZ",
-	"YOv3/eB3rkW8JWI19djm/8DyzGa57TI1qFkxcE9YIwA72vwJ1yf7PKw3XFPf19HqanleQaLGa3C9htjN",
-	"TdlWibygK6hi2zG2oAj5gFLjSh3tNrnKPuz2/ILlvWK+jQkISP+/KMxEECBGcPXDONZTX3fyXhcwdTzg",
-	"XPi2v0Mf/6+OQ0D9HJTbpYajKo6Lrm69iMYreLogGAVDFFpoOjqjxX55ih5PcHTaExL4P13mny989Glu",
-	"yNk4H1vQbTe8/VwewS0THPLPwi3zA1daFptmGPWmUsU4WNv+GzNptEwVgspNWQqob2HjCivyujeq8Cc9",
-	"Ejrv1UetwSyGYk0LVGTDb9TOfw1Nd8MqwYLR483e4yw35YBo7BaZEHP+lyttNsgBV6CMmBaynC+wTdpU",
-	"lronjt0vDZkG204BpA9KN6hVsQGHraB2k3DE3A1fDldJScjUvIIKavijXWp2gMHr6jHnWSh+QKzYRgUg",
-	"oSrlz5YFphb1eEsutRzDYwig8EB/HiJI5lljuflBSV3toftFNBSOQluRBejYqEt2sKJ2Tsciz1pPR/2t",
-	"tmTpHDseOjkHibyiakeOd9+5vXoVKnZO3ZsVckkomRmBY5Q9aO1ts7jtuPZfW6OCtaPOCa1fzrOy0AvM",
-	"1fcPh0V3VZWVv5KrnHEcM975Q+oDou+HQ2PGmsUDYpHEKqAmSEsdFfgvZqBoYeNjIgU7DxRdo3U5oTql",
-	"6RXRsgL9AAA7BaXkTVg4v3sg3By5SAh8R7kv0EJ2/AOVX1s55YHfwBUqxA+WbRlfMDxi6wDEqB+Q1l0F",
-	"3yMBd5TuO4XbCwyLe3jfCrCyklr14Dowf8Ve7cldZneOcRPIuHH757wBfPSrzj2GtucA8+OgDFDxvCAF",
-	"yxlVLEv8sTx3jJTYmoM5xwQmSFK5IDZidu5RxLkV91RsQFBeEJqzAkbCvrFLy6ArqpRF7dahXwRQCdZU",
-	"aOg1O2VgqIfC0ofwcK6DoHl6FcFLBva1Ubn579TnPyD1+fh5xjG+r7b2CMc94JPP4tA/DRKTt6rHXEfg",
-	"iAvwxQ4OiM207ez7CxoOx+rNghYOt0zRTnPZ0E/Wus2ULVCGzj3wsIfr47nrPGjEF8I/HeBGM9Mtdcsk",
-	"XHts5Xrmor6HSiV8ybL53la+twMnwggIy7pn0Zes87O+ycJBInKW0xg8kcVgwIgNK5wLOpfyilDdmRPt",
-	"Cfg+p1G0hd2uQg1J+75w8dhHxU6wse65a7GA34Q+9QJ9i24LqtnjDi0rX7nnbvwNfLkHZHNFeZaQa8lt",
-	"L605LLBcHXAi8Y3LqLP/B7muvxEQzzbus/j7W17VxRKwW+yNgT59L26vivuiZa9iu80Jmn8Ed2sgz8I8",
-	"VV9igec1EL2BQK/LgnDva7sSyCOUNC13F5zcjiUIv5TLVQJZoIkVHAkphSqn5qGpEf0Al0qWdGMUSaOO",
-	"xq0sG53t1PYDHm5ZAJzs2xY1pQtjTkecG5Apc26k41qAIOICuYRLAapz3B5mVXy/s/KznRPQKE6bspus",
-	"pZtbiwEUeyoIszXuWwGVnLe7QNumamj+D/NcbxSHSiJGkCpRkwBYOFQc/HJwf1SUm1ZS8S2c/xB69FjI",
-	"EF0xHdxskh14B2uK7+YPVPxX55xWrj+Gsi15yj4rTft1U5WdNVLNnWPEqoT/lMI1Lpjm8cjkMxR+W1gE",
-	"6I1EjxEa3orIgs+5MCay+VfBUsZXmphDlxB5zQqbIK80GZ+RJRelRnbdEkuYyfljV8DzPgUFS/rxx4Mw",
-	"6atJuUHci2M74c9+JPtVs/Og2bggjBY5B6+sOdkYuIHQGNZjWeRhQ1Cr1oGS4LpnhU6IUoUpSzTL4IRt",
-	"ZynFcpJyW7FYmUxRRuDiak90PJWrDXY5q4Lj24hLiw7Cs4rgN9WFtXmT1+J7WSy7v6OTBmVWH/hSRXpo",
-	"rX8LsnmlZkWSssLEdqXpctUjT2mrtsipYZVq5ReUuB2q6NjA4Vc7ggYHAX0P0pAGVfeCukdsVsjfWDw4",
-	"+CNzxsZW/lKjS2rHfipVEb21f5G8Z5ShGeyhR3H9bZVn54+yGXbWLeUX0+5jRnIe4Sa0+/JZXIQ410Pq",
-	"Tw72HMIP43OJZkFMQNyrCfh9yIyxhExQ01ETH4ehRJXLCyIYh0gdN/K1FNr5bUDe13AyNyL9ECDkuCi2",
-	"Ajemh9ZU8JOCpwt0viUDnIxXtlTDydRFtH2BvRufUe0wl3baZC15nnOFuOaJC2V2UB7qlrcsp3lwTq05",
-	"eEiPFKrpP2VeLll0tnM+p9ONZop8OR79v0cE/v6q41xmlOeN3WWkYgnJGM1IDrVA3bvjpylTalbmbQND",
-	"0nrn+BoY3q83Io34lF7Z9gaWEcF60r6bEpEFKdisVB3ftQ0BWr24tjJPu6TWgWWLvWq7Fz1xYLB2zha/",
-	"FPXEWqO+YKPIEqD7bKqNA/fashBP/gP6Uf/Nd6b+W0NX6hCSLGxuTU9+e//p/s0Xe+/yyg5yI8UW/5yt",
-	"A8f3oX2nd06EoYBVP42WZ2dwQaYsl2vyGysk0fQKwL1ncQp9Gifj024NvA9tFx/Yn+EPT3sW53hCO5u0",
-	"pVrHkNsjcPUgdS2MFkn4lIVPBhHseq9jvg2oqi/Q9YFQVM3tno2NyX8tmf3aVblFigfsuxsIXe/V0IPY",
-	"tWYMPcnxB8CFh8XmnVDCI5SsltxEzBrY0UFCItai/45PeNNJbT+h9ch6n1PqbI6w+PXswV4xdLAWWQs9",
-	"x1cTqtNbLhmJDpZJCg9M3M0FiLMrOnfZqjZfiYmsPa7wwlvYTTXanSQEDtNYgmHt++6Y6S022ToGHD2V",
-	"pSYLuSZLKjYutS7sl1YKD3zToMm89apMU3dde+x8irqF8DAzim1jSJNdSxe0+T4kmTNhdH6WxW2wgHs/",
-	"9en8KKjm16yDNwIywi23NbazcTXS8TkWjGYvRA2QNEydS2msbuEJnxsNDT1kADcnudAX5GSM8VCxsSmP",
-	"w5Y+nJ86FrZhtaKlSbCcYO7hTjRv+xGM8Rd+yD+/MY5zfa2pLlWsyRIk17dFZsFhvKDeGjmoo6GuNIfd",
-	"YKy3tzv1hnjVjOOUScGajClAw85cVbMSdKUWUne01aDwrHuuymOZsew7+E00ZcXYWVzMX3fo6RZtxNzs",
-	"e10tqKr7BO1CsT8Zo8uGPH66NzoPfAA01DK8wXpOviF9deuewCAt9SUeR7spvCcWKWV5pgqDV6y6y3Ke",
-	"TklwbrZ20/FK9Cg619Dtqm0Nw+XsY1zGtDdJiOgOe2+3zoUpneHdGktOGlgzdyX1sXurTwFKvwzwPuUq",
-	"tpupz3hu7dxQhxbzSotfabXFrVx0jIvMc+RncZe9pJsD/CoV8MNtDZ5qpOjsfN7AtkKZxUAS0rxU/Jp1",
-	"z/kDL3FTMULRQ4CYz/9lr8r2BeMr3QsSWErw+ygVciqirQpeCNXSvWPGqC6LPZ0zdioZWxESGpN4OidK",
-	"uElVviiLr4Az6tLzwpDj0iy+d8sVSIvfX2KfU/EMnwQWyVjeYEwsW4jbox9DTgX0ZIj20Gimd0N3ieZ2",
-	"VkHYrlu/+iqYilTY2bSgP4RddOL40lO7iaOf+c3Y7smWf49MErF9v7tmxQZLIGy6GcA6uNxMClBPJ7Xy",
-	"3UDCzoJxe9zWYZypIYVJufblytW8Rey1Li2TpcwbanZdU7m1LK5YQcyTDYVgGCCL6YPXrvOmgzHPpbxS",
-	"zn8SJNn2DYB4yia1/Wva+5dFNH++AX3IY9p0zojBLhOfYliXfdLWfL+K2CFnxdOKMSKcStNF2P2PLKit",
-	"JANtXM4wRLhuYFUHzxN1CzXh38ACarbKvKBZSTFF4RoDTDD2h1JAmkyACpSDwlXBAnmqR9Ga+G+sqTMU",
-	"JMvYgbsG7hqBe7CjIt1/L3FWtF2GjTQrV29k/NVgnRk6eUcQZ4U/3tbqNQ8dcmA6d3iCo/KGxxMVOl66",
-	"PIu0m7LM0pJqa07qa74s80M8zRH1JAwPPIjHBmxE5f7p7lptRL+BS5jCqjZG6FKKudmb5QW5byFlYMuG",
-	"YXOa0wfB8R5HRbHVurZm3SfuBkNEKWs29VKodSwvKEK5/T1Jf5/2UK3qkIx2KvXlyxQbDfVrJ+o2YVf8",
-	"5lS8aW7cGfeIgJu3XLrzDHSJSpPumpJTjGCi4bRC7cmrRL4yoNKbfDczIF8js8QtU/O6form3pZfOGTj",
-	"PA5sRVXx9FbSkLHQwao6URuRThIyodk1FSnLTlzGxEnBlMxL8wvzvbFwT6pkH/MRAqSe6IIK5fP0FTzM",
-	"Mp6a++9ElauVLOBxldOTR49OHj0y/1jwFaUnSqanJ+Ai4Obl5ov1gmt2ktMpyyc1pr2tGLMHyF3RK1bA",
-	"2vHyPfGeDPOPQH9A5tKzevpi/UBEM2km7meTczIBq5MVZn2rQs6YUrB/EyILMjH3a7EquGKTIYFf1qdg",
-	"B4DGxRPyZSBav4LfT/mJh+Cm+WRI3jgQAQKrVmRBr5lrFbmPjLfvXoakbmTlbF8NyU7OSEsSjfs3BaEe",
-	"FSqfSbXJHVeC/D5lGxaSsqn+0Vo/67D40TUJRrRe4XPT55IpUsMa6mRsg4Ld3EbKrQfzH1UH9N+9FSZO",
-	"sbOq/e0KTizOYCT08/1j8ujB2ddkhU+QjGnK80jVQ7ya7LWm05xdgKq2YgV2tNlKsHpLT34bnTz68P5v",
-	"794Nq3980RDEsikNEUp7dD8qMotrIkkmo1tZwUkeBYiRC9uVNaqF0CwrmDJK0RXLzJnv00oMGYMp/TQi",
-	"TJ7TJYP4kpHOG1maV4BQWbB8tYOuF+9co3xos6UgKtLSkGOvTMsZwzZw3hiC9tx6J4A3OWAJMWK46BZ9",
-	"1jxWr23JjivzbBPsk28VURG35WB8H29L9EIwMqNlrjcE+tI2n4pIDCovlyJ671CP22Ezjcfx8H/OBbvV",
-	"AI2tQH4OmyxhKDFelUcLuoznh78BqceKDfEPJWRF9aL6NwE2pZn5xuwLoxYgw8JvNxQCWmjumKR6+Gg0",
-	"Jv/n9YvnbgjChY212m0mU9nQRgs7bDXJcEnWBdfMzXO/AG9rM/IqqACvs0ujk/kO3LzRmVXRwOYsh65B",
-	"VqzKa8g0OAB/AWOcBwIkHIC7GslQQwRFRIiiXG+hSF5AOdxypTeYUQTaM8IBGRZEfbKCJb1FBLkpQLuk",
-	"Ol38o6nibMXE47DQYB8MQ2SqYSPHWRzlYXvyWBfRloVl65ptmgQ01GhOY5FrlrVlpXblpZqWYssC0Ftu",
-	"tELN89ycemhTphNDkZTBLXuBNdcNhNo5UQgj35pHu5cjLcL4zrS/l4UD9XQYnzjPbcBlmrGLEOON2ipy",
-	"3Jq/xKG4bYSjs4oE1ZV30NM3ECQBgwdhf0dij3dmOW4LkiFIOKkkSb2EEBfcLBiPkDBgJexnkS2Acz2k",
-	"DI19XNlMlqgAdfhkiMKIxw4waZclpMpdM4dsGWt5dDc9PqobIjplB1iLp8ougBdEsLVdRuKCBL6Y2KWW",
-	"qj+8eRPuZJXDeIgoQiFZG+km+irbBWo3KBN8sy9e4h6NL+aXg8oomiE3NxcWAOiKrfRu56X95RI1OE6w",
-	"CPwc6u/61vwiROTsC8PZvRHPK8Ty60kkh366r7FWfOtXOd00tQ7wldTd1Ih2bFzfJ/aoUKy3g2fGh5vD",
-	"FAVTwBhxa6uGMIoojcPOtf1OrfP1/WsuRJgxEtOJwR/2LWuo4EKdbMt5BqJZSztNmB988TMXbe/aAf0J",
-	"auqt/zskXtXQM0AsrcBNgYp+iXX8UremYF5J+yExLPsKjcO+UQ5zc1tle7u73C6YvHlYxYteoANcWAcN",
-	"fiykCvgV0M0HSsoV2zQE6dnHVYEe/vhbon3lHsSb5s2a/B35xmO02zsRYNMYCqu9VFjZrnfxGdYa4zUF",
-	"YeIDV1GYsMbM61aqQ6J4p+Z/l8R9F3b4st6WCw8b8hdFOOYpkZM1F+ZJTK/o3dZvGxDDzSzOzEaZxVBo",
-	"Q5O9btZv364mmJ1cpxSmJp87HQ9LExB2+gIBxNm5kXpzydQF9h7AD3J+bZ6fU2wPfWDOcw+53TGtYqef",
-	"ByQfd8DMf8WuwT3wxPuutzan1AtZHM1L4nstqgbUI9RRcU42DNIZaTHo5BgxYbKg91/rKO65m8rTW4VI",
-	"f8FSgQ1d5v0A2iucxwgAQb/Udd/Taydj1l7U64Jrzbq02vI57R79z264R9u2JKjbq56WQSu6cG/bOO0o",
-	"dioO9bpcLunn0qFhe9ItR23XFxUWAe6HaD7gZP4JOf0ovBrdCVtB7PHF16ir0WwJKhnLOPYemXFh4zGI",
-	"URulwyuZ5+biuL0tcxbVHpw0tA/bnLHxg68ffHP/4YOv23PHdq6Ja97sXy9zdpk2YaTrRuwsJwz+osha",
-	"FlnVZFZIzWdxDqXHc9bfXY+Tvn75HU84TXW8lmrlM7g76jDG7m5Dh3NuKkDdNB+uGMVQfp8OZr+bsVk2",
-	"xW2npeKCKUXMI7Yd1u/R7r+LHVudjw5dP6RyHT/spbwvue+oXTgaLNeatxo2IXEnO6hqc8as92E7dnV8",
-	"aAvimtp0+A4frcE8T8xj6AOV5Po8VIEtTgrhRLFg1aKJOiDKOsBfTleqwc6GkX0y7510rY8610rRue/d",
-	"zwtZ5ZoQrqF3El0yQOqeGGpnZc4mccXGXMe59Ygc2rEDQdgOdDS/KsVjHGAn4vXtZrdpZUWiQxqFHLku",
-	"nQuuFgdSbTfKW3ZrYAcRU5vjbzYW0sOoKGlcq1wVcl4wFSmbcOX/XcHXdjlv1LXQvFHo1srJYyc7VNZu",
-	"bedBguyBOKjdLjR3k7XfLVsdnFxnPr/Wum1YTbvGcrHDG2y3P5dtJfbV4Wt04HfGNcYZN+NJ2AewHW3H",
-	"2iEbuu2Kk3hneBa/lrQVypClC8kw0um64VWNxeDXhOZmApuOb2zvBuhCqGRa0CvsXNZxXJdPESeRT4SY",
-	"Qtc/fs0KjE503jCzxuZ5wxZAjlqPAe0tvQunE+BSQjTWUN/m8h4u0pqBNQ4Qds59mR2ijwIpHe9V56sa",
-	"szoedQTKQLGxKRJboB3ABA3i4CjK42ejNe6qi7+WrET1sBQC7wDA/GQZQkXTQnNaB/8EKZw36I+IOBi8",
-	"wG4rJBhW0HfWHKj8I+g6iY7I0oJF9ugAfagxAVEx3d7XbL2Q4ODXQYEe+P6jWqbl2D5Tu4Uh5+AZYQ31",
-	"q7SaSLsxhTQ+wlmwm/VZHAec6z/NLva0da7db3ZBIvuEu3CY+NQqPe+2TH9I2GJHWW9SMZvR6dhH/aoU",
-	"B+meDjigNcBaRc645imIqAAhx5V2DZLBtMyvDoIOamlh6xMHoBBekkwmmDMJku2D2+SGVOxKw48UavOq",
-	"qiyi/3fRyi3zeB/T7yuNQPV3Imm7ZWug8QebBfsd7G7IPYfKMyDBEz6bRQRaPYZ4hMjgkctthNT9QFf2",
-	"jBdYjd0cAU78RL0A1zTnUSjLxnAL/qIe4PNEq5bbspFHuZncmj6Lqyk4wpFeQUbOAM7lipbY0HZL8phP",
-	"inTBr5vUtOoFMdzHRrG+k2XfxQZbMWGMl2dou3SuemwJJbT5SIqyQbQWpUBLkitSiowVZE03RBYAwWvk",
-	"bbfDgep+5GD0ds70F+V9s9Yxq3UnnzVeLR/ER/eLbzeTbZbY3W7ckTiXAwx3vPIMgZEswk9lNRDBWBYr",
-	"0FzIHZm5t3jDZ7NGwULT6Ofb7kmLHlUBSzrZkdg5xWPfjTDJfkOiSLveFtoq8WA0ZxmhmhRMafAMADC9",
-	"rcP26Ua7I3ZMD3IwuzYOZIjj3XqBzLHzi242gq+w7EePfVLfwQoTpQH2hqbauqVa2zdEfFaMKPd2sspp",
-	"A4JsdcXfPfBII1Sfm2d38L0Af8NSKBymti63ii5YPfX9OhqeSQxVpg41YvkgykPYp3PVkGJwCNaMLFdR",
-	"KDRXJKrpFROub8ZBkmWrpNk2vQcUmXnBsOUoV1CQCmXeEovwWBPuWyGX3RX5nKZXUREL67MSH1I9Z7JI",
-	"AYHO16+YTSGZZJCHQWiey/WFrwv5qKssuzXPczJlYdOZA2Acg+tz57v1YrOfl6r7qwJmND/swu3PkE4W",
-	"7C3K7T0bIbvT0QXEpgptHYWp+7FI4zHWvY6wuxo8PhDMopOkcauvHW8zgYLX5H14bZmvfhIaM067LDQ+",
-	"az9bd2DdWyvREPRHdqdpn2yqikSOACt0mec+AFIw1+V8yi5QXnBFcjbTRJaaMIGq0ZHgfTpnmB0CL2bO",
-	"Joto6hMh15NtqDOnbAm5tmbUid2U9wfjloUb9rLCWNlSK9uwyPqds1mZ5z+6i3877x6rp7HJKNom2Btk",
-	"TTQrlgqT7c1H2JtUSTKjcQiBpjb0s5rv2jYqdqNiolHnPOkO2s1zuW5BjKlPI5VLBm40B31an1Ic6fhN",
-	"lHug7JouWWxpe8B8zWbWtCm/jvCN4T42qlOGu3brCXeYK6dKv96I9MDwfBnZZteWKqjBQ4VCSOz+ai53",
-	"rohcs4wI62c8tEFoYl+3/xD6lfqZN9OssRdF2CdqCxVEK+hscmHxCWz5Oq7fmfxGidkqaQFM28Ye77at",
-	"fGtVOA2g7fs23Wkyy+8+am3Gv3Q9nHcbbuQWF4XIPDPmJKaNLwEUomtLRN9poj68S0Qg6wXPGdAfiWd2",
-	"CBeGQXOLKoFwCeY4XMDrjepssa2o2FSqdGFhSxwr22cNv+10uPAtGVqKa1Qz+acbAo6RGBxOVQPagUT2",
-	"FHV72B3Jrs6zKougS/9KPPgHePsP7ym8DcXQQb93+aWVJKj6dLgjGDZVhWMUcjue6dgc3jBBxXGCzBlb",
-	"RkB4f6QZM6wzMRQz1wbJ2PUkbuLtRN80E/2ibwWbN2W7q7ycRyv/FrLQWCYC4hNBvRowRdW2Y9o7pFWp",
-	"DCs0uJ3D1gJbIvzy+SUma5NveW5OJ0ENTyVwZzkTySYDwTzN/ZWAycr18C7DWIZkoTt0jj5Qvxq76fVY",
-	"VVt8CtmtG/bELoxC3FffswdiuBV9azZ31vOTyGTEdsWGt3ELbkFV3AV2xdiqARoZb4PxaNRZUzUT+wdb",
-	"6Xhvu1U7iEcttY0WzAMoxATunlujAt+xZaJN42CR69EI4Ktmo3HBvCHXrJZ4B0l9uZRX4GEe7j87bt+D",
-	"N4RiGehuGSBcsdv69w0M9g+7X5F+hxHIeq8IBsAmXCuWz1o6Ddyyprajo2qn1tYBAkS9VXb1B1bxN6XQ",
-	"u2Ifm8eAtYAk490q3bNi88qF2doAQaCk3rBO/KJzMqDJVDU2+YVzK6JPoNpNRZbymmUEG2Rsi7BIyVBT",
-	"MkcKKJPCqqRAlaIUoFbKFbphO6St9y3Cbyj8QRCC8PjB9GZY2myUZF8hsHeXyp7+sV2+cwCK23H3TVuc",
-	"JmhA1q3Ze/wo2b5I3cgZtNXvHF72yT9dNOQ+LZR2g/9sp0lSMOFurb0ijtMndGPBondle79w1VPEB270",
-	"6DDd3pGi35b3Q1nujZbcY2N3YC0RdTiAGz5wa2D2jZvTN5ZQBJCarZe9e66ukTRsWnsvwOD3Xc7HEasp",
-	"G8M69RLF3ZZ53QKbqJE17k0sxeI2zN5bMq0KtuS1Rj31rMReYuu4Ra5dDfWGHavaHu4RfhUROsWPYNjG",
-	"DfWFD63SRgoW6R/hAj/+AHpZGGbAVKot3Izvm27Sl4B2dPv7suXU9hOtLS0571Lq3pIvY4q+1w3ts4Qr",
-	"Mq+n0fbnY99daC8/x9p49rxEbpLBPyt3RZ1D5rIjOHJTorlHAZ3L+Jsld97F45T87mvBb5G/Im6yK0Yo",
-	"BL4g19FDlkihF7dBDMTkqbLgevMamkVZDwW3EGdb7jBBLl8+NSYRtFj5kPNr9mECToH7D416XtDUiIFh",
-	"1XvqfDBltAB+sa9eaL1C9lXN+d4ZVYuppICoaR8cEjACLKa3crq/DWwh/CuC3NIrNE+4GS2V8or77L3z",
-	"gXM0fnDvr0QjrvrmBqD9Z7K1NaGvvfMzhaQy9JBkkinMfIc6TLpUQ5LJVN2jKz5cZtvo9+KaCRD7rq/a",
-	"nF2YP8H3eP5OvBMn5K9/vSz1wjyXwhXx17+ek8kl4LTw3+CTc/ItUJq4jRkOhxMM+NFg36zpHyEwQVJ5",
-	"wr4TJKTtkEC/O39JIcop2qSsWHIcg2ugvyJfTj6eVJ9PvrpACjhuM2RQdKOMeZkuSCFzLJyEl6ZyxWwn",
-	"Ga6HuPynmfrrX/EzaozgGf+Im2BHcWiy4AL9cmKE5iQhE2OXwn9Z+mHy1ZBcelEoizB/MqWCTBEPKCPT",
-	"DeFamanwzDyH/0Y/LM7mGVfazMeslUygDeaEfDkmWhJjZxOWK0ZOz74CdpikkNw8QZctto8hk09GKiak",
-	"Sn5OiM19vpnYt0DRuXmNYesJ+I9w9+/Z/gt/+0Vhz55UZmyCwSI6zTFZaQEt9Qw3JWSCaeUTu2nM7GSt",
-	"iQG+8LEULtJrGAwzr2AYKyvt7JXnq8l3b+h8coG2uTkYngEmT2cnP1KdLibkywen37godkIejE/xYgL4",
-	"VUNlIbXtslPFHr8awgjPpWBumDmAxN0fPbCzfQVoLFzMzVwr5cn6B8DnTJRcMntiQYYKMnmaseVKarPI",
-	"k3+wzeSikiJXbGPf4j+y2wVVpQLOBJvNWIow8KcPyEKWhfJcseSGLc7JxNgcz5AtgAX8v09eypynm4nh",
-	"21qqygWZso0UmSELhv4fnD5COk9eMV1sTi5nmhXIG+iOTaq+Cih4QmxlwzOGsDlXmmXEVbB6vxEXXpYO",
-	"ydNqZ80lIwVT0H2VrlaMFgmhuZJwHgRholw6Up8TPheyYLiQjSxJJuGlV0Kuh+8E5AKkTGDMk2dGfs2g",
-	"q+3gckXTBTs5HY4q2Rx8Zi4IB+g1+Adjq2BLnKMLK6q5wBpdq3hCDfBU6gXxjapsrMQccYD9cHERdFcO",
-	"XtsbIQhOnA/GwxHOQq6YoCs+OB/cH45hsitqE3LvGTH7G2gimH3sefBpNjgf4LcAXrqSQuHVejoa2Zio",
-	"dr0/2Ud9D+4DBNGmRhMyV/SVu0VpTJXZgcl4quHeGW7lWcY0Xj8jVyNTUwQG52/fh9R/Ip2YL2TKlIJi",
-	"rP8wBKRzZbSLH5mmCPh6D4rbm0livw6aiCgoLIAsSlBZbd2hLsodr+nzSnSlC5ZeXVRw4lU+5hL0Zn/7",
-	"QzeSisGuWTGVEBhtJuz733PHUipgw85G9zu+5O3Je2JujilVjGD18TthVg60PWQCQmokpXlleCkDle07",
-	"js9Wj6nXFrwgauCq67HRnE6uGDpYG06b0pegwald/orNtnrkHghmqF7Z86CrY9rPI+Fl/Ys1B/wmuhqt",
-	"t7VI+uB0dPrwZDw+Ob3/ZvTofDQ6H43+VUVPvzVEK1XxYfTw0fr+L7/NZuNiNBqNRw9G9n9zbPrFC6bM",
-	"eKLMc4yaD67Ypv1nOVX6e1kawXz68f/+Zj/5Se3ObDyqZuYcrmyVy43FrSzYtbzCn+EEUJvbqXl/H0jb",
-	"sSGoLzezRlVYYWZGuglZu7VhIHAB1MZFeP4Su1DJmbnsK/x+WWSssGYVL8iSXnExx/aG5jnI9FEsv7ao",
-	"tpEykoPPhz8RVkdXCbFExHvYd2muzoZ70lAxVLNxq9UQsjaxFV8klju5YpuJW7jVbziKeKMA2XAgeYrZ",
-	"R7BGi4CXomZ5xVaaCLl2PaLqJxH5FXeh91EMlDMwxt77Zl3fSuzU1P2QxdiziRs7c9dztr4MDMXKyrYt",
-	"JbbkwrjflP8k4uDKWP8DZ0i+K0ej++n9ESmoyOQyMPSBGx5ahRtuC3NO4Hm2V6rghI4nQ7ru4GNL42AX",
-	"I43uEAIWW5XBXhpDp2lo+9g9eOYmGTyTqW/a2fa8f87O4lbi40dr4Fjh0ENcsIyjLyi8ae99QofIDQoQ",
-	"gN2O9wQ0MgMwSvXC6GBgbXnvjK2JwUZsUoBYUdooGa69Olc6IUtaQCKFcrJvV67gF4fKlRkYkbGr+0Hr",
-	"svx0br9Br2Co22xREtd95kwfTBZjYDeSZvRZSq8/p9i5O3ljRryPbNzOls+l/lFmxgLPjsDOLwSr3Iph",
-	"jUKlRByisvTjX+HI+t6JrzLj+kQXFnW/2VYwz70psEPoHZsLSTOCEt2FHY8ZrjOea1a8hbyl9zUjb0+6",
-	"y+67L4XFY/F40hPrEh1C6SLLJhYy1H46wcxXV281ZXMuiJL7p8qluOVcQ6Qpihj8RvFw2U0tr1clRDh6",
-	"v79tSC5SVh+wW9rLThjhY5qXil+zPWuARKUDXng869TBk7sI3zAE1sAMOhDJeyU5wgMMkNcDh19GyTN5",
-	"zSDqZeHLm4zNqgu0b2xi860d3EetiYn7zqZg3/i8usGj2TcPs9E342++eZB+nT08e0RPZ4zSUXp2RrPR",
-	"+Izen84ezMbT0+lo+s3paZqNz7KH6fhsOpqNRnT0jdm01eB8MH50OhwNT4djDMxfc1mqH/AVtRbDRnP5",
-	"tZ08iv06OB+fGulqY88DdZ22/ea4FrORhfsNZiZ0wW/lYfR3B2QYrphc5c6i3CiS8Swhgq2Npujgbf31",
-	"YaYYuTtA3NvLY/cGOL9mBZ9hT4ioKfxcakYm5jqdkMwYuixXDOxa9BlvZBn4jXOqoQSRaq/n2qob2yCk",
-	"YEGLkPqdgzOp3Tq3O6TTQl4xUSkrdneQjxYWgPN4LG9ZFJJ5oc+DtXd7cNgrtpJFlMd8BaR1OcpSHEXj",
-	"fuxsUmOzcuHC5lhWCnxCcjk/jM2mZTZnut0h+a195ngCGdv8nw/ORqPhaFSrragk52j8ZhRIThDR0zJr",
-	"l0FWJFcxboej5OVLwWi6YNng/GxUd951ZgOkR6OkyXNiqZqQ6cY2KTiSsKG2qtYWiqdSaUI1WcqamLFF",
-	"NhEO4JgLus+3ZjQWds2EJhNcytBSbUI0y3Nl3nk2SsjXZyBfxqMRWbEiNT+QM+g6DAEOdLXZ/A7yMwQB",
-	"YTMm6LSDS60CqqAFeyfwFjQvCEbFIFzMQYd78Yc66Ha5eZcJe/LWczihx3fM/SkPXj/SNJmelk8/M2/X",
-	"a2bO9NQx8f4DrAJgg7rHy8qce5/wjy2HV/3s4OeHnp1eTij0v2O63jGcT0sJuTO3I1mzB8rT5HZX3b8P",
-	"Wpub5wgumx77v3vn9XTOOHq8h6wJrOqsMw5Clx7lPHW5hKDr6gnM5W9tzPcNMl/PjcfK1U7Xz79PRf1U",
-	"QGdVC0ix/iOPCNZ4HutqcVX/J0pTzZXmaWgwRAv8gla70AjZN6tYUXFB7o9IRjcACyPkGvPonC3KFVHU",
-	"2NCUbBgtnHq7a4vOmQ6bR9t59T1934OXKgTF/bfzzNjlm5dQPAop3tPNK+jJ9o0tgjBkbXkg9H6dDhKP",
-	"14EZEq5v3ttPtd59A6VlevUhZ9cs9w1fBuePfEfnMOceGmCdj4Nag32epq1CA3MpMKFlsTlRG5GC7PWD",
-	"IseiC0Jes0KXBf7b8BYv3NxhfuDuclVFbwfQS39WSIjErGnBFrJU7CSbmvO2Nut8ez/55j1cJeA3grFs",
-	"fzQgZcynuDMNQ1GWvWapFIaUZw9GIzOkLVO11B+dnD6o+R5tB2Zwr4Rv/aY+/ijsIg1Bp58LrtnPXCgb",
-	"BKhmuzWv4He2i5OZli1VbXKJxhbTOQq+KwAaBHQluo6hh/4g10TONBMuYZNkXAHkY0IodF1ZL6hG79t6",
-	"wfSCFdB5XkFq70LmYR5MBbC7K5RtlmjdaVNrZ9Totglxe+8+NNRbzDbHknDNeyQjPvS+NVVwjzDXVG8J",
-	"866sxvYODkKrX9zmeAGPKcAzje8nrRI2aG86GETFLKhe6SxvF6woLhsy7Mb/qjCmbUQBsRjMH+3j1vqE",
-	"Dl7/46eTMdplMr8O49sFU3CSbbT7SDeCkaaZlZTtAR3b1cuqmYqhO7uJFq4+rX47JK7tyPjUMNadvLB2",
-	"N9nXPYJrwwaZbFvJXSEe6svJYM2FYC44c8wAjjth+2M4XgAexb3uBmsM2xwuoO99cn/eNMrqQI+9k8yX",
-	"dpr4V/9x6RcBqFh/ivc356sVv2/ZrnMraLCM9eA3NHnY/86vGWEfaarzDTRlljMyMRJnQr4M8B3X0CoY",
-	"qwPWXKivEjKBf03Il/ZXG1kWRK5FQsxh83m2tmjLHebJO/FlDs7GoswZQdn/lXPKV0VOUFVnFRVMHAvw",
-	"WSgxM7TQLKBsQmgR4YNiPnpLw1uwN0zrxQqLVrsoGnXPfvXL23j4/f0F/SWxtG5Bse0lz9i2MO8s8J5Y",
-	"QvdwtnQ/zLc8mE+AQ7A9Q5/TWYlmd4ACoei7w+3RW4Mucr9/UpM5cdCBcWMjrQqtB4TLYx9Xucyq266f",
-	"gtkJsKUigO8Nst3bIz5rmC5XxGMo/gWhU/eo0v7x97csKepcLrJg6VU8w3LsMiwrQFiQoPOCqV/zBo/h",
-	"VnYmqq1SdPIYbqlhoaqKDS9sIxNg/BVVam3U1/eBoun0TvcYLhR18EqrHCSDBdwEg2w6tEQZpnIZIC4O",
-	"FozmerGp9cJqXOUd1Z1UzNdJDRO+OPGIoe66BAikjv80Knfct3uC2089YrAuOMsuAGRycq6Z0hMLKkf1",
-	"kGAHQeL21eL7YSuWphYssQh1Ne0/NErdeKDi5+Bgdk6qQ3I++OLTz5evvvvhxU+vv/vw8vL1659fvHpy",
-	"Y9hbQfUsut76FK0ExLyTwpVKMOGp/lOKoSMKn/67VUmrUlhy9ZZX/WVRk1evOvWfZ51LsICDJN12mMZ9",
-	"AYaM/UeHTIDbyKjeJSkBXsURMwOewELq7cRsjqMHyygVU7cgc9Jmvx9Ov6PWrvxbs7q9ZmUM3m83ABRd",
-	"9wm+v3MpllS9LXxaHHBxBYT9uRXX3FLC3cLL46keJm5s67KQS0Hg6/NK2athjywR2IhlUPKHMCIEWRhq",
-	"my/Q81JAbpIi1A0zJJcW7TULqPBOQOhQEaqIv0JjzhPk1KOJ5iMkloQn0R+5022FQhZWfbo54IjcXfLJ",
-	"56HbHUsQnjZJwg5aWxht8PLu9E7k3Z8vYeb3UMjuBT1lokk0l+pKBW1+huRnAD7iiGN1zYoNogXZcRIi",
-	"Rb4JeqqcjkaAvoS3yaxCvbfFeW1OtxdBs42jeHuChI85E+bFQfTK4dldlXBeoMrp3PVdNWxPp3kthyt7",
-	"IfKN/8D6qOB5I+ag5P8tDPfeD74qpzlPh1vhz0Ku1eD81KZOHM1/guRrKw6wm+bKOBzm95EqBCwEHPZu",
-	"wbZyf9y9u+ccgM/lwABL7XKP+nlerJhQUIwAEk9VaIc2uOKwwgDPLs/l2iLwGdphK+Kk1irCV29iZQ+5",
-	"rHWhwkiJQllGAKmucsjSPL8gE5DBFkoNbwEEUMMy1PqhNKSp3f3//Q0DczW46w+wGApplKjXTBvJ551s",
-	"v7vxgAX8fw43B0r0LU78A+/NN8Xmbi5NWXSKEsnimHVpOacKoRLcATAzTxGR2fCDyBAoGt0m5kMtl1Ol",
-	"XaMg7QNcbwdpllrUYMN0J7rgc2wirvmSKU2XK9co5X0ymJe0oEIz4DeAZuTXDELDKTuHnKgVHEIC4A2+",
-	"iYRNmq05bN9+wv7mADVHqnZP/sJhxTWCy9l6Znfb4ulcYC1ZXfuuupO7i9em5fxgnr6pQaK9MVe2wlSu",
-	"l0jG1//5zMO9haCF1ddVDmsgeu4isCGLtru5Yj4IaGDw7AinZMGIITZQxWUM6uC6tu9l2e75MRze5are",
-	"OT7+qpXFvuQT33Htlvn9/z4/f67z0/ts7LmAZHHESlY/JupaHt00k4cfgoP1VcBDdEeoMBfSiZCa7bmD",
-	"4MHn8Nzvn6nwAm2+MPBvS532xPvtU39UdqqrAgrqgU6HZ6OwP+/5oFTW/2hzzQPkpLTYo2ba9Q3OB1O+",
-	"J3dVlADl4TNJrSb6otQQ4saaFb3gILScPgjg9dtJkYiY8C1412rpm6Ozmn447YQZFUUWOe516Hm3Q5wf",
-	"niVwII4S3w/Ga0y67FzQFzm19z6lfnntd59/bHBQvlX18yM5yyvK/D61jeEK3u+j5HnGVUpdJ71bvKgl",
-	"NWMHVQ/vBXSZz8xlgVf2rsVsJ1fb0gMd5rdMM/xD2QgyS8uVuWArZrLNHqntlK1UWVM1OzBY3UZr5BAY",
-	"+s744+eFhLSbdWHWxB3wMy6IcA24jHOmVQXaiBL+glABlYjuivSdw3HyWKA4gwRaRVaUR5Ab4SX/07nL",
-	"pS0ErIWVcIczU8ZodpIzrVlxMi9kuWpXup4wmj2Dp/+OD9+y4vOIaY2QFzpYbtSv+RCytD/Y9OmqnvH+",
-	"18nAQ/oPzgey1FB7UyjdFobJafz7M/v9kils5wjaOnQP4YpoKbHfu2uVmsq8XFon2tHKZCL1JUfVVLY2",
-	"vM18R/ZJ8O6gxdzrFcfQWl4Y8WGYlSCzQrf4FGrMK+Z/EnzftVokOABdWf9PWtN3vGq7aqnd6u2QC48J",
-	"lGhO8x9lIrVKkq26vV1pAtL1/NMN/rVT4Ye2zl6RA7ZWlv/aBWPbFec1ianRoWLKNbEbrAqZlRiWlCtI",
-	"jlCswIKSTS4RJk5dlX4uNwdXHUIh+9FrCbdK7KI1eQ757s5yu6tDtd/mCwXdcfLzqvEabb7bSs97nzK/",
-	"xFa7r6LEQXZf8PPj2H0BtQ8lR3/bL1xFc4rU97IIlOc1LaChAzaVsJkF0M+sCqz+RRG5tp3VEsjwEGRi",
-	"z+nkglD8mdfA5/za9nfEOjfIcsigqZZAwcAKksqiAAc55ELYrlukYFnhfr1BRZRwobShm4PbDQK+Cwnt",
-	"pqhCcUPDHAuiNM9zfOSdcF2aMAAcPMUVUUzAqEuydlkZ2CvMOpV3i+qgos+e6a+shCuKKgc2LLLDd9ue",
-	"9i57rEutnZH1Nba+ZandsZLGXPrHpwFbAvTtgGb0f9dCrQcIsL55Yr/jeX6Me+uBDAz7/4rhCezP1fF4",
-	"G5ngBLBl9P1C7zYumm150AgN6SJYStMNyfhsxgomdEKkIKuyWEllxQPewIbDr9hKN3psbsO1d1nteUm0",
-	"uaSs7tCdSe0O/CmZE7xD1AoWUq7umh3dk3fFjpeCyFK7W8mLZ0gWcQLeHUNIMjQSPbjHUPzSzKaXuHZB",
-	"TOvcVT3DPTXH9nGFLOcLvBTgQsT3uD6Qrn9brOsHkOGuOL3GUqe/M0thCkigwSBVfifOusz5FbtDaefD",
-	"a7Zto1X0kyqJLCPGXENmg/5SRmtA0DJyNhoRCHZqvmSNbIFruGOO6CMAUasanN//urPUe+V+FLEqfpBr",
-	"zFeFxsYFZ9nx2o0B9+U5HseadybcNXDTHJMvAR25OYH3NeQInIAswkeHZGLMe2hvS8njXJbZd/AFGQ9H",
-	"hIlrlssVSwiOM0WHNDQbtr9fQsZhAQlcNncE+qtOaXoFWWHvxOQZVfoEhj15+mSCnnDszqqJWRfLLux0",
-	"YCugA9oM9fuFLIshAfxEMj4jCuG4IEy/XJplYGPoKodSF4wu34mcXxuV943/yD7ode8rtiGycA1ClnRD",
-	"FLN6NTNvMFPnglSv9O3rcqm4UdPTlCkVU3nxhUjG3eOzdZI3K6Z8gxfbehm6zaJenlSNRIpSDGdccLXw",
-	"XUTMR3+d9Kz/15tVU/l/0Bj/LT357cP7v3357t3Q/vnVX80/3r3761f/8UWsxf2SfnyKA52NYtAAR4Pi",
-	"QjeqsixcxZAKljJ+zSqILkwrrAhQ48MaBcKFj04evf80Tk5HNyfB318cBGcIjUZhmifIFfV+ozw7J18/",
-	"GI9OxqfvBDx2TsJtfifM4Twnn94N1IqllifeDc7fDcbD0btB8m7AM/inG8V8pGRZpAw+NjLBVWzda/cW",
-	"wU/NCuGHGbseum7uw3BKw+sxPsmX+GTMpwZPmKlbUvhht0W8f/Dd4PzTu0FR4uKKUuybKbiu4GFVpilj",
-	"GcveDW5u3gk4kD36tFYi4mhJRAu6WjFhnQz+n4GEt7IhAnZq96ruSwLrv1Go+/4O04JeQXt2OmN682ZR",
-	"MGV+OfkK3QfYt5zlme2Xj4+dwK92GudDWmC8JuMHmM1/c0e/WaRz8R/PgW595FWx15bTfAGe8DG48cHR",
-	"vcizTr1/XOJiMoAcDRisclJHC01a8fFGNXw8MyECr7DYFwUDD3EA9nbXHumt5HwtNc0dpe7ILW1YYL9D",
-	"Go7WcbA7wQvY4ILGQ9dLYNz7ZP7T6m/+ARE/+xv/8MPj+Ji3UEc7LrS/Wxmn/D5CoXvWQ9oa5PyB5dlj",
-	"+9xn1AKbThX8wh4G393Lw2lCBSXdrRw5M/8HmYG+61f1mzFg4VYu1GC0ZDveZWRam5Sph+rqUbTu8TG9",
-	"hce5XmwC0FAyY3mObVPHoxHRkpxCIv2jb/7XBTkb/S+wfvJcrll23CSBims6pDNaP/2REvtdLrmvGTcb",
-	"AauuN0dtOnC3DeM0n7fzguHN9OnQQRsTsSDCYW+nyVaAZApeMo2WqZaVKSj1whjmZm5JQ/Dkwploifnq",
-	"irFVZcEuqOrmV8ZlW5n7J3IoI0YJwAcuuTLrDq/4Xq3IXsESO+Mgnf5uN43ZH3MA/LFQC5rnkHY4ZT1O",
-	"Qy1FbIupcwZVfEfn6jfeWYz+kcoxjGFAegUxUOtXtu6sBRMJUdL3L1Ca5gz9xVIgvzIx5+hqRka2bmXz",
-	"byxBvYDjYZa3433GQKf1PMdYHYjxp+F1qxWDrVcul6wgBUQamMhYjxjKK7vHN5a7/yBmfsZQcNUYei5J",
-	"rc6xFydzcc013Q+C+TR47nPSgtKUrXQNZWN/8bCLC88LmrL/XUcTCZpn+5/fH+3WHnNxvbcohHdu2V1A",
-	"b0gIqVv6HE1RqTZ2v6ISMEviUuJlkbGi8pEu6RUkw9+e15+GLwNvOibbB5z+I/hwY7yO3t0ubQVR4llH",
-	"Ceb4i6vKrbyCpiLwfuWjcQCyaIMrKbsgiokMNAcJeRhNyIvViv5Q5MU29t5itB5IiMHi7qRT4H/Hg5wM",
-	"tLxicMb+9ev4X1e/nWZfl9/J0ephMabf3k+fsO/nP/D/c/Vs+Vy+/PWVelP+c/3/3/xrND69/+Ds4dff",
-	"PKLTNGOz+YIPkkFZmKUutF6p83v31EakIX5AKOjv3fptfaq6zCZtM0fEwe+fQEQBrhWcxC0sgT8EGhFm",
-	"zwi1wqCXAGq6bO99qv6xBYi4SxwQSVyRtSz0wit2YNUadQ/0ukBcWixY1A+sLkhc9hekHYDXPKa8Xcur",
-	"upjqBqEY7N4RIRTfQG2HCEc3JtwB9G9GSmxb7OjfImpwgB6x/4gnPu5ZHfPj+BR5uJ0HqAk97bdw0e+r",
-	"Qw5FRY1hG0MLKNl1Ic1VwSAwj62UA4dFuTIqRUY1c1UjSVw1xxf+QSXfbsGoEXKF4PR7ar57RmXsGoPa",
-	"i8hEgKjK9qjwxExzqViW2Mp0GzPmmGeAPc/2dnYy7BHFop9KmTMqjluOvloV8prmXojA/EOYwOWq3IOS",
-	"16GNpaszrNW9uy6Yu3XvJev24IwLmvPfwgnPcupgorF3Zr8i+BUruIRpMoh44XpOt9cD+10tFyNKRQsB",
-	"NF+yf0lhtvGnN4+hQINq9tjmqjqoNla4AFUdSAldIpc6xHXK2RL22n6yVZ1vI1dhO9ThgzgR/avuH9vU",
-	"M4eok50HJ7qS0zkXx3FQP/VD23gXbu+tq+3dp6BXmb9umsEMrfSFxhR4lrwuRXKWzRk0+QRRtpRmS6O9",
-	"Pu1K/mCAZZr9Uiq9xOQvc8T+LT6AV5uQPR42vTld0GJeweNAToSwtsbbcIDqftAccoyC6BhEpQs892aN",
-	"Z4aj2Ufzu3FyOhoRz0Xgev0Cn7lxS8u56BT0L6FoLRkAR1kk/A/V0INKaAbicCUV1w4eZFXYqP1GpCe1",
-	"X26vxsfXNiINpg+T/p8iqBuZJhDUPYVwi5LsEHM+N2Bth2QQ2u81fPs7hA3xVH3feB/cq4nKT7d4RZs7",
-	"EY4L2OrOg5iWSksIPDCa2VrwKmBotFBUMI0dQhygBM5VWesXyGqhJVC+O/D1+q2Evzr8Yrplc7PbuSX9",
-	"aTs5PcPztgf+yEmmv0uZrXmeWxCIXl7LS88Td+O1bL6dt1GZ7h+OyvT3gqaM/CBXK6yfqK78avjT+u0d",
-	"UwK2n9lRAkbHVQIedlICmijk1AJfnP5LCQB89rr9woxuDtgXD82EyJTlcg3s484TprcQrsmXXzw0T381",
-	"rG7ifysZ/ZWM0d0qGYOnz/95ApMcD5qUjXG7sjHaUTZGf5SyYdMcD9E1zo6sa1QtPipxRagiFC7wz62P",
-	"0WWWmVsT6Um0JBTNPaib0PQKTryczW4BENSuW9z7VP2j1bMPPiswPO0UXX+gqcw27p7PhrVuqJCaFEix",
-	"vyhiqB1z5S/lNQuutyP2UeqQJuo572hBgIA3t4IAnbfvFmplB1VIhLpEixq6jeZ5fD30qXb4dFKkjCi5",
-	"ZMBSLFcMoclUVH20/QFvgSh2F+qgxeJsVQZ7tewL4MfuQuX7N5rogWii/ZFCG9GBKzS4xAnXz+0e+7nA",
-	"mHOIbGdLIxEu0V0Bx73IMpmWS8vp+7ynS1pcscyoClKwNh/pEzfonprIyynGwRgViqyyWWNgRhZLqmsB",
-	"GSbKJeB8Z+ZmT9W1IcLtALHMULWivf/18sn3J+PhfTIcDmsvt/MxJ1JQmOgOtBcWBJp51esAkUAJqrOJ",
-	"U58To4MnoBUnQK3EacwJSpXECZN3xTtRKcaJ1WqTcQLqe7KlUCdbSnwC6rdROZNSZWas/iV0jmO2Dthj",
-	"JOrJE64qoyDmMZnx3Kgx2Ks3glPePJvjJAc7LZgq8vLJ90ZLfPz6n38erxUYmvc+mf/c3AtMo6bz+Zwu",
-	"EawdizQSIiTiGCnIBAEVE8OeZL2QRDEIlbINmZYgZXzC8ZJuAN0nHnR+xgV7UTMGP5uU0LbAhzSPf/Sh",
-	"NvOjx7ZbQNiixbeQqixZZ17/su/+boGQy6jFfaa5sUPdEeheDNOnHO+uYTI9d+yPN1ZsfawaGMXFPGeh",
-	"JwSrYcCktdrx7ZG+79igMGesTTacWxvxbqyI741lCjUxUlTufMRYCgoOtn3WLAtwkCtn9QV5MD7FCgK4",
-	"mUgKYItiF0ps16uNg9zSrf27wxwfzwR+TTc2bwV5GBUwhLXgihR8vtBH1QLPnQf2zuxTj4mtmaBCm/u/",
-	"AseG4hauIOka3DYryjNCNZqztlgFirV8wxSiJVnRSC9Bt5L/udzzFLDIqfAeJeIDncdjmDm/Zj+t7oZd",
-	"LklONTPbC94fSDDjeY7lTxGzA6byR+/3bUvz3oSRQ+ikomR+Db6lrhfwtwzBoI+F+3YHAm0bBB/CeFia",
-	"B4f+uEy6opu74dBvN2RKxRXRBRVqxooELHWXzEteIuf6qjlM+rTsbM4kz4zQw+7OWI6pF2ypWH7NIlAc",
-	"K7r5bLkbkBlBQf02JJhRAs/Ic3kN+bgJ8Q+SB1+Px91Z3lL6T87yntsptnaAEk4BxchkTTfHZfprybO7",
-	"usaVu7CxSQoKZOJqsVc5TdmEUKNm1xOefW7ukmYsgcSIjbnBp8zlQkTUQLOQz12q/1xIMcflg50HJOpZ",
-	"af1PyTPvjvlT8bjZ+Kyg65DHPUaXdVrWSs2PyOZr++67y+zZTRqtKrFt10RnAe0yr5vepcv/+J+nh/pA",
-	"niXBwWG8LSaoWcHR3fuOYtmTDbcQOpWldlatXNtyFBKAYldsi0YpoRpL4m21qDLiTs4IMyODVTZlYNDK",
-	"GXT9+RnhD1cozSbeSuEOVyKKmF03dNWfon6+qmZ5+6ljaowPHD2AA4U06Cnkvi3zK39Wuku67uuSpQa4",
-	"yqDkovI5Y0aRDcp1D7f5bhL4y865HTtk6vPbPhR9gYuOOeN+rjOxYeytEm+qwDtzhAwN6xQygtOZ50Sx",
-	"a1bQPCg9kAU4p7G1tCzzDPBF8YTdQmzYkq9WsANXMPYZebWbsOytV3pvSPYXyUV7pWIsaOurBeVaQJra",
-	"HSGy4YbsdyTbzd0FJzDLMwL4tUO2PAIfv6yiKFMGDRyw/t/6tA4oQKyz6L1P+Me+8mBuDgoMqAgTWXWZ",
-	"gUvNSv4hsZPAuA6j18zoYpAmBP6zyuAk/2Ab6981+jko9xf479g6m3KP8H3HzDtqKD62EA3gDHSwvlRs",
-	"yFIWRyxDdiOD6jA7dJ/3lSMfTLRj1hT9+WRJPznRFKnGTfgcSyuWji3uvqTZkbC5AQ/kLcImGWFyhRd5",
-	"KeBP/Dghis8Fs46NDDx6IJUouWIbxKACHGd43HoPojkkGBM9iig5QuuYA0vjcfp9O8R8NufVg5n4A3t6",
-	"1ANrwZSxXcatTu9xepX4KwY9dkCFgyFBlkwXPFVtWK0/2kf2AcovGFErKixqALQW8RDy5rSdnD5YTBL7",
-	"9/hs6f/+OvN/3h+dZHSjJhfk0YiYv1zniGEwBobgBOOwfqiTFbIgEy40K65pPvFdtJoSuDRfslfGDm7C",
-	"Yod3vR2fPHqPSOyj5MHNl8v/WvxX9l8nSy5KzdR/nSxkWaj/ggl/FUNpjyLJQ/sFV9ZsbvG1LLKAUuPF",
-	"pGnWbn2NAPKx+TbNbI/seo0tjQ5Aw759SbGxxObsGdVoaJ7ef2BMYjHLearV4Hx8iokx/5R5aegyHp4m",
-	"gxnluRFoD84SxGVXalbmg/Px2fibR9aeNcq3+f3Z6f0HPSQEcn8TgHu5PErSyPd8XhasatIBeXOQ1YCH",
-	"ynzOl/WDjhPrCs0sV0zQFR86ijcd9xf43K3haLiYSUibC2prcmz45QX1YDwcDUeGfHZ2g/PB/eEYP6r2",
-	"h2YZR2fSy8LMV0NfSOupQNa2WU2RXTLruXz5lJhxD98olpYFFAy9fV/P9eHKZyDWN4cO3jvSr3Iq2vFY",
-	"oFQJ2rtXHfbgV9YTyAqGxpBrCdpk+5ghXsLrbrt/dtJv33ePfhUt6A5v/IrQNuaFx52x7HCs3KuAbnA3",
-	"IKnAR54upFTsFjAPZp/M8017if1izAxsSxp0zKcLqZgwBi8Vm6nMNklVpQxbrxLyayk1xV4JNMtOIBkt",
-	"ktL80s7gWNsLp+uF/XPGqC4Lc57WC67ZSU6nDGIFtpLui7NkNIJ6RuqjSLb07yeRsYJsZFn4VFp38n8O",
-	"xjLXw5YPMRnkfMmxKJrm+fc4B3/AZ/7fwIpLmbG8XgO3WxWHNK18xj6jsa2cMChpPHVXrB33QynQ6WeL",
-	"O+EZcFIGy3xlX0JUWWChJazW/uYl3WBUnqYL127O5gRapGgorgrGe2lMk50qv8/hODYKy1DQxU7h1jE7",
-	"T2meljnVLcGV55LQ1HY69chy5GfbS9VYfthPlSsyGpKJIaiauPok2yjLZaNbjCYuiGEYuHC9NLapucZM",
-	"VIQupZhDZ9LlkExAuZggLDFoBL5XEBfQ8VVkuO2Q/Om7nZjDb8sElWYrIx3Mf2ORGU8H2NPBbcqa3GGH",
-	"M3FiloiH5n1wtHKqZ7IwBpxhEVAcaYFN+rAqF653zeZBMrjSVGRQpvrgxqUMKzc3CoobGH2GP1APewgG",
-	"4E0/fv5Ps+zOIJ+jA4kTF1LbFdeDs5ErNu9YV30GT7sqEsbqpcheBOFjTtic1SWukSm2RBpHcBINvlZN",
-	"RdBTqnZe5yWN3XDyutpnI/DsmPDKCHPYEkJDLcsn7suTimHMN2+a32MDTRUpD/C6AWNcQmS0SdTZcwaJ",
-	"nS6V+PgC7meU55he4mJGSpMS7kaKeoEH3esiCIsyZyc0bS+5eGGkipEvILDspeI6JhtzU0uyZAw+LXPo",
-	"RWvFHDauo5phGpzHpaNkY2yRgggZVzFflTm7TH+n2os/tiFTtdTjt2XCnQUFBQTZB1rlZ7TXieQ5c7/l",
-	"Vbx+X5unqnGKE0njU5TJoCbRVO+pHVk5TjQmm15Eijt7NU/BJ514ePr8n9BCxTCp2a6czk9yI1hPIE+P",
-	"en47uOvTjAsqUk7zfV2flC74it1dQLFiqv1BRYT0PlKHuGmpjOxTIAkUyXjWXIZSe3Rvo5aIxLr3qfDr",
-	"vFW1SEWu1jxtK/M8xibLUJq5jB/bhCKxDkSbFANl6ZiTw/F3akgu/z/2rra5bRxJ/xWUaqtm54qWZcV5",
-	"kz95PUlNbiaTXJzZ1G2cG0EkJPFEARqCtKxN+b9fobsBghKpVyqJc/MpkUyRIIBu9MvTTydasZnSOh4k",
-	"gkH3IsYr1SG9ljfEb6rHytVYhBPhZWUtqru122b1jtcGQH/+gjaCbV2Umb42bV0XTmynAoDtW+zf/ZsH",
-	"NbR9bTNvqbBX0HwcJ0AnYg53au2dJ6Ku/8+3ukMvWbaYgSCmqfrOtqVUTe3KDf1R3uXfkiX2LrfGUlPp",
-	"g03rRudoIwFEM9nm4OVJYtub1xdrwsRvG4M3dzZKRa5tjvgul609Z6GhfH+aSz9AqUap0Hrnlw72UJQe",
-	"kXkxWb2Qy1Ak+6ne9Tr3z1zkIoIXjjXD5yTCVfsFTElB/tucL7BfFRULhmo6jbMLQghyTV8YtQ2Igja7",
-	"wttB0+4Rj7GYkMPDMgpQqVuRBq6VEpkkFdQ4cKevuzGuMzXD0e+wE8zVdvdbxU1/3JiJIp1wjafBTk4X",
-	"PqoKQ/E3e7i4ViXmohP8tq3S0SkA7U+7nW7n5KxLd2qtJJoay09dsv+8fvMbw7cMCOZPTz9ODNZ7nss3",
-	"4lS7VBZVkAGyQtfmtbQIU5GtP5iu6ZoHhGXdom0GRRSuf37z9tXL//7j/ZtfXvwG3ma2XZMLxBWtfcSR",
-	"PE9cj81eJ60t9O3EhM7hGsRxg7ibY6cY5AfxtpndNFWKBf5SPlbpy9PP+J+1gFXjBcNDsYhXwpDijA15",
-	"nOhyT5sVLYz3xMF9AWApvk2THW2w4SbjdOudZnwTdHTvaWkSOvrNie5uYlmLMoG/PkTkKI6c+JUwmRZP",
-	"hZN8Y0yB9O8h/Lubl3aSjT2YV5iD/VfDE7Mbke6yx/6jDwBTTTWkSorAZ8Ok+kn0vOEt7HFqy7hSwSPv",
-	"J3BHsPzUEMxGnAONdBKr+kYfIFW7c2kXgnid8fQw5x7XtNe6yTudR6GbH/goWjtKxT/hZsdI+H09deFH",
-	"8/fAra5XF7gXjUtCWzQ6SHXszEH5XWthhBnMHxqf4zXk/5w63l3plmDD1r/bYPrTRV++MZjLcHK5IKWs",
-	"KdUJsCpxN0ugyJLM6d3ShTFAYzfuJfReKQ5mHUGepnxRBQ42pnfqansshqpqYFrwFJBHxYim/O5XIUfZ",
-	"uNVDQvODmCcPdI4gl7gxM+dAzURr59Bc4i57l8sihzlTKgHjG/c/QBoU+rY+sGuVtc7PSN7GpGKLnB8P",
-	"s/hW7Kiizxt2xmCPbOON2TBkg+6YJ5+FGqCvto1o2m+N7wX/u98iovPtOwk+DW2RbV7Zq5pQ8g5oOOep",
-	"GKtci5NoUMSMZkpno1ToP9EQQ/koaA/ddVOexjwaYAj0+5aiHSWk/kjGUOKD9Iww5Oa1K7oVVVjy7WVy",
-	"H4+oSLtUukSvHeM/PYti2MYfsvvBsk5cutGjkwMsFZmteeG2vfmtgKD6csz7Rm5wv+yEKZksLsp+2G2s",
-	"rRu2xvNa9bhupFkJwlgAlyH5FwETd6GYUdlg/5Ynsdndb2Sy6NdQZySL/bXb4c5aUMWTvWBpLntEGqJL",
-	"VAbUmxnIY1aTD1VWhz8H63uRVndH1ZyIOC3uIs0lgWM5C5WUIsyguMHi9mOpM54k2Hg54eFEU4015Inr",
-	"hmnJBXcZ34fxInCVFePYqOZF3f0lNiaoNL0e15peJTe6WmPYS2KhTx1heVMebsEoHA+J2oywrEMCj3KZ",
-	"A+wM2xIZC57rDEjgP8SQWibMKfHHwCaH1jbmwLlSchiP2jZ//U5oleQO7yBVRnD8T3SIFFDZ4kx5FLTS",
-	"XBada+jQffAW56MdzsqzirPy8X1Qlj1cyq1P0EuzQUS03UFKQQNYItD0sbaK2+l2UOs8AdY07GpjpHUO",
-	"HXtI53yVcINdhrotvrLutKN5FJX2s3ckbrdzz2jnAp7T+ADLhcqUvUURLzdDzbEb4P12zdoBIGP7ksYy",
-	"1mP/bljqkm/XXsviGFx23xz90Hiq41DZnful19wFeAkQb78XFQkBZtwhBvjdyPjZ9jJeG6H6cjL+MANY",
-	"b3MMYJUT1SyWmTJndyh2NJkhnmX+nPL5yQCOZogp1zq2pw6e1YOw6l5kriWDu5rrL42txZ2lPBOjhe2U",
-	"QwikbqfTYW4sSxn8APjspcD2C0Y7I5CpzX5b5YBjl5KJu1mK7D1MC3pwmPB4qm+krX0acC0CqKXC5qGh",
-	"SqMfNEP+AcSUO0r2OdrVFRhEM2VXroz7gOQCPBE0CdWyGOnDqTILrPI0RKNleyghDI4U9HFKi0apMDfr",
-	"BmRB2d6ROB/GsBpuoHfzsfxLB0zFjKiZWCHV6Ja8cafK/KAFm8dS94jvAvYVTGf7AFj/9S+/I6xfaBD/",
-	"54WyJJijOX3nsZRYmOkHRsBb+YfAon/48CFeHjLWlC7xA9jOVo8KeyCD2U/EMEOFDSfF8+3bPjnjFmS/",
-	"RsdaXj90bJAK43GHML3geo2B+koIydzAGkP3W04Qpzm8R0L5uBqyGddZoT48pVnI5pZQ/woVubl9k0aQ",
-	"vWbU04shltlsNWxjZDeeUWLA+We+DxClHyp5K9JSw/yQSyXjkCfw88qSadK59V2gtuzx5FaoBQIeuKZP",
-	"9HHBp0lV26dKHhBrPPxgSYwvyuERKFHg0JCqzhV19seSOxpPzbC6Z+dPz589enL+NGhNY4lfnrnRQf0m",
-	"QKeDLxx+/Urx1O2kvPC874PSi8Dilnpn0Xv0WPk1biS9Re9GMnbC4qjH/Ncw3zJmRthjxYvcIExyTXsr",
-	"9ioj0IQN2GClHpY3u1gcsFrC3n1oQVH/bcFqYd4G/7LB0HoF5xU212Px6Zovn/YscohcLohX4AfNJmIR",
-	"OO5zI8X0TVowCd5lNlsKtkSDqcf1xZhFJeOnXe9afnWadIo8Z0YMtIJ3ylgigOxNCpqS2r5+exWI/hrL",
-	"iS0NXRmWMR5ZLMMkj4RmCCCMbI+zDeOgqz+tj2Y2mNpFt+By28JTnalw8kcibkWiW1sFMOiNCi+8KEj1",
-	"W3IHLT3JneV4b9SYMW8/2h5nGw1Q2OS/iIVnfao0Hq2ajgG5C0tDWN+lrbJ12X359BqIMcRZPt8HrUl5",
-	"IK7/Wj5I4rC9NItqLl+qdIq/tHayOVfASsb/1KzQWWlwS+9ZcC7BEe4+Pmq2rhU29uZ8thOAw48NK/hw",
-	"YjgvOLMUj7SpV+t2SElvsnWPeoycfsb/rC8HQr/r4EzAdy3dMyEL/wXuVSfwai4iJCxxwlszIfe+dni4",
-	"8r2b7NY5trhRibcKMokYIzDT6Xg1gEWiqGJsqhqNHj1YwENiCGshl1bJxvmy0r1NB0U7pTtoglPKP25h",
-	"Yf5MVz6k5qeUIGkFNi1T1g3363kvbHKy9COzw7HTmJ8H2dgHtZTPrOiBunXP02M3MqVl3ooogv2vylPJ",
-	"k8YiSmM+g0Aiy5QjlamvhX24Umc0ca43H8PXeN2ub+DoVA8WpXE+0DMFVxr75nohQ5SX85Ozzkn36fuz",
-	"bu/Ree/x038RvYl5K3vAmPXlidCYL9l0iyc1t/i3kJHQk/LviyQfXI2Rqx36g5Smt3KbY0bDcegRa54L",
-	"EV64km2c6+XSRuL8kJj/4tNmmol8gOilo1sCxxM49bwxPlAJwdjLplCHveohHUJ5Nq5M01ebuP4BRFHh",
-	"HsZ6kQINjzMM4iI0ctssecOuFy7FNs4XLVrgiKht3K2xBtjuGUt+Wc3J8fXDejRccyLgfzf4ZC4yeWBe",
-	"cP+9WINz2SYeXot9QdX5sfjxJ9ik3wAculnJs57dujB+a2fR+0lkPE7qPSi8KgAvxgMwLOWwEBK5nCfD",
-	"hOJYzc33uPRFuTLENtE4bs7pooSCwyd/LWjydgcayeNaId9EokOP/Fa5dL4lapyNGv1YFDGbATSXScIw",
-	"CKOhqXEqeJEvjlMWwgJgNw/2AdKslv+F2GAcuBFrddFkLNovVtCzgLZGepZDmLWq1ri744HSPATRP3Sa",
-	"hCA6zPH2GMRu4xjELanGZK1Wz2WbvVRJgpqZZ8yi3ggbiy23+0YnCXPA6P5SYvaroOne5dJD00k135fT",
-	"Z1XNbnalvdLI/PBGBXWQz6WY8Bl+85Pg0a8iQ/nsrClwqgKjb7XlyjBQ3yZyVQ5lIyhoJZiap84nr3Wr",
-	"9+ycRLPVe3QWtKb8znx73jXiQMptXc6u87z3+Hnv8TMMy2cuqB9Gof/NO/vyv6oR2B+pcFMN0G+zrbF6",
-	"HOWye97pLCsBHiexHF3H0Fcdv9sQA5+NuaZsruBThKKt1TqkC8zTjYbEEP4Z/ucSJ+ys26m8sc9DTlC7",
-	"s6A1TNW/hYQNMBMS+lkDjBuIEs3NOzYW3+p1Hz1/dl8XeN8BWlLe9RXqhIJEaHHBq+jAMdXLiCV8hFbg",
-	"3DJEWgwItiAEiIgeqzlUyZAA6YbTbT+reQmGu2f56HHcOBK208/4n+o821ENUVzDHaMwta3uisSLC1rZ",
-	"LMhELByDNzwzoKwIpkjarI/Ztz7YQGXc7lwS75EF+EoxJxKmC2YkmInpLIuh8g7hIDfyvXsQ+ifGyMrG",
-	"xgkBI2msEqzjmi3ggQM49jJCQEY8E7Yxf1G39/eVjtcLlYO59qN5l764m4kw67O/49DgkhtJeONprjME",
-	"Nko1/5GSUTbZq2SyYPGQSTVQ0QLcqCHXmUh7iCM8P+sWfXaobTJNCXKzlzthVHVkgCe51OzxC/4OZWDd",
-	"0FoQ57ois1Kdw901rnu85oP/z0ErdWnp5WU8PEdtz8ljJKnPG01Slxo2XoBCDNXMqLMpX7CBwJw1gIex",
-	"D8/iQG6tA4/UKxwFKTZCPpJi2T5xUMnP4p2NuYzUcSpW3gzRgw5w7NQPWaWIMjTWTCyX+ti12Ut825HI",
-	"Cvos17VLLNiYRxTRuliGzWEj9gEPJxfuK9cm7UYC0H2kmLgV6QLR5YM8K3Dmi6KdWpvZtBLCBtVUwIGB",
-	"YHM6TLSxbM1umogZtWdLYuNE2xMtShfvctl3hc2xC9pdQI8gChv8oFl/zPW4bzsSyZUu2VTvrvOU+niI",
-	"Ox5mycLRxUbAQaZSc4JVHUtmka+ovuRbIPnGqXHFc7ncHB7YWhX8LiN11JIdLKpzmRmzdq1e6/GwC8Wj",
-	"QsyoaRoV34AfugtyIFsqkJmPjTZ4RWTCtPuAOBj3YBt7/4hZRs4K+Tbwf6NLebKUCfAOAejyUYWf6N7v",
-	"j30ov4EZnRYJeVDdnRaySqNTEy/Y71jIMhABtEmTIP2NNVe3gHpzU3haotSEGYWC6sjV7kSqSZXc42k4",
-	"jvfriLGFVp4JifFaY487ZmvPg3ThCM0SMczK7oRGOoypujWK7n1BjIDk1ngbrcADLDFWLRFj4Cs2Ro2x",
-	"Vwy88OCaLULlc77Yp+p0zZaI4uHwOPvBY2eBAAMEcTQbc4gWeMlEYw5d4EFpdk4sWR+v7Vcw4sbDYbG2",
-	"X5HnoiYZ+rizQ6qzPRfxaIzoLXxjNN9LLADfT9F6EyROULTuztud4mA/mZ1eY8d7qwmwT7NmzQWvnByU",
-	"0qhzMrESnImdQ1q7lJL3ZohXPIacfyBsrpoLjUHCC0pwFW0MqBESMF232Vuea2O3ZnOj1Db2IoCxfy8K",
-	"nZoaWI2eyyxOyHlMhc6nItpxL6xPjvTwpk2t/HKJvbn397Iyvwr/qJ2rdIK2cMProZLEmH3HkcVXPtBj",
-	"IKAyfIk8reDDIvPLmllGFSld0eLbDvlL0o0dwTUkAM97Cj+neSLghZlKIQpT4lfZPj5k1/OIdNEbybSW",
-	"qbMcp5bLeB+bTOv8OyXTOt/BZulW2CxPjk608wHbvk8FsSJ+xbgiOCuSCZ4msUgLRFdBmbOXRq10YXp2",
-	"Vtd16nbhsYmYZehUYmjMfNftdBhPtEKgdolxjBp5wyNW9aF98jfhhzi/wfwo8vCFbeTR/iOXE6nmEtMS",
-	"+dQot6fYXLrVexa0KBmFijEVxHhIzOMfLt+9+PnN79cv/nh7eX394c27n9rQ7jmWqHdc/rNzSr69GeWM",
-	"az23FYRTEVk28Ng2Jr4WWRbLkQ4YsYC3VzUNGfq7ScvLGFIGus7MH9LfqaoM2qMDIyXMTLuhHnzWsJ+n",
-	"So7wSfwgMOMaSz8feO+4BgDjX9do13KVz5T94OYONWrCwwkAHaBht0hjBYkiAScRKs7uSefsfcdz9rD/",
-	"t9OrFlPladqlHxgV/i+AirR+f38FeX5oDb6xufo0xkZSPEleCp7ladFCa+g+f/x073UiF6k7dPAw8r6B",
-	"9tr0NGqk/pYviuoRyvxQs2xKbGd8gnAG269cpIzuV6Jqy9KYJ7sKQ2nN6w6OsUoiSFt5Ybox18gXhBxS",
-	"8A4Jz0TaFFYf2pIjDYTkqG5LnBuuK/mKXNjW00u8QN6b9qi+rvZUeGl8b6nmjABzDtIMeRHcpkzJNru0",
-	"a+YSSvRHPeYp9nBSedZjQyF0wP7MVcZ1MYmxZoMFpvuhOzvAam6kJX31qffxgliy+TgOx5SNEknUZh9s",
-	"pz9vJbjXdR1XaoRYUp+rJaqHEKyogj3NaSdeYEmdmEFZWeDRLZehiE6sSXmSFjalEUadqSn22EaUPRX0",
-	"RDzjJ0KmcTgGVbm2z785tYEed97aSyQwa3WcRM5fCvJ7UJCAQPKuKaX5m9CFV2OltDCKxShEW9POo+gE",
-	"5WGzPvSHt2Qn+zpxZkxxMd/KVHZcja8oKDXMNakeR62OvpJj6qWlizMtkmFF/A6f/pfiObriWZFic7h5",
-	"quHsSUk1DPMkeU365HGn0+50WugZkJiCrvlNzeHP+Ff46j3OwCP8yV6T8JZ2ZI3YWUAcHo1oQsvIVQ8W",
-	"m87yuc/HKrEnKToZFmaYidRCXM1XOUDvtGJDnjZOgwhyTIT3qlSdcpBJYwYfpbwkv2URs1f8Zef/dYx9",
-	"8WMMIA0DHk4YL71+ARhfMq8PPNrQa1jn7r7HK779rj9iqoqWYGbwmZBbhUFf4HPYrxmGWUY4aUXQUyf5",
-	"qNWz4zlJ4LqVUKYnVS/yVM3E6T9EmkCEbg9CH5r2mj2Iy/YQSSLJTbVYQYDCq5RporEeiETJkWaZD9ah",
-	"uVjd1zQNRVUCAfGXcHUQY957H/t7uAGw9uo2+WcspOStHbfGEVHZD1LYaBb3AiZvI2xLqv6rI46LmI9t",
-	"0GsOh3gq2L/NvGwvPaXzIMcAdg0BdB8M2j7YiX2o63IVKqmg08l4YfOxAri2FoJZm4z9vV8yz/o/VvI9",
-	"/w4DWJHSZTiUi/OUpsG9/kWpFGRLSmZ3oBabhnYhzKM1r7DiJxOpucX/fOycPP/0+fz+BP/Tvf9b6ygd",
-	"HBc2L2G+uoMaN8zYeCIKrNaR/9V5ye5zk40ldx0/cYeflw1HI/YFpZ5xY4ol8YcCX1MK9A/vMUGpymL1",
-	"ifdf1MpNeSaueBp5haeeNbrJoHSQ3Y9IR3OVcK39LKpfsoi1lrvUnuKlv1VmZgGcW6pFLaZ+dVFnqZjG",
-	"+dTp55VFbmhU9fRpVPL5ucWnWAbbetY+77RWfIrtK5FQLdQoaFBaATMq0meXT0Q0Es05pnOuGYRvIH4N",
-	"29EL9McZQ4RIyXKpN8lhzGU/Fb46DckprVTAHzABNlSpCLnOjKLVgqVwIGD6AVCQEA0XEgepWRJPBDZ6",
-	"ggoEUJmxoHZt4GmBJwYh8NR8JlbIsZob175wOWId3EisxSi2HZsLmQWlaP1UpXAcJUJDdYerl4CI12q8",
-	"nthPKuLsI5Fdofd/mAJ1KI4nGHsZ5NFIWLbRoqlHldtrJ7vQw92zoDWOR0YbnT1qP8ZIz0Qk5jdnZxT6",
-	"gVDPc/xQktEngOb3QkMSXN+Pn6m9xfNnzzprVSqgNFD3d9qdziPrSdPFJ+v1b/HDx34RwEKG3pq27r90",
-	"+CEUlQdcpZatn5qiNi5VUY4tMtafQF9QHaIS3KFnia41SUMAlzWk2LKVIKG5vabAXsDm44UVb0A1ZABB",
-	"PSAgh4pO3M1UWq/q+qG+JUvTyHPSx4JhzlKjlVyIyJwvRunzMAuslgEQmq1WsylHuBx2Tpv1hyrMdR8U",
-	"XkbTqYOle99II6NBEe5EZAMU+b18c/X7NdZAv4zlm5lmULFhlgyGDMcVu56JMB6SVvrxwswcRK/YkiVc",
-	"pfhwdr5LazioXuotxlTR18W2cQn1bSuAZi4J6Oww11XtXHa3xJcah3y+afHsptW7qYTY37SCG1RPcMmS",
-	"goK/WnV0A6XYN7KqQUAxVRAXPTUvVxoFzwJ4SmDvFlhKJ09FBcQtgEoxcNo0sBowIGUbkMUYTMRiw4Cq",
-	"K3fVvDHuQcwpQC0q7mqORAaJqFM4iZIjG4Xe0sjqCZ3F07WAt3+AweCBmGPNhOSDRETYRBk4s8BRgNRe",
-	"Ltusb/RI3/JNFQBT1GJQw9LHDpyAlhos8F+nVtGANParp3V0JmaODxVRVkgvR0V15kdt1kcDpx+wPgBZ",
-	"SXNaf51YJLzMTrDBXV91zu2cOXtsz5yjCzHYbWhsDw1Vjp0OUbe4j/c7HZf/ZUbkQvfNIxHMvcBGMTum",
-	"df78GZp34m6WcEk8UB8/rTNQpmCF2letN9vq7LKglcvYPNy31QI3pK7NPB48JA/da8fyjr5iOk/DMU/h",
-	"ZKoYzifHD9562nmCjp+zv60jiON9YqewItkkXTJp+w3wwsp1jaZCf1Q3ZjqBo4MqC+WRR8C2vWJSHeQT",
-	"9nQ8zZMldVUWTnvF24QfBxBgU9ga2vLVZfS3Xiwzzmsc87Hk1Q4XmevzwgKv2G2Frjab9vys/aQqfV92",
-	"cmjGzew/xZT+/Vqsg/mLbav4lv7MrneduGv72Nf4ejUbHV8+WDH84NRq1HOARi0UaPA6FhoBJ/SAn9Hf",
-	"22uwkbj6ROU/6ZJD981Imfups3b3SftZiffkrN1p7+DA2QHVLJElKNp/MUSYYy0G1LZ6SxOHY4+bKdYs",
-	"9t211yLjrU/3S7cw8xIDg43RuZ9blJGDj1Q6W+1+mHcptftHOg5zvcanuzZ45rxIjRyeol+MA1otglRT",
-	"JABBIFWRE2wXroBN2aw4E2+FmiWiaI5mLkP3NZa3cYaHlHej12I6MC+2eqdfxAJT7kBxyaf+ry7fvmIT",
-	"saj6GUjG3z7/dvn6xT3GClf6HhPT/FCl3i0Jv9+qbjk5iSXyy9gKf8qgmsX1Jz/k0nIDlCfsyhEG1DzB",
-	"+Y1JLCdmtu2jVm/izI5KzgeoEGHiz5wnaNvi9A8WBMpN80To0osTdn/1ji/uRJhnK1Tk3o+B77L6hYzD",
-	"QypoyiUfiSkEKsGypkI9/0YUuq96LSCfmbsJYVGsAUVcnhkiq1y9AZG64JKFoCOlythAEB9GLDEFLgEF",
-	"7d30J8EjlhDhZf19E2OLpRho5XIBLDhTAfseZ3zO46zMNlg842eVVL71y3iUp6LoxLCQYUlqsjQOq36H",
-	"oQ+SN+dK0M+szq/ZOzOUXfNjI1wswpIhK3N5FGd1P8VeJzog74g+er9+AfytNVulJEIF9rJ4Wd66/3T/",
-	"fwEAAP//",
+	"7P19k9u2ki+OvxWUfrmVh6MZa8YPiTV/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
+	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9GH8YLBjNmYJ/PnlF5/a/OdOZ4ivDpRiMB68WjFwzpbkU",
+	"QzKTijydnfxITbYgVOT2j2dSMPzkdDAcKPZbyRXLB2OjSjYc6GzBltQOazYrNhgPtFFczAc3N8PBDzKj",
+	"+Jbtl/6yYIoRs2BEsDUxCy7mhOt+498MByuq6JIZt75HpdJSpVc4Eey9wQcmRM7g1Ss6Z2TKZlKxIVlz",
+	"s4BPNV0yMuOFHdVOiNshfiuZ2gyGA0GXdg4Zvime3ZK+/4GJuVkMxuej0WiYIMd3MOiLUrw01LDUPKVm",
+	"hAtCxcbNUTOi7cMwE/Z+VcicDcYzWmiWnhlO/DX86G1tgtywJZDpM8Vmg/Hg/3enYpQ7+Ji+EyZ3ExZA",
+	"laKbaP4vmbrmGUuTmedEKmLnYhdAicaHm+joZ4tPvW0haIqeT3O2XEnDRLb5J9vsTuiSXDEg5EaWimQL",
+	"yTMGHG4WXBPLaEybIdGl5XVNKFFU5HJJfv756eNT8pIJQ+iccoG8wc0Q+MP9jiyoJkISzTIpcsJmM5YZ",
+	"ODJzZnTFSVToNVOBAHgcKwpEazixi2g7ADFF7t8fDpZc+L/P9tPnOZCFFgfS6c8jyC0IMAOxlWZVKw2J",
+	"WVBD1tSukuZDy7uTryaw9vWCGnbNFOEwd8VOyS/cLGRpCDewGlyI/f7e+TdDWOm9s3OyXjBhH+GWGoZk",
+	"pVJAOLEhS6lY88Kd2O0pY90am3f3kLVeHGsl7TO3N0vDDl2KaNIbWZIFvWYX5O7oXjwtbXhR+Im1zae6",
+	"w7pP6qWhictk8tVkTKQoNjgPIBdSSDCyYQZJJ+3na67ZAZNiolwOxq8HXw3eJplaXOa/ltosmTDp3abh",
+	"+8814XmYwoqaRTWB6qm+HCcuVzwpcO3Lr9im9a34075v/LbM56xhuVP4ru2l+ETvlz6SYlbwrOG1mfu2",
+	"7cX+mUNeLViW1p3cy9338Hp/6TZPw4924ESa1KrMf/25JvbndiJUEFpwqu2Nwk37lECJ6jkjxXJunknT",
+	"oIJk8L2VWKx1a6ph+s7gMaP5D8wY1kCUnNGcFPBA2wzyapi+M/heFnn63QtZ5G0vtd/3ft1Tcc0NbeZG",
+	"Hr5ve3X11CETkM06J36559Xw+77v/YGLhpcWXLS+0X7f+3U/suW0iamW8F3bK/GJ3i99wTKpGrhJwXfw",
+	"UlAYuNGgKzobRW+0YcuG6eBvD5jONdeNnKbct59rIkq73MaXu1H26NN8ae/a87N7X9/75u6De1+DTokf",
+	"VholF4bNmfITLAt22SKaabbvIKhqhN7UKZsIU+55Zf93vWSZarpzNXxnd4EuWWVCPXrx47tXz//55FnD",
+	"NPBnB8ykxeR0xmOXe9A9euj7fypoA/VXBW0lv44G6P1yOGQNa4fvcOlcoI0VyJHLrFzGevHWnHDcvtP5",
+	"hU0XUl49ZgW/trZ8ww2I37bRZL010IETeSLyleRNqjBz33aYSBiop4+LL3ni5ZeGLKU2REuypGLT5AAp",
+	"4NfxG3I2o2VhrIU7HMykWlKDIuju+WBYiayz0WivrELO0buTe5qDcoYcoIdEsxVV1LCcTDckk8sl1ReE",
+	"FgWaOHSqrdln7UVaFJOunig3etoHte3cabXkYdlP8adnkSvIe6ZucMeYNt/KnDN4wWPH/PbfmRTG/ZOu",
+	"VgVHp+SdXzWKcPaeLlcFSBcvIEA/NTQzMH1PxtcfYk3aqpDLk3xqdzbHvwbDgZz+yuzPxq+rISozbiW1",
+	"mSumfysGN8Ot0fRCrqLh7J9b45XayCVT8YDLDYz19iamcpuDL9DFUi2mxoYuixo1PDHGxC/kjXCkGL8R",
+	"hJyQDzwfk0wth6D6j0m1umFkoMAjJ/l0SNxaxuS1H/HtTTSSXbEfCtZVH8XRpzaMp4gdZ7DHV7zt83LL",
+	"C2LSCtD/evn8mWX0/3v54w9DQt0ZPr//gPyTf3tqH9V33O9Ognhd5gTHnjINTrHJneuzQHDvAbXcNiFc",
+	"gw6FX+66u5GV9UoKjWwcm6Dd2XhKNRuMz+4OB5ksiorDjMyu3hXsmhWWr3OW8Zzl324sOXJKfpDXrKBw",
+	"Pc44swbG4LeSCsPNJvD4rHg3evBwfffX32ezMzUajc5G90buf3PLrismWH5pRdb56PzBydnZyfndV2ej",
+	"8Wg0Hp39GxZMYcKDR7IUTuQsqEBFETVR+4/21+CTr7gBRn35z59PzuBTLYvrxOvP4PUjfL0G6Xp2PoxO",
+	"u77e80L36LNgTjBhpNqc6I3I7Nc8ZyggaHrp8O6cFczYrXZSUzMm2kjlbujxYE0VW8hSM5QP17Qo7f6e",
+	"37wdDjTGEsLi7e+MFeZzu69LKkpa2N9ghGcwPh8O1lwIa2bUx+0sQgJPJo5V7Bix7J2IPqWGdo/dgWdg",
+	"2LqV35316dKyVfyvwfnp/dFgOEAvYWapUup8cBMOwGAsyqIIUly0c4I3JceDKd9zGNBC8cMHxn9eGjpn",
+	"RKK+ZhZc4abhPuaKzky8YWfDwVpxY5j4FrStGoeN7r8aPaw4bIqrU3vmhVxcO/M33be/2pkmBqg8MNYo",
+	"8B7k9a0You506c4QGegpTmKccnFNC563S7+cqyAzub1X7HLsWCsFO392foOftQtPfNr+rbS5bJELwHh5",
+	"8Vv7rl2xTSTrCpoYM5JzS6Y1nTNvn9ipeD8+jUxnvEthsjIvUd+RK8tEK82U5cMV3RSS5tHyB8sSPdZX",
+	"ZZjQTcTfkSR3nF+CmIY7+ahSN4i+XPFrJmKRqY1UbKYk6PNGgVZ4FovB7hpTxXgN/B75+04tJbx3rjuT",
+	"OmZs29AWfl0Av52BIg28tCjyPbzEBfAcXEh2zwUI2kGNI8ppwbPTLaWh9YIf1S54OyECr+BSaLx77a5E",
+	"99/xOaFgVOMl2HB5Gmlo4alVCdnO7ACb28AIC1nkwAGRv7LH1RUCMlaVeAvquZLXGNOrS/27h0v9/1Q0",
+	"Y+R7uVpZhh4OskLqrQ0dnb8aRRtqiVCaPc8oRuuPjE5GZ9uPgMis3c2j01HD3VzWrvPBg6YHZ1zQgv++",
+	"Pb06hWYFnXsDDq6DX8ulta4Me29/9Zkd3YrHzx7YCZEpK+Qabmd327ssEXuVffHZA/v0l6cDq33Bcdur",
+	"CBRcePVwVz1pXFm2oGpeOSGszU2F88K/jgeoNtdwcAAHtd2xucLTYdd2v1r12dAeULliCgbV1t75DJ8J",
+	"Syu46CRJSrhs7LUDF/TAnst31dD2HmGKy7xiD/uR1Nx4HcdfLvaXJ7Vfbq/GeLV/I7Jo+jBpr3INnj77",
+	"1wlM8ix694cBE3nMJXUOXUphFrUZakNVC0sbvmT/lsJO5udXj+ASpIY9ouhOd3uyYsqLqbq4YcYUyLZ4",
+	"TeIH6LRwnzixZoVuJbq68E540/3Ogs3LrAbZ5k/C0RS6Z9L8KHM+4yxP5YdFYX/7tijGf/Abf1JyWqAr",
+	"tUEqr/CJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsqnMNyRbUDFneeyUDZ4UsmRUrBe8YKfkhdUeuM+soSIn",
+	"iq0YLl+5UdB9qA0VcEbAv4BD6juRp8p5wZ6iDb1Hn7TMVerB+J41hf2ZeuQmHeY3CK6mO+D9YEpJVXk1",
+	"6mTozGt+JxK8Bju/ZsKQtZJifkrujUa1NKOMCqvFThnksVyQe6MzIiSQnGui+VywnHBhv7iL+m5RyDWD",
+	"J+/F+RoYtYDcwzcCvOdcE8MEFcY+e39I7p3dtf/vPlkys5D5kGj+O4S4lyznFFxV9smHuMf2sPrUQsxo",
+	"nEk15bk9MJgVwk3gCs2F1cjNG+Ezci7IvfNzd+msSjhiQIEhmSDRJ0TTjSZrl6Bz/k2Vqck1WXKtuZjb",
+	"Lx4SI9Ht7ImmL8j90YhQAr5lImdvhCwVfHqXaGmXZ+eLGUJWoV0xkVsLNZfMGQ2YtQVutugAvmBGbU4u",
+	"Z8lY+C/cLGA6lqnvj+4OCbUPkoVc4+wwVUwTI4lRGzwBp+1+PDzGctZTtdLPZ7HG+vWr87O6ggOembpa",
+	"Gx66B/q34jMDN1Vesp0Hz6sH2W+lldJ3gU6FFW5nwyoeCX+UQtjlBLnfXQ32TgI+m9kd2HZOR86+yKDD",
+	"p+GNZ/H8ZpTD/AaD2lwXcg2vmFvGabARleVi7ZZmrcN7XvHHcIMj1o03BTU8sauTD4aD9cLeW3B7uwvu",
+	"Xh85ImdNN9bKfunuKys6cw26eT1+24OHPGWdy/ZdUM+HrV6/2q64WzRyvx5o84GTQcfKgFWORjdOb6OZ",
+	"2eeoRaVp/OFmOIBstR0/1aMFy65YXmVGe3f7LVy1Vi0DVy26BKxeflJYNffEKCo00ljfxktg7QGRcVps",
+	"24a4XXXb0MoVcEoc4BeI+KiBAXE1WxoTcGB/1pNqlwcyqw4UL1DEx5pkZjkCmKNm/OI7wTerB+NRsNrg",
+	"38E5bf8NOi1q205cjLybYTQc2NsU/oFH39kYzEoJ94U7yOf37DflKndvsWTatRR3Tgxcd34tMy64XsSr",
+	"AwZXZTfDBJxv1gRQcq6YRukULS+a6c2WmO4nl5Vpj3sEF4UT/j34rJHBVCk8Q/3Adc8gUU4NRUPyUO66",
+	"5W4mfnAe3KFd9zcEOHY3uNrdP2hrdZlljOUsh8tsQfWPsberKkBBYvRhANjdZBQTaljkzLICXm9RrkwP",
+	"J3l6G2MXCgal91FLNDjo7OJflKJiopWUBXggMdsB7H+pwMq3YqWwpjU6E/GfzglSdzL7HT2v9mBFS/T/",
+	"OanTxpkHGMmeug0H0tt5RzOStzKPbn9lSBQTNIfA1+u3/qPB16dnZ2k31P4jjgomE5n3cqE9sMsG7tDi",
+	"24eYh1OlZdlTU5MW7P2KK6brr75Xe/UegfLQPrOg2r7m/uw884y8KvpdH4KtX3hF9kO1Lrg47t6A/5zj",
+	"6t+mRJF9KlKkQWawleV/CWmiQSEZNMis0XCgYW9rBP5Q843dDAfopqx/YadXjx15nx2ckFjB3/L1NwRT",
+	"tqLukf5eidWUh77zDclovmkzbXbyGEz4yl5qU6qtOsnnc1BVZ3xeKuZU5Smfl7JE7YeuKTdczC+Dm92q",
+	"RAkFSYO15IMloCCVePjcn5WOhAVtTgsKCpOPOtp/L63B7h6QKxaKDLT/xLszx2ejyHqKVSk9GH99szdS",
+	"g8qZE5tyHcZoCozgPl4SRzmiGdOE0WzhfBY+wTCTyyVUQFFDlvQKcl7QGW7sX0+g7gv17WLj+fkA8n8d",
+	"kf/87oNOO3D3bq8tuLd3D87vfl3fhXt3t3ZhTZXV52rRhSquVoVhz10ytSZrWRY5mTLiVG5L2OqEnfY8",
+	"kD1yv+LLpMlmLqhVKcOQsG+XmYt+W8oYl2BH4bOQoGgpcuIu7Z30vemmuVp0RqjLbSdSkSsGqZI7I6Be",
+	"kcq/rBKoXtv3uEfBJK/S5BxBb4aDS3v1PHK34LYyVXARPHgQDHBcLhUjEOFwRwGqcevkyJJDgjOTG0Jz",
+	"5+VylQMXLsT0O1MSHXpQfWoYmdGi0FCUR4uClIIbnSRILRrUsbj3SfWbl/b62anxDfGb9nF+hIfs0+6y",
+	"idNUH9wb7CajhvDOh92VuPsk8Y1d/f5N92kWOI5fgvu1m6PTcupkS7NHXFq3xfEhdtdKHCkYkJJjzgQ1",
+	"hinLC/9N81/fDZLJrTnD1J62cS9xgl4B7kHILXpB9osnlhtu6BcXZpMkTij72+L9SkPsKhHcT769tWCI",
+	"VMTtgawOCSdJsGvMdmmZ22s/5hB+N3ib2sErtknuYEG1+U6WDZU79lsyc8EcRTPDlPZSpmlZ9jc/a0/T",
+	"rTFRjiy5KA07YFkNshTUTXnVYR9Tg+pMrpAbOomil/bxlAAKNlkHqZJibCf9w46EmcU8Fxs1MQvV6B7T",
+	"o5pX87nwHpj62UAvS0equAOWIEtwJoRtm0pZMHuR1z0L7S94Vj25TT2YaG2s6q3pRa8KzvLI3ZAUCq01",
+	"O2Ahs3V0AqJV1YzKjgR8HH6TImIw0jqO5qKU30E+X2I8MM8alohBRgrwJt6MS69TtRa8Ffy6qnq7gEp9",
+	"q1AEHRI0BZKrDToDU1evaqoZA+PW/g7VHG6IYCwHfUMK9nwGKu1e1+QwsCQIA9RHmwq2gkwOc0ZBb8kU",
+	"YYV0e31wxqSmAOo+Ney5KDapY7PF/nFpWCgdrI1Rucurna9zacVhSPTksdG6XLL8Z7QKwBHDEbnhp+j4",
+	"OJfh7pahFop3o1VQU4roclWw9y83ItP7M7ntnW9vUaF4tlh6zKBOvwEOC4bSnpXU57hSbMnLZedXQfTO",
+	"ZdV0+MHNNt2Hg/cnc3liPzzxyc+4D0/jRdxU/sZ+5FOVa6gHFULiRtfXhPhr1x/UYmpHp513iNkN6kGu",
+	"m9SpKHNuLj3MQJ1MqIXtKCvoxKrQMkL18xWrnEcDb81LlQDT6GpWwquGkX7xtmkJT4RRCQWZhnDzzgyo",
+	"X3SrXlCR52bYy/L2aUlNjInuocYdH4wHv2opTl/Q9Y/Ok3Hj/amJxfBV8uOVFZey1N+739XF2vfsPc1Z",
+	"xpe0uCBsuTIbhz3kLyhmiZrUkqN8p8RrNftt921nQ3I+JHfJ6ekpBLZlacicrnRNj242Y3XpXDP7eMa+",
+	"HLbKb/HQc0E1SNieeCVAxS2aOZI3st0xVM+KfT8N9dPO9wVbSZVY+VTJKyytalZ7IO60IauCZqxl81+H",
+	"3Y+MHcuRnsh1XvaZTWurACpGc8h9mslS5GS9kAXryGcL5ksu4nU1HjzH6n0tJmTSNG+l5L6l+fd2ZjfD",
+	"AaxmlwLPJKaSran2uW5Dkiu5Wtl/QOAHEujkNctT+vDWDPEtFcWH1d46IqWY41uW0VKznvdx5VqJqpPP",
+	"RlvlyXeHe06+GyY5r4Bi1ORZanKU9PGt7LgtpmX+rodTdYhB1PRhV4yi7zwJg0CVqWDGjCwCKsFKMSgi",
+	"B6V1TEZDcn80JF/ft7xwNhqRFVOZS+/dPQxH8gkEFxcur1pL3R3QZunjBl6G7YqI/Hp08vDth7Ph2f2b",
+	"L968OfV/nt98+R+fpYiPQx1BcjumSgE27gjY5jU9Y+uex6WbO7RGsYjn6kdsLwBAI0durbK+1c3L/cmj",
+	"zrUueMlF/OnZX5YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7cCx2DnTjEU1dWo4KT605UIOSuO+I7pEl",
+	"dtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJEKjcdLjlAsnfNmzl89LYAXclhcQv6pu1xaQ+73E34OW+",
+	"QR3F11FdALoTcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTj+0DBBKYrp5jHxwZsdflN6QwTDO",
+	"GsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2yOZs/wJJuHsuHTdRu/fqibdaB/pYAIV4sWW",
+	"Vk81awixmgXbYJyFzhWzKiYmRsZpIx9S1nHIr94NBq+Y0oDjhdEnh3XlTVRExiGqLBhxwyRNVFcMnvSD",
+	"egBRsgQ1wqGvop3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuSSmFV4NtV32wJSaqALRe9WbHs",
+	"XXqcKFN8B7LIaAJ5G40hsxj9o3f4ysOCJMHRaVEyVGszALYujZfsdVd3tEZ9nV5jLVc9ZcghkEhH1c+f",
+	"lZc8T8oU7XHGOw3icb8r+JCe1/iu5u6RRppFeOp6r3zxMbmGMaJgxSm1Q+7P2xCFhaenp0S0tjC3sPdR",
+	"MLySC9F5qHFYu5ngSfqYJpyB081PIFk6knC6eVEWXbMscpoQZU8F+fnVo51AcYo9XUrWIZaWfXU1QJj3",
+	"sFpvG6UgxvYomFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5WDJnGMPU27bpCOZqhR70KbgZ",
+	"/Wx/ojypEHVnPd0ExvdqLT0SH5T5+qd283u2qLVOxYy/l2siZ4YJTN3ENJMlWWP0OQzeYcKt3oQK3M/z",
+	"znrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvlLrEA9ROA5V4Off20K28O3EeYFWxWpewI12d0dfu4a",
+	"gwwJRX0RFdVYC+2wfJfI2L0xCMwS7d4UM0aJu91uqmrbt/R5sDWh7H/KWFhWyJJ0q13QnBgJoMTYBGAB",
+	"HseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV3rdxJaiUDUm/O618oB3Dmmri",
+	"gMqGeF1SUwHUZoXMri5IZffwUMlvWFEckMYWChabgathTv5axyYeSQ+GB+Lrn/UWsHl3FWUE6WvKCF7I",
+	"AuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBM/+GKa3+z5zFNBiur0uheo0UqaGJQr9Wl",
+	"ZbGTQU777Xju0bLoSKD6/VafxWOWQcaSdvgK6wXPFg4zA44BmK1GAtOhkxIS0aVmCgSpprzrvbGiXPWn",
+	"LahPKacXk65erd9wyIcpi5eLjHV3XThzkB9icztLspFjSmEw86LbVHb0kVQLACqI/X18yXyu4Yr0+YW9",
+	"Q8BAMD/bwJRDLzV2zbjtqW4pPnCSwyH0DBO2ukbzdjEW0/eWamNv7TD2gdQ3AguOQ9skgutq8QFuE7zy",
+	"QCRVxwaaRN1gtmwQRGk46PrK+jV3OW3J5L9VgDqTol+AunI57gYdqoZVC0YLs9hgV0Pcp9O0YZ0pZl4y",
+	"Y7CQayengS4ZAqa7R1C3oYqRK7YyRAN2Sj/jTXdoaUDW0BAwAFSDzuDwpHAiTqHChNoKLJssac6sDsaN",
+	"ZsWs3V+ho3Wnw3xJz/lu48JAFEt7pOkp+ezDs8sfn9w4ABY3U/flIMHqXV2WbqXBaRmVe3dlw1KnXf9h",
+	"uyPkLrflpWYA5gT9v9xauJgXcUOmfnxwpNyGuJ1S2NAdzq65Vp1HNDg9K0FSz4eoKLvX6ekocBwvkZd4",
+	"n4qfyM33OJkFB+YIdDnL0ZAP7t+/+6BNNizp+9o0o+YLfu03rdTYMUZK4fjMYU6ZBd6Ec0XxKsRqnLwq",
+	"v2myV6qba8tGLTjVWwrd3mOYFVQ3aF2InQwPQOK9IFHmOzTDcEsLWerDkOD+NpmS66qYU6479yWIUWv1",
+	"nTYk9bIqqXt3xmu6cdcV42Lua1aHZMq0wezHfjJqXlJFhWFN5iwN/V6sSU9WSi5d58NWBu1WKIY/SF6h",
+	"5XJJ1aZnUSl+sM997rCqPS9VBZP+pZ5lauI22phhVARe0a9FdEh1PLEp1aciNVMrrkAs0pF+V5rtIHm9",
+	"bQvfcU2gh0+S97ALpL51Yl3NebqVNTCnXGhTNbuFjMhaRbnvNw0WOFXz9JlsokgnV4qhj7w421Wp5bqr",
+	"zdSU6X70mHeTE61jSKsq9Qhp9YEEARIFV94lVwdKs1oc3QEgJ7EU+6qMarP/nGrznX/2JgBEd65L5BnL",
+	"oTdhqsoR0J0b08HSruyfBTeagBPAdWV/b4gUXdPV+8EGABiU0wsSxSJNCWEVpE0n/lXJHuvPHT4rZ8pV",
+	"PQL6arZoyN/pWFTfBEIQNdCB+XRhwFecqcfcgf0mnWYezbqVSfAp+3xB+1S9Av//hE1Bdl8eMtH20APf",
+	"Hh2XKv8snMhwWvwBcMwbplxJ2kp6N90jT7ThS7flWwph7hxF3QphAkBIYvUBd2n3cgkiOpGgoBty+9tE",
+	"yfFEwnbYqNoRB4qBBGoi7HeRTNtWTTaJO/C7siiI/SpUFXONDomZkst0hv+CzxcNVLhiRQOB5DodCY7g",
+	"e7bn9i1mcQC4cXQpH+I4ta8P83MrCN7PaA5NZP0/JdPeo9cju7r0iZatPBwXGW9PvGxJvWxKZ4jbDtb+",
+	"F+Vuj1Ib+8g5Ej4Sckg7HMjHgvu4aul97l1u5OVCrh2muBQZO92HG7IHAuRvjI8/DuMDdzh5QnDIej/s",
+	"7VrfjK3MoQ75/ueBLV2B78Fnoc0zz8V18ghAL+9j4PcoV0XYmnsisbeAkVepIGyXk1aqosWgdDklcsVE",
+	"vRC4VPxEMQ8pMuyCrIT74RYWE6qZISOW8YvEGTewYNQY71YIVVEMrVv5BGJQJcA2diM6SjTxjdy1HKc8",
+	"nYvuu7lsb9x/8msmQhoJ14RrXbJ8uFPR3Zbw3Zi0rrd9lr4lH74F0mx0RlWe8k0m9Plqx0K0omcWddz+",
+	"b+/+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4TF8WFF/wU/BiVVvTJiumNmtZQDcZsOKQhOoVXaNX5Ys",
+	"3zT4fKNSld1vq46FFdtC60JZmqQX2rc0bCPSdxjDrzU73JWhkmRSKcB+d6AN9leEC2J/1aco5pX/dbDM",
+	"XQMUzP2TAjCVroRci/bDHTouHnzv5cVvbapfUlnr88LmiqlWx5tc1WIpvkcjupqT+xy1b+y21Z2qeRpA",
+	"newOwdblPIco8JwZgi1dmup/krK5LBoC41BuBZ3LRfZIihmfnzqMJi4rFKupYvRKD7G/D4Wg85KafVHw",
+	"o7o0u0SxK8FRld405xMGxInj18c3OVYrqZJysiLOTqjJgW7lW/V9Ffv5+Vf3jj+j4ezUy27CbVQp5b5a",
+	"QWFCEkiwSDS1y+b/VLJc9Shp7JPa31/69hZQt5AvSf9nQQ3T5rSFt/8izv0kDzo286UHCVZqqzDdYooj",
+	"qCzbbPaJ6S1HpcCntvhu+Rp10kTNl1pQteoH71+0KJn2dWQhL96arqjzWGvhdLCTc+FRCrbSRXpBdm0R",
+	"y02/nS7NaeSh2XJlBoVulklp5/OTj4fHk6yb3XryvEu+TGOap5Ukvyhu2C9c6CFGaKO/tSxV5v5tqJoz",
+	"g/9eMz5fGGuKApF/ck1NhmTJ1JwNCb1mitp/YC8tt999Unwa6gouXZmynFktDBnrdIsvrLJDpwU7feb+",
+	"8XqLU97WzFd9xVcn2CeMFicQV7c2jmXuZNZPBL6665lIdwi8nAIqEFjyijlQqFo0pfl5iFqcpqAAfXsR",
+	"N2III+UNGrJZtMAZ+a4HVEjBM8z8XVa6pSuEe60XcvX2NMoCXMjk/bodJ7MvdytInkc8Yh8FyersFkhW",
+	"j11Oaj8ZeBkyW0NOKxdbpL0gmjEygRanTu57YFjLrZPdrNF24deVo4eDJ9duQduTflTIModvNTk7HREm",
+	"rlkhV1iB5/jDXkD28MHEGTw72QVn9XdqdzBGl9DhGv/45KXA6dtNgN42Gre7sg9EWE2l3OPuHA70imWR",
+	"teGncXY6Sr65GS0Reyd312f9wmMTnV2/eXNqLcGCC/bmTYfU+2j2Ds7TEWHoE77c+7dJPmyGz9puqtDi",
+	"lK3z1ZP3NDOtzS4qUyIrShRprsG3QhtqRbMr5PEZY9jnOsPiv2VZGI79V3yAbjjIKCJLSvdzozgE5O09",
+	"7lRpbNLuEI4BNUbJEtBPp7woYAoFX3JEQcaG9Q1i9cBsjd2dd+ksiSx5w1b2BFJiLwWWdv2ni3YNphlE",
+	"2RktiGHgG3kZTsvhbVAqW2jXhzan16xynxFuNF7oF2TyvzE8MfG42VG1zx5+9/YSbVnYwWpspLWSZ+BV",
+	"xrRVZvmaOERXnUzy/46L3GeB1smJnY7T+x3ujKoDdKlZXmUtaQYTWDKRb5Vj3AblPUKN33bj2pkMybQ0",
+	"0EMZWlDrBRQFX7nGb0eZgetctBf8Dp8beiJWU09t/vesyF2W2y5Tg5qVAveENQKwo8ufANcjl2Ic1xuu",
+	"aehH7XS1oqggUdM1uEFD7OambKtEXtAVVLHtGFtQhHxAqXGljnabXGUfdnt+wYpeMd/GBASk/+caMxEE",
+	"iBFc/Wka66mvO3mvC5h6HvAufNffoY//16QhoH6Jyu0yy1EVxyVXBw3Ndgfh2YJgFAxRaKFZ+oyq/fIU",
+	"PZ7g6HQnJPJ/+sy/UPgY0tyQs3E+rqDbbXj7uTyCWyY65J+EW+Z7ro1Um2YY9aZSxTRY2/4bc9homWoE",
+	"lZuyDFDf4sYVTuR1b1QRTnoidN6rj1qDWQzFmg6oyIXfqJu/lbr1KkHF6PFmH3CWm3JADLYpHhJ7/pcr",
+	"YzfIA1egjJgqWc4X2CZtKkvTE8fu14ZMg22nANIHpRvUqriAw1ZQu0k4Yu5GKIerpCRkal5BBTX8o11q",
+	"doDB6+ox53ksfkCsuEYFIKEq5c+VBWYO9XhLLrUcw2MIoPhAfxoiSBZ5Y7n5QUld7aH7RTIUjkJbkwXo",
+	"2KhLdrCidk7HoshbT0f9ra5kaYwdD72cg0Re0OHkmuUXBO++cdXP0ip2Xt2bKbkklMyswLHKHhfzC1+B",
+	"5sZ1f22NCtaOHhNav5xnpTILzNUPD8dFd1WVVbiSq5xxHDPd+UOaA6Lvh0NjJlQZxEiXWAXUBGlpkgL/",
+	"+QwULey4T6Rg40jRtVqXF6pTml0RIyvQDwCw01BK3oSF84cHwu2RS4TAd5R7hRay5x+o/NrKKY/8Br5Q",
+	"IX2wEKXeDglHbB2BGPUD0vpYwfdEwB2l+07h9gLD4gHetwKsrKRWPbgOzF+xV3tyl92dY9wEMm3c/jVv",
+	"gBD9qnOPpe0YYH48lAEqnhdEsYJRzfJhOJZjz0hDV3Mw55jABEkqF8RFzMYBRZw7cU/FBgTlBaEFUzAS",
+	"9o1dOgZdUa0dareJ/SKASrCmwkCv2SkDQz0WliGEh3OFf+JkowjecOBem5Sbf6c+/wmpz8fPM07xfbW1",
+	"RzjuEZ98Eof+aZSYvFU95jsCJ1yAz3dwQFymbWffX9RwOFVvFrVwuGWKdlbIhn6yzm2mXYEydO6BhwNc",
+	"Hy9850ErvhD+6QA3mp1uaVom4dtja98zF/U9VCrhS5bP97byvR04EUZAWN49i75knZ8NTRYOEpGzgqbg",
+	"iRwGA0ZsmPIu6ELKK0JNZ050J+C7gibRFna7CjUk7YfCxWMfFTfBxrrnrsUCYRP61Av0LbpV1LBHHVpW",
+	"vvDP3YQb+HIPyOaK8nxIriV3vbTmsMBydcCJxDcuk87+7+W6/kZAPNv4z9Lvb3lVF0vAbXEwBvr0vbi9",
+	"Kh6KloOK7Tcnav4R3a2RPIvzVEOJBZ7XSPRGAr0uC+K9r+1KJI9Q0rTcXXByO5Yg/FouV0PIAh06wTEk",
+	"pdDl1D40taIf4FLJkm6sImnV0bSV5aKzndp+wMMtC4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6",
+	"p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfjvhVQKXi7C7Rtqpbm/7TP9UZxqCRiAqkSNQmAhUPF",
+	"ISwH90cnuWklNd/C+Y+hR4+FDNEV08HPZrgD7+BM8d38gYr/6pzTyvXHULYlz9gnpWm/bKqyc0aqvXOs",
+	"WJXwn1L4xgXTIh2Z/AGF3xYWAXoj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR10y5BHltyNl9suSiNMiu",
+	"W2IJMzl/7Ap43qegYEnf/3gQJn01KT+If3FqJ8LZT2S/GjaOmo0LwqgqOHhl7cnGwA2ExrAeyyEPW4I6",
+	"tQ6UBN89K3ZClDpOWaJ5DidsO0splZNUuIrFymRKMgIXV3ui45lcbbDLWRUc30ZcWnQQnlUEv6kurM2b",
+	"vBbfSbXs/o5OGpRdfeRLFdmhtf4tyOaVmpVIyooT27Why1WPPKWt2iKvhlWqVVjQ0O9QRccGDr/aETQ4",
+	"COh7kIY0qLoX1D1iMyV/Z+ng4I/MGxtb+UuNLqkd+6nUKnlr/yp5zyhDM9hDj+L62yrP3h/lMuycWyos",
+	"pt3HjOQ8wk3o9uWTuAhxrofUnxzsOYQfpueSzIKYgLjXE/D7kBljQzJBTUdPQhyGEl0uL4hgHCJ13MrX",
+	"UhjvtwF5X8PJ3IjsXYSQ46PYGtyYAVpTw08UzxbofBsOcDJB2dINJ9OoZPsCdzf+QI3HXNppk7XkRcE1",
+	"4poPfSizg/JQt7xlOS2ic+rMwUN6pFBD/yWLcsmSs53zOZ1uDNPki7PRfz8k8O8vO85lRnnR2F1GajYk",
+	"OaM5KaAWqHt3/CxjWs/Kom1gSFrvHF8Dw/vlRmQJn9IL197AMSJYTyZ0UyJSEcVmpe74rm0I0OrFtZUF",
+	"2g1rHVi22Ku2e8kTBwZr52zxS1FPrLXqCzaKLAG6z6XaeHCvLQvx5D+gH/U/QmfqfzR0pY4hyeLm1vTk",
+	"97cf7t58tvcur+wgP1Jq8c/YOnJ8H9p3eudEWAo49dNqeW4GF2TKCrkmvzMliaFXAO49S1Pow9nw7Lxb",
+	"A+9D28VH9mf8w/OexTmB0N4mbanWseQOCFw9SF0LoyUSPqUKySCCXe91zLcBVfUFuj4Qiqq53bO1Mflv",
+	"JXNf+yq3RPGAe3cDoeu9GnoQu9aMoSc5/gS48LjYvBNKeIKS1ZKbiFkDOzpISKRa9H/kE950UttPaD2y",
+	"3ueUepsjLn69f2+vGDpYi6yFnhtW8wubLqS8eiJyKLPruaQD+dl+UBcKPQeomsPHTFy19EmhiF1CKapi",
+	"Wnu3yJwLDaElsjAGA0v1uuSeot6dliZEsGc142XLASbRnTXJ4IGJ1xMA33dF5z432GWHMZG3R3GeB39G",
+	"U0V8J3mMwzQWvDhvSneE+hYLeJ2C6Z7K0pCFXJMlFRufyBh3pytFgBlq0BtfB8WxqZex27ZQEOAAU+yM",
+	"UtsY02TXrwC2Ux+SzJmwFhbL0xZvxJAf+vTZFNTwa9bB9wP5947bGpsH+Yr09BwVo/lzUYN/jRMVM5qq",
+	"EnnM51YfRn8kgPtZ+XNBTs4w+iw2LsH0tKXr6YeOZYRYG+poEi0nmnu8E83bfgTXx/Mw5F/f9YFzfWmo",
+	"KXWqpRWUMrTFwcE9v6DB9juof6Sp9LTd0HfwbnTqxPGiGTUrl4I1ma6APZ77GnIt6EovpOloGUOZX/fM",
+	"oEcyZ/kT+E0yQchatVzMX3booJdse93s6V4tqK57YN1CsRsco8uGqgm6NxcC+ABoaGR8g/WcfEOy8NY9",
+	"gSFxGgpqjnZTBL83UsrxTJV0ULHqLssFOg2jc7O1m55XkkfRO+JuV9tsGa5g79Mypr0lRUJ32Hu7dS4D",
+	"6gym11jg08CahQcwSN1bfcp9+uXb9ykOcr1jQ355a5+MOpBbUFrCSqstbuWiY1xkgSM/ibvsJ7o5wItV",
+	"wWzc1rysRkrOLmRpbCuUeQqSIitKza9Z9wxL8Mk3lX6oHgLEfv5vd1W2Lxhf6V8whKVEv09SoaAi2Rji",
+	"udAtvVJmjJpS7elTslM32opH0Zgy1TktxU+q8vw5NAucUZcOI5Ycl3bxvRvcQBHCfkCDgoof8ElgkZwV",
+	"DcbEsoW4PbpfFFRAB4xkx5Jmejf08mhuHhYFSfdED5yFUIWukQo7mxZ143CLHnq+DNRu4ugfwmZsd8Ar",
+	"vkMmSdi+T66Z2mDBiUvuAxANnwlLwZtxUiuWjiTsLBq3x20dR/UaEsa0bxavfYVhwl7r0qBayqKhQtq3",
+	"8FtLdcUUsU82lN1hODKlD177PqceNL6Q8kp7/0mU0tw33BQoO6ztX9Pe/6SS1QoNWE8BQahz/hH29PiQ",
+	"QhbtkyQYuoOkDjlTTyvGSHAqzRZxr0WyoM7FBtq4nGFAdt3Aqh4MKekWakIbggXUbJW5onlJMSHkGsN5",
+	"MPa7UkBSUoTBVIDCVYEwBaonsbH476ypDxekJrmBu4ZJG2GSsH8l3X8vcabaLsNGmpWrVzL9arDOLJ2C",
+	"I4gzFY63s3rtQ4ccmM79tOCovOLptJCOly7PE829HLO0JDbbk/qSL8viEL9+Qj2JgzH3Wv3Xd8931+ry",
+	"Jxq4hGmsIWSELqWY271ZXpC7DsAHtuw0bgV0fi863mdJUey0rq1Z93F9wxBJytpNvRR6ncrCSlBufwfY",
+	"P6YZV6s6JJN9YUOxOMW2Tv2at/pN2BW/BRWvmtukpj0i4OYtl/48A12S0qS7puQVI5hoPK1YewoqUajD",
+	"qPSm0DsOyNfILGnL1L6un6K5t8EaDtk4jwMbf1U8vZWiZS10sKpO9EZkkyGZ0PyaiozlJz4/5UQxLYvS",
+	"/sJ+by3ckyq1yn6EcLQnRlGhQ1WEhodZzjN7/53ocrWSCh7XBT15+PDk4UP7x4KvKD3RMjs/ARcBty+3",
+	"X6wX3LCTgk5ZMakx7W3FmDtA/opeMQVrx8v3JHgy7B+R/oDMZWb1ZNH6gUjmLU38zyZjMgGrkym7vpWS",
+	"M6Y17N+ESEUm9n5VK8U1m5wS+GV9Cm4AaBM9IV9EovVL+P2UnwTAc1pMTskrD9lAYNWaLOg1840595Hx",
+	"9r3ikNSNrJzvq9jZydBpSVnyf1MQ6kmh8onU9nzkups/pkjGAYA2VZs662cdl5r6lsyIjSxCJcBcMk1q",
+	"yE6djG1QsJubdvn1YLap7oC1vLeexyt2TrW/XXmPQ3VMhH6+e0Qe3rv/NVnhEyRnhvIiUWOSrt17aei0",
+	"YBegqq2Ywv5BW+lsr+nJ76OTh+/e/uPNm9Pqj88aglgugSRB6YClSEXuUGQkyWVyKyvwzqPAXnLheuAm",
+	"tRCfc0H1Fcvtme/TuA0Zg2nzNCFMntElg/iSlc4bWdpXgFBZsGK1g2WY7hOkQ2izpfws0UCSY2dSxxmn",
+	"bVDIKbzyufNOAG9yQG5ixHLRLbraBWRk1wAfVxbYJtqn0JijIm7Lwfgu3QTquWBkRsvCbAh0AW4+FYkY",
+	"VFEuRfLeoQElxeV1n6XD/wUX7FYDNDZe+SVuaYWhxHQNJFV0mc7GfwVSj6kNCQ8NyYqaRfU3ATaluf3G",
+	"7gujDo7EgZ03lF06IPSUpHrwcHRG/uvl82d+CMKFi7W6bSZT2dC0DPuZNclwSdaKG+bnuV+AtzV1+UlJ",
+	"OeurUuvns+bw8pTNqTgQ5aJgh8Lg5Iqn+rNXvRWcC0z4NHfIgnCIvB19RXnJWiE4IDnMpbFNQ0fb/pRg",
+	"v5UpG9KnPqAfVTECz0HDuGvL3FVNXoe1LBhtrmNgmiH4khQ1yC9Dr+wei47vsKpQc8Wb/9byjN17qgB5",
+	"+IKMvD6EsN6q1g8iHr4UwlKucyYH8PqLUqTzOHoGlE1bm3xw4HmGdqvjWooxIDp7AMDaHtovgiNfyyUj",
+	"OfCu+8MxbQZ6o0PxVozmQ6Il7NAbEeFhaYpwStyckgmkmE92iIoFRzjF0zciKjSCHww8Hw4HOBEsM/K/",
+	"SPtmcf59NBk5e4nh9bae+S3nIOSWHOIKjWL8rmTSLzlkkIBYCcdliLKvLqwiRvcyomLOiiiN0rfe/6VX",
+	"5juWdjckUFX5Idto5II5sAQEdrEsgQZmhQrd3VE2k6XoVXZZiZ5dyzKJ0P1kuTKbCN4hCHBtxXkLknVL",
+	"EkuVo75fYuCjLSjetSJpnke4waGzI9dwan3GmuvM0hPgu63NYTd//G4uS8REO70Jt0pkovSWcB787nfg",
+	"bu9I7MHhvfJftg/Tp5EFE3FYDdQB5U5UYJ0zmp9gXSHa2Mpa2QJ2wUFZVoXZrgTb7lhhmIKHpGAna1ex",
+	"s6QmWzRE2MI1uW+vEqHicNMFrg92plWxS5EzRdZ0k8CFsM9923j6a4cJVMy6itUzfTQoHDpg2Hep0zRJ",
+	"E+UF4vWimV812cj5nGnoaebIIub+6h+C6wdwf6HQQGoW1FPXB+BKyLV2uqnnijXlxl0qGcUb23CD/UEV",
+	"02lcB3S8JjNCn1UwdZAXWsFzYqj/42eEHnJre06Jl7aT+olb1XjiXgZJerz7FtUkp5E2a9V2rxHhpwYE",
+	"7Tt8dElg7mAfgLecrFlRECPXFD/nup+R0FTs/AvCme0ooxeE+atahAdO23WALraKXCfrFZg2mixpzsK1",
+	"CosbBsJCgrOVGtON/Q9AsdnpWvupKGpw2DharaZe1LPiuqkVCKG9uzcOermyc5x46GxK0XxPMny1zu5j",
+	"apdY1FTE2MUo3qkAgBOOhwGkyRpah+Dbkm2NGvOGtqV1VzHdrCa53ia3UpIsO/quJBW3eMvBUzXwQiwY",
+	"3EbG+hMesZSgehFBIabL/P6IDLzkzKpE7eYClK75760y9QAgUkw/PxAp9IAGRIniQWwlgn4Tys1WO5UL",
+	"wIUCQQnFXiCqtdMEbmOJ8a6586D9/bMJemnFxKMYcWMfHmliqtEcslka7nR78ggQ0lYgV9msa6qdD6Ox",
+	"wkiuWd5Jsu3hpVoAyeFjBAecNhzuV+zXb4aWIhnY1uICwQcbCLVzorCfYqss3suRrtXezrS/k8p3t/HN",
+	"bnCe253HaM4u4mYH1NnbuDWfp3vS9fX5AMxYqlnbLXGUaiI6MHhksnoSB2vJcdwWNmlUC1RJkjqWVrM/",
+	"BwXjEWo5nIT9JExYnOsheEzs/copUkkB6oH6sR1J8PdtyLKEKsZr5lu8pHp/f5xmt01ONTdl37kJT5Vb",
+	"AFdEsLVbxtArq8Fh5Kt+9Z/exRx3siovPUQUoZCsjXSTfJVrh76bLxt9sy+V1T+aXsyvB+GJNPee2Vw4",
+	"h+kVW5ndFuT7YRJqfWkgWNvgS/kWnAWRr7NvP5ruHalfYFOLvkATDlpkX4f59NavCrpp6qEZPF7d1Ij2",
+	"JlEzHys/ak+i2/Upw4ebM0gV08AY6UB4rdUOtis57Qxy6dW6AHS55kLExTwpnRhSlb5lDVBGqJNt5TWB",
+	"aDbSTRPmB1/8wkXbu3bQryNwSeeRjonnt7fWuqfq8gNUDEusN/Lxa4rmNWw/JJZlX2Dcvm+03N7cTtmu",
+	"w5mkuirah3Uaj2TJVB0QEFKMkCqQ8oEZWN6R3+DdZe9XCpMv02/BjNYt6XZvlJztrCkVpdiEZoXuToT+",
+	"AQyF1V4qrBSXyqXcNeiyP7lHmvJj0wPvwanRHWr4a55VRQ2bb1K97/13cat7lwhzEfBzIVqEiDcnay7s",
+	"k1j5snu59Ev/DzNLM7NVZtGDuMWq/XoJ923vi4XjdUph1fjY63iIGoH91y6wkx4bW6k3l0xfYBNO/KDg",
+	"1/b5OcV0hAPL0XvI7Y4Rtp3gGdSFd2ge+cIFkR+HtMKtzSnNQqqjeUmqxJgG+G8T52jg/Du3HGmPwvmD",
+	"sHcU/9xN5farQmS/YkhyQ5dFv06FVcOThOuwXxJIaG6/U8zsLuq14sawLj3nQypCaIPhNjy0nXMkqNur",
+	"gZZhNvW9beO0o9ipONTLcrmkn0qr0u1Jtxy1XV9UjM+0v1fZASfzL8jpR+HV5E44KL3QaG+NuhrNl6CS",
+	"sZxjE94ZFy5VFps1JenwQhaFvThub8vcT2oPcT5bVc53du/re9/cfXDv6/ayvp1r4po3+9fLgl1mTc0C",
+	"TWNKnRcGn2uyliofuooCSD3hszSH0uM56z9es9++fvkdTzjNTBrmZhWK6zvqMNbubssA8m4qaD9jP1wx",
+	"ilUWfTJ9/jBjs2xKqZ+WmgumNbGPuL7wp0cA4jlG49vqfHRofyu1b33rLuV9dZdHbUfbYLnWvNWwCUN/",
+	"siPAIW/MBh+2Z1fPhw6rqKlfbcjbag3mBWIeQx+oJNenoQpscVKcgoUJJa6tju/IUu90UdCVbrCzYeRQ",
+	"Z32Q//Eg51qZvjNS6swvCxmlZ3EDTcTpEvMkJpbaeVmwSVqxsddx4Twih7auxW4EBzqaX5TiEQ6wE/H6",
+	"Nk6G3yHRIR1zjwwZyAXXiwOpthvlLdvbmHmGhoipg1+wGwuVe1SUNK1VrpScK6YTiBY+ta5rF4Jdzht1",
+	"xQBsFLq1dK+3yaSSSlm7tZ0Xp9D1bQjU7ULzN1n73bLVyhzPdS3/PLYN4/S4iOVShzfa7nAu29APq8PX",
+	"6MDv3OALZ9yS/YMPEC4I75ov5UK3XXOYPhrUaDpTr+rpwbKFZBjpVHH6HqQEYm0ILewENp3relIe2Vr3",
+	"fruOqaJX2MK/47g+nyJNopAIMWUkZwW/ZgqjE/x2CW5+3rAFUD7YY0B3S+9mDkYNWiAaa6nvyqwPF2nN",
+	"mKcHCDvvvswP0UddiplPSPPnqxqzOh71ViyRYuNSJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTZhlj",
+	"OfZMo8pwWu+CA1K4aNAfsfVG9AK3rVD7WfWAcOZA5R9B10lyRJYpltijA/ShxgREzUx7g//1QoKD30TY",
+	"SeD7T2qZjmP7TO0WhpzvUwJrqF+l1UTajSmk8RHOgtusT+I44Fz/ZXexp61z7X+z2y2lT7gLh0lPrdLz",
+	"bsv0h4QtdpT1JhWzuXEAe29elOIg3dNjOrYGWKvIGTc88znMHrzYo+4MhoNpWVwdhOrclE8TA6IARqEk",
+	"uRxiziRItnd+kxuq5NvKi60S4pPhk5U8+7VyxzzBx/THSiNQ/b1IClkNAbs8aPzRZsF+R7sbc8+h8gxI",
+	"8JjPZgmBVo8hHiEyeGQkFCFNPzzcPeNFVmM3R4AXP0kvwDUteLIMtjHcgr+oB/gC0arltmzkUW4mv6ZP",
+	"4mqCyTbgWHu3WCLQodsysCDJieaheYJXZAAoMjQ5cGV1rvI3GHFdXUjaPHFt69Psc/ug/7EO7PEcY7XG",
+	"eR3DpbfxpS2oXqSBjDSmWuJWW6sWik8xAdPtcCkML9wOh93t4bdbFe1+uy2oNq60GcfV456z0NTcMAN+",
+	"W+g4Cz3hL0L6xjiC4bEGL2SLVViUeFFeEHvB20ftf4kqa3k13nkYXTyN+oBg6xdVSdfRasuesXVwkmAh",
+	"8ZIKOmcILjTdECscEK066fc99m1wFAdpSy2hNmyVtDDliomqmsx34nYlxt5qf9unC8ZHdNTCKpJNNPp4",
+	"cBv0u5CfFBxbq4IKOANTWZrge8EjAuclxl5I6IV0uSr6NMis7peX8NM9akOitgm/bI2wHsP93OKnAOHV",
+	"3TPRt+InplEz1gu9YvrJbJasB6GrVbEZO+iaealcoiBIaPjOZ8sHIZdDuiCoCeBCHJMIHQe8iVSw9TCU",
+	"mIQfou8bbBBGoWwVgvrO96gR48mFk6UYpufkjmUd7GdOuc+PzuWFla/jKp3fi1yY+FaOb+EVeZcyD1uX",
+	"3Bk4S3324zucOSRoUyV8T9O+2/oL/nYvwi8or1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cy",
+	"IKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejPvCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0r",
+	"XV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnhoqLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8O",
+	"AdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCMx45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg",
+	"0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAskysOPdUrYBvPNBXCVdfwXHvRdsM5RVpHJerojOv+zsbe",
+	"NL8obvzeBot5zswFXnlcE4Dd7MyreyEiDogQog9MHxZiC1eBE1jVcJWEqZGoCsh5ZqkJl2F0EdSjcvWt",
+	"rfi9hu3k4nU7En7PrXQ8d1Aa4f8v7hJyKvsfXQdz1YC8sJ2w01jLUscF80y0xUMVnzjmCOzSE9PmANS5",
+	"jkArXhXcsQ0Rh85X0GwVz+Dg+7Y2TLofhlN7c1trAfgGt2teFFaMN0JQzCqVr7863g5dmLhpnhpdAxZV",
+	"dWjgOCDTo7e3Fd4LqoMhzQPAmWFF8dfA43GB8bjZqwPnsQut9mEPx3gjJsEyec2CBj3FyvPlCmIsVkC/",
+	"iyV2TaxXx7C6FoQ07+ysoed16jRGaNhHOak7lbV5urFpG1J0LRpWgyqkAFVIM9fNe0VLjVip9SCe/URl",
+	"C37dlPFQvSDV3boxQrqj+3TUlx4zmv+AaUCdezu0ZOW3pRuqsgkEuayQEgM4IsCUsfeme7Tg2KDGfaKi",
+	"vd1B8PwONETaYxCVGu2PhFYm/LbOtL3d2y6UmMuNSUP4gY6OjiYIXFcJOEQwlqfaUCzkjsN5Lw5SAIZI",
+	"tkTPOikOrkdm1T7bS/+hm1Pabd90wKoNSSlxOqQVbaElAcQZAXeYRssRgKVdt5lQubs7YsdKW8cRXkuw",
+	"xAnepUjmuPklNxtbzLH8x9Dhrb6DVee3huZ+NDPOSt+NIUaN0ZIg4dq/HZzWp+0Buz+gvVpjQ2I/z+4t",
+	"hqMuY45C8TC1dflVdOlIWN+vo3VtS/XOqzdUc3yQ5KFyGu3tUTrqyXKVNqrdRYEw/HI26wcPF0mWbUBw",
+	"FGzQK2+uGMsvsICNuyjoQqL3gDV1t1Vy2T1iW9DsKiliYX1O4gNqwkyqDPrsBj89hHdyyTDySYtCri8C",
+	"xNJ7UwWEvHau2MxqI3V0us7NqqPr80DVNdxfVfvppPWS4PYfkE6upW2S20OT8tZzj09Fp6NLq76qSuQo",
+	"TN2PRRqPsel1hP3VELogwiw6SRq/+trxthNQvCbv42vLfvWzMLzoutD0rMNs/YH1b61EQ9j66jTtk00V",
+	"3tIRmideFkXcfkEvnEO+cu8VbGbA18kEqkZHamLYuVj7kCaq9myyhKY+EXI92W7oGrplAByslT4nblPe",
+	"HtydNd6wn6pOcltqZVvH1X7nbFYWxY/+4t+GsEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZ",
+	"U9Wo6GfpDDnSQbt5JtctffHq08jkkkFGqm/wXp/SLtfaX71Kcs8rH/5JLK2dT2Aza9pUWEf8xngfG9Up",
+	"y1270Hw7zFVQbV5uRHZgqkEqjIlHZlxr3QEKhZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscD",
+	"fN3+QxhWGmbeTLMmajkbMFVc+9RoYkfzmOgOCRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/h+Saz",
+	"/OMXgNnxL+fsR532vBau+xuRRW7NSQyrLrFpQcdXrBYO6LA+vK/pcymb0CMfiAGdlGBhGF1yAM2IPGyP",
+	"wwVx8RbfXImKTaVKew9sonuDeyOwnmJ06ZJv6vf4NopDS/RruiHgGEk1/avgFLvEhPEUdXvYH8muzrOq",
+	"IK+T0xgO/gHBub4i420jqnEP13QlCTyfVUcwhomHYxRzO57p1BxeMUHFceq1craUu9zzI82hZcDEUsxe",
+	"GyRn15O0ibeTvWqY6FfIoti8Keqii3KeBNFbSGUQcQnEJ7YubeicvpPpFhzSutSWFRrczpZm/04WAD+9",
+	"fHaJWXnkW17Y00lQw9OYOOZNJN9a0M5TQJ8Ja7Jyc/oxK0IsyWJ36NxlTvnVuE2vZ0e1lXogu3WDcd5F",
+	"JE776nthGNa3oi/84c56fha5TNiuq1XBm1yZPh1818HK2EqnNTu8Dc5Go86aqp3YP9kqWdx3ZT9vw8NW",
+	"2zlHHov4gJyJCsfeIS42jYN4kUcjQACgTObKFg1l27V8IaiPL6S8Ag/zaYemQW7fozfEYhnoHjL6qhX7",
+	"rX/bwGD/dPu15VJK46JWnawijPCWFlZHgafs6Kjaga302LpNsXa7+gMBcZvQaDxulisJRFg9kvNuoLG5",
+	"2rzwYbY2bG1Ap7Wsk77o0iUhlalqbfIL71YM2eXhXC7lNcsJ5lBti7AE+lZTXWQGvbSFU0mBKqoUoFbK",
+	"FbphOyDA9MWzbcDQQjzf+PjB9GaIElprKrV3l8qe/rFdvvOB8e2cpU1bnAb7db7vmvRJGwAVmci7k7Oe",
+	"H9ctvBzqaLt1o1PmQFejyyfCIXBdW9lqUVmpJ14Xx+ljusEdSsj2fuGqp+JaQsVig0eH+cD9UbY8tA5v",
+	"m9KP8NANdF8UxtVPH3tjd5p3h4aP+MqDtwZm37g5fWMJKupO1XrZ++fqGknDpuXU0EcF1boF+rDrcTom",
+	"MGFz4+Aa2l81/WqyXbYGNbLGvUmlWNyG2XtLppViS14uGwv8e4mt4+JFdjXUG3asyoHaI/wqInSKH8Gw",
+	"jRsaqu1apY0UbDcjJgR+wgEMsjDOgKlUW7gZ3zbdpD9B44Db35ctp7afaG1Jb/uYUveWfNnQsFps1+vO",
+	"64gU/fnYXwf7+TnUWUYyqeclcjMc/KtyV9Q5ZC479hlswmwJDbXmMv1myb138TjomZEH4W7S2lr5s7Dt",
+	"JrtihELgC3IdA/q3FGZxu+Y7v7DpQsqrS2PYMmVI9gFnZu8zplLeA0DzZXMO5Z5+8hSgST/XZCr3Fa4v",
+	"eVFwzTIpOl+9bcDjKyyrbm86U8WS/DNVMlu6W0wFRQ6JrPGcw3DVyytytWzLYwxkpADiccN0eoVM5NA2",
+	"bEuUrBdXSVHiH2+849i1Qx3a3Vf4CtqIVLWsLon3cz0ma1zICU8j6MCv+/iRd7zA60We9gKz98Zx9WHI",
+	"RRWT7LYeBtQCqg1x20CwcLmdizUzpviYGJ5bTFPlxzaERZ1LARcCpxFxJcYuqWINuO3xdZE4BP6rfdIW",
+	"XMeBL7d4znOYG6ziiwhp1DP89tbGhE2csw6n66n4zq6l5xmzYqs5Q87naDSetb+P5t9H8+MfTeUiDZ38",
+	"HVu6QMpq+EsfdXcm/bI7nPwjVB9u39SfRAVikh13AX/g5IzJnF8zQcrVRQWWt6Qb7LHHDYi63TZYVeg7",
+	"ZGOkmo1XUsHN6UksH28bdXY/aejpESZ2mYTaYoJouWSYTgEncQ5YR0qW80Ut4aNja2/Mr3jpXeK7vQzH",
+	"u9JrLdXVVo3ygSDtTTdMc1VTkSOuZsgorc8YPoacbH+ruO5pfC5YXuWaYfmDT1DxfUmGxEh5wLq2K6Bu",
+	"K5I9vwWRbIdNBRrtx9Z2AXmlh4SSr4hL3GMCc3OoT0oFY4doeUqeScHG8MXUpfDN7MG1R2YC6QHcbCZw",
+	"O09UKU49LsikX2J9qYp9tvBtQv12eE+YRAHUFqNscXr9nG31ug7nsz0zYGuvjie2g7TZVwYGg3eY2p+a",
+	"vdCcgOIqIt82tMGvO3Z7vnVPS0vHm/W43CHpFMkDu3NOc67pFK6t6Ya8dGlFQ6IZFCQ7bIkm+gzDz7tc",
+	"Ub9wszgipPXfl9X/m5dVQ/Xiv5jiMw7xbpwmFOHoU/ISqhfd1DJ2enAd7d834F/zBmytGHWb9oJplwrQ",
+	"wzWt06fZGZu4rXu4vDG6BUO3TVgaekAvfHnNVEFX38tS6Vpmzfm9YaIz8yJO1K6f5bm03CvgKHExd7ki",
+	"rlvig2+i3omjJGs0LUzDViSuABU+7w/us1VA4F+K4qJU3Gxe2kPsMwq56+69lb4qyOVPT8kV2wzJRBfv",
+	"LA++w6N29wHJFlTRzDAFWw4yAUxTRhU4EdyrF8asMNykm6Ewc6oXU0lV/rkm7sFTAkk7ChO0tM/VcYUo",
+	"UnErHwCyjF5hOhG3o2VSXvFQbT8e+MTgd/791dHHVd/cAALXLJFd/MTatlHFvIlnCkXgmNGYS6YR9B2E",
+	"D13qU5LLTN+hK366zAl7vyooFyiJMynsOeESmmVbi5jO2YX9J+QKj9+IN+KEfPXVZWkvG8Mz4PqvvhqT",
+	"ySW0KOW/wydj8i1QmviNOT09neA9RKN9c6l6CQITJFUg7BtBYtqekic0W5AQVIbkYFzCiqklxzG4Afpr",
+	"8sXk/Un1+eTLC6SA5zZLBk03mqwXPFsQJQvsGQQvzaS9GJw74BSX/zTXX32Fn1GyUmzG3+MmuFFwOzaY",
+	"svzFRF9n7yZDuAHwvyx7N/nylFyG0KVUMd5BRgWZYitcAPjjRtup8Nw+h39j3jTOxhoMdj52rWRS8CU3",
+	"E/LFGTGSWJ2VsEIzcn7/S7yGMnChTNBpit43MvlgLYAhqVwsQ+I8LDcT9xaAlbavsWw9gXxP3P07zkP1",
+	"j1+1FJMxmWQyZxMs7rDaJrxoQbXjpiGZIKL6xG0a4ICC3NsgcrJ74SMpfGWWZTCslIZh3FXiZq8DX02e",
+	"vKLzyQXm0gEYqWeAydPZyY/WeJmQL+6df+Orzobk3tl5QN7hQGUhDcH3VrVCX57CCPay98PMoT/63dE9",
+	"N9sX0IiUi7mda5Xs4PL54B6MdFjYKjvjpzlbrqSxizz5J9tMLiopcsU27i0V7iFuFzRUEnAmGIB4wvE+",
+	"v0cW9iIJXLHkli3GZPKCGvYDsgWwQPj75CdZ8GwzsXxbKy29IFO2kSIHQCIo1bt3/hDpPHnBjNqcXM4M",
+	"U8gbmD49JCuqKKZKwGtcy/mQBW0JW3BtWE5886aQ58lFkKWn5Gm1s4Kt7Uo1uOToasWoGhJaaAnnQRBr",
+	"6nhSjwmfC+kxYjey9KCEV0KuT98IqN3LmMAaJZ5b+TXjTNm7ZEWzBTs5Px1Vsjn6zF4Qvpf14J+MraIt",
+	"8Ymp2EyMC4R3coki0P5qKs2C5Fy5bkJ48OwRh46Xvo4B04sH3qaLFKbx4Ox0hLOQKyboig/Gg7unZzDZ",
+	"FXUAGnesmP0dMgdQ3w48+DQfjAf4rb2I9UoKjVfr+WjkapiMu8sNe2/uwH0AhvZ7B+A2kFf+FqUpD/kO",
+	"lvhT45B267gIKX09zMgDgtcUgcH49duY+o+lF/NKZkxrwKn+D4C0nWurXfzIDMXo9R2A7mwmifsaekdR",
+	"n+74+sMAUA8gxcS13DGq3MlyflaJrmzBsis8t8DyFX7CEky+cPv/VjK1qRjsmqmphEKmZsK+/SN3LKMC",
+	"Nuz+6G7Hl7w+eQuo8FOqmQtFvRGhG8MhExDSICntK+NLGagcwl3HZqtHNGgLQRA1cNX1mdWcTq4YJkQ3",
+	"nDZtLkGD07v8lZpt9cgdEMyANrXnQR8t2c8j8WX9qzPZwyZ61+LrmltncD46f3BydnZyfvfV6OF4NBqP",
+	"Rv+uWXTjQanVu9GDh+u7v/4+m52p0Wh0Nro3cv+b1zChx6IsCvSEDK7Ypv1nBdXmO1lawXz+/v/+7j75",
+	"We/O7GxUzcwnSLNVITdLDMIpdi2v8Gc4AdTmdtq9vY2k7ZklaAhqObMtjmPZkW5i1m7zQiAXgEs3wfOX",
+	"oBERObOXPd4WUIOr8oBszBVZ0itr0hFri9jnoDJXs+LaeXkSsE8Hn49wIpyOrofEERHvYS6yosSWe/5s",
+	"+CctFWM1G7danwLKAnTLSjV9mVyxzcQv3Ok3HEW8VYBc+Q55inkHdecQ3KRXbGViwOT6SUR+xV3ofRQj",
+	"5QyMsbdoyDJtvnXpEd0PWYo9m7ixM3c9Y+vLyFCsrGx7Zd3syIWzflP+i4gDgHMdeEPyTTka3c3ujoii",
+	"IpfLyNAHbnjgFG64Lew5gefZXqmCEzqeDOm6g48cjaNd3HVAXDFIIVwwmruaDGvoNA3tHrsDz9wMBz/I",
+	"LPim2p4Pz7lZ3Ep8/OgMHCcceogLlnP0BcU37Z0P6BC5QQECKL1JXw3IDE3WUplF6EkRvDMOwwqOMJEC",
+	"xIo2VslwAshe3EOypAoKH7WXfbtyBb84VK7MwIhMXd33WpcVpnP7DXoBQ91mi4Zp3WfOzMFksQZ2I2lG",
+	"n6T0+muKnY8nb+yId5GN29nymTQ/ytxa4PkR2Pm5YJVbMcYUqpSIQ1SWfvwrPFnfevFV5tycGEUxaNds",
+	"K9jnXsFjH91cGDY3D6ZkyZZTq3oqzwMpwxWBzl9DnfHbmpG3pzx1992XwrUiJbrMFlbiTnz/KIAaZPkE",
+	"vMTh00lDIG7vVLkUt5xr3GSZGkRzzEyoRm55vS4hwtH7/W1DcpGx+oDd4lo7YYT3WVFqfs32rAEKiw94",
+	"4fGsU5p5QCHHCzEQNiYYgkjeK8kRzneAvB45/HJKfpDXDKpUbqDQodHYzJlxZzr0MnBBaZ9sUetb4L9z",
+	"GRk3oQ5+8HD2zYN89M3ZN9/cy77OH9x/SM9njNJRdv8+zUdn9+nd6eze7Gx6Ph1Nvzk/z/Kz+/mD7Oz+",
+	"dDQbjejoG7tpq8F4cPbw/HR0en56hoV011yW+nt8xSBYLU5z+a2dPJr9NhifnVvp6mrFBvo6a/vNcS1m",
+	"Kwv3G8xMGMVv5WEMdwdkta+YXBXeotxokvN8SARbW03RN2cM14edYuLuAHHvLo/dG2B8zRSfYbVL0hR+",
+	"Jg0jE3udTkhuDV1WaAZ2LfqMN7KM/MYFNQAZSE3Qc10smBuHj2U1BIPhx/qdgzOp3Tq3O6RTJa+YqJQV",
+	"tzvIRwvXUOF4LO9YFMA3ZMGCvduDw16wlVRJHguIhc7lKEtxFI37kbdJrc3Kha8UQxhI4BNSyPlhbDYt",
+	"8zkz7Q7Jb90zxxPIS1naXwzuj0ano1Et96OSnKOzV6NIcoKInpZ5uwxyIrmKcfsstiBfFKPYEur+qO68",
+	"68wGSI9GSQMpPUAxaH6K3SOPJGyoQ8F0wK6ZhDQzspQ1MeNAsRIcwBG7YZ9vLZTJkAku5dRRbQLtRbR9",
+	"5/3RkHx9H+TL2WhEVkxl9gdyRrgZYoADXW2uHpP8AkFA2IwJOu3gUquApalibwTegvYF0agYhEs56HAv",
+	"/lQH3S437zJhT956Bif0+I65v+TB60eaJtPT8ekn5u16yQz0dXZMvP8A6wiIuO7xcjLnzgf8x5bDq352",
+	"8PNDz04vJxT637G8/hjOp6WE3JnbkazZAxVocrur7u+D1ubmOYLLpsf+7955PZ0znh5vIWsC6xjqjIN9",
+	"4I5ynrpcQkum5uwE5vKPNub7Bpmv58ZjrUan6+fvU1E/FYRqzAcjQq7/zCOCmIzHulo8Su+JNtRwbXgW",
+	"GwzJrOnQdg1g8TBRC1KfVlRckLsjktMNwLgLucY8uqgPuKZQm002jCqv3u7aonNmfCupl9W8+p6+78BL",
+	"5XpnDf52nnm7fPMTlLQCJMt086K0H3/jQIssWVseiL1f59CtG/G1MUNihu02IW0k6vk40EZmV+8Kds0K",
+	"7LQKouKhB7wcxxg5lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7",
+	"PArYa7sIxWZKQiRmTRVbyFKzk3xqz9varvP13eE3b+EqAb8RjOVacgMpUz7FnWlYirL8pYd+uX9vNLJD",
+	"ukIGR/3Ryfm9mu9RG0UNm4N7JX7rN/XxR+FJu5MF1QaaBv/ChXZBgGq2W/OKfrekoqQFENZBSza5RFOL",
+	"6RwF3xUADQK6El3H0EO/l2siZ4YJn7BJcq6hRdOQUGjYuV5Qg9639YJB72hLNw2pvQtZxHkwVUO8XaHs",
+	"skTrTpta4/dGt03cZ+/jh4Z6i9nmWBKueY9kxIfetqYK7hHmhpotYd6V1djewUFo9YvbHC/gMYV2Cmd3",
+	"h60S1p1jCGIPkmIWVK9sVrQLVhSXDRl2Z/+uCsJcRAGxk+0/2sfFJ1/5/OZ//nxyhnaZLK7j+LZiGk6y",
+	"i3Yf6Uaw0jR3krI9oGNN6TyomZqhO7uJFh5Prn47DAfXmDJ8dm4Z66O8sHY3udc9hGvDBZngAkwJ8Vhf",
+	"Hg7WXAjmgzPHDOD4E7Y/hhME4FHc636wxrDN4QL6zgf/z5tGWR3psR8l86WdJuHVf176RdQEpD/F+5vz",
+	"1YrftmzX2AkarMA++A1NHvb/5NeMsPc0M8WGSAFcPbESZ0K+iPoxrRdS++qANRf6yyGZwF8T8oX71UaW",
+	"isi1GAISUsizdUVb/jBP3ogvCnA2qrJgBGX/l94pXxU5QVWdU1QwcSzCU6fEztBBqYOyCaFFhPtP+egd",
+	"DW/B3jCt5yssi+2iaNQ9+9Uvb+PhD/fXI6v0Y2ndgmKLfJ6zbWHeWeA9doTu4WzpfphveTAfA4dgO+U+",
+	"p7MSzf4ARULR1Snu1VvDc39GUpM9cVxguylwZmi0HrC9DXu/KqDvvLvt+imYnUBYKgLUsAdiEJb0rGG6",
+	"XJPQ8+hzbHW2R5UOj7+9ZUlR53KRBcuu0hmWZz7DsmrgBhJ0rpj+rWjwGG5lZ6LaKkUnj+GWGharqlgo",
+	"7xqPA+OvqNZrq76+jRRNr3f6x3ChqINXWuVgOFjATTDIp6eOKKeZXEawFIMFo4VZ2EfRody6yo9Ud1Ix",
+	"Xyc1TITixCOGuusSIJI64dOk3PHf7gluPw0d/gAQ7wKaQk3GhmkzcU1gqDkliFxB/L66fjzYOr2pZXoq",
+	"Ql1N+0+NUjceqPQ5OJidh9UhGQ8++/DL5Ysn3z//+eWTdz9dvnz5y/MXj28se2uonkXXW5+ilYiYH6Vw",
+	"pRJMeKr/kmLoiMKn/25V0qoUjly95VV/WdTk1atO/adZ5xIt4CBJtx2m8V+AIeP+6JAJcBsZ1bskJcKr",
+	"OGJmwGNYSI2iPscxgGWUmulbkHnYZr8fTr+j1q78rVndXrOyBu+3G8QOrvkE3350KTaMIddcWhxwcdW4",
+	"8lMrrrmlhLuFlydQPU7c2NZlIZeCwNfjStmrYY8sEdiI5VDyhzAiHkVLCqYRg5ooyE3ShPphTsml686W",
+	"R1R4IyB0qAnVJFyhKecJcurRRPMREkvikxiO3Pm2QiGVU59uDjgiHy/55NPQ7Y4lCM+bJGEHrS2ONgR5",
+	"d/5R5N1fL2Hmj1DI7kQ94JNJNJf6Skdt+U/JLwB8xBHH6pqpDaIFuXGGRIpiE/VAPx+NAH0Jb5NZ1aXW",
+	"Fee1Od2eR82xj+LtiRI+5kzYF0fRK49nd1XCeYEqpzHAxjgwUDotajlc+XNRbMIHzkcFz1sxByX/r2G4",
+	"t2HwVTkteHa6Ff5Ucq0H43OXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCw1zq2Rfjz7t095wB8LgcGWGqX",
+	"e9LP83zFhIZiBJB4ukI7dMEVjxUGeHZFIdcOgc/SjgjGfDtxj9QVqjexsodc+oFgYIyUaJRlBJDqKocs",
+	"LYoLMgEZ7EFd4RZAADUsQ60fSkua2t3/P98wsFeDv/4Ai0FJq0S9ZMZKvuBk+8ONByzg/2u4OVCib3Hi",
+	"n3hvvlKbj3NpStUpSiTVMevSCk41QiX4A2BnnmEHRcsPIsfGjug2sR8auZxq4xv7mxDgej3I8sx1+bNM",
+	"d2IUn2MfGsOXTBu6XPnG5m+Hg3lJFRWGAb8BNCO/ZhAaztgYcqJWcAgJgDeEps8uabbmsH39YZDLzEHN",
+	"EakIzXPFdHXhMHWN4HKuntnftng6F1hLVte+Kzxuf/G6tJzv7dM3NUi0V/bK1pjK9ROS8eX/+SHAvcWg",
+	"hdXXVQ5rJHo+RmBDqra7uWI+CGhg8OwIp2TBiCU2UMVnDJrounbvZfnu+bEc3uWq3jk+4aqVal/yiZP7",
+	"t87v//v8/LXOT++zsecCkuqIlaxhTNS1ArppLg8/BAfrq4CH6I+QshfSiZCG7bmD4MFn8Nwfn6nwHG2+",
+	"OPDvSp32xPvdU39WdqqvAorqgc5P70M1kENtBiwO5390ueYRclKm9qiZbn2D8WDK9+Su+n6oPpPUaaLP",
+	"SwMhbqxZMQsOQsvrg9BsdjspEhETsEtJLX1zdL+mH047YUYlkUWOex0G3u0Q54dnCRyIo8T3o/Eaky47",
+	"F/QlTu2dD1lYXvvdFx4bHJRvVf38SM7yijJ/TG1jvIK3+yg5zrnO7AV+iMkev6glNWMHVQ/vBXSZz+xl",
+	"gVf2rsXsJlfb0gMd5rdMM/xT2QgyS8uVvWArZkJlE9tjGsK1LmuqZgcGq9tojRwCQ380/vhlISHtZq3s",
+	"mrgHfsYFEW4Al3HOjK5AG1HCXxAqoBLRX5FIEK4dkbBAcQYJtJqsKE8gN8JL/l/nLp+2ELEWVsIdzkw5",
+	"o/lJwYxh6mSuZLlqV7oeM5r/AE//Jz58y4rPI6Y1Ql7oYLnRvxWnkKX9zqVPV/WMd78eDgKk/2A8kKWB",
+	"2hulTVsYpqDp7++7713zLqetQ/cQromREtv+zFy/lEwW5dI50Y5WJpOoLzmqprK14W3mO7LP0LVgU/Og",
+	"VxxDa3luxYdlVoLMqsl0QzKoMa+Y/3H0fddqkegAdGX9v2hN3/Gq7aqldqu3Qy48JlCiPc1/lonUKkm2",
+	"6vZ2pQlI1/GHG/zXToUf2jp7RQ7YWnnxWxeMbV+c1ySmRoeKKemBBFdK5iWGJeUKkiM0U1hQsikkwsTp",
+	"qzLM5ebgqkMoZD96LeFWiV2yJs8j33203O7qUO23+WJBd5z8vGq8RpvvttLzzoc8LLHV7qsocZDdF/38",
+	"OHZfRO1DydHf9otX0Zwi9Z1UkfK8pgoaOmBTCZdZAP3MqsDq55rIteusNoQMD0Em7pxOLgjFnwUNHPuo",
+	"V11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K83qIgSLrSxdPNwu1HAdyGh3RTVKG5onGNBtOFFgY+8",
+	"Eb5LEwaAo6e4xsbuZgHVeS4rA3uFOafyblEdVPS5M/2lk3BKVTmwcZEdvhu3NmSPdam1s7K+xta3LLU7",
+	"VtKYT//4MGBLgL4d0Jz+71qo9QAB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5vKxO8AHaMvl/o3cZFsy0P",
+	"GqEhfQRLG7ohOZ/NmGLCDIkUZFWqldROPOANbDn8iq1Mo8fmNlz7Mas9L4mxl5TTHbozqduBvyRzgneI",
+	"OsFCytXHZkf/5Mdix0tBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsgZkzhq57hnppj+zjoG46X",
+	"AlyI+B7fB9L3b0t1/QAyfCxOr7HU+R/MUpgCEmkwSJU/iLMuC37FPqK0C+E117bRKfrDKoksJ9ZcQ2bz",
+	"fdEdaBm5PxoRCHYavmSNbIFr+Mgc0UcAolY1GN/9urPUe+F/lLAqvpdrzFeFxsaKs/x47caA+4oCj2PN",
+	"OxPvGrhpjsmX2BW8MYH3JeQInIAscg3EycSa99DelpJHhSzzJ/AFOTsdESauWSFXbEhwnCk6pKHZsPv9",
+	"EjIOFSRwudwR6K86pdkVZIW9EZMfqDYnMOzJ08cT9IRjd1ZD7LpYfuGmA1sBHdBmqN8vZKlOCeAnkrP7",
+	"RCMcF4Tpl0u7DGwMXeVQGsXo8o0o+LVVeV+Fj9yDQfe+YhsilW8QsqQbopnTq5l9g506F6R6ZWhfV0jN",
+	"rZqeZUzrlMqLL0Qy7h6fVJt+3+DFtV6GbrOolw+rRiKqFKczLrhehC4i9qOvJj3r/81m1VT+v4IGn/an",
+	"//2anvz+7u0/vnjz5tT988uv7B9v3nz15X98tovtB/3Zn+JA90cpaICjQXGhG1U7Fq5iSIpljF+zCqIL",
+	"0worAtT4sEaBeOGjk4dvP5wNz0c3J9G/PzsIzhAajcI0T5Ar6v1GeT4mX987G52cnb8R8NiYxNv8RtjD",
+	"OSYf3gz0imWOJ94Mxm8GZ6ejN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1p9xbBT+0K4Yc5uz713dxP4ymd",
+	"Xp/hk3yJT6Z8avCEnbojRRh2W8SHB98Mxh/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge/RprUTE",
+	"0ZKIFnS1YsI5GcKfkYR3siEBdur2qu5LAuu/UaiH/g5TRa+gPTudMbN5tVBM219OvkT3AfYtZ0Xu+uXj",
+	"Yyfwq53G+ZAWmK7J+B5m8z/c0W8X6V38x3OgOx95Vey15TRfgCf8DNz44OheFHmn3j8+cXE4gBwNGKxy",
+	"UicLTVrx8UY1fDw7IQKvcNgXioGHOAJ7+9ge6a3kfCMNLTylPpJb2rLAfoc0HK3jYHeCF7DBBY2HrpfA",
+	"uPPB/qfV3/w9In72N/7hh8fxMW+hjnZcaH+3Mk75bYJCd5yHtDXI+T0r8kfuuU+oBTadaviFOwyhu1eA",
+	"04QKSrpbOXLf/h9kBoauX9VvzgALt3KhRqMNt+NdVqa1SZl6qK4eReseHzNbeJzrxSYCDSUzVhTYNvVs",
+	"NCJGknNIpH/4zf+6IPdH/wusn6KQa5YfN0mg4poO6YzOT3+kxH6fSx5qxu1GwKrrzVGbDtxtwzjN522s",
+	"GN5MHw4dtDERCyIc7naabAVIpuAlM2iZGlmZgtIsrGFu5zZsCJ5ceBNtaL+6YmxVWbALqrv5lXHZTub+",
+	"hRzKiFEC8IFLru264yu+VyuyF7DEzjhI53/YTWP3xx6AcCz0ghYFpB1OWY/TUEsR22LqgkEV39G5+lVw",
+	"FqN/pHIMYxiQXkEM1PmVnTtrwcSQaBn6F2hDC4b+YimQX5mYc3Q1IyM7t7L9G0tQL+B42OXteJ8x0Ok8",
+	"zylWB2L8ZXjdacVg65XLJVNEQaSBiZz1iKG8cHt847j7T2LmHxgKrhpDzyWp1Tn24mQurrmh+0Ewn0bP",
+	"fUpaUJaxlamhbOwvHvZx4bmiGfvfdTSRqHl2+Pnd0W7tMRfXe4tCeOeW3Qp6Q0JI3dHnaIpKtbH7FZWI",
+	"WYY+JV6qnKnKR7qkV5AMf3tefxq/DLzpmGwfcfqP4MNN8Tp6d7u0FUSJ5xwlmOMvriq38gqaisD7dYjG",
+	"AciiC65k7IJoJnLQHCTkYTQhL1Yr+lORF9vYe4vReiAhRov7KJ0C/yce5OHAyCsGZ+zfv539++r38/zr",
+	"8okcrR6oM/rt3ewx+27+Pf+vqx+Wz+RPv73Qr8p/rf//m3+Pzs7v3rv/4OtvHtJplrPZfMEHw0Gp7FIX",
+	"xqz0+M4dvRFZjB8QC/o7t35bn6ouu0nbzJFw8IcnEFGAGw0ncQtL4E+BRoTZM0KdMOglgJou2zsfqj+2",
+	"ABF3iQMiiWuylsosgmIHVq1V90Cvi8Slw4JF/cDpgsRnf0HaAXjNU8rbtbyqi6luEIrR7h0RQvEV1HaI",
+	"eHRrwh1A/2akxLbFjv4WUYMD9Ij9R3wY4p7VMT+OT5HH23mAmtDTfosX/bY65FBU1Bi2sbSAkl0f0lwp",
+	"BoF5bKUcOSzKlVUpcmqYrxoZplVzfOGfVPLtF4waIdcITr+n5rtnVMatMaq9SEwEiKpdj4pAzKyQmuVD",
+	"V5nuYsYc8wyw59nezk6WPZJY9FMpC0bFccvRVyslr2kRhAjMP4YJXK7KPSh5HdpY+jrDWt2774K5W/de",
+	"sm4PzrigBf89nvCsoB4mGntn9iuCXzHFJUyTQcQL13O+vR7Y72q5GFFSLQQwfMn+LYXdxp9fPYICDWrY",
+	"I5er6qHamPIBqjqQErpELk2M61SwJey1+2SrOt9FruJ2qKf30kQMr7p7bFPPHqJOdh6c6EpOF1wcx0H9",
+	"NAzt4l24vbeutvefgl5l/3XTDGbopC80psCzFHQpUrB8zqDJJ4iypbRbmuz16VbyJwMs0/zXUpslJn/Z",
+	"I/a3+ABebUL2eND05mxB1byCx4GcCOFsjdfxANX9YDjkGEXRMYhKKzz3do33LUez9/Z3Z8Pz0YgELgLX",
+	"62f4zI1fWsFFp6B/CUVrwwFwlEPCf1cNPaiEZiQOV1Jz4+FBVspF7TciO6n9cns1Ib62EVk0fZj0/8fe",
+	"1za3bWvr/hWMpne6e4aWJdtJGmXu3HHT5DRnt4lPnDZzd+xbQSQkYZsCVIK0opPt/34Hay2ApETqlYrj",
+	"7ORLbJkiQWBhYb0+z7+Loq4VmoKi3lIJrzCSHWLOQwPWdkgGRf+9hG9/QNgQP6vXtefBcUlVftrjEavC",
+	"ibBdwFd3EcQwM6mGxIPgEfWC5wlDa4WigWn9EOYAJXCshrxfmFaClkD97sDXy6cSfmv3g2lPcrP9wpJ+",
+	"tx2dPML9tgb+yGmm/9Q6msk4JhCIraKW514mDhO1rD+dF1GZTndHZfrPhIeC/aKnU+yfyI/8/PYn5dO7",
+	"yghYvGbJCOg0awQ83sgIqJshZxb45vR/ZgDAR8ftd/budoN999gOiA1ErGcgPm4/YXkLkyn723eP7dU/",
+	"tPOT+JuRsb2R0TmskdF69fqPIxhkt1VnbHRXGxudJWOjc1/GBpU57mJrPGrY1sgpPnJ1xbhhHA7wh8Zj",
+	"dB5F9tTE+WSpZhzdPeibSPkN7Hg9HO4BELTatjj+lP+yMrIPMStwPGmIjh9ooKO5O+ejdokNFUqTClrs",
+	"e8PsbFeF8if6VhSOtwZ5lDYoE/WS11gSoCCbC0mAjZdvD7NyA1NIFW2JFWboIppn83boq9Th02kVCmb0",
+	"RIBIidgIhCYzleYj8QPugSh2CHOQsDhXGoNbUfYV4McOYfJ9QxPdEU10e6TQWnTgHA0ucMr1oZ1j7xPM",
+	"OReR7ag1EuES3RHQ7EEW6TCbkKSvi55OeHIjImsqaCVWxUh/djdd0xN5PsA8mODKsGk0rE3M6GTC01JC",
+	"RqhsAjjfkT3ZQ3NrJ2E/QCx7q1LT3v+6+PnlUbd9ytrtdunhNB67IxWHgS5Be2FDoB1XuQ8QJyhAczZw",
+	"5nNgbfAArOIAZitwFnOAWiVwyuQquVK5YRyQVRt0AzDfgwWDOlgw4gMwv63JGWQmsvfavoXOSczCBnuO",
+	"k3r0szS5U1AVMRnK2JoxyNVbgVNeP5pmioOdFcwNu/j5pbUSn1/+8eVErcDRPP5k/7s7LrhGdfvzNZ8g",
+	"WDs2aQRMacQxMlAJAiYmpj3ZbKyZEZAqFXM2yEDL+ILjCZ8Duk910vlXqcSbkjP4YEpCVyU+tL38o0+1",
+	"2S89J7aAIkWLp5DKPVnnXv9z3fm9AkIu4oT7zGPrh7otsHkzzDbteIeGyfTSsT7fmIt1Uz0wRqpRLIqR",
+	"EOyGAZeWrOP9kb4P7FDYPbZKN/TIRzyMF/HSeqbQE6NVHs5HjKVCw8FizFpEBRzkPFj9jJ11T7CDAE4m",
+	"FgLYolqGEluOauNN9gxrf3aY4+Zc4Es+p7oVlGE0wBDWQhqWyNE4bdQK7LkI7MH8U4+JnQrFVWrP/xwc",
+	"G5pbpIGiawjbTLmMGE/RnaVmFWjW8oQpLNVsyiu4BN2b/PtKzyvAIufKR5SYT3Q2JzAjeSt+nx5GXM5Z",
+	"zFNhlxeiP1BgJuMY258q3A4Yyn2v976tee+KmUNgUjE6voXY0qYH8E8CwaCbwn07gEJbBMGHNB625sGm",
+	"b1ZIp3x+GAn9ac4GXN2wNOHKDEUSgKfuinnZBUqu75rDok8SZ7snZWSVHrI7YztmOhYTI+JbUQHFMeXz",
+	"ByvdgMwIBupPxQmzRuAj9lrfQj1uwPyF7OxJt7u5yNNMf+Ei76WdI7UDtHAqaEZmMz5vVuhvtYwOdYwb",
+	"d2AjSQoqZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjLTus/",
+	"tIx8OOaLknG78FHCZ0UZ9xhdFLQstZo3KOYzevbhKnuWi0bzTmxiTXQe0LLwuuGdu/qPfz871CfyaAp2",
+	"TuMtCEHJC65cvRcc254o3cL4QGep82r1jNpRWAEUOxdbdEoZT7ElnrpFjVV3esiEvTN4ZQMBDq0eAuvP",
+	"e4Q/nKI263svRTpciUrE7LKja76I/vm8m+XDpw1LY3zi6Aw2FM7Blkrupyy+8Xtlc023+XvpLAW4ykLL",
+	"RR5zxooiSsptnm7zbBL4zY1rO5amaZvvbjOjb/Clq4Jx78tCbAV7ocWbG4jONFChQUEhqzide86MuBUJ",
+	"jwutBzqB4DRSS+ssjgBfFHfYHmqDWr5Wgh24hrEHFNWuw7KnqPTalOw/tVSrOxWrkra+W1DPFJSpHQiR",
+	"DRdkfSCZFncZnMC+nlXAlw7ZsgE5vsizKAMBBA7Y/08xrR0aEMsievwJf1jXHiztRoEbGiZUlB9mEFIj",
+	"zd9mNAjM6wh+K6wtBmVCED/LHU72dzGn+K61z8G4f4a/V71nXe0RPq/JuqOa5mOCaIBgoIP15WrOJjpp",
+	"sA3Z3RlMh+Gu67yuHXnnSWuyp+jL0yXb6Ym6TDUuwkNsrZg4sTh8S7ObwnoCHqhbhEWyyuQGD/JMwY/4",
+	"ccCMHClBgY0IInqglTi7EXPEoAIcZ7icogeVNSSYE21ElTRAHbNjazwOf1uGmAezXz2Yid+wJ41uWAJT",
+	"RrqMvXZvM1wl/ojBiB3Mws6QIBORJjI0q7Baf6NL1gHKjwUzU64INQCoRTyEvN1tRydn435AP3cfTfzP",
+	"TyL/42nnKOJz03/GnnaY/ckxR7QL98AUnBIS3h/6ZJVOWF+qVCS3PO57Fq26Aq5UTsRb6wfXYbHDsz50",
+	"j55eIxJ7Jzi7+9vkX+N/Rf86mkiVpcL862iss8T8Cwb8QxVKeyWSPNAvuLZme4rPdBIVZqo77teN2r1f",
+	"LYB81XjrRrZGd10ipdEOaNj7txRbT2wkfuUpOponp2fWJVbDWIapafW6J1gY84eOMzsv3fZJ0BpyGVuF",
+	"dvYoQFx2Y4ZZ3Op1H3V/fEr+rDW+7fcfnZyebaEhUPrrANyzSSNFIy/lKEtETtIBdXNQ1YCbyn4uJ+WN",
+	"jgPbFJpZT4XiU9l2M1633d/gdXvD0Ug11FA2V+itiZHwyyvqVrfdaXfs9NHoWr3WabuLH+Xrw6NIYjDp",
+	"IrHjTYEXkiIVKNpU1VSxSvZ9zi9eMXvf3RdKhFkCDUMfrsu1PtL4CsTy4vDWtZv6aczVajwWaFUCevec",
+	"YQ++RZFAkQh0hhwlaJ3vY29xAY/bd/1o0B+uN89+JSvQHd75N0LfWCYed4bEoanaq8K8wdmAUwUx8nCs",
+	"tRF7wDzYdbLX160l8sXYERAlDQbmw7E2QlmHl6v5QEfzIO9ShqU3Afsr0ylHrgQeRUdQjFZR0nxBI2hq",
+	"eWF3vaEfh4KnWWL302wsU3EU84GAXAF10n33KOh0oJ+R+ywStf79riKRsLnOEl9K63b++8K97PGwEEMM",
+	"WrGcSGyK5nH8EsfgN/jQ/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vtnpjDoR82dcA0EKQuv",
+	"+ZYewkyWYKMlvC1954LPMSvPw7Gjm6OaQEKKhuaqwv0urGuy1OX3ELZjrbIsKrqqXbiwzXohj8Ms5umK",
+	"5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwKDBy4XhtTaa51Ew3jE61GwEw6",
+	"abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8wJq29mlrcpsd9sSRfUXcNNeF",
+	"rRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFwA6fPygfaYY/BAbzbTp7/2772",
+	"xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1CrVI4x2cRoM/m7om6AE3S4/z",
+	"moYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1AMM4hM1qn6mifQWGnKyVuXsG9",
+	"R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk626mmk2EgE+zGLhoSc0hcR1P",
+	"BZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2Z88r89Y3ScSx8J9V+b5+nU0Tzlx",
+	"ilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr138AhYoVUrtcMR8dxVaxHkGdHvfytjPr01Aq",
+	"rkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeuJWqp0FjHnxL/nnt1i+TTtbJO",
+	"m3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I8Up1SK9VGOIXxbHyfCzCG1HI",
+	"yrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1ZN5KI1fQbCxjgBOxhztRe2ex",
+	"qOP/+VIl9Jyl8ylsxCTRX5lYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRudo40EEO1k24OXx7GjN69v1oSJ",
+	"3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1Qq5CEe+melfr3L8ykYkIXlga",
+	"hs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7R1xiMyGHh6UUoNK3Igk8lRKZ",
+	"JBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+c4eLpyqxFx3hp22djI6h0P74",
+	"pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqLOsigssLU5rWMCBORrj6YLuma",
+	"B1TLugFtBkUULn95c/Hq5f/9892bv794Dd5muhnJBdYVrXzEgTxPXI/1XietLfB2YkJnfw3isUH8zZEp",
+	"BvFBCmLmhKZKscBfyscqfXj8CX9YWbBqvWB4KDbxKhiSTNmQy9iUOW2WtDDeEwf3GQpL8W2aZLRBwk3G",
+	"6dZbzfi60tGdp6XJ0tEvbututy1rq0zgrw+xchRHTvhKmEyTE+F3vjWmYPfvsPm3Ny/dJFt7MKswB/uv",
+	"hkdWGhHussf+ow8FpoZ6SLUSQRENk/on0fOGt3DHqWvjSgSPCl+BO4Llp4dgNuIcGISTWNY3Zo9dtT2W",
+	"dr4RL1Oe7Ofc45r2WldZp3Ma+vmBX0Vry13xB9zsEAm/+1MXxWj+DnWrq9UFyqJ1SUhEo71Ux9YYlF+1",
+	"FsYyg9lDw3O8hPyfV8fbK91S2bDz79aY/nTR5ycG8xlOruaklA2lOqGsSnycxtBkSeb0dulCCaWxa2UJ",
+	"vVeKgzlHkCcJn1cVB1vTO/G9Pa6GqmpgRvAEKo/yEU34x1+FGqXjVg8BzfdCntzTOYJc4trMnC9qJlg7",
+	"X80lPqZvM5XnMKdax2B8o/xDSYNG37ZY2LWMWlfMSN5KUrF5zo+HqbwVW6ros4adMZCRTbwxF4Zs0B0r",
+	"7M9cDdBHm0Y03afW94Kf7jaI6Hz5TkIRhjbPNi/JqqEqeV9oOOOJGOvMiKNokMeMptqko0SYv9AQw/2R",
+	"wx766yY8kTwaYAj0695FW+6Q+iMZQ4kP0jPCkFuBruhWVNWSb74nd/GI8rRLpUv0m0f8p2dRDNv6Q04e",
+	"HOrEuR89OjmAUpG6nhfu6M1vBQTVF2PeV2qN++UmTKt4/qzsh91K49ywFZ7Xssd1pexKUI0FYBmSfxEw",
+	"8TEUU2ob7N/yWFrpfqPieb8GOiOe767d9nfWgiqc7DlLMtUj0BBTgjIgbmYAj1lOPlRZHcU5WM1FWs2O",
+	"ajgBcbq6iyRTVBzLWaiVEmEKzQ2ubl8qk/I4RuLlmIc3hnqsIU9cN0wHLrjN+N6P54HvrBhLq5rndfdX",
+	"SExQaXo9qjK9KrvAxtyMIcVYqAksdJI4pv+QJ4kUETZ920nElL/rDsmxCLF8hdrJ4si3LD5jUKU1k0YA",
+	"AGrffq090bci6rfZZcpVBBXg9uXdXql7c6jxrHnzrn3ziVT+9xoTtBROqNac7hIpzLEHbm/K08+RleWQ",
+	"IN6opndIRbRcZVB+h/RM1pPhJgUw/PcSUuxUe0s4OrDZgeLHHrzPtRrKUdvl8d8Ko+PM130onVJbwjUd",
+	"pnnJcH62ngatJFM5gw8ZHw/e8j7dwmboVtgMj+6Csg7CpdzYkji3AiKizQwKCp7AEsGJJ407wPwZB8cb",
+	"jwE9Dtl97BaeAXMR6d57Cbu4ZagT8aV1J4nmUVSS54JpsJnkdklyoa7V+kKLDduUxcYtXiaFzZAV8W4z",
+	"0nooFHL8rFJJMy7eDVt+ss1oxlw9h69ysCYQEHB1fHV6527hNbcpQIVS9yInF20CrDyAWOhXs8e7m+/x",
+	"2kjd59vjDzOQd5FhIK+csGdSpdoe46HY0nWAuJ79c8JnRwM4miG2XuvgH/sytR6El3cCtS05HtWYh4l0",
+	"nkea8FSM5o4xiCqxTjqdDvNjWahkCADXXwmkobDaGQu62uz1MhYeO1dMfJwmiGLEjKAHhzGXE3OlXA/Y",
+	"gBsRQE8ZkqiGOom+N2hiEd+Fh6afoX9RUYtpp+y5b2ffI8kCTwRNQj09dvfhVNkF1lkSotGyeUklDI4U",
+	"9GFarEaJsDc7CciCchyaOB/WsBqugbkr9jQsHDAVM6KnYglc5KQUlfCqrBi8YTOpTI9wP0CuYDrbe7Q3",
+	"XP79d2xvEAa2/9NcWVK5pz19Z1IpbFAtBojAa/tJIPgB/PJeLg4Ze2sXcBIcw9dpbg+kMPuxGKaosOGk",
+	"eLo5/ZU3bmHv1+hYh2+IDh5CgjzqUG0zuKBjgAATQjE/sMa6HBw2itcchUdCG70esik3aa4+Ckoz35sb",
+	"tjxUqMj1NFYGmw0MI24zhjXdVtSQzskJnlVigH1oPw+wWyHU6lYkUCBOBSss5EorGfIYvl7ZOk46t54N",
+	"a0OuK79CLdjggSe/ol/nfBJX0V9VesLOePjegTk/K4eJoFWDAzFXnWPq7Y8F51RO7LBOumdPzn48fXz2",
+	"BDxU/DD3T6GPFUrIg88chr6nuPJmuzz3vO+C0ovA4pY4xOg9eqz8GleK3qJ3pRg7YjLqseJr2E8ZsyPs",
+	"sfxFrrBcdAXNF3uVUvGIC1xhxyK2efuYJKB7guw+tOBw8W0xRlQQ8M8bFK5XcKshTd7YUUccodbmCJzq",
+	"MI9IKgJmQIAQ8WLGEyXVyDyDwC0abhiPM6K6A5UG6bBOHg79V41rTDYwOuHYgQ4ftZ60u91qMu9qX7Fo",
+	"2jQYAij53OLjVCbClB99Vnp00S2vGN5Te82YG/uYR8OT0Dm203g7t12J2dscayDnSOudnHVO7xYiF8s+",
+	"vr2qQIkGFrSYWn9YA1KRbwht1QQDOmBAWTkuTvCnEsP4XR5NLP7BDu9GzAuWoWM+d0Rsflwm1eHNn7G4",
+	"FbGp4U4rkJjT3WZj6Pq1i7fqqMnjExXL1P1Hq2il8mi+cDqVOpEXhhmJ1P/Jyr91n47SRI5G0Po/RMgr",
+	"7EYeyFGmMwMTymdcplKNPAC3/bBg2Hac7Bu0a6GoFT+PMtyF9Kv4K6OvYzGH3VodexrE+INUEG2Anyf2",
+	"WKcLrNPwvPTAIvNht1MAuDg563RckMO0ek/uigx72SCWYXthWuw0+jCKnvl7+FVdOOxxHc8ZzRy6p0UY",
+	"GWrkx/YTNLExbyatRW0NMfvbi+EQRwW5KifPO0z/k8L0n5w+3mgFTk+3WoKztWtwcvqkvApnpwur4I4U",
+	"EtNI+AJuU8RKb514xkl0EgaC4WUAH5rvsPaWG/Lu+hClIva8W18uAqdzIxjTABEERogPrNQ0wvlLzefK",
+	"V9e0dPm8JwLpga4CdiMwLZDciNrfCaMrSebl2BGBxro4kXPRUg31ZITXpBOSHASUJWoG8Hpd+xj4MlfK",
+	"5erA9aTdOuDhzSjRmYoCD0tCGpGNEj3Lu3shLc2jNjsvAIvRh3M2hnxD3x6l/R6DvV1OU8yQC+Li93es",
+	"2pb7P/au//uX88tf+m4oePthZlzj+GLu0LPgUb4RPmWa6BTb7CWY5IMsvoFuNyOEHcKby7oxQLNfn7Lt",
+	"UTJ/m6nKPLsdws5p9rXs8HslJE+2DIR9swO/2YHf7MBvduA3O/CrtwN3sPFWYTZ6C2AgrIFirQp74sax",
+	"ntmzm6fMJRwXQl/3kq98KRUWMCF7sBU6aIgvWCgw35He1ZjcPoMJ9rH/3T7srjaWdenCVIkAzmOF9CPa",
+	"IPXKhM+BJ8hlBlYE3i+wgGr7/v2SXDRSfGongDBoZyRMN8q+m9FsyJN7M+uDzS/G2bjeapH3AJLYY4h1",
+	"ropdiCIOBBFRuNq9OhSIL0uaABViwm9wT1ON4E7CU4KKqFjOROth7S59j2WjxOuBYK0porbyRBqt2DD3",
+	"tfJUWxndAzBMTdtqJoPPO9LDIzi6ZDpvT6IcvBULALiph2m2o91lefCb+y/ML3rGJtZddceaVWDwLtAX",
+	"Fcd5JJ4bbEgVpbWDcdyTD19Yt4EY2QnnhhmtFQN3d6aTG+trQ3lsqTz9GVbhuZJn8sMhaRRpLHJmiQCY",
+	"dUNaPNK4C+FBa8mPAcKuUfysZS/y8wjIc5hjAaLgZETp2TYisMmWPS45n3XpcGT5YIAv7pktKdBityzu",
+	"NZDhGzElNky4P0RAoCwoQ36TynTRz4VB3Ec7omAyojgavFRdLts1HcJF11V17MV0+oo74IRtDnMKa/0W",
+	"S2Ea7RcsOobTREcZVls4KNIPuSd8HbRASZd90CfvTrAc+PQfaM3Gee0pus3n3aJJXniGr+yJEglNAZuX",
+	"7iw7YQXP+rzbajS2C3OfS+j6+G5hSzVWM7P+8LSGLz7ZHaPzDZRFuWTmQNlo++wmjLvaIwkB5VOWan2D",
+	"/iAgfGEFi8li37hbnkJrX8Clgf1mnUXnjIVDHSqf0eoAjiqHl0/CkxtY2bTB06WAMV8Pi0jXfH6Vn7dz",
+	"5ymD7w27EfPA09DzNBzTJ0lO6vgxdY3roCMb7AJffWLkmvp627uWX50mnZoArU1t3Ur7TimLBfDuKbHh",
+	"ObgdVvevUt04lO6lYdkjg0kVxlkkjI/tFPz2FeOgq69XN5Y1eGpiZfL5phjgC3GoTTqc8Y3yRoAcG7wY",
+	"sw5a5ibzweQ7F7D7cO3aLNYdpCDkfy+Ft3UiR8vVqwFVLC8M4dNKIPTKgNtdOTQ9EGOIp39airOvCdDq",
+	"mXqpkwl+0wW/zVyFkBvBH1bGy2sCuTn9FShr/+tpsxDjINjrbQm/AfZX/m7jl/PF+amIQr0MoUpK+n5s",
+	"B3rG8Sf8YTUyK9qPezcjftW7uxyvt/eq2/B6Zk35T8XNWzMhd0Xt8HD393Z7ty4HgIJaCt9iDHEmIl9L",
+	"AIQeOaB0U8DA9OjBHB4iobMGac1KNs7n3d2bhGTdlG6hCY6pFXwDC/MXuvIBFqK2gtps9aqTtyqT3bUS",
+	"HnLrLBdbMf+ZbJbLR7UIKqSY/d7BaS+l3xo8U2mZN+LsYP/UWaJ43JiDPuZT6GWCMiS/E+tgyR/urrOa",
+	"ODPrj+FLvG7bN/DMtntvpXE2MFMNV1r75nKuQtwvZ0fdztHJk3fdk97pWe/RE1c8Yd/KHTB2fXksDLZs",
+	"rrvF45pb/I9QkTA35e/nfcZwNTbPtO62PH1oeivFHJsqPZ2hi9O6LqVnHj2fqu8WUKaJfkVhCy6fiKiZ",
+	"TSISkTNfGQ9uURjjA90hWGW0LtThrnpIh1CWjivL4NbXtFFjWg/bzZCNDo8zTAQgStWmjfoNu164FJs4",
+	"X7Roge+PcWURpik+XP+Mzep477uzyA/Xngj44xqfzDdH7dmavLss1tRXbtKSV1tziarzQ/7laxDSLwCZ",
+	"rtmd5zy7VZ2Era233s8i5TKu96DwqgC8mAKGwkIbLaJTLbbqYvZjjNVWuPQ5cjzENtE4bs7pop5GDxV3",
+	"Xyhxmx1otB9XbvJ1fEb0yC+V1uhLYilaq9EPxdazQSFHHDMMwhQ6MNxOkQkLYQGg7KDN3kOnt6PiIWIe",
+	"j6+EsOloMqa+3aIiowbaGplyGugPOESJ/x4oSMVDp0kUJA97tjkM0knjMEgbsr7V1sYmmaqpgyV4rkRn",
+	"ozHrW50k7AFj+l9CgezbTBUAfcoVOFvRKy2r2fWudAGlOjN7m1B1qFMLMeEufvKz4NGvIsX92VmBNVuF",
+	"h7eRyJWRqMr9CgQ4WTaCglaM6AD8ViR8JH4zrd6PZ7Q1W73TbtCa8I/207OTji/xN6tydp2nvUdPe49+",
+	"/MdCJ0QYhcVP3rqX/1WPwP5IhJ9qQJ+zYo1A/r5lpbOoBLiMpRpdShX6CNyaGPh0zA1lcwWfUFfCKq1D",
+	"usA+3WpIDOF38YdznLDuSafyxkVKeEL76QatYaL/R2AHzVSoSKoRIskBZyV1CVDAo3dy+vTHu7rA+/aF",
+	"9vUhDgoSocUFr2IChvoZjL+Yj1wNDJF1OhiKqUiMVlBwaMZ6BoCltIFMw+m2X/SshAS2I5L3Ydw42mzH",
+	"n/CH6jzbYYuwUUq2i8KA/xWOqwmZKLLkglYuC3Ij5p5MHZ4ZUFYEUyRt1sfsWx9soDJ02EwRBZXDGFNi",
+	"RnxYz5jdwUxMpqkEEGQsB7lS7/yD0D+xRlY6tk4IGEljHSOk7nQODxzAsZcSCFPEU9Fm76HRModQ/lsR",
+	"OxnuMtcZmGs/2Hfpi49TEaZ99jccGlxypQjybJKZFLGVlJ79QMkol+wF2Fo5ZEoPdDQHN2rITSqSHkIZ",
+	"nXVPAv/y1I1DU4IlngI4b2lsVT2h+CSfmj089vK+ZLgTkYzEEchZFUMhznVFZqU6h7ttXPcC4YsOwabz",
+	"7120UpeWXlzG/XPU7pw8RJL6rNEktW9msarhGSjEUE+tOpvwORsIzFlDvSD2MM73pDnbtyYeR0GKjcCX",
+	"SLFsnjiopMopnI2ZivRhylQBeCnJVEDg4mCMWA0OVYbWmpHgbEwJdFxORJu9xLcdiTRnMjMOiF3M2ZhH",
+	"FNF6tlg2h9BOAx7ePPMfIcafSMSVAsCDkWbiViRz7LoZQCcg9d8gTCZ1MLq0EpYN6omAAwPx7ugwAXQB",
+	"aFYT0xSPjVhaJ9qdaAQdUAHe8OxK5WGD7w0hJhBqmHTAoh9TRjqcWmdNllCTlvjIwxTAFbBjKwI6OJ3Y",
+	"E6zqWLKL/JwgLr8EvnWcGt9wnKn14YGNVcHvKtIHRQ1FXF+fmSkDBtwIMcVpdfif4IduUzlQ3TP/inid",
+	"SfqAw5kQLmAtrBSSs0K+DfxsdSl0VNcAAXQ6NUgAJ3e71z6U3wCb/WPyoE62WsgqjY7l7wbk3bVHByzl",
+	"N0LB7m8kV8VvclYQe1N4Wqz1DePUPVyADy21C++tkns8CcfyVhxIK0+Fwnittcc9yXjBg/ThCMNiMUzL",
+	"7oRBOBbAWMGWAypMcq0FVGENDW5F8rAFjhJ8xcZYSq73aD5tNY2DzWd8vgvw9QqRiORweBh5OC+j8yCh",
+	"iYFGNqWLzT3WHHqGB6WVHKlYH6/tV5ATy+EwX9t7pNqoSYY+6myR6mzPhByN0xxxhipJSzAuXw9ufhN8",
+	"WgSfQeftVnGwn62k19jxhdWEsk+7Zs0Fr/w+KKVRHSRBjDOxdUhrGyyI3hTrFQ/ZNKZnwmCQ8BkluPKW",
+	"qJFV2ghsr9rsgmfG2q3pzCq1CmamhW5kO/avRaEDkkCu0TOVythjkZlsIqItZWF1cqSHN21q5RdR/u29",
+	"v5aV+VUUj9qZTm7QFm54PXQcW7PvMHvxVbHQYyAIpq/EY5dTk5H55cwsq4q0SZf3nxvy52R+O4BrSAU8",
+	"7yj8nGSxgBdmOoEoTIniZfP4kFvPAzJ3r+XzWmTv8rRePuN9aD6vs6+Uz+tsC5vlpMJmeXxwrp/3iO45",
+	"EURQeY9xRXBWFBM8iaVI8oqunLVnJ41a6cL03KyCIq1UhgUOnBsxTUsAptKwk06H8djoHOUzL5FDCBV4",
+	"xLI+dE/+IvwQ7zd42DfHFouU5n9mCjCvMC2RTaxyexK0YqlEq/djERruHcQrkXySSODfn7998cub3y9f",
+	"/Hlxfnn5/s3bn+1sTLVUqHd8/rNzTL69HeWUGzNzHYQTETlidpmSRXgp0lSqkQkYEbK3lzUNGfrb7ZaX",
+	"ElIGps7MH9LfqavMTgKSg8LMNMI2zefesJ8lWo3wSXyvYsYVln42KLzjigKY4nV7xymj6I0yDrY1m2r3",
+	"i5871KgxD2+g0AHQSEUiNSSKBJxEqDhPjjrdd52CszfRCs4l0quupqqgaRe+YFX4P6BUpPX7u+eQ54+5",
+	"WhpmGU/Wyv9EpggHGccvBU8RnBMHPvS/f7i+s2OKRAwJqcQfOkQWmn8yTXLZTcVHO+ILPs+7RyjzA7E9",
+	"B48DoUVTCGteiITR/UpscWkiebztZiited3BMdYxAiIVwnRjbpCyCGms4B1inoqkqVp9gncULBWKo7ot",
+	"0X78JOPYCs7yvpDqVlfQsxfetEf9dbWnwkvreys9Y1Qw50uaIS+CYsq0arNzt2Y+oUR/NGOeAN4o01na",
+	"Y0MhTMD+ynTKTT6J0jgQbhBpLKu5Uo5/18Fm5BdIxWZjGY4pGyXiqM3eY92NKa4Eh3wWFUHASo2wlrRI",
+	"FxPVlxAsqYIdzWm/vcCSOrKDcnuBR7dchSI6ciblUZLblHYzmlRPjtKEK4NV9tTQE/GUHwmVyHAMqvLa",
+	"bWb7X2ovPcIKywSSF0IBU/GstdOWwKzVYRI53xTk16AgoQKpcE0pzd+ELnw+1toIR4/tetp5FB3hfliv",
+	"D4vDW7CTizpxak1xMdvIVPZ0ka9KAPlOcQHLPWFCOrJgh8ycGhEPq9AE4enfFM/BFc/SLraHW0E1dB+X",
+	"VMMwi+PfSJ886nTanU4LPQPapqBrXusZ/Bn/Ch+9wxk4xa/sNAkXJJF1ANBUEIdHI5rQKvLdg7nQOWr9",
+	"2VjH7iRFJ8OVGaYicSWu9qMMSu8QALhxJkbYx5i5BT6DhkwaO/go4aX9W95i7opvdv63Y+yzH2NQ0jDg",
+	"4Q3jpdfPC8YXzOs9jzb0Gla5u+/wiu0D1U0yX25U6TnRPrgLYdBUqI3CoC/wOezXFMMsIyKe8EFPE2ej",
+	"Vs+N5yiG65ZCmYVd9SJL9FQc/ySSGCJ0OwD60LTXyCAu20PkqSQ31dUKQim8TpghJu2BiLUaGZYWi3Vo",
+	"LpblmqYh70qgQvyFujqIMe8sx0UZbqBYe1lM/pBCKd7aUjQOWJX9IDcbzeJOhcmbbLYFVX/vFcd5zOd7",
+	"7C6BjkU5Eex/kIFo091TOg8yDGDXgG73waDtg53Yh74u36GSOP7VRZoLZ5Oxv/VL5ln/h0oY/N9hAEu7",
+	"dLEcysd5StPgX/9ZqRVkQ1Zof6DmQkNSCPPozCvs+ElFYm/x/z50jp5efzq7O8IfTu6+ay0DnjYAfzJ3",
+	"eQn70UckzME9kW9RINaOysxaRbuvREUEyKx54g5/XzQc7bbPIfWsG5MvSXEo8DGlQP8sPCYodVksP/Hu",
+	"s1q5CU/Fc55EhcbTgjW6zqD0JbsfEI7mecyNKWZRW0vkTtv0nuKlryszs1CcW+pFzad+eVGniZjIbOL1",
+	"89IiNzSqevg0avn81OITbINt/dg+61Rw0W1eZgxqoUZBg9IKmFWRRYL7WEQj0ZxjOuOGQfgG4tcgjoVA",
+	"v0yJyLFkudSb5DDmsp8KHx07Pr9q0hJMgA11IkJuUqtojWAJHAiYfoAqSIiGC4WDNCyWNwJZLqADAVSm",
+	"BLeep+hpgScGIfDE/k6okGM9s6597nJIE1wp7MXIxY7NhEqDUrR+ohM4jmJhoLvD90tAxGs5Xk/oJxVx",
+	"9pFIn6P3v58C9VUcjzH2MsiikXBoo1Q1V+P2usnO9fBJN2iN5chqo+5p+xFGem5EbL/T7VLoB0I9T/GX",
+	"0h59DNX8hdCQAtf3w6dWLIZpq/f0xx87K1UqVGmg7u+0O51T50nTxUer9W/+xUfFJoC5Cgtr2rr73OEH",
+	"V4azcMBVatn6qanidFh9An1GdYhKcGOVB3Jfo/FCKC5rkMehHCS0tzcU2AvYbDwvsiDJFEpQ9wjIoaIT",
+	"H6c6qVd1/dDckqVp93Pcx4ZhzhKrlXyIyJ4vVunzMA2cloEiNNet5lKOcDlITpv1hzrMTN8TwcD7Bgv3",
+	"vlJ2jwZ5uBMrG6DJ7+Wb579fYg/0S6neTA2Djg27ZDBkOK7Y5VSEckha6YdnwAYBPWILlnCV4sPZ+Sqt",
+	"4aB6qTcYE+GIlcakrKXzoRWa21bQAkkBnR1mUAuyvyUel06S1qerFk+vWr2ryhL7q1ZwheoJLllQUPBX",
+	"p46uoBUbVn4FYw/ERY/ty5VGwdMAnhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDG7EfM2Aqjt39awx",
+	"7EHMKUAvKko1RyCDWNQpnFirkYtCb2hk9YRJ5WRlwdtPYDAUipilYULxQSwAwZojZhY4CpDay1Sb9a0e",
+	"6Tu8qbzAFLUY9LD0meFzg9VSgzn+79UqGpDWfi1oHZOKqcdDxSorhJejpjr7pTbro4HTD1gfCllJczp/",
+	"nVAkCpmdYI27vuycuznz9tiOOUcfYnBiaG0PIMe1/7BD3f96t9Vx+d92RD5033wlAhBsf3L82mdPf0Tz",
+	"Djj+FOFAfbheZaBMwAp1r1pvttXZZUErU9I+vGirBX5IJy7zuPeQCtW9bixv6SNmsiQc8wROporhXHt8",
+	"8NaTzmN0/Lz97RxBHO9jN4UVySblk0mbC8ALt69rNBX6o81RYIGjgyoL9yOPImR7XTCp9vIJe0ZOsnhB",
+	"XZU3p7vCc3w2XRDgUtjInF2X0d+cwCzm6hLHfKj96oaLyPVZboFXSFuuq63QnnXbj6vS92Unh2bczv4T",
+	"TOnfrax1sH9552JM9Gd2ue3EXbrH/oavVyPo+PLBkuEHp1bzDHAUaMA9AHa63eBUPVDM6O/hNczEYKz1",
+	"zVEkYnkrErmCHPJnf4nnf4Tj7rTDrAdfTfj4Hu+ff/d+aR8VEyqC8vA1TFPusloOru72zF5bsmiVp25e",
+	"S6h1zuwwgK3zFoJGYEkBjaqSeX33fzA4P5hMe95Vav9Hf/U02DtvNwUNgpKnqZhMCajQrUer15qNb1YH",
+	"FNy1FFGgLYEFAEJZzQQThUqpc9Q9cZ+savJF9OZxtCYfJz6m5zjuQr8P7XXfe5Sm8Rq0IMrM0a4UUYF2",
+	"oEj+5pZxymXULHb6gvBtwIXpd3ijsWGoOTT29B8IZkC8qW6qCmKXRl3VsECKbq36O/40K7/6StTzhWna",
+	"v6KpKPPYTWGdYzMVIaVNwAXutjtXrbvWt22xuC0SSd7EKs4c8TEUyRQM7BtrqtuJMCLUCqBjzjo5gHp3",
+	"eZT54+6ua/bhjnvslXqZxbVY6fTO86bQzN39CvRVdr+BTWM3HUT2SBx32mHb41kubiaPa7nJLu2BPRbt",
+	"0rW8/Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKjkhC2ZMrGvKKHD19nWb8clPF8R0X1",
+	"TQutP5x3VArr1EHAokw0VSd5KVQEDo1XDovdsJts/1Lpi9u6btlX0w3Q7V/4i5tjcl1ffkWX/IQObLJa",
+	"lvzir+TGqQCCJlG92aiuq2J36DjCntTfVSpjd1fXG14Gdc8Lu+ZTTDB4ux+iRQT/fB20ssQ68uM0nZre",
+	"8TFNYDvUE7eA5tjMVQhNuaUKjuttBdutba1FGcfeRzMVyScgLJjwGwBiaYqtqtDqN+MqdfZmquPI+1Vm",
+	"11Ow8iT5DY8DdKWfxzqLXsBD7Av/1+Wb1wEzcqQEIHdeplxFPImYeyyEu5+xSIfGr097EvmzJclie+z0",
+	"sUm67yaROsvtCTqUiFE2cV00ZqxnypUzhKKO0GFhEZshd9gVLqN2jzQq7hsL+GsxW5yejSJw3cYLSb8i",
+	"TQYXwHOMCP+8yjqd0/D0hCVcRXrCBvNUwJYZcCMen8GfReuzKsAd1d97mY7x7etOeKcEc7ohnIydq2SD",
+	"++HV+GlRj7LBnNGkNmpZeJ/AzfEdqt1YYIx/AacPPt9bnw1rmzHOqsCPrKodaSWaofmeaKjdoNeukJio",
+	"GHbdfqaDdXGPwrwdvDr+m3n2+bTTOp10n5X6b5RYkvjPG6DIZ6mep8KO0kFUA/w2LjaYWgA4mlMJ56R1",
+	"imn1DP9kZVM4vG8WcmXtUUw5Ldtm2IvTrC5roilnWax3dhfutTHnm+r5clTPl9YxtHz8BgzwQJlMA0Cv",
+	"BxI03P3Nh1OWjZ79A6Fl/VYHrJlHJ78MYH2De6mmy2ZLaXyLc7iRvtkycopKnKj9txqUeSuIQnxph/yi",
+	"Z2zCFeJTYwzfilpjQUHE3C+eTMgBgVg/B5donbo6nQYluiYgE/IkmbN0piECg/33bDaWsWADnY7JCzPQ",
+	"GRIwo/GYT0QorNo3cFZTk7m+FQkFX2QCJFPA9FGBX5rm5zd5hV/ClrLjj/n0F50l0H219S6y70V+5Ldz",
+	"+lvcY8e4hxIz2nUBIZBVBSz313QvPoZ5FzABTELN9J7uxtb6LhWooQ53ftsnHCSW+y2n+DXkFDH9EWt9",
+	"IyIGODETDbizhLJ4/2y9aJUwK8cYVtx9TzqdVl/l8wddsu8RNtL2frrbPnnc/rFE/tZtd9pbdLG5AdUs",
+	"pGNp3F0nijBDQGog+Chky6z2zQkqpWGyGFr8TaS8dX23cAs7LxJo/D5c3wWfWgRLAr8Sf0h1DxYUbiqT",
+	"8hgrmomTzF5v8OkOtNaKJB5lx9gciANart/QE2RBQzS5HBilnR/ZDrdiqdDyQuhpLFzXCOYLsehDqluJ",
+	"po4p3Og3MRnYF1u+09/FHHGHgOebT4rfOr94xW7EvOprUBX33afX57+9uMOG6Zx1loChTcpVBPcu3JJA",
+	"jGtKY2+kQpI9R3NEMDJ2cYuTD4YtgiiXJ+y5Z02qeYJvnouluoHkKj1q+Sa+96KS+AqLjsVfGY+xwQen",
+	"fzAnuwATn8UXJwDjmjsWmE+waDaLb4AYxJFbBS4CJ1PgdSrc+yLm2LZo6h/y4qMIM+znBkPCIV/ndwFm",
+	"8epZi3jKqdh7whUfiQmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjH",
+	"pEKwIQV4s4Wb/ix4xGKiFq+/b8yTETbOK8bVHPgGJwI2Fy7rjMu0zOucP+MXHVe+tfeIHR+i9YxRcuzO",
+	"iWM3G64LF7FwicHXXqx08V0uEq2HFc95KUfgIZJWsMZySQWkiQyrxofNrKQ8fHNY2WuoE9spKiL7Zasp",
+	"WIQg8E6BZJFM675KIeeAwmj0a+HbWIZQ8fVLVNP2RefWISQEuWQxvVe4lz+Ia2ryi9olx+bMp4637q7v",
+	"/n8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

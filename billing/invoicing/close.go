@@ -127,6 +127,9 @@ func (i *Invoicer) closeNext(ctx context.Context, tx Tx, id tenant.ID) (bool, er
 	if tx.Now().Before(p.End().Add(i.grace)) {
 		return false, nil
 	}
+	if err := recount(ctx, tx, auth.System(id, "invoicing"), p); err != nil {
+		return false, err
+	}
 	draft, err := i.draft(ctx, tx, p)
 	if err != nil {
 		return false, err
@@ -141,6 +144,24 @@ func (i *Invoicer) closeNext(ctx context.Context, tx Tx, id tenant.ID) (bool, er
 		return true, tx.DropDraft(ctx, draft.ID)
 	}
 	return true, i.closed(ctx, tx, auth.System(id, "invoicing"), draft)
+}
+
+// recount adds up every event of a month that is about to be closed. The sums that drafts are rated from must say the same; if
+// somebody changed them by hand they are mended first, and the audit log says so. The events are the truth.
+func recount(ctx context.Context, tx Tx, who auth.Principal, p billing.Period) error {
+	sums, err := tx.QuantitiesIn(ctx, p.Start(), p.End())
+	if err != nil {
+		return err
+	}
+	events, err := tx.LedgerQuantities(ctx, p.Start(), p.End())
+	if err != nil || billing.SameQuantities(sums, events) {
+		return err
+	}
+	mended, err := tx.MendUsage(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Audit(ctx, who.Did("usage.mended", p.Month.String(), map[string]any{"sums": mended}))
 }
 
 // closed hands a draft to the people who review.

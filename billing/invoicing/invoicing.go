@@ -37,6 +37,11 @@ type Tx interface {
 	// QuantitiesIn sums the ledger of a span of time, of all meters, in one statement.
 	QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
 
+	// LedgerQuantities is the same from every single event, and slow. MendUsage makes what QuantitiesIn says agree with it, and
+	// says how many sums did not.
+	LedgerQuantities(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
+	MendUsage(ctx context.Context) (int64, error)
+
 	// UsageCells sums the ledger of the period by service, system, day and flags, in one statement. days are the days of
 	// the period in order.
 	UsageCells(ctx context.Context, p billing.Period, days []billing.Day) ([]Cell, error)

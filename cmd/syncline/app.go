@@ -23,12 +23,14 @@ import (
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/telemetry"
 	"github.com/syncline-dev/syncline/internal/vault"
+	"github.com/syncline-dev/syncline/internal/webhook"
 	"github.com/syncline-dev/syncline/internal/worker"
 )
 
@@ -50,10 +52,14 @@ type app struct {
 	deadLetters *delivery.Manager
 	holds       *safety.Holds
 	editor      *safety.Editor
+	planner     *safety.Planner
+	proofs      *engine.Proofs
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
 	collector   *invoicing.Collector // nil: nobody collects
 	plans       *plans.Manager
+	webhooks    *notify.Manager
+	notifier    *notify.Sender
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
 	engine      *engine.Engine
@@ -83,6 +89,8 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
+	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
+	a.planner = safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), a.services, log)
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
@@ -98,7 +106,10 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	}
 	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
 	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
-	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log)
+	a.webhooks = notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), a.vault, guard.AllowLoopback)
+	a.notifier = notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), a.vault, webhook.New(g.Dial, webhook.Timeout).Post, log)
+	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log).
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)
@@ -120,7 +131,7 @@ func (a *app) newWorker() (*worker.Worker, error) {
 	}
 	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
 		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
-		Collector: collector, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
+		Collector: collector, Planner: a.planner, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
 	})
 }
 
@@ -135,15 +146,20 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 			w.Wake(s)
 		}
 	})
+	if w != nil {
+		a.hub.HandleNews(a.notifier.Wake)
+	}
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
 	group.Go(func() error { return quietly(a.watchBudgets(ctx)) })
 	group.Go(func() error { return quietly(a.closer.Run(ctx)) })
+	group.Go(func() error { return quietly(a.keepLedger(ctx)) })
 	if a.collector != nil {
 		group.Go(func() error { return quietly(a.collector.Run(ctx)) })
 	}
 	if w != nil {
+		group.Go(func() error { return quietly(a.notifier.Run(ctx)) })
 		group.Go(func() error { return w.Run(ctx) })
 	}
 }
@@ -156,7 +172,7 @@ func quietly(err error) error {
 	return err
 }
 
-// tidy drops what is kept for a while only: events for an hour, idempotency keys for a day, sessions until they are over.
+// tidy drops what is kept for a while only: events for an hour, webhook deliveries for a month, idempotency keys for a day, sessions until they are over.
 func (a *app) tidy(ctx context.Context) error {
 	every := time.NewTicker(5 * time.Minute)
 	defer every.Stop()
@@ -169,6 +185,9 @@ func (a *app) tidy(ctx context.Context) error {
 		operator := a.db.Operator()
 		if _, err := operator.DropEvents(ctx, time.Now().Add(-time.Hour)); err != nil {
 			a.log.WarnContext(ctx, "dropping old events", "error", err)
+		}
+		if _, err := operator.DropWebhookDeliveries(ctx, time.Now().AddDate(0, 0, -30)); err != nil {
+			a.log.WarnContext(ctx, "dropping old webhook deliveries", "error", err)
 		}
 		if _, err := operator.DropKeys(ctx); err != nil {
 			a.log.WarnContext(ctx, "dropping old idempotency keys", "error", err)

@@ -24,14 +24,14 @@ import (
 
 // clientCommands are the verbs that talk to an installation through its API.
 func clientCommands() []*cobra.Command {
-	commands := []*cobra.Command{validateCommand(), planCommand(), applyCommand(), exportCommand(), runCommand(), statusCommand(), holdsCommand(), releaseCommand(), rejectCommand(), undoCommand()}
+	commands := []*cobra.Command{validateCommand(), planCommand(), applyCommand(), exportCommand(), runCommand(), statusCommand(), proofCommand(), holdsCommand(), releaseCommand(), rejectCommand(), undoCommand(), webhooksCommand()}
 	for _, cmd := range commands {
 		cmd.Long = strings.TrimSpace(cmd.Long) + `
 
 The installation is named by SYNCLINE_URL, the key by SYNCLINE_API_KEY or SYNCLINE_API_KEY_FILE. Without them the one that
 ` + "`syncline dev`" + ` runs in this directory is used (.syncline/dev.json).`
-		cmd.Flags().Bool("json", false, "print the API's answer as JSON")
-		cmd.Flags().BoolP("quiet", "q", false, "print nothing but what was asked for, and errors")
+		cmd.PersistentFlags().Bool("json", false, "print the API's answer as JSON")
+		cmd.PersistentFlags().BoolP("quiet", "q", false, "print nothing but what was asked for, and errors")
 	}
 	return commands
 }

@@ -81,6 +81,9 @@ func migrateCommand() *cobra.Command {
 			if err := migrations.Up(cmd.Context(), c.DatabaseURL); err != nil {
 				return err
 			}
+			if _, err := migrations.Partition(cmd.Context(), c.DatabaseURL, time.Now()); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "The schema is at version %d.\n", migrations.Latest)
 			return nil
 		},

@@ -34,6 +34,8 @@ const (
 	ViewInvoices       Permission = "invoices.view"       // amounts, prices, invoices and their lines
 	EditInvoices       Permission = "invoices.edit"       // review, adjust, approve
 	EditSubscription   Permission = "subscription.edit"   // choose the plan and its add-ons, set budgets
+	ViewWebhooks       Permission = "webhooks.view"       // webhook endpoints and what was sent to them, contents of events included
+	EditWebhooks       Permission = "webhooks.edit"       // create, change, test, rotate, resend, delete
 	ViewAudit          Permission = "audit.view"          // the audit log, and checking it
 	ViewTenant         Permission = "tenant.view"         // name, region, time zone
 	EditTenant         Permission = "tenant.edit"         // change these, renew the tenant's key
@@ -78,6 +80,8 @@ var rights = []struct {
 	{ViewInvoices, []Role{Owner, Admin, Finance}},
 	{EditInvoices, []Role{Owner, Finance}},
 	{EditSubscription, []Role{Owner, Finance}},
+	{ViewWebhooks, []Role{Owner, Admin}},
+	{EditWebhooks, []Role{Owner, Admin}},
 	{ViewAudit, []Role{Owner, Admin}},
 	{ViewTenant, []Role{Owner, Admin, Editor, Finance, Viewer}},
 	{EditTenant, []Role{Owner}},

@@ -130,6 +130,7 @@ type Mapped struct {
 	FixedBy  string
 	MatchKey string
 	Err      error
+	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
 }
 
 // own is what the system itself holds in the field.
@@ -500,6 +501,11 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 			b.holdsOwn(l, m, f)
 		case record.Equal(v, b.seat.Map.Form(f, present)):
 			l.Holds(f, m.own(f), present, true)
+		case !b.elsewhere(f):
+			// The field exists in this system alone, as a key that it makes: the new record's own is what counts.
+			before[f], after[f] = present, v
+			b.setField(e, l, f, v, b.stamp(m, f))
+			b.holdsOwn(l, m, f)
 		case !b.goesAnywhere(f):
 			// Nobody takes the field from this system: it is brought up to date, or it keeps its own.
 			l.Holds(f, m.own(f), present, !b.seat.takes(e, f))
@@ -533,6 +539,11 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		if c.Version != "" && c.Version != l.Version {
 			l.Version = c.Version
 			b.touchLink(e, l)
+		}
+		if m.Again {
+			l.SyncedAt = b.now
+			b.touchLink(e, l)
+			b.oweAll(e, c)
 		}
 		return
 	}
@@ -676,6 +687,16 @@ func (b *batch) goesAnywhere(field string) bool {
 	return false
 }
 
+// elsewhere says whether any other system has the field.
+func (b *batch) elsewhere(field string) bool {
+	for _, s := range b.seat.Collection.Seats {
+		if s.System != b.seat.System && s.Map.Has(field) {
+			return true
+		}
+	}
+	return false
+}
+
 // setField gives the entity's field a new value that came from l's system; the other systems fall behind.
 func (b *batch) setField(e *record.Entity, l *record.Link, field string, v record.Value, stamp record.Stamp) {
 	for _, other := range e.Links {
@@ -784,6 +805,7 @@ func (b *batch) moreClaims(e *record.Entity, l *record.Link, field string, m *Ma
 		cf.Sides = append(sides, claim)
 		b.change(cf)
 	}
+	b.closeConflict(e, field, "Both systems came to the same value.") // unless one is still behind
 }
 
 func (b *batch) change(cf *Conflict) {

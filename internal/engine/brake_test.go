@@ -424,3 +424,76 @@ func TestLimits(t *testing.T) {
 		})
 	}
 }
+
+// What a record is owed waits while a change of it there is held, however often it is looked at, and goes on after the
+// decision: merged with what was held, or over it.
+func TestDeliveriesWaitForHolds(t *testing.T) {
+	b := braked(t, "maxDeletes: 0, maxDecreasePercent: 50, fields: [quantity]", 4)
+	b.user("warehouse").Delete("A000")
+	b.user("warehouse").Put("A001", record.Fields{"quantity": record.Int(10)})
+	b.start()
+	deletes, values := b.held(engine.HoldDeletes, 1), b.held(engine.HoldValues, 1)
+	b.user("shop").Put("A000", record.Fields{"name": "Kept"})
+	b.user("shop").Put("A001", record.Fields{"name": "Renamed", "quantity": record.Int(95)})
+	b.eventually("both deliveries to wait", func() bool {
+		return b.number(`SELECT count(*) FROM deliveries WHERE system = 'warehouse' AND waits = 'hold' AND due_at > now() + interval '1 year'`) == 2 && b.number(`SELECT count(*) FROM attempts`) == 0
+	})
+	for round := range 15 { // more often than a record may have moved on
+		b.user("shop").Put("A000", record.Fields{"quantity": record.Int(int64(90 + round))})
+		b.eventually("the change to wait as well", func() bool {
+			return b.number(`SELECT count(*) FROM entities WHERE match_key = 'A000' AND (fields ->> 'quantity')::int = $1`, 90+round) == 1 &&
+				b.number(`SELECT count(*) FROM deliveries WHERE waits = 'hold'`) == 2 && b.number(`SELECT count(*) FROM attempts`) == 0
+		})
+	}
+	if n := b.number(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Fatalf("%d dead letters\n%s", n, b.state())
+	}
+	if _, err := b.holds().Release(context.Background(), b.person(), deletes.ID, "", 0); err != nil {
+		t.Fatal(err)
+	}
+	b.engine.Nudge(b.service)
+	b.eventually("the record to be back, because it was edited later elsewhere", func() bool { return b.user("warehouse").Get("A000") != nil })
+	values, err := b.holds().Reject(context.Background(), b.person(), values.ID, "A slip.", true, 0)
+	b.decided(values, err)
+	b.eventually("all of it to arrive", func() bool {
+		return b.converged("warehouse", "shop") && b.user("warehouse").Get("A000")["name"] == "Kept" && b.settledDown()
+	})
+	if got := b.user("warehouse").Get("A001"); got["name"] != "Renamed" || !record.Equal(got["quantity"], record.Int(95)) {
+		t.Errorf("the warehouse holds %v", got)
+	}
+}
+
+// One system that cannot be reached keeps no other's decisions waiting.
+func TestDecisionsAreCarriedOutApart(t *testing.T) {
+	b := braked(t, "maxDeletes: 0", 4)
+	b.start()
+	b.user("shop").Delete("A000")
+	first := b.held(engine.HoldDeletes, 1)
+	b.user("warehouse").Delete("A001")
+	var second safety.Hold
+	b.eventually("the second hold", func() bool {
+		list, err := b.holds().List(context.Background(), b.person(), safety.HoldQuery{State: engine.HoldOpen, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range list {
+			if h.ID != first.ID {
+				second = h
+			}
+		}
+		return len(list) == 2
+	})
+	b.systems["shop"].SetToken("another")
+	for _, h := range []safety.Hold{first, second} { // in the order in which the engine takes them
+		if _, err := b.holds().Reject(context.Background(), b.person(), h.ID, "A slip.", true, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.engine.Nudge(b.service)
+	b.eventually("the warehouse's record to be back", func() bool { return b.user("warehouse").Get("A001") != nil })
+	if b.user("shop").Get("A000") != nil || b.number(`SELECT count(*) FROM held_changes`) != 1 {
+		t.Error("the shop cannot be reached, and its decision was carried out")
+	}
+	b.systems["shop"].SetToken("")
+	b.eventually("the shop's record to be back", func() bool { return b.user("shop").Get("A000") != nil })
+}

@@ -189,11 +189,17 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		return nil, l.writeFailed(ctx, a, err, false, tries)
 	}
 	entities := l.take(a)
+	var held map[record.EntityID]bool
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if entities != nil { // as the commit left them; but whether they are still ours to send is asked right before
-			return tx.Guard(ctx, f.guard)
+			err = tx.Guard(ctx, f.guard)
+		} else {
+			entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
 		}
-		entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
+		if err != nil || !f.mayHold() {
+			return err
+		}
+		held, err = tx.HeldOf(ctx, f.guard.Service, l.Seat, a.Entities)
 		return err
 	})
 	if err != nil {
@@ -220,7 +226,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 			sent[i].Receipt = receipts[i]
 		}
 	}
-	next, reread, err := l.settle(ctx, a, entities, sent, dead, nil)
+	next, reread, err := l.settle(ctx, a, entities, sent, dead, remaining{held: held})
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +247,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 
 // settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest
 // are duties of the attempt that stay deliveries.
-func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity, sent []Sent, dead []DeadLetter, rest []record.EntityID) (next *Attempt, reread []record.Key, err error) {
+func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity, sent []Sent, dead []DeadLetter, rest remaining) (next *Attempt, reread []record.Key, err error) {
 	f := l.flow
 	defer l.settles(a)()
 	var st Settlement
@@ -251,8 +257,9 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 			return err
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
+		l.park(&st, sent, rest, tx.Now())
 		l.giveUp(&st, sent)
-		st.Waiting = append(st.Waiting, rest...)
+		st.Waiting = append(st.Waiting, rest.due...)
 		st.Dead = append(st.Dead, dead...)
 		st.Rejected += int64(len(dead))
 		next = nil
@@ -304,6 +311,32 @@ func (l *lane) asTheyAre(ctx context.Context, tx Tx, entities []*record.Entity) 
 	}
 	slices.SortFunc(anew, func(x, y *record.Entity) int { return compareIDs(x.ID, y.ID) })
 	return anew, nil
+}
+
+// remaining are duties of an attempt that were not carried out.
+type remaining struct {
+	due  []record.EntityID        // they are deliveries like any other
+	held map[record.EntityID]bool // a change of these in the system waits for a person
+}
+
+// park lets deliveries wait. Of a record of which a change is held what has nothing to do with that change may still be sent;
+// the rest would meet a record that is not as expected, however often it was read. So it is not read again, either: to hold it
+// anew would be a new question, beside one that may be decided at this moment.
+func (l *lane) park(st *Settlement, sent []Sent, rest remaining, now time.Time) {
+	for i := range sent {
+		if w := &sent[i]; rest.held[w.ID] && slices.Contains(st.Waiting, w.ID) {
+			st.Reread = slices.DeleteFunc(st.Reread, func(k record.Key) bool { return k == w.Key || k == w.Receipt.Key })
+		}
+	}
+	st.Waiting = slices.DeleteFunc(st.Waiting, func(id record.EntityID) bool {
+		if rest.held[id] {
+			st.Parked = append(st.Parked, Parked{Entity: id, Waits: WaitsHold, Until: now.Add(longestWait)})
+		}
+		return rest.held[id]
+	})
+	for _, p := range st.Parked {
+		delete(l.moved, p.Entity)
+	}
 }
 
 // isFirstRun says whether the first run is under way: its operations are not realtime.

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,7 +65,8 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	var recalled map[record.EntityID]connector.Receipt
 	recaller, exact := l.Open.(connector.Recaller)
 	if exact {
-		if recalled, err = recaller.Recall(ctx, l.Object, a.ID); err != nil {
+		recalled, err = recaller.Recall(ctx, l.Object, a.ID)
+		if exact = !errors.Is(err, connector.ErrNotRemembered); exact && err != nil {
 			return err
 		}
 	}
@@ -91,7 +93,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			found = append(found, c.Key)
 		}
 	}
-	if _, _, err = l.settle(ctx, a, entities, sent, nil, rest); err != nil || len(found) == 0 {
+	if _, _, err = l.settle(ctx, a, entities, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
 		return err
 	}
 	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
@@ -116,7 +118,7 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
 		sent = append(sent, w)
 	}
-	_, _, err := l.settle(ctx, a, entities, sent, nil, rest)
+	_, _, err := l.settle(ctx, a, entities, sent, nil, remaining{due: rest})
 	return err
 }
 
@@ -245,6 +247,18 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		case record.Equal(v, present) || wasOnce(past, f, v):
 			w.Values[f] = v
 			ours = ours || link != nil || l.tells(f, v)
+		case !wrote && mayHaveSent(link, past, f) && formOf(e, past, f, v):
+			// A form of what was sent, as systems make it. Somebody who changed no more than that in this moment is not seen
+			// until the field changes next.
+			w.Values[f] = firstOf(e, past, f)
+			if w.Receipt.Stored == nil {
+				w.Receipt.Stored = record.Fields{}
+			}
+			native := l.Map.Native(f)
+			w.Receipt.Stored[native] = c.Fields[native]
+			ours = ours || link != nil || l.tells(f, v)
+		case wrote && link == nil && (v == nil || e.IsHeld(f) || !l.takes(e, f)):
+			continue // left out, because somebody has to decide about it or it is none of the system's business
 		case wrote && link == nil:
 			// Somebody changed it after us: what we wrote was the entity's value.
 			w.Values[f] = valueAt(e, past, f, started)
@@ -284,6 +298,37 @@ func (l *lane) tells(field string, v record.Value) bool {
 		return len(v) > 0
 	case map[string]any:
 		return len(v) > 0
+	}
+	return false
+}
+
+// mayHaveSent says whether the interrupted attempt may have sent the field: the system was behind in it, or it changed since.
+func mayHaveSent(link *record.Link, past []record.Entry, field string) bool {
+	if link == nil {
+		return true
+	}
+	if _, behind := link.Behind[field]; behind {
+		return true
+	}
+	for _, p := range past {
+		if _, changed := p.After[field]; changed {
+			return true
+		}
+	}
+	return false
+}
+
+// formOf says whether v is a form of a value that the entity's field has or had since the attempt was begun.
+func formOf(e *record.Entity, past []record.Entry, field string, v record.Value) bool {
+	if record.FormOf(v, e.Fields[field]) {
+		return true
+	}
+	for _, p := range past {
+		for _, fields := range []record.Fields{p.Before, p.After} {
+			if was, ok := fields[field]; ok && record.FormOf(v, was) {
+				return true
+			}
+		}
 	}
 	return false
 }

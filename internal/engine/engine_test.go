@@ -157,7 +157,7 @@ func (b *bench) user(system string) connectortest.User { return b.systems[system
 // eventually waits for the condition; it is looked at often and fails after a generous time.
 func (b *bench) eventually(what string, condition func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for !condition() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("not within 60 s: %s\n%s", what, b.state())
@@ -173,11 +173,12 @@ func (b *bench) state() string {
 		out += fmt.Sprintf("%s: %d records\n", name, len(m.User("products").All()))
 	}
 	for _, q := range []string{
-		`SELECT 'delivery ' || system || ' ' || entity_id || ' due ' || due_at || ' tries ' || tries FROM deliveries LIMIT 10`,
+		`SELECT 'delivery ' || system || ' ' || entity_id || ' due ' || due_at || ' ' || waits || ' tries ' || tries FROM deliveries LIMIT 10`,
 		`SELECT 'attempt ' || id || ' ' || system || ' ' || cardinality(entity_ids) FROM attempts`,
 		`SELECT 'dead letter ' || direction || ' ' || system || ' ' || key || ' ' || code || ' ' || message FROM dead_letters LIMIT 10`,
 		`SELECT 'conflict ' || field || ' ' || state || ' ' || sides::text || ' ' || reason FROM conflicts LIMIT 10`,
 		`SELECT 'link ' || system || ' ' || key || ' ' || state || ' ' || behind::text FROM links WHERE behind IS NOT NULL LIMIT 10`,
+		`SELECT 'hold ' || h.system || ' ' || h.kind || ' ' || h.state || ' ' || h.reason || ' ' || (SELECT count(*) FROM held_changes c WHERE c.hold_id = h.id) FROM holds h`,
 		`SELECT 'cursor ' || system || ' ' || phase || ' ' || error_code || ' ' || error FROM cursors`,
 	} {
 		rows, err := b.owner.Query(context.Background(), q)

@@ -45,9 +45,10 @@ type Opener interface {
 
 // Engine carries services' data.
 type Engine struct {
-	inTx func(context.Context, tenant.ID, func(Tx) error) error
-	open Opener
-	log  *slog.Logger
+	inTx    func(context.Context, tenant.ID, func(Tx) error) error
+	inProof func(context.Context, tenant.ID, func(ProofTx) error) error // nil: equality is not proven
+	open    Opener
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	flows map[service.ID]chan struct{} // what this process carries, to be nudged
@@ -97,7 +98,7 @@ func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int
 			delete(e.flows, s)
 		}
 	}()
-	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged,
+	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged, proof: make(chan struct{}, 1),
 		log: e.log.With("tenant", t.String(), "service", s.String())}
 	err = f.carry(ctx)
 	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
@@ -124,6 +125,7 @@ type flow struct {
 	log    *slog.Logger
 	stop   context.CancelCauseFunc
 	nudged chan struct{}
+	proof  chan struct{} // somebody may want equality proven
 	plan   *Plan
 	lanes  []*lane
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
@@ -137,6 +139,7 @@ type flow struct {
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
 	holding  bool // the brake may hold something
+	proving  bool // the flow stays until equality is proven
 	troubled map[record.System]bool
 	objects  map[record.System][]record.Object
 }
@@ -266,7 +269,13 @@ func (f *flow) carry(ctx context.Context) error {
 			}
 		}()
 	}
+	if err := f.wantsProof(ctx); err != nil {
+		return err
+	}
 	start("control", f.control)
+	if f.engine.inProof != nil {
+		start("proving", f.prove)
+	}
 	for _, l := range f.lanes {
 		start("reading "+string(l.System), l.pull)
 		start("sending to "+string(l.System), l.send)
@@ -388,7 +397,10 @@ func (f *flow) control(ctx context.Context) error {
 			switch why := await(ctx, step, f.nudged); {
 			case why == ended:
 				return nil
-			case why == signalled, f.current() != nil && f.quiet():
+			case why == signalled:
+				left = 0
+				signal(f.proof)
+			case f.current() != nil && f.quiet():
 				left = 0
 			default:
 				left -= max(time.Since(began), step)
@@ -503,7 +515,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
-	if !f.plan.Realtime && (!found || next.Over()) {
+	if !f.plan.Realtime && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
 	}
 	return nil

@@ -182,6 +182,7 @@ const heldAtOnce = 10
 
 // carryHolds carries out what people decided.
 func (f *flow) carryHolds(ctx context.Context, holds []Hold) error {
+	failing := make(map[record.System]bool) // one system's trouble keeps no other's decisions waiting
 	for i := range holds {
 		h := &holds[i]
 		lane := (*lane)(nil)
@@ -203,7 +204,7 @@ func (f *flow) carryHolds(ctx context.Context, holds []Hold) error {
 			}
 		case h.State == HoldReleased, h.State == HoldRejected:
 			more := true
-			for n := 0; more && n < heldAtOnce; n++ {
+			for n := 0; more && n < heldAtOnce && !failing[h.System]; n++ {
 				var err error
 				lane.lock.take(ctx)
 				if err = lane.clearDoubts(ctx); err == nil {
@@ -217,10 +218,10 @@ func (f *flow) carryHolds(ctx context.Context, holds []Hold) error {
 					return err
 				case err != nil:
 					_ = f.trouble(ctx, h.System, err)
-					return nil
+					failing[h.System] = true
 				}
 			}
-			if more {
+			if more && !failing[h.System] {
 				f.engine.Nudge(f.guard.Service)
 			}
 		}

@@ -131,6 +131,7 @@ type Plan struct {
 	Revision    int
 	Realtime    bool
 	BatchSize   int
+	Proof       time.Duration // how long after a comparison the next begins by itself; 0 for none unasked, negative for as often as it is cheap
 	Collections []*Collection
 	Seats       []*Seat
 }

@@ -324,8 +324,9 @@ type taking struct {
 	changes []record.Change
 	move    *Move // nil when records were read by key
 	rooms   rooms
-	anew    bool  // of a snapshot: records that are new here were not made just now
-	decided *Hold // what was held and is decided; nil for what the brake has to weigh yet
+	anew    bool      // of a snapshot: records that are new here were not made just now
+	proof   uuid.UUID // the comparison that found the changes; zero for what the system told of
+	decided *Hold     // what was held and is decided; nil for what the brake has to weigh yet
 	unheld  []record.Key
 }
 
@@ -381,6 +382,14 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			if f.mayHold() {
 				for i := range pass {
 					unheld = append(unheld, pass[i].Key)
+				}
+			}
+		}
+		if t.proof != uuid.Nil {
+			outcome.Counts.Read = 0
+			for i := range outcome.Journal {
+				if e := &outcome.Journal[i]; e.Kind == record.Changed {
+					e.Actor, e.Cause = record.ByProof, t.proof
 				}
 			}
 		}
@@ -440,6 +449,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	}
 	l.noteHeld(braked)
 	l.outdate(outcome)
+	if f.mayHold() {
+		signal(l.duty) // what waited for a decision may be due
+	}
 	for _, a := range attempts {
 		target := f.laneOf(a.System, l.Collection)
 		delete(r, target) // its place is taken; the sender gives it back

@@ -162,6 +162,7 @@ type Settlement struct {
 	Again    []record.EntityID // the entity moved on while it was sent: still owed
 	Reread   []record.Key      // the record moved on in its system: read it again and merge
 	Waiting  []record.EntityID // owed until the reread is through
+	Parked   []Parked          // owed, and waiting for more than their turn
 	Created  int64
 	Updated  int64
 	Deleted  int64
@@ -171,6 +172,28 @@ type Settlement struct {
 	LagMax   time.Duration
 	Lags     int64
 }
+
+// Waits says what a delivery waits for, other than its turn.
+type Waits string
+
+// What deliveries wait for.
+const (
+	WaitsHold      Waits = "hold"      // a change of the record in that system waits for a person
+	WaitsQuiet     Waits = "quiet"     // people may still be typing
+	WaitsReference Waits = "reference" // a record that it refers to is not there yet
+)
+
+// Parked is a delivery that waits.
+type Parked struct {
+	Entity record.EntityID
+	Waits  Waits
+	For    record.EntityID // of WaitsReference: whose link in the system makes it due; zero when unknown
+	Why    string          // for people; "" where Waits says all
+	Until  time.Time       // when it is looked at again at the latest
+}
+
+// longestWait is when a delivery is looked at again that something else makes due.
+const longestWait = 10 * 365 * 24 * time.Hour
 
 // Operations is how many record changes were successfully applied: the metered quantity.
 func (s *Settlement) Operations() int64 { return s.Created + s.Updated + s.Deleted }
@@ -281,7 +304,14 @@ func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Se
 		if w.Receipt.Version != "" {
 			l.Version = w.Receipt.Version
 		}
-		s.Links = append(s.Links, LinkRow{e.ID, l})
+		if key := w.Receipt.Key; key != "" && key != l.Key && l.Key == w.Key {
+			// What was written gave the record another key. Who leaves our own writes out of what we read never tells us so.
+			was := *l
+			s.Unlinked, s.NewLinks = append(s.Unlinked, LinkRow{e.ID, &was}), append(s.NewLinks, LinkRow{e.ID, l})
+			l.Key = key
+		} else {
+			s.Links = append(s.Links, LinkRow{e.ID, l})
+		}
 		if w.Create {
 			entry.Op = record.Created
 			s.count(applied, &s.Created)

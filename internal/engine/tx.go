@@ -60,7 +60,7 @@ type Intake struct {
 	Usage    []billing.UsageEvent
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
-	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided
+	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
@@ -133,6 +133,8 @@ type Tx interface {
 	Holds(ctx context.Context, s service.ID) ([]Hold, error)
 	// HeldChanges returns the next changes of a hold, in the order of their keys.
 	HeldChanges(ctx context.Context, hold uuid.UUID, limit int) ([]record.Change, error)
+	// HeldOf says of which of the entities a change in the seat's system is held.
+	HeldOf(ctx context.Context, s service.ID, seat *Seat, ids []record.EntityID) (map[record.EntityID]bool, error)
 	// SaveHold writes a hold's state and reason and, unless nil, the seat's tally.
 	SaveHold(ctx context.Context, g Guard, h Hold, t *Tally) error
 

@@ -32,11 +32,16 @@ const (
 	Invoice    = "bil"
 	Line       = "lin" // of an invoice
 	Hold       = "hld"
+	Proof      = "prf" // a comparison of all records
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
 	Event      = "evt"
+	Webhook    = "whk" // an endpoint
+	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
+
+	ServicePlan = "pln" // what a document or a bulk run would do
 )
 
 // Crockford's alphabet: no letter that is taken for another; the order of ids is kept.

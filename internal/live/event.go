@@ -2,18 +2,7 @@
 
 package live
 
-import (
-	"encoding/json"
-	"time"
-
-	"github.com/google/uuid"
-)
+import "github.com/syncline-dev/syncline/internal/notify"
 
 // Event is something that browsers and programs are told as it happens.
-type Event struct {
-	ID      string // opaque, in commit order: what a reader gives back as Last-Event-ID
-	At      time.Time
-	Type    string // "run.progress"; the words are listed in docs/events.md
-	Service uuid.UUID
-	Data    json.RawMessage
-}
+type Event = notify.Event

@@ -36,6 +36,7 @@ type Hub struct {
 	news     string
 	log      *slog.Logger
 	handlers map[string]func(payload string)
+	anyNews  []func()
 
 	mu        sync.Mutex
 	listening bool
@@ -50,6 +51,10 @@ func NewHub(listen Listen, news string, log *slog.Logger) *Hub {
 // Handle calls wake for each notification on the channel, and with an empty payload whenever some may have been missed. To
 // be called before Run; wake must not block.
 func (h *Hub) Handle(channel string, wake func(payload string)) { h.handlers[channel] = wake }
+
+// HandleNews calls wake whenever any tenant has news, and whenever some may have been missed. To be called before Run; wake must
+// not block.
+func (h *Hub) HandleNews(wake func()) { h.anyNews = append(h.anyNews, wake) }
 
 // Run listens until ctx ends, connecting again whenever the connection is lost. It returns ctx's error.
 func (h *Hub) Run(ctx context.Context) error {
@@ -99,6 +104,9 @@ func (h *Hub) once(ctx context.Context) (heard bool, err error) {
 			continue
 		}
 		if id, err := tenant.ParseID(payload); err == nil {
+			for _, wake := range h.anyNews {
+				wake()
+			}
 			h.tell(id)
 		}
 	}
@@ -128,6 +136,9 @@ func (h *Hub) tell(id tenant.ID) {
 func (h *Hub) tellAll() {
 	for _, wake := range h.handlers {
 		wake("")
+	}
+	for _, wake := range h.anyNews {
+		wake()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -22,6 +22,8 @@ type Software string
 const (
 	PostgreSQL Software = "postgresql"
 	MariaDB    Software = "mariadb"
+	// RabbitMQServer is for tests of its connector only.
+	RabbitMQServer Software = "rabbitmq-server"
 )
 
 //go:embed install.sh
@@ -41,9 +43,12 @@ func Missing(ctx context.Context, what ...Software) []Software {
 // find returns the fault that says what is missing, or nil.
 func (w Software) find(ctx context.Context) error {
 	var err error
-	if w == MariaDB {
+	switch w {
+	case MariaDB:
 		_, err = FindMySQL(ctx)
-	} else {
+	case RabbitMQServer:
+		_, err = findRabbitMQ()
+	default:
 		_, err = FindPostgres(ctx)
 	}
 	return err

@@ -51,3 +51,5 @@ for wanted in "$@"; do
 done
 # shellcheck disable=SC2086 # a list on purpose
 apt install --no-install-recommends $packages
+# A broker is for tests: the package's own service stays off after the next start of the machine, too.
+case " $* " in *" rabbitmq-server "*) command -v systemctl >/dev/null && systemctl disable rabbitmq-server.service >/dev/null 2>&1 || true ;; esac

@@ -332,6 +332,29 @@ func (p *Plan) Out(entity record.Fields, only []string) (record.Fields, error) {
 	return out, nil
 }
 
+// Holding maps entity fields to the record's as the system holds them, those that cannot be written included; all of Fields
+// must be given.
+func (p *Plan) Holding(entity record.Fields) (record.Fields, error) {
+	out := make(record.Fields, len(p.pairs))
+	for i := range p.pairs {
+		q := &p.pairs[i]
+		v := entity[q.entity]
+		if q.in != q.out {
+			c, err := Convert(v, q.out)
+			if err != nil {
+				return nil, &Error{Field: q.entity, Reason: err.Error()}
+			}
+			v = c
+		}
+		if q.path != nil {
+			nest(out, q.path, v)
+			continue
+		}
+		out[q.native] = v
+	}
+	return out, nil
+}
+
 // nest puts v at path, making objects on the way; several paths share the object at their head.
 func nest(out record.Fields, path []string, v record.Value) {
 	m, ok := out[path[0]].(map[string]any)

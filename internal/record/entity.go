@@ -130,6 +130,9 @@ func (l *Link) Holds(field string, v, present Value, accepted bool) {
 // JournalKind says what a journal entry tells of.
 type JournalKind string
 
+// ByProof is the actor of changes that no system told of: the comparison of all records found them, and is their cause.
+const ByProof = "@proof"
+
 // The kinds of journal entries.
 const (
 	Changed   JournalKind = "change"   // a change came in from a system

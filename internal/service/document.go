@@ -11,6 +11,7 @@ package service
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -118,6 +119,7 @@ type SyncConfig struct {
 	Deletes            *Deletes            `json:"deletes,omitempty"`
 	Consistency        *Consistency        `json:"consistency,omitempty"`
 	SafetyThreshold    *SafetyThreshold    `json:"safetyThreshold,omitempty"`
+	Proof              *ProofOptions       `json:"proof,omitempty"`
 	Reconciliation     *Reconciliation     `json:"reconciliation,omitempty"`
 	Validation         *Validation         `json:"validation,omitempty"`
 	Cleansing          *Cleansing          `json:"cleansing,omitempty"`
@@ -211,6 +213,29 @@ type SafetyThreshold struct {
 	MaxDeletes          *int          `json:"maxDeletes,omitempty"`
 	AlertOnLargeChanges bool          `json:"alertOnLargeChanges,omitempty"`
 	OnExceed            string        `json:"onExceed,omitempty"` // hold (default): wait for a person; alert: only tell
+}
+
+// ProofOptions say how often all records are compared.
+type ProofOptions struct {
+	Enabled *bool  `json:"enabled,omitempty"`
+	Every   string `json:"every,omitempty"` // an interval, from the end of one comparison to the beginning of the next; "": an hour where databases compute digests, else a day
+}
+
+// ProofEvery is how long after a comparison of all records the next begins by itself. It is 0 for none but those asked for,
+// and negative where the document leaves it to what a comparison costs.
+func (d *Document) ProofEvery() time.Duration {
+	p := d.SyncConfig.Proof
+	switch {
+	case p != nil && !switchedOn(p.Enabled):
+		return 0
+	case p == nil || p.Every == "":
+		return -1
+	}
+	i, err := ParseInterval(p.Every)
+	if err != nil {
+		return -1
+	}
+	return max(time.Duration(i.Days)*24*time.Hour+i.Clock, time.Minute)
 }
 
 // Reconciliation compares the systems on a schedule.

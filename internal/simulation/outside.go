@@ -28,6 +28,7 @@ type outside struct {
 	// What it does, of thousand calls.
 	failing   int // nothing happens, an error comes back
 	unheard   int // a write happens, and an error comes back
+	breaking  int // the first part of a batch is written, and an error comes back
 	refusing  int // a call is answered with "slow down"
 	losing    int // a notification is lost
 	late      int // a notification comes late
@@ -38,6 +39,7 @@ type outside struct {
 	watches   bool
 	pageLimit int
 	picky     bool // refuses bad names
+	wide      bool // has a column more
 	norm      map[string]func(record.Value) record.Value
 
 	mu      sync.Mutex
@@ -225,6 +227,10 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 		delete(b.writing, b.consumer)
 		b.mu.Unlock()
 	}()
+	broken := len(writes) > 1 && b.gate.chance(b.breaking)
+	if broken {
+		writes = writes[:1+b.gate.intN(len(writes)-1)]
+	}
 	receipts, err := b.inner.(connector.Writer).Write(ctx, object, writes)
 	if err != nil {
 		return nil, err
@@ -236,7 +242,7 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	if err := b.alive(ctx); err != nil {
 		return nil, err
 	}
-	if b.gate.chance(b.unheard) {
+	if broken || b.gate.chance(b.unheard) {
 		return nil, b.trouble(connector.Retry, 0)
 	}
 	return receipts, nil

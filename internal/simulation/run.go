@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -136,7 +137,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	for i, o := range c.systems {
 		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match)
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"))
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
@@ -218,7 +219,7 @@ func (r *Run) equip(o *outside) {
 		}
 		return g.IntN(most)
 	}
-	o.failing, o.unheard, o.refusing, o.slow = trouble(60), trouble(80), trouble(40), trouble(150)
+	o.failing, o.unheard, o.breaking, o.refusing, o.slow = trouble(60), trouble(80), trouble(80), trouble(40), trouble(150)
 	o.losing, o.late, o.doubling = trouble(300), trouble(300), trouble(300)
 }
 
@@ -314,6 +315,9 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		row.State = service.Active
+		for r.rng.IntN(3) > 0 && slices.ContainsFunc(row.holds, func(h *engine.Hold) bool { return h.State == engine.HoldOpen }) {
+			r.decideHold(c, true)
+		}
 		for _, o := range c.systems {
 			if p := row.cursors[cursorKey{o.id, o.object}]; p == nil || p.Phase == connector.Snapshot {
 				row.runs = append(row.runs, newRun(row, service.ManualRun, time.Now())) // a snapshot whose run was cancelled waits for one
@@ -325,7 +329,7 @@ func (r *Run) rest() error {
 			row.nextAt = time.Now().Add(-r.skew) // whatever clock looks
 		}
 		for _, o := range c.systems {
-			o.failing, o.unheard, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, false
+			o.failing, o.unheard, o.breaking, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, false
 		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
@@ -374,7 +378,10 @@ func (r *Run) figures() (state string, busy bool) {
 		for _, cursor := range row.cursors {
 			busy = busy || cursor.failing
 		}
-		busy = busy || len(row.attempts) > 0 || len(row.deliveries) > 0 || open > 0 && c.realtime
+		for _, d := range row.deliveries {
+			busy = busy || d.waits == "" // what waits for a person may wait
+		}
+		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
 		for _, o := range c.systems {
 			fmt.Fprintf(&b, ", %d writes to %s", o.user.Writes(), o.id)
@@ -511,7 +518,7 @@ func (r *Run) accident() {
 			live = append(live, p)
 		}
 	}
-	switch g.IntN(12) {
+	switch g.IntN(14) {
 	case 0, 1, 2:
 		if len(live) > 0 {
 			p := pick(g, live...)
@@ -569,14 +576,37 @@ func (r *Run) accident() {
 		}
 		r.wakeAll(c.service)
 	case 11:
-		// A column more, and later a revision that looks at it.
+		// A column more, or one less, and later a revision that looks at it.
 		info := products
 		if o.object == "items" {
 			info = items(string(o.id))
 		}
-		info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "colour", Type: connector.TypeText, Nullable: true})
+		if o.wide = !o.wide; o.wide {
+			info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "colour", Type: connector.TypeText, Nullable: true})
+		}
 		o.memory.Declare(info)
-		r.tell("%s has a column more", o.name)
+		r.tell("%s has a column more: %v", o.name, o.wide)
+	case 12, 13:
+		r.decideHold(c, g.IntN(3) > 0 || c.apart || c.direction == "unidirectional")
+	}
+}
+
+// decideHold is somebody who answers a question of the brake.
+func (r *Run) decideHold(c *customer, yes bool) {
+	row := r.row(c)
+	for _, h := range row.holds {
+		if h.State != engine.HoldOpen {
+			continue
+		}
+		now := time.Now()
+		h.State, h.DecidedAt, h.DecidedBy, h.Version = engine.HoldReleased, &now, "somebody", h.Version+1
+		if !yes && h.Kind != engine.HoldChanges { // of records that are new, a no leaves nothing that knows of them
+			h.State, h.Restore = engine.HoldRejected, true
+		}
+		row.tallies[cursorKey{h.System, h.Object}] = engine.Tally{Since: now}
+		r.tell("%s: the hold of %s in %s is %s", c.name, h.Kind, h.System, h.State)
+		r.wakeAll(c.service)
+		return
 	}
 }
 

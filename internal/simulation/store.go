@@ -97,6 +97,7 @@ type attemptRow struct {
 }
 
 type deliveryRow struct {
+	waits      engine.Waits
 	collection string
 	since, due time.Time
 }

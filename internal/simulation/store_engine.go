@@ -407,10 +407,20 @@ func (t *Tx) owe(ctx context.Context, row *serviceRow, system record.System, col
 	return nil
 }
 
+func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, collection string, list []engine.Parked) error {
+	for _, p := range list {
+		if err := t.owe(ctx, row, system, collection, []record.EntityID{p.Entity}, t.now, p.Until); err != nil {
+			return err
+		}
+		t.write(func() { row.deliveries[deliveryKey{system, p.Entity}].waits = p.Waits })
+	}
+	return nil
+}
+
 func (row *serviceRow) owe(system record.System, collection string, id record.EntityID, since, due time.Time) {
 	k := deliveryKey{system, id}
 	if d := row.deliveries[k]; d != nil {
-		d.due = due
+		d.due, d.waits = due, ""
 		return
 	}
 	row.deliveries[k] = &deliveryRow{collection: collection, since: since, due: due}
@@ -562,6 +572,9 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 		t.addAttempt(row, *s.Next)
 	}
 	if err := t.owe(ctx, row, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt); err != nil {
+		return err
+	}
+	if err := t.park(ctx, row, system, s.Attempt.Collection, st.Parked); err != nil {
 		return err
 	}
 	counts := service.Counts{Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}

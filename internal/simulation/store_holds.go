@@ -122,6 +122,22 @@ func (t *Tx) HeldChanges(ctx context.Context, hold uuid.UUID, limit int) (list [
 	return list, nil
 }
 
+// HeldOf says of which of the entities a change in the seat's system is held.
+func (t *Tx) HeldOf(ctx context.Context, s service.ID, seat *engine.Seat, ids []record.EntityID) (map[record.EntityID]bool, error) {
+	if err := t.step(ctx, "held of"); err != nil {
+		return nil, err
+	}
+	out := make(map[record.EntityID]bool)
+	return out, t.read(s, func(row *serviceRow) error {
+		for k, h := range row.held {
+			if k.system == seat.System && k.object == seat.Object && slices.Contains(ids, h.Entity) {
+				out[h.Entity] = true
+			}
+		}
+		return nil
+	})
+}
+
 // SaveHold writes a hold's state and reason and, unless nil, the seat's tally.
 func (t *Tx) SaveHold(_ context.Context, g engine.Guard, h engine.Hold, tally *engine.Tally) error {
 	row, err := t.lockedService(g.Service)
@@ -147,7 +163,13 @@ func (t *Tx) saveBraked(row *serviceRow, in engine.Intake) {
 	seat, unheld := in.Seat, slices.Clone(in.Unheld)
 	t.write(func() {
 		for _, k := range unheld {
-			delete(row.held, heldKey{seat.System, seat.Object, k})
+			hk := heldKey{seat.System, seat.Object, k}
+			if h := row.held[hk]; h != nil {
+				if d := row.deliveries[deliveryKey{seat.System, h.Entity}]; d != nil && d.waits == engine.WaitsHold {
+					d.due, d.waits = t.now, ""
+				}
+			}
+			delete(row.held, hk)
 		}
 	})
 	b := in.Braked

@@ -323,7 +323,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	if err := queueActs(b, sid, o); err != nil {
 		return err
 	}
-	queueUnheld(b, sid, in.Seat, in.Unheld)
+	queueUnheld(b, sid, t.now, in.Seat, in.Unheld)
 	queueBraked(b, sid, t.now, in.Seat, in.Braked)
 	if in.Settle && len(o.Settled) > 0 {
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
@@ -402,6 +402,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 		queueAttempt(b, sid, t.now, *s.Next)
 	}
 	queueDeliveries(b, sid, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt)
+	queueParked(b, sid, system, s.Attempt.Collection, st.Parked, t.now)
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})

@@ -358,8 +358,31 @@ func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collecti
 	// In id order, as Claim takes them, so that the two cannot wait for each other.
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
 SELECT current_tenant(), $1, $2, $6, id, $4, $5 FROM unnest($3::uuid[]) AS id ORDER BY id
-ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, tries = deliveries.tries + 1`,
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, tries = deliveries.tries + 1, waits = '', waits_for = NULL, waits_why = ''`,
 		sid, string(system), uuids(ids), since, due, collection)
+}
+
+// queueParked writes deliveries that wait for more than their turn.
+func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, list []engine.Parked, now time.Time) {
+	if len(list) == 0 {
+		return
+	}
+	var ids []record.EntityID
+	var waits, whys []string
+	var fors []*uuid.UUID
+	var untils []time.Time
+	for _, p := range list {
+		var entity *uuid.UUID
+		if !p.For.IsZero() {
+			id := uuid.UUID(p.For)
+			entity = &id
+		}
+		ids, waits, whys, fors, untils = append(ids, p.Entity), append(waits, string(p.Waits)), append(whys, p.Why), append(fors, entity), append(untils, p.Until)
+	}
+	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, waits, waits_for, waits_why)
+SELECT current_tenant(), $1, $2, $3, u.id, $4, u.until, u.waits, u.waits_for, u.why FROM unnest($5::uuid[], $6::timestamptz[], $7::text[], $8::uuid[], $9::text[]) AS u(id, until, waits, waits_for, why) ORDER BY u.id
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, waits = excluded.waits, waits_for = excluded.waits_for, waits_why = excluded.waits_why`,
+		sid, string(system), collection, now, uuids(ids), untils, waits, fors, whys)
 }
 
 type counterRow struct {

@@ -124,6 +124,22 @@ WHERE tenant_id = current_tenant() AND hold_id = $1 ORDER BY key LIMIT $2`, hold
 	})
 }
 
+// HeldOf says of which of the entities a change in the seat's system is held.
+func (t *Tx) HeldOf(ctx context.Context, s service.ID, seat *engine.Seat, ids []record.EntityID) (map[record.EntityID]bool, error) {
+	rows, err := t.tx.Query(ctx, `SELECT entity_id FROM held_changes
+WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND entity_id = ANY($4)`, uuid.UUID(s), string(seat.System), string(seat.Object), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[record.EntityID]bool)
+	var id [16]byte
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		out[record.EntityID(id)] = true
+		return nil
+	})
+	return out, unavailable(err)
+}
+
 // SaveHold writes a hold's state and reason and, unless nil, the seat's tally.
 func (t *Tx) SaveHold(ctx context.Context, g engine.Guard, h engine.Hold, tally *engine.Tally) error {
 	b := &pgx.Batch{}
@@ -145,13 +161,20 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET since = exclud
   changes = excluded.changes, created = excluded.created`, sid, string(system), string(object), t.Since, run, t.Deletes, t.Changes, t.Created)
 }
 
-// queueUnheld removes what was held of the keys.
-func queueUnheld(b *pgx.Batch, sid uuid.UUID, seat *engine.Seat, keys []record.Key) {
+// queueUnheld removes what was held of the keys. What waited for it is due.
+func queueUnheld(b *pgx.Batch, sid uuid.UUID, now time.Time, seat *engine.Seat, keys []record.Key) {
 	if len(keys) == 0 {
 		return
 	}
-	b.Queue(`DELETE FROM held_changes WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = ANY($4)`,
-		sid, string(seat.System), string(seat.Object), texts(keys))
+	b.Queue(`WITH gone AS (
+  DELETE FROM held_changes WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = ANY($4) RETURNING entity_id
+), due AS (
+  SELECT d.entity_id FROM deliveries d JOIN gone g ON g.entity_id = d.entity_id
+  WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.waits = 'hold' ORDER BY d.entity_id FOR UPDATE OF d
+)
+UPDATE deliveries d SET due_at = $5, waits = '' FROM due
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = due.entity_id`,
+		sid, string(seat.System), string(seat.Object), texts(keys), now)
 }
 
 // queueBraked writes what the brake counts and holds of a page. A record that was held already is held in its newer state.

@@ -54,7 +54,7 @@ func (t *Tx) Overviews(ctx context.Context, s service.ID, over engine.Span) (map
 		}
 	}
 	// The ledger knows the live entities without counting them one by one.
-	err := each(`SELECT service_id, sum(quantity)::bigint, max(at) FROM usage_events WHERE tenant_id = current_tenant() AND meter = 'records' AND `+one+` GROUP BY 1`,
+	err := each(`WITH `+summed+` SELECT service_id, sum(units)::bigint, NULL::timestamptz FROM summed WHERE meter = 'records' AND `+one+` GROUP BY 1`,
 		count(func(o *engine.Overview) { o.Records = n }))
 	if err != nil {
 		return nil, err

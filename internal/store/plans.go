@@ -132,42 +132,6 @@ func (t *Tx) LiveDocuments(ctx context.Context) (map[string]*service.Document, e
 	return out, nil
 }
 
-// UsageByPlace sums operations and lookups of a span of time by where they went, the most first.
-func (t *Tx) UsageByPlace(ctx context.Context, from, to time.Time) ([]plans.Place, error) {
-	rows, err := t.q.UsageByPlace(ctx, db.UsageByPlaceParams{PeriodStart: from, PeriodEnd: to})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out := make([]plans.Place, len(rows))
-	for i, r := range rows {
-		out[i] = plans.Place{
-			Meter: billing.Meter(r.Meter), Service: r.ServiceID, ServiceName: r.ServiceName, System: record.System(r.System), Object: record.Object(r.Object),
-			DataClass: r.DataClass, Units: r.Units, Realtime: r.Realtime, Complex: r.Complex,
-		}
-	}
-	return out, nil
-}
-
-// UsageByDay sums the operations of days that follow each other.
-func (t *Tx) UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error) {
-	out := make([]int64, len(days))
-	if len(days) == 0 {
-		return out, nil
-	}
-	starts := make([]time.Time, len(days))
-	for i, d := range days {
-		starts[i] = d.Start
-	}
-	rows, err := t.q.UsageByDay(ctx, db.UsageByDayParams{Days: starts, PeriodStart: starts[0], PeriodEnd: days[len(days)-1].End})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	for _, r := range rows {
-		out[r.Day] = r.Units
-	}
-	return out, nil
-}
-
 // UsageEvents is the ledger of a span of time, a part at a time.
 func (t *Tx) UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]plans.Counted, error) {
 	rows, err := t.q.UsageEvents(ctx, db.UsageEventsParams{Meter: string(m), PeriodStart: from, PeriodEnd: to, AfterAt: afterAt, AfterKey: afterKey, Page: int32(limit)})

@@ -99,7 +99,7 @@ func (t *Tx) SealedSecrets(ctx context.Context, names []string) ([]vault.SealedV
 	return all, nil
 }
 
-// EachSealed walks over everything of the tenant's that is sealed: secrets and the secret settings of connections.
+// EachSealed walks over everything of the tenant's that is sealed: secrets, the secret settings of connections, the secrets of webhook endpoints.
 func (t *Tx) EachSealed(ctx context.Context, fn func(name string, sealed []byte) ([]byte, bool, error)) error {
 	connections, err := t.q.ConnectionsToReseal(ctx)
 	if err != nil {
@@ -115,6 +115,9 @@ func (t *Tx) EachSealed(ctx context.Context, fn func(name string, sealed []byte)
 				return unavailable(err)
 			}
 		}
+	}
+	if err := t.resealWebhooks(ctx, fn); err != nil {
+		return err
 	}
 	secrets, err := t.q.SecretsToReseal(ctx)
 	if err != nil {

@@ -24,14 +24,16 @@ func (t *Tx) AddUsage(ctx context.Context, events []billing.UsageEvent) error {
 		return nil
 	}
 	events = slices.SortedFunc(slices.Values(events), func(a, b billing.UsageEvent) int { return cmp.Compare(a.Key, b.Key) })
+	events = slices.CompactFunc(events, func(a, b billing.UsageEvent) bool { return a.Key == b.Key })
 	n := len(events)
 	p := db.AddUsageParams{
-		Keys: make([]string, n), Meters: make([]string, n), Ats: make([]time.Time, n), Services: make([]uuid.UUID, n),
+		Keys: make([]string, n), Kepts: make([]time.Time, n), Meters: make([]string, n), Ats: make([]time.Time, n), Services: make([]uuid.UUID, n),
 		Systems: make([]string, n), Objects: make([]string, n), DataClasses: make([]string, n), Quantities: make([]int64, n),
 		Realtimes: make([]bool, n), Complexes: make([]bool, n), Premiums: make([]bool, n),
 		Refs: make([]uuid.UUID, n), Parts: make([]int16, n), Sinces: make([]time.Time, n),
 	}
 	for i, e := range events {
+		p.Kepts[i] = billing.KeyTime(e.Key)
 		p.Keys[i], p.Meters[i], p.Ats[i], p.Services[i] = e.Key, string(e.Meter), e.At, e.Service
 		p.Systems[i], p.Objects[i], p.DataClasses[i], p.Quantities[i] = string(e.System), string(e.Object), e.DataClass, e.Quantity
 		p.Realtimes[i], p.Complexes[i], p.Premiums[i] = e.Realtime, e.Complex, e.Premium
@@ -39,50 +41,6 @@ func (t *Tx) AddUsage(ctx context.Context, events []billing.UsageEvent) error {
 	}
 	_, err := t.q.AddUsage(ctx, p)
 	return unavailable(err)
-}
-
-// Quantities sums the ledger of the period, of all meters.
-func (t *Tx) Quantities(ctx context.Context, p billing.Period) ([]billing.Quantity, error) {
-	return t.QuantitiesIn(ctx, p.Start(), p.End())
-}
-
-// QuantitiesIn sums the ledger of a span of time, of all meters.
-func (t *Tx) QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error) {
-	rows, err := t.q.Quantities(ctx, db.QuantitiesParams{PeriodStart: from, PeriodEnd: to})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	quantities := make([]billing.Quantity, len(rows))
-	for i, r := range rows {
-		quantities[i] = billing.Quantity{
-			Meter: billing.Meter(r.Meter), Integration: r.Integration, DataClass: r.DataClass,
-			Realtime: r.Realtime, Complex: r.Complex, Premium: r.Premium, Units: r.Units,
-		}
-	}
-	return quantities, nil
-}
-
-// UsageCells sums the ledger of the period by service, system, day and flags.
-func (t *Tx) UsageCells(ctx context.Context, p billing.Period, days []billing.Day) ([]invoicing.Cell, error) {
-	starts := make([]time.Time, len(days))
-	for i, d := range days {
-		starts[i] = d.Start
-	}
-	rows, err := t.q.UsageCells(ctx, db.UsageCellsParams{PeriodStart: p.Start(), PeriodEnd: p.End(), Days: starts})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	cells := make([]invoicing.Cell, len(rows))
-	for i, r := range rows {
-		cells[i] = invoicing.Cell{
-			Quantity: billing.Quantity{
-				Meter: billing.Meter(r.Meter), DataClass: r.DataClass,
-				Realtime: r.Realtime, Complex: r.Complex, Premium: r.Premium, Units: r.Units,
-			},
-			Service: r.ServiceID, ServiceName: r.ServiceName, System: record.System(r.System), Day: int(r.Day),
-		}
-	}
-	return cells, nil
 }
 
 // Operations are the journal entries behind the usage events of sync operations that match, newest first.

@@ -61,6 +61,9 @@ func SecretName(name string) string { return "secret/" + name }
 // ConnectionName is the name that a connection's secret settings are sealed under.
 func ConnectionName[ID ~[16]byte](id ID) string { return "connection/" + uuid.UUID(id).String() }
 
+// WebhookName is what the secret of a webhook endpoint is sealed as.
+func WebhookName[ID ~[16]byte](id ID) string { return "webhook/" + uuid.UUID(id).String() }
+
 // NewTenantKey makes a tenant's key set, wrapped: what tenants.sealed_key holds.
 func (v *Vault) NewTenantKey(id tenant.ID) ([]byte, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())

@@ -45,7 +45,8 @@ func serviceView(p ui.Page) web.ServiceView {
 	p.Crumbs = crumbs("Services", "/services", "inventory-sync")
 	p.Actions = []ui.PaletteItem{{Label: "Run inventory-sync now", Icon: "play", Presses: `[data-key="r"]`}, {Label: "Edit document", Icon: "file-code", Href: "/services/inventory-sync/edit"}}
 	return web.ServiceView{
-		Page: p, ID: "svc_01JDCQ8W3Z7M4T2N6K", Name: "inventory-sync", Path: "/services/inventory-sync", State: "active", Direction: "multi-directional",
+		Proof: web.ProofBadge{Text: "100,417 of 100,421 equal", Tone: ui.Warn, Icon: "split", Href: "/services/inventory-sync/proof", AsOf: ago(4 * time.Minute)},
+		Page:  p, ID: "svc_01JDCQ8W3Z7M4T2N6K", Name: "inventory-sync", Path: "/services/inventory-sync", State: "active", Direction: "multi-directional",
 		Text: "Keeps stock and prices equal in the warehouse, the shop and the marketplace.", Schedule: "realtime, swept every 15 min", Revision: 12, By: "Ada Lindqvist",
 		Counts: web.ServiceCounts{Conflicts: 1, DeadLetters: 2, Revisions: 12}, MayEdit: true, MayRun: true, MayRead: true, Snippets: snippets(),
 		Stats: []ui.Stat{
@@ -512,6 +513,46 @@ func holdPage(p ui.Page) templ.Component {
 		},
 		Pager: ui.Pager{Shown: "2 changes"},
 	})
+}
+
+func proofView(p ui.Page) web.ProofView {
+	v := web.ProofView{Service: serviceView(p), Part: "/services/inventory-sync/proof/parts/now", MayRun: true,
+		Badge: web.ProofBadge{Text: "100,417 of 100,421 equal", Tone: ui.Warn, Icon: "split", Href: "/services/inventory-sync/proof", AsOf: ago(4 * time.Minute)}}
+	v.Service.Tab = "proof"
+	return v
+}
+
+func proofPage(p ui.Page) templ.Component {
+	v := proofView(p)
+	v.Stats = []ui.Stat{
+		{Label: "Equal everywhere", Icon: "split", Tone: ui.Warn, Value: "100,417", Note: "of 100,421 records"}, {Label: "Different", Icon: "split", Value: "4", Note: "each with a reason"},
+		{Label: "Drift found", Icon: "activity", Tone: ui.Warn, Value: "1", Note: "1 taken in"}, {Label: "Read one by one", Icon: "search", Value: "2,000", Note: "took 12.4s"},
+	}
+	warehouse, shop := web.SystemRef{ID: "warehouse", Type: "postgresql"}, web.SystemRef{ID: "storefront", Type: "mariadb"}
+	v.Seats = []web.ProofSeat{
+		{System: warehouse, Object: "public.stock_levels", How: "by digest, 101 ranges, 1 of them read", Records: 100421, Equal: 100420, Reasons: []ui.Badge{{Text: "1 drift", Tone: ui.Warn}}},
+		{System: shop, Object: "products", How: "by digest, 101 ranges, 1 of them read", Records: 100419, Equal: 100418, Reasons: []ui.Badge{{Text: "2 conflict", Tone: ui.Split}, {Text: "1 dead-letter", Tone: ui.Bad}}},
+		{System: web.SystemRef{ID: "marketplace", Type: "ebay"}, Object: "inventory_items", How: "record by record", Why: "The system does not compute digests, so its records are read.", Failed: "The token ended."},
+	}
+	v.Notices = []ui.Alert{{Tone: ui.Warn, Title: "marketplace could not be read, so nothing is said of it", Text: "The token ended."}}
+	v.Filter = ui.FilterBar{Action: "/services/inventory-sync/proof", Target: "#proof-now", Selects: []ui.Select{
+		{Name: "system", Label: "System", Options: []ui.Option{{Label: "Any system"}, {Value: "warehouse", Label: "Warehouse"}}}, {Name: "reason", Label: "Reason", Options: []ui.Option{{Label: "Any reason"}, {Value: "drift", Label: "Drift"}}},
+	}}
+	v.Lines = []web.ProofLine{
+		{System: warehouse, Title: "Trail Gaiters", Key: "SKU-1", Href: "/records/ent_1", Reason: "drift", Why: "it was taken in", Tone: ui.Warn, Fields: "quantity", At: ago(3 * time.Minute)},
+		{System: shop, Title: "Rain Shell, blue", Key: "SKU-2", Href: "/records/ent_2", Reason: "conflict", Why: "somebody decides", Tone: ui.Split, Fields: "price, name", At: ago(4 * time.Minute)},
+		{System: shop, Title: "SKU-9", Reason: "quarantined", Why: "it could not be taken in", Tone: ui.Bad, At: ago(4 * time.Minute)},
+	}
+	v.Pager = ui.Pager{Shown: "3 records"}
+	return web.ProofPage(v)
+}
+
+func proofFirst(p ui.Page) templ.Component {
+	v := proofView(p)
+	v.Badge = web.ProofBadge{Text: "Not compared yet", Tone: ui.Idle, Icon: "circle-dashed"}
+	v.Running = true
+	v.Progress = &ui.Progress{ID: "proof-progress", Title: "Comparing all records", State: "running", Done: 61000, Total: 100421, Unit: "records", Note: "It goes on where it was after a restart."}
+	return web.ProofPage(v)
 }
 
 func undoPage(p ui.Page) templ.Component {

@@ -74,6 +74,7 @@ var states = map[string]look{
 	"settled":   {OK, "check"},
 	"deleted":   {Idle, "trash-2"},
 	"expiring":  {Warn, "hourglass"},
+	"disabled":  {Bad, "unplug"},
 }
 
 // StateTone is the tone of a state word; unknown words are Idle, because lists of states are open.

@@ -47,6 +47,23 @@ func (u User) PutAll(records map[record.Key]record.Fields) {
 	})
 }
 
+// Tamper sets fields of a record without a trace: no reader is told. Nil fields remove it, in the same way.
+func (u User) Tamper(key record.Key, fields record.Fields) {
+	u.m.edit(u.object, func(t *table) {
+		r, there := t.rows[key]
+		if !there {
+			r = &row{key: key, deleted: true}
+			t.rows[key] = r
+			t.pending = append(t.pending, key)
+		}
+		if fields == nil {
+			r.fields, r.deleted = nil, true
+			return
+		}
+		r.fields, r.deleted = u.merged(t, key, fields), false
+	})
+}
+
 // Delete removes the record; one that is not there stays so without a trace.
 func (u User) Delete(key record.Key) {
 	u.m.edit(u.object, func(t *table) {

@@ -43,6 +43,8 @@ func Run(t *testing.T, h Harness) {
 		{"two consumers", testTwoConsumers},
 		{"lost place", testLostPlace},
 		{"read keys", testReadKeys},
+		{"scan", testScan},
+		{"digest", testDigest},
 		{"find", testFind},
 		{"write", testWrite},
 		{"write again", testWriteAgain},

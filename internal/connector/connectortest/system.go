@@ -31,6 +31,7 @@ var (
 	_ connector.Writer     = (*system)(nil)
 	_ connector.Watcher    = (*system)(nil)
 	_ connector.Chooser    = (*system)(nil)
+	_ connector.Scanner    = (*system)(nil)
 )
 
 func (s *system) Check(ctx context.Context) error {
@@ -234,6 +235,33 @@ func (s *system) ReadKeys(ctx context.Context, object record.Object, fields []st
 		}
 	}
 	return changes, ctx.Err()
+}
+
+// Scan reads records in the order of their keys; its place is the last one.
+func (s *system) Scan(ctx context.Context, req connector.ScanRequest) (out connector.Scanned, err error) {
+	if err, _ := s.m.trouble(OnRead, req.Object); err != nil {
+		return out, err
+	}
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if err := s.allowed(); err != nil {
+		return out, err
+	}
+	t, err := s.m.lookup(req.Object)
+	if err != nil {
+		return out, err
+	}
+	for _, k := range t.keys() {
+		if r := t.rows[k]; r.deleted || req.Place != nil && k <= record.Key(req.Place) {
+			continue
+		}
+		if len(out.Records) == req.Limit {
+			out.Next = record.Cursor(out.Records[req.Limit-1].Key)
+			break
+		}
+		out.Records = append(out.Records, t.change(t.rows[k], req.Fields))
+	}
+	return out, ctx.Err()
 }
 
 func (s *system) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {

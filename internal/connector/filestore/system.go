@@ -273,6 +273,25 @@ func (s *System) ReadKeys(ctx context.Context, object record.Object, fields []st
 	return out, nil
 }
 
+// Scan implements connector.Scanner, in the order of keys.
+func (s *System) Scan(ctx context.Context, req connector.ScanRequest) (out connector.Scanned, err error) {
+	t, err := s.load(ctx, req.Object)
+	if err != nil {
+		return out, err
+	}
+	i := 0
+	if req.Place != nil {
+		i = sort.Search(len(t.sorted), func(i int) bool { return t.sorted[i].key > record.Key(req.Place) })
+	}
+	for ; i < len(t.sorted) && len(out.Records) < req.Limit; i++ {
+		out.Records = append(out.Records, t.change(t.sorted[i], req.Fields))
+	}
+	if i < len(t.sorted) {
+		out.Next = record.Cursor(t.sorted[i-1].key)
+	}
+	return out, nil
+}
+
 // Find implements connector.Finder.
 func (s *System) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
 	t, err := s.load(ctx, object)

@@ -189,6 +189,27 @@ func (s *system) ReadKeys(ctx context.Context, object record.Object, fields []st
 	return out, nil
 }
 
+// Scan hands out the last message of each key, in the order of keys.
+func (s *system) Scan(ctx context.Context, req connector.ScanRequest) (out connector.Scanned, err error) {
+	v, err := s.follow(ctx, string(req.Object))
+	if err != nil {
+		return out, err
+	}
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(v.rows)) {
+		if e := v.rows[k]; e.deleted || req.Place != nil && k <= record.Key(req.Place) {
+			continue
+		}
+		if len(out.Records) == req.Limit {
+			out.Next = record.Cursor(out.Records[req.Limit-1].Key)
+			break
+		}
+		out.Records = append(out.Records, v.change(v.rows[k], req.Fields))
+	}
+	return out, nil
+}
+
 func (s *system) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
 	v, err := s.follow(ctx, string(object))
 	if err != nil {

@@ -92,6 +92,45 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 	return page, nil
 }
 
+// Scan reads an object's list, apart from what the stream knows of it.
+func (s *system) Scan(ctx context.Context, req connector.ScanRequest) (out connector.Scanned, err error) {
+	o, err := s.object(ctx, req.Object, false)
+	if err != nil {
+		return out, err
+	}
+	p := place{Snapshot: true, Since: epoch}
+	if req.Place != nil {
+		if err := json.Unmarshal(req.Place, &p); err != nil || p.V != 1 {
+			return out, &connector.Error{Class: connector.LostPlace, Code: "http.lost_place", Message: "The position does not belong to this object; it is read anew.", Err: err}
+		}
+	}
+	read := connector.ReadRequest{Object: req.Object, Fields: req.Fields, Limit: req.Limit}
+	r := &reader{s: s, o: o, req: read, p: p, sc: s.scopeOf(o.Object).with(scope{"fields": o.wanted(req.Fields)})}
+	var page connector.Page
+	switch {
+	case o.Changes == nil || !o.Changes.Snapshot:
+		page, err = r.listing(ctx)
+	case o.Changes.Style == "keyset":
+		page, err = r.keyset(ctx)
+	case o.Changes.Style == "feed":
+		page, err = r.feed(ctx)
+	default:
+		page, err = r.since(ctx)
+	}
+	if err != nil {
+		return out, err
+	}
+	for _, c := range page.Changes {
+		if c.Op == record.Upsert {
+			out.Records = append(out.Records, c)
+		}
+	}
+	if r.p.Snapshot {
+		out.Next = r.p.cursor()
+	}
+	return out, nil
+}
+
 // beginning is the cursor of a snapshot: the stream's position is taken before its first page.
 func (s *system) beginning(ctx context.Context, o *object) (place, error) {
 	p := place{Snapshot: true, Since: epoch}

@@ -13,4 +13,6 @@ ORDER BY xid, id LIMIT sqlc.arg(page)::int;
 SELECT (pg_snapshot_xmin(pg_current_snapshot()))::text AS xid;
 
 -- name: DeleteEventsBefore :execrows
-DELETE FROM events WHERE at < $1;
+-- But those of which a webhook endpoint does not have its delivery yet.
+DELETE FROM events e WHERE e.at < $1 AND NOT EXISTS (
+  SELECT FROM webhook_endpoints w WHERE w.tenant_id = e.tenant_id AND w.state = 'active' AND (w.seen_xid, w.seen_id) < (e.xid, e.id));

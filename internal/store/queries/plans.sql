@@ -59,23 +59,6 @@ ON CONFLICT DO NOTHING;
 -- Named operator statement: budgets are looked after for all tenants, whoever is signed in.
 SELECT DISTINCT tenant_id FROM budgets ORDER BY tenant_id;
 
--- name: UsageByPlace :many
--- The operations and lookups of a span of time by service, system, object and data class.
-SELECT e.meter, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class,
-       sum(e.quantity)::bigint AS units,
-       coalesce(sum(e.quantity) FILTER (WHERE e.realtime), 0)::bigint AS realtime, coalesce(sum(e.quantity) FILTER (WHERE e.complex), 0)::bigint AS complex
-FROM usage_events e LEFT JOIN services s ON s.tenant_id = e.tenant_id AND s.id = e.service_id
-WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'enrichments') AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
-GROUP BY 1, 2, 3, 4, 5, 6
-ORDER BY 7 DESC, 3, 4, 5, 6;
-
--- name: UsageByDay :many
--- The operations of each day, a day being the number of those that began, less one.
-SELECT (width_bucket(e.at, sqlc.arg(days)::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
-FROM usage_events e
-WHERE e.tenant_id = current_tenant() AND e.meter = 'sync_operations' AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
-GROUP BY 1;
-
 -- name: UsageEvents :many
 -- The ledger itself, in the order of time, a part at a time.
 SELECT e.key, e.meter, e.at, e.service_id, coalesce(s.name, '')::text AS service_name, e.system, e.object, e.data_class, e.quantity, e.realtime, e.complex, e.premium

@@ -1,24 +1,25 @@
 -- name: AddUsage :execrows
--- One statement for any number of events. An event whose key is there already is the same event (invariant 6).
-INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT current_tenant(), u.key, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
+-- One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
+-- the key. The ledger's trigger adds them to the sums.
+INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
+SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
        nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
 FROM (
-    SELECT unnest(sqlc.arg(keys)::text[]) AS key, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
+    SELECT unnest(sqlc.arg(keys)::text[]) AS key, unnest(sqlc.arg(kepts)::timestamptz[]) AS kept, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
            unnest(sqlc.arg(services)::uuid[]) AS service_id, unnest(sqlc.arg(systems)::text[]) AS system, unnest(sqlc.arg(objects)::text[]) AS object,
            unnest(sqlc.arg(data_classes)::text[]) AS data_class, unnest(sqlc.arg(quantities)::bigint[]) AS quantity,
            unnest(sqlc.arg(realtimes)::boolean[]) AS realtime, unnest(sqlc.arg(complexes)::boolean[]) AS complex, unnest(sqlc.arg(premiums)::boolean[]) AS premium,
            unnest(sqlc.arg(refs)::uuid[]) AS ref, unnest(sqlc.arg(parts)::smallint[]) AS part, unnest(sqlc.arg(sinces)::timestamptz[]) AS since
 ) u
-ON CONFLICT (tenant_id, key) DO NOTHING;
+ON CONFLICT (tenant_id, key, kept) DO NOTHING;
 
--- name: Quantities :many
--- The usage of a span of time. Operations are a sum, for each integration; integrations are the distinct (service, system) with
+-- name: LedgerQuantities :many
+-- The usage of a span of time, event by event. Operations are a sum, for each integration; integrations are the distinct (service, system) with
 -- any event; records are as billing.RecordsLive defines them.
 WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
+    WHERE e.tenant_id = (SELECT current_tenant()) AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
@@ -34,39 +35,13 @@ WITH cells AS MATERIALIZED (
     UNION ALL
     SELECT 'records', '', r.data_class, false, false, false, sum(r.quantity)::bigint
     FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
+    WHERE r.tenant_id = (SELECT current_tenant()) AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
       AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
                ELSE r.since IS NULL OR r.since <= sqlc.arg(period_start) END
     GROUP BY r.data_class
 )
 SELECT n.meter, n.integration, n.data_class, n.realtime, n.complex, n.premium, sum(n.units)::bigint AS units
-FROM named n GROUP BY 1, 2, 3, 4, 5, 6;
-
--- name: UsageCells :many
--- The same, by service, system and day of the period. A day is the number of those that began, less one.
-WITH cells AS MATERIALIZED (
-    SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium,
-           (width_bucket(e.at, sqlc.arg(days)::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
-    FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
-      AND e.at >= sqlc.arg(period_start) AND e.at < sqlc.arg(period_end)
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE meter <> 'enrichments' GROUP BY service_id, system
-), usage AS (
-    SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter IN ('sync_operations', 'enrichments')
-    UNION ALL
-    SELECT 'integrations', i.service_id, i.system, '', false, false, i.premium, 0, 1 FROM integrations i
-    UNION ALL
-    SELECT 'records', r.service_id, '', r.data_class, false, false, false, 0, sum(r.quantity)::bigint
-    FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < sqlc.arg(period_end)
-      AND CASE WHEN r.quantity < 0 THEN r.at <= sqlc.arg(period_start)
-               ELSE r.since IS NULL OR r.since <= sqlc.arg(period_start) END
-    GROUP BY r.service_id, r.data_class
-)
-SELECT u.meter, u.service_id, coalesce(s.name, '')::text AS service_name, u.system, u.data_class, u.realtime, u.complex, u.premium, u.day, u.units
-FROM usage u LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = u.service_id;
+FROM named n GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n.units) <> 0;
 
 -- name: BilledOperations :many
 -- The journal entries behind usage events of sync operations, newest first.

@@ -14,9 +14,11 @@ import (
 )
 
 const deleteEventsBefore = `-- name: DeleteEventsBefore :execrows
-DELETE FROM events WHERE at < $1
+DELETE FROM events e WHERE e.at < $1 AND NOT EXISTS (
+  SELECT FROM webhook_endpoints w WHERE w.tenant_id = e.tenant_id AND w.state = 'active' AND (w.seen_xid, w.seen_id) < (e.xid, e.id))
 `
 
+// But those of which a webhook endpoint does not have its delivery yet.
 func (q *Queries) DeleteEventsBefore(ctx context.Context, at time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteEventsBefore, at)
 	if err != nil {

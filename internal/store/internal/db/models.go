@@ -584,6 +584,41 @@ type Member struct {
 	Version   int64
 }
 
+// Where the comparison of a service's systems stands, and what the last complete one found.
+type Proof struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	DueAt     time.Time
+	AskedAt   *time.Time
+	AskedBy   string
+	CancelAt  *time.Time
+	// The comparison under way; null between two.
+	Pass      *uuid.UUID
+	StartedAt *time.Time
+	// Where it goes on after a stop, with what was counted so far.
+	Progress json.RawMessage
+	// Of the last complete one: as of when, how many are equal, per system how and what differs.
+	Result json.RawMessage
+}
+
+// Records that were not equal when a comparison saw them, and why; of each system and reason at most some thousand. Those of an older comparison go when the next is complete.
+type ProofDifference struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Pass       uuid.UUID
+	ID         uuid.UUID
+	System     string
+	Object     string
+	Collection string
+	Key        string
+	EntityID   *uuid.UUID
+	Title      string
+	Reason     string
+	Fields     []string
+	Healed     bool
+	FoundAt    time.Time
+}
+
 // Every accepted document, never changed: the source as written and its canonical form.
 type Revision struct {
 	TenantID  uuid.UUID
@@ -784,11 +819,31 @@ type Tenant struct {
 	Version   int64
 }
 
-// The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service.
-type UsageEvent struct {
+// What events added since it was last put into usage_rollups, written with them and therefore never in anybody's way. Moving it on is deleting it there and adding it here in one statement.
+type UsageDelta struct {
 	TenantID  uuid.UUID
-	Key       string
+	ID        int64
 	Meter     string
+	Slot      time.Time
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	Since     time.Time
+	Units     int64
+}
+
+// The ledger: counted facts, each with a key of its own so that it counts once (invariant 6). Only ever added to; it outlives the service. A partition a month, made ahead by add_usage_partition; what has none is kept in usage_events_rest.
+type UsageEvent struct {
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
 	At        time.Time
 	ServiceID uuid.UUID
 	System    string
@@ -805,6 +860,47 @@ type UsageEvent struct {
 	Since *time.Time
 }
 
+type UsageEventsRest struct {
+	TenantID uuid.UUID
+	Key      string
+	// The time in the key, usage_kept(key): by it, not by when the fact became true, the ledger is partitioned, so that one key has one partition.
+	Kept  time.Time
+	Meter string
+	// When the fact became true; the month that it is charged in.
+	At        time.Time
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Quantity  int64
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	// The attempt whose journal entries, those with the same part, are the operations counted here.
+	Ref  *uuid.UUID
+	Part int16
+	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
+	Since *time.Time
+}
+
+// What the ledger comes to: the sum of these and of usage_deltas is that of the events, in every snapshot.
+type UsageRollup struct {
+	TenantID uuid.UUID
+	Meter    string
+	// The first moment of the quarter of an hour that the events fall in. Of deaths (records, negative) quarters begin a microsecond after the others: a record that died exactly when a month began was not live in it.
+	Slot      time.Time
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	DataClass string
+	Realtime  bool
+	Complex   bool
+	Premium   bool
+	// Of revivals: the first moment of the quarter that they had died in, as a death has it. Of deaths infinity, of everything else -infinity.
+	Since time.Time
+	Units int64
+}
+
 // People. Not a tenant's table: one person can be a member of several tenants. Only the operator role reads it.
 type User struct {
 	ID           uuid.UUID
@@ -812,6 +908,69 @@ type User struct {
 	Name         string
 	PasswordHash string
 	CreatedAt    time.Time
+}
+
+type WebhookAttempt struct {
+	TenantID   uuid.UUID
+	DeliveryID uuid.UUID
+	Number     int32
+	At         time.Time
+	TookMs     int32
+	// Of the answer; 0: there was none, see problem.
+	Status  int32
+	Problem string
+	// The beginning of the answer's body.
+	Excerpt string
+}
+
+// An event to be sent to an endpoint, written from the events in one commit with the endpoint's place in them. Kept for 30 days.
+type WebhookDelivery struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	EndpointID uuid.UUID
+	EventID    string
+	Type       string
+	At         time.Time
+	// What is sent, the same at each attempt.
+	Body  string
+	State string
+	// How often it was taken up, ever. tries counts since it was last asked for, and says which pause comes next.
+	Attempts int32
+	Tries    int32
+	// When it is sent next. Whoever takes it up puts it ahead by longer than sending takes, so that one that died gives it back.
+	DueAt     time.Time
+	CreatedAt time.Time
+	SettledAt *time.Time
+	Status    int32
+	Problem   string
+}
+
+// Where a tenant wants to be told of events.
+type WebhookEndpoint struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	Name     string
+	Url      string
+	// Types of events, a * at the end for all that begin so; none: all but the frequent ones.
+	Types []string
+	// active; paused by a person; disabled by us, see reason.
+	State  string
+	Reason string
+	// What messages are signed with, sealed. The one before it signs, too, until old_until.
+	Secret    []byte
+	OldSecret []byte
+	OldUntil  *time.Time
+	// When it became active: events that could be seen then are not sent.
+	Since interface{}
+	// With seen_id: the last event, in commit order, of which the endpoint has its deliveries. Events behind it are kept until it has.
+	SeenXid pgtype.Uint64
+	SeenID  int64
+	// When the first of the failures began that nothing has got through since; null: the last attempt worked.
+	FailingSince *time.Time
+	DeliveredAt  *time.Time
+	CreatedAt    time.Time
+	CreatedBy    string
+	Version      int64
 }
 
 // Live worker processes. Not a tenant's table; only the operator role uses it.

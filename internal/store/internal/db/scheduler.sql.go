@@ -422,7 +422,8 @@ const waitingServices = `-- name: WaitingServices :many
 WITH open AS (
     SELECT tenant_id, service_id, min(created_at) AS created_at FROM runs WHERE state IN ('queued', 'running') GROUP BY tenant_id, service_id
 ), wanted AS (
-    -- Two ways in, each by its own small index: most services neither are realtime nor have an open run.
+    -- Three ways in, each by its own small index: most services neither are realtime nor have an open run, nor is their
+    -- proof asked for.
     SELECT s.tenant_id, s.id, s.pool, s.priority, coalesce(o.created_at, s.updated_at) AS since
     FROM services s LEFT JOIN open o ON o.tenant_id = s.tenant_id AND o.service_id = s.id
     WHERE s.state = 'active' AND s.realtime
@@ -430,6 +431,11 @@ WITH open AS (
     SELECT s.tenant_id, s.id, s.pool, s.priority, o.created_at AS since
     FROM open o JOIN services s ON s.tenant_id = o.tenant_id AND s.id = o.service_id
     WHERE s.state = 'active' AND NOT s.realtime
+    UNION ALL
+    SELECT s.tenant_id, s.id, s.pool, s.priority, p.asked_at AS since
+    FROM proofs p JOIN services s ON s.tenant_id = p.tenant_id AND s.id = p.service_id
+    WHERE p.asked_at IS NOT NULL AND s.state = 'active' AND NOT s.realtime
+      AND NOT EXISTS (SELECT FROM open o WHERE o.tenant_id = p.tenant_id AND o.service_id = p.service_id)
 ), waiting AS (
     SELECT n.tenant_id, n.id, n.pool, n.priority, greatest(l.expires_at, l.not_before, n.since) AS since
     FROM wanted n

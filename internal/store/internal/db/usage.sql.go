@@ -13,21 +13,22 @@ import (
 )
 
 const addUsage = `-- name: AddUsage :execrows
-INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT current_tenant(), u.key, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
+INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
+SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
        nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
 FROM (
-    SELECT unnest($1::text[]) AS key, unnest($2::text[]) AS meter, unnest($3::timestamptz[]) AS at,
-           unnest($4::uuid[]) AS service_id, unnest($5::text[]) AS system, unnest($6::text[]) AS object,
-           unnest($7::text[]) AS data_class, unnest($8::bigint[]) AS quantity,
-           unnest($9::boolean[]) AS realtime, unnest($10::boolean[]) AS complex, unnest($11::boolean[]) AS premium,
-           unnest($12::uuid[]) AS ref, unnest($13::smallint[]) AS part, unnest($14::timestamptz[]) AS since
+    SELECT unnest($1::text[]) AS key, unnest($2::timestamptz[]) AS kept, unnest($3::text[]) AS meter, unnest($4::timestamptz[]) AS at,
+           unnest($5::uuid[]) AS service_id, unnest($6::text[]) AS system, unnest($7::text[]) AS object,
+           unnest($8::text[]) AS data_class, unnest($9::bigint[]) AS quantity,
+           unnest($10::boolean[]) AS realtime, unnest($11::boolean[]) AS complex, unnest($12::boolean[]) AS premium,
+           unnest($13::uuid[]) AS ref, unnest($14::smallint[]) AS part, unnest($15::timestamptz[]) AS since
 ) u
-ON CONFLICT (tenant_id, key) DO NOTHING
+ON CONFLICT (tenant_id, key, kept) DO NOTHING
 `
 
 type AddUsageParams struct {
 	Keys        []string
+	Kepts       []time.Time
 	Meters      []string
 	Ats         []time.Time
 	Services    []uuid.UUID
@@ -43,10 +44,12 @@ type AddUsageParams struct {
 	Sinces      []time.Time
 }
 
-// One statement for any number of events. An event whose key is there already is the same event (invariant 6).
+// One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
+// the key. The ledger's trigger adds them to the sums.
 func (q *Queries) AddUsage(ctx context.Context, arg AddUsageParams) (int64, error) {
 	result, err := q.db.Exec(ctx, addUsage,
 		arg.Keys,
+		arg.Kepts,
 		arg.Meters,
 		arg.Ats,
 		arg.Services,
@@ -159,11 +162,11 @@ func (q *Queries) BilledOperations(ctx context.Context, arg BilledOperationsPara
 	return items, nil
 }
 
-const quantities = `-- name: Quantities :many
+const ledgerQuantities = `-- name: LedgerQuantities :many
 WITH cells AS MATERIALIZED (
     SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium, sum(e.quantity)::bigint AS units
     FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
+    WHERE e.tenant_id = (SELECT current_tenant()) AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
       AND e.at >= $1 AND e.at < $2
     GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), integrations AS (
@@ -179,21 +182,21 @@ WITH cells AS MATERIALIZED (
     UNION ALL
     SELECT 'records', '', r.data_class, false, false, false, sum(r.quantity)::bigint
     FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $2
+    WHERE r.tenant_id = (SELECT current_tenant()) AND r.meter = 'records' AND r.at < $2
       AND CASE WHEN r.quantity < 0 THEN r.at <= $1
                ELSE r.since IS NULL OR r.since <= $1 END
     GROUP BY r.data_class
 )
 SELECT n.meter, n.integration, n.data_class, n.realtime, n.complex, n.premium, sum(n.units)::bigint AS units
-FROM named n GROUP BY 1, 2, 3, 4, 5, 6
+FROM named n GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n.units) <> 0
 `
 
-type QuantitiesParams struct {
+type LedgerQuantitiesParams struct {
 	PeriodStart time.Time
 	PeriodEnd   time.Time
 }
 
-type QuantitiesRow struct {
+type LedgerQuantitiesRow struct {
 	Meter       string
 	Integration string
 	DataClass   string
@@ -203,17 +206,17 @@ type QuantitiesRow struct {
 	Units       int64
 }
 
-// The usage of a span of time. Operations are a sum, for each integration; integrations are the distinct (service, system) with
+// The usage of a span of time, event by event. Operations are a sum, for each integration; integrations are the distinct (service, system) with
 // any event; records are as billing.RecordsLive defines them.
-func (q *Queries) Quantities(ctx context.Context, arg QuantitiesParams) ([]QuantitiesRow, error) {
-	rows, err := q.db.Query(ctx, quantities, arg.PeriodStart, arg.PeriodEnd)
+func (q *Queries) LedgerQuantities(ctx context.Context, arg LedgerQuantitiesParams) ([]LedgerQuantitiesRow, error) {
+	rows, err := q.db.Query(ctx, ledgerQuantities, arg.PeriodStart, arg.PeriodEnd)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []QuantitiesRow{}
+	items := []LedgerQuantitiesRow{}
 	for rows.Next() {
-		var i QuantitiesRow
+		var i LedgerQuantitiesRow
 		if err := rows.Scan(
 			&i.Meter,
 			&i.Integration,
@@ -221,83 +224,6 @@ func (q *Queries) Quantities(ctx context.Context, arg QuantitiesParams) ([]Quant
 			&i.Realtime,
 			&i.Complex,
 			&i.Premium,
-			&i.Units,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const usageCells = `-- name: UsageCells :many
-WITH cells AS MATERIALIZED (
-    SELECT e.meter, e.service_id, e.system, e.data_class, e.realtime, e.complex, e.premium,
-           (width_bucket(e.at, $1::timestamptz[]) - 1)::int AS day, sum(e.quantity)::bigint AS units
-    FROM usage_events e
-    WHERE e.tenant_id = current_tenant() AND e.meter IN ('sync_operations', 'integrations', 'enrichments')
-      AND e.at >= $2 AND e.at < $3
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-), integrations AS (
-    SELECT service_id, system, bool_or(premium) AS premium FROM cells WHERE meter <> 'enrichments' GROUP BY service_id, system
-), usage AS (
-    SELECT c.meter, c.service_id, c.system, c.data_class, c.realtime, c.complex, c.premium, c.day, c.units FROM cells c WHERE c.meter IN ('sync_operations', 'enrichments')
-    UNION ALL
-    SELECT 'integrations', i.service_id, i.system, '', false, false, i.premium, 0, 1 FROM integrations i
-    UNION ALL
-    SELECT 'records', r.service_id, '', r.data_class, false, false, false, 0, sum(r.quantity)::bigint
-    FROM usage_events r
-    WHERE r.tenant_id = current_tenant() AND r.meter = 'records' AND r.at < $3
-      AND CASE WHEN r.quantity < 0 THEN r.at <= $2
-               ELSE r.since IS NULL OR r.since <= $2 END
-    GROUP BY r.service_id, r.data_class
-)
-SELECT u.meter, u.service_id, coalesce(s.name, '')::text AS service_name, u.system, u.data_class, u.realtime, u.complex, u.premium, u.day, u.units
-FROM usage u LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = u.service_id
-`
-
-type UsageCellsParams struct {
-	Days        []time.Time
-	PeriodStart time.Time
-	PeriodEnd   time.Time
-}
-
-type UsageCellsRow struct {
-	Meter       string
-	ServiceID   uuid.UUID
-	ServiceName string
-	System      string
-	DataClass   string
-	Realtime    bool
-	Complex     bool
-	Premium     bool
-	Day         int32
-	Units       int64
-}
-
-// The same, by service, system and day of the period. A day is the number of those that began, less one.
-func (q *Queries) UsageCells(ctx context.Context, arg UsageCellsParams) ([]UsageCellsRow, error) {
-	rows, err := q.db.Query(ctx, usageCells, arg.Days, arg.PeriodStart, arg.PeriodEnd)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []UsageCellsRow{}
-	for rows.Next() {
-		var i UsageCellsRow
-		if err := rows.Scan(
-			&i.Meter,
-			&i.ServiceID,
-			&i.ServiceName,
-			&i.System,
-			&i.DataClass,
-			&i.Realtime,
-			&i.Complex,
-			&i.Premium,
-			&i.Day,
 			&i.Units,
 		); err != nil {
 			return nil, err

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sheet
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// Cell is a value to write at a place.
+type Cell struct {
+	Row, Column int // from 0; row 0 is the first below the header
+	Value       any // text, number (as text of record.Number), true or false, nil for none
+}
+
+// Grid is a place whose tables are cells: the first line has the columns' names, and rows are known by nothing but their position,
+// which changes when people sort, move and insert. Errors are classified.
+type Grid interface {
+	Check(ctx context.Context) error
+	Objects(ctx context.Context) ([]record.Object, error)
+	// All returns the header and all rows; short rows end in empty cells.
+	All(ctx context.Context, object record.Object) (header []string, rows [][]any, err error)
+	// Some returns those rows as they are now, in that order; -1 is the header.
+	Some(ctx context.Context, object record.Object, rows []int) ([][]any, error)
+	// Set writes cells.
+	Set(ctx context.Context, object record.Object, cells []Cell) error
+	// Append adds rows behind the last one.
+	Append(ctx context.Context, object record.Object, rows [][]any) error
+	// Remove deletes rows; those below move up.
+	Remove(ctx context.Context, object record.Object, rows []int) error
+	Close() error
+}
+
+// Positional makes a Source of a Grid.
+//
+// No such place can make a write depend on what a row holds. So a row's key and values are read again just before it is written;
+// only cells that change are written; and the rows are read again afterwards. When somebody sorted or moved rows in the instant
+// between, the cells of another row were hit: they get back what they held, and the write is decided again.
+func Positional(g Grid, o Options) Source { return &positional{g, o} }
+
+type positional struct {
+	Grid
+	options Options
+}
+
+func (p *positional) Load(ctx context.Context, object record.Object) (*Table, error) {
+	header, rows, err := p.All(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	key := p.options.KeyColumn(object)
+	t := &Table{Key: []string{key}}
+	columns := map[string]int{}
+	for i, name := range header {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if _, twice := columns[name]; twice {
+			return nil, &connector.Error{Class: connector.Reject, Code: "sheet.header", Message: fmt.Sprintf("In %s two columns are called %s. Give one of them another name.", object, name)}
+		}
+		columns[name] = i
+	}
+	if len(columns) == 0 {
+		return nil, &connector.Error{Class: connector.Reject, Code: "sheet.header", Message: fmt.Sprintf("The first line of %s is empty. Write the names of the columns there.", object)}
+	}
+	if _, there := columns[key]; !there {
+		return nil, &connector.Error{Class: connector.Reject, Code: "sheet.no_key", Message: fmt.Sprintf("%s has no column %s, by which its rows would be told apart. Add it, or name another column in the connection's setting key.", object, key)}
+	}
+	for i, cells := range rows {
+		r := &Row{Fields: record.Fields{}, Handle: i}
+		for name, c := range columns {
+			r.Fields[name] = nil
+			if c < len(cells) {
+				r.Fields[name] = value(cells[c])
+			}
+		}
+		t.Rows = append(t.Rows, r)
+	}
+	for i, name := range header {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		typ := infer(t.Rows, name)
+		t.Fields = append(t.Fields, connector.FieldInfo{Name: name, Type: typ, Native: "column " + Letters(i), Nullable: name != key, Scale: -1})
+	}
+	return t, nil
+}
+
+// value is a cell's canonical value; an empty cell has none.
+func value(cell any) record.Value {
+	if s, ok := cell.(string); ok && s == "" {
+		return nil
+	}
+	v, err := record.Canonical(cell)
+	if err != nil {
+		return fmt.Sprint(cell)
+	}
+	return v
+}
+
+// infer is the type of what stands in a column; cells can hold anything, so mixed and empty columns are of any type.
+func infer(rows []*Row, name string) connector.Type {
+	seen := map[connector.Type]bool{}
+	for _, r := range rows {
+		switch v := r.Fields[name].(type) {
+		case string:
+			seen[connector.TypeText] = true
+		case bool:
+			seen[connector.TypeBoolean] = true
+		case record.Number:
+			if strings.Contains(string(v), ".") {
+				seen[connector.TypeNumber] = true
+			} else {
+				seen[connector.TypeInteger] = true
+			}
+		}
+	}
+	switch {
+	case len(seen) == 2 && seen[connector.TypeInteger] && seen[connector.TypeNumber]:
+		return connector.TypeNumber
+	case len(seen) == 1:
+		for t := range seen {
+			return t
+		}
+	}
+	return connector.TypeJSON
+}
+
+// maxText is how many characters a cell keeps: the least of the vendors' limits.
+const maxText = 32_767
+
+// Keep: a cell holds a text, a number of 15 digits, or true or false; lists and objects stand there as JSON.
+func (p *positional) Keep(_ connector.FieldInfo, v record.Value) (record.Value, error) {
+	switch v := v.(type) {
+	case nil, bool:
+		return v, nil
+	case record.Number:
+		f, err := strconv.ParseFloat(string(v), 64)
+		if err != nil || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("cannot keep the number %s", v)
+		}
+		back, err := record.Canonical(f)
+		if err != nil || !record.Equal(back, v) {
+			return nil, fmt.Errorf("cannot keep the number %s: cells keep 15 digits. Map it to a text", v)
+		}
+		return v, nil
+	case string:
+		if v == "" {
+			return nil, nil
+		}
+		if utf8.RuneCountInString(v) > maxText {
+			return nil, fmt.Errorf("keeps at most %d characters", maxText)
+		}
+		return v, nil
+	default:
+		return string(record.AppendJSON(nil, v)), nil
+	}
+}
+
+func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, edits []*Edit) ([]error, error) {
+	answers := make([]error, len(edits))
+	at, moved, err := p.look(ctx, object, t, edits)
+	if err != nil {
+		return nil, err
+	}
+	width := 0
+	for _, c := range at {
+		width = max(width, c+1)
+	}
+	var cells []Cell
+	var gone []int
+	var added [][]any
+	created := map[*Edit]bool{}
+	for i, e := range edits {
+		switch {
+		case moved[i]:
+			answers[i] = ErrMoved
+		case e.Row == nil || e.Row.Handle == nil: // the second: made by this very batch, and not there yet
+			if e.Row != nil {
+				answers[i] = ErrMoved
+				continue
+			}
+			row := make([]any, width)
+			for name, v := range e.Set {
+				row[at[name]] = v
+			}
+			added = append(added, row)
+			created[e] = true
+		case e.Delete:
+			gone = append(gone, e.Row.Handle.(int))
+		default:
+			for name, v := range e.Set {
+				cells = append(cells, Cell{e.Row.Handle.(int), at[name], v})
+			}
+		}
+	}
+	if len(cells) > 0 {
+		slices.SortFunc(cells, func(a, b Cell) int { return (a.Row-b.Row)*100_000 + a.Column - b.Column })
+		if err := p.Set(ctx, object, cells); err != nil {
+			return nil, err
+		}
+	}
+	if len(added) > 0 {
+		if err := p.Append(ctx, object, added); err != nil {
+			return nil, err
+		}
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		slices.Reverse(gone) // from below, so that those above stay where they are
+		if err := p.Remove(ctx, object, slices.Compact(gone)); err != nil {
+			return nil, err
+		}
+	}
+	return answers, p.verify(ctx, object, t, edits, answers, at, width)
+}
+
+// look reads header and rows again just before they are written: where the columns are now, and for each edit whether its row is
+// not any more what the edit was decided against.
+func (p *positional) look(ctx context.Context, object record.Object, t *Table, edits []*Edit) (at map[string]int, moved []bool, err error) {
+	rows, of := []int{-1}, []int{-1}
+	for i, e := range edits {
+		if e.Row != nil && e.Row.Handle != nil {
+			rows, of = append(rows, e.Row.Handle.(int)), append(of, i)
+		}
+	}
+	present, err := p.Some(ctx, object, rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	at = map[string]int{}
+	for i, c := range present[0] {
+		if name := strings.TrimSpace(record.Text(value(c))); name != "" {
+			at[name] = i
+		}
+	}
+	for _, f := range t.Fields {
+		if _, there := at[f.Name]; !there {
+			return nil, nil, &connector.Error{Class: connector.Drift, Code: "sheet.column_unknown", Message: fmt.Sprintf("%s has no column %s any more.", object, f.Name)}
+		}
+	}
+	moved = make([]bool, len(edits))
+	for j := 1; j < len(rows); j++ {
+		for name, v := range t.at(rows[j]) {
+			var is record.Value
+			if c := at[name]; c < len(present[j]) {
+				is = value(present[j][c])
+			}
+			if !record.Equal(is, v) {
+				moved[of[j]] = true
+				break
+			}
+		}
+	}
+	return at, moved, nil
+}
+
+// at is the row that stood there when the table was read.
+func (t *Table) at(position int) record.Fields {
+	i, found := slices.BinarySearchFunc(t.Rows, position, func(r *Row, n int) int { return r.Handle.(int) - n })
+	if !found {
+		return nil
+	}
+	return t.Rows[i].Fields
+}
+
+// verify looks at the table again: every row that was written has its key and its values, and no other row was hit. What was hit
+// gets back what it held.
+func (p *positional) verify(ctx context.Context, object record.Object, before *Table, edits []*Edit, answers []error, at map[string]int, width int) error {
+	after, err := p.Load(ctx, object)
+	if err != nil {
+		return err
+	}
+	now := make(map[record.Key]*Row, len(after.Rows))
+	for _, r := range after.Rows {
+		if k := keyOf(after.Key, r.Fields); k != "" {
+			now[k] = r
+		}
+	}
+	written := map[record.Key]bool{}
+	var last = map[record.Key]*Edit{}
+	for i, e := range edits {
+		if answers[i] == nil {
+			written[e.Key] = true
+			if e.Row != nil {
+				written[e.Row.Key] = true
+			}
+			last[e.Key] = e
+		}
+	}
+	for i, e := range edits {
+		if answers[i] != nil || last[e.Key] != e || e.Delete {
+			continue
+		}
+		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) {
+			answers[i] = ErrMoved // somebody was there in that instant: look again
+		}
+	}
+	for i, e := range edits {
+		if e.Delete && answers[i] == nil && last[e.Key] == e && now[e.Key] != nil {
+			answers[i] = ErrMoved
+		}
+	}
+	// What else is not as it was, and looks as if we did it?
+	var back []Cell
+	var again [][]any
+	for _, r := range before.Rows {
+		if r.Key == "" || written[r.Key] {
+			continue
+		}
+		is := now[r.Key]
+		if is == nil {
+			if hit(edits, answers, true) {
+				row := make([]any, width)
+				for name, v := range r.Fields {
+					row[at[name]] = v
+				}
+				again = append(again, row)
+			}
+			continue
+		}
+		for name, v := range r.Fields {
+			if record.Equal(is.Fields[name], v) {
+				continue
+			}
+			for i, e := range edits {
+				set, ours := e.Set[name]
+				if answers[i] != nil && e.Row != nil && ours && record.Equal(set, is.Fields[name]) {
+					back = append(back, Cell{is.Handle.(int), at[name], v})
+					break
+				}
+			}
+		}
+	}
+	if len(back) > 0 {
+		if err := p.Set(ctx, object, back); err != nil {
+			return err
+		}
+	}
+	if len(again) > 0 {
+		return p.Append(ctx, object, again)
+	}
+	return nil
+}
+
+// hit says whether a deletion of the batch missed its row.
+func hit(edits []*Edit, answers []error, deletes bool) bool {
+	for i, e := range edits {
+		if e.Delete == deletes && answers[i] != nil && e.Row != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Letters is a column's name in a spreadsheet: A, Z, AA.
+func Letters(column int) string {
+	var out []byte
+	for n := column + 1; n > 0; n = (n - 1) / 26 {
+		out = append(out, byte('A'+(n-1)%26))
+	}
+	slices.Reverse(out)
+	return string(out)
+}

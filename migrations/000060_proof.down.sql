@@ -1,0 +1,2 @@
+DROP TABLE proof_differences;
+DROP TABLE proofs;
