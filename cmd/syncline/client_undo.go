@@ -46,7 +46,7 @@ make it stop.`,
 
 type undoFlags struct {
 	run, actor, rule, system, since, until string
-	yes                              bool
+	yes                                    bool
 }
 
 func (u undoFlags) request() (client.UndoRequest, error) {
