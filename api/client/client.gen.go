@@ -2026,6 +2026,28 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// Credit defines model for Credit.
+type Credit struct {
+	// Amount As granted.
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt"`
+	GrantedAt time.Time                    `json:"grantedAt"`
+	ID        string                       `json:"id"`
+
+	// Left What it has not paid yet, drafts included; nothing once it was withdrawn.
+	Left        string                       `json:"left"`
+	Reason      string                       `json:"reason"`
+	WithdrawnAt nullable.Nullable[time.Time] `json:"withdrawnAt"`
+}
+
+// CreditList defines model for CreditList.
+type CreditList struct {
+	Data []Credit `json:"data"`
+}
+
 // CreditNote defines model for CreditNote.
 type CreditNote struct {
 	Amount  Money                  `json:"amount"`
@@ -5388,6 +5410,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
 	IssueCreditNote(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListCredits Credit that the tenant was granted
+	//
+	// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+	//
+	// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+	ListCredits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDeadLetterGroups Open dead letters by cause
 	//
 	// Corresponds with GET /v1/dead-letter-groups (the `ListDeadLetterGroups` operationId).
@@ -7026,6 +7055,23 @@ func (c *Client) DiscardCreditNote(ctx context.Context, creditNote InCreditNote,
 // Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
 func (c *Client) IssueCreditNote(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueCreditNoteRequest(c.Server, creditNote, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCredits Credit that the tenant was granted
+//
+// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+//
+// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+func (c *Client) ListCredits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCreditsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -11084,6 +11130,33 @@ func NewIssueCreditNoteRequest(server string, creditNote InCreditNote, params *I
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListCreditsRequest constructs an http.Request for the ListCredits method
+func NewListCreditsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credits")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -17372,6 +17445,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
 	IssueCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*IssueCreditNoteResponse, error)
 
+	// ListCreditsWithResponse Credit that the tenant was granted
+	//
+	// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+	ListCreditsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCreditsResponse, error)
+
 	// ListDeadLetterGroupsWithResponse Open dead letters by cause
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -20289,6 +20371,61 @@ func (r IssueCreditNoteResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r IssueCreditNoteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListCreditsResponseDefaultHeaders the declared response headers of an HTTP default response for ListCredits
+type ListCreditsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListCreditsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListCreditsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCreditsResponse) GetJSON200() *CreditList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCreditsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCreditsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCreditsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCreditsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCreditsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -26773,6 +26910,21 @@ func (c *ClientWithResponses) IssueCreditNoteWithResponse(ctx context.Context, c
 	return ParseIssueCreditNoteResponse(rsp)
 }
 
+// ListCreditsWithResponse Credit that the tenant was granted
+//
+// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+func (c *ClientWithResponses) ListCreditsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCreditsResponse, error) {
+	rsp, err := c.ListCredits(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCreditsResponse(rsp)
+}
+
 // ListDeadLetterGroupsWithResponse Open dead letters by cause
 //
 // Returns a wrapper object for the known response body format(s).
@@ -30321,6 +30473,52 @@ func ParseIssueCreditNoteResponse(rsp *http.Response) (*IssueCreditNoteResponse,
 		response.Headers200 = &headers
 	case true:
 		var headers IssueCreditNoteResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListCreditsResponse parses an HTTP response from a ListCreditsWithResponse call
+func ParseListCreditsResponse(rsp *http.Response) (*ListCreditsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCreditsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListCreditsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -35,6 +35,7 @@ const (
 	Proof      = "prf" // a comparison of all records
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
+	Credit     = "crd"
 	Event      = "evt"
 	Webhook    = "whk" // an endpoint
 	Delivery   = "whd" // to an endpoint

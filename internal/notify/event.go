@@ -73,6 +73,8 @@ var Types = []Type{
 	{Name: "rule.answered", Needs: auth.ViewRecords},
 	{Name: "budget.reached", Needs: auth.ViewInvoices},
 	{Name: "subscription.changed", Needs: auth.ViewInvoices},
+	{Name: "credit.granted", Needs: auth.ViewInvoices},
+	{Name: "credit.withdrawn", Needs: auth.ViewInvoices},
 	{Name: "invoice.closed", Needs: auth.ViewInvoices},
 	{Name: "invoice.adjusted", Needs: auth.ViewInvoices},
 	{Name: "invoice.adjustment_removed", Needs: auth.ViewInvoices},

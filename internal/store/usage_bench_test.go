@@ -184,9 +184,9 @@ func BenchmarkAppendUsage(b *testing.B) {
 		return out
 	}
 	bare := func(list []billing.UsageEvent) time.Duration {
-		keys, meters, ats, services := make([]string, batch), make([]string, batch), make([]time.Time, batch), make([]uuid.UUID, batch)
+		keys, meters, ats, services := make([]string, batch), make([]string, batch), make([]time.Time, batch), make([][16]byte, batch)
 		systems, objects, classes, quantities := make([]string, batch), make([]string, batch), make([]string, batch), make([]int64, batch)
-		realtimes, complexes, premiums, refs, parts := make([]bool, batch), make([]bool, batch), make([]bool, batch), make([]uuid.UUID, batch), make([]int16, batch)
+		realtimes, complexes, premiums, refs, parts := make([]bool, batch), make([]bool, batch), make([]bool, batch), make([][16]byte, batch), make([]int16, batch)
 		for i, e := range list {
 			keys[i], meters[i], ats[i], services[i] = e.Key, string(e.Meter), e.At, e.Service
 			systems[i], objects[i], classes[i], quantities[i] = string(e.System), string(e.Object), e.DataClass, e.Quantity
@@ -195,8 +195,8 @@ func BenchmarkAppendUsage(b *testing.B) {
 		began := time.Now()
 		must(nil, pgx.BeginFunc(ctx, admin, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, `INSERT INTO bare (tenant_id, key, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part)
-			SELECT $1, unnest($2::text[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
-			       unnest($9::bigint[]), unnest($10::boolean[]), unnest($11::boolean[]), unnest($12::boolean[]), unnest($13::uuid[]), unnest($14::smallint[])
+			SELECT $1, u.* FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+			       $9::bigint[], $10::boolean[], $11::boolean[], $12::boolean[], $13::uuid[], $14::smallint[]) u
 			ON CONFLICT DO NOTHING`,
 				uuid.UUID(id), keys, meters, ats, services, systems, objects, classes, quantities, realtimes, complexes, premiums, refs, parts)
 			return err
