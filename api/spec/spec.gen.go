@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2095,6 +2155,28 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// Credit defines model for Credit.
+type Credit struct {
+	// Amount As granted.
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt"`
+	GrantedAt time.Time                    `json:"grantedAt"`
+	ID        string                       `json:"id"`
+
+	// Left What it has not paid yet, drafts included; nothing once it was withdrawn.
+	Left        string                       `json:"left"`
+	Reason      string                       `json:"reason"`
+	WithdrawnAt nullable.Nullable[time.Time] `json:"withdrawnAt"`
+}
+
+// CreditList defines model for CreditList.
+type CreditList struct {
+	Data []Credit `json:"data"`
+}
+
 // CreditNote defines model for CreditNote.
 type CreditNote struct {
 	Amount  Money                  `json:"amount"`
@@ -2245,6 +2327,83 @@ type DifferenceKind string
 type Discard struct {
 	Reason string `json:"reason"`
 }
+
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
@@ -3094,6 +3253,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4247,6 +4456,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4261,6 +4473,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4523,6 +4738,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4922,6 +5165,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5143,6 +5401,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5193,6 +5457,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5334,6 +5601,9 @@ type ServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(w http.ResponseWriter, r *http.Request)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -5355,6 +5625,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -5454,6 +5733,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5526,6 +5808,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5835,6 +6123,12 @@ func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, c
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCredits Credit that the tenant was granted
+// (GET /v1/credits)
+func (_ Unimplemented) ListCredits(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -5874,6 +6168,24 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6075,6 +6387,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -6216,6 +6534,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7908,6 +8238,20 @@ func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ListCredits operation middleware
+func (siw *ServerInterfaceWrapper) ListCredits(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCredits(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -8256,6 +8600,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9957,6 +10486,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -11208,6 +11763,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13241,6 +13901,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -13373,6 +14051,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credits", wrapper.ListCredits)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
 	})
 	r.Group(func(r chi.Router) {
@@ -13489,6 +14170,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -13517,6 +14200,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -14932,6 +15617,48 @@ func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIs
 	return err
 }
 
+type ListCreditsRequestObject struct {
+}
+
+type ListCreditsResponseObject interface {
+	VisitListCreditsResponse(w http.ResponseWriter) error
+}
+
+type ListCredits200JSONResponse CreditList
+
+func (response ListCredits200JSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditsdefaultApplicationProblemPlusJSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -15225,6 +15952,139 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16811,6 +17671,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -17987,6 +18890,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20047,6 +21039,9 @@ type StrictServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(ctx context.Context, request ListCreditsRequestObject) (ListCreditsResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -20068,6 +21063,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -20167,6 +21171,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -20239,6 +21246,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21228,6 +22241,30 @@ func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// ListCredits operation middleware
+func (sh *strictHandler) ListCredits(w http.ResponseWriter, r *http.Request) {
+	var request ListCreditsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredits(ctx, request.(ListCreditsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredits")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditsResponseObject); ok {
+		if err := validResponse.VisitListCreditsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -21421,6 +22458,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22378,6 +23509,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -23062,6 +24219,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24276,677 +25494,716 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L19kxs3kif8VRB85sJjD5tityS/sP/Ya0vyWje25JPkddxIOhGsAkm4iwANoJqiFf3dn0AmgEKRqGIV",
-	"m7KtvZnYWKvJIgpIJBL5+ssPg0yu1lIwYfRg8mGwZDRnCv755BVd2P/mTGeKrw2XYjAZvFoycsOU5lIM",
-	"yVwq8nR+9iM12ZJQkds/nknB8JPRYDhQ7LeSK5YPJkaVbDjQ2ZKtqB3WbNdsMBloo7hYDG5vh4MfZEbx",
-	"Lbsv/WXJFCNmyYhgG2KWXCwI1/3Gvx0O1lTRFTNufY9KpaVKr3Aq2HuDD0yJnMOr13TByIzNpWJDsuFm",
-	"CZ9qumJkzgs7qp0Qt0P8VjK1HQwHgq7sHDJ8Uzy7FX3/AxMLsxxMLsbj8TBBju9g0BeleGmoYal5Ss0I",
-	"F4SKrZujZkTbh2Em7P26kDkbTOa00Cw9M5z4a/jR29oEuWErINPfFJsPJoP/717FKPfwMX0vTO42LIAq",
-	"RbfR/F8ydcMzliYzz4lUxM7FLoASjQ830dHPFp9620LQFD2f5my1loaJbPtPtt2f0BW5ZkDIrSwVyZaS",
-	"Zww43Cy5JpbRmDZDokvL65pQoqjI5Yr8/PPTxyPykglD6IJygbzBzRD4w/2OLKkmQhLNMilywuZzlhk4",
-	"MgtmdMVJVOgNU4EAeBwrCkRrOLOLaDsAMUUePhwOVlz4v88P0+c5kIUWR9LpzyPIHQgwB7GVZlUrDYlZ",
-	"UkM21K6S5kPLu9MvprD2zZIadsMU4TB3xUbkF26WsjSEG1gNLsR+/+Di6yGs9MH5BdksmbCPcEsNQ7JS",
-	"KSCc2JKVVKx54U7s9pSxbo3Nu3vMWi9PtZL2mdubpWGHrkQ06a0syZLesEtyf/wgnpY2vCj8xNrmU91h",
-	"3Sf10tDEZTL9YjohUhRbnAeQCykkGNkyg6ST9vMN1+yISTFRrgaT14MvBm+TTC2u8l9LbVZMmPRu0/D9",
-	"Z5rwPExhTc2ymkD1VF+OE1drnhS49uXXbNv6Vvxp3zd+W+YL1rDcGXzX9lJ8ovdLH0kxL3jW8NrMfdv2",
-	"Yv/MMa8WLEvrTu7l7nt4vb90m6fhRztyIk1qVea//kwT+3M7ESoILTjV9kbhpn1KoET1nJFiOTfPpGlQ",
-	"QTL43kos1ro11TB9Z/CY0fwHZgxrIErOaE4KeKBtBnk1TN8ZfC+LPP3upSzytpfa73u/7qm44YY2cyMP",
-	"37e9unrqmAnIZp0Tvzzwavh93/f+wEXDSwsuWt9ov+/9uh/ZatbEVCv4ru2V+ETvl75gmVQN3KTgO3gp",
-	"KAzcaNAVnY2it9qwVcN08LdHTOeG60ZOU+7bzzQRpV1u48vdKAf0ab6yd+3F+YOvHnx9/8sHX4FOiR9W",
-	"GiUXhi2Y8hMsC3bVIpppduggqGqE3tQpmwhTHnhl/3e9ZJlqunM1fGd3ga5YZUI9evHju1fP//nkWcM0",
-	"8GdHzKTF5HTGY5d70D167Pt/KmgD9dcFbSW/jgbo/XI4ZA1rh+9w6VygjRXIkcusXMV68c6ccNy+0/mF",
-	"zZZSXj9mBb+xtnzDDYjfttFkszPQkRN5IvK15E2qMHPfdphIGKinj4uveOLlV4aspDZES7KiYtvkACng",
-	"1/EbcjanZWGshTsczKVaUYMi6P7FYFiJrPPx+KCsQs7R+5N7moNyhhygh0SzNVXUsJzMtiSTqxXVl4QW",
-	"BZo4dKat2WftRVoU066eKDd62ge169xpteRh2U/xp+eRK8h7pm5xx5g238qcM3jBY8f89t+ZFMb9k67X",
-	"BUen5L1fNYpw9p6u1gVIFy8gQD81NDMwfU/G1x9iTdqqkKuzfGZ3Nse/BsOBnP3K7M8mr6shKjNuLbVZ",
-	"KKZ/Kwa3w53R9FKuo+HsnzvjldrIFVPxgKstjPX2NqZym4Mv0MVSLabGlq6KGjU8MSbEL+SNcKSYvBGE",
-	"nJEPPJ+QTK2GoPpPSLW6YWSgwCNn+WxI3Fom5LUf8e1tNJJdsR8K1lUfxdGnNoyniB1ncMBXvOvzcssL",
-	"YtIK0P/18vkzy+j/5+rHH4aEujN88fBL8k/+7cg+qu+5350F8brKCY49YxqcYtN7N+eB4N4DarltSrgG",
-	"HQq/3Hd3IyvrtRQa2Tg2Qbuz8YxqNpic3x8OMlkUFYcZmV2/K9gNKyxf5yzjOcu/3Vpy5JT8IG9YQeF6",
-	"nHNmDYzBbyUVhptt4PF58W785Teb+7/+Pp+fq/F4fD5+MHb/W1h2XTPB8isrsi7GF1+enZ+fXdx/dT6e",
-	"jMeT8fm/YMEUJjx4JEvhRM6SClQUURO1/2h/DT75ihtg1Jf//PnsHD7VsrhJvP4cXj/G12uQrucXw+i0",
-	"65sDL3SPPgvmBBNGqu2Z3orMfs1zhgKCppcO785ZwYzdaic1NWOijVTuhp4MNlSxpSw1Q/lwQ4vS7u/F",
-	"7dvhQGMsISze/s5YYb6w+7qioqSF/Q1GeAaTi+Fgw4WwZkZ93M4iJPBk4ljFjhHL3onoU2po99g9eAaG",
-	"rVv53Vmfrixbxf8aXIwejgfDAXoJM0uVUueD23AABhNRFkWQ4qKdE7wpORnM+IHDgBaKHz4w/vPS0AUj",
-	"EvU1s+QKNw33MVd0buINOx8ONoobw8S3oG3VOGz88NX4m4rDZrg6dWBeyMW1M3/bffurnWligMoDY40C",
-	"70He3Ikh6k6X7gyRgZ7iJMaIixta8Lxd+uVcBZnJ7b1il2PHWivY+fOLW/ysXXji0/Zvpc1Vi1wAxsuL",
-	"39p37ZptI1lX0MSYkZxbMa3pgnn7xE7F+/FpZDrjXQqTlXmJ+o5cWyZaa6YsH67ptpA0j5Y/WJXosb4u",
-	"w4RuI/6OJLnj/BLENNzJJ5W6QfTlit8wEYtMbaRicyVBnzcKtMLzWAx215gqxmvg98jfN7KU8N657kzq",
-	"mLFtQ1v4dQn8dg6KNPDSssgP8BIXwHNwIdk9FyBoBzWOKGcFz0Y7SkPrBT+uXfB2QgRewaXQePfaXYnu",
-	"v9NzQsGoxkuw4fI00tDCU6sSsp3ZATa3gRGWssiBAyJ/ZY+rKwRkrCrxFtRzJW8wpleX+vePl/r/qWjG",
-	"yPdyvbYMPRxkhdQ7Gzq+eDWONtQSoTQHnlGM1h8Zn43Pdx8BkVm7m8ejccPdXNau88GXTQ/OuaAF/313",
-	"enUKzQu68AYcXAe/litrXRn23v7qb3Z0Kx7/9qWdEJmxQm7gdna3vcsSsVfZ3//2pX3689HAal9w3A4q",
-	"AgUXXj3cV08aV5YtqVpUTghrc1PhvPCv4wGqzTUcHMBBbXdsrvB02LU9rFZ9PrQHVK6ZgkG1tXf+hs+E",
-	"pRVcdJIkJVw29tqBC3pgz+W7amh7jzDFZV6xh/1Iam68juMvF/vLs9ovd1djvNq/FVk0fZi0V7kGT5/9",
-	"1xlM8jx694cBE3nMJXUOXUlhlrUZakNVC0sbvmL/ksJO5udXj+ASpIY9ouhOd3uyZsqLqbq4YcYUyLZ4",
-	"TeIH6LRwnzixZoVuJbq68E5408POgs3LrAbZ5k/CyRS6Z9L8KHM+5yxP5YdFYX/7tijGf/Qbf1JyVqAr",
-	"tUEqr/GJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsZnMtyRbUrFgeeyUDZ4UsmJUbJa8YCPywmoP3GfWUJET",
-	"xdYMl6/cKOg+1IYKOCPgX8Ah9b3IU+W8YE/Rhj6gT1rmKvVg8sCawv5MPXKTDvMbBFfTPfB+MKWkqrwa",
-	"dTJ05jW/Ewleg53fMGHIRkmxGJEH43EtzSijwmqxMwZ5LJfkwficCAkk55povhAsJ1zYL+6jvlsUcsPg",
-	"yQdxvgZGLSD38I0A7znXxDBBhbHPPhySB+f37f97SFbMLGU+JJr/DiHuFcs5BVeVffIb3GN7WH1qIWY0",
-	"zqWa8dweGMwK4SZwhebCauTmjfAZOZfkwcWFu3TWJRwxoMCQTJHoU6LpVpONS9C5+LrK1OSarLjWXCzs",
-	"F98QI9Ht7ImmL8nD8ZhQAr5lIudvhCwVfHqfaGmXZ+eLGUJWoV0zkVsLNZfMGQ2YtQVutugAvmBGbc+u",
-	"5slY+C/cLGE6lqkfju8PCbUPkqXc4OwwVUwTI4lRWzwBo3Y/Hh5jOe+pWunn81hj/erVxXldwQHPTF2t",
-	"DQ89AP1b8bmBmyov2d6DF9WD7LfSSun7QKfCCrfzYRWPhD9KIexygtzvrgZ7JwGfz+0O7DqnI2dfZNDh",
-	"0/DG83h+c8phfoNBba5LuYFXLCzjNNiIynKxdkuz1uEDr/hjuMER69abghqe2NfJB8PBZmnvLbi93QX3",
-	"oI8ckfOmG2ttv3T3lRWduQbdvB6/7cFDnrLOZfsuqOfDVq9fbVfcLRq5X4+0+cDJoGNlwCpH41unt9HM",
-	"HHLUotI0+XA7HEC22p6f6tGSZdcsrzKjvbv9Dq5aq5aBqxZdAlYvPyusmntmFBUaaazv4iWw9oDIOC12",
-	"bUPcrrptaOUKOCWO8AtEfNTAgLiaHY0JOLA/60m1zwOZVQeKFyjiY00ysxwBzFEzfvGd4JvVg8k4WG3w",
-	"7+Cctv8GnRa1bScuxt7NMB4O7G0K/8Cj72wMZqWE+8Id5IsH9ptynbu3WDLtW4p7JwauO7+WORdcL+PV",
-	"AYOrspthAs43awIouVBMo3SKlhfN9HZHTPeTy8q0xz2Ci8IJ/x581shgqhSeoX7gumeQKKeGoiF5LHfd",
-	"cTcTP7gI7tCu+xsCHPsbXO3uH7S1uswyxnKWw2W2pPrH2NtVFaAgMfowAOxuMooJNSxyblkBr7coV6aH",
-	"kzy9jbELBYPSh6glGhx0dvEvSlEx0VrKAjyQmO0A9r9UYOVbsVJY0xqdifhP5wSpO5n9jl5Ue7CmJfr/",
-	"nNRp48wjjGRP3YYD6e28kxnJO5lHd78yJIoJmkPg6/Vb/9Hgq9H5edoNdfiIo4LJROa9XGgP7LOBO7T4",
-	"9iHm4VRpWfbU1KQFe7/miun6qx/UXn1AoHxjn1lSbV/zcH6ReUZeF/2uD8E2L7wi+6FaF1wc92/Bf85x",
-	"9W9Tosg+FSnSIDPY2vK/hDTRoJAMGmTWeDjQsLc1An+o+cZuhwN0U9a/sNOrx468zw5OSKzg7/j6G4Ip",
-	"O1H3SH+vxGrKQ9/5hmQ037aZNnt5DCZ8ZS+1GdVWneSLBaiqc74oFXOq8owvSlmi9kM3lBsuFlfBzW5V",
-	"ooSCpMFa8sESUJBKPHzuz0pHwoI2pwUFhclHHe2/V9Zgdw/INQtFBtp/4t2Zk/NxZD3FqpQeTL66PRip",
-	"QeXMiU25CWM0BUZwH6+IoxzRjGnCaLZ0PgufYJjJ1QoqoKghK3oNOS/oDDf2rydQ94X6drH1/HwE+b+K",
-	"yH9x/8tOO3D/fq8teHBwDy7uf1XfhQf3d3ZhQ5XV52rRhSquVoVhL1wytSYbWRY5mTHiVG5L2OqEjXoe",
-	"yB65X/Fl0mQzF9SqlGFI2LerzEW/LWWMS7Cj8FlIULQUOXOX9l763mzbXC06J9TlthOpyDWDVMm9EVCv",
-	"SOVfVglUr+173KNgkldpco6gt8PBlb16HrlbcFeZKrgIHjwIBjgul4oRiHC4owDVuHVyZMkhwZnJDaG5",
-	"83K5yoFLF2L6nSmJDj2oPjWMzGlRaCjKo0VBSsGNThKkFg3qWNz7pPrNS3v97NX4hvhN+zg/wkP2aXfZ",
-	"xGmqXz4Y7CejhvDOh/2VuPsk8Y1d/eFN92kWOI5fgvu1m6PTcupkS7NHXFq3w/EhdtdKHCkYkJJjzgQ1",
-	"hinLC/+X5r++GySTW3OGqT1t417hBL0C3IOQO/SC7BdPLDfc0C8uzCZJnFD2t8P7lYbYVSK4n3x7Z8EQ",
-	"qYi7A1kdEk6SYDeY7dIyt9d+zCH8bvA2tYPXbJvcwYJq850sGyp37Ldk7oI5imaGKe2lTNOy7G9+1p6m",
-	"O2OiHFlxURp2xLIaZCmom/K6wz6mBtWZXCM3dBJFL+3jKQEUbLIOUiXF2E76hx0JM4t5LjZqYhaq0T2m",
-	"RzWv5nPhPTD1s4Felo5UcQcsQZbgTAjbNpOyYPYir3sW2l/wrHpyl3ow0dpY1VvTi14XnOWRuyEpFFpr",
-	"dsBCZpvoBESrqhmVHQn4OPwmRcRgpHUczUUpv4N8vsR4YJ41LBGDjBTgTbwZl16nai14K/hNVfV2CZX6",
-	"VqEIOiRoCiRXW3QGpq5e1VQzBsat/R2qOdwQwVgO+oYU7PkcVNqDrslhYEkQBqiPNhVsBZkc5oyC3pIp",
-	"wgrp9vrgjElNAdR9athzUWxTx2aH/ePSsFA6WBujcpdXO1/n0orDkOjJY6N1uWL5z2gVgCOGI3LDT9Hx",
-	"cS7D/S1DLRTvRqugphTR1bpg719uRaYPZ3LbO9/eokLxbLnymEGdfgMcFgylAyupz3Gt2IqXq86vguid",
-	"y6rp8IPbXboPB+/PFvLMfnjmk59xH57Gi7it/I39yKcq11APKoTEja6vCfHXrj+oxdROTjvvELMb1INc",
-	"t6lTUebcXHmYgTqZUAvbU1bQiVWhZYTq52tWOY8G3pqXKgGm0dWshFcNI/3ibdMSngijEgoyDeHmvRlQ",
-	"v+hWvaAiz+2wl+Xt05KaGBPdQ407PpgMftVSjF7QzY/Ok3Hr/amJxfB18uO1FZey1N+739XF2vfsPc1Z",
-	"xle0uCRstTZbhz3kLyhmiZrUkqN8p8RrNftt/23nQ3IxJPfJaDSCwLYsDVnQta7p0c1mrC6da+YQz9iX",
-	"w1b5LR56LqgGCdsTrwSouEMzR/JGtjuF6lmx76ehftr5vmBrqRIrnyl5jaVVzWoPxJ22ZF3QjLVs/uuw",
-	"+5GxYznSE7nOyz6zaWMVQMVoDrlPc1mKnGyWsmAd+WzJfMlFvK7Gg+dYva/FhEya5q2U3Lc0/97O7HY4",
-	"gNXsU+CZxFSyDdU+121IciXXa/sPCPxAAp28YXlKH96ZIb6loviw2ltHpBRzfMsyWmrW8z6uXCtRdfL5",
-	"eKc8+f7wwMl3wyTnFVCMmjxLTY6SPr6VPbfFrMzf9XCqDjGImj7silH0nSdhEKgyFcyYkUVAJVgrBkXk",
-	"oLROyHhIHo6H5KuHlhfOx2OyZipz6b37h+FEPoHg4sLlVWupuwPaLH3cwKuwXRGRX4/Pvnn74Xx4/vD2",
-	"72/ejPyfF7ef/8ffUsTHoU4guR1TpQAb9wRs85qesU3P49LNHVqjWMRz9SN2EACgkSN3Vlnf6ubl/uRR",
-	"51oXvOIi/vT8L0uCxCqL66u4fKj7voYUxZgB+/w+rY21HeIDOBZ7B7rxiKYuLUeFp9YcqEFJPHRE98gS",
-	"+2oPKGF4MOrCDtPkiXCXnb3jNd2idwZdM5lECFRuOtxygeRvG7byeWnsgPuSQuIX9c3aYVKf97gf8HLf",
-	"oI7i66guAd2JuLVPIGndeZvSDiwMeu6HvraWPqN2D3tVJ7cfFvGh0w8tA4SSmG4eIx+c2fMXpTdkMIyz",
-	"RvFdbr3V/Powod/H21Ze2ydxWGaHxe2Fx3Dcav6BZ1Lc9kjmLH+CSTh7Ll230Ye3qkk3OkQ6mECFeLGj",
-	"1VPNGkKsZsm2GGehC8WsiomJkXHayIeUdRzyq/eDwWumNOB4YfTJYV15ExWRcYgqC0bcMEkT1RWDJ/2g",
-	"HkCUrECNcOiraCe4bIFJSBKYbYkUjGies2GoIplt4ReQvz3qF8vK5kVSKawKfLvqmy0hSRWw5aI3K5a9",
-	"S48TZYrvQRYZTSBvozFkFqN/9A5feViQJDg6LUqGam0GwNal8ZK97uqO1qhv0mus5aqnDDkEEumo+vmz",
-	"8pLnSZmiPc54p0E87ncFH9LzGt/X3D3SSLMIT13vlS8+JtcwRhSsOKV2yP15G6Kw8PT0lIjWFuYW9j4K",
-	"hldyIToPNQ5rNxM8SR/ThDNwtv0JJEtHEs62L8qia5ZFThOi7KkgP796tBcoTrGnS8k6xtKyr64GCPMe",
-	"VuttoxTE2B4Fs2rn2mkV4pn/VQf6tEjjk0laKNbtNp1Tyo7GeFb9DCUPS+YMY5h62zadwFyt0IM+BTej",
-	"n+1PlCcVou6sp5vA+F5tpEfigzJf/9R+fs8OtTapmPH3ckPk3DCBqZuYZrIiG4w+h8E7TLjVm1CB+3ne",
-	"2Rw44ZXQ22EeD8LUaVKNLit5w5Qpleg8kpVULH+JFajHCDznavDzr01hd/g2wrxg6yJ1T6Amu7/Dz11j",
-	"kCGhqC+iohproR2W7xIZuzcGgVmi3Ztixihxt9tNVW37jj4PtiaU/c8YC8sKWZJutUuaEyMBlBibACzB",
-	"49hx9T5q3/XwFmxuDk/VPkWMDJPsGlNyPN2XASuSuzHidbk5x/zpGKra+zauBJWyIel3r5UPtGPYUE0c",
-	"UNkQr0tqKoDarJDZ9SWp7B4eKvkNK4oj0thCwWIzcDXMyV/r2MQj6cHwQHz9s94CNu++oowgfU0ZwUtZ",
-	"QD1yUq4GjD8XQXTzq9bcunNe6feRcYceEgACU4Hw+MdcG57pP1xx7W/2PKbJYGVVGt1rtEgFTQzqtbq0",
-	"LHYyyGm/Hc89WhYdCVS/3+qzeMwyyFjSDl9hs+TZ0mFmwDEAs9VIYDp0UkIiutRMgSDVlHe9N9aUq/60",
-	"BfUp5fRi0tWr9RsO+TBl8XKRse6uC2cO8mNsbmdJNnJMKQxmXnSbyp4+kmoBQAWxv48vmc80XJE+v7B3",
-	"CBgI5mcbmHLopca+Gbc71R3FB05yOISeYcJW12jeLsZi+t5RbeytHcY+kPpGYMFxaJtEcF0tPsBdglce",
-	"iKTq2ECTqBvMjg2CKA1HXV9Zv+Yuo5ZM/jsFqDMp+gWoK5fjftChali1ZLQwyy12NcR9GqUN60wx85IZ",
-	"g4VcezkNdMUQMN09groNVYxcs7UhGrBT+hlvukNLA7KBhoABoBp0BocnhRNxChUm1FZg2WRFc2Z1MG40",
-	"K+bt/godrTsd5kt6zvcbFwaiWNojTUfkbx+eXf345NYBsLiZui8HCVbv6rJ0Kw1Oy6jcuysbljrt+g/b",
-	"HSF3uS0vNQMwJ+j/5dbCxaKIGzL144MT5TbE7ZTChu5xds216jyiwelZCZJ6PkRF2YNOT0eB03iJvMT7",
-	"VPxEbr6nySw4Mkegy1mOhvzy4cP7X7bJhhV9X5tm1HzBr/22lRp7xkgpHJ85zCmzxJtwoShehViNk1fl",
-	"N032SnVz7dioBad6R6E7eAyzguoGrQuxk+EBSLwXJMp8h2YYbmkhS30YEtzfJlNyXRVzynXnvgQxaq2+",
-	"UUNSL6uSuvdnvKFbd10xLha+ZnVIZkwbzH7sJ6MWJVVUGNZkztLQ78Wa9GSt5Mp1Pmxl0G6FYviD5BVa",
-	"rlZUbXsWleIHh9znDqva81JVMOlf6lmmJm6jjRlGReAV/VpEh1SnE5tSfSpSM7XiCsQiHel3pdkOktfb",
-	"tvAd1wR6+CR5D7tA6jsn1tWcpztZAwvKhTZVs1vIiKxVlPt+02CBU7VIn8kminRypRj6yIuzfZVabrra",
-	"TE2Z7iePeTc50TqGtKpSj5BWH0gQIFFw5V1ydaA0q8XRHQByEkuxr8qoNofPqTbf+WdvA0B057pEnrEc",
-	"ehOmqhwB3bkxHSztyv5ZcKMJOAFcV/b3hkjRNV29H2wAgEE5vSBRLNKUEFZB2nTiX5Xssf7c4bNyplzV",
-	"I6CvZsuG/J2ORfVNIARRAx2YTxcGfMWZeswd2G/SaebRrFuZBJ+yzxe0T9Ur8P9P2BRk/+UhE+0APfDt",
-	"0XGp8s/CiQynxR8Ax7xhypWkraR30z3yRBu+clu+oxDmzlHUrRAmAIQkVh9wl/YvlyCiEwkKuiG3v02U",
-	"nE4k7IaNqh1xoBhIoCbCfhfJtF3VZJu4A78ri4LYr0JVMdfokJgruUpn+C/5YtlAhWtWNBBIbtKR4Ai+",
-	"Z3du32IWB4AbR5fyMY5T+/owP7eC4P2M5tBE1v9dMu09ej2yq0ufaNnKw3GR8e7Ey5bUy6Z0hrjtYO1/",
-	"Ue72OLWxj5wj4SMhh7TDgXwsuI/rlt7n3uVGXi7lxmGKS5Gx0SHckAMQIP/G+PjjMD5wh5MnBIes98Pe",
-	"rfXN2Noc65Dvfx7YyhX4Hn0W2jzzXNwkjwD08j4Ffo9yVYStuScSewsYeZ0KwnY5aaUqWgxKl1Mi10zU",
-	"C4FLxc8U85Aiwy7ISrgfbmExoZoZMmIZv0iccQMLRo3x7oRQFcXQupVPIAZVAmxjP6KjRBPfyH3LccbT",
-	"uei+m8vuxv0nv2EipJFwTbjWJcuHexXdbQnfjUnretdn6Vvy4VsgzUZnVOUp32RCn692LEQremZRx+3/",
-	"Du5PiimrehZH0sr/H6oiQyCgel0comx1/YcVnsKHFfUX/BScWPXGhOmKmf1aBsBtNqwoNIFaZdf4ZcXy",
-	"bYPPNypV2f+26lhYsS20LpSlSXqhfUvDNiJ9hzH8WrPDfRkqSSaVAux3B9pgf0W4IPZXfYpiXvlfB8vc",
-	"NUDB3D8pAFPpWsiNaD/coePi0fdeXvzWpvollbU+L2yumGp1vMl1LZbiezSiqzm5z1H7xm5b3amapwHU",
-	"ye4QbF3Oc4gCL5gh2NKlqf4nKZvLoiEwDuVW0LlcZI+kmPPFyGE0cVmhWM0Uo9d6iP19KASdV9QcioKf",
-	"1KXZJYpdCY6q9KY5nzAgTpy+Pr7JsVpJlZSTFXF2Qk0OdCvfqe+r2M/Pv7p3/BkNZ6dedhNuo0op99UK",
-	"ChOSQIJFoqldNv+nkuW6R0ljn9T+/tK3t4C6g3xJ+j8Lapg2oxbe/os495M86NjMlx4kWKmtwnSHKU6g",
-	"suyy2Semt5yUAp/a4rvla9RJEzVfakHVqh+8/6JFybSvIwt58dZ0RZ3HWgujwV7OhUcp2EkX6QXZtUMs",
-	"N/12ujSnkYdmy5UZFLpZJqWdz08+HR5Psm5258mLLvkyjWmeVpL8orhhv3Chhxihjf7WslSZ+7ehasEM",
-	"/nvD+GJprCkKRP7JNTUZkhVTCzYk9IYpav+BvbTcfvdJ8WmoK7hyZcpybrUwZKzRDl9YZYfOCjZ65v7x",
-	"eodT3tbMV33N12fYJ4wWZxBXtzaOZe5k1k8EvrrvmUh3CLyaASoQWPKKOVCoWjSl+XmIWoxSUIC+vYgb",
-	"MYSR8gYN2Sxb4Ix81wMqpOAZZv6uKt3SFcK91ku5fjuKsgCXMnm/7sbJ7MvdCpLnEY/YR0GyOr8DktVj",
-	"l5PaTwZehczWkNPKxQ5pL4lmjEyhxamT+x4Y1nLrdD9rtF34deXo4eDJjVvQ7qQfFbLM4VtNzkdjwsQN",
-	"K+QaK/Acf9gLyB4+mDiDZ6f74Kz+Tu0OxugSOlzjH5+8FDh9twnQ20bjdl/2gQirqZQH3J3DgV6zLLI2",
-	"/DTOR+Pkm5vRErF3cnd91i88NtHZzZs3I2sJFlywN286pN5Hs3dwno4IQ5/w5d6/S/JhM3zWblOFFqds",
-	"na+evKeZaW12UZkSWVGiSHMNvhXaUGuaXSOPzxnDPtcZFv+tysJw7L/iA3TDQUYRWVK6nxvFISBv73Gn",
-	"SmOTdodwDKgxSpaAfjrjRQFTKPiKIwoyNqxvEKtHZmvs77xLZ0lkyRu2tieQEnspsLTrP120azDNIMrO",
-	"aEEMA9/Iy3Bajm+DUtlC+z60Bb1hlfuMcKPxQr8k0/+J4Ympx82Oqn0O8Lu3l2jLwo5WYyOtlTwDrzKm",
-	"rTLL18Qhuupkkv93XOQ+C7ROTux0nN7vcGdUHaBLzfIqa0kzmMCKiXynHOMuKO8RavyuG9fOZEhmpYEe",
-	"ytCCWi+hKPjaNX47yQxc56KD4Hf43NATsZp6avO/Z0Xustz2mRrUrBS4J6wRgB1d/gS4HrkUk7jecEND",
-	"P2qnqxVFBYmarsENGmI3N2VbJfKSrqGKbc/YgiLkI0qNK3W02+Qq+7Db80tW9Ir5NiYgIP0/05iJIECM",
-	"4OpHaaynvu7kgy5g6nnAu/Bdf4c+/l+ThoD6JSq3yyxHVRyXXB00NNsfhGdLglEwRKGFZulzqg7LU/R4",
-	"gqPTnZDI/+kz/0LhY0hzQ87G+biCbrfh7efyBG6Z6JB/Em6Z77k2Um2bYdSbShXTYG2Hb8xho2WqEVRu",
-	"xjJAfYsbVziR171RRTjpidB5rz5qDWYxFGs6oCIXfqNu/lbq1qsEFaOnm33AWW7KATHYpnhI7PlfrY3d",
-	"IA9cgTJipmS5WGKbtJksTU8cu18bMg12nQJIH5RuUKviAg47Qe0m4Yi5G6EcrpKSkKl5DRXU8I92qdkB",
-	"Bq+rx5znsfgBseIaFYCEqpQ/VxaYOdTjHbnUcgxPIYDiA/1piCBZ5I3l5kcldbWH7pfJUDgKbU2WoGOj",
-	"LtnBito7Hcsibz0d9be6kqUJdjz0cg4SeUGHkxuWXxK8+yZVP0ur2Hl1b67kilAytwLHKntcLC59BZob",
-	"1/21MypYO3pCaP1ynpfKLDFXPzwcF91VVVbhSq5yxnHMdOcPaY6Ivh8PjZlQZRAjXWIVUBOkpUkK/Odz",
-	"ULSw4z6Rgk0iRddqXV6ozmh2TYysQD8AwE5DKXkTFs4fHgi3Ry4RAt9T7hVayJ5/oPJrJ6c88hv4QoX0",
-	"wUKUejskHLFNBGLUD0jrYwXfEwF3lO57hdtLDIsHeN8KsLKSWvXgOjB/xV7tyV12d05xE8i0cfvXvAFC",
-	"9KvOPZa2E4D58VAGqHheEsUKRjXLh+FYTjwjDV3NwYJjAhMkqVwSFzGbBBRx7sQ9FVsQlJeEFkzBSNg3",
-	"duUYdE21dqjdJvaLACrBhgoDvWZnDAz1WFiGEB7OFf6Jk40ieMOBe21Sbv479flPSH0+fZ5xiu+rrT3B",
-	"cY/45JM49E+jxOSd6jHfETjhAny+hwPiMm07+/6ihsOperOohcMdU7SzQjb0k3VuM+0KlKFzDzwc4Pp4",
-	"4TsPWvGF8E9HuNHsdEvTMgnfHlv7nrmo76FSCV+yfHGwle/dwIkwAsLy7ln0Jev8bGiycJSInBc0BU/k",
-	"MBgwYsOUd0EXUl4TajpzojsB3xU0ibaw31WoIWk/FC6e+qi4CTbWPXctFgib0KdeoG/RraKGPerQsvKF",
-	"f+423MBXB0A215TnQ3IjueultYAFlusjTiS+cZV09n8vN/U3AuLZ1n+Wfn/Lq7pYAm6LgzHQp+/F3VXx",
-	"ULQcVGy/OVHzj+hujeRZnKcaSizwvEaiNxLodVkQ731tVyJ5hJKm5e6Ck9uxBOHXcrUeQhbo0AmOISmF",
-	"Lmf2oZkV/QCXSlZ0axVJq46mrSwXne3U9gMeblkAnOy7FjVlS2tOJ5wbkCkzsdJxI0AQcYFcwqUA1Tlt",
-	"D7Mqvt9Z+dnNCWgUp03ZTc7SLZzFAIo9FYS5GvedgErB212gbVO1NP+nfa43ikMlERNIlahJACwcKg5h",
-	"Obg/OslNa6n5Ds5/DD16KmSIrpgOfjbDPXgHZ4rv5w9U/FfnnFauP4WyLXnGPilN+2VTlZ0zUu2dY8Wq",
-	"hP+UwjcumBXpyOQPKPx2sAjQG4keIzS8NZGKL7iwJrL9S7GM8bUh9tANibxhyiXIa0POH5IVF6VBdt0R",
-	"S5jJ+WNXwPM+BQUr+v7HozDpq0n5QfyLUzsRzn4i+9WwSdRsXBBGVcHBK2tPNgZuIDSG9VgOedgS1Kl1",
-	"oCT47lmxE6LUccoSzXM4YbtZSqmcpMJVLFYmU5IRuLg+EB3P5HqLXc6q4Pgu4tKyg/CsIvhNdWFt3uSN",
-	"+E6qVfd3dNKg7OojX6rIjq31b0E2r9SsRFJWnNiuDV2te+Qp7dQWeTWsUq3CgoZ+hyo6NnD49Z6gwUFA",
-	"34M0pEHVvaDuEZsr+TtLBwd/ZN7Y2MlfanRJ7dlPpVbJW/tXyXtGGZrBHnoU199Vefb+KJdh59xSYTHt",
-	"PmYk5wluQrcvn8RFiHM9pv7kaM8h/DA9l2QWxBTEvZ6C34fMGRuSKWo6ehriMJTocnVJBOMQqeNWvpbC",
-	"eL8NyPsaTuZWZO8ihBwfxdbgxgzQmhp+oni2ROfbcICTCcqWbjiZRiXbF7i78QdqPObSXpusFS8KrhHX",
-	"fOhDmR2Uh7rlLctZEZ1TZw4e0yOFGvpfsihXLDnbBV/Q2dYwTf5+Pv6/3xD49+cd5zKnvGjsLiM1G5Kc",
-	"0ZwUUAvUvTt+ljGt52XRNjAkrXeOr4Hh/XIrsoRP6YVrb+AYEawnE7opEamIYvNSd3zXLgRo9eLaygLt",
-	"hrUOLDvsVdu95IkDg7VztviVqCfWWvUFG0WWAN3nUm08uNeOhXj2H9CP+h+hM/U/GrpSx5BkcXNrevb7",
-	"2w/3b/928C6v7CA/Umrxz9gmcnwf23d670RYCjj102p5bgaXZMYKuSG/MyWJodcA7j1PU+jD+fD8olsD",
-	"72PbxUf2Z/zDi57FOYHQ3iZtqdax5A4IXD1IXQujJRI+pQrJIILdHHTMtwFV9QW6PhKKqrnds7Ux+W8l",
-	"c1/7KrdE8YB7dwOh670aehC71oyhJzn+BLjwuNi8E0p4gpLVkpuIWQM7OkpIpFr0f+QT3nRS209oPbLe",
-	"55R6myMufn344KAYOlqLrIWeG1bzC5stpbx+InIos+u5pCP52X5QFwo9B6iaw8dMXLX0SaGIXUEpqmJa",
-	"e7fIggsNoSWyNAYDS/W65J6i3p2WJkSwZzXjZccBJtGdNc3gganXEwDfd00XPjfYZYcxkbdHcZ4Hf0ZT",
-	"RXwneYzDNBa8OG9Kd4T6Fgt4k4LpnsnSkKXckBUVW5/IGHenK0WAGWrQG18HxbGpl7HbtlAQ4ABT7IxS",
-	"2xjTZN+vALZTH5IsmLAWFsvTFm/EkB/69NkU1PAb1sH3A/n3jtsamwf5ivT0HBWj+XNRg3+NExUzmqoS",
-	"ecwXVh9GfySA+1n5c0nOzjH6LLYuwXTU0vX0Q8cyQqwNdTSJlhPNPd6J5m0/gevjeRjyr+/6wLm+NNSU",
-	"OtXSCkoZ2uLg4J5f0mD7HdU/0lR62n7oO3g3OnXieNGMmpVLwZpMV8Aez30NuRZ0rZfSdLSMocyve2bQ",
-	"I5mz/An8JpkgZK1aLhYvO3TQS7a9bvZ0r5dU1z2wbqHYDY7RVUPVBD2YCwF8ADQ0Mr7Bek6+IVl4557A",
-	"kDgNBTUnuymC3xsp5XimSjqoWHWf5QKdhtG52dlNzyvJo+gdcXerbbYMV7D3aRnT3pIioTscvN06lwF1",
-	"BtNrLPBpYM3CAxik7q0+5T798u37FAe53rEhv7y1T0YdyC0oLWGl1Ra3ctEpLrLAkZ/EXfYT3R7hxapg",
-	"Nu5qXlYjJWcXsjR2Fco8BUmRFaXmN6x7hiX45JtKP1QPAWI//5e7KtsXjK/0LxjCUqLfJ6lQUJFsDPFc",
-	"6JZeKXNGTakO9CnZqxttxaNoTJnqnJbiJ1V5/hyaBc6oS4cRS44ru/jeDW6gCOEwoEFBxQ/4JLBIzooG",
-	"Y2LVQtwe3S8KKqADRrJjSTO9G3p5NDcPi4KkB6IHzkKoQtdIhb1Ni7pxuEUPPV8Gajdx9A9hM3Y74BXf",
-	"IZMkbN8nN0xtseDEJfcBiIbPhKXgzTirFUtHEnYejdvjto6jeg0JY9o3i9e+wjBhr3VpUC1l0VAh7Vv4",
-	"baS6ZorYJxvK7jAcmdIHb3yfUw8aX0h5rb3/JEpp7htuCpQd1vavae9/UslqhQasp4Ag1Dn/CHt6fEgh",
-	"i/ZJEgzdQVKHnKmnFWMkOJVmy7jXIllS52IDbVzOMSC7aWBVD4aUdAs1oQ3BAmq2ykLRvKSYEHKD4TwY",
-	"+10pICkpwmAqQOGqQJgC1ZPYWPx31tSHC1KT3MBdw6SNMEnYv5Ievpc4U22XYSPNyvUrmX41WGeWTsER",
-	"xJkKx9tZvfahYw5M535acFRe8XRaSMdLl+eJ5l6OWVoSm+1JfclXZXGMXz+hnsTBmAet/uv7F/trdfkT",
-	"DVzCNNYQMkJXUizs3qwuyX0H4ANbNopbAV08iI73eVIUO61rZ9Z9XN8wRJKydlOvhN6ksrASlDvcAfaP",
-	"acbVqg7JZF/YUCxOsa1Tv+atfhP2xW9BxavmNqlpjwi4ecuVP89Al6Q06a4pecUIJhpPK9aegkoU6jAq",
-	"vSn0jgPyNTJL2jK1r+unaB5ssIZDNs7jyMZfFU/vpGhZCx2sqjO9Fdl0SKY0v6EiY/mZz085U0zLorS/",
-	"sN9bC/esSq2yHyEc7ZlRVOhQFaHhYZbzzN5/Z7pcr6WCx3VBz7755uybb+wfS76m9EzL7OIMXATcvtx+",
-	"sVlyw84KOmPFtMa0dxVj7gD5K3rNFKwdL9+z4Mmwf0T6AzKXmdeTResHIpm3NPU/m07IFKxOpuz61krO",
-	"mdawf1MiFZna+1WtFddsOiLwy/oU3ADQJnpK/h6J1s/h9zN+FgDPaTEdkVcesoHAqjVZ0hvmG3MeIuPd",
-	"e8UhqRtZOT9UsbOXodOSsuT/piDUk0LlE6nt+ch1N39MkYwDAG2qNnXWzyYuNfUtmREbWYRKgIVkmtSQ",
-	"nToZ26BgNzft8uvBbFPdAWv5YD2PV+ycan+38h6H6pgI/Xz3iHzz4OFXZI1PkJwZyotEjUm6du+lobOC",
-	"XYKqtmYK+wftpLO9pme/j8++eff2H2/ejKo//tYQxHIJJAlKByxFKnKHIiNJLpNbWYF3ngT2kgvXAzep",
-	"hficC6qvWW7PfJ/GbcgYTJunCWHyjK4YxJesdN7K0r4ChMqSFes9LMN0nyAdQpst5WeJBpIcO5M6zhi1",
-	"QSGn8MoXzjsBvMkBuYkRy0V36GoXkJFdA3xcWWCbaJ9CY46KuC0H47t0E6jngpE5LQuzJdAFuPlUJGJQ",
-	"RbkSyXuHBpQUl9d9ng7/F1ywOw3Q2Hjll7ilFYYS0zWQVNFVOhv/FUg9prYkPDQka2qW1d8E2JTm9hu7",
-	"L4w6OBIHdt5QdumA0FOS6stvxufkf718/swPQbhwsVa3zWQmG5qWYT+zJhkuyUZxw/w8DwvwtqYuPykp",
-	"531Vav183hxenrEFFUeiXBTsWBicXPFUf/aqt4JzgQmf5g5ZEA6Rt6OvKC9ZKwQHJIe5NLZZ6GjbnxLs",
-	"tzJlQ/rUB/SjKkbgOWgYd2OZu6rJ67CWJaPNdQxMMwRfkqIG+WXotd1j0fEdVhVqrnjz31qesXtPFSAP",
-	"X5Kx14cQ1lvV+kHEw5dCWMp1zuQAXn9RinQeR8+Asmlrkw8OPM/QbnVcSzEBRGcPAFjbQ/tFcORruWIk",
-	"B951fzimzUBvdCjeitF8SLSEHXojIjwsTRFOiZsRmUKK+XSPqFhwhFMcvRFRoRH8YOD5cDjAiWCZkf9F",
-	"2jeL8++jycj5Swyvt/XMbzkHIbfkGFdoFON3JZN+ySGDBMRKOC5DlH11YRUxupcRFXNWRGmUvvX+L70y",
-	"37G0uyGBqsoP2UUjF8yBJSCwi2UJNDArVOjujrK5LEWvsstK9OxblkmE7iertdlG8A5BgGsrzluQrFuS",
-	"WKoc9cMSAx9tQfGuFUnzPMINDp0duYZT6zPWXGeWngDfbW0Ou/nj93NZIiba6024UyITpbeE8+B3vwN3",
-	"e0diDw7vlf+ye5g+jSyYiMNqoA4od6IC65zR/AzrCtHGVtbKFrALDsqyKsx2Jdh2xwrDFDwkBTvbuIqd",
-	"FTXZsiHCFq7JQ3uVCBWHmy5wfbAzrYpdipwpsqHbBC6Efe7bxtNfO0ygYtZVrJ7po0Hh0AHDvkudpkma",
-	"KC8QrxfN/KrJRs4XTENPM0cWsfBX/xBcP4D7C4UGUrOgnro+ANdCbrTTTT1XbCg37lLJKN7YhhvsD6qY",
-	"TuM6oOM1mRH6rIKpg7zQCp4TQ/0fPyP0mFvbc0q8tL3UT9yqxhP3MkjS0923qCY5jbRZq7Z7jQg/NSBo",
-	"3+GjSwJzB/sAvOVkw4qCGLmh+DnX/YyEpmLnXxDObE8ZvSTMX9UiPDBq1wG62Cpyk6xXYNposqI5C9cq",
-	"LG4YCAsJzlZqzLb2PwDFZqdr7aeiqMFh42i1mnpRz4rrplYghPb+3jjo5crOceKhsylF8wPJ8NU6u4+p",
-	"XWJRUxFjF6N4rwIATjgeBpAmG2gdgm9LtjVqzBvaldZdxXSzmuR6m9xJSbLs6LuSVNziLQdP1cALsWBw",
-	"GxnrT3jEUoLqRQSFmC7z+yMy8JIzqxK1mwtQuua/t8rUI4BIMf38SKTQIxoQJYoHsZUI+k0oNzvtVC4B",
-	"FwoEJRR7gajWThO4iyXGu+bOg/b3zybopTUTj2LEjUN4pImpRnPI5mm4093JI0BIW4FcZbNuqHY+jMYK",
-	"I7lheSfJdoCXagEkh48RHHDacLhfsV+/GVqKZGBbi0sEH2wg1N6Jwn6KrbL4IEe6Vnt70/5OKt/dxje7",
-	"wXnudh6jObuMmx1QZ2/j1nyW7knX1+cDMGOpZm13xFGqiejA4JHJ6kkcrCXHcTvYpFEtUCVJ6lhazf4c",
-	"FIwnqOVwEvaTMGFxrsfgMbH3a6dIJQWoB+rHdiTB37clqxKqGG+Yb/GS6v39cZrdNjnV3JR95yY8VW4B",
-	"XBHBNm4ZQ6+sBoeRr/rVf3oXc9zJqrz0GFGEQrI20m3zq7Yi2z8psjSZTIE3IQLdhDCaLf2lUPkXltLu",
-	"ADeXxPlBJi53doVgsDdMwY5w4zIrxBB6JrtWW5fQt5rTYlLzuOf2UWs02OFByENzQFgZ0XSryWa5vSSo",
-	"x038YO7vqukPmCcggbzfErI9kAnAMOHBSRiHWVrA99x0Y2Al18vnuF5aKYVIlQd9pBhQie+Bw4LNM8Zu",
-	"PafbeHxv5Ig8LHMtJ73AuGpPITSXyudKQPy8wb11VWjpNBAhPbiZNagZc008sZ+9/oxkcs1dBTRYZnRB",
-	"uRhWmSAunoK/Bvjq0HET/cKfaaLKopYhGhfwAxs9zTu0sgzh8n44Gv4dlZek/vvDgCJAipcVS+zSskBp",
-	"DjhwN6xqVOCOyE7udCoB8iKS8Z2BSKwskKV5iVB1tU0/H6ds2QKSDmSlxoM+hGxay+q+P46yuseHI08x",
-	"faMtTTN4rvgNSxTiqeibQ1n//tH0G349CnqpuU3X9tLJs2u2NjsMeN6FAWstvNrO5bfgV43CQn1bd3Vv",
-	"3v8C+//0xeRxKEx7FNh3QiTeuC7otqndcAgOdLO42vvpzX1a0Unbt92tpSM+3Jxsr5gGxkjnDNW6kmFn",
-	"p1FnPGBvAQdM4A0XIq57TN2WkNX5LWtAfcPLYycFFLRYI900YX7wxS9ctL1rr1FAhMPr7syYeH57a13O",
-	"qoZoQMWwxHrPM7+maF7D9kNiWfa4qxjktPNLHBT18LBOQzetmKpjp0I2JlIFsuMwWdXHPBsCYez9WmGe",
-	"evotmPy/I90ejJOznTdl7RXb0NfVmQ/QaoWhsDpIhbXiUrns5Aaz/yf3yElvUt0B7qQWhFLUsEVimlfE",
-	"f0eo9raRzxm8DFDjEFhHcLCzDRf2SSwS3L9c+lVKhZmlmdna/Rhs2WHVfm3X+3ZCR4yNOqUQYGPizWEE",
-	"2MFWlZfYdJRNvHFzif2K8YOC39jnrRYan4meyB095HbHZIS9PAOA0OjQZ/eFy7d5HDKwdzanNEupTuZQ",
-	"rnIIGzolmDidDeffuTtTe8KCPwgHR/HP3VYRkiqb4FfM3tjSVdGvqWvVGyoRZemXL4fOyRTug7uoN4ob",
-	"k/TmNmZthY5BbsNDh05HgrprL9AyzKa+t22cdhKXHg71slyt6KfS1Xl30i1Hbd8UjaHsDrd1POJk/gU5",
-	"/SS8mtwJhzoaepJuUFej+QpUMpZz7Fc+58JVFWBfuyQdXsiisBfH3W2Zh0ntIU79rSqfzx989eDr+18+",
-	"+Kq9AnrvmrjhzaHIsmBXWVNfVdOYfeyFwWeabMADh8VX4IDj8zSH0tPFNT9eX/S+Icy9oCHNTBoRbB1w",
-	"SDrqMNbubnNSeY8+dOqyH64ZxYK0Xi7KP8rYLJuqj2al5oJpdNp9pkHujU6AWXaKHuHV+ejQKVxqFjyb",
-	"cCkfKlE/aefuBsu1FtiDTRj6kx1hs3ljNoT7PLt6PnSwbk2tvUOKa2veQyDmKfSBSnJ9GqrADifF2aqY",
-	"e+c6kPnmVfWmQAVd6wY7G0YOkBRH+R+Pcq6V6Tsjpc78spRRpImbCaFwzCFyM7XUzsuCTdOKjb2OC+cR",
-	"ObbLNzZuOTIm96IUj3CAveSAb+O6oT0SHdNc/MToqlxwvTySavsJMWV7x8c6bWZlcQ1Rm1o+YajewajO",
-	"jGmeu7oEwGS1Gm+EruvPCOSrOPAbyytQN00FJo3ZN0XZZEmUBSUXiukEwJDPdO7aFGZ/oeOukKyNgr2W",
-	"ffs2meNXKYR3tiXjjOa+/dm6XZr+tmy/v1z5u797UHbUyoFi+zPOVo7YOiUgou0OZ78NjLY64I1Bgs79",
-	"FnHGLcmY+ADhgvCu6asuk6ZrSulHQ35OJ05XLZZYtpRM1858Vf2IpXq0sBPYdi6zTHl9HzmMbJ/RQmaK",
-	"XjOydE7fDuP69LY0iUJe2oyRnBX8himMgPC75Rv7ecMWQMy2x4BOE9hP5I76ZUFyjKW+Q704XqQ1Q1Af",
-	"Iey8izQ/Rud1Gb8+P9ifr2rM6njUO2NFypPLWNupcQAmaBAHJ1FQPxnNVHSNNzXkIfiSWUwsk0U+IleG",
-	"FIxqRHYDqwJ1PRZwQKdDsoKuWNwQSkBZUKXYr2zK1dapmu2R7B+tDKBkXVCBtbuJCv8YhCdMJF2RVC81",
-	"9s7/BDQpVIj1b7qEzyYzhAlDhBk0xoYE0nXtWx6Fn3m/oPfD1Pzl6YkYVbLE7leBqoeJOFVbDC85US7q",
-	"9ny6DU0CzBEOc+gCsKdlV9ktLuVvI1V+6RvtVbnNrn7MMCxQ6aJ0p4ybqkYlWaCOM7FWDIDiWM5GuCz8",
-	"3YjYo4FbtEogGUbBzs6AYK+WkPq2dLgajsvB++OOTc+mQ8pnRfQ48f9k2yoDs9oOldulz8k12+pLMpNm",
-	"SZhwFfpxoHEnc0zJRHJUiiJGdnnutk9tzKsl0wwm7I+Sy52y16eQLuulJeZ7MOibDPvu5IU15up7serK",
-	"wmjmml9jH8E1VcZBqyYTvg5Gpw8kmFUTibL1Z0qWi6Uh5RoSLqhhhMZJfYie4BLATxgsb/A97HlRfitZ",
-	"iV6TCjugzDLGckz83E/3RMOhaHCrYPO+6AVOEwH0mKqLnPOSVWEDjCgkR2SZYgm14gg3QWMJk2YmVQVs",
-	"dxQxLTZLCXFvE6GvQkg86XxxcrnP1O7g3/SdDmENdeuvmki7jxFpfAL1zW3WJ6HB4Vz/y+5iT0Xkxv9m",
-	"v99inywQHCY9tco1cVemPyaav+fDavKKNLceY+/Ni1Ic5S7xqPCteUdVQgk3PPNVkL79icft9G6uY/rC",
-	"NKWZxpCKgHIuSS6HWHUFku2d3+QGnK02gCJrN/ty2iQWwGFHkmOeEHr5Y6UReKu8SArJfqH7UXBSRZsF",
-	"+x3tbsw9x8ozIMFjPp8nBFo9teYECTMnxlIU0vTrqHFgvMjR2c0/7sVP0jl+QwueBNJpzELAX9TzXgLR",
-	"quW2bORJbia/pk/iaoLJNnTC8dGiRPxftyUmQ+4vzUP7Na/IANR8aJPmgDlcWVDwO3aNrGjzRBu+QtmT",
-	"YJ+758Kd6sCeLl5Ua73dMYvoLiEma9GmoVA1ViDgVs8YyQG+BusS3A6XwvDC7XDY3R7hrHXRJ5wFEahJ",
-	"XGcUCs7AAtoyg4Vo1i7LFZ2by5DVOImAPK35DEnUFZo9XpSX4ASb7DjDdgNg0cXTqA8ItnlRGb4nQ6d4",
-	"xjbBI4ZQRCsq6IIhPOlsa41Civ1ukuHQU98GJ4nptaCRaMPWSQtTrpmo8CjwXwGkyDua3/bpo/cRY4uw",
-	"imQbvj5Bxwb9LqTthlgMeKbsGZjJ0oRwAR4RjpWbFXpbQi+kq3XRp8V+db+8hJ8eUBsSjo5QNNiceHSK",
-	"iGmLnwKEV3fPRF/MgJhGzWiR9JrpJ/N50u1J1+tiO3Hgl4tSufx5kNDwnS8iC0Iuhyx6UBPAIzQhEb4m",
-	"lnUKthmGIvXwQwzXgg0Cbi+X6+bCZRpRYl2WlRTD9Jzcsdz34bv7JJeXVr5Oqio3L3Jh4julL4VX5F0l",
-	"GdbXvh02HOI++/Edzhzqlqiy7HDUtv6Cvz3YIwSU152we6XdRldLzA276q4X41XEvlOYvlItauF5R7KK",
-	"qysZENGkdqc59dBpD22B/QSlE20jZnxRylIfgATLvCYCGgBdQXMrzW6YokXHMCh1CHRXkOKF4r5LTkEz",
-	"nEyMleMwo+yJsgfBV+7NthCI6ThF3MpDtAha2fHZDJ1VkHJdQCcY3QHSOd4aKlxIZl593Au+7QBOHFzI",
-	"Pp8BqF6KyPvdBR/Og0seYrwV8/IP3rOQRMiNr00/dRqFK6yUnZMpuAiGdMsqcgm68ppqTVZ0vbbiWSoC",
-	"P4VuFkMiMa60oVvLT1L1SGPwgJwH0I5LJeygLrfDAQ3IeQWN6ZmmwsjtmlHSDvvUcE6R1hHIFTrjur+z",
-	"sbvlL4obv7fBYl4wc4lXHtcEgPs78+pBkLkjklrQB6aPywoJV4ETWNVwlYSpkajKIfHMUhMuw+giqCeS",
-	"1Le24vcaOqxLMdmT8AdupdO5g9I9wv7iLiGnsv/R5aHXDdht3vA/WOJZRxb2TLTDQxWfOOYI7NITFfMI",
-	"3OqOUI1eFdyzDRHJ2heW7tSU4uCHtjZMuh8KLDOsoe7oe7kBC8BlB5MNLworxhtB7OaVytdfHW8HP0/c",
-	"NE+NrrUmUI2pR0pu9MGUOz8UN/YWCoZ0S4rLn4bo6QLj1dYFeE+70GofDnCMN2ISLJPXLGjQU6w8X60h",
-	"xmIF9LtYYtfEenUMq2tBSPPOzprOirSjJuqnc5KTugc4AQ2L9una1mumFg2rgZ1TADunmeE3EIWipUY8",
-	"q3oQz36isiW/acp4qF5Q6h6wqXu6T0d96TGj+Q+Yudq5O1xLsVpbhrwqm9qolBXWeoBXB6Bj9t50jxac",
-	"ui1Kn6hob3cQPL8HLpf2GEQVuIcjoZUJv6sz7W73rgsl5nJj0iDgoKOjowkC11UCDhGM5alGdku553A+",
-	"iKQaskw/JDMQOikOrsu+Z8BhkP5DN6e0277pgFUbklLidEgr2sFbBZBkAu4wjZYjtKZx/Spbclo7AlA4",
-	"jvBagiVO8C5FMsfNL7nZ2KSa5T+GHtH1Hax6Rze0B6eZcVb6fgwxaq2czuL0bwen9ag9YPcHNGgWZpm+",
-	"Vfw8D28JDlLrU+woFA9TW5dfRZee5vX9Olnf51T37XpLZscHSR4qZ9HenqQntyzXaaPaXRSIMCnn834A",
-	"05Fk2W0phIINum0vFGP5JWb2chcFRWxOs2RNSegulbZbxLag2XVSxML6nMSHVG4AdySlZsFPD+GdAOpJ",
-	"i0JuLgNI63tTBYS8du4ytOv41vU4JKOmVE3pjOH6PFJ1DfeXf02D9ZLg9h+QTt+5H6a4nSkuDzbd/Qmf",
-	"ik5Hl2bfVaXjSZi6H4s0HmPT6wj7qyH0UYdZdJI0fvW1420noHhN3sfXlv3qZ2F40XWh6VmH2foD699a",
-	"iYaw9dVpOiSbKhjCE7RfD6U3GFjVS+eQr9x7BZsb8HUykesTtkHvjGHiWWjndQeqEqyRm+g2L+Rmupvl",
-	"HvrtQUMJK33O3Ka87bTRhzbsp6oX9Y5aGSkW+06HXudsXhbFj/7i30V2w1YGcPU52wTbZG6IYWqlEc7N",
-	"fgQd16NeTM16SlIPqmVPVaOin6UzElcH7eaZ3LR01q5PI5MrBhmpdj7gs69NaZ9r7a9eJbnnlQ//JJbW",
-	"ziewmTVtKqwjfmO8j43qlOWufXDvPeYqqDYe1/uIVINUGLMGou0CG6BQCEkyucbgFddEblhOhEvZbUHO",
-	"rsFlhiLL0DOtEUV7h7hhpWHmzTRropazAVOYE0+NJnY031XJ9ZKo19dETQVDBgIVW7KSDX2SC7o42KKB",
-	"Rm6i7tbBc3i+ySz/+DXLdvyrBftRpz2vhesfTWSRW3MyVLdRbroGydZLh/+7g0vvytBdyqalPxIPCkth",
-	"YRhdcgDS2LvEHodL4uItvj0rFdtKlfYe2ET/N/dGYD3F6Mol39Tv8V1wo5bo12wLmPbJtuEVynCXmDCe",
-	"om4P+yPZ1XlW1ZB3chrDwT8iONdXZLxt7IvSwzVdSQLPZ9URjBtNwTGKuR3PdGoOr5ig4jT1WjlbyX3u",
-	"+ZHm0HRsailmrw2Ss5tp2sTby141TPQrZFFs0RR10UW5SGLLLqUyCEQI4jPPFdOa6VGr8zKkTnmHtC61",
-	"ZYUGt7Ol2b+SmBVPr55dYVYe+ZYX9nQS1PA0Jo55E8k3J7fzFNCpzpqs3Iw+ZkWIJVnsDl24zCm/Grfp",
-	"9eyotlIPZLdujWD2e5qkffU9a4LjreiLCry3np9FLhO263pd8CZXpk8H33ewMrZuKFTF2+B8PO6sqdqJ",
-	"/ZOtk8V91/bzto46ajfnyEP0H5EzUXXCckDETeMgjPLJCBBwmZO5skUD0kgtXwggXQopr8HDPOrQdtTt",
-	"e/SGWCwD3UNGX7Viv/VvGxjsn26/dlxKabjwqhdu1GWopQnuSVCbOzqq9tCcPeR8U6zdrv5InPgmkDYP",
-	"J+lKAhFtluS8G5Z6V6AOAG23rJO+6NIlIZWpam3yGvBD3A9Kk5W8YTmRSUSEjqCUv1RJwRGSRYBbgGtm",
-	"o6RhnciSDD3+gr2OV9B7FdVeD+UAqqtco6u3A/haXyj5BvABhNKPjzhMz7WWqbW+PbjksqcPbp+3ffB9",
-	"Ny9q2xYLspKuYO+7JpbSBixjJvLu5Kzn4HULYYda3W49s5U50p3pcpZwCFzXTkZcVLrqidfFOfuYbnGH",
-	"EvdHv5DYU3EjoSqywWvEfHLASbYchjs0pR/hoVvoEQ/wNh9jY3fDdiy0pcdXHr01MPvGzekbr1BRD91W",
-	"hcI/V9d6GjYtp4Y+KqjWLajDXY/TKTGBG0NHdaDdavopyMnmrUGtr3FvUmkcd2H23pJprdiKl6tGEIFe",
-	"Yuu0UM1dnQENO1blWR0QfhUROsWoYNjGDQ0Vfa3SRgq2n3UTgkvhAAZZGGfZVOoz3Ixvm27Sn6Bnz93v",
-	"y5ZT20+0tqTQfUype0e+TBkTQf+MaoIXddSL/nzsr4PD/BxqOSOZ1PMSuR0O/qtyidQ5ZCE7dkNvwoUJ",
-	"bX8XMv1myb0H8zTA1ZGX4n7Solv7s5BEDxRsg7XbofGGFGZ5t753v7DZUsrrK2PYKmWs9umLwN5nTKU8",
-	"FACkzxYcSkr95Cmggn+myUweKo5f8aLgumrs2OEstfX8WGPpdnu/type5Z+pEubSjdqqLiCQLBvPOQxX",
-	"vbwiV8u2PMZgSao3C26YTq+QiRyaG++Iks3yOilK/OONdxy7cchG+/sKX0EHr6pe1iUKf6YnZIMLOeNp",
-	"lB74dR9f9Z6nebPM055m9t44rj4OHalikr0GmIiMQLUhbhtcS+B2Lnb9YD8etPUO01Q5uA2hV+e2wIXA",
-	"aUTsiolL3NhAy5T4ukgcAv/VIWkL7unAlzs85znMDVbxRQTA7Rl+d2tjwibOWYfT9VR8Z9fS84xZsdWc",
-	"hefzQBrP2r+P5r+P5sc/mspFMzr5O3Z0gZTV8Jc+6u5M+mV3OPknqHDcvak/iSrHJDvugwq5vvcLfsME",
-	"KdeXFSDfim6xvS03IOr2O1BW4fWQ8VGBiKQirW5OT2L5eNfItvtJQzutMLGrJJwXE0TLFcOUDTiJC8BT",
-	"AqjZA/jNKUHhcjgaYKTD6a5Lr41U1zt10Ef2R2m6YZorp4ocsTtD1mp9xvAx5H37W8U1LuULwfIqnw1L",
-	"LHwSjG8JNiRGyiPWtVtldVeR7PktiGQ7bCqYaT+2tgvIKz0klHxBXCiGCcz/oT7xFYwdouWIPJOCTeCL",
-	"mUsTnNuDa4/MFFIQuNlO4XaeqlKMPPbItF/yfqmKQ7bwXdIJ7PCeMIkiqx1G2eH0+jmrZxxU57M9+2Bn",
-	"r04ntoO0OVRqBoN3mNqfmiHRnOTiqi6TGS6e31M52F3eeqCbtOPNPYDy3ikbyQO7d05zrukMrq3Zlrx0",
-	"qUtDohkUPTv8iib6DMPPu1xRv3CzPCFs9r8vq/83L6uGCsn/YorPOcS7cZpQ6KNH5CVUSLqpZWx0dK3u",
-	"v2/Av+YN2FqV6jbtBdMuFaCHa1qnT7MzNnFbezQmqUW3YOi2CUtDfRVkjynLG6YKuv5elkrXsncuHuym",
-	"7nwnFSBUhGTw+lleSMu9Ao4SFwuXK+IaFX/5ddS2eJxkjaaFadiKxBWgwuf9AYR2ihT8S1FclIqb7Ut7",
-	"iH3WIv8nS/iirgS5+ukpuWbbIZnq4p3lwXd41O5/SbIlVTQzrpEIyAQwTRlV4ERwr14as8Zwk26G28yp",
-	"Xs4kVflnmrgHRwSSdhQmgWmfq+OKXaTiVj4ALBq9xnQibkfLpLzmoaJ/MvDJx+/8+6ujj6u+vQWUr3ki",
-	"g/lJ6KJUwYiFmUKhOWZN5pJpBJYH4UNXekRymel7dM1Hq5yw9+uCcoGSOJPCnhPoc2RXQNZ0wS7tPyEf",
-	"efJGvBFn5Isvrkp72RieAdd/8cWETK+gOzj/HT6ZkG+B0sRvzGg0muI9RKN9c+mACQITJFUg7BtBYtqO",
-	"yBOaLUkIKkNmGC5hzdSK4xjcd235+/T9WfX59PNLpIDnNksGTbeabJY8WxIlC2ylBy/NpL0YnDtghMt/",
-	"musvvsDPKFkrNufvcRPcKLgdW8xX+/tU32TvpkO4AfC/LHs3/XxErkLoUqoYUyGjgsywCz2ACHKj7VR4",
-	"bp/DvzE3G2djDQY7H7tWMi34ipsp+fs5MZJYnZWwQjNy8fBzvIYycKFM0WmK3jcy/WAtgCGpXCxD4jws",
-	"t1P3FoCutq+xbD2FnFLc/XvOQ/WPX7UU0wmZZjJnUywggRZN9kVL6JljuWlIpojaPnWbBlijIPe2iM7s",
-	"XvhICl/9ZRkMq7FhGHeVuNnrwFfTJ6/oYnqJuXQAeOoZYPp0fvajNV6m5O8PLr72lW1D8uD8IqD7cKCy",
-	"kIbge6t6pM9HMIK97P0wC37DNLk/fuBm+wJ6gHOxsHOtkh1cPh/cg5EOC1tlZ/w0Z6u1NHaRZ/9k2+ll",
-	"JUWu2da9pcJWxO2CPoMCzgQDoFA43hcPyNJeJIErVtyyxYRMX1DDfkC2ABYIf5/9JAuebaeWb2vlq5dk",
-	"xrZS5AB6BOWADy6+QTpPXzCjtmdXc8MU8sZ3rgfZmiqKqRLwGuhMEmVaW8IWXBuWE9/TMOSSchFk6Yg8",
-	"rXZWsI1dqQaXHF2vGVVD6H0E50EQa+p4Uk8IXwjpcWi3svTAh9dCbkZvBNQHZkxgHRTPrfyac6bsXbKm",
-	"2ZKdXYzGlWyOPrMXRLlaUbWFRlxsHW2JT37FHptcIISUSxSBhl3QlCvnynUswoNnjzg0m/a1EpjCPPA2",
-	"XaQwTQbnozHOQq6ZoGs+mAzuj85hsmvqQDruWTH7O2QOoL4dePBpPpgM8Ft7Eeu1FBqv1ovx2NVJGXeX",
-	"G/be3IP7AAzt9w4kbiCv/S1KUx7yPbzyp8ah+daxF1L6epiRBx2vKQKDyeu3MfUfSy/mlcyY1oCF/R8A",
-	"m7vQVrv4kRmK0et7AA/aTBL3NfSnoj7d8fWHASArQIqJa+uD7ftSOPkgurIly67x3ALLVxgNKzD5wu3/",
-	"W8nUtmKwG6ZmEoqlmgn79o/csYwK2LCH4/sdX/L67C0gz8+oZi4U9UaEjg/HTEBIg6S0r4wvZaByCHed",
-	"mq0e0aAtBEHUwFU351ZzOrtmmBDdcNq0uQINTu/zV2q21SP3QDADotWBB3205DCPxJf1r85kD5voXYuv",
-	"a26dwcX44suz8/Ozi/uvxt9MxuPJePyvmkU3GZRavRt/+c3m/q+/z+fnajwen48fjN3/FjXc6YkoiwI9",
-	"IYNrtm3/WUG1+U6WVjBfvP8/v7tPftb7MzsfVzPzCdJsXcjtCoNwit3Ia/wZTgC1ub2Wcm8jaXtuCRqC",
-	"Ws5si+NYdqTbmLXbvBDIBeDSTfD8FWhEvn9jaO8YujoiusuKXluTjlhbBNommiVbaVbcOC9PAlrq6PMR",
-	"ToTT0fWQOCLiPex7SkZnwz9pqRir2bjVegRIDtCRK9VYZnrNtlO/cKffcBTxVgFyJULkKeYd1J1DcJNe",
-	"s7WJQZnrJxH5FXeh91GMlDMwxt6iIcu0+dalR3Q/ZCn2bOLGztz1jG2uIkOxsrLtlXW7JxfO+035LyIO",
-	"ADJ24A3JN+V4fD+7PyaKilyuIkMfuOFLp3DDbWHPCTzPDkoVnNDpZEjXHXzkaBzt4r4D4ppBCuGS0dzV",
-	"ZFhDp2lo99g9eOZ2OPhBZsE31fZ8eM7N4k7i40dn4Djh0ENcsJyjLyi+ae99QIfILQoQQAJO+mpAZmiy",
-	"kcosQ9+L4J1xOFlwhIkUIFa0sUqGE0D24h6SFVVQXKm97NuXK/jFsXJlDkZk6up+0LqsMJ27b9ALGOou",
-	"WzRM6z4LZo4mizWwG0kz/iSl119T7Hw8eWNHvI9s3M6Wz6T5UebWAs9PwM7PBavcijFuUaVEHKOy9ONf",
-	"4cn61ouvMufmzCiKQbtmW8E+9woe++jmwrC5QTElK7aaWdVTeR5IGa4Ipv4aapnf1oy8A+Wp++++Eq7d",
-	"KdFltrQSd+p7VAGcIcun4CUOn04bAnEHp8qluONc40bO1CBiZGZCxXPL63UJEY7e728bkouM1QfsFtfa",
-	"CyO8z4pS8xt2YA1QWHzEC09nndLMgxY5XojBtjHBEETyQUmOkMED5PXI4ZdT8oO8YVClcguFDo3GZs6M",
-	"O9OhX4ILSvtki1pvBP+dy8i4DbX2g2/mX3+Zj78+//rrB9lX+ZcPv6EXc0bpOHv4kObj84f0/mz+YH4+",
-	"u5iNZ19fXGT5+cP8y+z84Ww8H4/p+Gu7aevBZHD+zcVoPLoYnWMh3Q2Xpf4eXzEIVovTXH5rJ49mvw0m",
-	"5xdWurpasYG+ydp+c1qL2crCwwYzE0bxO3kYw90BWe1rJteFtyi3muQ8HxLBNlZT9A0gw/Vhp5i4O0Dc",
-	"u8tj/waY3DDF51jtkjSFn0nDyNRep1OSW0OXFZqBXYs+460sI79xQQ3AElIT9FwXC+bGYXBZDcFg+LF+",
-	"5+BMarfO3Q7pTMlrJiplxe0O8tHSNW04Hcs7FgWAD1mwYO/24LAXbC1VkscCBoVzOcpSnETjfuRtUmuz",
-	"cuErxRBqEviEFHJxHJvNynzBTLtD8lv3zOkE8kqW9heDh+PxaDyu5X5UknN8/mocSU4Q0bMyb5dBTiRX",
-	"MW6fxRbki2IU2049HNedd53ZAOnRKGkgpQcoBg1WsUPliYQNdUibDjw2k5BmRlayJmYc8FaCAzhiNxzy",
-	"rYUyGTLFpYwc1abQwkTbdz4cD8lXD0G+nI/HZM1UZn8g54SbIQY40NXm6jHJLxAEhM2YotMOLrUKvJoq",
-	"9kbgLWhfEI2KQbiUgw734k910O1z8z4T9uStZ3BCT++Y+0sevH6kaTI9HZ9+Yt6ul8xA72jHxIcPsI7A",
-	"juseLydz7n3Af+w4vOpnBz8/9uz0ckKh/x3L60/hfFpJyJ25G8maPVCBJne76v590NrcPCdw2fTY//07",
-	"r6dzxtPjLWRNYB1DnXGw19xJzlOXS2jF1IKdwVz+0cZ8XyPz9dx4rNXodP38+1TUTwWhGvPBiJCbP/OI",
-	"IO7jqa4WjwR8pg01XBuexQZDMms6tHYDWDxM1ILUpzUVl+T+mOR0C1DxQm4wjy7qNa4p1GaTLaPKq7f7",
-	"tuiCGd+u6mU1r76n7zvwUrn+XIN/O8+8Xb79CUpaAZJltn0BoItfO9AiS9aWB2Lv1wV0BEcMb8yQmGNL",
-	"T0gbifpKDrSR2fW7gt2wAru5gqj4xoNqTmKMHMtTUB8VsIEOeZp2gIHspcCEkWp7prciA9kbBkWORReE",
-	"vGHKlAr/trzFlZ87zA/cXR4F7LVdhGJzJSESs6GKLWWp2Vk+s+dtY9f5+v7w67dwlYDfCMZybb+BlCmf",
-	"4t40LEVZ/tJDvzx8MB7bIV0hg6P++OziQc33qI2ihi3AvRK/9ev6+OPwpN3JgmoDjYl/4UK7IEA12515",
-	"Rb9bUVHSAgjroCWbXKKpxXSOgu8LgAYBXYmuU+ih38sNkXPDhE/YJDnX0AZqSCg0Bd0sqUHv22bJoD+1",
-	"pZuG1N6lLOI8mKrp3r5QdlmidadNrbl8o9sm7uX38UNDvcVscywJ13xAMuJDb1tTBQ8Ic0PNjjDvymrs",
-	"4OAgtPrFbU4X8JhBy4bz+8NWCevOMQSxB0kxC6pXNi/aBSuKy4YMu/N/VQVhLqKA+Mz2H+3j4pOvfH7z",
-	"P38+O0e7TBY3cXxbMQ0n2UW7T3QjWGmaO0nZHtCxpnQe1EzN0J3dRAuPJ1e/HYaDG0wZPr+wjPVRXli7",
-	"m9zrvoFrwwWZ4AJMCfFYXx4ONlwI5oMzpwzg+BN2OIYTBOBJ3Ot+sMawzfEC+t4H/8/bRlkd6bEfJfOl",
-	"nSbh1X9e+kXUaKQ/xfub89WK37Zs18QJGqzAPvoNTR72/+Q3jLD3NDPFlkgBXD21EmdK/h71fNospfbV",
-	"ARsu9OdDMoW/puTv7ldbWSoiN2IISEghz9YVbfnDPH0j/l6AsxFw0VH2f+6d8lWRE1TVOUUFE8cizHZK",
-	"7AwdXDsomxBaxJYCKR+9o+Ed2Bum9XyNZbFdFI26Z7/65V08/OH+emSVfiytW1Jsw89ztivMOwu8x47Q",
-	"PZwt3Q/zHQ/mY+AQbNnc53RWotkfoEgoujrFg3preO7PSGqyJ44LbGkFzgyN1gO20GHv1wX0tne3XT8F",
-	"sxMIS0WAGvZADMKSnrXvdhD6Kn2G7dQOqNLh8bd3LCnqXC6yZNl1OsPy3GdYVk3iQIIuFNO/FQ0ew53s",
-	"TFRbpejkMdxRw2JVFQvlXXNzYPw11Xpj1de3kaLp9U7/GC4UdfBKqxwMB0u4CQb5bOSIMsrkKoKlGCwZ",
-	"LczSPooO5dZVfqS6k4r5OqlhIhQnnjDUXZcAkdQJnybljv/2QHD7aegiCIB4l9B4ajoxTJupazRDzYgg",
-	"cgXx++p6/mB79qa27KkIdTXtPzVK3Xig0ufgaHYeVodkMvjbh1+uXjz5/vnPL5+8++nq5ctfnr94fGvZ",
-	"W0P1LLre+hStRMT8KIUrlWDCU/2XFEMnFD79d6uSVqVw5Ootr/rLoiavXnXqP806l2gBR0m63TCN/wIM",
-	"GfdHh0yAu8io3iUpEV7FCTMDHsNCahT1OY4BLKPUTN+BzMM2+/14+p20duXfmtXdNStr8H67Rezgmk/w",
-	"7UeXYsMYcs2lxQEXV80xP7XimjtKuDt4eQLV48SNXV0WcikIfD2plL0a9sgKgY1YDiV/CCPiUbSkYBox",
-	"qImC3CRNqB9mRK5cd7Y8osIbAaFDTagm4QpNOU+QU08mmk+QWBKfxHDkLnYVCqmc+nR7xBH5eMknn4Zu",
-	"dypBeNEkCTtobXG0Ici7i48i7/56CTN/hEJ2L+ozn0yiudLXOmr9PyK/APARRxyrG6a2iBbkxhkSKYpt",
-	"1Gf9YjwG9CW8TeZVJ1xXnNfmdHseNeA+ibcnSvhYMGFfHEWvPJ7ddQnnBaqcJgAb48BA6ayo5XDlz0Wx",
-	"DR84HxU8b8UclPy/huHehsHX5azg2Wgn/KnkRg8mFy514mT+EyRfW3GA2zRfxuF7dJ6oQsBBwGE/d2yL",
-	"8OfduwfOAfhcjgyw1C73pJ/n+ZoJDcUIIPF0hXbogiseKwzw7IpCbhwCn6UdEYz5luUeqStUb2JlD7ny",
-	"A8HAGCnRKMsIINVVDllaFJdkCjLYg7rCLYAAaliGWj+UljS1u/+/v2FgrwZ//QEWg5JWiXrJjJV8wcn2",
-	"hxsPWMD/13BzoETf4cQ/8d58pbYf59KUqlOUSKpT1qUVnGqESvAHwM48ww6Klh9Ejo0d0W1iPzRyNdNG",
-	"CsQzNiHA9XqQ5Znr8meZ7swovsA+NIavmDZ0tfbN098OB4uSKioMA34DaEZ+wyA0nLEJ5ESt4RASAG8I",
-	"TZ9d0mzNYfv6wyCXmYOaI1IRmueK6erCYeoGweVcPbO/bfF0LrGWrK59V3jc/uJ1aTnf26dva5Bor+yV",
-	"rTGV6yck48v//UOAe4tBC6uvqxzWSPR8jMCGVG13c8V8ENDA4NkJTsmSEUtsoIrPGDTRde3ey/L982M5",
-	"vMtVvXd8wlUr1aHkEyf375zf/+/z89c6P73PxoELSKoTVrKGMVHXCuimuTz+EBytrwIeoj9Cyl5IZ0Ia",
-	"duAOggefwXN/fKbCc7T54sC/K3U6EO93T/1Z2am+CiiqB7oYPYRqIIfaDFgczv/ocs0j5KRMHVAz3foG",
-	"k8GMH8hd9f1QfSap00SflwZC3FizYpYchJbXB6HZ7G5SJCImYJeSWvrm+GFNP5x1woxKIouc9joMvNsh",
-	"zg/PEjgQJ4nvR+M1Jl12LuhLnNp7H7KwvPa7Lzw2OCrfqvr5iZzlFWX+mNrGeAVvD1FyknOd2Qv8GJM9",
-	"flFLasYeqh7eC+gyn9vLAq/sfYvZTa62pUc6zO+YZvinshFklpZre8FWzITKJrbHNIRrXdZUzQ4MVrfR",
-	"GjkEhv5o/PHLUkLazUbZNXEP/IwLItwALuOCGV2BNqKEvyRUQCWivyKRIFw7ImGB4hwSaDVZU55AboSX",
-	"/L/OXT5tIWItrIQ7nplyRvOzghnD1NlCyXLdrnQ9ZjT/AZ7+T3z4jhWfJ0xrhLzQwWqrfytGkKX9zqVP",
-	"V/WM978aDgKk/2AykKWB2hulTVsYpqDp7x+6713zLqetQ/cQromREtv+zF2/lEwW5co50U5WJpOoLzmp",
-	"prKz4W3mO7LP0LVgU4ugV5xCa3luxYdlVoLMqslsSzKoMa+Y/3H0fddqkegAdGX9v2hN3+mq7aqldqu3",
-	"Qy48JVCiPc1/lonUKkl26vb2pQlI18mHW/zXXoUf2joHRQ7YWnnxWxeMbV+c1ySmxseKKemBBNdK5iWG",
-	"JeUakiM0U1hQsi0kwsTp6zLM5fboqkMoZD95LeFOiV2yJs8j33203O7qUB22+WJBd5r8vGq8RpvvrtLz",
-	"3oc8LLHV7qsocZTdF/38NHZfRO1jydHf9otX0Zwi9Z1UkfK8oQoaOmBTCZdZAP3MqsDqZ5rIjeusNoQM",
-	"D0Gm7pxOLwnFnwUNHPuoV11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K+3qIgSLrSxdPNwu1HAdymh",
-	"3RTVKG5onGNBtOFFgY+8Eb5LEwaAo6e4xsbuZgnVeS4rA3uFOafyflEdVPS5M/25k3BKVTmwcZEdvhu3",
-	"NmSPdam1s7K+xtZ3LLU7VdKYT//4MGArgL4d0Jz+z1qo9QgB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5v",
-	"KxO8AHaMfljo3cVFsysPGqEhfQRLG7olOZ/PmWLCDIkUZF2qtdROPOANbDn8mq1No8fmLlz7Mas9r4ix",
-	"l5TTHbozqduBvyRzgneIOsFCyvXHZkf/5MdixytBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsg",
-	"Zkzhq57hnlpg+zjoG46XAlyI+B7fB9L3b0t1/QAyfCxOr7HUxR/MUpgCEmkwSJU/iLOuCn7NPqK0C+E1",
-	"17bRKfrDKoksJ9ZcQ2bzfdEdaBl5OB4TCHYavmKNbIFr+Mgc0UcAolY1mNz/qrPUe+F/lLAqvpcbzFeF",
-	"xsaKs/x07caA+4oCj2PNOxPvGrhpTsmX2BW8MYH3JeQInIEscg3EydSa99DelpJHhSzzJ/AFOR+NCRM3",
-	"rJBrNiQ4zgwd0tBs2P1+BRmHChK4XO4I9Fed0ewassLeiOkPVJszGPbs6eMpesKxO6shdl0sv3TTga2A",
-	"Dmhz1O+XslQjAviJ5Pwh0QjHBWH61couAxtDVzmURjG6eiMKfmNV3lfhI/dg0L2v2ZZI5RuErOiWaOb0",
-	"ambfYKfOBaleGdrXFVJzq6ZnGdM6pfLiC5GM+8cn1abfN3hxrZeh2yzq5cOqkYgqxWjOBdfL0EXEfvTF",
-	"tGf9v9mum8r/19Dg0/70/76mZ7+/e/uPv795M3L//PwL+8ebN198/h9/28f2g/7sT3Ggh+MUNMDJoLjQ",
-	"jaodC1cxJMUyxm9YBdGFaYUVAWp8WKNAvPDx2TdvP5wPL8a3Z9G//3YUnCE0GoVpniFX1PuN8nxCvnpw",
-	"Pj47v3gj4LEJibf5jbCHc0I+vBnoNcscT7wZTN4MzkfjN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1r9xbB",
-	"T+0K4Yc5uxn5bu6jeEqjm3N8kq/wyZRPDZ6wU3ekCMPuivjw4JvB5MObgSpxcaoUh2YKrit4WJdZxljO",
-	"8jeD29s3Ag5kjz6tlYg4WRLRkq7XTDgnQ/gzkvBONiTATt1e1X1JYP03CvXQ32Gm6DW0Z6dzZravlopp",
-	"+8vp5+g+wL7lrMhdv3x87Ax+tdc4H9IC0zUZ38Ns/ps7+u0ivYv/dA505yOvir12nOZL8ISfgxsfHN3L",
-	"Iu/U+8cnLg4HkKMBg1VO6mShSSs+3riGj2cnROAVDvtCMfAQR2BvH9sjvZOcb6ShhafUR3JLWxY47JCG",
-	"o3Ua7E7wAja4oPHQ9RIY9z7Y/7T6m79HxM/+xj/88DQ+5h3U0Y4L7e9Wxim/TVDonvOQtgY5v2dF/sg9",
-	"9wm1wKYzDb9whyF09wpwmlBBSfcrRx7a/4PMwND1q/rNOWDhVi7UaLThbrzLyrQ2KVMP1dWjaN3jY2YH",
-	"j3Oz3EagoWTOigLbpp6Px8RIcgGJ9N98/T8uycPx/wDrpyjkhuWnTRKouKZDOqPz058osd/nkoeacbsR",
-	"sOp6c9SmA3fXME7zeZsohjfTh2MHbUzEggiHu52mOwGSGXjJDFqmRlamoDRLa5jbuQ0bgieX3kQb2q+u",
-	"GVtXFuyS6m5+ZVy2k7l/IYcyYpQAfOCKa7vu+Irv1YrsBSyxMw7SxR9209j9sQcgHAu9pEUBaYcz1uM0",
-	"1FLEdpi6YFDFd3KufhWcxegfqRzDGAak1xADdX5l585aMjEkWob+BdrQgqG/WArkVyYWHF3NyMjOrWz/",
-	"xhLUSzgednl73mcMdDrPc4rVgRh/GV53WjHYeuVqxRRREGlgImc9Yigv3B7fOu7+k5j5B4aCq8bQC0lq",
-	"dY69OJmLG27oYRDMp9Fzn5IWlGVsbWooG4eLh31ceKFoxv5nHU0kap4dfn5/vF97zMXNwaIQ3rllt4Le",
-	"kBBSd/Q5maJSbexhRSVilqFPiZcqZ6ryka7oNSTD353Xn8YvA286JttHnP4j+HBTvI7e3S5tBVHiOUcJ",
-	"5viL68qtvIamIvB+HaJxALLogisZuySaiRw0Bwl5GE3Ii9WK/lTkxTb23mG0HkiI0eI+SqfA/44HeTgw",
-	"8prBGfvXb+f/uv79Iv+qfCLH6y/VOf32fvaYfbf4nv+v6x9W/z97X9vcNo6t+VdQqt7qmbu0LNlO0lFq",
-	"a8udTm7nTnfiG6c7uxN7WxAJSRhTgJogrWgy/u9bOOcAJCVSr1ScZJwvsWWKBIGDg/P6PK/1xZ9vzbvs",
-	"99n/mf+90z05PXv0+MkPT/kgjMRwNJatoJUl9lXHaTo1veNjM1dhET+gqOiP937aNl1ddpEWhaMiwO+v",
-	"QEQBmRrYiQtYAvcCjQijF4yTMthKAdUdtsef8l8WABGXJwdUkjRsppN07A078GqtuQd2XUFdEhYs2gdk",
-	"CzJX/QVlBxA1rzLebvVNWU1tBqFYWL0GIRTfQW+HKt7dunA7zH89UuKql+08qKjWDnbE+i0e+Lxnvs2b",
-	"iSnK4nLuYCZs6b8VX/o63+TQVFSbtrFzAS27LqU5TQQk5pFKuRCwyKbWpIh4KlzXSFBtmuMD76nl270w",
-	"WoTSIDj9mp7vLbMy9I6F3ouKgcCkGuKo8JMZxtqIKKDOdMoZS6wzQM6ztcxOVjwqsegHWseCq2bb0afT",
-	"RN/y2CsRGH8RJnAyzdag5G1AY+n6DEt9744Fc7nvPRObXTiUisfyn8UBD2PuYKKRO3O7JvipSKSGYQrI",
-	"eOH7nCy+D6x3/rqYUUpWTEAqJ+LvWtll/O3dc2jQ4Kl4TrWqDqpNJC5BVQZSwpDIeVrEdYrFBNaaPlno",
-	"zqfMVZEOtX1WPYn+UadNu3p2E23k58GOzvV0LFUzAepX/taU78Ll3bvb3n0KdpX96a4ezJC0LxBT4F7y",
-	"thSLRTQSQPIJqmyi7ZJWcn3Sm9wzwDKP/pGZdILFX3aLPagPkNU6ZI/HdU8OxzwZ5fA4UBOhyNf4ULxB",
-	"fj6kEmqMCtkxyEonuO/tOz6yEi0+2u91g5NOh3kpgtDrd3jNnXu1WKqNkv4ZNK0FLZAoQsL/I791K1ea",
-	"BXU41UamDh5kmlDWfq7Co9I3F9/G59fmKiwMHwb976Koa4WmoKi3VMIrjGSHmPO1AWs7JIOi/17Ctz8g",
-	"bIif1eva8+C4pCo/7fGIVeFE2C7gq7sIYpiZVEPiQfCIesHzhKG1QtHAtH4Ic4ASOFZD3i9MK0FLoH53",
-	"4OvlUwm/tfvBtCe52X5hSb/bjk4e4X5bA3/kNNN/ah3NZBwTCMRWUctzLxOHiVrWn86LqEynu6My/WfC",
-	"Q8F+1tMp9k/kR35++5Py6V1lBCxes2QEdJo1Ah5vZATUzZAzC3xz+j8yAOCj4/Y7e3e7wb57bAfEBiLW",
-	"MxAft5+wvIXJlP3lu8f26r+285P4wcjY3sjoHNbIaL16/fsRDLLbqjM2uquNjc6SsdG5L2ODyhx3sTUe",
-	"NWxr5BQfubpi3DAOB/jXxmN0HkX21MT5ZKlmHN096JtI+Q3seD0c7gEQtNq2OP6U/7Iysg8xK3A8aYiO",
-	"H2igo7k756N2iQ0VSpMKWux7w+xsV4XyJ/pWFI63BnmUNigT9ZLXWBKgIJsLSYCNl28Ps3IDU0gVbYkV",
-	"Zugimmfzduir1OHTaRUKZvREgEiJ2AiEJjOV5iPxA+6BKHYIc5CwOFcag1tR9hXgxw5h8j2gie6IJro9",
-	"UmgtOnCOBhc45fq1nWPvE8w5F5HtqDUS4RLdEdDsQRbpMJuQpK+Lnk54ciMiaypoJVbFSH9yN13TE3k+",
-	"wDyY4MqwaTSsTczoZMLTUkJGqGwCON+RPdlDc2snYT9ALHurUtPe/7j46eVRt33K2u126eE0HrsjFYeB",
-	"LkF7YUOgHVe5DxAnKEBzNnDmc2Bt8ACs4gBmK3AWc4BaJXDK5Cq5UrlhHJBVG3QDMN+DBYM6WDDiAzC/",
-	"rckZZCay99q+hc5JzMIGe46TevSTNLlTUBUxGcrYmjHI1VuBU14/mmaKg50VzA27+OmltRKfX/7+5USt",
-	"wNE8/mT/uzsuuEZ1+/M1nyBYOzZpBExpxDEyUAkCJiamPdlsrJkRkCoVczbIQMv4guMJnwO6T3XS+Rep",
-	"xJuSM/jVlISuSnxoe/lHn2qzX3pObAFFihZPIZV7ss69/se683sFhFzECfeZx9YPdVtg82aYbdrxDg2T",
-	"6aVjfb4xF+umemCMVKNYFCMh2A0DLi1Zx/sjfR/YobB7bJVu6JGPeBgv4qX1TKEnRqs8nI8YS4WGg8WY",
-	"tYgKOMh5sPoZO+ueYAcBnEwsBLBFtQwlthzVxpvsGdb+7DDHzbnAl3xOdSsow2iAIayFNCyRo3HaqBXY",
-	"cxHYg/mnHhM7FYqr1J7/OTg2NLdIA0XXELaZchkxnqI7S80q0KzlCVNYqtmUV3AJujf595WeV4BFzpWP",
-	"KDGf6GxOYEbyVvw2PYy4nLOYp8IuL0R/oMBMxjG2P1W4HTCU+17vfVvz3hUzh8CkYnR8C7GlTQ/gHwWC",
-	"QTeF+3YAhbYIgg9pPGzNg03frJBO+fwwEvrjnA24umFpwpUZiiQAT90V87ILlFzfNYdFnyTOdk/KyCo9",
-	"ZHfGdsx0LCZGxLeiAopjyudfrXQDMiMYqD8WJ8wagY/Ya30L9bgB8xeysyfd7uYiTzP9hYu8l3aO1A7Q",
-	"wqmgGZnN+LxZob/VMjrUMW7cgY0kKaiQmevFnsY8FH3GrZldLnj2tbkTHokACiPm9gQfCFcLUWEG2hf5",
-	"2rX6+0SrEb4++HkwRVt2Wv+uZeTDMV+UjNuFjxI+K8q4x+iioGWp1bxBMZ/Rsw9X2bNcNJp3YhNrovOA",
-	"loXXDe/c1X/8+9mhPpFHU7BzGm9BCEpecOXqveDY9kTpFsYHOkudV6tn1I7CCqDYudiiU8p4ii3x1C1q",
-	"rLrTQybsncErGwhwaPUQWH/eI/zhFLVZ33sp0uFKVCJmlx1d80X0z+fdLB8+bVga4xNHZ7ChcA62VHI/",
-	"ZvGN3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJtnk8BvblzbsTRN23x3mxl9gy9dFYx7XxZiK9gLLd7c",
-	"QHSmgQoNCgpZxencc2bErUh4XGg90AkEp5FaWmdxBPiiuMP2UBvU8rUS7MA1jH1FUe06LHuKSq9Nyf5D",
-	"S7W6U7Eqaeu7BfVMQZnagRDZcEHWB5JpcZfBCezrWQV86ZAtG5DjizyLMhBA4ID9/xTT2qEBsSyix5/w",
-	"h3XtwdJuFLihYUJF+WEGITXS/G1Gg8C8juC3wtpiUCYE8bPc4WR/E3OK71r7HIz7Z/h71XvW1R7h85qs",
-	"O6ppPiaIBggGOlhfruZsopMG25DdncF0GO66zuvakXeetCZ7ir48XbKdnqjLVOMifI2tFRMnFodvaXZT",
-	"WE/AA3WLsEhWmdzgQZ4p+BE/DpiRIyUosBFBRA+0Emc3Yo4YVIDjDJdT9KCyhgRzoo2okgaoY3Zsjcfh",
-	"b8sQ89XsVw9m4jfsSaMblsCUkS5jr93bDFeJP2IwYgezsDMkyESkiQzNKqzWX+mSdYDyY8HMlCtCDQBq",
-	"EQ8hb3fb0cnZuB/Qz91HE//zk8j/eNo5ivjc9J+xpx1mf3LMEe3CPTAFp4SE94c+WaUT1pcqFcktj/ue",
-	"RauugCuVE/HW+sF1WOzwrA/do6fXiMTeCc7u/jL51/hf0b+OJlJlqTD/OhrrLDH/ggH/tQqlvRJJHugX",
-	"XFuzPcVnOokKM9Ud9+tG7d6vFkC+arx1I1ujuy6R0mgHNOz9W4qtJzYSv/AUHc2T0zPrEqthLMPUtHrd",
-	"EyyM+V3HmZ2XbvskaA25jK1CO3sUIC67McMsbvW6j7o/PCV/1hrf9vuPTk7PttAQKP11AO7ZpJGikZdy",
-	"lCUiJ+mAujmoasBNZT+Xk/JGx4FtCs2sp0LxqWy7Ga/b7m/wur3haKQaaiibK/TWxEj45RV1q9vutDt2",
-	"+mh0rV7rtN3Fj/L14VEkMZh0kdjxpsALSZEKFG2qaqpYJfs+5xevmL3v7gslwiyBhqEP1+VaH2l8BWJ5",
-	"cXjr2k39NOZqNR4LtCoBvXvOsAffokigSAQ6Q44StM73sbe4gMftu3406A/Xm2e/khXoDu/8G6FvLBOP",
-	"O0Pi0FTtVWHe4GzAqYIYeTjW2og9YB7sOtnr69YS+WLsCIiSBgPz4VgboazDy9V8oKN5kHcpw9KbgP2Z",
-	"6ZQjVwKPoiMoRqsoab6gETS1vLC73tCPQ8HTLLH7aTaWqTiK+UBAroA66b57FHQ60M/IfRaJWv9+U5FI",
-	"2FxniS+ldTv/feFe9nhYiCEGrVhOJDZF8zh+iWPwG3zofwdRnOhIxOUeuOWuOJzTPGbsKxpXtRMWWhpP",
-	"3BFL9/0jUxj0o+ZOuAaClIXXfEsPYSZLsNES3pa+c8HnmJXn4djRzVFNICFFQ3NV4X4X1jVZ6vL7GrZj",
-	"rbIsKrqqXbiwzXohj8Ms5umK5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwK",
-	"DBy4XhtTaa51Ew3jE61GwEw6abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8",
-	"wJq29mlrcpsd9sSRfUXcNNeFrRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFw",
-	"A6fPygfaYY/BAbzbTp7/2772xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1",
-	"CrVI4x2cRoM/m7om6AE3S4/zmoYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1A",
-	"MM4hM1qn6mifQWGnKyVuXsG9R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk",
-	"626mmk2EgE+zGLhoSc0hcR1PBZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2R88",
-	"r89Y3ScSx8J9V+b5+nU0TzlxilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr178DhYoVUrtc",
-	"MR8dxVaxHkGdHvfytjPr01AqrkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeu",
-	"JWqp0FjHnxL/nnt1i+TTtbJOm3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I",
-	"8Up1SK9VGOIXxbHyfCzCG1HIyrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1",
-	"ZN5KI1fQbCxjgBOxhztRe2exqOP/+VIl9Jyl8ylsxCTR35hYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRud",
-	"o40EEO1k24OXx7GjN69v1oSJ3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1",
-	"Qq5CEe+melfr3D8zkYkIXlgahs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7",
-	"R1xiMyGHh6UUoNK3Igk8lRKZJBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+",
-	"c4eLpyqxFx3hp22djI6h0P74pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqL",
-	"OsigssLU5rWMCBORrj6YLumar6iWdQPaDIooXP785uLVy//7x7s3f3vxGrzNdDOSC6wrWvmIA3meuB7r",
-	"vU5aW+DtxITO/hrEY4P4myNTDOKDFMTMCU2VYoG/lI9V+vD4E/6wsmDVesHwUGziVTAkmbIhl7Epc9os",
-	"aWG8Jw7uMxSW4ts0yWiDhJuM0623mvF1paM7T0uTpaNf3NbdblvWVpnAX7/GylEcOeErYTJNToTf+daY",
-	"gt2/w+bf3rx0k2ztwazCHOy/Gh5ZaUS4yx77jz4UmBrqIdVKBEU0TOqfRM8b3sIdp66NKxE8KnwF7giW",
-	"nx6C2YhzYBBOYlnfmD121fZY2vlGvEx5sp9zj2vaa11lnc5p6OcHfhWtLXfF73CzQyT87k9dFKP5O9St",
-	"rlYXKIvWJSERjfZSHVtjUH7TWhjLDGZfG57jJeT/vDreXumWyoadf7fG9KeLPj8xmM9wcjUnpWwo1Qll",
-	"VeLjNIYmSzKnt0sXSiiNXStL6L1SHMw5gjxJ+LyqONia3onv7XE1VFUDM4InUHmUj2jCP/4i1Cgdt3oI",
-	"aL4X8uSezhHkEtdm5nxRM8Ha+Wou8TF9m6k8hznVOgbjG+UfSho0+rbFwq5l1LpiRvJWkorNc348TOWt",
-	"2FJFnzXsjIGMbOKNuTBkg+5YYX/maoA+2jSi6T61vhf8dLdBROfLdxKKMLR5tnlJVg1VyftCwxlPxFhn",
-	"RhxFgzxmNNUmHSXC/ImGGO6PHPbQXzfhieTRAEOg3/Yu2nKH1B/JGEr8Kj0jDLkV6IpuRVUt+eZ7cheP",
-	"KE+7VLpEv3rEf3oWxbCtP+TkwaFOnPvRo5MDKBWp63nhjt78VkBQfTHmfaXWuF9uwrSK58/KftitNM4N",
-	"W+F5LXtcV8quBNVYAJYh+RcBEx9DMaW2wf4tj6WV7jcqnvdroDPi+e7abX9nLajCyZ6zJFM9Ag0xJSgD",
-	"4mYG8Jjl5EOV1VGcg9VcpNXsqIYTEKeru0gyRcWxnIVaKRGm0Nzg6valMimPYyRejnl4Y6jHGvLEdcN0",
-	"4ILbjO/9eB74zoqxtKp5Xnd/hcQElabXoyrTq7ILbMzNGFKMhZrAQieJY/oPeZJIEWHTt51ETPm77pAc",
-	"ixDLV6idLI58y+IzBlVaM2kEAKD27dfaE30ron6bXaZcRVABbl/e7ZW6N4caz5o379o3n0jlf68xQUvh",
-	"hGrN6S6Rwhx74PamPP0cWVkOCeKNanqHVETLVQbld0jPZD0ZblIAw38vIcVOtbeEowObHSh+7MH7XKuh",
-	"HLVdHv+tMDrOfN2H0im1JVzTYZqXDOdn62nQSjKVM/iQ8fHVW96nW9gM3Qqb4dFdUNZBuJQbWxLnVkBE",
-	"tJlBQcETWCI48aRxB5g/4+B44zGgxyG7j93CM2AuIt17L2EXtwx1Ir607iTRPIpK8lwwDTaT3C5JLtS1",
-	"Wl9osWGbsti4xcuksBmyIt5tRloPhUKOn1UqacbFu2HLT7YZzZir5/BVDtYEAgKujq9O79wtvOY2BahQ",
-	"6l7k5KJNgJUHEAv9ZvZ4d/M9Xhup+3x7/OsM5F1kGMgrJ+yZVKm2x3gotnQdIK5n/5zw2dEAjmaIrdc6",
-	"+Me+TK0H4eWdQG1Ljkc15mEineeRJjwVo7ljDKJKrJNOp8P8WBYqGQLA9VcCaSisdsaCrjZ7vYyFx84V",
-	"Ex+nCaIYMSPowWHM5cRcKdcDNuBGBNBThiSqoU6i7w2aWMR34aHpZ+hfVNRi2il77tvZ90iywBNBk1BP",
-	"j919OFV2gXWWhGi0bF5SCYMjBX2YFqtRIuzNTgKyoByHJs6HNayGa2Duij0NCwdMxYzoqVgCFzkpRSW8",
-	"KisGb9hMKtMj3A+QK5jO9h7tDZd/+w3bG4SB7f80V5ZU7mlP35lUChtUiwEi8Np+FAh+AL+8l4tDxt7a",
-	"BZwEx/B1mtsDKcx+LIYpKmw4KZ5uTn/ljVvY+zU61uEbooOHkCCPOlTbDC7oGCDAhFDMD6yxLgeHjeI1",
-	"R+GR0Eavh2zKTZqrj4LSzPfmhi0PFSpyPY2VwWYDw4jbjGFNtxU1pHNygmeVGGAf2s8D7FYItboVCRSI",
-	"U8EKC7nSSoY8hq9Xto6Tzq1nw9qQ68qvUAs2eODJr+jXOZ/EVfRXlZ6wMx6+d2DOz8phImjV4EDMVeeY",
-	"evtjwTmVEzusk+7Zk7MfTh+fPQEPFT/M/VPoY4US8uAzh6HvKa682S7PPe+7oPQisLglDjF6jx4rv8aV",
-	"orfoXSnGjpiMeqz4GvZTxuwIeyx/kSssF11B88VepVQ84gJX2LGIbd4+JgnoniC7X1twuPi2GCMqCPjn",
-	"DQrXK7jVkCZv7KgjjlBrcwROdZhHJBUBMyBAiHgx44mSamSeQeAWDTeMxxlR3YFKg3RYJ18P/VeNa0w2",
-	"MDrh2IEOH7WetLvdajLval+xaNo0GAIo+dzi41QmwpQffVZ6dNEtrxjeU3vNmBv7mEfDk9A5ttN4O7dd",
-	"idnbHGsg50jrnZx1Tu8WIhfLPr69qkCJBha0mFp/WANSkW8IbdUEAzpgQFk5Lk7wpxLD+F0eTSz+wQ7v",
-	"RswLlqFjPndEbH5cJtXhzR+xuBWxqeFOK5CY091mY+j6tYu36qjJ4xMVy9T9e6topfJovnA6lTqRF4YZ",
-	"idT/ycq/dZ+O0kSORtD6P0TIK+xGHshRpjMDE8pnXKZSjTwAt/2wYNh2nOwbtGuhqBU/jzLchfSr+DOj",
-	"r2Mxh91aHXsaxPiDVBBtgJ8n9linC6zT8Lz0wCLzYbdTALg4Oet0XJDDtHpP7ooMe9kglmF7YVrsNPow",
-	"ip75e/hVXTjscR3PGc0cuqdFGBlq5Mf2EzSxMW8mrUVtDTH724vhEEcFuSonzztM/5PC9J+cPt5oBU5P",
-	"t1qCs7VrcHL6pLwKZ6cLq+COFBLTSPgCblPESm+deMZJdBIGguFlAB+a77D2lhvy7voQpSL2vFtfLgKn",
-	"cyMY0wARBEaID6zUNML5S83nylfXtHT5vCcC6YGuAnYjMC2Q3Ija3wmjK0nm5dgRgca6OJFz0VIN9WSE",
-	"16QTkhwElCVqBvB6XfsY+DJXyuXqwPWk3Trg4c0o0ZmKAg9LQhqRjRI9y7t7IS3NozY7LwCL0YdzNoZ8",
-	"Q98epf0eg71dTlPMkAvi4rd3rNqW+9/2rv/r5/PLn/tuKHj7YWZc4/hi7tCz4FG+ET5lmugU2+wlmOSD",
-	"LL6BbjcjhB3Cm8u6MUCzX5+y7VEyf5upyjy7HcLOafa17PB7JSRPtgyEPdiBD3bggx34YAc+2IHfvB24",
-	"g423CrPRWwADYQ0Ua1XYEzeO9cye3TxlLuG4EPq6l3zlS6mwgAnZg63QQUN8wUKB+Y70rsbk9hlMsI/9",
-	"7/Zhd7WxrEsXpkoEcB4rpB/RBqlXJnwOPEEuM7Ai8H6BBVTb9++X5KKR4lM7AYRBOyNhulH23YxmQ57c",
-	"m1kfbH4xzsb1Vou8B5DEHkOsc1XsQhRxIIiIwtXu1aFAfFnSBKgQE36De5pqBHcSnhJURMVyJloPa3fp",
-	"eywbJV4PBGtNEbWVJ9JoxYa5r5Wn2sroHoBhatpWMxl83pEeHsHRJdN5exLl4K1YAMBNPUyzHe0uy4Pf",
-	"3H9hftYzNrHuqjvWrAKDd4G+qDjOI/HcYEOqKK0djOOefPjCug3EyE44N8xorRi4uzOd3FhfG8pjS+Xp",
-	"z7AKz5U8kx8OSaNIY5EzSwTArBvS4pHGXQgPWkt+DBB2jeJnLXuRn0dAnsMcCxAFJyNKz7YRgU227HHJ",
-	"+axLhyPLBwN8cc9sSYEWu2Vxr4EM34gpsWHC/SECAmVBGfKbVKaLfioM4j7aEQWTEcXR4KXqctmu6RAu",
-	"uq6qYy+m01fcASdsc5hTWOu3WArTaL9g0TGcJjrKsNrCQZF+yD3h66AFSrrsgz55d4LlwKd/R2s2zmtP",
-	"0W0+7xZN8sIzfGVPlEhoCti8dGfZCSt41ufdVqOxXZj7XELXx3cLW6qxmpn1h6c1fPHJ7hidb6AsyiUz",
-	"B8pG22c3YdzVHkkIKJ+yVOsb9AcB4QsrWEwW+8bd8hRa+wIuDew36yw6Zywc6lD5jFYHcFQ5vHwSntzA",
-	"yqYNni4FjPl6WES65vOr/LydO08ZfG/YjZgHnoaep+GYPklyUsePqWtcBx3ZYBf46hMj19TX2961/Oo0",
-	"6dQEaG1q61bad0pZLIB3T4kNz8HtsLp/kerGoXQvDcseGUyqMM4iYXxsp+C3rxgHXX29urGswVMTK5PP",
-	"N8UAX4hDbdLhjG+UNwLk2ODFmHXQMjeZDybfuYDdh2vXZrHuIAUh/1spvK0TOVquXg2oYnlhCJ9WAqFX",
-	"BtzuyqHpgRhDPP3TUpx9TYBWz9RLnUzwmy74beYqhNwI/rAyXl4TyM3pr0BZ+19Pm4UYB8Feb0v4DbC/",
-	"8ncbv5wvzk9FFOplCFVS0vdjO9Azjj/hD6uRWdF+3LsZ8Zve3eV4vb1X3YbXM2vKfypu3poJuStqh693",
-	"f2+3d+tyACiopfAtxhBnIvK1BEDokQNKNwUMTI8ezOEhEjprkNasZON83t29SUjWTekWmuCYWsE3sDB/",
-	"piu/wkLUVlCbrV518lZlsrtWwkNuneViK+Y/ks1y+agWQYUUs987OO2l9FuDZyot80acHewfOksUjxtz",
-	"0Md8Cr1MUIbkd2IdLPnXu+usJs7M+mP4Eq/b9g08s+3eW2mcDcxUw5XWvrmcqxD3y9lRt3N08uRd96R3",
-	"etZ79MQVT9i3cgeMXV8eC4Mtm+tu8bjmFv8UKhLmpvz9vM8YrsbmmdbdlqcPTW+lmGNTpaczdHFa16X0",
-	"zKPnU/XdAso00a8obMHlExE1s0lEInLmK+PBLQpj/Jp3SA8qdQ7Ta+utCldYiI1l9oxHuwvsikGis9E4",
-	"xQS4YClPRiI1cP7HcXGFvyeOi4rKSFh7tFeMSNOY8BV8PSFwmFFCtAIRda5Cb4Q3Xf63RectbloMQuME",
-	"wfCc4YkfXbrjCHotreTZ+br0pmsrkaNxCp1yciJ0ll6KUCtrpXe23aswLVt07W5ZrEjdnEXzeIsu2INh",
-	"QhTtkVpMiDrrfSuUiCSPIy7VDnZ9SWD3bhEkbSeciNpgh3NRsjAEntNW0RP6RC29iydJ3Z0WThKUxXXf",
-	"7lZ++24Hca06WN5jOfZEIKIYFaN8CUVMl8DH7h0gpvSMciCOMjHNm563OmQqYVVLyh/laV2c2131NXkg",
-	"WTquVAnrdzt1Jfew1xipSNGXwSzwdruv4bgbLsUmkTdatMA3R7qaONMUGbp/xmZNHPfdVuqHa90B/HFN",
-	"QM53xu6JS7G7LNYU12/Sj11bcI9K/UP+5WsQ0i8AlrTZnedMpVVt5K2tt95PIuUyrg+f4VUBmLcFAJ0F",
-	"DAWEJlzEaUC1P8ZSW1z6nDYEjgiMjDQXcaOGdo8Tel8QoZt5M7QfV27ydWR29MgvldPuS6KoW6vRD0XV",
-	"tkHJBJ1pnA10hC4iBuQL3Xhu48iEhbAeUIL2DN1Bk4VjokuTxjG1ecA95NHAGELqvcz2lbpS9snusehq",
-	"5r1ovQJ2E6WoZUo0QH5YxNY2EEZGwmFQCQ7E/g51AhxiSD0wmQaVTvCVIi/4lTVrFRuInGEO9Qgx0lJF",
-	"qjV5U60jzzcbJtyM24xcRqL2TgRUMfKJViPWLzmVfTYWHKGuXFOIe8OhVIBOdaWoJAEQctrsfbHlroBH",
-	"ivNGHYsmFTx6lnPI2ou+N4hiKhV2BvbpK9tjll6pMmhpVeMfnsNIgHd/fj9Ok7cRsTiAboEUcDikahyq",
-	"hKMHPIJ3Sd6NoVaaqFI62CeyVeBgC6pUVQgPLIcDug+9iw+9iw+9iw+9iw+9iw+9iwfpXXypE29l9HJj",
-	"4PN2MjbWpH/omPUOOMYeuHxzIOOTxoGMNzVGal3zTNWsPwFsQwKK9a1jKewhYPpfQnT4baYKkLzlHpqt",
-	"CJKXfeX1yfACz1Rm9o6D1eFGL2iyLn7yk+DRLyJFU7yzgi2mCtF+I5ErY0mXT22ijChHsoJWjPh+/FYk",
-	"fCR+Na3eD2e0NVu9065V0R/tp2cnHX/QmVVVt52nvUdPe49++PuCPRBGYfGTt+7lf9EjCCIlwk81+KBW",
-	"rJGKzxtunUUlwGUs1ehSqtDX0Kw5iqdjbqgeW/AJnc2rtA7pAvt0e7BiEV4XfzjHCeuedCpv7I3UHK+3",
-	"G7SGif6nQDtyKlQk1Qix4IUdN52VlCrqnZw+/eGuzk7Y/ripL1JwPjP4rPAqJmCon8HzjvnIdbEAfTvg",
-	"7wBqzVQkRitw2s1Yz4ByhDaQabhg9mc9K2F578jFdZhYPG2240/4Q3Wl7GHbqFFKtqujAM8vHK8rcoCy",
-	"E1fHeCPmzgLFlw2orhGLHNusj/WzfYi+lMG/Z8pFjwglXIkZMVo/Y3YHMzGZphJojLCh40q98w/CIHMc",
-	"YziGQjxjHSMpznQOD3R1FwijbO1DF7fJSZD+UmQ/grvMdQbRrL/ad+mLj1MRpn32FxwaXHKlCLR8kpkU",
-	"0ZGVnv3VBXKoXBuCOHLIlIaA2owbNuQmFUkPwYjPuieBf3mySWlKsElTGKFSN7bK4A48ade6jh3Yk1Z1",
-	"Tm0SGpqIZCSOQM7+Z8UhinNdURtZXYW9bfr8AgGID8GH++/ddlJXWL64jPtXmbtz8hBl5meNlpn7qCwG",
-	"5q1CDPXUqrMJn1tHE6rOwXdHT36+J1H5vl3tOApSbASfTIqluaqMTEX6MKV4AJ2cZCogejAwRqwGhz5B",
-	"a81IcDamRBsmJ9ZlxrcdiTTnIjeOSk3M2ZhHlJZ8ttj4huDMAx7ePCtnRWYiEVcKEgAjzcStSOaYpRgA",
-	"lg8haCDRBXnurjAUG//0RMCBgYj1dJgAPiDAzYhpisdGLK0TvZiJWIZffHal8jzP94YwDwn3WzpqkI8p",
-	"Ix1OASSTJZQFER95mAI8IgYdIiB014k9waqOJbvIz4mkotHm3D2zDxR2y9T68MDGquA3FemD8n4gM49P",
-	"nZTD5jdCTMuZE/BDt6kyrI4cv8LcvZM+yOsRRiWshZVCclbIt4GfrS6FuGJNOLzTqYmHn9zt3r1QfgMM",
-	"ecfkQZ1stZC1tXXSYLEtBQkDlvIboWD3N1JwxG9yXk97U3harPUN44T/VSAAKQF+7a2SezwJx/JWHEgr",
-	"T4XCpLu1xxeSuPBiPhxhWCyGadmdMFhWDSipWBNNrUUOHIB6pAGipkj/vcAyiq/YGM/o9R7wUa2mmaz4",
-	"jM93oa5aIRKRHA4PIw/nZXxdpCSFhDhTugjPYc2hZ3hQWsmRivXx2v7y8tqv5Wt7j2SZNSnXR50t6tXa",
-	"MwFJap93pfxlKZn57TDfNcGITUkkOm+3ioP9ZCW9xo4vrCaUqdg1ay545fdBqRbOgQrGOBNbh7S2QXPs",
-	"TbHj8JCwL3omDAYJn1FFUg5q4mp40rFQbXbBM2Pt1nRmlVoFt/ICnpgd+7ei0AELMNfomUpl7NHETTYR",
-	"0ZaysDo50sObNrXyizx99t7fysr8IopH7UwnN2gLN7weOo6t2XeYvfiqWK07EAS0X2Kiz8nFyfxyZpZV",
-	"Rdqky/vPDflzcrcfwDWkKux3FH5OsljACzOdQBSmRNK6eXzIredBYo0bMnIv8m97Ym6f8T40I/fZN8rI",
-	"fbaFzXJSYbM8Pjhb70JD2H3GFcFZUUzwJJYiycvyc97dnTRqpQvTc7MKirRSGRZYbG/ENC012krDTjod",
-	"xmOj877avM8BQVDhEcv60D35i/BDvN/gi59ohtpGhIlI/8gUoFZjWiKbWOX2JGjFUolW74digdQ7rK8G",
-	"7wy/y96fv33x85vfLl/8cXF+efn+zduf7GxMtVSod3z+s3NMvr0d5ZQbM3MYQBMRgdkjwEZEi/BSpKlU",
-	"IxOwS3iOaS9rGjL0t9stLyWkDEydmT+kvxMujJ0ECCvgzDRh8F/yuTfsZ4lWI3wS36sjZYWlnw0K77ii",
-	"AKZ43d5xyih6o4wrXs6m2v3i5w41aszDGyh0gJpckUgNiSIBJxEqzpOjTvddp+DsTbSCc4n0qqupKmja",
-	"hS9YFf53KBVp/fbuOeT5Y66WhlmuqrbyP5EpFkXG8UvBUyxRxYEP/e8fru/smCIRQ0Iq8YcOHkaFT6ZJ",
-	"Lrup+GhHfMHnOf5DsdXAAdxCaNEUwpoXImF0vxLfe5pIHm+7GUprXndwjHWMkMaFMN2YGyQdRiJqeIeY",
-	"pyJpquGSyhoFS4XiqG5LxJ0/yji2grO8L6S61YWijopd0COEnNpT4aX1vZWeMSqY831pkBdBMWVatdm5",
-	"WzOfUKI/mjFPoOqW6SztsaEQJmB/ZjrlJp9EaRyNFog0ltVcKdcG7YAv8wukYrOxDMeUjRJx1Gbvse7G",
-	"FFeCI/xDmq/UCJt/ioSvUX0JwZIq2NGc9tsLLKkjOyi3F3h0y1UooiNnUh4luU1pN6NJ9eQoTbgy2CpJ",
-	"XdkRT/mRUIkMx6Aqr91mtv+l9tIjrLBMIHkh7F+UnrV22hKYtTpMIudBQX4LChIqkArXlNL8TejC52Ot",
-	"jXANZQ6VjkfREe6H9fqwOLwFO7moE6fWFBezjUxlp0DYqxLFnVNcxnoaxOrACFXe9SekRsTDKj4AePqD",
-	"4jm44lnaxfZwK6iG7uOSahhmcfwr6ZNHnU6702mhZ0DbFHTNaz2DP+Nf4aN3OAOn+JWdJuGCJLKOwokK",
-	"4vBoRBNaRR4CIhc6NFs4m4117E5SdDJcmWEqElfiaj/KoPTOoaY0BDvHFZQm4j7GzC109TVk0tjBRwkv",
-	"7d/yFnNXPNj5D8fYZz/GoKRhwMObhY7qvGB8wbze82hDr2GVu/sOr9g+UP1aK/Erlo5eNxS8XV3pOdE+",
-	"uAth0FSojcKgL/A57JcUwywjar/0QU8TZ6NWz43nKIbrlkKZhV31Ikv0VBz/KJIYInQ7QPLStNfIIC7b",
-	"XvHJ087ZeiF9rdNfdSSHEhuuGvBXyU11tYJQCq8TZgTIKhuIWKuRYWmxWIfmYlmuaRryrgQqxF+oq4MY",
-	"885yXJThBoq1l8XkdymU4q0tReOAVdlf5WajWdypMHmTzbag6u+94jiP+XyP3SXQsSgngv0T+/A33T2l",
-	"8yDDAHYNbVYfDNo+2Il96OvyHSqJoNNpkajS2WTsL/2Sedb/ayWR3W8wgKVdulgO5eM8pWnwr/+s1Aqi",
-	"FWHAIjRtHfeGP1BzoSEphHl05hV2/KQisbf4fx86R0+vP53dHeEPJ3fftZYpSxrAsJu7vIT96CO2jeOe",
-	"yLdoKygZioAvUbT7Sg35wK2SJ+7w90XD0W77HBTfujH5khSHAh9TCvSPwmOCUpfF8hPvPquVm/BUPOdJ",
-	"VGg8LVij6wxKX7L7ATEFn8fcmGIWtbUEcbBN7yle+royMwvFuaVe1Hzqlxd1moiJzCZePy8tckOjqgdA",
-	"p5bPTy0+wTbY1g/ts04FIsvmZcagFmoUNCitgFkVKXKMJxaLaCSac0xn3DAI30D8GsSxEOiXKQEOlyyX",
-	"epMcxlz2U+GjY4dqU007igmwoU5EyE1qFa0RLIEDAdMPUAUJ0XChcJCGxfJGIE8ldCAg7DG49TxFTws8",
-	"MQiBJ/Z34nUY65l17XOXQ5rgSmEvRi52bCZUGpSi9ROdwHEUCwPdHb5fAiJey/F6grCriLOPRPocvf/9",
-	"FKiv4niMsZdBFo2E4wuhqrkat9dNdq6HT7pBayxHVht1T9uPMNJzI2L7nW6XQj8Q6nmKv5T26GOo5i+E",
-	"hhS4vh8coO7TH37orFSpUKWBur/T7nROnSdNFx+t1r/5Fx8VmwAAcDb/4t3nDj+4MpyFA65Sy9ZPTRUr",
-	"4+oT6DOqQ1SCG6s8kPsajRdCcVmDTIzlIKG9vaHAXsBm43mRx1imUIK6R0AOFZ34ONVJvarrh+aWLE27",
-	"n+M+Ngxzllit5ENE9nyxSp+HaeC0DBShuW41l3KEy0Fy2qw/1GFm+p7KFd43WLj3lbJ7NMjDnVjZAE1+",
-	"L988/+0Se6BfSvVmahh0bNglgyHDccUupyKUQ9JKf30GfI7QI7ZgCVcpPpydb9IaDqqXeoMxERhsaUzK",
-	"WjofWqG5bQUtkBTQ2WEGtSD7W+Jx6SRpfbpq8fSq1buqLLG/agVXqJ7gkgUFBX916ugKWrFh5Vdw7kJc",
-	"9Ni+XGkUPA3gKYG7W+BwOQsqKiBsAVSKgdemgdOAASnbgCzG4EbM1wyounNXzxoDkMacAvSiolRzBDKI",
-	"RZ3CibUauSj0hkZWT5hUTlYWvP0IBkOhiFkaJhQfxAI4qDgCn4KjAKm9TLVZ3+qRvgMIzQtMUYtBD0uf",
-	"GT43WC01mOP/Xq2iAWnt14LWMamYekYTrLJCjGBqqrNfarM+Gjj9gPWhkJU0p/PXCUWikNkJ1rjry865",
-	"mzNvj+2Yc/QhBieG1vYAiDj7DzvU/a93Wx2X/21H5EP3zVciAMzkJ4cyefb0BzTvgKVfEQ7Uh+tVBsoE",
-	"rFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKWPmImS8IxT+BkqhjOtWf4aj3pPEbHz9vfzhHE",
-	"8T52U1iRbFI+mbS5ALxw+7pGU6E/2hyJNTg6qLJwP/IocnQ1JZNqL5+wZ+QkixfU1QJRDV0BeHiHKAhw",
-	"KWzEj6zL6G9OQR5zdYljPtR+dcNF7rkst8ArpC3X1VZoz7rtx1Xp+7KTQzNuZ/8JpvTvVtY62L+8czEm",
-	"+jO73HbiLt1jf8XXqxF0fPlgyfCDU6t5DncKNOAeADvdbnCqHihm9PfwGmZiMNb65igSsbwViRSm1nf4",
-	"yV8CR9+NmCJpymmHWQ9++WyLpUnf4/3z794Di7ddOhkhizcTKoLy8DVc0e6yWhbt7vbc3FvyYJenbl5L",
-	"iX3O7DDs6wGaYoCW1ECMpFIyr+/+DwIkl2nPu0rt/+ivngZ75+2moEFmmTQVkykBFbr1aPVas/HN6oCC",
-	"u5YiCrQlsABAKKuZYKJQKXWOuifuk1VNvkjBMY7W5OPEx/Qcx13o96G97nuPgDFtE6Bj2pUiKhA2Fenb",
-	"3TJOuYyaJcBZEL71PDi5Amk0Ngw1h8ae/gPBDIg31U1V8STQqKsaFkjRrVV/x59m5VdfSV2zME37VzQV",
-	"ZR67KaxzbKYipLQJuMDddueqddd62BaL2yKR5E2sYr0VH0ORTMHAvrGmup0I41j7umednAWnuzzK/HF3",
-	"1zX7cMc99kq9zOJawht653lTlDTufgUCarvfwKaxmw4ieySOO+2w7fEsFzeTx7XcZJf2wB6LdulaXn5u",
-	"PZKAAKMLorWphzLWCVPaZWvgtI1jqJROQR9CW5/DVHTRURl5Vo8xr+jhw9dZ1i8NIljtQyb5cDhveTjv",
-	"qBTWqYOARZloqk7yUqgIHBqvHBa7YTfZ/qXSF7d13bKv5oyi27/wFzdmTG5QfkWX/IgObLJalvziryQ4",
-	"rACCJlG92aiuq2J36DjCntTfVCpjd1fXG14Gdc8Lu+ZTTDB4u7+VMynYtcwS68iP03RqesfHNIHtUE/c",
-	"AppjM1chNOWWKjiutxVst7a1FmUcex/NVCSfgGZqwm8AiKUpvulCq9+Mq9TZm6mOI+9XmV1PwcqT5Fc8",
-	"DtCVfh7rLHoBD7Ev/F+Xb14HzMiREoDceZlyFfEkYu6xEO5+xiIdGr8+7UnkzxYirOpjk3TfTSJ1ltsT",
-	"dCgRo2ziumjMWM+UK2cIK2DLcHcsLOK98jjV75FGxX1jAX8tZovTs1EErtt4Iek3pMngAniOEeEfV1mn",
-	"cxqenrCEq0hP2GCeCtgyA27E4zP4s2h9VgW4o/p7L9Mxvn3dCe+UYM4ZiZOxc5VscD+8Gj8u6lE2mDOa",
-	"1EYtC+8TuDm+Q7UbC4zxL+D0wed767NhbTPGWRX4kVW1I60aIRZ9C1CUjLvJrJCYqBh23X6mg3Vxj8K8",
-	"Hbw6/sE8+3zaaZ1Ous9K/TdKLEn85w1Q5LNUz1NhR+kgqgF+GxcbTC0AHEV0hOlUqJx5WDGtnuGfrGwK",
-	"h/fteEcx5bRsm2EvTrO6rImmnGWx3tlduNfGnAfV8+Woni+tY2j5+A0Y4IECofCE30AREu3+5sMpy0bP",
-	"/oHQsn6rA9bMo5NfBrC+wb1U02WzpTS+xTncSN9sGTlFJU50rFsNyrzFr1bskJ/1jE24QnxqjOFbUWss",
-	"KIiY+8WTCTkgEOvn4BKtU1en06BE1wRkQp4kc5bONERgsP+e6K8HOh2TF2agMyRgRuMxn4hQWLVv4Kym",
-	"JnN9KxIKvsgESKaA6aMCvzTNz2/yCr+ELWXHH/PpzzpLoPtq611k34v8yIdz+iHusWPcQ4kZ7bqAEMiq",
-	"Apb7a7oXH8O8C5gAJqFmek93Y2t9lwrUUIc7v+0TDhLLfcgpfgs5RUx/xFrfiIgBTsxEA+4soSzeP1sv",
-	"WiXMyjGGFXffk06n1Vf5/E6X7HuEjbS9n+62Tx63fyiRv3XbnfYWXWxuQDUL6Vgad9eJIswQkBoIPgrZ",
-	"Mqt9c4JKaZgshhZ/FSlvXd8t3MLOiwQavw/Xd8GnFsGSwK/EH1LdgwWFm8qkPMaKZuIks9cbfLoDrbUi",
-	"iUfZMRHNj6pu+H6sJ8iChmhyOTBKOz+yHW7FUqHlhdDTWLiuEcwXYtGHVLcSTR1TuNGvYjKwL7Z8p7+J",
-	"OeIOAc83nxS/dX7xit2IedXXoCruu0+vz399cYcN0znrLAFDm5SrCO5duCWBGNeUxt5IhSR7juaIYGTs",
-	"4hYnHwxbBFEuT9hzz5pU8wTfPBdLdQPJVXrU8k1870Ul8RUWHQOVPzb44PQP5mQXYOKz+OIEYFxzxwLz",
-	"CRbNZvENEIM4cqvAReBkCrxOhXtfxBzbFk39Q158FGGG/dxgSDjk6/wuwCxePWsRTzkVe0+44iMxgfJH",
-	"MIuIEqF4IwJJqHpTSHHP/KyzSBrAay1PP9GCL9+A6PNQLkKYGaVTSJAD85hUCDakAG+2cNOfBI9YTNTi",
-	"9feNeTLCxnnFuJoD3+BEwObCZZ1xmZZ5nfNn/Kzjyrf2HrHjQ7SeMUqO3Tlx7GbDdeEiFi4x+NqLlS6+",
-	"y0Wi9bDiOS/lCDxE0grWWC6pgDSRYdX4sJmVlIdvDit7DXViO0VFZL9sNQWLEATeKZAskmndVynkHFAY",
-	"jX4tfBvLECq+folq2r7o3DqEhCCXLKb3CvfyB3FNTX5Ru+TYnPnU8dbd9d3/DwAA//8=",
+	"7P1vd9s2ti+OvxUs/WatzsyRVdlO2sZ+cK6btKe50ya9SXq67iS5MURCEmoKUAnQiprl9/5b2Bv/SIEU",
+	"KStt8z2dB9NYokBgY2Nj//3sD6NMrtZSMKHV6OLDaMlozkr45zev6ML8N2cqK/lacylGF6NXS0ZuWam4",
+	"FGMylyV5Oj/5gepsSajIzR/PpGD4yWQ0HpXs14qXLB9d6LJi45HKlmxFzbB6u2aji5HSJReL0d3dePS9",
+	"zCi+pfnSn5esZEQvGRFsQ/SSiwXhatj4d+PRmpZ0xbRd3+OqVLJMr/BasPcaH7gmcg6vXtMFIzM2lyUb",
+	"kw3XS/hU0RUjc16YUc2EuBni14qV29F4JOjKzCHDN8WzW9H33zOx0MvRxdl0Oh0nyPEtDPqiEi811Sw1",
+	"T6kY4YJQsbVzVIwo8zDMhL1fFzJno4s5LRRLzwwn/hp+9LY2Qa7ZCsj0t5LNRxej/9/ngVE+x8fU535y",
+	"d34BtCzpNpr/S1be8oylycxzIkti5mIWQInCh9vo6GaLT73tIGiKnk9ztlpLzUS2/Rfb7k7oitwwIORW",
+	"ViXJlpJnDDhcL7kihtGY0mOiKsPrilBSUpHLFfnpp6dPJuQlE5rQBeUCeYPrMfCH/R1ZUkWEJIplUuSE",
+	"zecs03BkFkyrwElUqA0rPQHwOAYKRGs4MYvoOgAxRR4+HI9WXLi/T/fT5zmQhRYH0umPI8g9CDAHsZVm",
+	"VSMNiV5STTbUrJLmY8O71/+8hrVvllSzW1YSDnMv2YT8zPVSVppwDavBhZjvH5x9NYaVPjg9I5slE+YR",
+	"bqihSVaVJRBObMlKlqx94VbsDpSxdo3tu3vIWi+PtZLumZubpWWHrkQ06a2syJLesktyPn0QT0tpXhRu",
+	"Yl3zCXdY/0m91DRxmVz/8/qCSFFscR5ALqSQYGTLNJJOms83XLEDJsVEtRpdvB79c/Q2ydTiKv+lUnrF",
+	"hE7vNvXff6YIz/0U1lQvwwTCU0M5TlyteVLgmpffsG3nW/GnQ9/4dZUvWMtyZ/Bd10vxicEvfSzFvOBZ",
+	"y2sz+23Xi90zh7xasCytO9mX2+/h9e7SbZ+GG+3AibSpVZn7+jNFzM/NRKggtOBUmRuF6+4pgRI1cEYl",
+	"y7l+JnWLCpLB90Zisc6tCcMMncETRvPvmdashSg5ozkp4IGuGeRhmMEz4Cor2ZqKrOUU5uGBzilE4wyd",
+	"w3eyyNMvX8oi73qr+X7w656KW65p+4ng/vuuV4enDpmAbNd78cs9r4bfD33v91y0vLTgovON5vvBr/uB",
+	"rWZtjL2C77peiU8MfukLozNmvOAdG1zWnumaRP3JgyZT5u2TKJG5QYPiWoHybI02tVWarTqmVeYHTOeW",
+	"qw6q4LefKSIqQ/vWl9tR9hgYfGWUj7PTB18++Or8iwdfgpKNHwYVmwvNFqx0E6wKdtVxV9Fs74aFEQZT",
+	"p2ojTLXnlcPf9ZJlZZsSouA7swt0xYJN+fjFD+9ePf/XN89apoE/O2AmHTa4tab7KAb20UPf/2NBW6i/",
+	"Lmgn+VU0wOCXwyFrWTt8h0vnAo1OT45cZtUqNhQac8Jxh07nZzZbSnnzhBX8lpVt97H9tosmm8ZAB07k",
+	"G5GvJW+zDZj9tsdE/EADnX58xRMvv9JkJZUmSpIVFds2j1ABv47fkLM5rQptTP7xaC7LFdUogs7PRuMg",
+	"sk6n072yCjlH7U7uaQ7aKnKAGhPF1rSkmuVktiWZXK2ouiS0KNDmozNl7GBjQNOiuO7rmrOjp51yTW9X",
+	"p2sDlv0Uf3oa+cacq+4Od4wp/bXMOYMXPLHMb/6dSaHtP+l6XXD00n7+i0IRzt7T1boA6eIEBCjsmmYa",
+	"pu/I+PpDbFoYnXp1ks/Mzub412g8krNfmPnZxeswRLBr11LpRcnUr8XobtwYTS3lOhrO/NkYr1JarlgZ",
+	"D7jawlhv72Iqd3k8PV0M1WJqbOmqqFHDEeOCuIW8EZYUF28EISfkA88vSFauxmALXZCwunFkscEjJ/ls",
+	"TOxaLshrN+Lbu2gks2I3FKyrPoqlT20YRxEzzmiP87zpBLTL82LSCND//fL5M8Po//fqh+/HhNozfPbw",
+	"C/Iv/vXEPKo+t7878eJ1lRMce8YUeAmvP7899QR3LmHDbdeEK9Ch8Mtd/z+yslpLoZCNY5u8PxvPqGKj",
+	"i9Pz8SiTRRE4TMvs5l3Bbllh+DpnGc9Z/vXWkCOn5Ht5ywoK1+OcM2PtjH6tqNBcbz2Pz4t30y8ebc5/",
+	"+W0+Py2n0+np9MHU/m9h2HXNBMuvjMg6m559cXJ6enJ2/up0ejGdXkxP/w0LpjDh0WNZCStyllSgooia",
+	"qPlH92vwyVdcA6O+/NdPJ6fwqZLFbeL1p/D6Kb5egXQ9PRtHp13d7nmhffSZt22Y0LLcnqityMzXPGco",
+	"IGh66fDunBVMm622UlMxJrpIZW/oi9GGlmwpK8VQPtzSojL7e3b3djxSGFzxize/00aYL8y+rqioaGF+",
+	"gyGv0cXZeLThQhibpz5ubxHieTJxrGJPkWHvRDguNbR97HN4Boatuz36sz5dGbaK/zU6mzycjsYjdJtm",
+	"hiqVykd3/gCMLkRVFF6Ki25OcHbtxWjG9xwGtFDc8J7xn1eaLhiRqK/pJS9x03Af85LOdbxhp+PRpuRa",
+	"M/E1aFs1Dps+fDV9FDhshqsr98wLubh25u/6b3/YmTYGCC4pYxQ4l/rmXgxR90L1Z4gM9BQrMSZc3NKC",
+	"593SL+ell5nc3CtmOWasdQk7f3p2h591C0982vxdKn3VIReA8fLi1+5du2HbSNYVNDFmJOdWTCm6YM4+",
+	"MVNxgQ0amc54l8JkZV6hviPXhonWipWGD9d0W0iaR8sfrSp04d9UfkJ3EX9HktxyfgViGu7ko0pdL/ry",
+	"kt8yEYtMpWXJ5qUEfV6XoBWexmKwv8YUGK+F3yMH6MRQouGuHCC8lOILwfJXEslYu72t4IGbG9d9Nj17",
+	"cHI6PTk9ezWtXTPA2YY7kP4xqwN7z+fMiEI2ujiZTqangWWtzHQsqfbszw0X8FwY0GjySnGxeCpGF6/f",
+	"jkcQGdoRgZZFYh/YqMxEn0u/n3qgZFHZcQeynL/J8bydnk9jtvq14tnNTMobFe7hR48mjx4ZdR5/wcW7",
+	"0zonlhwY313b02l8bxuNybCo1WWePvvvE9jX6fS0dgv059eI+9oYNjwCDOt82/05NeKxNgnUIWCXwG2n",
+	"YPkBpy2LvB+ngQZlaC9AMxjVRFg1K3g2aWi5nRrptKaRmgkReAWXQiEfGTESKWzHF10Fowq1thZtT0tN",
+	"C0etA/gBNreFEZayyIEDIm//AHHlQ6oKDztdr0t5i1H5uppyfria8l8lzRj5Tq7XRgKPR1khVWNDp3UB",
+	"aIhQ6T3PlIzWH5meTE+bj8AdX1Mmp5NpizJZ1fTP0RdtD865oAX/rTm9OoXmBV04jwPoL79Uq7VhBvbe",
+	"/OpvZnRzn//tCzMhMmOF3IA6aW8Jm+dldK+//+0L8/Q/JiMjduC47dVcCy6cPbOrT7euLFvSchG8Zuz9",
+	"uqDCivfX8QBhczWH8Im3My2bl3g6zNoehlWfjs0BlWtWwqDKGOh/w2f80gouekmSCrQjoyeBRjky5/Jd",
+	"GNooPqzkMg/sYT6SimunlDttyPzypPbL5mqcbH+5FVk0fZi0sxFA8MMkT6N3fxgxkcdcUufQlRR6WZuh",
+	"0rTsYGnNV+zfUpjJ/PTqMWhtVLPHFOM/dk/WrHRiqi5umNZFrFfgB+hls580LjUUXX14x7/pYW/B5mRW",
+	"i2xzJ+FoFsgzqX+QOZ9zlqcyPKPEHfO2KEvn4Df+WMpZgb7/Fqm8xif+o93wcf4nS+B3StMCjBymKS8M",
+	"V8oVm8l8S7IlFQuWx1EE7/ojK0bFZskLNiEvjLrLXW4cFTkp2Zrh8ks7Cvq7laagZY7AIYZDqs8j16p1",
+	"2z5FrW6PAWSYq1KjiwenZ+FMPbaT9vMbed/o5+CuY2Upy+CGq5OhN6+5nUjwGuz8hglNNqUUiwl5MJ3W",
+	"EgUzKozZNWOQiXZJHkxPiZBAcq4IavyEC/PFORpoRSE3DJ58EGdcYZgNsoffCAj3cEU0E1Ro8+zDMXlw",
+	"em7+7yFZMb2U+Zgo/hskqaxYzin4Vs2Tj3CPzWF1ycGYkzyX5Yzn5sBgXhfXnisUF8aE1G+Ey6m7JA/O",
+	"zuyls67giAEFxuQaiX5NFN0qsrEpdmdfhVxrrog1FMwXj4iWGCdxRFOX5OF0SiiBYAiR8zdCViV8ek6U",
+	"NMsz88UcP2OBrZnIiRQkl8xauZh3CX7h6AC+YLrcnlzNk9ksP3O9hOkYpn44PR8Tah4kS7nB2WGypyJa",
+	"El1u8QRMuh3PeIzlfKgl+Hwea6xfvjo7rSs44Eqsq7X+oQegf5d8ruGmyiu28+BZeJD9WhkpfQ50Koxw",
+	"Ox2HADr8UQlhluPlfn812Hm1wETcjaZE9m3kgcCn4Y2n8fzmlMP8RqPaXJdyA69YGMZpcWqUhouVXRrN",
+	"RxcPnOKP8TFLrDtnZip4YlcnH41HmyUY0ub2thfcgyFyRM7bbqy1+dLeV0Z05gp0891skQF8hLlsTQOM",
+	"qpvAPA+cZvFVZLx5C5E7RfAv38Rfvok238TbmGO2j1HZM0dX5E/q/HBeV0jnXHC1bOXFU+8e3bsDK3Ov",
+	"GIEA6oE5b3lV1IItQ4RWqRvzbijSjkKqyjLG8siAh1BtbSsskUFcFKxElQh5uxJ+2pGBBJs2/p1OnDte",
+	"Qw9WmHr9XEXL/R9wvszaDj0xnoLuvPS+RRo3Qst1UqcyXiW13LVB14jdKAxXv/OennFnxLOVZe/lPgSW",
+	"VbFdaezs6Z3lYJrpfUFqtL8vPty1MenjJctuWB7K5FyqwT3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpP",
+	"hGTOhbmxadF0M+J21d2MQfYPj4lEfNTCfLiahvENHHgcDSYzYrR4gdZCLN4ywxHAHDU/Kr4T4tJqdDH1",
+	"DkD4tw/Mm3+DewQdN1bznDqP9XQ8MoYZ/AO1SOuuYkbhtF9YnfDsgfmmWuf2LYZMu07HnRMDlpNbS3w7",
+	"RjHqsurn44LA42hs1OBFyRQqutHyopneNTT+obdld86H93ZbO2IAn7VLt8qJNPE9VwMTZHKqKV65h3LX",
+	"PXcz8YOzoOv03F+f3LG7wWF3f6etDYqQudqWVP0QB05CNbK9MgcwAOxuMoMLCprl3LACWkpRnvCABIH0",
+	"NsbeeEzI20ct0RLrMYt/UYnARGspCwhmYaYnuJJlCQ5jI1YKzVeYo2z/af3pdQ3K7ehZ2IM1rTCUZKVO",
+	"F2ce4G911G05kM5leDR/ayPr+v5XhkQxQXNI+jEWIH40+nJyepqOaOw/4sHAtHYyupZ22cAeWnz7GHOQ",
+	"Q0q6OTU1acHer3nJVP3VD2qv3iNQHplnllSZ1zycn2WOkdfFsOtDsM0L5xP5ENYFF8f5HYRiOa7+bUoU",
+	"macinwzIDLY2/C+hXscrJKMWmTUdjxTsbY3AH2phlrvxCCNe9S/M9Op5M856gRMS+4oaYeOWRJJGxmHk",
+	"CgpiNRXs7X1DMppvu7xkOzmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJ",
+	"gePNxd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4U4/KPay+MImMXp9PIERerUmp08eXd3qA/KmdWbMqN",
+	"H6Mtxo77eEUs5YhiTBFGs6V1f7viikyuVlAOTzVZ0RvI98W4qjZ/fQMgAKhvF1vHzweQ/8uI/GfnX/Ta",
+	"gfPzQVvwYO8enJ1/Wd+FB+eNXdjQ0uhztUB1SNEIKWhntpBMkY2sipzMGLEqtyFsOGGTgQdyQN57fJm0",
+	"uV8LalRKPyTs21VmM/8MZbQtLqDwmS/OMBQ5sZf2TunCbNsOHTIn1BYZElmSGwZlIjsjoF6Rqj0JyeOv",
+	"zXvso2CShxIBS9C78ejKXD2P7S3YVKYKLnwwCOLKlstlyQgEy+1RAGiWOjmy5JAQF+Oa0NwGTGwJ56XN",
+	"VviNlRJjQwBFohmZ06JQgNBAi4JUgmuVJEgtsaAn0ss34TcvzfWzA/jiUwG6x/kBHjJP28smLtH54sFo",
+	"txDHZwp82F2JvU8S35jV7990l2KK47gl2F/bOVotp062NHvEOAsNjvdpIJ3EkYIBKTnmi1KtWWl44f/R",
+	"/Jd3o2RhT84wrblr3CucoFOABxCyQS/I/HXEssONQ2TBziZJHI8B0eD9oCH2lQj2J1/fWzBEKmJzIKND",
+	"wkkS7BYzfTvm9tqNOYbfjd6mdvCGbZM7WFClv5VVSwm1+ZbMbV5ASTPNSuWkTNuyzG9+Uo6mjTFRjqy4",
+	"qDQ7YFktshTUTXnTYx9Tg6pMrpEbeomil+bxlADyNlkPqZJibCv9/Y74mcU8Fxs1MQvV6B7TI8yr/Vw4",
+	"D0z9bKCXpSdV7AFLkMU7E/y2zaQsmLnI656F7hc8C082qQcTrY0V3ppe9LrgLI/cDUmh0FmvDBYy20Qn",
+	"IFpVzajsScAnIdKZIKI30nqOZhNevoXoUGI8MM9aloj5KhSw7pwZl15n2VnsX/DbUPF/CbBNRqHwOiRo",
+	"CiQvt+gMTF29ZVu9PBi35neo5nBNBGM56BtSsOdzUGn3uibHniVBGKA+2las7mWynzMKekOmCDiu3+u9",
+	"MyY1BVD3qWbPRbFNHZsG+8dl8R42oTZGcJeHna9zaeAwJHry2ChVrVj+E1oF4IjhCOP1Y3R8rMtwd8tQ",
+	"C8W70SioKUV0tS7Y+5dbkan9VWzmzje3qCh5tlw5AMlevwEO84bSnpXU57gu2YpXq96vgkQQm6DZ4wd3",
+	"TbqPR+9PFvLEfHjiCr9wH57Gi7gL/sZh5CuDa2gAFXwOYN/X+FSevj+oxdSOTjvnEDMbNIBcd6lTUeVc",
+	"XznMqTqZUAvbUVbQiRWg0zwMzQ0LzqORs+ZlmUBW62tWwqvGkX7xtm0J3whdJhRk6sPNOzOgbtGdekEg",
+	"z914kOXtMlzbGBPdQ607ProY/aKkmLygmx+sJ+PO+VMTi+Hr5MdrIy5lpb6zv6uLte/Ye5qzjK9ocUnY",
+	"aq23FojSXVDMEDWpJUeps4nXKvbr7ttOx+RsTM7JZDKBwLasNFnQtarp0e1mrKqsa2Yfz5iXw1a5LR47",
+	"LgiD+O2JVwJUbNDMkryV7Y6hegb2/TTUTzPfF2wty8TKZ6W8wbLydrUH4k5bsi5oxjo2/7Xf/cjYMRzp",
+	"iFznZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpvK7Wg2dZfajFhEya5q2U3Dc0/87M7G48gtXsUuCZ",
+	"xKzkDVUubXpM8lKu1+YfEPiBXGx5y/KUPtyYIb4lUHwc9tYSKcUcX7OMVooNvI+DayVCZjmdNqBZzsd7",
+	"Tr4dJjkvD2nZ5llqc5QM8a3suC1mVf5ugFN1jEHU9GEvGUXfeRICipY6YM5qWXhEpnXJAEAHlNYLMh2T",
+	"h9Mx+fKh4YXT6ZSsWZnZSpHdw3Akn4B3ceHywlrq7oAuSx838MpvV0Tk19OTR28/nI5PH979/c2bifvz",
+	"7O4f//m3FPFxqCNIbstUKfTuHQHbvqZnbDPwuPRzh9YoFvFc/YjtBT9q5cjGKutb3b7cHx0EceeCV1zE",
+	"n57+aUmQWGVxcxVXovbfV5+iGDPgkN+ntbGuQ7wHw2vnQLce0dSlZanw1JgDNRith5boDlVrV+0BJQwP",
+	"Rl3YYcUVEfayM3e8olv0zqBrJpOIh891j1vOk/xty1Y+r7QZcFdSSPyivlkNJnV5j7sBL/sN6iiuJPcS",
+	"kC2JXfsF1D9Zb1PagYVBz93Q19bQZ9LtYQ8l17thERc6/dAxgK+u7OcxcsGZHX9RekNG4zhrFN9l1xvm",
+	"N4QJ3T7edfLaLon9Mnssbic8huOG+XueSXHbY5mz/BtMwtlx6dqN3r9VbbrRPtLBBALaV0Orp4q1hFj1",
+	"km0xzkIXJTMqJiZGxmkjH1LWsc+v3g0Gr1mpAMMUo08W59OZqIgKSMqqYMQOkzRRbWlB0g/q0OTJCtQI",
+	"C8WPdoLNFrjwSQKzLZGCEcVzNvYFibMt/ALytyfDYlnZvEgqhQEroq++2RGSLD2ubvTmkmXv0uNEmeI7",
+	"cI1aEcjbaA2Zxchng8NXDhIt2SmHFhVDtTaDLieVdpK97uqO1qhu02us5aqnDDksv+ip+rmz8pLnSZmi",
+	"XNOZXoO4JjABOm3gNb6ruTuUtXYRnrregy8+Jtc4RlMOnFI75O68jVFYOHo6SkRr83Pzex8Fw4NciM5D",
+	"jcO6zQRH0ic04QycbX8EydKThLPti6rom2WR04QoeyrIT68e7wSKU+xpU7IOsbTMq8MAft7jsN4uSkGM",
+	"7bE3qxrXTqcQz9yvetCnQxofTdJC+VO/6RxTdrTGs+pnKHlYMmsYw9S7tukI5mpATvwU3Ixutj9SnlSI",
+	"+rOeagMifrWRDoUYECPcU7v5PQ1qbVIx4+/khsi5ZgJTNzHNZEU2GH32g/eYcKc3IQAbO97Z7DnhQeg1",
+	"mMcBUPaaVKvLSt6yUlel6D2SkVQsf4lgBocIPOtqcPOvTaE5fBdhXrB1kbonUJPd3eHntkvcmFDUF1FR",
+	"jbXQHsu3iYz9u8TBLNHuTTFjlLjb76YK297Q58HWBASZGWN+WT5L0q52SXOiJTRkwI5QS/A49ly9i9r3",
+	"PbwFm+v9UzVPES39JPvGlCxPD2XAQHI7RrwuO+eYPy1Dhb3v4kpQKVuSfnf6OkJvrg1VxIK0jvG6pDqA",
+	"82eFzG4uSbB7uAeF0awoDkhj8wWL7U07YE7uWseObkkPhgMhHp715vsS7CrKWBzdlhG8lAVAWyTlqq+t",
+	"thFEO7+w5s6dc0q/i4zbemwPjpwKhMc/5krzTP3uiutws+cJTQYrQ2n0oNEiFTQxqNPq0rLYyiCr/fY8",
+	"92hZ9CRQ/X6rz+IJyyBjSVmons2SZ0sLvwTHAMxWLYHp0EkJiehSsRIEqaK8772xprwcTltQn1JOLyZt",
+	"vdqw4ZAPUxYvFxnr77qw5iA/xOa2lmQrx1RCY+ZFv6ns6COpXkxUEPP7+JL5TMEV6fILB4eAOcLC4Gw9",
+	"U46d1Ng145pTbSg+cJL9IXQM47e6RvNuMRbT955q42DtMPaB1DcCC459D02C6+rwATYJHjwQSdWxhSZR",
+	"a8CGDYIoDQddX9mwTn+Tjkz+ewWoMymGBaiDy3E36BC6ly4ZLfRyiy2ucZ8macM6K5l+ybTGQq6dnAa6",
+	"Ytgsxj6Cug0tGblha00UwHANM95Uj3ZOZAPdoX1zDtAZLDQhTsQqVJhQGxqFkBXNmdHBuFasmHf7K1S0",
+	"7nSYL+k53+1i7YliaI80nZC/fXh29cM3dxbLy87UfjlKsHpfl6VdqXdaRuXefdmwUmnXv9/uCATSbnml",
+	"GOACQjNYuxYuFkXcnXMYHxwptyHurek3dIeza65V6xH1Ts8gSOr5EIGye52elgLH8RI5ifep+InsfI+T",
+	"WXBgjkCfsxwN+cXDh+dfdMmGFX1fm2bUeMqt/a6TGjvGSCUsn1n4Qr3Em3BRUrwKsRonD+U3bfZKuLka",
+	"NmrBqWoodHuPYVZQ1aJ1Yd8IeAAS7wWJMt+hEZhdms9SH/sE97fJlFxbxZxy3dkvQYwaq2/SktTLQlL3",
+	"7ow3dGuvK8bFwtWsjsmMKY3Zj8Nk1KKiJRWatZmz1Pe6MyY9WZdyZdtgdzJov0Ix/EHyCq1WK1puBxaV",
+	"4gf73Oe2T4fjpVAw6V7qWKYmbqONGUdF4IF+HaJDlscTm7L8VKRmasUBxCId6bel2Rbd3dm28B1XBPoX",
+	"JnkPW4KreyfW1ZynjayBBeVC4SyVmRhkRNYqynHaY7TAablIn8k2ivRypWj62ImzXZVabvraTG2Z7keP",
+	"ebc50XqGtEKph0+r9yTwkCi48j65OlCa1eHo9gA5iaWYV2VU6f3nVOlv3bN3vtdA77pEnrEcmkSnqhyh",
+	"UUBrOljalf2T4FoRcAIAZ5pBiBR909WHwQYAGJTVCxLFIm0JYQHSphf/ljTVLv65hfrmrLRVjwDknS1b",
+	"8nd6FtW3gRBEzQNhPn0Y8BVn5RNuceOTTjPXGKGTSfAp83xBh1S9Av//iA3Rdl/uM9H20APfHh2XkH/m",
+	"T6Q/Le4AWOb1Uw6SNkjvtnvkG6X5ym55QyHMraOoXyGMBwhJrN7jLu1eLl5EJxIUVEtuf5coOZ5IaIaN",
+	"wo5YUAwkUBthv41kWlM12SbuwG+roiDmK19VzBU6JOalXKUz/Jd8sWyhwg0rWggkN+lIcATf05zb15jF",
+	"ATj50aV8iOPUvN7Pz67Aez+jObSR9f9UTDmP3oDs6solWnbycFxk3Jx41ZF62ZbOELdcrv0vyt2epjb2",
+	"sXUkfCTkkG44kI8F93HDWmBLbph3uZGXS7mx7SmkyNhkH27IHgiQvzA+fj+MD9zh5AnBIZ+KW65p2h9P",
+	"s4yt9aEO+eHnga1sge/BZ6HLM8/FbfIIcEOBY+D3lLaKsDP3RGKbGi1vUkHYPietKosOg9LmlMg1E/VC",
+	"4KrkJyULzRN6ICvhftiFxYRqZ8iIZdwiccYtLOg7saZrkRomqSIL8D6k9dtOHaQDXOmpJmtzx7vSFbPf",
+	"cJfaa99csd6cEBinuED/2faAZA+7hPtFmcp0GWRLco9L1KAYTFpTnpMt02MC3YnNyrOiyll+6cuAJHYH",
+	"wkwYrpd5STdiMjBl3v/wAAGS4kdf9WjzgSL1z7v+A3XrjBnPpZ0Xj+G3QqY+uIax3in7XrBtUWC5X00R",
+	"ArMlEGgSDCjahKncdafMeLpAw3XLazLsf/FbJnxuFVeEK1WxfLwDc9BVBdHKlqrpyHc9uvEttl0OLfOU",
+	"wz5h5IYd8yG8gaUFcT/wvfuTOhmhyMuSNATF/KHxRyS8Lo7bd8bD/AqPdkCw4fin4NmtdypPl5HtFvgA",
+	"mLlmRaEIFPDbxnorlm9bAiFR/dbut6GFeWBb6GUuK50MzbibtYtI32JiS637+e7dIUkmyxIaIlgkE/Mr",
+	"wgUxvxpSKfbK/dq7q2yDOUyIlQKAxm6EjK+a1OH2LdgPvkDz4tcueyhpwQx5YXsZYac3Wq5rAUbXtB3j",
+	"L8l9jvq599vqXiVuLUhnZodg63KegyaxYJpgy7y2orikbK6KlmwRqEGUc6K2InssxZwvJha4jMsA7TYr",
+	"Gb1RY+yfSCETY0X1vtSQo/r5+6R2BMER6tHak2w9DMvxQSPaog1BqqQiDwg+5QvV5Hq3Xjiwn5t/uHfc",
+	"GfVnp16L5m+jYKm6Ep4Ss/RAgkWiqVs2/1cpq/WAOt8h9S7Dpe9gAXUP+ZIMChRUM6UnHbz9J4l4JXnQ",
+	"spmrx0mwUlfZdYMpjqCyNNnsE9NbjkqBT23x/ZKY6qSJOpJ1QM3VD95/06JiyhVX+mIRuRFW5zHWwmS0",
+	"k4jkoDsaOVSDcOwaxLLT76ZLe21FXhrzq2YG+W7hSWnnkvaPB1KVLCZvPHnWJ4msNffZSJKfS67Zz1yo",
+	"MaYtRH8rWZWZ/bem5YJp/PeG8cVSG1MUiPyj7fQzJitWLtiY0FtWUvMPbDBn93tI3ltLsc2Vrd2Xc6OF",
+	"IWNNGnxhlB06K9jkmf3H6wanvK2Zr+qGr0+weR4tTiDZxNg4hrmTqXARIvGuZyLdgflqBlBZYMmXzCKl",
+	"1UKM7c9DKG+Swsd0PXfsiD62mrdoyHrZgfHlWoFQIQXPMB1+FXRLWx36Wi3l+u0kSo1dyuT92gwem5fb",
+	"FSTPIx6xjwLvdnoPeLcnof1rKgoddxbwzGcdDzuS6hl+czdudew+h1xE30DT1vo4u9B6Lm0Kx5DXRR1X",
+	"kypgN6JKMukCSgR93ZEtSkI7X87Jkq6h6GSPW3jX7j8oxLLPZxAf1zbsSCNYP1MEyUkKplxWfiZF/pm6",
+	"JNQfyZIhOA3mxdufqIF70uIa+MaDpSYYYdLPpFdpDbYpPeJOtxGN+nj6olPxLzPqXa1XbrL8AcUHmq5Q",
+	"Xuv6/oel9c9etc1NO6pErcve0Q/6nc62xAd+BpvqHdUpSq7YTOZbopZQPVxIeUPAQp+0YeLU+57HE8lE",
+	"B5BOb9Sd0Cv4/ql+g+BrIs64F4JNPI5zGrQnAN/XMdDYkthTYIGig/kPrNcA3XApYs5ydxA14VCMHT5L",
+	"qNHwexS3bAmSuu4mCOKx20Md0e3bArsSDsF/hNfjNdHUMDsCXoOU0YPu3mNYbtFN/mmYbmHCL2oHesiG",
+	"1jSURDTUCMmZlDcsh0unJrL6XGN1UXM/RvAj7aFGGsegzWN9YD1/MF5tjZ7Vj+GIxzV6qWu6FQIAfYn4",
+	"3n2r3FfzP4ZW223a/hNbYTjMeL/ydYq+QpGLhk1wSRRj5Prz21PP9a7Nh2GO690awG6rva8pNh59c5tk",
+	"5CvyuJBVDt8qcjqZEiZuWSHXiKdiN84cP6OawsQZPHu922rDiZT+0Po2Pd+2cXWlKN5Ea7Z0fduqwu1y",
+	"LtjetUttT/LKeKTWLItuQzeN08k0+eZ27Htzqa0GlN27hceKKLt982aitiIruGBv3vQopI5mb5szWCKM",
+	"XfmOfX+T5OP2RIJmi7zeaTbfvKeZ7mxdGHzgmDcC80MAOrzl1zS7QR6fM/gbMbGNalAVmmM3TZduOR5l",
+	"FPsESPtzXXJIr865cj7grLTxAI8BWsoKVJQZLwqYQsFXHHvaoPhvkRAH5t7v7rwtTkgo/ZqtzQmkxJhO",
+	"LJ3IlYZg0pg0HuXad+A/Q1DvpT8thze1DHfFbvB3YYwWfwMQrhV6oi7J9f/CZLNr1wUpwm7Yw+/uXqAd",
+	"CzvY/xq5Wwne2FiEyAxfE9ufQyVLtr/lInc1fXVyQjPnliJFf2dYFKAZI5ViUdKYYjCBFRN5o7j+Pj27",
+	"oh5gOwltGRVjMqv0jpF2Y9t4H2UGtg/tXihzfG7siBimntr871iR25qlXaYGZ0SqVQOsEWD6bTY8xMy5",
+	"FBexowZsYzROrJOxKEKDizSikndt9ouvd+FKOffQTpQAIKUOyCUMftR+kwuBjX7PL1kxKFGxNZ0c6f+Z",
+	"wrxyAWIEVz9JI/cOzYPYm7tAvbPO5p7Ybn1DvCE6Dej7cwSekhmOChyXXB20p94dhGdL54cDvzbRUpI5",
+	"LffLU1SvIUJvT0hkudeM9FoZIXI2zsfCc9kN7z6XR7BKo0P+SRil33GlZbltb4rVBjyTht7ef2OOW0Mq",
+	"Cr2wM5YBhnfchtCKvP5tB/1JT+R8DuqK3RLPAegdCztr88aonb+RunXMl5LR483ed81py+iHM1qJMTHn",
+	"f7XWZoMcDCHKiFkpq8USm17PZKUHopL/0pIi2/RHI31QugHygHV7NXxdbcIRM/E9uEmQklB3dwN4WPCP",
+	"t/d1r/ZN9eA1xyGIFetNBAkVlD8L8pLZHjYNudRxDI8hgOID/WmIIFnkreBhHyF+tEwGalBoK7IEHRt1",
+	"yR5W1M7pWBZ55+mov9UCUFxg/3on5yCsAjqc3LDchaou7NWrULFz6t68lCtCydwIHKPscbG4dHgidlz7",
+	"V2NUsHbUBaH1y3lelXqJldf+4RhCJWBm+Cs5VADjmOk+jlIfkDZ6eKODFueo0T0A06GtQYFOCvznc1C0",
+	"fsF0YSnYRexR5MoL1RnNboiWIZQKAQYFTsc2ZNPfPYPTHLlE7uaOco+RUc8/gOPRqBCO/Aau7Dx9sLDn",
+	"mBkSjtgmgqQdBov8sbJGE5miKN13YLiWGBXyzVpC+4E4rBOHe4D5A3t1x3zM7hzjJpBp4/bPeQN493id",
+	"ewxtLwC01QHToeJ5SUpWMKpYPvbH8sIx0thWkC84Zt5D7PaS2FSvC18Mxq24p2ILgvKS0IKVMBLkmvKV",
+	"ZdA1Vcr2YNKxXwQw5jZUaCNXyIyBoR4LS+/jx7nCP3GyUerZeGRfm5SbfxWy/gGFrMevGk3xfdjaIxz3",
+	"iE8+iUP/NKqoa4lxJlyAz3dQHW2JWG/f31UIoabQQ6KGfPesLcwK6aEBkm4zZeGmoA8rPOzB13nh+sgb",
+	"8YVgvge40cx0K90xCRRzginszDWXqO+hUglfsnyB3VQGQT8MRIuAUoj+5Z8V6/2sb5l3kIicFzQFNmsR",
+	"9TBiw8pGnlBvTrQnAPI6Eqy42yO2pdrUw9Ac+6jYCbaiWPWtcvWbMKTQdSiEUkk1e2xTTjsFvHvuzt/A",
+	"V3taJqwpz8fkVnLbGXkBC6zWB5xIfGM6geM7uam/EfCrt+6z9Ps7XtXHErBbHHKyBnQxvL8q7iGovIrt",
+	"Nidq5RjdrZE8iwusfGILntdI9EYCvS4L4r2v7Uokj1DSdNxdLiOrT+3sL9VqPYbypbEVHGNSCVXNzEMz",
+	"I/qh+QVZ0a1RJI06mraybHS2VxNHeLhjAXCy71uNny2NOZ1wbkAG04WRjhuB2UgCuYRLAapz2h5mIb7f",
+	"W/lp5gS0itO2tHxr6RbWYgDFngrCLGJZI6BS8G4XaNdUDc19ku0gTL4gERN9B1CTAJBvVBz8cnB/VJKb",
+	"1lLxRl5p3EjiWDh/fRH63GzGO2B91hTfzR8I/FfnnE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzY",
+	"WZGOTH6Pwq+BLIfeSPQYoeGtiCz5ggtjIpu/SpYxvtbEHLoxkbfga2SogJ4+JCsuKo3s2hBLWIL0Q9/2",
+	"VUMqYVf0/Q8HdRgLk3KDuBendsKf/UTZlmYX9uQigjWjZcHBK2tONgZuIDSGQAK2jwzXHt8HlATXCzl2",
+	"QlQqTlmieQ4nrJmllMpJKizURjCZkozAxc2e6Hgm11vsWR2C40383GUP4Rki+G3poV3e5I34Vpar/u/o",
+	"pUGZ1Ue+VJEditzWkdca1Ky2Sgxbkak0Xa0H5Ck1iuKdGhZUK7+gsduhQMcWDr/ZETQ4COh7kIY0Cr3o",
+	"6h6xeSl/Y+ng4A/MGRuN/KVWl9SO/VSpMnlr/yL5wChDO3TfAKi0+yrPzh9lM+ysW8ovptvHjOQ8wk1o",
+	"9+WTuAhxrocUTh/sOYQfpueSzIK4RoC2a/D7kDljY3KNmo669nEYSlS1uiSCcYjUcSNfK6Gd3wbkfa3r",
+	"wVZk7yK8UxfFVuDG9I0SFPyk5NkSnW/jEU7GK1uq5WTqMtmMzt6N31Pt0Ot2mh6veFFwrMlTYxfK7KE8",
+	"1C1vWc0KtlPncEjHS6rpf8uiWrHkbBd8QWdbzRT5++n0/z0i8O9/9JzLnPKitVeoVGxMckZzUkARu+rb",
+	"l7LKMqbUvCq6Boak9d7xNTC8X25FlvApvbDN6iwjgvWkfW9cIktSsnmler6r2dAhvLi2Mk+7ca2fZoO9",
+	"aruXPHFgsPYHZRT1xFqjvmDb/wqA2G2qjcPqa1iIJ//5enry6O1//P3Nmwn+6x//+bd94I7R71/Tk9/e",
+	"fji/+9veuzzYQW6k1OKfsc1VrXZoSNFRC4Weov/Yqp9Gy7MzuCQzVsgN+Y2Vkmh6A9CT8zSFPpyOT8/u",
+	"PJk+nI7P7lpI1a86/LwLIT7+4dnAgiZPaGeTdpS6GXJ7POUBpO5A84TIgCx9Mohgt3sd812ww0PbFh0I",
+	"LLzi4in+4LShIhgbk/9aMfu1g2dIFA/Yd7cQut55bwCxa631BpLjD2j+FKMk9er5lKBkWHIbMWsonQcJ",
+	"iViK/U4nvO2kdp/QemR9yCl1NkdcH/nwwV4xdLAWWQs9t6zmZzZbSnnzjcihzG7gkg7kZ/NBXSgMHGBF",
+	"3zvxEDFxaNCawoS+AgyVEiEdwC2y4ALhfMlSawws1UtXB4p6e1ra8J2f1YyXhgNMojvrOoMHrp2eAN1a",
+	"1nThcoNtdhgTeXcU57n3Z7RBOfWSxzhMa8GL9ab0R2zosIA3qaZLM1lpspQbsqJi6xIZ417jlfD4mC16",
+	"42uvOLaBKdtt8wUBFunPzCi1jTFNdv0KYDsNIcmCCWNhsTxt8UYMmfK1txJUUM1vWQ/fD+TfW25rbQXr",
+	"oJTScywZzZ+LWjOPOFExo6kqkSd8YfRh9EcCVLuRP5fk5NQWVG9tgmm6r0i/Zm+ujBBrQy1NouVEc493",
+	"on3bj+D6eO6H/PO7PnCuLzXVlUo1KIZShq44OLjnl9Tbfgdonr71Xjr07b0bvfoqvmiHe82lYG2mK3SS",
+	"yl0NuRJ0rZZS97SMocyvf2bQY5mz/Bv4TTJByFi1XCxe9uiHniJnh6d7vaSq7oG1C8Xe3oyuWqom6N5c",
+	"COADoKGW8Q02cPItycKNewJD4tQX1BztpvB+b6SU5ZmQdBBYdZflPJ3G0blp7KbjleRRdI64+9U2G4Yr",
+	"2Pu0jOluMJjQHfbebr3LgHqjQLcW+LSwZuEADFL31pByn2H59kOKg6iu55d3dj2sIxB7pcWvNGxxJxcd",
+	"4yLzHPlJ3GU/0u0BXqwAs3Ff8zKMlJydz9JoKpQpeLj3WVEpfsv6Z1iCT76t9KMcIEDM5/+2V2X3gvGV",
+	"7gVjWEr0+yQVCiqSbf6eC9XR+XLOqK7KPV0nd+pGO/EoWlOmeqeluEkFz59Fs8AZ9ekXachxZRY/uF0p",
+	"FCHsBzQoqPgenwQWyVnRYkysOog7oJdhQQX0M0z2n2ynd0tnxl5IcHuiB9ZCCKFrpMLOpkXNdeyix44v",
+	"PbXbOPp7vxnNfubFt8gkCdv3m1tWbrHgxCb3AYiGy4Sl4M04qRVLRxJ2Ho074LaOo3otCWNKu7iNB8Pc",
+	"tdd6aMVrKYuWCmnXkH0jyxtWEvPkpB0NMe03uLWtGVzlD6RZK+c/iVKah4abPGXHtf1r2/sfy2S1QgvW",
+	"k0cQ6p1/hB0aP6Qg8YckCfpej6lDzsqngTESnEqzZdw5H+Bpgfigjcs5BmQ3LazqwJCSbqE2tCFYQM1W",
+	"WZQ0rygmhNxiOA/GflcJSEqKMJgKULgCCJOnehIbi//G2roqQ2qSHbhvmLQVJgnEyl6cJBSHXZdhK82q",
+	"NUI67r4arDNDJ+8I4qz0x9taveahQw5M7+7IcFRe8XRaSM9Ll+eJVs2WWToSm81JfclXVUEPQlfcUU/i",
+	"YMyDTv/1+dnuWm3+RAuXMIU1hIzQlRQLszerS3JuAXxgyyZxY9ezB9HxPk2KYqt1NWY9xPUNQyQpazb1",
+	"SqhNKgsrQbm9d9Tv1Fq5Ux2SmqmOYnGKTXqHgRm7TdgVvwUVr1o1nRaPCLh5q5U7z0CXpDTpryk5xQgm",
+	"Gk8r1p68SuTrMILe5DuBA/lamSVtmZrXDVM09/YcxCFb53FgG+fA040ULWOhg1V1orYiux6Ta5rfUpGx",
+	"/MTlp5wE9FPzvbFwT0JqlfkI+yic6JIK5asiFDzMcp6Z++9EVeu1LOFxVdCTR49OHj0yfyz5mtITJbOz",
+	"E3ARcPNy88VmyTU7KeiMFdc1pr2vGLMHyF3Ra1bC2vHyPfGeDPNHpD8gc+l5PVm0fiCSeUvX7mfXF+Qa",
+	"rE5WmvWtSzlnSsH+XRNZkmtzv5brkit2PSHwy/oU7AAip2V+Tf4eidZ/wO9n/MR36qHF9YS8cpANBFat",
+	"ENzcYvTvI+P9O38jqVtZOd9XsbOTodORsuT+piDU061nP43ano9cd/P7FMlYANC2alNr/WxqkPQILWSb",
+	"eghfCbCQTJEaslMvYxsU7Hb4ZLcezDZVPZqE7K3ncYqdVe3vV95jUR0ToZ9vH5NHDx5+Sdb4BMmZprxI",
+	"1Jika/deajor2CWoamtWYuPLRjrba3ry2/Tk0bu3//HmzST88beWIJZNIElQ2mMpUpFbFBlJcpncygDe",
+	"eRTYSy6MqGzrq+FyLqiy6OJD2nAjYzClnyaEyTO6wqbMRjpvZWVeAUJlyYr1DpZhusGl8qHNjvKz3UUZ",
+	"PjRy0HLGpAsKOdVoZ2G9E8CbXGCTEcNF9+hR7pGR8ajYlXm2ifbJd5QLxO04GN+mW5Q8F4zMaVXoLVkX",
+	"1LbS6NtssKhWInnvUI+SYvO6T9Ph/4ILdq8BWjsG/hz3YsVQYroGkpZ0lc7GfwVSj5Vb4h8akzXVy/A3",
+	"ATalufnG7AujFo7Egp23lF1aIPSUpPri0fSU/O+Xz5+5IQgXNtZqt5nMZEu3XWzE2ybDJdmUXDM3z/0C",
+	"vKsb4Y+llPPB/Siez9vDyzO2oOJAlIuCHQqDk5c81Vs+NAWzLjAhff8ACH4DIm9PX1FesU4IDkgOs2ls",
+	"sy3hWrFifgAl2K9VyoZ0qQ/oRy0Zgeeg0/GtYe5Qk9djLUtG2+sYmGIIviRFDfJL0xuzx6LnO4wq1F7x",
+	"5r41PGP2npaAPHxJpk4f0q4NVFpklJUQhnK9MzmA119UIp3HMTCgnAa68v1NFS7KMLRdHVdSXACiswMA",
+	"rO2h+cI78pVcMYLdn+wflmkz0BstinfJaD4mSsIOvRERHpaiCKfE9YRcQ4r59Q5RseAIpzh5I6JCI/jB",
+	"yPGha0OFZUbuF2nfLM5/iCYj5y8xvJ7yMaZ9KbVz4HNLDnGFRjF+WzLpluwzSECs+OMyRtlXF1YRozsZ",
+	"EZgzEKVV+tYbFw7KfO/sEBfyQ5po5IKF3nUclR00MA/p+jWXlRhUdhlEz65lmUToxu5rAd7BC3BlxHkH",
+	"knVHEkvIUd8vMfDRDhTvWpE0j/vQ+JbkXMGpdRlrtjPLQIDvrv7c/fzxu7kstY5ZjabajRKZKL3Fnwe3",
+	"+z242zkSB3D4oPyX5mH6NLJgIg6rgTqg3IkKrHNG8xOsK0QbuzRWtoBdsFCWoTDblmCbHSs0K+EhKdjJ",
+	"xlbsuB6DKSnur8l9e5UIFfubznO9tzONil2JnJVkQ7cJXAjz3Nfbrt6L/jCBillXsQamj3qFQ3kM+z51",
+	"mjpporxAvF4080OTjZwvmIJmvJYsYuGu/jG4fgD3FwoNpGJePbV9AG6E3Cirmzqu2FCu7aWSUbyxNdfY",
+	"2L5kKo3rgI7XZEboswBTB3mhAZ4TQ/0fPyP0kFvbcUq8tJ3UT9yq1hP30kvS4923qCZZjbRdqzZ7jQg/",
+	"NSBo1+GjTwJzD/sAvOVkw4qCaLmh+DlXw4yEtmLnnxHObEcZvSTMXdXCPzDp1gH62Cpyk6xXYEorsqI5",
+	"89cqLG7sCQsJzkZqzLbmPwDFZqZr7KeiqMFh42i1mnpRz4rrp1YghPbu3ljo5WDnWPHQ25Si+Z5k+LDO",
+	"/mMqm1jUVsTYxyjeqQCAE46HAaTJBlqH4NuSbY1a84aa0rqvmG5Xk2xvk3spSYYdXVeSwC3OcnBU9bwQ",
+	"Cwa7kbH+hEcsJaheRFCI6TK/3yMDLzmznV65Q7xHrlZ3t6WIEexDLInc92XkhzXDTemIYdDt4wHYU0zk",
+	"T5IuAQj9r6kgTOTKWeFc908VnnPB1fJAv9hOwn9bK2OnEfZbraFlXiUvh7jl2GeKuCc7+pXcA0bfKACO",
+	"7D2byTVhjX6tWIVA3lWWMZanj2V71+36YWjg8Q9MptGyYGU6duNaxcHtbqXrbGuuMsgBhcvdO5QGtosN",
+	"9sCRzpAfsP8J2oPxb/0zge/izQ+nL9A9JmZo5uJETO1UBebfmXlCHIwbLdpjEbRfWB6hzqMhfT8JM7c+",
+	"5xcYABlar98mYa9ITrdjq2dwRVz+KOh7lBhJMNkrPRJD2oC8ImfTswcnp9OT6eneIcOpbwyoScGoOagb",
+	"eWmtANcK0PUhaGQMtouNkOfzcLonqSp1SNo2KKVq1GpK+5a0dZpJB2CLY0XZgeDfB/QUTOABYHcwDIVQ",
+	"rhsd0i4B6hFsH6jfButLWeP+Ps5V3rccDiTSv9rQFNdMPI5BtPZBjCemGs0hm6cRzJuTR8yvrpr34Ibe",
+	"UGXDEq1Fw3KDF9ReY2UPL9VyQizklY+pKc3BZCYLZlSVsaFIBu5ycYl4wi2E2jlR2CK507zay5G2e+7O",
+	"tL+VpWtY5/rX4TybzURpzi7j/kXUutBxaz5Lt5kdGsYB5NBU/9V7QiPWrC7P4JEX2pHYO0AtxzXgxqPy",
+	"3iBJ6vCY7SEaFIxHurbL/NO5rsv8EIhF9n5tfSNJAep672CHMR/C25JVBcAEt8x1bWuAIz3cBUc6Vv/6",
+	"tjiZnbJrxoinyi6Al0SwjV3G2PmffAzIAXmotpWsuKhBPw1b204NFK6gfScDYsQhogiFZG2ku/ZXbUW2",
+	"e1JkpTOZwmNEUNkLwmi2dJdCCBkspdkBri+JDW1c2HKYFeK737ISdoRrmywpxub+cN0zL8malprT4qIW",
+	"RM/No0JqGB6EPPT7hZURRbeKbJbbS4I24IUbzP4d+viBxxEkkAtFgr6ITACKIvdxvzhzogNP1043xkq0",
+	"7fkOa4+ZUojKam/YE3Mk4ntgv2BzjNGEaLAbj++NYov7Za7hpMMshbksnQkNKXEtEaurQkmrgQjp8Eq5",
+	"Ag3EMhotF0yrz0gm19yCmoCzlS4oF+OQ3GlTJPDX0JHCN9FGG/YzRcqqqBV9xF4PYKOneY/u1D4Dbhg0",
+	"lntHCHzUf78fIwxI8bLVvoG+0lQjtOstC72H7BFpM26a0xiKLWZkgaz0S0SfrW366TTlni4gj1AGNR70",
+	"IWTTWqHW+TQq1JruTyaJ6RttaZrB85LfskRtfRl9s6+Qzz2afsMvB6Eptnfe3F5aeXbD1rrBgKd9GLDW",
+	"lbPrXH4NodIo02NoN84dQrXiB77Aln5DYfYssOIOBXbjCok3rgu6tc3FE11nbLy/n8XV3SJ37jKFj9qR",
+	"9X5dmvHh9vq5kilgjHQacK3RKDZrnPSG+HcWsHfRbrgQMZRB6raEQo2vWQuQK14ejaoO0GK1tNOE+cEX",
+	"P3PR9a6d3j8RtL69M2Piue2tNS4NPU6Bin6J9Tambk3RvMbdh8Sw7GFXMchp65fYK+rhYZVGY1yxsg6H",
+	"DgUWSBVIeMf6E5fG1JLbwt6vSyw9S78F6/ka0u3BNDnbeVsifrH1rdqt+QDd0xgKq71UWJdclrbgqMXs",
+	"/9E+ctSbVPVAMKt5T0uq2WKbcp667whVzjZyXs5L3z0EcuUQ7/Nkw0Xw2+5eLsOKn/3M0sxs7H7Mn2iw",
+	"6rxHOVlwFNp+8L2fR9isOqUQM+vCmcOImYfdpy+xjzi7cMbNJUGnBnxQ8FvzvNFC4zMxEIxrgNzumV+4",
+	"kzoIqFg9Wue/sCm0T3xRVWNzKr1sCRsf4lAOZQEtzY90nKGO8+/dcLE7B9EdhL2juOfuQqA4RC1/wYTM",
+	"LV0Vw/q0h3aPiajusOArOidTUE72ot6UXOukN7c1EduHK+2G+6bblgR1156npZ9NfW+7OO0oLj0c6mW1",
+	"WtFy+6n49uqT7jhqu6ZojE67v1PzASfzT8jpR+HV5E5YIHHfZnyDuhrNV6CSsZxj1HrOhY1jY6vaJB1e",
+	"yKIwF8f9bZmHSe0hruYJYCanD7588NX5Fw++7AY12bkm7FhJslQFu8raWqXr1oKiKOlkAx44F74VUvN5",
+	"mkPp8eKaVsM+rHptvx03IIS5EzSkmU6DfK49tFhPHcbY3V1OKufRh+ab5sM1o1hjPshF+XsZm1VbQfGs",
+	"UlwwhU67zxTIvckRYEjx6Wdt+Xu97NhwPhrJRimrWSrmPZtwKe9Dnblvok60wlbLtRbYg00Yu5Mdwa06",
+	"Y9aH+xy7Oj60SK3h4NXNXF+10pnK6Il5DH0gSK5PQxVocFJcgILp9LapqOtHWe/zV9C1arGzYWSPMnWQ",
+	"//Eg51qVvjNS6szPSxlFmri+IBSOOURurl2i2XVasTHXcWE9IgfKfITfODQm96ISj3GAneSAr+NS4B0S",
+	"HaCTHRsw/bj5rFV3E+c6bWZVcQNRm1qJgC/IxajOjCme21JDgFk3Gm8EmO/OCOSrNJISV1RgHrh5U5Qg",
+	"ngROKuWiZCqBGeiKl/r2edtd6LQvynqrYK8V1LxNpu0HhfDetmRcpDS05Wq/S9Pdlt33l0W0cXePyxuN",
+	"Knxj+zMuQKollO4KiGi7/dnvwpcPB7w1SNC7hTLOuKO+Ah8gXDQT07vqPiCTpm+VyEdr5pCuhQpdE1m2",
+	"lEzVznwANMDqe1qYCWx7IyekvL6PbdsLl9FCZiW9YWRpnb49xnXpbWkS+by0GSM5K/gtKzECwu9XQuTm",
+	"DVsAMdsBA1pNYLc2K2qBCckxhvo25f9wkdbeVeIAYedcpPkhOq8t4nElP+58hTHD8ag3u4yUJ5ux1ihb",
+	"BCZoEQdHUVA/Gc20d5J4Sx6CQ8HAxDJZ5BPic7CNaQpWBep6zEN7X4/JChpdck0oAWWhrMRusXJebq2q",
+	"2R3J/sHIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xPoI1D0ffwPor4bDJDmDAEjUNjbEwgXde85bH/WTOf",
+	"veYvT09ElxVL7H5Xfnt3DC85US7q9ny6s1wCnxkOs2/ss6Nlh+wWm/K3kWV+6XrnhtxmWxKuGdac9lG6",
+	"U8ZNKDtNYs7gTIwVAzh3hrMRARN/NyHmaOAWrRLgxFGwszfG56slpL4tLVSW5XLw/thjM7CPYOmyIgac",
+	"+H+xbcjADNtR5mbpc3LDtuqSzKReYgEeNXsSBRobmWOlTCRHpSiiZZ/n7oaUu75aMsVgwu4o2dwpc30K",
+	"abNeOmK+e4O+ybBvIy+sNVffiVVb6U2zpdV2QGKuaaktWnoy4WtvdHpPglmYSJSt72oKqzUkXFDNCI2T",
+	"+hAQySaAHzFY3uJ7eNlaWxjBAUVVhol0TzQciha3CvbjjV5gNREAhAuNYa2XLIQNMKKQHJFlJUuoFQe4",
+	"CVqrkhXTKWAPs6MIU7VZSoh76whQHULiSeeLlctDpnYP/6ZrXgxrqFt/YSLdPkak8RHUN7tZn4QGh3P9",
+	"b7OLAxWRW/eb3RbKQ7JAcJj01IJr4r5Mf0g0f8eH1eYVae8myt7rF5U4yF3iGr105h2FhBKueeaADVxH",
+	"MwfF7dxch7R6a0szjVGSoXGJJLkcY9UVSLZ3bpNboDO7MAeN3ewQMpLwPvsdSZZ5fOjl95VG4K1yIskn",
+	"+/mGht5JFW0W7He0uzH3HCrPgARP+HyeEGj11JojJMwcGR5ZSD2sSdae8SJHZz//uBM/Sef4LS14Ehuv",
+	"NQsBf1HPe/FEC8vt2Mij3ExuTZ/E1QSTbWlu1wpPkknVlZgMub809x1VnSID3WN851OLtWXLgrzfsW9k",
+	"RelvlOYrlD0J9rl/LtyxDuzx4kXs/ZqXTA3KIrpPiMlYtGl0c4UVCLjVM0ZyQKTDugS7w5XQvLA77Hd3",
+	"QDhrXQwJZ0EE6iKuM/IFZ2ABbZnGQjRjl+UlnetLn9V4EWFzG/MZkqhDgxq8KC/BCXbRcIY1A2DRxdOq",
+	"Dwi2eREM36MBTj1jG+8RQ3TBFRV0wRBxfLY1RiHFFnbJcOixb4OjxPQ6AMaUZuukhSnXTASIKfyXxx10",
+	"jua3Q1rjfsTYIqwi2Vl3SNCxRb/zabs+FgOeKXMGZrLSPlyAR4Rj5WYAZE3ohXS1LgbwSHS/vISf7lEb",
+	"Eo4OXzTYnnh0jIhph58ChFd/z8RQzICYRu0A0PSGqW/m86Tbk67XxfbC4lkvqtLmz4OEhu9cEZkXcjlk",
+	"0YOaAB6hCxJBZmNZp2CbsS9S9z/EcC3YIOD2srluNlymEPjdZllJMU7PyR7LXR++vU9yeWnk60WocnMi",
+	"FybeKH0pnCJvK8mwvvbtuOUQD9mPb3HmULdES8MOB23rz/jbvW2/QHlthN2DdhtdLTE3NNVdJ8ZDxL5X",
+	"mD6oFrXwvCVZDCblZEBEk9qdZtVDqz10BfYTlE50gprxRSUrtQflM3OaCGgAdAX9KhW7ZSUteoZBqQWV",
+	"vYIULxT3fXIK2uFkYqwcC1RmTpQ5CK5yb7aFQEzPKeJW7qOF18oOz2borYJU6wKau6keXRriraHChmTm",
+	"4eNBiKx7oF/hQnb5DED1SkTe7z6Qrw4veh/jrZiTf/CehSRCblxt+rHTKGxhpeydTMGFN6Q7VpFL0JXX",
+	"VCmyouu1Ec+yJPBTACobE4lxpQ3dGn6S5YA0hghTr6uBQVUKM6jN7bBAA3Ie0K4d0wTY+74ZJd2wTy3n",
+	"FGkdgVyhM67/O1sbVv9ccu321lvMC6Yv8crjikAvnt68uhc39oCkFvSBqcOyQvxVYAVWGC5ImBqJQg5J",
+	"hCgYhMs4ugjqiST1rQ38XgN8tykmOxJ+z610PHdQuu3nn9wlZFX237s89KYFu80Z/ntLPOvNAhwTNXgo",
+	"8IllDs8uA4GuD2hF0RN92amCO7YhNqdwhaWNmlIcfN/W+kkPA3ZnmrXUHX0nN2AB2OxgsuFFYcR4K4jd",
+	"PKh8w9Xx7n4miZvmqVa1bkNla+pRKTdqb8qdG4prcwt5Q7ojxeUPA+m2gfGwdR6x2yw07MMejnFGTIJl",
+	"8poFDXqKkeerNcRYjIB+F0vsmlgPxzBcC0Lqd2bWdFakHTVRi7yjnNQdwImcJc9dV/u4WjSs1r+EQv8S",
+	"mml+C1EoWinEs6oH8cwnZbbkt20ZD+EFlRqAhL6j+/TUl54wmn+Pmau9G752FKt1ZciXVVtntCq0T/Ed",
+	"U6B3AXuv+0cLjt3pbEhUdLA7CJ7fAZdrwbQNFbj7I6HBhG/qTM3tbrpQYi7XOt3XA3R0dDRB4Dok4BDB",
+	"WJ7qTbuUOw7nvUiqPsv0QzIDoZfioNl7DaIHGXDspf/Yzinttm87YGFDPiRh3F1aUQNvFfoeEHCHKbQc",
+	"oducbUHdkdPaE4DCcoTTEgxxvHcpkjl2fsnN5quqoJrlP0ihlwmZs/KfB3DcZgjRWum7MUTXfr81i9O9",
+	"HZzWk+6AXfIV2Na/fzzD9yO/S7WMF3qZvlXcPPdvCQ4SrX3sKBQPU1uXW8XbDlxMh79f369kTMYGepNZ",
+	"ra/68RWMEf9i7PggyUPVLNrbHf7I8+dioATIZLVOG9X2okCESTmfDwOYjiRLs0sgCrYNVYQuSsbyS8zs",
+	"5TYKiticesnaktBtKm2/iG1Bs5ukiIX1WYkPqdwA7kgqxbyfHsI7HtSTFoXcXHqQ1vc6BIScdm4ztOv4",
+	"1vU4JKO6KtvSGf31eaDq6u8v95oW6yXB7d8jnb61P0xxOyu53NtH/0d8KjodnU9bQ77W9uP+TD2MRVqP",
+	"sR50hN3VYCdsZ9FL0rjV1463mUDJa/I+vrbMVz8JzYu+C03P2s/WHVj31iAa/NaH07RPNgUYwiGQbn6n",
+	"W0pvMLCqltYhH9x7BZtr8HUykbfmsX/xoDMb+/wsmdLVD8PEsVDjdXuqEoyRu7vcayE3180sd99CF3pE",
+	"GelzYjflba+N3rdhPxpZxjYJezRSLHadDoPO2bwqih/cxd9EdsNWBnD1WdsEO19viGblSiGcm/moMjZj",
+	"1F6xXU9J6kG17KkwKvpZeiNx9dBunqWay/3sMwdq08jkikFGqpkP+OxrU9rlWvOrV0nueeXCP4mldfMJ",
+	"bGZNm/LriN8Y72OrOmW4axfce4e5Cqq0w/U+INUgFcasgWjbwAYoFEKSTK4xeMUVkRuWE2FTdjuQs2tw",
+	"mb7I0rdBbUXRbhDXr9TPvJ1mbdSyNmAKc+KpVsSM5hol2l4S9fqaqE+wz0CgYktWFoMuoTst9rZooJGb",
+	"qL918ByebzPLP37Nshn/asF+UGnPK0I5LxmRRW7MSV/dRrnuGyRbLy3+bwOX3pah25RNQ38kHhSWwsIw",
+	"umQBpLF3iTkOl8TGW1yvNyq2QZV2HthES1f7RmC9ktGVTb6p3+NNcKOO6NdsC5j2LOGDiFCG+8SE8RT1",
+	"e9gdyb7Os1BD3stpDAf/gODcUJHxtrUvygDXdJAEjs/CEYx7R8Ixirkdz3RqDq+YoOI49Vo5W8ld7vmB",
+	"5tBH9NpQzFwbJGe312kTbyd7VTMxrJClZIu2qIsqqkUSW3YpS41AhCA+87xkSjE16dXtzzukVaUMK7S4",
+	"nQ3N/p3ErHh69ewKs/LI17wwp5OghqcwccyZSDbODfMU0HzWmKxcTz5mRYghWewOXdjMKbcau+n17Kiu",
+	"Ug9kt36NYHZ7mqR99QNrguOtGIoKvLOen0QuE7brel3wNlemSwffdbAytm4pVMXb4HQ67a2pmon9i62T",
+	"xX035vOujjplM+fIQfQfkDMROmFZIOK2cRBG+WgE8LjMyVzZogVppJYvBJAuhZQ34GGe9Ogkbvc9ekMs",
+	"loHuPqMvrNht/dsWBvuX3a+GSykNFx7a20ddhjr62h8Ftbmno2oHzdlBzrfF2s3qD8SJbwNpc3CStiQQ",
+	"0WZJzvthqfcF6gDQdsM66YsuXRISTFVjk9eAH+J+UIqs5C3LiUwiIvQEpfw5JAVHSBYebgGumU0pNetF",
+	"lmToEV6RmYG4sGqvg3IA1VWu0dXbA3xtKJR8C/gAQunHRxymZ1vL1LrZ711yNdAHt8vbLvjezIvadsWC",
+	"jKQr2Pu+iaW0BcuYibw/Oes5eP1C2L5Wt48WrmmpD3Rn2pwlHALX1ciIi0pXHfH6OGef0C3uUOL+GBYS",
+	"eypuJVRFtniNmEsOOMqWw3D7pvQDPHQ3Hv1aUYC3+Rgb2wzbMcyr8q88eGtg9q2bMzReUUZt8TsVCvdc",
+	"Xetp2bScavq4oEp1oA73PU7HxARuDR3VgXbD9FOQk+1bg1pf696k0jjuw+yDJdO6ZCterVpBBAaJreNC",
+	"Nfd1BrTsWMiz2iP8AhF6xahg2NYN9RV9ndJGCrabdeODS/4AelkYZ9kE9RluxrdtN+mP0LPn/vdlx6kd",
+	"Jlo7Uug+ptS9J1+mjAmvf0Y1wYs66sVwPnbXwX5+9rWckUwaeIncjUf/HVwidQ5ZyOQeRS6UPbgwvu3v",
+	"QqbfLLnzYB4HuDryUpwnLbq1OwtJ9EDBNli77RtvSKGX9+t79zObLaW8udKarVLG6pC+COx9xsqUhwKA",
+	"9NmCQ0mpmzwFVPDPFJnJfcXxK14UXIXGjj3OUlfPjzWWbnf3ewvxKvdMSJhLN2oLXUAgWTaesx8uvDyQ",
+	"q2NbnmCwJNWbBTdMpVfIRA7NjRuiZLO8SYoS93jrHcduLbLR7r7CV9DBK9TL2kThz9QF2eBCTngapQd+",
+	"PcRXveNp3izztKeZvdeWqw9DRwpMstMAE5ERqNLEboNtCdzNxbYf7MeDtm4wTcjBbQm9WrcFLgROI2JX",
+	"XNjEjQ20TImvi8QhcF/tk7bgnvZ82eA5x2F2sMAXEQC3Y/jm1saETZyzHqfrqfjWrGXgGTNiqz0Lz+WB",
+	"tJ61v47mX0fz4x/N0kYzevk7GrpAymr4Ux91eybdsnuc/CNUODZv6k+iyjHJjrugQrbv/YLfMkGq9WUA",
+	"5FvRLba35RpE3W4HyhBe9xkfAUQkFWm1c/omlo/3jWzbn7S00/ITu0rCeTFBlFwxTNmAk7gAPCWAmt2D",
+	"35wSFDaHowVG2p/uuvTayPKmUQd9YH+UthumvXKqyBG702et1mcMH0Pet7tVbONSvhAsD/lsWGLhkmBc",
+	"S7Ax0VIesK5mldV9RbLjNy+SzbCpYKb52NguIK/UmFDyT2JDMUxg/g91ia9g7BAlJ+SZFOwCvpjZNMG5",
+	"ObjmyFxDCgLX22u4na/LSkwc9sj1sOT9qiz22cL3SScwwzvCJIqsGozS4PT6OatnHITz2Z190Nir44lt",
+	"L232lZrB4D2m9odmSLQnudiqy2SGi+P3VA52n7fu6SZteXMHoHxwykbywO6c05wrOoNra7YlL23q0pgo",
+	"BkXPFr+ijT5j//M+V9TPXC+PCJv912X1P/OyaqmQ/G9W8jmHeDdOEwp91IS8hApJO7WMTQ6u1f3rBvxz",
+	"3oCdVal2014wZVMBBrimVfo0W2MTt3VAY5JadAuG7pqw1NRVQQ6YsrxlZUHX38mqVLXsnbMHzdSdb2UJ",
+	"CBU+Gbx+lhfScK+Ao8TFwuaK2EbFX3wVtS2eJlmjbWEKtiJxBZT+8+EAQo0iBfdSFBdVyfX2pTnELmuR",
+	"/4slfFFXglz9+JTcsO2YXKvineHBd3jUzr8g2ZKWNNO2kQjIBDBNGS3BiWBfvdR6jeEm1Q63mVO1nEla",
+	"5p8pYh+cEEjaKTEJTLlcHVvsIktu5APAotEbTCfiZrRMyhvuK/ovRi75+J17fzj6uOq7O0D5micymL/x",
+	"XZQCjJifKRSaY9ZkLplCYHkQPnSlJiSXmfqcrvlklRP2fl1QLlASZ1KYcwJ9jswKyJou2KX5J+QjX7wR",
+	"b8QJ+ec/rypz2WieAdf/858X5PoKuoPz3+CTC/I1UJq4jZlMJtd4D9Fo32w6YILABEnlCftGkJi2E/IN",
+	"zZbEB5UhMwyXsGbliuMY3HVt+fv1+5Pw+fU/LpECjtsMGRTdKrJZ8mxJSllgKz14aSbNxWDdARNc/tNc",
+	"/fOf+Bkl65LN+XvcBDsKbscW89X+fq1us3fXY7gB8L8se3f9jwm58qFLWcaYChkVZIZd6AFEkGtlpsJz",
+	"8xz+jbnZOBtjMJj5mLWS64KvuL4mfz8lWhKjsxJWKEbOHv4Dr6EMXCjX6DRF7xu5/mAsgDEJLpYxsR6W",
+	"u2v7FoCuNq8xbH0NOaW4+59bD9V//KKkuL4g15nM2TUWkECLJvOiJfTMMdw0JteI2n5tNw2wRkHubRGd",
+	"2b7wsRSu+sswGFZjwzD2KrGzV56vrr95RRfXl5hLB4CnjgGun85PfjDGyzX5+4Ozr1xl25g8OD3z6D4c",
+	"qCykJvjeUI/0jwmMYC57N8yC3zJFzqcP7GxfQA9wLhZmriHZwebzwT0Y6bCwVWbGT3O2WkttFnnyL7a9",
+	"vgxS5IZt7VsCtiJuF/QZFHAmGACFwvE+e0CW5iLxXLHihi0uyPULqtn3yBbAAv7vkx9lwbPtteHbWvnq",
+	"JZmxrRQ5gB5BOeCDs0dI5+sXTJfbk6u5ZiXyxre2B9malhRTJeA10JkkyrQ2hC240iwnrqehzyXlwsvS",
+	"CXkadlawjVmpApccXa8ZLcfQ+wjOgyDG1HGkviB8IaTDod3KygEf3gi5mbwRUB+YMYF1UDw38mvOWWnu",
+	"kjXNluzkbDINsjn6zFwQ1WpFyy004mLraEtc8iv22OQCIaRsogg07IKmXDkvbcciPHjmiEOzaVcrgSnM",
+	"I2fTRQrTxeh0MsVZyDUTdM1HF6PzySlMdk0tSMfnRsz+BpkDqG97Hnyajy5G+K25iNVaCoVX69l0auuk",
+	"tL3LNXuvP4f7AAzt9xYkbiRv3C1KUx7yHbzyp9qi+daxF1L6up+RAx2vKQKji9dvY+o/kU7MlzJjSgEW",
+	"9n8CbO5CGe3iB6YpRq8/B3jQdpLYr6E/FXXpjq8/jABZAVJMbFsfbN+XwskH0ZUtWXaD5xZYPmA0rMDk",
+	"87f/rxUrt4HBblk5k1As1U7Yt7/njmVUwIY9nJ73fMnrk7eAPD+jitlQ1BvhOz4cMgEhNZLSvDK+lIHK",
+	"Ptx1bLZ6TL224AVRC1fdnhrN6eSGYUJ0y2lT+go0OLXLX6nZhkc+B8EMiFZ7HnTRkv08El/Wv1iT3W+i",
+	"cy2+rrl1RmfTsy9OTk9Pzs5fTR9dTKcX0+m/axbdxahS5bvpF48257/8Np+fltPp9HT6YGr/t6jhTl+I",
+	"qijQEzK6YdvunxVU6W9lZQTz2fv/+5v95Ce1O7PTaZiZS5Bm60JuVxiEK9mtvMGf4QRQm9tpKfc2kran",
+	"hqA+qGXNtjiOZUa6i1m7ywuBXAAu3QTPX4FG5Po3+vaOvqsjorus6I0x6YixRaBtol6ylWLFrfXyJKCl",
+	"Dj4f/kRYHV2NiSUi3sOup2R0NtyThoqxmo1brSaA5AAduVKNZa5v2PbaLdzqNxxFvFGAbIkQeYp5B3Xn",
+	"ENykN2ytY1Dm+klEfsVdGHwUI+UMjLG3aMgypb+26RH9D1mKPdu4sTd3PWObq8hQDFa2ubLuduTC6bAp",
+	"/0nEAUDGjpwh+aaaTs+z8ykpqcjlKjL0gRu+sAo33BbmnMDzbK9UwQkdT4b03cHHlsbRLu46IG4YpBAu",
+	"Gc1tTYYxdNqGto99Ds/cjUffy8z7prqe98/ZWdxLfPxgDRwrHAaIC5Zz9AXFN+3nH9AhcocCBJCAk74a",
+	"kBmKbGSpl77vhffOWJwsOMJEChArShslwwogc3GPyYqWUFypnOzblSv4xaFyZQ5GZOrqftC5LD+d+2/Q",
+	"CxjqPls0Tus+C6YPJosxsFtJM/0kpdefU+x8PHljRjxHNu5my2dS/yBzY4HnR2Dn54IFt2KMWxSUiENU",
+	"lmH8KxxZ3zrxVeVcn+iSYtCu3VYwz72Cxz66uTBub1BMyYqtZkb1LB0PpAxXBFN/DbXMb2tG3p7y1N13",
+	"Xwnb7pSoKlsaiXvtelQBnCHLr8FL7D+9bgnE7Z0ql+Kec40bOVONiJGZ9hXPHa9XFUQ4Br+/a0guMlYf",
+	"sF9cayeM8D4rKsVv2Z41QGHxAS88nnVKMwdaZHkhBtvGBEMQyXslOUIGj5DXI4dfTsn38pZBlcodFDq0",
+	"Gps50/ZM+34JNijtki1qvRHcdzYj487X2o8ezb/6Ip9+dfrVVw+yL/MvHj6iZ3NG6TR7+JDm09OH9Hw2",
+	"fzA/nZ3NprOvzs6y/PRh/kV2+nA2nU+ndPqV2bT16GJ0+uhsMp2cTU6xkO6Wy0p9h68YeavFai6/dpNH",
+	"sV9HF6dnRrraWrGRus26fnNci9nIwv0GMxO65PfyMPq7A7La10yuC2dRbhXJeT4mgm2MpugaQPrrw0wx",
+	"cXeAuLeXx+4NcHHLSj7HapekKfxMakauzXV6TXJj6LJCMbBr0We8lVXkNy6oBlhCqr2ea2PBXFsMLqMh",
+	"aAw/1u8cnEnt1rnfIZ2V8oaJoKzY3UE+WtqmDcdjecuiAPAhC+bt3QEc9oKtZZnkMY9BYV2OshJH0bgf",
+	"O5vU2KxcuEoxhJoEPiGFXBzGZrMqXzDd7ZD82j5zPIG8kpX5xejhdDqZTmu5H0FyTk9fTSPJCSJ6VuXd",
+	"MsiK5BDjdllsXr6UjGLbqYfTuvOuNxsgPVolDaT0AMWgwSp2qDySsKEWadOCx2YS0szIStbEjAXeSnAA",
+	"R+yGfb41XyZDrnEpE0u1a2hhosw7H07H5MuHIF9Op1OyZmVmfiDnhOsxBjjQ1WbrMcnPEASEzbhGpx1c",
+	"agG8mpbsjcBb0LwgGhWDcCkHHe7FH+qg2+XmXSYcyFvP4IQe3zH3pzx4w0jTZnpaPv3EvF0vmYbe0ZaJ",
+	"9x9gFYEd1z1eVuZ8/gH/0XB41c8Ofn7o2RnkhEL/O5bXH8P5tJKQO3M/krV7oDxN7nfV/XXQutw8R3DZ",
+	"DNj/3TtvoHPG0eMtZE1gHUOdcbDX3FHOU59LaMXKBTuBufxHF/N9hcw3cOOxVqPX9fPXqaifCkIV5oMR",
+	"ITd/5BFB3MdjXS0OCfhEaaq50jyLDYZk1rRv7QaweJioBalPayouyfmU5HQLUPFCbjCPLuo1rijUZpMt",
+	"o6VTb3dt0QXTrl3VyzCvoafvW/BS2f5co7+cZ84u3/4IJa0AyTLbvgDQxa8saJEha8cDsffrDDqCI4Y3",
+	"ZkjMsaUnpI1EfSVHSsvs5l3BblmB3VxBVDxyoJoXMUaO4Smoj/LYQPs8TQ1gIHMpMKFluT1RW5GB7PWD",
+	"IseiC0LeslJXJf5teIuXbu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpfn4+/egtXCfiNYCzb",
+	"9htImfIp7kzDUJTlLx30y8MH06kZ0hYyWOpPT84e1HyPSpdUswW4V+K3flUff+qfNDtZUKWhMfHPXCgb",
+	"BAizbcwr+t2KiooWQFgLLdnmEk0tpncUfFcAtAjoILqOoYd+JzdEzjUTLmGT5FxBG6gxodAUdLOkGr1v",
+	"myWD/tSGbgpSe5eyiPNgQtO9XaFss0TrTptac/lWt03cy+/jh4YGi9n2WBKueY9kxIfedqYK7hHmmuqG",
+	"MO/Lamzv4CC0hsVtjhfwmEHLhtPzcaeEtecYgtijpJgF1SubF92CFcVlS4bd6b9DQZiNKCA+s/lH97j4",
+	"5CuX3/yvn05O0S6TxW0c3y6ZgpNso91HuhGMNM2tpOwO6BhTOvdqpmLozm6jhcOTq98O49EtpgyfnhnG",
+	"+igvrN1N9nWP4NqwQSa4AFNCPNaXx6MNF4K54MwxAzjuhO2P4XgBeBT3uhusNWxzuID+/IP7512rrI70",
+	"2I+S+dJNE//qPy79Imo0Mpziw835sOK3Hdt1YQUNVmAf/IY2D/t/8VtG2Hua6WJLpACuvjYS55r8Per5",
+	"tFlK5aoDNlyof4zJNfx1Tf5uf7WVVUnkRowBCcnn2dqiLXeYr9+IvxfgbARcdJT9/3BO+VDkBFV1VlHB",
+	"xLEIs50SM0ML1w7KJoQWsaVAykdvaXgP9oZpPV9jWWwfRaPu2Q+/vI+H399fj43Sj6V1S4pt+HnOmsK8",
+	"t8B7Ygk9wNnS/zDf82A+AQ7Bls1DTmcQze4ARULR1inu1Vv9c39EUpM5cVxgSytwZii0HrCFDnu/LqC3",
+	"vb3thimYvUBYAgFq2AMxCEt61q7bge+r9Bm2U9ujSvvH396zpKh3uciSZTfpDMtTl2EZmsSBBF2UTP1a",
+	"tHgMG9mZqLZK0ctj2FDDYlUVC+Vtc3Ng/DVVamPU17eRoun0TvcYLhR18KBVjsajJdwEo3w2sUSZZHIV",
+	"wVKMlowWemkeRYdy5yo/Ut1JYL5eapjwxYlHDHXXJUAkdfynSbnjvt0T3H7quwgCIN4lNJ66vtBM6Wvb",
+	"aIbqCUHkCuL21fb8wfbsbW3ZUxHqMO0/NErdeqDS5+Bgdh6HQ3Ix+tuHn69efPPd859efvPux6uXL39+",
+	"/uLJnWFvBdWz6HobUrQSEfOjFK4EwYSn+k8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZp1LtICDJF0z",
+	"TOO+AEPG/tEjE+A+MmpwSUqEV3HEzIAnsJAaRV2OowfLqBRT9yDzuMt+P5x+R61d+Uuzur9mZQzer7eI",
+	"HVzzCb796FJsHEOu2bQ44OLQHPNTK665p4S7h5fHUz1O3GjqspBLQeDri6Ds1bBHVghsxHIo+UMYEYei",
+	"JQVTiEFNSshNUoS6YSbkynZnyyMqvBEQOlSEKuKv0JTzBDn1aKL5CIkl8Un0R+6sqVDI0qpPdwcckY+X",
+	"fPJp6HbHEoRnbZKwh9YWRxu8vDv7KPLuz5cw83soZJ9HfeaTSTRX6kZFrf8n5GcAPuKIY3XLyi2iBdlx",
+	"xkSKYhv1WT+bTgF9CW+TeeiEa4vzupxuz6MG3Efx9kQJHwsmzIuj6JXDs7up4LxAldMFwMZYMFA6K2o5",
+	"XPlzUWz9B9ZHBc8bMQcl/69huLd+8HU1K3g2aYQ/S7lRo4szmzpxNP8Jkq+rOMBumivjcD06j1QhYCHg",
+	"sJ87tkX44+7dPecAfC4HBlhql3vSz/N8zYSCYgSQeCqgHdrgisMKAzy7opAbi8BnaEcEY65luUPq8tWb",
+	"WNlDrtxAMDBGShTKMgJIdcEhS4viklyDDHagrnALIIAalqHWD6UhTe3u//++YWCuBnf9ARZDKY0S9ZJp",
+	"I/m8k+13Nx6wgP/P4eZAid7gxD/w3nxVbj/OpSnLXlEiWR6zLq3gVCFUgjsAZuYZdlA0/CBybOyIbhPz",
+	"oZarmdJSIJ6x9gGu16Msz2yXP8N0J7rkC+xDo/mKKU1Xa9c8/e14tKhoSYVmwG8AzchvGYSGM3YBOVFr",
+	"OIQEwBt802ebNFtz2L7+MMplZqHmiCwJzfOSqXDhsPIWweVsPbO7bfF0LrGWrK59Bzxud/HatJzvzNN3",
+	"NUi0V+bKVpjK9SOS8eX/+d7DvcWgheHrkMMaiZ6PEdiQZdfdHJgPAhoYPDvCKVkyYogNVHEZgzq6ru17",
+	"Wb57fgyH97mqd46Pv2pluS/5xMr9e+f3/3V+/lznZ/DZ2HMByfKIlax+TNS1PLppLg8/BAfrq4CH6I5Q",
+	"aS6kEyE123MHwYPP4LnfP1PhOdp8ceDfljrtiffbp/6o7FRXBRTVA51NHkI1kEVtBiwO63+0ueYRclJW",
+	"7lEz7fpGF6MZ35O76vqhukxSq4k+rzSEuLFmRS85CC2nD0Kz2WZSJCImYJeSWvrm9GFNP5z1woxKIosc",
+	"9zr0vNsjzg/PEjgQR4nvR+O1Jl32LuhLnNrPP2R+ed13n39sdFC+Vfj5kZzlgTK/T21jvIK3+yh5kXOV",
+	"mQv8EJM9flFHasYOqh7eC+gyn5vLAq/sXYvZTq62pQc6zO+ZZviHshFkllZrc8EGZkJlE9tjasKVqmqq",
+	"Zg8Gq9torRwCQ380/vh5KSHtZlOaNXEH/IwLIlwDLuOCaRVAG1HCXxIqoBLRXZFIEK4skbBAcQ4JtIqs",
+	"KU8gN8JL/qdzl0tbiFgLK+Huy0ztzvCnmqxRJuCvHVoRFduZzAHekqobhp2W1hRwEMfoIrHQi9YrDv8/",
+	"Ic9hV2WpyMKYDDas2qbdfQzYm7OHrvy5rvDUsCKNAvHlyfSLk/Ppq7OzoEDApJsl0w8T3rhyT8l0weZm",
+	"jNOv7GRqfjhpNaA5OSfP5K1DPNtwvcxLuvGITQNgc5CenZ5xxI7BBmraKwVHVDm8C1gzYfbeSERL0Huo",
+	"Hjmj+UnBtGblyaKU1brbbHjCaP49PP1f+PA9a5aPmJgLmc2j1Vb9WkygzuCdLQAIFbnnX45HvinF6GIk",
+	"Kw3VY6XSXYHEgqa/f2i/t+3nLPtB/xuuiJYSG1fNbcefTBbVyrqBj1bolaiQOqqu3djwriOA7OPOQLk4",
+	"6iF4bi5Aw6wEmVWR2ZZkgJIQmP9J9H3feqfoAPRl/T9pVerx6kXDUvtVjCIXHhPq05zmP8rI75QkjcrT",
+	"XWkC+sHFhzv8106NKlrre0UOXIN58WsflHhXXtompqaHiinpoDDXpcwrDKzLNaT3KFZiSdS2kAh0qG4q",
+	"P5e7g+tmAYrh6NWwjSLRZFWpw278aNUJ4VDt91rEgu44GaZhvFavxX2l5+cfcr/ETs9FoMRBnovo58fx",
+	"XETUPpQcw70X8Srak/y+lWVk/m1oCS1JsC2KzY2BjnwhNeAzReTG9gYcQ46SINf2nF5fEoo/8zbkgt8y",
+	"EfVxgjydHNrCCRQMrCSZLEsI8UA2j+0bR0qWl+7XWzSlCBdKG7o5wOgoZWEpoWEaVShuaJwlRJTmRYGP",
+	"vBGuzximMERPcUUUEzDqimxcXhF2u7Nhkd2yUKhJtWf6H1bClWXI4o7LRPHduLU+/7FPtaiR9TW2vmex",
+	"6LHSHl0C04cRWwF484jm9H/VkgUOEGBDMx1/x/P8GPfWQ3EY9v8VA2zYYa7n8TYywQlgy+j7hd59nIxN",
+	"edAKbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2H37C1bvU53odrP2a98hUBK9rqDv2Z1O7An5I5wb9J",
+	"rWAh1fpjs6N78mOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80twlSruEV07pwdftwTy2wASJ0vsdL",
+	"AS5EfI/rZOo6EKb61gAZPhan11jq7HdmKUxiijQYpMrvxFlXBb9hH1Ha+QCxbTxqFf1xSIPMiTHXkNlc",
+	"Z38Lu0ceTqcEwvWar1grW+AaPjJHDBGAqFWNLs6/7C31XrgfJayK7+QGM66hNXfJWX68hnnAfUWBx7Hm",
+	"nYl3Ddw0R+XL/z97b8Pcto39C38VjKb/6XYvLUu28ybPM/dx83KT/7ZNbpw2z9Pat4JISMKKAlSCtKLN",
+	"+rvfwTkHICmReqXjJJudnWkkUyQIHByc199PmjARM65CuaHM4Vnpyi8QTEyFMpbcdYluABXLL/6E4GL5",
+	"FC9ctKjBggtj5EiJ6J3GUEIJFMxFtLHUitADz466naPuSQmHlYI2ef/MShQHrahQtHpHnXanm0OKUeLD",
+	"RWRMuBXNSuGGQQtkWo1eKex/1um4omyDwiT5CloFFaptYMa2AyQzOs7ovjtGoD2WGIabuqedYhDlr0yG",
+	"k4HWE1OA5nrSfvLEShn+Qqo/u+W4SyJnogAcRhCQ5TCNKxR79ctvR7CunU737rAjClK8OTwzlCqSamQC",
+	"lqmp9YVEXmnPp9a7tR5qY/VmkYwg982jqGw0vi1LzLYxm6JOPP6Yf1zc9oYxFmDvfJ7nNykd6GWNbO/+",
+	"QidvBYznc3A3UL+AduEhhDCkGh2lgk+LWUVUAkdTaaaUBt9dql7Ermy9Ca+kON0HC9lPgoNfUpAElmpg",
+	"7h/oaLGLwNVDKK2TugPwyuoEb5llqBBCcgxB5CU7xeiDTTz6Z2bSKXgyiUCuXWhdALgyBIqpQQsrjuaz",
+	"EG//Kv5gK50Eic5Akx0VDqx9hPttftPPU8Qv+YIao0tSnnub6FaO9bwZaQcGmvq6kEuowz4CbxkvbbO+",
+	"NXr6UBLCnsY6i57DH1i33WFC3YhYz0TA8D4DLPqJdGjoUe0pdHUl0CRD9fl6Kgwb8HAC4nul+j9xkx7B",
+	"bY9ePetjtRGEaWXK7FuJ6JyGk0v+ECPQY50lbQYY9az7gBmEPIZS6ClsFTPW82KfWpoIPr1SsbwRBrca",
+	"fkUX+ujwRCyYThwJ45QvmBEU+RX2CXboUrH8kZ4iPNbWrGI8DIUxVUFZfCBO4+p2XLK7FzNhPInmLBFD",
+	"+QEGQfZGkJM1JplqD6WSZuyZGu1Xf+/viLFmrfIaiLUZt46P/en/+YMf/evP6//xt6urNv3zh7/bD1dX",
+	"f//hf363ip8etKb8wyu80YNOFfxaYx4KJvoNiXBep5eIUMgbkcMgY+tWPgElOSzNQPHFO0dPrj92g5PO",
+	"7VHh39/tBRmfig8p7pQjlIqSomzJqMcenYHjcKXgsh4rLvOVspuzxz5etcxMhCQTV63eVavb7ly1gquW",
+	"jOCju4v9yugsCQV8bXWCQ8U4Xm9yw0/tG8IPI3HTNgsVxlKJdnFI7ZsuXimneGVV1heusEOnqfC3XT43",
+	"/IVXrd7Hq1aS4cslmdo0UrDa4WKThaEQkYiuWre3Vwo2ZL0PWoN0btemMcN5zGczoSgN5j8WNDzphgpC",
+	"CVqrsuUM+alape459AYJnwj2t77hQ5Eu3o0TYewv+z9gggtPGhFHbVTgeNkR/Ko9jZhVIVwqDJ9C61V1",
+	"kd9LGM1XXopiX7L5sMKmgMAYnP8uFJqA4z+Oo+0cf2oOC1pQBw83y8soKpv512KQd0oY5HZADB5B+IKJ",
+	"gBqGAqD2XddMLDVApzrlsZupO3LNrQhs9slhazXDjwB56poiCdx0OymM44/2P2srIl4iq8LuVjL8sJkq",
+	"iCVmhy1fdPfCBxzydcUMHVMOf21E96WIo6d03Z3rvgYDmQMDv6DN4BmUPWUBoNTw1e78B/b/0H3lmZXz",
+	"33SBbyRP8hfuFixXZFmdtk7LlIvJynVe2wca0yXOg/l4USBmYEMRx2yY6ClQZKaanUCz8pPH/3XOHnT+",
+	"C7yfONZzETVbxppLzRYtY1RJ0lDztOvX9bhcdiHgre2Mb95whxYa1e+3XiLwZPq4701rm12gBodOp/5S",
+	"Cc8A8rgpeqapzl1BiIwjxUxQU95z7ly0wP5pIsQs92DH3GxX+YCvTTr3Myp5QBxIgGifSmPfu3jE70T3",
+	"/BZecet4zMknO2ns+tgN4LeFGfM4hvD2QOywG0ptOEtCHQtASmlcqt/5cgaMj+SlCxg75BOo0qPKB0q4",
+	"joUKmNGeI86kPBZY0aApBinUSGIxBAoyFT7Yzwjzcw7bw77eSn0EluJRbUSVqMNkfDayTlYx+HrZdCoS",
+	"lkAtjFCR2KHK5y2t8S1J9z0J808CFVdJoEealbBkdpJkqW5kyjcTDbwqXPclWUFhKGZpCclwM0CTq1wc",
+	"JTwU/28ZsXGp6Qx+ftpZ7SiT6mZj472v1t/Y4p4A/z4UfdL8NGao5Au72VApCEvg2o51Eokkj5FO+QQa",
+	"jg+X9VfFh0G9BzY0FyT9Z4jhVsk6Rne3oW5HjUeBEuyjVpM8rDwD4kZ4vvH1YgBkT+U/oThnRqgILAdN",
+	"edhqdPv8je4V3X6deC8J2g5o84WXuxM29q9xIwetVE8E7LHf/+r+PvnXSfQoe647s4dJl/94Gj4TL0Yv",
+	"5X9Pfpr+ot/89da8y36b/3+L3zvdk9OzBw8fPX7CB2EkhqOxbAWtLLGvOk7TmekdH5uFCosYbUVFf3zw",
+	"03bpY7WLtCwcFQF+fwWmPmVqYCcu4bXdC/w8jF4wTspgJwVUd9gef8w/LIHOr04OqCRp2Fwn6dgbduDV",
+	"WnMP7LqCuiS+DbQPyBZkrj8BCmMhal5lvN3oSVlNbQdTX1i9BmHq30H/vCre3bpwe8x/PRr9upftfFNR",
+	"rT3siM1bPPB5z3ybNxNTlMXl3MNM2NF/K770db7JsUiwLm1j5wJgkVxKc5YISMxPtUrHxYBFNrMmRcRT",
+	"4fqag2rT3FUl3guslseakGQUQSh/Q/XojlkZesdCd3DFQGBSDfEA+skMY21EFBD6F+WMJdYZIK/0xkJX",
+	"Kx6VBa4DrWPBVbMVqLNZom947JUIjL8IxT6dZRuQyKsUT6dbKlF1WC4lbLFqqA27NRGoZvOFQ6l4LP9V",
+	"HPAw5o6KB9TVjkBjM5FIDcMUkPHC9zlZfh9Y7/x1MaOUrJmAVE7F71rZZfz13VNoIeapeErdVA4OWyQu",
+	"QVUGq8WQyEVaxM6NBRY+0TdLCGiUuSpM4uP2WfUk+kedNu3q2U20lZ8HOzrX07FUzQSoX/lbU74Ll/dg",
+	"RDP3LdhV9l+39YDxpH2B/A/3krelWCyikUgYeH/SsKm2S7qqd9FyAOS8+yWxyQvuaIt9Ux8gq3XoiQ/r",
+	"nhyOeTLKIUihJkKRr1HEI3qYnw+phBqjQnYMstIJ7nv7jg+sRIsPAB0UnHQ6zEsRhF6/w2tu3avFUm2V",
+	"9M8AViFogUQR29if+a1budIsqMOZNjJ1EIyzhLL2CxUelX65/DY+v7ZQYWH4MOj/FEVdKzQFRb2jEl5j",
+	"JDtU0i+NvMihxRX99xKH2B1CM/pZva49D45LqvLjAY9YF06E7QK+uosghplJNSQeBI8IrShPGForFA1M",
+	"64cwB9qHYzXk/cK0Enwf6ndRicSGv9r/YDqQQPrA0nG3245OHiyBrFVDzDrN9L+0juYyjglob6eo5UVe",
+	"r34nUcv603kZ+fZ0f+Tb/5XwULCXejbDDt/8yM9vX+5PqzQClq9ZMQI6zRoBD7cyAupmyJkFHj7pnxmA",
+	"nNNx+529u91g3z20A2IDEes5iI/bT4SMKFP2t+8e2qt/aOcn8TcjY3cjo3O3Rgb05cEgu606Y6O73tjo",
+	"rBgbnfsyNlzP4R62xoOGbY2cRrHYiGQYhwP8S+OKvYgie2rifLJUM47uHvRNpHwCO14PhweAsK63LY4/",
+	"5h/WRvYhZgWOJw3RcbACUiud81G7CC2EpUkFLfa9YXa2q0L5U30jCsdbg1y1W5SJeslrLAlQkM2lJMDW",
+	"y3eAWbmFKaSKtsQaM3SZMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHOwHoDbfhTlIfAdrjcGdaNELEM93",
+	"YfJ9Y2zYk7FhdzaGWgaWHHE7cMr1SzvH3ieYcy6ih1NrJELSuyOg2YMs0mE2JUnfFD2d8mQiImsqaCXW",
+	"xUifuZtu6Im8GGAeTHBl2Cwa1iZmdDLlaSkhI1Q2BS6lyJ7sobmxk3AYZKu9Valp77/ePHtx1G2fsna7",
+	"XXo4jcfuSMVhoCsAKNgQaMdV7gPECQrQnA2c+RxYGzwAqziA2QqcxRygVgmcMrlKrlRuGAdk1QbdAMz3",
+	"YMmgDpaM+ADMb2tyBpmJ7L12b6FzErO0wZ7ipB49kyZ3CqoiJkMZWzPGtbmvcEHVj6aZ4mBnBXPD3jx7",
+	"Ya3Ep5e/fT5RK3A0jz/a/9weF1yjuv35C58iIRY2aQRMaUTaNFAJAiYmpj3ZfKyZEZAqFQs2yEDL+ILj",
+	"KV8A/mR10vknqcTrkjP4xZSErkt8aHv5B59qsz96SoxsRRpMT9Obe7LOvf7npvN7DcgxgArBQR1bP9Rt",
+	"ge2bYXZpx7trIHcvHZvzjblYN9UDY6QaxaIYCSEwBruPyDo+nE3pjh0Ku8fW6YYe+Yh340W8sJ4p9MRo",
+	"lYfzEQW00HCwHLMWUYFrJg9Wn7Oz7gl2EMDJxEKAA1erYLerUW28yYFh7U9OJdOcC+yxROYEKAIGGMJa",
+	"SMMSORqnjVqBPReBvTP/1PMOIbeIPf9zAiJobpEGiq4hbDPjMmI8RXeWmlWgWcuTUrJUsxmv4Gt3b/Kf",
+	"Kz2vgO+JKx9RYj7R2ZzAjOSN+HV2N+JyAQQ3jq0ICvABvBvanyrcDhjKfa/3oa1574qZQ2CrBLwftUN6",
+	"60eBdCVNASTdgUJbJhqDNB625sGmb1ZIZ3xxNxL644INuJqwNOHKDEUSgKfuinnZG5Rc3zWHRZ8kznZP",
+	"ysgqvUSAlw/tmOlYTI2Ib0QFFMeML75Y6faol60fixNmjcAHnjsrYP5Cdvao291e5GmmP3OR99LOkT4P",
+	"WjgVNCOzOV80K/Q3WkZ3dYwbd2AjESUqZOZ6sWcxD0WfcWtmlwuefW3ulEcigMIIAAAcCFcLUWEG2hf5",
+	"0rX6+0SrEb4++HkwRTt2Wv+mZeTDMZ+VjL8nwruijHuMLgpallrNGxRzR7Z3d5U9q0WjeSc2MdM7D2hV",
+	"eN3wLlz9x3+eHeoTeTQFe6fxloSg5AVXrt5zjm1PlG5hfKCz1Hm1ek7tKKxA25KLLTqljKfYEk/dosaq",
+	"Oz1kwt4ZvLKBAIcWWBlRBV6p/gy1Wd97KdLhSlRyupQdXfNZ9M/n3Sx/fNyyNMYnjs5gQ+Ec7Kjkfszi",
+	"id8r22u67d9LZynAVRZaLvKYM1YUUVJu+3Sb5zvDX25d27EyTbv8dpcZfY0vXRWMe18WYivYSy3ewBvb",
+	"RHzugoJCVnE695wZcSMSHhdaD3QCwWnYXXOdxRHgi+IOO0BtUMvXWrAD1zD2BUW169iWKCq9MSX7Ty3V",
+	"+k7FqqSt7xbUcwVlaneEyIYLsjmQTIu7Ck5gX88q4EuHbNmAHL/JsygDARRj2P9PMa09GhDLInr8Ef+x",
+	"qT1Y2o0CNzRMqCg/zCCkRpq/zWgQmNcBAO7BgkGZkCT8eHI42T/EguK71j4H4/4cP1e9Z13t0c+OB7mx",
+	"uqOa5mOCaIBgoIP15WrBpjppsA3Z3RlMh+G+67ypHXnvSWuyp+jz0yW76Ym6TDUuwpfYWjF1YnH3Lc1u",
+	"CuspIqFuERbJKpMJHuSZgn/i1wFDEhVG7pHSBGjP2UQsEIMKcJzhcooeVNaQYE60EVXSALnhnq3xOPxd",
+	"OQy/mP3qwUz8hj1pdMMSmDISuh20e5th0/NHDEbsYBb2hgSZijSRoVmH1fozXbIJUH4smJlxRagBQH7n",
+	"IeTtbjs6ORv3A/p398HU//tR5P952jmK+ML0z9mTDrP/ctxm7cI9MAWnhIT3hz5ZpRPWlyoVyQ2P+57n",
+	"ta6AK5VT8db6wXVY7PCsP7pHT64Rib0TnN3+bfrv8b+jfx9NpcpSYf59NNZZYv4NA/6hCqW9EkkeCMJc",
+	"W7M9xec6iQoz1R3360bt3q8WQL5qvHUj26C7LpF0cw807MNbiq0nNhI/8RQdzZPTsyBnnmj1uidYGPOb",
+	"jjM7L932SdAachlbhXb2IEBcdmOGWdzqdR90Hz8hf9Ya3/b3D05Oz3bQECj9dQDu2bSRopEXcpQlIqeR",
+	"g7o5qGrATWW/l9PyRseBbQvNrGdC8Zlsuxmv2+6v8bqD4WikGmoomyv01sRISesVdavb7rQ7dvpodK1e",
+	"67Tdxa/y9eFRJDGY9Cax402BBY8iFSjaVNVUsUr2fS7evGL2vvsvlAizBBqG/rgu1/pI4ysQy4vDW9du",
+	"6mcxV+vxWKBViVnfP+eAhl9RJFAkAp0hR1pf5/vYW7yBxx26fjToP663z34la9Ad3vk3Qt9YJh53hsSh",
+	"qdqrwrzB2YBTBTHycKy1EQfAPNh1stfXrSXyxdgRECUNBubDsTZCWYeXq8VAR4sg71KGpTcB+yvTKUeu",
+	"BB5FR1CMVlHS/IZG0NTywu56Tf8cCp5mid1P87FMxVHMBwJyBdRJ992DoNOBfkbus0jU+verikRSZoxy",
+	"O/994V72eFiKIQatWE4lNkXzOH6BY/AbfOg/gyhOdSTicg/calcczmkeM/YVjevaCQstjSfuiKX7/pkp",
+	"DPpRcydcA0HKwmu+pYcwkyXYaAlvS795wxeYlefh2BEiU00gIUVDc1Xhfm+sa7LS5fclbMdaZVlUdFW7",
+	"cGmb9UIeh1nM0zXJlV80IyK7ArIce09s/9bzQ8Z/aVinzfp2Qk3f9ScRlaurRieMJqmYFRg4cL02ptJc",
+	"6yYS5yFw50/brA/GRR9hicEi8FxBUtmdDdROdtmh+NOzndjNT22CJhUzqx3sf6syM34eYE1bBxGk0WaH",
+	"PXFkXxE3zXVha8U8HerEOnBWRMBw5AnSSGNXLhzvqRgVisFNylUEbapnt65k2LixcTDcwOmz8oF22ENw",
+	"AG93k+f/bV97N9q1PSanWkktd1y3HnRcs/mWfdUP4GrXRSJEuRXZqyC8zCmbB2WNa3UKtUjjHZxGgz+b",
+	"uiboATcrj/OahhacXebrbBUe3RMeWSEc1EJoZ4vkxP3xKBcY+5d39c+hRFM+lXtE3UAwLiAzWqfqaJ9B",
+	"YacrJW5ewb1HfY7lJS5nZFKWwdnI0S7woHvbKMIyRa45/lj+Yi3HyhKb3z7Z96VbNBNMLL9CbghBGbyn",
+	"mt2f9XX3mOPya7qS9ySLxREP1ze82FcC7Q7HBR3pOCIsMk81mwoB32axaLN37pBB2kCeCixC9KiAnC2s",
+	"J5gwpasN/LdZLC7CT9T5cr90WPmr3gHXtuPVpmPkT55Xx6zv0qnh5N5AspXT1rgDoXuCJyIYqTxMN3Tu",
+	"zJwk3m5g1d6WI9te+a5AO92132bwcRjz0VFsj7UjqJLkXt725twaSsVVKHm8iXMr58u+m3RuLlSbU7qN",
+	"ElsPMmNPHgOawLBIRvVNQKVLt6W6Lmqs44+Jf8+DenXy6VpbJU86zyOcigi1mau3IgqQgMK3VJIEoABY",
+	"ESXxd6bNLmKj2UwbIwexYMAdxXilOqTXKgzxs2K4eToW4UQUcuKupr61m7AWjJsGSi6LC9pIZfGijLO2",
+	"SXTraYTr5Xd/6qaGxBeIaFTKlEampvlYxgDmYg93dP3gfK9hX/pcJfSCpYsZbMQk0V+ZWCrdlFRuYKd5",
+	"m31OltjbzBlLTSVvNq0bnaONhG/tZNuDl8cxc5mM2lMSJn7bDIi9s1UqG9ymbE9fKWvMQcpUMTysR4kw",
+	"ZueX3sMNykq+j5usXshVKOL9VO96nftXJjIRwQtLw/A5sfC9lgHTSpD3POcLZAujVs1QT6cyPaf6TG7o",
+	"C6u2oZ6jzZ7i7YAyfcQltnJyeFhK4UF9I5LAE1mRSVIBTAR3ul/BuEz1DEe/gyTYq530O8VNf9yYBySd",
+	"cImnwU5OFz6qqoLlO3e4eKIYe9ERftvWyegY2hyOTzonnaPuCd2ptZLmayw7eMH++/L1LwzfMqAmC3r6",
+	"3UTAC8/z2V6cap9IpP49qGsxtVlFI8JEpOsPpku65guqJN6CtIQiCpcvX7959eL///Pd6388/wW8zXQ7",
+	"ihGs6lr7iDvyPHE9NnudtLbAmorptMM1iEdm8TdHnh5EZymImROaKsUCfykfq/Tl8Uf8x9pyYesFw0Ox",
+	"hVrBkGTKhlzGpswotKKF8Z44uE9Q1otv0ySfENKdMk633mnGNxXu7j0tTRbufnZbd7dtWVvjA3/9Eut2",
+	"ceSEboWpTDkVfudbYwp2/x6bf3fz0k2ytQezCnOw/2p4ZKURwUZ77O99KO811MGrlQiKWKTUvYqeN7yF",
+	"O05dE10ieFT4CdwRLD89BLMR58AgmMeqvjEH7KrdkczzjXiZ8uQw5x7XtNe6yjqd09DPD3wUrR13xW9w",
+	"s7tIt96fuihG8/eoGl6vLlAWrUtCIhodpDp2RgD9qrUwFnnMvzQ0zUvI/3l1vLvSLRVtO/9ug+lPF316",
+	"Wjaf4eRqQUrZUKoTitrEh1kMLa5kTu+WLpRQmLxRltB7pTiYcwR5kvBFVWm2Nb0T31nlKtiqBmYET6Du",
+	"Kx/RlH/4SahROm71EE7+INzPA50jyCVuzMz5knICFfS1dOJD+jZTeQ5zpnUMxjfKPxSUaPRti2V1q5iB",
+	"xYzkjSQVm+f8eJjKG7Gjij5r2BkDGdnGG3NhyAbdscL+zNUAfbVtRNN9a30v+NftFhGdz99JKIIA59nm",
+	"FVk11KPgyzznPBFjnRlxFA3ymNFMm3SUCPMXGmK4P3LQSX/dlCeSRwMMgX7du2jHHVJ/JGMo8Yv0jDDk",
+	"ViCLuhFVlfzb78l9PKI87VLpEv3s+RboWRTDtv6QkweH+XHhR49ODmCEpK7jiDty+RsBQfXlmPeV2uB+",
+	"uQnTKl6cl/2wG2mcG7bG81r1uK6UXQmqsQAkSfIvAiY+hGJGTZv9Gx5LK92vVbzo1wCXxIv9tdvhzlpQ",
+	"hVK+YEmmegTZYkpAEsSMDdA9q8mHKqujOAfrmWCruWkNJxhUV3eRZIpKkzkLtVIiTKG1xHVNSGVSHsdY",
+	"oxfzcGKowx3yxHXDdNCOu4zv/XgR+L6WsbSqeVF3f4W0EJWm14Mq06uyB2/MzRhSjIWKzEIfT5u9QqAl",
+	"niRSRNhybycRU/6uNydHgsTyFWrmiyPfMHrOoEprLo0A+Nm+/Vl7qm9E1G+zy5SrCOrv7cu7vVL35lBh",
+	"W/PmXfvmU6n85xoTtBROqNac7hIpzLGHzW/K089xreWQAPaoonpIJcxcZVB+h+RY1pPhJgUqgvcSUuxU",
+	"+UwoRrDZgWDJHrxPtRrKUdvl8d8Ko+PM130onVJTyDUdpnnBdn62ngatJFM5fxIZH1+85X26g83QrbAZ",
+	"HtwGZR2ES7m1JXFhBURE2xkUFDyBJYITTxp3gPkzDo43HgN2H3Ir2S08B94o0r33EnZxy1An4ivrThLN",
+	"o6gkzwXTYDvJ7ZLkQl2r9YWW2+Upi41bvEzJmyEn5W2wjZhjoZBjx5VKmnHxbthwlW1H8ubqOXyVgzWB",
+	"gP6s43sDOrdLr7lLASo0GhQZ0WgTYOUBxEK/mj3e3X6P10bqPt0e/zIDeW8yDOSVE/ZMqlTbYzwUO7oO",
+	"ENezf074/GgARzPE1msd/GNfptaD8PJekMIlx6MacTKRzvNIE56K0cLxNVEl1kmn02F+LEuVDAGwKiiB",
+	"JCBWO2NBV5v9sopEyC4UEx9mCWJIMSPowWHM5dRcKdeBN+BGBNDRhxS2oU6i7w2aWMQ24okB5uhfVNRi",
+	"2il76sEEDkiywBNBk1BHld19OFV2gXWWhGi0bF9SCYMjBX03DW6jRNibnQRkQTkGU5wPa1gNN4AMFnsa",
+	"lg6YihnRM7EC7XJSikp4VVYM3rC5VKZHqCsgVzCd7QPaGy7/8Su2NwgD2/9Jriyp3NOevnOpFLYHFwNE",
+	"4LX9KBB6Aj68l8tDxs7mJZQKx692mtsDKcx+LIYpKmw4KZ5sTz7mjVvY+zU61qFLooOHgCwPOlTbDC7o",
+	"GADYhFDMD6yxLgeHTOM1R+GRAGKgh2zGTZqrj4LSzPfmli0PFSpyM4mYwWYDw4hZjmFNtxU1JNNygmeV",
+	"GCBP2u8D7FYItboRCRSIU8EKC7nSSoY8hp9XNu6Tzq3nItuSacyvUAs2eOCpx+jjgk/jKvKxSk/YGQ/f",
+	"Oyjt83KYCFo1ONCi1Tmm3v5Yck7l1A7rpHv26Ozx6cOzR+Ch4pe5fwpdxFBCHnziMPQ9xZW32+W5530b",
+	"lF4EFrfE4Ebv0WPl17hS9Ba9K8XYEZNRjxVfw37LmB1hj+UvcoXlomtI1tirlIpHXOAKOxaxyd7HJAFb",
+	"FWT3SwsOF98WY0QFAf+0QeF6BbceUOa1HXXEEehugbC1DnGKpCJgBgQI8UbmPFFSjcw5BG7RcMN4nBHV",
+	"Hag0SIc08+WQr9W4xmQDoxOO/f/wVetRu9utplKv9hWLpk2DIYCSzy0+zGQiTPnRZ6VHF93yiuE9sdeM",
+	"ubGPeTA8CZ1jO4t3c9uVmL/NkR5yhrreyVnn9HYpcrHq49urCoR0YEGLmfWHNeBE+YbQVk0woAMGlJXj",
+	"4gR/LPG73+bRxOIf7PAmYlGwDB3vvKPB8+MyqQ4nf8biRsSmhrmuQCFPd5uPoevXLt66oyaPT1QsU/f3",
+	"VtFK5dFi6XQqdSIvDTMSqf+TlX/rPh2liRyNAHhhiIBj2I08kKNMZwYmlM+5TKUaefhz+2XBsO042Tdo",
+	"10JRK34fZbgL6aP4K6OfYzGH3VodexrE+A+pINoA/57aY50usE7D09IDi7yT3U4BXuTkrNNxQQ7T6j26",
+	"LfIbZoNYhu2labHT6MMoeu7v4Vd16bDHdbxgNHPonhZBfKiRH9tP0MTGvJm0FrU1xOyn58MhjgpyVU6e",
+	"95j+R4XpPzl9uNUKnJ7utARnG9fg5PRReRXOTpdWwR0pJKaR8AXcpohU3zrxfJ/oJAwEw8sAvDXfYe0d",
+	"N+Tt9V2UitjzbnO5CJzOjSB8A0ATGCE+sFLTCOcvNZ8qX13T0uXznghjCLoKuKXAtEBqKWp/J4S0JFmU",
+	"Y0cE2eviRM5FSzXUkxFalk5IchDOl4gxwOt17WPgy1wpl6sD15N264CHk1GiMxUFHhSGNCIbJXqed/dC",
+	"WppHbXZRgHWjLxdsDPmGvj1K+z0Ge7ucppgjE8ebX9+xalvuf9q7/j8vLy5f9t1Q8PbDzLjG8eXcoecg",
+	"pHwjfMs0kVm22QswyQdZPIFuNyOEHcLry7oxQLNfn7LtUbJ4m6nKPLsdwt5p9o3c/AclJE92DIR9swO/",
+	"2YHf7MBvduA3O/CrtwP3sPHWIWZ6C2AgrIFirQp74saxntuzm6fMJRyXQl/3kq98IRUWMCF3sxU6aIgv",
+	"WCgw35He15jcPYMJ9rH/bB92WxvLunRhqkQA47RC8hdtkPhmyhfA0uQyA2sC72+wgGr3/v2SXDRSfGon",
+	"gBCA5yRME2XfzWg25Mm9mfXB9hfjbFzvtMgHAEkcMMQ6V8UuRBEHgmhAXO1eHQrE5yVNgAox5RPc01Qj",
+	"uJfwlKAiKpYz0XpYu0vfY9kosaogVG6KmLk8kUYrNsx9rTzVVkb3AARZ07aayeDzjvTwCI4umS7a0yiH",
+	"zsUCAG7qQbLtaPdZHvzl4QvzUs/Z1Lqr7lizCgzeBfqi4jiPxHODDamitHYwjnvy4QvrNhAjO+HcMKO1",
+	"YuDuznUysb42lMeWytPPsQrPlTyTHw5Jo0hjkTNLBIDcG9LikcZdCA/aSD0NEHaN4metepGfRkCewhwL",
+	"EAUnI0rPdxGBbbbsccn5rEuHI8cKA3R3zytKgRa7ZXGvgQxPxIy4SOH+EAGBsqAM2WUq00XPCoO4j3ZE",
+	"wWREcTR4qbpctms6hIuuq+rYi+n0NXfACdse5hTW+i2WwjTaL1h0DGeJjjKstnBQpH/knvB10AIlXfZB",
+	"H707wXLg09/Rmo3z2lN0my+6RZO88Axf2RMlEpoCti/dWXXCCp71RbfVaGwX5j6X0M3x3cKWaqxmZvPh",
+	"aQ1ffLI7RhdbKItDoZG3ykbbZzdh3NUeSQjnn7JU6wn6g4DwhRUsJot94255Cq19AZcG9pd1Fp0zFu7q",
+	"UPmEVgcwhDm2AhKe3MDKZg2eLkvI5PWmYU51JROP7l2Da710zy+/sABKx5xGPbMatdN913lcjA2bMBEz",
+	"rkLp4qP5V4unBBMdtISKnmH8D2/UOTrtvuusifQuPazri9eTcENsN4//dE9Qh0ZZXGje2bX8fmncnfK4",
+	"XVgTSLsEBr7z0Gbrr0yGk4HWE4P1tXImoLhNxyKxu7fV67Q73aCVKT9sO4f+o5vBZvGjS3K6+cBY2itN",
+	"ER0t3Xa7ROGdg+lvqc1xfaCpEPpPRHTO+n7ZgE0FYiOgw9ESHTt6JKovtZ+VTgPWL+2iPtipiGqGvgUe",
+	"m9a5mGpwPSGKJ66UC4J9b5iXKDxWkIygWzCH7U0pxov+TQC2O9jwKetbNVkeBtLwFx550gH72ln7lL+b",
+	"iORK+VTokkNFihy/nPYKlAHSsD42sfQBMi3nDRM3QqWsX5aOPktFHPs6faGi6vJ4/I34LDCKq3RerVLZ",
+	"Qm3sub93L8j/xKQazpWcO0PSpd3HOo42sAhuVAe72AOU/6uHSaZrPr0LmMO75CUE3xs2EYvAbQnQPPRN",
+	"klNsf0gdkA34TA2iwqz3IHPP7XrXu5Zf/a1XNzzFGBszGt4pZbEAFmSvYjf5xbtxd/wk1cSxdqwMy24f",
+	"JlUYZ5EwPtdTiOOvGQddfb2+0bxBLxo7lS625QRZykttg3iCb5Q3BuZcIcUcdtAyk8wnl29dAs9aPHIr",
+	"xxqE/B+ldLdO5Gi1myWgDqalIXxcS4xSmYC7LaeqB2IM+fWPK3n3DQlbPVcvdDLFX3qrcaFCMhntP9bm",
+	"z2sSuzkZKZxW/uNp4yZjEm1nKsIGOPxYcBu/bBbmXjIKdaWBaJX0/cQS6BlIdJVEGwmukuhgJsyve3eX",
+	"8/f2XnUbXs+tWfOxuHlrJuS2qB2+3P29296tqwlAQS2lczGnOBeRry0Egq+cYKJBJjX76MECHiKh0xZJ",
+	"Zks2zqfd3cGWjGt2SnfQBMcEDbOFhfmSrvwC40etoLZ6bd3JW1XZ1rUSHvLMiBI0wz+T7Wr7UC2CCilW",
+	"w+0RxC+V4zR4ptIyb8Xhxf6ps0TxuLGA/ZjPoLcZypL9TlwTdPlCd53VxJnZfAxf4nW7vsElHR2Hb6Vx",
+	"NjAzDVda++ZyocJCgODk0bvuSe/0rPfgkYs62rdyB4xdXx4LgxAOm27xsOYW/xIqEmZS/n2OOwJXYzNt",
+	"63bH04emt1LMEWTBk0u7vK3rWj73bDoUFlhinSA6NoWQHHwqomY2iUhEzoRpPNhVYYxf8g7pQeXu3WBv",
+	"eKvCNRpgo7k949HuArtikOhsNE6xIE6wlCcjkRo4/+O4uMLfE+dVRacErD3aK0akaUx4S76/ADhNqUCq",
+	"AiF9oUJvhDfdDrADEgduWkxK4wTB8JzhiV9duuMIsBes5Nn5usxjhokcjVNILsip0Fl6KUKtrJXe2XWv",
+	"wrTsEDTcsXmB0B2K5vEOqBh3hhFVtEdqMaLqrPedUKOSPI640kvQ9S0C3dtl0NS9cKNqgx0riauiJ/SR",
+	"ID6WT5K6Oy2dJCiLm37drfz17R7iWnWwvMecxFQgwigVp34ORc12xBC1JC2p9JxqIhyFcpqDoOx0yFTC",
+	"rJeUP8rTpji3u+pL8kCydFypEjbvdkIp6SH2CBLDoy+DVWG77b6G4264FNtE3mjRAg+W4NKDDWZs6Rnb",
+	"5WrvG2bCD9e6A/jPDQE5j5RxIE7V/rJY02y3DT5LbQMeKvU/8h9fg5B+BjDlze48Zyqtg5Vp7bz1nomU",
+	"y7g+fIZXBWDeFgD1ljCVMPO/jNuEan+MrTe49DmNGBwRGBlpLuJGADceN/y+IMO382ZoP67d5JvIbemR",
+	"nyvH7edEWbu5+uaOqFu3KLqhM42zgY7QRcSAfKE7320cmbAQ1gNK0s/RHTRZOCb6VGkcc6sH4E1drQ7h",
+	"pqGX2b5SVwqqYOix6Grmvem9ApYjpahlSrSAfljE3joQRkbCYVIKPrVT7lCowCGG1AOTaVDpBF8p8oJf",
+	"WbNWsYHIGWdRjxBDPXWoWJM31Try/PNhws24zchlxNHaQSqdMj7VasT6Jaeyz8aCI/SlaxJ1bziUCtAq",
+	"rxSVJEBFE1UMuRb8Aj45zhshGJhU8Og855S3F31vENVcKkQK6NNPdscwv1JlEPOqOiE8h5EQ9/78fpwm",
+	"byNicQDdAilhcUjVuJQJRw94BO+SvBtD7xRRp3Wwb3SnwMEO1OnFmqLVcED3G5bBNyyDb1gG37AMvmEZ",
+	"fMMyuBMsgxc68VZGLzcGPi2yQWOgPXcds96D18ATmWxPbHDSOLHBtsZIrWueqZr1J8INSEBh6TsUnZv+",
+	"5xAdfpupAkR/uad2k/+1och5czK8wDuZmYPjYHU8EkuarIvfPBM8+kmkaIp31rDHVTHcbCVyZW6J8qlN",
+	"FFLlSFbQihHvl9+IhI/Ez6bVe3xGW7PVO+1aFf3Bfnt20vEHnVlXddt50nvwpPfg8e9L9kAYhcVv3rqX",
+	"/0mPIIiUCD/V4INasUZqXm+4dZaVAJexVKNLCY1G+N2Go3g25obqsQWf0tm8TuuQLrBPtwcrFuF18R8X",
+	"OGHdk07ljb2RmuP3d4PWMNH/EmhHzgR02yE3jLDjprOSUkW9k9Mnj2/r7ITdj5v6IgXnM4PPCq9iAuz7",
+	"Qdc95iPX1cpTSOM4YOmZSIxW4LSbsZ4DBRltINNwwexLPS9xe+zJzXk3sXjabMcf8R/VlbJ3C6uCUrJb",
+	"HQV4fuF4U5EDlJ24OsaJWDgLFF82oLpGLHJssz7Wz2KjV5kMZK5c9Ii6oZSYUy/YObM7mInpLJVAa4gN",
+	"HVfqnX8QBpnjGMMxFOKBLhrOQj1bwANd3QXSKlj70MVtclLEvxXZEOEuC51BNOsH+y598WEmwrTP/lZo",
+	"U7tSRGIyzUyKbAlKz39wgRwq14YgjhwypSGgNueGDblJRdJDcoKz7kneCkY2KU0JgjYII1TqxlYZ3IEn",
+	"7VvXsQeb4qGtY1ORjMQRyNn/qGojg7muqI2srsLeNX3+BgkJ7oIf/z+77aSusHx5GQ+vMnfn5F2UmZ81",
+	"Wmbuo7IYmLcKMdQzq86mfGEdTag6B98dPfmFOIyB4dDWRBwFKTaiUyDF0lxVRqYifTeleEClkGQqILpQ",
+	"MEasBoc+QWvNSLXUXNlmL/BtRwK7MYudyEBONeYRpSXPlxvfkKxhwMPJeTkrMheJuFKQABhpJm5EssAs",
+	"xQCw/QhRC4mvyHN3haHY+KenAg4MZLChwwTwggF+TsxSPDZiaZ3o5UzEKhzz+ZXK8zzfG8JAJh4Q6ajC",
+	"PqSMdDgFkEyWUBZEfOBhCnDJGHSwVjgc9Gfdk6pjyS7yUyKt+hy6k132gcJumdocHthaFfyqIn2nPGDI",
+	"1OdTJ+Ww+USIWTlzAn7oLlWG1ZHjV5i7d9IHeT3CrIa1sFJIzgr5NvBvq0shrlgTDu90auLhJ7f7dy+U",
+	"3wBD3jF5UCc7LWRtbZ00WGxLQcKApXwiFOz+RgqO+CTn+bY3hafFWk8YT12zOK8EAD1YJfd4Eo7ljbgj",
+	"rTwTCpPu1h5fSuLCi/lwhGGxGKZld8JgWTWgpmNNNLUWObAg6pEGyDrQY3xawYNDr9gY7/j1AXCSraaZ",
+	"LfmcL/ahslwjEpEcDu9GHi7KePtIUW4IH6QI12XNoXM8KAnOo4/X9leX1/4sX9t7JM+uSbk+6OxQr9ae",
+	"C0hS+7wr5S9Lycyvhwn3ZAe2604FE+6ZY8L15+1OcbBnVtJr7PjCakKZil2z5oJXfh+UauEcyHCMM7Fz",
+	"SGsXdOfeDDsO7xIGTs+FwSDhOVUk5SBnroYnHQvVZm94Zqzdms4BTIcOQ7JmK/BF7di/FoUO2MC5Rs9U",
+	"KmPPLmKyqYh2lIX1yZEe3rSplV8GJrL3/lpW5idRPGrnOpmgLdzweug4tmbf3ezFV8Vq3YEg4h0Itzo9",
+	"fJ67jWh+OTPLqiJt0tX954bc2EIH9+IaUhX2Owo/J1ks4IWZTiAKUyJt3z4+5NbzTmKNeOB7j7Cuzivm",
+	"Jn2fyBSprXO3K894l9rHS1aJCp9qNZSjduhJjI2OM0z8LhsjMEM51mw+YWfV+csv3mY528FmOamwWR7e",
+	"OXv/UkPYfcYVwVlRTPAkliLJy/JzHv69NGqlC9NzswqKtFIZFljtJ2KWlhptpWEnnQ7jsdF5X23e54Cg",
+	"6PCIVX3onvxZ+CHeb/DFTzRDbSPCRKR/ZgpYLDAtkU2tcnsUtGKpRKv3uFgg9Q7rq8E7w9+y9xdvn798",
+	"/evl8z/fXFxevn/99pmdjZmWCvWOz392jsm3t6OccWPmDgNoKiIwewTYiGgRXoo0lWpkAnYJzzHtVU1D",
+	"hv5uu+UFAdnWmfkO6JZwYewkQFgBZ6YJg/+SL7xhP0+0GuGT+EEdKWss/WxQeMc1BTDF6w6OU0bRa2Vc",
+	"8XI20+6DnzvUqDEPJ1DoADW5IpE6IgBJrzhPloFnp1rBuUR61dVUFTTt0g+sCv8dSkVav757Cnn+mKuV",
+	"YZarqq38T2WKRZFx/ELwFEtUceBD//mP61s7pkjEkJBK/KGDh1Hhm1mSy24qPtgRv+GLHP+h2GrgAO8h",
+	"tGgKYc03ImF0P3+CWFMkTSSPd90MpTWvOzjGOkaKg0KYbswNGwihGB8lAtEqWMxTkTTVcElljYKlQnFU",
+	"tyUi7x9lHFvBWd0XUt3oQlFHxS7oEUJO7anwwvreSs8ZFcz5vjTIi6CYMq3a7MKtmU8o0R/NGLBfrcub",
+	"pT02FMIE7K9Mp4SE6/Y/0WqCSGNZzZVybdAO+DK/QCo2H8twTNkoEUdt9h7rbkxxJTjCP6T5So2w+adI",
+	"AB/VlxCsqII9zWm/vcCSOrKDcnuBRzdchSI6ciblUZLblHYzmlRPj9KEK4OtktSVHfGUHwmVyHAMqvLa",
+	"bWb7n9ReeoQVlgkkL4T9i9Lz1l5bArNWd5PI+aYgvwYFCRVIhWtKaf4mdOHTsdZGuIYyh0rHo+gI98Nm",
+	"fVgc3pKdXNSJM2uKi/lWprJTIOxVifLWKS5jPQ1ieWLEMuP6E1Ij4mEVPxA8/ZviuXPFs7KL7eFWUA3d",
+	"h2V2giyOfyZ98qDTaXc6LfQMaJuCrvlFz+HP+Ff46h3OwCn+ZK9JeEMSWUfpSAVxeDSiCa0iDwGRCx2a",
+	"LZzNxzp2Jyk6Ga7MMBWJK3G1X2VQeudQUxqCnXPY97CPMXMLXX0NmTR28FHCS/u3vMXcFd/s/G/H2Cc/",
+	"xqCkYcDDyVJHdV4wvmReH3i0odewzt19h1fsHqj+RSvxM5aOXjcUvF1f6TnVPrgLYdBUqK3CoM/xOeyn",
+	"FMMsI2q/9EFPE2ejVs+N5yiG61ZCmYVd9TxL9Ewc/yiSGCJ0e0Dy0rTXyCAu20HxydPO2WYh/UWnP+tI",
+	"DiU2XDXgr5Kb6moFoRReJ8wIkFU2ELFWI8PSYrEOzcWqXNM05F0JVIi/VFcHMea95bgoww0Ua6+KyW9S",
+	"KMVbO4rGHVZlf5GbjWZxr8LkbTbbkqq/94rjPObzPXaXQMeinAr2L+zD33b3lM6DDAPYNVRnfTBo+2An",
+	"9qGvy3eoJIJOp2XiameTsb/1S+ZZ/4dKYttfYQAru3S5HMrHeUrT4F//vNQKohVhwCI0bR33hj9Qc6Eh",
+	"KYR5dOYVdvykIrG3+D9/dI6eXH88uz3Cf5zcftdapSxpAMNu4fIS9qsP2DbuGYJoi7aCkqEI+BJFu6/U",
+	"kA/cKnniDj8vG4522+eg+NaNyZekOBT4mlKgfxYeE5S6LFafePtJrdyEp+IpT6JC42nBGt1kUPqS3T8Q",
+	"U/BpzI0pZlFbKxAHu/Se4qW/VGZmoTi31IuaT/3qos4SMZXZ1OvnlUVuaFT1AOjU8vmxxafYBtt63D7r",
+	"VCCybF9mDGqhRkGD0gqYVZEix3hisYhGojnHdM4Ng/ANxK9BHAuBfpkS4HDJcqk3yWHMZT8Vvjp2qDa1",
+	"XJOMW00rQm5Sq2iNYAkcCJh+gCpIiIYLhYM0LJYTgbzV0IGAsMfg1vMUPS3wxCAEntjPxOsw1nPr2ucu",
+	"hzTBlcJejFzs2FyoNChF64ERTicsFsYgM5wrT7bn1Gq8niDsKuLsI5E+Re//MAXqqzgeYuxlkEUj4fhC",
+	"qGquxu11k53r4ZNu0BrLkdVG3dP2A4z0TERsf9PtUugHQj1P8ENpjz6Eav5CaEiB6/uHA9R98vhxZ61K",
+	"hSoN1P2ddqdz6jxpuvhovf7Nf/ig2AQAgLP5D28/dfjBleEsHXCVWrZ+aqpYmtefQJ9QHaIS3FrlgdzX",
+	"aLwQissaZGYuBwnt7Q0F9gI2Hy/c9ibUuFG5c3zXgBwqOvFhppN6VdcPzQ1ZmnY/x31sGOYssVrJh4iQ",
+	"WZMNeZgGTstAEZrrVnMpR7gcJKfN+kMdZqbvqd3hfYOle18pu0eDPNyJlQ3Q5Pfi9dNfL7EH+oVUr2eG",
+	"QceGXTIYMhxX7HImQjkkrfTDOfA7Q4/YkiVcpfhwdr5KazioXuotxkRgsKUxKWvp/NEKzU0raIGkgM4O",
+	"M6gFOdwSj0snSevjVYunV63eVWWJ/VUruEL1BJcsKSj4q1NHV9CKDSu/hoMf4qLH9uVKo+BpAE8J3N0C",
+	"h8tZUFEBYQugUgy8Ng2cBgxI2QZkMQYTsdgwoOrOXT1vDEAacwrQi4pSzRHIIBZ1CifWauSi0FsaWT1h",
+	"UjldW/D2IxgMhSJmaZhQfBAL4KDixJ9rVxhSe5lqs77VI30HEJoXmKIWgx6WPjN8YbBaarDA/3q1igak",
+	"tV8LWsekYuYZTbDKCjGCqanO/qjN+mjg9APWh0JW0pzOXycUiUJmJ9jgrq86527OvD22Z87RhxicGFrb",
+	"AyDi7P+wQ91/vN3puPzfdkQ+dN98JQLATH50KJNnTx6jeSc+zGKuCAfqj+t1BsoUrFD3qvVmW51dFrQy",
+	"Je3Di7Za4Id04jKPBw+pUN3rxvKWvmImS8IxT+BkqhjOtWf4aj3qPETHz9vfzhHE8T50U1iRbFI+mbS9",
+	"ADx3+7pGU6E/ahozncDRQZWF+5FHkaOrKZlUB/mEPSOnWbykrpaIaugKwMO7i4IAl8JG/Mi6jP7Wi2XH",
+	"eYljvqv96oaL3HNZboFXSFuuq63QnnXbD6vS92Unh2bczv4jTOnfrq11sH9552JM9Gd2uevEXbrH/oyv",
+	"VyPo+PLBiuEHp1ajngNQrVKgAfcA2Ol2g1P1QDGjf4DXMBeDsdaTo0jE8kYkUpha3+GZvwSOvomYIWnK",
+	"aYdZD371bIulSd/j/fPf3gOLt106GSGLNxMqgvLwDVzR7rJaFu3u7tzcO/Jgl6duUUuJfcHsMOzrAZpi",
+	"gJbUQIykUjKv7/47AZLLtOddpfbf++unwd55tylokFkmTcV0RkCFbj1avdZ8PFkfUHDXUkSBtgQWAAhl",
+	"NRNMFCqlzlH3xH2zrskXKTjG0YZ8nPiQXuC4C/0+tNd97xEwpm0DdEy7UkQFwqYifbtbxhmXUbMEOEvC",
+	"t5kHJ1cgjcaGoebQ2NN/IJgB8aa6qSqeBBp1VcMCKbqN6u/447z86mupa5am6fCKpqLMYzeFdY7NTISU",
+	"NgEXuNvuXLVuW9+2xfK2SCR5E+tYb8WHUCQzMLAn1lS3E2Eca1/3rJOz4HRXR5k/7va6Zh/uucdeqRdZ",
+	"XEt4Q++8aIqSxt2vQEBt9xvYNHbTQWSPxHGvHbY7nuXyZvK4ltvs0h7YY9E+Xcurz61HEhBgdEG0NvVQ",
+	"xjphSrtsDZy2cQyV0inoQ2jrc5iKLjoqI8/qMeYVPXz4Oqv6pUEEq0PIJL8dzjseznsqhU3qIGBRJpqq",
+	"k7wUKgKHxiuH5W7YbbZ/qfTFbV237Os5o+j2z/3FjRmTW5Rf0SU/ogObrJclv/hrCQ4rgKBJVCdb1XVV",
+	"7A4dR9iT+qtKZezu6nrDy6DueWHXYoYJBm/3t3ImBbuWWWId+XGazkzv+JgmsB3qqVtAc2wWKoSm3FIF",
+	"x/Wugu3WttaijGPvo5mK5BPQTE35BIBYmuKbLrT6zblKnb2Z6jjyfpXZ9xSsPEl+xuMAXemnsc6i5/AQ",
+	"+8L/ffn6l4AZOVICkDsvU64inkTMPRbC3ecs0qHx69OeRv5sIcKqPjZJ990kUme5PUGHEjHKpq6Lxoz1",
+	"XLlyhrACtgx3x9Ii3iuPU/0eaVTctxbwX8R8eXq2isB1Gy8k/Yo0GVwAzzEi/PMq63ROw9MTlnAV6Skb",
+	"LFIBW2bAjXh4Bn8WrU+qAPdUf+9lOsa3rzvhnRLMOSNxMvaukg3uh1fjx2U9ygYLRpPaqGXhfQI3x7eo",
+	"dmOBMf4lnD74/mB9NqxtxjirAj+yqnakVSPEom8BipJxN5kVEhMVw667z3SwKe5RmLc7r47/Zp59Ou20",
+	"SSfdZ6X+ayVWJP7TBijyWarnqbCjdBDVAL+Niw2mFgCOIjrCbCZUzjysmFbn+Ccrm8LhfTveUUw5rdpm",
+	"2IvTrC5roilnVaz3dhfutTHnm+r5fFTP59YxtHr8BgzwQIFQeMonUIREu7/5cMqq0XN4ILSs3+qANfPo",
+	"5OcBrG9wL9V02ewojW9xDrfSNztGTlGJEx3rToMyb/GnFTvkpZ6zKVeIT40xfCtqjQUFEXO/eDIhBwRi",
+	"/dy5ROvU1ek0KNE1AZmQJ8mCpXMNERjsvyf664FOx+SFGegMCZjReMwnIhRW7Rs4q6nJXN+IhIIvMgGS",
+	"KWD6qMAvTfPzm7zCz2FL2fHHfPZSZwl0X+28i+x7kR/57Zz+FvfYM+6hxJx2XUAIZFUBy8M13fMPYd4F",
+	"TACTUDN9oLuxs75LBWqouzu/7RPuJJb7Laf4NeQUMf0Raz0REQOcmKkG3FlCWbx/tl60SpiVYwwr7r8n",
+	"nU6rr/L5jS459AgbaXs/3W2fPGw/LpG/ddud9g5dbG5ANQvpWBr314kizBCQGgg+Ctkyq31zgkppmCyG",
+	"Fn8WKW9d3y7dws6LBBq/P65vg48tgiWBj8QfUt2DBYWbyqQ8xopm4iSz1xt8ugOttSKJR9kxEc2Pqm74",
+	"fqynyIKGaHI5MEo7P7IdbsVKoeUboWexcF0jmC/Eog+pbiSaOqZwo5/FdGBfbPVO/xALxB0Cnm8+Lf7q",
+	"4s0rNhGLqp9BVdx3H3+5+Pn5LTZM56yzBAxtUq4iuHfhlgRiXFMaO5EKSfYczRHByNjFLU4+GLYIolye",
+	"sKeeNanmCb55LpZqAslVetTqTXzvRSXxFRYdA5U/Nvjg9A8WZBdg4rP44gRgXHPHAvMJFs1m8QSIQRy5",
+	"VeAicDIFXqfCvd/EHNsWTf1Dnn8QYYb93GBIOOTr/C7ALF49axFPORV7T7niIzGF8kcwi4gSoXgjAkmo",
+	"elNIcc/9rLNIGsBrLU8/0YKv3oDo81AuQpgZpVNIkAPzmFQINqQAb7Zw02eCRywmavH6+8Y8GWHjvGJc",
+	"LYBvcCpgc+GyzrlMy7zO+TNe6jiqXV/3wsDFC95YmXQxYFYV8gTz7AOtJxMh7CNYpJfmVoUylnR+rTzM",
+	"u9+OfNG64SimdpvGsRuJa/lF4F2iC7YXK12cuDeJ1sOK57yQI3BHSQVZy7ykb9JEhlWTgZ2zpKl8J1rZ",
+	"RambwxlqPftjq5ZYhIjzTltlkUzrfkrx7YBidvSx8Guseaj4+SWeCfZFF9b7JLi6ZDmXWLiXP/VrGgCK",
+	"qiwHAs2njrdur2//bwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -246,6 +246,22 @@ type Counter struct {
 	Bytes     int64
 }
 
+// Credit granted to a tenant by an operator. Never changed but for being withdrawn; what is left follows from credit_uses.
+type Credit struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Amount    decimal.Decimal
+	Currency  string
+	Reason    string
+	GrantedAt time.Time
+	GrantedBy string
+	// It pays invoices of months that end until then; null: of any.
+	ExpiresAt *time.Time
+	// From then on it pays nothing more; what it paid stays paid.
+	WithdrawnAt  *time.Time
+	WithdrawnWhy string
+}
+
 // What is taken back of an invoice that was issued; one person writes it, another issues it.
 type CreditNote struct {
 	TenantID    uuid.UUID
@@ -266,6 +282,14 @@ type CreditNote struct {
 	Version     int64
 	// Its id at the payment provider.
 	ExternalID string
+}
+
+// What a credit pays of an invoice, computed with its lines. Those of a void invoice do not count.
+type CreditUse struct {
+	TenantID  uuid.UUID
+	CreditID  uuid.UUID
+	InvoiceID uuid.UUID
+	Amount    decimal.Decimal
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -345,6 +369,34 @@ type Delivery struct {
 	WaitsFor *uuid.UUID
 	// What it waits for, one sentence for people; empty where waits says all.
 	WaitsWhy string
+}
+
+type Discrepancy struct {
+	TenantID         uuid.UUID
+	ID               uuid.UUID
+	ReconciliationID uuid.UUID
+	ServiceID        uuid.UUID
+	Kind             string
+	EntityID         uuid.UUID
+	OtherID          *uuid.UUID
+	Collection       string
+	Title            string
+	Field            string
+	// Who holds what: [{"system", "key", "value"}].
+	Sides     json.RawMessage
+	MissingIn []string
+	// The first side's number less the second's, a decimal as text; empty where they are no numbers.
+	Difference string
+	Amount     string
+	At         time.Time
+	State      string
+	Resolution string
+	Adjustment string
+	Reason     string
+	AssignedTo string
+	DecidedBy  string
+	DecidedAt  *time.Time
+	Version    int64
 }
 
 type Entity struct {
@@ -623,6 +675,26 @@ type ProofDifference struct {
 	Fields     []string
 	Healed     bool
 	FoundAt    time.Time
+}
+
+type Reconciliation struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	ServiceID uuid.UUID
+	State     string
+	Scheduled bool
+	Since     time.Time
+	Until     time.Time
+	Systems   []string
+	// Numbers that differ by at most this are equal; a decimal as text.
+	Tolerance     string
+	Actor         string
+	AskedAt       time.Time
+	FinishedAt    *time.Time
+	Matched       int64
+	Unmatched     int64
+	Discrepancies int64
+	Error         string
 }
 
 // Every accepted document, never changed: the source as written and its canonical form.
