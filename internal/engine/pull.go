@@ -206,6 +206,13 @@ func (l *lane) works(ctx context.Context) error {
 
 // begin notes whether anything is known of the object when its snapshot begins.
 func (l *lane) begin(ctx context.Context) error {
+	if l.begun {
+		c := l.flow.commit[l.Collection.Name]
+		c.take(ctx)
+		l.flow.sole[l.Collection.Name] = mixed // what is read now was perhaps read before
+		c.release()
+	}
+	l.begun = true
 	return l.flow.inTx(ctx, func(tx Tx) error {
 		known, err := tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since.Add(maxSkew), "", 1)
 		l.unknown = len(known) == 0
@@ -337,14 +344,6 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			mapped[i].Correct(l.Seat, r)
 		}
 	}
-	keys := make([]record.Key, len(mapped))
-	var matchKeys []string
-	for i := range mapped {
-		keys[i] = mapped[i].Key
-		if mapped[i].MatchKey != "" {
-			matchKeys = append(matchKeys, mapped[i].MatchKey)
-		}
-	}
 	var attempts []Attempt
 	var outcome Outcome
 	owes := false // the commit that was begun takes duties on
@@ -356,6 +355,10 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	collection := f.commit[l.Collection.Name]
 	collection.take(ctx)
 	defer collection.release()
+	l.follow(true)
+	defer l.follow(false)
+	// What is read beside the stream was read before.
+	keys, matchKeys := l.wanted(mapped, t.anew && t.beside == nil)
 	err := f.inTx(ctx, func(tx Tx) error {
 		var loaded Loaded
 		var err error
@@ -450,9 +453,13 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		return fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	if err != nil {
+		f.sole[l.Collection.Name] = mixed // what went wrong may be what we believed
 		return err
 	}
 	f.engine.seam("intake committed")
+	if len(outcome.New) > 0 {
+		f.sole[l.Collection.Name] = l.System
+	}
 	l.usedSlot = time.Now().UTC().Truncate(15 * time.Minute)
 	if outcome.Counts.Rejected > 0 {
 		f.mu.Lock()
@@ -460,6 +467,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		f.mu.Unlock()
 	}
 	l.noteHeld(braked)
+	l.outdate(outcome)
 	if f.mayHold() {
 		signal(l.duty) // what waited for a decision may be due
 	}
@@ -468,6 +476,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		delete(r, target) // its place is taken; the sender gives it back
 		target.mu.Lock()
 		target.sending++
+		target.line(&a, outcome)
 		target.mu.Unlock()
 		target.queue <- a
 	}

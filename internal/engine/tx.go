@@ -104,7 +104,10 @@ type Tx interface {
 	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
 	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)
-	// SaveIntake writes what a page means, cursor included.
+	// Moved passes the guard, locks the entities in id order, and returns those that are not as they were loaded or saved
+	// by their Row, or whose link of the seat is not.
+	Moved(ctx context.Context, g Guard, seat *Seat, entities []*record.Entity) ([]record.EntityID, error)
+	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
 	// SaveSettling writes what receipts mean and removes the attempt.
 	SaveSettling(ctx context.Context, g Guard, s Settling) error
@@ -140,6 +143,8 @@ type Tx interface {
 	// LinkKeys lists keys of the seat's links that were last in step before the time, in order, those after the one given.
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
 
+	// Empty says whether the service has no entity.
+	Empty(ctx context.Context, s service.ID) (bool, error)
 	// Positions reads the cursors of the service.
 	Positions(ctx context.Context, s service.ID) ([]Position, error)
 	// SavePosition writes what is known of a cursor apart from its move: detection and why.
