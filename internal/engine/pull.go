@@ -357,7 +357,8 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	defer collection.release()
 	l.follow(true)
 	defer l.follow(false)
-	keys, matchKeys := l.wanted(mapped, t.anew)
+	// What is read beside the stream was read before.
+	keys, matchKeys := l.wanted(mapped, t.anew && t.beside == nil)
 	err := f.inTx(ctx, func(tx Tx) error {
 		var loaded Loaded
 		var err error
